@@ -1,0 +1,7 @@
+//! Townlet: the operator toolkit over towns of learning agents.
+//!
+//! The rooms stand in their order of dependence: each uses only what stands above it.
+
+pub mod audit;
+pub mod source;
+pub mod wire;

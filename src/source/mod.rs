@@ -1,0 +1,63 @@
+//! Where a screen gets its town from: one trait, and behind it a shard in this process, a remote one, or a recording.
+//!
+//! Knows the wire. What a source delivers is complete: a screen needs nothing else to draw.
+
+use std::sync::Arc;
+
+use crate::wire::{Answer, CommandSpec, Request, Session, Snapshot};
+
+/// Something a source has to say.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// The newest state. Older ones not yet drawn may be thrown away.
+    View(Arc<Snapshot>),
+    /// The answer to a request, in the order they were decided.
+    Answer(Answer),
+    /// The session's role changed.
+    Session(Session),
+    /// The connection changed.
+    Link(Link),
+    /// The source has ended and says why; nothing more comes.
+    Ended(String),
+}
+
+/// The connection, in words an operator reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// A shard in this process.
+    Local,
+    /// Messages arrive.
+    Live { url: String },
+    /// Nothing has arrived for this long.
+    Stale { url: String, seconds: u64 },
+    /// Lost; the next attempt is this far away.
+    Reconnecting { url: String, in_seconds: u64 },
+}
+
+/// What a source says about itself once.
+#[derive(Clone, Debug)]
+pub struct Hello {
+    /// The command table.
+    pub commands: Vec<CommandSpec>,
+    /// Who this session is.
+    pub session: Session,
+    /// How it is connected.
+    pub link: Link,
+    /// Whether `escalate` asks for a token (true) or for a reason.
+    pub wants_token: bool,
+    /// Label → path or version, for the help screen: `audit`, `snapshots`, `config`, `townlet`.
+    pub facts: Vec<(String, String)>,
+}
+
+/// A place a screen can watch and command. Never blocks.
+pub trait Source {
+    /// Facts known before the first view.
+    fn hello(&self) -> Hello;
+    /// Starts delivery; `deliver` is called from another thread.
+    fn start(&mut self, deliver: Box<dyn Fn(Notice) + Send + Sync>);
+    /// Sends a request. Its [`Answer`] comes back through `deliver`; a request without a `cmd_id` that needs one is
+    /// given one. Returns the `cmd_id` under which the answer will come.
+    fn send(&mut self, request: Request) -> String;
+    /// Local: takes a final snapshot and stops the shard. Remote: detaches. Returns a line for the terminal.
+    fn close(&mut self) -> String;
+}

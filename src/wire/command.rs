@@ -1,0 +1,218 @@
+//! Commands as data: who may call what, with which arguments, and the one envelope every answer comes in.
+//!
+//! A [`CommandSpec`] is the describing half of a row of the command table; the half that runs stays in the shard.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What a session may do. A session starts as a viewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Looks; changes nothing.
+    Viewer,
+    /// May change the town and the shard.
+    Admin,
+}
+
+impl Role {
+    /// As the screen and the audit log write it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// Who is asking, and over what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// A name for the log: `tui:<user>`, `script:<file>`, `token:<id>`.
+    pub issuer: String,
+    /// What the session may do now.
+    pub role: Role,
+    /// `local`, `script`, `http`.
+    pub transport: String,
+    /// Whether this session started the shard's process: pace keys belong to the owner whatever the role.
+    pub owner: bool,
+}
+
+/// What a command acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Answers from what is; changes nothing.
+    Read,
+    /// Data applied to the town between ticks: journalled, replayed, part of the digest.
+    Town,
+    /// The shard around the town: speed, snapshots, sessions. Not part of the digest.
+    Shard,
+    /// The pace of a local town: as `Shard`, and its owner may use it whatever the role.
+    Pace,
+}
+
+/// What an argument may be; also where its completions come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArgKind {
+    /// A resident by id, name or hashed id.
+    Agent,
+    /// An object of the map, such as `shower_1`.
+    Object,
+    /// A place of the map, such as `cafe`.
+    Place,
+    /// One of these words.
+    Choice(Vec<String>),
+    /// A whole number in this range.
+    Integer { min: i64, max: i64 },
+    /// A decimal in this range.
+    Decimal { min: f64, max: f64 },
+    /// The name of a command.
+    Command,
+    /// The name of a snapshot file as `snapshot list` shows it.
+    Snapshot,
+    /// Anything, at most 200 characters.
+    Text,
+}
+
+/// One argument of a command.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ArgSpec {
+    /// As shown in the help: `<agent>`.
+    pub name: String,
+    /// Its type and completion source.
+    pub kind: ArgKind,
+    /// Optional arguments come last, or as `--name value` when `flag`.
+    pub required: bool,
+    /// Given as `--name value` instead of by place.
+    pub flag: bool,
+}
+
+/// One row of the command table, as clients see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommandSpec {
+    /// One or two words: `employment_exit approve`.
+    pub name: String,
+    /// In the order they are typed.
+    pub args: Vec<ArgSpec>,
+    /// The least role that may run it.
+    pub role: Role,
+    /// What it acts on.
+    pub effect: Effect,
+    /// Whether it changes anything at all. Mutating commands are audited before and after.
+    pub mutating: bool,
+    /// Whether it takes something away that does not come back: screens confirm it.
+    pub destructive: bool,
+    /// One line.
+    pub help: String,
+}
+
+impl CommandSpec {
+    /// `employment_exit defer <agent> [--reason <text>]`.
+    pub fn usage(&self) -> String {
+        let mut usage = self.name.clone();
+        for arg in &self.args {
+            let value = match &arg.kind {
+                ArgKind::Choice(words) if !arg.flag => words.join("|"),
+                _ => format!("<{}>", arg.name),
+            };
+            let body = if arg.flag { format!("--{} <text>", arg.name) } else { value };
+            usage.push(' ');
+            usage.push_str(&if arg.required { body } else { format!("[{body}]") });
+        }
+        usage
+    }
+}
+
+/// The one role rule. Screens dim by it; only the shard's dispatch enforces it.
+pub fn allowed(session: &Session, spec: &CommandSpec) -> bool {
+    session.role >= spec.role || (session.owner && spec.effect == Effect::Pace)
+}
+
+/// A command on its way to a shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// The whole line as typed, such as `employment_exit approve ada --reason "moved away"`.
+    pub command: String,
+    /// UUIDv7 made by the client for every mutating command; makes a retry safe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cmd_id: Option<String>,
+    /// Same checks, no effect, says what would happen.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// An admin token for `escalate`. Never logged, never echoed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+    /// A screen's own polling: answered, never audited. Only reads may be queries.
+    #[serde(default)]
+    pub query: bool,
+}
+
+impl Request {
+    /// A line typed or bound to a key.
+    pub fn line(command: impl Into<String>) -> Self {
+        Self { command: command.into(), ..Self::default() }
+    }
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Done.
+    Ok,
+    /// Refused or failed; nothing was changed unless the message says so.
+    Error,
+    /// Would have been done.
+    DryRun,
+}
+
+/// Why not, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// `E_NOT_FOUND`, `E_INVALID_ARG`, `E_FORBIDDEN`, `E_CONFLICT`, `E_UNKNOWN_COMMAND`, `E_CMD_ID_REUSED`, …
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+    /// What would be right, or how to get there.
+    pub hint: String,
+}
+
+/// The one envelope.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The request's id, or one made for it.
+    pub cmd_id: String,
+    /// The command with its arguments normalised.
+    pub command: String,
+    /// How it ended.
+    pub status: Status,
+    /// The tick it was applied at, or the current one.
+    pub tick: u64,
+    /// What it answered. `summary` is always one human sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+    /// Whether this is the stored answer of an earlier, equal request.
+    pub replayed: bool,
+    /// Where it was logged: `<file>:<seq>`; empty when it was not.
+    #[serde(default)]
+    pub audit: String,
+}
+
+impl Answer {
+    /// One human line: the result's `summary`, or the error with its code.
+    pub fn summary(&self) -> String {
+        if let Some(error) = &self.error {
+            return format!("{}  {} {}", error.code, error.message, error.hint).trim_end().to_owned();
+        }
+        match self.result.as_ref().and_then(|result| result.get("summary")).and_then(Value::as_str) {
+            Some(summary) => summary.to_owned(),
+            None => String::from("done"),
+        }
+    }
+}

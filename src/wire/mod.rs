@@ -1,0 +1,15 @@
+//! The contract between a running town and whoever watches or commands it: messages, requests, answers, versions.
+//!
+//! Owns names and shapes only. Must not know the town, the shard or the terminal: everything here can be written by one
+//! program and read by another. Rule: "Telemetry 0.2.0" and "One command table" of the operating guide.
+
+pub mod command;
+pub mod line;
+pub mod telemetry;
+pub mod text;
+
+pub use command::{Answer, ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Request, Role, Session, Status, allowed};
+pub use telemetry::Snapshot;
+
+/// Version of the telemetry and command contract. In 0.x a step of the middle number is a breaking change.
+pub const SCHEMA_VERSION: &str = "0.2.0";

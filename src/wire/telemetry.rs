@@ -1,0 +1,505 @@
+//! The full state of a shard as its observers see it: one snapshot, fixed names, named rows.
+//!
+//! Fixed names come from "Telemetry 0.2.0" of the operating guide; the other blocks are what the screens need, so that a
+//! remote screen equals a local one. KPIs, needs and prices are rows with a name: a new row changes no consumer.
+//! Levels and ratios are in [0, 1], money in meals, times in ticks unless a name says otherwise.
+
+#![allow(missing_docs, reason = "the names are the documentation; units stand where a name does not say them")]
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Everything an observer knows at one tick.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Snapshot {
+    pub schema_version: String,
+    pub config_id: String,
+    pub shard: String,
+    pub run_id: String,
+    pub tick: u64,
+    /// Whole days since the town began, from 1.
+    pub day: u64,
+    pub clock: Clock,
+    pub observation_variant: String,
+    pub policy: Policy,
+    /// By agent id.
+    pub jobs: BTreeMap<String, Job>,
+    /// By object id: everything that holds stock.
+    pub economy: BTreeMap<String, Store>,
+    /// Item → price in meals.
+    pub prices: BTreeMap<String, f64>,
+    /// `power`, `water` → on.
+    pub utilities: BTreeMap<String, bool>,
+    pub employment: Employment,
+    pub conflict: Conflict,
+    pub relationships: Relationships,
+    pub stability: Stability,
+    pub perturbations: Vec<Perturbation>,
+    pub rewards: Rewards,
+    /// Newest last, bounded.
+    pub narrations: Vec<Narration>,
+    /// Newest last, bounded.
+    pub events: Vec<Event>,
+    pub kpis: Vec<Kpi>,
+    /// Standing alerts, worst first.
+    pub alerts: Vec<Alert>,
+    pub transport: Transport,
+    pub health: Health,
+    pub agents: Vec<Agent>,
+    pub map: Map,
+    pub audit: AuditTail,
+    pub promotion: Promotion,
+}
+
+/// Where the town is in its day and how fast it goes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Clock {
+    pub ticks_per_day: u64,
+    /// 0..ticks_per_day.
+    pub tick_of_day: u64,
+    /// Wall milliseconds a tick takes at 1×.
+    pub tick_ms: u64,
+    /// `paused`, `1x`, `10x`, `100x`, `max`.
+    pub speed: String,
+    /// Measured over the last second.
+    pub ticks_per_second: f64,
+}
+
+/// Who drives the residents.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Policy {
+    pub id: String,
+    /// `scripted` or `network`.
+    pub kind: String,
+    pub hash: String,
+}
+
+/// A resident's job status. Names are fixed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Job {
+    /// Empty when without a job.
+    pub job_id: String,
+    pub on_shift: bool,
+    pub wallet: f64,
+    /// Late shifts since arrival.
+    pub lateness_counter: u64,
+    pub wages_earned: f64,
+    pub wages_withheld: f64,
+    pub meals_cooked: u64,
+    pub meals_consumed: u64,
+    /// Rent and three meals at today's prices.
+    pub basket_cost: f64,
+    /// `pre_shift`, `await_start`, `on_time`, `late`, `absent`, `post_shift`; `none` without a job.
+    pub shift_state: String,
+    pub attendance_ratio: f64,
+    pub late_ticks_today: u64,
+    pub absent_shifts_7d: u64,
+    pub exit_pending: bool,
+    pub tenure_days: f64,
+}
+
+/// What an object holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Store {
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Item → count.
+    pub stock: BTreeMap<String, u64>,
+}
+
+/// The exit queue and what bounds it. The first seven names are fixed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Employment {
+    /// Agent ids, head first.
+    pub pending: Vec<String>,
+    pub pending_count: u64,
+    pub exits_today: u64,
+    pub daily_exit_cap: u64,
+    pub queue_limit: u64,
+    pub review_window: u64,
+    pub queue: Vec<ExitEntry>,
+    /// Absences in 7 days that make a resident due.
+    pub max_absent_shifts: u64,
+    /// Mean attendance ratio of the employed, `null` without data.
+    pub attendance: Option<f64>,
+    /// Residents late today.
+    pub late_today: u64,
+    /// Absent shifts of all residents in 7 days.
+    pub absent_7d: u64,
+}
+
+/// One resident waiting for review.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExitEntry {
+    pub agent: String,
+    pub reason: String,
+    pub enqueued_tick: u64,
+    /// Leaves from this tick on as soon as the cap allows, unless deferred.
+    pub releases_at_tick: u64,
+    /// Approved: leaves on the next tick.
+    pub approved: bool,
+}
+
+/// Queues at objects and what they cost.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Conflict {
+    pub queues: Vec<Queue>,
+    /// Since the town began.
+    pub ghost_steps: u64,
+    /// Blocked steps since the town began.
+    pub blocked_steps: u64,
+    pub queue_fairness: bool,
+}
+
+/// One object that residents use in turn.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Queue {
+    pub object: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub place: String,
+    pub capacity: u64,
+    pub users: Vec<QueueUser>,
+    /// In serving order.
+    pub waiting: Vec<QueueWaiter>,
+    /// Longest wait of those waiting now.
+    pub longest_wait: u64,
+    /// Residents sitting out here, with the tick they may come back.
+    pub cooldowns: Vec<QueueCooldown>,
+    pub ghost_steps: u64,
+    /// False while power or water it needs is off, or it is outside its opening hours.
+    pub working: bool,
+}
+
+/// Somebody who holds the object.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QueueUser {
+    pub agent: String,
+    pub affordance: String,
+    /// Ticks until done; `None` while the reservation is not yet in use.
+    pub remaining: Option<u64>,
+}
+
+/// Somebody who waits for it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QueueWaiter {
+    pub agent: String,
+    /// Ticks since joining.
+    pub waited: u64,
+}
+
+/// Somebody who sits out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QueueCooldown {
+    pub agent: String,
+    pub until_tick: u64,
+}
+
+/// Ties between residents.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Relationships {
+    /// `OFF`, `A`, `B`, `C1`, `C2`, `C3`.
+    pub stage: String,
+    pub ties: Vec<Tie>,
+}
+
+/// How one resident stands to another; each value in [-1, 1].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Tie {
+    pub agent: String,
+    pub other: String,
+    pub trust: f64,
+    pub familiarity: f64,
+    pub rivalry: f64,
+}
+
+/// Stability windows of the live town.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Stability {
+    pub window_ticks: u64,
+    /// Ticks into the window that is open now.
+    pub window_progress: u64,
+    /// Number of the window that is open now, from 1.
+    pub window: u64,
+    /// Closed windows, oldest first, bounded.
+    pub windows: Vec<Window>,
+    /// Checks as they stand in the open window.
+    pub checks: Vec<Check>,
+    /// Consecutive green windows among the conclusive ones.
+    pub streak: u64,
+    pub required_passes: u64,
+}
+
+/// One closed window.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Window {
+    pub number: u64,
+    pub end_tick: u64,
+    /// `green`, `red`, `inconclusive`.
+    pub verdict: String,
+    pub checks: Vec<Check>,
+}
+
+/// One check of a window.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Check {
+    pub name: String,
+    /// `None` without enough samples.
+    pub value: Option<f64>,
+    /// For a reader: `≤ 2 × baseline`.
+    pub limit: String,
+    pub threshold: f64,
+    /// `ok`, `breach`, `not_enough_data`.
+    pub verdict: String,
+    pub samples: u64,
+    pub samples_required: u64,
+    /// `ratio`, `count`, `variance`.
+    pub unit: String,
+}
+
+/// A shock that is under way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Perturbation {
+    pub kind: String,
+    pub name: String,
+    /// `active`, `pending`, `cooldown`.
+    pub state: String,
+    pub started_tick: u64,
+    /// `None` until reverted by hand.
+    pub ends_tick: Option<u64>,
+    pub detail: String,
+}
+
+/// Rewards handed out in the last tick, summed over residents.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Rewards {
+    /// Item → sum; items add up to `total`.
+    pub breakdown: BTreeMap<String, f64>,
+    pub total: f64,
+    /// Clips since the town began.
+    pub reward_clip_events: u64,
+}
+
+/// A sentence about the town.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Narration {
+    pub tick: u64,
+    pub category: String,
+    pub text: String,
+    /// `low`, `normal`, `high`.
+    pub priority: String,
+}
+
+/// Something that happened, with its own fields beside the fixed ones.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// Such as `employment_exit_processed`.
+    pub event: String,
+    pub tick: u64,
+    #[serde(flatten)]
+    pub fields: BTreeMap<String, serde_json::Value>,
+}
+
+/// One KPI. Never a number made of nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Kpi {
+    pub name: String,
+    /// For a reader: `self-sufficiency`.
+    pub title: String,
+    /// `None` when there is not enough data.
+    pub value: Option<f64>,
+    /// `ratio`, `days`, `count`, `per_day`.
+    pub unit: String,
+    /// For a reader: `≥ 70 %`.
+    pub target: String,
+    /// `met`, `missed`, `not_enough_data`.
+    pub verdict: String,
+    pub samples: u64,
+    pub samples_required: u64,
+    /// One of the three charter targets.
+    pub charter: bool,
+}
+
+/// Something that needs an operator.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Alert {
+    /// Such as `exit_queue_overflow`.
+    pub name: String,
+    /// `warning`, `critical`.
+    pub severity: String,
+    pub since_tick: u64,
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// How telemetry itself fares.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Transport {
+    pub queue_length: u64,
+    pub dropped: u64,
+    /// `full`, `aggregate`.
+    pub mode: String,
+    pub last_error: Option<String>,
+}
+
+/// How the shard itself fares.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Health {
+    /// `ok`, `degraded`.
+    pub status: String,
+    pub problems: Vec<String>,
+    pub uptime_seconds: u64,
+    pub last_snapshot_tick: Option<u64>,
+    pub journal_tick: u64,
+    pub audit_ok: bool,
+}
+
+/// A named level with the level below which it is critical.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Need {
+    pub name: String,
+    pub value: f64,
+    pub critical: f64,
+}
+
+/// A resident as the inspector shows one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Agent {
+    pub id: String,
+    pub name: String,
+    pub x: u64,
+    pub y: u64,
+    /// Name of the place they stand in, such as `cafe`.
+    pub place: String,
+    /// Name of their home.
+    pub home: String,
+    pub arrived_tick: u64,
+    pub needs: Vec<Need>,
+    /// What they chose: `eat`, `work`, …
+    pub option: String,
+    pub option_since: u64,
+    /// In words: `waiting for shower_1, 2nd in line`.
+    pub activity: String,
+    /// Object they walk to, wait for or use.
+    pub target: Option<String>,
+    pub mask: Vec<MaskBit>,
+    pub top_options: Vec<TopOption>,
+    /// The policy's value estimate; `None` when it has none.
+    pub value: Option<f64>,
+    /// Driven by an operator instead of the policy.
+    pub possessed: bool,
+    pub shift: Option<Shift>,
+    /// Groceries carried.
+    pub groceries: u64,
+    pub rent_owed_days: u64,
+}
+
+/// Whether an option may be chosen now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MaskBit {
+    pub option: String,
+    pub allowed: bool,
+    /// Why not, in words; empty when allowed.
+    pub reason: String,
+}
+
+/// What the policy would choose, with its probability.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TopOption {
+    pub option: String,
+    pub probability: f64,
+}
+
+/// A resident's shift of the day, in ticks of the day.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Shift {
+    pub start: u64,
+    pub end: u64,
+    pub arrived: Option<u64>,
+    pub worked: u64,
+    /// Outcomes of past shifts, oldest first: `on_time`, `late`, `absent`.
+    pub history: Vec<String>,
+}
+
+/// The plan of the town, which changes only when its `revision` does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Map {
+    pub revision: u64,
+    pub width: u64,
+    pub height: u64,
+    /// One string a row, one character a tile, as in the plan file.
+    pub rows: Vec<String>,
+    pub places: Vec<MapPlace>,
+    pub objects: Vec<MapObject>,
+}
+
+/// A named area.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MapPlace {
+    pub name: String,
+    /// `home`, `grocer`, `cafe`, `office`, `park`, `gym`, `road`.
+    pub kind: String,
+    pub x: u64,
+    pub y: u64,
+    pub width: u64,
+    pub height: u64,
+}
+
+/// A thing residents use.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MapObject {
+    pub id: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub place: String,
+    pub x: u64,
+    pub y: u64,
+}
+
+/// The newest lines of the audit log, and whether the chain can still be written.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditTail {
+    /// Newest last, bounded.
+    pub records: Vec<AuditRow>,
+    /// `ok`, or what is wrong.
+    pub state: String,
+    pub file: String,
+    pub seq: u64,
+    pub head: String,
+}
+
+/// One line of the audit log as a screen shows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditRow {
+    pub seq: u64,
+    /// RFC 3339, UTC.
+    pub ts: String,
+    pub cmd_id: String,
+    pub issuer: String,
+    pub role: String,
+    pub transport: String,
+    pub command: String,
+    pub args: serde_json::Value,
+    pub reason: Option<String>,
+    /// `intent`, `outcome`, `rejected`, `abort`, `recovered`, `rotate`.
+    pub stage: String,
+    /// `ok`, `error`, `dry_run`; empty for an intent.
+    pub status: String,
+    /// `CODE sentence`; empty when there is none.
+    pub error: String,
+    pub tick: u64,
+    pub digest_before: String,
+    pub digest_after: String,
+    pub hash: String,
+}
+
+/// Where the promotion of a policy stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Promotion {
+    /// `idle`, …
+    pub state: String,
+    pub candidate: Option<String>,
+}
