@@ -1,5 +1,41 @@
 //! The town: state, rules, KPIs, digest and snapshot. Pure and deterministic.
 //!
-//! No I/O, no clock, no threads; whoever runs a town brings those.
+//! No I/O, no clock, no threads, no floats before something is handed out; whoever runs a town brings those. Read
+//! [`town`] first: a tick is one page, and each of its lines is a room of this crate.
 
+pub mod activity;
+pub mod affordances;
+pub mod chance;
+pub mod command;
+pub mod config;
+pub mod economy;
+pub mod employment;
+pub mod events;
 pub mod fixed;
+pub mod ids;
+pub mod kpi;
+pub mod lifecycle;
+pub mod names;
+pub mod needs;
+pub mod options;
+pub mod paths;
+pub mod perturbations;
+pub mod plan;
+pub mod queues;
+pub mod rewards;
+pub mod rules;
+pub mod snapshot;
+pub mod stability;
+pub mod state;
+pub mod town;
+pub mod work;
+
+pub use activity::Decider;
+pub use command::{Command, Refusal};
+pub use events::{Event, EventKind};
+pub use fixed::Micro;
+pub use ids::{AgentId, Resident};
+pub use options::OptionKind;
+pub use rules::{Rules, RulesError, Sources};
+pub use state::State;
+pub use town::{Policy, Town};

@@ -1,0 +1,251 @@
+//! How an option is carried out: walk, queue, hold, use; and the decision that sets it going.
+//!
+//! Owns [`Cx`], what every room of the tick is handed. Who is served next stands in `queues`.
+
+use crate::events::{Event, EventKind};
+use crate::ids::{AffordanceId, AgentId, Column, ObjectId, Resident, Tile};
+use crate::kpi::Counters;
+use crate::options::{Mask, OptionKind, best_object, mask, object_refusal};
+use crate::paths::neighbours;
+use crate::queues;
+use crate::rules::Rules;
+use crate::state::{Activity, State};
+
+/// What every room of the tick works on.
+pub(crate) struct Cx<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) state: &'a mut State,
+    /// How many residents stand on a tile; follows from `agents.tile`.
+    pub(crate) crowd: &'a mut Column<Tile, u16>,
+    pub(crate) events: &'a mut Vec<Event>,
+}
+
+impl Cx<'_> {
+    pub(crate) fn emit(&mut self, kind: EventKind) {
+        self.events.push(Event { tick: self.state.tick, kind });
+    }
+
+    pub(crate) fn emit_for(&mut self, agent: AgentId, kind: impl FnOnce(Resident) -> EventKind) {
+        let who = self.state.agents.resident[agent];
+        self.emit(kind(who));
+    }
+
+    /// Counts in the day's and in the window's counters.
+    pub(crate) fn count(&mut self, note: impl Fn(&mut Counters)) {
+        note(self.state.days.today());
+        note(&mut self.state.stability.counters);
+    }
+
+    /// Residents by position in the list of those present; safe while nobody comes or goes.
+    pub(crate) fn each(&mut self, mut visit: impl FnMut(&mut Self, AgentId)) {
+        for index in 0..self.state.agents.present.len() {
+            let agent = self.state.agents.present[index];
+            visit(self, agent);
+        }
+    }
+}
+
+/// Somebody who must choose now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decider {
+    /// Who.
+    pub agent: AgentId,
+    /// What they may choose.
+    pub mask: Mask,
+}
+
+/// Collects who decides in this tick: option ended, commitment over, impossible by now, or a need turned critical.
+pub(crate) fn deciders(rules: &Rules, state: &State, out: &mut Vec<Decider>) {
+    out.clear();
+    for agent in state.agents.present.iter().copied() {
+        let agents = &state.agents;
+        if agents.possessed[agent] {
+            continue;
+        }
+        let due = agents.ended[agent] || agents.decide[agent] || state.tick >= agents.commit_until[agent];
+        if due || impossible(rules, state, agent) {
+            out.push(Decider { agent, mask: mask(rules, state, agent) });
+        }
+    }
+}
+
+/// Whether what they are doing cannot go on.
+fn impossible(rules: &Rules, state: &State, agent: AgentId) -> bool {
+    let (object, affordance) = match state.agents.activity[agent] {
+        Activity::Idle => return false,
+        Activity::Walking(object, affordance)
+        | Activity::Waiting(object, affordance)
+        | Activity::Holding(object, affordance, _)
+        | Activity::Using(object, affordance, _) => (object, affordance),
+    };
+    object_refusal(rules, state, agent, object, affordance).is_some()
+}
+
+/// A resident takes up an option. An option outside the mask is taken as `wait`.
+pub(crate) fn choose(cx: &mut Cx<'_>, decider: Decider, choice: OptionKind) {
+    let agent = decider.agent;
+    let choice = if decider.mask.allows(choice) { choice } else { OptionKind::Wait };
+    let previous = cx.state.agents.option[agent];
+    let open = !cx.state.agents.ended[agent] && decider.mask.allows(previous) && !impossible(cx.rules, cx.state, agent);
+    if open {
+        cx.count(|counters| counters.decisions += 1);
+        if choice != previous {
+            cx.count(|counters| counters.switches += 1);
+        }
+    }
+    cx.state.agents.decide[agent] = false;
+    cx.state.agents.commit_until[agent] = cx.state.tick + u64::from(cx.rules.config.policy_runtime.option_commit_ticks);
+    if !open || choice != previous {
+        begin(cx, agent, choice);
+    }
+}
+
+/// Drops whatever was under way and sets out for `option`.
+pub(crate) fn begin(cx: &mut Cx<'_>, agent: AgentId, option: OptionKind) {
+    release(cx, agent);
+    let tick = cx.state.tick;
+    let agents = &mut cx.state.agents;
+    if agents.option[agent] != option || agents.ended[agent] {
+        agents.option_since[agent] = tick;
+    }
+    agents.option[agent] = option;
+    agents.ended[agent] = false;
+    if !matches!(option, OptionKind::Wait | OptionKind::Work | OptionKind::GoHome) {
+        match best_object(cx.rules, cx.state, agent, option) {
+            Ok((object, affordance)) => cx.state.agents.activity[agent] = Activity::Walking(object, affordance),
+            Err(_) => cx.state.agents.ended[agent] = true,
+        }
+    }
+}
+
+/// Lets go of everything: the object in use, the reservation, the place in the queue. Nothing is paid or taken.
+pub(crate) fn release(cx: &mut Cx<'_>, agent: AgentId) {
+    let activity = std::mem::take(&mut cx.state.agents.activity[agent]);
+    cx.state.agents.blocked[agent] = 0;
+    let Some(object) = activity.object() else { return };
+    match activity {
+        Activity::Waiting(..) => queues::give_up(cx, agent, object),
+        Activity::Holding(..) | Activity::Using(..) => queues::vacate(cx, agent, object),
+        Activity::Walking(..) | Activity::Idle => {}
+    }
+}
+
+/// One step or wait or tick of use for everybody, in the order of their slots.
+pub(crate) fn carry_out(cx: &mut Cx<'_>) {
+    cx.each(|cx, agent| match cx.state.agents.activity[agent] {
+        Activity::Idle => idle(cx, agent),
+        Activity::Walking(object, affordance) => walk(cx, agent, object, affordance),
+        Activity::Waiting(..) => {}
+        Activity::Holding(object, affordance, until) => hold(cx, agent, object, affordance, until),
+        Activity::Using(object, affordance, until) => use_it(cx, agent, object, affordance, until),
+    });
+}
+
+fn idle(cx: &mut Cx<'_>, agent: AgentId) {
+    let agents = &cx.state.agents;
+    match agents.option[agent] {
+        OptionKind::Work => {
+            let rules = cx.rules;
+            match agents.job[agent] {
+                Some(job) if agents.shift[agent].state != crate::state::ShiftState::PostShift => {
+                    if rules.jobs[job].field[agents.tile[agent]] > 0 {
+                        step(cx, agent, &rules.jobs[job].field, None);
+                    }
+                }
+                _ => cx.state.agents.ended[agent] = true,
+            }
+        }
+        OptionKind::GoHome => {
+            let rules = cx.rules;
+            let field = &rules.place_fields[agents.home[agent]];
+            if field[agents.tile[agent]] == 0 {
+                cx.state.agents.ended[agent] = true;
+            } else {
+                step(cx, agent, field, None);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Steps to an object at which one joins its queue.
+pub(crate) const QUEUE_REACH: u16 = 2;
+/// Steps to an object at which one uses it.
+pub(crate) const USE_REACH: u16 = 1;
+
+fn walk(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
+    let rules = cx.rules;
+    if rules.fields[object][cx.state.agents.tile[agent]] > QUEUE_REACH {
+        step(cx, agent, &rules.fields[object], Some(object));
+    }
+    if rules.fields[object][cx.state.agents.tile[agent]] <= QUEUE_REACH {
+        queues::join(cx, agent, object, affordance);
+    }
+}
+
+fn hold(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId, until: u64) {
+    let rules = cx.rules;
+    if rules.fields[object][cx.state.agents.tile[agent]] > USE_REACH {
+        step(cx, agent, &rules.fields[object], Some(object));
+    }
+    if rules.fields[object][cx.state.agents.tile[agent]] <= USE_REACH {
+        let done = cx.state.tick + u64::from(rules.affordances[affordance].duration);
+        cx.state.agents.activity[agent] = Activity::Using(object, affordance, done);
+        cx.state.agents.blocked[agent] = 0;
+    } else if cx.state.tick >= until {
+        queues::lapse(cx, agent, object, affordance);
+    }
+}
+
+fn use_it(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId, until: u64) {
+    let what = &cx.rules.affordances[affordance];
+    if what.gradual {
+        let left = until.saturating_sub(cx.state.tick) as i64;
+        let duration = i64::from(what.duration);
+        let levels = &mut cx.state.agents.needs[agent];
+        for (level, effect) in levels.iter_mut().zip(what.effects) {
+            // Equal parts that add up to the whole exactly.
+            let part = effect.0 * (duration - left + 1) / duration - effect.0 * (duration - left) / duration;
+            *level = crate::fixed::Micro(level.0 + part).unit();
+        }
+    }
+    if cx.state.tick >= until {
+        crate::economy::settle(cx, agent, object, affordance);
+        queues::vacate(cx, agent, object);
+        cx.state.agents.activity[agent] = Activity::Idle;
+        cx.state.agents.ended[agent] = true;
+    }
+}
+
+/// Moves one tile nearer. A blocked resident waits, tries the other way round, and after enough attempts passes through.
+fn step(cx: &mut Cx<'_>, agent: AgentId, field: &crate::paths::Field, towards: Option<ObjectId>) {
+    let from = cx.state.agents.tile[agent];
+    let here = field[from];
+    let nearer = || neighbours(&cx.rules.plan, from).into_iter().flatten().filter(|tile| field[*tile] < here);
+    if let Some(free) = nearer().find(|tile| cx.crowd[*tile] == 0) {
+        cx.state.agents.blocked[agent] = 0;
+        place(cx, agent, free);
+        return;
+    }
+    let Some(ahead) = nearer().next() else { return };
+    cx.state.blocked_steps += 1;
+    cx.state.agents.blocked[agent] += 1;
+    if cx.state.agents.blocked[agent] >= cx.rules.config.queue_fairness.ghost_step_after {
+        cx.state.agents.blocked[agent] = 0;
+        cx.state.ghost_steps += 1;
+        if let Some(object) = towards {
+            cx.state.objects[object].ghost_steps += 1;
+        }
+        cx.count(|counters| counters.ghost_steps += 1);
+        cx.emit_for(agent, |who| EventKind::GhostStep { who });
+        place(cx, agent, ahead);
+    }
+}
+
+/// Puts a resident on a tile.
+pub(crate) fn place(cx: &mut Cx<'_>, agent: AgentId, tile: Tile) {
+    let from = cx.state.agents.tile[agent];
+    cx.crowd[from] = cx.crowd[from].saturating_sub(1);
+    cx.crowd[tile] += 1;
+    cx.state.agents.tile[agent] = tile;
+}

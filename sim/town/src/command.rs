@@ -1,0 +1,284 @@
+//! What an operator can do to a town: data, applied between ticks, whoever sent it.
+//!
+//! Dry run and execution are one procedure. Who may send a command is not this room's business. Rule: "One command table".
+
+use serde::{Deserialize, Serialize};
+
+use crate::activity::{self, Cx};
+use crate::economy::{self, Account};
+use crate::employment::{self, ExitReason};
+use crate::fixed::Micro;
+use crate::ids::{AgentId, Resident, Tile};
+use crate::lifecycle::{self, Cause};
+use crate::names;
+use crate::needs::NEEDS;
+use crate::options::{OptionKind, refusal};
+use crate::perturbations::{self, PERTURBATIONS};
+
+/// A change to the town. Residents are named for ever, so that a replay can never hit the next tenant of a slot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Joins the exit queue.
+    ExitRequest { who: Resident },
+    /// Leaves on the next tick.
+    ExitApprove { who: Resident },
+    /// Leaves the exit queue, absences forgiven.
+    ExitDefer { who: Resident },
+    /// A newcomer arrives now.
+    Spawn,
+    /// Stands somewhere else.
+    Teleport { who: Resident, tile: Tile },
+    /// A need's level, in [0, 1].
+    SetNeed { who: Resident, need: u8, value: Micro },
+    /// What the wallet holds, in meals.
+    SetMoney { who: Resident, value: Micro },
+    /// What an item costs, in meals.
+    SetPrice { item: u8, value: Micro },
+    /// Driven by the operator: carries out `option` until released.
+    Possess { who: Resident, option: OptionKind },
+    /// Driven by the policy again.
+    Release { who: Resident },
+    /// Leaves the town at once.
+    Kill { who: Resident },
+    /// Whether residents collapse.
+    Mortality(bool),
+    /// Employment exits a day.
+    ExitCap(u32),
+    /// Ticks until a newcomer arrives, least and most.
+    SpawnDelay(u32, u32),
+    /// Begins or ends a kind of shock by hand.
+    Perturb { kind: u8, on: bool },
+    /// Cooldowns and age priority in queues.
+    QueueFairness(bool),
+}
+
+/// Why a command was not done, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// `E_NOT_FOUND`, `E_INVALID_ARG`, `E_CONFLICT`.
+    pub code: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// What would be right.
+    pub hint: String,
+}
+
+fn not_found(message: String, hint: &str) -> Refusal {
+    Refusal { code: "E_NOT_FOUND", message, hint: hint.to_owned() }
+}
+
+fn conflict(message: String, hint: &str) -> Refusal {
+    Refusal { code: "E_CONFLICT", message, hint: hint.to_owned() }
+}
+
+/// Finds the resident in the town.
+fn present(cx: &Cx<'_>, who: Resident) -> Result<AgentId, Refusal> {
+    let agents = &cx.state.agents;
+    agents.present.iter().copied().find(|agent| agents.resident[*agent] == who).ok_or_else(|| {
+        not_found(format!("{} does not live here.", names::name(who)), "`employment_status` and the Agents screen list who does.")
+    })
+}
+
+/// Checks a command and, unless `dry`, does it. Answers with one sentence about what happened or would happen.
+///
+/// # Errors
+/// Why it cannot be done; then nothing has changed.
+pub(crate) fn run(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal> {
+    match command {
+        Command::ExitRequest { who } | Command::ExitApprove { who } | Command::ExitDefer { who } => {
+            exit(cx, command, *who, dry)
+        }
+        Command::Teleport { who, .. }
+        | Command::SetNeed { who, .. }
+        | Command::SetMoney { who, .. }
+        | Command::Possess { who, .. }
+        | Command::Release { who }
+        | Command::Kill { who } => {
+            let agent = present(cx, *who)?;
+            resident(cx, command, agent, dry)
+        }
+        _ => town(cx, command, dry),
+    }
+}
+
+fn exit(cx: &mut Cx<'_>, command: &Command, who: Resident, dry: bool) -> Result<String, Refusal> {
+    let agent = present(cx, who)?;
+    let name = names::name(who);
+    let queued = cx.state.employment.entry(agent).copied();
+    match command {
+        Command::ExitRequest { .. } => {
+            if queued.is_some() {
+                return Err(conflict(format!("{name} is in the exit queue already."), "Approve or defer the entry."));
+            }
+            if !dry {
+                employment::enqueue(cx, agent, ExitReason::Requested);
+            }
+            Ok(format!("{name} joins the exit queue as number {}.", cx.state.employment.queue.len() + usize::from(dry)))
+        }
+        Command::ExitApprove { .. } => {
+            let entry = queued.ok_or_else(|| absent_from_queue(&name))?;
+            if entry.approved {
+                return Err(conflict(format!("the exit of {name} is approved already."), "It happens on the next tick."));
+            }
+            if !dry {
+                employment::approve(cx, agent);
+            }
+            Ok(format!("{name} leaves town on the next tick."))
+        }
+        _ => {
+            queued.ok_or_else(|| absent_from_queue(&name))?;
+            let absences = cx.state.agents.absent_shifts(agent);
+            if !dry {
+                employment::defer(cx, agent);
+            }
+            let noun = if absences == 1 { "absence is" } else { "absences are" };
+            Ok(format!("{name} stays; the entry goes and {absences} {noun} forgiven."))
+        }
+    }
+}
+
+fn absent_from_queue(name: &str) -> Refusal {
+    not_found(format!("{name} is not in the exit queue."), "`employment_exit review` lists who is.")
+}
+
+fn resident(cx: &mut Cx<'_>, command: &Command, agent: AgentId, dry: bool) -> Result<String, Refusal> {
+    let name = names::name(cx.state.agents.resident[agent]);
+    match *command {
+        Command::Teleport { tile, .. } => {
+            let (x, y) = cx.rules.plan.at(tile);
+            if cx.rules.plan.walkable.get(tile) != Some(&true) {
+                let message = format!("nobody can stand on [{x}, {y}].");
+                return Err(Refusal { code: "E_INVALID_ARG", message, hint: "Name a place or an object.".into() });
+            }
+            if !dry {
+                activity::release(cx, agent);
+                cx.state.agents.ended[agent] = true;
+                activity::place(cx, agent, tile);
+            }
+            Ok(format!("{name} stands at [{x}, {y}]."))
+        }
+        Command::SetNeed { need, value, .. } => {
+            let Some(row) = NEEDS.get(need as usize) else {
+                return Err(not_found("there is no such need.".into(), "Name one of the needs table."));
+            };
+            if !dry {
+                cx.state.agents.needs[agent][need as usize] = value.unit();
+                cx.state.agents.decide[agent] = true;
+            }
+            Ok(format!("{} of {name} is {}.", row.name, value.unit()))
+        }
+        Command::SetMoney { value, .. } => {
+            if !dry {
+                let change = value - cx.state.agents.wallet[agent];
+                economy::pay(cx, agent, change, Account::Operator);
+            }
+            Ok(format!("{name} has {value} in the wallet."))
+        }
+        Command::Possess { option, .. } => {
+            if let Some(why) = refusal(cx.rules, cx.state, agent, option) {
+                let message = format!("{name} cannot {} now: {}.", option.name(), why.words());
+                return Err(conflict(message, "`explain` lists what is possible."));
+            }
+            if !dry {
+                cx.state.agents.possessed[agent] = true;
+                activity::begin(cx, agent, option);
+            }
+            Ok(format!("{name} is driven by you: {}.", option.name()))
+        }
+        Command::Release { .. } => {
+            if !cx.state.agents.possessed[agent] {
+                return Err(conflict(format!("{name} is not possessed."), "There is nothing to release."));
+            }
+            if !dry {
+                cx.state.agents.possessed[agent] = false;
+                cx.state.agents.decide[agent] = true;
+            }
+            Ok(format!("{name} is driven by the policy again."))
+        }
+        _ => {
+            if !dry {
+                lifecycle::leave(cx, agent, Cause::Operator);
+            }
+            Ok(format!("{name} leaves town at once."))
+        }
+    }
+}
+
+fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal> {
+    match *command {
+        Command::Spawn => {
+            if lifecycle::free_slot(cx.rules, cx.state).is_none() {
+                let slots = lifecycle::slots(cx.rules);
+                let message = format!("all {slots} slots are taken.");
+                return Err(conflict(message, "Raise embedding_allocator.max_slots in the configuration."));
+            }
+            let name = names::name(Resident(cx.state.lifecycle.next_resident));
+            if !dry {
+                lifecycle::arrive(cx);
+            }
+            Ok(format!("{name} arrives."))
+        }
+        Command::SetPrice { item, value } => {
+            let Some((_, name)) = crate::affordances::ITEMS.get(item as usize) else {
+                return Err(not_found("there is no such item.".into(), "Name one of the price list."));
+            };
+            if !dry {
+                cx.state.economy.prices[item as usize] = value;
+            }
+            Ok(format!("{name} costs {value}."))
+        }
+        Command::Mortality(on) => {
+            if !dry {
+                cx.state.switches.mortality = on;
+            }
+            Ok(format!("residents {} collapse from hunger.", if on { "can" } else { "cannot" }))
+        }
+        Command::ExitCap(cap) => {
+            if !dry {
+                cx.state.switches.daily_exit_cap = cap;
+            }
+            Ok(format!("at most {cap} employment exits a day."))
+        }
+        Command::SpawnDelay(least, most) => {
+            if least > most {
+                let message = format!("{least} is more than {most}.");
+                return Err(Refusal { code: "E_INVALID_ARG", message, hint: "Give the least first.".into() });
+            }
+            if !dry {
+                cx.state.switches.spawn_delay = (least, most);
+            }
+            Ok(format!("newcomers arrive {least} to {most} ticks after an exit."))
+        }
+        Command::Perturb { kind, on } => perturb(cx, kind, on, dry),
+        Command::QueueFairness(on) => {
+            if !dry {
+                cx.state.switches.queue_fairness = on;
+                if !on {
+                    for object in cx.state.objects.iter_mut() {
+                        object.cooldowns.clear();
+                    }
+                }
+            }
+            Ok(format!("queues are {}.", if on { "fair: cooldowns and age count" } else { "plain first come, first served" }))
+        }
+        _ => unreachable!("commands on residents are run above"),
+    }
+}
+
+fn perturb(cx: &mut Cx<'_>, kind: u8, on: bool, dry: bool) -> Result<String, Refusal> {
+    let Some(row) = PERTURBATIONS.get(kind as usize) else {
+        return Err(not_found("there is no such perturbation.".into(), "Name one of the perturbations table."));
+    };
+    if cx.state.perturbations.is_active(kind) == on {
+        let message = format!("the {} is {} already.", row.name, if on { "on" } else { "off" });
+        return Err(conflict(message, "There is nothing to change."));
+    }
+    if !dry {
+        if on {
+            perturbations::begin(cx, kind, None);
+        } else {
+            perturbations::end(cx, kind);
+        }
+    }
+    Ok(if on { format!("{} begins: {}.", row.name, row.detail) } else { format!("{} ends.", row.name) })
+}

@@ -1,0 +1,264 @@
+//! What a policy may choose, and why not: the nine options, their mask, and the reason behind every bit of it.
+//!
+//! Owns the vocabulary and the test of possibility. How an option is carried out stands in `activity`. Rule: "Options".
+
+use serde::{Deserialize, Serialize};
+
+use crate::affordances::{Access, Affordance, Price};
+use crate::fixed::Micro;
+use crate::ids::{AffordanceId, AgentId, ObjectId};
+use crate::rules::Rules;
+use crate::state::{ShiftState, State};
+
+/// What a resident sets out to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum OptionKind {
+    /// Stay where you are.
+    #[default]
+    Wait = 0,
+    /// A meal, at home or bought.
+    Eat = 1,
+    /// Groceries into meals for the fridge at home.
+    Cook = 2,
+    /// A shower.
+    Wash = 3,
+    /// A bed at home.
+    Sleep = 4,
+    /// Go to the job and stay for the shift.
+    Work = 5,
+    /// Buy groceries.
+    Shop = 6,
+    /// Sit at a table where others may sit.
+    Socialise = 7,
+    /// Walk home.
+    GoHome = 8,
+}
+
+/// Every option with its name, in the order of the mask.
+pub const OPTIONS: [(OptionKind, &str); 9] = [
+    (OptionKind::Wait, "wait"),
+    (OptionKind::Eat, "eat"),
+    (OptionKind::Cook, "cook"),
+    (OptionKind::Wash, "wash"),
+    (OptionKind::Sleep, "sleep"),
+    (OptionKind::Work, "work"),
+    (OptionKind::Shop, "shop"),
+    (OptionKind::Socialise, "socialise"),
+    (OptionKind::GoHome, "go_home"),
+];
+
+impl OptionKind {
+    /// Its place in [`OPTIONS`] and in every mask.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Such as `go_home`.
+    pub const fn name(self) -> &'static str {
+        OPTIONS[self.index()].1
+    }
+
+    /// The option of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        OPTIONS.iter().find(|row| row.1 == name).map(|row| row.0)
+    }
+
+    /// The option at a place of the mask.
+    pub fn at(index: u8) -> Option<Self> {
+        OPTIONS.get(index as usize).map(|row| row.0)
+    }
+}
+
+/// Why an option may not be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The town has no object for it.
+    NoObject,
+    /// The wallet does not cover the price.
+    NoMoney,
+    /// What would be taken is used up.
+    NoStock,
+    /// There is nothing to cook with.
+    NoGroceries,
+    /// The fridge at home holds all it can.
+    FridgeFull,
+    /// The power is off.
+    NoPower,
+    /// The water is off.
+    NoWater,
+    /// Outside opening hours.
+    Closed,
+    /// Without a job.
+    NoJob,
+    /// The shift is too far away.
+    ShiftNotYet,
+    /// The shift has ended, or was missed.
+    ShiftOver,
+    /// Already at home.
+    AtHome,
+}
+
+impl Why {
+    /// As an operator reads it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::NoObject => "nothing here serves for it",
+            Self::NoMoney => "no money",
+            Self::NoStock => "out of stock",
+            Self::NoGroceries => "no groceries",
+            Self::FridgeFull => "the fridge is full",
+            Self::NoPower => "power is off",
+            Self::NoWater => "water is off",
+            Self::Closed => "closed at this hour",
+            Self::NoJob => "no job",
+            Self::ShiftNotYet => "shift not yet",
+            Self::ShiftOver => "shift over",
+            Self::AtHome => "already at home",
+        }
+    }
+}
+
+/// One bit an option: set when it may be chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mask(pub u16);
+
+impl Mask {
+    /// Whether an option may be chosen.
+    pub const fn allows(self, option: OptionKind) -> bool {
+        self.0 >> option.index() & 1 == 1
+    }
+}
+
+/// How long before a shift one may set out for it, in ticks.
+pub const WORK_LEAD_TICKS: u32 = 100;
+
+/// What each option's test of possibility says, in the order of [`OPTIONS`].
+pub fn reasons(rules: &Rules, state: &State, agent: AgentId) -> [Option<Why>; 9] {
+    OPTIONS.map(|(option, _)| refusal(rules, state, agent, option))
+}
+
+/// The mask alone.
+pub fn mask(rules: &Rules, state: &State, agent: AgentId) -> Mask {
+    let bits = OPTIONS.iter().filter(|row| refusal(rules, state, agent, row.0).is_none());
+    Mask(bits.fold(0, |mask, row| mask | 1 << row.0.index()))
+}
+
+/// Why `agent` may not choose `option` now; `None` when it may.
+pub fn refusal(rules: &Rules, state: &State, agent: AgentId, option: OptionKind) -> Option<Why> {
+    match option {
+        OptionKind::Wait => None,
+        OptionKind::Work => work_refusal(rules, state, agent),
+        OptionKind::GoHome => {
+            let here = rules.plan.place_of[state.agents.tile[agent]];
+            (here == Some(state.agents.home[agent])).then_some(Why::AtHome)
+        }
+        _ => best_object(rules, state, agent, option).err(),
+    }
+}
+
+fn work_refusal(rules: &Rules, state: &State, agent: AgentId) -> Option<Why> {
+    let Some(job) = state.agents.job[agent] else { return Some(Why::NoJob) };
+    let job = &rules.jobs[job];
+    let now = rules.tick_of_day(state.tick);
+    match state.agents.shift[agent].state {
+        ShiftState::Absent | ShiftState::PostShift => Some(Why::ShiftOver),
+        _ if now + WORK_LEAD_TICKS < job.start => Some(Why::ShiftNotYet),
+        _ => None,
+    }
+}
+
+/// The object and affordance that serve an option soonest: fewest steps plus the queue, ties by order of the plan.
+///
+/// # Errors
+/// The reason of the nearest miss when none will do.
+pub fn best_object(
+    rules: &Rules,
+    state: &State,
+    agent: AgentId,
+    option: OptionKind,
+) -> Result<(ObjectId, AffordanceId), Why> {
+    let mut best: Option<(u32, ObjectId, AffordanceId)> = None;
+    let mut why = Why::NoObject;
+    for (object, affordance) in &rules.choices[option.index()] {
+        if rules.affordances[*affordance].access == Access::Home
+            && rules.plan.objects[*object].place != state.agents.home[agent]
+        {
+            continue;
+        }
+        match object_refusal(rules, state, agent, *object, *affordance) {
+            Some(reason) => why = reason,
+            None => {
+                let cost = cost(rules, state, agent, *object, *affordance);
+                if best.is_none_or(|(other, _, _)| cost < other) {
+                    best = Some((cost, *object, *affordance));
+                }
+            }
+        }
+    }
+    best.map(|(_, object, affordance)| (object, affordance)).ok_or(why)
+}
+
+/// Expected ticks until the object is free for this resident: steps, the people before them, their own cooldown.
+fn cost(rules: &Rules, state: &State, agent: AgentId, object: ObjectId, affordance: AffordanceId) -> u32 {
+    let steps = u32::from(rules.fields[object][state.agents.tile[agent]]);
+    let it = &state.objects[object];
+    let before = it.queue.iter().filter(|entry| entry.agent != agent).count() as u32 + it.uses.len() as u32;
+    let capacity = u32::from(rules.plan.objects[object].kind.capacity());
+    let turns = (before + 1).saturating_sub(capacity).div_ceil(capacity);
+    let cooling = if state.switches.queue_fairness { it.cooldown_of(agent).saturating_sub(state.tick) as u32 } else { 0 };
+    steps + turns * rules.affordances[affordance].duration / 2 + cooling
+}
+
+/// Why this resident cannot use this object that way now; whether it is free does not matter, one can queue.
+pub fn object_refusal(
+    rules: &Rules,
+    state: &State,
+    agent: AgentId,
+    object: ObjectId,
+    affordance: AffordanceId,
+) -> Option<Why> {
+    let what = &rules.affordances[affordance];
+    if let Some(why) = works(rules, state, object, what) {
+        return Some(why);
+    }
+    if what.takes_stock > state.objects[object].stock {
+        return Some(Why::NoStock);
+    }
+    if what.takes_groceries > state.agents.groceries[agent] {
+        return Some(Why::NoGroceries);
+    }
+    if price(state, what) > state.agents.wallet[agent] {
+        return Some(Why::NoMoney);
+    }
+    if what.cooking {
+        let fridge = rules.fridge_of[state.agents.home[agent]]?;
+        if state.objects[fridge].stock + rules.config.economy.stove_stock_replenish > rules.config.economy.fridge_capacity {
+            return Some(Why::FridgeFull);
+        }
+    }
+    None
+}
+
+/// Why the object itself cannot be used by anybody now.
+pub fn works(rules: &Rules, state: &State, object: ObjectId, what: &Affordance) -> Option<Why> {
+    if what.power && !state.economy.power {
+        return Some(Why::NoPower);
+    }
+    if what.water && !state.economy.water {
+        return Some(Why::NoWater);
+    }
+    if what.opening_hours && !rules.open(object, rules.tick_of_day(state.tick)) {
+        return Some(Why::Closed);
+    }
+    None
+}
+
+/// What it costs today.
+pub fn price(state: &State, what: &Affordance) -> Micro {
+    match what.price {
+        Price::Free => Micro::ZERO,
+        Price::Item(item) => state.economy.prices[item as usize],
+    }
+}

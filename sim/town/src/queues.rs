@@ -1,0 +1,144 @@
+//! Queues and reservations: who is served next, who sits out, and that nobody is left holding a thing.
+//!
+//! Invariants, checked every tick in tests: nobody absent holds anything, nobody stands in two queues, nobody waits for
+//! what does not exist. Rule: "Queues and reservations".
+
+use crate::activity::Cx;
+use crate::events::EventKind;
+use crate::ids::{AffordanceId, AgentId, Key, ObjectId};
+use crate::state::{Activity, Cooldown, Waiter};
+
+/// Ticks a reservation waits for its holder to step up.
+pub(crate) const HOLD_TICKS: u64 = 10;
+
+/// Joins the tail.
+pub(crate) fn join(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
+    let since = cx.state.tick;
+    cx.state.objects[object].queue.push(Waiter { agent, affordance, since });
+    cx.state.agents.activity[agent] = Activity::Waiting(object, affordance);
+    cx.state.agents.blocked[agent] = 0;
+    if !cx.state.objects[object].uses.is_empty() {
+        cx.count(|counters| counters.waits += 1);
+    }
+}
+
+/// Leaves the queue unserved.
+pub(crate) fn give_up(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
+    let tick = cx.state.tick;
+    let queue = &mut cx.state.objects[object].queue;
+    if let Some(index) = queue.iter().position(|waiter| waiter.agent == agent) {
+        let waiter = queue.remove(index);
+        let waited = (tick - waiter.since) as u32;
+        if waited > 0 {
+            cx.count(|counters| counters.queue_conflicts += 1);
+            cx.emit_for(agent, |who| EventKind::QueueConflict { who, object, waited });
+        }
+    }
+}
+
+/// A reservation that was not taken up: back to the tail, the wait still counts, and a cooldown for having blocked.
+pub(crate) fn lapse(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
+    let tick = cx.state.tick;
+    vacate(cx, agent, object);
+    cx.state.objects[object].queue.push(Waiter { agent, affordance, since: tick.saturating_sub(HOLD_TICKS) });
+    cx.state.agents.activity[agent] = Activity::Waiting(object, affordance);
+    cx.count(|counters| counters.queue_conflicts += 1);
+    cx.emit_for(agent, |who| EventKind::QueueConflict { who, object, waited: HOLD_TICKS as u32 });
+}
+
+/// Frees the object and starts the cooldown of whoever held it.
+pub(crate) fn vacate(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
+    let until = cx.state.tick + u64::from(cx.rules.config.queue_fairness.cooldown_ticks);
+    let fair = cx.state.switches.queue_fairness;
+    let it = &mut cx.state.objects[object];
+    it.uses.retain(|user| *user != agent);
+    if fair {
+        it.cooldowns.retain(|cooldown| cooldown.agent != agent);
+        it.cooldowns.push(Cooldown { agent, until });
+    }
+}
+
+/// Forgets somebody who has left the town.
+pub(crate) fn forget(cx: &mut Cx<'_>, agent: AgentId) {
+    crate::activity::release(cx, agent);
+    for object in cx.state.objects.iter_mut() {
+        object.cooldowns.retain(|cooldown| cooldown.agent != agent);
+    }
+}
+
+/// Gives every free object to the next in line.
+pub(crate) fn serve(cx: &mut Cx<'_>) {
+    for index in 0..cx.state.objects.len() {
+        let object = ObjectId(index as u16);
+        let tick = cx.state.tick;
+        let it = &mut cx.state.objects[object];
+        if !it.cooldowns.is_empty() {
+            it.cooldowns.retain(|cooldown| cooldown.until > tick);
+        }
+        let capacity = cx.rules.plan.objects[object].kind.capacity() as usize;
+        while !cx.state.objects[object].queue.is_empty() && cx.state.objects[object].uses.len() < capacity {
+            let Some(position) = next(cx, object) else { break };
+            let waiter = cx.state.objects[object].queue.remove(position);
+            cx.state.objects[object].uses.push(waiter.agent);
+            cx.state.agents.activity[waiter.agent] = Activity::Holding(object, waiter.affordance, tick + HOLD_TICKS);
+            let waited = tick - waiter.since;
+            cx.count(|counters| {
+                counters.served += 1;
+                counters.wait_ticks += waited as u32;
+            });
+        }
+    }
+}
+
+/// Position of the next in line: with fairness, nobody who sits out, then the highest of `age_priority_weight` × ticks
+/// waited − places behind the head; without, the head.
+fn next(cx: &Cx<'_>, object: ObjectId) -> Option<usize> {
+    let it = &cx.state.objects[object];
+    if !cx.state.switches.queue_fairness {
+        return Some(0);
+    }
+    let weight = cx.rules.config.queue_fairness.age_priority_weight;
+    let score = |position: usize| {
+        let waited = (cx.state.tick - it.queue[position].since) as i64;
+        weight.scaled(waited).0 - crate::fixed::Micro::whole(position as i64).0
+    };
+    (0..it.queue.len())
+        .filter(|position| it.cooldown_of(it.queue[*position].agent) <= cx.state.tick)
+        .max_by_key(|position| (score(*position), std::cmp::Reverse(*position)))
+}
+
+/// What the invariants say is wrong, if anything; for tests and for `debug queues`.
+pub fn violations(rules: &crate::rules::Rules, state: &crate::state::State) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut seen = vec![0_u32; state.agents.tile.len()];
+    for (object, plan) in rules.plan.objects() {
+        let it = &state.objects[object];
+        if it.uses.len() > plan.kind.capacity() as usize {
+            found.push(format!("{} is used by {} at once", plan.name, it.uses.len()));
+        }
+        let waiting = it.queue.iter().map(|waiter| (waiter.agent, false));
+        for (agent, holds) in waiting.chain(it.uses.iter().map(|agent| (*agent, true))) {
+            seen[agent.at()] += 1;
+            let fits = match state.agents.activity[agent] {
+                Activity::Waiting(at, _) => at == object && !holds,
+                Activity::Holding(at, _, _) | Activity::Using(at, _, _) => at == object && holds,
+                Activity::Idle | Activity::Walking(..) => false,
+            };
+            if !state.agents.is_present(agent) {
+                found.push(format!("slot {} is absent and stands at {}", agent.0, plan.name));
+            } else if !fits {
+                found.push(format!("slot {} stands at {} and does not know it", agent.0, plan.name));
+            }
+        }
+        if it.cooldowns.iter().any(|cooldown| !state.agents.is_present(cooldown.agent)) {
+            found.push(format!("somebody absent sits out at {}", plan.name));
+        }
+    }
+    for agent in &state.agents.present {
+        let held = u32::from(!matches!(state.agents.activity[*agent], Activity::Idle | Activity::Walking(..)));
+        if seen[agent.at()] != held {
+            found.push(format!("slot {} stands in {} queues or uses", agent.0, seen[agent.at()]));
+        }
+    }
+    found
+}

@@ -1,0 +1,157 @@
+//! What a tick was worth to each resident, item by item; the items always add up to the total.
+//!
+//! Fixed-point like everything in the town; learning turns the total into a float. Rule: "Reward".
+
+use serde::{Deserialize, Serialize};
+
+use crate::activity::Cx;
+use crate::fixed::Micro;
+use crate::ids::AgentId;
+use crate::lifecycle::Cause;
+use crate::needs::NEED_COUNT;
+use crate::rules::Rules;
+use crate::state::{ShiftState, State};
+
+/// Parts of a reward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Item {
+    /// Cost of deficits.
+    Homeostasis = 0,
+    /// Potential-based shaping of the same.
+    Shaping = 1,
+    /// For living.
+    Survival = 2,
+    /// For working.
+    Wages = 3,
+    /// For being on time.
+    Punctuality = 4,
+    /// What a collapse or an eviction costs, outside the clip.
+    Terminal = 5,
+    /// What the clips took or gave.
+    Clip = 6,
+}
+
+/// Number of items.
+pub const ITEM_COUNT: usize = 7;
+
+/// Every item's name, in order.
+pub const ITEM_NAMES: [&str; ITEM_COUNT] =
+    ["homeostasis", "shaping", "survival", "wages", "punctuality", "terminal", "clip"];
+
+/// Rewards of the last tick and counts since the town began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewards {
+    /// Items of the last tick, summed over residents.
+    pub items: [Micro; ITEM_COUNT],
+    /// Their sum.
+    pub total: Micro,
+    /// Clips since the town began.
+    pub clip_events: u64,
+}
+
+/// Σ wᵢ·deficitᵢ² of a resident.
+fn deficit(rules: &Rules, needs: &[Micro; NEED_COUNT]) -> Micro {
+    let mut sum = Micro::ZERO;
+    for (level, weight) in needs.iter().zip(rules.weights) {
+        let missing = Micro::ONE - *level;
+        sum += missing.times(missing).times(weight);
+    }
+    sum
+}
+
+fn potential(rules: &Rules, needs: &[Micro; NEED_COUNT]) -> Micro {
+    -deficit(rules, needs).times(rules.config.rewards.homeostasis_scale)
+}
+
+/// Hands out the tick's rewards.
+pub(crate) fn run(cx: &mut Cx<'_>) {
+    cx.state.rewards.items = [Micro::ZERO; ITEM_COUNT];
+    cx.state.rewards.total = Micro::ZERO;
+    cx.each(resident);
+}
+
+fn resident(cx: &mut Cx<'_>, agent: AgentId) {
+    let rules = cx.rules;
+    let config = &rules.config.rewards;
+    let needs = cx.state.agents.needs[agent];
+    let mut items = [Micro::ZERO; ITEM_COUNT];
+    let potential = potential(rules, &needs);
+    items[Item::Homeostasis as usize] = potential;
+    if rules.config.shaping.use_potential {
+        let previous = cx.state.agents.potential[agent];
+        items[Item::Shaping as usize] = potential.times(rules.config.ppo.gamma) - previous;
+        cx.state.agents.potential[agent] = potential;
+    }
+    items[Item::Survival as usize] = config.survival_tick;
+    let shift = cx.state.agents.shift[agent];
+    let at_work = matches!(shift.state, ShiftState::OnTime | ShiftState::Late) && shift.away == 0;
+    if at_work {
+        items[Item::Wages as usize] = config.wage_rate;
+        if shift.state == ShiftState::OnTime && shift.worked == 1 {
+            items[Item::Punctuality as usize] = config.punctuality_bonus;
+        }
+    }
+    if doomed(rules, cx.state, agent) {
+        for item in &mut items {
+            *item = (*item).min(Micro::ZERO);
+        }
+    }
+    clip(cx, agent, &mut items);
+    give(cx, agent, items);
+}
+
+/// While a collapse counts down or an exit is certain, nothing positive is given.
+fn doomed(rules: &Rules, state: &State, agent: AgentId) -> bool {
+    let window = rules.config.rewards.clip.no_positive_within_death_ticks;
+    let collapse = rules.config.lifecycle.collapse_ticks;
+    let collapsing = state.switches.mortality && state.agents.collapse_ticks[agent] + window > collapse;
+    let leaving = state.employment.entry(agent).is_some_and(|entry| {
+        let releases = crate::employment::releases_at(rules, entry);
+        entry.approved || state.tick + u64::from(window) > releases
+    });
+    window > 0 && (collapsing || leaving)
+}
+
+/// The clips: a tick's sum, then the episode's. Both land in an item of their own.
+fn clip(cx: &mut Cx<'_>, agent: AgentId, items: &mut [Micro; ITEM_COUNT]) {
+    let limits = &cx.rules.config.rewards.clip;
+    let sum: Micro = items.iter().copied().sum();
+    let mut kept = sum.clamp(-limits.clip_per_tick, limits.clip_per_tick);
+    cx.state.rewards.clip_events += u64::from(kept != sum);
+    let so_far = cx.state.agents.episode_return[agent];
+    let within = (so_far + kept).clamp(-limits.clip_per_episode, limits.clip_per_episode) - so_far;
+    cx.state.rewards.clip_events += u64::from(within != kept);
+    kept = within;
+    cx.state.agents.episode_return[agent] = so_far + kept;
+    items[Item::Clip as usize] = kept - sum;
+}
+
+fn give(cx: &mut Cx<'_>, agent: AgentId, items: [Micro; ITEM_COUNT]) {
+    let total: Micro = items.iter().copied().sum();
+    for (sum, item) in cx.state.rewards.items.iter_mut().zip(items) {
+        *sum += item;
+    }
+    cx.state.rewards.total += total;
+    cx.state.agents.window_return[agent] += total;
+}
+
+/// A newcomer's potential, so that the first shaping is not a jump.
+pub(crate) fn welcome(cx: &mut Cx<'_>, agent: AgentId) {
+    cx.state.agents.potential[agent] = potential(cx.rules, &cx.state.agents.needs[agent]);
+}
+
+/// The end of an episode, outside the clip.
+pub(crate) fn depart(cx: &mut Cx<'_>, agent: AgentId, cause: Cause) {
+    let config = &cx.rules.config.rewards;
+    let penalty = match cause {
+        Cause::Collapse | Cause::Neglect => config.faint_penalty,
+        Cause::Eviction => config.eviction_penalty,
+        Cause::Employment { .. } | Cause::Operator => Micro::ZERO,
+    };
+    let mut items = [Micro::ZERO; ITEM_COUNT];
+    items[Item::Terminal as usize] = penalty;
+    give(cx, agent, items);
+    let sample = cx.state.agents.window_return[agent];
+    cx.state.stability.returns.push(sample);
+}

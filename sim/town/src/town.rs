@@ -1,0 +1,205 @@
+//! The town itself: rules, state, and the tick that reads like the handbook.
+
+use std::sync::Arc;
+
+use crate::activity::{self, Cx, Decider};
+use crate::command::{self, Command, Refusal};
+use crate::events::Event;
+use crate::ids::{AgentId, Column, Tile};
+use crate::options::OptionKind;
+use crate::rules::Rules;
+use crate::state::{Agents, State, Switches};
+use crate::{economy, lifecycle, names, needs, perturbations, queues, rewards, snapshot, stability, work};
+
+/// Whoever drives the residents.
+pub trait Policy {
+    /// Chooses an option for every decider, into `choices` in the same order. An option outside the mask counts as `wait`.
+    fn decide(&mut self, town: &Town, deciders: &[Decider], choices: &mut Vec<OptionKind>);
+}
+
+/// A running town.
+#[derive(Clone, Debug)]
+pub struct Town {
+    rules: Arc<Rules>,
+    state: State,
+    crowd: Column<Tile, u16>,
+    events: Vec<Event>,
+    deciders: Vec<Decider>,
+    choices: Vec<OptionKind>,
+}
+
+impl Town {
+    /// A town at tick 0 with its first residents.
+    pub fn new(rules: Arc<Rules>, seed: u64) -> Self {
+        let config = &rules.config;
+        let slots = lifecycle::slots(&rules);
+        let state = State {
+            seed,
+            tick: 0,
+            switches: Switches {
+                queue_fairness: config.features.systems.queue_fairness,
+                mortality: config.lifecycle.mortality,
+                daily_exit_cap: config.employment.daily_exit_cap,
+                spawn_delay: (config.lifecycle.spawn_delay_ticks[0], config.lifecycle.spawn_delay_ticks[1]),
+            },
+            agents: Agents::new(slots),
+            objects: rules.plan.objects().map(|(object, _)| economy::object(&rules, object)).collect::<Vec<_>>().into(),
+            economy: economy::start(&rules),
+            employment: crate::employment::Employment::default(),
+            lifecycle: lifecycle::start(slots),
+            perturbations: perturbations::Perturbations::default(),
+            days: crate::kpi::Days { begun: 1, ..crate::kpi::Days::default() },
+            stability: stability::Stability::default(),
+            rewards: rewards::Rewards::default(),
+            ghost_steps: 0,
+            blocked_steps: 0,
+        };
+        let population = config.world.population;
+        let mut town = Self::around(rules, state);
+        for _ in 0..population {
+            lifecycle::arrive(&mut town.cx());
+        }
+        town
+    }
+
+    /// A town that goes on from a state.
+    ///
+    /// # Errors
+    /// What does not fit, when the state belongs to other rules.
+    pub fn resume(rules: Arc<Rules>, state: State) -> Result<Self, String> {
+        let tiles = (rules.plan.width * rules.plan.height) as usize;
+        let slots = state.agents.tile.len();
+        if slots != lifecycle::slots(&rules) || state.objects.len() != rules.plan.objects.len() {
+            return Err(format!("it has {slots} slots and {} objects, which is another town", state.objects.len()));
+        }
+        let fits = |agent: &AgentId| {
+            (agent.0 as usize) < slots
+                && (state.agents.tile[*agent].0 as usize) < tiles
+                && state.agents.job[*agent].is_none_or(|job| (job.0 as usize) < rules.jobs.len())
+                && (state.agents.home[*agent].0 as usize) < rules.plan.places.len()
+        };
+        if !state.agents.present.iter().all(fits) {
+            return Err("a resident stands outside the town".into());
+        }
+        if let Some(violation) = queues::violations(&rules, &state).into_iter().next() {
+            return Err(violation);
+        }
+        Ok(Self::around(rules, state))
+    }
+
+    fn around(rules: Arc<Rules>, state: State) -> Self {
+        let mut crowd = Column::filled((rules.plan.width * rules.plan.height) as usize, 0);
+        for agent in &state.agents.present {
+            crowd[state.agents.tile[*agent]] += 1;
+        }
+        let slots = state.agents.tile.len();
+        let (events, deciders, choices) =
+            (Vec::with_capacity(slots * 8), Vec::with_capacity(slots), Vec::with_capacity(slots));
+        Self { rules, state, crowd, events, deciders, choices }
+    }
+
+    fn cx(&mut self) -> Cx<'_> {
+        Cx { rules: &self.rules, state: &mut self.state, crowd: &mut self.crowd, events: &mut self.events }
+    }
+
+    /// One tick. What happened stands in [`Town::events`] until they are taken.
+    pub fn step(&mut self, policy: &mut impl Policy) {
+        let cx = &mut self.cx();
+        turn_of_day(cx);
+        perturbations::run(cx);
+        self.decisions(policy);
+        let cx = &mut self.cx();
+        activity::carry_out(cx);
+        queues::serve(cx);
+        needs::decay(cx);
+        work::shifts(cx);
+        economy::restock(cx);
+        lifecycle::run(cx);
+        rewards::run(cx);
+        stability::run(cx);
+        cx.state.tick += 1;
+    }
+
+    fn decisions(&mut self, policy: &mut impl Policy) {
+        let mut deciders = std::mem::take(&mut self.deciders);
+        let mut choices = std::mem::take(&mut self.choices);
+        activity::deciders(&self.rules, &self.state, &mut deciders);
+        choices.clear();
+        policy.decide(self, &deciders, &mut choices);
+        assert_eq!(choices.len(), deciders.len(), "a policy answers once for every decider");
+        let cx = &mut self.cx();
+        for (decider, choice) in deciders.iter().zip(&choices) {
+            activity::choose(cx, *decider, *choice);
+        }
+        (self.deciders, self.choices) = (deciders, choices);
+    }
+
+    /// Applies a command between two ticks, or only says what it would do.
+    ///
+    /// # Errors
+    /// Why it cannot be done; then nothing has changed.
+    pub fn apply(&mut self, command: &Command) -> Result<String, Refusal> {
+        command::run(&mut self.cx(), command, false)
+    }
+
+    /// What [`Town::apply`] would answer, without doing it.
+    ///
+    /// # Errors
+    /// As [`Town::apply`].
+    pub fn preview(&mut self, command: &Command) -> Result<String, Refusal> {
+        command::run(&mut self.cx(), command, true)
+    }
+
+    /// Events since they were last taken, oldest first.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Forgets the events; whoever runs a town does this after reading them.
+    pub fn clear_events(&mut self) {
+        self.events.clear();
+    }
+
+    /// Who decided in the last tick, and what; for the journal.
+    pub fn decided(&self) -> impl Iterator<Item = (AgentId, OptionKind)> {
+        self.deciders.iter().map(|decider| decider.agent).zip(self.choices.iter().copied())
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// The state.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Ticks since the town began.
+    pub fn tick(&self) -> u64 {
+        self.state.tick
+    }
+
+    /// Digest of the whole state, 32 hex digits.
+    pub fn digest(&self) -> String {
+        snapshot::digest(&self.state)
+    }
+
+    /// The resident of an id such as `ada`, upper or lower case.
+    pub fn find(&self, id: &str) -> Option<AgentId> {
+        let id = id.to_lowercase();
+        let agents = &self.state.agents;
+        agents.present.iter().copied().find(|agent| names::id(agents.resident[*agent]) == id)
+    }
+}
+
+/// What happens once a day, before anything else: counters turn, shifts begin anew, rent is due.
+fn turn_of_day(cx: &mut Cx<'_>) {
+    if cx.state.tick == 0 || cx.rules.tick_of_day(cx.state.tick) != 0 {
+        return;
+    }
+    cx.state.days.turn();
+    lifecycle::turn_of_day(cx);
+    work::turn_of_day(cx);
+    economy::turn_of_day(cx);
+}
