@@ -2,4 +2,5 @@
 //!
 //! No I/O, no clock, no threads; whoever runs a town brings those.
 
+pub mod config;
 pub mod fixed;
