@@ -1,0 +1,125 @@
+//! What is wrong with a configuration, shown as a person needs it: where, which key, what is allowed.
+//!
+//! Knows nothing of settings; the check fills it in. The form is the house's for bad input: file, line, column, key,
+//! nearest valid name, allowed range, on one screen.
+
+use std::fmt;
+
+use super::tree::{Place, Source};
+
+/// Blocks shown before the rest is only counted, so that a message fits a screen.
+const SHOWN: usize = 4;
+/// Characters of a source line that are shown around the place.
+const WIDTH: usize = 100;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// File, variable or flag.
+    pub name: String,
+    /// Line, from 1; 0 when there is none.
+    pub line: usize,
+    /// Column in characters, from 1; 0 when there is none.
+    pub column: usize,
+    /// The setting, such as `employment.grace_ticks`; empty when the text cannot be read at all.
+    pub key: String,
+    /// What is wrong, in a sentence without a full stop.
+    pub problem: String,
+    /// What would be right: nearest name, allowed range, how to go on.
+    pub help: Vec<String>,
+    /// The line it stands in, safe to print.
+    excerpt: String,
+    /// How many characters of it to mark.
+    marked: usize,
+}
+
+impl ConfigError {
+    /// Something wrong at a place; `marked` is how many characters to mark there.
+    pub(crate) fn at(place: &Place, key: &str, problem: impl Into<String>, marked: usize) -> Self {
+        let mut error = Self::of(&place.source, key, problem);
+        error.line = place.line;
+        error.column = place.column;
+        error.excerpt = place.source.text.lines().nth(place.line.saturating_sub(1)).map(printable).unwrap_or_default();
+        error.marked = marked.max(1);
+        error
+    }
+
+    /// Something wrong with a source as a whole.
+    pub(crate) fn of(source: &Source, key: &str, problem: impl Into<String>) -> Self {
+        Self {
+            name: printable(&source.name),
+            line: 0,
+            column: 0,
+            key: printable(key),
+            problem: printable(&problem.into()),
+            help: Vec::new(),
+            excerpt: String::new(),
+            marked: 0,
+        }
+    }
+
+    /// The same with one more line of help.
+    #[must_use]
+    pub(crate) fn help(mut self, help: impl AsRef<str>) -> Self {
+        self.help.push(printable(help.as_ref()));
+        self
+    }
+}
+
+/// The text with every control character replaced by a visible one of the same width, so that the mark stays in place
+/// and nothing reaches the terminal.
+fn printable(text: &str) -> String {
+    let shown = |character: char| match character {
+        '\t' => ' ',
+        '\0'..='\u{1f}' => char::from_u32(0x2400 + character as u32).unwrap_or('\u{fffd}'),
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        _ if character.is_control() => '\u{fffd}',
+        _ => character,
+    };
+    text.chars().map(shown).collect()
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        write!(f, ": {}", self.problem)?;
+        let number = if self.line > 0 { self.line.to_string() } else { String::new() };
+        let margin = " ".repeat(number.len());
+        if !self.excerpt.is_empty() {
+            let length = self.excerpt.chars().count();
+            let skipped = if length > WIDTH { self.column.saturating_sub(WIDTH / 2) } else { 0 };
+            let line: String = self.excerpt.chars().skip(skipped).take(WIDTH).collect();
+            let before = self.column.saturating_sub(skipped + 1);
+            let marked = self.marked.min(line.chars().count().saturating_sub(before)).max(1);
+            write!(f, "\n {margin} |\n {number} | {line}\n {margin} | {}{}", " ".repeat(before), "^".repeat(marked))?;
+        }
+        for help in &self.help {
+            write!(f, "\n {margin} = {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Everything that is wrong, in the order of the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().take(SHOWN).enumerate() {
+            let gap = if index == 0 { "" } else { "\n\n" };
+            write!(f, "{gap}{error}")?;
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n\nand {more} more"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

@@ -1,0 +1,234 @@
+//! The settings of what surrounds the town: policy, stability, telemetry, learning, files. Same table as `sections`.
+//!
+//! Some are used by packages above this one; they are checked here so that one file is refused or accepted as a whole.
+
+use std::collections::BTreeMap;
+
+use super::form::{Letters, choice, decimal, free, section, text, ticks, unit, whole};
+use crate::fixed::Micro;
+
+section! {
+    /// How a policy's choices are carried out.
+    PolicyRuntime {
+        /// Ticks a chosen option is kept.
+        option_commit_ticks: u32 = ticks(1, 1_000).term("frame_skip"),
+    }
+
+    /// What can be done with objects.
+    Affordances {
+        /// File of affordances, relative to the folder of configurations.
+        affordances_file: String = text(Letters::Path).hot(),
+    }
+
+    /// Price spikes, blackouts and the like.
+    Perturbations {
+        /// File of perturbations, relative to the folder of configurations.
+        file: String = text(Letters::Path).hot(),
+    }
+
+    /// The windows by which a policy is judged.
+    Stability {
+        /// Length of a window, the same for every check.
+        window_ticks: u32 = ticks(100, 1_000_000),
+        /// Failed affordances in a window above which an alert is raised.
+        affordance_fail_threshold: u32 = whole(0, 1_000_000, "failures").hot(),
+        /// Lateness check.
+        lateness: LatenessCheck = free(),
+        /// Starvation check.
+        starvation: StarvationCheck = free(),
+        /// Reward variance check.
+        reward_variance: RewardVarianceCheck = free(),
+        /// Option switching check.
+        option_thrash: OptionThrashCheck = free(),
+        /// When a candidate may be promoted.
+        promotion: Promotion = free(),
+    }
+
+    /// Lateness check.
+    LatenessCheck {
+        /// Lateness over the baseline's above which a window is red.
+        max_ratio_to_baseline: Micro = decimal(1.0, 100.0, "×").hot(),
+        /// Baseline lateness is never taken to be less than this share of shifts.
+        baseline_floor: Micro = unit().hot(),
+    }
+
+    /// Starvation check.
+    StarvationCheck {
+        /// Starvation events in a window above which it is red.
+        max_incidents: u32 = whole(0, 10_000, "events").hot(),
+        /// Hunger level at or below which a resident starves.
+        hunger_threshold: Micro = unit().hot(),
+        /// Ticks at that level that make an event.
+        min_duration_ticks: u32 = ticks(1, 100_000).hot(),
+    }
+
+    /// Reward variance check, over per-resident returns of a window.
+    RewardVarianceCheck {
+        /// Variance above which a window is red.
+        max_variance: Micro = decimal(0.0, 1_000_000.0, "").hot(),
+        /// Returns needed for a verdict.
+        min_samples: u32 = whole(1, 1_000_000, "returns").hot(),
+    }
+
+    /// Option switching check.
+    OptionThrashCheck {
+        /// Share of voluntary option changes above which a window is red.
+        max_switch_rate: Micro = unit().hot(),
+        /// Decisions needed for a verdict.
+        min_samples: u32 = whole(1, 1_000_000, "decisions").hot(),
+    }
+
+    /// When a candidate may be promoted.
+    Promotion {
+        /// Green windows in a row.
+        required_passes: u32 = whole(1, 100, "windows").hot(),
+        /// Alerts that do not make a window red.
+        allowed_alerts: Vec<String> = text(Letters::Name).hot(),
+        /// When the release is rolled back without an operator; acts once, then holds.
+        auto_rollback: AutoRollback = free().hot(),
+    }
+
+    /// What leaves the shard.
+    Telemetry {
+        /// Sentences about what happens.
+        narration: Narration = free(),
+        /// Names of residents.
+        privacy: Privacy = free(),
+        /// What happens when subscribers fall behind.
+        backpressure: Backpressure = free(),
+    }
+
+    /// Sentences about what happens.
+    Narration {
+        /// Ticks between any two narrations.
+        global_cooldown_ticks: u32 = ticks(0, 100_000).hot(),
+        /// Ticks between two narrations of a category.
+        category_cooldown_ticks: BTreeMap<String, u32> = ticks(0, 100_000).hot(),
+        /// Ticks in which the same narration is not repeated.
+        dedupe_window_ticks: u32 = ticks(0, 100_000).hot(),
+        /// Window in which narrations are counted.
+        global_window_ticks: u32 = ticks(1, 1_000_000).hot(),
+        /// Narrations in that window.
+        global_window_limit: u32 = whole(0, 10_000, "narrations").hot(),
+    }
+
+    /// Names of residents.
+    Privacy {
+        /// Whether names and ids leave as keyed hashes.
+        enabled: bool = free().hot(),
+    }
+
+    /// What happens when subscribers fall behind.
+    Backpressure {
+        /// Waiting messages above which the publisher aggregates.
+        backlog_threshold: u32 = whole(1, 1_000_000, "messages").hot(),
+        /// Waiting messages under which it stops aggregating.
+        recover_below: u32 = whole(0, 1_000_000, "messages").hot(),
+        /// Milliseconds between two aggregated messages.
+        aggregate_every_ms: u32 = whole(10, 60_000, "ms").hot(),
+        /// Messages kept for one subscriber.
+        subscriber_buffer: u32 = whole(1, 100_000, "messages").hot(),
+        /// Messages sent in a second at most, however fast the town runs.
+        max_messages_per_second: u32 = whole(1, 1_000, "messages").hot(),
+        /// Whether the raw stream is kept in a file while aggregating.
+        archive: bool = free().hot(),
+    }
+
+    /// Targets of the KPIs.
+    Kpis {
+        /// Share of residents whose every need stayed above 0.3 over the last day, at least.
+        self_sufficiency: Micro = unit().hot(),
+        /// Mean days in the current job, at least.
+        tenure_days: Micro = decimal(0.0, 365.0, "days").hot(),
+        /// Share of residents with a tie that counts, at least.
+        relationship_coverage: Micro = unit().hot(),
+        /// Share of shifts attended, at least.
+        attendance: Micro = unit().hot(),
+        /// Share of shifts begun late, at most.
+        lateness: Micro = unit().hot(),
+        /// Starvation events in a day, at most.
+        starvation_events: Micro = decimal(0.0, 10_000.0, "events a day").hot(),
+        /// Share of voluntary option changes, at most.
+        option_switch_rate: Micro = unit().hot(),
+        /// Conflicts at queues in a day, at most.
+        queue_conflicts_per_day: Micro = decimal(0.0, 1_000_000.0, "conflicts a day").hot(),
+        /// Share of chats that end well, at least.
+        chat_success: Micro = unit().hot(),
+        /// Exits of all causes in a day, at most.
+        exits_per_day: Micro = decimal(0.0, 2_000.0, "exits a day").hot(),
+    }
+
+    /// Learning by PPO.
+    Ppo {
+        /// Step size of Adam.
+        learning_rate: Micro = decimal(0.000_001, 1.0, ""),
+        /// How far the new policy's ratio may move from 1.
+        clip_param: Micro = decimal(0.0, 1.0, "").term("clip_coef"),
+        /// Weight of the value loss.
+        value_loss_coef: Micro = decimal(0.0, 10.0, "").term("vf_coef"),
+        /// Weight of the entropy bonus.
+        entropy_coef: Micro = decimal(0.0, 1.0, "").term("ent_coef"),
+        /// Passes over each rollout.
+        num_epochs: u32 = whole(1, 100, "epochs").term("update_epochs"),
+        /// Samples in a gradient step.
+        mini_batch_size: u32 = whole(1, 1_000_000, "samples").term("minibatch_size"),
+        /// λ of generalised advantage estimation.
+        gae_lambda: Micro = unit(),
+        /// Discount of a tick.
+        gamma: Micro = unit(),
+        /// Length the gradient is cut to.
+        max_grad_norm: Micro = decimal(0.0, 1_000.0, ""),
+        /// How far a value may move in an update; 0 is no limit.
+        value_clip: Micro = decimal(0.0, 100.0, "").term("clip_vloss"),
+        /// Whether advantages are normalised in each minibatch.
+        advantage_normalization: bool = free().term("norm_adv"),
+    }
+
+    /// Which policy runs and where checkpoints go.
+    Policy {
+        /// `shipped`, `scripted` or the id of a checkpoint.
+        release: String = text(Letters::Name),
+        /// Folder of released checkpoints.
+        release_dir: String = text(Letters::Path),
+        /// Folder of the trainer's checkpoints; never the same.
+        shadow_dir: String = text(Letters::Path),
+    }
+
+    /// Snapshots of the town.
+    Snapshot {
+        /// Folder of snapshots.
+        root: String = text(Letters::Path),
+        /// Snapshots the shard takes by itself.
+        autosave: Autosave = free(),
+    }
+
+    /// Snapshots the shard takes by itself.
+    Autosave {
+        /// Ticks between two.
+        cadence_ticks: u32 = ticks(1, 10_000_000),
+        /// Seconds between two, however fast the town runs.
+        min_seconds: u32 = whole(0, 86_400, "s"),
+        /// How many are kept.
+        retain: u32 = whole(1, 10_000, "snapshots"),
+    }
+
+    /// Tokens of the console.
+    ConsoleAuth {
+        /// Whether sessions need a token.
+        enabled: bool = free(),
+        /// Token store, relative to the shard's home.
+        token_file: String = text(Letters::Path),
+    }
+}
+
+choice! {
+    /// When the release is rolled back without an operator.
+    AutoRollback {
+        /// Never.
+        Off = "off",
+        /// On a critical alert.
+        Critical = "critical",
+        /// On any alert.
+        Any = "any",
+    }
+}
