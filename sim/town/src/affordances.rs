@@ -3,12 +3,13 @@
 //! Owns the file's shape and its checks. Must not know who uses what. Rule: "Affordances".
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
-use crate::config::{ConfigError, parse_strict};
+use crate::config::{ConfigErrors, parse_strict};
 use crate::fixed::Micro;
 use crate::needs::{NEED_COUNT, NEEDS};
 use crate::options::OptionKind;
-use crate::plan::{OBJECT_KINDS, ObjectKind};
+use crate::plan::ObjectKind;
 
 /// What can be bought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -81,6 +82,24 @@ pub struct Affordance {
     pub gradual: bool,
 }
 
+/// Why an affordance file was refused.
+#[derive(Debug, Error)]
+pub enum AffordanceError {
+    /// Its grammar, with the place.
+    #[error(transparent)]
+    Form(#[from] ConfigErrors),
+    /// What it says.
+    #[error("{file}: `{id}`: {what}")]
+    Wrong {
+        /// The file.
+        file: String,
+        /// The affordance.
+        id: String,
+        /// What is wrong and what would be right.
+        what: String,
+    },
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -125,11 +144,11 @@ struct Requires {
 ///
 /// # Errors
 /// The first thing that is wrong, with its place where the file's grammar is at fault.
-pub fn parse(file: &str, text: &str) -> Result<Vec<Affordance>, ConfigError> {
+pub fn parse(file: &str, text: &str) -> Result<Vec<Affordance>, AffordanceError> {
     let rows: File = parse_strict(file, text)?;
     let mut affordances: Vec<Affordance> = Vec::new();
     for row in rows.affordances {
-        let wrong = |what: String| ConfigError::semantic(file, &format!("affordances.{}", row.id), &what);
+        let wrong = |what: String| AffordanceError::Wrong { file: file.to_owned(), id: row.id.clone(), what };
         if affordances.iter().any(|other| other.id == row.id) {
             return Err(wrong("is named twice; ids are unique.".into()));
         }
@@ -170,10 +189,9 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Affordance>, ConfigError> {
     }
     for option in [OptionKind::Eat, OptionKind::Wash, OptionKind::Sleep] {
         if !affordances.iter().any(|affordance| affordance.option == option) {
-            let what = format!("there is no affordance for the option `{}`; residents would perish.", option.name());
-            return Err(ConfigError::semantic(file, "affordances", &what));
+            let what = format!("none serves the option `{}`; residents would perish.", option.name());
+            return Err(AffordanceError::Wrong { file: file.to_owned(), id: String::from("affordances"), what });
         }
     }
-    debug_assert_eq!(OBJECT_KINDS.len(), 8);
     Ok(affordances)
 }

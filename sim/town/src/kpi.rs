@@ -164,7 +164,7 @@ pub static KPIS: [KpiRow; 9] = [
             value: Micro::whole(state.days.sum(|day| day.starvation_events)),
             samples: state.days.begun,
         },
-        target: |config| Target::AtMost(Micro::whole(i64::from(config.kpis.starvation_events))),
+        target: |config| Target::AtMost(config.kpis.starvation_events),
         charter: false,
     },
     KpiRow {

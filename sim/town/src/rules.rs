@@ -4,8 +4,8 @@
 
 use thiserror::Error;
 
-use crate::affordances::{self, Access, Affordance};
-use crate::config::{Config, ConfigError, Site};
+use crate::affordances::{self, Access, Affordance, AffordanceError};
+use crate::config::{Config, ConfigErrors, Site};
 use crate::fixed::Micro;
 use crate::ids::{AffordanceId, Column, JobId, ObjectId, PlaceId, Tile};
 use crate::needs::{NEED_COUNT, NEEDS};
@@ -16,8 +16,8 @@ use crate::plan::{ObjectKind, PlaceKind, Plan, PlanError};
 /// The three texts a town is made from. They travel with every snapshot and journal.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sources {
-    /// The effective configuration.
-    pub config: Config,
+    /// The effective configuration in its canonical form.
+    pub config: String,
     /// Name and text of the plan.
     pub plan: (String, String),
     /// Name and text of the affordance file.
@@ -30,9 +30,12 @@ pub enum RulesError {
     /// The plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// Configuration or affordances.
+    /// The configuration.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] ConfigErrors),
+    /// The affordances.
+    #[error(transparent)]
+    Affordances(#[from] AffordanceError),
     /// They do not fit each other.
     #[error("{0}")]
     Misfit(String),
@@ -62,7 +65,7 @@ pub struct Job {
 pub struct Rules {
     /// What they were made from.
     pub sources: Sources,
-    /// The configuration, also in `sources`.
+    /// The configuration.
     pub config: Config,
     /// The map.
     pub plan: Plan,
@@ -96,7 +99,7 @@ impl Rules {
     /// # Errors
     /// What is wrong with a text, or how they do not fit each other.
     pub fn new(sources: Sources) -> Result<Self, RulesError> {
-        let config = sources.config.clone();
+        let config = Config::from_canonical(&sources.config)?;
         let size = (config.world.grid_size[0], config.world.grid_size[1]);
         let plan = Plan::parse(&sources.plan.0, &sources.plan.1, size)?;
         let affordances = affordances::parse(&sources.affordances.0, &sources.affordances.1)?;

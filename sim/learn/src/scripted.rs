@@ -1,0 +1,108 @@
+//! The scripted baseline: what a sensible resident does, by thresholds of the configuration.
+//!
+//! Needs first, then work, then what tomorrow needs, then company. Sees the town as a learned policy could: levels, the
+//! clock, the mask; never another resident's plans.
+
+use townlet_town::fixed::Micro;
+use townlet_town::ids::AgentId;
+use townlet_town::needs::{ENERGY, HUNGER, HYGIENE};
+use townlet_town::options::Mask;
+use townlet_town::state::ShiftState;
+use townlet_town::{Decider, OptionKind, Policy, Town};
+
+/// The scripted policy. Has no memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scripted;
+
+/// Added to every threshold in the hours before a shift, so that nobody has to leave work to eat.
+const BEFORE_WORK: Micro = Micro(300_000);
+/// How long before a shift one thinks of it, in 24ths of a day.
+const FORESIGHT_HOURS: u32 = 5;
+/// Sleep is taken at night below this level of energy, ahead of need.
+const NIGHT_ENERGY: Micro = Micro(750_000);
+/// Meals in the fridge at home below which one cooks ahead.
+const PANTRY_MEALS: u32 = 3;
+
+impl Policy for Scripted {
+    fn decide(&mut self, town: &Town, deciders: &[Decider], choices: &mut Vec<OptionKind>) {
+        choices.extend(deciders.iter().map(|decider| choose(town, decider.agent, decider.mask)));
+    }
+}
+
+fn choose(town: &Town, agent: AgentId, mask: Mask) -> OptionKind {
+    let (state, rules) = (town.state(), town.rules());
+    let behavior = &rules.config.behavior;
+    let needs = state.agents.needs[agent];
+    let work = work(town, agent);
+    let margin = if work == Work::Soon { BEFORE_WORK } else { Micro::ZERO };
+    let first = |options: &[OptionKind]| options.iter().copied().find(|option| mask.allows(*option));
+
+    let urgent = |need: usize| needs[need] < rules.critical[need] + Micro(100_000);
+    if work == Work::Now && mask.allows(OptionKind::Work) && !urgent(HUNGER) && !urgent(ENERGY) {
+        return OptionKind::Work;
+    }
+    // Somebody in the middle of something goes on, unless a need is worse.
+    let food = [OptionKind::Eat, OptionKind::Cook, OptionKind::Shop];
+    if needs[HUNGER] < behavior.hunger_threshold + margin
+        && let Some(option) = first(&food)
+    {
+        return option;
+    }
+    if needs[HYGIENE] < behavior.hygiene_threshold + margin && mask.allows(OptionKind::Wash) {
+        return OptionKind::Wash;
+    }
+    let night = is_night(town);
+    let asleep = state.agents.option[agent] == OptionKind::Sleep && !state.agents.ended[agent];
+    let rested = if asleep { Micro(950_000) } else { NIGHT_ENERGY };
+    let tired = needs[ENERGY] < behavior.energy_threshold + margin || ((night || asleep) && needs[ENERGY] < rested);
+    if tired && mask.allows(OptionKind::Sleep) {
+        return OptionKind::Sleep;
+    }
+    if mask.allows(OptionKind::Shop) && state.agents.groceries[agent] == 0 {
+        return OptionKind::Shop;
+    }
+    let pantry = rules.fridge_of[state.agents.home[agent]].map_or(0, |fridge| state.objects[fridge].stock);
+    if pantry < PANTRY_MEALS && mask.allows(OptionKind::Cook) {
+        return OptionKind::Cook;
+    }
+    if night {
+        return first(&[OptionKind::GoHome]).unwrap_or(OptionKind::Wait);
+    }
+    first(&[OptionKind::Socialise, OptionKind::GoHome]).unwrap_or(OptionKind::Wait)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Now,
+    Soon,
+    No,
+}
+
+/// Whether it is time to set out, or the shift is near. One leaves the buffer before the shift and allows for the way,
+/// though for no more than an hour's walk: whoever lives farther away comes late.
+fn work(town: &Town, agent: AgentId) -> Work {
+    let (state, rules) = (town.state(), town.rules());
+    let Some(job) = state.agents.job[agent] else { return Work::No };
+    if matches!(state.agents.shift[agent].state, ShiftState::Absent | ShiftState::PostShift) {
+        return Work::No;
+    }
+    let it = &rules.jobs[job];
+    let now = rules.tick_of_day(state.tick);
+    let hour = rules.config.time.ticks_per_day / 24;
+    let way = u32::from(it.field[state.agents.tile[agent]]).min(hour);
+    if now >= it.end {
+        Work::No
+    } else if now + rules.config.behavior.job_arrival_buffer + way >= it.start {
+        Work::Now
+    } else if now + hour * FORESIGHT_HOURS >= it.start {
+        Work::Soon
+    } else {
+        Work::No
+    }
+}
+
+fn is_night(town: &Town) -> bool {
+    let day = town.rules().config.time.ticks_per_day;
+    let now = town.rules().tick_of_day(town.tick());
+    now < day / 8 || now >= day * 5 / 6
+}
