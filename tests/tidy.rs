@@ -18,47 +18,82 @@ struct File {
 
 /// One rule: what must hold, and where it does not.
 struct Rule {
+    name: &'static str,
     sentence: &'static str,
     broken: fn(&[File]) -> Vec<String>,
 }
 
 const RULES: &[Rule] = &[
-    Rule { sentence: "A room of src uses only the rooms that stand above it.", broken: room_order },
-    Rule { sentence: "Only the rooms that run a town name its packages.", broken: room_packages },
+    Rule { name: "room_order", broken: room_order, sentence: "A room of src uses only the rooms that stand above it." },
     Rule {
-        sentence: "sim/town never names learn or the toolkit; sim/learn never names the toolkit.",
+        name: "room_packages",
+        broken: room_packages,
+        sentence: "Only the rooms that run a town name its packages.",
+    },
+    Rule {
+        name: "sim_order",
         broken: sim_order,
+        sentence: "sim/town never names learn or the toolkit; sim/learn never names the toolkit.",
     },
-    Rule { sentence: "dfdx is named in sim/learn alone.", broken: dfdx_in_learn },
-    Rule { sentence: "The town reads no clock, no hash-map order, no file and no thread.", broken: town_is_pure },
-    Rule { sentence: "One place checks a role: `allowed` in src/wire/command.rs.", broken: one_role_rule },
+    Rule { name: "dfdx_in_learn", broken: dfdx_in_learn, sentence: "dfdx is named in sim/learn alone." },
     Rule {
-        sentence: "`allowed` is called by the screens, which dim, and by one dispatch, which enforces.",
+        name: "town_is_pure",
+        broken: town_is_pure,
+        sentence: "The town reads no clock, no hash-map order, no file and no thread.",
+    },
+    Rule {
+        name: "one_role_rule",
+        broken: one_role_rule,
+        sentence: "One place checks a role: `allowed` in src/wire/command.rs.",
+    },
+    Rule {
+        name: "role_callers",
         broken: role_callers,
+        sentence: "`allowed` is called by the screens, which dim, and by one dispatch, which enforces.",
     },
-    Rule { sentence: "A file of source has at most 600 lines before its tests.", broken: file_length },
-    Rule { sentence: "Every Rust file opens with `//!`: what it owns and what it must not know.", broken: opening },
     Rule {
-        sentence: "Nothing is left unfinished or in debug: no placeholder macro, no to-do note.",
+        name: "file_length",
+        broken: file_length,
+        sentence: "A file of source has at most 600 lines before its tests.",
+    },
+    Rule {
+        name: "opening",
+        broken: opening,
+        sentence: "Every Rust file opens with `//!`: what it owns and what it must not know.",
+    },
+    Rule {
+        name: "unfinished",
         broken: unfinished,
+        sentence: "Nothing is left unfinished or in debug: no placeholder macro, no to-do note.",
     },
-    Rule { sentence: "No test is ignored.", broken: ignored_tests },
-    Rule { sentence: "No test sleeps: it waits for what it expects.", broken: sleeping_tests },
-    Rule { sentence: "No file names a path of the machine it was written on.", broken: machine_paths },
-    Rule { sentence: "The top level holds what docs/ARCHITECTURE.md lists, and nothing else.", broken: top_level },
+    Rule { name: "ignored_tests", broken: ignored_tests, sentence: "No test is ignored." },
+    Rule { name: "sleeping_tests", broken: sleeping_tests, sentence: "No test sleeps: it waits for what it expects." },
     Rule {
-        sentence: "No file is forgotten: each Rust file is a root of cargo's or declared as a module.",
+        name: "machine_paths",
+        broken: machine_paths,
+        sentence: "No file names a path of the machine it was written on.",
+    },
+    Rule {
+        name: "top_level",
+        broken: top_level,
+        sentence: "The top level holds what docs/ARCHITECTURE.md lists, and nothing else.",
+    },
+    Rule {
+        name: "forgotten",
         broken: forgotten,
+        sentence: "No file is forgotten: each Rust file is a root of cargo's or declared as a module.",
     },
     Rule {
-        sentence: "docs/DEPENDENCIES.md names each direct dependency of each package, and no other.",
+        name: "dependencies",
         broken: dependencies,
+        sentence: "docs/DEPENDENCIES.md names each direct dependency of each package, and no other.",
     },
     Rule {
-        sentence: "README.md and .ci/run give the same test command: `cargo test --workspace`.",
+        name: "test_command",
         broken: test_command,
+        sentence: "README.md and .ci/run give the same test command: `cargo test --workspace`.",
     },
-    Rule { sentence: "A test that a document names exists.", broken: named_tests },
+    Rule { name: "named_tests", broken: named_tests, sentence: "A test that a document names exists." },
 ];
 
 /// The rooms of `src` in their order, each with the rooms it may name and whether it may name the town's packages.
@@ -86,196 +121,6 @@ fn every_rule_holds() {
         }
     }
     assert!(report.is_empty(), "\n{report}");
-}
-
-/// A tree that keeps a rule and one that breaks it, each as path → text.
-type Case = (fn(&[File]) -> Vec<String>, &'static str, Tree, Tree);
-type Tree = &'static [(&'static str, &'static str)];
-
-fn tree(files: Tree) -> Vec<File> {
-    files.iter().map(|(path, text)| file(path, text)).collect()
-}
-
-const CASES: &[Case] = &[
-    (
-        room_order,
-        "src/tui/mod.rs:1: crate::shard::Town",
-        &[("src/tui/mod.rs", "use crate::{wire, source::Source};")],
-        &[("src/tui/mod.rs", "use crate::{wire, shard::Town};")],
-    ),
-    (
-        room_order,
-        "crate::tui",
-        &[("src/cli/run.rs", "use crate::{server, tui};")],
-        &[("src/server/mod.rs", "fn f() { crate::tui::run() }")],
-    ),
-    (
-        room_order,
-        "super::super::shard",
-        &[("src/tui/screens/town.rs", "use super::shard::X; // super::super::shard")],
-        &[("src/tui/screens.rs", "use super::super::shard::X;")],
-    ),
-    (room_order, "`helpers` is no room", &[("src/lib.rs", "pub mod wire;")], &[("src/helpers.rs", "fn f() {}")]),
-    (room_order, "townlet::wire", &[("src/main.rs", "townlet::cli::main()")], &[("src/main.rs", "townlet::wire::x()")]),
-    (
-        room_packages,
-        "townlet_town",
-        &[("src/shard/mod.rs", "use townlet_town::Town;")],
-        &[("src/tui/mod.rs", "use townlet_town::Town;")],
-    ),
-    (
-        sim_order,
-        "townlet_learn",
-        &[("sim/learn/src/lib.rs", "use townlet_town::Town;")],
-        &[("sim/town/src/lib.rs", "use townlet_learn::Policy;")],
-    ),
-    (
-        dfdx_in_learn,
-        "dfdx",
-        &[("sim/learn/src/lib.rs", "use dfdx::prelude::*;")],
-        &[("src/shard/mod.rs", "use dfdx::prelude::*;")],
-    ),
-    (
-        dfdx_in_learn,
-        "Cargo.toml",
-        &[("Cargo.toml", "[profile.dev.package.dfdx]\nopt-level = 3")],
-        &[("Cargo.toml", "[dependencies]\ndfdx = \"1\"")],
-    ),
-    (
-        town_is_pure,
-        "HashMap",
-        &[("sim/town/src/lib.rs", "use std::collections::BTreeMap; // no HashMap::new")],
-        &[("sim/town/src/lib.rs", "use std::collections::{BTreeMap, HashMap};")],
-    ),
-    (
-        town_is_pure,
-        "std::fs",
-        &[("src/shard/mod.rs", "use std::fs::File;")],
-        &[("sim/town/src/lib.rs", "use std::{fmt, fs};")],
-    ),
-    (
-        one_role_rule,
-        ".role",
-        &[("src/tui/mod.rs", "match session.role { Role::Admin => 1, Role::Viewer => 0 }")],
-        &[("src/tui/mod.rs", "if session.role >= spec.role {")],
-    ),
-    (
-        one_role_rule,
-        "Role::Admin",
-        &[("src/wire/command.rs", "session.role >= spec.role")],
-        &[("src/shard/mod.rs", "if Role::Admin == role(session) {")],
-    ),
-    (one_role_rule, "fn allowed", &[("src/wire/command.rs", "pub fn allowed(")], &[("src/tui/mod.rs", "fn allowed(")]),
-    (
-        role_callers,
-        "src/shard/b.rs",
-        &[("src/shard/a.rs", "use crate::wire::allowed;")],
-        &[("src/shard/a.rs", "use crate::wire::{Answer, allowed};"), ("src/shard/b.rs", "wire::allowed(s, c)")],
-    ),
-    (
-        role_callers,
-        "src/cli/run.rs",
-        &[("src/tui/mod.rs", "use crate::wire::allowed;")],
-        &[("src/cli/run.rs", "use crate::wire::allowed;")],
-    ),
-    (opening, "src/lib.rs", &[("src/lib.rs", "//! What it owns.")], &[("src/lib.rs", "fn f() {}")]),
-    (unfinished, "todo!", &[("src/lib.rs", "// todo! is forbidden")], &[("src/lib.rs", "fn f() { todo!() }")]),
-    (unfinished, "later", &[("src/lib.rs", "// done")], &[("src/lib.rs", concat!("// TO", "DO later"))]),
-    (ignored_tests, "ignore", &[("src/lib.rs", "#[test]")], &[("src/lib.rs", "#[test]\n#[ignore = \"slow\"]")]),
-    (
-        sleeping_tests,
-        "tests/a.rs:1",
-        &[("src/shard/mod.rs", "std::thread::sleep(pause);")],
-        &[("tests/a.rs", "std::thread::sleep(pause);")],
-    ),
-    (
-        sleeping_tests,
-        "src/shard/mod.rs:3",
-        &[],
-        &[("src/shard/mod.rs", "fn f() {}\n#[cfg(test)]\nmod tests { use std::thread::{self, sleep}; }")],
-    ),
-    (
-        machine_paths,
-        "docs/A.md:2",
-        &[("docs/A.md", "sim/town/src/work/mod.rs, {home}/tmp/x, /dev/null")],
-        &[("docs/A.md", concat!("Run\n`/ho", "me/ada/townlet`"))],
-    ),
-    (top_level, "notes.txt is not", &[], &[("notes.txt", "")]),
-    (top_level, "configs is missing", &[], &[("src/lib.rs", "")]),
-    (
-        forgotten,
-        "src/wire/line.rs",
-        &[("src/wire/mod.rs", "mod line;"), ("src/wire/line.rs", ""), ("src/lib.rs", "pub mod wire;")],
-        &[("src/wire/mod.rs", "// mod line;"), ("src/wire/line.rs", ""), ("src/lib.rs", "pub mod wire;")],
-    ),
-    (
-        forgotten,
-        "tests/deep/a.rs",
-        &[("tests/deep/main.rs", "mod a;"), ("tests/deep/a.rs", ""), ("tests/b.rs", "")],
-        &[("tests/deep/a.rs", "#[test]")],
-    ),
-    (
-        forgotten,
-        "tests/common/mod.rs",
-        &[("tests/common/mod.rs", ""), ("tests/b.rs", "mod common;")],
-        &[("tests/common/mod.rs", ""), ("tests/b.rs", "")],
-    ),
-    (
-        dependencies,
-        "`serde` of a has no reason",
-        &[MANIFEST, ("docs/DEPENDENCIES.md", "## a\n| `serde` | reads and writes |")],
-        &[MANIFEST, ("docs/DEPENDENCIES.md", "## a\n| `serde` | |")],
-    ),
-    (
-        dependencies,
-        "`clap` of a is no dependency",
-        &[],
-        &[
-            MANIFEST,
-            ("docs/DEPENDENCIES.md", "## a\n| `serde` | reads and writes |\n| `clap` | reads the command line |"),
-        ],
-    ),
-    (test_command, "README.md", &[("README.md", "    cargo test --workspace"), CI], &[("README.md", "cargo test"), CI]),
-    (
-        named_tests,
-        "docs/A.md",
-        &[("docs/A.md", "`cargo test --test a f`"), ("tests/a.rs", "fn f() {}")],
-        &[("docs/A.md", "`cargo test --test a g`"), ("tests/a.rs", "fn f() {}")],
-    ),
-];
-
-const MANIFEST: (&str, &str) = ("Cargo.toml", "name = \"a\"\n[dependencies]\nserde = \"1\"\n[lints]\nworkspace = true");
-const CI: (&str, &str) = (".ci/run", "step cargo test --workspace");
-
-#[test]
-fn every_rule_can_fail() {
-    for (broken, words, good, bad) in CASES {
-        let (kept, found) = (broken(&tree(good)), broken(&tree(bad)));
-        let only_broken = good.is_empty() || kept.is_empty();
-        assert!(only_broken, "{words}: {kept:?}");
-        assert!(found.iter().any(|place| place.contains(words)), "{words}: {found:?}");
-    }
-    let long = |lines| [file("src/lib.rs", &format!("{}#[cfg(test)]\nmod tests {{\n}}", "//! x\n".repeat(lines)))];
-    assert_eq!(file_length(&long(MAX_LINES)), [""; 0]);
-    assert_eq!(file_length(&long(MAX_LINES + 1)).len(), 1);
-    for rule in
-        RULES.iter().filter(|rule| !std::ptr::fn_addr_eq(rule.broken, file_length as fn(&[File]) -> Vec<String>))
-    {
-        let shown = CASES.iter().any(|case| std::ptr::fn_addr_eq(case.0, rule.broken));
-        assert!(shown, "no case breaks the rule: {}", rule.sentence);
-    }
-}
-
-#[test]
-fn literals_and_comments_are_no_code() {
-    let text = "a /* b /* c */ d */ e \"f \\\" g\" h r#\"i \" j\"# k 'l' '\\'' m<'n> // o\np";
-    let words: Vec<&str> = tokens_of(text);
-    assert_eq!(words, ["a", "e", "h", "k", "m", "n", "p"]);
-}
-
-fn tokens_of(text: &str) -> Vec<&'static str> {
-    let code: &'static str = code_of(text).leak();
-    tokens(code).into_iter().map(|token| token.1).filter(|token| is_word(token)).collect()
 }
 
 // ---- the rules --------------------------------------------------------------------------------------------------
@@ -426,7 +271,7 @@ fn machine_paths(files: &[File]) -> Vec<String> {
             let path = format!("/{folder}");
             line.match_indices(&path).any(|(start, _)| {
                 let next = line[start + path.len()..].chars().next();
-                let whole = next == Some('/') || (*folder == "tmp" && !next.is_some_and(|c| c.is_alphanumeric()));
+                let whole = next == Some('/') || (*folder == "tmp" && !next.is_some_and(char::is_alphanumeric));
                 whole && !line[..start].ends_with(inside)
             })
         })
@@ -519,7 +364,7 @@ fn test_command(files: &[File]) -> Vec<String> {
 
 fn named_tests(files: &[File]) -> Vec<String> {
     let mut broken = Vec::new();
-    for document in files.iter().filter(|file| file.path.ends_with(".md")) {
+    for document in files.iter().filter(|file| kind(&file.path) == "md") {
         for call in document.text.split("cargo test --test ").skip(1) {
             let call = call.split(['`', '\n', '|']).next().unwrap_or_default();
             let mut words = call.split_whitespace();
@@ -572,12 +417,17 @@ fn walk(root: &Path, folder: &str) -> Vec<String> {
 }
 
 fn file(path: &str, text: &str) -> File {
-    let code = if path.ends_with(".rs") { code_of(text) } else { String::new() };
+    let code = if kind(path) == "rs" { code_of(text) } else { String::new() };
     File { path: path.to_owned(), text: text.to_owned(), code }
 }
 
+/// What a file is, by the end of its name: `rs`, `md`.
+fn kind(path: &str) -> &str {
+    path.rsplit_once('.').map_or("", |(_, kind)| kind)
+}
+
 fn rust<'a>(files: &'a [File], folder: &'a str) -> impl Iterator<Item = &'a File> {
-    files.iter().filter(move |file| file.path.ends_with(".rs") && file.path.starts_with(folder))
+    files.iter().filter(move |file| kind(&file.path) == "rs" && file.path.starts_with(folder))
 }
 
 fn find<'a>(files: &'a [File], path: &str) -> &'a str {
@@ -788,4 +638,212 @@ fn tokens(code: &str) -> Vec<(usize, &str)> {
         }
     }
     tokens
+}
+
+// ---- that each rule can fail -----------------------------------------------------------------------------------
+
+/// A rule, what it must say, a tree that keeps it and one that breaks it, each as path → text.
+type Case = (&'static str, &'static str, Tree, Tree);
+type Tree = &'static [(&'static str, &'static str)];
+
+fn tree(files: Tree) -> Vec<File> {
+    files.iter().map(|(path, text)| file(path, text)).collect()
+}
+
+const CASES: &[Case] = &[
+    (
+        "room_order",
+        "src/tui/mod.rs:1: crate::shard::Town",
+        &[("src/tui/mod.rs", "use crate::{wire, source::Source};")],
+        &[("src/tui/mod.rs", "use crate::{wire, shard::Town};")],
+    ),
+    (
+        "room_order",
+        "crate::tui",
+        &[("src/cli/run.rs", "use crate::{server, tui};")],
+        &[("src/server/mod.rs", "fn f() { crate::tui::run() }")],
+    ),
+    (
+        "room_order",
+        "super::super::shard",
+        &[("src/tui/screens/town.rs", "use super::shard::X; // super::super::shard")],
+        &[("src/tui/screens.rs", "use super::super::shard::X;")],
+    ),
+    ("room_order", "`helpers` is no room", &[("src/lib.rs", "pub mod wire;")], &[("src/helpers.rs", "fn f() {}")]),
+    (
+        "room_order",
+        "townlet::wire",
+        &[("src/main.rs", "townlet::cli::main()")],
+        &[("src/main.rs", "townlet::wire::x()")],
+    ),
+    (
+        "room_packages",
+        "townlet_town",
+        &[("src/shard/mod.rs", "use townlet_town::Town;")],
+        &[("src/tui/mod.rs", "use townlet_town::Town;")],
+    ),
+    (
+        "sim_order",
+        "townlet_learn",
+        &[("sim/learn/src/lib.rs", "use townlet_town::Town;")],
+        &[("sim/town/src/lib.rs", "use townlet_learn::Policy;")],
+    ),
+    (
+        "dfdx_in_learn",
+        "dfdx",
+        &[("sim/learn/src/lib.rs", "use dfdx::prelude::*;")],
+        &[("src/shard/mod.rs", "use dfdx::prelude::*;")],
+    ),
+    (
+        "dfdx_in_learn",
+        "Cargo.toml",
+        &[("Cargo.toml", "[profile.dev.package.dfdx]\nopt-level = 3")],
+        &[("Cargo.toml", "[dependencies]\ndfdx = \"1\"")],
+    ),
+    (
+        "town_is_pure",
+        "HashMap",
+        &[("sim/town/src/lib.rs", "use std::collections::BTreeMap; // no HashMap::new")],
+        &[("sim/town/src/lib.rs", "use std::collections::{BTreeMap, HashMap};")],
+    ),
+    (
+        "town_is_pure",
+        "std::fs",
+        &[("src/shard/mod.rs", "use std::fs::File;")],
+        &[("sim/town/src/lib.rs", "use std::{fmt, fs};")],
+    ),
+    (
+        "one_role_rule",
+        ".role",
+        &[("src/tui/mod.rs", "match session.role { Role::Admin => 1, Role::Viewer => 0 }")],
+        &[("src/tui/mod.rs", "if session.role >= spec.role {")],
+    ),
+    (
+        "one_role_rule",
+        "Role::Admin",
+        &[("src/wire/command.rs", "session.role >= spec.role")],
+        &[("src/shard/mod.rs", "if Role::Admin == role(session) {")],
+    ),
+    (
+        "one_role_rule",
+        "fn allowed",
+        &[("src/wire/command.rs", "pub fn allowed(")],
+        &[("src/tui/mod.rs", "fn allowed(")],
+    ),
+    (
+        "role_callers",
+        "src/shard/b.rs",
+        &[("src/shard/a.rs", "use crate::wire::allowed;")],
+        &[("src/shard/a.rs", "use crate::wire::{Answer, allowed};"), ("src/shard/b.rs", "wire::allowed(s, c)")],
+    ),
+    (
+        "role_callers",
+        "src/cli/run.rs",
+        &[("src/tui/mod.rs", "use crate::wire::allowed;")],
+        &[("src/cli/run.rs", "use crate::wire::allowed;")],
+    ),
+    ("opening", "src/lib.rs", &[("src/lib.rs", "//! What it owns.")], &[("src/lib.rs", "fn f() {}")]),
+    ("unfinished", "todo!", &[("src/lib.rs", "// todo! is forbidden")], &[("src/lib.rs", "fn f() { todo!() }")]),
+    ("unfinished", "later", &[("src/lib.rs", "// done")], &[("src/lib.rs", concat!("// TO", "DO later"))]),
+    ("ignored_tests", "ignore", &[("src/lib.rs", "#[test]")], &[("src/lib.rs", "#[test]\n#[ignore = \"slow\"]")]),
+    (
+        "sleeping_tests",
+        "tests/a.rs:1",
+        &[("src/shard/mod.rs", "std::thread::sleep(pause);")],
+        &[("tests/a.rs", "std::thread::sleep(pause);")],
+    ),
+    (
+        "sleeping_tests",
+        "src/shard/mod.rs:3",
+        &[],
+        &[("src/shard/mod.rs", "fn f() {}\n#[cfg(test)]\nmod tests { use std::thread::{self, sleep}; }")],
+    ),
+    (
+        "machine_paths",
+        "docs/A.md:2",
+        &[("docs/A.md", "sim/town/src/work/mod.rs, {home}/tmp/x, /dev/null")],
+        &[("docs/A.md", concat!("Run\n`/ho", "me/ada/townlet`"))],
+    ),
+    ("top_level", "notes.txt is not", &[], &[("notes.txt", "")]),
+    ("top_level", "configs is missing", &[], &[("src/lib.rs", "")]),
+    (
+        "forgotten",
+        "src/wire/line.rs",
+        &[("src/wire/mod.rs", "mod line;"), ("src/wire/line.rs", ""), ("src/lib.rs", "pub mod wire;")],
+        &[("src/wire/mod.rs", "// mod line;"), ("src/wire/line.rs", ""), ("src/lib.rs", "pub mod wire;")],
+    ),
+    (
+        "forgotten",
+        "tests/deep/a.rs",
+        &[("tests/deep/main.rs", "mod a;"), ("tests/deep/a.rs", ""), ("tests/b.rs", "")],
+        &[("tests/deep/a.rs", "#[test]")],
+    ),
+    (
+        "forgotten",
+        "tests/common/mod.rs",
+        &[("tests/common/mod.rs", ""), ("tests/b.rs", "mod common;")],
+        &[("tests/common/mod.rs", ""), ("tests/b.rs", "")],
+    ),
+    (
+        "dependencies",
+        "`serde` of a has no reason",
+        &[MANIFEST, ("docs/DEPENDENCIES.md", "## a\n| `serde` | reads and writes |")],
+        &[MANIFEST, ("docs/DEPENDENCIES.md", "## a\n| `serde` | |")],
+    ),
+    (
+        "dependencies",
+        "`clap` of a is no dependency",
+        &[],
+        &[
+            MANIFEST,
+            ("docs/DEPENDENCIES.md", "## a\n| `serde` | reads and writes |\n| `clap` | reads the command line |"),
+        ],
+    ),
+    (
+        "test_command",
+        "README.md",
+        &[("README.md", "    cargo test --workspace"), CI],
+        &[("README.md", "cargo test"), CI],
+    ),
+    (
+        "named_tests",
+        "docs/A.md",
+        &[("docs/A.md", "`cargo test --test a f`"), ("tests/a.rs", "fn f() {}")],
+        &[("docs/A.md", "`cargo test --test a g`"), ("tests/a.rs", "fn f() {}")],
+    ),
+];
+
+const MANIFEST: (&str, &str) = ("Cargo.toml", "name = \"a\"\n[dependencies]\nserde = \"1\"\n[lints]\nworkspace = true");
+const CI: (&str, &str) = (".ci/run", "step cargo test --workspace");
+
+#[test]
+fn every_rule_can_fail() {
+    for (name, words, good, bad) in CASES {
+        let rule = RULES.iter().find(|rule| rule.name == *name).expect("a case names a rule");
+        let (kept, found) = ((rule.broken)(&tree(good)), (rule.broken)(&tree(bad)));
+        assert!(good.is_empty() || kept.is_empty(), "{name}: {kept:?}");
+        assert!(found.iter().any(|place| place.contains(words)), "{name}: {words}: {found:?}");
+    }
+    for rule in RULES.iter().filter(|rule| rule.name != "file_length") {
+        assert!(CASES.iter().any(|case| case.0 == rule.name), "no case breaks the rule: {}", rule.sentence);
+    }
+}
+
+#[test]
+fn a_file_may_not_outgrow_its_limit() {
+    let long = |lines| [file("src/lib.rs", &format!("{}#[cfg(test)]\nmod tests {{\n}}", "//! x\n".repeat(lines)))];
+    assert_eq!(file_length(&long(MAX_LINES)), [""; 0]);
+    assert_eq!(file_length(&long(MAX_LINES + 1)).len(), 1);
+}
+
+#[test]
+fn literals_and_comments_are_no_code() {
+    let text = "a /* b /* c */ d */ e \"f \\\" g\" h r#\"i \" j\"# k 'l' '\\'' m<'n> // o\np";
+    let words: Vec<&str> = tokens_of(text);
+    assert_eq!(words, ["a", "e", "h", "k", "m", "n", "p"]);
+}
+
+fn tokens_of(text: &str) -> Vec<&'static str> {
+    let code: &'static str = code_of(text).leak();
+    tokens(code).into_iter().map(|token| token.1).filter(|token| is_word(token)).collect()
 }
