@@ -1,0 +1,317 @@
+//! The strict check of a tree against a shape: unknown and duplicate keys, kinds, ranges, what is missing.
+//!
+//! Collects everything that is wrong, so that a file is corrected in one go. Must not know any particular setting; what
+//! settings mean to each other is in `cross`.
+
+use super::error::ConfigError;
+use super::form::{Field, Kind, Letters, Limit, Rule, Shape, free};
+use super::tree::{Entry, Node, Place, Value};
+
+/// How much of a shape a tree must fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Every setting.
+    Complete,
+    /// Any settings, but entries under names of the file's own (a job) as a whole.
+    Overlay,
+    /// Any settings.
+    Part,
+}
+
+/// A check under way.
+struct Check<'a> {
+    /// The whole shape, for suggesting a setting that lives elsewhere.
+    root: &'a Shape,
+    /// How much must be there.
+    extent: Extent,
+    /// What is wrong so far.
+    errors: Vec<ConfigError>,
+}
+
+/// Everything wrong with `node` as a `shape`.
+pub(crate) fn check(node: &Node, shape: &Shape, extent: Extent) -> Vec<ConfigError> {
+    let mut check = Check { root: shape, extent, errors: Vec::new() };
+    check.node(node, shape, free(), "", None);
+    check.errors
+}
+
+/// The rule of a field inside another: its own, or the outer one where it has none.
+pub(crate) fn inner(field: &Field, outer: Rule) -> Rule {
+    let mut rule = if field.rule.limit == Limit::Free { outer } else { field.rule };
+    rule.hot |= field.rule.hot || outer.hot;
+    rule.term = field.rule.term;
+    rule
+}
+
+/// `path.name`, or `name` at the top.
+pub(crate) fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+impl Check<'_> {
+    fn node(&mut self, node: &Node, shape: &Shape, rule: Rule, path: &str, key: Option<&Place>) {
+        match (shape, &node.value) {
+            (Shape::Leaf(kind), _) => self.leaf(node, kind, rule, path, key),
+            (Shape::Section(fields), Value::Map(entries)) => self.section(entries, fields, rule, path, key),
+            (Shape::Map(item), Value::Map(entries)) => self.map(entries, item, rule, path),
+            (_, found) => {
+                let what = if path.is_empty() { "a configuration" } else { path };
+                let problem = format!("{what} must be a section of settings, found {}", found_words(found));
+                self.refuse(node.place.as_ref().or(key), path, problem, &[]);
+            }
+        }
+    }
+
+    fn refuse(&mut self, place: Option<&Place>, key: &str, problem: String, help: &[String]) {
+        let Some(place) = place else { return };
+        let error = ConfigError::at(place, key, problem);
+        self.errors.push(help.iter().fold(error, ConfigError::help));
+    }
+
+    fn section(&mut self, entries: &[Entry], fields: &[Field], rule: Rule, path: &str, key: Option<&Place>) {
+        for (index, entry) in entries.iter().enumerate() {
+            let full = join(path, &entry.name);
+            if self.duplicate(&entries[..index], entry, &full) {
+                continue;
+            }
+            match fields.iter().find(|field| field.name == entry.name) {
+                Some(field) => {
+                    self.node(&entry.node, &field.shape, inner(field, rule), &full, entry.place.as_ref());
+                }
+                None => self.unknown(entry, fields, path),
+            }
+        }
+        let whole = match self.extent {
+            Extent::Complete => true,
+            Extent::Overlay => path_is_item(self.root, path),
+            Extent::Part => false,
+        };
+        for field in fields.iter().filter(|_| whole) {
+            let optional = matches!(field.shape, Shape::Leaf(Kind::Optional(_)));
+            if !optional && !entries.iter().any(|entry| entry.name == field.name) && !has_stand_in(path, field.name) {
+                let help = allowed_of(&field.shape, inner(field, rule));
+                let problem = format!("{} is missing", join(path, field.name));
+                self.refuse(key.or(entries.first().and_then(|entry| entry.place.as_ref())), path, problem, &help);
+            }
+        }
+    }
+
+    fn map(&mut self, entries: &[Entry], item: &Shape, rule: Rule, path: &str) {
+        for (index, entry) in entries.iter().enumerate() {
+            let full = join(path, &entry.name);
+            if self.duplicate(&entries[..index], entry, &full) {
+                continue;
+            }
+            if letters_fit(&entry.name, Letters::Name) {
+                self.node(&entry.node, item, rule, &full, entry.place.as_ref());
+            } else {
+                let help = [format!("allowed: {}", letters_words(Letters::Name))];
+                self.refuse(entry.place.as_ref(), &full, format!("{full} is not a name"), &help);
+            }
+        }
+    }
+
+    fn duplicate(&mut self, before: &[Entry], entry: &Entry, full: &str) -> bool {
+        let Some(first) = before.iter().find(|earlier| earlier.name == entry.name) else { return false };
+        let help: Vec<String> = first.place.iter().map(|place| format!("first given on line {}", place.line)).collect();
+        self.refuse(entry.place.as_ref(), full, format!("{full} is given twice"), &help);
+        true
+    }
+
+    fn unknown(&mut self, entry: &Entry, fields: &[Field], path: &str) {
+        let full = join(path, &entry.name);
+        let mut help = Vec::new();
+        if let Some(name) = nearest(&entry.name, fields.iter().map(|field| field.name)) {
+            help.push(format!("did you mean `{name}`?"));
+            if let Some(field) = fields.iter().find(|field| field.name == name) {
+                help.extend(allowed_of(&field.shape, field.rule));
+            }
+        } else if let Some(elsewhere) = settings(self.root).into_iter().find(|key| last(key) == entry.name) {
+            help.push(format!("did you mean `{elsewhere}`?"));
+        } else {
+            let names: Vec<&str> = fields.iter().map(|field| field.name).collect();
+            help.push(format!("settings here: {}", names.join(", ")));
+        }
+        self.refuse(entry.place.as_ref(), &full, format!("{full} is not a setting"), &help);
+    }
+
+    fn leaf(&mut self, node: &Node, kind: &Kind, rule: Rule, path: &str, key: Option<&Place>) {
+        let Err(problem) = fits(&node.value, kind, rule) else { return };
+        let mut help = Vec::new();
+        if let (Kind::Choice(words), Some(word)) = (kind, node.value.word())
+            && let Some(near) = nearest(word, words.iter().copied())
+        {
+            help.push(format!("did you mean `{near}`?"));
+        }
+        help.push(format!("allowed: {}", allowed(kind, rule)));
+        self.refuse(node.place.as_ref().or(key), path, format!("{path} {problem}"), &help);
+    }
+}
+
+/// Whether `path` is an entry of a map: those are given whole, even in an overlay.
+fn path_is_item(root: &Shape, path: &str) -> bool {
+    let mut shape = root;
+    let mut item = false;
+    for name in path.split('.').filter(|name| !name.is_empty()) {
+        (shape, item) = match shape {
+            Shape::Section(fields) => match fields.iter().find(|field| field.name == name) {
+                Some(field) => (&field.shape, false),
+                None => return false,
+            },
+            Shape::Map(inner) => (inner.as_ref(), true),
+            Shape::Leaf(_) => return false,
+        };
+    }
+    item
+}
+
+/// A job that states no wage earns the town's.
+fn has_stand_in(path: &str, name: &str) -> bool {
+    path.starts_with("jobs.") && name == "wage_rate"
+}
+
+/// Keys of every setting, with `*` for names a file chooses.
+pub(crate) fn settings(shape: &Shape) -> Vec<String> {
+    fn walk(shape: &Shape, path: &str, keys: &mut Vec<String>) {
+        match shape {
+            Shape::Leaf(_) => keys.push(path.to_owned()),
+            Shape::Map(item) => walk(item, &join(path, "*"), keys),
+            Shape::Section(fields) => fields.iter().for_each(|field| walk(&field.shape, &join(path, field.name), keys)),
+        }
+    }
+    let mut keys = Vec::new();
+    walk(shape, "", &mut keys);
+    keys
+}
+
+fn last(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
+}
+
+/// The name most like `word`, when one is near enough to be what was meant.
+pub(crate) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let near = (word.chars().count() / 3).max(1);
+    names
+        .map(|name| (strsim::damerau_levenshtein(&word, &name.to_lowercase()), name))
+        .filter(|(distance, _)| *distance <= near)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// `Err` with the rest of a sentence that begins with the key.
+fn fits(value: &Value, kind: &Kind, rule: Rule) -> Result<(), String> {
+    let wrong = || Err(format!("must be {}, found {}", kind_words(kind), found_words(value)));
+    match (kind, value) {
+        (Kind::Optional(_), Value::Null) | (Kind::Switch, Value::Bool(_)) => Ok(()),
+        (Kind::Optional(inner), value) => fits(value, inner, rule),
+        (Kind::Switch, Value::Text(word)) if word.eq_ignore_ascii_case("on") || word.eq_ignore_ascii_case("off") => {
+            Ok(())
+        }
+        (Kind::Whole, Value::Whole(number)) => match rule.limit {
+            Limit::Whole(low, high) if !(i128::from(low)..=i128::from(high)).contains(number) => {
+                Err(format!("is {number}, out of range"))
+            }
+            _ => Ok(()),
+        },
+        (Kind::Decimal, Value::Whole(_) | Value::Decimal(_)) => {
+            let number = value.decimal();
+            match rule.limit {
+                _ if number.is_none() => Err(format!("is {value}, out of range")),
+                Limit::Decimal(low, high) if number.is_some_and(|number| number < low || number > high) => {
+                    Err(format!("is {value}, out of range"))
+                }
+                _ => Ok(()),
+            }
+        }
+        (Kind::Text, Value::Text(_) | Value::Whole(_)) => {
+            let text = if let Value::Text(text) = value { text.clone() } else { value.to_string() };
+            match rule.limit {
+                Limit::Text(letters) if !letters_fit(&text, letters) => {
+                    Err(format!("is {value}, which is not allowed"))
+                }
+                _ => Ok(()),
+            }
+        }
+        (Kind::Choice(words), value) => match value.word() {
+            Some(word) if words.iter().any(|allowed| allowed.eq_ignore_ascii_case(word)) => Ok(()),
+            Some(word) => Err(format!("is {}, which is none of its words", Value::Text(word.to_owned()))),
+            None => wrong(),
+        },
+        (Kind::Pair(inner), Value::List(items)) if items.len() == 2 => {
+            items.iter().try_for_each(|item| fits(&item.value, inner, rule))?;
+            let (low, high) = (items[0].value.decimal(), items[1].value.decimal());
+            if rule.ordered && low > high { Err(format!("is {value}: the lower end comes first")) } else { Ok(()) }
+        }
+        (Kind::List(inner), Value::List(items)) => items.iter().try_for_each(|item| fits(&item.value, inner, rule)),
+        _ => wrong(),
+    }
+}
+
+fn letters_fit(text: &str, letters: Letters) -> bool {
+    let length = text.chars().count();
+    let printable = |character: char| !character.is_control() && character != '\u{feff}';
+    match letters {
+        Letters::Name => {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+            (1..=40).contains(&length) && text.chars().all(plain)
+        }
+        Letters::Label => (1..=40).contains(&length) && text.chars().all(printable) && !text.trim().is_empty(),
+        Letters::Path => (1..=200).contains(&length) && text.chars().all(printable) && !text.trim().is_empty(),
+    }
+}
+
+fn letters_words(letters: Letters) -> &'static str {
+    match letters {
+        Letters::Name => "1 to 40 of a-z, 0-9, _ and -",
+        Letters::Label => "1 to 40 printable characters",
+        Letters::Path => "a path of 1 to 200 printable characters",
+    }
+}
+
+fn kind_words(kind: &Kind) -> String {
+    match kind {
+        Kind::Switch => "on or off".to_owned(),
+        Kind::Whole => "a whole number".to_owned(),
+        Kind::Decimal => "a number".to_owned(),
+        Kind::Text => "text".to_owned(),
+        Kind::Choice(words) => format!("one of {}", words.join(", ")),
+        Kind::Pair(inner) => format!("a pair [a, b], each {}", kind_words(inner)),
+        Kind::List(inner) => format!("a list, each {}", kind_words(inner)),
+        Kind::Optional(inner) => format!("{} or null", kind_words(inner)),
+    }
+}
+
+fn found_words(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Bool(_) | Value::Whole(_) | Value::Decimal(_) => value.to_string(),
+        Value::Text(text) if text.chars().count() <= 40 => format!("the text {value}"),
+        Value::Text(_) => "a long text".to_owned(),
+        Value::List(items) => format!("a list of {}", items.len()),
+        Value::Map(_) => "a section".to_owned(),
+    }
+}
+
+/// What a setting may be, in words: `a whole number from 0 to 1000, in ticks`.
+pub(crate) fn allowed(kind: &Kind, rule: Rule) -> String {
+    if let Kind::Optional(inner) = kind {
+        return format!("{} or null", allowed(inner, rule));
+    }
+    let range = |low: String, high: String| format!("{} from {low} to {high}", kind_words(kind));
+    let words = match rule.limit {
+        Limit::Free => kind_words(kind),
+        Limit::Whole(low, high) => range(low.to_string(), high.to_string()),
+        Limit::Decimal(low, high) => range(low.to_string(), high.to_string()),
+        Limit::Text(letters) if *kind == Kind::Text => letters_words(letters).to_owned(),
+        Limit::Text(letters) => format!("{} of {}", kind_words(kind), letters_words(letters)),
+    };
+    if rule.unit.is_empty() { words } else { format!("{words}, in {}", rule.unit) }
+}
+
+fn allowed_of(shape: &Shape, rule: Rule) -> Vec<String> {
+    match shape {
+        Shape::Leaf(kind) => vec![format!("allowed: {}", allowed(kind, rule))],
+        Shape::Section(_) | Shape::Map(_) => Vec::new(),
+    }
+}
