@@ -13,6 +13,8 @@ mod operating;
 mod perturbation;
 mod sections;
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 mod tests;
 mod tree;
 

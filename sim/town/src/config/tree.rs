@@ -226,7 +226,7 @@ impl fmt::Display for Value {
             Self::Whole(value) => write!(f, "{value}"),
             Self::Decimal(value) => match Micro::from_f64(*value) {
                 Some(exact) => write!(f, "{exact}"),
-                None => write!(f, "{value}"),
+                None => write!(f, "{value:e}"),
             },
             Self::Text(text) => f.write_str(&quoted(text)),
             Self::List(items) => {
@@ -272,7 +272,10 @@ pub(crate) fn parse(source: &Arc<Source>) -> Result<Node, ConfigError> {
 
 /// A reader's error as one of ours.
 pub(crate) fn unreadable(error: &serde_saphyr::Error, source: &Arc<Source>, key: &str) -> ConfigError {
-    let message = DefaultMessageFormatter.format_message(error.without_snippet()).into_owned();
+    let message = match error.without_snippet() {
+        serde_saphyr::Error::MultipleDocuments { .. } => "a second document begins here; one file holds one".to_owned(),
+        other => DefaultMessageFormatter.format_message(other).into_owned(),
+    };
     match error.location() {
         Some(location) if location.line() > 0 => ConfigError::at(&place(location, source), key, message),
         _ => ConfigError::of(source, key, message),
