@@ -55,9 +55,10 @@ impl Check<'_> {
             (Shape::Section(fields), Value::Map(entries)) => self.section(entries, fields, rule, path, key),
             (Shape::Map(item), Value::Map(entries)) => self.map(entries, item, rule, path),
             (_, found) => {
-                let what = if path.is_empty() { "a configuration" } else { path };
+                let what = if path.is_empty() { "the file" } else { path };
                 let problem = format!("{what} must be a section of settings, found {}", found_words(found));
-                self.refuse(node.place.as_ref().or(key), path, problem, &[]);
+                let help = ["give settings under it, or leave it out".to_owned()];
+                self.refuse(node.place.as_ref().or(key), path, problem, &help);
             }
         }
     }
@@ -293,7 +294,7 @@ fn found_words(value: &Value) -> String {
     }
 }
 
-/// What a setting may be, in words: `a whole number from 0 to 1000, in ticks`.
+/// What a setting may be, in words: `a whole number from 0 to 1000 ticks`.
 pub(crate) fn allowed(kind: &Kind, rule: Rule) -> String {
     if let Kind::Optional(inner) = kind {
         return format!("{} or null", allowed(inner, rule));
@@ -306,7 +307,7 @@ pub(crate) fn allowed(kind: &Kind, rule: Rule) -> String {
         Limit::Text(letters) if *kind == Kind::Text => letters_words(letters).to_owned(),
         Limit::Text(letters) => format!("{} of {}", kind_words(kind), letters_words(letters)),
     };
-    if rule.unit.is_empty() { words } else { format!("{words}, in {}", rule.unit) }
+    if rule.unit.is_empty() { words } else { format!("{words} {}", rule.unit) }
 }
 
 fn allowed_of(shape: &Shape, rule: Rule) -> Vec<String> {

@@ -210,7 +210,7 @@ fn table(rows: &[Row], shown: impl Fn(&str) -> bool, defaults: &BTreeMap<String,
 }
 
 impl Row {
-    /// The allowed values in words: `a whole number from 0 to 1000, in ticks`.
+    /// The allowed values in words: `a whole number from 0 to 1000 ticks`.
     pub fn allowed(&self) -> String {
         allowed(&self.kind, self.rule)
     }

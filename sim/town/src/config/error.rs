@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::tree::{Place, Source};
+use super::tree::{Layer, Place, Source};
 
 /// Blocks shown before the rest is only counted, so that a message fits a screen.
 const SHOWN: usize = 4;
@@ -34,20 +34,21 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// Something wrong at a place; `marked` is how many characters to mark there.
-    pub(crate) fn at(place: &Place, key: &str, problem: impl Into<String>, marked: usize) -> Self {
+    /// Something wrong at a place.
+    pub(crate) fn at(place: &Place, key: &str, problem: impl Into<String>) -> Self {
         let mut error = Self::of(&place.source, key, problem);
-        error.line = place.line;
+        // A variable or a flag is one line: its name says where it is.
+        error.line = if matches!(place.source.layer, Layer::Default | Layer::File) { place.line } else { 0 };
         error.column = place.column;
         error.excerpt = place.source.text.lines().nth(place.line.saturating_sub(1)).map(printable).unwrap_or_default();
-        error.marked = marked.max(1);
+        error.marked = place.length;
         error
     }
 
     /// Something wrong with a source as a whole.
     pub(crate) fn of(source: &Source, key: &str, problem: impl Into<String>) -> Self {
         Self {
-            name: printable(&source.name),
+            name: printable(&source.label()),
             line: 0,
             column: 0,
             key: printable(key),

@@ -30,7 +30,7 @@ pub enum Shape {
 }
 
 /// The form of one setting.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `on` or `off` (`true` and `false` mean the same).
     Switch,

@@ -205,14 +205,15 @@ fn finish(mut root: Node, shape: &Shape) -> Result<Loaded, ConfigErrors> {
     if !errors.is_empty() {
         return Err(ConfigErrors(errors));
     }
-    let settings = leaves(&root, shape).into_iter().map(|(key, node)| {
-        let (layer, origin) = match &node.place {
+    let settings = config.leaves().into_iter().map(|(key, value)| {
+        let (layer, origin) = match root.at(&key).and_then(|node| node.place.as_ref()) {
             Some(place) => (place.source.layer, place.to_string()),
             None => (Layer::Default, "default".to_owned()),
         };
-        Shown { key, value: node.value.to_string(), layer, origin }
+        Shown { key, value: value.to_string(), layer, origin }
     });
-    Ok(Loaded { settings: settings.collect(), config, warnings })
+    let settings = settings.collect();
+    Ok(Loaded { config, settings, warnings })
 }
 
 fn incomplete(mut errors: Vec<ConfigError>) -> ConfigErrors {

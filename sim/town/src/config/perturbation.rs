@@ -4,8 +4,53 @@
 
 use std::collections::BTreeMap;
 
+use super::error::{ConfigError, ConfigErrors};
 use super::form::{Letters, choice, decimal, free, section, text, ticks, unit, whole};
+use super::load::parse_form;
 use crate::fixed::Micro;
+
+/// The file shipped with the default configuration.
+pub const DEFAULT_PERTURBATIONS: &str = include_str!("../../../../configs/perturbations/default.yaml");
+
+impl PerturbationFile {
+    /// Reads a perturbation file, as strictly as a configuration.
+    pub fn parse(file_name: &str, text: &str) -> Result<Self, ConfigErrors> {
+        let (file, node) = parse_form::<Self>(file_name, text)?;
+        let errors: Vec<ConfigError> = file
+            .events
+            .iter()
+            .flat_map(|(name, event)| event.misfits().into_iter().map(move |misfit| (name, misfit)))
+            .filter_map(|(name, (setting, problem))| {
+                let key = format!("events.{name}");
+                let place = node.at(&format!("{key}.{setting}")).or_else(|| node.at(&key))?.place.as_ref()?;
+                Some(ConfigError::at(place, &format!("{key}.{setting}"), format!("{key}.{setting} {problem}")))
+            })
+            .collect();
+        if errors.is_empty() { Ok(file) } else { Err(ConfigErrors(errors)) }
+    }
+}
+
+impl Event {
+    /// Settings that a kind of event needs and does not have, or has and does not know.
+    fn misfits(&self) -> Vec<(&'static str, String)> {
+        let kind = self.kind.word();
+        let (spike, meet) = (self.kind == EventKind::PriceSpike, self.kind == EventKind::ArrangedMeet);
+        let mut misfits = Vec::new();
+        if spike && self.magnitude.is_none() {
+            misfits.push(("magnitude", format!("is missing: a {kind} needs one")));
+        }
+        let given = [
+            ("magnitude", self.magnitude.is_some() && !spike),
+            ("targets", self.targets.is_some() && !spike),
+            ("target", self.target.is_some() && !meet),
+            ("location", self.location.is_some() && !meet),
+        ];
+        misfits.extend(
+            given.iter().filter(|(_, odd)| *odd).map(|(name, _)| (*name, format!("means nothing for a {kind}"))),
+        );
+        misfits
+    }
+}
 
 section! {
     /// The perturbation file. All of it can be reloaded while the town runs.

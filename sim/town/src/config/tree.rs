@@ -7,7 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy, Options, Spanned};
+use serde_saphyr::{
+    DefaultMessageFormatter, DuplicateKeyPolicy, Location, MergeKeyPolicy, MessageFormatter, NonFiniteFloatPolicy,
+    Spanned,
+};
 
 use super::error::ConfigError;
 use crate::fixed::Micro;
@@ -45,6 +48,30 @@ pub struct Place {
     pub line: usize,
     /// Column, in characters.
     pub column: usize,
+    /// Characters it takes there; 1 when that is not known.
+    pub length: usize,
+}
+
+/// Where a value comes from: `default`, `harbour.yaml:12`, `environment TOWNLET__SEED`, `flag seed`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source.layer {
+            Layer::Default => f.write_str("default"),
+            Layer::File => write!(f, "{}:{}", self.source.name, self.line),
+            Layer::Environment | Layer::Flag => f.write_str(&self.source.label()),
+        }
+    }
+}
+
+impl Source {
+    /// How messages name it: a file by its name, the rest by what it is.
+    pub fn label(&self) -> String {
+        match self.layer {
+            Layer::Default | Layer::File => self.name.clone(),
+            Layer::Environment => format!("environment {}", self.name),
+            Layer::Flag => format!("flag {}", self.name),
+        }
+    }
 }
 
 /// A value and where it was written (nowhere, when a program made it).
@@ -124,6 +151,35 @@ impl Node {
         found.map_or(&NOTHING, |entry| &entry.node)
     }
 
+    /// The dotted path of what was written nearest before a place.
+    pub(crate) fn path_of(&self, line: usize, column: usize) -> String {
+        fn walk(node: &Node, path: &str, wanted: (usize, usize), best: &mut ((usize, usize), String)) {
+            if let Some(place) = &node.place {
+                let at = (place.line, place.column);
+                if at <= wanted && at >= best.0 && !path.is_empty() {
+                    *best = (at, path.to_owned());
+                }
+            }
+            let children: Vec<(String, Option<&Place>, &Node)> = match &node.value {
+                Value::Map(entries) => entries.iter().map(|e| (e.name.clone(), e.place.as_ref(), &e.node)).collect(),
+                Value::List(items) => {
+                    items.iter().enumerate().map(|(index, item)| (index.to_string(), None, item)).collect()
+                }
+                _ => Vec::new(),
+            };
+            for (name, key, child) in children {
+                let full = if path.is_empty() { name } else { format!("{path}.{name}") };
+                if let Some(at) = key.map(|key| (key.line, key.column)).filter(|at| *at <= wanted && *at >= best.0) {
+                    *best = (at, full.clone());
+                }
+                walk(child, &full, wanted, best);
+            }
+        }
+        let mut best = ((0, 0), String::new());
+        walk(self, "", (line, column), &mut best);
+        best.1
+    }
+
     /// The value at a dotted path, when there.
     pub(crate) fn at(&self, path: &str) -> Option<&Self> {
         path.split('.').try_fold(self, |node, name| {
@@ -135,14 +191,17 @@ impl Node {
 impl Value {
     /// A map without places.
     pub(crate) fn map<'a>(entries: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
-        let entry = |(name, value): (&str, Value)| Entry { name: name.to_owned(), place: None, node: Node::bare(value) };
+        let entry =
+            |(name, value): (&str, Value)| Entry { name: name.to_owned(), place: None, node: Node::bare(value) };
         Self::Map(entries.into_iter().map(entry).collect())
     }
 
     /// The number, when it is one a [`Micro`] can hold.
     pub(crate) fn decimal(&self) -> Option<Micro> {
         match self {
-            Self::Whole(value) => i64::try_from(*value).ok().filter(|value| value.abs() <= 1_000_000_000).map(Micro::whole),
+            Self::Whole(value) => {
+                i64::try_from(*value).ok().filter(|value| value.abs() <= 1_000_000_000).map(Micro::whole)
+            }
             Self::Decimal(value) => Micro::from_f64(*value),
             _ => None,
         }
@@ -167,7 +226,7 @@ impl fmt::Display for Value {
             Self::Whole(value) => write!(f, "{value}"),
             Self::Decimal(value) => match Micro::from_f64(*value) {
                 Some(exact) => write!(f, "{exact}"),
-                None => write!(f, "{value}"),
+                None => write!(f, "{value:e}"),
             },
             Self::Text(text) => f.write_str(&quoted(text)),
             Self::List(items) => {
@@ -194,4 +253,118 @@ fn quoted(text: &str) -> String {
         }
     }
     line + "\""
+}
+
+/// Reads one YAML document. An empty one is an empty map. Duplicate keys stay in the tree.
+pub(crate) fn parse(source: &Arc<Source>) -> Result<Node, ConfigError> {
+    let options = serde_saphyr::options! {
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        merge_keys: MergeKeyPolicy::AsOrdinary,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+        strict_booleans: true,
+        with_snippet: false,
+    };
+    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text, options) {
+        Ok(raw) => Ok(placed(raw, source)),
+        Err(error) => Err(unreadable(&error, source, "")),
+    }
+}
+
+/// A reader's error as one of ours.
+pub(crate) fn unreadable(error: &serde_saphyr::Error, source: &Arc<Source>, key: &str) -> ConfigError {
+    let message = match error.without_snippet() {
+        serde_saphyr::Error::MultipleDocuments { .. } => "a second document begins here; one file holds one".to_owned(),
+        other => DefaultMessageFormatter.format_message(other).into_owned(),
+    };
+    match error.location() {
+        Some(location) if location.line() > 0 => ConfigError::at(&place(location, source), key, message),
+        _ => ConfigError::of(source, key, message),
+    }
+}
+
+fn place(location: Location, source: &Arc<Source>) -> Place {
+    let (line, column) = (location.line() as usize, location.column() as usize);
+    Place { source: Arc::clone(source), line, column, length: (location.span().len() as usize).max(1) }
+}
+
+fn placed(raw: Spanned<Raw>, source: &Arc<Source>) -> Node {
+    let value = match raw.value {
+        Raw::Null => Value::Null,
+        Raw::Bool(value) => Value::Bool(value),
+        Raw::Whole(value) => Value::Whole(value),
+        Raw::Decimal(value) => Value::Decimal(value),
+        Raw::Text(value) => Value::Text(value),
+        Raw::List(items) => Value::List(items.into_iter().map(|item| placed(item, source)).collect()),
+        Raw::Map(entries) => Value::Map(entries.into_iter().map(|entry| named(entry, source)).collect()),
+    };
+    Node { value, place: Some(place(raw.referenced, source)) }
+}
+
+fn named((name, raw): (Spanned<String>, Spanned<Raw>), source: &Arc<Source>) -> Entry {
+    Entry { name: name.value, place: Some(place(name.referenced, source)), node: placed(raw, source) }
+}
+
+/// What serde hands over before places are attached.
+enum Raw {
+    Null,
+    Bool(bool),
+    Whole(i128),
+    Decimal(f64),
+    Text(String),
+    List(Vec<Spanned<Raw>>),
+    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RawVisitor)
+    }
+}
+
+struct RawVisitor;
+
+impl<'de> Visitor<'de> for RawVisitor {
+    type Value = Raw;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+    fn visit_unit<E: de::Error>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+    fn visit_none<E: de::Error>(self) -> Result<Raw, E> {
+        Ok(Raw::Null)
+    }
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Raw, E> {
+        Ok(Raw::Bool(value))
+    }
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Raw, E> {
+        Ok(Raw::Whole(value.into()))
+    }
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Raw, E> {
+        Ok(Raw::Whole(value.into()))
+    }
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Raw, E> {
+        Ok(Raw::Whole(value))
+    }
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Raw, E> {
+        Ok(Raw::Decimal(value))
+    }
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Raw, E> {
+        Ok(Raw::Text(value.to_owned()))
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Raw, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Raw::List(list))
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Raw, A::Error> {
+        let mut map = Vec::new();
+        while let Some(entry) = entries.next_entry()? {
+            map.push(entry);
+        }
+        Ok(Raw::Map(map))
+    }
 }
