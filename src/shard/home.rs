@@ -1,0 +1,156 @@
+//! A shard's files: where each kind lives under its home folder, how runs are named, and who may run at a time.
+//!
+//! Owns paths and locks, not contents. Folders are made when first needed. Rule: the opening of the operating guide.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// A home folder.
+#[derive(Clone, Debug)]
+pub struct Home(PathBuf);
+
+impl Home {
+    /// The home at a folder, which need not exist yet.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self(folder.into())
+    }
+
+    /// The folder itself.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
+    /// Audit logs.
+    pub fn console(&self) -> PathBuf {
+        self.0.join("logs/console")
+    }
+
+    /// Journals.
+    pub fn journals(&self) -> PathBuf {
+        self.0.join("logs/journal")
+    }
+
+    /// A run's journal file, by the tick it starts at.
+    pub fn journal(&self, run_id: &str, from: u64) -> PathBuf {
+        self.journals().join(format!("{run_id}-{from:012}.tlj"))
+    }
+
+    /// A run's journal files, oldest first.
+    pub fn journals_of(&self, run_id: &str) -> Vec<PathBuf> {
+        let prefix = format!("{run_id}-");
+        let mut files = files(&self.journals(), "tlj");
+        files.retain(|file| {
+            let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            stem.strip_prefix(&prefix).is_some_and(|tick| tick.len() == 12 && tick.bytes().all(|byte| byte.is_ascii_digit()))
+        });
+        files
+    }
+
+    /// A run's snapshots.
+    pub fn snapshots(&self, root: &str, run_id: &str) -> PathBuf {
+        self.0.join(root).join("auto").join(run_id)
+    }
+
+    /// The operators' log of exit decisions.
+    pub fn employment_log(&self) -> PathBuf {
+        self.0.join("ops/employment.md")
+    }
+
+    /// Runs of a shard that have a journal, oldest first.
+    pub fn runs(&self, shard: &str) -> Vec<String> {
+        let prefix = format!("{}-", slug(shard));
+        let mut runs: Vec<String> = files(&self.journals(), "tlj")
+            .iter()
+            .filter_map(|file| file.file_stem()?.to_str()?.rsplit_once('-').map(|(run, _)| run.to_owned()))
+            .filter(|run| run.strip_prefix(&prefix).is_some_and(|rest| rest.len() == STAMP_LENGTH))
+            .collect();
+        runs.dedup();
+        runs
+    }
+
+    /// Claims a shard's name in this home until the claim is dropped.
+    ///
+    /// # Errors
+    /// Who holds it, or why it cannot be claimed.
+    pub fn claim(&self, shard: &str) -> Result<Claim, String> {
+        let folder = self.0.join("logs");
+        let path = folder.join(format!("{}.lock", slug(shard)));
+        let say = |error: io::Error| format!("{}: {error}", path.display());
+        std::fs::create_dir_all(&folder).map_err(say)?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(say)?;
+        if file.try_lock().is_err() {
+            let mut holder = String::new();
+            drop(file.read_to_string(&mut holder));
+            return Err(format!(
+                "a shard named `{shard}` is running in this home already (process {}). Stop it, or give this one another \
+                 name (`shard:` in the configuration) or another home (`--home`).",
+                holder.trim()
+            ));
+        }
+        file.set_len(0).map_err(say)?;
+        write!(file, "{}", std::process::id()).map_err(say)?;
+        Ok(Claim { _file: file })
+    }
+}
+
+/// A shard's name, held.
+#[derive(Debug)]
+pub struct Claim {
+    _file: File,
+}
+
+/// `yyyymmdd-hhmmss-xxxxxx`.
+const STAMP_LENGTH: usize = 22;
+
+/// A new run's name: shard, time, and enough chance that two runs of one second differ. Later runs sort later.
+pub fn new_run_id(shard: &str) -> String {
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+    let chance = uuid::Uuid::now_v7().simple().to_string();
+    format!("{}-{}-{}", slug(shard), now.strftime("%Y%m%d-%H%M%S"), &chance[26..])
+}
+
+/// A name that is safe in a file's name.
+fn slug(name: &str) -> String {
+    let safe = |character: char| if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '_' };
+    name.chars().map(safe).collect()
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Writes a file so that its name always holds the old or the new content, whole: beside it, synced, renamed, folder
+/// synced.
+///
+/// # Errors
+/// What the system says.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use fail::fail_point;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let beside = path.with_extension("part");
+    fail_point!("replace_write", |_| Err(io::Error::other("fail point replace_write")));
+    let mut file = File::create(&beside)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        drop(std::fs::remove_file(&beside));
+        return Err(error);
+    }
+    fail_point!("replace_rename", |_| Err(io::Error::other("fail point replace_rename")));
+    std::fs::rename(&beside, path)?;
+    fail_point!("replace_sync", |_| Err(io::Error::other("fail point replace_sync")));
+    File::open(folder)?.sync_all()
+}
+
+/// All snapshot files of a folder, oldest first.
+pub fn snapshot_files(folder: &Path) -> Vec<PathBuf> {
+    files(folder, "tls")
+}

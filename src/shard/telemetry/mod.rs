@@ -1,0 +1,301 @@
+//! From a town and the shard around it to the one snapshot observers see.
+//!
+//! Owns the translation and nothing else: no rule of the town is decided here. Rule: "Telemetry 0.2.0".
+
+mod people;
+mod place;
+mod story;
+
+pub use story::Story;
+
+use std::collections::BTreeMap;
+
+use townlet_town::affordances::ITEMS;
+use townlet_town::fixed::Micro;
+use townlet_town::kpi::{self, Target};
+use townlet_town::perturbations::PERTURBATIONS;
+use townlet_town::rewards::ITEM_NAMES;
+use townlet_town::stability::{self, CHECKS, Reading};
+use townlet_town::state::State;
+use townlet_town::{AgentId, Rules, Town, employment, names};
+
+use crate::wire::telemetry::{
+    Alert, AuditTail, Check, Clock, Employment, ExitEntry, Health, Kpi, Perturbation, Policy, Promotion, Relationships,
+    Rewards, Snapshot, Stability, Transport, Window,
+};
+use crate::wire::SCHEMA_VERSION;
+
+/// What the shard adds to the town: everything in a snapshot that is not the town's own state.
+#[derive(Debug, Default)]
+pub struct Around {
+    /// The shard's name.
+    pub shard: String,
+    /// This run.
+    pub run_id: String,
+    /// Who drives the residents.
+    pub policy: Policy,
+    /// `paused`, `1x`, `10x`, `100x`, `max`.
+    pub speed: String,
+    /// Measured.
+    pub ticks_per_second: f64,
+    /// Events and sentences so far.
+    pub story: Story,
+    /// How the shard itself fares.
+    pub health: Health,
+    /// When each standing alert was raised.
+    pub alerts_since: BTreeMap<&'static str, u64>,
+}
+
+/// The id of whoever lives in a slot.
+pub fn agent_id(state: &State, agent: AgentId) -> String {
+    names::id(state.agents.resident[agent])
+}
+
+/// Everything an observer knows.
+pub fn snapshot(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
+    let (rules, state) = (town.rules(), town.state());
+    Snapshot {
+        schema_version: SCHEMA_VERSION.into(),
+        config_id: rules.config.config_id.clone(),
+        shard: around.shard.clone(),
+        run_id: around.run_id.clone(),
+        tick: state.tick,
+        day: state.tick / rules.day_length() + 1,
+        clock: Clock {
+            ticks_per_day: rules.day_length(),
+            tick_of_day: u64::from(rules.tick_of_day(state.tick)),
+            tick_ms: u64::from(rules.config.time.tick_ms),
+            speed: around.speed.clone(),
+            ticks_per_second: around.ticks_per_second,
+        },
+        observation_variant: variant(rules),
+        policy: around.policy.clone(),
+        jobs: people::jobs(rules, state),
+        economy: place::stores(rules, state),
+        prices: ITEMS.iter().zip(state.economy.prices).map(|(row, price)| (row.1.into(), price.to_f64())).collect(),
+        utilities: [("power".into(), state.economy.power), ("water".into(), state.economy.water)].into(),
+        employment: employment(rules, state),
+        conflict: place::conflict(rules, state),
+        relationships: Relationships { stage: stage(rules), ties: Vec::new() },
+        stability: stability(rules, state),
+        perturbations: perturbations(state),
+        rewards: Rewards {
+            breakdown: ITEM_NAMES.iter().zip(state.rewards.items).map(|(name, sum)| ((*name).into(), sum.to_f64())).collect(),
+            total: state.rewards.total.to_f64(),
+            reward_clip_events: state.rewards.clip_events,
+        },
+        narrations: around.story.narrations().cloned().collect(),
+        events: around.story.events().cloned().collect(),
+        kpis: kpis(rules, state),
+        alerts: alerts(rules, state, around),
+        transport: Transport { mode: "full".into(), ..Transport::default() },
+        health: around.health.clone(),
+        agents: people::agents(town),
+        map: place::map(rules),
+        audit,
+        promotion: Promotion { state: "idle".into(), candidate: None },
+    }
+}
+
+/// `full`, `hybrid`, `compact`.
+pub fn variant(rules: &Rules) -> String {
+    format!("{:?}", rules.config.features.systems.observations).to_lowercase()
+}
+
+fn stage(rules: &Rules) -> String {
+    format!("{:?}", rules.config.features.stages.relationships).to_uppercase()
+}
+
+/// The exit queue as `employment_status` and the screen show it.
+pub fn employment(rules: &Rules, state: &State) -> Employment {
+    let present = || state.agents.present.iter().copied();
+    let ratios: Vec<f64> = present()
+        .filter_map(|agent| state.agents.attendance(agent, rules.config.employment.attendance_window))
+        .map(Micro::to_f64)
+        .collect();
+    let queue: Vec<ExitEntry> = state
+        .employment
+        .queue
+        .iter()
+        .map(|entry| ExitEntry {
+            agent: agent_id(state, entry.agent),
+            reason: entry.reason.name().into(),
+            enqueued_tick: entry.enqueued,
+            releases_at_tick: employment::releases_at(rules, entry),
+            approved: entry.approved,
+        })
+        .collect();
+    Employment {
+        pending: queue.iter().map(|entry| entry.agent.clone()).collect(),
+        pending_count: queue.len() as u64,
+        exits_today: u64::from(state.employment.exits_today),
+        daily_exit_cap: u64::from(state.switches.daily_exit_cap),
+        queue_limit: u64::from(rules.config.employment.exit_queue_limit),
+        review_window: u64::from(rules.config.employment.exit_review_window),
+        queue,
+        max_absent_shifts: u64::from(rules.config.employment.max_absent_shifts),
+        attendance: (!ratios.is_empty()).then(|| ratios.iter().sum::<f64>() / ratios.len() as f64),
+        late_today: present().filter(|agent| state.agents.late_ticks_today[*agent] > 0).count() as u64,
+        absent_7d: present().map(|agent| u64::from(state.agents.absent_shifts(agent))).sum(),
+    }
+}
+
+fn perturbations(state: &State) -> Vec<Perturbation> {
+    let row = |active: &townlet_town::perturbations::Active| {
+        let kind = &PERTURBATIONS[active.kind as usize];
+        Perturbation {
+            kind: kind.name.into(),
+            name: kind.name.into(),
+            state: "active".into(),
+            started_tick: active.started,
+            ends_tick: active.ends,
+            detail: kind.detail.into(),
+        }
+    };
+    state.perturbations.active.iter().map(row).collect()
+}
+
+/// Every KPI with its verdict.
+pub fn kpis(rules: &Rules, state: &State) -> Vec<Kpi> {
+    kpi::read(rules, state)
+        .map(|reading| Kpi {
+            name: reading.row.name.into(),
+            title: reading.row.title.into(),
+            value: reading.value.map(Micro::to_f64),
+            unit: reading.row.unit.into(),
+            target: target(reading.target, reading.row.unit),
+            verdict: reading.verdict.name().into(),
+            samples: u64::from(reading.samples),
+            samples_required: u64::from(reading.row.samples_required),
+            charter: reading.row.charter,
+        })
+        .collect()
+}
+
+fn target(target: Target, unit: &str) -> String {
+    let (sign, limit) = match target {
+        Target::AtLeast(limit) => ("≥", limit),
+        Target::AtMost(limit) => ("≤", limit),
+    };
+    match unit {
+        "ratio" => format!("{sign} {} %", Micro(limit.0 * 100)),
+        "days" => format!("{sign} {limit} days"),
+        "per_day" => format!("{sign} {limit} a day"),
+        _ => format!("{sign} {limit}"),
+    }
+}
+
+fn stability(rules: &Rules, state: &State) -> Stability {
+    let checks = |readings: &[Reading]| {
+        CHECKS
+            .iter()
+            .zip(readings)
+            .map(|(row, reading)| Check {
+                name: row.name.into(),
+                value: reading.holds().map(|_| reading.value.to_f64()),
+                limit: match row.unit {
+                    "ratio" => format!("≤ {} %", Micro(reading.threshold.0 / 1_000 * 100_000)),
+                    _ => format!("≤ {}", reading.threshold),
+                },
+                threshold: reading.threshold.to_f64(),
+                verdict: match reading.holds() {
+                    Some(true) => "ok",
+                    Some(false) => "breach",
+                    None => "not_enough_data",
+                }
+                .into(),
+                samples: u64::from(reading.samples),
+                samples_required: u64::from(reading.required),
+                unit: row.unit.into(),
+            })
+            .collect::<Vec<Check>>()
+    };
+    let verdict = |green: Option<bool>| match green {
+        Some(true) => "green",
+        Some(false) => "red",
+        None => "inconclusive",
+    };
+    Stability {
+        window_ticks: u64::from(rules.config.stability.window_ticks),
+        window_progress: stability::progress(rules, state),
+        window: state.stability.windows + 1,
+        windows: state
+            .stability
+            .closed
+            .iter()
+            .map(|window| Window {
+                number: window.number,
+                end_tick: window.end,
+                verdict: verdict(window.green).into(),
+                checks: checks(&window.checks),
+            })
+            .collect(),
+        checks: checks(&stability::read(rules, state)),
+        streak: state.stability.streak,
+        required_passes: u64::from(rules.config.stability.promotion.required_passes),
+    }
+}
+
+/// What needs an operator now, by the names the handbook uses. The shard notes when each was raised.
+pub fn standing_alerts(rules: &Rules, state: &State) -> Vec<(&'static str, &'static str, String, &'static str)> {
+    let mut alerts = Vec::new();
+    let waiting = state.employment.queue.len();
+    let limit = rules.config.employment.exit_queue_limit;
+    if employment::overflows(rules, state) {
+        let message = format!("{waiting} residents wait in the exit queue; its limit is {limit}.");
+        alerts.push(("exit_queue_overflow", "critical", message, "Approve or defer entries in the Employment pane."));
+    } else if waiting > 0 && state.employment.exits_today >= state.switches.daily_exit_cap {
+        let message = format!("exit cap reached: {waiting} wait for review.");
+        alerts.push(("exit_cap_reached", "warning", message, "Approve or defer, or wait for tomorrow."));
+    }
+    let starving = state.agents.present.iter().filter(|agent| {
+        state.agents.starving_ticks[**agent] >= rules.config.stability.starvation.min_duration_ticks
+    });
+    let names: Vec<String> = starving.map(|agent| names::name(state.agents.resident[*agent])).collect();
+    if !names.is_empty() {
+        let message = format!("starving: {}.", names.join(", "));
+        alerts.push(("starvation", "critical", message, "`explain` says why they do not eat."));
+    }
+    for active in &state.perturbations.active {
+        let row = &PERTURBATIONS[active.kind as usize];
+        alerts.push((row.name, "warning", format!("{}.", row.detail), "End it with the same command and `off`."));
+    }
+    if let Some(window) = state.stability.closed.last().filter(|window| window.green == Some(false)) {
+        let broken: Vec<&str> = CHECKS
+            .iter()
+            .zip(&window.checks)
+            .filter(|(_, check)| check.holds() == Some(false))
+            .map(|(row, _)| row.name)
+            .collect();
+        let message = format!("stability window {} was red: {}.", window.number, broken.join(", "));
+        alerts.push(("stability_red", "warning", message, "The Stability pane shows each check."));
+    }
+    let failures = state.stability.counters.affordance_failures;
+    if failures > rules.config.stability.affordance_fail_threshold {
+        let message = format!("{failures} uses failed in this window.");
+        alerts.push(("affordance_failures", "warning", message, "`affordance_status` lists what cannot be used."));
+    }
+    alerts
+}
+
+fn alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Alert> {
+    let mut alerts: Vec<Alert> = standing_alerts(rules, state)
+        .into_iter()
+        .map(|(name, severity, message, hint)| Alert {
+            name: name.into(),
+            severity: severity.into(),
+            since_tick: around.alerts_since.get(name).copied().unwrap_or(state.tick),
+            message,
+            hint: hint.into(),
+        })
+        .collect();
+    alerts.extend(around.health.problems.iter().map(|problem| Alert {
+        name: "shard_degraded".into(),
+        severity: "critical".into(),
+        since_tick: state.tick,
+        message: problem.clone(),
+        hint: "Commands that change anything are refused until it is mended; viewing goes on.".into(),
+    }));
+    alerts.sort_by_key(|alert| alert.severity != "critical");
+    alerts
+}

@@ -1,0 +1,192 @@
+//! What happened, kept for observers: the newest events with their fields, and sentences about those worth one.
+//!
+//! Sentences are throttled: a cooldown for all, one for each category, no repetition inside a window, a limit a window;
+//! what is of high priority always passes. Rule: "Narration".
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde_json::{Value, json};
+use townlet_town::ids::Resident;
+use townlet_town::{Event, EventKind, Rules, names};
+
+use crate::wire::telemetry::{Event as WireEvent, Narration};
+
+/// Events kept.
+const EVENTS: usize = 200;
+/// Sentences kept.
+const NARRATIONS: usize = 60;
+
+/// The newest of both, oldest first.
+#[derive(Debug, Default)]
+pub struct Story {
+    events: VecDeque<WireEvent>,
+    narrations: VecDeque<Narration>,
+    last: Option<u64>,
+    last_of: BTreeMap<&'static str, u64>,
+}
+
+struct Sentence {
+    category: &'static str,
+    priority: &'static str,
+    text: String,
+}
+
+impl Story {
+    /// Takes in what a town reports.
+    pub fn tell(&mut self, rules: &Rules, event: &Event) {
+        if worth_keeping(&event.kind) {
+            push(&mut self.events, EVENTS, wire_event(rules, event));
+        }
+        if let Some(sentence) = sentence(rules, event) {
+            self.narrate(rules, event.tick, sentence);
+        }
+    }
+
+    /// Newest last.
+    pub fn events(&self) -> impl Iterator<Item = &WireEvent> {
+        self.events.iter()
+    }
+
+    /// Newest last.
+    pub fn narrations(&self) -> impl Iterator<Item = &Narration> {
+        self.narrations.iter()
+    }
+
+    fn narrate(&mut self, rules: &Rules, tick: u64, sentence: Sentence) {
+        if sentence.priority != "high" && !self.passes(rules, tick, &sentence) {
+            return;
+        }
+        self.last = Some(tick);
+        self.last_of.insert(sentence.category, tick);
+        let Sentence { category, priority, text } = sentence;
+        let narration = Narration { tick, category: category.into(), text, priority: priority.into() };
+        push(&mut self.narrations, NARRATIONS, narration);
+    }
+
+    fn passes(&self, rules: &Rules, tick: u64, sentence: &Sentence) -> bool {
+        let limits = &rules.config.telemetry.narration;
+        let cooled = |last: Option<u64>, ticks: u32| last.is_none_or(|last| tick >= last + u64::from(ticks));
+        let category = limits.category_cooldown_ticks.get(sentence.category).copied().unwrap_or(0);
+        let within = |window: u32| {
+            let from = tick.saturating_sub(u64::from(window));
+            self.narrations.iter().rev().take_while(move |narration| narration.tick > from)
+        };
+        cooled(self.last, limits.global_cooldown_ticks)
+            && cooled(self.last_of.get(sentence.category).copied(), category)
+            && within(limits.dedupe_window_ticks).all(|narration| narration.text != sentence.text)
+            && within(limits.global_window_ticks).count() < limits.global_window_limit as usize
+    }
+}
+
+fn push<T>(kept: &mut VecDeque<T>, limit: usize, value: T) {
+    if kept.len() == limit {
+        kept.pop_front();
+    }
+    kept.push_back(value);
+}
+
+/// Uses that ended well are the town's heartbeat, not news.
+fn worth_keeping(kind: &EventKind) -> bool {
+    !matches!(kind, EventKind::AffordanceDone { .. } | EventKind::GhostStep { .. })
+}
+
+fn wire_event(rules: &Rules, event: &Event) -> WireEvent {
+    let agent = |who: Resident| ("agent", json!(names::id(who)));
+    let object = |id: townlet_town::ids::ObjectId| ("object", json!(rules.plan.objects[id].name));
+    let job = |id: townlet_town::ids::JobId| ("job", json!(rules.jobs[id].name));
+    let affordance = |id: townlet_town::ids::AffordanceId| ("affordance", json!(rules.affordances[id].id));
+    let fields: Vec<(&str, Value)> = match event.kind {
+        EventKind::ResidentArrived { who }
+        | EventKind::EmploymentExitManualRequest { who }
+        | EventKind::EmploymentExitDeferred { who }
+        | EventKind::Starving { who }
+        | EventKind::GhostStep { who } => vec![agent(who)],
+        EventKind::ResidentLeft { who, cause } => vec![agent(who), ("cause", json!(cause.name()))],
+        EventKind::ShiftOnTime { who, job: id } => vec![agent(who), job(id)],
+        EventKind::ShiftLate { who, job: id, ticks } => vec![agent(who), job(id), ("ticks", json!(ticks))],
+        EventKind::ShiftAbsent { who, job: id, absent_7d } => {
+            vec![agent(who), job(id), ("absent_shifts_7d", json!(absent_7d))]
+        }
+        EventKind::EmploymentExitPending { who, requested } => vec![agent(who), ("reason", json!(reason(requested)))],
+        EventKind::EmploymentExitProcessed { who, requested, manual } => {
+            vec![agent(who), ("reason", json!(reason(requested))), ("manual", json!(manual))]
+        }
+        EventKind::AffordanceDone { who, affordance: what, object: id } => vec![agent(who), affordance(what), object(id)],
+        EventKind::AffordanceFailed { who, affordance: what, object: id, why } => {
+            vec![agent(who), affordance(what), object(id), ("why", json!(why))]
+        }
+        EventKind::QueueConflict { who, object: id, waited } => vec![agent(who), object(id), ("waited", json!(waited))],
+        EventKind::RentMissed { who, days } => vec![agent(who), ("days", json!(days))],
+        EventKind::UtilityOff { utility } => vec![("utility", json!(utility_name(utility)))],
+        EventKind::UtilityOn { utility, after } => vec![("utility", json!(utility_name(utility))), ("after", json!(after))],
+        EventKind::Restocked => Vec::new(),
+        EventKind::WindowClosed { number, green } => vec![("number", json!(number)), ("green", json!(green))],
+    };
+    WireEvent {
+        event: event.kind.name().into(),
+        tick: event.tick,
+        fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+    }
+}
+
+fn reason(requested: bool) -> &'static str {
+    if requested { "operator_request" } else { "absent_shifts" }
+}
+
+fn utility_name(utility: townlet_town::events::Utility) -> &'static str {
+    match utility {
+        townlet_town::events::Utility::Power => "power",
+        townlet_town::events::Utility::Water => "water",
+    }
+}
+
+fn sentence(rules: &Rules, event: &Event) -> Option<Sentence> {
+    let say = |category, priority, text: String| Some(Sentence { category, priority, text });
+    let minutes = |ticks: u64| ticks * 1_440 / rules.day_length();
+    let name = names::name;
+    match event.kind {
+        EventKind::ResidentArrived { who } => say("arrival", "normal", format!("{} moved to town", name(who))),
+        EventKind::ResidentLeft { who, cause } => {
+            say("exit", "high", format!("{} left town: {}", name(who), cause.name()))
+        }
+        EventKind::ShiftLate { who, job, ticks } => say(
+            "lateness",
+            "normal",
+            format!("{} came {} minutes late to work as {}", name(who), minutes(ticks.into()), rules.jobs[job].name),
+        ),
+        EventKind::ShiftAbsent { who, job, absent_7d } => say(
+            "absence",
+            "normal",
+            format!("{} missed the shift as {} ({absent_7d} in 7 days)", name(who), rules.jobs[job].name),
+        ),
+        EventKind::EmploymentExitPending { who, .. } => {
+            say("exit", "high", format!("{} waits for the review of an exit", name(who)))
+        }
+        EventKind::EmploymentExitManualRequest { who } => {
+            say("exit", "high", format!("an operator approved the exit of {}", name(who)))
+        }
+        EventKind::EmploymentExitDeferred { who } => {
+            say("exit", "high", format!("an operator deferred the exit of {}", name(who)))
+        }
+        EventKind::Starving { who } => say("starvation", "high", format!("{} is starving", name(who))),
+        EventKind::QueueConflict { who, object, waited } => say(
+            "queue_conflict",
+            "low",
+            format!("{} gave up on {} after {} minutes", name(who), rules.plan.objects[object].name, minutes(waited.into())),
+        ),
+        EventKind::RentMissed { who, days } => {
+            say("rent", "normal", format!("{} owes {days} day{} of rent", name(who), if days == 1 { "" } else { "s" }))
+        }
+        EventKind::UtilityOff { utility } => say("utility", "high", format!("{} is off", utility_name(utility))),
+        EventKind::UtilityOn { utility, after } => {
+            say("utility", "high", format!("{} is back after {} minutes", utility_name(utility), minutes(after)))
+        }
+        EventKind::WindowClosed { number, green: Some(false) } => {
+            say("stability", "high", format!("stability window {number} was red"))
+        }
+        EventKind::AffordanceFailed { who, affordance, why, .. } => {
+            say("failure", "low", format!("{} could not {}: {why}", name(who), rules.affordances[affordance].id.replace('_', " ")))
+        }
+        _ => None,
+    }
+}
