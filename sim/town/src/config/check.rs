@@ -218,6 +218,7 @@ fn fits(value: &Value, kind: &Kind, rule: Rule) -> Result<(), String> {
         (Kind::Decimal, Value::Whole(_) | Value::Decimal(_)) => {
             let number = value.decimal();
             match rule.limit {
+                _ if number.is_some() && value.too_fine() => Err("has more than six decimal places".to_owned()),
                 _ if number.is_none() => Err(format!("is {value}, out of range")),
                 Limit::Decimal(low, high) if number.is_some_and(|number| number < low || number > high) => {
                     Err(format!("is {value}, out of range"))

@@ -61,14 +61,14 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigErrors> {
     let shape = Config::shape();
     let mut errors = Vec::new();
     let default = source(Layer::Default, "default.yaml", DEFAULT);
-    let mut root = parse(&default).map_err(|error| ConfigErrors(vec![error]))?;
+    let mut root = parse(&default)?;
     if let Some((name, text)) = &layers.file {
         match parse_map(&source(Layer::File, name, text)) {
             Ok(node) => {
                 errors.extend(check(&node, &shape, Extent::Overlay));
                 lay(&mut root, node, true);
             }
-            Err(error) => errors.push(error),
+            Err(refused) => errors.extend(refused.0),
         }
     }
     let environment = layers.environment.iter().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX));
@@ -83,7 +83,7 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigErrors> {
                 errors.extend(check(&node, &shape, Extent::Part));
                 lay(&mut root, node, false);
             }
-            Err(error) => errors.push(error),
+            Err(refused) => errors.extend(refused.0),
         }
     }
     if errors.is_empty() { finish(root, &shape) } else { Err(ConfigErrors(errors)) }
@@ -93,7 +93,7 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigErrors> {
 /// Unknown keys need `#[serde(deny_unknown_fields)]` on `T`.
 pub fn parse_strict<T: DeserializeOwned>(file_name: &str, text: &str) -> Result<T, ConfigErrors> {
     let source = source(Layer::File, file_name, text);
-    let tree = parse(&source).map_err(|error| ConfigErrors(vec![error]))?;
+    let tree = parse(&source)?;
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let key = error.location().map(|at| tree.path_of(at.line() as usize, at.column() as usize)).unwrap_or_default();
@@ -107,14 +107,14 @@ pub fn parse_strict<T: DeserializeOwned>(file_name: &str, text: &str) -> Result<
         } else if !key.is_empty() {
             shown.problem = format!("{key}: {}", shown.problem);
         }
-        ConfigErrors(vec![shown])
+        shown.into()
     })
 }
 
 /// Reads a whole file of a shape that `section!` made.
 pub(crate) fn parse_form<T: Form>(file_name: &str, text: &str) -> Result<(T, Node), ConfigErrors> {
     let source = source(Layer::File, file_name, text);
-    let node = parse_map(&source).map_err(|error| ConfigErrors(vec![error]))?;
+    let node = parse_map(&source)?;
     let mut errors = check(&node, &T::shape(), Extent::Complete);
     match T::read(&node) {
         Some(value) if errors.is_empty() => Ok((value, node)),
@@ -144,8 +144,7 @@ impl Config {
     pub fn from_canonical(text: &str) -> Result<Self, ConfigErrors> {
         let shape = Config::shape();
         let mut root = Node::bare(Value::Map(Vec::new()));
-        let flat = parse_map(&source(Layer::File, "canonical configuration", text))
-            .map_err(|error| ConfigErrors(vec![error]))?;
+        let flat = parse_map(&source(Layer::File, "canonical configuration", text))?;
         for entry in flat.entries().unwrap_or_default() {
             lay(&mut root, nested(&entry.name, entry.clone()), false);
         }
@@ -191,7 +190,7 @@ fn source(layer: Layer, name: &str, text: &str) -> Arc<Source> {
 }
 
 /// An empty text says nothing and overlays nothing.
-fn parse_map(source: &Arc<Source>) -> Result<Node, ConfigError> {
+fn parse_map(source: &Arc<Source>) -> Result<Node, ConfigErrors> {
     let blank = source.text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
     if blank { Ok(Node::bare(Value::Map(Vec::new()))) } else { parse(source) }
 }
@@ -270,7 +269,7 @@ fn inside<'a>(shape: Option<&'a Shape>, name: &str) -> Option<&'a Shape> {
 }
 
 /// A variable or flag as a tree with one setting in it. Letters may be upper or lower case.
-fn single(source: &Arc<Source>, key: &str, shape: &Shape) -> Result<Node, ConfigError> {
+fn single(source: &Arc<Source>, key: &str, shape: &Shape) -> Result<Node, ConfigErrors> {
     let mut known = Vec::new();
     let mut shape = Some(shape);
     for word in key.split('.') {
@@ -281,7 +280,7 @@ fn single(source: &Arc<Source>, key: &str, shape: &Shape) -> Result<Node, Config
             Some(Shape::Map(_)) => Some(word.to_lowercase()),
             Some(Shape::Leaf(_)) | None => None,
         };
-        let Some(name) = name else { return Err(no_such_key(source, key)) };
+        let Some(name) = name else { return Err(no_such_key(source, key).into()) };
         shape = inside(shape, &name);
         known.push(name);
     }

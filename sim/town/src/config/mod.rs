@@ -1,6 +1,6 @@
 //! The configuration: typed, strict, layered, with the origin of every value.
 //!
-//! One table of settings (the `section!` lists in [`sections`], [`operating`] and [`perturbation`]) makes the structs,
+//! One table of settings (the `section!` lists in `sections`, `operating` and `perturbation`) makes the structs,
 //! the check, the documentation and the schema. The contract is `docs/CONFIG.md`. Pure: whoever loads brings the texts.
 
 mod check;

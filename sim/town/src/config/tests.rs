@@ -86,6 +86,14 @@ harbour.yaml:3:20: rewards.clip.clip_per_tick is 3, out of range
     says(&file("needs: { decay_rates: { hunger: .nan } }"), "needs.decay_rates.hunger is NaN, out of range");
     says(&file("needs: { decay_rates: { hunger: .inf } }"), "needs.decay_rates.hunger is inf, out of range");
     says(&file("economy: { rent_per_day: 1e300 }"), "economy.rent_per_day is 1e300, out of range");
+    says(
+        &file("needs: { decay_rates: { hunger: 0.0000004 } }"),
+        "needs.decay_rates.hunger has more than six decimal places",
+    );
+    assert_eq!(
+        load(&file("economy: { rent_per_day: 0.1234567e1 }")).unwrap().config.economy.rent_per_day,
+        Micro(1_234_567)
+    );
     says(&file("lifecycle: { spawn_delay_ticks: [9, 3] }"), "is [9, 3]: the lower end comes first");
     says(&file("config_id: Town One"), "allowed: 1 to 40 of a-z, 0-9, _ and -");
     says(&file("shard: ''"), "shard is \"\", which is not allowed");
