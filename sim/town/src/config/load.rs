@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use super::check::{Extent, check, join, nearest, settings};
+use super::check::{check, join, nearest, settings};
 use super::cross;
 use super::error::{ConfigError, ConfigErrors};
 use super::form::{Form, Shape};
@@ -65,7 +65,7 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigErrors> {
     if let Some((name, text)) = &layers.file {
         match parse_map(&source(Layer::File, name, text)) {
             Ok(node) => {
-                errors.extend(check(&node, &shape, Extent::Overlay));
+                errors.extend(check(&node, &shape, false));
                 lay(&mut root, node, true);
             }
             Err(refused) => errors.extend(refused.0),
@@ -80,7 +80,7 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigErrors> {
     for (source, key) in environment.chain(flags) {
         match single(&source, &key, &shape) {
             Ok(node) => {
-                errors.extend(check(&node, &shape, Extent::Part));
+                errors.extend(check(&node, &shape, false));
                 lay(&mut root, node, false);
             }
             Err(refused) => errors.extend(refused.0),
@@ -115,7 +115,7 @@ pub fn parse_strict<T: DeserializeOwned>(file_name: &str, text: &str) -> Result<
 pub(crate) fn parse_form<T: Form>(file_name: &str, text: &str) -> Result<(T, Node), ConfigErrors> {
     let source = source(Layer::File, file_name, text);
     let node = parse_map(&source)?;
-    let mut errors = check(&node, &T::shape(), Extent::Complete);
+    let mut errors = check(&node, &T::shape(), true);
     match T::read(&node) {
         Some(value) if errors.is_empty() => Ok((value, node)),
         _ => {
@@ -144,11 +144,18 @@ impl Config {
     pub fn from_canonical(text: &str) -> Result<Self, ConfigErrors> {
         let shape = Config::shape();
         let mut root = Node::bare(Value::Map(Vec::new()));
-        let flat = parse_map(&source(Layer::File, "canonical configuration", text))?;
+        let source = source(Layer::File, "canonical configuration", text);
+        let flat = parse_map(&source)?;
         for entry in flat.entries().unwrap_or_default() {
             lay(&mut root, nested(&entry.name, entry.clone()), false);
         }
-        finish(root, &shape).map(|loaded| loaded.config)
+        let config = finish(root, &shape)?.config;
+        // Anything else would have another digest than the bytes it was read from.
+        if config.canonical() == text {
+            Ok(config)
+        } else {
+            Err(ConfigError::of(&source, "", "these bytes are not in canonical form").into())
+        }
     }
 
     /// SHA-256 of the canonical form, in hex: equal settings have equal digests, however they were written.
@@ -198,7 +205,7 @@ fn parse_map(source: &Arc<Source>) -> Result<Node, ConfigErrors> {
 /// Checks the laid-together tree and reads it.
 fn finish(mut root: Node, shape: &Shape) -> Result<Loaded, ConfigErrors> {
     give_jobs_a_wage(&mut root);
-    let errors = check(&root, shape, Extent::Complete);
+    let errors = check(&root, shape, true);
     let config = Config::read(&root).filter(|_| errors.is_empty()).ok_or_else(|| incomplete(errors))?;
     let (errors, warnings) = cross::check(&config, &root);
     if !errors.is_empty() {
