@@ -15,6 +15,7 @@ use super::error::{ConfigError, ConfigErrors};
 use super::form::{Form, Shape};
 use super::sections::Config;
 use super::tree::{Entry, Layer, Node, Source, Value, parse, unreadable};
+use crate::fixed::Micro;
 
 /// The embedded default: complete, commented, the only place where default values stand.
 pub const DEFAULT: &str = include_str!("../../../../configs/default.yaml");
@@ -109,6 +110,22 @@ pub fn parse_strict<T: DeserializeOwned>(file_name: &str, text: &str) -> Result<
         }
         shown.into()
     })
+}
+
+/// A decimal in a file read by [`parse_strict`]: a number as people write it, refused when a [`Micro`] cannot hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Decimal(pub Micro);
+
+impl<'de> Deserialize<'de> for Decimal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = f64::deserialize(deserializer)?;
+        let fine = Value::Decimal(number).too_fine();
+        match Micro::from_f64(number) {
+            Some(_) if fine => Err(D::Error::custom("more than six decimal places")),
+            Some(value) => Ok(Self(value)),
+            None => Err(D::Error::custom("out of range")),
+        }
+    }
 }
 
 /// Reads a whole file of a shape that `section!` made.

@@ -7,7 +7,7 @@ mod check;
 mod cross;
 mod describe;
 mod error;
-mod form;
+pub(crate) mod form;
 mod load;
 mod operating;
 mod perturbation;
@@ -16,12 +16,13 @@ mod sections;
 mod table_tests;
 #[cfg(test)]
 mod tests;
-mod tree;
+pub(crate) mod tree;
 
 pub use describe::{Difference, Row, diff, markdown, row, rows, schema};
 pub use error::{ConfigError, ConfigErrors};
 pub use form::{Field, Form, Kind, Letters, Limit, Rule, Shape};
-pub use load::{DEFAULT, ENVIRONMENT_PREFIX, Layers, Loaded, Shown, load, parse_strict};
+pub(crate) use load::parse_form;
+pub use load::{DEFAULT, Decimal, ENVIRONMENT_PREFIX, Layers, Loaded, Shown, load, parse_strict};
 pub use operating::*;
 pub use perturbation::{DEFAULT_PERTURBATIONS, Event, EventKind, PerturbationFile};
 pub use sections::*;

@@ -334,13 +334,21 @@ fn a_basket_that_wages_do_not_fit_is_a_warning_with_the_numbers() {
 struct Other {
     duration: u32,
     #[serde(default)]
-    effects: Vec<u8>,
+    effects: Vec<Decimal>,
 }
 
 #[test]
 fn other_files_are_read_as_strictly() {
     let read = |text: &str| parse_strict::<std::collections::BTreeMap<String, Other>>("affordances.yaml", text);
     assert_eq!(read("eat: { duration: 3 }").unwrap()["eat"], Other { duration: 3, effects: vec![] });
+    let effects = read("eat: { duration: 3, effects: [0.4, -2] }").unwrap().remove("eat").unwrap().effects;
+    assert_eq!(effects, [Decimal(Micro(400_000)), Decimal(Micro::whole(-2))]);
+    for (number, problem) in
+        [(".nan", "out of range"), ("1e10", "out of range"), ("0.0000001", "more than six decimal places")]
+    {
+        let message = read(&format!("eat: {{ duration: 3, effects: [{number}] }}")).unwrap_err().to_string();
+        assert!(message.starts_with(&format!("affordances.yaml:1:31: eat.effects.0: {problem}")), "{message}");
+    }
     assert_eq!(
         read("eat:\n  duration: 3\n  efects: [1]\n").unwrap_err().to_string(),
         "affordances.yaml:3:3: eat.efects is not a setting
