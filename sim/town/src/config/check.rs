@@ -7,30 +7,19 @@ use super::error::ConfigError;
 use super::form::{Field, Kind, Letters, Limit, Rule, Shape, free};
 use super::tree::{Entry, Node, Place, Value};
 
-/// How much of a shape a tree must fill.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// Every setting.
-    Complete,
-    /// Any settings, but entries under names of the file's own (a job) as a whole.
-    Overlay,
-    /// Any settings.
-    Part,
-}
-
 /// A check under way.
 struct Check<'a> {
     /// The whole shape, for suggesting a setting that lives elsewhere.
     root: &'a Shape,
-    /// How much must be there.
-    extent: Extent,
+    /// Whether every setting must be there, or the tree only overlays another.
+    complete: bool,
     /// What is wrong so far.
     errors: Vec<ConfigError>,
 }
 
 /// Everything wrong with `node` as a `shape`.
-pub(crate) fn check(node: &Node, shape: &Shape, extent: Extent) -> Vec<ConfigError> {
-    let mut check = Check { root: shape, extent, errors: Vec::new() };
+pub(crate) fn check(node: &Node, shape: &Shape, complete: bool) -> Vec<ConfigError> {
+    let mut check = Check { root: shape, complete, errors: Vec::new() };
     check.node(node, shape, free(), "", None);
     check.errors
 }
@@ -82,14 +71,10 @@ impl Check<'_> {
                 None => self.unknown(entry, fields, path),
             }
         }
-        let whole = match self.extent {
-            Extent::Complete => true,
-            Extent::Overlay => path_is_item(self.root, path),
-            Extent::Part => false,
-        };
-        for field in fields.iter().filter(|_| whole) {
+        let expected = if self.complete { fields } else { &[] };
+        for field in expected {
             let optional = matches!(field.shape, Shape::Leaf(Kind::Optional(_)));
-            if !optional && !entries.iter().any(|entry| entry.name == field.name) && !has_stand_in(path, field.name) {
+            if !optional && !entries.iter().any(|entry| entry.name == field.name) {
                 let help = allowed_of(&field.shape, inner(field, rule));
                 let problem = format!("{} is missing", join(path, field.name));
                 self.refuse(key.or(entries.first().and_then(|entry| entry.place.as_ref())), path, problem, &help);
@@ -149,28 +134,6 @@ impl Check<'_> {
     }
 }
 
-/// Whether `path` is an entry of a map: those are given whole, even in an overlay.
-fn path_is_item(root: &Shape, path: &str) -> bool {
-    let mut shape = root;
-    let mut item = false;
-    for name in path.split('.').filter(|name| !name.is_empty()) {
-        (shape, item) = match shape {
-            Shape::Section(fields) => match fields.iter().find(|field| field.name == name) {
-                Some(field) => (&field.shape, false),
-                None => return false,
-            },
-            Shape::Map(inner) => (inner.as_ref(), true),
-            Shape::Leaf(_) => return false,
-        };
-    }
-    item
-}
-
-/// A job that states no wage earns the town's.
-fn has_stand_in(path: &str, name: &str) -> bool {
-    path.starts_with("jobs.") && name == "wage_rate"
-}
-
 /// Keys of every setting, with `*` for names a file chooses.
 pub(crate) fn settings(shape: &Shape) -> Vec<String> {
     fn walk(shape: &Shape, path: &str, keys: &mut Vec<String>) {
@@ -218,6 +181,7 @@ fn fits(value: &Value, kind: &Kind, rule: Rule) -> Result<(), String> {
         (Kind::Decimal, Value::Whole(_) | Value::Decimal(_)) => {
             let number = value.decimal();
             match rule.limit {
+                _ if number.is_some() && value.too_fine() => Err("has more than six decimal places".to_owned()),
                 _ if number.is_none() => Err(format!("is {value}, out of range")),
                 Limit::Decimal(low, high) if number.is_some_and(|number| number < low || number > high) => {
                     Err(format!("is {value}, out of range"))

@@ -228,16 +228,16 @@ impl Form for String {
 }
 
 /// The kind of a type that is one setting by itself.
-fn kind<T: Form>() -> Box<Kind> {
+fn kind<T: Form>() -> Kind {
     match T::shape() {
-        Shape::Leaf(kind) => Box::new(kind),
+        Shape::Leaf(kind) => kind,
         Shape::Section(_) | Shape::Map(_) => unreachable!("lists and options hold single settings"),
     }
 }
 
 impl<T: Form> Form for Option<T> {
     fn shape() -> Shape {
-        Shape::Leaf(Kind::Optional(kind::<T>()))
+        Shape::Leaf(Kind::Optional(Box::new(kind::<T>())))
     }
     fn read(node: &Node) -> Option<Self> {
         if node.value == Value::Null { Some(None) } else { T::read(node).map(Some) }
@@ -249,7 +249,7 @@ impl<T: Form> Form for Option<T> {
 
 impl<T: Form> Form for Vec<T> {
     fn shape() -> Shape {
-        Shape::Leaf(Kind::List(kind::<T>()))
+        Shape::Leaf(Kind::List(Box::new(kind::<T>())))
     }
     fn read(node: &Node) -> Option<Self> {
         match &node.value {
@@ -264,7 +264,7 @@ impl<T: Form> Form for Vec<T> {
 
 impl<T: Form> Form for [T; 2] {
     fn shape() -> Shape {
-        Shape::Leaf(Kind::Pair(kind::<T>()))
+        Shape::Leaf(Kind::Pair(Box::new(kind::<T>())))
     }
     fn read(node: &Node) -> Option<Self> {
         Vec::<T>::read(node)?.try_into().ok()

@@ -9,12 +9,13 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use super::check::{Extent, check, join, nearest, settings};
+use super::check::{check, join, nearest, settings};
 use super::cross;
 use super::error::{ConfigError, ConfigErrors};
 use super::form::{Form, Shape};
 use super::sections::Config;
 use super::tree::{Entry, Layer, Node, Source, Value, parse, unreadable};
+use crate::fixed::Micro;
 
 /// The embedded default: complete, commented, the only place where default values stand.
 pub const DEFAULT: &str = include_str!("../../../../configs/default.yaml");
@@ -61,14 +62,14 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigErrors> {
     let shape = Config::shape();
     let mut errors = Vec::new();
     let default = source(Layer::Default, "default.yaml", DEFAULT);
-    let mut root = parse(&default).map_err(|error| ConfigErrors(vec![error]))?;
+    let mut root = parse(&default)?;
     if let Some((name, text)) = &layers.file {
         match parse_map(&source(Layer::File, name, text)) {
             Ok(node) => {
-                errors.extend(check(&node, &shape, Extent::Overlay));
+                errors.extend(check(&node, &shape, false));
                 lay(&mut root, node, true);
             }
-            Err(error) => errors.push(error),
+            Err(refused) => errors.extend(refused.0),
         }
     }
     let environment = layers.environment.iter().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX));
@@ -80,10 +81,10 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigErrors> {
     for (source, key) in environment.chain(flags) {
         match single(&source, &key, &shape) {
             Ok(node) => {
-                errors.extend(check(&node, &shape, Extent::Part));
+                errors.extend(check(&node, &shape, false));
                 lay(&mut root, node, false);
             }
-            Err(error) => errors.push(error),
+            Err(refused) => errors.extend(refused.0),
         }
     }
     if errors.is_empty() { finish(root, &shape) } else { Err(ConfigErrors(errors)) }
@@ -93,7 +94,7 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigErrors> {
 /// Unknown keys need `#[serde(deny_unknown_fields)]` on `T`.
 pub fn parse_strict<T: DeserializeOwned>(file_name: &str, text: &str) -> Result<T, ConfigErrors> {
     let source = source(Layer::File, file_name, text);
-    let tree = parse(&source).map_err(|error| ConfigErrors(vec![error]))?;
+    let tree = parse(&source)?;
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let key = error.location().map(|at| tree.path_of(at.line() as usize, at.column() as usize)).unwrap_or_default();
@@ -107,15 +108,31 @@ pub fn parse_strict<T: DeserializeOwned>(file_name: &str, text: &str) -> Result<
         } else if !key.is_empty() {
             shown.problem = format!("{key}: {}", shown.problem);
         }
-        ConfigErrors(vec![shown])
+        shown.into()
     })
+}
+
+/// A decimal in a file read by [`parse_strict`]: a number as people write it, refused when a [`Micro`] cannot hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Decimal(pub Micro);
+
+impl<'de> Deserialize<'de> for Decimal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = f64::deserialize(deserializer)?;
+        let fine = Value::Decimal(number).too_fine();
+        match Micro::from_f64(number) {
+            Some(_) if fine => Err(D::Error::custom("more than six decimal places")),
+            Some(value) => Ok(Self(value)),
+            None => Err(D::Error::custom("out of range")),
+        }
+    }
 }
 
 /// Reads a whole file of a shape that `section!` made.
 pub(crate) fn parse_form<T: Form>(file_name: &str, text: &str) -> Result<(T, Node), ConfigErrors> {
     let source = source(Layer::File, file_name, text);
-    let node = parse_map(&source).map_err(|error| ConfigErrors(vec![error]))?;
-    let mut errors = check(&node, &T::shape(), Extent::Complete);
+    let node = parse_map(&source)?;
+    let mut errors = check(&node, &T::shape(), true);
     match T::read(&node) {
         Some(value) if errors.is_empty() => Ok((value, node)),
         _ => {
@@ -144,12 +161,18 @@ impl Config {
     pub fn from_canonical(text: &str) -> Result<Self, ConfigErrors> {
         let shape = Config::shape();
         let mut root = Node::bare(Value::Map(Vec::new()));
-        let flat = parse_map(&source(Layer::File, "canonical configuration", text))
-            .map_err(|error| ConfigErrors(vec![error]))?;
+        let source = source(Layer::File, "canonical configuration", text);
+        let flat = parse_map(&source)?;
         for entry in flat.entries().unwrap_or_default() {
             lay(&mut root, nested(&entry.name, entry.clone()), false);
         }
-        finish(root, &shape).map(|loaded| loaded.config)
+        let config = finish(root, &shape)?.config;
+        // Anything else would have another digest than the bytes it was read from.
+        if config.canonical() == text {
+            Ok(config)
+        } else {
+            Err(ConfigError::of(&source, "", "these bytes are not in canonical form").into())
+        }
     }
 
     /// SHA-256 of the canonical form, in hex: equal settings have equal digests, however they were written.
@@ -191,7 +214,7 @@ fn source(layer: Layer, name: &str, text: &str) -> Arc<Source> {
 }
 
 /// An empty text says nothing and overlays nothing.
-fn parse_map(source: &Arc<Source>) -> Result<Node, ConfigError> {
+fn parse_map(source: &Arc<Source>) -> Result<Node, ConfigErrors> {
     let blank = source.text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
     if blank { Ok(Node::bare(Value::Map(Vec::new()))) } else { parse(source) }
 }
@@ -199,7 +222,7 @@ fn parse_map(source: &Arc<Source>) -> Result<Node, ConfigError> {
 /// Checks the laid-together tree and reads it.
 fn finish(mut root: Node, shape: &Shape) -> Result<Loaded, ConfigErrors> {
     give_jobs_a_wage(&mut root);
-    let errors = check(&root, shape, Extent::Complete);
+    let errors = check(&root, shape, true);
     let config = Config::read(&root).filter(|_| errors.is_empty()).ok_or_else(|| incomplete(errors))?;
     let (errors, warnings) = cross::check(&config, &root);
     if !errors.is_empty() {
@@ -270,7 +293,7 @@ fn inside<'a>(shape: Option<&'a Shape>, name: &str) -> Option<&'a Shape> {
 }
 
 /// A variable or flag as a tree with one setting in it. Letters may be upper or lower case.
-fn single(source: &Arc<Source>, key: &str, shape: &Shape) -> Result<Node, ConfigError> {
+fn single(source: &Arc<Source>, key: &str, shape: &Shape) -> Result<Node, ConfigErrors> {
     let mut known = Vec::new();
     let mut shape = Some(shape);
     for word in key.split('.') {
@@ -281,7 +304,7 @@ fn single(source: &Arc<Source>, key: &str, shape: &Shape) -> Result<Node, Config
             Some(Shape::Map(_)) => Some(word.to_lowercase()),
             Some(Shape::Leaf(_)) | None => None,
         };
-        let Some(name) = name else { return Err(no_such_key(source, key)) };
+        let Some(name) = name else { return Err(no_such_key(source, key).into()) };
         shape = inside(shape, &name);
         known.push(name);
     }

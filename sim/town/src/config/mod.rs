@@ -1,13 +1,13 @@
 //! The configuration: typed, strict, layered, with the origin of every value.
 //!
-//! One table of settings (the `section!` lists in [`sections`], [`operating`] and [`perturbation`]) makes the structs,
+//! One table of settings (the `section!` lists in `sections`, `operating` and `perturbation`) makes the structs,
 //! the check, the documentation and the schema. The contract is `docs/CONFIG.md`. Pure: whoever loads brings the texts.
 
 mod check;
 mod cross;
 mod describe;
 mod error;
-mod form;
+pub(crate) mod form;
 mod load;
 mod operating;
 mod perturbation;
@@ -16,12 +16,13 @@ mod sections;
 mod table_tests;
 #[cfg(test)]
 mod tests;
-mod tree;
+pub(crate) mod tree;
 
 pub use describe::{Difference, Row, diff, markdown, row, rows, schema};
 pub use error::{ConfigError, ConfigErrors};
 pub use form::{Field, Form, Kind, Letters, Limit, Rule, Shape};
-pub use load::{DEFAULT, ENVIRONMENT_PREFIX, Layers, Loaded, Shown, load, parse_strict};
+pub(crate) use load::parse_form;
+pub use load::{DEFAULT, Decimal, ENVIRONMENT_PREFIX, Layers, Loaded, Shown, load, parse_strict};
 pub use operating::*;
 pub use perturbation::{DEFAULT_PERTURBATIONS, Event, EventKind, PerturbationFile};
 pub use sections::*;

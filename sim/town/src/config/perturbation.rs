@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::error::{ConfigError, ConfigErrors};
 use super::form::{Letters, choice, decimal, free, section, text, ticks, unit, whole};
-use super::load::parse_form;
+use super::parse_form;
 use crate::fixed::Micro;
 
 /// The file shipped with the default configuration.

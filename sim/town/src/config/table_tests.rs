@@ -78,6 +78,8 @@ fn canonical_bytes_bring_the_configuration_back() {
     config.telemetry.narration.category_cooldown_ticks.clear();
     config.stability.promotion.allowed_alerts = vec!["off".to_owned(), "12".to_owned()];
     assert_eq!(Config::from_canonical(&config.canonical()).unwrap(), config);
+    let twice = config.canonical() + "seed: 7\n";
+    assert!(Config::from_canonical(&twice).unwrap_err().to_string().ends_with("not in canonical form"));
     let cut = config.canonical().replace("seed: 7\n", "");
     assert!(Config::from_canonical(&cut).unwrap_err().to_string().contains("seed is missing"));
     let altered = config.canonical().replace("seed: 7\n", "seeds: 7\n");

@@ -86,6 +86,14 @@ harbour.yaml:3:20: rewards.clip.clip_per_tick is 3, out of range
     says(&file("needs: { decay_rates: { hunger: .nan } }"), "needs.decay_rates.hunger is NaN, out of range");
     says(&file("needs: { decay_rates: { hunger: .inf } }"), "needs.decay_rates.hunger is inf, out of range");
     says(&file("economy: { rent_per_day: 1e300 }"), "economy.rent_per_day is 1e300, out of range");
+    says(
+        &file("needs: { decay_rates: { hunger: 0.0000004 } }"),
+        "needs.decay_rates.hunger has more than six decimal places",
+    );
+    assert_eq!(
+        load(&file("economy: { rent_per_day: 0.1234567e1 }")).unwrap().config.economy.rent_per_day,
+        Micro(1_234_567)
+    );
     says(&file("lifecycle: { spawn_delay_ticks: [9, 3] }"), "is [9, 3]: the lower end comes first");
     says(&file("config_id: Town One"), "allowed: 1 to 40 of a-z, 0-9, _ and -");
     says(&file("shard: ''"), "shard is \"\", which is not allowed");
@@ -326,13 +334,21 @@ fn a_basket_that_wages_do_not_fit_is_a_warning_with_the_numbers() {
 struct Other {
     duration: u32,
     #[serde(default)]
-    effects: Vec<u8>,
+    effects: Vec<Decimal>,
 }
 
 #[test]
 fn other_files_are_read_as_strictly() {
     let read = |text: &str| parse_strict::<std::collections::BTreeMap<String, Other>>("affordances.yaml", text);
     assert_eq!(read("eat: { duration: 3 }").unwrap()["eat"], Other { duration: 3, effects: vec![] });
+    let effects = read("eat: { duration: 3, effects: [0.4, -2] }").unwrap().remove("eat").unwrap().effects;
+    assert_eq!(effects, [Decimal(Micro(400_000)), Decimal(Micro::whole(-2))]);
+    for (number, problem) in
+        [(".nan", "out of range"), ("1e10", "out of range"), ("0.0000001", "more than six decimal places")]
+    {
+        let message = read(&format!("eat: {{ duration: 3, effects: [{number}] }}")).unwrap_err().to_string();
+        assert!(message.starts_with(&format!("affordances.yaml:1:31: eat.effects.0: {problem}")), "{message}");
+    }
     assert_eq!(
         read("eat:\n  duration: 3\n  efects: [1]\n").unwrap_err().to_string(),
         "affordances.yaml:3:3: eat.efects is not a setting

@@ -3,7 +3,7 @@
 //! Knows nothing of settings. Reading goes through serde-saphyr with duplicate keys let through, so that the check can
 //! name them together with everything else that is wrong.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -12,7 +12,7 @@ use serde_saphyr::{
     Spanned,
 };
 
-use super::error::ConfigError;
+use super::error::{ConfigError, ConfigErrors};
 use crate::fixed::Micro;
 
 /// Which layer a text belongs to.
@@ -207,6 +207,18 @@ impl Value {
         }
     }
 
+    /// Whether it has more decimal places than a [`Micro`] holds.
+    pub(crate) fn too_fine(&self) -> bool {
+        match self {
+            Self::Decimal(value) => {
+                let millionths = value * 1e6;
+                // What a float itself cannot tell apart is no sign of more places.
+                (millionths - millionths.round()).abs() > (millionths.abs() * 1e-14).max(1e-6)
+            }
+            _ => false,
+        }
+    }
+
     /// The value as a word; `false` stands for `off`, as YAML 1.1 editors write it.
     pub(crate) fn word(&self) -> Option<&str> {
         match self {
@@ -248,7 +260,9 @@ fn quoted(text: &str) -> String {
     for character in text.chars() {
         match character {
             '"' | '\\' => line.extend(['\\', character]),
-            _ if character.is_control() => line.push_str(&format!("\\U{:08X}", character as u32)),
+            _ if character.is_control() => {
+                let _ = write!(line, "\\U{:08X}", character as u32);
+            }
             _ => line.push(character),
         }
     }
@@ -256,7 +270,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Reads one YAML document. An empty one is an empty map. Duplicate keys stay in the tree.
-pub(crate) fn parse(source: &Arc<Source>) -> Result<Node, ConfigError> {
+pub(crate) fn parse(source: &Arc<Source>) -> Result<Node, ConfigErrors> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::AsOrdinary,
@@ -266,7 +280,7 @@ pub(crate) fn parse(source: &Arc<Source>) -> Result<Node, ConfigError> {
     };
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text, options) {
         Ok(raw) => Ok(placed(raw, source)),
-        Err(error) => Err(unreadable(&error, source, "")),
+        Err(error) => Err(unreadable(&error, source, "").into()),
     }
 }
 
