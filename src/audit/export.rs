@@ -136,8 +136,29 @@ pub fn newest(dir: &Path, count: usize) -> io::Result<Vec<AuditRow>> {
 }
 
 const COLUMNS: [&str; 24] = [
-    "v", "seq", "ts", "shard", "config_id", "cmd_id", "issuer", "role", "transport", "command", "args", "reason", "stage",
-    "status", "error_code", "error", "result", "run_id", "tick", "digest_before", "digest_after", "prev", "hash",
+    "v",
+    "seq",
+    "ts",
+    "shard",
+    "config_id",
+    "cmd_id",
+    "issuer",
+    "role",
+    "transport",
+    "command",
+    "args",
+    "reason",
+    "stage",
+    "status",
+    "error_code",
+    "error",
+    "result",
+    "run_id",
+    "tick",
+    "digest_before",
+    "digest_after",
+    "prev",
+    "hash",
     "redacted",
 ];
 

@@ -70,6 +70,8 @@ pub(crate) struct Chain {
     number: u32,
     end: Mark,
     durable: Mark,
+    /// Number of the open segment's `rotate` line; 0 in the first. A segment is never left with nothing else in it.
+    begun: u64,
     /// The number the head on disk names; `None` before it is known to.
     head: Option<u64>,
     /// Whether the open segment may not be written or synced any more.
@@ -88,7 +90,9 @@ impl Chain {
         sync_dir(&home.dir)?;
         let mark = Mark { seq: end.seq, hash: end.hash, bytes: end.bytes };
         let (durable, number) = (mark.clone(), end.segment);
-        let mut chain = Self { home, _lock: lock, file, number, end: mark, durable, head: None, failed: false, last };
+        let begun = if number == 1 { 0 } else { durable.seq + 1 - end.lines };
+        let (head, failed) = (None, false);
+        let mut chain = Self { home, _lock: lock, file, number, end: mark, durable, begun, head, failed, last };
         chain.write_head()?;
         Ok(chain)
     }
@@ -115,7 +119,7 @@ impl Chain {
 
     /// Writes the entries behind each other into one segment, a further one when the open one is full. Not yet durable.
     pub(crate) fn append<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) -> io::Result<Vec<Record>> {
-        if self.end.bytes >= self.home.segment_bytes {
+        if self.end.bytes >= self.home.segment_bytes && self.end.seq > self.begun {
             self.sync()?;
             // Done with, full or failed: if the further segment cannot be begun, mending tries that again.
             self.failed = true;
@@ -219,9 +223,8 @@ impl Chain {
         let (_, line) = self.link(&entry, &mut end);
         let path = self.home.dir.join(segment_name(&self.home.run_id, self.number + 1));
         let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
-        let begun = write(&mut file, line.as_bytes())
-            .and_then(|()| sync(&file))
-            .and_then(|()| sync_dir(&self.home.dir));
+        let begun =
+            write(&mut file, line.as_bytes()).and_then(|()| sync(&file)).and_then(|()| sync_dir(&self.home.dir));
         if let Err(error) = begun {
             // Nothing stands in it yet; the next attempt begins with a new file.
             drop(file);
@@ -230,6 +233,7 @@ impl Chain {
         }
         self.file = file;
         self.number += 1;
+        self.begun = end.seq;
         self.durable = end.clone();
         self.end = end;
         self.failed = false;

@@ -178,7 +178,12 @@ struct Walker<'a> {
 }
 
 /// Reads a run's files once, judging every line, and shows `visit` every good record with its file's name.
-pub(crate) fn walk(dir: &Path, run_id: &str, files: &RunFiles, visit: &mut dyn FnMut(&str, &Record)) -> io::Result<Walk> {
+pub(crate) fn walk(
+    dir: &Path,
+    run_id: &str,
+    files: &RunFiles,
+    visit: &mut dyn FnMut(&str, &Record),
+) -> io::Result<Walk> {
     let report = RunReport { run_id: run_id.to_owned(), hash: GENESIS.to_owned(), ..RunReport::default() };
     let mut walker = Walker {
         report,
@@ -285,7 +290,8 @@ impl Walker<'_> {
         }
         let opens = line.number == 1 && segment > 1;
         if opens != (record.stage == Stage::Rotate) {
-            let message = if opens { "the segment does not begin with `rotate`." } else { "`rotate` is not a first line." };
+            let message =
+                if opens { "the segment does not begin with `rotate`." } else { "`rotate` is not a first line." };
             self.find(Verdict::Continuity, name, line.number, message);
         }
         self.linked = true;
@@ -294,7 +300,11 @@ impl Walker<'_> {
         self.report.hash.clone_from(&record.hash);
         let bytes = line.offset + line.bytes.len() as u64;
         self.end = Some(End { segment, bytes, lines: line.number, seq: record.seq, hash: record.hash.clone() });
-        if self.head.as_ref().is_some_and(|head| (head.seq, &head.hash) == (record.seq, &record.hash) && head.file == name) {
+        if self
+            .head
+            .as_ref()
+            .is_some_and(|head| (head.seq, &head.hash) == (record.seq, &record.hash) && head.file == name)
+        {
             self.head_seen = true;
         }
         self.follow(record, name, line.number);
@@ -378,7 +388,10 @@ impl Walker<'_> {
 
     /// The line that would follow in the last segment: records are numbered through the run, lines through a file.
     fn line_after_end(&self, last: &str) -> u64 {
-        self.end.as_ref().filter(|end| segment_name(&self.report.run_id, end.segment) == last).map_or(1, |end| end.lines + 1)
+        self.end
+            .as_ref()
+            .filter(|end| segment_name(&self.report.run_id, end.segment) == last)
+            .map_or(1, |end| end.lines + 1)
     }
 
     fn judge_aside(&mut self, dir: &Path, files: &RunFiles) -> io::Result<()> {
@@ -404,7 +417,8 @@ impl Walker<'_> {
         open.sort_by_key(|(_, record)| record.seq);
         self.report.open = open.iter().map(|(open, _)| open.clone()).collect();
         if let Some(torn) = &self.bad {
-            let note = format!("{}:{}: an unfinished line; it is set aside when the run is opened.", torn.file, torn.line);
+            let note =
+                format!("{}:{}: an unfinished line; it is set aside when the run is opened.", torn.file, torn.line);
             self.report.notes.push(note);
         }
         if let Some(head) = self.head.as_ref().filter(|head| head.seq < self.report.seq) {

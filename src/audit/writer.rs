@@ -48,7 +48,9 @@ pub enum AuditError {
     #[error("`{0}` cannot name a run: letters, digits, `-` and `_` can.")]
     BadRunId(String),
     /// The log is not what was written; nothing was touched.
-    #[error("the audit log is damaged and was left as it is: {first} ({findings} findings; see `townlet audit verify`)")]
+    #[error(
+        "the audit log is damaged and was left as it is: {first} ({findings} findings; see `townlet audit verify`)"
+    )]
     Broken {
         /// The first finding.
         first: String,
@@ -233,12 +235,7 @@ impl Log {
 
     /// Queues a record. `done` is called once, from the writer's thread or at once when the log cannot be written: with
     /// `durable`, after the record is on the disk for good; without, after it is written, to be synced with a later one.
-    pub fn append(
-        &self,
-        entry: Entry,
-        durable: bool,
-        done: impl FnOnce(Result<Written, AuditError>) + Send + 'static,
-    ) {
+    pub fn append(&self, entry: Entry, durable: bool, done: impl FnOnce(Result<Written, AuditError>) + Send + 'static) {
         let append = Box::new(Append { entry, durable, done: Box::new(done) });
         if let Some(why) = self.stalled() {
             return (append.done)(Err(AuditError::Unavailable(why)));

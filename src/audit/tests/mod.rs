@@ -82,10 +82,11 @@ fn said(report: &Report) -> Vec<String> {
 }
 
 /// Fails unless something is wrong, and a finding names the file and one of the lines.
-fn assert_named(dir: &Path, file: &str, expected: &[u64], what: &str) {
+fn assert_named(dir: &Path, file: &str, expected: &[u64], what: &str) -> Report {
     let report = verify(dir).expect("readable");
     let named = report.findings().any(|finding| finding.file == file && expected.contains(&finding.line));
     assert!(named, "{what}: {file}:{expected:?} is not named by {:?}", said(&report));
+    report
 }
 
 fn assert_whole(dir: &Path) -> Report {
