@@ -135,7 +135,7 @@ fn key(issuer: &str, cmd_id: &str) -> (String, String) {
     (text(issuer), text(cmd_id))
 }
 
-/// By the time inside a UUIDv7. Ids of scripts, and ids that hold no time, never expire.
+/// By the time inside a version 7 UUID. Ids of scripts, and ids that hold no time, never expire.
 fn is_expired(issuer: &str, cmd_id: &str, now: Timestamp) -> bool {
     if issuer.starts_with("script:") {
         return false;

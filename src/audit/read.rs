@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -177,7 +177,7 @@ pub fn records(
 }
 
 /// The bytes of a file, or `None` when there is none.
-pub(crate) fn bytes_of(path: &PathBuf) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn bytes_of(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

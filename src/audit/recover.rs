@@ -50,7 +50,7 @@ pub(crate) fn recover(dir: &Path, run_id: &str) -> Result<Recovered, AuditError>
     let mut index = Index::default();
     let mut tail = VecDeque::new();
     let mut last = (String::new(), 0);
-    let walk = walk(dir, run_id, &files, &mut |file, record| {
+    let walk = walk(dir, run_id, &files, None, &mut |file, record| {
         index.take(file, record);
         if tail.len() == TAIL {
             tail.pop_front();

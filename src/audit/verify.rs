@@ -111,6 +111,12 @@ impl Report {
 /// When the folder is not there or a file cannot be read.
 pub fn verify(dir: &Path) -> io::Result<Report> {
     std::fs::metadata(dir)?;
+    // Heads first, then names, then lines: whatever a live writer adds meanwhile lies beyond the head that was read.
+    let mut heads = HashMap::new();
+    for run_id in list(dir)?.runs.into_keys() {
+        let head = bytes_of(&dir.join(head_name(&run_id)))?;
+        heads.insert(run_id, head);
+    }
     let listing = list(dir)?;
     let mut report = Report::default();
     for name in listing.alien {
@@ -118,7 +124,9 @@ pub fn verify(dir: &Path) -> io::Result<Report> {
         report.alien.push(Finding { verdict: Verdict::Completeness, file: name, line: 0, message });
     }
     for (run_id, files) in listing.runs {
-        report.runs.push(walk(dir, &run_id, &files, &mut |_, _| {})?.report);
+        if let Some(head) = heads.remove(&run_id) {
+            report.runs.push(walk(dir, &run_id, &files, head, &mut |_, _| {})?.report);
+        }
     }
     Ok(report)
 }
@@ -182,6 +190,7 @@ pub(crate) fn walk(
     dir: &Path,
     run_id: &str,
     files: &RunFiles,
+    head: Option<Vec<u8>>,
     visit: &mut dyn FnMut(&str, &Record),
 ) -> io::Result<Walk> {
     let report = RunReport { run_id: run_id.to_owned(), hash: GENESIS.to_owned(), ..RunReport::default() };
@@ -196,8 +205,9 @@ pub(crate) fn walk(
         aside: Vec::new(),
         visit,
     };
-    // The head is read before the lines: a live writer then only ever adds lines beyond it.
-    walker.read_head(dir)?;
+    // A run that had no head a moment ago is at its first line, or it has lost it.
+    let head = head.map_or_else(|| bytes_of(&dir.join(head_name(run_id))), |head| Ok(Some(head)))?;
+    walker.take_head(head);
     let mut expected = 1;
     for (number, name) in &files.segments {
         while expected < *number {
@@ -219,20 +229,17 @@ impl Walker<'_> {
         self.report.findings.push(Finding { verdict, file: file.to_owned(), line, message: message.into() });
     }
 
-    fn read_head(&mut self, dir: &Path) -> io::Result<()> {
+    fn take_head(&mut self, bytes: Option<Vec<u8>>) {
         let name = head_name(&self.report.run_id);
-        let Some(bytes) = bytes_of(&dir.join(&name))? else {
-            return Ok(());
-        };
-        match Head::parse(&bytes) {
-            Ok(head) if head.run_id == self.report.run_id => {
+        match bytes.as_deref().map(Head::parse) {
+            None => {}
+            Some(Ok(head)) if head.run_id == self.report.run_id => {
                 self.head_seen = head.seq == 0 && head.hash == GENESIS;
                 self.head = Some(head);
             }
-            Ok(_) => self.find(Verdict::Completeness, &name, 1, "the head is that of another run."),
-            Err(message) => self.find(Verdict::Completeness, &name, 1, message),
+            Some(Ok(_)) => self.find(Verdict::Completeness, &name, 1, "the head is that of another run."),
+            Some(Err(message)) => self.find(Verdict::Completeness, &name, 1, message),
         }
-        Ok(())
     }
 
     fn segment(&mut self, path: &Path, name: &str, number: u32) -> io::Result<()> {
@@ -399,7 +406,7 @@ impl Walker<'_> {
         for (name, line, claim) in &aside {
             // The name comes from the log: only a file the listing knows is opened.
             let bytes = if files.torn.contains(&claim.file) { bytes_of(&dir.join(&claim.file))? } else { None };
-            let end = claim.from.checked_add(claim.bytes).unwrap_or(u64::MAX);
+            let end = claim.from.saturating_add(claim.bytes);
             let piece = bytes.as_ref().and_then(|bytes| bytes.get(claim.from as usize..end as usize));
             if piece.is_none_or(|piece| sha256(piece) != claim.sha256) {
                 let message = format!("the piece set aside into `{}` is missing or was changed.", claim.file);

@@ -499,7 +499,7 @@ impl Writer {
             }
             board.tail.push_back(record.row());
         }
-        board.file = file.to_owned();
+        file.clone_into(&mut board.file);
         board.seq = self.chain.end().seq;
         board.hash.clone_from(&self.chain.end().hash);
     }
