@@ -207,7 +207,7 @@ pub(crate) fn walk(
     };
     // A run that had no head a moment ago is at its first line, or it has lost it.
     let head = head.map_or_else(|| bytes_of(&dir.join(head_name(run_id))), |head| Ok(Some(head)))?;
-    walker.take_head(head);
+    walker.take_head(head.as_deref());
     let mut expected = 1;
     for (number, name) in &files.segments {
         while expected < *number {
@@ -229,9 +229,9 @@ impl Walker<'_> {
         self.report.findings.push(Finding { verdict, file: file.to_owned(), line, message: message.into() });
     }
 
-    fn take_head(&mut self, bytes: Option<Vec<u8>>) {
+    fn take_head(&mut self, bytes: Option<&[u8]>) {
         let name = head_name(&self.report.run_id);
-        match bytes.as_deref().map(Head::parse) {
+        match bytes.map(Head::parse) {
             None => {}
             Some(Ok(head)) if head.run_id == self.report.run_id => {
                 self.head_seen = head.seq == 0 && head.hash == GENESIS;

@@ -143,3 +143,28 @@ fn a_line_with_the_right_hash_in_another_form_is_refused() {
         assert!(forge(&line.replacen(from, to, 1)).is_err(), "{from} as {to}");
     }
 }
+
+#[test]
+fn a_line_rewritten_with_a_hash_of_its_own_is_named_by_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    finished(dir.path(), 2, 1 << 20);
+    let path = dir.path().join("r-0001.jsonl");
+    let mut all = lines(&path);
+    let text = String::from_utf8(all[1].clone()).unwrap().replace("tui:ada", "tui:eve");
+    let (body, _) = text.rsplit_once(",\"hash\":\"").unwrap();
+    let hash = super::super::record::sha256(body.as_bytes());
+    all[1] = format!("{body},\"hash\":\"{hash}\"}}\n").into_bytes();
+    std::fs::write(&path, all.concat()).unwrap();
+    let report = assert_named(dir.path(), "r-0001.jsonl", &[3], "rewritten");
+    assert!(report.holds(Verdict::Integrity) && !report.holds(Verdict::Continuity));
+}
+
+#[test]
+fn a_segment_cut_in_two_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    finished(dir.path(), 2, 1 << 20);
+    let all = lines(&dir.path().join("r-0001.jsonl"));
+    std::fs::write(dir.path().join("r-0001.jsonl"), all[..2].concat()).unwrap();
+    std::fs::write(dir.path().join("r-0002.jsonl"), all[2..].concat()).unwrap();
+    assert_named(dir.path(), "r-0002.jsonl", &[1], "cut in two");
+}
