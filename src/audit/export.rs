@@ -1,0 +1,210 @@
+//! The log for other tools: filtered, as JSON lines or CSV, redacted on request; and its newest records for a terminal.
+//!
+//! Owns the outgoing forms. Reads line by line. Must not know names of residents: redaction is the caller's function.
+//! A line that does not verify is left out and counted, never passed on as if it were good.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::read::records;
+use super::record::{Record, status_word};
+use super::verify::{Finding, Verdict};
+use crate::wire::Status;
+use crate::wire::telemetry::AuditRow;
+
+/// Which records; every condition given must hold.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Written at this time or later.
+    pub since: Option<Timestamp>,
+    /// Written before this time.
+    pub until: Option<Timestamp>,
+    /// By exactly this issuer.
+    pub issuer: Option<String>,
+    /// The command's name contains this.
+    pub command: Option<String>,
+    /// It ended so.
+    pub status: Option<Status>,
+}
+
+impl Filter {
+    fn takes(&self, record: &Record) -> bool {
+        let time: Option<Timestamp> = record.ts.parse().ok();
+        self.since.is_none_or(|since| time.is_some_and(|time| time >= since))
+            && self.until.is_none_or(|until| time.is_some_and(|time| time < until))
+            && self.issuer.as_ref().is_none_or(|issuer| *issuer == record.issuer)
+            && self.command.as_ref().is_none_or(|part| record.command.contains(part.as_str()))
+            && self.status.is_none_or(|status| record.status == Some(status))
+    }
+}
+
+/// The form of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The lines as they stand in the log; a redacted one has `"redacted": true` at its end.
+    Jsonl,
+    /// A header and a row each; texts that a spreadsheet would take for a formula begin with `'`.
+    Csv,
+}
+
+/// Changes what must not leave. The hashes stay, so that the original line can be found; they no longer fit the text.
+pub type Redact<'a> = &'a dyn Fn(&mut Record);
+
+/// What an export wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// Records written.
+    pub records: u64,
+    /// Lines left out because they do not verify.
+    pub damaged: Vec<Finding>,
+}
+
+/// Writes the records of every run in `dir` that `filter` takes.
+///
+/// # Errors
+/// When a file cannot be read or `out` cannot be written.
+pub fn export(
+    dir: &Path,
+    filter: &Filter,
+    format: Format,
+    redact: Option<Redact<'_>>,
+    out: &mut dyn Write,
+) -> io::Result<Exported> {
+    let mut exported = Exported::default();
+    if format == Format::Csv {
+        write_row(out, COLUMNS.iter().map(|name| (*name).to_owned()))?;
+    }
+    records(dir, |file, line, record| {
+        let mut record = match record {
+            Ok(record) => record,
+            Err(message) => {
+                let file = file.to_owned();
+                exported.damaged.push(Finding { verdict: Verdict::Integrity, file, line, message });
+                return Ok(());
+            }
+        };
+        if !filter.takes(&record) {
+            return Ok(());
+        }
+        if let Some(redact) = redact {
+            redact(&mut record);
+        }
+        exported.records += 1;
+        match format {
+            Format::Csv => write_row(out, fields(&record, redact.is_some())),
+            Format::Jsonl if redact.is_some() => {
+                let mut value = serde_json::to_value(&record)?;
+                value["redacted"] = json!(true);
+                writeln!(out, "{value}")
+            }
+            Format::Jsonl => out.write_all(record.line().as_bytes()),
+        }
+    })?;
+    Ok(exported)
+}
+
+/// The newest `count` good records of all runs in `dir`, oldest first.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn newest(dir: &Path, count: usize) -> io::Result<Vec<AuditRow>> {
+    let mut rows: Vec<AuditRow> = Vec::new();
+    let mut run = String::new();
+    let mut ring = VecDeque::new();
+    records(dir, |_, _, record| {
+        let Ok(record) = record else {
+            return Ok(());
+        };
+        if record.run_id != run {
+            rows.extend(ring.drain(..));
+            run.clone_from(&record.run_id);
+        }
+        ring.push_back(record.row());
+        if ring.len() > count {
+            ring.pop_front();
+        }
+        Ok(())
+    })?;
+    rows.extend(ring);
+    // All times have one length, so their order is that of the text; within a run the sort keeps the log's order.
+    rows.sort_by(|a, b| a.ts.cmp(&b.ts));
+    Ok(rows.split_off(rows.len().saturating_sub(count)))
+}
+
+const COLUMNS: [&str; 24] = [
+    "v",
+    "seq",
+    "ts",
+    "shard",
+    "config_id",
+    "cmd_id",
+    "issuer",
+    "role",
+    "transport",
+    "command",
+    "args",
+    "reason",
+    "stage",
+    "status",
+    "error_code",
+    "error",
+    "result",
+    "run_id",
+    "tick",
+    "digest_before",
+    "digest_after",
+    "prev",
+    "hash",
+    "redacted",
+];
+
+fn fields(record: &Record, redacted: bool) -> [String; 24] {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (code, message) = record.error.clone().map(|error| (error.code, error.message)).unwrap_or_default();
+    [
+        record.v.to_string(),
+        record.seq.to_string(),
+        record.ts.clone(),
+        record.shard.clone(),
+        record.config_id.clone(),
+        record.cmd_id.clone(),
+        record.issuer.clone(),
+        record.role.word().to_owned(),
+        record.transport.clone(),
+        record.command.clone(),
+        record.args.to_string(),
+        text(&record.reason),
+        record.stage.word().to_owned(),
+        record.status.map(status_word).unwrap_or_default().to_owned(),
+        code,
+        message,
+        record.result.as_ref().map(Value::to_string).unwrap_or_default(),
+        record.run_id.clone(),
+        record.tick.to_string(),
+        text(&record.digest_before),
+        text(&record.digest_after),
+        record.prev.clone(),
+        record.hash.clone(),
+        redacted.to_string(),
+    ]
+}
+
+fn write_row(out: &mut dyn Write, fields: impl IntoIterator<Item = String>) -> io::Result<()> {
+    let cells: Vec<String> = fields.into_iter().map(|field| cell(&field)).collect();
+    write!(out, "{}\r\n", cells.join(","))
+}
+
+/// One cell after RFC 4180, harmless to a spreadsheet.
+fn cell(field: &str) -> String {
+    let formula = field.trim_start().starts_with(['=', '+', '-', '@']) || field.starts_with(['\t', '\r', '\n']);
+    let field = if formula { format!("'{field}") } else { field.to_owned() };
+    if field.contains(['"', ',', '\n', '\r']) || field.starts_with('\'') {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field
+    }
+}

@@ -1,0 +1,233 @@
+//! Which `cmd_id`s were seen, so that a retried command is answered and not run twice.
+//!
+//! Owns the decision table of "`cmd_id` (idempotent retries)". Knows no files: it is rebuilt from the run's records when
+//! the log is opened, and kept by the shard from then on. One index holds one run, which is the third part of its key.
+//! An id enters by its intent and leaves by an abort; a refused command never had an intent and is not kept.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::record::{Record, Stage, arguments, bounded, sha256, text};
+use crate::wire::{Answer, ErrorBody, Status};
+
+/// How long an id is remembered, by the time in the id itself.
+pub const WINDOW: Duration = Duration::from_hours(7 * 24);
+
+/// What to do with a command that carries this id.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lookup {
+    /// Never run: run it.
+    New,
+    /// Done before: give this, marked `replayed`. Its `command` is the command's name; the line of the request that asks
+    /// is equal to the first one's and takes its place.
+    Replay(Box<Answer>),
+    /// The id belongs to another command: `E_CMD_ID_REUSED`.
+    Reused,
+    /// Under way: wait, then `E_CONFLICT`.
+    InFlight,
+    /// Older than [`WINDOW`]: `E_CMD_ID_EXPIRED`, never run again.
+    Expired,
+}
+
+/// By what two requests are the same: SHA-256 in hex of the command's name and its normalised arguments.
+/// The order of the arguments does not matter.
+pub fn fingerprint(command: &str, args: &Value) -> String {
+    let mut args = arguments(args.clone());
+    args.sort_all_objects();
+    sha256(json!([text(command), args]).to_string().as_bytes())
+}
+
+struct Slot {
+    fingerprint: String,
+    /// `None` while under way.
+    answer: Option<Box<Answer>>,
+}
+
+/// The ids of one run.
+#[derive(Default)]
+pub struct Index {
+    slots: HashMap<(String, String), Slot>,
+}
+
+impl Index {
+    /// What to do with `cmd_id` of `issuer` now.
+    pub fn look_up(&self, issuer: &str, cmd_id: &str, fingerprint: &str, now: Timestamp) -> Lookup {
+        if is_expired(issuer, cmd_id, now) {
+            return Lookup::Expired;
+        }
+        match self.slots.get(&key(issuer, cmd_id)) {
+            None => Lookup::New,
+            Some(slot) if slot.fingerprint != fingerprint => Lookup::Reused,
+            Some(Slot { answer: None, .. }) => Lookup::InFlight,
+            Some(Slot { answer: Some(answer), .. }) => Lookup::Replay(answer.clone()),
+        }
+    }
+
+    /// Its intent is on its way to the log.
+    pub fn begin(&mut self, issuer: &str, cmd_id: &str, fingerprint: impl Into<String>) {
+        self.slots.insert(key(issuer, cmd_id), Slot { fingerprint: fingerprint.into(), answer: None });
+    }
+
+    /// It was done, and this was its answer. An id that was not begun is not kept. The answer is kept as the log keeps
+    /// it, so that a retry is answered alike before and after a restart.
+    pub fn done(&mut self, issuer: &str, answer: &Answer) {
+        if let Some(slot) = self.slots.get_mut(&key(issuer, &answer.cmd_id)) {
+            let mut kept = Box::new(answer.clone());
+            kept.result = kept.result.filter(|result| !result.is_null()).map(bounded);
+            kept.error = kept.error.map(|error| ErrorBody {
+                code: text(&error.code),
+                message: text(&error.message),
+                hint: text(&error.hint),
+            });
+            kept.replayed = true;
+            slot.answer = Some(kept);
+        }
+    }
+
+    /// It was not done; the id may be used again.
+    pub fn abort(&mut self, issuer: &str, cmd_id: &str) {
+        self.slots.remove(&key(issuer, cmd_id));
+    }
+
+    /// Forgets the ids that are expired by now: they are answered without being remembered.
+    pub fn prune(&mut self, now: Timestamp) {
+        self.slots.retain(|(issuer, cmd_id), slot| slot.answer.is_none() || !is_expired(issuer, cmd_id, now));
+    }
+
+    /// How many ids are remembered.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether no id is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Takes a record of the run in, in the order of the log.
+    pub(crate) fn take(&mut self, file: &str, record: &Record) {
+        match record.stage {
+            Stage::Intent => self.begin(&record.issuer, &record.cmd_id, fingerprint(&record.command, &record.args)),
+            Stage::Outcome | Stage::Recovered => {
+                let answer = Answer {
+                    cmd_id: record.cmd_id.clone(),
+                    command: record.command.clone(),
+                    status: record.status.unwrap_or(Status::Ok),
+                    tick: record.tick,
+                    result: record.result.clone(),
+                    error: record.error.clone(),
+                    replayed: true,
+                    audit: format!("{file}:{}", record.seq),
+                };
+                self.done(&record.issuer, &answer);
+            }
+            Stage::Abort => self.abort(&record.issuer, &record.cmd_id),
+            Stage::Rejected | Stage::Rotate => {}
+        }
+    }
+}
+
+/// Keys are held as the log writes them.
+fn key(issuer: &str, cmd_id: &str) -> (String, String) {
+    (text(issuer), text(cmd_id))
+}
+
+/// By the time inside a version 7 UUID. Ids of scripts, and ids that hold no time, never expire.
+fn is_expired(issuer: &str, cmd_id: &str, now: Timestamp) -> bool {
+    if issuer.starts_with("script:") {
+        return false;
+    }
+    let Some(uuid) = uuid::Uuid::try_parse(cmd_id).ok().filter(|uuid| uuid.get_version_num() == 7) else {
+        return false;
+    };
+    let made = uuid.get_timestamp().map_or(0, |made| made.to_unix().0);
+    let age = now.as_second().saturating_sub(i64::try_from(made).unwrap_or(i64::MAX));
+    age > WINDOW.as_secs() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::safe;
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(NOW).expect("a time")
+    }
+
+    fn v7(seconds: i64) -> String {
+        uuid::Builder::from_unix_timestamp_millis(seconds as u64 * 1000, &[7; 10]).into_uuid().to_string()
+    }
+
+    fn answer(cmd_id: &str) -> Answer {
+        Answer {
+            cmd_id: cmd_id.to_owned(),
+            command: String::from("spawn"),
+            status: Status::Ok,
+            tick: 7,
+            result: Some(json!({ "summary": "Ada moved in." })),
+            error: None,
+            replayed: false,
+            audit: String::from("r-0001.jsonl:2"),
+        }
+    }
+
+    #[test]
+    fn every_case_of_the_table() {
+        let (id, print) = (v7(NOW - 60), fingerprint("spawn", &json!({ "name": "ada" })));
+        let mut index = Index::default();
+        assert_eq!(index.look_up("tui:a", &id, &print, now()), Lookup::New);
+        index.begin("tui:a", &id, &print);
+        assert_eq!(index.look_up("tui:a", &id, &print, now()), Lookup::InFlight);
+        assert_eq!(index.look_up("tui:a", &id, &fingerprint("kill", &json!({})), now()), Lookup::Reused);
+        assert_eq!(index.look_up("tui:b", &id, &print, now()), Lookup::New, "another issuer's id is another id");
+        index.done("tui:a", &answer(&id));
+        let Lookup::Replay(replay) = index.look_up("tui:a", &id, &print, now()) else { panic!("not replayed") };
+        assert_eq!(*replay, Answer { replayed: true, ..answer(&id) });
+        assert_eq!(index.look_up("tui:a", &id, &fingerprint("spawn", &json!({})), now()), Lookup::Reused);
+        index.abort("tui:a", &id);
+        assert_eq!(index.look_up("tui:a", &id, &print, now()), Lookup::New);
+    }
+
+    #[test]
+    fn only_timed_ids_of_people_expire() {
+        let week = WINDOW.as_secs() as i64;
+        let (young, old) = (v7(NOW - week), v7(NOW - week - 1));
+        let mut index = Index::default();
+        for issuer in ["tui:a", "script:night"] {
+            for id in [&young, &old, "run-1"] {
+                index.begin(issuer, id, "f");
+                index.done(issuer, &answer(id));
+            }
+        }
+        assert_eq!(index.look_up("tui:a", &old, "f", now()), Lookup::Expired);
+        for (issuer, id) in [("tui:a", young.as_str()), ("tui:a", "run-1"), ("script:night", &old)] {
+            assert!(matches!(index.look_up(issuer, id, "f", now()), Lookup::Replay(_)), "{issuer} {id}");
+        }
+        index.prune(now());
+        assert_eq!(index.len(), 5);
+        assert_eq!(index.look_up("tui:a", &old, "f", now()), Lookup::Expired, "forgotten, and still never run again");
+    }
+
+    #[test]
+    fn what_never_began_is_not_kept() {
+        let mut index = Index::default();
+        index.done("tui:a", &answer("read"));
+        assert!(index.is_empty());
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_command_and_arguments_in_any_order() {
+        let print = fingerprint("setneed", &json!({ "agent": "ada", "value": "0.5" }));
+        assert_eq!(print, fingerprint("setneed", &json!({ "value": "0.5", "agent": "ada" })));
+        assert_ne!(print, fingerprint("setneed", &json!({ "value": "0.6", "agent": "ada" })));
+        assert_ne!(print, fingerprint("setmoney", &json!({ "value": "0.5", "agent": "ada" })));
+        // As typed, and as the log gives it back.
+        let typed = json!({ "text": "a\u{1b}b" });
+        assert_eq!(fingerprint("x", &typed), fingerprint("x", &safe(typed)));
+    }
+}

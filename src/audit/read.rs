@@ -1,0 +1,186 @@
+//! The files of a log folder and their lines, streamed: what verifying, recovering and exporting all read through.
+//!
+//! Owns file names and the head's byte form. Judges nothing beyond one line.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::Record;
+
+/// Longest line read, in bytes; the writer's limits keep every record far below it.
+const MAX_LINE: u64 = 256 * 1024;
+
+/// `<run_id>-0001.jsonl`.
+pub(crate) fn segment_name(run_id: &str, number: u32) -> String {
+    format!("{run_id}-{number:04}.jsonl")
+}
+
+/// `<run_id>.head`.
+pub(crate) fn head_name(run_id: &str) -> String {
+    format!("{run_id}.head")
+}
+
+/// Whether a run may be called so: its files must be told apart by name alone.
+pub(crate) fn is_run_id(run_id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !run_id.is_empty() && run_id.len() <= 128 && run_id.bytes().all(plain)
+}
+
+/// The last durable line of a run, as its head file names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Head {
+    pub(crate) v: u32,
+    pub(crate) run_id: String,
+    pub(crate) file: String,
+    pub(crate) seq: u64,
+    pub(crate) hash: String,
+}
+
+impl Head {
+    pub(crate) fn line(&self) -> String {
+        let mut line = serde_json::to_string(self).expect("a head holds only strings and numbers");
+        line.push('\n');
+        line
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let head: Self = serde_json::from_slice(bytes).map_err(|why| format!("the head is not readable: {why}."))?;
+        if head.v != super::record::VERSION || head.line().as_bytes() != bytes {
+            return Err("the head is not written in the one form of the log.".into());
+        }
+        Ok(head)
+    }
+}
+
+/// The files of one run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RunFiles {
+    /// Segments in order of their number.
+    pub(crate) segments: BTreeMap<u32, String>,
+    /// Whether there is a head.
+    pub(crate) head: bool,
+    /// Torn lines set aside.
+    pub(crate) torn: Vec<String>,
+}
+
+/// What lies in a log folder.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listing {
+    /// Runs by name.
+    pub(crate) runs: BTreeMap<String, RunFiles>,
+    /// Files that belong to no run.
+    pub(crate) alien: Vec<String>,
+}
+
+fn segment_of(name: &str) -> Option<(&str, u32)> {
+    let (run_id, number) = name.strip_suffix(".jsonl")?.rsplit_once('-')?;
+    let number = number.parse().ok()?;
+    (number > 0 && is_run_id(run_id) && segment_name(run_id, number) == name).then_some((run_id, number))
+}
+
+/// Lists a log folder. A folder that is not there holds nothing.
+pub(crate) fn list(dir: &Path) -> io::Result<Listing> {
+    let mut listing = Listing::default();
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listing),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_file = entry.file_type()?.is_file();
+        if let Some((run_id, number)) = segment_of(&name).filter(|_| is_file) {
+            listing.runs.entry(run_id.to_owned()).or_default().segments.insert(number, name);
+        } else if let Some(run_id) = name.strip_suffix(".head").filter(|run_id| is_file && is_run_id(run_id)) {
+            listing.runs.entry(run_id.to_owned()).or_default().head = true;
+        } else if let Some((run_id, _)) = name.strip_suffix(".torn").and_then(segment_of).filter(|_| is_file) {
+            let run_id = run_id.to_owned();
+            listing.runs.entry(run_id).or_default().torn.push(name);
+        } else if !name.strip_suffix(".head.tmp").is_some_and(is_run_id) {
+            // A `.head.tmp` is what a crash leaves of a head that was being replaced.
+            listing.alien.push(name);
+        }
+    }
+    listing.alien.sort();
+    Ok(listing)
+}
+
+/// The files of one run.
+pub(crate) fn run_files(dir: &Path, run_id: &str) -> io::Result<RunFiles> {
+    Ok(list(dir)?.runs.remove(run_id).unwrap_or_default())
+}
+
+/// One line of a segment, with its newline when it has one.
+pub(crate) struct Line {
+    /// From 1.
+    pub(crate) number: u64,
+    /// Of its first byte.
+    pub(crate) offset: u64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// The lines of a segment, one at a time. A line longer than any record comes in pieces, none of which is a record.
+pub(crate) struct Lines {
+    reader: BufReader<File>,
+    number: u64,
+    offset: u64,
+}
+
+impl Lines {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { reader: BufReader::with_capacity(64 * 1024, File::open(path)?), number: 0, offset: 0 })
+    }
+}
+
+impl Iterator for Lines {
+    type Item = io::Result<Line>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut bytes = Vec::new();
+        match (&mut self.reader).take(MAX_LINE).read_until(b'\n', &mut bytes) {
+            Ok(0) => None,
+            Ok(read) => {
+                let line = Line { number: self.number + 1, offset: self.offset, bytes };
+                self.number += 1;
+                self.offset += read as u64;
+                Some(Ok(line))
+            }
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+/// Calls `visit` with the file's name, the line's number and the record (or what is wrong with it) of every line of
+/// every run in `dir`, run by run, in the order they were written.
+///
+/// # Errors
+/// When a file cannot be read, or what `visit` returns.
+pub fn records(
+    dir: &Path,
+    mut visit: impl FnMut(&str, u64, Result<Record, String>) -> io::Result<()>,
+) -> io::Result<()> {
+    for files in list(dir)?.runs.values() {
+        for name in files.segments.values() {
+            for line in Lines::open(&dir.join(name))? {
+                let line = line?;
+                visit(name, line.number, Record::parse(&line.bytes))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of a file, or `None` when there is none.
+pub(crate) fn bytes_of(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

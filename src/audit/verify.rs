@@ -1,0 +1,442 @@
+//! Is the log what was written? Three verdicts: integrity, continuity, completeness; each finding with file and line.
+//!
+//! Owns the one walk over a run, which recovery shares. Changes nothing on disk. Must not know who wrote the log.
+//! Rule: any byte, line or file that was changed, added, moved or taken away is named. Whole chained lines beyond the head,
+//! a torn piece after them, and intents without an outcome are what a crash or a live run leaves, and are told, not failed.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::read::{Head, Line, Lines, RunFiles, bytes_of, head_name, list, segment_name};
+use super::record::{GENESIS, Record, Stage, sha256};
+
+/// What a finding speaks against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Every line is byte for byte what was written.
+    Integrity,
+    /// Every line follows the one before, across segments.
+    Continuity,
+    /// Nothing was cut off or put beside: the head, the segments and the set-aside pieces are all there.
+    Completeness,
+}
+
+/// Something wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What it speaks against.
+    pub verdict: Verdict,
+    /// Name of the file within the folder.
+    pub file: String,
+    /// From 1; 0 when it is the file as a whole.
+    pub line: u64,
+    /// One sentence.
+    pub message: String,
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.message)
+    }
+}
+
+/// An intent without an outcome: a command under way, or one a crash interrupted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Open {
+    /// Where its intent is.
+    pub file: String,
+    /// From 1.
+    pub line: u64,
+    /// The command's id.
+    pub cmd_id: String,
+    /// Who asked.
+    pub issuer: String,
+    /// The command's name.
+    pub command: String,
+}
+
+/// One run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RunReport {
+    /// The run.
+    pub run_id: String,
+    /// Whole records read.
+    pub records: u64,
+    /// The last good record's number; 0 for an empty log.
+    pub seq: u64,
+    /// The last good record's hash.
+    pub hash: String,
+    /// What is wrong, in the order met.
+    pub findings: Vec<Finding>,
+    /// Intents without an outcome, oldest first.
+    pub open: Vec<Open>,
+    /// What a reader should know and is not wrong.
+    pub notes: Vec<String>,
+}
+
+/// A folder of logs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Every run, by name.
+    pub runs: Vec<RunReport>,
+    /// Files that belong to no run.
+    pub alien: Vec<Finding>,
+}
+
+impl Report {
+    /// Everything wrong.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.runs.iter().flat_map(|run| &run.findings).chain(&self.alien)
+    }
+
+    /// Whether nothing speaks against this verdict.
+    pub fn holds(&self, verdict: Verdict) -> bool {
+        self.findings().all(|finding| finding.verdict != verdict)
+    }
+
+    /// Whether all three verdicts hold.
+    pub fn passed(&self) -> bool {
+        self.findings().next().is_none()
+    }
+}
+
+/// Checks every run in `dir`.
+///
+/// # Errors
+/// When the folder is not there or a file cannot be read.
+pub fn verify(dir: &Path) -> io::Result<Report> {
+    std::fs::metadata(dir)?;
+    // Heads first, then names, then lines: whatever a live writer adds meanwhile lies beyond the head that was read.
+    let mut heads = HashMap::new();
+    for run_id in list(dir)?.runs.into_keys() {
+        let head = bytes_of(&dir.join(head_name(&run_id)))?;
+        heads.insert(run_id, head);
+    }
+    let listing = list(dir)?;
+    let mut report = Report::default();
+    for name in listing.alien {
+        let message = String::from("the file belongs to no run of this log.");
+        report.alien.push(Finding { verdict: Verdict::Completeness, file: name, line: 0, message });
+    }
+    for (run_id, files) in listing.runs {
+        if let Some(head) = heads.remove(&run_id) {
+            report.runs.push(walk(dir, &run_id, &files, head, &mut |_, _| {})?.report);
+        }
+    }
+    Ok(report)
+}
+
+/// What a torn line's `recovered` record says of it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SetAside {
+    /// The `.torn` file.
+    pub(crate) file: String,
+    /// Where in that file.
+    pub(crate) from: u64,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
+}
+
+/// A last piece beyond the head that is no record: what a crash leaves of lines nobody was told of.
+#[derive(Clone, Debug)]
+pub(crate) struct Torn {
+    pub(crate) file: String,
+    pub(crate) line: u64,
+    pub(crate) offset: u64,
+}
+
+/// Where the last good line ends.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    pub(crate) segment: u32,
+    /// Bytes of that segment up to and with its last good line.
+    pub(crate) bytes: u64,
+    /// Number of that line within its segment.
+    pub(crate) lines: u64,
+    pub(crate) seq: u64,
+    pub(crate) hash: String,
+}
+
+/// A run, read once.
+pub(crate) struct Walk {
+    pub(crate) report: RunReport,
+    pub(crate) end: Option<End>,
+    pub(crate) torn: Option<Torn>,
+    /// Records of the open intents, with their place.
+    pub(crate) open: Vec<(Open, Record)>,
+}
+
+/// A walk under way.
+struct Walker<'a> {
+    report: RunReport,
+    head: Option<Head>,
+    head_seen: bool,
+    end: Option<End>,
+    /// Whether the line before was good, so that the next can be held to it.
+    linked: bool,
+    bad: Option<Torn>,
+    open: HashMap<(String, String), (Open, Record)>,
+    aside: Vec<(String, u64, SetAside)>,
+    visit: &'a mut dyn FnMut(&str, &Record),
+}
+
+/// Reads a run's files once, judging every line, and shows `visit` every good record with its file's name.
+pub(crate) fn walk(
+    dir: &Path,
+    run_id: &str,
+    files: &RunFiles,
+    head: Option<Vec<u8>>,
+    visit: &mut dyn FnMut(&str, &Record),
+) -> io::Result<Walk> {
+    let report = RunReport { run_id: run_id.to_owned(), hash: GENESIS.to_owned(), ..RunReport::default() };
+    let mut walker = Walker {
+        report,
+        head: None,
+        head_seen: false,
+        end: None,
+        linked: true,
+        bad: None,
+        open: HashMap::new(),
+        aside: Vec::new(),
+        visit,
+    };
+    // A run that had no head a moment ago is at its first line, or it has lost it.
+    let head = head.map_or_else(|| bytes_of(&dir.join(head_name(run_id))), |head| Ok(Some(head)))?;
+    walker.take_head(head.as_deref());
+    let mut expected = 1;
+    for (number, name) in &files.segments {
+        while expected < *number {
+            let missing = segment_name(run_id, expected);
+            walker.find(Verdict::Continuity, &missing, 0, "the segment is missing.");
+            walker.linked = false;
+            expected += 1;
+        }
+        expected += 1;
+        walker.segment(&dir.join(name), name, *number)?;
+    }
+    walker.judge_head(files);
+    walker.judge_aside(dir, files)?;
+    Ok(walker.finish())
+}
+
+impl Walker<'_> {
+    fn find(&mut self, verdict: Verdict, file: &str, line: u64, message: impl Into<String>) {
+        self.report.findings.push(Finding { verdict, file: file.to_owned(), line, message: message.into() });
+    }
+
+    fn take_head(&mut self, bytes: Option<&[u8]>) {
+        let name = head_name(&self.report.run_id);
+        match bytes.map(Head::parse) {
+            None => {}
+            Some(Ok(head)) if head.run_id == self.report.run_id => {
+                self.head_seen = head.seq == 0 && head.hash == GENESIS;
+                self.head = Some(head);
+            }
+            Some(Ok(_)) => self.find(Verdict::Completeness, &name, 1, "the head is that of another run."),
+            Some(Err(message)) => self.find(Verdict::Completeness, &name, 1, message),
+        }
+    }
+
+    fn segment(&mut self, path: &Path, name: &str, number: u32) -> io::Result<()> {
+        if let Some(torn) = self.bad.take() {
+            // A piece that is no record may only lie at the very end of a run.
+            self.find_bad(&torn);
+        }
+        let mut empty = true;
+        for line in Lines::open(path)? {
+            let line = line?;
+            empty = false;
+            match Record::parse(&line.bytes) {
+                Ok(record) => {
+                    if let Some(torn) = self.bad.take() {
+                        self.find_bad(&torn);
+                    }
+                    self.good(&record, name, &line, number);
+                }
+                Err(message) => self.bad_line(name, &line, message),
+            }
+        }
+        if empty && number > 1 {
+            // A crash between making a segment and writing its first line.
+            self.bad = Some(Torn { file: name.to_owned(), line: 1, offset: 0 });
+        }
+        Ok(())
+    }
+
+    /// Says that a piece set by for being the last was not the last.
+    fn find_bad(&mut self, torn: &Torn) {
+        let known = self.report.findings.iter().any(|finding| finding.file == torn.file && finding.line == torn.line);
+        if !known {
+            self.find(Verdict::Integrity, &torn.file, torn.line, "the line ends without a newline.");
+        }
+    }
+
+    fn bad_line(&mut self, name: &str, line: &Line, message: String) {
+        self.linked = false;
+        let torn = Torn { file: name.to_owned(), line: line.number, offset: line.offset };
+        let first = self.bad.is_none();
+        self.bad.get_or_insert(torn);
+        // One unfinished piece may be a writer's line under way; whole lines that are no records may not.
+        if line.bytes.ends_with(b"\n") || !first {
+            self.find(Verdict::Integrity, name, line.number, message);
+        }
+    }
+
+    fn good(&mut self, record: &Record, name: &str, line: &Line, segment: u32) {
+        if self.linked {
+            self.judge_link(record, name, line.number);
+        }
+        if record.run_id != self.report.run_id {
+            let message = format!("the line belongs to run `{}`.", record.run_id);
+            self.find(Verdict::Continuity, name, line.number, message);
+        }
+        let opens = line.number == 1 && segment > 1;
+        if opens != (record.stage == Stage::Rotate) {
+            let message =
+                if opens { "the segment does not begin with `rotate`." } else { "`rotate` is not a first line." };
+            self.find(Verdict::Continuity, name, line.number, message);
+        }
+        self.linked = true;
+        self.report.records += 1;
+        self.report.seq = record.seq;
+        self.report.hash.clone_from(&record.hash);
+        let bytes = line.offset + line.bytes.len() as u64;
+        self.end = Some(End { segment, bytes, lines: line.number, seq: record.seq, hash: record.hash.clone() });
+        if self
+            .head
+            .as_ref()
+            .is_some_and(|head| (head.seq, &head.hash) == (record.seq, &record.hash) && head.file == name)
+        {
+            self.head_seen = true;
+        }
+        self.follow(record, name, line.number);
+        (self.visit)(name, record);
+    }
+
+    fn judge_link(&mut self, record: &Record, name: &str, line: u64) {
+        let expected = self.report.seq + 1;
+        if record.seq != expected {
+            let message = format!("the line has number {} where {expected} follows.", record.seq);
+            self.find(Verdict::Continuity, name, line, message);
+        } else if record.prev != self.report.hash {
+            self.find(Verdict::Continuity, name, line, "the line does not name the hash of the line before.");
+        }
+    }
+
+    fn follow(&mut self, record: &Record, name: &str, line: u64) {
+        let key = (record.issuer.clone(), record.cmd_id.clone());
+        match record.stage {
+            Stage::Intent => {
+                let open = Open {
+                    file: name.to_owned(),
+                    line,
+                    cmd_id: record.cmd_id.clone(),
+                    issuer: record.issuer.clone(),
+                    command: record.command.clone(),
+                };
+                self.open.insert(key, (open, record.clone()));
+            }
+            Stage::Recovered if record.cmd_id.is_empty() => {
+                if let Some(aside) = record.args.get("set_aside").cloned().map(serde_json::from_value::<SetAside>) {
+                    match aside {
+                        Ok(aside) => self.aside.push((name.to_owned(), line, aside)),
+                        Err(_) => self.find(Verdict::Completeness, name, line, "the line names no piece set aside."),
+                    }
+                }
+            }
+            Stage::Outcome | Stage::Abort | Stage::Recovered => {
+                self.open.remove(&key);
+            }
+            Stage::Rejected | Stage::Rotate => {}
+        }
+    }
+
+    fn judge_head(&mut self, files: &RunFiles) {
+        let name = head_name(&self.report.run_id);
+        let last = files.segments.values().next_back().cloned();
+        let Some(head) = self.head.clone() else {
+            let named = self.report.findings.iter().any(|finding| finding.file == name);
+            if self.report.records > 0 && !named {
+                let message = "the head is missing: what was cut off the end cannot be told.";
+                self.find(Verdict::Completeness, &name, 0, message);
+            }
+            return;
+        };
+        let Some(last) = last else {
+            let message = format!("the head names `{}`, and the run has no segment.", head.file);
+            return self.find(Verdict::Completeness, &name, 1, message);
+        };
+        if self.head_seen {
+            if head.seq == 0 && head.file != segment_name(&self.report.run_id, 1) {
+                self.find(Verdict::Completeness, &name, 1, "the head of an empty log names another file.");
+            }
+            return;
+        }
+        if head.seq <= self.report.seq {
+            let message = format!("the head names line {} of `{}`, and that line is another.", head.seq, head.file);
+            return self.find(Verdict::Completeness, &name, 1, message);
+        }
+        if let Some(torn) = self.bad.clone() {
+            self.find_bad(&torn);
+        }
+        let message = format!(
+            "the head names number {} as the last durable line; the log ends at {}: the end was cut off.",
+            head.seq, self.report.seq
+        );
+        let line = self.report.findings.iter().filter(|finding| finding.file == last).map(|finding| finding.line).max();
+        let line = line.unwrap_or_else(|| self.line_after_end(&last));
+        self.find(Verdict::Completeness, &last, line, message);
+    }
+
+    /// The line that would follow in the last segment: records are numbered through the run, lines through a file.
+    fn line_after_end(&self, last: &str) -> u64 {
+        self.end
+            .as_ref()
+            .filter(|end| segment_name(&self.report.run_id, end.segment) == last)
+            .map_or(1, |end| end.lines + 1)
+    }
+
+    fn judge_aside(&mut self, dir: &Path, files: &RunFiles) -> io::Result<()> {
+        let aside = std::mem::take(&mut self.aside);
+        for (name, line, claim) in &aside {
+            // The name comes from the log: only a file the listing knows is opened.
+            let bytes = if files.torn.contains(&claim.file) { bytes_of(&dir.join(&claim.file))? } else { None };
+            let end = claim.from.saturating_add(claim.bytes);
+            let piece = bytes.as_ref().and_then(|bytes| bytes.get(claim.from as usize..end as usize));
+            if piece.is_none_or(|piece| sha256(piece) != claim.sha256) {
+                let message = format!("the piece set aside into `{}` is missing or was changed.", claim.file);
+                self.find(Verdict::Completeness, name, *line, message);
+            }
+        }
+        for torn in &files.torn {
+            self.report.notes.push(format!("{torn}: holds what a crash left unfinished."));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Walk {
+        let mut open: Vec<(Open, Record)> = self.open.into_values().collect();
+        open.sort_by_key(|(_, record)| record.seq);
+        self.report.open = open.iter().map(|(open, _)| open.clone()).collect();
+        if let Some(torn) = &self.bad {
+            let note =
+                format!("{}:{}: an unfinished line; it is set aside when the run is opened.", torn.file, torn.line);
+            self.report.notes.push(note);
+        }
+        if let Some(head) = self.head.as_ref().filter(|head| head.seq < self.report.seq) {
+            let beyond = self.report.seq - head.seq;
+            self.report.notes.push(format!("{beyond} chained lines beyond the head: a live run, or one that crashed."));
+        }
+        Walk { report: self.report, end: self.end, torn: self.bad, open }
+    }
+}
+
+/// The arguments of a `recovered` record about a torn line.
+pub(crate) fn aside_args(aside: &SetAside) -> Value {
+    serde_json::json!({ "set_aside": aside })
+}

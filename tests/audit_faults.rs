@@ -1,0 +1,157 @@
+//! The audit log under injected I/O errors, and under death at each of its durable steps.
+//!
+//! Run with `cargo test --features failpoints`. Fail points belong to a whole process, so these tests have their own.
+#![cfg(feature = "failpoints")]
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+use townlet::audit::{Entry, Log, Options, Record, Stage, records, verify};
+use townlet::wire::{Role, Session};
+
+fn open(dir: &Path, segment_bytes: u64) -> Log {
+    let options = Options { segment_bytes, retry: Duration::ZERO, ..Options::new(dir, "r", "harbour") };
+    Log::open(options).expect("the log opens").log
+}
+
+fn entry(cmd_id: &str) -> Entry {
+    let session = Session { issuer: "tui:ada".into(), role: Role::Admin, transport: "local".into(), owner: true };
+    Entry::of(&session, cmd_id, "setmoney", json!({ "agent": "ada", "amount": "1" }))
+}
+
+fn read_whole(dir: &Path) -> Vec<Record> {
+    let report = verify(dir).expect("readable");
+    assert!(report.passed(), "{:?}", report.findings().map(ToString::to_string).collect::<Vec<_>>());
+    let mut all = Vec::new();
+    records(dir, |_, _, record| {
+        // A dead writer's last, unfinished line is no record.
+        all.extend(record);
+        Ok(())
+    })
+    .expect("readable");
+    all
+}
+
+/// Fails once at `point` after an acknowledged command and an unsynced read, then goes on in a further segment.
+fn fails_and_goes_on(point: &str) {
+    let scenario = fail::FailScenario::setup();
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), 1 << 20);
+    log.append_and_wait(entry("held"), true).unwrap();
+    log.flush().unwrap();
+    log.append_and_wait(Entry { stage: Stage::Outcome, ..entry("read") }, false).unwrap();
+    fail::cfg(point, "1*return").unwrap();
+    let refused = log.append_and_wait(entry("refused"), true).unwrap_err();
+    assert!(refused.to_string().contains(point), "{refused}");
+    assert!(log.tail(9).records.iter().all(|row| row.cmd_id == "held"), "only what is held is shown");
+    assert_ne!(log.tail(0).state, "ok");
+    assert_eq!(log.append_and_wait(entry("again"), true).unwrap().file, "r-0002.jsonl");
+    drop(log);
+    scenario.teardown();
+    let records = read_whole(dir.path());
+    let ids: Vec<&str> = records.iter().map(|record| record.cmd_id.as_str()).collect();
+    assert_eq!(ids, ["held", "", "again"]);
+    assert!(records[1].args["cause"].as_str().unwrap().contains(point));
+}
+
+#[test]
+fn a_failed_write() {
+    fails_and_goes_on("audit_write");
+}
+
+#[test]
+fn a_failed_sync() {
+    fails_and_goes_on("audit_sync");
+}
+
+#[test]
+fn a_disk_that_stays_full_leaves_nothing_behind() {
+    let scenario = fail::FailScenario::setup();
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), 1 << 20);
+    log.append_and_wait(entry("held"), true).unwrap();
+    fail::cfg("audit_write", "return").unwrap();
+    for _ in 0..5 {
+        assert!(log.append_and_wait(entry("refused"), true).is_err());
+        assert!(!dir.path().join("r-0002.jsonl").exists());
+    }
+    drop(log);
+    scenario.teardown();
+    assert_eq!(read_whole(dir.path()).len(), 1);
+}
+
+#[test]
+fn a_failed_rotation_and_a_failed_head() {
+    let scenario = fail::FailScenario::setup();
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), 1);
+    log.append_and_wait(entry("a"), true).unwrap();
+    log.flush().unwrap();
+    for point in ["audit_rotate", "audit_head"] {
+        fail::cfg(point, "1*return").unwrap();
+        assert!(log.append_and_wait(entry("b"), true).unwrap_err().to_string().contains(point));
+        log.append_and_wait(entry("b"), true).expect("the next attempt goes on");
+        log.flush().unwrap();
+    }
+    drop(log);
+    scenario.teardown();
+    let records = read_whole(dir.path());
+    assert_eq!(records.iter().filter(|record| record.cmd_id == "b").count(), 2, "nothing refused was written");
+}
+
+const FOLDER: &str = "TOWNLET_AUDIT_FAULT_DIR";
+
+/// The process that dies. Does nothing when it is not asked to by [`no_death_loses_what_was_acknowledged`].
+#[test]
+fn dying_child() {
+    let Ok(dir) = std::env::var(FOLDER) else {
+        return;
+    };
+    let _scenario = fail::FailScenario::setup();
+    let log = open(Path::new(&dir), 2_000);
+    for number in 0..20 {
+        let id = format!("id-{number}");
+        log.append_and_wait(entry(&id), true).expect("written");
+        // One write call, so that a death cannot cut it in two.
+        eprintln!("acknowledged {id}");
+        if number % 5 == 4 {
+            log.flush().expect("the head");
+        }
+    }
+}
+
+#[test]
+fn no_death_loses_what_was_acknowledged() {
+    let me = std::env::current_exe().unwrap();
+    for point in ["audit_write", "audit_sync", "audit_head", "audit_rotate"] {
+        for passed in 0..6 {
+            let dir = tempfile::tempdir().unwrap();
+            let child = Command::new(&me)
+                .args(["--exact", "dying_child", "--nocapture"])
+                .env(FOLDER, dir.path())
+                .env("FAILPOINTS", format!("{point}={passed}*off->return(abort)"))
+                .output()
+                .unwrap();
+            let died = !child.status.success();
+            assert!(died || passed > 2, "{point} was never reached {passed} times");
+            let said = String::from_utf8_lossy(&child.stderr).into_owned();
+            let acknowledged: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("acknowledged ")).collect();
+            if dir.path().join("r.head").exists() {
+                let before = read_whole(dir.path()).len();
+                drop(open(dir.path(), 2_000));
+                assert!(read_whole(dir.path()).len() >= before);
+            } else {
+                // It died before its first head was in place, and had told nobody anything.
+                drop(open(dir.path(), 2_000));
+            }
+            let held = read_whole(dir.path());
+            for id in &acknowledged {
+                let times = held.iter().filter(|record| record.cmd_id == *id).count();
+                assert_eq!(times, 1, "{point} after {passed}: {id}");
+            }
+            assert!(died || acknowledged.len() == 20);
+        }
+    }
+}
