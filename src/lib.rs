@@ -3,5 +3,6 @@
 //! The rooms stand in their order of dependence: each uses only what stands above it.
 
 pub mod audit;
+pub mod shard;
 pub mod source;
 pub mod wire;

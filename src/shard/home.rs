@@ -42,7 +42,8 @@ impl Home {
         let mut files = files(&self.journals(), "tlj");
         files.retain(|file| {
             let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            stem.strip_prefix(&prefix).is_some_and(|tick| tick.len() == 12 && tick.bytes().all(|byte| byte.is_ascii_digit()))
+            stem.strip_prefix(&prefix)
+                .is_some_and(|tick| tick.len() == 12 && tick.bytes().all(|byte| byte.is_ascii_digit()))
         });
         files
     }

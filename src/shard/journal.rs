@@ -69,6 +69,8 @@ pub enum Entry {
     },
     /// A command applied before tick `tick` ran.
     Command {
+        /// How many commands the town had behind it.
+        index: u64,
         /// The tick that had not yet run.
         tick: u64,
         /// By which it is found after a crash.
@@ -349,7 +351,8 @@ pub fn read(path: &Path) -> Result<Contents, JournalError> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|error| io_error(path, error))?;
     let mut at = 0;
-    let header: Header = next(&bytes, &mut at).ok_or_else(|| damaged("it does not begin with a journal header".into()))?;
+    let header: Header =
+        next(&bytes, &mut at).ok_or_else(|| damaged("it does not begin with a journal header".into()))?;
     if header.version != VERSION {
         return Err(damaged(format!("it is version {} of the journal; this program reads {VERSION}", header.version)));
     }

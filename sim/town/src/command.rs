@@ -75,7 +75,10 @@ fn conflict(message: String, hint: &str) -> Refusal {
 fn present(cx: &Cx<'_>, who: Resident) -> Result<AgentId, Refusal> {
     let agents = &cx.state.agents;
     agents.present.iter().copied().find(|agent| agents.resident[*agent] == who).ok_or_else(|| {
-        not_found(format!("{} does not live here.", names::name(who)), "`employment_status` and the Agents screen list who does.")
+        not_found(
+            format!("{} does not live here.", names::name(who)),
+            "`employment_status` and the Agents screen list who does.",
+        )
     })
 }
 
@@ -118,7 +121,10 @@ fn exit(cx: &mut Cx<'_>, command: &Command, who: Resident, dry: bool) -> Result<
         Command::ExitApprove { .. } => {
             let entry = queued.ok_or_else(|| absent_from_queue(&name))?;
             if entry.approved {
-                return Err(conflict(format!("the exit of {name} is approved already."), "It happens on the next tick."));
+                return Err(conflict(
+                    format!("the exit of {name} is approved already."),
+                    "It happens on the next tick.",
+                ));
             }
             if !dry {
                 employment::approve(cx, agent);
@@ -259,7 +265,10 @@ fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal
                     }
                 }
             }
-            Ok(format!("queues are {}.", if on { "fair: cooldowns and age count" } else { "plain first come, first served" }))
+            Ok(format!(
+                "queues are {}.",
+                if on { "fair: cooldowns and age count" } else { "plain first come, first served" }
+            ))
         }
         _ => unreachable!("commands on residents are run above"),
     }

@@ -22,6 +22,8 @@ pub struct State {
     pub seed: u64,
     /// Ticks since the town began.
     pub tick: u64,
+    /// Commands applied since the town began.
+    pub commands: u64,
     /// Settings an operator may change while the town runs.
     pub switches: Switches,
     /// Residents by slot.

@@ -36,6 +36,7 @@ impl Town {
         let state = State {
             seed,
             tick: 0,
+            commands: 0,
             switches: Switches {
                 queue_fairness: config.features.systems.queue_fairness,
                 mortality: config.lifecycle.mortality,
@@ -139,7 +140,9 @@ impl Town {
     /// # Errors
     /// Why it cannot be done; then nothing has changed.
     pub fn apply(&mut self, command: &Command) -> Result<String, Refusal> {
-        command::run(&mut self.cx(), command, false)
+        let done = command::run(&mut self.cx(), command, false)?;
+        self.state.commands += 1;
+        Ok(done)
     }
 
     /// What [`Town::apply`] would answer, without doing it.

@@ -16,7 +16,8 @@ const SITE_REACH: u16 = 2;
 
 /// The job with the fewest people in it, the first of equals; `None` when the town has no jobs.
 pub(crate) fn vacancy(rules: &Rules, state: &State) -> Option<JobId> {
-    let holders = |job: JobId| state.agents.present.iter().filter(|agent| state.agents.job[**agent] == Some(job)).count();
+    let holders =
+        |job: JobId| state.agents.present.iter().filter(|agent| state.agents.job[**agent] == Some(job)).count();
     rules.jobs().map(|(job, _)| job).min_by_key(|job| (holders(*job), *job))
 }
 

@@ -6,6 +6,8 @@ mod people;
 mod place;
 mod story;
 
+pub(super) use people::inspect;
+pub(super) use place::conflict;
 pub use story::Story;
 
 use std::collections::BTreeMap;
@@ -19,11 +21,11 @@ use townlet_town::stability::{self, CHECKS, Reading};
 use townlet_town::state::State;
 use townlet_town::{AgentId, Rules, Town, employment, names};
 
+use crate::wire::SCHEMA_VERSION;
 use crate::wire::telemetry::{
     Alert, AuditTail, Check, Clock, Employment, ExitEntry, Health, Kpi, Perturbation, Policy, Promotion, Relationships,
     Rewards, Snapshot, Stability, Transport, Window,
 };
-use crate::wire::SCHEMA_VERSION;
 
 /// What the shard adds to the town: everything in a snapshot that is not the town's own state.
 #[derive(Debug, Default)]
@@ -80,7 +82,11 @@ pub fn snapshot(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
         stability: stability(rules, state),
         perturbations: perturbations(state),
         rewards: Rewards {
-            breakdown: ITEM_NAMES.iter().zip(state.rewards.items).map(|(name, sum)| ((*name).into(), sum.to_f64())).collect(),
+            breakdown: ITEM_NAMES
+                .iter()
+                .zip(state.rewards.items)
+                .map(|(name, sum)| ((*name).into(), sum.to_f64()))
+                .collect(),
             total: state.rewards.total.to_f64(),
             reward_clip_events: state.rewards.clip_events,
         },
@@ -248,9 +254,10 @@ pub fn standing_alerts(rules: &Rules, state: &State) -> Vec<(&'static str, &'sta
         let message = format!("exit cap reached: {waiting} wait for review.");
         alerts.push(("exit_cap_reached", "warning", message, "Approve or defer, or wait for tomorrow."));
     }
-    let starving = state.agents.present.iter().filter(|agent| {
-        state.agents.starving_ticks[**agent] >= rules.config.stability.starvation.min_duration_ticks
-    });
+    let starving =
+        state.agents.present.iter().filter(|agent| {
+            state.agents.starving_ticks[**agent] >= rules.config.stability.starvation.min_duration_ticks
+        });
     let names: Vec<String> = starving.map(|agent| names::name(state.agents.resident[*agent])).collect();
     if !names.is_empty() {
         let message = format!("starving: {}.", names.join(", "));

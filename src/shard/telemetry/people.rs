@@ -50,7 +50,7 @@ pub(super) fn agents(town: &Town) -> Vec<Agent> {
 }
 
 /// One resident as the inspector shows them.
-pub(super) fn inspect(town: &Town, agent: AgentId) -> Agent {
+pub(in crate::shard) fn inspect(town: &Town, agent: AgentId) -> Agent {
     let (rules, state) = (town.rules(), town.state());
     let agents = &state.agents;
     let (x, y) = rules.plan.at(agents.tile[agent]);
@@ -87,7 +87,7 @@ pub(super) fn inspect(town: &Town, agent: AgentId) -> Agent {
 }
 
 /// Every option with whether it may be chosen, and why not.
-pub(crate) fn mask(rules: &Rules, state: &State, agent: AgentId) -> Vec<MaskBit> {
+pub(super) fn mask(rules: &Rules, state: &State, agent: AgentId) -> Vec<MaskBit> {
     OPTIONS
         .iter()
         .zip(reasons(rules, state, agent))
@@ -100,7 +100,7 @@ pub(crate) fn mask(rules: &Rules, state: &State, agent: AgentId) -> Vec<MaskBit>
 }
 
 /// What a resident is doing, in words.
-pub(crate) fn activity(rules: &Rules, state: &State, agent: AgentId) -> String {
+pub(super) fn activity(rules: &Rules, state: &State, agent: AgentId) -> String {
     let agents = &state.agents;
     let name = |object| &rules.plan.objects[object].name;
     match agents.activity[agent] {

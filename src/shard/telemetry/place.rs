@@ -9,9 +9,7 @@ use townlet_town::plan::ObjectKind;
 use townlet_town::state::{Activity, State};
 
 use super::agent_id;
-use crate::wire::telemetry::{
-    Conflict, Map, MapObject, MapPlace, Queue, QueueCooldown, QueueUser, QueueWaiter, Store,
-};
+use crate::wire::telemetry::{Conflict, Map, MapObject, MapPlace, Queue, QueueCooldown, QueueUser, QueueWaiter, Store};
 
 /// Every object that holds stock, by id.
 pub(super) fn stores(rules: &Rules, state: &State) -> BTreeMap<String, Store> {
@@ -31,7 +29,7 @@ pub(super) fn stores(rules: &Rules, state: &State) -> BTreeMap<String, Store> {
 }
 
 /// Every object one can queue for.
-pub(super) fn conflict(rules: &Rules, state: &State) -> Conflict {
+pub(in crate::shard) fn conflict(rules: &Rules, state: &State) -> Conflict {
     let used = |id: ObjectId| rules.choices.iter().flatten().any(|(object, _)| *object == id);
     Conflict {
         queues: rules.plan.objects().filter(|(id, _)| used(*id)).map(|(id, _)| queue(rules, state, id)).collect(),
@@ -44,10 +42,13 @@ pub(super) fn conflict(rules: &Rules, state: &State) -> Conflict {
 fn queue(rules: &Rules, state: &State, id: ObjectId) -> Queue {
     let (object, it) = (&rules.plan.objects[id], &state.objects[id]);
     let affordances = rules.choices.iter().flatten().filter(|(other, _)| *other == id);
-    let working = affordances.map(|(_, what)| &rules.affordances[*what]).any(|what| works(rules, state, id, what).is_none());
+    let working =
+        affordances.map(|(_, what)| &rules.affordances[*what]).any(|what| works(rules, state, id, what).is_none());
     let users = it.uses.iter().map(|agent| {
         let (affordance, remaining) = match state.agents.activity[*agent] {
-            Activity::Using(_, what, until) => (rules.affordances[what].id.clone(), Some(until.saturating_sub(state.tick))),
+            Activity::Using(_, what, until) => {
+                (rules.affordances[what].id.clone(), Some(until.saturating_sub(state.tick)))
+            }
             Activity::Holding(_, what, _) => (rules.affordances[what].id.clone(), None),
             _ => (String::new(), None),
         };

@@ -111,14 +111,18 @@ fn wire_event(rules: &Rules, event: &Event) -> WireEvent {
         EventKind::EmploymentExitProcessed { who, requested, manual } => {
             vec![agent(who), ("reason", json!(reason(requested))), ("manual", json!(manual))]
         }
-        EventKind::AffordanceDone { who, affordance: what, object: id } => vec![agent(who), affordance(what), object(id)],
+        EventKind::AffordanceDone { who, affordance: what, object: id } => {
+            vec![agent(who), affordance(what), object(id)]
+        }
         EventKind::AffordanceFailed { who, affordance: what, object: id, why } => {
             vec![agent(who), affordance(what), object(id), ("why", json!(why))]
         }
         EventKind::QueueConflict { who, object: id, waited } => vec![agent(who), object(id), ("waited", json!(waited))],
         EventKind::RentMissed { who, days } => vec![agent(who), ("days", json!(days))],
         EventKind::UtilityOff { utility } => vec![("utility", json!(utility_name(utility)))],
-        EventKind::UtilityOn { utility, after } => vec![("utility", json!(utility_name(utility))), ("after", json!(after))],
+        EventKind::UtilityOn { utility, after } => {
+            vec![("utility", json!(utility_name(utility))), ("after", json!(after))]
+        }
         EventKind::Restocked => Vec::new(),
         EventKind::WindowClosed { number, green } => vec![("number", json!(number)), ("green", json!(green))],
     };
@@ -172,7 +176,12 @@ fn sentence(rules: &Rules, event: &Event) -> Option<Sentence> {
         EventKind::QueueConflict { who, object, waited } => say(
             "queue_conflict",
             "low",
-            format!("{} gave up on {} after {} minutes", name(who), rules.plan.objects[object].name, minutes(waited.into())),
+            format!(
+                "{} gave up on {} after {} minutes",
+                name(who),
+                rules.plan.objects[object].name,
+                minutes(waited.into())
+            ),
         ),
         EventKind::RentMissed { who, days } => {
             say("rent", "normal", format!("{} owes {days} day{} of rent", name(who), if days == 1 { "" } else { "s" }))
@@ -184,9 +193,11 @@ fn sentence(rules: &Rules, event: &Event) -> Option<Sentence> {
         EventKind::WindowClosed { number, green: Some(false) } => {
             say("stability", "high", format!("stability window {number} was red"))
         }
-        EventKind::AffordanceFailed { who, affordance, why, .. } => {
-            say("failure", "low", format!("{} could not {}: {why}", name(who), rules.affordances[affordance].id.replace('_', " ")))
-        }
+        EventKind::AffordanceFailed { who, affordance, why, .. } => say(
+            "failure",
+            "low",
+            format!("{} could not {}: {why}", name(who), rules.affordances[affordance].id.replace('_', " ")),
+        ),
         _ => None,
     }
 }

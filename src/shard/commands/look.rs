@@ -1,0 +1,166 @@
+//! Commands that only look.
+
+use serde_json::{Value, json};
+use townlet_town::options::{OPTIONS, works};
+use townlet_town::{names, queues};
+
+use crate::shard::table::{Args, Kind, Look, Reply, Row, Run, arg, error, optional, specs};
+use crate::shard::telemetry;
+use crate::wire::Role;
+use crate::wire::line::nearest;
+
+const fn looks(name: &'static str, help: &'static str, run: fn(&Look<'_>, &Args) -> Reply) -> Row {
+    Row { name, args: &[], role: Role::Viewer, destructive: false, help, run: Run::Read(run) }
+}
+
+pub(in crate::shard) static HELP: Row = Row {
+    args: &[optional("command", Kind::Command)],
+    ..looks("help", "every command, or one with its arguments (two words in quotes)", help)
+};
+pub(in crate::shard) static TELEMETRY_SNAPSHOT: Row =
+    looks("telemetry_snapshot", "the whole state as observers see it, schema 0.2.0", telemetry_snapshot);
+pub(in crate::shard) static HEALTH_STATUS: Row =
+    looks("health_status", "how the shard itself fares: audit log, journal, snapshots, speed", health_status);
+pub(in crate::shard) static KPI: Row = looks("kpi", "every KPI with its target and verdict", kpi);
+pub(in crate::shard) static QUEUE_INSPECT: Row = Row {
+    args: &[arg("object", Kind::Spot)],
+    ..looks("queue_inspect", "one object: who uses it, who waits, who sits out", queue_inspect)
+};
+pub(in crate::shard) static DEBUG_QUEUES: Row =
+    looks("debug queues", "every reservation, wait, cooldown and ghost step, and any disorder", debug_queues);
+pub(in crate::shard) static AFFORDANCE_STATUS: Row =
+    looks("affordance_status", "what can be done with things now, and what cannot and why", affordance_status);
+pub(in crate::shard) static EXPLAIN: Row = Row {
+    args: &[arg("agent", Kind::Agent)],
+    ..looks("explain", "what a resident does, why, what it may not do and why not", explain)
+};
+
+fn help(_: &Look<'_>, args: &Args) -> Reply {
+    let specs = specs();
+    let Some(name) = args.get("command") else {
+        let rows: Vec<Value> = specs
+            .iter()
+            .map(|spec| json!({"usage": spec.usage(), "role": spec.role.word(), "help": spec.help}))
+            .collect();
+        return Ok(
+            json!({ "summary": format!("{} commands; `help <command>` explains one.", rows.len()), "commands": rows }),
+        );
+    };
+    let Some(spec) = specs.iter().find(|spec| spec.name == name) else {
+        let near = nearest(name, specs.iter().map(|spec| spec.name.as_str()));
+        let hint = near.map_or_else(|| "`help` lists them.".to_owned(), |near| format!("Did you mean `{near}`?"));
+        return Err(error("E_NOT_FOUND", format!("there is no command `{name}`."), hint));
+    };
+    Ok(json!({ "summary": format!("{}: {} ({}).", spec.usage(), spec.help, spec.role.word()), "command": spec }))
+}
+
+fn telemetry_snapshot(look: &Look<'_>, _: &Args) -> Reply {
+    let snapshot = telemetry::snapshot(look.town, look.around, look.log.tail(20));
+    let mut value = serde_json::to_value(&snapshot).map_err(|why| error("E_INTERNAL", why.to_string(), ""))?;
+    value["summary"] = json!(format!(
+        "schema {}, tick {}, {} residents.",
+        snapshot.schema_version,
+        snapshot.tick,
+        snapshot.agents.len()
+    ));
+    Ok(value)
+}
+
+fn health_status(look: &Look<'_>, _: &Args) -> Reply {
+    let health = &look.around.health;
+    let summary = if health.problems.is_empty() {
+        format!("{}; {} at {:.0} ticks/s.", health.status, look.around.speed, look.around.ticks_per_second)
+    } else {
+        format!("{}: {}", health.status, health.problems.join("; "))
+    };
+    Ok(json!({ "summary": summary, "health": health, "run_id": look.around.run_id, "digest": look.town.digest() }))
+}
+
+fn kpi(look: &Look<'_>, _: &Args) -> Reply {
+    let kpis = telemetry::kpis(look.town.rules(), look.town.state());
+    let count = |verdict: &str| kpis.iter().filter(|kpi| kpi.verdict == verdict).count();
+    let summary =
+        format!("{} met, {} missed, {} without enough data.", count("met"), count("missed"), count("not_enough_data"));
+    Ok(json!({ "summary": summary, "kpis": kpis }))
+}
+
+fn queue_inspect(look: &Look<'_>, args: &Args) -> Reply {
+    let conflict = telemetry::conflict(look.town.rules(), look.town.state());
+    let typed = args.text("object");
+    let Some(queue) = conflict.queues.iter().find(|queue| queue.object == typed) else {
+        let near = nearest(typed, conflict.queues.iter().map(|queue| queue.object.as_str()));
+        let hint =
+            near.map_or_else(|| "`debug queues` lists them.".to_owned(), |near| format!("Did you mean `{near}`?"));
+        return Err(error("E_NOT_FOUND", format!("there is no object `{typed}` one can queue for."), hint));
+    };
+    let summary = format!(
+        "{}: {} using, {} waiting (longest {} ticks), {} sitting out.",
+        queue.object,
+        queue.users.len(),
+        queue.waiting.len(),
+        queue.longest_wait,
+        queue.cooldowns.len()
+    );
+    Ok(json!({ "summary": summary, "queue": queue }))
+}
+
+fn debug_queues(look: &Look<'_>, _: &Args) -> Reply {
+    let (rules, state) = (look.town.rules(), look.town.state());
+    let conflict = telemetry::conflict(rules, state);
+    let disorder = queues::violations(rules, state);
+    let busy = conflict.queues.iter().filter(|queue| !queue.users.is_empty()).count();
+    let waiting: usize = conflict.queues.iter().map(|queue| queue.waiting.len()).sum();
+    let order = if disorder.is_empty() { "in order".to_owned() } else { format!("DISORDER: {}", disorder.join("; ")) };
+    let fairness = if conflict.queue_fairness { "on" } else { "off" };
+    Ok(json!({
+        "summary": format!(
+            "{busy} in use, {waiting} waiting, {} ghost steps, fairness {fairness}, {order}.",
+            conflict.ghost_steps
+        ),
+        "conflict": conflict,
+        "violations": disorder,
+    }))
+}
+
+fn affordance_status(look: &Look<'_>, _: &Args) -> Reply {
+    let (rules, state) = (look.town.rules(), look.town.state());
+    let mut rows = Vec::new();
+    for (option, choices) in OPTIONS.iter().zip(&rules.choices) {
+        for (object, what) in choices {
+            let affordance = &rules.affordances[*what];
+            let why = works(rules, state, *object, affordance)
+                .or((affordance.takes_stock > state.objects[*object].stock)
+                    .then_some(townlet_town::options::Why::NoStock));
+            rows.push(json!({
+                "affordance": affordance.id,
+                "option": option.1,
+                "object": rules.plan.objects[*object].name,
+                "duration": affordance.duration,
+                "usable": why.is_none(),
+                "why_not": why.map(townlet_town::options::Why::words),
+            }));
+        }
+    }
+    let broken = rows.iter().filter(|row| row["usable"] == json!(false)).count();
+    Ok(json!({ "summary": format!("{} of {} usable now.", rows.len() - broken, rows.len()), "affordances": rows }))
+}
+
+fn explain(look: &Look<'_>, args: &Args) -> Reply {
+    let agent = look.agent(args)?;
+    let state = look.town.state();
+    let it = telemetry::inspect(look.town, agent);
+    let name = names::name(state.agents.resident[agent]);
+    let driver = if it.possessed { "an operator" } else { look.around.policy.id.as_str() };
+    let lowest = it.needs.iter().min_by(|a, b| a.value.total_cmp(&b.value));
+    let lowest =
+        lowest.map_or_else(String::new, |need| format!("; lowest need {} {:.0} %", need.name, need.value * 100.0));
+    let barred: Vec<String> =
+        it.mask.iter().filter(|bit| !bit.allowed).map(|bit| format!("{} ({})", bit.option, bit.reason)).collect();
+    let barred = if barred.is_empty() { String::new() } else { format!("; may not {}", barred.join(", ")) };
+    let since = state.tick - it.option_since;
+    let summary =
+        format!("{name} chose {} {since} ticks ago (driven by {driver}): {}{lowest}{barred}.", it.option, it.activity);
+    let mut result = json!(it);
+    result["summary"] = json!(summary);
+    Ok(result)
+}

@@ -1,0 +1,41 @@
+//! The pace of a local town, which belongs to its owner whatever the role.
+
+use crate::shard::engine::Speed;
+use crate::shard::table::{Deed, Kind, Row, Run, arg, optional};
+use crate::wire::Role;
+
+pub(in crate::shard) static SPEED: Row = Row {
+    name: "speed",
+    args: &[arg("rate", Kind::Choice(&["1x", "10x", "100x", "max"]))],
+    role: Role::Admin,
+    destructive: false,
+    help: "how fast the town runs",
+    run: Run::Pace(|_, args| Ok(Deed::Speed(Speed::named(args.text("rate")).unwrap_or_default()))),
+};
+
+pub(in crate::shard) static PAUSE: Row = Row {
+    name: "pause",
+    args: &[],
+    role: Role::Admin,
+    destructive: false,
+    help: "no more ticks until resumed; commands still apply",
+    run: Run::Pace(|_, _| Ok(Deed::Pause)),
+};
+
+pub(in crate::shard) static RESUME: Row = Row {
+    name: "resume",
+    args: &[],
+    role: Role::Admin,
+    destructive: false,
+    help: "ticks again at the last speed",
+    run: Run::Pace(|_, _| Ok(Deed::Resume)),
+};
+
+pub(in crate::shard) static STEP: Row = Row {
+    name: "step",
+    args: &[optional("ticks", Kind::Integer(1, 10_000))],
+    role: Role::Admin,
+    destructive: false,
+    help: "so many ticks (1), then paused",
+    run: Run::Pace(|_, args| Ok(Deed::Step(args.number("ticks").unwrap_or(1) as u64))),
+};

@@ -1,0 +1,97 @@
+//! Snapshots of this run: saving one now, and looking at those there are.
+
+use std::path::Path;
+
+use serde_json::json;
+use townlet_town::snapshot;
+
+use crate::shard::home::snapshot_files;
+use crate::shard::table::{Args, Deed, Kind, Reply, Row, Run, arg, error};
+use crate::wire::line::nearest;
+use crate::wire::{ErrorBody, Role};
+
+pub(in crate::shard) static SAVE: Row = Row {
+    name: "snapshot save",
+    args: &[],
+    role: Role::Admin,
+    destructive: false,
+    help: "writes a snapshot of the town now",
+    run: Run::Shard(|_, _| Ok(Deed::SaveSnapshot)),
+};
+
+pub(in crate::shard) static LIST: Row = Row {
+    name: "snapshot list",
+    args: &[],
+    role: Role::Viewer,
+    destructive: false,
+    help: "snapshots of this run, oldest first",
+    run: Run::Files(list),
+};
+
+pub(in crate::shard) static INSPECT: Row = Row {
+    name: "snapshot inspect",
+    args: &[arg("file", Kind::Snapshot)],
+    role: Role::Viewer,
+    destructive: false,
+    help: "what a snapshot holds: configuration, tick, residents, digest",
+    run: Run::Files(inspect),
+};
+
+pub(in crate::shard) static VALIDATE: Row = Row {
+    name: "snapshot validate",
+    args: &[arg("file", Kind::Snapshot)],
+    role: Role::Viewer,
+    destructive: false,
+    help: "whether a snapshot is whole and can be loaded",
+    run: Run::Files(validate),
+};
+
+fn names(folder: &Path) -> Vec<String> {
+    let name = |path: &std::path::PathBuf| path.file_name()?.to_str().map(str::to_owned);
+    snapshot_files(folder).iter().filter_map(name).collect()
+}
+
+fn list(folder: &Path, _: &Args) -> Reply {
+    let names = names(folder);
+    let summary = match names.last() {
+        Some(newest) => format!("{} snapshots, the newest is {newest}.", names.len()),
+        None => "no snapshot yet; `snapshot save` writes one.".to_owned(),
+    };
+    Ok(json!({ "summary": summary, "snapshots": names, "folder": folder.display().to_string() }))
+}
+
+/// Snapshots are named as `snapshot list` shows them, never by path.
+fn open(folder: &Path, args: &Args) -> Result<townlet_town::Town, ErrorBody> {
+    let names = names(folder);
+    let typed = args.text("file");
+    if !names.iter().any(|name| name == typed) {
+        let near = nearest(typed, names.iter().map(String::as_str));
+        let hint =
+            near.map_or_else(|| "`snapshot list` shows them.".to_owned(), |near| format!("Did you mean `{near}`?"));
+        return Err(error("E_NOT_FOUND", format!("there is no snapshot `{typed}` in this run."), hint));
+    }
+    let bytes = std::fs::read(folder.join(typed)).map_err(|why| error("E_IO", format!("{typed}: {why}."), ""))?;
+    snapshot::load(&bytes).map_err(|why| {
+        error("E_DAMAGED", format!("{typed}: {why}."), "Use an earlier one of `snapshot list`; nothing was changed.")
+    })
+}
+
+fn inspect(folder: &Path, args: &Args) -> Reply {
+    let town = open(folder, args)?;
+    let config = &town.rules().config;
+    let residents = town.state().agents.present.len();
+    Ok(json!({
+        "summary": format!("tick {} of {}, {residents} residents, digest {}.", town.tick(), config.config_id, town.digest()),
+        "config_id": config.config_id,
+        "tick": town.tick(),
+        "seed": town.state().seed,
+        "residents": residents,
+        "digest": town.digest(),
+        "layout": snapshot::VERSION,
+    }))
+}
+
+fn validate(folder: &Path, args: &Args) -> Reply {
+    let town = open(folder, args)?;
+    Ok(json!({ "summary": format!("{} is whole: tick {}, digest {}.", args.text("file"), town.tick(), town.digest()) }))
+}

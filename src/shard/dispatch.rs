@@ -1,0 +1,575 @@
+//! The desk every command passes: grammar, role, retry rules, dry run, audit, effect, answer. In that order, in one place.
+//!
+//! A mutating command: intent → durable → applied between ticks and journalled → outcome and journal durable →
+//! acknowledged. Nothing is acknowledged that both logs do not hold. Rules: "One command table", "Roles and identity",
+//! "`cmd_id`", "Audit log".
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use fail::fail_point;
+use serde_json::{Value, json};
+
+use super::disk::{Decision, log_decision};
+use super::engine::{Engine, Message};
+use super::journal::Entry as JournalEntry;
+use super::table::{Args, Deed, Look, Row, Run, TABLE, error, refused, specs};
+use crate::audit::{self, Entry, Lookup, Stage, fingerprint};
+use crate::wire::line::{self, Parsed};
+use crate::wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status, allowed};
+
+/// Gets an answer.
+pub type Done = Box<dyn FnOnce(Answer) + Send>;
+
+/// A request with who asked and who waits.
+pub struct Asked {
+    /// The session.
+    pub session: u64,
+    /// What is asked.
+    pub request: Request,
+    /// Who waits for the answer.
+    pub done: Done,
+}
+
+/// A mutating command under way.
+struct Ticket {
+    session: u64,
+    who: Session,
+    row: &'static Row,
+    args: Args,
+    line: String,
+    cmd_id: String,
+    answer: Option<Answer>,
+    waiting: Vec<Done>,
+}
+
+struct Open {
+    session: Session,
+    notify: Box<dyn Fn(Session) + Send>,
+}
+
+/// Sessions, ids seen, and what is under way.
+pub struct Desk {
+    specs: Vec<CommandSpec>,
+    sessions: HashMap<u64, Open>,
+    index: audit::Index,
+    tickets: BTreeMap<u64, Ticket>,
+    next_ticket: u64,
+    /// Why the last snapshot could not be written.
+    pub(super) snapshot_trouble: Option<String>,
+    /// Why the operators' log could not be written.
+    pub(super) ops_trouble: Option<String>,
+    /// Tokens that make an admin, when there are any.
+    pub(super) tokens: Option<super::tokens::Tokens>,
+}
+
+impl Desk {
+    pub(super) fn new(index: audit::Index) -> Self {
+        Self {
+            specs: specs(),
+            sessions: HashMap::new(),
+            index,
+            tickets: BTreeMap::new(),
+            next_ticket: 1,
+            snapshot_trouble: None,
+            ops_trouble: None,
+            tokens: None,
+        }
+    }
+
+    pub(super) fn open(&mut self, id: u64, session: Session, notify: Box<dyn Fn(Session) + Send>) {
+        self.sessions.insert(id, Open { session, notify });
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.tickets.is_empty()
+    }
+}
+
+/// What a request came to before anything was done.
+struct Draft {
+    who: Session,
+    cmd_id: String,
+    line: String,
+    command: String,
+    args: Args,
+}
+
+impl Draft {
+    fn answer(&self, tick: u64, status: Status, result: Option<Value>, error: Option<ErrorBody>) -> Answer {
+        Answer {
+            cmd_id: self.cmd_id.clone(),
+            command: self.line.clone(),
+            status,
+            tick,
+            result,
+            error,
+            replayed: false,
+            audit: String::new(),
+        }
+    }
+
+    fn entry(&self, config_id: &str, tick: u64, stage: Stage) -> Entry {
+        let mut entry = Entry::of(&self.who, self.cmd_id.clone(), self.command.clone(), self.args.json());
+        entry.config_id = config_id.to_owned();
+        entry.reason = self.args.get("reason").map(str::to_owned);
+        entry.stage = stage;
+        entry.tick = tick;
+        entry
+    }
+}
+
+impl Engine {
+    fn look(&self) -> Look<'_> {
+        Look { town: &self.town, around: &self.around, log: &self.log }
+    }
+
+    fn config_id(&self) -> String {
+        self.town.rules().config.config_id.clone()
+    }
+
+    /// A request arrives.
+    pub(super) fn ask(&mut self, asked: Asked) {
+        let Asked { session, request, done } = asked;
+        let Some(who) = self.desk.sessions.get(&session).map(|open| open.session.clone()) else { return };
+        let cmd_id = request.cmd_id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        let specs = std::mem::take(&mut self.desk.specs);
+        let parsed = line::parse(&specs, &request.command);
+        let mut draft = Draft {
+            who,
+            cmd_id,
+            line: crate::wire::text::escape(&request.command).chars().take(line::MAX_LINE).collect(),
+            command: String::from("?"),
+            args: Args::default(),
+        };
+        match parsed {
+            Ok(Parsed { spec, .. }) if !allowed(&draft.who, spec) => {
+                draft.command.clone_from(&spec.name);
+                let hint = format!("`{}` needs the role {}; :escalate to act.", spec.name, spec.role.word());
+                self.refuse(&request, &draft, error("E_FORBIDDEN", "viewers look.", hint), done);
+            }
+            Ok(parsed) => {
+                draft.line = parsed.normalised();
+                draft.command.clone_from(&parsed.spec.name);
+                draft.args = Args(parsed.args);
+                let row = TABLE.iter().find(|row| row.name == draft.command).expect("specs are made from the table");
+                self.admitted(session, &request, draft, row, done);
+            }
+            Err(error) => self.refuse(&request, &draft, error, done),
+        }
+        self.desk.specs = specs;
+    }
+
+    /// Refused: audited unless it was only a preview or a query, and not stored, so that it may be sent again corrected.
+    fn refuse(&mut self, request: &Request, draft: &Draft, error: ErrorBody, done: Done) {
+        let tick = self.town.tick();
+        if !request.dry_run && !request.query {
+            let mut entry = draft.entry(&self.config_id(), tick, Stage::Rejected);
+            entry.status = Some(Status::Error);
+            entry.error = Some(error.clone());
+            self.log.append(entry, false, |_| {});
+            self.dirty = true;
+        }
+        done(draft.answer(tick, Status::Error, None, Some(error)));
+    }
+
+    fn admitted(&mut self, session: u64, request: &Request, draft: Draft, row: &'static Row, done: Done) {
+        let tick = self.town.tick();
+        let read = matches!(row.run, Run::Read(_) | Run::Files(_));
+        if request.query && !read && !request.dry_run {
+            let error = error("E_INVALID_ARG", "a query only looks.", "Send it as a command.");
+            return self.refuse(request, &draft, error, done);
+        }
+        if request.dry_run {
+            let answer = match self.preview(row, &draft.args) {
+                Ok(summary) => draft.answer(tick, Status::DryRun, Some(json!({ "summary": summary })), None),
+                Err(error) => draft.answer(tick, Status::Error, None, Some(error)),
+            };
+            return done(answer);
+        }
+        match row.run {
+            Run::Read(run) => {
+                let reply = run(&self.look(), &draft.args);
+                self.answer_read(request, &draft, reply, done);
+            }
+            Run::Files(run) => self.answer_from_files(request, draft, run, done),
+            Run::Pace(run) => {
+                let reply =
+                    run(&self.look(), &draft.args).map(|deed| json!({ "summary": self.do_deed(session, deed) }));
+                self.refresh();
+                self.answer_read(request, &draft, reply, done);
+            }
+            Run::Town(_) | Run::Shard(_) => self.begin(session, request, draft, row, done),
+        }
+    }
+
+    /// A typed read leaves one unsynced outcome; a screen's own polling leaves none.
+    fn answer_read(&mut self, request: &Request, draft: &Draft, reply: Result<Value, ErrorBody>, done: Done) {
+        let tick = self.town.tick();
+        let (status, result, error) = match reply {
+            Ok(result) => (Status::Ok, Some(result), None),
+            Err(error) => (Status::Error, None, Some(error)),
+        };
+        if !request.query {
+            let mut entry = draft.entry(&self.config_id(), tick, Stage::Outcome);
+            entry.status = Some(status);
+            entry.error.clone_from(&error);
+            let summary = result.as_ref().and_then(|result| result.get("summary")).cloned();
+            entry.result = summary.map(|summary| json!({ "summary": summary }));
+            self.log.append(entry, false, |_| {});
+            self.dirty = true;
+        }
+        done(draft.answer(tick, status, result, error));
+    }
+
+    fn answer_from_files(
+        &mut self,
+        request: &Request,
+        draft: Draft,
+        run: fn(&std::path::Path, &Args) -> Result<Value, ErrorBody>,
+        done: Done,
+    ) {
+        let (folder, tick, query) = (self.snapshot_folder(), self.town.tick(), request.query);
+        let (config_id, log) = (self.config_id(), Arc::clone(&self.log));
+        self.disk.run(move || {
+            let (status, result, error) = match run(&folder, &draft.args) {
+                Ok(result) => (Status::Ok, Some(result), None),
+                Err(error) => (Status::Error, None, Some(error)),
+            };
+            if !query {
+                let mut entry = draft.entry(&config_id, tick, Stage::Outcome);
+                entry.status = Some(status);
+                entry.error.clone_from(&error);
+                log.append(entry, false, |_| {});
+            }
+            done(draft.answer(tick, status, result, error));
+        });
+    }
+
+    /// The same checks as in earnest; says what would happen.
+    fn preview(&mut self, row: &Row, args: &Args) -> Result<String, ErrorBody> {
+        match row.run {
+            Run::Town(run) => {
+                let command = run(&self.look(), args)?;
+                self.town.preview(&command).map_err(refused)
+            }
+            Run::Shard(run) | Run::Pace(run) => run(&self.look(), args).map(|_| format!("{}.", row.help)),
+            Run::Read(run) => run(&self.look(), args).map(|_| format!("{}.", row.help)),
+            Run::Files(_) => Ok(format!("{}.", row.help)),
+        }
+    }
+
+    /// Retry rules, checks, and the intent.
+    fn begin(&mut self, session: u64, request: &Request, draft: Draft, row: &'static Row, done: Done) {
+        let tick = self.town.tick();
+        let print = fingerprint(&draft.command, &draft.args.json());
+        match self.desk.index.look_up(&draft.who.issuer, &draft.cmd_id, &print, jiff::Timestamp::now()) {
+            Lookup::New => {}
+            Lookup::Replay(stored) => return self.replay(&draft, *stored, done),
+            Lookup::Reused => {
+                let message = "this cmd_id belongs to another command.";
+                let error = error("E_CMD_ID_REUSED", message, "Make a new id for every new command.");
+                return self.refuse(request, &draft, error, done);
+            }
+            Lookup::InFlight => {
+                let same =
+                    |ticket: &&mut Ticket| ticket.cmd_id == draft.cmd_id && ticket.who.issuer == draft.who.issuer;
+                if let Some(ticket) = self.desk.tickets.values_mut().find(same) {
+                    ticket.waiting.push(done);
+                }
+                return;
+            }
+            Lookup::Expired => {
+                let error =
+                    error("E_CMD_ID_EXPIRED", "this cmd_id is older than 7 days.", "Make a new id and look first.");
+                return self.refuse(request, &draft, error, done);
+            }
+        }
+        if let Some(why) = self.unwritable() {
+            let error =
+                error("E_AUDIT_UNAVAILABLE", why, "Nothing was changed. Free the disk; it is tried every second.");
+            return self.refuse(request, &draft, error, done);
+        }
+        if let Err(error) = self.preview(row, &draft.args).and_then(|_| self.may_become(row, request, &draft)) {
+            return self.refuse(request, &draft, error, done);
+        }
+        self.desk.index.begin(&draft.who.issuer, &draft.cmd_id, print);
+        let ticket = self.desk.next_ticket;
+        self.desk.next_ticket += 1;
+        let intent = draft.entry(&self.config_id(), tick, Stage::Intent);
+        let Draft { who, cmd_id, line, args, .. } = draft;
+        let waiting = vec![done];
+        self.desk.tickets.insert(ticket, Ticket { session, who, row, args, line, cmd_id, answer: None, waiting });
+        let sender = self.sender.clone();
+        self.log.append(intent, true, move |written| drop(sender.send(Message::Intent(ticket, written))));
+    }
+
+    /// The answer of an earlier, equal request. That it was asked again is logged; it ends nothing and runs nothing.
+    fn replay(&mut self, draft: &Draft, stored: Answer, done: Done) {
+        let mut entry = draft.entry(&self.config_id(), self.town.tick(), Stage::Rejected);
+        entry.status = Some(stored.status);
+        entry.result = Some(json!({ "replayed": true }));
+        self.log.append(entry, false, |_| {});
+        self.dirty = true;
+        done(Answer { command: draft.line.clone(), replayed: true, ..stored });
+    }
+
+    fn unwritable(&self) -> Option<String> {
+        match self.log.state() {
+            audit::State::Ok => self.journal.trouble(),
+            audit::State::Unavailable(why) => Some(format!("the audit log cannot be written: {why}")),
+        }
+    }
+
+    /// Whether an escalation brings what it takes: the admin token where one is configured, else a reason.
+    fn may_become(&mut self, row: &Row, request: &Request, draft: &Draft) -> Result<(), ErrorBody> {
+        if row.name != "escalate" {
+            return Ok(());
+        }
+        if let Some(tokens) = &mut self.desk.tokens {
+            let secret = request.secret.as_deref().unwrap_or_default();
+            return tokens
+                .check(&draft.who.issuer, secret)
+                .map_err(|why| error("E_FORBIDDEN", why, "Type `:escalate` and give the admin token when asked."));
+        }
+        if draft.args.get("reason").is_none_or(|reason| reason.trim().is_empty()) {
+            let hint = "Such as `escalate --reason \"review of the exit queue\"`.";
+            return Err(error("E_INVALID_ARG", "an escalation needs a reason.", hint));
+        }
+        Ok(())
+    }
+
+    /// The intent is durable: do it.
+    pub(super) fn intent(&mut self, ticket: u64, written: Result<audit::Written, audit::AuditError>) {
+        let Some(it) = self.desk.tickets.get(&ticket) else { return };
+        if let Err(why) = written {
+            let body = why.body();
+            let answer = answer_of(it, self.town.tick(), Err(body));
+            return self.finish(ticket, answer, false);
+        }
+        fail_point!("before_apply");
+        let (row, args, session) = (it.row, it.args.clone(), it.session);
+        let before = self.town.digest();
+        let tick = self.town.tick();
+        let (result, journalled) = match row.run {
+            Run::Town(run) => self.apply(ticket, run, &args),
+            Run::Shard(run) => match run(&self.look(), &args) {
+                Ok(deed) => (Ok(json!({ "summary": self.do_deed(session, deed) })), None),
+                Err(error) => (Err(error), None),
+            },
+            _ => unreachable!("only rows that change something have tickets"),
+        };
+        fail_point!("after_apply");
+        let after = self.town.digest();
+        self.dirty = true;
+        self.record(ticket, tick, result, (before, after), journalled);
+    }
+
+    /// Applies a change to the town; answers with the journal's entry for it.
+    fn apply(
+        &mut self,
+        ticket: u64,
+        run: fn(&Look<'_>, &Args) -> Result<townlet_town::Command, ErrorBody>,
+        args: &Args,
+    ) -> (Result<Value, ErrorBody>, Option<JournalEntry>) {
+        let command = match run(&self.look(), args) {
+            Ok(command) => command,
+            Err(error) => return (Err(error), None),
+        };
+        self.write_journal();
+        let (index, tick) = (self.town.state().commands, self.town.tick());
+        match self.town.apply(&command) {
+            Ok(summary) => {
+                self.tell_story();
+                let it = &self.desk.tickets[&ticket];
+                let entry = JournalEntry::Command {
+                    index,
+                    tick,
+                    cmd_id: it.cmd_id.clone(),
+                    issuer: it.who.issuer.clone(),
+                    command,
+                };
+                (Ok(json!({ "summary": summary })), Some(entry))
+            }
+            Err(refusal) => (Err(refused(refusal)), None),
+        }
+    }
+
+    /// Writes the outcome, and the journal's entry before it; the answer waits for both disks.
+    fn record(
+        &mut self,
+        ticket: u64,
+        tick: u64,
+        result: Result<Value, ErrorBody>,
+        digests: (String, String),
+        journalled: Option<JournalEntry>,
+    ) {
+        let config_id = self.config_id();
+        let Some(it) = self.desk.tickets.get_mut(&ticket) else { return };
+        let mut outcome = Entry::of(&it.who, it.cmd_id.clone(), it.row.name, it.args.json());
+        outcome.config_id = config_id;
+        outcome.reason = it.args.get("reason").map(str::to_owned);
+        outcome.stage = Stage::Outcome;
+        outcome.tick = tick;
+        outcome.status = Some(if result.is_ok() { Status::Ok } else { Status::Error });
+        outcome.result = result.as_ref().ok().cloned();
+        outcome.error = result.as_ref().err().cloned();
+        (outcome.digest_before, outcome.digest_after) = (Some(digests.0), Some(digests.1));
+        it.answer = Some(answer_of(it, tick, result));
+        let (sender, log) = (self.sender.clone(), Arc::clone(&self.log));
+        let both =
+            Arc::new(Mutex::new(Both { left: 1 + usize::from(journalled.is_some()), trouble: None, written: None }));
+        let settle = move |part: Result<Option<audit::Written>, String>| {
+            if let Some(result) = both.lock().ok().and_then(|mut both| both.take(part)) {
+                drop(sender.send(Message::Settled(ticket, result)));
+            }
+        };
+        let logged = {
+            let settle = settle.clone();
+            move |journalled: Result<(), String>| {
+                if let Err(why) = journalled {
+                    let message = format!("it was applied, and the journal could not be written: {why}");
+                    (outcome.status, outcome.result) = (Some(Status::Error), None);
+                    outcome.error = Some(error("E_AUDIT_UNAVAILABLE", message, ""));
+                }
+                log.append(outcome, true, move |written| settle(written.map(Some).map_err(|why| why.to_string())));
+            }
+        };
+        match journalled {
+            // The outcome follows the journal's entry, so that a crash cannot leave an outcome without an effect.
+            Some(entry) => self.journal.command(entry, logged, move |synced| settle(synced.map(|()| None))),
+            None => logged(Ok(())),
+        }
+    }
+
+    /// Both logs hold it, or one cannot.
+    pub(super) fn settled(&mut self, ticket: u64, result: Result<audit::Written, String>) {
+        fail_point!("before_ack");
+        let Some(it) = self.desk.tickets.get_mut(&ticket) else { return };
+        let Some(mut answer) = it.answer.take() else { return };
+        let ok = match result {
+            Ok(written) => {
+                answer.audit = format!("{}:{}", written.file, written.seq);
+                true
+            }
+            Err(why) => {
+                let message = format!("it was applied at tick {} but is not safe on disk: {why}.", answer.tick);
+                answer.status = Status::Error;
+                answer.result = None;
+                answer.error =
+                    Some(error("E_AUDIT_UNAVAILABLE", message, "Look at the state before sending it again."));
+                false
+            }
+        };
+        if ok && answer.status == Status::Ok {
+            self.log_decision(ticket, answer.tick);
+        }
+        self.finish(ticket, answer, ok);
+    }
+
+    fn log_decision(&mut self, ticket: u64, tick: u64) {
+        let it = &self.desk.tickets[&ticket];
+        let Some(decision) = it.row.name.strip_prefix("employment_exit ") else { return };
+        let decision = Decision {
+            shard: self.around.shard.clone(),
+            tick,
+            who: it.who.issuer.clone(),
+            decision: decision.to_owned(),
+            resident: it.args.text("agent").to_owned(),
+            reason: it.args.text("reason").to_owned(),
+            cmd_id: it.cmd_id.clone(),
+        };
+        let path = self.home.employment_log();
+        let sender = self.sender.clone();
+        self.disk.run(move || {
+            drop(sender.send(Message::Noted(log_decision(&path, &decision))));
+        });
+    }
+
+    fn finish(&mut self, ticket: u64, answer: Answer, stored: bool) {
+        let Some(it) = self.desk.tickets.remove(&ticket) else { return };
+        if stored && answer.status == Status::Ok {
+            self.desk.index.done(&it.who.issuer, &answer);
+        } else {
+            self.desk.index.abort(&it.who.issuer, &it.cmd_id);
+        }
+        self.refresh();
+        for (place, waiting) in it.waiting.into_iter().enumerate() {
+            waiting(Answer { replayed: place > 0, ..answer.clone() });
+        }
+    }
+
+    /// Does what a row made for the shard itself, and says so.
+    fn do_deed(&mut self, session: u64, deed: Deed) -> String {
+        self.dirty = true;
+        match deed {
+            Deed::Speed(speed) => {
+                (self.speed, self.paused) = (speed, false);
+                self.next_tick_now();
+                self.refresh();
+                format!("the town runs at {}.", self.around.speed)
+            }
+            Deed::Pause => {
+                self.paused = true;
+                format!("paused at tick {}.", self.town.tick())
+            }
+            Deed::Resume => {
+                self.paused = false;
+                self.next_tick_now();
+                self.refresh();
+                format!("the town runs at {}.", self.around.speed)
+            }
+            Deed::Step(ticks) => {
+                self.paused = true;
+                self.steps_left = ticks;
+                self.next_tick_now();
+                format!("{ticks} tick{} from {}.", if ticks == 1 { "" } else { "s" }, self.town.tick())
+            }
+            Deed::SaveSnapshot => {
+                self.save();
+                format!("snapshot {} is being written.", super::disk::snapshot_name(self.town.tick()))
+            }
+            Deed::Role(role) => self.become_role(session, role),
+        }
+    }
+
+    fn become_role(&mut self, session: u64, role: Role) -> String {
+        if let Some(open) = self.desk.sessions.get_mut(&session) {
+            open.session.role = role;
+            (open.notify)(open.session.clone());
+        }
+        format!("you are {} now.", role.word())
+    }
+}
+
+fn answer_of(it: &Ticket, tick: u64, result: Result<Value, ErrorBody>) -> Answer {
+    let status = if result.is_ok() { Status::Ok } else { Status::Error };
+    let (result, error) = match result {
+        Ok(result) => (Some(result), None),
+        Err(error) => (None, Some(error)),
+    };
+    let audit = String::new();
+    Answer { cmd_id: it.cmd_id.clone(), command: it.line.clone(), status, tick, result, error, replayed: false, audit }
+}
+
+/// Waits for two disks.
+struct Both {
+    left: usize,
+    trouble: Option<String>,
+    written: Option<audit::Written>,
+}
+
+impl Both {
+    fn take(&mut self, part: Result<Option<audit::Written>, String>) -> Option<Result<audit::Written, String>> {
+        self.left = self.left.saturating_sub(1);
+        match part {
+            Ok(Some(written)) => self.written = Some(written),
+            Ok(None) => {}
+            Err(why) => self.trouble = Some(why),
+        }
+        (self.left == 0).then(|| match (self.trouble.take(), self.written.take()) {
+            (None, Some(written)) => Ok(written),
+            (trouble, _) => Err(trouble.unwrap_or_default()),
+        })
+    }
+}

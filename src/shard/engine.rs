@@ -1,0 +1,462 @@
+//! The loop: one thread owns the town, ticks it at its pace, and between ticks does what it was asked.
+//!
+//! Owns time (the shell's, not the town's), the journal's rhythm, autosaves and publishing. Who may ask for what stands in
+//! `dispatch`. The loop never waits for the disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::time::{Duration, Instant};
+
+use fail::fail_point;
+use townlet_learn::Scripted;
+use townlet_town::{Town, snapshot};
+
+use super::disk::{self, Disk};
+use super::dispatch::{Asked, Desk};
+use super::home::Home;
+use super::journal::{Base, DIGEST_TICKS, Entry, Header, Journal};
+use super::telemetry::{self, Around};
+use crate::audit;
+use crate::wire::{Session, Snapshot};
+
+/// How fast a town runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Speed {
+    /// A tick every `time.tick_ms`.
+    #[default]
+    X1,
+    /// Ten times that.
+    X10,
+    /// A hundred times that.
+    X100,
+    /// As fast as it goes.
+    Max,
+}
+
+/// Every speed with its name, slowest first.
+pub const SPEEDS: [(Speed, &str, u32); 4] =
+    [(Speed::X1, "1x", 1), (Speed::X10, "10x", 10), (Speed::X100, "100x", 100), (Speed::Max, "max", 0)];
+
+impl Speed {
+    /// The speed of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        SPEEDS.iter().find(|row| row.1 == name).map(|row| row.0)
+    }
+
+    fn row(self) -> &'static (Self, &'static str, u32) {
+        SPEEDS.iter().find(|row| row.0 == self).unwrap_or(&SPEEDS[0])
+    }
+}
+
+/// Least time between two published snapshots: twenty a second.
+const PUBLISH_EVERY: Duration = Duration::from_millis(50);
+/// Longest time chosen options stay out of the journal.
+const JOURNAL_EVERY: Duration = Duration::from_millis(100);
+/// How often a journal that cannot be written is tried again.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// A town that fell behind by more than this does not run to catch up.
+const CATCH_UP: Duration = Duration::from_millis(250);
+
+/// What the loop can be told.
+pub enum Message {
+    /// A command.
+    Ask(Box<Asked>),
+    /// An intent is durable, or could not be made so.
+    Intent(u64, Result<audit::Written, audit::AuditError>),
+    /// A command's outcome is in both logs, or could not be.
+    Settled(u64, Result<audit::Written, String>),
+    /// Somebody wants every published snapshot.
+    Subscribe(Box<dyn Fn(Arc<Snapshot>) + Send>),
+    /// A new session; its role is told to `notify` whenever it changes.
+    Open(u64, Session, Box<dyn Fn(Session) + Send>),
+    /// Run up to this tick and no further, and tell when there.
+    RunTo(u64, Sender<u64>),
+    /// Run no further, and tell where.
+    Halt(Sender<u64>),
+    /// The operators' log was written, or could not be.
+    Noted(Result<(), String>),
+    /// A snapshot was written, or could not be.
+    Saved(Result<u64, String>),
+    /// Take a last snapshot and end; answered with where it is.
+    Stop(Sender<Result<String, String>>),
+}
+
+/// The loop's own state.
+pub struct Engine {
+    pub(super) town: Town,
+    pub(super) around: Around,
+    pub(super) log: Arc<audit::Log>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) disk: Disk,
+    pub(super) home: Home,
+    pub(super) desk: Desk,
+    pub(super) sender: Sender<Message>,
+    pub(super) paused: bool,
+    pub(super) speed: Speed,
+    pub(super) steps_left: u64,
+    pub(super) dirty: bool,
+    /// Published for whoever wants only the tick.
+    pub(super) ticker: Arc<AtomicU64>,
+    policy: Scripted,
+    header: Header,
+    snapshot_root: String,
+    subscribers: Vec<Box<dyn Fn(Arc<Snapshot>) + Send>>,
+    hold: Option<(u64, Vec<Sender<u64>>)>,
+    next_tick: Instant,
+    options: Vec<u8>,
+    options_from: u64,
+    journalled: Instant,
+    published: Instant,
+    measured: (Instant, u64),
+    started: Instant,
+    saved: Instant,
+    retried: Instant,
+    stopping: Option<Sender<Result<String, String>>>,
+}
+
+/// What an engine is made of.
+pub struct Parts {
+    /// The town.
+    pub town: Town,
+    /// Facts about the shard.
+    pub around: Around,
+    /// The audit log.
+    pub log: audit::Log,
+    /// Ids seen.
+    pub index: audit::Index,
+    /// The journal.
+    pub journal: Journal,
+    /// The journal's header, for a further file.
+    pub header: Header,
+    /// The folder.
+    pub home: Home,
+    /// `snapshot.root`.
+    pub snapshot_root: String,
+    /// Whether it begins paused, and how fast.
+    pub pace: (bool, Speed),
+    /// Do not tick before told how far.
+    pub held: bool,
+}
+
+impl Engine {
+    /// Puts the parts together.
+    pub fn new(parts: Parts, sender: Sender<Message>, ticker: Arc<AtomicU64>) -> Self {
+        let now = Instant::now();
+        let tick = parts.town.tick();
+        ticker.store(tick, Ordering::Relaxed);
+        Self {
+            town: parts.town,
+            around: parts.around,
+            log: Arc::new(parts.log),
+            journal: Arc::new(parts.journal),
+            disk: Disk::start(),
+            home: parts.home,
+            desk: Desk::new(parts.index),
+            sender,
+            paused: parts.pace.0,
+            speed: parts.pace.1,
+            steps_left: 0,
+            dirty: true,
+            ticker,
+            policy: Scripted,
+            header: parts.header,
+            snapshot_root: parts.snapshot_root,
+            subscribers: Vec::new(),
+            hold: parts.held.then_some((tick, Vec::new())),
+            next_tick: now,
+            options: Vec::new(),
+            options_from: tick,
+            journalled: now,
+            published: now.checked_sub(PUBLISH_EVERY).unwrap_or(now),
+            measured: (now, tick),
+            started: now,
+            saved: now,
+            retried: now,
+            stopping: None,
+        }
+    }
+
+    /// Runs until stopped.
+    pub fn run(mut self, inbox: &Receiver<Message>) {
+        self.refresh();
+        loop {
+            match self.next(inbox) {
+                Ok(message) => {
+                    self.handle(message);
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return self.end(),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.stopping.is_some() && self.desk.is_idle() {
+                return self.end();
+            }
+            let now = Instant::now();
+            if self.may_tick() && now >= self.next_tick {
+                self.tick(now);
+            }
+            self.housekeeping(now);
+        }
+    }
+
+    /// The next message, or a timeout when it is time for something else.
+    fn next(&self, inbox: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
+        let wait = self.wait();
+        if wait.is_zero() {
+            return inbox.try_recv().map_err(|error| match error {
+                TryRecvError::Empty => RecvTimeoutError::Timeout,
+                TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+            });
+        }
+        inbox.recv_timeout(wait)
+    }
+
+    fn wait(&self) -> Duration {
+        let now = Instant::now();
+        let mut wait = RETRY_EVERY;
+        if self.stopping.is_some() && self.desk.is_idle() {
+            return Duration::ZERO;
+        }
+        if self.may_tick() {
+            wait = wait.min(self.next_tick.saturating_duration_since(now));
+        }
+        if self.dirty && !self.subscribers.is_empty() {
+            wait = wait.min((self.published + PUBLISH_EVERY).saturating_duration_since(now));
+        }
+        if self.options_from < self.town.tick() {
+            wait = wait.min((self.journalled + JOURNAL_EVERY).saturating_duration_since(now));
+        }
+        wait
+    }
+
+    fn may_tick(&self) -> bool {
+        let held = self.hold.as_ref().is_some_and(|(until, _)| self.town.tick() >= *until);
+        self.stopping.is_none() && !held && (!self.paused || self.steps_left > 0)
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Ask(asked) => self.ask(*asked),
+            Message::Intent(ticket, result) => self.intent(ticket, result),
+            Message::Settled(ticket, result) => self.settled(ticket, result),
+            Message::Subscribe(subscriber) => {
+                self.subscribers.push(subscriber);
+                self.dirty = true;
+            }
+            Message::Open(id, session, notify) => self.desk.open(id, session, notify),
+            Message::RunTo(until, told) => self.hold_at(until, told),
+            Message::Halt(told) => self.hold_at(self.town.tick(), told),
+            Message::Noted(noted) => {
+                self.desk.ops_trouble =
+                    noted.err().map(|why| format!("the operators' log could not be written: {why}"));
+                self.refresh();
+            }
+            Message::Saved(Ok(tick)) => {
+                self.around.health.last_snapshot_tick = Some(tick);
+                self.desk.snapshot_trouble = None;
+                self.refresh();
+            }
+            Message::Saved(Err(why)) => {
+                self.desk.snapshot_trouble = Some(format!("the last snapshot could not be written: {why}"));
+                self.refresh();
+            }
+            Message::Stop(told) => self.stopping = Some(told),
+        }
+    }
+
+    fn hold_at(&mut self, until: u64, told: Sender<u64>) {
+        self.hold = Some((until, vec![told]));
+        self.next_tick = Instant::now();
+        self.tell_held();
+    }
+
+    fn tell_held(&mut self) {
+        let tick = self.town.tick();
+        if let Some((until, told)) = &mut self.hold
+            && tick >= *until
+        {
+            for told in told.drain(..) {
+                // Who asked may have gone.
+                drop(told.send(tick));
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        fail_point!("engine_tick");
+        self.town.step(&mut self.policy);
+        self.options.extend(self.town.decided().map(|(_, option)| option.index() as u8));
+        self.tell_story();
+        let tick = self.town.tick();
+        self.ticker.store(tick, Ordering::Relaxed);
+        self.dirty = true;
+        self.steps_left = self.steps_left.saturating_sub(1);
+        let factor = self.speed.row().2;
+        if factor == 0 {
+            self.next_tick = now;
+        } else {
+            let period = Duration::from_millis(u64::from(self.town.rules().config.time.tick_ms)) / factor;
+            self.next_tick += period;
+            if now > self.next_tick + CATCH_UP {
+                self.next_tick = now + period;
+            }
+        }
+        if tick.is_multiple_of(DIGEST_TICKS) {
+            self.write_journal();
+        }
+        self.autosave(now);
+        self.tell_held();
+    }
+
+    /// Takes the town's events into the story and notes which alerts stand.
+    pub(super) fn tell_story(&mut self) {
+        let rules = Arc::clone(self.town.rules());
+        for event in self.town.events() {
+            self.around.story.tell(&rules, event);
+        }
+        self.town.clear_events();
+    }
+
+    fn housekeeping(&mut self, now: Instant) {
+        if self.options_from < self.town.tick() && now >= self.journalled + JOURNAL_EVERY {
+            self.write_journal();
+        }
+        if now >= self.retried + RETRY_EVERY {
+            self.retried = now;
+            self.retry();
+        }
+        if now >= self.measured.0 + Duration::from_secs(1) {
+            let ticks = self.town.tick() - self.measured.1;
+            self.around.ticks_per_second = ticks as f64 / (now - self.measured.0).as_secs_f64();
+            self.measured = (now, self.town.tick());
+        }
+        if self.dirty && !self.subscribers.is_empty() && now >= self.published + PUBLISH_EVERY {
+            self.publish(now);
+        }
+    }
+
+    /// Options chosen since the last time, and the digest where one is due.
+    pub(super) fn write_journal(&mut self) {
+        let to = self.town.tick();
+        self.journalled = Instant::now();
+        if to == self.options_from {
+            return;
+        }
+        let digest = to.is_multiple_of(DIGEST_TICKS).then(|| self.town.digest());
+        let options = std::mem::take(&mut self.options);
+        self.journal.append(Entry::Ticks { from: self.options_from, to, options, digest });
+        self.options_from = to;
+        self.around.health.journal_tick = to;
+    }
+
+    /// A journal that could not be written goes on in a new file that starts from the town as it is.
+    fn retry(&mut self) {
+        if self.journal.trouble().is_some() {
+            self.write_journal();
+            let base = Base::Snapshot(snapshot::save(&self.town));
+            let header = Header { base, ..self.header.clone() };
+            let path = self.home.journal(&self.around.run_id, self.town.tick().max(1));
+            self.journal.restart(path, header);
+        }
+        if matches!(self.log.state(), audit::State::Unavailable(_)) {
+            let log = Arc::clone(&self.log);
+            // Whether it worked shows in its state; it may wait for the disk, so it is not waited for here.
+            self.disk.run(move || drop(log.reopen()));
+        }
+        self.refresh();
+    }
+
+    /// What the shard says of itself.
+    pub(super) fn refresh(&mut self) {
+        let mut problems: Vec<String> = Vec::new();
+        let audit_ok = match self.log.state() {
+            audit::State::Ok => true,
+            audit::State::Unavailable(why) => {
+                problems.push(format!("the audit log cannot be written: {why}"));
+                false
+            }
+        };
+        problems.extend(self.journal.trouble());
+        problems.extend(self.desk.snapshot_trouble.clone());
+        problems.extend(self.desk.ops_trouble.clone());
+        let health = &mut self.around.health;
+        if health.problems != problems {
+            self.dirty = true;
+        }
+        health.status = if problems.is_empty() { "ok" } else { "degraded" }.into();
+        health.problems = problems;
+        health.audit_ok = audit_ok;
+        health.uptime_seconds = self.started.elapsed().as_secs();
+        self.around.speed = if self.paused { "paused" } else { self.speed.row().1 }.into();
+    }
+
+    fn publish(&mut self, now: Instant) {
+        self.published = now;
+        self.dirty = false;
+        self.around.health.uptime_seconds = self.started.elapsed().as_secs();
+        self.note_alerts();
+        let view = Arc::new(telemetry::snapshot(&self.town, &self.around, self.log.tail(200)));
+        for subscriber in &self.subscribers {
+            subscriber(Arc::clone(&view));
+        }
+    }
+
+    /// Alerts keep the tick they were first seen at.
+    pub(super) fn note_alerts(&mut self) {
+        let standing = telemetry::standing_alerts(self.town.rules(), self.town.state());
+        let tick = self.town.tick();
+        self.around.alerts_since.retain(|name, _| standing.iter().any(|alert| alert.0 == *name));
+        for alert in standing {
+            self.around.alerts_since.entry(alert.0).or_insert(tick);
+        }
+    }
+
+    fn autosave(&mut self, now: Instant) {
+        let autosave = &self.town.rules().config.snapshot.autosave;
+        let due = self.town.tick().is_multiple_of(u64::from(autosave.cadence_ticks))
+            && now >= self.saved + Duration::from_secs(u64::from(autosave.min_seconds));
+        if due {
+            self.saved = now;
+            self.save();
+        }
+    }
+
+    /// Packs the town now and has it written.
+    pub(super) fn save(&mut self) {
+        self.write_journal();
+        let (folder, tick, bytes, retain) = self.packed();
+        let sender = self.sender.clone();
+        self.disk.run(move || {
+            let saved = disk::save_snapshot(&folder, tick, &bytes, retain).map(|_| tick);
+            // The loop may have ended meanwhile; then nobody needs to know.
+            drop(sender.send(Message::Saved(saved)));
+        });
+    }
+
+    fn packed(&self) -> (std::path::PathBuf, u64, Vec<u8>, usize) {
+        let folder = self.home.snapshots(&self.snapshot_root, &self.around.run_id);
+        let retain = self.town.rules().config.snapshot.autosave.retain as usize;
+        (folder, self.town.tick(), snapshot::save(&self.town), retain)
+    }
+
+    pub(super) fn next_tick_now(&mut self) {
+        self.next_tick = Instant::now();
+    }
+
+    pub(super) fn snapshot_folder(&self) -> std::path::PathBuf {
+        self.home.snapshots(&self.snapshot_root, &self.around.run_id)
+    }
+
+    /// The last snapshot; everything asked for is done by now.
+    fn end(mut self) {
+        self.write_journal();
+        let journal = self.journal.flush();
+        let (folder, tick, bytes, retain) = self.packed();
+        let saved = disk::save_snapshot(&folder, tick, &bytes, retain).map(|path| path.display().to_string());
+        let log = self.log.flush().map_err(|error| error.to_string());
+        if let Some(told) = self.stopping.take() {
+            drop(told.send(journal.and(log).and(saved)));
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The shard: a running town with its console, journal, audit log and telemetry.
+//!
+//! Owns threads, clocks and files; the town's rules stand in `townlet-town`. Must not know screens or servers: they reach a
+//! shard through a [`Handle`]. Rule: the operating guide.
+
+mod commands;
+mod disk;
+mod dispatch;
+mod engine;
+pub mod home;
+pub mod journal;
+pub mod recover;
+mod table;
+mod telemetry;
+pub mod tokens;
+
+pub use engine::Speed;
+pub use home::Home;
+pub use table::specs;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use thiserror::Error;
+use townlet_town::config::Config;
+use townlet_town::{Rules, Sources, Town};
+
+use crate::audit::{self, Stage};
+use crate::wire::telemetry::Policy;
+use crate::wire::{Answer, Request, Session, Snapshot, Status};
+use dispatch::Asked;
+use engine::{Engine, Message, Parts};
+use journal::{Base, Header, Journal};
+use telemetry::Around;
+
+/// How a shard is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where its files go.
+    pub home: Home,
+    /// Paused, and how fast otherwise.
+    pub paused: bool,
+    /// How fast.
+    pub speed: Speed,
+    /// Do not tick before [`Handle::run_to`] says how far.
+    pub held: bool,
+    /// Claim the shard's name in this home; batch runs do without, so that they can run side by side.
+    pub claim: bool,
+    /// Where admin tokens are stored, when the configuration asks for them.
+    pub token_file: Option<std::path::PathBuf>,
+}
+
+/// Why a shard did not start.
+#[derive(Debug, Error)]
+pub enum ShardError {
+    /// Somebody else has the name.
+    #[error("{0}")]
+    Claimed(String),
+    /// The texts make no town.
+    #[error(transparent)]
+    Rules(#[from] townlet_town::RulesError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] audit::AuditError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] journal::JournalError),
+    /// A run that cannot be resumed.
+    #[error("{0}")]
+    Resume(String),
+}
+
+/// A running shard. Dropping it stops it.
+pub struct Handle {
+    sender: Sender<Message>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    ticker: Arc<AtomicU64>,
+    sessions: AtomicU64,
+    /// This run.
+    pub run_id: String,
+    /// The effective configuration.
+    pub config: Config,
+    /// What an operator should know about how it came up, a line each.
+    pub notes: Vec<String>,
+    home: Home,
+    _claim: Option<home::Claim>,
+}
+
+/// A new town from its texts.
+///
+/// # Errors
+/// See [`ShardError`]; then nothing runs.
+pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, ShardError> {
+    let rules = Arc::new(Rules::new(sources.clone())?);
+    let shard = rules.config.shard.clone();
+    let claim = claim(&options, &shard)?;
+    let run_id = home::new_run_id(&shard);
+    let town = Town::new(rules, seed);
+    let header = header(&run_id, &shard, sources, Base::Seed(seed));
+    let journal = Journal::create(&options.home.journal(&run_id, 0), &header)?;
+    let opened = audit::Log::open(audit::Options::new(options.home.console(), &run_id, &shard))?;
+    launch(town, header, journal, opened, options, claim, Vec::new())
+}
+
+/// The newest run of a shard, or the one named, where it stopped.
+///
+/// # Errors
+/// See [`ShardError`]; then nothing runs and nothing has changed.
+pub fn resume(shard: &str, run_id: Option<&str>, snapshot_root: &str, options: Options) -> Result<Handle, ShardError> {
+    let runs = options.home.runs(shard);
+    let run_id = match run_id {
+        Some(run_id) => run_id.to_owned(),
+        None => runs.last().cloned().ok_or_else(|| {
+            ShardError::Resume(format!(
+                "no run of `{shard}` in {}; start one without `--resume`.",
+                options.home.journals().display()
+            ))
+        })?,
+    };
+    let claim = claim(&options, shard)?;
+    // The log is opened first: its lock keeps a second process from cutting the journal.
+    let opened = audit::Log::open(audit::Options::new(options.home.console(), &run_id, shard))?;
+    let rebuilt = recover::rebuild(&options.home, snapshot_root, &run_id).map_err(ShardError::Resume)?;
+    let journal = Journal::reopen(&rebuilt.journal.0, rebuilt.journal.1)?;
+    let mut notes = rebuilt.notes;
+    let opened = complete(opened, &rebuilt.commands, &mut notes)?;
+    launch(rebuilt.town, rebuilt.header, journal, opened, options, claim, notes)
+}
+
+fn claim(options: &Options, shard: &str) -> Result<Option<home::Claim>, ShardError> {
+    options.claim.then(|| options.home.claim(shard)).transpose().map_err(ShardError::Claimed)
+}
+
+fn header(run_id: &str, shard: &str, sources: Sources, base: Base) -> Header {
+    let (run_id, shard) = (run_id.to_owned(), shard.to_owned());
+    Header { version: journal::VERSION, run_id, shard, sources, policy: "scripted".into(), base }
+}
+
+/// Ends every intent that a crash left open: `recovered` when the journal holds it, `abort` when not.
+fn complete(
+    opened: audit::Opened,
+    commands: &std::collections::BTreeMap<String, (u64, String)>,
+    notes: &mut Vec<String>,
+) -> Result<audit::Opened, ShardError> {
+    let audit::Opened { log, pending, mut index } = opened;
+    for intent in pending {
+        let mut entry = intent.entry;
+        let held = commands.get(&entry.cmd_id).filter(|(_, issuer)| *issuer == entry.issuer);
+        if let Some((tick, _)) = held {
+            (entry.stage, entry.status, entry.tick) = (Stage::Recovered, Some(Status::Ok), *tick);
+            let summary = "applied before the crash; the journal holds it.";
+            entry.result = Some(serde_json::json!({ "summary": summary }));
+            notes.push(format!("{} ({}) was applied before the crash.", entry.command, entry.cmd_id));
+            index.done(&entry.issuer.clone(), &recovered(&entry));
+        } else {
+            (entry.stage, entry.status) = (Stage::Abort, Some(Status::Error));
+            notes.push(format!("{} ({}) was not applied; it may be sent again.", entry.command, entry.cmd_id));
+            index.abort(&entry.issuer, &entry.cmd_id);
+        }
+        log.append_and_wait(entry, true)?;
+    }
+    Ok(audit::Opened { log, pending: Vec::new(), index })
+}
+
+fn recovered(entry: &audit::Entry) -> Answer {
+    Answer {
+        cmd_id: entry.cmd_id.clone(),
+        command: entry.command.clone(),
+        status: Status::Ok,
+        tick: entry.tick,
+        result: entry.result.clone(),
+        error: None,
+        replayed: false,
+        audit: String::new(),
+    }
+}
+
+fn launch(
+    town: Town,
+    header: Header,
+    journal: Journal,
+    opened: audit::Opened,
+    options: Options,
+    claim: Option<home::Claim>,
+    notes: Vec<String>,
+) -> Result<Handle, ShardError> {
+    let config = town.rules().config.clone();
+    let (run_id, home) = (header.run_id.clone(), options.home.clone());
+    let around = Around {
+        shard: header.shard.clone(),
+        run_id: run_id.clone(),
+        policy: Policy { id: "scripted".into(), kind: "scripted".into(), hash: String::new() },
+        ..Around::default()
+    };
+    let (sender, inbox) = channel();
+    let ticker = Arc::new(AtomicU64::new(0));
+    let parts = Parts {
+        town,
+        around,
+        log: opened.log,
+        index: opened.index,
+        journal,
+        header,
+        home: options.home,
+        snapshot_root: config.snapshot.root.clone(),
+        pace: (options.paused, options.speed),
+        held: options.held,
+    };
+    let mut engine = Engine::new(parts, sender.clone(), Arc::clone(&ticker));
+    if let Some(path) = &options.token_file {
+        engine.desk.tokens = Some(tokens::Tokens::load(path).map_err(ShardError::Resume)?);
+    }
+    engine.tell_story();
+    let thread = std::thread::Builder::new()
+        .name("town".into())
+        .spawn(move || engine.run(&inbox))
+        .map_err(|error| ShardError::Resume(error.to_string()))?;
+    let thread = Mutex::new(Some(thread));
+    let sessions = AtomicU64::new(1);
+    Ok(Handle { sender, thread, ticker, sessions, run_id, config, notes, home, _claim: claim })
+}
+
+impl Handle {
+    /// Opens a session; `notify` hears when its role changes.
+    pub fn open(&self, session: Session, notify: impl Fn(Session) + Send + 'static) -> u64 {
+        let id = self.sessions.fetch_add(1, Ordering::Relaxed);
+        self.send(Message::Open(id, session, Box::new(notify)));
+        id
+    }
+
+    /// Sends a request; `done` hears the answer on another thread.
+    pub fn ask(&self, session: u64, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
+        self.send(Message::Ask(Box::new(Asked { session, request, done: Box::new(done) })));
+    }
+
+    /// Sends a request and waits; `None` when the shard has ended.
+    pub fn ask_and_wait(&self, session: u64, request: Request) -> Option<Answer> {
+        let (sender, receiver) = channel();
+        self.ask(session, request, move |answer| drop(sender.send(answer)));
+        receiver.recv().ok()
+    }
+
+    /// Every published snapshot, at most twenty a second, on the town's thread: be quick.
+    pub fn subscribe(&self, subscriber: impl Fn(Arc<Snapshot>) + Send + 'static) {
+        self.send(Message::Subscribe(Box::new(subscriber)));
+    }
+
+    /// The tick the town has reached.
+    pub fn tick(&self) -> u64 {
+        self.ticker.load(Ordering::Relaxed)
+    }
+
+    /// Runs up to a tick and no further. Asks `go_on` ten times a second; when it says no, stops where the town is.
+    /// Answers with the tick reached; `None` when the shard has ended.
+    pub fn run_to(&self, tick: u64, mut go_on: impl FnMut(u64) -> bool) -> Option<u64> {
+        let (sender, reached) = channel();
+        self.send(Message::RunTo(tick, sender));
+        loop {
+            match reached.recv_timeout(Duration::from_millis(100)) {
+                Ok(tick) => return Some(tick),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) if go_on(self.tick()) => {}
+                Err(RecvTimeoutError::Timeout) => return self.halt(),
+            }
+        }
+    }
+
+    fn halt(&self) -> Option<u64> {
+        let (sender, halted) = channel();
+        self.send(Message::Halt(sender));
+        halted.recv().ok()
+    }
+
+    /// Takes a last snapshot and ends. Answers with the snapshot's path.
+    ///
+    /// # Errors
+    /// What could not be written; the shard has ended all the same.
+    pub fn stop(&self) -> Result<String, String> {
+        let (sender, stopped): (_, Receiver<Result<String, String>>) = channel();
+        self.send(Message::Stop(sender));
+        let result = stopped.recv().unwrap_or_else(|_| Err("the town's thread has ended already".into()));
+        if let Some(thread) = self.thread.lock().ok().and_then(|mut thread| thread.take()) {
+            drop(thread.join());
+        }
+        result
+    }
+
+    /// Whether the town's thread has ended.
+    pub fn is_over(&self) -> bool {
+        self.thread.lock().map_or(true, |thread| thread.as_ref().is_none_or(JoinHandle::is_finished))
+    }
+
+    /// The folder its files are in.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    fn send(&self, message: Message) {
+        // A shard that has ended answers nobody; whoever waits hears that its sender is gone.
+        drop(self.sender.send(message));
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if !self.is_over() {
+            drop(self.stop());
+        }
+    }
+}

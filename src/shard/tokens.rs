@@ -1,0 +1,182 @@
+//! Tokens: who may become what. Stored hashed, compared in constant time, never written anywhere else.
+//!
+//! A token is `twn_<id>_<secret>`, the secret 256 bits in hex. The store is one JSON line a token. Rule: "Roles and
+//! identity".
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use townlet_town::snapshot::hex;
+
+use crate::wire::Role;
+
+/// Live tokens a role may have, so that one can be replaced without a gap.
+pub const LIVE_PER_ROLE: usize = 2;
+/// Longest wait between two wrong attempts that are looked at.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// A token as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stored {
+    /// The part that may be shown.
+    pub id: String,
+    /// What it makes its holder.
+    pub role: Role,
+    /// SHA-256 of the whole token, in hex.
+    pub sha256: String,
+    /// RFC 3339, UTC.
+    pub created: String,
+}
+
+/// The store, with the wrong attempts of this process.
+#[derive(Debug, Default)]
+pub struct Tokens {
+    stored: Vec<Stored>,
+    wrong: HashMap<String, (u32, Instant)>,
+}
+
+impl Tokens {
+    /// Reads a store; a file that does not exist is an empty one.
+    ///
+    /// # Errors
+    /// Which file and line cannot be read.
+    pub fn load(path: &Path) -> Result<Self, String> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+        };
+        let mut stored = Vec::new();
+        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let token = serde_json::from_str(line)
+                .map_err(|error| format!("{}:{}: not a stored token: {error}", path.display(), number + 1))?;
+            stored.push(token);
+        }
+        Ok(Self { stored, wrong: HashMap::new() })
+    }
+
+    /// What is stored, oldest first.
+    pub fn stored(&self) -> &[Stored] {
+        &self.stored
+    }
+
+    /// Makes a token and keeps its hash; the text is given out this once.
+    ///
+    /// # Errors
+    /// When the role has its two already, or the system has no randomness.
+    pub fn make(&mut self, role: Role) -> Result<String, String> {
+        if self.stored.iter().filter(|token| token.role == role).count() >= LIVE_PER_ROLE {
+            return Err(format!("{} has {LIVE_PER_ROLE} live tokens already; revoke one first.", role.word()));
+        }
+        let mut secret = [0_u8; 32];
+        let mut source = std::fs::File::open("/dev/urandom").map_err(|error| format!("/dev/urandom: {error}"))?;
+        std::io::Read::read_exact(&mut source, &mut secret).map_err(|error| format!("/dev/urandom: {error}"))?;
+        let simple = uuid::Uuid::now_v7().simple().to_string();
+        let id = simple[simple.len() - 8..].to_owned();
+        let token = format!("twn_{id}_{}", hex(&secret));
+        let created = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        self.stored.push(Stored { id, role, sha256: hash(&token), created });
+        Ok(token)
+    }
+
+    /// Forgets a token; whether there was one.
+    pub fn revoke(&mut self, id: &str) -> bool {
+        let before = self.stored.len();
+        self.stored.retain(|token| token.id != id);
+        self.stored.len() < before
+    }
+
+    /// Writes the store so that only its owner can read it.
+    ///
+    /// # Errors
+    /// The file and what the system says.
+    pub fn save(&self, path: &Path) -> Result<(), String> {
+        let lines = self.stored.iter().map(|token| serde_json::to_string(token).unwrap_or_default() + "\n");
+        let text: String = lines.collect();
+        super::home::replace(path, text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
+        private(path).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// Whether this token makes an admin. A wrong one makes `peer` wait ever longer before the next wrong one is looked
+    /// at; a right one is never kept waiting.
+    ///
+    /// # Errors
+    /// Why not, in a sentence that says nothing about the store.
+    pub fn check(&mut self, peer: &str, token: &str) -> Result<(), String> {
+        let given = hash(token);
+        let mut fits = false;
+        for stored in self.stored.iter().filter(|stored| stored.role == Role::Admin) {
+            fits |= bool::from(stored.sha256.as_bytes().ct_eq(given.as_bytes()));
+        }
+        if fits {
+            self.wrong.remove(peer);
+            return Ok(());
+        }
+        let (attempts, last) = self.wrong.get(peer).copied().unwrap_or((0, Instant::now()));
+        let wait =
+            if attempts == 0 { Duration::ZERO } else { LONGEST_WAIT.min(Duration::from_secs(1 << attempts.min(6))) };
+        if last.elapsed() < wait {
+            return Err(format!("too many wrong tokens; wait {} s.", (wait - last.elapsed()).as_secs() + 1));
+        }
+        self.wrong.insert(peer.to_owned(), (attempts + 1, Instant::now()));
+        Err("this is not an admin token.".into())
+    }
+}
+
+fn hash(token: &str) -> String {
+    hex(&Sha256::digest(token.as_bytes()))
+}
+
+#[cfg(unix)]
+fn private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+fn private(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_right_token_is_never_kept_waiting_and_a_wrong_one_is() {
+        let mut tokens = Tokens::default();
+        let token = tokens.make(Role::Admin).unwrap();
+        assert!(tokens.check("a", "twn_x_y").unwrap_err().contains("not an admin token"));
+        assert!(tokens.check("a", "twn_x_y").unwrap_err().contains("wait"));
+        assert_eq!(tokens.check("a", &token), Ok(()));
+        assert!(!tokens.stored()[0].sha256.contains(&token));
+    }
+
+    #[test]
+    fn viewer_tokens_make_no_admin_and_roles_have_two() {
+        let mut tokens = Tokens::default();
+        let viewer = tokens.make(Role::Viewer).unwrap();
+        assert!(tokens.check("a", &viewer).is_err());
+        tokens.make(Role::Viewer).unwrap();
+        assert!(tokens.make(Role::Viewer).unwrap_err().contains("revoke"));
+        let id = tokens.stored()[0].id.clone();
+        assert!(tokens.revoke(&id) && !tokens.revoke(&id));
+    }
+
+    #[test]
+    fn the_store_survives_and_bad_lines_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens");
+        let mut tokens = Tokens::load(&path).unwrap();
+        tokens.make(Role::Admin).unwrap();
+        tokens.save(&path).unwrap();
+        assert_eq!(Tokens::load(&path).unwrap().stored(), tokens.stored());
+        std::fs::write(&path, "{}\n").unwrap();
+        assert!(Tokens::load(&path).unwrap_err().contains(":1:"));
+    }
+}
