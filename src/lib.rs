@@ -4,4 +4,5 @@
 
 pub mod audit;
 pub mod source;
+pub mod tui;
 pub mod wire;

@@ -1,0 +1,13 @@
+//! The terminal interface: screens over a source.
+//!
+//! Knows the wire and the source trait, never a town, a shard or a trainer: a remote town and a local one are the same
+//! here. The core ([`app`]) is pure: messages in, tasks and pictures out. The shell ([`terminal`]) owns the terminal, the
+//! threads and the files. Rule: the interface guide; "What must never be" of the architecture.
+
+pub mod console;
+pub mod history;
+pub mod keymap;
+pub mod pane;
+pub mod screens;
+pub mod text;
+pub mod theme;

@@ -1,0 +1,6 @@
+//! The screens, one folder or file each. Each brings its panes and where they stand; the tables are in [`super::pane`].
+
+pub mod agents;
+pub mod audit;
+pub mod operations;
+pub mod town;
