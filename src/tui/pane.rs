@@ -14,7 +14,7 @@ use super::history::History;
 use super::keymap::Action;
 use super::screens::{agents, audit, operations, town};
 use super::theme::Theme;
-use crate::wire::{CommandSpec, Request, Session, Snapshot, allowed};
+use crate::wire::{CommandSpec, Request, SCHEMA_VERSION, Session, Snapshot, allowed};
 
 /// Everything a pane may look at while it draws or acts.
 #[derive(Clone, Copy)]
@@ -40,7 +40,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// Whether the session may run `command` (the name of a row), or in one sentence why not.
     pub fn may(&self, command: &str) -> Result<(), String> {
-        may(self.session, self.commands, command)
+        allows(self.session, self.commands, self.view, command)
     }
 
     /// Whether any of `texts` contains the filter, without regard to case.
@@ -49,10 +49,14 @@ impl Context<'_> {
     }
 }
 
-/// Whether `session` may run `command` (the name of a row), or in one sentence why not.
-pub fn may(session: &Session, commands: &[CommandSpec], command: &str) -> Result<(), String> {
+/// Whether `session` may run `command` (the name of a row) on the shard of `view`, or in one sentence why not.
+pub fn allows(session: &Session, commands: &[CommandSpec], view: &Snapshot, command: &str) -> Result<(), String> {
     match commands.iter().find(|spec| spec.name == command) {
         None => Err(format!("this shard has no command `{command}`")),
+        Some(spec) if spec.mutating && newer_schema(view) => Err(format!(
+            "the shard speaks schema {}, this program {SCHEMA_VERSION}: upgrade first",
+            view.schema_version
+        )),
         Some(spec) if allowed(session, spec) => Ok(()),
         Some(spec) => Err(format!(
             "`{command}` is for {}s and you are a {}; `:escalate` to act",
@@ -62,12 +66,21 @@ pub fn may(session: &Session, commands: &[CommandSpec], command: &str) -> Result
     }
 }
 
+/// Whether the shard speaks a newer schema than this program, which then looks but does not command.
+pub fn newer_schema(view: &Snapshot) -> bool {
+    let step = |version: &str| -> Option<(u64, u64)> {
+        let mut numbers = version.split('.').map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    };
+    step(&view.schema_version) > step(SCHEMA_VERSION)
+}
+
 /// One tile of a screen.
 pub trait Pane {
     /// Draws all of `area`, its border included (see [`frame_block`]).
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>);
 
-    /// Does what a key means here. Called only for actions that [`Pane::bindings`] lists as enabled.
+    /// Does what a key means here. Called for movement, and for other actions that [`Pane::bindings`] lists as enabled.
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction;
 
     /// A click at these screen coordinates, inside the area last drawn to.
@@ -75,6 +88,14 @@ pub trait Pane {
 
     /// What works here now: the footer is made of it, and a disabled key says its reason.
     fn bindings(&self, cx: &Context<'_>) -> Vec<Hint>;
+
+    /// Shows the resident of this id, if that is what the pane is for.
+    fn open(&mut self, _agent: &str) {}
+
+    /// The two rows of `area` on which the console line may be typed, if the pane keeps some for it.
+    fn line_area(&self, _area: Rect) -> Option<Rect> {
+        None
+    }
 }
 
 /// A key that means something in a pane.
@@ -119,6 +140,17 @@ pub enum Reaction {
     Say(String),
     /// Open the console line with this typed already.
     Type(String),
+    /// Show this to read.
+    Show(Card),
+}
+
+/// Something to read that does not fit into a pane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Card {
+    /// Of what it is about.
+    pub title: String,
+    /// Its lines; long ones are wrapped.
+    pub lines: Vec<Line<'static>>,
 }
 
 /// A question with *cancel* focused.

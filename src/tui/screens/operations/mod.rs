@@ -3,6 +3,7 @@
 //! Owns where its five panes stand. Rule: "Operations at 120×40" of the screen guide.
 
 mod alerts;
+mod case;
 mod console;
 mod employment;
 mod queues;
