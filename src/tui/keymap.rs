@@ -233,6 +233,12 @@ impl Key {
         Self { code, modifiers }
     }
 
+    /// The event a terminal would send for it.
+    #[cfg(test)]
+    pub(crate) const fn event(self) -> KeyEvent {
+        KeyEvent::new(self.code, self.modifiers)
+    }
+
     /// Reads `ctrl-p`, `alt-enter`, `f5`, `G`.
     ///
     /// # Errors
