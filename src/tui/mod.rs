@@ -13,6 +13,8 @@ pub mod history;
 pub mod keymap;
 pub mod overlay;
 pub mod pane;
+#[cfg(test)]
+mod pty;
 pub mod save;
 pub mod screens;
 pub mod select;

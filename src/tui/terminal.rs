@@ -61,7 +61,7 @@ pub fn history_file() -> Option<PathBuf> {
 /// Something that wakes the shell.
 enum Wake {
     Event(Event),
-    Notice(Notice),
+    Notice(Box<Notice>),
     /// A newer view is in the slot.
     View,
     Suspend,
@@ -111,16 +111,17 @@ pub fn run(mut source: Box<dyn Source>, options: Options) -> io::Result<String> 
     let slot: Arc<Mutex<Option<Arc<Snapshot>>>> = Arc::default();
     let hook = watch_panics(send.clone());
     let held = Held;
+    let keep = options.keep_last_screen;
     let result = take(options.mouse).and_then(|()| {
         listen(&send)?;
         deliver(source.as_mut(), send, Arc::clone(&slot));
-        let mut shell = Shell::new(source.as_mut(), &options, slot)?;
+        let mut shell = Shell::new(source.as_mut(), options, slot)?;
         shell.serve(&inbox)?;
         Ok(shell.last)
     });
     drop(held);
     std::panic::set_hook(Box::new(move |info| hook(info)));
-    if let (Ok(Some(last)), true) = (&result, options.keep_last_screen) {
+    if let (Ok(Some(last)), true) = (&result, keep) {
         let _ = stdout().write_all(save::text(last).as_bytes());
     }
     let farewell = source.close();
@@ -184,7 +185,7 @@ fn deliver(source: &mut dyn Source, send: Sender<Wake>, slot: Arc<Mutex<Option<A
                 }
                 Wake::View
             }
-            other => Wake::Notice(other),
+            other => Wake::Notice(Box::new(other)),
         };
         // Nobody listens any more when this fails; the source is told by `close`.
         let _ = send.send(wake);
@@ -193,7 +194,7 @@ fn deliver(source: &mut dyn Source, send: Sender<Wake>, slot: Arc<Mutex<Option<A
 
 struct Shell<'a> {
     source: &'a mut dyn Source,
-    options: &'a Options,
+    options: Options,
     slot: Arc<Mutex<Option<Arc<Snapshot>>>>,
     terminal: Terminal<CrosstermBackend<io::Stdout>>,
     app: App,
@@ -204,11 +205,7 @@ struct Shell<'a> {
 }
 
 impl<'a> Shell<'a> {
-    fn new(
-        source: &'a mut dyn Source,
-        options: &'a Options,
-        slot: Arc<Mutex<Option<Arc<Snapshot>>>>,
-    ) -> io::Result<Self> {
+    fn new(source: &'a mut dyn Source, options: Options, slot: Arc<Mutex<Option<Arc<Snapshot>>>>) -> io::Result<Self> {
         let setup = Setup {
             theme: options.theme,
             keymap: options.keymap.clone(),
@@ -275,7 +272,7 @@ impl<'a> Shell<'a> {
                 return Ok(());
             }
             Wake::Event(_) => return Ok(()),
-            Wake::Notice(notice) => Message::Notice(notice),
+            Wake::Notice(notice) => Message::Notice(*notice),
             Wake::View => {
                 let view = self.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let Some(view) = view else { return Ok(()) };
@@ -283,9 +280,8 @@ impl<'a> Shell<'a> {
             }
             Wake::Suspend => return self.suspend(),
             Wake::Spoilt => {
-                self.dirty = true;
                 take(self.options.mouse)?;
-                return self.terminal.clear();
+                return self.start_over();
             }
             Wake::Quit => {
                 self.quit = true;
@@ -328,8 +324,15 @@ impl<'a> Shell<'a> {
         give_back();
         signal_hook::low_level::raise(SIGSTOP)?;
         take(self.options.mouse)?;
+        self.start_over()
+    }
+
+    /// Draws every cell next time. `Terminal::clear` would ask the terminal where its cursor is, and the answer would go
+    /// to the thread that reads keys.
+    fn start_over(&mut self) -> io::Result<()> {
         self.dirty = true;
-        self.terminal.clear()
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 
     fn save(&mut self, tick: u64) -> String {

@@ -1,5 +1,7 @@
 //! What becomes of an answer: a preview on the console line, or a line in the log and one above the keys.
 
+use std::fmt::Write as _;
+
 use super::{App, Purpose, Said, short_id, tone};
 use crate::tui::text::thousands;
 use crate::wire::{Answer, Effect, line};
@@ -31,9 +33,9 @@ fn sentence(answer: &Answer) -> String {
     if answer.replayed {
         sentence.push_str(" (done before)");
     }
-    sentence.push_str(&format!(" · tick {} · {}", thousands(answer.tick), short_id(&answer.cmd_id)));
+    let _ = write!(sentence, " · tick {} · {}", thousands(answer.tick), short_id(&answer.cmd_id));
     if !answer.audit.is_empty() {
-        sentence.push_str(&format!(" · logged {}", answer.audit));
+        let _ = write!(sentence, " · logged {}", answer.audit);
     }
     sentence
 }

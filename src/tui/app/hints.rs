@@ -3,11 +3,12 @@
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Paragraph};
 
 use super::{App, Tone};
 use crate::tui::keymap::Action;
 use crate::tui::pane::{Context, Hint, allows};
-use crate::tui::text::{clip, width};
+use crate::tui::text::{width, wrap};
 
 impl App {
     /// What the focused pane says works now.
@@ -45,11 +46,11 @@ impl App {
                 Hint::when(Action::Pause, "pause", may("pause"))
             },
             Hint::when(Action::Step, "step", may("step")),
-            Hint::when(Action::Faster, "faster", may("speed")),
-            Hint::when(Action::Slower, "slower", may("speed")),
-            Hint::new(Action::Palette, "palette"),
-            Hint::new(Action::Zoom, if self.zoomed { "unzoom" } else { "zoom" }),
+            Hint::when(Action::Faster, "speed", may("speed")),
+            Hint::when(Action::Slower, "speed", may("speed")),
             Hint::new(Action::Filter, "filter"),
+            Hint::new(Action::Zoom, if self.zoomed { "unzoom" } else { "zoom" }),
+            Hint::new(Action::Palette, "palette"),
             Hint::new(Action::Save, "save"),
         ]
     }
@@ -60,18 +61,13 @@ impl App {
         let mut spans = Vec::new();
         let mut used = 1;
         for (index, hint) in hints.iter().enumerate() {
-            let pair = |one, other| {
-                hint.action == one
-                    && hints.get(index + 1).is_some_and(|next| next.action == other && next.label == hint.label)
-            };
-            if index > 0 && hint.action == Action::Down && hints[index - 1].action == Action::Up {
+            // Two keys with one label, such as the arrows, are shown as one.
+            if index > 0 && hints[index - 1].label == hint.label {
                 continue;
             }
-            let key = if pair(Action::Up, Action::Down) {
-                format!("{}{}", self.keymap.label(Action::Up), self.keymap.label(Action::Down))
-            } else {
-                self.keymap.label(hint.action)
-            };
+            let twin = hints.get(index + 1).filter(|next| next.label == hint.label);
+            let second = twin.map_or_else(String::new, |twin| self.keymap.label(twin.action));
+            let key = format!("{}{second}", self.keymap.label(hint.action));
             let (open, close) = if hint.enabled.is_ok() { ("", "") } else { ("(", ")") };
             let taken = width(&key) + width(hint.label) + open.len() + close.len() + 3;
             if used + taken > usize::from(columns) {
@@ -108,8 +104,12 @@ impl App {
                 Tone::Good => self.theme.good,
                 Tone::Bad => self.theme.bad,
             };
-            let text = clip(&said.text, usize::from(lower.width.saturating_sub(2)));
-            frame.render_widget(Line::styled(format!(" {text}"), style), lower);
+            // A message that needs it takes the pane's row as well: an audit location cut off would be of no use.
+            let lines = wrap(&said.text, usize::from(lower.width.saturating_sub(2)));
+            let room = if lines.len() > 1 { area } else { lower };
+            let lines: Vec<Line<'_>> = lines.into_iter().map(|line| Line::styled(format!(" {line}"), style)).collect();
+            frame.render_widget(Clear, room);
+            frame.render_widget(Paragraph::new(lines).style(self.theme.bar), room);
         } else {
             frame.render_widget(self.hint_line(&self.everywhere_hints(), lower.width), lower);
         }

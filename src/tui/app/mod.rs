@@ -26,6 +26,9 @@ use super::theme::Theme;
 use crate::source::{Hello, Link, Notice};
 use crate::wire::{Answer, Request, Role, Session, Snapshot};
 
+/// Answers waited for at most.
+const WAITED_FOR: usize = 256;
+
 /// Something that happened outside.
 #[derive(Debug)]
 pub enum Message {
@@ -178,6 +181,10 @@ impl App {
             }
             Message::Sent(cmd_id, purpose) => {
                 self.waiting.insert(cmd_id, (purpose, self.session.role));
+                // Answers lost with a connection must not be waited for without end. Ids are in the order of time.
+                if self.waiting.len() > WAITED_FOR {
+                    self.waiting.pop_first();
+                }
                 Vec::new()
             }
             Message::Said(text) => {

@@ -122,7 +122,7 @@ fn styles(picture: &Buffer) -> String {
                 format!("{}-{}:{fg}/{bg}/{modifier:?}", run[0].0, run[run.len() - 1].0)
             })
             .collect();
-        text.push_str(&format!("{y}: {}\n", named.join(" ")));
+        text.extend([y.to_string(), ": ".into(), named.join(" "), "\n".into()]);
     }
     text
 }
@@ -163,7 +163,8 @@ fn an_empty_town_says_what_is_missing() {
 fn approving_asks_first_with_cancel_focused() {
     let mut desk = Desk::new(Role::Admin, (120, 40));
     desk.press("down a");
-    desk.shows("Ben leaves town on the next tick. Ben has worked 2.5 days as grocer.");
+    desk.shows("Ben leaves town on the next tick. Ben has worked 2.5 days as");
+    desk.shows("This counts towards today: 2 of 2 exits used.");
     desk.shows("▸ cancel ◂");
     desk.press("enter");
     assert!(desk.sent.is_empty(), "enter on cancel sent {:?}", desk.lines());
@@ -185,6 +186,15 @@ fn several_marked_are_a_command_each() {
     desk.shows("▸ cancel ◂");
     desk.press("esc");
     assert_eq!(desk.sent.len(), 2);
+}
+
+#[test]
+fn where_it_was_logged_is_not_cut_off_at_80_columns() {
+    let mut desk = Desk::new(Role::Admin, (80, 24));
+    desk.press("d");
+    desk.answer(done("id-1", "employment_exit defer ada", "Ada stays and 3 absences are forgiven"));
+    desk.shows("tick 3,402 · cmd id-1");
+    desk.shows("logs/console/run-1-0001.jsonl:4");
 }
 
 #[test]
@@ -224,6 +234,8 @@ fn the_case_explains_itself() {
     desk.press("enter");
     desk.shows("Ada: the case");
     desk.shows("What led here");
+    desk.hides("shift absent");
+    desk.press("end");
     desk.shows("shift absent");
     desk.press("esc");
     desk.hides("the case ");

@@ -32,8 +32,7 @@ impl Question {
 
     pub(super) fn key(&mut self, key: KeyEvent) -> Outcome {
         match key.code {
-            _ if leaves(key) => Outcome::Closed,
-            KeyCode::Char('n') => Outcome::Closed,
+            _ if leaves(key) || key.code == KeyCode::Char('n') => Outcome::Closed,
             KeyCode::Left | KeyCode::Right | KeyCode::Tab | KeyCode::BackTab | KeyCode::Char('h' | 'l') => {
                 self.yes = !self.yes;
                 Outcome::Stays

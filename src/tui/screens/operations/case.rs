@@ -45,14 +45,15 @@ pub(super) fn sentence(view: &Snapshot, entry: &ExitEntry) -> String {
     let end = if entry.approved {
         "Approved: leaves on the next tick.".to_owned()
     } else {
-        let cap = if view.employment.exits_today >= view.employment.daily_exit_cap {
-            " as soon as the cap allows"
-        } else {
-            ""
-        };
-        format!("Leaves {}{cap}, unless deferred.", moment(entry.releases_at_tick, view))
+        let cap = if view.employment.exits_today >= view.employment.daily_exit_cap { " if the cap allows" } else { "" };
+        format!("Leaves {}{cap}, unless deferred.", when(entry.releases_at_tick, view))
     };
     format!("{} {} {end}", service(view, &entry.agent), absences(view, &entry.agent))
+}
+
+/// `in 2 h 10 m (tick 4,310)`.
+fn when(tick: u64, view: &Snapshot) -> String {
+    format!("{})", moment(tick, view).replacen(" · ", " (", 1))
 }
 
 /// The whole case.

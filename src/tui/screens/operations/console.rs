@@ -65,10 +65,7 @@ impl Pane for Console {
         let hint = vec![
             Line::from(vec![
                 Span::styled(" › ", cx.theme.key),
-                Span::styled(
-                    "press : to type a command; tab completes, the line below says what it would do",
-                    cx.theme.dim,
-                ),
+                Span::styled("press : to type a command", cx.theme.dim),
             ]),
             Line::default(),
         ];
@@ -91,7 +88,7 @@ impl Pane for Console {
         let (at, first) = self.selection.settle(&ids, log.height.into());
         (self.rows, self.first) = (log, first);
         let rows = entries.iter().enumerate().skip(first).take(log.height.into());
-        let columns = usize::from(log.width);
+        let columns = usize::from(log.width.saturating_sub(1));
         let lines: Vec<Line<'_>> =
             rows.map(|(index, entry)| row(entry, index == at && cx.focused, columns, cx)).collect();
         frame.render_widget(Paragraph::new(lines), log);

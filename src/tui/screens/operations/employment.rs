@@ -15,7 +15,7 @@ use crate::tui::keymap::Action;
 use crate::tui::pane::{Confirmation, Context, Hint, Pane, Reaction, empty, frame_block};
 use crate::tui::select::Selection;
 use crate::tui::text::{duration, moment, pad, pad_left, percent, resident, spark, thousands, wrap};
-use crate::wire::telemetry::ExitEntry;
+use crate::wire::telemetry::{ExitEntry, Kpi};
 use crate::wire::{Request, Snapshot};
 
 const APPROVE: &str = "employment_exit approve";
@@ -174,6 +174,35 @@ impl Employment {
     }
 }
 
+/// The charter's KPIs with their targets, one a line.
+fn charter(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
+    let theme = cx.theme;
+    let kpis = cx.view.kpis.iter().filter(|kpi| kpi.charter);
+    let line = |kpi: &Kpi| {
+        let (style, sign) = theme.verdict(&kpi.verdict);
+        let value = match (kpi.value, kpi.unit.as_str()) {
+            (None, _) => "–".to_owned(),
+            (Some(value), "ratio") => percent(value),
+            (Some(value), "days") => format!("{value:.1} days"),
+            (Some(value), _) => format!("{value:.1}"),
+        };
+        let series = cx.history.last(&format!("kpi.{}", kpi.name), usize::from(columns).saturating_sub(48).min(48));
+        let last = if kpi.value.is_none() {
+            Span::styled(format!("{} of {} samples", kpi.samples, kpi.samples_required), theme.dim)
+        } else {
+            Span::styled(spark(&series, series.len()), theme.chart)
+        };
+        Line::from(vec![
+            Span::styled(format!("  {sign} "), style),
+            Span::styled(pad(&kpi.title, 22), theme.text),
+            Span::styled(pad_left(&value, 8), style),
+            Span::styled(format!("  {}", pad(&kpi.target, 10)), theme.dim),
+            last,
+        ])
+    };
+    kpis.map(line).collect()
+}
+
 fn names(view: &Snapshot, ids: &[String]) -> String {
     let names: Vec<String> = ids.iter().map(|id| resident(view, id)).collect();
     match names.split_last() {
@@ -226,7 +255,14 @@ impl Pane for Employment {
         frame.render_widget(Paragraph::new(Self::kpis(cx, inner.width)), kpis);
         if entries.is_empty() {
             self.rows = Rect::ZERO;
-            let rest = Rect { y: head.y, height: inner.bottom().saturating_sub(head.y), ..inner };
+            let charter = charter(cx, inner.width);
+            let rows = charter.len() as u16;
+            let [rest, foot] = Layout::vertical([Constraint::Fill(1), Constraint::Length(rows)]).areas(Rect {
+                y: head.y,
+                height: inner.bottom().saturating_sub(head.y),
+                ..inner
+            });
+            frame.render_widget(Paragraph::new(charter), foot);
             let (missing, advice) = if cx.filter.is_empty() {
                 ("Nobody waits to leave.", "Residents come here after too many absent shifts.")
             } else {
@@ -234,7 +270,7 @@ impl Pane for Employment {
             };
             return empty(frame, rest, missing, advice, cx.theme);
         }
-        let columns = Columns::of(inner.width);
+        let columns = Columns::of(inner.width.saturating_sub(1));
         let (at, first) = self.selection.settle(&Self::ids(cx), table.height.into());
         (self.rows, self.first) = (table, first);
         let shown = entries.iter().enumerate().skip(first).take(table.height.into());
@@ -256,7 +292,14 @@ impl Pane for Employment {
             let text = case::sentence(cx.view, entries[at]);
             let lines: Vec<Line<'_>> =
                 wrap(&text, room.width.into()).into_iter().map(|line| Line::styled(line, cx.theme.dim)).collect();
+            let used = lines.len() as u16;
             frame.render_widget(Paragraph::new(lines), room);
+            let charter = charter(cx, inner.width);
+            let rows = charter.len() as u16;
+            if room.height > used + rows {
+                let foot = Rect { x: inner.x, y: inner.bottom() - rows, width: inner.width, height: rows };
+                frame.render_widget(Paragraph::new(charter), foot);
+            }
         }
     }
 

@@ -147,11 +147,11 @@ impl Queues {
         let dropped = if transport.dropped > 0 { theme.warn } else { theme.dim };
         let fairness = if view.conflict.queue_fairness { "fairness on" } else { "! fairness off" };
         Line::from(vec![
-            Span::styled(" telemetry  ", theme.dim),
+            Span::styled(" telemetry ", theme.dim),
             Span::styled(format!("{} queued", thousands(transport.queue_length)), theme.text),
             Span::styled(format!("  {} dropped", thousands(transport.dropped)), dropped),
             Span::styled(format!("  {} mode", escape(&transport.mode)), theme.text),
-            Span::styled(format!("   {fairness}"), theme.dim),
+            Span::styled(format!("  {fairness}"), theme.dim),
         ])
     }
 }
@@ -174,7 +174,7 @@ impl Pane for Queues {
             };
             return empty(frame, table, missing, advice, cx.theme);
         }
-        let columns = Columns::of(inner.width);
+        let columns = Columns::of(inner.width.saturating_sub(1));
         let text = format!(
             "   {}{} {}{}{}{}",
             pad("object", columns.object),
@@ -223,7 +223,7 @@ impl Pane for Queues {
         vec![
             Hint::new(Action::Up, "select"),
             Hint::new(Action::Down, "select"),
-            Hint::when(Action::Open, "the queue", some.clone()),
+            Hint::when(Action::Open, "details", some.clone()),
             Hint::when(Action::Copy, "copy", some),
         ]
     }

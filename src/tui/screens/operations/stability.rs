@@ -12,7 +12,7 @@ use ratatui::widgets::Paragraph;
 use crate::tui::keymap::Action;
 use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
 use crate::tui::select::Selection;
-use crate::tui::text::{bar, pad, pad_left, percent, spark, thousands};
+use crate::tui::text::{bar, pad, pad_left, percent, spark, thousands, width};
 use crate::wire::telemetry::{Check, Window};
 use crate::wire::text::escape;
 
@@ -99,10 +99,13 @@ fn release(cx: &Context<'_>) -> Line<'static> {
 fn row(check: &Check, selected: bool, cx: &Context<'_>, columns: u16) -> Line<'static> {
     let theme = cx.theme;
     let (style, sign) = theme.verdict(&check.verdict);
-    let name = pad(&check.name.replace('_', " "), 17);
-    let room = usize::from(columns).saturating_sub(3 + 17 + 8 + 2 + 16);
+    let checks = || cx.view.stability.checks.iter();
+    let names = checks().map(|check| width(&check.name)).max().unwrap_or(0).min(20);
+    let limits = checks().map(|check| width(&check.limit)).max().unwrap_or(0).min(18);
+    let name = pad(&check.name.replace('_', " "), names);
+    let room = usize::from(columns).saturating_sub(3 + names + 7 + 2 + limits + 2 + 1);
     let last = if check.value.is_none() {
-        pad(&format!("{} of {} samples", check.samples, check.samples_required), room)
+        pad(&format!("{}/{} samples", check.samples, check.samples_required), room)
     } else {
         let series = cx.history.last(&format!("check.{}", check.name), room.min(48));
         pad(&spark(&series, room), room)
@@ -117,10 +120,36 @@ fn row(check: &Check, selected: bool, cx: &Context<'_>, columns: u16) -> Line<'s
     Line::from(vec![
         Span::styled(format!(" {sign} "), sign_style),
         Span::styled(name, base),
-        Span::styled(pad_left(&value(check), 8), over(style)),
-        Span::styled(format!("  {}", pad(&check.limit, 16)), over(theme.dim)),
+        Span::styled(pad_left(&value(check), 7), over(style)),
+        Span::styled(format!("  {}  ", pad(&check.limit, limits)), over(theme.dim)),
         Span::styled(last, if check.value.is_none() { over(theme.dim) } else { over(theme.chart) }),
     ])
+}
+
+/// Closed windows, newest first, each with what broke it.
+fn closed(cx: &Context<'_>) -> Vec<Line<'static>> {
+    let theme = cx.theme;
+    let line = |window: &Window| {
+        let (style, _) = theme.verdict(&window.verdict);
+        let broken: Vec<String> = window
+            .checks
+            .iter()
+            .filter(|check| check.verdict == "breach")
+            .map(|check| format!("{} {}", check.name.replace('_', " "), value(check)))
+            .collect();
+        let why = match (broken.is_empty(), window.verdict.as_str()) {
+            (false, _) => broken.join(", "),
+            (true, "green") => "every check held".to_owned(),
+            (true, _) => "not enough data, a restart or a gap".to_owned(),
+        };
+        Line::from(vec![
+            Span::styled(format!(" {} ", letter(&window.verdict)), style),
+            Span::styled(pad(&format!("window {}", window.number), 12), theme.text),
+            Span::styled(pad(&format!("tick {}", thousands(window.end_tick)), 14), theme.dim),
+            Span::styled(escape(&why), theme.dim),
+        ])
+    };
+    cx.view.stability.windows.iter().rev().map(line).collect()
 }
 
 /// A check through the windows, to read.
@@ -182,6 +211,11 @@ impl Pane for Stability {
         let lines: Vec<Line<'_>> =
             shown.map(|(index, check)| row(check, index == at && cx.focused, cx, inner.width)).collect();
         frame.render_widget(Paragraph::new(lines), table);
+        let used = checks.len() as u16 + 1;
+        if table.height > used + 1 {
+            let rest = Rect { y: table.y + used, height: table.height - used, ..table };
+            frame.render_widget(Paragraph::new(closed(cx)), rest);
+        }
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
@@ -209,7 +243,7 @@ impl Pane for Stability {
         vec![
             Hint::new(Action::Up, "select"),
             Hint::new(Action::Down, "select"),
-            Hint::new(Action::Open, "the check's past"),
+            Hint::new(Action::Open, "past windows"),
             Hint::new(Action::Copy, "copy"),
         ]
     }
