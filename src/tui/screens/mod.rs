@@ -2,5 +2,6 @@
 
 pub mod agents;
 pub mod audit;
+mod filter;
 pub mod operations;
 pub mod town;
