@@ -4,4 +4,6 @@ pub mod agents;
 pub mod audit;
 mod filter;
 pub mod operations;
+#[cfg(test)]
+mod stage;
 pub mod town;

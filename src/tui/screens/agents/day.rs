@@ -4,7 +4,7 @@
 
 use ratatui::text::{Line, Span};
 
-use crate::tui::text::{clip, clock, thousands};
+use crate::tui::text::{clock, thousands, wrap};
 use crate::tui::theme::Theme;
 use crate::wire::telemetry::{Clock, Shift};
 
@@ -40,7 +40,7 @@ pub(super) fn letters(history: &[String], width: usize) -> String {
     if letters.len() + meaning.len() <= width { letters + meaning } else { letters }
 }
 
-/// Two lines: the day from midnight to midnight with the shift's window, and its times in words.
+/// The day from midnight to midnight with the shift's window, and below it the times in words.
 pub(super) fn bar<'a>(shift: &Shift, day: &Clock, theme: &Theme, width: usize) -> Vec<Line<'a>> {
     let per_day = day.ticks_per_day.max(1);
     let cell = |tick: u64| (tick.min(per_day - 1) * width as u64 / per_day) as usize;
@@ -65,7 +65,9 @@ pub(super) fn bar<'a>(shift: &Shift, day: &Clock, theme: &Theme, width: usize) -
         clock(day.tick_of_day, per_day),
         thousands(shift.worked)
     );
-    vec![Line::from(spans.collect::<Vec<_>>()), Line::styled(clip(&words, width), theme.dim)]
+    let mut lines = vec![Line::from(spans.collect::<Vec<_>>())];
+    lines.extend(wrap(&words, width).into_iter().map(|line| Line::styled(line, theme.dim)));
+    lines
 }
 
 #[cfg(test)]

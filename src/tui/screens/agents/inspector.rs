@@ -59,10 +59,13 @@ impl<'a> Case<'a> {
         Line::styled(clip(text, width), self.theme.dim)
     }
 
-    fn fact(&self, name: &str, value: &str, width: usize) -> Line<'a> {
-        let name = pad(name, 9);
-        let value = clip(value, width.saturating_sub(10));
-        Line::from(vec![Span::styled(format!("{name} "), self.theme.dim), Span::styled(value, self.theme.text)])
+    /// A name and its value, on as many lines as the value needs.
+    fn fact(&self, name: &str, value: &str, width: usize) -> Vec<Line<'a>> {
+        let line = |(index, part): (usize, String)| {
+            let name = pad(if index == 0 { name } else { "" }, 9);
+            Line::from(vec![Span::styled(format!("{name} "), self.theme.dim), Span::styled(part, self.theme.text)])
+        };
+        wrap(value, width.saturating_sub(10)).into_iter().enumerate().map(line).collect()
     }
 
     fn ago(&self, tick: u64) -> String {
@@ -81,8 +84,8 @@ impl<'a> Case<'a> {
             Span::raw("  "),
             Span::styled(at, self.theme.dim),
         ])];
-        lines.push(self.fact("option", &format!("{} for {}", agent.option, self.ago(agent.option_since)), width));
-        lines.push(self.fact("activity", &agent.activity, width));
+        lines.extend(self.fact("option", &format!("{} for {}", agent.option, self.ago(agent.option_since)), width));
+        lines.extend(self.fact("activity", &agent.activity, width));
         let style = if agent.option == "wait" || agent.possessed { self.theme.warn } else { self.theme.dim };
         lines.extend(wrap(&why(agent), width).into_iter().map(|line| Line::styled(line, style)));
         lines
@@ -120,26 +123,24 @@ impl<'a> Case<'a> {
             return lines;
         };
         let tenure = format!("{} · {} · {:.1} days", job.job_id, day::state(&job.shift_state), job.tenure_days);
-        lines.push(self.fact("job", &tenure, width));
+        lines.extend(self.fact("job", &tenure, width));
         if let Some(shift) = &self.agent.shift {
             lines.extend(day::bar(shift, &self.view.clock, self.theme, width));
-            lines.push(self.fact("shifts", &day::letters(&shift.history, width.saturating_sub(10)), width));
+            lines.extend(self.fact("shifts", &day::letters(&shift.history, width.saturating_sub(10)), width));
         }
-        let attendance = format!(
-            "{} · late {} · absent {}/{} in 7 days",
-            percent(job.attendance_ratio),
-            duration(job.late_ticks_today, self.view.clock.ticks_per_day),
-            job.absent_shifts_7d,
-            self.view.employment.max_absent_shifts
-        );
-        lines.push(self.fact("attended", &attendance, width));
+        let late = duration(job.late_ticks_today, self.view.clock.ticks_per_day);
+        let attendance = format!("{} · late today {late}", percent(job.attendance_ratio));
+        lines.extend(self.fact("attended", &attendance, width));
+        let most = self.view.employment.max_absent_shifts;
+        lines.extend(self.fact("absent", &format!("{} of {most} in 7 days", job.absent_shifts_7d), width));
         if job.exit_pending {
             let entry = self.view.employment.queue.iter().find(|entry| entry.agent == self.agent.id);
             let when = entry.map_or_else(
                 || "in the exit queue".to_owned(),
                 |entry| format!("leaves {}", crate::tui::text::moment(entry.releases_at_tick, self.view)),
             );
-            lines.push(Line::styled(clip(&format!("! exit pending: {when}"), width), self.theme.warn));
+            let due = wrap(&format!("! exit pending: {when}"), width).into_iter();
+            lines.extend(due.map(|line| Line::styled(line, self.theme.warn)));
         }
         lines
     }
@@ -149,21 +150,21 @@ impl<'a> Case<'a> {
         let agent = self.agent;
         let mut lines = vec![self.heading("purse and home", width)];
         if let Some(job) = self.job {
-            let wallet = format!("{:.2} meals · a day costs {:.2}", job.wallet, job.basket_cost);
-            lines.push(self.fact("wallet", &wallet, width));
+            let wallet = format!("{:.2} meals · a day is {:.2}", job.wallet, job.basket_cost);
+            lines.extend(self.fact("wallet", &wallet, width));
             let wages = format!("{:.2} earned · {:.2} withheld", job.wages_earned, job.wages_withheld);
-            lines.push(self.fact("wages", &wages, width));
+            lines.extend(self.fact("wages", &wages, width));
             let meals =
                 format!("{} cooked · {} eaten · {} carried", job.meals_cooked, job.meals_consumed, agent.groceries);
-            lines.push(self.fact("meals", &meals, width));
+            lines.extend(self.fact("meals", &meals, width));
         }
         let rent = if agent.rent_owed_days == 0 {
             "rent paid".to_owned()
         } else {
             format!("! rent owed for {}", count(agent.rent_owed_days, "day"))
         };
-        lines.push(self.fact("home", &format!("{} · {rent}", agent.home), width));
-        lines.push(self.fact(
+        lines.extend(self.fact("home", &format!("{} · {rent}", agent.home), width));
+        lines.extend(self.fact(
             "arrived",
             &format!("{} ago · tick {}", self.ago(agent.arrived_tick), thousands(agent.arrived_tick)),
             width,
@@ -173,7 +174,7 @@ impl<'a> Case<'a> {
 
     /// How they stand to others, strongest first.
     pub(super) fn ties(&self, width: usize) -> Block<'a> {
-        let mut lines = vec![self.heading("ties", width)];
+        let mut lines = vec![self.heading("ties       trust  rivalry  known", width)];
         let mut ties: Vec<&Tie> =
             self.view.relationships.ties.iter().filter(|tie| tie.agent == self.agent.id).collect();
         ties.sort_by(|a, b| {
@@ -182,13 +183,7 @@ impl<'a> Case<'a> {
         });
         for tie in &ties {
             let name = resident(self.view, &tie.other);
-            let text = format!(
-                "{} trust {:+.2}  rivalry {:+.2}  known {:+.2}",
-                pad(&name, 8),
-                tie.trust,
-                tie.rivalry,
-                tie.familiarity
-            );
+            let text = format!("{}  {:+.2}    {:+.2}  {:+.2}", pad(&name, 9), tie.trust, tie.rivalry, tie.familiarity);
             let style = if tie.rivalry > 0.3 { self.theme.warn } else { self.theme.text };
             lines.push(Line::styled(clip(&text, width), style));
         }
@@ -250,10 +245,11 @@ impl<'a> Case<'a> {
         let per_day = self.view.clock.ticks_per_day;
         for event in self.view.events.iter().rev().filter(|event| concerns(event, self.agent)) {
             let text = format!("{}{}", capital(&event.event.replace('_', " ")), details(event, self.agent));
-            lines.push(Line::from(vec![
-                Span::styled(format!("{} ", clock(event.tick, per_day)), self.theme.dim),
-                Span::styled(clip(&text, width.saturating_sub(6)), self.theme.text),
-            ]));
+            for (index, part) in wrap(&text, width.saturating_sub(6)).into_iter().enumerate() {
+                let time = if index == 0 { clock(event.tick, per_day) } else { String::new() };
+                let time = Span::styled(format!("{} ", pad(&time, 5)), self.theme.dim);
+                lines.push(Line::from(vec![time, Span::styled(part, self.theme.text)]));
+            }
         }
         if lines.len() == 1 {
             lines.push(self.dim("nothing among the recent events", width));

@@ -21,7 +21,7 @@ use self::inspector::Case;
 use self::table::{Column, Order, Row, fitting, rows};
 use crate::tui::keymap::Action;
 use crate::tui::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::tui::text::clip;
+use crate::tui::text::{clip, count};
 
 /// Rows a page key moves by.
 const PAGE: isize = 10;
@@ -38,6 +38,8 @@ pub fn layout(area: Rect) -> Vec<Rect> {
 pub struct Residents {
     /// Agent id: the selection follows the resident, not the row.
     selected: Option<String>,
+    /// Its row, for when they are gone: the neighbour is selected then.
+    row: usize,
     order: Order,
     /// First row of the table in sight.
     top: usize,
@@ -51,13 +53,16 @@ pub struct Residents {
 }
 
 impl Residents {
-    /// Position of the selected resident; the first row when they are gone or filtered out.
+    /// Position of the selected resident; of their neighbour when they are gone or filtered out.
     fn at(&self, rows: &[Row<'_>]) -> usize {
-        rows.iter().position(|row| Some(&row.agent.id) == self.selected.as_ref()).unwrap_or(0)
+        let found = rows.iter().position(|row| Some(&row.agent.id) == self.selected.as_ref());
+        found.unwrap_or(self.row).min(rows.len().saturating_sub(1))
     }
 
     fn select(&mut self, rows: &[Row<'_>], at: usize) -> Reaction {
-        let Some(row) = rows.get(at.min(rows.len().saturating_sub(1))) else { return Reaction::None };
+        let at = at.min(rows.len().saturating_sub(1));
+        let Some(row) = rows.get(at) else { return Reaction::None };
+        self.row = at;
         if self.selected.as_ref() != Some(&row.agent.id) {
             self.scroll = 0;
         }
@@ -142,6 +147,7 @@ impl Pane for Residents {
             };
             return empty(frame, inner, missing, advice, cx.theme);
         };
+        self.row = self.at(&rows);
         self.selected = Some(selected.agent.id.clone());
         let hidden = if self.open {
             self.draw_inspector(frame, inner, &selected, cx)
@@ -163,7 +169,7 @@ impl Pane for Residents {
         };
         if hidden > self.scroll {
             let how = if self.open { "pagedown" } else { "enter shows all" };
-            let more = format!(" ↓ {} more lines · {how} ", hidden - self.scroll);
+            let more = format!(" ↓ {} · {how} ", count(u64::from(hidden - self.scroll), "more line"));
             block = block.title_bottom(Line::from(Span::styled(more, cx.theme.accent)).right_aligned());
         }
         frame.render_widget(block, area);

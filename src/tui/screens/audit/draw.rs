@@ -5,7 +5,7 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::group::{Ending, Group, arguments};
+use super::group::{Ending, Group, arguments, values};
 use crate::tui::pane::Context;
 use crate::tui::text::{clip, pad, pad_left, thousands, width, wrap};
 use crate::tui::theme::Theme;
@@ -57,10 +57,10 @@ pub(super) fn short(id: &str) -> String {
     clip(&text, 9)
 }
 
-fn line_of(group: &Group<'_>) -> String {
+fn line_of(group: &Group<'_>, args: fn(&serde_json::Value) -> String) -> String {
     let row = group.last();
     let command = if row.command.is_empty() { row.stage.as_str() } else { &row.command };
-    format!("{command} {}", arguments(&row.args)).trim_end().to_owned()
+    format!("{command} {}", args(&row.args)).trim_end().to_owned()
 }
 
 /// A command in the list. The second line comes when there is something to say: why not, the reason, the digests.
@@ -84,7 +84,7 @@ pub(super) fn entry<'a>(group: &Group<'_>, selected: bool, across: usize, cx: &C
         Span::styled(format!("{} ", ending.sign()), style(ending, theme)),
         Span::styled(format!("{} ", pad_left(&thousands(row.tick), INDENT - 4)), theme.dim),
         Span::styled(time, theme.dim),
-        Span::styled(format!("{} ", pad(&line_of(group), room)), theme.text),
+        Span::styled(format!("{} ", pad(&line_of(group, values), room)), theme.text),
         Span::styled(who, theme.dim),
     ]);
     let mut said = Vec::new();
@@ -138,7 +138,7 @@ pub(super) fn detail<'a>(group: &Group<'_>, across: usize, theme: &Theme) -> Vec
             ]));
         }
     };
-    fact("command", &line_of(group), theme.strong);
+    fact("command", &line_of(group, arguments), theme.strong);
     fact("ended", &format!("{} {}", ending.sign(), ending.word()), style(ending, theme));
     if !row.error.is_empty() {
         fact("error", &row.error, theme.text);

@@ -147,9 +147,16 @@ pub(super) fn groups(records: &[AuditRow]) -> Vec<Group<'_>> {
     groups
 }
 
-/// Arguments as a person would type them: values in order, named only where the log names them otherwise than by place.
+/// The values of the arguments, in the order of the log: much as they were typed.
+pub(super) fn values(args: &Value) -> String {
+    match args {
+        Value::Object(fields) => fields.values().map(plain).collect::<Vec<_>>().join(" "),
+        other => arguments(other),
+    }
+}
+
+/// The arguments with their names where the log has them: `agent=ada value=0.5`.
 pub(super) fn arguments(args: &Value) -> String {
-    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     match args {
         Value::Null => String::new(),
         Value::Object(fields) => {
@@ -158,6 +165,10 @@ pub(super) fn arguments(args: &Value) -> String {
         Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(" "),
         other => plain(other),
     }
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -204,6 +215,7 @@ mod tests {
     #[test]
     fn arguments_read_like_a_line() {
         assert_eq!(arguments(&serde_json::json!({"agent": "ada", "value": 0.5})), "agent=ada value=0.5");
+        assert_eq!(values(&serde_json::json!({"agent": "ada", "value": 0.5})), "ada 0.5");
         assert_eq!(arguments(&Value::Null), "");
         assert_eq!(arguments(&serde_json::json!(["ada", 3])), "ada 3");
     }

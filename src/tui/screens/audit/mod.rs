@@ -145,7 +145,7 @@ impl Pane for AuditLog {
             let hidden = (full.len() as u16).saturating_sub(body.height);
             self.scroll = self.scroll.min(hidden);
             if hidden > self.scroll {
-                let more = format!(" ↓ {} more lines · pagedown ", hidden - self.scroll);
+                let more = format!(" ↓ {} · pagedown ", count(u64::from(hidden - self.scroll), "more line"));
                 block = block.title_bottom(Line::from(Span::styled(more, cx.theme.accent)).right_aligned());
             }
             frame.render_widget(Paragraph::new(full).scroll((self.scroll, 0)), body);

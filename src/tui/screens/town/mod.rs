@@ -22,7 +22,7 @@ use crate::tui::text::clip;
 use crate::wire::telemetry::{Agent, Map as Plan};
 
 /// Cells the panel beside the map takes at least, and at most.
-const SIDE: std::ops::RangeInclusive<u16> = 24..=44;
+const SIDE: std::ops::RangeInclusive<u16> = 21..=44;
 /// Tiles a page key moves the cursor by.
 const PAGE: i64 = 10;
 

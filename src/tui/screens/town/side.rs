@@ -51,7 +51,7 @@ impl<'a> Side<'a> {
         drawn.lines.extend(self.under_cursor());
         let queues = self.queues();
         if !queues.is_empty() {
-            drawn.lines.push(self.heading("queues"));
+            drawn.lines.push(self.heading("waiting for"));
             let room = (self.height / 4).max(2);
             let hidden = queues.len().saturating_sub(room);
             drawn.lines.extend(queues.into_iter().take(room));
@@ -170,7 +170,7 @@ impl<'a> Side<'a> {
                 queue.waiting.iter().map(|waiter| self.letters.of(&waiter.agent).to_string()).collect();
             let head = format!("{} {} ", object_sign(&queue.kind), clip(&queue.object, 12));
             let rest = self.width.saturating_sub(head.chars().count());
-            let tail = clip(&format!("{} wait {} t", waiting.join(""), queue.longest_wait), rest);
+            let tail = clip(&format!("{} {} t", waiting.join(""), queue.longest_wait), rest);
             Line::from(vec![Span::styled(head, self.theme.text), Span::styled(tail, self.theme.warn)])
         };
         queues.iter().map(line).collect()
@@ -243,7 +243,7 @@ impl<'a> Side<'a> {
         kinds.dedup();
         let objects = kinds.into_iter().map(|kind| (object_sign(kind), kind.to_owned()));
         let fixed =
-            [('▒', "wall"), ('+', "door"), ('✗', "not working"), ('2', "how many"), ('♥', "trust"), ('!', "rival")];
+            [('▒', "wall"), ('+', "door"), ('✗', "out of use"), ('2', "how many"), ('♥', "trust"), ('!', "rival")];
         for (sign, word) in objects.chain(fixed.map(|(sign, word)| (sign, word.to_owned()))) {
             signs.push(vec![
                 Span::styled(format!("{sign} "), self.theme.text),
