@@ -229,22 +229,24 @@ impl Pane for Residents {
         } else {
             Ok(())
         };
-        let page = if self.open { "scroll" } else { "page" };
         let mut hints = vec![
             Hint::when(Action::Up, "select", someone.clone()),
             Hint::when(Action::Down, "select", someone.clone()),
             Hint::when(Action::Open, if self.open { "table" } else { "inspect" }, someone.clone()),
             Hint::new(Action::Sort, "sort"),
             Hint::new(Action::Reverse, "reverse"),
-            Hint::when(Action::PageUp, page, someone.clone()),
-            Hint::when(Action::PageDown, page, someone.clone()),
-            Hint::when(Action::First, "first", someone.clone()),
-            Hint::when(Action::Last, "last", someone.clone()),
             Hint::when(Action::Copy, "copy id", someone),
         ];
         if self.open {
+            hints.push(Hint::new(Action::PageDown, "scroll"));
             hints.push(Hint::new(Action::Back, "table"));
         }
         hints
+    }
+
+    fn open(&mut self, agent: &str) {
+        self.selected = Some(agent.to_owned());
+        self.open = true;
+        self.scroll = 0;
     }
 }

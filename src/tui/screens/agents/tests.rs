@@ -122,6 +122,16 @@ fn the_inspector_opens_scrolls_and_closes() {
 }
 
 #[test]
+fn another_screen_can_ask_for_a_resident() {
+    let stage = Stage::new(&fixtures::snapshot());
+    let mut pane = Residents::default();
+    Pane::open(&mut pane, "eva");
+    assert!(stage.text(&mut pane, SIZES[0]).contains("Residents · Eva (5 of 8)"));
+    stage.act(&mut pane, Action::Back);
+    assert_eq!(seen(&stage, &mut pane).1, "Eva");
+}
+
+#[test]
 fn a_click_on_a_head_sorts_and_on_a_row_selects() {
     let stage = Stage::new(&fixtures::snapshot());
     let mut pane = Residents::default();

@@ -208,18 +208,15 @@ impl Pane for AuditLog {
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
         let some = if shown(cx).is_empty() { Err("there is no command to show".to_owned()) } else { Ok(()) };
-        let page = if self.open { "scroll" } else { "page" };
         let mut hints = vec![
-            Hint::when(Action::Up, "older", some.clone()),
-            Hint::when(Action::Down, "newer", some.clone()),
+            Hint::when(Action::Up, "older, newer", some.clone()),
+            Hint::when(Action::Down, "older, newer", some.clone()),
             Hint::when(Action::Open, if self.open { "list" } else { "whole record" }, some.clone()),
             Hint::when(Action::Copy, "copy cmd_id", some.clone()),
-            Hint::when(Action::Last, "follow newest", some.clone()),
-            Hint::when(Action::First, "oldest", some.clone()),
-            Hint::when(Action::PageUp, page, some.clone()),
-            Hint::when(Action::PageDown, page, some),
+            Hint::when(Action::Last, "follow newest", some),
         ];
         if self.open {
+            hints.push(Hint::new(Action::PageDown, "scroll"));
             hints.push(Hint::new(Action::Back, "list"));
         }
         hints

@@ -71,7 +71,7 @@ fn intent_and_outcome_are_one_command_with_its_sign() {
     let text = Stage::new(&log()).text(&mut AuditLog::default(), SIZES[0]);
     let approve: Vec<&str> = text.lines().filter(|line| line.contains("employment_exit approve")).collect();
     assert_eq!(approve.len(), 1, "{text}");
-    assert!(approve[0].contains("✓     3,403 employment_exit approve ada"), "the tick of the outcome\n{text}");
+    assert!(approve[0].contains("✓      3,403 employment_exit approve ada"), "the tick of the outcome\n{text}");
     assert!(text.contains("“moved away” · digest a1b2…0718 → b7c8…0394"), "{text}");
     for sign in ["✗", "⊘", "≈", "…"] {
         assert!(text.contains(sign), "{sign}\n{text}");

@@ -205,7 +205,6 @@ impl Pane for Map {
                 Reaction::Redraw
             }
             Action::Open => self.focus(cx).map_or(Reaction::None, |agent| Reaction::OpenAgent(agent.id.clone())),
-            Action::Back => self.step(0, 0, map),
             _ => Reaction::None,
         }
     }
@@ -232,22 +231,13 @@ impl Pane for Map {
             Ok(())
         };
         let following = matches!(self.hold, Hold::Resident(_));
-        let mut hints = vec![
+        vec![
             Hint::when(Action::Follow, if following { "follow next" } else { "follow" }, someone.clone()),
             Hint::when(Action::Open, "inspect", here),
             Hint::when(Action::Overlay, "ties", ties),
-            Hint::new(Action::Up, "look"),
-            Hint::new(Action::Down, "look"),
-            Hint::new(Action::Left, "look"),
-            Hint::new(Action::Right, "look"),
-            Hint::new(Action::PageUp, "look"),
-            Hint::new(Action::PageDown, "look"),
-            Hint::when(Action::First, "first resident", someone.clone()),
-            Hint::when(Action::Last, "last resident", someone),
-        ];
-        if following {
-            hints.push(Hint::new(Action::Back, "let go"));
-        }
-        hints
+            Hint::new(Action::Up, "look around"),
+            Hint::new(Action::Down, "look around"),
+            Hint::when(Action::First, "first resident", someone),
+        ]
     }
 }
