@@ -7,3 +7,5 @@ pub mod operations;
 #[cfg(test)]
 mod stage;
 pub mod town;
+#[cfg(test)]
+mod walk;

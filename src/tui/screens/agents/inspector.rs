@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use super::day;
 use crate::tui::history::History;
 use crate::tui::text::{
-    bar, capital, clip, clock, count, duration, pad, pad_left, percent, resident, spark, thousands, wrap,
+    bar, capital, clip, clock, count, duration, moment, pad, pad_left, percent, resident, spark, thousands, wrap,
 };
 use crate::tui::theme::Theme;
 use crate::wire::Snapshot;
@@ -94,18 +94,21 @@ impl<'a> Case<'a> {
     /// Levels with their recent past and the level below which they are critical.
     pub(super) fn needs(&self, width: usize) -> Block<'a> {
         let mut lines = vec![self.heading("needs", width)];
-        let room = width.saturating_sub(28);
-        let (bars, past) = if room >= 12 { (room / 2, room - room / 2) } else { (room.max(4), 0) };
+        // A narrow column gives up the critical level for the past: a critical need has its sign all the same.
+        let limits = width >= 50;
+        let room = width.saturating_sub(if limits { 28 } else { 18 });
+        let (bars, past) = if room >= 10 { (room / 2, room - room / 2) } else { (room.max(4), 0) };
         for need in &self.agent.needs {
             let critical = need.value < need.critical;
             let style = if critical { self.theme.bad } else { self.theme.chart };
             let series = self.history.last(&format!("need.{}.{}", self.agent.id, need.name), past);
             let sign = if critical { "!" } else { " " };
+            let limit = if limits { format!("min {:>2.0} % ", need.critical * 100.0) } else { String::new() };
             lines.push(Line::from(vec![
                 Span::styled(format!("{} ", pad(&need.name, 8)), self.theme.text),
                 Span::styled(bar(need.value, 1.0, bars), style),
                 Span::styled(format!(" {}{sign} ", pad_left(&percent(need.value), 5)), style),
-                Span::styled(format!("min {:>2.0} % ", need.critical * 100.0), self.theme.dim),
+                Span::styled(limit, self.theme.dim),
                 Span::styled(pad_left(&spark(&series, past), past), self.theme.chart),
             ]));
         }
@@ -135,12 +138,12 @@ impl<'a> Case<'a> {
         lines.extend(self.fact("absent", &format!("{} of {most} in 7 days", job.absent_shifts_7d), width));
         if job.exit_pending {
             let entry = self.view.employment.queue.iter().find(|entry| entry.agent == self.agent.id);
-            let when = entry.map_or_else(
-                || "in the exit queue".to_owned(),
-                |entry| format!("leaves {}", crate::tui::text::moment(entry.releases_at_tick, self.view)),
-            );
-            let due = wrap(&format!("! exit pending: {when}"), width).into_iter();
-            lines.extend(due.map(|line| Line::styled(line, self.theme.warn)));
+            let when = match entry {
+                None => "! due to leave".to_owned(),
+                Some(entry) if entry.approved => "! exit approved: leaves on the next tick".to_owned(),
+                Some(entry) => format!("! leaves {}", moment(entry.releases_at_tick, self.view)),
+            };
+            lines.extend(wrap(&when, width).into_iter().map(|line| Line::styled(line, self.theme.warn)));
         }
         lines
     }

@@ -163,7 +163,7 @@ fn records_cannot_emit_escapes_and_tiny_areas_do_not_panic() {
     let mut view = log();
     for record in &mut view.audit.records {
         record.issuer = "\u{1b}[31mroot".into();
-        record.command.push_str("\u{7}");
+        record.command.push('\u{7}');
         record.args = json!({"reason": "\u{9b}2J"});
         record.error = "\u{1b}]52;c;x\u{7}".into();
         record.reason = Some("\u{202e}abc".into());

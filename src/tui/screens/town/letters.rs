@@ -3,7 +3,7 @@
 //! The first letter of the name where it is free, another letter of the name where it is not. A letter stays with its
 //! resident until they leave: whoever comes later gives way, so that a map one has learnt to read stays readable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use unicode_width::UnicodeWidthChar;
 
@@ -30,9 +30,11 @@ impl Letters {
                 kept.insert(agent.id.clone(), *letter);
             }
         }
+        let mut taken: BTreeSet<char> = kept.values().copied().collect();
         for agent in agents {
             if !kept.contains_key(&agent.id) {
-                let letter = choose(&agent.name, |letter| kept.values().any(|taken| *taken == letter));
+                let letter = choose(&agent.name, &taken);
+                taken.insert(letter);
                 kept.insert(agent.id.clone(), letter);
             }
         }
@@ -47,13 +49,13 @@ impl Letters {
 
 /// Capitals of the name in order, then its small letters; when all are taken, the first again (colour and the list
 /// beside the map tell the two apart).
-fn choose(name: &str, taken: impl Fn(char) -> bool) -> char {
+fn choose(name: &str, taken: &BTreeSet<char>) -> char {
     let one_cell = |letter: &char| letter.is_alphabetic() && letter.width() == Some(1);
     let capitals = name.chars().flat_map(char::to_uppercase).filter(one_cell);
     let small = name.chars().flat_map(char::to_lowercase).filter(one_cell);
     let mut letters = capitals.chain(small).peekable();
     let first = letters.peek().copied().unwrap_or(NAMELESS);
-    letters.find(|letter| !taken(*letter)).unwrap_or(first)
+    letters.find(|letter| !taken.contains(letter)).unwrap_or(first)
 }
 
 #[cfg(test)]
