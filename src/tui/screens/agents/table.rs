@@ -194,7 +194,8 @@ pub(super) const FIELDS: [&str; 8] = ["name", "id", "option", "activity", "place
 pub(super) fn rows<'a>(view: &'a Snapshot, typed: &str, order: Order) -> Vec<Row<'a>> {
     let filter = Filter::new(typed, &FIELDS);
     let row = |agent: &'a Agent| Row { agent, job: view.jobs.get(&agent.id) };
-    let mut rows: Vec<Row<'a>> = view.agents.iter().map(row).filter(|row| row.passes(&filter)).collect();
+    let mut rows: Vec<Row<'a>> =
+        view.agents.iter().map(row).filter(|row| typed.is_empty() || row.passes(&filter)).collect();
     rows.sort_by(|a, b| {
         let by_column = a.compare(b, order.column);
         let by_name = a.agent.name.cmp(&b.agent.name).then_with(|| a.agent.id.cmp(&b.agent.id));

@@ -48,7 +48,7 @@ pub struct AuditLog {
 
 fn shown<'a>(cx: &Context<'a>) -> Vec<Group<'a>> {
     let filter = Filter::new(cx.filter, &FIELDS);
-    groups(&cx.view.audit.records).into_iter().filter(|group| group.passes(&filter)).collect()
+    groups(&cx.view.audit.records).into_iter().filter(|group| cx.filter.is_empty() || group.passes(&filter)).collect()
 }
 
 impl AuditLog {

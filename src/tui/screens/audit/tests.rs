@@ -93,6 +93,11 @@ fn the_newest_is_followed_until_one_looks_up_and_again_from_the_end() {
     let text = stage.text(&mut pane, SIZES[0]);
     assert!(text.contains("held · 2 newer commands below · end follows again"), "{text}");
     assert_eq!(stage.act(&mut pane, Action::Copy), id, "what is selected stays selected");
+    stage.act(&mut pane, Action::Down);
+    assert!(stage.text(&mut pane, SIZES[0]).contains("held · 1 newer command below"));
+    stage.act(&mut pane, Action::Down);
+    assert!(stage.text(&mut pane, SIZES[0]).contains("following the newest"), "down to the last follows as well");
+    stage.act(&mut pane, Action::Up);
     stage.act(&mut pane, Action::Last);
     let text = stage.text(&mut pane, SIZES[0]);
     assert!(text.contains("following the newest") && text.contains("debug queues"), "{text}");

@@ -77,6 +77,8 @@ fn who_leaves_town_is_no_longer_followed() {
     stage.view.agents.remove(0);
     let text = stage.text(&mut pane, SIZES[0]);
     assert_eq!((cursor(&pane), text.contains("following")), ((21, 5), false));
+    assert_eq!(stage.act(&mut pane, Action::Follow), Reaction::Redraw);
+    assert_eq!(cursor(&pane), (22, 4), "Finn is nearest to where Ada was");
 }
 
 #[test]
