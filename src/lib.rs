@@ -5,4 +5,5 @@
 pub mod audit;
 pub mod shard;
 pub mod source;
+pub mod tui;
 pub mod wire;

@@ -1,0 +1,280 @@
+//! The picture: header, banners, tabs, panes, console line, footer, and what stands over them.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use super::{App, Spot};
+use crate::source::Link;
+use crate::tui::pane::{Context, PANES, Screen, newer_schema};
+use crate::tui::text::{capital, clip, clock, thousands, width};
+use crate::wire::text::escape;
+use crate::wire::{Role, SCHEMA_VERSION, Snapshot};
+
+/// The smallest terminal that shows anything.
+const SMALLEST: (u16, u16) = (60, 18);
+/// From here on a screen shows all its panes at once.
+const ROOMY: (u16, u16) = (100, 30);
+
+impl App {
+    /// Draws everything.
+    pub fn draw(&mut self, frame: &mut Frame<'_>) {
+        let area = frame.area();
+        self.spots.clear();
+        for tile in &mut self.tiles {
+            tile.area = Rect::ZERO;
+        }
+        if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+            return self.draw_too_small(frame, area);
+        }
+        let here = self.here();
+        let roomy = area.width >= ROOMY.0 && area.height >= ROOMY.1;
+        let alone = here.len() > 1 && (self.zoomed || !roomy);
+        let banners = self.banners();
+        let rows = [
+            Constraint::Length(1),
+            Constraint::Length(u16::from(!banners.is_empty())),
+            Constraint::Length(1),
+            Constraint::Length(u16::from(alone)),
+            Constraint::Fill(1),
+            Constraint::Length(2),
+        ];
+        let [header, banner, tabs, panes, body, footer] = Layout::vertical(rows).areas(area);
+        self.draw_header(frame, header);
+        self.draw_banners(frame, banner, &banners);
+        self.draw_tabs(frame, tabs);
+        if alone {
+            self.draw_pane_tabs(frame, panes, &here);
+        }
+        let line = self.draw_body(frame, body, &here, alone || self.zoomed);
+        self.draw_footer(frame, footer);
+        if let Some(line) = line.filter(|_| self.line_open) {
+            let about = (self.hello.commands.as_slice(), &self.session, self.view.as_deref());
+            self.line.draw(frame, line, area, about, &self.theme);
+        }
+        if let Some(overlay) = &mut self.overlay {
+            overlay.draw(frame, body, &self.theme);
+        }
+    }
+
+    fn draw_too_small(&self, frame: &mut Frame<'_>, area: Rect) {
+        let lines = vec![
+            Line::styled(format!("{} × {} is too small", area.width, area.height), self.theme.strong),
+            Line::styled(format!("townlet needs {} × {}", SMALLEST.0, SMALLEST.1), self.theme.text),
+            Line::styled("enlarge the window, or q quits", self.theme.dim),
+        ];
+        let middle = area.centered(Constraint::Fill(1), Constraint::Length(3));
+        frame.render_widget(Paragraph::new(lines).centered(), middle);
+    }
+
+    /// The panes, and where the console line is typed: in a pane that offers room for it, else below them all.
+    fn draw_body(&mut self, frame: &mut Frame<'_>, body: Rect, here: &[usize], alone: bool) -> Option<Rect> {
+        let Some(view) = self.view.clone() else {
+            self.draw_waiting(frame, body);
+            return None;
+        };
+        let focused = self.focused();
+        let place = |body| {
+            if alone { vec![(focused, body)] } else { here.iter().copied().zip(self.screen.layout(body)).collect() }
+        };
+        let mut places: Vec<(usize, Rect)> = place(body);
+        let offered = places.iter().find_map(|(index, area)| self.tiles[*index].pane.line_area(*area));
+        let mut line = offered;
+        if self.line_open && offered.is_none() {
+            let rows = [Constraint::Fill(1), Constraint::Length(2)];
+            let [upper, lower] = Layout::vertical(rows).areas(body);
+            places = place(upper);
+            line = Some(Rect { x: lower.x + 1, width: lower.width.saturating_sub(2), ..lower });
+        }
+        for (index, area) in places {
+            let tile = &mut self.tiles[index];
+            tile.area = area;
+            let cx = Context {
+                view: &view,
+                history: &self.history,
+                session: &self.session,
+                commands: &self.hello.commands,
+                log: &self.log,
+                theme: &self.theme,
+                focused: index == focused,
+                filter: &tile.filter,
+            };
+            tile.pane.draw(frame, area, &cx);
+            if !tile.filter.is_empty() && area.height > 1 {
+                let tag = Line::styled(format!(" / {} ", clip(&tile.filter, 30)), self.theme.accent);
+                let foot = Rect { x: area.x + 2, y: area.bottom() - 1, width: area.width.saturating_sub(4), height: 1 };
+                frame.render_widget(tag, foot);
+            }
+        }
+        line
+    }
+
+    fn draw_waiting(&self, frame: &mut Frame<'_>, area: Rect) {
+        let (what, advice) = match &self.ended {
+            Some(why) => (format!("The source has ended: {}", escape(why)), "q quits."),
+            None => ("Nothing has arrived from the shard yet.".to_owned(), "It is asked; this fills itself. q quits."),
+        };
+        crate::tui::pane::empty(frame, area, &what, advice, &self.theme);
+    }
+
+    fn draw_header(&self, frame: &mut Frame<'_>, area: Rect) {
+        frame.buffer_mut().set_style(area, self.theme.bar);
+        let role = match self.session.role {
+            Role::Viewer => Span::styled(" VIEWER ", self.theme.viewer),
+            Role::Admin => Span::styled(" ADMIN ", self.theme.admin),
+        };
+        let mut right = vec![(0, vec![role])];
+        right.push((4, vec![Span::styled(format!("schema {SCHEMA_VERSION} "), self.theme.dim)]));
+        let left = self.header_parts();
+        // Least important first out, until the rest fits.
+        let mut limit = 9;
+        let total = |parts: &[(u8, Vec<Span<'_>>)], limit: u8| -> usize {
+            parts
+                .iter()
+                .filter(|(rank, _)| *rank <= limit)
+                .map(|(_, spans)| spans.iter().map(Span::width).sum::<usize>() + 3)
+                .sum()
+        };
+        while limit > 0 && total(&left, limit) + total(&right, limit) > usize::from(area.width) {
+            limit -= 1;
+        }
+        let join = |parts: Vec<(u8, Vec<Span<'static>>)>| {
+            let mut spans: Vec<Span<'static>> = vec![Span::raw(" ")];
+            for (index, (_, part)) in parts.into_iter().filter(|(rank, _)| *rank <= limit).enumerate() {
+                if index > 0 {
+                    spans.push(Span::raw("   "));
+                }
+                spans.extend(part);
+            }
+            Line::from(spans)
+        };
+        let right = join(right);
+        let edge = right.width().min(usize::from(area.width)) as u16;
+        let [start, end] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(edge)]).areas(area);
+        frame.render_widget(join(left), start);
+        frame.render_widget(right, end);
+    }
+
+    /// Parts of the header with their rank: 0 is always shown, 9 goes first.
+    fn header_parts(&self) -> Vec<(u8, Vec<Span<'static>>)> {
+        let theme = &self.theme;
+        let (link, style) = match &self.link {
+            Link::Local => ("local".to_owned(), theme.dim),
+            Link::Live { url } => (format!("live {url}"), theme.good),
+            Link::Stale { url, seconds } => (format!("stale {seconds} s {url}"), theme.warn),
+            Link::Reconnecting { url, in_seconds } => (format!("reconnecting in {in_seconds} s {url}"), theme.bad),
+        };
+        let link = if self.ended.is_some() { ("ended".to_owned(), theme.bad) } else { (link, style) };
+        let link = Span::styled(format!(" · {}", clip(&link.0, 40)), link.1);
+        let mut parts = vec![(6, vec![Span::styled("townlet", theme.dim)])];
+        let Some(view) = &self.view else {
+            parts.push((0, vec![Span::styled("–", theme.strong), link]));
+            return parts;
+        };
+        parts.push((0, vec![Span::styled(clip(&capital(&view.shard), 24), theme.strong), link]));
+        parts.push((0, vec![speed(view, theme)]));
+        if view.clock.speed != "paused" && view.clock.ticks_per_second > 0.0 {
+            let rate = format!("{} ticks/s", thousands(view.clock.ticks_per_second.round() as u64));
+            parts.push((7, vec![Span::styled(rate, theme.dim)]));
+        }
+        let time = clock(view.clock.tick_of_day, view.clock.ticks_per_day);
+        parts.push((
+            0,
+            vec![
+                Span::styled(format!("day {} · {time}", view.day), theme.text),
+                Span::styled(format!(" · tick {}", thousands(view.tick)), theme.dim),
+            ],
+        ));
+        let kind = if view.policy.kind == "network" { " (learned)" } else { "" };
+        parts.push((
+            5,
+            vec![
+                Span::styled("policy ", theme.dim),
+                Span::styled(format!("{}{kind}", clip(&view.policy.id, 24)), theme.text),
+            ],
+        ));
+        parts
+    }
+
+    fn banners(&self) -> Vec<String> {
+        let mut banners = Vec::new();
+        let Some(view) = &self.view else { return banners };
+        if let Some(why) = &self.ended {
+            banners.push(format!("the source has ended: {why}"));
+        }
+        if newer_schema(view) {
+            let newer = &view.schema_version;
+            banners.push(format!(
+                "the shard speaks schema {newer}, newer than {SCHEMA_VERSION}: looking only; upgrade to command"
+            ));
+        }
+        if !view.health.audit_ok {
+            banners.push("the audit log cannot be written: commands are refused".into());
+        }
+        banners.extend(view.health.problems.iter().cloned());
+        if view.transport.mode == "aggregate" {
+            banners.push("telemetry is aggregated: one message a second".into());
+        }
+        match view.promotion.state.as_str() {
+            "eligible" => banners
+                .push(format!("candidate {} is ready to promote", view.promotion.candidate.as_deref().unwrap_or("?"))),
+            "rolled_back" => banners.push("the canary was red: rolled back".into()),
+            _ => {}
+        }
+        let worst = view.alerts.iter().filter(|alert| alert.severity == "critical");
+        banners.extend(worst.map(|alert| format!("{} {}", alert.message, alert.hint)));
+        banners
+    }
+
+    fn draw_banners(&self, frame: &mut Frame<'_>, area: Rect, banners: &[String]) {
+        let Some(first) = banners.first() else { return };
+        let more = if banners.len() > 1 { format!("  (+{} more)", banners.len() - 1) } else { String::new() };
+        let room = usize::from(area.width).saturating_sub(width(&more) + 4);
+        let text = format!(" ‼ {}{more}", clip(first, room));
+        frame.render_widget(Line::styled(text, self.theme.bad), area);
+    }
+
+    fn draw_tabs(&mut self, frame: &mut Frame<'_>, area: Rect) {
+        let mut x = area.x + 1;
+        for screen in Screen::ALL {
+            let active = screen == self.screen;
+            let key = self.keymap.label(screen.action());
+            let label = format!(" {key} {} ", screen.title());
+            let spot = Rect { x, width: width(&label) as u16, ..area };
+            let style = if active { self.theme.selected } else { self.theme.dim };
+            frame.render_widget(Span::styled(label, style), spot);
+            self.spots.push((spot, Spot::Screen(screen)));
+            x += spot.width + 1;
+        }
+        if let Some(view) = &self.view {
+            let text = format!("config {} · {} ", escape(&view.config_id), escape(&view.observation_variant));
+            let room = Rect { x, width: area.right().saturating_sub(x), ..area };
+            if width(&text) <= usize::from(room.width) {
+                frame.render_widget(Line::styled(text, self.theme.dim).right_aligned(), room);
+            }
+        }
+    }
+
+    fn draw_pane_tabs(&mut self, frame: &mut Frame<'_>, area: Rect, here: &[usize]) {
+        let mut x = area.x + 1;
+        for index in here {
+            let row = &PANES[*index];
+            let active = *index == self.focused();
+            let name = if active { format!(" {} ", row.title) } else { format!(" {} {} ", row.key, row.title) };
+            let spot = Rect { x, width: (width(&name) as u16).min(area.right().saturating_sub(x)), ..area };
+            let style = if active { self.theme.title_focused } else { self.theme.dim };
+            let name = if active { format!("▸{}", &name[1..]) } else { name };
+            frame.render_widget(Span::styled(name, style), spot);
+            self.spots.push((spot, Spot::Pane(*index)));
+            x += spot.width;
+        }
+    }
+}
+
+fn speed(view: &Snapshot, theme: &crate::tui::theme::Theme) -> Span<'static> {
+    match view.clock.speed.as_str() {
+        "paused" => Span::styled("‖ PAUSED", theme.warn),
+        other => Span::styled(format!("▶ {}", escape(&other.replace('x', "×").replace("ma×", "max"))), theme.good),
+    }
+}

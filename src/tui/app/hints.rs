@@ -1,0 +1,117 @@
+//! The footer: the keys that work here and now, made from the keymap and the focused pane.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Paragraph};
+
+use super::{App, Tone};
+use crate::tui::keymap::Action;
+use crate::tui::pane::{Context, Hint, allows};
+use crate::tui::text::{width, wrap};
+
+impl App {
+    /// What the focused pane says works now.
+    pub(super) fn pane_hints(&self) -> Vec<Hint> {
+        let Some(view) = &self.view else { return Vec::new() };
+        let tile = &self.tiles[self.focused()];
+        let cx = Context {
+            view,
+            history: &self.history,
+            session: &self.session,
+            commands: &self.hello.commands,
+            log: &self.log,
+            theme: &self.theme,
+            focused: true,
+            filter: &tile.filter,
+        };
+        tile.pane.bindings(&cx)
+    }
+
+    fn everywhere_hints(&self) -> Vec<Hint> {
+        let view = self.view.as_deref();
+        let paused = view.is_some_and(|view| view.clock.speed == "paused");
+        let may = |name: &str| match view {
+            Some(view) => allows(&self.session, &self.hello.commands, view, name),
+            None => Err("nothing has arrived from the shard yet".to_owned()),
+        };
+        vec![
+            Hint::new(Action::Help, "help"),
+            Hint::new(Action::Quit, "quit"),
+            Hint::new(Action::Console, "console"),
+            Hint::new(Action::NextPane, "pane"),
+            if paused {
+                Hint::when(Action::Pause, "resume", may("resume"))
+            } else {
+                Hint::when(Action::Pause, "pause", may("pause"))
+            },
+            Hint::when(Action::Step, "step", may("step")),
+            Hint::when(Action::Faster, "speed", may("speed")),
+            Hint::when(Action::Slower, "speed", may("speed")),
+            Hint::new(Action::Filter, "filter"),
+            Hint::new(Action::Zoom, if self.zoomed { "unzoom" } else { "zoom" }),
+            Hint::new(Action::Palette, "palette"),
+            Hint::new(Action::Save, "save"),
+        ]
+    }
+
+    /// As many of `hints` as fit into `columns`, the first ones first. What does not work now stands in brackets.
+    fn hint_line(&self, hints: &[Hint], columns: u16) -> Line<'static> {
+        let theme = &self.theme;
+        let mut spans = Vec::new();
+        let mut used = 1;
+        for (index, hint) in hints.iter().enumerate() {
+            // Two keys with one label, such as the arrows, are shown as one.
+            if index > 0 && hints[index - 1].label == hint.label {
+                continue;
+            }
+            let twin = hints.get(index + 1).filter(|next| next.label == hint.label);
+            let second = twin.map_or_else(String::new, |twin| self.keymap.label(twin.action));
+            let key = format!("{}{second}", self.keymap.label(hint.action));
+            let (open, close) = if hint.enabled.is_ok() { ("", "") } else { ("(", ")") };
+            let taken = width(&key) + width(hint.label) + open.len() + close.len() + 3;
+            if used + taken > usize::from(columns) {
+                continue;
+            }
+            used += taken;
+            if hint.enabled.is_ok() {
+                spans.extend([
+                    Span::raw(" "),
+                    Span::styled(key, theme.key),
+                    Span::styled(format!(" {} ", hint.label), theme.text),
+                ]);
+            } else {
+                spans.push(Span::styled(format!(" {open}{key} {}{close} ", hint.label), theme.disabled));
+            }
+        }
+        Line::from(spans)
+    }
+
+    /// Two rows: the pane's keys; the keys that work everywhere, or what was just said, or the filter being typed.
+    pub(super) fn draw_footer(&mut self, frame: &mut Frame<'_>, area: Rect) {
+        frame.buffer_mut().set_style(area, self.theme.bar);
+        let [upper, lower] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
+        frame.render_widget(self.hint_line(&self.pane_hints(), upper.width), upper);
+        if let Some(field) = &mut self.filtering {
+            let halves = [Constraint::Length(10), Constraint::Fill(1), Constraint::Length(29)];
+            let [mark, text, hint] = Layout::horizontal(halves).areas(lower);
+            frame.render_widget(Span::styled(" filter › ", self.theme.key), mark);
+            field.draw(frame, text, &self.theme);
+            frame.render_widget(Span::styled("  enter keeps it · esc clears ", self.theme.dim), hint);
+        } else if let Some(said) = &self.said {
+            let style = match said.tone {
+                Tone::Plain => self.theme.warn,
+                Tone::Good => self.theme.good,
+                Tone::Bad => self.theme.bad,
+            };
+            // A message that needs it takes the pane's row as well: an audit location cut off would be of no use.
+            let lines = wrap(&said.text, usize::from(lower.width.saturating_sub(2)));
+            let room = if lines.len() > 1 { area } else { lower };
+            let lines: Vec<Line<'_>> = lines.into_iter().map(|line| Line::styled(format!(" {line}"), style)).collect();
+            frame.render_widget(Clear, room);
+            frame.render_widget(Paragraph::new(lines).style(self.theme.bar), room);
+        } else {
+            frame.render_widget(self.hint_line(&self.everywhere_hints(), lower.width), lower);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! One line of typed text: the console line, filters, searches and prompts.
+//!
+//! Wraps the text area so that a line stays a line. Knows nothing of what the text means.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use tui_textarea::{CursorMove, TextArea};
+
+use super::theme::Theme;
+
+/// A single-line editor with the usual keys of a shell.
+#[derive(Clone, Debug, Default)]
+pub struct Field {
+    area: TextArea<'static>,
+}
+
+impl Field {
+    /// Holding `text`, the cursor behind it.
+    pub fn with(text: &str) -> Self {
+        let mut field = Self::default();
+        field.set(text);
+        field
+    }
+
+    /// Showing a dot for every character typed.
+    pub fn masked() -> Self {
+        let mut field = Self::default();
+        field.area.set_mask_char('•');
+        field
+    }
+
+    /// What is typed.
+    pub fn text(&self) -> &str {
+        self.area.lines().first().map_or("", String::as_str)
+    }
+
+    /// What is typed before the cursor.
+    pub fn before(&self) -> &str {
+        let column = self.area.cursor().1;
+        let text = self.text();
+        &text[..text.char_indices().nth(column).map_or(text.len(), |(at, _)| at)]
+    }
+
+    /// Replaces everything; the cursor goes behind it.
+    pub fn set(&mut self, text: &str) {
+        self.area.clear();
+        self.paste(text);
+    }
+
+    /// Inserts text from outside: line ends become blanks, other control characters are dropped.
+    pub fn paste(&mut self, text: &str) {
+        let clean = text.chars().map(|character| if matches!(character, '\n' | '\t') { ' ' } else { character });
+        let clean: String = clean.filter(|character| !character.is_control()).collect();
+        self.area.insert_str(clean);
+    }
+
+    /// Takes a key; whether the text changed.
+    pub fn key(&mut self, key: KeyEvent) -> bool {
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        match key.code {
+            KeyCode::Enter | KeyCode::Tab | KeyCode::BackTab | KeyCode::Esc => false,
+            KeyCode::Char('m' | 'j') if control => false,
+            KeyCode::Char('u') if control => self.area.delete_line_by_head(),
+            _ => self.area.input(key),
+        }
+    }
+
+    /// Moves the cursor behind the text.
+    pub fn end(&mut self) {
+        self.area.move_cursor(CursorMove::End);
+    }
+
+    /// Draws the text with its cursor, scrolled so that the cursor is visible.
+    pub fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
+        self.area.set_style(theme.text);
+        self.area.set_cursor_line_style(theme.text);
+        frame.render_widget(&self.area, area);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn press(field: &mut Field, code: KeyCode, modifiers: KeyModifiers) -> bool {
+        field.key(KeyEvent::new(code, modifiers))
+    }
+
+    #[test]
+    fn a_line_stays_a_line() {
+        let mut field = Field::with("ab");
+        assert!(!press(&mut field, KeyCode::Enter, KeyModifiers::NONE));
+        assert!(!press(&mut field, KeyCode::Char('m'), KeyModifiers::CONTROL));
+        field.paste("c\nd\u{1b}[2J");
+        assert_eq!(field.text(), "abc d[2J");
+        press(&mut field, KeyCode::Home, KeyModifiers::NONE);
+        assert_eq!(field.before(), "");
+        press(&mut field, KeyCode::Right, KeyModifiers::NONE);
+        assert_eq!(field.before(), "a");
+        assert!(press(&mut field, KeyCode::Char('u'), KeyModifiers::CONTROL));
+        assert_eq!(field.text(), "bc d[2J");
+    }
+}

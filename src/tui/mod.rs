@@ -1,0 +1,25 @@
+//! The terminal interface: screens over a source.
+//!
+//! Knows the wire and the source trait, never a town, a shard or a trainer: a remote town and a local one are the same
+//! here. The core ([`app`]) is pure: messages in, tasks and pictures out. The shell ([`terminal`]) owns the terminal, the
+//! threads and the files. Rule: the interface guide; "What must never be" of the architecture.
+
+pub mod app;
+pub mod console;
+pub mod field;
+#[cfg(test)]
+pub(crate) mod fixtures;
+pub mod history;
+pub mod keymap;
+pub mod overlay;
+pub mod pane;
+#[cfg(test)]
+mod pty;
+pub mod save;
+pub mod screens;
+pub mod select;
+pub mod terminal;
+pub mod text;
+pub mod theme;
+
+pub use terminal::{Options, run};

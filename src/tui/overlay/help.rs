@@ -1,0 +1,123 @@
+//! Every key, made from the keymap; versions and paths from the source. Typing searches.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use super::{Outcome, window};
+use crate::tui::field::Field;
+use crate::tui::keymap::{ACTIONS, Group, Keymap};
+use crate::tui::pane::PANES;
+use crate::tui::text::{clip, pad, width};
+use crate::tui::theme::Theme;
+
+/// The console line's own keys, which are those of a shell and not remapped.
+const LINE_KEYS: [(&str, &str); 6] = [
+    ("tab  shift-tab", "complete, and go through the ways to go on"),
+    ("up  down", "lines typed before"),
+    ("enter", "send; on an empty line: the last answer in full"),
+    ("ctrl-a  ctrl-e", "to the start, to the end"),
+    ("ctrl-w  ctrl-u", "delete a word, delete to the start"),
+    ("esc", "close"),
+];
+
+/// A heading and its rows: key or label, and what it is.
+type Section = (&'static str, Vec<(String, String)>);
+
+/// The help screen.
+#[derive(Debug)]
+pub struct Help {
+    sections: Vec<Section>,
+    search: Field,
+    offset: u16,
+    most: u16,
+}
+
+impl Help {
+    /// From the keys in force and the source's facts. `here` is the focused pane: its keys and title come first.
+    pub fn new(keymap: &Keymap, here: Section, facts: &[(String, String)]) -> Self {
+        let mut sections = vec![here];
+        for group in Group::ALL {
+            let rows = ACTIONS.iter().filter(|row| row.group == group);
+            sections.push((group.title(), rows.map(|row| (keymap.labels(row.action), row.help.to_owned())).collect()));
+        }
+        let panes =
+            PANES.iter().map(|pane| (pane.key.to_string(), format!("{} on {}", pane.title, pane.screen.title())));
+        sections.push(("Straight to a pane", panes.collect()));
+        let line = LINE_KEYS.iter().map(|(keys, what)| ((*keys).to_owned(), (*what).to_owned()));
+        sections.push(("On the console line", line.collect()));
+        sections.push(("Versions and paths", facts.to_vec()));
+        Self { sections, search: Field::default(), offset: 0, most: 0 }
+    }
+
+    pub(super) fn paste(&mut self, text: &str) {
+        self.search.paste(text);
+    }
+
+    pub(super) fn key(&mut self, key: KeyEvent) -> Outcome {
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        self.offset = match key.code {
+            KeyCode::Char('c') if control => return Outcome::Closed,
+            KeyCode::Enter | KeyCode::Esc => return Outcome::Closed,
+            KeyCode::Char('?') if self.search.text().is_empty() => return Outcome::Closed,
+            KeyCode::Up => self.offset.saturating_sub(1),
+            KeyCode::Down => self.offset + 1,
+            KeyCode::PageUp => self.offset.saturating_sub(10),
+            KeyCode::PageDown => self.offset + 10,
+            _ => {
+                self.search.key(key);
+                0
+            }
+        }
+        .min(self.most);
+        Outcome::Stays
+    }
+
+    fn lines(&self, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
+        let wanted = self.search.text().to_lowercase();
+        let keys =
+            self.sections.iter().flat_map(|(_, rows)| rows).map(|(key, _)| width(key)).max().unwrap_or(0).min(18);
+        let mut lines: Vec<Line<'static>> = Vec::new();
+        for (title, rows) in &self.sections {
+            let named = title.to_lowercase().contains(&wanted);
+            let fits = |(key, what): &&(String, String)| {
+                named || key.to_lowercase().contains(&wanted) || what.to_lowercase().contains(&wanted)
+            };
+            let rows: Vec<_> = rows.iter().filter(fits).collect();
+            if rows.is_empty() {
+                continue;
+            }
+            if !lines.is_empty() {
+                lines.push(Line::default());
+            }
+            lines.push(Line::styled(*title, theme.head));
+            lines.extend(rows.iter().map(|(key, what)| {
+                let what = clip(what, columns.saturating_sub(keys + 4));
+                Line::from(vec![
+                    Span::styled(format!("  {}  ", pad(key, keys)), theme.key),
+                    Span::styled(what, theme.text),
+                ])
+            }));
+        }
+        if lines.is_empty() {
+            lines.push(Line::styled("Nothing here has that in it. Delete some letters.", theme.dim));
+        }
+        lines
+    }
+
+    pub(super) fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
+        let size = (92, area.height.saturating_sub(2));
+        let inside = window(frame, area, size, "Help", "type to search · ↑↓ scroll · esc closes", theme);
+        let [search, _, list] =
+            Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(inside);
+        let [mark, field] = Layout::horizontal([Constraint::Length(9), Constraint::Fill(1)]).areas(search);
+        frame.render_widget(Span::styled("search › ", theme.key), mark);
+        self.search.draw(frame, field, theme);
+        let lines = self.lines(list.width.into(), theme);
+        self.most = (lines.len() as u16).saturating_sub(list.height);
+        self.offset = self.offset.min(self.most);
+        frame.render_widget(Paragraph::new(lines).scroll((self.offset, 0)), list);
+    }
+}

@@ -1,0 +1,156 @@
+//! Commands, screens, panes and keys, found by a few letters in the right order.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
+use nucleo_matcher::{Config, Matcher};
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use super::{Outcome, window};
+use crate::tui::field::Field;
+use crate::tui::keymap::{ACTIONS, Action, Group, Keymap};
+use crate::tui::pane::{PANES, Screen};
+use crate::tui::text::{clip, pad, pad_left};
+use crate::tui::theme::Theme;
+use crate::wire::CommandSpec;
+
+/// Where a choice leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// The command of that name: run when it needs nothing, typed on the console line otherwise.
+    Command(String),
+    /// A screen.
+    Screen(Screen),
+    /// A row of the pane table.
+    Pane(usize),
+    /// What a key would do.
+    Act(Action),
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// What is searched and shown.
+    text: String,
+    help: String,
+    /// Its key, or the role it needs.
+    note: String,
+    goal: Goal,
+}
+
+impl AsRef<str> for Entry {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The palette.
+#[derive(Debug)]
+pub struct Palette {
+    entries: Vec<Entry>,
+    field: Field,
+    at: usize,
+}
+
+impl Palette {
+    /// Everything there is.
+    pub fn new(specs: &[CommandSpec], keymap: &Keymap) -> Self {
+        let screens = Screen::ALL.iter().map(|screen| Entry {
+            text: format!("screen {}", screen.title()),
+            help: String::new(),
+            note: keymap.label(screen.action()),
+            goal: Goal::Screen(*screen),
+        });
+        let panes = PANES.iter().enumerate().map(|(index, pane)| Entry {
+            text: format!("pane {}", pane.title),
+            help: format!("on {}", pane.screen.title()),
+            note: pane.key.to_string(),
+            goal: Goal::Pane(index),
+        });
+        let commands = specs.iter().map(|spec| Entry {
+            text: spec.usage(),
+            help: spec.help.clone(),
+            note: spec.role.word().to_owned(),
+            goal: Goal::Command(spec.name.clone()),
+        });
+        let keys = ACTIONS.iter().filter(|row| {
+            let of_screen = Screen::ALL.iter().any(|screen| screen.action() == row.action);
+            matches!(row.group, Group::Everywhere | Group::Pace) && row.action != Action::Palette && !of_screen
+        });
+        let keys = keys.map(|row| Entry {
+            text: row.name.replace('_', " "),
+            help: row.help.to_owned(),
+            note: keymap.label(row.action),
+            goal: Goal::Act(row.action),
+        });
+        Self { entries: screens.chain(panes).chain(commands).chain(keys).collect(), field: Field::default(), at: 0 }
+    }
+
+    fn found(&self) -> Vec<&Entry> {
+        let mut matcher = Matcher::new(Config::DEFAULT);
+        let pattern = Pattern::new(self.field.text(), CaseMatching::Ignore, Normalization::Smart, AtomKind::Fuzzy);
+        pattern.match_list(self.entries.iter(), &mut matcher).into_iter().map(|(entry, _)| entry).collect()
+    }
+
+    pub(super) fn paste(&mut self, text: &str) {
+        self.field.paste(text);
+        self.at = 0;
+    }
+
+    pub(super) fn key(&mut self, key: KeyEvent) -> Outcome {
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        match key.code {
+            KeyCode::Esc => return Outcome::Closed,
+            KeyCode::Char('c') if control => return Outcome::Closed,
+            KeyCode::Enter => {
+                return self.found().get(self.at).map_or(Outcome::Stays, |entry| Outcome::Go(entry.goal.clone()));
+            }
+            KeyCode::Up | KeyCode::BackTab => self.at = self.at.saturating_sub(1),
+            KeyCode::Down | KeyCode::Tab => self.at = (self.at + 1).min(self.found().len().saturating_sub(1)),
+            KeyCode::Char('p') if control => self.at = self.at.saturating_sub(1),
+            KeyCode::Char('n') if control => self.at = (self.at + 1).min(self.found().len().saturating_sub(1)),
+            _ => {
+                if self.field.key(key) {
+                    self.at = 0;
+                }
+            }
+        }
+        Outcome::Stays
+    }
+
+    pub(super) fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
+        let size = (92, area.height.saturating_sub(4).min(22));
+        let inside = window(frame, area, size, "Palette", "type a few letters · ↑↓ · enter · esc closes", theme);
+        let [input, _, list] =
+            Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(inside);
+        let [mark, field] = Layout::horizontal([Constraint::Length(2), Constraint::Fill(1)]).areas(input);
+        frame.render_widget(Span::styled("› ", theme.key), mark);
+        self.field.draw(frame, field, theme);
+        let columns = usize::from(list.width);
+        let text = (columns * 5 / 10).max(24);
+        let help = columns.saturating_sub(text + 10);
+        let height = usize::from(list.height).max(1);
+        let first = (self.at + 1).saturating_sub(height);
+        let lines: Vec<Line<'_>> = self
+            .found()
+            .iter()
+            .enumerate()
+            .skip(first)
+            .take(height)
+            .map(|(index, entry)| {
+                let chosen = index == self.at;
+                let style = |style| if chosen { theme.selected } else { style };
+                Line::from(vec![
+                    Span::styled(if chosen { "▸ " } else { "  " }, style(theme.key)),
+                    Span::styled(pad(&entry.text, text.saturating_sub(2)), style(theme.text)),
+                    Span::styled(format!(" {}", pad(&entry.help, help)), style(theme.dim)),
+                    Span::styled(format!(" {}", pad_left(&clip(&entry.note, 8), 8)), style(theme.key)),
+                ])
+            })
+            .collect();
+        let lines =
+            if lines.is_empty() { vec![Line::styled("Nothing fits. Delete some letters.", theme.dim)] } else { lines };
+        frame.render_widget(Paragraph::new(lines), list);
+    }
+}

@@ -1,0 +1,120 @@
+//! The screen as text and as SVG, for reports and incident notes.
+//!
+//! Pure: from the cells of a picture to strings. The shell writes the files.
+
+use std::fmt::Write as _;
+
+use ratatui::buffer::{Buffer, Cell};
+use ratatui::style::{Color, Modifier};
+use unicode_width::UnicodeWidthStr;
+
+/// Width and height of a cell in the SVG, in pixels.
+const CELL: (f64, f64) = (8.4, 18.0);
+
+/// Rows of text without the blanks at their ends.
+pub fn text(buffer: &Buffer) -> String {
+    let mut text = String::new();
+    for y in buffer.area.rows() {
+        let mut row = String::new();
+        let mut hidden = 0;
+        for cell in y.columns().filter_map(|at| buffer.cell(at.as_position())) {
+            if hidden == 0 {
+                row.push_str(cell.symbol());
+                hidden = cell.symbol().width().max(1);
+            }
+            hidden -= 1;
+        }
+        text.push_str(row.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A picture of the screen that any browser shows.
+pub fn svg(buffer: &Buffer) -> String {
+    let (wide, high) = (f64::from(buffer.area.width) * CELL.0, f64::from(buffer.area.height) * CELL.1);
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{wide:.0}\" height=\"{high:.0}\" \
+         font-family=\"monospace\" font-size=\"14\" xml:space=\"preserve\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"#1c1c1c\"/>\n"
+    );
+    for y in buffer.area.rows() {
+        let cells: Vec<(u16, &Cell)> =
+            y.columns().filter_map(|at| buffer.cell(at.as_position()).map(|cell| (at.x, cell))).collect();
+        let top = f64::from(y.y) * CELL.1;
+        for run in cells.chunk_by(|(_, one), (_, other)| look(one) == look(other)) {
+            draw_run(&mut svg, run, top);
+        }
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn look(cell: &Cell) -> (Color, Color, Modifier) {
+    (cell.fg, cell.bg, cell.modifier)
+}
+
+fn draw_run(svg: &mut String, run: &[(u16, &Cell)], top: f64) {
+    let Some((x, cell)) = run.first() else { return };
+    let (mut ink, mut paper) = (hex(cell.fg, "#d0d0d0"), hex(cell.bg, "#1c1c1c"));
+    if cell.modifier.contains(Modifier::REVERSED) {
+        std::mem::swap(&mut ink, &mut paper);
+    }
+    let (left, wide) = (f64::from(*x) * CELL.0, run.len() as f64 * CELL.0);
+    if paper != "#1c1c1c" {
+        let _ = writeln!(
+            svg,
+            "<rect x=\"{left:.1}\" y=\"{top:.0}\" width=\"{wide:.1}\" height=\"{:.0}\" fill=\"{paper}\"/>",
+            CELL.1
+        );
+    }
+    let text: String = run.iter().map(|(_, cell)| cell.symbol()).collect();
+    if text.trim().is_empty() {
+        return;
+    }
+    let weight = if cell.modifier.contains(Modifier::BOLD) { " font-weight=\"bold\"" } else { "" };
+    let faint = if cell.modifier.contains(Modifier::DIM) { " opacity=\"0.6\"" } else { "" };
+    let line = if cell.modifier.contains(Modifier::UNDERLINED) { " text-decoration=\"underline\"" } else { "" };
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let _ = writeln!(
+        svg,
+        "<text x=\"{left:.1}\" y=\"{:.1}\" textLength=\"{wide:.1}\" fill=\"{ink}\"{weight}{faint}{line}>{text}</text>",
+        top + CELL.1 * 0.75
+    );
+}
+
+/// A terminal colour as the 256-colour palette of xterm has it.
+fn hex(color: Color, otherwise: &str) -> String {
+    const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
+    match color {
+        Color::Indexed(index @ 16..=231) => {
+            let (red, green, blue) = ((index - 16) / 36, (index - 16) / 6 % 6, (index - 16) % 6);
+            let [red, green, blue] = [red, green, blue].map(|step| STEPS[usize::from(step)]);
+            format!("#{red:02x}{green:02x}{blue:02x}")
+        }
+        Color::Indexed(index @ 232..) => {
+            let grey = 8 + (index - 232) * 10;
+            format!("#{grey:02x}{grey:02x}{grey:02x}")
+        }
+        Color::Rgb(red, green, blue) => format!("#{red:02x}{green:02x}{blue:02x}"),
+        _ => otherwise.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::layout::Rect;
+    use ratatui::style::Style;
+
+    use super::*;
+
+    #[test]
+    fn text_and_svg_hold_what_is_on_the_screen() {
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 8, 2));
+        buffer.set_string(0, 0, "山 <a>", Style::new().fg(Color::Indexed(203)));
+        assert_eq!(text(&buffer), "山 <a>\n\n");
+        let svg = svg(&buffer);
+        assert!(svg.contains("&lt;a&gt;") && svg.contains("#ff5f5f"), "{svg}");
+        assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
+    }
+}

@@ -1,0 +1,179 @@
+//! What stands and needs somebody, then what the town tells about itself, newest first.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use crate::tui::keymap::Action;
+use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::tui::select::Selection;
+use crate::tui::text::{clock, pad, thousands, wrap};
+use crate::tui::theme::Theme;
+use crate::wire::telemetry::{Alert, Narration};
+use crate::wire::text::escape;
+
+/// The pane of alerts and narration.
+#[derive(Default)]
+pub struct Alerts {
+    selection: Selection,
+    rows: Rect,
+    first: usize,
+    /// The entry every drawn row belongs to.
+    owners: Vec<usize>,
+}
+
+/// One thing to read.
+#[derive(Clone, Copy)]
+enum Item<'a> {
+    Alert(&'a Alert),
+    Story(&'a Narration),
+}
+
+impl Item<'_> {
+    fn id(self) -> String {
+        match self {
+            Self::Alert(alert) => format!("alert {}", alert.name),
+            Self::Story(story) => format!("{} {}", story.tick, story.text),
+        }
+    }
+
+    const fn tick(self) -> u64 {
+        match self {
+            Self::Alert(alert) => alert.since_tick,
+            Self::Story(story) => story.tick,
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Alert(alert) => format!("{}. {}", alert.message.trim_end_matches('.'), alert.hint),
+            Self::Story(story) => story.text.clone(),
+        }
+    }
+
+    fn look(self, theme: &Theme) -> (ratatui::style::Style, &'static str) {
+        match self {
+            Self::Alert(alert) => theme.severity(&alert.severity),
+            Self::Story(story) if story.priority == "high" => (theme.strong, "•"),
+            Self::Story(story) if story.priority == "low" => (theme.dim, " "),
+            Self::Story(_) => (theme.text, " "),
+        }
+    }
+}
+
+impl Alerts {
+    fn shown<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
+        let alerts = cx.view.alerts.iter().map(Item::Alert);
+        let stories = cx.view.narrations.iter().rev().map(Item::Story);
+        let kind = |item: &Item<'_>| match item {
+            Item::Alert(alert) => alert.severity.clone(),
+            Item::Story(story) => story.category.clone(),
+        };
+        alerts.chain(stories).filter(|item| cx.matches(&[&item.text(), &kind(item)])).collect()
+    }
+
+    fn ids(cx: &Context<'_>) -> Vec<String> {
+        Self::shown(cx).into_iter().map(Item::id).collect()
+    }
+}
+
+fn card(item: Item<'_>, cx: &Context<'_>) -> Card {
+    let theme = cx.theme;
+    let per_day = cx.view.clock.ticks_per_day;
+    let fact = |label: &str, value: &str| {
+        Line::from(vec![Span::styled(pad(label, 10), theme.dim), Span::styled(escape(value), theme.text)])
+    };
+    let day = item.tick() / per_day.max(1) + 1;
+    let when = format!("day {day} · {} · tick {}", clock(item.tick(), per_day), thousands(item.tick()));
+    let (title, lines) = match item {
+        Item::Alert(alert) => (
+            "Alert",
+            vec![
+                fact("alert", &alert.name.replace('_', " ")),
+                fact("severity", &alert.severity),
+                fact("since", &when),
+                fact("what", &alert.message),
+                fact("do", &alert.hint),
+            ],
+        ),
+        Item::Story(story) => (
+            "Story",
+            vec![fact("when", &when), fact("about", &story.category.replace('_', " ")), fact("what", &story.text)],
+        ),
+    };
+    Card { title: title.into(), lines }
+}
+
+impl Pane for Alerts {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
+        let block = frame_block("Alerts and story", cx.focused, cx.theme);
+        let inner = block.inner(area);
+        frame.render_widget(block, area);
+        let items = Self::shown(cx);
+        if items.is_empty() {
+            self.rows = Rect::ZERO;
+            let (missing, advice) = if cx.filter.is_empty() {
+                ("All quiet: no alert stands, nothing to tell yet.", "Step or resume the town and stories come.")
+            } else {
+                ("Nothing told here fits the filter.", "esc clears it.")
+            };
+            return empty(frame, inner, missing, advice, cx.theme);
+        }
+        let (at, first) = self.selection.settle(&Self::ids(cx), inner.height.into());
+        (self.rows, self.first) = (inner, first);
+        self.owners.clear();
+        let mut lines: Vec<Line<'static>> = Vec::new();
+        let columns = usize::from(inner.width).saturating_sub(10);
+        for (index, item) in items.iter().enumerate().skip(first) {
+            let (style, sign) = item.look(cx.theme);
+            let selected = index == at && cx.focused;
+            let (dim, style) = if selected { (cx.theme.selected, cx.theme.selected) } else { (cx.theme.dim, style) };
+            for (row, text) in wrap(&item.text(), columns).into_iter().enumerate() {
+                let time = if row == 0 { clock(item.tick(), cx.view.clock.ticks_per_day) } else { "     ".to_owned() };
+                let sign = if row == 0 { sign } else { " " };
+                lines.push(Line::from(vec![
+                    Span::styled(format!(" {time} "), dim),
+                    Span::styled(format!("{} ", pad(sign, 1)), style),
+                    Span::styled(if selected { pad(&text, columns + 1) } else { text }, style),
+                ]));
+                self.owners.push(index);
+            }
+            if lines.len() >= usize::from(inner.height) {
+                break;
+            }
+        }
+        frame.render_widget(Paragraph::new(lines), inner);
+    }
+
+    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
+        let ids = Self::ids(cx);
+        let (row, _) = self.selection.settle(&ids, self.rows.height.into());
+        match (action, Self::shown(cx).get(row)) {
+            (Action::Open, Some(item)) => Reaction::Show(card(*item, cx)),
+            (Action::Copy, Some(item)) => Reaction::Copy(escape(&item.text())),
+            _ if self.selection.act(action, &ids, self.rows.height.into()) => Reaction::Redraw,
+            _ => Reaction::None,
+        }
+    }
+
+    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
+        if !self.rows.contains((column, row).into()) {
+            return Reaction::None;
+        }
+        let Some(owner) = self.owners.get(usize::from(row - self.rows.y)) else { return Reaction::None };
+        self.selection.select(&Self::ids(cx), *owner);
+        Reaction::Redraw
+    }
+
+    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+        let none = cx.view.alerts.is_empty() && cx.view.narrations.is_empty();
+        let some = if none { Err("nothing has been told yet".to_owned()) } else { Ok(()) };
+        vec![
+            Hint::new(Action::Up, "select"),
+            Hint::new(Action::Down, "select"),
+            Hint::when(Action::Open, "read", some.clone()),
+            Hint::when(Action::Copy, "copy", some),
+        ]
+    }
+}

@@ -1,0 +1,132 @@
+//! What was asked and answered in this session, one line each, and room for the console line.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use crate::tui::app::short_id;
+use crate::tui::console::Entry;
+use crate::tui::keymap::Action;
+use crate::tui::pane::{Context, Hint, Pane, Reaction, frame_block};
+use crate::tui::select::Selection;
+use crate::tui::text::{clip, pad, pad_left, thousands, width};
+use crate::wire::text::escape;
+
+/// The Console pane. Its selection stays at the newest answer until it is moved.
+#[derive(Default)]
+pub struct Console {
+    selection: Selection,
+    newest: String,
+    rows: Rect,
+    first: usize,
+}
+
+fn inner(area: Rect) -> Rect {
+    Rect { x: area.x + 1, y: area.y + 1, width: area.width.saturating_sub(2), height: area.height.saturating_sub(2) }
+}
+
+fn shown<'a>(cx: &Context<'a>) -> Vec<&'a Entry> {
+    let fits = |entry: &&Entry| cx.matches(&[&entry.answer.command, &entry.answer.summary(), &entry.answer.cmd_id]);
+    cx.log.entries().filter(fits).collect()
+}
+
+fn ids(cx: &Context<'_>) -> Vec<String> {
+    shown(cx).into_iter().map(|entry| entry.answer.cmd_id.clone()).collect()
+}
+
+fn row(entry: &Entry, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+    let theme = cx.theme;
+    let answer = &entry.answer;
+    let tail = format!("  {} {}", short_id(&answer.cmd_id), pad(entry.role.word(), 6));
+    let tick = format!(" {} ", pad_left(&thousands(answer.tick), 8));
+    let room = columns.saturating_sub(width(&tail) + width(&tick) + 3);
+    let asked = clip(&answer.command, room * 2 / 5);
+    let answered = clip(&answer.summary(), room.saturating_sub(width(&asked) + 2));
+    let gap = room.saturating_sub(width(&asked) + 2 + width(&answered));
+    let over = |style| if selected { theme.selected } else { style };
+    Line::from(vec![
+        Span::styled(tick, over(theme.dim)),
+        Span::styled(format!("{} ", entry.sign()), over(entry.style(theme))),
+        Span::styled(asked, over(theme.strong)),
+        Span::styled(
+            format!("  {answered}{} ", " ".repeat(gap)),
+            over(if answer.error.is_some() { entry.style(theme) } else { theme.text }),
+        ),
+        Span::styled(escape(&tail), over(theme.dim)),
+    ])
+}
+
+impl Pane for Console {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
+        frame.render_widget(frame_block("Console", cx.focused, cx.theme), area);
+        let inner = inner(area);
+        let [log, line] = Layout::vertical([Constraint::Fill(1), Constraint::Length(2)]).areas(inner);
+        let hint = vec![
+            Line::from(vec![
+                Span::styled(" › ", cx.theme.key),
+                Span::styled("press : to type a command", cx.theme.dim),
+            ]),
+            Line::default(),
+        ];
+        frame.render_widget(Paragraph::new(hint), line);
+        let (entries, ids) = (shown(cx), ids(cx));
+        let Some(newest) = ids.last() else {
+            self.rows = Rect::ZERO;
+            let text = if cx.filter.is_empty() {
+                " Nothing was asked in this session yet."
+            } else {
+                " No answer fits the filter; esc clears it."
+            };
+            frame.render_widget(Line::styled(text, cx.theme.dim), log);
+            return;
+        };
+        if *newest != self.newest && (self.selection.id().is_none() || self.selection.id() == Some(&self.newest)) {
+            self.selection.select(&ids, ids.len() - 1);
+        }
+        self.newest.clone_from(newest);
+        let (at, first) = self.selection.settle(&ids, log.height.into());
+        (self.rows, self.first) = (log, first);
+        let rows = entries.iter().enumerate().skip(first).take(log.height.into());
+        let columns = usize::from(log.width.saturating_sub(1));
+        let lines: Vec<Line<'_>> =
+            rows.map(|(index, entry)| row(entry, index == at && cx.focused, columns, cx)).collect();
+        frame.render_widget(Paragraph::new(lines), log);
+    }
+
+    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
+        let ids = ids(cx);
+        let (row, _) = self.selection.settle(&ids, self.rows.height.into());
+        match (action, shown(cx).get(row)) {
+            (Action::Open, Some(entry)) => Reaction::Show(entry.card(cx.theme)),
+            (Action::Copy, Some(entry)) => Reaction::Copy(escape(&entry.answer.cmd_id)),
+            _ if self.selection.act(action, &ids, self.rows.height.into()) => Reaction::Redraw,
+            _ => Reaction::None,
+        }
+    }
+
+    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
+        if self.rows.contains((column, row).into()) {
+            self.selection.select(&ids(cx), self.first + usize::from(row - self.rows.y));
+            return Reaction::Redraw;
+        }
+        Reaction::Type(String::new())
+    }
+
+    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+        let none = cx.log.entries().len() == 0;
+        let some = if none { Err("nothing was asked yet".to_owned()) } else { Ok(()) };
+        vec![
+            Hint::new(Action::Up, "select"),
+            Hint::new(Action::Down, "select"),
+            Hint::when(Action::Open, "whole answer", some.clone()),
+            Hint::when(Action::Copy, "copy cmd_id", some),
+        ]
+    }
+
+    fn line_area(&self, area: Rect) -> Option<Rect> {
+        let inner = inner(area);
+        let fits = inner.height >= 2 && inner.width > 2;
+        fits.then(|| Rect { x: inner.x + 1, y: inner.bottom() - 2, width: inner.width - 2, height: 2 })
+    }
+}

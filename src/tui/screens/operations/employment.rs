@@ -1,0 +1,356 @@
+//! The employment KPIs and the exit queue: who is due to leave, why, and when.
+//!
+//! Approve and defer are commands like any other; this pane only names them. Rule: "Work and the exit queue" of the
+//! town guide, "Acting" of the interface guide.
+
+use std::collections::BTreeSet;
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use super::case;
+use crate::tui::keymap::Action;
+use crate::tui::pane::{Confirmation, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::tui::select::Selection;
+use crate::tui::text::{duration, moment, pad, pad_left, percent, resident, spark, thousands, wrap};
+use crate::wire::telemetry::{ExitEntry, Kpi};
+use crate::wire::{Request, Snapshot};
+
+const APPROVE: &str = "employment_exit approve";
+const DEFER: &str = "employment_exit defer";
+
+/// The Employment pane.
+#[derive(Default)]
+pub struct Employment {
+    selection: Selection,
+    marked: BTreeSet<String>,
+    /// Where the rows of the table were drawn, and the first of them.
+    rows: Rect,
+    first: usize,
+}
+
+/// Columns of the table for a width.
+struct Columns {
+    agent: usize,
+    job: usize,
+    leaves: usize,
+}
+
+impl Columns {
+    /// Fixed: mark 2, absent 7, attend 7, waiting 10.
+    fn of(width: u16) -> Self {
+        let free = usize::from(width).saturating_sub(2 + 7 + 7 + 10);
+        let leaves = if free >= 48 { 30 } else { 13 };
+        let names = free.saturating_sub(leaves);
+        Self { agent: (names / 2).min(18), job: (names - names / 2).min(16), leaves }
+    }
+}
+
+impl Employment {
+    fn shown<'a>(cx: &Context<'a>) -> Vec<&'a ExitEntry> {
+        let fits = |entry: &&ExitEntry| {
+            let job = cx.view.jobs.get(&entry.agent).map_or("", |job| job.job_id.as_str());
+            cx.matches(&[&entry.agent, &resident(cx.view, &entry.agent), job, &entry.reason])
+        };
+        cx.view.employment.queue.iter().filter(fits).collect()
+    }
+
+    fn ids(cx: &Context<'_>) -> Vec<String> {
+        Self::shown(cx).into_iter().map(|entry| entry.agent.clone()).collect()
+    }
+
+    /// The marked residents that still wait, in the order of the queue; the selected one when none is marked.
+    fn chosen(&self, cx: &Context<'_>) -> Vec<String> {
+        let ids = Self::ids(cx);
+        let marked: Vec<String> = ids.iter().filter(|id| self.marked.contains(*id)).cloned().collect();
+        if !marked.is_empty() {
+            return marked;
+        }
+        let found = self.selection.id().filter(|id| ids.iter().any(|other| other == id));
+        found.map(str::to_owned).or_else(|| ids.first().cloned()).into_iter().collect()
+    }
+
+    fn kpis(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
+        let (theme, employment) = (cx.theme, &cx.view.employment);
+        let over = employment.pending_count > employment.queue_limit;
+        let full = employment.exits_today >= employment.daily_exit_cap;
+        let value = |text: String, bad: bool| Span::styled(text, if bad { theme.warn } else { theme.strong });
+        let limit = |text: String| Span::styled(text, theme.dim);
+        let label = |text: &str| Span::styled(text.to_owned(), theme.dim);
+        let trend = |name: &str| {
+            let wide = if columns > 76 { 16 } else { 6 };
+            Span::styled(pad(&spark(&cx.history.last(name, wide), wide), wide), theme.chart)
+        };
+        let attendance = employment.attendance.map_or_else(|| "–".to_owned(), percent);
+        vec![
+            Line::from(vec![
+                label(" pending    "),
+                value(pad_left(&employment.pending_count.to_string(), 3), over),
+                limit(format!(" of {:<2}", employment.queue_limit)),
+                Span::styled(if over { "! over " } else { "  " }, theme.warn),
+                label("exits today "),
+                value(employment.exits_today.to_string(), full),
+                limit(format!(" of {}", employment.daily_exit_cap)),
+                Span::styled(if full { " ! cap reached" } else { "" }, theme.warn),
+            ]),
+            Line::from(vec![
+                label(" attendance "),
+                value(pad(&attendance, 5), false),
+                trend("attendance"),
+                label("  late today "),
+                value(employment.late_today.to_string(), false),
+                Span::raw(" "),
+                trend("late_today"),
+                label("  absent 7d "),
+                value(employment.absent_7d.to_string(), false),
+            ]),
+        ]
+    }
+
+    fn head(&self, cx: &Context<'_>, columns: &Columns) -> Line<'static> {
+        let marks = self.marked.len();
+        let text = format!(
+            "  {}{}{}{}{} {}",
+            pad("agent", columns.agent),
+            pad("job", columns.job),
+            pad_left("absent", 7),
+            pad_left("attend", 7),
+            pad_left("waiting", 10),
+            pad_left(if marks > 0 { "" } else { "leaves" }, columns.leaves - 1),
+        );
+        Line::styled(text, cx.theme.dim)
+    }
+
+    fn row(&self, entry: &ExitEntry, selected: bool, cx: &Context<'_>, columns: &Columns) -> Line<'static> {
+        let (view, theme) = (cx.view, cx.theme);
+        let job = view.jobs.get(&entry.agent);
+        let absent = job.map_or(0, |job| job.absent_shifts_7d);
+        let marked = self.marked.contains(&entry.agent);
+        let sign = match (selected, marked) {
+            (true, true) => "▸✓",
+            (true, false) => "▸ ",
+            (false, true) => " ✓",
+            (false, false) => "  ",
+        };
+        let leaves = if entry.approved {
+            "next tick".to_owned()
+        } else if columns.leaves > 20 {
+            moment(entry.releases_at_tick, view)
+        } else {
+            format!("tick {}", thousands(entry.releases_at_tick))
+        };
+        let waited = view.tick.saturating_sub(entry.enqueued_tick);
+        let text = format!(
+            "{}{}{}{}{} {}",
+            pad(&resident(view, &entry.agent), columns.agent),
+            pad(job.map_or("–", |job| &job.job_id), columns.job),
+            pad_left(&format!("{absent}/{}", view.employment.max_absent_shifts), 7),
+            pad_left(&job.map_or_else(|| "–".to_owned(), |job| percent(job.attendance_ratio)), 7),
+            pad_left(&duration(waited, view.clock.ticks_per_day), 10),
+            pad_left(&leaves, columns.leaves - 1),
+        );
+        let style = match (selected, cx.focused) {
+            (true, true) => theme.selected,
+            (true, false) => theme.selected_idle,
+            (false, _) => theme.text,
+        };
+        let sign_style = if selected { style } else { theme.accent };
+        Line::from(vec![Span::styled(sign, sign_style), Span::styled(text, style)])
+    }
+
+    fn ask(&self, cx: &Context<'_>, command: &str) -> Reaction {
+        let chosen = self.chosen(cx);
+        let requests: Vec<Request> = chosen.iter().map(|id| Request::line(format!("{command} {id}"))).collect();
+        let approve = command == APPROVE;
+        if !approve && chosen.len() == 1 {
+            return Reaction::Send(requests);
+        }
+        let text = if approve { approval(cx.view, &chosen) } else { deferral(cx.view, &chosen) };
+        let (title, verb) = if approve { ("Approve exit", "approve") } else { ("Defer exits", "defer") };
+        let verb = if chosen.len() > 1 { format!("{verb} {}", chosen.len()) } else { verb.to_owned() };
+        Reaction::Confirm(Confirmation { title: title.into(), text, verb, requests })
+    }
+}
+
+/// The charter's KPIs with their targets, one a line.
+fn charter(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
+    let theme = cx.theme;
+    let kpis = cx.view.kpis.iter().filter(|kpi| kpi.charter);
+    let line = |kpi: &Kpi| {
+        let (style, sign) = theme.verdict(&kpi.verdict);
+        let value = match (kpi.value, kpi.unit.as_str()) {
+            (None, _) => "–".to_owned(),
+            (Some(value), "ratio") => percent(value),
+            (Some(value), "days") => format!("{value:.1} days"),
+            (Some(value), _) => format!("{value:.1}"),
+        };
+        let series = cx.history.last(&format!("kpi.{}", kpi.name), usize::from(columns).saturating_sub(48).min(48));
+        let last = if kpi.value.is_none() {
+            Span::styled(format!("{} of {} samples", kpi.samples, kpi.samples_required), theme.dim)
+        } else {
+            Span::styled(spark(&series, series.len()), theme.chart)
+        };
+        Line::from(vec![
+            Span::styled(format!("  {sign} "), style),
+            Span::styled(pad(&kpi.title, 22), theme.text),
+            Span::styled(pad_left(&value, 8), style),
+            Span::styled(format!("  {}", pad(&kpi.target, 10)), theme.dim),
+            last,
+        ])
+    };
+    kpis.map(line).collect()
+}
+
+fn names(view: &Snapshot, ids: &[String]) -> String {
+    let names: Vec<String> = ids.iter().map(|id| resident(view, id)).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.join(""),
+    }
+}
+
+fn approval(view: &Snapshot, ids: &[String]) -> Vec<String> {
+    let employment = &view.employment;
+    let used =
+        format!("This counts towards today: {} of {} exits used.", employment.exits_today, employment.daily_exit_cap);
+    if let [id] = ids {
+        let name = resident(view, id);
+        return vec![
+            format!("{name} leaves town on the next tick. {}", case::service(view, id)),
+            case::absences(view, id),
+            used,
+        ];
+    }
+    let mut text = vec![format!("{} leave town on the next tick:", names(view, ids))];
+    text.extend(ids.iter().map(|id| case::service(view, id)));
+    text.extend([used, "Each is a command of its own in the audit log.".to_owned()]);
+    text
+}
+
+fn deferral(view: &Snapshot, ids: &[String]) -> Vec<String> {
+    vec![
+        format!("{} stay, and their absences are forgiven.", names(view, ids)),
+        "Each is a command of its own in the audit log.".to_owned(),
+    ]
+}
+
+impl Pane for Employment {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
+        let block = frame_block("Employment", cx.focused, cx.theme);
+        let inner = block.inner(area);
+        frame.render_widget(block, area);
+        self.marked.retain(|id| cx.view.employment.pending.contains(id));
+        let entries = Self::shown(cx);
+        let wanted = entries.len().max(1) as u16;
+        let rows = [
+            Constraint::Length(2),
+            Constraint::Length(1),
+            Constraint::Length(1),
+            Constraint::Max(wanted),
+            Constraint::Fill(1),
+        ];
+        let [kpis, _, head, table, below] = Layout::vertical(rows).areas(inner);
+        frame.render_widget(Paragraph::new(Self::kpis(cx, inner.width)), kpis);
+        if entries.is_empty() {
+            self.rows = Rect::ZERO;
+            let charter = charter(cx, inner.width);
+            let rows = charter.len() as u16;
+            let [rest, foot] = Layout::vertical([Constraint::Fill(1), Constraint::Length(rows)]).areas(Rect {
+                y: head.y,
+                height: inner.bottom().saturating_sub(head.y),
+                ..inner
+            });
+            frame.render_widget(Paragraph::new(charter), foot);
+            let (missing, advice) = if cx.filter.is_empty() {
+                ("Nobody waits to leave.", "Residents come here after too many absent shifts.")
+            } else {
+                ("Nobody here fits the filter.", "esc clears it.")
+            };
+            return empty(frame, rest, missing, advice, cx.theme);
+        }
+        let columns = Columns::of(inner.width.saturating_sub(1));
+        let (at, first) = self.selection.settle(&Self::ids(cx), table.height.into());
+        (self.rows, self.first) = (table, first);
+        let shown = entries.iter().enumerate().skip(first).take(table.height.into());
+        let lines: Vec<Line<'_>> = shown.map(|(index, entry)| self.row(entry, index == at, cx, &columns)).collect();
+        frame.render_widget(self.head(cx, &columns), head);
+        frame.render_widget(Paragraph::new(lines), table);
+        if !self.marked.is_empty() {
+            let text = format!("{} marked ", self.marked.len());
+            frame.render_widget(Line::styled(text, cx.theme.accent).right_aligned(), head);
+        }
+        // The selected case explains itself where there is room for it.
+        let room = Rect {
+            x: below.x + 2,
+            y: below.y + 1,
+            width: below.width.saturating_sub(3),
+            height: below.height.saturating_sub(1),
+        };
+        if room.height > 0 && below.height > 1 {
+            let text = case::sentence(cx.view, entries[at]);
+            let lines: Vec<Line<'_>> =
+                wrap(&text, room.width.into()).into_iter().map(|line| Line::styled(line, cx.theme.dim)).collect();
+            let used = lines.len() as u16;
+            frame.render_widget(Paragraph::new(lines), room);
+            let charter = charter(cx, inner.width);
+            let rows = charter.len() as u16;
+            if room.height > used + rows {
+                let foot = Rect { x: inner.x, y: inner.bottom() - rows, width: inner.width, height: rows };
+                frame.render_widget(Paragraph::new(charter), foot);
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
+        let ids = Self::ids(cx);
+        match action {
+            Action::Approve => self.ask(cx, APPROVE),
+            Action::Defer => self.ask(cx, DEFER),
+            Action::Mark => {
+                let (row, _) = self.selection.settle(&ids, self.rows.height.into());
+                if let Some(id) = ids.get(row)
+                    && !self.marked.remove(id)
+                {
+                    self.marked.insert(id.clone());
+                }
+                self.selection.act(Action::Down, &ids, self.rows.height.into());
+                Reaction::Redraw
+            }
+            Action::Open => {
+                let (row, _) = self.selection.settle(&ids, self.rows.height.into());
+                Self::shown(cx).get(row).map_or(Reaction::None, |entry| Reaction::Show(case::card(cx, entry)))
+            }
+            Action::Copy => {
+                let (row, _) = self.selection.settle(&ids, self.rows.height.into());
+                Self::shown(cx).get(row).map_or(Reaction::None, |entry| Reaction::Copy(case::sentence(cx.view, entry)))
+            }
+            _ if self.selection.act(action, &ids, self.rows.height.into()) => Reaction::Redraw,
+            _ => Reaction::None,
+        }
+    }
+
+    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
+        if !self.rows.contains((column, row).into()) {
+            return Reaction::None;
+        }
+        let at = self.first + usize::from(row - self.rows.y);
+        self.selection.select(&Self::ids(cx), at);
+        Reaction::Redraw
+    }
+
+    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+        let some = if cx.view.employment.queue.is_empty() { Err("nobody waits to leave".to_owned()) } else { Ok(()) };
+        let may = |command: &str| some.clone().and_then(|()| cx.may(command));
+        vec![
+            Hint::new(Action::Up, "select"),
+            Hint::new(Action::Down, "select"),
+            Hint::when(Action::Mark, "mark", some.clone()),
+            Hint::when(Action::Open, "case", some.clone()),
+            Hint::when(Action::Approve, "approve", may(APPROVE)),
+            Hint::when(Action::Defer, "defer", may(DEFER)),
+            Hint::when(Action::Copy, "copy", some.clone()),
+        ]
+    }
+}

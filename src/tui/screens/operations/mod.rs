@@ -1,0 +1,29 @@
+//! The Operations screen: where am I, who am I, what needs me, what may I do.
+//!
+//! Owns where its five panes stand. Rule: "Operations at 120×40" of the screen guide.
+
+mod alerts;
+mod case;
+mod console;
+mod employment;
+mod queues;
+mod stability;
+
+use ratatui::layout::{Constraint, Layout, Rect};
+
+pub use alerts::Alerts;
+pub use console::Console;
+pub use employment::Employment;
+pub use queues::Queues;
+pub use stability::Stability;
+
+/// Two by two, and the console below them over the whole width.
+pub fn layout(area: Rect) -> Vec<Rect> {
+    let console = (area.height / 5).clamp(6, 12);
+    let [upper, lower, console] =
+        Layout::vertical([Constraint::Fill(5), Constraint::Fill(4), Constraint::Length(console)]).areas(area);
+    let halves = Layout::horizontal([Constraint::Ratio(1, 2); 2]);
+    let [employment, stability] = halves.areas(upper);
+    let [queues, alerts] = halves.areas(lower);
+    vec![employment, stability, queues, alerts, console]
+}

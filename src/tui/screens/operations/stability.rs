@@ -1,0 +1,250 @@
+//! Stability windows: what was, how the open one stands, and whether the candidate comes nearer to a release.
+//!
+//! Every value stands beside its limit, every colour beside a letter. Rule: "Stability, promotion, rollback" of the
+//! operating guide.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use crate::tui::keymap::Action;
+use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::tui::select::Selection;
+use crate::tui::text::{bar, pad, pad_left, percent, spark, thousands, width};
+use crate::wire::telemetry::{Check, Window};
+use crate::wire::text::escape;
+
+/// The Stability pane.
+#[derive(Default)]
+pub struct Stability {
+    selection: Selection,
+    rows: Rect,
+    first: usize,
+}
+
+/// A check's value with its unit, or a dash.
+fn value(check: &Check) -> String {
+    match (check.value, check.unit.as_str()) {
+        (None, _) => "–".to_owned(),
+        (Some(value), "ratio") => format!("{value:.1}×"),
+        (Some(value), "share") => percent(value),
+        (Some(value), "count") => format!("{value:.0}"),
+        (Some(value), _) => format!("{value:.2}"),
+    }
+}
+
+fn letter(verdict: &str) -> &'static str {
+    match verdict {
+        "green" => "G",
+        "red" => "R",
+        _ => "?",
+    }
+}
+
+fn windows(cx: &Context<'_>) -> Line<'static> {
+    let stability = &cx.view.stability;
+    let mut spans = vec![Span::styled(" past   ", cx.theme.dim)];
+    if stability.windows.is_empty() {
+        spans.push(Span::styled("no window has closed yet", cx.theme.dim));
+    }
+    for window in stability.windows.iter().rev().take(12).rev() {
+        let (style, _) = cx.theme.verdict(&window.verdict);
+        spans.push(Span::styled(
+            format!(" {} ", letter(&window.verdict)),
+            style.add_modifier(Modifier::REVERSED | Modifier::BOLD),
+        ));
+        spans.push(Span::raw(" "));
+    }
+    let streak = format!("  streak {} of {} green", stability.streak, stability.required_passes);
+    let style = if stability.streak >= stability.required_passes { cx.theme.good } else { cx.theme.text };
+    spans.push(Span::styled(streak, style));
+    Line::from(spans)
+}
+
+fn progress(cx: &Context<'_>, columns: u16) -> Line<'static> {
+    let stability = &cx.view.stability;
+    let wide = if columns > 76 { 24 } else { 10 };
+    Line::from(vec![
+        Span::styled(" window ", cx.theme.dim),
+        Span::styled(stability.window.to_string(), cx.theme.strong),
+        Span::raw("  "),
+        Span::styled(bar(stability.window_progress as f64, stability.window_ticks as f64, wide), cx.theme.chart),
+        Span::styled(
+            format!("  {} of {} ticks", thousands(stability.window_progress), thousands(stability.window_ticks)),
+            cx.theme.dim,
+        ),
+    ])
+}
+
+fn release(cx: &Context<'_>) -> Line<'static> {
+    let (view, theme) = (cx.view, cx.theme);
+    let mut spans = vec![Span::styled(" release ", theme.dim), Span::styled(escape(&view.policy.id), theme.strong)];
+    if let Some(candidate) = &view.promotion.candidate {
+        spans.push(Span::styled("   candidate ", theme.dim));
+        spans.push(Span::styled(escape(candidate), theme.strong));
+    }
+    let state = if view.promotion.state.is_empty() { "no promotion" } else { &view.promotion.state };
+    let style = match state {
+        "eligible" | "stable" => theme.good,
+        "rolled_back" | "held" => theme.bad,
+        _ => theme.accent,
+    };
+    spans.push(Span::raw("   "));
+    spans.push(Span::styled(escape(state).replace('_', " "), style));
+    Line::from(spans)
+}
+
+fn row(check: &Check, selected: bool, cx: &Context<'_>, columns: u16) -> Line<'static> {
+    let theme = cx.theme;
+    let (style, sign) = theme.verdict(&check.verdict);
+    let checks = || cx.view.stability.checks.iter();
+    let names = checks().map(|check| width(&check.name)).max().unwrap_or(0).min(20);
+    let limits = checks().map(|check| width(&check.limit)).max().unwrap_or(0).min(18);
+    let name = pad(&check.name.replace('_', " "), names);
+    let room = usize::from(columns).saturating_sub(3 + names + 7 + 2 + limits + 2 + 1);
+    let last = if check.value.is_none() {
+        pad(&format!("{}/{} samples", check.samples, check.samples_required), room)
+    } else {
+        let series = cx.history.last(&format!("check.{}", check.name), room.min(48));
+        pad(&spark(&series, room), room)
+    };
+    let base = match (selected, cx.focused) {
+        (true, true) => theme.selected,
+        (true, false) => theme.selected_idle,
+        (false, _) => theme.text,
+    };
+    let over = |style| if selected { base } else { style };
+    let sign_style = if selected { base } else { style };
+    Line::from(vec![
+        Span::styled(format!(" {sign} "), sign_style),
+        Span::styled(name, base),
+        Span::styled(pad_left(&value(check), 7), over(style)),
+        Span::styled(format!("  {}  ", pad(&check.limit, limits)), over(theme.dim)),
+        Span::styled(last, if check.value.is_none() { over(theme.dim) } else { over(theme.chart) }),
+    ])
+}
+
+/// Closed windows, newest first, each with what broke it.
+fn closed(cx: &Context<'_>) -> Vec<Line<'static>> {
+    let theme = cx.theme;
+    let line = |window: &Window| {
+        let (style, _) = theme.verdict(&window.verdict);
+        let broken: Vec<String> = window
+            .checks
+            .iter()
+            .filter(|check| check.verdict == "breach")
+            .map(|check| format!("{} {}", check.name.replace('_', " "), value(check)))
+            .collect();
+        let why = match (broken.is_empty(), window.verdict.as_str()) {
+            (false, _) => broken.join(", "),
+            (true, "green") => "every check held".to_owned(),
+            (true, _) => "not enough data, a restart or a gap".to_owned(),
+        };
+        Line::from(vec![
+            Span::styled(format!(" {} ", letter(&window.verdict)), style),
+            Span::styled(pad(&format!("window {}", window.number), 12), theme.text),
+            Span::styled(pad(&format!("tick {}", thousands(window.end_tick)), 14), theme.dim),
+            Span::styled(escape(&why), theme.dim),
+        ])
+    };
+    cx.view.stability.windows.iter().rev().map(line).collect()
+}
+
+/// A check through the windows, to read.
+fn card(check: &Check, windows: &[Window], cx: &Context<'_>) -> Card {
+    let theme = cx.theme;
+    let fact = |label: &str, value: String| {
+        Line::from(vec![Span::styled(pad(label, 10), theme.dim), Span::styled(escape(&value), theme.text)])
+    };
+    let mut lines = vec![
+        fact("now", format!("{}   limit {}", value(check), check.limit)),
+        fact("verdict", check.verdict.replace('_', " ")),
+        fact("samples", format!("{}, at least {} needed", check.samples, check.samples_required)),
+        Line::default(),
+        Line::styled("Closed windows", theme.head),
+    ];
+    if windows.is_empty() {
+        lines.push(Line::styled("None yet: the first closes at the end of the first window.", theme.dim));
+    }
+    for window in windows.iter().rev() {
+        let Some(then) = window.checks.iter().find(|other| other.name == check.name) else { continue };
+        let (style, sign) = theme.verdict(&then.verdict);
+        lines.push(Line::from(vec![
+            Span::styled(format!("window {:<4} tick {:<8}", window.number, thousands(window.end_tick)), theme.dim),
+            Span::styled(format!("{sign} {:>8}", value(then)), style),
+            Span::styled(format!("   window {}", escape(&window.verdict)), theme.dim),
+        ]));
+    }
+    Card { title: format!("Check: {}", escape(&check.name).replace('_', " ")), lines }
+}
+
+impl Stability {
+    fn shown<'a>(cx: &Context<'a>) -> Vec<&'a Check> {
+        cx.view.stability.checks.iter().filter(|check| cx.matches(&[&check.name, &check.verdict])).collect()
+    }
+
+    fn ids(cx: &Context<'_>) -> Vec<String> {
+        Self::shown(cx).into_iter().map(|check| check.name.clone()).collect()
+    }
+}
+
+impl Pane for Stability {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
+        let block = frame_block("Stability", cx.focused, cx.theme);
+        let inner = block.inner(area);
+        frame.render_widget(block, area);
+        let checks = Self::shown(cx);
+        let spaced = u16::from(inner.height as usize > checks.len() + 4);
+        let line = |y: u16, height: u16| Rect { y: inner.y + y, height, ..inner }.intersection(inner);
+        frame.render_widget(Paragraph::new(vec![progress(cx, inner.width), windows(cx)]), line(0, 2));
+        let table = line(2 + spaced, inner.height.saturating_sub(3 + 2 * spaced));
+        frame.render_widget(release(cx), line(inner.height.saturating_sub(1), 1));
+        if checks.is_empty() {
+            self.rows = Rect::ZERO;
+            return empty(frame, table, "No check has run yet.", "They start with the first window.", cx.theme);
+        }
+        let (at, first) = self.selection.settle(&Self::ids(cx), table.height.into());
+        (self.rows, self.first) = (table, first);
+        let shown = checks.iter().enumerate().skip(first).take(table.height.into());
+        let lines: Vec<Line<'_>> =
+            shown.map(|(index, check)| row(check, index == at && cx.focused, cx, inner.width)).collect();
+        frame.render_widget(Paragraph::new(lines), table);
+        let used = checks.len() as u16 + 1;
+        if table.height > used + 1 {
+            let rest = Rect { y: table.y + used, height: table.height - used, ..table };
+            frame.render_widget(Paragraph::new(closed(cx)), rest);
+        }
+    }
+
+    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
+        let ids = Self::ids(cx);
+        let (row, _) = self.selection.settle(&ids, self.rows.height.into());
+        match (action, Self::shown(cx).get(row)) {
+            (Action::Open, Some(check)) => Reaction::Show(card(check, &cx.view.stability.windows, cx)),
+            (Action::Copy, Some(check)) => {
+                Reaction::Copy(format!("{} {} (limit {})", check.name, value(check), check.limit))
+            }
+            _ if self.selection.act(action, &ids, self.rows.height.into()) => Reaction::Redraw,
+            _ => Reaction::None,
+        }
+    }
+
+    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
+        if !self.rows.contains((column, row).into()) {
+            return Reaction::None;
+        }
+        self.selection.select(&Self::ids(cx), self.first + usize::from(row - self.rows.y));
+        Reaction::Redraw
+    }
+
+    fn bindings(&self, _cx: &Context<'_>) -> Vec<Hint> {
+        vec![
+            Hint::new(Action::Up, "select"),
+            Hint::new(Action::Down, "select"),
+            Hint::new(Action::Open, "past windows"),
+            Hint::new(Action::Copy, "copy"),
+        ]
+    }
+}

@@ -1,0 +1,92 @@
+//! A selection that follows what is selected, not the row it stands in.
+//!
+//! Knows ids and rows; a pane says which rows there are.
+
+use super::keymap::Action;
+
+/// The selected row of a list by its id, and how far the list is scrolled.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    id: Option<String>,
+    row: usize,
+    offset: usize,
+}
+
+impl Selection {
+    /// The selected row among `ids`, and the first row to draw in `height` rows. When the selected one is gone, its
+    /// place in the list is selected.
+    pub fn settle(&mut self, ids: &[String], height: usize) -> (usize, usize) {
+        let found = self.id.as_ref().and_then(|id| ids.iter().position(|other| other == id));
+        self.row = found.unwrap_or(self.row).min(ids.len().saturating_sub(1));
+        self.id = ids.get(self.row).cloned();
+        let height = height.max(1);
+        self.offset = self.offset.min(self.row).max((self.row + 1).saturating_sub(height));
+        self.offset = self.offset.min(ids.len().saturating_sub(height));
+        (self.row, self.offset)
+    }
+
+    /// Moves by an action of the group *moving*, `page` rows at a time for a page; whether anything changed.
+    pub fn act(&mut self, action: Action, ids: &[String], page: usize) -> bool {
+        let last = ids.len().saturating_sub(1);
+        let (row, _) = self.settle(ids, page);
+        let to = match action {
+            Action::Up => row.saturating_sub(1),
+            Action::Down => (row + 1).min(last),
+            Action::PageUp => row.saturating_sub(page.max(1)),
+            Action::PageDown => (row + page.max(1)).min(last),
+            Action::First => 0,
+            Action::Last => last,
+            _ => row,
+        };
+        self.select(ids, to);
+        to != row
+    }
+
+    /// Selects a row, if there is one.
+    pub fn select(&mut self, ids: &[String], row: usize) {
+        if let Some(id) = ids.get(row) {
+            self.id = Some(id.clone());
+            self.row = row;
+        }
+    }
+
+    /// The id of the selected row as of the last [`Selection::settle`].
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn follows_the_one_and_falls_to_the_neighbour() {
+        let mut selection = Selection::default();
+        assert_eq!(selection.settle(&ids("a b c"), 2), (0, 0));
+        assert!(selection.act(Action::Down, &ids("a b c"), 2));
+        assert_eq!(selection.settle(&ids("x y a b c"), 2), (3, 2));
+        assert_eq!(selection.id(), Some("b"));
+        assert_eq!(selection.settle(&ids("x y a c"), 2), (3, 2));
+        assert_eq!(selection.id(), Some("c"));
+        assert_eq!(selection.settle(&[], 2), (0, 0));
+        assert_eq!(selection.id(), None);
+        assert!(!selection.act(Action::Down, &[], 2));
+    }
+
+    #[test]
+    fn pages_stop_at_the_ends() {
+        let mut selection = Selection::default();
+        let ids = ids("a b c d e");
+        selection.act(Action::PageDown, &ids, 3);
+        assert_eq!(selection.settle(&ids, 3), (3, 1));
+        selection.act(Action::Last, &ids, 3);
+        assert_eq!(selection.settle(&ids, 3), (4, 2));
+        selection.act(Action::First, &ids, 3);
+        assert_eq!(selection.settle(&ids, 3), (0, 0));
+    }
+}

@@ -1,0 +1,407 @@
+//! The imperative shell: the terminal, the threads, the signals and the few files of the interface.
+//!
+//! Everything decided is decided in [`App`]; here it is done. The terminal is given back exactly once, whatever ends us.
+//! Rule: "Manners" of the interface guide.
+
+use std::io::{self, Write, stdout};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossterm::cursor::Show;
+use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event};
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::{event, execute};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::buffer::Buffer;
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGSTOP, SIGTERM, SIGTSTP};
+use signal_hook::iterator::Signals;
+
+use super::app::{App, Message, Setup, Task};
+use super::console::recall;
+use super::keymap::Keymap;
+use super::pane::Screen;
+use super::save;
+use super::theme::Theme;
+use crate::source::{Notice, Source};
+use crate::wire::Snapshot;
+
+/// The shortest time from one picture to the next: 30 a second.
+const FRAME: Duration = Duration::from_millis(33);
+
+/// How the interface is to be.
+#[derive(Debug)]
+pub struct Options {
+    /// Colours and signs; made with `NO_COLOR` in mind.
+    pub theme: Theme,
+    /// Whether the mouse is taken; without it the terminal's own selection works.
+    pub mouse: bool,
+    /// Keys in force.
+    pub keymap: Keymap,
+    /// The file of console lines typed before; `None` keeps them in memory.
+    pub history: Option<PathBuf>,
+    /// The first screen.
+    pub screen: Screen,
+    /// Leave the last screen in the scrollback on quitting.
+    pub keep_last_screen: bool,
+}
+
+/// Where console lines are kept unless the operator says otherwise: the user's state folder.
+pub fn history_file() -> Option<PathBuf> {
+    use etcetera::BaseStrategy;
+    let strategy = etcetera::choose_base_strategy().ok()?;
+    let folder = strategy.state_dir().unwrap_or_else(|| strategy.data_dir());
+    Some(folder.join("townlet").join("console_history"))
+}
+
+/// Something that wakes the shell.
+enum Wake {
+    Event(Event),
+    Notice(Box<Notice>),
+    /// A newer view is in the slot.
+    View,
+    Suspend,
+    /// The screen may be spoilt: draw all of it.
+    Spoilt,
+    Quit,
+}
+
+/// Whether the terminal is ours now. A static, because a panic hook has nothing else to go by.
+static OURS: AtomicBool = AtomicBool::new(false);
+
+fn take(mouse: bool) -> io::Result<()> {
+    OURS.store(true, Ordering::SeqCst);
+    enable_raw_mode()?;
+    execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+    if mouse {
+        execute!(stdout(), EnableMouseCapture)?;
+    }
+    Ok(())
+}
+
+/// Gives the terminal back, if it is ours. Errors are of no use any more: there may be no terminal.
+fn give_back() {
+    if OURS.swap(false, Ordering::SeqCst) {
+        let _ = execute!(stdout(), DisableMouseCapture, DisableBracketedPaste, LeaveAlternateScreen, Show);
+        let _ = disable_raw_mode();
+    }
+}
+
+/// Gives the terminal back when it goes out of scope, however that happens.
+struct Held;
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+/// Watches and commands a town until the operator leaves. Returns the source's line of farewell.
+///
+/// One thread stays behind, waiting for a key that will not come; it ends with the process.
+///
+/// # Errors
+/// When the terminal cannot be used. The source has been closed all the same.
+pub fn run(mut source: Box<dyn Source>, options: Options) -> io::Result<String> {
+    let (send, inbox) = channel();
+    let slot: Arc<Mutex<Option<Arc<Snapshot>>>> = Arc::default();
+    let hook = watch_panics(send.clone());
+    let held = Held;
+    let keep = options.keep_last_screen;
+    let result = take(options.mouse).and_then(|()| {
+        listen(&send)?;
+        deliver(source.as_mut(), send, Arc::clone(&slot));
+        let mut shell = Shell::new(source.as_mut(), options, slot)?;
+        shell.serve(&inbox)?;
+        Ok(shell.last)
+    });
+    drop(held);
+    std::panic::set_hook(Box::new(move |info| hook(info)));
+    if let (Ok(Some(last)), true) = (&result, keep) {
+        let _ = stdout().write_all(save::text(last).as_bytes());
+    }
+    let farewell = source.close();
+    result.map(|_| farewell)
+}
+
+type Hook = Arc<dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync>;
+
+/// Gives the terminal back before a panic of this thread is told; after one of another thread, draws the screen again.
+/// Returns the hook there was.
+fn watch_panics(send: Sender<Wake>) -> Hook {
+    let before: Hook = Arc::from(std::panic::take_hook());
+    let ours = thread::current().id();
+    let told = Arc::clone(&before);
+    std::panic::set_hook(Box::new(move |info| {
+        if thread::current().id() == ours {
+            give_back();
+        }
+        told(info);
+        let _ = send.send(Wake::Spoilt);
+    }));
+    before
+}
+
+/// Starts the threads that wait for keys and for signals.
+fn listen(send: &Sender<Wake>) -> io::Result<()> {
+    let keys = send.clone();
+    thread::Builder::new().name("keys".into()).spawn(move || {
+        while let Ok(event) = event::read() {
+            if keys.send(Wake::Event(event)).is_err() {
+                return;
+            }
+        }
+        let _ = keys.send(Wake::Quit);
+    })?;
+    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT])?;
+    let heard = send.clone();
+    thread::Builder::new().name("signals".into()).spawn(move || {
+        for signal in signals.forever() {
+            let wake = match signal {
+                SIGTSTP => Wake::Suspend,
+                SIGCONT => Wake::Spoilt,
+                _ => Wake::Quit,
+            };
+            if heard.send(wake).is_err() {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Lets the source deliver. Views go through a slot in which the latest wins, so a suspended screen hoards none.
+fn deliver(source: &mut dyn Source, send: Sender<Wake>, slot: Arc<Mutex<Option<Arc<Snapshot>>>>) {
+    source.start(Box::new(move |notice| {
+        let wake = match notice {
+            Notice::View(view) => {
+                let old = slot.lock().unwrap_or_else(PoisonError::into_inner).replace(view);
+                if old.is_some() {
+                    return;
+                }
+                Wake::View
+            }
+            other => Wake::Notice(Box::new(other)),
+        };
+        // Nobody listens any more when this fails; the source is told by `close`.
+        let _ = send.send(wake);
+    }));
+}
+
+struct Shell<'a> {
+    source: &'a mut dyn Source,
+    options: Options,
+    slot: Arc<Mutex<Option<Arc<Snapshot>>>>,
+    terminal: Terminal<CrosstermBackend<io::Stdout>>,
+    app: App,
+    /// The last picture, when it may be asked for.
+    last: Option<Buffer>,
+    dirty: bool,
+    quit: bool,
+}
+
+impl<'a> Shell<'a> {
+    fn new(source: &'a mut dyn Source, options: Options, slot: Arc<Mutex<Option<Arc<Snapshot>>>>) -> io::Result<Self> {
+        let setup = Setup {
+            theme: options.theme,
+            keymap: options.keymap.clone(),
+            screen: options.screen,
+            recall: options.history.as_deref().map_or_else(Vec::new, read_lines),
+        };
+        let app = App::new(source.hello(), setup);
+        let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+        Ok(Self { source, options, slot, terminal, app, last: None, dirty: true, quit: false })
+    }
+
+    /// Until somebody leaves: takes what is there, then draws if anything changed, at most every [`FRAME`].
+    fn serve(&mut self, inbox: &Receiver<Wake>) -> io::Result<()> {
+        let mut drawn: Option<Instant> = None;
+        while !self.quit {
+            if let Ok(wake) = inbox.try_recv() {
+                self.wake(wake)?;
+                continue;
+            }
+            if !self.dirty {
+                match inbox.recv() {
+                    Ok(wake) => self.wake(wake)?,
+                    Err(_) => return Ok(()),
+                }
+                continue;
+            }
+            let early = drawn.map_or(Duration::ZERO, |drawn| FRAME.saturating_sub(drawn.elapsed()));
+            if early.is_zero() {
+                self.draw()?;
+                drawn = Some(Instant::now());
+                continue;
+            }
+            match inbox.recv_timeout(early) {
+                Ok(wake) => self.wake(wake)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        let app = &mut self.app;
+        let picture = self.terminal.draw(|frame| app.draw(frame))?;
+        if self.options.keep_last_screen {
+            self.last = Some(picture.buffer.clone());
+        }
+        self.dirty = false;
+        Ok(())
+    }
+
+    fn wake(&mut self, wake: Wake) -> io::Result<()> {
+        let message = match wake {
+            Wake::Event(Event::Key(key)) => Message::Key(key),
+            Wake::Event(Event::Mouse(mouse)) => {
+                if matches!(mouse.kind, event::MouseEventKind::Moved | event::MouseEventKind::Up(_)) {
+                    return Ok(());
+                }
+                Message::Mouse(mouse)
+            }
+            Wake::Event(Event::Paste(text)) => Message::Paste(text),
+            Wake::Event(Event::Resize(..)) => {
+                self.dirty = true;
+                return Ok(());
+            }
+            Wake::Event(_) => return Ok(()),
+            Wake::Notice(notice) => Message::Notice(*notice),
+            Wake::View => {
+                let view = self.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let Some(view) = view else { return Ok(()) };
+                Message::Notice(Notice::View(view))
+            }
+            Wake::Suspend => return self.suspend(),
+            Wake::Spoilt => {
+                take(self.options.mouse)?;
+                return self.start_over();
+            }
+            Wake::Quit => {
+                self.quit = true;
+                return Ok(());
+            }
+        };
+        self.tell(message)
+    }
+
+    /// Tells the app, and does what it asks for.
+    fn tell(&mut self, message: Message) -> io::Result<()> {
+        self.dirty = true;
+        for task in self.app.update(message) {
+            match task {
+                Task::Send(request, purpose) => {
+                    let cmd_id = self.source.send(request);
+                    self.app.update(Message::Sent(cmd_id, purpose));
+                }
+                Task::Copy(text) => {
+                    write!(stdout(), "\x1b]52;c;{}\x07", base64(text.as_bytes()))?;
+                    stdout().flush()?;
+                }
+                Task::Save(tick) => {
+                    let said = self.save(tick);
+                    self.app.update(Message::Said(said));
+                }
+                Task::Remember(line) => {
+                    if let Some(Err(error)) = self.options.history.as_deref().map(|file| append(file, &line)) {
+                        self.app.update(Message::Said(format!("the line is not kept for next time: {error}")));
+                    }
+                }
+                Task::Suspend => self.suspend()?,
+                Task::Quit => self.quit = true,
+            }
+        }
+        Ok(())
+    }
+
+    fn suspend(&mut self) -> io::Result<()> {
+        give_back();
+        signal_hook::low_level::raise(SIGSTOP)?;
+        take(self.options.mouse)?;
+        self.start_over()
+    }
+
+    /// Draws every cell next time. `Terminal::clear` would ask the terminal where its cursor is, and the answer would go
+    /// to the thread that reads keys.
+    fn start_over(&mut self) -> io::Result<()> {
+        self.dirty = true;
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
+    }
+
+    fn save(&mut self, tick: u64) -> String {
+        let app = &mut self.app;
+        let picture = match self.terminal.draw(|frame| app.draw(frame)) {
+            Ok(picture) => picture.buffer.clone(),
+            Err(error) => return format!("the screen was not saved: {error}"),
+        };
+        let name = format!("townlet-screen-{tick}");
+        let text = std::fs::write(format!("{name}.txt"), save::text(&picture));
+        let svg = std::fs::write(format!("{name}.svg"), save::svg(&picture));
+        match text.and(svg) {
+            Ok(()) => format!("saved {name}.txt and {name}.svg"),
+            Err(error) => format!("the screen was not saved as {name}: {error}"),
+        }
+    }
+}
+
+/// The lines of the history file; a missing or unreadable one has none.
+fn read_lines(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(recall::KEPT)..].iter().map(|line| (*line).to_owned()).collect()
+}
+
+fn append(file: &Path, line: &str) -> io::Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    writeln!(options.open(file)?, "{line}")
+}
+
+/// Base64, as OSC 52 wants what goes to the clipboard.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks(3) {
+        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * place)) as usize & 63] as char;
+            text.push(if place <= three.len() { letter } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_the_standard_one() {
+        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
+        for (plain, coded) in cases {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+    }
+
+    #[test]
+    fn lines_typed_are_had_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state/history");
+        assert!(read_lines(&file).is_empty());
+        append(&file, "kpi").unwrap();
+        append(&file, "employment_status").unwrap();
+        assert_eq!(read_lines(&file), ["kpi", "employment_status"]);
+    }
+}

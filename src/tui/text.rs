@@ -1,0 +1,192 @@
+//! Numbers, times and names as a person reads them, and text cut to a width.
+//!
+//! Pure functions of what they are given. Everything that came from outside passes [`clip`], [`pad`] or
+//! [`resident`], which write terminal escapes out. Rule: "Manners" of the interface guide.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::wire::Snapshot;
+use crate::wire::text::escape;
+
+/// Columns `text` takes.
+pub fn width(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// `text` made safe and cut to `columns`, with `…` where something is missing.
+pub fn clip(text: &str, columns: usize) -> String {
+    let safe = escape(text);
+    if width(&safe) <= columns {
+        return safe;
+    }
+    let mut cut = String::new();
+    let mut used = 1;
+    for character in safe.chars() {
+        used += character.width().unwrap_or(0);
+        if used > columns {
+            break;
+        }
+        cut.push(character);
+    }
+    if columns > 0 {
+        cut.push('…');
+    }
+    cut
+}
+
+/// [`clip`], then blanks on the right up to `columns`.
+pub fn pad(text: &str, columns: usize) -> String {
+    let mut cut = clip(text, columns);
+    cut.extend(std::iter::repeat_n(' ', columns.saturating_sub(width(&cut))));
+    cut
+}
+
+/// [`clip`], then blanks on the left up to `columns`: for numbers.
+pub fn pad_left(text: &str, columns: usize) -> String {
+    let cut = clip(text, columns);
+    let mut padded = " ".repeat(columns.saturating_sub(width(&cut)));
+    padded.push_str(&cut);
+    padded
+}
+
+/// `text` made safe and broken at blanks into lines of at most `columns`.
+pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in escape(text).split_whitespace() {
+        let line = lines.last_mut().expect("there is always a line");
+        if line.is_empty() {
+            *line = clip(word, columns);
+        } else if width(line) + 1 + width(word) <= columns {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(clip(word, columns));
+        }
+    }
+    lines
+}
+
+/// `4,310`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 resident`, `3 residents`.
+pub fn count(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
+/// `91 %`.
+pub fn percent(ratio: f64) -> String {
+    format!("{:.0} %", ratio * 100.0)
+}
+
+/// Ticks as town time, a day of `ticks_per_day` being 24 hours: `48 m`, `2 h 10 m`, `3 d 4 h`.
+pub fn duration(ticks: u64, ticks_per_day: u64) -> String {
+    let minutes = ticks * 1_440 / ticks_per_day.max(1);
+    match (minutes / 1_440, minutes / 60 % 24, minutes % 60) {
+        (0, 0, minutes) => format!("{minutes} m"),
+        (0, hours, minutes) => format!("{hours} h {minutes:02} m"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+/// Time of day as `09:38`. Takes any tick.
+pub fn clock(tick: u64, ticks_per_day: u64) -> String {
+    let per_day = ticks_per_day.max(1);
+    let minutes = tick % per_day * 1_440 / per_day;
+    format!("{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// `in 2 h 10 m · tick 4,310`, or `now` when the moment has come.
+pub fn moment(tick: u64, view: &Snapshot) -> String {
+    match tick.checked_sub(view.tick) {
+        None | Some(0) => format!("now · tick {}", thousands(tick)),
+        Some(left) => format!("in {} · tick {}", duration(left, view.clock.ticks_per_day), thousands(tick)),
+    }
+}
+
+/// The last `columns` of `values` as blocks from the lowest to the highest of them; flat values are flat and low.
+pub fn spark(values: &[f64], columns: usize) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let shown = &values[values.len().saturating_sub(columns)..];
+    let finite = shown.iter().copied().filter(|value| value.is_finite());
+    let low = finite.clone().fold(f64::INFINITY, f64::min);
+    let high = finite.fold(f64::NEG_INFINITY, f64::max);
+    shown
+        .iter()
+        .map(|value| {
+            let share = if high > low && value.is_finite() { (value - low) / (high - low) } else { 0.0 };
+            BLOCKS[((share * 7.0).round() as usize).min(7)]
+        })
+        .collect()
+}
+
+/// `▓▓▓░░`: the share `done` of `total` over `columns`.
+pub fn bar(done: f64, total: f64, columns: usize) -> String {
+    let share = if total > 0.0 { (done / total).clamp(0.0, 1.0) } else { 0.0 };
+    let full = (share * columns as f64).round() as usize;
+    format!("{}{}", "▓".repeat(full), "░".repeat(columns - full))
+}
+
+/// The name of a resident given by id, or the id when the snapshot does not have them. Safe to show.
+pub fn resident(view: &Snapshot, id: &str) -> String {
+    let named = view.agents.iter().find(|agent| agent.id == id).filter(|agent| !agent.name.is_empty());
+    escape(named.map_or(id, |agent| &agent.name))
+}
+
+/// The first letter in upper case, the rest as it is.
+pub fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_by_columns_and_writes_escapes_out() {
+        assert_eq!(clip("barista", 4), "bar…");
+        assert_eq!(clip("山山山", 4), "山…");
+        assert_eq!(clip("\u{1b}[2J", 20), "\\u{1b}[2J");
+        assert_eq!(pad("ab", 4), "ab  ");
+        assert_eq!(pad_left("12", 4), "  12");
+        assert_eq!(clip("ab", 0), "");
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+    }
+
+    #[test]
+    fn times_are_town_times() {
+        assert_eq!(duration(90, 1_000), "2 h 09 m");
+        assert_eq!(duration(20, 1_000), "28 m");
+        assert_eq!(duration(3_200, 1_000), "3 d 4 h");
+        assert_eq!(clock(3_402, 1_000), "09:38");
+        let view = Snapshot {
+            tick: 100,
+            clock: crate::wire::telemetry::Clock { ticks_per_day: 1_000, ..Default::default() },
+            ..Default::default()
+        };
+        assert_eq!(moment(4_310, &view), "in 4 d 5 h · tick 4,310");
+        assert_eq!(moment(99, &view), "now · tick 99");
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(count(1, "resident"), "1 resident");
+        assert_eq!(spark(&[0.0, 1.0, 2.0], 2), "▁█");
+        assert_eq!(spark(&[3.0, 3.0], 5), "▁▁");
+        assert_eq!(bar(402.0, 1_000.0, 10), "▓▓▓▓░░░░░░");
+        assert_eq!(bar(1.0, 0.0, 3), "░░░");
+    }
+}

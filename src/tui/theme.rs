@@ -1,0 +1,281 @@
+//! Colours and signs by meaning. Panes ask for `warn`, never for yellow.
+//!
+//! Colour never carries meaning alone: every coloured thing has a letter, a sign or a weight beside it. `NO_COLOR` is
+//! honoured here, by themes that have none. Rule: "Manners" of the interface guide.
+
+use ratatui::style::{Color, Modifier, Style};
+
+/// A style for every meaning the screens have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Theme {
+    /// As in the config file and on the command line.
+    pub name: &'static str,
+    /// Ordinary text.
+    pub text: Style,
+    /// What matters less: units, limits, hints.
+    pub dim: Style,
+    /// What matters more.
+    pub strong: Style,
+    /// Column heads.
+    pub head: Style,
+    /// A pane's title.
+    pub title: Style,
+    /// The focused pane's title.
+    pub title_focused: Style,
+    /// A pane's border.
+    pub border: Style,
+    /// The focused pane's border.
+    pub border_focused: Style,
+    /// The selected row of the focused pane.
+    pub selected: Style,
+    /// The selected row of another pane.
+    pub selected_idle: Style,
+    /// As it should be.
+    pub good: Style,
+    /// Worth a look.
+    pub warn: Style,
+    /// Wrong.
+    pub bad: Style,
+    /// Links, values, the cursor's mark.
+    pub accent: Style,
+    /// A key in the footer.
+    pub key: Style,
+    /// A key that does not work now.
+    pub disabled: Style,
+    /// The header and the footer.
+    pub bar: Style,
+    /// The role word of a viewer.
+    pub viewer: Style,
+    /// The role word of an admin.
+    pub admin: Style,
+    /// Sparklines and bars.
+    pub chart: Style,
+    /// Six hues to tell kinds of places apart; letters stand beside them.
+    pub hues: [Style; 6],
+}
+
+const fn fg(color: Color) -> Style {
+    Style::new().fg(color)
+}
+
+const fn bold(style: Style) -> Style {
+    style.add_modifier(Modifier::BOLD)
+}
+
+/// The colours a theme is mixed from.
+struct Palette {
+    name: &'static str,
+    text: Color,
+    dim: Color,
+    border: Color,
+    accent: Color,
+    good: Color,
+    warn: Color,
+    bad: Color,
+    selected: (Color, Color),
+    idle: Color,
+    bar: Color,
+    hues: [Color; 6],
+}
+
+const DARK: Palette = Palette {
+    name: "dark",
+    text: Color::Reset,
+    dim: Color::Indexed(245),
+    border: Color::Indexed(240),
+    accent: Color::Indexed(80),
+    good: Color::Indexed(114),
+    warn: Color::Indexed(221),
+    bad: Color::Indexed(203),
+    selected: (Color::Indexed(231), Color::Indexed(24)),
+    idle: Color::Indexed(237),
+    bar: Color::Indexed(235),
+    hues: [
+        Color::Indexed(108),
+        Color::Indexed(179),
+        Color::Indexed(110),
+        Color::Indexed(139),
+        Color::Indexed(150),
+        Color::Indexed(174),
+    ],
+};
+
+const LIGHT: Palette = Palette {
+    name: "light",
+    text: Color::Indexed(235),
+    dim: Color::Indexed(242),
+    border: Color::Indexed(248),
+    accent: Color::Indexed(25),
+    good: Color::Indexed(28),
+    warn: Color::Indexed(130),
+    bad: Color::Indexed(160),
+    selected: (Color::Indexed(16), Color::Indexed(153)),
+    idle: Color::Indexed(254),
+    bar: Color::Indexed(254),
+    hues: [
+        Color::Indexed(28),
+        Color::Indexed(130),
+        Color::Indexed(25),
+        Color::Indexed(90),
+        Color::Indexed(64),
+        Color::Indexed(124),
+    ],
+};
+
+const HIGH_CONTRAST: Palette = Palette {
+    name: "high-contrast",
+    text: Color::Indexed(231),
+    dim: Color::Indexed(252),
+    border: Color::Indexed(231),
+    accent: Color::Indexed(51),
+    good: Color::Indexed(46),
+    warn: Color::Indexed(226),
+    bad: Color::Indexed(196),
+    selected: (Color::Indexed(16), Color::Indexed(226)),
+    idle: Color::Indexed(238),
+    bar: Color::Indexed(16),
+    hues: [
+        Color::Indexed(46),
+        Color::Indexed(226),
+        Color::Indexed(51),
+        Color::Indexed(201),
+        Color::Indexed(231),
+        Color::Indexed(208),
+    ],
+};
+
+/// After Okabe and Ito: blue for good, yellow for a warning, vermilion for wrong; no pair that looks alike.
+const COLOUR_BLIND: Palette = Palette {
+    name: "colour-blind",
+    text: Color::Reset,
+    dim: Color::Indexed(245),
+    border: Color::Indexed(240),
+    accent: Color::Indexed(74),
+    good: Color::Indexed(32),
+    warn: Color::Indexed(220),
+    bad: Color::Indexed(166),
+    selected: (Color::Indexed(231), Color::Indexed(25)),
+    idle: Color::Indexed(237),
+    bar: Color::Indexed(235),
+    hues: [
+        Color::Indexed(36),
+        Color::Indexed(178),
+        Color::Indexed(74),
+        Color::Indexed(175),
+        Color::Indexed(227),
+        Color::Indexed(25),
+    ],
+};
+
+impl Theme {
+    /// The names of the themes there are.
+    pub const NAMES: [&'static str; 4] = ["dark", "light", "high-contrast", "colour-blind"];
+
+    /// The theme of that name; `None` when there is none. Without `colour` it tells things apart by weight alone.
+    pub fn named(name: &str, colour: bool) -> Option<Self> {
+        let palette = [DARK, LIGHT, HIGH_CONTRAST, COLOUR_BLIND].into_iter().find(|palette| palette.name == name)?;
+        Some(if colour { Self::of(&palette) } else { Self::plain(palette.name) })
+    }
+
+    fn of(palette: &Palette) -> Self {
+        let text = fg(palette.text);
+        Self {
+            name: palette.name,
+            text,
+            dim: fg(palette.dim),
+            strong: bold(text),
+            head: fg(palette.dim).add_modifier(Modifier::UNDERLINED),
+            title: bold(text),
+            title_focused: bold(fg(palette.accent)),
+            border: fg(palette.border),
+            border_focused: fg(palette.accent),
+            selected: bold(fg(palette.selected.0).bg(palette.selected.1)),
+            selected_idle: text.bg(palette.idle),
+            good: fg(palette.good),
+            warn: fg(palette.warn),
+            bad: bold(fg(palette.bad)),
+            accent: fg(palette.accent),
+            key: bold(fg(palette.accent)),
+            disabled: fg(palette.dim).add_modifier(Modifier::DIM),
+            bar: text.bg(palette.bar),
+            viewer: bold(fg(palette.accent)),
+            admin: bold(fg(palette.warn)).add_modifier(Modifier::REVERSED),
+            chart: fg(palette.accent),
+            hues: palette.hues.map(fg),
+        }
+    }
+
+    fn plain(name: &'static str) -> Self {
+        let text = Style::new();
+        let dim = text.add_modifier(Modifier::DIM);
+        let reversed = bold(text).add_modifier(Modifier::REVERSED);
+        Self {
+            name,
+            text,
+            dim,
+            strong: bold(text),
+            head: text.add_modifier(Modifier::UNDERLINED),
+            title: bold(text),
+            title_focused: reversed,
+            border: dim,
+            border_focused: bold(text),
+            selected: reversed,
+            selected_idle: text.add_modifier(Modifier::UNDERLINED),
+            good: text,
+            warn: bold(text),
+            bad: bold(text).add_modifier(Modifier::UNDERLINED),
+            accent: bold(text),
+            key: bold(text),
+            disabled: dim,
+            bar: text,
+            viewer: bold(text),
+            admin: reversed,
+            chart: text,
+            hues: [text; 6],
+        }
+    }
+
+    /// The style and the one-letter sign of a verdict as the wire names it: `ok`, `met`, `green`; `breach`, `missed`,
+    /// `red`; anything else has not enough data.
+    pub fn verdict(&self, verdict: &str) -> (Style, &'static str) {
+        match verdict {
+            "ok" | "met" | "green" => (self.good, "✓"),
+            "breach" | "missed" | "red" => (self.bad, "✗"),
+            _ => (self.dim, "·"),
+        }
+    }
+
+    /// The style and sign of an alert's severity: `critical`, `warning`.
+    pub fn severity(&self, severity: &str) -> (Style, &'static str) {
+        match severity {
+            "critical" => (self.bad, "‼"),
+            _ => (self.warn, "!"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_a_theme_and_no_color_means_none() {
+        for name in Theme::NAMES {
+            assert!(Theme::named(name, true).is_some_and(|theme| theme.name == name));
+            let plain = Theme::named(name, false).unwrap();
+            let styles =
+                [plain.text, plain.dim, plain.good, plain.warn, plain.bad, plain.selected, plain.admin, plain.bar];
+            for style in styles.iter().chain(&plain.hues) {
+                assert_eq!((style.fg, style.bg), (None, None), "{name}");
+            }
+        }
+        assert!(Theme::named("mauve", true).is_none());
+    }
+
+    #[test]
+    fn good_and_bad_differ_in_more_than_colour() {
+        let theme = Theme::named("dark", true).unwrap();
+        let signs = ["ok", "breach", "not_enough_data"].map(|verdict| theme.verdict(verdict).1);
+        assert_eq!(signs, ["✓", "✗", "·"]);
+    }
+}
