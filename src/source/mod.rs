@@ -2,6 +2,10 @@
 //!
 //! Knows the wire. What a source delivers is complete: a screen needs nothing else to draw.
 
+mod local;
+
+pub use local::Local;
+
 use std::sync::Arc;
 
 use crate::wire::{Answer, CommandSpec, Request, Session, Snapshot};

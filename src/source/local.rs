@@ -1,0 +1,62 @@
+//! A shard in this process, as a screen's source.
+
+use std::sync::Arc;
+
+use super::{Hello, Link, Notice, Source};
+use crate::shard::{Handle, specs};
+use crate::wire::{Request, Role, Session};
+
+type Deliver = Arc<dyn Fn(Notice) + Send + Sync>;
+
+/// A local shard. Its owner sits at the screen.
+pub struct Local {
+    shard: Arc<Handle>,
+    session: Session,
+    id: u64,
+    deliver: Option<Deliver>,
+    facts: Vec<(String, String)>,
+    wants_token: bool,
+}
+
+impl Local {
+    /// Around a shard; `issuer` is the name in the log.
+    pub fn new(shard: Arc<Handle>, issuer: String, wants_token: bool, facts: Vec<(String, String)>) -> Self {
+        let session = Session { issuer, role: Role::Viewer, transport: "local".into(), owner: true };
+        Self { shard, session, id: 0, deliver: None, facts, wants_token }
+    }
+}
+
+impl Source for Local {
+    fn hello(&self) -> Hello {
+        Hello {
+            commands: specs(),
+            session: self.session.clone(),
+            link: Link::Local,
+            wants_token: self.wants_token,
+            facts: self.facts.clone(),
+        }
+    }
+
+    fn start(&mut self, deliver: Box<dyn Fn(Notice) + Send + Sync>) {
+        let deliver: Deliver = Arc::from(deliver);
+        let (to_session, to_view) = (Arc::clone(&deliver), Arc::clone(&deliver));
+        self.id = self.shard.open(self.session.clone(), move |session| to_session(Notice::Session(session)));
+        self.shard.subscribe(move |view| to_view(Notice::View(view)));
+        self.deliver = Some(deliver);
+    }
+
+    fn send(&mut self, mut request: Request) -> String {
+        let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
+        if let Some(deliver) = self.deliver.clone() {
+            self.shard.ask(self.id, request, move |answer| deliver(Notice::Answer(answer)));
+        }
+        cmd_id
+    }
+
+    fn close(&mut self) -> String {
+        match self.shard.stop() {
+            Ok(path) => format!("{} stopped at tick {}; snapshot {path}", self.shard.run_id, self.shard.tick()),
+            Err(why) => format!("{} stopped at tick {}; not saved: {why}", self.shard.run_id, self.shard.tick()),
+        }
+    }
+}
