@@ -1,0 +1,256 @@
+//! `townlet run --headless`: a town in batch, with a progress bar for people and one JSON object for programs.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::run::{Args, launch};
+use super::script::Script;
+use super::texts::Texts;
+use super::{FELL_SHORT, INTERRUPTED};
+use crate::shard::Handle;
+use crate::wire::telemetry::Snapshot;
+use crate::wire::text::escape;
+use crate::wire::{Answer, Status};
+
+/// Days a batch runs unless told otherwise.
+const DEFAULT_DAYS: u64 = 10;
+
+/// Runs a batch.
+pub(super) fn run(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
+    let day = u64::from(texts.loaded.config.time.ticks_per_day);
+    let warnings = texts.loaded.warnings.clone();
+    // A new run's script is checked before anything is written; a resumed one's once it is known where it goes on.
+    let limit = |from: u64| args.tick_limit.unwrap_or(from + args.days.unwrap_or(DEFAULT_DAYS) * day);
+    let load = |from: u64| {
+        args.script.as_deref().map(|path| Script::load(path, args.role.into(), from, limit(from))).transpose()
+    };
+    let mut script = if args.resume.is_none() { load(0)? } else { None };
+    writable(args.export_audit.as_deref())?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("signals cannot be watched")?;
+    }
+    let shard = launch(args, texts, true)?;
+    let from = shard.tick();
+    let until = limit(from);
+    if args.resume.is_some() {
+        if until < from {
+            bail!("{} is at tick {from} already, past the limit of {until}.", shard.run_id);
+        }
+        script = load(from)?;
+    }
+    for note in warnings.iter().chain(&shard.notes) {
+        eprintln!("{note}");
+    }
+    let started = Instant::now();
+    let bar = progress(from, until);
+    let answers = drive(&shard, script.as_ref(), until, &interrupted, &bar);
+    bar.finish_and_clear();
+    let seconds = started.elapsed().as_secs_f64();
+    let (view, digest) = shard.view().context("the town's thread has ended; logs/ says why")?;
+    let stopped = shard.stop().map_err(|why| anyhow::anyhow!("not everything could be saved: {why}"))?;
+    if let Some(path) = &args.export_audit {
+        export(&shard, path)?;
+    }
+    let interrupted = interrupted.load(Ordering::Relaxed) && view.tick < until;
+    let report = Report { view: &view, digest: &digest, answers: &answers, seconds, from, interrupted, snapshot: &stopped };
+    if args.json {
+        println!("{}", report.json(&shard));
+    } else {
+        report.print(&shard)?;
+    }
+    Ok(if interrupted {
+        ExitCode::from(INTERRUPTED)
+    } else if args.strict && report.fell_short() {
+        ExitCode::from(FELL_SHORT)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Runs to each of the script's ticks in turn, sends what is due there, and then to the end.
+fn drive(
+    shard: &Handle,
+    script: Option<&Script>,
+    until: u64,
+    interrupted: &AtomicBool,
+    bar: &ProgressBar,
+) -> Vec<Answer> {
+    let go_on = |tick: u64| {
+        bar.set_position(tick);
+        !interrupted.load(Ordering::Relaxed)
+    };
+    let mut answers = Vec::new();
+    let session = script.map(|script| script.session(shard));
+    for (line, session) in script.iter().flat_map(|script| &script.lines).zip(session.into_iter().cycle()) {
+        if shard.run_to(line.tick, go_on) != Some(line.tick) {
+            return answers;
+        }
+        answers.extend(line.send(shard, session));
+    }
+    shard.run_to(until, go_on);
+    answers
+}
+
+fn progress(from: u64, until: u64) -> ProgressBar {
+    let bar = ProgressBar::new(until);
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{bar:30} tick {human_pos} of {human_len} · {per_sec} · {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_position(from);
+    bar.reset_elapsed();
+    bar
+}
+
+/// Whether a file can be made there, said before the town runs for an hour.
+fn writable(path: Option<&Path>) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() || !folder.is_dir() {
+        bail!("--export-audit {}: name a file in a folder that exists.", path.display());
+    }
+    Ok(())
+}
+
+/// This run's lines, byte for byte, so that the chain can be checked wherever they are taken.
+fn export(shard: &Handle, path: &Path) -> anyhow::Result<()> {
+    let prefix = format!("{}-", shard.run_id);
+    let folder = shard.home().console();
+    let mut segments: Vec<_> = std::fs::read_dir(&folder)
+        .with_context(|| folder.display().to_string())?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix)))
+        .collect();
+    segments.sort();
+    let mut out = std::fs::File::create(path).with_context(|| path.display().to_string())?;
+    for segment in segments {
+        let bytes = std::fs::read(&segment).with_context(|| segment.display().to_string())?;
+        out.write_all(&bytes).with_context(|| path.display().to_string())?;
+    }
+    out.sync_all().with_context(|| path.display().to_string())
+}
+
+struct Report<'a> {
+    view: &'a Snapshot,
+    digest: &'a str,
+    answers: &'a [Answer],
+    seconds: f64,
+    from: u64,
+    interrupted: bool,
+    snapshot: &'a str,
+}
+
+impl Report<'_> {
+    fn fell_short(&self) -> bool {
+        self.view.kpis.iter().any(|kpi| kpi.verdict == "missed")
+            || self.view.alerts.iter().any(|alert| alert.severity == "critical")
+            || self.answers.iter().any(|answer| answer.status == Status::Error)
+    }
+
+    fn ticks_per_second(&self) -> f64 {
+        (self.view.tick - self.from) as f64 / self.seconds.max(1e-9)
+    }
+
+    fn json(&self, shard: &Handle) -> Value {
+        let view = self.view;
+        json!({
+            "run_id": view.run_id,
+            "shard": view.shard,
+            "config_id": view.config_id,
+            "schema_version": view.schema_version,
+            "seed": shard.config.seed,
+            "tick": view.tick,
+            "day": view.day,
+            "digest": self.digest,
+            "interrupted": self.interrupted,
+            "residents": view.agents.len(),
+            "kpis": view.kpis,
+            "employment": view.employment,
+            "stability": view.stability,
+            "alerts": view.alerts,
+            "alerts_raised": view.alerts_raised,
+            "counters": view.counters,
+            "script": self.answers,
+            "fell_short": self.fell_short(),
+            "ticks_per_second": self.ticks_per_second().round(),
+            "seconds": self.seconds,
+            "snapshot": self.snapshot,
+            "audit": { "folder": shard.home().console().display().to_string(), "file": view.audit.file,
+                       "seq": view.audit.seq, "head": view.audit.head },
+        })
+    }
+
+    fn print(&self, shard: &Handle) -> std::io::Result<()> {
+        let view = self.view;
+        let mut out = std::io::stdout().lock();
+        for answer in self.answers {
+            let sign = if answer.status == Status::Error { '✗' } else { '✓' };
+            let line = escape(&answer.command);
+            writeln!(out, "{sign} tick {:>6}  {line}  {}  {}", answer.tick, escape(&answer.summary()), answer.cmd_id)?;
+        }
+        writeln!(
+            out,
+            "{} · {} · {} residents · day {} · tick {}{}",
+            view.shard,
+            view.config_id,
+            view.agents.len(),
+            view.day,
+            view.tick,
+            if self.interrupted { " · INTERRUPTED" } else { "" }
+        )?;
+        writeln!(out)?;
+        writeln!(out, "  {:<24} {:>10}  {:<14} verdict", "KPI", "value", "target")?;
+        for kpi in &view.kpis {
+            let value = kpi.value.map_or_else(|| "–".to_owned(), |value| figure(value, &kpi.unit));
+            let (sign, words) = match kpi.verdict.as_str() {
+                "met" => ('✓', "met".to_owned()),
+                "missed" => ('✗', "missed".to_owned()),
+                _ => ('·', format!("not enough data yet ({} of {})", kpi.samples, kpi.samples_required)),
+            };
+            writeln!(out, "{sign} {:<24} {value:>10}  {:<14} {words}", kpi.title, kpi.target)?;
+        }
+        let windows: String = view.stability.windows.iter().map(|window| letter(&window.verdict)).collect();
+        let employment = &view.employment;
+        writeln!(out)?;
+        writeln!(out, "  stability windows  {windows} (G green, R red, · inconclusive)")?;
+        writeln!(
+            out,
+            "  exit queue         {} pending of {}, {} of {} exits today",
+            employment.pending_count, employment.queue_limit, employment.exits_today, employment.daily_exit_cap
+        )?;
+        for alert in &view.alerts {
+            writeln!(out, "  ! {:<16} {} {}", alert.name, alert.message, alert.hint)?;
+        }
+        writeln!(out, "  speed              {:.0} ticks/s in {:.2} s", self.ticks_per_second(), self.seconds)?;
+        writeln!(out, "  snapshot           {}", self.snapshot)?;
+        writeln!(out, "  audit log          {}", shard.home().console().display())?;
+        writeln!(out, "  digest             {}", self.digest)
+    }
+}
+
+fn figure(value: f64, unit: &str) -> String {
+    match unit {
+        "ratio" => format!("{:.1} %", value * 100.0),
+        "days" => format!("{value:.1} days"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+fn letter(verdict: &str) -> char {
+    match verdict {
+        "green" => 'G',
+        "red" => 'R',
+        _ => '·',
+    }
+}

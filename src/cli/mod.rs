@@ -1,0 +1,76 @@
+//! The command line: one file a subcommand, and the one place where errors become exit statuses.
+//!
+//! The only room that knows all the others. Exit status: 0 fine, 1 a check fell short, 2 bad input, 130 interrupted.
+
+mod headless;
+mod run;
+mod script;
+mod settings;
+mod texts;
+
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+/// Run, watch and operate towns of learning agents.
+///
+/// Without a subcommand the embedded default town opens in the terminal; with `--headless` it runs in batch.
+#[derive(Parser, Debug)]
+#[command(name = "townlet", version, about, max_term_width = 100, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(flatten)]
+    run: run::Args,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Runs a town: in the terminal, or in batch with `--headless`
+    Run(run::Args),
+}
+
+/// Which configuration.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ConfigArgs {
+    /// The shard's configuration file; without one the embedded default
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<std::path::PathBuf>,
+    /// Overrides one setting, such as `--set employment.daily_exit_cap=3`; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    pub settings: Vec<(String, String)>,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("it needs the form KEY=VALUE, such as seed=7")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// The whole command line as data, for completions, references and tests.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Exit status when a check fell short.
+const FELL_SHORT: u8 = 1;
+/// Exit status for bad input.
+const BAD_INPUT: u8 = 2;
+/// Exit status after ctrl-c.
+const INTERRUPTED: u8 = 130;
+
+/// Parses, runs, and maps whatever went wrong to a message and a status.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => run::run(cli.run),
+        Some(Command::Run(args)) => run::run(args),
+    };
+    result.unwrap_or_else(|error| {
+        // Causes stand behind their consequences on lines of their own; nobody sees a backtrace for what they typed.
+        eprintln!("townlet: {error}");
+        for cause in error.chain().skip(1) {
+            eprintln!("  {cause}");
+        }
+        ExitCode::from(BAD_INPUT)
+    })
+}

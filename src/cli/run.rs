@@ -1,0 +1,238 @@
+//! `townlet run`, and `townlet` alone: a town in the terminal, or in batch.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+
+use super::texts::{self, Texts};
+use super::{ConfigArgs, headless, settings};
+use crate::shard::{self, Handle, Home, Options, Speed};
+use crate::source::Local;
+use crate::tui::pane::Screen;
+use crate::tui::theme::Theme;
+use crate::tui::{self, terminal};
+use crate::wire::{Role, SCHEMA_VERSION};
+
+/// How to run a town.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+    /// Folder for logs, snapshots and ops notes
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(super) home: PathBuf,
+    /// In batch: no screen, as fast as it goes
+    #[arg(long)]
+    pub(super) headless: bool,
+    /// Seed of all chance, instead of the configuration's
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// Goes on where the shard's newest run, or the one named, stopped
+    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "")]
+    pub(super) resume: Option<String>,
+    /// Ends the batch when the town is at this tick
+    #[arg(long, value_name = "TICK", requires = "headless", conflicts_with = "days", help_heading = "Batch")]
+    pub(super) tick_limit: Option<u64>,
+    /// Ends the batch after so many more days (10 unless told otherwise)
+    #[arg(long, value_name = "DAYS", requires = "headless", help_heading = "Batch", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(super) days: Option<u64>,
+    /// Commands at ticks, as JSON lines: {"tick": 120, "command": "employment_exit approve ada"}
+    #[arg(long, value_name = "FILE", requires = "headless", help_heading = "Batch")]
+    pub(super) script: Option<PathBuf>,
+    /// Role of the script
+    #[arg(long, value_enum, default_value = "admin", requires = "script", help_heading = "Batch")]
+    pub(super) role: RoleArg,
+    /// The summary as one JSON object on standard output
+    #[arg(long, requires = "headless", help_heading = "Batch")]
+    pub(super) json: bool,
+    /// Exit status 1 when a KPI is missed, a critical alert stands, or a scripted command failed
+    #[arg(long, requires = "headless", help_heading = "Batch")]
+    pub(super) strict: bool,
+    /// Writes this run's audit log to a file as JSON lines
+    #[arg(long, value_name = "FILE", requires = "headless", help_heading = "Batch")]
+    pub(super) export_audit: Option<PathBuf>,
+    /// How fast the town runs
+    #[arg(long, value_enum, default_value = "1x", conflicts_with = "headless", help_heading = "Terminal")]
+    pub(super) speed: SpeedArg,
+    /// Opens paused
+    #[arg(long, conflicts_with = "headless", help_heading = "Terminal")]
+    pub(super) paused: bool,
+    /// First screen
+    #[arg(long, value_enum, default_value = "operations", conflicts_with = "headless", help_heading = "Terminal")]
+    pub(super) screen: ScreenArg,
+    /// Colours; `NO_COLOR` is honoured whatever the theme
+    #[arg(long, value_parser = Theme::NAMES, conflicts_with = "headless", help_heading = "Terminal")]
+    pub(super) theme: Option<String>,
+    /// Leaves the mouse to the terminal
+    #[arg(long, conflicts_with = "headless", help_heading = "Terminal")]
+    pub(super) no_mouse: bool,
+    /// Leaves the last screen in the scrollback on quitting
+    #[arg(long, conflicts_with = "headless", help_heading = "Terminal")]
+    pub(super) keep_screen: bool,
+}
+
+/// A role on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum RoleArg {
+    /// Looks; changes nothing
+    Viewer,
+    /// May change the town
+    Admin,
+}
+
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Viewer => Self::Viewer,
+            RoleArg::Admin => Self::Admin,
+        }
+    }
+}
+
+/// A speed on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum SpeedArg {
+    #[value(name = "1x")]
+    X1,
+    #[value(name = "10x")]
+    X10,
+    #[value(name = "100x")]
+    X100,
+    Max,
+}
+
+impl From<SpeedArg> for Speed {
+    fn from(speed: SpeedArg) -> Self {
+        match speed {
+            SpeedArg::X1 => Self::X1,
+            SpeedArg::X10 => Self::X10,
+            SpeedArg::X100 => Self::X100,
+            SpeedArg::Max => Self::Max,
+        }
+    }
+}
+
+/// A screen on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ScreenArg {
+    Operations,
+    Town,
+    Agents,
+    Audit,
+}
+
+impl From<ScreenArg> for Screen {
+    fn from(screen: ScreenArg) -> Self {
+        match screen {
+            ScreenArg::Operations => Self::Operations,
+            ScreenArg::Town => Self::Town,
+            ScreenArg::Agents => Self::Agents,
+            ScreenArg::Audit => Self::Audit,
+        }
+    }
+}
+
+/// Runs a town.
+///
+/// # Errors
+/// Bad input, before anything is written.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let flags = args.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
+    let texts = texts::load(&args.config, flags)?;
+    if args.headless {
+        return headless::run(&args, texts);
+    }
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        bail!("the screen needs a terminal; use `--headless` for a batch run.");
+    }
+    screen(&args, texts)
+}
+
+/// Starts or resumes the shard that the arguments describe.
+///
+/// # Errors
+/// Why it cannot be.
+pub(super) fn launch(args: &Args, texts: Texts, held: bool) -> anyhow::Result<Handle> {
+    let config = &texts.loaded.config;
+    let options = Options {
+        home: Home::new(&args.home),
+        paused: args.paused,
+        speed: if args.headless { Speed::Max } else { args.speed.into() },
+        held,
+        claim: !args.headless,
+        token_file: token_file(&texts),
+    };
+    let Some(run) = &args.resume else {
+        return Ok(shard::start(texts.sources, config.seed, options)?);
+    };
+    let run = (!run.is_empty()).then_some(run.as_str());
+    let shard = shard::resume(&config.shard, run, &config.snapshot.root, options)?;
+    if args.config.config.is_some() && shard.config.canonical() != texts.sources.config {
+        let differs = townlet_town::config::diff(&shard.config, config);
+        let keys: Vec<String> = differs.iter().map(|difference| difference.key.clone()).collect();
+        let run_id = shard.run_id.clone();
+        drop(shard);
+        bail!(
+            "{run_id} was started with another configuration: {} differ. Resume it without `--config`, or start anew \
+             without `--resume`.",
+            keys.join(", ")
+        );
+    }
+    Ok(shard)
+}
+
+fn token_file(texts: &Texts) -> Option<PathBuf> {
+    let auth = &texts.loaded.config.console_auth;
+    auth.enabled.then(|| PathBuf::from(auth.token_file.clone()))
+}
+
+fn screen(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
+    let settings = settings::load()?;
+    let theme = args.theme.clone().or_else(|| settings.theme.clone()).unwrap_or_else(|| "dark".into());
+    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let theme = Theme::named(&theme, colour)
+        .with_context(|| format!("theme: there is no `{theme}`; there are {}.", Theme::NAMES.join(", ")))?;
+    let keymap = settings.keymap()?;
+    let options = tui::Options {
+        theme,
+        mouse: !args.no_mouse && settings.mouse.unwrap_or(true),
+        keymap,
+        history: terminal::history_file(),
+        screen: args.screen.into(),
+        keep_last_screen: args.keep_screen || settings.keep_screen.unwrap_or(false),
+    };
+    let warnings = texts.loaded.warnings.clone();
+    let wants_token = texts.loaded.config.console_auth.enabled;
+    let config_name = args.config.config.as_ref().map_or_else(|| "embedded".into(), |path| path.display().to_string());
+    let shard = Arc::new(launch(args, texts, false)?);
+    let home = shard.home();
+    let facts = vec![
+        ("townlet".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("schema".to_owned(), SCHEMA_VERSION.to_owned()),
+        ("run".to_owned(), shard.run_id.clone()),
+        ("config".to_owned(), format!("{} ({config_name})", shard.config.config_id)),
+        ("audit".to_owned(), home.console().display().to_string()),
+        ("journal".to_owned(), home.journals().display().to_string()),
+        ("snapshots".to_owned(), home.snapshots(&shard.config.snapshot.root, &shard.run_id).display().to_string()),
+        ("decisions".to_owned(), home.employment_log().display().to_string()),
+    ];
+    let notes = shard.notes.clone();
+    let source = Local::new(shard, issuer(), wants_token, facts);
+    let last = tui::run(Box::new(source), options).context("the terminal failed")?;
+    for note in notes.iter().chain(&warnings) {
+        eprintln!("{note}");
+    }
+    println!("{last}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Who sits here, for the log.
+fn issuer() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("USERNAME")).unwrap_or_default();
+    let user: String = user.chars().filter(|character| character.is_alphanumeric()).take(32).collect();
+    if user.is_empty() { "tui".into() } else { format!("tui:{user}") }
+}

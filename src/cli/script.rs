@@ -1,0 +1,96 @@
+//! Commands at ticks, from a file of JSON lines: checked whole before the town starts, then sent at their ticks.
+
+use std::path::Path;
+
+use anyhow::bail;
+use serde::Deserialize;
+
+use crate::shard::{Handle, specs};
+use crate::wire::{Answer, ErrorBody, Request, Role, Session, line};
+
+/// Largest script read, in bytes.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// One line.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Line {
+    /// Sent when the town is at this tick, before it runs.
+    pub(super) tick: u64,
+    /// As typed at the console.
+    pub(super) command: String,
+    /// Made up when absent.
+    #[serde(default)]
+    pub(super) cmd_id: Option<String>,
+    /// Same checks, no effect.
+    #[serde(default)]
+    pub(super) dry_run: bool,
+}
+
+/// A checked script, in the order of its ticks.
+#[derive(Debug)]
+pub(super) struct Script {
+    issuer: String,
+    role: Role,
+    /// By tick, lines of one tick in the order of the file.
+    pub(super) lines: Vec<Line>,
+}
+
+impl Script {
+    /// Reads and checks every line: its JSON, its command, its arguments, and that its tick is inside the run.
+    ///
+    /// # Errors
+    /// The first line that is wrong, with file and line.
+    pub(super) fn load(path: &Path, role: Role, from: u64, until: u64) -> anyhow::Result<Self> {
+        let name = path.display();
+        let size = std::fs::metadata(path).map_err(|error| anyhow::anyhow!("{name}: {error}"))?.len();
+        if size > MAX_BYTES {
+            bail!("{name}: it has {size} bytes; at most {MAX_BYTES} are read.");
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
+        let specs = specs();
+        let mut lines = Vec::new();
+        for (number, text) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let place = format!("{name}:{}", number + 1);
+            let right = r#"Such as {"tick": 120, "command": "employment_exit approve ada"}."#;
+            let it: Line = serde_json::from_str(text).map_err(|error| {
+                anyhow::anyhow!("{place}:{}: {}. {right}", error.column(), without_place(&error))
+            })?;
+            line::parse(&specs, &it.command)
+                .map_err(|ErrorBody { message, hint, .. }| anyhow::anyhow!("{place}: {message} {hint}"))?;
+            if !(from..=until).contains(&it.tick) {
+                bail!("{place}: tick {} is outside the run, which goes from {from} to {until}.", it.tick);
+            }
+            lines.push(it);
+        }
+        lines.sort_by_key(|line| line.tick);
+        let file = path.file_name().map_or_else(|| name.to_string(), |name| name.to_string_lossy().into_owned());
+        Ok(Self { issuer: format!("script:{file}"), role, lines })
+    }
+
+    /// Opens the session the script speaks in.
+    pub(super) fn session(&self, shard: &Handle) -> u64 {
+        let session =
+            Session { issuer: self.issuer.clone(), role: self.role, transport: "script".into(), owner: true };
+        shard.open(session, |_| {})
+    }
+}
+
+impl Line {
+    /// Sends it and waits for the answer; `None` when the shard has ended.
+    pub(super) fn send(&self, shard: &Handle, session: u64) -> Option<Answer> {
+        let request = Request {
+            command: self.command.clone(),
+            cmd_id: self.cmd_id.clone(),
+            dry_run: self.dry_run,
+            ..Request::default()
+        };
+        shard.ask_and_wait(session, request)
+    }
+}
+
+/// The message alone: the place in the line is said in our own form.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or(&text).to_owned()
+}

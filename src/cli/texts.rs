@@ -1,0 +1,85 @@
+//! From files, environment and flags to the texts a town is made of. The shipped ones are inside the program.
+//!
+//! Owns where things are looked for. A name in a configuration is relative to the folder of configurations: the file's
+//! own folder, one of the folders above it, or what is shipped.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use townlet_town::config::{Layers, Loaded, PerturbationFile, load as load_config};
+use townlet_town::Sources;
+
+use super::ConfigArgs;
+
+/// Shipped files by the name a configuration uses.
+const SHIPPED: [(&str, &str); 4] = [
+    ("towns/default.txt", include_str!("../../configs/towns/default.txt")),
+    ("towns/backlog.txt", include_str!("../../configs/towns/backlog.txt")),
+    ("affordances.yaml", include_str!("../../configs/affordances.yaml")),
+    ("perturbations/default.yaml", include_str!("../../configs/perturbations/default.yaml")),
+];
+
+/// Folders above the configuration file in which a name is looked for.
+const LEVELS: usize = 3;
+
+/// What a shard is started from.
+#[derive(Debug)]
+pub(super) struct Texts {
+    /// The checked configuration with the origin of every value.
+    pub(super) loaded: Loaded,
+    /// What the town is made of.
+    pub(super) sources: Sources,
+}
+
+/// Reads and checks everything; nothing is written.
+///
+/// # Errors
+/// Where, what, and what would be right.
+pub(super) fn load(args: &ConfigArgs, flags: Vec<(String, String)>) -> anyhow::Result<Texts> {
+    let file = args.config.as_deref().map(read_file).transpose()?;
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let mut all = args.settings.clone();
+    all.extend(flags);
+    let loaded = load_config(&Layers { file, environment, flags: all })?;
+    let config = &loaded.config;
+    let folder = args.config.as_deref();
+    let plan = find(folder, &config.world.plan, "world.plan")?;
+    let affordances = find(folder, &config.affordances.affordances_file, "affordances.affordances_file")?;
+    let (name, text) = find(folder, &config.perturbations.file, "perturbations.file")?;
+    PerturbationFile::parse(&name, &text)?;
+    let sources = Sources { config: config.canonical(), plan, affordances };
+    Ok(Texts { loaded, sources })
+}
+
+fn read_file(path: &Path) -> anyhow::Result<(String, String)> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => anyhow::anyhow!("{name}: there is no such file. Give the path of a YAML file."),
+        std::io::ErrorKind::InvalidData => anyhow::anyhow!("{name}: it is not text in UTF-8."),
+        _ => anyhow::anyhow!("{name}: {error}"),
+    })?;
+    Ok((name, text))
+}
+
+fn find(config: Option<&Path>, name: &str, key: &str) -> anyhow::Result<(String, String)> {
+    let mut looked: Vec<PathBuf> = Vec::new();
+    for folder in config.into_iter().flat_map(|path| path.ancestors().skip(1).take(LEVELS)) {
+        let path = folder.join(name);
+        if path.exists() {
+            return read_file(&path).with_context(|| format!("{key}: `{name}` cannot be read."));
+        }
+        looked.push(path);
+    }
+    if let Some((name, text)) = SHIPPED.iter().find(|row| row.0 == name) {
+        return Ok(((*name).to_owned(), (*text).to_owned()));
+    }
+    let shipped: Vec<&str> = SHIPPED.iter().map(|row| row.0).collect();
+    let looked: Vec<String> = looked.iter().map(|path| path.display().to_string()).collect();
+    bail!(
+        "{key}: there is no `{name}`.\n  looked for: {}\n  shipped: {}",
+        if looked.is_empty() { String::from("nothing, as no --config was given") } else { looked.join(", ") },
+        shipped.join(", ")
+    )
+}
