@@ -155,7 +155,8 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Affordance>, AffordanceError>
         if row.duration == 0 || row.duration > 10_000 {
             return Err(wrong("its duration must be from 1 to 10000 ticks.".into()));
         }
-        if row.gradual && (row.price.is_some() || row.requires.stock + row.requires.groceries + row.gives_groceries > 0) {
+        if row.gradual && (row.price.is_some() || row.requires.stock + row.requires.groceries + row.gives_groceries > 0)
+        {
             return Err(wrong("a gradual affordance cannot cost or give anything; it could be left half-paid.".into()));
         }
         let mut effects = [Micro::ZERO; NEED_COUNT];

@@ -164,16 +164,45 @@ pub(crate) fn leave(cx: &mut Cx<'_>, agent: AgentId, cause: Cause) {
 
 /// A freed slot holds only defaults, so that equal towns have equal digests.
 fn clear(agents: &mut Agents, agent: AgentId) {
-    let empty = Agents::new(1);
-    let none = AgentId(0);
     macro_rules! clear {
-        ($($column:ident),+) => { $( agents.$column[agent] = empty.$column[none]; )+ };
+        ($($column:ident),+) => { $( agents.$column[agent] = Default::default(); )+ };
     }
     clear!(
-        resident, tile, home, arrived, needs, wallet, groceries, option, option_since, commit_until, ended, decide,
-        activity, blocked, possessed, job, job_since, shift, past, absent_days, late_ticks_today, lateness_counter,
-        wages_earned, wages_withheld, penalty, meals_cooked, meals_consumed, rent_owed, low_tick, starving_ticks,
-        collapse_ticks, neglect_ticks, potential, episode_return, window_return
+        resident,
+        tile,
+        home,
+        arrived,
+        needs,
+        wallet,
+        groceries,
+        option,
+        option_since,
+        commit_until,
+        ended,
+        decide,
+        activity,
+        blocked,
+        possessed,
+        job,
+        job_since,
+        shift,
+        past,
+        absent_days,
+        late_ticks_today,
+        lateness_counter,
+        wages_earned,
+        wages_withheld,
+        penalty,
+        meals_cooked,
+        meals_consumed,
+        rent_owed,
+        low_tick,
+        starving_ticks,
+        collapse_ticks,
+        neglect_ticks,
+        potential,
+        episode_return,
+        window_return
     );
 }
 
@@ -194,9 +223,11 @@ pub(crate) fn free_slot(rules: &Rules, state: &State) -> Option<(AgentId, bool)>
     let cooldown = u64::from(rules.config.embedding_allocator.cooldown_ticks);
     let slots = (0..state.agents.tile.len() as u16).map(AgentId).filter(|slot| !state.agents.is_present(*slot));
     let cooled = |slot: &AgentId| state.lifecycle.freed[*slot].is_none_or(|freed| state.tick >= freed + cooldown);
-    slots.clone().find(cooled).map(|slot| (slot, false)).or_else(|| {
-        slots.min_by_key(|slot| (state.lifecycle.freed[*slot], *slot)).map(|slot| (slot, true))
-    })
+    slots
+        .clone()
+        .find(cooled)
+        .map(|slot| (slot, false))
+        .or_else(|| slots.min_by_key(|slot| (state.lifecycle.freed[*slot], *slot)).map(|slot| (slot, true)))
 }
 
 /// A newcomer with a starter kit, in the emptiest home; `None` when every slot is taken.

@@ -207,7 +207,8 @@ fn cost(rules: &Rules, state: &State, agent: AgentId, object: ObjectId, affordan
     let before = it.queue.iter().filter(|entry| entry.agent != agent).count() as u32 + it.uses.len() as u32;
     let capacity = u32::from(rules.plan.objects[object].kind.capacity());
     let turns = (before + 1).saturating_sub(capacity).div_ceil(capacity);
-    let cooling = if state.switches.queue_fairness { it.cooldown_of(agent).saturating_sub(state.tick) as u32 } else { 0 };
+    let cooling =
+        if state.switches.queue_fairness { it.cooldown_of(agent).saturating_sub(state.tick) as u32 } else { 0 };
     steps + turns * rules.affordances[affordance].duration / 2 + cooling
 }
 
@@ -233,8 +234,10 @@ pub fn object_refusal(
         return Some(Why::NoMoney);
     }
     if what.cooking {
-        let fridge = rules.fridge_of[state.agents.home[agent]]?;
-        if state.objects[fridge].stock + rules.config.economy.stove_stock_replenish > rules.config.economy.fridge_capacity {
+        let Some(fridge) = rules.fridge_of[state.agents.home[agent]] else { return Some(Why::NoObject) };
+        if state.objects[fridge].stock + rules.config.economy.stove_stock_replenish
+            > rules.config.economy.fridge_capacity
+        {
             return Some(Why::FridgeFull);
         }
     }

@@ -93,7 +93,9 @@ pub(crate) fn end(cx: &mut Cx<'_>, kind: u8) {
 /// Ends those whose time is over.
 pub(crate) fn run(cx: &mut Cx<'_>) {
     let tick = cx.state.tick;
-    while let Some(over) = cx.state.perturbations.active.iter().find(|it| it.ends.is_some_and(|ends| ends <= tick)).copied() {
+    while let Some(over) =
+        cx.state.perturbations.active.iter().find(|it| it.ends.is_some_and(|ends| ends <= tick)).copied()
+    {
         end(cx, over.kind);
     }
 }

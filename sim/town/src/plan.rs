@@ -272,7 +272,14 @@ fn parse_place(line: &str) -> Result<Place, String> {
             .filter(|number| *number <= 4_096)
             .ok_or(format!("`{text}` is not a whole number up to 4,096. {right}"))
     };
-    Ok(Place { name: name.to_owned(), kind, x: number(x)?, y: number(y)?, width: number(width)?, height: number(height)? })
+    Ok(Place {
+        name: name.to_owned(),
+        kind,
+        x: number(x)?,
+        y: number(y)?,
+        width: number(width)?,
+        height: number(height)?,
+    })
 }
 
 fn draw(file: &str, rows: &[(usize, &str)], size: (u32, u32), places: Vec<Place>) -> Result<Plan, PlanError> {
@@ -301,7 +308,10 @@ fn draw(file: &str, rows: &[(usize, &str)], size: (u32, u32), places: Vec<Place>
             }
             let Some((kind, name, _, _)) = OBJECT_KINDS.iter().find(|row| row.2 == mark) else {
                 let marks: Vec<String> = OBJECT_KINDS.iter().map(|row| format!("{} {}", row.2, row.1)).collect();
-                let what = format!("`{mark}` means nothing here: # wall, + door, . floor, : road, \" grass, {}.", marks.join(", "));
+                let what = format!(
+                    "`{mark}` means nothing here: # wall, + door, . floor, : road, \" grass, {}.",
+                    marks.join(", ")
+                );
                 return Err(at(*number, x + 1, what));
             };
             let Some(place) = place_of[tile] else {

@@ -115,10 +115,8 @@ impl Rules {
             .collect::<Vec<_>>()
             .into();
         let fields: Vec<Field> = plan.objects().map(|(_, object)| paths::field(&plan, &[object.tile])).collect();
-        let place_fields: Vec<Field> = plan
-            .places()
-            .map(|(id, _)| paths::field(&plan, &plan.floor_of(id).collect::<Vec<Tile>>()))
-            .collect();
+        let place_fields: Vec<Field> =
+            plan.places().map(|(id, _)| paths::field(&plan, &plan.floor_of(id).collect::<Vec<Tile>>())).collect();
         let jobs = jobs(&config, &plan)?;
         let hours = plan
             .objects()
