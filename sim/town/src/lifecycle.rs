@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::activity::{self, Cx};
+use crate::activity::Cx;
 use crate::chance::{self, Purpose, Stream};
 use crate::economy::{self, Account};
 use crate::employment::{self, ExitReason};

@@ -187,14 +187,13 @@ pub fn best_object(
         {
             continue;
         }
-        match object_refusal(rules, state, agent, *object, *affordance) {
-            Some(reason) => why = reason,
-            None => {
-                let cost = cost(rules, state, agent, *object, *affordance);
-                if best.is_none_or(|(other, _, _)| cost < other) {
-                    best = Some((cost, *object, *affordance));
-                }
-            }
+        if let Some(reason) = object_refusal(rules, state, agent, *object, *affordance) {
+            why = reason;
+            continue;
+        }
+        let cost = cost(rules, state, agent, *object, *affordance);
+        if best.is_none_or(|(other, _, _)| cost < other) {
+            best = Some((cost, *object, *affordance));
         }
     }
     best.map(|(_, object, affordance)| (object, affordance)).ok_or(why)

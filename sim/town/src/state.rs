@@ -82,8 +82,10 @@ impl Activity {
     pub const fn object(self) -> Option<ObjectId> {
         match self {
             Self::Idle => None,
-            Self::Walking(object, _) | Self::Waiting(object, _) => Some(object),
-            Self::Holding(object, ..) | Self::Using(object, ..) => Some(object),
+            Self::Walking(object, _)
+            | Self::Waiting(object, _)
+            | Self::Holding(object, ..)
+            | Self::Using(object, ..) => Some(object),
         }
     }
 }
