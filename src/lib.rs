@@ -3,6 +3,7 @@
 //! The rooms stand in their order of dependence: each uses only what stands above it.
 
 pub mod audit;
+pub mod cli;
 pub mod shard;
 pub mod source;
 pub mod tui;

@@ -61,7 +61,8 @@ pub(super) fn run(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
         export(&shard, path)?;
     }
     let interrupted = interrupted.load(Ordering::Relaxed) && view.tick < until;
-    let report = Report { view: &view, digest: &digest, answers: &answers, seconds, from, interrupted, snapshot: &stopped };
+    let report =
+        Report { view: &view, digest: &digest, answers: &answers, seconds, from, interrupted, snapshot: &stopped };
     if args.json {
         println!("{}", report.json(&shard));
     } else {

@@ -53,9 +53,8 @@ impl Script {
         for (number, text) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let place = format!("{name}:{}", number + 1);
             let right = r#"Such as {"tick": 120, "command": "employment_exit approve ada"}."#;
-            let it: Line = serde_json::from_str(text).map_err(|error| {
-                anyhow::anyhow!("{place}:{}: {}. {right}", error.column(), without_place(&error))
-            })?;
+            let it: Line = serde_json::from_str(text)
+                .map_err(|error| anyhow::anyhow!("{place}:{}: {}. {right}", error.column(), without_place(&error)))?;
             line::parse(&specs, &it.command)
                 .map_err(|ErrorBody { message, hint, .. }| anyhow::anyhow!("{place}: {message} {hint}"))?;
             if !(from..=until).contains(&it.tick) {
@@ -70,8 +69,7 @@ impl Script {
 
     /// Opens the session the script speaks in.
     pub(super) fn session(&self, shard: &Handle) -> u64 {
-        let session =
-            Session { issuer: self.issuer.clone(), role: self.role, transport: "script".into(), owner: true };
+        let session = Session { issuer: self.issuer.clone(), role: self.role, transport: "script".into(), owner: true };
         shard.open(session, |_| {})
     }
 }

@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use townlet_town::config::{Layers, Loaded, PerturbationFile, load as load_config};
 use townlet_town::Sources;
+use townlet_town::config::{Layers, Loaded, PerturbationFile, load as load_config};
 
 use super::ConfigArgs;
 

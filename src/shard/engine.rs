@@ -78,6 +78,8 @@ pub enum Message {
     Noted(Result<(), String>),
     /// A snapshot was written, or could not be.
     Saved(Result<u64, String>),
+    /// The state as observers would see it now, and the town's digest.
+    View(Sender<(Snapshot, String)>),
     /// Take a last snapshot and end; answered with where it is.
     Stop(Sender<Result<String, String>>),
 }
@@ -261,6 +263,11 @@ impl Engine {
                 self.desk.snapshot_trouble = Some(format!("the last snapshot could not be written: {why}"));
                 self.refresh();
             }
+            Message::View(told) => {
+                self.refresh();
+                let view = telemetry::snapshot(&self.town, &self.around, self.log.tail(200));
+                drop(told.send((view, self.town.digest())));
+            }
             Message::Stop(told) => self.stopping = Some(told),
         }
     }
@@ -315,7 +322,10 @@ impl Engine {
         for event in self.town.events() {
             self.around.story.tell(&rules, event);
         }
-        self.town.clear_events();
+        if !self.town.events().is_empty() {
+            self.town.clear_events();
+            self.note_alerts();
+        }
     }
 
     fn housekeeping(&mut self, now: Instant) {
@@ -406,9 +416,21 @@ impl Engine {
     pub(super) fn note_alerts(&mut self) {
         let standing = telemetry::standing_alerts(self.town.rules(), self.town.state());
         let tick = self.town.tick();
-        self.around.alerts_since.retain(|name, _| standing.iter().any(|alert| alert.0 == *name));
+        let Around { alerts_since, alerts_raised, story, .. } = &mut self.around;
+        story.queue(self.town.state().employment.queue.len() as u64);
+        alerts_since.retain(|name, _| {
+            let stands = standing.iter().any(|alert| alert.0 == *name);
+            if !stands {
+                story.alert(tick, name, false);
+            }
+            stands
+        });
         for alert in standing {
-            self.around.alerts_since.entry(alert.0).or_insert(tick);
+            alerts_since.entry(alert.0).or_insert_with(|| {
+                *alerts_raised.entry(alert.0).or_default() += 1;
+                story.alert(tick, alert.0, true);
+                tick
+            });
         }
     }
 

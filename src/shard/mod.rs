@@ -248,6 +248,13 @@ impl Handle {
         self.send(Message::Subscribe(Box::new(subscriber)));
     }
 
+    /// The state as it is now, and the town's digest; `None` when the shard has ended.
+    pub fn view(&self) -> Option<(Snapshot, String)> {
+        let (sender, view) = channel();
+        self.send(Message::View(sender));
+        view.recv().ok()
+    }
+
     /// The tick the town has reached.
     pub fn tick(&self) -> u64 {
         self.ticker.load(Ordering::Relaxed)

@@ -42,6 +42,10 @@ pub struct Snapshot {
     pub narrations: Vec<Narration>,
     /// Newest last, bounded.
     pub events: Vec<Event>,
+    /// Event → how often since this process took the town up; `exit_queue_peak` is the longest queue seen.
+    pub counters: BTreeMap<String, u64>,
+    /// Alert → how often it was raised since this process took the town up.
+    pub alerts_raised: BTreeMap<String, u64>,
     pub kpis: Vec<Kpi>,
     /// Standing alerts, worst first.
     pub alerts: Vec<Alert>,

@@ -75,7 +75,7 @@ fn impossible(rules: &Rules, state: &State, agent: AgentId) -> bool {
         Activity::Idle => return false,
         Activity::Walking(object, affordance)
         | Activity::Waiting(object, affordance)
-        | Activity::Holding(object, affordance, _)
+        | Activity::Holding(object, affordance, ..)
         | Activity::Using(object, affordance, _) => (object, affordance),
     };
     object_refusal(rules, state, agent, object, affordance).is_some()
@@ -136,7 +136,7 @@ pub(crate) fn carry_out(cx: &mut Cx<'_>) {
         Activity::Idle => idle(cx, agent),
         Activity::Walking(object, affordance) => walk(cx, agent, object, affordance),
         Activity::Waiting(..) => {}
-        Activity::Holding(object, affordance, until) => hold(cx, agent, object, affordance, until),
+        Activity::Holding(object, affordance, until, since) => hold(cx, agent, object, affordance, (until, since)),
         Activity::Using(object, affordance, until) => use_it(cx, agent, object, affordance, until),
     });
 }
@@ -183,7 +183,7 @@ fn walk(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: Affordanc
     }
 }
 
-fn hold(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId, until: u64) {
+fn hold(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId, (until, since): (u64, u64)) {
     let rules = cx.rules;
     if rules.fields[object][cx.state.agents.tile[agent]] > USE_REACH {
         step(cx, agent, &rules.fields[object], Some(object));
@@ -193,7 +193,7 @@ fn hold(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: Affordanc
         cx.state.agents.activity[agent] = Activity::Using(object, affordance, done);
         cx.state.agents.blocked[agent] = 0;
     } else if cx.state.tick >= until {
-        queues::lapse(cx, agent, object, affordance);
+        queues::lapse(cx, agent, object, affordance, since);
     }
 }
 

@@ -19,27 +19,69 @@ use crate::perturbations::{self, PERTURBATIONS};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Joins the exit queue.
-    ExitRequest { who: Resident },
+    ExitRequest {
+        /// Whom.
+        who: Resident,
+    },
     /// Leaves on the next tick.
-    ExitApprove { who: Resident },
+    ExitApprove {
+        /// Whom.
+        who: Resident,
+    },
     /// Leaves the exit queue, absences forgiven.
-    ExitDefer { who: Resident },
+    ExitDefer {
+        /// Whom.
+        who: Resident,
+    },
     /// A newcomer arrives now.
     Spawn,
     /// Stands somewhere else.
-    Teleport { who: Resident, tile: Tile },
+    Teleport {
+        /// Whom.
+        who: Resident,
+        /// Where.
+        tile: Tile,
+    },
     /// A need's level, in [0, 1].
-    SetNeed { who: Resident, need: u8, value: Micro },
+    SetNeed {
+        /// Whom.
+        who: Resident,
+        /// Row of the needs table.
+        need: u8,
+        /// The new level, sum or price.
+        value: Micro,
+    },
     /// What the wallet holds, in meals.
-    SetMoney { who: Resident, value: Micro },
+    SetMoney {
+        /// Whom.
+        who: Resident,
+        /// The new level, sum or price.
+        value: Micro,
+    },
     /// What an item costs, in meals.
-    SetPrice { item: u8, value: Micro },
+    SetPrice {
+        /// Row of the price list.
+        item: u8,
+        /// The new level, sum or price.
+        value: Micro,
+    },
     /// Driven by the operator: carries out `option` until released.
-    Possess { who: Resident, option: OptionKind },
+    Possess {
+        /// Whom.
+        who: Resident,
+        /// What to do.
+        option: OptionKind,
+    },
     /// Driven by the policy again.
-    Release { who: Resident },
+    Release {
+        /// Whom.
+        who: Resident,
+    },
     /// Leaves the town at once.
-    Kill { who: Resident },
+    Kill {
+        /// Whom.
+        who: Resident,
+    },
     /// Whether residents collapse.
     Mortality(bool),
     /// Employment exits a day.
@@ -47,7 +89,12 @@ pub enum Command {
     /// Ticks until a newcomer arrives, least and most.
     SpawnDelay(u32, u32),
     /// Begins or ends a kind of shock by hand.
-    Perturb { kind: u8, on: bool },
+    Perturb {
+        /// Row of the perturbations table.
+        kind: u8,
+        /// Begin or end.
+        on: bool,
+    },
     /// Cooldowns and age priority in queues.
     QueueFairness(bool),
 }
@@ -69,6 +116,23 @@ fn not_found(message: String, hint: &str) -> Refusal {
 
 fn conflict(message: String, hint: &str) -> Refusal {
     Refusal { code: "E_CONFLICT", message, hint: hint.to_owned() }
+}
+
+fn invalid(message: String, hint: &str) -> Refusal {
+    Refusal { code: "E_INVALID_ARG", message, hint: hint.to_owned() }
+}
+
+/// Most money an operator can put in a wallet or on a price tag, in meals; sums stay far from the end of the numbers.
+pub const MOST_MONEY: Micro = Micro::whole(1_000_000);
+/// Longest delay of a newcomer an operator can set, in ticks; as in the configuration.
+pub const MOST_DELAY: u32 = 100_000;
+
+/// Refuses money below nothing or above [`MOST_MONEY`].
+fn affordable(value: Micro) -> Result<(), Refusal> {
+    if (Micro::ZERO..=MOST_MONEY).contains(&value) {
+        return Ok(());
+    }
+    Err(invalid(format!("{value} meals is out of range."), "Give an amount from 0 to 1,000,000 meals."))
 }
 
 /// Finds the resident in the town.
@@ -153,8 +217,7 @@ fn resident(cx: &mut Cx<'_>, command: &Command, agent: AgentId, dry: bool) -> Re
         Command::Teleport { tile, .. } => {
             let (x, y) = cx.rules.plan.at(tile);
             if cx.rules.plan.walkable.get(tile) != Some(&true) {
-                let message = format!("nobody can stand on [{x}, {y}].");
-                return Err(Refusal { code: "E_INVALID_ARG", message, hint: "Name a place or an object.".into() });
+                return Err(invalid(format!("nobody can stand on [{x}, {y}]."), "Name a place or an object."));
             }
             if !dry {
                 activity::release(cx, agent);
@@ -174,6 +237,7 @@ fn resident(cx: &mut Cx<'_>, command: &Command, agent: AgentId, dry: bool) -> Re
             Ok(format!("{} of {name} is {}.", row.name, value.unit()))
         }
         Command::SetMoney { value, .. } => {
+            affordable(value)?;
             if !dry {
                 let change = value - cx.state.agents.wallet[agent];
                 economy::pay(cx, agent, change, Account::Operator);
@@ -228,6 +292,7 @@ fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal
             let Some((_, name)) = crate::affordances::ITEMS.get(item as usize) else {
                 return Err(not_found("there is no such item.".into(), "Name one of the price list."));
             };
+            affordable(value)?;
             if !dry {
                 cx.state.economy.prices[item as usize] = value;
             }
@@ -247,8 +312,10 @@ fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal
         }
         Command::SpawnDelay(least, most) => {
             if least > most {
-                let message = format!("{least} is more than {most}.");
-                return Err(Refusal { code: "E_INVALID_ARG", message, hint: "Give the least first.".into() });
+                return Err(invalid(format!("{least} is more than {most}."), "Give the least first."));
+            }
+            if most > MOST_DELAY {
+                return Err(invalid(format!("{most} ticks is too long."), "Give at most 100,000 ticks."));
             }
             if !dry {
                 cx.state.switches.spawn_delay = (least, most);

@@ -28,43 +28,135 @@ pub enum Utility {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// A newcomer.
-    ResidentArrived { who: Resident },
+    ResidentArrived {
+        /// Who.
+        who: Resident,
+    },
     /// Somebody left the town.
-    ResidentLeft { who: Resident, cause: Cause },
+    ResidentLeft {
+        /// Who.
+        who: Resident,
+        /// Why.
+        cause: Cause,
+    },
     /// A shift began with them there.
-    ShiftOnTime { who: Resident, job: JobId },
+    ShiftOnTime {
+        /// Who.
+        who: Resident,
+        /// Their job.
+        job: JobId,
+    },
     /// They came late by so many ticks.
-    ShiftLate { who: Resident, job: JobId, ticks: u32 },
+    ShiftLate {
+        /// Who.
+        who: Resident,
+        /// Their job.
+        job: JobId,
+        /// Ticks after the start of the shift.
+        ticks: u32,
+    },
     /// They did not come, or left.
-    ShiftAbsent { who: Resident, job: JobId, absent_7d: u32 },
+    ShiftAbsent {
+        /// Who.
+        who: Resident,
+        /// Their job.
+        job: JobId,
+        /// Absent shifts in seven days, this one included.
+        absent_7d: u32,
+    },
     /// Joined the exit queue.
-    EmploymentExitPending { who: Resident, requested: bool },
+    EmploymentExitPending {
+        /// Who.
+        who: Resident,
+        /// Whether an operator asked for it.
+        requested: bool,
+    },
     /// An operator approved.
-    EmploymentExitManualRequest { who: Resident },
+    EmploymentExitManualRequest {
+        /// Who.
+        who: Resident,
+    },
     /// An operator deferred.
-    EmploymentExitDeferred { who: Resident },
+    EmploymentExitDeferred {
+        /// Who.
+        who: Resident,
+    },
     /// Left over the job.
-    EmploymentExitProcessed { who: Resident, requested: bool, manual: bool },
+    EmploymentExitProcessed {
+        /// Who.
+        who: Resident,
+        /// Whether an operator asked for it.
+        requested: bool,
+        /// Whether an operator approved it.
+        manual: bool,
+    },
     /// Hunger under the threshold for as long as the definition says.
-    Starving { who: Resident },
+    Starving {
+        /// Who.
+        who: Resident,
+    },
     /// A use that ended as it should.
-    AffordanceDone { who: Resident, affordance: AffordanceId, object: ObjectId },
+    AffordanceDone {
+        /// Who.
+        who: Resident,
+        /// Which use.
+        affordance: AffordanceId,
+        /// Of what.
+        object: ObjectId,
+    },
     /// A use that did not.
-    AffordanceFailed { who: Resident, affordance: AffordanceId, object: ObjectId, why: &'static str },
+    AffordanceFailed {
+        /// Who.
+        who: Resident,
+        /// Which use.
+        affordance: AffordanceId,
+        /// Of what.
+        object: ObjectId,
+        /// As an operator reads it.
+        why: &'static str,
+    },
     /// Gave up a queue, or let a reservation lapse.
-    QueueConflict { who: Resident, object: ObjectId, waited: u32 },
+    QueueConflict {
+        /// Who.
+        who: Resident,
+        /// Of what.
+        object: ObjectId,
+        /// Ticks.
+        waited: u32,
+    },
     /// Stepped through somebody after being blocked.
-    GhostStep { who: Resident },
+    GhostStep {
+        /// Who.
+        who: Resident,
+    },
     /// Rent could not be paid.
-    RentMissed { who: Resident, days: u32 },
+    RentMissed {
+        /// Who.
+        who: Resident,
+        /// Days of rent owed.
+        days: u32,
+    },
     /// Power or water went off.
-    UtilityOff { utility: Utility },
+    UtilityOff {
+        /// Which.
+        utility: Utility,
+    },
     /// Power or water came back.
-    UtilityOn { utility: Utility, after: u64 },
+    UtilityOn {
+        /// Which.
+        utility: Utility,
+        /// Ticks it was off.
+        after: u64,
+    },
     /// Shelves and tills were filled.
     Restocked,
     /// A stability window closed.
-    WindowClosed { number: u64, green: Option<bool> },
+    WindowClosed {
+        /// From 1.
+        number: u64,
+        /// Green or red; `None` is inconclusive.
+        green: Option<bool>,
+    },
 }
 
 impl EventKind {

@@ -121,3 +121,11 @@ impl<'a, K: Key, T> IntoIterator for &'a Column<K, T> {
         self.0.iter()
     }
 }
+
+impl<'a, K: Key, T> IntoIterator for &'a mut Column<K, T> {
+    type Item = &'a mut T;
+    type IntoIter = std::slice::IterMut<'a, T>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter_mut()
+    }
+}

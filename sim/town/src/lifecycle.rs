@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::activity::{self, Cx};
+use crate::activity::Cx;
 use crate::chance::{self, Purpose, Stream};
 use crate::economy::{self, Account};
 use crate::employment::{self, ExitReason};
@@ -164,10 +164,8 @@ pub(crate) fn leave(cx: &mut Cx<'_>, agent: AgentId, cause: Cause) {
 
 /// A freed slot holds only defaults, so that equal towns have equal digests.
 fn clear(agents: &mut Agents, agent: AgentId) {
-    let empty = Agents::new(1);
-    let none = AgentId(0);
     macro_rules! clear {
-        ($($column:ident),+) => { $( agents.$column[agent] = empty.$column[none]; )+ };
+        ($($column:ident),+) => { $( agents.$column[agent] = Default::default(); )+ };
     }
     clear!(
         resident,

@@ -187,14 +187,13 @@ pub fn best_object(
         {
             continue;
         }
-        match object_refusal(rules, state, agent, *object, *affordance) {
-            Some(reason) => why = reason,
-            None => {
-                let cost = cost(rules, state, agent, *object, *affordance);
-                if best.is_none_or(|(other, _, _)| cost < other) {
-                    best = Some((cost, *object, *affordance));
-                }
-            }
+        if let Some(reason) = object_refusal(rules, state, agent, *object, *affordance) {
+            why = reason;
+            continue;
+        }
+        let cost = cost(rules, state, agent, *object, *affordance);
+        if best.is_none_or(|(other, _, _)| cost < other) {
+            best = Some((cost, *object, *affordance));
         }
     }
     best.map(|(_, object, affordance)| (object, affordance)).ok_or(why)
@@ -234,7 +233,7 @@ pub fn object_refusal(
         return Some(Why::NoMoney);
     }
     if what.cooking {
-        let fridge = rules.fridge_of[state.agents.home[agent]]?;
+        let Some(fridge) = rules.fridge_of[state.agents.home[agent]] else { return Some(Why::NoObject) };
         if state.objects[fridge].stock + rules.config.economy.stove_stock_replenish
             > rules.config.economy.fridge_capacity
         {

@@ -17,7 +17,7 @@ pub(crate) fn join(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance
     cx.state.objects[object].queue.push(Waiter { agent, affordance, since });
     cx.state.agents.activity[agent] = Activity::Waiting(object, affordance);
     cx.state.agents.blocked[agent] = 0;
-    if !cx.state.objects[object].uses.is_empty() {
+    if cx.state.objects[object].uses.len() >= cx.rules.plan.objects[object].kind.capacity() as usize {
         cx.count(|counters| counters.waits += 1);
     }
 }
@@ -37,13 +37,13 @@ pub(crate) fn give_up(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
 }
 
 /// A reservation that was not taken up: back to the tail, the wait still counts, and a cooldown for having blocked.
-pub(crate) fn lapse(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
-    let tick = cx.state.tick;
+pub(crate) fn lapse(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId, since: u64) {
     vacate(cx, agent, object);
-    cx.state.objects[object].queue.push(Waiter { agent, affordance, since: tick.saturating_sub(HOLD_TICKS) });
+    cx.state.objects[object].queue.push(Waiter { agent, affordance, since });
     cx.state.agents.activity[agent] = Activity::Waiting(object, affordance);
     cx.count(|counters| counters.queue_conflicts += 1);
-    cx.emit_for(agent, |who| EventKind::QueueConflict { who, object, waited: HOLD_TICKS as u32 });
+    let waited = (cx.state.tick - since) as u32;
+    cx.emit_for(agent, |who| EventKind::QueueConflict { who, object, waited });
 }
 
 /// Frees the object and starts the cooldown of whoever held it.
@@ -80,7 +80,8 @@ pub(crate) fn serve(cx: &mut Cx<'_>) {
             let Some(position) = next(cx, object) else { break };
             let waiter = cx.state.objects[object].queue.remove(position);
             cx.state.objects[object].uses.push(waiter.agent);
-            cx.state.agents.activity[waiter.agent] = Activity::Holding(object, waiter.affordance, tick + HOLD_TICKS);
+            cx.state.agents.activity[waiter.agent] =
+                Activity::Holding(object, waiter.affordance, tick + HOLD_TICKS, waiter.since);
             let waited = tick - waiter.since;
             cx.count(|counters| {
                 counters.served += 1;
@@ -121,7 +122,7 @@ pub fn violations(rules: &crate::rules::Rules, state: &crate::state::State) -> V
             seen[agent.at()] += 1;
             let fits = match state.agents.activity[agent] {
                 Activity::Waiting(at, _) => at == object && !holds,
-                Activity::Holding(at, _, _) | Activity::Using(at, _, _) => at == object && holds,
+                Activity::Holding(at, ..) | Activity::Using(at, ..) => at == object && holds,
                 Activity::Idle | Activity::Walking(..) => false,
             };
             if !state.agents.is_present(agent) {

@@ -64,10 +64,14 @@ fn potential(rules: &Rules, needs: &[Micro; NEED_COUNT]) -> Micro {
     -deficit(rules, needs).times(rules.config.rewards.homeostasis_scale)
 }
 
-/// Hands out the tick's rewards.
-pub(crate) fn run(cx: &mut Cx<'_>) {
+/// A new tick's sums, before anybody can leave in it: what a departure costs belongs to its tick.
+pub(crate) fn begin(cx: &mut Cx<'_>) {
     cx.state.rewards.items = [Micro::ZERO; ITEM_COUNT];
     cx.state.rewards.total = Micro::ZERO;
+}
+
+/// Hands out the tick's rewards.
+pub(crate) fn run(cx: &mut Cx<'_>) {
     cx.each(resident);
 }
 

@@ -73,8 +73,8 @@ pub enum Activity {
     Walking(ObjectId, AffordanceId),
     /// In its queue.
     Waiting(ObjectId, AffordanceId),
-    /// Holds a reservation and steps up to it until this tick.
-    Holding(ObjectId, AffordanceId, u64),
+    /// Holds a reservation and steps up to it until the first tick; the second is when the wait for it began.
+    Holding(ObjectId, AffordanceId, u64, u64),
     /// Uses it; done at this tick.
     Using(ObjectId, AffordanceId, u64),
 }
@@ -84,8 +84,10 @@ impl Activity {
     pub const fn object(self) -> Option<ObjectId> {
         match self {
             Self::Idle => None,
-            Self::Walking(object, _) | Self::Waiting(object, _) => Some(object),
-            Self::Holding(object, _, _) | Self::Using(object, _, _) => Some(object),
+            Self::Walking(object, _)
+            | Self::Waiting(object, _)
+            | Self::Holding(object, ..)
+            | Self::Using(object, ..) => Some(object),
         }
     }
 }

@@ -106,6 +106,7 @@ impl Town {
     /// One tick. What happened stands in [`Town::events`] until they are taken.
     pub fn step(&mut self, policy: &mut impl Policy) {
         let cx = &mut self.cx();
+        rewards::begin(cx);
         turn_of_day(cx);
         perturbations::run(cx);
         self.decisions(policy);

@@ -145,9 +145,16 @@ fn past(cx: &mut Cx<'_>, agent: AgentId, job: JobId, outcome: ShiftState, worked
     past[0] = Some(PastShift { outcome, worked, scheduled });
 }
 
-/// At the turn of the day: a new shift, and absences of a week ago are forgotten.
+/// At the turn of the day: shifts that last until midnight end, a new one begins, absences of a week ago are forgotten.
 pub(crate) fn turn_of_day(cx: &mut Cx<'_>) {
     cx.each(|cx, agent| {
+        if let Some(job) = cx.state.agents.job[agent] {
+            match cx.state.agents.shift[agent].state {
+                ShiftState::OnTime | ShiftState::Late => end(cx, agent, job),
+                ShiftState::AwaitStart => miss(cx, agent, job),
+                _ => {}
+            }
+        }
         let agents = &mut cx.state.agents;
         agents.shift[agent] = Shift::default();
         agents.absent_days[agent] = (agents.absent_days[agent] << 1) & 0x7f;

@@ -46,6 +46,8 @@ pub struct Around {
     pub health: Health,
     /// When each standing alert was raised.
     pub alerts_since: BTreeMap<&'static str, u64>,
+    /// How often each alert was raised.
+    pub alerts_raised: BTreeMap<&'static str, u64>,
 }
 
 /// The id of whoever lives in a slot.
@@ -92,6 +94,8 @@ pub fn snapshot(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
         },
         narrations: around.story.narrations().cloned().collect(),
         events: around.story.events().cloned().collect(),
+        counters: around.story.counters(),
+        alerts_raised: around.alerts_raised.iter().map(|(name, times)| ((*name).into(), *times)).collect(),
         kpis: kpis(rules, state),
         alerts: alerts(rules, state, around),
         transport: Transport { mode: "full".into(), ..Transport::default() },

@@ -112,7 +112,7 @@ pub(super) fn activity(rules: &Rules, state: &State, agent: AgentId) -> String {
             let place = queue.iter().position(|waiter| waiter.agent == agent).unwrap_or(0) + 1;
             format!("waiting for {}, number {place} in line", name(object))
         }
-        Activity::Holding(object, _, _) => format!("stepping up to {}", name(object)),
+        Activity::Holding(object, ..) => format!("stepping up to {}", name(object)),
         Activity::Using(object, affordance, until) => {
             let what = rules.affordances[affordance].id.replace('_', " ");
             format!("{what} at {}, {} ticks left", name(object), until.saturating_sub(state.tick))

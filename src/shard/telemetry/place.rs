@@ -49,7 +49,7 @@ fn queue(rules: &Rules, state: &State, id: ObjectId) -> Queue {
             Activity::Using(_, what, until) => {
                 (rules.affordances[what].id.clone(), Some(until.saturating_sub(state.tick)))
             }
-            Activity::Holding(_, what, _) => (rules.affordances[what].id.clone(), None),
+            Activity::Holding(_, what, ..) => (rules.affordances[what].id.clone(), None),
             _ => (String::new(), None),
         };
         QueueUser { agent: agent_id(state, *agent), affordance, remaining }

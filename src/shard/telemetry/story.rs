@@ -23,6 +23,8 @@ pub struct Story {
     narrations: VecDeque<Narration>,
     last: Option<u64>,
     last_of: BTreeMap<&'static str, u64>,
+    counters: BTreeMap<&'static str, u64>,
+    peak: u64,
 }
 
 struct Sentence {
@@ -34,6 +36,7 @@ struct Sentence {
 impl Story {
     /// Takes in what a town reports.
     pub fn tell(&mut self, rules: &Rules, event: &Event) {
+        *self.counters.entry(event.kind.name()).or_default() += 1;
         if worth_keeping(&event.kind) {
             push(&mut self.events, EVENTS, wire_event(rules, event));
         }
@@ -45,6 +48,27 @@ impl Story {
     /// Newest last.
     pub fn events(&self) -> impl Iterator<Item = &WireEvent> {
         self.events.iter()
+    }
+
+    /// Takes in that an alert was raised or is over.
+    pub fn alert(&mut self, tick: u64, name: &str, raised: bool) {
+        let event = if raised { "alert_raised" } else { "alert_cleared" };
+        *self.counters.entry(event).or_default() += 1;
+        let fields = [("alert".to_owned(), json!(name))].into();
+        push(&mut self.events, EVENTS, WireEvent { event: event.into(), tick, fields });
+    }
+
+    /// Takes in how long the exit queue is.
+    pub fn queue(&mut self, length: u64) {
+        self.peak = self.peak.max(length);
+    }
+
+    /// Event → how often, with the longest exit queue.
+    pub fn counters(&self) -> BTreeMap<String, u64> {
+        let mut counters: BTreeMap<String, u64> =
+            self.counters.iter().map(|(name, times)| ((*name).to_owned(), *times)).collect();
+        counters.insert("exit_queue_peak".into(), self.peak);
+        counters
     }
 
     /// Newest last.
