@@ -343,7 +343,7 @@ impl<'a> Shell<'a> {
         };
         let name = format!("townlet-screen-{tick}");
         let text = std::fs::write(format!("{name}.txt"), save::text(&picture));
-        let svg = std::fs::write(format!("{name}.svg"), save::svg(&picture));
+        let svg = std::fs::write(format!("{name}.svg"), save::svg(&picture, self.options.theme.name == "light"));
         match text.and(svg) {
             Ok(()) => format!("saved {name}.txt and {name}.svg"),
             Err(error) => format!("the screen was not saved as {name}: {error}"),

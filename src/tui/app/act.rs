@@ -143,7 +143,9 @@ impl App {
             tasks.push(Task::Remember(typed.to_owned()));
         }
         let words = typed.split_whitespace().collect::<Vec<_>>();
-        if words.first() == Some(&"escalate") && (words.len() == 1 || self.hello.wants_token) {
+        // A token must never be part of a line: lines are logged.
+        let token = self.hello.wants_token || typed.contains("twn_");
+        if words.first() == Some(&"escalate") && (words.len() == 1 || token) {
             self.line.open("", &[]);
             self.overlay = Some(Overlay::Prompt(Prompt::escalate(self.hello.wants_token)));
             return tasks;

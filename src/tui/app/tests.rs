@@ -15,6 +15,7 @@ use crate::tui::keymap::{Key, Keymap};
 use crate::tui::pane::Screen;
 use crate::tui::save;
 use crate::tui::theme::Theme;
+use crate::wire::telemetry::ExitEntry;
 use crate::wire::{Answer, Request, Role, Snapshot, Status};
 
 /// An app with a screen to look at and a count of requests to give ids.
@@ -195,6 +196,25 @@ fn where_it_was_logged_is_not_cut_off_at_80_columns() {
     desk.answer(done("id-1", "employment_exit defer ada", "Ada stays and 3 absences are forgiven"));
     desk.shows("tick 3,402 · cmd id-1");
     desk.shows("logs/console/run-1-0001.jsonl:4");
+}
+
+#[test]
+fn a_long_queue_scrolls_and_a_long_question_keeps_its_buttons() {
+    let mut desk = Desk::new(Role::Admin, (80, 24));
+    let mut view = snapshot();
+    let entry = view.employment.queue[0].clone();
+    let named = |number: u64| ExitEntry { agent: format!("res_{number}"), ..entry.clone() };
+    view.employment.queue = (0..40).map(named).collect();
+    view.employment.pending = view.employment.queue.iter().map(|entry| entry.agent.clone()).collect();
+    desk.view(view);
+    desk.shows("1–13 of 40");
+    for _ in 0..30 {
+        desk.press("space");
+    }
+    desk.shows("res_30");
+    desk.press("a");
+    desk.shows("res_4 and 25 more leave town");
+    desk.shows("▸ cancel ◂       approve 30");
 }
 
 #[test]
@@ -432,7 +452,8 @@ fn sizes_change_and_too_small_says_so() {
     desk.size = (50, 10);
     desk.shows("50 × 10 is too small");
     desk.size = (60, 18);
-    desk.shows("VIEWER");
+    desk.shows("Harbour · local   ▶ 10×   day 4 · 09:38");
+    desk.shows(" VIEWER");
 }
 
 #[test]
@@ -460,7 +481,7 @@ fn banners_and_links_are_words() {
     desk.view(view);
     desk.shows("the audit log cannot be written: commands are refused  (+1 more)");
     desk.app.update(Message::Notice(Notice::Link(Link::Reconnecting { url: "http://x".into(), in_seconds: 4 })));
-    desk.shows("reconnecting in 4 s http://x");
+    desk.shows("Harbour · reconnecting in 4 s   http://x");
     desk.app.update(Message::Notice(Notice::Link(Link::Stale { url: "http://x".into(), seconds: 3 })));
     desk.shows("stale 3 s");
 }

@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use crate::tui::keymap::Action;
-use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block, scrolled};
 use crate::tui::select::Selection;
 use crate::tui::text::{bar, pad, pad_left, percent, spark, thousands, width};
 use crate::wire::telemetry::{Check, Window};
@@ -207,6 +207,7 @@ impl Pane for Stability {
         }
         let (at, first) = self.selection.settle(&Self::ids(cx), table.height.into());
         (self.rows, self.first) = (table, first);
+        scrolled(frame, area, (first, table.height, checks.len()), cx.theme);
         let shown = checks.iter().enumerate().skip(first).take(table.height.into());
         let lines: Vec<Line<'_>> =
             shown.map(|(index, check)| row(check, index == at && cx.focused, cx, inner.width)).collect();
