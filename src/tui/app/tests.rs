@@ -521,3 +521,22 @@ fn without_colour_the_screen_has_none() {
         assert!(picture.content.iter().all(|cell| (cell.fg, cell.bg) == (Color::Reset, Color::Reset)), "{name}");
     }
 }
+
+#[test]
+fn what_stands_over_the_screen() {
+    let mut all = String::new();
+    let mut desk = Desk::new(Role::Admin, (80, 24));
+    desk.press(":");
+    desk.type_in("employment_e");
+    all.push_str(&desk.screen());
+    desk.press("tab tab");
+    all.push_str(&desk.screen());
+    desk.press("esc ctrl-p");
+    desk.type_in("emp");
+    all.push_str(&desk.screen());
+    desk.press("esc ?");
+    all.push_str(&desk.screen());
+    desk.press("esc space space a");
+    all.push_str(&desk.screen());
+    insta::assert_snapshot!(all);
+}
