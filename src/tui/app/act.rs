@@ -139,6 +139,10 @@ impl App {
     /// Sends a typed line. A role is not checked here: the shard refuses, and writes down that it did.
     pub(super) fn enter(&mut self, typed: &str) -> Vec<Task> {
         let mut tasks = Vec::new();
+        // As in every program with such a line.
+        if matches!(typed, "q" | "quit") {
+            return vec![Task::Quit];
+        }
         if self.line.remember(typed) {
             tasks.push(Task::Remember(typed.to_owned()));
         }

@@ -55,7 +55,7 @@ impl Employment {
     fn shown<'a>(cx: &Context<'a>) -> Vec<&'a ExitEntry> {
         let fits = |entry: &&ExitEntry| {
             let job = cx.view.jobs.get(&entry.agent).map_or("", |job| job.job_id.as_str());
-            cx.matches(&[&entry.agent, &resident(cx.view, &entry.agent), job, &entry.reason])
+            cx.filter.is_empty() || cx.matches(&[&entry.agent, &resident(cx.view, &entry.agent), job, &entry.reason])
         };
         cx.view.employment.queue.iter().filter(fits).collect()
     }

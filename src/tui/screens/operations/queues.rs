@@ -100,7 +100,8 @@ fn card(queue: &Queue, cx: &Context<'_>) -> Card {
 impl Queues {
     fn shown<'a>(cx: &Context<'a>) -> Vec<&'a Queue> {
         let fits = |queue: &&Queue| {
-            cx.matches(&[&queue.object, &queue.place, &users(cx.view, queue), &waiters(cx.view, queue)])
+            cx.filter.is_empty()
+                || cx.matches(&[&queue.object, &queue.place, &users(cx.view, queue), &waiters(cx.view, queue)])
         };
         let mut shown: Vec<&Queue> = cx.view.conflict.queues.iter().filter(fits).collect();
         // What needs a look first: somebody waits, then somebody uses, then the rest in the order of the map.
