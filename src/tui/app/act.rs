@@ -27,7 +27,7 @@ impl App {
             Action::Zoom => self.zoomed = !self.zoomed,
             Action::NextPane => self.cycle_focus(1),
             Action::PreviousPane => self.cycle_focus(-1),
-            Action::Back => self.back(),
+            Action::Back => return self.back(),
             _ => return self.pane_action(action),
         }
         Vec::new()
@@ -57,13 +57,18 @@ impl App {
         self.with_pane(index, |pane, cx| pane.act(action, cx))
     }
 
-    fn back(&mut self) {
+    /// What the pane has opened closes first, then the filter goes, then the zoom.
+    fn back(&mut self) -> Vec<Task> {
         let focused = self.focused();
+        if self.pane_hints().iter().any(|hint| hint.action == Action::Back && hint.enabled.is_ok()) {
+            return self.pane_action(Action::Back);
+        }
         if !self.tiles[focused].filter.is_empty() {
             self.tiles[focused].filter.clear();
         } else if self.zoomed {
             self.zoomed = false;
         }
+        Vec::new()
     }
 
     fn cycle_focus(&mut self, step: isize) {

@@ -2,5 +2,10 @@
 
 pub mod agents;
 pub mod audit;
+mod filter;
 pub mod operations;
+#[cfg(test)]
+mod stage;
 pub mod town;
+#[cfg(test)]
+mod walk;

@@ -1,0 +1,315 @@
+//! One resident in full: what they do and why, needs, work, ties, what the policy thinks, what happened to them.
+//!
+//! Blocks of lines, each made for a given width; the pane decides how they stand. Must not know the table.
+
+use ratatui::text::{Line, Span};
+
+use super::day;
+use crate::tui::history::History;
+use crate::tui::text::{
+    bar, capital, clip, clock, count, duration, moment, pad, pad_left, percent, resident, spark, thousands, wrap,
+};
+use crate::tui::theme::Theme;
+use crate::wire::Snapshot;
+use crate::wire::telemetry::{Agent, Event, Job, Tie};
+
+/// The resident and all that is known around them.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'a> {
+    pub(super) view: &'a Snapshot,
+    pub(super) history: &'a History,
+    pub(super) theme: &'a Theme,
+    pub(super) agent: &'a Agent,
+    pub(super) job: Option<&'a Job>,
+}
+
+/// A titled part of the inspector.
+pub(super) type Block<'a> = Vec<Line<'a>>;
+
+/// Why this one does what they do, in words an operator can act on.
+pub(super) fn why(agent: &Agent) -> String {
+    if agent.possessed {
+        return "An operator holds the reins; the policy is not asked.".into();
+    }
+    if agent.option != "wait" {
+        let chance = agent.top_options.iter().find(|top| top.option == agent.option);
+        return match chance {
+            Some(top) => format!("The policy chose {} with {}.", agent.option, percent(top.probability)),
+            None => format!("Chose {} and is committed to it.", agent.option),
+        };
+    }
+    let others = || agent.mask.iter().filter(|bit| bit.option != "wait");
+    let free: Vec<&str> = others().filter(|bit| bit.allowed).map(|bit| bit.option.as_str()).collect();
+    if others().next().is_none() {
+        "Idle; the shard does not say what else was possible.".into()
+    } else if free.is_empty() {
+        let reasons: Vec<String> = others().map(|bit| format!("{} ({})", bit.option, bit.reason)).collect();
+        format!("Idle: nothing else is possible: {}.", reasons.join(", "))
+    } else {
+        format!("Idle by choice: could {}.", free.join(", "))
+    }
+}
+
+impl<'a> Case<'a> {
+    fn heading(&self, text: &str, width: usize) -> Line<'a> {
+        Line::styled(pad(text, width), self.theme.head)
+    }
+
+    fn dim(&self, text: &str, width: usize) -> Line<'a> {
+        Line::styled(clip(text, width), self.theme.dim)
+    }
+
+    /// A name and its value, on as many lines as the value needs.
+    fn fact(&self, name: &str, value: &str, width: usize) -> Vec<Line<'a>> {
+        let line = |(index, part): (usize, String)| {
+            let name = pad(if index == 0 { name } else { "" }, 9);
+            Line::from(vec![Span::styled(format!("{name} "), self.theme.dim), Span::styled(part, self.theme.text)])
+        };
+        wrap(value, width.saturating_sub(10)).into_iter().enumerate().map(line).collect()
+    }
+
+    fn ago(&self, tick: u64) -> String {
+        duration(self.view.tick.saturating_sub(tick), self.view.clock.ticks_per_day)
+    }
+
+    /// What they do and why.
+    pub(super) fn now(&self, width: usize) -> Block<'a> {
+        let agent = self.agent;
+        let name = clip(&agent.name, width.saturating_sub(2) / 2);
+        let rest = width.saturating_sub(crate::tui::text::width(&name) + 2);
+        let place = if agent.place.is_empty() { "outdoors" } else { &agent.place };
+        let at = clip(&format!("{} · {place} {},{}", agent.id, agent.x, agent.y), rest);
+        let mut lines = vec![Line::from(vec![
+            Span::styled(name, self.theme.strong),
+            Span::raw("  "),
+            Span::styled(at, self.theme.dim),
+        ])];
+        lines.extend(self.fact("option", &format!("{} for {}", agent.option, self.ago(agent.option_since)), width));
+        lines.extend(self.fact("activity", &agent.activity, width));
+        let style = if agent.option == "wait" || agent.possessed { self.theme.warn } else { self.theme.dim };
+        lines.extend(wrap(&why(agent), width).into_iter().map(|line| Line::styled(line, style)));
+        lines
+    }
+
+    /// Levels with their recent past and the level below which they are critical.
+    pub(super) fn needs(&self, width: usize) -> Block<'a> {
+        let mut lines = vec![self.heading("needs", width)];
+        // A narrow column gives up the critical level for the past: a critical need has its sign all the same.
+        let limits = width >= 50;
+        let room = width.saturating_sub(if limits { 28 } else { 18 });
+        let (bars, past) = if room >= 10 { (room / 2, room - room / 2) } else { (room.max(4), 0) };
+        for need in &self.agent.needs {
+            let critical = need.value < need.critical;
+            let style = if critical { self.theme.bad } else { self.theme.chart };
+            let series = self.history.last(&format!("need.{}.{}", self.agent.id, need.name), past);
+            let sign = if critical { "!" } else { " " };
+            let limit = if limits { format!("min {:>2.0} % ", need.critical * 100.0) } else { String::new() };
+            lines.push(Line::from(vec![
+                Span::styled(format!("{} ", pad(&need.name, 8)), self.theme.text),
+                Span::styled(bar(need.value, 1.0, bars), style),
+                Span::styled(format!(" {}{sign} ", pad_left(&percent(need.value), 5)), style),
+                Span::styled(limit, self.theme.dim),
+                Span::styled(pad_left(&spark(&series, past), past), self.theme.chart),
+            ]));
+        }
+        if self.agent.needs.is_empty() {
+            lines.push(self.dim("the shard sends no needs", width));
+        }
+        lines
+    }
+
+    /// Job, today's shift on the day's bar, how past shifts went.
+    pub(super) fn work(&self, width: usize) -> Block<'a> {
+        let mut lines = vec![self.heading("work", width)];
+        let Some(job) = self.job.filter(|job| !job.job_id.is_empty()) else {
+            lines.push(self.dim("without a job", width));
+            return lines;
+        };
+        let tenure = format!("{} · {} · {:.1} days", job.job_id, day::state(&job.shift_state), job.tenure_days);
+        lines.extend(self.fact("job", &tenure, width));
+        if let Some(shift) = &self.agent.shift {
+            lines.extend(day::bar(shift, &self.view.clock, self.theme, width));
+            lines.extend(self.fact("shifts", &day::letters(&shift.history, width.saturating_sub(10)), width));
+        }
+        let late = duration(job.late_ticks_today, self.view.clock.ticks_per_day);
+        let attendance = format!("{} · late today {late}", percent(job.attendance_ratio));
+        lines.extend(self.fact("attended", &attendance, width));
+        let most = self.view.employment.max_absent_shifts;
+        lines.extend(self.fact("absent", &format!("{} of {most} in 7 days", job.absent_shifts_7d), width));
+        if job.exit_pending {
+            let entry = self.view.employment.queue.iter().find(|entry| entry.agent == self.agent.id);
+            let when = match entry {
+                None => "! due to leave".to_owned(),
+                Some(entry) if entry.approved => "! exit approved: leaves on the next tick".to_owned(),
+                Some(entry) => format!("! leaves {}", moment(entry.releases_at_tick, self.view)),
+            };
+            lines.extend(wrap(&when, width).into_iter().map(|line| Line::styled(line, self.theme.warn)));
+        }
+        lines
+    }
+
+    /// Money and home.
+    pub(super) fn purse(&self, width: usize) -> Block<'a> {
+        let agent = self.agent;
+        let mut lines = vec![self.heading("purse and home", width)];
+        if let Some(job) = self.job {
+            let wallet = format!("{:.2} meals · a day is {:.2}", job.wallet, job.basket_cost);
+            lines.extend(self.fact("wallet", &wallet, width));
+            let wages = format!("{:.2} earned · {:.2} withheld", job.wages_earned, job.wages_withheld);
+            lines.extend(self.fact("wages", &wages, width));
+            let meals =
+                format!("{} cooked · {} eaten · {} carried", job.meals_cooked, job.meals_consumed, agent.groceries);
+            lines.extend(self.fact("meals", &meals, width));
+        }
+        let rent = if agent.rent_owed_days == 0 {
+            "rent paid".to_owned()
+        } else {
+            format!("! rent owed for {}", count(agent.rent_owed_days, "day"))
+        };
+        lines.extend(self.fact("home", &format!("{} · {rent}", agent.home), width));
+        lines.extend(self.fact(
+            "arrived",
+            &format!("{} ago · tick {}", self.ago(agent.arrived_tick), thousands(agent.arrived_tick)),
+            width,
+        ));
+        lines
+    }
+
+    /// How they stand to others, strongest first.
+    pub(super) fn ties(&self, width: usize) -> Block<'a> {
+        let mut lines = vec![self.heading("ties       trust  rivalry  known", width)];
+        let mut ties: Vec<&Tie> =
+            self.view.relationships.ties.iter().filter(|tie| tie.agent == self.agent.id).collect();
+        ties.sort_by(|a, b| {
+            let weight = |tie: &Tie| tie.trust.abs().max(tie.rivalry).max(tie.familiarity.abs() / 2.0);
+            weight(b).total_cmp(&weight(a)).then_with(|| a.other.cmp(&b.other))
+        });
+        for tie in &ties {
+            let name = resident(self.view, &tie.other);
+            let text = format!("{}  {:+.2}    {:+.2}  {:+.2}", pad(&name, 9), tie.trust, tie.rivalry, tie.familiarity);
+            let style = if tie.rivalry > 0.3 { self.theme.warn } else { self.theme.text };
+            lines.push(Line::styled(clip(&text, width), style));
+        }
+        if ties.is_empty() {
+            lines.push(match self.view.relationships.stage.as_str() {
+                "OFF" => self.dim("off: features.stages.relationships is OFF", width),
+                _ => self.dim("none yet: they grow with shared meals and chats", width),
+            });
+        }
+        lines
+    }
+
+    /// What the policy would choose, and what it may not.
+    pub(super) fn choice(&self, width: usize) -> Block<'a> {
+        let agent = self.agent;
+        let value = agent.value.map_or_else(String::new, |value| format!(" · value {value:+.2}"));
+        let mut lines = vec![self.heading(&format!("policy{value}"), width)];
+        for top in agent.top_options.iter().take(3) {
+            let room = width.saturating_sub(18).clamp(4, 16);
+            lines.push(Line::from(vec![
+                Span::styled(format!("{} ", pad(&top.option, 10)), self.theme.text),
+                Span::styled(bar(top.probability, 1.0, room), self.theme.chart),
+                Span::styled(pad_left(&percent(top.probability), 6), self.theme.text),
+            ]));
+        }
+        if agent.top_options.is_empty() {
+            let kind = if self.view.policy.kind == "scripted" {
+                "the scripted policy has none"
+            } else {
+                "not sent by this shard"
+            };
+            lines.push(self.dim(&format!("no probabilities: {kind}"), width));
+        }
+        lines
+    }
+
+    /// Every option with what stands against it.
+    pub(super) fn mask(&self, width: usize) -> Block<'a> {
+        let mut lines = vec![self.heading("options now", width)];
+        for bit in &self.agent.mask {
+            let (sign, style) = if bit.allowed { ("✓", self.theme.good) } else { ("✗", self.theme.dim) };
+            let chosen = if bit.option == self.agent.option { "◂ chosen" } else { "" };
+            let text = if bit.allowed { chosen } else { bit.reason.as_str() };
+            lines.push(Line::from(vec![
+                Span::styled(format!("{sign} "), style),
+                Span::styled(pad(&bit.option, 10), if bit.allowed { self.theme.text } else { self.theme.dim }),
+                Span::styled(format!(" {}", clip(text, width.saturating_sub(13))), self.theme.dim),
+            ]));
+        }
+        if self.agent.mask.is_empty() {
+            lines.push(self.dim("the shard sends no mask", width));
+        }
+        lines
+    }
+
+    /// What happened to them lately, newest first.
+    pub(super) fn events(&self, width: usize) -> Block<'a> {
+        let mut lines = vec![self.heading("lately", width)];
+        let per_day = self.view.clock.ticks_per_day;
+        for event in self.view.events.iter().rev().filter(|event| concerns(event, self.agent)) {
+            let text = format!("{}{}", capital(&event.event.replace('_', " ")), details(event, self.agent));
+            for (index, part) in wrap(&text, width.saturating_sub(6)).into_iter().enumerate() {
+                let time = if index == 0 { clock(event.tick, per_day) } else { String::new() };
+                let time = Span::styled(format!("{} ", pad(&time, 5)), self.theme.dim);
+                lines.push(Line::from(vec![time, Span::styled(part, self.theme.text)]));
+            }
+        }
+        if lines.len() == 1 {
+            lines.push(self.dim("nothing among the recent events", width));
+        }
+        lines
+    }
+}
+
+fn concerns(event: &Event, agent: &Agent) -> bool {
+    event.fields.values().any(|value| value.as_str().is_some_and(|text| text == agent.id || text == agent.name))
+}
+
+/// The event's own fields but for the resident themselves: ` · object shower_1`.
+fn details(event: &Event, agent: &Agent) -> String {
+    let field = |(name, value): (&String, &serde_json::Value)| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        (text != agent.id && text != agent.name).then(|| format!(" · {} {text}", name.replace('_', " ")))
+    };
+    event.fields.iter().filter_map(field).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::telemetry::{MaskBit, TopOption};
+
+    fn agent(option: &str, mask: &[(&str, &str)]) -> Agent {
+        let bit = |(option, reason): &(&str, &str)| MaskBit {
+            option: (*option).into(),
+            allowed: reason.is_empty(),
+            reason: (*reason).into(),
+        };
+        Agent { option: option.into(), mask: mask.iter().map(bit).collect(), ..Agent::default() }
+    }
+
+    #[test]
+    fn idleness_is_explained() {
+        let barred = agent("wait", &[("wait", ""), ("eat", "no money"), ("work", "shift over")]);
+        assert_eq!(why(&barred), "Idle: nothing else is possible: eat (no money), work (shift over).");
+        assert_eq!(
+            why(&agent("wait", &[("wait", ""), ("eat", ""), ("work", "shift over")])),
+            "Idle by choice: could eat."
+        );
+        assert_eq!(why(&Agent { possessed: true, ..barred }), "An operator holds the reins; the policy is not asked.");
+        let mut eats = agent("eat", &[]);
+        assert_eq!(why(&eats), "Chose eat and is committed to it.");
+        eats.top_options = vec![TopOption { option: "eat".into(), probability: 0.62 }];
+        assert_eq!(why(&eats), "The policy chose eat with 62 %.");
+    }
+
+    #[test]
+    fn an_event_concerns_whom_it_names() {
+        let ada = Agent { id: "ada".into(), name: "Ada".into(), ..Agent::default() };
+        let fields = serde_json::from_str(r#"{"agent":"ada","object":"shower_1","waited":18}"#).unwrap();
+        let event = Event { event: "queue_joined".into(), tick: 1, fields };
+        assert!(concerns(&event, &ada));
+        assert!(!concerns(&event, &Agent { id: "ad".into(), name: "Ad".into(), ..Agent::default() }));
+        assert_eq!(details(&event, &ada), " · object shower_1 · waited 18");
+    }
+}

@@ -1,0 +1,274 @@
+//! The residents as rows: which columns fit, in which order the rows stand, and what the filter leaves.
+//!
+//! Owns the columns and nothing of the terminal but their widths. Must not know the inspector.
+
+use std::cmp::Ordering;
+
+use crate::tui::screens::filter::Filter;
+use crate::wire::Snapshot;
+use crate::wire::telemetry::{Agent, Job};
+
+/// One column of the table, in the order they stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    Name,
+    Option,
+    Activity,
+    Place,
+    Needs,
+    Wallet,
+    Job,
+    Shift,
+    Attendance,
+    Absent,
+    Exit,
+}
+
+/// Given up in this order when the screen is narrow; the inspector shows them all the same.
+const GIVEN_UP: [Column; 4] = [Column::Job, Column::Place, Column::Wallet, Column::Attendance];
+/// The activity gets what is left, and is worth at least this much.
+const ACTIVITY_LEAST: usize = 12;
+
+impl Column {
+    /// Every column, left to right; `s` walks through them.
+    pub(super) const ALL: [Self; 11] = [
+        Self::Name,
+        Self::Option,
+        Self::Activity,
+        Self::Place,
+        Self::Needs,
+        Self::Wallet,
+        Self::Job,
+        Self::Shift,
+        Self::Attendance,
+        Self::Absent,
+        Self::Exit,
+    ];
+
+    /// Its heading.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::Name => "resident",
+            Self::Option => "option",
+            Self::Activity => "activity",
+            Self::Place => "place",
+            Self::Needs => "needs",
+            Self::Wallet => "wallet",
+            Self::Job => "job",
+            Self::Shift => "shift",
+            Self::Attendance => "attend",
+            Self::Absent => "absent",
+            Self::Exit => "exit",
+        }
+    }
+
+    /// Cells it takes; for the activity the least it takes, for the needs three cells each.
+    const fn width(self, needs: usize) -> usize {
+        match self {
+            Self::Option | Self::Shift => 9,
+            Self::Activity => ACTIVITY_LEAST,
+            Self::Name | Self::Place | Self::Job => 10,
+            Self::Needs => {
+                if needs * 3 < 6 {
+                    6
+                } else {
+                    needs * 3
+                }
+            }
+            Self::Wallet | Self::Attendance => 6,
+            Self::Absent => 7,
+            Self::Exit => 5,
+        }
+    }
+
+    /// Whether it is set to the right.
+    pub(super) const fn numeric(self) -> bool {
+        matches!(self, Self::Wallet | Self::Attendance | Self::Absent)
+    }
+
+    /// The next one `s` sorts by.
+    pub(super) fn next(self) -> Self {
+        let at = Self::ALL.iter().position(|column| *column == self).unwrap_or(0);
+        Self::ALL[(at + 1) % Self::ALL.len()]
+    }
+}
+
+/// The columns that fit into `width` cells with one cell between, and how wide each is.
+pub(super) fn fitting(width: usize, needs: usize) -> Vec<(Column, usize)> {
+    let mut columns = Column::ALL.to_vec();
+    let total = |columns: &[Column]| columns.iter().map(|column| column.width(needs) + 1).sum::<usize>() - 1;
+    for column in GIVEN_UP {
+        if total(&columns) > width {
+            columns.retain(|kept| *kept != column);
+        }
+    }
+    let spare = width.saturating_sub(total(&columns));
+    columns
+        .into_iter()
+        .map(|column| (column, column.width(needs) + if column == Column::Activity { spare } else { 0 }))
+        .collect()
+}
+
+/// One resident with the job status the wire keeps elsewhere.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub(super) agent: &'a Agent,
+    /// `None` only when the shard has not sent it.
+    pub(super) job: Option<&'a Job>,
+}
+
+/// How the table is sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Order {
+    pub(super) column: Column,
+    pub(super) reversed: bool,
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self { column: Column::Name, reversed: false }
+    }
+}
+
+impl Row<'_> {
+    /// The lowest need counts: who suffers most stands first.
+    fn worst_need(&self) -> f64 {
+        self.agent.needs.iter().map(|need| need.value).fold(f64::INFINITY, f64::min)
+    }
+
+    /// What the filter can ask for besides the fields: words a person would look for.
+    fn marks(&self) -> String {
+        let critical = self.agent.needs.iter().any(|need| need.value < need.critical);
+        let pending = self.job.is_some_and(|job| job.exit_pending);
+        let idle = self.agent.option == "wait";
+        [(critical, "critical"), (pending, "pending"), (self.agent.possessed, "possessed"), (idle, "idle")]
+            .iter()
+            .filter(|(is, _)| *is)
+            .map(|(_, word)| *word)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    fn passes(&self, filter: &Filter) -> bool {
+        let marks = self.marks();
+        let (job, shift) = self.job.map_or(("", ""), |job| (job.job_id.as_str(), job.shift_state.as_str()));
+        filter.passes(&[
+            ("name", self.agent.name.as_str()),
+            ("id", self.agent.id.as_str()),
+            ("option", self.agent.option.as_str()),
+            ("activity", self.agent.activity.as_str()),
+            ("place", self.agent.place.as_str()),
+            ("job", job),
+            ("shift", shift),
+            ("is", marks.as_str()),
+        ])
+    }
+
+    fn compare(&self, other: &Self, column: Column) -> Ordering {
+        let number = |pick: fn(&Job) -> f64| {
+            let of = |row: &Self| row.job.map_or(f64::INFINITY, pick);
+            of(self).total_cmp(&of(other))
+        };
+        let text = |pick: fn(&Job) -> &str| self.job.map(pick).cmp(&other.job.map(pick));
+        match column {
+            Column::Name => Ordering::Equal,
+            Column::Option => self.agent.option.cmp(&other.agent.option),
+            Column::Activity => self.agent.activity.cmp(&other.agent.activity),
+            Column::Place => self.agent.place.cmp(&other.agent.place),
+            Column::Needs => self.worst_need().total_cmp(&other.worst_need()),
+            Column::Wallet => number(|job| job.wallet),
+            Column::Job => text(|job| &job.job_id),
+            Column::Shift => text(|job| &job.shift_state),
+            Column::Attendance => number(|job| job.attendance_ratio),
+            // Most first: whoever is nearest to leaving is who the operator looks for.
+            Column::Absent => number(|job| -(job.absent_shifts_7d as f64)),
+            Column::Exit => number(|job| if job.exit_pending { 0.0 } else { 1.0 }),
+        }
+    }
+}
+
+/// What `is:` and the other prefixes of the filter are.
+pub(super) const FIELDS: [&str; 8] = ["name", "id", "option", "activity", "place", "job", "shift", "is"];
+
+/// The rows the filter leaves, in order. Equals stand by name, then by id, so that rows never jump without reason.
+pub(super) fn rows<'a>(view: &'a Snapshot, typed: &str, order: Order) -> Vec<Row<'a>> {
+    let filter = Filter::new(typed, &FIELDS);
+    let row = |agent: &'a Agent| Row { agent, job: view.jobs.get(&agent.id) };
+    let mut rows: Vec<Row<'a>> =
+        view.agents.iter().map(row).filter(|row| typed.is_empty() || row.passes(&filter)).collect();
+    rows.sort_by(|a, b| {
+        let by_column = a.compare(b, order.column);
+        let by_name = a.agent.name.cmp(&b.agent.name).then_with(|| a.agent.id.cmp(&b.agent.id));
+        let ordering = by_column.then(by_name);
+        if order.reversed { ordering.reverse() } else { ordering }
+    });
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::telemetry::Need;
+
+    fn town() -> Snapshot {
+        let mut view = Snapshot::default();
+        for (name, hunger, absences, option) in
+            [("Ben", 0.1, 3, "wait"), ("Ada", 0.9, 0, "work"), ("Cleo", 0.5, 2, "eat")]
+        {
+            let id = name.to_lowercase();
+            let needs = vec![Need { name: "hunger".into(), value: hunger, critical: 0.2 }];
+            view.agents.push(Agent {
+                id: id.clone(),
+                name: name.into(),
+                option: option.into(),
+                needs,
+                ..Agent::default()
+            });
+            view.jobs.insert(id, Job { absent_shifts_7d: absences, exit_pending: absences > 2, ..Job::default() });
+        }
+        view
+    }
+
+    fn names(typed: &str, column: Column, reversed: bool) -> String {
+        let view = town();
+        let rows = rows(&view, typed, Order { column, reversed });
+        rows.iter().map(|row| row.agent.name.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn rows_stand_by_the_chosen_column_and_turn_round() {
+        assert_eq!(names("", Column::Name, false), "Ada Ben Cleo");
+        assert_eq!(names("", Column::Name, true), "Cleo Ben Ada");
+        assert_eq!(names("", Column::Needs, false), "Ben Cleo Ada");
+        assert_eq!(names("", Column::Absent, false), "Ben Cleo Ada");
+        assert_eq!(names("", Column::Exit, false), "Ben Ada Cleo");
+    }
+
+    #[test]
+    fn the_filter_knows_fields_and_what_an_operator_looks_for() {
+        assert_eq!(names("is:critical", Column::Name, false), "Ben");
+        assert_eq!(names("is:pending idle", Column::Name, false), "Ben");
+        assert_eq!(names("option:eat", Column::Name, false), "Cleo");
+        assert_eq!(names("nobody", Column::Name, false), "");
+    }
+
+    #[test]
+    fn narrow_screens_give_up_columns_but_never_overflow() {
+        for width in [78, 118, 198] {
+            let columns = fitting(width, 3);
+            let total: usize = columns.iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
+            assert_eq!(total, width);
+        }
+        assert!(fitting(78, 3).iter().all(|(column, _)| !matches!(column, Column::Job | Column::Place)));
+        assert_eq!(fitting(118, 3).len(), Column::ALL.len());
+    }
+
+    #[test]
+    fn sorting_walks_through_every_column_and_comes_back() {
+        let mut column = Column::Name;
+        for _ in Column::ALL {
+            column = column.next();
+        }
+        assert_eq!(column, Column::Name);
+    }
+}

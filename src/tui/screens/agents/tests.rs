@@ -1,0 +1,163 @@
+//! The Agents screen by keystroke and picture.
+
+use super::*;
+use crate::tui::fixtures;
+use crate::tui::screens::stage::{SIZES, Stage};
+use crate::wire::Snapshot;
+
+/// Names of the rows in sight, top to bottom, and the one marked.
+fn seen(stage: &Stage, pane: &mut Residents) -> (String, String) {
+    let text = stage.text(pane, SIZES[0]);
+    let first = |line: &str| line.trim_start_matches('┃').chars().skip(1).collect::<String>();
+    let names: Vec<&str> = stage.view.agents.iter().map(|agent| agent.name.as_str()).collect();
+    let rows = text.lines().skip(2).take(9).filter_map(|line| {
+        let rest = first(line);
+        names.iter().find(|name| rest.starts_with(**name)).map(|name| (line.contains('▸'), *name))
+    });
+    let rows: Vec<(bool, &str)> = rows.collect();
+    let marked = rows.iter().filter(|(marked, _)| *marked).map(|(_, name)| *name).collect::<Vec<_>>().join(" ");
+    (rows.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" "), marked)
+}
+
+#[test]
+fn pictures() {
+    let stage = Stage::new(&fixtures::snapshot());
+    for size in SIZES {
+        insta::assert_snapshot!(
+            format!("agents_{}x{}", size.0, size.1),
+            stage.picture(&mut Residents::default(), size)
+        );
+        let mut pane = Residents::default();
+        stage.draw(&mut pane, size);
+        stage.act(&mut pane, Action::Open);
+        insta::assert_snapshot!(format!("inspector_{}x{}", size.0, size.1), stage.picture(&mut pane, size));
+    }
+    insta::assert_snapshot!("agents_empty", Stage::new(&fixtures::bare()).text(&mut Residents::default(), SIZES[0]));
+}
+
+/// A resident of a town under the scripted policy, new, without a job, ties or a past.
+#[test]
+fn what_is_missing_is_said() {
+    let mut view = fixtures::snapshot();
+    view.policy.kind = "scripted".into();
+    view.relationships.ties.clear();
+    view.events.clear();
+    for agent in &mut view.agents {
+        agent.top_options.clear();
+        agent.value = None;
+        agent.option = "wait".into();
+        agent.mask.retain(|bit| bit.option == "wait" || !bit.allowed);
+    }
+    let stage = Stage::new(&view);
+    let mut pane = Residents::default();
+    stage.draw(&mut pane, SIZES[1]);
+    for _ in 0..6 {
+        stage.act(&mut pane, Action::Down);
+    }
+    stage.act(&mut pane, Action::Open);
+    let text = stage.text(&mut pane, SIZES[1]);
+    for words in [
+        "Gwen (7 of 8)",
+        "the scripted policy has none",
+        "none yet: they grow",
+        "without a job",
+        "nothing among the recent events",
+        "Idle: nothing else is possible: eat (no money)",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+}
+
+#[test]
+fn keys_sort_reverse_and_keep_the_selected_resident() {
+    let stage = Stage::new(&fixtures::snapshot());
+    let mut pane = Residents::default();
+    assert_eq!(seen(&stage, &mut pane), ("Ada Ben Cleo Dov Eva Finn Gwen Hugo".into(), "Ada".into()));
+    stage.act(&mut pane, Action::Down);
+    stage.act(&mut pane, Action::Reverse);
+    assert_eq!(seen(&stage, &mut pane), ("Hugo Gwen Finn Eva Dov Cleo Ben Ada".into(), "Ben".into()));
+    for _ in 0..4 {
+        stage.act(&mut pane, Action::Sort);
+    }
+    let (rows, marked) = seen(&stage, &mut pane);
+    assert_eq!((rows.as_str(), marked.as_str()), ("Gwen Ben Cleo Dov Finn Hugo Ada Eva", "Ben"), "worst need first");
+    assert_eq!(stage.act(&mut pane, Action::Copy), Reaction::Copy("ben".into()));
+}
+
+#[test]
+fn the_filter_narrows_and_a_resident_who_leaves_hands_over_to_the_neighbour() {
+    let mut stage = Stage::new(&fixtures::snapshot());
+    let mut pane = Residents::default();
+    stage.filter = "is:critical".into();
+    assert_eq!(seen(&stage, &mut pane), ("Gwen".into(), "Gwen".into()));
+    stage.filter = "nobody".into();
+    assert!(stage.text(&mut pane, SIZES[0]).contains("The filter leaves nobody."));
+    stage.filter.clear();
+    seen(&stage, &mut pane);
+    stage.act(&mut pane, Action::First);
+    stage.act(&mut pane, Action::Down);
+    stage.view.agents.retain(|agent| agent.name != "Ben");
+    assert_eq!(seen(&stage, &mut pane).1, "Cleo");
+}
+
+#[test]
+fn the_inspector_opens_scrolls_and_closes() {
+    let stage = Stage::new(&fixtures::snapshot());
+    let mut pane = Residents::default();
+    stage.draw(&mut pane, SIZES[0]);
+    stage.act(&mut pane, Action::Open);
+    let text = stage.text(&mut pane, SIZES[0]);
+    assert!(text.contains("Residents · Ada (1 of 8)") && !text.contains("Dov"), "{text}");
+    let mut small = stage.text(&mut pane, (60, 16));
+    assert!(small.contains("· pagedown"), "{small}");
+    while small.contains("more line") {
+        let before = pane.scroll;
+        stage.act(&mut pane, Action::PageDown);
+        small = stage.text(&mut pane, (60, 16));
+        assert!(pane.scroll > before, "{small}");
+    }
+    assert!(small.contains("Shift absent"), "the end is reached\n{small}");
+    stage.act(&mut pane, Action::Back);
+    assert!(stage.text(&mut pane, SIZES[0]).contains("Residents · 8"));
+}
+
+#[test]
+fn another_screen_can_ask_for_a_resident() {
+    let stage = Stage::new(&fixtures::snapshot());
+    let mut pane = Residents::default();
+    Pane::open(&mut pane, "eva");
+    assert!(stage.text(&mut pane, SIZES[0]).contains("Residents · Eva (5 of 8)"));
+    stage.act(&mut pane, Action::Back);
+    assert_eq!(seen(&stage, &mut pane).1, "Eva");
+}
+
+#[test]
+fn a_click_on_a_head_sorts_and_on_a_row_selects() {
+    let stage = Stage::new(&fixtures::snapshot());
+    let mut pane = Residents::default();
+    stage.draw(&mut pane, SIZES[0]);
+    pane.click(3, 3, &stage.cx());
+    assert_eq!(seen(&stage, &mut pane).1, "Ben");
+    pane.click(14, 1, &stage.cx());
+    assert_eq!(pane.order.column, Column::Option);
+    pane.click(14, 1, &stage.cx());
+    assert!(pane.order.reversed);
+    assert_eq!(pane.click(0, 0, &stage.cx()), Reaction::None);
+}
+
+#[test]
+fn names_cannot_emit_escapes_and_tiny_areas_do_not_panic() {
+    let mut view: Snapshot = fixtures::snapshot();
+    let agent = &mut view.agents[0];
+    agent.name = "\u{1b}[31mAda".into();
+    agent.activity = "\u{1b}]0;x\u{7}".into();
+    agent.mask[1].reason = "\u{9b}2J".into();
+    let stage = Stage::new(&view);
+    for open in [false, true] {
+        for size in [(1, 1), (4, 3), (12, 9), (40, 12), (80, 20), (200, 56)] {
+            let mut pane = Residents { open, ..Residents::default() };
+            let text = stage.text(&mut pane, size);
+            assert!(!text.chars().any(|character| character.is_control() && character != '\n'), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! How the log's commands look: one line or two in the list, everything in full below it.
+//!
+//! Styles and widths; the pane decides what is shown.
+
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::group::{Ending, Group, arguments, values};
+use crate::tui::pane::Context;
+use crate::tui::text::{clip, pad, pad_left, thousands, width, wrap};
+use crate::tui::theme::Theme;
+use crate::wire::telemetry::AuditTail;
+
+/// Columns before the command: mark, sign, tick.
+const INDENT: usize = 14;
+
+fn style(ending: Ending, theme: &Theme) -> Style {
+    match ending {
+        Ending::Ok | Ending::Recovered => theme.good,
+        Ending::Error | Ending::Rejected => theme.bad,
+        Ending::Aborted | Ending::Open => theme.warn,
+        Ending::DryRun | Ending::Log => theme.dim,
+    }
+}
+
+/// Whether the log can be written, in words, and where it stands.
+pub(super) fn chain<'a>(audit: &AuditTail, width: usize, theme: &Theme) -> Vec<Line<'a>> {
+    let file = if audit.file.is_empty() { "no file yet" } else { &audit.file };
+    let stands = format!("{file} · line {} · head {}", thousands(audit.seq), short(&audit.head));
+    match audit.state.as_str() {
+        "ok" => {
+            let word = "✓ written and chained";
+            let rest = clip(&format!(" · {stands}"), width.saturating_sub(word.chars().count()));
+            vec![Line::from(vec![Span::styled(word, theme.good), Span::styled(rest, theme.dim)])]
+        }
+        state => {
+            let state = if state.is_empty() { "the shard has not said how the log fares" } else { state };
+            let mut lines: Vec<Line<'a>> = wrap(&format!("✗ AUDIT UNAVAILABLE: {state}"), width)
+                .into_iter()
+                .map(|line| Line::styled(line, theme.bad))
+                .collect();
+            let what = "Commands that change anything are refused until it can be written; viewing goes on.";
+            lines.extend(wrap(what, width).into_iter().map(|line| Line::styled(line, theme.text)));
+            lines.push(Line::styled(clip(&stands, width), theme.dim));
+            lines
+        }
+    }
+}
+
+/// Both ends of a long id: time is at the front of a `cmd_id`, chance at its end.
+pub(super) fn short(id: &str) -> String {
+    let letters: Vec<char> = id.chars().collect();
+    if letters.len() <= 9 {
+        return if id.is_empty() { "–".into() } else { clip(id, 9) };
+    }
+    let text: String = letters[..4].iter().chain(&['…']).chain(&letters[letters.len() - 4..]).collect();
+    clip(&text, 9)
+}
+
+fn line_of(group: &Group<'_>, args: fn(&serde_json::Value) -> String) -> String {
+    let row = group.last();
+    let command = if row.command.is_empty() { row.stage.as_str() } else { &row.command };
+    format!("{command} {}", args(&row.args)).trim_end().to_owned()
+}
+
+/// A command in the list. The second line comes when there is something to say: why not, the reason, the digests.
+pub(super) fn entry<'a>(group: &Group<'_>, selected: bool, across: usize, cx: &Context<'_>) -> Vec<Line<'a>> {
+    let theme = cx.theme;
+    let row = group.last();
+    let ending = group.ending();
+    let wide = across >= 110;
+    let issuer = if wide { 20 } else { 12 };
+    let time = if wide { format!("{} ", pad(time_of_day(&row.ts), 8)) } else { String::new() };
+    let who = format!(
+        "{} {} {} {}",
+        pad(&row.issuer, issuer),
+        pad(&row.role, 6),
+        pad(&row.transport, 6),
+        pad_left(&short(&row.cmd_id), 9)
+    );
+    let room = across.saturating_sub(INDENT + time.len() + width(&who) + 1);
+    let first = Line::from(vec![
+        Span::styled(if selected { "▸" } else { " " }, theme.accent),
+        Span::styled(format!("{} ", ending.sign()), style(ending, theme)),
+        Span::styled(format!("{} ", pad_left(&thousands(row.tick), INDENT - 4)), theme.dim),
+        Span::styled(time, theme.dim),
+        Span::styled(format!("{} ", pad(&line_of(group, values), room)), theme.text),
+        Span::styled(who, theme.dim),
+    ]);
+    let mut said = Vec::new();
+    if !matches!(ending, Ending::Ok | Ending::Log) {
+        said.push(Span::styled(ending.word(), style(ending, theme)));
+    }
+    if !row.error.is_empty() {
+        said.push(Span::styled(row.error.clone(), theme.text));
+    }
+    if let Some(reason) = group.reason() {
+        said.push(Span::styled(format!("“{reason}”"), theme.text));
+    }
+    if let Some((before, after)) = group.digests() {
+        let text = if before == after {
+            "digest unchanged".into()
+        } else {
+            format!("digest {} → {}", short(before), short(after))
+        };
+        said.push(Span::styled(text, theme.dim));
+    }
+    if said.is_empty() {
+        return vec![first];
+    }
+    let mut second = vec![Span::raw(" ".repeat(INDENT))];
+    let mut room = across.saturating_sub(INDENT);
+    for (index, span) in said.into_iter().enumerate() {
+        let gap = if index > 0 { " · " } else { "" };
+        let text = clip(&format!("{gap}{}", span.content), room);
+        room = room.saturating_sub(width(&text));
+        second.push(Span::styled(text, span.style));
+    }
+    vec![first, Line::from(second)]
+}
+
+/// `09:38:12` of an RFC 3339 time; the text itself when it is none.
+fn time_of_day(ts: &str) -> &str {
+    ts.split_once('T').and_then(|(_, time)| time.get(..8)).unwrap_or(ts)
+}
+
+/// Everything the log says about a command.
+pub(super) fn detail<'a>(group: &Group<'_>, across: usize, theme: &Theme) -> Vec<Line<'a>> {
+    let row = group.last();
+    let ending = group.ending();
+    let mut lines = Vec::new();
+    let mut fact = |name: &str, value: &str, style: Style| {
+        for (index, part) in wrap(value, across.saturating_sub(11).max(1)).into_iter().enumerate() {
+            let name = if index == 0 { name } else { "" };
+            lines.push(Line::from(vec![
+                Span::styled(format!("{} ", pad(name, 10)), theme.dim),
+                Span::styled(part, style),
+            ]));
+        }
+    };
+    fact("command", &line_of(group, arguments), theme.strong);
+    fact("ended", &format!("{} {}", ending.sign(), ending.word()), style(ending, theme));
+    if !row.error.is_empty() {
+        fact("error", &row.error, theme.text);
+    }
+    if let Some(reason) = group.reason() {
+        fact("reason", reason, theme.text);
+    }
+    fact("issuer", &format!("{} as {} over {}", row.issuer, row.role, row.transport), theme.text);
+    fact("cmd_id", if row.cmd_id.is_empty() { "–" } else { &row.cmd_id }, theme.text);
+    for record in &group.rows {
+        let status = if record.status.is_empty() { String::new() } else { format!(" · {}", record.status) };
+        let text = format!("line {} · tick {} · {}{status}", thousands(record.seq), thousands(record.tick), record.ts);
+        fact(&record.stage, &text, theme.text);
+        if !record.digest_before.is_empty() || !record.digest_after.is_empty() {
+            let or = |digest: &str| if digest.is_empty() { "–".to_owned() } else { digest.to_owned() };
+            fact("  digest", &format!("{} → {}", or(&record.digest_before), or(&record.digest_after)), theme.dim);
+        }
+        if !record.hash.is_empty() {
+            fact("  hash", &record.hash, theme.dim);
+        }
+    }
+    lines
+}

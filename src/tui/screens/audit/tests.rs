@@ -1,0 +1,185 @@
+//! The Audit screen by keystroke and picture.
+
+use serde_json::json;
+
+use super::*;
+use crate::tui::fixtures;
+use crate::tui::screens::stage::{SIZES, Stage};
+use crate::wire::Snapshot;
+use crate::wire::telemetry::AuditRow;
+
+fn line(seq: u64, id: &str, stage: &str, status: &str, command: &str, args: serde_json::Value) -> AuditRow {
+    let ends = stage == "outcome" && !id.is_empty();
+    AuditRow {
+        seq,
+        ts: format!("2026-03-01T09:38:{:02}Z", seq % 60),
+        cmd_id: if id.is_empty() { String::new() } else { format!("0192a1b2-7c00-7000-8000-0000000000{id}") },
+        issuer: if seq.is_multiple_of(2) { "tui:operator" } else { "script:rounds" }.into(),
+        role: "admin".into(),
+        transport: "local".into(),
+        command: command.into(),
+        args,
+        stage: stage.into(),
+        status: status.into(),
+        tick: 3_390 + seq,
+        digest_before: if ends { "a1b2c3d4e5f60718".into() } else { String::new() },
+        digest_after: if ends { "b7c8d9e0f1a20394".into() } else { String::new() },
+        hash: format!("{seq:064x}"),
+        ..AuditRow::default()
+    }
+}
+
+/// One of every ending there is.
+fn log() -> Snapshot {
+    let mut view = fixtures::snapshot();
+    let ada = || json!({"agent": "ada"});
+    let mut records = vec![
+        line(10, "", "rotate", "", "", json!(null)),
+        line(11, "a0", "intent", "", "employment_exit approve", ada()),
+        line(12, "b0", "outcome", "ok", "employment_status", json!(null)),
+        line(13, "a0", "outcome", "ok", "employment_exit approve", ada()),
+        line(14, "c0", "rejected", "error", "employment_exit defer", json!({"agent": "bem"})),
+        line(15, "d0", "intent", "", "setneed", json!({"agent": "ada", "need": "hunger", "value": 0.5})),
+        line(16, "d0", "abort", "error", "setneed", json!({"agent": "ada", "need": "hunger", "value": 0.5})),
+        line(17, "e0", "outcome", "dry_run", "promote_policy", json!({"checkpoint": "sh-91c0"})),
+        line(18, "f0", "intent", "", "teleport", json!({"agent": "ada", "place": "cafe"})),
+    ];
+    records[1].reason = Some("moved away".into());
+    records[4].error = "E_NOT_FOUND no resident is called `bem`".into();
+    records[4].role = "viewer".into();
+    view.audit.records = records;
+    view.audit.seq = 18;
+    view
+}
+
+#[test]
+fn pictures() {
+    let stage = Stage::new(&log());
+    for size in SIZES {
+        insta::assert_snapshot!(format!("audit_{}x{}", size.0, size.1), stage.picture(&mut AuditLog::default(), size));
+    }
+    let mut pane = AuditLog::default();
+    stage.act(&mut pane, Action::First);
+    stage.act(&mut pane, Action::Down);
+    stage.act(&mut pane, Action::Open);
+    insta::assert_snapshot!("audit_record", stage.text(&mut pane, SIZES[0]));
+    insta::assert_snapshot!("audit_empty", Stage::new(&fixtures::bare()).text(&mut AuditLog::default(), SIZES[0]));
+}
+
+#[test]
+fn intent_and_outcome_are_one_command_with_its_sign() {
+    let text = Stage::new(&log()).text(&mut AuditLog::default(), SIZES[0]);
+    let approve: Vec<&str> = text.lines().filter(|line| line.contains("employment_exit approve")).collect();
+    assert_eq!(approve.len(), 1, "{text}");
+    assert!(approve[0].contains("✓      3,403 employment_exit approve ada"), "the tick of the outcome\n{text}");
+    assert!(text.contains("“moved away” · digest a1b2…0718 → b7c8…0394"), "{text}");
+    for sign in ["✗", "⊘", "≈", "…"] {
+        assert!(text.contains(sign), "{sign}\n{text}");
+    }
+    for word in ["rejected · E_NOT_FOUND", "aborted", "dry run", "in flight"] {
+        assert!(text.contains(word), "{word}\n{text}");
+    }
+}
+
+#[test]
+fn the_newest_is_followed_until_one_looks_up_and_again_from_the_end() {
+    let mut stage = Stage::new(&log());
+    let mut pane = AuditLog::default();
+    assert!(stage.text(&mut pane, SIZES[0]).contains("following the newest"));
+    stage.act(&mut pane, Action::Up);
+    let id = Reaction::Copy("0192a1b2-7c00-7000-8000-0000000000e0".into());
+    assert_eq!(stage.act(&mut pane, Action::Copy), id);
+    stage.view.audit.records.push(line(19, "g0", "outcome", "ok", "debug queues", json!(null)));
+    let text = stage.text(&mut pane, SIZES[0]);
+    assert!(text.contains("held · 2 newer commands below · end follows again"), "{text}");
+    assert_eq!(stage.act(&mut pane, Action::Copy), id, "what is selected stays selected");
+    stage.act(&mut pane, Action::Down);
+    assert!(stage.text(&mut pane, SIZES[0]).contains("held · 1 newer command below"));
+    stage.act(&mut pane, Action::Down);
+    assert!(stage.text(&mut pane, SIZES[0]).contains("following the newest"), "down to the last follows as well");
+    stage.act(&mut pane, Action::Up);
+    stage.act(&mut pane, Action::Last);
+    let text = stage.text(&mut pane, SIZES[0]);
+    assert!(text.contains("following the newest") && text.contains("debug queues"), "{text}");
+    stage.act(&mut pane, Action::First);
+    assert!(matches!(stage.act(&mut pane, Action::Copy), Reaction::Say(_)), "a rotation has no cmd_id");
+}
+
+#[test]
+fn a_list_longer_than_the_screen_scrolls_with_the_selection() {
+    let mut view = log();
+    for seq in 19..80 {
+        view.audit.records.push(line(seq, &seq.to_string(), "outcome", "ok", &format!("read_{seq}"), json!(null)));
+    }
+    let stage = Stage::new(&view);
+    let mut pane = AuditLog::default();
+    let text = stage.text(&mut pane, SIZES[0]);
+    assert!(text.contains("read_79") && !text.contains("read_19"), "{text}");
+    stage.act(&mut pane, Action::First);
+    let text = stage.text(&mut pane, SIZES[0]);
+    assert!(text.contains("rotate") && !text.contains("read_79"), "{text}");
+    for _ in 0..3 {
+        stage.act(&mut pane, Action::PageDown);
+        stage.draw(&mut pane, SIZES[0]);
+    }
+    let text = stage.text(&mut pane, SIZES[0]);
+    assert!(text.lines().any(|line| line.contains('▸')), "{text}");
+}
+
+#[test]
+fn the_filter_finds_issuers_and_statuses() {
+    let mut stage = Stage::new(&log());
+    let mut shown = |filter: &str| {
+        stage.filter = filter.into();
+        stage.text(&mut AuditLog::default(), SIZES[0])
+    };
+    let text = shown("status:rejected");
+    assert!(text.contains("1 match") && text.contains("employment_exit defer") && !text.contains("setneed"), "{text}");
+    let text = shown("issuer:tui employment");
+    assert!(text.contains("2 match") && !text.contains("approve"), "{text}");
+    assert!(shown("moved").contains("approve"));
+    assert!(shown("status:nothing").contains("The filter leaves nothing."));
+}
+
+#[test]
+fn an_unwritable_log_says_so_and_what_it_means() {
+    let mut view = log();
+    view.audit.state = "the disk is full: \u{1b}[2Jno space left on device".into();
+    let text = Stage::new(&view).text(&mut AuditLog::default(), SIZES[0]);
+    assert!(text.contains("✗ AUDIT UNAVAILABLE: the disk is full: \\u{1b}[2Jno space"), "{text}");
+    assert!(text.contains("are refused until it can be written"), "{text}");
+}
+
+#[test]
+fn enter_shows_both_records_and_what_is_read_stays() {
+    let mut stage = Stage::new(&log());
+    let mut pane = AuditLog::default();
+    stage.act(&mut pane, Action::Open);
+    stage.view.audit.records.push(line(19, "g0", "outcome", "ok", "debug queues", json!(null)));
+    let text = stage.text(&mut pane, SIZES[0]);
+    assert!(text.contains("teleport") && !text.contains("debug queues"), "{text}");
+    stage.act(&mut pane, Action::Back);
+    let text = stage.text(&mut pane, SIZES[0]);
+    assert!(text.contains("debug queues"), "{text}");
+}
+
+#[test]
+fn records_cannot_emit_escapes_and_tiny_areas_do_not_panic() {
+    let mut view = log();
+    for record in &mut view.audit.records {
+        record.issuer = "\u{1b}[31mroot".into();
+        record.command.push('\u{7}');
+        record.args = json!({"reason": "\u{9b}2J"});
+        record.error = "\u{1b}]52;c;x\u{7}".into();
+        record.reason = Some("\u{202e}abc".into());
+    }
+    let stage = Stage::new(&view);
+    for open in [false, true] {
+        for size in [(1, 1), (4, 3), (12, 9), (40, 12), (80, 20), (200, 56)] {
+            let mut pane = AuditLog { open, ..AuditLog::default() };
+            let text = stage.text(&mut pane, size);
+            let bad = |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
+            assert!(!text.chars().any(bad), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The Town screen: the map, who is where, and what is under the cursor.
+//!
+//! Owns where the cursor stands and whom it follows. Knows the snapshot only. Rule: "Screens" of the interface guide.
+
+mod canvas;
+mod letters;
+mod side;
+#[cfg(test)]
+mod tests;
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use self::canvas::{Canvas, Window, object_at, place_at};
+use self::letters::Letters;
+use self::side::{Side, utilities};
+use crate::tui::keymap::Action;
+use crate::tui::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::tui::text::clip;
+use crate::wire::telemetry::{Agent, Map as Plan};
+
+/// Cells the panel beside the map takes at least, and at most.
+const SIDE: std::ops::RangeInclusive<u16> = 21..=44;
+/// Tiles a page key moves the cursor by.
+const PAGE: i64 = 10;
+
+/// The screen's one pane takes all of it.
+pub fn layout(area: Rect) -> Vec<Rect> {
+    vec![area]
+}
+
+/// What the cursor does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Hold {
+    /// Nothing was chosen yet: the first resident, as soon as there is one.
+    #[default]
+    Fresh,
+    /// It goes where this resident goes.
+    Resident(String),
+    /// It stays where it was put.
+    Tile,
+}
+
+/// The map.
+#[derive(Debug, Default)]
+pub struct Map {
+    letters: Letters,
+    hold: Hold,
+    cursor: (u64, u64),
+    ties: bool,
+    window: Option<Window>,
+    /// Rows of the panel that stand for residents, in screen coordinates, and the panel.
+    listed: Vec<(u16, String)>,
+    panel: Rect,
+}
+
+impl Map {
+    /// Brings the cursor to where it belongs now.
+    fn settle(&mut self, cx: &Context<'_>) {
+        self.letters.note(&cx.view.agents);
+        let map = &cx.view.map;
+        if self.hold == Hold::Fresh {
+            self.cursor = (map.width / 2, map.height / 2);
+            if let Some(first) = cx.view.agents.first() {
+                self.hold = Hold::Resident(first.id.clone());
+            }
+        }
+        if let Hold::Resident(id) = &self.hold {
+            match cx.view.agents.iter().find(|agent| agent.id == *id) {
+                Some(agent) => self.cursor = (agent.x, agent.y),
+                // Whoever was followed has left town; the cursor stays where they were last seen.
+                None => self.hold = Hold::Tile,
+            }
+        }
+        self.cursor.0 = self.cursor.0.min(map.width.saturating_sub(1));
+        self.cursor.1 = self.cursor.1.min(map.height.saturating_sub(1));
+    }
+
+    /// The resident followed, or else under the cursor.
+    fn focus<'a>(&self, cx: &Context<'a>) -> Option<&'a Agent> {
+        cx.view.agents.iter().find(|agent| match &self.hold {
+            Hold::Resident(id) => agent.id == *id,
+            _ => (agent.x, agent.y) == self.cursor,
+        })
+    }
+
+    fn follow(&mut self, agent: Option<&Agent>, cx: &Context<'_>) -> Reaction {
+        let Some(agent) = agent else { return Reaction::None };
+        self.hold = Hold::Resident(agent.id.clone());
+        self.settle(cx);
+        Reaction::Redraw
+    }
+
+    /// Under the cursor, or the next one in the list when somebody is followed already, or whoever is nearest.
+    fn next<'a>(&self, cx: &Context<'a>) -> Option<&'a Agent> {
+        let agents = &cx.view.agents;
+        if let Hold::Resident(id) = &self.hold {
+            let at = agents.iter().position(|agent| agent.id == *id)?;
+            return agents.get((at + 1) % agents.len());
+        }
+        let distance = |agent: &&Agent| agent.x.abs_diff(self.cursor.0) + agent.y.abs_diff(self.cursor.1);
+        agents.iter().min_by_key(distance)
+    }
+
+    fn step(&mut self, across: i64, down: i64, map: &Plan) -> Reaction {
+        let along = |at: u64, by: i64, size: u64| at.saturating_add_signed(by).min(size.saturating_sub(1));
+        self.cursor = (along(self.cursor.0, across, map.width), along(self.cursor.1, down, map.height));
+        self.hold = Hold::Tile;
+        Reaction::Redraw
+    }
+
+    fn caption(&self, cx: &Context<'_>) -> String {
+        let (x, y) = self.cursor;
+        let place = place_at(&cx.view.map, x, y);
+        let place = place.map_or_else(|| "open ground".into(), |place| format!("{} ({})", place.name, place.kind));
+        let object = object_at(&cx.view.map, x, y).map_or_else(String::new, |object| format!(" · {}", object.id));
+        format!(" {x},{y} · {place}{object} ")
+    }
+}
+
+/// Map and panel side by side. The map gets two cells a tile if the panel still fits beside it; without room for both
+/// at one cell a tile, the map has all of it and the line below the map says what is under the cursor.
+fn divide(inner: Rect, plan: &Plan) -> (Rect, Rect) {
+    let width = u64::from(inner.width);
+    let least = u64::from(*SIDE.start()) + 1;
+    let wanted = if width >= plan.width * 2 + least { plan.width * 2 } else { plan.width };
+    let wanted = if width >= wanted + least { wanted } else { width.saturating_sub(least) };
+    if inner.width < 60 {
+        return (inner, Rect::default());
+    }
+    let side = inner.width.saturating_sub(wanted as u16 + 1).clamp(*SIDE.start(), *SIDE.end());
+    let map = Rect { width: inner.width - side - 1, ..inner };
+    (map, Rect { x: map.right() + 1, width: side, ..inner })
+}
+
+impl Pane for Map {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
+        self.settle(cx);
+        self.listed.clear();
+        let focus = self.focus(cx);
+        let title = match (&self.hold, focus) {
+            (Hold::Resident(_), Some(agent)) => format!("Map · following {}", clip(&agent.name, 16)),
+            _ => "Map".to_owned(),
+        };
+        let title = if self.ties { format!("{title} · ties") } else { title };
+        let mut block = frame_block(title, cx.focused, cx.theme);
+        let inner = block.inner(area);
+        let plan = &cx.view.map;
+        if plan.width == 0 || plan.height == 0 {
+            frame.render_widget(block, area);
+            empty(
+                frame,
+                inner,
+                "The map has not arrived yet.",
+                "It comes with the first full message of the shard.",
+                cx.theme,
+            );
+            return;
+        }
+        let (ground, panel) = divide(inner, plan);
+        let window = Window::on(plan, ground, self.cursor);
+        block = block
+            .title_top(Line::from(utilities(cx.view, cx.theme)).right_aligned())
+            .title_bottom(Line::styled(clip(&self.caption(cx), usize::from(inner.width) / 2), cx.theme.dim));
+        if let Some(scrolled) = window.scrolled(plan) {
+            block =
+                block.title_bottom(Line::from(Span::styled(format!(" {scrolled} "), cx.theme.accent)).right_aligned());
+        }
+        frame.render_widget(block, area);
+        let mut canvas = Canvas { buffer: frame.buffer_mut(), window, theme: cx.theme };
+        canvas.ground(plan);
+        canvas.objects(cx.view);
+        canvas.residents(cx.view, &self.letters, focus, self.ties);
+        canvas.cursor(self.cursor);
+        if panel.width > 0 {
+            let (width, height) = (usize::from(panel.width), usize::from(panel.height));
+            let (view, letters, theme) = (cx.view, &self.letters, cx.theme);
+            let side = Side { view, letters, theme, cursor: self.cursor, focus, filter: cx.filter, width, height };
+            let drawn = side.lines();
+            let listed = drawn.residents.into_iter().map(|(row, id)| (panel.y + row as u16, id));
+            let listed: Vec<_> = listed.filter(|(row, _)| *row < panel.bottom()).collect();
+            frame.render_widget(Paragraph::new(drawn.lines), panel);
+            self.listed = listed;
+        }
+        (self.window, self.panel) = (Some(window), panel);
+    }
+
+    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
+        self.settle(cx);
+        let map = &cx.view.map;
+        match action {
+            Action::Up => self.step(0, -1, map),
+            Action::Down => self.step(0, 1, map),
+            Action::Left => self.step(-1, 0, map),
+            Action::Right => self.step(1, 0, map),
+            Action::PageUp => self.step(0, -PAGE, map),
+            Action::PageDown => self.step(0, PAGE, map),
+            Action::First => self.follow(cx.view.agents.first(), cx),
+            Action::Last => self.follow(cx.view.agents.last(), cx),
+            Action::Follow => self.follow(self.next(cx), cx),
+            Action::Overlay => {
+                self.ties = !self.ties;
+                Reaction::Redraw
+            }
+            Action::Open => self.focus(cx).map_or(Reaction::None, |agent| Reaction::OpenAgent(agent.id.clone())),
+            _ => Reaction::None,
+        }
+    }
+
+    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
+        self.settle(cx);
+        if self.panel.contains((column, row).into()) {
+            let id = self.listed.iter().find(|(listed, _)| *listed == row).map(|(_, id)| id.clone());
+            return self.follow(cx.view.agents.iter().find(|agent| Some(&agent.id) == id.as_ref()), cx);
+        }
+        let Some(tile) = self.window.and_then(|window| window.tile(column, row)) else { return Reaction::None };
+        self.cursor = tile;
+        self.hold = Hold::Tile;
+        Reaction::Redraw
+    }
+
+    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+        let someone = if cx.view.agents.is_empty() { Err("nobody lives here now".to_owned()) } else { Ok(()) };
+        let here =
+            self.focus(cx).map(|_| ()).ok_or_else(|| "nobody stands under the cursor; f follows somebody".to_owned());
+        let ties = if cx.view.relationships.stage == "OFF" {
+            Err("this town keeps no ties: features.stages.relationships is OFF".to_owned())
+        } else {
+            Ok(())
+        };
+        let following = matches!(self.hold, Hold::Resident(_));
+        vec![
+            Hint::when(Action::Follow, if following { "follow next" } else { "follow" }, someone.clone()),
+            Hint::when(Action::Open, "inspect", here),
+            Hint::when(Action::Overlay, "ties", ties),
+            Hint::new(Action::Up, "look around"),
+            Hint::new(Action::Down, "look around"),
+            Hint::when(Action::First, "first resident", someone),
+        ]
+    }
+}
