@@ -35,7 +35,7 @@ impl App {
             Some(view) => allows(&self.session, &self.hello.commands, view, name),
             None => Err("nothing has arrived from the shard yet".to_owned()),
         };
-        vec![
+        let mut hints = vec![
             Hint::new(Action::Help, "help"),
             Hint::new(Action::Quit, "quit"),
             Hint::new(Action::Console, "console"),
@@ -52,7 +52,11 @@ impl App {
             Hint::new(Action::Zoom, if self.zoomed { "unzoom" } else { "zoom" }),
             Hint::new(Action::Palette, "palette"),
             Hint::new(Action::Save, "save"),
-        ]
+        ];
+        if self.here().len() == 1 {
+            hints.retain(|hint| !matches!(hint.action, Action::NextPane | Action::Zoom));
+        }
+        hints
     }
 
     /// As many of `hints` as fit into `columns`, the first ones first. What does not work now stands in brackets.

@@ -191,7 +191,9 @@ fn zoom_tab_and_screens() {
     desk.press("6");
     desk.shows("Audit");
     assert_eq!(desk.app.screen, Screen::Audit);
+    desk.hides("z zoom");
     desk.press("U");
+    desk.shows("z zoom");
     desk.shows("┏ Queues");
     desk.press("4");
     desk.shows("`4` does nothing here; ? shows every key");
