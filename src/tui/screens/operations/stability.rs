@@ -28,8 +28,7 @@ pub struct Stability {
 fn value(check: &Check) -> String {
     match (check.value, check.unit.as_str()) {
         (None, _) => "–".to_owned(),
-        (Some(value), "ratio") => format!("{value:.1}×"),
-        (Some(value), "share") => percent(value),
+        (Some(value), "ratio") => percent(value),
         (Some(value), "count") => format!("{value:.0}"),
         (Some(value), _) => format!("{value:.2}"),
     }
