@@ -139,7 +139,7 @@ fn closed(cx: &Context<'_>) -> Vec<Line<'static>> {
         let why = match (broken.is_empty(), window.verdict.as_str()) {
             (false, _) => broken.join(", "),
             (true, "green") => "every check held".to_owned(),
-            (true, _) => "not enough data, a restart or a gap".to_owned(),
+            (true, _) => "too little data, or a gap".to_owned(),
         };
         Line::from(vec![
             Span::styled(format!(" {} ", letter(&window.verdict)), style),
