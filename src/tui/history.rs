@@ -15,7 +15,8 @@ const PER_DAY: u64 = 48;
 /// Named series, one value every half hour of town time.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    series: BTreeMap<String, VecDeque<f64>>,
+    /// Name → the slot last written, and the values.
+    series: BTreeMap<String, (u64, VecDeque<f64>)>,
     run: String,
     slot: u64,
     tick: u64,
@@ -31,6 +32,10 @@ impl History {
         let slot = view.tick * PER_DAY / view.clock.ticks_per_day.max(1);
         let fresh = slot != self.slot;
         (self.slot, self.tick) = (slot, view.tick);
+        if fresh {
+            // Those who left town would otherwise stay here for ever.
+            self.series.retain(|_, (written, _)| slot.saturating_sub(*written) <= KEPT as u64);
+        }
         let employment = &view.employment;
         self.push("attendance", employment.attendance, fresh);
         self.push("late_today", Some(employment.late_today as f64), fresh);
@@ -56,9 +61,10 @@ impl History {
     fn push(&mut self, name: &str, value: Option<f64>, fresh: bool) {
         let Some(value) = value else { return };
         if !self.series.contains_key(name) {
-            self.series.insert(name.to_owned(), VecDeque::new());
+            self.series.insert(name.to_owned(), (self.slot, VecDeque::new()));
         }
-        let series = self.series.get_mut(name).expect("it was just put there");
+        let (written, series) = self.series.get_mut(name).expect("it was just put there");
+        *written = self.slot;
         if !fresh {
             series.pop_back();
         }
@@ -71,7 +77,7 @@ impl History {
     /// The last `most` values of a series, oldest first. Names: `attendance`, `late_today`, `absent_7d`, `pending`,
     /// `reward_total`, `kpi.<name>`, `check.<name>`, `waiting.<object>`, `need.<agent>.<need>`.
     pub fn last(&self, name: &str, most: usize) -> Vec<f64> {
-        let Some(series) = self.series.get(name) else { return Vec::new() };
+        let Some((_, series)) = self.series.get(name) else { return Vec::new() };
         series.iter().skip(series.len().saturating_sub(most)).copied().collect()
     }
 }
@@ -97,5 +103,17 @@ mod tests {
         assert_eq!(history.last("pending", 2), [3.0, 4.0]);
         history.record(&view(5, 9));
         assert_eq!(history.last("pending", 9), [9.0]);
+    }
+
+    #[test]
+    fn forgets_those_who_left() {
+        let mut history = History::default();
+        let mut first = view(0, 1);
+        first.conflict.queues.push(crate::wire::telemetry::Queue { object: "till_1".into(), ..Default::default() });
+        history.record(&first);
+        history.record(&view(10 * KEPT as u64, 1));
+        assert_eq!(history.last("waiting.till_1", 9), [0.0]);
+        history.record(&view(10 * (KEPT as u64 + 1), 1));
+        assert!(history.last("waiting.till_1", 9).is_empty());
     }
 }

@@ -264,6 +264,18 @@ pub fn frame_block<'a>(title: impl Into<Span<'a>>, focused: bool, theme: &Theme)
     Block::bordered().border_type(kind).border_style(border).title(title)
 }
 
+/// Says on the bottom border which rows of a list longer than its pane are seen: `3–9 of 40`.
+pub fn scrolled(frame: &mut Frame<'_>, area: Rect, (first, shown, total): (usize, u16, usize), theme: &Theme) {
+    let shown = usize::from(shown);
+    if shown == 0 || total <= shown {
+        return;
+    }
+    let text = format!(" {}–{} of {total} ", first + 1, (first + shown).min(total));
+    let foot =
+        Rect { x: area.x + 2, y: area.bottom().saturating_sub(1), width: area.width.saturating_sub(4), height: 1 };
+    frame.render_widget(Line::styled(text, theme.dim).right_aligned(), foot.intersection(area));
+}
+
 /// One centred paragraph for a pane that has nothing to show: what is missing, and what to do.
 pub fn empty(frame: &mut Frame<'_>, area: Rect, missing: &str, advice: &str, theme: &Theme) {
     let lines = vec![Line::styled(missing.to_owned(), theme.text), Line::styled(advice.to_owned(), theme.dim)];

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::num::NonZeroU16;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Default)]
 struct Still {
     deliver: Option<Box<dyn Fn(Notice) + Send + Sync>>,
+    /// Never done closing.
+    lingers: bool,
 }
 
 impl Source for Still {
@@ -42,12 +44,19 @@ impl Source for Still {
 
     fn send(&mut self, request: Request) -> String {
         assert!(request.command != "fall", "the floor is gone");
+        self.lingers |= request.command == "linger";
         let answer = done("id-1", &request.command, "it is done");
         self.deliver.as_ref().expect("it was started")(Notice::Answer(answer));
         "id-1".into()
     }
 
     fn close(&mut self) -> String {
+        if self.lingers {
+            println!("still saving");
+            loop {
+                std::thread::park();
+            }
+        }
         "the town is saved".into()
     }
 }
@@ -116,6 +125,18 @@ impl Desk {
         }
     }
 
+    /// Waits until the child is gone; whether it ended well.
+    #[track_caller]
+    fn ended_well(&mut self) -> bool {
+        loop {
+            match self.bytes.recv_timeout(PATIENCE) {
+                Ok(bytes) => self.terminal.process(&bytes),
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end:\n{}", self.terminal.screen().contents()),
+                Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap().success(),
+            }
+        }
+    }
+
     fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
@@ -160,7 +181,7 @@ fn keys_work_and_q_gives_the_terminal_back() {
     desk.press("q");
     desk.until("the farewell", contains("the town is saved"));
     desk.given_back();
-    assert!(desk.child.wait().unwrap().success());
+    assert!(desk.ended_well());
 }
 
 #[test]
@@ -194,7 +215,21 @@ fn a_panic_gives_the_terminal_back_and_is_told() {
     desk.press("fall\r");
     desk.until("the panic", contains("the floor is gone"));
     desk.given_back();
-    assert!(!desk.child.wait().unwrap().success());
+    assert!(!desk.ended_well());
+}
+
+#[test]
+fn a_source_that_does_not_close_can_be_interrupted() {
+    let mut desk = Desk::open();
+    desk.press(":");
+    desk.until("the console line", contains("tab completes"));
+    desk.press("linger\r");
+    desk.until("the answer", contains("it is done"));
+    desk.press("q\r");
+    desk.until("the source", contains("still saving"));
+    desk.given_back();
+    desk.signal("INT");
+    assert!(!desk.ended_well());
 }
 
 #[test]

@@ -11,6 +11,10 @@ use unicode_width::UnicodeWidthStr;
 /// Width and height of a cell in the SVG, in pixels.
 const CELL: (f64, f64) = (8.4, 18.0);
 
+/// Ink and paper where the terminal's own colours stand.
+const DARK: (&str, &str) = ("#d0d0d0", "#1c1c1c");
+const LIGHT: (&str, &str) = ("#262626", "#fafafa");
+
 /// Rows of text without the blanks at their ends.
 pub fn text(buffer: &Buffer) -> String {
     let mut text = String::new();
@@ -30,20 +34,22 @@ pub fn text(buffer: &Buffer) -> String {
     text
 }
 
-/// A picture of the screen that any browser shows.
-pub fn svg(buffer: &Buffer) -> String {
+/// A picture of the screen that any browser shows; `light` when the theme is made for light terminals.
+pub fn svg(buffer: &Buffer, light: bool) -> String {
+    let ground = if light { LIGHT } else { DARK };
     let (wide, high) = (f64::from(buffer.area.width) * CELL.0, f64::from(buffer.area.height) * CELL.1);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{wide:.0}\" height=\"{high:.0}\" \
          font-family=\"monospace\" font-size=\"14\" xml:space=\"preserve\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#1c1c1c\"/>\n"
+         <rect width=\"100%\" height=\"100%\" fill=\"{}\"/>\n",
+        ground.1
     );
     for y in buffer.area.rows() {
         let cells: Vec<(u16, &Cell)> =
             y.columns().filter_map(|at| buffer.cell(at.as_position()).map(|cell| (at.x, cell))).collect();
         let top = f64::from(y.y) * CELL.1;
         for run in cells.chunk_by(|(_, one), (_, other)| look(one) == look(other)) {
-            draw_run(&mut svg, run, top);
+            draw_run(&mut svg, run, top, ground);
         }
     }
     svg.push_str("</svg>\n");
@@ -54,14 +60,14 @@ fn look(cell: &Cell) -> (Color, Color, Modifier) {
     (cell.fg, cell.bg, cell.modifier)
 }
 
-fn draw_run(svg: &mut String, run: &[(u16, &Cell)], top: f64) {
+fn draw_run(svg: &mut String, run: &[(u16, &Cell)], top: f64, ground: (&str, &str)) {
     let Some((x, cell)) = run.first() else { return };
-    let (mut ink, mut paper) = (hex(cell.fg, "#d0d0d0"), hex(cell.bg, "#1c1c1c"));
+    let (mut ink, mut paper) = (hex(cell.fg, ground.0), hex(cell.bg, ground.1));
     if cell.modifier.contains(Modifier::REVERSED) {
         std::mem::swap(&mut ink, &mut paper);
     }
     let (left, wide) = (f64::from(*x) * CELL.0, run.len() as f64 * CELL.0);
-    if paper != "#1c1c1c" {
+    if paper != ground.1 {
         let _ = writeln!(
             svg,
             "<rect x=\"{left:.1}\" y=\"{top:.0}\" width=\"{wide:.1}\" height=\"{:.0}\" fill=\"{paper}\"/>",
@@ -113,7 +119,8 @@ mod tests {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 8, 2));
         buffer.set_string(0, 0, "山 <a>", Style::new().fg(Color::Indexed(203)));
         assert_eq!(text(&buffer), "山 <a>\n\n");
-        let svg = svg(&buffer);
+        assert!(super::svg(&buffer, true).contains(LIGHT.1));
+        let svg = svg(&buffer, false);
         assert!(svg.contains("&lt;a&gt;") && svg.contains("#ff5f5f"), "{svg}");
         assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
     }

@@ -112,14 +112,16 @@ pub fn run(mut source: Box<dyn Source>, options: Options) -> io::Result<String> 
     let hook = watch_panics(send.clone());
     let held = Held;
     let keep = options.keep_last_screen;
+    let left = Arc::new(AtomicBool::new(false));
     let result = take(options.mouse).and_then(|()| {
-        listen(&send)?;
+        listen(&send, &left)?;
         deliver(source.as_mut(), send, Arc::clone(&slot));
         let mut shell = Shell::new(source.as_mut(), options, slot)?;
         shell.serve(&inbox)?;
         Ok(shell.last)
     });
     drop(held);
+    left.store(true, Ordering::SeqCst);
     std::panic::set_hook(Box::new(move |info| hook(info)));
     if let (Ok(Some(last)), true) = (&result, keep) {
         let _ = stdout().write_all(save::text(last).as_bytes());
@@ -146,8 +148,12 @@ fn watch_panics(send: Sender<Wake>) -> Hook {
     before
 }
 
-/// Starts the threads that wait for keys and for signals.
-fn listen(send: &Sender<Wake>) -> io::Result<()> {
+/// Starts the threads that wait for keys and for signals. Once `left`, signals do again what they do by default: a source
+/// that takes long to close can still be interrupted.
+fn listen(send: &Sender<Wake>, left: &Arc<AtomicBool>) -> io::Result<()> {
+    for signal in [SIGTERM, SIGHUP, SIGINT, SIGTSTP] {
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(left))?;
+    }
     let keys = send.clone();
     thread::Builder::new().name("keys".into()).spawn(move || {
         while let Ok(event) = event::read() {
@@ -343,7 +349,7 @@ impl<'a> Shell<'a> {
         };
         let name = format!("townlet-screen-{tick}");
         let text = std::fs::write(format!("{name}.txt"), save::text(&picture));
-        let svg = std::fs::write(format!("{name}.svg"), save::svg(&picture));
+        let svg = std::fs::write(format!("{name}.svg"), save::svg(&picture, self.options.theme.name == "light"));
         match text.and(svg) {
             Ok(()) => format!("saved {name}.txt and {name}.svg"),
             Err(error) => format!("the screen was not saved as {name}: {error}"),

@@ -144,11 +144,17 @@ impl App {
     /// Sends a typed line. A role is not checked here: the shard refuses, and writes down that it did.
     pub(super) fn enter(&mut self, typed: &str) -> Vec<Task> {
         let mut tasks = Vec::new();
+        // As in every program with such a line.
+        if matches!(typed, "q" | "quit") {
+            return vec![Task::Quit];
+        }
         if self.line.remember(typed) {
             tasks.push(Task::Remember(typed.to_owned()));
         }
         let words = typed.split_whitespace().collect::<Vec<_>>();
-        if words.first() == Some(&"escalate") && (words.len() == 1 || self.hello.wants_token) {
+        // A token must never be part of a line: lines are logged.
+        let token = self.hello.wants_token || typed.contains("twn_");
+        if words.first() == Some(&"escalate") && (words.len() == 1 || token) {
             self.line.open("", &[]);
             self.overlay = Some(Overlay::Prompt(Prompt::escalate(self.hello.wants_token)));
             return tasks;

@@ -125,7 +125,7 @@ impl App {
             Role::Admin => Span::styled(" ADMIN ", self.theme.admin),
         };
         let mut right = vec![(0, vec![role])];
-        right.push((4, vec![Span::styled(format!("schema {SCHEMA_VERSION} "), self.theme.dim)]));
+        right.push((5, vec![Span::styled(format!("schema {SCHEMA_VERSION} "), self.theme.dim)]));
         let left = self.header_parts();
         // Least important first out, until the rest fits.
         let mut limit = 9;
@@ -161,34 +161,32 @@ impl App {
         let theme = &self.theme;
         let (link, style) = match &self.link {
             Link::Local => ("local".to_owned(), theme.dim),
-            Link::Live { url } => (format!("live {url}"), theme.good),
-            Link::Stale { url, seconds } => (format!("stale {seconds} s {url}"), theme.warn),
-            Link::Reconnecting { url, in_seconds } => (format!("reconnecting in {in_seconds} s {url}"), theme.bad),
+            Link::Live { .. } => ("live".to_owned(), theme.good),
+            Link::Stale { seconds, .. } => (format!("stale {seconds} s"), theme.warn),
+            Link::Reconnecting { in_seconds, .. } => (format!("reconnecting in {in_seconds} s"), theme.bad),
         };
-        let link = if self.ended.is_some() { ("ended".to_owned(), theme.bad) } else { (link, style) };
-        let link = Span::styled(format!(" · {}", clip(&link.0, 40)), link.1);
-        let mut parts = vec![(6, vec![Span::styled("townlet", theme.dim)])];
+        let (link, style) = if self.ended.is_some() { ("ended".to_owned(), theme.bad) } else { (link, style) };
+        let link = Span::styled(format!(" · {link}"), style);
+        let mut parts = vec![(7, vec![Span::styled("townlet", theme.dim)])];
         let Some(view) = &self.view else {
             parts.push((0, vec![Span::styled("–", theme.strong), link]));
             return parts;
         };
         parts.push((0, vec![Span::styled(clip(&capital(&view.shard), 24), theme.strong), link]));
+        if let Link::Live { url } | Link::Stale { url, .. } | Link::Reconnecting { url, .. } = &self.link {
+            parts.push((4, vec![Span::styled(clip(url, 40), theme.dim)]));
+        }
         parts.push((0, vec![speed(view, theme)]));
         if view.clock.speed != "paused" && view.clock.ticks_per_second > 0.0 {
             let rate = format!("{} ticks/s", thousands(view.clock.ticks_per_second.round() as u64));
-            parts.push((7, vec![Span::styled(rate, theme.dim)]));
+            parts.push((8, vec![Span::styled(rate, theme.dim)]));
         }
         let time = clock(view.clock.tick_of_day, view.clock.ticks_per_day);
-        parts.push((
-            0,
-            vec![
-                Span::styled(format!("day {} · {time}", view.day), theme.text),
-                Span::styled(format!(" · tick {}", thousands(view.tick)), theme.dim),
-            ],
-        ));
+        parts.push((0, vec![Span::styled(format!("day {} · {time}", view.day), theme.text)]));
+        parts.push((3, vec![Span::styled(format!("tick {}", thousands(view.tick)), theme.dim)]));
         let kind = if view.policy.kind == "network" { " (learned)" } else { "" };
         parts.push((
-            5,
+            6,
             vec![
                 Span::styled("policy ", theme.dim),
                 Span::styled(format!("{}{kind}", clip(&view.policy.id, 24)), theme.text),

@@ -35,7 +35,7 @@ impl App {
             Some(view) => allows(&self.session, &self.hello.commands, view, name),
             None => Err("nothing has arrived from the shard yet".to_owned()),
         };
-        vec![
+        let mut hints = vec![
             Hint::new(Action::Help, "help"),
             Hint::new(Action::Quit, "quit"),
             Hint::new(Action::Console, "console"),
@@ -52,7 +52,11 @@ impl App {
             Hint::new(Action::Zoom, if self.zoomed { "unzoom" } else { "zoom" }),
             Hint::new(Action::Palette, "palette"),
             Hint::new(Action::Save, "save"),
-        ]
+        ];
+        if self.here().len() == 1 {
+            hints.retain(|hint| !matches!(hint.action, Action::NextPane | Action::Zoom));
+        }
+        hints
     }
 
     /// As many of `hints` as fit into `columns`, the first ones first. What does not work now stands in brackets.
@@ -91,7 +95,16 @@ impl App {
     pub(super) fn draw_footer(&mut self, frame: &mut Frame<'_>, area: Rect) {
         frame.buffer_mut().set_style(area, self.theme.bar);
         let [upper, lower] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
-        frame.render_widget(self.hint_line(&self.pane_hints(), upper.width), upper);
+        // While something takes every key, no other key may be promised.
+        let taken = self.overlay.is_some() || self.line_open;
+        if self.overlay.is_some() {
+            frame.render_widget(Line::styled(" the window takes the keys · esc closes it", self.theme.dim), upper);
+        } else if self.line_open {
+            let keys = " tab completes · ↑↓ earlier lines · enter sends · esc closes the console line";
+            frame.render_widget(Line::styled(keys, self.theme.dim), upper);
+        } else {
+            frame.render_widget(self.hint_line(&self.pane_hints(), upper.width), upper);
+        }
         if let Some(field) = &mut self.filtering {
             let halves = [Constraint::Length(10), Constraint::Fill(1), Constraint::Length(29)];
             let [mark, text, hint] = Layout::horizontal(halves).areas(lower);
@@ -110,7 +123,7 @@ impl App {
             let lines: Vec<Line<'_>> = lines.into_iter().map(|line| Line::styled(format!(" {line}"), style)).collect();
             frame.render_widget(Clear, room);
             frame.render_widget(Paragraph::new(lines).style(self.theme.bar), room);
-        } else {
+        } else if !taken {
             frame.render_widget(self.hint_line(&self.everywhere_hints(), lower.width), lower);
         }
     }

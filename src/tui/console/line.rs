@@ -264,7 +264,10 @@ impl CommandLine {
                     if chosen == Some(index) { (theme.selected, theme.selected) } else { (theme.text, theme.dim) };
                 let room = usize::from(wide).saturating_sub(text_width + 6);
                 Line::from(vec![
-                    Span::styled(format!(" {}  ", pad(&item.text, text_width)), style),
+                    Span::styled(
+                        format!("{}{}  ", if chosen == Some(index) { "▸" } else { " " }, pad(&item.text, text_width)),
+                        style,
+                    ),
                     Span::styled(pad(&item.note, room), note),
                 ])
             })

@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
@@ -58,10 +58,13 @@ impl Question {
             }
         };
         let buttons = vec![button("cancel", !self.yes), Span::raw("     "), button(&self.asked.verb, self.yes)];
-        lines.extend([Line::default(), Line::from(buttons).centered()]);
-        let size = (width, lines.len() as u16 + 3);
+        let size = (width, lines.len() as u16 + 5);
         let inside = window(frame, area, size, &self.asked.title, "← → choose · enter · esc cancels", theme);
-        frame.render_widget(Paragraph::new(lines), inside);
+        // However long the text, the buttons are on the screen.
+        let rows = [Constraint::Fill(1), Constraint::Length(1), Constraint::Length(1), Constraint::Length(1)];
+        let [text, _, bottom, _] = Layout::vertical(rows).areas(inside);
+        frame.render_widget(Paragraph::new(lines), text);
+        frame.render_widget(Line::from(buttons).centered(), bottom);
     }
 }
 

@@ -78,6 +78,13 @@ impl Alerts {
     }
 }
 
+/// The time of today, or the day when it was another.
+fn time(tick: u64, cx: &Context<'_>) -> String {
+    let per_day = cx.view.clock.ticks_per_day.max(1);
+    let day = tick / per_day + 1;
+    if day == cx.view.tick / per_day + 1 { clock(tick, per_day) } else { pad(&format!("day {day}"), 5) }
+}
+
 fn card(item: Item<'_>, cx: &Context<'_>) -> Card {
     let theme = cx.theme;
     let per_day = cx.view.clock.ticks_per_day;
@@ -130,7 +137,7 @@ impl Pane for Alerts {
             let selected = index == at && cx.focused;
             let (dim, style) = if selected { (cx.theme.selected, cx.theme.selected) } else { (cx.theme.dim, style) };
             for (row, text) in wrap(&item.text(), columns).into_iter().enumerate() {
-                let time = if row == 0 { clock(item.tick(), cx.view.clock.ticks_per_day) } else { "     ".to_owned() };
+                let time = if row == 0 { time(item.tick(), cx) } else { "     ".to_owned() };
                 let sign = if row == 0 { sign } else { " " };
                 lines.push(Line::from(vec![
                     Span::styled(format!(" {time} "), dim),

@@ -8,7 +8,7 @@ use ratatui::widgets::Paragraph;
 use crate::tui::app::short_id;
 use crate::tui::console::Entry;
 use crate::tui::keymap::Action;
-use crate::tui::pane::{Context, Hint, Pane, Reaction, frame_block};
+use crate::tui::pane::{Context, Hint, Pane, Reaction, frame_block, scrolled};
 use crate::tui::select::Selection;
 use crate::tui::text::{clip, pad, pad_left, thousands, width};
 use crate::wire::text::escape;
@@ -87,6 +87,7 @@ impl Pane for Console {
         self.newest.clone_from(newest);
         let (at, first) = self.selection.settle(&ids, log.height.into());
         (self.rows, self.first) = (log, first);
+        scrolled(frame, area, (first, log.height, entries.len()), cx.theme);
         let rows = entries.iter().enumerate().skip(first).take(log.height.into());
         let columns = usize::from(log.width.saturating_sub(1));
         let lines: Vec<Line<'_>> =

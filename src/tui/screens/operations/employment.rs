@@ -12,14 +12,16 @@ use ratatui::widgets::Paragraph;
 
 use super::case;
 use crate::tui::keymap::Action;
-use crate::tui::pane::{Confirmation, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::tui::pane::{Confirmation, Context, Hint, Pane, Reaction, empty, frame_block, scrolled};
 use crate::tui::select::Selection;
-use crate::tui::text::{duration, moment, pad, pad_left, percent, resident, spark, thousands, wrap};
+use crate::tui::text::{clip, duration, moment, pad, pad_left, percent, resident, spark, thousands, wrap};
 use crate::wire::telemetry::{ExitEntry, Kpi};
 use crate::wire::{Request, Snapshot};
 
 const APPROVE: &str = "employment_exit approve";
 const DEFER: &str = "employment_exit defer";
+/// Residents a question names; the rest are counted.
+const NAMED: usize = 5;
 
 /// The Employment pane.
 #[derive(Default)]
@@ -42,9 +44,10 @@ impl Columns {
     /// Fixed: mark 2, absent 7, attend 7, waiting 10.
     fn of(width: u16) -> Self {
         let free = usize::from(width).saturating_sub(2 + 7 + 7 + 10);
-        let leaves = if free >= 48 { 30 } else { 13 };
+        let leaves = if free >= 46 { 28 } else { 13 };
         let names = free.saturating_sub(leaves);
-        Self { agent: (names / 2).min(18), job: (names - names / 2).min(16), leaves }
+        let agent = (names * 11 / 20).min(20);
+        Self { agent, job: (names - agent).min(16), leaves }
     }
 }
 
@@ -52,7 +55,7 @@ impl Employment {
     fn shown<'a>(cx: &Context<'a>) -> Vec<&'a ExitEntry> {
         let fits = |entry: &&ExitEntry| {
             let job = cx.view.jobs.get(&entry.agent).map_or("", |job| job.job_id.as_str());
-            cx.matches(&[&entry.agent, &resident(cx.view, &entry.agent), job, &entry.reason])
+            cx.filter.is_empty() || cx.matches(&[&entry.agent, &resident(cx.view, &entry.agent), job, &entry.reason])
         };
         cx.view.employment.queue.iter().filter(fits).collect()
     }
@@ -144,7 +147,7 @@ impl Employment {
         let waited = view.tick.saturating_sub(entry.enqueued_tick);
         let text = format!(
             "{}{}{}{}{} {}",
-            pad(&resident(view, &entry.agent), columns.agent),
+            pad(&clip(&resident(view, &entry.agent), columns.agent.saturating_sub(1)), columns.agent),
             pad(job.map_or("–", |job| &job.job_id), columns.job),
             pad_left(&format!("{absent}/{}", view.employment.max_absent_shifts), 7),
             pad_left(&job.map_or_else(|| "–".to_owned(), |job| percent(job.attendance_ratio)), 7),
@@ -204,7 +207,10 @@ fn charter(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
 }
 
 fn names(view: &Snapshot, ids: &[String]) -> String {
-    let names: Vec<String> = ids.iter().map(|id| resident(view, id)).collect();
+    let mut names: Vec<String> = ids.iter().take(NAMED).map(|id| resident(view, id)).collect();
+    if ids.len() > NAMED {
+        names.push(format!("{} more", ids.len() - NAMED));
+    }
     match names.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
         _ => names.join(""),
@@ -224,7 +230,7 @@ fn approval(view: &Snapshot, ids: &[String]) -> Vec<String> {
         ];
     }
     let mut text = vec![format!("{} leave town on the next tick:", names(view, ids))];
-    text.extend(ids.iter().map(|id| case::service(view, id)));
+    text.extend(ids.iter().take(NAMED).map(|id| case::service(view, id)));
     text.extend([used, "Each is a command of its own in the audit log.".to_owned()]);
     text
 }
@@ -273,6 +279,7 @@ impl Pane for Employment {
         let columns = Columns::of(inner.width.saturating_sub(1));
         let (at, first) = self.selection.settle(&Self::ids(cx), table.height.into());
         (self.rows, self.first) = (table, first);
+        scrolled(frame, area, (first, table.height, entries.len()), cx.theme);
         let shown = entries.iter().enumerate().skip(first).take(table.height.into());
         let lines: Vec<Line<'_>> = shown.map(|(index, entry)| self.row(entry, index == at, cx, &columns)).collect();
         frame.render_widget(self.head(cx, &columns), head);

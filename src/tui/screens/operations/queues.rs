@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use crate::tui::keymap::Action;
-use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block, scrolled};
 use crate::tui::select::Selection;
 use crate::tui::text::{count, duration, pad, pad_left, resident, thousands};
 use crate::wire::Snapshot;
@@ -100,7 +100,8 @@ fn card(queue: &Queue, cx: &Context<'_>) -> Card {
 impl Queues {
     fn shown<'a>(cx: &Context<'a>) -> Vec<&'a Queue> {
         let fits = |queue: &&Queue| {
-            cx.matches(&[&queue.object, &queue.place, &users(cx.view, queue), &waiters(cx.view, queue)])
+            cx.filter.is_empty()
+                || cx.matches(&[&queue.object, &queue.place, &users(cx.view, queue), &waiters(cx.view, queue)])
         };
         let mut shown: Vec<&Queue> = cx.view.conflict.queues.iter().filter(fits).collect();
         // What needs a look first: somebody waits, then somebody uses, then the rest in the order of the map.
@@ -187,6 +188,7 @@ impl Pane for Queues {
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
         let (at, first) = self.selection.settle(&Self::ids(cx), table.height.into());
         (self.rows, self.first) = (table, first);
+        scrolled(frame, area, (first, table.height, queues.len()), cx.theme);
         let shown = queues.iter().enumerate().skip(first).take(table.height.into());
         let lines: Vec<Line<'_>> =
             shown.map(|(index, queue)| Self::row(queue, index == at && cx.focused, cx, &columns)).collect();

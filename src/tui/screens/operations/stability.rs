@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use crate::tui::keymap::Action;
-use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block, scrolled};
 use crate::tui::select::Selection;
 use crate::tui::text::{bar, pad, pad_left, percent, spark, thousands, width};
 use crate::wire::telemetry::{Check, Window};
@@ -28,8 +28,7 @@ pub struct Stability {
 fn value(check: &Check) -> String {
     match (check.value, check.unit.as_str()) {
         (None, _) => "–".to_owned(),
-        (Some(value), "ratio") => format!("{value:.1}×"),
-        (Some(value), "share") => percent(value),
+        (Some(value), "ratio") => percent(value),
         (Some(value), "count") => format!("{value:.0}"),
         (Some(value), _) => format!("{value:.2}"),
     }
@@ -140,7 +139,7 @@ fn closed(cx: &Context<'_>) -> Vec<Line<'static>> {
         let why = match (broken.is_empty(), window.verdict.as_str()) {
             (false, _) => broken.join(", "),
             (true, "green") => "every check held".to_owned(),
-            (true, _) => "not enough data, a restart or a gap".to_owned(),
+            (true, _) => "too little data, or a gap".to_owned(),
         };
         Line::from(vec![
             Span::styled(format!(" {} ", letter(&window.verdict)), style),
@@ -207,6 +206,7 @@ impl Pane for Stability {
         }
         let (at, first) = self.selection.settle(&Self::ids(cx), table.height.into());
         (self.rows, self.first) = (table, first);
+        scrolled(frame, area, (first, table.height, checks.len()), cx.theme);
         let shown = checks.iter().enumerate().skip(first).take(table.height.into());
         let lines: Vec<Line<'_>> =
             shown.map(|(index, check)| row(check, index == at && cx.focused, cx, inner.width)).collect();
