@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
     }
     let started = Instant::now();
     let bar = progress(from, until);
-    let answers = drive(&shard, script.as_ref(), until, &interrupted, &bar);
+    let answers = drive(&shard, script.as_ref(), until, &interrupted, &bar, args.json)?;
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
     let (view, digest) = shard.view().context("the town's thread has ended; logs/ says why")?;
@@ -84,21 +84,36 @@ fn drive(
     until: u64,
     interrupted: &AtomicBool,
     bar: &ProgressBar,
-) -> Vec<Answer> {
+    quiet: bool,
+) -> anyhow::Result<Vec<Answer>> {
     let go_on = |tick: u64| {
         bar.set_position(tick);
         !interrupted.load(Ordering::Relaxed)
     };
     let mut answers = Vec::new();
     let session = script.map(|script| script.session(shard));
-    for (line, session) in script.iter().flat_map(|script| &script.lines).zip(session.into_iter().cycle()) {
-        if shard.run_to(line.tick, go_on) != Some(line.tick) {
-            return answers;
+    for ((tick, line), session) in script.iter().flat_map(|script| &script.lines).zip(session.into_iter().cycle()) {
+        if shard.run_to(*tick, go_on) != Some(*tick) {
+            return Ok(answers);
         }
-        answers.extend(line.send(shard, session));
+        let Some(answer) = line.send(shard, session) else { break };
+        if !quiet {
+            bar.suspend(|| print_answer(&answer))?;
+        }
+        answers.push(answer);
     }
     shard.run_to(until, go_on);
-    answers
+    Ok(answers)
+}
+
+/// An answer on its line as soon as it is there: what stands here has been acknowledged.
+fn print_answer(answer: &Answer) -> std::io::Result<()> {
+    let sign = if answer.status == Status::Error { '✗' } else { '✓' };
+    let again = if answer.replayed { " (replayed)" } else { "" };
+    let (line, summary) = (escape(&answer.command), escape(&answer.summary()));
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{sign} tick {:>6}  {line}  {summary}{again}  {}", answer.tick, answer.cmd_id)?;
+    out.flush()
 }
 
 fn progress(from: u64, until: u64) -> ProgressBar {
@@ -195,11 +210,6 @@ impl Report<'_> {
     fn print(&self, shard: &Handle) -> std::io::Result<()> {
         let view = self.view;
         let mut out = std::io::stdout().lock();
-        for answer in self.answers {
-            let sign = if answer.status == Status::Error { '✗' } else { '✓' };
-            let line = escape(&answer.command);
-            writeln!(out, "{sign} tick {:>6}  {line}  {}  {}", answer.tick, escape(&answer.summary()), answer.cmd_id)?;
-        }
         writeln!(
             out,
             "{} · {} · {} residents · day {} · tick {}{}",

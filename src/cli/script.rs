@@ -15,8 +15,9 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Line {
-    /// Sent when the town is at this tick, before it runs.
-    pub(super) tick: u64,
+    /// Sent when the town is at this tick, before it runs; when absent, as soon as the town is up.
+    #[serde(default)]
+    pub(super) tick: Option<u64>,
     /// As typed at the console.
     pub(super) command: String,
     /// Made up when absent.
@@ -33,7 +34,7 @@ pub(super) struct Script {
     issuer: String,
     role: Role,
     /// By tick, lines of one tick in the order of the file.
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<(u64, Line)>,
 }
 
 impl Script {
@@ -57,12 +58,13 @@ impl Script {
                 .map_err(|error| anyhow::anyhow!("{place}:{}: {}. {right}", error.column(), without_place(&error)))?;
             line::parse(&specs, &it.command)
                 .map_err(|ErrorBody { message, hint, .. }| anyhow::anyhow!("{place}: {message} {hint}"))?;
-            if !(from..=until).contains(&it.tick) {
-                bail!("{place}: tick {} is outside the run, which goes from {from} to {until}.", it.tick);
+            let tick = it.tick.unwrap_or(from);
+            if !(from..=until).contains(&tick) {
+                bail!("{place}: tick {tick} is outside the run, which goes from {from} to {until}.");
             }
-            lines.push(it);
+            lines.push((tick, it));
         }
-        lines.sort_by_key(|line| line.tick);
+        lines.sort_by_key(|(tick, _)| *tick);
         let file = path.file_name().map_or_else(|| name.to_string(), |name| name.to_string_lossy().into_owned());
         Ok(Self { issuer: format!("script:{file}"), role, lines })
     }
