@@ -62,8 +62,8 @@ const INTERRUPTED: u8 = 130;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
-        None => run::run(cli.run),
-        Some(Command::Run(args)) => run::run(args),
+        None => run::run(&cli.run),
+        Some(Command::Run(args)) => run::run(&args),
     };
     result.unwrap_or_else(|error| {
         // Causes stand behind their consequences on lines of their own; nobody sees a backtrace for what they typed.

@@ -19,7 +19,7 @@ use crate::wire::{Role, SCHEMA_VERSION};
 
 /// How to run a town.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
     /// Folder for logs, snapshots and ops notes
@@ -40,7 +40,7 @@ pub struct Args {
     /// Ends the batch after so many more days (10 unless told otherwise)
     #[arg(long, value_name = "DAYS", requires = "headless", help_heading = "Batch", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(super) days: Option<u64>,
-    /// Commands at ticks, as JSON lines: {"tick": 120, "command": "employment_exit approve ada"}
+    /// Commands at ticks, as JSON lines: {"tick": 120, "command": "`employment_exit` approve ada"}
     #[arg(long, value_name = "FILE", requires = "headless", help_heading = "Batch")]
     pub(super) script: Option<PathBuf>,
     /// Role of the script
@@ -140,16 +140,16 @@ impl From<ScreenArg> for Screen {
 ///
 /// # Errors
 /// Bad input, before anything is written.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let flags = args.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
     let texts = texts::load(&args.config, flags)?;
     if args.headless {
-        return headless::run(&args, texts);
+        return headless::run(args, texts);
     }
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         bail!("the screen needs a terminal; use `--headless` for a batch run.");
     }
-    screen(&args, texts)
+    screen(args, texts)
 }
 
 /// Starts or resumes the shard that the arguments describe.

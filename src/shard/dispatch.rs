@@ -19,10 +19,10 @@ use crate::wire::line::{self, Parsed};
 use crate::wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status, allowed};
 
 /// Gets an answer.
-pub type Done = Box<dyn FnOnce(Answer) + Send>;
+pub(super) type Done = Box<dyn FnOnce(Answer) + Send>;
 
 /// A request with who asked and who waits.
-pub struct Asked {
+pub(super) struct Asked {
     /// The session.
     pub session: u64,
     /// What is asked.
@@ -49,7 +49,7 @@ struct Open {
 }
 
 /// Sessions, ids seen, and what is under way.
-pub struct Desk {
+pub(super) struct Desk {
     specs: Vec<CommandSpec>,
     sessions: HashMap<u64, Open>,
     index: audit::Index,
@@ -111,7 +111,7 @@ impl Draft {
 
     fn entry(&self, config_id: &str, tick: u64, stage: Stage) -> Entry {
         let mut entry = Entry::of(&self.who, self.cmd_id.clone(), self.command.clone(), self.args.json());
-        entry.config_id = config_id.to_owned();
+        config_id.clone_into(&mut entry.config_id);
         entry.reason = self.args.get("reason").map(str::to_owned);
         entry.stage = stage;
         entry.tick = tick;
@@ -345,7 +345,7 @@ impl Engine {
         if let Err(why) = written {
             let body = why.body();
             let answer = answer_of(it, self.town.tick(), Err(body));
-            return self.finish(ticket, answer, false);
+            return self.finish(ticket, &answer, false);
         }
         fail_point!("before_apply");
         let (row, args, session) = (it.row, it.args.clone(), it.session);
@@ -464,7 +464,7 @@ impl Engine {
         if ok && answer.status == Status::Ok {
             self.log_decision(ticket, answer.tick);
         }
-        self.finish(ticket, answer, ok);
+        self.finish(ticket, &answer, ok);
     }
 
     fn log_decision(&mut self, ticket: u64, tick: u64) {
@@ -474,7 +474,7 @@ impl Engine {
             shard: self.around.shard.clone(),
             tick,
             who: it.who.issuer.clone(),
-            decision: decision.to_owned(),
+            what: decision.to_owned(),
             resident: it.args.text("agent").to_owned(),
             reason: it.args.text("reason").to_owned(),
             cmd_id: it.cmd_id.clone(),
@@ -486,10 +486,10 @@ impl Engine {
         });
     }
 
-    fn finish(&mut self, ticket: u64, answer: Answer, stored: bool) {
+    fn finish(&mut self, ticket: u64, answer: &Answer, stored: bool) {
         let Some(it) = self.desk.tickets.remove(&ticket) else { return };
         if stored && answer.status == Status::Ok {
-            self.desk.index.done(&it.who.issuer, &answer);
+            self.desk.index.done(&it.who.issuer, answer);
         } else {
             self.desk.index.abort(&it.who.issuer, &it.cmd_id);
         }

@@ -95,7 +95,7 @@ pub struct Rebuilt {
     pub header: Header,
     /// The newest journal file and how much of it is whole.
     pub journal: (PathBuf, u64),
-    /// Commands the journal holds: cmd_id → (tick, issuer).
+    /// Commands the journal holds: `cmd_id` → (tick, issuer).
     pub commands: BTreeMap<String, (u64, String)>,
     /// What an operator should know, a line each.
     pub notes: Vec<String>,

@@ -17,7 +17,7 @@ use crate::wire::Role;
 /// Live tokens a role may have, so that one can be replaced without a gap.
 pub const LIVE_PER_ROLE: usize = 2;
 /// Longest wait between two wrong attempts that are looked at.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// A token as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +121,10 @@ impl Tokens {
         let wait =
             if attempts == 0 { Duration::ZERO } else { LONGEST_WAIT.min(Duration::from_secs(1 << attempts.min(6))) };
         if last.elapsed() < wait {
-            return Err(format!("too many wrong tokens; wait {} s.", (wait - last.elapsed()).as_secs() + 1));
+            return Err(format!(
+                "too many wrong tokens; wait {} s.",
+                wait.checked_sub(last.elapsed()).unwrap().as_secs() + 1
+            ));
         }
         self.wrong.insert(peer.to_owned(), (attempts + 1, Instant::now()));
         Err("this is not an admin token.".into())
