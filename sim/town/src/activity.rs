@@ -179,8 +179,21 @@ fn walk(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: Affordanc
         step(cx, agent, &rules.fields[object], Some(object));
     }
     if rules.fields[object][cx.state.agents.tile[agent]] <= QUEUE_REACH {
-        queues::join(cx, agent, object, affordance);
+        match elsewhere(cx, agent, object) {
+            Some((other, affordance)) => cx.state.agents.activity[agent] = Activity::Walking(other, affordance),
+            None => queues::join(cx, agent, object, affordance),
+        }
     }
+}
+
+/// Who finds a thing taken looks round once more before queueing: somebody may have been quicker, and another be free.
+fn elsewhere(cx: &Cx<'_>, agent: AgentId, object: ObjectId) -> Option<(ObjectId, AffordanceId)> {
+    let it = &cx.state.objects[object];
+    if it.uses.len() + it.queue.len() < cx.rules.plan.objects[object].kind.capacity() as usize {
+        return None;
+    }
+    let option = cx.state.agents.option[agent];
+    best_object(cx.rules, cx.state, agent, option).ok().filter(|(best, _)| *best != object)
 }
 
 fn hold(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId, (until, since): (u64, u64)) {

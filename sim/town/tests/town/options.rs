@@ -11,8 +11,11 @@ use crate::{AFFORDANCES, edited, sources, through, town, wander};
 
 const ADA: AgentId = AgentId(0);
 
-/// Every reason with a town in which it stands in the way.
-const CASES: [(Why, OptionKind, fn(&mut State)); 11] = [
+/// A reason, the option it forbids, and what has to be so.
+type Case = (Why, OptionKind, fn(&mut State));
+
+/// Every reason but [`Why::NoObject`] with a town in which it stands in the way.
+const CASES: [Case; 11] = [
     (Why::NoMoney, OptionKind::Shop, |state| state.agents.wallet[ADA] = Micro(149_999)),
     (Why::NoStock, OptionKind::Shop, |state| state.objects.iter_mut().for_each(|object| object.stock = 1)),
     (Why::NoGroceries, OptionKind::Cook, |state| state.agents.groceries[ADA] = 0),

@@ -11,7 +11,7 @@ use crate::{By, town, wander};
 
 fn who() -> impl Strategy<Value = Resident> {
     // Those who live there, those to come, and somebody who never will.
-    prop_oneof![4 => (0_u32..8), 2 => (8_u32..16), 1 => Just(u32::MAX)].prop_map(Resident)
+    prop_oneof![4 => 0_u32..8, 2 => 8_u32..16, 1 => Just(u32::MAX)].prop_map(Resident)
 }
 
 fn money() -> impl Strategy<Value = Micro> {
