@@ -71,13 +71,7 @@ pub(crate) fn deciders(rules: &Rules, state: &State, out: &mut Vec<Decider>) {
 
 /// Whether what they are doing cannot go on.
 fn impossible(rules: &Rules, state: &State, agent: AgentId) -> bool {
-    let (object, affordance) = match state.agents.activity[agent] {
-        Activity::Idle => return false,
-        Activity::Walking(object, affordance)
-        | Activity::Waiting(object, affordance)
-        | Activity::Holding(object, affordance, ..)
-        | Activity::Using(object, affordance, _) => (object, affordance),
-    };
+    let Some((object, affordance)) = state.agents.activity[agent].target() else { return false };
     object_refusal(rules, state, agent, object, affordance).is_some()
 }
 
@@ -122,7 +116,7 @@ pub(crate) fn begin(cx: &mut Cx<'_>, agent: AgentId, option: OptionKind) {
 pub(crate) fn release(cx: &mut Cx<'_>, agent: AgentId) {
     let activity = std::mem::take(&mut cx.state.agents.activity[agent]);
     cx.state.agents.blocked[agent] = 0;
-    let Some(object) = activity.object() else { return };
+    let Some((object, _)) = activity.target() else { return };
     match activity {
         Activity::Waiting(..) => queues::give_up(cx, agent, object),
         Activity::Holding(..) | Activity::Using(..) => queues::vacate(cx, agent, object),

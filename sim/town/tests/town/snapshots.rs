@@ -1,7 +1,9 @@
 //! A town in a box is the same town; a box that was cut, altered or made by another version is refused by name.
 
-use townlet_town::Town;
+use townlet_town::ids::{AffordanceId, ObjectId};
 use townlet_town::snapshot::{self, SnapshotError};
+use townlet_town::state::Activity;
+use townlet_town::{AgentId, Town};
 
 use crate::{By, through, town, wander};
 
@@ -86,8 +88,19 @@ fn a_state_of_another_town_is_not_taken_over() {
     outside.agents.tile[outside.agents.present[0]] = townlet_town::ids::Tile(48 * 48);
     let rules = town(&[]).rules().clone();
     assert!(Town::resume(rules.clone(), outside).is_err());
+    let wild: [fn(&mut townlet_town::State); 4] = [
+        |state| state.objects[ObjectId(0)].uses.push(AgentId(9_999)),
+        |state| state.agents.activity[state.agents.present[0]] = Activity::Walking(ObjectId(9_999), AffordanceId(0)),
+        |state| state.agents.activity[state.agents.present[0]] = Activity::Walking(ObjectId(0), AffordanceId(999)),
+        |state| state.employment.due.push(AgentId(60)),
+    ];
+    for edit in wild {
+        let mut state = state.clone();
+        edit(&mut state);
+        assert!(Town::resume(rules.clone(), state).is_err());
+    }
     let mut confused = state;
-    confused.objects[townlet_town::ids::ObjectId(0)].uses.push(confused.agents.present[0]);
+    confused.objects[ObjectId(0)].uses.push(confused.agents.present[0]);
     assert!(Town::resume(rules, confused).unwrap_err().contains("does not know it"));
 }
 
