@@ -91,7 +91,7 @@ fn each_check_can_turn_a_window_red() {
 fn lateness_is_held_against_what_is_usual() {
     let base = town(SAFE);
     let floor = stability::lateness_baseline(base.rules(), base.state());
-    assert_eq!(floor, Micro(50_000));
+    assert_eq!(floor, Micro(100_000));
     let usual = close(&base, Counters { late_shifts: 4, ..GOOD }, |_| {});
     assert_eq!(stability::lateness_baseline(usual.rules(), usual.state()), Micro(200_000));
     let twice = close(&usual, Counters { late_shifts: 8, ..GOOD }, |_| {});
