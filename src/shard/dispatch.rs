@@ -155,7 +155,11 @@ impl Engine {
                 let row = TABLE.iter().find(|row| row.name == draft.command).expect("specs are made from the table");
                 self.admitted(session, &request, draft, row, done);
             }
-            Err(error) => self.refuse(&request, &draft, error, done),
+            Err(error) => {
+                // What was typed is kept, so that the log says what was refused.
+                draft.args = Args([("line".to_owned(), draft.line.clone())].into());
+                self.refuse(&request, &draft, error, done);
+            }
         }
         self.desk.specs = specs;
     }
@@ -445,6 +449,7 @@ impl Engine {
     /// Both logs hold it, or one cannot.
     pub(super) fn settled(&mut self, ticket: u64, result: Result<audit::Written, String>) {
         fail_point!("before_ack");
+        self.dirty = true;
         let Some(it) = self.desk.tickets.get_mut(&ticket) else { return };
         let Some(mut answer) = it.answer.take() else { return };
         let ok = match result {

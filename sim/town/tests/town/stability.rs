@@ -68,7 +68,7 @@ fn green_red_inconclusive_and_the_streak() {
 fn each_check_can_turn_a_window_red() {
     let base = town(SAFE);
     let red: [(&str, Counters); 4] = [
-        ("lateness", Counters { late_shifts: 3, ..GOOD }),
+        ("lateness", Counters { late_shifts: 5, ..GOOD }),
         ("starvation", Counters { starvation_events: 1, ..GOOD }),
         ("option_switching", Counters { switches: 26, ..GOOD }),
         ("queue_fairness", Counters { queue_conflicts: 11, ..GOOD }),
