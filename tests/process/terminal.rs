@@ -106,6 +106,15 @@ impl Seat {
         self.until(&format!("a screen without {text}"), |screen| !screen.contents().contains(text));
     }
 
+    /// Opens and closes the help: what was drawn before stands on the screen then, down to its last row.
+    #[track_caller]
+    pub(crate) fn settle(&mut self) {
+        self.press("?");
+        self.shows("type to search");
+        self.press("\u{1b}");
+        self.hides("type to search");
+    }
+
     fn take(&mut self, bytes: &[u8]) {
         self.written.extend_from_slice(bytes);
         self.terminal.process(bytes);
