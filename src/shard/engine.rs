@@ -448,13 +448,14 @@ impl Engine {
         }
     }
 
-    /// Packs the town now and has it written.
+    /// Packs the town now and has it written, once the journal up to it is on disk: a snapshot ahead of its journal could
+    /// be resumed but not replayed, and would hold commands that were told to be unsafe.
     pub(super) fn save(&mut self) {
         self.write_journal();
         let (folder, tick, bytes, retain) = self.packed();
-        let sender = self.sender.clone();
+        let (sender, journal) = (self.sender.clone(), Arc::clone(&self.journal));
         self.disk.run(move || {
-            let saved = disk::save_snapshot(&folder, tick, &bytes, retain).map(|_| tick);
+            let saved = journal.flush().and_then(|()| disk::save_snapshot(&folder, tick, &bytes, retain)).map(|_| tick);
             // The loop may have ended meanwhile; then nobody needs to know.
             drop(sender.send(Message::Saved(saved)));
         });
@@ -485,10 +486,10 @@ impl Engine {
         let journal = self.journal.flush();
         self.catch_up();
         let (folder, tick, bytes, retain) = self.packed();
-        let saved = disk::save_snapshot(&folder, tick, &bytes, retain).map(|path| path.display().to_string());
+        let saved = journal.and_then(|()| disk::save_snapshot(&folder, tick, &bytes, retain));
         let log = self.log.flush().map_err(|error| error.to_string());
         if let Some(told) = self.stopping.take() {
-            drop(told.send(journal.and(log).and(saved)));
+            drop(told.send(log.and(saved).map(|path| path.display().to_string())));
         }
     }
 }

@@ -289,7 +289,7 @@ impl Writer {
     fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
         fail_point!("journal_write", |_| Err("fail point journal_write".into()));
         let Some(file) = &mut self.file else {
-            return Err(self.board.lock().ok().and_then(|board| board.clone()).unwrap_or_default());
+            return Err(self.lost());
         };
         file.write_all(bytes).map_err(|error| error.to_string())?;
         self.unsynced.get_or_insert_with(Instant::now);
@@ -298,7 +298,7 @@ impl Writer {
 
     /// Syncs and tells everybody who waits. A failed sync is never retried on the same file.
     fn sync(&mut self) -> Result<(), String> {
-        let result = if self.unsynced.take().is_some() { self.sync_file() } else { Ok(()) };
+        let result = if self.unsynced.take().is_some() || self.file.is_none() { self.sync_file() } else { Ok(()) };
         if let Err(why) = &result {
             self.fail(why);
         }
@@ -310,7 +310,13 @@ impl Writer {
 
     fn sync_file(&self) -> Result<(), String> {
         fail_point!("journal_sync", |_| Err("fail point journal_sync".into()));
-        self.file.as_ref().map_or(Ok(()), |file| file.sync_data().map_err(|error| error.to_string()))
+        // Without a file, what was appended since is lost, and nobody may be told otherwise.
+        let Some(file) = &self.file else { return Err(self.lost()) };
+        file.sync_data().map_err(|error| error.to_string())
+    }
+
+    fn lost(&self) -> String {
+        self.board.lock().ok().and_then(|board| board.clone()).unwrap_or_default()
     }
 
     fn fail(&mut self, why: &str) {

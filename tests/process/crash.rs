@@ -121,7 +121,7 @@ fn killed_under_commands_nothing_acknowledged_is_lost_and_nothing_is_done_twice(
         assert_eq!(ended.status, Some(0), "{}{}", ended.out, ended.said);
         assert_eq!(ended.answers.len(), script.len());
         for answer in &ended.answers {
-            assert_eq!(before.contains(&answer.cmd_id), answer.replayed && before.contains(&answer.cmd_id));
+            assert!(answer.replayed || !before.contains(&answer.cmd_id), "lost: {}", answer.text);
             known.take(answer);
         }
         let ids: Vec<String> = script.into_iter().map(|(_, _, cmd_id)| cmd_id).collect();
@@ -138,7 +138,7 @@ fn killed_at_full_speed_it_goes_on_from_the_last_journalled_tick() {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let batch = Batch::start(home, &["--tick-limit", "1000000000"], &[]);
-        chance.moment(200_000_000);
+        chance.moment(20_000_000);
         batch.kill();
         for _ in 0..2 {
             if !has_run(home) {
@@ -146,7 +146,7 @@ fn killed_at_full_speed_it_goes_on_from_the_last_journalled_tick() {
             }
             let before = replay(home);
             let batch = Batch::start(home, &["--resume", "--tick-limit", "1000000000"], &[]);
-            chance.moment(200_000_000);
+            chance.moment(20_000_000);
             batch.kill();
             let after = replay(home);
             assert!(after.tick >= before.tick);
