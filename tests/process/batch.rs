@@ -170,7 +170,7 @@ pub(crate) fn audited(home: &Path) -> BTreeMap<String, usize> {
     assert!(report.passed(), "{:?}", report.findings().map(ToString::to_string).collect::<Vec<_>>());
     let (mut open, mut done) = (BTreeMap::<String, i32>::new(), BTreeMap::<String, usize>::new());
     records(&folder, |_, _, record| {
-        let Some(record) = record else { return Ok(()) };
+        let Ok(record) = record else { return Ok(()) };
         match record.stage {
             Stage::Intent => *open.entry(record.cmd_id.clone()).or_default() += 1,
             Stage::Outcome | Stage::Recovered | Stage::Abort if !record.cmd_id.is_empty() => {

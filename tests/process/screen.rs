@@ -111,6 +111,7 @@ fn a_shift(size: (u16, u16)) {
     seat.press("exits of today\r");
     seat.shows("you are admin now");
     assert!(seat.text().contains("ADMIN"));
+    seat.close_line();
 
     // Cancel is focused: enter alone does nothing.
     seat.press("a");

@@ -138,13 +138,18 @@ impl Seat {
         self.keys.write_all(keys.as_bytes()).and_then(|()| self.keys.flush()).expect("the program reads");
     }
 
-    /// Opens the console line, types a command and sends it.
+    /// Opens the console line, types a command and sends it; the line stays open.
     #[track_caller]
     pub(crate) fn command(&mut self, line: &str) {
         self.press(":");
         self.shows("tab completes");
-        self.press(line);
-        self.press("\r");
+        self.press(&format!("{line}\r"));
+    }
+
+    /// Closes the console line.
+    #[track_caller]
+    pub(crate) fn close_line(&mut self) {
+        self.press("\u{1b}");
         self.hides("tab completes");
     }
 
