@@ -462,6 +462,7 @@ impl Engine {
                 if let Some(outcome) = it.outcome.take().filter(|_| !logged) {
                     self.desk.unlogged.push((outcome, answer.clone()));
                 }
+                let why = why.trim_end_matches('.');
                 let message = format!("it was applied at tick {} but is not safe on disk: {why}.", answer.tick);
                 answer.status = Status::Error;
                 answer.result = None;

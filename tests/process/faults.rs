@@ -200,17 +200,19 @@ fn when_the_fault_goes_away_the_town_takes_commands_again() {
         seat.command("escalate --reason test");
         seat.shows("you are admin now");
         seat.close_line();
+        let mut answers = Vec::new();
         for number in 0..30 {
             seat.command(&format!("set_exit_cap {number}"));
-            seat.until("an answer", |screen| {
-                let text = screen.contents();
-                let last = text.lines().rev().take(2).collect::<String>();
-                last.contains("cmd ")
-            });
+            let foot = |screen: &vt100::Screen| screen.contents().lines().rev().take(2).collect::<String>();
+            seat.until("an answer", |screen| foot(screen).contains(['✓', '✗']));
+            answers.push(foot(seat.screen()).contains('✓'));
             seat.close_line();
-            // The town looks again every second by itself; nothing else brings the log back.
-            seat.hides("cannot be written");
+            // The town tries again every second by itself, and takes the banner down.
+            let banner = |screen: &vt100::Screen| screen.contents().lines().any(|line| line.starts_with(" ‼"));
+            seat.until("a writable log", |screen| !banner(screen));
         }
+        assert!(answers.contains(&false), "{point} was never met");
+        assert_eq!(answers.last(), Some(&true), "{point}: {answers:?}");
         seat.press("q");
         seat.given_back();
         assert_eq!(seat.ended(), 0, "{point}: {}", seat.text());
