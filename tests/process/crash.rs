@@ -108,7 +108,9 @@ fn killed_under_commands_nothing_acknowledged_is_lost_and_nothing_is_done_twice(
         let mut known = Acknowledged::default();
         run(home, false, chance, &mut known);
         // Sent again as fast as it goes, with the same ids; and killed at that as well.
-        script.iter_mut().for_each(|(tick, _, _)| *tick = None);
+        for (tick, _, _) in &mut script {
+            *tick = None;
+        }
         write_script(home, &script);
         for _ in 0..chance.below(3) {
             run(home, has_run(home), chance, &mut known);
