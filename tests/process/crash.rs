@@ -140,7 +140,7 @@ fn killed_at_full_speed_it_goes_on_from_the_last_journalled_tick() {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let batch = Batch::start(home, &["--tick-limit", "1000000000"], &[]);
-        chance.moment(20_000_000);
+        chance.moment(4_000_000);
         batch.kill();
         for _ in 0..2 {
             if !has_run(home) {
@@ -148,7 +148,7 @@ fn killed_at_full_speed_it_goes_on_from_the_last_journalled_tick() {
             }
             let before = replay(home);
             let batch = Batch::start(home, &["--resume", "--tick-limit", "1000000000"], &[]);
-            chance.moment(20_000_000);
+            chance.moment(4_000_000);
             batch.kill();
             let after = replay(home);
             assert!(after.tick >= before.tick);
