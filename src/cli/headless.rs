@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::run::{Args, launch};
 use super::script::Script;
 use super::texts::Texts;
-use super::{FELL_SHORT, INTERRUPTED, plain};
+use super::{BROKEN, FELL_SHORT, INTERRUPTED, plain};
 use crate::shard::Handle;
 use crate::wire::telemetry::Snapshot;
 use crate::wire::text::escape;
@@ -55,8 +55,15 @@ pub(super) fn run(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
     let answers = drive(&shard, script.as_ref(), until, &interrupted, &bar, args.json)?;
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
-    let (view, digest) = shard.view().context("the town's thread has ended; logs/ says why")?;
-    let stopped = shard.stop().map_err(|why| anyhow::anyhow!("not everything could be saved: {why}"))?;
+    let view = shard.view();
+    let (view, digest, stopped) = match (view, shard.stop()) {
+        (Some((view, digest)), Ok(stopped)) => (view, digest, stopped),
+        (_, stopped) => {
+            let why = stopped.err().unwrap_or_default();
+            eprintln!("townlet: {} at tick {}: not everything could be saved: {why}", shard.run_id, shard.tick());
+            return Ok(ExitCode::from(BROKEN));
+        }
+    };
     if let Some(path) = &args.export_audit {
         export(&shard, path)?;
     }

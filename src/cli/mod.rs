@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, and the one place where errors become exit statuses.
 //!
-//! The only room that knows all the others. Exit status: 0 fine, 1 a check fell short, 2 bad input, 130 interrupted.
+//! The only room that knows all the others. Exit status: 0 fine, 1 a check fell short, 2 bad input, 3 the
+//! town broke off or could not be saved, 130 interrupted.
 
 mod audit;
 mod bench;
@@ -79,11 +80,21 @@ pub fn command() -> clap::Command {
 const FELL_SHORT: u8 = 1;
 /// Exit status for bad input.
 const BAD_INPUT: u8 = 2;
+/// Exit status when the town broke off or could not be saved.
+const BROKEN: u8 = 3;
 /// Exit status after ctrl-c.
 const INTERRUPTED: u8 = 130;
 
 /// Parses, runs, and maps whatever went wrong to a message and a status.
 pub fn main() -> ExitCode {
+    // Read from the environment variable FAILPOINTS, for as long as the program runs.
+    #[cfg(feature = "failpoints")]
+    let _scenario = fail::FailScenario::setup();
+    // A fail point that panics is death on the spot then, as by `kill -9`.
+    #[cfg(feature = "failpoints")]
+    if std::env::var_os("FAILPOINTS_ABORT").is_some() {
+        std::panic::set_hook(Box::new(|_| std::process::abort()));
+    }
     let cli = Cli::parse();
     let result = match cli.command {
         None => run::run(&cli.run),

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 
 use super::texts::{self, Texts};
-use super::{ConfigArgs, headless, plain, settings};
+use super::{BROKEN, ConfigArgs, headless, plain, settings};
 use crate::shard::{self, Handle, Home, Options, Speed};
 use crate::source::Local;
 use crate::tui::pane::Screen;
@@ -225,10 +225,14 @@ fn screen(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
         ("decisions".to_owned(), home.employment_log().display().to_string()),
     ];
     let notes = shard.notes.clone();
-    let source = Local::new(shard, issuer(), wants_token, facts);
+    let source = Local::new(Arc::clone(&shard), issuer(), wants_token, facts);
     let last = tui::run(Box::new(source), options).context("the terminal failed")?;
     for note in notes.iter().chain(&warnings) {
         eprintln!("{note}");
+    }
+    if shard.stop().is_err() {
+        eprintln!("townlet: {last}");
+        return Ok(ExitCode::from(BROKEN));
     }
     plain::line(&last)?;
     Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 //!
 //! Owns snapshot files with their retention, and the operators' log. What cannot be written is told, never hidden.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -22,7 +23,8 @@ impl Disk {
         let (jobs, inbox) = channel::<Job>();
         let thread = std::thread::Builder::new()
             .name("disk".into())
-            .spawn(move || inbox.into_iter().for_each(|job| job()))
+            // A job that panics has been told by the panic itself; those behind it are still to be done.
+            .spawn(move || inbox.into_iter().for_each(|job| drop(catch_unwind(AssertUnwindSafe(job)))))
             .expect("a thread can be started");
         Self { jobs: Some(jobs), thread: Some(thread) }
     }

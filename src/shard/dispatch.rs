@@ -5,7 +5,7 @@
 //! "`cmd_id`", "Audit log".
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fail::fail_point;
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::disk::{Decision, log_decision};
 use super::engine::{Engine, Message};
 use super::journal::Entry as JournalEntry;
+use super::settle::{Both, Owed, Unsafe};
 use super::table::{Args, Deed, Look, Row, Run, TABLE, error, refused, specs};
 use crate::audit::{self, Entry, Lookup, Stage, fingerprint};
 use crate::wire::line::{self, Parsed};
@@ -40,6 +41,7 @@ struct Ticket {
     line: String,
     cmd_id: String,
     answer: Option<Answer>,
+    outcome: Option<Entry>,
     waiting: Vec<Done>,
 }
 
@@ -55,6 +57,8 @@ pub(super) struct Desk {
     index: audit::Index,
     tickets: BTreeMap<u64, Ticket>,
     next_ticket: u64,
+    /// Outcomes, with their answers, that the audit log could not take when they were due.
+    unlogged: Vec<(Entry, Answer)>,
     /// Why the last snapshot could not be written.
     pub(super) snapshot_trouble: Option<String>,
     /// Why the operators' log could not be written.
@@ -71,6 +75,7 @@ impl Desk {
             index,
             tickets: BTreeMap::new(),
             next_ticket: 1,
+            unlogged: Vec::new(),
             snapshot_trouble: None,
             ops_trouble: None,
             tokens: None,
@@ -297,15 +302,19 @@ impl Engine {
         if let Err(error) = self.preview(row, &draft.args).and_then(|_| self.may_become(row, request, &draft)) {
             return self.refuse(request, &draft, error, done);
         }
+        // What is late comes first: a retry must not stand before the end of what it retries.
+        self.catch_up();
         self.desk.index.begin(&draft.who.issuer, &draft.cmd_id, print);
         let ticket = self.desk.next_ticket;
         self.desk.next_ticket += 1;
         let intent = draft.entry(&self.config_id(), tick, Stage::Intent);
         let Draft { who, cmd_id, line, args, .. } = draft;
         let waiting = vec![done];
-        self.desk.tickets.insert(ticket, Ticket { session, who, row, args, line, cmd_id, answer: None, waiting });
-        let sender = self.sender.clone();
-        self.log.append(intent, true, move |written| drop(sender.send(Message::Intent(ticket, written))));
+        self.desk
+            .tickets
+            .insert(ticket, Ticket { session, who, row, args, line, cmd_id, answer: None, outcome: None, waiting });
+        let mut owed = Owed::new(self.sender.clone(), ticket);
+        self.log.append(intent, true, move |written| owed.tell(written));
     }
 
     /// The answer of an earlier, equal request. That it was asked again is logged; it ends nothing and runs nothing.
@@ -420,13 +429,12 @@ impl Engine {
         outcome.error = result.as_ref().err().cloned();
         (outcome.digest_before, outcome.digest_after) = (Some(digests.0), Some(digests.1));
         it.answer = Some(answer_of(it, tick, result));
-        let (sender, log) = (self.sender.clone(), Arc::clone(&self.log));
-        let both =
-            Arc::new(Mutex::new(Both { left: 1 + usize::from(journalled.is_some()), trouble: None, written: None }));
+        it.outcome = Some(outcome.clone());
+        let log = Arc::clone(&self.log);
+        let parts = 1 + usize::from(journalled.is_some());
+        let both = Arc::new(Mutex::new(Both::new(parts, self.sender.clone(), ticket)));
         let settle = move |part: Result<Option<audit::Written>, String>| {
-            if let Some(result) = both.lock().ok().and_then(|mut both| both.take(part)) {
-                drop(sender.send(Message::Settled(ticket, result)));
-            }
+            both.lock().unwrap_or_else(PoisonError::into_inner).take(part);
         };
         let logged = {
             let settle = settle.clone();
@@ -447,29 +455,54 @@ impl Engine {
     }
 
     /// Both logs hold it, or one cannot.
-    pub(super) fn settled(&mut self, ticket: u64, result: Result<audit::Written, String>) {
+    pub(super) fn settled(&mut self, ticket: u64, result: Result<audit::Written, Unsafe>) {
         fail_point!("before_ack");
         self.dirty = true;
         let Some(it) = self.desk.tickets.get_mut(&ticket) else { return };
         let Some(mut answer) = it.answer.take() else { return };
-        let ok = match result {
-            Ok(written) => {
-                answer.audit = format!("{}:{}", written.file, written.seq);
-                true
-            }
-            Err(why) => {
+        let applied = answer.status == Status::Ok;
+        match result {
+            Ok(written) => answer.audit = format!("{}:{}", written.file, written.seq),
+            Err(Unsafe { why, logged }) => {
+                if let Some(outcome) = it.outcome.take().filter(|_| !logged) {
+                    self.desk.unlogged.push((outcome, answer.clone()));
+                }
+                let why = why.trim_end_matches('.');
                 let message = format!("it was applied at tick {} but is not safe on disk: {why}.", answer.tick);
                 answer.status = Status::Error;
                 answer.result = None;
-                answer.error =
-                    Some(error("E_AUDIT_UNAVAILABLE", message, "Look at the state before sending it again."));
-                false
+                answer.error = Some(error("E_AUDIT_UNAVAILABLE", message, "It is not run again; look at the state."));
             }
-        };
-        if ok && answer.status == Status::Ok {
+        }
+        if answer.status == Status::Ok {
             self.log_decision(ticket, answer.tick);
         }
-        self.finish(ticket, &answer, ok);
+        self.finish(ticket, &answer, applied);
+    }
+
+    /// Once both logs can be written again, what they missed is ended there. An effect is in the journal by now, as an
+    /// entry or in the town that its next file starts from, so it is `recovered`.
+    pub(super) fn catch_up(&mut self) {
+        if self.desk.unlogged.is_empty() || self.unwritable().is_some() {
+            return;
+        }
+        for (outcome, answer) in std::mem::take(&mut self.desk.unlogged) {
+            let stage = if answer.status == Status::Ok { Stage::Recovered } else { Stage::Abort };
+            let entry = Entry { stage, ..outcome.clone() };
+            let sender = self.sender.clone();
+            self.log.append(entry, true, move |written| {
+                drop(sender.send(Message::CaughtUp(Box::new((outcome, answer)), written.is_ok())));
+            });
+        }
+    }
+
+    /// A late outcome is in the log, or still is not.
+    pub(super) fn caught_up(&mut self, outcome: Entry, answer: Answer, logged: bool) {
+        if !logged {
+            self.desk.unlogged.push((outcome, answer));
+        } else if answer.status == Status::Ok {
+            self.desk.index.done(&outcome.issuer, &answer);
+        }
     }
 
     fn log_decision(&mut self, ticket: u64, tick: u64) {
@@ -491,9 +524,10 @@ impl Engine {
         });
     }
 
-    fn finish(&mut self, ticket: u64, answer: &Answer, stored: bool) {
+    /// Answers everybody who waits. `applied`: a retry is told this answer again, whatever it says.
+    fn finish(&mut self, ticket: u64, answer: &Answer, applied: bool) {
         let Some(it) = self.desk.tickets.remove(&ticket) else { return };
-        if stored && answer.status == Status::Ok {
+        if applied {
             self.desk.index.done(&it.who.issuer, answer);
         } else {
             self.desk.index.abort(&it.who.issuer, &it.cmd_id);
@@ -555,26 +589,4 @@ fn answer_of(it: &Ticket, tick: u64, result: Result<Value, ErrorBody>) -> Answer
     };
     let audit = String::new();
     Answer { cmd_id: it.cmd_id.clone(), command: it.line.clone(), status, tick, result, error, replayed: false, audit }
-}
-
-/// Waits for two disks.
-struct Both {
-    left: usize,
-    trouble: Option<String>,
-    written: Option<audit::Written>,
-}
-
-impl Both {
-    fn take(&mut self, part: Result<Option<audit::Written>, String>) -> Option<Result<audit::Written, String>> {
-        self.left = self.left.saturating_sub(1);
-        match part {
-            Ok(Some(written)) => self.written = Some(written),
-            Ok(None) => {}
-            Err(why) => self.trouble = Some(why),
-        }
-        (self.left == 0).then(|| match (self.trouble.take(), self.written.take()) {
-            (None, Some(written)) => Ok(written),
-            (trouble, _) => Err(trouble.unwrap_or_default()),
-        })
-    }
 }

@@ -16,9 +16,10 @@ use super::disk::{self, Disk};
 use super::dispatch::{Asked, Desk};
 use super::home::Home;
 use super::journal::{Base, DIGEST_TICKS, Entry, Header, Journal};
+use super::settle::Unsafe;
 use super::telemetry::{self, Around};
 use crate::audit;
-use crate::wire::{Session, Snapshot};
+use crate::wire::{Answer, Session, Snapshot};
 
 /// How fast a town runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,7 +66,9 @@ pub(super) enum Message {
     /// An intent is durable, or could not be made so.
     Intent(u64, Result<audit::Written, audit::AuditError>),
     /// A command's outcome is in both logs, or could not be.
-    Settled(u64, Result<audit::Written, String>),
+    Settled(u64, Result<audit::Written, Unsafe>),
+    /// An outcome that was late is in the audit log, or still is not.
+    CaughtUp(Box<(audit::Entry, Answer)>, bool),
     /// Somebody wants every published snapshot.
     Subscribe(Box<dyn Fn(Arc<Snapshot>) + Send>),
     /// A new session; its role is told to `notify` whenever it changes.
@@ -242,6 +245,7 @@ impl Engine {
             Message::Ask(asked) => self.ask(*asked),
             Message::Intent(ticket, result) => self.intent(ticket, result),
             Message::Settled(ticket, result) => self.settled(ticket, result),
+            Message::CaughtUp(late, logged) => self.caught_up(late.0, late.1, logged),
             Message::Subscribe(subscriber) => {
                 self.subscribers.push(subscriber);
                 self.dirty = true;
@@ -366,14 +370,14 @@ impl Engine {
             self.write_journal();
             let base = Base::Snapshot(snapshot::save(&self.town));
             let header = Header { base, ..self.header.clone() };
-            let path = self.home.journal(&self.around.run_id, self.town.tick().max(1));
-            self.journal.restart(path, header);
+            self.journal.restart(self.home.clone(), self.town.tick(), header);
         }
         if matches!(self.log.state(), audit::State::Unavailable(_)) {
             let log = Arc::clone(&self.log);
             // Whether it worked shows in its state; it may wait for the disk, so it is not waited for here.
             self.disk.run(move || drop(log.reopen()));
         }
+        self.catch_up();
         self.refresh();
     }
 
@@ -444,13 +448,14 @@ impl Engine {
         }
     }
 
-    /// Packs the town now and has it written.
+    /// Packs the town now and has it written, once the journal up to it is on disk: a snapshot ahead of its journal could
+    /// be resumed but not replayed, and would hold commands that were told to be unsafe.
     pub(super) fn save(&mut self) {
         self.write_journal();
         let (folder, tick, bytes, retain) = self.packed();
-        let sender = self.sender.clone();
+        let (sender, journal) = (self.sender.clone(), Arc::clone(&self.journal));
         self.disk.run(move || {
-            let saved = disk::save_snapshot(&folder, tick, &bytes, retain).map(|_| tick);
+            let saved = journal.flush().and_then(|()| disk::save_snapshot(&folder, tick, &bytes, retain)).map(|_| tick);
             // The loop may have ended meanwhile; then nobody needs to know.
             drop(sender.send(Message::Saved(saved)));
         });
@@ -472,13 +477,19 @@ impl Engine {
 
     /// The last snapshot; everything asked for is done by now.
     fn end(mut self) {
+        // A fault that is over by now leaves nothing unsaid.
+        if matches!(self.log.state(), audit::State::Unavailable(_)) {
+            drop(self.log.reopen());
+        }
+        self.retry();
         self.write_journal();
         let journal = self.journal.flush();
+        self.catch_up();
         let (folder, tick, bytes, retain) = self.packed();
-        let saved = disk::save_snapshot(&folder, tick, &bytes, retain).map(|path| path.display().to_string());
+        let saved = journal.and_then(|()| disk::save_snapshot(&folder, tick, &bytes, retain));
         let log = self.log.flush().map_err(|error| error.to_string());
         if let Some(told) = self.stopping.take() {
-            drop(told.send(journal.and(log).and(saved)));
+            drop(told.send(log.and(saved).map(|path| path.display().to_string())));
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -17,6 +17,8 @@ use fail::fail_point;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use townlet_town::{Command, Sources};
+
+use super::home::{Home, replace};
 
 /// Version of the layout.
 pub const VERSION: u32 = 1;
@@ -112,8 +114,8 @@ type Done = Box<dyn FnOnce(Result<(), String>) + Send>;
 enum Message {
     /// Append; `written` once the system holds it, `durable` once the disk does.
     Append { entry: Box<Entry>, written: Option<Done>, durable: Option<Done> },
-    /// Go on in a new file.
-    Restart { path: PathBuf, header: Box<Header> },
+    /// Go on in a new file that starts at this tick.
+    Restart { home: Home, tick: u64, header: Box<Header> },
     /// Sync and answer.
     Flush(Sender<Result<(), String>>),
 }
@@ -180,8 +182,8 @@ impl Journal {
     }
 
     /// Gives up a file that cannot be written and goes on in a new one.
-    pub fn restart(&self, path: PathBuf, header: Header) {
-        self.send(Message::Restart { path, header: Box::new(header) });
+    pub fn restart(&self, home: Home, tick: u64, header: Header) {
+        self.send(Message::Restart { home, tick, header: Box::new(header) });
     }
 
     /// Waits until everything appended so far is on disk.
@@ -196,6 +198,9 @@ impl Journal {
 
     /// Why nothing can be written, if so.
     pub fn trouble(&self) -> Option<String> {
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+            return Some("the journal cannot be written: its writer has stopped".into());
+        }
         self.trouble.lock().ok().and_then(|trouble| trouble.clone())
     }
 }
@@ -220,13 +225,12 @@ fn frame<T: Serialize>(value: &T) -> Vec<u8> {
 
 fn start(path: &Path, header: &Header) -> io::Result<File> {
     fail_point!("journal_create", |_| Err(io::Error::other("fail point journal_create")));
-    let dir = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir)?;
-    let mut file = OpenOptions::new().append(true).create_new(true).open(path)?;
-    file.write_all(&frame(header))?;
-    file.sync_all()?;
-    File::open(dir)?.sync_all()?;
-    Ok(file)
+    if path.exists() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    // It appears with its header or not at all: a file without one could not be resumed.
+    replace(path, &frame(header))?;
+    OpenOptions::new().append(true).open(path)
 }
 
 struct Writer {
@@ -250,7 +254,7 @@ impl Writer {
             };
             match message {
                 Ok(Message::Append { entry, written, durable }) => self.append(&entry, written, durable),
-                Ok(Message::Restart { path, header }) => self.restart(&path, &header),
+                Ok(Message::Restart { home, tick, header }) => self.restart(&home, tick, &header),
                 Ok(Message::Flush(answer)) => {
                     let result = self.sync();
                     drop(answer.send(result));
@@ -285,7 +289,7 @@ impl Writer {
     fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
         fail_point!("journal_write", |_| Err("fail point journal_write".into()));
         let Some(file) = &mut self.file else {
-            return Err(self.board.lock().ok().and_then(|board| board.clone()).unwrap_or_default());
+            return Err(self.lost());
         };
         file.write_all(bytes).map_err(|error| error.to_string())?;
         self.unsynced.get_or_insert_with(Instant::now);
@@ -294,7 +298,7 @@ impl Writer {
 
     /// Syncs and tells everybody who waits. A failed sync is never retried on the same file.
     fn sync(&mut self) -> Result<(), String> {
-        let result = if self.unsynced.take().is_some() { self.sync_file() } else { Ok(()) };
+        let result = if self.unsynced.take().is_some() || self.file.is_none() { self.sync_file() } else { Ok(()) };
         if let Err(why) = &result {
             self.fail(why);
         }
@@ -306,7 +310,13 @@ impl Writer {
 
     fn sync_file(&self) -> Result<(), String> {
         fail_point!("journal_sync", |_| Err("fail point journal_sync".into()));
-        self.file.as_ref().map_or(Ok(()), |file| file.sync_data().map_err(|error| error.to_string()))
+        // Without a file, what was appended since is lost, and nobody may be told otherwise.
+        let Some(file) = &self.file else { return Err(self.lost()) };
+        file.sync_data().map_err(|error| error.to_string())
+    }
+
+    fn lost(&self) -> String {
+        self.board.lock().ok().and_then(|board| board.clone()).unwrap_or_default()
     }
 
     fn fail(&mut self, why: &str) {
@@ -317,8 +327,11 @@ impl Writer {
         }
     }
 
-    fn restart(&mut self, path: &Path, header: &Header) {
-        match start(path, header) {
+    fn restart(&mut self, home: &Home, tick: u64, header: &Header) {
+        // The next free name: a paused town may lose two files at one tick, and neither may be written over.
+        let mut files = (tick.max(1)..).map(|tick| home.journal(&header.run_id, tick));
+        let Some(path) = files.find(|path| !path.exists()) else { return };
+        match start(&path, header) {
             Ok(file) => {
                 self.file = Some(file);
                 if let Ok(mut board) = self.board.lock() {

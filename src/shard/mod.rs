@@ -10,6 +10,7 @@ mod engine;
 pub mod home;
 pub mod journal;
 pub mod recover;
+mod settle;
 mod table;
 mod telemetry;
 pub mod tokens;
@@ -18,9 +19,10 @@ pub use engine::Speed;
 pub use home::Home;
 pub use table::specs;
 
+use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -79,6 +81,8 @@ pub struct Handle {
     thread: Mutex<Option<JoinHandle<()>>>,
     ticker: Arc<AtomicU64>,
     sessions: AtomicU64,
+    /// How it ended, once it was asked to.
+    stopped: OnceLock<Result<String, String>>,
     /// This run.
     pub run_id: String,
     /// The effective configuration.
@@ -219,8 +223,8 @@ fn launch(
         .spawn(move || engine.run(&inbox))
         .map_err(|error| ShardError::Resume(error.to_string()))?;
     let thread = Mutex::new(Some(thread));
-    let sessions = AtomicU64::new(1);
-    Ok(Handle { sender, thread, ticker, sessions, run_id, config, notes, home, _claim: claim })
+    let (sessions, stopped) = (AtomicU64::new(1), OnceLock::new());
+    Ok(Handle { sender, thread, ticker, sessions, stopped, run_id, config, notes, home, _claim: claim })
 }
 
 impl Handle {
@@ -281,18 +285,23 @@ impl Handle {
         halted.recv().ok()
     }
 
-    /// Takes a last snapshot and ends. Answers with the snapshot's path.
+    /// Takes a last snapshot and ends. Answers with the snapshot's path; asked again, with the same.
     ///
     /// # Errors
-    /// What could not be written; the shard has ended all the same.
+    /// What could not be written, or that the town's thread broke off and why; the shard has ended all the same.
     pub fn stop(&self) -> Result<String, String> {
+        self.stopped.get_or_init(|| self.end()).clone()
+    }
+
+    fn end(&self) -> Result<String, String> {
         let (sender, stopped): (_, Receiver<Result<String, String>>) = channel();
         self.send(Message::Stop(sender));
         let result = stopped.recv().unwrap_or_else(|_| Err("the town's thread has ended already".into()));
-        if let Some(thread) = self.thread.lock().ok().and_then(|mut thread| thread.take()) {
-            drop(thread.join());
+        let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
+        match thread.map(JoinHandle::join) {
+            Some(Err(panic)) => Err(format!("the town's thread broke off: {}", said(panic.as_ref()))),
+            _ => result,
         }
-        result
     }
 
     /// Whether the town's thread has ended.
@@ -309,6 +318,12 @@ impl Handle {
         // A shard that has ended answers nobody; whoever waits hears that its sender is gone.
         drop(self.sender.send(message));
     }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no reason")
 }
 
 impl Drop for Handle {

@@ -137,7 +137,9 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
         // A later file with a snapshot of its own stands for whatever was lost before it.
         if let Base::Snapshot(_) = read.header.base {
             let based = Player::from_header(&read.header)?;
-            if based.town.tick() > player.town.tick() {
+            // A command lost at this very tick shows in the number of commands alone.
+            let reached = |player: &Player| (player.town.tick(), player.town.state().commands);
+            if reached(&based) > reached(&player) {
                 player = based;
             }
         }

@@ -18,6 +18,15 @@ pub struct Local {
     wants_token: bool,
 }
 
+/// Held by the town's thread: that it ended, by itself or by a panic, is delivered when it lets go.
+struct Farewell(Deliver);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0(Notice::Ended("the town's thread has ended".into()));
+    }
+}
+
 impl Local {
     /// Around a shard; `issuer` is the name in the log.
     pub fn new(shard: Arc<Handle>, issuer: String, wants_token: bool, facts: Vec<(String, String)>) -> Self {
@@ -39,9 +48,9 @@ impl Source for Local {
 
     fn start(&mut self, deliver: Box<dyn Fn(Notice) + Send + Sync>) {
         let deliver: Deliver = Arc::from(deliver);
-        let (to_session, to_view) = (Arc::clone(&deliver), Arc::clone(&deliver));
+        let (to_session, to_view) = (Arc::clone(&deliver), Farewell(Arc::clone(&deliver)));
         self.id = self.shard.open(self.session.clone(), move |session| to_session(Notice::Session(session)));
-        self.shard.subscribe(move |view| to_view(Notice::View(view)));
+        self.shard.subscribe(move |view| to_view.0(Notice::View(view)));
         self.deliver = Some(deliver);
     }
 

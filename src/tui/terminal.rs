@@ -27,7 +27,7 @@ use super::keymap::Keymap;
 use super::pane::Screen;
 use super::save;
 use super::theme::Theme;
-use crate::source::{Notice, Source};
+use crate::source::{Link, Notice, Source};
 use crate::wire::Snapshot;
 
 /// The shortest time from one picture to the next: 30 a second.
@@ -200,6 +200,8 @@ fn deliver(source: &mut dyn Source, send: Sender<Wake>, slot: Arc<Mutex<Option<A
 
 struct Shell<'a> {
     source: &'a mut dyn Source,
+    /// Whether the town runs in this process.
+    local: bool,
     options: Options,
     slot: Arc<Mutex<Option<Arc<Snapshot>>>>,
     terminal: Terminal<CrosstermBackend<io::Stdout>>,
@@ -218,9 +220,11 @@ impl<'a> Shell<'a> {
             screen: options.screen,
             recall: options.history.as_deref().map_or_else(Vec::new, read_lines),
         };
-        let app = App::new(source.hello(), setup);
+        let hello = source.hello();
+        let local = hello.link == Link::Local;
+        let app = App::new(hello, setup);
         let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
-        Ok(Self { source, options, slot, terminal, app, last: None, dirty: true, quit: false })
+        Ok(Self { source, local, options, slot, terminal, app, last: None, dirty: true, quit: false })
     }
 
     /// Until somebody leaves: takes what is there, then draws if anything changed, at most every [`FRAME`].
@@ -278,6 +282,11 @@ impl<'a> Shell<'a> {
                 return Ok(());
             }
             Wake::Event(_) => return Ok(()),
+            // A town in this process that has ended leaves nothing to look at; why is told when it is closed.
+            Wake::Notice(notice) if self.local && matches!(*notice, Notice::Ended(_)) => {
+                self.quit = true;
+                return Ok(());
+            }
             Wake::Notice(notice) => Message::Notice(*notice),
             Wake::View => {
                 let view = self.slot.lock().unwrap_or_else(PoisonError::into_inner).take();

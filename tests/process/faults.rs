@@ -1,0 +1,224 @@
+//! Every named fail point: the thread that meets it panics, the process dies there, or the disk refuses there.
+//!
+//! Whatever happens: the process ends by itself and says why, or goes on; nothing is acknowledged that a resumed run does
+//! not hold; nothing is applied twice; the logs agree. Needs `--features failpoints`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::batch::{Answered, Batch, Ended, SCRIPT, audited, replay, write_script};
+use super::terminal::Seat;
+
+/// Commands of a script.
+const COMMANDS: u64 = 12;
+const LIMIT: &str = "300";
+
+/// Met by the town's own thread.
+const TOWN: [&str; 4] = ["engine_tick", "before_apply", "after_apply", "before_ack"];
+/// Met by whoever writes. `audit_rotate` is left out: a segment of 16 MiB is not filled here, and the audit log's own
+/// tests go through it.
+const DISK: [&str; 8] = [
+    "journal_create",
+    "journal_write",
+    "journal_sync",
+    "audit_write",
+    "audit_sync",
+    "audit_head",
+    "replace_write",
+    "replace_rename",
+];
+
+fn script(home: &Path, ticks: bool) -> Vec<String> {
+    let line = |number: u64| {
+        let command = match number % 3 {
+            0 => format!("setmoney ada {number}.5"),
+            1 => format!("set_exit_cap {number}"),
+            _ => String::from("spawn"),
+        };
+        (ticks.then_some(number * 9), command, format!("id-{number}"))
+    };
+    let lines: Vec<_> = (0..COMMANDS).map(line).collect();
+    write_script(home, &lines);
+    lines.into_iter().map(|(_, _, cmd_id)| cmd_id).collect()
+}
+
+fn run(home: &Path, resumed: bool, environment: &[(&str, &str)]) -> Ended {
+    let mut args = vec!["--script", SCRIPT, "--tick-limit", LIMIT];
+    args.extend(resumed.then_some("--resume"));
+    Batch::start(home, &args, environment).end()
+}
+
+fn acknowledged(ended: &Ended) -> BTreeSet<String> {
+    ended.answers.iter().filter(|answer| answer.ok).map(|answer| answer.cmd_id.clone()).collect()
+}
+
+fn has_run(home: &Path) -> bool {
+    std::fs::read_dir(home.join("logs/journal")).is_ok_and(|mut files| {
+        files.any(|file| file.is_ok_and(|file| file.path().extension().is_some_and(|found| found == "tlj")))
+    })
+}
+
+/// After a run that broke off: resumed, everything acknowledged is held and everything else is done, once.
+#[track_caller]
+fn resumed_in_full(what: &str, home: &Path, before: &Ended) {
+    let known = acknowledged(before);
+    let ids = script(home, false);
+    assert!(has_run(home) || known.is_empty(), "{what}");
+    let after = run(home, has_run(home), &[]);
+    assert_eq!(after.status, Some(0), "{what}: {}{}", after.out, after.said);
+    assert_eq!(acknowledged(&after).len(), ids.len(), "{what}: {}", after.out);
+    for answer in &after.answers {
+        assert!(answer.replayed || !known.contains(&answer.cmd_id), "{what}: applied twice: {}", answer.text);
+    }
+    let replayed = replay(home);
+    assert_eq!(replayed.ids, ids, "{what}: each once, in order");
+    assert_eq!(replayed.digest, after.digest(), "{what}");
+    assert_eq!(audited(home).len(), ids.len(), "{what}");
+}
+
+#[test]
+fn a_town_that_panics_ends_the_batch_with_a_sentence() {
+    for point in TOWN {
+        let home = tempfile::tempdir().unwrap();
+        script(home.path(), true);
+        let points = format!("{point}=4*off->panic");
+        let ended = run(home.path(), false, &[("FAILPOINTS", &points)]);
+        assert_eq!(ended.status, Some(3), "{point}: {}{}", ended.out, ended.said);
+        assert!(ended.said.contains("the town's thread broke off: failpoint"), "{point}: {}", ended.said);
+        resumed_in_full(point, home.path(), &ended);
+    }
+}
+
+#[test]
+fn a_town_that_panics_gives_the_terminal_back_and_says_why() {
+    let home = tempfile::tempdir().unwrap();
+    let points = [("FAILPOINTS", "engine_tick=300*off->panic")];
+    let mut seat = Seat::start(home.path(), (80, 24), &["--speed", "100x"], &points);
+    seat.until("the screen", vt100::Screen::alternate_screen);
+    seat.given_back();
+    assert_eq!(seat.ended(), 3);
+    assert!(seat.text().contains("the town's thread broke off: failpoint engine_tick"), "{}", seat.text());
+    let ended = Batch::start(home.path(), &["--resume", "--tick-limit", LIMIT], &[]).end();
+    assert_eq!(ended.status, Some(0), "{}", ended.said);
+    assert_eq!(replay(home.path()).digest, ended.digest());
+}
+
+#[test]
+fn a_writer_that_panics_keeps_nobody_waiting() {
+    for point in DISK {
+        for passed in [0, 1, 4] {
+            let what = format!("{point} after {passed}");
+            let home = tempfile::tempdir().unwrap();
+            script(home.path(), true);
+            let points = format!("{point}={passed}*off->panic");
+            let ended = run(home.path(), false, &[("FAILPOINTS", &points)]);
+            let reached = ended.said.contains("panicked");
+            assert!(!reached || ended.status != Some(0), "{what}: {}{}", ended.out, ended.said);
+            assert!(reached || passed > 0, "{what} was never met");
+            if reached {
+                safe_after_errors(&what, home.path(), &ended);
+            }
+        }
+    }
+}
+
+#[test]
+fn dead_on_the_spot_at_every_point() {
+    for point in TOWN.into_iter().chain(DISK).chain(["replace_sync"]) {
+        for passed in [0, 1, 2, 7] {
+            let what = format!("{point} after {passed}");
+            let home = tempfile::tempdir().unwrap();
+            script(home.path(), true);
+            let points = format!("{point}={passed}*off->panic");
+            let ended = run(home.path(), false, &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
+            assert!(ended.status.is_none() || passed > 0, "{what} was never met");
+            resumed_in_full(&what, home.path(), &ended);
+        }
+    }
+}
+
+/// After a run in which a disk refused: no id stands twice in the journal, what was acknowledged is answered alike, and
+/// the town that goes on is the one the journal replays.
+#[track_caller]
+fn safe_after_errors(what: &str, home: &Path, before: &Ended) {
+    let known = acknowledged(before);
+    script(home, false);
+    assert!(has_run(home) || known.is_empty(), "{what}");
+    let after = run(home, has_run(home), &[]);
+    assert_eq!(after.status, Some(0), "{what}: {}{}", after.out, after.said);
+    assert_eq!(after.answers.len() as u64, COMMANDS, "{what}");
+    for answer in &after.answers {
+        assert!(!known.contains(&answer.cmd_id) || (answer.ok && answer.replayed), "{what}: {}", answer.text);
+        assert!(answer.ok || was_applied(answer), "{what}: {}", answer.text);
+        // What was applied and told to be unsafe is gone with a town that could not be saved, and kept by one that was.
+        let kept = |told: &&Answered| told.cmd_id == answer.cmd_id && was_applied(told) && before.status == Some(0);
+        assert!(
+            !before.answers.iter().any(|told| kept(&told)) || answer.replayed,
+            "{what}: applied twice: {}",
+            answer.text
+        );
+    }
+    let replayed = replay(home);
+    let once: BTreeSet<&String> = replayed.ids.iter().collect();
+    assert_eq!(once.len(), replayed.ids.len(), "{what}: {:?}", replayed.ids);
+    assert_eq!(replayed.digest, after.digest(), "{what}");
+    audited(home);
+}
+
+/// The one refusal after which something has changed, and says so.
+fn was_applied(answer: &Answered) -> bool {
+    !answer.ok && answer.text.contains("E_AUDIT_UNAVAILABLE") && answer.text.contains("it was applied")
+}
+
+#[test]
+fn a_disk_that_refuses_once_or_for_good_acknowledges_nothing_falsely() {
+    for point in DISK.into_iter().chain(["replace_sync"]).filter(|point| *point != "journal_create") {
+        for (passed, times) in [(1, "1*return->off"), (3, "1*return->off"), (4, "2*return->off"), (4, "return")] {
+            let what = format!("{point}={passed}*off->{times}");
+            let home = tempfile::tempdir().unwrap();
+            script(home.path(), true);
+            let ended = run(home.path(), false, &[("FAILPOINTS", &what)]);
+            assert!(matches!(ended.status, Some(0 | 3)), "{what}: {}{}", ended.out, ended.said);
+            assert_eq!(ended.answers.len() as u64, COMMANDS, "{what}: every command is answered");
+            for answer in ended.answers.iter().filter(|answer| !answer.ok) {
+                assert!(answer.text.contains("E_AUDIT_UNAVAILABLE"), "{what}: {}", answer.text);
+            }
+            safe_after_errors(&what, home.path(), &ended);
+        }
+    }
+}
+
+#[test]
+fn when_the_fault_goes_away_the_town_takes_commands_again() {
+    for point in ["journal_write", "journal_sync", "audit_write", "audit_sync"] {
+        let home = tempfile::tempdir().unwrap();
+        // Paused, so that both faults of the journal meet it at one tick.
+        let points = format!("{point}=6*off->2*return->off");
+        let mut seat =
+            Seat::start(home.path(), (120, 40), &["--paused", "--screen", "operations"], &[("FAILPOINTS", &points)]);
+        seat.shows("PAUSED");
+        seat.command("escalate --reason test");
+        seat.shows("you are admin now");
+        seat.close_line();
+        let mut answers = Vec::new();
+        for number in 0..30 {
+            seat.command(&format!("set_exit_cap {number}"));
+            let foot = |screen: &vt100::Screen| screen.contents().lines().rev().take(2).collect::<String>();
+            seat.until("an answer", |screen| foot(screen).contains(['✓', '✗']));
+            answers.push(foot(seat.screen()).contains('✓'));
+            seat.close_line();
+            // The town tries again every second by itself, and takes the banner down.
+            let banner = |screen: &vt100::Screen| screen.contents().lines().any(|line| line.starts_with(" ‼"));
+            seat.until("a writable log", |screen| !banner(screen));
+        }
+        assert!(answers.contains(&false), "{point} was never met");
+        assert_eq!(answers.last(), Some(&true), "{point}: {answers:?}");
+        seat.press("q");
+        seat.given_back();
+        assert_eq!(seat.ended(), 0, "{point}: {}", seat.text());
+        let ended = Batch::start(home.path(), &["--resume", "--tick-limit", LIMIT], &[]).end();
+        assert_eq!(ended.status, Some(0), "{point}: {}", ended.said);
+        assert_eq!(replay(home.path()).digest, ended.digest(), "{point}");
+        audited(home.path());
+    }
+}
