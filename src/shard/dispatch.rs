@@ -119,6 +119,21 @@ impl Draft {
     }
 }
 
+/// Longest `cmd_id` taken, in bytes.
+const MAX_ID: usize = 128;
+
+/// Whether an id reads the same wherever it is written: in the audit log, by which it is known after a restart, and in
+/// the operators' tables.
+fn is_id(cmd_id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'|';
+    !cmd_id.is_empty() && cmd_id.len() <= MAX_ID && cmd_id.bytes().all(plain)
+}
+
+fn no_id() -> ErrorBody {
+    let hint = format!("Make a UUIDv7; 1 to {MAX_ID} plain characters without blanks or `|` will do.");
+    error("E_INVALID_ARG", "this is no cmd_id.", hint)
+}
+
 impl Engine {
     fn look(&self) -> Look<'_> {
         Look { town: &self.town, around: &self.around, log: &self.log }
@@ -134,7 +149,7 @@ impl Engine {
         let Some(who) = self.desk.sessions.get(&session).map(|open| open.session.clone()) else { return };
         let cmd_id = request.cmd_id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let specs = std::mem::take(&mut self.desk.specs);
-        let parsed = line::parse(&specs, &request.command);
+        let parsed = if is_id(&cmd_id) { line::parse(&specs, &request.command) } else { Err(no_id()) };
         let mut draft = Draft {
             who,
             cmd_id,
@@ -180,8 +195,10 @@ impl Engine {
             let error = error("E_INVALID_ARG", "a query only looks.", "Send it as a command.");
             return self.refuse(request, &draft, error, done);
         }
-        if request.dry_run {
-            let answer = match self.preview(row, &draft.args) {
+        if request.dry_run && !matches!(row.run, Run::Files(_)) {
+            let checked =
+                self.preview(row, &draft.args).and_then(|said| self.may_become(row, request, &draft).map(|()| said));
+            let answer = match checked {
                 Ok(summary) => draft.answer(tick, Status::DryRun, Some(json!({ "summary": summary })), None),
                 Err(error) => draft.answer(tick, Status::Error, None, Some(error)),
             };
@@ -229,14 +246,16 @@ impl Engine {
         run: fn(&std::path::Path, &Args) -> Result<Value, ErrorBody>,
         done: Done,
     ) {
-        let (folder, tick, query) = (self.snapshot_folder(), self.town.tick(), request.query);
+        let (folder, tick, dry_run) = (self.snapshot_folder(), self.town.tick(), request.dry_run);
+        let quiet = request.query || dry_run;
         let (config_id, log) = (self.config_id(), Arc::clone(&self.log));
         self.disk.run(move || {
             let (status, result, error) = match run(&folder, &draft.args) {
+                Ok(result) if dry_run => (Status::DryRun, Some(json!({ "summary": result["summary"] })), None),
                 Ok(result) => (Status::Ok, Some(result), None),
                 Err(error) => (Status::Error, None, Some(error)),
             };
-            if !query {
+            if !quiet {
                 let mut entry = draft.entry(&config_id, tick, Stage::Outcome);
                 entry.status = Some(status);
                 entry.error.clone_from(&error);
@@ -327,6 +346,10 @@ impl Engine {
             return Ok(());
         }
         if let Some(tokens) = &mut self.desk.tokens {
+            // A dry run leaves no trace, so it may not be a way to try tokens.
+            if request.dry_run {
+                return Ok(());
+            }
             let secret = request.secret.as_deref().unwrap_or_default();
             return tokens
                 .check(&draft.who.issuer, secret)
