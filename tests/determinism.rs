@@ -128,7 +128,7 @@ fn straight() -> &'static (Lived, Contents) {
         run(home.path(), &[], &file, TICKS, &[]);
         let contents = contents(home.path());
         let lived = Lived { digests: digests(&contents), commands: commands(&contents) };
-        assert!(lived.commands.len() > 60, "the script has effects: {}", lived.commands.len());
+        assert!(lived.commands.len() > 50, "the script has effects: {}", lived.commands.len());
         (lived, contents)
     })
 }
