@@ -1,4 +1,4 @@
-//! The rules of employment exits, one test a rule, as docs/EMPLOYMENT_DOCS_TEST_CHECKLIST.md lists them; and the backlog
+//! The rules of employment exits, one test a rule, as `docs/EMPLOYMENT_DOCS_TEST_CHECKLIST.md` lists them; and the backlog
 //! scenario that operators practise on.
 //!
 //! Drives the town itself, without a shard: what is held here must hold for every operator, local or remote.

@@ -262,6 +262,12 @@ fn the_right_token_makes_an_admin_and_is_written_nowhere() {
         assert_eq!(refusal(&escalate(wrong)), "E_FORBIDDEN");
         assert_eq!(refusal(&live.ask(live.viewer, Request::line("spawn"))), "E_FORBIDDEN");
     }
+    // A token typed into the line, as somebody will.
+    for line in [format!("escalate {token}"), format!("escalate --token {token}"), format!("kpi --reason {token}")] {
+        let answer = live.ask(live.viewer, Request::line(line));
+        assert_eq!(refusal(&answer), "E_INVALID_ARG");
+        assert!(!serde_json::to_string(&answer).unwrap().contains(&token));
+    }
     let done = escalate(Some(&token));
     assert_eq!(done.status, Status::Ok, "a right token is never kept waiting: {done:?}");
     assert!(!serde_json::to_string(&done).unwrap().contains(&token));
@@ -295,13 +301,17 @@ fn an_escalation_without_a_token_needs_a_reason() {
     drop(live);
     let records = records(home.path());
     let last = records.last().unwrap();
-    assert_eq!((last.stage, last.role, last.reason.as_deref()), (Stage::Outcome, Role::Viewer, Some("review of the queue")));
+    assert_eq!(
+        (last.stage, last.role, last.reason.as_deref()),
+        (Stage::Outcome, Role::Viewer, Some("review of the queue"))
+    );
 }
 
 /// A log of a real run: its folder and its one segment.
 fn real_log(home: &Path) -> (PathBuf, PathBuf, Vec<u8>) {
     let live = Live::held(home);
-    for line in ["setmoney ada 5", "spawn", "kpi", "setmoney nobody 5", "employment_exit request ben", "price meal 0.5"] {
+    for line in ["setmoney ada 5", "spawn", "kpi", "setmoney nobody 5", "employment_exit request ben", "price meal 0.5"]
+    {
         live.line(line);
         live.run(5);
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::run::{Args, launch};
 use super::script::Script;
 use super::texts::Texts;
-use super::{FELL_SHORT, INTERRUPTED};
+use super::{FELL_SHORT, INTERRUPTED, plain};
 use crate::shard::Handle;
 use crate::wire::telemetry::Snapshot;
 use crate::wire::text::escape;
@@ -64,9 +64,11 @@ pub(super) fn run(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
     let report =
         Report { view: &view, digest: &digest, answers: &answers, seconds, from, interrupted, snapshot: &stopped };
     if args.json {
-        println!("{}", report.json(&shard));
+        plain::line(&report.json(&shard).to_string())?;
     } else {
-        report.print(&shard)?;
+        let mut text = Vec::new();
+        report.print(&shard, &mut text)?;
+        plain::print(&String::from_utf8_lossy(&text))?;
     }
     Ok(if interrupted {
         ExitCode::from(INTERRUPTED)
@@ -112,8 +114,12 @@ fn print_answer(answer: &Answer) -> std::io::Result<()> {
     let again = if answer.replayed { " (replayed)" } else { "" };
     let (line, summary) = (escape(&answer.command), escape(&answer.summary()));
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{sign} tick {:>6}  {line}  {summary}{again}  {}", answer.tick, answer.cmd_id)?;
-    out.flush()
+    let printed = writeln!(out, "{sign} tick {:>6}  {line}  {summary}{again}  {}", answer.tick, answer.cmd_id);
+    match printed.and_then(|()| out.flush()) {
+        // Whoever read along has gone; the run goes on to its end all the same.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
 }
 
 fn progress(from: u64, until: u64) -> ProgressBar {
@@ -207,9 +213,8 @@ impl Report<'_> {
         })
     }
 
-    fn print(&self, shard: &Handle) -> std::io::Result<()> {
+    fn print(&self, shard: &Handle, out: &mut impl Write) -> std::io::Result<()> {
         let view = self.view;
-        let mut out = std::io::stdout().lock();
         writeln!(
             out,
             "{} · {} · {} residents · day {} · tick {}{}",
@@ -237,11 +242,11 @@ impl Report<'_> {
         writeln!(out, "  stability windows  {windows} (G green, R red, · inconclusive)")?;
         writeln!(
             out,
-            "  exit queue         {} pending of {}, {} of {} exits today",
+            "  exit queue         {} pending (limit {}), {} of {} exits today",
             employment.pending_count, employment.queue_limit, employment.exits_today, employment.daily_exit_cap
         )?;
         for alert in &view.alerts {
-            writeln!(out, "  ! {:<16} {} {}", alert.name, alert.message, alert.hint)?;
+            writeln!(out, "  ! {:<20} {} {}", alert.name, alert.message, alert.hint)?;
         }
         writeln!(out, "  speed              {:.0} ticks/s in {:.2} s", self.ticks_per_second(), self.seconds)?;
         writeln!(out, "  snapshot           {}", self.snapshot)?;

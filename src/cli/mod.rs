@@ -2,11 +2,21 @@
 //!
 //! The only room that knows all the others. Exit status: 0 fine, 1 a check fell short, 2 bad input, 130 interrupted.
 
+mod audit;
+mod bench;
+mod completions;
+mod config;
+pub mod docs;
+mod follow;
 mod headless;
+mod plain;
+mod replay;
 mod run;
 mod script;
 mod settings;
+mod snapshot;
 mod texts;
+mod token;
 
 use std::process::ExitCode;
 
@@ -28,6 +38,20 @@ struct Cli {
 enum Command {
     /// Runs a town: in the terminal, or in batch with `--headless`
     Run(run::Args),
+    /// Checks, shows and compares configurations
+    Config(config::Args),
+    /// Verifies, shows and exports the audit log
+    Audit(audit::Args),
+    /// Rebuilds a run from its journal and checks every digest
+    Replay(replay::Args),
+    /// Lists, shows and validates snapshots
+    Snapshot(snapshot::Args),
+    /// Makes, lists and revokes tokens
+    Token(token::Args),
+    /// Measures this machine against the speed table
+    Bench(bench::Args),
+    /// Prints what a shell needs to complete the command line
+    Completions(completions::Args),
 }
 
 /// Which configuration.
@@ -62,8 +86,15 @@ const INTERRUPTED: u8 = 130;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
-        None => run::run(cli.run),
-        Some(Command::Run(args)) => run::run(args),
+        None => run::run(&cli.run),
+        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Config(args)) => config::run(&args),
+        Some(Command::Audit(args)) => audit::run(&args),
+        Some(Command::Replay(args)) => replay::run(&args),
+        Some(Command::Snapshot(args)) => snapshot::run(&args),
+        Some(Command::Token(args)) => token::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
+        Some(Command::Completions(args)) => completions::run(&args),
     };
     result.unwrap_or_else(|error| {
         // Causes stand behind their consequences on lines of their own; nobody sees a backtrace for what they typed.

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 
 use super::texts::{self, Texts};
-use super::{ConfigArgs, headless, settings};
+use super::{ConfigArgs, headless, plain, settings};
 use crate::shard::{self, Handle, Home, Options, Speed};
 use crate::source::Local;
 use crate::tui::pane::Screen;
@@ -17,9 +17,12 @@ use crate::tui::theme::Theme;
 use crate::tui::{self, terminal};
 use crate::wire::{Role, SCHEMA_VERSION};
 
+const SCRIPT_HELP: &str =
+    r#"Commands at ticks, as JSON lines: {"tick": 120, "command": "employment_exit approve ada"}"#;
+
 /// How to run a town.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
     /// Folder for logs, snapshots and ops notes
@@ -40,8 +43,7 @@ pub struct Args {
     /// Ends the batch after so many more days (10 unless told otherwise)
     #[arg(long, value_name = "DAYS", requires = "headless", help_heading = "Batch", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(super) days: Option<u64>,
-    /// Commands at ticks, as JSON lines: {"tick": 120, "command": "employment_exit approve ada"}
-    #[arg(long, value_name = "FILE", requires = "headless", help_heading = "Batch")]
+    #[arg(long, value_name = "FILE", requires = "headless", help_heading = "Batch", help = SCRIPT_HELP)]
     pub(super) script: Option<PathBuf>,
     /// Role of the script
     #[arg(long, value_enum, default_value = "admin", requires = "script", help_heading = "Batch")]
@@ -140,16 +142,16 @@ impl From<ScreenArg> for Screen {
 ///
 /// # Errors
 /// Bad input, before anything is written.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let flags = args.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
     let texts = texts::load(&args.config, flags)?;
     if args.headless {
-        return headless::run(&args, texts);
+        return headless::run(args, texts);
     }
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         bail!("the screen needs a terminal; use `--headless` for a batch run.");
     }
-    screen(&args, texts)
+    screen(args, texts)
 }
 
 /// Starts or resumes the shard that the arguments describe.
@@ -164,7 +166,7 @@ pub(super) fn launch(args: &Args, texts: Texts, held: bool) -> anyhow::Result<Ha
         speed: if args.headless { Speed::Max } else { args.speed.into() },
         held,
         claim: !args.headless,
-        token_file: token_file(&texts),
+        token_file: token_file(args, &texts),
     };
     let Some(run) = &args.resume else {
         return Ok(shard::start(texts.sources, config.seed, options)?);
@@ -185,9 +187,10 @@ pub(super) fn launch(args: &Args, texts: Texts, held: bool) -> anyhow::Result<Ha
     Ok(shard)
 }
 
-fn token_file(texts: &Texts) -> Option<PathBuf> {
+/// The token store, relative to the shard's home.
+fn token_file(args: &Args, texts: &Texts) -> Option<PathBuf> {
     let auth = &texts.loaded.config.console_auth;
-    auth.enabled.then(|| PathBuf::from(auth.token_file.clone()))
+    auth.enabled.then(|| args.home.join(&auth.token_file))
 }
 
 fn screen(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
@@ -218,6 +221,7 @@ fn screen(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
         ("audit".to_owned(), home.console().display().to_string()),
         ("journal".to_owned(), home.journals().display().to_string()),
         ("snapshots".to_owned(), home.snapshots(&shard.config.snapshot.root, &shard.run_id).display().to_string()),
+        ("screens".to_owned(), home.folder().join("ops/screens").display().to_string()),
         ("decisions".to_owned(), home.employment_log().display().to_string()),
     ];
     let notes = shard.notes.clone();
@@ -226,7 +230,7 @@ fn screen(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
     for note in notes.iter().chain(&warnings) {
         eprintln!("{note}");
     }
-    println!("{last}");
+    plain::line(&last)?;
     Ok(ExitCode::SUCCESS)
 }
 

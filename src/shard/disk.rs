@@ -11,14 +11,14 @@ use super::home::{replace, snapshot_files};
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The thread. Dropping it finishes what was asked for.
-pub struct Disk {
+pub(super) struct Disk {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Disk {
     /// Starts it.
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         let (jobs, inbox) = channel::<Job>();
         let thread = std::thread::Builder::new()
             .name("disk".into())
@@ -28,7 +28,7 @@ impl Disk {
     }
 
     /// Runs a job after those asked for before.
-    pub fn run(&self, job: impl FnOnce() + Send + 'static) {
+    pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
         if let Some(jobs) = &self.jobs {
             // The thread ends only with this value; a job that cannot be sent has nobody left to answer.
             drop(jobs.send(Box::new(job)));
@@ -46,7 +46,7 @@ impl Drop for Disk {
 }
 
 /// A snapshot's file name.
-pub fn snapshot_name(tick: u64) -> String {
+pub(super) fn snapshot_name(tick: u64) -> String {
     format!("{tick:012}.tls")
 }
 
@@ -54,7 +54,7 @@ pub fn snapshot_name(tick: u64) -> String {
 ///
 /// # Errors
 /// The file and what the system says.
-pub fn save_snapshot(folder: &Path, tick: u64, bytes: &[u8], retain: usize) -> Result<PathBuf, String> {
+pub(super) fn save_snapshot(folder: &Path, tick: u64, bytes: &[u8], retain: usize) -> Result<PathBuf, String> {
     let path = folder.join(snapshot_name(tick));
     replace(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
     let files = snapshot_files(folder);
@@ -75,7 +75,7 @@ One row a decision, written by the program. The audit log in `logs/console` is t
 
 /// A row of `ops/employment.md`.
 #[derive(Clone, Debug)]
-pub struct Decision {
+pub(super) struct Decision {
     /// The shard.
     pub shard: String,
     /// The tick it was applied at.
@@ -83,7 +83,7 @@ pub struct Decision {
     /// The issuer.
     pub who: String,
     /// `approve` or `defer`.
-    pub decision: String,
+    pub what: String,
     /// The resident's id.
     pub resident: String,
     /// What was typed behind `--reason`.
@@ -96,7 +96,7 @@ pub struct Decision {
 ///
 /// # Errors
 /// The file and what the system says.
-pub fn log_decision(path: &Path, decision: &Decision) -> Result<(), String> {
+pub(super) fn log_decision(path: &Path, decision: &Decision) -> Result<(), String> {
     use std::io::Write;
     let say = |error: std::io::Error| format!("{}: {error}", path.display());
     if let Some(folder) = path.parent() {
@@ -113,7 +113,7 @@ pub fn log_decision(path: &Path, decision: &Decision) -> Result<(), String> {
         cell(&decision.shard),
         decision.tick,
         cell(&decision.who),
-        decision.decision,
+        decision.what,
         decision.resident,
         cell(&decision.reason),
         decision.cmd_id

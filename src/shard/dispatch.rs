@@ -19,10 +19,10 @@ use crate::wire::line::{self, Parsed};
 use crate::wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status, allowed};
 
 /// Gets an answer.
-pub type Done = Box<dyn FnOnce(Answer) + Send>;
+pub(super) type Done = Box<dyn FnOnce(Answer) + Send>;
 
 /// A request with who asked and who waits.
-pub struct Asked {
+pub(super) struct Asked {
     /// The session.
     pub session: u64,
     /// What is asked.
@@ -49,7 +49,7 @@ struct Open {
 }
 
 /// Sessions, ids seen, and what is under way.
-pub struct Desk {
+pub(super) struct Desk {
     specs: Vec<CommandSpec>,
     sessions: HashMap<u64, Open>,
     index: audit::Index,
@@ -111,7 +111,7 @@ impl Draft {
 
     fn entry(&self, config_id: &str, tick: u64, stage: Stage) -> Entry {
         let mut entry = Entry::of(&self.who, self.cmd_id.clone(), self.command.clone(), self.args.json());
-        entry.config_id = config_id.to_owned();
+        config_id.clone_into(&mut entry.config_id);
         entry.reason = self.args.get("reason").map(str::to_owned);
         entry.stage = stage;
         entry.tick = tick;
@@ -127,6 +127,19 @@ const MAX_ID: usize = 128;
 fn is_id(cmd_id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'|';
     !cmd_id.is_empty() && cmd_id.len() <= MAX_ID && cmd_id.bytes().all(plain)
+}
+
+/// Whether somebody typed a token where everybody can read it; such a line is neither run nor kept.
+fn holds_token(line: &str) -> bool {
+    line.contains("twn_")
+}
+
+/// A line as answers and the log show it.
+fn shown(line: &str) -> String {
+    if holds_token(line) {
+        return String::from("(a line with a token)");
+    }
+    crate::wire::text::escape(line).chars().take(line::MAX_LINE).collect()
 }
 
 fn no_id() -> ErrorBody {
@@ -149,14 +162,16 @@ impl Engine {
         let Some(who) = self.desk.sessions.get(&session).map(|open| open.session.clone()) else { return };
         let cmd_id = request.cmd_id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let specs = std::mem::take(&mut self.desk.specs);
-        let parsed = if is_id(&cmd_id) { line::parse(&specs, &request.command) } else { Err(no_id()) };
-        let mut draft = Draft {
-            who,
-            cmd_id,
-            line: crate::wire::text::escape(&request.command).chars().take(line::MAX_LINE).collect(),
-            command: String::from("?"),
-            args: Args::default(),
+        let parsed = match (is_id(&cmd_id), holds_token(&request.command)) {
+            (true, false) => line::parse(&specs, &request.command),
+            (false, _) => Err(no_id()),
+            (true, true) => {
+                let hint = "Type `escalate` alone; the token is asked for, and revoke the one that was shown.";
+                Err(error("E_INVALID_ARG", "a token has no place in a command line.", hint))
+            }
         };
+        let mut draft =
+            Draft { who, cmd_id, line: shown(&request.command), command: String::from("?"), args: Args::default() };
         match parsed {
             Ok(Parsed { spec, .. }) if !allowed(&draft.who, spec) => {
                 draft.command.clone_from(&spec.name);
@@ -170,7 +185,11 @@ impl Engine {
                 let row = TABLE.iter().find(|row| row.name == draft.command).expect("specs are made from the table");
                 self.admitted(session, &request, draft, row, done);
             }
-            Err(error) => self.refuse(&request, &draft, error, done),
+            Err(error) => {
+                // What was typed is kept, so that the log says what was refused.
+                draft.args = Args([("line".to_owned(), draft.line.clone())].into());
+                self.refuse(&request, &draft, error, done);
+            }
         }
         self.desk.specs = specs;
     }
@@ -368,7 +387,7 @@ impl Engine {
         if let Err(why) = written {
             let body = why.body();
             let answer = answer_of(it, self.town.tick(), Err(body));
-            return self.finish(ticket, answer, false);
+            return self.finish(ticket, &answer, false);
         }
         fail_point!("before_apply");
         let (row, args, session) = (it.row, it.args.clone(), it.session);
@@ -468,6 +487,7 @@ impl Engine {
     /// Both logs hold it, or one cannot.
     pub(super) fn settled(&mut self, ticket: u64, result: Result<audit::Written, String>) {
         fail_point!("before_ack");
+        self.dirty = true;
         let Some(it) = self.desk.tickets.get_mut(&ticket) else { return };
         let Some(mut answer) = it.answer.take() else { return };
         let ok = match result {
@@ -487,7 +507,7 @@ impl Engine {
         if ok && answer.status == Status::Ok {
             self.log_decision(ticket, answer.tick);
         }
-        self.finish(ticket, answer, ok);
+        self.finish(ticket, &answer, ok);
     }
 
     fn log_decision(&mut self, ticket: u64, tick: u64) {
@@ -497,7 +517,7 @@ impl Engine {
             shard: self.around.shard.clone(),
             tick,
             who: it.who.issuer.clone(),
-            decision: decision.to_owned(),
+            what: decision.to_owned(),
             resident: it.args.text("agent").to_owned(),
             reason: it.args.text("reason").to_owned(),
             cmd_id: it.cmd_id.clone(),
@@ -509,10 +529,10 @@ impl Engine {
         });
     }
 
-    fn finish(&mut self, ticket: u64, answer: Answer, stored: bool) {
+    fn finish(&mut self, ticket: u64, answer: &Answer, stored: bool) {
         let Some(it) = self.desk.tickets.remove(&ticket) else { return };
         if stored && answer.status == Status::Ok {
-            self.desk.index.done(&it.who.issuer, &answer);
+            self.desk.index.done(&it.who.issuer, answer);
         } else {
             self.desk.index.abort(&it.who.issuer, &it.cmd_id);
         }

@@ -35,7 +35,7 @@ pub enum Speed {
 }
 
 /// Every speed with its name, slowest first.
-pub const SPEEDS: [(Speed, &str, u32); 4] =
+pub(super) const SPEEDS: [(Speed, &str, u32); 4] =
     [(Speed::X1, "1x", 1), (Speed::X10, "10x", 10), (Speed::X100, "100x", 100), (Speed::Max, "max", 0)];
 
 impl Speed {
@@ -59,7 +59,7 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 const CATCH_UP: Duration = Duration::from_millis(250);
 
 /// What the loop can be told.
-pub enum Message {
+pub(super) enum Message {
     /// A command.
     Ask(Box<Asked>),
     /// An intent is durable, or could not be made so.
@@ -85,7 +85,7 @@ pub enum Message {
 }
 
 /// The loop's own state.
-pub struct Engine {
+pub(super) struct Engine {
     pub(super) town: Town,
     pub(super) around: Around,
     pub(super) log: Arc<audit::Log>,
@@ -118,7 +118,7 @@ pub struct Engine {
 }
 
 /// What an engine is made of.
-pub struct Parts {
+pub(super) struct Parts {
     /// The town.
     pub town: Town,
     /// Facts about the shard.
@@ -143,7 +143,7 @@ pub struct Parts {
 
 impl Engine {
     /// Puts the parts together.
-    pub fn new(parts: Parts, sender: Sender<Message>, ticker: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(parts: Parts, sender: Sender<Message>, ticker: Arc<AtomicU64>) -> Self {
         let now = Instant::now();
         let tick = parts.town.tick();
         ticker.store(tick, Ordering::Relaxed);
@@ -180,7 +180,7 @@ impl Engine {
     }
 
     /// Runs until stopped.
-    pub fn run(mut self, inbox: &Receiver<Message>) {
+    pub(super) fn run(mut self, inbox: &Receiver<Message>) {
         self.refresh();
         loop {
             match self.next(inbox) {
@@ -285,7 +285,7 @@ impl Engine {
         {
             for told in told.drain(..) {
                 // Who asked may have gone.
-                drop(told.send(tick));
+                let _ = told.send(tick);
             }
         }
     }

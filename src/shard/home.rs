@@ -140,7 +140,8 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
 /// What the system says.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use fail::fail_point;
-    let folder = path.parent().unwrap_or(Path::new("."));
+    // The parent of a bare name is an empty path, which names no folder.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let beside = path.with_extension("part");
     fail_point!("replace_write", |_| Err(io::Error::other("fail point replace_write")));

@@ -95,7 +95,7 @@ pub struct Rebuilt {
     pub header: Header,
     /// The newest journal file and how much of it is whole.
     pub journal: (PathBuf, u64),
-    /// Commands the journal holds: (issuer, cmd_id) → tick. Two issuers may use one id.
+    /// Commands the journal holds: (issuer, `cmd_id`) → tick. Two issuers may use one id.
     pub commands: BTreeMap<(String, String), u64>,
     /// What an operator should know, a line each.
     pub notes: Vec<String>,
@@ -132,6 +132,7 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
         }
     }
     let mut player = start(home, snapshot_root, run_id, &contents, &mut notes)?;
+    let from = player.town.tick();
     for (file, read) in &contents {
         // A later file with a snapshot of its own stands for whatever was lost before it.
         if let Base::Snapshot(_) = read.header.base {
@@ -144,7 +145,15 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
             player.play(entry, |_| {}).map_err(|why| format!("{}: {why}", file.display()))?;
         }
     }
-    notes.push(format!("resumed at tick {}, {} digests equal.", player.town.tick(), player.checked));
+    notes.push(if player.town.tick() > from {
+        format!(
+            "resumed at tick {}: snapshot of tick {from}, {} digests of the journal equal.",
+            player.town.tick(),
+            player.checked
+        )
+    } else {
+        format!("resumed at tick {from} from its snapshot.")
+    });
     Ok(Rebuilt { town: player.town, header, journal, commands, notes })
 }
 

@@ -15,7 +15,7 @@ use crate::wire::line::nearest;
 use crate::wire::{ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Role};
 
 /// One argument of a row.
-pub struct Arg {
+pub(super) struct Arg {
     /// As in the help.
     pub name: &'static str,
     /// Its type.
@@ -27,7 +27,7 @@ pub struct Arg {
 }
 
 /// [`ArgKind`] as a constant.
-pub enum Kind {
+pub(super) enum Kind {
     /// A resident.
     Agent,
     /// An object or a place.
@@ -47,23 +47,23 @@ pub enum Kind {
 }
 
 /// A required argument.
-pub const fn arg(name: &'static str, kind: Kind) -> Arg {
+pub(super) const fn arg(name: &'static str, kind: Kind) -> Arg {
     Arg { name, kind, required: true, flag: false }
 }
 
 /// An argument that may be left out.
-pub const fn optional(name: &'static str, kind: Kind) -> Arg {
+pub(super) const fn optional(name: &'static str, kind: Kind) -> Arg {
     Arg { name, kind, required: false, flag: false }
 }
 
 /// `--reason <text>`.
-pub const REASON: Arg = Arg { name: "reason", kind: Kind::Text, required: false, flag: true };
+pub(super) const REASON: Arg = Arg { name: "reason", kind: Kind::Text, required: false, flag: true };
 
 /// What an answer's result is: an object with at least `summary`.
-pub type Reply = Result<Value, ErrorBody>;
+pub(super) type Reply = Result<Value, ErrorBody>;
 
 /// How a row does what it does.
-pub enum Run {
+pub(super) enum Run {
     /// Answers from what is.
     Read(fn(&Look<'_>, &Args) -> Reply),
     /// Answers from files, away from the town's thread.
@@ -78,7 +78,7 @@ pub enum Run {
 
 /// What a shard does to itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub(super) enum Deed {
     /// Ticks at this rate, and goes on when paused.
     Speed(super::engine::Speed),
     /// No more ticks.
@@ -94,7 +94,7 @@ pub enum Deed {
 }
 
 /// One row.
-pub struct Row {
+pub(super) struct Row {
     /// One or two words.
     pub name: &'static str,
     /// In the order they are typed.
@@ -110,7 +110,7 @@ pub struct Row {
 }
 
 /// THE table of commands.
-pub static TABLE: &[&Row] = &[
+pub(super) static TABLE: &[&Row] = &[
     &look::HELP,
     &look::TELEMETRY_SNAPSHOT,
     &look::HEALTH_STATUS,
@@ -152,7 +152,7 @@ pub static TABLE: &[&Row] = &[
 
 impl Row {
     /// The describing half, as clients see it.
-    pub fn spec(&self) -> CommandSpec {
+    pub(super) fn spec(&self) -> CommandSpec {
         let (effect, mutating) = match self.run {
             Run::Read(_) | Run::Files(_) => (Effect::Read, false),
             Run::Town(_) => (Effect::Town, true),
@@ -193,7 +193,7 @@ pub fn specs() -> Vec<CommandSpec> {
 }
 
 /// What a row may look at.
-pub struct Look<'a> {
+pub(super) struct Look<'a> {
     /// The town.
     pub town: &'a Town,
     /// The shard around it.
@@ -207,7 +207,7 @@ impl Look<'_> {
     ///
     /// # Errors
     /// `E_NOT_FOUND` with the nearest id.
-    pub fn agent(&self, args: &Args) -> Result<AgentId, ErrorBody> {
+    pub(super) fn agent(&self, args: &Args) -> Result<AgentId, ErrorBody> {
         let id = args.text("agent");
         self.town.find(id).ok_or_else(|| {
             let agents = &self.town.state().agents;
@@ -221,7 +221,7 @@ impl Look<'_> {
 }
 
 /// At most twelve of a list, and how many more.
-pub fn listed(names: &[String]) -> String {
+pub(super) fn listed(names: &[String]) -> String {
     let shown = names.iter().take(12).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(12) {
         0 => shown,
@@ -230,42 +230,42 @@ pub fn listed(names: &[String]) -> String {
 }
 
 /// An error in the one shape.
-pub fn error(code: &str, message: impl Into<String>, hint: impl Into<String>) -> ErrorBody {
+pub(super) fn error(code: &str, message: impl Into<String>, hint: impl Into<String>) -> ErrorBody {
     ErrorBody { code: code.into(), message: message.into(), hint: hint.into() }
 }
 
 /// A refusal of the town in the one shape.
-pub fn refused(refusal: Refusal) -> ErrorBody {
+pub(super) fn refused(refusal: Refusal) -> ErrorBody {
     error(refusal.code, refusal.message, refusal.hint)
 }
 
 /// Arguments by name, already checked against the row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Args(pub BTreeMap<String, String>);
+pub(super) struct Args(pub BTreeMap<String, String>);
 
 impl Args {
     /// An argument, empty when it was left out.
-    pub fn text(&self, name: &str) -> &str {
+    pub(super) fn text(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
 
     /// An argument that may have been left out.
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
     /// A whole number, which the row has checked.
-    pub fn number(&self, name: &str) -> Option<i64> {
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
         self.get(name).and_then(|text| text.parse().ok())
     }
 
     /// A decimal, which the row has checked.
-    pub fn decimal(&self, name: &str) -> townlet_town::Micro {
+    pub(super) fn decimal(&self, name: &str) -> townlet_town::Micro {
         self.get(name).and_then(|text| text.parse().ok()).and_then(townlet_town::Micro::from_f64).unwrap_or_default()
     }
 
     /// As the audit log keeps them.
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         self.0
             .iter()
             .map(|(name, value)| (name.clone(), Value::from(value.clone())))

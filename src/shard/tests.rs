@@ -179,9 +179,13 @@ fn later_runs_sort_later_and_are_found_by_shard() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::new(folder.path());
     let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
-    let moments = ["2026-01-01T00:00:00.001Z", "2026-01-01T00:00:00.020Z", "2026-01-01T00:00:01Z", "2027-01-01T00:00:00Z"];
-    let runs: Vec<String> =
-        moments.iter().zip(["fff", "eee", "ddd", "000"]).map(|(moment, chance)| run_id_at("Har bour", at(moment), chance)).collect();
+    let moments =
+        ["2026-01-01T00:00:00.001Z", "2026-01-01T00:00:00.020Z", "2026-01-01T00:00:01Z", "2027-01-01T00:00:00Z"];
+    let runs: Vec<String> = moments
+        .iter()
+        .zip(["fff", "eee", "ddd", "000"])
+        .map(|(moment, chance)| run_id_at("Har bour", at(moment), chance))
+        .collect();
     assert!(runs.is_sorted(), "{runs:?}");
     for run in runs.iter().rev() {
         journal(&home.journal(run, 0), Base::Seed(1), &[]);
@@ -236,12 +240,14 @@ fn decisions_are_one_row_each_whatever_was_typed() {
         shard: "har|bour".into(),
         tick: 3,
         who: "tui:ada".into(),
-        decision: "approve".into(),
+        what: "approve".into(),
         resident: "ben".into(),
         reason: reason.into(),
         cmd_id: cmd_id.into(),
     };
-    for (cmd_id, reason) in [("run-10", "a | b\nc\u{1b}[2J"), ("run-1", "says run-10"), ("run-10", "again"), ("run", "")] {
+    for (cmd_id, reason) in
+        [("run-10", "a | b\nc\u{1b}[2J"), ("run-1", "says run-10"), ("run-10", "again"), ("run", "")]
+    {
         log_decision(&path, &decision(cmd_id, reason)).unwrap();
     }
     let text = std::fs::read_to_string(&path).unwrap();

@@ -17,7 +17,7 @@ use crate::wire::Role;
 /// Live tokens a role may have, so that one can be replaced without a gap.
 pub const LIVE_PER_ROLE: usize = 2;
 /// Longest wait between two wrong attempts that are looked at.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// A token as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,12 +65,16 @@ impl Tokens {
         &self.stored
     }
 
+    fn of(&self, role: Role) -> impl Iterator<Item = &Stored> {
+        self.stored.iter().filter(move |token| token.role.word() == role.word())
+    }
+
     /// Makes a token and keeps its hash; the text is given out this once.
     ///
     /// # Errors
     /// When the role has its two already, or the system has no randomness.
     pub fn make(&mut self, role: Role) -> Result<String, String> {
-        if self.stored.iter().filter(|token| token.role == role).count() >= LIVE_PER_ROLE {
+        if self.of(role).count() >= LIVE_PER_ROLE {
             return Err(format!("{} has {LIVE_PER_ROLE} live tokens already; revoke one first.", role.word()));
         }
         let mut secret = [0_u8; 32];
@@ -110,7 +114,7 @@ impl Tokens {
     pub fn check(&mut self, peer: &str, token: &str) -> Result<(), String> {
         let given = hash(token);
         let mut fits = false;
-        for stored in self.stored.iter().filter(|stored| stored.role == Role::Admin) {
+        for stored in self.of(Role::Admin) {
             fits |= bool::from(stored.sha256.as_bytes().ct_eq(given.as_bytes()));
         }
         if fits {
@@ -121,7 +125,10 @@ impl Tokens {
         let wait =
             if attempts == 0 { Duration::ZERO } else { LONGEST_WAIT.min(Duration::from_secs(1 << attempts.min(6))) };
         if last.elapsed() < wait {
-            return Err(format!("too many wrong tokens; wait {} s.", (wait - last.elapsed()).as_secs() + 1));
+            return Err(format!(
+                "too many wrong tokens; wait {} s.",
+                wait.checked_sub(last.elapsed()).unwrap().as_secs() + 1
+            ));
         }
         self.wrong.insert(peer.to_owned(), (attempts + 1, Instant::now()));
         Err("this is not an admin token.".into())

@@ -31,11 +31,24 @@ pub enum Link {
     /// A shard in this process.
     Local,
     /// Messages arrive.
-    Live { url: String },
+    Live {
+        /// Where.
+        url: String,
+    },
     /// Nothing has arrived for this long.
-    Stale { url: String, seconds: u64 },
+    Stale {
+        /// Where.
+        url: String,
+        /// How long.
+        seconds: u64,
+    },
     /// Lost; the next attempt is this far away.
-    Reconnecting { url: String, in_seconds: u64 },
+    Reconnecting {
+        /// Where.
+        url: String,
+        /// How far.
+        in_seconds: u64,
+    },
 }
 
 /// What a source says about itself once.

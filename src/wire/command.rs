@@ -65,9 +65,19 @@ pub enum ArgKind {
     /// One of these words.
     Choice(Vec<String>),
     /// A whole number in this range.
-    Integer { min: i64, max: i64 },
+    Integer {
+        /// Least.
+        min: i64,
+        /// Most.
+        max: i64,
+    },
     /// A decimal in this range.
-    Decimal { min: f64, max: f64 },
+    Decimal {
+        /// Least.
+        min: f64,
+        /// Most.
+        max: f64,
+    },
     /// The name of a command.
     Command,
     /// The name of a snapshot file as `snapshot list` shows it.
@@ -119,7 +129,8 @@ impl CommandSpec {
             };
             let body = if arg.flag { format!("--{} <text>", arg.name) } else { value };
             usage.push(' ');
-            usage.push_str(&if arg.required { body } else { format!("[{body}]") });
+            let shown = if arg.required { body } else { format!("[{body}]") };
+            usage.push_str(&shown);
         }
         usage
     }
@@ -136,7 +147,7 @@ pub fn allowed(session: &Session, spec: &CommandSpec) -> bool {
 pub struct Request {
     /// The whole line as typed, such as `employment_exit approve ada --reason "moved away"`.
     pub command: String,
-    /// UUIDv7 made by the client for every mutating command; makes a retry safe.
+    /// `UUIDv7` made by the client for every mutating command; makes a retry safe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cmd_id: Option<String>,
     /// Same checks, no effect, says what would happen.

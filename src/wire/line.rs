@@ -31,7 +31,8 @@ impl Parsed<'_> {
                 } else {
                     value.clone()
                 };
-                line.push_str(&if arg.flag { format!(" --{} {quoted}", arg.name) } else { format!(" {quoted}") });
+                let word = if arg.flag { format!(" --{} {quoted}", arg.name) } else { format!(" {quoted}") };
+                line.push_str(&word);
             }
         }
         line

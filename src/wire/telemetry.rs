@@ -61,7 +61,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Clock {
     pub ticks_per_day: u64,
-    /// 0..ticks_per_day.
+    /// `0..ticks_per_day`.
     pub tick_of_day: u64,
     /// Wall milliseconds a tick takes at 1×.
     pub tick_ms: u64,

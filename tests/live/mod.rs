@@ -22,7 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The shipped default town, or the backlog scenario, with these settings changed.
 pub fn sources(backlog: bool, settings: &[(&str, &str)]) -> Sources {
     let (file, plan) = if backlog {
-        (include_str!("../../configs/scenarios/employment_backlog.yaml"), include_str!("../../configs/towns/backlog.txt"))
+        (
+            include_str!("../../configs/scenarios/employment_backlog.yaml"),
+            include_str!("../../configs/towns/backlog.txt"),
+        )
     } else {
         ("", include_str!("../../configs/towns/default.txt"))
     };

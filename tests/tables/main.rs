@@ -113,7 +113,9 @@ fn wrong_lines_are_refused_with_what_would_be_right() {
         let before = live.digest();
         let surplus = format!("{} far too many words", case.line);
         let unknown = format!("{} --colour red", case.name);
-        for (line, code) in case.wrong.iter().copied().chain([(&*surplus, "E_INVALID_ARG"), (&*unknown, "E_INVALID_ARG")]) {
+        for (line, code) in
+            case.wrong.iter().copied().chain([(&*surplus, "E_INVALID_ARG"), (&*unknown, "E_INVALID_ARG")])
+        {
             println!("line: {line}");
             for dry_run in [false, true] {
                 let answer = live.ask(live.admin, Request { dry_run, ..Request::line(line) });
@@ -172,7 +174,9 @@ static SHOWN: &[Shown] = &[
         title: "Residents",
         lines: &["spawn"],
         ticks: 0,
-        words: |view| vec![view.agents.iter().max_by_key(|agent| agent.arrived_tick).map(|it| it.name.clone()).unwrap()],
+        words: |view| {
+            vec![view.agents.iter().max_by_key(|agent| agent.arrived_tick).map(|it| it.name.clone()).unwrap()]
+        },
     },
     Shown { title: "Audit log", lines: &["set_exit_cap 9"], ticks: 0, words: |_| vec!["set_exit_cap".into()] },
 ];

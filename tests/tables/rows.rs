@@ -53,7 +53,11 @@ pub static CASES: &[Case] = &[
         "employment_exit approve",
         &["employment_exit request ada"],
         "employment_exit approve ada",
-        &[("employment_exit approve", BAD), ("employment_exit approve nobody", NONE), ("employment_exit approve ben", NONE)],
+        &[
+            ("employment_exit approve", BAD),
+            ("employment_exit approve nobody", NONE),
+            ("employment_exit approve ben", NONE),
+        ],
         exit_approve,
     ),
     case(
@@ -123,9 +127,21 @@ pub static CASES: &[Case] = &[
         &[("price meal", BAD), ("price gold 1", BAD), ("price meal -1", BAD), ("price meal 101", BAD)],
         price,
     ),
-    case("blackout", &[], "blackout on", &[("blackout", BAD), ("blackout maybe", BAD), ("blackout off", AGAIN)], blackout),
+    case(
+        "blackout",
+        &[],
+        "blackout on",
+        &[("blackout", BAD), ("blackout maybe", BAD), ("blackout off", AGAIN)],
+        blackout,
+    ),
     case("outage", &[], "outage on", &[("outage", BAD), ("outage maybe", BAD), ("outage off", AGAIN)], outage),
-    case("toggle_mortality", &[], "toggle_mortality off", &[("toggle_mortality", BAD), ("toggle_mortality x", BAD)], mortality),
+    case(
+        "toggle_mortality",
+        &[],
+        "toggle_mortality off",
+        &[("toggle_mortality", BAD), ("toggle_mortality x", BAD)],
+        mortality,
+    ),
     case(
         "set_exit_cap",
         &[],

@@ -7,7 +7,7 @@ use townlet_town::fixed::Micro;
 use townlet_town::ids::AgentId;
 use townlet_town::needs::{ENERGY, HUNGER, HYGIENE};
 use townlet_town::options::Mask;
-use townlet_town::state::ShiftState;
+use townlet_town::state::{Activity, ShiftState};
 use townlet_town::{Decider, OptionKind, Policy, Town};
 
 /// The scripted policy. Has no memory.
@@ -37,11 +37,13 @@ fn choose(town: &Town, agent: AgentId, mask: Mask) -> OptionKind {
     let margin = if work == Work::Soon { BEFORE_WORK } else { Micro::ZERO };
     let first = |options: &[OptionKind]| options.iter().copied().find(|option| mask.allows(*option));
 
+    if finishing(town, agent) {
+        return state.agents.option[agent];
+    }
     let urgent = |need: usize| needs[need] < rules.critical[need] + Micro(100_000);
     if work == Work::Now && mask.allows(OptionKind::Work) && !urgent(HUNGER) && !urgent(ENERGY) {
         return OptionKind::Work;
     }
-    // Somebody in the middle of something goes on, unless a need is worse.
     let food = [OptionKind::Eat, OptionKind::Cook, OptionKind::Shop];
     if needs[HUNGER] < behavior.hunger_threshold + margin
         && let Some(option) = first(&food)
@@ -69,6 +71,14 @@ fn choose(town: &Town, agent: AgentId, mask: Mask) -> OptionKind {
         return first(&[OptionKind::GoHome]).unwrap_or(OptionKind::Wait);
     }
     first(&[OptionKind::Socialise, OptionKind::GoHome]).unwrap_or(OptionKind::Wait)
+}
+
+/// Somebody in the middle of a meal, a shower or a talk finishes it, even when that makes them late. Sleep can be broken off.
+fn finishing(town: &Town, agent: AgentId) -> bool {
+    match town.state().agents.activity[agent] {
+        Activity::Using(_, affordance, _) => !town.rules().affordances[affordance].gradual,
+        _ => false,
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! The default town left alone under the scripted policy: everybody lives, every unit of money is accounted for, and no
-//! queue is ever in disorder.
+//! The default town left alone under the scripted policy: everybody lives, every unit of money is accounted for, no queue
+//! is ever in disorder or stuck; and it is alive, with people waiting every day and somebody late now and then.
 
 use std::sync::Arc;
 
@@ -23,19 +23,32 @@ fn money(town: &Town) -> Micro {
     state.agents.wallet.iter().copied().sum::<Micro>() + state.economy.outside
 }
 
+/// Longest anybody may stand in a queue: a whole night's use of a bed by somebody else, and a cooldown.
+const LONGEST_WAIT: u64 = 220 + 60;
+
 #[test]
 fn ten_days_over_twenty_seeds() {
     let rules = default_rules();
     let mut sufficient = Micro::ZERO;
     for seed in 0..20 {
         let mut town = Town::new(Arc::clone(&rules), seed);
+        let mut late = 0;
         for tick in 0..10_000 {
             town.step(&mut Scripted);
             town.clear_events();
             assert_eq!(queues::violations(&rules, town.state()), Vec::<String>::new(), "seed {seed} tick {tick}");
             assert_eq!(money(&town), Micro::ZERO, "seed {seed} tick {tick}");
+            let state = town.state();
+            let longest = state.objects.iter().flat_map(|object| &object.queue).map(|waiter| tick - waiter.since).max();
+            assert!(longest <= Some(LONGEST_WAIT), "seed {seed} tick {tick}: {longest:?}");
+            if town.tick().is_multiple_of(rules.day_length()) {
+                let today = &state.days.days[0];
+                assert!(today.waits >= 1, "seed {seed} tick {tick}: nobody waited for anything all day");
+                late += today.late_shifts;
+            }
         }
         let state = town.state();
+        assert!(late >= 2, "seed {seed}: late {late} times in ten days");
         let starved: u32 = state.days.days.iter().map(|day| day.starvation_events).sum();
         assert_eq!(starved, 0, "seed {seed}");
         sufficient += kpi::read(&rules, state)

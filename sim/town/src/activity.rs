@@ -71,13 +71,7 @@ pub(crate) fn deciders(rules: &Rules, state: &State, out: &mut Vec<Decider>) {
 
 /// Whether what they are doing cannot go on.
 fn impossible(rules: &Rules, state: &State, agent: AgentId) -> bool {
-    let (object, affordance) = match state.agents.activity[agent] {
-        Activity::Idle => return false,
-        Activity::Walking(object, affordance)
-        | Activity::Waiting(object, affordance)
-        | Activity::Holding(object, affordance, ..)
-        | Activity::Using(object, affordance, _) => (object, affordance),
-    };
+    let Some((object, affordance)) = state.agents.activity[agent].target() else { return false };
     object_refusal(rules, state, agent, object, affordance).is_some()
 }
 
@@ -122,7 +116,7 @@ pub(crate) fn begin(cx: &mut Cx<'_>, agent: AgentId, option: OptionKind) {
 pub(crate) fn release(cx: &mut Cx<'_>, agent: AgentId) {
     let activity = std::mem::take(&mut cx.state.agents.activity[agent]);
     cx.state.agents.blocked[agent] = 0;
-    let Some(object) = activity.object() else { return };
+    let Some((object, _)) = activity.target() else { return };
     match activity {
         Activity::Waiting(..) => queues::give_up(cx, agent, object),
         Activity::Holding(..) | Activity::Using(..) => queues::vacate(cx, agent, object),
@@ -179,8 +173,21 @@ fn walk(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: Affordanc
         step(cx, agent, &rules.fields[object], Some(object));
     }
     if rules.fields[object][cx.state.agents.tile[agent]] <= QUEUE_REACH {
-        queues::join(cx, agent, object, affordance);
+        match elsewhere(cx, agent, object) {
+            Some((other, affordance)) => cx.state.agents.activity[agent] = Activity::Walking(other, affordance),
+            None => queues::join(cx, agent, object, affordance),
+        }
     }
+}
+
+/// Who finds a thing taken looks round once more before queueing: somebody may have been quicker, and another be free.
+fn elsewhere(cx: &Cx<'_>, agent: AgentId, object: ObjectId) -> Option<(ObjectId, AffordanceId)> {
+    let it = &cx.state.objects[object];
+    if it.uses.len() + it.queue.len() < cx.rules.plan.objects[object].kind.capacity() as usize {
+        return None;
+    }
+    let option = cx.state.agents.option[agent];
+    best_object(cx.rules, cx.state, agent, option).ok().filter(|(best, _)| *best != object)
 }
 
 fn hold(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId, (until, since): (u64, u64)) {

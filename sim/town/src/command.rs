@@ -327,7 +327,7 @@ fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal
             if !dry {
                 cx.state.switches.queue_fairness = on;
                 if !on {
-                    for object in cx.state.objects.iter_mut() {
+                    for object in &mut cx.state.objects {
                         object.cooldowns.clear();
                     }
                 }

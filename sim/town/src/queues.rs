@@ -61,7 +61,7 @@ pub(crate) fn vacate(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
 /// Forgets somebody who has left the town.
 pub(crate) fn forget(cx: &mut Cx<'_>, agent: AgentId) {
     crate::activity::release(cx, agent);
-    for object in cx.state.objects.iter_mut() {
+    for object in &mut cx.state.objects {
         object.cooldowns.retain(|cooldown| cooldown.agent != agent);
     }
 }

@@ -80,14 +80,14 @@ pub enum Activity {
 }
 
 impl Activity {
-    /// The object it is about.
-    pub const fn object(self) -> Option<ObjectId> {
+    /// The object it is about, and the use of it.
+    pub const fn target(self) -> Option<(ObjectId, AffordanceId)> {
         match self {
             Self::Idle => None,
-            Self::Walking(object, _)
-            | Self::Waiting(object, _)
-            | Self::Holding(object, ..)
-            | Self::Using(object, ..) => Some(object),
+            Self::Walking(object, affordance)
+            | Self::Waiting(object, affordance)
+            | Self::Holding(object, affordance, ..)
+            | Self::Using(object, affordance, ..) => Some((object, affordance)),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::events::Event;
 use crate::ids::{AgentId, Column, Tile};
 use crate::options::OptionKind;
 use crate::rules::Rules;
-use crate::state::{Agents, State, Switches};
+use crate::state::{Agents, ObjectState, State, Switches};
 use crate::{economy, lifecycle, names, needs, perturbations, queues, rewards, snapshot, stability, work};
 
 /// Whoever drives the residents.
@@ -78,9 +78,22 @@ impl Town {
                 && (state.agents.tile[*agent].0 as usize) < tiles
                 && state.agents.job[*agent].is_none_or(|job| (job.0 as usize) < rules.jobs.len())
                 && (state.agents.home[*agent].0 as usize) < rules.plan.places.len()
+                && state.agents.activity[*agent].target().is_none_or(|(object, affordance)| {
+                    state.objects.get(object).is_some() && rules.affordances.get(affordance).is_some()
+                })
         };
         if !state.agents.present.iter().all(fits) {
             return Err("a resident stands outside the town".into());
+        }
+        let known = |agent: AgentId| state.agents.tile.get(agent).is_some();
+        let orderly = |object: &ObjectState| {
+            object.uses.iter().all(|agent| known(*agent))
+                && object.queue.iter().all(|waiter| known(waiter.agent))
+                && object.cooldowns.iter().all(|cooldown| known(cooldown.agent))
+        };
+        let due = state.employment.queue.iter().map(|entry| entry.agent).chain(state.employment.due.iter().copied());
+        if !state.objects.iter().all(orderly) || !due.into_iter().all(|agent| state.agents.is_present(agent)) {
+            return Err("it names residents who do not live there".into());
         }
         if let Some(violation) = queues::violations(&rules, &state).into_iter().next() {
             return Err(violation);

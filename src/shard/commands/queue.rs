@@ -65,7 +65,7 @@ pub(super) fn on(
 fn status(look: &Look<'_>, _: &Args) -> Reply {
     let employment = telemetry::employment(look.town.rules(), look.town.state());
     let summary = format!(
-        "{} pending of {} allowed, {} of {} exits today.",
+        "{} pending (limit {}), {} of {} exits today.",
         employment.pending_count, employment.queue_limit, employment.exits_today, employment.daily_exit_cap
     );
     let mut result = json!(employment);

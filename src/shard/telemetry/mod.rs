@@ -8,7 +8,7 @@ mod story;
 
 pub(super) use people::inspect;
 pub(super) use place::conflict;
-pub use story::Story;
+pub(super) use story::Story;
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ use crate::wire::telemetry::{
 
 /// What the shard adds to the town: everything in a snapshot that is not the town's own state.
 #[derive(Debug, Default)]
-pub struct Around {
+pub(super) struct Around {
     /// The shard's name.
     pub shard: String,
     /// This run.
@@ -51,12 +51,12 @@ pub struct Around {
 }
 
 /// The id of whoever lives in a slot.
-pub fn agent_id(state: &State, agent: AgentId) -> String {
+pub(super) fn agent_id(state: &State, agent: AgentId) -> String {
     names::id(state.agents.resident[agent])
 }
 
 /// Everything an observer knows.
-pub fn snapshot(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
+pub(super) fn snapshot(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
     let (rules, state) = (town.rules(), town.state());
     Snapshot {
         schema_version: SCHEMA_VERSION.into(),
@@ -108,7 +108,7 @@ pub fn snapshot(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
 }
 
 /// `full`, `hybrid`, `compact`.
-pub fn variant(rules: &Rules) -> String {
+pub(super) fn variant(rules: &Rules) -> String {
     format!("{:?}", rules.config.features.systems.observations).to_lowercase()
 }
 
@@ -117,7 +117,7 @@ fn stage(rules: &Rules) -> String {
 }
 
 /// The exit queue as `employment_status` and the screen show it.
-pub fn employment(rules: &Rules, state: &State) -> Employment {
+pub(super) fn employment(rules: &Rules, state: &State) -> Employment {
     let present = || state.agents.present.iter().copied();
     let ratios: Vec<f64> = present()
         .filter_map(|agent| state.agents.attendance(agent, rules.config.employment.attendance_window))
@@ -166,7 +166,7 @@ fn perturbations(state: &State) -> Vec<Perturbation> {
 }
 
 /// Every KPI with its verdict.
-pub fn kpis(rules: &Rules, state: &State) -> Vec<Kpi> {
+pub(super) fn kpis(rules: &Rules, state: &State) -> Vec<Kpi> {
     kpi::read(rules, state)
         .map(|reading| Kpi {
             name: reading.row.name.into(),
@@ -247,7 +247,7 @@ fn stability(rules: &Rules, state: &State) -> Stability {
 }
 
 /// What needs an operator now, by the names the handbook uses. The shard notes when each was raised.
-pub fn standing_alerts(rules: &Rules, state: &State) -> Vec<(&'static str, &'static str, String, &'static str)> {
+pub(super) fn standing_alerts(rules: &Rules, state: &State) -> Vec<(&'static str, &'static str, String, &'static str)> {
     let mut alerts = Vec::new();
     let waiting = state.employment.queue.len();
     let limit = rules.config.employment.exit_queue_limit;

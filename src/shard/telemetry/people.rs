@@ -75,7 +75,7 @@ pub(in crate::shard) fn inspect(town: &Town, agent: AgentId) -> Agent {
         option: agents.option[agent].name().into(),
         option_since: agents.option_since[agent],
         activity: activity(rules, state, agent),
-        target: agents.activity[agent].object().map(|object| rules.plan.objects[object].name.clone()),
+        target: agents.activity[agent].target().map(|(object, _)| rules.plan.objects[object].name.clone()),
         mask: mask(rules, state, agent),
         top_options: Vec::new(),
         value: None,

@@ -18,7 +18,7 @@ const NARRATIONS: usize = 60;
 
 /// The newest of both, oldest first.
 #[derive(Debug, Default)]
-pub struct Story {
+pub(crate) struct Story {
     events: VecDeque<WireEvent>,
     narrations: VecDeque<Narration>,
     last: Option<u64>,
@@ -35,7 +35,7 @@ struct Sentence {
 
 impl Story {
     /// Takes in what a town reports.
-    pub fn tell(&mut self, rules: &Rules, event: &Event) {
+    pub(crate) fn tell(&mut self, rules: &Rules, event: &Event) {
         *self.counters.entry(event.kind.name()).or_default() += 1;
         if worth_keeping(&event.kind) {
             push(&mut self.events, EVENTS, wire_event(rules, event));
@@ -46,12 +46,12 @@ impl Story {
     }
 
     /// Newest last.
-    pub fn events(&self) -> impl Iterator<Item = &WireEvent> {
+    pub(crate) fn events(&self) -> impl Iterator<Item = &WireEvent> {
         self.events.iter()
     }
 
     /// Takes in that an alert was raised or is over.
-    pub fn alert(&mut self, tick: u64, name: &str, raised: bool) {
+    pub(crate) fn alert(&mut self, tick: u64, name: &str, raised: bool) {
         let event = if raised { "alert_raised" } else { "alert_cleared" };
         *self.counters.entry(event).or_default() += 1;
         let fields = [("alert".to_owned(), json!(name))].into();
@@ -59,12 +59,12 @@ impl Story {
     }
 
     /// Takes in how long the exit queue is.
-    pub fn queue(&mut self, length: u64) {
+    pub(crate) fn queue(&mut self, length: u64) {
         self.peak = self.peak.max(length);
     }
 
     /// Event → how often, with the longest exit queue.
-    pub fn counters(&self) -> BTreeMap<String, u64> {
+    pub(crate) fn counters(&self) -> BTreeMap<String, u64> {
         let mut counters: BTreeMap<String, u64> =
             self.counters.iter().map(|(name, times)| ((*name).to_owned(), *times)).collect();
         counters.insert("exit_queue_peak".into(), self.peak);
@@ -72,7 +72,7 @@ impl Story {
     }
 
     /// Newest last.
-    pub fn narrations(&self) -> impl Iterator<Item = &Narration> {
+    pub(crate) fn narrations(&self) -> impl Iterator<Item = &Narration> {
         self.narrations.iter()
     }
 

@@ -13,8 +13,6 @@ mod operating;
 mod perturbation;
 mod sections;
 #[cfg(test)]
-mod table_tests;
-#[cfg(test)]
 mod tests;
 pub(crate) mod tree;
 

@@ -1,0 +1,132 @@
+//! The town's rules, each held by a test; what every test shares stands here.
+//!
+//! Uses the town through its public face only: a state is taken, edited and resumed, so that a test begins where its rule
+//! is decided. Runs no policy of `learn`.
+
+mod digest;
+mod economy;
+mod kpi;
+mod options;
+mod queues;
+mod random;
+mod rewards;
+mod snapshots;
+mod stability;
+mod texts;
+mod work;
+
+use std::sync::Arc;
+
+use townlet_town::chance::{self, Purpose, Stream};
+use townlet_town::config::{Layers, load};
+use townlet_town::ids::{JobId, Tile};
+use townlet_town::options::{Mask, OPTIONS};
+use townlet_town::{AgentId, Decider, Event, OptionKind, Policy, Resident, Rules, Sources, State, Town};
+
+pub(crate) const PLAN: &str = include_str!("../../../../configs/towns/default.txt");
+pub(crate) const AFFORDANCES: &str = include_str!("../../../../configs/affordances.yaml");
+
+/// Settings under which nothing wears anybody down.
+pub(crate) const UNTIRING: &[(&str, &str)] = &[
+    ("needs.decay_rates.hunger", "0"),
+    ("needs.decay_rates.hygiene", "0"),
+    ("needs.decay_rates.energy", "0"),
+    ("rewards.punctuality_bonus", "0"),
+];
+
+/// Settings under which nobody ever has to leave.
+pub(crate) const SAFE: &[(&str, &str)] =
+    &[("lifecycle.mortality", "off"), ("economy.rent_per_day", "0"), ("employment.max_absent_shifts", "99")];
+
+pub(crate) fn sources(flags: &[(&str, &str)]) -> Sources {
+    let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let loaded = load(&Layers { flags, ..Layers::default() }).expect("the settings hold");
+    Sources {
+        config: loaded.config.canonical(),
+        plan: ("default.txt".into(), PLAN.into()),
+        affordances: ("affordances.yaml".into(), AFFORDANCES.into()),
+    }
+}
+
+/// The default town with some settings changed.
+pub(crate) fn town(flags: &[(&str, &str)]) -> Town {
+    Town::new(Arc::new(Rules::new(sources(flags)).expect("the town can be made")), 7)
+}
+
+/// The town with something about its state changed.
+pub(crate) fn edited(town: &Town, edit: impl FnOnce(&mut State)) -> Town {
+    let mut state = town.state().clone();
+    edit(&mut state);
+    Town::resume(Arc::clone(town.rules()), state).expect("the edited state is in order")
+}
+
+/// Chooses by a rule.
+pub(crate) struct By<F>(pub(crate) F);
+
+impl<F: FnMut(&Town, AgentId, Mask) -> OptionKind> Policy for By<F> {
+    fn decide(&mut self, town: &Town, deciders: &[Decider], choices: &mut Vec<OptionKind>) {
+        choices.extend(deciders.iter().map(|decider| (self.0)(town, decider.agent, decider.mask)));
+    }
+}
+
+/// Any option the mask allows, by the town's own luck: reaches what a sensible policy never would.
+pub(crate) fn wander(town: &Town, agent: AgentId, mask: Mask) -> OptionKind {
+    let allowed: Vec<OptionKind> = OPTIONS.iter().map(|row| row.0).filter(|option| mask.allows(*option)).collect();
+    let pick = chance::below(
+        town.state().seed,
+        Stream::Policy,
+        town.tick(),
+        u32::from(agent.0),
+        Purpose::Probe,
+        allowed.len() as u32,
+    );
+    allowed[pick as usize]
+}
+
+/// Goes on with what was begun, else waits.
+pub(crate) fn keep(town: &Town, agent: AgentId, _mask: Mask) -> OptionKind {
+    town.state().agents.option[agent]
+}
+
+/// Steps until the tick has been lived through; what happened on the way.
+pub(crate) fn through(
+    town: &mut Town,
+    tick: u64,
+    choose: impl FnMut(&Town, AgentId, Mask) -> OptionKind,
+) -> Vec<Event> {
+    let mut policy = By(choose);
+    let mut events = town.events().to_vec();
+    town.clear_events();
+    while town.tick() <= tick {
+        town.step(&mut policy);
+        events.extend(town.events());
+        town.clear_events();
+    }
+    events
+}
+
+/// Nobody does anything.
+pub(crate) fn idle(_town: &Town, _agent: AgentId, _mask: Mask) -> OptionKind {
+    OptionKind::Wait
+}
+
+pub(crate) fn slot(town: &Town, who: u32) -> AgentId {
+    let agents = &town.state().agents;
+    *agents.present.iter().find(|agent| agents.resident[**agent] == Resident(who)).expect("they live here")
+}
+
+pub(crate) fn job(town: &Town, name: &str) -> JobId {
+    town.rules().jobs().find(|(_, job)| job.name == name).expect("there is such a job").0
+}
+
+/// A tile at a job's site.
+pub(crate) fn site(town: &Town, name: &str) -> Tile {
+    let field = &town.rules().jobs[job(town, name)].field;
+    let tiles = (0..field.len() as u32).map(Tile);
+    tiles.min_by_key(|tile| (field[*tile], *tile)).expect("a plan has tiles")
+}
+
+pub(crate) fn place(town: &Town, name: &str) -> Tile {
+    let (id, _) = town.rules().plan.places().find(|(_, place)| place.name == name).expect("there is such a place");
+    town.rules().plan.floor_of(id).next().expect("it has floor")
+}

@@ -1,0 +1,93 @@
+//! Whatever operators do to a town and whatever its residents choose: money is conserved, needs stay in their range,
+//! queues stay in order, and what is refused or only previewed changes nothing.
+
+use proptest::prelude::*;
+use townlet_town::fixed::Micro;
+use townlet_town::ids::Tile;
+use townlet_town::options::OPTIONS;
+use townlet_town::{Command, OptionKind, Resident, Town, queues};
+
+use crate::{By, town, wander};
+
+fn who() -> impl Strategy<Value = Resident> {
+    // Those who live there, those to come, and somebody who never will.
+    prop_oneof![4 => 0_u32..8, 2 => 8_u32..16, 1 => Just(u32::MAX)].prop_map(Resident)
+}
+
+fn money() -> impl Strategy<Value = Micro> {
+    prop_oneof![3 => 0_i64..20_000_000, 1 => any::<i64>()].prop_map(Micro)
+}
+
+fn option() -> impl Strategy<Value = OptionKind> {
+    (0..OPTIONS.len()).prop_map(|index| OPTIONS[index].0)
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        who().prop_map(|who| Command::ExitRequest { who }),
+        who().prop_map(|who| Command::ExitApprove { who }),
+        who().prop_map(|who| Command::ExitDefer { who }),
+        Just(Command::Spawn),
+        (who(), 0_u32..2_600).prop_map(|(who, tile)| Command::Teleport { who, tile: Tile(tile) }),
+        (who(), 0_u8..4, any::<i64>())
+            .prop_map(|(who, need, value)| { Command::SetNeed { who, need, value: Micro(value % 2_000_000) } }),
+        (who(), money()).prop_map(|(who, value)| Command::SetMoney { who, value }),
+        (0_u8..3, money()).prop_map(|(item, value)| Command::SetPrice { item, value }),
+        (who(), option()).prop_map(|(who, option)| Command::Possess { who, option }),
+        who().prop_map(|who| Command::Release { who }),
+        who().prop_map(|who| Command::Kill { who }),
+        any::<bool>().prop_map(Command::Mortality),
+        (0_u32..5).prop_map(Command::ExitCap),
+        (0_u32..50, prop_oneof![0_u32..50, any::<u32>()]).prop_map(|(least, most)| Command::SpawnDelay(least, most)),
+        (0_u8..3, any::<bool>()).prop_map(|(kind, on)| Command::Perturb { kind, on }),
+        any::<bool>().prop_map(Command::QueueFairness),
+    ]
+}
+
+fn in_order(town: &Town) {
+    let state = town.state();
+    let wallets: Micro = state.agents.wallet.iter().copied().sum();
+    assert_eq!(wallets + state.economy.outside, Micro::ZERO, "money at {}", state.tick);
+    let accounts: Micro = state.economy.accounts.iter().copied().sum();
+    assert_eq!(accounts, -state.economy.outside, "accounts at {}", state.tick);
+    assert_eq!(queues::violations(town.rules(), state), Vec::<String>::new(), "queues at {}", state.tick);
+    for agent in &state.agents.present {
+        let needs = state.agents.needs[*agent];
+        assert!(needs.iter().all(|level| (Micro::ZERO..=Micro::ONE).contains(level)), "{needs:?} at {}", state.tick);
+    }
+    assert_eq!(state.rewards.items.iter().copied().sum::<Micro>(), state.rewards.total, "rewards at {}", state.tick);
+    let queue = &state.employment.queue;
+    assert!(queue.iter().all(|entry| state.agents.is_present(entry.agent)), "exit queue at {}", state.tick);
+    let once = |agent| queue.iter().filter(|entry| entry.agent == agent).count() == 1;
+    assert!(queue.iter().all(|entry| once(entry.agent)), "exit queue at {}", state.tick);
+    assert!(state.employment.due.is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_an_operator_does_breaks_the_town(
+        seed in any::<u64>(),
+        orders in prop::collection::vec((command(), 0_u64..25), 10..60),
+    ) {
+        let mut town = Town::new(town(&[("embedding_allocator.max_slots", "12")]).rules().clone(), seed);
+        for (command, ticks) in orders {
+            let before = town.digest();
+            let preview = town.preview(&command);
+            prop_assert_eq!(town.digest(), before.clone(), "a preview of {:?} changed the town", command);
+            let answer = town.apply(&command);
+            prop_assert_eq!(&preview, &answer, "{:?} does not do what its preview said", command);
+            if let Err(refusal) = answer {
+                prop_assert_eq!(town.digest(), before, "{:?} was refused and changed the town", command);
+                prop_assert!(!refusal.message.is_empty() && !refusal.hint.is_empty());
+            }
+            in_order(&town);
+            for _ in 0..ticks {
+                town.step(&mut By(wander));
+                town.clear_events();
+                in_order(&town);
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A town in a box is the same town; a box that was cut, altered or made by another version is refused by name.
+
+use townlet_town::ids::{AffordanceId, ObjectId};
+use townlet_town::snapshot::{self, SnapshotError};
+use townlet_town::state::Activity;
+use townlet_town::{AgentId, Town};
+
+use crate::{By, through, town, wander};
+
+#[test]
+fn save_load_step_is_step() {
+    let mut town = town(&[]);
+    for tick in (0..3_000).step_by(97) {
+        through(&mut town, tick, wander);
+        let mut loaded = snapshot::load(&snapshot::save(&town)).unwrap();
+        assert_eq!(loaded.state(), town.state());
+        let mut other = town.clone();
+        for _ in 0..40 {
+            other.step(&mut By(wander));
+            loaded.step(&mut By(wander));
+            assert_eq!(loaded.digest(), other.digest(), "saved at {tick}, now {}", other.tick());
+        }
+        assert_eq!(loaded.events(), &other.events()[other.events().len() - loaded.events().len()..]);
+    }
+}
+
+fn boxed() -> Vec<u8> {
+    let mut town = town(&[]);
+    through(&mut town, 300, wander);
+    snapshot::save(&town)
+}
+
+fn refusal(bytes: &[u8]) -> SnapshotError {
+    snapshot::load(bytes).map(|town: Town| town.tick()).expect_err("it is damaged")
+}
+
+#[test]
+fn a_cut_box_is_refused_at_every_length() {
+    let whole = boxed();
+    for length in (0..whole.len()).step_by(89).chain(0..64).chain(whole.len() - 64..whole.len()) {
+        match refusal(&whole[..length]) {
+            SnapshotError::Alien => assert!(length < 20),
+            SnapshotError::Truncated { found, expected } => assert_eq!((found, expected), (length, whole.len())),
+            other => panic!("{length}: {other}"),
+        }
+    }
+    let longer = [whole.as_slice(), &[0]].concat();
+    assert!(matches!(refusal(&longer), SnapshotError::Truncated { .. }));
+}
+
+#[test]
+fn a_flipped_bit_is_noticed_wherever_it_is() {
+    let mut bytes = boxed();
+    let end = bytes.len();
+    for at in (0..end).step_by(53).chain(0..32).chain(end - 40..end) {
+        for bit in [0, 7] {
+            bytes[at] ^= 1 << bit;
+            match refusal(&bytes) {
+                SnapshotError::Alien => assert!(at < 8, "{at}"),
+                SnapshotError::Version { .. } => assert!((8..12).contains(&at), "{at}"),
+                SnapshotError::Truncated { .. } => assert!((12..20).contains(&at), "{at}"),
+                SnapshotError::Altered => assert!(at >= 20, "{at}"),
+                other => panic!("{at}: {other}"),
+            }
+            bytes[at] ^= 1 << bit;
+        }
+    }
+    assert!(snapshot::load(&bytes).is_ok());
+}
+
+#[test]
+fn other_versions_and_alien_files_are_named() {
+    let mut bytes = boxed();
+    bytes[8..12].copy_from_slice(&9_u32.to_le_bytes());
+    assert!(matches!(refusal(&bytes), SnapshotError::Version { found: 9 }));
+    let alien = refusal(b"PK\x03\x04 this is some other kind of file");
+    assert!(matches!(alien, SnapshotError::Alien));
+    assert_eq!(alien.to_string(), "it is not a townlet snapshot: the first bytes are wrong");
+    assert!(matches!(refusal(b""), SnapshotError::Alien));
+}
+
+#[test]
+fn a_state_of_another_town_is_not_taken_over() {
+    let state = town(&[]).state().clone();
+    let other = town(&[("embedding_allocator.max_slots", "20")]);
+    assert!(Town::resume(std::sync::Arc::clone(other.rules()), state.clone()).unwrap_err().contains("another town"));
+    let mut outside = state.clone();
+    outside.agents.tile[outside.agents.present[0]] = townlet_town::ids::Tile(48 * 48);
+    let rules = town(&[]).rules().clone();
+    assert!(Town::resume(rules.clone(), outside).is_err());
+    let wild: [fn(&mut townlet_town::State); 4] = [
+        |state| state.objects[ObjectId(0)].uses.push(AgentId(9_999)),
+        |state| state.agents.activity[state.agents.present[0]] = Activity::Walking(ObjectId(9_999), AffordanceId(0)),
+        |state| state.agents.activity[state.agents.present[0]] = Activity::Walking(ObjectId(0), AffordanceId(999)),
+        |state| state.employment.due.push(AgentId(60)),
+    ];
+    for edit in wild {
+        let mut state = state.clone();
+        edit(&mut state);
+        assert!(Town::resume(rules.clone(), state).is_err());
+    }
+    let mut confused = state;
+    confused.objects[ObjectId(0)].uses.push(confused.agents.present[0]);
+    assert!(Town::resume(rules, confused).unwrap_err().contains("does not know it"));
+}
+
+#[test]
+fn the_same_seed_and_choices_give_the_same_town() {
+    let (mut one, mut two, mut three) = (town(&[]), town(&[]), town(&[]));
+    for tick in (99..20_000).step_by(100) {
+        through(&mut one, tick, wander);
+        through(&mut two, tick, wander);
+        through(&mut three, tick, wander);
+        assert_eq!(one.digest(), two.digest(), "tick {tick}");
+        assert_eq!(one.digest(), three.digest(), "saved and loaded, tick {tick}");
+        if (tick + 1) % 1_000 == 0 {
+            three = snapshot::load(&snapshot::save(&three)).unwrap();
+        }
+    }
+    let other = Town::new(std::sync::Arc::clone(one.rules()), 8);
+    assert_ne!(other.digest(), town(&[]).digest(), "another seed is another town");
+}

@@ -1,0 +1,274 @@
+//! `townlet audit`: is the log what was written, what does it say, and the same for other tools.
+//!
+//! Owns the telling; what the chain proves stands in `audit::verify`, what an export holds in `audit::export`. Changes
+//! nothing. Rule: "Audit log".
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::ValueEnum;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{follow, plain};
+use crate::audit::{self, Filter, Finding, Format, Report, Verdict};
+use crate::shard::Home;
+use crate::tui::text::count;
+use crate::wire::Status;
+use crate::wire::text::escape;
+
+/// `townlet audit`.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum What {
+    /// Checks that nothing was changed, moved, added or taken away
+    Verify {
+        /// A folder of logs, or a run's file in one
+        #[arg(required = true, value_name = "DIR|FILE")]
+        paths: Vec<PathBuf>,
+        /// For a program: a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows the newest records, a line each
+    Tail {
+        /// The folder the shard keeps its files in
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        home: PathBuf,
+        /// How many
+        #[arg(short = 'n', value_name = "N", default_value_t = 20)]
+        count: usize,
+        /// Goes on with new records until ctrl-c
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Writes the records for other tools
+    Export(Export),
+}
+
+#[derive(clap::Args, Debug)]
+struct Export {
+    /// The folder the shard keeps its files in
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    home: PathBuf,
+    /// Written at this time or later: 2026-03-01 or 2026-03-01T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
+    /// Written before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
+    /// By exactly this issuer
+    #[arg(long, value_name = "NAME")]
+    issuer: Option<String>,
+    /// The command's name contains this
+    #[arg(long, value_name = "TEXT")]
+    command: Option<String>,
+    /// It ended so
+    #[arg(long)]
+    status: Option<StatusName>,
+    /// The form
+    #[arg(long, default_value = "jsonl")]
+    format: FormatName,
+    /// Into this file instead of standard output; it is there whole or not at all
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StatusName {
+    /// Done
+    Ok,
+    /// Refused or failed
+    Error,
+    /// Only asked what would happen
+    #[value(name = "dry_run")]
+    DryRun,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatName {
+    /// The lines as they stand in the log
+    Jsonl,
+    /// For spreadsheets
+    Csv,
+}
+
+/// A date means its first moment, UTC.
+fn time(text: &str) -> Result<Timestamp, String> {
+    let moment = if text.contains(['T', 't', ' ']) { text.to_owned() } else { format!("{text}T00:00:00Z") };
+    moment.parse().map_err(|_| "write a date like 2026-03-01 or a time like 2026-03-01T12:00:00Z".to_owned())
+}
+
+/// Runs it.
+///
+/// # Errors
+/// A folder or file that is not there or cannot be read.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    match &args.what {
+        What::Verify { paths, json } => verify(paths, *json),
+        What::Tail { home, count, follow } => follow::tail(&console(home)?, *count, *follow),
+        What::Export(export) => write_out(export),
+    }
+}
+
+fn console(home: &Path) -> Result<PathBuf> {
+    let folder = Home::new(home).console();
+    if !folder.is_dir() {
+        bail!("{}: there is no audit log; `--home` names another folder.", folder.display());
+    }
+    Ok(folder)
+}
+
+const VERDICTS: [(Verdict, &str, &str); 3] = [
+    (Verdict::Integrity, "integrity", "every line is byte for byte what was written"),
+    (Verdict::Continuity, "continuity", "every line follows the one before"),
+    (Verdict::Completeness, "completeness", "nothing was cut off or put beside"),
+];
+
+fn verify(paths: &[PathBuf], json: bool) -> Result<ExitCode> {
+    let mut passed = true;
+    let mut rows = Vec::new();
+    for path in paths {
+        let report = report(path)?;
+        passed &= report.passed();
+        if json {
+            let verdicts: serde_json::Map<String, Value> =
+                VERDICTS.iter().map(|row| (row.1.to_owned(), report.holds(row.0).into())).collect();
+            rows.push(json!({ "path": path, "passed": report.passed(), "verdicts": verdicts, "report": report }));
+        } else {
+            tell(path, &report)?;
+        }
+    }
+    if json {
+        plain::json(&Value::Array(rows))?;
+    }
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(super::FELL_SHORT) })
+}
+
+/// The report on a folder, or on the one run that a file belongs to.
+fn report(path: &Path) -> Result<Report> {
+    let name = || path.display().to_string();
+    if path.is_dir() {
+        let report = audit::verify(path).with_context(name)?;
+        if report.runs.is_empty() {
+            bail!("{}: the folder holds no audit log.", name());
+        }
+        return Ok(report);
+    }
+    std::fs::metadata(path).map_err(|error| plain::unreadable(path, &error))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let run = run_of(path).ok_or_else(|| {
+        anyhow!("{}: it is no file of an audit log, which is called `<run>-0001.jsonl` or `<run>.head`.", name())
+    })?;
+    let mut report = audit::verify(folder).with_context(|| folder.display().to_string())?;
+    report.runs.retain(|found| found.run_id == run);
+    report.alien.clear();
+    if report.runs.is_empty() {
+        bail!("{}: the folder holds no run `{}`.", name(), escape(&run));
+    }
+    Ok(report)
+}
+
+fn run_of(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let run = match name.strip_suffix(".head") {
+        Some(run) => run,
+        None => name.strip_suffix(".jsonl").or_else(|| name.strip_suffix(".jsonl.torn"))?.rsplit_once('-')?.0,
+    };
+    Some(run.to_owned())
+}
+
+fn tell(path: &Path, report: &Report) -> Result<()> {
+    let records: u64 = report.runs.iter().map(|run| run.records).sum();
+    plain::line(&format!(
+        "{}: {}, {}",
+        path.display(),
+        count(report.runs.len() as u64, "run"),
+        count(records, "record")
+    ))?;
+    let mut rows = Vec::new();
+    for (verdict, name, meaning) in VERDICTS {
+        let against = report.findings().filter(|finding| finding.verdict == verdict).count();
+        let word = if against == 0 { "holds".to_owned() } else { format!("FAILED ({against})") };
+        rows.push([format!("  {name}"), word, meaning.to_owned()]);
+    }
+    plain::print(&plain::columns(&rows))?;
+    for finding in report.findings() {
+        plain::line(&format!("  {}", escape(&shown(finding))))?;
+    }
+    for run in &report.runs {
+        for open in &run.open {
+            let says =
+                format!("{}:{}: `{}` by {} has no outcome yet.", open.file, open.line, open.command, open.issuer);
+            plain::line(&format!("  note: {}", escape(&says)))?;
+        }
+        for note in &run.notes {
+            plain::line(&format!("  note: {}", escape(note)))?;
+        }
+    }
+    Ok(())
+}
+
+fn shown(finding: &Finding) -> String {
+    if finding.line == 0 { format!("{}: {}", finding.file, finding.message) } else { finding.to_string() }
+}
+
+fn write_out(export: &Export) -> Result<ExitCode> {
+    let folder = console(&export.home)?;
+    let filter = Filter {
+        since: export.since,
+        until: export.until,
+        issuer: export.issuer.clone(),
+        command: export.command.clone(),
+        status: export.status.map(|status| match status {
+            StatusName::Ok => Status::Ok,
+            StatusName::Error => Status::Error,
+            StatusName::DryRun => Status::DryRun,
+        }),
+    };
+    let format = match export.format {
+        FormatName::Jsonl => Format::Jsonl,
+        FormatName::Csv => Format::Csv,
+    };
+    let exported = if let Some(path) = &export.out {
+        into_file(path, |out| audit::export(&folder, &filter, format, None, out))?
+    } else {
+        let mut text = Vec::new();
+        let exported = audit::export(&folder, &filter, format, None, &mut text)?;
+        plain::print(&String::from_utf8_lossy(&text))?;
+        exported
+    };
+    for finding in &exported.damaged {
+        eprintln!("left out: {}", escape(&shown(finding)));
+    }
+    let into = export.out.as_ref().map(|path| format!(" into {}", path.display())).unwrap_or_default();
+    eprintln!("{} records written{into}, {} damaged lines left out.", exported.records, exported.damaged.len());
+    Ok(if exported.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(super::FELL_SHORT) })
+}
+
+/// Writes beside the file and renames, so that its name never holds half an export.
+fn into_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<T>) -> Result<T> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let beside = PathBuf::from(beside);
+    let written = File::create(&beside).and_then(|file| {
+        let mut out = BufWriter::new(file);
+        let done = write(&mut out)?;
+        out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
+        std::fs::rename(&beside, path)?;
+        Ok(done)
+    });
+    if written.is_err() {
+        // It is ours alone; that it may not even exist is no second error.
+        drop(std::fs::remove_file(&beside));
+    }
+    written.with_context(|| path.display().to_string())
+}

@@ -1,0 +1,225 @@
+//! `townlet bench`: the speed table for this machine, measured in one run, and what cannot be measured yet by name.
+//!
+//! Owns the rows, their targets and the table. How each is measured stands in `town` and `shard`. A number is never made of
+//! nothing: what is not measured says why. Rule: "Speed" of the quality guide.
+
+mod measure;
+mod shard;
+mod town;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{ConfigArgs, plain, texts};
+
+/// How to measure.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// About how long to measure, in seconds
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Folder whose disk the commands are measured on; what is written there is removed again
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    home: PathBuf,
+    /// For a program: one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a figure stands to its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Met,
+    Missed,
+    NotMeasured,
+    /// A figure without a target of its own.
+    Told,
+}
+
+impl Verdict {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Missed => "MISSED",
+            Self::NotMeasured => "not measured",
+            Self::Told => "-",
+        }
+    }
+}
+
+/// One line of the table.
+#[derive(Clone, Debug, Serialize)]
+struct Row {
+    name: String,
+    value: Option<f64>,
+    unit: &'static str,
+    target: String,
+    verdict: Verdict,
+    note: String,
+}
+
+/// What a figure must be.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    AtLeast(f64),
+    AtMost(f64),
+    None,
+}
+
+impl Row {
+    fn new(name: &str, value: f64, unit: &'static str, target: Target, note: impl Into<String>) -> Self {
+        let (verdict, words) = match target {
+            Target::AtLeast(least) => (value >= least, format!("≥ {} {unit}", figure(least))),
+            Target::AtMost(most) => (value <= most, format!("≤ {} {unit}", figure(most))),
+            Target::None => (true, "-".to_owned()),
+        };
+        let verdict = match (target, verdict) {
+            (Target::None, _) => Verdict::Told,
+            (_, true) => Verdict::Met,
+            (_, false) => Verdict::Missed,
+        };
+        Self { name: name.into(), value: Some(value), unit, target: words, verdict, note: note.into() }
+    }
+
+    /// A figure of less than what the target is about: it can miss it, and not meet it.
+    fn at_best(mut self) -> Self {
+        if self.verdict == Verdict::Met {
+            self.verdict = Verdict::NotMeasured;
+        }
+        self
+    }
+
+    fn missing(name: &str, unit: &'static str, target: &str, why: impl Into<String>) -> Self {
+        let (verdict, target) = (Verdict::NotMeasured, target.to_owned());
+        Self { name: name.into(), value: None, unit, target, verdict, note: why.into() }
+    }
+}
+
+/// Measures and tells.
+///
+/// # Errors
+/// When a town or a shard cannot be started.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let texts = texts::load(&ConfigArgs::default(), Vec::new())?;
+    let budget = Duration::from_secs(args.seconds);
+    let mut rows = Vec::new();
+    say(args, "a headless shard");
+    // First, while nothing else has taken memory.
+    let folder = shard::Folder::make(&args.home)?;
+    rows.push(shard::memory(&texts.sources, &folder)?);
+    say(args, "commands");
+    rows.extend(shard::commands(&texts.sources, &folder, budget / 2)?);
+    drop(folder);
+    say(args, "the town");
+    rows.extend(town::speed(&texts.sources, budget / 4)?);
+    rows.push(town::backlog(budget / 10));
+    rows.extend(town::parts(&texts.sources, budget / 10)?);
+    rows.push(town::replicas(&texts.sources)?);
+    rows.extend(not_yet());
+    if cfg!(debug_assertions) {
+        // What an unoptimised program does is told, and judged by nobody.
+        rows.iter_mut().filter(|row| row.value.is_some()).for_each(|row| row.verdict = Verdict::Told);
+    }
+    tell(args, &rows)?;
+    let missed = rows.iter().any(|row| row.verdict == Verdict::Missed);
+    Ok(ExitCode::from(if missed { super::FELL_SHORT } else { 0 }))
+}
+
+/// What the quality guide asks for and this program cannot measure by itself.
+fn not_yet() -> Vec<Row> {
+    let none = "not in this program yet";
+    vec![
+        Row::missing(
+            "town, 1,000 residents, per resident-tick",
+            "×",
+            "≤ 2 × that at 8",
+            "no map for 1,000 residents yet",
+        ),
+        Row::missing(
+            "allocations in a tick after warm-up",
+            "",
+            "0",
+            "needs a counting allocator: a test's, not a user's",
+        ),
+        Row::missing("observations written every tick", "", "within the town's row", format!("observations: {none}")),
+        Row::missing("PPO update", "samples/s", "≥ 2 × PyTorch, ≥ 85 % of gemm", format!("training: {none}")),
+        Row::missing("training, end to end", "resident-ticks/s", "≥ 300 k", format!("training: {none}")),
+        Row::missing("charter KPIs from random weights", "min", "≤ 10", format!("training: {none}")),
+        Row::missing("tick rate with 50 subscribers, 10 stalled", "%", "≥ 95", format!("the stream: {none}")),
+        Row::missing("terminal: first frame, frame, key, idle CPU", "", "150 ms, 2 ms, 50 ms, 1 %", "needs a terminal"),
+    ]
+}
+
+fn say(args: &Args, what: &str) {
+    if !args.json {
+        eprintln!("measuring {what} …");
+    }
+}
+
+fn tell(args: &Args, rows: &[Row]) -> Result<()> {
+    let build = if cfg!(debug_assertions) { "debug" } else { "release" };
+    if args.json {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let version = env!("CARGO_PKG_VERSION");
+        return plain::json(&json!({ "townlet": version, "build": build, "cores": cores, "rows": rows }));
+    }
+    let mut table = vec![["what", "value", "unit", "target", "verdict"].map(String::from)];
+    for row in rows {
+        let value = row.value.map_or_else(|| "-".into(), figure);
+        table.push([row.name.clone(), value, row.unit.into(), row.target.clone(), row.verdict.word().into()]);
+    }
+    plain::print(&plain::columns(&table))?;
+    plain::line("")?;
+    for row in rows.iter().filter(|row| !row.note.is_empty()) {
+        plain::line(&format!("{}: {}.", row.name, row.note))?;
+    }
+    if build == "debug" {
+        plain::line("This is an unoptimised build: its figures say nothing about the program that is shipped.")?;
+    }
+    Ok(())
+}
+
+/// Three significant digits, with the letters of large numbers.
+fn figure(value: f64) -> String {
+    let (value, letter) = match value.abs() {
+        size if size >= 1e6 => (value / 1e6, " M"),
+        size if size >= 1e4 => (value / 1e3, " k"),
+        _ => (value, ""),
+    };
+    let places = match value.abs() {
+        size if size >= 100.0 => 0,
+        size if size >= 10.0 => 1,
+        _ => 2,
+    };
+    let text = format!("{value:.places$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text };
+    format!("{text}{letter}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_short() {
+        let shown = [0.0, 0.123, 5.0, 12.34, 999.4, 12_345.0, 1_234_567.0].map(figure);
+        assert_eq!(shown, ["0", "0.12", "5", "12.3", "999", "12.3 k", "1.23 M"]);
+    }
+
+    #[test]
+    fn verdicts_follow_targets() {
+        let verdict = |value, target| Row::new("x", value, "ms", target, "").verdict;
+        assert_eq!(verdict(2.0, Target::AtMost(2.0)), Verdict::Met);
+        assert_eq!(verdict(2.1, Target::AtMost(2.0)), Verdict::Missed);
+        assert_eq!(verdict(2.0, Target::AtLeast(2.1)), Verdict::Missed);
+        assert_eq!(verdict(2.0, Target::None), Verdict::Told);
+        let partly = |value| Row::new("x", value, "ms", Target::AtMost(2.0), "").at_best().verdict;
+        assert_eq!((partly(1.0), partly(3.0)), (Verdict::NotMeasured, Verdict::Missed));
+    }
+}

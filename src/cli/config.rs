@@ -1,0 +1,148 @@
+//! `townlet config`: checks a configuration, shows every value and where it comes from, the schema, and differences.
+//!
+//! What a setting means and allows stands in `townlet_town::config`; nothing of it is repeated here.
+//! Rule: the configuration guide.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow};
+use serde_json::json;
+use townlet_town::Rules;
+use townlet_town::config::{self, Config, Layer, Layers, Loaded};
+
+use super::{ConfigArgs, plain, texts};
+
+/// `townlet config`.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum What {
+    /// Checks a file, and the map and affordances it names, as a start would
+    Check {
+        /// The configuration
+        file: PathBuf,
+        /// For a program: one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows every setting, its value and where it comes from
+    Show {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// Only what differs from the default
+        #[arg(long)]
+        changed: bool,
+        /// For a program: a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints the JSON Schema of a configuration file, for editors
+    Schema,
+    /// Shows the settings in which two files differ, and whether a running town takes the change
+    Diff {
+        /// The first file
+        left: PathBuf,
+        /// The second file
+        right: PathBuf,
+        /// For a program: a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs it.
+///
+/// # Errors
+/// What is wrong with a file, by place.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    match &args.what {
+        What::Check { file, json } => return check(file, *json),
+        What::Show { config, changed, json } => show(&texts::load(config, Vec::new())?.loaded, *changed, *json)?,
+        What::Schema => plain::json(&config::schema())?,
+        What::Diff { left, right, json } => diff(left, right, *json)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(file: &Path, json: bool) -> Result<ExitCode> {
+    let name = file.display().to_string();
+    let checked = texts::load(&ConfigArgs { config: Some(file.to_owned()), ..ConfigArgs::default() }, Vec::new())
+        .and_then(|texts| {
+            let rules = Rules::new(texts.sources).map_err(|error| anyhow!("{error}"))?;
+            Ok((texts.loaded, rules))
+        });
+    match checked {
+        Ok((loaded, rules)) if json => {
+            let (id, digest) = (&loaded.config.config_id, loaded.config.digest());
+            plain::json(&json!({
+                "file": name, "ok": true, "config_id": id, "digest": digest,
+                "plan": rules.sources.plan.0, "affordances": rules.sources.affordances.0, "warnings": loaded.warnings,
+            }))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok((loaded, _)) => {
+            let changed = loaded.settings.iter().filter(|shown| shown.layer != Layer::Default).count();
+            for warning in &loaded.warnings {
+                plain::line(&format!("warning: {warning}"))?;
+            }
+            let settings = if changed == 1 { "setting differs" } else { "settings differ" };
+            let id = &loaded.config.config_id;
+            plain::line(&format!("{name}: fine. {id}, {changed} {settings} from the default."))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) if json => {
+            plain::json(&json!({ "file": name, "ok": false, "error": format!("{error:#}") }))?;
+            Ok(ExitCode::from(2))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn show(loaded: &Loaded, changed: bool, json: bool) -> Result<()> {
+    let settings = loaded.settings.iter().filter(|shown| !changed || shown.layer != Layer::Default);
+    if json {
+        let rows = settings.map(|shown| {
+            let layer = format!("{:?}", shown.layer).to_lowercase();
+            json!({ "key": shown.key, "value": shown.value, "layer": layer, "origin": shown.origin })
+        });
+        return plain::json(&rows.collect());
+    }
+    let mut rows = vec![["setting", "value", "from"].map(String::from)];
+    rows.extend(settings.map(|shown| [shown.key.clone(), shown.value.clone(), shown.origin.clone()]));
+    plain::print(&plain::columns(&rows))?;
+    for warning in &loaded.warnings {
+        plain::line(&format!("warning: {warning}"))?;
+    }
+    Ok(())
+}
+
+/// A file over the default and nothing else: what two files say does not depend on who compares them.
+fn alone(path: &Path) -> Result<Config> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| plain::unreadable(path, &error))?;
+    Ok(config::load(&Layers { file: Some((name, text)), ..Layers::default() })?.config)
+}
+
+fn diff(left: &Path, right: &Path, json: bool) -> Result<()> {
+    let differences = config::diff(&alone(left)?, &alone(right)?);
+    if json {
+        let row = |row: &config::Difference| json!({ "key": row.key, "left": row.left, "right": row.right, "reload": row.hot });
+        return plain::json(&differences.iter().map(row).collect());
+    }
+    if differences.is_empty() {
+        return plain::line("The two make the same configuration.");
+    }
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
+    let named = |path: &Path| path.display().to_string();
+    let mut rows = vec![["setting".into(), named(left), named(right), "reload".into()]];
+    for row in &differences {
+        let reload = if row.hot { "yes" } else { "no" };
+        rows.push([row.key.clone(), value(&row.left), value(&row.right), reload.into()]);
+    }
+    plain::print(&plain::columns(&rows))
+}

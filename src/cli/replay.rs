@@ -1,0 +1,200 @@
+//! `townlet replay`: rebuilds a run from its journal, from the beginning, and holds every digest against it.
+//!
+//! Owns the telling. Playing an entry and finding a disagreement is `shard::recover`'s; no policy is asked and nothing is
+//! written. Rule: "Journal".
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow, bail};
+use serde::Serialize;
+use serde_json::json;
+
+use super::plain;
+use crate::shard::Home;
+use crate::shard::journal::{self, Base, Contents, Entry};
+use crate::shard::recover::Player;
+use crate::tui::text::count;
+use crate::wire::line::nearest;
+use crate::wire::text::escape;
+
+/// `townlet replay`.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// A run's name, or one journal file
+    #[arg(value_name = "RUN|FILE")]
+    what: String,
+    /// The folder the shard kept its files in
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    home: PathBuf,
+    /// Prints the digest every so many ticks
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    every: Option<u64>,
+    /// For a program: one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a replay found.
+#[derive(Default, Serialize)]
+struct Replayed {
+    run_id: String,
+    shard: String,
+    /// Where it began.
+    from_tick: u64,
+    /// Where it ended.
+    tick: u64,
+    digest: String,
+    commands: u64,
+    digests_equal: u64,
+    /// The last tick whose digest the journal holds.
+    checked_to: u64,
+    digests: Vec<Digest>,
+    notes: Vec<String>,
+    /// Where journal and town disagree.
+    disagreement: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Digest {
+    tick: u64,
+    digest: String,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// A run or file that is not there or cannot be read.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let files = files(args)?;
+    let mut read = Vec::new();
+    for file in files {
+        let contents = journal::read(&file)?;
+        read.push((file, contents));
+    }
+    let replayed = replay(&read, args.every, |digest| {
+        if args.json { Ok(()) } else { plain::line(&format!("tick {}  {}", digest.tick, digest.digest)) }
+    })?;
+    if args.json {
+        plain::json(&json!(replayed))?;
+    } else {
+        tell(&replayed)?;
+    }
+    Ok(ExitCode::from(if replayed.disagreement.is_some() { super::FELL_SHORT } else { 0 }))
+}
+
+fn files(args: &Args) -> Result<Vec<PathBuf>> {
+    let path = Path::new(&args.what);
+    if path.is_file() || path.extension().is_some_and(|extension| extension == "tlj") {
+        return Ok(vec![path.to_owned()]);
+    }
+    let home = Home::new(&args.home);
+    let files = home.journals_of(&args.what);
+    if files.is_empty() {
+        let runs = runs(&home);
+        let hint = match (nearest(&args.what, runs.iter().map(String::as_str)), runs.last()) {
+            (Some(near), _) => format!("Did you mean `{near}`?"),
+            (None, Some(newest)) => format!("The newest of {} is `{newest}`.", runs.len()),
+            (None, None) => "There is no journal at all; `--home` names another folder.".into(),
+        };
+        bail!("there is no run `{}` in {}. {hint}", escape(&args.what), home.journals().display());
+    }
+    Ok(files)
+}
+
+/// Every run that has a journal, by name, which is by shard and time.
+fn runs(home: &Home) -> Vec<String> {
+    let entries = std::fs::read_dir(home.journals()).into_iter().flatten().flatten();
+    let mut runs: Vec<String> = entries
+        .filter_map(|entry| {
+            entry.file_name().to_str()?.strip_suffix(".tlj")?.rsplit_once('-').map(|(run, _)| run.into())
+        })
+        .collect();
+    runs.sort();
+    runs.dedup();
+    runs
+}
+
+fn replay(
+    files: &[(PathBuf, Contents)],
+    every: Option<u64>,
+    mut show: impl FnMut(&Digest) -> Result<()>,
+) -> Result<Replayed> {
+    let (first_path, first) = files.first().ok_or_else(|| anyhow!("there is nothing to replay."))?;
+    let mut player = Player::from_header(&first.header).map_err(|why| anyhow!("{}: {why}.", first_path.display()))?;
+    let mut found = Replayed {
+        run_id: first.header.run_id.clone(),
+        shard: first.header.shard.clone(),
+        from_tick: player.town.tick(),
+        ..Replayed::default()
+    };
+    'files: for (index, (path, contents)) in files.iter().enumerate() {
+        if let Some(note) = follow_on(&mut player, path, contents)? {
+            found.notes.push(note);
+        }
+        for entry in &contents.entries {
+            let mut due = Vec::new();
+            let played = player.play(entry, |town| {
+                if every.is_some_and(|every| town.tick().is_multiple_of(every)) {
+                    due.push(Digest { tick: town.tick(), digest: town.digest() });
+                }
+            });
+            for digest in &due {
+                show(digest)?;
+            }
+            found.digests.extend(due);
+            if let Err(why) = played {
+                found.disagreement = Some(format!("{}: {why}.", path.display()));
+                break 'files;
+            }
+            match entry {
+                Entry::Command { .. } => found.commands += 1,
+                Entry::Ticks { to, digest: Some(_), .. } => found.checked_to = found.checked_to.max(*to),
+                Entry::Ticks { .. } => {}
+            }
+        }
+        if contents.torn > 0 {
+            let what = if index + 1 == files.len() { "torn at its end, as a crash leaves them" } else { "damaged" };
+            found.notes.push(format!("{}: {} bytes are {what}; they were passed over.", path.display(), contents.torn));
+        }
+    }
+    found.tick = player.town.tick();
+    found.digest = player.town.digest();
+    found.digests_equal = player.checked;
+    Ok(found)
+}
+
+/// A later file that starts from a town of its own: it must be the one replayed so far, or stands for what was lost.
+fn follow_on(player: &mut Player, path: &Path, contents: &Contents) -> Result<Option<String>> {
+    if !matches!(contents.header.base, Base::Snapshot(_)) {
+        return Ok(None);
+    }
+    let based = Player::from_header(&contents.header).map_err(|why| anyhow!("{}: {why}.", path.display()))?;
+    let (at, on) = (player.town.tick(), based.town.tick());
+    if on <= at {
+        return Ok(None);
+    }
+    let checked = player.checked;
+    *player = based;
+    player.checked = checked;
+    Ok(Some(format!("ticks {at} to {on} are in no journal; {} goes on from a packed town.", path.display())))
+}
+
+fn tell(replayed: &Replayed) -> Result<()> {
+    for note in &replayed.notes {
+        plain::line(&format!("note: {note}"))?;
+    }
+    let Replayed { run_id, from_tick, tick, digest, commands, digests_equal, .. } = replayed;
+    plain::line(&format!(
+        "{}: ticks {from_tick} to {tick}, {}, {} equal (the last at tick {}).",
+        escape(run_id),
+        count(*commands, "command"),
+        count(*digests_equal, "digest"),
+        replayed.checked_to
+    ))?;
+    plain::line(&format!("tick {tick}  {digest}"))?;
+    match &replayed.disagreement {
+        Some(why) => plain::line(&format!("DISAGREES  {why}")),
+        None => plain::line("The journal and the town agree."),
+    }
+}

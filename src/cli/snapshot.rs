@@ -1,0 +1,186 @@
+//! `townlet snapshot`: lists the snapshots of a home, shows what one holds, says whether they are whole.
+//!
+//! Reads files by path; a running shard's own are saved by its console. The byte layout stands in
+//! `townlet_town::snapshot`. Rule: "Bad input, everywhere": a damaged file is named, and the good one before it offered.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::{Value, json};
+use townlet_town::{Town, snapshot};
+
+use super::plain;
+use crate::shard::Home;
+use crate::shard::home::snapshot_files;
+
+/// `townlet snapshot`.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum What {
+    /// Lists the snapshots under a home, run by run, oldest first
+    List {
+        /// The folder the shard keeps its files in
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        home: PathBuf,
+        /// `snapshot.root` of the configuration
+        #[arg(long, value_name = "DIR", default_value = "snapshots")]
+        root: String,
+        /// For a program: a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows what a snapshot holds: configuration, tick, residents, digest
+    Inspect {
+        /// The snapshot
+        file: PathBuf,
+        /// For a program: one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says of each snapshot whether it is whole and can be loaded
+    Validate {
+        /// The snapshots
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// For a program: a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs it.
+///
+/// # Errors
+/// A file that cannot be read, by name.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    match &args.what {
+        What::List { home, root, json } => list(&Home::new(home), root, *json)?,
+        What::Inspect { file, json } => inspect(file, *json)?,
+        What::Validate { files, json } => return validate(files, *json),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    std::fs::read(file).map_err(|error| plain::unreadable(file, &error))
+}
+
+/// What is wrong with a file, and which one before it is good.
+fn damage(file: &Path, why: &snapshot::SnapshotError) -> String {
+    let good = good_before(file).map_or_else(
+        || "No good one lies before it in its folder.".to_owned(),
+        |(path, town)| format!("The good one before it is {}, tick {}.", path.display(), town.tick()),
+    );
+    format!("{}: {why}. {good} Nothing was changed.", file.display())
+}
+
+/// The newest snapshot of the same folder that sorts before `file` and can be loaded.
+fn good_before(file: &Path) -> Option<(PathBuf, Town)> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let before = snapshot_files(folder).into_iter().filter(|other| other.file_name() < file.file_name());
+    before.rev().find_map(|path| {
+        let bytes = std::fs::read(&path).ok()?;
+        Some((path, snapshot::load(&bytes).ok()?))
+    })
+}
+
+fn list(home: &Home, root: &str, json: bool) -> Result<()> {
+    let folder = home.folder().join(root).join("auto");
+    let mut runs: Vec<PathBuf> = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error).with_context(|| folder.display().to_string()),
+    };
+    runs.sort();
+    let mut found: Vec<(String, PathBuf, u64)> = Vec::new();
+    for run in &runs {
+        let name = run.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for file in snapshot_files(run) {
+            let bytes = std::fs::metadata(&file).with_context(|| file.display().to_string())?.len();
+            found.push((name.clone(), file, bytes));
+        }
+    }
+    if json {
+        let row = |(run, file, bytes): &(String, PathBuf, u64)| json!({ "run_id": run, "file": file, "bytes": bytes });
+        return plain::json(&found.iter().map(row).collect());
+    }
+    if found.is_empty() {
+        return plain::line(&format!("No snapshot in {}.", folder.display()));
+    }
+    let mut rows = vec![["run", "tick", "size", "file"].map(String::from)];
+    for (run, file, bytes) in &found {
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        let tick = stem.parse::<u64>().map_or_else(|_| "-".to_owned(), |tick| tick.to_string());
+        rows.push([run.clone(), tick, plain::bytes(*bytes), file.display().to_string()]);
+    }
+    plain::print(&plain::columns(&rows))
+}
+
+fn facts(file: &Path, bytes: usize, town: &Town) -> Value {
+    let (rules, state) = (town.rules(), town.state());
+    json!({
+        "file": file,
+        "bytes": bytes,
+        "layout": snapshot::VERSION,
+        "config_id": rules.config.config_id,
+        "config_digest": rules.config.digest(),
+        "shard": rules.config.shard,
+        "plan": rules.sources.plan.0,
+        "affordances": rules.sources.affordances.0,
+        "seed": state.seed,
+        "tick": town.tick(),
+        "day": town.tick() / rules.day_length() + 1,
+        "residents": state.agents.present.len(),
+        "commands": state.commands,
+        "digest": town.digest(),
+    })
+}
+
+fn inspect(file: &Path, json: bool) -> Result<()> {
+    let bytes = read(file)?;
+    let town = snapshot::load(&bytes).map_err(|why| anyhow!(damage(file, &why)))?;
+    let facts = facts(file, bytes.len(), &town);
+    if json {
+        return plain::json(&facts);
+    }
+    let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let rows: Vec<[String; 2]> =
+        facts.as_object().into_iter().flatten().map(|(name, value)| [name.clone(), shown(value)]).collect();
+    plain::print(&plain::columns(&rows))
+}
+
+fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
+    let mut rows = Vec::new();
+    let mut whole = true;
+    for file in files {
+        if file.is_dir() {
+            bail!("{}: it is a folder; name the snapshots in it.", file.display());
+        }
+        let bytes = read(file)?;
+        let row = match snapshot::load(&bytes) {
+            Ok(town) => {
+                let says = format!("{}: whole. Tick {}, digest {}.", file.display(), town.tick(), town.digest());
+                (says, json!({ "file": file, "ok": true, "tick": town.tick(), "digest": town.digest() }))
+            }
+            Err(why) => {
+                whole = false;
+                (damage(file, &why), json!({ "file": file, "ok": false, "error": why.to_string() }))
+            }
+        };
+        rows.push(row);
+    }
+    if json {
+        plain::json(&rows.into_iter().map(|(_, row)| row).collect())?;
+    } else {
+        for (says, _) in rows {
+            plain::line(&says)?;
+        }
+    }
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(super::FELL_SHORT) })
+}

@@ -1,0 +1,216 @@
+//! The command line as a person meets it: every help text, and what each subcommand says to bad input.
+//!
+//! Runs the real program in an empty folder. Bad input: exit status 2, where, what, what would be right, and nothing
+//! written. Rule: "Bad input, everywhere". New help texts are accepted with `INSTA_UPDATE=always`.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+const SCENARIO: &str = "configs/scenarios/employment_backlog.yaml";
+
+/// An empty folder with these files in it.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).expect("a file");
+    }
+    folder
+}
+
+fn townlet(folder: &Path, line: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_townlet"));
+    command.args(line.split_whitespace()).current_dir(folder).env("XDG_CONFIG_HOME", folder.join("config"));
+    command.env_remove("RUST_BACKTRACE").output().expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("the folder");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[track_caller]
+fn refused(files: &[(&str, &str)], line: &str, says: &[&str]) {
+    let folder = folder(files);
+    let before = names(folder.path());
+    let output = townlet(folder.path(), line);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "townlet {line}\n{message}");
+    for part in says {
+        assert!(message.contains(part), "townlet {line}: {part:?} is not in\n{message}");
+    }
+    assert!(!message.contains("panicked") && !message.contains("backtrace"), "{message}");
+    assert_eq!(names(folder.path()), before, "townlet {line} wrote something");
+}
+
+const UNKNOWN: (&str, &str) = ("unknown.yaml", "employment: { grace_tick: 5 }\n");
+const WRONG: (&str, &str) = ("wrong.yaml", "employment: { grace_ticks: soon }\n");
+const RANGE: (&str, &str) = ("range.yaml", "employment: { grace_ticks: 5000 }\n");
+const NO_PLAN: (&str, &str) = ("no_plan.yaml", "world: { plan: towns/nowhere.txt }\n");
+
+#[test]
+fn a_bad_configuration_is_refused_wherever_one_is_read() {
+    for line in
+        ["config check", "config show --config", "run --headless --tick-limit 10 --config", "--headless --config"]
+    {
+        let with = |file: &str| format!("{line} {file}");
+        refused(&[UNKNOWN], &with("unknown.yaml"), &["unknown.yaml:1:15", "grace_tick", "`grace_ticks`", "0 to 1000"]);
+        refused(&[WRONG], &with("wrong.yaml"), &["wrong.yaml:1:28", "a whole number", "\"soon\"", "0 to 1000"]);
+        refused(&[RANGE], &with("range.yaml"), &["range.yaml:1:28", "5000", "0 to 1000"]);
+        refused(&[NO_PLAN], &with("no_plan.yaml"), &["world.plan", "towns/nowhere.txt", "towns/default.txt"]);
+        refused(&[], &with("none.yaml"), &["none.yaml", "no such file"]);
+    }
+    refused(&[UNKNOWN, RANGE], "config diff range.yaml unknown.yaml", &["range.yaml:1:28", "0 to 1000"]);
+}
+
+#[test]
+fn bad_arguments_are_refused_by_name() {
+    refused(&[], "rnu", &["rnu", "--help"]);
+    refused(&[], "run --headless --tick-limit=-5", &["--tick-limit", "-5"]);
+    refused(&[], "run --headless --tick-limit many", &["--tick-limit", "many"]);
+    refused(&[], "run --headless --tick-limit 5 --days 1", &["--tick-limit", "--days"]);
+    refused(&[], "run --headless --tick-limit 5 --script none.jsonl", &["none.jsonl"]);
+    refused(&[], "run --headless --tick-limit 5 --resume", &["no run", "--resume"]);
+    refused(&[], "replay x --every 0", &["--every", "0"]);
+    refused(&[], "audit export --since yesterday", &["--since", "yesterday", "2026-03-01"]);
+    refused(&[], "audit export --format xml", &["xml", "jsonl", "csv"]);
+    refused(&[], "token new --role king", &["king", "admin", "viewer"]);
+    refused(&[], "bench --seconds 0", &["--seconds", "0"]);
+    refused(&[], "completions tcsh9", &["tcsh9", "bash"]);
+}
+
+#[test]
+fn missing_and_damaged_files_are_refused_by_name() {
+    refused(&[], "audit verify logs/console", &["logs/console", "no such file or folder"]);
+    refused(&[], "audit verify .", &["holds no audit log"]);
+    refused(&[("x.txt", "")], "audit verify x.txt", &["x.txt", "no file of an audit log"]);
+    refused(&[], "audit tail", &["logs/console", "--home"]);
+    refused(&[], "replay harbour-1", &["harbour-1", "--home"]);
+    refused(&[("x.tlj", "nonsense")], "replay x.tlj", &["x.tlj", "does not begin with a journal header"]);
+    refused(&[("x.tls", "nonsense")], "snapshot inspect x.tls", &["x.tls", "not a townlet snapshot"]);
+    refused(&[], "snapshot inspect x.tls", &["x.tls", "no such file"]);
+    refused(&[("tokens", "{}\n")], "token list --file tokens", &["tokens:1:", "not a stored token"]);
+}
+
+/// A short run's folder.
+fn ran() -> (TempDir, String) {
+    let folder = folder(&[]);
+    let output = townlet(folder.path(), "run --headless --tick-limit 250 --json");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let journal = names(&folder.path().join("logs/journal"));
+    let run = journal[0].rsplit_once('-').expect("a run's name").0.to_owned();
+    (folder, run)
+}
+
+#[test]
+fn a_run_can_be_replayed_verified_and_its_snapshots_judged() {
+    let (folder, run) = ran();
+    let path = folder.path();
+    let output = townlet(path, &format!("replay {run} --every 100 --json"));
+    let replayed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((replayed["tick"].as_u64(), replayed["digests_equal"].as_u64()), (Some(250), Some(2)));
+    assert_eq!(replayed["digests"].as_array().map(Vec::len), Some(2));
+    assert!(townlet(path, "audit verify logs/console").status.success());
+    refused_run(path, &run);
+
+    let snapshots = path.join("snapshots/auto").join(&run);
+    let whole = snapshots.join(&names(&snapshots)[0]);
+    let bytes = std::fs::read(&whole).expect("a snapshot");
+    let cut = snapshots.join("000000000999.tls");
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).expect("a file");
+    let output = townlet(path, &format!("snapshot validate {} {}", whole.display(), cut.display()));
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("whole. Tick 250") && said.contains("cut short"), "{said}");
+    assert!(said.contains(&format!("The good one before it is {}", whole.display())), "{said}");
+    let output = townlet(path, &format!("snapshot inspect {}", cut.display()));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("The good one before it"));
+}
+
+fn refused_run(path: &Path, run: &str) {
+    let near = format!("{}z", &run[..run.len() - 1]);
+    let output = townlet(path, &format!("replay {near}"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains(&format!("Did you mean `{run}`?")), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_journal_of_another_town_disagrees() {
+    let (folder, run) = ran();
+    let file = folder.path().join(format!("logs/journal/{run}-000000000000.tlj"));
+    let contents = townlet::shard::journal::read(&file).expect("a journal");
+    let other = folder.path().join("other.tlj");
+    let base = townlet::shard::journal::Base::Seed(4242);
+    let header = townlet::shard::journal::Header { base, ..contents.header };
+    let journal = townlet::shard::journal::Journal::create(&other, &header).expect("a journal");
+    contents.entries.into_iter().for_each(|entry| journal.append(entry));
+    drop(journal);
+    let output = townlet(folder.path(), "replay other.tlj");
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("DISAGREES") && said.contains("other.tlj"), "{said}");
+}
+
+#[test]
+fn a_token_is_shown_once_and_can_be_revoked() {
+    let folder = folder(&[]);
+    let path = folder.path();
+    let output = townlet(path, "token new --role admin --file tokens");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let token = text(&output.stdout).trim().to_owned();
+    let id = token.split('_').nth(1).expect("an id").to_owned();
+    let listed = text(&townlet(path, "token list --file tokens").stdout);
+    assert!(token.starts_with("twn_") && listed.contains(&id) && !listed.contains(&token));
+    assert!(!std::fs::read_to_string(path.join("tokens")).expect("the store").contains(&token));
+    let output = townlet(path, "token revoke nobody --file tokens");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains(&id), "{}", text(&output.stderr));
+    assert!(townlet(path, &format!("token revoke {id} --file tokens")).status.success());
+    assert!(!text(&townlet(path, "token list --file tokens").stdout).contains(&id));
+    assert!(townlet(path, "token new --role viewer").status.success());
+    assert!(path.join("config/townlet/tokens").is_file());
+}
+
+#[test]
+fn configurations_are_shown_with_their_origin_and_compared() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let checked = townlet(root, &format!("config check {SCENARIO}"));
+    assert!(checked.status.success() && text(&checked.stdout).contains("employment-backlog-v1"));
+    let folder = folder(&[("mine.yaml", "seed: 9\n")]);
+    let shown = text(&townlet(folder.path(), "config show --changed --config mine.yaml").stdout);
+    assert!(shown.contains("seed") && shown.contains("mine.yaml:1"), "{shown}");
+    let output = townlet(root, &format!("config diff configs/default.yaml {SCENARIO} --json"));
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(rows.as_array().expect("rows").iter().any(|row| row["key"] == "world.population" && row["right"] == "16"));
+    let schema: serde_json::Value = serde_json::from_slice(&townlet(root, "config schema").stdout).expect("JSON");
+    assert_eq!(schema["title"], "Townlet configuration");
+    assert!(text(&townlet(root, "completions bash").stdout).contains("_townlet()"));
+}
+
+#[test]
+fn every_help_text_is_as_it_was_read_last() {
+    let mut root = townlet::cli::command().term_width(100);
+    root.build();
+    let mut texts = String::new();
+    helps(&root, "townlet", &mut texts);
+    insta::assert_snapshot!("help", texts);
+}
+
+/// The help of a command and of all below it; the built-in `help` says only what they say.
+fn helps(command: &clap::Command, name: &str, texts: &mut String) {
+    use std::fmt::Write as _;
+    let help = command.clone().term_width(100).render_help();
+    writeln!(texts, "$ {name} --help\n{help}").expect("a string takes every write");
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+        helps(below, &format!("{name} {}", below.get_name()), texts);
+    }
+}

@@ -1,0 +1,35 @@
+//! Pages made from the program's tables say what the tables say. `UPDATE_DOCS=1 cargo test --test docs` writes them anew.
+//!
+//! Knows the generators and the files in `docs/`; the tables are the program's.
+
+use std::path::Path;
+
+use townlet::cli::docs;
+use townlet::shard::specs;
+
+fn holds(name: &str, page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, page).expect("docs/ can be written");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == page, "docs/{name} is not what the table makes; run UPDATE_DOCS=1 cargo test --test docs");
+}
+
+#[test]
+fn the_page_of_commands_is_the_table() {
+    let page = docs::commands(&specs());
+    for spec in specs() {
+        assert!(page.contains(&format!("| `{}", spec.name)), "{} is in no group", spec.name);
+    }
+    holds("COMMANDS.md", &page);
+}
+
+#[test]
+fn the_page_of_keys_is_the_table() {
+    let page = docs::keys();
+    for row in townlet::tui::keymap::ACTIONS {
+        assert!(page.contains(&format!("| `{}` |", row.name)), "{} is in no group", row.name);
+    }
+    holds("KEYS.md", &page);
+}
