@@ -255,7 +255,7 @@ fn employment_status() {
         assert_eq!(live.result("employment_status")["pending_count"], 0);
         live.done("employment_exit request ada");
         let mut told = live.result("employment_status");
-        assert!(text(&told, "summary").starts_with("1 pending of "));
+        assert!(text(&told, "summary").starts_with("1 pending (limit "));
         told.as_object_mut().unwrap().remove("summary");
         assert_eq!(told, serde_json::to_value(live.view().employment).unwrap());
         assert_eq!(told["pending"], serde_json::json!(["ada"]));
