@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::disk::{Decision, log_decision};
 use super::engine::{Engine, Message};
+use super::intake;
 use super::journal::Entry as JournalEntry;
 use super::table::{Args, Deed, Look, Row, Run, TABLE, error, refused, specs};
 use crate::audit::{self, Entry, Lookup, Stage, fingerprint};
@@ -119,34 +120,6 @@ impl Draft {
     }
 }
 
-/// Longest `cmd_id` taken, in bytes.
-const MAX_ID: usize = 128;
-
-/// Whether an id reads the same wherever it is written: in the audit log, by which it is known after a restart, and in
-/// the operators' tables.
-fn is_id(cmd_id: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'|';
-    !cmd_id.is_empty() && cmd_id.len() <= MAX_ID && cmd_id.bytes().all(plain)
-}
-
-/// Whether somebody typed a token where everybody can read it; such a line is neither run nor kept.
-fn holds_token(line: &str) -> bool {
-    line.contains("twn_")
-}
-
-/// A line as answers and the log show it.
-fn shown(line: &str) -> String {
-    if holds_token(line) {
-        return String::from("(a line with a token)");
-    }
-    crate::wire::text::escape(line).chars().take(line::MAX_LINE).collect()
-}
-
-fn no_id() -> ErrorBody {
-    let hint = format!("Make a UUIDv7; 1 to {MAX_ID} plain characters without blanks or `|` will do.");
-    error("E_INVALID_ARG", "this is no cmd_id.", hint)
-}
-
 impl Engine {
     fn look(&self) -> Look<'_> {
         Look { town: &self.town, around: &self.around, log: &self.log }
@@ -162,16 +135,14 @@ impl Engine {
         let Some(who) = self.desk.sessions.get(&session).map(|open| open.session.clone()) else { return };
         let cmd_id = request.cmd_id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let specs = std::mem::take(&mut self.desk.specs);
-        let parsed = match (is_id(&cmd_id), holds_token(&request.command)) {
-            (true, false) => line::parse(&specs, &request.command),
-            (false, _) => Err(no_id()),
-            (true, true) => {
-                let hint = "Type `escalate` alone; the token is asked for, and revoke the one that was shown.";
-                Err(error("E_INVALID_ARG", "a token has no place in a command line.", hint))
-            }
+        let parsed = intake::fit(&cmd_id, &request.command).and_then(|()| line::parse(&specs, &request.command));
+        let mut draft = Draft {
+            who,
+            cmd_id,
+            line: intake::shown(&request.command),
+            command: String::from("?"),
+            args: Args::default(),
         };
-        let mut draft =
-            Draft { who, cmd_id, line: shown(&request.command), command: String::from("?"), args: Args::default() };
         match parsed {
             Ok(Parsed { spec, .. }) if !allowed(&draft.who, spec) => {
                 draft.command.clone_from(&spec.name);

@@ -8,6 +8,7 @@ mod disk;
 mod dispatch;
 mod engine;
 pub mod home;
+mod intake;
 pub mod journal;
 pub mod recover;
 mod table;
