@@ -17,10 +17,10 @@ use townlet_town::Sources;
 use townlet_town::config::{Layers, load};
 
 /// Longest a published state is waited for before a test says that it never came.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The shipped default town, or the backlog scenario, with these settings changed.
-pub fn sources(backlog: bool, settings: &[(&str, &str)]) -> Sources {
+pub(crate) fn sources(backlog: bool, settings: &[(&str, &str)]) -> Sources {
     let (file, plan) = if backlog {
         (
             include_str!("../../configs/scenarios/employment_backlog.yaml"),
@@ -39,77 +39,77 @@ pub fn sources(backlog: bool, settings: &[(&str, &str)]) -> Sources {
 }
 
 /// Somebody at the console.
-pub fn somebody(issuer: &str, role: Role, owner: bool) -> Session {
+pub(crate) fn somebody(issuer: &str, role: Role, owner: bool) -> Session {
     Session { issuer: issuer.into(), role, transport: "local".into(), owner }
 }
 
 /// A running shard with an admin's and a viewer's session; neither owns the process.
-pub struct Live {
+pub(crate) struct Live {
     /// The shard.
-    pub shard: Handle,
+    pub(crate) shard: Handle,
     /// Session of an admin, issuer `test:admin`.
-    pub admin: u64,
+    pub(crate) admin: u64,
     /// Session of a viewer, issuer `test:viewer`.
-    pub viewer: u64,
+    pub(crate) viewer: u64,
 }
 
 impl Live {
     /// Around a shard.
-    pub fn around(shard: Handle) -> Self {
+    pub(crate) fn around(shard: Handle) -> Self {
         let admin = shard.open(somebody("test:admin", Role::Admin, false), |_| {});
         let viewer = shard.open(somebody("test:viewer", Role::Viewer, false), |_| {});
         Self { shard, admin, viewer }
     }
 
     /// A new default town that ticks only when told to.
-    pub fn held(home: &Path) -> Self {
+    pub(crate) fn held(home: &Path) -> Self {
         Self::around(shard::start(sources(false, &[]), 7, options(home, true)).expect("the shard starts"))
     }
 
     /// A new default town, paused, at full speed once it runs.
-    pub fn paused(home: &Path) -> Self {
+    pub(crate) fn paused(home: &Path) -> Self {
         Self::around(shard::start(sources(false, &[]), 7, options(home, false)).expect("the shard starts"))
     }
 
     /// Whoever ran in this home last, where they stopped.
-    pub fn resumed(home: &Path) -> Self {
+    pub(crate) fn resumed(home: &Path) -> Self {
         Self::around(shard::resume("harbour", None, "snapshots", options(home, true)).expect("the shard resumes"))
     }
 
     /// The state now.
-    pub fn view(&self) -> Snapshot {
+    pub(crate) fn view(&self) -> Snapshot {
         self.shard.view().expect("the shard lives").0
     }
 
     /// The town's digest now.
-    pub fn digest(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         self.shard.view().expect("the shard lives").1
     }
 
     /// A resident as observers see them; nobody, when they have left.
-    pub fn agent(&self, id: &str) -> Option<Agent> {
+    pub(crate) fn agent(&self, id: &str) -> Option<Agent> {
         self.view().agents.into_iter().find(|agent| agent.id == id)
     }
 
     /// Runs a held town for so many ticks.
-    pub fn run(&self, ticks: u64) {
+    pub(crate) fn run(&self, ticks: u64) {
         let until = self.view().tick + ticks;
         assert_eq!(self.shard.run_to(until, |_| true), Some(until));
     }
 
     /// Asks and waits.
-    pub fn ask(&self, session: u64, request: Request) -> Answer {
+    pub(crate) fn ask(&self, session: u64, request: Request) -> Answer {
         self.shard.ask_and_wait(session, request).expect("the shard answers")
     }
 
     /// A line of the admin's, whatever comes of it.
-    pub fn line(&self, line: &str) -> Answer {
+    pub(crate) fn line(&self, line: &str) -> Answer {
         self.ask(self.admin, Request::line(line))
     }
 
     /// A line of the admin's that must be done.
     #[track_caller]
-    pub fn done(&self, line: &str) -> Answer {
+    pub(crate) fn done(&self, line: &str) -> Answer {
         let answer = self.line(line);
         assert_eq!(answer.status, Status::Ok, "`{line}`: {answer:?}");
         assert!(answer.error.is_none() && !answer.summary().is_empty());
@@ -118,18 +118,18 @@ impl Live {
 
     /// What a line of the admin's answered, which must have been done.
     #[track_caller]
-    pub fn result(&self, line: &str) -> serde_json::Value {
+    pub(crate) fn result(&self, line: &str) -> serde_json::Value {
         self.done(line).result.expect("an answer has a result")
     }
 
     /// The code a line of the admin's is refused with.
     #[track_caller]
-    pub fn refused(&self, line: &str) -> String {
+    pub(crate) fn refused(&self, line: &str) -> String {
         refusal(&self.line(line))
     }
 
     /// Every state published from now on.
-    pub fn watch(&self) -> Receiver<Arc<Snapshot>> {
+    pub(crate) fn watch(&self) -> Receiver<Arc<Snapshot>> {
         let (sender, views) = channel();
         self.shard.subscribe(move |view| drop(sender.send(view)));
         views
@@ -138,7 +138,7 @@ impl Live {
 
 /// The code of a refusal, which must have a sentence and say what would be right.
 #[track_caller]
-pub fn refusal(answer: &Answer) -> String {
+pub(crate) fn refusal(answer: &Answer) -> String {
     assert_eq!((answer.status, &answer.result), (Status::Error, &None), "{answer:?}");
     let error = answer.error.as_ref().expect("a refusal says why");
     assert!(!error.message.is_empty() && !error.hint.is_empty(), "{error:?}");
@@ -147,7 +147,7 @@ pub fn refusal(answer: &Answer) -> String {
 
 /// The first published state that fits.
 #[track_caller]
-pub fn wait_for(views: &Receiver<Arc<Snapshot>>, what: &str, fits: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+pub(crate) fn wait_for(views: &Receiver<Arc<Snapshot>>, what: &str, fits: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
     loop {
         let view = views.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("never seen: {what}"));
         if fits(&view) {
@@ -157,11 +157,11 @@ pub fn wait_for(views: &Receiver<Arc<Snapshot>>, what: &str, fits: impl Fn(&Snap
 }
 
 /// How every shard here is started.
-pub fn options(home: &Path, held: bool) -> Options {
+pub(crate) fn options(home: &Path, held: bool) -> Options {
     Options { home: Home::new(home), paused: !held, speed: Speed::Max, held, claim: false, token_file: None }
 }
 
 /// A home that goes when the test does.
-pub fn home() -> TempDir {
+pub(crate) fn home() -> TempDir {
     tempfile::tempdir().expect("a folder can be made")
 }

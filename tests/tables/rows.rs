@@ -7,17 +7,17 @@ use townlet::wire::{Request, Role, Snapshot};
 use crate::live::{Live, home, somebody, wait_for};
 
 /// How a row is held to its word.
-pub struct Case {
+pub(crate) struct Case {
     /// The row.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What a town needs first.
-    pub before: &'static [&'static str],
+    pub(crate) before: &'static [&'static str],
     /// A line that is right then.
-    pub line: &'static str,
+    pub(crate) line: &'static str,
     /// Lines that are wrong, and the code each is refused with.
-    pub wrong: &'static [(&'static str, &'static str)],
+    pub(crate) wrong: &'static [(&'static str, &'static str)],
     /// Runs the row and looks at answer and state.
-    pub holds: fn(),
+    pub(crate) holds: fn(),
 }
 
 const fn case(
@@ -35,7 +35,7 @@ const NONE: &str = "E_NOT_FOUND";
 const AGAIN: &str = "E_CONFLICT";
 
 /// Every row of the table.
-pub static CASES: &[Case] = &[
+pub(crate) static CASES: &[Case] = &[
     case("help", &[], "help", &[("help emplyment_status", NONE)], help),
     case("telemetry_snapshot", &[], "telemetry_snapshot", &[], telemetry_snapshot),
     case("health_status", &[], "health_status", &[], health_status),
@@ -634,7 +634,9 @@ fn escalate() {
     with(|live| {
         let (sender, roles) = std::sync::mpsc::channel();
         let session = somebody("test:climber", Role::Viewer, true);
-        let session = live.shard.open(session, move |session| drop(sender.send(session.role)));
+        let session = live.shard.open(session, move |session| {
+            sender.send(session.role).expect("the test listens");
+        });
         let ask = |line: &str| live.ask(session, Request::line(line));
         assert_eq!(ask("spawn").error.unwrap().code, "E_FORBIDDEN");
         assert_eq!(ask("escalate --reason review").error, None);
