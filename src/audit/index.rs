@@ -111,6 +111,8 @@ impl Index {
     pub(crate) fn take(&mut self, file: &str, record: &Record) {
         match record.stage {
             Stage::Intent => self.begin(&record.issuer, &record.cmd_id, fingerprint(&record.command, &record.args)),
+            // The town refused it after its intent: nothing was done, as the shard that wrote this held too.
+            Stage::Outcome if record.status == Some(Status::Error) => self.abort(&record.issuer, &record.cmd_id),
             Stage::Outcome | Stage::Recovered => {
                 let answer = Answer {
                     cmd_id: record.cmd_id.clone(),

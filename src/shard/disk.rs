@@ -105,7 +105,7 @@ pub(super) fn log_decision(path: &Path, decision: &Decision) -> Result<(), Strin
         std::fs::create_dir_all(folder).map_err(say)?;
     }
     let known = std::fs::read_to_string(path).unwrap_or_default();
-    if known.contains(&decision.cmd_id) {
+    if known.contains(&format!("| {} |\n", decision.cmd_id)) {
         return Ok(());
     }
     let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S");

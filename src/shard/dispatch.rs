@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::disk::{Decision, log_decision};
 use super::engine::{Engine, Message};
+use super::intake;
 use super::journal::Entry as JournalEntry;
 use super::settle::{Both, Owed, Unsafe};
 use super::table::{Args, Deed, Look, Row, Run, TABLE, error, refused, specs};
@@ -139,11 +140,11 @@ impl Engine {
         let Some(who) = self.desk.sessions.get(&session).map(|open| open.session.clone()) else { return };
         let cmd_id = request.cmd_id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let specs = std::mem::take(&mut self.desk.specs);
-        let parsed = line::parse(&specs, &request.command);
+        let parsed = intake::fit(&cmd_id, &request.command).and_then(|()| line::parse(&specs, &request.command));
         let mut draft = Draft {
             who,
             cmd_id,
-            line: crate::wire::text::escape(&request.command).chars().take(line::MAX_LINE).collect(),
+            line: intake::shown(&request.command),
             command: String::from("?"),
             args: Args::default(),
         };
@@ -189,8 +190,10 @@ impl Engine {
             let error = error("E_INVALID_ARG", "a query only looks.", "Send it as a command.");
             return self.refuse(request, &draft, error, done);
         }
-        if request.dry_run {
-            let answer = match self.preview(row, &draft.args) {
+        if request.dry_run && !matches!(row.run, Run::Files(_)) {
+            let checked =
+                self.preview(row, &draft.args).and_then(|said| self.may_become(row, request, &draft).map(|()| said));
+            let answer = match checked {
                 Ok(summary) => draft.answer(tick, Status::DryRun, Some(json!({ "summary": summary })), None),
                 Err(error) => draft.answer(tick, Status::Error, None, Some(error)),
             };
@@ -238,14 +241,16 @@ impl Engine {
         run: fn(&std::path::Path, &Args) -> Result<Value, ErrorBody>,
         done: Done,
     ) {
-        let (folder, tick, query) = (self.snapshot_folder(), self.town.tick(), request.query);
+        let (folder, tick, dry_run) = (self.snapshot_folder(), self.town.tick(), request.dry_run);
+        let quiet = request.query || dry_run;
         let (config_id, log) = (self.config_id(), Arc::clone(&self.log));
         self.disk.run(move || {
             let (status, result, error) = match run(&folder, &draft.args) {
+                Ok(result) if dry_run => (Status::DryRun, Some(json!({ "summary": result["summary"] })), None),
                 Ok(result) => (Status::Ok, Some(result), None),
                 Err(error) => (Status::Error, None, Some(error)),
             };
-            if !query {
+            if !quiet {
                 let mut entry = draft.entry(&config_id, tick, Stage::Outcome);
                 entry.status = Some(status);
                 entry.error.clone_from(&error);
@@ -340,6 +345,10 @@ impl Engine {
             return Ok(());
         }
         if let Some(tokens) = &mut self.desk.tokens {
+            // A dry run leaves no trace, so it may not be a way to try tokens.
+            if request.dry_run {
+                return Ok(());
+            }
             let secret = request.secret.as_deref().unwrap_or_default();
             return tokens
                 .check(&draft.who.issuer, secret)

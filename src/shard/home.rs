@@ -102,14 +102,19 @@ pub struct Claim {
     _file: File,
 }
 
-/// `yyyymmdd-hhmmss-xxxxxx`.
+/// `yyyymmdd-hhmmss-mmmxxx`.
 const STAMP_LENGTH: usize = 22;
 
-/// A new run's name: shard, time, and enough chance that two runs of one second differ. Later runs sort later.
+/// A new run's name: shard, time to the millisecond, and chance for runs of one millisecond. Later runs sort later.
 pub fn new_run_id(shard: &str) -> String {
-    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
     let chance = uuid::Uuid::now_v7().simple().to_string();
-    format!("{}-{}-{}", slug(shard), now.strftime("%Y%m%d-%H%M%S"), &chance[26..])
+    run_id_at(shard, jiff::Timestamp::now(), &chance[29..])
+}
+
+/// The name of a run that starts at this moment; `chance` is three characters.
+pub(super) fn run_id_at(shard: &str, now: jiff::Timestamp, chance: &str) -> String {
+    let now = now.to_zoned(jiff::tz::TimeZone::UTC);
+    format!("{}-{}-{:03}{chance}", slug(shard), now.strftime("%Y%m%d-%H%M%S"), now.millisecond())
 }
 
 /// A name that is safe in a file's name.

@@ -8,11 +8,14 @@ mod disk;
 mod dispatch;
 mod engine;
 pub mod home;
+mod intake;
 pub mod journal;
 pub mod recover;
 mod settle;
 mod table;
 mod telemetry;
+#[cfg(test)]
+mod tests;
 pub mod tokens;
 
 pub use engine::Speed;
@@ -146,14 +149,13 @@ fn header(run_id: &str, shard: &str, sources: Sources, base: Base) -> Header {
 /// Ends every intent that a crash left open: `recovered` when the journal holds it, `abort` when not.
 fn complete(
     opened: audit::Opened,
-    commands: &std::collections::BTreeMap<String, (u64, String)>,
+    commands: &std::collections::BTreeMap<(String, String), u64>,
     notes: &mut Vec<String>,
 ) -> Result<audit::Opened, ShardError> {
     let audit::Opened { log, pending, mut index } = opened;
     for intent in pending {
         let mut entry = intent.entry;
-        let held = commands.get(&entry.cmd_id).filter(|(_, issuer)| *issuer == entry.issuer);
-        if let Some((tick, _)) = held {
+        if let Some(tick) = commands.get(&(entry.issuer.clone(), entry.cmd_id.clone())) {
             (entry.stage, entry.status, entry.tick) = (Stage::Recovered, Some(Status::Ok), *tick);
             let summary = "applied before the crash; the journal holds it.";
             entry.result = Some(serde_json::json!({ "summary": summary }));

@@ -95,8 +95,8 @@ pub struct Rebuilt {
     pub header: Header,
     /// The newest journal file and how much of it is whole.
     pub journal: (PathBuf, u64),
-    /// Commands the journal holds: `cmd_id` → (tick, issuer).
-    pub commands: BTreeMap<String, (u64, String)>,
+    /// Commands the journal holds: (issuer, `cmd_id`) → tick. Two issuers may use one id.
+    pub commands: BTreeMap<(String, String), u64>,
     /// What an operator should know, a line each.
     pub notes: Vec<String>,
 }
@@ -128,7 +128,7 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
     let mut commands = BTreeMap::new();
     for entry in contents.iter().flat_map(|(_, read)| &read.entries) {
         if let Entry::Command { tick, cmd_id, issuer, .. } = entry {
-            commands.insert(cmd_id.clone(), (*tick, issuer.clone()));
+            commands.insert((issuer.clone(), cmd_id.clone()), *tick);
         }
     }
     let mut player = start(home, snapshot_root, run_id, &contents, &mut notes)?;

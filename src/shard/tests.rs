@@ -1,0 +1,308 @@
+//! What a shard keeps on disk and tells of its town: journal files torn and damaged, names and claims, snapshots kept,
+//! the operators' log, sentences held back.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use townlet_town::affordances::ITEMS;
+use townlet_town::config::{Layers, load};
+use townlet_town::ids::{JobId, Resident};
+use townlet_town::{Command, Event, EventKind, Rules, Sources, Town, snapshot};
+
+use super::disk::{Decision, log_decision, save_snapshot, snapshot_name};
+use super::home::{Home, new_run_id, replace, run_id_at, snapshot_files};
+use super::journal::{self, Base, Entry, Header, Journal};
+use super::recover::{Player, rebuild};
+use super::telemetry::Story;
+
+const RUN: &str = "harbour-20260101-000000-000aaa";
+
+fn sources(settings: &[(&str, &str)]) -> Sources {
+    let flags = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let layers = Layers { file: None, environment: Vec::new(), flags };
+    Sources {
+        config: load(&layers).unwrap().config.canonical(),
+        plan: ("plan.txt".into(), include_str!("../../configs/towns/default.txt").into()),
+        affordances: ("affordances.yaml".into(), include_str!("../../configs/affordances.yaml").into()),
+    }
+}
+
+fn rules(settings: &[(&str, &str)]) -> Arc<Rules> {
+    Arc::new(Rules::new(sources(settings)).unwrap())
+}
+
+fn header(base: Base) -> Header {
+    let (run_id, shard) = (RUN.to_owned(), "harbour".to_owned());
+    Header { version: journal::VERSION, run_id, shard, sources: sources(&[]), policy: "scripted".into(), base }
+}
+
+fn price(index: u64, tick: u64) -> Entry {
+    assert!(!ITEMS.is_empty());
+    let value = townlet_town::Micro::whole(index as i64 + 1);
+    let command = Command::SetPrice { item: 0, value };
+    Entry::Command { index, tick, cmd_id: format!("id-{index}"), issuer: "test".into(), command }
+}
+
+/// A journal with these entries, written to the end.
+fn journal(path: &Path, base: Base, entries: &[Entry]) {
+    let journal = Journal::create(path, &header(base)).unwrap();
+    for entry in entries {
+        journal.append(entry.clone());
+    }
+    journal.flush().unwrap();
+}
+
+/// Ticks of a default town with a price set in between, and the town.
+fn lived(home: &Home, ticks: u64) -> (PathBuf, Town) {
+    let path = home.journal(RUN, 0);
+    let mut town = Town::new(rules(&[]), 7);
+    let mut entries = Vec::new();
+    for _ in 0..ticks {
+        let from = town.tick();
+        let index = town.state().commands;
+        let Entry::Command { command, .. } = price(index, from) else { unreachable!() };
+        town.apply(&command).unwrap();
+        entries.push(price(index, from));
+        town.step(&mut townlet_learn::Scripted);
+        let options = town.decided().map(|(_, option)| option.index() as u8).collect();
+        entries.push(Entry::Ticks { from, to: town.tick(), options, digest: Some(town.digest()) });
+        town.clear_events();
+    }
+    journal(&path, Base::Seed(7), &entries);
+    (path, town)
+}
+
+#[test]
+fn a_tail_torn_at_any_byte_is_cut_off_and_the_journal_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tlj");
+    let kept: Vec<Entry> = (0..3).map(|n| price(n, n)).collect();
+    journal(&path, Base::Seed(7), &kept);
+    let whole = journal::read(&path).unwrap().whole;
+    drop(Journal::reopen(&path, whole).map(|journal| journal.append(price(3, 3))));
+    let bytes = std::fs::read(&path).unwrap();
+    assert!(bytes.len() as u64 > whole + 8);
+    for end in whole as usize..bytes.len() {
+        std::fs::write(&path, &bytes[..end]).unwrap();
+        let read = journal::read(&path).unwrap();
+        assert_eq!((&read.entries, read.whole, read.torn), (&kept, whole, end as u64 - whole), "cut at {end}");
+        let journal = Journal::reopen(&path, read.whole).unwrap();
+        journal.append(price(9, 9));
+        journal.flush().unwrap();
+        let read = journal::read(&path).unwrap();
+        assert_eq!((read.entries.len(), read.entries.last(), read.torn), (4, Some(&price(9, 9)), 0), "cut at {end}");
+    }
+}
+
+#[test]
+fn a_journal_cut_inside_its_header_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tlj");
+    journal(&path, Base::Seed(7), &[]);
+    let bytes = std::fs::read(&path).unwrap();
+    for end in (0..bytes.len()).step_by(97).chain([7, 8, 9, bytes.len() - 1]) {
+        std::fs::write(&path, &bytes[..end]).unwrap();
+        let why = journal::read(&path).err().expect("it is no journal").to_string();
+        assert!(why.contains("a.tlj") && why.contains("header"), "{why}");
+    }
+    assert!(Journal::create(&path, &header(Base::Seed(7))).is_err(), "nothing is overwritten");
+}
+
+#[test]
+fn no_flipped_byte_of_a_frame_is_taken_for_an_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tlj");
+    journal(&path, Base::Seed(7), &[price(0, 0)]);
+    let first = journal::read(&path).unwrap().whole as usize;
+    drop(Journal::reopen(&path, first as u64).map(|journal| journal.append(price(1, 1))));
+    let bytes = std::fs::read(&path).unwrap();
+    for at in first..bytes.len() {
+        for bit in 0..8 {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1 << bit;
+            std::fs::write(&path, flipped).unwrap();
+            let read = journal::read(&path).unwrap();
+            assert_eq!((read.entries, read.whole), (vec![price(0, 0)], first as u64), "bit {bit} of byte {at}");
+        }
+    }
+}
+
+#[test]
+fn a_run_is_rebuilt_from_its_journal_and_from_a_later_files_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let (_, mut town) = lived(&home, 12);
+    let rebuilt = rebuild(&home, "snapshots", RUN).unwrap();
+    assert_eq!((rebuilt.town.tick(), rebuilt.town.digest()), (12, town.digest()));
+    assert_eq!(rebuilt.commands.len(), 12);
+    assert_eq!(rebuilt.commands[&("test".to_owned(), "id-3".to_owned())], 3);
+
+    // Ticks 12 to 20 could not be written; the next file starts from the town itself.
+    while town.tick() < 20 {
+        town.step(&mut townlet_learn::Scripted);
+        town.clear_events();
+    }
+    let base = Base::Snapshot(snapshot::save(&town));
+    let entry = price(town.state().commands, 20);
+    let Entry::Command { command, .. } = &entry else { unreachable!() };
+    town.apply(command).unwrap();
+    journal(&home.journal(RUN, 20), base, std::slice::from_ref(&entry));
+    let rebuilt = rebuild(&home, "snapshots", RUN).unwrap();
+    assert_eq!((rebuilt.town.tick(), rebuilt.town.digest()), (20, town.digest()));
+    assert_eq!(rebuilt.journal.0, home.journal(RUN, 20));
+}
+
+#[test]
+fn a_damaged_snapshot_is_passed_over_and_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let (_, town) = lived(&home, 12);
+    let snapshots = home.snapshots("snapshots", RUN);
+    save_snapshot(&snapshots, 5, b"no snapshot", 8).unwrap();
+    let rebuilt = rebuild(&home, "snapshots", RUN).unwrap();
+    assert_eq!(rebuilt.town.digest(), town.digest());
+    assert!(rebuilt.notes.iter().any(|note| note.contains(&snapshot_name(5))), "{:?}", rebuilt.notes);
+}
+
+#[test]
+fn a_replay_refuses_what_does_not_follow() {
+    let mut player = Player::from_header(&header(Base::Seed(7))).unwrap();
+    let ticks = |from, to, options| Entry::Ticks { from, to, options, digest: None };
+    assert!(player.play(&ticks(5, 6, Vec::new()), |_| {}).unwrap_err().contains("tick 5"));
+    assert!(player.play(&ticks(0, 1, vec![200]), |_| {}).unwrap_err().contains("does not exist"));
+    assert!(player.play(&price(4, 0), |_| {}).unwrap_err().contains("does not follow"));
+    assert!(player.play(&ticks(0, 1, Vec::new()), |_| {}).unwrap_err().contains("do not fit"));
+}
+
+#[test]
+fn later_runs_sort_later_and_are_found_by_shard() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+    let moments =
+        ["2026-01-01T00:00:00.001Z", "2026-01-01T00:00:00.020Z", "2026-01-01T00:00:01Z", "2027-01-01T00:00:00Z"];
+    let runs: Vec<String> = moments
+        .iter()
+        .zip(["fff", "eee", "ddd", "000"])
+        .map(|(moment, chance)| run_id_at("Har bour", at(moment), chance))
+        .collect();
+    assert!(runs.is_sorted(), "{runs:?}");
+    for run in runs.iter().rev() {
+        journal(&home.journal(run, 0), Base::Seed(1), &[]);
+    }
+    journal(&home.journal(&run_id_at("har", at(moments[3]), "000"), 0), Base::Seed(1), &[]);
+    journal(&home.journal(&runs[0], 100), Base::Seed(1), &[]);
+    assert_eq!(home.runs("har bour"), runs);
+    assert_eq!(home.journals_of(&runs[0]), [home.journal(&runs[0], 0), home.journal(&runs[0], 100)]);
+    assert_eq!(new_run_id("har").len(), run_id_at("har", at(moments[0]), "fff").len());
+}
+
+#[test]
+fn a_second_claim_is_refused_by_name_until_the_first_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let claim = home.claim("harbour").unwrap();
+    let why = home.claim("harbour").unwrap_err();
+    assert!(why.contains("`harbour`") && why.contains(&format!("process {}", std::process::id())), "{why}");
+    home.claim("backlog").unwrap();
+    drop(claim);
+    home.claim("harbour").unwrap();
+}
+
+#[test]
+fn the_oldest_snapshots_go_and_the_newest_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    for tick in [1_000, 20, 300, 4_000] {
+        save_snapshot(folder.path(), tick, b"x", 3).unwrap();
+    }
+    let names = [300, 1_000, 4_000].map(|tick| folder.path().join(snapshot_name(tick)));
+    assert_eq!(snapshot_files(folder.path()), names);
+    save_snapshot(folder.path(), 5_000, b"x", 0).unwrap();
+    assert_eq!(snapshot_files(folder.path()), [folder.path().join(snapshot_name(5_000))], "one is always kept");
+}
+
+#[test]
+fn a_file_is_replaced_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new/a.tls");
+    for text in ["first", "a longer second", ""] {
+        replace(&path, text.as_bytes()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+    assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 1, "nothing is left beside it");
+}
+
+#[test]
+fn decisions_are_one_row_each_whatever_was_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ops/employment.md");
+    let decision = |cmd_id: &str, reason: &str| Decision {
+        shard: "har|bour".into(),
+        tick: 3,
+        who: "tui:ada".into(),
+        what: "approve".into(),
+        resident: "ben".into(),
+        reason: reason.into(),
+        cmd_id: cmd_id.into(),
+    };
+    for (cmd_id, reason) in
+        [("run-10", "a | b\nc\u{1b}[2J"), ("run-1", "says run-10"), ("run-10", "again"), ("run", "")]
+    {
+        log_decision(&path, &decision(cmd_id, reason)).unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    let rows: Vec<&str> = text.lines().filter(|line| line.contains("tui:ada")).collect();
+    assert_eq!(rows.len(), 3, "each id once, and no id hides another:\n{text}");
+    assert!(rows.iter().all(|row| row.replace("\\|", "").matches('|').count() == 9), "{text}");
+    assert!(rows[0].contains("a \\| b") && !text.contains('\u{1b}'));
+    assert_eq!(text.matches("# Employment exits").count(), 1);
+}
+
+/// Late to work: a sentence of normal priority.
+fn late(who: u32, tick: u64) -> Event {
+    Event { tick, kind: EventKind::ShiftLate { who: Resident(who), job: JobId(0), ticks: 9 } }
+}
+
+fn told(story: &Story) -> Vec<u64> {
+    story.narrations().map(|narration| narration.tick).collect()
+}
+
+#[test]
+fn sentences_keep_their_distance_and_what_is_urgent_always_passes() {
+    let narration = |name: &str| format!("telemetry.narration.{name}");
+    let cooldown = narration("global_cooldown_ticks");
+    let limits = rules(&[(&cooldown, "30")]);
+    let mut story = Story::default();
+    for tick in [0, 29, 30, 59, 61] {
+        story.tell(&limits, &late(tick as u32, tick));
+    }
+    assert_eq!(told(&story), [0, 30, 61]);
+    for who in 0..3 {
+        story.tell(&limits, &Event { tick: 62, kind: EventKind::Starving { who: Resident(who) } });
+    }
+    assert_eq!(told(&story), [0, 30, 61, 62, 62, 62]);
+    assert_eq!(story.events().count(), 8, "every event is kept, told or not");
+    assert_eq!(story.counters()["shift_late"], 5);
+}
+
+#[test]
+fn nothing_is_said_twice_inside_the_window_nor_too_much() {
+    let settings = [
+        ("telemetry.narration.global_cooldown_ticks", "0"),
+        ("telemetry.narration.dedupe_window_ticks", "20"),
+        ("telemetry.narration.global_window_ticks", "100"),
+        ("telemetry.narration.global_window_limit", "3"),
+    ];
+    let limits = rules(&settings);
+    let mut story = Story::default();
+    for tick in [200, 210, 219, 220] {
+        story.tell(&limits, &late(1, tick));
+    }
+    assert_eq!(told(&story), [200, 220], "one sentence in 20 ticks");
+    for who in 2..9 {
+        story.tell(&limits, &late(who, 225));
+    }
+    assert_eq!(told(&story), [200, 220, 225], "three sentences in 100 ticks");
+    story.tell(&limits, &late(20, 300));
+    assert_eq!(told(&story), [200, 220, 225, 300]);
+}

@@ -1,0 +1,167 @@
+//! A live shard for tests that hold its promises: a town of the shipped texts in a home of its own, run tick by tick.
+//!
+//! Knows the shard's handle and nothing behind it. A held shard ticks only when a test says how far.
+
+#![allow(dead_code, reason = "every test target uses the part it needs")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use townlet::shard::{self, Handle, Home, Options, Speed};
+use townlet::wire::telemetry::Agent;
+use townlet::wire::{Answer, Request, Role, Session, Snapshot, Status};
+use townlet_town::Sources;
+use townlet_town::config::{Layers, load};
+
+/// Longest a published state is waited for before a test says that it never came.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The shipped default town, or the backlog scenario, with these settings changed.
+pub(crate) fn sources(backlog: bool, settings: &[(&str, &str)]) -> Sources {
+    let (file, plan) = if backlog {
+        (
+            include_str!("../../configs/scenarios/employment_backlog.yaml"),
+            include_str!("../../configs/towns/backlog.txt"),
+        )
+    } else {
+        ("", include_str!("../../configs/towns/default.txt"))
+    };
+    let flags = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let layers = Layers { file: Some(("test.yaml".into(), file.into())), environment: Vec::new(), flags };
+    Sources {
+        config: load(&layers).expect("the settings hold").config.canonical(),
+        plan: ("plan.txt".into(), plan.into()),
+        affordances: ("affordances.yaml".into(), include_str!("../../configs/affordances.yaml").into()),
+    }
+}
+
+/// Somebody at the console.
+pub(crate) fn somebody(issuer: &str, role: Role, owner: bool) -> Session {
+    Session { issuer: issuer.into(), role, transport: "local".into(), owner }
+}
+
+/// A running shard with an admin's and a viewer's session; neither owns the process.
+pub(crate) struct Live {
+    /// The shard.
+    pub(crate) shard: Handle,
+    /// Session of an admin, issuer `test:admin`.
+    pub(crate) admin: u64,
+    /// Session of a viewer, issuer `test:viewer`.
+    pub(crate) viewer: u64,
+}
+
+impl Live {
+    /// Around a shard.
+    pub(crate) fn around(shard: Handle) -> Self {
+        let admin = shard.open(somebody("test:admin", Role::Admin, false), |_| {});
+        let viewer = shard.open(somebody("test:viewer", Role::Viewer, false), |_| {});
+        Self { shard, admin, viewer }
+    }
+
+    /// A new default town that ticks only when told to.
+    pub(crate) fn held(home: &Path) -> Self {
+        Self::around(shard::start(sources(false, &[]), 7, options(home, true)).expect("the shard starts"))
+    }
+
+    /// A new default town, paused, at full speed once it runs.
+    pub(crate) fn paused(home: &Path) -> Self {
+        Self::around(shard::start(sources(false, &[]), 7, options(home, false)).expect("the shard starts"))
+    }
+
+    /// Whoever ran in this home last, where they stopped.
+    pub(crate) fn resumed(home: &Path) -> Self {
+        Self::around(shard::resume("harbour", None, "snapshots", options(home, true)).expect("the shard resumes"))
+    }
+
+    /// The state now.
+    pub(crate) fn view(&self) -> Snapshot {
+        self.shard.view().expect("the shard lives").0
+    }
+
+    /// The town's digest now.
+    pub(crate) fn digest(&self) -> String {
+        self.shard.view().expect("the shard lives").1
+    }
+
+    /// A resident as observers see them; nobody, when they have left.
+    pub(crate) fn agent(&self, id: &str) -> Option<Agent> {
+        self.view().agents.into_iter().find(|agent| agent.id == id)
+    }
+
+    /// Runs a held town for so many ticks.
+    pub(crate) fn run(&self, ticks: u64) {
+        let until = self.view().tick + ticks;
+        assert_eq!(self.shard.run_to(until, |_| true), Some(until));
+    }
+
+    /// Asks and waits.
+    pub(crate) fn ask(&self, session: u64, request: Request) -> Answer {
+        self.shard.ask_and_wait(session, request).expect("the shard answers")
+    }
+
+    /// A line of the admin's, whatever comes of it.
+    pub(crate) fn line(&self, line: &str) -> Answer {
+        self.ask(self.admin, Request::line(line))
+    }
+
+    /// A line of the admin's that must be done.
+    #[track_caller]
+    pub(crate) fn done(&self, line: &str) -> Answer {
+        let answer = self.line(line);
+        assert_eq!(answer.status, Status::Ok, "`{line}`: {answer:?}");
+        assert!(answer.error.is_none() && !answer.summary().is_empty());
+        answer
+    }
+
+    /// What a line of the admin's answered, which must have been done.
+    #[track_caller]
+    pub(crate) fn result(&self, line: &str) -> serde_json::Value {
+        self.done(line).result.expect("an answer has a result")
+    }
+
+    /// The code a line of the admin's is refused with.
+    #[track_caller]
+    pub(crate) fn refused(&self, line: &str) -> String {
+        refusal(&self.line(line))
+    }
+
+    /// Every state published from now on.
+    pub(crate) fn watch(&self) -> Receiver<Arc<Snapshot>> {
+        let (sender, views) = channel();
+        self.shard.subscribe(move |view| drop(sender.send(view)));
+        views
+    }
+}
+
+/// The code of a refusal, which must have a sentence and say what would be right.
+#[track_caller]
+pub(crate) fn refusal(answer: &Answer) -> String {
+    assert_eq!((answer.status, &answer.result), (Status::Error, &None), "{answer:?}");
+    let error = answer.error.as_ref().expect("a refusal says why");
+    assert!(!error.message.is_empty() && !error.hint.is_empty(), "{error:?}");
+    error.code.clone()
+}
+
+/// The first published state that fits.
+#[track_caller]
+pub(crate) fn wait_for(views: &Receiver<Arc<Snapshot>>, what: &str, fits: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+    loop {
+        let view = views.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("never seen: {what}"));
+        if fits(&view) {
+            return view;
+        }
+    }
+}
+
+/// How every shard here is started.
+pub(crate) fn options(home: &Path, held: bool) -> Options {
+    Options { home: Home::new(home), paused: !held, speed: Speed::Max, held, claim: false, token_file: None }
+}
+
+/// A home that goes when the test does.
+pub(crate) fn home() -> TempDir {
+    tempfile::tempdir().expect("a folder can be made")
+}
