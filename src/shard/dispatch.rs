@@ -15,7 +15,7 @@ use super::engine::{Engine, Message};
 use super::intake;
 use super::journal::Entry as JournalEntry;
 use super::settle::{Both, Owed, Unsafe};
-use super::table::{Args, Deed, Look, Row, Run, TABLE, error, refused, specs};
+use super::table::{Args, Look, Row, Run, TABLE, error, refused, specs};
 use crate::audit::{self, Entry, Lookup, Stage, fingerprint};
 use crate::wire::line::{self, Parsed};
 use crate::wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status, allowed};
@@ -85,6 +85,14 @@ impl Desk {
 
     pub(super) fn open(&mut self, id: u64, session: Session, notify: Box<dyn Fn(Session) + Send>) {
         self.sessions.insert(id, Open { session, notify });
+    }
+
+    /// Gives a session another role and tells it so.
+    pub(super) fn change_role(&mut self, session: u64, role: Role) {
+        if let Some(open) = self.sessions.get_mut(&session) {
+            open.session.role = role;
+            (open.notify)(open.session.clone());
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -545,48 +553,6 @@ impl Engine {
         for (place, waiting) in it.waiting.into_iter().enumerate() {
             waiting(Answer { replayed: place > 0, ..answer.clone() });
         }
-    }
-
-    /// Does what a row made for the shard itself, and says so.
-    fn do_deed(&mut self, session: u64, deed: Deed) -> String {
-        self.dirty = true;
-        match deed {
-            Deed::Speed(speed) => {
-                (self.speed, self.paused) = (speed, false);
-                self.next_tick_now();
-                self.refresh();
-                format!("the town runs at {}.", self.around.speed)
-            }
-            Deed::Pause => {
-                self.paused = true;
-                format!("paused at tick {}.", self.town.tick())
-            }
-            Deed::Resume => {
-                self.paused = false;
-                self.next_tick_now();
-                self.refresh();
-                format!("the town runs at {}.", self.around.speed)
-            }
-            Deed::Step(ticks) => {
-                self.paused = true;
-                self.steps_left = ticks;
-                self.next_tick_now();
-                format!("{ticks} tick{} from {}.", if ticks == 1 { "" } else { "s" }, self.town.tick())
-            }
-            Deed::SaveSnapshot => {
-                self.save();
-                format!("snapshot {} is being written.", super::disk::snapshot_name(self.town.tick()))
-            }
-            Deed::Role(role) => self.become_role(session, role),
-        }
-    }
-
-    fn become_role(&mut self, session: u64, role: Role) -> String {
-        if let Some(open) = self.desk.sessions.get_mut(&session) {
-            open.session.role = role;
-            (open.notify)(open.session.clone());
-        }
-        format!("you are {} now.", role.word())
     }
 }
 

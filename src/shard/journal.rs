@@ -373,7 +373,21 @@ pub fn read(path: &Path) -> Result<Contents, JournalError> {
     while let Some(entry) = next(&bytes, &mut at) {
         entries.push(entry);
     }
+    if let Some(behind) = whole_frame_behind(&bytes, at) {
+        return Err(damaged(format!(
+            "it is damaged at byte {at}, with whole entries behind it from byte {behind}; nothing was cut off. Put back a \
+             copy of the file, or move it away to lose what it holds"
+        )));
+    }
     Ok(Contents { header, entries, whole: at as u64, torn: (bytes.len() - at) as u64 })
+}
+
+/// Where a whole entry stands behind a frame that cannot be read: then that frame was damaged, not torn by a crash.
+fn whole_frame_behind(bytes: &[u8], bad: usize) -> Option<usize> {
+    (bad + 1..bytes.len()).find(|at| {
+        let mut next_at = *at;
+        next::<Entry>(bytes, &mut next_at).is_some()
+    })
 }
 
 fn next<T: for<'a> Deserialize<'a>>(bytes: &[u8], at: &mut usize) -> Option<T> {

@@ -4,6 +4,7 @@
 //! shard through a [`Handle`]. Rule: the operating guide.
 
 mod commands;
+mod deeds;
 mod disk;
 mod dispatch;
 mod engine;

@@ -149,12 +149,12 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
     }
     notes.push(if player.town.tick() > from {
         format!(
-            "resumed at tick {}: snapshot of tick {from}, {} digests of the journal equal.",
+            "resumed at tick {}, from the snapshot of tick {from}; {} digests of the journal are equal.",
             player.town.tick(),
             player.checked
         )
     } else {
-        format!("resumed at tick {from} from its snapshot.")
+        format!("resumed at tick {from}, from its snapshot.")
     });
     Ok(Rebuilt { town: player.town, header, journal, commands, notes })
 }

@@ -35,7 +35,7 @@ impl Drop for Owed {
 }
 
 /// Why a command that was applied is not safe on disk.
-pub struct Unsafe {
+pub(super) struct Unsafe {
     /// As the system says it.
     pub(super) why: String,
     /// Whether its outcome stands in the audit log all the same.
