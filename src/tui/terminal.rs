@@ -154,6 +154,8 @@ fn listen(send: &Sender<Wake>, left: &Arc<AtomicBool>) -> io::Result<()> {
     for signal in [SIGTERM, SIGHUP, SIGINT, SIGTSTP] {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(left))?;
     }
+    // Begins to hear of new sizes now, not when the thread first runs: one that came before would be lost.
+    event::poll(Duration::ZERO)?;
     let keys = send.clone();
     thread::Builder::new().name("keys".into()).spawn(move || {
         while let Ok(event) = event::read() {

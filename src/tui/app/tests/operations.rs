@@ -56,7 +56,7 @@ fn the_streak_is_whole_and_the_oldest_letters_go() {
         view.stability.windows = vec![window; 12];
         view.stability.windows[0].verdict = "red".into();
     });
-    desk.shows(" G   G    streak 1 of 2 green ");
+    desk.shows(" G   G    streak 1 green · 2 needed ");
     desk.hides(" R   G ");
     desk.size = (200, 60);
     desk.shows(" R   G ");
@@ -129,9 +129,14 @@ fn a_selected_story_is_in_sight_however_long_the_others_are() {
             story.tick = 3_000 + number;
         }
         view.narrations[0].text = "the very first".into();
+        view.narrations[11].tick = 11_000;
+        view.tick += 9_000;
     });
     desk.press("A end");
-    desk.shows("the very first");
+    desk.shows(" day 4    the very first");
+    desk.hides("day …");
+    desk.press("home");
+    desk.shows(" day 4  ! exit cap reached");
 }
 
 #[test]

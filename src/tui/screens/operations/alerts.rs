@@ -96,7 +96,7 @@ impl Alerts {
 fn time(tick: u64, cx: &Context<'_>) -> String {
     let per_day = cx.view.clock.ticks_per_day;
     match other_day(tick, cx.view) {
-        Some(day) => pad(&format!("day {day}"), 5),
+        Some(day) => format!("day {day}"),
         None => clock(tick, per_day),
     }
 }
@@ -145,7 +145,10 @@ impl Pane for Alerts {
         }
         self.rows = inner;
         let (at, mut first) = self.settle(&Self::ids(cx));
-        let columns = usize::from(inner.width).saturating_sub(10);
+        // Days have more digits the older a town is; the texts begin in one column all the same.
+        let times: Vec<String> = items.iter().map(|item| time(item.tick(), cx)).collect();
+        let wide = times.iter().map(|time| time.len()).max().unwrap_or(0);
+        let columns = usize::from(inner.width).saturating_sub(wide + 5);
         let rows = |item: &Item<'_>| wrap(&item.text(), columns).len();
         // Entries take more rows than one: what is selected must be in sight all the same.
         while first < at && items[first..=at].iter().map(rows).sum::<usize>() > usize::from(inner.height) {
@@ -159,7 +162,7 @@ impl Pane for Alerts {
             let selected = index == at && cx.focused;
             let (dim, style) = if selected { (cx.theme.selected, cx.theme.selected) } else { (cx.theme.dim, style) };
             for (row, text) in wrap(&item.text(), columns).into_iter().enumerate() {
-                let time = if row == 0 { time(item.tick(), cx) } else { "     ".to_owned() };
+                let time = pad(if row == 0 { &times[index] } else { "" }, wide);
                 let sign = if row == 0 { sign } else { " " };
                 lines.push(Line::from(vec![
                     Span::styled(format!(" {time} "), dim),

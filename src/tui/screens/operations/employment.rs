@@ -15,7 +15,7 @@ use crate::tui::keymap::Action;
 use crate::tui::pane::{Confirmation, Context, Hint, Pane, Reaction, empty, frame_block, scrolled};
 use crate::tui::select::Selection;
 use crate::tui::text::{
-    clip, duration, moment, pad, pad_left, percent, resident, samples, spark, thousands, width, wrap,
+    clip, days, duration, moment, pad, pad_left, percent, resident, samples, spark, thousands, width, wrap,
 };
 use crate::wire::telemetry::{ExitEntry, Kpi};
 use crate::wire::{Request, Snapshot};
@@ -194,7 +194,7 @@ fn charter(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
         let value = match (kpi.value, kpi.unit.as_str()) {
             (None, _) => "–".to_owned(),
             (Some(value), "ratio") => percent(value),
-            (Some(value), "days") => format!("{value:.1} days"),
+            (Some(value), "days") => days(value),
             (Some(value), _) => format!("{value:.1}"),
         };
         let series = cx.history.last(&format!("kpi.{}", kpi.name), usize::from(columns).saturating_sub(48).min(48));
@@ -207,8 +207,8 @@ fn charter(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
         Line::from(vec![
             Span::styled(format!("  {sign} "), style),
             Span::styled(pad(&kpi.title, 22), theme.text),
-            Span::styled(pad_left(&value, 8), style),
-            Span::styled(format!("  {}", pad(&kpi.target, 10)), theme.dim),
+            Span::styled(pad_left(&value, 9), style),
+            Span::styled(format!("  {}", pad(&kpi.target, 9)), theme.dim),
             last,
         ])
     };

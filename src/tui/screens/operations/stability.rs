@@ -45,11 +45,11 @@ fn letter(verdict: &str) -> &'static str {
 /// Closed windows as letters and the streak. The streak is never cut: the oldest letters go first.
 fn windows(cx: &Context<'_>, columns: u16) -> Line<'static> {
     let stability = &cx.view.stability;
-    let streak = format!("  streak {} of {} green", stability.streak, stability.required_passes);
+    let streak = format!("  streak {} green · {} needed", stability.streak, stability.required_passes);
     let letters = (usize::from(columns).saturating_sub(8 + width(&streak)) / 4).min(12);
     let mut spans = vec![Span::styled(" past   ", cx.theme.dim)];
     if stability.windows.is_empty() {
-        spans.push(Span::styled("no window has closed yet", cx.theme.dim));
+        spans.push(Span::styled("none yet", cx.theme.dim));
     }
     for window in stability.windows.iter().rev().take(letters).rev() {
         let (style, _) = cx.theme.verdict(&window.verdict);
