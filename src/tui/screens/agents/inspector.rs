@@ -251,7 +251,7 @@ impl<'a> Case<'a> {
         let mut lines = vec![self.heading("lately", width)];
         let about: Vec<&Event> = self.view.events.iter().rev().filter(|event| concerns(event, self.agent)).collect();
         let times: Vec<String> = about.iter().map(|event| time_of(event.tick, self.view)).collect();
-        let wide = times.iter().map(|time| time.len()).max().unwrap_or(0);
+        let wide = times.iter().map(String::len).max().unwrap_or(0);
         for (event, time) in about.into_iter().zip(times) {
             let text = format!("{}{}", capital(&event.event.replace('_', " ")), details(event, self.agent));
             for (index, part) in wrap(&text, width.saturating_sub(wide + 1)).into_iter().enumerate() {

@@ -147,7 +147,7 @@ impl Pane for Alerts {
         let (at, mut first) = self.settle(&Self::ids(cx));
         // Days have more digits the older a town is; the texts begin in one column all the same.
         let times: Vec<String> = items.iter().map(|item| time(item.tick(), cx)).collect();
-        let wide = times.iter().map(|time| time.len()).max().unwrap_or(0);
+        let wide = times.iter().map(String::len).max().unwrap_or(0);
         let columns = usize::from(inner.width).saturating_sub(wide + 5);
         let rows = |item: &Item<'_>| wrap(&item.text(), columns).len();
         // Entries take more rows than one: what is selected must be in sight all the same.
