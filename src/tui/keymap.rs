@@ -158,7 +158,13 @@ pub static ACTIONS: &[ActionRow] = &[
     row(Action::Agents, "agents", "3", Group::Everywhere, "Agents: every resident, and one in detail"),
     row(Action::Audit, "audit", "6", Group::Everywhere, "Audit: who did what, and whether the log is whole"),
     row(Action::Copy, "copy", "y", Group::Everywhere, "copy what is selected to the clipboard"),
-    row(Action::Save, "save", "S", Group::Everywhere, "save the screen as text and SVG in the working folder"),
+    row(
+        Action::Save,
+        "save",
+        "S",
+        Group::Everywhere,
+        "save the screen as text and SVG, in the town's folder of screens if it has one",
+    ),
     row(Action::Back, "back", "esc", Group::Everywhere, "close, clear the filter, leave the zoom"),
     row(
         Action::Quit,
@@ -305,7 +311,7 @@ impl Default for Keymap {
 }
 
 impl Keymap {
-    /// The table with some actions' keys replaced: action name → keys, blank-separated (`approve: "A f2"`).
+    /// The table with some actions' keys replaced: action name → keys, blank-separated (`approve: "f2 alt-a"`).
     ///
     /// # Errors
     /// One sentence for every unknown action, unreadable key and key that would mean two things.

@@ -3,6 +3,7 @@
 //! Pure: from the cells of a picture to strings. The shell writes the files.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
@@ -14,6 +15,16 @@ const CELL: (f64, f64) = (8.4, 18.0);
 /// Ink and paper where the terminal's own colours stand.
 const DARK: (&str, &str) = ("#d0d0d0", "#1c1c1c");
 const LIGHT: (&str, &str) = ("#262626", "#fafafa");
+
+/// Where screens are saved: the source's fact `screens`, else the working folder.
+pub fn folder(facts: &[(String, String)]) -> PathBuf {
+    facts.iter().find(|(label, _)| label == "screens").map_or_else(|| ".".into(), |(_, path)| path.into())
+}
+
+/// The file of a tick's screen as text; `count` tells several of one tick apart.
+pub fn name(tick: u64, count: u32) -> String {
+    format!("townlet-screen-{tick}-{count}.txt")
+}
 
 /// Rows of text without the blanks at their ends.
 pub fn text(buffer: &Buffer) -> String {
@@ -113,6 +124,14 @@ mod tests {
     use ratatui::style::Style;
 
     use super::*;
+
+    #[test]
+    fn screens_go_where_the_source_says() {
+        let fact = |label: &str, value: &str| (label.to_owned(), value.to_owned());
+        let facts = [fact("audit", "logs/console"), fact("screens", "home/screens")];
+        assert_eq!(folder(&facts), PathBuf::from("home/screens"));
+        assert_eq!(folder(&facts[..1]), PathBuf::from("."));
+    }
 
     #[test]
     fn text_and_svg_hold_what_is_on_the_screen() {

@@ -154,6 +154,8 @@ fn listen(send: &Sender<Wake>, left: &Arc<AtomicBool>) -> io::Result<()> {
     for signal in [SIGTERM, SIGHUP, SIGINT, SIGTSTP] {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(left))?;
     }
+    // Begins to hear of new sizes now, not when the thread first runs: one that came before would be lost.
+    event::poll(Duration::ZERO)?;
     let keys = send.clone();
     thread::Builder::new().name("keys".into()).spawn(move || {
         while let Ok(event) = event::read() {
@@ -206,6 +208,8 @@ struct Shell<'a> {
     slot: Arc<Mutex<Option<Arc<Snapshot>>>>,
     terminal: Terminal<CrosstermBackend<io::Stdout>>,
     app: App,
+    /// Where screens are saved.
+    screens: PathBuf,
     /// The last picture, when it may be asked for.
     last: Option<Buffer>,
     dirty: bool,
@@ -222,9 +226,10 @@ impl<'a> Shell<'a> {
         };
         let hello = source.hello();
         let local = hello.link == Link::Local;
+        let screens = save::folder(&hello.facts);
         let app = App::new(hello, setup);
         let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
-        Ok(Self { source, local, options, slot, terminal, app, last: None, dirty: true, quit: false })
+        Ok(Self { source, local, options, slot, terminal, app, screens, last: None, dirty: true, quit: false })
     }
 
     /// Until somebody leaves: takes what is there, then draws if anything changed, at most every [`FRAME`].
@@ -356,12 +361,28 @@ impl<'a> Shell<'a> {
             Ok(picture) => picture.buffer.clone(),
             Err(error) => return format!("the screen was not saved: {error}"),
         };
-        let name = format!("townlet-screen-{tick}");
-        let text = std::fs::write(format!("{name}.txt"), save::text(&picture));
-        let svg = std::fs::write(format!("{name}.svg"), save::svg(&picture, self.options.theme.name == "light"));
-        match text.and(svg) {
-            Ok(()) => format!("saved {name}.txt and {name}.svg"),
-            Err(error) => format!("the screen was not saved as {name}: {error}"),
+        let svg = save::svg(&picture, self.options.theme.name == "light");
+        match write_screen(&self.screens, tick, &save::text(&picture), &svg) {
+            Ok(file) => format!("saved {} and .svg", file.display()),
+            Err(error) => format!("the screen was not saved in {}: {error}", self.screens.display()),
+        }
+    }
+}
+
+/// Writes text and picture under the first name of this tick that is free, so that nothing is replaced. The text's file.
+fn write_screen(folder: &Path, tick: u64, text: &str, svg: &str) -> io::Result<PathBuf> {
+    std::fs::create_dir_all(folder)?;
+    let mut count = 1_u32;
+    loop {
+        let file = folder.join(save::name(tick, count));
+        match std::fs::File::create_new(&file) {
+            Ok(mut created) => {
+                created.write_all(text.as_bytes())?;
+                std::fs::write(file.with_extension("svg"), svg)?;
+                return Ok(file);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => count += 1,
+            Err(error) => return Err(error),
         }
     }
 }
@@ -408,6 +429,18 @@ mod tests {
         for (plain, coded) in cases {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
+    }
+
+    #[test]
+    fn two_screens_of_one_tick_are_two_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let screens = folder.path().join("runs/screens");
+        let first = write_screen(&screens, 3_402, "one", "<svg/>").unwrap();
+        let second = write_screen(&screens, 3_402, "two", "<svg/>").unwrap();
+        assert_eq!(first, screens.join("townlet-screen-3402-1.txt"));
+        assert_eq!(second, screens.join("townlet-screen-3402-2.txt"));
+        assert_eq!(std::fs::read_to_string(first).unwrap(), "one");
+        assert_eq!(std::fs::read_to_string(second.with_extension("svg")).unwrap(), "<svg/>");
     }
 
     #[test]

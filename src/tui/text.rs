@@ -84,6 +84,13 @@ pub fn count(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
+/// `14/20 samples`, without the word where `columns` are too few.
+pub fn samples(have: u64, needed: u64, columns: usize) -> String {
+    let figures = format!("{}/{}", thousands(have), thousands(needed));
+    let whole = format!("{figures} samples");
+    if width(&whole) <= columns { whole } else { figures }
+}
+
 /// `91 %`.
 pub fn percent(ratio: f64) -> String {
     format!("{:.0} %", ratio * 100.0)
@@ -104,6 +111,33 @@ pub fn clock(tick: u64, ticks_per_day: u64) -> String {
     let per_day = ticks_per_day.max(1);
     let minutes = tick % per_day * 1_440 / per_day;
     format!("{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// `4 days`, `2.5 days`: whole where there is no tenth.
+pub fn days(number: f64) -> String {
+    let tenths = (number * 10.0).round();
+    if tenths % 10.0 == 0.0 { count((tenths / 10.0) as u64, "day") } else { format!("{:.1} days", tenths / 10.0) }
+}
+
+/// The day of a tick, counted from 1, when it is not today.
+pub fn other_day(tick: u64, view: &Snapshot) -> Option<u64> {
+    let per_day = view.clock.ticks_per_day.max(1);
+    let day = tick / per_day;
+    (day != view.tick / per_day).then_some(day + 1)
+}
+
+/// `06:14`, or `day 3 06:14` when that is not today.
+pub fn time_of(tick: u64, view: &Snapshot) -> String {
+    let time = clock(tick, view.clock.ticks_per_day);
+    other_day(tick, view).map_or_else(|| time.clone(), |day| format!("day {day} {time}"))
+}
+
+/// A value of an event as text, its number as on the rest of the screen.
+pub fn plain(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.as_u64().map_or_else(|| other.to_string(), thousands),
+    }
 }
 
 /// `in 2 h 10 m · tick 4,310`, or `now` when the moment has come.
@@ -177,13 +211,22 @@ mod tests {
         };
         assert_eq!(moment(4_310, &view), "in 4 d 5 h · tick 4,310");
         assert_eq!(moment(99, &view), "now · tick 99");
+        let view = Snapshot { tick: 3_402, ..view };
+        assert_eq!(time_of(3_260, &view), "06:14");
+        assert_eq!(time_of(2_260, &view), "day 3 06:14");
     }
 
     #[test]
     fn numbers_read_well() {
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(thousands(999), "999");
+        assert_eq!(plain(&serde_json::json!(7_915)), "7,915");
+        assert_eq!(plain(&serde_json::json!("ada")), "ada");
+        assert_eq!(plain(&serde_json::json!(0.25)), "0.25");
         assert_eq!(count(1, "resident"), "1 resident");
+        assert_eq!(samples(14, 2_000, 16), "14/2,000 samples");
+        assert_eq!(samples(0, 1, 10), "0/1");
+        assert_eq!([days(1.0), days(2.96), days(2.5)], ["1 day", "3 days", "2.5 days"]);
         assert_eq!(spark(&[0.0, 1.0, 2.0], 2), "▁█");
         assert_eq!(spark(&[3.0, 3.0], 5), "▁▁");
         assert_eq!(bar(402.0, 1_000.0, 10), "▓▓▓▓░░░░░░");

@@ -1,11 +1,11 @@
 //! What keys that work everywhere do, and how a typed command is sent.
 
-use super::{App, Task, preview, send};
+use super::{App, Purpose, Task, preview, send};
 use crate::tui::field::Field;
 use crate::tui::keymap::{ACTIONS, Action, Group};
 use crate::tui::overlay::{Goal, Help, Overlay, Palette, Prompt, Question};
 use crate::tui::pane::{Confirmation, PANES, Screen, allows, newer_schema};
-use crate::wire::{Request, SCHEMA_VERSION, line};
+use crate::wire::{CommandSpec, Request, SCHEMA_VERSION, allowed, line};
 
 /// From slow to fast, as the command `speed` names them.
 const SPEEDS: [&str; 4] = ["1x", "10x", "100x", "max"];
@@ -141,9 +141,11 @@ impl App {
         send(vec![Request::line(line)])
     }
 
-    /// Sends a typed line. A role is not checked here: the shard refuses, and writes down that it did.
+    /// Sends a typed line and closes it: the next key belongs to the pane it was opened from. A role is not checked
+    /// here: the shard refuses, and writes down that it did.
     pub(super) fn enter(&mut self, typed: &str) -> Vec<Task> {
         let mut tasks = Vec::new();
+        self.line_open = false;
         // As in every program with such a line.
         if matches!(typed, "q" | "quit") {
             return vec![Task::Quit];
@@ -166,7 +168,7 @@ impl App {
             self.say("the shard speaks a newer schema: upgrade this program before you command");
             return tasks;
         }
-        if let Some(spec) = spec.filter(|spec| spec.destructive) {
+        if let Some(spec) = spec.filter(|spec| spec.destructive && !self.is_refused(spec)) {
             let foretold = self.line.foretold(typed).map(crate::wire::Answer::summary);
             self.overlay = Some(Overlay::Question(Question::new(Confirmation {
                 title: "This does not come back".into(),
@@ -182,5 +184,11 @@ impl App {
         }
         self.line.open("", &[]);
         tasks
+    }
+
+    /// Whether the shard is sure to refuse: asking first would promise what cannot be. While an answer is still out,
+    /// which may be that this is an admin now, nothing is sure.
+    fn is_refused(&self, spec: &CommandSpec) -> bool {
+        !allowed(&self.session, spec) && !self.waiting.values().any(|(purpose, _)| *purpose == Purpose::Done)
     }
 }

@@ -256,10 +256,14 @@ impl App {
 
     fn draw_pane_tabs(&mut self, frame: &mut Frame<'_>, area: Rect, here: &[usize]) {
         let mut x = area.x + 1;
+        let whole: usize = here.iter().map(|index| width(PANES[*index].title) + 4).sum();
         for index in here {
             let row = &PANES[*index];
             let active = *index == self.focused();
-            let name = if active { format!(" {} ", row.title) } else { format!(" {} {} ", row.key, row.title) };
+            // Where not all titles fit, the first word has to do.
+            let first = row.title.split(' ').next().unwrap_or_default();
+            let title = if whole < usize::from(area.width) { row.title } else { first };
+            let name = if active { format!(" {title} ") } else { format!(" {} {title} ", row.key) };
             let spot = Rect { x, width: (width(&name) as u16).min(area.right().saturating_sub(x)), ..area };
             let style = if active { self.theme.title_focused } else { self.theme.dim };
             let name = if active { format!("▸{}", &name[1..]) } else { name };

@@ -100,7 +100,7 @@ impl App {
         if self.overlay.is_some() {
             frame.render_widget(Line::styled(" the window takes the keys · esc closes it", self.theme.dim), upper);
         } else if self.line_open {
-            let keys = " tab completes · ↑↓ earlier lines · enter sends · esc closes the console line";
+            let keys = " tab completes · ↑↓ earlier lines · enter sends and closes · esc closes";
             frame.render_widget(Line::styled(keys, self.theme.dim), upper);
         } else {
             frame.render_widget(self.hint_line(&self.pane_hints(), upper.width), upper);

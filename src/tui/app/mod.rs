@@ -279,12 +279,6 @@ impl App {
                 self.line_open = false;
                 Vec::new()
             }
-            Typed::Reread => {
-                if let Some(entry) = self.log.entries().next_back() {
-                    self.overlay = Some(Overlay::Card(CardView::new(entry.card(&self.theme))));
-                }
-                Vec::new()
-            }
         }
     }
 

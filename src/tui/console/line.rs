@@ -27,8 +27,6 @@ pub enum Typed {
     Edited(Option<Request>),
     /// Enter on this.
     Entered(String),
-    /// Enter on nothing: the last answer in full.
-    Reread,
     /// Done here.
     Left,
 }
@@ -60,6 +58,7 @@ impl CommandLine {
     /// Starts over with `text` typed already. The dry run to send, if it is whole.
     pub fn open(&mut self, text: &str, specs: &[CommandSpec]) -> Option<Request> {
         self.field.set(text);
+        self.recall.start_over();
         self.cycle = None;
         self.preview = None;
         self.dry_run(specs)
@@ -101,7 +100,7 @@ impl CommandLine {
         match key.code {
             KeyCode::Esc => return Typed::Left,
             KeyCode::Char('c') if control => return Typed::Left,
-            KeyCode::Enter if now.trim().is_empty() => return Typed::Reread,
+            KeyCode::Enter if now.trim().is_empty() => return Typed::Left,
             KeyCode::Enter => return Typed::Entered(now.trim().to_owned()),
             KeyCode::Tab => self.cycle(1, specs, view),
             KeyCode::BackTab => self.cycle(-1, specs, view),
@@ -202,7 +201,7 @@ impl CommandLine {
             ])
         };
         if text.trim().is_empty() {
-            return words(theme.dim, " ", "tab completes · ↑ earlier lines · enter reads the last answer · esc closes");
+            return words(theme.dim, " ", "tab completes · ↑ earlier lines · enter sends and closes · esc closes");
         }
         let Some(spec) = row(specs, text) else {
             let none = complete(specs, view, text).items.is_empty();

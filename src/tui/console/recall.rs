@@ -37,6 +37,11 @@ impl Recall {
         true
     }
 
+    /// The next line gone back to is the newest again.
+    pub fn start_over(&mut self) {
+        self.at = None;
+    }
+
     /// The line before, going back from `now`.
     pub fn older(&mut self, now: &str) -> Option<&str> {
         let at = match self.at {

@@ -17,7 +17,7 @@ use crate::tui::theme::Theme;
 const LINE_KEYS: [(&str, &str); 6] = [
     ("tab  shift-tab", "complete, and go through the ways to go on"),
     ("up  down", "lines typed before"),
-    ("enter", "send; on an empty line: the last answer in full"),
+    ("enter", "send and close"),
     ("ctrl-a  ctrl-e", "to the start, to the end"),
     ("ctrl-w  ctrl-u", "delete a word, delete to the start"),
     ("esc", "close"),

@@ -140,7 +140,7 @@ fn a_newer_schema_warns_and_keeps_hands_off() {
 fn copy_save_suspend_and_quit_are_tasks() {
     let mut desk = Desk::new(Role::Viewer, (120, 40));
     let tasks = desk.press("y");
-    assert!(matches!(&tasks[..], [Task::Copy(text)] if text.starts_with("Ada has worked")), "{tasks:?}");
+    assert!(matches!(&tasks[..], [Task::Copy(text)] if text.starts_with("Ada, barista for 4 days")), "{tasks:?}");
     assert_eq!(desk.press("S"), [Task::Save(3_402)]);
     assert_eq!(desk.press("ctrl-z"), [Task::Suspend]);
     assert_eq!(desk.press("q"), [Task::Quit]);

@@ -20,10 +20,12 @@ fn the_console_completes_previews_and_sends() {
     let tasks = desk.press("enter");
     assert_eq!(tasks[0], Task::Remember("employment_exit defer cleo".into()));
     assert_eq!(desk.sent.last().unwrap(), &Request::line("employment_exit defer cleo"));
-    desk.press("up");
+    desk.press(": up");
     desk.shows("› employment_exit defer cleo");
     desk.press("up up");
     desk.shows("› kpi");
+    desk.press("esc : up");
+    desk.shows("› employment_exit defer cleo");
     desk.press("esc a");
     desk.shows("Approve exit");
 }
@@ -57,6 +59,51 @@ fn a_destructive_line_asks_first() {
 }
 
 #[test]
+fn enter_closes_the_line_and_the_next_key_is_the_panes() {
+    let mut desk = Desk::new(Role::Admin, (120, 40));
+    desk.press("U :");
+    desk.type_in("employment_status");
+    desk.press("enter");
+    desk.answer(done("id-1", "employment_status", "3 wait, 2 of 2 exits today"));
+    desk.shows("┏ Queues");
+    desk.shows("› press : to type a command");
+    desk.shows("✓ 3 wait, 2 of 2 exits today · tick 3,402 · cmd id-1");
+    desk.press("E a");
+    desk.shows("Approve exit");
+    desk.press("esc : enter");
+    desk.shows("› press : to type a command");
+    desk.press(":");
+    desk.type_in("kill ada");
+    desk.press("enter n a");
+    desk.shows("Approve exit");
+}
+
+#[test]
+fn a_viewer_is_refused_by_the_shard_before_anything_is_asked() {
+    let mut desk = Desk::new(Role::Viewer, (120, 40));
+    desk.press(":");
+    desk.type_in("kill ada");
+    desk.press("enter");
+    assert_eq!(desk.sent.last().unwrap(), &Request::line("kill ada"));
+    desk.hides("This does not come back");
+    let id = format!("id-{}", desk.sent.len());
+    desk.answer(refused(&id, "kill ada"));
+    desk.shows("✗ E_FORBIDDEN viewers look and change nothing. `escalate` first.");
+}
+
+#[test]
+fn while_an_answer_may_make_an_admin_a_destructive_line_asks() {
+    let mut desk = Desk::new(Role::Viewer, (120, 40));
+    desk.press(":");
+    desk.type_in("escalate --reason backlog");
+    desk.press("enter :");
+    desk.type_in("kill ada");
+    desk.press("enter");
+    desk.shows("This does not come back");
+    assert_ne!(desk.sent.last().unwrap(), &Request::line("kill ada"));
+}
+
+#[test]
 fn a_token_is_masked_and_remembered_nowhere() {
     let mut desk = Desk::new(Role::Viewer, (120, 40));
     desk.app.hello.wants_token = true;
@@ -70,7 +117,7 @@ fn a_token_is_masked_and_remembered_nowhere() {
     desk.press("enter");
     let request = desk.sent.last().unwrap();
     assert_eq!((request.command.as_str(), request.secret.as_deref()), ("escalate", Some("twn_a_secret")));
-    desk.press("up up up");
+    desk.press(": up up up");
     desk.hides("escalate");
 }
 

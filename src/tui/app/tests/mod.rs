@@ -2,6 +2,7 @@
 
 mod acting;
 mod console;
+mod operations;
 
 use std::sync::Arc;
 

@@ -7,7 +7,8 @@ use ratatui::text::{Line, Span};
 use super::day;
 use crate::tui::history::History;
 use crate::tui::text::{
-    bar, capital, clip, clock, count, duration, moment, pad, pad_left, percent, resident, spark, thousands, wrap,
+    bar, capital, clip, count, days, duration, moment, pad, pad_left, percent, plain, resident, spark, thousands,
+    time_of, wrap,
 };
 use crate::tui::theme::Theme;
 use crate::wire::Snapshot;
@@ -125,7 +126,7 @@ impl<'a> Case<'a> {
             lines.push(self.dim("without a job", width));
             return lines;
         };
-        let tenure = format!("{} · {} · {:.1} days", job.job_id, day::state(&job.shift_state), job.tenure_days);
+        let tenure = format!("{} · {} · {}", job.job_id, day::state(&job.shift_state), days(job.tenure_days));
         lines.extend(self.fact("job", &tenure, width));
         if let Some(shift) = &self.agent.shift {
             lines.extend(day::bar(shift, &self.view.clock, self.theme, width));
@@ -141,6 +142,9 @@ impl<'a> Case<'a> {
             let when = match entry {
                 None => "! due to leave".to_owned(),
                 Some(entry) if entry.approved => "! exit approved: leaves on the next tick".to_owned(),
+                Some(entry) if entry.releases_at_tick <= self.view.tick => {
+                    "! leaves as soon as the cap and the gap between exits allow".to_owned()
+                }
                 Some(entry) => format!("! leaves {}", moment(entry.releases_at_tick, self.view)),
             };
             lines.extend(wrap(&when, width).into_iter().map(|line| Line::styled(line, self.theme.warn)));
@@ -245,12 +249,14 @@ impl<'a> Case<'a> {
     /// What happened to them lately, newest first.
     pub(super) fn events(&self, width: usize) -> Block<'a> {
         let mut lines = vec![self.heading("lately", width)];
-        let per_day = self.view.clock.ticks_per_day;
-        for event in self.view.events.iter().rev().filter(|event| concerns(event, self.agent)) {
+        let about: Vec<&Event> = self.view.events.iter().rev().filter(|event| concerns(event, self.agent)).collect();
+        let times: Vec<String> = about.iter().map(|event| time_of(event.tick, self.view)).collect();
+        let wide = times.iter().map(String::len).max().unwrap_or(0);
+        for (event, time) in about.into_iter().zip(times) {
             let text = format!("{}{}", capital(&event.event.replace('_', " ")), details(event, self.agent));
-            for (index, part) in wrap(&text, width.saturating_sub(6)).into_iter().enumerate() {
-                let time = if index == 0 { clock(event.tick, per_day) } else { String::new() };
-                let time = Span::styled(format!("{} ", pad(&time, 5)), self.theme.dim);
+            for (index, part) in wrap(&text, width.saturating_sub(wide + 1)).into_iter().enumerate() {
+                let time = pad_left(if index == 0 { &time } else { "" }, wide);
+                let time = Span::styled(format!("{time} "), self.theme.dim);
                 lines.push(Line::from(vec![time, Span::styled(part, self.theme.text)]));
             }
         }
@@ -268,7 +274,7 @@ fn concerns(event: &Event, agent: &Agent) -> bool {
 /// The event's own fields but for the resident themselves: ` · object shower_1`.
 fn details(event: &Event, agent: &Agent) -> String {
     let field = |(name, value): (&String, &serde_json::Value)| {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = plain(value);
         (text != agent.id && text != agent.name).then(|| format!(" · {} {text}", name.replace('_', " ")))
     };
     event.fields.iter().filter_map(field).collect()

@@ -35,6 +35,16 @@ fn pictures() {
     insta::assert_snapshot!("agents_empty", Stage::new(&fixtures::bare()).text(&mut Residents::default(), SIZES[0]));
 }
 
+#[test]
+fn what_was_not_today_has_its_day() {
+    let stage = Stage::new(&fixtures::snapshot());
+    let mut pane = Residents::default();
+    stage.draw(&mut pane, SIZES[1]);
+    stage.act(&mut pane, Action::Open);
+    let text = stage.text(&mut pane, SIZES[1]);
+    assert!(text.contains("day 2 08:38 Shift absent") && text.contains("      07:29 Employment exit"), "{text}");
+}
+
 /// A resident of a town under the scripted policy, new, without a job, ties or a past.
 #[test]
 fn what_is_missing_is_said() {

@@ -72,6 +72,7 @@ impl AuditLog {
         let newer = groups.len().saturating_sub(1) - self.at(groups);
         let following = match self.pinned {
             None => " following the newest".to_owned(),
+            Some(_) if newer == 0 => " held · end follows again".to_owned(),
             Some(_) => format!(" held · {} below · end follows again", count(newer as u64, "newer command")),
         };
         let filter = if filtered { format!(" · {} match", groups.len()) } else { String::new() };

@@ -155,6 +155,8 @@ fn enter_shows_both_records_and_what_is_read_stays() {
     let mut stage = Stage::new(&log());
     let mut pane = AuditLog::default();
     stage.act(&mut pane, Action::Open);
+    let text = stage.text(&mut pane, SIZES[0]);
+    assert!(text.contains(" held · end follows again"), "nothing newer is not worth a number\n{text}");
     stage.view.audit.records.push(line(19, "g0", "outcome", "ok", "debug queues", json!(null)));
     let text = stage.text(&mut pane, SIZES[0]);
     assert!(text.contains("teleport") && !text.contains("debug queues"), "{text}");

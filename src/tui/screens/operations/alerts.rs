@@ -8,15 +8,18 @@ use ratatui::widgets::Paragraph;
 use crate::tui::keymap::Action;
 use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
 use crate::tui::select::Selection;
-use crate::tui::text::{clock, pad, thousands, wrap};
+use crate::tui::text::{clock, other_day, pad, thousands, wrap};
 use crate::tui::theme::Theme;
 use crate::wire::telemetry::{Alert, Narration};
 use crate::wire::text::escape;
 
-/// The pane of alerts and narration.
+/// The pane of alerts and narration. Until the operator selects something below it, the first line is selected, and so
+/// the newest alert when one is raised.
 #[derive(Default)]
 pub struct Alerts {
     selection: Selection,
+    /// Whether the operator has selected what is selected.
+    held: bool,
     rows: Rect,
     first: usize,
     /// The entry every drawn row belongs to.
@@ -64,7 +67,9 @@ impl Item<'_> {
 
 impl Alerts {
     fn shown<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
-        let alerts = cx.view.alerts.iter().map(Item::Alert);
+        let mut alerts: Vec<&Alert> = cx.view.alerts.iter().collect();
+        alerts.sort_by_key(|alert| std::cmp::Reverse(alert.since_tick));
+        let alerts = alerts.into_iter().map(Item::Alert);
         let stories = cx.view.narrations.iter().rev().map(Item::Story);
         let kind = |item: &Item<'_>| match item {
             Item::Alert(alert) => alert.severity.clone(),
@@ -76,13 +81,24 @@ impl Alerts {
     fn ids(cx: &Context<'_>) -> Vec<String> {
         Self::shown(cx).into_iter().map(Item::id).collect()
     }
+
+    /// The selected row and the first in sight. What is gone is held no longer.
+    fn settle(&mut self, ids: &[String]) -> (usize, usize) {
+        self.held &= self.selection.id().is_some_and(|id| ids.iter().any(|other| other == id));
+        if !self.held {
+            self.selection.select(ids, 0);
+        }
+        self.selection.settle(ids, self.rows.height.into())
+    }
 }
 
 /// The time of today, or the day when it was another.
 fn time(tick: u64, cx: &Context<'_>) -> String {
-    let per_day = cx.view.clock.ticks_per_day.max(1);
-    let day = tick / per_day + 1;
-    if day == cx.view.tick / per_day + 1 { clock(tick, per_day) } else { pad(&format!("day {day}"), 5) }
+    let per_day = cx.view.clock.ticks_per_day;
+    match other_day(tick, cx.view) {
+        Some(day) => format!("day {day}"),
+        None => clock(tick, per_day),
+    }
 }
 
 fn card(item: Item<'_>, cx: &Context<'_>) -> Card {
@@ -127,17 +143,26 @@ impl Pane for Alerts {
             };
             return empty(frame, inner, missing, advice, cx.theme);
         }
-        let (at, first) = self.selection.settle(&Self::ids(cx), inner.height.into());
-        (self.rows, self.first) = (inner, first);
+        self.rows = inner;
+        let (at, mut first) = self.settle(&Self::ids(cx));
+        // Days have more digits the older a town is; the texts begin in one column all the same.
+        let times: Vec<String> = items.iter().map(|item| time(item.tick(), cx)).collect();
+        let wide = times.iter().map(String::len).max().unwrap_or(0);
+        let columns = usize::from(inner.width).saturating_sub(wide + 5);
+        let rows = |item: &Item<'_>| wrap(&item.text(), columns).len();
+        // Entries take more rows than one: what is selected must be in sight all the same.
+        while first < at && items[first..=at].iter().map(rows).sum::<usize>() > usize::from(inner.height) {
+            first += 1;
+        }
+        self.first = first;
         self.owners.clear();
         let mut lines: Vec<Line<'static>> = Vec::new();
-        let columns = usize::from(inner.width).saturating_sub(10);
         for (index, item) in items.iter().enumerate().skip(first) {
             let (style, sign) = item.look(cx.theme);
             let selected = index == at && cx.focused;
             let (dim, style) = if selected { (cx.theme.selected, cx.theme.selected) } else { (cx.theme.dim, style) };
             for (row, text) in wrap(&item.text(), columns).into_iter().enumerate() {
-                let time = if row == 0 { time(item.tick(), cx) } else { "     ".to_owned() };
+                let time = pad(if row == 0 { &times[index] } else { "" }, wide);
                 let sign = if row == 0 { sign } else { " " };
                 lines.push(Line::from(vec![
                     Span::styled(format!(" {time} "), dim),
@@ -155,11 +180,15 @@ impl Pane for Alerts {
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = Self::ids(cx);
-        let (row, _) = self.selection.settle(&ids, self.rows.height.into());
+        let (row, _) = self.settle(&ids);
         match (action, Self::shown(cx).get(row)) {
             (Action::Open, Some(item)) => Reaction::Show(card(*item, cx)),
             (Action::Copy, Some(item)) => Reaction::Copy(escape(&item.text())),
-            _ if self.selection.act(action, &ids, self.rows.height.into()) => Reaction::Redraw,
+            _ if self.selection.act(action, &ids, self.rows.height.into()) => {
+                // Back on the first line, what is newest is wanted again.
+                self.held = self.selection.id() != ids.first().map(String::as_str);
+                Reaction::Redraw
+            }
             _ => Reaction::None,
         }
     }
@@ -170,6 +199,7 @@ impl Pane for Alerts {
         }
         let Some(owner) = self.owners.get(usize::from(row - self.rows.y)) else { return Reaction::None };
         self.selection.select(&Self::ids(cx), *owner);
+        self.held = *owner > 0;
         Reaction::Redraw
     }
 

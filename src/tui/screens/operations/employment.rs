@@ -14,7 +14,9 @@ use super::case;
 use crate::tui::keymap::Action;
 use crate::tui::pane::{Confirmation, Context, Hint, Pane, Reaction, empty, frame_block, scrolled};
 use crate::tui::select::Selection;
-use crate::tui::text::{clip, duration, moment, pad, pad_left, percent, resident, spark, thousands, wrap};
+use crate::tui::text::{
+    clip, days, duration, moment, pad, pad_left, percent, resident, samples, spark, thousands, width, wrap,
+};
 use crate::wire::telemetry::{ExitEntry, Kpi};
 use crate::wire::{Request, Snapshot};
 
@@ -82,31 +84,35 @@ impl Employment {
         let value = |text: String, bad: bool| Span::styled(text, if bad { theme.warn } else { theme.strong });
         let limit = |text: String| Span::styled(text, theme.dim);
         let label = |text: &str| Span::styled(text.to_owned(), theme.dim);
-        let trend = |name: &str| {
-            let wide = if columns > 76 { 16 } else { 6 };
-            Span::styled(pad(&spark(&cx.history.last(name, wide), wide), wide), theme.chart)
+        // What the words and figures leave to the two trends, with a column between the last figure and the border.
+        let wide = (usize::from(columns).saturating_sub(49) / 2).min(16);
+        let trend = |name: &str| Span::styled(pad(&spark(&cx.history.last(name, wide), wide), wide), theme.chart);
+        let pending = format!("{} / {}", thousands(employment.pending_count), thousands(employment.queue_limit));
+        let reached = match (full, columns >= 56) {
+            (true, true) => " ! cap reached",
+            (true, false) => " ! cap",
+            (false, _) => "",
         };
         let attendance = employment.attendance.map_or_else(|| "–".to_owned(), percent);
         vec![
             Line::from(vec![
                 label(" pending    "),
-                value(pad_left(&employment.pending_count.to_string(), 3), over),
-                limit(format!(" of {:<2}", employment.queue_limit)),
-                Span::styled(if over { "! over " } else { "  " }, theme.warn),
+                value(pending.clone(), over),
+                Span::styled(if over { " ! " } else { "   " }, theme.warn),
+                Span::raw(" ".repeat(8_usize.saturating_sub(width(&pending)))),
                 label("exits today "),
                 value(employment.exits_today.to_string(), full),
-                limit(format!(" of {}", employment.daily_exit_cap)),
-                Span::styled(if full { " ! cap reached" } else { "" }, theme.warn),
+                limit(format!(" / {}", employment.daily_exit_cap)),
+                Span::styled(reached, theme.warn),
             ]),
             Line::from(vec![
                 label(" attendance "),
-                value(pad(&attendance, 5), false),
+                value(pad(&attendance, 6), false),
                 trend("attendance"),
-                label("  late today "),
-                value(employment.late_today.to_string(), false),
-                Span::raw(" "),
+                label(" late today "),
+                value(pad(&employment.late_today.to_string(), 3), false),
                 trend("late_today"),
-                label("  absent 7d "),
+                label(" absent 7d "),
                 value(employment.absent_7d.to_string(), false),
             ]),
         ]
@@ -139,6 +145,8 @@ impl Employment {
         };
         let leaves = if entry.approved {
             "next tick".to_owned()
+        } else if case::is_held(view, entry) {
+            if columns.leaves > 20 { "when cap and gap allow" } else { "when allowed" }.to_owned()
         } else if columns.leaves > 20 {
             moment(entry.releases_at_tick, view)
         } else {
@@ -186,20 +194,21 @@ fn charter(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
         let value = match (kpi.value, kpi.unit.as_str()) {
             (None, _) => "–".to_owned(),
             (Some(value), "ratio") => percent(value),
-            (Some(value), "days") => format!("{value:.1} days"),
+            (Some(value), "days") => days(value),
             (Some(value), _) => format!("{value:.1}"),
         };
         let series = cx.history.last(&format!("kpi.{}", kpi.name), usize::from(columns).saturating_sub(48).min(48));
         let last = if kpi.value.is_none() {
-            Span::styled(format!("{} of {} samples", kpi.samples, kpi.samples_required), theme.dim)
+            let room = usize::from(columns).saturating_sub(47);
+            Span::styled(samples(kpi.samples, kpi.samples_required, room), theme.dim)
         } else {
             Span::styled(spark(&series, series.len()), theme.chart)
         };
         Line::from(vec![
             Span::styled(format!("  {sign} "), style),
             Span::styled(pad(&kpi.title, 22), theme.text),
-            Span::styled(pad_left(&value, 8), style),
-            Span::styled(format!("  {}", pad(&kpi.target, 10)), theme.dim),
+            Span::styled(pad_left(&value, 9), style),
+            Span::styled(format!("  {}", pad(&kpi.target, 9)), theme.dim),
             last,
         ])
     };

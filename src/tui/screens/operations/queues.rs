@@ -10,12 +10,12 @@ use ratatui::widgets::Paragraph;
 use crate::tui::keymap::Action;
 use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block, scrolled};
 use crate::tui::select::Selection;
-use crate::tui::text::{count, duration, pad, pad_left, resident, thousands};
+use crate::tui::text::{clip, count, duration, pad, pad_left, resident, thousands, width};
 use crate::wire::Snapshot;
 use crate::wire::telemetry::Queue;
 use crate::wire::text::escape;
 
-/// The Queues pane. Objects that somebody waits for come first.
+/// The Queues pane. Objects in use or waited for come first.
 #[derive(Default)]
 pub struct Queues {
     selection: Selection,
@@ -23,34 +23,66 @@ pub struct Queues {
     first: usize,
 }
 
-/// Columns of the table for a width; longest, cooling and ghosts have 9, 8 and 7.
+/// Columns of the table for a width: each as wide as what it holds, as far as there is room.
 struct Columns {
     object: usize,
     users: usize,
     waiting: usize,
+    longest: usize,
+    /// 0 where there is no room for it, as the next.
+    cooling: usize,
+    ghosts: usize,
 }
 
 impl Columns {
-    fn of(width: u16) -> Self {
-        let free = usize::from(width).saturating_sub(3 + 9 + 8 + 7 + 1);
-        let object = (free * 3 / 8).min(16);
-        let users = ((free - object) * 9 / 20).min(24);
-        Self { object, users, waiting: free - object - users }
+    fn of(columns: u16, queues: &[&Queue], view: &Snapshot) -> Self {
+        let gap = if columns >= 74 { 2 } else { 1 };
+        let (longest, cooling, ghosts) = if columns >= 54 { (7 + gap, 7 + gap, 6 + gap) } else { (7 + gap, 0, 0) };
+        let free = usize::from(columns).saturating_sub(3 + longest + cooling + ghosts);
+        let widest = |least: usize, text: &dyn Fn(&Queue) -> String| {
+            queues.iter().map(|queue| width(&text(queue)) + gap).max().unwrap_or(0).max(least)
+        };
+        let object = widest(8, &|queue| queue.object.clone()).min(free * 2 / 5).min(24);
+        // Who waits keeps room for one name and a count.
+        let users = widest(12, &|queue| users(view, queue, usize::MAX)).min(free.saturating_sub(object + 9)).min(32);
+        Self { object, users, waiting: free - object - users, longest, cooling, ghosts }
     }
 }
 
-fn users(view: &Snapshot, queue: &Queue) -> String {
-    let named = queue.users.iter().map(|user| match user.remaining {
-        Some(left) => format!("{} {left} t", resident(view, &user.agent)),
-        None => format!("{} comes", resident(view, &user.agent)),
+/// Who uses it and for how long, whole entries only: `Ben 12 t, Eva 3 t`, or `Ben 12 t +1` where `columns` are few.
+fn users(view: &Snapshot, queue: &Queue, columns: usize) -> String {
+    let entries = queue.users.iter().map(|user| {
+        let left = user.remaining.map_or_else(|| " comes".to_owned(), |left| format!(" {} t", thousands(left)));
+        (resident(view, &user.agent), left)
     });
-    let named: Vec<String> = named.collect();
-    if named.is_empty() { "–".to_owned() } else { named.join(", ") }
+    listed(&entries.collect::<Vec<_>>(), columns)
 }
 
-fn waiters(view: &Snapshot, queue: &Queue) -> String {
-    let named: Vec<String> = queue.waiting.iter().map(|waiter| resident(view, &waiter.agent)).collect();
-    if named.is_empty() { "–".to_owned() } else { named.join(", ") }
+fn waiters(view: &Snapshot, queue: &Queue, columns: usize) -> String {
+    let entries = queue.waiting.iter().map(|waiter| (resident(view, &waiter.agent), String::new()));
+    listed(&entries.collect::<Vec<_>>(), columns)
+}
+
+/// As many of the entries as fit, then how many more there are (`…` where there is no room to count). Where even the
+/// first is too long its name is cut, never what follows it.
+fn listed(entries: &[(String, String)], columns: usize) -> String {
+    let Some(((name, tail), rest)) = entries.split_first() else { return "–".to_owned() };
+    let more = |hidden: usize| if hidden > 0 { format!(" +{hidden}") } else { String::new() };
+    let first = format!("{name}{tail}");
+    if width(&first) + width(&more(rest.len())) > columns {
+        let mark = if rest.is_empty() { "" } else { "…" };
+        return format!("{}{tail}{mark}", clip(name, columns.saturating_sub(width(tail) + width(mark))));
+    }
+    let mut text = first;
+    for (index, (name, tail)) in rest.iter().enumerate() {
+        let longer = format!("{text}, {name}{tail}");
+        let hidden = rest.len() - index - 1;
+        if width(&longer) + width(&more(hidden)) > columns {
+            return text + &more(hidden + 1);
+        }
+        text = longer;
+    }
+    text
 }
 
 fn number(value: u64, unit: &str) -> String {
@@ -80,13 +112,15 @@ fn card(queue: &Queue, cx: &Context<'_>) -> Card {
         lines.extend(rows.into_iter().map(|row| Line::styled(escape(&row), theme.text)));
     };
     let using = queue.users.iter().map(|user| {
-        let left = user.remaining.map_or_else(|| "on the way".to_owned(), |left| format!("{left} ticks left"));
+        let left =
+            user.remaining.map_or_else(|| "on the way".to_owned(), |left| format!("{} left", count(left, "tick")));
         format!("  {} · {} · {left}", resident(view, &user.agent), user.affordance)
     });
     listed(&mut lines, using.collect());
     lines.extend([Line::default(), Line::styled("Waiting, next first", theme.head)]);
     let waiting = queue.waiting.iter().map(|waiter| {
-        format!("  {} · {} ticks ({})", resident(view, &waiter.agent), waiter.waited, duration(waiter.waited, per_day))
+        let waited = count(waiter.waited, "tick");
+        format!("  {} · {waited} ({})", resident(view, &waiter.agent), duration(waiter.waited, per_day))
     });
     listed(&mut lines, waiting.collect());
     lines.extend([Line::default(), Line::styled("Sitting out", theme.head)]);
@@ -101,11 +135,21 @@ impl Queues {
     fn shown<'a>(cx: &Context<'a>) -> Vec<&'a Queue> {
         let fits = |queue: &&Queue| {
             cx.filter.is_empty()
-                || cx.matches(&[&queue.object, &queue.place, &users(cx.view, queue), &waiters(cx.view, queue)])
+                || cx.matches(&[
+                    &queue.object,
+                    &queue.place,
+                    &users(cx.view, queue, usize::MAX),
+                    &waiters(cx.view, queue, usize::MAX),
+                ])
         };
         let mut shown: Vec<&Queue> = cx.view.conflict.queues.iter().filter(fits).collect();
-        // What needs a look first: somebody waits, then somebody uses, then the rest in the order of the map.
-        shown.sort_by_key(|queue| (std::cmp::Reverse(queue.waiting.len()), queue.users.is_empty()));
+        // What goes on first, then what has been troubled, then the rest. Within each they keep their order, so that a
+        // row does not jump with every step of a queue.
+        shown.sort_by_key(|queue| {
+            let busy = !queue.users.is_empty() || !queue.waiting.is_empty();
+            let troubled = !queue.cooldowns.is_empty() || queue.ghost_steps > 0;
+            (!busy, !troubled)
+        });
         shown
     }
 
@@ -121,13 +165,13 @@ impl Queues {
             (true, true) => (" ", theme.text),
         };
         let text = format!(
-            "{}{} {}{}{}{}",
-            pad(&queue.object, columns.object),
-            pad(&users(view, queue), columns.users),
-            pad(&waiters(view, queue), columns.waiting),
-            pad_left(&number(queue.longest_wait, " t"), 9),
-            pad_left(&number(queue.cooldowns.len() as u64, ""), 8),
-            pad_left(&number(queue.ghost_steps, ""), 7),
+            "{}{}{}{}{}{}",
+            pad(&clip(&queue.object, columns.object.saturating_sub(1)), columns.object),
+            pad(&users(view, queue, columns.users.saturating_sub(1)), columns.users),
+            pad(&waiters(view, queue, columns.waiting), columns.waiting),
+            pad_left(&number(queue.longest_wait, " t"), columns.longest),
+            pad_left(&number(queue.cooldowns.len() as u64, ""), columns.cooling),
+            pad_left(&number(queue.ghost_steps, ""), columns.ghosts),
         );
         let base = if selected {
             theme.selected
@@ -142,13 +186,15 @@ impl Queues {
         ])
     }
 
-    fn foot(cx: &Context<'_>) -> Line<'static> {
+    /// How telemetry fares and whether queues are fair, without the name of the first where room is short.
+    fn foot(cx: &Context<'_>, columns: u16) -> Line<'static> {
         let (view, theme) = (cx.view, cx.theme);
         let transport = &view.transport;
         let dropped = if transport.dropped > 0 { theme.warn } else { theme.dim };
         let fairness = if view.conflict.queue_fairness { "fairness on" } else { "! fairness off" };
+        let name = if columns >= 58 { " telemetry " } else { " " };
         Line::from(vec![
-            Span::styled(" telemetry ", theme.dim),
+            Span::styled(name, theme.dim),
             Span::styled(format!("{} queued", thousands(transport.queue_length)), theme.text),
             Span::styled(format!("  {} dropped", thousands(transport.dropped)), dropped),
             Span::styled(format!("  {} mode", escape(&transport.mode)), theme.text),
@@ -164,7 +210,7 @@ impl Pane for Queues {
         frame.render_widget(block, area);
         let rows = [Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)];
         let [head, table, foot] = Layout::vertical(rows).areas(inner);
-        frame.render_widget(Self::foot(cx), foot);
+        frame.render_widget(Self::foot(cx, inner.width), foot);
         let queues = Self::shown(cx);
         if queues.is_empty() {
             self.rows = Rect::ZERO;
@@ -175,15 +221,15 @@ impl Pane for Queues {
             };
             return empty(frame, table, missing, advice, cx.theme);
         }
-        let columns = Columns::of(inner.width.saturating_sub(1));
+        let columns = Columns::of(inner.width.saturating_sub(1), &queues, cx.view);
         let text = format!(
-            "   {}{} {}{}{}{}",
+            "   {}{}{}{}{}{}",
             pad("object", columns.object),
             pad("in use", columns.users),
             pad("waiting", columns.waiting),
-            pad_left("longest", 9),
-            pad_left("cooling", 8),
-            pad_left("ghosts", 7),
+            pad_left("longest", columns.longest),
+            pad_left("cooling", columns.cooling),
+            pad_left("ghosts", columns.ghosts),
         );
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
         let (at, first) = self.selection.settle(&Self::ids(cx), table.height.into());
@@ -203,8 +249,8 @@ impl Pane for Queues {
             (Action::Copy, Some(queue)) => Reaction::Copy(format!(
                 "{}: used by {}; waiting {}",
                 escape(&queue.object),
-                users(cx.view, queue),
-                waiters(cx.view, queue)
+                users(cx.view, queue, usize::MAX),
+                waiters(cx.view, queue, usize::MAX)
             )),
             _ if self.selection.act(action, &ids, self.rows.height.into()) => Reaction::Redraw,
             _ => Reaction::None,
@@ -228,5 +274,23 @@ impl Pane for Queues {
             Hint::when(Action::Open, "details", some.clone()),
             Hint::when(Action::Copy, "copy", some),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_whole_and_the_rest_is_counted() {
+        let entries =
+            [("Eva", " 213 t"), ("Ben", " 12 t"), ("Cleo", " comes")].map(|(name, tail)| (name.into(), tail.into()));
+        assert_eq!(listed(&entries, 31), "Eva 213 t, Ben 12 t, Cleo comes");
+        assert_eq!(listed(&entries, 25), "Eva 213 t, Ben 12 t +1");
+        assert_eq!(listed(&entries, 12), "Eva 213 t +2");
+        assert_eq!(listed(&entries, 11), "Eva 213 t…");
+        assert_eq!(listed(&entries[..1], 9), "Eva 213 t");
+        assert_eq!(listed(&entries[..1], 8), "E… 213 t");
+        assert_eq!(listed(&[], 9), "–");
     }
 }

@@ -12,7 +12,7 @@ use ratatui::widgets::Paragraph;
 use crate::tui::keymap::Action;
 use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block, scrolled};
 use crate::tui::select::Selection;
-use crate::tui::text::{bar, pad, pad_left, percent, spark, thousands, width};
+use crate::tui::text::{bar, pad, pad_left, percent, samples, spark, thousands, width};
 use crate::wire::telemetry::{Check, Window};
 use crate::wire::text::escape;
 
@@ -42,13 +42,16 @@ fn letter(verdict: &str) -> &'static str {
     }
 }
 
-fn windows(cx: &Context<'_>) -> Line<'static> {
+/// Closed windows as letters and the streak. The streak is never cut: the oldest letters go first.
+fn windows(cx: &Context<'_>, columns: u16) -> Line<'static> {
     let stability = &cx.view.stability;
+    let streak = format!("  streak {} green · {} needed", stability.streak, stability.required_passes);
+    let letters = (usize::from(columns).saturating_sub(8 + width(&streak)) / 4).min(12);
     let mut spans = vec![Span::styled(" past   ", cx.theme.dim)];
     if stability.windows.is_empty() {
-        spans.push(Span::styled("no window has closed yet", cx.theme.dim));
+        spans.push(Span::styled("none yet", cx.theme.dim));
     }
-    for window in stability.windows.iter().rev().take(12).rev() {
+    for window in stability.windows.iter().rev().take(letters).rev() {
         let (style, _) = cx.theme.verdict(&window.verdict);
         spans.push(Span::styled(
             format!(" {} ", letter(&window.verdict)),
@@ -56,7 +59,6 @@ fn windows(cx: &Context<'_>) -> Line<'static> {
         ));
         spans.push(Span::raw(" "));
     }
-    let streak = format!("  streak {} of {} green", stability.streak, stability.required_passes);
     let style = if stability.streak >= stability.required_passes { cx.theme.good } else { cx.theme.text };
     spans.push(Span::styled(streak, style));
     Line::from(spans)
@@ -67,7 +69,7 @@ fn progress(cx: &Context<'_>, columns: u16) -> Line<'static> {
     let wide = if columns > 76 { 24 } else { 10 };
     Line::from(vec![
         Span::styled(" window ", cx.theme.dim),
-        Span::styled(stability.window.to_string(), cx.theme.strong),
+        Span::styled(thousands(stability.window), cx.theme.strong),
         Span::raw("  "),
         Span::styled(bar(stability.window_progress as f64, stability.window_ticks as f64, wide), cx.theme.chart),
         Span::styled(
@@ -104,7 +106,7 @@ fn row(check: &Check, selected: bool, cx: &Context<'_>, columns: u16) -> Line<'s
     let name = pad(&check.name.replace('_', " "), names);
     let room = usize::from(columns).saturating_sub(3 + names + 7 + 2 + limits + 2 + 1);
     let last = if check.value.is_none() {
-        pad(&format!("{}/{} samples", check.samples, check.samples_required), room)
+        pad(&samples(check.samples, check.samples_required, room), room)
     } else {
         let series = cx.history.last(&format!("check.{}", check.name), room.min(48));
         pad(&spark(&series, room), room)
@@ -143,7 +145,7 @@ fn closed(cx: &Context<'_>) -> Vec<Line<'static>> {
         };
         Line::from(vec![
             Span::styled(format!(" {} ", letter(&window.verdict)), style),
-            Span::styled(pad(&format!("window {}", window.number), 12), theme.text),
+            Span::styled(pad(&format!("window {}", thousands(window.number)), 12), theme.text),
             Span::styled(pad(&format!("tick {}", thousands(window.end_tick)), 14), theme.dim),
             Span::styled(escape(&why), theme.dim),
         ])
@@ -160,7 +162,7 @@ fn card(check: &Check, windows: &[Window], cx: &Context<'_>) -> Card {
     let mut lines = vec![
         fact("now", format!("{}   limit {}", value(check), check.limit)),
         fact("verdict", check.verdict.replace('_', " ")),
-        fact("samples", format!("{}, at least {} needed", check.samples, check.samples_required)),
+        fact("samples", format!("{}, at least {} needed", thousands(check.samples), thousands(check.samples_required))),
         Line::default(),
         Line::styled("Closed windows", theme.head),
     ];
@@ -171,7 +173,10 @@ fn card(check: &Check, windows: &[Window], cx: &Context<'_>) -> Card {
         let Some(then) = window.checks.iter().find(|other| other.name == check.name) else { continue };
         let (style, sign) = theme.verdict(&then.verdict);
         lines.push(Line::from(vec![
-            Span::styled(format!("window {:<4} tick {:<8}", window.number, thousands(window.end_tick)), theme.dim),
+            Span::styled(
+                format!("window {:<5} tick {:<8}", thousands(window.number), thousands(window.end_tick)),
+                theme.dim,
+            ),
             Span::styled(format!("{sign} {:>8}", value(then)), style),
             Span::styled(format!("   window {}", escape(&window.verdict)), theme.dim),
         ]));
@@ -197,7 +202,7 @@ impl Pane for Stability {
         let checks = Self::shown(cx);
         let spaced = u16::from(inner.height as usize > checks.len() + 4);
         let line = |y: u16, height: u16| Rect { y: inner.y + y, height, ..inner }.intersection(inner);
-        frame.render_widget(Paragraph::new(vec![progress(cx, inner.width), windows(cx)]), line(0, 2));
+        frame.render_widget(Paragraph::new(vec![progress(cx, inner.width), windows(cx, inner.width)]), line(0, 2));
         let table = line(2 + spaced, inner.height.saturating_sub(3 + 2 * spaced));
         frame.render_widget(release(cx), line(inner.height.saturating_sub(1), 1));
         if checks.is_empty() {

@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 
 use super::canvas::{PLACES, ground, object_at, object_sign, place_at, resident_style, tie_sign};
 use super::letters::Letters;
-use crate::tui::text::{bar, clip, count, duration, pad, resident};
+use crate::tui::text::{bar, clip, count, duration, pad, resident, thousands};
 use crate::tui::theme::Theme;
 use crate::wire::Snapshot;
 use crate::wire::telemetry::{Agent, MapObject, Queue};
@@ -141,7 +141,7 @@ impl<'a> Side<'a> {
             lines.push(Line::styled(clip(&format!("✗ not working: {why}"), self.width), self.theme.bad));
         }
         for user in &queue.users {
-            let left = user.remaining.map_or_else(|| "reserved".into(), |left| format!("{left} ticks left"));
+            let left = user.remaining.map_or_else(|| "reserved".into(), |left| format!("{} left", count(left, "tick")));
             let name = resident(self.view, &user.agent);
             lines.push(self.plain(&format!("{name} {} · {left}", user.affordance)));
         }
@@ -150,7 +150,7 @@ impl<'a> Side<'a> {
         }
         for (place, waiter) in queue.waiting.iter().enumerate() {
             let name = resident(self.view, &waiter.agent);
-            lines.push(self.plain(&format!("{}. {name} waits {} ticks", place + 1, waiter.waited)));
+            lines.push(self.plain(&format!("{}. {name} waits {}", place + 1, count(waiter.waited, "tick"))));
         }
         if !queue.cooldowns.is_empty() {
             let names: Vec<String> =
@@ -170,7 +170,7 @@ impl<'a> Side<'a> {
                 queue.waiting.iter().map(|waiter| self.letters.of(&waiter.agent).to_string()).collect();
             let head = format!("{} {} ", object_sign(&queue.kind), clip(&queue.object, 12));
             let rest = self.width.saturating_sub(head.chars().count());
-            let tail = clip(&format!("{} {} t", waiting.join(""), queue.longest_wait), rest);
+            let tail = clip(&format!("{} {} t", waiting.join(""), thousands(queue.longest_wait)), rest);
             Line::from(vec![Span::styled(head, self.theme.text), Span::styled(tail, self.theme.warn)])
         };
         queues.iter().map(line).collect()

@@ -1,0 +1,148 @@
+//! What the panes of the Operations screen say and keep whole, at sizes where room is short.
+
+use super::*;
+use crate::wire::telemetry::{Alert, QueueCooldown, QueueUser};
+
+/// Gives the view a change and looks at it.
+fn changed(size: (u16, u16), change: impl FnOnce(&mut Snapshot)) -> Desk {
+    let mut desk = Desk::new(Role::Admin, size);
+    let mut view = snapshot();
+    change(&mut view);
+    desk.view(view);
+    desk
+}
+
+fn alert(name: &str, since_tick: u64) -> Alert {
+    Alert {
+        name: name.into(),
+        severity: "warning".into(),
+        since_tick,
+        message: format!("{name} stands"),
+        hint: "Look.".into(),
+    }
+}
+
+#[test]
+fn a_limit_is_beside_its_figure() {
+    let mut desk = changed((120, 40), |view| {
+        view.employment.pending_count = 7;
+        view.employment.queue_limit = 4;
+        view.employment.absent_7d = 23;
+    });
+    desk.shows(" pending    7 / 4 !");
+    desk.shows("absent 7d 23 ");
+}
+
+#[test]
+fn one_who_only_waits_for_the_cap_is_not_said_to_leave_now() {
+    let mut desk = changed((120, 40), |view| {
+        view.employment.queue[0].releases_at_tick = 3_000;
+        view.jobs.get_mut("ada").unwrap().tenure_days = 2.96;
+    });
+    desk.shows("when allowed");
+    desk.shows("Ada, barista for 3 days; attended 71 % of the latest");
+    desk.shows("Leaves as soon as the cap and the gap");
+    desk.hides("now (tick");
+    desk.press("enter");
+    desk.shows("leaves      as soon as the cap and the gap between exits allow");
+    desk.press("esc a");
+    desk.shows("Ada leaves town on the next tick. Ada has worked 3 days as");
+}
+
+#[test]
+fn the_streak_is_whole_and_the_oldest_letters_go() {
+    let mut desk = changed((120, 40), |view| {
+        let window = view.stability.windows[2].clone();
+        view.stability.windows = vec![window; 12];
+        view.stability.windows[0].verdict = "red".into();
+    });
+    desk.shows(" G   G    streak 1 green · 2 needed ");
+    desk.hides(" R   G ");
+    desk.size = (200, 60);
+    desk.shows(" R   G ");
+}
+
+#[test]
+fn what_is_in_use_keeps_its_unit_and_names_keep_apart() {
+    for size in [(120, 40), (100, 30), (80, 24), (60, 18)] {
+        let mut desk = changed(size, |view| {
+            let eva = QueueUser { agent: "eva".into(), affordance: "work".into(), remaining: Some(213) };
+            view.conflict.queues[0].object = "shower_10".into();
+            view.conflict.queues[1].users = vec![eva.clone(), QueueUser { agent: "ben".into(), ..eva }];
+        });
+        desk.press("U");
+        desk.shows("! shower_10 ");
+        desk.shows(" Ben 12 t ");
+        desk.shows(" Eva 213 t");
+        desk.shows("fairness on ");
+    }
+}
+
+#[test]
+fn busy_objects_come_first_and_rows_do_not_jump() {
+    let mut desk = changed((120, 40), |view| {
+        let idle = view.conflict.queues[2].clone();
+        let named = |name: &str| crate::wire::telemetry::Queue { object: name.into(), ..idle.clone() };
+        let mut cooling = named("desk_5");
+        cooling.cooldowns = vec![QueueCooldown { agent: "eva".into(), until_tick: 3_440 }];
+        view.conflict.queues.splice(0..0, [named("bed_1"), named("bed_2"), cooling]);
+        view.conflict.queues.swap(3, 4);
+    });
+    let screen = desk.screen();
+    let order = ["till_1", "shower_1", "desk_5", "bed_1", "bed_2", "stove_2"];
+    let rows: Vec<usize> = order.iter().map(|name| screen.find(&format!(" {name} ")).expect("it is shown")).collect();
+    assert!(rows.is_sorted(), "{screen}");
+}
+
+#[test]
+fn the_newest_alert_is_selected_until_the_operator_selects() {
+    let mut desk = changed((120, 40), |view| view.alerts = vec![alert("early", 3_000)]);
+    desk.press("A");
+    desk.shows("early stands");
+    let mut view = snapshot();
+    view.alerts = vec![alert("early", 3_000), alert("late", 3_400)];
+    desk.view(view.clone());
+    desk.press("enter");
+    desk.shows("late stands");
+    desk.shows("what      late");
+    desk.press("esc down enter");
+    desk.shows("what      early");
+    desk.press("esc");
+    view.alerts.push(alert("latest", 3_401));
+    desk.view(view.clone());
+    desk.press("enter");
+    desk.shows("what      early");
+    view.alerts.remove(0);
+    desk.press("esc");
+    desk.view(view);
+    desk.press("enter");
+    desk.shows("what      latest");
+}
+
+#[test]
+fn a_selected_story_is_in_sight_however_long_the_others_are() {
+    let mut desk = changed((80, 24), |view| {
+        let mut long = view.narrations[0].clone();
+        long.text = "a long story ".repeat(12);
+        view.narrations = vec![long; 12];
+        for (number, story) in (0..).zip(&mut view.narrations) {
+            story.tick = 3_000 + number;
+        }
+        view.narrations[0].text = "the very first".into();
+        view.narrations[11].tick = 11_000;
+        view.tick += 9_000;
+    });
+    desk.press("A end");
+    desk.shows(" day 4    the very first");
+    desk.hides("day …");
+    desk.press("home");
+    desk.shows(" day 4  ! exit cap reached");
+}
+
+#[test]
+fn pane_tabs_are_whole_at_the_smallest_size() {
+    let mut desk = Desk::new(Role::Admin, (60, 18));
+    desk.shows("A Alerts  C Console");
+    desk.size = (80, 24);
+    desk.shows("A Alerts and story  C Console");
+}
