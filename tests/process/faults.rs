@@ -199,14 +199,12 @@ fn when_the_fault_goes_away_the_town_takes_commands_again() {
         seat.shows("PAUSED");
         seat.command("escalate --reason test");
         seat.shows("you are admin now");
-        seat.close_line();
         let mut answers = Vec::new();
         for number in 0..30 {
             seat.command(&format!("set_exit_cap {number}"));
             let foot = |screen: &vt100::Screen| screen.contents().lines().rev().take(2).collect::<String>();
             seat.until("an answer", |screen| foot(screen).contains(['✓', '✗']));
             answers.push(foot(seat.screen()).contains('✓'));
-            seat.close_line();
             // The town tries again every second by itself, and takes the banner down.
             let banner = |screen: &vt100::Screen| screen.contents().lines().any(|line| line.starts_with(" ‼"));
             seat.until("a writable log", |screen| !banner(screen));

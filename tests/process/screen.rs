@@ -36,32 +36,22 @@ fn names(screen: &vt100::Screen) -> Vec<String> {
     queue(screen).into_iter().map(|row| row.name).collect()
 }
 
-/// The scenario with a backlog, as fast as it goes.
+/// Ticks after which the scenario's queue is longest, on its own seed.
+const BACKLOG_TICKS: u32 = 3_500;
+
+/// The scenario with a backlog, paused where the queue is long.
+#[track_caller]
 fn backlog(home: &Path, size: (u16, u16)) -> Seat {
     let config = repository("configs/scenarios/employment_backlog.yaml");
     let (config, folder) = (config.display().to_string(), home.display().to_string());
-    Seat::start(home, size, &["run", "--config", &config, "--home", &folder, "--speed", "max"], &[])
-}
-
-/// Paused, with so many waiting to leave; runs until there are.
-#[track_caller]
-fn paused_with(seat: &mut Seat, waiting: usize) -> Vec<String> {
-    if seat.text().contains("PAUSED") && names(seat.screen()).len() < waiting {
-        seat.press("p");
-        seat.hides("PAUSED");
-    }
-    while !seat.text().contains("PAUSED") {
-        seat.until("a backlog", |screen| names(screen).len() >= waiting);
-        seat.press("p");
-        seat.shows("PAUSED");
-        seat.settle();
-        // Some may have left before the key arrived.
-        if names(seat.screen()).len() < waiting {
-            seat.press("p");
-            seat.hides("PAUSED");
-        }
-    }
-    names(seat.screen())
+    let arguments = ["run", "--config", &config, "--home", &folder, "--speed", "max", "--paused"];
+    let mut seat = Seat::start(home, size, &arguments, &[]);
+    seat.shows("PAUSED");
+    seat.command(&format!("step {BACKLOG_TICKS}"));
+    seat.shows("tick 3,500");
+    seat.settle();
+    seat.until("a backlog", |screen| names(screen).len() >= 5);
+    seat
 }
 
 fn log_of(home: &Path) -> Vec<Record> {
@@ -95,7 +85,7 @@ fn left_well(seat: &mut Seat, home: &Path) {
 fn a_shift(size: (u16, u16)) {
     let home = tempfile::tempdir().unwrap();
     let mut seat = backlog(home.path(), size);
-    let before = paused_with(&mut seat, 2);
+    let before = names(seat.screen());
 
     // A viewer changes nothing and is told how to.
     seat.press("j");
@@ -111,7 +101,6 @@ fn a_shift(size: (u16, u16)) {
     seat.press("exits of today\r");
     seat.shows("you are admin now");
     assert!(seat.text().contains("ADMIN"));
-    seat.close_line();
 
     // Cancel is focused: enter alone does nothing.
     seat.press("a");
@@ -139,12 +128,14 @@ fn a_shift(size: (u16, u16)) {
     assert_eq!(approved[0].cmd_id, approved[1].cmd_id);
 
     // Deferring one asks nothing; deferring several does, and each is a command of its own.
-    let left = paused_with(&mut seat, 1);
+    seat.settle();
+    let left = names(seat.screen());
     seat.press("g");
     seat.until("the first row", |screen| queue(screen).first().is_some_and(|row| row.selected));
     seat.press("d");
     seat.until("the first to stay", |screen| !names(screen).contains(&left[0]));
-    let left = paused_with(&mut seat, 2);
+    seat.settle();
+    let left = names(seat.screen());
     seat.press("g  ");
     seat.until("two marks", |screen| queue(screen).iter().filter(|row| row.marked).count() == 2);
     seat.press("d");
@@ -253,12 +244,11 @@ fn no_color_is_honoured_everywhere() {
     for (environment, plain) in [(&[("NO_COLOR", "1")][..], true), (&[], false)] {
         let mut seat = Seat::start(home.path(), LARGE, &["--speed", "max"], environment);
         seat.shows("Employment");
-        for (key, text) in [("2", "Map"), ("3", "Agents"), ("6", "Audit log"), ("1", "Employment"), ("?", "search")] {
+        for (key, text) in [("2", "Map"), ("3", "Agents"), ("6", "Audit log"), ("1", "Employment")] {
             seat.press(key);
             seat.until(text, |screen| screen.contents().contains(text));
         }
-        seat.press("\u{1b}");
-        seat.hides("type to search");
+        seat.settle();
         seat.press("q");
         left_well(&mut seat, home.path());
         assert_eq!(colours(&seat.written).is_empty(), plain, "{:?}", colours(&seat.written).first());

@@ -138,19 +138,12 @@ impl Seat {
         self.keys.write_all(keys.as_bytes()).and_then(|()| self.keys.flush()).expect("the program reads");
     }
 
-    /// Opens the console line, types a command and sends it; the line stays open.
+    /// Opens the console line, types a command and sends it, which closes the line.
     #[track_caller]
     pub(crate) fn command(&mut self, line: &str) {
         self.press(":");
         self.shows("tab completes");
         self.press(&format!("{line}\r"));
-    }
-
-    /// Closes the console line.
-    #[track_caller]
-    pub(crate) fn close_line(&mut self) {
-        self.press("\u{1b}");
-        self.hides("tab completes");
     }
 
     /// Sends a signal by its name.
