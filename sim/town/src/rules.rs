@@ -9,6 +9,7 @@ use crate::config::{Config, ConfigErrors, Site};
 use crate::fixed::Micro;
 use crate::ids::{AffordanceId, Column, JobId, ObjectId, PlaceId, Tile};
 use crate::needs::{NEED_COUNT, NEEDS};
+use crate::observations::Sights;
 use crate::options::{OPTIONS, OptionKind};
 use crate::paths::{self, Field};
 use crate::plan::{ObjectKind, PlaceKind, Plan, PlanError};
@@ -91,6 +92,8 @@ pub struct Rules {
     pub weights: [Micro; NEED_COUNT],
     /// Opening hours of an object's place, ticks of the day.
     hours: Column<ObjectId, Option<(u32, u32)>>,
+    /// What of an observation never changes.
+    pub(crate) sights: Sights,
 }
 
 impl Rules {
@@ -130,6 +133,8 @@ impl Rules {
             })
             .collect::<Vec<_>>()
             .into();
+        let place_fields: Column<PlaceId, Field> = place_fields.into();
+        let sights = Sights::new(&plan, &place_fields, jobs.iter().map(|job| &job.field));
         let choices = OPTIONS.map(|(option, _)| choices(&plan, &affordances, option));
         Ok(Self {
             decay: std::array::from_fn(|need| (NEEDS[need].decay)(&config)),
@@ -143,9 +148,10 @@ impl Rules {
             homes,
             fridge_of,
             fields: fields.into(),
-            place_fields: place_fields.into(),
+            place_fields,
             choices,
             hours,
+            sights,
         })
     }
 

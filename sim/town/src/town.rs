@@ -192,6 +192,11 @@ impl Town {
         &self.state
     }
 
+    /// How many residents stand on each tile.
+    pub(crate) fn crowd(&self) -> &Column<Tile, u16> {
+        &self.crowd
+    }
+
     /// Ticks since the town began.
     pub fn tick(&self) -> u64 {
         self.state.tick
