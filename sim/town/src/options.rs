@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::affordances::{Access, Affordance, Price};
+use crate::affordances::{Affordance, Price};
 use crate::fixed::Micro;
 use crate::ids::{AffordanceId, AgentId, ObjectId};
 use crate::rules::Rules;
@@ -141,7 +141,15 @@ pub fn reasons(rules: &Rules, state: &State, agent: AgentId) -> [Option<Why>; 9]
 
 /// The mask alone.
 pub fn mask(rules: &Rules, state: &State, agent: AgentId) -> Mask {
-    let bits = OPTIONS.iter().filter(|row| refusal(rules, state, agent, row.0).is_none());
+    let home = state.agents.home[agent];
+    let possible = |option: OptionKind| match option {
+        OptionKind::Wait | OptionKind::Work | OptionKind::GoHome => refusal(rules, state, agent, option).is_none(),
+        // Which of them is best does not matter yet.
+        _ => rules.choices_at[home][option.index()]
+            .iter()
+            .any(|(object, affordance)| object_refusal(rules, state, agent, *object, *affordance).is_none()),
+    };
+    let bits = OPTIONS.iter().filter(|row| possible(row.0));
     Mask(bits.fold(0, |mask, row| mask | 1 << row.0.index()))
 }
 
@@ -181,12 +189,7 @@ pub fn best_object(
 ) -> Result<(ObjectId, AffordanceId), Why> {
     let mut best: Option<(u32, ObjectId, AffordanceId)> = None;
     let mut why = Why::NoObject;
-    for (object, affordance) in &rules.choices[option.index()] {
-        if rules.affordances[*affordance].access == Access::Home
-            && rules.plan.objects[*object].place != state.agents.home[agent]
-        {
-            continue;
-        }
+    for (object, affordance) in &rules.choices_at[state.agents.home[agent]][option.index()] {
         if let Some(reason) = object_refusal(rules, state, agent, *object, *affordance) {
             why = reason;
             continue;
