@@ -8,20 +8,28 @@ use crate::observations::view::View;
 use crate::observations::{REACH, SIDE, WINDOW};
 use crate::plan::ObjectKind;
 
-/// Copies the window around a resident out of a plane of tiles; 0 beyond the edges of the town.
-fn window<T: Copy>(view: &View<'_>, plane: &[T], out: &mut [f32], value: impl Fn(T) -> f32) {
+/// Where in a plane of tiles the window around a resident begins; `None` where the edge of the town cuts it off.
+fn inside(view: &View<'_>) -> Option<usize> {
     let (width, height) = (view.rules.plan.width as usize, view.rules.plan.height as usize);
     let (x, y) = view.at;
     let inside = x >= REACH && y >= REACH && x + REACH < width && y + REACH < height;
-    if inside {
-        let first = (y - REACH) * width + x - REACH;
-        let rows = plane[first..].chunks(width).zip(out.as_chunks_mut::<SIDE>().0);
-        for (tiles, out) in rows {
-            let (tiles, _) = tiles.as_chunks::<SIDE>();
-            *out = tiles[0].map(&value);
-        }
-        return;
-    }
+    inside.then(|| (y - REACH) * width + x - REACH)
+}
+
+/// The window's rows of tiles from there, each with its row of the map.
+fn rows<'a, T>(
+    view: &View<'_>,
+    tiles: &'a [T],
+    out: &'a mut [f32],
+) -> impl Iterator<Item = (&'a [T; SIDE], &'a mut [f32; SIDE])> {
+    let rows = tiles.chunks(view.rules.plan.width as usize).filter_map(|tiles| tiles.first_chunk());
+    rows.zip(out.as_chunks_mut::<SIDE>().0)
+}
+
+/// The window at the edge of the town, tile by tile; what lies outside stays 0.
+fn edge<T: Copy>(view: &View<'_>, plane: &[T], out: &mut [f32], value: impl Fn(T) -> f32) {
+    let (width, height) = (view.rules.plan.width as usize, view.rules.plan.height as usize);
+    let (x, y) = view.at;
     out.fill(0.0);
     let (left, right) = (x.saturating_sub(REACH), (x + REACH + 1).min(width));
     for row in y.saturating_sub(REACH)..(y + REACH + 1).min(height) {
@@ -34,14 +42,27 @@ fn window<T: Copy>(view: &View<'_>, plane: &[T], out: &mut [f32], value: impl Fn
 
 /// Where one can walk.
 pub(super) fn ground(view: &View<'_>, out: &mut [f32]) {
-    window(view, view.rules.sights.ground.as_slice(), out, |ground| ground);
+    let plane = view.rules.sights.ground.as_slice();
+    match inside(view) {
+        Some(first) => rows(view, &plane[first..], out).for_each(|(tiles, out)| *out = *tiles),
+        None => edge(view, plane, out, |ground| ground),
+    }
 }
 
 /// Others on a tile, four or more being 1.
 pub(super) fn people(view: &View<'_>, out: &mut [f32]) {
-    window(view, view.crowd.as_slice(), out, share);
-    let here = view.crowd[view.tile];
-    out[WINDOW / 2] = share(here - 1);
+    let plane = view.crowd.as_slice();
+    if let Some(first) = inside(view) {
+        out.fill(0.0);
+        // Most rows are empty, and telling so is cheap.
+        let taken = |tiles: &[u16; SIDE]| tiles.iter().fold(0, |any, people| any | people) != 0;
+        for (tiles, out) in rows(view, &plane[first..], out).filter(|(tiles, _)| taken(tiles)) {
+            *out = tiles.map(share);
+        }
+    } else {
+        edge(view, plane, out, share);
+    }
+    out[WINDOW / 2] = share(view.crowd[view.tile] - 1);
 }
 
 fn share(people: u16) -> f32 {
