@@ -2,8 +2,6 @@
 //!
 //! Read the figures as ratios of one run: clearing the observation buffer alone is the measure of the machine.
 
-#![expect(missing_docs, reason = "the macros of divan make undocumented items")]
-
 use std::fmt::Write as _;
 use std::num::NonZero;
 use std::sync::Arc;

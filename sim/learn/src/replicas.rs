@@ -38,8 +38,8 @@ impl<P: Policy + Send> Replicas<P> {
     }
 
     /// The towns, in the order of their seeds.
-    pub fn iter(&self) -> std::slice::Iter<'_, Replica<P>> {
-        self.replicas.iter()
+    pub fn all(&self) -> &[Replica<P>] {
+        &self.replicas
     }
 
     /// Steps every town `ticks` times on up to `threads` workers and forgets the events of each tick. With a layout, what

@@ -37,10 +37,10 @@ fn threads_and_onlookers_make_no_difference() {
         // In two goes, which is the same as one.
         replicas.run(TICKS / 2, NonZero::new(threads).unwrap(), layout);
         replicas.run(TICKS - TICKS / 2, NonZero::new(threads).unwrap(), layout);
-        let digests: Vec<String> = replicas.iter().map(|replica| replica.town.digest()).collect();
+        let digests: Vec<String> = replicas.all().iter().map(|replica| replica.town.digest()).collect();
         assert_eq!(digests, alone, "{threads} threads");
         if layout.is_some() {
-            seen.push(replicas.iter().map(|replica| replica.observations.clone()).collect());
+            seen.push(replicas.all().iter().map(|replica| replica.observations.clone()).collect());
         }
     }
     assert!(seen[0].iter().all(|rows| rows.iter().any(|value| *value > 0.0)), "something was written");
