@@ -1,6 +1,8 @@
 //! Observations: every value inside its row's range and written anew, the variants at one, nobody's values with somebody
 //! else, and nothing about the town changed by looking.
 
+#![expect(clippy::float_cmp, reason = "equal values must be equal bit by bit")]
+
 use proptest::prelude::*;
 use townlet_town::config::Observations;
 use townlet_town::fixed::Micro;
