@@ -233,6 +233,7 @@ fn people_and_things_are_seen_where_they_are() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test may read and write the page it holds")]
 fn the_page_is_what_the_table_says() {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/OBSERVATIONS.md");
     let page = observations::page();
