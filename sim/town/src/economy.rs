@@ -73,14 +73,7 @@ pub(crate) fn object(rules: &Rules, object: ObjectId) -> ObjectState {
         ObjectKind::Fridge => rules.config.economy.stove_stock_replenish.min(rules.config.economy.fridge_capacity),
         _ => supply(rules, object).map_or(0, |supply| supply[0]),
     };
-    let people = rules.config.embedding_allocator.max_slots as usize;
-    ObjectState {
-        uses: Vec::with_capacity(rules.plan.objects[object].kind.capacity() as usize),
-        queue: Vec::with_capacity(people),
-        cooldowns: Vec::with_capacity(people),
-        stock,
-        ghost_steps: 0,
-    }
+    ObjectState { stock, ..ObjectState::default() }
 }
 
 /// The one way money moves: `amount` from the outside world to a resident, or back when negative.

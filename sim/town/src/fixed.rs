@@ -31,7 +31,12 @@ impl Micro {
 
     /// `part` ÷ `total`, rounded towards zero; zero when `total` is zero.
     pub fn ratio(part: i64, total: i64) -> Self {
-        if total == 0 { Self::ZERO } else { Self((i128::from(part) * 1_000_000 / i128::from(total)) as i64) }
+        match part.checked_mul(1_000_000) {
+            _ if total == 0 => Self::ZERO,
+            // Division of 128 bits is many times slower, and seldom needed.
+            Some(part) if total > 0 => Self(part / total),
+            _ => Self((i128::from(part) * 1_000_000 / i128::from(total)) as i64),
+        }
     }
 
     /// For screens and files; never fed back into the town.
@@ -42,7 +47,11 @@ impl Micro {
     /// The product, rounded towards zero.
     #[must_use]
     pub fn times(self, other: Self) -> Self {
-        Self((i128::from(self.0) * i128::from(other.0) / 1_000_000) as i64)
+        match self.0.checked_mul(other.0) {
+            // Division of 128 bits is many times slower, and seldom needed.
+            Some(product) => Self(product / 1_000_000),
+            None => Self((i128::from(self.0) * i128::from(other.0) / 1_000_000) as i64),
+        }
     }
 
     /// `self` × a count.
@@ -129,5 +138,15 @@ mod tests {
         assert_eq!(Micro::ratio(1, 3), Micro(333_333));
         assert_eq!(Micro::ratio(5, 0), Micro::ZERO);
         assert_eq!(Micro(333_333).times(Micro::whole(3)), Micro(999_999));
+        assert_eq!(Micro(-333_333).times(Micro(500_000)), Micro(-166_666));
+        assert_eq!(Micro::ratio(-1, 3), Micro(-333_333));
+        assert_eq!(Micro::ratio(1, -3), Micro(-333_333));
+    }
+
+    #[test]
+    fn great_products_and_ratios_are_exact() {
+        assert_eq!(Micro::whole(3_000_000).times(Micro::whole(1_000_000)), Micro(3_000_000_000_000_000_000));
+        assert_eq!(Micro::ratio(i64::MAX, i64::MAX), Micro::ONE);
+        assert_eq!(Micro::ratio(i64::MAX, -i64::MAX), -Micro::ONE);
     }
 }

@@ -89,6 +89,11 @@ impl<K: Key, T> Column<K, T> {
         self.0.iter_mut()
     }
 
+    /// The entries in index order.
+    pub fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+
     /// The entry, when there is one.
     pub fn get(&self, key: K) -> Option<&T> {
         self.0.get(key.at())

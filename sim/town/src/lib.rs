@@ -17,6 +17,7 @@ pub mod kpi;
 pub mod lifecycle;
 pub mod names;
 pub mod needs;
+pub mod observations;
 pub mod options;
 pub mod paths;
 pub mod perturbations;

@@ -259,7 +259,7 @@ pub(crate) fn arrive(cx: &mut Cx<'_>) -> Option<AgentId> {
     agents.job_since[agent] = tick;
     agents.shift[agent] = work::first_shift(rules, job, tick);
     agents.low_tick[agent] = None;
-    let tile = doorstep(rules, cx.state, home);
+    let tile = doorstep(rules, cx.crowd, home);
     cx.state.agents.tile[agent] = tile;
     cx.crowd[tile] += 1;
     economy::pay(cx, agent, rules.config.lifecycle.starter_wallet, Account::Starter);
@@ -269,10 +269,7 @@ pub(crate) fn arrive(cx: &mut Cx<'_>) -> Option<AgentId> {
 }
 
 fn emptiest_home(rules: &Rules, state: &State) -> PlaceId {
-    let beds = |home: PlaceId| {
-        let beds = rules.plan.objects().filter(|(_, it)| it.place == home && it.kind == crate::plan::ObjectKind::Bed);
-        beds.count().max(1)
-    };
+    let beds = |home: PlaceId| rules.beds[home].max(1) as usize;
     let people = |home: PlaceId| state.agents.present.iter().filter(|agent| state.agents.home[**agent] == home).count();
     rules
         .homes
@@ -283,8 +280,8 @@ fn emptiest_home(rules: &Rules, state: &State) -> PlaceId {
 }
 
 /// A tile of the home with nobody on it, or its first.
-fn doorstep(rules: &Rules, state: &State, home: PlaceId) -> Tile {
-    let taken = |tile: &Tile| state.agents.present.iter().any(|agent| state.agents.tile[*agent] == *tile);
+fn doorstep(rules: &Rules, crowd: &Column<Tile, u16>, home: PlaceId) -> Tile {
+    let taken = |tile: &Tile| crowd[*tile] > 0;
     let mut floor = rules.plan.floor_of(home);
     let first = floor.next().expect("a place without floor is refused");
     if taken(&first) { floor.find(|tile| !taken(tile)).unwrap_or(first) } else { first }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::affordances::{Access, Affordance, Price};
+use crate::affordances::{Affordance, Price};
 use crate::fixed::Micro;
 use crate::ids::{AffordanceId, AgentId, ObjectId};
 use crate::rules::Rules;
@@ -141,7 +141,15 @@ pub fn reasons(rules: &Rules, state: &State, agent: AgentId) -> [Option<Why>; 9]
 
 /// The mask alone.
 pub fn mask(rules: &Rules, state: &State, agent: AgentId) -> Mask {
-    let bits = OPTIONS.iter().filter(|row| refusal(rules, state, agent, row.0).is_none());
+    let home = state.agents.home[agent];
+    let possible = |option: OptionKind| match option {
+        OptionKind::Wait | OptionKind::Work | OptionKind::GoHome => refusal(rules, state, agent, option).is_none(),
+        // Which of them is best does not matter yet.
+        _ => rules.choices_at[home][option.index()]
+            .iter()
+            .any(|(object, affordance)| object_refusal(rules, state, agent, *object, *affordance).is_none()),
+    };
+    let bits = OPTIONS.iter().filter(|row| possible(row.0));
     Mask(bits.fold(0, |mask, row| mask | 1 << row.0.index()))
 }
 
@@ -181,17 +189,17 @@ pub fn best_object(
 ) -> Result<(ObjectId, AffordanceId), Why> {
     let mut best: Option<(u32, ObjectId, AffordanceId)> = None;
     let mut why = Why::NoObject;
-    for (object, affordance) in &rules.choices[option.index()] {
-        if rules.affordances[*affordance].access == Access::Home
-            && rules.plan.objects[*object].place != state.agents.home[agent]
-        {
+    for (object, affordance) in &rules.choices_at[state.agents.home[agent]][option.index()] {
+        // What is farther than the best so far takes cannot be better; most of a large town is.
+        let steps = u32::from(rules.fields[*object][state.agents.tile[agent]]);
+        if best.is_some_and(|(other, _, _)| steps >= other) {
             continue;
         }
         if let Some(reason) = object_refusal(rules, state, agent, *object, *affordance) {
             why = reason;
             continue;
         }
-        let cost = cost(rules, state, agent, *object, *affordance);
+        let cost = steps + delay(rules, state, agent, *object, *affordance);
         if best.is_none_or(|(other, _, _)| cost < other) {
             best = Some((cost, *object, *affordance));
         }
@@ -199,16 +207,15 @@ pub fn best_object(
     best.map(|(_, object, affordance)| (object, affordance)).ok_or(why)
 }
 
-/// Expected ticks until the object is free for this resident: steps, the people before them, their own cooldown.
-fn cost(rules: &Rules, state: &State, agent: AgentId, object: ObjectId, affordance: AffordanceId) -> u32 {
-    let steps = u32::from(rules.fields[object][state.agents.tile[agent]]);
+/// Expected ticks until the object is free for this resident once there: the people before them, their own cooldown.
+fn delay(rules: &Rules, state: &State, agent: AgentId, object: ObjectId, affordance: AffordanceId) -> u32 {
     let it = &state.objects[object];
     let before = it.queue.iter().filter(|entry| entry.agent != agent).count() as u32 + it.uses.len() as u32;
     let capacity = u32::from(rules.plan.objects[object].kind.capacity());
     let turns = (before + 1).saturating_sub(capacity).div_ceil(capacity);
     let cooling =
         if state.switches.queue_fairness { it.cooldown_of(agent).saturating_sub(state.tick) as u32 } else { 0 };
-    steps + turns * rules.affordances[affordance].duration / 2 + cooling
+    turns * rules.affordances[affordance].duration / 2 + cooling
 }
 
 /// Why this resident cannot use this object that way now; whether it is free does not matter, one can queue.

@@ -50,7 +50,7 @@ pub const OBJECT_KINDS: [(ObjectKind, &str, char, u16); 8] = [
 
 impl ObjectKind {
     fn row(self) -> &'static (Self, &'static str, char, u16) {
-        OBJECT_KINDS.iter().find(|row| row.0 == self).expect("every kind has a row")
+        &OBJECT_KINDS[self as usize]
     }
 
     /// Such as `shower`.

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::activity::Cx;
+use crate::employment::ExitEntry;
 use crate::fixed::Micro;
 use crate::ids::AgentId;
 use crate::lifecycle::Cause;
@@ -72,10 +73,13 @@ pub(crate) fn begin(cx: &mut Cx<'_>) {
 
 /// Hands out the tick's rewards.
 pub(crate) fn run(cx: &mut Cx<'_>) {
-    cx.each(resident);
+    // Asked once, because it is seldom so, and the queue of a large town is long.
+    let window = u64::from(cx.rules.config.rewards.clip.no_positive_within_death_ticks);
+    let leaving = cx.state.employment.queue.iter().any(|entry| certain(cx.rules, cx.state, entry, window));
+    cx.each(|cx, agent| resident(cx, agent, leaving));
 }
 
-fn resident(cx: &mut Cx<'_>, agent: AgentId) {
+fn resident(cx: &mut Cx<'_>, agent: AgentId, somebody_leaves: bool) {
     let rules = cx.rules;
     let config = &rules.config.rewards;
     let needs = cx.state.agents.needs[agent];
@@ -96,7 +100,7 @@ fn resident(cx: &mut Cx<'_>, agent: AgentId) {
             items[Item::Punctuality as usize] = config.punctuality_bonus;
         }
     }
-    if doomed(rules, cx.state, agent) {
+    if doomed(rules, cx.state, agent, somebody_leaves) {
         for item in &mut items {
             *item = (*item).min(Micro::ZERO);
         }
@@ -106,15 +110,18 @@ fn resident(cx: &mut Cx<'_>, agent: AgentId) {
 }
 
 /// While a collapse counts down or an exit is certain, nothing positive is given.
-fn doomed(rules: &Rules, state: &State, agent: AgentId) -> bool {
+fn doomed(rules: &Rules, state: &State, agent: AgentId, somebody_leaves: bool) -> bool {
     let window = rules.config.rewards.clip.no_positive_within_death_ticks;
     let collapse = rules.config.lifecycle.collapse_ticks;
     let collapsing = state.switches.mortality && state.agents.collapse_ticks[agent] + window > collapse;
-    let leaving = state.employment.entry(agent).is_some_and(|entry| {
-        let releases = crate::employment::releases_at(rules, entry);
-        entry.approved || state.tick + u64::from(window) > releases
-    });
+    let leaving = somebody_leaves
+        && state.employment.entry(agent).is_some_and(|entry| certain(rules, state, entry, u64::from(window)));
     window > 0 && (collapsing || leaving)
+}
+
+/// Whether an employment exit is approved, or due within the window.
+fn certain(rules: &Rules, state: &State, entry: &ExitEntry, window: u64) -> bool {
+    entry.approved || state.tick + window > crate::employment::releases_at(rules, entry)
 }
 
 /// The clips: a tick's sum, then the episode's. Both land in an item of their own.

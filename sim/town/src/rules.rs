@@ -9,6 +9,7 @@ use crate::config::{Config, ConfigErrors, Site};
 use crate::fixed::Micro;
 use crate::ids::{AffordanceId, Column, JobId, ObjectId, PlaceId, Tile};
 use crate::needs::{NEED_COUNT, NEEDS};
+use crate::observations::Sights;
 use crate::options::{OPTIONS, OptionKind};
 use crate::paths::{self, Field};
 use crate::plan::{ObjectKind, PlaceKind, Plan, PlanError};
@@ -83,6 +84,10 @@ pub struct Rules {
     pub place_fields: Column<PlaceId, Field>,
     /// For each option, the objects and affordances that serve it, in order of the plan.
     pub choices: [Vec<(ObjectId, AffordanceId)>; 9],
+    /// The same by home, without what is in other homes; empty for places that are not homes.
+    pub choices_at: Column<PlaceId, [Vec<(ObjectId, AffordanceId)>; 9]>,
+    /// Beds in a place.
+    pub beds: Column<PlaceId, u32>,
     /// Loss a tick, by need.
     pub decay: [Micro; NEED_COUNT],
     /// Critical level, by need.
@@ -91,6 +96,8 @@ pub struct Rules {
     pub weights: [Micro; NEED_COUNT],
     /// Opening hours of an object's place, ticks of the day.
     hours: Column<ObjectId, Option<(u32, u32)>>,
+    /// What of an observation never changes.
+    pub(crate) sights: Sights,
 }
 
 impl Rules {
@@ -130,7 +137,18 @@ impl Rules {
             })
             .collect::<Vec<_>>()
             .into();
+        let place_fields: Column<PlaceId, Field> = place_fields.into();
+        let sights = Sights::new(&plan, &place_fields, jobs.iter().map(|job| &job.field));
         let choices = OPTIONS.map(|(option, _)| choices(&plan, &affordances, option));
+        let choices_at = plan.places().map(|(home, place)| match place.kind {
+            PlaceKind::Home => std::array::from_fn(|option| of_home(&plan, &choices[option], home)),
+            _ => Default::default(),
+        });
+        let choices_at = choices_at.collect::<Vec<_>>().into();
+        let mut beds = Column::filled(plan.places.len(), 0);
+        for (_, object) in plan.objects().filter(|(_, object)| object.kind == ObjectKind::Bed) {
+            beds[object.place] += 1;
+        }
         Ok(Self {
             decay: std::array::from_fn(|need| (NEEDS[need].decay)(&config)),
             critical: std::array::from_fn(|need| (NEEDS[need].critical)(&config)),
@@ -143,9 +161,12 @@ impl Rules {
             homes,
             fridge_of,
             fields: fields.into(),
-            place_fields: place_fields.into(),
+            place_fields,
             choices,
+            choices_at,
+            beds,
             hours,
+            sights,
         })
     }
 
@@ -181,6 +202,12 @@ fn choices(plan: &Plan, affordances: &[Affordance], option: OptionKind) -> Vec<(
         }
     }
     choices
+}
+
+/// What of `choices` somebody who lives there may use.
+fn of_home(plan: &Plan, choices: &[(ObjectId, AffordanceId)], home: PlaceId) -> Vec<(ObjectId, AffordanceId)> {
+    let may = |place: PlaceId| place == home || plan.places[place].kind != PlaceKind::Home;
+    choices.iter().copied().filter(|(object, _)| may(plan.objects[*object].place)).collect()
 }
 
 fn jobs(config: &Config, plan: &Plan) -> Result<Column<JobId, Job>, RulesError> {

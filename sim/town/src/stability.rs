@@ -16,7 +16,7 @@ use crate::state::State;
 /// Closed windows kept.
 pub const KEPT_WINDOWS: usize = 32;
 /// Return samples a resident gives in a window: eight residents must be able to give twenty.
-const SAMPLES_A_WINDOW: u64 = 4;
+pub(crate) const SAMPLES_A_WINDOW: u64 = 4;
 /// Shifts without which lateness has no verdict.
 const LATENESS_SAMPLES: u32 = 4;
 /// Served residents without which queue fairness has no verdict.

@@ -101,7 +101,8 @@ impl Town {
         Ok(Self::around(rules, state))
     }
 
-    fn around(rules: Arc<Rules>, state: State) -> Self {
+    fn around(rules: Arc<Rules>, mut state: State) -> Self {
+        reserve(&rules, &mut state);
         let mut crowd = Column::filled((rules.plan.width * rules.plan.height) as usize, 0);
         for agent in &state.agents.present {
             crowd[state.agents.tile[*agent]] += 1;
@@ -192,6 +193,11 @@ impl Town {
         &self.state
     }
 
+    /// How many residents stand on each tile.
+    pub(crate) fn crowd(&self) -> &Column<Tile, u16> {
+        &self.crowd
+    }
+
     /// Ticks since the town began.
     pub fn tick(&self) -> u64 {
         self.state.tick
@@ -207,6 +213,27 @@ impl Town {
         let id = id.to_lowercase();
         let agents = &self.state.agents;
         agents.present.iter().copied().find(|agent| names::id(agents.resident[*agent]) == id)
+    }
+}
+
+/// Room for all that a tick may add, so that no tick has to ask for memory.
+fn reserve(rules: &Rules, state: &mut State) {
+    let slots = state.agents.tile.len();
+    let room = |has: usize, wanted: usize| wanted.saturating_sub(has);
+    state.agents.present.reserve(room(state.agents.present.len(), slots));
+    state.lifecycle.arrivals.reserve(room(state.lifecycle.arrivals.len(), slots));
+    state.employment.queue.reserve(room(state.employment.queue.len(), slots));
+    state.employment.due.reserve(room(state.employment.due.len(), slots));
+    let stability = &mut state.stability;
+    stability.returns.reserve(room(stability.returns.len(), slots * stability::SAMPLES_A_WINDOW as usize * 2));
+    stability.closed.reserve(room(stability.closed.len(), stability::KEPT_WINDOWS));
+    // A queue of more than this many is a matter of the largest towns; theirs grow while they warm up.
+    let people = slots.min(64);
+    for (object, it) in rules.plan.objects() {
+        let state = &mut state.objects[object];
+        state.uses.reserve(room(state.uses.len(), it.kind.capacity() as usize));
+        state.queue.reserve(room(state.queue.len(), people));
+        state.cooldowns.reserve(room(state.cooldowns.len(), people));
     }
 }
 

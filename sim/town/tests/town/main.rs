@@ -6,6 +6,7 @@
 mod digest;
 mod economy;
 mod kpi;
+mod observations;
 mod options;
 mod queues;
 mod random;

@@ -1,0 +1,64 @@
+//! What a town costs in memory: nothing in a tick once it has warmed up, and little a replica.
+
+use std::sync::Arc;
+
+use allocation_counter::measure;
+use townlet_learn::Scripted;
+use townlet_town::config::Config;
+use townlet_town::observations::{layout, observe_all};
+use townlet_town::{Command, EventKind, Rules, Sources, Town};
+
+fn default_rules() -> Arc<Rules> {
+    let sources = Sources {
+        config: Config::shipped().canonical(),
+        plan: ("default.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
+        affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
+    };
+    Arc::new(Rules::new(sources).unwrap())
+}
+
+#[test]
+fn a_tick_asks_for_no_memory_though_people_come_and_go() {
+    let rules = default_rules();
+    let mut town = Town::new(Arc::clone(&rules), 7);
+    let variant = rules.config.features.systems.observations;
+    let mut seen = vec![0.0; rules.config.world.population as usize * layout(variant).width];
+    let (mut left, mut came) = (0, 0);
+    while town.tick() < 3_000 {
+        if town.tick() == 2_400 {
+            let agent = town.state().agents.present[3];
+            let who = town.state().agents.resident[agent];
+            town.apply(&Command::ExitRequest { who }).unwrap();
+            town.apply(&Command::ExitApprove { who }).unwrap();
+            town.clear_events();
+        }
+        let asked = measure(|| {
+            town.step(&mut Scripted);
+            observe_all(&town, &mut seen);
+        });
+        for event in town.events() {
+            left += u32::from(matches!(event.kind, EventKind::ResidentLeft { .. }));
+            came += u32::from(matches!(event.kind, EventKind::ResidentArrived { .. }) && town.tick() > 1_000);
+        }
+        town.clear_events();
+        assert!(town.tick() <= 1_000 || asked.count_total == 0, "tick {}: {asked:?}", town.tick());
+    }
+    assert_eq!((left, came), (1, 1), "somebody left and somebody came");
+}
+
+#[test]
+fn a_further_replica_of_the_default_town_is_small() {
+    let rules = default_rules();
+    let mut kept = None;
+    let asked = measure(|| {
+        let mut town = Town::new(Arc::clone(&rules), 7);
+        for _ in 0..1_000 {
+            town.step(&mut Scripted);
+            town.clear_events();
+        }
+        kept = Some(town);
+    });
+    println!("{} bytes a replica", asked.bytes_current);
+    assert!(asked.bytes_current <= 256 * 1024, "{} bytes", asked.bytes_current);
+    assert!(asked.bytes_current > 1_024, "the count counts: {} bytes", asked.bytes_current);
+}

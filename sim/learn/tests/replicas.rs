@@ -1,0 +1,48 @@
+//! Replicas: a town is the same whoever steps it, beside however many others, watched or not.
+
+use std::num::NonZero;
+use std::sync::Arc;
+
+use townlet_learn::{Replicas, Scripted};
+use townlet_town::config::{Config, Observations};
+use townlet_town::observations::layout;
+use townlet_town::{Rules, Sources, Town};
+
+const SEEDS: usize = 11;
+const TICKS: u64 = 700;
+
+fn default_rules() -> Arc<Rules> {
+    let sources = Sources {
+        config: Config::shipped().canonical(),
+        plan: ("default.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
+        affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
+    };
+    Arc::new(Rules::new(sources).unwrap())
+}
+
+#[test]
+fn threads_and_onlookers_make_no_difference() {
+    let rules = default_rules();
+    let alone: Vec<String> = (0..SEEDS as u64)
+        .map(|seed| {
+            let mut town = Town::new(Arc::clone(&rules), 40 + seed);
+            (0..TICKS).for_each(|_| town.step(&mut Scripted));
+            town.digest()
+        })
+        .collect();
+    let full = layout(Observations::Full);
+    let mut seen: Vec<Vec<Vec<f32>>> = Vec::new();
+    for (threads, layout) in [(1, None), (1, Some(full)), (3, Some(full)), (16, None)] {
+        let mut replicas = Replicas::new(&rules, 40, SEEDS, |_| Scripted);
+        // In two goes, which is the same as one.
+        replicas.run(TICKS / 2, NonZero::new(threads).unwrap(), layout);
+        replicas.run(TICKS - TICKS / 2, NonZero::new(threads).unwrap(), layout);
+        let digests: Vec<String> = replicas.all().iter().map(|replica| replica.town.digest()).collect();
+        assert_eq!(digests, alone, "{threads} threads");
+        if layout.is_some() {
+            seen.push(replicas.all().iter().map(|replica| replica.observations.clone()).collect());
+        }
+    }
+    assert!(seen[0].iter().all(|rows| rows.iter().any(|value| *value > 0.0)), "something was written");
+    assert_eq!(seen[0], seen[1], "what is seen does not depend on the threads");
+}

@@ -1,0 +1,172 @@
+//! What a policy sees of the town: three layouts made from one table of rows, written in place.
+//!
+//! Owns where each value stands and what it may be; `f32` begins here and nothing here is read back by the town. Must not
+//! know who looks. Every variant takes its rows from [`rows::ROWS`], so what two variants both say they say alike. Rule:
+//! "Observations".
+
+mod map;
+mod rows;
+mod sights;
+mod view;
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use sha2::{Digest, Sha256};
+
+pub use rows::ROWS;
+pub(crate) use sights::Sights;
+pub use sights::TARGETS;
+pub use view::View;
+
+use crate::config::Observations;
+use crate::ids::AgentId;
+use crate::town::Town;
+use view::Frame;
+
+/// Tiles seen to each side of a resident.
+pub const REACH: usize = 5;
+/// Tiles along an edge of the map a resident sees.
+pub const SIDE: usize = 2 * REACH + 1;
+/// Tiles of that map.
+pub const WINDOW: usize = SIDE * SIDE;
+
+/// One row of the table: some values that belong together.
+pub struct Row {
+    /// Such as `needs`; unique.
+    pub name: &'static str,
+    /// Number of values.
+    pub length: usize,
+    /// Least and greatest a value can be.
+    pub range: [f32; 2],
+    /// Which variants show it, in the order of [`VARIANTS`].
+    pub shown: [bool; 3],
+    /// What the values say, in their order.
+    pub meaning: &'static str,
+    /// Writes all of them.
+    pub write: fn(&View<'_>, &mut [f32]),
+}
+
+/// Every variant with its name.
+pub const VARIANTS: [(Observations, &str); 3] =
+    [(Observations::Full, "full"), (Observations::Hybrid, "hybrid"), (Observations::Compact, "compact")];
+
+/// A row and where it stands in a variant.
+pub struct Place {
+    /// What it says.
+    pub row: &'static Row,
+    /// Where its first value stands.
+    pub offset: usize,
+}
+
+/// What one variant looks like: what docs, tests, inspector and checkpoints go by.
+pub struct Layout {
+    /// Such as `full`.
+    pub name: &'static str,
+    /// Rows in the order of their offsets; they leave no gap.
+    pub places: Vec<Place>,
+    /// Values a resident.
+    pub width: usize,
+    /// 32 hex digits over names, offsets, lengths and ranges; part of a checkpoint's identity.
+    pub hash: String,
+}
+
+static LAYOUTS: LazyLock<[Layout; 3]> = LazyLock::new(|| std::array::from_fn(Layout::build));
+
+/// The layout of a variant.
+pub fn layout(variant: Observations) -> &'static Layout {
+    &LAYOUTS[variant as usize]
+}
+
+/// The layout's part of a checkpoint's identity.
+pub fn layout_hash(variant: Observations) -> &'static str {
+    &layout(variant).hash
+}
+
+/// Writes what one resident sees in the variant the town is configured for. Asks for exactly the layout's width.
+pub fn observe(town: &Town, agent: AgentId, out: &mut [f32]) {
+    layout(town.rules().config.features.systems.observations).observe(town, agent, out);
+}
+
+/// Writes what everybody sees in the variant the town is configured for; see [`Layout::observe_all`].
+pub fn observe_all(town: &Town, out: &mut [f32]) -> usize {
+    layout(town.rules().config.features.systems.observations).observe_all(town, out)
+}
+
+impl Layout {
+    fn build(variant: usize) -> Self {
+        let name = VARIANTS[variant].1;
+        let (mut places, mut offset) = (Vec::new(), 0);
+        let mut sealed = Sha256::new();
+        for row in ROWS.iter().filter(|row| row.shown[variant]) {
+            let [least, most] = row.range;
+            sealed.update(format!("{} {offset} {} {least} {most}\n", row.name, row.length));
+            places.push(Place { row, offset });
+            offset += row.length;
+        }
+        let digest = sealed.finalize();
+        let hash = digest.iter().take(16).fold(String::new(), |mut hash, byte| {
+            let _ = write!(hash, "{byte:02x}");
+            hash
+        });
+        Self { name, places, width: offset, hash }
+    }
+
+    /// The row of that name, as far as this variant shows it.
+    pub fn place(&self, name: &str) -> Option<&Place> {
+        self.places.iter().find(|place| place.row.name == name)
+    }
+
+    /// Writes what one resident sees. Every value is written; `out` holds exactly [`Layout::width`].
+    pub fn observe(&self, town: &Town, agent: AgentId, out: &mut [f32]) {
+        assert_eq!(out.len(), self.width, "an observation is as wide as its layout");
+        self.write(&View::new(town, &Frame::new(town), agent), out);
+    }
+
+    /// Writes what everybody sees, one row a resident in the order of `agents.present`; what is left of `out` is cleared,
+    /// so that nothing of those who have gone stays behind. Returns the number of rows.
+    pub fn observe_all(&self, town: &Town, out: &mut [f32]) -> usize {
+        let present = &town.state().agents.present;
+        assert!(out.len() >= present.len() * self.width, "there is room for everybody");
+        let frame = Frame::new(town);
+        let (rows, rest) = out.split_at_mut(present.len() * self.width);
+        for (agent, out) in present.iter().zip(rows.chunks_exact_mut(self.width)) {
+            self.write(&View::new(town, &frame, *agent), out);
+        }
+        rest.fill(0.0);
+        present.len()
+    }
+
+    fn write(&self, view: &View<'_>, out: &mut [f32]) {
+        let mut rest = out;
+        for place in &self.places {
+            let (values, after) = rest.split_at_mut(place.row.length);
+            (place.row.write)(view, values);
+            rest = after;
+        }
+    }
+}
+
+/// The page of documentation made from the table.
+pub fn page() -> String {
+    let mut page = String::from(
+        "# Observations\n\nMade from the table in `sim/town/src/observations` by `UPDATE_DOCS=1 cargo test -p townlet-town`; a \
+         test holds it to the code.\n\nWhat a policy sees of a resident, as `f32`. `features.systems.observations` chooses \
+         one of three layouts. A row that stands in several layouts says the same in each. The hash covers names, offsets, \
+         lengths and ranges; a checkpoint of another hash is refused.\n\nMaps are 11 × 11 tiles, row by row from the \
+         north-west, with the resident in the middle; what lies outside the town is 0.\n",
+    );
+    for layout in LAYOUTS.iter() {
+        let _ = write!(
+            page,
+            "\n## `{}`\n\n{} values, hash `{}`.\n\n| row | offset | length | range | meaning |\n|---|---|---|---|---|\n",
+            layout.name, layout.width, layout.hash
+        );
+        for Place { row, offset } in &layout.places {
+            let [least, most] = row.range;
+            let _ =
+                writeln!(page, "| `{}` | {offset} | {} | [{least}, {most}] | {} |", row.name, row.length, row.meaning);
+        }
+    }
+    page
+}

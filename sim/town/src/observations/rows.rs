@@ -1,0 +1,215 @@
+//! THE table of observations: every row of every variant, with what it means and how it is written.
+//!
+//! A new row touches this table and its writer. Rule: "Observations".
+
+use crate::fixed::Micro;
+use crate::needs::NEED_COUNT;
+use crate::observations::sights::{HOME_TARGETS, TARGETS, Way};
+use crate::observations::view::View;
+use crate::observations::{Row, WINDOW, map};
+use crate::options::OPTIONS;
+use crate::state::{Activity, ShiftState};
+
+const FULL: [bool; 3] = [true, false, false];
+const MAPS: [bool; 3] = [true, true, false];
+const COMPACT: [bool; 3] = [false, false, true];
+const ALL: [bool; 3] = [true; 3];
+
+/// Steps that count as far.
+const FAR_STEPS: f32 = 64.0;
+
+const fn row(
+    name: &'static str,
+    length: usize,
+    range: [f32; 2],
+    shown: [bool; 3],
+    write: fn(&View<'_>, &mut [f32]),
+    meaning: &'static str,
+) -> Row {
+    Row { name, length, range, shown, meaning, write }
+}
+
+const SHARE: [f32; 2] = [0.0, 1.0];
+const SIGNED: [f32; 2] = [-1.0, 1.0];
+
+/// The rows, in the order of every layout.
+pub static ROWS: [Row; 20] = [
+    row("map_ground", WINDOW, SHARE, MAPS, map::ground, "Whether one can walk there."),
+    row("map_people", WINDOW, SHARE, MAPS, map::people, "Others on the tile; four or more are 1."),
+    row("map_open", WINDOW, SHARE, MAPS, map::open, "Objects the resident may use: public ones and those at home."),
+    row("map_food", WINDOW, SHARE, FULL, map::food, "Fridges, stoves, tills, shelves."),
+    row("map_care", WINDOW, SHARE, FULL, map::care, "Beds and showers."),
+    row("map_company", WINDOW, SHARE, FULL, map::company, "Tables and desks."),
+    row("map_taken", WINDOW, SHARE, FULL, map::taken, "Users of an object over its capacity."),
+    row("needs", NEED_COUNT, SHARE, ALL, needs, "Levels of hunger, hygiene, energy; 1 is satisfied."),
+    row(
+        "purse",
+        3,
+        SIGNED,
+        ALL,
+        purse,
+        "Wallet over 8 meals; groceries carried over 8; stock of the fridge at home over its capacity.",
+    ),
+    row("clock", 2, SIGNED, ALL, clock, "Sine and cosine of the time of day."),
+    row(
+        "town",
+        6,
+        SHARE,
+        ALL,
+        town,
+        "Price of a meal over 4, of groceries over 4; power; water; café open; grocer open.",
+    ),
+    row(
+        "job",
+        5,
+        SIGNED,
+        ALL,
+        job,
+        "Has a job; days until the shift begins, until it ends (negative when past); absent shifts in seven days over 7; wages still to be kept back, over a meal.",
+    ),
+    row("shift", 6, SHARE, ALL, shift, "One of: pre_shift, await_start, on_time, late, absent, post_shift."),
+    row(
+        "option",
+        OPTIONS.len(),
+        SHARE,
+        ALL,
+        option,
+        "The last option, one of: wait, eat, cook, wash, sleep, work, shop, socialise, go_home.",
+    ),
+    row("doing", 5, SHARE, ALL, doing, "What is done about it, one of: nothing, walking, waiting, stepping up, using."),
+    row("commitment", 2, SHARE, ALL, commitment, "The option has ended by itself; what is left of its commitment."),
+    row(
+        "ways",
+        2 * TARGETS.len(),
+        SIGNED,
+        ALL,
+        ways,
+        "Next step east (or west, negative) and south (or north) towards the nearest usable: home, bed, fridge, stove, shower, till, table, shelf, job; zeros when there.",
+    ),
+    row(
+        "steps",
+        TARGETS.len(),
+        SHARE,
+        ALL,
+        steps,
+        "Steps to each of them over 64; 1 when farther, or when there is none.",
+    ),
+    row("around", 1, SHARE, COMPACT, map::around, "Others within the 11 × 11 tiles over 8."),
+    row(
+        "context_reset",
+        1,
+        SHARE,
+        ALL,
+        context_reset,
+        "1 while no choice of the policy stands behind the resident: nobody has chosen since they arrived, or an operator drives them.",
+    ),
+];
+
+fn is(yes: bool) -> f32 {
+    f32::from(u8::from(yes))
+}
+
+fn decimal(value: Micro) -> f32 {
+    value.0 as f32 * 1e-6
+}
+
+fn one_of(out: &mut [f32], index: usize) {
+    out.fill(0.0);
+    out[index] = 1.0;
+}
+
+fn needs(view: &View<'_>, out: &mut [f32]) {
+    for (out, level) in out.iter_mut().zip(view.state.agents.needs[view.agent]) {
+        *out = decimal(level).min(1.0);
+    }
+}
+
+fn purse(view: &View<'_>, out: &mut [f32]) {
+    let agents = &view.state.agents;
+    let capacity = view.rules.config.economy.fridge_capacity.max(1) as f32;
+    let stock = view.rules.fridge_of[view.home].map_or(0, |fridge| view.state.objects[fridge].stock);
+    out[0] = (decimal(agents.wallet[view.agent]) / 8.0).clamp(-1.0, 1.0);
+    out[1] = (agents.groceries[view.agent] as f32 / 8.0).min(1.0);
+    out[2] = (stock as f32 / capacity).min(1.0);
+}
+
+fn clock(view: &View<'_>, out: &mut [f32]) {
+    out.copy_from_slice(&view.frame.clock);
+}
+
+fn town(view: &View<'_>, out: &mut [f32]) {
+    out.copy_from_slice(&view.frame.town);
+}
+
+fn job(view: &View<'_>, out: &mut [f32]) {
+    let agents = &view.state.agents;
+    out.fill(0.0);
+    if let Some(job) = agents.job[view.agent] {
+        let job = &view.rules.jobs[job];
+        let until = |tick: u32| (tick as f32 - view.frame.now as f32) * view.frame.day;
+        out[0] = 1.0;
+        out[1] = until(job.start).clamp(-1.0, 1.0);
+        out[2] = until(job.end).clamp(-1.0, 1.0);
+    }
+    out[3] = agents.absent_shifts(view.agent).min(7) as f32 / 7.0;
+    out[4] = decimal(agents.penalty[view.agent]).clamp(-1.0, 1.0);
+}
+
+fn shift(view: &View<'_>, out: &mut [f32]) {
+    let index = match view.state.agents.shift[view.agent].state {
+        ShiftState::PreShift => 0,
+        ShiftState::AwaitStart => 1,
+        ShiftState::OnTime => 2,
+        ShiftState::Late => 3,
+        ShiftState::Absent => 4,
+        ShiftState::PostShift => 5,
+    };
+    one_of(out, index);
+}
+
+fn option(view: &View<'_>, out: &mut [f32]) {
+    one_of(out, view.state.agents.option[view.agent].index());
+}
+
+fn doing(view: &View<'_>, out: &mut [f32]) {
+    let index = match view.state.agents.activity[view.agent] {
+        Activity::Idle => 0,
+        Activity::Walking(..) => 1,
+        Activity::Waiting(..) => 2,
+        Activity::Holding(..) => 3,
+        Activity::Using(..) => 4,
+    };
+    one_of(out, index);
+}
+
+fn commitment(view: &View<'_>, out: &mut [f32]) {
+    let agents = &view.state.agents;
+    let whole = view.rules.config.policy_runtime.option_commit_ticks.max(1) as f32;
+    out[0] = is(agents.ended[view.agent]);
+    out[1] = (agents.commit_until[view.agent].saturating_sub(view.state.tick) as f32 / whole).min(1.0);
+}
+
+/// The ways to all targets, the job's last.
+fn targets<'a>(view: &'a View<'_>) -> impl Iterator<Item = Way> + 'a {
+    let sights = &view.rules.sights;
+    let ways: &[Way; HOME_TARGETS] = sights.ways(view.home, view.tile);
+    let job = view.state.agents.job[view.agent];
+    ways.iter().copied().chain([job.map_or(Way::NONE, |job| sights.way_to_work(job, view.tile))])
+}
+
+fn ways(view: &View<'_>, out: &mut [f32]) {
+    for (out, way) in out.as_chunks_mut::<2>().0.iter_mut().zip(targets(view)) {
+        *out = way.direction();
+    }
+}
+
+fn steps(view: &View<'_>, out: &mut [f32]) {
+    for (out, way) in out.iter_mut().zip(targets(view)) {
+        *out = (f32::from(way.steps()) * (1.0 / FAR_STEPS)).min(1.0);
+    }
+}
+
+fn context_reset(view: &View<'_>, out: &mut [f32]) {
+    let agents = &view.state.agents;
+    out[0] = is(agents.commit_until[view.agent] == 0 || agents.possessed[view.agent]);
+}

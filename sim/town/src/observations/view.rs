@@ -1,0 +1,71 @@
+//! One resident's point of view: what a row's writer is handed.
+//!
+//! Owns what all residents of a tick share, so that it is worked out once. Rule: "Observations".
+
+use std::f32::consts::TAU;
+
+use crate::ids::{AgentId, Column, PlaceId, Tile};
+use crate::rules::Rules;
+use crate::state::State;
+use crate::town::Town;
+
+/// What every resident sees alike in a tick.
+pub(super) struct Frame {
+    /// Tick of the day.
+    pub(super) now: u32,
+    /// Sine and cosine of the time of day.
+    pub(super) clock: [f32; 2],
+    /// Prices, utilities, opening hours.
+    pub(super) town: [f32; 6],
+    /// Days a tick.
+    pub(super) day: f32,
+}
+
+impl Frame {
+    pub(super) fn new(town: &Town) -> Self {
+        let (rules, state) = (town.rules(), town.state());
+        let now = rules.tick_of_day(state.tick);
+        let day = 1.0 / rules.day_length() as f32;
+        let (sin, cos) = (now as f32 * day * TAU).sin_cos();
+        let is = |yes: bool| f32::from(u8::from(yes));
+        let price = |item: usize| (state.economy.prices[item].0 as f32 / 4e6).clamp(0.0, 1.0);
+        let hours = &rules.config.economy.opening_hours;
+        let open = |[from, to]: [u32; 2]| is((from..to).contains(&now));
+        Self {
+            now,
+            clock: [sin.clamp(-1.0, 1.0), cos.clamp(-1.0, 1.0)],
+            town: [
+                price(0),
+                price(1),
+                is(state.economy.power),
+                is(state.economy.water),
+                open(hours.cafe),
+                open(hours.grocer),
+            ],
+            day,
+        }
+    }
+}
+
+/// What one resident sees the town by.
+pub struct View<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) state: &'a State,
+    pub(super) crowd: &'a Column<Tile, u16>,
+    pub(super) frame: &'a Frame,
+    pub(super) agent: AgentId,
+    pub(super) tile: Tile,
+    /// Column and row of the tile.
+    pub(super) at: (usize, usize),
+    pub(super) home: PlaceId,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(town: &'a Town, frame: &'a Frame, agent: AgentId) -> Self {
+        let (rules, state) = (town.rules(), town.state());
+        let tile = state.agents.tile[agent];
+        let (x, y) = rules.plan.at(tile);
+        let home = state.agents.home[agent];
+        Self { rules, state, crowd: town.crowd(), frame, agent, tile, at: (x as usize, y as usize), home }
+    }
+}

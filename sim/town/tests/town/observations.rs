@@ -1,0 +1,249 @@
+//! Observations: every value inside its row's range and written anew, the variants at one, nobody's values with somebody
+//! else, and nothing about the town changed by looking.
+
+#![expect(clippy::float_cmp, reason = "equal values must be equal bit by bit")]
+
+use proptest::prelude::*;
+use townlet_town::config::Observations;
+use townlet_town::fixed::Micro;
+use townlet_town::ids::Tile;
+use townlet_town::observations::{self, Layout, ROWS, VARIANTS, WINDOW, layout, layout_hash, observe, observe_all};
+use townlet_town::{AgentId, Command, OptionKind, Resident, Town};
+
+use crate::{edited, idle, place, slot, through, town, wander};
+
+fn layouts() -> impl Iterator<Item = &'static Layout> {
+    VARIANTS.iter().map(|row| layout(row.0))
+}
+
+fn seen(layout: &Layout, town: &Town, agent: AgentId) -> Vec<f32> {
+    let mut out = vec![f32::NAN; layout.width];
+    layout.observe(town, agent, &mut out);
+    out
+}
+
+fn row<'a>(layout: &Layout, values: &'a [f32], name: &str) -> &'a [f32] {
+    let place = layout.place(name).unwrap_or_else(|| panic!("{} shows {name}", layout.name));
+    &values[place.offset..place.offset + place.row.length]
+}
+
+/// A town in which much has happened, and much is out of the ordinary.
+fn tried(seed: u64, ticks: u64, who: u32, tile: u32, money: i64, stock: u32) -> Town {
+    let mut town = town(&[("world.population", "12")]);
+    town = edited(&town, |state| state.seed = seed);
+    through(&mut town, ticks, wander);
+    let _ = town.apply(&Command::Kill { who: Resident(who) });
+    let _ = town.apply(&Command::Teleport { who: Resident(who + 1), tile: Tile(tile) });
+    let _ = town.apply(&Command::SetMoney { who: Resident(who + 2), value: Micro(money) });
+    let _ = town.apply(&Command::Possess { who: Resident(who + 3), option: OptionKind::Socialise });
+    let _ = town.apply(&Command::SetPrice { item: 0, value: Micro(money.abs()) });
+    through(&mut town, ticks + 40, wander);
+    edited(&town, |state| {
+        for object in &mut state.objects {
+            object.stock += stock;
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn every_value_is_written_within_its_range_and_alike_in_all_variants(
+        seed in any::<u64>(), ticks in 0_u64..2_200, who in 0_u32..9, tile in 0_u32..2_304,
+        money in -9_000_000_i64..90_000_000, stock in 0_u32..90,
+    ) {
+        let town = tried(seed, ticks, who, tile, money, stock);
+        for agent in town.state().agents.present.iter().copied() {
+            let all: Vec<(&Layout, Vec<f32>)> = layouts().map(|layout| (layout, seen(layout, &town, agent))).collect();
+            for (layout, values) in &all {
+                for place in &layout.places {
+                    let [least, most] = place.row.range;
+                    let values = &values[place.offset..place.offset + place.row.length];
+                    for value in values {
+                        prop_assert!((least..=most).contains(value), "{} {}: {values:?}", layout.name, place.row.name);
+                    }
+                    // Compared by their bits with the first variant that shows the row.
+                    let (first, all) = all.iter().find(|(other, _)| other.place(place.row.name).is_some()).unwrap();
+                    prop_assert_eq!(row(first, all, place.row.name), values, "{} {}", layout.name, place.row.name);
+                }
+            }
+            let (full, compact) = (&all[0], &all[2]);
+            let people: f32 = row(full.0, &full.1, "map_people").iter().map(|share| share * 4.0).sum();
+            let around = row(compact.0, &compact.1, "around")[0] * 8.0;
+            let crowded = row(full.0, &full.1, "map_people").contains(&1.0);
+            prop_assert!(crowded || (around - people.min(8.0)).abs() < 1e-4, "{around} around, {people} on the map");
+        }
+    }
+}
+
+#[test]
+fn layouts_have_no_gap_and_their_rows_are_where_they_say() {
+    for layout in layouts() {
+        let mut next = 0;
+        for place in &layout.places {
+            assert_eq!(place.offset, next, "{} {}", layout.name, place.row.name);
+            next += place.row.length;
+        }
+        assert_eq!(layout.width, next);
+        assert_eq!(layout.hash.len(), 32);
+    }
+    let widths: Vec<usize> = layouts().map(|layout| layout.width).collect();
+    assert!(widths[0] > widths[1] && widths[1] > widths[2], "{widths:?}");
+    let names: std::collections::BTreeSet<&str> = ROWS.iter().map(|row| row.name).collect();
+    assert_eq!(names.len(), ROWS.len(), "names are unique");
+    assert_ne!(layout_hash(Observations::Full), layout_hash(Observations::Hybrid));
+}
+
+#[test]
+fn nobody_sees_another_and_nobody_stays_behind() {
+    let mut town = town(&[]);
+    through(&mut town, 900, wander);
+    for layout in layouts() {
+        let width = layout.width;
+        let mut all = vec![f32::NAN; 12 * width];
+        assert_eq!(layout.observe_all(&town, &mut all), 8);
+        for (agent, values) in town.state().agents.present.iter().zip(all.chunks(width)) {
+            assert_eq!(seen(layout, &town, *agent), values, "{} slot {}", layout.name, agent.0);
+        }
+        assert!(all[8 * width..].iter().all(|value| *value == 0.0), "the rest is cleared");
+    }
+    let mut killed = town.clone();
+    killed.apply(&Command::Kill { who: town.state().agents.resident[town.state().agents.present[7]] }).unwrap();
+    let full = layout(Observations::Full);
+    let mut all = vec![f32::NAN; 8 * full.width];
+    assert_eq!(full.observe_all(&killed, &mut all), 7);
+    assert!(all[7 * full.width..].iter().all(|value| *value == 0.0), "who has gone leaves nothing");
+
+    // What is somebody's own is seen by them alone.
+    let (mine, other) = (slot(&town, 2), slot(&town, 3));
+    let changed = edited(&town, |state| {
+        state.agents.needs[mine] = [Micro(123_456); 3];
+        state.agents.groceries[mine] = 5;
+        state.agents.penalty[mine] = Micro(300_000);
+        state.agents.absent_days[mine] = 0b101;
+    });
+    assert_ne!(seen(full, &town, mine), seen(full, &changed, mine));
+    for agent in town.state().agents.present.iter().copied().filter(|agent| *agent != mine) {
+        assert_eq!(seen(full, &town, agent), seen(full, &changed, agent), "slot {}", agent.0);
+    }
+    assert_eq!(row(full, &seen(full, &changed, mine), "needs"), [0.123_456; 3]);
+    assert_ne!(row(full, &seen(full, &changed, other), "needs"), [0.123_456; 3]);
+}
+
+#[test]
+fn looking_changes_nothing_and_the_variant_is_the_configurations() {
+    let (mut watched, mut unwatched) = (town(&[]), town(&[]));
+    let mut out = vec![0.0; 64 * layout(Observations::Full).width];
+    for tick in 0..1_200 {
+        through(&mut watched, tick, wander);
+        through(&mut unwatched, tick, wander);
+        for layout in layouts() {
+            layout.observe_all(&watched, &mut out);
+        }
+        assert_eq!(watched.digest(), unwatched.digest(), "tick {tick}");
+    }
+    for (variant, name) in VARIANTS {
+        assert_eq!((variant.word(), layout(variant).name), (name, name));
+        let town = town(&[("features.systems.observations", name)]);
+        let width = layout(variant).width;
+        let (mut all, mut one) = (vec![f32::NAN; 8 * width], vec![f32::NAN; width]);
+        observe_all(&town, &mut all);
+        observe(&town, town.state().agents.present[1], &mut one);
+        assert_eq!(all[width..2 * width], one, "{name}");
+        assert_eq!(seen(layout(variant), &town, town.state().agents.present[1]), one, "{name}");
+    }
+}
+
+#[test]
+fn ways_lead_there_and_the_map_shows_the_ground() {
+    let town = town(&[]);
+    let full = layout(Observations::Full);
+    let (width, rules) = (rules_width(&town), town.rules());
+    let agent = slot(&town, 0);
+    for (target, name) in observations::TARGETS.iter().enumerate() {
+        let mut here = place(&town, "park");
+        let mut last = f32::MAX;
+        for _ in 0..64 {
+            let town = edited(&town, |state| state.agents.tile[agent] = here);
+            let values = seen(full, &town, agent);
+            let steps = row(full, &values, "steps")[target];
+            assert!(steps < last || steps == 1.0 || steps + last == 0.0, "{name}: {steps} after {last}");
+            last = steps;
+            let step = &row(full, &values, "ways")[2 * target..2 * target + 2];
+            let next = i64::from(here.0) + step[0] as i64 + step[1] as i64 * width;
+            assert_eq!(next == i64::from(here.0), steps == 0.0, "{name}: stands still only when there");
+            here = Tile(next as u32);
+            assert!(rules.plan.walkable[here], "{name}: into a wall");
+            let (x, y) = rules.plan.at(town.state().agents.tile[agent]);
+            for (index, ground) in row(full, &values, "map_ground").iter().enumerate() {
+                let (dx, dy) = (index as i64 % 11 - 5, index as i64 / 11 - 5);
+                let there = (i64::from(x) + dx, i64::from(y) + dy);
+                let inside = (0..width).contains(&there.0) && (0..width).contains(&there.1);
+                let walkable = inside && rules.plan.walkable[Tile((there.1 * width + there.0) as u32)];
+                assert_eq!(*ground, f32::from(u8::from(walkable)), "{there:?}");
+            }
+        }
+        assert_eq!(last, 0.0, "{name} is reached from the park");
+    }
+}
+
+fn rules_width(town: &Town) -> i64 {
+    i64::from(town.rules().plan.width)
+}
+
+#[test]
+fn the_context_is_new_until_somebody_chooses_and_while_an_operator_drives() {
+    let mut town = town(&[]);
+    let full = layout(Observations::Full);
+    let flag = |town: &Town| row(full, &seen(full, town, slot(town, 4)), "context_reset")[0];
+    assert_eq!(flag(&town), 1.0, "nobody has chosen yet");
+    through(&mut town, 5, idle);
+    assert_eq!(flag(&town), 0.0);
+    town.apply(&Command::Possess { who: Resident(4), option: OptionKind::Wait }).unwrap();
+    assert_eq!(flag(&town), 1.0, "an operator drives");
+    town.apply(&Command::Release { who: Resident(4) }).unwrap();
+    assert_eq!(flag(&town), 0.0);
+}
+
+#[test]
+fn people_and_things_are_seen_where_they_are() {
+    let base = town(&[]);
+    let full = layout(Observations::Full);
+    let (me, other) = (slot(&base, 0), slot(&base, 1));
+    let width = base.rules().plan.width;
+    let (bed, it) = base.rules().plan.objects().find(|(_, it)| it.name == "table_4").expect("a table of the park");
+    let town = edited(&base, |state| {
+        for agent in state.agents.present.clone() {
+            state.agents.tile[agent] = Tile(width + 1);
+        }
+        state.agents.tile[me] = it.tile;
+        state.agents.tile[other] = Tile(it.tile.0 + 2 * width + 1);
+    });
+    let values = seen(full, &town, me);
+    let people = row(full, &values, "map_people");
+    assert_eq!(people[WINDOW / 2 + 2 * 11 + 1], 0.25);
+    assert_eq!(people.iter().sum::<f32>(), 0.25, "only the other, not oneself");
+    assert_eq!(row(full, &values, "map_company")[WINDOW / 2], 1.0);
+    assert_eq!(row(full, &values, "map_open")[WINDOW / 2], 1.0);
+    assert_eq!(row(full, &values, "map_care").iter().sum::<f32>(), 0.0);
+    assert_eq!(town.state().objects[bed].uses.len(), 0);
+    let compact = layout(Observations::Compact);
+    assert_eq!(row(compact, &seen(compact, &town, me), "around"), [0.125]);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test may read and write the page it holds")]
+fn the_page_is_what_the_table_says() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/OBSERVATIONS.md");
+    let page = observations::page();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&file, &page).expect("it can be written");
+        return;
+    }
+    let checked_in = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        checked_in == page,
+        "docs/OBSERVATIONS.md is not what the table says: UPDATE_DOCS=1 cargo test -p townlet-town"
+    );
+}
