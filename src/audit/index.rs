@@ -112,7 +112,7 @@ impl Index {
         match record.stage {
             Stage::Intent => self.begin(&record.issuer, &record.cmd_id, fingerprint(&record.command, &record.args)),
             // The town refused it after its intent: nothing was done, as the shard that wrote this held too.
-            Stage::Outcome if record.status == Some(Status::Error) => self.abort(&record.issuer, &record.cmd_id),
+            Stage::Outcome if refused(record) => self.abort(&record.issuer, &record.cmd_id),
             Stage::Outcome | Stage::Recovered => {
                 let answer = Answer {
                     cmd_id: record.cmd_id.clone(),
@@ -148,6 +148,13 @@ fn is_expired(issuer: &str, cmd_id: &str, now: Timestamp) -> bool {
     let made = uuid.get_timestamp().map_or(0, |made| made.to_unix().0);
     let age = now.as_second().saturating_sub(i64::try_from(made).unwrap_or(i64::MAX));
     age > WINDOW.as_secs() as i64
+}
+
+/// Whether an outcome says that nothing was done. One that was applied and could not be made safe was done, and is not
+/// run again.
+fn refused(record: &Record) -> bool {
+    let unsafe_on_disk = record.error.as_ref().is_some_and(|error| error.code == "E_AUDIT_UNAVAILABLE");
+    record.status == Some(Status::Error) && !unsafe_on_disk
 }
 
 #[cfg(test)]

@@ -220,6 +220,7 @@ fn suspended_and_continued() {
     for _ in 0..3 {
         seat.press("\u{1a}");
         seat.given_back();
+        seat.stopped();
         seat.signal("CONT");
         seat.until("the screen again", |screen| screen.alternate_screen() && screen.contents().contains("Employment"));
     }

@@ -149,7 +149,29 @@ impl Seat {
     /// Sends a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.process_id().expect("it runs").to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill runs").success());
+        let kill = format!("kill -{name} {id}");
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell runs").success());
+    }
+
+    /// The program has been stopped by job control, as the system tells it; a signal to go on before that is lost.
+    #[track_caller]
+    pub(crate) fn stopped(&self) {
+        let id = self.child.process_id().expect("it runs").to_string();
+        let late = Instant::now() + PATIENCE;
+        loop {
+            // The state stands behind the name in brackets; where there is no /proc, `ps` knows it.
+            let state = match std::fs::read_to_string(format!("/proc/{id}/stat")) {
+                Ok(stat) => stat.rsplit(") ").next().unwrap_or_default().to_owned(),
+                Err(_) => {
+                    let told = Command::new("ps").args(["-o", "stat=", "-p", &id]).output().expect("ps runs").stdout;
+                    String::from_utf8_lossy(&told).trim_start().to_owned()
+                }
+            };
+            if state.starts_with('T') {
+                return;
+            }
+            assert!(Instant::now() < late, "it does not stop");
+        }
     }
 
     /// The window becomes another size.
