@@ -160,12 +160,11 @@ impl Seat {
         let late = Instant::now() + PATIENCE;
         loop {
             // The state stands behind the name in brackets; where there is no /proc, `ps` knows it.
-            let state = match std::fs::read_to_string(format!("/proc/{id}/stat")) {
-                Ok(stat) => stat.rsplit(") ").next().unwrap_or_default().to_owned(),
-                Err(_) => {
-                    let told = Command::new("ps").args(["-o", "stat=", "-p", &id]).output().expect("ps runs").stdout;
-                    String::from_utf8_lossy(&told).trim_start().to_owned()
-                }
+            let state = if let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) {
+                stat.rsplit(") ").next().unwrap_or_default().to_owned()
+            } else {
+                let told = Command::new("ps").args(["-o", "stat=", "-p", &id]).output().expect("ps runs").stdout;
+                String::from_utf8_lossy(&told).trim_start().to_owned()
             };
             if state.starts_with('T') {
                 return;
