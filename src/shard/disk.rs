@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
+use serde_json::Value;
+
 use super::home::{replace, snapshot_files};
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -90,8 +92,18 @@ pub(super) struct Decision {
     pub resident: String,
     /// What was typed behind `--reason`.
     pub reason: String,
-    /// The command's id, by which the audit log finds it; a row with it is not written twice.
+    /// The command's id, by which the audit log finds it; one decision is not written twice.
     pub cmd_id: String,
+}
+
+impl Decision {
+    /// The row of a command that was applied; `None` when it decides nothing about an exit.
+    pub(super) fn of(shard: &str, tick: u64, who: &str, command: &str, args: &Value, cmd_id: &str) -> Option<Self> {
+        let what = command.strip_prefix("employment_exit ")?.to_owned();
+        let text = |name: &str| args.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (resident, reason) = (text("agent"), text("reason"));
+        Some(Self { shard: shard.into(), tick, who: who.into(), what, resident, reason, cmd_id: cmd_id.into() })
+    }
 }
 
 /// Appends a decision.
@@ -105,11 +117,15 @@ pub(super) fn log_decision(path: &Path, decision: &Decision) -> Result<(), Strin
         std::fs::create_dir_all(folder).map_err(say)?;
     }
     let known = std::fs::read_to_string(path).unwrap_or_default();
-    if known.contains(&format!("| {} |\n", decision.cmd_id)) {
-        return Ok(());
-    }
     let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S");
     let cell = |text: &str| crate::wire::text::escape(text).replace('|', "\\|");
+    let (head, tail) = (
+        format!("| {} | {} | {} |", cell(&decision.shard), decision.tick, cell(&decision.who)),
+        format!("| {} |", decision.cmd_id),
+    );
+    if known.lines().any(|line| line.contains(&head) && line.ends_with(&tail)) {
+        return Ok(());
+    }
     let row = format!(
         "| {now} | {} | {} | {} | {} | {} | {} | {} |\n",
         cell(&decision.shard),

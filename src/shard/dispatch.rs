@@ -524,16 +524,8 @@ impl Engine {
 
     fn log_decision(&mut self, ticket: u64, tick: u64) {
         let it = &self.desk.tickets[&ticket];
-        let Some(decision) = it.row.name.strip_prefix("employment_exit ") else { return };
-        let decision = Decision {
-            shard: self.around.shard.clone(),
-            tick,
-            who: it.who.issuer.clone(),
-            what: decision.to_owned(),
-            resident: it.args.text("agent").to_owned(),
-            reason: it.args.text("reason").to_owned(),
-            cmd_id: it.cmd_id.clone(),
-        };
+        let (shard, who) = (&self.around.shard, &it.who.issuer);
+        let Some(decision) = Decision::of(shard, tick, who, it.row.name, &it.args.json(), &it.cmd_id) else { return };
         let path = self.home.employment_log();
         let sender = self.sender.clone();
         self.disk.run(move || {

@@ -134,7 +134,7 @@ pub fn resume(shard: &str, run_id: Option<&str>, snapshot_root: &str, options: O
     let rebuilt = recover::rebuild(&options.home, snapshot_root, &run_id).map_err(ShardError::Resume)?;
     let journal = Journal::reopen(&rebuilt.journal.0, rebuilt.journal.1)?;
     let mut notes = rebuilt.notes;
-    let opened = complete(opened, &rebuilt.commands, &mut notes)?;
+    let opened = complete(opened, &options.home, shard, &rebuilt.commands, &mut notes)?;
     launch(rebuilt.town, rebuilt.header, journal, opened, options, claim, notes)
 }
 
@@ -150,6 +150,8 @@ fn header(run_id: &str, shard: &str, sources: Sources, base: Base) -> Header {
 /// Ends every intent that a crash left open: `recovered` when the journal holds it, `abort` when not.
 fn complete(
     opened: audit::Opened,
+    home: &Home,
+    shard: &str,
     commands: &std::collections::BTreeMap<(String, String), u64>,
     notes: &mut Vec<String>,
 ) -> Result<audit::Opened, ShardError> {
@@ -162,6 +164,10 @@ fn complete(
             entry.result = Some(serde_json::json!({ "summary": summary }));
             notes.push(format!("{} ({}) was applied before the crash.", entry.command, entry.cmd_id));
             index.done(&entry.issuer.clone(), &recovered(&entry));
+            let decision = disk::Decision::of(shard, *tick, &entry.issuer, &entry.command, &entry.args, &entry.cmd_id);
+            if let Some(why) = decision.and_then(|it| disk::log_decision(&home.employment_log(), &it).err()) {
+                notes.push(format!("the operators' log could not be written: {why}"));
+            }
         } else {
             (entry.stage, entry.status) = (Stage::Abort, Some(Status::Error));
             notes.push(format!("{} ({}) was not applied; it may be sent again.", entry.command, entry.cmd_id));
