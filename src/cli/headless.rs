@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
     let mut script = if args.resume.is_none() { load(0)? } else { None };
     writable(args.export_audit.as_deref())?;
     let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("signals cannot be watched")?;
     }
     let shard = launch(args, texts, true)?;
@@ -121,7 +121,7 @@ fn print_answer(answer: &Answer) -> std::io::Result<()> {
     let again = if answer.replayed { " (replayed)" } else { "" };
     let (line, summary) = (escape(&answer.command), escape(&answer.summary()));
     let mut out = std::io::stdout().lock();
-    let printed = writeln!(out, "{sign} tick {:>6}  {line}  {summary}{again}  {}", answer.tick, answer.cmd_id);
+    let printed = writeln!(out, "{sign} tick {:>6}  {line}  {summary}{again}  {}", answer.tick, escape(&answer.cmd_id));
     match printed.and_then(|()| out.flush()) {
         // Whoever read along has gone; the run goes on to its end all the same.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -225,7 +225,7 @@ impl Report<'_> {
         writeln!(
             out,
             "{} · {} · {} residents · day {} · tick {}{}",
-            view.shard,
+            escape(&view.shard),
             view.config_id,
             view.agents.len(),
             view.day,

@@ -21,6 +21,7 @@ mod token;
 
 use std::process::ExitCode;
 
+use crate::wire::text::escape;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 /// Run, watch and operate towns of learning agents.
@@ -85,6 +86,21 @@ const BROKEN: u8 = 3;
 /// Exit status after ctrl-c.
 const INTERRUPTED: u8 = 130;
 
+/// Longest line of a message, in characters: what was typed may be endless.
+const LONGEST_LINE: usize = 400;
+
+/// A message as a terminal may have it: no escapes, no endless lines.
+fn shown(message: &str) -> String {
+    let line = |line: &str| {
+        let safe = escape(line);
+        match safe.char_indices().nth(LONGEST_LINE) {
+            Some((end, _)) => format!("{} …", &safe[..end]),
+            None => safe,
+        }
+    };
+    message.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// Parses, runs, and maps whatever went wrong to a message and a status.
 pub fn main() -> ExitCode {
     // Read from the environment variable FAILPOINTS, for as long as the program runs.
@@ -109,9 +125,9 @@ pub fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         // Causes stand behind their consequences on lines of their own; nobody sees a backtrace for what they typed.
-        eprintln!("townlet: {error}");
+        eprintln!("townlet: {}", shown(&error.to_string()));
         for cause in error.chain().skip(1) {
-            eprintln!("  {cause}");
+            eprintln!("  {}", shown(&cause.to_string()));
         }
         ExitCode::from(BAD_INPUT)
     })

@@ -7,15 +7,19 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use townlet_town::config::Layer;
 
 use super::texts::{self, Texts};
 use super::{BROKEN, ConfigArgs, headless, plain, settings};
-use crate::shard::{self, Handle, Home, Options, Speed};
+use crate::shard::{self, Handle, Home, Options, Recorded, Speed};
 use crate::source::Local;
 use crate::tui::pane::Screen;
 use crate::tui::theme::Theme;
 use crate::tui::{self, terminal};
 use crate::wire::{Role, SCHEMA_VERSION};
+
+/// Policies a town can be driven by. `shipped` is the scripted one until a trained one is shipped.
+const RELEASES: [&str; 2] = ["shipped", "scripted"];
 
 const SCRIPT_HELP: &str =
     r#"Commands at ticks, as JSON lines: {"tick": 120, "command": "employment_exit approve ada"}"#;
@@ -160,6 +164,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Why it cannot be.
 pub(super) fn launch(args: &Args, texts: Texts, held: bool) -> anyhow::Result<Handle> {
     let config = &texts.loaded.config;
+    if !RELEASES.contains(&config.policy.release.as_str()) {
+        bail!(
+            "policy.release: there is no policy `{}`; there are {}. Trained checkpoints come with learning.",
+            config.policy.release,
+            RELEASES.join(", ")
+        );
+    }
     let options = Options {
         home: Home::new(&args.home),
         paused: args.paused,
@@ -172,19 +183,28 @@ pub(super) fn launch(args: &Args, texts: Texts, held: bool) -> anyhow::Result<Ha
         return Ok(shard::start(texts.sources, config.seed, options)?);
     };
     let run = (!run.is_empty()).then_some(run.as_str());
-    let shard = shard::resume(&config.shard, run, &config.snapshot.root, options)?;
-    if args.config.config.is_some() && shard.config.canonical() != texts.sources.config {
-        let differs = townlet_town::config::diff(&shard.config, config);
-        let keys: Vec<String> = differs.iter().map(|difference| difference.key.clone()).collect();
-        let run_id = shard.run_id.clone();
-        drop(shard);
-        bail!(
-            "{run_id} was started with another configuration: {} differ. Resume it without `--config`, or start anew \
-             without `--resume`.",
-            keys.join(", ")
-        );
+    let recorded = shard::recorded(&options.home, &config.shard, run)?;
+    same_settings(args, &texts, &recorded)?;
+    Ok(shard::resume(&recorded, options)?)
+}
+
+/// A resumed run keeps the configuration it was started with: refuses whatever was asked for and differs.
+fn same_settings(args: &Args, texts: &Texts, recorded: &Recorded) -> anyhow::Result<()> {
+    let differs = townlet_town::config::diff(&recorded.config, &texts.loaded.config);
+    let asked = |key: &str| {
+        let row = texts.loaded.settings.iter().find(|row| row.key == key);
+        args.config.config.is_some() || row.is_some_and(|row| row.layer != Layer::Default)
+    };
+    let keys: Vec<String> = differs.into_iter().map(|it| it.key).filter(|key| asked(key)).collect();
+    if keys.is_empty() {
+        return Ok(());
     }
-    Ok(shard)
+    bail!(
+        "{} was started with another configuration: {} differ. Resume it as it was, without `--config`, `--seed`, `--set` \
+         and TOWNLET__ variables, or start anew without `--resume`.",
+        recorded.run_id,
+        keys.join(", ")
+    )
 }
 
 /// The token store, relative to the shard's home.

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::bail;
 use serde::Deserialize;
 
-use crate::shard::{Handle, specs};
-use crate::wire::{Answer, ErrorBody, Request, Role, Session, line};
+use crate::shard::{Handle, is_id, specs};
+use crate::wire::{Answer, Effect, ErrorBody, Request, Role, Session, line};
 
 /// Largest script read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -56,8 +56,14 @@ impl Script {
             let right = r#"Such as {"tick": 120, "command": "employment_exit approve ada"}."#;
             let it: Line = serde_json::from_str(text)
                 .map_err(|error| anyhow::anyhow!("{place}:{}: {}. {right}", error.column(), without_place(&error)))?;
-            line::parse(&specs, &it.command)
+            let parsed = line::parse(&specs, &it.command)
                 .map_err(|ErrorBody { message, hint, .. }| anyhow::anyhow!("{place}: {message} {hint}"))?;
+            if it.cmd_id.as_ref().is_some_and(|cmd_id| !is_id(cmd_id)) {
+                bail!("{place}: this is no cmd_id; 1 to 128 plain characters without blanks or `|` will do.");
+            }
+            if parsed.spec.effect == Effect::Pace {
+                bail!("{place}: a batch keeps its own pace; `{}` is for the screen. Leave it out.", parsed.spec.name);
+            }
             let tick = it.tick.unwrap_or(from);
             if !(from..=until).contains(&tick) {
                 bail!("{place}: tick {tick} is outside the run, which goes from {from} to {until}.");

@@ -3,11 +3,12 @@
 //! Owns where things are looked for. A name in a configuration is relative to the folder of configurations: the file's
 //! own folder, one of the folders above it, or what is shipped.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use townlet_town::Sources;
-use townlet_town::config::{Layers, Loaded, PerturbationFile, load as load_config};
+use townlet_town::config::{ENVIRONMENT_PREFIX, Layers, Loaded, PerturbationFile, load as load_config};
 
 use super::ConfigArgs;
 
@@ -18,6 +19,9 @@ const SHIPPED: [(&str, &str); 4] = [
     ("affordances.yaml", include_str!("../../configs/affordances.yaml")),
     ("perturbations/default.yaml", include_str!("../../configs/perturbations/default.yaml")),
 ];
+
+/// Most bytes read of one file.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Folders above the configuration file in which a name is looked for.
 const LEVELS: usize = 3;
@@ -37,9 +41,15 @@ pub(super) struct Texts {
 /// Where, what, and what would be right.
 pub(super) fn load(args: &ConfigArgs, flags: Vec<(String, String)>) -> anyhow::Result<Texts> {
     let file = args.config.as_deref().map(read_file).transpose()?;
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let mut environment = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => environment.push((name, value)),
+            Err(_) if name.starts_with(ENVIRONMENT_PREFIX) => bail!("{name}: its value is not text in UTF-8."),
+            Err(_) => {}
+        }
+    }
     let mut all = args.settings.clone();
     all.extend(flags);
     let loaded = load_config(&Layers { file, environment, flags: all })?;
@@ -55,16 +65,24 @@ pub(super) fn load(args: &ConfigArgs, flags: Vec<(String, String)>) -> anyhow::R
 
 fn read_file(path: &Path) -> anyhow::Result<(String, String)> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
+    let size = read.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => anyhow::anyhow!("{name}: there is no such file. Give the path of a YAML file."),
         std::io::ErrorKind::InvalidData => anyhow::anyhow!("{name}: it is not text in UTF-8."),
         _ => anyhow::anyhow!("{name}: {error}"),
     })?;
+    if size as u64 > MAX_BYTES {
+        bail!("{name}: it has more than {MAX_BYTES} bytes, which no configuration or plan needs.");
+    }
     Ok((name, text))
 }
 
 fn find(config: Option<&Path>, name: &str, key: &str) -> anyhow::Result<(String, String)> {
     let mut looked: Vec<PathBuf> = Vec::new();
+    if Path::new(name).is_absolute() {
+        return read_file(Path::new(name)).with_context(|| format!("{key}: `{name}` cannot be read."));
+    }
     for folder in config.into_iter().flat_map(|path| path.ancestors().skip(1).take(LEVELS)) {
         let path = folder.join(name);
         if path.exists() {

@@ -78,6 +78,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn load(file: &Path) -> Result<Tokens> {
+    if std::fs::symlink_metadata(file).is_ok_and(|found| !found.is_file()) {
+        bail!("{}: it is not an ordinary file; nothing was changed. Name one, or a name that is free.", file.display());
+    }
     Tokens::load(file).map_err(|why| anyhow!(why))
 }
 

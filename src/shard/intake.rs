@@ -13,8 +13,7 @@ const MAX_ID: usize = 128;
 /// Refuses ids that would read otherwise in the audit log, by which they are known after a restart, or break the
 /// operators' tables; and lines that hold a token, which would be kept.
 pub(super) fn fit(cmd_id: &str, line: &str) -> Result<(), ErrorBody> {
-    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'|';
-    if cmd_id.is_empty() || cmd_id.len() > MAX_ID || !cmd_id.bytes().all(plain) {
+    if !is_id(cmd_id) {
         let hint = format!("Make a UUIDv7; 1 to {MAX_ID} plain characters without blanks or `|` will do.");
         return Err(error("E_INVALID_ARG", "this is no cmd_id.", hint));
     }
@@ -23,6 +22,12 @@ pub(super) fn fit(cmd_id: &str, line: &str) -> Result<(), ErrorBody> {
         return Err(error("E_INVALID_ARG", "a token has no place in a command line.", hint));
     }
     Ok(())
+}
+
+/// Whether a text can be a `cmd_id`: 1 to 128 plain characters without blanks or `|`.
+pub fn is_id(cmd_id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'|';
+    !cmd_id.is_empty() && cmd_id.len() <= MAX_ID && cmd_id.bytes().all(plain)
 }
 
 /// A line as answers and the log show it.

@@ -21,6 +21,7 @@ pub mod tokens;
 
 pub use engine::Speed;
 pub use home::Home;
+pub use intake::is_id;
 pub use table::specs;
 
 use std::any::Any;
@@ -113,25 +114,54 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
     launch(town, header, journal, opened, options, claim, Vec::new())
 }
 
-/// The newest run of a shard, or the one named, where it stopped.
+/// A run that can be resumed, and what it was started with.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Its name.
+    pub run_id: String,
+    /// Its effective configuration.
+    pub config: Config,
+}
+
+/// Finds the newest run of a shard, or the one named. Only looks.
 ///
 /// # Errors
-/// See [`ShardError`]; then nothing runs and nothing has changed.
-pub fn resume(shard: &str, run_id: Option<&str>, snapshot_root: &str, options: Options) -> Result<Handle, ShardError> {
-    let runs = options.home.runs(shard);
-    let run_id = match run_id {
-        Some(run_id) => run_id.to_owned(),
-        None => runs.last().cloned().ok_or_else(|| {
-            ShardError::Resume(format!(
-                "no run of `{shard}` in {}; start one without `--resume`.",
-                options.home.journals().display()
-            ))
-        })?,
+/// What is missing or damaged, by file.
+pub fn recorded(home: &Home, shard: &str, run_id: Option<&str>) -> Result<Recorded, ShardError> {
+    let runs = home.runs(shard);
+    let folder = home.journals().display().to_string();
+    let run_id = run_id
+        .map(str::to_owned)
+        .or_else(|| runs.last().cloned())
+        .ok_or_else(|| ShardError::Resume(format!("no run of `{shard}` in {folder}; start one without `--resume`.")))?;
+    let Some(newest) = home.journals_of(&run_id).pop() else {
+        let runs = if runs.is_empty() { "none".to_owned() } else { table::listed(&runs) };
+        return Err(ShardError::Resume(format!("no run `{run_id}` in {folder}; runs of `{shard}`: {runs}.")));
     };
+    let log = home.console().join(format!("{run_id}-0001.jsonl"));
+    if !log.exists() {
+        return Err(ShardError::Resume(format!(
+            "{}: the audit log of this run is missing; put it back. Without it, commands could be applied twice.",
+            log.display()
+        )));
+    }
+    let header = journal::read(&newest)?.header;
+    let config =
+        Config::from_canonical(&header.sources.config).map_err(|error| ShardError::Resume(error.to_string()))?;
+    Ok(Recorded { run_id, config })
+}
+
+/// A recorded run, where it stopped.
+///
+/// # Errors
+/// See [`ShardError`]; then nothing runs.
+pub fn resume(recorded: &Recorded, options: Options) -> Result<Handle, ShardError> {
+    let Recorded { run_id, config } = recorded;
+    let shard = &config.shard;
     let claim = claim(&options, shard)?;
     // The log is opened first: its lock keeps a second process from cutting the journal.
-    let opened = audit::Log::open(audit::Options::new(options.home.console(), &run_id, shard))?;
-    let rebuilt = recover::rebuild(&options.home, snapshot_root, &run_id).map_err(ShardError::Resume)?;
+    let opened = audit::Log::open(audit::Options::new(options.home.console(), run_id, shard))?;
+    let rebuilt = recover::rebuild(&options.home, &config.snapshot.root, run_id).map_err(ShardError::Resume)?;
     let journal = Journal::reopen(&rebuilt.journal.0, rebuilt.journal.1)?;
     let mut notes = rebuilt.notes;
     let opened = complete(opened, &options.home, shard, &rebuilt.commands, &mut notes)?;

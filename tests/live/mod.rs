@@ -73,7 +73,11 @@ impl Live {
 
     /// Whoever ran in this home last, where they stopped.
     pub(crate) fn resumed(home: &Path) -> Self {
-        Self::around(shard::resume("harbour", None, "snapshots", options(home, true)).expect("the shard resumes"))
+        Self::around({
+            let options = options(home, true);
+            let recorded = shard::recorded(&options.home, "harbour", None).expect("there is a run");
+            shard::resume(&recorded, options).expect("the shard resumes")
+        })
     }
 
     /// The state now.
