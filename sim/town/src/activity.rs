@@ -1,6 +1,6 @@
 //! How an option is carried out: walk, queue, hold, use; and the decision that sets it going.
 //!
-//! Owns [`Cx`], what every room of the tick is handed. Who is served next stands in `queues`.
+//! Owns `Cx`, what every room of the tick is handed. Who is served next stands in `queues`.
 
 use crate::events::{Event, EventKind};
 use crate::ids::{AffordanceId, AgentId, Column, ObjectId, Resident, Tile};
