@@ -214,3 +214,57 @@ fn helps(command: &clap::Command, name: &str, texts: &mut String) {
         helps(below, &format!("{name} {}", below.get_name()), texts);
     }
 }
+
+#[test]
+fn scripts_are_refused_whole_before_anything_is_written() {
+    let script = |line: &'static str| [("s.jsonl", line)];
+    let run = "run --headless --tick-limit 50 --script s.jsonl";
+    refused(&script("{\"tick\":5,\"command\":\"pause\"}"), run, &["s.jsonl:1", "its own pace", "`pause`"]);
+    refused(&script("{\"command\":\"kpi\",\"cmd_id\":\"a b\"}"), run, &["s.jsonl:1", "cmd_id"]);
+    refused(&script("{\"tick\":51,\"command\":\"kpi\"}"), run, &["s.jsonl:1", "tick 51", "from 0 to 50"]);
+    refused(&script("\n{\"command\":\"kpo\"}"), run, &["s.jsonl:2", "`kpo`", "`kpi`"]);
+    refused(&script("{\"command\":\"\\u001b[31mkpi\"}"), run, &["s.jsonl:1", "\\u{1b}"]);
+    refused(&script("{\"tick\":\"x\",\"command\":\"kpi\"}"), run, &["s.jsonl:1", "employment_exit approve ada"]);
+}
+
+#[test]
+fn a_resumed_run_keeps_its_configuration_and_its_log() {
+    let (folder, run) = ran();
+    let resume = |flags: &str| townlet(folder.path(), &format!("--headless --resume --days 1 {flags}"));
+    for (flags, key) in [("--seed 99", "seed"), ("--set employment.daily_exit_cap=1", "employment.daily_exit_cap")] {
+        let output = resume(flags);
+        assert_eq!(output.status.code(), Some(2), "{flags}");
+        assert!(text(&output.stderr).contains(&format!("{key} differ")), "{}", text(&output.stderr));
+    }
+    let before = names(&folder.path().join("logs/console"));
+    let output = townlet(folder.path(), "--headless --resume nope");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains(&run), "the runs there are: {}", text(&output.stderr));
+    assert_eq!(names(&folder.path().join("logs/console")), before, "nothing was written");
+    assert!(resume("").status.success());
+    std::fs::remove_file(folder.path().join(format!("logs/console/{run}-0001.jsonl"))).expect("the log");
+    let output = resume("");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("audit log of this run is missing"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_last_snapshot_stands_beside_an_autosave_of_the_same_tick() {
+    for _ in 0..10 {
+        let folder = folder(&[]);
+        let output = townlet(folder.path(), "--headless --tick-limit 2000 --set snapshot.autosave.min_seconds=0");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_token_store_that_is_no_ordinary_file_is_left_alone() {
+    let folder = folder(&[("real", "")]);
+    std::os::unix::fs::symlink(folder.path().join("real"), folder.path().join("link")).expect("a link");
+    let output = townlet(folder.path(), "token new --role viewer --file link");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("not an ordinary file"), "{}", text(&output.stderr));
+    assert!(folder.path().join("link").is_symlink());
+    assert_eq!(names(folder.path()), ["link", "real"], "nothing was written beside it");
+}

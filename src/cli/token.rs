@@ -69,6 +69,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             .config_dir()
             .join("townlet/tokens"),
     };
+    if std::fs::symlink_metadata(&file).is_ok_and(|found| !found.is_file()) {
+        bail!("{}: it is not an ordinary file; nothing was changed. Name one, or a name that is free.", file.display());
+    }
     match &args.what {
         What::New { role } => make(&file, *role)?,
         What::List { json } => list(&file, *json)?,
@@ -78,9 +81,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn load(file: &Path) -> Result<Tokens> {
-    if std::fs::symlink_metadata(file).is_ok_and(|found| !found.is_file()) {
-        bail!("{}: it is not an ordinary file; nothing was changed. Name one, or a name that is free.", file.display());
-    }
     Tokens::load(file).map_err(|why| anyhow!(why))
 }
 
