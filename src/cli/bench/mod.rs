@@ -87,14 +87,6 @@ impl Row {
         Self { name: name.into(), value: Some(value), unit, target: words, verdict, note: note.into() }
     }
 
-    /// A figure of less than what the target is about: it can miss it, and not meet it.
-    fn at_best(mut self) -> Self {
-        if self.verdict == Verdict::Met {
-            self.verdict = Verdict::NotMeasured;
-        }
-        self
-    }
-
     fn missing(name: &str, unit: &'static str, target: &str, why: impl Into<String>) -> Self {
         let (verdict, target) = (Verdict::NotMeasured, target.to_owned());
         Self { name: name.into(), value: None, unit, target, verdict, note: why.into() }
@@ -147,7 +139,6 @@ fn not_yet() -> Vec<Row> {
             "0",
             "needs a counting allocator: a test's, not a user's",
         ),
-        Row::missing("observations written every tick", "", "within the town's row", format!("observations: {none}")),
         Row::missing("PPO update", "samples/s", "≥ 2 × PyTorch, ≥ 85 % of gemm", format!("training: {none}")),
         Row::missing("training, end to end", "resident-ticks/s", "≥ 300 k", format!("training: {none}")),
         Row::missing("charter KPIs from random weights", "min", "≤ 10", format!("training: {none}")),
@@ -219,7 +210,5 @@ mod tests {
         assert_eq!(verdict(2.1, Target::AtMost(2.0)), Verdict::Missed);
         assert_eq!(verdict(2.0, Target::AtLeast(2.1)), Verdict::Missed);
         assert_eq!(verdict(2.0, Target::None), Verdict::Told);
-        let partly = |value| Row::new("x", value, "ms", Target::AtMost(2.0), "").at_best().verdict;
-        assert_eq!((partly(1.0), partly(3.0)), (Verdict::NotMeasured, Verdict::Missed));
     }
 }

@@ -1,7 +1,7 @@
 //! The town alone on one core: steps, digest, snapshots, and what a replica takes.
 //!
-//! No shard, no disk. The baseline to which steps are held is clearing the buffer a full observation of every resident
-//! would fill, so that both suffer alike from a busy machine.
+//! No shard, no disk. The baseline to which steps are held is clearing the buffer that a full observation of every
+//! resident fills, so that both suffer alike from a busy machine.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,15 +9,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use townlet_learn::Scripted;
-use townlet_town::{Rules, Sources, Town, snapshot};
+use townlet_town::config::Observations;
+use townlet_town::{Rules, Sources, Town, observations, snapshot};
 
 use super::measure::{median, resident_kib, time};
 use super::{Row, Target};
 use crate::cli::{ConfigArgs, texts};
 
-/// Values of one full observation: 11 × 11 tiles as the town guide says; 8 channels and 64 features are assumed until its
-/// layout stands.
-const OBSERVATION: usize = 11 * 11 * 8 + 64;
 /// Ticks before anything is measured: two days, so that every resident has worked, eaten and slept.
 const WARM_UP: u64 = 2_000;
 /// Ticks between two looks at the clock.
@@ -46,12 +44,14 @@ fn warm(sources: &Sources) -> Result<Town> {
     Ok(town)
 }
 
-/// Seconds a resident-tick takes, over one round.
-fn per_resident_tick(town: &mut Town, round: Duration) -> f64 {
+/// Seconds a resident-tick takes, over one round; `tick` is what is measured.
+fn per_resident_tick(town: &mut Town, round: Duration, mut tick: impl FnMut(&mut Town)) -> f64 {
     let started = Instant::now();
     let mut done = 0.0;
     while started.elapsed() < round || done == 0.0 {
-        run(town, STRIDE);
+        for _ in 0..STRIDE {
+            tick(town);
+        }
         done += STRIDE as f64 * town.state().agents.present.len().max(1) as f64;
     }
     started.elapsed().as_secs_f64() / done
@@ -70,27 +70,32 @@ fn per_clear(buffer: &mut [f32], residents: usize, round: Duration) -> f64 {
     started.elapsed().as_secs_f64() / done
 }
 
-/// Resident-ticks a second, alone and as a multiple of the baseline.
+/// Resident-ticks a second with a full observation of everybody every tick, as a multiple of the baseline, and without.
 pub(super) fn speed(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     let mut town = warm(sources)?;
     let residents = town.state().agents.present.len().max(1);
-    let mut buffer = vec![0.0_f32; OBSERVATION * residents];
-    let round = budget / ROUNDS / 2;
-    let (mut steps, mut ratios) = (Vec::new(), Vec::new());
+    let layout = observations::layout(Observations::Full);
+    let mut buffer = vec![0.0_f32; layout.width * residents];
+    let round = budget / ROUNDS / 3;
+    let (mut watched, mut alone, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let step = per_resident_tick(&mut town, round);
+        let step = per_resident_tick(&mut town, round, |town| {
+            run(town, 1);
+            layout.observe_all(town, std::hint::black_box(&mut buffer));
+        });
         ratios.push(step / per_clear(&mut buffer, residents, round));
-        steps.push(step);
+        watched.push(step);
+        alone.push(per_resident_tick(&mut town, round, |town| run(town, 1)));
     }
-    let rate = 1.0 / median(&mut steps);
-    let without = "observations are not written yet: the figure is without them, and meets nothing";
-    let name = "town, 8 residents, scripted, one core";
-    let note = format!("median of {ROUNDS} rounds; {without}");
-    let alone = Row::new(name, rate, "resident-ticks/s", Target::AtLeast(1e6), note).at_best();
+    let unit = "resident-ticks/s";
+    let note = format!("median of {ROUNDS} rounds");
+    let name = "town, 8 residents, full observations, one core";
+    let full = Row::new(name, 1.0 / median(&mut watched), unit, Target::AtLeast(1e6), note.clone());
     let name = "the same, to clearing the observations";
-    let note = format!("a buffer of {OBSERVATION} decimals a resident, cleared in the same run; {without}");
-    let relative = Row::new(name, median(&mut ratios), "×", Target::AtMost(8.0), note).at_best();
-    Ok(vec![alone, relative])
+    let said = format!("a buffer of {} decimals a resident, cleared in the same run", layout.width);
+    let relative = Row::new(name, median(&mut ratios), "×", Target::AtMost(8.0), said);
+    let name = "the same town without observations";
+    Ok(vec![full, relative, Row::new(name, 1.0 / median(&mut alone), unit, Target::None, note)])
 }
 
 /// The scenario with a backlog, where its file is at hand.
@@ -100,7 +105,8 @@ pub(super) fn backlog(budget: Duration) -> Row {
     let loaded = texts::load(&ConfigArgs { config: Some(file), ..ConfigArgs::default() }, Vec::new());
     match loaded.and_then(|texts| warm(&texts.sources)) {
         Ok(mut town) => {
-            let mut steps: Vec<f64> = (0..3).map(|_| per_resident_tick(&mut town, budget / 3)).collect();
+            let mut steps: Vec<f64> =
+                (0..3).map(|_| per_resident_tick(&mut town, budget / 3, |town| run(town, 1))).collect();
             Row::new(name, 1.0 / median(&mut steps), "resident-ticks/s", Target::None, "")
         }
         Err(_) => Row::missing(name, "resident-ticks/s", "-", "run where `configs/scenarios` is"),
