@@ -229,7 +229,10 @@ fn scripts_are_refused_whole_before_anything_is_written() {
 
 #[test]
 fn a_resumed_run_keeps_its_configuration_and_its_log() {
-    let (folder, run) = ran();
+    let folder = folder(&[("s.jsonl", "{\"command\":\"price meal 0.5\"}")]);
+    assert!(townlet(folder.path(), "--headless --tick-limit 250 --script s.jsonl").status.success());
+    let journal = names(&folder.path().join("logs/journal"));
+    let run = journal[0].rsplit_once('-').expect("a run's name").0.to_owned();
     let resume = |flags: &str| townlet(folder.path(), &format!("--headless --resume --days 1 {flags}"));
     for (flags, key) in [("--seed 99", "seed"), ("--set employment.daily_exit_cap=1", "employment.daily_exit_cap")] {
         let output = resume(flags);

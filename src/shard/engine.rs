@@ -486,11 +486,13 @@ impl Engine {
         let journal = self.journal.flush();
         self.catch_up();
         let (folder, tick, bytes, retain) = self.packed();
-        // Behind whatever the disk still has to do: an autosave of this tick writes the same file.
+        // Behind whatever the disk still has to do: an autosave of this tick writes the same file. Never ahead of a journal
+        // that could not be written.
         let (sender, saved) = std::sync::mpsc::channel();
-        self.disk.run(move || drop(sender.send(disk::save_snapshot(&folder, tick, &bytes, retain))));
-        let saved = saved.recv().unwrap_or_else(|_| Err("the disk's thread has ended".into()));
-        let saved = journal.and(saved);
+        self.disk.run(move || {
+            drop(sender.send(journal.and_then(|()| disk::save_snapshot(&folder, tick, &bytes, retain))));
+        });
+        let saved = saved.recv().unwrap_or_else(|_| Err("the disk's thread broke off".into()));
         let log = self.log.flush().map_err(|error| error.to_string());
         if let Some(told) = self.stopping.take() {
             drop(told.send(log.and(saved).map(|path| path.display().to_string())));

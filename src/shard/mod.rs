@@ -139,7 +139,8 @@ pub fn recorded(home: &Home, shard: &str, run_id: Option<&str>) -> Result<Record
         return Err(ShardError::Resume(format!("no run `{run_id}` in {folder}; runs of `{shard}`: {runs}.")));
     };
     let log = home.console().join(format!("{run_id}-0001.jsonl"));
-    if !log.exists() {
+    // A run that died before its log was made has no commands either, and can go on.
+    if !log.exists() && holds_commands(home, &run_id)? {
         return Err(ShardError::Resume(format!(
             "{}: the audit log of this run is missing; put it back. Without it, commands could be applied twice.",
             log.display()
@@ -149,6 +150,15 @@ pub fn recorded(home: &Home, shard: &str, run_id: Option<&str>) -> Result<Record
     let config =
         Config::from_canonical(&header.sources.config).map_err(|error| ShardError::Resume(error.to_string()))?;
     Ok(Recorded { run_id, config })
+}
+
+fn holds_commands(home: &Home, run_id: &str) -> Result<bool, ShardError> {
+    for file in home.journals_of(run_id) {
+        if journal::read(&file)?.entries.iter().any(|entry| matches!(entry, journal::Entry::Command { .. })) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A recorded run, where it stopped.
