@@ -223,6 +223,10 @@ fn scripts_are_refused_whole_before_anything_is_written() {
     refused(&script("{\"command\":\"kpi\",\"cmd_id\":\"a b\"}"), run, &["s.jsonl:1", "cmd_id"]);
     refused(&script("{\"tick\":51,\"command\":\"kpi\"}"), run, &["s.jsonl:1", "tick 51", "from 0 to 50"]);
     refused(&script("\n{\"command\":\"kpo\"}"), run, &["s.jsonl:2", "`kpo`", "`kpi`"]);
+    refused(&script("{\"command\":\"kill nobody\"}"), run, &["s.jsonl:1", "`nobody`", "`ada`"]);
+    refused(&script("{\"command\":\"kill adda\"}"), run, &["s.jsonl:1", "`adda`", "Did you mean `ada`"]);
+    let long = format!("{{\"command\":\"employment_exit approve ada --reason {}\"}}", "x".repeat(2_000));
+    refused(&[("s.jsonl", &long)], run, &["s.jsonl:1", "1024"]);
     refused(&script("{\"command\":\"\\u001b[31mkpi\"}"), run, &["s.jsonl:1", "\\u{1b}"]);
     refused(&script("{\"tick\":\"x\",\"command\":\"kpi\"}"), run, &["s.jsonl:1", "employment_exit approve ada"]);
 }

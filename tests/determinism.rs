@@ -49,7 +49,7 @@ fn script() -> Vec<(u64, String)> {
         (10_050, "toggle_mortality on"),
         (11_000, "set_feature queue_fairness on"),
         (12_000, "employment_exit request ada"),
-        (15_000, "kill nobody"),
+        (15_000, "kill wanda"),
         (15_500, "set_exit_cap 3"),
         (19_999, "setmoney ada 1"),
     ] {

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::bail;
 use serde::Deserialize;
+use townlet_town::names;
 
 use crate::shard::{Handle, is_id, specs};
-use crate::wire::{Answer, Effect, ErrorBody, Request, Role, Session, line};
+use crate::wire::{Answer, ArgKind, Effect, ErrorBody, Request, Role, Session, line};
 
 /// Largest script read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -64,6 +65,11 @@ impl Script {
             if parsed.spec.effect == Effect::Pace {
                 bail!("{place}: a batch keeps its own pace; `{}` is for the screen. Leave it out.", parsed.spec.name);
             }
+            for arg in parsed.spec.args.iter().filter(|arg| arg.kind == ArgKind::Agent) {
+                if let Some(id) = parsed.args.get(&arg.name).filter(|id| !names::is_possible(id)) {
+                    bail!("{place}: {}", never_called(id));
+                }
+            }
             let tick = it.tick.unwrap_or(from);
             if !(from..=until).contains(&tick) {
                 bail!("{place}: tick {tick} is outside the run, which goes from {from} to {until}.");
@@ -93,6 +99,16 @@ impl Line {
         };
         shard.ask_and_wait(session, request)
     }
+}
+
+fn never_called(id: &str) -> String {
+    let known: Vec<String> = names::ids().collect();
+    let near = line::nearest(id, known.iter().map(String::as_str));
+    let hint = near.map_or_else(
+        || "Residents have ids such as `ada`; the Agents screen lists them.".to_owned(),
+        |near| format!("Did you mean `{near}`?"),
+    );
+    format!("no resident is ever called `{id}`. {hint}")
 }
 
 /// The message alone: the place in the line is said in our own form.

@@ -23,6 +23,19 @@ pub fn id(resident: Resident) -> String {
     name(resident).to_lowercase()
 }
 
+/// Whether somebody could ever be called so: a name of the list, from the second round on with its number.
+pub fn is_possible(id: &str) -> bool {
+    let (name, round) = id.split_once('-').map_or((id, None), |(name, round)| (name, Some(round)));
+    let round =
+        round.is_none_or(|round| round.parse::<u32>().is_ok_and(|number| number >= 2 && !round.starts_with('+')));
+    round && NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// Every name of the list, as typed, for the nearest one to a misspelt name.
+pub fn ids() -> impl Iterator<Item = String> {
+    NAMES.iter().map(|name| name.to_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +45,7 @@ mod tests {
         let ids: std::collections::BTreeSet<String> = (0..1_000).map(|n| id(Resident(n))).collect();
         assert_eq!(ids.len(), 1_000);
         assert_eq!(id(Resident(96)), "ada-2");
+        assert!((0..1_000).all(|n| is_possible(&id(Resident(n)))));
+        assert!(["nobody", "ada-1", "ada-x", "", "ada-2-2"].iter().all(|id| !is_possible(id)));
     }
 }
