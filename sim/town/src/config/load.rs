@@ -2,7 +2,6 @@
 //!
 //! Does no I/O: whoever loads reads the file and the environment. Must not know what settings mean (`cross` does).
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::de::{DeserializeOwned, Error as _};
@@ -177,10 +176,7 @@ impl Config {
 
     /// SHA-256 of the canonical form, in hex: equal settings have equal digests, however they were written.
     pub fn digest(&self) -> String {
-        Sha256::digest(self.canonical()).iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        crate::snapshot::hex(&Sha256::digest(self.canonical()))
     }
 
     /// Every setting with its value, in the order of the default file.

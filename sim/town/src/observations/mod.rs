@@ -104,11 +104,7 @@ impl Layout {
             places.push(Place { row, offset });
             offset += row.length;
         }
-        let digest = sealed.finalize();
-        let hash = digest.iter().take(16).fold(String::new(), |mut hash, byte| {
-            let _ = write!(hash, "{byte:02x}");
-            hash
-        });
+        let hash = crate::snapshot::hex(&sealed.finalize()[..16]);
         Self { name, places, width: offset, hash }
     }
 
