@@ -130,7 +130,10 @@ impl Engine {
 
     /// A request arrives.
     pub(super) fn ask(&mut self, asked: Asked) {
-        let Asked { session, request, done } = asked;
+        let Asked { session, mut request, done } = asked;
+        let around = self.around.names.clone();
+        let done: Done = Box::new(move |answer| done(around.answer(answer)));
+        request.command = self.around.names.revealed(&request.command, self.town.state().lifecycle.next_resident);
         let Some(who) = self.desk.sessions.get(&session).map(|open| open.session.clone()) else { return };
         let cmd_id = request.cmd_id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let specs = std::mem::take(&mut self.desk.specs);
@@ -528,6 +531,23 @@ impl Engine {
             Deed::SaveSnapshot => {
                 self.save();
                 format!("snapshot {} is being written.", super::disk::snapshot_name(self.town.tick()))
+            }
+            Deed::Narration(on, limit) => {
+                if let Some(on) = on {
+                    self.around.story.narration(on);
+                }
+                if let Some(limit) = limit {
+                    self.around.story.limit(limit);
+                }
+                match (on, limit) {
+                    (_, Some(limit)) => format!("at most {limit} sentences a window; what is urgent always passes."),
+                    (on, None) => format!("narration is {}.", if on == Some(true) { "on" } else { "off" }),
+                }
+            }
+            Deed::Privacy(on) => {
+                self.around.names.hide(on);
+                let outside = if on { "leave as keyed hashes" } else { "leave as they are" };
+                format!("names and ids of residents {outside}; the audit log stays plain.")
             }
             Deed::Role(role) => self.become_role(session, role),
         }

@@ -19,7 +19,7 @@ use thiserror::Error;
 use townlet_town::{Command, Sources};
 
 /// Version of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Ticks between two digests.
 pub const DIGEST_TICKS: u64 = 100;
 /// Longest time written entries stay unsynced.

@@ -23,6 +23,16 @@ pub fn id(resident: Resident) -> String {
     name(resident).to_lowercase()
 }
 
+/// The resident of a name or an id, upper or lower case; whether they ever arrived is not asked.
+pub fn resident(text: &str) -> Option<Resident> {
+    let (base, round) = match text.rsplit_once('-') {
+        Some((base, round)) => (base, round.parse::<u32>().ok().filter(|round| *round > 1)?),
+        None => (text, 1),
+    };
+    let index = NAMES.iter().position(|name| name.eq_ignore_ascii_case(base))? as u32;
+    (round - 1).checked_mul(NAMES.len() as u32)?.checked_add(index).map(Resident)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +42,8 @@ mod tests {
         let ids: std::collections::BTreeSet<String> = (0..1_000).map(|n| id(Resident(n))).collect();
         assert_eq!(ids.len(), 1_000);
         assert_eq!(id(Resident(96)), "ada-2");
+        assert!((0..1_000).all(|n| resident(&id(Resident(n))) == Some(Resident(n))));
+        assert_eq!(resident("ADA-2"), Some(Resident(96)));
+        assert_eq!([resident("ada-1"), resident("ada-"), resident("adam"), resident("")], [None; 4]);
     }
 }

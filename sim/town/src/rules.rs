@@ -5,15 +5,16 @@
 use thiserror::Error;
 
 use crate::affordances::{self, Access, Affordance, AffordanceError};
-use crate::config::{Config, ConfigErrors, Site};
+use crate::config::{Config, ConfigErrors, PerturbationFile, Site};
 use crate::fixed::Micro;
 use crate::ids::{AffordanceId, Column, JobId, ObjectId, PlaceId, Tile};
 use crate::needs::{NEED_COUNT, NEEDS};
 use crate::options::{OPTIONS, OptionKind};
 use crate::paths::{self, Field};
+use crate::perturbations::{self, Shock};
 use crate::plan::{ObjectKind, PlaceKind, Plan, PlanError};
 
-/// The three texts a town is made from. They travel with every snapshot and journal.
+/// The four texts a town is made from. They travel with every snapshot and journal.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sources {
     /// The effective configuration in its canonical form.
@@ -22,6 +23,8 @@ pub struct Sources {
     pub plan: (String, String),
     /// Name and text of the affordance file.
     pub affordances: (String, String),
+    /// Name and text of the perturbation file.
+    pub perturbations: (String, String),
 }
 
 /// Why a town cannot be made.
@@ -91,6 +94,10 @@ pub struct Rules {
     pub weights: [Micro; NEED_COUNT],
     /// Opening hours of an object's place, ticks of the day.
     hours: Column<ObjectId, Option<(u32, u32)>>,
+    /// What spaces the shocks that come by themselves.
+    pub perturbations: PerturbationFile,
+    /// Those shocks, in the order of their names.
+    pub shocks: Vec<Shock>,
 }
 
 impl Rules {
@@ -130,6 +137,9 @@ impl Rules {
             })
             .collect::<Vec<_>>()
             .into();
+        let (name, text) = &sources.perturbations;
+        let perturbations = PerturbationFile::parse(name, text)?;
+        let shocks = perturbations::shocks(&perturbations, name, &plan)?;
         let choices = OPTIONS.map(|(option, _)| choices(&plan, &affordances, option));
         Ok(Self {
             decay: std::array::from_fn(|need| (NEEDS[need].decay)(&config)),
@@ -146,6 +156,8 @@ impl Rules {
             place_fields: place_fields.into(),
             choices,
             hours,
+            perturbations,
+            shocks,
         })
     }
 
