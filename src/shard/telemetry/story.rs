@@ -105,8 +105,8 @@ impl Story {
         let cooled = |last: Option<u64>, ticks: u32| last.is_none_or(|last| tick >= last + u64::from(ticks));
         let category = limits.category_cooldown_ticks.get(sentence.category).copied().unwrap_or(0);
         let within = |window: u32| {
-            let from = tick.saturating_sub(u64::from(window));
-            self.narrations.iter().rev().take_while(move |narration| narration.tick > from)
+            let inside = move |narration: &&Narration| tick < narration.tick + u64::from(window);
+            self.narrations.iter().rev().take_while(inside)
         };
         cooled(self.last, limits.global_cooldown_ticks)
             && cooled(self.last_of.get(sentence.category).copied(), category)
