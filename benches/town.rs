@@ -23,6 +23,7 @@ fn town() -> Town {
         config: Config::shipped().canonical(),
         plan: ("default.txt".into(), include_str!("../configs/towns/default.txt").into()),
         affordances: ("affordances.yaml".into(), include_str!("../configs/affordances.yaml").into()),
+        perturbations: ("default.yaml".into(), include_str!("../configs/perturbations/default.yaml").into()),
     };
     let mut town = Town::new(Arc::new(Rules::new(sources).expect("the shipped texts make a town")), 7);
     run(&mut town, 2 * TICKS);

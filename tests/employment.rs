@@ -16,6 +16,10 @@ const DEFAULT_PLAN: &str = include_str!("../configs/towns/default.txt");
 const BACKLOG: &str = include_str!("../configs/scenarios/employment_backlog.yaml");
 const BACKLOG_PLAN: &str = include_str!("../configs/towns/backlog.txt");
 
+/// A perturbation file under which nothing comes by itself.
+const QUIET: &str = "max_concurrent_events: 1\nglobal_cooldown_ticks: 0\nper_agent_cooldown_ticks: 0\n\
+grace_window_ticks: 0\nwindow_ticks: 1000\nmax_events_per_window: 1\nevents: {}\n";
+
 /// Settings under which nobody leaves for another reason than work, and one absence is enough for that.
 const STRICT: &[(&str, &str)] = &[
     ("lifecycle.mortality", "off"),
@@ -40,6 +44,7 @@ fn rules(file: &str, plan: &str, flags: &[&[(&str, &str)]]) -> Arc<Rules> {
         config: load(&layers).expect("the settings hold").config.canonical(),
         plan: ("plan.txt".into(), plan.into()),
         affordances: ("affordances.yaml".into(), include_str!("../configs/affordances.yaml").into()),
+        perturbations: ("perturbations.yaml".into(), QUIET.into()),
     };
     Arc::new(Rules::new(sources).expect("the town can be made"))
 }

@@ -16,6 +16,7 @@ use super::script::Script;
 use super::texts::Texts;
 use super::{BROKEN, FELL_SHORT, INTERRUPTED, plain};
 use crate::shard::Handle;
+use crate::shard::names::Names;
 use crate::wire::telemetry::Snapshot;
 use crate::wire::text::escape;
 use crate::wire::{Answer, Status};
@@ -56,6 +57,7 @@ pub(super) fn run(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
     let view = shard.view();
+    let names = shard.names();
     let (view, digest, stopped) = match (view, shard.stop()) {
         (Some((view, digest)), Ok(stopped)) => (view, digest, stopped),
         (_, stopped) => {
@@ -65,7 +67,7 @@ pub(super) fn run(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
         }
     };
     if let Some(path) = &args.export_audit {
-        export(&shard, path)?;
+        export(&shard, path, &names)?;
     }
     let interrupted = interrupted.load(Ordering::Relaxed) && view.tick < until;
     let report =
@@ -151,8 +153,9 @@ fn writable(path: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// This run's lines, byte for byte, so that the chain can be checked wherever they are taken.
-fn export(shard: &Handle, path: &Path) -> anyhow::Result<()> {
+/// This run's lines, byte for byte, so that the chain can be checked wherever they are taken; under privacy redacted, and
+/// each line says so.
+fn export(shard: &Handle, path: &Path, names: &Names) -> anyhow::Result<()> {
     let prefix = format!("{}-", shard.run_id);
     let folder = shard.home().console();
     let mut segments: Vec<_> = std::fs::read_dir(&folder)
@@ -165,7 +168,7 @@ fn export(shard: &Handle, path: &Path) -> anyhow::Result<()> {
     let mut out = std::fs::File::create(path).with_context(|| path.display().to_string())?;
     for segment in segments {
         let bytes = std::fs::read(&segment).with_context(|| segment.display().to_string())?;
-        out.write_all(&bytes).with_context(|| path.display().to_string())?;
+        out.write_all(&names.lines(&bytes)).with_context(|| path.display().to_string())?;
     }
     out.sync_all().with_context(|| path.display().to_string())
 }

@@ -66,7 +66,7 @@ impl Script {
                 bail!("{place}: a batch keeps its own pace; `{}` is for the screen. Leave it out.", parsed.spec.name);
             }
             for arg in parsed.spec.args.iter().filter(|arg| arg.kind == ArgKind::Agent) {
-                if let Some(id) = parsed.args.get(&arg.name).filter(|id| !names::is_possible(id)) {
+                if let Some(id) = parsed.args.get(&arg.name).filter(|id| names::resident(id).is_none()) {
                     bail!("{place}: {}", never_called(id));
                 }
             }

@@ -13,11 +13,16 @@ use townlet_town::config::{ENVIRONMENT_PREFIX, Layers, Loaded, PerturbationFile,
 use super::ConfigArgs;
 
 /// Shipped files by the name a configuration uses.
-const SHIPPED: [(&str, &str); 4] = [
+const SHIPPED: [(&str, &str); 9] = [
     ("towns/default.txt", include_str!("../../configs/towns/default.txt")),
     ("towns/backlog.txt", include_str!("../../configs/towns/backlog.txt")),
+    ("towns/crowded.txt", include_str!("../../configs/towns/crowded.txt")),
+    ("towns/stress.txt", include_str!("../../configs/towns/stress.txt")),
     ("affordances.yaml", include_str!("../../configs/affordances.yaml")),
     ("perturbations/default.yaml", include_str!("../../configs/perturbations/default.yaml")),
+    ("perturbations/none.yaml", include_str!("../../configs/perturbations/none.yaml")),
+    ("perturbations/blackout.yaml", include_str!("../../configs/perturbations/blackout.yaml")),
+    ("perturbations/price_spike.yaml", include_str!("../../configs/perturbations/price_spike.yaml")),
 ];
 
 /// Most bytes read of one file.
@@ -57,9 +62,9 @@ pub(super) fn load(args: &ConfigArgs, flags: Vec<(String, String)>) -> anyhow::R
     let folder = args.config.as_deref();
     let plan = find(folder, &config.world.plan, "world.plan")?;
     let affordances = find(folder, &config.affordances.affordances_file, "affordances.affordances_file")?;
-    let (name, text) = find(folder, &config.perturbations.file, "perturbations.file")?;
-    PerturbationFile::parse(&name, &text)?;
-    let sources = Sources { config: config.canonical(), plan, affordances };
+    let perturbations = find(folder, &config.perturbations.file, "perturbations.file")?;
+    PerturbationFile::parse(&perturbations.0, &perturbations.1)?;
+    let sources = Sources { config: config.canonical(), plan, affordances, perturbations };
     Ok(Texts { loaded, sources })
 }
 

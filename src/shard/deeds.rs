@@ -1,4 +1,4 @@
-//! What the shard does to itself when a command asks: pace, a snapshot, a session's role.
+//! What the shard does to itself when a command asks: pace, a snapshot, what leaves it and how much is told, a session's role.
 //!
 //! Whether it may be asked was decided at the desk (`dispatch`).
 
@@ -36,6 +36,23 @@ impl Engine {
             Deed::SaveSnapshot => {
                 self.save();
                 format!("snapshot {} is being written.", super::disk::snapshot_name(self.town.tick()))
+            }
+            Deed::Narration(on, limit) => {
+                if let Some(on) = on {
+                    self.around.story.narration(on);
+                }
+                if let Some(limit) = limit {
+                    self.around.story.limit(limit);
+                }
+                match (on, limit) {
+                    (_, Some(limit)) => format!("at most {limit} sentences a window; what is urgent always passes."),
+                    (on, None) => format!("narration is {}.", if on == Some(true) { "on" } else { "off" }),
+                }
+            }
+            Deed::Privacy(on) => {
+                self.around.names.hide(on);
+                let outside = if on { "leave as keyed hashes" } else { "leave as they are" };
+                format!("names and ids of residents {outside}; the audit log stays plain.")
             }
             Deed::Role(role) => self.become_role(session, role),
         }

@@ -144,7 +144,10 @@ impl Engine {
 
     /// A request arrives.
     pub(super) fn ask(&mut self, asked: Asked) {
-        let Asked { session, request, done } = asked;
+        let Asked { session, mut request, done } = asked;
+        let around = self.around.names.clone();
+        let done: Done = Box::new(move |answer| done(around.answer(answer)));
+        request.command = self.around.names.revealed(&request.command, self.town.state().lifecycle.next_resident);
         let Some(who) = self.desk.sessions.get(&session).map(|open| open.session.clone()) else { return };
         let cmd_id = request.cmd_id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let specs = std::mem::take(&mut self.desk.specs);

@@ -83,6 +83,8 @@ pub(super) enum Message {
     Saved(Result<u64, String>),
     /// The state as observers would see it now, and the town's digest.
     View(Sender<(Snapshot, String)>),
+    /// What residents are called outside.
+    Names(Sender<super::names::Names>),
     /// Take a last snapshot and end; answered with where it is.
     Stop(Sender<Result<String, String>>),
 }
@@ -272,6 +274,7 @@ impl Engine {
                 let view = telemetry::snapshot(&self.town, &self.around, self.log.tail(200));
                 drop(told.send((view, self.town.digest())));
             }
+            Message::Names(told) => drop(told.send(self.around.names.clone())),
             Message::Stop(told) => self.stopping = Some(told),
         }
     }

@@ -58,6 +58,11 @@ impl Home {
         self.0.join("ops/employment.md")
     }
 
+    /// The key of a shard's hashed names.
+    pub fn privacy_key(&self, shard: &str) -> PathBuf {
+        self.0.join("ops").join(format!("{}.privacy-key", slug(shard)))
+    }
+
     /// Runs of a shard that have a journal, oldest first.
     pub fn runs(&self, shard: &str) -> Vec<String> {
         let prefix = format!("{}-", slug(shard));

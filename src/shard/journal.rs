@@ -21,7 +21,7 @@ use townlet_town::{Command, Sources};
 use super::home::{Home, replace};
 
 /// Version of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Ticks between two digests.
 pub const DIGEST_TICKS: u64 = 100;
 /// Longest time written entries stay unsynced.

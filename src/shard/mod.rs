@@ -11,6 +11,7 @@ mod engine;
 pub mod home;
 mod intake;
 pub mod journal;
+pub mod names;
 pub mod recover;
 mod settle;
 mod table;
@@ -246,6 +247,8 @@ fn launch(
         shard: header.shard.clone(),
         run_id: run_id.clone(),
         policy: Policy { id: "scripted".into(), kind: "scripted".into(), hash: String::new() },
+        names: names::Names::open(&options.home, &header.shard, config.telemetry.privacy.enabled)
+            .map_err(ShardError::Resume)?,
         ..Around::default()
     };
     let (sender, inbox) = channel();
@@ -356,6 +359,17 @@ impl Handle {
     /// Whether the town's thread has ended.
     pub fn is_over(&self) -> bool {
         self.thread.lock().map_or(true, |thread| thread.as_ref().is_none_or(JoinHandle::is_finished))
+    }
+
+    /// What residents are called outside: in telemetry, narration, answers and exports.
+    pub fn names(&self) -> names::Names {
+        self.view_names().unwrap_or_default()
+    }
+
+    fn view_names(&self) -> Option<names::Names> {
+        let (sender, names) = channel();
+        self.send(Message::Names(sender));
+        names.recv().ok()
     }
 
     /// The folder its files are in.

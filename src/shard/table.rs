@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use townlet_town::{AgentId, Command, Refusal, Town, names};
 
-use super::commands::{look, pace, people, queue, session, snapshots, world};
+use super::commands::{look, pace, people, queue, session, shocks, snapshots, world};
 use super::telemetry::Around;
 use crate::audit;
 use crate::wire::line::nearest;
@@ -89,6 +89,10 @@ pub(super) enum Deed {
     Step(u64),
     /// A snapshot now.
     SaveSnapshot,
+    /// Sentences about the town: whether there are any, and how many a window.
+    Narration(Option<bool>, Option<u32>),
+    /// Whether names and ids of residents leave as keyed hashes.
+    Privacy(bool),
     /// The session's role.
     Role(Role),
 }
@@ -138,6 +142,13 @@ pub(super) static TABLE: &[&Row] = &[
     &world::SET_EXIT_CAP,
     &world::SET_SPAWN_DELAY,
     &world::SET_FEATURE,
+    &shocks::QUEUE,
+    &shocks::TRIGGER,
+    &shocks::CANCEL,
+    &shocks::SWITCH,
+    &shocks::ARRANGE_MEET,
+    &session::NARRATION,
+    &session::PRIVACY,
     &pace::SPEED,
     &pace::PAUSE,
     &pace::RESUME,
@@ -208,7 +219,14 @@ impl Look<'_> {
     /// # Errors
     /// `E_NOT_FOUND` with the nearest id.
     pub(super) fn agent(&self, args: &Args) -> Result<AgentId, ErrorBody> {
-        let id = args.text("agent");
+        self.resident(args.text("agent"))
+    }
+
+    /// The resident of an id, a name or a hashed id.
+    ///
+    /// # Errors
+    /// `E_NOT_FOUND` with the nearest id.
+    pub(super) fn resident(&self, id: &str) -> Result<AgentId, ErrorBody> {
         self.town.find(id).ok_or_else(|| {
             let agents = &self.town.state().agents;
             let ids: Vec<String> = agents.present.iter().map(|agent| names::id(agents.resident[*agent])).collect();

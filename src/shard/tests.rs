@@ -24,6 +24,7 @@ fn sources(settings: &[(&str, &str)]) -> Sources {
         config: load(&layers).unwrap().config.canonical(),
         plan: ("plan.txt".into(), include_str!("../../configs/towns/default.txt").into()),
         affordances: ("affordances.yaml".into(), include_str!("../../configs/affordances.yaml").into()),
+        perturbations: ("none.yaml".into(), include_str!("../../configs/perturbations/none.yaml").into()),
     }
 }
 

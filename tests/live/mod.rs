@@ -35,6 +35,7 @@ pub(crate) fn sources(backlog: bool, settings: &[(&str, &str)]) -> Sources {
         config: load(&layers).expect("the settings hold").config.canonical(),
         plan: ("plan.txt".into(), plan.into()),
         affordances: ("affordances.yaml".into(), include_str!("../../configs/affordances.yaml").into()),
+        perturbations: ("none.yaml".into(), include_str!("../../configs/perturbations/none.yaml").into()),
     }
 }
 

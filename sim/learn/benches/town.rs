@@ -30,6 +30,7 @@ fn rules(flags: &[(&str, String)], plan: String) -> Arc<Rules> {
         config: config.canonical(),
         plan: ("bench.txt".into(), plan),
         affordances: ("affordances.yaml".into(), affordances.into()),
+        perturbations: ("default.yaml".into(), include_str!("../../../configs/perturbations/default.yaml").into()),
     };
     Arc::new(Rules::new(sources).expect("the town can be made"))
 }

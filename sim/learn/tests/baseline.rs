@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use townlet_learn::Scripted;
-use townlet_town::config::Config;
+use townlet_town::config::{Config, DEFAULT_PERTURBATIONS};
 use townlet_town::fixed::Micro;
 use townlet_town::kpi;
 use townlet_town::{Rules, Sources, Town, queues};
@@ -14,6 +14,7 @@ fn default_rules() -> Arc<Rules> {
         config: Config::shipped().canonical(),
         plan: ("default.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
         affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
+        perturbations: ("perturbations.yaml".into(), DEFAULT_PERTURBATIONS.into()),
     };
     Arc::new(Rules::new(sources).unwrap())
 }

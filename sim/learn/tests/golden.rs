@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use townlet_learn::Scripted;
-use townlet_town::config::{Layers, load};
+use townlet_town::config::{DEFAULT_PERTURBATIONS, Layers, load};
 use townlet_town::{Rules, Sources, Town, snapshot};
 
 const TICKS: u64 = 10_000;
@@ -31,6 +31,7 @@ fn town((name, file, plan, seed): (&str, &str, &str, u64)) -> Town {
         config: load(&Layers { file: Some(file), ..Layers::default() }).expect("the settings hold").config.canonical(),
         plan: (format!("{name}.txt"), plan.into()),
         affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
+        perturbations: ("perturbations.yaml".into(), DEFAULT_PERTURBATIONS.into()),
     };
     Town::new(Arc::new(Rules::new(sources).expect("the town can be made")), seed)
 }

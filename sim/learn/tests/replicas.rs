@@ -16,6 +16,7 @@ fn default_rules() -> Arc<Rules> {
         config: Config::shipped().canonical(),
         plan: ("default.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
         affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
+        perturbations: ("default.yaml".into(), include_str!("../../../configs/perturbations/default.yaml").into()),
     };
     Arc::new(Rules::new(sources).unwrap())
 }

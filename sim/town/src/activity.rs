@@ -7,6 +7,7 @@ use crate::ids::{AffordanceId, AgentId, Column, ObjectId, Resident, Tile};
 use crate::kpi::Counters;
 use crate::options::{Mask, OptionKind, best_object, mask, object_refusal};
 use crate::paths::neighbours;
+use crate::perturbations::meeting;
 use crate::queues;
 use crate::rules::Rules;
 use crate::state::{Activity, State};
@@ -156,6 +157,11 @@ fn idle(cx: &mut Cx<'_>, agent: AgentId) {
                 cx.state.agents.ended[agent] = true;
             } else {
                 step(cx, agent, field, None);
+            }
+        }
+        OptionKind::Socialise => {
+            if let Some(place) = meeting::bound_for(cx.state, agent) {
+                step(cx, agent, &cx.rules.place_fields[place], None);
             }
         }
         _ => {}

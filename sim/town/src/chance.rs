@@ -25,6 +25,8 @@ pub enum Purpose {
     Option = 2,
     /// Tests.
     Probe = 3,
+    /// What a perturbation does, and whether it comes today.
+    Shock = 20,
 }
 
 /// One answer to one question; 128 bits.

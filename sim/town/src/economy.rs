@@ -54,6 +54,7 @@ pub(crate) fn start(rules: &Rules) -> Economy {
         water: true,
         outside: Micro::ZERO,
         accounts: [Micro::ZERO; 7],
+        list_prices: [economy.meal_cost, economy.ingredients_cost],
     }
 }
 

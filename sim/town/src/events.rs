@@ -3,7 +3,7 @@
 //! Events are output, not state: dropping them changes nothing in the town. They name residents, not slots, so that they
 //! stay true when a slot has a new tenant.
 
-use crate::ids::{AffordanceId, JobId, ObjectId, Resident};
+use crate::ids::{AffordanceId, JobId, ObjectId, PlaceId, Resident};
 use crate::lifecycle::Cause;
 
 /// One fact.
@@ -157,6 +157,40 @@ pub enum EventKind {
         /// Green or red; `None` is inconclusive.
         green: Option<bool>,
     },
+    /// A shock began.
+    PerturbationBegan {
+        /// Row of the perturbations table.
+        kind: u8,
+        /// Its event of the perturbation file; `None` by hand.
+        event: Option<u16>,
+    },
+    /// A shock is over.
+    PerturbationEnded {
+        /// Row of the perturbations table.
+        kind: u8,
+        /// Its event of the perturbation file; `None` by hand.
+        event: Option<u16>,
+        /// Ticks it lasted.
+        after: u64,
+    },
+    /// Two were asked to meet.
+    MeetingArranged {
+        /// One.
+        who: Resident,
+        /// And the other.
+        other: Resident,
+        /// Where.
+        place: PlaceId,
+    },
+    /// They sat down together.
+    Met {
+        /// One.
+        who: Resident,
+        /// And the other.
+        other: Resident,
+        /// Where.
+        place: PlaceId,
+    },
 }
 
 impl EventKind {
@@ -182,6 +216,10 @@ impl EventKind {
             Self::UtilityOn { .. } => "utility_on",
             Self::Restocked => "restocked",
             Self::WindowClosed { .. } => "window_closed",
+            Self::PerturbationBegan { .. } => "perturbation_began",
+            Self::PerturbationEnded { .. } => "perturbation_ended",
+            Self::MeetingArranged { .. } => "meeting_arranged",
+            Self::Met { .. } => "met",
         }
     }
 }

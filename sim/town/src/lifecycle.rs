@@ -202,7 +202,8 @@ fn clear(agents: &mut Agents, agent: AgentId) {
         neglect_ticks,
         potential,
         episode_return,
-        window_return
+        window_return,
+        invited
     );
 }
 

@@ -23,12 +23,16 @@ pub fn id(resident: Resident) -> String {
     name(resident).to_lowercase()
 }
 
-/// Whether somebody could ever be called so: a name of the list, from the second round on with its number.
-pub fn is_possible(id: &str) -> bool {
-    let (name, round) = id.split_once('-').map_or((id, None), |(name, round)| (name, Some(round)));
-    let round =
-        round.is_none_or(|round| round.parse::<u32>().is_ok_and(|number| number >= 2 && !round.starts_with('+')));
-    round && NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
+/// The resident of a name or an id, upper or lower case; whether they ever arrived is not asked.
+pub fn resident(text: &str) -> Option<Resident> {
+    let (base, round) = match text.rsplit_once('-') {
+        Some((base, round)) => {
+            (base, round.parse::<u32>().ok().filter(|number| *number > 1 && !round.starts_with('+'))?)
+        }
+        None => (text, 1),
+    };
+    let index = NAMES.iter().position(|name| name.eq_ignore_ascii_case(base))? as u32;
+    (round - 1).checked_mul(NAMES.len() as u32)?.checked_add(index).map(Resident)
 }
 
 /// Every name of the list, as typed, for the nearest one to a misspelt name.
@@ -45,7 +49,8 @@ mod tests {
         let ids: std::collections::BTreeSet<String> = (0..1_000).map(|n| id(Resident(n))).collect();
         assert_eq!(ids.len(), 1_000);
         assert_eq!(id(Resident(96)), "ada-2");
-        assert!((0..1_000).all(|n| is_possible(&id(Resident(n)))));
-        assert!(["nobody", "ada-1", "ada-x", "", "ada-2-2"].iter().all(|id| !is_possible(id)));
+        assert!((0..1_000).all(|n| resident(&id(Resident(n))) == Some(Resident(n))));
+        assert_eq!(resident("ADA-2"), Some(Resident(96)));
+        assert_eq!(["nobody", "ada-1", "ada-x", "ada-", "ada-+2", "ada-2-2", ""].map(resident), [None; 7]);
     }
 }

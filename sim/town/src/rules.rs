@@ -5,16 +5,17 @@
 use thiserror::Error;
 
 use crate::affordances::{self, Access, Affordance, AffordanceError};
-use crate::config::{Config, ConfigErrors, Site};
+use crate::config::{Config, ConfigErrors, PerturbationFile, Site};
 use crate::fixed::Micro;
 use crate::ids::{AffordanceId, Column, JobId, ObjectId, PlaceId, Tile};
 use crate::needs::{NEED_COUNT, NEEDS};
 use crate::observations::Sights;
 use crate::options::{OPTIONS, OptionKind};
 use crate::paths::{self, Field};
+use crate::perturbations::{self, Shock};
 use crate::plan::{ObjectKind, PlaceKind, Plan, PlanError};
 
-/// The three texts a town is made from. They travel with every snapshot and journal.
+/// The four texts a town is made from. They travel with every snapshot and journal.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Sources {
     /// The effective configuration in its canonical form.
@@ -23,6 +24,8 @@ pub struct Sources {
     pub plan: (String, String),
     /// Name and text of the affordance file.
     pub affordances: (String, String),
+    /// Name and text of the perturbation file.
+    pub perturbations: (String, String),
 }
 
 /// Why a town cannot be made.
@@ -98,6 +101,10 @@ pub struct Rules {
     hours: Column<ObjectId, Option<(u32, u32)>>,
     /// What of an observation never changes.
     pub(crate) sights: Sights,
+    /// What spaces the shocks that come by themselves.
+    pub perturbations: PerturbationFile,
+    /// Those shocks, in the order of their names.
+    pub shocks: Vec<Shock>,
 }
 
 impl Rules {
@@ -139,6 +146,9 @@ impl Rules {
             .into();
         let place_fields: Column<PlaceId, Field> = place_fields.into();
         let sights = Sights::new(&plan, &place_fields, jobs.iter().map(|job| &job.field));
+        let (name, text) = &sources.perturbations;
+        let perturbations = PerturbationFile::parse(name, text)?;
+        let shocks = perturbations::shocks(&perturbations, name, &plan)?;
         let choices = OPTIONS.map(|(option, _)| choices(&plan, &affordances, option));
         let choices_at = plan.places().map(|(home, place)| match place.kind {
             PlaceKind::Home => std::array::from_fn(|option| of_home(&plan, &choices[option], home)),
@@ -167,6 +177,8 @@ impl Rules {
             beds,
             hours,
             sights,
+            perturbations,
+            shocks,
         })
     }
 

@@ -61,6 +61,8 @@ pub struct Switches {
     pub daily_exit_cap: u32,
     /// Ticks until a newcomer arrives, least and most.
     pub spawn_delay: (u32, u32),
+    /// Whether shocks come by themselves.
+    pub perturbations: bool,
 }
 
 /// What a resident is doing about its option.
@@ -227,6 +229,8 @@ pub struct Agents {
     pub episode_return: Column<AgentId, Micro>,
     /// Return of the current sample of the stability window.
     pub window_return: Column<AgentId, Micro>,
+    /// When they were last asked to an arranged meeting.
+    pub invited: Column<AgentId, Option<u64>>,
 }
 
 impl Agents {
@@ -269,6 +273,7 @@ impl Agents {
             potential: Column::filled(slots, Micro::ZERO),
             episode_return: Column::filled(slots, Micro::ZERO),
             window_return: Column::filled(slots, Micro::ZERO),
+            invited: Column::filled(slots, None),
         }
     }
 
@@ -336,7 +341,7 @@ impl ObjectState {
 /// Prices, utilities and money outside the residents' wallets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Economy {
-    /// In meals, in the order of the item table.
+    /// What is asked today, in meals, in the order of the item table: list prices times the price spikes under way.
     pub prices: [Micro; 2],
     /// Power is on.
     pub power: bool,
@@ -346,4 +351,6 @@ pub struct Economy {
     pub outside: Micro,
     /// What went out to residents and came back from them, by account; see [`crate::economy::Account`].
     pub accounts: [Micro; 7],
+    /// Prices without price spikes.
+    pub list_prices: [Micro; 2],
 }

@@ -42,13 +42,14 @@ impl Town {
                 mortality: config.lifecycle.mortality,
                 daily_exit_cap: config.employment.daily_exit_cap,
                 spawn_delay: (config.lifecycle.spawn_delay_ticks[0], config.lifecycle.spawn_delay_ticks[1]),
+                perturbations: config.features.systems.perturbations,
             },
             agents: Agents::new(slots),
             objects: rules.plan.objects().map(|(object, _)| economy::object(&rules, object)).collect::<Vec<_>>().into(),
             economy: economy::start(&rules),
             employment: crate::employment::Employment::default(),
             lifecycle: lifecycle::start(slots),
-            perturbations: perturbations::Perturbations::default(),
+            perturbations: perturbations::start(&rules),
             days: crate::kpi::Days { begun: 1, ..crate::kpi::Days::default() },
             stability: stability::Stability::default(),
             rewards: rewards::Rewards::default(),
@@ -94,6 +95,9 @@ impl Town {
         let due = state.employment.queue.iter().map(|entry| entry.agent).chain(state.employment.due.iter().copied());
         if !state.objects.iter().all(orderly) || !due.into_iter().all(|agent| state.agents.is_present(agent)) {
             return Err("it names residents who do not live there".into());
+        }
+        if !state.perturbations.fits(&rules) {
+            return Err("it has perturbations that this town does not".into());
         }
         if let Some(violation) = queues::violations(&rules, &state).into_iter().next() {
             return Err(violation);

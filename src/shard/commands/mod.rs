@@ -5,5 +5,6 @@ pub(super) mod pace;
 pub(super) mod people;
 pub(super) mod queue;
 pub(super) mod session;
+pub(super) mod shocks;
 pub(super) mod snapshots;
 pub(super) mod world;

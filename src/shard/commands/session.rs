@@ -1,6 +1,6 @@
-//! The session's own role. Who may become what is decided here and nowhere else; the answer is audited.
+//! The session's own role, and what leaves the shard: sentences and names. Who may become what is decided here and nowhere else; the answer is audited.
 
-use crate::shard::table::{Deed, REASON, Row, Run};
+use crate::shard::table::{Deed, Kind, REASON, Row, Run, arg, error, optional};
 use crate::wire::Role;
 
 pub(in crate::shard) static ESCALATE: Row = Row {
@@ -19,4 +19,27 @@ pub(in crate::shard) static VIEWER: Row = Row {
     destructive: false,
     help: "become viewer again",
     run: Run::Shard(|_, _| Ok(Deed::Role(Role::Viewer))),
+};
+
+pub(in crate::shard) static NARRATION: Row = Row {
+    name: "narration",
+    args: &[arg("switch", Kind::Choice(&["on", "off", "limit"])), optional("number", Kind::Integer(0, 10_000))],
+    role: Role::Admin,
+    destructive: false,
+    help: "sentences about the town: on, off, or at most so many a window; effective on the next message",
+    run: Run::Shard(|_, args| match (args.text("switch"), args.number("number")) {
+        ("limit", Some(limit)) => Ok(Deed::Narration(None, Some(limit as u32))),
+        ("limit", None) => Err(error("E_INVALID_ARG", "a limit needs a number.", "Such as `narration limit 5`.")),
+        (_, Some(_)) => Err(error("E_INVALID_ARG", "only a limit takes a number.", "Such as `narration limit 5`.")),
+        (switch, None) => Ok(Deed::Narration(Some(switch == "on"), None)),
+    }),
+};
+
+pub(in crate::shard) static PRIVACY: Row = Row {
+    name: "privacy",
+    args: &[arg("switch", Kind::Choice(&["on", "off"]))],
+    role: Role::Admin,
+    destructive: false,
+    help: "names and ids of residents leave as keyed hashes, which commands take too; the audit log stays plain",
+    run: Run::Shard(|_, args| Ok(Deed::Privacy(args.text("switch") == "on"))),
 };

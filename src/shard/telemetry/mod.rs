@@ -15,12 +15,13 @@ use std::collections::BTreeMap;
 use townlet_town::affordances::ITEMS;
 use townlet_town::fixed::Micro;
 use townlet_town::kpi::{self, Target};
-use townlet_town::perturbations::PERTURBATIONS;
+use townlet_town::perturbations::{self, ARRANGED_MEET, BLACKOUT, Hold, OUTAGE, PERTURBATIONS};
 use townlet_town::rewards::ITEM_NAMES;
 use townlet_town::stability::{self, CHECKS, Reading};
 use townlet_town::state::State;
 use townlet_town::{AgentId, Rules, Town, employment, names};
 
+use super::names::Names;
 use crate::wire::SCHEMA_VERSION;
 use crate::wire::telemetry::{
     Alert, AuditTail, Check, Clock, Employment, ExitEntry, Health, Kpi, Perturbation, Policy, Promotion, Relationships,
@@ -48,6 +49,8 @@ pub(super) struct Around {
     pub alerts_since: BTreeMap<&'static str, u64>,
     /// How often each alert was raised.
     pub alerts_raised: BTreeMap<&'static str, u64>,
+    /// What residents are called outside, when that is not their name.
+    pub names: Names,
 }
 
 /// The id of whoever lives in a slot.
@@ -55,8 +58,12 @@ pub(super) fn agent_id(state: &State, agent: AgentId) -> String {
     names::id(state.agents.resident[agent])
 }
 
-/// Everything an observer knows.
+/// Everything an observer knows, by the names it may know. The one way out of a shard.
 pub(super) fn snapshot(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
+    around.names.snapshot(whole(town, around, audit))
+}
+
+fn whole(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
     let (rules, state) = (town.rules(), town.state());
     Snapshot {
         schema_version: SCHEMA_VERSION.into(),
@@ -82,7 +89,7 @@ pub(super) fn snapshot(town: &Town, around: &Around, audit: AuditTail) -> Snapsh
         conflict: place::conflict(rules, state),
         relationships: Relationships { stage: stage(rules), ties: Vec::new() },
         stability: stability(rules, state),
-        perturbations: perturbations(state),
+        perturbations: perturbations(rules, state),
         rewards: Rewards {
             breakdown: ITEM_NAMES
                 .iter()
@@ -150,19 +157,40 @@ pub(super) fn employment(rules: &Rules, state: &State) -> Employment {
     }
 }
 
-fn perturbations(state: &State) -> Vec<Perturbation> {
-    let row = |active: &townlet_town::perturbations::Active| {
-        let kind = &PERTURBATIONS[active.kind as usize];
-        Perturbation {
-            kind: kind.name.into(),
-            name: kind.name.into(),
-            state: "active".into(),
-            started_tick: active.started,
-            ends_tick: active.ends,
-            detail: kind.detail.into(),
-        }
+/// Shocks under way, expected today, and events that may not come again yet.
+pub(super) fn perturbations(rules: &Rules, state: &State) -> Vec<Perturbation> {
+    let shocks = &state.perturbations;
+    let row = |kind: u8, event: Option<u16>, stage: &str, started_tick, ends_tick, detail: String| {
+        let kind = PERTURBATIONS[kind as usize].name;
+        let name = event.map_or_else(|| kind.to_owned(), |event| rules.shocks[event as usize].name.clone());
+        Perturbation { kind: kind.into(), name, state: stage.into(), started_tick, ends_tick, detail }
     };
-    state.perturbations.active.iter().map(row).collect()
+    let active = shocks.active.iter().map(|it| {
+        let mut detail = PERTURBATIONS[it.kind as usize].detail.to_owned();
+        if it.kind == perturbations::PRICE_SPIKE {
+            let items = ITEMS.iter().enumerate().filter(|(item, _)| it.items >> item & 1 == 1).map(|(_, item)| item.1);
+            detail = format!("{} × {}", items.collect::<Vec<_>>().join(", "), it.magnitude);
+        }
+        if let Some(meeting) = it.meeting {
+            let [who, other] = meeting.who.map(names::name);
+            let stage = if meeting.met { "sit together" } else { "are on their way" };
+            detail = format!("{who} and {other} {stage} at {}", rules.plan.places[meeting.place].name);
+        }
+        row(it.kind, it.event, "active", it.started, it.ends, detail)
+    });
+    let shock = |event: u16| rules.shocks[event as usize].kind;
+    let pending = shocks.pending.iter().map(|it| {
+        let held = perturbations::hold(rules, state, it.event);
+        let detail =
+            held.map_or_else(|| "expected today".to_owned(), |hold| format!("expected today, held: {}", hold.words()));
+        row(shock(it.event), Some(it.event), "pending", it.at, None, detail)
+    });
+    let cooling = (0..rules.shocks.len() as u16).filter_map(|event| {
+        let hold @ Hold::Cooldown(until) = perturbations::hold(rules, state, event)? else { return None };
+        let began = shocks.last_of[event as usize].unwrap_or_default();
+        Some(row(shock(event), Some(event), "cooldown", began, Some(until), hold.words().to_owned()))
+    });
+    active.chain(pending).chain(cooling).collect()
 }
 
 /// Every KPI with its verdict.
@@ -267,9 +295,24 @@ pub(super) fn standing_alerts(rules: &Rules, state: &State) -> Vec<(&'static str
         let message = format!("starving: {}.", names.join(", "));
         alerts.push(("starvation", "critical", message, "`explain` says why they do not eat."));
     }
-    for active in &state.perturbations.active {
-        let row = &PERTURBATIONS[active.kind as usize];
-        alerts.push((row.name, "warning", format!("{}.", row.detail), "End it with the same command and `off`."));
+    for (kind, row) in (0_u8..).zip(&PERTURBATIONS).filter(|(kind, _)| *kind != ARRANGED_MEET) {
+        if state.perturbations.is_active(kind) {
+            let by_switch = kind == BLACKOUT || kind == OUTAGE;
+            let spike = "`perturbation_queue` lists it, `perturbation_cancel` ends it.";
+            let hint = if by_switch { "End it with the same command and `off`." } else { spike };
+            alerts.push((row.name, "warning", format!("{}.", row.detail), hint));
+        }
+    }
+    let (reused, arrived) = (state.lifecycle.early_reuses, state.lifecycle.next_resident);
+    let share = Micro::ratio(i64::from(reused), i64::from(arrived));
+    if reused > 0 && share > rules.config.embedding_allocator.reuse_warning_threshold {
+        let message = format!("{reused} of {arrived} identities were handed out again before their cooldown.");
+        alerts.push((
+            "identity_reuse",
+            "warning",
+            message,
+            "Raise embedding_allocator.max_slots in the configuration.",
+        ));
     }
     if let Some(window) = state.stability.closed.last().filter(|window| window.green == Some(false)) {
         let broken: Vec<&str> = CHECKS

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::{Value, json};
 use townlet_town::ids::Resident;
+use townlet_town::perturbations::{PERTURBATIONS, PRICE_SPIKE};
 use townlet_town::{Event, EventKind, Rules, names};
 
 use crate::wire::telemetry::{Event as WireEvent, Narration};
@@ -25,6 +26,8 @@ pub(crate) struct Story {
     last_of: BTreeMap<&'static str, u64>,
     counters: BTreeMap<&'static str, u64>,
     peak: u64,
+    silent: bool,
+    limit: Option<u32>,
 }
 
 struct Sentence {
@@ -48,6 +51,16 @@ impl Story {
     /// Newest last.
     pub(crate) fn events(&self) -> impl Iterator<Item = &WireEvent> {
         self.events.iter()
+    }
+
+    /// Whether there are sentences from now on.
+    pub(crate) fn narration(&mut self, on: bool) {
+        self.silent = !on;
+    }
+
+    /// Sentences a window from now on, in place of the configuration's.
+    pub(crate) fn limit(&mut self, limit: u32) {
+        self.limit = Some(limit);
     }
 
     /// Takes in that an alert was raised or is over.
@@ -77,7 +90,7 @@ impl Story {
     }
 
     fn narrate(&mut self, rules: &Rules, tick: u64, sentence: Sentence) {
-        if sentence.priority != "high" && !self.passes(rules, tick, &sentence) {
+        if self.silent || sentence.priority != "high" && !self.passes(rules, tick, &sentence) {
             return;
         }
         self.last = Some(tick);
@@ -92,13 +105,13 @@ impl Story {
         let cooled = |last: Option<u64>, ticks: u32| last.is_none_or(|last| tick >= last + u64::from(ticks));
         let category = limits.category_cooldown_ticks.get(sentence.category).copied().unwrap_or(0);
         let within = |window: u32| {
-            let from = tick.saturating_sub(u64::from(window));
-            self.narrations.iter().rev().take_while(move |narration| narration.tick > from)
+            let inside = move |narration: &&Narration| tick < narration.tick + u64::from(window);
+            self.narrations.iter().rev().take_while(inside)
         };
         cooled(self.last, limits.global_cooldown_ticks)
             && cooled(self.last_of.get(sentence.category).copied(), category)
             && within(limits.dedupe_window_ticks).all(|narration| narration.text != sentence.text)
-            && within(limits.global_window_ticks).count() < limits.global_window_limit as usize
+            && within(limits.global_window_ticks).count() < self.limit.unwrap_or(limits.global_window_limit) as usize
     }
 }
 
@@ -148,6 +161,13 @@ fn wire_event(rules: &Rules, event: &Event) -> WireEvent {
             vec![("utility", json!(utility_name(utility))), ("after", json!(after))]
         }
         EventKind::Restocked => Vec::new(),
+        EventKind::PerturbationBegan { kind, event } => shock(rules, kind, event).to_vec(),
+        EventKind::PerturbationEnded { kind, event, after } => {
+            [shock(rules, kind, event).as_slice(), &[("after", json!(after))]].concat()
+        }
+        EventKind::MeetingArranged { who, other, place } | EventKind::Met { who, other, place } => {
+            vec![agent(who), ("other", json!(names::id(other))), ("place", json!(rules.plan.places[place].name))]
+        }
         EventKind::WindowClosed { number, green } => vec![("number", json!(number)), ("green", json!(green))],
     };
     WireEvent {
@@ -155,6 +175,12 @@ fn wire_event(rules: &Rules, event: &Event) -> WireEvent {
         tick: event.tick,
         fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
     }
+}
+
+fn shock(rules: &Rules, kind: u8, event: Option<u16>) -> [(&'static str, Value); 2] {
+    let kind = PERTURBATIONS[kind as usize].name;
+    let name = event.map_or(kind, |event| rules.shocks[event as usize].name.as_str());
+    [("kind", json!(kind)), ("name", json!(name))]
 }
 
 fn reason(requested: bool) -> &'static str {
@@ -214,6 +240,15 @@ fn sentence(rules: &Rules, event: &Event) -> Option<Sentence> {
         EventKind::UtilityOn { utility, after } => {
             say("utility", "high", format!("{} is back after {} minutes", utility_name(utility), minutes(after)))
         }
+        EventKind::PerturbationBegan { kind: PRICE_SPIKE, .. } => say("prices", "normal", "prices are up".into()),
+        EventKind::PerturbationEnded { kind: PRICE_SPIKE, .. } => {
+            say("prices", "normal", "prices are back to what they were".into())
+        }
+        EventKind::Met { who, other, place } => say(
+            "meeting",
+            "normal",
+            format!("{} and {} met at {}", name(who), name(other), rules.plan.places[place].name),
+        ),
         EventKind::WindowClosed { number, green: Some(false) } => {
             say("stability", "high", format!("stability window {number} was red"))
         }
@@ -223,5 +258,73 @@ fn sentence(rules: &Rules, event: &Event) -> Option<Sentence> {
             format!("{} could not {}: {why}", name(who), rules.affordances[affordance].id.replace('_', " ")),
         ),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use townlet_town::config::DEFAULT_PERTURBATIONS;
+    use townlet_town::{Rules, Sources};
+
+    use super::*;
+
+    fn rules() -> Rules {
+        Rules::new(Sources {
+            config: townlet_town::config::Config::shipped().canonical(),
+            plan: ("default.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
+            affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
+            perturbations: ("default.yaml".into(), DEFAULT_PERTURBATIONS.into()),
+        })
+        .unwrap()
+    }
+
+    /// A sentence of normal priority about somebody.
+    fn late(story: &mut Story, rules: &Rules, tick: u64, days: u32) {
+        story.tell(rules, &Event { tick, kind: EventKind::RentMissed { who: Resident(0), days } });
+    }
+
+    fn told(story: &Story) -> Vec<u64> {
+        story.narrations().map(|narration| narration.tick).collect()
+    }
+
+    #[test]
+    fn a_window_has_a_limit_that_can_be_changed_at_once() {
+        let (rules, mut story) = (rules(), Story::default());
+        story.limit(3);
+        for tick in 0..20 {
+            late(&mut story, &rules, tick * 30, tick as u32);
+        }
+        assert_eq!(told(&story), [0, 30, 60], "600 ticks have three");
+        story.limit(4);
+        late(&mut story, &rules, 600, 99);
+        late(&mut story, &rules, 630, 98);
+        assert_eq!(told(&story), [0, 30, 60, 600, 630], "the first has left the window by then");
+    }
+
+    #[test]
+    fn the_same_sentence_is_not_repeated_inside_its_window() {
+        let mut rules = rules();
+        rules.config.telemetry.narration.global_cooldown_ticks = 0;
+        let mut story = Story::default();
+        for (tick, days) in [(0, 1), (10, 1), (11, 2), (25, 1)] {
+            late(&mut story, &rules, tick, days);
+        }
+        assert_eq!(told(&story), [0, 11, 25]);
+    }
+
+    #[test]
+    fn what_is_urgent_passes_every_limit_but_off() {
+        let (rules, mut story) = (rules(), Story::default());
+        let starving = |tick| Event { tick, kind: EventKind::Starving { who: Resident(0) } };
+        story.limit(0);
+        late(&mut story, &rules, 0, 1);
+        story.tell(&rules, &starving(1));
+        assert_eq!(told(&story), [1]);
+        story.narration(false);
+        story.tell(&rules, &starving(2));
+        assert_eq!(told(&story), [1]);
+        story.narration(true);
+        story.tell(&rules, &starving(3));
+        assert_eq!(told(&story), [1, 3]);
     }
 }

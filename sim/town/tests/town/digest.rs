@@ -24,7 +24,15 @@ fn rich() -> State {
         let agent = state.agents.present[0];
         state.employment.queue.push(ExitEntry { agent, reason: ExitReason::Absences, enqueued: 3, approved: false });
         state.employment.due.push(agent);
-        state.perturbations.active.push(Active { kind: 0, started: 5, ends: Some(9_000) });
+        state.perturbations.active.push(Active {
+            kind: 0,
+            event: None,
+            started: 5,
+            ends: Some(9_000),
+            magnitude: townlet_town::Micro::ONE,
+            items: 3,
+            meeting: None,
+        });
         state.agents.past[agent][0] = Some(PastShift { outcome: ShiftState::Late, worked: 100, scheduled: 180 });
         state.objects[townlet_town::ids::ObjectId(0)].cooldowns.push(Cooldown { agent, until: 900 });
         state.stability.returns.push(Micro(5));
@@ -46,8 +54,15 @@ fn others(leaf: &Value) -> Vec<Value> {
             let words = words.iter().filter(|word| *word != old).map(|word| json!(word));
             words.chain([json!({"Walking": [0, 0]})]).collect()
         }
-        Value::Null => vec![json!(0), json!({"outcome": "late", "worked": 1, "scheduled": 2}), json!(true)],
-        Value::Array(list) if list.is_empty() => vec![json!([0]), json!([waiter]), json!([{"agent": 0, "until": 0}])],
+        Value::Null => vec![
+            json!(0),
+            json!({"outcome": "late", "worked": 1, "scheduled": 2}),
+            json!(true),
+            json!({"who": [0, 1], "place": 0, "met": false}),
+        ],
+        Value::Array(list) if list.is_empty() => {
+            vec![json!([0]), json!([waiter]), json!([{"agent": 0, "until": 0}]), json!([{"event": 0, "at": 0}])]
+        }
         Value::Array(_) | Value::Object(_) => Vec::new(),
     }
 }

@@ -6,8 +6,10 @@
 mod digest;
 mod economy;
 mod kpi;
+mod lifecycle;
 mod observations;
 mod options;
+mod perturbations;
 mod queues;
 mod random;
 mod rewards;
@@ -26,6 +28,10 @@ use townlet_town::{AgentId, Decider, Event, OptionKind, Policy, Resident, Rules,
 
 pub(crate) const PLAN: &str = include_str!("../../../../configs/towns/default.txt");
 pub(crate) const AFFORDANCES: &str = include_str!("../../../../configs/affordances.yaml");
+
+/// A perturbation file under which nothing comes by itself.
+pub(crate) const QUIET: &str = "max_concurrent_events: 1\nglobal_cooldown_ticks: 0\nper_agent_cooldown_ticks: 0\n\
+grace_window_ticks: 0\nwindow_ticks: 1000\nmax_events_per_window: 1\nevents: {}\n";
 
 /// Settings under which nothing wears anybody down.
 pub(crate) const UNTIRING: &[(&str, &str)] = &[
@@ -46,6 +52,7 @@ pub(crate) fn sources(flags: &[(&str, &str)]) -> Sources {
         config: loaded.config.canonical(),
         plan: ("default.txt".into(), PLAN.into()),
         affordances: ("affordances.yaml".into(), AFFORDANCES.into()),
+        perturbations: ("perturbations.yaml".into(), QUIET.into()),
     }
 }
 

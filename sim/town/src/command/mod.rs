@@ -2,18 +2,20 @@
 //!
 //! Dry run and execution are one procedure. Who may send a command is not this room's business. Rule: "One command table".
 
+mod shocks;
+
 use serde::{Deserialize, Serialize};
 
 use crate::activity::{self, Cx};
 use crate::economy::{self, Account};
 use crate::employment::{self, ExitReason};
 use crate::fixed::Micro;
-use crate::ids::{AgentId, Resident, Tile};
+use crate::ids::{AgentId, PlaceId, Resident, Tile};
 use crate::lifecycle::{self, Cause};
 use crate::names;
 use crate::needs::NEEDS;
 use crate::options::{OptionKind, refusal};
-use crate::perturbations::{self, PERTURBATIONS};
+use crate::perturbations;
 
 /// A change to the town. Residents are named for ever, so that a replay can never hit the next tenant of a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +99,31 @@ pub enum Command {
     },
     /// Cooldowns and age priority in queues.
     QueueFairness(bool),
+    /// Starts an event of the perturbation file now, whatever cooldowns and limits say.
+    Trigger {
+        /// In the order of their names.
+        event: u16,
+        /// Ticks; drawn when left out.
+        duration: Option<u32>,
+        /// Factor of a price spike; drawn when left out.
+        magnitude: Option<Micro>,
+    },
+    /// Ends an event of the perturbation file, or keeps it from coming today.
+    Cancel {
+        /// In the order of their names.
+        event: u16,
+    },
+    /// Whether shocks come by themselves.
+    Perturbations(bool),
+    /// Asks two residents to meet.
+    ArrangeMeet {
+        /// One.
+        who: Resident,
+        /// And the other.
+        other: Resident,
+        /// Where.
+        place: PlaceId,
+    },
 }
 
 /// Why a command was not done, and what would be right.
@@ -294,9 +321,12 @@ fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal
             };
             affordable(value)?;
             if !dry {
-                cx.state.economy.prices[item as usize] = value;
+                cx.state.economy.list_prices[item as usize] = value;
+                perturbations::reprice(cx.state);
             }
-            Ok(format!("{name} costs {value}."))
+            let spike = cx.state.perturbations.is_active(perturbations::PRICE_SPIKE);
+            let spike = if spike { " once the price spike is over" } else { "" };
+            Ok(format!("{name} costs {value}{spike}."))
         }
         Command::Mortality(on) => {
             if !dry {
@@ -322,7 +352,11 @@ fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal
             }
             Ok(format!("newcomers arrive {least} to {most} ticks after an exit."))
         }
-        Command::Perturb { kind, on } => perturb(cx, kind, on, dry),
+        Command::Perturb { kind, on } => shocks::utility(cx, kind, on, dry),
+        Command::Trigger { event, duration, magnitude } => shocks::trigger(cx, event, duration, magnitude, dry),
+        Command::Cancel { event } => shocks::cancel(cx, event, dry),
+        Command::Perturbations(on) => Ok(shocks::switch(cx, on, dry)),
+        Command::ArrangeMeet { who, other, place } => shocks::meet(cx, [who, other], place, dry),
         Command::QueueFairness(on) => {
             if !dry {
                 cx.state.switches.queue_fairness = on;
@@ -339,22 +373,4 @@ fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal
         }
         _ => unreachable!("commands on residents are run above"),
     }
-}
-
-fn perturb(cx: &mut Cx<'_>, kind: u8, on: bool, dry: bool) -> Result<String, Refusal> {
-    let Some(row) = PERTURBATIONS.get(kind as usize) else {
-        return Err(not_found("there is no such perturbation.".into(), "Name one of the perturbations table."));
-    };
-    if cx.state.perturbations.is_active(kind) == on {
-        let message = format!("the {} is {} already.", row.name, if on { "on" } else { "off" });
-        return Err(conflict(message, "There is nothing to change."));
-    }
-    if !dry {
-        if on {
-            perturbations::begin(cx, kind, None);
-        } else {
-            perturbations::end(cx, kind);
-        }
-    }
-    Ok(if on { format!("{} begins: {}.", row.name, row.detail) } else { format!("{} ends.", row.name) })
 }
