@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use townlet_town::{AgentId, Command, Refusal, Town, names};
 
-use super::commands::{look, pace, people, queue, session, snapshots, world};
+use super::commands::{look, pace, people, queue, session, snapshots, ties, world};
 use super::telemetry::Around;
 use crate::audit;
 use crate::wire::line::nearest;
@@ -148,6 +148,13 @@ pub(super) static TABLE: &[&Row] = &[
     &snapshots::VALIDATE,
     &session::ESCALATE,
     &session::VIEWER,
+    &ties::SUMMARY,
+    &ties::DETAIL,
+    &ties::RIVALRIES,
+    &ties::CONFLICT,
+    &ties::EVENTS,
+    &ties::SET_REL,
+    &ties::FORCE_CHAT,
 ];
 
 impl Row {
@@ -208,7 +215,15 @@ impl Look<'_> {
     /// # Errors
     /// `E_NOT_FOUND` with the nearest id.
     pub(super) fn agent(&self, args: &Args) -> Result<AgentId, ErrorBody> {
-        let id = args.text("agent");
+        self.named(args, "agent")
+    }
+
+    /// The resident that an argument of that name names.
+    ///
+    /// # Errors
+    /// `E_NOT_FOUND` with the nearest id.
+    pub(super) fn named(&self, args: &Args, argument: &str) -> Result<AgentId, ErrorBody> {
+        let id = args.text(argument);
         self.town.find(id).ok_or_else(|| {
             let agents = &self.town.state().agents;
             let ids: Vec<String> = agents.present.iter().map(|agent| names::id(agents.resident[*agent])).collect();

@@ -25,6 +25,10 @@ pub enum Purpose {
     Option = 2,
     /// Tests.
     Probe = 3,
+    /// Whether a talk goes well.
+    Chat = 4,
+    /// Whether a quarrel breaks out.
+    Quarrel = 5,
 }
 
 /// One answer to one question; 128 bits.

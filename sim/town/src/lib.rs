@@ -19,6 +19,7 @@ pub mod names;
 pub mod needs;
 pub mod options;
 pub mod paths;
+pub mod people;
 pub mod perturbations;
 pub mod plan;
 pub mod queues;
@@ -27,6 +28,7 @@ pub mod rules;
 pub mod snapshot;
 pub mod stability;
 pub mod state;
+pub mod ties;
 pub mod town;
 pub mod work;
 

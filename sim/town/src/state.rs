@@ -14,6 +14,7 @@ use crate::options::OptionKind;
 use crate::perturbations::Perturbations;
 use crate::rewards::Rewards;
 use crate::stability::Stability;
+use crate::ties::Ties;
 
 /// The whole state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,6 +228,12 @@ pub struct Agents {
     pub episode_return: Column<AgentId, Micro>,
     /// Return of the current sample of the stability window.
     pub window_return: Column<AgentId, Micro>,
+    /// How they stand to others.
+    pub ties: Column<AgentId, Ties>,
+    /// Social reward of the tick, until it is handed out.
+    pub social: Column<AgentId, Micro>,
+    /// Whose shift they work today besides their own: the job.
+    pub covering: Column<AgentId, Option<JobId>>,
 }
 
 impl Agents {
@@ -269,6 +276,9 @@ impl Agents {
             potential: Column::filled(slots, Micro::ZERO),
             episode_return: Column::filled(slots, Micro::ZERO),
             window_return: Column::filled(slots, Micro::ZERO),
+            ties: Column::filled(slots, Ties::default()),
+            social: Column::filled(slots, Micro::ZERO),
+            covering: Column::filled(slots, None),
         }
     }
 

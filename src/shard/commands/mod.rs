@@ -6,4 +6,5 @@ pub(super) mod people;
 pub(super) mod queue;
 pub(super) mod session;
 pub(super) mod snapshots;
+pub(super) mod ties;
 pub(super) mod world;

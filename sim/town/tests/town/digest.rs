@@ -46,7 +46,12 @@ fn others(leaf: &Value) -> Vec<Value> {
             let words = words.iter().filter(|word| *word != old).map(|word| json!(word));
             words.chain([json!({"Walking": [0, 0]})]).collect()
         }
-        Value::Null => vec![json!(0), json!({"outcome": "late", "worked": 1, "scheduled": 2}), json!(true)],
+        Value::Null => vec![
+            json!(0),
+            json!({"outcome": "late", "worked": 1, "scheduled": 2}),
+            json!(true),
+            json!({"other": 0, "trust": 0, "familiarity": 0, "rivalry": 0}),
+        ],
         Value::Array(list) if list.is_empty() => vec![json!([0]), json!([waiter]), json!([{"agent": 0, "until": 0}])],
         Value::Array(_) | Value::Object(_) => Vec::new(),
     }

@@ -13,6 +13,7 @@ mod rewards;
 mod snapshots;
 mod stability;
 mod texts;
+mod ties;
 mod work;
 
 use std::sync::Arc;
