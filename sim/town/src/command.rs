@@ -372,27 +372,23 @@ fn social(cx: &mut Cx<'_>, command: &Command, who: Resident, other: Resident, dr
     if agent == partner {
         return Err(invalid(format!("{name} has no tie to {name}."), "Name two residents."));
     }
-    match *command {
-        Command::SetRel { aspect, value, .. } => {
-            let Some(what) = ties::ASPECTS.get(aspect as usize) else {
-                return Err(not_found("there is no such aspect of a tie.".into(), "trust, familiarity or rivalry."));
-            };
-            if !(-Micro::ONE..=Micro::ONE).contains(&value) {
-                return Err(invalid(format!("{value} is out of range."), "Give a value from -1 to 1."));
-            }
-            if !dry {
-                ties::set(cx, agent, partner, aspect, value);
-            }
-            Ok(format!("{what} of {name} towards {other} is {value}."))
+    if let Command::SetRel { aspect, value, .. } = *command {
+        let Some(what) = ties::ASPECTS.get(aspect as usize) else {
+            return Err(not_found("there is no such aspect of a tie.".into(), "trust, familiarity or rivalry."));
+        };
+        if !(-Micro::ONE..=Micro::ONE).contains(&value) {
+            return Err(invalid(format!("{value} is out of range."), "Give a value from -1 to 1."));
         }
-        _ => {
-            let good = ties::talk_goes_well(cx.state, agent, partner);
-            if !dry {
-                ties::chat(cx, agent, partner);
-            }
-            Ok(format!("{name} and {other} talk; it goes {}.", if good { "well" } else { "wrong" }))
+        if !dry {
+            ties::set(cx, agent, partner, aspect, value);
         }
+        return Ok(format!("{what} of {name} towards {other} is {value}."));
     }
+    let good = ties::talk_goes_well(cx.state, agent, partner);
+    if !dry {
+        ties::chat(cx, agent, partner);
+    }
+    Ok(format!("{name} and {other} talk; it goes {}.", if good { "well" } else { "wrong" }))
 }
 
 fn perturb(cx: &mut Cx<'_>, kind: u8, on: bool, dry: bool) -> Result<String, Refusal> {

@@ -28,7 +28,7 @@ const STEPS: [u32; 3] = [3_518_319_155, 2_882_110_345, 2_360_945_575];
 pub fn personality(who: Resident) -> Personality {
     let [extroversion, forgiveness, ambition] = STEPS.map(|step| {
         let fraction = step.wrapping_mul(who.0.wrapping_add(1)).wrapping_add(1 << 31);
-        Micro((i64::from(fraction) * 2_000_001 >> 32) - 1_000_000)
+        Micro(((i64::from(fraction) * 2_000_001) >> 32) - 1_000_000)
     });
     Personality { extroversion, forgiveness, ambition }
 }

@@ -242,7 +242,7 @@ pub(crate) fn set(cx: &mut Cx<'_>, who: AgentId, other: AgentId, aspect: u8, val
 fn luck(state: &State, who: AgentId, other: AgentId, purpose: Purpose, chance: Micro) -> bool {
     let (who, other) = (state.agents.resident[who], state.agents.resident[other]);
     let word = chance::draw(state.seed, Stream::World, state.tick, who.0, purpose, other.0)[0];
-    (u64::from(word) * 1_000_000 >> 32) < chance.0 as u64
+    ((u64::from(word) * 1_000_000) >> 32) < chance.0 as u64
 }
 
 /// Trust and the worse of two rivalries between two residents.

@@ -148,7 +148,7 @@ fn take_over(cx: &mut Cx<'_>, agent: AgentId, job: JobId) -> bool {
         let agents = &state.agents;
         let free = match (agents.shift[other].state, agents.job[other]) {
             (ShiftState::PostShift, _) | (_, None) => true,
-            (ShiftState::PreShift, Some(own)) => rules.jobs[own].start >= rules.jobs[job].end + NEAR as u32,
+            (ShiftState::PreShift, Some(own)) => rules.jobs[own].start >= rules.jobs[job].end + u32::from(NEAR),
             _ => false,
         };
         let busy =
