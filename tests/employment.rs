@@ -348,7 +348,12 @@ fn the_scenario_overflows_on_every_seed() {
         assert!(outcome.overflowed && outcome.longest > 4, "seed {seed}: at most {} waited", outcome.longest);
         assert!(outcome.capped, "seed {seed}: the daily cap was never reached");
         assert!(outcome.absences >= 20 && outcome.exits >= 4, "seed {seed}: {} absences", outcome.absences);
-        assert!(outcome.worked > outcome.absences, "seed {seed}: most shifts are worked");
+        assert!(
+            outcome.worked > outcome.absences,
+            "seed {seed}: most shifts are worked, {} of {}",
+            outcome.worked,
+            outcome.absences
+        );
         assert_eq!(outcome.starved, 0, "seed {seed}");
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use townlet_town::{AgentId, Command, Refusal, Town, names};
 
-use super::commands::{look, pace, people, queue, session, shocks, snapshots, world};
+use super::commands::{look, pace, people, queue, session, shocks, snapshots, ties, world};
 use super::telemetry::Around;
 use crate::audit;
 use crate::wire::line::nearest;
@@ -159,6 +159,13 @@ pub(super) static TABLE: &[&Row] = &[
     &snapshots::VALIDATE,
     &session::ESCALATE,
     &session::VIEWER,
+    &ties::SUMMARY,
+    &ties::DETAIL,
+    &ties::RIVALRIES,
+    &ties::CONFLICT,
+    &ties::EVENTS,
+    &ties::SET_REL,
+    &ties::FORCE_CHAT,
 ];
 
 impl Row {

@@ -399,6 +399,16 @@ pub struct Agent {
     /// Groceries carried.
     pub groceries: u64,
     pub rent_owed_days: u64,
+    /// Fixed at arrival.
+    pub personality: Vec<Trait>,
+}
+
+/// A named side of a personality, in [-1, 1].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Trait {
+    /// `extroversion`, `forgiveness`, `ambition`.
+    pub name: String,
+    pub value: f64,
 }
 
 /// Whether an option may be chosen now.

@@ -52,7 +52,7 @@ fn commands(chance: &mut Chance) -> Vec<(Option<u64>, String, String)> {
         0 => format!("setmoney ada {number}.5"),
         1 => format!("set_exit_cap {number}"),
         2 => format!("price meal 1.{number:02}"),
-        _ => format!("setneed ada hunger 0.{number:02}"),
+        _ => format!("setneed ada hygiene 0.{number:02}"),
     };
     let mut tick = 0;
     (0..COMMANDS)

@@ -7,6 +7,7 @@ use townlet_town::fixed::Micro;
 use townlet_town::ids::AgentId;
 use townlet_town::needs::{ENERGY, HUNGER, HYGIENE};
 use townlet_town::options::Mask;
+use townlet_town::people::personality;
 use townlet_town::state::{Activity, ShiftState};
 use townlet_town::{Decider, OptionKind, Policy, Town};
 
@@ -20,6 +21,10 @@ const BEFORE_WORK: Micro = Micro(300_000);
 const FORESIGHT_HOURS: u32 = 5;
 /// Sleep is taken at night below this level of energy, ahead of need.
 const NIGHT_ENERGY: Micro = Micro(750_000);
+/// When the day's work is done everybody sits down to supper, if hunger is below this: a meal in company.
+const SUPPER_HUNGER: Micro = Micro(950_000);
+/// What the end of a talk and the way home may cost in energy: one goes to bed while that is left.
+const WAY_HOME: Micro = Micro(60_000);
 /// Meals in the fridge at home below which one cooks ahead.
 const PANTRY_MEALS: u32 = 3;
 
@@ -56,9 +61,13 @@ fn choose(town: &Town, agent: AgentId, mask: Mask) -> OptionKind {
     let night = is_night(town);
     let asleep = state.agents.option[agent] == OptionKind::Sleep && !state.agents.ended[agent];
     let rested = if asleep { Micro(950_000) } else { NIGHT_ENERGY };
-    let tired = needs[ENERGY] < behavior.energy_threshold + margin || ((night || asleep) && needs[ENERGY] < rested);
+    let tired = needs[ENERGY] < behavior.energy_threshold + margin.max(WAY_HOME)
+        || ((night || asleep) && needs[ENERGY] < rested);
     if tired && mask.allows(OptionKind::Sleep) {
         return OptionKind::Sleep;
+    }
+    if is_supper(town) && needs[HUNGER] < SUPPER_HUNGER && mask.allows(OptionKind::Eat) {
+        return OptionKind::Eat;
     }
     if mask.allows(OptionKind::Shop) && state.agents.groceries[agent] == 0 {
         return OptionKind::Shop;
@@ -92,6 +101,9 @@ enum Work {
 /// though for no more than an hour's walk: whoever lives farther away comes late.
 fn work(town: &Town, agent: AgentId) -> Work {
     let (state, rules) = (town.state(), town.rules());
+    if state.agents.covering[agent].is_some() {
+        return Work::Now;
+    }
     let Some(job) = state.agents.job[agent] else { return Work::No };
     if matches!(state.agents.shift[agent].state, ShiftState::Absent | ShiftState::PostShift) {
         return Work::No;
@@ -100,15 +112,25 @@ fn work(town: &Town, agent: AgentId) -> Work {
     let now = rules.tick_of_day(state.tick);
     let hour = rules.config.time.ticks_per_day / 24;
     let way = u32::from(it.field[state.agents.tile[agent]]).min(hour);
+    // The ambitious stretch the buffer by up to three quarters, the others cut it by as much.
+    let ambition = personality(state.agents.resident[agent]).ambition;
+    let buffer = i64::from(rules.config.behavior.job_arrival_buffer);
+    let buffer = (buffer + buffer * ambition.0 * 3 / 4 / Micro::ONE.0) as u32;
     if now >= it.end {
         Work::No
-    } else if now + rules.config.behavior.job_arrival_buffer + way >= it.start {
+    } else if now + buffer + way >= it.start {
         Work::Now
     } else if now + hour * FORESIGHT_HOURS >= it.start {
         Work::Soon
     } else {
         Work::No
     }
+}
+
+/// Three quarters through the day, for an hour and a half.
+fn is_supper(town: &Town) -> bool {
+    let day = town.rules().config.time.ticks_per_day;
+    (day * 12 / 16..day * 13 / 16).contains(&town.rules().tick_of_day(town.tick()))
 }
 
 fn is_night(town: &Town) -> bool {

@@ -33,7 +33,6 @@ fn ten_days_over_twenty_seeds() {
     let mut sufficient = Micro::ZERO;
     for seed in 0..20 {
         let mut town = Town::new(Arc::clone(&rules), seed);
-        let mut late = 0;
         for tick in 0..10_000 {
             town.step(&mut Scripted);
             town.clear_events();
@@ -42,14 +41,8 @@ fn ten_days_over_twenty_seeds() {
             let state = town.state();
             let longest = state.objects.iter().flat_map(|object| &object.queue).map(|waiter| tick - waiter.since).max();
             assert!(longest <= Some(LONGEST_WAIT), "seed {seed} tick {tick}: {longest:?}");
-            if town.tick().is_multiple_of(rules.day_length()) {
-                let today = &state.days.days[0];
-                assert!(today.waits >= 1, "seed {seed} tick {tick}: nobody waited for anything all day");
-                late += today.late_shifts;
-            }
         }
         let state = town.state();
-        assert!(late >= 2, "seed {seed}: late {late} times in ten days");
         let starved: u32 = state.days.days.iter().map(|day| day.starvation_events).sum();
         assert_eq!(starved, 0, "seed {seed}");
         sufficient += kpi::read(&rules, state)

@@ -5,12 +5,13 @@
 use crate::events::{Event, EventKind};
 use crate::ids::{AffordanceId, AgentId, Column, ObjectId, Resident, Tile};
 use crate::kpi::Counters;
-use crate::options::{Mask, OptionKind, best_object, mask, object_refusal};
+use crate::options::{Mask, OptionKind, best_object, mask, object_refusal, shunned};
 use crate::paths::neighbours;
 use crate::perturbations::meeting;
 use crate::queues;
 use crate::rules::Rules;
 use crate::state::{Activity, State};
+use crate::work::workplace;
 
 /// What every room of the tick works on.
 pub(crate) struct Cx<'a> {
@@ -107,7 +108,12 @@ pub(crate) fn begin(cx: &mut Cx<'_>, agent: AgentId, option: OptionKind) {
     agents.ended[agent] = false;
     if !matches!(option, OptionKind::Wait | OptionKind::Work | OptionKind::GoHome) {
         match best_object(cx.rules, cx.state, agent, option) {
-            Ok((object, affordance)) => cx.state.agents.activity[agent] = Activity::Walking(object, affordance),
+            Ok((object, affordance)) => {
+                cx.state.agents.activity[agent] = Activity::Walking(object, affordance);
+                if let Some((rival, left)) = shunned(cx.rules, cx.state, agent, option, object) {
+                    crate::ties::avoided(cx, agent, rival, left);
+                }
+            }
             Err(_) => cx.state.agents.ended[agent] = true,
         }
     }
@@ -141,8 +147,8 @@ fn idle(cx: &mut Cx<'_>, agent: AgentId) {
     match agents.option[agent] {
         OptionKind::Work => {
             let rules = cx.rules;
-            match agents.job[agent] {
-                Some(job) if agents.shift[agent].state != crate::state::ShiftState::PostShift => {
+            match workplace(cx.state, agent) {
+                Some(job) => {
                     if rules.jobs[job].field[agents.tile[agent]] > 0 {
                         step(cx, agent, &rules.jobs[job].field, None);
                     }
@@ -204,6 +210,7 @@ fn hold(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: Affordanc
     if rules.fields[object][cx.state.agents.tile[agent]] <= USE_REACH {
         let done = cx.state.tick + u64::from(rules.affordances[affordance].duration);
         cx.state.agents.activity[agent] = Activity::Using(object, affordance, done);
+        crate::ties::step_up(cx, agent, object);
         cx.state.agents.blocked[agent] = 0;
     } else if cx.state.tick >= until {
         queues::lapse(cx, agent, object, affordance, since);

@@ -25,6 +25,10 @@ pub enum Purpose {
     Option = 2,
     /// Tests.
     Probe = 3,
+    /// Whether a talk goes well.
+    Chat = 4,
+    /// Whether a quarrel breaks out.
+    Quarrel = 5,
     /// What a perturbation does, and whether it comes today.
     Shock = 20,
 }

@@ -122,6 +122,7 @@ pub(crate) fn settle(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordan
     }
     debug_assert!(what.access == Access::Public || rules.plan.objects[object].place == cx.state.agents.home[agent]);
     cx.emit_for(agent, |who| EventKind::AffordanceDone { who, affordance, object });
+    crate::ties::used(cx, agent, object, what.meal);
 }
 
 /// Deliveries, at their hour.

@@ -191,6 +191,81 @@ pub enum EventKind {
         /// Where.
         place: PlaceId,
     },
+    /// A talk that went well.
+    ChatDone {
+        /// Who.
+        who: Resident,
+        /// With whom.
+        other: Resident,
+    },
+    /// A talk that did not.
+    ChatFailed {
+        /// Who.
+        who: Resident,
+        /// With whom.
+        other: Resident,
+    },
+    /// Ate in company.
+    SharedMeal {
+        /// Who.
+        who: Resident,
+        /// With whom.
+        other: Resident,
+    },
+    /// Quarrelled in or after a queue.
+    Argument {
+        /// Who.
+        who: Resident,
+        /// With whom.
+        other: Resident,
+        /// Of what.
+        object: ObjectId,
+    },
+    /// Sat out and let the other past.
+    PoliteQueue {
+        /// Who.
+        who: Resident,
+        /// With whom.
+        other: Resident,
+        /// Of what.
+        object: ObjectId,
+    },
+    /// Was served before the other, who had waited longer.
+    JumpedQueue {
+        /// Who.
+        who: Resident,
+        /// With whom.
+        other: Resident,
+        /// Of what.
+        object: ObjectId,
+    },
+    /// Went elsewhere because of the other.
+    ConflictAvoided {
+        /// Who.
+        who: Resident,
+        /// With whom.
+        other: Resident,
+        /// Of what.
+        object: ObjectId,
+    },
+    /// Came late, and the other covered up for it.
+    HelpedLate {
+        /// Who.
+        who: Resident,
+        /// With whom.
+        other: Resident,
+        /// Whose job.
+        job: JobId,
+    },
+    /// Works the shift of the other, who did not come.
+    ShiftTaken {
+        /// Who.
+        who: Resident,
+        /// With whom.
+        other: Resident,
+        /// Whose job.
+        job: JobId,
+    },
 }
 
 impl EventKind {
@@ -220,6 +295,15 @@ impl EventKind {
             Self::PerturbationEnded { .. } => "perturbation_ended",
             Self::MeetingArranged { .. } => "meeting_arranged",
             Self::Met { .. } => "met",
+            Self::ChatDone { .. } => "chat_done",
+            Self::ChatFailed { .. } => "chat_failed",
+            Self::SharedMeal { .. } => "shared_meal",
+            Self::Argument { .. } => "argument",
+            Self::PoliteQueue { .. } => "polite_queue",
+            Self::JumpedQueue { .. } => "jumped_queue",
+            Self::ConflictAvoided { .. } => "conflict_avoided",
+            Self::HelpedLate { .. } => "helped_late",
+            Self::ShiftTaken { .. } => "shift_taken",
         }
     }
 }

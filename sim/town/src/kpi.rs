@@ -9,6 +9,7 @@ use crate::fixed::Micro;
 use crate::ids::AgentId;
 use crate::rules::Rules;
 use crate::state::State;
+use crate::ties;
 
 /// What is counted over a day and over a stability window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,22 @@ pub struct Counters {
     pub exits: u32,
     /// Exits that no operator asked for.
     pub involuntary_exits: u32,
+    /// Residents who sat down with others.
+    pub meetings: u32,
+    /// Talks.
+    pub chats: u32,
+    /// Of these, good ones.
+    pub chats_done: u32,
+    /// Meals eaten while somebody else ate in the same place, by pairs.
+    pub shared_meals: u32,
+    /// Arguments.
+    pub quarrels: u32,
+    /// Rivals gone out of the way of.
+    pub avoided: u32,
+    /// Late arrivals that a friend covered up for.
+    pub helped_late: u32,
+    /// Shifts worked for somebody absent.
+    pub takeovers: u32,
 }
 
 /// Days the KPIs look back on, today included.
@@ -108,7 +125,7 @@ pub struct KpiRow {
 }
 
 /// THE table of KPIs.
-pub static KPIS: [KpiRow; 9] = [
+pub static KPIS: [KpiRow; 10] = [
     KpiRow {
         name: "self_sufficiency",
         title: "self-sufficiency",
@@ -132,8 +149,7 @@ pub static KPIS: [KpiRow; 9] = [
         title: "relationship coverage",
         unit: "ratio",
         samples_required: 1,
-        // Towns have no ties yet, and a share of nothing is not a number.
-        measure: |_, _| Measure { value: Micro::ZERO, samples: 0 },
+        measure: relationship_coverage,
         target: |config| Target::AtLeast(config.kpis.relationship_coverage),
         charter: true,
     },
@@ -192,6 +208,15 @@ pub static KPIS: [KpiRow; 9] = [
         samples_required: 1,
         measure: |_, state| per_day(state, |day| day.exits),
         target: |config| Target::AtMost(config.kpis.exits_per_day),
+        charter: false,
+    },
+    KpiRow {
+        name: "chat_success",
+        title: "chat success",
+        unit: "ratio",
+        samples_required: 5,
+        measure: |_, state| share(state, |day| day.chats_done, |day| day.chats),
+        target: |config| Target::AtLeast(config.kpis.chat_success),
         charter: false,
     },
 ];
@@ -283,6 +308,19 @@ fn attendance(rules: &Rules, state: &State) -> Measure {
         sum += ratio;
     }
     Measure { value: Micro(sum.0 / i64::from(all.max(1))), samples: all }
+}
+
+/// A town that keeps no ties has no share of them either.
+fn relationship_coverage(rules: &Rules, state: &State) -> Measure {
+    let (mut covered, mut all) = (0, 0);
+    if ties::kept(rules) {
+        for agent in settled(rules, state) {
+            all += 1;
+            let strong = |tie: &ties::Tie| tie.trust.0.abs() > ties::STRONG.0 || tie.rivalry > ties::STRONG;
+            covered += i64::from(state.agents.ties[agent].iter().any(strong));
+        }
+    }
+    Measure { value: Micro::ratio(covered, i64::from(all)), samples: all }
 }
 
 fn share(state: &State, part: fn(&Counters) -> u32, whole: fn(&Counters) -> u32) -> Measure {

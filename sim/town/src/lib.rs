@@ -20,6 +20,7 @@ pub mod needs;
 pub mod observations;
 pub mod options;
 pub mod paths;
+pub mod people;
 pub mod perturbations;
 pub mod plan;
 pub mod queues;
@@ -28,6 +29,7 @@ pub mod rules;
 pub mod snapshot;
 pub mod stability;
 pub mod state;
+pub mod ties;
 pub mod town;
 pub mod work;
 

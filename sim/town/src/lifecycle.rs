@@ -14,7 +14,7 @@ use crate::ids::{AgentId, Column, Key, PlaceId, Resident, Tile};
 use crate::needs::NEEDS;
 use crate::rules::Rules;
 use crate::state::{Agents, State};
-use crate::{queues, work};
+use crate::{queues, ties, work};
 
 /// Why somebody left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,6 +150,7 @@ pub(crate) fn leave(cx: &mut Cx<'_>, agent: AgentId, cause: Cause) {
     let next = lifecycle.next_resident + lifecycle.arrivals.len() as u32;
     cx.state.agents.present.retain(|other| *other != agent);
     clear(&mut cx.state.agents, agent);
+    ties::forget(cx, agent);
     let (least, most) = cx.state.switches.spawn_delay;
     let delay = chance::below(cx.state.seed, Stream::World, tick, next, Purpose::SpawnDelay, most - least + 1);
     if cx.state.agents.present.len() + cx.state.lifecycle.arrivals.len() < cx.rules.config.world.population as usize {
@@ -203,7 +204,10 @@ fn clear(agents: &mut Agents, agent: AgentId) {
         potential,
         episode_return,
         window_return,
-        invited
+        invited,
+        ties,
+        social,
+        covering
     );
 }
 

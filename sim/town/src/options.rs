@@ -9,6 +9,7 @@ use crate::fixed::Micro;
 use crate::ids::{AffordanceId, AgentId, ObjectId};
 use crate::rules::Rules;
 use crate::state::{ShiftState, State};
+use crate::ties;
 
 /// What a resident sets out to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -167,10 +168,11 @@ pub fn refusal(rules: &Rules, state: &State, agent: AgentId, option: OptionKind)
 }
 
 fn work_refusal(rules: &Rules, state: &State, agent: AgentId) -> Option<Why> {
-    let Some(job) = state.agents.job[agent] else { return Some(Why::NoJob) };
+    let Some(job) = state.agents.covering[agent].or(state.agents.job[agent]) else { return Some(Why::NoJob) };
     let job = &rules.jobs[job];
     let now = rules.tick_of_day(state.tick);
     match state.agents.shift[agent].state {
+        _ if state.agents.covering[agent].is_some() => None,
         ShiftState::Absent | ShiftState::PostShift => Some(Why::ShiftOver),
         _ if now + WORK_LEAD_TICKS < job.start => Some(Why::ShiftNotYet),
         _ => None,
@@ -187,6 +189,32 @@ pub fn best_object(
     agent: AgentId,
     option: OptionKind,
 ) -> Result<(ObjectId, AffordanceId), Why> {
+    choose(rules, state, agent, option, true)
+}
+
+/// The rival, and the object they are at, that made `agent` go to `chosen` instead.
+pub(crate) fn shunned(
+    rules: &Rules,
+    state: &State,
+    agent: AgentId,
+    option: OptionKind,
+    chosen: ObjectId,
+) -> Option<(AgentId, ObjectId)> {
+    let threshold = rules.config.conflict.rivalry.avoid_threshold;
+    if !state.agents.ties[agent].iter().any(|tie| tie.rivalry >= threshold) {
+        return None;
+    }
+    let (nearest, _) = choose(rules, state, agent, option, false).ok().filter(|(nearest, _)| *nearest != chosen)?;
+    Some((ties::rival_at(rules, state, agent, nearest)?, nearest))
+}
+
+fn choose(
+    rules: &Rules,
+    state: &State,
+    agent: AgentId,
+    option: OptionKind,
+    avoid: bool,
+) -> Result<(ObjectId, AffordanceId), Why> {
     let mut best: Option<(u32, ObjectId, AffordanceId)> = None;
     let mut why = Why::NoObject;
     for (object, affordance) in &rules.choices_at[state.agents.home[agent]][option.index()] {
@@ -199,13 +227,19 @@ pub fn best_object(
             why = reason;
             continue;
         }
-        let cost = steps + delay(rules, state, agent, *object, *affordance);
+        let mut cost = steps + delay(rules, state, agent, *object, *affordance);
+        if avoid && ties::rival_at(rules, state, agent, *object).is_some() {
+            cost += RIVAL_COST;
+        }
         if best.is_none_or(|(other, _, _)| cost < other) {
             best = Some((cost, *object, *affordance));
         }
     }
     best.map(|(_, object, affordance)| (object, affordance)).ok_or(why)
 }
+
+/// Ticks that one would rather walk or wait than meet a rival.
+const RIVAL_COST: u32 = 120;
 
 /// Expected ticks until the object is free for this resident once there: the people before them, their own cooldown.
 fn delay(rules: &Rules, state: &State, agent: AgentId, object: ObjectId, affordance: AffordanceId) -> u32 {

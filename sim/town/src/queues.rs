@@ -7,6 +7,7 @@ use crate::activity::Cx;
 use crate::events::EventKind;
 use crate::ids::{AffordanceId, AgentId, Key, ObjectId};
 use crate::state::{Activity, Cooldown, Waiter};
+use crate::ties;
 
 /// Ticks a reservation waits for its holder to step up.
 pub(crate) const HOLD_TICKS: u64 = 10;
@@ -19,6 +20,7 @@ pub(crate) fn join(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance
     cx.state.agents.blocked[agent] = 0;
     if cx.state.objects[object].uses.len() >= cx.rules.plan.objects[object].kind.capacity() as usize {
         cx.count(|counters| counters.waits += 1);
+        ties::joined(cx, agent, object);
     }
 }
 
@@ -32,6 +34,7 @@ pub(crate) fn give_up(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
         if waited > 0 {
             cx.count(|counters| counters.queue_conflicts += 1);
             cx.emit_for(agent, |who| EventKind::QueueConflict { who, object, waited });
+            ties::thwarted(cx, agent, object);
         }
     }
 }
@@ -44,6 +47,7 @@ pub(crate) fn lapse(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordanc
     cx.count(|counters| counters.queue_conflicts += 1);
     let waited = (cx.state.tick - since) as u32;
     cx.emit_for(agent, |who| EventKind::QueueConflict { who, object, waited });
+    ties::thwarted(cx, agent, object);
 }
 
 /// Frees the object and starts the cooldown of whoever held it.
@@ -82,6 +86,7 @@ pub(crate) fn serve(cx: &mut Cx<'_>) {
             cx.state.objects[object].uses.push(waiter.agent);
             cx.state.agents.activity[waiter.agent] =
                 Activity::Holding(object, waiter.affordance, tick + HOLD_TICKS, waiter.since);
+            ties::served(cx, waiter.agent, waiter.since, object);
             let waited = tick - waiter.since;
             cx.count(|counters| {
                 counters.served += 1;

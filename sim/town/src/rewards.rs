@@ -31,14 +31,16 @@ pub enum Item {
     Terminal = 5,
     /// What the clips took or gave.
     Clip = 6,
+    /// For good company, as far as the stage goes.
+    Social = 7,
 }
 
 /// Number of items.
-pub const ITEM_COUNT: usize = 7;
+pub const ITEM_COUNT: usize = 8;
 
 /// Every item's name, in order.
 pub const ITEM_NAMES: [&str; ITEM_COUNT] =
-    ["homeostasis", "shaping", "survival", "wages", "punctuality", "terminal", "clip"];
+    ["homeostasis", "shaping", "survival", "wages", "punctuality", "terminal", "clip", "social"];
 
 /// Rewards of the last tick and counts since the town began.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,8 +95,9 @@ fn resident(cx: &mut Cx<'_>, agent: AgentId, somebody_leaves: bool) {
     }
     items[Item::Survival as usize] = config.survival_tick;
     let shift = cx.state.agents.shift[agent];
+    items[Item::Social as usize] = std::mem::take(&mut cx.state.agents.social[agent]);
     let at_work = matches!(shift.state, ShiftState::OnTime | ShiftState::Late) && shift.away == 0;
-    if at_work {
+    if at_work || crate::work::covers(rules, cx.state, agent) {
         items[Item::Wages as usize] = config.wage_rate;
         if shift.state == ShiftState::OnTime && shift.worked == 1 {
             items[Item::Punctuality as usize] = config.punctuality_bonus;

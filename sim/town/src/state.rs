@@ -14,6 +14,7 @@ use crate::options::OptionKind;
 use crate::perturbations::Perturbations;
 use crate::rewards::Rewards;
 use crate::stability::Stability;
+use crate::ties::Ties;
 
 /// The whole state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -231,6 +232,12 @@ pub struct Agents {
     pub window_return: Column<AgentId, Micro>,
     /// When they were last asked to an arranged meeting.
     pub invited: Column<AgentId, Option<u64>>,
+    /// How they stand to others.
+    pub ties: Column<AgentId, Ties>,
+    /// Social reward of the tick, until it is handed out.
+    pub social: Column<AgentId, Micro>,
+    /// Whose shift they work today besides their own: the job.
+    pub covering: Column<AgentId, Option<JobId>>,
 }
 
 impl Agents {
@@ -274,6 +281,9 @@ impl Agents {
             episode_return: Column::filled(slots, Micro::ZERO),
             window_return: Column::filled(slots, Micro::ZERO),
             invited: Column::filled(slots, None),
+            ties: Column::filled(slots, Ties::default()),
+            social: Column::filled(slots, Micro::ZERO),
+            covering: Column::filled(slots, None),
         }
     }
 

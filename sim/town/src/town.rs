@@ -9,7 +9,7 @@ use crate::ids::{AgentId, Column, Tile};
 use crate::options::OptionKind;
 use crate::rules::Rules;
 use crate::state::{Agents, ObjectState, State, Switches};
-use crate::{economy, lifecycle, names, needs, perturbations, queues, rewards, snapshot, stability, work};
+use crate::{economy, lifecycle, names, needs, perturbations, queues, rewards, snapshot, stability, ties, work};
 
 /// Whoever drives the residents.
 pub trait Policy {
@@ -79,6 +79,8 @@ impl Town {
                 && (state.agents.tile[*agent].0 as usize) < tiles
                 && state.agents.job[*agent].is_none_or(|job| (job.0 as usize) < rules.jobs.len())
                 && (state.agents.home[*agent].0 as usize) < rules.plan.places.len()
+                && state.agents.covering[*agent].is_none_or(|job| (job.0 as usize) < rules.jobs.len())
+                && state.agents.ties[*agent].iter().all(|tie| state.agents.is_present(tie.other))
                 && state.agents.activity[*agent].target().is_none_or(|(object, affordance)| {
                     state.objects.get(object).is_some() && rules.affordances.get(affordance).is_some()
                 })
@@ -134,6 +136,7 @@ impl Town {
         needs::decay(cx);
         work::shifts(cx);
         economy::restock(cx);
+        ties::run(cx);
         lifecycle::run(cx);
         rewards::run(cx);
         stability::run(cx);

@@ -8,8 +8,10 @@ use crate::economy::{self, Account};
 use crate::events::EventKind;
 use crate::fixed::Micro;
 use crate::ids::{AgentId, JobId};
+use crate::options::OptionKind;
 use crate::rules::Rules;
-use crate::state::{PastShift, Shift, ShiftState, State};
+use crate::state::{Activity, PastShift, Shift, ShiftState, State};
+use crate::ties::{self, TieEvent};
 
 /// Steps from the site within which one is at work.
 const SITE_REACH: u16 = 2;
@@ -39,6 +41,7 @@ pub(crate) fn shifts(cx: &mut Cx<'_>) {
         if let Some(job) = cx.state.agents.job[agent] {
             shift(cx, agent, job);
         }
+        cover(cx, agent);
     });
 }
 
@@ -57,7 +60,9 @@ fn shift(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {
             if there {
                 arrive(cx, agent, job, now);
             } else if now >= it.start + employment.absent_cutoff {
-                miss(cx, agent, job);
+                if !take_over(cx, agent, job) {
+                    miss(cx, agent, job);
+                }
             } else if now > it.start + employment.grace_ticks {
                 cx.state.agents.late_ticks_today[agent] += 1;
             }
@@ -88,7 +93,17 @@ fn arrive(cx: &mut Cx<'_>, agent: AgentId, job: JobId, now: u32) {
         let ticks = now - it.start;
         cx.state.agents.shift[agent].state = ShiftState::Late;
         cx.state.agents.lateness_counter[agent] += 1;
-        cx.state.agents.penalty[agent] += it.lateness_penalty + employment.late_tick_penalty.scaled(i64::from(ticks));
+        let mut penalty = it.lateness_penalty + employment.late_tick_penalty.scaled(i64::from(ticks));
+        if let Some(friend) =
+            ties::friend(cx, agent, ties::STRONG, |state, friend| at_site(cx.rules, state, friend, job))
+        {
+            penalty = Micro(penalty.0 / 2);
+            ties::note(cx, agent, friend, TieEvent::HelpedLate);
+            cx.count(|counters| counters.helped_late += 1);
+            let other = cx.state.agents.resident[friend];
+            cx.emit_for(agent, |who| EventKind::HelpedLate { who, other, job });
+        }
+        cx.state.agents.penalty[agent] += penalty;
         cx.count(|counters| counters.late_shifts += 1);
         cx.emit_for(agent, |who| EventKind::ShiftLate { who, job, ticks });
     }
@@ -106,6 +121,67 @@ fn work(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {
     let paid = wage - kept;
     cx.state.agents.wages_earned[agent] += paid;
     economy::pay(cx, agent, paid, Account::Wages);
+}
+
+/// The job somebody goes to when they go to work: one they cover, or their own until its shift is over.
+pub(crate) fn workplace(state: &State, agent: AgentId) -> Option<JobId> {
+    let own = || state.agents.job[agent].filter(|_| state.agents.shift[agent].state != ShiftState::PostShift);
+    state.agents.covering[agent].or_else(own)
+}
+
+fn at_site(rules: &Rules, state: &State, agent: AgentId, job: JobId) -> bool {
+    rules.jobs[job].field[state.agents.tile[agent]] <= SITE_REACH
+}
+
+/// Whether they work somebody else's shift at this moment.
+pub(crate) fn covers(rules: &Rules, state: &State, agent: AgentId) -> bool {
+    state.agents.covering[agent].is_some_and(|job| at_site(rules, state, agent, job))
+}
+
+/// Farthest from the site, in steps, that somebody hears of an empty place there and goes.
+const NEAR: u16 = 24;
+
+/// Nobody has come: somebody near who trusts them much and has the time takes the shift, and it is no absence.
+fn take_over(cx: &mut Cx<'_>, agent: AgentId, job: JobId) -> bool {
+    let rules = cx.rules;
+    let able = |state: &State, other: AgentId| {
+        let agents = &state.agents;
+        let free = match (agents.shift[other].state, agents.job[other]) {
+            (ShiftState::PostShift, _) | (_, None) => true,
+            (ShiftState::PreShift, Some(own)) => rules.jobs[own].start >= rules.jobs[job].end + u32::from(NEAR),
+            _ => false,
+        };
+        let busy =
+            agents.possessed[other] || matches!(agents.activity[other], Activity::Holding(..) | Activity::Using(..));
+        free && !busy && agents.covering[other].is_none() && rules.jobs[job].field[agents.tile[other]] <= NEAR
+    };
+    let Some(taker) = ties::friend(cx, agent, ties::DEVOTED, able) else { return false };
+    cx.state.agents.shift[agent].state = ShiftState::PostShift;
+    cx.state.agents.covering[taker] = Some(job);
+    crate::activity::begin(cx, taker, OptionKind::Work);
+    ties::note(cx, agent, taker, TieEvent::TookShift);
+    cx.count(|counters| {
+        counters.shifts += 1;
+        counters.takeovers += 1;
+    });
+    let other = cx.state.agents.resident[agent];
+    cx.emit_for(taker, |who| EventKind::ShiftTaken { who, other, job });
+    true
+}
+
+/// One tick of a shift worked for somebody else: paid while there, without penalties.
+fn cover(cx: &mut Cx<'_>, agent: AgentId) {
+    let Some(job) = cx.state.agents.covering[agent] else { return };
+    if cx.rules.tick_of_day(cx.state.tick) >= cx.rules.jobs[job].end {
+        cx.state.agents.covering[agent] = None;
+        if cx.state.agents.option[agent] == OptionKind::Work {
+            cx.state.agents.ended[agent] = true;
+        }
+    } else if at_site(cx.rules, cx.state, agent, job) {
+        let wage = cx.rules.jobs[job].wage;
+        cx.state.agents.wages_earned[agent] += wage;
+        economy::pay(cx, agent, wage, Account::Wages);
+    }
 }
 
 fn withhold(cx: &mut Cx<'_>, agent: AgentId, amount: Micro) {
@@ -133,7 +209,7 @@ fn end(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {
     let shift = cx.state.agents.shift[agent];
     past(cx, agent, job, shift.state, shift.worked);
     cx.state.agents.shift[agent].state = ShiftState::PostShift;
-    if cx.state.agents.option[agent] == crate::options::OptionKind::Work {
+    if cx.state.agents.option[agent] == OptionKind::Work {
         cx.state.agents.ended[agent] = true;
     }
 }
@@ -159,5 +235,6 @@ pub(crate) fn turn_of_day(cx: &mut Cx<'_>) {
         agents.shift[agent] = Shift::default();
         agents.absent_days[agent] = (agents.absent_days[agent] << 1) & 0x7f;
         agents.late_ticks_today[agent] = 0;
+        agents.covering[agent] = None;
     });
 }

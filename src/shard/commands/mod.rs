@@ -7,4 +7,5 @@ pub(super) mod queue;
 pub(super) mod session;
 pub(super) mod shocks;
 pub(super) mod snapshots;
+pub(super) mod ties;
 pub(super) mod world;

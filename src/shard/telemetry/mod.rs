@@ -6,7 +6,7 @@ mod people;
 mod place;
 mod story;
 
-pub(super) use people::inspect;
+pub(super) use people::{inspect, personality, relationships};
 pub(super) use place::conflict;
 pub(super) use story::Story;
 
@@ -24,8 +24,8 @@ use townlet_town::{AgentId, Rules, Town, employment, names};
 use super::names::Names;
 use crate::wire::SCHEMA_VERSION;
 use crate::wire::telemetry::{
-    Alert, AuditTail, Check, Clock, Employment, ExitEntry, Health, Kpi, Perturbation, Policy, Promotion, Relationships,
-    Rewards, Snapshot, Stability, Transport, Window,
+    Alert, AuditTail, Check, Clock, Employment, ExitEntry, Health, Kpi, Perturbation, Policy, Promotion, Rewards,
+    Snapshot, Stability, Transport, Window,
 };
 
 /// What the shard adds to the town: everything in a snapshot that is not the town's own state.
@@ -87,7 +87,7 @@ fn whole(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
         utilities: [("power".into(), state.economy.power), ("water".into(), state.economy.water)].into(),
         employment: employment(rules, state),
         conflict: place::conflict(rules, state),
-        relationships: Relationships { stage: stage(rules), ties: Vec::new() },
+        relationships: people::relationships(rules, state),
         stability: stability(rules, state),
         perturbations: perturbations(rules, state),
         rewards: Rewards {
@@ -119,7 +119,7 @@ pub(super) fn variant(rules: &Rules) -> String {
     format!("{:?}", rules.config.features.systems.observations).to_lowercase()
 }
 
-fn stage(rules: &Rules) -> String {
+pub(super) fn stage(rules: &Rules) -> String {
     format!("{:?}", rules.config.features.stages.relationships).to_uppercase()
 }
 

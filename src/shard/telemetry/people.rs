@@ -7,11 +7,12 @@ use townlet_town::fixed::Micro;
 use townlet_town::names;
 use townlet_town::needs::NEEDS;
 use townlet_town::options::{OPTIONS, OptionKind, reasons};
+use townlet_town::people::{self, TRAITS};
 use townlet_town::state::{Activity, ShiftState, State};
 use townlet_town::{AgentId, Rules, Town};
 
 use super::agent_id;
-use crate::wire::telemetry::{Agent, Job, MaskBit, Need, Shift};
+use crate::wire::telemetry::{Agent, Job, MaskBit, Need, Relationships, Shift, Tie, Trait};
 
 /// Job status by agent id.
 pub(super) fn jobs(rules: &Rules, state: &State) -> BTreeMap<String, Job> {
@@ -83,7 +84,30 @@ pub(in crate::shard) fn inspect(town: &Town, agent: AgentId) -> Agent {
         shift: shift(rules, state, agent),
         groceries: u64::from(agents.groceries[agent]),
         rent_owed_days: u64::from(agents.rent_owed[agent]),
+        personality: personality(state, agent),
     }
+}
+
+/// A resident's traits.
+pub(in crate::shard) fn personality(state: &State, agent: AgentId) -> Vec<Trait> {
+    let values = people::personality(state.agents.resident[agent]).all();
+    TRAITS.iter().zip(values).map(|(name, value)| Trait { name: (*name).into(), value: value.to_f64() }).collect()
+}
+
+/// Every tie, by the slot of whoever has it, most trusted first.
+pub(in crate::shard) fn relationships(rules: &Rules, state: &State) -> Relationships {
+    let ties = state.agents.present.iter().flat_map(|agent| {
+        let mut ties: Vec<_> = state.agents.ties[*agent].iter().collect();
+        ties.sort_by_key(|tie| (std::cmp::Reverse(tie.trust), tie.other));
+        ties.into_iter().map(|tie| Tie {
+            agent: agent_id(state, *agent),
+            other: agent_id(state, tie.other),
+            trust: tie.trust.to_f64(),
+            familiarity: tie.familiarity.to_f64(),
+            rivalry: tie.rivalry.to_f64(),
+        })
+    });
+    Relationships { stage: super::stage(rules), ties: ties.collect() }
 }
 
 /// Every option with whether it may be chosen, and why not.

@@ -129,6 +129,7 @@ fn worth_keeping(kind: &EventKind) -> bool {
 
 fn wire_event(rules: &Rules, event: &Event) -> WireEvent {
     let agent = |who: Resident| ("agent", json!(names::id(who)));
+    let with = |who: Resident| ("other", json!(names::id(who)));
     let object = |id: townlet_town::ids::ObjectId| ("object", json!(rules.plan.objects[id].name));
     let job = |id: townlet_town::ids::JobId| ("job", json!(rules.jobs[id].name));
     let affordance = |id: townlet_town::ids::AffordanceId| ("affordance", json!(rules.affordances[id].id));
@@ -167,6 +168,16 @@ fn wire_event(rules: &Rules, event: &Event) -> WireEvent {
         }
         EventKind::MeetingArranged { who, other, place } | EventKind::Met { who, other, place } => {
             vec![agent(who), ("other", json!(names::id(other))), ("place", json!(rules.plan.places[place].name))]
+        }
+        EventKind::ChatDone { who, other }
+        | EventKind::ChatFailed { who, other }
+        | EventKind::SharedMeal { who, other } => vec![agent(who), with(other)],
+        EventKind::Argument { who, other, object: id }
+        | EventKind::PoliteQueue { who, other, object: id }
+        | EventKind::JumpedQueue { who, other, object: id }
+        | EventKind::ConflictAvoided { who, other, object: id } => vec![agent(who), with(other), object(id)],
+        EventKind::HelpedLate { who, other, job: id } | EventKind::ShiftTaken { who, other, job: id } => {
+            vec![agent(who), with(other), job(id)]
         }
         EventKind::WindowClosed { number, green } => vec![("number", json!(number)), ("green", json!(green))],
     };
@@ -232,6 +243,30 @@ fn sentence(rules: &Rules, event: &Event) -> Option<Sentence> {
                 rules.plan.objects[object].name,
                 minutes(waited.into())
             ),
+        ),
+        EventKind::SharedMeal { who, other } => {
+            say("company", "low", format!("{} and {} ate together", name(who), name(other)))
+        }
+        EventKind::ChatDone { who, other } => {
+            say("company", "low", format!("{} and {} had a good talk", name(who), name(other)))
+        }
+        EventKind::Argument { who, other, object } => say(
+            "quarrel",
+            "normal",
+            format!("{} and {} quarrelled at {}", name(who), name(other), rules.plan.objects[object].name),
+        ),
+        EventKind::ConflictAvoided { who, other, object } => say(
+            "quarrel",
+            "low",
+            format!("{} kept away from {} because of {}", name(who), rules.plan.objects[object].name, name(other)),
+        ),
+        EventKind::HelpedLate { who, other, .. } => {
+            say("favour", "normal", format!("{} covered up for {}, who came late", name(other), name(who)))
+        }
+        EventKind::ShiftTaken { who, other, job } => say(
+            "favour",
+            "normal",
+            format!("{} works the shift of {} as {}", name(who), name(other), rules.jobs[job].name),
         ),
         EventKind::RentMissed { who, days } => {
             say("rent", "normal", format!("{} owes {days} day{} of rent", name(who), if days == 1 { "" } else { "s" }))

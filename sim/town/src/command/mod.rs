@@ -15,7 +15,7 @@ use crate::lifecycle::{self, Cause};
 use crate::names;
 use crate::needs::NEEDS;
 use crate::options::{OptionKind, refusal};
-use crate::perturbations;
+use crate::{perturbations, ties};
 
 /// A change to the town. Residents are named for ever, so that a replay can never hit the next tenant of a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +124,24 @@ pub enum Command {
         /// Where.
         place: PlaceId,
     },
+    /// How one resident stands to another.
+    SetRel {
+        /// Whose tie.
+        who: Resident,
+        /// To whom.
+        other: Resident,
+        /// Place in [`crate::ties::ASPECTS`].
+        aspect: u8,
+        /// In [−1, 1].
+        value: Micro,
+    },
+    /// Two residents talk now, wherever they are.
+    ForceChat {
+        /// One.
+        who: Resident,
+        /// The other.
+        other: Resident,
+    },
 }
 
 /// Why a command was not done, and what would be right.
@@ -190,6 +208,9 @@ pub(crate) fn run(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<Strin
         | Command::Kill { who } => {
             let agent = present(cx, *who)?;
             resident(cx, command, agent, dry)
+        }
+        Command::SetRel { who, other, .. } | Command::ForceChat { who, other } => {
+            social(cx, command, *who, *other, dry)
         }
         _ => town(cx, command, dry),
     }
@@ -373,4 +394,32 @@ fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal
         }
         _ => unreachable!("commands on residents are run above"),
     }
+}
+
+fn social(cx: &mut Cx<'_>, command: &Command, who: Resident, other: Resident, dry: bool) -> Result<String, Refusal> {
+    let (agent, partner) = (present(cx, who)?, present(cx, other)?);
+    let (name, other) = (names::name(who), names::name(other));
+    if !ties::kept(cx.rules) {
+        return Err(conflict("this town keeps no ties.".into(), "features.stages.relationships is OFF."));
+    }
+    if agent == partner {
+        return Err(invalid(format!("{name} has no tie to {name}."), "Name two residents."));
+    }
+    if let Command::SetRel { aspect, value, .. } = *command {
+        let Some(what) = ties::ASPECTS.get(aspect as usize) else {
+            return Err(not_found("there is no such aspect of a tie.".into(), "trust, familiarity or rivalry."));
+        };
+        if !(-Micro::ONE..=Micro::ONE).contains(&value) {
+            return Err(invalid(format!("{value} is out of range."), "Give a value from -1 to 1."));
+        }
+        if !dry {
+            ties::set(cx, agent, partner, aspect, value);
+        }
+        return Ok(format!("{what} of {name} towards {other} is {value}."));
+    }
+    let good = ties::talk_goes_well(cx.state, agent, partner);
+    if !dry {
+        ties::chat(cx, agent, partner);
+    }
+    Ok(format!("{name} and {other} talk; it goes {}.", if good { "well" } else { "wrong" }))
 }

@@ -360,8 +360,8 @@ section! {
         avoid_threshold: Micro = unit().hot(),
         /// Rivalry under which a tie is forgotten.
         eviction_threshold: Micro = unit().hot(),
-        /// Rivals a resident keeps in mind.
-        max_edges: u32 = whole(1, 64, "ties"),
+        /// Ties a resident keeps; the weakest makes room.
+        max_edges: u32 = whole(1, 6, "ties"),
     }
 
     /// Identities handed to residents.

@@ -16,6 +16,7 @@ mod rewards;
 mod snapshots;
 mod stability;
 mod texts;
+mod ties;
 mod work;
 
 use std::sync::Arc;

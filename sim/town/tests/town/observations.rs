@@ -97,7 +97,7 @@ fn layouts_have_no_gap_and_their_rows_are_where_they_say() {
 
 #[test]
 fn nobody_sees_another_and_nobody_stays_behind() {
-    let mut town = town(&[]);
+    let mut town = town(&[("lifecycle.mortality", "off")]);
     through(&mut town, 900, wander);
     for layout in layouts() {
         let width = layout.width;

@@ -41,6 +41,13 @@ fn command() -> impl Strategy<Value = Command> {
         (0_u32..50, prop_oneof![0_u32..50, any::<u32>()]).prop_map(|(least, most)| Command::SpawnDelay(least, most)),
         (0_u8..3, any::<bool>()).prop_map(|(kind, on)| Command::Perturb { kind, on }),
         any::<bool>().prop_map(Command::QueueFairness),
+        (who(), who(), 0_u8..4, -1_200_000_i64..1_200_000).prop_map(|(who, other, aspect, value)| Command::SetRel {
+            who,
+            other,
+            aspect,
+            value: Micro(value)
+        }),
+        (who(), who()).prop_map(|(who, other)| Command::ForceChat { who, other }),
     ]
 }
 
@@ -53,6 +60,14 @@ fn in_order(town: &Town) {
     assert_eq!(queues::violations(town.rules(), state), Vec::<String>::new(), "queues at {}", state.tick);
     for agent in &state.agents.present {
         let needs = state.agents.needs[*agent];
+        let ties = &state.agents.ties[*agent];
+        assert!(ties.iter().count() <= 6, "ties at {}", state.tick);
+        for tie in ties.iter() {
+            let all = [tie.trust, tie.familiarity, tie.rivalry];
+            assert!(all.iter().all(|it| (-Micro::ONE..=Micro::ONE).contains(it)), "{tie:?} at {}", state.tick);
+            assert!(state.agents.is_present(tie.other) && tie.other != *agent, "{tie:?} at {}", state.tick);
+            assert_eq!(ties.iter().filter(|other| other.other == tie.other).count(), 1, "{tie:?} at {}", state.tick);
+        }
         assert!(needs.iter().all(|level| (Micro::ZERO..=Micro::ONE).contains(level)), "{needs:?} at {}", state.tick);
     }
     assert_eq!(state.rewards.items.iter().copied().sum::<Micro>(), state.rewards.total, "rewards at {}", state.tick);

@@ -23,6 +23,14 @@ const GOOD: Counters = Counters {
     affordance_failures: 0,
     exits: 0,
     involuntary_exits: 0,
+    meetings: 0,
+    chats: 0,
+    chats_done: 0,
+    shared_meals: 0,
+    quarrels: 0,
+    avoided: 0,
+    helped_late: 0,
+    takeovers: 0,
 };
 
 /// Closes one more window with these counters. Nobody is there, so that nothing else is counted.

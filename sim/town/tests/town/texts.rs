@@ -111,13 +111,13 @@ fn affordance_error(old: &str, new: &str) -> String {
 fn a_wrong_affordance_file_is_refused_in_a_sentence() {
     let cases = [
         ("id: eat_at_cafe", "id: eat_at_home", "few.yaml: `eat_at_home`: is named twice; ids are unique."),
-        ("duration: 12", "duration: 0", "its duration must be from 1 to 10000 ticks."),
-        ("duration: 12", "duration: 10001", "its duration must be from 1 to 10000 ticks."),
+        ("duration: 24", "duration: 0", "its duration must be from 1 to 10000 ticks."),
+        ("duration: 24", "duration: 10001", "its duration must be from 1 to 10000 ticks."),
         ("gradual: true", "gradual: true\n    price: meal", "a gradual affordance cannot cost or give anything"),
         ("hunger: 0.55", "thirst: 0.55", "`thirst` is not a need; there are hunger, hygiene, energy."),
         ("hunger: 0.55", "hunger: 1.5", "its effect on hunger is 1.5; it must be from -1 to 1."),
         ("option: sleep", "option: wait", "none serves the option `sleep`; residents would perish."),
-        ("duration: 12", "durations: 12", "few.yaml:17:5: affordances.0.durations is not a setting"),
+        ("duration: 24", "durations: 12", "few.yaml:17:5: affordances.0.durations is not a setting"),
         ("object: fridge", "object: oven", "few.yaml:15"),
         ("object: fridge\n    access: home", "object: fridge\n    access: mine", "few.yaml:16"),
     ];

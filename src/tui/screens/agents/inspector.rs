@@ -179,9 +179,17 @@ impl<'a> Case<'a> {
         lines
     }
 
+    /// Who they are, fixed at arrival.
+    fn character(&self, width: usize) -> Block<'a> {
+        let sides = self.agent.personality.iter().map(|side| format!("{} {:+.1}", side.name, side.value));
+        let sides: Vec<String> = sides.collect();
+        if sides.is_empty() { Vec::new() } else { self.fact("nature", &sides.join(" · "), width) }
+    }
+
     /// How they stand to others, strongest first.
     pub(super) fn ties(&self, width: usize) -> Block<'a> {
         let mut lines = vec![self.heading("ties       trust  rivalry  known", width)];
+        lines.extend(self.character(width));
         let mut ties: Vec<&Tie> =
             self.view.relationships.ties.iter().filter(|tie| tie.agent == self.agent.id).collect();
         ties.sort_by(|a, b| {

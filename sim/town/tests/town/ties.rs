@@ -1,0 +1,288 @@
+//! Ties: what moves them, how they fade, how many there are, and what people do for and against each other.
+
+use townlet_town::fixed::Micro;
+use townlet_town::ids::Tile;
+use townlet_town::kpi::{self, Verdict};
+use townlet_town::rewards::Item;
+use townlet_town::state::{Activity, ShiftState, Waiter};
+use townlet_town::ties::{ASPECTS, CAPACITY, Tie};
+use townlet_town::{AgentId, Command, Event, EventKind, OptionKind, Resident, Town};
+
+use crate::{SAFE, UNTIRING, edited, idle, job, keep, place, site, slot, through, town};
+
+const OFF: &[(&str, &str)] = &[("features.stages.relationships", "OFF")];
+
+/// A quiet town where nobody's needs move.
+fn quiet(flags: &[(&str, &str)]) -> Town {
+    town(&[SAFE, UNTIRING, flags].concat())
+}
+
+fn tie(town: &Town, who: u32, other: u32) -> Tie {
+    town.state().agents.ties[slot(town, who)].to(slot(town, other))
+}
+
+fn rel(town: &mut Town, who: u32, other: u32, aspect: &str, value: i64) {
+    let aspect = ASPECTS.iter().position(|name| *name == aspect).expect("an aspect") as u8;
+    town.apply(&Command::SetRel { who: Resident(who), other: Resident(other), aspect, value: Micro(value) }).unwrap();
+}
+
+fn has(events: &[Event], name: &str) -> bool {
+    events.iter().any(|event| event.kind.name() == name)
+}
+
+fn talk(town: &mut Town) -> bool {
+    town.clear_events();
+    town.apply(&Command::ForceChat { who: Resident(0), other: Resident(1) }).unwrap();
+    has(town.events(), "chat_done")
+}
+
+#[test]
+fn a_talk_moves_both_sides() {
+    let mut town = quiet(&[]);
+    rel(&mut town, 0, 1, "trust", 0);
+    let good = talk(&mut town);
+    let (a, b) = (tie(&town, 0, 1), tie(&town, 1, 0));
+    assert_eq!(a.trust, b.trust);
+    assert_eq!(a.trust > Micro::ZERO, good);
+    assert!(a.familiarity > Micro::ZERO && b.familiarity > Micro::ZERO);
+    let today = town.state().days.days[0];
+    assert_eq!((today.chats, today.chats_done), (1, u32::from(good)));
+}
+
+#[test]
+fn friends_talk_better_than_rivals() {
+    let share = |aspect: &str, value: i64| {
+        let mut good = 0;
+        for tick in 0..200 {
+            let mut town = edited(&quiet(&[]), |state| state.tick = tick);
+            rel(&mut town, 0, 1, aspect, value);
+            rel(&mut town, 1, 0, aspect, value);
+            good += u32::from(talk(&mut town));
+        }
+        good
+    };
+    let (friends, rivals) = (share("trust", 1_000_000), share("rivalry", 1_000_000));
+    assert!(friends > rivals + 60, "{friends} and {rivals} of 200");
+    assert!(rivals > 0 && friends < 200, "nothing is certain: {friends}, {rivals}");
+}
+
+#[test]
+fn values_stay_in_range_and_the_weakest_is_forgotten() {
+    let mut town = quiet(&[]);
+    for _ in 0..60 {
+        talk(&mut town);
+        for (who, other) in [(0, 1), (1, 0)] {
+            let tie = tie(&town, who, other);
+            let all = [tie.trust, tie.familiarity, tie.rivalry];
+            assert!(all.iter().all(|value| (-Micro::ONE..=Micro::ONE).contains(value)), "{tie:?}");
+        }
+    }
+    let mut town = quiet(&[]);
+    for other in 1..=CAPACITY as u32 {
+        rel(&mut town, 0, other, "trust", if other == 3 { 100_000 } else { -200_000 });
+    }
+    assert_eq!(town.state().agents.ties[slot(&town, 0)].iter().count(), CAPACITY);
+    rel(&mut town, 0, 7, "rivalry", 300_000);
+    assert_eq!(town.state().agents.ties[slot(&town, 0)].iter().count(), CAPACITY);
+    assert_eq!((tie(&town, 0, 3).trust, tie(&town, 0, 7).rivalry), (Micro::ZERO, Micro(300_000)));
+    assert_eq!(tie(&town, 0, 1).trust, Micro(-200_000), "the strong ones stay");
+    let mut few = quiet(&[("conflict.rivalry.max_edges", "2")]);
+    for other in 1..5 {
+        rel(&mut few, 0, other, "trust", 500_000);
+    }
+    assert_eq!(few.state().agents.ties[slot(&few, 0)].iter().count(), 2);
+}
+
+#[test]
+fn ties_fade_by_the_hour_and_the_forgiving_forget_sooner() {
+    let mut town = quiet(&[]);
+    let forgiveness = |who| townlet_town::people::personality(Resident(who)).forgiveness;
+    let mut people: Vec<u32> = (0..8).collect();
+    people.sort_by_key(|who| forgiveness(*who));
+    let (hard, soft) = (people[0], people[7]);
+    for (who, other) in [(hard, soft), (soft, hard)] {
+        rel(&mut town, who, other, "rivalry", 900_000);
+        rel(&mut town, who, other, "trust", 500_000);
+    }
+    // An hour is 41 ticks.
+    through(&mut town, 39, idle);
+    assert_eq!(tie(&town, hard, soft).trust, Micro(500_000));
+    through(&mut town, 40, idle);
+    assert_eq!(tie(&town, hard, soft).trust, Micro(495_000));
+    let fade = |who, other, town: &Town| 900_000 - tie(town, who, other).rivalry.0;
+    assert_eq!(fade(hard, soft, &town), 10_000 + forgiveness(hard).0 / 200);
+    assert!(fade(soft, hard, &town) > fade(hard, soft, &town));
+    rel(&mut town, 0, 1, "familiarity", 40_000);
+    through(&mut town, 81, idle);
+    assert!(town.state().agents.ties[slot(&town, 0)].iter().all(|tie| tie.other != slot(&town, 1)), "come to nothing");
+}
+
+#[test]
+fn who_leaves_is_forgotten_and_the_next_tenant_knows_nobody() {
+    let mut town = town(&[SAFE, &[("embedding_allocator.cooldown_ticks", "0")]].concat());
+    let agent = slot(&town, 1);
+    rel(&mut town, 0, 1, "trust", 900_000);
+    rel(&mut town, 1, 0, "trust", 900_000);
+    town.apply(&Command::Kill { who: Resident(1) }).unwrap();
+    assert_eq!(town.state().agents.ties[slot(&town, 0)].iter().count(), 0);
+    town.apply(&Command::Spawn).unwrap();
+    assert_eq!(slot(&town, 8), agent, "the slot is used again");
+    assert_eq!(town.state().agents.ties[agent].iter().count(), 0);
+}
+
+/// Slot 0 and 1 wait for the gym's shower with the given ticks of joining; 0 sits out until a tick.
+fn at_the_shower(since: [u64; 2], sits_out: u64) -> Town {
+    let base = quiet(&[]);
+    let rules = base.rules();
+    let gym = |object| rules.plan.places[rules.plan.objects[object].place].name == "gym";
+    let (object, affordance) = *rules.choices[OptionKind::Wash.index()].iter().find(|row| gym(row.0)).unwrap();
+    edited(&base, |state| {
+        state.tick = 100;
+        for (agent, since) in [(AgentId(0), since[0]), (AgentId(1), since[1])] {
+            state.agents.tile[agent] = rules.plan.objects[object].tile;
+            state.agents.option[agent] = OptionKind::Wash;
+            state.agents.ended[agent] = false;
+            state.agents.activity[agent] = Activity::Waiting(object, affordance);
+            state.objects[object].queue.push(Waiter { agent, affordance, since });
+        }
+        let cooldown = townlet_town::state::Cooldown { agent: AgentId(0), until: sits_out };
+        state.objects[object].cooldowns.push(cooldown);
+    })
+}
+
+#[test]
+fn who_is_passed_over_minds_and_who_is_let_past_is_glad() {
+    let mut town = at_the_shower([50, 90], 150);
+    assert!(has(&through(&mut town, 100, keep), "polite_queue"));
+    assert_eq!(tie(&town, 1, 0).trust, Micro(30_000));
+    assert_eq!(tie(&town, 0, 1).trust, Micro::ZERO, "one side only");
+    // Joined at the same place in line but later by the clock: the head goes first although the other waited longer.
+    let mut town = at_the_shower([90, 89], 0);
+    assert!(has(&through(&mut town, 100, keep), "jumped_queue"));
+    assert!(tie(&town, 1, 0).rivalry > Micro(100_000) && tie(&town, 1, 0).trust < Micro::ZERO);
+    assert_eq!(tie(&town, 0, 1).rivalry, Micro::ZERO);
+}
+
+#[test]
+fn a_friend_at_the_site_halves_the_price_of_being_late() {
+    let late = |trust: i64| {
+        let mut town = quiet(&[("world.population", "4")]);
+        through(&mut town, 189, idle);
+        let tile = site(&town, "grocer");
+        rel(&mut town, 0, 2, "trust", trust);
+        for who in [0, 2] {
+            town.apply(&Command::Teleport { who: Resident(who), tile }).unwrap();
+        }
+        let events = through(&mut town, 190, idle);
+        let cleo = slot(&town, 2);
+        (has(&events, "helped_late"), town.state().agents.penalty[cleo] + town.state().agents.wages_withheld[cleo])
+    };
+    assert_eq!(late(290_000), (false, Micro(150_000)));
+    assert_eq!(late(400_000), (true, Micro(75_000)));
+}
+
+#[test]
+fn a_devoted_friend_takes_the_shift() {
+    let mut town = quiet(&[("world.population", "4")]);
+    through(&mut town, 209, idle);
+    let (taker, absent) = (slot(&town, 3), slot(&town, 2));
+    rel(&mut town, 3, 2, "trust", 800_000);
+    town.apply(&Command::Teleport { who: Resident(3), tile: site(&town, "grocer") }).unwrap();
+    let wages = town.state().agents.wages_earned[taker];
+    let events = through(&mut town, 210, idle);
+    let grocer = job(&town, "grocer");
+    assert!(
+        events
+            .iter()
+            .any(|event| event.kind == EventKind::ShiftTaken { who: Resident(3), other: Resident(2), job: grocer })
+    );
+    let agents = &town.state().agents;
+    assert_eq!(agents.absent_shifts(absent), 0, "it is no absence");
+    assert_eq!((agents.shift[absent].state, agents.penalty[absent]), (ShiftState::PostShift, Micro::ZERO));
+    assert_eq!(agents.covering[taker], Some(grocer));
+    assert!(tie(&town, 2, 3).trust >= Micro(150_000), "and it is not forgotten");
+    through(&mut town, 365, keep);
+    let agents = &town.state().agents;
+    // From tick 210 or 211, as slots go, to 359.
+    let earned = (agents.wages_earned[taker] - wages).0;
+    assert!((2_980_000..=3_000_000).contains(&earned), "{earned}");
+    assert_eq!((agents.covering[taker], agents.wages_earned[absent]), (None, Micro::ZERO));
+}
+
+#[test]
+fn rivals_keep_out_of_each_others_way() {
+    let go = |rivalry: i64, stage: &str| {
+        let mut town = quiet(&[("features.stages.social_rewards", stage)]);
+        let choices = town.rules().choices[OptionKind::Socialise.index()].clone();
+        rel(&mut town, 0, 1, "rivalry", rivalry);
+        town.apply(&Command::Teleport { who: Resident(0), tile: place(&town, "park") }).unwrap();
+        let near = |town: &Town| {
+            let here = town.state().agents.tile[slot(town, 0)];
+            choices.iter().copied().min_by_key(|row| (town.rules().fields[row.0][here], row.0)).unwrap()
+        };
+        let (table, affordance) = near(&town);
+        let tile: Tile = town.rules().plan.objects[table].tile;
+        let mut town = edited(&town, |state| {
+            let rival = AgentId(1);
+            state.tick = 500;
+            state.agents.tile[rival] = tile;
+            state.agents.option[rival] = OptionKind::Socialise;
+            state.agents.ended[rival] = false;
+            state.agents.activity[rival] = Activity::Using(table, affordance, 900);
+            state.objects[table].uses.push(rival);
+        });
+        let choose = |town: &Town, agent: AgentId, mask| match agent.0 {
+            0 => OptionKind::Socialise,
+            1 => keep(town, agent, mask),
+            _ => OptionKind::Wait,
+        };
+        let events = through(&mut town, 500, choose);
+        let went = town.state().agents.activity[AgentId(0)].target().unwrap().0;
+        assert_eq!(went != table, has(&events, "conflict_avoided"));
+        (went != table, town.state().days.days[0].avoided, town.state().rewards.items[Item::Social as usize])
+    };
+    assert_eq!(go(690_000, "C2"), (false, 0, Micro::ZERO));
+    assert_eq!(go(700_000, "C2"), (true, 1, Micro(5_000)));
+    assert_eq!(go(700_000, "C1"), (true, 1, Micro::ZERO));
+}
+
+/// What a good talk with somebody well trusted is worth to the one who trusts, in the next tick.
+fn worth(relationships: &str, social: &str) -> Micro {
+    let flags = [("features.stages.relationships", relationships), ("features.stages.social_rewards", social)];
+    for tick in 0..50 {
+        let mut town = edited(&quiet(&flags), |state| state.tick = tick);
+        rel(&mut town, 0, 1, "trust", 800_000);
+        rel(&mut town, 1, 0, "trust", 800_000);
+        if talk(&mut town) {
+            through(&mut town, tick, idle);
+            let rewards = &town.state().rewards;
+            assert_eq!(rewards.items.iter().copied().sum::<Micro>(), rewards.total);
+            return rewards.items[Item::Social as usize];
+        }
+    }
+    panic!("friends never talk well")
+}
+
+#[test]
+fn stages_say_how_far_it_goes() {
+    assert_eq!((worth("A", "OFF"), worth("B", "OFF")), (Micro::ZERO, Micro::ZERO));
+    let c1 = worth("B", "C1");
+    assert!(c1 > Micro(24_000), "two sides, 0.01 and a quarter more for trust: {c1}");
+    assert_eq!((worth("C1", "OFF"), worth("B", "C2")), (c1, c1));
+    assert!(worth("C3", "OFF") > c1, "the quality of the tie");
+    let mut off = quiet(OFF);
+    let chat = off.apply(&Command::ForceChat { who: Resident(0), other: Resident(1) });
+    assert_eq!(chat.unwrap_err().code, "E_CONFLICT");
+    through(&mut off, 2_500, crate::wander);
+    assert!(off.state().agents.ties.iter().all(|ties| ties.iter().count() == 0));
+    let coverage =
+        |town: &Town| kpi::read(town.rules(), town.state()).find(|it| it.row.name == "relationship_coverage").unwrap();
+    assert_eq!(coverage(&off).verdict, Verdict::NotEnoughData);
+    let mut on = quiet(&[]);
+    through(&mut on, 1_000, idle);
+    rel(&mut on, 0, 1, "trust", -300_001);
+    rel(&mut on, 1, 0, "rivalry", 300_001);
+    rel(&mut on, 2, 0, "rivalry", -900_000);
+    rel(&mut on, 3, 0, "trust", 300_000);
+    assert_eq!(coverage(&on).value, Some(Micro(250_000)), "two of eight");
+}
