@@ -203,9 +203,7 @@ fn a_devoted_friend_takes_the_shift() {
     assert!(tie(&town, 2, 3).trust >= Micro(150_000), "and it is not forgotten");
     through(&mut town, 365, keep);
     let agents = &town.state().agents;
-    // From tick 210 or 211, as slots go, to 359.
-    let earned = (agents.wages_earned[taker] - wages).0;
-    assert!((2_980_000..=3_000_000).contains(&earned), "{earned}");
+    assert_eq!(agents.wages_earned[taker] - wages, Micro(3_000_000), "from tick 210 to 359");
     assert_eq!((agents.covering[taker], agents.wages_earned[absent]), (None, Micro::ZERO));
 }
 
