@@ -122,7 +122,9 @@ fn uses(moment: &Moment<'_>, page: &mut Page) -> Held {
         let stock = page.stock[object.0 as usize].checked_sub(what.takes_stock);
         hold!(stock.is_some(), "goods: {who:?} took what was not there");
         page.stock[object.0 as usize] = stock.unwrap_or_default();
-        if what.cooking && let Some(fridge) = rules.fridge_of[before.agents.home[agent]] {
+        if what.cooking
+            && let Some(fridge) = rules.fridge_of[before.agents.home[agent]]
+        {
             page.stock[fridge.0 as usize] += rules.config.economy.stove_stock_replenish;
         }
     }

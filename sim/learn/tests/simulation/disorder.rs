@@ -82,9 +82,8 @@ fn exit_queue(moment: &Moment<'_>) -> Held {
         hold!(present(entry.agent) && once, "exit queue: {entry:?} is absent or there twice");
         hold!(entry.enqueued <= moment.after.tick, "exit queue: {entry:?} is of the future");
     }
-    let same = |agent: AgentId, enqueued: u64| {
-        after.iter().any(|entry| entry.agent == agent && entry.enqueued == enqueued)
-    };
+    let same =
+        |agent: AgentId, enqueued: u64| after.iter().any(|entry| entry.agent == agent && entry.enqueued == enqueued);
     let kept = before.iter().filter(|entry| same(entry.agent, entry.enqueued)).map(|entry| entry.agent);
     let order = after.iter().map(|entry| entry.agent).take(kept.clone().count());
     hold!(kept.eq(order), "exit queue: somebody jumped it: {before:?}, then {after:?}");

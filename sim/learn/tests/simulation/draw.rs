@@ -244,7 +244,8 @@ fn perturbations(luck: &mut Luck) -> String {
     let factor = |luck: &mut Luck| {
         let least = luck.within(500, 3_000);
         let most = least + luck.below(3_000);
-        let both = format!(", magnitude: [{}.{:03}, {}.{:03}]", least / 1_000, least % 1_000, most / 1_000, most % 1_000);
+        let both =
+            format!(", magnitude: [{}.{:03}, {}.{:03}]", least / 1_000, least % 1_000, most / 1_000, most % 1_000);
         let goods = luck.pick(&["", ", targets: [meal]", ", targets: [groceries]", ", targets: [meal, groceries]"]);
         format!("{both}{goods}")
     };

@@ -119,7 +119,8 @@ impl Gate {
         hold!(seen == born && first == self.next, "identities: {seen} new residents, {born} numbers");
         let counted = after.lifecycle.early_reuses - before.lifecycle.early_reuses;
         hold!(early == counted, "identities: {early} slots were tired, {counted} counted");
-        let rested = (0..agents.tile.len() as u16).map(AgentId).find(|agent| !agents.is_present(*agent) && !tired(*agent));
+        let rested =
+            (0..agents.tile.len() as u16).map(AgentId).find(|agent| !agents.is_present(*agent) && !tired(*agent));
         hold!(early == 0 || rested.is_none(), "identities: a tired slot was taken and {rested:?} is rested");
         self.next = after.lifecycle.next_resident;
         Ok(())

@@ -130,9 +130,7 @@ fn of(luck: &mut Luck, town: &Town, wanted: impl Fn(AgentId) -> bool) -> Residen
 
 /// Preferably somebody who holds, uses or waits for something.
 fn busy(luck: &mut Luck, town: &Town) -> Resident {
-    let busy = |agent: AgentId| {
-        !matches!(town.state().agents.activity[agent], Activity::Idle | Activity::Walking(..))
-    };
+    let busy = |agent: AgentId| !matches!(town.state().agents.activity[agent], Activity::Idle | Activity::Walking(..));
     if luck.once_in(3) { who(luck, town) } else { of(luck, town, busy) }
 }
 

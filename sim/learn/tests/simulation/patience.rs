@@ -34,7 +34,11 @@ impl Patience {
             let longest = &mut self.longest[object.at()];
             *longest = if it.queue.is_empty() { 0 } else { (*longest).max(it.queue.len() as u64) };
             let room = it.uses.len() < plan.kind.capacity() as usize;
-            hold!(freed || !room || sits_out(moment.after, it, tick), "deadlock: {} is free and has a queue", plan.name);
+            hold!(
+                freed || !room || sits_out(moment.after, it, tick),
+                "deadlock: {} is free and has a queue",
+                plan.name
+            );
             let bound = bound(rules, object, *longest);
             for waiter in &it.queue {
                 let (who, waited) = (moment.after.agents.resident[waiter.agent], tick - waiter.since);
@@ -55,7 +59,10 @@ impl Patience {
         let activity = agents.activity[agent];
         match activity {
             Activity::Holding(_, _, until, _) => {
-                hold!((tick + 1..=tick + HOLD_TICKS).contains(&until), "deadlock: {who:?} holds something until {until}");
+                hold!(
+                    (tick + 1..=tick + HOLD_TICKS).contains(&until),
+                    "deadlock: {who:?} holds something until {until}"
+                );
             }
             Activity::Using(_, affordance, until) => {
                 let duration = u64::from(rules.affordances[affordance].duration);
@@ -85,7 +92,8 @@ fn sits_out(state: &State, object: &ObjectState, tick: u64) -> bool {
 /// long as can be.
 fn bound(rules: &Rules, object: ObjectId, longest: u64) -> u64 {
     let serving = rules.choices.iter().flatten().filter(|(at, _)| *at == object);
-    let use_ticks = serving.map(|(_, affordance)| u64::from(rules.affordances[*affordance].duration)).max().unwrap_or(0);
+    let use_ticks =
+        serving.map(|(_, affordance)| u64::from(rules.affordances[*affordance].duration)).max().unwrap_or(0);
     let turn = use_ticks + HOLD_TICKS + 2;
     u64::from(rules.config.queue_fairness.cooldown_ticks) + (longest + 1) * turn
 }

@@ -96,7 +96,8 @@ fn comings_and_goings(moment: &Moment<'_>) -> Held {
         EventKind::ResidentLeft { who, cause: townlet_town::lifecycle::Cause::Employment { .. } } => Some(who),
         _ => None,
     });
-    let processed = told(|kind| if let EventKind::EmploymentExitProcessed { who, .. } = kind { Some(who) } else { None });
+    let processed =
+        told(|kind| if let EventKind::EmploymentExitProcessed { who, .. } = kind { Some(who) } else { None });
     hold!(over_work == processed, "events: {over_work:?} left over work, {processed:?} were processed");
     let pending = told(|kind| if let EventKind::EmploymentExitPending { who, .. } = kind { Some(who) } else { None });
     let queued = |state: &State, who: Resident| {
