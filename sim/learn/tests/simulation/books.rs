@@ -204,11 +204,11 @@ fn wages(moment: &Moment<'_>, agent: AgentId, now: AgentId, earned: Micro) -> He
         let it = &rules.jobs[*job];
         it.field[after.agents.tile[now]] <= SITE_REACH && (it.start..it.end).contains(&tick)
     };
-    let most: i64 = jobs.filter(there).map(|job| rules.jobs[job].wage.0).sum();
+    let most: Micro = jobs.filter(there).map(|job| rules.jobs[job].wage).sum();
     let shift = after.agents.shift[now].state;
     let at_work = matches!(shift, ShiftState::OnTime | ShiftState::Late) || after.agents.covering[now].is_some();
     let who = after.agents.resident[now];
-    hold!(earned.0 <= most && at_work, "money: {who:?} earned {earned} of {most} as {shift:?}");
+    hold!(earned <= most && at_work, "money: {who:?} earned {earned} of {most} as {shift:?}");
     Ok(())
 }
 

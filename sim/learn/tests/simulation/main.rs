@@ -37,7 +37,9 @@ macro_rules! hold {
 }
 pub(crate) use hold;
 
-const FEW: (u64, u64) = (6, 600);
+/// Seeds, and ticks each.
+const FEW: (u64, u64) = (8, 1_000);
+/// The same for a soak.
 const SOAK: (u64, u64) = (100, 10_000);
 /// Orders that are told when something breaks.
 const TOLD_ORDERS: usize = 12;

@@ -1,11 +1,9 @@
 //! Nobody is stuck: what is free goes to whoever may have it, uses and reservations end in time, nobody waits beyond a
 //! bound, and whoever walks gets on.
 
-use std::collections::BTreeMap;
-
 use townlet_town::ids::{Key, ObjectId};
 use townlet_town::state::{Activity, ObjectState, State};
-use townlet_town::{AgentId, EventKind, Resident, Rules};
+use townlet_town::{AgentId, EventKind, Rules};
 
 use crate::books::slot;
 use crate::{Held, Moment, hold};
@@ -13,13 +11,11 @@ use crate::{Held, Moment, hold};
 /// Ticks a reservation waits for its holder.
 const HOLD_TICKS: u64 = 10;
 
-/// Waits and walks so far.
+/// Waits so far.
 #[derive(Default)]
 pub(crate) struct Patience {
     /// Longest queue at each object since it was last empty.
     longest: Vec<u64>,
-    /// Ticks on the way to something without a step.
-    still: BTreeMap<Resident, u32>,
 }
 
 impl Patience {
@@ -46,40 +42,37 @@ impl Patience {
             }
         }
         for agent in moment.after.agents.present.iter().copied() {
-            self.gets_on(moment, agent)?;
+            gets_on(moment, agent)?;
         }
         Ok(())
     }
+}
 
-    fn gets_on(&mut self, moment: &Moment<'_>, agent: AgentId) -> Held {
-        let (rules, tick, agents) = (moment.rules, moment.before.tick, &moment.after.agents);
-        let who = agents.resident[agent];
-        let patience = rules.config.queue_fairness.ghost_step_after;
-        hold!(agents.blocked[agent] < patience, "deadlock: {who:?} was blocked {} times", agents.blocked[agent]);
-        let activity = agents.activity[agent];
-        match activity {
-            Activity::Holding(_, _, until, _) => {
-                hold!(
-                    (tick + 1..=tick + HOLD_TICKS).contains(&until),
-                    "deadlock: {who:?} holds something until {until}"
-                );
-            }
-            Activity::Using(_, affordance, until) => {
-                let duration = u64::from(rules.affordances[affordance].duration);
-                hold!((tick + 1..=tick + duration).contains(&until), "deadlock: {who:?} uses something until {until}");
-            }
-            _ => {}
+fn gets_on(moment: &Moment<'_>, agent: AgentId) -> Held {
+    let (rules, tick, agents) = (moment.rules, moment.before.tick, &moment.after.agents);
+    let who = agents.resident[agent];
+    let patience = rules.config.queue_fairness.ghost_step_after;
+    hold!(agents.blocked[agent] < patience, "deadlock: {who:?} was blocked {} times", agents.blocked[agent]);
+    let activity = agents.activity[agent];
+    match activity {
+        Activity::Holding(_, _, until, _) => {
+            hold!((tick + 1..=tick + HOLD_TICKS).contains(&until), "deadlock: {who:?} holds something until {until}");
         }
-        let was = slot(moment.before, who);
-        let stood = was.is_some_and(|was| {
-            let before = &moment.before.agents;
-            before.activity[was] == activity && before.tile[was] == agents.tile[agent]
-        });
-        let still = self.still.entry(who).or_default();
-        *still = if stood && matches!(activity, Activity::Walking(..)) { *still + 1 } else { 0 };
-        hold!(*still <= patience, "deadlock: {who:?} is on the way and has not moved for {still} ticks");
-        Ok(())
+        Activity::Using(_, affordance, until) => {
+            let duration = u64::from(rules.affordances[affordance].duration);
+            hold!((tick + 1..=tick + duration).contains(&until), "deadlock: {who:?} uses something until {until}");
+        }
+        _ => {}
     }
+    let Some(was) = slot(moment.before, who) else { return Ok(()) };
+    let before = &moment.before.agents;
+    let stood = before.activity[was] == activity && before.tile[was] == agents.tile[agent];
+    if stood && matches!(activity, Activity::Walking(..)) {
+        // Each attempt is counted, and a count is bounded; whoever set out anew in this tick begins with the first.
+        let (had, has) = (before.blocked[was], agents.blocked[agent]);
+        hold!(has == had + 1 || has == 1, "deadlock: {who:?} is on the way and does not try to move");
+    }
+    Ok(())
 }
 
 /// Whether nobody in the queue may be served now.

@@ -100,6 +100,8 @@ fn comings_and_goings(moment: &Moment<'_>) -> Held {
         told(|kind| if let EventKind::EmploymentExitProcessed { who, .. } = kind { Some(who) } else { None });
     hold!(over_work == processed, "events: {over_work:?} left over work, {processed:?} were processed");
     let pending = told(|kind| if let EventKind::EmploymentExitPending { who, .. } = kind { Some(who) } else { None });
+    // Who joins it may still have to leave in the same tick, over something else.
+    let pending: Vec<Resident> = pending.into_iter().filter(|who| slot(after, *who).is_some()).collect();
     let queued = |state: &State, who: Resident| {
         slot(state, who).and_then(|agent| state.employment.entry(agent).copied()).map(|entry| entry.enqueued)
     };
