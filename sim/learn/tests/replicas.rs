@@ -8,7 +8,7 @@ use townlet_town::config::{Config, Observations};
 use townlet_town::observations::layout;
 use townlet_town::{Rules, Sources, Town};
 
-const SEEDS: usize = 11;
+const SEEDS: usize = 100;
 const TICKS: u64 = 700;
 
 fn default_rules() -> Arc<Rules> {
