@@ -9,7 +9,7 @@ use crate::ids::{AgentId, Column, Tile};
 use crate::options::OptionKind;
 use crate::rules::Rules;
 use crate::state::{Agents, ObjectState, State, Switches};
-use crate::{economy, lifecycle, names, needs, perturbations, queues, rewards, snapshot, stability, ties, work};
+use crate::{economy, lifecycle, names, needs, perturbations, queues, rewards, score, snapshot, stability, ties, work};
 
 /// Whoever drives the residents.
 pub trait Policy {
@@ -51,6 +51,7 @@ impl Town {
             lifecycle: lifecycle::start(slots),
             perturbations: perturbations::start(&rules),
             days: crate::kpi::Days { begun: 1, ..crate::kpi::Days::default() },
+            score: score::Score::default(),
             stability: stability::Stability::default(),
             rewards: rewards::Rewards::default(),
             ghost_steps: 0,
@@ -139,6 +140,7 @@ impl Town {
         ties::run(cx);
         lifecycle::run(cx);
         rewards::run(cx);
+        score::run(cx);
         stability::run(cx);
         cx.state.tick += 1;
     }
