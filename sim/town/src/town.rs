@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use crate::activity::{self, Cx, Decider};
 use crate::command::{self, Command, Refusal};
+use crate::crowd::Crowd;
 use crate::events::Event;
-use crate::ids::{AgentId, Column, Tile};
+use crate::ids::AgentId;
 use crate::options::OptionKind;
+use crate::queues::Lines;
 use crate::rules::Rules;
 use crate::state::{Agents, ObjectState, State, Switches};
 use crate::{economy, lifecycle, names, needs, perturbations, queues, rewards, score, snapshot, stability, ties, work};
@@ -22,7 +24,8 @@ pub trait Policy {
 pub struct Town {
     rules: Arc<Rules>,
     state: State,
-    crowd: Column<Tile, u16>,
+    crowd: Crowd,
+    lines: Lines,
     events: Vec<Event>,
     deciders: Vec<Decider>,
     choices: Vec<OptionKind>,
@@ -110,18 +113,25 @@ impl Town {
 
     fn around(rules: Arc<Rules>, mut state: State) -> Self {
         reserve(&rules, &mut state);
-        let mut crowd = Column::filled((rules.plan.width * rules.plan.height) as usize, 0);
+        let mut crowd = Crowd::new(&rules.plan);
         for agent in &state.agents.present {
-            crowd[state.agents.tile[*agent]] += 1;
+            crowd.enter(state.agents.tile[*agent]);
         }
+        let lines = Lines::new(&state.objects);
         let slots = state.agents.tile.len();
         let (events, deciders, choices) =
             (Vec::with_capacity(slots * 8), Vec::with_capacity(slots), Vec::with_capacity(slots));
-        Self { rules, state, crowd, events, deciders, choices }
+        Self { rules, state, crowd, lines, events, deciders, choices }
     }
 
     fn cx(&mut self) -> Cx<'_> {
-        Cx { rules: &self.rules, state: &mut self.state, crowd: &mut self.crowd, events: &mut self.events }
+        Cx {
+            rules: &self.rules,
+            state: &mut self.state,
+            crowd: &mut self.crowd,
+            lines: &mut self.lines,
+            events: &mut self.events,
+        }
     }
 
     /// One tick. What happened stands in [`Town::events`] until they are taken.
@@ -203,7 +213,7 @@ impl Town {
     }
 
     /// How many residents stand on each tile.
-    pub(crate) fn crowd(&self) -> &Column<Tile, u16> {
+    pub(crate) fn crowd(&self) -> &Crowd {
         &self.crowd
     }
 
