@@ -76,7 +76,9 @@ grace_window_ticks: 0\nwindow_ticks: 1000\nmax_events_per_window: 9\nevents:\n\
 \x20 flood: { kind: outage, prob_per_day: 0, cooldown_ticks: 0, duration: [20, 40] }\n";
 
 fn shaken(seed: u64) -> Town {
-    let sources = sources(&[("embedding_allocator.max_slots", "12")]);
+    // Clips so tight that they bite.
+    let clips = [("rewards.clip.clip_per_tick", "0.02"), ("rewards.clip.clip_per_episode", "2")];
+    let sources = sources(&[&clips[..], &[("embedding_allocator.max_slots", "12")]].concat());
     let sources = Sources { perturbations: ("shocks.yaml".into(), SHOCKS.into()), ..sources };
     Town::new(Arc::new(Rules::new(sources).expect("the town can be made")), seed)
 }
