@@ -86,7 +86,7 @@ impl Near {
 
     /// 1 for somebody who may use it, else 0.
     pub(crate) fn is_open(&self, home: PlaceId) -> f32 {
-        f32::from(u8::from(self.home.is_none() | (self.home == Some(home))))
+        f32::from(u8::from(self.home.is_none_or(|own| own == home)))
     }
 }
 
