@@ -8,6 +8,7 @@ mod bench;
 mod completions;
 mod config;
 pub mod docs;
+mod eval;
 mod follow;
 mod headless;
 mod plain;
@@ -50,6 +51,8 @@ enum Command {
     Snapshot(snapshot::Args),
     /// Makes, lists and revokes tokens
     Token(token::Args),
+    /// Runs a policy over many towns and tells how well they did
+    Eval(eval::Args),
     /// Measures this machine against the speed table
     Bench(bench::Args),
     /// Prints what a shell needs to complete the command line
@@ -120,6 +123,7 @@ pub fn main() -> ExitCode {
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Snapshot(args)) => snapshot::run(&args),
         Some(Command::Token(args)) => token::run(&args),
+        Some(Command::Eval(args)) => eval::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
     };
