@@ -9,6 +9,7 @@ use crate::options::{Mask, OptionKind, best_object, mask, object_refusal, shunne
 use crate::paths::neighbours;
 use crate::perturbations::meeting;
 use crate::queues;
+use crate::rewards::Rewarded;
 use crate::rules::Rules;
 use crate::state::{Activity, State};
 use crate::work::workplace;
@@ -19,6 +20,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) state: &'a mut State,
     /// How many residents stand on a tile; follows from `agents.tile`.
     pub(crate) crowd: &'a mut Column<Tile, u16>,
+    /// What the tick is worth to each.
+    pub(crate) rewarded: &'a mut Rewarded,
     pub(crate) events: &'a mut Vec<Event>,
 }
 
