@@ -1,7 +1,10 @@
-//! Whoever drives the residents: the scripted baseline, and a recording played back; and many towns driven side by side.
+//! Whoever drives the residents: the scripted baseline, and a recording played back; many towns driven side by side; and
+//! the network that learns to drive them.
 //!
 //! Uses the town; the town knows nothing of this.
 
+pub mod network;
+pub mod ppo;
 mod recorded;
 mod replicas;
 mod scripted;

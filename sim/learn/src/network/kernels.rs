@@ -1,0 +1,1 @@
+//! Matrix products in the widest vectors the machine has.
