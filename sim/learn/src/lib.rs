@@ -7,7 +7,11 @@ pub mod network;
 pub mod ppo;
 mod recorded;
 mod replicas;
+pub mod rollout;
 mod scripted;
+pub mod seeds;
+mod tiles;
+pub mod train;
 
 pub use recorded::Recorded;
 pub use replicas::{Replica, Replicas};
