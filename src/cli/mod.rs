@@ -18,6 +18,7 @@ mod settings;
 mod snapshot;
 mod texts;
 mod token;
+mod train;
 
 use std::process::ExitCode;
 
@@ -50,6 +51,8 @@ enum Command {
     Snapshot(snapshot::Args),
     /// Makes, lists and revokes tokens
     Token(token::Args),
+    /// Trains a policy on a town, from nothing or from the scripted one
+    Train(train::Args),
     /// Measures this machine against the speed table
     Bench(bench::Args),
     /// Prints what a shell needs to complete the command line
@@ -120,6 +123,7 @@ pub fn main() -> ExitCode {
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Snapshot(args)) => snapshot::run(&args),
         Some(Command::Token(args)) => token::run(&args),
+        Some(Command::Train(args)) => train::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
     };

@@ -3,6 +3,8 @@
 //!
 //! Uses the town; the town knows nothing of this.
 
+pub mod checkpoint;
+mod driver;
 pub mod network;
 pub mod ppo;
 mod recorded;
@@ -13,6 +15,7 @@ pub mod seeds;
 mod tiles;
 pub mod train;
 
+pub use driver::{Choice, NetworkPolicy, Weighed};
 pub use recorded::Recorded;
 pub use replicas::{Replica, Replicas};
 pub use scripted::Scripted;

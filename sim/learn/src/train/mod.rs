@@ -16,6 +16,7 @@ use townlet_town::Rules;
 use townlet_town::observations::layout;
 use townlet_town::options::OPTIONS;
 
+use crate::checkpoint::{Checkpoint, CheckpointError, Meta, Registry, Saved};
 use crate::network::{Forward, Normalizer, Shape};
 use crate::ppo::{Batch, Diverged, Learner, Settings, UpdateStats};
 use crate::rollout::{Chooser, Kept, Rollout, Tally};
@@ -45,6 +46,9 @@ pub struct Trainer {
     steps: u64,
     updates: u64,
     seconds: f64,
+    warm: bool,
+    /// The latest checkpoint, and after how many updates it was made.
+    saved: Option<(u64, String)>,
 }
 
 /// Everything but the learner's and the normaliser's numbers that a training goes on from.
@@ -99,6 +103,8 @@ impl Trainer {
             steps: 0,
             updates: 0,
             seconds: 0.0,
+            warm: false,
+            saved: None,
         }
     }
 
@@ -184,6 +190,57 @@ impl Trainer {
             invalid_rate: tally.invalid as f64 / tally.decisions.max(1) as f64,
             ..Row::default()
         }
+    }
+
+    /// A training that goes on as if it had never stopped.
+    ///
+    /// # Errors
+    /// What does not fit these rules.
+    pub fn resume(rules: &Arc<Rules>, saved: &Saved, threads: NonZero<usize>) -> Result<Self, CheckpointError> {
+        let progress = saved.progress.clone();
+        let plan = Plan { seed: progress.seed, total_steps: progress.total_steps, threads };
+        let mut trainer = Self::new(rules, plan);
+        let shape = *trainer.learner.shape();
+        let restored = trainer.learner.restore(saved.learner(&shape)?);
+        restored.map_err(|error| CheckpointError::Weights { id: saved.policy.clone(), error })?;
+        trainer.normalizer = saved.normalizer(shape.observation)?;
+        let towns = trainer.rollout.restore(progress.lives);
+        towns.map_err(|why| CheckpointError::Unreadable { id: saved.policy.clone(), why })?;
+        (trainer.steps, trainer.updates) = (progress.steps, progress.updates);
+        (trainer.seconds, trainer.recent, trainer.warm) = (progress.seconds, progress.recent, saved.warm_start);
+        trainer.saved = Some((progress.updates, saved.policy.clone()));
+        Ok(trainer)
+    }
+
+    /// Writes the policy as it is, with what the training goes on from beside it. Answers with its id; after the same update
+    /// it is the same.
+    ///
+    /// # Errors
+    /// The disk's; then what was there before is untouched.
+    pub fn save(&mut self, registry: &Registry, run: &str) -> Result<String, CheckpointError> {
+        if let Some((_, id)) = self.saved.as_ref().filter(|(updates, _)| *updates == self.updates) {
+            return Ok(id.clone());
+        }
+        let mut row = Row::default();
+        self.recent.tell(&self.rules, &mut row);
+        let meta = Meta {
+            steps: self.steps,
+            updates: self.updates,
+            seed: self.plan.seed,
+            warm_start: self.warm,
+            parent: self.saved.as_ref().map(|(_, id)| id.clone()),
+            town_score: row.town_score,
+            kpis: row.kpis,
+            ..Meta::of(&self.rules, self.learner.shape())
+        };
+        let (id, bytes) = Checkpoint::encode(&meta, self.learner.weights(), &self.normalizer);
+        registry.store(&id, &bytes)?;
+        let made_of = (self.rules.sources.clone(), self.warm);
+        let names = (id.clone(), run.to_owned());
+        let saved = Saved::new(names, made_of, self.progress(), self.learner.state(), &self.normalizer);
+        registry.save(&saved)?;
+        self.saved = Some((self.updates, id.clone()));
+        Ok(id)
     }
 
     /// What a checkpoint keeps besides the learner and the normaliser.

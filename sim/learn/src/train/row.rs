@@ -78,7 +78,7 @@ pub struct KpiMean {
 }
 
 /// Each KPI over towns, in the order of the table; `towns` hold one value each.
-pub fn kpi_means<'a>(rules: &Rules, towns: impl Iterator<Item = &'a Vec<Option<f64>>> + Clone) -> Vec<KpiMean> {
+pub(super) fn kpi_means<'a>(rules: &Rules, towns: impl Iterator<Item = &'a Vec<Option<f64>>> + Clone) -> Vec<KpiMean> {
     let mean = |kpi: usize| mean(towns.clone().filter_map(|town| town.get(kpi).copied().flatten()));
     let row = |kpi: usize| {
         let row = &KPIS[kpi];

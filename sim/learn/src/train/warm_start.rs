@@ -38,6 +38,7 @@ impl Trainer {
         done?;
         let kept = self.learner.start_from(pupil.weights().clone());
         debug_assert!(kept.is_ok(), "weights of the same network");
+        self.warm = true;
         Ok(())
     }
 
