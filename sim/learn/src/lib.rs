@@ -3,6 +3,7 @@
 //!
 //! Uses the town; the town knows nothing of this.
 
+mod luck;
 pub mod network;
 pub mod ppo;
 mod recorded;
