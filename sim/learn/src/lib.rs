@@ -5,6 +5,7 @@
 
 pub mod checkpoint;
 mod driver;
+mod luck;
 pub mod network;
 pub mod ppo;
 mod recorded;

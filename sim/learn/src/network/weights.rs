@@ -155,6 +155,11 @@ impl Weights {
         fits.then_some(shape)
     }
 
+    /// The values of a column that every network has.
+    pub(super) fn values(&self, name: &str) -> &[f32] {
+        &self.column(name).expect("every network has the column").values
+    }
+
     /// The column of that name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
