@@ -1,10 +1,11 @@
-//! Whoever drives the residents: the scripted baseline, and a recording played back; many towns driven side by side; and
-//! the network that learns to drive them.
+//! Whoever drives the residents: the scripted baseline, and a recording played back; many towns driven side by side; the
+//! network that learns to drive them; and how well somebody drives them.
 //!
 //! Uses the town; the town knows nothing of this.
 
 pub mod checkpoint;
 mod driver;
+pub mod evaluate;
 mod luck;
 pub mod network;
 pub mod ppo;

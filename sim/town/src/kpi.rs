@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::fixed::Micro;
 use crate::ids::AgentId;
 use crate::rules::Rules;
+use crate::score;
 use crate::state::State;
 use crate::ties;
 
@@ -112,7 +113,7 @@ pub struct KpiRow {
     pub name: &'static str,
     /// As on screen: `self-sufficiency`.
     pub title: &'static str,
-    /// `ratio`, `days`, `count`, `per_day`.
+    /// `ratio`, `days`, `count`, `per_day`, `score`.
     pub unit: &'static str,
     /// Samples below which there is no verdict.
     pub samples_required: u32,
@@ -125,7 +126,7 @@ pub struct KpiRow {
 }
 
 /// THE table of KPIs.
-pub static KPIS: [KpiRow; 10] = [
+pub static KPIS: [KpiRow; 11] = [
     KpiRow {
         name: "self_sufficiency",
         title: "self-sufficiency",
@@ -217,6 +218,15 @@ pub static KPIS: [KpiRow; 10] = [
         samples_required: 5,
         measure: |_, state| share(state, |day| day.chats_done, |day| day.chats),
         target: |config| Target::AtLeast(config.kpis.chat_success),
+        charter: false,
+    },
+    KpiRow {
+        name: "town_score",
+        title: "town score",
+        unit: "score",
+        samples_required: 1,
+        measure: town_score,
+        target: |config| Target::AtLeast(config.kpis.town_score),
         charter: false,
     },
 ];
@@ -321,6 +331,12 @@ fn relationship_coverage(rules: &Rules, state: &State) -> Measure {
         }
     }
     Measure { value: Micro::ratio(covered, i64::from(all)), samples: all }
+}
+
+/// Of the last whole day; see [`score`].
+fn town_score(rules: &Rules, state: &State) -> Measure {
+    let last = score::last(rules, state);
+    Measure { value: last.unwrap_or_default().total, samples: u32::from(last.is_some()) }
 }
 
 fn share(state: &State, part: fn(&Counters) -> u32, whole: fn(&Counters) -> u32) -> Measure {

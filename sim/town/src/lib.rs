@@ -26,6 +26,7 @@ pub mod plan;
 pub mod queues;
 pub mod rewards;
 pub mod rules;
+pub mod score;
 pub mod snapshot;
 pub mod stability;
 pub mod state;

@@ -16,7 +16,7 @@ use crate::town::Town;
 /// First bytes of every box.
 const MAGIC: &[u8; 8] = b"TOWNLET\n";
 /// Version of the layout; it changes whenever [`State`] or [`Sources`] do.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Most bytes a box may have.
 pub const MAX_BYTES: usize = 256 * 1024 * 1024;
 

@@ -13,6 +13,7 @@ use crate::needs::NEED_COUNT;
 use crate::options::OptionKind;
 use crate::perturbations::Perturbations;
 use crate::rewards::Rewards;
+use crate::score::Score;
 use crate::stability::Stability;
 use crate::ties::Ties;
 
@@ -41,6 +42,8 @@ pub struct State {
     pub perturbations: Perturbations,
     /// Counters by day, for the KPIs.
     pub days: Days,
+    /// What the town score is made of.
+    pub score: Score,
     /// Stability windows.
     pub stability: Stability,
     /// Rewards handed out.

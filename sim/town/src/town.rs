@@ -11,7 +11,7 @@ use crate::options::OptionKind;
 use crate::rewards::{Departure, Rewarded};
 use crate::rules::Rules;
 use crate::state::{Agents, ObjectState, State, Switches};
-use crate::{economy, lifecycle, names, needs, perturbations, queues, rewards, snapshot, stability, ties, work};
+use crate::{economy, lifecycle, names, needs, perturbations, queues, rewards, score, snapshot, stability, ties, work};
 
 /// Whoever drives the residents.
 pub trait Policy {
@@ -54,6 +54,7 @@ impl Town {
             lifecycle: lifecycle::start(slots),
             perturbations: perturbations::start(&rules),
             days: crate::kpi::Days { begun: 1, ..crate::kpi::Days::default() },
+            score: score::Score::default(),
             stability: stability::Stability::default(),
             rewards: rewards::Rewards::default(),
             ghost_steps: 0,
@@ -170,6 +171,7 @@ impl Town {
         ties::run(cx);
         lifecycle::run(cx);
         rewards::run(cx);
+        score::run(cx);
         stability::run(cx);
         cx.state.tick += 1;
         self.deciders = deciders;

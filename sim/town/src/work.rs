@@ -10,6 +10,7 @@ use crate::fixed::Micro;
 use crate::ids::{AgentId, JobId};
 use crate::options::OptionKind;
 use crate::rules::Rules;
+use crate::score;
 use crate::state::{Activity, PastShift, Shift, ShiftState, State};
 use crate::ties::{self, TieEvent};
 
@@ -52,6 +53,9 @@ fn shift(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {
     let now = rules.tick_of_day(cx.state.tick);
     let there = it.field[cx.state.agents.tile[agent]] <= SITE_REACH;
     let shift = cx.state.agents.shift[agent];
+    if now == it.start && matches!(shift.state, ShiftState::PreShift | ShiftState::AwaitStart) {
+        score::scheduled(cx, job);
+    }
     match shift.state {
         ShiftState::PreShift if now + rules.config.behavior.job_arrival_buffer >= it.start => {
             cx.state.agents.shift[agent].state = ShiftState::AwaitStart;
@@ -120,6 +124,7 @@ fn work(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {
     withhold(cx, agent, kept);
     let paid = wage - kept;
     cx.state.agents.wages_earned[agent] += paid;
+    score::worked(cx, paid);
     economy::pay(cx, agent, paid, Account::Wages);
 }
 
@@ -180,6 +185,7 @@ fn cover(cx: &mut Cx<'_>, agent: AgentId) {
     } else if at_site(cx.rules, cx.state, agent, job) {
         let wage = cx.rules.jobs[job].wage;
         cx.state.agents.wages_earned[agent] += wage;
+        score::worked(cx, wage);
         economy::pay(cx, agent, wage, Account::Wages);
     }
 }

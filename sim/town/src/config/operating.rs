@@ -156,6 +156,8 @@ section! {
         chat_success: Micro = unit().hot(),
         /// Exits of all causes in a day, at most.
         exits_per_day: Micro = decimal(0.0, 2_000.0, "exits a day").hot(),
+        /// Town score of the last whole day, at least.
+        town_score: Micro = unit().hot(),
     }
 
     /// Learning by PPO.

@@ -13,6 +13,7 @@ mod perturbations;
 mod queues;
 mod random;
 mod rewards;
+mod score;
 mod snapshots;
 mod stability;
 mod texts;

@@ -1,0 +1,237 @@
+//! The town score: one number a day by which policies are compared.
+//!
+//! `0.4·(1 − deficit) + 0.2·attendance + 0.2·wages + 0.2·trust − 0.5·starvation − 0.2·exits`, in [0, 1] before the two
+//! penalties. What each term is counted over:
+//!
+//! | term | over |
+//! |---|---|
+//! | deficit | mean of (1 − level)², unweighted, over needs, residents and ticks: everybody counts for the ticks they are here at the end of |
+//! | attendance | ticks worked ÷ ticks of the day's shifts |
+//! | wages | paid, after what lateness withholds ÷ what those shifts would pay in full |
+//! | trust | mean over residents at the day's end of the mean of their two highest trusts; a tie they lack, or one below zero, counts as 0 |
+//! | starvation, exits | events and involuntary exits of the day ÷ mean number of residents in it |
+//!
+//! A shift belongs to a day, with its whole length, for whoever holds the job and is here when it starts; somebody who leaves
+//! in the middle leaves the rest of it unworked. It is nobody's for those without a job and for newcomers who came too near
+//! its start to be expected. Whoever works it for somebody absent is paid and counts as attending it.
+//! A day in which nobody lived here or no shift started has no score. Rule: "Town score".
+
+use serde::{Deserialize, Serialize};
+
+use crate::activity::Cx;
+use crate::fixed::Micro;
+use crate::ids::JobId;
+use crate::needs::NEED_COUNT;
+use crate::rules::Rules;
+use crate::state::State;
+
+/// What a day adds up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Σ (1 − level)² over needs, residents and ticks; rounded down once a tick.
+    pub deficits: Micro,
+    /// Residents at the end of each tick.
+    pub resident_ticks: u64,
+    /// Ticks of the shifts that started.
+    pub scheduled_ticks: u64,
+    /// Ticks worked.
+    pub worked_ticks: u64,
+    /// What the shifts that started pay in full.
+    pub scheduled_wages: Micro,
+    /// What was paid.
+    pub earned_wages: Micro,
+    /// Starvation events; known at the day's end, as all below.
+    pub starvation_events: u32,
+    /// Exits that no operator asked for.
+    pub involuntary_exits: u32,
+    /// Residents.
+    pub residents: u32,
+    /// Sum over them of the mean of their two highest trusts.
+    pub trust: Micro,
+}
+
+/// The day under way and the last whole one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Score {
+    /// Since the day began.
+    pub today: Sums,
+    /// Of the last whole day; all zero before there was one.
+    pub last: Sums,
+}
+
+/// The terms of a day's score and what they come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Mean squared need deficit, in [0, 1].
+    pub deficit: Micro,
+    /// In [0, 1].
+    pub attendance: Micro,
+    /// Wages earned ÷ wages of all scheduled shifts, in [0, 1].
+    pub wages: Micro,
+    /// In [0, 1].
+    pub trust: Micro,
+    /// Starvation events per resident.
+    pub starvation: Micro,
+    /// Involuntary exits per resident.
+    pub exits: Micro,
+    /// The score.
+    pub total: Micro,
+}
+
+/// A day's score; `None` when nobody lived here or no shift started. `day` is its length in ticks.
+pub fn terms(sums: &Sums, day: u64) -> Option<Terms> {
+    if sums.resident_ticks == 0 || sums.scheduled_ticks == 0 {
+        return None;
+    }
+    let ticks = sums.resident_ticks as i64;
+    let each = |events: u32| Micro::ratio(i64::from(events) * day as i64, ticks);
+    let deficit = Micro(sums.deficits.0 / (ticks * NEED_COUNT as i64));
+    let attendance = Micro::ratio(sums.worked_ticks as i64, sums.scheduled_ticks as i64).unit();
+    let wages = Micro::ratio(sums.earned_wages.0, sums.scheduled_wages.0).unit();
+    let trust = Micro(sums.trust.0 / i64::from(sums.residents.max(1)));
+    let (starvation, exits) = (each(sums.starvation_events), each(sums.involuntary_exits));
+    // Tenths first, so that what rounding takes is less than a millionth of the whole.
+    let tenths = (Micro::ONE - deficit).scaled(4) + (attendance + wages + trust).scaled(2)
+        - starvation.scaled(5)
+        - exits.scaled(2);
+    Some(Terms { deficit, attendance, wages, trust, starvation, exits, total: Micro(tenths.0 / 10) })
+}
+
+/// The score of the last whole day; `None` before there was one.
+pub fn last(rules: &Rules, state: &State) -> Option<Terms> {
+    terms(&state.score.last, rules.day_length())
+}
+
+/// A shift starts: it is on somebody's day.
+pub(crate) fn scheduled(cx: &mut Cx<'_>, job: JobId) {
+    let it = &cx.rules.jobs[job];
+    let ticks = it.end - it.start;
+    let today = &mut cx.state.score.today;
+    today.scheduled_ticks += u64::from(ticks);
+    today.scheduled_wages += it.wage.scaled(i64::from(ticks));
+}
+
+/// A tick of a shift was worked, and paid so much.
+pub(crate) fn worked(cx: &mut Cx<'_>, paid: Micro) {
+    let today = &mut cx.state.score.today;
+    today.worked_ticks += 1;
+    today.earned_wages += paid;
+}
+
+/// Counts the tick just lived through, and closes the day when it was the last of it.
+pub(crate) fn run(cx: &mut Cx<'_>) {
+    let agents = &cx.state.agents;
+    let mut squares = 0;
+    for agent in &agents.present {
+        for level in agents.needs[*agent] {
+            let missing = (Micro::ONE - level).0;
+            squares += missing * missing;
+        }
+    }
+    let residents = agents.present.len() as u64;
+    let today = &mut cx.state.score.today;
+    today.deficits += Micro(squares / Micro::ONE.0);
+    today.resident_ticks += residents;
+    if cx.rules.tick_of_day(cx.state.tick + 1) == 0 {
+        close(cx);
+    }
+}
+
+fn close(cx: &mut Cx<'_>) {
+    let agents = &cx.state.agents;
+    let trust = agents.present.iter().map(|agent| two_highest(agents.ties[*agent].iter().map(|tie| tie.trust))).sum();
+    let counters = cx.state.days.days[0];
+    let today = std::mem::take(&mut cx.state.score.today);
+    cx.state.score.last = Sums {
+        starvation_events: counters.starvation_events,
+        involuntary_exits: counters.involuntary_exits,
+        residents: cx.state.agents.present.len() as u32,
+        trust,
+        ..today
+    };
+}
+
+/// The mean of the two highest, none of them below zero.
+fn two_highest(trusts: impl Iterator<Item = Micro>) -> Micro {
+    let (first, second) = trusts.fold((Micro::ZERO, Micro::ZERO), |(first, second), trust| {
+        if trust > first { (trust, first) } else { (first, second.max(trust)) }
+    });
+    Micro(i64::midpoint(first.0, second.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two residents through a day of ten ticks, one of whom had to leave and whose place was free for half of it.
+    const DAY: Sums = Sums {
+        deficits: Micro(9_000_000),
+        resident_ticks: 15,
+        scheduled_ticks: 8,
+        worked_ticks: 6,
+        scheduled_wages: Micro(160_000),
+        earned_wages: Micro(100_000),
+        starvation_events: 3,
+        involuntary_exits: 1,
+        residents: 2,
+        trust: Micro(900_000),
+    };
+
+    #[test]
+    fn a_days_score_by_hand() {
+        // 9 ÷ (15 · 3) = 0.2; 6 ÷ 8; 0.1 ÷ 0.16; 0.9 ÷ 2; 3 ÷ 1.5; 1 ÷ 1.5.
+        // 0.4 · 0.8 + 0.2 · (0.75 + 0.625 + 0.45) − 0.5 · 2 − 0.2 · 0.666666
+        let expected = Terms {
+            deficit: Micro(200_000),
+            attendance: Micro(750_000),
+            wages: Micro(625_000),
+            trust: Micro(450_000),
+            starvation: Micro::whole(2),
+            exits: Micro(666_666),
+            total: Micro(-448_333),
+        };
+        assert_eq!(terms(&DAY, 10), Some(expected));
+        let calm = Sums { starvation_events: 0, involuntary_exits: 0, ..DAY };
+        assert_eq!(terms(&calm, 10).unwrap().total, Micro(685_000));
+    }
+
+    #[test]
+    fn a_perfect_day_is_one_and_a_wasted_one_nothing() {
+        let perfect = Sums {
+            deficits: Micro::ZERO,
+            worked_ticks: 8,
+            earned_wages: Micro(160_000),
+            starvation_events: 0,
+            involuntary_exits: 0,
+            trust: Micro::whole(2),
+            ..DAY
+        };
+        assert_eq!(terms(&perfect, 10).unwrap().total, Micro::ONE);
+        let wasted = Sums {
+            deficits: Micro::whole(45),
+            worked_ticks: 0,
+            earned_wages: Micro::ZERO,
+            trust: Micro::ZERO,
+            ..perfect
+        };
+        assert_eq!(terms(&wasted, 10).unwrap().total, Micro::ZERO);
+    }
+
+    #[test]
+    fn without_residents_or_shifts_there_is_no_score() {
+        assert_eq!(terms(&Sums::default(), 10), None);
+        assert_eq!(terms(&Sums { resident_ticks: 0, ..DAY }, 10), None);
+        assert_eq!(terms(&Sums { scheduled_ticks: 0, scheduled_wages: Micro::ZERO, ..DAY }, 10), None);
+    }
+
+    #[test]
+    fn the_two_highest_trusts_whatever_their_order() {
+        let of = |trusts: &[i64]| two_highest(trusts.iter().map(|trust| Micro(*trust)));
+        assert_eq!(of(&[100, 400, 300]), Micro(350));
+        assert_eq!(of(&[400, 300, 100]), Micro(350));
+        assert_eq!(of(&[300]), Micro(150), "the second is missing");
+        assert_eq!(of(&[-500, 300, -100]), Micro(150));
+        assert_eq!(of(&[-500, -100]), Micro::ZERO);
+        assert_eq!(of(&[]), Micro::ZERO);
+    }
+}

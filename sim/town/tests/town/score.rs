@@ -1,0 +1,128 @@
+//! The town score: whose shifts are on a day, who is paid for them, and when a day is over.
+
+use townlet_town::config::{Layers, load};
+use townlet_town::fixed::Micro;
+use townlet_town::kpi::{self, Verdict};
+use townlet_town::score;
+use townlet_town::{Command, OptionKind, Resident, Town};
+
+use crate::{SAFE, UNTIRING, edited, idle, job, keep, site, slot, through, town};
+
+/// The score's reading in the table of KPIs.
+fn reading(town: &Town) -> kpi::Reading {
+    kpi::read(town.rules(), town.state()).find(|reading| reading.row.name == "town_score").expect("it is in the table")
+}
+
+/// Nobody tires, nobody leaves; days of 1,000 ticks.
+fn calm() -> Town {
+    town(&[SAFE, UNTIRING].concat())
+}
+
+#[test]
+fn the_first_day_has_no_score_until_it_is_over() {
+    let mut town = calm();
+    assert_eq!((reading(&town).value, reading(&town).verdict), (None, Verdict::NotEnoughData));
+    through(&mut town, 998, idle);
+    assert_eq!(reading(&town).value, None);
+    through(&mut town, 999, idle);
+    let after = reading(&town);
+    assert_eq!(after.value, score::last(town.rules(), town.state()).map(|terms| terms.total));
+    assert!(after.value.is_some());
+    let first = town.state().score.last;
+    through(&mut town, 1_500, idle);
+    assert_eq!(town.state().score.last, first, "it stands for a day");
+}
+
+#[test]
+fn deficits_are_of_every_need_resident_and_tick() {
+    let levels = [Micro(900_000), Micro(500_000), Micro(800_000)];
+    let mut town = edited(&calm(), |state| {
+        for agent in state.agents.present.clone() {
+            state.agents.needs[agent] = levels;
+        }
+    });
+    through(&mut town, 999, idle);
+    let day = town.state().score.last;
+    // 0.1² + 0.5² + 0.2² = 0.3 a resident and tick.
+    assert_eq!((day.resident_ticks, day.deficits), (8_000, Micro(300_000 * 8_000)));
+    let terms = score::last(town.rules(), town.state()).unwrap();
+    // Nobody works and nobody knows anybody: 0.4 · (1 − 0.3 ÷ 3) is all there is.
+    assert_eq!((terms.deficit, terms.attendance, terms.wages), (Micro(100_000), Micro::ZERO, Micro::ZERO));
+    assert_eq!(terms.total, Micro(360_000));
+}
+
+#[test]
+fn a_shift_counts_for_whoever_is_there_when_it_starts() {
+    let mut town = calm();
+    let ada = slot(&town, 0);
+    let hers = town.state().agents.job[ada].expect("she has a job");
+    let it = &town.rules().jobs[hers];
+    let (start, length, wage) = (u64::from(it.start), u64::from(it.end - it.start), it.wage);
+    // The others have no job.
+    town = edited(&town, |state| {
+        for agent in state.agents.present.clone().into_iter().filter(|agent| *agent != ada) {
+            state.agents.job[agent] = None;
+        }
+    });
+    through(&mut town, start - 1, idle);
+    assert_eq!(town.state().score.today.scheduled_ticks, 0);
+    through(&mut town, start, idle);
+    let today = town.state().score.today;
+    assert_eq!((today.scheduled_ticks, today.scheduled_wages), (length, wage.scaled(length as i64)), "the whole of it");
+    town.apply(&Command::Kill { who: Resident(0) }).unwrap();
+    through(&mut town, 999, idle);
+    let day = town.state().score.last;
+    assert_eq!((day.scheduled_ticks, day.worked_ticks), (length, 0), "her leaving does not take it back");
+    assert_eq!((day.residents, day.involuntary_exits), (8, 0), "a newcomer came; an operator's deed is not the town's");
+}
+
+#[test]
+fn only_ticks_at_work_are_worked_and_lateness_costs_wages() {
+    let name = calm().rules().jobs().next().expect("there are jobs").1.name.clone();
+    let base = calm();
+    let (at, hers) = (site(&base, &name), job(&base, &name));
+    let it = &base.rules().jobs[hers];
+    let (start, end) = (u64::from(it.start), u64::from(it.end));
+    let ada = slot(&base, 0);
+    let alone = |state: &mut townlet_town::State| {
+        for agent in state.agents.present.clone() {
+            state.agents.job[agent] = (agent == ada).then_some(hers);
+            state.agents.option[agent] = OptionKind::Wait;
+        }
+    };
+    let mut on_time = edited(&base, |state| {
+        alone(state);
+        state.agents.tile[ada] = at;
+    });
+    through(&mut on_time, 999, keep);
+    let day = on_time.state().score.last;
+    assert_eq!((day.worked_ticks, day.earned_wages), (end - start, day.scheduled_wages), "the whole shift in full");
+
+    let late = 20;
+    let mut town = edited(&base, alone);
+    through(&mut town, start + late - 1, keep);
+    let mut town = edited(&town, |state| state.agents.tile[ada] = at);
+    through(&mut town, 999, keep);
+    let day = town.state().score.last;
+    assert_eq!(day.worked_ticks, end - start - late);
+    let withheld = it.lateness_penalty + town.rules().config.employment.late_tick_penalty.scaled(late as i64);
+    assert_eq!(day.earned_wages, it.wage.scaled((end - start - late) as i64) - withheld);
+}
+
+#[test]
+fn a_day_without_a_shift_has_no_score() {
+    let mut town = town(&[SAFE, UNTIRING, &[("employment.enforce_job_loop", "false")]].concat());
+    through(&mut town, 1_999, idle);
+    assert_eq!(town.state().score.last.resident_ticks, 8_000);
+    assert_eq!((reading(&town).value, reading(&town).verdict), (None, Verdict::NotEnoughData));
+}
+
+#[test]
+fn the_target_is_a_setting() {
+    let of = |value: &str| {
+        let flags = vec![("kpis.town_score".to_owned(), value.to_owned())];
+        load(&Layers { flags, ..Layers::default() }).map(|loaded| loaded.config.kpis.town_score)
+    };
+    assert_eq!(of("0.25").unwrap(), Micro(250_000));
+    assert!(of("1.5").is_err());
+}
