@@ -5,11 +5,11 @@
 mod actor_critic;
 mod choice;
 mod forward;
-mod kernels;
+pub(crate) mod kernels;
 mod normalizer;
 mod weights;
 
-pub use actor_critic::ActorCritic;
+pub use actor_critic::{ActorCritic, Dense};
 pub use choice::{MASKED, Odds};
 pub use forward::{Forward, Output};
 pub use normalizer::Normalizer;

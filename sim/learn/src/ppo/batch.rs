@@ -1,5 +1,8 @@
 //! A batch: what was decided since the last update, column by column.
 
+use super::Diverged;
+use crate::network::Shape;
+
 /// Columns of decisions; every column has one entry a decision.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
@@ -50,5 +53,34 @@ impl Batch {
         self.values.extend_from_slice(&other.values);
         self.advantages.extend_from_slice(&other.advantages);
         self.returns.extend_from_slice(&other.returns);
+    }
+
+    /// That every column has an entry a decision, every choice was allowed, and every number is finite.
+    ///
+    /// # Panics
+    /// When columns do not fit each other or a choice was not allowed: whoever filled the batch is wrong.
+    pub(super) fn check(&self, shape: &Shape, update: u64) -> Result<(), Diverged> {
+        let count = self.len();
+        assert_eq!(self.observations.len(), count * shape.observation, "one observation a decision");
+        assert_eq!(self.action_masks.len(), count, "one mask a decision");
+        for (place, (action, mask)) in self.actions.iter().zip(&self.action_masks).enumerate() {
+            let known = usize::from(*action) < shape.options;
+            assert!(known && mask >> action & 1 == 1, "decision {place}: option {action} is not in mask {mask:#b}");
+        }
+        let columns: [(&'static str, &[f32]); 5] = [
+            ("observations", &self.observations),
+            ("log_probs", &self.log_probs),
+            ("values", &self.values),
+            ("advantages", &self.advantages),
+            ("returns", &self.returns),
+        ];
+        for (column, values) in columns {
+            let width = if column == "observations" { shape.observation } else { 1 };
+            assert_eq!(values.len(), count * width, "one entry a decision in `{column}`");
+            if let Some(place) = values.iter().position(|value| !value.is_finite()) {
+                return Err(Diverged::Batch { column, value: values[place], place: place / width, update });
+            }
+        }
+        Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! What an update tells about itself, and how a training that explodes ends.
 
+use super::objective::Terms;
+
 /// Figures of one update; means are over its minibatches. Names are CleanRL's.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct UpdateStats {
@@ -82,4 +84,65 @@ pub enum Diverged {
         /// Updates before this one.
         update: u64,
     },
+}
+
+/// Sums over the minibatches of an update.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Means {
+    all: Terms,
+    norm: f32,
+    minibatches: u32,
+    samples: u64,
+    epochs: u32,
+    epoch_kl: f32,
+    epoch_minibatches: u32,
+    first: Option<Terms>,
+}
+
+impl Means {
+    pub(super) fn begin_epoch(&mut self) {
+        self.epochs += 1;
+        self.epoch_kl = 0.0;
+        self.epoch_minibatches = 0;
+    }
+
+    pub(super) fn add(&mut self, terms: &Terms, norm: f32, samples: usize) {
+        self.first.get_or_insert(*terms);
+        self.all = self.all.and(*terms);
+        self.norm += norm;
+        self.minibatches += 1;
+        self.samples += samples as u64;
+        self.epoch_kl += terms.approx_kl;
+        self.epoch_minibatches += 1;
+    }
+
+    /// Mean over the pass that is running.
+    pub(super) fn epoch_kl(&self) -> f32 {
+        self.epoch_kl / self.epoch_minibatches.max(1) as f32
+    }
+
+    pub(super) fn write(&self, stats: &mut UpdateStats) {
+        let mean = |sum: f32| sum / self.minibatches.max(1) as f32;
+        stats.policy_loss = mean(self.all.policy_loss);
+        stats.value_loss = mean(self.all.value_loss);
+        stats.entropy = mean(self.all.entropy);
+        stats.clip_frac = mean(self.all.clip_frac);
+        stats.grad_norm = mean(self.norm);
+        stats.approx_kl = self.epoch_kl();
+        (stats.epochs, stats.samples) = (self.epochs, self.samples);
+        let first = self.first.unwrap_or_default();
+        (stats.first_ratio_error, stats.first_kl) = (first.ratio_error, first.approx_kl);
+    }
+}
+
+/// 1 − var(returns − values) / var(returns).
+pub(super) fn explained_variance(values: &[f32], returns: &[f32]) -> f32 {
+    let variance = |of: &dyn Fn(usize) -> f64| {
+        let count = returns.len().max(1) as f64;
+        let mean = (0..returns.len()).map(of).sum::<f64>() / count;
+        (0..returns.len()).map(|place| (of(place) - mean).powi(2)).sum::<f64>() / count
+    };
+    let all = variance(&|place| f64::from(returns[place]));
+    let rest = variance(&|place| f64::from(returns[place]) - f64::from(values[place]));
+    if all > 0.0 { (1.0 - rest / all) as f32 } else { f32::NAN }
 }
