@@ -28,6 +28,17 @@ const WAY_HOME: Micro = Micro(60_000);
 /// Meals in the fridge at home below which one cooks ahead.
 const PANTRY_MEALS: u32 = 3;
 
+/// Ambition below which somebody comes late as a habit: one in ten.
+const CARELESS: Micro = Micro(-800_000);
+/// Ticks by which they mean to be late, over what is still on time.
+const LATE_BY: i64 = 5;
+/// Ambition below which somebody begins things until shortly before they set out, and comes late now and then.
+const HASTY: Micro = Micro(-600_000);
+/// Ticks that a talk or a meal takes: it is not begun when fewer are left until one sets out.
+const LONG: i64 = 30;
+/// What the hasty take that for.
+const SHORT: i64 = 10;
+
 impl Policy for Scripted {
     fn decide(&mut self, town: &Town, deciders: &[Decider], choices: &mut Vec<OptionKind>) {
         choices.extend(deciders.iter().map(|decider| choose(town, decider.agent, decider.mask)));
@@ -66,6 +77,9 @@ fn choose(town: &Town, agent: AgentId, mask: Mask) -> OptionKind {
     if tired && mask.allows(OptionKind::Sleep) {
         return OptionKind::Sleep;
     }
+    if work == Work::Next {
+        return OptionKind::Wait;
+    }
     if is_supper(town) && needs[HUNGER] < SUPPER_HUNGER && mask.allows(OptionKind::Eat) {
         return OptionKind::Eat;
     }
@@ -90,10 +104,16 @@ fn finishing(town: &Town, agent: AgentId) -> bool {
     }
 }
 
+/// What the day's shift asks of somebody now.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Work {
+    /// To set out, or to stay.
     Now,
+    /// To begin nothing that takes long.
+    Next,
+    /// To eat and rest ahead of it.
     Soon,
+    /// Nothing.
     No,
 }
 
@@ -112,14 +132,14 @@ fn work(town: &Town, agent: AgentId) -> Work {
     let now = rules.tick_of_day(state.tick);
     let hour = rules.config.time.ticks_per_day / 24;
     let way = u32::from(it.field[state.agents.tile[agent]]).min(hour);
-    // The ambitious stretch the buffer by up to three quarters, the others cut it by as much.
     let ambition = personality(state.agents.resident[agent]).ambition;
-    let buffer = i64::from(rules.config.behavior.job_arrival_buffer);
-    let buffer = (buffer + buffer * ambition.0 * 3 / 4 / Micro::ONE.0) as u32;
+    let left = i64::from(it.start) - i64::from(now + way) - buffer(town, ambition);
     if now >= it.end {
         Work::No
-    } else if now + buffer + way >= it.start {
+    } else if left <= 0 {
         Work::Now
+    } else if left < long(ambition) {
+        Work::Next
     } else if now + hour * FORESIGHT_HOURS >= it.start {
         Work::Soon
     } else {
@@ -127,10 +147,25 @@ fn work(town: &Town, agent: AgentId) -> Work {
     }
 }
 
-/// Three quarters through the day, for an hour and a half.
+fn long(ambition: Micro) -> i64 {
+    if (CARELESS..HASTY).contains(&ambition) { SHORT } else { LONG }
+}
+
+/// Ticks before a shift at which one means to be there. The ambitious stretch the buffer by up to a half, the others cut
+/// it by as much; and one in ten cares so little that they mean to come a little late.
+fn buffer(town: &Town, ambition: Micro) -> i64 {
+    let config = &town.rules().config;
+    let usual = i64::from(config.behavior.job_arrival_buffer);
+    if ambition < CARELESS {
+        return -i64::from(config.employment.grace_ticks) - LATE_BY;
+    }
+    usual + usual * ambition.0 / 2 / Micro::ONE.0
+}
+
+/// Around three quarters through the day, for two hours and a quarter.
 fn is_supper(town: &Town) -> bool {
     let day = town.rules().config.time.ticks_per_day;
-    (day * 12 / 16..day * 13 / 16).contains(&town.rules().tick_of_day(town.tick()))
+    (day * 23 / 32..day * 13 / 16).contains(&town.rules().tick_of_day(town.tick()))
 }
 
 fn is_night(town: &Town) -> bool {

@@ -113,10 +113,12 @@ pub(crate) fn run(cx: &mut Cx<'_>) {
 fn due(cx: &Cx<'_>) -> Option<(AgentId, Cause)> {
     let (agents, config) = (&cx.state.agents, &cx.rules.config.lifecycle);
     let day = cx.rules.day_length() as u32;
+    let rent = cx.rules.config.economy.rent_per_day;
     agents.present.iter().copied().find_map(|agent| {
         if cx.state.switches.mortality && agents.collapse_ticks[agent] >= config.collapse_ticks {
             Some((agent, Cause::Collapse))
-        } else if agents.rent_owed[agent] >= config.eviction_unpaid_days.max(1) {
+        } else if agents.rent_owed[agent] >= config.eviction_unpaid_days.max(1) && agents.wallet[agent] < rent {
+            // Whoever has come by a day's rent meanwhile pays it at the next turn of the day.
             Some((agent, Cause::Eviction))
         } else if agents.neglect_ticks[agent] >= day {
             Some((agent, Cause::Neglect))

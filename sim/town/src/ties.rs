@@ -159,6 +159,11 @@ pub fn kept(rules: &Rules) -> bool {
     rules.config.features.stages.relationships != RelationshipStage::Off
 }
 
+/// Whether residents see their own ties: from stage B on. In stage A only operators do.
+pub fn observed(rules: &Rules) -> bool {
+    !matches!(rules.config.features.stages.relationships, RelationshipStage::Off | RelationshipStage::A)
+}
+
 fn capacity(rules: &Rules) -> usize {
     rules.config.conflict.rivalry.max_edges as usize
 }

@@ -42,8 +42,9 @@ pub(crate) fn shifts(cx: &mut Cx<'_>) {
         if let Some(job) = cx.state.agents.job[agent] {
             shift(cx, agent, job);
         }
-        cover(cx, agent);
     });
+    // Afterwards, so that a shift taken over counts from this tick whoever takes it.
+    cx.each(cover);
 }
 
 fn shift(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {

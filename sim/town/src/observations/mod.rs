@@ -4,6 +4,7 @@
 //! know who looks. Every variant takes its rows from [`rows::ROWS`], so what two variants both say they say alike. Rule:
 //! "Observations".
 
+mod company;
 mod map;
 mod rows;
 mod sights;

@@ -6,7 +6,7 @@ use crate::fixed::Micro;
 use crate::needs::NEED_COUNT;
 use crate::observations::sights::{HOME_TARGETS, TARGETS, Way};
 use crate::observations::view::View;
-use crate::observations::{Row, WINDOW, map};
+use crate::observations::{Row, WINDOW, company, map};
 use crate::options::OPTIONS;
 use crate::state::{Activity, ShiftState};
 
@@ -33,7 +33,7 @@ const SHARE: [f32; 2] = [0.0, 1.0];
 const SIGNED: [f32; 2] = [-1.0, 1.0];
 
 /// The rows, in the order of every layout.
-pub static ROWS: [Row; 20] = [
+pub static ROWS: [Row; 23] = [
     row("map_ground", WINDOW, SHARE, MAPS, map::ground, "Whether one can walk there."),
     row("map_people", WINDOW, SHARE, MAPS, map::people, "Others on the tile; four or more are 1."),
     row("map_open", WINDOW, SHARE, MAPS, map::open, "Objects the resident may use: public ones and those at home."),
@@ -94,6 +94,23 @@ pub static ROWS: [Row; 20] = [
         steps,
         "Steps to each of them over 64; 1 when farther, or when there is none.",
     ),
+    row("personality", 3, SIGNED, ALL, company::personality, "Extroversion, forgiveness, ambition."),
+    row(
+        "friends",
+        company::VALUES,
+        SIGNED,
+        ALL,
+        company::friends,
+        "The two most trusted, the most trusted first, each: 1 when there is one; trust, familiarity, rivalry; how far east (or west, negative) and south (or north) over 32 tiles; in the same place. Zeros below stage B.",
+    ),
+    row(
+        "rivals",
+        company::VALUES,
+        SIGNED,
+        ALL,
+        company::rivals,
+        "The two worst rivals, the worst first; the same seven values for each.",
+    ),
     row("around", 1, SHARE, COMPACT, map::around, "Others within the 11 × 11 tiles over 8."),
     row(
         "context_reset",
@@ -105,11 +122,11 @@ pub static ROWS: [Row; 20] = [
     ),
 ];
 
-fn is(yes: bool) -> f32 {
+pub(super) fn is(yes: bool) -> f32 {
     f32::from(u8::from(yes))
 }
 
-fn decimal(value: Micro) -> f32 {
+pub(super) fn decimal(value: Micro) -> f32 {
     value.0 as f32 * 1e-6
 }
 

@@ -59,6 +59,22 @@ fn who_recovers_pays_what_is_owed_and_stays() {
     assert_eq!(town.state().agents.rent_owed[ada], 0);
 }
 
+#[test]
+fn who_recovers_while_an_eviction_is_held_back_stays() {
+    let rescue = |money: Micro| {
+        let mut town = owing(Micro::ZERO);
+        through(&mut town, 1_990, idle);
+        town.apply(&Command::Perturb { kind: 0, on: true }).unwrap();
+        assert_eq!(left(&through(&mut town, 2_010, idle)), [], "an outage holds everybody");
+        town.apply(&Command::SetMoney { who: Resident(0), value: money }).unwrap();
+        town.apply(&Command::Perturb { kind: 0, on: false }).unwrap();
+        left(&through(&mut town, 3_200, idle))
+    };
+    assert_eq!(rescue(RENT), [(3_000, 0, Cause::Eviction)], "a day's rent is a day's respite");
+    assert_eq!(rescue(RENT.scaled(2)), [], "two of three days owed are paid");
+    assert_eq!(rescue(RENT - Micro(1)), [(2_070, 0, Cause::Eviction)], "after the grace");
+}
+
 /// Ada cooking, and the tick at which she is in the middle of it.
 fn cooking(possessed: bool) -> Town {
     let mut town = town(SAFE);

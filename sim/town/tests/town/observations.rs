@@ -37,10 +37,19 @@ fn tried(seed: u64, ticks: u64, who: u32, tile: u32, money: i64, stock: u32) -> 
     let _ = town.apply(&Command::SetMoney { who: Resident(who + 2), value: Micro(money) });
     let _ = town.apply(&Command::Possess { who: Resident(who + 3), option: OptionKind::Socialise });
     let _ = town.apply(&Command::SetPrice { item: 0, value: Micro(money.abs()) });
+    for (other, aspect, value) in [(4, 0, money), (5, 2, -money), (6, 1, money), (7, 2, money / 9)] {
+        let value = Micro(value).clamp(-Micro::ONE, Micro::ONE);
+        let _ = town.apply(&Command::SetRel { who: Resident(who + 3), other: Resident(other), aspect, value });
+    }
     through(&mut town, ticks + 40, wander);
+    let corner = Tile(town.rules().plan.width * 46 + 46);
+    let far = town.find(&townlet_town::names::id(Resident(who + 3)));
     edited(&town, |state| {
         for object in &mut state.objects {
             object.stock += stock;
+        }
+        if let Some(far) = far {
+            state.agents.tile[far] = corner;
         }
     })
 }
@@ -204,6 +213,48 @@ fn the_context_is_new_until_somebody_chooses_and_while_an_operator_drives() {
     assert_eq!(flag(&town), 1.0, "an operator drives");
     town.apply(&Command::Release { who: Resident(4) }).unwrap();
     assert_eq!(flag(&town), 0.0);
+}
+
+/// What slot 0 sees of its ties to others, with the residents 1, 2 and 3 on the first three tiles of the park.
+fn seen_ties(stage: &str) -> [Vec<f32>; 2] {
+    let mut town = town(&[("features.stages.relationships", stage)]);
+    let ties = [(1, 0, 500_000), (2, 0, 800_000), (3, 0, 300_000), (4, 0, -900_000)];
+    let rivalries = [(1, 2, 200_000), (2, 1, 400_000), (5, 2, -600_000)];
+    for (other, aspect, value) in ties.into_iter().chain(rivalries) {
+        let set = Command::SetRel { who: Resident(0), other: Resident(other), aspect, value: Micro(value) };
+        town.apply(&set).unwrap();
+    }
+    let park = place(&town, "park");
+    let town = edited(&town, |state| {
+        state.agents.tile[AgentId(0)] = park;
+        state.agents.tile[AgentId(2)] = Tile(park.0 + 4);
+        state.agents.tile[AgentId(1)] = Tile(park.0 - 8);
+    });
+    let full = layout(Observations::Full);
+    let values = seen(full, &town, slot(&town, 0));
+    ["friends", "rivals"].map(|name| row(full, &values, name).to_vec())
+}
+
+#[test]
+fn the_two_best_friends_and_the_two_worst_rivals_are_seen_from_stage_b_on() {
+    let cleo = [1.0, 0.8, 0.4, 0.0, 0.125, 0.0, 1.0];
+    let ben = [1.0, 0.5, 0.0, 0.2, -0.25, 0.0, 0.0];
+    for stage in ["B", "C1", "C2", "C3"] {
+        let [friends, rivals] = seen_ties(stage);
+        assert_eq!(friends, [cleo, ben].concat(), "{stage}: the most trusted first, and not the third");
+        assert_eq!(rivals, [ben, [0.0; 7]].concat(), "{stage}: less than no rivalry is none");
+    }
+    assert_eq!(seen_ties("A"), [vec![0.0; 14], vec![0.0; 14]], "kept, but for operators only");
+}
+
+#[test]
+fn everybody_sees_their_own_character() {
+    let town = town(&[]);
+    let compact = layout(Observations::Compact);
+    for who in 0..8 {
+        let own = townlet_town::people::personality(Resident(who)).all().map(|value| value.0 as f32 * 1e-6);
+        assert_eq!(row(compact, &seen(compact, &town, slot(&town, who)), "personality"), own, "{who}");
+    }
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn green_red_inconclusive_and_the_streak() {
 fn each_check_can_turn_a_window_red() {
     let base = town(SAFE);
     let red: [(&str, Counters); 4] = [
-        ("lateness", Counters { late_shifts: 5, ..GOOD }),
+        ("lateness", Counters { late_shifts: 6, ..GOOD }),
         ("starvation", Counters { starvation_events: 1, ..GOOD }),
         ("option_switching", Counters { switches: 26, ..GOOD }),
         ("queue_fairness", Counters { queue_conflicts: 11, ..GOOD }),
@@ -99,7 +99,7 @@ fn each_check_can_turn_a_window_red() {
 fn lateness_is_held_against_what_is_usual() {
     let base = town(SAFE);
     let floor = stability::lateness_baseline(base.rules(), base.state());
-    assert_eq!(floor, Micro(100_000));
+    assert_eq!(floor, Micro(125_000));
     let usual = close(&base, Counters { late_shifts: 4, ..GOOD }, |_| {});
     assert_eq!(stability::lateness_baseline(usual.rules(), usual.state()), Micro(200_000));
     let twice = close(&usual, Counters { late_shifts: 8, ..GOOD }, |_| {});

@@ -117,7 +117,7 @@ fn a_wrong_affordance_file_is_refused_in_a_sentence() {
         ("hunger: 0.55", "thirst: 0.55", "`thirst` is not a need; there are hunger, hygiene, energy."),
         ("hunger: 0.55", "hunger: 1.5", "its effect on hunger is 1.5; it must be from -1 to 1."),
         ("option: sleep", "option: wait", "none serves the option `sleep`; residents would perish."),
-        ("duration: 24", "durations: 12", "few.yaml:17:5: affordances.0.durations is not a setting"),
+        ("duration: 24", "durations: 12", "few.yaml:26:5: affordances.1.durations is not a setting"),
         ("object: fridge", "object: oven", "few.yaml:15"),
         ("object: fridge\n    access: home", "object: fridge\n    access: mine", "few.yaml:16"),
     ];

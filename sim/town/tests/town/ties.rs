@@ -203,9 +203,7 @@ fn a_devoted_friend_takes_the_shift() {
     assert!(tie(&town, 2, 3).trust >= Micro(150_000), "and it is not forgotten");
     through(&mut town, 365, keep);
     let agents = &town.state().agents;
-    // From tick 210 or 211, as slots go, to 359.
-    let earned = (agents.wages_earned[taker] - wages).0;
-    assert!((2_980_000..=3_000_000).contains(&earned), "{earned}");
+    assert_eq!(agents.wages_earned[taker] - wages, Micro(3_000_000), "from tick 210 to 359");
     assert_eq!((agents.covering[taker], agents.wages_earned[absent]), (None, Micro::ZERO));
 }
 
@@ -243,7 +241,111 @@ fn rivals_keep_out_of_each_others_way() {
     };
     assert_eq!(go(690_000, "C2"), (false, 0, Micro::ZERO));
     assert_eq!(go(700_000, "C2"), (true, 1, Micro(5_000)));
+    assert_eq!(go(700_000, "C3"), (true, 1, Micro(5_000)));
     assert_eq!(go(700_000, "C1"), (true, 1, Micro::ZERO));
+    assert_eq!(go(700_000, "OFF"), (true, 1, Micro::ZERO), "people avoid each other, rewarded or not");
+}
+
+/// How much more, or less, a trait makes of something.
+fn by_trait(value: i64, trait_: Micro) -> Micro {
+    Micro(value) + Micro(value).times(Micro(trait_.0 / 4))
+}
+
+fn person(who: u32) -> townlet_town::people::Personality {
+    townlet_town::people::personality(Resident(who))
+}
+
+#[test]
+fn a_meal_in_company_brings_people_together() {
+    let base = quiet(&[]);
+    let rules = base.rules();
+    let cafe = |row: &&(townlet_town::ids::ObjectId, townlet_town::ids::AffordanceId)| {
+        rules.affordances[row.1].id == "eat_at_cafe"
+    };
+    let (till, meal) = *rules.choices[OptionKind::Eat.index()].iter().find(cafe).unwrap();
+    let seated = |who: u32, meal_at: Option<u64>| {
+        let mut town = edited(&base, |state| {
+            state.tick = 500;
+            for (agent, until) in [(AgentId(0), Some(500)), (AgentId(who as u16), meal_at)] {
+                let Some(until) = until else { continue };
+                state.agents.tile[agent] = rules.plan.objects[till].tile;
+                state.agents.option[agent] = OptionKind::Eat;
+                state.agents.ended[agent] = false;
+                state.agents.commit_until[agent] = 900;
+                state.agents.activity[agent] = Activity::Waiting(till, meal);
+                if agent == AgentId(0) {
+                    state.agents.activity[agent] = Activity::Using(till, meal, until);
+                    state.objects[till].uses.push(agent);
+                } else {
+                    state.objects[till].queue.push(Waiter { agent, affordance: meal, since: until });
+                }
+            }
+        });
+        (has(&through(&mut town, 500, keep), "shared_meal"), tie(&town, 0, who), tie(&town, who, 0))
+    };
+    let (shared, mine, theirs) = seated(1, Some(490));
+    assert!(shared);
+    assert_eq!((mine.trust, theirs.trust), (Micro(80_000), Micro(80_000)));
+    assert_eq!(mine.familiarity, by_trait(100_000, person(0).extroversion), "the outgoing get to know others sooner");
+    assert_eq!(theirs.familiarity, by_trait(100_000, person(1).extroversion));
+    assert_eq!((mine.rivalry, theirs.rivalry), (Micro::ZERO, Micro::ZERO), "less than no rivalry there is not");
+    let (shared, mine, _) = seated(1, None);
+    assert!(!shared && mine.trust == Micro::ZERO, "alone at the till");
+}
+
+#[test]
+fn a_quarrel_is_taken_to_heart_by_the_unforgiving() {
+    // Slot 1 steps up behind slot 0 at the only shower of its home; on some ticks they fall out over it.
+    let base = quiet(&[]);
+    let rules = base.rules();
+    let wash = rules.choices_at[base.state().agents.home[AgentId(1)]][OptionKind::Wash.index()][0];
+    let quarrelled = (100..200).find_map(|tick| {
+        let mut town = edited(&base, |state| {
+            state.tick = tick;
+            for (agent, activity) in [(0, Activity::Using(wash.0, wash.1, 900)), (1, Activity::Walking(wash.0, wash.1))]
+            {
+                let agent = AgentId(agent);
+                state.agents.home[agent] = state.agents.home[AgentId(1)];
+                state.agents.tile[agent] = rules.plan.objects[wash.0].tile;
+                state.agents.option[agent] = OptionKind::Wash;
+                state.agents.ended[agent] = false;
+                state.agents.commit_until[agent] = 900;
+                state.agents.activity[agent] = activity;
+            }
+            state.objects[wash.0].uses.push(AgentId(0));
+        });
+        let events = through(&mut town, tick, keep);
+        has(&events, "argument").then_some(town)
+    });
+    let town = quarrelled.expect("they fall out in one of a hundred tries");
+    for (who, other) in [(0, 1), (1, 0)] {
+        let tie = tie(&town, who, other);
+        assert_eq!(tie.trust, Micro(-50_000));
+        assert_eq!(tie.rivalry, by_trait(150_000, -person(who).forgiveness), "{who}");
+    }
+    assert_eq!(town.state().days.days[0].quarrels, 1);
+}
+
+#[test]
+fn stages_change_what_is_seen_and_rewarded_and_nothing_people_do() {
+    let lived = |relationships: &str, social: &str| {
+        let flags = [("features.stages.relationships", relationships), ("features.stages.social_rewards", social)];
+        let mut town = town(&[SAFE, &flags].concat());
+        for hour in 1..=12 {
+            through(&mut town, hour * 50, crate::wander);
+            let _ = town.apply(&Command::ForceChat { who: Resident(0), other: Resident(1) });
+        }
+        town
+    };
+    let a = lived("A", "OFF");
+    assert!(a.state().days.days[0].chats_done > 3, "there is something to compare");
+    assert_eq!(a.digest(), lived("B", "OFF").digest(), "A and B are one town, seen differently");
+    for (relationships, social) in [("B", "C1"), ("B", "C2"), ("B", "C3"), ("C1", "OFF"), ("C2", "OFF"), ("C3", "OFF")]
+    {
+        let town = lived(relationships, social);
+        assert_eq!(a.state().agents.ties, town.state().agents.ties, "{relationships} {social}");
+        assert_ne!(a.digest(), town.digest(), "{relationships} {social}: returns differ");
+    }
 }
 
 /// What a good talk with somebody well trusted is worth to the one who trusts, in the next tick.
