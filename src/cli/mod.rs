@@ -19,6 +19,7 @@ mod settings;
 mod snapshot;
 mod texts;
 mod token;
+mod train;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,8 @@ enum Command {
     Token(token::Args),
     /// Runs a policy over many towns and tells how well they did
     Eval(eval::Args),
+    /// Trains a policy on a town, from nothing or from the scripted one
+    Train(train::Args),
     /// Measures this machine against the speed table
     Bench(bench::Args),
     /// Prints what a shell needs to complete the command line
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
         Some(Command::Snapshot(args)) => snapshot::run(&args),
         Some(Command::Token(args)) => token::run(&args),
         Some(Command::Eval(args)) => eval::run(&args),
+        Some(Command::Train(args)) => train::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
     };

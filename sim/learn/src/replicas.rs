@@ -4,10 +4,12 @@
 //! as a core keeps close by; its towns advance together. Rule: "Speed".
 
 use std::num::NonZero;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use townlet_town::observations::Layout;
 use townlet_town::{Policy, Rules, Town};
+
+use crate::tiles;
 
 /// Towns a worker takes at a time: about the size of a core's own cache.
 const TILE: usize = 4;
@@ -45,19 +47,7 @@ impl<P: Policy + Send> Replicas<P> {
     /// Steps every town `ticks` times on up to `threads` workers and forgets the events of each tick. With a layout, what
     /// every resident sees is written after each of them.
     pub fn run(&mut self, ticks: u64, threads: NonZero<usize>, layout: Option<&Layout>) {
-        let tiles = Mutex::new(self.replicas.chunks_mut(TILE));
-        let work = || {
-            while let Some(tile) = tiles.lock().unwrap_or_else(PoisonError::into_inner).next() {
-                advance(tile, ticks, layout);
-            }
-        };
-        std::thread::scope(|scope| {
-            // This thread is one of the workers.
-            for _ in 1..threads.get() {
-                scope.spawn(work);
-            }
-            work();
-        });
+        tiles::work(&mut self.replicas, TILE, threads, |tile| advance(tile, ticks, layout));
     }
 }
 

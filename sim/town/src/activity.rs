@@ -10,6 +10,7 @@ use crate::options::{Mask, OptionKind, best_object, mask, object_refusal, shunne
 use crate::paths::neighbours;
 use crate::perturbations::meeting;
 use crate::queues::{self, Lines};
+use crate::rewards::Rewarded;
 use crate::rules::Rules;
 use crate::state::{Activity, State};
 use crate::work::workplace;
@@ -22,6 +23,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) crowd: &'a mut Crowd,
     /// Objects somebody waits for or sits out at; follows from `objects`.
     pub(crate) lines: &'a mut Lines,
+    /// What the tick is worth to each.
+    pub(crate) rewarded: &'a mut Rewarded,
     pub(crate) events: &'a mut Vec<Event>,
 }
 

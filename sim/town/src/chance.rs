@@ -29,6 +29,8 @@ pub enum Purpose {
     Chat = 4,
     /// Whether a quarrel breaks out.
     Quarrel = 5,
+    /// The seed of a town to learn on.
+    Replica = 10,
     /// What a perturbation does, and whether it comes today.
     Shock = 20,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::activity::Cx;
 use crate::employment::ExitEntry;
 use crate::fixed::Micro;
-use crate::ids::AgentId;
+use crate::ids::{AgentId, Column, Resident};
 use crate::lifecycle::Cause;
 use crate::needs::NEED_COUNT;
 use crate::rules::Rules;
@@ -53,6 +53,30 @@ pub struct Rewards {
     pub clip_events: u64,
 }
 
+/// The last tick by resident: follows from the tick, so it stands beside the state and not in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Rewarded {
+    pub(crate) of: Column<AgentId, Micro>,
+    pub(crate) left: Vec<Departure>,
+}
+
+impl Rewarded {
+    pub(crate) fn with_slots(slots: usize) -> Self {
+        Self { of: Column::filled(slots, Micro::ZERO), left: Vec::with_capacity(slots) }
+    }
+}
+
+/// Somebody who left in the last tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// The slot they had; somebody else may have it by now.
+    pub agent: AgentId,
+    /// Who.
+    pub who: Resident,
+    /// What the tick was worth to them.
+    pub reward: Micro,
+}
+
 /// Σ wᵢ·deficitᵢ² of a resident.
 fn deficit(rules: &Rules, needs: &[Micro; NEED_COUNT]) -> Micro {
     let mut sum = Micro::ZERO;
@@ -71,6 +95,8 @@ fn potential(rules: &Rules, needs: &[Micro; NEED_COUNT]) -> Micro {
 pub(crate) fn begin(cx: &mut Cx<'_>) {
     cx.state.rewards.items = [Micro::ZERO; ITEM_COUNT];
     cx.state.rewards.total = Micro::ZERO;
+    cx.rewarded.of.iter_mut().for_each(|reward| *reward = Micro::ZERO);
+    cx.rewarded.left.clear();
 }
 
 /// Hands out the tick's rewards.
@@ -148,11 +174,13 @@ fn give(cx: &mut Cx<'_>, agent: AgentId, items: [Micro; ITEM_COUNT]) {
     }
     cx.state.rewards.total += total;
     cx.state.agents.window_return[agent] += total;
+    cx.rewarded.of[agent] += total;
 }
 
 /// A newcomer's potential, so that the first shaping is not a jump.
 pub(crate) fn welcome(cx: &mut Cx<'_>, agent: AgentId) {
     cx.state.agents.potential[agent] = potential(cx.rules, &cx.state.agents.needs[agent]);
+    cx.rewarded.of[agent] = Micro::ZERO;
 }
 
 /// The end of an episode, outside the clip.
@@ -168,4 +196,6 @@ pub(crate) fn depart(cx: &mut Cx<'_>, agent: AgentId, cause: Cause) {
     give(cx, agent, items);
     let sample = cx.state.agents.window_return[agent];
     cx.state.stability.returns.push(sample);
+    let who = cx.state.agents.resident[agent];
+    cx.rewarded.left.push(Departure { agent, who, reward: cx.rewarded.of[agent] });
 }

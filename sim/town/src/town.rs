@@ -6,9 +6,11 @@ use crate::activity::{self, Cx, Decider};
 use crate::command::{self, Command, Refusal};
 use crate::crowd::Crowd;
 use crate::events::Event;
+use crate::fixed::Micro;
 use crate::ids::AgentId;
 use crate::options::OptionKind;
 use crate::queues::Lines;
+use crate::rewards::{Departure, Rewarded};
 use crate::rules::Rules;
 use crate::state::{Agents, ObjectState, State, Switches};
 use crate::{economy, lifecycle, names, needs, perturbations, queues, rewards, score, snapshot, stability, ties, work};
@@ -26,6 +28,7 @@ pub struct Town {
     state: State,
     crowd: Crowd,
     lines: Lines,
+    rewarded: Rewarded,
     events: Vec<Event>,
     deciders: Vec<Decider>,
     choices: Vec<OptionKind>,
@@ -121,7 +124,8 @@ impl Town {
         let slots = state.agents.tile.len();
         let (events, deciders, choices) =
             (Vec::with_capacity(slots * 8), Vec::with_capacity(slots), Vec::with_capacity(slots));
-        Self { rules, state, crowd, lines, events, deciders, choices }
+        let rewarded = Rewarded::with_slots(slots);
+        Self { rules, state, crowd, lines, rewarded, events, deciders, choices }
     }
 
     fn cx(&mut self) -> Cx<'_> {
@@ -130,18 +134,40 @@ impl Town {
             state: &mut self.state,
             crowd: &mut self.crowd,
             lines: &mut self.lines,
+            rewarded: &mut self.rewarded,
             events: &mut self.events,
         }
     }
 
     /// One tick. What happened stands in [`Town::events`] until they are taken.
     pub fn step(&mut self, policy: &mut impl Policy) {
+        self.begin();
+        let mut choices = std::mem::take(&mut self.choices);
+        choices.clear();
+        policy.decide(self, &self.deciders, &mut choices);
+        self.finish(&choices);
+        self.choices = choices;
+    }
+
+    /// The first half of a tick, up to the question: who decides now, and what they may choose. For whoever asks one policy
+    /// for many towns at once; [`Town::step`] is both halves.
+    pub fn begin(&mut self) -> &[Decider] {
         let cx = &mut self.cx();
         rewards::begin(cx);
         turn_of_day(cx);
         perturbations::run(cx);
-        self.decisions(policy);
+        activity::deciders(&self.rules, &self.state, &mut self.deciders);
+        &self.deciders
+    }
+
+    /// The second half: the choices, one a decider in the same order, and what comes of them.
+    fn finish(&mut self, choices: &[OptionKind]) {
+        assert_eq!(choices.len(), self.deciders.len(), "a policy answers once for every decider");
+        let deciders = std::mem::take(&mut self.deciders);
         let cx = &mut self.cx();
+        for (decider, choice) in deciders.iter().zip(choices) {
+            activity::choose(cx, *decider, *choice);
+        }
         activity::carry_out(cx);
         queues::serve(cx);
         needs::decay(cx);
@@ -153,20 +179,19 @@ impl Town {
         score::run(cx);
         stability::run(cx);
         cx.state.tick += 1;
+        self.deciders = deciders;
     }
 
-    fn decisions(&mut self, policy: &mut impl Policy) {
-        let mut deciders = std::mem::take(&mut self.deciders);
-        let mut choices = std::mem::take(&mut self.choices);
-        activity::deciders(&self.rules, &self.state, &mut deciders);
-        choices.clear();
-        policy.decide(self, &deciders, &mut choices);
-        assert_eq!(choices.len(), deciders.len(), "a policy answers once for every decider");
-        let cx = &mut self.cx();
-        for (decider, choice) in deciders.iter().zip(&choices) {
-            activity::choose(cx, *decider, *choice);
-        }
-        (self.deciders, self.choices) = (deciders, choices);
+    /// [`Town::begin`]'s answer: goes through the rest of the tick with these choices.
+    pub fn answer(&mut self, choices: &[OptionKind]) {
+        self.choices.clear();
+        self.choices.extend_from_slice(choices);
+        self.finish(choices);
+    }
+
+    /// Who decides in this tick, between [`Town::begin`] and [`Town::answer`]; afterwards, who decided in it.
+    pub fn deciders(&self) -> &[Decider] {
+        &self.deciders
     }
 
     /// Applies a command between two ticks, or only says what it would do.
@@ -220,6 +245,16 @@ impl Town {
     /// Ticks since the town began.
     pub fn tick(&self) -> u64 {
         self.state.tick
+    }
+
+    /// What the last tick was worth to the resident of a slot; a newcomer's count begins with them.
+    pub fn reward(&self, agent: AgentId) -> Micro {
+        self.rewarded.of[agent]
+    }
+
+    /// Who left in the last tick, and what it was worth to them.
+    pub fn departures(&self) -> &[Departure] {
+        &self.rewarded.left
     }
 
     /// Digest of the whole state, 32 hex digits.

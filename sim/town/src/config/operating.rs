@@ -186,6 +186,28 @@ section! {
         advantage_normalization: bool = free().term("norm_adv"),
     }
 
+    /// How `townlet train` collects and how long it learns.
+    Training {
+        /// Towns stepped side by side.
+        replicas: u32 = whole(1, 4_096, "towns").term("num_envs"),
+        /// Ticks each town lives between two updates.
+        rollout_ticks: u32 = ticks(1, 100_000).term("num_steps"),
+        /// Days after which a town begins anew; a resident's episode is truncated there.
+        horizon_days: u32 = whole(1, 1_000, "days"),
+        /// Units in each of the two hidden layers.
+        hidden_units: u32 = whole(4, 1_024, "units"),
+        /// Ticks of residents' lives the schedule is made for; `--steps` says otherwise.
+        total_steps: u64 = whole(1, 1_000_000_000_000, "resident-ticks").term("total_timesteps"),
+        /// Whether the step size falls to nothing towards the end of the schedule.
+        anneal_learning_rate: bool = free().term("anneal_lr"),
+        /// KL divergence at which an update stops early; 0 is no limit.
+        target_kl: Micro = decimal(0.0, 10.0, ""),
+        /// Updates between two checkpoints.
+        checkpoint_updates: u32 = whole(1, 1_000_000, "updates"),
+        /// Rollouts of the scripted policy that `--warm-start scripted` learns from.
+        warm_start_rollouts: u32 = whole(1, 10_000, "rollouts"),
+    }
+
     /// Which policy runs and where checkpoints go.
     Policy {
         /// `shipped`, `scripted` or the id of a checkpoint.

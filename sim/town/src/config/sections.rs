@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::form::{Letters, choice, decimal, free, section, text, ticks, unit, whole};
 use super::operating::{
-    Affordances, ConsoleAuth, Kpis, Perturbations, Policy, PolicyRuntime, Ppo, Snapshot, Stability, Telemetry,
+    Affordances, ConsoleAuth, Kpis, Perturbations, Policy, PolicyRuntime, Ppo, Snapshot, Stability, Telemetry, Training,
 };
 use crate::fixed::Micro;
 
@@ -62,6 +62,8 @@ section! {
         kpis: Kpis = free(),
         /// Learning by PPO.
         ppo: Ppo = free(),
+        /// How training collects and how long it learns.
+        training: Training = free(),
         /// Which policy runs and where checkpoints go.
         policy: Policy = free(),
         /// Snapshots of the town.
@@ -85,7 +87,7 @@ section! {
         /// Systems of the town.
         systems: Systems = free(),
         /// Extras of training.
-        training: Training = free(),
+        training: Extras = free(),
         /// The console.
         console: Console = free(),
     }
@@ -111,7 +113,7 @@ section! {
     }
 
     /// Extras of training.
-    Training {
+    Extras {
         /// A curiosity reward for the trainer.
         curiosity: Curiosity = free(),
     }

@@ -117,3 +117,58 @@ fn deficits_cost_by_weight_and_square() {
     assert_eq!(item(town.state(), Item::Shaping), Micro::ZERO);
     assert_eq!(item(town.state(), Item::Survival), Micro(2_000));
 }
+
+#[test]
+fn rewards_by_resident_add_up_to_the_total() {
+    let mut town = town(&[]);
+    let mut left = 0;
+    for tick in 0..6_000 {
+        through(&mut town, tick, idle);
+        let agents = &town.state().agents;
+        let here: Micro = agents.present.iter().map(|agent| town.reward(*agent)).sum();
+        let gone: Micro = town.departures().iter().map(|gone| gone.reward).sum();
+        assert_eq!(here + gone, town.state().rewards.total, "tick {tick}");
+        left += town.departures().len();
+    }
+    assert!(left > 0, "somebody left");
+}
+
+#[test]
+fn what_a_departure_costs_is_its_owners_and_not_the_next_tenants() {
+    // One slot, and the next resident arrives in the tick in which the last one leaves.
+    let flags = [
+        ("world.population", "1"),
+        ("embedding_allocator.max_slots", "1"),
+        ("lifecycle.spawn_delay_ticks", "[0, 0]"),
+        ("rewards.faint_penalty", "-7"),
+    ];
+    let mut town = town(&flags);
+    let mut tick = 0;
+    while town.departures().is_empty() {
+        through(&mut town, tick, idle);
+        tick += 1;
+        assert!(tick < 3_000, "they collapse");
+    }
+    let gone = town.departures()[0];
+    assert_eq!((gone.who, gone.reward), (Resident(0), Micro::whole(-7)));
+    let next = slot(&town, 1);
+    assert_eq!(next, gone.agent, "the slot is used again at once");
+    assert_eq!(town.reward(next) + gone.reward, town.state().rewards.total);
+    assert!(town.reward(next).0.abs() < 1_000_000, "{}", town.reward(next));
+    through(&mut town, tick, idle);
+    assert!(town.departures().is_empty(), "a departure belongs to its tick");
+}
+
+#[test]
+fn a_tick_in_two_halves_is_a_tick() {
+    let (mut whole, mut halves) = (town(&[]), town(&[]));
+    for tick in 0..500 {
+        through(&mut whole, tick, wander);
+        halves.clear_events();
+        let asked = halves.begin().to_vec();
+        let choices: Vec<_> = asked.iter().map(|it| wander(&halves, it.agent, it.mask)).collect();
+        halves.answer(&choices);
+        assert_eq!(halves.decided().count(), asked.len());
+    }
+    assert_eq!(whole.digest(), halves.digest());
+}

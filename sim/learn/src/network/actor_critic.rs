@@ -1,0 +1,228 @@
+//! The network in dfdx: a trunk of two ReLU layers with a head for the options and one for the value.
+//!
+//! Owns initialisation and the way to and from plain columns. Sizes are only known when the program runs, so its layers
+//! are plain tensors, not dfdx's `Linear`. Must not know how it is trained.
+
+use dfdx::prelude::*;
+
+use super::{Column, Weights, WeightsError};
+use crate::luck::Luck;
+
+/// Of the weights to start from, in the order of [`super::Shape::layers`].
+const GAINS: [f64; 4] = [std::f64::consts::SQRT_2, std::f64::consts::SQRT_2, 0.01, 1.0];
+
+/// One layer: `y = x · weightᵀ + bias`.
+#[derive(Clone, Debug)]
+pub struct Dense {
+    /// Outputs × inputs.
+    pub weight: Tensor<(usize, usize), f32, Cpu>,
+    /// One an output.
+    pub bias: Tensor<(usize,), f32, Cpu>,
+}
+
+/// The whole network. A clone shares its numbers until one of the two is changed.
+#[derive(Clone, Debug)]
+pub struct ActorCritic {
+    /// First hidden layer.
+    pub fc1: Dense,
+    /// Second hidden layer.
+    pub fc2: Dense,
+    /// Logits of the options.
+    pub policy: Dense,
+    /// The value of being where one is.
+    pub value: Dense,
+}
+
+impl ActorCritic {
+    /// A network to start from: orthogonal weights (gain √2 in the trunk, 0.01 for the options, 1 for the value) and
+    /// biases of zero. The same seed gives the same bits.
+    pub fn new(shape: super::Shape, seed: u64) -> Self {
+        let mut weights = Weights::zeros(&shape);
+        for (layer, (_, inputs, outputs)) in shape.layers().into_iter().enumerate() {
+            let luck = Luck::new([seed, 0x0072_7468, layer as u64]);
+            weights.columns[2 * layer].values = orthogonal(luck, outputs, inputs, GAINS[layer]);
+        }
+        let mut network = Self::zeros(shape);
+        network.copy_from(&weights.columns);
+        network
+    }
+
+    fn zeros(shape: super::Shape) -> Self {
+        let device = Cpu::default();
+        let [fc1, fc2, policy, value] = shape.layers().map(|(_, inputs, outputs)| Dense {
+            weight: device.zeros_like(&(outputs, inputs)),
+            bias: device.zeros_like(&(outputs,)),
+        });
+        Self { fc1, fc2, policy, value }
+    }
+
+    /// The weights as plain columns.
+    pub fn weights(&self) -> Weights {
+        let mut weights = Weights::zeros(&self.shape());
+        for (layer, columns) in self.layers().into_iter().zip(weights.columns.chunks_exact_mut(2)) {
+            layer.weight.copy_into(&mut columns[0].values);
+            layer.bias.copy_into(&mut columns[1].values);
+        }
+        weights
+    }
+
+    /// A network with these weights.
+    ///
+    /// # Errors
+    /// When they are not those of this shape; see [`Weights::check`].
+    pub fn from_weights(shape: super::Shape, weights: &Weights) -> Result<Self, WeightsError> {
+        weights.check(&shape)?;
+        let mut network = Self::zeros(shape);
+        network.copy_from(&weights.columns);
+        Ok(network)
+    }
+
+    /// Takes over numbers, column by column.
+    pub(crate) fn copy_from(&mut self, columns: &[Column]) {
+        for (layer, columns) in self.layers_mut().into_iter().zip(columns.chunks_exact(2)) {
+            layer.weight.copy_from(&columns[0].values);
+            layer.bias.copy_from(&columns[1].values);
+        }
+    }
+
+    /// The sizes of the network.
+    pub fn shape(&self) -> super::Shape {
+        let outputs = |layer: &Dense| layer.weight.shape().0;
+        super::Shape {
+            observation: self.fc1.weight.shape().1,
+            hidden: [outputs(&self.fc1), outputs(&self.fc2)],
+            options: outputs(&self.policy),
+        }
+    }
+
+    /// In the order of [`super::Shape::layers`].
+    pub(crate) fn layers(&self) -> [&Dense; 4] {
+        [&self.fc1, &self.fc2, &self.policy, &self.value]
+    }
+
+    fn layers_mut(&mut self) -> [&mut Dense; 4] {
+        [&mut self.fc1, &mut self.fc2, &mut self.policy, &mut self.value]
+    }
+}
+
+impl<T: Tape<f32, Cpu>> Module<Tensor<(usize, usize), f32, Cpu, T>> for Dense {
+    type Output = Tensor<(usize, usize), f32, Cpu, T>;
+    type Error = CpuError;
+
+    fn try_forward(&self, input: Tensor<(usize, usize), f32, Cpu, T>) -> Result<Self::Output, Self::Error> {
+        let product = input.try_matmul(self.weight.clone().try_permute::<_, Axes2<1, 0>>()?)?;
+        let shape = *product.shape();
+        product.try_add(self.bias.retaped::<T>().try_broadcast_like::<(usize, usize), Axis<0>>(&shape)?)
+    }
+}
+
+impl<T: Tape<f32, Cpu>> Module<Tensor<(usize, usize), f32, Cpu, T>> for ActorCritic {
+    /// Logits (rows × options) with the tape so far, and values (rows × 1) with what came after the trunk.
+    type Output = (Tensor<(usize, usize), f32, Cpu, T>, Tensor<(usize, usize), f32, Cpu, T>);
+    type Error = CpuError;
+
+    fn try_forward(&self, input: Tensor<(usize, usize), f32, Cpu, T>) -> Result<Self::Output, Self::Error> {
+        let trunk = self.fc2.try_forward(self.fc1.try_forward(input)?.try_relu()?)?.try_relu()?;
+        let values = self.value.try_forward(trunk.with_empty_tape())?;
+        Ok((self.policy.try_forward(trunk)?, values))
+    }
+}
+
+/// A matrix whose rows (or columns, when there are more rows than columns) are at right angles and `gain` long.
+fn orthogonal(mut luck: Luck, rows: usize, columns: usize, gain: f64) -> Vec<f32> {
+    let (count, length) = (rows.min(columns), rows.max(columns));
+    let mut vectors: Vec<Vec<f64>> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut vector: Vec<f64> = (0..length).map(|_| luck.normal()).collect();
+        // Twice, because once leaves what rounding brought back in.
+        for _ in 0..2 {
+            for other in &vectors {
+                let along: f64 = vector.iter().zip(other).map(|(a, b)| a * b).sum();
+                vector.iter_mut().zip(other).for_each(|(value, other)| *value -= along * other);
+            }
+        }
+        let size = vector.iter().map(|value| value * value).sum::<f64>().sqrt();
+        vector.iter_mut().for_each(|value| *value /= size);
+        vectors.push(vector);
+    }
+    let entry = |row: usize, column: usize| if rows <= columns { vectors[row][column] } else { vectors[column][row] };
+    (0..rows * columns).map(|place| (gain * entry(place / columns, place % columns)) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Forward, Output, Shape};
+    use super::*;
+
+    #[test]
+    fn rows_are_at_right_angles() {
+        for (rows, columns) in [(128, 432), (128, 70), (9, 128), (1, 128)] {
+            let matrix = orthogonal(Luck::new([1, 0, 0]), rows, columns, 2.0);
+            let entry = |row: usize, column: usize| f64::from(matrix[row * columns + column]);
+            let count = rows.min(columns);
+            for a in 0..count {
+                for b in 0..=a {
+                    let dot: f64 = if rows <= columns {
+                        (0..columns).map(|at| entry(a, at) * entry(b, at)).sum()
+                    } else {
+                        (0..rows).map(|at| entry(at, a) * entry(at, b)).sum()
+                    };
+                    let wanted = if a == b { 4.0 } else { 0.0 };
+                    assert!((dot - wanted).abs() < 1e-4, "{rows} × {columns}: {a} · {b} = {dot}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_network_and_another_seed_another() {
+        let shape = Shape::standard(20, 5);
+        let [a, b, c] = [3, 3, 4].map(|seed| ActorCritic::new(shape, seed).weights());
+        assert_eq!(a, b);
+        assert_ne!(a, c);
+        assert_eq!(a.shape(), Some(shape));
+        assert!(
+            a.columns
+                .iter()
+                .filter(|column| column.name.ends_with("bias"))
+                .all(|column| { column.values.iter().all(|value| *value == 0.0) })
+        );
+    }
+
+    /// Weights of chance, biases too, so that no part of the network is idle.
+    fn random(shape: Shape, luck: &mut Luck) -> Weights {
+        let mut weights = Weights::zeros(&shape);
+        for column in &mut weights.columns {
+            let scale = (1.0 / column.shape.last().copied().unwrap_or(1) as f64).sqrt();
+            column.values.iter_mut().for_each(|value| *value = (luck.normal() * scale) as f32);
+        }
+        weights
+    }
+
+    #[test]
+    fn running_forward_agrees_with_dfdx() {
+        let mut luck = Luck::new([5, 5, 5]);
+        for (shape, rows) in [
+            (Shape::standard(432, 9), 37),
+            (Shape::standard(70, 9), 8),
+            (Shape { observation: 4, hidden: [64, 64], options: 2 }, 1),
+            (Shape { observation: 3, hidden: [5, 7], options: 16 }, 11),
+        ] {
+            let weights = random(shape, &mut luck);
+            let network = ActorCritic::from_weights(shape, &weights).expect("weights of chance are weights");
+            assert_eq!(network.weights(), weights);
+            let mut input: Vec<f32> = (0..rows * shape.observation).map(|_| luck.normal() as f32).collect();
+            input.iter_mut().step_by(3).for_each(|value| *value = 0.0);
+            let rows_of = Cpu::default().tensor_from_vec(input.clone(), (rows, shape.observation));
+            let (logits, values) = network.forward(rows_of);
+            let mut out = Output::default();
+            Forward::new(shape, &weights).run(&input, &mut out);
+            for (found, wanted) in [(&out.logits, logits.as_vec()), (&out.values, values.as_vec())] {
+                assert_eq!(found.len(), wanted.len());
+                for (found, wanted) in found.iter().zip(&wanted) {
+                    assert!((found - wanted).abs() <= 1e-5, "{found} and not {wanted}");
+                }
+            }
+        }
+    }
+}

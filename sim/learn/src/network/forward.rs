@@ -1,0 +1,80 @@
+//! Running the network forward: rows of observations in, logits and values out. What residents are driven by.
+//!
+//! No tape and no dfdx here; a test holds it equal to dfdx. A row's result never depends on the rows beside it: each sum
+//! runs over the inputs in their order. Rule: "Speed".
+
+use super::kernels::{End, Left, Panels, multiply};
+use super::{Shape, Weights};
+
+/// A network ready to run, and room for its layers.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    shape: Shape,
+    hidden: [Layer; 2],
+    /// Both heads at once: the options, then the value.
+    heads: Layer,
+    room: [Vec<f32>; 3],
+}
+
+#[derive(Clone, Debug)]
+struct Layer {
+    weights: Panels,
+    bias: Vec<f32>,
+}
+
+/// What came out, one entry a row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Output {
+    /// Rows × options.
+    pub logits: Vec<f32>,
+    /// One a row.
+    pub values: Vec<f32>,
+}
+
+impl Layer {
+    /// Of layers whose outputs stand side by side.
+    fn of(weights: &Weights, names: &[&str], inputs: usize) -> Self {
+        let (mut matrix, mut bias) = (Vec::new(), Vec::new());
+        for name in names {
+            matrix.extend_from_slice(weights.values(&format!("{name}.weight")));
+            bias.extend_from_slice(weights.values(&format!("{name}.bias")));
+        }
+        let mut panels = Panels::default();
+        panels.pack_transposed(&matrix, inputs, bias.len());
+        Self { weights: panels, bias }
+    }
+}
+
+impl Forward {
+    /// Prepares weights of that shape. What came from outside must have passed [`Weights::read`].
+    pub fn new(shape: Shape, weights: &Weights) -> Self {
+        let [first, second] = shape.hidden;
+        let hidden = [Layer::of(weights, &["fc1"], shape.observation), Layer::of(weights, &["fc2"], first)];
+        Self { shape, hidden, heads: Layer::of(weights, &["policy", "value"], second), room: Default::default() }
+    }
+
+    /// The sizes of the network.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// Runs the rows in `observations`, one after the other, and writes over `out`. Room is kept from call to call.
+    pub fn run(&mut self, observations: &[f32], out: &mut Output) {
+        let rows = observations.len() / self.shape.observation;
+        assert_eq!(observations.len(), rows * self.shape.observation, "whole rows");
+        let [first, second, heads] = &mut self.room;
+        first.resize(rows * self.shape.hidden[0], 0.0);
+        second.resize(rows * self.shape.hidden[1], 0.0);
+        heads.resize(rows * (self.shape.options + 1), 0.0);
+        let [fc1, fc2] = &self.hidden;
+        multiply(Left::Sparse(observations), &fc1.weights, first, End::BiasRelu(&fc1.bias));
+        multiply(Left::Rows(first), &fc2.weights, second, End::BiasRelu(&fc2.bias));
+        multiply(Left::Rows(second), &self.heads.weights, heads, End::Bias(&self.heads.bias));
+        out.logits.clear();
+        out.values.clear();
+        for row in heads.chunks_exact(self.shape.options + 1) {
+            out.logits.extend_from_slice(&row[..self.shape.options]);
+            out.values.push(row[self.shape.options]);
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Matrix products in the widest vectors the machine has: `C = A · B`, with what a layer does to the result.
+//!
+//! Every entry of `C` is summed over the inner dimension in its order, whatever stands beside it, so a row's result does
+//! not depend on the batch. `pulp` chooses the instructions when the program runs. Must not know what is multiplied.
+
+use std::sync::LazyLock;
+
+use pulp::{Arch, Simd, WithSimd};
+
+static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
+
+/// Rows of `A` multiplied at a time: with 4 vectors of `B` they fill 24 of 32 registers, with 2 vectors 12 of 16.
+const TILE: usize = 6;
+
+/// Runs a loop with the machine's widest vectors.
+#[inline]
+pub(crate) fn wide<R>(deed: impl FnOnce() -> R) -> R {
+    ARCH.dispatch(deed)
+}
+
+/// The right side of a product, laid out in strips of as many columns as are multiplied at a time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Panels {
+    rows: usize,
+    columns: usize,
+    data: Vec<f32>,
+}
+
+/// The left side of a product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Left<'a> {
+    /// Row by row.
+    Rows(&'a [f32]),
+    /// Row by row, with most entries zero in whole columns; those are passed over.
+    Sparse(&'a [f32]),
+    /// Column by column.
+    Columns(&'a [f32]),
+}
+
+/// What becomes of the sums.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End<'a> {
+    /// Added to what stands there.
+    Add,
+    /// Written, with one number a column added.
+    Bias(&'a [f32]),
+    /// The same, and nothing below zero.
+    BiasRelu(&'a [f32]),
+}
+
+impl Panels {
+    /// Lays out `rows` × `columns` values that stand row by row.
+    pub(crate) fn pack(&mut self, source: &[f32], rows: usize, columns: usize) {
+        assert_eq!(source.len(), rows * columns, "a whole matrix");
+        (self.rows, self.columns) = (rows, columns);
+        ARCH.dispatch(Pack { panels: self, source, transposed: false });
+    }
+
+    /// Lays out the `rows` × `columns` matrix whose columns stand one after the other.
+    pub(crate) fn pack_transposed(&mut self, source: &[f32], rows: usize, columns: usize) {
+        assert_eq!(source.len(), rows * columns, "a whole matrix");
+        (self.rows, self.columns) = (rows, columns);
+        ARCH.dispatch(Pack { panels: self, source, transposed: true });
+    }
+}
+
+/// Multiplies: `left` has as many columns as `right` has rows, `out` as many rows as `left` and columns as `right`.
+pub(crate) fn multiply(left: Left<'_>, right: &Panels, out: &mut [f32], end: End<'_>) {
+    let (Left::Rows(values) | Left::Sparse(values) | Left::Columns(values)) = left;
+    let rows = out.len() / right.columns.max(1);
+    assert_eq!(out.len(), rows * right.columns, "whole rows");
+    assert_eq!(values.len(), rows * right.rows, "both sides fit");
+    if let End::Bias(bias) | End::BiasRelu(bias) = end {
+        assert_eq!(bias.len(), right.columns, "one number a column");
+    }
+    ARCH.dispatch(Multiply { left, right, out, rows, end });
+}
+
+/// Vectors of a wide strip: what the registers hold.
+const fn wide_strip<S: Simd>() -> usize {
+    if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
+}
+
+/// First column and number of columns of each strip: wide ones as long as they are filled, then single vectors.
+fn strips<S: Simd>(columns: usize) -> impl Iterator<Item = (usize, usize)> {
+    let (wide, narrow) = (wide_strip::<S>() * S::F32_LANES, S::F32_LANES);
+    let full = columns / wide * wide;
+    let wides = (0..full).step_by(wide).map(move |first| (first, wide));
+    wides.chain((full..columns).step_by(narrow).map(move |first| (first, narrow)))
+}
+
+struct Pack<'a> {
+    panels: &'a mut Panels,
+    source: &'a [f32],
+    transposed: bool,
+}
+
+impl WithSimd for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { panels: Panels { rows, columns, data }, source, transposed } = self;
+        let padded = columns.next_multiple_of(S::F32_LANES);
+        data.clear();
+        data.resize(*rows * padded, 0.0);
+        let mut rest = data.as_mut_slice();
+        for (first, width) in strips::<S>(*columns) {
+            let (strip, after) = rest.split_at_mut(*rows * width);
+            rest = after;
+            let filled = width.min(*columns - first);
+            if transposed {
+                for (column, values) in source[first * *rows..].chunks_exact((*rows).max(1)).take(filled).enumerate() {
+                    for (line, value) in strip.chunks_exact_mut(width).zip(values) {
+                        line[column] = *value;
+                    }
+                }
+            } else {
+                for (line, values) in strip.chunks_exact_mut(width).zip(source.chunks_exact((*columns).max(1))) {
+                    line[..filled].copy_from_slice(&values[first..first + filled]);
+                }
+            }
+        }
+    }
+}
+
+struct Multiply<'a> {
+    left: Left<'a>,
+    right: &'a Panels,
+    out: &'a mut [f32],
+    rows: usize,
+    end: End<'a>,
+}
+
+impl WithSimd for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut rest = self.right.data.as_slice();
+        for (first, width) in strips::<S>(self.right.columns) {
+            let (strip, after) = rest.split_at(self.right.rows * width);
+            rest = after;
+            let (vectors, _) = S::as_simd_f32s(strip);
+            let place = Place { first, rows: self.rows, columns: self.right.columns };
+            if width == S::F32_LANES {
+                strip_of::<S, 1>(simd, self.left, vectors, self.out, place, self.end);
+            } else if wide_strip::<S>() == 4 {
+                strip_of::<S, 4>(simd, self.left, vectors, self.out, place, self.end);
+            } else {
+                strip_of::<S, 2>(simd, self.left, vectors, self.out, place, self.end);
+            }
+        }
+    }
+}
+
+/// Where a strip stands in the result.
+#[derive(Clone, Copy)]
+struct Place {
+    first: usize,
+    rows: usize,
+    columns: usize,
+}
+
+/// One strip of the result, tile by tile.
+#[inline(always)]
+fn strip_of<S: Simd, const VECTORS: usize>(
+    simd: S,
+    left: Left<'_>,
+    strip: &[S::f32s],
+    out: &mut [f32],
+    place: Place,
+    end: End<'_>,
+) {
+    let (strip, _) = strip.as_chunks::<VECTORS>();
+    let mut row = 0;
+    while row < place.rows {
+        let rows = (place.rows - row).min(TILE);
+        match rows {
+            6 => tile::<S, VECTORS, 6>(simd, left, strip, out, place, row, end),
+            5 => tile::<S, VECTORS, 5>(simd, left, strip, out, place, row, end),
+            4 => tile::<S, VECTORS, 4>(simd, left, strip, out, place, row, end),
+            3 => tile::<S, VECTORS, 3>(simd, left, strip, out, place, row, end),
+            2 => tile::<S, VECTORS, 2>(simd, left, strip, out, place, row, end),
+            _ => tile::<S, VECTORS, 1>(simd, left, strip, out, place, row, end),
+        }
+        row += rows;
+    }
+}
+
+/// `ROWS` × `VECTORS` of the result, all of it in registers.
+#[inline(always)]
+fn tile<S: Simd, const VECTORS: usize, const ROWS: usize>(
+    simd: S,
+    left: Left<'_>,
+    strip: &[[S::f32s; VECTORS]],
+    out: &mut [f32],
+    place: Place,
+    row: usize,
+    end: End<'_>,
+) {
+    let inner = strip.len();
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+    let mut add = |values: [f32; ROWS], vectors: &[S::f32s; VECTORS]| {
+        for (sums, value) in sums.iter_mut().zip(values) {
+            let value = simd.splat_f32s(value);
+            for (sum, vector) in sums.iter_mut().zip(vectors) {
+                *sum = simd.mul_add_e_f32s(value, *vector, *sum);
+            }
+        }
+    };
+    match left {
+        Left::Rows(values) => {
+            let lines: [&[f32]; ROWS] = std::array::from_fn(|line| &values[(row + line) * inner..][..inner]);
+            for (at, vectors) in strip.iter().enumerate() {
+                add(std::array::from_fn(|line| lines[line][at]), vectors);
+            }
+        }
+        Left::Sparse(values) => {
+            let lines: [&[f32]; ROWS] = std::array::from_fn(|line| &values[(row + line) * inner..][..inner]);
+            for (at, vectors) in strip.iter().enumerate() {
+                let values: [f32; ROWS] = std::array::from_fn(|line| lines[line][at]);
+                if values != [0.0; ROWS] {
+                    add(values, vectors);
+                }
+            }
+        }
+        Left::Columns(values) => {
+            for (line, vectors) in values.chunks_exact(place.rows).zip(strip) {
+                let (values, _) = line[row..].as_chunks::<ROWS>();
+                add(values[0], vectors);
+            }
+        }
+    }
+    finish::<S, VECTORS, ROWS>(simd, &sums, out, place, row, end);
+}
+
+/// Writes a tile into the result.
+#[inline(always)]
+fn finish<S: Simd, const VECTORS: usize, const ROWS: usize>(
+    simd: S,
+    sums: &[[S::f32s; VECTORS]; ROWS],
+    out: &mut [f32],
+    place: Place,
+    row: usize,
+    end: End<'_>,
+) {
+    for (line, sums) in sums.iter().enumerate() {
+        let out = &mut out[(row + line) * place.columns..][..place.columns];
+        for (vector, sum) in sums.iter().enumerate() {
+            let first = place.first + vector * S::F32_LANES;
+            let last = (first + S::F32_LANES).min(place.columns);
+            let out = &mut out[first..last];
+            let sum = match end {
+                End::Add => simd.add_f32s(*sum, simd.partial_load_f32s(out)),
+                End::Bias(bias) => simd.add_f32s(*sum, simd.partial_load_f32s(&bias[first..last])),
+                End::BiasRelu(bias) => {
+                    let sum = simd.add_f32s(*sum, simd.partial_load_f32s(&bias[first..last]));
+                    simd.max_f32s(simd.splat_f32s(0.0), sum)
+                }
+            };
+            simd.partial_store_f32s(out, sum);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::luck::Luck;
+
+    fn matrix(luck: &mut Luck, length: usize) -> Vec<f32> {
+        (0..length).map(|_| luck.normal() as f32).collect()
+    }
+
+    fn naive(left: &[f32], right: &[f32], [rows, inner, columns]: [usize; 3]) -> Vec<f32> {
+        let entry = |row: usize, column: usize| {
+            (0..inner)
+                .map(|at| f64::from(left[row * inner + at]) * f64::from(right[at * columns + column]))
+                .sum::<f64>()
+        };
+        (0..rows * columns).map(|place| entry(place / columns, place % columns) as f32).collect()
+    }
+
+    fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+        (0..rows * columns).map(|place| values[place % rows * columns + place / rows]).collect()
+    }
+
+    fn close(found: &[f32], wanted: &[f32]) {
+        assert_eq!(found.len(), wanted.len());
+        for (place, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+            assert!((found - wanted).abs() <= 1e-4 * (1.0 + wanted.abs()), "{place}: {found} and not {wanted}");
+        }
+    }
+
+    const SIZES: &[[usize; 3]] = &[
+        [1, 1, 1],
+        [1, 7, 10],
+        [5, 3, 17],
+        [6, 128, 128],
+        [13, 70, 128],
+        [128, 128, 10],
+        [64, 432, 64],
+        [9, 128, 197],
+    ];
+
+    #[test]
+    fn products_are_those_of_the_schoolbook() {
+        let mut luck = Luck::new([1, 1, 1]);
+        for size in SIZES {
+            let [rows, inner, columns] = *size;
+            let (left, right) = (matrix(&mut luck, rows * inner), matrix(&mut luck, inner * columns));
+            let wanted = naive(&left, &right, *size);
+            let (mut panels, mut also) = (Panels::default(), Panels::default());
+            panels.pack(&right, inner, columns);
+            also.pack_transposed(&transposed(&right, inner, columns), inner, columns);
+            assert_eq!(panels.data, also.data);
+            let mut out = vec![1.0; rows * columns];
+            multiply(Left::Rows(&left), &panels, &mut out, End::Bias(&vec![0.0; columns]));
+            close(&out, &wanted);
+            let mut sparse = vec![1.0; rows * columns];
+            multiply(Left::Sparse(&left), &panels, &mut sparse, End::Bias(&vec![0.0; columns]));
+            assert_eq!(out, sparse);
+            multiply(Left::Columns(&transposed(&left, rows, inner)), &panels, &mut sparse, End::Add);
+            close(&sparse, &wanted.iter().map(|value| 2.0 * value).collect::<Vec<_>>());
+            let bias = matrix(&mut luck, columns);
+            multiply(Left::Rows(&left), &panels, &mut out, End::BiasRelu(&bias));
+            let relu = wanted.iter().enumerate().map(|(place, value)| (value + bias[place % columns]).max(0.0));
+            close(&out, &relu.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_those_beside_it() {
+        let mut luck = Luck::new([2, 2, 2]);
+        let [rows, inner, columns] = [23, 70, 137];
+        let (left, right) = (matrix(&mut luck, rows * inner), matrix(&mut luck, inner * columns));
+        let mut panels = Panels::default();
+        panels.pack(&right, inner, columns);
+        let mut all = vec![0.0; rows * columns];
+        multiply(Left::Rows(&left), &panels, &mut all, End::Add);
+        for row in 0..rows {
+            let mut alone = vec![0.0; columns];
+            multiply(Left::Rows(&left[row * inner..][..inner]), &panels, &mut alone, End::Add);
+            assert_eq!(alone, all[row * columns..][..columns]);
+        }
+    }
+
+    #[test]
+    fn nothing_to_do_is_done() {
+        let mut panels = Panels::default();
+        panels.pack(&[], 0, 5);
+        let mut out = vec![3.0; 10];
+        multiply(Left::Rows(&[]), &panels, &mut out, End::Add);
+        assert_eq!(out, [3.0; 10]);
+        panels.pack(&[1.0; 20], 4, 5);
+        multiply(Left::Columns(&[]), &panels, &mut [], End::Add);
+    }
+}

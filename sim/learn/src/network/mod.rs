@@ -1,0 +1,48 @@
+//! The network that a policy is: its weights, how it is run, what it chooses, and how its input is scaled.
+//!
+//! Owns nothing of learning; `ppo` does. Must not know what a value of an observation means. Rule: "Learning".
+
+mod actor_critic;
+mod choice;
+mod forward;
+pub(crate) mod kernels;
+mod normalizer;
+mod weights;
+
+pub use actor_critic::{ActorCritic, Dense};
+pub use choice::{MASKED, Odds};
+pub use forward::{Forward, Output};
+pub use normalizer::Normalizer;
+pub use weights::{Column, Weights, WeightsError};
+
+/// Sizes of the network: observation → hidden → hidden → options and one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Values of an observation, at least 1.
+    pub observation: usize,
+    /// Units of the two hidden layers, at least 1 each.
+    pub hidden: [usize; 2],
+    /// Options, 1 to [`Shape::MOST_OPTIONS`].
+    pub options: usize,
+}
+
+impl Shape {
+    /// A mask has one bit an option.
+    pub const MOST_OPTIONS: usize = u16::BITS as usize;
+
+    /// Two hidden layers of 128 units.
+    pub const fn standard(observation: usize, options: usize) -> Self {
+        Self { observation, hidden: [128, 128], options }
+    }
+
+    /// The four layers in the order of every file: name, inputs, outputs.
+    pub const fn layers(&self) -> [(&'static str, usize, usize); 4] {
+        let [first, second] = self.hidden;
+        [
+            ("fc1", self.observation, first),
+            ("fc2", first, second),
+            ("policy", second, self.options),
+            ("value", second, 1),
+        ]
+    }
+}

@@ -1,0 +1,167 @@
+//! Observations on one scale: the running mean and variance of every value, and what they make of a row.
+//!
+//! Counted in `f64` and merged in the order the caller merges, so the same rows give the same scale. Rows are scaled with
+//! what was last settled (rounded to `f32`, as a checkpoint keeps it), so that training and a loaded policy agree to the
+//! bit. Welford 1962; Chan, Golub and LeVeque 1979 for the merge.
+
+use super::{Column, WeightsError};
+
+/// A scaled value lies within ± this.
+const CLIP: f32 = 10.0;
+/// Added to a variance, so that a value that never changes is not divided by zero.
+const EPSILON: f32 = 1e-8;
+
+/// Running mean and variance of each value of an observation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Normalizer {
+    count: f64,
+    mean: Vec<f64>,
+    /// Sums of squared distances from the mean.
+    squares: Vec<f64>,
+    frozen: bool,
+    /// What rows are scaled with: mean and one over the deviation.
+    shift: Vec<f32>,
+    scale: Vec<f32>,
+}
+
+impl Normalizer {
+    /// Nothing seen yet: mean 0 and variance 1.
+    pub fn new(width: usize) -> Self {
+        let (zeros, ones) = (vec![0.0; width], vec![1.0; width]);
+        Self { count: 0.0, mean: zeros.clone(), squares: zeros, frozen: false, shift: vec![0.0; width], scale: ones }
+    }
+
+    /// Values of a row.
+    pub fn width(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// Rows counted.
+    pub fn count(&self) -> f64 {
+        self.count
+    }
+
+    /// Counts a row. It changes no scaling before [`Normalizer::settle`]; a frozen one counts nothing.
+    pub fn observe(&mut self, row: &[f32]) {
+        assert_eq!(row.len(), self.width(), "a row is as wide as the layout");
+        if self.frozen {
+            return;
+        }
+        self.count += 1.0;
+        for ((mean, squares), value) in self.mean.iter_mut().zip(&mut self.squares).zip(row) {
+            let apart = f64::from(*value) - *mean;
+            *mean += apart / self.count;
+            *squares += apart * (f64::from(*value) - *mean);
+        }
+    }
+
+    /// Counts what another has counted. Merge in a fixed order: sums of decimals depend on it.
+    pub fn merge(&mut self, other: &Self) {
+        assert_eq!(other.width(), self.width(), "both count the same layout");
+        if self.frozen || other.count == 0.0 {
+            return;
+        }
+        let total = self.count + other.count;
+        for place in 0..self.mean.len() {
+            let apart = other.mean[place] - self.mean[place];
+            self.mean[place] += apart * other.count / total;
+            self.squares[place] += other.squares[place] + apart * apart * self.count * other.count / total;
+        }
+        self.count = total;
+    }
+
+    /// A counter of the same width with nothing in it, for a worker to fill and the owner to merge.
+    pub fn empty(&self) -> Self {
+        Self { frozen: self.frozen, ..Self::new(self.width()) }
+    }
+
+    /// Takes what has been counted into use.
+    pub fn settle(&mut self) {
+        if self.count > 0.0 {
+            for place in 0..self.mean.len() {
+                self.shift[place] = self.mean[place] as f32;
+                let variance = (self.squares[place] / self.count) as f32;
+                self.scale[place] = 1.0 / (variance + EPSILON).sqrt();
+            }
+        }
+    }
+
+    /// Counts nothing from here on.
+    pub fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
+    /// Whether it has stopped counting.
+    pub fn frozen(&self) -> bool {
+        self.frozen
+    }
+
+    /// Scales a row in place: each value to within ±10.
+    pub fn scale(&self, row: &mut [f32]) {
+        assert_eq!(row.len(), self.width(), "a row is as wide as the layout");
+        for ((value, shift), scale) in row.iter_mut().zip(&self.shift).zip(&self.scale) {
+            *value = ((*value - shift) * scale).clamp(-CLIP, CLIP);
+        }
+    }
+
+    /// For a checkpoint: `obs.mean` and `obs.var` (one value each place) and `obs.count` (one value).
+    pub fn columns(&self) -> Vec<Column> {
+        let column = |name: &str, values: Vec<f32>| Column { name: name.into(), shape: vec![values.len()], values };
+        let variance = |squares: &f64| if self.count > 0.0 { (squares / self.count) as f32 } else { 1.0 };
+        vec![
+            column("obs.mean", self.mean.iter().map(|mean| *mean as f32).collect()),
+            column("obs.var", self.squares.iter().map(variance).collect()),
+            column("obs.count", vec![self.count as f32]),
+        ]
+    }
+
+    /// What a checkpoint kept, frozen: good for running a policy. To train on, use [`Normalizer::restore`].
+    ///
+    /// # Errors
+    /// By name: a column that is missing, of another width, not finite or below zero.
+    pub fn read(width: usize, columns: &[Column]) -> Result<Self, WeightsError> {
+        let find = |name: &str, length: usize| {
+            let column = columns.iter().find(|column| column.name == name);
+            let column = column.ok_or_else(|| WeightsError::Missing { name: name.into() })?;
+            column.check()?;
+            if column.shape != [length] {
+                let (name, found) = (name.into(), column.shape.clone());
+                return Err(WeightsError::Shape { name, found, wanted: vec![length] });
+            }
+            Ok(column)
+        };
+        let (mean, variance) = (find("obs.mean", width)?, find("obs.var", width)?);
+        let count = f64::from(find("obs.count", 1)?.values[0]);
+        if let Some(place) = variance.values.iter().position(|value| *value < 0.0) {
+            let value = variance.values[place].to_string();
+            return Err(WeightsError::Negative { name: variance.name.clone(), place, value });
+        }
+        if count < 0.0 {
+            return Err(WeightsError::Negative { name: "obs.count".into(), place: 0, value: count.to_string() });
+        }
+        let mean_of = mean.values.iter().map(|mean| f64::from(*mean)).collect();
+        let squares = variance.values.iter().map(|variance| f64::from(*variance) * count).collect();
+        let mut read = Self::restore(count, mean_of, squares);
+        read.shift.clone_from(&mean.values);
+        // Not by way of the squares, so that the bits are those of the training.
+        for (scale, variance) in read.scale.iter_mut().zip(&variance.values) {
+            *scale = 1.0 / (variance + EPSILON).sqrt();
+        }
+        read.freeze();
+        Ok(read)
+    }
+
+    /// Everything counted, exactly: rows, means and sums of squared distances, for [`Normalizer::restore`].
+    pub fn state(&self) -> (f64, &[f64], &[f64]) {
+        (self.count, &self.mean, &self.squares)
+    }
+
+    /// As it was when [`Normalizer::state`] was kept, settled.
+    pub fn restore(count: f64, mean: Vec<f64>, squares: Vec<f64>) -> Self {
+        assert_eq!(mean.len(), squares.len(), "both have one value a place");
+        let mut restored = Self { count, squares, ..Self::new(mean.len()) };
+        restored.mean = mean;
+        restored.settle();
+        restored
+    }
+}

@@ -1,0 +1,144 @@
+//! The objective: clipped surrogate, value loss and entropy of some decisions, with its gradient, in one pass.
+//!
+//! Owns the formulas and their derivatives by logits and values. Must not know the network before them. The same in
+//! plain dfdx stands in `plain`, and tests hold the two equal. Rule: "PPO as the field does it".
+
+use dfdx::prelude::*;
+
+use super::Settings;
+use crate::network::Odds;
+
+/// What decisions are held to; one entry a decision.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Targets {
+    pub(super) actions: Vec<u8>,
+    pub(super) action_masks: Vec<u16>,
+    pub(super) log_probs: Vec<f32>,
+    /// Normalised, when the settings say so.
+    pub(super) advantages: Vec<f32>,
+    pub(super) returns: Vec<f32>,
+    pub(super) values: Vec<f32>,
+    /// One over the decisions of the whole minibatch, of which these may be a part.
+    pub(super) share: f32,
+}
+
+/// Sums over decisions, each weighed by the share; over all parts of a minibatch they are means.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Terms {
+    pub(super) loss: f32,
+    pub(super) policy_loss: f32,
+    pub(super) value_loss: f32,
+    pub(super) entropy: f32,
+    pub(super) approx_kl: f32,
+    pub(super) clip_frac: f32,
+    /// The greatest |ratio − 1|; not a sum.
+    pub(super) ratio_error: f32,
+}
+
+impl Terms {
+    /// Of two parts, in this order.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            loss: self.loss + other.loss,
+            policy_loss: self.policy_loss + other.policy_loss,
+            value_loss: self.value_loss + other.value_loss,
+            entropy: self.entropy + other.entropy,
+            approx_kl: self.approx_kl + other.approx_kl,
+            clip_frac: self.clip_frac + other.clip_frac,
+            ratio_error: self.ratio_error.max(other.ratio_error),
+        }
+    }
+}
+
+/// The objective of `logits` (decisions × options) and `values` (decisions × 1) as one operation on the tape.
+pub(super) fn objective<T: Tape<f32, Cpu> + 'static>(
+    logits: Tensor<(usize, usize), f32, Cpu, T>,
+    values: Tensor<(usize, usize), f32, Cpu, T>,
+    targets: &Targets,
+    settings: &Settings,
+) -> Result<(Tensor<Rank0, f32, Cpu, T>, Terms), CpuError>
+where
+    T: Merge<T>,
+{
+    let ((logits, tape), (values, more)) = (logits.split_tape(), values.split_tape());
+    let mut tape = tape.merge(more);
+    let (count, options) = *logits.shape();
+    let mut by_logits = vec![0.0; count * options];
+    logits.copy_into(&mut by_logits);
+    let mut by_values = vec![0.0; count];
+    values.copy_into(&mut by_values);
+    let terms = differentiate(&mut by_logits, &mut by_values, options, targets, settings);
+    let loss = logits.device().try_tensor_from_vec(vec![terms.loss], ())?;
+    let (loss_ghost, logits_ghost, values_ghost) = (loss.ghost(), logits.ghost(), values.ghost());
+    tape.add_backward_op(move |gradients| {
+        let factor = gradients.get_or_alloc_mut(&loss_ghost)?[0];
+        let add = |sums: &mut [f32], terms: &[f32]| {
+            sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += factor * term);
+        };
+        add(gradients.get_or_alloc_mut(&logits_ghost)?, &by_logits);
+        add(gradients.get_or_alloc_mut(&values_ghost)?, &by_values);
+        Ok(())
+    });
+    Ok((loss.put_tape(tape), terms))
+}
+
+/// Puts the derivative of the loss in the place of every logit and value.
+fn differentiate(
+    logits: &mut [f32],
+    values: &mut [f32],
+    options: usize,
+    targets: &Targets,
+    settings: &Settings,
+) -> Terms {
+    let mut terms = Terms::default();
+    for (place, (logits, value)) in logits.chunks_exact_mut(options).zip(values).enumerate() {
+        let (policy_loss, value_loss);
+        (policy_loss, terms) = policy(logits, place, targets, settings, terms);
+        (value_loss, *value) = value_error(*value, targets.values[place], targets.returns[place], settings.clip_vloss);
+        *value *= settings.vf_coef * targets.share;
+        terms.policy_loss += policy_loss * targets.share;
+        terms.value_loss += value_loss * targets.share;
+    }
+    terms.loss = terms.policy_loss - settings.ent_coef * terms.entropy + settings.vf_coef * terms.value_loss;
+    terms
+}
+
+/// Clipped surrogate and entropy of one decision.
+fn policy(logits: &mut [f32], place: usize, targets: &Targets, settings: &Settings, mut terms: Terms) -> (f32, Terms) {
+    let (action, advantage) = (targets.actions[place] as usize, targets.advantages[place]);
+    let odds = Odds::new(logits, targets.action_masks[place]);
+    let log_ratio = odds.log_prob(action) - targets.log_probs[place];
+    let ratio = log_ratio.exp();
+    let (free, clipped) =
+        (-advantage * ratio, -advantage * ratio.clamp(1.0 - settings.clip_coef, 1.0 + settings.clip_coef));
+    // By the log-probability; where the clipped branch is the greater, it is flat.
+    let slope = if free >= clipped { free } else { 0.0 };
+    let probs: [f32; crate::network::Shape::MOST_OPTIONS] =
+        std::array::from_fn(|option| if option < logits.len() { odds.prob(option) } else { 0.0 });
+    let surprise = |option: usize| if probs[option] > 0.0 { probs[option] * odds.log_prob(option) } else { 0.0 };
+    let entropy = -(0..logits.len()).map(surprise).sum::<f32>();
+    for (option, logit) in logits.iter_mut().enumerate() {
+        // A masked option has probability 0 and is not the action, so that its derivative is exactly 0.
+        let chosen = if option == action { 1.0 } else { 0.0 };
+        let by_entropy = surprise(option) + probs[option] * entropy;
+        *logit = targets.share * (slope * (chosen - probs[option]) + settings.ent_coef * by_entropy);
+    }
+    terms.entropy += entropy * targets.share;
+    terms.approx_kl += (ratio - 1.0 - log_ratio) * targets.share;
+    terms.clip_frac += if (ratio - 1.0).abs() > settings.clip_coef { targets.share } else { 0.0 };
+    terms.ratio_error = terms.ratio_error.max((ratio - 1.0).abs());
+    (free.max(clipped), terms)
+}
+
+/// Half the squared error of a value and its derivative; with a limit, the worse of the value and the value within it.
+fn value_error(value: f32, before: f32, wanted: f32, limit: Option<f32>) -> (f32, f32) {
+    let free = value - wanted;
+    let Some(limit) = limit else { return (0.5 * free * free, free) };
+    let moved = value - before;
+    let clipped = before + moved.clamp(-limit, limit) - wanted;
+    if free * free >= clipped * clipped {
+        (0.5 * free * free, free)
+    } else {
+        (0.5 * clipped * clipped, if moved.abs() < limit { clipped } else { 0.0 })
+    }
+}

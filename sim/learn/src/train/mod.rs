@@ -1,0 +1,258 @@
+//! Training on the town: collect, estimate, update, log; again and again until somebody says stop.
+//!
+//! Owns the loop and what must be kept so that it goes on as if it had never stopped. The number of steps shapes the
+//! schedule, the clock never does. Must not know files: `checkpoint` does. Rule: "Learning".
+
+mod recent;
+mod row;
+mod warm_start;
+
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use townlet_town::Rules;
+use townlet_town::observations::layout;
+use townlet_town::options::OPTIONS;
+
+use crate::checkpoint::{Checkpoint, CheckpointError, Meta, Registry, Saved};
+use crate::network::{Forward, Normalizer, Shape};
+use crate::ppo::{Batch, Diverged, Learner, Settings, UpdateStats};
+use crate::rollout::{Chooser, Kept, Rollout, Tally};
+use recent::Recent;
+pub use row::{KpiMean, Row};
+
+/// What a training is made from, besides the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Decides the first weights, every town and every choice.
+    pub seed: u64,
+    /// Resident-ticks the schedule is made for.
+    pub total_steps: u64,
+    /// Workers; their number changes nothing but the time.
+    pub threads: NonZero<usize>,
+}
+
+/// A training under way.
+pub struct Trainer {
+    rules: Arc<Rules>,
+    plan: Plan,
+    learner: Learner,
+    normalizer: Normalizer,
+    rollout: Rollout,
+    batch: Batch,
+    recent: Recent,
+    steps: u64,
+    updates: u64,
+    seconds: f64,
+    warm: bool,
+    /// The latest checkpoint, and after how many updates it was made.
+    saved: Option<(u64, String)>,
+}
+
+/// Everything but the learner's and the normaliser's numbers that a training goes on from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Progress {
+    /// Ticks of residents' lives learned from.
+    pub steps: u64,
+    /// Of how many the schedule is made.
+    pub total_steps: u64,
+    /// Updates done.
+    pub updates: u64,
+    /// Seconds of work.
+    pub seconds: f64,
+    /// The seed of the training.
+    pub seed: u64,
+    recent: Recent,
+    lives: Vec<Kept>,
+}
+
+/// The sizes of the network that a configuration asks for.
+pub fn shape(rules: &Rules) -> Shape {
+    let units = rules.config.training.hidden_units as usize;
+    let observation = layout(rules.config.features.systems.observations).width;
+    Shape { observation, hidden: [units, units], options: OPTIONS.len() }
+}
+
+/// The settings of the update that a configuration asks for.
+pub fn settings(rules: &Rules) -> Settings {
+    let training = &rules.config.training;
+    let target_kl = training.target_kl.to_f64() as f32;
+    Settings {
+        anneal_lr: training.anneal_learning_rate,
+        target_kl: (target_kl > 0.0).then_some(target_kl),
+        ..Settings::from(&rules.config.ppo)
+    }
+}
+
+impl Trainer {
+    /// A training at its beginning: random weights, every town at its first tick.
+    pub fn new(rules: &Arc<Rules>, plan: Plan) -> Self {
+        let shape = shape(rules);
+        let learner = Learner::new(shape, settings(rules), plan.seed);
+        let forward = Forward::new(shape, learner.weights());
+        Self {
+            rules: Arc::clone(rules),
+            plan,
+            rollout: Rollout::new(rules, plan.seed, &forward),
+            learner,
+            normalizer: Normalizer::new(shape.observation),
+            batch: Batch::default(),
+            recent: Recent::default(),
+            steps: 0,
+            updates: 0,
+            seconds: 0.0,
+            warm: false,
+            saved: None,
+        }
+    }
+
+    /// The rules of the towns.
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// What it was made from.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The learner, as it is.
+    pub fn learner(&self) -> &Learner {
+        &self.learner
+    }
+
+    /// How observations are scaled, as it is.
+    pub fn normalizer(&self) -> &Normalizer {
+        &self.normalizer
+    }
+
+    /// Resident-ticks learned from.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Whether the schedule is through.
+    pub fn finished(&self) -> bool {
+        self.steps >= self.plan.total_steps
+    }
+
+    /// One rollout, and what is learned from it.
+    ///
+    /// # Errors
+    /// What exploded; the weights are then those before.
+    pub fn advance(&mut self) -> Result<Row, Diverged> {
+        let begun = Instant::now();
+        let tally = self.collect(Chooser::Network);
+        let collected = begun.elapsed().as_secs_f64();
+        let progress = (self.steps as f64 / self.plan.total_steps.max(1) as f64).min(1.0);
+        let stats = self.learner.update(&self.batch, progress)?;
+        self.normalizer.settle();
+        let elapsed = begun.elapsed().as_secs_f64();
+        let lived = tally.resident_ticks;
+        self.steps += lived;
+        self.updates += 1;
+        self.seconds += elapsed;
+        let mut row = self.row(&tally, &stats);
+        row.steps_per_second = lived as f64 / elapsed.max(1e-9);
+        row.rollout_share = collected / elapsed.max(1e-9);
+        self.recent.take(tally);
+        self.recent.tell(&self.rules, &mut row);
+        Ok(row)
+    }
+
+    fn collect(&mut self, chooser: Chooser) -> Tally {
+        let forward = Forward::new(*self.learner.shape(), self.learner.weights());
+        self.rollout.collect(&forward, &self.normalizer, chooser, self.plan.threads);
+        self.rollout.gather(&mut self.batch, &mut self.normalizer)
+    }
+
+    fn row(&self, tally: &Tally, stats: &UpdateStats) -> Row {
+        let decimal = |value: f32| f64::from(value);
+        Row {
+            update: self.updates,
+            steps: self.steps,
+            total_steps: self.plan.total_steps,
+            seconds: self.seconds,
+            decisions: self.batch.len() as u64,
+            episodes: tally.episodes.len() as u64,
+            policy_loss: decimal(stats.policy_loss),
+            value_loss: decimal(stats.value_loss),
+            entropy: decimal(stats.entropy),
+            approx_kl: decimal(stats.approx_kl),
+            clip_frac: decimal(stats.clip_frac),
+            explained_variance: Some(decimal(stats.explained_variance)).filter(|value| value.is_finite()),
+            grad_norm: decimal(stats.grad_norm),
+            learning_rate: decimal(stats.learning_rate),
+            epochs: stats.epochs,
+            samples_per_second: stats.samples_per_second,
+            invalid_rate: tally.invalid as f64 / tally.decisions.max(1) as f64,
+            ..Row::default()
+        }
+    }
+
+    /// A training that goes on as if it had never stopped.
+    ///
+    /// # Errors
+    /// What does not fit these rules.
+    pub fn resume(rules: &Arc<Rules>, saved: &Saved, threads: NonZero<usize>) -> Result<Self, CheckpointError> {
+        let progress = saved.progress.clone();
+        let plan = Plan { seed: progress.seed, total_steps: progress.total_steps, threads };
+        let mut trainer = Self::new(rules, plan);
+        let shape = *trainer.learner.shape();
+        let restored = trainer.learner.restore(saved.learner(&shape)?);
+        restored.map_err(|error| CheckpointError::Weights { id: saved.policy.clone(), error })?;
+        trainer.normalizer = saved.normalizer(shape.observation)?;
+        let towns = trainer.rollout.restore(progress.lives);
+        towns.map_err(|why| CheckpointError::Unreadable { id: saved.policy.clone(), why })?;
+        (trainer.steps, trainer.updates) = (progress.steps, progress.updates);
+        (trainer.seconds, trainer.recent, trainer.warm) = (progress.seconds, progress.recent, saved.warm_start);
+        trainer.saved = Some((progress.updates, saved.policy.clone()));
+        Ok(trainer)
+    }
+
+    /// Writes the policy as it is, with what the training goes on from beside it. Answers with its id; after the same update
+    /// it is the same.
+    ///
+    /// # Errors
+    /// The disk's; then what was there before is untouched.
+    pub fn save(&mut self, registry: &Registry, run: &str) -> Result<String, CheckpointError> {
+        if let Some((_, id)) = self.saved.as_ref().filter(|(updates, _)| *updates == self.updates) {
+            return Ok(id.clone());
+        }
+        let mut row = Row::default();
+        self.recent.tell(&self.rules, &mut row);
+        let meta = Meta {
+            steps: self.steps,
+            updates: self.updates,
+            seed: self.plan.seed,
+            warm_start: self.warm,
+            parent: self.saved.as_ref().map(|(_, id)| id.clone()),
+            town_score: row.town_score,
+            kpis: row.kpis,
+            ..Meta::of(&self.rules, self.learner.shape())
+        };
+        let (id, bytes) = Checkpoint::encode(&meta, self.learner.weights(), &self.normalizer);
+        registry.store(&id, &bytes)?;
+        let made_of = (self.rules.sources.clone(), self.warm);
+        let names = (id.clone(), run.to_owned());
+        let saved = Saved::new(names, made_of, self.progress(), self.learner.state(), &self.normalizer);
+        registry.save(&saved)?;
+        self.saved = Some((self.updates, id.clone()));
+        Ok(id)
+    }
+
+    /// What a checkpoint keeps besides the learner and the normaliser.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            steps: self.steps,
+            total_steps: self.plan.total_steps,
+            updates: self.updates,
+            seconds: self.seconds,
+            seed: self.plan.seed,
+            recent: self.recent.clone(),
+            lives: self.rollout.keep(),
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! `townlet train`: learns to drive a town, with a progress bar for people and rows for programs.
+//!
+//! Owns when a training stops and what is kept of it: a row an update in `logs/training`, checkpoints in the shadow folder.
+//! How it learns is `townlet_learn::train`'s. Rule: "`townlet train`".
+
+mod log;
+mod plot;
+
+use std::io::IsTerminal;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+use townlet_learn::checkpoint::{Registry, Saved, training_hash};
+use townlet_learn::train::{Plan, Row, Trainer};
+use townlet_town::Rules;
+
+use super::texts::{self, Texts};
+use super::{ConfigArgs, FELL_SHORT, INTERRUPTED, plain};
+use crate::shard::home::new_run_id;
+use log::Log;
+
+/// What `townlet train` is told.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Folder for logs and checkpoints
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    home: PathBuf,
+    /// Resident-ticks to learn from; the schedule is made for them (`training.total_steps` unless told otherwise)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000), conflicts_with = "resume")]
+    steps: Option<u64>,
+    /// Stops after so many minutes; the schedule stays that of the steps
+    #[arg(long, value_name = "M", value_parser = minutes)]
+    minutes: Option<f64>,
+    /// Stops as soon as every charter KPI is met
+    #[arg(long)]
+    until_kpi: bool,
+    /// Decides first weights, towns and choices, instead of the configuration's
+    #[arg(long, value_name = "N", conflicts_with = "resume")]
+    seed: Option<u64>,
+    /// Goes on from the newest training, or from the checkpoint named
+    #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "")]
+    resume: Option<String>,
+    /// Imitates this policy first
+    #[arg(long, value_name = "POLICY", value_parser = ["scripted"], conflicts_with = "resume")]
+    warm_start: Option<String>,
+    /// Draws the curves when it ends, and writes them as SVG beside the rows
+    #[arg(long)]
+    plot: bool,
+    /// The end as one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+    /// Workers (one a core unless told otherwise); they change the time and nothing else
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZero<usize>>,
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    let minutes: f64 = text.parse().map_err(|_| "it needs a number, such as 10 or 0.5".to_owned())?;
+    if minutes > 0.0 && minutes <= 100_000.0 {
+        Ok(minutes)
+    } else {
+        Err("it may be more than 0 and at most 100000".into())
+    }
+}
+
+/// Why a training ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Steps,
+    Minutes,
+    Kpi,
+    Interrupted,
+}
+
+impl End {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Steps => "the schedule is through",
+            Self::Minutes => "the time is up",
+            Self::Kpi => "every charter KPI is met",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Trains.
+///
+/// # Errors
+/// Bad input, before anything is written; a disk that fails.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("signals cannot be watched")?;
+    }
+    let mut session = Session::open(args)?;
+    let warm = args.warm_start.is_some().then(|| session.warm_start(args.json)).transpose()?.flatten();
+    if let Some(why) = warm {
+        eprintln!("townlet: the warm start diverged: {why}. Nothing was written.");
+        return Ok(ExitCode::from(FELL_SHORT));
+    }
+    session.train(args, &interrupted)
+}
+
+/// A training and where it writes.
+struct Session {
+    trainer: Trainer,
+    registry: Registry,
+    run: String,
+    log: Log,
+    saved: Option<String>,
+    cadence: u64,
+}
+
+impl Session {
+    fn open(args: &Args) -> Result<Self> {
+        let threads = match args.threads {
+            Some(threads) => threads,
+            None => std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
+        };
+        let flags = args.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
+        let texts = texts::load(&args.config, flags)?;
+        for warning in &texts.loaded.warnings {
+            eprintln!("{warning}");
+        }
+        let registry = Registry::new(args.home.join(&texts.loaded.config.policy.shadow_dir));
+        let Some(id) = &args.resume else {
+            let rules = Arc::new(Rules::new(texts.sources)?);
+            let config = &rules.config;
+            let total_steps = args.steps.unwrap_or(config.training.total_steps);
+            let trainer = Trainer::new(&rules, Plan { seed: config.seed, total_steps, threads });
+            return Self::begin(args, trainer, registry, new_run_id(&config.shard), 0);
+        };
+        let saved = resumable(&registry, id)?;
+        let rules = Arc::new(Rules::new(saved.sources.clone())?);
+        same_settings(args, &texts, &rules, &saved)?;
+        let trainer = Trainer::resume(&rules, &saved, threads)?;
+        let mut session = Self::begin(args, trainer, registry, saved.run, saved.progress.updates)?;
+        session.saved = Some(saved.policy);
+        Ok(session)
+    }
+
+    fn begin(args: &Args, trainer: Trainer, registry: Registry, run: String, updates: u64) -> Result<Self> {
+        let log = Log::open(&args.home.join("logs/training"), &run, updates)?;
+        let cadence = u64::from(trainer.rules().config.training.checkpoint_updates);
+        Ok(Self { trainer, registry, run, log, saved: None, cadence })
+    }
+
+    fn warm_start(&mut self, quiet: bool) -> Result<Option<String>> {
+        let rollouts = u64::from(self.trainer.rules().config.training.warm_start_rollouts);
+        let bar = bar(rollouts, quiet, "{bar:30} imitating the scripted policy {pos} of {len} · {msg}");
+        let done = self.trainer.warm_start(|rollout, stats| {
+            bar.set_position(u64::from(rollout) + 1);
+            bar.set_message(format!("entropy {:.3} · explained {:.2}", stats.entropy, stats.explained_variance));
+        });
+        bar.finish_and_clear();
+        Ok(done.err().map(|why| why.to_string()))
+    }
+
+    fn train(&mut self, args: &Args, interrupted: &AtomicBool) -> Result<ExitCode> {
+        let template = "{bar:30} {human_pos} of {human_len} steps · {msg}";
+        let bar = bar(self.trainer.plan().total_steps, args.json, template);
+        let (begun, limit) = (Instant::now(), args.minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0)));
+        let mut last = self.log.last().cloned();
+        let end = loop {
+            if self.trainer.finished() {
+                break End::Steps;
+            }
+            if interrupted.load(Ordering::Relaxed) {
+                break End::Interrupted;
+            }
+            if limit.is_some_and(|limit| begun.elapsed() >= limit) {
+                break End::Minutes;
+            }
+            let row = match self.trainer.advance() {
+                Ok(row) => row,
+                Err(why) => {
+                    bar.finish_and_clear();
+                    return self.diverged(args, &why.to_string());
+                }
+            };
+            self.log.write(&row)?;
+            bar.set_position(row.steps);
+            bar.set_message(glance(&row));
+            if row.update % self.cadence == 0 {
+                self.save()?;
+            }
+            let met = row.charter_met;
+            last = Some(row);
+            if args.until_kpi && met {
+                break End::Kpi;
+            }
+        };
+        bar.finish_and_clear();
+        self.save()?;
+        self.told(args, end, last.as_ref())
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.log.sync()?;
+        self.saved = Some(self.trainer.save(&self.registry, &self.run)?);
+        Ok(())
+    }
+
+    fn diverged(&self, args: &Args, why: &str) -> Result<ExitCode> {
+        let kept = self.saved.as_ref().map_or_else(
+            || "There was no checkpoint before.".to_owned(),
+            |id| format!("The last good checkpoint is {}.", self.registry.path(id).display()),
+        );
+        eprintln!("townlet: the training diverged: {why}. {kept} A smaller `ppo.learning_rate` may help.");
+        if args.json {
+            plain::line(
+                &json!({ "run": self.run, "end": "diverged", "why": why, "checkpoint": self.saved }).to_string(),
+            )?;
+        }
+        Ok(ExitCode::from(FELL_SHORT))
+    }
+
+    fn told(&self, args: &Args, end: End, last: Option<&Row>) -> Result<ExitCode> {
+        let id = self.saved.clone().unwrap_or_default();
+        let drawn = args.plot.then(|| self.log.rows()).transpose()?;
+        let svg = self.log.path().with_extension("svg");
+        if let Some(rows) = &drawn {
+            std::fs::write(&svg, plot::svg(&self.run, rows)).with_context(|| svg.display().to_string())?;
+        }
+        if args.json {
+            plain::line(
+                &json!({
+                    "run": self.run, "end": end.words(), "checkpoint": id, "row": last,
+                    "policy": self.registry.path(&id).display().to_string(),
+                    "log": self.log.path().display().to_string(),
+                    "plot": drawn.is_some().then(|| svg.display().to_string()),
+                })
+                .to_string(),
+            )?;
+        } else {
+            if let Some(rows) = &drawn {
+                plain::print(&plot::terminal(rows))?;
+                plain::line(&format!("curves      {}", svg.display()))?;
+            }
+            let row = last.cloned().unwrap_or_default();
+            plain::print(&report(&row))?;
+            plain::line(&format!("checkpoint  {}", self.registry.path(&id).display()))?;
+            plain::line(&format!("rows        {}", self.log.path().display()))?;
+            plain::line(&format!("{}: {} of {} steps.", end.words(), row.steps, row.total_steps))?;
+        }
+        if end != End::Steps && !args.json {
+            plain::line(&format!("`townlet train --resume {id}` goes on."))?;
+        }
+        Ok(if end == End::Interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+    }
+}
+
+fn resumable(registry: &Registry, id: &str) -> Result<Saved> {
+    if !id.is_empty() {
+        return Ok(registry.training(id)?);
+    }
+    let folder = registry.folder().display();
+    registry.newest_training().with_context(|| format!("no training in {folder}; start one without `--resume`."))
+}
+
+/// A resumed training keeps its configuration: a file or setting that says something else is refused.
+fn same_settings(args: &Args, texts: &Texts, rules: &Rules, saved: &Saved) -> Result<()> {
+    let given = args.config.config.is_some() || !args.config.settings.is_empty();
+    if !given {
+        return Ok(());
+    }
+    // The seed may have come from the command line then.
+    let mut loaded = texts.loaded.config.clone();
+    loaded.seed = rules.config.seed;
+    let differs = townlet_town::config::diff(&rules.config, &loaded);
+    let keys: Vec<String> = differs.into_iter().map(|it| it.key).collect();
+    if !keys.is_empty() {
+        bail!(
+            "{} was started with another configuration: {} differ. Resume it without `--config` and `--set`.",
+            saved.run,
+            keys.join(", ")
+        );
+    }
+    let given = Rules::new(townlet_town::Sources { config: rules.sources.config.clone(), ..texts.sources.clone() })?;
+    if training_hash(&given) != training_hash(rules) {
+        bail!(
+            "{} was started with another plan, affordances or perturbations. Resume it without `--config`.",
+            saved.run
+        );
+    }
+    Ok(())
+}
+
+fn bar(length: u64, quiet: bool, template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if quiet || !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+/// A row at a glance, for the bar.
+fn glance(row: &Row) -> String {
+    let figure =
+        |value: Option<f64>, digits: usize| value.map_or_else(|| "–".into(), |value| format!("{value:.digits$}"));
+    let kpis: Vec<String> = row.kpis.iter().filter(|kpi| kpi.charter).map(|kpi| figure(kpi.value, 2)).collect();
+    let left = (row.total_steps.saturating_sub(row.steps)) as f64 / row.steps_per_second.max(1.0);
+    format!(
+        "{:.0}k/s · return a day {} · score {} · charter {} · {:.0} min left",
+        row.steps_per_second / 1e3,
+        figure(row.return_per_day, 2),
+        figure(row.town_score, 3),
+        kpis.join(" "),
+        left / 60.0
+    )
+}
+
+/// The last row, for people.
+fn report(row: &Row) -> String {
+    let figure = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"));
+    let mut rows = vec![
+        ["steps a second".to_owned(), format!("{:.0}", row.steps as f64 / row.seconds.max(1e-9)), String::new()],
+        ["return a day".into(), figure(row.return_per_day), String::new()],
+        ["town score".into(), figure(row.town_score), String::new()],
+        ["entropy".into(), format!("{:.3}", row.entropy), String::new()],
+        ["explained variance".into(), figure(row.explained_variance), String::new()],
+    ];
+    rows.extend(row.kpis.iter().map(|kpi| {
+        let verdict = match kpi.met {
+            Some(true) => "met",
+            Some(false) => "missed",
+            None => "not enough data yet",
+        };
+        [kpi.name.replace('_', " "), figure(kpi.value), verdict.to_owned()]
+    }));
+    plain::columns(&rows)
+}

@@ -1,0 +1,145 @@
+//! Learning curves: as text for a terminal, and as SVG for a document.
+//!
+//! Knows rows and nothing of files.
+
+use std::fmt::Write as _;
+
+use townlet_learn::train::Row;
+
+/// A curve's title and where its value stands in a row.
+type Curve = (&'static str, fn(&Row) -> Option<f64>);
+
+/// What is drawn, in this order.
+const CURVES: [Curve; 8] = [
+    ("return a day", |row| row.return_per_day),
+    ("town score", |row| row.town_score),
+    ("self-sufficiency", |row| kpi(row, "self_sufficiency")),
+    ("tenure, days", |row| kpi(row, "tenure")),
+    ("relationship coverage", |row| kpi(row, "relationship_coverage")),
+    ("attendance", |row| kpi(row, "attendance")),
+    ("entropy", |row| Some(row.entropy)),
+    ("explained variance", |row| row.explained_variance),
+];
+
+/// Columns of a curve in a terminal.
+const COLUMNS: usize = 60;
+const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+fn kpi(row: &Row, name: &str) -> Option<f64> {
+    row.kpis.iter().find(|kpi| kpi.name == name).and_then(|kpi| kpi.value)
+}
+
+/// A curve's points as (steps, value).
+fn points(rows: &[Row], value: fn(&Row) -> Option<f64>) -> Vec<(f64, f64)> {
+    rows.iter().filter_map(|row| Some((row.steps as f64, value(row)?))).filter(|point| point.1.is_finite()).collect()
+}
+
+fn range(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let values = points.iter().map(|point| point.1);
+    let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
+    (low <= high).then_some((low, high))
+}
+
+/// One line a curve: title, least, the curve, greatest, last.
+pub(super) fn terminal(rows: &[Row]) -> String {
+    let last_step = rows.last().map_or(1.0, |row| row.steps as f64).max(1.0);
+    let mut text = String::new();
+    for (title, value) in CURVES {
+        let points = points(rows, value);
+        let Some((low, high)) = range(&points) else { continue };
+        let mut cells = [None::<(f64, u32)>; COLUMNS];
+        for (step, value) in &points {
+            let cell = ((step / last_step * COLUMNS as f64) as usize).min(COLUMNS - 1);
+            let (sum, count) = cells[cell].unwrap_or_default();
+            cells[cell] = Some((sum + value, count + 1));
+        }
+        let block = |cell: &Option<(f64, u32)>| {
+            cell.map_or(' ', |(sum, count)| {
+                let share = (sum / f64::from(count) - low) / (high - low).max(1e-12);
+                BLOCKS[((share * 8.0) as usize).min(7)]
+            })
+        };
+        let curve: String = cells.iter().map(block).collect();
+        let last = points.last().map_or(0.0, |point| point.1);
+        let _ = writeln!(text, "{title:<22} {low:>8.3} {curve} {high:>8.3}  last {last:.3}");
+    }
+    text
+}
+
+/// Width and height of one curve's field, and the space around it.
+const FIELD: (f64, f64) = (360.0, 120.0);
+const MARGIN: f64 = 40.0;
+
+/// Every curve in a field of its own, two beside each other.
+pub(super) fn svg(run: &str, rows: &[Row]) -> String {
+    let lines = CURVES.len().div_ceil(2) as f64;
+    let (width, height) = (2.0 * (FIELD.0 + MARGIN) + MARGIN, lines * (FIELD.1 + MARGIN) + MARGIN * 1.5);
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
+         <text x=\"{MARGIN}\" y=\"24\" font-size=\"15\">{run}: {:.1} million resident-ticks in {:.1} minutes</text>\n",
+        rows.last().map_or(0.0, |row| row.steps as f64 / 1e6),
+        rows.last().map_or(0.0, |row| row.seconds / 60.0),
+    );
+    let last_step = rows.last().map_or(1.0, |row| row.steps as f64).max(1.0);
+    for (place, (title, value)) in CURVES.iter().enumerate() {
+        let left = MARGIN + (place % 2) as f64 * (FIELD.0 + MARGIN);
+        let top = MARGIN * 1.5 + (place / 2) as f64 * (FIELD.1 + MARGIN);
+        let points = points(rows, *value);
+        let (low, high) = range(&points).unwrap_or((0.0, 1.0));
+        let line: Vec<String> = points
+            .iter()
+            .map(|(step, value)| {
+                let share = (value - low) / (high - low).max(1e-12);
+                format!("{:.1},{:.1}", left + step / last_step * FIELD.0, top + FIELD.1 * (1.0 - share))
+            })
+            .collect();
+        let _ = writeln!(
+            svg,
+            "<rect x=\"{left}\" y=\"{top}\" width=\"{}\" height=\"{}\" fill=\"none\" stroke=\"#cccccc\"/>\n\
+             <text x=\"{left}\" y=\"{}\">{title}: {low:.3} to {high:.3}, last {:.3}</text>\n\
+             <polyline points=\"{}\" fill=\"none\" stroke=\"#1f6fb2\" stroke-width=\"1.2\"/>",
+            FIELD.0,
+            FIELD.1,
+            top - 6.0,
+            points.last().map_or(0.0, |point| point.1),
+            line.join(" ")
+        );
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Vec<Row> {
+        let row = |step: u32| Row {
+            steps: u64::from(step) * 100,
+            return_per_day: Some(f64::from(step)),
+            entropy: 1.0,
+            ..Row::default()
+        };
+        (1..=10).map(row).collect()
+    }
+
+    #[test]
+    fn a_rising_curve_rises() {
+        let text = terminal(&rows());
+        let first = text.lines().next().expect("a curve");
+        let drawn: Vec<char> = first.chars().filter(|character| BLOCKS.contains(character)).collect();
+        assert!(drawn.windows(2).all(|pair| pair[0] <= pair[1]) && drawn[0] == '▁' && drawn[9] == '█', "{first}");
+        assert!(first.ends_with("last 10.000"), "{first}");
+        assert_eq!(terminal(&[]), "");
+    }
+
+    #[test]
+    fn a_drawing_holds_every_curve() {
+        let svg = svg("run", &rows());
+        for (title, _) in CURVES {
+            assert!(svg.contains(title), "{title}");
+        }
+        assert!(svg.contains("400.0,60.0"), "the last point stands top right: {svg}");
+    }
+}
