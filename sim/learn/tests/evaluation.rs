@@ -162,3 +162,13 @@ fn stand(state: &mut State, object: ObjectId, affordance: townlet_town::ids::Aff
     state.objects[object].uses = vec![user];
     state.objects[object].queue = vec![Waiter { agent: waiter, affordance, since: state.tick }];
 }
+
+#[test]
+fn the_ledger_holds_while_rent_is_owed_and_people_come_and_go() {
+    let rules = rules(&[("economy.rent_per_day", "6")]);
+    let records = scripted(&rules, 2, Span { seed: 1, seeds: 4, days: 8 });
+    assert!(records.iter().all(|record| record.total(|day| day.involuntary_exits) > 0), "nobody was evicted");
+    for record in records {
+        assert_eq!((record.money, record.deadlock), (None, None), "seed {}", record.seed);
+    }
+}

@@ -90,7 +90,7 @@ fn machine(imported: &Imported, written: &[String]) -> Value {
             Fate::Moved { to, .. } => Some(to),
             Fate::Dropped { .. } | Fate::Refused { .. } => None,
         };
-        json!({ "key": it.key, "line": it.line, "value": it.value, "fate": it.fate.word(), "to": to, "words": words(&it.fate) })
+        json!({ "key": it.key, "line": it.line, "fate": it.fate.word(), "to": to, "words": words(&it.fate) })
     });
     json!({ "written": written, "findings": findings.collect::<Vec<_>>() })
 }

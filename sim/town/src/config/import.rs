@@ -56,8 +56,6 @@ pub struct Finding {
     pub key: String,
     /// Its line in the original file; 0 when that is not known.
     pub line: usize,
-    /// Its value, on one line.
-    pub value: String,
     /// What became of it.
     pub fate: Fate,
 }
@@ -294,17 +292,17 @@ impl Walk {
             None => Fate::Dropped { why: unknown(path) },
         };
         self.settings.extend(out.into_iter().map(|(key, value)| (at, key, value)));
-        self.findings.push(Finding { key: path.to_owned(), line, value: node.value.to_string(), fate });
+        self.findings.push(Finding { key: path.to_owned(), line, fate });
         let extras: &[(&str, &str)] = match rule {
             Some(Rule::Events) => &EVENT_EXTRAS,
             _ if fits("jobs.*", path) => &JOB_EXTRAS,
             _ => &[],
         };
-        for Entry { name, place, node } in node.entries().unwrap_or_default() {
+        for Entry { name, place, .. } in node.entries().unwrap_or_default() {
             if let Some((_, why)) = extras.iter().find(|extra| extra.0 == name) {
                 let (key, line) = (format!("{path}.{name}"), place.as_ref().map_or(0, |place| place.line));
                 let fate = Fate::Dropped { why: (*why).to_owned() };
-                self.findings.push(Finding { key, line, value: node.value.to_string(), fate });
+                self.findings.push(Finding { key, line, fate });
             }
         }
     }
