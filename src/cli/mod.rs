@@ -12,6 +12,7 @@ mod eval;
 mod follow;
 mod headless;
 mod plain;
+mod policy;
 mod replay;
 mod run;
 mod script;
@@ -54,6 +55,8 @@ enum Command {
     Token(token::Args),
     /// Runs a policy over many towns and tells how well they did
     Eval(eval::Args),
+    /// Lists trained policies and shows what one is
+    Policy(policy::Args),
     /// Trains a policy on a town, from nothing or from the scripted one
     Train(train::Args),
     /// Measures this machine against the speed table
@@ -127,6 +130,7 @@ pub fn main() -> ExitCode {
         Some(Command::Snapshot(args)) => snapshot::run(&args),
         Some(Command::Token(args)) => token::run(&args),
         Some(Command::Eval(args)) => eval::run(&args),
+        Some(Command::Policy(args)) => policy::run(&args),
         Some(Command::Train(args)) => train::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
