@@ -9,6 +9,8 @@ pub mod diff;
 pub mod line;
 pub mod stream;
 pub mod telemetry;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 pub use command::{Answer, ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Request, Role, Session, Status, allowed};
