@@ -16,6 +16,7 @@ mod run;
 mod script;
 mod settings;
 mod snapshot;
+mod telemetry;
 mod texts;
 mod token;
 
@@ -48,6 +49,8 @@ enum Command {
     Replay(replay::Args),
     /// Lists, shows and validates snapshots
     Snapshot(snapshot::Args),
+    /// Holds telemetry payloads to their schema, and reads archives of the raw stream
+    Telemetry(telemetry::Args),
     /// Makes, lists and revokes tokens
     Token(token::Args),
     /// Measures this machine against the speed table
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Snapshot(args)) => snapshot::run(&args),
+        Some(Command::Telemetry(args)) => telemetry::run(&args),
         Some(Command::Token(args)) => token::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),
