@@ -167,6 +167,13 @@ pub(crate) static CASES: &[Case] = &[
     case("pause", &[], "pause", &[], pause),
     case("resume", &[], "resume", &[], resume),
     case("step", &[], "step 3", &[("step 0", BAD), ("step many", BAD), ("step 10001", BAD)], step),
+    case(
+        "telemetry_mode",
+        &[],
+        "telemetry_mode aggregate",
+        &[("telemetry_mode", BAD), ("telemetry_mode fast", BAD)],
+        telemetry_mode,
+    ),
     case("snapshot save", &[], "snapshot save", &[("snapshot", BAD)], snapshot_save),
     case("snapshot list", &[], "snapshot list", &[], snapshot_list),
     case(
@@ -591,6 +598,18 @@ fn snapshot_save() {
         live.done("snapshot save");
         assert_eq!(live.result("snapshot list")["snapshots"], serde_json::json!(["000000000012.tls"]));
         assert_eq!(live.view().health.last_snapshot_tick, Some(12));
+    });
+}
+
+fn telemetry_mode() {
+    with(|live| {
+        let views = live.watch();
+        live.done("telemetry_mode aggregate");
+        let view = wait_for(&views, "merged telemetry", |view| view.transport.mode == "aggregate");
+        assert!(view.transport.archive.is_some(), "the raw stream is archived");
+        assert!(view.alerts.iter().any(|alert| alert.name == "telemetry_aggregating"));
+        live.done("telemetry_mode full");
+        wait_for(&views, "every message", |view| view.transport.mode == "full" && view.alerts.is_empty());
     });
 }
 

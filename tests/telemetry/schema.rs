@@ -146,3 +146,23 @@ fn what_is_not_fixed_may_be_missing_and_has_its_type() {
     value["clock"] = json!({ "speed": 7 });
     assert_eq!(mistakes(&schema, &value).len(), 1);
 }
+
+#[test]
+fn the_page_of_interfaces_names_the_versions_of_the_code() {
+    let page = std::fs::read_to_string(root().join("docs/ARCHITECTURE_INTERFACES.md")).unwrap();
+    let versions = [
+        ("wire: telemetry and commands", SCHEMA_VERSION.to_owned()),
+        ("journal", townlet::shard::journal::VERSION.to_string()),
+        ("snapshot of a town", townlet_town::snapshot::VERSION.to_string()),
+        ("audit log", townlet::audit::VERSION.to_string()),
+    ];
+    for (interface, version) in versions {
+        let row = format!("| {interface} | {version} | ");
+        assert!(page.lines().any(|line| line.starts_with(&row)), "{row}");
+    }
+    for kind in ["snapshot", "diff", "aggregate", "heartbeat", "resync"] {
+        assert!(page.contains(&format!("| `{kind}` | ")), "{kind}");
+    }
+    let answered = ["cmd_id", "command", "status", "tick", "result", "error", "replayed", "audit"];
+    assert!(answered.iter().all(|name| page.contains(name)));
+}
