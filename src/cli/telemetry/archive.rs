@@ -1,6 +1,6 @@
 //! `townlet telemetry archive`: whether an archive of the raw stream is whole, and its messages as lines of JSON.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -64,7 +64,7 @@ fn verify(files: &[PathBuf], as_json: bool) -> Result<ExitCode> {
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(FELL_SHORT) })
 }
 
-fn cat(file: &PathBuf) -> Result<ExitCode> {
+fn cat(file: &Path) -> Result<ExitCode> {
     let damage = archive::lines(file, |line| plain::line(line).map_err(|error| error.to_string()))
         .map_err(|error| plain::unreadable(file, &error))?;
     let Some(why) = damage else { return Ok(ExitCode::SUCCESS) };
