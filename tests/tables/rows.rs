@@ -163,10 +163,6 @@ pub(crate) static CASES: &[Case] = &[
         &[("set_feature queue_fairness", BAD), ("set_feature gravity off", BAD)],
         set_feature,
     ),
-    case("speed", &[], "speed 10x", &[("speed", BAD), ("speed 3x", BAD)], speed),
-    case("pause", &[], "pause", &[], pause),
-    case("resume", &[], "resume", &[], resume),
-    case("step", &[], "step 3", &[("step 0", BAD), ("step many", BAD), ("step 10001", BAD)], step),
     case(
         "telemetry_mode",
         &[],
@@ -174,6 +170,10 @@ pub(crate) static CASES: &[Case] = &[
         &[("telemetry_mode", BAD), ("telemetry_mode fast", BAD)],
         telemetry_mode,
     ),
+    case("speed", &[], "speed 10x", &[("speed", BAD), ("speed 3x", BAD)], speed),
+    case("pause", &[], "pause", &[], pause),
+    case("resume", &[], "resume", &[], resume),
+    case("step", &[], "step 3", &[("step 0", BAD), ("step many", BAD), ("step 10001", BAD)], step),
     case("snapshot save", &[], "snapshot save", &[("snapshot", BAD)], snapshot_save),
     case("snapshot list", &[], "snapshot list", &[], snapshot_list),
     case(

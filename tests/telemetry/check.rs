@@ -30,6 +30,8 @@ fn the_published_payloads_pass_as_a_folder() {
     assert!(text.lines().all(|line| line.ends_with(": snapshot 0.2.0: holds")), "{text}");
 }
 
+type Change<'a> = &'a dyn Fn(&mut Value);
+
 #[test]
 fn what_is_wrong_is_said_with_its_path() {
     let home = home();
@@ -41,7 +43,7 @@ fn what_is_wrong_is_said_with_its_path() {
         check(&path)
     };
     let gone = |value: &mut Value, name: &str| drop(value.as_object_mut().unwrap().shift_remove(name));
-    let cases: [(&dyn Fn(&mut Value), &str); 8] = [
+    let cases: [(Change<'_>, &str); 8] = [
         (&|it| gone(it, "employment"), "$.employment: it is missing"),
         (&|it| gone(&mut it["jobs"]["ada"], "wallet"), "$.jobs.ada.wallet: it is missing"),
         (&|it| it["jobs"]["ada"]["wallet"] = json!("much"), "$.jobs.ada.wallet: it is not of type"),
