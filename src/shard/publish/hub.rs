@@ -110,6 +110,8 @@ pub(super) struct Hub {
     counts: Transport,
     /// Messages made from a state to the newest one, so that each is encoded once.
     merged: BTreeMap<u64, Arc<Sent>>,
+    /// The newest state as a message, by the reason it is sent for.
+    wholes: BTreeMap<Option<String>, Arc<Sent>>,
     /// The newest state's, once it was asked for.
     proof: Option<String>,
 }
@@ -131,6 +133,7 @@ impl Hub {
             archive,
             counts: Transport { mode: "full".into(), ..Transport::default() },
             merged: BTreeMap::new(),
+            wholes: BTreeMap::new(),
             proof: None,
         }
     }
@@ -198,6 +201,7 @@ impl Hub {
         };
         self.seq += 1;
         self.merged.clear();
+        self.wholes.clear();
         self.proof = None;
         if let Some(diff) = step {
             self.keep(diff);
@@ -442,12 +446,18 @@ impl Hub {
 
     /// The newest state as a message.
     fn whole(&mut self, why: Option<&str>) -> Arc<Sent> {
+        let why = why.map(str::to_owned);
+        if let Some(message) = self.wholes.get(&why) {
+            return Arc::clone(message);
+        }
         let state = Box::new(self.state.as_deref().cloned().unwrap_or_default());
         let body = if why.is_some() { Body::Resync(state) } else { Body::Snapshot(state) };
         let mut envelope = self.envelope(body, 0);
-        envelope.reason = why.map(str::to_owned);
+        envelope.reason.clone_from(&why);
         envelope.digest = Some(self.digest());
-        sent(&envelope)
+        let message = sent(&envelope);
+        self.wholes.insert(why, Arc::clone(&message));
+        message
     }
 
     fn digest(&mut self) -> String {

@@ -107,6 +107,12 @@ fn a_snapshot_comes_first_and_every_event_after_it() {
     assert_eq!((reader.kinds[0], reader.count("diff")), ("snapshot", 40));
     assert_eq!(reader.events, 200, "a state holds three events, and all were carried");
     assert_eq!(reader.mirror.state(), Some(&town.state()));
+    let others = [town.join(None), town.join(None)];
+    let [Next::Message(one), Next::Message(other)] = others.map(|reader| reader.stream.try_next()) else {
+        panic!("a state comes at once");
+    };
+    assert!(Arc::ptr_eq(&one, &other), "a state is encoded once for all who come");
+    town.hub.beat(town.now);
     assert_eq!(town.report(), Transport { subscribers: 1, mode: "full".into(), ..Transport::default() });
 }
 
