@@ -5,6 +5,8 @@
 
 pub mod command;
 pub mod line;
+pub mod service;
+pub mod sse;
 pub mod telemetry;
 pub mod text;
 

@@ -205,6 +205,10 @@ impl App {
                 self.view = Some(view);
             }
             Notice::Answer(answer) => self.answered(answer),
+            Notice::Hello(hello) => {
+                self.session = hello.session.clone();
+                self.hello = *hello;
+            }
             Notice::Session(session) => self.session = session,
             Notice::Link(link) => self.link = link,
             Notice::Ended(why) => self.ended = Some(why),

@@ -1,0 +1,1 @@
+//! The service over a live shard, by plain sockets.
