@@ -7,15 +7,20 @@ mod audit;
 mod bench;
 mod completions;
 mod config;
+mod connect;
+mod console;
 pub mod docs;
 mod follow;
 mod headless;
+mod observe;
 mod plain;
 mod replay;
 mod run;
 mod script;
+mod serve;
 mod settings;
 mod snapshot;
+mod telemetry;
 mod texts;
 mod token;
 
@@ -40,6 +45,14 @@ struct Cli {
 enum Command {
     /// Runs a town: in the terminal, or in batch with `--headless`
     Run(run::Args),
+    /// Runs a town without a screen and serves it to other programs
+    Serve(serve::Args),
+    /// Watches and operates one shard or several over the network
+    Observe(observe::Args),
+    /// Sends commands to a shard over the network
+    Console(console::Args),
+    /// Reads a shard's telemetry
+    Telemetry(telemetry::Args),
     /// Checks, shows and compares configurations
     Config(config::Args),
     /// Verifies, shows and exports the audit log
@@ -115,6 +128,10 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Observe(args)) => observe::run(&args),
+        Some(Command::Console(args)) => console::run(&args),
+        Some(Command::Telemetry(args)) => telemetry::run(&args),
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Replay(args)) => replay::run(&args),

@@ -174,7 +174,10 @@ impl App {
         };
         let (link, style) = if self.ended.is_some() { ("ended".to_owned(), theme.bad) } else { (link, style) };
         let link = Span::styled(format!(" · {link}"), style);
-        let mut parts = vec![(7, vec![Span::styled("townlet", theme.dim)])];
+        let mut parts = match &self.badge {
+            Some(badge) => vec![(0, vec![Span::styled(format!(" {} ", clip(&badge.name, 20)), badge.style)])],
+            None => vec![(7, vec![Span::styled("townlet", theme.dim)])],
+        };
         let Some(view) = &self.view else {
             parts.push((0, vec![Span::styled("–", theme.strong), link]));
             return parts;
@@ -202,7 +205,7 @@ impl App {
         parts
     }
 
-    fn url(&self) -> Option<&str> {
+    pub(super) fn url(&self) -> Option<&str> {
         match &self.link {
             Link::Local => None,
             Link::Connecting { url } | Link::Live { url } | Link::Stale { url, .. } | Link::Reconnecting { url, .. } => {

@@ -43,6 +43,8 @@ impl Desk {
             keymap: Keymap::default(),
             screen: Screen::Operations,
             recall: vec!["kpi".into(), "employment_status".into()],
+            badge: None,
+            fleet: false,
         };
         Self { app: App::new(hello(role), setup), size, sent: Vec::new() }
     }
