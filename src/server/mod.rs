@@ -14,8 +14,6 @@ mod openapi;
 mod routes;
 mod status;
 mod stream;
-#[cfg(test)]
-mod tests;
 mod tls;
 
 use std::net::SocketAddr;

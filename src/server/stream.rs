@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -47,8 +47,9 @@ struct Message {
 pub(super) struct Feed {
     views: watch::Receiver<Option<Arc<Snapshot>>>,
     messages: watch::Sender<Option<Message>>,
-    /// Told apart from every earlier stream of the same run.
-    epoch: String,
+    /// The start of this service, in milliseconds since 1970: tells its messages from those of every earlier one.
+    epoch: i64,
+    seq: AtomicU64,
 }
 
 impl Feed {
@@ -56,16 +57,15 @@ impl Feed {
     pub(super) fn of(shard: &Handle) -> Self {
         let (send, views) = watch::channel(None);
         shard.subscribe(move |view| drop(send.send_replace(Some(view))));
-        Self { views, messages: watch::channel(None).0, epoch: uuid::Uuid::now_v7().simple().to_string() }
+        Self { views, messages: watch::channel(None).0, epoch: jiff::Timestamp::now().as_millisecond(), seq: AtomicU64::new(1) }
     }
 
     /// Encodes what is published, while anybody subscribes, until the shard ends.
     pub(super) async fn run(&self) {
         let mut views = self.views.clone();
-        let mut seq = 0_u64;
         while views.changed().await.is_ok() {
             let Some(view) = views.borrow_and_update().clone() else { continue };
-            seq += 1;
+            let seq = self.seq.fetch_add(1, Ordering::Relaxed) + 1;
             if self.messages.receiver_count() > 0 {
                 let bytes = self.encode(&view, seq);
                 self.messages.send_replace(Some(Message { seq, bytes }));
@@ -80,7 +80,7 @@ impl Feed {
             "shard": view.shard,
             "epoch": self.epoch,
             "seq": seq,
-            "prev_seq": seq - 1,
+            "prev_seq": 0,
             "tick": view.tick,
             "kind": "snapshot",
             "payload": view,
@@ -121,7 +121,7 @@ async fn pump(lobby: Arc<Lobby>, send: Sender<Bytes>, cut: Cut) {
     let _seat = Seat(Arc::clone(&lobby));
     let mut messages = lobby.feed.messages.subscribe();
     // The first message is the state now, however long ago it last changed.
-    let first = lobby.latest.of(&lobby).await.map(|view| lobby.feed.encode(&view, 0));
+    let first = lobby.latest.of(&lobby).await.map(|view| lobby.feed.encode(&view, lobby.feed.seq.load(Ordering::Relaxed)));
     let mut next = first;
     let mut last = messages.borrow().as_ref().map_or(0, |message| message.seq);
     let mut stop = lobby.stop.clone();
