@@ -49,7 +49,9 @@ impl ConnectArgs {
             self.connect.clone()
         };
         if asked.is_empty() {
-            bail!("no shard to connect to: give `--connect http://127.0.0.1:7420`, or list `shards` in the user's config.");
+            bail!(
+                "no shard to connect to: give `--connect http://127.0.0.1:7420`, or list `shards` in the user's config."
+            );
         }
         asked.iter().map(|name| self.place(name, settings)).collect()
     }
@@ -84,7 +86,11 @@ impl ConnectArgs {
             None => std::env::var(VARIABLE).ok().filter(|token| !token.trim().is_empty()),
         };
         let client = Client::new(&Target { url, token, ca }).map_err(|why| anyhow!("--connect {why}"))?;
-        Ok(Place { name: known.map(|shard| shard.name.clone()), colour: known.and_then(|shard| shard.colour.clone()), client })
+        Ok(Place {
+            name: known.map(|shard| shard.name.clone()),
+            colour: known.and_then(|shard| shard.colour.clone()),
+            client,
+        })
     }
 }
 
@@ -115,7 +121,11 @@ fn token_of(file: &Path) -> Result<String> {
 /// # Errors
 /// What the system says.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().context("the network cannot be used")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .context("the network cannot be used")
 }
 
 #[cfg(test)]

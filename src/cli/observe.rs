@@ -32,8 +32,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut seats = Vec::new();
     for place in places {
         let colour = place.colour.as_deref().map(|name| {
-            Theme::badge(name, options.theme.has_colour())
-                .with_context(|| format!("shards: there is no colour `{name}`; there are {}.", Theme::BADGES.join(", ")))
+            Theme::badge(name, options.theme.has_colour()).with_context(|| {
+                format!("shards: there is no colour `{name}`; there are {}.", Theme::BADGES.join(", "))
+            })
         });
         seats.push(tui::Seat::new(Remote::new(place.client)).called(place.name, colour.transpose()?));
     }

@@ -138,5 +138,7 @@ fn revoke(file: &Path, id: &str) -> Result<()> {
         bail!("there is no token `{}` in {}. {hint}", escape(id), file.display());
     }
     change(file, |tokens| Ok(tokens.revoke(id)))?;
-    plain::line(&format!("Revoked {id}. A served shard takes it no more; one on screen reads the store when it is started."))
+    plain::line(&format!(
+        "Revoked {id}. A served shard takes it no more; one on screen reads the store when it is started."
+    ))
 }

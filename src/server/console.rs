@@ -90,7 +90,8 @@ fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Requ
 
 /// A refusal that the shard did not make, in the envelope all the same.
 fn said(request: &Request, error: ErrorBody, tick: u64) -> Response {
-    let command = if request.command.contains("twn_") { "(a line with a token)".into() } else { request.command.clone() };
+    let command =
+        if request.command.contains("twn_") { "(a line with a token)".into() } else { request.command.clone() };
     status::answered(&Answer {
         cmd_id: request.cmd_id.clone().unwrap_or_default(),
         command: crate::wire::text::escape(&command).chars().take(crate::wire::line::MAX_LINE).collect(),

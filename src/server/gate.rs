@@ -56,7 +56,12 @@ impl Gate {
 
     /// Who asks: the token's holder, or, without one, a viewer known by where they are. A token made or revoked a moment ago
     /// counts already.
-    pub(super) fn visitor(&mut self, from: IpAddr, token: Option<&str>, headers: &HeaderMap) -> Result<Visitor, Turned> {
+    pub(super) fn visitor(
+        &mut self,
+        from: IpAddr,
+        token: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Visitor, Turned> {
         let schema = schema(headers)?;
         let Some(token) = token else {
             return Ok(Visitor::new(format!("http:{from}"), Role::Viewer, schema));

@@ -136,7 +136,11 @@ pub(super) async fn records(
     looking(&lobby, peer, &headers)?;
     let limit = wanted.map(|wanted| wanted.limit).ok().filter(|limit| (1..=MOST_RECORDS).contains(limit));
     let limit = limit.ok_or_else(|| {
-        Turned::new("E_INVALID_ARG", "only `limit` may be asked for.", format!("Such as `?limit=100`; at most {MOST_RECORDS}."))
+        Turned::new(
+            "E_INVALID_ARG",
+            "only `limit` may be asked for.",
+            format!("Such as `?limit=100`; at most {MOST_RECORDS}."),
+        )
     })?;
     let one = Arc::clone(&lobby.reading).acquire_owned().await;
     let read = tokio::task::spawn_blocking(move || {

@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn, Parameter, PathsBuilder};
+use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathsBuilder};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApiBuilder, PathItem, Ref, Required, ResponseBuilder,
+    ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApiBuilder, PathItem, Ref, Required,
+    ResponseBuilder,
 };
 
 use super::routes::{ENDPOINTS, Endpoint};
 use super::status;
 use crate::wire::service::{Refusal, STREAM, Welcome};
-use crate::wire::{Answer, Request, SCHEMA_VERSION, Snapshot};
+use crate::wire::{Answer, Envelope, Request, SCHEMA_VERSION, Snapshot};
 
 /// The document.
 pub(super) fn document() -> Value {
@@ -90,6 +91,7 @@ fn schemas() -> Value {
         generator.subschema_for::<Welcome>(),
         generator.subschema_for::<Refusal>(),
         generator.subschema_for::<Snapshot>(),
+        generator.subschema_for::<Envelope>(),
     ] {
         debug_assert!(name.as_value().get("$ref").is_some(), "{name:?}");
     }

@@ -145,7 +145,12 @@ pub(super) fn router(lobby: &Arc<Lobby>) -> Router {
 }
 
 /// What holds for every request: no token in the address, our schema in the answer, counted.
-async fn all(State(lobby): State<Arc<Lobby>>, Extension(peer): Extension<Peer>, request: Request, next: Next) -> Response {
+async fn all(
+    State(lobby): State<Arc<Lobby>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
     let known = ENDPOINTS.iter().find(|endpoint| endpoint.path == request.uri().path());
     let path = known.map_or("other", |endpoint| endpoint.path);
     let mut response = match no_token_in(request.uri()) {

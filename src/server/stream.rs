@@ -1,11 +1,12 @@
 //! `GET /v1/telemetry/stream`: what the shard publishes, as server-sent events.
 //!
-//! Owns subscribers, not messages: each message is encoded once for all. The town is never waited for and never waits: a
-//! subscriber that reads too slowly misses messages, which are whole states, and one that reads nothing is cut off.
+//! Owns subscribers, not what a message means: each message is made and encoded once for all. The town is never waited for
+//! and never waits: a subscriber that falls behind is told the whole state anew, and one that reads nothing is cut off.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use serde_json::json;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::time::{sleep, timeout};
 
 use super::gate::Turned;
@@ -25,7 +26,8 @@ use super::listen::{Cut, Peer};
 use super::{Lobby, looks};
 use crate::shard::Handle;
 use crate::wire::sse::Event;
-use crate::wire::{SCHEMA_VERSION, Snapshot};
+use crate::wire::stream::{DIGEST_EVERY, digest};
+use crate::wire::{Body as Says, Diff, Envelope, Position, SCHEMA_VERSION, Snapshot};
 
 /// Subscribers at once.
 const MOST: i64 = 200;
@@ -35,6 +37,8 @@ const STALLED: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Messages that wait for a subscriber's socket.
 const WAITING: usize = 2;
+/// Messages a subscriber may be behind, and that one may come back to.
+const KEPT: usize = 64;
 
 /// One message, as every subscriber gets it.
 #[derive(Clone)]
@@ -43,13 +47,21 @@ struct Message {
     bytes: Bytes,
 }
 
-/// Everything that is published, encoded once.
+/// Everything that is published, made and encoded once.
 pub(super) struct Feed {
     views: watch::Receiver<Option<Arc<Snapshot>>>,
-    messages: watch::Sender<Option<Message>>,
-    /// The start of this service, in milliseconds since 1970: tells its messages from those of every earlier one.
-    epoch: i64,
-    seq: AtomicU64,
+    now: Mutex<Now>,
+    messages: broadcast::Sender<Message>,
+    /// The start of this service, in milliseconds since 1970.
+    epoch: u64,
+}
+
+/// Where the stream stands.
+#[derive(Default)]
+struct Now {
+    seq: u64,
+    state: Option<Arc<Snapshot>>,
+    kept: VecDeque<Message>,
 }
 
 impl Feed {
@@ -57,36 +69,100 @@ impl Feed {
     pub(super) fn of(shard: &Handle) -> Self {
         let (send, views) = watch::channel(None);
         shard.subscribe(move |view| drop(send.send_replace(Some(view))));
-        Self { views, messages: watch::channel(None).0, epoch: jiff::Timestamp::now().as_millisecond(), seq: AtomicU64::new(1) }
+        let epoch = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
+        Self { views, now: Mutex::default(), messages: broadcast::channel(KEPT).0, epoch }
     }
 
-    /// Encodes what is published, while anybody subscribes, until the shard ends.
+    /// Tells what is published, while anybody subscribes, until the shard ends.
     pub(super) async fn run(&self) {
         let mut views = self.views.clone();
         while views.changed().await.is_ok() {
             let Some(view) = views.borrow_and_update().clone() else { continue };
-            let seq = self.seq.fetch_add(1, Ordering::Relaxed) + 1;
-            if self.messages.receiver_count() > 0 {
-                let bytes = self.encode(&view, seq);
-                self.messages.send_replace(Some(Message { seq, bytes }));
-            }
+            self.publish(view);
         }
     }
 
-    fn encode(&self, view: &Snapshot, seq: u64) -> Bytes {
-        let envelope = json!({
-            "schema_version": SCHEMA_VERSION,
-            "config_id": view.config_id,
-            "shard": view.shard,
-            "epoch": self.epoch,
-            "seq": seq,
-            "prev_seq": 0,
-            "tick": view.tick,
-            "kind": "snapshot",
-            "payload": view,
+    fn now(&self) -> std::sync::MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, view: Arc<Snapshot>) {
+        let mut now = self.now();
+        if self.messages.receiver_count() == 0 {
+            // Nobody was told anything since: whoever comes back must be told everything.
+            now.kept.clear();
+            now.seq += 1;
+            now.state = Some(view);
+            return;
+        }
+        let seq = now.seq + 1;
+        let message = match &now.state {
+            None => self.whole(&view, seq, Says::Snapshot),
+            Some(before) => {
+                let diff = Diff::between(before, &view);
+                if diff == Diff::default() {
+                    return;
+                }
+                let says = Says::Diff(Box::new(diff));
+                Message { seq, bytes: self.encode(&view, seq, seq - 1, says, seq.is_multiple_of(DIGEST_EVERY)) }
+            }
+        };
+        now.seq = seq;
+        now.state = Some(view);
+        now.kept.push_back(message.clone());
+        if now.kept.len() > KEPT {
+            now.kept.pop_front();
+        }
+        // Whoever left meanwhile needs no message.
+        drop(self.messages.send(message));
+    }
+
+    /// Where a new subscriber starts: behind what it had last when that is still kept, else with the whole state.
+    fn join(&self, last: Option<Position>) -> (Vec<Message>, broadcast::Receiver<Message>) {
+        let now = self.now();
+        let messages = self.messages.subscribe();
+        let missed = last.filter(|last| last.epoch == self.epoch && last.seq <= now.seq).and_then(|last| {
+            let missed: Vec<Message> = now.kept.iter().filter(|message| message.seq > last.seq).cloned().collect();
+            (missed.len() as u64 == now.seq - last.seq).then_some(missed)
         });
-        let event = Event { id: format!("{}:{seq}", self.epoch), kind: "snapshot".into(), data: envelope.to_string() };
-        event.encoded().into()
+        let first = || now.state.as_ref().map(|state| self.whole(state, now.seq, Says::Snapshot)).into_iter().collect();
+        (missed.unwrap_or_else(first), messages)
+    }
+
+    /// The whole state for somebody who has lost the thread, and everything behind it.
+    fn anew(&self) -> Option<(Message, broadcast::Receiver<Message>)> {
+        let now = self.now();
+        let message = self.whole(now.state.as_ref()?, now.seq, Says::Resync);
+        Some((message, self.messages.subscribe()))
+    }
+
+    fn whole(&self, state: &Arc<Snapshot>, seq: u64, says: fn(Box<Snapshot>) -> Says) -> Message {
+        let says = says(Box::new(state.as_ref().clone()));
+        Message { seq, bytes: self.encode(state, seq, 0, says, true) }
+    }
+
+    fn heartbeat(&self, seq: u64) -> Option<Bytes> {
+        let now = self.now();
+        Some(self.encode(now.state.as_ref()?, seq, seq, Says::Heartbeat, false))
+    }
+
+    fn encode(&self, view: &Snapshot, seq: u64, prev_seq: u64, body: Says, proven: bool) -> Bytes {
+        let kind = body.kind().to_owned();
+        let message = Envelope {
+            schema_version: SCHEMA_VERSION.into(),
+            config_id: view.config_id.clone(),
+            shard: view.shard.clone(),
+            epoch: self.epoch,
+            seq,
+            prev_seq,
+            tick: view.tick,
+            body,
+            digest: proven.then(|| digest(view)),
+            reason: None,
+        };
+        let id = message.position().to_string();
+        let data = serde_json::to_string(&message).expect("a message is plain data");
+        Event { id, kind, data }.encoded().into()
     }
 }
 
@@ -98,16 +174,28 @@ pub(super) async fn subscribe(
 ) -> Result<Response, Turned> {
     looks::looking(&lobby, peer, &headers)?;
     if lobby.counts.subscribers.get() >= MOST {
-        return Err(Turned { wait: Some(5), ..Turned::new("E_TOO_MANY", format!("{MOST} watch already."), "Come later.") });
+        return Err(Turned {
+            wait: Some(5),
+            ..Turned::new("E_TOO_MANY", format!("{MOST} watch already."), "Come later.")
+        });
     }
+    // An id that is not one of ours is one from nowhere: everything is told.
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let (send, inbox) = channel(WAITING);
-    tokio::spawn(pump(Arc::clone(&lobby), send, cut));
+    tokio::spawn(pump(Arc::clone(&lobby), send, cut, last));
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];
     Ok((kind, Body::new(Events { inbox })).into_response())
 }
 
 /// Counts a subscriber for as long as it lives.
 struct Seat(Arc<Lobby>);
+
+impl Seat {
+    fn take(lobby: &Arc<Lobby>) -> Self {
+        lobby.counts.subscribers.inc();
+        Self(Arc::clone(lobby))
+    }
+}
 
 impl Drop for Seat {
     fn drop(&mut self) {
@@ -116,44 +204,57 @@ impl Drop for Seat {
 }
 
 /// Hands one subscriber what is new until it leaves, the service stops or it takes no more.
-async fn pump(lobby: Arc<Lobby>, send: Sender<Bytes>, cut: Cut) {
-    lobby.counts.subscribers.inc();
-    let _seat = Seat(Arc::clone(&lobby));
-    let mut messages = lobby.feed.messages.subscribe();
-    // The first message is the state now, however long ago it last changed.
-    let first = lobby.latest.of(&lobby).await.map(|view| lobby.feed.encode(&view, lobby.feed.seq.load(Ordering::Relaxed)));
-    let mut next = first;
-    let mut last = messages.borrow().as_ref().map_or(0, |message| message.seq);
+async fn pump(lobby: Arc<Lobby>, send: Sender<Bytes>, cut: Cut, last: Option<Position>) {
+    let _seat = Seat::take(&lobby);
+    let (mut next, mut messages) = lobby.feed.join(last);
+    let mut seq = last.map_or(0, |last| last.seq);
     let mut stop = lobby.stop.clone();
     loop {
-        if let Some(bytes) = next.take() {
-            match timeout(STALLED, send.send(bytes)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return,
-                Err(_) => {
-                    lobby.counts.refused("stalled");
-                    lobby.log.say("cut off a subscriber that read nothing for ten seconds");
-                    return cut.0.notify_one();
-                }
+        for message in next.drain(..) {
+            seq = message.seq;
+            if !hand(&lobby, &send, message.bytes, &cut).await {
+                return;
             }
         }
         tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => {
-                let bye = Event { kind: "bye".into(), data: json!({ "reason": "the shard is stopping" }).to_string(), ..Event::default() };
+            () = stopped(&mut stop) => {
+                let bye = json!({ "reason": "the shard is stopping" }).to_string();
+                let bye = Event { id: String::new(), kind: "bye".into(), data: bye };
                 drop(send.try_send(bye.encoded().into()));
                 return;
             }
-            changed = messages.changed() => {
-                let Some(message) = changed.ok().and_then(|()| messages.borrow_and_update().clone()) else { return };
-                lobby.counts.missed.fetch_add((message.seq - last).saturating_sub(1), Ordering::Relaxed);
-                last = message.seq;
-                next = Some(message.bytes);
-            }
+            message = messages.recv() => match message {
+                Ok(message) => next.push(message),
+                Err(broadcast::error::RecvError::Lagged(missed)) => {
+                    lobby.counts.missed.fetch_add(missed, Ordering::Relaxed);
+                    let Some((message, behind)) = lobby.feed.anew() else { return };
+                    messages = behind;
+                    next.push(message);
+                }
+                Err(broadcast::error::RecvError::Closed) => return,
+            },
             () = sleep(HEARTBEAT) => {
-                let beat = Event { kind: "heartbeat".into(), data: json!({ "tick": lobby.shard.tick() }).to_string(), ..Event::default() };
-                next = Some(beat.encoded().into());
+                next.extend(lobby.feed.heartbeat(seq).map(|bytes| Message { seq, bytes }));
             }
             () = send.closed() => return,
+        }
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A service whose end of it is gone has stopped as well.
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// Hands a message over; false when the subscriber has gone or was cut off.
+async fn hand(lobby: &Lobby, send: &Sender<Bytes>, bytes: Bytes, cut: &Cut) -> bool {
+    match timeout(STALLED, send.send(bytes)).await {
+        Ok(sent) => sent.is_ok(),
+        Err(_) => {
+            lobby.counts.refused("stalled");
+            lobby.log.say("cut off a subscriber that read nothing for ten seconds");
+            cut.0.notify_one();
+            false
         }
     }
 }

@@ -157,7 +157,7 @@ impl Engine {
     pub(super) fn ask(&mut self, asked: Asked) {
         let Asked { from, mut request, done } = asked;
         let around = self.around.names.clone();
-        let done: Done = Box::new(move |answer| done(around.answer(answer)));
+        let done: Done = Box::new(move |answer| done(intake::outgoing(around.answer(answer))));
         request.command = self.around.names.revealed(&request.command, self.town.state().lifecycle.next_resident);
         let (session, visitor) = match from {
             Asker::Session(id) => (id, None),

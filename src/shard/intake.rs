@@ -6,7 +6,7 @@
 use super::table::error;
 use crate::wire::service::is_older;
 use crate::wire::text::escape;
-use crate::wire::{CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, line};
+use crate::wire::{Answer, CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, line};
 
 /// Longest `cmd_id` taken, in bytes.
 const MAX_ID: usize = 128;
@@ -51,7 +51,8 @@ pub(super) fn is_admin_by_token(who: &Session) -> Result<(), ErrorBody> {
     match who.role {
         Role::Admin => Ok(()),
         Role::Viewer => {
-            let hint = "Give it when `escalate` asks, or bring it as `Authorization: Bearer`; `townlet token new` makes one.";
+            let hint =
+                "Give it when `escalate` asks, or bring it as `Authorization: Bearer`; `townlet token new` makes one.";
             Err(error("E_FORBIDDEN", "from afar only an admin token makes an admin.", hint))
         }
     }
@@ -83,6 +84,16 @@ pub(super) fn shown(line: &str) -> String {
         return String::from("(a line with a token)");
     }
     escape(line).chars().take(line::MAX_LINE).collect()
+}
+
+/// An answer as it may leave: what was typed comes back in it, and may have held escapes.
+pub(super) fn outgoing(mut answer: Answer) -> Answer {
+    answer.command = escape(&answer.command);
+    if let Some(error) = &mut answer.error {
+        error.message = escape(&error.message);
+        error.hint = escape(&error.hint);
+    }
+    answer
 }
 
 fn holds_token(line: &str) -> bool {

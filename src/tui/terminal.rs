@@ -23,8 +23,8 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGSTOP, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 
 use super::app::{App, Message, Setup, Task};
-use super::fleet::{Badge, Fleet};
 use super::console::recall;
+use super::fleet::{Badge, Fleet};
 use super::keymap::Keymap;
 use super::pane::Screen;
 use super::save;
@@ -252,7 +252,8 @@ impl<'a> Shell<'a> {
         let fleet = seats.len() > 1;
         let hellos: Vec<Hello> = seats.iter().map(|seat| seat.source.hello()).collect();
         let local = hellos.iter().all(|hello| hello.link == Link::Local);
-        let screens = hellos.first().filter(|_| local).map_or_else(|| save::folder(&[]), |hello| save::folder(&hello.facts));
+        let screens =
+            hellos.first().filter(|_| local).map_or_else(|| save::folder(&[]), |hello| save::folder(&hello.facts));
         let apps = hellos.into_iter().zip(seats.iter()).map(|(hello, seat)| {
             let setup = Setup {
                 theme: options.theme,

@@ -95,8 +95,7 @@ mod tests {
         let text: String = events.iter().map(Event::encoded).collect();
         for size in 1..text.len() {
             let mut reader = Reader::default();
-            let read: Vec<Event> =
-                text.as_bytes().chunks(size).flat_map(|piece| reader.take(piece).unwrap()).collect();
+            let read: Vec<Event> = text.as_bytes().chunks(size).flat_map(|piece| reader.take(piece).unwrap()).collect();
             assert_eq!(read, events);
         }
     }

@@ -105,7 +105,9 @@ impl Desk {
         let welcome = runtime.block_on(client.welcome())?;
         if is_newer(&welcome.schema_version) {
             let theirs = escape(&welcome.schema_version);
-            eprintln!("warning: the shard speaks schema {theirs}, newer than {SCHEMA_VERSION}: looking only; upgrade to command.");
+            eprintln!(
+                "warning: the shard speaks schema {theirs}, newer than {SCHEMA_VERSION}: looking only; upgrade to command."
+            );
         }
         Ok(Self { runtime, client, welcome })
     }
@@ -113,7 +115,9 @@ impl Desk {
     /// Sends one command and prints its answer; the exit status it stands for.
     fn tell(&mut self, request: Request, json: bool) -> Result<u8> {
         if request.command.contains("twn_") {
-            bail!("a token has no place in a command; give it by `--token-file` or TOWNLET_TOKEN, and revoke this one.");
+            bail!(
+                "a token has no place in a command; give it by `--token-file` or TOWNLET_TOKEN, and revoke this one."
+            );
         }
         let answer = match self.ask(request) {
             Ok(answer) => answer,
@@ -132,7 +136,9 @@ impl Desk {
         let parsed = line::parse(&self.welcome.commands, &request.command);
         let changes = parsed.is_ok_and(|parsed| parsed.spec.mutating) && !request.dry_run;
         if changes && is_newer(&self.welcome.schema_version) {
-            eprintln!("townlet: the shard speaks a newer schema: upgrade this program before you command. Nothing was sent.");
+            eprintln!(
+                "townlet: the shard speaks a newer schema: upgrade this program before you command. Nothing was sent."
+            );
             return Err(BAD_INPUT);
         }
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
@@ -153,7 +159,10 @@ impl Desk {
             if !changes || started.elapsed() >= PERSEVERANCE {
                 eprintln!("townlet: {}", escape(&why));
                 if changes {
-                    eprintln!("  whether it was done is not known; `--cmd-id {}` sends it again safely.", escape(&cmd_id));
+                    eprintln!(
+                        "  whether it was done is not known; `--cmd-id {}` sends it again safely.",
+                        escape(&cmd_id)
+                    );
                 }
                 return Err(status);
             }

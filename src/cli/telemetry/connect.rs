@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::cli::connect::{ConnectArgs, runtime};
 use crate::cli::{plain, settings};
-use crate::source::remote::{Client, Failure, Mirror, Told};
+use crate::source::remote::{Client, Failure, Heard, Told};
 use crate::wire::service::is_newer;
 use crate::wire::sse::{Event, Reader};
 use crate::wire::text::escape;
@@ -75,7 +75,7 @@ pub(super) fn tail(args: &TailArgs) -> Result<ExitCode> {
 struct Tail {
     json: bool,
     left: Option<u64>,
-    mirror: Mirror,
+    heard: Heard,
     warned: bool,
 }
 
@@ -86,7 +86,7 @@ impl Tail {
 
     /// Until the line breaks.
     async fn follow(&mut self, client: &Client) -> Result<(), Failure> {
-        let mut response = client.stream(self.mirror.last()).await?;
+        let mut response = client.stream(self.heard.last().as_deref()).await?;
         let mut reader = Reader::default();
         while let Ok(Some(piece)) = response.chunk().await {
             for event in reader.take(&piece).map_err(Failure::Alien)? {
@@ -100,7 +100,7 @@ impl Tail {
     }
 
     fn take(&mut self, event: &Event) -> Result<()> {
-        match self.mirror.take(event) {
+        match self.heard.take(event) {
             Told::State => {}
             Told::Alive => return Ok(()),
             Told::Bye(why) | Told::Lost(why) => {
@@ -108,11 +108,15 @@ impl Tail {
                 return Ok(());
             }
         }
-        let Some(state) = self.mirror.state() else { return Ok(()) };
+        let Some(state) = self.heard.state() else { return Ok(()) };
         if !std::mem::replace(&mut self.warned, true) {
             warn_of(&state.schema_version);
         }
-        if self.json { plain::line(&event.data)? } else { plain::line(&line_of(state))? }
+        if self.json {
+            plain::line(&event.data)?
+        } else {
+            plain::line(&line_of(state))?
+        }
         self.left = self.left.map(|left| left.saturating_sub(1));
         Ok(())
     }

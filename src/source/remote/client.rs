@@ -70,7 +70,10 @@ impl Client {
         // Somebody who chose another one first is right as well.
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
         if target.url.contains("twn_") {
-            return Err("a token has no place in an address; give it by `--token-file` or TOWNLET_TOKEN, and revoke this one.".into());
+            return Err(
+                "a token has no place in an address; give it by `--token-file` or TOWNLET_TOKEN, and revoke this one."
+                    .into(),
+            );
         }
         let right = "Such as http://127.0.0.1:7420.";
         let url = Url::parse(&target.url).map_err(|why| format!("{}: no address: {why}. {right}", target.url))?;
@@ -79,20 +82,25 @@ impl Client {
             return Err(format!("{}: shards are reached by http or https. {right}", target.url));
         }
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.path().len() > 1 {
-            return Err(format!("{}: an address is a scheme, a host and a port, and nothing else. {right}", target.url));
+            return Err(format!(
+                "{}: an address is a scheme, a host and a port, and nothing else. {right}",
+                target.url
+            ));
         }
         let here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
         if url.scheme() == "http" && !here && target.token.is_some() {
             return Err(format!("{}: a token is not sent to another machine without TLS. Use https.", target.url));
         }
-        let mut http = reqwest::Client::builder().connect_timeout(CONNECT).redirect(redirect::Policy::none()).tcp_nodelay(true);
+        let mut http =
+            reqwest::Client::builder().connect_timeout(CONNECT).redirect(redirect::Policy::none()).tcp_nodelay(true);
         if here {
             http = http.no_proxy();
         }
         if let Some(path) = &target.ca {
             let pem = std::fs::read(path).map_err(|why| format!("{}: {why}.", path.display()))?;
             let authorities = Certificate::from_pem_bundle(&pem);
-            let authorities = authorities.map_err(|why| format!("{}: no certificate in PEM: {why}.", path.display()))?;
+            let authorities =
+                authorities.map_err(|why| format!("{}: no certificate in PEM: {why}.", path.display()))?;
             http = http.tls_certs_only(authorities);
         }
         let http = http.build().map_err(|why| format!("{}: {}.", target.url, chain(&why)))?;
@@ -109,7 +117,8 @@ impl Client {
             None => None,
             Some(token) => {
                 let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
-                let mut value = value.map_err(|_| "this is no token; one is made by `townlet token new`.".to_owned())?;
+                let mut value =
+                    value.map_err(|_| "this is no token; one is made by `townlet token new`.".to_owned())?;
                 value.set_sensitive(true);
                 Some(value)
             }
@@ -153,7 +162,8 @@ impl Client {
     /// See [`Failure`].
     pub async fn ask(&self, request: &Request) -> Result<Answer, Failure> {
         let body = serde_json::to_vec(request).map_err(|why| Failure::Alien(why.to_string()))?;
-        let post = self.http.post(format!("{}{CONSOLE}", self.url)).header("content-type", "application/json").body(body);
+        let post =
+            self.http.post(format!("{}{CONSOLE}", self.url)).header("content-type", "application/json").body(body);
         match self.fetch(post).await {
             Ok((_, body)) => serde_json::from_slice(&body).map_err(|why| self.alien(&why)),
             Err(failure) => Err(failure),

@@ -34,7 +34,12 @@ async fn answered(shared: &Shared, request: &Request) -> Answer {
         return unanswered(request, "E_SCHEMA_NEW", message, "Upgrade this program before you command.");
     }
     if !changes && !shared.with(|known| known.live) {
-        return unanswered(request, "E_UNREACHABLE", "the shard is not connected.".into(), "It is tried again by itself.");
+        return unanswered(
+            request,
+            "E_UNREACHABLE",
+            "the shard is not connected.".into(),
+            "It is tried again by itself.",
+        );
     }
     let client = shared.client();
     let started = Instant::now();

@@ -5,11 +5,11 @@
 
 mod client;
 mod commands;
-mod mirror;
+mod heard;
 mod watch;
 
 pub use client::{Client, Failure, Target};
-pub use mirror::{Mirror, Told};
+pub use heard::{Heard, Told};
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;

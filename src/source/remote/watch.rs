@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::{Client, Failure, Mirror, Shared, Told};
+use super::{Client, Failure, Heard, Shared, Told};
 use crate::source::{Link, Notice};
 use crate::wire::sse::Reader;
 
@@ -22,14 +22,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
 /// Watches for ever.
 pub(super) async fn watch(shared: &Arc<Shared>) {
-    let mut mirror = Mirror::default();
+    let mut heard = Heard::default();
     let mut attempt = 0_u32;
     loop {
-        let before = mirror.last().map(str::to_owned);
-        let why = follow(shared, &mut mirror).await;
+        let before = heard.last();
+        let why = follow(shared, &mut heard).await;
         shared.with(|known| known.live = false);
         // Something arrived: the next loss begins with short waits again.
-        attempt = if mirror.last().map(str::to_owned) == before { attempt + 1 } else { 0 };
+        attempt = if heard.last() == before { attempt + 1 } else { 0 };
         count_down(shared, &why, wait(attempt)).await;
     }
 }
@@ -58,21 +58,21 @@ async fn count_down(shared: &Shared, why: &str, wait: Duration) {
 }
 
 /// Follows the stream until it is lost; why.
-async fn follow(shared: &Arc<Shared>, mirror: &mut Mirror) -> String {
+async fn follow(shared: &Arc<Shared>, heard: &mut Heard) -> String {
     let client = shared.client();
-    match open(shared, &client, mirror).await {
-        Ok(response) => read(shared, &client, mirror, response).await,
+    match open(shared, &client, heard).await {
+        Ok(response) => read(shared, &client, heard, response).await,
         Err(failure) => failure.words(),
     }
 }
 
-async fn open(shared: &Shared, client: &Client, mirror: &Mirror) -> Result<reqwest::Response, Failure> {
+async fn open(shared: &Shared, client: &Client, heard: &Heard) -> Result<reqwest::Response, Failure> {
     let welcome = client.welcome().await?;
     shared.welcomed(welcome, client.url());
-    client.stream(mirror.last()).await
+    client.stream(heard.last().as_deref()).await
 }
 
-async fn read(shared: &Shared, client: &Client, mirror: &mut Mirror, mut response: reqwest::Response) -> String {
+async fn read(shared: &Shared, client: &Client, heard: &mut Heard, mut response: reqwest::Response) -> String {
     let mut reader = Reader::default();
     let mut silent = Duration::ZERO;
     let url = client.url().to_owned();
@@ -99,9 +99,9 @@ async fn read(shared: &Shared, client: &Client, mirror: &mut Mirror, mut respons
             Err(why) => return why,
         };
         for event in &events {
-            match mirror.take(event) {
+            match heard.take(event) {
                 Told::State => {
-                    if let Some(state) = mirror.state() {
+                    if let Some(state) = heard.state() {
                         shared.with(|known| known.schema.clone_from(&state.schema_version));
                         shared.tell(Notice::View(Arc::new(state.clone())));
                     }

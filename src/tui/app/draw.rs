@@ -116,7 +116,11 @@ impl App {
             None => match &self.link {
                 Link::Reconnecting { url, in_seconds, why } => (
                     format!("{} is not reached: {}", escape(url), escape(why)),
-                    if *in_seconds > 1 { "It is tried again by itself. q quits." } else { "It is tried again now. q quits." },
+                    if *in_seconds > 1 {
+                        "It is tried again by itself. q quits."
+                    } else {
+                        "It is tried again now. q quits."
+                    },
                 ),
                 _ => ("Nothing has arrived from the shard yet.".to_owned(), "It is asked; this fills itself. q quits."),
             },
@@ -208,9 +212,10 @@ impl App {
     pub(super) fn url(&self) -> Option<&str> {
         match &self.link {
             Link::Local => None,
-            Link::Connecting { url } | Link::Live { url } | Link::Stale { url, .. } | Link::Reconnecting { url, .. } => {
-                Some(url)
-            }
+            Link::Connecting { url }
+            | Link::Live { url }
+            | Link::Stale { url, .. }
+            | Link::Reconnecting { url, .. } => Some(url),
         }
     }
 
@@ -222,7 +227,8 @@ impl App {
                 banners.push(format!("nothing has arrived for {seconds} s: what you see is old"));
             }
             Link::Reconnecting { in_seconds, why, .. } => {
-                banners.push(format!("not connected ({why}): the next attempt is in {in_seconds} s; what you see is old"));
+                banners
+                    .push(format!("not connected ({why}): the next attempt is in {in_seconds} s; what you see is old"));
             }
         }
         let Some(view) = &self.view else { return banners };

@@ -61,12 +61,12 @@ pub struct Fleet {
 
 /// A column: heading, width, and whether it is shown only where there is room for everything.
 const COLUMNS: [(&str, usize, u16); 8] = [
-    ("connection", 16, 0),
+    ("connection", 14, 0),
     ("health", 9, 0),
-    ("KPIs", 7, 0),
-    ("alerts", 8, 0),
+    ("policy", 12, 0),
+    ("KPIs", 5, 0),
+    ("alerts", 6, 0),
     ("exits", 8, 0),
-    ("policy", 14, 100),
     ("day · tick", 18, 100),
     ("role", 7, 120),
 ];
@@ -140,7 +140,9 @@ impl Fleet {
             Some(Action::Save) => return vec![(0, Task::Save(0))],
             Some(Action::Open | Action::Right) => self.open = Some(selected),
             Some(Action::Fleet | Action::Back) => {}
-            Some(action @ (Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::First | Action::Last)) => {
+            Some(
+                action @ (Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::First | Action::Last),
+            ) => {
                 self.selection.act(action, &ids, usize::from(self.rows.0.height));
             }
             _ => {
@@ -171,7 +173,13 @@ impl Fleet {
         }
         let area = frame.area();
         if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
-            return empty(frame, area, "too small", &format!("townlet needs {} × {}", SMALLEST.0, SMALLEST.1), &self.theme);
+            return empty(
+                frame,
+                area,
+                "too small",
+                &format!("townlet needs {} × {}", SMALLEST.0, SMALLEST.1),
+                &self.theme,
+            );
         }
         let rows = [Constraint::Length(1), Constraint::Fill(1), Constraint::Length(7), Constraint::Length(1)];
         let [header, list, about, footer] = Layout::vertical(rows).areas(area);
@@ -220,8 +228,7 @@ impl Fleet {
             let mark = if place == selected { "▸ " } else { "  " };
             let watched = app.watched();
             let style = watched.badge.map_or(self.theme.strong, |badge| badge.style);
-            let mut spans =
-                vec![Span::raw(mark), Span::styled(pad(&name_of(&watched), name), style), Span::raw(" ")];
+            let mut spans = vec![Span::raw(mark), Span::styled(pad(&name_of(&watched), name), style), Span::raw(" ")];
             for (column, _, columns) in &columns {
                 let (text, style) = &cells[*column];
                 spans.push(Span::styled(pad(text, columns + 1), *style));
@@ -265,16 +272,17 @@ impl Fleet {
         };
         let employment = &view.employment;
         let over = employment.pending_count > employment.queue_limit;
-        let exits = format!("{} / {}{}", employment.pending_count, employment.queue_limit, if over { " !" } else { "" });
+        let exits =
+            format!("{} / {}{}", employment.pending_count, employment.queue_limit, if over { " !" } else { "" });
         let kind = if view.policy.kind == "network" { "learned" } else { view.policy.kind.as_str() };
         let policy = if view.policy.id == kind { kind.to_owned() } else { format!("{} {kind}", view.policy.id) };
         [
             link,
             health,
+            (policy, theme.text),
             (signs, if missed { theme.bad } else { theme.good }),
             alerts,
             (exits, if over { theme.bad } else { theme.text }),
-            (policy, theme.text),
             (format!("{} · {}", view.day, thousands(view.tick)), theme.text),
             role,
         ]
@@ -307,7 +315,8 @@ impl Fleet {
         }
         if let Some(view) = watched.view {
             if newer_schema(view) {
-                let newer = format!("it speaks schema {}, newer than {SCHEMA_VERSION}: looking only", view.schema_version);
+                let newer =
+                    format!("it speaks schema {}, newer than {SCHEMA_VERSION}: looking only", view.schema_version);
                 lines.push(Line::styled(clip(&newer, columns), self.theme.bad));
             }
             for problem in &view.health.problems {
@@ -328,12 +337,17 @@ impl Fleet {
     fn draw_footer(&self, frame: &mut Frame<'_>, area: Rect) {
         frame.buffer_mut().set_style(area, self.theme.bar);
         if let Some(said) = &self.said {
-            return frame.render_widget(Line::styled(format!(" {}", clip(said, area.width.into())), self.theme.warn), area);
+            return frame
+                .render_widget(Line::styled(format!(" {}", clip(said, area.width.into())), self.theme.warn), area);
         }
         let mut spans = Vec::new();
-        for (action, label) in
-            [(Action::Open, "open"), (Action::Down, "next"), (Action::Up, "before"), (Action::Save, "save"), (Action::Quit, "detach from all")]
-        {
+        for (action, label) in [
+            (Action::Open, "open"),
+            (Action::Down, "next"),
+            (Action::Up, "before"),
+            (Action::Save, "save"),
+            (Action::Quit, "detach from all"),
+        ] {
             spans.push(Span::styled(format!(" {}", self.keymap.label(action)), self.theme.key));
             spans.push(Span::styled(format!(" {label} "), self.theme.text));
         }

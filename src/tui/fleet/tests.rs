@@ -107,8 +107,11 @@ fn what_a_shard_says_reaches_it_alone_and_commands_go_where_one_is() {
 
 #[test]
 fn one_shard_is_no_fleet() {
-    let mut fleet =
-        Fleet::new(vec![app("one", "red", "http://x", Some(snapshot()))], Keymap::default(), Theme::named("dark", true).unwrap());
+    let mut fleet = Fleet::new(
+        vec![app("one", "red", "http://x", Some(snapshot()))],
+        Keymap::default(),
+        Theme::named("dark", true).unwrap(),
+    );
     assert_eq!(fleet.open(), Some(0));
     press(&mut fleet, "esc 0");
     assert_eq!(fleet.open(), Some(0));
