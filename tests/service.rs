@@ -207,7 +207,7 @@ fn a_command_by_http_is_answered_in_the_envelope_and_logged_by_its_token() {
     let refused = log.iter().find(|record| record.cmd_id == "a-3" && record.command == "setmoney");
     assert!(refused.is_some_and(|record| record.issuer == "http:127.0.0.1"), "what was refused is logged too");
     let secret = served.admin.rsplit('_').next().unwrap();
-    let text = std::fs::read_to_string(served.home.path().join("logs/console").join(&log_name(&served))).unwrap();
+    let text = std::fs::read_to_string(served.home.path().join("logs/console").join(log_name(&served))).unwrap();
     assert!(!text.contains(secret));
 }
 

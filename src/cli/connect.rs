@@ -16,7 +16,7 @@ const VARIABLE: &str = "TOWNLET_TOKEN";
 /// Which shard, and who one is there.
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct ConnectArgs {
-    /// The shard: an address, such as http://127.0.0.1:7420, or a name from `shards` in the user's config
+    /// The shard: an address, such as `http://127.0.0.1:7420`, or a name from `shards` in the user's config
     #[arg(long, value_name = "URL")]
     pub(super) connect: Vec<String>,
     /// File with the token to come with, readable by its owner alone; else the variable `TOWNLET_TOKEN`

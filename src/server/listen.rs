@@ -57,13 +57,15 @@ pub(super) async fn serve(lobby: Arc<Lobby>, bound: Bound, tls: Option<Tls>, rel
             () = sleep(LOOK), if tls.is_some() => renew(&lobby, tls.as_deref(), false),
             Some(_) = open.join_next(), if !open.is_empty() => {}
             taken = listener.accept() => match taken {
-                Ok((stream, peer)) => match Arc::clone(&seats).try_acquire_owned() {
-                    Ok(seat) => drop(open.spawn(welcome(Arc::clone(&lobby), router.clone(), tls.clone(), stream, Peer(peer.ip()), seat))),
-                    Err(_) => {
+                Ok((stream, peer)) => {
+                    let peer = Peer(peer.ip());
+                    if let Ok(seat) = Arc::clone(&seats).try_acquire_owned() {
+                        open.spawn(welcome(Arc::clone(&lobby), router.clone(), tls.clone(), stream, peer, seat));
+                    } else {
                         lobby.counts.refused("connections");
-                        lobby.log.say(&format!("refused a connection of {}: {SEATS} are open", peer.ip()));
+                        lobby.log.say(&format!("refused a connection of {}: {SEATS} are open", peer.0));
                     }
-                },
+                }
                 // Out of files, as a rule; those that are open will end.
                 Err(error) => {
                     lobby.log.say(&format!("no connection can be taken: {error}"));

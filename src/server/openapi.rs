@@ -1,4 +1,4 @@
-//! The service as an OpenAPI document, made from the table of endpoints and from the types of the wire.
+//! The service as an `OpenAPI` document, made from the table of endpoints and from the types of the wire.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! THE table of endpoints: the router and the OpenAPI document are made from it.
+//! THE table of endpoints: the router and the `OpenAPI` document are made from it.
 //!
 //! No path has a part that a client chooses, so none can lead anywhere else.
 

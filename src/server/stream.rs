@@ -248,15 +248,13 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 /// Hands a message over; false when the subscriber has gone or was cut off.
 async fn hand(lobby: &Lobby, send: &Sender<Bytes>, bytes: Bytes, cut: &Cut) -> bool {
-    match timeout(STALLED, send.send(bytes)).await {
-        Ok(sent) => sent.is_ok(),
-        Err(_) => {
-            lobby.counts.refused("stalled");
-            lobby.log.say("cut off a subscriber that read nothing for ten seconds");
-            cut.0.notify_one();
-            false
-        }
+    if let Ok(sent) = timeout(STALLED, send.send(bytes)).await {
+        return sent.is_ok();
     }
+    lobby.counts.refused("stalled");
+    lobby.log.say("cut off a subscriber that read nothing for ten seconds");
+    cut.0.notify_one();
+    false
 }
 
 /// A body of events as they come.

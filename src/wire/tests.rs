@@ -36,11 +36,11 @@ fn state() -> impl Strategy<Value = Snapshot> {
         btree_map(id(), (0..3_u64).prop_map(|meals_cooked| Job { meals_cooked, ..Job::default() }), 0..4),
         btree_map(id(), 0.0..2.0_f64, 0..4),
         vec(event(), 0..5),
-        vec((id(), 0..3_u64).prop_map(|(text, tick)| Narration { text, tick, ..Narration::default() }), 0..4),
+        vec((id(), 0..3_u64).prop_map(|(text, tick)| Narration { tick, text, ..Narration::default() }), 0..4),
         proptest::option::of(0.0..1.0_f64),
     );
     (rows, rest).prop_map(|(rows, (tick, jobs, prices, events, narrations, attendance))| {
-        let mut state = Snapshot { tick, jobs, prices, events, narrations, ..Snapshot::default() };
+        let mut state = Snapshot { tick, jobs, prices, narrations, events, ..Snapshot::default() };
         state.schema_version = SCHEMA_VERSION.into();
         state.employment.attendance = attendance;
         (state.agents, state.alerts, state.relationships.ties) = (rows.0, rows.1, rows.2);

@@ -44,7 +44,7 @@ impl Server {
         });
         let mut server = Self { child, lines, url: String::new() };
         let line = server.line();
-        server.url = line.rsplit(' ').next().expect("an address").to_owned();
+        line.rsplit(' ').next().expect("an address").clone_into(&mut server.url);
         assert!(server.url.starts_with("http://127.0.0.1:"), "{line}");
         server
     }

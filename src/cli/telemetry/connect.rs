@@ -112,11 +112,8 @@ impl Tail {
         if !std::mem::replace(&mut self.warned, true) {
             warn_of(&state.schema_version);
         }
-        if self.json {
-            plain::line(&event.data)?
-        } else {
-            plain::line(&line_of(state))?
-        }
+        let line = if self.json { event.data.clone() } else { line_of(state) };
+        plain::line(&line)?;
         self.left = self.left.map(|left| left.saturating_sub(1));
         Ok(())
     }

@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(heard.take(&event(2, 1, diff(), Some(&two))), Told::State);
         assert_eq!((heard.state(), heard.last().as_deref()), (Some(&two), Some("7:2")));
         assert_eq!(heard.take(&event(2, 0, Body::Heartbeat, None)), Told::Alive);
-        assert!(matches!(heard.take(&event(4, 3, Body::Diff(Box::new(Diff::default())), None)), Told::Lost(_)));
+        assert!(matches!(heard.take(&event(4, 3, Body::Diff(Box::default()), None)), Told::Lost(_)));
         assert_eq!(heard.last(), None, "everything is asked for anew");
         heard.take(&start);
         assert!(
