@@ -1,7 +1,7 @@
 //! The command line: one file a subcommand, and the one place where errors become exit statuses.
 //!
 //! The only room that knows all the others. Exit status: 0 fine, 1 a check fell short, 2 bad input, 3 the
-//! town broke off or could not be saved, 130 interrupted.
+//! town broke off, could not be saved or was not reached, 130 interrupted.
 
 mod audit;
 mod bench;
