@@ -47,8 +47,6 @@ pub(super) async fn serve(lobby: Arc<Lobby>, bound: Bound, tls: Option<Tls>, rel
     let tls = tls.map(Arc::new);
     let seats = Arc::new(Semaphore::new(SEATS));
     let mut open = JoinSet::new();
-    let fed = Arc::clone(&lobby);
-    let feed = tokio::spawn(async move { fed.feed.run().await });
     let mut stop = lobby.stop.clone();
     loop {
         tokio::select! {
@@ -75,7 +73,6 @@ pub(super) async fn serve(lobby: Arc<Lobby>, bound: Bound, tls: Option<Tls>, rel
         }
     }
     drop(listener);
-    feed.abort();
     if timeout(DRAIN, async { while open.join_next().await.is_some() {} }).await.is_err() {
         lobby.log.say(&format!("closed {} connections that did not end by themselves", open.len()));
         open.shutdown().await;

@@ -2,7 +2,7 @@
 //!
 //! KPIs, alerts and counters of the snapshot are rows with a name, so a new one appears here by itself.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -28,8 +28,6 @@ pub(super) struct Counts {
     refused: Family<Label, Counter>,
     /// Subscribers now.
     pub(super) subscribers: Level,
-    /// Messages that subscribers were too slow for.
-    pub(super) missed: AtomicU64,
 }
 
 impl Counts {
@@ -62,7 +60,6 @@ pub(super) fn text(counts: &Counts, view: &Snapshot) -> String {
         gauge.set(value as i64);
         registry.register(name, help, gauge);
     };
-    whole("stream_missed", "Messages that subscribers were too slow for", counts.missed.load(Ordering::Relaxed));
     whole("tick", "Tick of the town", view.tick);
     whole("residents", "Residents", view.agents.len() as u64);
     whole("uptime_seconds", "Since this process took the town up", view.health.uptime_seconds);

@@ -80,7 +80,6 @@ struct Lobby {
     gate: Mutex<gate::Gate>,
     counts: metrics::Counts,
     latest: Latest,
-    feed: stream::Feed,
     stop: watch::Receiver<bool>,
     facts: Vec<(String, String)>,
     log: Log,
@@ -109,7 +108,6 @@ pub fn start(shard: Arc<Handle>, options: Options) -> Result<Server, ServerError
     let (stop, stopped) = watch::channel(false);
     let reload = Arc::new(tokio::sync::Notify::new());
     let lobby = Arc::new(Lobby {
-        feed: stream::Feed::of(&shard),
         shard,
         gate: Mutex::new(gate),
         counts: metrics::Counts::new(),

@@ -371,11 +371,28 @@ pub struct Alert {
 /// How telemetry itself fares.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Transport {
+    /// Messages that wait for subscribers.
     pub queue_length: u64,
+    /// Messages that no subscriber will get, and events that no message carried.
     pub dropped: u64,
     /// `full`, `aggregate`.
     pub mode: String,
     pub last_error: Option<String>,
+    /// Subscribers now.
+    #[serde(default)]
+    pub subscribers: u64,
+    /// Of them, those that do not get every message: merged ones, or a new snapshot that they have not taken yet.
+    #[serde(default)]
+    pub behind: u64,
+    /// How often a subscriber was given a new snapshot in place of what it had missed.
+    #[serde(default)]
+    pub resynced: u64,
+    /// How often one was let go because it read nothing.
+    #[serde(default)]
+    pub disconnected: u64,
+    /// The file that the raw stream goes to now.
+    #[serde(default)]
+    pub archive: Option<String>,
 }
 
 /// How the shard itself fares.
