@@ -6,7 +6,7 @@
 #[path = "live/mod.rs"]
 mod live;
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
@@ -129,8 +129,10 @@ impl Served {
 
 fn read(stream: &mut TcpStream) -> Reply {
     let mut bytes = Vec::new();
-    // A connection that is reset has said what it had to say.
-    let _ = stream.read_to_end(&mut bytes);
+    // A connection that is reset has said what it had to say; one that stays open has not.
+    if let Err(why) = stream.read_to_end(&mut bytes) {
+        assert!(!matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "it is not closed");
+    }
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
