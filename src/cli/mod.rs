@@ -51,8 +51,6 @@ enum Command {
     Observe(observe::Args),
     /// Sends commands to a shard over the network
     Console(console::Args),
-    /// Reads a shard's telemetry
-    Telemetry(telemetry::Args),
     /// Checks, shows and compares configurations
     Config(config::Args),
     /// Verifies, shows and exports the audit log
@@ -61,6 +59,8 @@ enum Command {
     Replay(replay::Args),
     /// Lists, shows and validates snapshots
     Snapshot(snapshot::Args),
+    /// Reads a shard's telemetry; holds payloads to their schema, and reads archives of the raw stream
+    Telemetry(telemetry::Args),
     /// Makes, lists and revokes tokens
     Token(token::Args),
     /// Measures this machine against the speed table
@@ -131,11 +131,11 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Observe(args)) => observe::run(&args),
         Some(Command::Console(args)) => console::run(&args),
-        Some(Command::Telemetry(args)) => telemetry::run(&args),
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Snapshot(args)) => snapshot::run(&args),
+        Some(Command::Telemetry(args)) => telemetry::run(&args),
         Some(Command::Token(args)) => token::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),

@@ -7,6 +7,7 @@ pub mod change;
 pub mod command;
 pub mod diff;
 pub mod line;
+pub mod schema;
 pub mod service;
 pub mod sse;
 pub mod stream;

@@ -6,9 +6,10 @@ use serde_json::json;
 
 use super::change::{Change, Entries, Rows, Tail};
 use super::diff::{Diff, apply};
+use super::line::parse;
 use super::stream::{Body, Envelope, Lost, Mirror, Position, digest};
 use super::telemetry::{Agent, Alert, AuditRow, Event, Job, Narration, Queue, Tie, Window};
-use super::{Request, SCHEMA_VERSION, Snapshot};
+use super::{ArgKind, ArgSpec, CommandSpec, Effect, Request, Role, SCHEMA_VERSION, Snapshot};
 
 fn id() -> impl Strategy<Value = String> {
     "[a-e]"
@@ -106,6 +107,13 @@ proptest! {
         drop(serde_json::from_slice::<Envelope>(&bytes));
         drop(serde_json::from_slice::<Request>(&bytes));
         drop(line.parse::<Position>());
+        for line in [line.clone(), String::from_utf8_lossy(&bytes).into_owned(), format!("setneed {line}")] {
+            // What is read is read again in its normal form, as a retry is.
+            if let Ok(parsed) = parse(&specs(), &line) {
+                let normal = parsed.normalised();
+                prop_assert_eq!(parse(&specs(), &normal).map(|parsed| parsed.normalised()), Ok(normal));
+            }
+        }
         // A message with a byte changed is refused or read, never a panic.
         let mut text = serde_json::to_vec(&message(1, 0, Body::Snapshot(Box::new(state)))).unwrap();
         for (at, byte) in bytes.iter().enumerate() {
@@ -116,6 +124,24 @@ proptest! {
             drop(Mirror::default().take(message));
         }
     }
+}
+
+fn specs() -> Vec<CommandSpec> {
+    let arg = |name: &str, kind, flag: bool| ArgSpec { name: name.into(), kind, required: !flag, flag };
+    let kinds = [
+        arg("agent", ArgKind::Agent, false),
+        arg("value", ArgKind::Decimal { min: 0.0, max: 1.0 }, false),
+        arg("reason", ArgKind::Text, true),
+    ];
+    vec![CommandSpec {
+        name: "setneed".into(),
+        args: kinds.into(),
+        role: Role::Admin,
+        effect: Effect::Town,
+        mutating: true,
+        destructive: false,
+        help: String::new(),
+    }]
 }
 
 fn message(seq: u64, prev_seq: u64, body: Body) -> Envelope {

@@ -163,6 +163,13 @@ pub(crate) static CASES: &[Case] = &[
         &[("set_feature queue_fairness", BAD), ("set_feature gravity off", BAD)],
         set_feature,
     ),
+    case(
+        "telemetry_mode",
+        &[],
+        "telemetry_mode aggregate",
+        &[("telemetry_mode", BAD), ("telemetry_mode fast", BAD)],
+        telemetry_mode,
+    ),
     case("speed", &[], "speed 10x", &[("speed", BAD), ("speed 3x", BAD)], speed),
     case("pause", &[], "pause", &[], pause),
     case("resume", &[], "resume", &[], resume),
@@ -591,6 +598,18 @@ fn snapshot_save() {
         live.done("snapshot save");
         assert_eq!(live.result("snapshot list")["snapshots"], serde_json::json!(["000000000012.tls"]));
         assert_eq!(live.view().health.last_snapshot_tick, Some(12));
+    });
+}
+
+fn telemetry_mode() {
+    with(|live| {
+        let views = live.watch();
+        live.done("telemetry_mode aggregate");
+        let view = wait_for(&views, "merged telemetry", |view| view.transport.mode == "aggregate");
+        assert!(view.transport.archive.is_some(), "the raw stream is archived");
+        assert!(view.alerts.iter().any(|alert| alert.name == "telemetry_aggregating"));
+        live.done("telemetry_mode full");
+        wait_for(&views, "every message", |view| view.transport.mode == "full" && view.alerts.is_empty());
     });
 }
 

@@ -109,7 +109,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     say(args, "commands");
     rows.extend(shard::commands(&texts.sources, &folder, budget / 2)?);
     say(args, "subscribers");
-    rows.extend(service::subscribers(&texts.sources, &folder, budget / 2)?);
+    rows.push(shard::subscribers(&texts.sources, &folder, budget / 3)?);
+    rows.extend(service::subscribers(&texts.sources, &folder, budget / 3)?);
     drop(folder);
     say(args, "the town");
     rows.extend(town::speed(&texts.sources, budget / 4)?);

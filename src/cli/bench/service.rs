@@ -51,7 +51,7 @@ pub(super) fn subscribers(sources: &Sources, folder: &Folder, budget: Duration) 
     drop(server);
     drop(shard.stop());
     let note = format!("{READING} read {:.1} MB in {TURNS} turns, {STALLED} read nothing", received as f64 / 1e6);
-    let name = "tick rate with 50 subscribers, 10 stalled";
+    let name = "the same over sockets of this machine";
     let mut rows = vec![Row::new(name, median(&mut shares), "%", Target::AtLeast(95.0), note)];
     if !held.is_empty() {
         let growth = median(&mut held) / 1024.0;

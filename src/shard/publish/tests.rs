@@ -49,7 +49,9 @@ impl Town {
     fn frames(&mut self, count: u32, readers: &mut [&mut Reader]) {
         for _ in 0..count {
             self.frame(false);
-            readers.iter_mut().for_each(|reader| reader.read());
+            for reader in readers.iter_mut() {
+                reader.read();
+            }
         }
     }
 
