@@ -25,7 +25,7 @@ pub mod tokens;
 pub use driver::Driver;
 pub use engine::Speed;
 pub use home::Home;
-pub use intake::is_id;
+pub use intake::{Visitor, is_id};
 pub use table::specs;
 
 use std::any::Any;
@@ -41,7 +41,7 @@ use townlet_town::{Rules, Sources, Town};
 
 use crate::audit::{self, Stage};
 use crate::wire::{Answer, Position, Request, Session, Snapshot, Status};
-use dispatch::Asked;
+use dispatch::{Asked, Asker};
 use engine::{Engine, Message, Parts};
 use journal::{Base, Header, Journal};
 use telemetry::Around;
@@ -294,7 +294,12 @@ impl Handle {
 
     /// Sends a request; `done` hears the answer on another thread.
     pub fn ask(&self, session: u64, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
-        self.send(Message::Ask(Box::new(Asked { session, request, done: Box::new(done) })));
+        self.send(Message::Ask(Box::new(Asked { from: Asker::Session(session), request, done: Box::new(done) })));
+    }
+
+    /// Sends a request of somebody from afar, who needs no session; `done` hears the answer on another thread.
+    pub fn ask_from_afar(&self, visitor: Visitor, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
+        self.send(Message::Ask(Box::new(Asked { from: Asker::Visitor(visitor), request, done: Box::new(done) })));
     }
 
     /// Sends a request and waits; `None` when the shard has ended.

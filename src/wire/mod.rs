@@ -8,6 +8,8 @@ pub mod command;
 pub mod diff;
 pub mod line;
 pub mod schema;
+pub mod service;
+pub mod sse;
 pub mod stream;
 pub mod telemetry;
 #[cfg(test)]

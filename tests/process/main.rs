@@ -5,6 +5,7 @@
 //!
 //! One program of tests, because all three speak to the same binary: `cargo test --test process`.
 
+mod afar;
 mod batch;
 mod crash;
 #[cfg(feature = "failpoints")]

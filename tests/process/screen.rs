@@ -168,8 +168,10 @@ fn the_audit_screen_shows(seat: &mut Seat, command: &str, argument: &str) {
     let selected = |screen: &vt100::Screen, command: &str| {
         screen.contents().lines().any(|line| line.contains('▸') && line.contains(command))
     };
-    seat.shows(command);
+    // The newest comes in while one looks: until it is the last, nothing is chosen.
+    seat.until("the command, newest and selected", |screen| selected(screen, command));
     seat.press("k");
+    seat.until("one above it, held", |screen| !screen.contents().contains("follows the newest"));
     seat.until("the command, selected", |screen| selected(screen, command));
     seat.press("\r");
     seat.until("intent and outcome", |screen| {

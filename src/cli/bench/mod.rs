@@ -1,9 +1,10 @@
 //! `townlet bench`: the speed table for this machine, measured in one run, and what cannot be measured yet by name.
 //!
-//! Owns the rows, their targets and the table. How each is measured stands in `town` and `shard`. A number is never made of
+//! Owns the rows, their targets and the table. How each is measured stands in `town`, `shard` and `service`. A number is never made of
 //! nothing: what is not measured says why. Rule: "Speed" of the quality guide.
 
 mod measure;
+mod service;
 mod shard;
 mod town;
 
@@ -109,6 +110,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     rows.extend(shard::commands(&texts.sources, &folder, budget / 2)?);
     say(args, "subscribers");
     rows.push(shard::subscribers(&texts.sources, &folder, budget / 3)?);
+    rows.extend(service::subscribers(&texts.sources, &folder, budget / 3)?);
     drop(folder);
     say(args, "the town");
     rows.extend(town::speed(&texts.sources, budget / 4)?);

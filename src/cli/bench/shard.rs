@@ -47,7 +47,8 @@ impl Drop for Folder {
     }
 }
 
-fn start(sources: &Sources, folder: &Folder, paused: bool, speed: Speed, held: bool) -> Result<Handle> {
+/// A shard in the folder.
+pub(super) fn start(sources: &Sources, folder: &Folder, paused: bool, speed: Speed, held: bool) -> Result<Handle> {
     let home = Home::new(&folder.0);
     let options = Options { home, paused, speed, held, claim: false, driver: Driver::default(), token_file: None };
     Ok(shard::start(sources.clone(), 7, options)?)

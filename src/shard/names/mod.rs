@@ -18,6 +18,7 @@ use townlet_town::snapshot::hex;
 
 use super::home::Home;
 use crate::audit::Record;
+use crate::wire::telemetry::AuditRow;
 use crate::wire::{Answer, Snapshot};
 
 /// Hex digits of a hashed id.
@@ -83,6 +84,11 @@ impl Names {
     /// An answer as it may leave.
     pub(super) fn answer(&self, answer: Answer) -> Answer {
         if self.hidden { self.passed(answer) } else { answer }
+    }
+
+    /// Rows of the audit log as they may leave.
+    pub fn rows(&self, rows: Vec<AuditRow>) -> Vec<AuditRow> {
+        if self.hidden { self.passed(rows) } else { rows }
     }
 
     /// Redacts a record of the audit log, whether or not names are hidden now.
