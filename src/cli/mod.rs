@@ -11,6 +11,7 @@ pub mod docs;
 mod follow;
 mod headless;
 mod plain;
+mod policy;
 mod replay;
 mod run;
 mod script;
@@ -51,6 +52,8 @@ enum Command {
     Snapshot(snapshot::Args),
     /// Makes, lists and revokes tokens
     Token(token::Args),
+    /// Lists trained policies and shows what one is
+    Policy(policy::Args),
     /// Trains a policy on a town, from nothing or from the scripted one
     Train(train::Args),
     /// Measures this machine against the speed table
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Snapshot(args)) => snapshot::run(&args),
         Some(Command::Token(args)) => token::run(&args),
+        Some(Command::Policy(args)) => policy::run(&args),
         Some(Command::Train(args)) => train::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Completions(args)) => completions::run(&args),

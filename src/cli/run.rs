@@ -10,16 +10,13 @@ use clap::ValueEnum;
 use townlet_town::config::Layer;
 
 use super::texts::{self, Texts};
-use super::{BROKEN, ConfigArgs, headless, plain, settings};
+use super::{BROKEN, ConfigArgs, headless, plain, policy, settings};
 use crate::shard::{self, Handle, Home, Options, Recorded, Speed};
 use crate::source::Local;
 use crate::tui::pane::Screen;
 use crate::tui::theme::Theme;
 use crate::tui::{self, terminal};
 use crate::wire::{Role, SCHEMA_VERSION};
-
-/// Policies a town can be driven by. `shipped` is the scripted one until a trained one is shipped.
-const RELEASES: [&str; 2] = ["shipped", "scripted"];
 
 const SCRIPT_HELP: &str =
     r#"Commands at ticks, as JSON lines: {"tick": 120, "command": "employment_exit approve ada"}"#;
@@ -164,19 +161,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Why it cannot be.
 pub(super) fn launch(args: &Args, texts: Texts, held: bool) -> anyhow::Result<Handle> {
     let config = &texts.loaded.config;
-    if !RELEASES.contains(&config.policy.release.as_str()) {
-        bail!(
-            "policy.release: there is no policy `{}`; there are {}. Trained checkpoints come with learning.",
-            config.policy.release,
-            RELEASES.join(", ")
-        );
-    }
     let options = Options {
         home: Home::new(&args.home),
         paused: args.paused,
         speed: if args.headless { Speed::Max } else { args.speed.into() },
         held,
         claim: !args.headless,
+        driver: policy::driver(&args.home, &texts)?,
         token_file: token_file(args, &texts),
     };
     let Some(run) = &args.resume else {

@@ -9,7 +9,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use fail::fail_point;
-use townlet_learn::Scripted;
 use townlet_town::{Town, snapshot};
 
 use super::disk::{self, Disk};
@@ -105,7 +104,6 @@ pub(super) struct Engine {
     pub(super) dirty: bool,
     /// Published for whoever wants only the tick.
     pub(super) ticker: Arc<AtomicU64>,
-    policy: Scripted,
     header: Header,
     snapshot_root: String,
     subscribers: Vec<Box<dyn Fn(Arc<Snapshot>) + Send>>,
@@ -166,7 +164,6 @@ impl Engine {
             steps_left: 0,
             dirty: true,
             ticker,
-            policy: Scripted,
             header: parts.header,
             snapshot_root: parts.snapshot_root,
             subscribers: Vec::new(),
@@ -299,7 +296,7 @@ impl Engine {
 
     fn tick(&mut self, now: Instant) {
         fail_point!("engine_tick");
-        self.town.step(&mut self.policy);
+        self.town.step(&mut self.around.driver);
         self.options.extend(self.town.decided().map(|(_, option)| option.index() as u8));
         self.tell_story();
         let tick = self.town.tick();

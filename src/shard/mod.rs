@@ -7,6 +7,7 @@ mod commands;
 mod deeds;
 mod disk;
 mod dispatch;
+mod driver;
 mod engine;
 pub mod home;
 mod intake;
@@ -20,6 +21,7 @@ mod telemetry;
 mod tests;
 pub mod tokens;
 
+pub use driver::Driver;
 pub use engine::Speed;
 pub use home::Home;
 pub use intake::is_id;
@@ -37,7 +39,6 @@ use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
 
 use crate::audit::{self, Stage};
-use crate::wire::telemetry::Policy;
 use crate::wire::{Answer, Request, Session, Snapshot, Status};
 use dispatch::Asked;
 use engine::{Engine, Message, Parts};
@@ -57,6 +58,8 @@ pub struct Options {
     pub held: bool,
     /// Claim the shard's name in this home; batch runs do without, so that they can run side by side.
     pub claim: bool,
+    /// Who drives the residents.
+    pub driver: Driver,
     /// Where admin tokens are stored, when the configuration asks for them.
     pub token_file: Option<std::path::PathBuf>,
 }
@@ -109,7 +112,7 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
     let claim = claim(&options, &shard)?;
     let run_id = home::new_run_id(&shard);
     let town = Town::new(rules, seed);
-    let header = header(&run_id, &shard, sources, Base::Seed(seed));
+    let header = header(&run_id, &options.driver, sources, Base::Seed(seed), &shard);
     let journal = Journal::create(&options.home.journal(&run_id, 0), &header)?;
     let opened = audit::Log::open(audit::Options::new(options.home.console(), &run_id, &shard))?;
     launch(town, header, journal, opened, options, claim, Vec::new())
@@ -183,9 +186,9 @@ fn claim(options: &Options, shard: &str) -> Result<Option<home::Claim>, ShardErr
     options.claim.then(|| options.home.claim(shard)).transpose().map_err(ShardError::Claimed)
 }
 
-fn header(run_id: &str, shard: &str, sources: Sources, base: Base) -> Header {
-    let (run_id, shard) = (run_id.to_owned(), shard.to_owned());
-    Header { version: journal::VERSION, run_id, shard, sources, policy: "scripted".into(), base }
+fn header(run_id: &str, driver: &Driver, sources: Sources, base: Base, shard: &str) -> Header {
+    let (run_id, shard, policy) = (run_id.to_owned(), shard.to_owned(), driver.id().to_owned());
+    Header { version: journal::VERSION, run_id, shard, sources, policy, base }
 }
 
 /// Ends every intent that a crash left open: `recovered` when the journal holds it, `abort` when not.
@@ -246,7 +249,8 @@ fn launch(
     let around = Around {
         shard: header.shard.clone(),
         run_id: run_id.clone(),
-        policy: Policy { id: "scripted".into(), kind: "scripted".into(), hash: String::new() },
+        policy: options.driver.policy(),
+        driver: options.driver,
         names: names::Names::open(&options.home, &header.shard, config.telemetry.privacy.enabled)
             .map_err(ShardError::Resume)?,
         ..Around::default()

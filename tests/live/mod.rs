@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use townlet::shard::{self, Handle, Home, Options, Speed};
+use townlet::shard::{self, Driver, Handle, Home, Options, Speed};
 use townlet::wire::telemetry::Agent;
 use townlet::wire::{Answer, Request, Role, Session, Snapshot, Status};
 use townlet_town::Sources;
@@ -163,7 +163,15 @@ pub(crate) fn wait_for(views: &Receiver<Arc<Snapshot>>, what: &str, fits: impl F
 
 /// How every shard here is started.
 pub(crate) fn options(home: &Path, held: bool) -> Options {
-    Options { home: Home::new(home), paused: !held, speed: Speed::Max, held, claim: false, token_file: None }
+    Options {
+        home: Home::new(home),
+        paused: !held,
+        speed: Speed::Max,
+        held,
+        claim: false,
+        driver: Driver::default(),
+        token_file: None,
+    }
 }
 
 /// A home that goes when the test does.

@@ -26,7 +26,8 @@ mod tests {
     #[test]
     fn training_never_meets_a_held_out_seed_nor_itself() {
         let mut seen = std::collections::BTreeSet::new();
-        for (run, replica, beginnings) in (0..3).flat_map(|run| (0..40).map(move |at| (run, at % 8, u64::from(at) / 8))) {
+        for (run, replica, beginnings) in (0..3).flat_map(|run| (0..40).map(move |at| (run, at % 8, u64::from(at) / 8)))
+        {
             let seed = training(run, replica, beginnings);
             assert!(TRAINING.contains(&seed) && !HELD_OUT.contains(&seed));
             assert!(seen.insert(seed), "a town was met twice");

@@ -14,7 +14,7 @@ use townlet_town::Sources;
 
 use super::measure::{median, milliseconds, percentile, resident_kib, time};
 use super::{Row, Target};
-use crate::shard::{self, Handle, Home, Options, Speed};
+use crate::shard::{self, Driver, Handle, Home, Options, Speed};
 use crate::wire::{Answer, Request, Role, Session, Status};
 
 /// Ticks a headless shard runs before its memory is looked at.
@@ -47,7 +47,7 @@ impl Drop for Folder {
 
 fn start(sources: &Sources, folder: &Folder, paused: bool, speed: Speed, held: bool) -> Result<Handle> {
     let home = Home::new(&folder.0);
-    let options = Options { home, paused, speed, held, claim: false, token_file: None };
+    let options = Options { home, paused, speed, held, claim: false, driver: Driver::default(), token_file: None };
     Ok(shard::start(sources.clone(), 7, options)?)
 }
 

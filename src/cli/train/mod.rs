@@ -65,7 +65,11 @@ pub(super) struct Args {
 
 fn minutes(text: &str) -> Result<f64, String> {
     let minutes: f64 = text.parse().map_err(|_| "it needs a number, such as 10 or 0.5".to_owned())?;
-    if minutes > 0.0 && minutes <= 100_000.0 { Ok(minutes) } else { Err("it may be more than 0 and at most 100000".into()) }
+    if minutes > 0.0 && minutes <= 100_000.0 {
+        Ok(minutes)
+    } else {
+        Err("it may be more than 0 and at most 100000".into())
+    }
 }
 
 /// Why a training ended.
@@ -213,7 +217,9 @@ impl Session {
         );
         eprintln!("townlet: the training diverged: {why}. {kept} A smaller `ppo.learning_rate` may help.");
         if args.json {
-            plain::line(&json!({ "run": self.run, "end": "diverged", "why": why, "checkpoint": self.saved }).to_string())?;
+            plain::line(
+                &json!({ "run": self.run, "end": "diverged", "why": why, "checkpoint": self.saved }).to_string(),
+            )?;
         }
         Ok(ExitCode::from(FELL_SHORT))
     }
@@ -273,11 +279,18 @@ fn same_settings(args: &Args, texts: &Texts, rules: &Rules, saved: &Saved) -> Re
     let differs = townlet_town::config::diff(&rules.config, &loaded);
     let keys: Vec<String> = differs.into_iter().map(|it| it.key).collect();
     if !keys.is_empty() {
-        bail!("{} was started with another configuration: {} differ. Resume it without `--config` and `--set`.", saved.run, keys.join(", "));
+        bail!(
+            "{} was started with another configuration: {} differ. Resume it without `--config` and `--set`.",
+            saved.run,
+            keys.join(", ")
+        );
     }
     let given = Rules::new(townlet_town::Sources { config: rules.sources.config.clone(), ..texts.sources.clone() })?;
     if training_hash(&given) != training_hash(rules) {
-        bail!("{} was started with another plan, affordances or perturbations. Resume it without `--config`.", saved.run);
+        bail!(
+            "{} was started with another plan, affordances or perturbations. Resume it without `--config`.",
+            saved.run
+        );
     }
     Ok(())
 }
@@ -293,7 +306,8 @@ fn bar(length: u64, quiet: bool, template: &str) -> ProgressBar {
 
 /// A row at a glance, for the bar.
 fn glance(row: &Row) -> String {
-    let figure = |value: Option<f64>, digits: usize| value.map_or_else(|| "–".into(), |value| format!("{value:.digits$}"));
+    let figure =
+        |value: Option<f64>, digits: usize| value.map_or_else(|| "–".into(), |value| format!("{value:.digits$}"));
     let kpis: Vec<String> = row.kpis.iter().filter(|kpi| kpi.charter).map(|kpi| figure(kpi.value, 2)).collect();
     let left = (row.total_steps.saturating_sub(row.steps)) as f64 / row.steps_per_second.max(1.0);
     format!(

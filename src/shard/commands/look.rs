@@ -148,7 +148,7 @@ fn affordance_status(look: &Look<'_>, _: &Args) -> Reply {
 fn explain(look: &Look<'_>, args: &Args) -> Reply {
     let agent = look.agent(args)?;
     let state = look.town.state();
-    let it = telemetry::inspect(look.town, agent);
+    let it = telemetry::inspect(look.town, &look.around.driver, agent);
     let name = names::name(state.agents.resident[agent]);
     let driver = if it.possessed { "an operator" } else { look.around.policy.id.as_str() };
     let lowest = it.needs.iter().min_by(|a, b| a.value.total_cmp(&b.value));

@@ -21,6 +21,7 @@ use townlet_town::stability::{self, CHECKS, Reading};
 use townlet_town::state::State;
 use townlet_town::{AgentId, Rules, Town, employment, names};
 
+use super::driver::Driver;
 use super::names::Names;
 use crate::wire::SCHEMA_VERSION;
 use crate::wire::telemetry::{
@@ -37,6 +38,8 @@ pub(super) struct Around {
     pub run_id: String,
     /// Who drives the residents.
     pub policy: Policy,
+    /// The same at work.
+    pub driver: Driver,
     /// `paused`, `1x`, `10x`, `100x`, `max`.
     pub speed: String,
     /// Measured.
@@ -107,7 +110,7 @@ fn whole(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
         alerts: alerts(rules, state, around),
         transport: Transport { mode: "full".into(), ..Transport::default() },
         health: around.health.clone(),
-        agents: people::agents(town),
+        agents: people::agents(town, &around.driver),
         map: place::map(rules),
         audit,
         promotion: Promotion { state: "idle".into(), candidate: None },

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use townlet_learn::Weighed;
 use townlet_town::economy::basket;
 use townlet_town::fixed::Micro;
 use townlet_town::names;
@@ -12,7 +13,8 @@ use townlet_town::state::{Activity, ShiftState, State};
 use townlet_town::{AgentId, Rules, Town};
 
 use super::agent_id;
-use crate::wire::telemetry::{Agent, Job, MaskBit, Need, Relationships, Shift, Tie, Trait};
+use crate::shard::driver::Driver;
+use crate::wire::telemetry::{Agent, Job, MaskBit, Need, Relationships, Shift, Tie, TopOption, Trait};
 
 /// Job status by agent id.
 pub(super) fn jobs(rules: &Rules, state: &State) -> BTreeMap<String, Job> {
@@ -46,16 +48,17 @@ fn job(rules: &Rules, state: &State, agent: AgentId) -> Job {
 }
 
 /// Everybody present, in the order of their slots.
-pub(super) fn agents(town: &Town) -> Vec<Agent> {
-    town.state().agents.present.iter().map(|agent| inspect(town, *agent)).collect()
+pub(super) fn agents(town: &Town, driver: &Driver) -> Vec<Agent> {
+    town.state().agents.present.iter().map(|agent| inspect(town, driver, *agent)).collect()
 }
 
 /// One resident as the inspector shows them.
-pub(in crate::shard) fn inspect(town: &Town, agent: AgentId) -> Agent {
+pub(in crate::shard) fn inspect(town: &Town, driver: &Driver, agent: AgentId) -> Agent {
     let (rules, state) = (town.rules(), town.state());
     let agents = &state.agents;
     let (x, y) = rules.plan.at(agents.tile[agent]);
     let here = rules.plan.place_of[agents.tile[agent]];
+    let weighed = driver.weighed(town, agent);
     Agent {
         id: agent_id(state, agent),
         name: names::name(agents.resident[agent]),
@@ -78,14 +81,22 @@ pub(in crate::shard) fn inspect(town: &Town, agent: AgentId) -> Agent {
         activity: activity(rules, state, agent),
         target: agents.activity[agent].target().map(|(object, _)| rules.plan.objects[object].name.clone()),
         mask: mask(rules, state, agent),
-        top_options: Vec::new(),
-        value: None,
+        top_options: weighed.as_ref().map(top_options).unwrap_or_default(),
+        value: weighed.map(|weighed| f64::from(weighed.value)),
         possessed: agents.possessed[agent],
         shift: shift(rules, state, agent),
         groceries: u64::from(agents.groceries[agent]),
         rent_owed_days: u64::from(agents.rent_owed[agent]),
         personality: personality(state, agent),
     }
+}
+
+/// What was likely at the latest decision, likeliest first; what was forbidden is left out.
+fn top_options(weighed: &Weighed) -> Vec<TopOption> {
+    let likely = weighed.top.iter().filter(|(_, probability)| *probability > 0.0);
+    likely
+        .map(|(option, probability)| TopOption { option: option.name().into(), probability: f64::from(*probability) })
+        .collect()
 }
 
 /// A resident's traits.

@@ -149,8 +149,7 @@ impl Checkpoint {
         let (scale, weights): (Vec<Column>, Vec<Column>) =
             columns(id, &tensors)?.into_iter().partition(|column| column.name.starts_with("obs."));
         let width = weights.iter().find(|column| column.name == "fc1.weight").and_then(|it| it.shape.get(1)).copied();
-        let shape =
-            Shape { observation: width.unwrap_or_default(), hidden: meta.hidden, options: meta.options.len() };
+        let shape = Shape { observation: width.unwrap_or_default(), hidden: meta.hidden, options: meta.options.len() };
         if shape.options > Shape::MOST_OPTIONS {
             return Err(CheckpointError::unreadable(id, format!("it has {} options", shape.options)));
         }

@@ -103,7 +103,8 @@ impl Registry {
     }
 
     fn read(&self, id: &str, ending: &str) -> Result<Vec<u8>, CheckpointError> {
-        let plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        let plain =
+            !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         let path = self.0.join(format!("{id}.{ending}"));
         if !plain || !path.is_file() {
             return Err(CheckpointError::Missing { id: id.into(), folder: self.0.clone() });

@@ -78,7 +78,11 @@ impl Saved {
                 column.values.clone_from(values);
             }
             let error = |error| CheckpointError::Weights { id: self.policy.clone(), error };
-            if fits { weights.check(shape).map_err(error)? } else { return Err(self.odd("its network has other layers")) }
+            if fits {
+                weights.check(shape).map_err(error)?
+            } else {
+                return Err(self.odd("its network has other layers"));
+            }
             Ok(weights)
         };
         Ok(LearnerState {

@@ -90,7 +90,8 @@ impl Trainer {
     /// A training at its beginning: random weights, every town at its first tick.
     pub fn new(rules: &Arc<Rules>, plan: Plan) -> Self {
         let shape = shape(rules);
-        let learner = Learner::new(shape, settings(rules), plan.seed);
+        let mut learner = Learner::new(shape, settings(rules), plan.seed);
+        learner.set_threads(plan.threads);
         let forward = Forward::new(shape, learner.weights());
         Self {
             rules: Arc::clone(rules),

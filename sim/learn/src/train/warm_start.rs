@@ -32,6 +32,7 @@ impl Trainer {
             ..from
         };
         let mut pupil = Learner::new(*self.learner.shape(), imitating, self.plan.seed);
+        pupil.set_threads(self.plan.threads);
         std::mem::swap(&mut pupil, &mut self.learner);
         let done = self.imitate(&mut told);
         std::mem::swap(&mut pupil, &mut self.learner);

@@ -127,7 +127,8 @@ fn worth(town: &Town, layout: &Layout, forward: &mut Forward) -> Vec<f32> {
 
 #[test]
 fn the_horizon_truncates_with_the_value_of_what_is_seen_there() {
-    let rules = rules(&[("training.replicas", "1"), ("training.horizon_days", "1"), ("training.rollout_ticks", "1000")]);
+    let rules =
+        rules(&[("training.replicas", "1"), ("training.horizon_days", "1"), ("training.rollout_ticks", "1000")]);
     let rollout = collected(&rules, Chooser::Network);
     let decisions = rollout.decisions().next().expect("a replica");
     let mut town = Town::new(Arc::clone(&rules), seeds::training(SEED, 0, 0));

@@ -1,0 +1,61 @@
+//! Who drives a shard's residents: the scripted policy, or a trained one.
+//!
+//! Owns the choice between them and what they tell of a resident's latest decision. How either chooses is the packages'
+//! below. Rule: "The network policy".
+
+use townlet_learn::{NetworkPolicy, Scripted, Weighed};
+use townlet_town::{AgentId, Decider, OptionKind, Policy, Town};
+
+use crate::wire::telemetry;
+
+/// A policy at work.
+#[derive(Clone, Default)]
+pub enum Driver {
+    /// Thresholds of the configuration.
+    #[default]
+    Scripted,
+    /// A checkpoint's network.
+    Network(Box<NetworkPolicy>),
+}
+
+impl Driver {
+    /// `scripted`, or the checkpoint's id.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Scripted => "scripted",
+            Self::Network(policy) => policy.id(),
+        }
+    }
+
+    /// As telemetry shows it. A checkpoint's id is the beginning of its hash.
+    pub(super) fn policy(&self) -> telemetry::Policy {
+        let (kind, hash) = match self {
+            Self::Scripted => ("scripted", ""),
+            Self::Network(policy) => ("network", policy.id()),
+        };
+        telemetry::Policy { id: self.id().into(), kind: kind.into(), hash: hash.into() }
+    }
+
+    /// What was weighed at a resident's latest decision, when somebody weighs.
+    pub(super) fn weighed(&self, town: &Town, agent: AgentId) -> Option<Weighed> {
+        match self {
+            Self::Scripted => None,
+            Self::Network(policy) => policy.weighed(town, agent),
+        }
+    }
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+impl Policy for Driver {
+    fn decide(&mut self, town: &Town, deciders: &[Decider], choices: &mut Vec<OptionKind>) {
+        match self {
+            Self::Scripted => Scripted.decide(town, deciders, choices),
+            Self::Network(policy) => policy.decide(town, deciders, choices),
+        }
+    }
+}
