@@ -275,3 +275,44 @@ fn a_token_store_that_is_no_ordinary_file_is_left_alone() {
     assert!(folder.path().join("link").is_symlink());
     assert_eq!(names(folder.path()), ["link", "real"], "nothing was written beside it");
 }
+
+#[test]
+fn a_file_of_the_original_program_is_imported_and_runs() {
+    for old in ["hybrid", "shocked"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import").join(format!("{old}.yaml"));
+        let line = format!("config import {} --out new.yaml --json", file.display());
+        let run = |line: &str| {
+            let output = Command::new(env!("CARGO_BIN_EXE_townlet"))
+                .args(line.split_whitespace())
+                .current_dir(folder.path())
+                .output()
+                .expect("the program starts");
+            (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+        };
+        let (status, told, errors) = run(&line);
+        assert_eq!(status, Some(0), "{errors}");
+        let told: serde_json::Value = serde_json::from_str(&told).expect("one JSON object");
+        let fates: Vec<String> = told["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| {
+                format!(
+                    "{:>7}  {}  {}\n",
+                    it["fate"].as_str().unwrap(),
+                    it["key"].as_str().unwrap(),
+                    it["words"].as_str().unwrap()
+                )
+            })
+            .collect();
+        insta::assert_snapshot!(format!("import_{old}"), fates.concat());
+        for line in ["config check new.yaml", "--headless --config new.yaml --days 1"] {
+            let (status, _, errors) = run(line);
+            assert_eq!(status, Some(0), "{line}\n{errors}");
+        }
+        let (status, _, errors) = run(&line);
+        assert_eq!(status, Some(2));
+        assert!(errors.contains("new.yaml") && errors.contains("not replaced"), "{errors}");
+    }
+}

@@ -1,8 +1,9 @@
 //! `townlet audit`: is the log what was written, what does it say, and the same for other tools.
 //!
 //! Owns the telling; what the chain proves stands in `audit::verify`, what an export holds in `audit::export`. Changes
-//! nothing. Rule: "Audit log".
+//! nothing, but for a privacy key that a redacted export makes where there is none. Rule: "Audit log", "Privacy mode".
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -14,8 +15,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{follow, plain};
-use crate::audit::{self, Filter, Finding, Format, Report, Verdict};
+use crate::audit::{self, Filter, Finding, Format, Record, Redact, Report, Verdict};
 use crate::shard::Home;
+use crate::shard::names::Names;
 use crate::tui::text::count;
 use crate::wire::Status;
 use crate::wire::text::escape;
@@ -77,6 +79,9 @@ struct Export {
     /// The form
     #[arg(long, default_value = "jsonl")]
     format: FormatName,
+    /// Residents by keyed hashes instead of names, as under `privacy on`; each record says that it is redacted
+    #[arg(long)]
+    redact: bool,
     /// Into this file instead of standard output; it is there whole or not at all
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -238,11 +243,15 @@ fn write_out(export: &Export) -> Result<ExitCode> {
         FormatName::Jsonl => Format::Jsonl,
         FormatName::Csv => Format::Csv,
     };
+    let names = if export.redact { keys(&export.home, &folder)? } else { BTreeMap::new() };
+    // A shard whose first record came since is hidden too, under a key of nobody's.
+    let hide = |record: &mut Record| names.get(&record.shard).unwrap_or(&Names::default()).redact(record);
+    let redact: Option<Redact<'_>> = if export.redact { Some(&hide) } else { None };
     let exported = if let Some(path) = &export.out {
-        into_file(path, |out| audit::export(&folder, &filter, format, None, out))?
+        into_file(path, |out| audit::export(&folder, &filter, format, redact, out))?
     } else {
         let mut text = Vec::new();
-        let exported = audit::export(&folder, &filter, format, None, &mut text)?;
+        let exported = audit::export(&folder, &filter, format, redact, &mut text)?;
         plain::print(&String::from_utf8_lossy(&text))?;
         exported
     };
@@ -252,6 +261,21 @@ fn write_out(export: &Export) -> Result<ExitCode> {
     let into = export.out.as_ref().map(|path| format!(" into {}", path.display())).unwrap_or_default();
     eprintln!("{} records written{into}, {} damaged lines left out.", exported.records, exported.damaged.len());
     Ok(if exported.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(super::FELL_SHORT) })
+}
+
+/// By shard, what its residents are called outside; of every shard that wrote into the log.
+fn keys(home: &Path, console: &Path) -> Result<BTreeMap<String, Names>> {
+    let mut shards = BTreeSet::new();
+    audit::records(console, |_, _, record| {
+        shards.extend(record.ok().map(|record| record.shard));
+        Ok(())
+    })?;
+    let home = Home::new(home);
+    let names = |shard: String| {
+        let names = Names::open(&home, &shard, true).map_err(anyhow::Error::msg)?;
+        Ok((shard, names))
+    };
+    shards.into_iter().map(names).collect()
 }
 
 /// Writes beside the file and renames, so that its name never holds half an export.

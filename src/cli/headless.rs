@@ -265,7 +265,8 @@ impl Report<'_> {
     }
 }
 
-fn figure(value: f64, unit: &str) -> String {
+/// A KPI as a person reads it.
+pub(super) fn figure(value: f64, unit: &str) -> String {
     match unit {
         "ratio" => format!("{:.1} %", value * 100.0),
         "days" => format!("{value:.1} days"),

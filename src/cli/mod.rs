@@ -8,6 +8,7 @@ mod bench;
 mod completions;
 mod config;
 pub mod docs;
+mod eval;
 mod follow;
 mod headless;
 mod plain;
@@ -52,6 +53,8 @@ enum Command {
     Snapshot(snapshot::Args),
     /// Makes, lists and revokes tokens
     Token(token::Args),
+    /// Runs a policy over many towns and tells how well they did
+    Eval(eval::Args),
     /// Lists trained policies and shows what one is
     Policy(policy::Args),
     /// Trains a policy on a town, from nothing or from the scripted one
@@ -126,6 +129,7 @@ pub fn main() -> ExitCode {
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Snapshot(args)) => snapshot::run(&args),
         Some(Command::Token(args)) => token::run(&args),
+        Some(Command::Eval(args)) => eval::run(&args),
         Some(Command::Policy(args)) => policy::run(&args),
         Some(Command::Train(args)) => train::run(&args),
         Some(Command::Bench(args)) => bench::run(&args),

@@ -68,7 +68,11 @@ pub(super) fn load(args: &ConfigArgs, flags: Vec<(String, String)>) -> anyhow::R
     Ok(Texts { loaded, sources })
 }
 
-fn read_file(path: &Path) -> anyhow::Result<(String, String)> {
+/// A text file, by its name, bounded.
+///
+/// # Errors
+/// That it is not there, not text, or too long.
+pub(super) fn read_file(path: &Path) -> anyhow::Result<(String, String)> {
     let name = path.display().to_string();
     let mut text = String::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));

@@ -29,13 +29,15 @@ pub(crate) fn sources(backlog: bool, settings: &[(&str, &str)]) -> Sources {
     } else {
         ("", include_str!("../../configs/towns/default.txt"))
     };
-    let flags = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    // Shocks do not come by themselves, but there are some to call.
+    let quiet = ("features.systems.perturbations", "off");
+    let flags = [quiet].iter().chain(settings).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let layers = Layers { file: Some(("test.yaml".into(), file.into())), environment: Vec::new(), flags };
     Sources {
         config: load(&layers).expect("the settings hold").config.canonical(),
         plan: ("plan.txt".into(), plan.into()),
         affordances: ("affordances.yaml".into(), include_str!("../../configs/affordances.yaml").into()),
-        perturbations: ("none.yaml".into(), include_str!("../../configs/perturbations/none.yaml").into()),
+        perturbations: ("default.yaml".into(), include_str!("../../configs/perturbations/default.yaml").into()),
     }
 }
 

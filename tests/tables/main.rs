@@ -5,14 +5,17 @@
 
 #[path = "../live/mod.rs"]
 mod live;
+mod pace;
 mod rows;
+mod shocks;
+mod ties;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use live::{Live, home, options, refusal, somebody, sources};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use rows::CASES;
+use rows::Case;
 use townlet::shard::{self, specs};
 use townlet::tui::console::Log;
 use townlet::tui::history::History;
@@ -22,6 +25,11 @@ use townlet::tui::theme::Theme;
 use townlet::wire::{Answer, CommandSpec, Effect, Request, Role, Snapshot, Status};
 use townlet_town::kpi::KPIS;
 
+/// An entry for every row, in the order of the table.
+fn cases() -> impl Iterator<Item = &'static Case> {
+    [rows::CASES, shocks::CASES, pace::CASES, ties::CASES].into_iter().flatten()
+}
+
 fn spec(name: &str) -> CommandSpec {
     specs().into_iter().find(|spec| spec.name == name).expect("the row exists")
 }
@@ -29,14 +37,14 @@ fn spec(name: &str) -> CommandSpec {
 #[test]
 fn every_row_has_one_entry() {
     let rows: Vec<String> = specs().into_iter().map(|spec| spec.name).collect();
-    let entries: Vec<&str> = CASES.iter().map(|case| case.name).collect();
+    let entries: Vec<&str> = cases().map(|case| case.name).collect();
     assert_eq!(rows, entries);
     assert_eq!(entries.iter().collect::<BTreeSet<_>>().len(), entries.len());
 }
 
 #[test]
 fn every_row_does_what_it_says() {
-    for case in CASES {
+    for case in cases() {
         println!("row: {}", case.name);
         (case.holds)();
     }
@@ -46,7 +54,7 @@ fn every_row_does_what_it_says() {
 fn viewers_look_and_change_nothing() {
     let home = home();
     let live = Live::held(home.path());
-    for case in CASES {
+    for case in cases() {
         for line in case.before {
             live.done(line);
         }
@@ -73,7 +81,7 @@ fn the_pace_belongs_to_the_owner() {
     let home = home();
     let live = Live::held(home.path());
     let owner = live.shard.open(somebody("test:owner", Role::Viewer, true), |_| {});
-    for case in CASES {
+    for case in cases() {
         let row = spec(case.name);
         let answer = live.ask(owner, Request { dry_run: true, ..Request::line(case.line) });
         let may = row.role == Role::Viewer || row.effect == Effect::Pace;
@@ -84,7 +92,7 @@ fn the_pace_belongs_to_the_owner() {
 
 #[test]
 fn a_dry_run_says_what_would_happen_and_does_nothing() {
-    for case in CASES {
+    for case in cases() {
         let home = home();
         let live = Live::held(home.path());
         for line in case.before {
@@ -104,7 +112,7 @@ fn a_dry_run_says_what_would_happen_and_does_nothing() {
 
 #[test]
 fn wrong_lines_are_refused_with_what_would_be_right() {
-    for case in CASES {
+    for case in cases() {
         let home = home();
         let live = Live::held(home.path());
         for line in case.before {

@@ -1,10 +1,12 @@
-//! What each row of the command table does to a live town, one entry a row.
+//! What each row of the command table does to a live town, one entry a row: what looks, and what acts on one thing in town.
+//!
+//! The other rows stand in `shocks`, `pace` and `ties`; they share what stands here.
 
 use serde_json::Value;
 use townlet::shard::specs;
-use townlet::wire::{Request, Role, Snapshot};
+use townlet::wire::Snapshot;
 
-use crate::live::{Live, home, somebody, wait_for};
+use crate::live::{Live, home};
 
 /// How a row is held to its word.
 pub(crate) struct Case {
@@ -20,7 +22,7 @@ pub(crate) struct Case {
     pub(crate) holds: fn(),
 }
 
-const fn case(
+pub(crate) const fn case(
     name: &'static str,
     before: &'static [&'static str],
     line: &'static str,
@@ -30,11 +32,11 @@ const fn case(
     Case { name, before, line, wrong, holds }
 }
 
-const BAD: &str = "E_INVALID_ARG";
-const NONE: &str = "E_NOT_FOUND";
-const AGAIN: &str = "E_CONFLICT";
+pub(crate) const BAD: &str = "E_INVALID_ARG";
+pub(crate) const NONE: &str = "E_NOT_FOUND";
+pub(crate) const AGAIN: &str = "E_CONFLICT";
 
-/// Every row of the table.
+/// The rows that look, and those that act on one thing in town.
 pub(crate) static CASES: &[Case] = &[
     case("help", &[], "help", &[("help emplyment_status", NONE)], help),
     case("telemetry_snapshot", &[], "telemetry_snapshot", &[], telemetry_snapshot),
@@ -163,41 +165,19 @@ pub(crate) static CASES: &[Case] = &[
         &[("set_feature queue_fairness", BAD), ("set_feature gravity off", BAD)],
         set_feature,
     ),
-    case("speed", &[], "speed 10x", &[("speed", BAD), ("speed 3x", BAD)], speed),
-    case("pause", &[], "pause", &[], pause),
-    case("resume", &[], "resume", &[], resume),
-    case("step", &[], "step 3", &[("step 0", BAD), ("step many", BAD), ("step 10001", BAD)], step),
-    case("snapshot save", &[], "snapshot save", &[("snapshot", BAD)], snapshot_save),
-    case("snapshot list", &[], "snapshot list", &[], snapshot_list),
-    case(
-        "snapshot inspect",
-        &["snapshot save"],
-        "snapshot inspect 000000000000.tls",
-        &[("snapshot inspect", BAD), ("snapshot inspect 000000000001.tls", NONE), ("snapshot inspect ../x.tls", NONE)],
-        snapshot_inspect,
-    ),
-    case(
-        "snapshot validate",
-        &["snapshot save"],
-        "snapshot validate 000000000000.tls",
-        &[("snapshot validate", BAD), ("snapshot validate 000000000001.tls", NONE)],
-        snapshot_validate,
-    ),
-    case("escalate", &[], "escalate --reason review", &[("escalate", BAD), ("escalate --reason \" \"", BAD)], escalate),
-    case("viewer", &[], "viewer", &[], viewer),
 ];
 
 /// A new town, and what is done to it.
-fn with(test: impl FnOnce(&Live)) {
+pub(crate) fn with(test: impl FnOnce(&Live)) {
     let home = home();
     test(&Live::held(home.path()));
 }
 
-fn count(view: &Snapshot, event: &str) -> usize {
+pub(crate) fn count(view: &Snapshot, event: &str) -> usize {
     view.events.iter().filter(|it| it.event == event).count()
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_default()
 }
 
@@ -530,127 +510,5 @@ fn set_feature() {
             live.done(&format!("set_feature queue_fairness {switch}"));
             assert_eq!(live.view().conflict.queue_fairness, on);
         }
-    });
-}
-
-/// A paused town whose pace is tried.
-fn pacing(test: impl FnOnce(&Live)) {
-    let home = home();
-    test(&Live::paused(home.path()));
-}
-
-fn speed() {
-    pacing(|live| {
-        let views = live.watch();
-        wait_for(&views, "paused", |view| view.clock.speed == "paused");
-        for rate in ["1x", "10x", "100x", "max"] {
-            live.done(&format!("speed {rate}"));
-            let seen = wait_for(&views, rate, |view| view.clock.speed == rate);
-            wait_for(&views, "a later tick", |view| view.clock.speed == rate && view.tick > seen.tick);
-        }
-    });
-}
-
-fn pause() {
-    pacing(|live| {
-        let views = live.watch();
-        live.done("speed max");
-        wait_for(&views, "ticks", |view| view.tick > 0);
-        live.done("pause");
-        let stopped = live.view();
-        assert_eq!(stopped.clock.speed, "paused");
-        live.done("setmoney ada 3");
-        assert_eq!((live.view().tick, live.view().jobs["ada"].wallet.to_bits()), (stopped.tick, 3.0_f64.to_bits()));
-    });
-}
-
-fn resume() {
-    pacing(|live| {
-        let views = live.watch();
-        live.done("resume");
-        wait_for(&views, "ticks at the speed it had", |view| view.clock.speed == "max" && view.tick > 5);
-    });
-}
-
-fn step() {
-    pacing(|live| {
-        let views = live.watch();
-        for (line, until) in [("step 3", 3), ("step", 4)] {
-            live.done(line);
-            wait_for(&views, line, |view| view.tick == until);
-            live.done("setmoney ada 1");
-            assert_eq!((live.view().tick, &*live.view().clock.speed), (until, "paused"), "{line}");
-        }
-    });
-}
-
-fn snapshot_save() {
-    with(|live| {
-        assert_eq!(live.view().health.last_snapshot_tick, None);
-        live.run(12);
-        live.done("snapshot save");
-        assert_eq!(live.result("snapshot list")["snapshots"], serde_json::json!(["000000000012.tls"]));
-        assert_eq!(live.view().health.last_snapshot_tick, Some(12));
-    });
-}
-
-fn snapshot_list() {
-    with(|live| {
-        assert_eq!(live.result("snapshot list")["snapshots"], serde_json::json!([]));
-        live.done("snapshot save");
-        let told = live.result("snapshot list");
-        assert_eq!(told["snapshots"], serde_json::json!(["000000000000.tls"]));
-        assert!(std::path::Path::new(text(&told, "folder")).join("000000000000.tls").exists());
-    });
-}
-
-fn snapshot_inspect() {
-    with(|live| {
-        live.run(25);
-        live.done("spawn");
-        live.done("snapshot save");
-        let told = live.result("snapshot inspect 000000000025.tls");
-        assert_eq!((text(&told, "digest"), told["tick"].as_u64()), (&*live.digest(), Some(25)));
-        assert_eq!((told["residents"].as_u64(), text(&told, "config_id")), (Some(9), "town-v1"));
-    });
-}
-
-fn snapshot_validate() {
-    with(|live| {
-        live.done("snapshot save");
-        let told = live.result("snapshot validate 000000000000.tls");
-        assert!(text(&told, "summary").contains(&live.digest()));
-        let folder = text(&live.result("snapshot list"), "folder").to_owned();
-        let path = std::path::Path::new(&folder).join("000000000000.tls");
-        let mut bytes = std::fs::read(&path).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        std::fs::write(&path, bytes).unwrap();
-        assert_eq!(live.refused("snapshot validate 000000000000.tls"), "E_DAMAGED");
-    });
-}
-
-fn escalate() {
-    with(|live| {
-        let (sender, roles) = std::sync::mpsc::channel();
-        let session = somebody("test:climber", Role::Viewer, true);
-        let session = live.shard.open(session, move |session| {
-            sender.send(session.role).expect("the test listens");
-        });
-        let ask = |line: &str| live.ask(session, Request::line(line));
-        assert_eq!(ask("spawn").error.unwrap().code, "E_FORBIDDEN");
-        assert_eq!(ask("escalate --reason review").error, None);
-        assert_eq!(roles.recv(), Ok(Role::Admin));
-        assert_eq!(ask("spawn").error, None);
-    });
-}
-
-fn viewer() {
-    with(|live| {
-        live.done("spawn");
-        live.done("viewer");
-        assert_eq!(live.refused("spawn"), "E_FORBIDDEN");
-        live.done("escalate --reason back");
-        live.done("spawn");
     });
 }

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use townlet_learn::Scripted;
 use townlet_learn::evaluate::watch::Watch;
 use townlet_learn::evaluate::{Record, SIGNS, Span, differences, evaluate};
+use townlet_town::affordances::{Access, Affordance};
 use townlet_town::config::{DEFAULT_PERTURBATIONS, Layers, load};
 use townlet_town::fixed::Micro;
-use townlet_town::ids::ObjectId;
+use townlet_town::ids::{ObjectId, PlaceId};
 use townlet_town::kpi::KPIS;
 use townlet_town::plan::ObjectKind;
 use townlet_town::state::{Activity, Waiter};
@@ -135,9 +136,12 @@ fn a_millionth_from_nowhere_is_seen_even_when_the_towns_own_books_agree() {
 #[test]
 fn a_queue_in_which_nothing_moves_is_seen() {
     let rules = rules(&[]);
-    let object = rules.plan.objects().find(|(_, it)| it.kind == ObjectKind::Shower).expect("there is a shower").0;
-    let (id, _) = rules.affordances.iter().enumerate().find(|(_, what)| what.object == ObjectKind::Shower).unwrap();
+    // The one in the gym, which is open to everybody.
+    let public = |what: &Affordance| what.object == ObjectKind::Shower && what.access == Access::Public;
+    let id = rules.affordances.iter().position(public).expect("one can wash at the gym");
     let affordance = townlet_town::ids::AffordanceId(id as u16);
+    let choices = &rules.choices_at[PlaceId(0)][OptionKind::Wash.index()];
+    let object = choices.iter().find(|choice| choice.1 == affordance).expect("there is a shower").0;
     // Somebody uses it for ever and somebody waits.
     let watch = seen(move |state| stand(state, object, affordance));
     let fault = watch.deadlock.expect("it is seen");
@@ -157,4 +161,14 @@ fn stand(state: &mut State, object: ObjectId, affordance: townlet_town::ids::Aff
     }
     state.objects[object].uses = vec![user];
     state.objects[object].queue = vec![Waiter { agent: waiter, affordance, since: state.tick }];
+}
+
+#[test]
+fn the_ledger_holds_while_rent_is_owed_and_people_come_and_go() {
+    let rules = rules(&[("economy.rent_per_day", "6")]);
+    let records = scripted(&rules, 2, Span { seed: 1, seeds: 4, days: 8 });
+    assert!(records.iter().all(|record| record.total(|day| day.involuntary_exits) > 0), "nobody was evicted");
+    for record in records {
+        assert_eq!((record.money, record.deadlock), (None, None), "seed {}", record.seed);
+    }
 }

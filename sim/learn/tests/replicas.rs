@@ -1,4 +1,4 @@
-//! Replicas: a town is the same whoever steps it, beside however many others, watched or not.
+//! Replicas: a hundred towns are the same whoever steps them, again, beside however many others, watched or not.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use townlet_town::config::{Config, Observations};
 use townlet_town::observations::layout;
 use townlet_town::{Rules, Sources, Town};
 
-const SEEDS: usize = 11;
-const TICKS: u64 = 700;
+const SEEDS: usize = 100;
+const TICKS: u64 = 2_000;
 
 fn default_rules() -> Arc<Rules> {
     let sources = Sources {
@@ -22,7 +22,7 @@ fn default_rules() -> Arc<Rules> {
 }
 
 #[test]
-fn threads_and_onlookers_make_no_difference() {
+fn a_hundred_seeds_are_the_same_again_on_other_threads_and_unseen() {
     let rules = default_rules();
     let alone: Vec<String> = (0..SEEDS as u64)
         .map(|seed| {

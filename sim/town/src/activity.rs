@@ -2,13 +2,14 @@
 //!
 //! Owns `Cx`, what every room of the tick is handed. Who is served next stands in `queues`.
 
+use crate::crowd::Crowd;
 use crate::events::{Event, EventKind};
-use crate::ids::{AffordanceId, AgentId, Column, ObjectId, Resident, Tile};
+use crate::ids::{AffordanceId, AgentId, ObjectId, Resident, Tile};
 use crate::kpi::Counters;
 use crate::options::{Mask, OptionKind, best_object, mask, object_refusal, shunned};
 use crate::paths::neighbours;
 use crate::perturbations::meeting;
-use crate::queues;
+use crate::queues::{self, Lines};
 use crate::rewards::Rewarded;
 use crate::rules::Rules;
 use crate::state::{Activity, State};
@@ -19,7 +20,9 @@ pub(crate) struct Cx<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) state: &'a mut State,
     /// How many residents stand on a tile; follows from `agents.tile`.
-    pub(crate) crowd: &'a mut Column<Tile, u16>,
+    pub(crate) crowd: &'a mut Crowd,
+    /// Objects somebody waits for or sits out at; follows from `objects`.
+    pub(crate) lines: &'a mut Lines,
     /// What the tick is worth to each.
     pub(crate) rewarded: &'a mut Rewarded,
     pub(crate) events: &'a mut Vec<Event>,
@@ -245,7 +248,7 @@ fn step(cx: &mut Cx<'_>, agent: AgentId, field: &crate::paths::Field, towards: O
     let from = cx.state.agents.tile[agent];
     let here = field[from];
     let nearer = || neighbours(&cx.rules.plan, from).into_iter().flatten().filter(|tile| field[*tile] < here);
-    if let Some(free) = nearer().find(|tile| cx.crowd[*tile] == 0) {
+    if let Some(free) = nearer().find(|tile| cx.crowd.on(*tile) == 0) {
         cx.state.agents.blocked[agent] = 0;
         place(cx, agent, free);
         return;
@@ -268,7 +271,7 @@ fn step(cx: &mut Cx<'_>, agent: AgentId, field: &crate::paths::Field, towards: O
 /// Puts a resident on a tile.
 pub(crate) fn place(cx: &mut Cx<'_>, agent: AgentId, tile: Tile) {
     let from = cx.state.agents.tile[agent];
-    cx.crowd[from] = cx.crowd[from].saturating_sub(1);
-    cx.crowd[tile] += 1;
+    cx.crowd.leave(from);
+    cx.crowd.enter(tile);
     cx.state.agents.tile[agent] = tile;
 }

@@ -8,6 +8,7 @@ pub mod affordances;
 pub mod chance;
 pub mod command;
 pub mod config;
+mod crowd;
 pub mod economy;
 pub mod employment;
 pub mod events;

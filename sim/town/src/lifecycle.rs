@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::activity::Cx;
 use crate::chance::{self, Purpose, Stream};
+use crate::crowd::Crowd;
 use crate::economy::{self, Account};
 use crate::employment::{self, ExitReason};
 use crate::events::EventKind;
@@ -143,7 +144,7 @@ pub(crate) fn leave(cx: &mut Cx<'_>, agent: AgentId, cause: Cause) {
     }
     crate::rewards::depart(cx, agent, cause);
     let tile = cx.state.agents.tile[agent];
-    cx.crowd[tile] -= 1;
+    cx.crowd.leave(tile);
     let tick = cx.state.tick;
     let lifecycle = &mut cx.state.lifecycle;
     lifecycle.exits_today += 1;
@@ -268,7 +269,7 @@ pub(crate) fn arrive(cx: &mut Cx<'_>) -> Option<AgentId> {
     agents.low_tick[agent] = None;
     let tile = doorstep(rules, cx.crowd, home);
     cx.state.agents.tile[agent] = tile;
-    cx.crowd[tile] += 1;
+    cx.crowd.enter(tile);
     economy::pay(cx, agent, rules.config.lifecycle.starter_wallet, Account::Starter);
     crate::rewards::welcome(cx, agent);
     cx.emit(EventKind::ResidentArrived { who });
@@ -287,8 +288,8 @@ fn emptiest_home(rules: &Rules, state: &State) -> PlaceId {
 }
 
 /// A tile of the home with nobody on it, or its first.
-fn doorstep(rules: &Rules, crowd: &Column<Tile, u16>, home: PlaceId) -> Tile {
-    let taken = |tile: &Tile| crowd[*tile] > 0;
+fn doorstep(rules: &Rules, crowd: &Crowd, home: PlaceId) -> Tile {
+    let taken = |tile: &Tile| crowd.on(*tile) > 0;
     let mut floor = rules.plan.floor_of(home);
     let first = floor.next().expect("a place without floor is refused");
     if taken(&first) { floor.find(|tile| !taken(tile)).unwrap_or(first) } else { first }

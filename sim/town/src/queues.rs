@@ -5,17 +5,44 @@
 
 use crate::activity::Cx;
 use crate::events::EventKind;
-use crate::ids::{AffordanceId, AgentId, Key, ObjectId};
-use crate::state::{Activity, Cooldown, Waiter};
+use crate::ids::{AffordanceId, AgentId, Column, Key, ObjectId};
+use crate::state::{Activity, Cooldown, ObjectState, Waiter};
 use crate::ties;
 
 /// Ticks a reservation waits for its holder to step up.
 pub(crate) const HOLD_TICKS: u64 = 10;
 
+/// Objects somebody waits for or sits out at, a bit each, so that a tick passes over the many at which nobody does. One
+/// that has been left is dropped when it is next served.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines(Vec<u64>);
+
+impl Lines {
+    /// Those of a state.
+    pub(crate) fn new(objects: &Column<ObjectId, ObjectState>) -> Self {
+        let mut lines = Self(vec![0; objects.len().div_ceil(64)]);
+        for (index, it) in objects.iter().enumerate() {
+            if !it.is_left() {
+                lines.note(ObjectId(index as u16));
+            }
+        }
+        lines
+    }
+
+    fn note(&mut self, object: ObjectId) {
+        self.0[object.at() / 64] |= 1 << (object.at() % 64);
+    }
+
+    fn drop(&mut self, object: ObjectId) {
+        self.0[object.at() / 64] &= !(1 << (object.at() % 64));
+    }
+}
+
 /// Joins the tail.
 pub(crate) fn join(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
     let since = cx.state.tick;
     cx.state.objects[object].queue.push(Waiter { agent, affordance, since });
+    cx.lines.note(object);
     cx.state.agents.activity[agent] = Activity::Waiting(object, affordance);
     cx.state.agents.blocked[agent] = 0;
     if cx.state.objects[object].uses.len() >= cx.rules.plan.objects[object].kind.capacity() as usize {
@@ -43,6 +70,7 @@ pub(crate) fn give_up(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
 pub(crate) fn lapse(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId, since: u64) {
     vacate(cx, agent, object);
     cx.state.objects[object].queue.push(Waiter { agent, affordance, since });
+    cx.lines.note(object);
     cx.state.agents.activity[agent] = Activity::Waiting(object, affordance);
     cx.count(|counters| counters.queue_conflicts += 1);
     let waited = (cx.state.tick - since) as u32;
@@ -59,6 +87,7 @@ pub(crate) fn vacate(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
     if fair {
         it.cooldowns.retain(|cooldown| cooldown.agent != agent);
         it.cooldowns.push(Cooldown { agent, until });
+        cx.lines.note(object);
     }
 }
 
@@ -70,29 +99,40 @@ pub(crate) fn forget(cx: &mut Cx<'_>, agent: AgentId) {
     }
 }
 
-/// Gives every free object to the next in line.
+/// Gives every free object to the next in line, in the order of the plan.
 pub(crate) fn serve(cx: &mut Cx<'_>) {
-    for index in 0..cx.state.objects.len() {
-        let object = ObjectId(index as u16);
-        let tick = cx.state.tick;
-        let it = &mut cx.state.objects[object];
-        if !it.cooldowns.is_empty() {
-            it.cooldowns.retain(|cooldown| cooldown.until > tick);
+    for word in 0..cx.lines.0.len() {
+        let mut left = cx.lines.0[word];
+        while left != 0 {
+            let object = ObjectId((word * 64) as u16 + left.trailing_zeros() as u16);
+            left &= left - 1;
+            serve_at(cx, object);
+            if cx.state.objects[object].is_left() {
+                cx.lines.drop(object);
+            }
         }
-        let capacity = cx.rules.plan.objects[object].kind.capacity() as usize;
-        while !cx.state.objects[object].queue.is_empty() && cx.state.objects[object].uses.len() < capacity {
-            let Some(position) = next(cx, object) else { break };
-            let waiter = cx.state.objects[object].queue.remove(position);
-            cx.state.objects[object].uses.push(waiter.agent);
-            cx.state.agents.activity[waiter.agent] =
-                Activity::Holding(object, waiter.affordance, tick + HOLD_TICKS, waiter.since);
-            ties::served(cx, waiter.agent, waiter.since, object);
-            let waited = tick - waiter.since;
-            cx.count(|counters| {
-                counters.served += 1;
-                counters.wait_ticks += waited as u32;
-            });
-        }
+    }
+}
+
+fn serve_at(cx: &mut Cx<'_>, object: ObjectId) {
+    let tick = cx.state.tick;
+    let it = &mut cx.state.objects[object];
+    if !it.cooldowns.is_empty() {
+        it.cooldowns.retain(|cooldown| cooldown.until > tick);
+    }
+    let capacity = cx.rules.plan.objects[object].kind.capacity() as usize;
+    while !cx.state.objects[object].queue.is_empty() && cx.state.objects[object].uses.len() < capacity {
+        let Some(position) = next(cx, object) else { break };
+        let waiter = cx.state.objects[object].queue.remove(position);
+        cx.state.objects[object].uses.push(waiter.agent);
+        cx.state.agents.activity[waiter.agent] =
+            Activity::Holding(object, waiter.affordance, tick + HOLD_TICKS, waiter.since);
+        ties::served(cx, waiter.agent, waiter.since, object);
+        let waited = tick - waiter.since;
+        cx.count(|counters| {
+            counters.served += 1;
+            counters.wait_ticks += waited as u32;
+        });
     }
 }
 

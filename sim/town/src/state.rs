@@ -345,6 +345,11 @@ pub struct ObjectState {
 }
 
 impl ObjectState {
+    /// Whether nobody waits for it and nobody sits out at it.
+    pub(crate) fn is_left(&self) -> bool {
+        self.queue.is_empty() && self.cooldowns.is_empty()
+    }
+
     /// First tick this resident may be served here again; 0 when it may now.
     pub fn cooldown_of(&self, agent: AgentId) -> u64 {
         self.cooldowns.iter().find(|cooldown| cooldown.agent == agent).map_or(0, |cooldown| cooldown.until)

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use crate::activity::{self, Cx, Decider};
 use crate::command::{self, Command, Refusal};
+use crate::crowd::Crowd;
 use crate::events::Event;
 use crate::fixed::Micro;
-use crate::ids::{AgentId, Column, Tile};
+use crate::ids::AgentId;
 use crate::options::OptionKind;
+use crate::queues::Lines;
 use crate::rewards::{Departure, Rewarded};
 use crate::rules::Rules;
 use crate::state::{Agents, ObjectState, State, Switches};
@@ -24,7 +26,8 @@ pub trait Policy {
 pub struct Town {
     rules: Arc<Rules>,
     state: State,
-    crowd: Column<Tile, u16>,
+    crowd: Crowd,
+    lines: Lines,
     rewarded: Rewarded,
     events: Vec<Event>,
     deciders: Vec<Decider>,
@@ -113,15 +116,16 @@ impl Town {
 
     fn around(rules: Arc<Rules>, mut state: State) -> Self {
         reserve(&rules, &mut state);
-        let mut crowd = Column::filled((rules.plan.width * rules.plan.height) as usize, 0);
+        let mut crowd = Crowd::new(&rules.plan);
         for agent in &state.agents.present {
-            crowd[state.agents.tile[*agent]] += 1;
+            crowd.enter(state.agents.tile[*agent]);
         }
+        let lines = Lines::new(&state.objects);
         let slots = state.agents.tile.len();
         let (events, deciders, choices) =
             (Vec::with_capacity(slots * 8), Vec::with_capacity(slots), Vec::with_capacity(slots));
         let rewarded = Rewarded::with_slots(slots);
-        Self { rules, state, crowd, rewarded, events, deciders, choices }
+        Self { rules, state, crowd, lines, rewarded, events, deciders, choices }
     }
 
     fn cx(&mut self) -> Cx<'_> {
@@ -129,6 +133,7 @@ impl Town {
             rules: &self.rules,
             state: &mut self.state,
             crowd: &mut self.crowd,
+            lines: &mut self.lines,
             rewarded: &mut self.rewarded,
             events: &mut self.events,
         }
@@ -233,7 +238,7 @@ impl Town {
     }
 
     /// How many residents stand on each tile.
-    pub(crate) fn crowd(&self) -> &Column<Tile, u16> {
+    pub(crate) fn crowd(&self) -> &Crowd {
         &self.crowd
     }
 

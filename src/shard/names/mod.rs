@@ -82,10 +82,13 @@ impl Names {
 
     /// Redacts a record of the audit log, whether or not names are hidden now.
     pub fn redact(&self, record: &mut Record) {
+        // What was typed stands here too when it was no command, and whoever sends a command chooses its id.
+        for text in [&mut record.command, &mut record.cmd_id, &mut record.issuer, &mut record.transport] {
+            *text = self.text(text).into_owned();
+        }
         record.args = self.value(std::mem::take(&mut record.args));
         record.reason = record.reason.take().map(|text| self.text(&text).into_owned());
         record.result = record.result.take().map(|value| self.value(value));
-        record.issuer = self.text(&record.issuer).into_owned();
         if let Some(error) = &mut record.error {
             error.message = self.text(&error.message).into_owned();
             error.hint = self.text(&error.hint).into_owned();

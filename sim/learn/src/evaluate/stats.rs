@@ -78,7 +78,7 @@ pub fn interval(sample: &[f64], resamples: usize, confidence: f64) -> (f64, f64)
     (means[outside], means[resamples - 1 - outside])
 }
 
-/// SplitMix64, a counter with a good mixer: the same draws for everybody, for ever.
+/// `SplitMix64`, a counter with a good mixer: the same draws for everybody, for ever.
 struct Luck(u64);
 
 impl Luck {

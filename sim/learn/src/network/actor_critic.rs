@@ -142,8 +142,7 @@ fn orthogonal(mut luck: Luck, rows: usize, columns: usize, gain: f64) -> Vec<f32
             }
         }
         let size = vector.iter().map(|value| value * value).sum::<f64>().sqrt();
-        vector.iter_mut().for_each(|value| *value /= size);
-        vectors.push(vector);
+        vectors.push(vector.into_iter().map(|value| value / size).collect());
     }
     let entry = |row: usize, column: usize| if rows <= columns { vectors[row][column] } else { vectors[column][row] };
     (0..rows * columns).map(|place| (gain * entry(place / columns, place % columns)) as f32).collect()

@@ -78,3 +78,51 @@ impl Odds {
         last
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOGITS: [f32; 5] = [1.0, 9.0, -2.0, 0.5, 3.0];
+    const MASK: u16 = 0b11101;
+
+    #[test]
+    fn probabilities_are_those_of_what_is_allowed() {
+        let odds = Odds::new(&LOGITS, MASK);
+        let sum: f32 = [0, 2, 3, 4].map(|option: usize| LOGITS[option].exp()).iter().sum();
+        for option in [0, 2, 3, 4] {
+            assert!((odds.prob(option) - LOGITS[option].exp() / sum).abs() < 1e-6);
+            assert!((odds.log_prob(option) - (LOGITS[option].exp() / sum).ln()).abs() < 1e-5);
+        }
+        assert!(odds.prob(1) == 0.0 && odds.log_prob(1) < -1e8, "{odds:?}");
+        let entropy: f32 = [0, 2, 3, 4].map(|option| -odds.prob(option) * odds.log_prob(option)).iter().sum();
+        assert!((odds.entropy() - entropy).abs() < 1e-6);
+        assert_eq!(odds.greedy(), 4);
+    }
+
+    #[test]
+    fn huge_logits_stay_finite() {
+        let odds = Odds::new(&[3e4, -3e4, 1e30, 0.0], 0b1011);
+        assert!((odds.prob(0) - 1.0).abs() < 1e-6 && odds.entropy() >= 0.0 && odds.entropy() < 1e-6);
+        let alone = Odds::new(&[-3e4, 7.0], 0b01);
+        assert!((alone.prob(0) - 1.0).abs() < 1e-6 && alone.entropy().abs() < 1e-6);
+        assert!((alone.greedy(), alone.sample(0.999)) == (0, 0));
+    }
+
+    #[test]
+    fn luck_falls_on_each_option_as_often_as_it_is_likely() {
+        let odds = Odds::new(&LOGITS, MASK);
+        let mut counts = [0.0_f32; 5];
+        (0..10_000).for_each(|step| counts[odds.sample(step as f32 / 10_000.0)] += 1e-4);
+        for (option, share) in counts.iter().enumerate() {
+            assert!((share - odds.prob(option)).abs() < 2e-4, "{option}: {share}");
+        }
+        assert_eq!((odds.sample(0.0), odds.sample(1.0 - f32::EPSILON / 2.0), counts[1].to_bits()), (0, 4, 0));
+    }
+
+    #[test]
+    #[should_panic(expected = "something may be chosen")]
+    fn a_mask_beyond_the_options_allows_nothing() {
+        let _ = Odds::new(&LOGITS, 0b10_0000);
+    }
+}

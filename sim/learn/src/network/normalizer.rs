@@ -61,6 +61,11 @@ impl Normalizer {
         if self.frozen || other.count == 0.0 {
             return;
         }
+        if self.count == 0.0 {
+            // Exactly what the other counted, without a rounding.
+            (self.count, self.mean, self.squares) = (other.count, other.mean.clone(), other.squares.clone());
+            return;
+        }
         let total = self.count + other.count;
         for place in 0..self.mean.len() {
             let apart = other.mean[place] - self.mean[place];
@@ -70,6 +75,7 @@ impl Normalizer {
         self.count = total;
     }
 
+    #[must_use]
     /// A counter of the same width with nothing in it, for a worker to fill and the owner to merge.
     pub fn empty(&self) -> Self {
         Self { frozen: self.frozen, ..Self::new(self.width()) }
@@ -163,5 +169,117 @@ impl Normalizer {
         restored.mean = mean;
         restored.settle();
         restored
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::luck::Luck;
+
+    fn rows(count: usize) -> Vec<[f32; 3]> {
+        let mut luck = Luck::new([3, 1, 4]);
+        (0..count).map(|_| [luck.normal() as f32 * 3.0 + 100.0, luck.normal() as f32 * 0.01, 7.0]).collect()
+    }
+
+    fn counted(rows: &[[f32; 3]]) -> Normalizer {
+        let mut normalizer = Normalizer::new(3);
+        for row in rows {
+            normalizer.observe(row);
+        }
+        normalizer.settle();
+        normalizer
+    }
+
+    #[test]
+    fn a_scaled_value_has_mean_0_and_deviation_1() {
+        let rows = rows(2_000);
+        let normalizer = counted(&rows);
+        let mut scaled = rows.clone();
+        for row in &mut scaled {
+            normalizer.scale(row);
+        }
+        for place in 0..2 {
+            let mean = scaled.iter().map(|row| f64::from(row[place])).sum::<f64>() / 2_000.0;
+            let squares = scaled.iter().map(|row| f64::from(row[place]).powi(2)).sum::<f64>() / 2_000.0;
+            assert!(mean.abs() < 1e-2 && (squares - 1.0).abs() < 1e-2, "{place}: {mean} {squares}");
+        }
+        assert!(scaled.iter().all(|row| row[2] == 0.0), "what never changes is 0");
+        let mut far = [1e9, -1e9, 8.0];
+        normalizer.scale(&mut far);
+        assert!(far.iter().all(|value| value.abs() == CLIP), "{far:?}");
+    }
+
+    #[test]
+    fn merging_counts_what_both_counted() {
+        let rows = rows(1_000);
+        let (whole, mut merged) = (counted(&rows), counted(&rows[..300]));
+        merged.merge(&counted(&rows[300..]));
+        merged.merge(&Normalizer::new(3));
+        merged.settle();
+        assert!((merged.count() - whole.count()).abs() < 1e-9);
+        for place in 0..3 {
+            assert!((merged.mean[place] - whole.mean[place]).abs() < 1e-9);
+            assert!((merged.squares[place] - whole.squares[place]).abs() < 1e-6);
+        }
+        let mut alone = Normalizer::new(3);
+        alone.merge(&whole);
+        assert_eq!(alone.state(), whole.state());
+    }
+
+    #[test]
+    fn nothing_changes_before_it_is_settled_or_once_it_is_frozen() {
+        let rows = rows(50);
+        let mut normalizer = Normalizer::new(3);
+        let mut row = rows[0];
+        for row in &rows {
+            normalizer.observe(row);
+        }
+        normalizer.scale(&mut row);
+        assert_eq!(row[1].to_bits(), (rows[0][1]).to_bits());
+        normalizer.settle();
+        normalizer.freeze();
+        let before = normalizer.clone();
+        normalizer.observe(&[0.0, 0.0, 0.0]);
+        normalizer.merge(&counted(&rows));
+        normalizer.settle();
+        assert_eq!(normalizer, before);
+        assert!(normalizer.empty().frozen());
+    }
+
+    #[test]
+    fn a_loaded_one_scales_to_the_same_bits_and_a_restored_one_goes_on() {
+        let rows = rows(999);
+        let normalizer = counted(&rows);
+        let loaded = Normalizer::read(3, &normalizer.columns()).expect("its own columns");
+        let (mut a, mut b) = (rows[5], rows[5]);
+        normalizer.scale(&mut a);
+        loaded.scale(&mut b);
+        assert_eq!(a.map(f32::to_bits), b.map(f32::to_bits));
+        let (count, mean, squares) = normalizer.state();
+        assert_eq!(Normalizer::restore(count, mean.to_vec(), squares.to_vec()), normalizer);
+        let fresh = Normalizer::new(3);
+        let loaded = Normalizer::read(3, &fresh.columns()).expect("its own columns");
+        let (mut a, mut b) = (rows[5], rows[5]);
+        fresh.scale(&mut a);
+        loaded.scale(&mut b);
+        assert_eq!(a.map(f32::to_bits), b.map(f32::to_bits));
+    }
+
+    #[test]
+    fn columns_that_do_not_fit_are_refused_by_name() {
+        let good = counted(&rows(10)).columns();
+        let refused = |change: &dyn Fn(&mut Vec<Column>)| {
+            let mut columns = good.clone();
+            change(&mut columns);
+            Normalizer::read(3, &columns).expect_err("changed columns are refused").to_string()
+        };
+        assert_eq!(refused(&|columns| drop(columns.remove(1))), "`obs.var` is missing");
+        let negative = refused(&|columns| columns[1].values[2] = -1.0);
+        assert_eq!(negative, "`obs.var` holds -1 at place 2; it cannot be below zero");
+        let infinite = refused(&|columns| columns[0].values[0] = f32::INFINITY);
+        assert!(infinite.starts_with("`obs.mean` holds inf at place 0"), "{infinite}");
+        let narrow = Normalizer::read(4, &good).expect_err("another width").to_string();
+        assert_eq!(narrow, "`obs.mean` has the shape [3]; this network needs [4]");
     }
 }

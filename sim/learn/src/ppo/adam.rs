@@ -12,18 +12,19 @@ const LANES: usize = 16;
 
 /// Length of the gradient over all columns.
 pub(super) fn norm(gradient: &[Vec<f32>]) -> f32 {
-    let squares = gradient.iter().map(|column| f64::from(wide(|| sum_of_squares(column))));
+    let squares = gradient.iter().map(|column| f64::from(sum_of_squares(column)));
     squares.sum::<f64>().sqrt() as f32
 }
 
-#[inline(always)]
 fn sum_of_squares(column: &[f32]) -> f32 {
-    let (chunks, rest) = column.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for chunk in chunks {
-        sums.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += value * value);
-    }
-    sums.iter().sum::<f32>() + rest.iter().map(|value| value * value).sum::<f32>()
+    wide(|| {
+        let (chunks, rest) = column.as_chunks::<LANES>();
+        let mut sums = [0.0; LANES];
+        for chunk in chunks {
+            sums.iter_mut().zip(chunk).for_each(|(sum, value)| *sum += value * value);
+        }
+        sums.iter().sum::<f32>() + rest.iter().map(|value| value * value).sum::<f32>()
+    })
 }
 
 /// One step: `step` counts from 1, `scale` is what the gradient is cut to.

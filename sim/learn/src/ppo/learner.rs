@@ -53,14 +53,19 @@ struct Moment {
 /// Works out the gradients of a minibatch's parts, on one thread or two.
 struct Desk<'a> {
     settings: &'a Settings,
-    /// Where second parts are sent and come back from, when there is a second thread.
-    other: Option<(Sender<(ActorCritic, Part)>, Receiver<Slope>)>,
+    other: Option<Other>,
+}
+
+/// A second thread: where parts are sent, and their gradients come from.
+struct Other {
+    send: Sender<(ActorCritic, Part)>,
+    receive: Receiver<Slope>,
 }
 
 impl Desk<'_> {
     /// The gradient of the whole minibatch: first part, then second, whoever finished first.
     fn slope(&self, model: &ActorCritic, [first, second]: [Part; PARTS]) -> Slope {
-        let Some((send, receive)) = &self.other else {
+        let Some(Other { send, receive }) = &self.other else {
             return slope(model, first, self.settings).and(&slope(model, second, self.settings));
         };
         send.send((model.clone(), second)).expect("the other thread waits for parts");
@@ -142,12 +147,11 @@ impl Learner {
         batch.check(&self.shape, self.state.updates)?;
         let before = self.state.clone();
         let result = self.passes(batch, progress);
-        match &result {
-            Ok(_) => self.state.updates += 1,
-            Err(_) => {
-                self.model.copy_from(&before.weights.columns);
-                self.state = before;
-            }
+        if result.is_ok() {
+            self.state.updates += 1;
+        } else {
+            self.model.copy_from(&before.weights.columns);
+            self.state = before;
         }
         result
     }
@@ -168,7 +172,7 @@ impl Learner {
                         }
                     }
                 });
-                (send, receive)
+                Other { send, receive }
             });
             self.learn(batch, progress, &Desk { settings: &settings, other })
         })

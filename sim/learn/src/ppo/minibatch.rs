@@ -38,13 +38,12 @@ pub(super) fn gather(batch: &Batch, places: &[usize], width: usize, settings: &S
             observations.extend_from_slice(&batch.observations[place * width..][..width]);
         }
         let column = |values: &[f32]| places.iter().map(|place| values[*place]).collect::<Vec<_>>();
-        let mut advantages = column(&batch.advantages);
-        advantages.iter_mut().for_each(|value| *value = ((f64::from(*value) - mean) / deviation) as f32);
+        let scaled = |place: &usize| ((f64::from(batch.advantages[*place]) - mean) / deviation) as f32;
         let targets = Targets {
             actions: places.iter().map(|place| batch.actions[*place]).collect(),
             action_masks: places.iter().map(|place| batch.action_masks[*place]).collect(),
             log_probs: column(&batch.log_probs),
-            advantages,
+            advantages: places.iter().map(scaled).collect(),
             returns: column(&batch.returns),
             values: column(&batch.values),
             share: 1.0 / count as f32,

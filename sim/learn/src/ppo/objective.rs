@@ -50,16 +50,16 @@ impl Terms {
     }
 }
 
+/// The loss on its tape, and its terms.
+type Objective<T> = (Tensor<Rank0, f32, Cpu, T>, Terms);
+
 /// The objective of `logits` (decisions × options) and `values` (decisions × 1) as one operation on the tape.
-pub(super) fn objective<T: Tape<f32, Cpu> + 'static>(
+pub(super) fn objective<T: Tape<f32, Cpu> + Merge<T> + 'static>(
     logits: Tensor<(usize, usize), f32, Cpu, T>,
     values: Tensor<(usize, usize), f32, Cpu, T>,
     targets: &Targets,
     settings: &Settings,
-) -> Result<(Tensor<Rank0, f32, Cpu, T>, Terms), CpuError>
-where
-    T: Merge<T>,
-{
+) -> Result<Objective<T>, CpuError> {
     let ((logits, tape), (values, more)) = (logits.split_tape(), values.split_tape());
     let mut tape = tape.merge(more);
     let (count, options) = *logits.shape();

@@ -87,3 +87,51 @@ impl Trajectory {
         self.discounts.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decide(trajectory: &mut Trajectory, action: u8, value: f32) {
+        let observation = &[f32::from(action), 1.0];
+        trajectory.decide(&Decision { observation, action_mask: 0b11, action, log_prob: -0.5, value });
+    }
+
+    #[test]
+    fn rewards_between_two_decisions_are_discounted_by_their_ticks() {
+        let (mut trajectory, mut batch) = (Trajectory::default(), Batch::default());
+        trajectory.reward(100.0, 0.5); // Before anything was decided.
+        decide(&mut trajectory, 0, 1.0);
+        for reward in [4.0, 8.0, 16.0] {
+            trajectory.reward(reward, 0.5);
+        }
+        decide(&mut trajectory, 1, 3.0);
+        trajectory.reward(2.0, 0.5);
+        assert_eq!(trajectory.len(), 2);
+        trajectory.cut(10.0, 0.0, &mut batch);
+        // With λ = 0: reward + γ^k · next value − value.
+        assert_eq!(batch.advantages, [4.0 + 4.0 + 4.0 + 0.125 * 3.0 - 1.0, 2.0 + 0.5 * 10.0 - 3.0]);
+        assert_eq!(batch.returns, [batch.advantages[0] + 1.0, batch.advantages[1] + 3.0]);
+        assert_eq!((&batch.observations[..], &batch.actions[..]), (&[0.0, 1.0, 1.0, 1.0][..], &[0, 1][..]));
+    }
+
+    #[test]
+    fn who_is_gone_expects_nothing_and_leaves_nothing() {
+        let (mut trajectory, mut batch) = (Trajectory::default(), Batch::default());
+        decide(&mut trajectory, 0, 5.0);
+        trajectory.reward(1.0, 0.9);
+        trajectory.terminate(0.95, &mut batch);
+        assert_eq!(batch.advantages, [1.0 - 5.0]);
+        assert!(trajectory.is_empty());
+        // The next of the slot: the same numbers as if nobody had been there.
+        let (mut fresh, mut alone, mut after) = (Trajectory::default(), Batch::default(), Batch::default());
+        for (trajectory, batch) in [(&mut trajectory, &mut after), (&mut fresh, &mut alone)] {
+            decide(trajectory, 1, 2.0);
+            trajectory.reward(3.0, 0.9);
+            trajectory.cut(4.0, 0.95, batch);
+        }
+        assert_eq!(after, alone);
+        trajectory.terminate(0.95, &mut after);
+        assert_eq!(after, alone, "nothing was decided, nothing is added");
+    }
+}

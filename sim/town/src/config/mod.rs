@@ -8,6 +8,7 @@ mod cross;
 mod describe;
 mod error;
 pub(crate) mod form;
+pub mod import;
 mod load;
 mod operating;
 mod perturbation;

@@ -1,68 +1,58 @@
 //! The map rows: what lies, stands and walks on the tiles around a resident.
 //!
-//! Knows where a window is cut off by the edge of the town. Rule: "Observations".
+//! Windows are cut off by the edge of the town where they are made: in `sights` and `crowd`. Rule: "Observations".
 
-use crate::ids::PlaceId;
-use crate::observations::sights::Near;
+use crate::ids::Tile;
 use crate::observations::view::View;
 use crate::observations::{REACH, SIDE, WINDOW};
-use crate::plan::ObjectKind;
 
-/// Where in a plane of tiles the window around a resident begins; `None` where the edge of the town cuts it off.
-fn inside(view: &View<'_>) -> Option<usize> {
-    let (width, height) = (view.rules.plan.width as usize, view.rules.plan.height as usize);
-    let (x, y) = view.at;
-    let inside = x >= REACH && y >= REACH && x + REACH < width && y + REACH < height;
-    inside.then(|| (y - REACH) * width + x - REACH)
-}
-
-/// The window's rows of tiles from there, each with its row of the map.
-fn rows<'a, T>(
-    view: &View<'_>,
-    tiles: &'a [T],
-    out: &'a mut [f32],
-) -> impl Iterator<Item = (&'a [T; SIDE], &'a mut [f32; SIDE])> {
-    let rows = tiles.chunks(view.rules.plan.width as usize).filter_map(|tiles| tiles.first_chunk());
-    rows.zip(out.as_chunks_mut::<SIDE>().0)
-}
-
-/// The window at the edge of the town, tile by tile; what lies outside stays 0.
-fn edge<T: Copy>(view: &View<'_>, plane: &[T], out: &mut [f32], value: impl Fn(T) -> f32) {
-    let (width, height) = (view.rules.plan.width as usize, view.rules.plan.height as usize);
-    let (x, y) = view.at;
-    out.fill(0.0);
-    let (left, right) = (x.saturating_sub(REACH), (x + REACH + 1).min(width));
-    for row in y.saturating_sub(REACH)..(y + REACH + 1).min(height) {
-        let start = (row + REACH - y) * SIDE + left + REACH - x;
-        for (tile, out) in plane[row * width + left..row * width + right].iter().zip(&mut out[start..]) {
-            *out = value(*tile);
+/// Four bits as four values: a window of bits is written out by them, four tiles at a time.
+static FOUR: [[f32; 4]; 16] = {
+    let mut four = [[0.0; 4]; 16];
+    let mut bits = 0;
+    while bits < 16 {
+        let mut tile = 0;
+        while tile < 4 {
+            if bits >> tile & 1 == 1 {
+                four[bits][tile] = 1.0;
+            }
+            tile += 1;
         }
+        bits += 1;
     }
-}
+    four
+};
 
 /// Where one can walk.
 pub(super) fn ground(view: &View<'_>, out: &mut [f32]) {
-    let plane = view.rules.sights.ground.as_slice();
-    match inside(view) {
-        Some(first) => rows(view, &plane[first..], out).for_each(|(tiles, out)| *out = *tiles),
-        None => edge(view, plane, out, |ground| ground),
+    let window = view.rules.sights.ground[view.tile];
+    let (fours, last) = out.as_chunks_mut::<4>();
+    // Two words are shifted faster than one of 128 bits.
+    let (near, far) = fours.split_at_mut(16);
+    for (out, bits) in [(near, window as u64), (far, (window >> 64) as u64)] {
+        for (four, out) in out.iter_mut().enumerate() {
+            *out = FOUR[(bits >> (4 * four) & 15) as usize];
+        }
     }
+    last[0] = (window >> (WINDOW - 1)) as f32;
 }
 
 /// Others on a tile, four or more being 1.
 pub(super) fn people(view: &View<'_>, out: &mut [f32]) {
-    let plane = view.crowd.as_slice();
-    if let Some(first) = inside(view) {
-        out.fill(0.0);
-        // Most rows are empty, and telling so is cheap.
-        let taken = |tiles: &[u16; SIDE]| tiles.iter().fold(0, |any, people| any | people) != 0;
-        for (tiles, out) in rows(view, &plane[first..], out).filter(|(tiles, _)| taken(tiles)) {
-            *out = tiles.map(share);
-        }
-    } else {
-        edge(view, plane, out, share);
+    let mut window = view.crowd.around(view.at);
+    while window != 0 {
+        let at = window.trailing_zeros() as usize;
+        window &= window - 1;
+        out[at] = share(view.crowd.on(tile(view, at)));
     }
-    out[WINDOW / 2] = share(view.crowd[view.tile] - 1);
+    out[WINDOW / 2] = share(view.crowd.on(view.tile) - 1);
+}
+
+/// The tile at a place of the window.
+fn tile(view: &View<'_>, at: usize) -> Tile {
+    let (row, column) = (at / SIDE, at % SIDE);
+    let (x, y) = (view.at.0 + column - REACH, view.at.1 + row - REACH);
+    Tile((y * view.rules.plan.width as usize + x) as u32)
 }
 
 fn share(people: u16) -> f32 {
@@ -71,53 +61,30 @@ fn share(people: u16) -> f32 {
 
 /// Others in the window, eight or more being 1.
 pub(super) fn around(view: &View<'_>, out: &mut [f32]) {
-    let (width, height) = (view.rules.plan.width as usize, view.rules.plan.height as usize);
-    let (x, y) = view.at;
-    let (left, right) = (x.saturating_sub(REACH), (x + REACH + 1).min(width));
-    let rows = y.saturating_sub(REACH)..(y + REACH + 1).min(height);
-    let crowd = view.crowd.as_slice();
-    let people: u16 = rows.map(|row| crowd[row * width + left..row * width + right].iter().sum::<u16>()).sum();
+    let mut window = view.crowd.around(view.at);
+    let mut people = 0;
+    while window != 0 {
+        people += view.crowd.on(tile(view, window.trailing_zeros() as usize));
+        window &= window - 1;
+    }
     out[0] = (f32::from(people - 1) / 8.0).min(1.0);
 }
 
-/// Marks the objects near by that `mark` gives a value.
-fn objects(view: &View<'_>, out: &mut [f32], mark: impl Fn(&Near) -> f32) {
-    out.fill(0.0);
-    for near in view.rules.sights.near(view.tile) {
-        out[near.at as usize] = mark(near);
+/// The objects near by: those this resident may use, because they stand in no home or in their own; with room for more
+/// rows, food, care and company by themselves, and how far each is taken: its users over its capacity. One pass for all,
+/// because how many there are differs from tile to tile, and a loop that ends elsewhere each time is a slow one.
+pub(super) fn objects(view: &View<'_>, out: &mut [f32]) {
+    let near = view.rules.sights.near(view.tile);
+    match out.as_chunks_mut::<WINDOW>().0 {
+        [open] => near.iter().for_each(|near| open[near.at as usize] = near.is_open(view.home)),
+        [open, kinds @ .., taken] => {
+            for near in near {
+                let at = near.at as usize;
+                open[at] = near.is_open(view.home);
+                kinds[near.kind as usize][at] = 1.0;
+                taken[at] = view.state.objects[near.object].uses.len() as f32 * near.part;
+            }
+        }
+        [] => {}
     }
-}
-
-fn is(yes: bool) -> f32 {
-    f32::from(u8::from(yes))
-}
-
-/// Fridge, stove, till, shelf.
-pub(super) fn food(view: &View<'_>, out: &mut [f32]) {
-    use ObjectKind::{Fridge, Shelf, Stove, Till};
-    objects(view, out, |near| is(matches!(near.kind, Fridge | Stove | Till | Shelf)));
-}
-
-/// Bed, shower.
-pub(super) fn care(view: &View<'_>, out: &mut [f32]) {
-    objects(view, out, |near| is(matches!(near.kind, ObjectKind::Bed | ObjectKind::Shower)));
-}
-
-/// Table, desk.
-pub(super) fn company(view: &View<'_>, out: &mut [f32]) {
-    objects(view, out, |near| is(matches!(near.kind, ObjectKind::Table | ObjectKind::Desk)));
-}
-
-/// Objects this resident may use: those in no home, and those in their own.
-pub(super) fn open(view: &View<'_>, out: &mut [f32]) {
-    let own = |home: PlaceId| home == view.home;
-    objects(view, out, |near| is(near.home.is_none_or(own)));
-}
-
-/// How far an object is taken: its users over its capacity.
-pub(super) fn taken(view: &View<'_>, out: &mut [f32]) {
-    objects(view, out, |near| {
-        let uses = view.state.objects[near.object].uses.len();
-        if uses == 0 { 0.0 } else { uses as f32 / f32::from(near.kind.capacity()) }
-    });
 }

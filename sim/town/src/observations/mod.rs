@@ -44,8 +44,14 @@ pub struct Row {
     pub shown: [bool; 3],
     /// What the values say, in their order.
     pub meaning: &'static str,
-    /// Writes all of them.
-    pub write: fn(&View<'_>, &mut [f32]),
+    /// Writes those that are not 0; all are cleared before. `None`: the row before this one writes it too.
+    pub write: Option<fn(&View<'_>, &mut [f32])>,
+}
+
+/// Rows that are written together, in one variant.
+struct Stretch {
+    write: fn(&View<'_>, &mut [f32]),
+    length: usize,
 }
 
 /// Every variant with its name.
@@ -70,6 +76,8 @@ pub struct Layout {
     pub width: usize,
     /// 32 hex digits over names, offsets, lengths and ranges; part of a checkpoint's identity.
     pub hash: String,
+    /// Who writes which values, in their order.
+    stretches: Vec<Stretch>,
 }
 
 static LAYOUTS: LazyLock<[Layout; 3]> = LazyLock::new(|| std::array::from_fn(Layout::build));
@@ -97,16 +105,21 @@ pub fn observe_all(town: &Town, out: &mut [f32]) -> usize {
 impl Layout {
     fn build(variant: usize) -> Self {
         let name = VARIANTS[variant].1;
-        let (mut places, mut offset) = (Vec::new(), 0);
+        let (mut places, mut stretches, mut offset) = (Vec::new(), Vec::<Stretch>::new(), 0);
         let mut sealed = Sha256::new();
         for row in ROWS.iter().filter(|row| row.shown[variant]) {
             let [least, most] = row.range;
             sealed.update(format!("{} {offset} {} {least} {most}\n", row.name, row.length));
             places.push(Place { row, offset });
+            match (row.write, stretches.last_mut()) {
+                (Some(write), _) => stretches.push(Stretch { write, length: row.length }),
+                (None, Some(before)) => before.length += row.length,
+                (None, None) => unreachable!("the first row is written by itself"),
+            }
             offset += row.length;
         }
         let hash = crate::snapshot::hex(&sealed.finalize()[..16]);
-        Self { name, places, width: offset, hash }
+        Self { name, places, width: offset, hash, stretches }
     }
 
     /// The row of that name, as far as this variant shows it.
@@ -135,10 +148,12 @@ impl Layout {
     }
 
     fn write(&self, view: &View<'_>, out: &mut [f32]) {
+        // At once for all rows: most values are 0, and one long stretch is cleared faster than many short ones.
+        out.fill(0.0);
         let mut rest = out;
-        for place in &self.places {
-            let (values, after) = rest.split_at_mut(place.row.length);
-            (place.row.write)(view, values);
+        for stretch in &self.stretches {
+            let (values, after) = rest.split_at_mut(stretch.length);
+            (stretch.write)(view, values);
             rest = after;
         }
     }

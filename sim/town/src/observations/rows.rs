@@ -26,7 +26,12 @@ const fn row(
     write: fn(&View<'_>, &mut [f32]),
     meaning: &'static str,
 ) -> Row {
-    Row { name, length, range, shown, meaning, write }
+    Row { name, length, range, shown, meaning, write: Some(write) }
+}
+
+/// A row that the one before it writes too, wherever both are shown.
+const fn with_it(name: &'static str, length: usize, range: [f32; 2], shown: [bool; 3], meaning: &'static str) -> Row {
+    Row { name, length, range, shown, meaning, write: None }
 }
 
 const SHARE: [f32; 2] = [0.0, 1.0];
@@ -36,11 +41,11 @@ const SIGNED: [f32; 2] = [-1.0, 1.0];
 pub static ROWS: [Row; 23] = [
     row("map_ground", WINDOW, SHARE, MAPS, map::ground, "Whether one can walk there."),
     row("map_people", WINDOW, SHARE, MAPS, map::people, "Others on the tile; four or more are 1."),
-    row("map_open", WINDOW, SHARE, MAPS, map::open, "Objects the resident may use: public ones and those at home."),
-    row("map_food", WINDOW, SHARE, FULL, map::food, "Fridges, stoves, tills, shelves."),
-    row("map_care", WINDOW, SHARE, FULL, map::care, "Beds and showers."),
-    row("map_company", WINDOW, SHARE, FULL, map::company, "Tables and desks."),
-    row("map_taken", WINDOW, SHARE, FULL, map::taken, "Users of an object over its capacity."),
+    row("map_open", WINDOW, SHARE, MAPS, map::objects, "Objects the resident may use: public ones and those at home."),
+    with_it("map_food", WINDOW, SHARE, FULL, "Fridges, stoves, tills, shelves."),
+    with_it("map_care", WINDOW, SHARE, FULL, "Beds and showers."),
+    with_it("map_company", WINDOW, SHARE, FULL, "Tables and desks."),
+    with_it("map_taken", WINDOW, SHARE, FULL, "Users of an object over its capacity."),
     row("needs", NEED_COUNT, SHARE, ALL, needs, "Levels of hunger, hygiene, energy; 1 is satisfied."),
     row(
         "purse",
@@ -131,8 +136,14 @@ pub(super) fn decimal(value: Micro) -> f32 {
 }
 
 fn one_of(out: &mut [f32], index: usize) {
-    out.fill(0.0);
     out[index] = 1.0;
+}
+
+/// Writes a whole row of a length known beforehand, which is no call.
+fn write<const LENGTH: usize>(out: &mut [f32], values: [f32; LENGTH]) {
+    if let Some(out) = out.first_chunk_mut() {
+        *out = values;
+    }
 }
 
 fn needs(view: &View<'_>, out: &mut [f32]) {
@@ -151,16 +162,15 @@ fn purse(view: &View<'_>, out: &mut [f32]) {
 }
 
 fn clock(view: &View<'_>, out: &mut [f32]) {
-    out.copy_from_slice(&view.frame.clock);
+    write(out, view.frame.clock);
 }
 
 fn town(view: &View<'_>, out: &mut [f32]) {
-    out.copy_from_slice(&view.frame.town);
+    write(out, view.frame.town);
 }
 
 fn job(view: &View<'_>, out: &mut [f32]) {
     let agents = &view.state.agents;
-    out.fill(0.0);
     if let Some(job) = agents.job[view.agent] {
         let job = &view.rules.jobs[job];
         let until = |tick: u32| (tick as f32 - view.frame.now as f32) * view.frame.day;
@@ -206,24 +216,30 @@ fn commitment(view: &View<'_>, out: &mut [f32]) {
     out[1] = (agents.commit_until[view.agent].saturating_sub(view.state.tick) as f32 / whole).min(1.0);
 }
 
-/// The ways to all targets, the job's last.
-fn targets<'a>(view: &'a View<'_>) -> impl Iterator<Item = Way> + 'a {
+/// The ways to everything a home knows, and the one to the job: apart, because the many of one length go fast.
+fn targets<'a>(view: &View<'a>) -> (&'a [Way; HOME_TARGETS], Way) {
     let sights = &view.rules.sights;
-    let ways: &[Way; HOME_TARGETS] = sights.ways(view.home, view.tile);
     let job = view.state.agents.job[view.agent];
-    ways.iter().copied().chain([job.map_or(Way::NONE, |job| sights.way_to_work(job, view.tile))])
+    (sights.ways(view.home, view.tile), job.map_or(Way::NONE, |job| sights.way_to_work(job, view.tile)))
 }
 
 fn ways(view: &View<'_>, out: &mut [f32]) {
-    for (out, way) in out.as_chunks_mut::<2>().0.iter_mut().zip(targets(view)) {
+    let (ways, job) = targets(view);
+    let (out, _) = out.as_chunks_mut::<2>();
+    for (out, way) in out.iter_mut().zip(ways) {
         *out = way.direction();
     }
+    out[HOME_TARGETS] = job.direction();
 }
 
 fn steps(view: &View<'_>, out: &mut [f32]) {
-    for (out, way) in out.iter_mut().zip(targets(view)) {
-        *out = (f32::from(way.steps()) * (1.0 / FAR_STEPS)).min(1.0);
-    }
+    let (ways, job) = targets(view);
+    write(out, ways.map(share_of_far));
+    out[HOME_TARGETS] = share_of_far(job);
+}
+
+fn share_of_far(way: Way) -> f32 {
+    (f32::from(way.steps()) * (1.0 / FAR_STEPS)).min(1.0)
 }
 
 fn context_reset(view: &View<'_>, out: &mut [f32]) {

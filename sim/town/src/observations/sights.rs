@@ -63,17 +63,38 @@ pub(crate) struct Near {
     pub(crate) object: ObjectId,
     /// Where in the window.
     pub(crate) at: u8,
-    /// What kind.
-    pub(crate) kind: ObjectKind,
+    /// Food, care or company, in the order of the rows.
+    pub(crate) kind: u8,
     /// The home whose people alone may use it.
-    pub(crate) home: Option<PlaceId>,
+    home: Option<PlaceId>,
+    /// What one user is of its capacity.
+    pub(crate) part: f32,
+}
+
+impl Near {
+    fn new(plan: &Plan, object: ObjectId, at: usize) -> Self {
+        use ObjectKind::{Bed, Desk, Fridge, Shelf, Shower, Stove, Table, Till};
+        let it = &plan.objects[object];
+        let kind = match it.kind {
+            Fridge | Stove | Till | Shelf => 0,
+            Bed | Shower => 1,
+            Table | Desk => 2,
+        };
+        let home = (plan.places[it.place].kind == PlaceKind::Home).then_some(it.place);
+        Self { object, at: at as u8, kind, home, part: 1.0 / f32::from(it.kind.capacity()) }
+    }
+
+    /// 1 for somebody who may use it, else 0.
+    pub(crate) fn is_open(&self, home: PlaceId) -> f32 {
+        f32::from(u8::from(self.home.is_none_or(|own| own == home)))
+    }
 }
 
 /// Everything of a view that never changes.
 #[derive(Debug)]
 pub(crate) struct Sights {
-    /// 1 where one can walk, else 0.
-    pub(crate) ground: Column<Tile, f32>,
+    /// Where one can walk in the window around a tile, bit by bit as the window is laid out.
+    pub(crate) ground: Column<Tile, u128>,
     near: Vec<Near>,
     /// Where in `near` a tile's objects begin; one more entry than there are tiles.
     starts: Vec<u32>,
@@ -107,7 +128,7 @@ impl Sights {
         });
         let jobs = jobs.map(|field| tiles().map(|tile| Way::at(plan, field, tile)).collect());
         Self {
-            ground: tiles().map(|tile| f32::from(u8::from(plan.walkable[tile]))).collect::<Vec<_>>().into(),
+            ground: tiles().map(|tile| ground(plan, tile)).collect::<Vec<_>>().into(),
             near,
             starts,
             homes: homes.collect::<Vec<_>>().into(),
@@ -144,17 +165,27 @@ fn nearest(plan: &Plan, kind: ObjectKind, home: Option<PlaceId>) -> Option<Field
     (!goals.is_empty()).then(|| paths::field(plan, &goals))
 }
 
+fn ground(plan: &Plan, tile: Tile) -> u128 {
+    let (reach, (x, y)) = (REACH as u32, plan.at(tile));
+    let mut window = 0;
+    for row in y.saturating_sub(reach)..(y + reach + 1).min(plan.height) {
+        for column in x.saturating_sub(reach)..(x + reach + 1).min(plan.width) {
+            let at = (row + reach - y) as usize * SIDE + (column + reach - x) as usize;
+            window |= u128::from(plan.walkable[Tile(row * plan.width + column)]) << at;
+        }
+    }
+    window
+}
+
 fn near(plan: &Plan) -> (Vec<Near>, Vec<u32>) {
     let reach = REACH as u32;
     let mut by_tile: Vec<Vec<Near>> = vec![Vec::new(); (plan.width * plan.height) as usize];
     for (object, it) in plan.objects() {
         let (x, y) = plan.at(it.tile);
-        let home = (plan.places[it.place].kind == PlaceKind::Home).then_some(it.place);
         for row in y.saturating_sub(reach)..(y + reach + 1).min(plan.height) {
             for column in x.saturating_sub(reach)..(x + reach + 1).min(plan.width) {
                 let at = (y + reach - row) as usize * SIDE + (x + reach - column) as usize;
-                let near = Near { object, at: at as u8, kind: it.kind, home };
-                by_tile[(row * plan.width + column) as usize].push(near);
+                by_tile[(row * plan.width + column) as usize].push(Near::new(plan, object, at));
             }
         }
     }

@@ -4,7 +4,8 @@
 
 use std::f32::consts::TAU;
 
-use crate::ids::{AgentId, Column, PlaceId, Tile};
+use crate::crowd::Crowd;
+use crate::ids::{AgentId, PlaceId, Tile};
 use crate::rules::Rules;
 use crate::state::State;
 use crate::town::Town;
@@ -51,7 +52,7 @@ impl Frame {
 pub struct View<'a> {
     pub(super) rules: &'a Rules,
     pub(super) state: &'a State,
-    pub(super) crowd: &'a Column<Tile, u16>,
+    pub(super) crowd: &'a Crowd,
     pub(super) frame: &'a Frame,
     pub(super) agent: AgentId,
     pub(super) tile: Tile,

@@ -131,6 +131,7 @@ fn evictable(flags: &[(&str, &str)]) -> Town {
     edited(&town(&all), |state| {
         for agent in 0..4 {
             state.agents.rent_owed[AgentId(agent)] = 9;
+            state.agents.wallet[AgentId(agent)] = Micro::ZERO;
         }
     })
 }
@@ -187,6 +188,7 @@ fn collapse_eviction_and_neglect_each_have_their_cause() {
     let mut town = edited(&town, |state| {
         state.agents.needs[AgentId(0)][HUNGER] = Micro::ZERO;
         state.agents.rent_owed[AgentId(1)] = 2;
+        state.agents.wallet[AgentId(1)] = Micro::ZERO;
         state.agents.neglect_ticks[AgentId(2)] = 5_000;
         state.agents.needs[AgentId(2)][2] = Micro::ZERO;
     });

@@ -19,6 +19,7 @@ grace_window_ticks: 0\nwindow_ticks: 1000\nmax_events_per_window: 100\nevents:\n
 \x20 flood: { kind: outage, prob_per_day: 0, cooldown_ticks: 0, duration: [20, 40] }\n";
 const DEAR: u16 = 0;
 const DEARER: u16 = 1;
+const FLOOD: u16 = 2;
 const MEET: u16 = 3;
 const STORM: u16 = 4;
 
@@ -69,6 +70,33 @@ fn price_spike_and_its_revert() {
     through(&mut town, 210, idle);
     assert_eq!(town.state().economy.prices, [Micro(333_333), list[1]]);
     assert_eq!(town.state().perturbations.active, []);
+}
+
+/// The same shock in two towns: in one it ends at its time, in the other it would last longer and an operator ends it at
+/// that very tick. From then on nothing tells the two apart but the number of commands.
+#[test]
+fn a_shock_cut_short_leaves_the_town_as_if_it_had_ended_by_itself() {
+    for event in [DEAR, DEARER, FLOOD, MEET, STORM] {
+        let lasting = |ticks: u32| {
+            let mut town = under(SPIKES, &[UNTIRING, SAFE].concat(), 7);
+            through(&mut town, 99, idle);
+            town.apply(&Command::Trigger { event, duration: Some(ticks), magnitude: None }).unwrap();
+            town
+        };
+        let (mut own, mut cut) = (lasting(10), lasting(400));
+        let ends = own.state().perturbations.active[0].ends.expect("it was begun for so long");
+        through(&mut own, ends - 1, wander);
+        through(&mut cut, ends - 1, wander);
+        assert!(own.state().perturbations.is_event_active(event), "event {event} lasts until {ends}");
+        cut.apply(&Command::Cancel { event }).unwrap();
+        for tick in ends..ends + 700 {
+            through(&mut own, tick, wander);
+            through(&mut cut, tick, wander);
+            let cut = State { commands: own.state().commands, ..cut.state().clone() };
+            assert_eq!(*own.state(), cut, "event {event}, tick {tick}");
+        }
+        assert!(!own.state().perturbations.is_event_active(event));
+    }
 }
 
 #[test]

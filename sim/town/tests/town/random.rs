@@ -1,13 +1,19 @@
 //! Whatever operators do to a town and whatever its residents choose: money is conserved, needs stay in their range,
-//! queues stay in order, and what is refused or only previewed changes nothing.
+//! queues stay in order, nobody is given more than the clips allow, everything seen is within its range, and what is
+//! refused or only previewed changes nothing.
 
+use std::sync::Arc;
+
+use proptest::option;
 use proptest::prelude::*;
 use townlet_town::fixed::Micro;
-use townlet_town::ids::Tile;
+use townlet_town::ids::{PlaceId, Tile};
+use townlet_town::observations::{VARIANTS, layout};
 use townlet_town::options::OPTIONS;
-use townlet_town::{Command, OptionKind, Resident, Town, queues};
+use townlet_town::rewards::Item;
+use townlet_town::{Command, OptionKind, Resident, Rules, Sources, State, Town, queues};
 
-use crate::{By, town, wander};
+use crate::{By, sources, wander};
 
 fn who() -> impl Strategy<Value = Resident> {
     // Those who live there, those to come, and somebody who never will.
@@ -18,7 +24,7 @@ fn money() -> impl Strategy<Value = Micro> {
     prop_oneof![3 => 0_i64..20_000_000, 1 => any::<i64>()].prop_map(Micro)
 }
 
-fn option() -> impl Strategy<Value = OptionKind> {
+fn chosen() -> impl Strategy<Value = OptionKind> {
     (0..OPTIONS.len()).prop_map(|index| OPTIONS[index].0)
 }
 
@@ -33,13 +39,13 @@ fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(who, need, value)| { Command::SetNeed { who, need, value: Micro(value % 2_000_000) } }),
         (who(), money()).prop_map(|(who, value)| Command::SetMoney { who, value }),
         (0_u8..3, money()).prop_map(|(item, value)| Command::SetPrice { item, value }),
-        (who(), option()).prop_map(|(who, option)| Command::Possess { who, option }),
+        (who(), chosen()).prop_map(|(who, option)| Command::Possess { who, option }),
         who().prop_map(|who| Command::Release { who }),
         who().prop_map(|who| Command::Kill { who }),
         any::<bool>().prop_map(Command::Mortality),
         (0_u32..5).prop_map(Command::ExitCap),
         (0_u32..50, prop_oneof![0_u32..50, any::<u32>()]).prop_map(|(least, most)| Command::SpawnDelay(least, most)),
-        (0_u8..3, any::<bool>()).prop_map(|(kind, on)| Command::Perturb { kind, on }),
+        (0_u8..5, any::<bool>()).prop_map(|(kind, on)| Command::Perturb { kind, on }),
         any::<bool>().prop_map(Command::QueueFairness),
         (who(), who(), 0_u8..4, -1_200_000_i64..1_200_000).prop_map(|(who, other, aspect, value)| Command::SetRel {
             who,
@@ -48,7 +54,33 @@ fn command() -> impl Strategy<Value = Command> {
             value: Micro(value)
         }),
         (who(), who()).prop_map(|(who, other)| Command::ForceChat { who, other }),
+        (who(), who(), 0_u16..12).prop_map(|(who, other, place)| Command::ArrangeMeet {
+            who,
+            other,
+            place: PlaceId(place)
+        }),
+        (0_u16..6, option::of(0_u32..200), option::of(0_i64..11_000_000)).prop_map(|(event, duration, magnitude)| {
+            Command::Trigger { event, duration, magnitude: magnitude.map(Micro) }
+        }),
+        (0_u16..6).prop_map(|event| Command::Cancel { event }),
+        any::<bool>().prop_map(Command::Perturbations),
     ]
+}
+
+/// One event of each kind, and none that comes by itself.
+const SHOCKS: &str = "max_concurrent_events: 4\nglobal_cooldown_ticks: 0\nper_agent_cooldown_ticks: 0\n\
+grace_window_ticks: 0\nwindow_ticks: 1000\nmax_events_per_window: 9\nevents:\n\
+\x20 dear: { kind: price_spike, prob_per_day: 0, cooldown_ticks: 0, duration: [20, 90], magnitude: [0.5, 3] }\n\
+\x20 meet: { kind: arranged_meet, prob_per_day: 0, cooldown_ticks: 0, duration: [20, 60], target: any, location: park }\n\
+\x20 storm: { kind: blackout, prob_per_day: 0, cooldown_ticks: 0, duration: [20, 40] }\n\
+\x20 flood: { kind: outage, prob_per_day: 0, cooldown_ticks: 0, duration: [20, 40] }\n";
+
+fn shaken(seed: u64) -> Town {
+    // Clips so tight that they bite.
+    let clips = [("rewards.clip.clip_per_tick", "0.02"), ("rewards.clip.clip_per_episode", "2")];
+    let sources = sources(&[&clips[..], &[("embedding_allocator.max_slots", "12")]].concat());
+    let sources = Sources { perturbations: ("shocks.yaml".into(), SHOCKS.into()), ..sources };
+    Town::new(Arc::new(Rules::new(sources).expect("the town can be made")), seed)
 }
 
 fn in_order(town: &Town) {
@@ -71,11 +103,43 @@ fn in_order(town: &Town) {
         assert!(needs.iter().all(|level| (Micro::ZERO..=Micro::ONE).contains(level)), "{needs:?} at {}", state.tick);
     }
     assert_eq!(state.rewards.items.iter().copied().sum::<Micro>(), state.rewards.total, "rewards at {}", state.tick);
+    let clip = town.rules().config.rewards.clip.clip_per_episode;
+    let returns = state.agents.present.iter().map(|agent| state.agents.episode_return[*agent]);
+    assert!(returns.into_iter().all(|sum| (-clip..=clip).contains(&sum)), "episodes at {}", state.tick);
     let queue = &state.employment.queue;
     assert!(queue.iter().all(|entry| state.agents.is_present(entry.agent)), "exit queue at {}", state.tick);
     let once = |agent| queue.iter().filter(|entry| entry.agent == agent).count() == 1;
     assert!(queue.iter().all(|entry| once(entry.agent)), "exit queue at {}", state.tick);
     assert!(state.employment.due.is_empty());
+}
+
+/// Nobody's reward of a tick is beyond its clip; together with what ends cost they are the total.
+fn rewarded(before: &State, town: &Town) {
+    let (agents, rewards) = (&town.state().agents, &town.state().rewards);
+    let clip = town.rules().config.rewards.clip.clip_per_tick;
+    let mut given = rewards.items[Item::Terminal as usize];
+    for agent in agents.present.iter().copied() {
+        let stayed = before.agents.is_present(agent) && before.agents.resident[agent] == agents.resident[agent];
+        let had = if stayed { before.agents.episode_return[agent] } else { Micro::ZERO };
+        let reward = agents.episode_return[agent] - had;
+        assert!((-clip..=clip).contains(&reward), "{reward} in tick {}", before.tick);
+        given += reward;
+    }
+    assert_eq!(given, rewards.total, "in tick {}", before.tick);
+}
+
+/// Every value of every row, by the table.
+fn seen(town: &Town) {
+    for layout in VARIANTS.iter().map(|row| layout(row.0)) {
+        let mut out = vec![f32::NAN; town.state().agents.present.len() * layout.width];
+        layout.observe_all(town, &mut out);
+        for (values, place) in out.chunks(layout.width).flat_map(|all| layout.places.iter().map(move |it| (all, it))) {
+            let [least, most] = place.row.range;
+            let values = &values[place.offset..place.offset + place.row.length];
+            let fits = values.iter().all(|value| (least..=most).contains(value));
+            assert!(fits, "{} {}: {values:?} at {}", layout.name, place.row.name, town.tick());
+        }
+    }
 }
 
 proptest! {
@@ -86,7 +150,7 @@ proptest! {
         seed in any::<u64>(),
         orders in prop::collection::vec((command(), 0_u64..25), 10..60),
     ) {
-        let mut town = Town::new(town(&[("embedding_allocator.max_slots", "12")]).rules().clone(), seed);
+        let mut town = shaken(seed);
         for (command, ticks) in orders {
             let before = town.digest();
             let preview = town.preview(&command);
@@ -99,9 +163,12 @@ proptest! {
             }
             in_order(&town);
             for _ in 0..ticks {
+                let before = town.state().clone();
                 town.step(&mut By(wander));
                 town.clear_events();
                 in_order(&town);
+                rewarded(&before, &town);
+                seen(&town);
             }
         }
     }

@@ -3,6 +3,8 @@
 //! What a setting means and allows stands in `townlet_town::config`; nothing of it is repeated here.
 //! Rule: the configuration guide.
 
+mod import;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,6 +14,7 @@ use townlet_town::Rules;
 use townlet_town::config::{self, Config, Layer, Layers, Loaded};
 
 use super::{ConfigArgs, plain, texts};
+use import::import;
 
 /// `townlet config`.
 #[derive(clap::Args, Debug)]
@@ -43,6 +46,17 @@ enum What {
     },
     /// Prints the JSON Schema of a configuration file, for editors
     Schema,
+    /// Reads a file of the original program: each key is kept, moved, or told why not
+    Import {
+        /// The original program's configuration
+        old: PathBuf,
+        /// Where the result goes; standard output without it. A file that is there is not replaced
+        #[arg(long, value_name = "NEW.yaml")]
+        out: Option<PathBuf>,
+        /// The report as one JSON object
+        #[arg(long, requires = "out")]
+        json: bool,
+    },
     /// Shows the settings in which two files differ, and whether a running town takes the change
     Diff {
         /// The first file
@@ -64,6 +78,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         What::Check { file, json } => return check(file, *json),
         What::Show { config, changed, json } => show(&texts::load(config, Vec::new())?.loaded, *changed, *json)?,
         What::Schema => plain::json(&config::schema())?,
+        What::Import { old, out, json } => import(old, out.as_deref(), *json)?,
         What::Diff { left, right, json } => diff(left, right, *json)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,0 +1,7 @@
+//! Whether PPO learns: worlds so small that the right answer is known, CartPole, and the promises of the learner.
+
+mod cartpole;
+mod learner;
+mod probes;
+mod trainer;
+mod worlds;

@@ -1,0 +1,96 @@
+//! `townlet config import`: a file of the original program becomes one of ours, with a report of every key.
+//!
+//! What becomes of a key stands in `townlet_town::config::import`. Replaces no file. Rule: the configuration guide.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
+use townlet_town::config::import::{Fate, Finding, Imported, import as read};
+
+use crate::cli::{plain, texts};
+use crate::shard::home;
+
+/// Reads `old` and writes the result to `out`, or to standard output with the report beside it.
+///
+/// # Errors
+/// A file that cannot be read or that is in the way; then nothing is written.
+pub(super) fn import(old: &Path, out: Option<&Path>, json: bool) -> Result<()> {
+    let (name, text) = texts::read_file(old)?;
+    let events = out.map(beside);
+    for path in out.iter().copied().chain(events.as_deref()) {
+        if path.symlink_metadata().is_ok() {
+            bail!("{}: there is such a file already; it is not replaced. Give another --out.", path.display());
+        }
+    }
+    let file_name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let events_name = events.as_ref().map_or_else(|| "perturbations.yaml".into(), file_name);
+    let imported = read(&name, &text, &events_name)?;
+    let Some(out) = out else {
+        plain::print(&imported.config)?;
+        report(&imported.findings, &mut |line| eprintln!("{line}"));
+        if imported.perturbations.is_some() {
+            eprintln!("The events need a file of their own, `{events_name}`; with --out it is written.");
+        }
+        return Ok(());
+    };
+    let mut written = Vec::new();
+    let files = imported.perturbations.as_ref().zip(events.as_deref()).map(|(text, path)| (path, text.as_str()));
+    // What the configuration names is there before it is.
+    for (path, text) in files.into_iter().chain([(out, imported.config.as_str())]) {
+        home::replace(path, text.as_bytes()).map_err(|error| plain::unreadable(path, &error))?;
+        written.push(path.display().to_string());
+    }
+    if json {
+        return plain::json(&machine(&imported, &written));
+    }
+    let mut lines = String::new();
+    report(&imported.findings, &mut |line| lines.extend([line, "\n"]));
+    plain::print(&lines)?;
+    plain::line(&format!("\nwritten: {}. Check it with `townlet config check`.", written.join(", ")))
+}
+
+/// Where the events of a configuration go: `harbour.yaml` has `harbour.perturbations.yaml` beside it.
+fn beside(out: &Path) -> PathBuf {
+    let stem = out.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    out.with_file_name(format!("{stem}.perturbations.yaml"))
+}
+
+fn words(fate: &Fate) -> String {
+    match fate {
+        Fate::Kept => String::new(),
+        Fate::Moved { to, note } if note.is_empty() => to.clone(),
+        Fate::Moved { to, note } => format!("{to}: {note}"),
+        Fate::Dropped { why } => why.clone(),
+        Fate::Refused { why } => format!("{why}; the default stands"),
+    }
+}
+
+fn report(findings: &[Finding], line: &mut dyn FnMut(&str)) {
+    let mut rows = vec![["line", "key", "fate", "what became of it"].map(String::from)];
+    rows.extend(
+        findings.iter().map(|it| [it.line.to_string(), it.key.clone(), it.fate.word().into(), words(&it.fate)]),
+    );
+    plain::columns(&rows).lines().for_each(&mut *line);
+    let count = |word: &str| findings.iter().filter(|it| it.fate.word() == word).count();
+    line(&format!(
+        "\n{} keys: {} kept, {} moved, {} without counterpart, {} refused.",
+        findings.len(),
+        count("kept"),
+        count("moved"),
+        count("dropped"),
+        count("refused"),
+    ));
+}
+
+fn machine(imported: &Imported, written: &[String]) -> Value {
+    let findings = imported.findings.iter().map(|it| {
+        let to = match &it.fate {
+            Fate::Kept => Some(&it.key),
+            Fate::Moved { to, .. } => Some(to),
+            Fate::Dropped { .. } | Fate::Refused { .. } => None,
+        };
+        json!({ "key": it.key, "line": it.line, "fate": it.fate.word(), "to": to, "words": words(&it.fate) })
+    });
+    json!({ "written": written, "findings": findings.collect::<Vec<_>>() })
+}

@@ -1,0 +1,124 @@
+//! `townlet eval`: one policy over many towns, and against another on the same towns.
+//!
+//! Owns the command line and the order of things. Who can be evaluated stands in `entrant`, what the records come to in
+//! `summary`, how it is shown in `table` and `machine`; the evaluation itself in `townlet_learn`. Writes no file.
+//! Rule: the learning guide, "townlet eval".
+
+mod entrant;
+mod machine;
+mod summary;
+mod table;
+
+use std::io::IsTerminal;
+use std::num::NonZero;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use townlet_learn::evaluate::{Record, Span};
+use townlet_town::Rules;
+
+use super::{ConfigArgs, FELL_SHORT, INTERRUPTED, plain, texts};
+use entrant::Entrant;
+use summary::{Entry, Summary};
+
+/// Most days of all towns together: what is kept of each fits a few hundred megabytes.
+const MAX_TOWN_DAYS: u64 = 500_000;
+/// Largest seed, as in a configuration.
+const MAX_SEED: u64 = 9_007_199_254_740_991;
+
+/// What to evaluate.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// The policy to evaluate: `shipped` or `scripted`
+    #[arg(long, value_name = "NAME", default_value = "shipped")]
+    policy: String,
+    /// Another policy on the same towns, for the difference; the scripted one unless it is evaluated itself
+    #[arg(long, value_name = "NAME")]
+    against: Option<String>,
+    /// Seed of the first town; the others follow one by one
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=MAX_SEED))]
+    seed: u64,
+    /// Towns
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    seeds: u64,
+    /// Days that each town lives
+    #[arg(long, value_name = "D", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    days: u64,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Threads; as many as there are cores unless told otherwise. The result is the same with any number
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
+    /// Exit status 1 when a charter KPI is missed on average, money was not conserved or a queue stood still
+    #[arg(long)]
+    strict: bool,
+    /// For a program: one JSON object with every town and day
+    #[arg(long)]
+    json: bool,
+}
+
+/// Evaluates and tells.
+///
+/// # Errors
+/// A policy that is not there, more than can be kept, or a configuration that does not hold; then nothing was run.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let policy = Entrant::named("--policy", &args.policy)?;
+    let against = match &args.against {
+        Some(name) => Some((name.as_str(), Entrant::named("--against", name)?)),
+        None => Some(("scripted", Entrant::Scripted)).filter(|(_, baseline)| *baseline != policy),
+    };
+    let span = span(args)?;
+    let texts = texts::load(&args.config, Vec::new())?;
+    let rules = Arc::new(Rules::new(texts.sources).map_err(|error| anyhow!("{error}"))?);
+    // Nothing is written and nothing has to be saved: an interruption may end the program on the spot.
+    let at_once = Arc::new(AtomicBool::new(true));
+    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, i32::from(INTERRUPTED), at_once)
+        .context("signals cannot be watched")?;
+    for warning in &texts.loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    let threads = args.threads.and_then(|threads| NonZero::new(usize::from(threads))).unwrap_or(cores);
+    let started = Instant::now();
+    let bar = progress(args, span.seeds as u64 * (1 + u64::from(against.is_some())));
+    let run = |entrant: Entrant| -> Vec<Record> { entrant.evaluate(&rules, span, threads, || bar.inc(1)) };
+    let ours = Entry { name: args.policy.clone(), records: run(policy) };
+    let theirs = against.map(|(name, entrant)| Entry { name: name.to_owned(), records: run(entrant) });
+    bar.finish_and_clear();
+    let summary = Summary::of(&rules, span, threads, started.elapsed().as_secs_f64(), ours, theirs);
+    if args.json {
+        plain::line(&machine::json(&summary).to_string())?;
+    } else {
+        plain::print(&table::text(&summary))?;
+    }
+    Ok(ExitCode::from(if args.strict && summary.fell_short() { FELL_SHORT } else { 0 }))
+}
+
+fn span(args: &Args) -> Result<Span> {
+    if args.seeds * args.days > MAX_TOWN_DAYS {
+        bail!(
+            "--seeds {} of --days {} are {} days; at most {MAX_TOWN_DAYS} can be kept.",
+            args.seeds,
+            args.days,
+            args.seeds * args.days
+        );
+    }
+    if args.seed + args.seeds - 1 > MAX_SEED {
+        bail!("--seed {}: {} seeds from there go beyond {MAX_SEED}, the largest there is.", args.seed, args.seeds);
+    }
+    Ok(Span { seed: args.seed, seeds: args.seeds as usize, days: args.days as usize })
+}
+
+fn progress(args: &Args, towns: u64) -> ProgressBar {
+    let bar = ProgressBar::new(towns);
+    if args.json || !std::io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{bar:30} town {human_pos} of {human_len} · {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}

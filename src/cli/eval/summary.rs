@@ -1,0 +1,248 @@
+//! What the records of an evaluation come to: the score, each KPI over the towns, signs of life, what a town must show, and the
+//! difference from another policy.
+//!
+//! Numbers only; nothing here is text for a person except names. Rule: "KPIs", "Town score" and "What the scripted baseline
+//! must show".
+
+use std::num::NonZero;
+
+use townlet_learn::evaluate::stats::{Estimate, mean};
+use townlet_learn::evaluate::{Record, SIGNS, Sign, Span, differences};
+use townlet_town::Rules;
+use townlet_town::kpi::{KPIS, KpiRow, Target, Verdict};
+
+/// A policy and what came of its towns.
+pub(super) struct Entry {
+    /// Its name.
+    pub(super) name: String,
+    /// In the order of their seeds.
+    pub(super) records: Vec<Record>,
+}
+
+/// One KPI over all towns, after the last day.
+pub(super) struct KpiLine {
+    /// Its row in the table.
+    pub(super) row: &'static KpiRow,
+    /// What it is held to.
+    pub(super) target: Target,
+    /// Over the towns that have a figure; `None` when none has.
+    pub(super) figures: Option<Estimate>,
+    /// Towns by verdict: met, missed, not enough data.
+    pub(super) towns: [usize; 3],
+    /// Of the mean.
+    pub(super) verdict: Verdict,
+}
+
+/// One sign of life over all towns.
+pub(super) struct SignLine {
+    /// Which.
+    pub(super) sign: &'static Sign,
+    /// Mean over the towns, day by day.
+    pub(super) by_day: Vec<f64>,
+    /// Part of all towns' days that show it, in [0, 1].
+    pub(super) shown: f64,
+}
+
+/// One thing a town of the default configuration must show under the scripted policy.
+pub(super) struct Check {
+    /// For programs.
+    pub(super) name: &'static str,
+    /// For people.
+    pub(super) title: String,
+    /// The figure; `None` when the days do not reach.
+    pub(super) measured: Option<f64>,
+    /// At least, or at most.
+    pub(super) target: Target,
+    /// As the KPIs' units.
+    pub(super) unit: &'static str,
+}
+
+impl Check {
+    /// Whether it holds; `None` when the days do not reach.
+    pub(super) fn holds(&self) -> Option<bool> {
+        self.measured.map(|value| meets(value, self.target))
+    }
+}
+
+/// The difference between two policies on the same towns.
+pub(super) struct Pairing {
+    /// Whom it was compared with.
+    pub(super) name: String,
+    /// The other's own score.
+    pub(super) theirs: Option<Estimate>,
+    /// Ours minus theirs, town by town.
+    pub(super) differences: Vec<f64>,
+    /// Over the towns.
+    pub(super) estimate: Option<Estimate>,
+}
+
+/// Everything there is to tell.
+pub(super) struct Summary {
+    /// The configuration's name and digest.
+    pub(super) config: (String, String),
+    /// Residents of a town.
+    pub(super) residents: u32,
+    /// Whether shocks come by themselves.
+    pub(super) perturbations: bool,
+    /// Ticks of a day.
+    pub(super) day_length: u64,
+    /// Which towns.
+    pub(super) span: Span,
+    /// Threads it ran on.
+    pub(super) threads: usize,
+    /// Seconds it took.
+    pub(super) seconds: f64,
+    /// The policy and its towns.
+    pub(super) entry: Entry,
+    /// Mean score a town, over the towns.
+    pub(super) score: Option<Estimate>,
+    /// Mean over the towns, day by day; `None` for a day without any.
+    pub(super) score_by_day: Vec<Option<f64>>,
+    /// In the order of the table.
+    pub(super) kpis: Vec<KpiLine>,
+    /// In the order of the table.
+    pub(super) signs: Vec<SignLine>,
+    /// What a town must show.
+    pub(super) checks: Vec<Check>,
+    /// Against whom.
+    pub(super) against: Option<Pairing>,
+}
+
+impl Summary {
+    /// Of the records of one policy, or of two on the same towns.
+    pub(super) fn of(
+        rules: &Rules,
+        span: Span,
+        threads: NonZero<usize>,
+        seconds: f64,
+        entry: Entry,
+        theirs: Option<Entry>,
+    ) -> Self {
+        let records = &entry.records;
+        let against = theirs.map(|theirs| {
+            let differences = differences(records, &theirs.records);
+            let estimate = Estimate::of(&differences);
+            Pairing { name: theirs.name, theirs: score(&theirs.records), differences, estimate }
+        });
+        let config = &rules.config;
+        Self {
+            config: (config.config_id.clone(), config.digest()),
+            residents: config.world.population,
+            perturbations: config.features.systems.perturbations,
+            day_length: rules.day_length(),
+            span,
+            threads: threads.get(),
+            seconds,
+            score: score(records),
+            score_by_day: (0..span.days).map(|day| score_on(records, day)).collect(),
+            kpis: (0..KPIS.len()).map(|index| kpi(rules, records, index)).collect(),
+            signs: SIGNS.iter().map(|sign| signs(records, sign, span.days)).collect(),
+            checks: checks(records, span.days),
+            against,
+            entry,
+        }
+    }
+
+    /// Whether a charter KPI is missed on average, money was not conserved or a queue stood still.
+    pub(super) fn fell_short(&self) -> bool {
+        let broken = |record: &Record| record.money.is_some() || record.deadlock.is_some();
+        self.kpis.iter().any(|kpi| kpi.row.charter && kpi.verdict == Verdict::Missed)
+            || self.entry.records.iter().any(broken)
+    }
+
+    /// Ticks of all towns of all policies.
+    pub(super) fn ticks(&self) -> u64 {
+        let policies = 1 + u64::from(self.against.is_some());
+        (self.span.seeds * self.span.days) as u64 * self.day_length * policies
+    }
+}
+
+fn score(records: &[Record]) -> Option<Estimate> {
+    Estimate::of(&records.iter().filter_map(Record::score).collect::<Vec<_>>())
+}
+
+fn score_on(records: &[Record], day: usize) -> Option<f64> {
+    let scores: Vec<f64> = records.iter().filter_map(|record| Some(record.days[day].score?.total.to_f64())).collect();
+    (!scores.is_empty()).then(|| mean(&scores))
+}
+
+fn meets(value: f64, target: Target) -> bool {
+    match target {
+        Target::AtLeast(limit) => value >= limit.to_f64(),
+        Target::AtMost(limit) => value <= limit.to_f64(),
+    }
+}
+
+fn kpi(rules: &Rules, records: &[Record], index: usize) -> KpiLine {
+    let row = &KPIS[index];
+    let target = (row.target)(&rules.config);
+    let figures = Estimate::of(&records.iter().filter_map(|record| record.kpi(index)).collect::<Vec<_>>());
+    let verdict = match figures {
+        None => Verdict::NotEnoughData,
+        Some(figures) if meets(figures.mean, target) => Verdict::Met,
+        Some(_) => Verdict::Missed,
+    };
+    let last = |record: &Record| record.days.last().map(|day| day.kpis[index].verdict);
+    let count = |wanted| records.iter().filter(|record| last(record) == Some(wanted)).count();
+    let towns = [Verdict::Met, Verdict::Missed, Verdict::NotEnoughData].map(count);
+    KpiLine { row, target, figures, towns, verdict }
+}
+
+fn signs(records: &[Record], sign: &'static Sign, days: usize) -> SignLine {
+    let count = |record: &Record, day: usize| (sign.count)(&record.days[day].counters);
+    let by_day = |day| mean(&records.iter().map(|record| f64::from(count(record, day))).collect::<Vec<_>>());
+    let shown = records.iter().flat_map(|record| (0..days).map(move |day| count(record, day) > 0));
+    let shown: Vec<f64> = shown.map(f64::from).collect();
+    SignLine { sign, by_day: (0..days).map(by_day).collect(), shown: mean(&shown) }
+}
+
+/// The mean of a KPI over the towns after a day, from 1.
+fn mean_on(records: &[Record], name: &str, day: usize) -> Option<f64> {
+    let index = KPIS.iter().position(|row| row.name == name)?;
+    let figures: Vec<f64> = records.iter().filter_map(|record| record.kpi_on(index, day)).collect();
+    (!figures.is_empty()).then(|| mean(&figures))
+}
+
+/// First day after which tenure is held to its target, and the day after which coverage is.
+const TENURE_FROM: usize = 4;
+/// As [`TENURE_FROM`].
+const COVERAGE_BY: usize = 5;
+
+fn checks(records: &[Record], days: usize) -> Vec<Check> {
+    let towns = |broken: fn(&Record) -> bool| Some(records.iter().filter(|record| broken(record)).count() as f64);
+    let tenure = (TENURE_FROM..=days).filter_map(|day| mean_on(records, "tenure", day)).reduce(f64::min);
+    let none = Target::AtMost(townlet_town::Micro::ZERO);
+    let least = |millionths| Target::AtLeast(townlet_town::Micro(millionths));
+    let check = |name, title: &str, measured, target, unit| Check { name, title: title.into(), measured, target, unit };
+    let mut checks = vec![
+        check("starvation", "towns where somebody starved", towns(starved), none, "count"),
+        check("deadlock", "towns where a queue stood still", towns(|record| record.deadlock.is_some()), none, "count"),
+        check("money", "towns whose money did not add up", towns(|record| record.money.is_some()), none, "count"),
+        check(
+            "self_sufficiency",
+            "self-sufficiency, after the last day",
+            mean_on(records, "self_sufficiency", days),
+            least(800_000),
+            "ratio",
+        ),
+        check("tenure", "tenure, lowest from day 4 on", tenure, least(3_000_000), "days"),
+        check(
+            "relationship_coverage",
+            "relationship coverage, after day 5",
+            mean_on(records, "relationship_coverage", COVERAGE_BY),
+            least(600_000),
+            "ratio",
+        ),
+    ];
+    // Something of each on every day; how much of it is stated, and held, by the tests of the scripted policy.
+    checks.extend(SIGNS.iter().map(|sign| {
+        let poorest = signs(records, sign, days).by_day.into_iter().reduce(f64::min);
+        let title = format!("{} on the poorest day", sign.title);
+        Check { name: sign.name, title, measured: poorest, target: least(1), unit: "per_day" }
+    }));
+    checks
+}
+
+fn starved(record: &Record) -> bool {
+    record.total(|day| day.starvation_events) > 0
+}
