@@ -44,7 +44,9 @@ fn rows(home: &Path) -> Vec<Value> {
     let clock = ["seconds", "steps_per_second", "rollout_share", "samples_per_second"];
     let row = |line: &str| {
         let mut row: Value = serde_json::from_str(line).expect("a row a line");
-        clock.iter().for_each(|key| row[*key] = Value::Null);
+        for key in clock {
+            row[key] = Value::Null;
+        }
         row
     };
     text.lines().map(row).collect()

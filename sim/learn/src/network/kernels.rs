@@ -215,7 +215,7 @@ fn tile<S: Simd, const VECTORS: usize, const ROWS: usize>(
             let lines: [&[f32]; ROWS] = std::array::from_fn(|line| &values[(row + line) * inner..][..inner]);
             for (at, vectors) in strip.iter().enumerate() {
                 let values = entries(&lines, at);
-                if values != [0.0; ROWS] {
+                if values.iter().any(|value| *value != 0.0) {
                     add(simd, &mut sums, values, vectors);
                 }
             }
