@@ -18,6 +18,7 @@ mod run;
 mod script;
 mod settings;
 mod snapshot;
+mod telemetry;
 mod texts;
 mod token;
 mod train;
@@ -51,6 +52,8 @@ enum Command {
     Replay(replay::Args),
     /// Lists, shows and validates snapshots
     Snapshot(snapshot::Args),
+    /// Holds telemetry payloads to their schema, and reads archives of the raw stream
+    Telemetry(telemetry::Args),
     /// Makes, lists and revokes tokens
     Token(token::Args),
     /// Runs a policy over many towns and tells how well they did
@@ -128,6 +131,7 @@ pub fn main() -> ExitCode {
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Snapshot(args)) => snapshot::run(&args),
+        Some(Command::Telemetry(args)) => telemetry::run(&args),
         Some(Command::Token(args)) => token::run(&args),
         Some(Command::Eval(args)) => eval::run(&args),
         Some(Command::Policy(args)) => policy::run(&args),

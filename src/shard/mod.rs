@@ -13,6 +13,7 @@ pub mod home;
 mod intake;
 pub mod journal;
 pub mod names;
+pub mod publish;
 pub mod recover;
 mod settle;
 mod table;
@@ -39,7 +40,7 @@ use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
 
 use crate::audit::{self, Stage};
-use crate::wire::{Answer, Request, Session, Snapshot, Status};
+use crate::wire::{Answer, Position, Request, Session, Snapshot, Status};
 use dispatch::Asked;
 use engine::{Engine, Message, Parts};
 use journal::{Base, Header, Journal};
@@ -306,6 +307,14 @@ impl Handle {
     /// Every published snapshot, at most twenty a second, on the town's thread: be quick.
     pub fn subscribe(&self, subscriber: impl Fn(Arc<Snapshot>) + Send + 'static) {
         self.send(Message::Subscribe(Box::new(subscriber)));
+    }
+
+    /// Every message from the whole state on, or from where a reader left off, in a bounded queue of its own. `notify` is
+    /// called on the publisher's thread when there is something to take: be quick.
+    pub fn stream(&self, resume: Option<Position>, notify: impl Fn() + Send + Sync + 'static) -> publish::Stream {
+        let (asked, stream) = publish::stream(resume, notify);
+        self.send(Message::Stream(asked));
+        stream
     }
 
     /// The state as it is now, and the town's digest; `None` when the shard has ended.

@@ -75,6 +75,11 @@ impl Names {
         if self.hidden { self.passed(snapshot) } else { snapshot }
     }
 
+    /// Events or sentences as they may leave.
+    pub(super) fn story<T: Serialize + DeserializeOwned>(&self, told: Vec<T>) -> Vec<T> {
+        if self.hidden { self.passed(told) } else { told }
+    }
+
     /// An answer as it may leave.
     pub(super) fn answer(&self, answer: Answer) -> Answer {
         if self.hidden { self.passed(answer) } else { answer }
