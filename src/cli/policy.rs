@@ -140,7 +140,8 @@ fn list(place: &Place) -> Result<()> {
                     values.push(json!({ "id": id, "kind": kind, "meta": it.meta }));
                 }
                 Err(why) => {
-                    rows.push([id.clone(), kind.into(), why.to_string(), "".into(), "".into(), "".into(), "".into()]);
+                    let [score, seen, config, parent] = std::array::from_fn(|_| String::new());
+                    rows.push([id.clone(), kind.into(), why.to_string(), score, seen, config, parent]);
                     values.push(json!({ "id": id, "kind": kind, "refused": why.to_string() }));
                 }
             }
