@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use townlet_town::Rules;
 use townlet_town::config::Layer;
 
 use super::texts::{self, Texts};
 use super::{BROKEN, ConfigArgs, headless, plain, policy, settings};
-use crate::shard::{self, Handle, Home, Options, Recorded, Speed};
+use crate::shard::{self, Driver, Handle, Home, Options, Recorded, Speed};
 use crate::source::Local;
 use crate::tui::pane::Screen;
 use crate::tui::theme::Theme;
@@ -161,21 +162,23 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Why it cannot be.
 pub(super) fn launch(args: &Args, texts: Texts, held: bool) -> anyhow::Result<Handle> {
     let config = &texts.loaded.config;
-    let options = Options {
+    let mut options = Options {
         home: Home::new(&args.home),
         paused: args.paused,
         speed: if args.headless { Speed::Max } else { args.speed.into() },
         held,
         claim: !args.headless,
-        driver: policy::driver(&args.home, &texts)?,
+        driver: Driver::default(),
         token_file: token_file(args, &texts),
     };
     let Some(run) = &args.resume else {
+        options.driver = policy::driver(&args.home, &Rules::new(texts.sources.clone())?)?;
         return Ok(shard::start(texts.sources, config.seed, options)?);
     };
     let run = (!run.is_empty()).then_some(run.as_str());
     let recorded = shard::recorded(&options.home, &config.shard, run)?;
     same_settings(args, &texts, &recorded)?;
+    options.driver = policy::driver(&args.home, &Rules::new(recorded.sources.clone())?)?;
     Ok(shard::resume(&recorded, options)?)
 }
 
