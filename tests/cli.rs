@@ -176,8 +176,8 @@ fn a_token_is_shown_once_and_can_be_revoked() {
     assert!(text(&output.stderr).contains(&id), "{}", text(&output.stderr));
     assert!(townlet(path, &format!("token revoke {id} --file tokens")).status.success());
     assert!(!text(&townlet(path, "token list --file tokens").stdout).contains(&id));
-    assert!(townlet(path, "token new --role viewer").status.success());
-    assert!(path.join("config/townlet/tokens").is_file());
+    assert!(townlet(path, "token new --role viewer --home shard").status.success());
+    assert!(path.join("shard/ops/tokens.json").is_file(), "where the shard of that home looks");
 }
 
 #[test]

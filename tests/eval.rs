@@ -83,7 +83,8 @@ fn one_command_shows_what_the_scripted_baseline_must_show() {
 #[test]
 fn neither_threads_nor_the_hour_change_a_figure() {
     let told = |threads| {
-        let mut told = json(&format!("eval --policy scripted --seeds 3 --days 2 --json --against scripted --threads {threads}"));
+        let mut told =
+            json(&format!("eval --policy scripted --seeds 3 --days 2 --json --against scripted --threads {threads}"));
         let speed = told.as_object_mut().unwrap().remove("speed").expect("it says how fast it was");
         assert_eq!(speed["ticks"], 12_000, "both policies");
         told

@@ -27,7 +27,7 @@ mod tests;
 pub use export::{Exported, Filter, Format, Redact, export, newest};
 pub use index::{Index, Lookup, WINDOW, fingerprint};
 pub use read::records;
-pub use record::{Entry, GENESIS, MAX_RESULT, Record, Stage, bounded};
+pub use record::{Entry, GENESIS, MAX_RESULT, Record, Stage, VERSION, bounded};
 pub use recover::Pending;
 pub use verify::{Finding, Open, Report, RunReport, Verdict, verify};
 pub use writer::{AuditError, Clock, Log, Opened, Options, State, Written};

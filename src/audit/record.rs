@@ -13,7 +13,7 @@ use crate::wire::text::escape;
 use crate::wire::{ErrorBody, Role, Session, Status};
 
 /// Version of the record's keys.
-pub(crate) const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 /// The `prev` of a run's first line.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// Largest result kept, in bytes of JSON; a larger one is replaced by `{"truncated": true, "bytes": N}`.

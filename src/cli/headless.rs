@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("signals cannot be watched")?;
     }
-    let shard = launch(args, texts, true)?;
+    let shard = launch(args.wanted(), texts)?;
     let from = shard.tick();
     let until = limit(from);
     if args.resume.is_some() {

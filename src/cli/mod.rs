@@ -1,23 +1,28 @@
 //! The command line: one file a subcommand, and the one place where errors become exit statuses.
 //!
 //! The only room that knows all the others. Exit status: 0 fine, 1 a check fell short, 2 bad input, 3 the
-//! town broke off or could not be saved, 130 interrupted.
+//! town broke off, could not be saved or was not reached, 130 interrupted.
 
 mod audit;
 mod bench;
 mod completions;
 mod config;
+mod connect;
+mod console;
 pub mod docs;
 mod eval;
 mod follow;
 mod headless;
+mod observe;
 mod plain;
 mod policy;
 mod replay;
 mod run;
 mod script;
+mod serve;
 mod settings;
 mod snapshot;
+mod telemetry;
 mod texts;
 mod token;
 mod train;
@@ -43,6 +48,12 @@ struct Cli {
 enum Command {
     /// Runs a town: in the terminal, or in batch with `--headless`
     Run(run::Args),
+    /// Runs a town without a screen and serves it to other programs
+    Serve(serve::Args),
+    /// Watches and operates one shard or several over the network
+    Observe(observe::Args),
+    /// Sends commands to a shard over the network
+    Console(console::Args),
     /// Checks, shows and compares configurations
     Config(config::Args),
     /// Verifies, shows and exports the audit log
@@ -51,6 +62,8 @@ enum Command {
     Replay(replay::Args),
     /// Lists, shows and validates snapshots
     Snapshot(snapshot::Args),
+    /// Reads a shard's telemetry; holds payloads to their schema, and reads archives of the raw stream
+    Telemetry(telemetry::Args),
     /// Makes, lists and revokes tokens
     Token(token::Args),
     /// Runs a policy over many towns and tells how well they did
@@ -124,10 +137,14 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Observe(args)) => observe::run(&args),
+        Some(Command::Console(args)) => console::run(&args),
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Snapshot(args)) => snapshot::run(&args),
+        Some(Command::Telemetry(args)) => telemetry::run(&args),
         Some(Command::Token(args)) => token::run(&args),
         Some(Command::Eval(args)) => eval::run(&args),
         Some(Command::Policy(args)) => policy::run(&args),

@@ -179,7 +179,8 @@ fn list(place: &Place) -> Result<()> {
                 values.push(json!({ "id": it.id, "kind": kind, "meta": it.meta }));
             }
             Err(why) => {
-                rows.push([id.clone(), kind.into(), why.clone(), "".into(), "".into(), "".into(), "".into()]);
+                let [score, seen, config, parent] = std::array::from_fn(|_| String::new());
+                rows.push([id.clone(), kind.into(), why.clone(), score, seen, config, parent]);
                 values.push(json!({ "id": id, "kind": kind, "refused": why }));
             }
         }

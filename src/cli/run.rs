@@ -1,17 +1,18 @@
 //! `townlet run`, and `townlet` alone: a town in the terminal, or in batch.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use townlet_town::Rules;
-use townlet_town::config::Layer;
+use townlet_town::config::{Config, Layer};
 
 use super::texts::{self, Texts};
-use super::{BROKEN, ConfigArgs, headless, plain, policy, settings};
+use super::{BROKEN, ConfigArgs, headless, plain, policy, serve, settings};
 use crate::shard::{self, Driver, Handle, Home, Options, Recorded, Speed};
 use crate::source::Local;
 use crate::tui::pane::Screen;
@@ -31,7 +32,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) home: PathBuf,
     /// In batch: no screen, as fast as it goes
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["screen", "theme", "no_mouse", "keep_screen"])]
     pub(super) headless: bool,
     /// Seed of all chance, instead of the configuration's
     #[arg(long, value_name = "N")]
@@ -65,18 +66,42 @@ pub(super) struct Args {
     /// Opens paused
     #[arg(long, conflicts_with = "headless", help_heading = "Terminal")]
     pub(super) paused: bool,
+    #[command(flatten)]
+    pub(super) screen: ScreenArgs,
+    /// Serves the town over the network as well, such as `--listen 127.0.0.1:7420`
+    #[arg(long, value_name = "ADDR", conflicts_with = "headless", help_heading = "Service")]
+    pub(super) listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(super) tls: TlsArgs,
+}
+
+/// How the screen is to be.
+#[derive(clap::Args, Clone, Debug)]
+#[group(id = "screen_options")]
+pub(super) struct ScreenArgs {
     /// First screen
-    #[arg(long, value_enum, default_value = "operations", conflicts_with = "headless", help_heading = "Terminal")]
+    #[arg(long, value_enum, default_value = "operations", help_heading = "Terminal")]
     pub(super) screen: ScreenArg,
     /// Colours; `NO_COLOR` is honoured whatever the theme
-    #[arg(long, value_parser = Theme::NAMES, conflicts_with = "headless", help_heading = "Terminal")]
+    #[arg(long, value_parser = Theme::NAMES, help_heading = "Terminal")]
     pub(super) theme: Option<String>,
     /// Leaves the mouse to the terminal
-    #[arg(long, conflicts_with = "headless", help_heading = "Terminal")]
+    #[arg(long, help_heading = "Terminal")]
     pub(super) no_mouse: bool,
     /// Leaves the last screen in the scrollback on quitting
-    #[arg(long, conflicts_with = "headless", help_heading = "Terminal")]
+    #[arg(long, help_heading = "Terminal")]
     pub(super) keep_screen: bool,
+}
+
+/// What proves to clients which shard this is.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(super) struct TlsArgs {
+    /// Certificate chain in PEM; read again when it changes and on SIGHUP
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "Service")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// Its private key in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "Service")]
+    pub(super) tls_key: Option<PathBuf>,
 }
 
 /// A role on the command line.
@@ -156,38 +181,65 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     screen(args, texts)
 }
 
-/// Starts or resumes the shard that the arguments describe.
+/// A shard as it is asked for on the command line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) config: &'a ConfigArgs,
+    pub(super) home: &'a Path,
+    /// The run to go on with; empty for the newest.
+    pub(super) resume: Option<&'a str>,
+    pub(super) paused: bool,
+    pub(super) speed: Speed,
+    /// In batch: it waits to be told how far, and claims no name.
+    pub(super) batch: bool,
+}
+
+impl Args {
+    /// The shard these arguments ask for.
+    pub(super) fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            config: &self.config,
+            home: &self.home,
+            resume: self.resume.as_deref(),
+            paused: self.paused,
+            speed: if self.headless { Speed::Max } else { self.speed.into() },
+            batch: self.headless,
+        }
+    }
+}
+
+/// Starts or resumes a shard.
 ///
 /// # Errors
 /// Why it cannot be.
-pub(super) fn launch(args: &Args, texts: Texts, held: bool) -> anyhow::Result<Handle> {
+pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle> {
     let config = &texts.loaded.config;
     let mut options = Options {
-        home: Home::new(&args.home),
-        paused: args.paused,
-        speed: if args.headless { Speed::Max } else { args.speed.into() },
-        held,
-        claim: !args.headless,
+        home: Home::new(wanted.home),
+        paused: wanted.paused,
+        speed: wanted.speed,
+        held: wanted.batch,
+        claim: !wanted.batch,
         driver: Driver::default(),
-        token_file: token_file(args, &texts),
+        token_file: config.console_auth.enabled.then(|| token_file(wanted.home, config)),
     };
-    let Some(run) = &args.resume else {
-        options.driver = policy::driver(&args.home, &Rules::new(texts.sources.clone())?)?;
+    let Some(run) = wanted.resume else {
+        options.driver = policy::driver(wanted.home, &Rules::new(texts.sources.clone())?)?;
         return Ok(shard::start(texts.sources, config.seed, options)?);
     };
-    let run = (!run.is_empty()).then_some(run.as_str());
+    let run = (!run.is_empty()).then_some(run);
     let recorded = shard::recorded(&options.home, &config.shard, run)?;
-    same_settings(args, &texts, &recorded)?;
-    options.driver = policy::driver(&args.home, &Rules::new(recorded.sources.clone())?)?;
+    same_settings(wanted, &texts, &recorded)?;
+    options.driver = policy::driver(wanted.home, &Rules::new(recorded.sources.clone())?)?;
     Ok(shard::resume(&recorded, options)?)
 }
 
 /// A resumed run keeps the configuration it was started with: refuses whatever was asked for and differs.
-fn same_settings(args: &Args, texts: &Texts, recorded: &Recorded) -> anyhow::Result<()> {
+fn same_settings(wanted: Wanted<'_>, texts: &Texts, recorded: &Recorded) -> anyhow::Result<()> {
     let differs = townlet_town::config::diff(&recorded.config, &texts.loaded.config);
     let asked = |key: &str| {
         let row = texts.loaded.settings.iter().find(|row| row.key == key);
-        args.config.config.is_some() || row.is_some_and(|row| row.layer != Layer::Default)
+        wanted.config.config.is_some() || row.is_some_and(|row| row.layer != Layer::Default)
     };
     let keys: Vec<String> = differs.into_iter().map(|it| it.key).filter(|key| asked(key)).collect();
     if keys.is_empty() {
@@ -202,45 +254,40 @@ fn same_settings(args: &Args, texts: &Texts, recorded: &Recorded) -> anyhow::Res
 }
 
 /// The token store, relative to the shard's home.
-fn token_file(args: &Args, texts: &Texts) -> Option<PathBuf> {
-    let auth = &texts.loaded.config.console_auth;
-    auth.enabled.then(|| args.home.join(&auth.token_file))
+pub(super) fn token_file(home: &Path, config: &Config) -> PathBuf {
+    home.join(&config.console_auth.token_file)
 }
 
-fn screen(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
-    let settings = settings::load()?;
+/// How the screen is to be: what was asked for here, else what the user's config says.
+///
+/// # Errors
+/// What is wrong with either.
+pub(super) fn screen_options(args: &ScreenArgs, settings: &settings::Settings) -> anyhow::Result<tui::Options> {
     let theme = args.theme.clone().or_else(|| settings.theme.clone()).unwrap_or_else(|| "dark".into());
     let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let theme = Theme::named(&theme, colour)
         .with_context(|| format!("theme: there is no `{theme}`; there are {}.", Theme::NAMES.join(", ")))?;
-    let keymap = settings.keymap()?;
-    let options = tui::Options {
+    Ok(tui::Options {
         theme,
         mouse: !args.no_mouse && settings.mouse.unwrap_or(true),
-        keymap,
+        keymap: settings.keymap()?,
         history: terminal::history_file(),
         screen: args.screen.into(),
         keep_last_screen: args.keep_screen || settings.keep_screen.unwrap_or(false),
-    };
+    })
+}
+
+fn screen(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
+    let options = screen_options(&args.screen, &settings::load()?)?;
     let warnings = texts.loaded.warnings.clone();
     let wants_token = texts.loaded.config.console_auth.enabled;
-    let config_name = args.config.config.as_ref().map_or_else(|| "embedded".into(), |path| path.display().to_string());
-    let shard = Arc::new(launch(args, texts, false)?);
-    let home = shard.home();
-    let facts = vec![
-        ("townlet".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-        ("schema".to_owned(), SCHEMA_VERSION.to_owned()),
-        ("run".to_owned(), shard.run_id.clone()),
-        ("config".to_owned(), format!("{} ({config_name})", shard.config.config_id)),
-        ("audit".to_owned(), home.console().display().to_string()),
-        ("journal".to_owned(), home.journals().display().to_string()),
-        ("snapshots".to_owned(), home.snapshots(&shard.config.snapshot.root, &shard.run_id).display().to_string()),
-        ("screens".to_owned(), home.folder().join("ops/screens").display().to_string()),
-        ("decisions".to_owned(), home.employment_log().display().to_string()),
-    ];
+    let shard = Arc::new(launch(args.wanted(), texts)?);
+    let facts = facts(&shard, &args.config);
+    let server = args.listen.map(|listen| serve::listen(&shard, listen, &args.tls, &args.config, false)).transpose()?;
     let notes = shard.notes.clone();
     let source = Local::new(Arc::clone(&shard), issuer(), wants_token, facts);
-    let last = tui::run(Box::new(source), options).context("the terminal failed")?;
+    let last = tui::run(vec![tui::Seat::new(source)], options).context("the terminal failed")?;
+    drop(server);
     for note in notes.iter().chain(&warnings) {
         eprintln!("{note}");
     }
@@ -250,6 +297,23 @@ fn screen(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
     }
     plain::line(&last)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Label → version or path, for the help screen.
+pub(super) fn facts(shard: &Handle, config: &ConfigArgs) -> Vec<(String, String)> {
+    let home = shard.home();
+    let config_name = config.config.as_ref().map_or_else(|| "embedded".into(), |path| path.display().to_string());
+    vec![
+        ("townlet".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("schema".to_owned(), SCHEMA_VERSION.to_owned()),
+        ("run".to_owned(), shard.run_id.clone()),
+        ("config".to_owned(), format!("{} ({config_name})", shard.config.config_id)),
+        ("audit".to_owned(), home.console().display().to_string()),
+        ("journal".to_owned(), home.journals().display().to_string()),
+        ("snapshots".to_owned(), home.snapshots(&shard.config.snapshot.root, &shard.run_id).display().to_string()),
+        ("screens".to_owned(), home.folder().join("ops/screens").display().to_string()),
+        ("decisions".to_owned(), home.employment_log().display().to_string()),
+    ]
 }
 
 /// Who sits here, for the log.

@@ -21,6 +21,24 @@ pub(super) struct Settings {
     pub(super) keep_screen: Option<bool>,
     /// Action → keys.
     pub(super) keys: BTreeMap<String, String>,
+    /// Shards that `townlet observe` knows by name, in the order of the fleet screen.
+    pub(super) shards: Vec<Shard>,
+}
+
+/// A shard somewhere else.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shard {
+    /// As the operator calls it.
+    pub(super) name: String,
+    /// Where it is served.
+    pub(super) url: String,
+    /// Holds the token to come with.
+    pub(super) token_file: Option<PathBuf>,
+    /// The one authority its certificate may come from.
+    pub(super) ca: Option<PathBuf>,
+    /// `red`, `yellow`, `green`, `blue`, `magenta` or `cyan`, so that none is mistaken for another.
+    pub(super) colour: Option<String>,
 }
 
 /// Where the file is.

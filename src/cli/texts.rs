@@ -57,9 +57,20 @@ pub(super) fn load(args: &ConfigArgs, flags: Vec<(String, String)>) -> anyhow::R
     }
     let mut all = args.settings.clone();
     all.extend(flags);
-    let loaded = load_config(&Layers { file, environment, flags: all })?;
+    assemble(&Layers { file, environment, flags: all }, args.config.as_deref())
+}
+
+/// A configuration inside the program, whatever the surroundings say.
+///
+/// # Errors
+/// What it names and is not shipped.
+pub(super) fn shipped(name: &str, text: &str) -> anyhow::Result<Texts> {
+    assemble(&Layers { file: Some((name.into(), text.into())), ..Layers::default() }, None)
+}
+
+fn assemble(layers: &Layers, folder: Option<&Path>) -> anyhow::Result<Texts> {
+    let loaded = load_config(layers)?;
     let config = &loaded.config;
-    let folder = args.config.as_deref();
     let plan = find(folder, &config.world.plan, "world.plan")?;
     let affordances = find(folder, &config.affordances.affordances_file, "affordances.affordances_file")?;
     let perturbations = find(folder, &config.perturbations.file, "perturbations.file")?;

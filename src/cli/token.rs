@@ -9,10 +9,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
-use etcetera::BaseStrategy;
 use serde_json::json;
+use townlet_town::config::Config;
 
 use super::plain;
+use super::run::token_file;
 use crate::shard::tokens::Tokens;
 use crate::wire::Role;
 use crate::wire::line::nearest;
@@ -23,7 +24,10 @@ use crate::wire::text::escape;
 pub(super) struct Args {
     #[command(subcommand)]
     what: What,
-    /// The token store [default: `townlet/tokens` in the user's configuration folder]
+    /// The shard's home, whose store is ops/tokens.json
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
+    home: PathBuf,
+    /// Another token store (`console_auth.token_file` of the shard's configuration)
     #[arg(long, global = true, value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -62,13 +66,7 @@ enum RoleName {
 /// # Errors
 /// What is wrong with the store or the request.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let file = match &args.file {
-        Some(file) => file.clone(),
-        None => etcetera::choose_base_strategy()
-            .context("no home folder is known; name the store with `--file`")?
-            .config_dir()
-            .join("townlet/tokens"),
-    };
+    let file = args.file.clone().unwrap_or_else(|| token_file(&args.home, &Config::default()));
     if std::fs::symlink_metadata(&file).is_ok_and(|found| !found.is_file()) {
         bail!("{}: it is not an ordinary file; nothing was changed. Name one, or a name that is free.", file.display());
     }
@@ -140,5 +138,7 @@ fn revoke(file: &Path, id: &str) -> Result<()> {
         bail!("there is no token `{}` in {}. {hint}", escape(id), file.display());
     }
     change(file, |tokens| Ok(tokens.revoke(id)))?;
-    plain::line(&format!("Revoked {id}. A shard that is running reads the store again when it is started."))
+    plain::line(&format!(
+        "Revoked {id}. A served shard takes it no more; one on screen reads the store when it is started."
+    ))
 }

@@ -3,6 +3,7 @@
 //! Whether it may be asked was decided at the desk (`dispatch`).
 
 use super::engine::Engine;
+use super::publish::Mode;
 use super::table::Deed;
 use crate::wire::Role;
 
@@ -51,8 +52,18 @@ impl Engine {
             }
             Deed::Privacy(on) => {
                 self.around.names.hide(on);
+                self.rename();
                 let outside = if on { "leave as keyed hashes" } else { "leave as they are" };
                 format!("names and ids of residents {outside}; the audit log stays plain.")
+            }
+            Deed::TelemetryMode(mode) => {
+                self.publisher.set_mode(mode);
+                match mode {
+                    Mode::Auto => "telemetry is merged while too many messages wait, and only then.",
+                    Mode::Full => "telemetry goes out message by message, whatever waits.",
+                    Mode::Aggregate => "telemetry is merged from now on; the raw stream goes to logs/telemetry.",
+                }
+                .into()
             }
             Deed::Role(role) => self.become_role(session, role),
         }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::disk::{Decision, log_decision};
 use super::engine::{Engine, Message};
-use super::intake;
+use super::intake::{self, Visitor};
 use super::journal::Entry as JournalEntry;
 use super::settle::{Both, Owed, Unsafe};
 use super::table::{Args, Look, Row, Run, TABLE, error, refused, specs};
@@ -25,13 +25,24 @@ pub(super) type Done = Box<dyn FnOnce(Answer) + Send>;
 
 /// A request with who asked and who waits.
 pub(super) struct Asked {
-    /// The session.
-    pub session: u64,
+    /// Who asks.
+    pub from: Asker,
     /// What is asked.
     pub request: Request,
     /// Who waits for the answer.
     pub done: Done,
 }
+
+/// Who asks: somebody with a session here, or somebody from afar, who brings what a session would hold.
+pub(super) enum Asker {
+    /// By its number.
+    Session(u64),
+    /// Over a network.
+    Visitor(Visitor),
+}
+
+/// The session of whoever has none: sessions are counted from 1.
+const NO_SESSION: u64 = 0;
 
 /// A mutating command under way.
 struct Ticket {
@@ -144,11 +155,16 @@ impl Engine {
 
     /// A request arrives.
     pub(super) fn ask(&mut self, asked: Asked) {
-        let Asked { session, mut request, done } = asked;
+        let Asked { from, mut request, done } = asked;
         let around = self.around.names.clone();
-        let done: Done = Box::new(move |answer| done(around.answer(answer)));
+        let done: Done = Box::new(move |answer| done(intake::outgoing(around.answer(answer))));
         request.command = self.around.names.revealed(&request.command, self.town.state().lifecycle.next_resident);
-        let Some(who) = self.desk.sessions.get(&session).map(|open| open.session.clone()) else { return };
+        let (session, visitor) = match from {
+            Asker::Session(id) => (id, None),
+            Asker::Visitor(visitor) => (NO_SESSION, Some(visitor)),
+        };
+        let here = || self.desk.sessions.get(&session).map(|open| open.session.clone());
+        let Some(who) = visitor.as_ref().map(|visitor| visitor.session.clone()).or_else(here) else { return };
         let cmd_id = request.cmd_id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let specs = std::mem::take(&mut self.desk.specs);
         let parsed = intake::fit(&cmd_id, &request.command).and_then(|()| line::parse(&specs, &request.command));
@@ -170,7 +186,10 @@ impl Engine {
                 draft.command.clone_from(&parsed.spec.name);
                 draft.args = Args(parsed.args);
                 let row = TABLE.iter().find(|row| row.name == draft.command).expect("specs are made from the table");
-                self.admitted(session, &request, draft, row, done);
+                match visitor.map_or(Ok(()), |visitor| intake::from_afar(&visitor, parsed.spec, &request)) {
+                    Ok(()) => self.admitted(session, &request, draft, row, done),
+                    Err(error) => self.refuse(&request, &draft, error, done),
+                }
             }
             Err(error) => {
                 // What was typed is kept, so that the log says what was refused.
@@ -354,6 +373,9 @@ impl Engine {
     fn may_become(&mut self, row: &Row, request: &Request, draft: &Draft) -> Result<(), ErrorBody> {
         if row.name != "escalate" {
             return Ok(());
+        }
+        if draft.who.transport == intake::FROM_AFAR {
+            return intake::is_admin_by_token(&draft.who);
         }
         if let Some(tokens) = &mut self.desk.tokens {
             // A dry run leaves no trace, so it may not be a way to try tokens.

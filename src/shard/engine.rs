@@ -15,9 +15,11 @@ use super::disk::{self, Disk};
 use super::dispatch::{Asked, Desk};
 use super::home::Home;
 use super::journal::{Base, DIGEST_TICKS, Entry, Header, Journal};
+use super::publish::{Frame, Publisher};
 use super::settle::Unsafe;
 use super::telemetry::{self, Around};
 use crate::audit;
+use crate::wire::telemetry::Transport;
 use crate::wire::{Answer, Session, Snapshot};
 
 /// How fast a town runs.
@@ -49,8 +51,6 @@ impl Speed {
     }
 }
 
-/// Least time between two published snapshots: twenty a second.
-const PUBLISH_EVERY: Duration = Duration::from_millis(50);
 /// Longest time chosen options stay out of the journal.
 const JOURNAL_EVERY: Duration = Duration::from_millis(100);
 /// How often a journal that cannot be written is tried again.
@@ -70,6 +70,10 @@ pub(super) enum Message {
     CaughtUp(Box<(audit::Entry, Answer)>, bool),
     /// Somebody wants every published snapshot.
     Subscribe(Box<dyn Fn(Arc<Snapshot>) + Send>),
+    /// Somebody wants every message.
+    Stream(super::publish::Asked),
+    /// How telemetry itself fares.
+    Transport(Transport),
     /// A new session; its role is told to `notify` whenever it changes.
     Open(u64, Session, Box<dyn Fn(Session) + Send>),
     /// Run up to this tick and no further, and tell when there.
@@ -97,6 +101,9 @@ pub(super) struct Engine {
     pub(super) disk: Disk,
     pub(super) home: Home,
     pub(super) desk: Desk,
+    pub(super) publisher: Publisher,
+    /// Names are others than in the last state that the publisher got.
+    pub(super) renamed: bool,
     pub(super) sender: Sender<Message>,
     pub(super) paused: bool,
     pub(super) speed: Speed,
@@ -112,6 +119,8 @@ pub(super) struct Engine {
     options: Vec<u8>,
     options_from: u64,
     journalled: Instant,
+    /// Least time between two published states.
+    publish_every: Duration,
     published: Instant,
     measured: (Instant, u64),
     started: Instant,
@@ -149,6 +158,11 @@ impl Engine {
     pub(super) fn new(parts: Parts, sender: Sender<Message>, ticker: Arc<AtomicU64>) -> Self {
         let now = Instant::now();
         let tick = parts.town.tick();
+        let telemetry = &parts.town.rules().config.telemetry;
+        let publish_every = Duration::from_secs(1) / telemetry.backpressure.max_messages_per_second.max(1);
+        let to_self = sender.clone();
+        let report = move |transport| drop(to_self.send(Message::Transport(transport)));
+        let publisher = Publisher::start(telemetry, parts.home.archives(), &parts.around.run_id, report);
         ticker.store(tick, Ordering::Relaxed);
         Self {
             town: parts.town,
@@ -158,6 +172,9 @@ impl Engine {
             disk: Disk::start(),
             home: parts.home,
             desk: Desk::new(parts.index),
+            publisher,
+            renamed: false,
+            publish_every,
             sender,
             paused: parts.pace.0,
             speed: parts.pace.1,
@@ -172,7 +189,7 @@ impl Engine {
             options: Vec::new(),
             options_from: tick,
             journalled: now,
-            published: now.checked_sub(PUBLISH_EVERY).unwrap_or(now),
+            published: now.checked_sub(publish_every).unwrap_or(now),
             measured: (now, tick),
             started: now,
             saved: now,
@@ -225,8 +242,8 @@ impl Engine {
         if self.may_tick() {
             wait = wait.min(self.next_tick.saturating_duration_since(now));
         }
-        if self.dirty && !self.subscribers.is_empty() {
-            wait = wait.min((self.published + PUBLISH_EVERY).saturating_duration_since(now));
+        if self.dirty && self.has_readers() {
+            wait = wait.min((self.published + self.publish_every).saturating_duration_since(now));
         }
         if self.options_from < self.town.tick() {
             wait = wait.min((self.journalled + JOURNAL_EVERY).saturating_duration_since(now));
@@ -247,6 +264,18 @@ impl Engine {
             Message::CaughtUp(late, logged) => self.caught_up(late.0, late.1, logged),
             Message::Subscribe(subscriber) => {
                 self.subscribers.push(subscriber);
+                self.dirty = true;
+            }
+            Message::Stream(asked) => {
+                self.around.story.keep_all(true);
+                self.publisher.subscribe(asked);
+                self.dirty = true;
+            }
+            Message::Transport(transport) => {
+                let tick = self.town.tick();
+                self.around.aggregating_since =
+                    (transport.mode == "aggregate").then(|| self.around.aggregating_since.unwrap_or(tick));
+                self.around.transport = transport;
                 self.dirty = true;
             }
             Message::Open(id, session, notify) => self.desk.open(id, session, notify),
@@ -345,7 +374,7 @@ impl Engine {
             self.around.ticks_per_second = ticks as f64 / (now - self.measured.0).as_secs_f64();
             self.measured = (now, self.town.tick());
         }
-        if self.dirty && !self.subscribers.is_empty() && now >= self.published + PUBLISH_EVERY {
+        if self.dirty && self.has_readers() && now >= self.published + self.publish_every {
             self.publish(now);
         }
     }
@@ -405,15 +434,38 @@ impl Engine {
         self.around.speed = if self.paused { "paused" } else { self.speed.row().1 }.into();
     }
 
+    fn has_readers(&self) -> bool {
+        !self.subscribers.is_empty() || self.publisher.is_wanted()
+    }
+
+    /// A state for whoever wants one. A publisher that is still at work gets the next one, and all that happened by then.
     fn publish(&mut self, now: Instant) {
         self.published = now;
-        self.dirty = false;
+        let (wanted, free) = (self.publisher.is_wanted(), self.publisher.is_free());
+        if self.subscribers.is_empty() && !free {
+            return;
+        }
+        self.dirty = wanted && !free;
         self.around.health.uptime_seconds = self.started.elapsed().as_secs();
         self.note_alerts();
         let view = Arc::new(telemetry::snapshot(&self.town, &self.around, self.log.tail(200)));
         for subscriber in &self.subscribers {
             subscriber(Arc::clone(&view));
         }
+        self.around.story.keep_all(wanted);
+        if wanted && free {
+            let Around { story, names, .. } = &mut self.around;
+            let (events, narrations, lost) = story.fresh();
+            let (events, narrations) = (names.story(events), names.story(narrations));
+            let renamed = std::mem::take(&mut self.renamed);
+            self.publisher.publish(Frame { view, events, narrations, renamed, lost });
+        }
+    }
+
+    /// The next state goes out at once: what residents are called has changed.
+    pub(super) fn rename(&mut self) {
+        self.renamed = true;
+        self.published = self.published.checked_sub(self.publish_every).unwrap_or(self.published);
     }
 
     /// Alerts keep the tick they were first seen at.

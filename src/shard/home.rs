@@ -48,6 +48,11 @@ impl Home {
         files
     }
 
+    /// Archives of the raw telemetry stream.
+    pub fn archives(&self) -> PathBuf {
+        self.0.join("logs/telemetry")
+    }
+
     /// A run's snapshots.
     pub fn snapshots(&self, root: &str, run_id: &str) -> PathBuf {
         self.0.join(root).join("auto").join(run_id)

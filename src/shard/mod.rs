@@ -13,6 +13,7 @@ pub mod home;
 mod intake;
 pub mod journal;
 pub mod names;
+pub mod publish;
 pub mod recover;
 mod settle;
 mod table;
@@ -24,7 +25,7 @@ pub mod tokens;
 pub use driver::Driver;
 pub use engine::Speed;
 pub use home::Home;
-pub use intake::is_id;
+pub use intake::{Visitor, is_id};
 pub use table::specs;
 
 use std::any::Any;
@@ -39,8 +40,8 @@ use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
 
 use crate::audit::{self, Stage};
-use crate::wire::{Answer, Request, Session, Snapshot, Status};
-use dispatch::Asked;
+use crate::wire::{Answer, Position, Request, Session, Snapshot, Status};
+use dispatch::{Asked, Asker};
 use engine::{Engine, Message, Parts};
 use journal::{Base, Header, Journal};
 use telemetry::Around;
@@ -299,7 +300,12 @@ impl Handle {
 
     /// Sends a request; `done` hears the answer on another thread.
     pub fn ask(&self, session: u64, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
-        self.send(Message::Ask(Box::new(Asked { session, request, done: Box::new(done) })));
+        self.send(Message::Ask(Box::new(Asked { from: Asker::Session(session), request, done: Box::new(done) })));
+    }
+
+    /// Sends a request of somebody from afar, who needs no session; `done` hears the answer on another thread.
+    pub fn ask_from_afar(&self, visitor: Visitor, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
+        self.send(Message::Ask(Box::new(Asked { from: Asker::Visitor(visitor), request, done: Box::new(done) })));
     }
 
     /// Sends a request and waits; `None` when the shard has ended.
@@ -312,6 +318,14 @@ impl Handle {
     /// Every published snapshot, at most twenty a second, on the town's thread: be quick.
     pub fn subscribe(&self, subscriber: impl Fn(Arc<Snapshot>) + Send + 'static) {
         self.send(Message::Subscribe(Box::new(subscriber)));
+    }
+
+    /// Every message from the whole state on, or from where a reader left off, in a bounded queue of its own. `notify` is
+    /// called on the publisher's thread when there is something to take: be quick.
+    pub fn stream(&self, resume: Option<Position>, notify: impl Fn() + Send + Sync + 'static) -> publish::Stream {
+        let (asked, stream) = publish::stream(resume, notify);
+        self.send(Message::Stream(asked));
+        stream
     }
 
     /// The state as it is now, and the town's digest; `None` when the shard has ended.

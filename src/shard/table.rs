@@ -91,6 +91,8 @@ pub(super) enum Deed {
     SaveSnapshot,
     /// Sentences about the town: whether there are any, and how many a window.
     Narration(Option<bool>, Option<u32>),
+    /// Whether telemetry is merged.
+    TelemetryMode(super::publish::Mode),
     /// Whether names and ids of residents leave as keyed hashes.
     Privacy(bool),
     /// The session's role.
@@ -149,6 +151,7 @@ pub(super) static TABLE: &[&Row] = &[
     &shocks::ARRANGE_MEET,
     &session::NARRATION,
     &session::PRIVACY,
+    &session::TELEMETRY_MODE,
     &pace::SPEED,
     &pace::PAUSE,
     &pace::RESUME,

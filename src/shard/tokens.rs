@@ -18,6 +18,8 @@ use crate::wire::Role;
 pub const LIVE_PER_ROLE: usize = 2;
 /// Longest wait between two wrong attempts that are looked at.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// Peers whose wrong attempts are remembered at most.
+const MOST_PEERS: usize = 4_096;
 
 /// A token as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,33 +108,68 @@ impl Tokens {
         private(path).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    /// Whether this token makes an admin. A wrong one makes `peer` wait ever longer before the next wrong one is looked
-    /// at; a right one is never kept waiting.
+    /// Reads the store again and keeps who guessed wrong; what cannot be read leaves the tokens known so far.
+    ///
+    /// # Errors
+    /// Which file and line cannot be read.
+    pub fn reload(&mut self, path: &Path) -> Result<(), String> {
+        self.stored = Self::load(path)?.stored;
+        Ok(())
+    }
+
+    /// Whose token this is. A wrong one makes `peer` wait ever longer before the next wrong one is looked at; a right one is
+    /// never kept waiting. Every stored token is compared, whatever is found, so that time tells nothing.
+    ///
+    /// # Errors
+    /// That it is none, or how long to wait.
+    pub fn identify(&mut self, peer: &str, token: &str) -> Result<Stored, Wrong> {
+        let given = hash(token);
+        let mut found = None;
+        for stored in &self.stored {
+            if bool::from(stored.sha256.as_bytes().ct_eq(given.as_bytes())) {
+                found = Some(stored);
+            }
+        }
+        if let Some(stored) = found {
+            self.wrong.remove(peer);
+            return Ok(stored.clone());
+        }
+        let (attempts, elapsed) = self.wrong.get(peer).map_or((0, Duration::ZERO), |(n, last)| (*n, last.elapsed()));
+        let wait =
+            if attempts == 0 { Duration::ZERO } else { LONGEST_WAIT.min(Duration::from_secs(1 << attempts.min(6))) };
+        if elapsed < wait {
+            return Err(Wrong::Wait(wait.saturating_sub(elapsed).as_secs() + 1));
+        }
+        if self.wrong.len() >= MOST_PEERS {
+            self.wrong.retain(|_, (_, last)| last.elapsed() < LONGEST_WAIT);
+        }
+        if self.wrong.len() >= MOST_PEERS {
+            return Err(Wrong::Wait(LONGEST_WAIT.as_secs()));
+        }
+        self.wrong.insert(peer.to_owned(), (attempts + 1, Instant::now()));
+        Err(Wrong::Unknown)
+    }
+
+    /// Whether this token makes an admin; [`Tokens::identify`] says how wrong ones are met.
     ///
     /// # Errors
     /// Why not, in a sentence that says nothing about the store.
     pub fn check(&mut self, peer: &str, token: &str) -> Result<(), String> {
-        let given = hash(token);
-        let mut fits = false;
-        for stored in self.of(Role::Admin) {
-            fits |= bool::from(stored.sha256.as_bytes().ct_eq(given.as_bytes()));
+        match self.identify(peer, token).map(|stored| stored.role) {
+            Ok(Role::Admin) => Ok(()),
+            Ok(Role::Viewer) | Err(Wrong::Unknown) => Err("this is not an admin token.".into()),
+            Err(Wrong::Wait(seconds)) => Err(format!("too many wrong tokens; wait {seconds} s.")),
         }
-        if fits {
-            self.wrong.remove(peer);
-            return Ok(());
-        }
-        let (attempts, last) = self.wrong.get(peer).copied().unwrap_or((0, Instant::now()));
-        let wait =
-            if attempts == 0 { Duration::ZERO } else { LONGEST_WAIT.min(Duration::from_secs(1 << attempts.min(6))) };
-        if last.elapsed() < wait {
-            return Err(format!(
-                "too many wrong tokens; wait {} s.",
-                wait.checked_sub(last.elapsed()).unwrap().as_secs() + 1
-            ));
-        }
-        self.wrong.insert(peer.to_owned(), (attempts + 1, Instant::now()));
-        Err("this is not an admin token.".into())
     }
+}
+
+/// Why a token opens nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// It is not in the store.
+    Unknown,
+    /// Wrong ones came from there before; it is not looked at for so many seconds.
+    Wait(u64),
 }
 
 fn hash(token: &str) -> String {

@@ -3,8 +3,10 @@
 //! Knows the wire. What a source delivers is complete: a screen needs nothing else to draw.
 
 mod local;
+pub mod remote;
 
 pub use local::Local;
+pub use remote::Remote;
 
 use std::sync::Arc;
 
@@ -17,6 +19,8 @@ pub enum Notice {
     View(Arc<Snapshot>),
     /// The answer to a request, in the order they were decided.
     Answer(Answer),
+    /// The source knows more about itself than at first: its command table, who one is there.
+    Hello(Box<Hello>),
     /// The session's role changed.
     Session(Session),
     /// The connection changed.
@@ -30,6 +34,11 @@ pub enum Notice {
 pub enum Link {
     /// A shard in this process.
     Local,
+    /// Nothing has arrived yet.
+    Connecting {
+        /// Where.
+        url: String,
+    },
     /// Messages arrive.
     Live {
         /// Where.
@@ -48,6 +57,8 @@ pub enum Link {
         url: String,
         /// How far.
         in_seconds: u64,
+        /// Why it was lost.
+        why: String,
     },
 }
 

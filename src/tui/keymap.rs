@@ -32,6 +32,8 @@ pub enum Action {
     NextPane,
     /// Focuses the pane before.
     PreviousPane,
+    /// Back to the fleet of shards.
+    Fleet,
     /// The screen of that name.
     Operations,
     /// The screen of that name.
@@ -147,6 +149,7 @@ pub static ACTIONS: &[ActionRow] = &[
     row(Action::Zoom, "zoom", "z", Group::Everywhere, "the focused pane alone on the screen, and back"),
     row(Action::NextPane, "next_pane", "tab", Group::Everywhere, "focus the next pane"),
     row(Action::PreviousPane, "previous_pane", "shift-tab", Group::Everywhere, "focus the pane before"),
+    row(Action::Fleet, "fleet", "0 backspace", Group::Everywhere, "Fleet: every shard that is watched, a row each"),
     row(
         Action::Operations,
         "operations",

@@ -9,6 +9,7 @@ pub mod console;
 pub mod field;
 #[cfg(test)]
 pub(crate) mod fixtures;
+pub mod fleet;
 pub mod history;
 pub mod keymap;
 pub mod overlay;
@@ -22,4 +23,4 @@ pub mod terminal;
 pub mod text;
 pub mod theme;
 
-pub use terminal::{Options, run};
+pub use terminal::{Options, Seat, run};

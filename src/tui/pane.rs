@@ -14,6 +14,7 @@ use super::history::History;
 use super::keymap::Action;
 use super::screens::{agents, audit, operations, town};
 use super::theme::Theme;
+use crate::wire::service::is_newer;
 use crate::wire::{CommandSpec, Request, SCHEMA_VERSION, Session, Snapshot, allowed};
 
 /// Everything a pane may look at while it draws or acts.
@@ -68,11 +69,7 @@ pub fn allows(session: &Session, commands: &[CommandSpec], view: &Snapshot, comm
 
 /// Whether the shard speaks a newer schema than this program, which then looks but does not command.
 pub fn newer_schema(view: &Snapshot) -> bool {
-    let step = |version: &str| -> Option<(u64, u64)> {
-        let mut numbers = version.split('.').map(str::parse);
-        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-    };
-    step(&view.schema_version) > step(SCHEMA_VERSION)
+    is_newer(&view.schema_version)
 }
 
 /// One tile of a screen.

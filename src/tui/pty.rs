@@ -14,7 +14,7 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 use super::fixtures::{done, hello, snapshot};
 use super::keymap::Keymap;
 use super::pane::Screen;
-use super::terminal::{Options, run};
+use super::terminal::{Options, Seat, run};
 use super::theme::Theme;
 use crate::source::{Hello, Notice, Source};
 use crate::wire::{Request, Role};
@@ -75,7 +75,7 @@ fn child() {
         screen: Screen::Operations,
         keep_last_screen: true,
     };
-    let farewell = run(Box::new(Still::default()), options).unwrap();
+    let farewell = run(vec![Seat::new(Still::default())], options).unwrap();
     println!("{farewell}");
 }
 

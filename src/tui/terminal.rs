@@ -18,16 +18,18 @@ use crossterm::{event, execute};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
+use ratatui::style::{Modifier, Style};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGSTOP, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 
 use super::app::{App, Message, Setup, Task};
 use super::console::recall;
+use super::fleet::{Badge, Fleet};
 use super::keymap::Keymap;
 use super::pane::Screen;
 use super::save;
 use super::theme::Theme;
-use crate::source::{Link, Notice, Source};
+use crate::source::{Hello, Link, Notice, Source};
 use crate::wire::Snapshot;
 
 /// The shortest time from one picture to the next: 30 a second.
@@ -50,6 +52,26 @@ pub struct Options {
     pub keep_last_screen: bool,
 }
 
+/// A source with what the operator calls it.
+pub struct Seat {
+    source: Box<dyn Source>,
+    badge: Option<Badge>,
+}
+
+impl Seat {
+    /// A source under its own name.
+    pub fn new(source: impl Source + 'static) -> Self {
+        Self { source: Box::new(source), badge: None }
+    }
+
+    /// Under this name and in this colour.
+    #[must_use]
+    pub fn called(self, name: Option<String>, style: Option<Style>) -> Self {
+        let style = style.unwrap_or_else(|| Style::new().add_modifier(Modifier::BOLD));
+        Self { badge: name.map(|name| Badge { name, style }), ..self }
+    }
+}
+
 /// Where console lines are kept unless the operator says otherwise: the user's state folder.
 pub fn history_file() -> Option<PathBuf> {
     use etcetera::BaseStrategy;
@@ -61,9 +83,10 @@ pub fn history_file() -> Option<PathBuf> {
 /// Something that wakes the shell.
 enum Wake {
     Event(Event),
-    Notice(Box<Notice>),
-    /// A newer view is in the slot.
-    View,
+    /// Of the source at this place.
+    Notice(usize, Box<Notice>),
+    /// A newer view is in this source's slot.
+    View(usize),
     Suspend,
     /// The screen may be spoilt: draw all of it.
     Spoilt,
@@ -100,23 +123,24 @@ impl Drop for Held {
     }
 }
 
-/// Watches and commands a town until the operator leaves. Returns the source's line of farewell.
+/// Watches and commands towns until the operator leaves. Returns the sources' lines of farewell.
 ///
 /// One thread stays behind, waiting for a key that will not come; it ends with the process.
 ///
 /// # Errors
-/// When the terminal cannot be used. The source has been closed all the same.
-pub fn run(mut source: Box<dyn Source>, options: Options) -> io::Result<String> {
+/// When the terminal cannot be used. The sources have been closed all the same.
+pub fn run(mut seats: Vec<Seat>, options: Options) -> io::Result<String> {
     let (send, inbox) = channel();
-    let slot: Arc<Mutex<Option<Arc<Snapshot>>>> = Arc::default();
     let hook = watch_panics(send.clone());
     let held = Held;
     let keep = options.keep_last_screen;
     let left = Arc::new(AtomicBool::new(false));
     let result = take(options.mouse).and_then(|()| {
         listen(&send, &left)?;
-        deliver(source.as_mut(), send, Arc::clone(&slot));
-        let mut shell = Shell::new(source.as_mut(), options, slot)?;
+        let places = seats.iter_mut().enumerate();
+        let slots = places.map(|(place, seat)| deliver(place, seat.source.as_mut(), send.clone())).collect();
+        drop(send);
+        let mut shell = Shell::new(&mut seats, options, slots)?;
         shell.serve(&inbox)?;
         Ok(shell.last)
     });
@@ -126,8 +150,8 @@ pub fn run(mut source: Box<dyn Source>, options: Options) -> io::Result<String> 
     if let (Ok(Some(last)), true) = (&result, keep) {
         let _ = stdout().write_all(save::text(last).as_bytes());
     }
-    let farewell = source.close();
-    result.map(|_| farewell)
+    let farewells: Vec<String> = seats.iter_mut().map(|seat| seat.source.close()).collect();
+    result.map(|_| farewells.join("\n"))
 }
 
 type Hook = Arc<dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync>;
@@ -182,32 +206,38 @@ fn listen(send: &Sender<Wake>, left: &Arc<AtomicBool>) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets the source deliver. Views go through a slot in which the latest wins, so a suspended screen hoards none.
-fn deliver(source: &mut dyn Source, send: Sender<Wake>, slot: Arc<Mutex<Option<Arc<Snapshot>>>>) {
+/// The newest view of a source, not yet taken.
+type Slot = Arc<Mutex<Option<Arc<Snapshot>>>>;
+
+/// Lets a source deliver. Views go through a slot in which the latest wins, so a suspended screen hoards none.
+fn deliver(place: usize, source: &mut dyn Source, send: Sender<Wake>) -> Slot {
+    let slot = Slot::default();
+    let filled = Arc::clone(&slot);
     source.start(Box::new(move |notice| {
         let wake = match notice {
             Notice::View(view) => {
-                let old = slot.lock().unwrap_or_else(PoisonError::into_inner).replace(view);
+                let old = filled.lock().unwrap_or_else(PoisonError::into_inner).replace(view);
                 if old.is_some() {
                     return;
                 }
-                Wake::View
+                Wake::View(place)
             }
-            other => Wake::Notice(Box::new(other)),
+            other => Wake::Notice(place, Box::new(other)),
         };
         // Nobody listens any more when this fails; the source is told by `close`.
         let _ = send.send(wake);
     }));
+    slot
 }
 
 struct Shell<'a> {
-    source: &'a mut dyn Source,
+    seats: &'a mut [Seat],
     /// Whether the town runs in this process.
     local: bool,
     options: Options,
-    slot: Arc<Mutex<Option<Arc<Snapshot>>>>,
+    slots: Vec<Slot>,
     terminal: Terminal<CrosstermBackend<io::Stdout>>,
-    app: App,
+    fleet: Fleet,
     /// Where screens are saved.
     screens: PathBuf,
     /// The last picture, when it may be asked for.
@@ -217,19 +247,27 @@ struct Shell<'a> {
 }
 
 impl<'a> Shell<'a> {
-    fn new(source: &'a mut dyn Source, options: Options, slot: Arc<Mutex<Option<Arc<Snapshot>>>>) -> io::Result<Self> {
-        let setup = Setup {
-            theme: options.theme,
-            keymap: options.keymap.clone(),
-            screen: options.screen,
-            recall: options.history.as_deref().map_or_else(Vec::new, read_lines),
-        };
-        let hello = source.hello();
-        let local = hello.link == Link::Local;
-        let screens = save::folder(&hello.facts);
-        let app = App::new(hello, setup);
+    fn new(seats: &'a mut [Seat], options: Options, slots: Vec<Slot>) -> io::Result<Self> {
+        let recall = options.history.as_deref().map_or_else(Vec::new, read_lines);
+        let fleet = seats.len() > 1;
+        let hellos: Vec<Hello> = seats.iter().map(|seat| seat.source.hello()).collect();
+        let local = hellos.iter().all(|hello| hello.link == Link::Local);
+        let screens =
+            hellos.first().filter(|_| local).map_or_else(|| save::folder(&[]), |hello| save::folder(&hello.facts));
+        let apps = hellos.into_iter().zip(seats.iter()).map(|(hello, seat)| {
+            let setup = Setup {
+                theme: options.theme,
+                keymap: options.keymap.clone(),
+                screen: options.screen,
+                recall: recall.clone(),
+                badge: seat.badge.clone(),
+                fleet,
+            };
+            App::new(hello, setup)
+        });
+        let fleet = Fleet::new(apps.collect(), options.keymap.clone(), options.theme);
         let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
-        Ok(Self { source, local, options, slot, terminal, app, screens, last: None, dirty: true, quit: false })
+        Ok(Self { seats, local, options, slots, terminal, fleet, screens, last: None, dirty: true, quit: false })
     }
 
     /// Until somebody leaves: takes what is there, then draws if anything changed, at most every [`FRAME`].
@@ -263,8 +301,8 @@ impl<'a> Shell<'a> {
     }
 
     fn draw(&mut self) -> io::Result<()> {
-        let app = &mut self.app;
-        let picture = self.terminal.draw(|frame| app.draw(frame))?;
+        let fleet = &mut self.fleet;
+        let picture = self.terminal.draw(|frame| fleet.draw(frame))?;
         if self.options.keep_last_screen {
             self.last = Some(picture.buffer.clone());
         }
@@ -288,15 +326,15 @@ impl<'a> Shell<'a> {
             }
             Wake::Event(_) => return Ok(()),
             // A town in this process that has ended leaves nothing to look at; why is told when it is closed.
-            Wake::Notice(notice) if self.local && matches!(*notice, Notice::Ended(_)) => {
+            Wake::Notice(_, notice) if self.local && matches!(*notice, Notice::Ended(_)) => {
                 self.quit = true;
                 return Ok(());
             }
-            Wake::Notice(notice) => Message::Notice(*notice),
-            Wake::View => {
-                let view = self.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Wake::Notice(place, notice) => return self.heard(place, *notice),
+            Wake::View(place) => {
+                let view = self.slots[place].lock().unwrap_or_else(PoisonError::into_inner).take();
                 let Some(view) = view else { return Ok(()) };
-                Message::Notice(Notice::View(view))
+                return self.heard(place, Notice::View(view));
             }
             Wake::Suspend => return self.suspend(),
             Wake::Spoilt => {
@@ -311,26 +349,39 @@ impl<'a> Shell<'a> {
         self.tell(message)
     }
 
-    /// Tells the app, and does what it asks for.
+    fn heard(&mut self, place: usize, notice: Notice) -> io::Result<()> {
+        self.dirty = true;
+        let tasks = self.fleet.heard(place, Message::Notice(notice));
+        self.carry_out(tasks)
+    }
+
+    /// Tells whoever is on screen, and does what it asks for.
     fn tell(&mut self, message: Message) -> io::Result<()> {
         self.dirty = true;
-        for task in self.app.update(message) {
+        let tasks = self.fleet.update(message);
+        self.carry_out(tasks)
+    }
+
+    fn carry_out(&mut self, tasks: Vec<(usize, Task)>) -> io::Result<()> {
+        for (place, task) in tasks {
             match task {
                 Task::Send(request, purpose) => {
-                    let cmd_id = self.source.send(request);
-                    self.app.update(Message::Sent(cmd_id, purpose));
+                    let cmd_id = self.seats[place].source.send(request);
+                    self.fleet.heard(place, Message::Sent(cmd_id, purpose));
                 }
+                // The fleet has taken it already.
+                Task::Leave => {}
                 Task::Copy(text) => {
                     write!(stdout(), "\x1b]52;c;{}\x07", base64(text.as_bytes()))?;
                     stdout().flush()?;
                 }
                 Task::Save(tick) => {
                     let said = self.save(tick);
-                    self.app.update(Message::Said(said));
+                    self.fleet.update(Message::Said(said));
                 }
                 Task::Remember(line) => {
                     if let Some(Err(error)) = self.options.history.as_deref().map(|file| append(file, &line)) {
-                        self.app.update(Message::Said(format!("the line is not kept for next time: {error}")));
+                        self.fleet.update(Message::Said(format!("the line is not kept for next time: {error}")));
                     }
                 }
                 Task::Suspend => self.suspend()?,
@@ -356,8 +407,8 @@ impl<'a> Shell<'a> {
     }
 
     fn save(&mut self, tick: u64) -> String {
-        let app = &mut self.app;
-        let picture = match self.terminal.draw(|frame| app.draw(frame)) {
+        let fleet = &mut self.fleet;
+        let picture = match self.terminal.draw(|frame| fleet.draw(frame)) {
             Ok(picture) => picture.buffer.clone(),
             Err(error) => return format!("the screen was not saved: {error}"),
         };
@@ -388,13 +439,17 @@ fn write_screen(folder: &Path, tick: u64, text: &str, svg: &str) -> io::Result<P
 }
 
 /// The lines of the history file; a missing or unreadable one has none.
-fn read_lines(file: &Path) -> Vec<String> {
+pub fn read_lines(file: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(recall::KEPT)..].iter().map(|line| (*line).to_owned()).collect()
 }
 
-fn append(file: &Path, line: &str) -> io::Result<()> {
+/// Writes a line to the history file, which only its owner can read.
+///
+/// # Errors
+/// What the system says.
+pub fn append(file: &Path, line: &str) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
     }

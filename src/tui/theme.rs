@@ -177,6 +177,25 @@ impl Theme {
         Some(if colour { Self::of(&palette) } else { Self::plain(palette.name) })
     }
 
+    /// The names of the colours a shard may have.
+    pub const BADGES: [&'static str; 6] = ["red", "yellow", "green", "blue", "magenta", "cyan"];
+
+    /// How a shard's name is shown in that colour, the same in every theme; `None` when there is none.
+    pub fn badge(name: &str, colour: bool) -> Option<Style> {
+        let ground = [160, 178, 34, 26, 127, 37];
+        let place = Self::BADGES.iter().position(|known| *known == name)?;
+        let words = bold(Style::new());
+        if !colour {
+            return Some(words.add_modifier(Modifier::REVERSED));
+        }
+        Some(words.fg(Color::Indexed(if place == 1 { 16 } else { 231 })).bg(Color::Indexed(ground[place])))
+    }
+
+    /// Whether it tells things apart by colour.
+    pub fn has_colour(&self) -> bool {
+        self.good.fg.is_some()
+    }
+
     fn of(palette: &Palette) -> Self {
         let text = fg(palette.text);
         Self {
@@ -269,7 +288,11 @@ mod tests {
                 assert_eq!((style.fg, style.bg), (None, None), "{name}");
             }
         }
-        assert!(Theme::named("mauve", true).is_none());
+        assert!(Theme::named("mauve", true).is_none() && Theme::badge("mauve", true).is_none());
+        for name in Theme::BADGES {
+            let (coloured, plain) = (Theme::badge(name, true).unwrap(), Theme::badge(name, false).unwrap());
+            assert!(coloured.bg.is_some() && plain.bg.is_none() && plain.fg.is_none());
+        }
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //!
 //! A [`CommandSpec`] is the describing half of a row of the command table; the half that runs stays in the shard.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What a session may do. A session starts as a viewer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Looks; changes nothing.
@@ -26,7 +27,7 @@ impl Role {
 }
 
 /// Who is asking, and over what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Session {
     /// A name for the log: `tui:<user>`, `script:<file>`, `token:<id>`.
     pub issuer: String,
@@ -39,7 +40,7 @@ pub struct Session {
 }
 
 /// What a command acts on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Answers from what is; changes nothing.
@@ -53,7 +54,7 @@ pub enum Effect {
 }
 
 /// What an argument may be; also where its completions come from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ArgKind {
     /// A resident by id, name or hashed id.
@@ -87,7 +88,7 @@ pub enum ArgKind {
 }
 
 /// One argument of a command.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ArgSpec {
     /// As shown in the help: `<agent>`.
     pub name: String,
@@ -100,7 +101,7 @@ pub struct ArgSpec {
 }
 
 /// One row of the command table, as clients see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CommandSpec {
     /// One or two words: `employment_exit approve`.
     pub name: String,
@@ -142,7 +143,7 @@ pub fn allowed(session: &Session, spec: &CommandSpec) -> bool {
 }
 
 /// A command on its way to a shard.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// The whole line as typed, such as `employment_exit approve ada --reason "moved away"`.
@@ -169,7 +170,7 @@ impl Request {
 }
 
 /// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Done.
@@ -181,7 +182,7 @@ pub enum Status {
 }
 
 /// Why not, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// `E_NOT_FOUND`, `E_INVALID_ARG`, `E_FORBIDDEN`, `E_CONFLICT`, `E_UNKNOWN_COMMAND`, `E_CMD_ID_REUSED`, …
     pub code: String,
@@ -192,7 +193,7 @@ pub struct ErrorBody {
 }
 
 /// The one envelope.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Answer {
     /// The request's id, or one made for it.
     pub cmd_id: String,

@@ -3,12 +3,22 @@
 //! Owns names and shapes only. Must not know the town, the shard or the terminal: everything here can be written by one
 //! program and read by another. Rule: "Telemetry 0.2.0" and "One command table" of the operating guide.
 
+pub mod change;
 pub mod command;
+pub mod diff;
 pub mod line;
+pub mod schema;
+pub mod service;
+pub mod sse;
+pub mod stream;
 pub mod telemetry;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 pub use command::{Answer, ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Request, Role, Session, Status, allowed};
+pub use diff::Diff;
+pub use stream::{Body, Envelope, Mirror, Position};
 pub use telemetry::Snapshot;
 
 /// Version of the telemetry and command contract. In 0.x a step of the middle number is a breaking change.

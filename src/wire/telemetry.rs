@@ -3,6 +3,8 @@
 //! Fixed names come from "Telemetry 0.2.0" of the operating guide; the other blocks are what the screens need, so that a
 //! remote screen equals a local one. KPIs, needs and prices are rows with a name: a new row changes no consumer.
 //! Levels and ratios are in [0, 1], money in meals, times in ticks unless a name says otherwise.
+//!
+//! What has a `default` may be missing: the published schema (`schema`) asks for the fixed names alone.
 
 #![allow(missing_docs, reason = "the names are the documentation; units stand where a name does not say them")]
 
@@ -16,11 +18,14 @@ use serde::{Deserialize, Serialize};
 pub struct Snapshot {
     pub schema_version: String,
     pub config_id: String,
+    #[serde(default)]
     pub shard: String,
+    #[serde(default)]
     pub run_id: String,
     pub tick: u64,
     /// Whole days since the town began, from 1.
     pub day: u64,
+    #[serde(default)]
     pub clock: Clock,
     pub observation_variant: String,
     pub policy: Policy,
@@ -43,11 +48,14 @@ pub struct Snapshot {
     /// Newest last, bounded.
     pub events: Vec<Event>,
     /// Event → how often since this process took the town up; `exit_queue_peak` is the longest queue seen.
+    #[serde(default)]
     pub counters: BTreeMap<String, u64>,
     /// Alert → how often it was raised since this process took the town up.
+    #[serde(default)]
     pub alerts_raised: BTreeMap<String, u64>,
     pub kpis: Vec<Kpi>,
     /// Standing alerts, worst first.
+    #[serde(default)]
     pub alerts: Vec<Alert>,
     pub transport: Transport,
     pub health: Health,
@@ -59,6 +67,7 @@ pub struct Snapshot {
 
 /// Where the town is in its day and how fast it goes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Clock {
     pub ticks_per_day: u64,
     /// `0..ticks_per_day`.
@@ -125,12 +134,16 @@ pub struct Employment {
     pub review_window: u64,
     pub queue: Vec<ExitEntry>,
     /// Absences in 7 days that make a resident due.
+    #[serde(default)]
     pub max_absent_shifts: u64,
     /// Mean attendance ratio of the employed, `null` without data.
+    #[serde(default)]
     pub attendance: Option<f64>,
     /// Residents late today.
+    #[serde(default)]
     pub late_today: u64,
     /// Absent shifts of all residents in 7 days.
+    #[serde(default)]
     pub absent_7d: u64,
 }
 
@@ -143,11 +156,13 @@ pub struct ExitEntry {
     /// Leaves from this tick on as soon as the cap allows, unless deferred.
     pub releases_at_tick: u64,
     /// Approved: leaves on the next tick.
+    #[serde(default)]
     pub approved: bool,
 }
 
 /// Queues at objects and what they cost.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Conflict {
     pub queues: Vec<Queue>,
     /// Since the town began.
@@ -159,6 +174,7 @@ pub struct Conflict {
 
 /// One object that residents use in turn.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Queue {
     pub object: String,
     #[serde(rename = "type")]
@@ -179,6 +195,7 @@ pub struct Queue {
 
 /// Somebody who holds the object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct QueueUser {
     pub agent: String,
     pub affordance: String,
@@ -188,6 +205,7 @@ pub struct QueueUser {
 
 /// Somebody who waits for it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct QueueWaiter {
     pub agent: String,
     /// Ticks since joining.
@@ -196,6 +214,7 @@ pub struct QueueWaiter {
 
 /// Somebody who sits out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct QueueCooldown {
     pub agent: String,
     pub until_tick: u64,
@@ -203,6 +222,7 @@ pub struct QueueCooldown {
 
 /// Ties between residents.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Relationships {
     /// `OFF`, `A`, `B`, `C1`, `C2`, `C3`.
     pub stage: String,
@@ -211,6 +231,7 @@ pub struct Relationships {
 
 /// How one resident stands to another; each value in [-1, 1].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Tie {
     pub agent: String,
     pub other: String,
@@ -221,6 +242,7 @@ pub struct Tie {
 
 /// Stability windows of the live town.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Stability {
     pub window_ticks: u64,
     /// Ticks into the window that is open now.
@@ -238,6 +260,7 @@ pub struct Stability {
 
 /// One closed window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Window {
     pub number: u64,
     pub end_tick: u64,
@@ -248,6 +271,7 @@ pub struct Window {
 
 /// One check of a window.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Check {
     pub name: String,
     /// `None` without enough samples.
@@ -265,6 +289,7 @@ pub struct Check {
 
 /// A shock that is under way.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Perturbation {
     pub kind: String,
     pub name: String,
@@ -281,6 +306,7 @@ pub struct Perturbation {
 pub struct Rewards {
     /// Item → sum; items add up to `total`.
     pub breakdown: BTreeMap<String, f64>,
+    #[serde(default)]
     pub total: f64,
     /// Clips since the town began.
     pub reward_clip_events: u64,
@@ -288,6 +314,7 @@ pub struct Rewards {
 
 /// A sentence about the town.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Narration {
     pub tick: u64,
     pub category: String,
@@ -308,6 +335,7 @@ pub struct Event {
 
 /// One KPI. Never a number made of nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Kpi {
     pub name: String,
     /// For a reader: `self-sufficiency`.
@@ -328,6 +356,7 @@ pub struct Kpi {
 
 /// Something that needs an operator.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Alert {
     /// Such as `exit_queue_overflow`.
     pub name: String,
@@ -342,15 +371,33 @@ pub struct Alert {
 /// How telemetry itself fares.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Transport {
+    /// Messages that wait for subscribers.
     pub queue_length: u64,
+    /// Messages that no subscriber will get, and events that no message carried.
     pub dropped: u64,
     /// `full`, `aggregate`.
     pub mode: String,
     pub last_error: Option<String>,
+    /// Subscribers now.
+    #[serde(default)]
+    pub subscribers: u64,
+    /// Of them, those that do not get every message: merged ones, or a new snapshot that they have not taken yet.
+    #[serde(default)]
+    pub behind: u64,
+    /// How often a subscriber was given a new snapshot in place of what it had missed.
+    #[serde(default)]
+    pub resynced: u64,
+    /// How often one was let go because it read nothing.
+    #[serde(default)]
+    pub disconnected: u64,
+    /// The file that the raw stream goes to now.
+    #[serde(default)]
+    pub archive: Option<String>,
 }
 
 /// How the shard itself fares.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Health {
     /// `ok`, `degraded`.
     pub status: String,
@@ -363,6 +410,7 @@ pub struct Health {
 
 /// A named level with the level below which it is critical.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Need {
     pub name: String,
     pub value: f64,
@@ -371,6 +419,7 @@ pub struct Need {
 
 /// A resident as the inspector shows one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Agent {
     pub id: String,
     pub name: String,
@@ -405,6 +454,7 @@ pub struct Agent {
 
 /// A named side of a personality, in [-1, 1].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Trait {
     /// `extroversion`, `forgiveness`, `ambition`.
     pub name: String,
@@ -413,6 +463,7 @@ pub struct Trait {
 
 /// Whether an option may be chosen now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct MaskBit {
     pub option: String,
     pub allowed: bool,
@@ -422,6 +473,7 @@ pub struct MaskBit {
 
 /// What the policy would choose, with its probability.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct TopOption {
     pub option: String,
     pub probability: f64,
@@ -429,6 +481,7 @@ pub struct TopOption {
 
 /// A resident's shift of the day, in ticks of the day.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Shift {
     pub start: u64,
     pub end: u64,
@@ -440,6 +493,7 @@ pub struct Shift {
 
 /// The plan of the town, which changes only when its `revision` does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Map {
     pub revision: u64,
     pub width: u64,
@@ -452,6 +506,7 @@ pub struct Map {
 
 /// A named area.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct MapPlace {
     pub name: String,
     /// `home`, `grocer`, `cafe`, `office`, `park`, `gym`, `road`.
@@ -464,6 +519,7 @@ pub struct MapPlace {
 
 /// A thing residents use.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct MapObject {
     pub id: String,
     #[serde(rename = "type")]
@@ -475,6 +531,7 @@ pub struct MapObject {
 
 /// The newest lines of the audit log, and whether the chain can still be written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct AuditTail {
     /// Newest last, bounded.
     pub records: Vec<AuditRow>,
@@ -487,6 +544,7 @@ pub struct AuditTail {
 
 /// One line of the audit log as a screen shows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct AuditRow {
     pub seq: u64,
     /// RFC 3339, UTC.
@@ -512,6 +570,7 @@ pub struct AuditRow {
 
 /// Where the promotion of a policy stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Promotion {
     /// `idle`, …
     pub state: String,

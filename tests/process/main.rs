@@ -3,11 +3,13 @@
 //! Knows the command line, the files under a home folder and their readers; nothing of what happens inside. Rules: "How
 //! it is tested" of the interface guide, "Tests" of the quality guide.
 //!
-//! One program of tests, because all three speak to the same binary: `cargo test --test process`.
+//! One program of tests, because all of them speak to the same binary: `cargo test --test process`.
 
+mod afar;
 mod batch;
 mod crash;
 #[cfg(feature = "failpoints")]
 mod faults;
 mod screen;
 mod terminal;
+mod training;

@@ -160,7 +160,7 @@ fn a_shift(size: (u16, u16)) {
     }
 }
 
-/// The newest commands, upwards until this one is selected; then its record.
+/// The newest command is a step; above it this one, then its record.
 #[track_caller]
 fn the_audit_screen_shows(seat: &mut Seat, command: &str, argument: &str) {
     seat.press("6");
@@ -168,7 +168,8 @@ fn the_audit_screen_shows(seat: &mut Seat, command: &str, argument: &str) {
     let selected = |screen: &vt100::Screen, command: &str| {
         screen.contents().lines().any(|line| line.contains('▸') && line.contains(command))
     };
-    seat.shows(command);
+    // The step after it may come in while one looks; one above it is the command.
+    seat.until("the step, newest and selected", |screen| selected(screen, "step"));
     seat.press("k");
     seat.until("the command, selected", |screen| selected(screen, command));
     seat.press("\r");

@@ -118,6 +118,11 @@ impl Seat {
     fn take(&mut self, bytes: &[u8]) {
         self.written.extend_from_slice(bytes);
         self.terminal.process(bytes);
+        // Asked where its cursor is, a terminal says so.
+        if bytes.windows(4).any(|asked| asked == b"\x1b[6n") {
+            let (row, column) = self.terminal.screen().cursor_position();
+            self.press(&format!("\u{1b}[{};{}R", row + 1, column + 1));
+        }
     }
 
     /// Waits until the program is gone; its exit status.

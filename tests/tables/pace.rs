@@ -1,4 +1,4 @@
-//! The rows about the shard itself: its pace, its snapshots, who sits at it.
+//! The rows about the shard itself: its telemetry, its pace, its snapshots, who sits at it.
 
 use townlet::wire::{Request, Role};
 
@@ -7,6 +7,13 @@ use crate::rows::{BAD, Case, NONE, case, text, with};
 
 /// The rows, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
+    case(
+        "telemetry_mode",
+        &[],
+        "telemetry_mode aggregate",
+        &[("telemetry_mode", BAD), ("telemetry_mode fast", BAD)],
+        telemetry_mode,
+    ),
     case("speed", &[], "speed 10x", &[("speed", BAD), ("speed 3x", BAD)], speed),
     case("pause", &[], "pause", &[], pause),
     case("resume", &[], "resume", &[], resume),
@@ -30,6 +37,18 @@ pub(crate) static CASES: &[Case] = &[
     case("escalate", &[], "escalate --reason review", &[("escalate", BAD), ("escalate --reason \" \"", BAD)], escalate),
     case("viewer", &[], "viewer", &[], viewer),
 ];
+
+fn telemetry_mode() {
+    with(|live| {
+        let views = live.watch();
+        live.done("telemetry_mode aggregate");
+        let view = wait_for(&views, "merged telemetry", |view| view.transport.mode == "aggregate");
+        assert!(view.transport.archive.is_some(), "the raw stream is archived");
+        assert!(view.alerts.iter().any(|alert| alert.name == "telemetry_aggregating"));
+        live.done("telemetry_mode full");
+        wait_for(&views, "every message", |view| view.transport.mode == "full" && view.alerts.is_empty());
+    });
+}
 
 /// A paused town whose pace is tried.
 fn pacing(test: impl FnOnce(&Live)) {

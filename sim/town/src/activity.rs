@@ -4,6 +4,7 @@
 
 use crate::crowd::Crowd;
 use crate::events::{Event, EventKind};
+use crate::fixed::Micro;
 use crate::ids::{AffordanceId, AgentId, ObjectId, Resident, Tile};
 use crate::kpi::Counters;
 use crate::options::{Mask, OptionKind, best_object, mask, object_refusal, shunned};
@@ -21,7 +22,7 @@ pub(crate) struct Cx<'a> {
     pub(crate) state: &'a mut State,
     /// How many residents stand on a tile; follows from `agents.tile`.
     pub(crate) crowd: &'a mut Crowd,
-    /// Objects somebody waits for or sits out at; follows from `objects`.
+    /// Where somebody waits, and how many use what; follows from `objects`.
     pub(crate) lines: &'a mut Lines,
     /// What the tick is worth to each.
     pub(crate) rewarded: &'a mut Rewarded,
@@ -230,9 +231,13 @@ fn use_it(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: Afforda
         let duration = i64::from(what.duration);
         let levels = &mut cx.state.agents.needs[agent];
         for (level, effect) in levels.iter_mut().zip(what.effects) {
+            // Most effects are none, and a division is slow.
+            if effect == Micro::ZERO {
+                continue;
+            }
             // Equal parts that add up to the whole exactly.
             let part = effect.0 * (duration - left + 1) / duration - effect.0 * (duration - left) / duration;
-            *level = crate::fixed::Micro(level.0 + part).unit();
+            *level = Micro(level.0 + part).unit();
         }
     }
     if cx.state.tick >= until {

@@ -217,9 +217,15 @@ fn choose(
 ) -> Result<(ObjectId, AffordanceId), Why> {
     let mut best: Option<(u32, ObjectId, AffordanceId)> = None;
     let mut why = Why::NoObject;
+    let here = state.agents.tile[agent];
+    let at = rules.plan.at(here);
     for (object, affordance) in &rules.choices_at[state.agents.home[agent]][option.index()] {
-        // What is farther than the best so far takes cannot be better; most of a large town is.
-        let steps = u32::from(rules.fields[*object][state.agents.tile[agent]]);
+        // What is farther than the best so far takes cannot be better; most of a large town is. As the crow flies it is
+        // never farther than on foot, and known without a look at a field of steps that lies far away in memory.
+        if best.is_some_and(|(other, _, _)| rules.crow_flies(at, *object) >= other) {
+            continue;
+        }
+        let steps = u32::from(rules.fields[*object][here]);
         if best.is_some_and(|(other, _, _)| steps >= other) {
             continue;
         }

@@ -12,15 +12,20 @@ use crate::ties;
 /// Ticks a reservation waits for its holder to step up.
 pub(crate) const HOLD_TICKS: u64 = 10;
 
-/// Objects somebody waits for or sits out at, a bit each, so that a tick passes over the many at which nobody does. One
-/// that has been left is dropped when it is next served.
+/// What of the objects' state every tick asks of all of them, small enough to stay close to the core; follows from it.
 #[derive(Clone, Debug)]
-pub(crate) struct Lines(Vec<u64>);
+pub(crate) struct Lines {
+    /// A bit each, set where somebody waits or sits out: a tick passes over the rest. An object that has been left is
+    /// dropped when it is next served.
+    busy: Vec<u64>,
+    users: Column<ObjectId, u8>,
+}
 
 impl Lines {
     /// Those of a state.
     pub(crate) fn new(objects: &Column<ObjectId, ObjectState>) -> Self {
-        let mut lines = Self(vec![0; objects.len().div_ceil(64)]);
+        let users = objects.iter().map(|it| it.uses.len() as u8).collect::<Vec<_>>().into();
+        let mut lines = Self { busy: vec![0; objects.len().div_ceil(64)], users };
         for (index, it) in objects.iter().enumerate() {
             if !it.is_left() {
                 lines.note(ObjectId(index as u16));
@@ -29,12 +34,17 @@ impl Lines {
         lines
     }
 
+    /// How many hold or use it.
+    pub(crate) fn users(&self, object: ObjectId) -> u8 {
+        self.users[object]
+    }
+
     fn note(&mut self, object: ObjectId) {
-        self.0[object.at() / 64] |= 1 << (object.at() % 64);
+        self.busy[object.at() / 64] |= 1 << (object.at() % 64);
     }
 
     fn drop(&mut self, object: ObjectId) {
-        self.0[object.at() / 64] &= !(1 << (object.at() % 64));
+        self.busy[object.at() / 64] &= !(1 << (object.at() % 64));
     }
 }
 
@@ -84,6 +94,7 @@ pub(crate) fn vacate(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
     let fair = cx.state.switches.queue_fairness;
     let it = &mut cx.state.objects[object];
     it.uses.retain(|user| *user != agent);
+    cx.lines.users[object] = it.uses.len() as u8;
     if fair {
         it.cooldowns.retain(|cooldown| cooldown.agent != agent);
         it.cooldowns.push(Cooldown { agent, until });
@@ -101,8 +112,8 @@ pub(crate) fn forget(cx: &mut Cx<'_>, agent: AgentId) {
 
 /// Gives every free object to the next in line, in the order of the plan.
 pub(crate) fn serve(cx: &mut Cx<'_>) {
-    for word in 0..cx.lines.0.len() {
-        let mut left = cx.lines.0[word];
+    for word in 0..cx.lines.busy.len() {
+        let mut left = cx.lines.busy[word];
         while left != 0 {
             let object = ObjectId((word * 64) as u16 + left.trailing_zeros() as u16);
             left &= left - 1;
@@ -125,6 +136,7 @@ fn serve_at(cx: &mut Cx<'_>, object: ObjectId) {
         let Some(position) = next(cx, object) else { break };
         let waiter = cx.state.objects[object].queue.remove(position);
         cx.state.objects[object].uses.push(waiter.agent);
+        cx.lines.users[object] += 1;
         cx.state.agents.activity[waiter.agent] =
             Activity::Holding(object, waiter.affordance, tick + HOLD_TICKS, waiter.since);
         ties::served(cx, waiter.agent, waiter.since, object);

@@ -97,6 +97,8 @@ pub struct Rules {
     pub critical: [Micro; NEED_COUNT],
     /// Reward weight, by need.
     pub weights: [Micro; NEED_COUNT],
+    /// Column and row of every object.
+    stands: Column<ObjectId, (u16, u16)>,
     /// Opening hours of an object's place, ticks of the day.
     hours: Column<ObjectId, Option<(u32, u32)>>,
     /// What of an observation never changes.
@@ -144,6 +146,8 @@ impl Rules {
             })
             .collect::<Vec<_>>()
             .into();
+        let stand = |tile: Tile| (plan.at(tile).0 as u16, plan.at(tile).1 as u16);
+        let stands = plan.objects().map(|(_, object)| stand(object.tile)).collect::<Vec<_>>().into();
         let place_fields: Column<PlaceId, Field> = place_fields.into();
         let sights = Sights::new(&plan, &place_fields, jobs.iter().map(|job| &job.field));
         let (name, text) = &sources.perturbations;
@@ -175,6 +179,7 @@ impl Rules {
             choices,
             choices_at,
             beds,
+            stands,
             hours,
             sights,
             perturbations,
@@ -195,6 +200,12 @@ impl Rules {
     /// Whether the place an object stands in is open.
     pub fn open(&self, object: ObjectId, tick_of_day: u32) -> bool {
         self.hours[object].is_none_or(|(from, to)| (from..to).contains(&tick_of_day))
+    }
+
+    /// The fewest steps there can be from a column and row to an object, were nothing in the way.
+    pub(crate) fn crow_flies(&self, (x, y): (u32, u32), object: ObjectId) -> u32 {
+        let (column, row) = self.stands[object];
+        x.abs_diff(u32::from(column)) + y.abs_diff(u32::from(row))
     }
 
     /// All jobs with their ids.

@@ -242,6 +242,11 @@ impl Town {
         &self.crowd
     }
 
+    /// Where somebody waits, and how many use what.
+    pub(crate) fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
     /// Ticks since the town began.
     pub fn tick(&self) -> u64 {
         self.state.tick

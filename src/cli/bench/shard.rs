@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use townlet_town::Sources;
 
 use super::measure::{median, milliseconds, percentile, resident_kib, time};
 use super::{Row, Target};
+use crate::shard::publish::{Next, Stream};
 use crate::shard::{self, Driver, Handle, Home, Options, Speed};
 use crate::wire::{Answer, Request, Role, Session, Status};
 
@@ -45,7 +47,8 @@ impl Drop for Folder {
     }
 }
 
-fn start(sources: &Sources, folder: &Folder, paused: bool, speed: Speed, held: bool) -> Result<Handle> {
+/// A shard in the folder.
+pub(super) fn start(sources: &Sources, folder: &Folder, paused: bool, speed: Speed, held: bool) -> Result<Handle> {
     let home = Home::new(&folder.0);
     let options = Options { home, paused, speed, held, claim: false, driver: Driver::default(), token_file: None };
     Ok(shard::start(sources.clone(), 7, options)?)
@@ -165,6 +168,56 @@ fn sustained(operator: &Operator<'_>, budget: Duration) -> Result<Row> {
     let rate = done as f64 / begun.elapsed().as_secs_f64();
     let note = format!("{IN_FLIGHT} on their way at once, each durable in both logs when answered");
     Ok(Row::new("commands acknowledged", rate, "1/s", Target::AtLeast(1000.0), note))
+}
+
+/// Subscribers of the stream.
+const SUBSCRIBERS: usize = 50;
+/// Of them, those that read nothing.
+const STALLED: usize = 10;
+/// How often the rate with and without them is taken, in turn.
+const ROUNDS: u32 = 5;
+
+/// What subscribers cost the town: its rate with them, of that without, in turn on one shard at full speed.
+pub(super) fn subscribers(sources: &Sources, folder: &Folder, budget: Duration) -> Result<Row> {
+    let shard = start(sources, folder, false, Speed::Max, false)?;
+    let each = budget / (2 * ROUNDS);
+    let rate = |shard: &Handle| {
+        let (began, from) = (Instant::now(), shard.tick());
+        std::thread::sleep(each);
+        (shard.tick() - from) as f64 / began.elapsed().as_secs_f64()
+    };
+    let (mut shares, mut messages) = (Vec::new(), 0_u64);
+    for _ in 0..ROUNDS {
+        let alone = rate(&shard);
+        let streams: Vec<Stream> = (0..SUBSCRIBERS).map(|_| shard.stream(None, || {})).collect();
+        let over = AtomicBool::new(false);
+        let (watched, read) = std::thread::scope(|scope| {
+            let reading = scope.spawn(|| read_all(&streams[STALLED..], &over));
+            let watched = rate(&shard);
+            over.store(true, Ordering::Relaxed);
+            (watched, reading.join().unwrap_or_default())
+        });
+        shares.push(100.0 * watched / alone);
+        messages += read;
+    }
+    shard.stop().ok().context("the shard could not save its last snapshot")?;
+    let least = shares.iter().copied().fold(f64::INFINITY, f64::min);
+    let note = format!("{messages} messages were read in {ROUNDS} rounds; the lowest share was {least:.1} %");
+    let name = "tick rate with 50 subscribers, 10 stalled";
+    Ok(Row::new(name, median(&mut shares), "%", Target::AtLeast(95.0), note))
+}
+
+fn read_all(streams: &[Stream], over: &AtomicBool) -> u64 {
+    let mut read = 0;
+    while !over.load(Ordering::Relaxed) {
+        for stream in streams {
+            while let Next::Message(message) = stream.try_next() {
+                read += u64::from(!message.text.is_empty());
+            }
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    read
 }
 
 fn view(shard: &Handle, budget: Duration) -> Row {

@@ -3,18 +3,18 @@
 //! No shard, no disk. The baseline to which steps are held is clearing the buffer that a full observation of every
 //! resident fills, so that both suffer alike from a busy machine.
 
-use std::path::PathBuf;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use townlet_learn::Scripted;
+use townlet_learn::{Replicas, Scripted};
 use townlet_town::config::Observations;
 use townlet_town::{Rules, Sources, Town, observations, snapshot};
 
 use super::measure::{median, resident_kib, time};
 use super::{Row, Target};
-use crate::cli::{ConfigArgs, texts};
+use crate::cli::texts;
 
 /// Ticks before anything is measured: two days, so that every resident has worked, eaten and slept.
 const WARM_UP: u64 = 2_000;
@@ -22,6 +22,10 @@ const WARM_UP: u64 = 2_000;
 const STRIDE: u64 = 200;
 /// Rounds of which the median counts.
 const ROUNDS: u32 = 7;
+/// Rounds of the two towns in turn.
+const CROWD_ROUNDS: usize = 7;
+/// Towns stepped side by side.
+const TOWNS_AT_WORK: usize = 64;
 /// Towns held at once to see what one takes.
 const REPLICAS: usize = 200;
 /// Ticks each of them has behind it.
@@ -70,47 +74,104 @@ fn per_clear(buffer: &mut [f32], residents: usize, round: Duration) -> f64 {
     started.elapsed().as_secs_f64() / done
 }
 
-/// Resident-ticks a second with a full observation of everybody every tick, as a multiple of the baseline, and without.
+/// Resident-ticks a second with an observation of everybody every tick, as a multiple of the baseline, and without.
 pub(super) fn speed(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     let mut town = warm(sources)?;
     let residents = town.state().agents.present.len().max(1);
-    let layout = observations::layout(Observations::Full);
-    let mut buffer = vec![0.0_f32; layout.width * residents];
-    let round = budget / ROUNDS / 3;
-    let (mut watched, mut alone, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let layouts = [Observations::Full, Observations::Hybrid, Observations::Compact].map(observations::layout);
+    let mut buffer = vec![0.0_f32; layouts[0].width * residents];
+    let round = budget / ROUNDS / 5;
+    let (mut seen, mut alone, mut ratios) = ([const { Vec::new() }; 3], Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let step = per_resident_tick(&mut town, round, |town| {
-            run(town, 1);
-            layout.observe_all(town, std::hint::black_box(&mut buffer));
-        });
-        ratios.push(step / per_clear(&mut buffer, residents, round));
-        watched.push(step);
+        for (layout, times) in layouts.iter().zip(&mut seen) {
+            times.push(per_resident_tick(&mut town, round, |town| {
+                run(town, 1);
+                layout.observe_all(town, std::hint::black_box(&mut buffer));
+            }));
+        }
+        let full = seen[0].last().copied().unwrap_or_default();
+        ratios.push(full / per_clear(&mut buffer[..layouts[0].width * residents], residents, round));
         alone.push(per_resident_tick(&mut town, round, |town| run(town, 1)));
     }
     let unit = "resident-ticks/s";
     let note = format!("median of {ROUNDS} rounds");
-    let name = "town, 8 residents, full observations, one core";
-    let full = Row::new(name, 1.0 / median(&mut watched), unit, Target::AtLeast(1e6), note.clone());
-    let name = "the same, to clearing the observations";
-    let said = format!("a buffer of {} decimals a resident, cleared in the same run", layout.width);
-    let relative = Row::new(name, median(&mut ratios), "×", Target::AtMost(8.0), said);
-    let name = "the same town without observations";
-    Ok(vec![full, relative, Row::new(name, 1.0 / median(&mut alone), unit, Target::None, note)])
+    let rate = |times: &mut [f64]| 1.0 / median(times);
+    let [full, hybrid, compact] = &mut seen;
+    let said = format!("a buffer of {} decimals a resident, cleared in the same run", layouts[0].width);
+    Ok(vec![
+        Row::new("town, 8 residents, full observations, one core", rate(full), unit, Target::AtLeast(1e6), &*note)
+            .stretch(Target::AtLeast(3e6)),
+        Row::new("the same, to clearing the observations", median(&mut ratios), "×", Target::AtMost(8.0), said)
+            .stretch(Target::AtMost(4.0)),
+        Row::new("the same, hybrid observations", rate(hybrid), unit, Target::None, &*note),
+        Row::new("the same, compact observations", rate(compact), unit, Target::None, &*note),
+        Row::new("the same, without observations", rate(&mut alone), unit, Target::None, note),
+    ])
 }
 
-/// The scenario with a backlog, where its file is at hand.
-pub(super) fn backlog(budget: Duration) -> Row {
-    let name = "town, 16 residents, employment backlog";
-    let file = PathBuf::from("configs/scenarios/employment_backlog.yaml");
-    let loaded = texts::load(&ConfigArgs { config: Some(file), ..ConfigArgs::default() }, Vec::new());
-    match loaded.and_then(|texts| warm(&texts.sources)) {
-        Ok(mut town) => {
-            let mut steps: Vec<f64> =
-                (0..3).map(|_| per_resident_tick(&mut town, budget / 3, |town| run(town, 1))).collect();
-            Row::new(name, 1.0 / median(&mut steps), "resident-ticks/s", Target::None, "")
-        }
-        Err(_) => Row::missing(name, "resident-ticks/s", "-", "run where `configs/scenarios` is"),
+/// Many towns stepped in tiles over all cores, with a full observation of everybody every tick.
+pub(super) fn replicas_at_work(sources: &Sources, budget: Duration) -> Result<Row> {
+    let rules = rules(sources)?;
+    let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    let layout = observations::layout(Observations::Full);
+    let mut towns = Replicas::new(&rules, 7, TOWNS_AT_WORK, |_| Scripted);
+    towns.run(WARM_UP, threads, None);
+    let residents: usize = towns.all().iter().map(|it| it.town.state().agents.present.len()).sum();
+    let mut rates = Vec::new();
+    let begun = Instant::now();
+    while rates.len() < 3 || begun.elapsed() < budget {
+        let started = Instant::now();
+        towns.run(STRIDE, threads, Some(layout));
+        rates.push(STRIDE as f64 * residents as f64 / started.elapsed().as_secs_f64());
     }
+    let note = format!("{TOWNS_AT_WORK} towns in tiles on {threads} threads");
+    Ok(Row::new("replicas, full observations, all cores", median(&mut rates), "resident-ticks/s", Target::None, note))
+}
+
+/// A town of 1,000 against one of 8, per resident-tick with full observations, over whole days in turn.
+pub(super) fn crowd(sources: &Sources) -> Result<Vec<Row>> {
+    let stress = texts::shipped("stress.yaml", include_str!("../../../configs/stress.yaml"))?;
+    let layout = observations::layout(Observations::Full);
+    let mut towns = [warm(sources)?, warm(&stress.sources)?];
+    let day = towns[0].rules().day_length();
+    let mut buffers =
+        [0, 1].map(|town: usize| vec![0.0_f32; layout.width * townlet_town::lifecycle::slots(towns[town].rules())]);
+    let mut times = [const { Vec::new() }; 2];
+    for _ in 0..CROWD_ROUNDS {
+        for ((town, buffer), times) in towns.iter_mut().zip(&mut buffers).zip(&mut times) {
+            // As many resident-ticks in the small town as in the large one would take too long to matter; ten days do.
+            let days = if town.state().agents.present.len() < 100 { 10 } else { 1 };
+            let (started, mut lived) = (Instant::now(), 0.0);
+            for _ in 0..day * days {
+                run(town, 1);
+                layout.observe_all(town, std::hint::black_box(&mut *buffer));
+                lived += town.state().agents.present.len() as f64;
+            }
+            times.push(started.elapsed().as_secs_f64() / lived);
+        }
+    }
+    let mut ratios: Vec<f64> = times[1].iter().zip(&times[0]).map(|(large, small)| large / small).collect();
+    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    let note = format!("whole days in turn, {CROWD_ROUNDS} rounds; least {least:.2}");
+    Ok(vec![
+        Row::new("town, 1,000 residents, to one of 8", median(&mut ratios), "×", Target::AtMost(2.0), note),
+        Row::new(
+            "town, 1,000 residents, full observations",
+            1.0 / median(&mut times[1]),
+            "resident-ticks/s",
+            Target::None,
+            "",
+        ),
+    ])
+}
+
+/// The scenario with a backlog.
+pub(super) fn backlog(budget: Duration) -> Result<Row> {
+    let scenario = include_str!("../../../configs/scenarios/employment_backlog.yaml");
+    let mut town = warm(&texts::shipped("employment_backlog.yaml", scenario)?.sources)?;
+    let mut steps: Vec<f64> = (0..3).map(|_| per_resident_tick(&mut town, budget / 3, |town| run(town, 1))).collect();
+    let name = "town, 16 residents, employment backlog";
+    Ok(Row::new(name, 1.0 / median(&mut steps), "resident-ticks/s", Target::None, "without observations"))
 }
 
 /// Digest and snapshot of the default town.

@@ -142,9 +142,7 @@ impl Summary {
         let records = &entry.records;
         let aside = other.map(|other| Aside {
             score: score(&other.records),
-            difference: theirs
-                .as_ref()
-                .and_then(|theirs| Estimate::of(&differences(&other.records, &theirs.records))),
+            difference: theirs.as_ref().and_then(|theirs| Estimate::of(&differences(&other.records, &theirs.records))),
             name: other.name,
         });
         let against = theirs.map(|theirs| {

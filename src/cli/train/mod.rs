@@ -20,6 +20,7 @@ use serde_json::json;
 use townlet_learn::checkpoint::{Registry, Saved, training_hash};
 use townlet_learn::train::{Plan, Row, Trainer};
 use townlet_town::Rules;
+use townlet_town::config::Layer;
 
 use super::texts::{self, Texts};
 use super::{ConfigArgs, FELL_SHORT, INTERRUPTED, plain};
@@ -269,21 +270,24 @@ fn resumable(registry: &Registry, id: &str) -> Result<Saved> {
 
 /// A resumed training keeps its configuration: a file or setting that says something else is refused.
 fn same_settings(args: &Args, texts: &Texts, rules: &Rules, saved: &Saved) -> Result<()> {
-    let given = args.config.config.is_some() || !args.config.settings.is_empty();
-    if !given {
-        return Ok(());
-    }
+    let asked = |key: &str| {
+        let row = texts.loaded.settings.iter().find(|row| row.key == key);
+        args.config.config.is_some() || row.is_some_and(|row| row.layer != Layer::Default)
+    };
     // The seed may have come from the command line then.
     let mut loaded = texts.loaded.config.clone();
     loaded.seed = rules.config.seed;
     let differs = townlet_town::config::diff(&rules.config, &loaded);
-    let keys: Vec<String> = differs.into_iter().map(|it| it.key).collect();
+    let keys: Vec<String> = differs.into_iter().map(|it| it.key).filter(|key| asked(key)).collect();
     if !keys.is_empty() {
         bail!(
             "{} was started with another configuration: {} differ. Resume it without `--config` and `--set`.",
             saved.run,
             keys.join(", ")
         );
+    }
+    if args.config.config.is_none() {
+        return Ok(());
     }
     let given = Rules::new(townlet_town::Sources { config: rules.sources.config.clone(), ..texts.sources.clone() })?;
     if training_hash(&given) != training_hash(rules) {

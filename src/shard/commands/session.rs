@@ -1,5 +1,6 @@
 //! The session's own role, and what leaves the shard: sentences and names. Who may become what is decided here and nowhere else; the answer is audited.
 
+use crate::shard::publish::Mode;
 use crate::shard::table::{Deed, Kind, REASON, Row, Run, arg, error, optional};
 use crate::wire::Role;
 
@@ -42,4 +43,19 @@ pub(in crate::shard) static PRIVACY: Row = Row {
     destructive: false,
     help: "names and ids of residents leave as keyed hashes, which commands take too; the audit log stays plain",
     run: Run::Shard(|_, args| Ok(Deed::Privacy(args.text("switch") == "on"))),
+};
+
+pub(in crate::shard) static TELEMETRY_MODE: Row = Row {
+    name: "telemetry_mode",
+    args: &[arg("mode", Kind::Choice(&["full", "aggregate", "auto"]))],
+    role: Role::Admin,
+    destructive: false,
+    help: "telemetry message by message, merged with the raw stream archived, or as the backlog asks (auto)",
+    run: Run::Shard(|_, args| {
+        Ok(Deed::TelemetryMode(match args.text("mode") {
+            "full" => Mode::Full,
+            "aggregate" => Mode::Aggregate,
+            _ => Mode::Auto,
+        }))
+    }),
 };

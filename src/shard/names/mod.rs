@@ -18,6 +18,7 @@ use townlet_town::snapshot::hex;
 
 use super::home::Home;
 use crate::audit::Record;
+use crate::wire::telemetry::AuditRow;
 use crate::wire::{Answer, Snapshot};
 
 /// Hex digits of a hashed id.
@@ -75,9 +76,19 @@ impl Names {
         if self.hidden { self.passed(snapshot) } else { snapshot }
     }
 
+    /// Events or sentences as they may leave.
+    pub(super) fn story<T: Serialize + DeserializeOwned>(&self, told: Vec<T>) -> Vec<T> {
+        if self.hidden { self.passed(told) } else { told }
+    }
+
     /// An answer as it may leave.
     pub(super) fn answer(&self, answer: Answer) -> Answer {
         if self.hidden { self.passed(answer) } else { answer }
+    }
+
+    /// Rows of the audit log as they may leave.
+    pub fn rows(&self, rows: Vec<AuditRow>) -> Vec<AuditRow> {
+        if self.hidden { self.passed(rows) } else { rows }
     }
 
     /// Redacts a record of the audit log, whether or not names are hidden now.

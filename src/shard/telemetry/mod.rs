@@ -52,6 +52,10 @@ pub(super) struct Around {
     pub alerts_since: BTreeMap<&'static str, u64>,
     /// How often each alert was raised.
     pub alerts_raised: BTreeMap<&'static str, u64>,
+    /// How telemetry itself fares.
+    pub transport: Transport,
+    /// When the publisher began to merge messages, while it does.
+    pub aggregating_since: Option<u64>,
     /// What residents are called outside, when that is not their name.
     pub names: Names,
 }
@@ -108,7 +112,7 @@ fn whole(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
         alerts_raised: around.alerts_raised.iter().map(|(name, times)| ((*name).into(), *times)).collect(),
         kpis: kpis(rules, state),
         alerts: alerts(rules, state, around),
-        transport: Transport { mode: "full".into(), ..Transport::default() },
+        transport: around.transport.clone(),
         health: around.health.clone(),
         agents: people::agents(town, &around.driver),
         map: place::map(rules),
@@ -352,6 +356,17 @@ fn alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Alert> {
         since_tick: state.tick,
         message: problem.clone(),
         hint: "Commands that change anything are refused until it is mended; viewing goes on.".into(),
+    }));
+    alerts.extend(around.aggregating_since.map(|since_tick| {
+        let archive = around.transport.archive.as_deref();
+        let raw = archive.map_or_else(String::new, |file| format!(" The raw stream goes to logs/telemetry/{file}."));
+        Alert {
+            name: "telemetry_aggregating".into(),
+            severity: "warning".into(),
+            since_tick,
+            message: format!("telemetry is merged: too many messages wait to be read, or it was asked for.{raw}"),
+            hint: "It goes back by itself; `telemetry_mode` decides otherwise.".into(),
+        }
     }));
     alerts.sort_by_key(|alert| alert.severity != "critical");
     alerts

@@ -14,6 +14,8 @@ use crate::wire::telemetry::{Event as WireEvent, Narration};
 
 /// Events kept.
 const EVENTS: usize = 200;
+/// Events kept between two messages of a stream. A town at full speed stays far below.
+const FRESH: usize = 100_000;
 /// Sentences kept.
 const NARRATIONS: usize = 60;
 
@@ -28,6 +30,15 @@ pub(crate) struct Story {
     peak: u64,
     silent: bool,
     limit: Option<u32>,
+    fresh: Option<Fresh>,
+}
+
+/// Everything since the last message, for a stream that carries all of it.
+#[derive(Debug, Default)]
+struct Fresh {
+    events: Vec<WireEvent>,
+    narrations: Vec<Narration>,
+    lost: u64,
 }
 
 struct Sentence {
@@ -41,7 +52,7 @@ impl Story {
     pub(crate) fn tell(&mut self, rules: &Rules, event: &Event) {
         *self.counters.entry(event.kind.name()).or_default() += 1;
         if worth_keeping(&event.kind) {
-            push(&mut self.events, EVENTS, wire_event(rules, event));
+            self.happened(wire_event(rules, event));
         }
         if let Some(sentence) = sentence(rules, event) {
             self.narrate(rules, event.tick, sentence);
@@ -68,7 +79,7 @@ impl Story {
         let event = if raised { "alert_raised" } else { "alert_cleared" };
         *self.counters.entry(event).or_default() += 1;
         let fields = [("alert".to_owned(), json!(name))].into();
-        push(&mut self.events, EVENTS, WireEvent { event: event.into(), tick, fields });
+        self.happened(WireEvent { event: event.into(), tick, fields });
     }
 
     /// Takes in how long the exit queue is.
@@ -89,6 +100,28 @@ impl Story {
         self.narrations.iter()
     }
 
+    /// Keeps all that happens from now on until it is asked for, or only the newest.
+    pub(crate) fn keep_all(&mut self, all: bool) {
+        self.fresh = all.then(|| self.fresh.take().unwrap_or_default());
+    }
+
+    /// All that happened since this was asked for last, and how many events were too many.
+    pub(crate) fn fresh(&mut self) -> (Vec<WireEvent>, Vec<Narration>, u64) {
+        let fresh = self.fresh.as_mut().map(std::mem::take).unwrap_or_default();
+        (fresh.events, fresh.narrations, fresh.lost)
+    }
+
+    fn happened(&mut self, event: WireEvent) {
+        if let Some(fresh) = &mut self.fresh {
+            if fresh.events.len() >= FRESH {
+                // The newer half is kept: it is more than a state holds, so that the message still leads there.
+                fresh.lost += fresh.events.drain(..FRESH / 2).len() as u64;
+            }
+            fresh.events.push(event.clone());
+        }
+        push(&mut self.events, EVENTS, event);
+    }
+
     fn narrate(&mut self, rules: &Rules, tick: u64, sentence: Sentence) {
         if self.silent || sentence.priority != "high" && !self.passes(rules, tick, &sentence) {
             return;
@@ -97,6 +130,9 @@ impl Story {
         self.last_of.insert(sentence.category, tick);
         let Sentence { category, priority, text } = sentence;
         let narration = Narration { tick, category: category.into(), text, priority: priority.into() };
+        if let Some(fresh) = &mut self.fresh {
+            fresh.narrations.push(narration.clone());
+        }
         push(&mut self.narrations, NARRATIONS, narration);
     }
 

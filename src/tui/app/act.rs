@@ -28,6 +28,8 @@ impl App {
             Action::NextPane => self.cycle_focus(1),
             Action::PreviousPane => self.cycle_focus(-1),
             Action::Back => return self.back(),
+            Action::Fleet if self.fleet => return vec![Task::Leave],
+            Action::Fleet => self.say("one shard is watched; `townlet observe` shows several"),
             _ => return self.pane_action(action),
         }
         Vec::new()
@@ -57,7 +59,7 @@ impl App {
         self.with_pane(index, |pane, cx| pane.act(action, cx))
     }
 
-    /// What the pane has opened closes first, then the filter goes, then the zoom.
+    /// What the pane has opened closes first, then the filter goes, then the zoom, then the shard.
     fn back(&mut self) -> Vec<Task> {
         let focused = self.focused();
         if self.pane_hints().iter().any(|hint| hint.action == Action::Back && hint.enabled.is_ok()) {
@@ -67,6 +69,8 @@ impl App {
             self.tiles[focused].filter.clear();
         } else if self.zoomed {
             self.zoomed = false;
+        } else if self.fleet {
+            return vec![Task::Leave];
         }
         Vec::new()
     }

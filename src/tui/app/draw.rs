@@ -113,7 +113,17 @@ impl App {
     fn draw_waiting(&self, frame: &mut Frame<'_>, area: Rect) {
         let (what, advice) = match &self.ended {
             Some(why) => (format!("The source has ended: {}", escape(why)), "q quits."),
-            None => ("Nothing has arrived from the shard yet.".to_owned(), "It is asked; this fills itself. q quits."),
+            None => match &self.link {
+                Link::Reconnecting { url, in_seconds, why } => (
+                    format!("{} is not reached: {}", escape(url), escape(why)),
+                    if *in_seconds > 1 {
+                        "It is tried again by itself. q quits."
+                    } else {
+                        "It is tried again now. q quits."
+                    },
+                ),
+                _ => ("Nothing has arrived from the shard yet.".to_owned(), "It is asked; this fills itself. q quits."),
+            },
         };
         crate::tui::pane::empty(frame, area, &what, advice, &self.theme);
     }
@@ -161,19 +171,23 @@ impl App {
         let theme = &self.theme;
         let (link, style) = match &self.link {
             Link::Local => ("local".to_owned(), theme.dim),
+            Link::Connecting { .. } => ("connecting".to_owned(), theme.warn),
             Link::Live { .. } => ("live".to_owned(), theme.good),
             Link::Stale { seconds, .. } => (format!("stale {seconds} s"), theme.warn),
             Link::Reconnecting { in_seconds, .. } => (format!("reconnecting in {in_seconds} s"), theme.bad),
         };
         let (link, style) = if self.ended.is_some() { ("ended".to_owned(), theme.bad) } else { (link, style) };
         let link = Span::styled(format!(" · {link}"), style);
-        let mut parts = vec![(7, vec![Span::styled("townlet", theme.dim)])];
+        let mut parts = match &self.badge {
+            Some(badge) => vec![(0, vec![Span::styled(format!(" {} ", clip(&badge.name, 20)), badge.style)])],
+            None => vec![(7, vec![Span::styled("townlet", theme.dim)])],
+        };
         let Some(view) = &self.view else {
             parts.push((0, vec![Span::styled("–", theme.strong), link]));
             return parts;
         };
         parts.push((0, vec![Span::styled(clip(&capital(&view.shard), 24), theme.strong), link]));
-        if let Link::Live { url } | Link::Stale { url, .. } | Link::Reconnecting { url, .. } = &self.link {
+        if let Some(url) = self.url() {
             parts.push((4, vec![Span::styled(clip(url, 40), theme.dim)]));
         }
         parts.push((0, vec![speed(view, theme)]));
@@ -195,8 +209,28 @@ impl App {
         parts
     }
 
+    pub(super) fn url(&self) -> Option<&str> {
+        match &self.link {
+            Link::Local => None,
+            Link::Connecting { url }
+            | Link::Live { url }
+            | Link::Stale { url, .. }
+            | Link::Reconnecting { url, .. } => Some(url),
+        }
+    }
+
     fn banners(&self) -> Vec<String> {
         let mut banners = Vec::new();
+        match &self.link {
+            Link::Local | Link::Connecting { .. } | Link::Live { .. } => {}
+            Link::Stale { seconds, .. } => {
+                banners.push(format!("nothing has arrived for {seconds} s: what you see is old"));
+            }
+            Link::Reconnecting { in_seconds, why, .. } => {
+                banners
+                    .push(format!("not connected ({why}): the next attempt is in {in_seconds} s; what you see is old"));
+            }
+        }
         let Some(view) = &self.view else { return banners };
         if let Some(why) = &self.ended {
             banners.push(format!("the source has ended: {why}"));

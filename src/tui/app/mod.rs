@@ -18,6 +18,7 @@ use ratatui::layout::{Position, Rect};
 
 use super::console::{CommandLine, Log, Typed};
 use super::field::Field;
+use super::fleet::{Badge, Watched};
 use super::history::History;
 use super::keymap::{Action, Key, Keymap};
 use super::overlay::{CardView, Outcome, Overlay, Question};
@@ -59,6 +60,8 @@ pub enum Task {
     Remember(String),
     /// Give the terminal back until the shell continues us.
     Suspend,
+    /// Back to the fleet, where there is one.
+    Leave,
     /// Leave.
     Quit,
 }
@@ -112,6 +115,10 @@ pub struct Setup {
     pub screen: Screen,
     /// Console lines of earlier sessions, oldest first.
     pub recall: Vec<String>,
+    /// How the operator calls this shard.
+    pub badge: Option<Badge>,
+    /// Whether it is one of several.
+    pub fleet: bool,
 }
 
 /// The whole interface as a value.
@@ -138,6 +145,8 @@ pub struct App {
     ended: Option<String>,
     waiting: BTreeMap<String, (Purpose, Role)>,
     spots: Vec<(Rect, Spot)>,
+    badge: Option<Badge>,
+    fleet: bool,
 }
 
 impl App {
@@ -165,6 +174,20 @@ impl App {
             ended: None,
             waiting: BTreeMap::new(),
             spots: Vec::new(),
+            badge: setup.badge,
+            fleet: setup.fleet,
+        }
+    }
+
+    /// What the fleet's row of this shard is made from.
+    pub fn watched(&self) -> Watched<'_> {
+        Watched {
+            badge: self.badge.as_ref(),
+            url: self.url().unwrap_or("this process"),
+            view: self.view.as_deref(),
+            link: &self.link,
+            session: &self.session,
+            ended: self.ended.as_deref(),
         }
     }
 
@@ -205,6 +228,10 @@ impl App {
                 self.view = Some(view);
             }
             Notice::Answer(answer) => self.answered(answer),
+            Notice::Hello(hello) => {
+                self.session = hello.session.clone();
+                self.hello = *hello;
+            }
             Notice::Session(session) => self.session = session,
             Notice::Link(link) => self.link = link,
             Notice::Ended(why) => self.ended = Some(why),

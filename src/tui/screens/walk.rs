@@ -17,7 +17,8 @@ use crate::wire::Role;
 
 fn open() -> App {
     let theme = Theme::named("dark", true).expect("there is a dark theme");
-    let setup = Setup { theme, keymap: Keymap::default(), screen: Screen::Town, recall: Vec::new() };
+    let setup =
+        Setup { theme, keymap: Keymap::default(), screen: Screen::Town, recall: Vec::new(), badge: None, fleet: false };
     let mut app = App::new(fixtures::hello(Role::Viewer), setup);
     app.update(Message::Notice(Notice::View(Arc::new(fixtures::snapshot()))));
     app

@@ -77,7 +77,7 @@ impl CheckpointError {
         |error| Self::Disk { path, error }
     }
 
-    pub(super) fn unreadable(id: &str, why: impl ToString) -> Self {
-        Self::Unreadable { id: id.into(), why: why.to_string() }
+    pub(super) fn unreadable(id: &str, why: impl Into<String>) -> Self {
+        Self::Unreadable { id: id.into(), why: why.into() }
     }
 }

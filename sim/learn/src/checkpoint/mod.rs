@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use townlet_town::Rules;
 use townlet_town::observations::layout;
 use townlet_town::options::OPTIONS;
+use townlet_town::snapshot::hex;
 
 pub use error::CheckpointError;
 pub use registry::Registry;
@@ -140,7 +141,8 @@ impl Checkpoint {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(unreadable)?;
         let about = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
         let about = about.ok_or_else(|| CheckpointError::unreadable(id, "its metadata has no `townlet`"))?;
-        let meta: Meta = serde_json::from_str(about).map_err(|error| CheckpointError::unreadable(id, error))?;
+        let meta: Meta =
+            serde_json::from_str(about).map_err(|error| CheckpointError::unreadable(id, error.to_string()))?;
         if meta.format != FORMAT {
             let (found, wanted) = (meta.format, FORMAT.into());
             return Err(CheckpointError::Mismatch { id: id.into(), what: "the format", found, wanted });
@@ -236,8 +238,4 @@ fn little_endian(values: &[f32]) -> Vec<u8> {
 /// The name that bytes have: the first 16 hex digits of their SHA-256.
 fn name(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes)[..8])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -78,11 +78,10 @@ impl Saved {
                 column.values.clone_from(values);
             }
             let error = |error| CheckpointError::Weights { id: self.policy.clone(), error };
-            if fits {
-                weights.check(shape).map_err(error)?
-            } else {
+            if !fits {
                 return Err(self.odd("its network has other layers"));
             }
+            weights.check(shape).map_err(error)?;
             Ok(weights)
         };
         Ok(LearnerState {
@@ -131,7 +130,8 @@ impl Saved {
         if Sha256::digest(content).as_slice() != check {
             return Err(CheckpointError::unreadable(id, "the training beside it was altered or cut off"));
         }
-        let saved: Self = postcard::from_bytes(content).map_err(|error| CheckpointError::unreadable(id, error))?;
+        let saved: Self =
+            postcard::from_bytes(content).map_err(|error| CheckpointError::unreadable(id, error.to_string()))?;
         if saved.policy != id {
             return Err(CheckpointError::unreadable(id, format!("it belongs to `{}`", saved.policy)));
         }

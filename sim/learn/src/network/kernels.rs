@@ -204,38 +204,57 @@ fn tile<S: Simd, const VECTORS: usize, const ROWS: usize>(
 ) {
     let inner = strip.len();
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    let mut add = |values: [f32; ROWS], vectors: &[S::f32s; VECTORS]| {
-        for (sums, value) in sums.iter_mut().zip(values) {
-            let value = simd.splat_f32s(value);
-            for (sum, vector) in sums.iter_mut().zip(vectors) {
-                *sum = simd.mul_add_e_f32s(value, *vector, *sum);
-            }
-        }
-    };
     match left {
         Left::Rows(values) => {
             let lines: [&[f32]; ROWS] = std::array::from_fn(|line| &values[(row + line) * inner..][..inner]);
             for (at, vectors) in strip.iter().enumerate() {
-                add(std::array::from_fn(|line| lines[line][at]), vectors);
+                add(simd, &mut sums, entries(&lines, at), vectors);
             }
         }
         Left::Sparse(values) => {
             let lines: [&[f32]; ROWS] = std::array::from_fn(|line| &values[(row + line) * inner..][..inner]);
             for (at, vectors) in strip.iter().enumerate() {
-                let values: [f32; ROWS] = std::array::from_fn(|line| lines[line][at]);
+                let values = entries(&lines, at);
                 if values.iter().any(|value| *value != 0.0) {
-                    add(values, vectors);
+                    add(simd, &mut sums, values, vectors);
                 }
             }
         }
         Left::Columns(values) => {
             for (line, vectors) in values.chunks_exact(place.rows).zip(strip) {
                 let (values, _) = line[row..].as_chunks::<ROWS>();
-                add(values[0], vectors);
+                add(simd, &mut sums, values[0], vectors);
             }
         }
     }
     finish::<S, VECTORS, ROWS>(simd, &sums, out, place, row, end);
+}
+
+/// One step of the sums of a tile. A function and no closure, because a closure used in several places is compiled by itself,
+/// without the instructions that were chosen.
+#[inline(always)]
+fn add<S: Simd, const VECTORS: usize, const ROWS: usize>(
+    simd: S,
+    sums: &mut [[S::f32s; VECTORS]; ROWS],
+    values: [f32; ROWS],
+    vectors: &[S::f32s; VECTORS],
+) {
+    for (sums, value) in sums.iter_mut().zip(values) {
+        let value = simd.splat_f32s(value);
+        for (sum, vector) in sums.iter_mut().zip(vectors) {
+            *sum = simd.mul_add_e_f32s(value, *vector, *sum);
+        }
+    }
+}
+
+/// The entries of all lines at a place.
+#[inline(always)]
+fn entries<const ROWS: usize>(lines: &[&[f32]; ROWS], at: usize) -> [f32; ROWS] {
+    let mut values = [0.0; ROWS];
+    for (value, line) in values.iter_mut().zip(lines) {
+        *value = line[at];
+    }
+    values
 }
 
 /// Writes a tile into the result.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use townlet_town::kpi::{self, KPIS};
-use townlet_town::{Rules, State, Town};
+use townlet_town::{Micro, Rules, State, Town};
 
 use super::decisions::{Decisions, Episode};
 use crate::network::Normalizer;
@@ -135,6 +135,6 @@ fn whole_horizon(rules: &Rules) -> u64 {
 
 fn kpis(town: &Town) -> Vec<Option<f64>> {
     let mut values = Vec::with_capacity(KPIS.len());
-    values.extend(kpi::read(town.rules(), town.state()).map(|reading| reading.value.map(|value| value.to_f64())));
+    values.extend(kpi::read(town.rules(), town.state()).map(|reading| reading.value.map(Micro::to_f64)));
     values
 }

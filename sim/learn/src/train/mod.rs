@@ -3,6 +3,7 @@
 //! Owns the loop and what must be kept so that it goes on as if it had never stopped. The number of steps shapes the
 //! schedule, the clock never does. Must not know files: `checkpoint` does. Rule: "Learning".
 
+mod explosion;
 mod recent;
 mod row;
 mod warm_start;
@@ -18,8 +19,9 @@ use townlet_town::options::OPTIONS;
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Meta, Registry, Saved};
 use crate::network::{Forward, Normalizer, Shape};
-use crate::ppo::{Batch, Diverged, Learner, Settings, UpdateStats};
+use crate::ppo::{Batch, Learner, Settings, UpdateStats};
 use crate::rollout::{Chooser, Kept, Rollout, Tally};
+pub use explosion::Explosion;
 use recent::Recent;
 pub use row::{KpiMean, Row};
 
@@ -143,12 +145,12 @@ impl Trainer {
     ///
     /// # Errors
     /// What exploded; the weights are then those before.
-    pub fn advance(&mut self) -> Result<Row, Diverged> {
+    pub fn advance(&mut self) -> Result<Row, Explosion> {
         let begun = Instant::now();
         let tally = self.collect(Chooser::Network);
         let collected = begun.elapsed().as_secs_f64();
         let progress = (self.steps as f64 / self.plan.total_steps.max(1) as f64).min(1.0);
-        let stats = self.learner.update(&self.batch, progress)?;
+        let stats = self.learn(progress)?;
         self.normalizer.settle();
         let elapsed = begun.elapsed().as_secs_f64();
         let lived = tally.resident_ticks;
@@ -161,6 +163,18 @@ impl Trainer {
         self.recent.take(tally);
         self.recent.tell(&self.rules, &mut row);
         Ok(row)
+    }
+
+    /// An update that leaves everything as it was when it explodes.
+    fn learn(&mut self, progress: f64) -> Result<UpdateStats, Explosion> {
+        let before = self.learner.state().clone();
+        let stats = self.learner.update(&self.batch, progress)?;
+        let checked = explosion::check(&stats, self.updates);
+        if checked.is_err() {
+            let restored = self.learner.restore(before);
+            debug_assert!(restored.is_ok(), "weights of the same network");
+        }
+        checked.map(|()| stats)
     }
 
     fn collect(&mut self, chooser: Chooser) -> Tally {

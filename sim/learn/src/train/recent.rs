@@ -49,7 +49,7 @@ impl Recent {
         row.return_per_day = row.episodic_return.zip(days).map(|(total, days)| total / days.max(1.0 / day));
         row.terminated = mean(episodes().map(|episode| f64::from(u8::from(episode.terminated))));
         row.town_score = mean(self.scores.iter().copied());
-        row.kpis = kpi_means(rules, self.towns.iter());
+        row.kpis = kpi_means(rules, &self.towns);
         row.charter_met = self.towns.len() >= ENOUGH_TOWNS && charter_met(&row.kpis);
     }
 }

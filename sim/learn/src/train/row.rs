@@ -2,6 +2,8 @@
 //!
 //! Names are CleanRL's where it has one. Knows nothing of who reads it. Rule: "Logged every update".
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 use townlet_town::Rules;
 use townlet_town::config::Config;
@@ -78,8 +80,8 @@ pub struct KpiMean {
 }
 
 /// Each KPI over towns, in the order of the table; `towns` hold one value each.
-pub(super) fn kpi_means<'a>(rules: &Rules, towns: impl Iterator<Item = &'a Vec<Option<f64>>> + Clone) -> Vec<KpiMean> {
-    let mean = |kpi: usize| mean(towns.clone().filter_map(|town| town.get(kpi).copied().flatten()));
+pub(super) fn kpi_means(rules: &Rules, towns: &VecDeque<Vec<Option<f64>>>) -> Vec<KpiMean> {
+    let mean = |kpi: usize| mean(towns.iter().filter_map(|town| town.get(kpi).copied().flatten()));
     let row = |kpi: usize| {
         let row = &KPIS[kpi];
         let value = mean(kpi);

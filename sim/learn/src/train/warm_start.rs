@@ -8,8 +8,8 @@ use crate::ppo::{Diverged, Learner, Settings, UpdateStats};
 
 /// Step size while it imitates.
 const LEARNING_RATE: f32 = 1e-3;
-/// Least decisions in a gradient step while it imitates.
-const MINIBATCH: usize = 1_024;
+/// Decisions in a gradient step while it imitates: small, because each rollout is seen once.
+const MINIBATCH: usize = 256;
 
 impl Trainer {
     /// Imitates the scripted policy for as many rollouts as the configuration says, tells of each with its number, and
@@ -25,7 +25,7 @@ impl Trainer {
             clip_coef: 1.0,
             ent_coef: 0.0,
             update_epochs: 1,
-            minibatch_size: from.minibatch_size.max(MINIBATCH),
+            minibatch_size: MINIBATCH,
             norm_adv: false,
             target_kl: None,
             clip_vloss: None,

@@ -27,7 +27,7 @@ fn what_was_written_is_read_and_drives_a_town() {
     let mut trained = trainer(&rules(&[]), 1);
     trained.advance().expect("nothing explodes");
     let checkpoint = registry.load(&id).expect("it is whole");
-    assert_eq!(registry.ids(), [id.clone()]);
+    assert_eq!(registry.ids(), std::slice::from_ref(&id));
     assert_eq!(&checkpoint.weights, trained.learner().weights(), "the same training, the same weights");
     assert_eq!((checkpoint.meta.updates, checkpoint.meta.steps), (1, trained.steps()));
     let rules = rules(&[]);

@@ -6,40 +6,33 @@ use crate::ids::Tile;
 use crate::observations::view::View;
 use crate::observations::{REACH, SIDE, WINDOW};
 
-/// Four bits as four values: a window of bits is written out by them, four tiles at a time.
-static FOUR: [[f32; 4]; 16] = {
-    let mut four = [[0.0; 4]; 16];
-    let mut bits = 0;
-    while bits < 16 {
-        let mut tile = 0;
-        while tile < 4 {
-            if bits >> tile & 1 == 1 {
-                four[bits][tile] = 1.0;
-            }
-            tile += 1;
+/// Eight bits as eight values: a window of bits is written out by them, eight tiles at a time.
+static EIGHT: [[f32; 8]; 256] = {
+    let mut eight = [[0.0; 8]; 256];
+    let mut place = 0;
+    while place < 256 * 8 {
+        if (place / 8) >> (place % 8) & 1 == 1 {
+            eight[place / 8][place % 8] = 1.0;
         }
-        bits += 1;
+        place += 1;
     }
-    four
+    eight
 };
 
 /// Where one can walk.
 pub(super) fn ground(view: &View<'_>, out: &mut [f32]) {
-    let window = view.rules.sights.ground[view.tile];
-    let (fours, last) = out.as_chunks_mut::<4>();
-    // Two words are shifted faster than one of 128 bits.
-    let (near, far) = fours.split_at_mut(16);
-    for (out, bits) in [(near, window as u64), (far, (window >> 64) as u64)] {
-        for (four, out) in out.iter_mut().enumerate() {
-            *out = FOUR[(bits >> (4 * four) & 15) as usize];
-        }
+    let window = view.rules.sights.ground.around(view.at).to_le_bytes();
+    let (eights, last) = out.as_chunks_mut::<8>();
+    for (out, bits) in eights.iter_mut().zip(window) {
+        *out = EIGHT[bits as usize];
     }
-    last[0] = (window >> (WINDOW - 1)) as f32;
+    last[0] = f32::from(window[WINDOW / 8] & 1);
 }
 
 /// Others on a tile, four or more being 1.
 pub(super) fn people(view: &View<'_>, out: &mut [f32]) {
-    let mut window = view.crowd.around(view.at);
+    // Apart from the resident, most windows are empty.
+    let mut window = view.crowd.around(view.at) & !(1 << (WINDOW / 2));
     while window != 0 {
         let at = window.trailing_zeros() as usize;
         window &= window - 1;
@@ -82,7 +75,11 @@ pub(super) fn objects(view: &View<'_>, out: &mut [f32]) {
                 let at = near.at as usize;
                 open[at] = near.is_open(view.home);
                 kinds[near.kind as usize][at] = 1.0;
-                taken[at] = view.state.objects[near.object].uses.len() as f32 * near.part;
+                let users = view.lines.users(near.object);
+                // Seldom, and a division is slow.
+                if users > 0 {
+                    taken[at] = f32::from(users) / f32::from(near.capacity);
+                }
             }
         }
         [] => {}

@@ -6,6 +6,7 @@
 
 mod company;
 mod map;
+mod plane;
 mod rows;
 mod sights;
 mod view;
@@ -15,6 +16,7 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
+pub(crate) use plane::Plane;
 pub use rows::ROWS;
 pub(crate) use sights::Sights;
 pub use sights::TARGETS;

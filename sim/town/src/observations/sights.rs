@@ -3,7 +3,7 @@
 //! Worked out once with the rules and shared by every replica. Knows the plan only. Rule: "Observations".
 
 use crate::ids::{Column, JobId, ObjectId, PlaceId, Tile};
-use crate::observations::{REACH, SIDE};
+use crate::observations::{Plane, REACH, SIDE};
 use crate::paths::{self, FAR, Field, neighbours};
 use crate::plan::{ObjectKind, PlaceKind, Plan};
 
@@ -65,11 +65,14 @@ pub(crate) struct Near {
     pub(crate) at: u8,
     /// Food, care or company, in the order of the rows.
     pub(crate) kind: u8,
-    /// The home whose people alone may use it.
-    home: Option<PlaceId>,
-    /// What one user is of its capacity.
-    pub(crate) part: f32,
+    /// How many may use it.
+    pub(crate) capacity: u8,
+    /// The home whose people alone may use it, or [`PUBLIC`].
+    home: PlaceId,
 }
+
+/// The home of what stands in none; a plan has fewer places.
+const PUBLIC: PlaceId = PlaceId(u16::MAX);
 
 impl Near {
     fn new(plan: &Plan, object: ObjectId, at: usize) -> Self {
@@ -80,21 +83,21 @@ impl Near {
             Bed | Shower => 1,
             Table | Desk => 2,
         };
-        let home = (plan.places[it.place].kind == PlaceKind::Home).then_some(it.place);
-        Self { object, at: at as u8, kind, home, part: 1.0 / f32::from(it.kind.capacity()) }
+        let home = if plan.places[it.place].kind == PlaceKind::Home { it.place } else { PUBLIC };
+        Self { object, at: at as u8, kind, capacity: it.kind.capacity() as u8, home }
     }
 
     /// 1 for somebody who may use it, else 0.
-    pub(crate) fn is_open(&self, home: PlaceId) -> f32 {
-        f32::from(u8::from(self.home.is_none_or(|own| own == home)))
+    pub(crate) fn is_open(self, home: PlaceId) -> f32 {
+        f32::from(u8::from(self.home == PUBLIC || self.home == home))
     }
 }
 
 /// Everything of a view that never changes.
 #[derive(Debug)]
 pub(crate) struct Sights {
-    /// Where one can walk in the window around a tile, bit by bit as the window is laid out.
-    pub(crate) ground: Column<Tile, u128>,
+    /// Where one can walk.
+    pub(crate) ground: Plane,
     near: Vec<Near>,
     /// Where in `near` a tile's objects begin; one more entry than there are tiles.
     starts: Vec<u32>,
@@ -128,7 +131,7 @@ impl Sights {
         });
         let jobs = jobs.map(|field| tiles().map(|tile| Way::at(plan, field, tile)).collect());
         Self {
-            ground: tiles().map(|tile| ground(plan, tile)).collect::<Vec<_>>().into(),
+            ground: ground(plan),
             near,
             starts,
             homes: homes.collect::<Vec<_>>().into(),
@@ -165,16 +168,10 @@ fn nearest(plan: &Plan, kind: ObjectKind, home: Option<PlaceId>) -> Option<Field
     (!goals.is_empty()).then(|| paths::field(plan, &goals))
 }
 
-fn ground(plan: &Plan, tile: Tile) -> u128 {
-    let (reach, (x, y)) = (REACH as u32, plan.at(tile));
-    let mut window = 0;
-    for row in y.saturating_sub(reach)..(y + reach + 1).min(plan.height) {
-        for column in x.saturating_sub(reach)..(x + reach + 1).min(plan.width) {
-            let at = (row + reach - y) as usize * SIDE + (column + reach - x) as usize;
-            window |= u128::from(plan.walkable[Tile(row * plan.width + column)]) << at;
-        }
-    }
-    window
+fn ground(plan: &Plan) -> Plane {
+    let mut ground = Plane::new(plan.width, plan.height);
+    (0..plan.width * plan.height).map(Tile).filter(|tile| plan.walkable[*tile]).for_each(|tile| ground.set(tile));
+    ground
 }
 
 fn near(plan: &Plan) -> (Vec<Near>, Vec<u32>) {

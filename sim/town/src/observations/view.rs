@@ -6,6 +6,7 @@ use std::f32::consts::TAU;
 
 use crate::crowd::Crowd;
 use crate::ids::{AgentId, PlaceId, Tile};
+use crate::queues::Lines;
 use crate::rules::Rules;
 use crate::state::State;
 use crate::town::Town;
@@ -53,6 +54,7 @@ pub struct View<'a> {
     pub(super) rules: &'a Rules,
     pub(super) state: &'a State,
     pub(super) crowd: &'a Crowd,
+    pub(super) lines: &'a Lines,
     pub(super) frame: &'a Frame,
     pub(super) agent: AgentId,
     pub(super) tile: Tile,
@@ -67,6 +69,16 @@ impl<'a> View<'a> {
         let tile = state.agents.tile[agent];
         let (x, y) = rules.plan.at(tile);
         let home = state.agents.home[agent];
-        Self { rules, state, crowd: town.crowd(), frame, agent, tile, at: (x as usize, y as usize), home }
+        Self {
+            rules,
+            state,
+            crowd: town.crowd(),
+            lines: town.lines(),
+            frame,
+            agent,
+            tile,
+            at: (x as usize, y as usize),
+            home,
+        }
     }
 }

@@ -43,6 +43,8 @@ impl Desk {
             keymap: Keymap::default(),
             screen: Screen::Operations,
             recall: vec!["kpi".into(), "employment_status".into()],
+            badge: None,
+            fleet: false,
         };
         Self { app: App::new(hello(role), setup), size, sent: Vec::new() }
     }
@@ -240,7 +242,11 @@ fn banners_and_links_are_words() {
     view.transport.mode = "aggregate".into();
     desk.view(view);
     desk.shows("the audit log cannot be written: commands are refused  (+1 more)");
-    desk.app.update(Message::Notice(Notice::Link(Link::Reconnecting { url: "http://x".into(), in_seconds: 4 })));
+    desk.app.update(Message::Notice(Notice::Link(Link::Reconnecting {
+        url: "http://x".into(),
+        in_seconds: 4,
+        why: "the connection broke".into(),
+    })));
     desk.shows("Harbour · reconnecting in 4 s   http://x");
     desk.app.update(Message::Notice(Notice::Link(Link::Stale { url: "http://x".into(), seconds: 3 })));
     desk.shows("stale 3 s");

@@ -1,0 +1,47 @@
+//! `townlet observe`: the whole interface on shards somewhere else. Quitting detaches; the towns go on.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use super::connect::ConnectArgs;
+use super::run::{ScreenArgs, screen_options};
+use super::{plain, settings};
+use crate::source::Remote;
+use crate::tui;
+use crate::tui::theme::Theme;
+
+/// `townlet observe`.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(flatten)]
+    connect: ConnectArgs,
+    #[command(flatten)]
+    screen: ScreenArgs,
+}
+
+/// Watches until the operator leaves.
+///
+/// # Errors
+/// Bad input, before anything is drawn.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let settings = settings::load()?;
+    let places = args.connect.places(&settings)?;
+    let options = screen_options(&args.screen, &settings)?;
+    let mut seats = Vec::new();
+    for place in places {
+        let colour = place.colour.as_deref().map(|name| {
+            Theme::badge(name, options.theme.has_colour()).with_context(|| {
+                format!("shards: there is no colour `{name}`; there are {}.", Theme::BADGES.join(", "))
+            })
+        });
+        seats.push(tui::Seat::new(Remote::new(place.client)).called(place.name, colour.transpose()?));
+    }
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        bail!("the screen needs a terminal; `townlet telemetry tail` and `townlet console` do without.");
+    }
+    let last = tui::run(seats, options).context("the terminal failed")?;
+    plain::line(&last)?;
+    Ok(ExitCode::SUCCESS)
+}

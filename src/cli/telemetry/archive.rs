@@ -1,0 +1,73 @@
+//! `townlet telemetry archive`: whether an archive of the raw stream is whole, and its messages as lines of JSON.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::cli::{FELL_SHORT, plain};
+use crate::shard::publish::archive;
+use crate::wire::text::escape;
+
+/// `townlet telemetry archive`.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum What {
+    /// Reads archives to their end: every message follows the one before, every digest holds
+    Verify {
+        /// Files such as logs/telemetry/<run>-0001.jsonl.zst
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// For a program: a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints the messages of an archive, one JSON object a line
+    Cat {
+        /// The archive
+        file: PathBuf,
+    },
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    match &args.what {
+        What::Verify { files, json } => verify(files, *json),
+        What::Cat { file } => cat(file),
+    }
+}
+
+fn verify(files: &[PathBuf], as_json: bool) -> Result<ExitCode> {
+    let mut whole = true;
+    let mut rows = Vec::new();
+    for file in files {
+        let found = archive::verify(file).map_err(|error| plain::unreadable(file, &error))?;
+        whole &= found.damage.is_none();
+        let name = escape(&file.display().to_string());
+        if as_json {
+            rows.push(json!({ "path": file, "passed": found.damage.is_none(), "contents": found }));
+            continue;
+        }
+        let ticks = found.ticks.map(|(first, last)| format!(", ticks {first} to {last}")).unwrap_or_default();
+        let holds = found.damage.map_or_else(|| "whole".into(), |why| format!("DAMAGED: {}", escape(&why)));
+        let (messages, checked) = (found.messages, found.checked);
+        plain::line(&format!("{name}: {messages} messages{ticks}, {checked} digests hold; {holds}"))?;
+    }
+    if as_json {
+        plain::json(&rows.into())?;
+    }
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(FELL_SHORT) })
+}
+
+fn cat(file: &Path) -> Result<ExitCode> {
+    let damage = archive::lines(file, |line| plain::line(line).map_err(|error| error.to_string()))
+        .map_err(|error| plain::unreadable(file, &error))?;
+    let Some(why) = damage else { return Ok(ExitCode::SUCCESS) };
+    eprintln!("townlet: {}: {}", escape(&file.display().to_string()), escape(&why));
+    Ok(ExitCode::from(FELL_SHORT))
+}

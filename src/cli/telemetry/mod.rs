@@ -1,0 +1,42 @@
+//! `townlet telemetry`: a shard's telemetry over the network, payloads held to their published schema, and archives of the raw
+//! stream.
+
+mod archive;
+mod check;
+mod connect;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+/// `townlet telemetry`.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum What {
+    /// Prints the state of a shard as one JSON object
+    Snapshot(connect::SnapshotArgs),
+    /// Follows a shard: a line for each message, until interrupted
+    Tail(connect::TailArgs),
+    /// Holds payloads to the published schema of their version, each mistake with its path
+    Check(check::Args),
+    /// Verifies and shows archives of the raw stream
+    Archive(archive::Args),
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Bad input, or a shard that is not reached.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    match &args.what {
+        What::Snapshot(args) => connect::snapshot(args),
+        What::Tail(args) => connect::tail(args),
+        What::Check(args) => check::run(args),
+        What::Archive(args) => archive::run(args),
+    }
+}

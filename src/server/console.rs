@@ -1,0 +1,105 @@
+//! `POST /v1/console`: a command by HTTP. The answer is the one envelope, whatever became of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::gate::{Turned, bearer};
+use super::listen::Peer;
+use super::{Lobby, status};
+use crate::wire::{Answer, ErrorBody, Request, Status};
+
+/// Longest a request waits for its answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Takes a command and waits for what becomes of it.
+pub(super) async fn post(
+    State(lobby): State<Arc<Lobby>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let mut request = match read(&headers, body) {
+        Ok(request) => request,
+        Err(turned) => return said(&Request::default(), turned.error, lobby.shard.tick()),
+    };
+    // A token given to `escalate` is the token one comes with from here on; the shard never sees it.
+    let secret = request.secret.take();
+    let token = match bearer(&headers) {
+        Ok(token) => secret.as_deref().or(token),
+        Err(turned) => return turned.into_response(),
+    };
+    let visitor = match super::looks::let_in(&lobby, peer, token, &headers) {
+        Ok(visitor) => visitor,
+        Err(turned) => return turned.into_response(),
+    };
+    if lobby.is_stopping() {
+        return said(&request, stopping(), lobby.shard.tick());
+    }
+    let asked = request.clone();
+    let (send, answer) = oneshot::channel();
+    // Nobody may wait for it any more; it is done all the same, and the log says so.
+    lobby.shard.ask_from_afar(visitor, request, move |answer| drop(send.send(answer)));
+    match timeout(PATIENCE, answer).await {
+        Ok(Ok(answer)) => status::answered(&answer),
+        Ok(Err(_)) => said(&asked, stopping(), lobby.shard.tick()),
+        Err(_) => {
+            let error = ErrorBody {
+                code: "E_IN_FLIGHT".into(),
+                message: "it is under way and not answered yet.".into(),
+                hint: "Send it again with the same cmd_id: it is not done twice.".into(),
+            };
+            said(&asked, error, lobby.shard.tick())
+        }
+    }
+}
+
+fn stopping() -> ErrorBody {
+    ErrorBody {
+        code: "E_STOPPING".into(),
+        message: "the shard is stopping.".into(),
+        hint: "Send it again with the same cmd_id once it is back: it is not done twice.".into(),
+    }
+}
+
+fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Request, Turned> {
+    const RIGHT: &str = r#"Such as {"command": "employment_status"}."#;
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !kind.trim_start().to_ascii_lowercase().starts_with("application/json") {
+        return Err(Turned::new("E_MEDIA_TYPE", "a command comes as application/json.", RIGHT));
+    }
+    let body = body.map_err(|why| match why.status().as_u16() {
+        413 => Turned::new("E_TOO_LARGE", "the body is larger than 64 KiB.", "A command has at most 1,024 bytes."),
+        _ => Turned::new("E_INVALID_ARG", "the body could not be read.", RIGHT),
+    })?;
+    serde_json::from_slice(&body).map_err(|why| {
+        // The position, not the text: whatever was sent may hold a token.
+        let message = format!("the body is no request, at line {} column {}.", why.line(), why.column());
+        let fields = "Its fields are command, cmd_id, dry_run, query and secret.";
+        Turned::new("E_INVALID_ARG", message, format!("{RIGHT} {fields}"))
+    })
+}
+
+/// A refusal that the shard did not make, in the envelope all the same.
+fn said(request: &Request, error: ErrorBody, tick: u64) -> Response {
+    let command =
+        if request.command.contains("twn_") { "(a line with a token)".into() } else { request.command.clone() };
+    status::answered(&Answer {
+        cmd_id: request.cmd_id.clone().unwrap_or_default(),
+        command: crate::wire::text::escape(&command).chars().take(crate::wire::line::MAX_LINE).collect(),
+        status: Status::Error,
+        tick,
+        result: None,
+        error: Some(error),
+        replayed: false,
+        audit: String::new(),
+    })
+}

@@ -1,0 +1,98 @@
+//! What the service refused and when it came and went: `logs/townlet.log`, and standard error where nobody draws on it.
+//!
+//! Bounded in every way: so many lines a second, so many bytes a file, two files. Holds no token, and no text of a stranger
+//! that was not escaped.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::wire::text::escape;
+
+/// Bytes after which a file is set aside; one is kept.
+const MOST_BYTES: u64 = 1024 * 1024;
+/// Lines a second; what is more is counted.
+const LINES: u32 = 10;
+
+/// Where it is written; copies write to the same.
+#[derive(Clone, Debug)]
+pub struct Log(Arc<Mutex<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    aloud: bool,
+    second: Instant,
+    lines: u32,
+    left_out: u64,
+}
+
+impl Log {
+    /// In this file; `aloud` also on standard error.
+    pub fn new(path: PathBuf, aloud: bool) -> Self {
+        Self(Arc::new(Mutex::new(Inner { path, aloud, second: Instant::now(), lines: 0, left_out: 0 })))
+    }
+
+    /// One line.
+    pub fn say(&self, text: &str) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.second.elapsed() >= Duration::from_secs(1) {
+            (inner.second, inner.lines) = (Instant::now(), 0);
+            let left_out = std::mem::take(&mut inner.left_out);
+            if left_out > 0 {
+                inner.write(&format!("{left_out} more lines were left out"));
+            }
+        }
+        if inner.lines >= LINES {
+            inner.left_out += 1;
+            return;
+        }
+        inner.lines += 1;
+        inner.write(text);
+    }
+}
+
+impl Inner {
+    fn write(&self, text: &str) {
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+        let line = format!("{now}  service  {}", escape(text));
+        if self.aloud {
+            eprintln!("{line}");
+        }
+        // A log that cannot be written must not stop the service; what matters is in the audit log.
+        drop(append(&self.path, &line));
+    }
+}
+
+fn append(path: &Path, line: &str) -> std::io::Result<()> {
+    if std::fs::metadata(path).is_ok_and(|found| found.len() >= MOST_BYTES) {
+        std::fs::rename(path, path.with_extension("log.1"))?;
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    writeln!(OpenOptions::new().create(true).append(true).open(path)?, "{line}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_bounded_and_escaped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs/townlet.log");
+        let log = Log::new(path.clone(), false);
+        for _ in 0..100 {
+            log.say("a\u{1b}[2Jb");
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.lines().count() <= 2 * LINES as usize && !text.contains('\u{1b}') && text.contains("\\u{1b}"));
+        std::fs::write(&path, vec![b'x'; MOST_BYTES as usize]).unwrap();
+        append(&path, "new").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");
+        assert!(path.with_extension("log.1").exists());
+    }
+}

@@ -1,0 +1,190 @@
+//! A shard over the network: looks, commands and the telemetry stream by HTTP, for other machines' screens and programs.
+//!
+//! Owns listening, limits, tokens at the door and the mapping to HTTP; what a command does stands in the shard. Must not know
+//! the town or the terminal. Listens on loopback unless told otherwise, and then not without TLS and tokens. Rule: "Service"
+//! and "Roles and identity" of the operating guide.
+
+mod console;
+mod gate;
+mod listen;
+mod log;
+mod looks;
+mod metrics;
+mod openapi;
+mod routes;
+mod status;
+mod stream;
+mod tls;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::shard::Handle;
+pub use log::Log;
+use looks::Latest;
+
+/// Longest the connections that are open may take to end once the shard stops.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// How a shard is served.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Certificate chain and private key, in PEM.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// The token store; read again whenever it changes.
+    pub token_file: PathBuf,
+    /// Label → version or path, told to clients.
+    pub facts: Vec<(String, String)>,
+    /// Where refusals are written down.
+    pub log: Log,
+}
+
+/// Why a shard is not served.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// Beyond this machine, and something that takes is missing.
+    #[error("{0}")]
+    Open(String),
+    /// The certificate or its key.
+    #[error("{0}")]
+    Tls(String),
+    /// The token store.
+    #[error("{0}")]
+    Tokens(String),
+    /// The address, or the threads.
+    #[error("{0}")]
+    Listen(String),
+}
+
+/// A served shard. Dropping it stops the service, not the shard.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    secure: bool,
+    stop: watch::Sender<bool>,
+    reload: Arc<tokio::sync::Notify>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What every request finds.
+struct Lobby {
+    shard: Arc<Handle>,
+    gate: Mutex<gate::Gate>,
+    counts: metrics::Counts,
+    latest: Latest,
+    stop: watch::Receiver<bool>,
+    facts: Vec<(String, String)>,
+    log: Log,
+    /// One reads the audit log at a time.
+    reading: Arc<tokio::sync::Semaphore>,
+}
+
+impl Lobby {
+    fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+}
+
+/// Serves a shard until stopped.
+///
+/// # Errors
+/// See [`ServerError`]; then nothing listens.
+pub fn start(shard: Arc<Handle>, options: Options) -> Result<Server, ServerError> {
+    let gate = gate::Gate::open(&options.token_file).map_err(ServerError::Tokens)?;
+    may_listen(&options, gate.has_tokens())?;
+    let tls = options.tls.map(|(cert, key)| tls::Tls::load(cert, key)).transpose().map_err(ServerError::Tls)?;
+    let say = |error: std::io::Error| ServerError::Listen(format!("{}: {error}.", options.listen));
+    let listener = std::net::TcpListener::bind(options.listen).map_err(say)?;
+    listener.set_nonblocking(true).map_err(say)?;
+    let address = listener.local_addr().map_err(say)?;
+    let (stop, stopped) = watch::channel(false);
+    let reload = Arc::new(tokio::sync::Notify::new());
+    let lobby = Arc::new(Lobby {
+        shard,
+        gate: Mutex::new(gate),
+        counts: metrics::Counts::new(),
+        latest: Latest::default(),
+        stop: stopped,
+        facts: options.facts,
+        log: options.log,
+        reading: Arc::new(tokio::sync::Semaphore::new(1)),
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(8)
+        .thread_name("service")
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(say)?;
+    let secure = tls.is_some();
+    let reloaded = Arc::clone(&reload);
+    let thread = std::thread::Builder::new().name("listen".into()).spawn(move || {
+        runtime.block_on(listen::serve(lobby, listener, tls, reloaded));
+        runtime.shutdown_timeout(Duration::from_secs(1));
+    });
+    Ok(Server { address, secure, stop, reload, thread: Some(thread.map_err(say)?) })
+}
+
+/// Anywhere but on loopback a service without TLS shows tokens to the network, and one without tokens has nobody to obey.
+fn may_listen(options: &Options, has_tokens: bool) -> Result<(), ServerError> {
+    let address = options.listen;
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    if options.tls.is_none() {
+        return Err(ServerError::Open(format!(
+            "{address} can be reached from other machines: it needs TLS. Give `--tls-cert` and `--tls-key`, or listen on \
+             127.0.0.1."
+        )));
+    }
+    if !has_tokens {
+        return Err(ServerError::Open(format!(
+            "{address} can be reached from other machines: it needs tokens, and {} holds none. `townlet token new --role \
+             admin` makes one.",
+            options.token_file.display()
+        )));
+    }
+    Ok(())
+}
+
+impl Server {
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// As a client names it.
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.secure { "https" } else { "http" }, self.address)
+    }
+
+    /// Reads certificate and key again.
+    pub fn reload(&self) {
+        self.reload.notify_one();
+    }
+
+    /// Takes nobody any more, tells every subscriber, lets what is under way end, and closes what is left after three
+    /// seconds.
+    pub fn stop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            // A service that broke off has stopped as well.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,152 @@
+//! `GET /v1/telemetry/stream`: what the shard publishes, as server-sent events.
+//!
+//! Owns the last step, from a subscriber's queue to its socket. What a message says, who falls behind and who is let go is
+//! the publisher's; a socket whose reader takes nothing is cut off here.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use hyper::body::Frame;
+use serde_json::json;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use super::gate::Turned;
+use super::listen::{Cut, Peer};
+use super::{Lobby, looks};
+use crate::shard::publish::{Next, Sent, Stream};
+use crate::wire::Position;
+use crate::wire::sse::Event;
+
+/// Subscribers at once.
+const MOST: i64 = 200;
+/// A socket that takes nothing for so long is cut off. Longer than the publisher's patience, which tells why first.
+const STALLED: Duration = Duration::from_secs(15);
+/// Messages that wait for a subscriber's socket, besides its queue.
+const WAITING: usize = 1;
+
+pub(super) async fn subscribe(
+    State(lobby): State<Arc<Lobby>>,
+    Extension(peer): Extension<Peer>,
+    Extension(cut): Extension<Cut>,
+    headers: HeaderMap,
+) -> Result<Response, Turned> {
+    looks::looking(&lobby, peer, &headers)?;
+    if lobby.counts.subscribers.get() >= MOST {
+        return Err(Turned {
+            wait: Some(5),
+            ..Turned::new("E_TOO_MANY", format!("{MOST} watch already."), "Come later.")
+        });
+    }
+    // An id that is not one of ours is one from nowhere: everything is told.
+    let last: Option<Position> = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let fresh = Arc::new(Notify::new());
+    let told = Arc::clone(&fresh);
+    let stream = lobby.shard.stream(last, move || told.notify_one());
+    let (send, inbox) = channel(WAITING);
+    tokio::spawn(pump(Arc::clone(&lobby), stream, fresh, send, cut));
+    let kind = [(header::CONTENT_TYPE, "text/event-stream")];
+    Ok((kind, Body::new(Events { inbox })).into_response())
+}
+
+/// Counts a subscriber for as long as it lives.
+struct Seat(Arc<Lobby>);
+
+impl Seat {
+    fn take(lobby: &Arc<Lobby>) -> Self {
+        lobby.counts.subscribers.inc();
+        Self(Arc::clone(lobby))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.counts.subscribers.dec();
+    }
+}
+
+/// Hands one subscriber what is new until it leaves, is let go, or the service stops.
+async fn pump(lobby: Arc<Lobby>, stream: Stream, fresh: Arc<Notify>, send: Sender<Bytes>, cut: Cut) {
+    let _seat = Seat::take(&lobby);
+    let mut stop = lobby.stop.clone();
+    loop {
+        match stream.try_next() {
+            Next::Message(message) => {
+                if !hand(&lobby, &send, encoded(&message), &cut, &mut stop).await {
+                    return;
+                }
+            }
+            Next::Ended(why) => {
+                drop(send.try_send(bye(&why)));
+                lobby.log.say(&format!("a subscriber was let go: {why}"));
+                return cut_off(&send, &cut).await;
+            }
+            Next::Nothing => tokio::select! {
+                () = stopped(&mut stop) => {
+                    drop(send.try_send(bye("the shard is stopping")));
+                    return;
+                }
+                () = fresh.notified() => {}
+                () = send.closed() => return,
+            },
+        }
+    }
+}
+
+fn encoded(message: &Sent) -> Bytes {
+    let event = Event { id: message.position.to_string(), kind: message.kind.into(), data: message.text.to_string() };
+    event.encoded().into()
+}
+
+fn bye(reason: &str) -> Bytes {
+    Event { id: String::new(), kind: "bye".into(), data: json!({ "reason": reason }).to_string() }.encoded().into()
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A service whose end of it is gone has stopped as well.
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// Hands a message over; false when the subscriber has gone or was cut off.
+async fn hand(lobby: &Lobby, send: &Sender<Bytes>, bytes: Bytes, cut: &Cut, stop: &mut watch::Receiver<bool>) -> bool {
+    let handed = tokio::select! {
+        () = stopped(stop) => return false,
+        handed = timeout(STALLED, send.send(bytes)) => handed,
+    };
+    if let Ok(sent) = handed {
+        return sent.is_ok();
+    }
+    lobby.counts.refused("stalled");
+    lobby.log.say(&format!("cut off a subscriber that read nothing for {} s", STALLED.as_secs()));
+    cut.0.notify_one();
+    false
+}
+
+/// Gives a reader a moment to take why it was let go, then cuts it off.
+async fn cut_off(send: &Sender<Bytes>, cut: &Cut) {
+    if timeout(Duration::from_secs(1), send.closed()).await.is_err() {
+        cut.0.notify_one();
+    }
+}
+
+/// A body of events as they come.
+struct Events {
+    inbox: Receiver<Bytes>,
+}
+
+impl HttpBody for Events {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.inbox.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}

@@ -1,0 +1,159 @@
+//! The raw stream on disk while subscribers get merged messages: `logs/telemetry/<run>-NNNN.jsonl.zst`.
+//!
+//! One file for each time; it begins with a whole state, so that it can be read by itself. A file that cannot be written
+//! is given up and said; the town goes on. Rule: "Telemetry 0.2.0", backpressure.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::wire::{Envelope, Mirror};
+
+/// How hard it packs; the publisher has other work.
+const LEVEL: i32 = 3;
+/// Longest line read, in bytes: a whole state of a thousand residents is far below it.
+const LONGEST: u64 = 64 * 1024 * 1024;
+
+/// Writes archives of a run.
+pub(super) struct Archive {
+    /// Nowhere, when the configuration wants none.
+    folder: Option<PathBuf>,
+    run_id: String,
+    open: Option<(PathBuf, zstd::stream::write::Encoder<'static, File>)>,
+    trouble: Option<String>,
+}
+
+impl Archive {
+    pub(super) fn new(folder: Option<PathBuf>, run_id: &str) -> Self {
+        Self { folder, run_id: run_id.into(), open: None, trouble: None }
+    }
+
+    /// The file that is written now.
+    pub(super) fn file(&self) -> Option<String> {
+        let name = self.open.as_ref()?.0.file_name()?;
+        Some(name.to_string_lossy().into_owned())
+    }
+
+    /// Why the last file was given up.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.clone()
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Begins the next file.
+    pub(super) fn open(&mut self) {
+        let Some(folder) = &self.folder else { return };
+        match create(folder, &self.run_id) {
+            Ok(open) => (self.open, self.trouble) = (Some(open), None),
+            Err(error) => self.trouble = Some(format!("{}: {error}", folder.display())),
+        }
+    }
+
+    /// Adds a message, if a file is open.
+    pub(super) fn write(&mut self, line: &str) {
+        let Some((path, out)) = &mut self.open else { return };
+        // Flushed, so that a crash loses nothing that was sent.
+        let written = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+        if let Err(error) = written {
+            self.trouble = Some(format!("{}: {error}", path.display()));
+            self.open = None;
+        }
+    }
+
+    /// Ends the file.
+    pub(super) fn close(&mut self) {
+        if let Some((path, out)) = self.open.take() {
+            let closed = out.finish().and_then(|file| file.sync_all());
+            self.trouble = closed.err().map(|error| format!("{}: {error}", path.display()));
+        }
+    }
+}
+
+impl Drop for Archive {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn create(folder: &Path, run_id: &str) -> io::Result<(PathBuf, zstd::stream::write::Encoder<'static, File>)> {
+    std::fs::create_dir_all(folder)?;
+    for number in 1..10_000 {
+        let path = folder.join(format!("{run_id}-{number:04}.jsonl.zst"));
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(file) => {
+                let mut out = zstd::stream::write::Encoder::new(file, LEVEL)?;
+                out.include_checksum(true)?;
+                return Ok((path, out));
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "the run has 9,999 archives already; move some away"))
+}
+
+/// What an archive holds, and what is wrong with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Contents {
+    /// Messages that are whole and follow one another.
+    pub messages: u64,
+    /// Of them, those whose digest was checked.
+    pub checked: u64,
+    /// Ticks of the first and the last one.
+    pub ticks: Option<(u64, u64)>,
+    /// Where and why the rest is of no use; nothing when the archive is whole.
+    pub damage: Option<String>,
+}
+
+/// Reads an archive to its end and holds every message to the state before it.
+///
+/// # Errors
+/// The file cannot be opened.
+pub fn verify(path: &Path) -> io::Result<Contents> {
+    let mut contents = Contents::default();
+    let mut mirror = Mirror::default();
+    let damage = lines(path, |line| {
+        let number = contents.messages + 1;
+        let message: Envelope = serde_json::from_str(line).map_err(|why| format!("message {number}: {why}"))?;
+        let (tick, proven) = (message.tick, message.digest.is_some());
+        mirror.take(message).map_err(|why| format!("message {number}: {why}"))?;
+        contents.messages = number;
+        contents.checked += u64::from(proven);
+        contents.ticks = Some((contents.ticks.map_or(tick, |ticks| ticks.0), tick));
+        Ok(())
+    })?;
+    contents.damage = damage.or_else(|| (contents.messages == 0).then(|| "it holds no message".to_owned()));
+    Ok(contents)
+}
+
+/// Hands over each line of an archive. Answers with what is wrong: what `each` says, or that the file cannot be unpacked.
+///
+/// # Errors
+/// The file cannot be opened.
+pub fn lines(path: &Path, mut each: impl FnMut(&str) -> Result<(), String>) -> io::Result<Option<String>> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
+    }
+    let mut unpacked = BufReader::new(zstd::stream::read::Decoder::new(file)?);
+    let mut line = String::new();
+    for number in 1_u64.. {
+        line.clear();
+        let mut bounded = io::Read::take(&mut unpacked, LONGEST);
+        match bounded.read_line(&mut line) {
+            Ok(0) => return Ok(None),
+            Ok(_) if !line.ends_with('\n') => return Ok(Some(format!("message {number}: it is cut off"))),
+            Ok(_) => {}
+            Err(error) => return Ok(Some(format!("message {number}: {error}"))),
+        }
+        if let Err(why) = each(line.trim_end()) {
+            return Ok(Some(why));
+        }
+    }
+    Ok(None)
+}

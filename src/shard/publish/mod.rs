@@ -1,0 +1,160 @@
+//! The publisher: from the engine's states to the messages of every subscriber, on a thread of its own.
+//!
+//! The engine hands over a state when the publisher is free and goes on; finding what changed, encoding and archiving are
+//! done here. Who gets what is the hub's. Rule: "Telemetry 0.2.0".
+
+pub mod archive;
+mod hub;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+pub use queue::{Next, Sent, Stream};
+
+pub(super) use hub::{Frame, Mode};
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use townlet_town::config::Telemetry;
+
+use crate::wire::Position;
+use crate::wire::telemetry::Transport;
+use archive::Archive;
+use hub::{Hub, Limits};
+use queue::Queue;
+
+/// How often it looks at the time when nothing comes.
+const BEAT: Duration = Duration::from_millis(100);
+
+enum Told {
+    Frame(Frame),
+    Mode(Mode),
+    Subscribe(Arc<Queue>, Option<Position>),
+}
+
+/// Somebody who asked for a stream.
+pub(super) struct Asked {
+    queue: Arc<Queue>,
+    resume: Option<Position>,
+}
+
+/// Both ends of a stream that nobody feeds yet.
+pub(super) fn stream(resume: Option<Position>, notify: impl Fn() + Send + Sync + 'static) -> (Asked, Stream) {
+    let (queue, stream) = queue::queue(notify);
+    (Asked { queue, resume }, stream)
+}
+
+/// The engine's end of the publisher's thread.
+pub(super) struct Publisher {
+    sender: Option<Sender<Told>>,
+    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// A state was handed over and is not published yet.
+    busy: AtomicBool,
+    /// Somebody wants states.
+    wanted: AtomicBool,
+}
+
+impl Publisher {
+    /// Starts the thread; `report` hears how telemetry fares whenever that is not as it was.
+    pub(super) fn start(
+        config: &Telemetry,
+        folder: PathBuf,
+        run_id: &str,
+        report: impl Fn(Transport) + Send + 'static,
+    ) -> Self {
+        let pressure = &config.backpressure;
+        let limits = Limits {
+            threshold: pressure.backlog_threshold as usize,
+            recover_below: pressure.recover_below as usize,
+            every: Duration::from_millis(u64::from(pressure.aggregate_every_ms)),
+            buffer: pressure.subscriber_buffer as usize,
+        };
+        let epoch = jiff::Timestamp::now().as_millisecond().unsigned_abs();
+        let hub = Hub::new(epoch, limits, Archive::new(pressure.archive.then_some(folder), run_id));
+        let (sender, inbox) = channel();
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        let spawned =
+            std::thread::Builder::new().name("publisher".into()).spawn(move || run(hub, &inbox, &theirs, &report));
+        // Without its thread nobody is served, and the town runs all the same.
+        let sender = spawned.is_ok().then_some(sender);
+        Self { sender, thread: spawned.ok(), shared }
+    }
+
+    /// Whether somebody wants states.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.shared.wanted.load(Ordering::Acquire)
+    }
+
+    /// Whether it can take a state now.
+    pub(super) fn is_free(&self) -> bool {
+        !self.shared.busy.load(Ordering::Acquire)
+    }
+
+    /// Hands over a state; only when it is free.
+    pub(super) fn publish(&self, frame: Frame) {
+        self.shared.busy.store(true, Ordering::Release);
+        self.tell(Told::Frame(frame));
+    }
+
+    /// Takes somebody in.
+    pub(super) fn subscribe(&self, asked: Asked) {
+        self.shared.wanted.store(true, Ordering::Release);
+        self.tell(Told::Subscribe(asked.queue, asked.resume));
+    }
+
+    /// What an operator wants.
+    pub(super) fn set_mode(&self, mode: Mode) {
+        self.tell(Told::Mode(mode));
+    }
+
+    fn tell(&self, told: Told) {
+        // A publisher that broke off leaves its streams ended; the town goes on without.
+        drop(self.sender.as_ref().map(|sender| sender.send(told)));
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.sender = None;
+        drop(self.thread.take().map(JoinHandle::join));
+    }
+}
+
+fn run(mut hub: Hub, inbox: &Receiver<Told>, shared: &Shared, report: &impl Fn(Transport)) {
+    let started = Instant::now();
+    let mut reported = Transport { queue_length: 0, ..hub.report() };
+    loop {
+        let told = inbox.recv_timeout(BEAT);
+        let now = started.elapsed();
+        let framed = matches!(told, Ok(Told::Frame(_)));
+        match told {
+            Ok(Told::Frame(frame)) => hub.frame(now, frame),
+            Ok(Told::Mode(mode)) => hub.set_mode(now, mode),
+            Ok(Told::Subscribe(queue, resume)) => hub.subscribe(now, queue, resume),
+            Err(RecvTimeoutError::Timeout) => hub.beat(now),
+            Err(RecvTimeoutError::Disconnected) => return hub.end("the shard has stopped"),
+        }
+        shared.wanted.store(hub.is_wanted(), Ordering::Release);
+        if framed {
+            shared.busy.store(false, Ordering::Release);
+        }
+        let found = hub.report();
+        // A queue that grows and shrinks is no news: the state that tells of it would make the next message.
+        let news = Transport { queue_length: 0, ..found.clone() };
+        if news != reported {
+            reported = news;
+            report(found);
+        }
+    }
+}

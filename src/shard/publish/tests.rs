@@ -1,0 +1,317 @@
+//! The ladder, with the time in the test's hands: who gets what, who is moved down and up, what is counted and archived.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::archive::{self, Archive};
+use super::hub::{Frame, Hub, Limits, Mode};
+use super::queue::{Next, Stream, queue};
+use crate::wire::telemetry::{Event, Transport};
+use crate::wire::{Envelope, Mirror, Position, SCHEMA_VERSION, Snapshot};
+
+const FRAME: Duration = Duration::from_millis(50);
+
+struct Town {
+    hub: Hub,
+    now: Duration,
+    tick: u64,
+    home: tempfile::TempDir,
+}
+
+impl Town {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let limits = Limits { threshold: 30, recover_below: 8, every: Duration::from_secs(1), buffer: 20 };
+        let hub = Hub::new(7, limits, Archive::new(Some(home.path().into()), "run"));
+        Self { hub, now: Duration::ZERO, tick: 0, home }
+    }
+
+    fn join(&mut self, resume: Option<Position>) -> Reader {
+        let (theirs, stream) = queue(|| {});
+        self.hub.subscribe(self.now, theirs, resume);
+        Reader { stream, mirror: Mirror::default(), kinds: Vec::new(), events: 0, ended: None }
+    }
+
+    fn state(&self) -> Snapshot {
+        let events = (self.tick.saturating_sub(3)..self.tick).map(event).collect();
+        Snapshot { schema_version: SCHEMA_VERSION.into(), tick: self.tick, events, ..Snapshot::default() }
+    }
+
+    /// Five ticks and a frame, of whose five events the state holds the newest three.
+    fn frame(&mut self, renamed: bool) {
+        self.now += FRAME;
+        let events = (self.tick..self.tick + 5).map(event).collect();
+        self.tick += 5;
+        let view = Arc::new(self.state());
+        self.hub.frame(self.now, Frame { view, events, narrations: Vec::new(), renamed, lost: 0 });
+    }
+
+    fn frames(&mut self, count: u32, readers: &mut [&mut Reader]) {
+        for _ in 0..count {
+            self.frame(false);
+            for reader in readers.iter_mut() {
+                reader.read();
+            }
+        }
+    }
+
+    fn report(&self) -> Transport {
+        self.hub.report()
+    }
+}
+
+fn event(tick: u64) -> Event {
+    Event { event: "chat_done".into(), tick, fields: std::collections::BTreeMap::default() }
+}
+
+struct Reader {
+    stream: Stream,
+    mirror: Mirror,
+    kinds: Vec<&'static str>,
+    events: u64,
+    ended: Option<String>,
+}
+
+impl Reader {
+    fn read(&mut self) {
+        loop {
+            match self.stream.try_next() {
+                Next::Message(message) => {
+                    let envelope: Envelope = serde_json::from_str(&message.text).unwrap();
+                    assert_eq!(envelope.position(), message.position);
+                    if let crate::wire::Body::Diff(diff) | crate::wire::Body::Aggregate(diff) = &envelope.body {
+                        self.events += diff.events.as_ref().map_or(0, |tail| tail.append.len() as u64);
+                    }
+                    self.mirror.take(envelope).unwrap();
+                    self.kinds.push(message.kind);
+                }
+                Next::Nothing => return,
+                Next::Ended(why) => {
+                    self.ended = Some(why);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn count(&self, kind: &str) -> usize {
+        self.kinds.iter().filter(|it| **it == kind).count()
+    }
+}
+
+#[test]
+fn a_snapshot_comes_first_and_every_event_after_it() {
+    let mut town = Town::new();
+    let mut reader = town.join(None);
+    town.frames(41, &mut [&mut reader]);
+    assert_eq!((reader.kinds[0], reader.count("diff")), ("snapshot", 40));
+    assert_eq!(reader.events, 200, "a state holds three events, and all were carried");
+    assert_eq!(reader.mirror.state(), Some(&town.state()));
+    let others = [town.join(None), town.join(None)];
+    let [Next::Message(one), Next::Message(other)] = others.map(|reader| reader.stream.try_next()) else {
+        panic!("a state comes at once");
+    };
+    assert!(Arc::ptr_eq(&one, &other), "a state is encoded once for all who come");
+    town.hub.beat(town.now);
+    assert_eq!(town.report(), Transport { subscribers: 1, mode: "full".into(), ..Transport::default() });
+}
+
+#[test]
+fn whoever_falls_behind_goes_down_the_ladder_and_all_of_it_is_counted() {
+    let mut town = Town::new();
+    let (mut quick, mut slow) = (town.join(None), town.join(None));
+    town.frames(21, &mut [&mut quick]);
+    assert_eq!(town.report().behind, 1, "its queue is full: aggregated");
+    town.frames(20, &mut [&mut quick]);
+    let report = town.report();
+    assert_eq!((report.resynced, report.dropped, report.queue_length), (1, 20, 1), "a new snapshot, in place of 20");
+    town.frames(250, &mut [&mut quick]);
+    let report = town.report();
+    assert_eq!((report.disconnected, report.dropped, report.subscribers), (1, 21, 1));
+    slow.read();
+    assert_eq!((slow.kinds.len(), slow.ended.as_deref()), (0, Some("nothing was read for 10 seconds")));
+    assert_eq!((quick.count("diff"), quick.count("aggregate")), (290, 0), "who reads is not touched");
+}
+
+#[test]
+fn whoever_reads_again_climbs_up_without_losing_an_event() {
+    let mut town = Town::new();
+    let mut reader = town.join(None);
+    town.frames(1, &mut [&mut reader]);
+    town.frames(22, &mut []);
+    reader.read();
+    town.frames(60, &mut [&mut reader]);
+    assert_eq!((reader.count("snapshot"), reader.count("aggregate"), reader.count("resync")), (1, 1, 0));
+    assert_eq!((reader.events, town.report().behind), (82 * 5, 0));
+    assert_eq!(reader.mirror.state(), Some(&town.state()));
+}
+
+#[test]
+fn a_new_snapshot_that_is_taken_leads_back_to_every_message() {
+    let mut town = Town::new();
+    let mut reader = town.join(None);
+    town.frames(60, &mut []);
+    reader.read();
+    assert_eq!(reader.kinds, ["resync"]);
+    town.frames(40, &mut [&mut reader]);
+    assert_eq!((town.report().behind, reader.mirror.state()), (0, Some(&town.state())));
+    assert!(reader.count("diff") > 10, "{:?}", reader.kinds);
+}
+
+#[test]
+fn a_backlog_is_merged_and_archived_until_it_is_gone() {
+    let mut town = Town::new();
+    let mut quick = town.join(None);
+    let stalled: Vec<Reader> = (0..4).map(|_| town.join(None)).collect();
+    town.frames(12, &mut [&mut quick]);
+    let report = town.report();
+    assert_eq!((report.mode.as_str(), report.archive.as_deref()), ("aggregate", Some("run-0001.jsonl.zst")));
+    let before = quick.kinds.len();
+    town.frames(40, &mut [&mut quick]);
+    assert_eq!(quick.kinds[before..].iter().filter(|kind| **kind == "aggregate").count(), 2, "one a second");
+    town.frames(60, &mut [&mut quick]);
+    let report = town.report();
+    assert_eq!((report.mode.as_str(), report.archive), ("full", None), "the stalled ones have one snapshot each");
+    town.frames(1, &mut [&mut quick]);
+    assert_eq!(quick.mirror.state(), Some(&town.state()));
+    assert_eq!(quick.events, 112 * 5, "merged, not lost");
+    drop(stalled);
+    let found = archive::verify(&town.home.path().join("run-0001.jsonl.zst")).unwrap();
+    assert_eq!(found.damage, None);
+    assert!(found.messages > 40 && found.checked > 4, "{found:?}");
+}
+
+#[test]
+fn an_operator_may_have_it_merged_and_back() {
+    let mut town = Town::new();
+    let mut reader = town.join(None);
+    town.frames(5, &mut [&mut reader]);
+    town.hub.set_mode(town.now, Mode::Aggregate);
+    town.frames(45, &mut [&mut reader]);
+    assert_eq!((town.report().mode.as_str(), reader.count("diff"), reader.count("aggregate")), ("aggregate", 4, 2));
+    town.hub.set_mode(town.now, Mode::Auto);
+    reader.read();
+    assert_eq!((town.report().mode.as_str(), reader.mirror.state()), ("full", Some(&town.state())));
+}
+
+#[test]
+fn other_names_reach_everybody_at_once_and_nothing_older_does() {
+    let mut town = Town::new();
+    let (mut one, mut other) = (town.join(None), town.join(None));
+    town.frames(10, &mut [&mut one]);
+    town.frame(true);
+    one.read();
+    other.read();
+    assert_eq!((one.kinds.last(), other.kinds.as_slice()), (Some(&"resync"), ["resync"].as_slice()));
+    let back = one.mirror.position().map(|it| Position { seq: it.seq - 1, ..it });
+    let mut third = town.join(back);
+    third.read();
+    assert_eq!(third.kinds, ["resync"], "messages with the old names are not kept");
+}
+
+#[test]
+fn whoever_comes_back_gets_what_it_missed_or_a_new_state() {
+    let mut town = Town::new();
+    let (mut stays, mut goes) = (town.join(None), town.join(None));
+    town.frames(10, &mut [&mut stays, &mut goes]);
+    let Reader { mirror, stream, .. } = goes;
+    drop(stream);
+    town.frames(8, &mut [&mut stays]);
+    let mut back = town.join(mirror.position());
+    back.mirror = mirror.clone();
+    back.read();
+    assert_eq!((back.kinds.len(), back.mirror.state()), (8, Some(&town.state())));
+    town.frames(60, &mut [&mut stays]);
+    let mut late = town.join(mirror.position());
+    late.mirror = mirror;
+    late.read();
+    assert_eq!((late.kinds.as_slice(), late.mirror.state()), (["aggregate"].as_slice(), Some(&town.state())));
+    for position in [Position { epoch: 6, seq: 10 }, Position { epoch: 7, seq: 10_000 }] {
+        let mut lost = town.join(Some(position));
+        lost.read();
+        assert_eq!(lost.kinds, ["resync"]);
+    }
+}
+
+#[test]
+fn a_quiet_stream_shows_that_it_lives() {
+    let mut town = Town::new();
+    let mut reader = town.join(None);
+    town.frames(2, &mut [&mut reader]);
+    for _ in 0..50 {
+        town.now += FRAME;
+        town.hub.beat(town.now);
+        reader.read();
+    }
+    assert_eq!(reader.count("heartbeat"), 2);
+    assert_eq!(reader.mirror.state(), Some(&town.state()));
+}
+
+#[test]
+fn whoever_hears_of_the_end_has_read_everything_before() {
+    let mut town = Town::new();
+    let mut reader = town.join(None);
+    town.frames(3, &mut []);
+    town.hub.end("the shard has stopped");
+    reader.read();
+    assert_eq!((reader.kinds.len(), reader.ended.as_deref()), (3, Some("the shard has stopped")));
+}
+
+/// An archive of some thirty messages.
+fn archived() -> (Town, std::path::PathBuf, Reader) {
+    let mut town = Town::new();
+    let mut reader = town.join(None);
+    town.frames(2, &mut [&mut reader]);
+    town.hub.set_mode(town.now, Mode::Aggregate);
+    town.frames(30, &mut [&mut reader]);
+    town.hub.set_mode(town.now, Mode::Full);
+    let path = town.home.path().join("run-0001.jsonl.zst");
+    (town, path, reader)
+}
+
+#[test]
+fn an_archive_reads_back_and_names_its_damage() {
+    let (_town, path, _) = archived();
+    let whole = archive::verify(&path).unwrap();
+    assert_eq!((whole.messages, whole.ticks, whole.damage), (31, Some((10, 160)), None));
+    let bytes = std::fs::read(&path).unwrap();
+    for at in (0..bytes.len()).step_by(13) {
+        std::fs::write(&path, &bytes[..at]).unwrap();
+        let found = archive::verify(&path).unwrap();
+        assert!(found.damage.is_some(), "cut at {at}: {found:?}");
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0x10;
+        std::fs::write(&path, &flipped).unwrap();
+        let found = archive::verify(&path).unwrap();
+        // Some bits of a packed block say nothing; what is read is held to be the same then.
+        let same = || zstd::decode_all(flipped.as_slice()).ok() == zstd::decode_all(bytes.as_slice()).ok();
+        assert!(found.damage.is_some() || same(), "flipped at {at}: {found:?}");
+    }
+    // A message taken out of the middle leaves a file that unpacks, and a gap.
+    let mut lines = Vec::new();
+    std::fs::write(&path, &bytes).unwrap();
+    archive::lines(&path, |line| {
+        lines.push(line.to_owned());
+        Ok(())
+    })
+    .unwrap();
+    lines.remove(7);
+    let packed = zstd::encode_all((lines.join("\n") + "\n").as_bytes(), 1).unwrap();
+    std::fs::write(&path, packed).unwrap();
+    let why = archive::verify(&path).unwrap().damage.unwrap();
+    assert!(why.starts_with("message 8: messages are missing"), "{why}");
+}
+
+#[test]
+fn an_archive_that_cannot_be_written_is_said_and_nothing_waits_for_it() {
+    let mut town = Town::new();
+    let blocked = town.home.path().join("file");
+    std::fs::write(&blocked, "").unwrap();
+    let limits = Limits { threshold: 30, recover_below: 8, every: Duration::from_secs(1), buffer: 20 };
+    town.hub = Hub::new(7, limits, Archive::new(Some(blocked), "run"));
+    let mut reader = town.join(None);
+    town.hub.set_mode(town.now, Mode::Aggregate);
+    town.frames(40, &mut [&mut reader]);
+    assert!(town.report().last_error.is_some());
+    assert!(reader.count("aggregate") > 0);
+}

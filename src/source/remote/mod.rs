@@ -1,0 +1,153 @@
+//! A shard somewhere else, as a screen's source: by HTTP, on a thread of its own.
+//!
+//! Owns the connection, its loss and its return; the screen only hears of it. A command is sent with its `cmd_id` until it is
+//! answered, so that one that met a broken connection is not done twice. Rule: "Service" of the operating guide.
+
+mod client;
+mod commands;
+mod heard;
+mod watch;
+
+pub use client::{Client, Failure, Target};
+pub use heard::{Heard, Told};
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch as signal;
+
+use super::{Hello, Link, Notice, Source};
+use crate::wire::service::{Welcome, is_newer};
+use crate::wire::{CommandSpec, Request, Role, SCHEMA_VERSION, Session, line};
+
+type Deliver = Arc<dyn Fn(Notice) + Send + Sync>;
+
+/// A shard at an address.
+pub struct Remote {
+    url: String,
+    requests: UnboundedSender<Request>,
+    inbox: Option<(Client, UnboundedReceiver<Request>)>,
+    stop: signal::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What both halves, watching and commanding, know.
+struct Shared {
+    deliver: Deliver,
+    known: Mutex<Known>,
+}
+
+struct Known {
+    client: Client,
+    commands: Vec<CommandSpec>,
+    schema: String,
+    live: bool,
+}
+
+impl Shared {
+    fn client(&self) -> Client {
+        self.with(|known| known.client.clone())
+    }
+
+    fn with<T>(&self, does: impl FnOnce(&mut Known) -> T) -> T {
+        does(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn tell(&self, notice: Notice) {
+        (self.deliver)(notice);
+    }
+
+    /// Takes what the shard says of itself, and tells it on.
+    fn welcomed(&self, welcome: Welcome, url: &str) {
+        let link = self.with(|known| {
+            known.commands.clone_from(&welcome.commands);
+            known.schema.clone_from(&welcome.schema_version);
+            if known.live { Link::Live { url: url.to_owned() } } else { Link::Connecting { url: url.to_owned() } }
+        });
+        let Welcome { session, commands, facts, .. } = welcome;
+        self.tell(Notice::Hello(Box::new(Hello { commands, session, link, wants_token: true, facts })));
+    }
+
+    /// Whether a line changes anything, as far as the shard's table is known.
+    fn is_mutating(&self, command: &str) -> bool {
+        self.with(|known| line::parse(&known.commands, command).is_ok_and(|parsed| parsed.spec.mutating))
+    }
+
+    fn speaks_newer(&self) -> Option<String> {
+        self.with(|known| is_newer(&known.schema).then(|| known.schema.clone()))
+    }
+}
+
+impl Remote {
+    /// Of a shard that need not be there yet.
+    pub fn new(client: Client) -> Self {
+        let (requests, inbox) = unbounded_channel();
+        let url = client.url().to_owned();
+        Self { url, requests, inbox: Some((client, inbox)), stop: signal::channel(false).0, thread: None }
+    }
+}
+
+impl Source for Remote {
+    fn hello(&self) -> Hello {
+        Hello {
+            commands: Vec::new(),
+            session: Session { issuer: "http".into(), role: Role::Viewer, transport: "http".into(), owner: false },
+            link: Link::Connecting { url: self.url.clone() },
+            wants_token: true,
+            facts: vec![
+                ("townlet".into(), env!("CARGO_PKG_VERSION").into()),
+                ("schema".into(), SCHEMA_VERSION.into()),
+                ("shard".into(), self.url.clone()),
+            ],
+        }
+    }
+
+    fn start(&mut self, deliver: Box<dyn Fn(Notice) + Send + Sync>) {
+        let Some((client, inbox)) = self.inbox.take() else { return };
+        let known = Known { client, commands: Vec::new(), schema: SCHEMA_VERSION.into(), live: false };
+        let shared = Arc::new(Shared { deliver: Arc::from(deliver), known: Mutex::new(known) });
+        let mut stop = self.stop.subscribe();
+        let told = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("remote".into()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(why) => return shared.tell(Notice::Ended(format!("the network cannot be used: {why}"))),
+            };
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => {}
+                    () = watch::watch(&shared) => {}
+                    () = commands::serve(&shared, inbox) => {}
+                }
+            });
+            runtime.shutdown_background();
+        });
+        match thread {
+            Ok(thread) => self.thread = Some(thread),
+            Err(why) => told.tell(Notice::Ended(format!("no thread for the network: {why}"))),
+        }
+    }
+
+    fn send(&mut self, mut request: Request) -> String {
+        let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
+        // A thread that has ended has said so.
+        drop(self.requests.send(request));
+        cmd_id
+    }
+
+    fn close(&mut self) -> String {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+        format!("detached from {}; the town goes on", self.url)
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}

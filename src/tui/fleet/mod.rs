@@ -1,0 +1,375 @@
+//! Several shards on one screen: a row each, and the whole interface of one of them when it is opened.
+//!
+//! Pure like [`App`], of which it holds one a shard. With one shard there is no fleet to see and every message goes
+//! straight through. Each shard keeps the name and the colour the operator gave it, so that none is mistaken for another.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use super::app::{App, Message, Task};
+use super::keymap::{Action, Key, Keymap};
+use super::pane::{empty, frame_block, newer_schema, scrolled};
+use super::select::Selection;
+use super::text::{capital, clip, pad, pad_left, thousands, width, wrap};
+use super::theme::Theme;
+use crate::source::Link;
+use crate::wire::{Role, SCHEMA_VERSION, Session, Snapshot};
+
+/// The smallest terminal that shows anything.
+const SMALLEST: (u16, u16) = (60, 18);
+
+/// How an operator calls a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Badge {
+    /// Such as `production`.
+    pub name: String,
+    /// Its colour.
+    pub style: Style,
+}
+
+/// What is known of one shard, for its row.
+pub struct Watched<'a> {
+    /// How the operator calls it.
+    pub badge: Option<&'a Badge>,
+    /// Its address.
+    pub url: &'a str,
+    /// The newest state.
+    pub view: Option<&'a Snapshot>,
+    /// The connection.
+    pub link: &'a Link,
+    /// Who one is there.
+    pub session: &'a Session,
+    /// Why there will be nothing more.
+    pub ended: Option<&'a str>,
+}
+
+/// All shards of a screen.
+pub struct Fleet {
+    apps: Vec<App>,
+    open: Option<usize>,
+    selection: Selection,
+    said: Option<String>,
+    keymap: Keymap,
+    theme: Theme,
+    /// Where the rows were last drawn, and the first of them.
+    rows: (Rect, usize),
+}
+
+/// A column: heading, width, and whether it is shown only where there is room for everything.
+const COLUMNS: [(&str, usize, u16); 8] = [
+    ("connection", 14, 0),
+    ("health", 9, 0),
+    ("policy", 12, 0),
+    ("KPIs", 5, 0),
+    ("alerts", 6, 0),
+    ("exits", 8, 0),
+    ("day · tick", 18, 100),
+    ("role", 7, 120),
+];
+
+impl Fleet {
+    /// Over one app a shard, in the order of the rows. One alone is opened at once.
+    pub fn new(apps: Vec<App>, keymap: Keymap, theme: Theme) -> Self {
+        let open = (apps.len() == 1).then_some(0);
+        Self { apps, open, selection: Selection::default(), said: None, keymap, theme, rows: (Rect::ZERO, 0) }
+    }
+
+    /// The shard that is open, by its place.
+    pub const fn open(&self) -> Option<usize> {
+        self.open
+    }
+
+    /// What a source has to say, to its own app.
+    pub fn heard(&mut self, shard: usize, message: Message) -> Vec<(usize, Task)> {
+        let tasks = self.apps.get_mut(shard).map(|app| app.update(message)).unwrap_or_default();
+        self.tagged(shard, tasks)
+    }
+
+    /// Takes a message of the operator's; what is to be done, and for which shard.
+    pub fn update(&mut self, message: Message) -> Vec<(usize, Task)> {
+        if let Some(open) = self.open {
+            return self.heard(open, message);
+        }
+        match message {
+            Message::Key(key) if key.kind != KeyEventKind::Release => self.key(key),
+            Message::Mouse(mouse) => {
+                self.mouse(mouse);
+                Vec::new()
+            }
+            Message::Said(text) => {
+                self.said = Some(text);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn tagged(&mut self, shard: usize, tasks: Vec<Task>) -> Vec<(usize, Task)> {
+        let mut done = Vec::new();
+        for task in tasks {
+            if task == Task::Leave {
+                if self.apps.len() > 1 {
+                    self.open = None;
+                    self.selection.select(&self.ids(), shard);
+                }
+            } else {
+                done.push((shard, task));
+            }
+        }
+        done
+    }
+
+    fn ids(&self) -> Vec<String> {
+        (0..self.apps.len()).map(|place| place.to_string()).collect()
+    }
+
+    fn key(&mut self, key: KeyEvent) -> Vec<(usize, Task)> {
+        self.said = None;
+        if key.code == KeyCode::Char('z') && key.modifiers.contains(KeyModifiers::CONTROL) {
+            return vec![(0, Task::Suspend)];
+        }
+        let ids = self.ids();
+        let pressed = Key::of(key);
+        let (selected, _) = self.selection.settle(&ids, usize::from(self.rows.0.height));
+        match self.keymap.action(pressed) {
+            Some(Action::Quit) => return vec![(0, Task::Quit)],
+            Some(Action::Save) => return vec![(0, Task::Save(0))],
+            Some(Action::Open | Action::Right) => self.open = Some(selected),
+            Some(Action::Fleet | Action::Back) => {}
+            Some(
+                action @ (Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::First | Action::Last),
+            ) => {
+                self.selection.act(action, &ids, usize::from(self.rows.0.height));
+            }
+            _ => {
+                let open = self.keymap.label(Action::Open);
+                self.said = Some(format!("`{pressed}` does nothing here; {open} opens the selected shard"));
+            }
+        }
+        Vec::new()
+    }
+
+    fn mouse(&mut self, mouse: MouseEvent) {
+        let ids = self.ids();
+        let (area, first) = self.rows;
+        match mouse.kind {
+            MouseEventKind::ScrollUp => drop(self.selection.act(Action::Up, &ids, 1)),
+            MouseEventKind::ScrollDown => drop(self.selection.act(Action::Down, &ids, 1)),
+            MouseEventKind::Down(_) if area.contains((mouse.column, mouse.row).into()) => {
+                self.selection.select(&ids, first + usize::from(mouse.row - area.y));
+            }
+            _ => {}
+        }
+    }
+
+    /// Draws the shard that is open, or all of them.
+    pub fn draw(&mut self, frame: &mut Frame<'_>) {
+        if let Some(app) = self.open.and_then(|open| self.apps.get_mut(open)) {
+            return app.draw(frame);
+        }
+        let area = frame.area();
+        if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+            return empty(
+                frame,
+                area,
+                "too small",
+                &format!("townlet needs {} × {}", SMALLEST.0, SMALLEST.1),
+                &self.theme,
+            );
+        }
+        let rows = [Constraint::Length(1), Constraint::Fill(1), Constraint::Length(7), Constraint::Length(1)];
+        let [header, list, about, footer] = Layout::vertical(rows).areas(area);
+        self.draw_header(frame, header);
+        let selected = self.draw_rows(frame, list);
+        self.draw_about(frame, about, selected);
+        self.draw_footer(frame, footer);
+    }
+
+    fn draw_header(&self, frame: &mut Frame<'_>, area: Rect) {
+        frame.buffer_mut().set_style(area, self.theme.bar);
+        let live = self.apps.iter().filter(|app| matches!(app.watched().link, Link::Live { .. } | Link::Local)).count();
+        let line = Line::from(vec![
+            Span::styled(" townlet", self.theme.dim),
+            Span::styled("   Fleet", self.theme.strong),
+            Span::styled(format!("   {live} of {} shards live", self.apps.len()), self.theme.text),
+        ]);
+        frame.render_widget(line, area);
+        let schema = Line::styled(format!("schema {SCHEMA_VERSION} "), self.theme.dim).right_aligned();
+        frame.render_widget(schema, area);
+    }
+
+    fn draw_rows(&mut self, frame: &mut Frame<'_>, area: Rect) -> usize {
+        let block = frame_block("Shards", true, &self.theme);
+        let inside = block.inner(area);
+        frame.render_widget(block, area);
+        let columns: Vec<(usize, &str, usize)> = COLUMNS
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| area.width >= column.2)
+            .map(|(place, column)| (place, column.0, column.1))
+            .collect();
+        let taken: usize = columns.iter().map(|(_, _, columns)| columns + 1).sum();
+        let name = usize::from(inside.width).saturating_sub(taken + 3).clamp(12, 40);
+        let [head, list] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(inside);
+        let mut heading = format!("  {} ", pad("shard", name));
+        for (_, title, columns) in &columns {
+            heading.push_str(&pad(title, columns + 1));
+        }
+        frame.render_widget(Line::styled(clip(&heading, usize::from(head.width)), self.theme.head), head);
+        let (selected, first) = self.selection.settle(&self.ids(), usize::from(list.height));
+        self.rows = (list, first);
+        for (place, row) in list.rows().enumerate().map(|(row, area)| (first + row, area)) {
+            let Some(app) = self.apps.get(place) else { break };
+            let cells = self.cells(&app.watched());
+            let mark = if place == selected { "▸ " } else { "  " };
+            let watched = app.watched();
+            let style = watched.badge.map_or(self.theme.strong, |badge| badge.style);
+            let mut spans = vec![Span::raw(mark), Span::styled(pad(&name_of(&watched), name), style), Span::raw(" ")];
+            for (column, _, columns) in &columns {
+                let (text, style) = &cells[*column];
+                spans.push(Span::styled(pad(text, columns + 1), *style));
+            }
+            frame.render_widget(Line::from(spans), row);
+            if place == selected {
+                frame.buffer_mut().set_style(Rect { width: 2, ..row }, self.theme.selected);
+            }
+        }
+        scrolled(frame, area, (first, list.height, self.apps.len()), &self.theme);
+        selected
+    }
+
+    /// The cells of a row, in the order of [`COLUMNS`]. What is not known is a dash, never a guess.
+    fn cells(&self, watched: &Watched<'_>) -> [(String, Style); COLUMNS.len()] {
+        let theme = &self.theme;
+        let link = self.connection(watched);
+        let role = match watched.session.role {
+            Role::Admin => ("ADMIN".to_owned(), theme.warn),
+            Role::Viewer => ("VIEWER".to_owned(), theme.dim),
+        };
+        let Some(view) = watched.view else {
+            let dash = || ("–".to_owned(), theme.dim);
+            return [link, dash(), dash(), dash(), dash(), dash(), dash(), role];
+        };
+        let health = if newer_schema(view) {
+            ("‼ schema".to_owned(), theme.bad)
+        } else if view.health.status == "ok" {
+            ("✓ ok".to_owned(), theme.good)
+        } else {
+            (format!("✗ {}", view.health.status), theme.bad)
+        };
+        let charter: Vec<_> = view.kpis.iter().filter(|kpi| kpi.charter).collect();
+        let signs: String = charter.iter().map(|kpi| theme.verdict(&kpi.verdict).1).collect();
+        let missed = charter.iter().any(|kpi| kpi.verdict == "missed");
+        let critical = view.alerts.iter().filter(|alert| alert.severity == "critical").count();
+        let alerts = match (critical, view.alerts.len()) {
+            (0, 0) => ("none".to_owned(), theme.dim),
+            (0, some) => (format!("! {some}"), theme.warn),
+            (_, some) => (format!("‼ {some}"), theme.bad),
+        };
+        let employment = &view.employment;
+        let over = employment.pending_count > employment.queue_limit;
+        let exits =
+            format!("{} / {}{}", employment.pending_count, employment.queue_limit, if over { " !" } else { "" });
+        let kind = if view.policy.kind == "network" { "learned" } else { view.policy.kind.as_str() };
+        let policy = if view.policy.id == kind { kind.to_owned() } else { format!("{} {kind}", view.policy.id) };
+        [
+            link,
+            health,
+            (policy, theme.text),
+            (signs, if missed { theme.bad } else { theme.good }),
+            alerts,
+            (exits, if over { theme.bad } else { theme.text }),
+            (format!("{} · {}", view.day, thousands(view.tick)), theme.text),
+            role,
+        ]
+    }
+
+    fn connection(&self, watched: &Watched<'_>) -> (String, Style) {
+        let theme = &self.theme;
+        if watched.ended.is_some() {
+            return ("ended".into(), theme.bad);
+        }
+        match watched.link {
+            Link::Local => ("local".into(), theme.good),
+            Link::Live { .. } => ("live".into(), theme.good),
+            Link::Connecting { .. } => ("connecting".into(), theme.warn),
+            Link::Stale { seconds, .. } => (format!("stale {seconds} s"), theme.warn),
+            Link::Reconnecting { in_seconds, .. } => (format!("back in {in_seconds} s"), theme.bad),
+        }
+    }
+
+    /// What there is to know of the selected shard besides.
+    fn draw_about(&self, frame: &mut Frame<'_>, area: Rect, selected: usize) {
+        let Some(watched) = self.apps.get(selected).map(App::watched) else { return };
+        let block = frame_block(name_of(&watched), false, &self.theme);
+        let inside = block.inner(area);
+        frame.render_widget(block, area);
+        let columns = usize::from(inside.width);
+        let mut lines = vec![Line::styled(clip(watched.url, columns), self.theme.dim)];
+        if let Link::Reconnecting { why, .. } = watched.link {
+            lines.push(Line::styled(clip(&format!("not connected: {why}"), columns), self.theme.bad));
+        }
+        if let Some(view) = watched.view {
+            if newer_schema(view) {
+                let newer =
+                    format!("it speaks schema {}, newer than {SCHEMA_VERSION}: looking only", view.schema_version);
+                lines.push(Line::styled(clip(&newer, columns), self.theme.bad));
+            }
+            for problem in &view.health.problems {
+                lines.push(Line::styled(clip(problem, columns), self.theme.bad));
+            }
+            for alert in &view.alerts {
+                let (style, sign) = self.theme.severity(&alert.severity);
+                let text = format!("{sign} {} {}", alert.message, alert.hint);
+                lines.extend(wrap(&text, columns).into_iter().map(|line| Line::styled(line, style)));
+            }
+            if lines.len() == 1 {
+                lines.push(Line::styled("nothing needs an operator", self.theme.good));
+            }
+        }
+        frame.render_widget(Paragraph::new(lines), inside);
+    }
+
+    fn draw_footer(&self, frame: &mut Frame<'_>, area: Rect) {
+        frame.buffer_mut().set_style(area, self.theme.bar);
+        if let Some(said) = &self.said {
+            return frame
+                .render_widget(Line::styled(format!(" {}", clip(said, area.width.into())), self.theme.warn), area);
+        }
+        let mut spans = Vec::new();
+        for (action, label) in [
+            (Action::Open, "open"),
+            (Action::Down, "next"),
+            (Action::Up, "before"),
+            (Action::Save, "save"),
+            (Action::Quit, "detach from all"),
+        ] {
+            spans.push(Span::styled(format!(" {}", self.keymap.label(action)), self.theme.key));
+            spans.push(Span::styled(format!(" {label} "), self.theme.text));
+        }
+        let back = pad_left(&format!("{} in a shard comes back here ", self.keymap.label(Action::Fleet)), 0);
+        let used: usize = spans.iter().map(Span::width).sum();
+        if used + width(&back) <= usize::from(area.width) {
+            frame.render_widget(Line::styled(back, self.theme.dim).right_aligned(), area);
+        }
+        frame.render_widget(Line::from(spans), area);
+    }
+}
+
+/// The operator's name for it first: two shards may call themselves the same.
+fn name_of(watched: &Watched<'_>) -> String {
+    let own = watched.view.map(|view| capital(&view.shard));
+    match (watched.badge, own) {
+        (Some(badge), Some(own)) if !own.eq_ignore_ascii_case(&badge.name) => format!("{} · {own}", badge.name),
+        (Some(badge), _) => badge.name.clone(),
+        (None, Some(own)) => own,
+        (None, None) => watched.url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! How one piece of a state changes: replaced as a whole, by key, or by what was added at its end.
+//!
+//! Owns the four kinds of change and what every change can do: be found between two states, be applied, be joined to a
+//! later one. Must not know which pieces there are: that is the table in `diff`. Rule: "Telemetry 0.2.0".
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+
+/// A change that does not fit the state it is applied to.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{place}: {why}")]
+pub struct Mismatch {
+    /// Names from the top down: `conflict.queues`.
+    pub place: String,
+    /// What does not fit.
+    pub why: String,
+}
+
+impl Mismatch {
+    fn new(why: impl Into<String>) -> Self {
+        Self { place: String::new(), why: why.into() }
+    }
+
+    /// The same, one level further out.
+    pub(super) fn inside(mut self, name: &str) -> Self {
+        self.place = if self.place.is_empty() { name.to_owned() } else { format!("{name}.{}", self.place) };
+        self
+    }
+}
+
+/// What turns one state of a piece into another.
+pub trait Change: Sized {
+    /// The piece.
+    type Of;
+
+    /// What turns `from` into `to`; nothing when they are equal.
+    fn between(from: &Self::Of, to: &Self::Of) -> Option<Self>;
+
+    /// Turns `from` into `to`.
+    ///
+    /// # Errors
+    /// The change was made for another state; the piece may be half changed by then and is of no use.
+    fn apply(self, piece: &mut Self::Of) -> Result<(), Mismatch>;
+
+    /// This change and a later one as one: applied, it does what both do one after the other.
+    ///
+    /// # Errors
+    /// The later one does not fit what this one makes.
+    fn then(self, later: Self) -> Result<Self, Mismatch>;
+}
+
+/// A field of a diff that is there is a change, also when its value is `null`.
+pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(input: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(input).map(Some)
+}
+
+/// The later of two changes that may be missing, or both as one.
+pub(super) fn joined<C: Change>(earlier: Option<C>, later: Option<C>) -> Result<Option<C>, Mismatch> {
+    match (earlier, later) {
+        (Some(earlier), Some(later)) => earlier.then(later).map(Some),
+        (earlier, later) => Ok(later.or(earlier)),
+    }
+}
+
+/// Replaced as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Whole<T>(pub T);
+
+impl<T: Clone + PartialEq> Change for Whole<T> {
+    type Of = T;
+
+    fn between(from: &T, to: &T) -> Option<Self> {
+        (from != to).then(|| Self(to.clone()))
+    }
+
+    fn apply(self, piece: &mut T) -> Result<(), Mismatch> {
+        *piece = self.0;
+        Ok(())
+    }
+
+    fn then(self, later: Self) -> Result<Self, Mismatch> {
+        Ok(later)
+    }
+}
+
+/// Entries of a map, by their name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct Entries<T> {
+    /// New or changed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub upsert: BTreeMap<String, T>,
+    /// No longer there.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub remove: BTreeSet<String>,
+}
+
+impl<T: Clone + PartialEq> Change for Entries<T> {
+    type Of = BTreeMap<String, T>;
+
+    fn between(from: &Self::Of, to: &Self::Of) -> Option<Self> {
+        let changed = to.iter().filter(|(name, value)| from.get(*name) != Some(*value));
+        let upsert: BTreeMap<_, _> = changed.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let remove: BTreeSet<_> = from.keys().filter(|name| !to.contains_key(*name)).cloned().collect();
+        (!upsert.is_empty() || !remove.is_empty()).then_some(Self { upsert, remove })
+    }
+
+    fn apply(self, piece: &mut Self::Of) -> Result<(), Mismatch> {
+        piece.retain(|name, _| !self.remove.contains(name));
+        piece.extend(self.upsert);
+        Ok(())
+    }
+
+    fn then(mut self, later: Self) -> Result<Self, Mismatch> {
+        self.upsert.retain(|name, _| !later.remove.contains(name));
+        self.remove.retain(|name| !later.upsert.contains_key(name));
+        self.upsert.extend(later.upsert);
+        self.remove.extend(later.remove);
+        Ok(self)
+    }
+}
+
+/// A row of a list that is known by a key.
+pub trait Keyed {
+    /// What tells rows of one list apart.
+    type Key: Clone + Debug + Ord;
+
+    /// This row's.
+    fn key(&self) -> Self::Key;
+}
+
+/// Rows of a list, by their key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, bound(serialize = "T: Serialize, T::Key: Serialize"))]
+#[serde(bound(deserialize = "T: Deserialize<'de>, T::Key: Deserialize<'de>"))]
+#[schemars(bound = "T: JsonSchema, T::Key: JsonSchema")]
+pub enum Rows<T: Keyed> {
+    /// The list anew; also when two rows have one key.
+    Anew(Vec<T>),
+    /// Some rows.
+    Some(SomeRows<T>),
+}
+
+/// Rows that go, then rows that come or change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, bound(serialize = "T: Serialize, T::Key: Serialize"))]
+#[serde(bound(deserialize = "T: Deserialize<'de>, T::Key: Deserialize<'de>"))]
+#[schemars(bound = "T: JsonSchema, T::Key: JsonSchema")]
+pub struct SomeRows<T: Keyed> {
+    /// Taken out first; one that is not there is none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub remove: BTreeSet<T::Key>,
+    /// Put in the place of the row with their key, or at the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upsert: Vec<T>,
+    /// Every key in the order of the list, when that is another than the one that comes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Vec<T::Key>>,
+}
+
+impl<T: Keyed + Clone + PartialEq> Change for Rows<T> {
+    type Of = Vec<T>;
+
+    fn between(from: &Vec<T>, to: &Vec<T>) -> Option<Self> {
+        if from == to {
+            return None;
+        }
+        let (old, new) = (by_key(from), by_key(to));
+        if old.len() < from.len() || new.len() < to.len() {
+            return Some(Self::Anew(to.clone()));
+        }
+        let upsert: Vec<T> = to.iter().filter(|row| old.get(&row.key()) != Some(row)).cloned().collect();
+        let remove = old.keys().filter(|key| !new.contains_key(*key)).cloned().collect();
+        let kept = from.iter().map(Keyed::key).filter(|key| new.contains_key(key));
+        let added = to.iter().map(Keyed::key).filter(|key| !old.contains_key(key));
+        let (comes, wanted): (Vec<_>, Vec<_>) = (kept.chain(added).collect(), to.iter().map(Keyed::key).collect());
+        let order = (comes != wanted).then_some(wanted);
+        Some(Self::Some(SomeRows { remove, upsert, order }))
+    }
+
+    fn apply(self, piece: &mut Vec<T>) -> Result<(), Mismatch> {
+        match self {
+            Self::Anew(rows) => *piece = rows,
+            Self::Some(SomeRows { remove, upsert, order }) => {
+                put(piece, &remove, upsert);
+                if let Some(order) = order {
+                    *piece = ordered(std::mem::take(piece), &order)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn then(self, later: Self) -> Result<Self, Mismatch> {
+        match (self, later) {
+            (_, Self::Anew(rows)) => Ok(Self::Anew(rows)),
+            (Self::Anew(mut rows), later @ Self::Some(_)) => later.apply(&mut rows).map(|()| Self::Anew(rows)),
+            (Self::Some(mut all), Self::Some(later)) => {
+                all.order = later.order.or_else(|| {
+                    let mut order = all.order?;
+                    order.retain(|key| !later.remove.contains(key));
+                    let known: BTreeSet<_> = order.iter().cloned().collect();
+                    order.extend(later.upsert.iter().map(Keyed::key).filter(|key| !known.contains(key)));
+                    Some(order)
+                });
+                put(&mut all.upsert, &later.remove, later.upsert);
+                // A row that goes and comes back comes at the end; that it went has to be kept.
+                all.remove.extend(later.remove);
+                Ok(Self::Some(all))
+            }
+        }
+    }
+}
+
+fn by_key<T: Keyed>(rows: &[T]) -> BTreeMap<T::Key, &T> {
+    rows.iter().map(|row| (row.key(), row)).collect()
+}
+
+fn put<T: Keyed>(rows: &mut Vec<T>, remove: &BTreeSet<T::Key>, upsert: Vec<T>) {
+    if !remove.is_empty() {
+        rows.retain(|row| !remove.contains(&row.key()));
+    }
+    let mut places: BTreeMap<T::Key, usize> = rows.iter().enumerate().map(|(at, row)| (row.key(), at)).collect();
+    for row in upsert {
+        let key = row.key();
+        if let Some(at) = places.get(&key) {
+            rows[*at] = row;
+        } else {
+            places.insert(key, rows.len());
+            rows.push(row);
+        }
+    }
+}
+
+fn ordered<T: Keyed>(rows: Vec<T>, order: &[T::Key]) -> Result<Vec<T>, Mismatch> {
+    let count = rows.len();
+    let mut by_key: BTreeMap<T::Key, T> = rows.into_iter().map(|row| (row.key(), row)).collect();
+    let sorted: Vec<T> = order.iter().filter_map(|key| by_key.remove(key)).collect();
+    if sorted.len() == count && order.len() == count {
+        Ok(sorted)
+    } else {
+        Err(Mismatch::new(format!("the order names {} rows of {count}", order.len())))
+    }
+}
+
+/// A list that grows at its end and is cut at its beginning.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Tail<T> {
+    /// Added at the end, oldest first: everything since the message before, also what was cut off again by now.
+    pub append: Vec<T>,
+    /// How many then go at the beginning.
+    #[serde(default)]
+    pub cut: u64,
+}
+
+impl<T: Clone + PartialEq> Change for Tail<T> {
+    type Of = Vec<T>;
+
+    fn between(from: &Vec<T>, to: &Vec<T>) -> Option<Self> {
+        let most = from.len().min(to.len());
+        let shared = (0..=most).rev().find(|shared| from[from.len() - shared..] == to[..*shared]).unwrap_or(0);
+        let (append, cut) = (to[shared..].to_vec(), (from.len() - shared) as u64);
+        (!append.is_empty() || cut > 0).then_some(Self { append, cut })
+    }
+
+    fn apply(self, piece: &mut Vec<T>) -> Result<(), Mismatch> {
+        piece.extend(self.append);
+        let count = piece.len();
+        let cut = usize::try_from(self.cut).ok().filter(|cut| *cut <= count);
+        let cut = cut.ok_or_else(|| Mismatch::new(format!("{} of {count} rows are to be cut off", self.cut)))?;
+        piece.drain(..cut);
+        Ok(())
+    }
+
+    fn then(mut self, later: Self) -> Result<Self, Mismatch> {
+        self.append.extend(later.append);
+        self.cut = self.cut.saturating_add(later.cut);
+        Ok(self)
+    }
+}
+
+impl<T: Clone + PartialEq> Tail<T> {
+    /// The change of a list to which all of `added` came, of which only the newest may still be in it.
+    pub fn carrying(from: &[T], added: Vec<T>, to: &[T]) -> Option<Self> {
+        let all = from.len() + added.len();
+        let cut = all.checked_sub(to.len())? as u64;
+        (!added.is_empty() || cut > 0).then_some(Self { append: added, cut })
+    }
+}

@@ -1,0 +1,39 @@
+//! The JSON Schemas of telemetry, made from the types: a snapshot, and a message of the stream.
+//!
+//! What a type may be read without (`default`) is optional there, what is always read is required. The files in
+//! `docs/schema` are held to what is made here. Rule: "Telemetry 0.2.0" of the operating guide.
+
+use schemars::{JsonSchema, schema_for};
+use serde_json::{Value, json};
+
+use super::{Envelope, SCHEMA_VERSION, Snapshot};
+
+/// Of a snapshot, which `telemetry_snapshot` answers with: `docs/schema/telemetry-<version>.json`.
+pub fn snapshot() -> Value {
+    of::<Snapshot>("telemetry", "A snapshot of a Townlet shard")
+}
+
+/// Of a message of the stream: `docs/schema/stream-<version>.json`.
+pub fn stream() -> Value {
+    of::<Envelope>("stream", "A message of a Townlet shard's telemetry stream")
+}
+
+fn of<T: JsonSchema>(name: &str, title: &str) -> Value {
+    let mut schema = schema_for!(T).to_value();
+    plain(&mut schema);
+    schema["$id"] = json!(format!("https://townlet.example/schema/{name}-{SCHEMA_VERSION}.json"));
+    schema["title"] = json!(title);
+    schema
+}
+
+/// What a reader assumes for a missing value says nothing about the value.
+fn plain(schema: &mut Value) {
+    match schema {
+        Value::Object(entries) => {
+            entries.shift_remove("default");
+            entries.values_mut().for_each(plain);
+        }
+        Value::Array(items) => items.iter_mut().for_each(plain),
+        _ => {}
+    }
+}

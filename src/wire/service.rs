@@ -1,0 +1,89 @@
+//! What a shard's service and its clients agree on besides messages: paths, headers, who one is there, and which schema is
+//! older or newer.
+//!
+//! Knows names and shapes only. Rule: "Service" of the operating guide.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{CommandSpec, ErrorBody, SCHEMA_VERSION, Session};
+
+/// The header that names the schema of whoever sends it, both ways.
+pub const SCHEMA_HEADER: &str = "townlet-schema";
+/// `GET`: that the process lives, and how it fares.
+pub const HEALTH: &str = "/v1/health";
+/// `GET`: whether it takes commands.
+pub const READY: &str = "/v1/ready";
+/// `GET`: the whole state.
+pub const SNAPSHOT: &str = "/v1/telemetry/snapshot";
+/// `GET`: the state and every change of it, as server-sent events.
+pub const STREAM: &str = "/v1/telemetry/stream";
+/// `POST`: a command.
+pub const CONSOLE: &str = "/v1/console";
+/// `GET`: the command table, and who one is here.
+pub const COMMANDS: &str = "/v1/commands";
+/// `GET`: the newest records of the audit log.
+pub const AUDIT: &str = "/v1/audit";
+/// `GET`: figures for Prometheus.
+pub const METRICS: &str = "/metrics";
+/// `GET`: this service as an `OpenAPI` document.
+pub const OPENAPI: &str = "/openapi.json";
+
+/// What a shard tells a client first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Welcome {
+    /// The shard's name.
+    pub shard: String,
+    /// The schema it speaks.
+    pub schema_version: String,
+    /// Who the client is there: its token's id and role, or a viewer.
+    pub session: Session,
+    /// The command table.
+    pub commands: Vec<CommandSpec>,
+    /// Label → version or path on the shard's machine, for the help screen.
+    pub facts: Vec<(String, String)>,
+}
+
+/// The body of every refusal that is not an answer to a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Refusal {
+    /// Why.
+    pub error: ErrorBody,
+}
+
+/// Major and minor number: in 0.x a step of the middle number is a breaking change, the last one never is.
+fn step(version: &str) -> Option<(u64, u64)> {
+    let mut numbers = version.trim().split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// Whether a schema is newer than this program's.
+pub fn is_newer(theirs: &str) -> bool {
+    step(theirs) > step(SCHEMA_VERSION)
+}
+
+/// Whether a schema is older than this program's; one that cannot be read is.
+pub fn is_older(theirs: &str) -> bool {
+    step(theirs) < step(SCHEMA_VERSION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_number_and_the_last_one_does_not_count() {
+        for (version, older, newer) in [
+            ("0.1.9", true, false),
+            ("0.2.0", false, false),
+            ("0.2.17", false, false),
+            ("0.3.0", false, true),
+            ("0.10.0", false, true),
+            ("1.0.0", false, true),
+            ("", true, false),
+            ("new", true, false),
+        ] {
+            assert_eq!((is_older(version), is_newer(version)), (older, newer), "{version}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Server-sent events: one form for writing and reading them, whatever they carry.
+//!
+//! Knows lines, not messages. An event is a kind, an id by which a reader that lost the line goes on, and one line of data.
+
+/// Longest event read, in bytes; a whole town of a thousand residents is far below it.
+pub const MAX_EVENT: usize = 16 * 1024 * 1024;
+
+/// One event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Event {
+    /// What a reader that comes back says it had last; empty when there is none.
+    pub id: String,
+    /// `snapshot`, `diff`, …
+    pub kind: String,
+    /// One line.
+    pub data: String,
+}
+
+impl Event {
+    /// As it goes over the line.
+    pub fn encoded(&self) -> String {
+        let id = if self.id.is_empty() { String::new() } else { format!("id: {}\n", self.id) };
+        format!("{id}event: {}\ndata: {}\n\n", self.kind, self.data)
+    }
+}
+
+/// Takes bytes as they come and gives whole events.
+#[derive(Debug, Default)]
+pub struct Reader {
+    buffer: Vec<u8>,
+    /// Bytes of the buffer known to hold no end of a line.
+    searched: usize,
+    event: Event,
+}
+
+impl Reader {
+    /// Takes a piece; the events that are whole now.
+    ///
+    /// # Errors
+    /// When an event grows beyond [`MAX_EVENT`].
+    pub fn take(&mut self, piece: &[u8]) -> Result<Vec<Event>, String> {
+        self.buffer.extend_from_slice(piece);
+        let mut events = Vec::new();
+        let mut start = 0;
+        while let Some(length) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
+            let end = self.searched + length;
+            let line = String::from_utf8_lossy(&self.buffer[start..end]).into_owned();
+            start = end + 1;
+            self.searched = start;
+            events.extend(self.line(line.trim_end_matches('\r')));
+        }
+        self.buffer.drain(..start);
+        self.searched = self.buffer.len();
+        if self.buffer.len() + self.event.data.len() > MAX_EVENT {
+            return Err(format!("an event has more than {MAX_EVENT} bytes"));
+        }
+        Ok(events)
+    }
+
+    fn line(&mut self, line: &str) -> Option<Event> {
+        if line.is_empty() {
+            let event = std::mem::take(&mut self.event);
+            return (!event.data.is_empty()).then_some(event);
+        }
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "id" => value.clone_into(&mut self.event.id),
+            "event" => value.clone_into(&mut self.event.kind),
+            "data" => {
+                if !self.event.data.is_empty() {
+                    self.event.data.push('\n');
+                }
+                self.event.data.push_str(value);
+            }
+            // A comment, or something newer than this reader.
+            _ => {}
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_however_it_is_cut() {
+        let events = [
+            Event { id: "1:2".into(), kind: "snapshot".into(), data: "{\"a\": 1}".into() },
+            Event { id: String::new(), kind: "heartbeat".into(), data: "{}".into() },
+        ];
+        let text: String = events.iter().map(Event::encoded).collect();
+        for size in 1..text.len() {
+            let mut reader = Reader::default();
+            let read: Vec<Event> = text.as_bytes().chunks(size).flat_map(|piece| reader.take(piece).unwrap()).collect();
+            assert_eq!(read, events);
+        }
+    }
+
+    #[test]
+    fn an_endless_event_is_refused() {
+        let mut reader = Reader::default();
+        let piece = vec![b'x'; MAX_EVENT / 4];
+        assert!((0..6).any(|_| reader.take(&piece).is_err()));
+        let mut reader = Reader::default();
+        let line = [b"data: ".as_slice(), &piece, b"\n"].concat();
+        assert!((0..6).any(|_| reader.take(&line).is_err()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_break_the_reader(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..20)) {
+            let mut reader = Reader::default();
+            for piece in pieces {
+                prop_assert!(reader.take(&piece).is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Two programs: one serves a town, the other is the whole interface on it, in a real terminal.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use townlet::audit::{Record, Stage, records, verify};
+
+use super::terminal::{BINARY, PATIENCE, Seat, repository};
+
+const LARGE: (u16, u16) = (120, 40);
+const RIGHT: &str = "\u{1b}[C";
+
+/// `townlet serve` with its lines.
+struct Server {
+    child: Child,
+    lines: Receiver<String>,
+    url: String,
+}
+
+impl Server {
+    #[track_caller]
+    fn start(home: &Path, args: &[&str]) -> Self {
+        let mut child = Command::new(BINARY)
+            .arg("serve")
+            .args(args)
+            .current_dir(home)
+            .env_clear()
+            .env("HOME", home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let out = child.stdout.take().expect("its output");
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut server = Self { child, lines, url: String::new() };
+        let line = server.line();
+        line.rsplit(' ').next().expect("an address").clone_into(&mut server.url);
+        assert!(server.url.starts_with("http://127.0.0.1:"), "{line}");
+        server
+    }
+
+    #[track_caller]
+    fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("a line")
+    }
+
+    fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("its status");
+    }
+
+    /// Asked to stop, it saves the town.
+    #[track_caller]
+    fn terminate(mut self) {
+        let kill = format!("kill -TERM {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell runs").success());
+        let line = self.line();
+        assert!(line.contains("stopped at tick") && line.contains("snapshot"), "{line}");
+        assert_eq!(self.child.wait().expect("its status").code(), Some(0));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A test that failed leaves nothing running.
+        drop(self.child.kill());
+    }
+}
+
+fn townlet(home: &Path, args: &[&str], token: &str) -> (Option<i32>, String) {
+    let mut command = Command::new(BINARY);
+    command.args(args).current_dir(home).env_clear().stdin(Stdio::null());
+    command.env("HOME", home).env("XDG_CONFIG_HOME", home);
+    if !token.is_empty() {
+        command.env("TOWNLET_TOKEN", token);
+    }
+    let output = command.output().expect("the program runs");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+fn token(home: &Path) -> String {
+    let (status, text) = townlet(home, &["token", "new", "--role", "admin"], "");
+    assert_eq!(status, Some(0), "{text}");
+    text.lines().next().expect("a token").to_owned()
+}
+
+fn log_of(home: &Path) -> Vec<Record> {
+    let mut all = Vec::new();
+    records(&home.join("logs/console"), |_, _, record| {
+        all.extend(record);
+        Ok(())
+    })
+    .expect("the audit log is read");
+    all
+}
+
+#[test]
+fn an_exit_is_approved_from_afar() {
+    let (home, desk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let token = token(home.path());
+    let config = repository("configs/scenarios/employment_backlog.yaml").display().to_string();
+    let served =
+        Server::start(home.path(), &["--config", &config, "--listen", "127.0.0.1:0", "--speed", "max", "--paused"]);
+    let arguments = ["observe", "--connect", served.url.as_str()];
+    let mut seat = Seat::start(desk.path(), LARGE, &arguments, &[("TOWNLET_TOKEN", &token)]);
+    seat.shows("live");
+    seat.shows("ADMIN");
+    seat.command("step 3500");
+    seat.shows("tick 3,500");
+    seat.settle();
+    seat.press("a");
+    seat.shows("▸ cancel ◂");
+    seat.press(RIGHT);
+    seat.shows("▸ approve ◂");
+    seat.press("\r");
+    seat.shows("logged");
+    seat.press(".");
+    seat.shows("tick 3,501");
+    seat.press("6");
+    seat.shows("written and chained");
+    seat.press("q");
+    seat.given_back();
+    assert_eq!(seat.ended(), 0, "{}", seat.text());
+    assert!(seat.text().contains("detached from"), "{}", seat.text());
+    assert_eq!(
+        std::fs::read_dir(desk.path())
+            .unwrap()
+            .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name() == "logs"))
+            .count(),
+        0
+    );
+    served.terminate();
+    let log = log_of(home.path());
+    let approved: Vec<&Record> = log.iter().filter(|record| record.command == "employment_exit approve").collect();
+    assert_eq!(approved.iter().map(|record| record.stage).collect::<Vec<_>>(), [Stage::Intent, Stage::Outcome]);
+    let id = token.split('_').nth(1).expect("an id");
+    assert!(approved.iter().all(|record| record.issuer == format!("token:{id}") && record.transport == "http"));
+    assert!(verify(&home.path().join("logs/console")).expect("it is read").passed());
+}
+
+#[test]
+fn a_server_that_was_killed_is_missed_found_again_and_does_nothing_twice() {
+    let (home, desk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let token = token(home.path());
+    let served = Server::start(home.path(), &["--listen", "127.0.0.1:0", "--speed", "10x"]);
+    let (url, address) = (served.url.clone(), served.address().to_owned());
+    let mut seat = Seat::start(desk.path(), LARGE, &["observe", "--connect", &url], &[("TOWNLET_TOKEN", &token)]);
+    seat.shows("ADMIN");
+    seat.shows("live");
+    let once = ["console", "--connect", &url, "--cmd-id", "once", "setmoney ada 77"];
+    let (status, said) = townlet(desk.path(), &once, &token);
+    assert!(status == Some(0) && !said.contains("done before"), "{said}");
+    served.kill();
+    seat.shows("not connected");
+    seat.shows("reconnecting in");
+    // Typed while nobody listens; it keeps its id until somebody does again.
+    seat.command("set_exit_cap 1");
+    let served = Server::start(home.path(), &["--listen", &address, "--speed", "10x", "--resume"]);
+    seat.shows("· live");
+    seat.shows("logged");
+    let (status, said) = townlet(desk.path(), &once, &token);
+    assert!(status == Some(0) && said.contains("done before"), "{said}");
+    seat.command("pause");
+    seat.shows("PAUSED");
+    seat.press("q");
+    assert_eq!(seat.ended(), 0, "{}", seat.text());
+    served.terminate();
+    let log = log_of(home.path());
+    for command in ["setmoney", "set_exit_cap"] {
+        let intents = log.iter().filter(|record| record.command == command && record.stage == Stage::Intent).count();
+        assert_eq!(intents, 1, "{command}");
+    }
+    assert!(verify(&home.path().join("logs/console")).expect("it is read").passed());
+}
+
+#[test]
+fn a_fleet_shows_every_shard_and_one_of_them_whole() {
+    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let desk = tempfile::tempdir().unwrap();
+    let served = homes.each_ref().map(|home| Server::start(home.path(), &["--listen", "127.0.0.1:0"]));
+    let shards = format!(
+        "shards:\n  - {{ name: production, url: \"{}\", colour: red }}\n  - {{ name: trial, url: \"{}\", colour: green }}\n",
+        served[0].url, served[1].url
+    );
+    std::fs::create_dir_all(desk.path().join("townlet")).unwrap();
+    std::fs::write(desk.path().join("townlet/config.yaml"), shards).unwrap();
+    let mut seat = Seat::start(desk.path(), (80, 24), &["observe"], &[]);
+    seat.shows("2 of 2 shards live");
+    seat.shows("production");
+    seat.press("j\r");
+    seat.shows("Employment");
+    seat.shows(" trial ");
+    seat.press("0");
+    seat.shows("2 of 2 shards live");
+    seat.press("q");
+    assert_eq!(seat.ended(), 0, "{}", seat.text());
+    let (status, said) = townlet(desk.path(), &["console", "--connect", "trail", "kpi"], "");
+    assert!(status == Some(2) && said.contains("Did you mean `trial`?"), "{said}");
+}
+
+#[test]
+fn the_console_asks_at_a_prompt_and_says_how_it_went() {
+    let home = tempfile::tempdir().unwrap();
+    let served = Server::start(home.path(), &["--listen", "127.0.0.1:0"]);
+    let (status, said) = townlet(home.path(), &["console", "--connect", &served.url, "--json", "kpi"], "");
+    assert!(status == Some(0) && said.starts_with('{'), "{said}");
+    let (status, said) = townlet(home.path(), &["console", "--connect", &served.url, "setmoney", "ada", "3"], "");
+    assert!(status == Some(1) && said.contains("E_FORBIDDEN"), "{said}");
+    let mut seat = Seat::start(home.path(), (80, 24), &["console", "--connect", &served.url], &[]);
+    seat.shows("you are viewer");
+    seat.press("employment_st\t\r");
+    seat.shows("pending (limit");
+    seat.press("setmoney ada 3\r");
+    seat.shows("E_FORBIDDEN");
+    seat.press("quit\r");
+    assert_eq!(seat.ended(), 0, "{}", seat.text());
+    let url = served.url.clone();
+    served.terminate();
+    let (status, said) = townlet(home.path(), &["console", "--connect", &url, "kpi"], "");
+    assert!(status == Some(3) && said.contains(&url), "{status:?} {said}");
+}
+
+#[test]
+fn it_refuses_what_would_give_a_token_or_a_town_away() {
+    let home = tempfile::tempdir().unwrap();
+    let open = home.path().join("open");
+    std::fs::write(&open, "twn_a_b\n").unwrap();
+    for (args, words) in [
+        (&["serve", "--listen", "0.0.0.0:0"][..], "--tls-cert"),
+        (&["serve", "--listen", "127.0.0.1:99999"], "--listen"),
+        (&["serve", "--tls-cert", "x"], "--tls-key"),
+        (&["observe", "--connect", "http://ada:twn_a_b@127.0.0.1"], "no place in an address"),
+        (&["observe", "--connect", "nowhere"], "no shard `nowhere`"),
+        (&["observe"], "--connect"),
+        (&["console", "--connect", "http://towns.example", "kpi"], "without TLS"),
+        (&["console", "--connect", "http://127.0.0.1:1", "--token-file", "open", "kpi"], "others can read it"),
+        (&["console", "--connect", "http://127.0.0.1:1", "--token-file", "../../etc/passwd", "kpi"], "--token-file"),
+        (&["telemetry", "tail", "--connect", "ftp://127.0.0.1"], "http or https"),
+    ] {
+        let (status, said) = townlet(home.path(), args, if args[0] == "console" { "twn_a_b" } else { "" });
+        assert!(status == Some(2) && said.contains(words), "{args:?}: {status:?} {said}");
+        assert!(!said.contains("twn_a_b") && !said.contains("root:"), "{said}");
+    }
+    let (status, said) = townlet(home.path(), &["serve", "--config", "x.yaml"], "");
+    assert_eq!(status, Some(2), "{said}");
+}
