@@ -71,7 +71,8 @@ fn run(home: &Path, more: &[&str], script: &Path, until: u64, env: &[(&str, &str
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TOWNLET_")) {
         command.env_remove(name);
     }
-    command.args(["run", "--headless", "--json", "--tick-limit", &until.to_string()]).args(more);
+    command.args(["run", "--headless", "--json", "--set", "policy.release=scripted"]).args(more);
+    command.args(["--tick-limit", &until.to_string()]);
     command.arg("--home").arg(home).arg("--script").arg(script).envs(env.iter().copied());
     let out = command.output().expect("the program starts");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));

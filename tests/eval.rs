@@ -83,7 +83,8 @@ fn one_command_shows_what_the_scripted_baseline_must_show() {
 #[test]
 fn neither_threads_nor_the_hour_change_a_figure() {
     let told = |threads| {
-        let mut told = json(&format!("eval --seeds 3 --days 2 --json --against shipped --threads {threads}"));
+        let mut told =
+            json(&format!("eval --policy scripted --seeds 3 --days 2 --json --against scripted --threads {threads}"));
         let speed = told.as_object_mut().unwrap().remove("speed").expect("it says how fast it was");
         assert_eq!(speed["ticks"], 12_000, "both policies");
         told
@@ -91,6 +92,25 @@ fn neither_threads_nor_the_hour_change_a_figure() {
     let one = told(1);
     assert_eq!(one, told(3));
     assert_eq!(one["against"]["by_town"], serde_json::json!([0.0, 0.0, 0.0]), "the same policy twice, the same luck");
+}
+
+#[test]
+fn the_shipped_policy_is_better_than_the_scripted_one_by_either_way_of_choosing() {
+    let told = json("eval --seed 5001 --seeds 12 --days 10 --json");
+    let name = told["policy"].as_str().expect("a name");
+    assert!(name.starts_with("shipped ") && name.ends_with(" sampled"), "{name}");
+    assert_eq!((&told["perturbations"], &told["against"]["policy"]), (&true.into(), &"scripted".into()));
+    for difference in [&told["against"]["difference"], &told["other_choice"]["difference"]] {
+        assert_eq!(difference["towns"], 12);
+        assert!(difference["interval"][0].as_f64().expect("an interval") > 0.0, "{difference}");
+    }
+    assert!(told["other_choice"]["policy"].as_str().expect("a name").ends_with(" greedy"));
+    assert_eq!(told["fell_short"], false, "every charter KPI is met");
+    // Asked for one way, it is shown alone, and it is the same as when it stood aside.
+    let greedy = json("eval --seed 5001 --seeds 12 --days 10 --choice greedy --json");
+    assert_eq!(greedy["other_choice"], Value::Null);
+    assert_eq!(greedy["score"], told["other_choice"]["score"]);
+    assert_eq!(greedy["against"]["difference"], told["other_choice"]["difference"]);
 }
 
 #[test]
@@ -118,7 +138,7 @@ fn a_person_sees_the_score_the_kpis_and_how_fast() {
 
 #[test]
 fn strict_fails_for_a_charter_kpi_missed_on_average() {
-    let line = "eval --seeds 4 --days 6 --json --set kpis.attendance=1";
+    let line = "eval --policy scripted --seeds 4 --days 6 --json --set kpis.attendance=1";
     let told = json(line);
     let verdict = |told: &Value, name: &str| {
         told["kpis"].as_array().unwrap().iter().find(|kpi| kpi["name"] == name).unwrap()["verdict"].clone()
@@ -141,7 +161,9 @@ fn bad_input_is_refused_by_name_before_anything_runs() {
         ("--days many", &["--days", "many"]),
         ("--threads 0", &["--threads", "0"]),
         ("--seeds 1000 --days 1000", &["1000000 days", "500000"]),
-        ("--seed 9007199254740991 --seeds 2", &["--seed 9007199254740991", "beyond"]),
+        ("--seed 4503599627370495 --seeds 2", &["--seed 4503599627370495", "held out", "trained"]),
+        ("--set config_id=elsewhere", &["--policy", "`shipped`", "config_id", "`elsewhere`", "`scripted`"]),
+        ("--set features.systems.observations=full", &["--policy", "`shipped`", "observations", "`compact`", "`full`"]),
         ("--set employment.grace_tick=5", &["employment.grace_tick", "grace_ticks"]),
         ("--config none.yaml", &["none.yaml", "no such file"]),
     ] {

@@ -200,6 +200,7 @@ impl Report<'_> {
             "run_id": view.run_id,
             "shard": view.shard,
             "config_id": view.config_id,
+            "policy": view.policy.id,
             "schema_version": view.schema_version,
             "seed": shard.config.seed,
             "tick": view.tick,

@@ -5,20 +5,27 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use townlet_learn::checkpoint::{Checkpoint, Registry};
+use townlet_learn::network::Output;
 use townlet_learn::{Choice, NetworkPolicy};
-use townlet_town::Rules;
+use townlet_town::config::Policy;
+use townlet_town::observations::layout;
+use townlet_town::{Rules, Town};
 
 use super::ConfigArgs;
 use super::plain;
-use super::texts::{self, Texts};
+use super::texts;
 use crate::shard::Driver;
 
-/// Policies that need no checkpoint. `shipped` is the scripted one until a trained one is shipped.
-const WITHOUT: [&str; 2] = ["shipped", "scripted"];
+/// The policy that comes with the program; `docs/POLICY.md` says how it was made.
+static SHIPPED: &[u8] = include_bytes!("../../configs/policies/shipped.safetensors");
+
+/// Policies that are always there.
+pub(super) const ALWAYS: [&str; 2] = ["shipped", "scripted"];
 
 /// `townlet policy`.
 #[derive(clap::Args, Debug)]
@@ -29,15 +36,19 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum What {
-    /// Lists the checkpoints of a home: those released, and the shadows of trainings
+    /// Lists the shipped policy and the checkpoints of a home: those released, and the shadows of trainings
     List {
         #[command(flatten)]
         place: Place,
     },
     /// Shows what a checkpoint is made for, where it comes from, and its tensors
     Inspect {
-        /// Its id, as `list` shows it
+        /// Its id, as `list` shows it, or `shipped`
         id: String,
+        /// As JSON: what residents of a town with this seed see after half a day, and what the network makes of it; for
+        /// checking a forward pass written elsewhere
+        #[arg(long, value_name = "SEED")]
+        probe: Option<u64>,
         #[command(flatten)]
         place: Place,
     },
@@ -63,26 +74,42 @@ struct Place {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::List { place } => list(place)?,
-        What::Inspect { id, place } => inspect(id, place)?,
+        What::Inspect { id, probe, place } => inspect(id, *probe, place)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Released checkpoints, then shadows.
-fn registries(home: &Path, texts: &Texts) -> [(&'static str, Registry); 2] {
-    let policy = &texts.loaded.config.policy;
+fn registries(home: &Path, policy: &Policy) -> [(&'static str, Registry); 2] {
     [
         ("release", Registry::new(home.join(&policy.release_dir))),
         ("shadow", Registry::new(home.join(&policy.shadow_dir))),
     ]
 }
 
-/// A checkpoint by its id, wherever it is.
+/// The policy inside the program.
+///
+/// # Errors
+/// Never, as the tests load it.
+fn shipped() -> Result<Checkpoint> {
+    Checkpoint::embedded(SHIPPED).context("the policy inside the program cannot be read")
+}
+
+/// The policy inside the program when this is its name or its id.
+fn inside(id: &str) -> Result<Option<Checkpoint>> {
+    let shipped = shipped()?;
+    Ok((id == "shipped" || id == shipped.id).then_some(shipped))
+}
+
+/// A checkpoint by its id, wherever it is; or `shipped`.
 ///
 /// # Errors
 /// Why it is refused, or where it was looked for.
-pub(super) fn checkpoint(home: &Path, texts: &Texts, id: &str) -> Result<Checkpoint> {
-    let registries = registries(home, texts);
+pub(super) fn checkpoint(home: &Path, policy: &Policy, id: &str) -> Result<Checkpoint> {
+    if let Some(shipped) = inside(id)? {
+        return Ok(shipped);
+    }
+    let registries = registries(home, policy);
     for (_, registry) in &registries {
         if registry.path(id).is_file() {
             return Ok(registry.load(id)?);
@@ -91,37 +118,42 @@ pub(super) fn checkpoint(home: &Path, texts: &Texts, id: &str) -> Result<Checkpo
     let folders: Vec<String> = registries.iter().map(|(_, registry)| registry.folder().display().to_string()).collect();
     bail!(
         "there is no policy `{id}`: it is neither {} nor a checkpoint in {}. `townlet policy list` shows them.",
-        WITHOUT.join(" nor "),
+        ALWAYS.map(|name| format!("`{name}`")).join(" nor "),
         folders.join(" or ")
     )
 }
 
-/// Who drives the residents of a town: what `policy.release` names. Only released checkpoints are taken.
+/// Who drives the residents of a town: what `policy.release` names. Only released checkpoints are taken, and the shipped one.
 ///
 /// # Errors
 /// Why it is refused; nothing runs then.
-pub(super) fn driver(home: &Path, texts: &Texts) -> Result<Driver> {
-    let policy = &texts.loaded.config.policy;
-    if WITHOUT.contains(&policy.release.as_str()) {
+pub(super) fn driver(home: &Path, rules: &Rules) -> Result<Driver> {
+    let policy = &rules.config.policy;
+    let release = policy.release.as_str();
+    if release == "scripted" {
         return Ok(Driver::Scripted);
     }
-    let [(_, released), (_, shadows)] = registries(home, texts);
+    let [(_, released), (_, shadows)] = registries(home, policy);
     let load = || -> Result<Driver> {
-        let checkpoint = released.load(&policy.release)?;
-        let rules = Rules::new(texts.sources.clone())?;
-        Ok(Driver::Network(Box::new(NetworkPolicy::new(&checkpoint, &rules, Choice::default())?)))
+        let checkpoint = match inside(release)? {
+            Some(shipped) => shipped,
+            None => released.load(release)?,
+        };
+        Ok(Driver::Network(Box::new(NetworkPolicy::new(&checkpoint, rules, Choice::default())?)))
     };
     load().with_context(|| {
-        let hint = if shadows.path(&policy.release).is_file() {
+        let hint = if release == "shipped" {
+            " `--set policy.release=scripted` drives any town.".to_owned()
+        } else if shadows.path(release).is_file() {
             format!(
                 " It is a shadow; copy {} to {} to release it.",
-                shadows.path(&policy.release).display(),
+                shadows.path(release).display(),
                 released.folder().display()
             )
         } else {
-            format!(" There are {} and the checkpoints of {}.", WITHOUT.join(", "), released.folder().display())
+            format!(" There are {} and the checkpoints of {}.", ALWAYS.join(", "), released.folder().display())
         };
-        format!("policy.release: `{}` cannot drive this town.{hint}", policy.release)
+        format!("policy.release: `{release}` cannot drive this town.{hint}")
     })
 }
 
@@ -129,37 +161,44 @@ fn list(place: &Place) -> Result<()> {
     let texts = texts::load(&place.config, Vec::new())?;
     let mut rows = vec![["id", "kind", "steps", "score", "observations", "config", "parent"].map(str::to_owned)];
     let mut values = Vec::new();
-    for (kind, registry) in registries(&place.home, &texts) {
-        for id in registry.ids() {
-            match registry.load(&id) {
-                Ok(it) => {
-                    let score = it.meta.town_score.map_or_else(|| "–".into(), |score| format!("{score:.3}"));
-                    let parent = it.meta.parent.clone().unwrap_or_else(|| "–".into());
-                    let (steps, seen) = (it.meta.steps.to_string(), it.meta.observations.clone());
-                    rows.push([id.clone(), kind.into(), steps, score, seen, it.meta.config_id.clone(), parent]);
-                    values.push(json!({ "id": id, "kind": kind, "meta": it.meta }));
-                }
-                Err(why) => {
-                    let [score, seen, config, parent] = std::array::from_fn(|_| String::new());
-                    rows.push([id.clone(), kind.into(), why.to_string(), score, seen, config, parent]);
-                    values.push(json!({ "id": id, "kind": kind, "refused": why.to_string() }));
-                }
+    let mut found = vec![("shipped", "shipped".to_owned(), shipped().map_err(|why| format!("{why:#}")))];
+    for (kind, registry) in registries(&place.home, &texts.loaded.config.policy) {
+        let load = |id: String| {
+            let loaded = registry.load(&id).map_err(|why| why.to_string());
+            (kind, id, loaded)
+        };
+        found.extend(registry.ids().into_iter().map(load));
+    }
+    for (kind, id, loaded) in found {
+        match loaded {
+            Ok(it) => {
+                let score = it.meta.town_score.map_or_else(|| "–".into(), |score| format!("{score:.3}"));
+                let parent = it.meta.parent.clone().unwrap_or_else(|| "–".into());
+                let (steps, seen) = (it.meta.steps.to_string(), it.meta.observations.clone());
+                rows.push([it.id.clone(), kind.into(), steps, score, seen, it.meta.config_id.clone(), parent]);
+                values.push(json!({ "id": it.id, "kind": kind, "meta": it.meta }));
+            }
+            Err(why) => {
+                let [score, seen, config, parent] = std::array::from_fn(|_| String::new());
+                rows.push([id.clone(), kind.into(), why.clone(), score, seen, config, parent]);
+                values.push(json!({ "id": id, "kind": kind, "refused": why }));
             }
         }
     }
     if place.json {
         return plain::json(&Value::Array(values));
     }
-    if values.is_empty() {
-        return plain::line("No checkpoints here. `townlet train` makes some.");
-    }
     plain::print(&plain::columns(&rows))
 }
 
-fn inspect(id: &str, place: &Place) -> Result<()> {
+fn inspect(id: &str, seed: Option<u64>, place: &Place) -> Result<()> {
     let texts = texts::load(&place.config, Vec::new())?;
-    let it = checkpoint(&place.home, &texts, id)?;
-    let fits = it.fits(&Rules::new(texts.sources.clone())?).err().map(|why| why.to_string());
+    let it = checkpoint(&place.home, &texts.loaded.config.policy, id)?;
+    let rules = Arc::new(Rules::new(texts.sources)?);
+    if let Some(seed) = seed {
+        return plain::json(&probe(&it, &rules, seed)?);
+    }
+    let fits = it.fits(&rules).err().map(|why| why.to_string());
     let scale = it.normalizer.columns();
     let tensors = || it.weights.columns.iter().chain(&scale);
     if place.json {
@@ -186,4 +225,28 @@ fn inspect(id: &str, place: &Place) -> Result<()> {
     rows.extend(meta.kpis.iter().map(|kpi| [kpi.name.clone(), text(kpi.value.map(|value| format!("{value:.3}")))]));
     rows.extend(tensors().map(|column| [column.name.clone(), format!("{:?}", column.shape)]));
     plain::print(&plain::columns(&rows))
+}
+
+/// Observations as they are before the network's scale, and the logits and values of them.
+fn probe(it: &Checkpoint, rules: &Arc<Rules>, seed: u64) -> Result<Value> {
+    let mut policy = NetworkPolicy::new(it, rules, Choice::Greedy)?;
+    let mut town = Town::new(Arc::clone(rules), seed);
+    for _ in 0..rules.day_length() / 2 {
+        town.step(&mut policy);
+        town.clear_events();
+    }
+    let shape = it.shape();
+    let residents = &town.state().agents.present;
+    let mut rows = vec![0.0; residents.len() * shape.observation];
+    layout(rules.config.features.systems.observations).observe_all(&town, &mut rows);
+    let observations: Vec<Vec<f32>> = rows.chunks_exact(shape.observation).map(<[f32]>::to_vec).collect();
+    rows.chunks_exact_mut(shape.observation).for_each(|row| it.normalizer.scale(row));
+    let mut out = Output::default();
+    it.forward().run(&rows, &mut out);
+    let logits: Vec<&[f32]> = out.logits.chunks_exact(shape.options).collect();
+    let options = &it.meta.options;
+    Ok(json!({
+        "id": it.id, "seed": seed, "tick": town.tick(), "options": options,
+        "observations": observations, "logits": logits, "values": out.values,
+    }))
 }

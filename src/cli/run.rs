@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use townlet_town::Rules;
 use townlet_town::config::{Config, Layer};
 
 use super::texts::{self, Texts};
 use super::{BROKEN, ConfigArgs, headless, plain, policy, serve, settings};
-use crate::shard::{self, Handle, Home, Options, Recorded, Speed};
+use crate::shard::{self, Driver, Handle, Home, Options, Recorded, Speed};
 use crate::source::Local;
 use crate::tui::pane::Screen;
 use crate::tui::theme::Theme;
@@ -213,21 +214,23 @@ impl Args {
 /// Why it cannot be.
 pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle> {
     let config = &texts.loaded.config;
-    let options = Options {
+    let mut options = Options {
         home: Home::new(wanted.home),
         paused: wanted.paused,
         speed: wanted.speed,
         held: wanted.batch,
         claim: !wanted.batch,
-        driver: policy::driver(wanted.home, &texts)?,
+        driver: Driver::default(),
         token_file: config.console_auth.enabled.then(|| token_file(wanted.home, config)),
     };
     let Some(run) = wanted.resume else {
+        options.driver = policy::driver(wanted.home, &Rules::new(texts.sources.clone())?)?;
         return Ok(shard::start(texts.sources, config.seed, options)?);
     };
     let run = (!run.is_empty()).then_some(run);
     let recorded = shard::recorded(&options.home, &config.shard, run)?;
     same_settings(wanted, &texts, &recorded)?;
+    options.driver = policy::driver(wanted.home, &Rules::new(recorded.sources.clone())?)?;
     Ok(shard::resume(&recorded, options)?)
 }
 

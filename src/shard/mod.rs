@@ -126,6 +126,8 @@ pub struct Recorded {
     pub run_id: String,
     /// Its effective configuration.
     pub config: Config,
+    /// What its town is made of.
+    pub sources: Sources,
 }
 
 /// Finds the newest run of a shard, or the one named. Only looks.
@@ -154,7 +156,7 @@ pub fn recorded(home: &Home, shard: &str, run_id: Option<&str>) -> Result<Record
     let header = journal::read(&newest)?.header;
     let config =
         Config::from_canonical(&header.sources.config).map_err(|error| ShardError::Resume(error.to_string()))?;
-    Ok(Recorded { run_id, config })
+    Ok(Recorded { run_id, config, sources: header.sources })
 }
 
 fn holds_commands(home: &Home, run_id: &str) -> Result<bool, ShardError> {
@@ -171,7 +173,7 @@ fn holds_commands(home: &Home, run_id: &str) -> Result<bool, ShardError> {
 /// # Errors
 /// See [`ShardError`]; then nothing runs.
 pub fn resume(recorded: &Recorded, options: Options) -> Result<Handle, ShardError> {
-    let Recorded { run_id, config } = recorded;
+    let Recorded { run_id, config, .. } = recorded;
     let shard = &config.shard;
     let claim = claim(&options, shard)?;
     // The log is opened first: its lock keeps a second process from cutting the journal.
@@ -179,6 +181,10 @@ pub fn resume(recorded: &Recorded, options: Options) -> Result<Handle, ShardErro
     let rebuilt = recover::rebuild(&options.home, &config.snapshot.root, run_id).map_err(ShardError::Resume)?;
     let journal = Journal::reopen(&rebuilt.journal.0, rebuilt.journal.1)?;
     let mut notes = rebuilt.notes;
+    let (before, now) = (&rebuilt.header.policy, options.driver.id());
+    if before != now {
+        notes.push(format!("the policy was {before}; from tick {} on it is {now}.", rebuilt.town.tick()));
+    }
     let opened = complete(opened, &options.home, shard, &rebuilt.commands, &mut notes)?;
     launch(rebuilt.town, rebuilt.header, journal, opened, options, claim, notes)
 }

@@ -7,6 +7,7 @@ mod measure;
 mod service;
 mod shard;
 mod town;
+mod train;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -137,6 +138,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     rows.push(town::backlog(budget / 10)?);
     rows.extend(town::parts(&texts.sources, budget / 10)?);
     rows.push(town::replicas(&texts.sources)?);
+    say(args, "a training");
+    rows.extend(train::rows(&texts.sources, budget)?);
     rows.extend(not_yet());
     if cfg!(debug_assertions) {
         // What an unoptimised program does is told, and judged by nobody.
@@ -158,8 +161,6 @@ fn not_yet() -> Vec<Row> {
             "held by a test with a counting allocator, which a user's program does not have",
         ),
         Row::missing("PPO update", "samples/s", "≥ 2 × PyTorch, ≥ 85 % of gemm", format!("training: {none}")),
-        Row::missing("training, end to end", "resident-ticks/s", "≥ 300 k", format!("training: {none}")),
-        Row::missing("charter KPIs from random weights", "min", "≤ 10", format!("training: {none}")),
         Row::missing("terminal: first frame, frame, key, idle CPU", "", "150 ms, 2 ms, 50 ms, 1 %", "needs a terminal"),
     ]
 }

@@ -3,39 +3,66 @@
 //! A new kind of policy is a variant, a way to name it and an arm of [`Entrant::evaluate`]. Knows nothing of reports.
 
 use std::num::NonZero;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
-use townlet_learn::Scripted;
+use anyhow::{Context, Result};
+use townlet_learn::checkpoint::Checkpoint;
 use townlet_learn::evaluate::{Record, Span, evaluate};
+use townlet_learn::{Choice, NetworkPolicy, Scripted};
 use townlet_town::Rules;
 
+use crate::cli::policy;
+
 /// Whoever drives the towns of an evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Entrant {
     /// The scripted baseline.
     Scripted,
+    /// A checkpoint, and how it chooses.
+    Network(Arc<Checkpoint>, Choice),
 }
 
-/// Names that are always there. `shipped` is the scripted policy until a trained one is shipped.
-const NAMES: [(&str, Entrant); 2] = [("scripted", Entrant::Scripted), ("shipped", Entrant::Scripted)];
-
 impl Entrant {
-    /// The policy of a name.
+    /// The policy of a name: `scripted`, `shipped`, or a checkpoint's id.
     ///
     /// # Errors
-    /// When there is none, with the names there are.
-    pub(super) fn named(flag: &str, name: &str) -> Result<Self> {
-        let Some((_, entrant)) = NAMES.iter().find(|row| row.0 == name) else {
-            let names: Vec<String> = NAMES.iter().map(|row| format!("`{}`", row.0)).collect();
-            bail!("{flag}: there is no policy `{name}`. There are: {}.", names.join(", "));
-        };
-        Ok(*entrant)
+    /// When there is none, with where it was looked for; when it is not made for such towns.
+    pub(super) fn named(flag: &str, name: &str, choice: Choice, home: &Path, rules: &Rules) -> Result<Self> {
+        if name == "scripted" {
+            return Ok(Self::Scripted);
+        }
+        let checkpoint = policy::checkpoint(home, &rules.config.policy, name).with_context(|| flag.to_owned())?;
+        checkpoint
+            .fits(rules)
+            .with_context(|| format!("{flag}: `{name}` cannot drive this town; `scripted` drives any."))?;
+        Ok(Self::Network(Arc::new(checkpoint), choice))
+    }
+
+    /// The other way to choose; `None` of whoever has only one.
+    pub(super) fn other_choice(&self) -> Option<Self> {
+        match self {
+            Self::Scripted => None,
+            Self::Network(checkpoint, Choice::Greedy) => Some(Self::Network(Arc::clone(checkpoint), Choice::Sampled)),
+            Self::Network(checkpoint, Choice::Sampled) => Some(Self::Network(Arc::clone(checkpoint), Choice::Greedy)),
+        }
+    }
+
+    /// As reports call it; `name` is what was asked for.
+    pub(super) fn title(&self, name: &str) -> String {
+        match self {
+            Self::Scripted => name.to_owned(),
+            Self::Network(checkpoint, choice) => {
+                let choice = if *choice == Choice::Greedy { "greedy" } else { "sampled" };
+                let id = if checkpoint.id == name { String::new() } else { format!(" {}", checkpoint.id) };
+                format!("{name}{id} {choice}")
+            }
+        }
     }
 
     /// Runs it over the span's towns; `done` is told of each that is finished.
     pub(super) fn evaluate(
-        self,
+        &self,
         rules: &Arc<Rules>,
         span: Span,
         threads: NonZero<usize>,
@@ -43,6 +70,10 @@ impl Entrant {
     ) -> Vec<Record> {
         match self {
             Self::Scripted => evaluate(rules, span, threads, |_| Scripted, done),
+            Self::Network(checkpoint, choice) => {
+                let policy = |_| NetworkPolicy::new(checkpoint, rules, *choice).expect("it fits: `named` asked");
+                evaluate(rules, span, threads, policy, done)
+            }
         }
     }
 }

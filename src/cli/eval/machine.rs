@@ -35,6 +35,9 @@ pub(super) fn json(summary: &Summary) -> Value {
         "signs_of_life": signs.collect::<Vec<_>>(),
         "must_show": summary.checks.iter().map(check).collect::<Vec<_>>(),
         "against": summary.against.as_ref().map(against),
+        "other_choice": summary.aside.as_ref().map(|aside| json!({
+            "policy": aside.name, "score": estimate(aside.score), "difference": estimate(aside.difference),
+        })),
         "towns": records.iter().map(town).collect::<Vec<_>>(),
         "fell_short": summary.fell_short(),
         "speed": {

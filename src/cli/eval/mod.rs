@@ -11,6 +11,7 @@ mod table;
 
 use std::io::IsTerminal;
 use std::num::NonZero;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,29 +19,35 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use townlet_learn::evaluate::{Record, Span};
+use townlet_learn::Choice;
+use townlet_learn::evaluate::Span;
+use townlet_learn::seeds::HELD_OUT;
 use townlet_town::Rules;
 
 use super::{ConfigArgs, FELL_SHORT, INTERRUPTED, plain, texts};
 use entrant::Entrant;
-use summary::{Entry, Summary};
+use summary::{Entries, Entry, Summary};
 
 /// Most days of all towns together: what is kept of each fits a few hundred megabytes.
 const MAX_TOWN_DAYS: u64 = 500_000;
-/// Largest seed, as in a configuration.
-const MAX_SEED: u64 = 9_007_199_254_740_991;
 
 /// What to evaluate.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// The policy to evaluate: `shipped` or `scripted`
-    #[arg(long, value_name = "NAME", default_value = "shipped")]
-    policy: String,
+    /// The policy to evaluate: `shipped`, `scripted` or a checkpoint's id; what `policy.release` names unless told otherwise
+    #[arg(long, value_name = "NAME")]
+    policy: Option<String>,
     /// Another policy on the same towns, for the difference; the scripted one unless it is evaluated itself
     #[arg(long, value_name = "NAME")]
     against: Option<String>,
+    /// How a trained policy chooses; a town is run sampled. Without it, that is shown, and the score of the other beside it
+    #[arg(long, value_enum)]
+    choice: Option<ChoiceArg>,
+    /// Folder that holds checkpoints
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    home: PathBuf,
     /// Seed of the first town; the others follow one by one
-    #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=MAX_SEED))]
+    #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
     /// Towns
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
@@ -61,19 +68,40 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// A way of choosing on the command line.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ChoiceArg {
+    /// The likeliest option
+    Greedy,
+    /// By their probabilities
+    Sampled,
+}
+
+impl From<ChoiceArg> for Choice {
+    fn from(choice: ChoiceArg) -> Self {
+        match choice {
+            ChoiceArg::Greedy => Self::Greedy,
+            ChoiceArg::Sampled => Self::Sampled,
+        }
+    }
+}
+
 /// Evaluates and tells.
 ///
 /// # Errors
 /// A policy that is not there, more than can be kept, or a configuration that does not hold; then nothing was run.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let policy = Entrant::named("--policy", &args.policy)?;
-    let against = match &args.against {
-        Some(name) => Some((name.as_str(), Entrant::named("--against", name)?)),
-        None => Some(("scripted", Entrant::Scripted)).filter(|(_, baseline)| *baseline != policy),
-    };
     let span = span(args)?;
     let texts = texts::load(&args.config, Vec::new())?;
     let rules = Arc::new(Rules::new(texts.sources).map_err(|error| anyhow!("{error}"))?);
+    let choice = args.choice.map_or_else(Choice::default, Choice::from);
+    let named = |flag, name: &str| Entrant::named(flag, name, choice, &args.home, &rules);
+    let name = args.policy.as_deref().unwrap_or(&rules.config.policy.release);
+    let policy = named("--policy", name)?;
+    let trained = matches!(policy, Entrant::Network(..));
+    let baseline = args.against.as_deref().or(trained.then_some("scripted"));
+    let against = baseline.map(|name| Ok::<_, anyhow::Error>((name, named("--against", name)?))).transpose()?;
+    let other = policy.other_choice().filter(|_| args.choice.is_none());
     // Nothing is written and nothing has to be saved: an interruption may end the program on the spot.
     let at_once = Arc::new(AtomicBool::new(true));
     signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, i32::from(INTERRUPTED), at_once)
@@ -84,12 +112,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let threads = args.threads.and_then(|threads| NonZero::new(usize::from(threads))).unwrap_or(cores);
     let started = Instant::now();
-    let bar = progress(args, span.seeds as u64 * (1 + u64::from(against.is_some())));
-    let run = |entrant: Entrant| -> Vec<Record> { entrant.evaluate(&rules, span, threads, || bar.inc(1)) };
-    let ours = Entry { name: args.policy.clone(), records: run(policy) };
-    let theirs = against.map(|(name, entrant)| Entry { name: name.to_owned(), records: run(entrant) });
+    let bar = progress(args, span.seeds as u64 * (1 + u64::from(against.is_some()) + u64::from(other.is_some())));
+    let run = |name: &str, entrant: &Entrant| Entry {
+        name: entrant.title(name),
+        records: entrant.evaluate(&rules, span, threads, || bar.inc(1)),
+    };
+    let entries = Entries {
+        ours: run(name, &policy),
+        theirs: against.map(|(name, entrant)| run(name, &entrant)),
+        other: other.map(|entrant| run(name, &entrant)),
+    };
     bar.finish_and_clear();
-    let summary = Summary::of(&rules, span, threads, started.elapsed().as_secs_f64(), ours, theirs);
+    let summary = Summary::of(&rules, span, threads, started.elapsed().as_secs_f64(), entries);
     if args.json {
         plain::line(&machine::json(&summary).to_string())?;
     } else {
@@ -107,8 +141,14 @@ fn span(args: &Args) -> Result<Span> {
             args.seeds * args.days
         );
     }
-    if args.seed + args.seeds - 1 > MAX_SEED {
-        bail!("--seed {}: {} seeds from there go beyond {MAX_SEED}, the largest there is.", args.seed, args.seeds);
+    let last = HELD_OUT.end - 1;
+    if args.seed.saturating_add(args.seeds - 1) > last {
+        bail!(
+            "--seed {}: {} seeds from there go beyond {last}, the last that is held out: policies are trained on those after \
+             it.",
+            args.seed,
+            args.seeds
+        );
     }
     Ok(Span { seed: args.seed, seeds: args.seeds as usize, days: args.days as usize })
 }

@@ -19,6 +19,26 @@ pub(super) struct Entry {
     pub(super) records: Vec<Record>,
 }
 
+/// Everybody who was evaluated, on the same towns.
+pub(super) struct Entries {
+    /// The policy in question.
+    pub(super) ours: Entry,
+    /// Whom it is compared with.
+    pub(super) theirs: Option<Entry>,
+    /// The same policy, choosing in the other way.
+    pub(super) other: Option<Entry>,
+}
+
+/// The same policy, choosing in the other way.
+pub(super) struct Aside {
+    /// Its name.
+    pub(super) name: String,
+    /// Its score.
+    pub(super) score: Option<Estimate>,
+    /// Its difference from whom ours is compared with.
+    pub(super) difference: Option<Estimate>,
+}
+
 /// One KPI over all towns, after the last day.
 pub(super) struct KpiLine {
     /// Its row in the table.
@@ -106,19 +126,25 @@ pub(super) struct Summary {
     pub(super) checks: Vec<Check>,
     /// Against whom.
     pub(super) against: Option<Pairing>,
+    /// In the other way of choosing.
+    pub(super) aside: Option<Aside>,
 }
 
 impl Summary {
-    /// Of the records of one policy, or of two on the same towns.
+    /// Of the records of one policy, and of others on the same towns.
     pub(super) fn of(
         rules: &Rules,
         span: Span,
         threads: NonZero<usize>,
         seconds: f64,
-        entry: Entry,
-        theirs: Option<Entry>,
+        Entries { ours: entry, theirs, other }: Entries,
     ) -> Self {
         let records = &entry.records;
+        let aside = other.map(|other| Aside {
+            score: score(&other.records),
+            difference: theirs.as_ref().and_then(|theirs| Estimate::of(&differences(&other.records, &theirs.records))),
+            name: other.name,
+        });
         let against = theirs.map(|theirs| {
             let differences = differences(records, &theirs.records);
             let estimate = Estimate::of(&differences);
@@ -139,6 +165,7 @@ impl Summary {
             signs: SIGNS.iter().map(|sign| signs(records, sign, span.days)).collect(),
             checks: checks(records, span.days),
             against,
+            aside,
             entry,
         }
     }
@@ -152,7 +179,7 @@ impl Summary {
 
     /// Ticks of all towns of all policies.
     pub(super) fn ticks(&self) -> u64 {
-        let policies = 1 + u64::from(self.against.is_some());
+        let policies = 1 + u64::from(self.against.is_some()) + u64::from(self.aside.is_some());
         (self.span.seeds * self.span.days) as u64 * self.day_length * policies
     }
 }

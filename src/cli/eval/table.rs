@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use townlet_learn::evaluate::Record;
+use townlet_learn::evaluate::stats::Estimate;
 use townlet_town::Micro;
 use townlet_town::kpi::{Target, Verdict};
 
-use super::summary::{Check, KpiLine, Pairing, SignLine, Summary};
+use super::summary::{Aside, Check, KpiLine, Pairing, SignLine, Summary};
 use crate::cli::headless::figure;
 use crate::wire::text::escape;
 
@@ -20,6 +21,9 @@ pub(super) fn text(summary: &Summary) -> String {
     score(&mut text, summary);
     if let Some(pairing) = &summary.against {
         against(&mut text, pairing);
+    }
+    if let Some(it) = &summary.aside {
+        aside(&mut text, it);
     }
     let days = summary.span.days;
     line(&mut text, format_args!(""));
@@ -126,6 +130,16 @@ fn against(text: &mut String, pairing: &Pairing) {
     };
     let ties = if equal > 0 { format!(", as good in {equal}") } else { String::new() };
     line(text, format_args!("                {word}; better in {better} of {}{ties}", count(it.count, "town")));
+}
+
+fn aside(text: &mut String, aside: &Aside) {
+    let figures = |it: &Estimate| format!("{:.4} from {:.4} to {:.4}", it.iqm, it.low, it.high);
+    let change = |it: &Estimate| format!("; difference {:+.4} from {:+.4} to {:+.4}", it.iqm, it.low, it.high);
+    let score = aside.score.as_ref().map_or_else(|| "no score".to_owned(), figures);
+    let difference = aside.difference.as_ref().map_or_else(String::new, change);
+    line(text, format_args!(""));
+    line(text, format_args!("  {}", escape(&aside.name)));
+    line(text, format_args!("                 {score}{difference}"));
 }
 
 const fn sign_of(verdict: Option<bool>) -> char {

@@ -161,6 +161,14 @@ impl Checkpoint {
         Ok(Self { id: id.into(), meta, weights, normalizer })
     }
 
+    /// Reads bytes that come with no name, such as those inside the program: their name is what they make.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn embedded(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        Self::decode(&name(bytes), bytes)
+    }
+
     /// Whether this policy can drive a town with these rules.
     ///
     /// # Errors

@@ -424,6 +424,8 @@ fn written(settings: &[(usize, String, Value)], name: &str) -> String {
     for (_, key, value) in settings {
         put(&mut tree, key, value);
     }
+    // The shipped policy is made for the default town, and whatever the original drove with is not in its file.
+    put(&mut tree, "policy.release", &Value::Text("scripted".into()));
     let name: String = name.chars().filter(|letter| !letter.is_control()).collect();
     let mut text =
         format!("# Imported from {name}. What is not here has its default; `townlet config show` tells all.\n");

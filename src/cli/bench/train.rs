@@ -1,0 +1,47 @@
+//! Training as `townlet train` does it: how much of residents' lives is learned from in a second, and when the charter is met.
+//!
+//! One training from random weights with `configs/training.yaml`, stopped when the charter is met or the time is up. Nothing is
+//! written. Rule: "Speed" of the quality guide.
+
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+use townlet_learn::train::{Plan, Trainer};
+use townlet_town::config::{Layers, load};
+use townlet_town::{Rules, Sources};
+
+use super::{Row, Target};
+
+/// Whose seed it is does not matter: `docs/POLICY.md` has five.
+const SEED: u64 = 1;
+
+/// Both rows.
+///
+/// # Errors
+/// When the towns cannot be made, or the training diverged.
+pub(super) fn rows(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
+    let text = include_str!("../../../configs/training.yaml").to_owned();
+    let loaded = load(&Layers { file: Some(("training.yaml".into(), text)), ..Layers::default() })?;
+    let rules = Arc::new(Rules::new(Sources { config: loaded.config.canonical(), ..sources.clone() })?);
+    let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    let plan = Plan { seed: SEED, total_steps: rules.config.training.total_steps, threads };
+    let (mut trainer, begun, mut met) = (Trainer::new(&rules, plan), Instant::now(), false);
+    while begun.elapsed() < budget && !met && !trainer.finished() {
+        met = trainer.advance().map_err(|why| anyhow!("the training diverged: {why}"))?.charter_met;
+    }
+    let (seconds, steps) = (begun.elapsed().as_secs_f64(), trainer.steps());
+    let note = format!("collecting and learning, {steps} resident-ticks on {threads} threads");
+    let rate = steps as f64 / seconds;
+    let speed = Row::new("training, end to end", rate, "resident-ticks/s", Target::AtLeast(300_000.0), note);
+    let name = "charter KPIs from random weights";
+    let charter = if met {
+        let note = format!("seed {SEED}, after {steps} resident-ticks");
+        Row::new(name, seconds / 60.0, "min", Target::AtMost(10.0), note).stretch(Target::AtMost(2.0))
+    } else {
+        let why = format!("not in {seconds:.0} s; `--seconds 300` gives it time");
+        Row::missing(name, "min", "≤ 10", why)
+    };
+    Ok(vec![speed.stretch(Target::AtLeast(1_000_000.0)), charter])
+}

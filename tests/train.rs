@@ -1,0 +1,129 @@
+//! `townlet train` and the policies it makes, as the command line has them: killed and gone on with, interrupted, diverging,
+//! released, refused.
+//!
+//! Runs the real program in a folder of its own on a small network and a few towns; how well it learns is not asked here.
+//! Rule: "Learning", checkpoints.
+
+#![cfg(unix)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A small training with a checkpoint every other update.
+const SMALL: &str = "train --seed 3 --set training.replicas=5 --set training.rollout_ticks=200 --set training.horizon_days=1 \
+                     --set training.hidden_units=16 --set ppo.mini_batch_size=64 --set training.checkpoint_updates=2";
+
+fn command(home: &Path, line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_townlet"));
+    command.args(line.split_whitespace()).current_dir(home).env("XDG_CONFIG_HOME", home.join("config"));
+    command
+}
+
+fn townlet(home: &Path, line: &str) -> (Option<i32>, String, String) {
+    told(command(home, line).output().expect("the program starts"))
+}
+
+fn told(output: Output) -> (Option<i32>, String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[track_caller]
+fn json(home: &Path, line: &str) -> Value {
+    let (code, out, said) = townlet(home, line);
+    assert_eq!(code, Some(0), "townlet {line}\n{said}");
+    serde_json::from_str(&out).expect("one JSON value")
+}
+
+fn home() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// Files of the shadow folder with this ending.
+fn shadows(home: &Path, ending: &str) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(home.join("snapshots/shadow")).into_iter().flatten().flatten();
+    files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
+}
+
+/// Starts a long training, waits for a state it can go on from, and sends a signal.
+fn stopped(home: &Path, line: &str, signal: &str) -> (Option<i32>, String, String) {
+    let mut child =
+        command(home, line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    while shadows(home, "training").is_empty() {
+        assert_eq!(child.try_wait().expect("it can be asked"), None, "it ended before it could be stopped");
+        std::thread::yield_now();
+    }
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+    told(child.wait_with_output().expect("it ends"))
+}
+
+#[test]
+fn ctrl_c_saves_and_says_how_to_go_on() {
+    let home = home();
+    let (code, out, said) = stopped(home.path(), &format!("{SMALL} --steps 100000000 --plot"), "-INT");
+    assert_eq!(code, Some(130), "{said}");
+    let id = out.split("--resume ").nth(1).and_then(|rest| rest.split('`').next()).expect("how to go on");
+    let svg = out.lines().find_map(|line| line.strip_prefix("curves ")).expect("where the curves are").trim();
+    assert!(std::fs::read_to_string(home.path().join(svg)).expect("curves").starts_with("<svg"));
+    let again = json(home.path(), &format!("train --resume {id} --minutes 0.001 --json"));
+    assert_eq!(again["end"], "the time is up");
+    assert!(again["row"]["update"].as_u64() > Some(2));
+}
+
+#[test]
+fn a_released_checkpoint_drives_a_town_and_anything_wrong_with_it_is_refused_by_name() {
+    let home = home();
+    let told = json(home.path(), &format!("{SMALL} --steps 20000 --json"));
+    let id = told["checkpoint"].as_str().expect("an id");
+    let run = format!("--headless --tick-limit 200 --json --set policy.release={id}");
+    let refused = |line: &str, parts: &[&str]| {
+        let (code, out, said) = townlet(home.path(), line);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{said}");
+        parts.iter().for_each(|part| assert!(said.contains(part), "{part} is not in\n{said}"));
+        assert!(!home.path().join("logs/journal").exists(), "nothing was written");
+    };
+    refused(&run, &[id, "shadow", "to release it"]);
+    let shadow = home.path().join(told["policy"].as_str().expect("a path"));
+    let released = home.path().join(format!("snapshots/rel/{id}.safetensors"));
+    std::fs::create_dir_all(released.parent().expect("a folder")).expect("it can be made");
+    let bytes = std::fs::read(&shadow).expect("a checkpoint");
+    std::fs::write(&released, &bytes[..bytes.len() - 5]).expect("it can be written");
+    refused(&run, &[id, "truncated"]);
+    let mut altered = bytes.clone();
+    *altered.last_mut().expect("bytes") ^= 1;
+    std::fs::write(&released, &altered).expect("it can be written");
+    refused(&run, &[id, "was altered"]);
+    std::fs::write(&released, &bytes).expect("it can be written");
+    refused(&format!("{run} --set config_id=elsewhere"), &[id, "config_id", "`town-v1`", "`elsewhere`"]);
+    refused(&format!("{run} --set features.systems.observations=full"), &[id, "observations", "`compact`", "`full`"]);
+    refused("--headless --tick-limit 9 --set policy.release=nobody", &["`nobody`", "shipped, scripted"]);
+    assert_eq!(json(home.path(), &run)["policy"], id);
+    // Evaluated by its name as well, without a step beyond its folder.
+    let judged = json(home.path(), &format!("eval --policy {id} --seeds 2 --days 1 --choice greedy --json"));
+    assert_eq!((&judged["policy"], &judged["against"]["policy"]), (&format!("{id} greedy").into(), &"scripted".into()));
+}
+
+#[test]
+fn the_shipped_policy_drives_the_default_town_and_a_journal_needs_none() {
+    let home = home();
+    let shipped = json(home.path(), "policy inspect shipped --json");
+    assert_eq!(shipped["refused_here"], Value::Null);
+    let first = json(home.path(), "--headless --tick-limit 600 --json");
+    assert_eq!(first["policy"], shipped["id"]);
+    let run = first["run_id"].as_str().expect("a run");
+    let replayed = json(home.path(), &format!("replay {run} --json"));
+    assert_eq!((&replayed["digest"], &replayed["disagreement"]), (&first["digest"], &Value::Null));
+    // Gone on with, it is as if it had never stopped.
+    let second = json(home.path(), "--headless --resume --tick-limit 1200 --json");
+    let apart = self::home();
+    let whole = json(apart.path(), "--headless --tick-limit 1200 --json");
+    assert_eq!(second["digest"], whole["digest"]);
+    assert_eq!(json(home.path(), &format!("replay {run} --json"))["digest"], whole["digest"]);
+    let scripted = json(apart.path(), "--headless --tick-limit 1200 --json --set policy.release=scripted");
+    assert_eq!(scripted["policy"], "scripted");
+    assert_ne!(scripted["digest"], whole["digest"]);
+}
