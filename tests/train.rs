@@ -83,7 +83,9 @@ fn a_released_checkpoint_drives_a_town_and_anything_wrong_with_it_is_refused_by_
     let refused = |line: &str, parts: &[&str]| {
         let (code, out, said) = townlet(home.path(), line);
         assert_eq!((code, out.as_str()), (Some(2), ""), "{said}");
-        parts.iter().for_each(|part| assert!(said.contains(part), "{part} is not in\n{said}"));
+        for part in parts {
+            assert!(said.contains(part), "{part} is not in\n{said}");
+        }
         assert!(!home.path().join("logs/journal").exists(), "nothing was written");
     };
     refused(&run, &[id, "shadow", "to release it"]);
