@@ -5,11 +5,12 @@
 
 mod adam;
 mod batch;
-mod fused;
+mod desk;
 mod gae;
 mod learner;
 mod minibatch;
 mod objective;
+mod pass;
 #[cfg(test)]
 mod plain;
 mod settings;
