@@ -1,8 +1,10 @@
 //! `townlet bench`: the speed table for this machine, measured in one run, and what cannot be measured yet by name.
 //!
-//! Owns the rows, their targets and the table. How each is measured stands in `town` and `shard`. A number is never made of
+//! Owns the rows, their targets and the table. How each is measured stands in `town`, `shard` and
+//! `learn`. A number is never made of
 //! nothing: what is not measured says why. Rule: "Speed" of the quality guide.
 
+mod learn;
 mod measure;
 mod shard;
 mod town;
@@ -113,6 +115,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     rows.push(town::backlog(budget / 10));
     rows.extend(town::parts(&texts.sources, budget / 10)?);
     rows.push(town::replicas(&texts.sources)?);
+    say(args, "learning");
+    rows.extend(learn::speed()?);
     rows.extend(not_yet());
     if cfg!(debug_assertions) {
         // What an unoptimised program does is told, and judged by nobody.
@@ -139,7 +143,7 @@ fn not_yet() -> Vec<Row> {
             "0",
             "needs a counting allocator: a test's, not a user's",
         ),
-        Row::missing("PPO update", "samples/s", "≥ 2 × PyTorch, ≥ 85 % of gemm", format!("training: {none}")),
+        Row::missing("PPO update, against PyTorch", "×", "≥ 2", "needs PyTorch; see docs/PERFORMANCE.md"),
         Row::missing("training, end to end", "resident-ticks/s", "≥ 300 k", format!("training: {none}")),
         Row::missing("charter KPIs from random weights", "min", "≤ 10", format!("training: {none}")),
         Row::missing("tick rate with 50 subscribers, 10 stalled", "%", "≥ 95", format!("the stream: {none}")),

@@ -18,6 +18,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod trajectory;
+mod yardstick;
 
 pub use batch::Batch;
 pub use gae::gae;
@@ -25,3 +26,4 @@ pub use learner::{Learner, LearnerState};
 pub use settings::Settings;
 pub use stats::{Diverged, UpdateStats};
 pub use trajectory::{Decision, Trajectory};
+pub use yardstick::Yardstick;
