@@ -231,7 +231,11 @@ fn tile<S: Simd, const VECTORS: usize, const ROWS: usize>(
             let lines = lines_of::<ROWS>(values, row, inner);
             for (at, vectors) in strip.iter().enumerate() {
                 let values = entries(&lines, at);
-                if values != [0.0; ROWS] {
+                let mut any = false;
+                for line in 0..ROWS {
+                    any |= values[line] != 0.0;
+                }
+                if any {
                     add::<S, VECTORS, ROWS>(simd, &mut sums, values, vectors);
                 }
             }
