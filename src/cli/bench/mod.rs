@@ -1,8 +1,10 @@
 //! `townlet bench`: the speed table for this machine, measured in one run, and what cannot be measured yet by name.
 //!
-//! Owns the rows, their targets and the table. How each is measured stands in `town`, `shard` and `service`. A number is never made of
+//! Owns the rows, their targets and the table. How each is measured stands in `town`, `shard`, `service`, `learn` and
+//! `train`. A number is never made of
 //! nothing: what is not measured says why. Rule: "Speed" of the quality guide.
 
+mod learn;
 mod measure;
 mod service;
 mod shard;
@@ -138,6 +140,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     rows.push(town::backlog(budget / 10)?);
     rows.extend(town::parts(&texts.sources, budget / 10)?);
     rows.push(town::replicas(&texts.sources)?);
+    say(args, "learning");
+    rows.extend(learn::speed()?);
     say(args, "a training");
     rows.extend(train::rows(&texts.sources, budget)?);
     rows.extend(not_yet());
@@ -152,7 +156,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 
 /// What the quality guide asks for and this program cannot measure by itself.
 fn not_yet() -> Vec<Row> {
-    let none = "not in this program yet";
     vec![
         Row::missing(
             "allocations in a tick after warm-up",
@@ -160,7 +163,7 @@ fn not_yet() -> Vec<Row> {
             "0",
             "held by a test with a counting allocator, which a user's program does not have",
         ),
-        Row::missing("PPO update", "samples/s", "≥ 2 × PyTorch, ≥ 85 % of gemm", format!("training: {none}")),
+        Row::missing("PPO update, against PyTorch", "×", "≥ 2", "needs PyTorch; see docs/PERFORMANCE.md"),
         Row::missing("terminal: first frame, frame, key, idle CPU", "", "150 ms, 2 ms, 50 ms, 1 %", "needs a terminal"),
     ]
 }

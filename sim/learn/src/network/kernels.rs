@@ -4,7 +4,8 @@
 //! not depend on the batch. `pulp` chooses the instructions when the program runs. Must not know what is multiplied.
 
 // What runs inside a choice of instructions has to be inlined into it, or it would not be compiled for them.
-#![allow(clippy::inline_always)]
+// Indices, because iterators are calls of their own until they are inlined.
+#![allow(clippy::inline_always, clippy::needless_range_loop)]
 
 use std::sync::LazyLock;
 
@@ -14,6 +15,16 @@ static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 
 /// Rows of `A` multiplied at a time: with 4 vectors of `B` they fill 24 of 32 registers, with 2 vectors 12 of 16.
 const TILE: usize = 6;
+
+/// Adds the rows of a matrix to `sums`, row by row.
+pub(crate) fn add_rows(matrix: &[f32], sums: &mut [f32]) {
+    let columns = sums.len();
+    wide(move || {
+        for row in matrix.chunks_exact(columns) {
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+    });
+}
 
 /// Runs a loop with the machine's widest vectors.
 #[inline]
@@ -49,6 +60,8 @@ pub(crate) enum End<'a> {
     Bias(&'a [f32]),
     /// The same, and nothing below zero.
     BiasRelu(&'a [f32]),
+    /// Written where the number at the same place is above zero; elsewhere zero.
+    Where(&'a [f32]),
 }
 
 impl Panels {
@@ -75,6 +88,9 @@ pub(crate) fn multiply(left: Left<'_>, right: &Panels, out: &mut [f32], end: End
     assert_eq!(values.len(), rows * right.rows, "both sides fit");
     if let End::Bias(bias) | End::BiasRelu(bias) = end {
         assert_eq!(bias.len(), right.columns, "one number a column");
+    }
+    if let End::Where(active) = end {
+        assert_eq!(active.len(), out.len(), "one number an entry");
     }
     ARCH.dispatch(Multiply { left, right, out, rows, end });
 }
@@ -206,32 +222,56 @@ fn tile<S: Simd, const VECTORS: usize, const ROWS: usize>(
     let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
     match left {
         Left::Rows(values) => {
-            let lines: [&[f32]; ROWS] = std::array::from_fn(|line| &values[(row + line) * inner..][..inner]);
+            let lines = lines_of::<ROWS>(values, row, inner);
             for (at, vectors) in strip.iter().enumerate() {
-                add(simd, &mut sums, entries(&lines, at), vectors);
+                add::<S, VECTORS, ROWS>(simd, &mut sums, entries(&lines, at), vectors);
             }
         }
         Left::Sparse(values) => {
-            let lines: [&[f32]; ROWS] = std::array::from_fn(|line| &values[(row + line) * inner..][..inner]);
+            let lines = lines_of::<ROWS>(values, row, inner);
             for (at, vectors) in strip.iter().enumerate() {
                 let values = entries(&lines, at);
-                if values.iter().any(|value| *value != 0.0) {
-                    add(simd, &mut sums, values, vectors);
+                let mut any = false;
+                for line in 0..ROWS {
+                    any |= values[line] != 0.0;
+                }
+                if any {
+                    add::<S, VECTORS, ROWS>(simd, &mut sums, values, vectors);
                 }
             }
         }
         Left::Columns(values) => {
             for (line, vectors) in values.chunks_exact(place.rows).zip(strip) {
                 let (values, _) = line[row..].as_chunks::<ROWS>();
-                add(simd, &mut sums, values[0], vectors);
+                add::<S, VECTORS, ROWS>(simd, &mut sums, values[0], vectors);
             }
         }
     }
     finish::<S, VECTORS, ROWS>(simd, &sums, out, place, row, end);
 }
 
-/// One step of the sums of a tile. A function and no closure, because a closure used in several places is compiled by itself,
-/// without the instructions that were chosen.
+/// The rows of a tile.
+#[inline(always)]
+fn lines_of<const ROWS: usize>(values: &[f32], row: usize, inner: usize) -> [&[f32]; ROWS] {
+    let mut lines: [&[f32]; ROWS] = [&[]; ROWS];
+    for line in 0..ROWS {
+        lines[line] = &values[(row + line) * inner..][..inner];
+    }
+    lines
+}
+
+/// One entry of each row.
+#[inline(always)]
+fn entries<const ROWS: usize>(lines: &[&[f32]; ROWS], at: usize) -> [f32; ROWS] {
+    let mut values = [0.0; ROWS];
+    for line in 0..ROWS {
+        values[line] = lines[line][at];
+    }
+    values
+}
+
+/// One step of the inner dimension. No closure: it would be compiled without the vectors it is for, and every one of its
+/// instructions would be a call.
 #[inline(always)]
 fn add<S: Simd, const VECTORS: usize, const ROWS: usize>(
     simd: S,
@@ -239,22 +279,12 @@ fn add<S: Simd, const VECTORS: usize, const ROWS: usize>(
     values: [f32; ROWS],
     vectors: &[S::f32s; VECTORS],
 ) {
-    for (sums, value) in sums.iter_mut().zip(values) {
-        let value = simd.splat_f32s(value);
-        for (sum, vector) in sums.iter_mut().zip(vectors) {
-            *sum = simd.mul_add_e_f32s(value, *vector, *sum);
+    for row in 0..ROWS {
+        let value = simd.splat_f32s(values[row]);
+        for vector in 0..VECTORS {
+            sums[row][vector] = simd.mul_add_e_f32s(value, vectors[vector], sums[row][vector]);
         }
     }
-}
-
-/// The entries of all lines at a place.
-#[inline(always)]
-fn entries<const ROWS: usize>(lines: &[&[f32]; ROWS], at: usize) -> [f32; ROWS] {
-    let mut values = [0.0; ROWS];
-    for (value, line) in values.iter_mut().zip(lines) {
-        *value = line[at];
-    }
-    values
 }
 
 /// Writes a tile into the result.
@@ -268,7 +298,8 @@ fn finish<S: Simd, const VECTORS: usize, const ROWS: usize>(
     end: End<'_>,
 ) {
     for (line, sums) in sums.iter().enumerate() {
-        let out = &mut out[(row + line) * place.columns..][..place.columns];
+        let start = (row + line) * place.columns;
+        let out = &mut out[start..][..place.columns];
         for (vector, sum) in sums.iter().enumerate() {
             let first = place.first + vector * S::F32_LANES;
             let last = (first + S::F32_LANES).min(place.columns);
@@ -279,6 +310,11 @@ fn finish<S: Simd, const VECTORS: usize, const ROWS: usize>(
                 End::BiasRelu(bias) => {
                     let sum = simd.add_f32s(*sum, simd.partial_load_f32s(&bias[first..last]));
                     simd.max_f32s(simd.splat_f32s(0.0), sum)
+                }
+                End::Where(active) => {
+                    let (zero, active) = (simd.splat_f32s(0.0), &active[start..][first..last]);
+                    let above = simd.less_than_f32s(zero, simd.partial_load_f32s(active));
+                    simd.select_f32s(above, *sum, zero)
                 }
             };
             simd.partial_store_f32s(out, sum);
@@ -349,6 +385,10 @@ mod tests {
             multiply(Left::Rows(&left), &panels, &mut out, End::BiasRelu(&bias));
             let relu = wanted.iter().enumerate().map(|(place, value)| (value + bias[place % columns]).max(0.0));
             close(&out, &relu.collect::<Vec<_>>());
+            let active = matrix(&mut luck, rows * columns);
+            multiply(Left::Rows(&left), &panels, &mut out, End::Where(&active));
+            let kept = wanted.iter().zip(&active).map(|(value, active)| if *active > 0.0 { *value } else { 0.0 });
+            close(&out, &kept.collect::<Vec<_>>());
         }
     }
 

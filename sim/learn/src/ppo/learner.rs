@@ -4,10 +4,10 @@
 //! seed and batches give the same bits, whatever the timing of threads.
 
 use std::num::NonZero;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
-use super::minibatch::{PARTS, Part, Slope, differentiate, gather};
+use super::desk::Desk;
+use super::minibatch::Slope;
 use super::stats::{Means, explained_variance};
 use super::{Batch, Diverged, Settings, UpdateStats, adam};
 use crate::luck::Luck;
@@ -37,7 +37,6 @@ pub struct Learner {
     shape: Shape,
     settings: Settings,
     seed: u64,
-    model: ActorCritic,
     state: LearnerState,
     threads: NonZero<usize>,
 }
@@ -50,43 +49,14 @@ struct Moment {
     minibatch: usize,
 }
 
-/// Works out the gradients of a minibatch's parts, on one thread or two.
-struct Desk<'a> {
-    settings: &'a Settings,
-    other: Option<Other>,
-}
-
-/// A second thread: where parts are sent, and their gradients come from.
-struct Other {
-    send: Sender<(ActorCritic, Part)>,
-    receive: Receiver<Slope>,
-}
-
-impl Desk<'_> {
-    /// The gradient of the whole minibatch: first part, then second, whoever finished first.
-    fn slope(&self, model: &ActorCritic, [first, second]: [Part; PARTS]) -> Slope {
-        let Some(Other { send, receive }) = &self.other else {
-            return slope(model, first, self.settings).and(&slope(model, second, self.settings));
-        };
-        send.send((model.clone(), second)).expect("the other thread waits for parts");
-        let first = slope(model, first, self.settings);
-        first.and(&receive.recv().expect("the other thread answers each part"))
-    }
-}
-
-fn slope(model: &ActorCritic, part: Part, settings: &Settings) -> Slope {
-    differentiate(model, part, settings).expect("shapes fit and memory lasts")
-}
-
 impl Learner {
     /// A learner at its beginning. The seed decides the first weights and every shuffle.
     pub fn new(shape: Shape, settings: Settings, seed: u64) -> Self {
-        let model = ActorCritic::new(shape, seed);
         let zeros = Weights::zeros(&shape);
-        let weights = model.weights();
+        let weights = ActorCritic::new(shape, seed).weights();
         let state = LearnerState { weights, first_moments: zeros.clone(), second_moments: zeros, steps: 0, updates: 0 };
         let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-        Self { shape, settings, seed, model, state, threads }
+        Self { shape, settings, seed, state, threads }
     }
 
     /// How many threads an update may use, this one among them; all there are by default, and never more than 2. The
@@ -123,7 +93,6 @@ impl Learner {
         for weights in [&state.weights, &state.first_moments, &state.second_moments] {
             weights.check(&self.shape)?;
         }
-        self.model = ActorCritic::from_weights(self.shape, &state.weights)?;
         self.state = state;
         Ok(())
     }
@@ -150,35 +119,22 @@ impl Learner {
         if result.is_ok() {
             self.state.updates += 1;
         } else {
-            self.model.copy_from(&before.weights.columns);
             self.state = before;
         }
         result
     }
 
     fn passes(&mut self, batch: &Batch, progress: f64) -> Result<UpdateStats, Diverged> {
-        let settings = self.settings;
+        let (shape, settings) = (self.shape, self.settings);
+        let alone = self.threads.get() < 2;
         std::thread::scope(|scope| {
-            let other = (self.threads.get() > 1).then(|| {
-                let (send, parts) = channel::<(ActorCritic, Part)>();
-                let (answer, receive) = channel();
-                scope.spawn(move || {
-                    for (model, part) in parts {
-                        let slope = slope(&model, part, &settings);
-                        // Before the answer, so that the model is nobody else's when it is changed.
-                        drop(model);
-                        if answer.send(slope).is_err() {
-                            break;
-                        }
-                    }
-                });
-                Other { send, receive }
-            });
-            self.learn(batch, progress, &Desk { settings: &settings, other })
+            let desk =
+                if alone { Desk::new(shape, &settings, batch) } else { Desk::shared(shape, &settings, batch, scope) };
+            self.learn(batch, progress, desk)
         })
     }
 
-    fn learn(&mut self, batch: &Batch, progress: f64, desk: &Desk<'_>) -> Result<UpdateStats, Diverged> {
+    fn learn(&mut self, batch: &Batch, progress: f64, mut desk: Desk<'_>) -> Result<UpdateStats, Diverged> {
         let started = Instant::now();
         let (settings, update, count) = (self.settings, self.state.updates, batch.len());
         let left = if settings.anneal_lr { 1.0 - progress.clamp(0.0, 1.0) } else { 1.0 };
@@ -195,9 +151,8 @@ impl Learner {
             means.begin_epoch();
             for minibatch in 0..minibatches {
                 let places = &places[count * minibatch / minibatches..count * (minibatch + 1) / minibatches];
-                let parts = gather(batch, places, self.shape.observation, &settings);
-                let slope = desk.slope(&self.model, parts);
-                let norm = self.step(&slope, stats.learning_rate, Moment { update, epoch, minibatch })?;
+                let slope = desk.slope(&self.state.weights, places);
+                let norm = self.step(slope, stats.learning_rate, Moment { update, epoch, minibatch })?;
                 means.add(&slope.terms, norm, places.len());
             }
             if settings.target_kl.is_some_and(|most| means.epoch_kl() > most) {
@@ -236,7 +191,6 @@ impl Learner {
         let LearnerState { weights, first_moments, second_moments, steps, .. } = &mut self.state;
         *steps += 1;
         adam::step(weights, [first_moments, second_moments], &slope.gradient, *steps, learning_rate, scale);
-        self.model.copy_from(&weights.columns);
         Ok(norm)
     }
 }

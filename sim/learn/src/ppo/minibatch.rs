@@ -1,91 +1,115 @@
 //! A minibatch: some decisions of a batch, always in the same number of parts, and the gradient of each part.
 //!
-//! The parts and the order in which they are summed are fixed, so that one thread and two give the same bits.
+//! The parts and the order in which they are summed are fixed, so that one thread and two give the same bits. A part keeps
+//! its room from minibatch to minibatch.
 
-use dfdx::prelude::*;
-
-use super::objective::{Targets, Terms, objective};
-use super::{Batch, Settings, fused};
-use crate::network::ActorCritic;
+use super::objective::{Targets, Terms};
+use super::pass::{self, Net, Room};
+use super::{Batch, Settings};
+use crate::network::kernels::wide;
+use crate::network::{Shape, Weights};
 
 /// Parts of a minibatch.
 pub(super) const PARTS: usize = 2;
 /// Added to the deviation of advantages, so that equal ones are not divided by zero.
 const EPSILON: f64 = 1e-8;
 
-/// Some decisions with what they are held to.
+/// Some decisions with what they are held to, and what comes of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Part {
+    places: Vec<usize>,
+    advantages: Spread,
     pub(super) observations: Vec<f32>,
     pub(super) targets: Targets,
+    room: Room,
+    pub(super) slope: Slope,
+}
+
+/// Mean and deviation.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spread {
+    mean: f64,
+    deviation: f64,
 }
 
 /// Mean terms and the gradient, column by column in the order of the weights.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Slope {
     pub(super) terms: Terms,
     pub(super) gradient: Vec<Vec<f32>>,
 }
 
-/// Copies the decisions at `places` out of the batch into parts.
-pub(super) fn gather(batch: &Batch, places: &[usize], width: usize, settings: &Settings) -> [Part; PARTS] {
+/// Says which decisions of the batch stand in which part.
+pub(super) fn deal(batch: &Batch, places: &[usize], settings: &Settings, parts: [&mut Part; PARTS]) {
     let count = places.len();
-    let (mean, deviation) = if settings.norm_adv { spread(batch, places) } else { (0.0, 1.0) };
-    std::array::from_fn(|part| {
-        let places = &places[count * part / PARTS..count * (part + 1) / PARTS];
-        let mut observations = Vec::with_capacity(places.len() * width);
-        for place in places {
-            observations.extend_from_slice(&batch.observations[place * width..][..width]);
-        }
-        let column = |values: &[f32]| places.iter().map(|place| values[*place]).collect::<Vec<_>>();
-        let scaled = |place: &usize| ((f64::from(batch.advantages[*place]) - mean) / deviation) as f32;
-        let targets = Targets {
-            actions: places.iter().map(|place| batch.actions[*place]).collect(),
-            action_masks: places.iter().map(|place| batch.action_masks[*place]).collect(),
-            log_probs: column(&batch.log_probs),
-            advantages: places.iter().map(scaled).collect(),
-            returns: column(&batch.returns),
-            values: column(&batch.values),
-            share: 1.0 / count as f32,
-        };
-        Part { observations, targets }
-    })
+    let advantages = if settings.norm_adv { spread(batch, places) } else { Spread { mean: 0.0, deviation: 1.0 } };
+    for (place, part) in parts.into_iter().enumerate() {
+        part.places.clear();
+        part.places.extend_from_slice(&places[count * place / PARTS..count * (place + 1) / PARTS]);
+        part.advantages = advantages;
+        part.targets.share = 1.0 / count as f32;
+    }
 }
 
 /// Mean and deviation (over one less than the count) of the advantages of a minibatch.
-fn spread(batch: &Batch, places: &[usize]) -> (f64, f64) {
+fn spread(batch: &Batch, places: &[usize]) -> Spread {
     let advantages = || places.iter().map(|place| f64::from(batch.advantages[*place]));
     let mean = advantages().sum::<f64>() / places.len() as f64;
     let squares: f64 = advantages().map(|value| (value - mean).powi(2)).sum();
-    (mean, (squares / places.len().saturating_sub(1).max(1) as f64).sqrt() + EPSILON)
+    Spread { mean, deviation: (squares / places.len().saturating_sub(1).max(1) as f64).sqrt() + EPSILON }
 }
 
-/// The gradient of the objective over a part.
-pub(super) fn differentiate(model: &ActorCritic, part: Part, settings: &Settings) -> Result<Slope, CpuError> {
-    let shape = (part.targets.actions.len(), model.shape().observation);
-    let rows = Cpu::default().try_tensor_from_vec(part.observations, shape)?;
-    let (logits, values) = fused::forward(model, rows.leaky_traced())?;
-    let (loss, terms) = objective(logits, values, &part.targets, settings)?;
-    Ok(Slope { terms, gradient: columns(model, loss.try_backward()?)? })
-}
-
-/// The gradient of each column of weights, taken out of dfdx's.
-pub(super) fn columns(model: &ActorCritic, mut gradients: Gradients<f32, Cpu>) -> Result<Vec<Vec<f32>>, CpuError> {
-    let mut columns = Vec::new();
-    for layer in model.layers() {
-        columns.push(std::mem::take(&mut **gradients.get_or_alloc_mut(&layer.weight)?));
-        columns.push(std::mem::take(&mut **gradients.get_or_alloc_mut(&layer.bias)?));
+impl Part {
+    /// Copies its decisions out of the batch and works out their gradient.
+    pub(super) fn learn(&mut self, batch: &Batch, net: &Net, settings: &Settings) {
+        self.gather(batch);
+        self.differentiate(net, settings);
     }
-    Ok(columns)
+
+    fn gather(&mut self, batch: &Batch) {
+        let Self { places, advantages: Spread { mean, deviation }, observations, targets, .. } = self;
+        let width = batch.observations.len() / batch.len().max(1);
+        observations.clear();
+        for place in places.iter() {
+            observations.extend_from_slice(&batch.observations[place * width..][..width]);
+        }
+        let column = |values: &[f32], out: &mut Vec<f32>| {
+            out.clear();
+            out.extend(places.iter().map(|place| values[*place]));
+        };
+        column(&batch.log_probs, &mut targets.log_probs);
+        column(&batch.returns, &mut targets.returns);
+        column(&batch.values, &mut targets.values);
+        column(&batch.advantages, &mut targets.advantages);
+        let scaled = |value: f32| ((f64::from(value) - *mean) / *deviation) as f32;
+        targets.advantages.iter_mut().for_each(|value| *value = scaled(*value));
+        targets.actions.clear();
+        targets.actions.extend(places.iter().map(|place| batch.actions[*place]));
+        targets.action_masks.clear();
+        targets.action_masks.extend(places.iter().map(|place| batch.action_masks[*place]));
+    }
+
+    /// The gradient of the objective over what was gathered.
+    pub(super) fn differentiate(&mut self, net: &Net, settings: &Settings) {
+        pass::learn(net, &self.observations, &self.targets, settings, &mut self.room, &mut self.slope);
+    }
 }
 
 impl Slope {
-    /// The sum of two parts, in this order.
-    pub(super) fn and(mut self, other: &Self) -> Self {
+    /// Zero, of a network of this shape.
+    pub(super) fn clear(&mut self, shape: &Shape) {
+        if self.gradient.is_empty() {
+            self.gradient = Weights::zeros(shape).columns.into_iter().map(|column| column.values).collect();
+        }
+        self.gradient.iter_mut().for_each(|column| column.fill(0.0));
+        self.terms = Terms::default();
+    }
+
+    /// Adds the next part.
+    pub(super) fn add(&mut self, other: &Self) {
         for (sums, terms) in self.gradient.iter_mut().zip(&other.gradient) {
-            sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+            wide(move || sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term));
         }
         self.terms = self.terms.and(other.terms);
-        self
     }
 }

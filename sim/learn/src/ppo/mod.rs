@@ -5,11 +5,12 @@
 
 mod adam;
 mod batch;
-mod fused;
+mod desk;
 mod gae;
 mod learner;
 mod minibatch;
 mod objective;
+mod pass;
 #[cfg(test)]
 mod plain;
 mod settings;
@@ -17,6 +18,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod trajectory;
+mod yardstick;
 
 pub use batch::Batch;
 pub use gae::gae;
@@ -24,3 +26,4 @@ pub use learner::{Learner, LearnerState};
 pub use settings::Settings;
 pub use stats::{Diverged, UpdateStats};
 pub use trajectory::{Decision, Trajectory};
+pub use yardstick::Yardstick;

@@ -3,8 +3,6 @@
 //! Owns the formulas and their derivatives by logits and values. Must not know the network before them. The same in
 //! plain dfdx stands in `plain`, and tests hold the two equal. Rule: "PPO as the field does it".
 
-use dfdx::prelude::*;
-
 use super::Settings;
 use crate::network::Odds;
 
@@ -36,6 +34,12 @@ pub(super) struct Terms {
 }
 
 impl Terms {
+    /// With the loss that the other sums make.
+    pub(super) fn close(mut self, settings: &Settings) -> Self {
+        self.loss = self.policy_loss - settings.ent_coef * self.entropy + settings.vf_coef * self.value_loss;
+        self
+    }
+
     /// Of two parts, in this order.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
@@ -50,48 +54,20 @@ impl Terms {
     }
 }
 
-/// The loss on its tape, and its terms.
-type Objective<T> = (Tensor<Rank0, f32, Cpu, T>, Terms);
-
-/// The objective of `logits` (decisions × options) and `values` (decisions × 1) as one operation on the tape.
-pub(super) fn objective<T: Tape<f32, Cpu> + Merge<T> + 'static>(
-    logits: Tensor<(usize, usize), f32, Cpu, T>,
-    values: Tensor<(usize, usize), f32, Cpu, T>,
-    targets: &Targets,
-    settings: &Settings,
-) -> Result<Objective<T>, CpuError> {
-    let ((logits, tape), (values, more)) = (logits.split_tape(), values.split_tape());
-    let mut tape = tape.merge(more);
-    let (count, options) = *logits.shape();
-    let mut by_logits = vec![0.0; count * options];
-    logits.copy_into(&mut by_logits);
-    let mut by_values = vec![0.0; count];
-    values.copy_into(&mut by_values);
-    let terms = differentiate(&mut by_logits, &mut by_values, options, targets, settings);
-    let loss = logits.device().try_tensor_from_vec(vec![terms.loss], ())?;
-    let (loss_ghost, logits_ghost, values_ghost) = (loss.ghost(), logits.ghost(), values.ghost());
-    tape.add_backward_op(move |gradients| {
-        let factor = gradients.get_or_alloc_mut(&loss_ghost)?[0];
-        let add = |sums: &mut [f32], terms: &[f32]| {
-            sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += factor * term);
-        };
-        add(gradients.get_or_alloc_mut(&logits_ghost)?, &by_logits);
-        add(gradients.get_or_alloc_mut(&values_ghost)?, &by_values);
-        Ok(())
-    });
-    Ok((loss.put_tape(tape), terms))
-}
-
-/// Puts the derivative of the loss in the place of every logit and value.
-fn differentiate(
-    logits: &mut [f32],
-    values: &mut [f32],
+/// Puts the derivative of the loss in the place of every logit and value. Each row of `heads` holds a decision's logits,
+/// then its value; the first is that of the decision at `first`. The loss itself is only known of all: see [`Terms::close`].
+pub(super) fn differentiate(
+    heads: &mut [f32],
     options: usize,
+    first: usize,
     targets: &Targets,
     settings: &Settings,
+    mut terms: Terms,
 ) -> Terms {
-    let mut terms = Terms::default();
-    for (place, (logits, value)) in logits.chunks_exact_mut(options).zip(values).enumerate() {
+    for (row, heads) in heads.chunks_exact_mut(options + 1).enumerate() {
+        let place = first + row;
+        let (logits, value) = heads.split_at_mut(options);
+        let value = &mut value[0];
         let (policy_loss, value_loss);
         (policy_loss, terms) = policy(logits, place, targets, settings, terms);
         (value_loss, *value) = value_error(*value, targets.values[place], targets.returns[place], settings.clip_vloss);
@@ -99,7 +75,6 @@ fn differentiate(
         terms.policy_loss += policy_loss * targets.share;
         terms.value_loss += value_loss * targets.share;
     }
-    terms.loss = terms.policy_loss - settings.ent_coef * terms.entropy + settings.vf_coef * terms.value_loss;
     terms
 }
 

@@ -45,3 +45,13 @@ pub(super) fn loss(
     let value = error.sum::<Rank0, _>() * (0.5 * targets.share);
     policy - entropy * settings.ent_coef + value * settings.vf_coef
 }
+
+/// The gradient of each column of weights, taken out of dfdx's.
+pub(super) fn columns(model: &ActorCritic, mut gradients: Gradients<f32, Cpu>) -> Result<Vec<Vec<f32>>, CpuError> {
+    let mut columns = Vec::new();
+    for layer in model.layers() {
+        columns.push(std::mem::take(&mut **gradients.get_or_alloc_mut(&layer.weight)?));
+        columns.push(std::mem::take(&mut **gradients.get_or_alloc_mut(&layer.bias)?));
+    }
+    Ok(columns)
+}

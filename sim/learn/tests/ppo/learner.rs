@@ -166,3 +166,30 @@ fn weights_that_do_not_fit_are_refused_by_name() {
     let other = Weights::read(&Shape::standard(8, 3), good.columns.clone());
     assert!(matches!(other, Err(WeightsError::Shape { name, .. }) if name == "fc1.weight"));
 }
+
+/// Minibatches large enough that a second thread takes its part, unlike those of the cart.
+#[test]
+fn large_minibatches_give_the_same_bits_on_one_thread_and_on_two() {
+    let shape = Shape::standard(70, 9);
+    let numbers = |count: usize, step: f32| (0..count).map(move |place| (place as f32 * step).sin());
+    let count = 1_100;
+    let batch = Batch {
+        observations: numbers(count * shape.observation, 0.37).collect(),
+        actions: (0..count).map(|place| (place * 7 % 9) as u8).collect(),
+        action_masks: vec![0x1ff; count],
+        log_probs: numbers(count, 0.11).map(|value| value * 0.1 - 2.2).collect(),
+        values: numbers(count, 0.23).collect(),
+        advantages: numbers(count, 0.53).collect(),
+        returns: numbers(count, 0.71).collect(),
+    };
+    let weights = |threads| {
+        let settings = Settings { minibatch_size: 500, ..Settings::default() };
+        let mut learner = Learner::new(shape, settings, 3);
+        learner.set_threads(NonZero::new(threads).expect("not zero"));
+        learner.update(&batch, 0.0).expect("nothing explodes");
+        bits(learner.weights())
+    };
+    let one = weights(1);
+    assert_eq!(one, weights(2));
+    assert_eq!(one, weights(8));
+}

@@ -1,0 +1,51 @@
+//! What an update is measured against: its matrix products alone, as plain calls of dfdx, whose kernel is `gemm`.
+//!
+//! Used by the benchmarks only. Rule: "Speed" of the quality guide.
+
+use dfdx::prelude::*;
+
+use crate::network::Shape;
+
+type Matrix = Tensor<(usize, usize), f32, Cpu>;
+
+/// The products of one minibatch, with matrices of ones; each call also makes room for its result, as dfdx does.
+pub struct Yardstick {
+    products: Vec<(Matrix, Matrix)>,
+}
+
+impl Yardstick {
+    /// For a network of this shape and that many decisions: three products there and five back.
+    pub fn new(shape: Shape, rows: usize) -> Self {
+        let device = Cpu::default();
+        let ones = |rows: usize, columns: usize| -> Matrix { device.ones_like(&(rows, columns)) };
+        let turned = |rows: usize, columns: usize| -> Matrix { ones(columns, rows).permute::<_, Axes2<1, 0>>() };
+        let Shape { observation, hidden: [first, second], options } = shape;
+        let layers = [(observation, first), (first, second), (second, options + 1)];
+        let mut products = Vec::new();
+        for (place, (inputs, outputs)) in layers.into_iter().enumerate() {
+            products.push((ones(rows, inputs), turned(inputs, outputs)));
+            products.push((turned(outputs, rows), ones(rows, inputs)));
+            if place > 0 {
+                products.push((ones(rows, outputs), ones(outputs, inputs)));
+            }
+        }
+        Self { products }
+    }
+
+    /// Multiplies all of them; the sum of one entry of each, so that nothing is left out.
+    pub fn run(&self) -> f32 {
+        self.products.iter().map(|(left, right)| left.clone().matmul(right.clone())[[0, 0]]).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_product_is_there() {
+        let shape = Shape { observation: 3, hidden: [5, 7], options: 1 };
+        // Inner dimensions: there 3 + 5 + 7, by weights three times the rows, back 7 + 2.
+        assert_eq!(Yardstick::new(shape, 11).run().to_bits(), 57.0_f32.to_bits());
+    }
+}
