@@ -6,11 +6,17 @@
 
 #![cfg(unix)]
 
+mod live;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use townlet::shard::{self, Driver};
+use townlet_learn::checkpoint::Checkpoint;
+use townlet_learn::{Choice, NetworkPolicy};
+use townlet_town::Rules;
 
 /// A small training with a checkpoint every other update.
 const SMALL: &str = "train --seed 3 --set training.replicas=5 --set training.rollout_ticks=200 --set training.horizon_days=1 \
@@ -128,4 +134,34 @@ fn the_shipped_policy_drives_the_default_town_and_a_journal_needs_none() {
     let scripted = json(apart.path(), "--headless --tick-limit 1200 --json --set policy.release=scripted");
     assert_eq!(scripted["policy"], "scripted");
     assert_ne!(scripted["digest"], whole["digest"]);
+}
+
+#[test]
+fn a_live_town_tells_who_drives_it_what_was_weighed_and_who_drove_it_before() {
+    let home = home();
+    let sources = live::sources(false, &[]);
+    let shipped = Checkpoint::embedded(include_bytes!("../configs/policies/shipped.safetensors")).expect("it is whole");
+    let rules = Rules::new(sources.clone()).expect("a town");
+    let network = NetworkPolicy::new(&shipped, &rules, Choice::default()).expect("it fits");
+    let options = shard::Options { driver: Driver::Network(Box::new(network)), ..live::options(home.path(), true) };
+    let town = shard::start(sources, 7, options).expect("it starts");
+    assert_eq!(town.run_to(50, |_| true), Some(50));
+    let (view, _) = town.view().expect("it runs");
+    assert_eq!((view.policy.id.as_str(), view.policy.kind.as_str()), (shipped.id.as_str(), "network"));
+    assert!(!view.agents.is_empty());
+    for agent in &view.agents {
+        let top: Vec<f64> = agent.top_options.iter().map(|top| top.probability).collect();
+        assert!(top.len() == 3 && top[0] > 0.0 && top.is_sorted_by(|a, b| a >= b), "{top:?}");
+        assert!(top.iter().sum::<f64>() < 1.001 && agent.value.expect("a value").is_finite());
+    }
+    town.stop().expect("it is saved");
+    // Another policy may go on, and says so.
+    let recorded = shard::recorded(&shard::Home::new(home.path()), "harbour", None).expect("the run");
+    let town = shard::resume(&recorded, live::options(home.path(), true)).expect("it goes on");
+    let told = format!("the policy was {}; from tick 50 on it is scripted.", shipped.id);
+    assert!(town.notes.contains(&told), "{:?}", town.notes);
+    let (view, _) = town.view().expect("it runs");
+    assert_eq!(view.policy.id, "scripted");
+    assert!(view.agents.iter().all(|agent| agent.top_options.is_empty() && agent.value.is_none()));
+    town.stop().expect("it is saved");
 }
