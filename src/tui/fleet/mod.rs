@@ -231,7 +231,7 @@ impl Fleet {
             let mut spans = vec![Span::raw(mark), Span::styled(pad(&name_of(&watched), name), style), Span::raw(" ")];
             for (column, _, columns) in &columns {
                 let (text, style) = &cells[*column];
-                spans.push(Span::styled(pad(text, columns + 1), *style));
+                spans.extend([Span::styled(pad(text, *columns), *style), Span::raw(" ")]);
             }
             frame.render_widget(Line::from(spans), row);
             if place == selected {
@@ -275,7 +275,9 @@ impl Fleet {
         let exits =
             format!("{} / {}{}", employment.pending_count, employment.queue_limit, if over { " !" } else { "" });
         let kind = if view.policy.kind == "network" { "learned" } else { view.policy.kind.as_str() };
-        let policy = if view.policy.id == kind { kind.to_owned() } else { format!("{} {kind}", view.policy.id) };
+        // Which one counts more than which kind.
+        let both = format!("{} {kind}", view.policy.id);
+        let policy = if view.policy.id == kind || width(&both) > 12 { view.policy.id.clone() } else { both };
         [
             link,
             health,
