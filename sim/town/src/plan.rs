@@ -134,6 +134,8 @@ pub struct Object {
 pub struct Plan {
     /// In tiles.
     pub width: u32,
+    /// 2³² over the width, rounded up: a product with it takes the place of a division.
+    per_row: u64,
     /// In tiles.
     pub height: u32,
     /// The rows as drawn.
@@ -203,7 +205,9 @@ impl Plan {
 
     /// Column and row of a tile.
     pub fn at(&self, tile: Tile) -> (u32, u32) {
-        (tile.0 % self.width, tile.0 / self.width)
+        // Exact, as a map has at most 2²⁰ tiles and 2¹⁰ columns.
+        let row = ((u64::from(tile.0) * self.per_row) >> 32) as u32;
+        (tile.0 - row * self.width, row)
     }
 
     /// The tile at a column and row, when it is on the map.
@@ -323,6 +327,7 @@ fn draw(file: &str, rows: &[(usize, &str)], size: (u32, u32), places: Vec<Place>
     }
     Ok(Plan {
         width: size.0,
+        per_row: (1_u64 << 32).div_ceil(u64::from(size.0.max(1))),
         height: size.1,
         rows: rows.iter().map(|row| row.1.to_owned()).collect(),
         walkable,
@@ -330,4 +335,22 @@ fn draw(file: &str, rows: &[(usize, &str)], size: (u32, u32), places: Vec<Place>
         places: places.into(),
         objects: objects.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tile_is_in_the_row_and_column_that_a_division_finds() {
+        let text = include_str!("../../../configs/towns/default.txt");
+        let mut plan = Plan::parse("default.txt", text, (48, 48)).expect("the shipped plan");
+        for width in 1..=1_024_u32 {
+            plan.width = width;
+            plan.per_row = (1_u64 << 32).div_ceil(u64::from(width));
+            for tile in (0..1 << 20).step_by(997).chain([width - 1, width, (1 << 20) - 1]) {
+                assert_eq!(plan.at(Tile(tile)), (tile % width, tile / width), "{tile} of {width}");
+            }
+        }
+    }
 }

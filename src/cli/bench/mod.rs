@@ -123,9 +123,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let budget = Duration::from_secs(args.seconds);
     let mut rows = Vec::new();
     say(args, "a headless shard");
-    // First, while nothing else has taken memory.
+    // First, while nothing else has taken memory; then what a replica takes, while little has been given back.
     let folder = shard::Folder::make(&args.home)?;
     rows.push(shard::memory(&texts.sources, &folder)?);
+    let replica = town::replicas(&texts.sources)?;
     say(args, "commands");
     rows.extend(shard::commands(&texts.sources, &folder, budget / 2)?);
     say(args, "subscribers");
@@ -139,7 +140,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     rows.extend(town::crowd(&texts.sources)?);
     rows.push(town::backlog(budget / 10)?);
     rows.extend(town::parts(&texts.sources, budget / 10)?);
-    rows.push(town::replicas(&texts.sources)?);
+    rows.push(replica);
     say(args, "learning");
     rows.extend(learn::speed()?);
     say(args, "a training");

@@ -134,8 +134,8 @@ pub(super) fn crowd(sources: &Sources) -> Result<Vec<Row>> {
     let layout = observations::layout(Observations::Full);
     let mut towns = [warm(sources)?, warm(&stress.sources)?];
     let day = towns[0].rules().day_length();
-    let mut buffers =
-        [0, 1].map(|town: usize| vec![0.0_f32; layout.width * townlet_town::lifecycle::slots(towns[town].rules())]);
+    let population = |town: &Town| town.rules().config.world.population as usize;
+    let mut buffers = [0, 1].map(|town: usize| vec![0.0_f32; layout.width * population(&towns[town])]);
     let mut times = [const { Vec::new() }; 2];
     for _ in 0..CROWD_ROUNDS {
         for ((town, buffer), times) in towns.iter_mut().zip(&mut buffers).zip(&mut times) {

@@ -35,7 +35,6 @@ pub(super) fn rivals(view: &View<'_>, out: &mut [f32]) {
 
 /// The two ties with most of something, the first of equals being the lower slot; nobody without any of it.
 fn show(view: &View<'_>, out: &mut [f32], most: impl Fn(&Tie) -> Micro) {
-    out.fill(0.0);
     if !ties::observed(view.rules) {
         return;
     }
@@ -59,7 +58,8 @@ fn of(view: &View<'_>, tie: &Tie) -> [f32; EACH] {
     let (x, y) = plan.at(tile);
     let far = |there: u32, here: usize| ((there as f32 - here as f32) * (1.0 / FAR_TILES)).clamp(-1.0, 1.0);
     let level = |value: Micro| decimal(value).clamp(-1.0, 1.0);
-    let together = plan.place_of[tile].is_some() && plan.place_of[tile] == plan.place_of[view.tile];
+    let place = plan.place_of[tile];
+    let together = place.is_some() && place == plan.place_of[view.tile];
     [
         1.0,
         level(tie.trust),
