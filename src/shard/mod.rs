@@ -40,6 +40,7 @@ use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
 
 use crate::audit::{self, Stage};
+use crate::wire::telemetry::Transport;
 use crate::wire::{Answer, Position, Request, Session, Snapshot, Status};
 use dispatch::{Asked, Asker};
 use engine::{Engine, Message, Parts};
@@ -257,6 +258,8 @@ fn launch(
         shard: header.shard.clone(),
         run_id: run_id.clone(),
         policy: options.driver.policy(),
+        // Until the publisher says otherwise.
+        transport: Transport { mode: "full".into(), ..Transport::default() },
         driver: options.driver,
         names: names::Names::open(&options.home, &header.shard, config.telemetry.privacy.enabled)
             .map_err(ShardError::Resume)?,

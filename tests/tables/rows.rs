@@ -203,6 +203,7 @@ fn telemetry_snapshot() {
             assert_eq!((&told.agents, &told.jobs), (&view.agents, &view.jobs));
             assert_eq!((&told.employment, &told.conflict), (&view.employment, &view.conflict));
             assert_eq!((&told.kpis, &told.events, &told.map), (&view.kpis, &view.events, &view.map));
+            assert_eq!(told.transport.mode, "full", "nobody has to listen for it to be said");
             live.done("employment_exit defer ada");
         }
     });
