@@ -82,11 +82,12 @@ pub(crate) fn start(slots: usize) -> Lifecycle {
     }
 }
 
-/// Whether somebody may leave by themselves now: cap, gap, and no city-wide outage.
+/// Whether somebody may leave by themselves now: a lifecycle at all, cap, gap, and no city-wide outage.
 pub(crate) fn gate(rules: &Rules, state: &State) -> bool {
     let lifecycle = &state.lifecycle;
     let gap = u64::from(rules.config.lifecycle.exit_cooldown_ticks);
-    lifecycle.exits_today < rules.config.lifecycle.max_exits_per_day
+    rules.config.features.systems.lifecycle
+        && lifecycle.exits_today < rules.config.lifecycle.max_exits_per_day
         && lifecycle.last_exit.is_none_or(|last| state.tick >= last + gap)
         && state.tick >= lifecycle.suppressed_until
         && state.economy.power
@@ -101,11 +102,9 @@ pub(crate) fn run(cx: &mut Cx<'_>) {
     }
     employment::release(cx);
     employment::admit(cx);
-    if cx.rules.config.features.systems.lifecycle {
-        while gate(cx.rules, cx.state) {
-            let Some((agent, cause)) = due(cx) else { break };
-            leave(cx, agent, cause);
-        }
+    while gate(cx.rules, cx.state) {
+        let Some((agent, cause)) = due(cx) else { break };
+        leave(cx, agent, cause);
     }
     arrivals(cx);
 }

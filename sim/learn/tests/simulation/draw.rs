@@ -62,7 +62,7 @@ fn features(luck: &mut Luck, text: &mut String, day: u32) {
          \"{social}\" }}\n  systems: {{ lifecycle: {lifecycle}, observations: {view}, queue_fairness: {fair}, \
          perturbations: {shocks} }}"
     );
-    let (commit, sits_out, ghost) = (luck.within(1, 40), luck.within(0, 200), luck.within(1, 8));
+    let (commit, sits_out, ghost) = (luck.within(1, 40), luck.within(0, 200), luck.within(1, 12));
     let _ = writeln!(
         text,
         "policy_runtime: {{ option_commit_ticks: {commit} }}\nqueue_fairness: {{ cooldown_ticks: {sits_out}, \

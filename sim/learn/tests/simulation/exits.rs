@@ -67,6 +67,7 @@ impl Gate {
     fn may_leave(&self, moment: &Moment<'_>, who: Resident, cause: Cause) -> Held {
         let (config, tick) = (&moment.rules.config, moment.before.tick);
         let life = &config.lifecycle;
+        hold!(config.features.systems.lifecycle, "exits: {who:?} left by {cause:?} without a lifecycle");
         let most = life.max_exits_per_day;
         hold!(self.today < most, "exits: {who:?} is number {} of {most} today", self.today + 1);
         let gap = u64::from(life.exit_cooldown_ticks);
@@ -83,7 +84,6 @@ impl Gate {
                 hold!(over, "exits: {who:?} leaves in the review window, {entry:?}");
             }
             cause => {
-                hold!(config.features.systems.lifecycle, "exits: {who:?} left by {cause:?} without a lifecycle");
                 let mortal = moment.after.switches.mortality;
                 hold!(cause != Cause::Collapse || mortal, "exits: {who:?} collapsed and is immortal");
             }

@@ -11,6 +11,9 @@ use crate::{Held, Moment, hold};
 /// Ticks a reservation waits for its holder.
 const HOLD_TICKS: u64 = 10;
 
+/// Waits that may follow each other where reservations can lapse.
+const LAPSES: u64 = 4;
+
 /// Waits so far.
 #[derive(Default)]
 pub(crate) struct Patience {
@@ -35,6 +38,7 @@ impl Patience {
                 "deadlock: {} is free and has a queue",
                 plan.name
             );
+            in_turn(moment, object)?;
             let bound = bound(rules, object, *longest);
             for waiter in &it.queue {
                 let (who, waited) = (moment.after.agents.resident[waiter.agent], tick - waiter.since);
@@ -75,6 +79,24 @@ fn gets_on(moment: &Moment<'_>, agent: AgentId) -> Held {
     Ok(())
 }
 
+/// Who was served in this tick had no cooldown there, and without fairness stood before everybody who still waits.
+fn in_turn(moment: &Moment<'_>, object: ObjectId) -> Held {
+    let (tick, agents) = (moment.before.tick, &moment.after.agents);
+    let (before, it) = (&moment.before.objects[object], &moment.after.objects[object]);
+    let served = |agent: &AgentId| matches!(agents.activity[*agent], Activity::Holding(_, _, until, _) if until == tick + HOLD_TICKS);
+    let place = |agent: AgentId| before.queue.iter().position(|waiter| waiter.agent == agent);
+    for agent in it.uses.iter().copied().filter(served) {
+        let who = agents.resident[agent];
+        hold!(it.cooldown_of(agent) <= tick, "queues: {who:?} sits out and was served");
+        let kept = it.queue.iter().filter(|waiter| before.queue.contains(waiter));
+        let passed =
+            place(agent).and_then(|own| kept.filter_map(|waiter| place(waiter.agent)).find(|other| *other < own));
+        let fair = moment.after.switches.queue_fairness;
+        hold!(fair || passed.is_none(), "queues: {who:?} was served before {passed:?} of {:?}", before.queue);
+    }
+    Ok(())
+}
+
 /// Whether nobody in the queue may be served now.
 fn sits_out(state: &State, object: &ObjectState, tick: u64) -> bool {
     let fair = state.switches.queue_fairness;
@@ -88,5 +110,8 @@ fn bound(rules: &Rules, object: ObjectId, longest: u64) -> u64 {
     let use_ticks =
         serving.map(|(_, affordance)| u64::from(rules.affordances[*affordance].duration)).max().unwrap_or(0);
     let turn = use_ticks + HOLD_TICKS + 2;
-    u64::from(rules.config.queue_fairness.cooldown_ticks) + (longest + 1) * turn
+    let fairness = &rules.config.queue_fairness;
+    let once = u64::from(fairness.cooldown_ticks) + (longest + 1) * turn;
+    // Where people let each other pass later than a reservation lasts, it lapses now and then, and the wait begins anew.
+    if u64::from(fairness.ghost_step_after) < HOLD_TICKS { once } else { once * LAPSES }
 }

@@ -150,6 +150,23 @@ fn exits_suppressed_during_outage_resume_after_grace() {
 }
 
 #[test]
+fn without_a_lifecycle_only_operators_send_anybody_away() {
+    // Nobody eats, pays or works, and whoever missed a shift is due at once or after a tick of review.
+    let mut town = town(&[
+        ("features.systems.lifecycle", "off"),
+        ("economy.rent_per_day", "50"),
+        ("employment.max_absent_shifts", "1"),
+        ("employment.exit_review_window", "1"),
+    ]);
+    assert_eq!(left(&through(&mut town, 4_999, idle)), []);
+    assert_eq!(town.state().employment.queue.len(), 8, "all of them wait for an operator");
+    town.apply(&Command::ExitApprove { who: Resident(2) }).unwrap();
+    town.apply(&Command::Kill { who: Resident(3) }).unwrap();
+    let exits = left(&through(&mut town, 5_100, idle));
+    assert_eq!(exits.iter().map(|exit| exit.1).collect::<Vec<_>>(), [3, 2]);
+}
+
+#[test]
 fn an_operator_is_not_held_by_an_outage() {
     let mut town = evictable(&[]);
     town.apply(&Command::Perturb { kind: 0, on: true }).unwrap();
