@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use townlet::audit::{Record, Stage, records, verify};
+use townlet::audit::{Record, Stage, verify};
 
-use super::terminal::{BINARY, PATIENCE, Seat, repository};
+use super::terminal::{BINARY, PATIENCE, Seat, log_of, repository};
 
 const LARGE: (u16, u16) = (120, 40);
 const RIGHT: &str = "\u{1b}[C";
@@ -97,16 +97,6 @@ fn token(home: &Path) -> String {
     let (status, text) = townlet(home, &["token", "new", "--role", "admin"], "");
     assert_eq!(status, Some(0), "{text}");
     text.lines().next().expect("a token").to_owned()
-}
-
-fn log_of(home: &Path) -> Vec<Record> {
-    let mut all = Vec::new();
-    records(&home.join("logs/console"), |_, _, record| {
-        all.extend(record);
-        Ok(())
-    })
-    .expect("the audit log is read");
-    all
 }
 
 #[test]

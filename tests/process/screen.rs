@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use townlet::audit::{Record, Stage, records, verify};
+use townlet::audit::{Record, Stage, verify};
 
-use super::terminal::{BINARY, Seat, repository};
+use super::terminal::{BINARY, Seat, log_of, repository};
 
 const LARGE: (u16, u16) = (120, 40);
 const SMALL: (u16, u16) = (80, 24);
@@ -52,16 +52,6 @@ fn backlog(home: &Path, size: (u16, u16)) -> Seat {
     seat.settle();
     seat.until("a backlog", |screen| names(screen).len() >= 5);
     seat
-}
-
-fn log_of(home: &Path) -> Vec<Record> {
-    let mut all = Vec::new();
-    records(&home.join("logs/console"), |_, _, record| {
-        all.extend(record);
-        Ok(())
-    })
-    .expect("the audit log is read");
-    all
 }
 
 fn snapshots(home: &Path) -> Vec<PathBuf> {

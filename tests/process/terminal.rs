@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use townlet::audit::{Record, records};
 
 /// Nothing here takes this long; it only turns a hang into a failure.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -18,6 +19,18 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_townlet");
 /// A file of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Every record in a home's audit log.
+#[track_caller]
+pub(crate) fn log_of(home: &Path) -> Vec<Record> {
+    let mut all = Vec::new();
+    records(&home.join("logs/console"), |_, _, record| {
+        all.extend(record);
+        Ok(())
+    })
+    .expect("the audit log is read");
+    all
 }
 
 /// A terminal with the program in it.

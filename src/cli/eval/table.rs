@@ -9,6 +9,7 @@ use townlet_town::kpi::{Target, Verdict};
 
 use super::summary::{Aside, Check, KpiLine, Pairing, SignLine, Summary};
 use crate::cli::headless::figure;
+use crate::tui::text::thousands;
 use crate::wire::text::escape;
 
 /// Levels of a small chart, lowest first.
@@ -215,19 +216,6 @@ fn faults(text: &mut String, records: &[Record]) {
 
 fn count(number: usize, what: &str) -> String {
     format!("{} {what}{}", thousands(number as u64), if number == 1 { "" } else { "s" })
-}
-
-/// A whole number with commas.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -121,7 +121,6 @@ static ROWS: &[(&str, Rule)] = &[
     ("telemetry.transforms.**", Rule::Gone("telemetry has one form; telemetry.privacy hides names")),
     ("telemetry.diff_enabled", Rule::Gone("telemetry is always a snapshot and what changed since")),
     ("snapshot.storage.root", Rule::To("snapshot.root")),
-    ("snapshot.autosave.retain", Rule::To("snapshot.autosave.retain")),
     ("snapshot.identity.**", Rule::Gone("a snapshot carries its own identity")),
     ("snapshot.migrations.**", Rule::Gone("a snapshot of another version is refused by name")),
     ("snapshot.guardrails.**", Rule::Gone("a snapshot is always checked when it is loaded")),
@@ -276,7 +275,7 @@ impl Walk {
         let fate = match rule {
             Some(Rule::To(to)) => {
                 out.push((to.to_owned(), node.value.clone()));
-                if to == path { Fate::Kept } else { moved(to, "") }
+                moved(to, "")
             }
             Some(Rule::Gone(why)) => Fate::Dropped { why: why.to_owned() },
             Some(Rule::By(change)) => change(path, &node.value, &mut out),
@@ -309,8 +308,7 @@ impl Walk {
 
     /// Takes back the setting an error is about. Whether there was one.
     fn refuse(&mut self, error: &ConfigError) -> bool {
-        let about = |key: &str| key == error.key || error.key.starts_with(&format!("{key}."));
-        let Some(at) = self.settings.iter().find(|setting| about(&setting.1)).map(|setting| setting.0) else {
+        let Some(at) = self.settings.iter().find(|setting| about(error, &setting.1)).map(|setting| setting.0) else {
             return false;
         };
         self.settings.retain(|setting| setting.0 != at);
@@ -318,6 +316,11 @@ impl Walk {
         self.findings[at].fate = refused(format!("{}{help}", error.problem));
         true
     }
+}
+
+/// Whether an error is about a setting or something below it.
+fn about(error: &ConfigError, key: &str) -> bool {
+    error.key == key || error.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
 }
 
 fn unknown(path: &str) -> String {
@@ -393,8 +396,7 @@ fn events(walk: &mut Walk, file: &str) -> Option<String> {
             Err(errors) => {
                 let before = walk.events.len();
                 for error in &errors.0 {
-                    let about = |key: &str| key == error.key || error.key.starts_with(&format!("{key}."));
-                    if let Some(at) = walk.events.iter().position(|setting| about(&setting.1)) {
+                    if let Some(at) = walk.events.iter().position(|setting| about(error, &setting.1)) {
                         let (finding, _, _) = walk.events.remove(at);
                         walk.findings[finding].fate = refused(error.problem.clone());
                     }
