@@ -393,7 +393,7 @@ fn deliveries(source: &mut Remote) -> Receiver<Notice> {
 }
 
 #[track_caller]
-fn until<T>(notices: &Receiver<Notice>, what: &str, fits: impl Fn(Notice) -> Option<T>) -> T {
+fn until<T>(notices: &Receiver<Notice>, what: &str, mut fits: impl FnMut(Notice) -> Option<T>) -> T {
     let late = Instant::now() + PATIENCE;
     loop {
         let notice = notices.recv_timeout(late.saturating_duration_since(Instant::now()));
@@ -477,11 +477,18 @@ fn a_service_that_stops_says_so_and_one_that_comes_back_is_found() {
     let cmd_id = source.send(Request::line("setmoney ada 3"));
     let again = service(&served.home, &address.to_string(), None);
     served.server = server::start(Arc::clone(&served.shard), again).expect("the address is free again");
-    let done = until(&notices, "the answer", answer);
-    assert_eq!((done.status, done.cmd_id), (Status::Ok, cmd_id.clone()), "{:?}", done.error);
-    until(&notices, "a live connection again", |notice| {
-        matches!(notice, Notice::Link(Link::Live { .. })).then_some(())
+    // The stream and the command find their way back each by itself: whichever is first.
+    let (mut live, mut done) = (false, None);
+    until(&notices, "the answer, and a live connection again", |notice| {
+        match notice {
+            Notice::Link(link) => live = matches!(link, Link::Live { .. }),
+            Notice::Answer(answer) => done = Some(answer),
+            _ => {}
+        }
+        (live && done.is_some()).then_some(())
     });
+    let done = done.expect("waited for");
+    assert_eq!((done.status, done.cmd_id), (Status::Ok, cmd_id.clone()), "{:?}", done.error);
     let outcomes =
         served.log().into_iter().filter(|record| record.cmd_id == cmd_id && record.status == Some(Status::Ok)).count();
     assert_eq!(outcomes, 1);
