@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{Change, Entries, Keyed, Mismatch, Rows, Tail, Whole, joined, present};
 use super::telemetry::{
-    Agent, Alert, AuditRow, AuditTail, Check, Clock, Conflict, Employment, Event, ExitEntry, Health, Job, Kpi, Map,
-    Narration, Perturbation, Policy, Promotion, Queue, Relationships, Rewards, Snapshot, Stability, Store, Tie,
-    Transport, Window,
+    Agent, Alert, AuditRow, AuditTail, Check, Clock, Conflict, Employment, Event, Evidence, ExitEntry, Health, Job,
+    Kpi, Learning, LearningRow, Map, Narration, Perturbation, Policy, Promotion, PromotionStep, Queue, Relationships,
+    Rewards, Snapshot, Stability, Store, Tie, Transport, Window,
 };
 
 macro_rules! blocks {
@@ -83,7 +83,8 @@ blocks! {
         agents: Rows<Agent>,
         map: Whole<Map>,
         audit: AuditDiff,
-        promotion: Whole<Promotion>,
+        promotion: PromotionDiff,
+        learning: LearningDiff,
     }
 
     /// What changed about the exit queue.
@@ -126,6 +127,31 @@ blocks! {
         required_passes: Whole<u64>,
     }
 
+    /// What changed about the promotion of a policy.
+    PromotionDiff of Promotion {
+        state: Whole<String>,
+        detail: Whole<String>,
+        candidate: Whole<Option<String>>,
+        release: Whole<String>,
+        previous: Whole<Option<String>>,
+        green: Whole<u64>,
+        required: Whole<u64>,
+        auto_rollback: Whole<String>,
+        blockers: Whole<Vec<String>>,
+        evidence: Whole<Option<Evidence>>,
+        history: Rows<PromotionStep>,
+    }
+
+    /// What changed about the training beside the town.
+    LearningDiff of Learning {
+        state: Whole<String>,
+        run: Whole<String>,
+        detail: Whole<String>,
+        total_steps: Whole<u64>,
+        checkpoint: Whole<Option<String>>,
+        history: Rows<LearningRow>,
+    }
+
     /// What changed at the end of the audit log.
     AuditDiff of AuditTail {
         records: Rows<AuditRow>,
@@ -157,6 +183,8 @@ keys! {
     ExitEntry: String = entry => entry.agent.clone();
     Kpi: String = kpi => kpi.name.clone();
     Queue: String = queue => queue.object.clone();
+    LearningRow: u64 = row => row.update;
+    PromotionStep: u64 = step => step.number;
     Tie: (String, String) = tie => (tie.agent.clone(), tie.other.clone());
     Window: u64 = window => window.number;
 }

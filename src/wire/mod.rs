@@ -6,6 +6,7 @@
 pub mod change;
 pub mod command;
 pub mod diff;
+pub mod learning;
 pub mod line;
 pub mod schema;
 pub mod service;

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::learning::{Evidence, Learning, LearningRow, Promotion, PromotionStep};
+
 /// Everything an observer knows at one tick.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Snapshot {
@@ -63,6 +65,8 @@ pub struct Snapshot {
     pub map: Map,
     pub audit: AuditTail,
     pub promotion: Promotion,
+    #[serde(default)]
+    pub learning: Learning,
 }
 
 /// Where the town is in its day and how fast it goes.
@@ -566,13 +570,4 @@ pub struct AuditRow {
     pub digest_before: String,
     pub digest_after: String,
     pub hash: String,
-}
-
-/// Where the promotion of a policy stands.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Promotion {
-    /// `idle`, …
-    pub state: String,
-    pub candidate: Option<String>,
 }

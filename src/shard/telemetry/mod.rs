@@ -25,8 +25,8 @@ use super::driver::Driver;
 use super::names::Names;
 use crate::wire::SCHEMA_VERSION;
 use crate::wire::telemetry::{
-    Alert, AuditTail, Check, Clock, Employment, ExitEntry, Health, Kpi, Perturbation, Policy, Promotion, Rewards,
-    Snapshot, Stability, Transport, Window,
+    Alert, AuditTail, Check, Clock, Employment, ExitEntry, Health, Kpi, Learning, Perturbation, Policy, Promotion,
+    Rewards, Snapshot, Stability, Transport, Window,
 };
 
 /// What the shard adds to the town: everything in a snapshot that is not the town's own state.
@@ -58,6 +58,8 @@ pub(super) struct Around {
     pub aggregating_since: Option<u64>,
     /// What residents are called outside, when that is not their name.
     pub names: Names,
+    /// The training beside the town.
+    pub learning: Learning,
 }
 
 /// The id of whoever lives in a slot.
@@ -117,7 +119,13 @@ fn whole(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
         agents: people::agents(town, &around.driver),
         map: place::map(rules),
         audit,
-        promotion: Promotion { state: "idle".into(), candidate: None },
+        promotion: Promotion {
+            state: "idle".into(),
+            release: around.policy.id.clone(),
+            required: u64::from(rules.config.stability.promotion.required_passes),
+            ..Promotion::default()
+        },
+        learning: around.learning.clone(),
     }
 }
 
