@@ -18,6 +18,7 @@ use super::journal::{Base, DIGEST_TICKS, Entry, Header, Journal};
 use super::publish::{Frame, Publisher};
 use super::settle::Unsafe;
 use super::telemetry::{self, Around};
+use super::training::{self, Training};
 use crate::audit;
 use crate::wire::telemetry::Transport;
 use crate::wire::{Answer, Session, Snapshot};
@@ -86,6 +87,8 @@ pub(super) enum Message {
     Saved(Result<u64, String>),
     /// The state as observers would see it now, and the town's digest.
     View(Sender<(Snapshot, String)>),
+    /// How the training beside the town fares.
+    Training(training::News),
     /// What residents are called outside.
     Names(Sender<super::names::Names>),
     /// Take a last snapshot and end; answered with where it is.
@@ -102,6 +105,8 @@ pub(super) struct Engine {
     pub(super) home: Home,
     pub(super) desk: Desk,
     pub(super) publisher: Publisher,
+    /// The training beside the town.
+    pub(super) training: Option<Training>,
     /// Names are others than in the last state that the publisher got.
     pub(super) renamed: bool,
     pub(super) sender: Sender<Message>,
@@ -173,6 +178,7 @@ impl Engine {
             home: parts.home,
             desk: Desk::new(parts.index),
             publisher,
+            training: None,
             renamed: false,
             publish_every,
             sender,
@@ -301,7 +307,11 @@ impl Engine {
                 drop(told.send((view, self.town.digest())));
             }
             Message::Names(told) => drop(told.send(self.around.names.clone())),
-            Message::Stop(told) => self.stopping = Some(told),
+            Message::Training(news) => self.training_news(news),
+            Message::Stop(told) => {
+                self.training.iter().for_each(Training::stop);
+                self.stopping = Some(told);
+            }
         }
     }
 
@@ -336,6 +346,7 @@ impl Engine {
         if factor == 0 {
             self.next_tick = now;
         } else {
+            self.around.lateness.note(now.saturating_duration_since(self.next_tick));
             let period = Duration::from_millis(u64::from(self.town.rules().config.time.tick_ms)) / factor;
             self.next_tick += period;
             if now > self.next_tick + CATCH_UP {
@@ -470,7 +481,8 @@ impl Engine {
 
     /// Alerts keep the tick they were first seen at.
     pub(super) fn note_alerts(&mut self) {
-        let standing = telemetry::standing_alerts(self.town.rules(), self.town.state());
+        let mut standing = telemetry::standing_alerts(self.town.rules(), self.town.state());
+        standing.extend(training::alert(&self.around.learning));
         let tick = self.town.tick();
         let Around { alerts_since, alerts_raised, story, .. } = &mut self.around;
         story.queue(self.town.state().employment.queue.len() as u64);
@@ -545,9 +557,10 @@ impl Engine {
             drop(sender.send(journal.and_then(|()| disk::save_snapshot(&folder, tick, &bytes, retain))));
         });
         let saved = saved.recv().unwrap_or_else(|_| Err("the disk's thread broke off".into()));
+        let trained = self.training.take().map_or(Ok(()), Training::end);
         let log = self.log.flush().map_err(|error| error.to_string());
         if let Some(told) = self.stopping.take() {
-            drop(told.send(log.and(saved).map(|path| path.display().to_string())));
+            drop(told.send(log.and(trained).and(saved).map(|path| path.display().to_string())));
         }
     }
 }

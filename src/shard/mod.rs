@@ -12,6 +12,7 @@ mod engine;
 pub mod home;
 mod intake;
 pub mod journal;
+pub mod lateness;
 pub mod names;
 pub mod publish;
 pub mod recover;
@@ -21,6 +22,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod training;
 
 pub use driver::Driver;
 pub use engine::Speed;
@@ -40,12 +42,14 @@ use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
 
 use crate::audit::{self, Stage};
-use crate::wire::telemetry::Transport;
+use crate::wire::telemetry::{Learning, Transport};
 use crate::wire::{Answer, Position, Request, Session, Snapshot, Status};
 use dispatch::{Asked, Asker};
 use engine::{Engine, Message, Parts};
 use journal::{Base, Header, Journal};
+use lateness::Lateness;
 use telemetry::Around;
+use training::Training;
 
 /// How a shard is started.
 #[derive(Clone, Debug)]
@@ -62,6 +66,8 @@ pub struct Options {
     pub claim: bool,
     /// Who drives the residents.
     pub driver: Driver,
+    /// What a training beside the town is made from, when one is wanted.
+    pub training: Option<training::Recipe>,
     /// Where admin tokens are stored, when the configuration asks for them.
     pub token_file: Option<std::path::PathBuf>,
 }
@@ -101,6 +107,7 @@ pub struct Handle {
     /// What an operator should know about how it came up, a line each.
     pub notes: Vec<String>,
     home: Home,
+    lateness: Arc<Lateness>,
     _claim: Option<home::Claim>,
 }
 
@@ -263,6 +270,10 @@ fn launch(
         driver: options.driver,
         names: names::Names::open(&options.home, &header.shard, config.telemetry.privacy.enabled)
             .map_err(ShardError::Resume)?,
+        learning: Learning {
+            state: if options.training.is_some() { "training" } else { "off" }.into(),
+            ..Learning::default()
+        },
         ..Around::default()
     };
     let (sender, inbox) = channel();
@@ -284,13 +295,15 @@ fn launch(
         engine.desk.tokens = Some(tokens::Tokens::load(path).map_err(ShardError::Resume)?);
     }
     engine.tell_story();
-    let thread = std::thread::Builder::new()
-        .name("town".into())
-        .spawn(move || engine.run(&inbox))
-        .map_err(|error| ShardError::Resume(error.to_string()))?;
+    let lateness = Arc::clone(&engine.around.lateness);
+    let no_thread = |error: std::io::Error| ShardError::Resume(error.to_string());
+    let training = options.training.map(|recipe| Training::start(recipe, &home, sender.clone()));
+    engine.training = training.transpose().map_err(no_thread)?;
+    let thread =
+        std::thread::Builder::new().name("town".into()).spawn(move || engine.run(&inbox)).map_err(no_thread)?;
     let thread = Mutex::new(Some(thread));
     let (sessions, stopped) = (AtomicU64::new(1), OnceLock::new());
-    Ok(Handle { sender, thread, ticker, sessions, stopped, run_id, config, notes, home, _claim: claim })
+    Ok(Handle { sender, thread, ticker, sessions, stopped, run_id, config, notes, home, lateness, _claim: claim })
 }
 
 impl Handle {
@@ -341,6 +354,11 @@ impl Handle {
     /// The tick the town has reached.
     pub fn tick(&self) -> u64 {
         self.ticker.load(Ordering::Relaxed)
+    }
+
+    /// How late its ticks have come so far, at paces at which they are due.
+    pub fn lateness(&self) -> &Lateness {
+        &self.lateness
     }
 
     /// Runs up to a tick and no further. Asks `go_on` ten times a second; when it says no, stops where the town is.

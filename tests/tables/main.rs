@@ -94,7 +94,7 @@ fn the_pace_belongs_to_the_owner() {
 fn a_dry_run_says_what_would_happen_and_does_nothing() {
     for case in cases() {
         let home = home();
-        let live = Live::held(home.path());
+        let live = (case.live)(home.path());
         for line in case.before {
             live.done(line);
         }
@@ -114,7 +114,7 @@ fn a_dry_run_says_what_would_happen_and_does_nothing() {
 fn wrong_lines_are_refused_with_what_would_be_right() {
     for case in cases() {
         let home = home();
-        let live = Live::held(home.path());
+        let live = (case.live)(home.path());
         for line in case.before {
             live.done(line);
         }
