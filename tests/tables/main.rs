@@ -53,7 +53,7 @@ fn every_row_does_what_it_says() {
 #[test]
 fn viewers_look_and_change_nothing() {
     let home = home();
-    let live = Live::held(home.path());
+    let live = Live::training(home.path());
     for case in cases() {
         for line in case.before {
             live.done(line);

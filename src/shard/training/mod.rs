@@ -122,8 +122,12 @@ impl Engine {
         match news {
             News::Begun(Begun { run, total_steps, rows, checkpoint }) => {
                 (learning.run, learning.total_steps) = (run, total_steps);
-                rows.into_iter().for_each(|row| self.learned(row));
-                checkpoint.into_iter().for_each(|id| self.candidate(id));
+                for row in rows {
+                    self.learned(row);
+                }
+                if let Some(id) = checkpoint {
+                    self.candidate(id);
+                }
             }
             News::State(state, detail) => {
                 (learning.state, learning.detail) = (state.into(), detail);

@@ -183,10 +183,9 @@ impl Worker {
 
     /// Writes a checkpoint and hands it over; `false` when it is to stop.
     fn save(&self, session: &mut Session) -> bool {
-        let id = self.insist(|| session.save(&self.registry));
-        let saved = id.is_some();
-        id.into_iter().for_each(|id| self.tell(News::Checkpoint(id)));
-        saved
+        let Some(id) = self.insist(|| session.save(&self.registry)) else { return false };
+        self.tell(News::Checkpoint(id));
+        true
     }
 
     /// Waits while it is paused; `false` when it is to stop.
