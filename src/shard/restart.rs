@@ -80,6 +80,7 @@ pub fn resume(recorded: &Recorded, mut options: Options) -> Result<Handle, Shard
     // The log is opened first: its lock keeps a second process from cutting the journal.
     let mut opened = audit::Log::open(audit::Options::new(options.home.console(), run_id, shard))?;
     let mut rebuilt = rebuild(&options.home, &config.snapshot.root, run_id).map_err(ShardError::Resume)?;
+    held_by_log(&options.home, &opened, &rebuilt)?;
     let entries = relive::relive(&mut rebuilt, &opened, &mut options.driver).map_err(|why| {
         let path = options.home.journal(run_id, 0);
         ShardError::Resume(format!("{}: {why}", path.display()))
@@ -104,6 +105,17 @@ pub fn resume(recorded: &Recorded, mut options: Options) -> Result<Handle, Shard
         Err(why) => notes.push(format!("the operators' log could not be written: {why}")),
     }
     launch(rebuilt.town, header, journal, opened, options, claim, notes)
+}
+
+/// Every command in the journal had its intent in the audit log first; one that is not there was cut off behind the head.
+fn held_by_log(home: &Home, opened: &audit::Opened, rebuilt: &Rebuilt) -> Result<(), ShardError> {
+    let lacks = |(issuer, cmd_id): &&(String, String)| !opened.index.knows(issuer, cmd_id);
+    let Some((issuer, cmd_id)) = rebuilt.commands.keys().find(lacks) else { return Ok(()) };
+    Err(ShardError::Resume(format!(
+        "{}: its end is missing: the journal holds `{cmd_id}` of {issuer}, and the audit log does not. Put back a copy of \
+         the log; nothing was changed.",
+        home.console().join(format!("{}-0001.jsonl", rebuilt.header.run_id)).display()
+    )))
 }
 
 /// The journal that goes on: the newest file and what was lived again, or a further one that starts from the town.
