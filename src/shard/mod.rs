@@ -9,6 +9,7 @@ mod disk;
 mod dispatch;
 mod driver;
 mod engine;
+pub mod faults;
 pub mod home;
 mod intake;
 pub mod journal;
