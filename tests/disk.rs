@@ -8,7 +8,6 @@
 mod live;
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use live::{Live, home, refusal, wait_for};
 use townlet::audit::verify;
@@ -55,13 +54,9 @@ fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
         assert_eq!(told.health.status, "degraded", "{point}");
         assert!(told.alerts.iter().any(|alert| alert.message.contains(says)), "{point}: {:?}", told.alerts);
         wait_for(&views, "the town going on", |view| view.tick > told.tick + 100);
-        let before = live.digest();
-        let asked = Instant::now();
         let answer = live.line("setmoney ada 77");
-        assert!(asked.elapsed() < Duration::from_mins(1), "{point}: it was left waiting");
         if *refuses {
             assert_eq!(refusal(&answer), "E_AUDIT_UNAVAILABLE", "{point}");
-            assert_ne!(before, "", "{point}");
         } else {
             assert_eq!(answer.status, Status::Ok, "{point}: {answer:?}");
         }

@@ -65,8 +65,8 @@ fn rounds(what: &str, kills: [u64; 2], body: impl Fn(&mut Chance, &mut Tally)) {
         round += 1;
     }
     tally.restarts.sort();
-    let at = |share: usize| tally.restarts.get((tally.restarts.len() * share / 100).min(tally.restarts.len() - 1));
-    let milliseconds = |share| at(share).map_or(0, Duration::as_millis);
+    let last = tally.restarts.len().saturating_sub(1);
+    let milliseconds = |share: usize| tally.restarts.get(last * share / 100).map_or(0, Duration::as_millis);
     println!(
         "{what}: {round} towns, {} kills, {} restarts (p50 {} ms, p99 {} ms, longest {} ms), {} s",
         tally.kills,
