@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use fail::fail_point;
 use townlet_town::{Town, snapshot};
 
-use super::disk::{self, Disk};
+use super::disk::{Decision, Disk};
 use super::dispatch::{Asked, Desk};
 use super::home::Home;
 use super::journal::{Base, DIGEST_TICKS, Entry, Header, Journal};
 use super::publish::{Frame, Publisher};
 use super::settle::Unsafe;
+use super::snapshots;
 use super::telemetry::{self, Around};
 use super::training::{self, Training};
 use crate::audit;
@@ -81,8 +82,8 @@ pub(super) enum Message {
     RunTo(u64, Sender<u64>),
     /// Run no further, and tell where.
     Halt(Sender<u64>),
-    /// The operators' log was written, or could not be.
-    Noted(Result<(), String>),
+    /// The operators' log was written, or could not be and lacks these.
+    Noted(Result<(), (String, Vec<Decision>)>),
     /// A snapshot was written, or could not be.
     Saved(Result<u64, String>),
     /// The state as observers would see it now, and the town's digest.
@@ -130,6 +131,8 @@ pub(super) struct Engine {
     measured: (Instant, u64),
     started: Instant,
     saved: Instant,
+    /// A snapshot is on its way to the disk.
+    saving: bool,
     retried: Instant,
     stopping: Option<Sender<Result<String, String>>>,
 }
@@ -199,6 +202,7 @@ impl Engine {
             measured: (now, tick),
             started: now,
             saved: now,
+            saving: false,
             retried: now,
             stopping: None,
         }
@@ -282,25 +286,14 @@ impl Engine {
                 self.around.aggregating_since =
                     (transport.mode == "aggregate").then(|| self.around.aggregating_since.unwrap_or(tick));
                 self.around.transport = transport;
+                self.refresh();
                 self.dirty = true;
             }
             Message::Open(id, session, notify) => self.desk.open(id, session, notify),
             Message::RunTo(until, told) => self.hold_at(until, told),
             Message::Halt(told) => self.hold_at(self.town.tick(), told),
-            Message::Noted(noted) => {
-                self.desk.ops_trouble =
-                    noted.err().map(|why| format!("the operators' log could not be written: {why}"));
-                self.refresh();
-            }
-            Message::Saved(Ok(tick)) => {
-                self.around.health.last_snapshot_tick = Some(tick);
-                self.desk.snapshot_trouble = None;
-                self.refresh();
-            }
-            Message::Saved(Err(why)) => {
-                self.desk.snapshot_trouble = Some(format!("the last snapshot could not be written: {why}"));
-                self.refresh();
-            }
+            Message::Noted(noted) => self.noted(noted),
+            Message::Saved(saved) => self.snapshot_saved(saved),
             Message::View(told) => {
                 self.refresh();
                 let view = telemetry::snapshot(&self.town, &self.around, self.log.tail(200));
@@ -313,6 +306,20 @@ impl Engine {
                 self.stopping = Some(told);
             }
         }
+    }
+
+    fn snapshot_saved(&mut self, saved: Result<u64, String>) {
+        self.saving = false;
+        match saved {
+            Ok(tick) => {
+                self.around.health.last_snapshot_tick = Some(tick);
+                self.desk.snapshot_trouble = None;
+            }
+            Err(why) => {
+                self.desk.snapshot_trouble = Some(format!("the last snapshot could not be written: {why}"));
+            }
+        }
+        self.refresh();
     }
 
     fn hold_at(&mut self, until: u64, told: Sender<u64>) {
@@ -404,7 +411,7 @@ impl Engine {
         self.around.health.journal_tick = to;
     }
 
-    /// A journal that could not be written goes on in a new file that starts from the town as it is.
+    /// What could not be written is tried again. A journal goes on in a new file that starts from the town as it is.
     fn retry(&mut self) {
         if self.journal.trouble().is_some() {
             self.write_journal();
@@ -418,6 +425,13 @@ impl Engine {
             self.disk.run(move || drop(log.reopen()));
         }
         self.catch_up();
+        if self.desk.snapshot_trouble.is_some() && !self.saving && self.unwritable().is_none() {
+            self.save();
+        }
+        if !self.desk.unnoted.is_empty() {
+            let decisions = std::mem::take(&mut self.desk.unnoted);
+            self.note(decisions);
+        }
         self.refresh();
     }
 
@@ -434,6 +448,8 @@ impl Engine {
         problems.extend(self.journal.trouble());
         problems.extend(self.desk.snapshot_trouble.clone());
         problems.extend(self.desk.ops_trouble.clone());
+        let archived = self.around.aggregating_since.and(self.around.transport.last_error.as_ref());
+        problems.extend(archived.map(|why| format!("the archive of the raw stream cannot be written: {why}")));
         let health = &mut self.around.health;
         if health.problems != problems {
             self.dirty = true;
@@ -516,10 +532,11 @@ impl Engine {
     /// be resumed but not replayed, and would hold commands that were told to be unsafe.
     pub(super) fn save(&mut self) {
         self.write_journal();
+        self.saving = true;
         let (folder, tick, bytes, retain) = self.packed();
         let (sender, journal) = (self.sender.clone(), Arc::clone(&self.journal));
         self.disk.run(move || {
-            let saved = journal.flush().and_then(|()| disk::save_snapshot(&folder, tick, &bytes, retain)).map(|_| tick);
+            let saved = journal.flush().and_then(|()| snapshots::save(&folder, tick, &bytes, retain)).map(|_| tick);
             // The loop may have ended meanwhile; then nobody needs to know.
             drop(sender.send(Message::Saved(saved)));
         });
@@ -554,7 +571,7 @@ impl Engine {
         // that could not be written.
         let (sender, saved) = std::sync::mpsc::channel();
         self.disk.run(move || {
-            drop(sender.send(journal.and_then(|()| disk::save_snapshot(&folder, tick, &bytes, retain))));
+            drop(sender.send(journal.and_then(|()| snapshots::save(&folder, tick, &bytes, retain))));
         });
         let saved = saved.recv().unwrap_or_else(|_| Err("the disk's thread broke off".into()));
         let trained = self.training.take().map_or(Ok(()), Training::end);
