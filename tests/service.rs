@@ -60,7 +60,7 @@ fn service(home: &TempDir, listen: &str, tls: Option<(PathBuf, PathBuf)>) -> ser
         tls,
         token_file: home.path().join("ops/tokens.json"),
         facts: vec![("townlet".into(), "test".into())],
-        log: Log::new(home.path().join("logs/townlet.log"), false),
+        log: Log::new(home.path().join("logs/townlet.log"), "service", false),
     }
 }
 
