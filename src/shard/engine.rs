@@ -48,7 +48,7 @@ impl Speed {
         SPEEDS.iter().find(|row| row.1 == name).map(|row| row.0)
     }
 
-    fn row(self) -> &'static (Self, &'static str, u32) {
+    pub(super) fn row(self) -> &'static (Self, &'static str, u32) {
         SPEEDS.iter().find(|row| row.0 == self).unwrap_or(&SPEEDS[0])
     }
 }
@@ -127,7 +127,7 @@ pub(super) struct Engine {
     publish_every: Duration,
     published: Instant,
     measured: (Instant, u64),
-    started: Instant,
+    pub(super) started: Instant,
     saved: Instant,
     retried: Instant,
     stopping: Option<Sender<Result<String, String>>>,
@@ -430,40 +430,6 @@ impl Engine {
         self.refresh();
     }
 
-    /// What the shard says of itself.
-    pub(super) fn refresh(&mut self) {
-        let mut problems: Vec<String> = Vec::new();
-        let audit_ok = match self.log.state() {
-            audit::State::Ok => true,
-            audit::State::Unavailable(why) => {
-                problems.push(format!("the audit log cannot be written: {why}"));
-                false
-            }
-        };
-        problems.extend(self.journal.trouble());
-        problems.extend(self.desk.snapshot_trouble.clone());
-        problems.extend(self.desk.ops_trouble.clone());
-        let raised = self.board.alerts();
-        problems.extend(raised.iter().map(|alert| alert.message.clone()));
-        self.around.raised = raised;
-        if self.board.hangs() > 0 {
-            self.around.alerts_raised.insert("tick_hung", self.board.hangs());
-        }
-        let health = &mut self.around.health;
-        if health.problems != problems {
-            self.dirty = true;
-            let log = self.recorder.log().clone();
-            let news =
-                if problems.is_empty() { "ok again".into() } else { format!("degraded: {}", problems.join("; ")) };
-            self.disk.run(move || log.say(&news));
-        }
-        health.status = if problems.is_empty() { "ok" } else { "degraded" }.into();
-        health.problems = problems;
-        health.audit_ok = audit_ok;
-        health.uptime_seconds = self.started.elapsed().as_secs();
-        self.around.speed = if self.paused { "paused" } else { self.speed.row().1 }.into();
-    }
-
     fn has_readers(&self) -> bool {
         self.outlet.has_readers()
     }
@@ -489,11 +455,6 @@ impl Engine {
             Frame { view: Arc::clone(&view), events, narrations, renamed, lost }
         });
         self.outlet.tell(&view, frame);
-    }
-
-    /// Leaves the state where the watchdog finds it.
-    fn show(&self) {
-        self.board.show(Arc::new(telemetry::snapshot(&self.town, &self.around, self.log.tail(200))));
     }
 
     /// The next state goes out at once: what residents are called has changed.

@@ -418,7 +418,7 @@ impl Iterator for Frames {
 fn frame_of(reader: &mut impl Read) -> Option<Vec<u8>> {
     let mut bytes = vec![0; 8];
     reader.read_exact(&mut bytes).ok()?;
-    let length = u32::from_le_bytes(bytes[..4].try_into().ok()?) as u64;
+    let length = u64::from(u32::from_le_bytes(bytes[..4].try_into().ok()?));
     // Grows with what is there: a damaged length must not take the memory it announces.
     let read = reader.take(length.min(MAX_BODY as u64)).read_to_end(&mut bytes).ok()?;
     (read as u64 == length).then_some(bytes)

@@ -9,6 +9,7 @@ mod disk;
 mod dispatch;
 mod driver;
 mod engine;
+mod health;
 pub mod home;
 pub mod incident;
 mod intake;
@@ -280,7 +281,7 @@ fn launch(
     let (sender, inbox) = channel();
     let ticker = Arc::new(AtomicU64::new(0));
     let (log, journal, board) = (Arc::new(opened.log), Arc::new(journal), Arc::new(Board::default()));
-    let run = incident::Run { home: home.clone(), run_id: run_id.clone(), root: config.snapshot.root.clone() };
+    let run = incident::Run { home: home.clone(), id: run_id.clone(), root: config.snapshot.root.clone() };
     let own_log = Log::new(home.log(), "shard", false);
     if options.claim {
         own_log.say(&format!("{run_id} begins at tick {}", town.tick()));

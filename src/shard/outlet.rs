@@ -3,6 +3,7 @@
 //! The town's thread speaks here; while a tick hangs the watchdog does in its place, and never with an older state after a
 //! newer one. Must not know what a state says. Rules: "Telemetry 0.2.0", "Incidents".
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::publish::{Frame, Publisher};
@@ -13,6 +14,8 @@ type Subscriber = Box<dyn Fn(Arc<Snapshot>) + Send>;
 /// Everybody who is told.
 pub(super) struct Outlet {
     subscribers: Mutex<Vec<Subscriber>>,
+    /// Whether there are any: asked every tick.
+    subscribed: AtomicBool,
     /// Streams.
     pub(super) publisher: Publisher,
 }
@@ -20,7 +23,7 @@ pub(super) struct Outlet {
 impl Outlet {
     /// Nobody yet.
     pub(super) fn new(publisher: Publisher) -> Self {
-        Self { subscribers: Mutex::default(), publisher }
+        Self { subscribers: Mutex::default(), subscribed: AtomicBool::new(false), publisher }
     }
 
     fn subscribers(&self) -> MutexGuard<'_, Vec<Subscriber>> {
@@ -30,11 +33,12 @@ impl Outlet {
     /// One more in this process.
     pub(super) fn subscribe(&self, subscriber: Subscriber) {
         self.subscribers().push(subscriber);
+        self.subscribed.store(true, Ordering::Release);
     }
 
     /// Whether anybody in this process is told.
     pub(super) fn has_subscribers(&self) -> bool {
-        !self.subscribers().is_empty()
+        self.subscribed.load(Ordering::Acquire)
     }
 
     /// Whether anybody is told.

@@ -1,5 +1,7 @@
 //! The rows about the shard itself: its telemetry, its pace, its snapshots, who sits at it.
 
+use townlet::shard::Home;
+use townlet::shard::incident::{Kind, kept};
 use townlet::wire::{Request, Role};
 
 use crate::live::{Live, home, somebody, wait_for};
@@ -34,6 +36,7 @@ pub(crate) static CASES: &[Case] = &[
         &[("snapshot validate", BAD), ("snapshot validate 000000000001.tls", NONE)],
         snapshot_validate,
     ),
+    case("incident", &[], "incident --reason look", &[("incident now", BAD), ("incident --reason", BAD)], incident),
     case("escalate", &[], "escalate --reason review", &[("escalate", BAD), ("escalate --reason \" \"", BAD)], escalate),
     case("viewer", &[], "viewer", &[], viewer),
 ];
@@ -145,6 +148,27 @@ fn snapshot_validate() {
         std::fs::write(&path, bytes).unwrap();
         assert_eq!(live.refused("snapshot validate 000000000000.tls"), "E_DAMAGED");
     });
+}
+
+fn incident() {
+    let home = home();
+    let live = Live::held(home.path());
+    live.run(120);
+    live.done("setmoney ada 7");
+    let digest = live.digest();
+    let told = live.result("incident --reason look");
+    assert!(text(&told, "summary").contains("bundle.tar.zst is being written"), "{told}");
+    assert_eq!(live.digest(), digest, "the town goes on as it was");
+    // What was begun is there once the shard has ended.
+    drop(live);
+    let kept = kept(&Home::new(home.path()));
+    assert_eq!(kept.len(), 1);
+    let (it, folder) = (&kept[0], home.path().join("ops/incidents").join(&kept[0].id));
+    assert_eq!((it.kind, it.replay.clone()), (Kind::Asked, Some((120, digest))));
+    assert!(text(&told, "summary").contains(&it.id) && it.headline == "test:admin: look");
+    assert_eq!(std::fs::metadata(home.path().join(&it.bundle)).unwrap().len(), it.bytes);
+    let note = std::fs::read_to_string(folder.join("note.md")).unwrap();
+    assert!(note.contains("ops/asked") && note.contains("setmoney agent=\"ada\""), "{note}");
 }
 
 fn escalate() {

@@ -21,7 +21,7 @@ use crate::audit::{self, Verdict};
 use crate::shard::home::{Home, snapshot_files};
 use crate::shard::journal::{self, Frames};
 use crate::shard::telemetry::{self, Around};
-use crate::wire::telemetry::AuditTail;
+use crate::wire::telemetry::{AuditTail, Policy};
 use crate::wire::{SCHEMA_VERSION, Snapshot};
 
 /// Most bytes taken of a log's end.
@@ -37,7 +37,7 @@ pub(in crate::shard) struct Run {
     /// Where they are.
     pub(in crate::shard) home: Home,
     /// The run.
-    pub(in crate::shard) run_id: String,
+    pub(in crate::shard) id: String,
     /// `snapshot.root` of its configuration.
     pub(in crate::shard) root: String,
 }
@@ -47,6 +47,8 @@ pub(super) struct Gathered {
     pub(super) bundle: Bundle,
     /// The shard's name, as its journal has it.
     pub(super) shard: String,
+    /// The policy that chose when the journal began.
+    policy: String,
     /// What the town was made from.
     pub(super) sources: Option<Sources>,
     pub(super) replay: Option<Replay>,
@@ -76,12 +78,13 @@ const ITEMS: [(&str, Get); 11] = [
 
 /// Gets everything there is.
 pub(super) fn gather(run: &Run, occasion: &Occasion) -> Gathered {
-    let header = run.home.journals_of(&run.run_id).iter().rev().find_map(|file| Some(Frames::open(file).ok()?.header));
+    let header = run.home.journals_of(&run.id).iter().rev().find_map(|file| Some(Frames::open(file).ok()?.header));
     let config = header.as_ref().and_then(|header| Config::from_canonical(&header.sources.config).ok());
     let seed = config.as_ref().map(|config| config.seed);
     let mut all = Gathered {
         bundle: Bundle::without(Secrets::known(config.as_ref())),
         shard: header.as_ref().map_or_else(String::new, |header| header.shard.clone()),
+        policy: header.as_ref().map_or_else(String::new, |header| header.policy.clone()),
         sources: header.map(|header| header.sources),
         replay: None,
         view: occasion.view.clone(),
@@ -111,7 +114,7 @@ fn versions(all: &mut Gathered, run: &Run, occasion: &Occasion) -> Result<(), St
             "journal": journal::VERSION,
             "snapshot": snapshot::VERSION,
             "audit": audit::VERSION,
-            "run_id": run.run_id,
+            "run_id": run.id,
             "made_by": if occasion.now.is_some() || occasion.fault.is_some() { "the shard itself" } else { "another process" },
         }),
     );
@@ -119,7 +122,7 @@ fn versions(all: &mut Gathered, run: &Run, occasion: &Occasion) -> Result<(), St
 }
 
 fn crash(all: &mut Gathered, run: &Run, occasion: &Occasion) -> Result<(), String> {
-    let fault = occasion.fault.clone().or_else(|| super::fault_of(&run.home, &run.run_id));
+    let fault = occasion.fault.clone().or_else(|| super::fault_of(&run.home, &run.id));
     let fault = fault.ok_or("there is none: no thread panicked and no tick hung, or the process was killed")?;
     all.bundle.json("crash.json", &fault);
     Ok(())
@@ -145,7 +148,7 @@ fn configuration(all: &mut Gathered, _: &Run, _: &Occasion) -> Result<(), String
 }
 
 fn the_replay(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
-    let mut found = replay(&run.home, &run.root, &run.run_id, all.bundle.secrets())?;
+    let mut found = replay(&run.home, &run.root, &run.id, all.bundle.secrets())?;
     all.seed = found.town.as_ref().map(|town| town.state().seed).or(all.seed);
     if all.bundle.bytes(REPLAY, std::mem::take(&mut found.bytes), found.redacted) {
         all.replay = Some(found);
@@ -157,7 +160,8 @@ fn last_telemetry(all: &mut Gathered, run: &Run, occasion: &Occasion) -> Result<
     if all.view.is_none() {
         let replay = all.replay.as_ref().ok_or("the shard left none, and there is no replay to make one from")?;
         let town = replay.town.as_ref().ok_or("the shard left none, and the replay was not played to its end")?;
-        let around = Around { shard: all.shard.clone(), run_id: run.run_id.clone(), ..Around::default() };
+        let policy = Policy { id: all.policy.clone(), ..Policy::default() };
+        let around = Around { shard: all.shard.clone(), run_id: run.id.clone(), policy, ..Around::default() };
         all.view = Some(Arc::new(telemetry::snapshot(town, &around, AuditTail::default())));
     }
     let view = all.view.clone().ok_or("there is none")?;
@@ -180,7 +184,7 @@ fn system_facts(all: &mut Gathered, _: &Run, _: &Occasion) -> Result<(), String>
 fn audit_log(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
     let folder = run.home.console();
     let report = audit::verify(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let found = report.runs.iter().find(|found| found.run_id == run.run_id);
+    let found = report.runs.iter().find(|found| found.run_id == run.id);
     let found = found.ok_or_else(|| format!("{}: it holds nothing of this run", folder.display()))?;
     let holds = |verdict: Verdict| !found.findings.iter().any(|finding| finding.verdict == verdict);
     let passed = found.findings.is_empty();
@@ -195,8 +199,8 @@ fn audit_log(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> 
         "completeness": holds(Verdict::Completeness),
     });
     all.bundle.json("audit.json", &json!({ "passed": passed, "verdicts": verdicts, "run": found }));
-    let prefix = format!("{}-", run.run_id);
-    let head = format!("{}.head", run.run_id);
+    let prefix = format!("{}-", run.id);
+    let head = format!("{}.head", run.id);
     let mut files: Vec<_> = std::fs::read_dir(&folder)
         .map_err(|error| error.to_string())?
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -247,7 +251,7 @@ fn notes(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
 }
 
 fn newest_snapshot(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
-    let folder = run.home.snapshots(&run.root, &run.run_id);
+    let folder = run.home.snapshots(&run.root, &run.id);
     let mut why = format!("{}: there is none", folder.display());
     for file in snapshot_files(&folder).iter().rev() {
         let read = std::fs::read(file).map_err(|error| error.to_string());
@@ -269,7 +273,7 @@ fn newest_snapshot(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), St
 }
 
 fn journals(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
-    let files = run.home.journals_of(&run.run_id);
+    let files = run.home.journals_of(&run.id);
     for file in files.iter().rev() {
         whole(&mut all.bundle, &run.home, file, u64::MAX);
     }

@@ -197,7 +197,7 @@ pub fn find(home: &Home, shard: Option<&str>, run_id: Option<&str>) -> Result<(S
 /// # Errors
 /// What the disk says.
 pub fn take(home: &Home, run_id: &str, root: &str, output: Option<&Path>) -> Result<Incident, String> {
-    let run = Run { home: home.clone(), run_id: run_id.to_owned(), root: root.to_owned() };
+    let run = Run { home: home.clone(), id: run_id.to_owned(), root: root.to_owned() };
     let headline = format!("a bundle of {run_id} was asked for from the command line");
     write(&run, &new_id(Kind::Asked), &Occasion::new(Kind::Asked, headline), output)
 }
@@ -216,7 +216,7 @@ fn write(run: &Run, id: &str, occasion: &Occasion, output: Option<&Path>) -> Res
         id: id.to_owned(),
         kind: occasion.kind,
         ts: Timestamp::now().to_string(),
-        run_id: run.run_id.clone(),
+        run_id: run.id.clone(),
         shard: all.shard.clone(),
         headline: occasion.headline.clone(),
         bundle: path.strip_prefix(run.home.folder()).unwrap_or(&path).display().to_string(),
@@ -323,7 +323,7 @@ impl Recorder {
     pub(super) fn town_broke_off(&self, said: &str) -> Option<PathBuf> {
         let (fault, view) = (self.board.fault_of_town(), self.board.view());
         let occasion =
-            Occasion { fault, view, ..Occasion::new(Kind::Crash, format!("the town's thread broke off: {said}")) };
+            Occasion { view, fault, ..Occasion::new(Kind::Crash, format!("the town's thread broke off: {said}")) };
         self.notice_and_wait(&occasion)
     }
 
@@ -357,7 +357,7 @@ impl Recorder {
         lately.retain(|incident| {
             incident.kind != Kind::Asked && incident.ts.parse::<Timestamp>().is_ok_and(|ts| ts > since)
         });
-        let same = |incident: &&Incident| incident.kind == occasion.kind && incident.run_id == self.run.run_id;
+        let same = |incident: &&Incident| incident.kind == occasion.kind && incident.run_id == self.run.id;
         if let Some(same) = lately.iter().rev().find(same) {
             let note = self.run.home.incidents().join(&same.id).join("note.md");
             if let Err(why) = note::again(&note, &occasion.headline) {

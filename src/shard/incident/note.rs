@@ -28,7 +28,7 @@ pub(super) fn moments(run: &Run, all: &Gathered, occasion: &Occasion, incident: 
     let tick = occasion.fault.as_ref().map(|fault| fault.tick).or_else(|| occasion.now.as_ref().map(|now| now.tick));
     let at = occasion.fault.as_ref().map_or(&incident.ts, |fault| &fault.ts).parse().ok();
     let own = vec![Moment::new(at, tick, "incident", format!("{}: {}", incident.kind.tag(), occasion.headline))];
-    merged(&run.home, &run.root, &run.run_id, all.view.as_deref(), own)
+    merged(&run.home, &run.root, &run.id, all.view.as_deref(), own)
 }
 
 /// `SUMMARY.md`.
@@ -75,7 +75,7 @@ fn head(text: &mut String, all: &Gathered, occasion: &Occasion, incident: &Incid
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "| {name} | {} |", escape(&value).replace('|', "\\|"));
     };
-    row("what", "".into());
+    row("", String::new());
     row("---", "---".into());
     row("tag", incident.kind.tag());
     row("when", incident.ts.clone());

@@ -1,4 +1,4 @@
-//! The part of a bundle that proves what happened: a journal of its own that starts from the newest whole snapshot, the
+//! The part of a bundle that proves what happened: a journal of its own that starts from the last whole snapshot but one, the
 //! command that replays it, and the digest it must reach.
 //!
 //! Works from files alone, of a shard that runs or is dead. Changes nothing. Rules: "Journal", "Incidents".
@@ -15,6 +15,8 @@ use crate::shard::recover::Player;
 
 /// Most bytes of the journal that a bundle carries for the replay.
 const MOST: usize = 32 * 1024 * 1024;
+/// A journal of fewer bytes can be replayed from its beginning.
+const SHORT: u64 = 1024 * 1024;
 /// How long the replay may take while a bundle is made; a longer one is left to whoever reads it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -44,7 +46,8 @@ pub(super) fn replay(home: &Home, root: &str, run_id: &str, secrets: &Secrets) -
     let frames = Frames::open(newest).map_err(|error| error.to_string())?;
     let mut notes = Vec::new();
     let mut header = frames.header.clone();
-    let snapshot = newest_snapshot(&home.snapshots(root, run_id), &mut notes);
+    let long = std::fs::metadata(newest).is_ok_and(|found| found.len() > SHORT);
+    let snapshot = start_from(&home.snapshots(root, run_id), long, &mut notes);
     let based = Player::from_header(&header).map_err(|why| format!("{}: {why}", newest.display()))?.town;
     let town = snapshot.filter(|town| reached(town) > reached(&based)).unwrap_or(based);
     let cleaned = secrets.town(&town);
@@ -123,11 +126,19 @@ fn reached(town: &Town) -> (u64, u64) {
     (town.tick(), town.state().commands)
 }
 
-/// The newest snapshot that is whole.
-fn newest_snapshot(folder: &Path, notes: &mut Vec<String>) -> Option<Town> {
-    snapshot_files(folder).iter().rev().find_map(|file| {
+/// The last snapshot but one that is whole, so that there is something to replay. With one alone: that one when the journal
+/// is long, else none.
+fn start_from(folder: &Path, long: bool, notes: &mut Vec<String>) -> Option<Town> {
+    let mut whole = Vec::new();
+    for file in snapshot_files(folder).iter().rev() {
         let loaded = std::fs::read(file).map_err(|error| error.to_string());
-        let loaded = loaded.and_then(|bytes| snapshot::load(&bytes).map_err(|error| error.to_string()));
-        loaded.map_err(|why| notes.push(format!("{}: {why}. The one before it is used.", file.display()))).ok()
-    })
+        match loaded.and_then(|bytes| snapshot::load(&bytes).map_err(|error| error.to_string())) {
+            Ok(town) => whole.push(town),
+            Err(why) => notes.push(format!("{}: {why}. One before it is used.", file.display())),
+        }
+        if whole.len() == 2 {
+            return whole.pop();
+        }
+    }
+    whole.pop().filter(|_| long)
 }

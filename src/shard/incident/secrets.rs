@@ -115,7 +115,9 @@ mod tests {
 
     fn secrets(values: &[&str]) -> Secrets {
         let mut secrets = Secrets::default();
-        values.iter().for_each(|value| secrets.take(value));
+        for value in values {
+            secrets.take(value);
+        }
         secrets
     }
 

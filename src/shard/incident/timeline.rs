@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::audit::{self, Record, Stage};
 use crate::shard::home::{Home, snapshot_files};
@@ -52,7 +53,7 @@ pub(super) fn merged(home: &Home, root: &str, run_id: &str, view: Option<&Snapsh
     moments.extend(snapshots.iter().filter_map(|file| of_file("snapshot", "is written", file)));
     if let Some(view) = view {
         let events = view.events.iter().map(|event| {
-            let fields = event.fields.iter().map(|(name, value)| format!(" {name}={value}")).collect::<String>();
+            let fields = pairs(&event.fields);
             Moment::new(None, Some(event.tick), "event", format!("{}{fields}", event.event))
         });
         moments.extend(events);
@@ -102,8 +103,7 @@ fn of_record(record: &Record) -> Moment {
         (Stage::Outcome, _) => "failed",
         (stage, _) => stage.word(),
     };
-    let args = record.args.as_object().into_iter().flatten();
-    let args = args.map(|(name, value)| format!(" {name}={value}")).collect::<String>();
+    let args = pairs(record.args.as_object().into_iter().flatten());
     let error = record.error.as_ref().map_or_else(String::new, |error| format!(": {}", error.message));
     let text = format!("{}: {}{args} {ended}{error}", record.issuer, record.command);
     Moment::new(record.ts.parse().ok(), Some(record.tick), "command", text)
@@ -117,6 +117,14 @@ fn of_log(path: &Path) -> Vec<Moment> {
         Some(Moment::new(Some(at.parse().ok()?), None, "log", text))
     });
     rows.collect()
+}
+
+/// ` name=value`, one behind the other.
+fn pairs<'a>(fields: impl IntoIterator<Item = (&'a String, &'a Value)>) -> String {
+    fields.into_iter().fold(String::new(), |mut text, (name, value)| {
+        let _ = write!(text, " {name}={value}");
+        text
+    })
 }
 
 /// A file whose name ends with its tick.

@@ -72,6 +72,7 @@ impl Watch {
             self.look(late);
             self.broken_off();
         }
+        self.broken_off();
         self.recorder.finish();
     }
 
