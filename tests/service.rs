@@ -17,9 +17,9 @@ use live::{options, sources};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use townlet::audit::{Record, records};
-use townlet::server::{self, Log, Server, ServerError};
+use townlet::server::{self, Server, ServerError};
 use townlet::shard::tokens::Tokens;
-use townlet::shard::{self, Handle};
+use townlet::shard::{self, Handle, Log};
 use townlet::source::remote::{Client, Failure, Target};
 use townlet::source::{Link, Notice, Remote, Source};
 use townlet::wire::service::{AUDIT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, SNAPSHOT, STREAM};
@@ -60,7 +60,7 @@ fn service(home: &TempDir, listen: &str, tls: Option<(PathBuf, PathBuf)>) -> ser
         tls,
         token_file: home.path().join("ops/tokens.json"),
         facts: vec![("townlet".into(), "test".into())],
-        log: Log::new(home.path().join("logs/townlet.log"), false),
+        log: Log::new(home.path().join("logs/townlet.log"), "service", false),
     }
 }
 

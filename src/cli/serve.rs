@@ -14,8 +14,8 @@ use signal_hook::iterator::Signals;
 
 use super::run::{SpeedArg, TlsArgs, Wanted, facts, launch, token_file};
 use super::{BROKEN, ConfigArgs, plain, texts};
-use crate::server::{self, Log, Server};
-use crate::shard::Handle;
+use crate::server::{self, Server};
+use crate::shard::{Handle, Log};
 
 /// How often it is looked whether the town still runs.
 const LOOK: Duration = Duration::from_millis(200);
@@ -114,7 +114,7 @@ pub(super) fn listen(
         tls: tls.tls_cert.clone().zip(tls.tls_key.clone()),
         token_file: token_file(home, &shard.config),
         facts: facts(shard, config),
-        log: Log::new(home.join("logs/townlet.log"), aloud),
+        log: Log::new(shard.home().log(), "service", aloud),
     };
     server::start(Arc::clone(shard), options).map_err(|why| anyhow!(why))
 }

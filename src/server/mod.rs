@@ -7,7 +7,6 @@
 mod console;
 mod gate;
 mod listen;
-mod log;
 mod looks;
 mod metrics;
 mod openapi;
@@ -25,8 +24,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::shard::Handle;
-pub use log::Log;
+use crate::shard::{Handle, Log};
 use looks::Latest;
 
 /// Longest the connections that are open may take to end once the shard stops.

@@ -15,8 +15,8 @@ use townlet_town::Sources;
 use super::measure::{median, resident_kib};
 use super::shard::{Folder, start};
 use super::{Row, Target};
-use crate::server::{self, Log};
-use crate::shard::{Handle, Speed};
+use crate::server;
+use crate::shard::{Handle, Log, Speed};
 use crate::wire::service::STREAM;
 
 /// Subscribers that read what they get, and those that read nothing.
@@ -33,7 +33,7 @@ pub(super) fn subscribers(sources: &Sources, folder: &Folder, budget: Duration) 
         tls: None,
         token_file: shard.home().folder().join("tokens.json"),
         facts: Vec::new(),
-        log: Log::new(shard.home().folder().join("townlet.log"), false),
+        log: Log::new(shard.home().folder().join("townlet.log"), "service", false),
     };
     let server = server::start(Arc::clone(&shard), options).map_err(|why| anyhow!(why))?;
     let turn = budget / (2 * TURNS);

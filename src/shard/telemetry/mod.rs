@@ -50,6 +50,8 @@ pub(super) struct Around {
     pub story: Story,
     /// How the shard itself fares.
     pub health: Health,
+    /// What the shard itself raised: a tick that hangs, a thread that broke off. Each is a problem of its health as well.
+    pub raised: Vec<Alert>,
     /// When each standing alert was raised.
     pub alerts_since: BTreeMap<&'static str, u64>,
     /// How often each alert was raised.
@@ -363,7 +365,9 @@ fn alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Alert> {
             hint: hint.into(),
         })
         .collect();
-    alerts.extend(around.health.problems.iter().map(|problem| Alert {
+    let told = |problem: &&String| around.raised.iter().all(|alert| alert.message != **problem);
+    alerts.extend(around.raised.iter().cloned());
+    alerts.extend(around.health.problems.iter().filter(told).map(|problem| Alert {
         name: "shard_degraded".into(),
         severity: "critical".into(),
         since_tick: state.tick,
