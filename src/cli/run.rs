@@ -151,6 +151,7 @@ pub(super) enum ScreenArg {
     Operations,
     Town,
     Agents,
+    Learning,
     Audit,
 }
 
@@ -160,6 +161,7 @@ impl From<ScreenArg> for Screen {
             ScreenArg::Operations => Self::Operations,
             ScreenArg::Town => Self::Town,
             ScreenArg::Agents => Self::Agents,
+            ScreenArg::Learning => Self::Learning,
             ScreenArg::Audit => Self::Audit,
         }
     }

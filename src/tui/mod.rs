@@ -5,6 +5,7 @@
 //! threads and the files. Rule: the interface guide; "What must never be" of the architecture.
 
 pub mod app;
+pub mod chart;
 pub mod console;
 pub mod field;
 #[cfg(test)]

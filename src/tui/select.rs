@@ -1,8 +1,15 @@
-//! A selection that follows what is selected, not the row it stands in.
+//! A selection that follows what is selected, not the row it stands in, and the list on the screen that has one.
 //!
 //! Knows ids and rows; a pane says which rows there are.
 
+use std::ops::Range;
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
 use super::keymap::Action;
+use super::pane::{Reaction, scrolled};
+use super::theme::Theme;
 
 /// The selected row of a list by its id, and how far the list is scrolled.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +60,66 @@ impl Selection {
     /// The id of the selected row as of the last [`Selection::settle`].
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
+    }
+}
+
+/// A list of one line a row: its selection, and where its rows were last drawn.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    selection: Selection,
+    rows: Rect,
+    first: usize,
+}
+
+impl List {
+    /// Takes `rows` for the list of `ids` and says on the border of `pane` which of them are seen: the selected row, and
+    /// those to draw.
+    pub fn place(
+        &mut self,
+        frame: &mut Frame<'_>,
+        (pane, rows): (Rect, Rect),
+        ids: &[String],
+        theme: &Theme,
+    ) -> (usize, Range<usize>) {
+        let (at, first) = self.selection.settle(ids, rows.height.into());
+        (self.rows, self.first) = (rows, first);
+        scrolled(frame, pane, (first, rows.height, ids.len()), theme);
+        (at, first..ids.len().min(first + usize::from(rows.height)))
+    }
+
+    /// Nothing is drawn, so nothing can be clicked.
+    pub fn hide(&mut self) {
+        self.rows = Rect::ZERO;
+    }
+
+    /// The selected row.
+    pub fn at(&mut self, ids: &[String]) -> usize {
+        self.selection.settle(ids, self.rows.height.into()).0
+    }
+
+    /// Moves by an action of the group *moving*.
+    pub fn act(&mut self, action: Action, ids: &[String]) -> Reaction {
+        if self.selection.act(action, ids, self.rows.height.into()) { Reaction::Redraw } else { Reaction::None }
+    }
+
+    /// Selects a row.
+    pub fn select(&mut self, ids: &[String], row: usize) -> Reaction {
+        self.selection.select(ids, row);
+        Reaction::Redraw
+    }
+
+    /// Selects the row at these screen coordinates.
+    pub fn click(&mut self, column: u16, row: u16, ids: &[String]) -> Reaction {
+        if !self.rows.contains((column, row).into()) {
+            return Reaction::None;
+        }
+        self.selection.select(ids, self.first + usize::from(row - self.rows.y));
+        Reaction::Redraw
+    }
+
+    /// The id of the selected row as it was last looked at.
+    pub fn id(&self) -> Option<&str> {
+        self.selection.id()
     }
 }
 

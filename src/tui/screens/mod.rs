@@ -3,7 +3,9 @@
 pub mod agents;
 pub mod audit;
 mod filter;
+pub mod learning;
 pub mod operations;
+mod promotion;
 #[cfg(test)]
 mod stage;
 pub mod town;
