@@ -152,6 +152,7 @@ pub(super) enum ScreenArg {
     Town,
     Agents,
     Learning,
+    Metrics,
     Audit,
 }
 
@@ -162,6 +163,7 @@ impl From<ScreenArg> for Screen {
             ScreenArg::Town => Self::Town,
             ScreenArg::Agents => Self::Agents,
             ScreenArg::Learning => Self::Learning,
+            ScreenArg::Metrics => Self::Metrics,
             ScreenArg::Audit => Self::Audit,
         }
     }

@@ -43,6 +43,8 @@ pub enum Action {
     /// The screen of that name.
     Learning,
     /// The screen of that name.
+    Metrics,
+    /// The screen of that name.
     Audit,
     /// Pauses the town, or lets it go on.
     Pause,
@@ -174,6 +176,7 @@ pub static ACTIONS: &[ActionRow] = &[
         Group::Everywhere,
         "Learning: the training beside the town, and the candidate it hands over",
     ),
+    row(Action::Metrics, "metrics", "5", Group::Everywhere, "Metrics: every figure over time, with its target"),
     row(Action::Audit, "audit", "6", Group::Everywhere, "Audit: who did what, and whether the log is whole"),
     row(Action::Copy, "copy", "y", Group::Everywhere, "copy what is selected to the clipboard"),
     row(

@@ -13,6 +13,7 @@ pub(crate) mod fixtures;
 pub mod fleet;
 pub mod history;
 pub mod keymap;
+pub mod metrics;
 pub mod overlay;
 pub mod pane;
 #[cfg(test)]
@@ -23,5 +24,6 @@ pub mod select;
 pub mod terminal;
 pub mod text;
 pub mod theme;
+pub mod timeline;
 
 pub use terminal::{Options, Seat, run};

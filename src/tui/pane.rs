@@ -13,7 +13,7 @@ use ratatui::widgets::{Block, BorderType};
 use super::console::Log;
 use super::history::History;
 use super::keymap::Action;
-use super::screens::{agents, audit, learning, operations, town};
+use super::screens::{agents, audit, learning, metrics, operations, town};
 use super::theme::Theme;
 use crate::wire::service::is_newer;
 use crate::wire::{CommandSpec, Request, SCHEMA_VERSION, Session, Snapshot, allowed};
@@ -184,13 +184,15 @@ pub enum Screen {
     Agents,
     /// The training and the promotion of its candidate.
     Learning,
+    /// Every figure over time.
+    Metrics,
     /// The audit log.
     Audit,
 }
 
 impl Screen {
     /// Every screen, in the order of the tabs.
-    pub const ALL: [Self; 5] = [Self::Operations, Self::Town, Self::Agents, Self::Learning, Self::Audit];
+    pub const ALL: [Self; 6] = [Self::Operations, Self::Town, Self::Agents, Self::Learning, Self::Metrics, Self::Audit];
 
     /// The digit that opens it.
     pub const fn number(self) -> u8 {
@@ -199,6 +201,7 @@ impl Screen {
             Self::Town => 2,
             Self::Agents => 3,
             Self::Learning => 4,
+            Self::Metrics => 5,
             Self::Audit => 6,
         }
     }
@@ -210,6 +213,7 @@ impl Screen {
             Self::Town => "Town",
             Self::Agents => "Agents",
             Self::Learning => "Learning",
+            Self::Metrics => "Metrics",
             Self::Audit => "Audit",
         }
     }
@@ -221,6 +225,7 @@ impl Screen {
             Self::Town => Action::Town,
             Self::Agents => Action::Agents,
             Self::Learning => Action::Learning,
+            Self::Metrics => Action::Metrics,
             Self::Audit => Action::Audit,
         }
     }
@@ -232,6 +237,7 @@ impl Screen {
             Self::Town => town::layout(area),
             Self::Agents => agents::layout(area),
             Self::Learning => learning::layout(area),
+            Self::Metrics => metrics::layout(area),
             Self::Audit => audit::layout(area),
         }
     }
@@ -264,6 +270,7 @@ pub static PANES: &[PaneRow] = &[
     row("Residents", 'R', Screen::Agents, || Box::new(agents::Residents::default())),
     row("Training", 'T', Screen::Learning, || Box::new(learning::Training::default())),
     row("Candidate", 'P', Screen::Learning, || Box::new(learning::Candidate::default())),
+    row("Metrics", 'K', Screen::Metrics, || Box::new(metrics::Metrics::default())),
     row("Audit log", 'L', Screen::Audit, || Box::new(audit::AuditLog::default())),
 ];
 

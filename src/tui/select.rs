@@ -23,13 +23,18 @@ impl Selection {
     /// The selected row among `ids`, and the first row to draw in `height` rows. When the selected one is gone, its
     /// place in the list is selected.
     pub fn settle(&mut self, ids: &[String], height: usize) -> (usize, usize) {
-        let found = self.id.as_ref().and_then(|id| ids.iter().position(|other| other == id));
-        self.row = found.unwrap_or(self.row).min(ids.len().saturating_sub(1));
+        self.row = self.row_in(ids);
         self.id = ids.get(self.row).cloned();
         let height = height.max(1);
         self.offset = self.offset.min(self.row).max((self.row + 1).saturating_sub(height));
         self.offset = self.offset.min(ids.len().saturating_sub(height));
         (self.row, self.offset)
+    }
+
+    /// The selected row among `ids`, without scrolling.
+    fn row_in(&self, ids: &[String]) -> usize {
+        let found = self.id.as_ref().and_then(|id| ids.iter().position(|other| other == id));
+        found.unwrap_or(self.row).min(ids.len().saturating_sub(1))
     }
 
     /// Moves by an action of the group *moving*, `page` rows at a time for a page; whether anything changed.
@@ -87,14 +92,14 @@ impl List {
         (at, first..ids.len().min(first + usize::from(rows.height)))
     }
 
-    /// Nothing is drawn, so nothing can be clicked.
-    pub fn hide(&mut self) {
-        self.rows = Rect::ZERO;
+    /// Nothing is drawn, so nothing can be clicked. How far it was scrolled stays.
+    pub const fn hide(&mut self) {
+        self.rows.width = 0;
     }
 
     /// The selected row.
-    pub fn at(&mut self, ids: &[String]) -> usize {
-        self.selection.settle(ids, self.rows.height.into()).0
+    pub fn at(&self, ids: &[String]) -> usize {
+        self.selection.row_in(ids)
     }
 
     /// Moves by an action of the group *moving*.

@@ -214,6 +214,14 @@ pub fn spark(values: &[f64], columns: usize) -> String {
         .collect()
 }
 
+/// As many of the values as there are columns, over all of them, the newest always.
+pub fn thinned(values: &[f64], columns: usize) -> Vec<f64> {
+    if values.len() <= columns || columns < 2 {
+        return values.to_vec();
+    }
+    (0..columns).map(|column| values[column * (values.len() - 1) / (columns - 1)]).collect()
+}
+
 /// `▓▓▓░░`: the share `done` of `total` over `columns`.
 pub fn bar(done: f64, total: f64, columns: usize) -> String {
     let share = if total > 0.0 { (done / total).clamp(0.0, 1.0) } else { 0.0 };

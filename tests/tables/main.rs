@@ -217,6 +217,13 @@ static SHOWN: &[Shown] = &[
         words: |view| vec![format!("after {} of", view.stability.window_progress)],
     },
     Shown {
+        title: "Metrics",
+        lines: &["spawn"],
+        ticks: 0,
+        around: |_| (),
+        words: |view| vec![format!("{:25}{:>14}", "residents", view.agents.len())],
+    },
+    Shown {
         title: "Audit log",
         lines: &["set_exit_cap 9"],
         ticks: 0,

@@ -4,6 +4,7 @@ pub mod agents;
 pub mod audit;
 mod filter;
 pub mod learning;
+pub mod metrics;
 pub mod operations;
 mod promotion;
 #[cfg(test)]

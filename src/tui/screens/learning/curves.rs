@@ -5,13 +5,13 @@
 use crate::wire::telemetry::{Learning, LearningRow};
 
 /// A figure that every update has.
-pub(super) struct Curve {
+pub(in crate::tui) struct Curve {
     /// As in `logs/training/<run>.jsonl`.
-    pub(super) name: &'static str,
-    pub(super) title: &'static str,
+    pub(in crate::tui) name: &'static str,
+    pub(in crate::tui) title: &'static str,
     /// As [`crate::tui::text::figure`] reads it.
-    pub(super) unit: &'static str,
-    pub(super) value: fn(&LearningRow) -> Option<f64>,
+    pub(in crate::tui) unit: &'static str,
+    pub(in crate::tui) value: fn(&LearningRow) -> Option<f64>,
 }
 
 const fn curve(
@@ -24,7 +24,7 @@ const fn curve(
 }
 
 /// What the training is for, then how it learns, then what it costs.
-pub(super) static CURVES: [Curve; 12] = [
+pub(in crate::tui) static CURVES: [Curve; 12] = [
     curve("return_per_day", "return a day", "", |row| row.return_per_day),
     curve("town_score", "town score", "score", |row| row.town_score),
     curve("episodic_return", "return a life", "", |row| row.episodic_return),
@@ -41,7 +41,7 @@ pub(super) static CURVES: [Curve; 12] = [
 
 impl Curve {
     /// Its points by resident-ticks learned from; updates that do not have it are left out.
-    pub(super) fn points(&self, learning: &Learning) -> Vec<(f64, f64)> {
+    pub(in crate::tui) fn points(&self, learning: &Learning) -> Vec<(f64, f64)> {
         let known = |row: &LearningRow| Some((row.steps as f64, (self.value)(row)?));
         learning.history.iter().filter_map(known).filter(|point| point.1.is_finite()).collect()
     }

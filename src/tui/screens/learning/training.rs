@@ -13,7 +13,9 @@ use crate::tui::chart;
 use crate::tui::keymap::Action;
 use crate::tui::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
 use crate::tui::select::List;
-use crate::tui::text::{bar, clip, figure, pad, pad_left, percent, seconds, short, spark, thousands, width, wrap};
+use crate::tui::text::{
+    bar, clip, figure, pad, pad_left, percent, seconds, short, spark, thinned, thousands, width, wrap,
+};
 use crate::wire::Request;
 use crate::wire::telemetry::{Learning, LearningRow};
 
@@ -229,14 +231,6 @@ impl Training {
             Self::chart(frame, beside, shown[at], false, cx);
         }
     }
-}
-
-/// As many of the values as there are columns, over all of them, the newest always.
-fn thinned(values: &[f64], columns: usize) -> Vec<f64> {
-    if values.len() <= columns || columns < 2 {
-        return values.to_vec();
-    }
-    (0..columns).map(|column| values[column * (values.len() - 1) / (columns - 1)]).collect()
 }
 
 impl Pane for Training {
