@@ -156,6 +156,8 @@ pub(super) enum ScreenArg {
     Operations,
     Town,
     Agents,
+    Learning,
+    Metrics,
     Audit,
 }
 
@@ -165,6 +167,8 @@ impl From<ScreenArg> for Screen {
             ScreenArg::Operations => Self::Operations,
             ScreenArg::Town => Self::Town,
             ScreenArg::Agents => Self::Agents,
+            ScreenArg::Learning => Self::Learning,
+            ScreenArg::Metrics => Self::Metrics,
             ScreenArg::Audit => Self::Audit,
         }
     }
