@@ -216,6 +216,32 @@ fn helps(command: &clap::Command, name: &str, texts: &mut String) {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_device_without_end_is_no_file() {
+    for line in [
+        "--headless --tick-limit 9 --script /dev/zero",
+        "snapshot inspect /dev/zero",
+        "snapshot validate /dev/zero",
+        "telemetry check /dev/zero",
+        "config diff /dev/zero /dev/zero",
+        "telemetry tail --connect https://127.0.0.1:1 --ca /dev/zero",
+    ] {
+        refused(&[], line, &["/dev/zero"]);
+    }
+}
+
+#[test]
+fn a_configuration_that_the_shipped_policy_does_not_fit_is_told_so() {
+    let folder =
+        folder(&[("mine.yaml", "config_id: mine\n"), ("own.yaml", "config_id: own\npolicy: { release: scripted }\n")]);
+    let check = |file| text(&townlet(folder.path(), &format!("config check {file}")).stdout);
+    let warned = check("mine.yaml");
+    assert!(warned.contains("warning: policy.release: ") && warned.contains("`mine`"), "{warned}");
+    assert!(warned.contains("`town-v1`") && warned.contains("fine"), "{warned}");
+    assert!(!check("own.yaml").contains("warning"));
+}
+
+#[test]
 fn scripts_are_refused_whole_before_anything_is_written() {
     let script = |line: &'static str| [("s.jsonl", line)];
     let run = "run --headless --tick-limit 50 --script s.jsonl";

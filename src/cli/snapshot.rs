@@ -14,6 +14,9 @@ use super::plain;
 use crate::shard::Home;
 use crate::shard::home::snapshot_files;
 
+/// Largest snapshot read, in bytes; one of a thousand residents is far below it.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
 /// `townlet snapshot`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
@@ -65,10 +68,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         What::Validate { files, json } => return validate(files, *json),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn read(file: &Path) -> Result<Vec<u8>> {
-    std::fs::read(file).map_err(|error| plain::unreadable(file, &error))
 }
 
 /// What is wrong with a file, and which one before it is good.
@@ -143,7 +142,7 @@ fn facts(file: &Path, bytes: usize, town: &Town) -> Value {
 }
 
 fn inspect(file: &Path, json: bool) -> Result<()> {
-    let bytes = read(file)?;
+    let bytes = plain::read(file, MAX_BYTES)?;
     let town = snapshot::load(&bytes).map_err(|why| anyhow!(damage(file, &why)))?;
     let facts = facts(file, bytes.len(), &town);
     if json {
@@ -162,7 +161,7 @@ fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
         if file.is_dir() {
             bail!("{}: it is a folder; name the snapshots in it.", file.display());
         }
-        let bytes = read(file)?;
+        let bytes = plain::read(file, MAX_BYTES)?;
         let row = match snapshot::load(&bytes) {
             Ok(town) => {
                 let says = format!("{}: whole. Tick {}, digest {}.", file.display(), town.tick(), town.digest());
