@@ -224,10 +224,20 @@ fn a_device_without_end_is_no_file() {
         "snapshot validate /dev/zero",
         "telemetry check /dev/zero",
         "config diff /dev/zero /dev/zero",
+        "serve --tls-cert /dev/zero --tls-key /dev/zero",
         "telemetry tail --connect https://127.0.0.1:1 --ca /dev/zero",
     ] {
         refused(&[], line, &["/dev/zero"]);
     }
+}
+
+#[test]
+fn a_place_that_cannot_be_served_at_starts_no_town() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    refused(&[], &format!("serve --listen {address}"), &[&address]);
+    refused(&[], "serve --listen 0.0.0.0:0", &["--tls-cert"]);
+    refused(&[], "serve --tls-cert none.pem --tls-key none.key", &["none.pem"]);
 }
 
 #[test]

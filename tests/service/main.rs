@@ -55,14 +55,19 @@ impl Reply {
     }
 }
 
-fn service(home: &TempDir, listen: &str, tls: Option<(PathBuf, PathBuf)>) -> server::Options {
-    server::Options {
-        listen: listen.parse().expect("an address"),
-        tls,
+fn service(home: &TempDir, listen: &str, tls: Option<(PathBuf, PathBuf)>) -> (server::Place, server::Options) {
+    let place = server::Place { listen: listen.parse().expect("an address"), tls };
+    let options = server::Options {
         token_file: home.path().join("ops/tokens.json"),
         facts: vec![("townlet".into(), "test".into())],
         log: Log::new(home.path().join("logs/townlet.log"), false),
-    }
+    };
+    (place, options)
+}
+
+/// Serves a shard.
+fn serve(shard: &Arc<Handle>, (place, options): (server::Place, server::Options)) -> Result<Server, ServerError> {
+    server::start(Arc::clone(shard), place, options)
 }
 
 impl Served {
@@ -78,7 +83,7 @@ impl Served {
         tokens.save(&file).expect("it is saved");
         let shard = shard::start(sources(false, &[]), 7, options(home.path(), true)).expect("the shard starts");
         let shard = Arc::new(shard);
-        let server = server::start(Arc::clone(&shard), service(&home, "127.0.0.1:0", tls)).expect("it listens");
+        let server = serve(&shard, service(&home, "127.0.0.1:0", tls)).expect("it listens");
         Self { home, shard, server, admin, viewer }
     }
 
@@ -257,7 +262,7 @@ fn a_wrong_token_waits_and_a_right_one_never_does() {
 fn beyond_this_machine_it_takes_tls_and_tokens() {
     let home = live::home();
     let shard = Arc::new(shard::start(sources(false, &[]), 7, options(home.path(), true)).unwrap());
-    let refused = |options| match server::start(Arc::clone(&shard), options) {
+    let refused = |options| match serve(&shard, options) {
         Err(ServerError::Open(why)) => why,
         other => panic!("{other:?}"),
     };
@@ -269,9 +274,9 @@ fn beyond_this_machine_it_takes_tls_and_tokens() {
     let mut tokens = Tokens::load(&file).unwrap();
     tokens.make(Role::Admin).unwrap();
     tokens.save(&file).unwrap();
-    assert!(server::start(Arc::clone(&shard), service(&home, "0.0.0.0:0", Some(pair))).is_ok());
+    assert!(serve(&shard, service(&home, "0.0.0.0:0", Some(pair))).is_ok());
     let missing = (home.path().join("none.pem"), home.path().join("none.key"));
-    let why = server::start(shard, service(&home, "127.0.0.1:0", Some(missing))).unwrap_err();
+    let why = serve(&shard, service(&home, "127.0.0.1:0", Some(missing))).unwrap_err();
     assert!(why.to_string().contains("none.pem"), "{why}");
 }
 
@@ -399,7 +404,7 @@ fn a_service_that_stops_says_so_and_one_that_comes_back_is_found() {
     // Sent while nobody listens: done once, when somebody does again.
     let cmd_id = source.send(Request::line("setmoney ada 3"));
     let again = service(&served.home, &address.to_string(), None);
-    served.server = server::start(Arc::clone(&served.shard), again).expect("the address is free again");
+    served.server = serve(&served.shard, again).expect("the address is free again");
     // The stream and the command find their way back each by itself: whichever is first.
     let (mut live, mut done) = (false, None);
     until(&notices, "the answer, and a live connection again", |notice| {
