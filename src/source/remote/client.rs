@@ -107,6 +107,9 @@ impl Client {
             let authorities = Certificate::from_pem_bundle(&pem);
             let authorities =
                 authorities.map_err(|why| format!("{}: no certificate in PEM: {why}.", path.display()))?;
+            if authorities.is_empty() {
+                return Err(format!("{}: it holds no certificate in PEM.", path.display()));
+            }
             http = http.tls_certs_only(authorities);
         }
         let http = http.build().map_err(|why| format!("{}: {}.", target.url, chain(&why)))?;
