@@ -152,6 +152,8 @@ fn no_difference_is_no_improvement() {
 
 static SHIPPED: &[u8] = include_bytes!("../../../../configs/policies/shipped.safetensors");
 const DAYS: usize = 10;
+/// Decisions over towns, in the soak.
+const DECISIONS: u64 = 600;
 
 /// The shipped policy with luck of its own: another policy, as good.
 struct Twin {
@@ -231,7 +233,6 @@ fn towns_of_equal_policies_keep_the_promise() {
     if std::env::var_os("TOWNLET_SOAK").is_none() {
         return;
     }
-    const DECISIONS: u64 = 600;
     let rules = crate::rules(&[]);
     let shipped = Checkpoint::embedded(SHIPPED).unwrap();
     let plan = Plan::default();
