@@ -67,7 +67,7 @@ pub(in crate::shard) struct Frame {
     pub lost: u64,
 }
 
-/// A step from one state to the next, as its message alone: taken apart it would need ten times the room.
+/// A step from one state to the next, as its message alone: taken apart it would need several times the room.
 struct Step {
     from: u64,
     sent: Arc<Sent>,

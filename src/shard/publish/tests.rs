@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::archive::{self, Archive};
 use super::hub::{Frame, Hub, Limits, Mode};
-use super::queue::{Next, Stream, queue};
+use super::queue::{Next, Sent, Stream, queue};
 use crate::wire::telemetry::{Event, Transport};
 use crate::wire::{Envelope, Mirror, Position, SCHEMA_VERSION, Snapshot};
 
@@ -314,4 +314,13 @@ fn an_archive_that_cannot_be_written_is_said_and_nothing_waits_for_it() {
     town.frames(40, &mut [&mut reader]);
     assert!(town.report().last_error.is_some());
     assert!(reader.count("aggregate") > 0);
+}
+
+#[test]
+fn what_waits_is_bounded_in_bytes_as_well() {
+    let (theirs, _stream) = queue(|| {});
+    assert!(theirs.has_room(1, 0), "one message may always wait");
+    theirs.push(Arc::new(Sent { position: Position { epoch: 1, seq: 1 }, kind: "diff", text: "0123456789".into() }));
+    assert!(theirs.has_room(2, 11));
+    assert!(!theirs.has_room(2, 10) && !theirs.has_room(1, 11));
 }
