@@ -154,6 +154,7 @@ pub(super) enum ScreenArg {
     Learning,
     Metrics,
     Audit,
+    Economy,
 }
 
 impl From<ScreenArg> for Screen {
@@ -165,6 +166,7 @@ impl From<ScreenArg> for Screen {
             ScreenArg::Learning => Self::Learning,
             ScreenArg::Metrics => Self::Metrics,
             ScreenArg::Audit => Self::Audit,
+            ScreenArg::Economy => Self::Economy,
         }
     }
 }
