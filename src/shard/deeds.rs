@@ -1,10 +1,16 @@
-//! What the shard does to itself when a command asks: pace, a snapshot, what leaves it and how much is told, a session's role.
+//! What the shard does to itself when a command asks: pace, a snapshot, what leaves it and how much is told, its training, a
+//! session's role, a row of the operators' log.
 //!
 //! Whether it may be asked was decided at the desk (`dispatch`).
 
-use super::engine::Engine;
+use std::sync::Arc;
+
+use super::disk::{Decision, log_decisions};
+use super::engine::{Engine, Message};
+use super::incident::{Kind, Now, Occasion};
 use super::publish::Mode;
 use super::table::Deed;
+use super::telemetry;
 use crate::wire::Role;
 
 impl Engine {
@@ -36,8 +42,9 @@ impl Engine {
             }
             Deed::SaveSnapshot => {
                 self.save();
-                format!("snapshot {} is being written.", super::disk::snapshot_name(self.town.tick()))
+                format!("snapshot {} is being written.", super::snapshots::name(self.town.tick()))
             }
+            Deed::Incident(why) => self.keep_incident(why),
             Deed::Narration(on, limit) => {
                 if let Some(on) = on {
                     self.around.story.narration(on);
@@ -57,7 +64,7 @@ impl Engine {
                 format!("names and ids of residents {outside}; the audit log stays plain.")
             }
             Deed::TelemetryMode(mode) => {
-                self.publisher.set_mode(mode);
+                self.outlet.publisher.set_mode(mode);
                 match mode {
                     Mode::Auto => "telemetry is merged while too many messages wait, and only then.",
                     Mode::Full => "telemetry goes out message by message, whatever waits.",
@@ -65,8 +72,57 @@ impl Engine {
                 }
                 .into()
             }
+            Deed::Train(on) => self.train(on),
             Deed::Role(role) => self.become_role(session, role),
         }
+    }
+
+    /// Has decisions written to the operators' log; those that cannot be are tried again with the next retry.
+    pub(super) fn note(&mut self, decisions: Vec<Decision>) {
+        let (path, sender) = (self.home.employment_log(), self.sender.clone());
+        self.disk.run(move || {
+            let noted = log_decisions(&path, &decisions).map(drop).map_err(|why| (why, decisions));
+            // The loop may have ended meanwhile; the next start makes up for what is missing.
+            drop(sender.send(Message::Noted(noted)));
+        });
+    }
+
+    /// How that went.
+    pub(super) fn noted(&mut self, noted: Result<(), (String, Vec<Decision>)>) {
+        match noted {
+            Ok(()) if self.desk.unnoted.is_empty() => self.desk.ops_trouble = None,
+            Ok(()) => {}
+            Err((why, decisions)) => {
+                self.desk.ops_trouble = Some(format!("the operators' log could not be written: {why}"));
+                self.desk.unnoted.extend(decisions);
+            }
+        }
+        self.refresh();
+    }
+
+    /// Has a bundle of this moment made, away from this thread.
+    fn keep_incident(&mut self, why: String) -> String {
+        let who = self.board.last_command().map(|given| given.issuer).unwrap_or_default();
+        let headline = if why.is_empty() { format!("{who} asked for a bundle") } else { format!("{who}: {why}") };
+        let asked = Some((who, why));
+        match self.incident(Occasion { asked, ..Occasion::new(Kind::Asked, headline) }) {
+            Ok(path) => format!("the incident bundle {path} is being written; note.md stands beside it."),
+            Err(why) => format!("no incident bundle: {why}"),
+        }
+    }
+
+    /// Begins a bundle of the town as it is now: THE way for whatever the shard does by itself and wants kept, such as a
+    /// rollback. Answers with its path.
+    ///
+    /// # Errors
+    /// That no thread can be had.
+    pub(super) fn incident(&mut self, occasion: Occasion) -> Result<String, String> {
+        self.write_journal();
+        self.refresh();
+        let view = Some(Arc::new(telemetry::snapshot(&self.town, &self.around, self.log.tail(200))));
+        let now = Some(Now { tick: self.town.tick(), digest: self.town.digest() });
+        let path = self.recorder.start(Occasion { now, view, ..occasion })?;
+        Ok(path.display().to_string())
     }
 
     fn become_role(&mut self, session: u64, role: Role) -> String {

@@ -11,6 +11,7 @@ pub(super) use place::conflict;
 pub(super) use story::Story;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use townlet_town::affordances::ITEMS;
 use townlet_town::fixed::Micro;
@@ -22,6 +23,7 @@ use townlet_town::state::State;
 use townlet_town::{AgentId, Rules, Town, employment, names};
 
 use super::driver::Driver;
+use super::lateness::Lateness;
 use super::names::Names;
 use crate::wire::SCHEMA_VERSION;
 use crate::wire::telemetry::{
@@ -48,6 +50,8 @@ pub(super) struct Around {
     pub story: Story,
     /// How the shard itself fares.
     pub health: Health,
+    /// What the shard itself raised: a tick that hangs, a thread that broke off. Each is a problem of its health as well.
+    pub raised: Vec<Alert>,
     /// When each standing alert was raised.
     pub alerts_since: BTreeMap<&'static str, u64>,
     /// How often each alert was raised.
@@ -60,6 +64,8 @@ pub(super) struct Around {
     pub names: Names,
     /// The training beside the town.
     pub learning: Learning,
+    /// How late ticks come.
+    pub lateness: Arc<Lateness>,
 }
 
 /// The id of whoever lives in a slot.
@@ -376,6 +382,7 @@ pub(super) fn standing_alerts(rules: &Rules, state: &State) -> Vec<(&'static str
 fn alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Alert> {
     let mut alerts: Vec<Alert> = standing_alerts(rules, state)
         .into_iter()
+        .chain(super::training::alert(&around.learning))
         .map(|(name, severity, message, hint)| Alert {
             name: name.into(),
             severity: severity.into(),
@@ -384,7 +391,9 @@ fn alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Alert> {
             hint: hint.into(),
         })
         .collect();
-    alerts.extend(around.health.problems.iter().map(|problem| Alert {
+    let told = |problem: &&String| around.raised.iter().all(|alert| alert.message != **problem);
+    alerts.extend(around.raised.iter().cloned());
+    alerts.extend(around.health.problems.iter().filter(told).map(|problem| Alert {
         name: "shard_degraded".into(),
         severity: "critical".into(),
         since_tick: state.tick,
