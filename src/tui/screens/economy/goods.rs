@@ -93,6 +93,8 @@ impl Item<'_> {
                 }
                 let text = format!("{} of {}", bar(count as f64, store.capacity as f64, 10), thousands(store.capacity));
                 match count as f64 / store.capacity as f64 {
+                    // What residents cook is eaten: an empty fridge is nothing out of the ordinary.
+                    _ if store.kind == "fridge" => (name.to_owned(), figure, " ", theme.text, text),
                     0.0 => (name.to_owned(), figure, "‼", theme.bad, format!("{text} empty")),
                     share if share < LOW => (name.to_owned(), figure, "!", theme.warn, format!("{text} low")),
                     _ => (name.to_owned(), figure, " ", theme.text, text),

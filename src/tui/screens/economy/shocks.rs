@@ -20,7 +20,7 @@ use crate::wire::text::escape;
 const NAME: usize = 18;
 const KIND: usize = 15;
 const STATE: usize = 10;
-const WHEN: usize = 32;
+const WHEN: usize = 34;
 const ROOM_FOR_KIND: usize = 96;
 
 /// The shocks.

@@ -127,6 +127,8 @@ fn prices_stand_against_their_list_and_stores_run_low() {
     stage.view.economy.get_mut("till_1").unwrap().stock.insert("meals".into(), 0);
     let text = stage.text(&mut pane, SIZES[1]);
     assert!(text.contains("▼ −50 % of list 0.40") && text.contains("‼") && text.contains("of 20 empty"), "{text}");
+    stage.view.economy.get_mut("till_1").unwrap().kind = "fridge".into();
+    assert!(!stage.text(&mut pane, SIZES[1]).contains('‼'), "an empty fridge alarms nobody");
     stage.act(&mut pane, Action::Last);
     assert!(matches!(stage.act(&mut pane, Action::Copy), Reaction::Copy(text) if text.contains("till_1")));
 }

@@ -146,8 +146,8 @@ fn closed(cx: &Context<'_>) -> Vec<Line<'static>> {
         };
         Line::from(vec![
             Span::styled(format!(" {} ", letter(&window.verdict)), style),
-            Span::styled(pad(&format!("window {}", thousands(window.number)), 12), theme.text),
-            Span::styled(pad(&format!("tick {}", thousands(window.end_tick)), 14), theme.dim),
+            Span::styled(pad(&format!("window {}", thousands(window.number)), 14), theme.text),
+            Span::styled(pad(&format!("tick {}", thousands(window.end_tick)), 16), theme.dim),
             Span::styled(escape(&why), theme.dim),
         ])
     };
