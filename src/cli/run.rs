@@ -159,6 +159,7 @@ pub(super) enum ScreenArg {
     Learning,
     Metrics,
     Audit,
+    Economy,
 }
 
 impl From<ScreenArg> for Screen {
@@ -170,6 +171,7 @@ impl From<ScreenArg> for Screen {
             ScreenArg::Learning => Self::Learning,
             ScreenArg::Metrics => Self::Metrics,
             ScreenArg::Audit => Self::Audit,
+            ScreenArg::Economy => Self::Economy,
         }
     }
 }

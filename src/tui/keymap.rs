@@ -46,6 +46,8 @@ pub enum Action {
     Metrics,
     /// The screen of that name.
     Audit,
+    /// The screen of that name.
+    Economy,
     /// Pauses the town, or lets it go on.
     Pause,
     /// One tick.
@@ -96,6 +98,12 @@ pub enum Action {
     Promote,
     /// Brings back the release before.
     Rollback,
+    /// Begins what is selected.
+    Trigger,
+    /// Ends what is selected.
+    Cancel,
+    /// Switches what is selected on or off.
+    Switch,
 }
 
 /// Where the help screen lists an action.
@@ -178,6 +186,7 @@ pub static ACTIONS: &[ActionRow] = &[
     ),
     row(Action::Metrics, "metrics", "5", Group::Everywhere, "Metrics: every figure over time, with its target"),
     row(Action::Audit, "audit", "6", Group::Everywhere, "Audit: who did what, and whether the log is whole"),
+    row(Action::Economy, "economy", "7", Group::Everywhere, "Economy: shocks, prices, stock, power and water"),
     row(Action::Copy, "copy", "y", Group::Everywhere, "copy what is selected to the clipboard"),
     row(
         Action::Save,
@@ -217,6 +226,15 @@ pub static ACTIONS: &[ActionRow] = &[
     row(Action::Train, "train", "t", Group::Panes, "pause the training, or let it go on"),
     row(Action::Promote, "promote", "m", Group::Panes, "the candidate becomes the release (asks first)"),
     row(Action::Rollback, "rollback", "b", Group::Panes, "back to the release before this one (asks first)"),
+    row(Action::Trigger, "trigger", "n", Group::Panes, "the selected shock begins now (asks first)"),
+    row(Action::Cancel, "cancel", "x", Group::Panes, "the selected shock ends, or does not come today"),
+    row(
+        Action::Switch,
+        "switch",
+        "w",
+        Group::Panes,
+        "shocks, power, water: on or off (asks before power or water goes)",
+    ),
 ];
 
 /// A key with its modifiers, as the config file and the screen write it: `ctrl-p`, `shift-tab`, `space`, `G`.

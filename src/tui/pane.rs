@@ -13,7 +13,7 @@ use ratatui::widgets::{Block, BorderType};
 use super::console::Log;
 use super::history::History;
 use super::keymap::Action;
-use super::screens::{agents, audit, learning, metrics, operations, town};
+use super::screens::{agents, audit, economy, learning, metrics, operations, town};
 use super::theme::Theme;
 use crate::wire::service::is_newer;
 use crate::wire::{CommandSpec, Request, SCHEMA_VERSION, Session, Snapshot, allowed};
@@ -188,11 +188,14 @@ pub enum Screen {
     Metrics,
     /// The audit log.
     Audit,
+    /// Shocks, prices and stock.
+    Economy,
 }
 
 impl Screen {
     /// Every screen, in the order of the tabs.
-    pub const ALL: [Self; 6] = [Self::Operations, Self::Town, Self::Agents, Self::Learning, Self::Metrics, Self::Audit];
+    pub const ALL: [Self; 7] =
+        [Self::Operations, Self::Town, Self::Agents, Self::Learning, Self::Metrics, Self::Audit, Self::Economy];
 
     /// The digit that opens it.
     pub const fn number(self) -> u8 {
@@ -203,6 +206,7 @@ impl Screen {
             Self::Learning => 4,
             Self::Metrics => 5,
             Self::Audit => 6,
+            Self::Economy => 7,
         }
     }
 
@@ -215,6 +219,7 @@ impl Screen {
             Self::Learning => "Learning",
             Self::Metrics => "Metrics",
             Self::Audit => "Audit",
+            Self::Economy => "Economy",
         }
     }
 
@@ -227,6 +232,7 @@ impl Screen {
             Self::Learning => Action::Learning,
             Self::Metrics => Action::Metrics,
             Self::Audit => Action::Audit,
+            Self::Economy => Action::Economy,
         }
     }
 
@@ -239,6 +245,7 @@ impl Screen {
             Self::Learning => learning::layout(area),
             Self::Metrics => metrics::layout(area),
             Self::Audit => audit::layout(area),
+            Self::Economy => economy::layout(area),
         }
     }
 }
@@ -272,6 +279,8 @@ pub static PANES: &[PaneRow] = &[
     row("Candidate", 'P', Screen::Learning, || Box::new(learning::Candidate::default())),
     row("Metrics", 'K', Screen::Metrics, || Box::new(metrics::Metrics::default())),
     row("Audit log", 'L', Screen::Audit, || Box::new(audit::AuditLog::default())),
+    row("Shocks", 'H', Screen::Economy, || Box::new(economy::Shocks::default())),
+    row("Goods", 'O', Screen::Economy, || Box::new(economy::Goods::default())),
 ];
 
 /// The border every pane draws: heavy when focused, so that focus does not hang on a colour.

@@ -230,6 +230,20 @@ static SHOWN: &[Shown] = &[
         around: |_| (),
         words: |_| vec!["set_exit_cap".into()],
     },
+    Shown {
+        title: "Shocks",
+        lines: &["perturbation_trigger price_spike --duration 90"],
+        ticks: 0,
+        around: |_| (),
+        words: |_| vec!["1 under way".into(), "ends in 2 h 09 m · tick 90".into()],
+    },
+    Shown {
+        title: "Goods",
+        lines: &["price groceries 0.77", "outage on"],
+        ticks: 0,
+        around: |_| (),
+        words: |_| vec!["0.77 meals".into(), "OFF ✗ showers stop".into()],
+    },
 ];
 
 fn picture(title: &str, live: &Live, around: fn(&mut Snapshot), answers: &[Answer]) -> String {

@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod audit;
+pub mod economy;
 mod filter;
 pub mod learning;
 pub mod metrics;

@@ -33,7 +33,9 @@ pub(super) fn state<'a>(promotion: &Promotion, theme: &'a Theme) -> (String, &'a
 pub(super) fn path(cx: &Context<'_>, columns: usize) -> Line<'static> {
     let (promotion, theme) = (&cx.view.promotion, cx.theme);
     let here = PATH.iter().position(|state| *state == promotion.state);
-    let whole = PATH.iter().map(|state| width(state) + 3).sum::<usize>() + 2;
+    let long = |gap: &str| PATH.iter().map(|state| width(state) + width(gap)).sum::<usize>() + 2;
+    let gap = if long(" ─ ") > columns && long("─") <= columns { "─" } else { " ─ " };
+    let whole = long(gap);
     let seen = match here {
         Some(at) if whole > columns => at.saturating_sub(1)..(at + 2).min(PATH.len()),
         _ => 0..PATH.len(),
@@ -46,7 +48,7 @@ pub(super) fn path(cx: &Context<'_>, columns: usize) -> Line<'static> {
     }
     for at in seen {
         if spans.len() > 1 {
-            spans.push(Span::styled(" ─ ", theme.border));
+            spans.push(Span::styled(gap, theme.border));
         }
         let span = match here {
             Some(now) if at == now => Span::styled(format!("▸{}", PATH[at]), style.patch(theme.strong)),
@@ -56,7 +58,7 @@ pub(super) fn path(cx: &Context<'_>, columns: usize) -> Line<'static> {
         spans.push(span);
     }
     if here.is_none() {
-        spans.extend([Span::styled(" ─ ", theme.border), Span::styled(words, style.patch(theme.strong))]);
+        spans.extend([Span::styled(gap, theme.border), Span::styled(words, style.patch(theme.strong))]);
     }
     Line::from(spans)
 }

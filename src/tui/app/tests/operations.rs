@@ -143,6 +143,30 @@ fn a_selected_story_is_in_sight_however_long_the_others_are() {
 fn pane_tabs_are_whole_at_the_smallest_size() {
     let mut desk = Desk::new(Role::Admin, (60, 18));
     desk.shows("A Alerts  C Console");
+    desk.shows(" 1 Operations  2 Tow  3 Age  4 Lea  5 Met  6 Aud  7 Eco");
     desk.size = (80, 24);
+    desk.shows(" 1 Operations  2 Town  3 Agents  4 Learning  5 Metrics  6 Audit  7 Economy");
     desk.shows("A Alerts and story  C Console");
+}
+
+#[test]
+fn promoting_and_rolling_back_ask_first_from_stability() {
+    let mut desk = changed((120, 40), |view| {
+        crate::tui::fixtures::eligible(view);
+        view.stability.windows[0].checks[0].value = Some(0.01);
+    });
+    desk.press("B");
+    desk.shows("▸eligible");
+    desk.shows("✓ better  +0.046 from +0.012 to +0.081");
+    desk.press("m");
+    desk.shows("▸ cancel ◂");
+    desk.press("enter m tab enter");
+    assert_eq!(desk.lines(), ["promote_policy 91c0f2ab33de4410"]);
+    desk.press("b");
+    desk.shows("shipped drives the town again");
+    desk.press("tab enter");
+    assert_eq!(desk.lines().last(), Some(&"rollback_policy"));
+    desk.app.session.role = Role::Viewer;
+    desk.press("b");
+    desk.shows("b rollback: `rollback_policy` is for admins and you are a viewer");
 }

@@ -11,8 +11,9 @@ use ratatui::widgets::Paragraph;
 
 use crate::tui::keymap::Action;
 use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::tui::screens::promotion;
 use crate::tui::select::List;
-use crate::tui::text::{bar, pad, pad_left, percent, samples, spark, thousands, width};
+use crate::tui::text::{bar, clip, count, pad, pad_left, percent, samples, spark, thousands, width};
 use crate::wire::telemetry::{Check, Window};
 use crate::wire::text::escape;
 
@@ -77,22 +78,29 @@ fn progress(cx: &Context<'_>, columns: u16) -> Line<'static> {
     ])
 }
 
-fn release(cx: &Context<'_>) -> Line<'static> {
-    let (view, theme) = (cx.view, cx.theme);
-    let mut spans = vec![Span::styled(" release ", theme.dim), Span::styled(escape(&view.policy.id), theme.strong)];
-    if let Some(candidate) = &view.promotion.candidate {
-        spans.push(Span::styled("   candidate ", theme.dim));
-        spans.push(Span::styled(escape(candidate), theme.strong));
+/// Where the promotion stands, most important first: its path, who is judged, the evidence.
+fn promotion(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
+    let (promotion, theme) = (&cx.view.promotion, cx.theme);
+    let release = if promotion.release.is_empty() { &cx.view.policy.id } else { &promotion.release };
+    let mut names = vec![Span::styled(" release ", theme.dim), Span::styled(clip(release, 18), theme.strong)];
+    if let Some(candidate) = &promotion.candidate {
+        names.push(Span::styled("   candidate ", theme.dim));
+        names.push(Span::styled(clip(candidate, 18), theme.strong));
     }
-    let state = if view.promotion.state.is_empty() { "no promotion" } else { &view.promotion.state };
-    let style = match state {
-        "eligible" | "stable" => theme.good,
-        "rolled_back" | "held" => theme.bad,
-        _ => theme.accent,
-    };
-    spans.push(Span::raw("   "));
-    spans.push(Span::styled(escape(state).replace('_', " "), style));
-    Line::from(spans)
+    let mut lines = vec![promotion::path(cx, columns.into()), Line::from(names)];
+    if let Some(evidence) = &promotion.evidence {
+        let mut spans = vec![Span::raw(" ")];
+        spans.extend(promotion::verdict(evidence, theme));
+        spans.push(Span::styled(format!("  {}", count(evidence.pairs, "pair")), theme.dim));
+        lines.push(Line::from(spans));
+    }
+    lines
+}
+
+/// A check's values through the closed windows, and in the open one.
+fn trend(check: &Check, cx: &Context<'_>) -> Vec<f64> {
+    let of = |window: &Window| window.checks.iter().find(|other| other.name == check.name).and_then(|then| then.value);
+    cx.view.stability.windows.iter().filter_map(of).chain(check.value).collect()
 }
 
 fn row(check: &Check, selected: bool, cx: &Context<'_>, columns: u16) -> Line<'static> {
@@ -106,8 +114,7 @@ fn row(check: &Check, selected: bool, cx: &Context<'_>, columns: u16) -> Line<'s
     let last = if check.value.is_none() {
         pad(&samples(check.samples, check.samples_required, room), room)
     } else {
-        let series = cx.history.last(&format!("check.{}", check.name), room.min(48));
-        pad(&spark(&series, room), room)
+        pad(&spark(&trend(check, cx), room), room)
     };
     let base = cx.row(selected);
     let over = |style| if selected { base } else { style };
@@ -139,8 +146,8 @@ fn closed(cx: &Context<'_>) -> Vec<Line<'static>> {
         };
         Line::from(vec![
             Span::styled(format!(" {} ", letter(&window.verdict)), style),
-            Span::styled(pad(&format!("window {}", thousands(window.number)), 12), theme.text),
-            Span::styled(pad(&format!("tick {}", thousands(window.end_tick)), 14), theme.dim),
+            Span::styled(pad(&format!("window {}", thousands(window.number)), 14), theme.text),
+            Span::styled(pad(&format!("tick {}", thousands(window.end_tick)), 16), theme.dim),
             Span::styled(escape(&why), theme.dim),
         ])
     };
@@ -197,8 +204,11 @@ impl Pane for Stability {
         let spaced = u16::from(inner.height as usize > checks.len() + 4);
         let line = |y: u16, height: u16| Rect { y: inner.y + y, height, ..inner }.intersection(inner);
         frame.render_widget(Paragraph::new(vec![progress(cx, inner.width), windows(cx, inner.width)]), line(0, 2));
-        let table = line(2 + spaced, inner.height.saturating_sub(3 + 2 * spaced));
-        frame.render_widget(release(cx), line(inner.height.saturating_sub(1), 1));
+        let mut foot = promotion(cx, inner.width);
+        let rows = inner.height.saturating_sub(2 + 2 * spaced + checks.len() as u16).clamp(1, foot.len() as u16);
+        foot.truncate(rows.into());
+        let table = line(2 + spaced, inner.height.saturating_sub(2 + rows + 2 * spaced));
+        frame.render_widget(Paragraph::new(foot), line(inner.height.saturating_sub(rows), rows));
         if checks.is_empty() {
             self.list.hide();
             return empty(frame, table, "No check has run yet.", "They start with the first window.", cx.theme);
@@ -215,6 +225,9 @@ impl Pane for Stability {
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
+        if let Some(asked) = promotion::act(action, cx) {
+            return asked;
+        }
         let ids = Self::ids(cx);
         match (action, Self::shown(cx).get(self.list.at(&ids))) {
             (Action::Open, Some(check)) => Reaction::Show(card(check, &cx.view.stability.windows, cx)),
@@ -229,11 +242,14 @@ impl Pane for Stability {
         self.list.click(column, row, &Self::ids(cx))
     }
 
-    fn bindings(&self, _cx: &Context<'_>) -> Vec<Hint> {
+    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+        let [promote, rollback] = promotion::hints(cx);
         vec![
             Hint::new(Action::Up, "select"),
             Hint::new(Action::Down, "select"),
             Hint::new(Action::Open, "past windows"),
+            promote,
+            rollback,
             Hint::new(Action::Copy, "copy"),
         ]
     }

@@ -1,0 +1,215 @@
+//! What things cost against their list price, what is left in stock, and whether power and water are on.
+//!
+//! Rule: "Place", "Affordances" of the town guide.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use crate::tui::keymap::Action;
+use crate::tui::pane::{Confirmation, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::tui::select::List;
+use crate::tui::text::{bar, pad, pad_left, spark, thinned, thousands};
+use crate::wire::Request;
+use crate::wire::telemetry::Store;
+
+/// A store that holds less of its capacity runs low.
+const LOW: f64 = 0.2;
+/// Columns of a name and a figure.
+const NAME: usize = 22;
+const FIGURE: usize = 16;
+
+/// The goods.
+#[derive(Default)]
+pub struct Goods {
+    list: List,
+}
+
+#[derive(Clone, Copy)]
+enum Item<'a> {
+    Utility(&'a str, bool),
+    Price(&'a str, f64),
+    Stock(&'a str, &'a Store),
+}
+
+/// The command that switches a utility off.
+fn switch(utility: &str) -> Option<(&'static str, &'static str)> {
+    match utility {
+        "power" => Some(("blackout", "stoves stop")),
+        "water" => Some(("outage", "showers stop")),
+        _ => None,
+    }
+}
+
+impl Item<'_> {
+    fn id(self) -> String {
+        match self {
+            Self::Utility(name, _) => format!("utility {name}"),
+            Self::Price(name, _) => format!("price {name}"),
+            Self::Stock(name, _) => format!("stock {name}"),
+        }
+    }
+
+    /// The name its past is kept under.
+    fn past(self) -> Option<String> {
+        match self {
+            Self::Utility(..) => None,
+            Self::Price(name, _) => Some(format!("economy.price.{name}")),
+            Self::Stock(name, _) => Some(format!("economy.stock.{name}")),
+        }
+    }
+
+    /// Name, figure, sign, style and what stands beside the figure.
+    fn words(self, cx: &Context<'_>) -> (String, String, &'static str, Style, String) {
+        let theme = cx.theme;
+        match self {
+            Self::Utility(name, true) => (name.to_owned(), "on".into(), "✓", theme.good, String::new()),
+            Self::Utility(name, false) => {
+                let what = switch(name).map_or("", |(_, what)| what);
+                let text = format!("{what}, nobody has to leave");
+                (name.to_owned(), "OFF".into(), "✗", theme.bad, text)
+            }
+            Self::Price(name, price) => {
+                let figure = format!("{price:.2} meals");
+                let list = cx.view.list_prices.get(name).copied().filter(|list| *list > 0.0);
+                let Some(list) = list else {
+                    return (format!("price of {name}"), figure, " ", theme.text, String::new());
+                };
+                let change = (price / list - 1.0) * 100.0;
+                let text = format!("{change:+.0} % of list {list:.2}").replace('-', "−");
+                match change.round() {
+                    change if change > 0.0 => (format!("price of {name}"), figure, "▲", theme.warn, text),
+                    change if change < 0.0 => (format!("price of {name}"), figure, "▼", theme.good, text),
+                    _ => (format!("price of {name}"), figure, "=", theme.dim, format!("list {list:.2}")),
+                }
+            }
+            Self::Stock(name, store) => {
+                let (count, kind) = (store.stock.values().sum::<u64>(), store.stock.keys().next());
+                let figure = format!("{} {}", thousands(count), kind.map_or("", String::as_str));
+                if store.capacity == 0 {
+                    return (name.to_owned(), figure, " ", theme.text, String::new());
+                }
+                let text = format!("{} of {}", bar(count as f64, store.capacity as f64, 10), thousands(store.capacity));
+                match count as f64 / store.capacity as f64 {
+                    // What residents cook is eaten: an empty fridge is nothing out of the ordinary.
+                    _ if store.kind == "fridge" => (name.to_owned(), figure, " ", theme.text, text),
+                    0.0 => (name.to_owned(), figure, "‼", theme.bad, format!("{text} empty")),
+                    share if share < LOW => (name.to_owned(), figure, "!", theme.warn, format!("{text} low")),
+                    _ => (name.to_owned(), figure, " ", theme.text, text),
+                }
+            }
+        }
+    }
+}
+
+impl Goods {
+    /// Utilities, prices, stock.
+    fn shown<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
+        let view = cx.view;
+        let utilities = view.utilities.iter().map(|(name, on)| Item::Utility(name, *on));
+        let prices = view.prices.iter().map(|(name, price)| Item::Price(name, *price));
+        let stock = view.economy.iter().map(|(name, store)| Item::Stock(name, store));
+        let fits = |item: &Item<'_>| {
+            let (name, figure, _, _, text) = item.words(cx);
+            cx.filter.is_empty() || cx.matches(&[&name, &figure, &text])
+        };
+        utilities.chain(prices).chain(stock).filter(fits).collect()
+    }
+
+    fn ids(cx: &Context<'_>) -> Vec<String> {
+        Self::shown(cx).into_iter().map(Item::id).collect()
+    }
+
+    fn row(item: Item<'_>, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+        let base = cx.row(selected);
+        let over = |style: Style| if selected { base } else { style };
+        let (name, figure, sign, style, text) = item.words(cx);
+        let trend = columns.saturating_sub(2 + NAME + FIGURE + 3 + 28);
+        let points = item.past().map_or_else(Vec::new, |name| cx.history.whole().points(&name));
+        let values: Vec<f64> = points.into_iter().map(|point| point.1).collect();
+        Line::from(vec![
+            Span::styled(if selected { "▸ " } else { "  " }, over(cx.theme.accent)),
+            Span::styled(pad(&name, NAME), base),
+            Span::styled(pad_left(&figure, FIGURE), over(cx.theme.strong)),
+            Span::styled(format!(" {sign} "), over(style)),
+            Span::styled(pad(&text, 28), over(style)),
+            Span::styled(pad(&spark(&thinned(&values, trend), trend), trend), over(cx.theme.chart)),
+        ])
+    }
+
+    /// Which utility is chosen, the command that switches it and what it does; or why none.
+    fn switch<'a>(&self, cx: &Context<'a>) -> Result<(&'a str, bool, &'static str, &'static str), String> {
+        let chosen = Self::shown(cx).get(self.list.at(&Self::ids(cx))).copied();
+        let Some(Item::Utility(name, on)) = chosen else {
+            return Err("select power or water: they are what can be switched".to_owned());
+        };
+        let (command, what) = switch(name).ok_or_else(|| format!("no command switches {name}"))?;
+        cx.may(command)?;
+        Ok((name, on, command, what))
+    }
+}
+
+impl Pane for Goods {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
+        let block = frame_block("Goods", cx.focused, cx.theme);
+        let inner = block.inner(area);
+        frame.render_widget(block, area);
+        let items = Self::shown(cx);
+        if items.is_empty() {
+            self.list.hide();
+            let (missing, advice) = if cx.filter.is_empty() {
+                ("Nothing is known of prices and stock yet.", "It comes with the first state of the town.")
+            } else {
+                ("Nothing here fits the filter.", "esc clears it.")
+            };
+            return empty(frame, inner, missing, advice, cx.theme);
+        }
+        let [head, table] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(inner);
+        let text = format!("  {}{}   {}trend", pad("what", NAME), pad_left("now", FIGURE), pad("", 28));
+        frame.render_widget(Line::styled(text, cx.theme.dim), head);
+        let (at, seen) = self.list.place(frame, (area, table), &Self::ids(cx), cx.theme);
+        let line = |index: usize| Self::row(items[index], index == at, inner.width.into(), cx);
+        frame.render_widget(Paragraph::new(seen.map(line).collect::<Vec<_>>()), table);
+    }
+
+    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
+        let ids = Self::ids(cx);
+        match (action, Self::shown(cx).get(self.list.at(&ids))) {
+            (Action::Switch, _) => match self.switch(cx) {
+                Err(why) => Reaction::Say(why),
+                Ok((_, false, command, _)) => Reaction::Send(vec![Request::line(format!("{command} off"))]),
+                Ok((name, true, command, what)) => Reaction::Confirm(Confirmation {
+                    title: format!("Switch the {name} off"),
+                    text: vec![
+                        format!("The {name} goes off on the next tick: {what}, and nobody leaves unless approved."),
+                        "It stays off until somebody switches it on again.".to_owned(),
+                    ],
+                    verb: "switch off".into(),
+                    requests: vec![Request::line(format!("{command} on"))],
+                }),
+            },
+            (Action::Copy, Some(item)) => {
+                let (name, figure, _, _, text) = item.words(cx);
+                Reaction::Copy(format!("{name} {figure} {text}").trim_end().to_owned())
+            }
+            _ => self.list.act(action, &ids),
+        }
+    }
+
+    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
+        self.list.click(column, row, &Self::ids(cx))
+    }
+
+    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+        let switch = self.switch(cx);
+        let label = if matches!(switch, Ok((_, false, ..))) { "switch on" } else { "switch off" };
+        vec![
+            Hint::new(Action::Up, "select"),
+            Hint::new(Action::Down, "select"),
+            Hint::when(Action::Switch, label, switch.map(|_| ())),
+            Hint::new(Action::Copy, "copy"),
+        ]
+    }
+}
