@@ -16,6 +16,10 @@ pub(super) struct Log {
     path: PathBuf,
     file: Option<File>,
     last: Option<Row>,
+    /// Rows that are not in the file yet.
+    waiting: Vec<Row>,
+    /// Whether a write or sync failed: then the file is never synced again, and its rows go into another in its place.
+    failed: bool,
 }
 
 impl Log {
@@ -25,11 +29,10 @@ impl Log {
         let mut last = None;
         if updates > 0 && path.exists() {
             let rows: Vec<Row> = read(&path)?.into_iter().filter(|row| row.update <= updates).collect();
-            let text: String = rows.iter().map(line).collect::<Result<_>>()?;
-            replace(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
+            put(&path, &rows)?;
             last = rows.into_iter().last();
         }
-        Ok(Self { path, file: None, last })
+        Ok(Self { path, file: None, last, waiting: Vec::new(), failed: false })
     }
 
     /// Where it is.
@@ -42,25 +45,57 @@ impl Log {
         self.last.as_ref()
     }
 
-    /// Writes a row.
+    /// Takes a row, and writes it with those that could not be written before.
+    ///
+    /// # Errors
+    /// The disk's; the row is kept for the next time.
     pub(super) fn write(&mut self, row: &Row) -> Result<()> {
-        let path = self.path.display().to_string();
+        self.waiting.push(row.clone());
+        self.last = Some(row.clone());
+        self.settle()
+    }
+
+    /// Writes what waits.
+    fn settle(&mut self) -> Result<()> {
+        let written = if self.failed { self.replace() } else { self.append() };
+        self.failed = written.is_err();
+        if self.failed {
+            self.file = None;
+        } else {
+            self.waiting.clear();
+        }
+        written.with_context(|| self.path.display().to_string())
+    }
+
+    fn append(&mut self) -> Result<()> {
+        let text: String = self.waiting.iter().map(line).collect::<Result<_>>()?;
         if self.file.is_none() {
-            let folder = self.path.parent().unwrap_or(Path::new("."));
-            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-            let file = OpenOptions::new().append(true).create(true).open(&self.path);
-            self.file = Some(file.with_context(|| path.clone())?);
+            std::fs::create_dir_all(self.path.parent().unwrap_or(Path::new(".")))?;
+            self.file = Some(OpenOptions::new().append(true).create(true).open(&self.path)?);
         }
         if let Some(file) = &mut self.file {
-            file.write_all(line(row)?.as_bytes()).context(path)?;
+            file.write_all(text.as_bytes())?;
         }
-        self.last = Some(row.clone());
         Ok(())
     }
 
-    /// Makes what was written durable.
-    pub(super) fn sync(&self) -> Result<()> {
+    fn replace(&self) -> Result<()> {
+        let first = self.waiting.first().map_or(u64::MAX, |row| row.update);
+        let mut rows = self.rows()?;
+        // Some that wait may have been written before the disk refused.
+        rows.retain(|row| row.update < first);
+        rows.extend(self.waiting.iter().cloned());
+        put(&self.path, &rows)
+    }
+
+    /// Makes all of it durable.
+    ///
+    /// # Errors
+    /// The disk's; the rows are written anew the next time.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        self.settle()?;
         let synced = self.file.as_ref().map_or(Ok(()), File::sync_all);
+        self.failed = synced.is_err();
         synced.with_context(|| self.path.display().to_string())
     }
 
@@ -68,6 +103,12 @@ impl Log {
     pub(super) fn rows(&self) -> Result<Vec<Row>> {
         if self.path.exists() { read(&self.path) } else { Ok(Vec::new()) }
     }
+}
+
+/// A file of these rows, whole or not at all.
+fn put(path: &Path, rows: &[Row]) -> Result<()> {
+    let text: String = rows.iter().map(line).collect::<Result<_>>()?;
+    replace(path, text.as_bytes()).with_context(|| path.display().to_string())
 }
 
 fn line(row: &Row) -> Result<String> {

@@ -23,7 +23,7 @@ use townlet_town::Rules;
 use townlet_town::config::Layer;
 
 use super::texts::{self, Texts};
-use super::{ConfigArgs, FELL_SHORT, INTERRUPTED, plain};
+use super::{BROKEN, ConfigArgs, FELL_SHORT, INTERRUPTED, plain};
 use crate::shard::home::new_run_id;
 use log::Log;
 
@@ -96,7 +96,7 @@ impl End {
 /// Trains.
 ///
 /// # Errors
-/// Bad input, before anything is written; a disk that fails.
+/// Bad input, before anything is written.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
@@ -119,6 +119,8 @@ struct Session {
     log: Log,
     saved: Option<String>,
     cadence: u64,
+    /// Whether the disk refused the last row or checkpoint.
+    refused: bool,
 }
 
 impl Session {
@@ -152,7 +154,7 @@ impl Session {
     fn begin(args: &Args, trainer: Trainer, registry: Registry, run: String, updates: u64) -> Result<Self> {
         let log = Log::open(&args.home.join("logs/training"), &run, updates)?;
         let cadence = u64::from(trainer.rules().config.training.checkpoint_updates);
-        Ok(Self { trainer, registry, run, log, saved: None, cadence })
+        Ok(Self { trainer, registry, run, log, saved: None, cadence, refused: false })
     }
 
     fn warm_start(&mut self, quiet: bool) -> Result<Option<String>> {
@@ -188,12 +190,13 @@ impl Session {
                     return self.diverged(args, &why.to_string());
                 }
             };
-            self.log.write(&row)?;
+            let written = self.log.write(&row);
             bar.set_position(row.steps);
             bar.set_message(glance(&row));
-            if row.update % self.cadence == 0 {
-                self.save()?;
-            }
+            // After a refusal with every update, until the disk takes it.
+            let due = row.update % self.cadence == 0 || self.refused;
+            let saved = written.and_then(|()| if due { self.save() } else { Ok(()) });
+            bar.suspend(|| self.tell(saved.as_ref().err()));
             let met = row.charter_met;
             last = Some(row);
             if args.until_kpi && met {
@@ -201,8 +204,23 @@ impl Session {
             }
         };
         bar.finish_and_clear();
-        self.save()?;
+        if let Err(why) = self.save() {
+            eprintln!("townlet: not everything could be saved: {why:#}");
+            return Ok(ExitCode::from(BROKEN));
+        }
         self.told(args, end, last.as_ref())
+    }
+
+    /// Says that the disk refuses, once, and that it no longer does.
+    fn tell(&mut self, refused: Option<&anyhow::Error>) {
+        match (refused, self.refused) {
+            (Some(why), false) => {
+                eprintln!("townlet: {why:#}. The training goes on; it is tried again with every update.");
+            }
+            (None, true) => eprintln!("townlet: rows and checkpoint are written again."),
+            _ => {}
+        }
+        self.refused = refused.is_some();
     }
 
     fn save(&mut self) -> Result<()> {
@@ -265,6 +283,9 @@ fn resumable(registry: &Registry, id: &str) -> Result<Saved> {
         return Ok(registry.training(id)?);
     }
     let folder = registry.folder().display();
+    for damaged in registry.damaged_trainings() {
+        eprintln!("townlet: {damaged}. It is passed over.");
+    }
     registry.newest_training().with_context(|| format!("no training in {folder}; start one without `--resume`."))
 }
 
