@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use townlet_town::config::{Config, Layer};
 
 use super::texts::{self, Texts};
 use super::{BROKEN, ConfigArgs, headless, plain, policy, serve, settings};
+use crate::shard::training::Recipe;
 use crate::shard::{self, Driver, Handle, Home, Options, Recorded, Speed};
 use crate::source::Local;
 use crate::tui::pane::Screen;
@@ -40,6 +42,9 @@ pub(super) struct Args {
     /// Goes on where the shard's newest run, or the one named, stopped
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "")]
     pub(super) resume: Option<String>,
+    /// Trains a shadow of the policy beside the town, on replicas of it; goes on from the newest training that fits
+    #[arg(long)]
+    pub(super) train: bool,
     /// Ends the batch when the town is at this tick
     #[arg(long, value_name = "TICK", requires = "headless", conflicts_with = "days", help_heading = "Batch")]
     pub(super) tick_limit: Option<u64>,
@@ -151,6 +156,8 @@ pub(super) enum ScreenArg {
     Operations,
     Town,
     Agents,
+    Learning,
+    Metrics,
     Audit,
 }
 
@@ -160,6 +167,8 @@ impl From<ScreenArg> for Screen {
             ScreenArg::Operations => Self::Operations,
             ScreenArg::Town => Self::Town,
             ScreenArg::Agents => Self::Agents,
+            ScreenArg::Learning => Self::Learning,
+            ScreenArg::Metrics => Self::Metrics,
             ScreenArg::Audit => Self::Audit,
         }
     }
@@ -192,6 +201,8 @@ pub(super) struct Wanted<'a> {
     pub(super) speed: Speed,
     /// In batch: it waits to be told how far, and claims no name.
     pub(super) batch: bool,
+    /// With a training beside it.
+    pub(super) train: bool,
 }
 
 impl Args {
@@ -204,6 +215,7 @@ impl Args {
             paused: self.paused,
             speed: if self.headless { Speed::Max } else { self.speed.into() },
             batch: self.headless,
+            train: self.train,
         }
     }
 }
@@ -221,17 +233,34 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle>
         held: wanted.batch,
         claim: !wanted.batch,
         driver: Driver::default(),
+        training: None,
         token_file: config.console_auth.enabled.then(|| token_file(wanted.home, config)),
     };
     let Some(run) = wanted.resume else {
-        options.driver = policy::driver(wanted.home, &Rules::new(texts.sources.clone())?)?;
+        let rules = Rules::new(texts.sources.clone())?;
+        options.driver = policy::driver(wanted.home, &rules)?;
+        options.training = recipe(wanted, &rules)?;
         return Ok(shard::start(texts.sources, config.seed, options)?);
     };
     let run = (!run.is_empty()).then_some(run);
     let recorded = shard::recorded(&options.home, &config.shard, run, &config.snapshot.root)?;
     same_settings(wanted, &texts, &recorded)?;
-    options.driver = policy::driver(wanted.home, &Rules::new(recorded.sources.clone())?)?;
+    let rules = Rules::new(recorded.sources.clone())?;
+    options.driver = policy::driver(wanted.home, &rules)?;
+    options.training = recipe(wanted, &rules)?;
     Ok(shard::resume(&recorded, options)?)
+}
+
+/// What a training beside the town is made from, when one is wanted.
+fn recipe(wanted: Wanted<'_>, rules: &Rules) -> anyhow::Result<Option<Recipe>> {
+    if !wanted.train {
+        return Ok(None);
+    }
+    let policy = &rules.config.policy;
+    let trained = policy.release != "scripted";
+    let release = trained.then(|| policy::checkpoint(wanted.home, policy, &policy.release)).transpose()?;
+    let recipe = Recipe::new(&rules.sources, release);
+    Ok(Some(recipe.context("--train: this town's settings and those it would be taught with do not go together")?))
 }
 
 /// A resumed run keeps the configuration it was started with: refuses whatever was asked for and differs.
@@ -281,12 +310,24 @@ fn screen(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
     let options = screen_options(&args.screen, &settings::load()?)?;
     let warnings = texts.loaded.warnings.clone();
     let wants_token = texts.loaded.config.console_auth.enabled;
+    let door = args.listen.map(|listen| serve::door(listen, &args.tls)).transpose()?;
     let shard = Arc::new(launch(args.wanted(), texts)?);
     let facts = facts(&shard, &args.config);
-    let server = args.listen.map(|listen| serve::listen(&shard, listen, &args.tls, &args.config, false)).transpose()?;
+    let server = door.map(|door| serve::serve(door, &shard, &args.config, false)).transpose()?;
     let notes = shard.notes.clone();
     let source = Local::new(Arc::clone(&shard), issuer(), wants_token, facts);
-    let last = tui::run(vec![tui::Seat::new(source)], options).context("the terminal failed")?;
+    // A screen that breaks off takes the town along, but saved.
+    let looked = catch_unwind(AssertUnwindSafe(|| tui::run(vec![tui::Seat::new(source)], options)));
+    let Ok(looked) = looked else {
+        drop(server);
+        let saved = shard.stop().map_or_else(
+            |why| format!("not everything could be saved: {why}"),
+            |path| format!("the town was saved: {path}."),
+        );
+        eprintln!("townlet: the screen broke off at tick {}; {saved} `townlet run --resume` goes on.", shard.tick());
+        return Ok(ExitCode::from(BROKEN));
+    };
+    let last = looked.context("the terminal failed")?;
     drop(server);
     for note in notes.iter().chain(&warnings) {
         eprintln!("{note}");

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::disk::Decision;
 use super::engine::{Engine, Message};
+use super::incident::{Given, Phase};
 use super::intake::{self, Visitor};
 use super::journal::Entry as JournalEntry;
 use super::settle::{Both, Owed, Unsafe};
@@ -406,6 +407,13 @@ impl Engine {
             let answer = answer_of(it, self.town.tick(), Err(body));
             return self.finish(ticket, &answer, false);
         }
+        self.board.enter(Phase::Commanding);
+        self.board.command(Given {
+            line: it.line.clone(),
+            cmd_id: it.cmd_id.clone(),
+            issuer: it.who.issuer.clone(),
+            tick: self.town.tick(),
+        });
         fail_point!("before_apply");
         let (row, args, session) = (it.row, it.args.clone(), it.session);
         let before = self.town.digest();

@@ -14,11 +14,14 @@ use townlet_town::{Town, snapshot};
 use super::disk::{Decision, Disk};
 use super::dispatch::{Asked, Desk};
 use super::home::Home;
+use super::incident::{Board, Phase, Recorder, Watched};
 use super::journal::{Base, DIGEST_TICKS, Entry, Header, Journal};
+use super::outlet::Outlet;
 use super::publish::{Frame, Publisher};
 use super::settle::Unsafe;
 use super::snapshots;
 use super::telemetry::{self, Around};
+use super::training::{self, Training};
 use crate::audit;
 use crate::wire::telemetry::Transport;
 use crate::wire::{Answer, Session, Snapshot};
@@ -47,7 +50,7 @@ impl Speed {
         SPEEDS.iter().find(|row| row.1 == name).map(|row| row.0)
     }
 
-    fn row(self) -> &'static (Self, &'static str, u32) {
+    pub(super) fn row(self) -> &'static (Self, &'static str, u32) {
         SPEEDS.iter().find(|row| row.0 == self).unwrap_or(&SPEEDS[0])
     }
 }
@@ -87,6 +90,8 @@ pub(super) enum Message {
     Saved(Result<u64, String>),
     /// The state as observers would see it now, and the town's digest.
     View(Sender<(Snapshot, String)>),
+    /// How the training beside the town fares.
+    Training(training::News),
     /// What residents are called outside.
     Names(Sender<super::names::Names>),
     /// Take a last snapshot and end; answered with where it is.
@@ -102,7 +107,12 @@ pub(super) struct Engine {
     pub(super) disk: Disk,
     pub(super) home: Home,
     pub(super) desk: Desk,
-    pub(super) publisher: Publisher,
+    pub(super) outlet: Arc<Outlet>,
+    /// The training beside the town.
+    pub(super) training: Option<Training>,
+    /// What is left there outlives this thread.
+    pub(super) board: Arc<Board>,
+    pub(super) recorder: Arc<Recorder>,
     /// Names are others than in the last state that the publisher got.
     pub(super) renamed: bool,
     pub(super) sender: Sender<Message>,
@@ -114,7 +124,6 @@ pub(super) struct Engine {
     pub(super) ticker: Arc<AtomicU64>,
     header: Header,
     snapshot_root: String,
-    subscribers: Vec<Box<dyn Fn(Arc<Snapshot>) + Send>>,
     hold: Option<(u64, Vec<Sender<u64>>)>,
     next_tick: Instant,
     options: Vec<u8>,
@@ -124,7 +133,7 @@ pub(super) struct Engine {
     publish_every: Duration,
     published: Instant,
     measured: (Instant, u64),
-    started: Instant,
+    pub(super) started: Instant,
     saved: Instant,
     /// A snapshot is on its way to the disk.
     saving: bool,
@@ -139,11 +148,15 @@ pub(super) struct Parts {
     /// Facts about the shard.
     pub around: Around,
     /// The audit log.
-    pub log: audit::Log,
+    pub log: Arc<audit::Log>,
     /// Ids seen.
     pub index: audit::Index,
     /// The journal.
-    pub journal: Journal,
+    pub journal: Arc<Journal>,
+    /// Where others read what it is at.
+    pub board: Arc<Board>,
+    /// Makes incident bundles.
+    pub recorder: Arc<Recorder>,
     /// The journal's header, for a further file.
     pub header: Header,
     /// The folder.
@@ -167,15 +180,19 @@ impl Engine {
         let report = move |transport| drop(to_self.send(Message::Transport(transport)));
         let publisher = Publisher::start(telemetry, parts.home.archives(), &parts.around.run_id, report);
         ticker.store(tick, Ordering::Relaxed);
+        parts.board.reached(tick);
         Self {
             town: parts.town,
             around: parts.around,
-            log: Arc::new(parts.log),
-            journal: Arc::new(parts.journal),
+            log: parts.log,
+            journal: parts.journal,
             disk: Disk::start(),
             home: parts.home,
             desk: Desk::new(parts.index),
-            publisher,
+            outlet: Arc::new(Outlet::new(publisher)),
+            training: None,
+            board: parts.board,
+            recorder: parts.recorder,
             renamed: false,
             publish_every,
             sender,
@@ -186,7 +203,6 @@ impl Engine {
             ticker,
             header: parts.header,
             snapshot_root: parts.snapshot_root,
-            subscribers: Vec::new(),
             hold: parts.held.then_some((tick, Vec::new())),
             next_tick: now,
             options: Vec::new(),
@@ -205,9 +221,11 @@ impl Engine {
     /// Runs until stopped.
     pub(super) fn run(mut self, inbox: &Receiver<Message>) {
         self.refresh();
+        self.show();
         loop {
             match self.next(inbox) {
                 Ok(message) => {
+                    self.board.enter(Phase::Answering);
                     self.handle(message);
                     continue;
                 }
@@ -221,6 +239,7 @@ impl Engine {
             if self.may_tick() && now >= self.next_tick {
                 self.tick(now);
             }
+            self.board.enter(Phase::Housekeeping);
             self.housekeeping(now);
         }
     }
@@ -234,6 +253,7 @@ impl Engine {
                 TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
             });
         }
+        self.board.enter(Phase::Waiting);
         inbox.recv_timeout(wait)
     }
 
@@ -267,12 +287,12 @@ impl Engine {
             Message::Settled(ticket, result) => self.settled(ticket, result),
             Message::CaughtUp(late, logged) => self.caught_up(late.0, late.1, logged),
             Message::Subscribe(subscriber) => {
-                self.subscribers.push(subscriber);
+                self.outlet.subscribe(subscriber);
                 self.dirty = true;
             }
             Message::Stream(asked) => {
                 self.around.story.keep_all(true);
-                self.publisher.subscribe(asked);
+                self.outlet.publisher.subscribe(asked);
                 self.dirty = true;
             }
             Message::Transport(transport) => {
@@ -294,7 +314,11 @@ impl Engine {
                 drop(told.send((view, self.town.digest())));
             }
             Message::Names(told) => drop(told.send(self.around.names.clone())),
-            Message::Stop(told) => self.stopping = Some(told),
+            Message::Training(news) => self.training_news(news),
+            Message::Stop(told) => {
+                self.training.iter().for_each(Training::stop);
+                self.stopping = Some(told);
+            }
         }
     }
 
@@ -331,18 +355,22 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Instant) {
+        self.board.enter(Phase::Beginning);
         fail_point!("engine_tick");
-        self.town.step(&mut self.around.driver);
+        self.town.step(&mut Watched { policy: &mut self.around.driver, board: &self.board });
+        self.board.enter(Phase::Housekeeping);
         self.options.extend(self.town.decided().map(|(_, option)| option.index() as u8));
         self.tell_story();
         let tick = self.town.tick();
         self.ticker.store(tick, Ordering::Relaxed);
+        self.board.reached(tick);
         self.dirty = true;
         self.steps_left = self.steps_left.saturating_sub(1);
         let factor = self.speed.row().2;
         if factor == 0 {
             self.next_tick = now;
         } else {
+            self.around.lateness.note(now.saturating_duration_since(self.next_tick));
             let period = Duration::from_millis(u64::from(self.town.rules().config.time.tick_ms)) / factor;
             self.next_tick += period;
             if now > self.next_tick + CATCH_UP {
@@ -380,6 +408,9 @@ impl Engine {
             let ticks = self.town.tick() - self.measured.1;
             self.around.ticks_per_second = ticks as f64 / (now - self.measured.0).as_secs_f64();
             self.measured = (now, self.town.tick());
+            if ticks > 0 && !self.has_readers() {
+                self.show();
+            }
         }
         if self.dirty && self.has_readers() && now >= self.published + self.publish_every {
             self.publish(now);
@@ -424,58 +455,31 @@ impl Engine {
         self.refresh();
     }
 
-    /// What the shard says of itself.
-    pub(super) fn refresh(&mut self) {
-        let mut problems: Vec<String> = Vec::new();
-        let audit_ok = match self.log.state() {
-            audit::State::Ok => true,
-            audit::State::Unavailable(why) => {
-                problems.push(format!("the audit log cannot be written: {why}"));
-                false
-            }
-        };
-        problems.extend(self.journal.trouble());
-        problems.extend(self.desk.snapshot_trouble.clone());
-        problems.extend(self.desk.ops_trouble.clone());
-        let archived = self.around.aggregating_since.and(self.around.transport.last_error.as_ref());
-        problems.extend(archived.map(|why| format!("the archive of the raw stream cannot be written: {why}")));
-        let health = &mut self.around.health;
-        if health.problems != problems {
-            self.dirty = true;
-        }
-        health.status = if problems.is_empty() { "ok" } else { "degraded" }.into();
-        health.problems = problems;
-        health.audit_ok = audit_ok;
-        health.uptime_seconds = self.started.elapsed().as_secs();
-        self.around.speed = if self.paused { "paused" } else { self.speed.row().1 }.into();
-    }
-
     fn has_readers(&self) -> bool {
-        !self.subscribers.is_empty() || self.publisher.is_wanted()
+        self.outlet.has_readers()
     }
 
     /// A state for whoever wants one. A publisher that is still at work gets the next one, and all that happened by then.
     fn publish(&mut self, now: Instant) {
         self.published = now;
-        let (wanted, free) = (self.publisher.is_wanted(), self.publisher.is_free());
-        if self.subscribers.is_empty() && !free {
+        let (wanted, free) = (self.outlet.publisher.is_wanted(), self.outlet.publisher.is_free());
+        if !self.outlet.has_subscribers() && !free {
             return;
         }
         self.dirty = wanted && !free;
         self.around.health.uptime_seconds = self.started.elapsed().as_secs();
         self.note_alerts();
         let view = Arc::new(telemetry::snapshot(&self.town, &self.around, self.log.tail(200)));
-        for subscriber in &self.subscribers {
-            subscriber(Arc::clone(&view));
-        }
+        self.board.show(Arc::clone(&view));
         self.around.story.keep_all(wanted);
-        if wanted && free {
+        let frame = (wanted && free).then(|| {
             let Around { story, names, .. } = &mut self.around;
             let (events, narrations, lost) = story.fresh();
             let (events, narrations) = (names.story(events), names.story(narrations));
             let renamed = std::mem::take(&mut self.renamed);
-            self.publisher.publish(Frame { view, events, narrations, renamed, lost });
-        }
+            Frame { view: Arc::clone(&view), events, narrations, renamed, lost }
+        });
+        self.outlet.tell(&view, frame);
     }
 
     /// The next state goes out at once: what residents are called has changed.
@@ -486,7 +490,8 @@ impl Engine {
 
     /// Alerts keep the tick they were first seen at.
     pub(super) fn note_alerts(&mut self) {
-        let standing = telemetry::standing_alerts(self.town.rules(), self.town.state());
+        let mut standing = telemetry::standing_alerts(self.town.rules(), self.town.state());
+        standing.extend(training::alert(&self.around.learning));
         let tick = self.town.tick();
         let Around { alerts_since, alerts_raised, story, .. } = &mut self.around;
         story.queue(self.town.state().employment.queue.len() as u64);
@@ -546,6 +551,7 @@ impl Engine {
 
     /// The last snapshot; everything asked for is done by now.
     fn end(mut self) {
+        self.board.enter(Phase::Ending);
         // A fault that is over by now leaves nothing unsaid.
         if matches!(self.log.state(), audit::State::Unavailable(_)) {
             drop(self.log.reopen());
@@ -562,9 +568,10 @@ impl Engine {
             drop(sender.send(journal.and_then(|()| snapshots::save(&folder, tick, &bytes, retain))));
         });
         let saved = saved.recv().unwrap_or_else(|_| Err("the disk's thread broke off".into()));
+        let trained = self.training.take().map_or(Ok(()), Training::end);
         let log = self.log.flush().map_err(|error| error.to_string());
         if let Some(told) = self.stopping.take() {
-            drop(told.send(log.and(saved).map(|path| path.display().to_string())));
+            drop(told.send(log.and(trained).and(saved).map(|path| path.display().to_string())));
         }
     }
 }

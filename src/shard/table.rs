@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use townlet_town::{AgentId, Command, Refusal, Town, names};
 
-use super::commands::{look, pace, people, queue, session, shocks, snapshots, ties, world};
+use super::commands::{incidents, look, pace, people, queue, session, shocks, snapshots, ties, training, world};
 use super::telemetry::Around;
 use crate::audit;
 use crate::wire::line::nearest;
@@ -77,7 +77,7 @@ pub(super) enum Run {
 }
 
 /// What a shard does to itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Deed {
     /// Ticks at this rate, and goes on when paused.
     Speed(super::engine::Speed),
@@ -89,12 +89,16 @@ pub(super) enum Deed {
     Step(u64),
     /// A snapshot now.
     SaveSnapshot,
+    /// An incident bundle now, and why.
+    Incident(String),
     /// Sentences about the town: whether there are any, and how many a window.
     Narration(Option<bool>, Option<u32>),
     /// Whether telemetry is merged.
     TelemetryMode(super::publish::Mode),
     /// Whether names and ids of residents leave as keyed hashes.
     Privacy(bool),
+    /// Whether the training beside the town goes on.
+    Train(bool),
     /// The session's role.
     Role(Role),
 }
@@ -160,6 +164,10 @@ pub(super) static TABLE: &[&Row] = &[
     &snapshots::LIST,
     &snapshots::INSPECT,
     &snapshots::VALIDATE,
+    &training::STATUS,
+    &training::PAUSE,
+    &training::RESUME,
+    &incidents::INCIDENT,
     &session::ESCALATE,
     &session::VIEWER,
     &ties::SUMMARY,

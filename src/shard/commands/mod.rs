@@ -1,5 +1,6 @@
 //! What each command does, a file for each kind. Rows are listed in `table`.
 
+pub(super) mod incidents;
 pub(super) mod look;
 pub(super) mod pace;
 pub(super) mod people;
@@ -8,4 +9,5 @@ pub(super) mod session;
 pub(super) mod shocks;
 pub(super) mod snapshots;
 pub(super) mod ties;
+pub(super) mod training;
 pub(super) mod world;
