@@ -2,7 +2,7 @@
 //!
 //! A pair is one seed lived through under both; what is taken is the difference of the town scores. Owns the stopping rule, its
 //! bounds and the interval; knows no town and no policy. Group-sequential bounds with the error spent evenly over the looks
-//! (Lan and DeMets 1983), the interval that belongs to them (Jennison and Turnbull 1989), and Student's t for an unknown
+//! (Lan and `DeMets` 1983), the interval that belongs to them (Jennison and Turnbull 1989), and Student's t for an unknown
 //! deviation. Which rule needs the fewest pairs was tried out: docs/POLICY.md. Rule: "Stability, promotion, rollback".
 
 use std::f64::consts::TAU;
@@ -201,7 +201,7 @@ const FAR: f64 = 6.0;
 /// By look, after every pair from `first` to `last`: the standardised mean of normal differences around 0 that is exceeded at
 /// this look or an earlier one with probability `error * pairs / last`.
 ///
-/// The distribution of the sum is carried from look to look, without what went beyond (Armitage, McPherson and Rowe 1969).
+/// The distribution of the sum is carried from look to look, without what went beyond (Armitage, `McPherson` and Rowe 1969).
 fn bounds(error: f64, first: usize, last: usize) -> Vec<f64> {
     let density = |at: f64, variance: f64| (-at * at / (2.0 * variance)).exp() / (TAU * variance).sqrt() * CELL;
     let cells = (FAR * (last as f64).sqrt() / CELL) as isize;
