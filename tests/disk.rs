@@ -60,6 +60,8 @@ fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
         } else {
             assert_eq!(answer.status, Status::Ok, "{point}: {answer:?}");
         }
+        // Paused, so that no tick and no autosave helps.
+        live.done("pause");
         fail::remove(*point);
         wait_for(&views, "a disk that is well", |view| view.health.status == "ok" && view.health.problems.is_empty());
         live.done("setmoney ada 78");

@@ -188,3 +188,44 @@ fn a_live_town_tells_who_drives_it_what_was_weighed_and_who_drove_it_before() {
     assert!(view.agents.iter().all(|agent| agent.top_options.is_empty() && agent.value.is_none()));
     town.stop().expect("it is saved");
 }
+
+#[test]
+fn a_training_goes_on_while_the_disk_refuses_and_writes_everything_when_it_no_longer_does() {
+    use std::io::{BufRead, BufReader};
+    let home = home();
+    // Files stand where its folders should be.
+    let blocked = ["snapshots/shadow", "logs/training"].map(|folder| home.path().join(folder));
+    for path in &blocked {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
+        std::fs::write(path, b"").expect("it can be written");
+    }
+    let line = format!("{SMALL} --steps 1000000000");
+    let mut child =
+        command(home.path(), &line).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut said = BufReader::new(child.stderr.take().expect("its messages")).lines().map_while(Result::ok);
+    let refused = said.find(|line| line.contains("logs/training")).expect("it says what the disk refuses");
+    assert!(refused.contains("The training goes on"), "{refused}");
+    for path in &blocked {
+        std::fs::remove_file(path).expect("it can be removed");
+    }
+    assert!(said.any(|line| line.contains("rows and checkpoint are written again")));
+    let signal = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("a signal");
+    assert!(signal.success());
+    assert_eq!(child.wait().expect("its status").code(), Some(130));
+    assert!(!shadows(home.path(), "training").is_empty());
+    let rows = std::fs::read_dir(home.path().join("logs/training")).expect("rows").flatten().next().expect("a file");
+    let text = std::fs::read_to_string(rows.path()).expect("text");
+    let updates: Vec<u64> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a row")["update"].as_u64().expect("a number"))
+        .collect();
+    assert_eq!(updates, (1..=updates.len() as u64).collect::<Vec<_>>(), "none is missing, none stands twice");
+    // The newest one damaged: the one before it is gone on with, and it is said.
+    let newest =
+        shadows(home.path(), "training").into_iter().max_by_key(|path| path.metadata().unwrap().modified().unwrap());
+    let newest = newest.expect("a training");
+    std::fs::write(&newest, b"townlet-train-1\ncut").expect("it can be written");
+    let (code, _, said) = townlet(home.path(), "train --resume --minutes 0.0001");
+    let id = newest.file_stem().unwrap().to_str().unwrap();
+    assert!(code == Some(0) && said.contains(id) && said.contains("passed over"), "{said}");
+}

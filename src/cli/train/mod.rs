@@ -22,7 +22,7 @@ use townlet_town::Rules;
 use townlet_town::config::Layer;
 
 use super::texts::{self, Texts};
-use super::{ConfigArgs, FELL_SHORT, INTERRUPTED, plain};
+use super::{BROKEN, ConfigArgs, FELL_SHORT, INTERRUPTED, plain};
 use crate::shard::Home;
 use crate::shard::home::new_run_id;
 use crate::shard::training::Log;
@@ -96,7 +96,7 @@ impl End {
 /// Trains.
 ///
 /// # Errors
-/// Bad input, before anything is written; a disk that fails.
+/// Bad input, before anything is written.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
@@ -119,6 +119,10 @@ struct Session {
     log: Log,
     saved: Option<String>,
     cadence: u64,
+    /// Rows that the disk has not taken yet.
+    waiting: Vec<Row>,
+    /// Whether the disk refused the last row or checkpoint.
+    refused: bool,
 }
 
 impl Session {
@@ -152,7 +156,7 @@ impl Session {
 
     fn begin(trainer: Trainer, registry: Registry, run: String, log: Log) -> Self {
         let cadence = u64::from(trainer.rules().config.training.checkpoint_updates);
-        Self { trainer, registry, run, log, saved: None, cadence }
+        Self { trainer, registry, run, log, waiting: Vec::new(), saved: None, cadence, refused: false }
     }
 
     fn warm_start(&mut self, quiet: bool) -> Result<Option<String>> {
@@ -188,12 +192,14 @@ impl Session {
                     return self.diverged(args, &why.to_string());
                 }
             };
-            self.log.write(&row)?;
+            self.waiting.push(row.clone());
+            let written = self.write();
             bar.set_position(row.steps);
             bar.set_message(glance(&row));
-            if row.update % self.cadence == 0 {
-                self.save()?;
-            }
+            // After a refusal with every update, until the disk takes it.
+            let due = row.update % self.cadence == 0 || self.refused;
+            let saved = written.and_then(|()| if due { self.save() } else { Ok(()) });
+            bar.suspend(|| self.tell(saved.as_ref().err()));
             let met = row.charter_met;
             last = Some(row);
             if args.until_kpi && met {
@@ -201,11 +207,35 @@ impl Session {
             }
         };
         bar.finish_and_clear();
-        self.save()?;
+        if let Err(why) = self.save() {
+            eprintln!("townlet: not everything could be saved: {why:#}");
+            return Ok(ExitCode::from(BROKEN));
+        }
         self.told(args, end, last.as_ref())
     }
 
+    /// Says that the disk refuses, once, and that it no longer does.
+    fn tell(&mut self, refused: Option<&anyhow::Error>) {
+        match (refused, self.refused) {
+            (Some(why), false) => {
+                eprintln!("townlet: {why:#}. The training goes on; it is tried again with every update.");
+            }
+            (None, true) => eprintln!("townlet: rows and checkpoint are written again."),
+            _ => {}
+        }
+        self.refused = refused.is_some();
+    }
+
+    fn write(&mut self) -> Result<()> {
+        while let Some(row) = self.waiting.first() {
+            self.log.write(row)?;
+            self.waiting.remove(0);
+        }
+        Ok(())
+    }
+
     fn save(&mut self) -> Result<()> {
+        self.write()?;
         self.log.sync()?;
         self.saved = Some(self.trainer.save(&self.registry, &self.run)?);
         Ok(())
@@ -265,6 +295,9 @@ fn resumable(registry: &Registry, id: &str) -> Result<Saved> {
         return Ok(registry.training(id)?);
     }
     let folder = registry.folder().display();
+    for damaged in registry.damaged_trainings() {
+        eprintln!("townlet: {damaged}. It is passed over.");
+    }
     registry.newest_training().with_context(|| format!("no training in {folder}; start one without `--resume`."))
 }
 

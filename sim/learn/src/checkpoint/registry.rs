@@ -95,6 +95,11 @@ impl Registry {
         wanted.max_by(|a, b| (&a.run, a.progress.updates).cmp(&(&b.run, b.progress.updates)))
     }
 
+    /// What is wrong with trainings that are passed over, by name.
+    pub fn damaged_trainings(&self) -> Vec<CheckpointError> {
+        self.named(TRAINING).iter().filter_map(|id| self.training(id).err()).collect()
+    }
+
     /// Those that can be read; a damaged one is as if it were not there, and the one before it is gone on with.
     fn trainings(&self) -> Vec<Saved> {
         self.named(TRAINING).iter().filter_map(|id| self.training(id).ok()).collect()
@@ -133,6 +138,10 @@ impl Registry {
             fs::rename(&beside, path)?;
             File::open(&self.0)?.sync_all()
         };
-        write().map_err(CheckpointError::disk(path))
+        write().map_err(|error| {
+            // A piece of a file would keep the room that is missing.
+            drop(fs::remove_file(&beside));
+            CheckpointError::disk(path)(error)
+        })
     }
 }

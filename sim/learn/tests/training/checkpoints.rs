@@ -62,7 +62,9 @@ fn every_altered_byte_and_every_cut_is_refused_by_name() {
             assert!(error.contains(&id), "{error}");
             error
         };
-        let places = (0..whole.len()).step_by(whole.len() / 97 + 1).chain([0, 7, 8, 40, whole.len() - 1]);
+        let soak = std::env::var("TOWNLET_SOAK").is_ok_and(|value| value == "1");
+        let step = if soak { 1 } else { whole.len() / 97 + 1 };
+        let places = (0..whole.len()).step_by(step).chain([0, 7, 8, 40, whole.len() - 1]);
         for place in places {
             let mut bytes = whole.clone();
             bytes[place] ^= 0x10;
