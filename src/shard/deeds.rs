@@ -1,4 +1,5 @@
-//! What the shard does to itself when a command asks: pace, a snapshot, what leaves it and how much is told, a session's role.
+//! What the shard does to itself when a command asks: pace, a snapshot, what leaves it and how much is told, its training, a
+//! session's role.
 //!
 //! Whether it may be asked was decided at the desk (`dispatch`).
 
@@ -70,6 +71,7 @@ impl Engine {
                 }
                 .into()
             }
+            Deed::Train(on) => self.train(on),
             Deed::Role(role) => self.become_role(session, role),
         }
     }

@@ -20,6 +20,7 @@ use super::outlet::Outlet;
 use super::publish::{Frame, Publisher};
 use super::settle::Unsafe;
 use super::telemetry::{self, Around};
+use super::training::{self, Training};
 use crate::audit;
 use crate::wire::telemetry::Transport;
 use crate::wire::{Answer, Session, Snapshot};
@@ -88,6 +89,8 @@ pub(super) enum Message {
     Saved(Result<u64, String>),
     /// The state as observers would see it now, and the town's digest.
     View(Sender<(Snapshot, String)>),
+    /// How the training beside the town fares.
+    Training(training::News),
     /// What residents are called outside.
     Names(Sender<super::names::Names>),
     /// Take a last snapshot and end; answered with where it is.
@@ -107,6 +110,8 @@ pub(super) struct Engine {
     /// What is left there outlives this thread.
     pub(super) board: Arc<Board>,
     pub(super) recorder: Arc<Recorder>,
+    /// The training beside the town.
+    pub(super) training: Option<Training>,
     /// Names are others than in the last state that the publisher got.
     pub(super) renamed: bool,
     pub(super) sender: Sender<Message>,
@@ -184,6 +189,7 @@ impl Engine {
             outlet: Arc::new(Outlet::new(publisher)),
             board: parts.board,
             recorder: parts.recorder,
+            training: None,
             renamed: false,
             publish_every,
             sender,
@@ -315,7 +321,11 @@ impl Engine {
                 drop(told.send((view, self.town.digest())));
             }
             Message::Names(told) => drop(told.send(self.around.names.clone())),
-            Message::Stop(told) => self.stopping = Some(told),
+            Message::Training(news) => self.training_news(news),
+            Message::Stop(told) => {
+                self.training.iter().for_each(Training::stop);
+                self.stopping = Some(told);
+            }
         }
     }
 
@@ -353,6 +363,7 @@ impl Engine {
         if factor == 0 {
             self.next_tick = now;
         } else {
+            self.around.lateness.note(now.saturating_duration_since(self.next_tick));
             let period = Duration::from_millis(u64::from(self.town.rules().config.time.tick_ms)) / factor;
             self.next_tick += period;
             if now > self.next_tick + CATCH_UP {
@@ -465,7 +476,8 @@ impl Engine {
 
     /// Alerts keep the tick they were first seen at.
     pub(super) fn note_alerts(&mut self) {
-        let standing = telemetry::standing_alerts(self.town.rules(), self.town.state());
+        let mut standing = telemetry::standing_alerts(self.town.rules(), self.town.state());
+        standing.extend(training::alert(&self.around.learning));
         let tick = self.town.tick();
         let Around { alerts_since, alerts_raised, story, .. } = &mut self.around;
         story.queue(self.town.state().employment.queue.len() as u64);
@@ -541,9 +553,10 @@ impl Engine {
             drop(sender.send(journal.and_then(|()| disk::save_snapshot(&folder, tick, &bytes, retain))));
         });
         let saved = saved.recv().unwrap_or_else(|_| Err("the disk's thread broke off".into()));
+        let trained = self.training.take().map_or(Ok(()), Training::end);
         let log = self.log.flush().map_err(|error| error.to_string());
         if let Some(told) = self.stopping.take() {
-            drop(told.send(log.and(saved).map(|path| path.display().to_string())));
+            drop(told.send(log.and(trained).and(saved).map(|path| path.display().to_string())));
         }
     }
 }

@@ -63,6 +63,11 @@ impl Home {
         self.0.join("logs/telemetry")
     }
 
+    /// Rows of trainings.
+    pub fn trainings(&self) -> PathBuf {
+        self.0.join("logs/training")
+    }
+
     /// A run's snapshots.
     pub fn snapshots(&self, root: &str, run_id: &str) -> PathBuf {
         self.0.join(root).join("auto").join(run_id)

@@ -14,6 +14,7 @@ pub mod home;
 pub mod incident;
 mod intake;
 pub mod journal;
+pub mod lateness;
 mod log;
 pub mod names;
 mod outlet;
@@ -25,6 +26,7 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod training;
 
 pub use driver::Driver;
 pub use engine::Speed;
@@ -46,13 +48,15 @@ use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
 
 use crate::audit::{self, Stage};
-use crate::wire::telemetry::Transport;
+use crate::wire::telemetry::{Learning, Transport};
 use crate::wire::{Answer, Position, Request, Session, Snapshot, Status};
 use dispatch::{Asked, Asker};
 use engine::{Engine, Message, Parts};
 use incident::{Board, Recorder, TOWN, Watchdog};
 use journal::{Base, Header, Journal};
+use lateness::Lateness;
 use telemetry::Around;
+use training::Training;
 
 /// How often somebody who waits looks whether there is still hope.
 const LOOK: Duration = Duration::from_millis(100);
@@ -72,6 +76,8 @@ pub struct Options {
     pub claim: bool,
     /// Who drives the residents.
     pub driver: Driver,
+    /// What a training beside the town is made from, when one is wanted.
+    pub training: Option<training::Recipe>,
     /// Where admin tokens are stored, when the configuration asks for them.
     pub token_file: Option<std::path::PathBuf>,
 }
@@ -114,6 +120,7 @@ pub struct Handle {
     /// What an operator should know about how it came up, a line each.
     pub notes: Vec<String>,
     home: Home,
+    lateness: Arc<Lateness>,
     claim: Option<home::Claim>,
 }
 
@@ -276,6 +283,10 @@ fn launch(
         driver: options.driver,
         names: names::Names::open(&options.home, &header.shard, config.telemetry.privacy.enabled)
             .map_err(ShardError::Resume)?,
+        learning: Learning {
+            state: if options.training.is_some() { "training" } else { "off" }.into(),
+            ..Learning::default()
+        },
         ..Around::default()
     };
     let (sender, inbox) = channel();
@@ -307,6 +318,9 @@ fn launch(
     }
     engine.tell_story();
     let say = |error: std::io::Error| ShardError::Resume(error.to_string());
+    let lateness = Arc::clone(&engine.around.lateness);
+    let training = options.training.map(|recipe| Training::start(recipe, &home, sender.clone()));
+    engine.training = training.transpose().map_err(say)?;
     let watchdog = Watchdog::start(Arc::clone(&board), Arc::clone(&recorder), Arc::downgrade(&engine.outlet));
     let watchdog = Mutex::new(Some(watchdog.map_err(say)?));
     let (theirs, way_on) = ((Arc::clone(&board), Arc::clone(&recorder)), way_on(&home, &run_id));
@@ -329,6 +343,7 @@ fn launch(
         config,
         notes,
         home,
+        lateness,
         claim,
     })
 }
@@ -422,6 +437,11 @@ impl Handle {
     /// The tick the town has reached.
     pub fn tick(&self) -> u64 {
         self.ticker.load(Ordering::Relaxed)
+    }
+
+    /// How late its ticks have come so far, at paces at which they are due.
+    pub fn lateness(&self) -> &Lateness {
+        &self.lateness
     }
 
     /// Runs up to a tick and no further. Asks `go_on` ten times a second; when it says no, stops where the town is.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use townlet_town::{AgentId, Command, Refusal, Town, names};
 
-use super::commands::{incidents, look, pace, people, queue, session, shocks, snapshots, ties, world};
+use super::commands::{incidents, look, pace, people, queue, session, shocks, snapshots, ties, training, world};
 use super::telemetry::Around;
 use crate::audit;
 use crate::wire::line::nearest;
@@ -97,6 +97,8 @@ pub(super) enum Deed {
     TelemetryMode(super::publish::Mode),
     /// Whether names and ids of residents leave as keyed hashes.
     Privacy(bool),
+    /// Whether the training beside the town goes on.
+    Train(bool),
     /// The session's role.
     Role(Role),
 }
@@ -163,6 +165,9 @@ pub(super) static TABLE: &[&Row] = &[
     &snapshots::INSPECT,
     &snapshots::VALIDATE,
     &incidents::INCIDENT,
+    &training::STATUS,
+    &training::PAUSE,
+    &training::RESUME,
     &session::ESCALATE,
     &session::VIEWER,
     &ties::SUMMARY,

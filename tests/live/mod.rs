@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use townlet::shard::training::Recipe;
 use townlet::shard::{self, Driver, Handle, Home, Options, Speed};
 use townlet::wire::telemetry::Agent;
 use townlet::wire::{Answer, Request, Role, Session, Snapshot, Status};
@@ -18,6 +19,18 @@ use townlet_town::config::{Layers, load};
 
 /// Longest a published state is waited for before a test says that it never came.
 const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A training of a few towns and a small network, with a checkpoint every other update.
+pub(crate) const SMALL: &[(&str, &str)] = &[
+    ("training.replicas", "4"),
+    ("training.rollout_ticks", "200"),
+    ("training.horizon_days", "1"),
+    ("training.hidden_units", "16"),
+    ("training.checkpoint_updates", "2"),
+    ("training.warm_start_rollouts", "1"),
+    ("ppo.mini_batch_size", "64"),
+    ("ppo.num_epochs", "1"),
+];
 
 /// The shipped default town, or the backlog scenario, with these settings changed.
 pub(crate) fn sources(backlog: bool, settings: &[(&str, &str)]) -> Sources {
@@ -67,6 +80,13 @@ impl Live {
     /// A new default town that ticks only when told to.
     pub(crate) fn held(home: &Path) -> Self {
         Self::around(shard::start(sources(false, &[]), 7, options(home, true)).expect("the shard starts"))
+    }
+
+    /// The same, with a small training beside it.
+    pub(crate) fn training(home: &Path) -> Self {
+        let (sources, options) = (sources(false, SMALL), options(home, true));
+        let training = Some(Recipe::new(&sources, None).expect("they go together"));
+        Self::around(shard::start(sources, 7, Options { training, ..options }).expect("the shard starts"))
     }
 
     /// A new default town, paused, at full speed once it runs.
@@ -172,6 +192,7 @@ pub(crate) fn options(home: &Path, held: bool) -> Options {
         held,
         claim: false,
         driver: Driver::default(),
+        training: None,
         token_file: None,
     }
 }

@@ -53,7 +53,7 @@ fn every_row_does_what_it_says() {
 #[test]
 fn viewers_look_and_change_nothing() {
     let home = home();
-    let live = Live::held(home.path());
+    let live = Live::training(home.path());
     for case in cases() {
         for line in case.before {
             live.done(line);
@@ -94,7 +94,7 @@ fn the_pace_belongs_to_the_owner() {
 fn a_dry_run_says_what_would_happen_and_does_nothing() {
     for case in cases() {
         let home = home();
-        let live = Live::held(home.path());
+        let live = (case.live)(home.path());
         for line in case.before {
             live.done(line);
         }
@@ -114,7 +114,7 @@ fn a_dry_run_says_what_would_happen_and_does_nothing() {
 fn wrong_lines_are_refused_with_what_would_be_right() {
     for case in cases() {
         let home = home();
-        let live = Live::held(home.path());
+        let live = (case.live)(home.path());
         for line in case.before {
             live.done(line);
         }

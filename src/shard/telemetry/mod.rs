@@ -11,6 +11,7 @@ pub(super) use place::conflict;
 pub(super) use story::Story;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use townlet_town::affordances::ITEMS;
 use townlet_town::fixed::Micro;
@@ -22,6 +23,7 @@ use townlet_town::state::State;
 use townlet_town::{AgentId, Rules, Town, employment, names};
 
 use super::driver::Driver;
+use super::lateness::Lateness;
 use super::names::Names;
 use crate::wire::SCHEMA_VERSION;
 use crate::wire::telemetry::{
@@ -62,6 +64,8 @@ pub(super) struct Around {
     pub names: Names,
     /// The training beside the town.
     pub learning: Learning,
+    /// How late ticks come.
+    pub lateness: Arc<Lateness>,
 }
 
 /// The id of whoever lives in a slot.
@@ -352,6 +356,7 @@ pub(super) fn standing_alerts(rules: &Rules, state: &State) -> Vec<(&'static str
 fn alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Alert> {
     let mut alerts: Vec<Alert> = standing_alerts(rules, state)
         .into_iter()
+        .chain(super::training::alert(&around.learning))
         .map(|(name, severity, message, hint)| Alert {
             name: name.into(),
             severity: severity.into(),
