@@ -239,7 +239,7 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle>
         return Ok(shard::start(texts.sources, config.seed, options)?);
     };
     let run = (!run.is_empty()).then_some(run);
-    let recorded = shard::recorded(&options.home, &config.shard, run)?;
+    let recorded = shard::recorded(&options.home, &config.shard, run, &config.snapshot.root)?;
     same_settings(wanted, &texts, &recorded)?;
     let rules = Rules::new(recorded.sources.clone())?;
     options.driver = policy::driver(wanted.home, &rules)?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use fail::fail_point;
 use townlet_town::{Town, snapshot};
 
-use super::disk::{self, Disk};
+use super::disk::{Decision, Disk};
 use super::dispatch::{Asked, Desk};
 use super::home::Home;
 use super::incident::{Board, Phase, Recorder, Watched};
@@ -19,6 +19,7 @@ use super::journal::{Base, DIGEST_TICKS, Entry, Header, Journal};
 use super::outlet::Outlet;
 use super::publish::{Frame, Publisher};
 use super::settle::Unsafe;
+use super::snapshots;
 use super::telemetry::{self, Around};
 use super::training::{self, Training};
 use crate::audit;
@@ -83,8 +84,8 @@ pub(super) enum Message {
     RunTo(u64, Sender<u64>),
     /// Run no further, and tell where.
     Halt(Sender<u64>),
-    /// The operators' log was written, or could not be.
-    Noted(Result<(), String>),
+    /// The operators' log was written, or could not be and lacks these.
+    Noted(Result<(), (String, Vec<Decision>)>),
     /// A snapshot was written, or could not be.
     Saved(Result<u64, String>),
     /// The state as observers would see it now, and the town's digest.
@@ -134,6 +135,8 @@ pub(super) struct Engine {
     measured: (Instant, u64),
     pub(super) started: Instant,
     saved: Instant,
+    /// A snapshot is on its way to the disk.
+    saving: bool,
     retried: Instant,
     stopping: Option<Sender<Result<String, String>>>,
 }
@@ -209,6 +212,7 @@ impl Engine {
             measured: (now, tick),
             started: now,
             saved: now,
+            saving: false,
             retried: now,
             stopping: None,
         }
@@ -296,25 +300,14 @@ impl Engine {
                 self.around.aggregating_since =
                     (transport.mode == "aggregate").then(|| self.around.aggregating_since.unwrap_or(tick));
                 self.around.transport = transport;
+                self.refresh();
                 self.dirty = true;
             }
             Message::Open(id, session, notify) => self.desk.open(id, session, notify),
             Message::RunTo(until, told) => self.hold_at(until, told),
             Message::Halt(told) => self.hold_at(self.town.tick(), told),
-            Message::Noted(noted) => {
-                self.desk.ops_trouble =
-                    noted.err().map(|why| format!("the operators' log could not be written: {why}"));
-                self.refresh();
-            }
-            Message::Saved(Ok(tick)) => {
-                self.around.health.last_snapshot_tick = Some(tick);
-                self.desk.snapshot_trouble = None;
-                self.refresh();
-            }
-            Message::Saved(Err(why)) => {
-                self.desk.snapshot_trouble = Some(format!("the last snapshot could not be written: {why}"));
-                self.refresh();
-            }
+            Message::Noted(noted) => self.noted(noted),
+            Message::Saved(saved) => self.snapshot_saved(saved),
             Message::View(told) => {
                 self.refresh();
                 let view = telemetry::snapshot(&self.town, &self.around, self.log.tail(200));
@@ -327,6 +320,20 @@ impl Engine {
                 self.stopping = Some(told);
             }
         }
+    }
+
+    fn snapshot_saved(&mut self, saved: Result<u64, String>) {
+        self.saving = false;
+        match saved {
+            Ok(tick) => {
+                self.around.health.last_snapshot_tick = Some(tick);
+                self.desk.snapshot_trouble = None;
+            }
+            Err(why) => {
+                self.desk.snapshot_trouble = Some(format!("the last snapshot could not be written: {why}"));
+            }
+        }
+        self.refresh();
     }
 
     fn hold_at(&mut self, until: u64, told: Sender<u64>) {
@@ -424,7 +431,7 @@ impl Engine {
         self.around.health.journal_tick = to;
     }
 
-    /// A journal that could not be written goes on in a new file that starts from the town as it is.
+    /// What could not be written is tried again. A journal goes on in a new file that starts from the town as it is.
     fn retry(&mut self) {
         if self.journal.trouble().is_some() {
             self.write_journal();
@@ -438,6 +445,13 @@ impl Engine {
             self.disk.run(move || drop(log.reopen()));
         }
         self.catch_up();
+        if self.desk.snapshot_trouble.is_some() && !self.saving && self.unwritable().is_none() {
+            self.save();
+        }
+        if !self.desk.unnoted.is_empty() {
+            let decisions = std::mem::take(&mut self.desk.unnoted);
+            self.note(decisions);
+        }
         self.refresh();
     }
 
@@ -511,10 +525,11 @@ impl Engine {
     /// be resumed but not replayed, and would hold commands that were told to be unsafe.
     pub(super) fn save(&mut self) {
         self.write_journal();
+        self.saving = true;
         let (folder, tick, bytes, retain) = self.packed();
         let (sender, journal) = (self.sender.clone(), Arc::clone(&self.journal));
         self.disk.run(move || {
-            let saved = journal.flush().and_then(|()| disk::save_snapshot(&folder, tick, &bytes, retain)).map(|_| tick);
+            let saved = journal.flush().and_then(|()| snapshots::save(&folder, tick, &bytes, retain)).map(|_| tick);
             // The loop may have ended meanwhile; then nobody needs to know.
             drop(sender.send(Message::Saved(saved)));
         });
@@ -550,7 +565,7 @@ impl Engine {
         // that could not be written.
         let (sender, saved) = std::sync::mpsc::channel();
         self.disk.run(move || {
-            drop(sender.send(journal.and_then(|()| disk::save_snapshot(&folder, tick, &bytes, retain))));
+            drop(sender.send(journal.and_then(|()| snapshots::save(&folder, tick, &bytes, retain))));
         });
         let saved = saved.recv().unwrap_or_else(|_| Err("the disk's thread broke off".into()));
         let trained = self.training.take().map_or(Ok(()), Training::end);

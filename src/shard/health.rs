@@ -23,6 +23,8 @@ impl Engine {
         problems.extend(self.journal.trouble());
         problems.extend(self.desk.snapshot_trouble.clone());
         problems.extend(self.desk.ops_trouble.clone());
+        let archived = self.around.aggregating_since.and(self.around.transport.last_error.as_ref());
+        problems.extend(archived.map(|why| format!("the archive of the raw stream cannot be written: {why}")));
         self.log_news(&problems);
         let raised = self.board.alerts();
         problems.extend(raised.iter().map(|alert| alert.message.clone()));

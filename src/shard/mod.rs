@@ -9,6 +9,7 @@ mod disk;
 mod dispatch;
 mod driver;
 mod engine;
+pub mod faults;
 mod health;
 pub mod home;
 pub mod incident;
@@ -20,7 +21,10 @@ pub mod names;
 mod outlet;
 pub mod publish;
 pub mod recover;
+mod relive;
+mod restart;
 mod settle;
+pub mod snapshots;
 mod table;
 mod telemetry;
 #[cfg(test)]
@@ -33,6 +37,7 @@ pub use engine::Speed;
 pub use home::Home;
 pub use intake::{Visitor, is_id};
 pub use log::Log;
+pub use restart::{Recorded, recorded, resume};
 pub use table::specs;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,9 +52,9 @@ use thiserror::Error;
 use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
 
-use crate::audit::{self, Stage};
+use crate::audit;
 use crate::wire::telemetry::{Learning, Transport};
-use crate::wire::{Answer, Position, Request, Session, Snapshot, Status};
+use crate::wire::{Answer, Position, Request, Session, Snapshot};
 use dispatch::{Asked, Asker};
 use engine::{Engine, Message, Parts};
 use incident::{Board, Recorder, TOWN, Watchdog};
@@ -140,76 +145,6 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
     launch(town, header, journal, opened, options, claim, Vec::new())
 }
 
-/// A run that can be resumed, and what it was started with.
-#[derive(Clone, Debug)]
-pub struct Recorded {
-    /// Its name.
-    pub run_id: String,
-    /// Its effective configuration.
-    pub config: Config,
-    /// What its town is made of.
-    pub sources: Sources,
-}
-
-/// Finds the newest run of a shard, or the one named. Only looks.
-///
-/// # Errors
-/// What is missing or damaged, by file.
-pub fn recorded(home: &Home, shard: &str, run_id: Option<&str>) -> Result<Recorded, ShardError> {
-    let runs = home.runs(shard);
-    let folder = home.journals().display().to_string();
-    let run_id = run_id
-        .map(str::to_owned)
-        .or_else(|| runs.last().cloned())
-        .ok_or_else(|| ShardError::Resume(format!("no run of `{shard}` in {folder}; start one without `--resume`.")))?;
-    let Some(newest) = home.journals_of(&run_id).pop() else {
-        let runs = if runs.is_empty() { "none".to_owned() } else { table::listed(&runs) };
-        return Err(ShardError::Resume(format!("no run `{run_id}` in {folder}; runs of `{shard}`: {runs}.")));
-    };
-    let log = home.console().join(format!("{run_id}-0001.jsonl"));
-    // A run that died before its log was made has no commands either, and can go on.
-    if !log.exists() && holds_commands(home, &run_id)? {
-        return Err(ShardError::Resume(format!(
-            "{}: the audit log of this run is missing; put it back. Without it, commands could be applied twice.",
-            log.display()
-        )));
-    }
-    let header = journal::read(&newest)?.header;
-    let config =
-        Config::from_canonical(&header.sources.config).map_err(|error| ShardError::Resume(error.to_string()))?;
-    Ok(Recorded { run_id, config, sources: header.sources })
-}
-
-fn holds_commands(home: &Home, run_id: &str) -> Result<bool, ShardError> {
-    for file in home.journals_of(run_id) {
-        if journal::read(&file)?.entries.iter().any(|entry| matches!(entry, journal::Entry::Command { .. })) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// A recorded run, where it stopped.
-///
-/// # Errors
-/// See [`ShardError`]; then nothing runs.
-pub fn resume(recorded: &Recorded, options: Options) -> Result<Handle, ShardError> {
-    let Recorded { run_id, config, .. } = recorded;
-    let shard = &config.shard;
-    let claim = claim(&options, shard)?;
-    // The log is opened first: its lock keeps a second process from cutting the journal.
-    let opened = audit::Log::open(audit::Options::new(options.home.console(), run_id, shard))?;
-    let rebuilt = recover::rebuild(&options.home, &config.snapshot.root, run_id).map_err(ShardError::Resume)?;
-    let journal = Journal::reopen(&rebuilt.journal.0, rebuilt.journal.1)?;
-    let mut notes = rebuilt.notes;
-    let (before, now) = (&rebuilt.header.policy, options.driver.id());
-    if before != now {
-        notes.push(format!("the policy was {before}; from tick {} on it is {now}.", rebuilt.town.tick()));
-    }
-    let opened = complete(opened, &options.home, shard, &rebuilt.commands, &mut notes)?;
-    launch(rebuilt.town, rebuilt.header, journal, opened, options, claim, notes)
-}
-
 fn claim(options: &Options, shard: &str) -> Result<Option<home::Claim>, ShardError> {
     options.claim.then(|| options.home.claim(shard)).transpose().map_err(ShardError::Claimed)
 }
@@ -217,50 +152,6 @@ fn claim(options: &Options, shard: &str) -> Result<Option<home::Claim>, ShardErr
 fn header(run_id: &str, driver: &Driver, sources: Sources, base: Base, shard: &str) -> Header {
     let (run_id, shard, policy) = (run_id.to_owned(), shard.to_owned(), driver.id().to_owned());
     Header { version: journal::VERSION, run_id, shard, sources, policy, base }
-}
-
-/// Ends every intent that a crash left open: `recovered` when the journal holds it, `abort` when not.
-fn complete(
-    opened: audit::Opened,
-    home: &Home,
-    shard: &str,
-    commands: &std::collections::BTreeMap<(String, String), u64>,
-    notes: &mut Vec<String>,
-) -> Result<audit::Opened, ShardError> {
-    let audit::Opened { log, pending, mut index } = opened;
-    for intent in pending {
-        let mut entry = intent.entry;
-        if let Some(tick) = commands.get(&(entry.issuer.clone(), entry.cmd_id.clone())) {
-            (entry.stage, entry.status, entry.tick) = (Stage::Recovered, Some(Status::Ok), *tick);
-            let summary = "applied before the crash; the journal holds it.";
-            entry.result = Some(serde_json::json!({ "summary": summary }));
-            notes.push(format!("{} ({}) was applied before the crash.", entry.command, entry.cmd_id));
-            index.done(&entry.issuer.clone(), &recovered(&entry));
-            let decision = disk::Decision::of(shard, *tick, &entry.issuer, &entry.command, &entry.args, &entry.cmd_id);
-            if let Some(why) = decision.and_then(|it| disk::log_decision(&home.employment_log(), &it).err()) {
-                notes.push(format!("the operators' log could not be written: {why}"));
-            }
-        } else {
-            (entry.stage, entry.status) = (Stage::Abort, Some(Status::Error));
-            notes.push(format!("{} ({}) was not applied; it may be sent again.", entry.command, entry.cmd_id));
-            index.abort(&entry.issuer, &entry.cmd_id);
-        }
-        log.append_and_wait(entry, true)?;
-    }
-    Ok(audit::Opened { log, pending: Vec::new(), index })
-}
-
-fn recovered(entry: &audit::Entry) -> Answer {
-    Answer {
-        cmd_id: entry.cmd_id.clone(),
-        command: entry.command.clone(),
-        status: Status::Ok,
-        tick: entry.tick,
-        result: entry.result.clone(),
-        error: None,
-        replayed: false,
-        audit: String::new(),
-    }
 }
 
 fn launch(

@@ -98,7 +98,7 @@ impl Live {
     pub(crate) fn resumed(home: &Path) -> Self {
         Self::around({
             let options = options(home, true);
-            let recorded = shard::recorded(&options.home, "harbour", None).expect("there is a run");
+            let recorded = shard::recorded(&options.home, "harbour", None, "snapshots").expect("there is a run");
             shard::resume(&recorded, options).expect("the shard resumes")
         })
     }

@@ -18,8 +18,9 @@ use super::replay::{Replay, replay};
 use super::secrets::Secrets;
 use super::{Occasion, system};
 use crate::audit::{self, Verdict};
-use crate::shard::home::{Home, snapshot_files};
+use crate::shard::home::Home;
 use crate::shard::journal::{self, Frames};
+use crate::shard::snapshots;
 use crate::shard::telemetry::{self, Around};
 use crate::wire::telemetry::{AuditTail, Policy};
 use crate::wire::{SCHEMA_VERSION, Snapshot};
@@ -253,13 +254,14 @@ fn notes(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
 fn newest_snapshot(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
     let folder = run.home.snapshots(&run.root, &run.id);
     let mut why = format!("{}: there is none", folder.display());
-    for file in snapshot_files(&folder).iter().rev() {
-        let read = std::fs::read(file).map_err(|error| error.to_string());
-        match read.and_then(|bytes| Ok((snapshot::load(&bytes).map_err(|error| error.to_string())?, bytes))) {
-            Ok((town, bytes)) => {
-                let clean = all.bundle.secrets().town(&town).map(|town| snapshot::save(&town));
+    for file in snapshots::of(&folder).iter().rev() {
+        match snapshots::read(file) {
+            Ok(found) => {
+                let clean = all.bundle.secrets().town(&found.town);
                 let redacted = clean.is_some();
-                all.bundle.bytes(inside(&run.home, file), clean.unwrap_or(bytes), redacted);
+                // Packed anew: bytes of a version before would be read all the same, and a packed secret is not seen.
+                let bytes = snapshot::save(&clean.unwrap_or(found.town));
+                all.bundle.bytes(inside(&run.home, file), bytes, redacted);
                 return Ok(());
             }
             // The damaged one is evidence as well.

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use townlet_town::{Town, snapshot};
 
 use super::secrets::Secrets;
-use crate::shard::home::{Home, snapshot_files};
+use crate::shard::home::Home;
 use crate::shard::journal::{Base, Entry, Frames, Header, frame};
 use crate::shard::recover::Player;
+use crate::shard::snapshots;
 
 /// Most bytes of the journal that a bundle carries for the replay.
 const MOST: usize = 32 * 1024 * 1024;
@@ -130,10 +131,9 @@ fn reached(town: &Town) -> (u64, u64) {
 /// is long, else none.
 fn start_from(folder: &Path, long: bool, notes: &mut Vec<String>) -> Option<Town> {
     let mut whole = Vec::new();
-    for file in snapshot_files(folder).iter().rev() {
-        let loaded = std::fs::read(file).map_err(|error| error.to_string());
-        match loaded.and_then(|bytes| snapshot::load(&bytes).map_err(|error| error.to_string())) {
-            Ok(town) => whole.push(town),
+    for file in snapshots::of(folder).iter().rev() {
+        match snapshots::read(file) {
+            Ok(found) => whole.push(found.town),
             Err(why) => notes.push(format!("{}: {why}. One before it is used.", file.display())),
         }
         if whole.len() == 2 {

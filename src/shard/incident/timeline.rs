@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::audit::{self, Record, Stage};
-use crate::shard::home::{Home, snapshot_files};
+use crate::shard::home::Home;
+use crate::shard::snapshots;
 use crate::wire::text::escape;
 use crate::wire::{Snapshot, Status};
 
@@ -49,7 +50,7 @@ pub(super) fn merged(home: &Home, root: &str, run_id: &str, view: Option<&Snapsh
     moments.extend(of_audit(&home.console(), run_id));
     moments.extend(of_log(&home.log()));
     moments.extend(home.journals_of(run_id).iter().filter_map(|file| of_file("journal", "is first written", file)));
-    let snapshots = snapshot_files(&home.snapshots(root, run_id));
+    let snapshots = snapshots::of(&home.snapshots(root, run_id));
     moments.extend(snapshots.iter().filter_map(|file| of_file("snapshot", "is written", file)));
     if let Some(view) = view {
         let events = view.events.iter().map(|event| {
