@@ -157,6 +157,13 @@ pub(super) fn driver(home: &Path, rules: &Rules) -> Result<Driver> {
     })
 }
 
+/// Why the policy inside the program cannot drive a town with these rules, when `policy.release` names it.
+pub(super) fn misfit(rules: &Rules) -> Option<String> {
+    let release = rules.config.policy.release.as_str();
+    let why = inside(release).ok()??.fits(rules).err()?;
+    Some(format!("policy.release: {why}. `policy.release: scripted` drives any town."))
+}
+
 fn list(place: &Place) -> Result<()> {
     let texts = texts::load(&place.config, Vec::new())?;
     let mut rows = vec![["id", "kind", "steps", "score", "observations", "config", "parent"].map(str::to_owned)];

@@ -156,6 +156,8 @@ pub(super) enum ScreenArg {
     Operations,
     Town,
     Agents,
+    Learning,
+    Metrics,
     Audit,
 }
 
@@ -165,6 +167,8 @@ impl From<ScreenArg> for Screen {
             ScreenArg::Operations => Self::Operations,
             ScreenArg::Town => Self::Town,
             ScreenArg::Agents => Self::Agents,
+            ScreenArg::Learning => Self::Learning,
+            ScreenArg::Metrics => Self::Metrics,
             ScreenArg::Audit => Self::Audit,
         }
     }
@@ -306,9 +310,10 @@ fn screen(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
     let options = screen_options(&args.screen, &settings::load()?)?;
     let warnings = texts.loaded.warnings.clone();
     let wants_token = texts.loaded.config.console_auth.enabled;
+    let door = args.listen.map(|listen| serve::door(listen, &args.tls)).transpose()?;
     let shard = Arc::new(launch(args.wanted(), texts)?);
     let facts = facts(&shard, &args.config);
-    let server = args.listen.map(|listen| serve::listen(&shard, listen, &args.tls, &args.config, false)).transpose()?;
+    let server = door.map(|door| serve::serve(door, &shard, &args.config, false)).transpose()?;
     let notes = shard.notes.clone();
     let source = Local::new(Arc::clone(&shard), issuer(), wants_token, facts);
     // A screen that breaks off takes the town along, but saved.

@@ -77,6 +77,29 @@ impl Engine {
         }
     }
 
+    /// Has decisions written to the operators' log; those that cannot be are tried again with the next retry.
+    pub(super) fn note(&mut self, decisions: Vec<Decision>) {
+        let (path, sender) = (self.home.employment_log(), self.sender.clone());
+        self.disk.run(move || {
+            let noted = log_decisions(&path, &decisions).map(drop).map_err(|why| (why, decisions));
+            // The loop may have ended meanwhile; the next start makes up for what is missing.
+            drop(sender.send(Message::Noted(noted)));
+        });
+    }
+
+    /// How that went.
+    pub(super) fn noted(&mut self, noted: Result<(), (String, Vec<Decision>)>) {
+        match noted {
+            Ok(()) if self.desk.unnoted.is_empty() => self.desk.ops_trouble = None,
+            Ok(()) => {}
+            Err((why, decisions)) => {
+                self.desk.ops_trouble = Some(format!("the operators' log could not be written: {why}"));
+                self.desk.unnoted.extend(decisions);
+            }
+        }
+        self.refresh();
+    }
+
     /// Has a bundle of this moment made, away from this thread.
     fn keep_incident(&mut self, why: String) -> String {
         let who = self.board.last_command().map(|given| given.issuer).unwrap_or_default();
@@ -100,29 +123,6 @@ impl Engine {
         let now = Some(Now { tick: self.town.tick(), digest: self.town.digest() });
         let path = self.recorder.start(Occasion { now, view, ..occasion })?;
         Ok(path.display().to_string())
-    }
-
-    /// Has decisions written to the operators' log; those that cannot be are tried again with the next retry.
-    pub(super) fn note(&mut self, decisions: Vec<Decision>) {
-        let (path, sender) = (self.home.employment_log(), self.sender.clone());
-        self.disk.run(move || {
-            let noted = log_decisions(&path, &decisions).map(drop).map_err(|why| (why, decisions));
-            // The loop may have ended meanwhile; the next start makes up for what is missing.
-            drop(sender.send(Message::Noted(noted)));
-        });
-    }
-
-    /// How that went.
-    pub(super) fn noted(&mut self, noted: Result<(), (String, Vec<Decision>)>) {
-        match noted {
-            Ok(()) if self.desk.unnoted.is_empty() => self.desk.ops_trouble = None,
-            Ok(()) => {}
-            Err((why, decisions)) => {
-                self.desk.ops_trouble = Some(format!("the operators' log could not be written: {why}"));
-                self.desk.unnoted.extend(decisions);
-            }
-        }
-        self.refresh();
     }
 
     fn become_role(&mut self, session: u64, role: Role) -> String {

@@ -108,11 +108,11 @@ pub(super) struct Engine {
     pub(super) home: Home,
     pub(super) desk: Desk,
     pub(super) outlet: Arc<Outlet>,
+    /// The training beside the town.
+    pub(super) training: Option<Training>,
     /// What is left there outlives this thread.
     pub(super) board: Arc<Board>,
     pub(super) recorder: Arc<Recorder>,
-    /// The training beside the town.
-    pub(super) training: Option<Training>,
     /// Names are others than in the last state that the publisher got.
     pub(super) renamed: bool,
     pub(super) sender: Sender<Message>,
@@ -190,9 +190,9 @@ impl Engine {
             home: parts.home,
             desk: Desk::new(parts.index),
             outlet: Arc::new(Outlet::new(publisher)),
+            training: None,
             board: parts.board,
             recorder: parts.recorder,
-            training: None,
             renamed: false,
             publish_every,
             sender,

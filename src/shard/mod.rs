@@ -208,8 +208,8 @@ fn launch(
         engine.desk.tokens = Some(tokens::Tokens::load(path).map_err(ShardError::Resume)?);
     }
     engine.tell_story();
-    let say = |error: std::io::Error| ShardError::Resume(error.to_string());
     let lateness = Arc::clone(&engine.around.lateness);
+    let say = |error: std::io::Error| ShardError::Resume(error.to_string());
     let training = options.training.map(|recipe| Training::start(recipe, &home, sender.clone()));
     engine.training = training.transpose().map_err(say)?;
     let watchdog = Watchdog::start(Arc::clone(&board), Arc::clone(&recorder), Arc::downgrade(&engine.outlet));
