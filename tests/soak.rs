@@ -1,4 +1,5 @@
-//! Memory and open files over time: a shard at full speed with somebody who reads its stream, and both stay flat.
+//! Memory and open files over time: a shard at full speed with somebody who reads its stream and, in a soak, a training
+//! beside it; both stay flat.
 //!
 //! In small within `cargo test`; `TOWNLET_SOAK=1` makes half an hour and 10⁸ resident-ticks of it, `TOWNLET_SOAK_MINUTES`
 //! as many minutes as it says. Best with `--release -- --nocapture`, which shows the table. Rule: "Speed".
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use live::{options, sources};
 use townlet::shard::publish::Next;
+use townlet::shard::training::Recipe;
 use townlet::shard::{self, Options, Speed};
 
 /// Between two rows.
@@ -45,8 +47,10 @@ fn memory_and_open_files_stay_flat_at_full_speed() {
     let (length, least) =
         if soak { (Duration::from_secs(60 * minutes), 100_000_000) } else { (Duration::ZERO, 800_000) };
     let home = tempfile::tempdir().unwrap();
-    let options = Options { paused: false, held: false, speed: Speed::Max, ..options(home.path(), false) };
-    let shard = shard::start(sources(false, &[]), 7, options).expect("the shard starts");
+    let sources = sources(false, &[]);
+    let training = soak.then(|| Recipe::new(&sources, None).expect("they go together"));
+    let options = Options { paused: false, held: false, speed: Speed::Max, training, ..options(home.path(), false) };
+    let shard = shard::start(sources, 7, options).expect("the shard starts");
     let stream = shard.stream(None, || {});
     let (begun, mut looked) = (Instant::now(), Instant::now());
     let (mut messages, mut rows): (u64, Vec<Row>) = (0, Vec::new());

@@ -25,6 +25,7 @@ impl Engine {
         problems.extend(self.desk.ops_trouble.clone());
         let archived = self.around.aggregating_since.and(self.around.transport.last_error.as_ref());
         problems.extend(archived.map(|why| format!("the archive of the raw stream cannot be written: {why}")));
+        self.log_news(&problems);
         let raised = self.board.alerts();
         problems.extend(raised.iter().map(|alert| alert.message.clone()));
         self.around.raised = raised;
@@ -34,16 +35,25 @@ impl Engine {
         let health = &mut self.around.health;
         if health.problems != problems {
             self.dirty = true;
-            let log = self.recorder.log().clone();
-            let news =
-                if problems.is_empty() { "ok again".into() } else { format!("degraded: {}", problems.join("; ")) };
-            self.disk.run(move || log.say(&news));
         }
         health.status = if problems.is_empty() { "ok" } else { "degraded" }.into();
         health.problems = problems;
         health.audit_ok = audit_ok;
         health.uptime_seconds = self.started.elapsed().as_secs();
         self.around.speed = if self.paused { "paused" } else { self.speed.row().1 }.into();
+    }
+
+    /// What cannot be written is told in the program's log as it comes and goes; what was raised has been told by whoever
+    /// noticed it.
+    fn log_news(&self, now: &[String]) {
+        let around = &self.around;
+        let own = |problem: &&String| around.raised.iter().all(|alert| alert.message != **problem);
+        if around.health.problems.iter().filter(own).eq(now) {
+            return;
+        }
+        let log = self.recorder.log().clone();
+        let news = if now.is_empty() { "ok again".into() } else { format!("degraded: {}", now.join("; ")) };
+        self.disk.run(move || log.say(&news));
     }
 
     /// Leaves the state where the watchdog finds it.

@@ -255,12 +255,13 @@ fn newest_snapshot(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), St
     let folder = run.home.snapshots(&run.root, &run.id);
     let mut why = format!("{}: there is none", folder.display());
     for file in snapshots::of(&folder).iter().rev() {
-        let read = std::fs::read(file).map_err(|error| error.to_string());
-        match read.and_then(|bytes| Ok((snapshot::load(&bytes).map_err(|error| error.to_string())?, bytes))) {
-            Ok((town, bytes)) => {
-                let clean = all.bundle.secrets().town(&town).map(|town| snapshot::save(&town));
+        match snapshots::read(file) {
+            Ok(found) => {
+                let clean = all.bundle.secrets().town(&found.town);
                 let redacted = clean.is_some();
-                all.bundle.bytes(inside(&run.home, file), clean.unwrap_or(bytes), redacted);
+                // Packed anew: bytes of a version before would be read all the same, and a packed secret is not seen.
+                let bytes = snapshot::save(&clean.unwrap_or(found.town));
+                all.bundle.bytes(inside(&run.home, file), bytes, redacted);
                 return Ok(());
             }
             // The damaged one is evidence as well.

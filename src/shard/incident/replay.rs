@@ -132,9 +132,8 @@ fn reached(town: &Town) -> (u64, u64) {
 fn start_from(folder: &Path, long: bool, notes: &mut Vec<String>) -> Option<Town> {
     let mut whole = Vec::new();
     for file in snapshots::of(folder).iter().rev() {
-        let loaded = std::fs::read(file).map_err(|error| error.to_string());
-        match loaded.and_then(|bytes| snapshot::load(&bytes).map_err(|error| error.to_string())) {
-            Ok(town) => whole.push(town),
+        match snapshots::read(file) {
+            Ok(found) => whole.push(found.town),
             Err(why) => notes.push(format!("{}: {why}. One before it is used.", file.display())),
         }
         if whole.len() == 2 {
