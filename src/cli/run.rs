@@ -12,7 +12,8 @@ use townlet_town::Rules;
 use townlet_town::config::{Config, Layer};
 
 use super::texts::{self, Texts};
-use super::{BROKEN, ConfigArgs, headless, plain, policy, serve, settings};
+use super::{BROKEN, ConfigArgs, headless, plain, serve, settings};
+use crate::shard::policies::Policies;
 use crate::shard::{self, Driver, Handle, Home, Options, Recorded, Speed};
 use crate::source::Local;
 use crate::tui::pane::Screen;
@@ -224,14 +225,19 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle>
         token_file: config.console_auth.enabled.then(|| token_file(wanted.home, config)),
     };
     let Some(run) = wanted.resume else {
-        options.driver = policy::driver(wanted.home, &Rules::new(texts.sources.clone())?)?;
+        options.driver = released(wanted.home, &Rules::new(texts.sources.clone())?)?;
         return Ok(shard::start(texts.sources, config.seed, options)?);
     };
     let run = (!run.is_empty()).then_some(run);
     let recorded = shard::recorded(&options.home, &config.shard, run)?;
     same_settings(wanted, &texts, &recorded)?;
-    options.driver = policy::driver(wanted.home, &Rules::new(recorded.sources.clone())?)?;
+    options.driver = released(wanted.home, &Rules::new(recorded.sources.clone())?)?;
     Ok(shard::resume(&recorded, options)?)
+}
+
+/// Who drives the residents of a town that starts in a home.
+fn released(home: &Path, rules: &Rules) -> anyhow::Result<Driver> {
+    Ok(Policies::of(home, &rules.config.policy).released(rules)?)
 }
 
 /// A resumed run keeps the configuration it was started with: refuses whatever was asked for and differs.

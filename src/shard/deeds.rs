@@ -66,6 +66,7 @@ impl Engine {
                 .into()
             }
             Deed::Role(role) => self.become_role(session, role),
+            Deed::Release(_) => unreachable!("it is carried out in steps, not at once"),
         }
     }
 

@@ -9,12 +9,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use fail::fail_point;
-use townlet_town::{Town, snapshot};
+use townlet_town::{EventKind, Town, snapshot};
 
 use super::disk::{self, Disk};
 use super::dispatch::{Asked, Desk};
 use super::home::Home;
 use super::journal::{Base, DIGEST_TICKS, Entry, Header, Journal};
+use super::promotion::Releases;
 use super::publish::{Frame, Publisher};
 use super::settle::Unsafe;
 use super::telemetry::{self, Around};
@@ -80,6 +81,8 @@ pub(super) enum Message {
     RunTo(u64, Sender<u64>),
     /// Run no further, and tell where.
     Halt(Sender<u64>),
+    /// What waited for a file, or for somebody at work beside the loop, goes on here.
+    Then(Box<dyn FnOnce(&mut Engine) + Send>),
     /// The operators' log was written, or could not be.
     Noted(Result<(), String>),
     /// A snapshot was written, or could not be.
@@ -102,6 +105,7 @@ pub(super) struct Engine {
     pub(super) home: Home,
     pub(super) desk: Desk,
     pub(super) publisher: Publisher,
+    pub(super) releases: Releases,
     /// Names are others than in the last state that the publisher got.
     pub(super) renamed: bool,
     pub(super) sender: Sender<Message>,
@@ -111,7 +115,7 @@ pub(super) struct Engine {
     pub(super) dirty: bool,
     /// Published for whoever wants only the tick.
     pub(super) ticker: Arc<AtomicU64>,
-    header: Header,
+    pub(super) header: Header,
     snapshot_root: String,
     subscribers: Vec<Box<dyn Fn(Arc<Snapshot>) + Send>>,
     hold: Option<(u64, Vec<Sender<u64>>)>,
@@ -143,6 +147,8 @@ pub(super) struct Parts {
     pub journal: Journal,
     /// The journal's header, for a further file.
     pub header: Header,
+    /// What is known of the shard's releases.
+    pub releases: Releases,
     /// The folder.
     pub home: Home,
     /// `snapshot.root`.
@@ -172,6 +178,7 @@ impl Engine {
             disk: Disk::start(),
             home: parts.home,
             desk: Desk::new(parts.index),
+            releases: parts.releases,
             publisher,
             renamed: false,
             publish_every,
@@ -201,6 +208,7 @@ impl Engine {
     /// Runs until stopped.
     pub(super) fn run(mut self, inbox: &Receiver<Message>) {
         self.refresh();
+        self.open_releases();
         loop {
             match self.next(inbox) {
                 Ok(message) => {
@@ -281,6 +289,7 @@ impl Engine {
             Message::Open(id, session, notify) => self.desk.open(id, session, notify),
             Message::RunTo(until, told) => self.hold_at(until, told),
             Message::Halt(told) => self.hold_at(self.town.tick(), told),
+            Message::Then(then) => then(self),
             Message::Noted(noted) => {
                 self.desk.ops_trouble =
                     noted.err().map(|why| format!("the operators' log could not be written: {why}"));
@@ -356,8 +365,12 @@ impl Engine {
             self.around.story.tell(&rules, event);
         }
         if !self.town.events().is_empty() {
+            let closed = self.town.events().iter().any(|event| matches!(event.kind, EventKind::WindowClosed { .. }));
             self.town.clear_events();
             self.note_alerts();
+            if closed {
+                self.window_closed();
+            }
         }
     }
 
@@ -407,6 +420,7 @@ impl Engine {
             self.disk.run(move || drop(log.reopen()));
         }
         self.catch_up();
+        self.keep_releases();
         self.refresh();
     }
 
@@ -470,8 +484,9 @@ impl Engine {
 
     /// Alerts keep the tick they were first seen at.
     pub(super) fn note_alerts(&mut self) {
-        let standing = telemetry::standing_alerts(self.town.rules(), self.town.state());
+        let standing = telemetry::standing_alerts(self.town.rules(), self.town.state(), &self.around);
         let tick = self.town.tick();
+        let mut raised = Vec::new();
         let Around { alerts_since, alerts_raised, story, .. } = &mut self.around;
         story.queue(self.town.state().employment.queue.len() as u64);
         alerts_since.retain(|name, _| {
@@ -484,10 +499,12 @@ impl Engine {
         for alert in standing {
             alerts_since.entry(alert.0).or_insert_with(|| {
                 *alerts_raised.entry(alert.0).or_default() += 1;
+                raised.push((alert.0, alert.1));
                 story.alert(tick, alert.0, true);
                 tick
             });
         }
+        self.alarmed(&raised);
     }
 
     fn autosave(&mut self, now: Instant) {

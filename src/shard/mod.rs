@@ -13,6 +13,8 @@ pub mod home;
 mod intake;
 pub mod journal;
 pub mod names;
+pub mod policies;
+mod promotion;
 pub mod publish;
 pub mod recover;
 mod settle;
@@ -26,6 +28,7 @@ pub use driver::Driver;
 pub use engine::Speed;
 pub use home::Home;
 pub use intake::{Visitor, is_id};
+pub use promotion::PointerError;
 pub use table::specs;
 
 use std::any::Any;
@@ -84,6 +87,9 @@ pub enum ShardError {
     /// A run that cannot be resumed.
     #[error("{0}")]
     Resume(String),
+    /// The release.
+    #[error(transparent)]
+    Policy(#[from] policies::PolicyError),
 }
 
 /// A running shard. Dropping it stops it.
@@ -182,11 +188,9 @@ pub fn resume(recorded: &Recorded, options: Options) -> Result<Handle, ShardErro
     let rebuilt = recover::rebuild(&options.home, &config.snapshot.root, run_id).map_err(ShardError::Resume)?;
     let journal = Journal::reopen(&rebuilt.journal.0, rebuilt.journal.1)?;
     let mut notes = rebuilt.notes;
-    let (before, now) = (&rebuilt.header.policy, options.driver.id());
-    if before != now {
-        notes.push(format!("the policy was {before}; from tick {} on it is {now}.", rebuilt.town.tick()));
-    }
-    let opened = complete(opened, &options.home, shard, &rebuilt.commands, &mut notes)?;
+    let mut done = rebuilt.commands;
+    done.extend(promotion::carried_out(options.home.folder(), rebuilt.town.rules(), run_id));
+    let opened = complete(opened, &options.home, shard, &done, &mut notes)?;
     launch(rebuilt.town, rebuilt.header, journal, opened, options, claim, notes)
 }
 
@@ -245,22 +249,29 @@ fn recovered(entry: &audit::Entry) -> Answer {
 
 fn launch(
     town: Town,
-    header: Header,
+    mut header: Header,
     journal: Journal,
     opened: audit::Opened,
     options: Options,
     claim: Option<home::Claim>,
-    notes: Vec<String>,
+    mut notes: Vec<String>,
 ) -> Result<Handle, ShardError> {
     let config = town.rules().config.clone();
     let (run_id, home) = (header.run_id.clone(), options.home.clone());
+    let promotion::Opened { releases, driver, notes: told } =
+        promotion::Releases::open(&home, town.rules(), options.driver, &run_id, town.tick())?;
+    notes.extend(told);
+    if header.policy != driver.id() {
+        let before = std::mem::replace(&mut header.policy, driver.id().to_owned());
+        notes.push(format!("the policy was {before}; from tick {} on it is {}.", town.tick(), driver.id()));
+    }
     let around = Around {
         shard: header.shard.clone(),
         run_id: run_id.clone(),
-        policy: options.driver.policy(),
+        policy: driver.policy(),
         // Until the publisher says otherwise.
         transport: Transport { mode: "full".into(), ..Transport::default() },
-        driver: options.driver,
+        driver,
         names: names::Names::open(&options.home, &header.shard, config.telemetry.privacy.enabled)
             .map_err(ShardError::Resume)?,
         ..Around::default()
@@ -274,6 +285,7 @@ fn launch(
         index: opened.index,
         journal,
         header,
+        releases,
         home: options.home,
         snapshot_root: config.snapshot.root.clone(),
         pace: (options.paused, options.speed),

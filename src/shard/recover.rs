@@ -74,6 +74,7 @@ impl Player {
                     None => Ok(()),
                 }
             }
+            Entry::Policy { .. } => Ok(()),
             Entry::Command { index, .. } if *index < self.town.state().commands => Ok(()),
             Entry::Command { tick, command, index, .. } => {
                 if (*tick, *index) != (self.town.tick(), self.town.state().commands) {
@@ -91,7 +92,7 @@ impl Player {
 pub struct Rebuilt {
     /// The town at the last journalled tick.
     pub town: Town,
-    /// The newest journal file's header.
+    /// The newest journal file's header, with the policy that chose last.
     pub header: Header,
     /// The newest journal file and how much of it is whole.
     pub journal: (PathBuf, u64),
@@ -124,11 +125,14 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
             notes.push(format!("{}: {} bytes at its end are damaged.", file.display(), read.torn));
         }
     }
-    let (header, journal) = (newest.header.clone(), (newest_path.clone(), newest.whole));
+    let (mut header, journal) = (newest.header.clone(), (newest_path.clone(), newest.whole));
     let mut commands = BTreeMap::new();
     for entry in contents.iter().flat_map(|(_, read)| &read.entries) {
-        if let Entry::Command { tick, cmd_id, issuer, .. } = entry {
+        if let Entry::Command { tick, cmd_id, issuer, .. } | Entry::Policy { tick, cmd_id, issuer, .. } = entry {
             commands.insert((issuer.clone(), cmd_id.clone()), *tick);
+        }
+        if let Entry::Policy { to, .. } = entry {
+            header.policy.clone_from(to);
         }
     }
     let mut player = start(home, snapshot_root, run_id, &contents, &mut notes)?;

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use townlet_town::{AgentId, Command, Refusal, Town, names};
 
-use super::commands::{look, pace, people, queue, session, shocks, snapshots, ties, world};
+use super::commands::{look, pace, people, promotion, queue, session, shocks, snapshots, ties, world};
+use super::promotion::{Order, Releases};
 use super::telemetry::Around;
 use crate::audit;
 use crate::wire::line::nearest;
@@ -42,6 +43,10 @@ pub(super) enum Kind {
     Command,
     /// A snapshot of this run.
     Snapshot,
+    /// A policy: a checkpoint's id, `shipped` or `scripted`. It is loaded before the row is asked.
+    Policy,
+    /// A release snapshot. Its release is loaded before the row is asked.
+    Release,
     /// Free text.
     Text,
 }
@@ -77,7 +82,7 @@ pub(super) enum Run {
 }
 
 /// What a shard does to itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Deed {
     /// Ticks at this rate, and goes on when paused.
     Speed(super::engine::Speed),
@@ -97,6 +102,8 @@ pub(super) enum Deed {
     Privacy(bool),
     /// The session's role.
     Role(Role),
+    /// A change of the release, which is done when its file holds it.
+    Release(Order),
 }
 
 /// One row.
@@ -160,6 +167,12 @@ pub(super) static TABLE: &[&Row] = &[
     &snapshots::LIST,
     &snapshots::INSPECT,
     &snapshots::VALIDATE,
+    &promotion::STATUS,
+    &promotion::CANDIDATE,
+    &promotion::PROMOTE,
+    &promotion::ROLLBACK,
+    &promotion::SWAP,
+    &promotion::HOLD,
     &session::ESCALATE,
     &session::VIEWER,
     &ties::SUMMARY,
@@ -202,6 +215,8 @@ impl Arg {
             Kind::Decimal(min, max) => ArgKind::Decimal { min, max },
             Kind::Command => ArgKind::Command,
             Kind::Snapshot => ArgKind::Snapshot,
+            Kind::Policy => ArgKind::Policy,
+            Kind::Release => ArgKind::Release,
             Kind::Text => ArgKind::Text,
         };
         ArgSpec { name: self.name.into(), kind, required: self.required, flag: self.flag }
@@ -221,6 +236,8 @@ pub(super) struct Look<'a> {
     pub around: &'a Around,
     /// The log, for its tail and its state.
     pub log: &'a audit::Log,
+    /// What is known of the shard's releases.
+    pub releases: &'a Releases,
 }
 
 impl Look<'_> {
