@@ -330,6 +330,12 @@ impl Handle {
         receiver.recv().ok()
     }
 
+    /// Offers a checkpoint of the shadows as the next candidate, as a training beside the town does.
+    pub fn offer(&self, checkpoint: &str) {
+        let id = checkpoint.to_owned();
+        self.send(Message::Then(Box::new(move |engine| engine.candidate(id))));
+    }
+
     /// Every published snapshot, at most twenty a second, on the town's thread: be quick.
     pub fn subscribe(&self, subscriber: impl Fn(Arc<Snapshot>) + Send + 'static) {
         self.send(Message::Subscribe(Box::new(subscriber)));

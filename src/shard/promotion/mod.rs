@@ -168,7 +168,7 @@ impl Releases {
     fn put(&mut self, name: String, found: Result<Loaded, ErrorBody>) {
         self.at_hand.retain(|row| row.0 != name);
         if self.at_hand.len() == KEPT_AT_HAND {
-            self.at_hand.remove(0);
+            drop(self.at_hand.remove(0));
         }
         self.at_hand.push((name, found));
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use townlet_town::Rules;
 
-use super::machine::{Ground, Machine, Stage};
+use super::machine::{Ground, Machine};
 use crate::shard::home::{replace, slug};
 use crate::shard::policies::{Loaded, Policies, PolicyError};
 
@@ -186,9 +186,4 @@ impl Writer {
 /// The file and what the system says.
 pub(super) fn write((path, bytes): (PathBuf, Vec<u8>)) -> Result<(), String> {
     replace(&path, &bytes).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// Whether a promotion was under way when the program ended.
-pub(super) fn is_open(content: &Content) -> bool {
-    content.machine.stage() == Stage::Promoting
 }

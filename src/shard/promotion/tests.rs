@@ -211,6 +211,9 @@ struct Model {
     about: (Option<String>, String, Ground),
     greens: u64,
     better: bool,
+    /// The same as of the last write.
+    kept: ((Option<String>, String, Ground), u64, bool),
+    written: bool,
 }
 
 impl Model {
@@ -218,11 +221,14 @@ impl Model {
         let machine = machine();
         let about = (None, named("scripted"), ground(0));
         let disk = serde_json::to_string(&machine).unwrap();
-        Self { machine, disk, driver: named("scripted"), ground: ground(0), about, greens: 0, better: false }
+        let kept = (about.clone(), 0, false);
+        let (driver, ground, greens) = (named("scripted"), ground(0), 0);
+        Self { machine, disk, driver, ground, about, greens, better: false, kept, written: false }
     }
 
     fn write(&mut self) {
         self.disk = serde_json::to_string(&self.machine).unwrap();
+        self.written = true;
     }
 
     /// Whatever the judgement is about has changed: nothing that was counted counts.
@@ -236,7 +242,7 @@ impl Model {
 
     fn happens(&mut self, draw: &Draw) {
         let name = |place: usize| NAMES[place].to_owned();
-        let before = self.machine.clone();
+        let before = self.machine.judgements();
         match draw {
             Draw::Window(green) => {
                 match green {
@@ -295,11 +301,14 @@ impl Model {
             }
             Draw::Crash { ground: config, configured, written } => self.crash(*config, NAMES[*configured], *written),
         }
-        // Judged anew is counted anew, also when it is the same candidate.
-        if self.machine.judgements() != before.judgements() {
+        // Judged anew is counted anew, also when it is the same candidate; a restart loses pairs and no window.
+        if self.machine.judgements() != before && !matches!(draw, Draw::Crash { .. }) {
             (self.greens, self.better) = (0, false);
         }
         self.follow();
+        if std::mem::take(&mut self.written) {
+            self.kept = (self.about.clone(), self.greens, self.better);
+        }
     }
 
     fn promote(&mut self, name: String) {
@@ -319,37 +328,25 @@ impl Model {
             flipped.take(Event::Flipped, &act()).unwrap();
             self.disk = serde_json::to_string(&flipped).unwrap();
         }
-        let greens = self.greens;
+        // What was not written yet is as if it had never been.
+        (self.about, self.greens, self.better) = self.kept.clone();
         self.machine = serde_json::from_str(&self.disk).unwrap();
         self.ground = ground(config);
         self.machine.open(configured, &self.ground, REQUIRED, &act());
         self.write();
         self.driver = self.machine.release().to_owned();
-        self.better &= self.machine.evidence().is_some_and(|it| it.verdict == BETTER);
-        self.greens = greens;
     }
 
     fn check(&self) {
         let disk: Machine = serde_json::from_str(&self.disk).unwrap();
         let (machine, stage) = (&self.machine, self.machine.stage());
         assert_eq!(self.driver, machine.release(), "one policy drives the town, and it is the release");
-        assert_ne!(disk.stage(), Stage::Canary.max_of(disk.previous().is_none()), "a canary has a release before it");
+        assert!(disk.stage() != Stage::Canary || disk.previous().is_some(), "a canary has a release before it");
         assert_ne!(machine.candidate(), Some(machine.release()), "the release is not judged against itself");
         assert_eq!(machine.target().is_some(), stage == Stage::Promoting);
         if stage == Stage::Eligible {
             assert!(self.greens >= REQUIRED && self.better, "eligible with {} and {}", self.greens, self.better);
         }
-    }
-}
-
-impl Stage {
-    /// This stage when it would be wrong, else one that no machine is in on disk.
-    fn max_of(self, wrong: bool) -> Self {
-        if wrong { self } else { Self::Held.never() }
-    }
-
-    fn never(self) -> Self {
-        Self::Idle
     }
 }
 
