@@ -107,6 +107,11 @@ impl Index {
         self.slots.is_empty()
     }
 
+    /// Whether the id was begun and not given back.
+    pub(crate) fn knows(&self, issuer: &str, cmd_id: &str) -> bool {
+        self.slots.contains_key(&key(issuer, cmd_id))
+    }
+
     /// Takes a record of the run in, in the order of the log.
     pub(crate) fn take(&mut self, file: &str, record: &Record) {
         match record.stage {

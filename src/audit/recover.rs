@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::index::Index;
 use super::read::{run_files, segment_name};
-use super::record::{Entry, sha256};
+use super::record::{Entry, Record, Stage, sha256};
 use super::segment::sync_dir;
 use super::verify::{End, Finding, SetAside, Torn, Verdict, walk};
 use super::writer::{AuditError, TAIL};
@@ -35,6 +35,8 @@ pub(crate) struct Recovered {
     /// The last good line; `None` for an empty log.
     pub(crate) end: Option<End>,
     pub(crate) pending: Vec<Pending>,
+    /// Ends of mutating commands that were applied, in the order of the log.
+    pub(crate) done: Vec<Record>,
     pub(crate) index: Index,
     pub(crate) tail: VecDeque<AuditRow>,
     /// What was set aside, still to be told in the log.
@@ -47,11 +49,15 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(dir: &Path, run_id: &str) -> Result<Recovered, AuditError> {
     let failed = |error| AuditError::io("read the audit log in", dir, &error);
     let files = run_files(dir, run_id).map_err(failed)?;
-    let mut index = Index::default();
+    let (mut index, mut done) = (Index::default(), Vec::new());
     let mut tail = VecDeque::new();
     let mut last = (String::new(), 0);
     let walk = walk(dir, run_id, &files, None, &mut |file, record| {
         index.take(file, record);
+        let ends = matches!(record.stage, Stage::Outcome | Stage::Recovered);
+        if ends && index.knows(&record.issuer, &record.cmd_id) {
+            done.push(record.clone());
+        }
         if tail.len() == TAIL {
             tail.pop_front();
         }
@@ -74,7 +80,7 @@ pub(crate) fn recover(dir: &Path, run_id: &str) -> Result<Recovered, AuditError>
         file: open.file,
         line: open.line,
     });
-    Ok(Recovered { end: walk.end, pending: pending.collect(), index, tail, aside, last })
+    Ok(Recovered { end: walk.end, pending: pending.collect(), done, index, tail, aside, last })
 }
 
 /// Whether a finding speaks of the torn end alone.

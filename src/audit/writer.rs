@@ -49,7 +49,8 @@ pub enum AuditError {
     BadRunId(String),
     /// The log is not what was written; nothing was touched.
     #[error(
-        "the audit log is damaged and was left as it is: {first} ({findings} findings; see `townlet audit verify`)"
+        "the audit log is damaged and was left as it is: {first} ({findings} findings; `townlet audit verify` lists them). Put \
+         back a copy of what it names, or start anew without `--resume`"
     )]
     Broken {
         /// The first finding.
@@ -143,6 +144,8 @@ pub struct Opened {
     pub log: Log,
     /// Intents without an end, oldest first. Their ids are in flight in `index` until the shard ends them.
     pub pending: Vec<Pending>,
+    /// How mutating commands that were applied ended, in the order of the log; also those told to be unsafe on disk.
+    pub done: Vec<Record>,
     /// The ids of the run.
     pub index: Index,
 }
@@ -230,7 +233,7 @@ impl Log {
             .spawn(move || writer.run(&queue))
             .map_err(|error| AuditError::Unavailable(error.to_string()))?;
         let log = Self { inbox: Some(inbox), board, thread: Some(thread) };
-        Ok(Opened { log, pending: found.pending, index: found.index })
+        Ok(Opened { log, pending: found.pending, done: found.done, index: found.index })
     }
 
     /// Queues a record. `done` is called once, from the writer's thread or at once when the log cannot be written: with

@@ -215,6 +215,8 @@ impl Report<'_> {
             "alerts_raised": view.alerts_raised,
             "counters": view.counters,
             "script": self.answers,
+            "learning": { "state": view.learning.state, "run": view.learning.run, "detail": view.learning.detail,
+                          "checkpoint": view.learning.checkpoint, "row": view.learning.history.last() },
             "fell_short": self.fell_short(),
             "ticks_per_second": self.ticks_per_second().round(),
             "seconds": self.seconds,
@@ -256,6 +258,14 @@ impl Report<'_> {
             "  exit queue         {} pending (limit {}), {} of {} exits today",
             employment.pending_count, employment.queue_limit, employment.exits_today, employment.daily_exit_cap
         )?;
+        if let Some(row) = view.learning.history.last() {
+            let (learning, saved) = (&view.learning, view.learning.checkpoint.as_deref().unwrap_or("none yet"));
+            writeln!(
+                out,
+                "  training           {}: {}, update {}, {} of {} steps, checkpoint {saved}",
+                learning.run, learning.state, row.update, row.steps, learning.total_steps
+            )?;
+        }
         for alert in &view.alerts {
             writeln!(out, "  ! {:<20} {} {}", alert.name, alert.message, alert.hint)?;
         }

@@ -14,6 +14,7 @@ use townlet_town::config::{Config, Layer};
 use super::texts::{self, Texts};
 use super::{BROKEN, ConfigArgs, headless, plain, serve, settings};
 use crate::shard::policies::Policies;
+use crate::shard::training::Recipe;
 use crate::shard::{self, Driver, Handle, Home, Options, Recorded, Speed};
 use crate::source::Local;
 use crate::tui::pane::Screen;
@@ -41,6 +42,9 @@ pub(super) struct Args {
     /// Goes on where the shard's newest run, or the one named, stopped
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "")]
     pub(super) resume: Option<String>,
+    /// Trains a shadow of the policy beside the town, on replicas of it; goes on from the newest training that fits
+    #[arg(long)]
+    pub(super) train: bool,
     /// Ends the batch when the town is at this tick
     #[arg(long, value_name = "TICK", requires = "headless", conflicts_with = "days", help_heading = "Batch")]
     pub(super) tick_limit: Option<u64>,
@@ -193,6 +197,8 @@ pub(super) struct Wanted<'a> {
     pub(super) speed: Speed,
     /// In batch: it waits to be told how far, and claims no name.
     pub(super) batch: bool,
+    /// With a training beside it.
+    pub(super) train: bool,
 }
 
 impl Args {
@@ -205,6 +211,7 @@ impl Args {
             paused: self.paused,
             speed: if self.headless { Speed::Max } else { self.speed.into() },
             batch: self.headless,
+            train: self.train,
         }
     }
 }
@@ -222,22 +229,34 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle>
         held: wanted.batch,
         claim: !wanted.batch,
         driver: Driver::default(),
+        training: None,
         token_file: config.console_auth.enabled.then(|| token_file(wanted.home, config)),
     };
     let Some(run) = wanted.resume else {
-        options.driver = released(wanted.home, &Rules::new(texts.sources.clone())?)?;
+        let rules = Rules::new(texts.sources.clone())?;
+        options.driver = Policies::of(wanted.home, &rules.config.policy).released(&rules)?;
+        options.training = recipe(wanted, &rules)?;
         return Ok(shard::start(texts.sources, config.seed, options)?);
     };
     let run = (!run.is_empty()).then_some(run);
-    let recorded = shard::recorded(&options.home, &config.shard, run)?;
+    let recorded = shard::recorded(&options.home, &config.shard, run, &config.snapshot.root)?;
     same_settings(wanted, &texts, &recorded)?;
-    options.driver = released(wanted.home, &Rules::new(recorded.sources.clone())?)?;
+    let rules = Rules::new(recorded.sources.clone())?;
+    options.driver = Policies::of(wanted.home, &rules.config.policy).released(&rules)?;
+    options.training = recipe(wanted, &rules)?;
     Ok(shard::resume(&recorded, options)?)
 }
 
-/// Who drives the residents of a town that starts in a home.
-fn released(home: &Path, rules: &Rules) -> anyhow::Result<Driver> {
-    Ok(Policies::of(home, &rules.config.policy).released(rules)?)
+/// What a training beside the town is made from, when one is wanted.
+fn recipe(wanted: Wanted<'_>, rules: &Rules) -> anyhow::Result<Option<Recipe>> {
+    if !wanted.train {
+        return Ok(None);
+    }
+    let policy = &rules.config.policy;
+    let trained = policy.release != "scripted";
+    let release = trained.then(|| Policies::of(wanted.home, policy).checkpoint(&policy.release)).transpose()?;
+    let recipe = Recipe::new(&rules.sources, release);
+    Ok(Some(recipe.context("--train: this town's settings and those it would be taught with do not go together")?))
 }
 
 /// A resumed run keeps the configuration it was started with: refuses whatever was asked for and differs.

@@ -39,6 +39,9 @@ pub(super) struct Args {
     /// Goes on where the shard's newest run, or the one named, stopped
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "")]
     resume: Option<String>,
+    /// Trains a shadow of the policy beside the town, on replicas of it; goes on from the newest training that fits
+    #[arg(long)]
+    train: bool,
     /// How fast the town runs
     #[arg(long, value_enum, default_value = "1x")]
     speed: SpeedArg,
@@ -63,6 +66,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         paused: args.paused,
         speed: args.speed.into(),
         batch: false,
+        train: args.train,
     };
     let shard = Arc::new(launch(wanted, texts)?);
     let mut server = listen(&shard, args.listen, &args.tls, &args.config, true)?;

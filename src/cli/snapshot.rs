@@ -8,11 +8,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
-use townlet_town::{Town, snapshot};
+use townlet_town::snapshot;
 
 use super::plain;
 use crate::shard::Home;
-use crate::shard::home::snapshot_files;
+use crate::shard::snapshots::{self, Found};
 
 /// `townlet snapshot`.
 #[derive(clap::Args, Debug)]
@@ -67,27 +67,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn read(file: &Path) -> Result<Vec<u8>> {
-    std::fs::read(file).map_err(|error| plain::unreadable(file, &error))
-}
-
-/// What is wrong with a file, and which one before it is good.
-fn damage(file: &Path, why: &snapshot::SnapshotError) -> String {
-    let good = good_before(file).map_or_else(
-        || "No good one lies before it in its folder.".to_owned(),
-        |(path, town)| format!("The good one before it is {}, tick {}.", path.display(), town.tick()),
-    );
-    format!("{}: {why}. {good} Nothing was changed.", file.display())
-}
-
-/// The newest snapshot of the same folder that sorts before `file` and can be loaded.
-fn good_before(file: &Path) -> Option<(PathBuf, Town)> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let before = snapshot_files(folder).into_iter().filter(|other| other.file_name() < file.file_name());
-    before.rev().find_map(|path| {
-        let bytes = std::fs::read(&path).ok()?;
-        Some((path, snapshot::load(&bytes).ok()?))
-    })
+/// Reads a snapshot that must be there.
+///
+/// # Errors
+/// That it is not, which no check of its content needs to say.
+fn read(file: &Path) -> Result<Result<Found, String>> {
+    std::fs::File::open(file).map_err(|error| plain::unreadable(file, &error))?;
+    Ok(snapshots::read(file))
 }
 
 fn list(home: &Home, root: &str, json: bool) -> Result<()> {
@@ -101,7 +87,7 @@ fn list(home: &Home, root: &str, json: bool) -> Result<()> {
     let mut found: Vec<(String, PathBuf, u64)> = Vec::new();
     for run in &runs {
         let name = run.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for file in snapshot_files(run) {
+        for file in snapshots::of(run) {
             let bytes = std::fs::metadata(&file).with_context(|| file.display().to_string())?.len();
             found.push((name.clone(), file, bytes));
         }
@@ -122,12 +108,13 @@ fn list(home: &Home, root: &str, json: bool) -> Result<()> {
     plain::print(&plain::columns(&rows))
 }
 
-fn facts(file: &Path, bytes: usize, town: &Town) -> Value {
+fn facts(found: &Found) -> Value {
+    let town = &found.town;
     let (rules, state) = (town.rules(), town.state());
     json!({
-        "file": file,
-        "bytes": bytes,
-        "layout": snapshot::VERSION,
+        "file": found.path,
+        "bytes": found.bytes,
+        "layout": found.layout,
         "config_id": rules.config.config_id,
         "config_digest": rules.config.digest(),
         "shard": rules.config.shard,
@@ -143,9 +130,7 @@ fn facts(file: &Path, bytes: usize, town: &Town) -> Value {
 }
 
 fn inspect(file: &Path, json: bool) -> Result<()> {
-    let bytes = read(file)?;
-    let town = snapshot::load(&bytes).map_err(|why| anyhow!(damage(file, &why)))?;
-    let facts = facts(file, bytes.len(), &town);
+    let facts = facts(&read(file)?.map_err(|why| anyhow!(snapshots::damage(file, &why)))?);
     if json {
         return plain::json(&facts);
     }
@@ -162,15 +147,17 @@ fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
         if file.is_dir() {
             bail!("{}: it is a folder; name the snapshots in it.", file.display());
         }
-        let bytes = read(file)?;
-        let row = match snapshot::load(&bytes) {
-            Ok(town) => {
-                let says = format!("{}: whole. Tick {}, digest {}.", file.display(), town.tick(), town.digest());
-                (says, json!({ "file": file, "ok": true, "tick": town.tick(), "digest": town.digest() }))
+        let row = match read(file)? {
+            Ok(Found { town, layout, .. }) => {
+                let older = if layout == snapshot::VERSION { String::new() } else { format!(" Layout {layout}.") };
+                let says = format!("{}: whole. Tick {}, digest {}.{older}", file.display(), town.tick(), town.digest());
+                let digest = town.digest();
+                let row = json!({ "file": file, "ok": true, "tick": town.tick(), "digest": digest, "layout": layout });
+                (says, row)
             }
             Err(why) => {
                 whole = false;
-                (damage(file, &why), json!({ "file": file, "ok": false, "error": why.to_string() }))
+                (snapshots::damage(file, &why), json!({ "file": file, "ok": false, "error": why }))
             }
         };
         rows.push(row);

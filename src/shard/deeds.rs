@@ -1,8 +1,10 @@
-//! What the shard does to itself when a command asks: pace, a snapshot, what leaves it and how much is told, a session's role.
+//! What the shard does to itself when a command asks: pace, a snapshot, what leaves it and how much is told, its training, a
+//! session's role, a row of the operators' log.
 //!
 //! Whether it may be asked was decided at the desk (`dispatch`).
 
-use super::engine::Engine;
+use super::disk::{Decision, log_decisions};
+use super::engine::{Engine, Message};
 use super::publish::Mode;
 use super::table::Deed;
 use crate::wire::Role;
@@ -36,7 +38,7 @@ impl Engine {
             }
             Deed::SaveSnapshot => {
                 self.save();
-                format!("snapshot {} is being written.", super::disk::snapshot_name(self.town.tick()))
+                format!("snapshot {} is being written.", super::snapshots::name(self.town.tick()))
             }
             Deed::Narration(on, limit) => {
                 if let Some(on) = on {
@@ -65,9 +67,33 @@ impl Engine {
                 }
                 .into()
             }
+            Deed::Train(on) => self.train(on),
             Deed::Role(role) => self.become_role(session, role),
             Deed::Release(_) => unreachable!("it is carried out in steps, not at once"),
         }
+    }
+
+    /// Has decisions written to the operators' log; those that cannot be are tried again with the next retry.
+    pub(super) fn note(&mut self, decisions: Vec<Decision>) {
+        let (path, sender) = (self.home.employment_log(), self.sender.clone());
+        self.disk.run(move || {
+            let noted = log_decisions(&path, &decisions).map(drop).map_err(|why| (why, decisions));
+            // The loop may have ended meanwhile; the next start makes up for what is missing.
+            drop(sender.send(Message::Noted(noted)));
+        });
+    }
+
+    /// How that went.
+    pub(super) fn noted(&mut self, noted: Result<(), (String, Vec<Decision>)>) {
+        match noted {
+            Ok(()) if self.desk.unnoted.is_empty() => self.desk.ops_trouble = None,
+            Ok(()) => {}
+            Err((why, decisions)) => {
+                self.desk.ops_trouble = Some(format!("the operators' log could not be written: {why}"));
+                self.desk.unnoted.extend(decisions);
+            }
+        }
+        self.refresh();
     }
 
     fn become_role(&mut self, session: u64, role: Role) -> String {

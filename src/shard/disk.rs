@@ -1,15 +1,14 @@
 //! The thread that writes and reads files for a shard, so that the tick loop never waits for the disk.
 //!
-//! Owns snapshot files with their retention, and the operators' log. What cannot be written is told, never hidden.
+//! Owns its order, and the operators' log. What cannot be written is told, never hidden.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
+use fail::fail_point;
 use serde_json::Value;
-
-use super::home::{replace, snapshot_files};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -49,26 +48,6 @@ impl Drop for Disk {
     }
 }
 
-/// A snapshot's file name.
-pub(super) fn snapshot_name(tick: u64) -> String {
-    format!("{tick:012}.tls")
-}
-
-/// Writes a snapshot and removes the oldest beyond `retain`.
-///
-/// # Errors
-/// The file and what the system says.
-pub(super) fn save_snapshot(folder: &Path, tick: u64, bytes: &[u8], retain: usize) -> Result<PathBuf, String> {
-    let path = folder.join(snapshot_name(tick));
-    replace(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
-    let files = snapshot_files(folder);
-    for old in files.iter().take(files.len().saturating_sub(retain.max(1))) {
-        // An old snapshot that stays costs space, not safety.
-        drop(std::fs::remove_file(old));
-    }
-    Ok(path)
-}
-
 const EMPLOYMENT_HEAD: &str = "# Employment exits: decisions
 
 One row a decision, written by the program. The audit log in `logs/console` is the proof; this is for reading.
@@ -80,6 +59,8 @@ One row a decision, written by the program. The audit log in `logs/console` is t
 /// A row of `ops/employment.md`.
 #[derive(Clone, Debug)]
 pub(super) struct Decision {
+    /// When it was acknowledged, as far as is known.
+    pub when: jiff::Timestamp,
     /// The shard.
     pub shard: String,
     /// The tick it was applied at.
@@ -97,46 +78,67 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    /// The row of a command that was applied; `None` when it decides nothing about an exit.
+    /// The row of a command that was applied just now; `None` when it decides nothing about an exit.
     pub(super) fn of(shard: &str, tick: u64, who: &str, command: &str, args: &Value, cmd_id: &str) -> Option<Self> {
-        let what = command.strip_prefix("employment_exit ")?.to_owned();
+        let what = command.strip_prefix("employment_exit ").filter(|what| *what != "review")?.to_owned();
         let text = |name: &str| args.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (resident, reason) = (text("agent"), text("reason"));
-        Some(Self { shard: shard.into(), tick, who: who.into(), what, resident, reason, cmd_id: cmd_id.into() })
+        let (resident, reason, when) = (text("agent"), text("reason"), jiff::Timestamp::now());
+        Some(Self { when, shard: shard.into(), tick, who: who.into(), what, resident, reason, cmd_id: cmd_id.into() })
+    }
+
+    /// Whether one of these lines is its row, whenever that was written.
+    fn stands_in(&self, lines: &[&str]) -> bool {
+        let head = format!("| {} | {} | {} |", cell(&self.shard), self.tick, cell(&self.who));
+        let tail = format!("| {} |", self.cmd_id);
+        lines.iter().any(|line| line.contains(&head) && line.ends_with(&tail))
+    }
+
+    fn row(&self) -> String {
+        format!(
+            "| {} | {} | {} | {} | {} | {} | {} | {} |\n",
+            self.when.strftime("%Y-%m-%d %H:%M:%S"),
+            cell(&self.shard),
+            self.tick,
+            cell(&self.who),
+            self.what,
+            self.resident,
+            cell(&self.reason),
+            self.cmd_id
+        )
     }
 }
 
-/// Appends a decision.
+fn cell(text: &str) -> String {
+    crate::wire::text::escape(text).replace('|', "\\|")
+}
+
+/// Appends those decisions that do not stand there yet, and says how many.
 ///
 /// # Errors
-/// The file and what the system says.
-pub(super) fn log_decision(path: &Path, decision: &Decision) -> Result<(), String> {
+/// The file and what the system says; some may stand there then.
+pub(super) fn log_decisions(path: &Path, decisions: &[Decision]) -> Result<usize, String> {
     use std::io::Write;
     let say = |error: std::io::Error| format!("{}: {error}", path.display());
+    if decisions.is_empty() {
+        return Ok(0);
+    }
+    fail_point!("ops_write", |_| Err(format!("{}: fail point ops_write", path.display())));
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(say)?;
     }
     let known = std::fs::read_to_string(path).unwrap_or_default();
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S");
-    let cell = |text: &str| crate::wire::text::escape(text).replace('|', "\\|");
-    let (head, tail) = (
-        format!("| {} | {} | {} |", cell(&decision.shard), decision.tick, cell(&decision.who)),
-        format!("| {} |", decision.cmd_id),
-    );
-    if known.lines().any(|line| line.contains(&head) && line.ends_with(&tail)) {
-        return Ok(());
+    let rows: Vec<&str> = known.lines().filter(|line| line.starts_with('|')).collect();
+    let missing: Vec<&Decision> = decisions.iter().filter(|decision| !decision.stands_in(&rows)).collect();
+    if missing.is_empty() {
+        return Ok(0);
     }
-    let row = format!(
-        "| {now} | {} | {} | {} | {} | {} | {} | {} |\n",
-        cell(&decision.shard),
-        decision.tick,
-        cell(&decision.who),
-        decision.what,
-        decision.resident,
-        cell(&decision.reason),
-        decision.cmd_id
-    );
+    let begin = match known.as_str() {
+        "" => EMPLOYMENT_HEAD,
+        torn if !torn.ends_with('\n') => "\n",
+        _ => "",
+    };
+    let text: String = std::iter::once(begin.to_owned()).chain(missing.iter().map(|it| it.row())).collect();
     let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).map_err(say)?;
-    let text = if known.is_empty() { format!("{EMPLOYMENT_HEAD}{row}") } else { row };
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(say)
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(say)?;
+    Ok(missing.len())
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fail::fail_point;
 use serde_json::{Value, json};
 
-use super::disk::{Decision, log_decision};
+use super::disk::Decision;
 use super::engine::{Engine, Message};
 use super::intake::{self, Visitor};
 use super::journal::Entry as JournalEntry;
@@ -75,6 +75,8 @@ pub(super) struct Desk {
     pub(super) snapshot_trouble: Option<String>,
     /// Why the operators' log could not be written.
     pub(super) ops_trouble: Option<String>,
+    /// Decisions that are still missing there.
+    pub(super) unnoted: Vec<Decision>,
     /// Tokens that make an admin, when there are any.
     pub(super) tokens: Option<super::tokens::Tokens>,
 }
@@ -90,6 +92,7 @@ impl Desk {
             unlogged: Vec::new(),
             snapshot_trouble: None,
             ops_trouble: None,
+            unnoted: Vec::new(),
             tokens: None,
         }
     }
@@ -146,7 +149,7 @@ impl Draft {
 
 impl Engine {
     fn look(&self) -> Look<'_> {
-        Look { town: &self.town, around: &self.around, log: &self.log, releases: &self.releases }
+        Look { town: &self.town, around: &self.around, log: &self.log, releases: Some(&self.releases) }
     }
 
     fn config_id(&self) -> String {
@@ -368,7 +371,8 @@ impl Engine {
         done(Answer { command: draft.line.clone(), replayed: true, ..stored });
     }
 
-    fn unwritable(&self) -> Option<String> {
+    /// Why commands that change something are refused.
+    pub(super) fn unwritable(&self) -> Option<String> {
         match self.log.state() {
             audit::State::Ok => self.journal.trouble(),
             audit::State::Unavailable(why) => Some(format!("the audit log cannot be written: {why}")),
@@ -563,11 +567,7 @@ impl Engine {
         let it = &self.desk.tickets[&ticket];
         let (shard, who) = (&self.around.shard, &it.who.issuer);
         let Some(decision) = Decision::of(shard, tick, who, it.row.name, &it.args.json(), &it.cmd_id) else { return };
-        let path = self.home.employment_log();
-        let sender = self.sender.clone();
-        self.disk.run(move || {
-            drop(sender.send(Message::Noted(log_decision(&path, &decision))));
-        });
+        self.note(vec![decision]);
     }
 
     /// Answers everybody who waits. `applied`: a retry is told this answer again, whatever it says.

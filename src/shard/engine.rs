@@ -11,14 +11,16 @@ use std::time::{Duration, Instant};
 use fail::fail_point;
 use townlet_town::{EventKind, Town, snapshot};
 
-use super::disk::{self, Disk};
+use super::disk::{Decision, Disk};
 use super::dispatch::{Asked, Desk};
 use super::home::Home;
 use super::journal::{Base, DIGEST_TICKS, Entry, Header, Journal};
 use super::promotion::Releases;
 use super::publish::{Frame, Publisher};
 use super::settle::Unsafe;
+use super::snapshots;
 use super::telemetry::{self, Around};
+use super::training::{self, Training};
 use crate::audit;
 use crate::wire::telemetry::Transport;
 use crate::wire::{Answer, Session, Snapshot};
@@ -83,12 +85,14 @@ pub(super) enum Message {
     Halt(Sender<u64>),
     /// What waited for a file, or for somebody at work beside the loop, goes on here.
     Then(Box<dyn FnOnce(&mut Engine) + Send>),
-    /// The operators' log was written, or could not be.
-    Noted(Result<(), String>),
+    /// The operators' log was written, or could not be and lacks these.
+    Noted(Result<(), (String, Vec<Decision>)>),
     /// A snapshot was written, or could not be.
     Saved(Result<u64, String>),
     /// The state as observers would see it now, and the town's digest.
     View(Sender<(Snapshot, String)>),
+    /// How the training beside the town fares.
+    Training(training::News),
     /// What residents are called outside.
     Names(Sender<super::names::Names>),
     /// Take a last snapshot and end; answered with where it is.
@@ -106,6 +110,8 @@ pub(super) struct Engine {
     pub(super) desk: Desk,
     pub(super) publisher: Publisher,
     pub(super) releases: Releases,
+    /// The training beside the town.
+    pub(super) training: Option<Training>,
     /// Names are others than in the last state that the publisher got.
     pub(super) renamed: bool,
     pub(super) sender: Sender<Message>,
@@ -129,6 +135,8 @@ pub(super) struct Engine {
     measured: (Instant, u64),
     started: Instant,
     saved: Instant,
+    /// A snapshot is on its way to the disk.
+    saving: bool,
     retried: Instant,
     stopping: Option<Sender<Result<String, String>>>,
 }
@@ -180,6 +188,7 @@ impl Engine {
             desk: Desk::new(parts.index),
             releases: parts.releases,
             publisher,
+            training: None,
             renamed: false,
             publish_every,
             sender,
@@ -200,6 +209,7 @@ impl Engine {
             measured: (now, tick),
             started: now,
             saved: now,
+            saving: false,
             retried: now,
             stopping: None,
         }
@@ -284,34 +294,41 @@ impl Engine {
                 self.around.aggregating_since =
                     (transport.mode == "aggregate").then(|| self.around.aggregating_since.unwrap_or(tick));
                 self.around.transport = transport;
+                self.refresh();
                 self.dirty = true;
             }
             Message::Open(id, session, notify) => self.desk.open(id, session, notify),
             Message::RunTo(until, told) => self.hold_at(until, told),
             Message::Halt(told) => self.hold_at(self.town.tick(), told),
             Message::Then(then) => then(self),
-            Message::Noted(noted) => {
-                self.desk.ops_trouble =
-                    noted.err().map(|why| format!("the operators' log could not be written: {why}"));
-                self.refresh();
-            }
-            Message::Saved(Ok(tick)) => {
-                self.around.health.last_snapshot_tick = Some(tick);
-                self.desk.snapshot_trouble = None;
-                self.refresh();
-            }
-            Message::Saved(Err(why)) => {
-                self.desk.snapshot_trouble = Some(format!("the last snapshot could not be written: {why}"));
-                self.refresh();
-            }
+            Message::Noted(noted) => self.noted(noted),
+            Message::Saved(saved) => self.snapshot_saved(saved),
             Message::View(told) => {
                 self.refresh();
                 let view = telemetry::snapshot(&self.town, &self.around, self.log.tail(200));
                 drop(told.send((view, self.town.digest())));
             }
             Message::Names(told) => drop(told.send(self.around.names.clone())),
-            Message::Stop(told) => self.stopping = Some(told),
+            Message::Training(news) => self.training_news(news),
+            Message::Stop(told) => {
+                self.training.iter().for_each(Training::stop);
+                self.stopping = Some(told);
+            }
         }
+    }
+
+    fn snapshot_saved(&mut self, saved: Result<u64, String>) {
+        self.saving = false;
+        match saved {
+            Ok(tick) => {
+                self.around.health.last_snapshot_tick = Some(tick);
+                self.desk.snapshot_trouble = None;
+            }
+            Err(why) => {
+                self.desk.snapshot_trouble = Some(format!("the last snapshot could not be written: {why}"));
+            }
+        }
+        self.refresh();
     }
 
     fn hold_at(&mut self, until: u64, told: Sender<u64>) {
@@ -345,6 +362,7 @@ impl Engine {
         if factor == 0 {
             self.next_tick = now;
         } else {
+            self.around.lateness.note(now.saturating_duration_since(self.next_tick));
             let period = Duration::from_millis(u64::from(self.town.rules().config.time.tick_ms)) / factor;
             self.next_tick += period;
             if now > self.next_tick + CATCH_UP {
@@ -406,7 +424,7 @@ impl Engine {
         self.around.health.journal_tick = to;
     }
 
-    /// A journal that could not be written goes on in a new file that starts from the town as it is.
+    /// What could not be written is tried again. A journal goes on in a new file that starts from the town as it is.
     fn retry(&mut self) {
         if self.journal.trouble().is_some() {
             self.write_journal();
@@ -421,6 +439,13 @@ impl Engine {
         }
         self.catch_up();
         self.keep_releases();
+        if self.desk.snapshot_trouble.is_some() && !self.saving && self.unwritable().is_none() {
+            self.save();
+        }
+        if !self.desk.unnoted.is_empty() {
+            let decisions = std::mem::take(&mut self.desk.unnoted);
+            self.note(decisions);
+        }
         self.refresh();
     }
 
@@ -437,6 +462,8 @@ impl Engine {
         problems.extend(self.journal.trouble());
         problems.extend(self.desk.snapshot_trouble.clone());
         problems.extend(self.desk.ops_trouble.clone());
+        let archived = self.around.aggregating_since.and(self.around.transport.last_error.as_ref());
+        problems.extend(archived.map(|why| format!("the archive of the raw stream cannot be written: {why}")));
         let health = &mut self.around.health;
         if health.problems != problems {
             self.dirty = true;
@@ -484,7 +511,8 @@ impl Engine {
 
     /// Alerts keep the tick they were first seen at.
     pub(super) fn note_alerts(&mut self) {
-        let standing = telemetry::standing_alerts(self.town.rules(), self.town.state(), &self.around);
+        let mut standing = telemetry::standing_alerts(self.town.rules(), self.town.state(), &self.around);
+        standing.extend(training::alert(&self.around.learning));
         let tick = self.town.tick();
         let mut raised = Vec::new();
         let Around { alerts_since, alerts_raised, story, .. } = &mut self.around;
@@ -521,10 +549,11 @@ impl Engine {
     /// be resumed but not replayed, and would hold commands that were told to be unsafe.
     pub(super) fn save(&mut self) {
         self.write_journal();
+        self.saving = true;
         let (folder, tick, bytes, retain) = self.packed();
         let (sender, journal) = (self.sender.clone(), Arc::clone(&self.journal));
         self.disk.run(move || {
-            let saved = journal.flush().and_then(|()| disk::save_snapshot(&folder, tick, &bytes, retain)).map(|_| tick);
+            let saved = journal.flush().and_then(|()| snapshots::save(&folder, tick, &bytes, retain)).map(|_| tick);
             // The loop may have ended meanwhile; then nobody needs to know.
             drop(sender.send(Message::Saved(saved)));
         });
@@ -559,12 +588,13 @@ impl Engine {
         // that could not be written.
         let (sender, saved) = std::sync::mpsc::channel();
         self.disk.run(move || {
-            drop(sender.send(journal.and_then(|()| disk::save_snapshot(&folder, tick, &bytes, retain))));
+            drop(sender.send(journal.and_then(|()| snapshots::save(&folder, tick, &bytes, retain))));
         });
         let saved = saved.recv().unwrap_or_else(|_| Err("the disk's thread broke off".into()));
+        let trained = self.training.take().map_or(Ok(()), Training::end);
         let log = self.log.flush().map_err(|error| error.to_string());
         if let Some(told) = self.stopping.take() {
-            drop(told.send(log.and(saved).map(|path| path.display().to_string())));
+            drop(told.send(log.and(trained).and(saved).map(|path| path.display().to_string())));
         }
     }
 }

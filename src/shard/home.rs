@@ -36,6 +36,12 @@ impl Home {
         self.journals().join(format!("{run_id}-{from:012}.tlj"))
     }
 
+    /// A further journal file of a run at this tick. A paused town may begin several at one tick; none is written over.
+    pub fn free_journal(&self, run_id: &str, from: u64) -> PathBuf {
+        let mut names = (from.max(1)..).map(|tick| self.journal(run_id, tick));
+        names.find(|path| !path.exists()).expect("ticks do not run out")
+    }
+
     /// A run's journal files, oldest first.
     pub fn journals_of(&self, run_id: &str) -> Vec<PathBuf> {
         let prefix = format!("{run_id}-");
@@ -53,6 +59,11 @@ impl Home {
         self.0.join("logs/telemetry")
     }
 
+    /// Rows of trainings.
+    pub fn trainings(&self) -> PathBuf {
+        self.0.join("logs/training")
+    }
+
     /// A run's snapshots.
     pub fn snapshots(&self, root: &str, run_id: &str) -> PathBuf {
         self.0.join(root).join("auto").join(run_id)
@@ -68,14 +79,17 @@ impl Home {
         self.0.join("ops").join(format!("{}.privacy-key", slug(shard)))
     }
 
-    /// Runs of a shard that have a journal, oldest first.
+    /// Runs of a shard that have a journal or an audit log, oldest first.
     pub fn runs(&self, shard: &str) -> Vec<String> {
         let prefix = format!("{}-", slug(shard));
+        let logs = files(&self.console(), "jsonl");
         let mut runs: Vec<String> = files(&self.journals(), "tlj")
             .iter()
+            .chain(&logs)
             .filter_map(|file| file.file_stem()?.to_str()?.rsplit_once('-').map(|(run, _)| run.to_owned()))
             .filter(|run| run.strip_prefix(&prefix).is_some_and(|rest| rest.len() == STAMP_LENGTH))
             .collect();
+        runs.sort();
         runs.dedup();
         runs
     }
@@ -133,7 +147,8 @@ pub(super) fn slug(name: &str) -> String {
     name.chars().map(safe).collect()
 }
 
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+/// Files of a folder with this ending, by name; none when it cannot be read.
+pub(super) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -165,9 +180,4 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::rename(&beside, path)?;
     fail_point!("replace_sync", |_| Err(io::Error::other("fail point replace_sync")));
     File::open(folder)?.sync_all()
-}
-
-/// All snapshot files of a folder, oldest first.
-pub fn snapshot_files(folder: &Path) -> Vec<PathBuf> {
-    files(folder, "tls")
 }

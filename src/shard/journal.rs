@@ -31,6 +31,9 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// Largest body read back; a longer one is damage.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
+/// What helps when a file cannot be used.
+const MEND: &str = "put back a copy of the file, or move it away to go on from the newest snapshot and the audit log";
+
 /// What a journal file starts from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Base {
@@ -343,9 +346,7 @@ impl Writer {
     }
 
     fn restart(&mut self, home: &Home, tick: u64, header: &Header) {
-        // The next free name: a paused town may lose two files at one tick, and neither may be written over.
-        let mut files = (tick.max(1)..).map(|tick| home.journal(&header.run_id, tick));
-        let Some(path) = files.find(|path| !path.exists()) else { return };
+        let path = home.free_journal(&header.run_id, tick);
         match start(&path, header) {
             Ok(file) => {
                 self.file = Some(file);
@@ -380,9 +381,10 @@ pub fn read(path: &Path) -> Result<Contents, JournalError> {
     File::open(path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(|error| io_error(path, error))?;
     let mut at = 0;
     let header: Header =
-        next(&bytes, &mut at).ok_or_else(|| damaged("it does not begin with a journal header".into()))?;
+        next(&bytes, &mut at).ok_or_else(|| damaged(format!("it does not begin with a journal header; {MEND}")))?;
     if !(OLDEST..=VERSION).contains(&header.version) {
-        return Err(damaged(format!("it is version {} of the journal; this program reads {OLDEST} to {VERSION}", header.version)));
+        let reads = format!("this program reads {OLDEST} to {VERSION}");
+        return Err(damaged(format!("it is version {} of the journal; {reads}", header.version)));
     }
     let mut entries = Vec::new();
     while let Some(entry) = next(&bytes, &mut at) {
@@ -390,8 +392,7 @@ pub fn read(path: &Path) -> Result<Contents, JournalError> {
     }
     if let Some(behind) = whole_frame_behind(&bytes, at) {
         return Err(damaged(format!(
-            "it is damaged at byte {at}, with whole entries behind it from byte {behind}; nothing was cut off. Put back a \
-             copy of the file, or move it away to lose what it holds"
+            "it is damaged at byte {at}, with whole entries behind it from byte {behind}; nothing was cut off; {MEND}"
         )));
     }
     Ok(Contents { header, entries, whole: at as u64, torn: (bytes.len() - at) as u64 })

@@ -9,26 +9,33 @@ mod disk;
 mod dispatch;
 mod driver;
 mod engine;
+pub mod faults;
 pub mod home;
 mod intake;
 pub mod journal;
+pub mod lateness;
 pub mod names;
 pub mod policies;
 mod promotion;
 pub mod publish;
 pub mod recover;
+mod relive;
+mod restart;
 mod settle;
+pub mod snapshots;
 mod table;
 mod telemetry;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod training;
 
 pub use driver::Driver;
 pub use engine::Speed;
 pub use home::Home;
 pub use intake::{Visitor, is_id};
 pub use promotion::PointerError;
+pub use restart::{Recorded, recorded, resume};
 pub use table::specs;
 
 use std::any::Any;
@@ -42,13 +49,15 @@ use thiserror::Error;
 use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
 
-use crate::audit::{self, Stage};
-use crate::wire::telemetry::Transport;
-use crate::wire::{Answer, Position, Request, Session, Snapshot, Status};
+use crate::audit;
+use crate::wire::telemetry::{Learning, Transport};
+use crate::wire::{Answer, Position, Request, Session, Snapshot};
 use dispatch::{Asked, Asker};
 use engine::{Engine, Message, Parts};
 use journal::{Base, Header, Journal};
+use lateness::Lateness;
 use telemetry::Around;
+use training::Training;
 
 /// How a shard is started.
 #[derive(Clone, Debug)]
@@ -65,6 +74,8 @@ pub struct Options {
     pub claim: bool,
     /// Who drives the residents.
     pub driver: Driver,
+    /// What a training beside the town is made from, when one is wanted.
+    pub training: Option<training::Recipe>,
     /// Where admin tokens are stored, when the configuration asks for them.
     pub token_file: Option<std::path::PathBuf>,
 }
@@ -107,6 +118,7 @@ pub struct Handle {
     /// What an operator should know about how it came up, a line each.
     pub notes: Vec<String>,
     home: Home,
+    lateness: Arc<Lateness>,
     _claim: Option<home::Claim>,
 }
 
@@ -126,74 +138,6 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
     launch(town, header, journal, opened, options, claim, Vec::new())
 }
 
-/// A run that can be resumed, and what it was started with.
-#[derive(Clone, Debug)]
-pub struct Recorded {
-    /// Its name.
-    pub run_id: String,
-    /// Its effective configuration.
-    pub config: Config,
-    /// What its town is made of.
-    pub sources: Sources,
-}
-
-/// Finds the newest run of a shard, or the one named. Only looks.
-///
-/// # Errors
-/// What is missing or damaged, by file.
-pub fn recorded(home: &Home, shard: &str, run_id: Option<&str>) -> Result<Recorded, ShardError> {
-    let runs = home.runs(shard);
-    let folder = home.journals().display().to_string();
-    let run_id = run_id
-        .map(str::to_owned)
-        .or_else(|| runs.last().cloned())
-        .ok_or_else(|| ShardError::Resume(format!("no run of `{shard}` in {folder}; start one without `--resume`.")))?;
-    let Some(newest) = home.journals_of(&run_id).pop() else {
-        let runs = if runs.is_empty() { "none".to_owned() } else { table::listed(&runs) };
-        return Err(ShardError::Resume(format!("no run `{run_id}` in {folder}; runs of `{shard}`: {runs}.")));
-    };
-    let log = home.console().join(format!("{run_id}-0001.jsonl"));
-    // A run that died before its log was made has no commands either, and can go on.
-    if !log.exists() && holds_commands(home, &run_id)? {
-        return Err(ShardError::Resume(format!(
-            "{}: the audit log of this run is missing; put it back. Without it, commands could be applied twice.",
-            log.display()
-        )));
-    }
-    let header = journal::read(&newest)?.header;
-    let config =
-        Config::from_canonical(&header.sources.config).map_err(|error| ShardError::Resume(error.to_string()))?;
-    Ok(Recorded { run_id, config, sources: header.sources })
-}
-
-fn holds_commands(home: &Home, run_id: &str) -> Result<bool, ShardError> {
-    for file in home.journals_of(run_id) {
-        if journal::read(&file)?.entries.iter().any(|entry| matches!(entry, journal::Entry::Command { .. })) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// A recorded run, where it stopped.
-///
-/// # Errors
-/// See [`ShardError`]; then nothing runs.
-pub fn resume(recorded: &Recorded, options: Options) -> Result<Handle, ShardError> {
-    let Recorded { run_id, config, .. } = recorded;
-    let shard = &config.shard;
-    let claim = claim(&options, shard)?;
-    // The log is opened first: its lock keeps a second process from cutting the journal.
-    let opened = audit::Log::open(audit::Options::new(options.home.console(), run_id, shard))?;
-    let rebuilt = recover::rebuild(&options.home, &config.snapshot.root, run_id).map_err(ShardError::Resume)?;
-    let journal = Journal::reopen(&rebuilt.journal.0, rebuilt.journal.1)?;
-    let mut notes = rebuilt.notes;
-    let mut done = rebuilt.commands;
-    done.extend(promotion::carried_out(options.home.folder(), rebuilt.town.rules(), run_id));
-    let opened = complete(opened, &options.home, shard, &done, &mut notes)?;
-    launch(rebuilt.town, rebuilt.header, journal, opened, options, claim, notes)
-}
-
 fn claim(options: &Options, shard: &str) -> Result<Option<home::Claim>, ShardError> {
     options.claim.then(|| options.home.claim(shard)).transpose().map_err(ShardError::Claimed)
 }
@@ -201,50 +145,6 @@ fn claim(options: &Options, shard: &str) -> Result<Option<home::Claim>, ShardErr
 fn header(run_id: &str, driver: &Driver, sources: Sources, base: Base, shard: &str) -> Header {
     let (run_id, shard, policy) = (run_id.to_owned(), shard.to_owned(), driver.id().to_owned());
     Header { version: journal::VERSION, run_id, shard, sources, policy, base }
-}
-
-/// Ends every intent that a crash left open: `recovered` when the journal holds it, `abort` when not.
-fn complete(
-    opened: audit::Opened,
-    home: &Home,
-    shard: &str,
-    commands: &std::collections::BTreeMap<(String, String), u64>,
-    notes: &mut Vec<String>,
-) -> Result<audit::Opened, ShardError> {
-    let audit::Opened { log, pending, mut index } = opened;
-    for intent in pending {
-        let mut entry = intent.entry;
-        if let Some(tick) = commands.get(&(entry.issuer.clone(), entry.cmd_id.clone())) {
-            (entry.stage, entry.status, entry.tick) = (Stage::Recovered, Some(Status::Ok), *tick);
-            let summary = "applied before the crash; the journal holds it.";
-            entry.result = Some(serde_json::json!({ "summary": summary }));
-            notes.push(format!("{} ({}) was applied before the crash.", entry.command, entry.cmd_id));
-            index.done(&entry.issuer.clone(), &recovered(&entry));
-            let decision = disk::Decision::of(shard, *tick, &entry.issuer, &entry.command, &entry.args, &entry.cmd_id);
-            if let Some(why) = decision.and_then(|it| disk::log_decision(&home.employment_log(), &it).err()) {
-                notes.push(format!("the operators' log could not be written: {why}"));
-            }
-        } else {
-            (entry.stage, entry.status) = (Stage::Abort, Some(Status::Error));
-            notes.push(format!("{} ({}) was not applied; it may be sent again.", entry.command, entry.cmd_id));
-            index.abort(&entry.issuer, &entry.cmd_id);
-        }
-        log.append_and_wait(entry, true)?;
-    }
-    Ok(audit::Opened { log, pending: Vec::new(), index })
-}
-
-fn recovered(entry: &audit::Entry) -> Answer {
-    Answer {
-        cmd_id: entry.cmd_id.clone(),
-        command: entry.command.clone(),
-        status: Status::Ok,
-        tick: entry.tick,
-        result: entry.result.clone(),
-        error: None,
-        replayed: false,
-        audit: String::new(),
-    }
 }
 
 fn launch(
@@ -274,6 +174,10 @@ fn launch(
         driver,
         names: names::Names::open(&options.home, &header.shard, config.telemetry.privacy.enabled)
             .map_err(ShardError::Resume)?,
+        learning: Learning {
+            state: if options.training.is_some() { "training" } else { "off" }.into(),
+            ..Learning::default()
+        },
         ..Around::default()
     };
     let (sender, inbox) = channel();
@@ -296,13 +200,15 @@ fn launch(
         engine.desk.tokens = Some(tokens::Tokens::load(path).map_err(ShardError::Resume)?);
     }
     engine.tell_story();
-    let thread = std::thread::Builder::new()
-        .name("town".into())
-        .spawn(move || engine.run(&inbox))
-        .map_err(|error| ShardError::Resume(error.to_string()))?;
+    let lateness = Arc::clone(&engine.around.lateness);
+    let no_thread = |error: std::io::Error| ShardError::Resume(error.to_string());
+    let training = options.training.map(|recipe| Training::start(recipe, &home, sender.clone()));
+    engine.training = training.transpose().map_err(no_thread)?;
+    let thread =
+        std::thread::Builder::new().name("town".into()).spawn(move || engine.run(&inbox)).map_err(no_thread)?;
     let thread = Mutex::new(Some(thread));
     let (sessions, stopped) = (AtomicU64::new(1), OnceLock::new());
-    Ok(Handle { sender, thread, ticker, sessions, stopped, run_id, config, notes, home, _claim: claim })
+    Ok(Handle { sender, thread, ticker, sessions, stopped, run_id, config, notes, home, lateness, _claim: claim })
 }
 
 impl Handle {
@@ -333,7 +239,7 @@ impl Handle {
     /// Offers a checkpoint of the shadows as the next candidate, as a training beside the town does.
     pub fn offer(&self, checkpoint: &str) {
         let id = checkpoint.to_owned();
-        self.send(Message::Then(Box::new(move |engine| engine.candidate(id))));
+        self.send(Message::Then(Box::new(move |engine| engine.offered(id))));
     }
 
     /// Every published snapshot, at most twenty a second, on the town's thread: be quick.
@@ -359,6 +265,11 @@ impl Handle {
     /// The tick the town has reached.
     pub fn tick(&self) -> u64 {
         self.ticker.load(Ordering::Relaxed)
+    }
+
+    /// How late its ticks have come so far, at paces at which they are due.
+    pub fn lateness(&self) -> &Lateness {
+        &self.lateness
     }
 
     /// Runs up to a tick and no further. Asks `go_on` ten times a second; when it says no, stops where the town is.

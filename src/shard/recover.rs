@@ -3,14 +3,15 @@
 //! Also what `townlet replay` runs. No policy is asked: the options are in the journal. Rule: "Journal".
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use townlet_learn::Recorded;
 use townlet_town::{OptionKind, Rules, Town, snapshot};
 
-use super::home::{Home, snapshot_files};
+use super::home::Home;
 use super::journal::{self, Base, Contents, Entry, Header};
+use super::snapshots::{self, Found};
 
 /// A town that journal entries are played into.
 pub struct Player {
@@ -92,10 +93,13 @@ impl Player {
 pub struct Rebuilt {
     /// The town at the last journalled tick.
     pub town: Town,
-    /// The newest journal file's header, with the policy that chose last.
+    /// The newest journal file's header, with the policy that chose last; of a run without one, what its newest snapshot says.
     pub header: Header,
-    /// The newest journal file and how much of it is whole.
-    pub journal: (PathBuf, u64),
+    /// The newest journal file and how much of it is whole; nothing when none leads up to the town, so that a further one
+    /// must begin.
+    pub journal: Option<(PathBuf, u64)>,
+    /// Tick and digest of the packed town, or of the new one, that entries were played into.
+    pub base: (u64, String),
     /// Commands the journal holds: (issuer, `cmd_id`) → tick. Two issuers may use one id.
     pub commands: BTreeMap<(String, String), u64>,
     /// What an operator should know, a line each.
@@ -108,76 +112,125 @@ pub struct Rebuilt {
 /// What is missing or damaged, by file.
 pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt, String> {
     let mut notes = Vec::new();
-    let files = home.journals_of(run_id);
     let mut contents: Vec<(PathBuf, Contents)> = Vec::new();
-    for file in files {
+    for file in home.journals_of(run_id) {
         let read = journal::read(&file).map_err(|error| error.to_string())?;
         contents.push((file, read));
     }
-    let Some((newest_path, newest)) = contents.last() else {
-        return Err(format!("run {run_id} has no journal in {}", home.journals().display()));
-    };
-    if newest.torn > 0 {
-        notes.push(format!("{}: {} torn bytes at the end were cut off.", newest_path.display(), newest.torn));
-    }
-    for (file, read) in contents.iter().take(contents.len() - 1) {
-        if read.torn > 0 {
-            notes.push(format!("{}: {} bytes at its end are damaged.", file.display(), read.torn));
-        }
-    }
-    let (mut header, journal) = (newest.header.clone(), (newest_path.clone(), newest.whole));
-    let mut commands = BTreeMap::new();
+    let found = newest_good(&home.snapshots(snapshot_root, run_id), &mut notes);
+    let Some((newest_path, newest)) = contents.last() else { return without_journal(home, run_id, found, notes) };
+    let (mut commands, mut policy) = (BTreeMap::new(), None);
     for entry in contents.iter().flat_map(|(_, read)| &read.entries) {
-        if let Entry::Command { tick, cmd_id, issuer, .. } | Entry::Policy { tick, cmd_id, issuer, .. } = entry {
+        if let Entry::Command { tick, cmd_id, issuer, .. } | Entry::Policy { tick, cmd_id, issuer, .. } = entry
+            && issuer != super::promotion::TOWN
+        {
             commands.insert((issuer.clone(), cmd_id.clone()), *tick);
         }
         if let Entry::Policy { to, .. } = entry {
-            header.policy.clone_from(to);
+            policy = Some(to.clone());
         }
     }
-    let mut player = start(home, snapshot_root, run_id, &contents, &mut notes)?;
-    let from = player.town.tick();
-    for (file, read) in &contents {
+    let (mut player, from) = match found {
+        Some(found) => (Player::from_town(found.town), found.path),
+        None => (based(&contents[0])?, contents[0].0.clone()),
+    };
+    let began = player.town.tick();
+    let mut base = (began, player.town.digest());
+    // What the journal leads up to: a tick, and how many commands before it.
+    let mut end = (0, 0);
+    for (number, (file, read)) in contents.iter().enumerate() {
+        tell_torn(file, read, number + 1 == contents.len(), &mut notes);
         // A later file with a snapshot of its own stands for whatever was lost before it.
         if let Base::Snapshot(_) = read.header.base {
-            let based = Player::from_header(&read.header)?;
+            let based = based(&contents[number])?;
+            end = reached(&based.town);
             // A command lost at this very tick shows in the number of commands alone.
-            let reached = |player: &Player| (player.town.tick(), player.town.state().commands);
-            if reached(&based) > reached(&player) {
+            if end > reached(&player.town) {
                 player = based;
+                base = (player.town.tick(), player.town.digest());
             }
         }
         for entry in &read.entries {
-            player.play(entry, |_| {}).map_err(|why| format!("{}: {why}", file.display()))?;
+            player.play(entry, |_| {}).map_err(|why| {
+                format!("{}: {why}. A journal before it may be missing; put back a copy of it", file.display())
+            })?;
+            end = match entry {
+                Entry::Ticks { to, .. } => (*to, end.1),
+                Entry::Command { tick, index, .. } => (*tick, index + 1),
+                Entry::Policy { .. } => end,
+            };
         }
     }
-    notes.push(if player.town.tick() > from {
-        format!(
-            "resumed at tick {}, from the snapshot of tick {from}; {} digests of the journal are equal.",
-            player.town.tick(),
-            player.checked
-        )
+    notes.push(format!(
+        "resumed at tick {}, from tick {began} of {}; {} digests of the journal are equal.",
+        player.town.tick(),
+        from.display(),
+        player.checked
+    ));
+    let journal = if reached(&player.town) > end {
+        notes.push(format!(
+            "{}: it ends at tick {}, before the snapshot; another goes on.",
+            newest_path.display(),
+            end.0
+        ));
+        None
     } else {
-        format!("resumed at tick {from}, from its snapshot.")
-    });
-    Ok(Rebuilt { town: player.town, header, journal, commands, notes })
+        Some((newest_path.clone(), newest.whole))
+    };
+    let header = newest.header.clone();
+    let header = Header { policy: policy.unwrap_or_else(|| header.policy.clone()), ..header };
+    Ok(Rebuilt { town: player.town, header, journal, base, commands, notes })
 }
 
-/// The newest snapshot that is whole; else what the first journal file starts from.
-fn start(
-    home: &Home,
-    snapshot_root: &str,
-    run_id: &str,
-    contents: &[(PathBuf, Contents)],
-    notes: &mut Vec<String>,
-) -> Result<Player, String> {
-    for file in snapshot_files(&home.snapshots(snapshot_root, run_id)).iter().rev() {
-        let loaded = std::fs::read(file).map_err(|error| error.to_string());
-        match loaded.and_then(|bytes| snapshot::load(&bytes).map_err(|error| error.to_string())) {
-            Ok(town) => return Ok(Player::from_town(town)),
-            Err(why) => notes.push(format!("{}: {why}. The one before it is used.", file.display())),
+/// How far a town has come: two at one tick differ in the number of commands alone.
+fn reached(town: &Town) -> (u64, u64) {
+    (town.tick(), town.state().commands)
+}
+
+fn based((file, read): &(PathBuf, Contents)) -> Result<Player, String> {
+    Player::from_header(&read.header).map_err(|why| format!("{}: {why}", file.display()))
+}
+
+fn tell_torn(file: &Path, read: &Contents, newest: bool, notes: &mut Vec<String>) {
+    let what = if newest { "torn bytes at the end were cut off" } else { "bytes at its end are damaged" };
+    if read.torn > 0 {
+        notes.push(format!("{}: {} {what}.", file.display(), read.torn));
+    }
+}
+
+/// The newest snapshot that is whole.
+fn newest_good(folder: &Path, notes: &mut Vec<String>) -> Option<Found> {
+    for file in snapshots::of(folder).iter().rev() {
+        match snapshots::read(file) {
+            Ok(found) => return Some(found),
+            Err(why) => notes.push(format!("{}: {why}. It was passed over.", file.display())),
         }
     }
-    let (file, first) = &contents[0];
-    Player::from_header(&first.header).map_err(|why| format!("{}: {why}", file.display()))
+    None
+}
+
+/// A run whose journal is gone goes on from its newest snapshot, and with a further journal.
+fn without_journal(home: &Home, run_id: &str, found: Option<Found>, mut notes: Vec<String>) -> Result<Rebuilt, String> {
+    let missing = home.journal(run_id, 0);
+    let Some(Found { town, path, .. }) = found else {
+        return Err(format!(
+            "{}: the journal of this run is missing, and no snapshot of it is whole; put one of them back, or name an \
+             earlier run behind `--resume`",
+            missing.display()
+        ));
+    };
+    notes.push(format!("{}: the journal of this run is missing; another begins.", missing.display()));
+    notes.push(format!("resumed at tick {}, from {}.", town.tick(), path.display()));
+    let rules = town.rules();
+    let header = Header {
+        version: journal::VERSION,
+        run_id: run_id.to_owned(),
+        shard: rules.config.shard.clone(),
+        sources: rules.sources.clone(),
+        // Which one it was is told by nothing that is left.
+        policy: String::new(),
+        base: Base::Seed(town.state().seed),
+    };
+    let base = (town.tick(), town.digest());
+    Ok(Rebuilt { town, header, journal: None, base, commands: BTreeMap::new(), notes })
 }

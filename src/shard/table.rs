@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use townlet_town::{AgentId, Command, Refusal, Town, names};
 
-use super::commands::{look, pace, people, promotion, queue, session, shocks, snapshots, ties, world};
+use super::commands::{look, pace, people, promotion, queue, session, shocks, snapshots, ties, training, world};
 use super::promotion::{Order, Releases};
 use super::telemetry::Around;
 use crate::audit;
@@ -100,6 +100,8 @@ pub(super) enum Deed {
     TelemetryMode(super::publish::Mode),
     /// Whether names and ids of residents leave as keyed hashes.
     Privacy(bool),
+    /// Whether the training beside the town goes on.
+    Train(bool),
     /// The session's role.
     Role(Role),
     /// A change of the release, which is done when its file holds it.
@@ -167,12 +169,9 @@ pub(super) static TABLE: &[&Row] = &[
     &snapshots::LIST,
     &snapshots::INSPECT,
     &snapshots::VALIDATE,
-    &promotion::STATUS,
-    &promotion::CANDIDATE,
-    &promotion::PROMOTE,
-    &promotion::ROLLBACK,
-    &promotion::SWAP,
-    &promotion::HOLD,
+    &training::STATUS,
+    &training::PAUSE,
+    &training::RESUME,
     &session::ESCALATE,
     &session::VIEWER,
     &ties::SUMMARY,
@@ -182,6 +181,12 @@ pub(super) static TABLE: &[&Row] = &[
     &ties::EVENTS,
     &ties::SET_REL,
     &ties::FORCE_CHAT,
+    &promotion::STATUS,
+    &promotion::CANDIDATE,
+    &promotion::PROMOTE,
+    &promotion::ROLLBACK,
+    &promotion::SWAP,
+    &promotion::HOLD,
 ];
 
 impl Row {
@@ -236,11 +241,19 @@ pub(super) struct Look<'a> {
     pub around: &'a Around,
     /// The log, for its tail and its state.
     pub log: &'a audit::Log,
-    /// What is known of the shard's releases.
-    pub releases: &'a Releases,
+    /// What is known of the shard's releases; nothing where a command is lived again, which changes the town alone.
+    pub releases: Option<&'a Releases>,
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
+    /// What is known of the shard's releases.
+    ///
+    /// # Errors
+    /// `E_CONFLICT` where there is no shard around the town.
+    pub(super) fn releases(&self) -> Result<&'a Releases, ErrorBody> {
+        self.releases.ok_or_else(|| error("E_CONFLICT", "no release is known here.", "Ask a running shard."))
+    }
+
     /// The resident that an argument names.
     ///
     /// # Errors

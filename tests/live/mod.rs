@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use townlet::shard::training::Recipe;
 use townlet::shard::{self, Driver, Handle, Home, Options, Speed};
 use townlet::wire::telemetry::Agent;
 use townlet::wire::{Answer, Request, Role, Session, Snapshot, Status};
@@ -18,6 +19,18 @@ use townlet_town::config::{Layers, load};
 
 /// Longest a published state is waited for before a test says that it never came.
 const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A training of a few towns and a small network, with a checkpoint every other update.
+pub(crate) const SMALL: &[(&str, &str)] = &[
+    ("training.replicas", "4"),
+    ("training.rollout_ticks", "200"),
+    ("training.horizon_days", "1"),
+    ("training.hidden_units", "16"),
+    ("training.checkpoint_updates", "2"),
+    ("training.warm_start_rollouts", "1"),
+    ("ppo.mini_batch_size", "64"),
+    ("ppo.num_epochs", "1"),
+];
 
 /// The shipped default town, or the backlog scenario, with these settings changed.
 pub(crate) fn sources(backlog: bool, settings: &[(&str, &str)]) -> Sources {
@@ -57,6 +70,30 @@ pub(crate) struct Live {
 }
 
 impl Live {
+    /// A town whose candidate, the shipped policy against the scripted one, may be promoted.
+    pub(crate) fn eligible(home: &Path) -> Self {
+        let live = Self::held(home);
+        let views = live.watch();
+        live.done("promotion_candidate shipped");
+        wait_for(&views, "a verdict", |view| {
+            view.promotion.evidence.as_ref().is_some_and(|evidence| evidence.verdict == "better")
+        });
+        live.until("eligible");
+        live
+    }
+
+    /// Runs window by window until the promotion is in this state.
+    #[track_caller]
+    pub(crate) fn until(&self, state: &str) {
+        for _ in 0..30 {
+            if self.view().promotion.state == state {
+                return;
+            }
+            self.run(1_000);
+        }
+        panic!("never {state}: {:?}", self.view().promotion);
+    }
+
     /// Around a shard.
     pub(crate) fn around(shard: Handle) -> Self {
         let admin = shard.open(somebody("test:admin", Role::Admin, false), |_| {});
@@ -69,6 +106,13 @@ impl Live {
         Self::around(shard::start(sources(false, &[]), 7, options(home, true)).expect("the shard starts"))
     }
 
+    /// The same, with a small training beside it.
+    pub(crate) fn training(home: &Path) -> Self {
+        let (sources, options) = (sources(false, SMALL), options(home, true));
+        let training = Some(Recipe::new(&sources, None).expect("they go together"));
+        Self::around(shard::start(sources, 7, Options { training, ..options }).expect("the shard starts"))
+    }
+
     /// A new default town, paused, at full speed once it runs.
     pub(crate) fn paused(home: &Path) -> Self {
         Self::around(shard::start(sources(false, &[]), 7, options(home, false)).expect("the shard starts"))
@@ -78,7 +122,7 @@ impl Live {
     pub(crate) fn resumed(home: &Path) -> Self {
         Self::around({
             let options = options(home, true);
-            let recorded = shard::recorded(&options.home, "harbour", None).expect("there is a run");
+            let recorded = shard::recorded(&options.home, "harbour", None, "snapshots").expect("there is a run");
             shard::resume(&recorded, options).expect("the shard resumes")
         })
     }
@@ -172,6 +216,7 @@ pub(crate) fn options(home: &Path, held: bool) -> Options {
         held,
         claim: false,
         driver: Driver::default(),
+        training: None,
         token_file: None,
     }
 }

@@ -13,7 +13,7 @@ const LARGE: (u16, u16) = (120, 40);
 const RIGHT: &str = "\u{1b}[C";
 
 /// `townlet serve` with its lines.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     lines: Receiver<String>,
     url: String,
@@ -21,7 +21,7 @@ struct Server {
 
 impl Server {
     #[track_caller]
-    fn start(home: &Path, args: &[&str]) -> Self {
+    pub(crate) fn start(home: &Path, args: &[&str]) -> Self {
         let mut child = Command::new(BINARY)
             .arg("serve")
             .args(args)
@@ -54,18 +54,18 @@ impl Server {
         self.lines.recv_timeout(PATIENCE).expect("a line")
     }
 
-    fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.url.trim_start_matches("http://")
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("its status");
     }
 
     /// Asked to stop, it saves the town.
     #[track_caller]
-    fn terminate(mut self) {
+    pub(crate) fn terminate(mut self) {
         let kill = format!("kill -TERM {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell runs").success());
         let line = self.line();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use townlet::audit::{Stage, records, verify};
 use townlet::shard::Home;
@@ -72,6 +73,8 @@ impl Ended {
 pub(crate) struct Batch {
     child: Child,
     out: BufReader<ChildStdout>,
+    started: Instant,
+    answered: Option<Duration>,
 }
 
 impl Batch {
@@ -81,9 +84,10 @@ impl Batch {
         command.args(["run", "--headless", "--home"]).arg(home).args(args).current_dir(home);
         command.env_clear().env("HOME", home).env("RUST_BACKTRACE", "0").envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
         let mut child = command.spawn().expect("the program starts");
         let out = BufReader::new(child.stdout.take().expect("its output"));
-        Self { child, out }
+        Self { child, out, started, answered: None }
     }
 
     /// The next answer; `None` when no more come.
@@ -92,7 +96,13 @@ impl Batch {
         self.out.read_line(&mut line).expect("its output is text");
         // A line cut off by a kill was not told.
         line.ends_with('\n').then_some(())?;
+        self.answered.get_or_insert(self.started.elapsed());
         Answered::read(&line)
+    }
+
+    /// How long it took from its start to its first answer, when one was taken.
+    pub(crate) fn answered_after(&self) -> Option<Duration> {
+        self.answered
     }
 
     /// `kill -9`, and what it had still said.

@@ -1,11 +1,19 @@
 //! `kill -9` at random instants, then resume: nothing acknowledged is lost, nothing is applied twice, the logs agree.
 //!
-//! `TOWNLET_SOAK=1` makes a hundred rounds of what is ten otherwise. A failing round prints its seed;
-//! `TOWNLET_CRASH_SEED` repeats it.
+//! Commands come from a script and, by two clients at once, over the network. `TOWNLET_SOAK=1` makes a thousand kills of what is
+//! fifty otherwise, and each test prints what it came to. A failing round prints its seed; `TOWNLET_CRASH_SEED` repeats it.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
+use townlet::shard::tokens::Tokens;
+use townlet::wire::{Answer, Role, Status};
+
+use super::afar::Server;
 use super::batch::{Answered, Batch, Ended, SCRIPT, audited, replay, write_script};
 
 /// Commands of a script.
@@ -32,18 +40,42 @@ impl Chance {
     }
 }
 
-/// Runs a body for every round, each with a seed of its own that is printed when it fails.
-fn rounds(body: impl Fn(&mut Chance)) {
-    let soak = std::env::var("TOWNLET_SOAK").is_ok_and(|value| value == "1");
+/// Whether everything runs at full size.
+pub(crate) fn soak() -> bool {
+    std::env::var("TOWNLET_SOAK").is_ok_and(|value| value == "1")
+}
+
+/// What rounds have come to: kills, and how long a restart took, from its start to its first sign of life.
+#[derive(Default)]
+struct Tally {
+    kills: u64,
+    restarts: Vec<Duration>,
+}
+
+/// Runs a body, each time with a seed of its own that is printed when it fails, until there were so many kills.
+fn rounds(what: &str, kills: [u64; 2], body: impl Fn(&mut Chance, &mut Tally)) {
     let fixed = std::env::var("TOWNLET_CRASH_SEED").ok().map(|seed| seed.parse().expect("a seed is a number"));
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    let first = now.as_nanos() as u64;
-    let count = if fixed.is_some() { 1 } else { [10, 100][usize::from(soak)] };
-    for round in 0..count {
+    let (first, wanted) = (now.as_nanos() as u64, if fixed.is_some() { 1 } else { kills[usize::from(soak())] });
+    let (begun, mut tally, mut round) = (Instant::now(), Tally::default(), 0);
+    while tally.kills < wanted {
         let seed = fixed.unwrap_or(first.wrapping_add(round));
         println!("TOWNLET_CRASH_SEED={seed}");
-        body(&mut Chance(seed));
+        body(&mut Chance(seed), &mut tally);
+        round += 1;
     }
+    tally.restarts.sort();
+    let last = tally.restarts.len().saturating_sub(1);
+    let milliseconds = |share: usize| tally.restarts.get(last * share / 100).map_or(0, Duration::as_millis);
+    println!(
+        "{what}: {round} towns, {} kills, {} restarts (p50 {} ms, p99 {} ms, longest {} ms), {} s",
+        tally.kills,
+        tally.restarts.len(),
+        milliseconds(50),
+        milliseconds(99),
+        milliseconds(100),
+        begun.elapsed().as_secs()
+    );
 }
 
 /// Commands whose effects differ, so that one lost, doubled or out of order changes the town.
@@ -76,7 +108,7 @@ impl Acknowledged {
     }
 }
 
-fn run(home: &Path, resumed: bool, chance: &mut Chance, known: &mut Acknowledged) -> Ended {
+fn run(home: &Path, resumed: bool, chance: &mut Chance, tally: &mut Tally, known: &mut Acknowledged) -> Ended {
     let mut args = vec!["--script", SCRIPT, "--tick-limit", LIMIT];
     args.extend(resumed.then_some("--resume"));
     let mut batch = Batch::start(home, &args, &[]);
@@ -87,6 +119,8 @@ fn run(home: &Path, resumed: bool, chance: &mut Chance, known: &mut Acknowledged
         }
     }
     chance.moment(3_000_000);
+    tally.restarts.extend(batch.answered_after().filter(|_| resumed));
+    tally.kills += 1;
     let ended = batch.kill();
     ended.answers.iter().for_each(|answer| known.take(answer));
     ended
@@ -100,20 +134,20 @@ fn has_run(home: &Path) -> bool {
 
 #[test]
 fn killed_under_commands_nothing_acknowledged_is_lost_and_nothing_is_done_twice() {
-    rounds(|chance| {
+    rounds("commands of a script", [20, 500], |chance, tally| {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let mut script = commands(chance);
         write_script(home, &script);
         let mut known = Acknowledged::default();
-        run(home, false, chance, &mut known);
+        run(home, false, chance, tally, &mut known);
         // Sent again as fast as it goes, with the same ids; and killed at that as well.
         for (tick, _, _) in &mut script {
             *tick = None;
         }
         write_script(home, &script);
         for _ in 0..chance.below(3) {
-            run(home, has_run(home), chance, &mut known);
+            run(home, has_run(home), chance, tally, &mut known);
         }
         let before = known.0.clone();
         assert!(has_run(home) || before.is_empty());
@@ -136,11 +170,12 @@ fn killed_under_commands_nothing_acknowledged_is_lost_and_nothing_is_done_twice(
 
 #[test]
 fn killed_at_full_speed_it_goes_on_from_the_last_journalled_tick() {
-    rounds(|chance| {
+    rounds("full speed", [20, 200], |chance, tally| {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let batch = Batch::start(home, &["--tick-limit", "1000000000"], &[]);
         chance.moment(4_000_000);
+        tally.kills += 1;
         batch.kill();
         for _ in 0..2 {
             if !has_run(home) {
@@ -149,6 +184,7 @@ fn killed_at_full_speed_it_goes_on_from_the_last_journalled_tick() {
             let before = replay(home);
             let batch = Batch::start(home, &["--resume", "--tick-limit", "1000000000"], &[]);
             chance.moment(4_000_000);
+            tally.kills += 1;
             batch.kill();
             let after = replay(home);
             assert!(after.tick >= before.tick);
@@ -161,5 +197,87 @@ fn killed_at_full_speed_it_goes_on_from_the_last_journalled_tick() {
         let after = replay(home);
         assert_eq!((after.digest.as_str(), after.tick), (ended.digest(), before.tick + 250));
         audited(home);
+    });
+}
+
+/// Clients that send at once.
+const CLIENTS: u64 = 2;
+/// Commands of each.
+const EACH: u64 = 15;
+
+/// Sends one command and waits; nothing when no whole answer came back.
+fn post(address: &str, token: &str, command: &str, cmd_id: &str) -> Option<Answer> {
+    let body = serde_json::json!({ "command": command, "cmd_id": cmd_id }).to_string();
+    let mut stream = TcpStream::connect(address).ok()?;
+    let head = format!(
+        "POST /v1/console HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         authorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).ok()?;
+    serde_json::from_str(reply.split_once("\r\n\r\n")?.1).ok()
+}
+
+/// Everything that is not yet acknowledged, by clients at once; what is told again must be told as such.
+fn send_all(address: &str, token: &str, known: &Mutex<BTreeSet<String>>) {
+    std::thread::scope(|clients| {
+        for client in 0..CLIENTS {
+            clients.spawn(move || {
+                for number in 0..EACH {
+                    let cmd_id = format!("c{client}-{number}");
+                    let command = match number % 3 {
+                        0 => format!("setmoney ada {}.5", client * 100 + number),
+                        1 => format!("set_exit_cap {}", client * 100 + number),
+                        _ => format!("price meal 1.{:02}", client * 20 + number),
+                    };
+                    let Some(answer) = post(address, token, &command, &cmd_id) else { continue };
+                    let told = known.lock().expect("no client panics").contains(&cmd_id);
+                    if answer.status == Status::Ok {
+                        assert!(!told || answer.replayed, "{cmd_id} was applied twice: {answer:?}");
+                        known.lock().expect("no client panics").insert(cmd_id);
+                    } else {
+                        // Only one that is still under way is put off.
+                        let code = answer.error.as_ref().map(|error| error.code.as_str());
+                        assert!(!told && code == Some("E_CONFLICT"), "{cmd_id}: {answer:?}");
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn killed_under_commands_over_the_network_nothing_acknowledged_is_lost_or_done_twice() {
+    rounds("commands of two clients", [10, 300], |chance, tally| {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        let mut tokens = Tokens::default();
+        let token = tokens.make(Role::Admin).unwrap();
+        tokens.save(&home.join("ops/tokens.json")).unwrap();
+        let known = Mutex::new(BTreeSet::new());
+        let listen = ["--listen", "127.0.0.1:0", "--speed", "100x"];
+        let mut server = Server::start(home, &listen);
+        for _ in 0..=chance.below(3) {
+            let address = server.address().to_owned();
+            let wait = chance.below(60_000_000);
+            std::thread::scope(|scope| {
+                scope.spawn(|| send_all(&address, &token, &known));
+                (0..wait).for_each(|_| std::hint::spin_loop());
+                server.kill();
+            });
+            tally.kills += 1;
+            let begun = Instant::now();
+            server = Server::start(home, &[&listen[..], &["--resume"]].concat());
+            tally.restarts.push(begun.elapsed());
+        }
+        send_all(server.address(), &token, &known);
+        server.terminate();
+        let (known, replayed) = (known.into_inner().unwrap(), replay(home));
+        assert_eq!(known.len() as u64, CLIENTS * EACH);
+        assert_eq!(replayed.ids.len(), known.len(), "each once");
+        assert_eq!(replayed.ids.into_iter().collect::<BTreeSet<_>>(), known);
+        assert_eq!(audited(home).into_keys().collect::<BTreeSet<_>>(), known);
     });
 }

@@ -1,39 +1,60 @@
 //! Every named fail point: the thread that meets it panics, the process dies there, or the disk refuses there.
 //!
 //! Whatever happens: the process ends by itself and says why, or goes on; nothing is acknowledged that a resumed run does
-//! not hold; nothing is applied twice; the logs agree. Needs `--features failpoints`.
+//! not hold; nothing is applied twice; the logs agree. Needs `--features failpoints`. Points come from the one table;
+//! `TOWNLET_SOAK=1` meets each at twenty instants.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use townlet::shard::faults::{Met, POINTS};
+
 use super::batch::{Answered, Batch, Ended, SCRIPT, audited, replay, write_script};
+use super::crash::soak;
 use super::terminal::Seat;
 
 /// Commands of a script.
 const COMMANDS: u64 = 12;
 const LIMIT: &str = "300";
 
-/// Met by the town's own thread.
-const TOWN: [&str; 4] = ["engine_tick", "before_apply", "after_apply", "before_ack"];
-/// Met by whoever writes. `audit_rotate` is left out: a segment of 16 MiB is not filled here, and the audit log's own
-/// tests go through it.
-const DISK: [&str; 8] = [
-    "journal_create",
-    "journal_write",
-    "journal_sync",
-    "audit_write",
-    "audit_sync",
-    "audit_head",
-    "replace_write",
-    "replace_rename",
-];
+/// Points met by these.
+fn met(by: &'static [Met]) -> impl Iterator<Item = &'static str> {
+    POINTS.iter().filter(move |row| by.contains(&row.1)).map(|row| row.0)
+}
+
+/// How often a point is passed before it is met for good: a few, or in the soak as many as twenty.
+fn passes(few: &[u32]) -> Vec<u32> {
+    if soak() { (0..20).collect() } else { few.to_vec() }
+}
+
+#[test]
+fn every_fail_point_of_the_code_is_in_the_table() {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the sources").flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+                for before in ["fail_point!(\"", "point(\""] {
+                    let names = text.split(before).skip(1).filter_map(|rest| rest.split('"').next());
+                    found.extend(names.map(str::to_owned));
+                }
+            }
+        }
+    }
+    let known: BTreeSet<String> = POINTS.iter().map(|row| row.0.to_owned()).collect();
+    assert_eq!(found, known);
+}
 
 fn script(home: &Path, ticks: bool) -> Vec<String> {
     let line = |number: u64| {
-        let command = match number % 3 {
+        let command = match number % 4 {
             0 => format!("setmoney ada {number}.5"),
             1 => format!("set_exit_cap {number}"),
-            _ => String::from("spawn"),
+            2 => String::from("spawn"),
+            _ => format!("employment_exit request {}", ["ben", "cleo", "hugo"][number as usize / 4]),
         };
         (ticks.then_some(number * 9), command, format!("id-{number}"))
     };
@@ -74,11 +95,16 @@ fn resumed_in_full(what: &str, home: &Path, before: &Ended) {
     assert_eq!(replayed.ids, ids, "{what}: each once, in order");
     assert_eq!(replayed.digest, after.digest(), "{what}");
     assert_eq!(audited(home).len(), ids.len(), "{what}");
+    let ops = std::fs::read_to_string(home.join("ops/employment.md")).expect("the operators' log");
+    for cmd_id in ["id-3", "id-7", "id-11"] {
+        let rows = ops.lines().filter(|line| line.ends_with(&format!("| {cmd_id} |"))).count();
+        assert_eq!(rows, 1, "{what}: {cmd_id} in the operators' log");
+    }
 }
 
 #[test]
 fn a_town_that_panics_ends_the_batch_with_a_sentence() {
-    for point in TOWN {
+    for point in met(&[Met::ByTown]) {
         let home = tempfile::tempdir().unwrap();
         script(home.path(), true);
         let points = format!("{point}=4*off->panic");
@@ -105,8 +131,8 @@ fn a_town_that_panics_gives_the_terminal_back_and_says_why() {
 
 #[test]
 fn a_writer_that_panics_keeps_nobody_waiting() {
-    for point in DISK {
-        for passed in [0, 1, 4] {
+    for point in met(&[Met::ByWriter]) {
+        for passed in passes(&[0, 1, 4]) {
             let what = format!("{point} after {passed}");
             let home = tempfile::tempdir().unwrap();
             script(home.path(), true);
@@ -124,8 +150,8 @@ fn a_writer_that_panics_keeps_nobody_waiting() {
 
 #[test]
 fn dead_on_the_spot_at_every_point() {
-    for point in TOWN.into_iter().chain(DISK).chain(["replace_sync"]) {
-        for passed in [0, 1, 2, 7] {
+    for point in met(&[Met::ByTown, Met::ByWriter, Met::Beside]) {
+        for passed in passes(&[0, 1, 2, 7]) {
             let what = format!("{point} after {passed}");
             let home = tempfile::tempdir().unwrap();
             script(home.path(), true);
@@ -172,7 +198,7 @@ fn was_applied(answer: &Answered) -> bool {
 
 #[test]
 fn a_disk_that_refuses_once_or_for_good_acknowledges_nothing_falsely() {
-    for point in DISK.into_iter().chain(["replace_sync"]).filter(|point| *point != "journal_create") {
+    for point in met(&[Met::ByWriter, Met::Beside]).filter(|point| *point != "journal_create") {
         for (passed, times) in [(1, "1*return->off"), (3, "1*return->off"), (4, "2*return->off"), (4, "return")] {
             let what = format!("{point}={passed}*off->{times}");
             let home = tempfile::tempdir().unwrap();

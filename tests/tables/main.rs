@@ -6,6 +6,7 @@
 #[path = "../live/mod.rs"]
 mod live;
 mod pace;
+mod promotion;
 mod rows;
 mod shocks;
 mod ties;
@@ -27,7 +28,7 @@ use townlet_town::kpi::KPIS;
 
 /// An entry for every row, in the order of the table.
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [rows::CASES, shocks::CASES, pace::CASES, ties::CASES].into_iter().flatten()
+    [rows::CASES, shocks::CASES, pace::CASES, ties::CASES, promotion::CASES].into_iter().flatten()
 }
 
 fn spec(name: &str) -> CommandSpec {
@@ -53,7 +54,7 @@ fn every_row_does_what_it_says() {
 #[test]
 fn viewers_look_and_change_nothing() {
     let home = home();
-    let live = Live::held(home.path());
+    let live = Live::training(home.path());
     for case in cases() {
         for line in case.before {
             live.done(line);
@@ -94,7 +95,7 @@ fn the_pace_belongs_to_the_owner() {
 fn a_dry_run_says_what_would_happen_and_does_nothing() {
     for case in cases() {
         let home = home();
-        let live = Live::held(home.path());
+        let live = (case.live)(home.path());
         for line in case.before {
             live.done(line);
         }
@@ -114,7 +115,7 @@ fn a_dry_run_says_what_would_happen_and_does_nothing() {
 fn wrong_lines_are_refused_with_what_would_be_right() {
     for case in cases() {
         let home = home();
-        let live = Live::held(home.path());
+        let live = (case.live)(home.path());
         for line in case.before {
             live.done(line);
         }

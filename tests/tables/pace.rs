@@ -1,9 +1,12 @@
 //! The rows about the shard itself: its telemetry, its pace, its snapshots, who sits at it.
 
-use townlet::wire::{Request, Role};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
-use crate::live::{Live, home, somebody, wait_for};
-use crate::rows::{BAD, Case, NONE, case, text, with};
+use townlet::wire::{Request, Role, Snapshot};
+
+use crate::live::{Live, home, refusal, somebody, wait_for};
+use crate::rows::{AGAIN, BAD, Case, NONE, case, text, with};
 
 /// The rows, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
@@ -34,6 +37,15 @@ pub(crate) static CASES: &[Case] = &[
         &[("snapshot validate", BAD), ("snapshot validate 000000000001.tls", NONE)],
         snapshot_validate,
     ),
+    case("training status", &[], "training status", &[("training", BAD)], training_status),
+    Case {
+        live: Live::training,
+        ..case("training pause", &[], "training pause", &[("training halt", BAD)], training_pause)
+    },
+    Case {
+        live: Live::training,
+        ..case("training resume", &["training pause"], "training resume", &[], training_resume)
+    },
     case("escalate", &[], "escalate --reason review", &[("escalate", BAD), ("escalate --reason \" \"", BAD)], escalate),
     case("viewer", &[], "viewer", &[], viewer),
 ];
@@ -144,6 +156,57 @@ fn snapshot_validate() {
         bytes[middle] ^= 1;
         std::fs::write(&path, bytes).unwrap();
         assert_eq!(live.refused("snapshot validate 000000000000.tls"), "E_DAMAGED");
+    });
+}
+
+/// A town with a training beside it, once that has learned something.
+fn learning(test: impl FnOnce(&Live, &Receiver<Arc<Snapshot>>, u64)) {
+    let home = home();
+    let live = Live::training(home.path());
+    let views = live.watch();
+    let view = wait_for(&views, "an update", |view| newest(view) > 0);
+    test(&live, &views, newest(&view));
+}
+
+/// The newest update, 0 before the first.
+fn newest(view: &Snapshot) -> u64 {
+    view.learning.history.last().map_or(0, |row| row.update)
+}
+
+fn training_status() {
+    with(|live| {
+        let told = live.result("training status");
+        assert_eq!(text(&told, "state"), "off");
+        assert!(text(&told, "summary").contains("--train"));
+    });
+    learning(|live, _, update| {
+        let told = live.result("training status");
+        assert_eq!((text(&told, "state"), text(&told, "run")), ("training", &*live.view().learning.run));
+        assert!(told["row"]["update"].as_u64() >= Some(update), "{told}");
+    });
+}
+
+fn training_pause() {
+    with(|live| {
+        let answer = live.line("training pause");
+        assert_eq!(refusal(&answer), AGAIN);
+        assert!(answer.error.unwrap().hint.contains("--train"));
+    });
+    learning(|live, views, _| {
+        live.done("training pause");
+        let paused = wait_for(views, "a pause", |view| view.learning.state == "paused");
+        live.run(3_000);
+        assert_eq!(live.view().learning, paused.learning, "nothing is learned while days go by");
+    });
+}
+
+fn training_resume() {
+    with(|live| assert_eq!(live.refused("training resume"), AGAIN));
+    learning(|live, views, _| {
+        live.done("training pause");
+        let paused = wait_for(views, "a pause", |view| view.learning.state == "paused");
+        live.done("training resume");
+        wait_for(views, "a later update", |view| view.learning.state == "training" && newest(view) > newest(&paused));
     });
 }
 

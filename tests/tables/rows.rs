@@ -2,6 +2,8 @@
 //!
 //! The other rows stand in `shocks`, `pace` and `ties`; they share what stands here.
 
+use std::path::Path;
+
 use serde_json::Value;
 use townlet::shard::specs;
 use townlet::wire::Snapshot;
@@ -20,6 +22,8 @@ pub(crate) struct Case {
     pub(crate) wrong: &'static [(&'static str, &'static str)],
     /// Runs the row and looks at answer and state.
     pub(crate) holds: fn(),
+    /// The town that it takes.
+    pub(crate) live: fn(&Path) -> Live,
 }
 
 pub(crate) const fn case(
@@ -29,7 +33,7 @@ pub(crate) const fn case(
     wrong: &'static [(&'static str, &'static str)],
     holds: fn(),
 ) -> Case {
-    Case { name, before, line, wrong, holds }
+    Case { name, before, line, wrong, holds, live: Live::held }
 }
 
 pub(crate) const BAD: &str = "E_INVALID_ARG";

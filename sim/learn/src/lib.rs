@@ -21,3 +21,4 @@ pub use driver::{Choice, NetworkPolicy, Weighed};
 pub use recorded::Recorded;
 pub use replicas::{Replica, Replicas};
 pub use scripted::Scripted;
+pub use tiles::GoOn;

@@ -5,6 +5,9 @@
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 
+/// Asked by every worker, all the time, whether to go on: it must be quick.
+pub type GoOn<'a> = &'a (dyn Fn() -> bool + Sync);
+
 /// Hands `items` out in tiles of `size` to up to `threads` workers, this thread among them, and waits for all of them.
 pub(crate) fn work<T: Send>(items: &mut [T], size: usize, threads: NonZero<usize>, deed: impl Fn(&mut [T]) + Sync) {
     let tiles = Mutex::new(items.chunks_mut(size));

@@ -1,7 +1,10 @@
 //! A town in a box: the whole state with the texts it was made from, sealed by a checksum; and the digest.
 //!
-//! Owns the byte layout. Bytes only: whoever writes files does so outside. A box that was cut, altered or made by another
-//! version is refused by name.
+//! Owns the byte layout and how boxes of earlier layouts are read. Bytes only: whoever writes files does so outside. A box
+//! that was cut, altered or made by a version that is not read is refused by name. Rule: "Where durable state lives".
+//!
+//! Mark (8 bytes), version (u32), length of the body (u64), body, SHA-256 of all before it; numbers little-endian. Since
+//! version 4 the body is the length of the content (u64) and the content packed by zstd; before, the content itself.
 
 use std::sync::Arc;
 
@@ -15,10 +18,24 @@ use crate::town::Town;
 
 /// First bytes of every box.
 const MAGIC: &[u8; 8] = b"TOWNLET\n";
-/// Version of the layout; it changes whenever [`State`] or [`Sources`] do.
-pub const VERSION: u32 = 3;
-/// Most bytes a box may have.
+/// Version of the layout that is written; it changes whenever [`State`] or [`Sources`] do.
+pub const VERSION: u32 = 4;
+/// Earliest version that is read.
+pub const OLDEST: u32 = 3;
+/// Most bytes a box may have, packed and unpacked.
 pub const MAX_BYTES: usize = 256 * 1024 * 1024;
+/// How hard content is packed: the town waits for it.
+const LEVEL: i32 = 1;
+/// Bytes before the body.
+const HEAD: usize = 20;
+/// Bytes after it.
+const SEAL: usize = 32;
+
+/// Makes content of a body.
+type Read = fn(&[u8]) -> Result<Content, SnapshotError>;
+/// Every version that is read, with how. A change of [`State`] leaves the earlier one's types beside this file, and a row
+/// here that reads and fills them in.
+const LAYOUTS: [(u32, Read); 2] = [(OLDEST, plain), (VERSION, packed)];
 
 /// Why a box was refused.
 #[derive(Debug, Error)]
@@ -27,7 +44,7 @@ pub enum SnapshotError {
     #[error("it is not a townlet snapshot: the first bytes are wrong")]
     Alien,
     /// Another layout.
-    #[error("it was made by version {found} of the snapshot layout; this program reads version {VERSION}")]
+    #[error("it was made by version {found} of the snapshot layout; this program reads versions {OLDEST} to {VERSION}")]
     Version {
         /// What it says.
         found: u32,
@@ -72,18 +89,32 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Packs a town: magic, version, length, content, SHA-256 of all before it.
+/// Packs a town.
 pub fn save(town: &Town) -> Vec<u8> {
     let content = Content { sources: town.rules().sources.clone(), state: town.state().clone() };
     let content = postcard::to_stdvec(&content).expect("state is plain data");
-    let mut bytes = Vec::with_capacity(content.len() + 64);
+    let packed = zstd::bulk::compress(&content, LEVEL).expect("memory is packed into memory");
+    let mut body = (content.len() as u64).to_le_bytes().to_vec();
+    body.extend_from_slice(&packed);
+    sealed(VERSION, &body)
+}
+
+/// Puts mark, version, length and seal around a body.
+fn sealed(version: u32, body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEAD + body.len() + SEAL);
     bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
-    bytes.extend_from_slice(&(content.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(&content);
+    bytes.extend_from_slice(&version.to_le_bytes());
+    bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(body);
     let seal = Sha256::digest(&bytes);
     bytes.extend_from_slice(&seal);
     bytes
+}
+
+/// The version of the layout that a box says it has; `None` when it is no box.
+pub fn version(bytes: &[u8]) -> Option<u32> {
+    let (version, _) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<4>()?;
+    Some(u32::from_le_bytes(*version))
 }
 
 /// Unpacks a town.
@@ -91,26 +122,57 @@ pub fn save(town: &Town) -> Vec<u8> {
 /// # Errors
 /// What is wrong with the bytes, in a sentence that fits behind the file's name.
 pub fn load(bytes: &[u8]) -> Result<Town, SnapshotError> {
-    const HEAD: usize = 20;
-    const SEAL: usize = 32;
-    if bytes.len() < HEAD || &bytes[..8] != MAGIC {
-        return Err(SnapshotError::Alien);
-    }
-    let found = u32::from_le_bytes(bytes[8..12].try_into().expect("four bytes"));
-    if found != VERSION {
-        return Err(SnapshotError::Version { found });
-    }
-    let announced = u64::from_le_bytes(bytes[12..20].try_into().expect("eight bytes"));
+    let found = version(bytes).filter(|_| bytes.len() >= HEAD).ok_or(SnapshotError::Alien)?;
+    let (_, read) = LAYOUTS.iter().find(|row| row.0 == found).ok_or(SnapshotError::Version { found })?;
+    let announced = u64::from_le_bytes(bytes[12..HEAD].try_into().expect("eight bytes"));
     let expected = usize::try_from(announced).unwrap_or(usize::MAX).saturating_add(HEAD + SEAL);
     if bytes.len() != expected || expected > MAX_BYTES {
         return Err(SnapshotError::Truncated { found: bytes.len(), expected });
     }
-    let (sealed, seal) = bytes.split_at(bytes.len() - SEAL);
-    if Sha256::digest(sealed).as_slice() != seal {
+    let (before, seal) = bytes.split_at(bytes.len() - SEAL);
+    if Sha256::digest(before).as_slice() != seal {
         return Err(SnapshotError::Altered);
     }
-    let content: Content =
-        postcard::from_bytes(&sealed[HEAD..]).map_err(|error| SnapshotError::Content(error.to_string()))?;
+    let content = read(&before[HEAD..])?;
     let rules = Arc::new(Rules::new(content.sources)?);
     Town::resume(rules, content.state).map_err(SnapshotError::Content)
+}
+
+/// Version 3: the content as it is.
+fn plain(body: &[u8]) -> Result<Content, SnapshotError> {
+    postcard::from_bytes(body).map_err(|error| SnapshotError::Content(error.to_string()))
+}
+
+/// Version 4: the length of the content, and the content packed. Never more is unpacked than a box may hold.
+fn packed(body: &[u8]) -> Result<Content, SnapshotError> {
+    let content = |what: &str| SnapshotError::Content(what.to_owned());
+    let (length, packed) = body.split_first_chunk::<8>().ok_or_else(|| content("it has no length"))?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    if length > MAX_BYTES {
+        return Err(content("it would unpack to more than a snapshot may hold"));
+    }
+    let bytes = zstd::bulk::decompress(packed, length).map_err(|error| SnapshotError::Content(error.to_string()))?;
+    if bytes.len() != length {
+        return Err(content("it unpacks to another length than it says"));
+    }
+    plain(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_box_that_lies_about_what_it_unpacks_to_is_refused() {
+        let zeros = vec![0; 1 << 20];
+        let frame = zstd::bulk::compress(&zeros, LEVEL).unwrap();
+        let lying = |length: u64| [&length.to_le_bytes(), frame.as_slice()].concat();
+        for length in [0, 1, (1 << 20) - 1, (1 << 20) + 1, MAX_BYTES as u64 + 1, u64::MAX] {
+            let refused = load(&sealed(VERSION, &lying(length)));
+            assert!(matches!(refused, Err(SnapshotError::Content(_))), "{length}");
+        }
+        for body in [&[][..], &[0; 7], &[0; 8], b"12345678 no frame"] {
+            assert!(matches!(load(&sealed(VERSION, body)), Err(SnapshotError::Content(_))), "{body:?}");
+        }
+    }
 }

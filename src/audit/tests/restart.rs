@@ -128,7 +128,7 @@ fn intents_are_handed_over_and_ids_remembered() {
     drop(log);
     assert_eq!(assert_whole(dir.path()).runs[0].open.len(), 2);
 
-    let Opened { log, pending, index } = open(dir.path());
+    let Opened { log, pending, index, .. } = open(dir.path());
     let print = fingerprint("setmoney", &intent("").args);
     let now = jiff::Timestamp::from_millisecond(START).unwrap();
     let ask = |index: &Index, id: &str| index.look_up("tui:ada", id, &print, now);

@@ -1,9 +1,10 @@
 //! `townlet bench`: the speed table for this machine, measured in one run, and what cannot be measured yet by name.
 //!
-//! Owns the rows, their targets and the table. How each is measured stands in `town`, `shard`, `service`, `learn` and
-//! `train`. A number is never made of
+//! Owns the rows, their targets and the table. How each is measured stands in `town`, `shard`, `service`, `beside`, `learn`
+//! and `train`. A number is never made of
 //! nothing: what is not measured says why. Rule: "Speed" of the quality guide.
 
+mod beside;
 mod learn;
 mod measure;
 mod service;
@@ -132,6 +133,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     say(args, "subscribers");
     rows.push(shard::subscribers(&texts.sources, &folder, budget / 3)?);
     rows.extend(service::subscribers(&texts.sources, &folder, budget / 3)?);
+    say(args, "a training beside a town");
+    rows.extend(beside::rows(&texts.sources, &folder, budget)?);
     drop(folder);
     say(args, "the town");
     rows.extend(town::speed(&texts.sources, budget / 4)?);

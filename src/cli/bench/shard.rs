@@ -16,6 +16,7 @@ use townlet_town::Sources;
 use super::measure::{median, milliseconds, percentile, resident_kib, time};
 use super::{Row, Target};
 use crate::shard::publish::{Next, Stream};
+use crate::shard::training::Recipe;
 use crate::shard::{self, Driver, Handle, Home, Options, Speed};
 use crate::wire::{Answer, Request, Role, Session, Status};
 
@@ -49,8 +50,19 @@ impl Drop for Folder {
 
 /// A shard in the folder.
 pub(super) fn start(sources: &Sources, folder: &Folder, paused: bool, speed: Speed, held: bool) -> Result<Handle> {
+    start_with(sources, folder, (paused, speed, held), None)
+}
+
+/// The same, with a training beside it when there is a recipe; paused, how fast, held.
+pub(super) fn start_with(
+    sources: &Sources,
+    folder: &Folder,
+    (paused, speed, held): (bool, Speed, bool),
+    training: Option<Recipe>,
+) -> Result<Handle> {
     let home = Home::new(&folder.0);
-    let options = Options { home, paused, speed, held, claim: false, driver: Driver::default(), token_file: None };
+    let driver = Driver::default();
+    let options = Options { home, paused, speed, held, claim: false, driver, training, token_file: None };
     Ok(shard::start(sources.clone(), 7, options)?)
 }
 

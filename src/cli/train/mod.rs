@@ -3,7 +3,6 @@
 //! Owns when a training stops and what is kept of it: a row an update in `logs/training`, checkpoints in the shadow folder.
 //! How it learns is `townlet_learn::train`'s. Rule: "`townlet train`".
 
-mod log;
 mod plot;
 
 use std::io::IsTerminal;
@@ -24,8 +23,9 @@ use townlet_town::config::Layer;
 
 use super::texts::{self, Texts};
 use super::{ConfigArgs, FELL_SHORT, INTERRUPTED, plain};
+use crate::shard::Home;
 use crate::shard::home::new_run_id;
-use log::Log;
+use crate::shard::training::Log;
 
 /// What `townlet train` is told.
 #[derive(clap::Args, Debug)]
@@ -138,21 +138,21 @@ impl Session {
             let config = &rules.config;
             let total_steps = args.steps.unwrap_or(config.training.total_steps);
             let trainer = Trainer::new(&rules, Plan { seed: config.seed, total_steps, threads });
-            return Self::begin(args, trainer, registry, new_run_id(&config.shard), 0);
+            let run = new_run_id(&config.shard);
+            let log = Log::new(&Home::new(&args.home).trainings(), &run);
+            return Ok(Self::begin(trainer, registry, run, log));
         };
         let saved = resumable(&registry, id)?;
         let rules = Arc::new(Rules::new(saved.sources.clone())?);
         same_settings(args, &texts, &rules, &saved)?;
         let trainer = Trainer::resume(&rules, &saved, threads)?;
-        let mut session = Self::begin(args, trainer, registry, saved.run, saved.progress.updates)?;
-        session.saved = Some(saved.policy);
-        Ok(session)
+        let log = Log::resume(&Home::new(&args.home).trainings(), &saved.run, saved.progress.updates)?;
+        Ok(Self { saved: Some(saved.policy), ..Self::begin(trainer, registry, saved.run, log) })
     }
 
-    fn begin(args: &Args, trainer: Trainer, registry: Registry, run: String, updates: u64) -> Result<Self> {
-        let log = Log::open(&args.home.join("logs/training"), &run, updates)?;
+    fn begin(trainer: Trainer, registry: Registry, run: String, log: Log) -> Self {
         let cadence = u64::from(trainer.rules().config.training.checkpoint_updates);
-        Ok(Self { trainer, registry, run, log, saved: None, cadence })
+        Self { trainer, registry, run, log, saved: None, cadence }
     }
 
     fn warm_start(&mut self, quiet: bool) -> Result<Option<String>> {

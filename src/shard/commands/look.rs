@@ -73,7 +73,11 @@ fn health_status(look: &Look<'_>, _: &Args) -> Reply {
     } else {
         format!("{}: {}", health.status, health.problems.join("; "))
     };
-    Ok(json!({ "summary": summary, "health": health, "run_id": look.around.run_id, "digest": look.town.digest() }))
+    let late = &look.around.lateness;
+    Ok(json!({
+        "summary": summary, "health": health, "run_id": look.around.run_id, "digest": look.town.digest(),
+        "lateness": { "ticks": late.ticks(), "p50_ms": late.milliseconds(0.5), "p99_ms": late.milliseconds(0.99) },
+    }))
 }
 
 fn kpi(look: &Look<'_>, _: &Args) -> Reply {

@@ -9,4 +9,5 @@ pub(super) mod session;
 pub(super) mod shocks;
 pub(super) mod snapshots;
 pub(super) mod ties;
+pub(super) mod training;
 pub(super) mod world;

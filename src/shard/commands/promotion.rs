@@ -44,7 +44,8 @@ pub(in crate::shard) static ROLLBACK: Row = Row {
     help: "back to the release before, or to the one of a release snapshot, from the next tick on",
     run: Run::Shard(|look, args| {
         let name = args.get("to").map(str::to_owned);
-        let to = name.map(|name| look.releases.named(&name).map(|it| (name.clone(), it.driver.id().to_owned())));
+        let releases = look.releases()?;
+        let to = name.map(|name| releases.named(&name).map(|it| (name.clone(), it.driver.id().to_owned())));
         order(look, Order::Rollback(to.transpose()?, args.text("reason").into()))
     }),
 };
@@ -69,20 +70,21 @@ pub(in crate::shard) static HOLD: Row = Row {
 
 /// The id of the policy that a line names.
 fn policy(look: &Look<'_>, args: &Args) -> Result<String, ErrorBody> {
-    look.releases.named(args.text("checkpoint")).map(|loaded| loaded.driver.id().to_owned())
+    look.releases()?.named(args.text("checkpoint")).map(|loaded| loaded.driver.id().to_owned())
 }
 
 fn order(look: &Look<'_>, order: Order) -> Result<Deed, ErrorBody> {
-    look.releases.allows(&order)?;
+    look.releases()?.allows(&order)?;
     Ok(Deed::Release(order))
 }
 
 fn status(look: &Look<'_>, _: &Args) -> Reply {
-    let promotion = look.releases.wire();
+    let releases = look.releases()?;
+    let promotion = releases.wire();
     let state = promotion.state.replace('_', " ");
     Ok(json!({
         "summary": format!("{} drives the town; {state}: {}", promotion.release, promotion.detail),
         "promotion": promotion,
-        "snapshots": look.releases.saved(),
+        "snapshots": releases.saved(),
     }))
 }

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use serde_json::json;
-use townlet_town::snapshot;
 
-use crate::shard::home::snapshot_files;
+use crate::shard::snapshots::{self, Found};
 use crate::shard::table::{Args, Deed, Kind, Reply, Row, Run, arg, error};
 use crate::wire::line::nearest;
 use crate::wire::{ErrorBody, Role};
@@ -48,7 +47,7 @@ pub(in crate::shard) static VALIDATE: Row = Row {
 
 fn names(folder: &Path) -> Vec<String> {
     let name = |path: &std::path::PathBuf| path.file_name()?.to_str().map(str::to_owned);
-    snapshot_files(folder).iter().filter_map(name).collect()
+    snapshots::of(folder).iter().filter_map(name).collect()
 }
 
 fn list(folder: &Path, _: &Args) -> Reply {
@@ -61,7 +60,7 @@ fn list(folder: &Path, _: &Args) -> Reply {
 }
 
 /// Snapshots are named as `snapshot list` shows them, never by path.
-fn open(folder: &Path, args: &Args) -> Result<townlet_town::Town, ErrorBody> {
+fn open(folder: &Path, args: &Args) -> Result<Found, ErrorBody> {
     let names = names(folder);
     let typed = args.text("file");
     if !names.iter().any(|name| name == typed) {
@@ -70,14 +69,18 @@ fn open(folder: &Path, args: &Args) -> Result<townlet_town::Town, ErrorBody> {
             near.map_or_else(|| "`snapshot list` shows them.".to_owned(), |near| format!("Did you mean `{near}`?"));
         return Err(error("E_NOT_FOUND", format!("there is no snapshot `{typed}` in this run."), hint));
     }
-    let bytes = std::fs::read(folder.join(typed)).map_err(|why| error("E_IO", format!("{typed}: {why}."), ""))?;
-    snapshot::load(&bytes).map_err(|why| {
-        error("E_DAMAGED", format!("{typed}: {why}."), "Use an earlier one of `snapshot list`; nothing was changed.")
+    let path = folder.join(typed);
+    snapshots::read(&path).map_err(|why| {
+        let good = snapshots::good_before(&path).map_or_else(
+            || "No good one lies before it.".to_owned(),
+            |good| format!("The good one before it is `{}`.", snapshots::name(good.town.tick())),
+        );
+        error("E_DAMAGED", format!("{typed}: {why}."), format!("{good} Nothing was changed."))
     })
 }
 
 fn inspect(folder: &Path, args: &Args) -> Reply {
-    let town = open(folder, args)?;
+    let Found { town, layout, bytes, .. } = open(folder, args)?;
     let config = &town.rules().config;
     let residents = town.state().agents.present.len();
     Ok(json!({
@@ -86,12 +89,14 @@ fn inspect(folder: &Path, args: &Args) -> Reply {
         "tick": town.tick(),
         "seed": town.state().seed,
         "residents": residents,
+        "commands": town.state().commands,
         "digest": town.digest(),
-        "layout": snapshot::VERSION,
+        "layout": layout,
+        "bytes": bytes,
     }))
 }
 
 fn validate(folder: &Path, args: &Args) -> Reply {
-    let town = open(folder, args)?;
+    let Found { town, .. } = open(folder, args)?;
     Ok(json!({ "summary": format!("{} is whole: tick {}, digest {}.", args.text("file"), town.tick(), town.digest()) }))
 }

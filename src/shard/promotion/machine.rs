@@ -330,6 +330,11 @@ impl Machine {
         if !changed.is_empty() {
             let changed = format!("{} changed", changed.join(" and "));
             self.green = 0;
+            if self.candidate() == Some(&self.release) {
+                self.bond = None;
+                self.go(Stage::Idle, format!("the candidate is the release: {changed}"), act);
+            }
+            self.waiting = self.waiting.take().filter(|waiting| *waiting != self.release);
             if self.bond.is_some() {
                 self.start_over(&changed, act);
             }

@@ -37,7 +37,7 @@ use machine::{Act, Machine, Stage};
 const KEPT_AT_HAND: usize = 16;
 
 /// Who asks when nobody does.
-const TOWN: &str = "town";
+pub(super) const TOWN: &str = "town";
 
 /// What a shard knows of its releases.
 pub(super) struct Releases {

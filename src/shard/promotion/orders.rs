@@ -76,7 +76,7 @@ type Kept = (Result<(), String>, Result<(), String>);
 
 impl Engine {
     /// A training made a checkpoint: judged when nobody else is, else it waits.
-    pub(in crate::shard) fn candidate(&mut self, id: String) {
+    pub(in crate::shard) fn offered(&mut self, id: String) {
         self.fetch(Kind::Policy, id.clone(), move |engine| {
             if engine.releases.holds(&id) {
                 engine.advance(Event::Offered(id));
@@ -198,7 +198,7 @@ impl Engine {
                     (releases.machine, releases.saved) = (flipped, names);
                     let entry = engine.drive(candidate, ticket);
                     fail_point!("promote_driven");
-                    engine.noted(noted);
+                    engine.papers_written(noted);
                     engine.told_change(ticket, entry, None);
                 }
                 Err(why) => {
@@ -247,7 +247,7 @@ impl Engine {
 
     /// Writes the release's file and the papers beside it; with a ticket, answers it then.
     fn write_down(&mut self, note: Option<(PathBuf, String)>, ticket: Option<u64>, entry: Option<JournalEntry>) {
-        let note = note.or_else(|| self.note());
+        let note = note.or_else(|| self.unwritten_note());
         let releases = &mut self.releases;
         let machine = releases.machine.clone();
         let file = releases.file.bytes(&machine);
@@ -270,7 +270,7 @@ impl Engine {
                 Ok(()) => (releases.kept, releases.trouble) = (machine, None),
                 Err(why) => releases.trouble = Some(format!("the release's file could not be written: {why}")),
             }
-            engine.noted(noted);
+            engine.papers_written(noted);
             if let Some(ticket) = ticket {
                 engine.told_change(ticket, entry, kept.err());
             }
@@ -396,7 +396,7 @@ impl Engine {
         if self.releases.ordered || self.releases.machine.take(Event::Rollback(None, reason.clone()), &act).is_err() {
             return;
         }
-        let note = self.note();
+        let note = self.unwritten_note();
         let held = format!("it rolled back {reason}; an operator decides");
         drop(self.releases.machine.take(Event::Hold(true, held), &act));
         let (digest, tick) = (self.town.digest(), self.town.tick());
@@ -417,7 +417,7 @@ impl Engine {
     }
 
     /// The note of a rollback that is not written down yet.
-    fn note(&self) -> Option<(PathBuf, String)> {
+    fn unwritten_note(&self) -> Option<(PathBuf, String)> {
         let steps = self.releases.machine.steps();
         let step = steps.last().filter(|step| step.to == Stage::RolledBack)?;
         if self.releases.kept.steps().iter().any(|kept| kept.number == step.number) {
@@ -428,7 +428,7 @@ impl Engine {
         Some((folder.join("note.md"), note::text(&view, step, steps)))
     }
 
-    fn noted(&mut self, noted: Result<(), String>) {
+    fn papers_written(&mut self, noted: Result<(), String>) {
         if let Err(why) = noted {
             self.desk.ops_trouble = Some(format!("the operators' log could not be written: {why}"));
             self.refresh();
@@ -440,7 +440,7 @@ impl Engine {
         let releases = &self.releases;
         if releases.kept.steps().iter().any(rollouts::is_worth) {
             let papers = Papers { steps: releases.kept.steps().to_vec(), ..papers(releases, &releases.kept, None) };
-            self.aside(move || papers.write(), |engine, noted| engine.noted(noted.and_then(|noted| noted)));
+            self.aside(move || papers.write(), |engine, noted| engine.papers_written(noted.and_then(|noted| noted)));
         }
         self.settle_releases();
     }

@@ -1,18 +1,22 @@
 //! The raw stream on disk while subscribers get merged messages: `logs/telemetry/<run>-NNNN.jsonl.zst`.
 //!
 //! One file for each time; it begins with a whole state, so that it can be read by itself. A file that cannot be written
-//! is given up and said; the town goes on. Rule: "Telemetry 0.2.0", backpressure.
+//! is given up and said, and another begun as soon as one can be; the town goes on. Rule: "Telemetry 0.2.0", backpressure.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use fail::fail_point;
 use serde::Serialize;
 
 use crate::wire::{Envelope, Mirror};
 
 /// How hard it packs; the publisher has other work.
 const LEVEL: i32 = 3;
+/// How often a file that could not be written is followed by another.
+const RETRY: Duration = Duration::from_secs(1);
 /// Longest line read, in bytes: a whole state of a thousand residents is far below it.
 const LONGEST: u64 = 64 * 1024 * 1024;
 
@@ -23,11 +27,13 @@ pub(super) struct Archive {
     run_id: String,
     open: Option<(PathBuf, zstd::stream::write::Encoder<'static, File>)>,
     trouble: Option<String>,
+    /// When a file was begun last.
+    tried: Duration,
 }
 
 impl Archive {
     pub(super) fn new(folder: Option<PathBuf>, run_id: &str) -> Self {
-        Self { folder, run_id: run_id.into(), open: None, trouble: None }
+        Self { folder, run_id: run_id.into(), open: None, trouble: None, tried: Duration::ZERO }
     }
 
     /// The file that is written now.
@@ -45,8 +51,14 @@ impl Archive {
         self.open.is_some()
     }
 
+    /// Whether one should be written, none is, and it is time to try again.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        self.folder.is_some() && self.open.is_none() && now >= self.tried + RETRY
+    }
+
     /// Begins the next file.
-    pub(super) fn open(&mut self) {
+    pub(super) fn open(&mut self, now: Duration) {
+        self.tried = now;
         let Some(folder) = &self.folder else { return };
         match create(folder, &self.run_id) {
             Ok(open) => (self.open, self.trouble) = (Some(open), None),
@@ -58,7 +70,10 @@ impl Archive {
     pub(super) fn write(&mut self, line: &str) {
         let Some((path, out)) = &mut self.open else { return };
         // Flushed, so that a crash loses nothing that was sent.
-        let written = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+        let written = point("archive_write")
+            .and_then(|()| out.write_all(line.as_bytes()))
+            .and_then(|()| out.write_all(b"\n"))
+            .and_then(|()| out.flush());
         if let Err(error) = written {
             self.trouble = Some(format!("{}: {error}", path.display()));
             self.open = None;
@@ -80,7 +95,15 @@ impl Drop for Archive {
     }
 }
 
+fn point(name: &'static str) -> io::Result<()> {
+    fail_point!(name, |_| Err(io::Error::other(format!("fail point {name}"))));
+    // Without the feature the name has no other use.
+    let _ = name;
+    Ok(())
+}
+
 fn create(folder: &Path, run_id: &str) -> io::Result<(PathBuf, zstd::stream::write::Encoder<'static, File>)> {
+    point("archive_open")?;
     std::fs::create_dir_all(folder)?;
     for number in 1..10_000 {
         let path = folder.join(format!("{run_id}-{number:04}.jsonl.zst"));

@@ -226,6 +226,10 @@ impl Hub {
         let some = !self.subscribers.is_empty();
         self.subscribers.retain(|it| !it.queue.is_left());
         self.weigh(now);
+        if self.aggregating && self.archive.is_due(now) {
+            self.archive.open(now);
+            self.archive_state();
+        }
         self.linger(now, some && self.subscribers.is_empty());
         if now >= self.boundary {
             self.boundary = now + self.limits.every;
@@ -281,7 +285,7 @@ impl Hub {
         self.aggregating = aggregating;
         self.boundary = now + self.limits.every;
         if aggregating {
-            self.archive.open();
+            self.archive.open(now);
             self.archive_state();
         } else {
             self.archive.close();

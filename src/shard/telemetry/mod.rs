@@ -11,6 +11,7 @@ pub(super) use place::conflict;
 pub(super) use story::Story;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use townlet_town::affordances::ITEMS;
 use townlet_town::fixed::Micro;
@@ -22,6 +23,7 @@ use townlet_town::state::State;
 use townlet_town::{AgentId, Rules, Town, employment, names};
 
 use super::driver::Driver;
+use super::lateness::Lateness;
 use super::names::Names;
 use crate::wire::SCHEMA_VERSION;
 use crate::wire::telemetry::{
@@ -64,6 +66,8 @@ pub(super) struct Around {
     pub promotion: Promotion,
     /// Whether the release is on canary and its last conclusive window was red.
     pub canary_is_red: bool,
+    /// How late ticks come.
+    pub lateness: Arc<Lateness>,
 }
 
 /// The id of whoever lives in a slot.
@@ -366,6 +370,7 @@ fn promotion_alerts(promotion: &Promotion, red: bool) -> Vec<(&'static str, &'st
 fn alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Alert> {
     let mut alerts: Vec<Alert> = standing_alerts(rules, state, around)
         .into_iter()
+        .chain(super::training::alert(&around.learning))
         .map(|(name, severity, message, hint)| Alert {
             name: name.into(),
             severity: severity.into(),

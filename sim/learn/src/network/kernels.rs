@@ -13,8 +13,8 @@ use pulp::{Arch, Simd, WithSimd};
 
 static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 
-/// Rows of `A` multiplied at a time: with 4 vectors of `B` they fill 24 of 32 registers, with 2 vectors 12 of 16.
-const TILE: usize = 6;
+/// Panels begin where a cache line does: a vector that lies across two costs two reads.
+const LINE: usize = 64;
 
 /// Adds the rows of a matrix to `sums`, row by row.
 pub(crate) fn add_rows(matrix: &[f32], sums: &mut [f32]) {
@@ -38,6 +38,8 @@ pub(crate) struct Panels {
     rows: usize,
     columns: usize,
     data: Vec<f32>,
+    /// Where the first strip begins; before it is what the allocation leaves of a cache line.
+    start: usize,
 }
 
 /// The left side of a product.
@@ -95,14 +97,14 @@ pub(crate) fn multiply(left: Left<'_>, right: &Panels, out: &mut [f32], end: End
     ARCH.dispatch(Multiply { left, right, out, rows, end });
 }
 
-/// Vectors of a wide strip: what the registers hold.
-const fn wide_strip<S: Simd>() -> usize {
-    if S::REGISTER_COUNT >= 32 { 4 } else { 2 }
+/// Rows and vectors of a tile: 24 of 32 registers hold its sums, or 12 of 16.
+const fn tile_of<S: Simd>() -> (usize, usize) {
+    if S::REGISTER_COUNT >= 32 { (8, 3) } else { (6, 2) }
 }
 
 /// First column and number of columns of each strip: wide ones as long as they are filled, then single vectors.
 fn strips<S: Simd>(columns: usize) -> impl Iterator<Item = (usize, usize)> {
-    let (wide, narrow) = (wide_strip::<S>() * S::F32_LANES, S::F32_LANES);
+    let (wide, narrow) = (tile_of::<S>().1 * S::F32_LANES, S::F32_LANES);
     let full = columns / wide * wide;
     let wides = (0..full).step_by(wide).map(move |first| (first, wide));
     wides.chain((full..columns).step_by(narrow).map(move |first| (first, narrow)))
@@ -119,11 +121,13 @@ impl WithSimd for Pack<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Self { panels: Panels { rows, columns, data }, source, transposed } = self;
+        let Self { panels: Panels { rows, columns, data, start }, source, transposed } = self;
         let padded = columns.next_multiple_of(S::F32_LANES);
         data.clear();
-        data.resize(*rows * padded, 0.0);
-        let mut rest = data.as_mut_slice();
+        let spare = LINE / size_of::<f32>();
+        data.resize(*rows * padded + spare, 0.0);
+        *start = data.as_ptr().align_offset(LINE).min(spare);
+        let mut rest = &mut data[*start..][..*rows * padded];
         for (first, width) in strips::<S>(*columns) {
             let (strip, after) = rest.split_at_mut(*rows * width);
             rest = after;
@@ -156,7 +160,7 @@ impl WithSimd for Multiply<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let mut rest = self.right.data.as_slice();
+        let mut rest = &self.right.data[self.right.start..];
         for (first, width) in strips::<S>(self.right.columns) {
             let (strip, after) = rest.split_at(self.right.rows * width);
             rest = after;
@@ -164,8 +168,8 @@ impl WithSimd for Multiply<'_> {
             let place = Place { first, rows: self.rows, columns: self.right.columns };
             if width == S::F32_LANES {
                 strip_of::<S, 1>(simd, self.left, vectors, self.out, place, self.end);
-            } else if wide_strip::<S>() == 4 {
-                strip_of::<S, 4>(simd, self.left, vectors, self.out, place, self.end);
+            } else if tile_of::<S>().1 == 3 {
+                strip_of::<S, 3>(simd, self.left, vectors, self.out, place, self.end);
             } else {
                 strip_of::<S, 2>(simd, self.left, vectors, self.out, place, self.end);
             }
@@ -194,8 +198,10 @@ fn strip_of<S: Simd, const VECTORS: usize>(
     let (strip, _) = strip.as_chunks::<VECTORS>();
     let mut row = 0;
     while row < place.rows {
-        let rows = (place.rows - row).min(TILE);
+        let rows = (place.rows - row).min(tile_of::<S>().0);
         match rows {
+            8 => tile::<S, VECTORS, 8>(simd, left, strip, out, place, row, end),
+            7 => tile::<S, VECTORS, 7>(simd, left, strip, out, place, row, end),
             6 => tile::<S, VECTORS, 6>(simd, left, strip, out, place, row, end),
             5 => tile::<S, VECTORS, 5>(simd, left, strip, out, place, row, end),
             4 => tile::<S, VECTORS, 4>(simd, left, strip, out, place, row, end),
@@ -303,22 +309,33 @@ fn finish<S: Simd, const VECTORS: usize, const ROWS: usize>(
         for (vector, sum) in sums.iter().enumerate() {
             let first = place.first + vector * S::F32_LANES;
             let last = (first + S::F32_LANES).min(place.columns);
-            let out = &mut out[first..last];
             let sum = match end {
-                End::Add => simd.add_f32s(*sum, simd.partial_load_f32s(out)),
-                End::Bias(bias) => simd.add_f32s(*sum, simd.partial_load_f32s(&bias[first..last])),
+                End::Add => simd.add_f32s(*sum, load(simd, &out[first..last])),
+                End::Bias(bias) => simd.add_f32s(*sum, load(simd, &bias[first..last])),
                 End::BiasRelu(bias) => {
-                    let sum = simd.add_f32s(*sum, simd.partial_load_f32s(&bias[first..last]));
+                    let sum = simd.add_f32s(*sum, load(simd, &bias[first..last]));
                     simd.max_f32s(simd.splat_f32s(0.0), sum)
                 }
                 End::Where(active) => {
-                    let (zero, active) = (simd.splat_f32s(0.0), &active[start..][first..last]);
-                    let above = simd.less_than_f32s(zero, simd.partial_load_f32s(active));
+                    let zero = simd.splat_f32s(0.0);
+                    let above = simd.less_than_f32s(zero, load(simd, &active[start..][first..last]));
                     simd.select_f32s(above, *sum, zero)
                 }
             };
-            simd.partial_store_f32s(out, sum);
+            match S::as_mut_simd_f32s(&mut out[first..last]) {
+                ([whole], []) => *whole = sum,
+                (_, part) => simd.partial_store_f32s(part, sum),
+            }
         }
+    }
+}
+
+/// A vector, or what there is of one.
+#[inline(always)]
+fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(values) {
+        ([whole], []) => *whole,
+        (_, part) => simd.partial_load_f32s(part),
     }
 }
 
@@ -342,6 +359,11 @@ mod tests {
 
     fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
         (0..rows * columns).map(|place| values[place % rows * columns + place / rows]).collect()
+    }
+
+    /// The strips, without what is left before and after them.
+    fn laid(panels: &Panels) -> &[f32] {
+        &panels.data[panels.start..][..panels.data.len() - LINE / size_of::<f32>()]
     }
 
     fn close(found: &[f32], wanted: &[f32]) {
@@ -372,7 +394,7 @@ mod tests {
             let (mut panels, mut also) = (Panels::default(), Panels::default());
             panels.pack(&right, inner, columns);
             also.pack_transposed(&transposed(&right, inner, columns), inner, columns);
-            assert_eq!(panels.data, also.data);
+            assert_eq!(laid(&panels), laid(&also));
             let mut out = vec![1.0; rows * columns];
             multiply(Left::Rows(&left), &panels, &mut out, End::Bias(&vec![0.0; columns]));
             close(&out, &wanted);

@@ -12,6 +12,7 @@ use super::stats::{Means, explained_variance};
 use super::{Batch, Diverged, Settings, UpdateStats, adam};
 use crate::luck::Luck;
 use crate::network::{ActorCritic, Shape, Weights, WeightsError};
+use crate::tiles::GoOn;
 
 /// Keeps the luck of shuffles apart from that of the first weights.
 const SHUFFLES: u64 = 0x7368_7566;
@@ -113,10 +114,24 @@ impl Learner {
     /// # Errors
     /// When something exploded; weights and moments are then those before the update.
     pub fn update(&mut self, batch: &Batch, progress: f64) -> Result<UpdateStats, Diverged> {
+        Ok(self.update_while(batch, progress, &|| true)?.expect("nothing cuts it off"))
+    }
+
+    /// As [`Self::update`], as long as `go_on` says so, asked at every minibatch. `None`: it was cut off, and weights and
+    /// moments are those before.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub fn update_while(
+        &mut self,
+        batch: &Batch,
+        progress: f64,
+        go_on: GoOn<'_>,
+    ) -> Result<Option<UpdateStats>, Diverged> {
         batch.check(&self.shape, self.state.updates)?;
         let before = self.state.clone();
-        let result = self.passes(batch, progress);
-        if result.is_ok() {
+        let result = self.passes(batch, progress, go_on);
+        if matches!(result, Ok(Some(_))) {
             self.state.updates += 1;
         } else {
             self.state = before;
@@ -124,17 +139,23 @@ impl Learner {
         result
     }
 
-    fn passes(&mut self, batch: &Batch, progress: f64) -> Result<UpdateStats, Diverged> {
+    fn passes(&mut self, batch: &Batch, progress: f64, go_on: GoOn<'_>) -> Result<Option<UpdateStats>, Diverged> {
         let (shape, settings) = (self.shape, self.settings);
         let alone = self.threads.get() < 2;
         std::thread::scope(|scope| {
             let desk =
                 if alone { Desk::new(shape, &settings, batch) } else { Desk::shared(shape, &settings, batch, scope) };
-            self.learn(batch, progress, desk)
+            self.learn(batch, progress, desk, go_on)
         })
     }
 
-    fn learn(&mut self, batch: &Batch, progress: f64, mut desk: Desk<'_>) -> Result<UpdateStats, Diverged> {
+    fn learn(
+        &mut self,
+        batch: &Batch,
+        progress: f64,
+        mut desk: Desk<'_>,
+        go_on: GoOn<'_>,
+    ) -> Result<Option<UpdateStats>, Diverged> {
         let started = Instant::now();
         let (settings, update, count) = (self.settings, self.state.updates, batch.len());
         let left = if settings.anneal_lr { 1.0 - progress.clamp(0.0, 1.0) } else { 1.0 };
@@ -150,6 +171,9 @@ impl Learner {
             Luck::new([self.seed ^ SHUFFLES, update, u64::from(epoch)]).shuffle(&mut places);
             means.begin_epoch();
             for minibatch in 0..minibatches {
+                if !go_on() {
+                    return Ok(None);
+                }
                 let places = &places[count * minibatch / minibatches..count * (minibatch + 1) / minibatches];
                 let slope = desk.slope(&self.state.weights, places);
                 let norm = self.step(slope, stats.learning_rate, Moment { update, epoch, minibatch })?;
@@ -166,7 +190,7 @@ impl Learner {
             }
         }
         stats.samples_per_second = stats.samples as f64 / started.elapsed().as_secs_f64().max(1e-9);
-        Ok(stats)
+        Ok(Some(stats))
     }
 
     /// Moves the weights by one minibatch's gradient; the length it had.

@@ -9,13 +9,14 @@ mod tile;
 
 use std::num::NonZero;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use townlet_town::Rules;
 use townlet_town::observations::{Layout, layout};
 
 use crate::network::{Forward, Normalizer};
 use crate::ppo::{self, Batch};
-use crate::tiles;
+use crate::tiles::{self, GoOn};
 use decisions::{Decisions, Then};
 use life::Life;
 pub use life::{Kept, Tally};
@@ -72,14 +73,31 @@ impl Rollout {
 
     /// Lives through a rollout on up to `threads` workers. What comes of it does not depend on their number.
     pub fn collect(&mut self, forward: &Forward, normalizer: &Normalizer, chooser: Chooser, threads: NonZero<usize>) {
-        let sight = Sight { layout: self.layout, normalizer, chooser };
-        let ticks = self.ticks;
+        let whole = self.collect_while(forward, normalizer, chooser, threads, &|| true);
+        debug_assert!(whole, "nothing cuts it off");
+    }
+
+    /// As [`Self::collect`], as long as `go_on` says so, asked at every tick. `false`: it was cut off, and the replicas
+    /// stand at different ticks; [`Self::restore`] them.
+    pub fn collect_while(
+        &mut self,
+        forward: &Forward,
+        normalizer: &Normalizer,
+        chooser: Chooser,
+        threads: NonZero<usize>,
+        go_on: GoOn<'_>,
+    ) -> bool {
+        let sight = Sight { layout: self.layout, normalizer, chooser, go_on };
+        let (ticks, whole) = (self.ticks, AtomicBool::new(true));
         tiles::work(&mut self.tiles, 1, threads, |tiles| {
             for tile in tiles {
                 tile.think_with(forward.clone());
-                tile.advance(ticks, &sight);
+                if !tile.advance(ticks, &sight) {
+                    whole.store(false, Ordering::Relaxed);
+                }
             }
         });
+        whole.into_inner()
     }
 
     /// Puts everything that was decided and has come to an end into `batch`, and takes out what was counted. Open decisions

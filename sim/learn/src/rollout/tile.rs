@@ -12,6 +12,7 @@ use super::decisions::Taken;
 use super::life::Life;
 use crate::Scripted;
 use crate::network::{Forward, Normalizer, Odds, Output};
+use crate::tiles::GoOn;
 
 /// Who chooses while it is collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub(super) struct Sight<'a> {
     pub(super) layout: &'static Layout,
     pub(super) normalizer: &'a Normalizer,
     pub(super) chooser: Chooser,
+    pub(super) go_on: GoOn<'a>,
 }
 
 /// Towns that advance together, and room for their questions.
@@ -50,9 +52,12 @@ impl Tile {
         self.forward = forward;
     }
 
-    /// Lives through so many ticks.
-    pub(super) fn advance(&mut self, ticks: u64, sight: &Sight<'_>) {
+    /// Lives through so many ticks, or as many as it may; whether it was all of them.
+    pub(super) fn advance(&mut self, ticks: u64, sight: &Sight<'_>) -> bool {
         for _ in 0..ticks {
+            if !(sight.go_on)() {
+                return false;
+            }
             self.ask(sight);
             self.forward.run(&self.rows, &mut self.out);
             self.answer(sight);
@@ -62,6 +67,7 @@ impl Tile {
                 }
             }
         }
+        true
     }
 
     /// Every town up to its question, and what those see who must decide.

@@ -21,6 +21,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError, Meta, Registry, Saved};
 use crate::network::{Forward, Normalizer, Shape};
 use crate::ppo::{Batch, Learner, Settings, UpdateStats};
 use crate::rollout::{Chooser, Kept, Rollout, Tally};
+use crate::tiles::GoOn;
 pub use explosion::Explosion;
 use recent::Recent;
 pub use row::{KpiMean, Row};
@@ -136,6 +137,16 @@ impl Trainer {
         self.steps
     }
 
+    /// Updates done.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// The newest checkpoint; before the first update the policy it began from, if any.
+    pub fn checkpoint(&self) -> Option<&str> {
+        self.saved.as_ref().map(|(_, id)| id.as_str())
+    }
+
     /// Whether the schedule is through.
     pub fn finished(&self) -> bool {
         self.steps >= self.plan.total_steps
@@ -146,11 +157,31 @@ impl Trainer {
     /// # Errors
     /// What exploded; the weights are then those before.
     pub fn advance(&mut self) -> Result<Row, Explosion> {
+        Ok(self.attempt(&|| true)?.expect("nothing cuts it off"))
+    }
+
+    /// As [`Self::advance`], as long as `go_on` says so: it is asked at every tick and minibatch. `None`: it was cut off,
+    /// what was begun is thrown away, and the training is as it was before.
+    ///
+    /// # Errors
+    /// As [`Self::advance`].
+    pub fn advance_while(&mut self, go_on: GoOn<'_>) -> Result<Option<Row>, Explosion> {
+        let (lives, normalizer) = (self.rollout.keep(), self.normalizer.clone());
+        let row = self.attempt(go_on)?;
+        if row.is_none() {
+            let restored = self.rollout.restore(lives);
+            debug_assert!(restored.is_ok(), "replicas of the same rules");
+            self.normalizer = normalizer;
+        }
+        Ok(row)
+    }
+
+    fn attempt(&mut self, go_on: GoOn<'_>) -> Result<Option<Row>, Explosion> {
         let begun = Instant::now();
-        let tally = self.collect(Chooser::Network);
+        let Some(tally) = self.collect(Chooser::Network, go_on) else { return Ok(None) };
         let collected = begun.elapsed().as_secs_f64();
         let progress = (self.steps as f64 / self.plan.total_steps.max(1) as f64).min(1.0);
-        let stats = self.learn(progress)?;
+        let Some(stats) = self.learn(progress, go_on)? else { return Ok(None) };
         self.normalizer.settle();
         let elapsed = begun.elapsed().as_secs_f64();
         let lived = tally.resident_ticks;
@@ -162,25 +193,25 @@ impl Trainer {
         row.rollout_share = collected / elapsed.max(1e-9);
         self.recent.take(tally);
         self.recent.tell(&self.rules, &mut row);
-        Ok(row)
+        Ok(Some(row))
     }
 
-    /// An update that leaves everything as it was when it explodes.
-    fn learn(&mut self, progress: f64) -> Result<UpdateStats, Explosion> {
+    /// An update that leaves everything as it was when it explodes or is cut off.
+    fn learn(&mut self, progress: f64, go_on: GoOn<'_>) -> Result<Option<UpdateStats>, Explosion> {
         let before = self.learner.state().clone();
-        let stats = self.learner.update(&self.batch, progress)?;
+        let Some(stats) = self.learner.update_while(&self.batch, progress, go_on)? else { return Ok(None) };
         let checked = explosion::check(&stats, self.updates);
         if checked.is_err() {
             let restored = self.learner.restore(before);
             debug_assert!(restored.is_ok(), "weights of the same network");
         }
-        checked.map(|()| stats)
+        checked.map(|()| Some(stats))
     }
 
-    fn collect(&mut self, chooser: Chooser) -> Tally {
+    fn collect(&mut self, chooser: Chooser, go_on: GoOn<'_>) -> Option<Tally> {
         let forward = Forward::new(*self.learner.shape(), self.learner.weights());
-        self.rollout.collect(&forward, &self.normalizer, chooser, self.plan.threads);
-        self.rollout.gather(&mut self.batch, &mut self.normalizer)
+        let whole = self.rollout.collect_while(&forward, &self.normalizer, chooser, self.plan.threads, go_on);
+        whole.then(|| self.rollout.gather(&mut self.batch, &mut self.normalizer))
     }
 
     fn row(&self, tally: &Tally, stats: &UpdateStats) -> Row {

@@ -1,10 +1,14 @@
-//! A start from the scripted policy: the network learns to choose as it does, and what that is worth, before it improves.
+//! A start from another policy: from the scripted one, whose choices the network learns to make, and what they are worth,
+//! before it improves; or from a trained one, whose weights it takes.
 //!
 //! Behaviour cloning with the very update that learns later: every scripted choice counts as equally good news, so that the
 //! gradient at ratio 1 is that of the log-likelihood. Rule: "Behaviour cloning warm start".
 
 use super::{Chooser, Trainer, settings};
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::network::Normalizer;
 use crate::ppo::{Diverged, Learner, Settings, UpdateStats};
+use crate::tiles::GoOn;
 
 /// Step size while it imitates.
 const LEARNING_RATE: f32 = 1e-3;
@@ -17,7 +21,20 @@ impl Trainer {
     ///
     /// # Errors
     /// What exploded; the weights are then those of before.
-    pub fn warm_start(&mut self, mut told: impl FnMut(u32, &UpdateStats)) -> Result<(), Diverged> {
+    pub fn warm_start(&mut self, told: impl FnMut(u32, &UpdateStats)) -> Result<(), Diverged> {
+        self.warm_start_while(&|| true, told).map(|_| ())
+    }
+
+    /// As [`Self::warm_start`], as long as `go_on` says so: it is asked at every tick and minibatch. `false`: it was cut off,
+    /// and this training is of no use.
+    ///
+    /// # Errors
+    /// As [`Self::warm_start`].
+    pub fn warm_start_while(
+        &mut self,
+        go_on: GoOn<'_>,
+        mut told: impl FnMut(u32, &UpdateStats),
+    ) -> Result<bool, Diverged> {
         let from = settings(&self.rules);
         let imitating = Settings {
             learning_rate: LEARNING_RATE,
@@ -34,28 +51,54 @@ impl Trainer {
         let mut pupil = Learner::new(*self.learner.shape(), imitating, self.plan.seed);
         pupil.set_threads(self.plan.threads);
         std::mem::swap(&mut pupil, &mut self.learner);
-        let done = self.imitate(&mut told);
+        let done = self.imitate(go_on, &mut told);
         std::mem::swap(&mut pupil, &mut self.learner);
-        done?;
+        if !done? {
+            return Ok(false);
+        }
         let kept = self.learner.start_from(pupil.weights().clone());
         debug_assert!(kept.is_ok(), "weights of the same network");
         self.warm = true;
-        Ok(())
+        Ok(true)
     }
 
-    fn imitate(&mut self, told: &mut impl FnMut(u32, &UpdateStats)) -> Result<(), Diverged> {
+    fn imitate(&mut self, go_on: GoOn<'_>, told: &mut impl FnMut(u32, &UpdateStats)) -> Result<bool, Diverged> {
         for rollout in 0..self.rules.config.training.warm_start_rollouts {
-            self.recent_of_others();
+            // What others lived through is not counted in the log.
+            if self.collect(Chooser::Scripted, go_on).is_none() {
+                return Ok(false);
+            }
             self.batch.advantages.fill(1.0);
-            let stats = self.learner.update(&self.batch, 0.0)?;
+            let Some(stats) = self.learner.update_while(&self.batch, 0.0, go_on)? else { return Ok(false) };
             self.normalizer.settle();
             told(rollout, &stats);
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// A rollout of the scripted policy, whose towns are not counted in the log.
-    fn recent_of_others(&mut self) {
-        let _ = self.collect(Chooser::Scripted);
+    /// Goes on from a trained policy: its weights, its scale of observations, and it is the parent of what comes. For a
+    /// training at its beginning; until the first update its checkpoint is that policy.
+    ///
+    /// # Errors
+    /// What does not fit these rules, or that its network has other layers; then nothing has changed.
+    pub fn start_from(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        checkpoint.fits(&self.rules)?;
+        let (found, wanted) = (checkpoint.shape().hidden, self.learner.shape().hidden);
+        if found != wanted {
+            let [found, wanted] = [found, wanted].map(|units| format!("{units:?}"));
+            return Err(CheckpointError::Mismatch {
+                id: checkpoint.id.clone(),
+                what: "hidden layers of",
+                found,
+                wanted,
+            });
+        }
+        let taken = self.learner.start_from(checkpoint.weights.clone());
+        taken.map_err(|error| CheckpointError::Weights { id: checkpoint.id.clone(), error })?;
+        let (count, mean, squares) = checkpoint.normalizer.state();
+        self.normalizer = Normalizer::restore(count, mean.to_vec(), squares.to_vec());
+        self.warm = checkpoint.meta.warm_start;
+        self.saved = Some((self.updates, checkpoint.id.clone()));
+        Ok(())
     }
 }

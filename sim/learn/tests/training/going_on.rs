@@ -1,6 +1,8 @@
 //! A training is the same whatever the number of threads, and whether or not it was stopped on the way.
 
-use townlet_learn::checkpoint::Registry;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use townlet_learn::checkpoint::{CheckpointError, Registry};
 use townlet_learn::network::Forward;
 use townlet_learn::rollout::{Chooser, Rollout};
 use townlet_learn::train::{Row, Trainer};
@@ -59,6 +61,61 @@ fn a_resumed_training_is_as_if_it_had_never_stopped() {
     assert_eq!(registry.load(&again[0]).expect("it is whole").meta.parent, Some(id));
 }
 
+/// Says yes so many times.
+fn so_often(times: u64) -> impl Fn() -> bool + Sync {
+    let left = AtomicU64::new(times);
+    move || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+}
+
+#[test]
+fn an_update_that_is_cut_off_never_was() {
+    let rules = rules(&[]);
+    let (mut whole, mut cut) = (trainer(&rules, 2), trainer(&rules, 2));
+    let asked = AtomicU64::new(0);
+    let count = || {
+        asked.fetch_add(1, Ordering::Relaxed);
+        true
+    };
+    for update in 0..4 {
+        asked.store(0, Ordering::Relaxed);
+        let row = whole.advance_while(&count).expect("nothing explodes").expect("nothing cuts it off");
+        let times = asked.load(Ordering::Relaxed);
+        // In the first tick, in the middle of collecting, at the first minibatch, at the last one.
+        for left in [0, 77, 200, times - 1] {
+            let before = (bits(&cut), cut.progress().steps);
+            assert_eq!(cut.advance_while(&so_often(left)), Ok(None), "update {update}, {left} of {times}");
+            assert_eq!((bits(&cut), cut.progress().steps), before, "update {update}, {left} of {times}");
+        }
+        let again = cut.advance_while(&so_often(times)).expect("nothing explodes").expect("nothing cuts it off");
+        assert_eq!((timeless(again), bits(&cut)), (timeless(row), bits(&whole)), "update {update}");
+    }
+}
+
+#[test]
+fn a_training_goes_on_from_a_trained_policy_and_names_it() {
+    let rules = rules(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = Registry::new(folder.path());
+    let mut first = trainer(&rules, 1);
+    advance(&mut first, 2);
+    let id = first.save(&registry, "run-1").expect("it is written");
+    let policy = registry.load(&id).expect("it is whole");
+    let mut second = trainer(&rules, 1);
+    second.start_from(&policy).expect("it fits");
+    assert_eq!((second.learner().weights(), second.steps()), (&policy.weights, 0));
+    assert_eq!(second.normalizer().columns(), policy.normalizer.columns());
+    assert_eq!(second.save(&registry, "run-2").expect("nothing is written"), id, "until it has learned something");
+    advance(&mut second, 1);
+    assert_ne!(second.normalizer().columns(), policy.normalizer.columns(), "it goes on counting");
+    let next = second.save(&registry, "run-2").expect("it is written");
+    assert_eq!(registry.load(&next).expect("it is whole").meta.parent, Some(id));
+    assert!(registry.newest_training_that(|saved| saved.run == "run-1").is_some());
+
+    let wider = crate::rules(&[("training.hidden_units", "24")]);
+    let refused = trainer(&wider, 1).start_from(&policy).expect_err("it has other layers");
+    assert!(matches!(refused, CheckpointError::Mismatch { .. }), "{refused}");
+}
+
 /// How likely the network finds what the scripted policy does in towns of its own: mean log-probability.
 fn likeness(trainer: &Trainer) -> f64 {
     let forward = Forward::new(*trainer.learner().shape(), trainer.learner().weights());
@@ -77,6 +134,8 @@ fn a_warm_start_imitates_and_counts_as_no_step() {
     let mut rollouts = 0;
     trainer.warm_start(|_, _| rollouts += 1).expect("nothing explodes");
     assert_eq!((rollouts, trainer.steps()), (30, 0));
+    let mut cut = crate::trainer(&rules, 2);
+    assert_eq!(cut.warm_start_while(&so_often(9), |_, _| unreachable!("it was cut off")), Ok(false));
     let after = likeness(&trainer);
     // From 1 in 6 to better than 1 in 3.
     assert!(before < -1.3 && after > -1.1, "{before} {after}");

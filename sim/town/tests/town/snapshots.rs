@@ -34,45 +34,73 @@ fn refusal(bytes: &[u8]) -> SnapshotError {
     snapshot::load(bytes).map(|town: Town| town.tick()).expect_err("it is damaged")
 }
 
+/// A box of version 3, written by the program of that time.
+const THREE: &[u8] = include_bytes!("../../../../tests/golden/snapshot-3.tls");
+
 #[test]
 fn a_cut_box_is_refused_at_every_length() {
-    let whole = boxed();
-    for length in (0..whole.len()).step_by(89).chain(0..64).chain(whole.len() - 64..whole.len()) {
-        match refusal(&whole[..length]) {
-            SnapshotError::Alien => assert!(length < 20),
-            SnapshotError::Truncated { found, expected } => assert_eq!((found, expected), (length, whole.len())),
-            other => panic!("{length}: {other}"),
+    for whole in [boxed(), THREE.to_vec()] {
+        for length in 0..whole.len() {
+            match refusal(&whole[..length]) {
+                SnapshotError::Alien => assert!(length < 20),
+                SnapshotError::Truncated { found, expected } => assert_eq!((found, expected), (length, whole.len())),
+                other => panic!("{length}: {other}"),
+            }
         }
+        let longer = [whole.as_slice(), &[0]].concat();
+        assert!(matches!(refusal(&longer), SnapshotError::Truncated { .. }));
     }
-    let longer = [whole.as_slice(), &[0]].concat();
-    assert!(matches!(refusal(&longer), SnapshotError::Truncated { .. }));
 }
 
 #[test]
-fn a_flipped_bit_is_noticed_wherever_it_is() {
-    let mut bytes = boxed();
-    let end = bytes.len();
-    for at in (0..end).step_by(53).chain(0..32).chain(end - 40..end) {
-        for bit in [0, 7] {
-            bytes[at] ^= 1 << bit;
-            match refusal(&bytes) {
-                SnapshotError::Alien => assert!(at < 8, "{at}"),
-                SnapshotError::Version { .. } => assert!((8..12).contains(&at), "{at}"),
-                SnapshotError::Truncated { .. } => assert!((12..20).contains(&at), "{at}"),
-                SnapshotError::Altered => assert!(at >= 20, "{at}"),
-                other => panic!("{at}: {other}"),
+fn a_flipped_byte_is_noticed_wherever_it_is() {
+    for mut bytes in [boxed(), THREE.to_vec()] {
+        for at in 0..bytes.len() {
+            // One bit, and three that turn version 3 into 4 and 4 into 3.
+            for mask in [1 << (at % 8), 0x07] {
+                bytes[at] ^= mask;
+                match refusal(&bytes) {
+                    SnapshotError::Alien => assert!(at < 8, "{at}"),
+                    SnapshotError::Version { .. } => assert!((8..12).contains(&at), "{at}"),
+                    SnapshotError::Truncated { .. } => assert!((12..20).contains(&at), "{at}"),
+                    SnapshotError::Altered => assert!(at == 8 || at >= 20, "{at}"),
+                    other => panic!("{at}: {other}"),
+                }
+                bytes[at] ^= mask;
             }
-            bytes[at] ^= 1 << bit;
         }
+        assert!(snapshot::load(&bytes).is_ok());
     }
-    assert!(snapshot::load(&bytes).is_ok());
+}
+
+#[test]
+fn a_box_of_the_version_before_is_read_and_goes_on() {
+    assert_eq!(snapshot::version(THREE), Some(snapshot::VERSION - 1), "keep a box of the version before this one");
+    let mut town = snapshot::load(THREE).unwrap();
+    assert_eq!((town.tick(), town.state().seed, town.state().commands), (1_500, 11, 4));
+    assert_eq!(town.digest(), "55d841a88cfd6abb804893d158e89d0d", "as the program of that time printed it");
+    let bytes = snapshot::save(&town);
+    assert_eq!(snapshot::version(&bytes), Some(snapshot::VERSION));
+    assert!(bytes.len() * 2 < THREE.len(), "{} bytes, packed", bytes.len());
+    let mut again = snapshot::load(&bytes).unwrap();
+    assert_eq!(again.state(), town.state());
+    for _ in 0..500 {
+        town.step(&mut By(wander));
+        again.step(&mut By(wander));
+    }
+    assert_eq!(again.digest(), town.digest());
 }
 
 #[test]
 fn other_versions_and_alien_files_are_named() {
     let mut bytes = boxed();
-    bytes[8..12].copy_from_slice(&9_u32.to_le_bytes());
-    assert!(matches!(refusal(&bytes), SnapshotError::Version { found: 9 }));
+    for found in [0, snapshot::OLDEST - 1, snapshot::VERSION + 1, u32::MAX] {
+        bytes[8..12].copy_from_slice(&found.to_le_bytes());
+        let refused = refusal(&bytes);
+        assert!(matches!(refused, SnapshotError::Version { found: it } if it == found));
+        assert!(refused.to_string().contains("versions 3 to 4"), "{refused}");
+    }
+    assert_eq!(snapshot::version(b"TOWNLET\n\x04\0\0"), None);
     let alien = refusal(b"PK\x03\x04 this is some other kind of file");
     assert!(matches!(alien, SnapshotError::Alien));
     assert_eq!(alien.to_string(), "it is not a townlet snapshot: the first bytes are wrong");

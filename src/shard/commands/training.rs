@@ -1,0 +1,70 @@
+//! The training beside the town: how it fares, and whether it goes on.
+
+use serde_json::json;
+
+use crate::shard::table::{Args, Deed, Look, Reply, Row, Run, error};
+use crate::wire::{ErrorBody, Role};
+
+pub(in crate::shard) static STATUS: Row = Row {
+    name: "training status",
+    args: &[],
+    role: Role::Viewer,
+    destructive: false,
+    help: "the training beside the town: state, newest update and checkpoint",
+    run: Run::Read(status),
+};
+
+pub(in crate::shard) static PAUSE: Row = Row {
+    name: "training pause",
+    args: &[],
+    role: Role::Admin,
+    destructive: false,
+    help: "the training beside the town waits until resumed; the town goes on",
+    run: Run::Shard(|look, _| under_way(look).map(|()| Deed::Train(false))),
+};
+
+pub(in crate::shard) static RESUME: Row = Row {
+    name: "training resume",
+    args: &[],
+    role: Role::Admin,
+    destructive: false,
+    help: "the training beside the town goes on",
+    run: Run::Shard(|look, _| under_way(look).map(|()| Deed::Train(true))),
+};
+
+const HOW_TO_GET_ONE: &str = "Start the shard with `--train`, such as `townlet run --train`.";
+
+fn status(look: &Look<'_>, _: &Args) -> Reply {
+    let learning = &look.around.learning;
+    let detail = if learning.detail.is_empty() { String::new() } else { format!(" {}", learning.detail) };
+    let summary = match (learning.state.as_str(), learning.history.last()) {
+        ("off", _) => format!("no training runs beside this town. {HOW_TO_GET_ONE}"),
+        (state, None) => format!("{state}; no update yet.{detail}"),
+        (state, Some(row)) => {
+            let score = row.town_score.map_or_else(String::new, |score| format!(", town score {score:.3}"));
+            let checkpoint = learning.checkpoint.as_ref().map_or_else(|| "none yet".into(), |id| format!("`{id}`"));
+            format!(
+                "{state}; update {}, {} of {} resident-ticks{score}; checkpoint {checkpoint}.{detail}",
+                row.update, row.steps, learning.total_steps
+            )
+        }
+    };
+    let row = learning.history.last();
+    Ok(json!({
+        "summary": summary, "state": learning.state, "run": learning.run, "detail": learning.detail,
+        "total_steps": learning.total_steps, "checkpoint": learning.checkpoint, "row": row,
+    }))
+}
+
+/// That there is a training which can be told something.
+fn under_way(look: &Look<'_>) -> Result<(), ErrorBody> {
+    let learning = &look.around.learning;
+    match learning.state.as_str() {
+        "off" => Err(error("E_CONFLICT", "no training runs beside this town.", HOW_TO_GET_ONE)),
+        state @ ("finished" | "diverged") => {
+            let hint = "Start the shard with `--train` and other settings of `training` or `ppo` for another one.";
+            Err(error("E_CONFLICT", format!("the training has ended: it is {state}."), hint))
+        }
+        _ => Ok(()),
+    }
+}

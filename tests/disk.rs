@@ -1,0 +1,108 @@
+//! A disk that refuses, kind of file by kind of file: it is told, nothing is acknowledged falsely, the town and its view go
+//! on, and everything is written by itself once the disk takes it again.
+//!
+//! Fail points belong to a whole process, so these tests have their own and take turns. Rule: "Audit log", and the table of
+//! fail points in `src/shard/faults.rs`.
+#![cfg(feature = "failpoints")]
+
+mod live;
+
+use std::sync::{Mutex, PoisonError};
+
+use live::{Live, home, refusal, wait_for};
+use townlet::audit::verify;
+use townlet::wire::{Request, Status};
+
+/// Points of a process are one; tests take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// What refuses, what health says of it, and whether commands are refused meanwhile.
+const CASES: &[(&str, &str, bool)] = &[
+    ("audit_write", "the audit log cannot be written", true),
+    ("audit_sync", "the audit log cannot be written", true),
+    ("audit_head", "the audit log cannot be written", true),
+    ("journal_write", "the journal cannot be written", true),
+    ("journal_sync", "the journal cannot be written", true),
+    ("snapshot_write", "the last snapshot could not be written", false),
+    ("ops_write", "the operators' log could not be written", false),
+    ("archive_open", "the archive of the raw stream cannot be written", false),
+    ("archive_write", "the archive of the raw stream cannot be written", false),
+];
+
+/// Something of each kind is written; whatever comes of it.
+fn write_all(live: &Live, round: u64) {
+    live.line("snapshot save");
+    live.line(&format!("employment_exit request {}", ["ben", "cleo", "hugo"][round as usize]));
+    live.line("telemetry_mode auto");
+    live.line("telemetry_mode aggregate");
+}
+
+#[test]
+fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for (point, says, refuses) in CASES {
+        let scenario = fail::FailScenario::setup();
+        let home = home();
+        let live = Live::paused(home.path());
+        let views = live.watch();
+        let _stream = live.shard.stream(None, || {});
+        live.done("resume");
+        write_all(&live, 0);
+        fail::cfg(*point, "return").unwrap();
+        write_all(&live, 1);
+        let told = wait_for(&views, says, |view| view.health.problems.iter().any(|problem| problem.contains(says)));
+        assert_eq!(told.health.status, "degraded", "{point}");
+        assert!(told.alerts.iter().any(|alert| alert.message.contains(says)), "{point}: {:?}", told.alerts);
+        wait_for(&views, "the town going on", |view| view.tick > told.tick + 100);
+        let answer = live.line("setmoney ada 77");
+        if *refuses {
+            assert_eq!(refusal(&answer), "E_AUDIT_UNAVAILABLE", "{point}");
+        } else {
+            assert_eq!(answer.status, Status::Ok, "{point}: {answer:?}");
+        }
+        fail::remove(*point);
+        wait_for(&views, "a disk that is well", |view| view.health.status == "ok" && view.health.problems.is_empty());
+        live.done("setmoney ada 78");
+        live.done("snapshot save");
+        live.done("snapshot list");
+        live.shard.stop().unwrap_or_else(|why| panic!("{point}: {why}"));
+        drop(live);
+        scenario.teardown();
+        whole(point, home.path());
+    }
+}
+
+/// What stands there in the end: a whole log, snapshots, each acknowledged decision once.
+fn whole(point: &str, home: &std::path::Path) {
+    assert!(verify(&home.join("logs/console")).unwrap().passed(), "{point}");
+    let live = Live::resumed(home);
+    let list = live.result("snapshot list")["snapshots"].as_array().unwrap().len();
+    assert!(list >= 2, "{point}: {list} snapshots");
+    let ops = std::fs::read_to_string(home.join("ops/employment.md")).unwrap();
+    let refuses = CASES.iter().any(|row| row.0 == point && row.2);
+    let rows = ops.lines().filter(|line| line.contains("| request | cleo |")).count();
+    assert!(rows == 1 || (refuses && rows == 0), "{point}: {ops}");
+}
+
+#[test]
+fn an_archive_goes_on_in_a_further_file() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let scenario = fail::FailScenario::setup();
+    let home = home();
+    let live = Live::paused(home.path());
+    let views = live.watch();
+    let _stream = live.shard.stream(None, || {});
+    live.done("resume");
+    live.done("telemetry_mode aggregate");
+    let first = wait_for(&views, "an archive", |view| view.transport.archive.is_some()).transport.archive.clone();
+    fail::cfg("archive_write", "1*return").unwrap();
+    let next = |view: &townlet::wire::Snapshot| view.transport.archive.is_some() && view.transport.archive != first;
+    wait_for(&views, "a further archive", next);
+    live.ask(live.admin, Request::line("telemetry_mode full"));
+    wait_for(&views, "its end", |view| view.transport.archive.is_none());
+    live.shard.stop().unwrap();
+    drop(live);
+    scenario.teardown();
+    let files = std::fs::read_dir(home.path().join("logs/telemetry")).unwrap().count();
+    assert_eq!(files, 2);
+}

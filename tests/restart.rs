@@ -1,0 +1,302 @@
+//! A run resumed with each of its files missing, cut or altered: it goes on and names the file, or is refused by name; never in
+//! silence, and never without a command that was acknowledged.
+//!
+//! A crash is a copy of the home folder of a shard that still runs. Rules: "Journal", "Audit log".
+
+mod live;
+
+use std::path::{Path, PathBuf};
+
+use live::{Live, home, options};
+use townlet::audit::{Stage, records, verify};
+use townlet::shard::{self, Handle};
+use townlet::wire::{Request, Status};
+use townlet_town::snapshot;
+
+/// Ticks of the run, of its two snapshots, and commands before each and after.
+const SNAPSHOTS: [u64; 2] = [130, 260];
+const LAST: u64 = 390;
+
+/// A shard that died: its home, and the town at its last acknowledged command.
+struct Died {
+    home: tempfile::TempDir,
+    run: String,
+    digest: String,
+    commands: u64,
+}
+
+/// Commands that change the town, two at one tick among them, and two rows for the operators' log.
+fn lived() -> Died {
+    let running = home();
+    let live = Live::held(running.path());
+    for until in SNAPSHOTS.into_iter().chain([LAST]) {
+        live.run(until - 60 - live.view().tick);
+        for line in
+            ["setmoney ada 9.5", "price meal 1.25", "employment_exit request hugo --reason \"late | again\"", "spawn"]
+        {
+            live.line(line);
+        }
+        live.run(until - live.view().tick);
+        if until == LAST {
+            live.done("set_exit_cap 1");
+            live.done("set_exit_cap 2");
+        } else {
+            live.done("snapshot save");
+            // A command of files is behind it on the same thread.
+            live.done("snapshot list");
+        }
+    }
+    let (run, digest) = (live.shard.run_id.clone(), live.digest());
+    let died = home();
+    copy(running.path(), died.path());
+    let commands = done(died.path()).len() as u64;
+    Died { home: died, run, digest, commands }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Ids of commands that were acknowledged.
+fn done(home: &Path) -> Vec<String> {
+    let mut done = Vec::new();
+    let mut intents = std::collections::BTreeSet::new();
+    records(&home.join("logs/console"), |_, _, record| {
+        if let Ok(record) = record {
+            match record.stage {
+                Stage::Intent => drop(intents.insert(record.cmd_id)),
+                Stage::Outcome if intents.contains(&record.cmd_id) && record.status == Some(Status::Ok) => {
+                    done.push(record.cmd_id);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    })
+    .unwrap();
+    done
+}
+
+fn resume(home: &Path) -> Result<Handle, String> {
+    let options = options(home, true);
+    let recorded = shard::recorded(&options.home, "harbour", None, "snapshots").map_err(|why| why.to_string())?;
+    shard::resume(&recorded, options).map_err(|why| why.to_string())
+}
+
+/// The files of a folder with this ending, by name.
+fn with_ending(folder: PathBuf, ending: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()).collect();
+    files.retain(|file| file.to_string_lossy().ends_with(ending));
+    files.sort();
+    files
+}
+
+impl Died {
+    fn snapshots(&self) -> Vec<PathBuf> {
+        with_ending(self.home.path().join("snapshots/auto").join(&self.run), ".tls")
+    }
+
+    fn journal(&self) -> PathBuf {
+        with_ending(self.home.path().join("logs/journal"), ".tlj").remove(0)
+    }
+
+    fn log(&self, ending: &str) -> PathBuf {
+        with_ending(self.home.path().join("logs/console"), ending).remove(0)
+    }
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[at] ^= 0x10;
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn cut(path: &Path, length: usize) {
+    let bytes = std::fs::read(path).unwrap();
+    std::fs::write(path, &bytes[..length]).unwrap();
+}
+
+fn length(path: &Path) -> usize {
+    std::fs::metadata(path).unwrap().len() as usize
+}
+
+/// Bytes of a journal's first frame.
+fn header(path: &Path) -> usize {
+    let bytes = std::fs::read(path).unwrap();
+    8 + u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize
+}
+
+/// What is done to a run, and what a restart must say; what begins with `!` is a refusal.
+type Case = (&'static str, fn(&Died), &'static [&'static str]);
+
+const CASES: &[Case] = &[
+    ("nothing", |_| {}, &["resumed at tick 390", "000000000260.tls"]),
+    ("the newest snapshot missing", |it| std::fs::remove_file(&it.snapshots()[1]).unwrap(), &["000000000130.tls"]),
+    (
+        "the newest snapshot altered",
+        |it| flip(&it.snapshots()[1], 400),
+        &["000000000260.tls: its checksum does not match", "of", "000000000130.tls"],
+    ),
+    ("the newest snapshot empty", |it| cut(&it.snapshots()[1], 0), &["000000000260.tls: it is not a townlet snapshot"]),
+    (
+        "every snapshot missing",
+        |it| it.snapshots().iter().for_each(|file| std::fs::remove_file(file).unwrap()),
+        &["from tick 0 of", "-000000000000.tlj"],
+    ),
+    (
+        "every snapshot altered",
+        |it| it.snapshots().iter().for_each(|file| flip(file, 60)),
+        &["000000000130.tls: its checksum", "000000000260.tls: its checksum", "from tick 0 of"],
+    ),
+    (
+        "the journal's last command torn",
+        |it| cut(&it.journal(), length(&it.journal()) - 3),
+        &["torn bytes at the end were cut off", "lived again under scripted, with 1 command"],
+    ),
+    (
+        "the journal's last command altered",
+        |it| flip(&it.journal(), length(&it.journal()) - 3),
+        &["torn bytes at the end were cut off", "lived again under scripted, with 1 command"],
+    ),
+    (
+        "the journal cut to a half",
+        |it| cut(&it.journal(), length(&it.journal()) - 400),
+        &["lived again under scripted, with", "every digest there is equal"],
+    ),
+    (
+        "the journal cut before its snapshots",
+        |it| cut(&it.journal(), header(&it.journal()) + 20),
+        &["20 torn bytes", "it ends at tick 0, before the snapshot; another goes on", "lived again"],
+    ),
+    (
+        "the journal missing",
+        |it| std::fs::remove_file(it.journal()).unwrap(),
+        &["the journal of this run is missing; another begins", "lived again under scripted"],
+    ),
+    (
+        "the journal altered in the middle",
+        |it| flip(&it.journal(), length(&it.journal()) - 900),
+        &["!", ".tlj: it is damaged at byte", "put back a copy of the file, or move it away"],
+    ),
+    (
+        "the journal's header altered",
+        |it| flip(&it.journal(), 20),
+        &["!", ".tlj: it does not begin with a journal header"],
+    ),
+    (
+        "journal and snapshots missing",
+        |it| {
+            std::fs::remove_file(it.journal()).unwrap();
+            it.snapshots().iter().for_each(|file| std::fs::remove_file(file).unwrap());
+        },
+        &["!", "-000000000000.tlj: the journal of this run is missing, and no snapshot of it is whole; put one"],
+    ),
+    (
+        "the audit log's end torn",
+        |it| {
+            let mut log = std::fs::read(it.log(".jsonl")).unwrap();
+            log.extend(b"{\"v\":1,\"se");
+            std::fs::write(it.log(".jsonl"), log).unwrap();
+        },
+        &["resumed at tick 390"],
+    ),
+    (
+        "the audit log missing",
+        |it| std::fs::remove_file(it.log(".jsonl")).unwrap(),
+        &["!", "-0001.jsonl", "put it back"],
+    ),
+    ("the audit log altered", |it| flip(&it.log(".jsonl"), 700), &["!", "-0001.jsonl:", "Put back a copy"]),
+    ("the audit log cut", |it| cut(&it.log(".jsonl"), 2_000), &["!", "-0001.jsonl:", "ut back a copy"]),
+    ("the head missing", |it| std::fs::remove_file(it.log(".head")).unwrap(), &["!", ".head", "Put back a copy"]),
+    ("the head altered", |it| flip(&it.log(".head"), 30), &["!", ".head", "Put back a copy"]),
+    ("the privacy key missing", |it| std::fs::remove_file(key(it)).unwrap(), &["harbour.privacy-key: it was missing"]),
+    ("the privacy key cut", |it| cut(&key(it), 9), &["!", "harbour.privacy-key", "put the right one back"]),
+    (
+        "the operators' log missing",
+        |it| drop(std::fs::remove_file(it.home.path().join("ops/employment.md"))),
+        &["ops/employment.md: made up for", "missing from it, by the audit log"],
+    ),
+    (
+        "pieces of what was being written",
+        |it| {
+            for left in ["logs/harbour.lock", "snapshots/auto/000000000390.part", "logs/journal/x.part"] {
+                std::fs::write(it.home.path().join(left), b"7").unwrap();
+            }
+            std::fs::write(it.log(".head").with_extension("head.tmp"), b"{").unwrap();
+        },
+        &["resumed at tick 390"],
+    ),
+];
+
+fn key(died: &Died) -> PathBuf {
+    died.home.path().join("ops/harbour.privacy-key")
+}
+
+#[test]
+fn whatever_file_is_missing_or_damaged_a_run_goes_on_and_says_so_or_is_refused_by_name() {
+    let original = lived();
+    for (what, damage, says) in CASES {
+        let died = Died { home: home(), run: original.run.clone(), digest: original.digest.clone(), ..original };
+        copy(original.home.path(), died.home.path());
+        damage(&died);
+        let resumed = resume(died.home.path());
+        if says[0] == "!" {
+            let why = resumed.err().unwrap_or_else(|| panic!("{what}: it went on"));
+            assert!(says[1..].iter().all(|part| why.contains(part)), "{what}: {why}");
+            continue;
+        }
+        let live = Live::around(resumed.unwrap_or_else(|why| panic!("{what}: {why}")));
+        let notes = live.shard.notes.join("\n");
+        assert!(says.iter().all(|part| notes.contains(part)), "{what}: {notes}");
+        assert_eq!((live.view().tick, live.digest()), (LAST, died.digest.clone()), "{what}: {notes}");
+        goes_on(what, &died, live);
+    }
+}
+
+/// Nothing acknowledged is done again, and what comes now can be resumed and replayed like anything before.
+fn goes_on(what: &str, died: &Died, live: Live) {
+    for cmd_id in done(died.home.path()) {
+        let request = Request { cmd_id: Some(cmd_id.clone()), ..Request::line("set_exit_cap 2") };
+        let answer = live.ask(live.admin, request);
+        let code = answer.error.as_ref().map(|error| error.code.as_str());
+        assert!(answer.replayed || code == Some("E_CMD_ID_REUSED"), "{what}: {cmd_id} was done again: {answer:?}");
+    }
+    live.done("setmoney ada 3");
+    live.run(150);
+    let (tick, digest) = (live.view().tick, live.digest());
+    live.shard.stop().unwrap_or_else(|why| panic!("{what}: {why}"));
+    drop(live);
+    assert!(verify(&died.home.path().join("logs/console")).unwrap().passed(), "{what}");
+    // Without the snapshots, so that every journal file must be right.
+    for file in died.snapshots().into_iter().skip(usize::from(what.contains("journal missing"))) {
+        std::fs::remove_file(file).unwrap();
+    }
+    let live = Live::around(resume(died.home.path()).unwrap_or_else(|why| panic!("{what}, again: {why}")));
+    assert_eq!((live.view().tick, live.digest()), (tick, digest), "{what}, again");
+    assert_eq!(done(died.home.path()).len() as u64, died.commands + 1, "{what}");
+    let ops = std::fs::read_to_string(died.home.path().join("ops/employment.md")).unwrap();
+    assert!(ops.contains("late \\| again"), "{what}: {ops}");
+}
+
+#[test]
+fn a_snapshot_of_the_layout_before_is_read_and_a_damaged_one_names_the_good_one_before_it() {
+    let died = lived();
+    let before = include_bytes!("golden/snapshot-3.tls");
+    assert_eq!(snapshot::version(before), Some(snapshot::VERSION - 1));
+    let folder = died.home.path().join("snapshots/auto").join(&died.run);
+    std::fs::write(folder.join("000000001500.tls"), before).unwrap();
+    let found = shard::snapshots::read(&folder.join("000000001500.tls")).unwrap();
+    assert_eq!((found.layout, found.town.tick()), (snapshot::VERSION - 1, 1_500));
+    flip(&folder.join("000000001500.tls"), 90);
+    let why = shard::snapshots::read(&folder.join("000000001500.tls")).err().unwrap();
+    let told = shard::snapshots::damage(&folder.join("000000001500.tls"), &why);
+    assert!(told.contains("000000000260.tls, tick 260"), "{told}");
+}
