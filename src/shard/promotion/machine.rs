@@ -393,7 +393,16 @@ impl Machine {
                 self.go(Stage::Evaluating, "a window was red".into(), act);
             }
             (Stage::Canary, Some(false)) => (self.green, self.red) = (0, true),
+            (Stage::Promoting, Some(false)) => self.spoil(),
             _ => {}
+        }
+    }
+
+    /// A red window while a release is being made: should that fail, its candidate is eligible no more.
+    fn spoil(&mut self) {
+        self.green = 0;
+        if let Some(target) = self.target.as_mut().filter(|target| target.back == Stage::Eligible) {
+            target.back = Stage::Evaluating;
         }
     }
 
@@ -483,9 +492,9 @@ impl Machine {
     }
 
     fn weigh(&mut self, evidence: Evidence, act: &Act) {
-        let about = self.to_judge().is_some_and(|bond| {
-            *bond == self.bond_of(&evidence.candidate) && bond.release == evidence.release
-        });
+        let about = self
+            .to_judge()
+            .is_some_and(|bond| *bond == self.bond_of(&evidence.candidate) && bond.release == evidence.release);
         if !about {
             return;
         }

@@ -82,7 +82,13 @@ impl Releases {
     ///
     /// # Errors
     /// A pointer that does not fit this town, or whose release cannot drive it.
-    pub(super) fn open(home: &Home, rules: &Arc<Rules>, driver: Driver, run: &str, tick: u64) -> Result<Opened, PolicyError> {
+    pub(super) fn open(
+        home: &Home,
+        rules: &Arc<Rules>,
+        driver: Driver,
+        run: &str,
+        tick: u64,
+    ) -> Result<Opened, PolicyError> {
         let policies = Policies::of(home.folder(), &rules.config.policy);
         let found = Pointer::read(home.folder(), rules)?;
         let (ground, required) = (pointer::ground(rules), u64::from(rules.config.stability.promotion.required_passes));
@@ -111,7 +117,10 @@ impl Releases {
         });
         if let Some(since) = machine.since() {
             let name = machine.release();
-            notes.push(format!("the release is `{name}` since tick {} of {}; policy.release is passed over.", since.tick, since.run));
+            notes.push(format!(
+                "the release is `{name}` since tick {} of {}; policy.release is passed over.",
+                since.tick, since.run
+            ));
         }
         let mut file = pointer::Writer::new(home.folder(), rules, found.as_ref());
         let mut trouble = None;
@@ -154,7 +163,10 @@ impl Releases {
         if let Some(loaded) = known.into_iter().find(|loaded| loaded.driver.id() == name) {
             return Ok(loaded);
         }
-        match self.at_hand.iter().rev().find(|row| row.0 == name) {
+        let called = |row: &&(String, Result<Loaded, ErrorBody>)| {
+            row.0 == name || row.1.as_ref().is_ok_and(|loaded| loaded.driver.id() == name)
+        };
+        match self.at_hand.iter().rev().find(called) {
             Some((_, found)) => found.as_ref().map_err(Clone::clone),
             None => Err(error("E_CONFLICT", format!("`{name}` is not at hand any more."), "Send the command again.")),
         }
@@ -233,9 +245,13 @@ impl Releases {
         let waiting = machine.waiting().map_or_else(String::new, |name| format!(" `{name}` waits."));
         let last = machine.steps().last().map_or("", |step| step.why.as_str());
         let stands = match machine.stage() {
-            Stage::Idle => "nobody is judged; a training beside the town or `promotion_candidate` brings somebody.".into(),
+            Stage::Idle => {
+                "nobody is judged; a training beside the town or `promotion_candidate` brings somebody.".into()
+            }
             Stage::Evaluating => format!("{last}; {green} of {required} green windows."),
-            Stage::Eligible => format!("`promote_policy {}` makes it the release.", machine.candidate().unwrap_or_default()),
+            Stage::Eligible => {
+                format!("`promote_policy {}` makes it the release.", machine.candidate().unwrap_or_default())
+            }
             Stage::Promoting => format!("{last}."),
             Stage::Canary if machine.is_red() => "the last window was red; `rollback_policy` takes it back.".into(),
             Stage::Canary => format!("watched: {green} of {required} green windows."),
@@ -301,7 +317,9 @@ pub(super) fn carried_out(home: &Path, rules: &Rules, run: &str) -> BTreeMap<(St
 fn refused(order: &Order, blockers: &[String]) -> ErrorBody {
     let hint = match order {
         Order::Promote(_) => "`promotion_status` shows the evidence; `policy_swap` forces it.",
-        Order::Rollback(..) => "`rollback_policy --to <snapshot>` goes back to a saved one; `promotion_status` lists them.",
+        Order::Rollback(..) => {
+            "`rollback_policy --to <snapshot>` goes back to a saved one; `promotion_status` lists them."
+        }
         _ => "`promotion_status` shows how it stands.",
     };
     error("E_CONFLICT", format!("{}.", blockers.join("; ")), hint)

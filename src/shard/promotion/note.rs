@@ -51,7 +51,14 @@ pub(super) fn text(view: &Snapshot, step: &Step, steps: &[Step]) -> String {
     text.push_str("\n## Timeline\n\n");
     for step in steps {
         let (act, from, to) = (&step.act, step.from.word(), step.to.word());
-        let _ = writeln!(text, "- {} tick {}: {from} → {to} ({}): {}", act.ts, act.tick, escape(&act.issuer), escape(&step.why));
+        let _ = writeln!(
+            text,
+            "- {} tick {}: {from} → {to} ({}): {}",
+            act.ts,
+            act.tick,
+            escape(&act.issuer),
+            escape(&step.why)
+        );
     }
     let _ = write!(
         text,

@@ -118,7 +118,8 @@ impl Engine {
     ) {
         let sender = self.sender.clone();
         self.disk.run(move || {
-            let done = catch_unwind(AssertUnwindSafe(job)).map_err(|_| "the thread that writes files broke off".to_owned());
+            let done =
+                catch_unwind(AssertUnwindSafe(job)).map_err(|_| "the thread that writes files broke off".to_owned());
             // The loop may have ended; then nobody waits.
             drop(sender.send(Message::Then(Box::new(move |engine| then(engine, done)))));
         });
@@ -341,7 +342,10 @@ impl Engine {
         let sender = self.sender.clone();
         let tell = move |evidence: Evidence| {
             // The loop may have ended; then nobody is to know.
-            drop(sender.send(Message::Then(Box::new(move |engine: &mut Self| engine.advance(Event::Evidence(evidence))))));
+            drop(
+                sender
+                    .send(Message::Then(Box::new(move |engine: &mut Self| engine.advance(Event::Evidence(evidence))))),
+            );
         };
         self.releases.attend(tell);
         self.keep_releases();

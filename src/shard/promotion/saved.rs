@@ -111,7 +111,8 @@ pub(super) fn release(root: &Path, name: &str, policies: &Policies, rules: &Rule
     let names = list(root);
     if !names.iter().any(|known| known == name) {
         let near = nearest(name, names.iter().map(String::as_str));
-        let hint = near.map_or_else(|| "`promotion_status` lists them.".to_owned(), |near| format!("Did you mean `{near}`?"));
+        let hint =
+            near.map_or_else(|| "`promotion_status` lists them.".to_owned(), |near| format!("Did you mean `{near}`?"));
         return Err(error("E_NOT_FOUND", format!("there is no release snapshot `{name}`."), hint));
     }
     let damaged = |why: String| error("E_DAMAGED", format!("{name}: {why}."), "Use another one of `promotion_status`.");

@@ -52,7 +52,8 @@ impl Sequential {
         let variance = self.taken.iter().map(|it| (it - mean).powi(2)).sum::<f64>() / (count - 1.0);
         let rate = 0.1;
         let scaled = count * rate + 1.0;
-        let half = (variance.max(1e-8) * scaled / (count * count * rate) * (scaled / self.plan.alpha.powi(2)).ln()).sqrt();
+        let half =
+            (variance.max(1e-8) * scaled / (count * count * rate) * (scaled / self.plan.alpha.powi(2)).ln()).sqrt();
         Some((mean - half, mean + half))
     }
     pub(super) fn verdict(&self) -> Verdict {

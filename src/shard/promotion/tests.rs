@@ -12,7 +12,13 @@ const REQUIRED: u64 = 2;
 const NAMES: [&str; 5] = ["scripted", "a", "b", "c", "d"];
 
 fn act() -> Act {
-    Act { tick: 7, ts: "2026-01-01T00:00:00.000Z".into(), run: "run".into(), issuer: "test".into(), cmd_id: "id".into() }
+    Act {
+        tick: 7,
+        ts: "2026-01-01T00:00:00.000Z".into(),
+        run: "run".into(),
+        issuer: "test".into(),
+        cmd_id: "id".into(),
+    }
 }
 
 fn ground(config: u8) -> Ground {
@@ -54,7 +60,11 @@ fn the_whole_way_of_a_release_that_holds() {
     let mut machine = eligible();
     assert!(machine.blockers(Some("a")).is_empty());
     taken(&mut machine, &[Event::Promote(named("a"))]);
-    assert_eq!((machine.stage(), machine.release()), (Stage::Promoting, "scripted"), "not before the pointer is flipped");
+    assert_eq!(
+        (machine.stage(), machine.release()),
+        (Stage::Promoting, "scripted"),
+        "not before the pointer is flipped"
+    );
     taken(&mut machine, &[Event::Flipped, Event::Window(Some(true)), Event::Window(None)]);
     assert_eq!((machine.stage(), machine.release(), machine.previous()), (Stage::Canary, "a", Some("scripted")));
     taken(&mut machine, &[Event::Window(Some(true))]);
@@ -152,7 +162,8 @@ fn rows_are_written_once_whatever_a_crash_left_out() {
     assert_eq!(write(&machine, machine.steps()), 2);
     assert_eq!(write(&machine, machine.steps()), 2, "none is written twice");
     let text = std::fs::read_to_string(&path).unwrap();
-    for part in ["promotion", "`scripted` → `a`", "better", "rollback", "`a` → `scripted`", "a\\|b\\u{a}", "| id |"] {
+    for part in ["promotion", "`scripted` → `a`", "better", "rollback", "`a` → `scripted`", "a\\|b\\u{a}", "| id |"]
+    {
         assert!(text.contains(part), "{part}\n{text}");
     }
 }
@@ -266,7 +277,8 @@ impl Model {
             }
             Draw::Verdict(verdict, about) => {
                 let it = evidence(&self.machine, verdict, about.map(|place| NAMES[place]));
-                let judged = self.machine.candidate() == Some(&it.candidate) && self.machine.stage() == Stage::Evaluating;
+                let judged =
+                    self.machine.candidate() == Some(&it.candidate) && self.machine.stage() == Stage::Evaluating;
                 self.better |= judged && *verdict == BETTER;
                 self.machine.take(Event::Evidence(it), &act()).unwrap();
                 self.write();

@@ -358,7 +358,12 @@ fn promotion_alerts(promotion: &Promotion, red: bool) -> Vec<(&'static str, &'st
     let mut alerts = Vec::new();
     if promotion.state == "eligible" {
         let message = format!("`{}` may be promoted.", promotion.candidate.as_deref().unwrap_or_default());
-        alerts.push(("candidate_ready", "warning", message, "`promotion_status` shows the evidence; `promote_policy`."));
+        alerts.push((
+            "candidate_ready",
+            "warning",
+            message,
+            "`promotion_status` shows the evidence; `promote_policy`.",
+        ));
     }
     if red {
         let message = format!("the last window of `{}` on canary was red.", promotion.release);
