@@ -10,6 +10,8 @@ mod batch;
 mod crash;
 #[cfg(feature = "failpoints")]
 mod faults;
+#[cfg(feature = "failpoints")]
+mod release;
 mod screen;
 mod terminal;
 mod training;
