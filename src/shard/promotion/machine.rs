@@ -3,6 +3,8 @@
 //! Pure: it is told what happened and answers with what it is now, or with every reason why not. Knows no file, no clock,
 //! no thread and no policy, only their names. Rule: "Stability, promotion, rollback".
 
+mod told;
+
 use serde::{Deserialize, Serialize};
 
 use crate::wire::learning::Evidence;
@@ -198,71 +200,6 @@ impl Machine {
             steps: Vec::new(),
             number: 0,
         }
-    }
-
-    /// Where it stands.
-    pub(super) fn stage(&self) -> Stage {
-        self.stage
-    }
-
-    /// Who drives the town.
-    pub(super) fn release(&self) -> &str {
-        &self.release
-    }
-
-    /// To whom a rollback returns.
-    pub(super) fn previous(&self) -> Option<&str> {
-        self.previous.as_deref()
-    }
-
-    /// When the release was made; `None` while it is the configuration's.
-    pub(super) fn since(&self) -> Option<&Act> {
-        self.since.as_ref()
-    }
-
-    /// Who is judged.
-    pub(super) fn candidate(&self) -> Option<&str> {
-        self.bond.as_ref().map(|bond| bond.candidate.as_str())
-    }
-
-    /// Who comes next.
-    pub(super) fn waiting(&self) -> Option<&str> {
-        self.waiting.as_deref()
-    }
-
-    /// Who is being made the release.
-    pub(super) fn target(&self) -> Option<&str> {
-        self.target.as_ref().map(|target| target.name.as_str())
-    }
-
-    /// Green windows that count now, and how many it takes.
-    pub(super) fn green(&self) -> (u64, u64) {
-        (self.green, self.required)
-    }
-
-    /// What towns are made from.
-    pub(super) fn ground(&self) -> &Ground {
-        &self.ground
-    }
-
-    /// Whether the canary's last conclusive window was red.
-    pub(super) fn is_red(&self) -> bool {
-        self.stage == Stage::Canary && self.red
-    }
-
-    /// Judgements begun.
-    pub(super) fn judgements(&self) -> u64 {
-        self.judgements
-    }
-
-    /// Of the candidate, or of the last one judged.
-    pub(super) fn evidence(&self) -> Option<&Evidence> {
-        self.evidence.as_ref()
-    }
-
-    /// Oldest first, bounded.
-    pub(super) fn steps(&self) -> &[Step] {
-        &self.steps
     }
 
     /// Who is to be evaluated, while nobody knows how that ends.
