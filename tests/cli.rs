@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
+use townlet_learn::checkpoint::Checkpoint;
 
 const SCENARIO: &str = "configs/scenarios/employment_backlog.yaml";
 
@@ -213,6 +214,92 @@ fn helps(command: &clap::Command, name: &str, texts: &mut String) {
     for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
         helps(below, &format!("{name} {}", below.get_name()), texts);
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_device_without_end_is_no_file() {
+    for line in [
+        "--headless --tick-limit 9 --script /dev/zero",
+        "snapshot inspect /dev/zero",
+        "snapshot validate /dev/zero",
+        "telemetry check /dev/zero",
+        "config diff /dev/zero /dev/zero",
+        "serve --tls-cert /dev/zero --tls-key /dev/zero",
+        "telemetry tail --connect https://127.0.0.1:1 --ca /dev/zero",
+    ] {
+        refused(&[], line, &["/dev/zero"]);
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_served_at_starts_no_town() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    refused(&[], &format!("serve --listen {address}"), &[&address]);
+    refused(&[], "serve --listen 0.0.0.0:0", &["--tls-cert"]);
+    refused(&[], "serve --tls-cert none.pem --tls-key none.key", &["none.pem"]);
+}
+
+/// The shipped checkpoint, changed, in the folder of released ones under the name its bytes make; that name.
+fn released(home: &Path, change: impl FnOnce(&mut Checkpoint)) -> String {
+    let bytes = include_bytes!("../configs/policies/shipped.safetensors");
+    let mut it = Checkpoint::embedded(bytes).expect("it is whole");
+    change(&mut it);
+    let (id, bytes) = Checkpoint::encode(&it.meta, &it.weights, &it.normalizer);
+    keep(home, &id, &bytes);
+    id
+}
+
+fn keep(home: &Path, id: &str, bytes: &[u8]) {
+    let folder = home.join("snapshots/rel");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join(format!("{id}.safetensors")), bytes).expect("it can be written");
+}
+
+#[test]
+fn every_fault_of_a_checkpoint_is_refused_by_name_wherever_it_is_asked_for() {
+    let home = folder(&[]);
+    let whole = released(home.path(), |it| it.meta.seed += 1);
+    let bytes = std::fs::read(home.path().join(format!("snapshots/rel/{whole}.safetensors"))).expect("it is there");
+    let (truncated, altered) = ("0123456789abcdef", "fedcba9876543210");
+    keep(home.path(), truncated, &bytes[..bytes.len() - 5]);
+    keep(home.path(), altered, &bytes);
+    let nan = released(home.path(), |it| it.weights.columns[0].values[3] = f32::NAN);
+    let elsewhere = released(home.path(), |it| it.meta.config_id = "elsewhere".into());
+    let layout = released(home.path(), |it| it.meta.layout_hash = "0".repeat(16));
+    let format = released(home.path(), |it| it.meta.format = "townlet-policy-9".into());
+    let asked =
+        ["--headless --tick-limit 9 --set policy.release=", "eval --seeds 1 --days 1 --policy ", "policy inspect "];
+    for (id, says) in [
+        (truncated, "truncated"),
+        (altered, "was altered"),
+        (&nan, "every weight is a finite number"),
+        (&format, "`townlet-policy-1`"),
+        (&elsewhere, "config_id `elsewhere`"),
+        (&layout, "the observation layout"),
+    ] {
+        for line in asked {
+            let output = townlet(home.path(), &format!("{line}{id}"));
+            let (code, out, said) = (output.status.code(), text(&output.stdout), text(&output.stderr));
+            // To look at a policy for another town is no fault; that it does not fit here is said.
+            let looked = line.starts_with("policy") && (id == elsewhere || id == layout);
+            let (wanted, words) = if looked { (Some(0), &out) } else { (Some(2), &said) };
+            assert!(code == wanted && words.contains(id) && words.contains(says), "{line}{id}: {code:?}\n{out}{said}");
+        }
+    }
+    assert!(!home.path().join("logs/journal").exists(), "nothing was run");
+}
+
+#[test]
+fn a_configuration_that_the_shipped_policy_does_not_fit_is_told_so() {
+    let folder =
+        folder(&[("mine.yaml", "config_id: mine\n"), ("own.yaml", "config_id: own\npolicy: { release: scripted }\n")]);
+    let check = |file| text(&townlet(folder.path(), &format!("config check {file}")).stdout);
+    let warned = check("mine.yaml");
+    assert!(warned.contains("warning: policy.release: ") && warned.contains("`mine`"), "{warned}");
+    assert!(warned.contains("`town-v1`") && warned.contains("fine"), "{warned}");
+    assert!(!check("own.yaml").contains("warning"));
 }
 
 #[test]

@@ -136,28 +136,17 @@ fn requests_and_answers() {
     });
 }
 
-fn message(seq: u64, prev_seq: u64, body: Body, state: &Snapshot) -> Envelope {
-    Envelope {
-        schema_version: SCHEMA_VERSION.into(),
-        config_id: "c".into(),
-        shard: "s".into(),
-        epoch: 7,
-        seq,
-        prev_seq,
-        tick: seq,
-        body,
-        digest: Some(digest(state)),
-        reason: None,
-    }
-}
-
 #[test]
 fn streams() {
-    let one = Snapshot { tick: 1, ..Snapshot::default() };
-    let mut two = Snapshot { tick: 2, ..Snapshot::default() };
+    let one = Snapshot { schema_version: SCHEMA_VERSION.into(), tick: 1, ..Snapshot::default() };
+    let mut two = Snapshot { tick: 2, ..one.clone() };
     two.agents.push(townlet::wire::telemetry::Agent { id: "ada".into(), ..Default::default() });
-    let first = message(1, 0, Body::Snapshot(Box::new(one.clone())), &one);
-    let then = message(2, 1, Body::Diff(Box::new(Diff::between(&one, &two))), &two);
+    let message = |prev_seq, body, state: &Snapshot| {
+        let message = Envelope::leading_to(state, 7, prev_seq + 1, prev_seq, body);
+        Envelope { digest: Some(digest(state)), ..message }
+    };
+    let first = message(0, Body::Snapshot(Box::new(one.clone())), &one);
+    let then = message(1, Body::Diff(Box::new(Diff::between(&one, &two))), &two);
     let event = |message: &Envelope| {
         let data = serde_json::to_string(message).expect("it is plain data");
         Event { id: message.position().to_string(), kind: message.body.kind().into(), data }.encoded()

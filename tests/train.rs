@@ -14,7 +14,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 use townlet::shard::{self, Driver};
-use townlet_learn::checkpoint::Checkpoint;
+use townlet_learn::checkpoint::{Checkpoint, Registry};
 use townlet_learn::{Choice, NetworkPolicy};
 use townlet_town::Rules;
 
@@ -113,6 +113,29 @@ fn a_released_checkpoint_drives_a_town_and_anything_wrong_with_it_is_refused_by_
     // Evaluated by its name as well, without a step beyond its folder.
     let judged = json(home.path(), &format!("eval --policy {id} --seeds 2 --days 1 --choice greedy --json"));
     assert_eq!((&judged["policy"], &judged["against"]["policy"]), (&format!("{id} greedy").into(), &"scripted".into()));
+}
+
+#[test]
+fn a_town_that_runs_goes_on_whatever_becomes_of_its_checkpoint() {
+    let home = home();
+    let (sources, registry) = (live::sources(false, &[]), Registry::new(home.path().join("snapshots/rel")));
+    let mut shipped =
+        Checkpoint::embedded(include_bytes!("../configs/policies/shipped.safetensors")).expect("it is whole");
+    shipped.meta.seed += 1;
+    let (id, bytes) = Checkpoint::encode(&shipped.meta, &shipped.weights, &shipped.normalizer);
+    let file = registry.path(&id);
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("it can be made");
+    std::fs::write(&file, bytes).expect("it can be written");
+    let rules = Rules::new(sources.clone()).expect("a town");
+    let network = NetworkPolicy::new(&registry.load(&id).expect("it is whole"), &rules, Choice::default());
+    let driver = Driver::Network(Box::new(network.expect("it fits")));
+    let town =
+        shard::start(sources, 7, shard::Options { driver, ..live::options(home.path(), true) }).expect("it starts");
+    assert_eq!(town.run_to(20, |_| true), Some(20));
+    std::fs::write(&file, "nothing of use").expect("it can be written");
+    assert_eq!(town.run_to(60, |_| true), Some(60));
+    assert_eq!(town.view().expect("it runs").0.policy.id, id);
+    town.stop().expect("it is saved");
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub mod docs;
 mod eval;
 mod follow;
 mod headless;
+mod incident;
 mod observe;
 mod plain;
 mod policy;
@@ -60,6 +61,8 @@ enum Command {
     Audit(audit::Args),
     /// Rebuilds a run from its journal and checks every digest
     Replay(replay::Args),
+    /// Packs everything that explains what happened to a run, also of a dead shard; lists incidents
+    Incident(incident::Args),
     /// Lists, shows and validates snapshots
     Snapshot(snapshot::Args),
     /// Reads a shard's telemetry; holds payloads to their schema, and reads archives of the raw stream
@@ -143,6 +146,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Replay(args)) => replay::run(&args),
+        Some(Command::Incident(args)) => incident::run(&args),
         Some(Command::Snapshot(args)) => snapshot::run(&args),
         Some(Command::Telemetry(args)) => telemetry::run(&args),
         Some(Command::Token(args)) => token::run(&args),

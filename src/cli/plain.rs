@@ -3,7 +3,8 @@
 //! Owns what happens when the reader of a pipe has gone. Knows no subcommand. Whatever may hold text from outside passes
 //! [`columns`] or `wire::text::escape`, so that no control character reaches a terminal.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read as _, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
@@ -43,6 +44,30 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
         io::ErrorKind::InvalidData => anyhow!("{name}: it is not text in UTF-8."),
         _ => anyhow!("{name}: {error}."),
     }
+}
+
+/// A file that was named, whole. Of a device, which has no end, no more than `most` bytes are read.
+///
+/// # Errors
+/// Why it cannot be read, by name.
+pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    let size = read.map_err(|error| unreadable(path, &error))?;
+    if size as u64 > most {
+        let name = escape(&path.display().to_string());
+        return Err(anyhow!("{name}: it has more than {}, which no such file has.", self::bytes(most)));
+    }
+    Ok(bytes)
+}
+
+/// The same as text.
+///
+/// # Errors
+/// As [`read`]; that it is no text.
+pub(super) fn read_text(path: &Path, most: u64) -> Result<String> {
+    let not_text = |_| unreadable(path, &io::ErrorKind::InvalidData.into());
+    String::from_utf8(read(path, most)?).map_err(not_text)
 }
 
 /// Rows in aligned columns, made safe to print; the first row is the heading.
@@ -86,6 +111,18 @@ mod tests {
         let long = [["k".repeat(WIDEST + 5), "1".into()], ["s".into(), "2".into()]];
         let text = columns(&long);
         assert_eq!(text.lines().nth(1).map(|line| line.find('2')), Some(Some(WIDEST + 2)));
+    }
+
+    #[test]
+    fn no_more_is_read_than_a_file_may_have() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "abc").unwrap();
+        assert_eq!(read_text(&file, 3).unwrap(), "abc");
+        assert!(read_text(&file, 2).unwrap_err().to_string().contains("more than 2 B"));
+        std::fs::write(&file, [0xff]).unwrap();
+        assert!(read_text(&file, 3).unwrap_err().to_string().contains("UTF-8"));
+        assert!(read(folder.path(), 3).unwrap_err().to_string().contains("folder"));
     }
 
     #[test]

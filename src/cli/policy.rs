@@ -72,6 +72,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Why the policy inside the program cannot drive a town with these rules, when `policy.release` names it.
+pub(super) fn misfit(rules: &Rules) -> Option<String> {
+    let (release, shipped) = (rules.config.policy.release.as_str(), shipped().ok()?);
+    let named = release == "shipped" || release == shipped.id;
+    let why = named.then_some(shipped)?.fits(rules).err()?;
+    Some(format!("policy.release: {why}. `policy.release: scripted` drives any town."))
+}
+
 fn list(place: &Place) -> Result<()> {
     let texts = texts::load(&place.config, Vec::new())?;
     let mut rows = vec![["id", "kind", "steps", "score", "observations", "config", "parent"].map(str::to_owned)];

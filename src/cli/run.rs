@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -156,6 +157,8 @@ pub(super) enum ScreenArg {
     Operations,
     Town,
     Agents,
+    Learning,
+    Metrics,
     Audit,
 }
 
@@ -165,6 +168,8 @@ impl From<ScreenArg> for Screen {
             ScreenArg::Operations => Self::Operations,
             ScreenArg::Town => Self::Town,
             ScreenArg::Agents => Self::Agents,
+            ScreenArg::Learning => Self::Learning,
+            ScreenArg::Metrics => Self::Metrics,
             ScreenArg::Audit => Self::Audit,
         }
     }
@@ -306,12 +311,24 @@ fn screen(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
     let options = screen_options(&args.screen, &settings::load()?)?;
     let warnings = texts.loaded.warnings.clone();
     let wants_token = texts.loaded.config.console_auth.enabled;
+    let door = args.listen.map(|listen| serve::door(listen, &args.tls)).transpose()?;
     let shard = Arc::new(launch(args.wanted(), texts)?);
     let facts = facts(&shard, &args.config);
-    let server = args.listen.map(|listen| serve::listen(&shard, listen, &args.tls, &args.config, false)).transpose()?;
+    let server = door.map(|door| serve::serve(door, &shard, &args.config, false)).transpose()?;
     let notes = shard.notes.clone();
     let source = Local::new(Arc::clone(&shard), issuer(), wants_token, facts);
-    let last = tui::run(vec![tui::Seat::new(source)], options).context("the terminal failed")?;
+    // A screen that breaks off takes the town along, but saved.
+    let looked = catch_unwind(AssertUnwindSafe(|| tui::run(vec![tui::Seat::new(source)], options)));
+    let Ok(looked) = looked else {
+        drop(server);
+        let saved = shard.stop().map_or_else(
+            |why| format!("not everything could be saved: {why}"),
+            |path| format!("the town was saved: {path}."),
+        );
+        eprintln!("townlet: the screen broke off at tick {}; {saved} `townlet run --resume` goes on.", shard.tick());
+        return Ok(ExitCode::from(BROKEN));
+    };
+    let last = looked.context("the terminal failed")?;
     drop(server);
     for note in notes.iter().chain(&warnings) {
         eprintln!("{note}");

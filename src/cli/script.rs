@@ -6,6 +6,7 @@ use anyhow::bail;
 use serde::Deserialize;
 use townlet_town::names;
 
+use super::plain;
 use crate::shard::{Handle, is_id, specs};
 use crate::wire::{Answer, ArgKind, Effect, ErrorBody, Request, Role, Session, line};
 
@@ -45,11 +46,7 @@ impl Script {
     /// The first line that is wrong, with file and line.
     pub(super) fn load(path: &Path, role: Role, from: u64, until: u64) -> anyhow::Result<Self> {
         let name = path.display();
-        let size = std::fs::metadata(path).map_err(|error| anyhow::anyhow!("{name}: {error}"))?.len();
-        if size > MAX_BYTES {
-            bail!("{name}: it has {size} bytes; at most {MAX_BYTES} are read.");
-        }
-        let text = std::fs::read_to_string(path).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
+        let text = plain::read_text(path, MAX_BYTES)?;
         let specs = specs();
         let mut lines = Vec::new();
         for (number, text) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {

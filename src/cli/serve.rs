@@ -14,8 +14,8 @@ use signal_hook::iterator::Signals;
 
 use super::run::{SpeedArg, TlsArgs, Wanted, facts, launch, token_file};
 use super::{BROKEN, ConfigArgs, plain, texts};
-use crate::server::{self, Log, Server};
-use crate::shard::Handle;
+use crate::server::{self, Door, Server};
+use crate::shard::{Handle, Log};
 
 /// How often it is looked whether the town still runs.
 const LOOK: Duration = Duration::from_millis(200);
@@ -68,8 +68,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         batch: false,
         train: args.train,
     };
+    let door = door(args.listen, &args.tls)?;
     let shard = Arc::new(launch(wanted, texts)?);
-    let mut server = listen(&shard, args.listen, &args.tls, &args.config, true)?;
+    let mut server = serve(door, &shard, &args.config, true)?;
     for note in warnings.iter().chain(&shard.notes) {
         eprintln!("{note}");
     }
@@ -97,24 +98,25 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     }
 }
 
+/// Takes the place to listen at, before a town is started.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn door(listen: SocketAddr, tls: &TlsArgs) -> Result<Door> {
+    let place = server::Place { listen, tls: tls.tls_cert.clone().zip(tls.tls_key.clone()) };
+    server::open(place).map_err(|why| anyhow!(why))
+}
+
 /// Serves a shard that runs; refusals go to its log, `aloud` also to standard error.
 ///
 /// # Errors
 /// Why it is not served.
-pub(super) fn listen(
-    shard: &Arc<Handle>,
-    listen: SocketAddr,
-    tls: &TlsArgs,
-    config: &ConfigArgs,
-    aloud: bool,
-) -> Result<Server> {
+pub(super) fn serve(door: Door, shard: &Arc<Handle>, config: &ConfigArgs, aloud: bool) -> Result<Server> {
     let home = shard.home().folder();
     let options = server::Options {
-        listen,
-        tls: tls.tls_cert.clone().zip(tls.tls_key.clone()),
         token_file: token_file(home, &shard.config),
         facts: facts(shard, config),
-        log: Log::new(home.join("logs/townlet.log"), aloud),
+        log: Log::new(shard.home().log(), "service", aloud),
     };
-    server::start(Arc::clone(shard), options).map_err(|why| anyhow!(why))
+    door.serve(Arc::clone(shard), options).map_err(|why| anyhow!(why))
 }

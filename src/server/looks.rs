@@ -82,6 +82,7 @@ pub(super) async fn ready(State(lobby): State<Arc<Lobby>>) -> Response {
     let why = match lobby.latest.of(&lobby).await {
         _ if lobby.is_stopping() => "the shard is stopping",
         None => "the shard has ended",
+        Some(_) if lobby.shard.hung().is_some() => "a tick hangs",
         Some(view) if !view.health.audit_ok => "the audit log cannot be written",
         Some(_) => return Json(json!({ "ready": true })).into_response(),
     };

@@ -7,7 +7,6 @@
 mod console;
 mod gate;
 mod listen;
-mod log;
 mod looks;
 mod metrics;
 mod openapi;
@@ -16,7 +15,7 @@ mod status;
 mod stream;
 mod tls;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -25,26 +24,37 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::shard::Handle;
-pub use log::Log;
+use crate::shard::{Handle, Log};
 use looks::Latest;
 
 /// Longest the connections that are open may take to end once the shard stops.
 const DRAIN: Duration = Duration::from_secs(3);
 
-/// How a shard is served.
+/// Where a shard is served.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct Place {
     /// Where it listens; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Certificate chain and private key, in PEM.
     pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// How a shard is served.
+#[derive(Clone, Debug)]
+pub struct Options {
     /// The token store; read again whenever it changes.
     pub token_file: PathBuf,
     /// Label → version or path, told to clients.
     pub facts: Vec<(String, String)>,
     /// Where refusals are written down.
     pub log: Log,
+}
+
+/// A place that is taken and nobody is served at yet: what can be wrong with it is said before a town is started.
+pub struct Door {
+    address: SocketAddr,
+    listener: TcpListener,
+    tls: Option<tls::Tls>,
 }
 
 /// Why a shard is not served.
@@ -93,67 +103,78 @@ impl Lobby {
     }
 }
 
-/// Serves a shard until stopped.
+/// Takes a place. Anywhere but on loopback a service without TLS would show tokens to the network.
 ///
 /// # Errors
 /// See [`ServerError`]; then nothing listens.
-pub fn start(shard: Arc<Handle>, options: Options) -> Result<Server, ServerError> {
-    let gate = gate::Gate::open(&options.token_file).map_err(ServerError::Tokens)?;
-    may_listen(&options, gate.has_tokens())?;
-    let tls = options.tls.map(|(cert, key)| tls::Tls::load(cert, key)).transpose().map_err(ServerError::Tls)?;
-    let say = |error: std::io::Error| ServerError::Listen(format!("{}: {error}.", options.listen));
-    let listener = std::net::TcpListener::bind(options.listen).map_err(say)?;
-    listener.set_nonblocking(true).map_err(say)?;
-    let address = listener.local_addr().map_err(say)?;
-    let (stop, stopped) = watch::channel(false);
-    let reload = Arc::new(tokio::sync::Notify::new());
-    let lobby = Arc::new(Lobby {
-        shard,
-        gate: Mutex::new(gate),
-        counts: metrics::Counts::new(),
-        latest: Latest::default(),
-        stop: stopped,
-        facts: options.facts,
-        log: options.log,
-        reading: Arc::new(tokio::sync::Semaphore::new(1)),
-    });
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .max_blocking_threads(8)
-        .thread_name("service")
-        .enable_io()
-        .enable_time()
-        .build()
-        .map_err(say)?;
-    let secure = tls.is_some();
-    let reloaded = Arc::clone(&reload);
-    let thread = std::thread::Builder::new().name("listen".into()).spawn(move || {
-        runtime.block_on(listen::serve(lobby, listener, tls, reloaded));
-        runtime.shutdown_timeout(Duration::from_secs(1));
-    });
-    Ok(Server { address, secure, stop, reload, thread: Some(thread.map_err(say)?) })
-}
-
-/// Anywhere but on loopback a service without TLS shows tokens to the network, and one without tokens has nobody to obey.
-fn may_listen(options: &Options, has_tokens: bool) -> Result<(), ServerError> {
-    let address = options.listen;
-    if address.ip().is_loopback() {
-        return Ok(());
-    }
-    if options.tls.is_none() {
+pub fn open(place: Place) -> Result<Door, ServerError> {
+    let address = place.listen;
+    if !address.ip().is_loopback() && place.tls.is_none() {
         return Err(ServerError::Open(format!(
             "{address} can be reached from other machines: it needs TLS. Give `--tls-cert` and `--tls-key`, or listen on \
              127.0.0.1."
         )));
     }
-    if !has_tokens {
-        return Err(ServerError::Open(format!(
-            "{address} can be reached from other machines: it needs tokens, and {} holds none. `townlet token new --role \
-             admin` makes one.",
-            options.token_file.display()
-        )));
+    let tls = place.tls.map(|(cert, key)| tls::Tls::load(cert, key)).transpose().map_err(ServerError::Tls)?;
+    let say = |error: std::io::Error| ServerError::Listen(format!("{address}: {error}."));
+    let listener = TcpListener::bind(address).map_err(say)?;
+    listener.set_nonblocking(true).map_err(say)?;
+    let address = listener.local_addr().map_err(say)?;
+    Ok(Door { address, listener, tls })
+}
+
+/// Serves a shard at a place until stopped.
+///
+/// # Errors
+/// See [`ServerError`]; then nothing listens.
+pub fn start(shard: Arc<Handle>, place: Place, options: Options) -> Result<Server, ServerError> {
+    open(place)?.serve(shard, options)
+}
+
+impl Door {
+    /// Serves a shard until stopped. Anywhere but on loopback a shard without tokens has nobody to obey.
+    ///
+    /// # Errors
+    /// See [`ServerError`]; then nothing listens.
+    pub fn serve(self, shard: Arc<Handle>, options: Options) -> Result<Server, ServerError> {
+        let Self { address, listener, tls } = self;
+        let gate = gate::Gate::open(&options.token_file).map_err(ServerError::Tokens)?;
+        if !address.ip().is_loopback() && !gate.has_tokens() {
+            return Err(ServerError::Open(format!(
+                "{address} can be reached from other machines: it needs tokens, and {} holds none. `townlet token new --role \
+                 admin` makes one.",
+                options.token_file.display()
+            )));
+        }
+        let (stop, stopped) = watch::channel(false);
+        let reload = Arc::new(tokio::sync::Notify::new());
+        let lobby = Arc::new(Lobby {
+            shard,
+            gate: Mutex::new(gate),
+            counts: metrics::Counts::new(),
+            latest: Latest::default(),
+            stop: stopped,
+            facts: options.facts,
+            log: options.log,
+            reading: Arc::new(tokio::sync::Semaphore::new(1)),
+        });
+        let say = |error: std::io::Error| ServerError::Listen(format!("{address}: {error}."));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(8)
+            .thread_name("service")
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(say)?;
+        let secure = tls.is_some();
+        let reloaded = Arc::clone(&reload);
+        let thread = std::thread::Builder::new().name("listen".into()).spawn(move || {
+            runtime.block_on(listen::serve(lobby, listener, tls, reloaded));
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        });
+        Ok(Server { address, secure, stop, reload, thread: Some(thread.map_err(say)?) })
     }
-    Ok(())
 }
 
 impl Server {

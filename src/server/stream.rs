@@ -24,14 +24,14 @@ use super::listen::{Cut, Peer};
 use super::{Lobby, looks};
 use crate::shard::publish::{Next, Sent, Stream};
 use crate::wire::Position;
-use crate::wire::sse::Event;
+use crate::wire::sse::{self, Event};
 
 /// Subscribers at once.
 const MOST: i64 = 200;
 /// A socket that takes nothing for so long is cut off. Longer than the publisher's patience, which tells why first.
 const STALLED: Duration = Duration::from_secs(15);
-/// Messages that wait for a subscriber's socket, besides its queue.
-const WAITING: usize = 1;
+/// Pieces that wait for a subscriber's socket, besides its queue: those of one message.
+const WAITING: usize = 3;
 
 pub(super) async fn subscribe(
     State(lobby): State<Arc<Lobby>>,
@@ -40,7 +40,9 @@ pub(super) async fn subscribe(
     headers: HeaderMap,
 ) -> Result<Response, Turned> {
     looks::looking(&lobby, peer, &headers)?;
-    if lobby.counts.subscribers.get() >= MOST {
+    // Taken before it is counted: of two who come at once for the last seat one is refused.
+    let seat = Seat::take(&lobby);
+    if lobby.counts.subscribers.get() > MOST {
         return Err(Turned {
             wait: Some(5),
             ..Turned::new("E_TOO_MANY", format!("{MOST} watch already."), "Come later.")
@@ -52,7 +54,7 @@ pub(super) async fn subscribe(
     let told = Arc::clone(&fresh);
     let stream = lobby.shard.stream(last, move || told.notify_one());
     let (send, inbox) = channel(WAITING);
-    tokio::spawn(pump(Arc::clone(&lobby), stream, fresh, send, cut));
+    tokio::spawn(pump(seat, stream, fresh, send, cut));
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];
     Ok((kind, Body::new(Events { inbox })).into_response())
 }
@@ -74,14 +76,16 @@ impl Drop for Seat {
 }
 
 /// Hands one subscriber what is new until it leaves, is let go, or the service stops.
-async fn pump(lobby: Arc<Lobby>, stream: Stream, fresh: Arc<Notify>, send: Sender<Bytes>, cut: Cut) {
-    let _seat = Seat::take(&lobby);
+async fn pump(seat: Seat, stream: Stream, fresh: Arc<Notify>, send: Sender<Bytes>, cut: Cut) {
+    let lobby = &seat.0;
     let mut stop = lobby.stop.clone();
     loop {
         match stream.try_next() {
             Next::Message(message) => {
-                if !hand(&lobby, &send, encoded(&message), &cut, &mut stop).await {
-                    return;
+                for piece in pieces(message) {
+                    if !hand(lobby, &send, piece, &cut, &mut stop).await {
+                        return;
+                    }
                 }
             }
             Next::Ended(why) => {
@@ -101,9 +105,19 @@ async fn pump(lobby: Arc<Lobby>, stream: Stream, fresh: Arc<Notify>, send: Sende
     }
 }
 
-fn encoded(message: &Sent) -> Bytes {
-    let event = Event { id: message.position.to_string(), kind: message.kind.into(), data: message.text.to_string() };
-    event.encoded().into()
+/// The text of a message, which everybody who gets it shares.
+struct Text(Arc<Sent>);
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.0.text.as_bytes()
+    }
+}
+
+/// A message as an event, in three pieces, so that its text is not copied for each subscriber.
+fn pieces(message: Arc<Sent>) -> [Bytes; 3] {
+    let [head, tail] = sse::around(&message.position.to_string(), message.kind);
+    [head.into(), Bytes::from_owner(Text(message)), tail.into()]
 }
 
 fn bye(reason: &str) -> Bytes {

@@ -2,6 +2,8 @@
 //!
 //! Knows PEM files and nothing of requests.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -11,6 +13,9 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
+
+/// Bytes of a file read at most.
+const MOST_PEM: u64 = 1024 * 1024;
 
 /// Both files, and what they last held.
 pub(super) struct Tls {
@@ -59,14 +64,21 @@ fn stamp(cert: &Path, key: &Path) -> Stamp {
     (of(cert), of(key))
 }
 
+/// A file's bytes, no more than a certificate or a key can have.
+fn bytes(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MOST_PEM).read_to_end(&mut bytes));
+    read.map(|_| bytes).map_err(|error| format!("{}: {error}.", path.display()))
+}
+
 fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
-    let certs = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let certs = CertificateDer::pem_slice_iter(&bytes(cert)?)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| format!("{}: no certificate in PEM: {error}.", cert.display()))?;
     if certs.is_empty() {
         return Err(format!("{}: it holds no certificate in PEM.", cert.display()));
     }
-    let secret = PrivateKeyDer::from_pem_file(key)
+    let secret = PrivateKeyDer::from_pem_slice(&bytes(key)?)
         .map_err(|error| format!("{}: no private key in PEM: {error}.", key.display()))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()

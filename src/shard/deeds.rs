@@ -3,10 +3,14 @@
 //!
 //! Whether it may be asked was decided at the desk (`dispatch`).
 
+use std::sync::Arc;
+
 use super::disk::{Decision, log_decisions};
 use super::engine::{Engine, Message};
+use super::incident::{Kind, Now, Occasion};
 use super::publish::Mode;
 use super::table::Deed;
+use super::telemetry;
 use crate::wire::Role;
 
 impl Engine {
@@ -40,6 +44,7 @@ impl Engine {
                 self.save();
                 format!("snapshot {} is being written.", super::snapshots::name(self.town.tick()))
             }
+            Deed::Incident(why) => self.keep_incident(why),
             Deed::Narration(on, limit) => {
                 if let Some(on) = on {
                     self.around.story.narration(on);
@@ -59,7 +64,7 @@ impl Engine {
                 format!("names and ids of residents {outside}; the audit log stays plain.")
             }
             Deed::TelemetryMode(mode) => {
-                self.publisher.set_mode(mode);
+                self.outlet.publisher.set_mode(mode);
                 match mode {
                     Mode::Auto => "telemetry is merged while too many messages wait, and only then.",
                     Mode::Full => "telemetry goes out message by message, whatever waits.",
@@ -94,6 +99,31 @@ impl Engine {
             }
         }
         self.refresh();
+    }
+
+    /// Has a bundle of this moment made, away from this thread.
+    fn keep_incident(&mut self, why: String) -> String {
+        let who = self.board.last_command().map(|given| given.issuer).unwrap_or_default();
+        let headline = if why.is_empty() { format!("{who} asked for a bundle") } else { format!("{who}: {why}") };
+        let asked = Some((who, why));
+        match self.incident(Occasion { asked, ..Occasion::new(Kind::Asked, headline) }) {
+            Ok(path) => format!("the incident bundle {path} is being written; note.md stands beside it."),
+            Err(why) => format!("no incident bundle: {why}"),
+        }
+    }
+
+    /// Begins a bundle of the town as it is now: THE way for whatever the shard does by itself and wants kept, such as a
+    /// rollback. Answers with its path.
+    ///
+    /// # Errors
+    /// That no thread can be had.
+    pub(super) fn incident(&mut self, occasion: Occasion) -> Result<String, String> {
+        self.write_journal();
+        self.refresh();
+        let view = Some(Arc::new(telemetry::snapshot(&self.town, &self.around, self.log.tail(200))));
+        let now = Some(Now { tick: self.town.tick(), digest: self.town.digest() });
+        let path = self.recorder.start(Occasion { now, view, ..occasion })?;
+        Ok(path.display().to_string())
     }
 
     fn become_role(&mut self, session: u64, role: Role) -> String {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::disk::Decision;
 use super::engine::{Engine, Message};
+use super::incident::{Given, Phase};
 use super::intake::{self, Visitor};
 use super::journal::Entry as JournalEntry;
 use super::settle::{Both, Owed, Unsafe};
@@ -190,13 +191,9 @@ impl Engine {
                 draft.args = Args(parsed.args);
                 let row = TABLE.iter().find(|row| row.name == draft.command).expect("specs are made from the table");
                 match visitor.map_or(Ok(()), |visitor| intake::from_afar(&visitor, parsed.spec, &request)) {
-                    // What a line names is at hand before anything is asked about it.
-                    Ok(()) => match self.unfetched(row, &draft.args) {
-                        None => self.admitted(session, &request, draft, row, done),
-                        Some((kind, name)) => self.fetch(kind, name, move |engine| {
-                            engine.admitted(session, &request, draft, row, done);
-                        }),
-                    },
+                    Ok(()) => self.fetched(row, &draft.args.clone(), move |engine| {
+                        engine.admitted(session, &request, draft, row, done);
+                    }),
                     Err(error) => self.refuse(&request, &draft, error, done),
                 }
             }
@@ -412,6 +409,13 @@ impl Engine {
             let answer = answer_of(it, self.town.tick(), Err(body));
             return self.finish(ticket, &answer, false);
         }
+        self.board.enter(Phase::Commanding);
+        self.board.command(Given {
+            line: it.line.clone(),
+            cmd_id: it.cmd_id.clone(),
+            issuer: it.who.issuer.clone(),
+            tick: self.town.tick(),
+        });
         fail_point!("before_apply");
         let (row, args, session) = (it.row, it.args.clone(), it.session);
         let before = self.town.digest();

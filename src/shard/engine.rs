@@ -14,7 +14,9 @@ use townlet_town::{EventKind, Town, snapshot};
 use super::disk::{Decision, Disk};
 use super::dispatch::{Asked, Desk};
 use super::home::Home;
+use super::incident::{Board, Phase, Recorder, Watched};
 use super::journal::{Base, DIGEST_TICKS, Entry, Header, Journal};
+use super::outlet::Outlet;
 use super::promotion::Releases;
 use super::publish::{Frame, Publisher};
 use super::settle::Unsafe;
@@ -49,7 +51,7 @@ impl Speed {
         SPEEDS.iter().find(|row| row.1 == name).map(|row| row.0)
     }
 
-    fn row(self) -> &'static (Self, &'static str, u32) {
+    pub(super) fn row(self) -> &'static (Self, &'static str, u32) {
         SPEEDS.iter().find(|row| row.0 == self).unwrap_or(&SPEEDS[0])
     }
 }
@@ -108,10 +110,13 @@ pub(super) struct Engine {
     pub(super) disk: Disk,
     pub(super) home: Home,
     pub(super) desk: Desk,
-    pub(super) publisher: Publisher,
+    pub(super) outlet: Arc<Outlet>,
     pub(super) releases: Releases,
     /// The training beside the town.
     pub(super) training: Option<Training>,
+    /// What is left there outlives this thread.
+    pub(super) board: Arc<Board>,
+    pub(super) recorder: Arc<Recorder>,
     /// Names are others than in the last state that the publisher got.
     pub(super) renamed: bool,
     pub(super) sender: Sender<Message>,
@@ -123,7 +128,6 @@ pub(super) struct Engine {
     pub(super) ticker: Arc<AtomicU64>,
     pub(super) header: Header,
     snapshot_root: String,
-    subscribers: Vec<Box<dyn Fn(Arc<Snapshot>) + Send>>,
     hold: Option<(u64, Vec<Sender<u64>>)>,
     next_tick: Instant,
     options: Vec<u8>,
@@ -133,7 +137,7 @@ pub(super) struct Engine {
     publish_every: Duration,
     published: Instant,
     measured: (Instant, u64),
-    started: Instant,
+    pub(super) started: Instant,
     saved: Instant,
     /// A snapshot is on its way to the disk.
     saving: bool,
@@ -148,11 +152,15 @@ pub(super) struct Parts {
     /// Facts about the shard.
     pub around: Around,
     /// The audit log.
-    pub log: audit::Log,
+    pub log: Arc<audit::Log>,
     /// Ids seen.
     pub index: audit::Index,
     /// The journal.
-    pub journal: Journal,
+    pub journal: Arc<Journal>,
+    /// Where others read what it is at.
+    pub board: Arc<Board>,
+    /// Makes incident bundles.
+    pub recorder: Arc<Recorder>,
     /// The journal's header, for a further file.
     pub header: Header,
     /// What is known of the shard's releases.
@@ -178,17 +186,20 @@ impl Engine {
         let report = move |transport| drop(to_self.send(Message::Transport(transport)));
         let publisher = Publisher::start(telemetry, parts.home.archives(), &parts.around.run_id, report);
         ticker.store(tick, Ordering::Relaxed);
+        parts.board.reached(tick);
         Self {
             town: parts.town,
             around: parts.around,
-            log: Arc::new(parts.log),
-            journal: Arc::new(parts.journal),
+            log: parts.log,
+            journal: parts.journal,
             disk: Disk::start(),
             home: parts.home,
             desk: Desk::new(parts.index),
             releases: parts.releases,
-            publisher,
+            outlet: Arc::new(Outlet::new(publisher)),
             training: None,
+            board: parts.board,
+            recorder: parts.recorder,
             renamed: false,
             publish_every,
             sender,
@@ -199,7 +210,6 @@ impl Engine {
             ticker,
             header: parts.header,
             snapshot_root: parts.snapshot_root,
-            subscribers: Vec::new(),
             hold: parts.held.then_some((tick, Vec::new())),
             next_tick: now,
             options: Vec::new(),
@@ -219,9 +229,11 @@ impl Engine {
     pub(super) fn run(mut self, inbox: &Receiver<Message>) {
         self.refresh();
         self.open_releases();
+        self.show();
         loop {
             match self.next(inbox) {
                 Ok(message) => {
+                    self.board.enter(Phase::Answering);
                     self.handle(message);
                     continue;
                 }
@@ -235,6 +247,7 @@ impl Engine {
             if self.may_tick() && now >= self.next_tick {
                 self.tick(now);
             }
+            self.board.enter(Phase::Housekeeping);
             self.housekeeping(now);
         }
     }
@@ -248,6 +261,7 @@ impl Engine {
                 TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
             });
         }
+        self.board.enter(Phase::Waiting);
         inbox.recv_timeout(wait)
     }
 
@@ -281,12 +295,12 @@ impl Engine {
             Message::Settled(ticket, result) => self.settled(ticket, result),
             Message::CaughtUp(late, logged) => self.caught_up(late.0, late.1, logged),
             Message::Subscribe(subscriber) => {
-                self.subscribers.push(subscriber);
+                self.outlet.subscribe(subscriber);
                 self.dirty = true;
             }
             Message::Stream(asked) => {
                 self.around.story.keep_all(true);
-                self.publisher.subscribe(asked);
+                self.outlet.publisher.subscribe(asked);
                 self.dirty = true;
             }
             Message::Transport(transport) => {
@@ -350,12 +364,15 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Instant) {
+        self.board.enter(Phase::Beginning);
         fail_point!("engine_tick");
-        self.town.step(&mut self.around.driver);
+        self.town.step(&mut Watched { policy: &mut self.around.driver, board: &self.board });
+        self.board.enter(Phase::Housekeeping);
         self.options.extend(self.town.decided().map(|(_, option)| option.index() as u8));
         self.tell_story();
         let tick = self.town.tick();
         self.ticker.store(tick, Ordering::Relaxed);
+        self.board.reached(tick);
         self.dirty = true;
         self.steps_left = self.steps_left.saturating_sub(1);
         let factor = self.speed.row().2;
@@ -404,6 +421,9 @@ impl Engine {
             let ticks = self.town.tick() - self.measured.1;
             self.around.ticks_per_second = ticks as f64 / (now - self.measured.0).as_secs_f64();
             self.measured = (now, self.town.tick());
+            if ticks > 0 && !self.has_readers() {
+                self.show();
+            }
         }
         if self.dirty && self.has_readers() && now >= self.published + self.publish_every {
             self.publish(now);
@@ -449,58 +469,31 @@ impl Engine {
         self.refresh();
     }
 
-    /// What the shard says of itself.
-    pub(super) fn refresh(&mut self) {
-        let mut problems: Vec<String> = Vec::new();
-        let audit_ok = match self.log.state() {
-            audit::State::Ok => true,
-            audit::State::Unavailable(why) => {
-                problems.push(format!("the audit log cannot be written: {why}"));
-                false
-            }
-        };
-        problems.extend(self.journal.trouble());
-        problems.extend(self.desk.snapshot_trouble.clone());
-        problems.extend(self.desk.ops_trouble.clone());
-        let archived = self.around.aggregating_since.and(self.around.transport.last_error.as_ref());
-        problems.extend(archived.map(|why| format!("the archive of the raw stream cannot be written: {why}")));
-        let health = &mut self.around.health;
-        if health.problems != problems {
-            self.dirty = true;
-        }
-        health.status = if problems.is_empty() { "ok" } else { "degraded" }.into();
-        health.problems = problems;
-        health.audit_ok = audit_ok;
-        health.uptime_seconds = self.started.elapsed().as_secs();
-        self.around.speed = if self.paused { "paused" } else { self.speed.row().1 }.into();
-    }
-
     fn has_readers(&self) -> bool {
-        !self.subscribers.is_empty() || self.publisher.is_wanted()
+        self.outlet.has_readers()
     }
 
     /// A state for whoever wants one. A publisher that is still at work gets the next one, and all that happened by then.
     fn publish(&mut self, now: Instant) {
         self.published = now;
-        let (wanted, free) = (self.publisher.is_wanted(), self.publisher.is_free());
-        if self.subscribers.is_empty() && !free {
+        let (wanted, free) = (self.outlet.publisher.is_wanted(), self.outlet.publisher.is_free());
+        if !self.outlet.has_subscribers() && !free {
             return;
         }
         self.dirty = wanted && !free;
         self.around.health.uptime_seconds = self.started.elapsed().as_secs();
         self.note_alerts();
         let view = Arc::new(telemetry::snapshot(&self.town, &self.around, self.log.tail(200)));
-        for subscriber in &self.subscribers {
-            subscriber(Arc::clone(&view));
-        }
+        self.board.show(Arc::clone(&view));
         self.around.story.keep_all(wanted);
-        if wanted && free {
+        let frame = (wanted && free).then(|| {
             let Around { story, names, .. } = &mut self.around;
             let (events, narrations, lost) = story.fresh();
             let (events, narrations) = (names.story(events), names.story(narrations));
             let renamed = std::mem::take(&mut self.renamed);
-            self.publisher.publish(Frame { view, events, narrations, renamed, lost });
-        }
+            Frame { view: Arc::clone(&view), events, narrations, renamed, lost }
+        });
+        self.outlet.tell(&view, frame);
     }
 
     /// The next state goes out at once: what residents are called has changed.
@@ -575,6 +568,7 @@ impl Engine {
 
     /// The last snapshot; everything asked for is done by now.
     fn end(mut self) {
+        self.board.enter(Phase::Ending);
         // A fault that is over by now leaves nothing unsaid.
         if matches!(self.log.state(), audit::State::Unavailable(_)) {
             drop(self.log.reopen());

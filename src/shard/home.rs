@@ -21,6 +21,16 @@ impl Home {
         &self.0
     }
 
+    /// The program's own log.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("logs/townlet.log")
+    }
+
+    /// Incidents, a folder each.
+    pub fn incidents(&self) -> PathBuf {
+        self.0.join("ops/incidents")
+    }
+
     /// Audit logs.
     pub fn console(&self) -> PathBuf {
         self.0.join("logs/console")
@@ -90,6 +100,18 @@ impl Home {
             .filter(|run| run.strip_prefix(&prefix).is_some_and(|rest| rest.len() == STAMP_LENGTH))
             .collect();
         runs.sort();
+        runs.dedup();
+        runs
+    }
+
+    /// Runs of all shards that have a journal or an audit log, oldest first.
+    pub fn all_runs(&self) -> Vec<String> {
+        let files = files(&self.journals(), "tlj").into_iter().chain(files(&self.console(), "jsonl"));
+        let run = |file: PathBuf| file.file_stem()?.to_str()?.rsplit_once('-').map(|(run, _)| run.to_owned());
+        let stamp =
+            |run: &String| run.len().checked_sub(STAMP_LENGTH).and_then(|from| run.get(from..)).map(str::to_owned);
+        let mut runs: Vec<String> = files.filter_map(run).filter(|run| stamp(run).is_some()).collect();
+        runs.sort_by_key(|run| (stamp(run), run.clone()));
         runs.dedup();
         runs
     }

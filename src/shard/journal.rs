@@ -6,7 +6,7 @@
 //! A file is a sequence of frames: length (u32), CRC-32 of the body (u32), body (postcard). The first frame is a [`Header`].
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -232,7 +232,8 @@ impl Drop for Journal {
     }
 }
 
-fn frame<T: Serialize>(value: &T) -> Vec<u8> {
+/// A value as a frame: length, sum, body.
+pub(super) fn frame<T: Serialize>(value: &T) -> Vec<u8> {
     let body = postcard::to_stdvec(value).expect("journal entries are plain data");
     let mut bytes = Vec::with_capacity(body.len() + 8);
     bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
@@ -396,6 +397,47 @@ pub fn read(path: &Path) -> Result<Contents, JournalError> {
         )));
     }
     Ok(Contents { header, entries, whole: at as u64, torn: (bytes.len() - at) as u64 })
+}
+
+/// A file's entries one at a time, each with the bytes of its frame: a long journal need not fit in memory. Ends at the
+/// first frame that is torn or damaged.
+pub(super) struct Frames {
+    reader: BufReader<File>,
+    /// The first frame.
+    pub(super) header: Header,
+}
+
+impl Frames {
+    /// At the first entry.
+    ///
+    /// # Errors
+    /// When the file cannot be read or its header is no header.
+    pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
+        let mut reader = BufReader::new(File::open(path).map_err(|error| io_error(path, error))?);
+        let what = "it does not begin with a journal header of this program".into();
+        let header = frame_of(&mut reader).and_then(|bytes| next::<Header>(&bytes, &mut 0));
+        let header = header.filter(|header| header.version == VERSION);
+        let header = header.ok_or_else(|| JournalError::Damaged { path: path.display().to_string(), what })?;
+        Ok(Self { reader, header })
+    }
+}
+
+impl Iterator for Frames {
+    type Item = (Entry, Vec<u8>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let bytes = frame_of(&mut self.reader)?;
+        Some((next(&bytes, &mut 0)?, bytes))
+    }
+}
+
+fn frame_of(reader: &mut impl Read) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; 8];
+    reader.read_exact(&mut bytes).ok()?;
+    let length = u64::from(u32::from_le_bytes(bytes[..4].try_into().ok()?));
+    // Grows with what is there: a damaged length must not take the memory it announces.
+    let read = reader.take(length.min(MAX_BODY as u64)).read_to_end(&mut bytes).ok()?;
+    (read as u64 == length).then_some(bytes)
 }
 
 /// Where a whole entry stands behind a frame that cannot be read: then that frame was damaged, not torn by a crash.

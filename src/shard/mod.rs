@@ -10,11 +10,15 @@ mod dispatch;
 mod driver;
 mod engine;
 pub mod faults;
+mod health;
 pub mod home;
+pub mod incident;
 mod intake;
 pub mod journal;
 pub mod lateness;
+mod log;
 pub mod names;
+mod outlet;
 pub mod policies;
 mod promotion;
 pub mod publish;
@@ -34,11 +38,13 @@ pub use driver::Driver;
 pub use engine::Speed;
 pub use home::Home;
 pub use intake::{Visitor, is_id};
+pub use log::Log;
 pub use promotion::PointerError;
 pub use restart::{Recorded, recorded, resume};
 pub use table::specs;
 
-use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -54,10 +60,14 @@ use crate::wire::telemetry::{Learning, Transport};
 use crate::wire::{Answer, Position, Request, Session, Snapshot};
 use dispatch::{Asked, Asker};
 use engine::{Engine, Message, Parts};
+use incident::{Board, Recorder, TOWN, Watchdog};
 use journal::{Base, Header, Journal};
 use lateness::Lateness;
 use telemetry::Around;
 use training::Training;
+
+/// How often somebody who waits looks whether there is still hope.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How a shard is started.
 #[derive(Clone, Debug)]
@@ -106,7 +116,10 @@ pub enum ShardError {
 /// A running shard. Dropping it stops it.
 pub struct Handle {
     sender: Sender<Message>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<JoinHandle<Result<(), String>>>>,
+    board: Arc<Board>,
+    recorder: Arc<Recorder>,
+    watchdog: Mutex<Option<Watchdog>>,
     ticker: Arc<AtomicU64>,
     sessions: AtomicU64,
     /// How it ended, once it was asked to.
@@ -119,7 +132,7 @@ pub struct Handle {
     pub notes: Vec<String>,
     home: Home,
     lateness: Arc<Lateness>,
-    _claim: Option<home::Claim>,
+    claim: Option<home::Claim>,
 }
 
 /// A new town from its texts.
@@ -182,12 +195,21 @@ fn launch(
     };
     let (sender, inbox) = channel();
     let ticker = Arc::new(AtomicU64::new(0));
+    let (log, journal, board) = (Arc::new(opened.log), Arc::new(journal), Arc::new(Board::default()));
+    let run = incident::Run { home: home.clone(), id: run_id.clone(), root: config.snapshot.root.clone() };
+    let own_log = Log::new(home.log(), "shard", false);
+    if options.claim {
+        own_log.say(&format!("{run_id} begins at tick {}", town.tick()));
+    }
+    let recorder = Arc::new(Recorder::new(run, Arc::clone(&board), &journal, &log, own_log));
     let parts = Parts {
         town,
         around,
-        log: opened.log,
+        log,
         index: opened.index,
         journal,
+        board: Arc::clone(&board),
+        recorder: Arc::clone(&recorder),
         header,
         releases,
         home: options.home,
@@ -201,14 +223,63 @@ fn launch(
     }
     engine.tell_story();
     let lateness = Arc::clone(&engine.around.lateness);
-    let no_thread = |error: std::io::Error| ShardError::Resume(error.to_string());
+    let say = |error: std::io::Error| ShardError::Resume(error.to_string());
     let training = options.training.map(|recipe| Training::start(recipe, &home, sender.clone()));
-    engine.training = training.transpose().map_err(no_thread)?;
-    let thread =
-        std::thread::Builder::new().name("town".into()).spawn(move || engine.run(&inbox)).map_err(no_thread)?;
+    engine.training = training.transpose().map_err(say)?;
+    let watchdog = Watchdog::start(Arc::clone(&board), Arc::clone(&recorder), Arc::downgrade(&engine.outlet));
+    let watchdog = Mutex::new(Some(watchdog.map_err(say)?));
+    let (theirs, way_on) = ((Arc::clone(&board), Arc::clone(&recorder)), way_on(&home, &run_id));
+    let thread = std::thread::Builder::new()
+        .name(TOWN.into())
+        .spawn(move || live(engine, inbox, &theirs.0, &theirs.1, &way_on))
+        .map_err(say)?;
     let thread = Mutex::new(Some(thread));
     let (sessions, stopped) = (AtomicU64::new(1), OnceLock::new());
-    Ok(Handle { sender, thread, ticker, sessions, stopped, run_id, config, notes, home, lateness, _claim: claim })
+    Ok(Handle {
+        sender,
+        thread,
+        board,
+        recorder,
+        watchdog,
+        ticker,
+        sessions,
+        stopped,
+        run_id,
+        config,
+        notes,
+        home,
+        lateness,
+        claim,
+    })
+}
+
+/// The town's thread, from beginning to end. A panic is kept as an incident before it is told.
+fn live(
+    engine: Engine,
+    inbox: Receiver<Message>,
+    board: &Arc<Board>,
+    recorder: &Recorder,
+    way_on: &str,
+) -> Result<(), String> {
+    incident::belongs_to(board);
+    // Engine and inbox are gone afterwards: whoever waits for an answer hears that none comes.
+    let lived = catch_unwind(AssertUnwindSafe(move || engine.run(&inbox)));
+    lived.map_err(|panic| {
+        let said = incident::said(panic.as_ref()).trim_end_matches('.').to_owned();
+        let bundle = recorder.town_broke_off(&said);
+        let bundle = bundle.map_or_else(
+            || "No new incident bundle was made; logs/townlet.log says why.".to_owned(),
+            |path| format!("The incident bundle is {}.", path.display()),
+        );
+        format!("the town's thread broke off: {said}. {bundle} {way_on}")
+    })
+}
+
+/// How to go on with a run that broke off.
+fn way_on(home: &Home, run_id: &str) -> String {
+    let home =
+        if home.folder() == Path::new(".") { String::new() } else { format!(" --home {}", home.folder().display()) };
+    format!("Go on from its last journalled tick with `townlet run{home} --resume {run_id}`.")
 }
 
 impl Handle {
@@ -255,11 +326,23 @@ impl Handle {
         stream
     }
 
-    /// The state as it is now, and the town's digest; `None` when the shard has ended.
+    /// The state as it is now, and the town's digest; `None` when the shard has ended. While a tick hangs, the last state,
+    /// which says so, and no digest.
     pub fn view(&self) -> Option<(Snapshot, String)> {
         let (sender, view) = channel();
         self.send(Message::View(sender));
-        view.recv().ok()
+        loop {
+            match view.recv_timeout(LOOK) {
+                Ok(view) => return Some(view),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.board.hung().is_some()
+                && let Some(view) = self.board.view()
+            {
+                return Some((incident::hanging(&view, &self.board), String::new()));
+            }
+        }
     }
 
     /// The tick the town has reached.
@@ -278,7 +361,7 @@ impl Handle {
         let (sender, reached) = channel();
         self.send(Message::RunTo(tick, sender));
         loop {
-            match reached.recv_timeout(Duration::from_millis(100)) {
+            match reached.recv_timeout(LOOK) {
                 Ok(tick) => return Some(tick),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) if go_on(self.tick()) => {}
@@ -306,10 +389,23 @@ impl Handle {
         self.send(Message::Stop(sender));
         let result = stopped.recv().unwrap_or_else(|_| Err("the town's thread has ended already".into()));
         let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
-        match thread.map(JoinHandle::join) {
-            Some(Err(panic)) => Err(format!("the town's thread broke off: {}", said(panic.as_ref()))),
+        let ended = match thread.map(JoinHandle::join) {
+            Some(Ok(Err(why))) => Err(why),
+            Some(Err(panic)) => Err(format!("the town's thread broke off: {}", incident::said(panic.as_ref()))),
             _ => result,
+        };
+        // With it ends whatever bundle is still being made.
+        drop(self.watchdog.lock().ok().and_then(|mut watchdog| watchdog.take()));
+        if self.claim.is_some() {
+            let how = ended.as_ref().err().map_or("well", |why| why.as_str());
+            self.recorder.log().say(&format!("{} ended at tick {}: {how}", self.run_id, self.tick()));
         }
+        ended
+    }
+
+    /// What is wrong, while a tick hangs: the town's thread answers nothing then.
+    pub fn hung(&self) -> Option<String> {
+        self.board.hung()
     }
 
     /// Whether the town's thread has ended.
@@ -337,12 +433,6 @@ impl Handle {
         // A shard that has ended answers nobody; whoever waits hears that its sender is gone.
         drop(self.sender.send(message));
     }
-}
-
-/// What a panic said.
-fn said(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no reason")
 }
 
 impl Drop for Handle {

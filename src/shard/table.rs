@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use townlet_town::{AgentId, Command, Refusal, Town, names};
 
-use super::commands::{look, pace, people, promotion, queue, session, shocks, snapshots, ties, training, world};
+use super::commands::{
+    incidents, look, pace, people, promotion, queue, session, shocks, snapshots, ties, training, world,
+};
 use super::promotion::{Order, Releases};
 use super::telemetry::Around;
 use crate::audit;
@@ -94,6 +96,8 @@ pub(super) enum Deed {
     Step(u64),
     /// A snapshot now.
     SaveSnapshot,
+    /// An incident bundle now, and why.
+    Incident(String),
     /// Sentences about the town: whether there are any, and how many a window.
     Narration(Option<bool>, Option<u32>),
     /// Whether telemetry is merged.
@@ -172,6 +176,7 @@ pub(super) static TABLE: &[&Row] = &[
     &training::STATUS,
     &training::PAUSE,
     &training::RESUME,
+    &incidents::INCIDENT,
     &session::ESCALATE,
     &session::VIEWER,
     &ties::SUMMARY,

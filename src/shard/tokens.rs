@@ -4,6 +4,8 @@
 //! identity".
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,8 @@ use crate::wire::Role;
 pub const LIVE_PER_ROLE: usize = 2;
 /// Longest wait between two wrong attempts that are looked at.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// Bytes of a store read at most; one has a line for each of four tokens.
+const MOST_BYTES: u64 = 1024 * 1024;
 /// Peers whose wrong attempts are remembered at most.
 const MOST_PEERS: usize = 4_096;
 
@@ -48,11 +52,12 @@ impl Tokens {
     /// # Errors
     /// Which file and line cannot be read.
     pub fn load(path: &Path) -> Result<Self, String> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        let mut text = String::new();
+        match File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(format!("{}: {error}", path.display())),
-        };
+        }
         let mut stored = Vec::new();
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let token = serde_json::from_str(line)
@@ -80,8 +85,8 @@ impl Tokens {
             return Err(format!("{} has {LIVE_PER_ROLE} live tokens already; revoke one first.", role.word()));
         }
         let mut secret = [0_u8; 32];
-        let mut source = std::fs::File::open("/dev/urandom").map_err(|error| format!("/dev/urandom: {error}"))?;
-        std::io::Read::read_exact(&mut source, &mut secret).map_err(|error| format!("/dev/urandom: {error}"))?;
+        let mut source = File::open("/dev/urandom").map_err(|error| format!("/dev/urandom: {error}"))?;
+        source.read_exact(&mut secret).map_err(|error| format!("/dev/urandom: {error}"))?;
         let simple = uuid::Uuid::now_v7().simple().to_string();
         let id = simple[simple.len() - 8..].to_owned();
         let token = format!("twn_{id}_{}", hex(&secret));

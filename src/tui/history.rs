@@ -1,10 +1,12 @@
-//! The recent past of the numbers a screen shows, for sparklines.
+//! The past of the numbers a screen shows: the last days by the half hour for sparklines, the whole of it for charts.
 //!
 //! Made from the snapshots that arrive, so a remote screen has the same as a local one. Knows names of series, not
 //! what they mean.
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::metrics;
+use super::timeline::Timeline;
 use crate::wire::Snapshot;
 
 /// Samples kept per series: four days at 48 a day.
@@ -17,6 +19,7 @@ const PER_DAY: u64 = 48;
 pub struct History {
     /// Name → the slot last written, and the values.
     series: BTreeMap<String, (u64, VecDeque<f64>)>,
+    whole: Timeline,
     run: String,
     slot: u64,
     tick: u64,
@@ -36,6 +39,9 @@ impl History {
             // Those who left town would otherwise stay here for ever.
             self.series.retain(|_, (written, _)| slot.saturating_sub(*written) <= KEPT as u64);
         }
+        let metrics = metrics::all(view);
+        let figures = metrics.iter().map(|metric| (metric.name.as_str(), metric.value));
+        self.whole.record(view.tick, slot, figures);
         let employment = &view.employment;
         self.push("attendance", employment.attendance, fresh);
         self.push("late_today", Some(employment.late_today as f64), fresh);
@@ -72,6 +78,11 @@ impl History {
         if series.len() > KEPT {
             series.pop_front();
         }
+    }
+
+    /// Every figure of [`metrics`] since the screen opened.
+    pub const fn whole(&self) -> &Timeline {
+        &self.whole
     }
 
     /// The last `most` values of a series, oldest first. Names: `attendance`, `late_today`, `absent_7d`, `pending`,

@@ -41,6 +41,10 @@ pub enum Action {
     /// The screen of that name.
     Agents,
     /// The screen of that name.
+    Learning,
+    /// The screen of that name.
+    Metrics,
+    /// The screen of that name.
     Audit,
     /// Pauses the town, or lets it go on.
     Pause,
@@ -86,6 +90,12 @@ pub enum Action {
     Follow,
     /// Shows or hides a layer of the map.
     Overlay,
+    /// Pauses the training, or lets it go on.
+    Train,
+    /// Makes the candidate the release.
+    Promote,
+    /// Brings back the release before.
+    Rollback,
 }
 
 /// Where the help screen lists an action.
@@ -159,6 +169,14 @@ pub static ACTIONS: &[ActionRow] = &[
     ),
     row(Action::Town, "town", "2", Group::Everywhere, "Town: the map and who is where"),
     row(Action::Agents, "agents", "3", Group::Everywhere, "Agents: every resident, and one in detail"),
+    row(
+        Action::Learning,
+        "learning",
+        "4",
+        Group::Everywhere,
+        "Learning: the training beside the town, and the candidate it hands over",
+    ),
+    row(Action::Metrics, "metrics", "5", Group::Everywhere, "Metrics: every figure over time, with its target"),
     row(Action::Audit, "audit", "6", Group::Everywhere, "Audit: who did what, and whether the log is whole"),
     row(Action::Copy, "copy", "y", Group::Everywhere, "copy what is selected to the clipboard"),
     row(
@@ -196,6 +214,9 @@ pub static ACTIONS: &[ActionRow] = &[
     row(Action::Reverse, "reverse", "r", Group::Panes, "turn the order around"),
     row(Action::Follow, "follow", "f", Group::Panes, "follow the selected resident"),
     row(Action::Overlay, "overlay", "o", Group::Panes, "show or hide the ties between residents"),
+    row(Action::Train, "train", "t", Group::Panes, "pause the training, or let it go on"),
+    row(Action::Promote, "promote", "m", Group::Panes, "the candidate becomes the release (asks first)"),
+    row(Action::Rollback, "rollback", "b", Group::Panes, "back to the release before this one (asks first)"),
 ];
 
 /// A key with its modifiers, as the config file and the screen write it: `ctrl-p`, `shift-tab`, `space`, `G`.

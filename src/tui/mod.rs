@@ -5,6 +5,7 @@
 //! threads and the files. Rule: the interface guide; "What must never be" of the architecture.
 
 pub mod app;
+pub mod chart;
 pub mod console;
 pub mod field;
 #[cfg(test)]
@@ -12,6 +13,7 @@ pub(crate) mod fixtures;
 pub mod fleet;
 pub mod history;
 pub mod keymap;
+pub mod metrics;
 pub mod overlay;
 pub mod pane;
 #[cfg(test)]
@@ -22,5 +24,6 @@ pub mod select;
 pub mod terminal;
 pub mod text;
 pub mod theme;
+pub mod timeline;
 
 pub use terminal::{Options, Seat, run};

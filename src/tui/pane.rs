@@ -6,13 +6,14 @@
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType};
 
 use super::console::Log;
 use super::history::History;
 use super::keymap::Action;
-use super::screens::{agents, audit, operations, town};
+use super::screens::{agents, audit, learning, metrics, operations, town};
 use super::theme::Theme;
 use crate::wire::service::is_newer;
 use crate::wire::{CommandSpec, Request, SCHEMA_VERSION, Session, Snapshot, allowed};
@@ -42,6 +43,15 @@ impl Context<'_> {
     /// Whether the session may run `command` (the name of a row), or in one sentence why not.
     pub fn may(&self, command: &str) -> Result<(), String> {
         allows(self.session, self.commands, self.view, command)
+    }
+
+    /// How a row of a list looks: marked when it is selected, more so where keys go to it.
+    pub const fn row(&self, selected: bool) -> Style {
+        match (selected, self.focused) {
+            (true, true) => self.theme.selected,
+            (true, false) => self.theme.selected_idle,
+            (false, _) => self.theme.text,
+        }
     }
 
     /// Whether any of `texts` contains the filter, without regard to case.
@@ -172,13 +182,17 @@ pub enum Screen {
     Town,
     /// The residents.
     Agents,
+    /// The training and the promotion of its candidate.
+    Learning,
+    /// Every figure over time.
+    Metrics,
     /// The audit log.
     Audit,
 }
 
 impl Screen {
     /// Every screen, in the order of the tabs.
-    pub const ALL: [Self; 4] = [Self::Operations, Self::Town, Self::Agents, Self::Audit];
+    pub const ALL: [Self; 6] = [Self::Operations, Self::Town, Self::Agents, Self::Learning, Self::Metrics, Self::Audit];
 
     /// The digit that opens it.
     pub const fn number(self) -> u8 {
@@ -186,6 +200,8 @@ impl Screen {
             Self::Operations => 1,
             Self::Town => 2,
             Self::Agents => 3,
+            Self::Learning => 4,
+            Self::Metrics => 5,
             Self::Audit => 6,
         }
     }
@@ -196,6 +212,8 @@ impl Screen {
             Self::Operations => "Operations",
             Self::Town => "Town",
             Self::Agents => "Agents",
+            Self::Learning => "Learning",
+            Self::Metrics => "Metrics",
             Self::Audit => "Audit",
         }
     }
@@ -206,6 +224,8 @@ impl Screen {
             Self::Operations => Action::Operations,
             Self::Town => Action::Town,
             Self::Agents => Action::Agents,
+            Self::Learning => Action::Learning,
+            Self::Metrics => Action::Metrics,
             Self::Audit => Action::Audit,
         }
     }
@@ -216,6 +236,8 @@ impl Screen {
             Self::Operations => operations::layout(area),
             Self::Town => town::layout(area),
             Self::Agents => agents::layout(area),
+            Self::Learning => learning::layout(area),
+            Self::Metrics => metrics::layout(area),
             Self::Audit => audit::layout(area),
         }
     }
@@ -246,6 +268,9 @@ pub static PANES: &[PaneRow] = &[
     row("Console", 'C', Screen::Operations, || Box::new(operations::Console::default())),
     row("Map", 'M', Screen::Town, || Box::new(town::Map::default())),
     row("Residents", 'R', Screen::Agents, || Box::new(agents::Residents::default())),
+    row("Training", 'T', Screen::Learning, || Box::new(learning::Training::default())),
+    row("Candidate", 'P', Screen::Learning, || Box::new(learning::Candidate::default())),
+    row("Metrics", 'K', Screen::Metrics, || Box::new(metrics::Metrics::default())),
     row("Audit log", 'L', Screen::Audit, || Box::new(audit::AuditLog::default())),
 ];
 

@@ -1,8 +1,15 @@
-//! A selection that follows what is selected, not the row it stands in.
+//! A selection that follows what is selected, not the row it stands in, and the list on the screen that has one.
 //!
 //! Knows ids and rows; a pane says which rows there are.
 
+use std::ops::Range;
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
 use super::keymap::Action;
+use super::pane::{Reaction, scrolled};
+use super::theme::Theme;
 
 /// The selected row of a list by its id, and how far the list is scrolled.
 #[derive(Clone, Debug, Default)]
@@ -16,13 +23,18 @@ impl Selection {
     /// The selected row among `ids`, and the first row to draw in `height` rows. When the selected one is gone, its
     /// place in the list is selected.
     pub fn settle(&mut self, ids: &[String], height: usize) -> (usize, usize) {
-        let found = self.id.as_ref().and_then(|id| ids.iter().position(|other| other == id));
-        self.row = found.unwrap_or(self.row).min(ids.len().saturating_sub(1));
+        self.row = self.row_in(ids);
         self.id = ids.get(self.row).cloned();
         let height = height.max(1);
         self.offset = self.offset.min(self.row).max((self.row + 1).saturating_sub(height));
         self.offset = self.offset.min(ids.len().saturating_sub(height));
         (self.row, self.offset)
+    }
+
+    /// The selected row among `ids`, without scrolling.
+    fn row_in(&self, ids: &[String]) -> usize {
+        let found = self.id.as_ref().and_then(|id| ids.iter().position(|other| other == id));
+        found.unwrap_or(self.row).min(ids.len().saturating_sub(1))
     }
 
     /// Moves by an action of the group *moving*, `page` rows at a time for a page; whether anything changed.
@@ -53,6 +65,66 @@ impl Selection {
     /// The id of the selected row as of the last [`Selection::settle`].
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
+    }
+}
+
+/// A list of one line a row: its selection, and where its rows were last drawn.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    selection: Selection,
+    rows: Rect,
+    first: usize,
+}
+
+impl List {
+    /// Takes `rows` for the list of `ids` and says on the border of `pane` which of them are seen: the selected row, and
+    /// those to draw.
+    pub fn place(
+        &mut self,
+        frame: &mut Frame<'_>,
+        (pane, rows): (Rect, Rect),
+        ids: &[String],
+        theme: &Theme,
+    ) -> (usize, Range<usize>) {
+        let (at, first) = self.selection.settle(ids, rows.height.into());
+        (self.rows, self.first) = (rows, first);
+        scrolled(frame, pane, (first, rows.height, ids.len()), theme);
+        (at, first..ids.len().min(first + usize::from(rows.height)))
+    }
+
+    /// Nothing is drawn, so nothing can be clicked. How far it was scrolled stays.
+    pub const fn hide(&mut self) {
+        self.rows.width = 0;
+    }
+
+    /// The selected row.
+    pub fn at(&self, ids: &[String]) -> usize {
+        self.selection.row_in(ids)
+    }
+
+    /// Moves by an action of the group *moving*.
+    pub fn act(&mut self, action: Action, ids: &[String]) -> Reaction {
+        if self.selection.act(action, ids, self.rows.height.into()) { Reaction::Redraw } else { Reaction::None }
+    }
+
+    /// Selects a row.
+    pub fn select(&mut self, ids: &[String], row: usize) -> Reaction {
+        self.selection.select(ids, row);
+        Reaction::Redraw
+    }
+
+    /// Selects the row at these screen coordinates.
+    pub fn click(&mut self, column: u16, row: u16, ids: &[String]) -> Reaction {
+        if !self.rows.contains((column, row).into()) {
+            return Reaction::None;
+        }
+        self.selection.select(ids, self.first + usize::from(row - self.rows.y));
+        Reaction::Redraw
+    }
+
+    /// The id of the selected row as it was last looked at.
+    pub fn id(&self) -> Option<&str> {
+        self.selection.id()
     }
 }
 

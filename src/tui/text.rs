@@ -96,6 +96,56 @@ pub fn percent(ratio: f64) -> String {
     format!("{:.0} %", ratio * 100.0)
 }
 
+/// A number with the digits that tell it apart: `1,204`, `12.4`, `0.031`, `2.5e-4`.
+pub fn decimal(value: f64) -> String {
+    let size = value.abs();
+    let places = match size {
+        _ if size >= 999.5 => {
+            let sign = if value < 0.0 { "−" } else { "" };
+            return format!("{sign}{}", thousands(size.round() as u64));
+        }
+        _ if size >= 99.95 || size == 0.0 => 0,
+        _ if size >= 9.995 => 1,
+        _ if size >= 0.9995 => 2,
+        _ if size >= 0.001 => 3,
+        _ => return format!("{value:.1e}").replace('-', "−").replacen("e−", "e-", 1),
+    };
+    format!("{value:.places$}").replace('-', "−")
+}
+
+/// [`decimal`] with a sign in front.
+pub fn signed(value: f64) -> String {
+    if value > 0.0 { format!("+{}", decimal(value)) } else { decimal(value) }
+}
+
+/// A value in its unit as the wire names it: `88.0 %`, `2.4 days`, `5.50 a day`, `31`.
+pub fn figure(value: f64, unit: &str) -> String {
+    match unit {
+        "ratio" => format!("{:.1} %", value * 100.0).replace('-', "−"),
+        "days" => days(value),
+        "per_day" => format!("{} a day", decimal(value)),
+        "count" if value.fract() == 0.0 && value >= 0.0 => thousands(value as u64),
+        "count" | "score" | "" => decimal(value),
+        other => format!("{} {other}", decimal(value)),
+    }
+}
+
+/// `940`, `1.29 M`, `12.0 k`: a great number where there is little room.
+pub fn short(number: f64) -> String {
+    match number.abs() {
+        size if size >= 999.5e6 => format!("{} G", decimal(number / 1e9)),
+        size if size >= 999.5e3 => format!("{} M", decimal(number / 1e6)),
+        size if size >= 9_999.5 => format!("{} k", decimal(number / 1e3)),
+        _ => decimal(number),
+    }
+}
+
+/// Seconds of a wall clock: `40 s`, `12 m`, `2 h 10 m`, `3 d 4 h`.
+pub fn seconds(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    if whole < 60 { format!("{whole} s") } else { duration(whole, 86_400) }
+}
+
 /// Ticks as town time, a day of `ticks_per_day` being 24 hours: `48 m`, `2 h 10 m`, `3 d 4 h`.
 pub fn duration(ticks: u64, ticks_per_day: u64) -> String {
     let minutes = ticks * 1_440 / ticks_per_day.max(1);
@@ -164,6 +214,14 @@ pub fn spark(values: &[f64], columns: usize) -> String {
         .collect()
 }
 
+/// As many of the values as there are columns, over all of them, the newest always.
+pub fn thinned(values: &[f64], columns: usize) -> Vec<f64> {
+    if values.len() <= columns || columns < 2 {
+        return values.to_vec();
+    }
+    (0..columns).map(|column| values[column * (values.len() - 1) / (columns - 1)]).collect()
+}
+
 /// `▓▓▓░░`: the share `done` of `total` over `columns`.
 pub fn bar(done: f64, total: f64, columns: usize) -> String {
     let share = if total > 0.0 { (done / total).clamp(0.0, 1.0) } else { 0.0 };
@@ -227,6 +285,13 @@ mod tests {
         assert_eq!(samples(14, 2_000, 16), "14/2,000 samples");
         assert_eq!(samples(0, 1, 10), "0/1");
         assert_eq!([days(1.0), days(2.96), days(2.5)], ["1 day", "3 days", "2.5 days"]);
+        let texts = [1_204.4, -1_204.0, 12.44, -0.0312, 0.000_25, 0.0, 1.0, 125.0].map(decimal);
+        assert_eq!(texts, ["1,204", "−1,204", "12.4", "−0.031", "2.5e-4", "0", "1.00", "125"]);
+        assert_eq!([0.04, -0.04, 0.0].map(signed), ["+0.040", "−0.040", "0"]);
+        let units = ["ratio", "days", "per_day", "count", "nats", ""].map(|unit| figure(2.5, unit));
+        assert_eq!(units, ["250.0 %", "2.5 days", "2.50 a day", "2.50", "2.50 nats", "2.50"]);
+        assert_eq!([940.0, 1_290_240.0, 12_000.0, 3e9].map(short), ["940", "1.29 M", "12.0 k", "3.00 G"]);
+        assert_eq!([39.6, 725.0, 7_800.0].map(seconds), ["40 s", "12 m", "2 h 10 m"]);
         assert_eq!(spark(&[0.0, 1.0, 2.0], 2), "▁█");
         assert_eq!(spark(&[3.0, 3.0], 5), "▁▁");
         assert_eq!(bar(402.0, 1_000.0, 10), "▓▓▓▓░░░░░░");

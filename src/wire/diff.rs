@@ -12,7 +12,7 @@ use super::change::{Change, Entries, Keyed, Mismatch, Rows, Tail, Whole, joined,
 use super::telemetry::{
     Agent, Alert, AuditRow, AuditTail, Check, Clock, Conflict, Employment, Event, Evidence, ExitEntry, Health, Job,
     Kpi, Learning, LearningRow, Map, Narration, Perturbation, Policy, Promotion, PromotionStep, Queue, Relationships,
-    Rewards, Snapshot, Stability, Store, Tie, Transport, Window,
+    Rewards, Shocks, Snapshot, Stability, Store, Tie, Transport, Window,
 };
 
 macro_rules! blocks {
@@ -65,12 +65,14 @@ blocks! {
         jobs: Entries<Job>,
         economy: Entries<Store>,
         prices: Entries<f64>,
+        list_prices: Entries<f64>,
         utilities: Entries<bool>,
         employment: EmploymentDiff,
         conflict: ConflictDiff,
         relationships: RelationshipsDiff,
         stability: StabilityDiff,
         perturbations: Whole<Vec<Perturbation>>,
+        shocks: Whole<Shocks>,
         rewards: Whole<Rewards>,
         narrations: Tail<Narration>,
         events: Tail<Event>,

@@ -26,7 +26,8 @@ impl Parsed<'_> {
         let mut line = self.spec.name.clone();
         for arg in &self.spec.args {
             if let Some(value) = self.args.get(&arg.name) {
-                let quoted = if value.is_empty() || value.contains([' ', '"']) {
+                let parts = |character: char| character.is_whitespace() || character == '"';
+                let quoted = if value.is_empty() || value.contains(parts) {
                     format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
                 } else {
                     value.clone()
@@ -79,12 +80,15 @@ pub fn find<'a>(specs: &'a [CommandSpec], words: &[String]) -> Option<(&'a Comma
         .max_by_key(|(_, length)| *length)
 }
 
-/// The nearest of `names` to what was typed, when it is near enough to be meant.
+/// The nearest of `names` to what was typed, when it is near enough to be meant: a third of it may be wrong, whatever the
+/// case. The same rule as for settings, whose room this one does not know.
 pub fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let typed = typed.to_lowercase();
+    let near = (typed.chars().count() / 3).max(1);
     names
-        .map(|name| (strsim::damerau_levenshtein(typed, name), name))
+        .map(|name| (strsim::damerau_levenshtein(&typed, &name.to_lowercase()), name))
         .min()
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4)
+        .filter(|(distance, _)| *distance <= near)
         .map(|(_, name)| name)
 }
 
@@ -218,6 +222,12 @@ mod tests {
         assert_eq!(parsed.args["reason"], "she said \"bye\"");
         let again = parsed.normalised();
         assert_eq!(parse(&table, &again).unwrap(), parsed);
+        // Every kind of blank parts words, not only the common one.
+        for blank in ["\t", "\n", "\u{a0}", "\u{2003}"] {
+            let parsed =
+                parse(&table, &format!("employment_exit approve \"a{blank}b\" --reason \"c{blank}d\"")).unwrap();
+            assert_eq!(parse(&table, &parsed.normalised()).as_ref(), Ok(&parsed), "{blank:?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod learning;
 pub mod line;
 pub mod schema;
 pub mod service;
+pub mod shocks;
 pub mod sse;
 pub mod stream;
 pub mod telemetry;

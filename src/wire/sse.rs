@@ -19,9 +19,15 @@ pub struct Event {
 impl Event {
     /// As it goes over the line.
     pub fn encoded(&self) -> String {
-        let id = if self.id.is_empty() { String::new() } else { format!("id: {}\n", self.id) };
-        format!("{id}event: {}\ndata: {}\n\n", self.kind, self.data)
+        let [head, tail] = around(&self.id, &self.kind);
+        format!("{head}{}{tail}", self.data)
     }
+}
+
+/// What stands before and behind the data of an event.
+pub fn around(id: &str, kind: &str) -> [String; 2] {
+    let id = if id.is_empty() { String::new() } else { format!("id: {id}\n") };
+    [format!("{id}event: {kind}\ndata: "), "\n\n".into()]
 }
 
 /// Takes bytes as they come and gives whole events.

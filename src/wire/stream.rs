@@ -76,6 +76,22 @@ impl Body {
 }
 
 impl Envelope {
+    /// Around what leads from the state `prev_seq` to `state`, the one of this number; without a digest.
+    pub fn leading_to(state: &Snapshot, epoch: u64, seq: u64, prev_seq: u64, body: Body) -> Self {
+        Self {
+            schema_version: state.schema_version.clone(),
+            config_id: state.config_id.clone(),
+            shard: state.shard.clone(),
+            epoch,
+            seq,
+            prev_seq,
+            tick: state.tick,
+            body,
+            digest: None,
+            reason: None,
+        }
+    }
+
     /// Where a reader stands after this message, for `Last-Event-ID`.
     pub const fn position(&self) -> Position {
         Position { epoch: self.epoch, seq: self.seq }

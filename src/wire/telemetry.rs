@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::learning::{Evidence, Learning, LearningRow, Promotion, PromotionStep};
+pub use super::shocks::{Perturbation, Shock, Shocks};
 
 /// Everything an observer knows at one tick.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +38,9 @@ pub struct Snapshot {
     pub economy: BTreeMap<String, Store>,
     /// Item → price in meals.
     pub prices: BTreeMap<String, f64>,
+    /// Item → price in meals while nothing drives it up.
+    #[serde(default)]
+    pub list_prices: BTreeMap<String, f64>,
     /// `power`, `water` → on.
     pub utilities: BTreeMap<String, bool>,
     pub employment: Employment,
@@ -44,6 +48,8 @@ pub struct Snapshot {
     pub relationships: Relationships,
     pub stability: Stability,
     pub perturbations: Vec<Perturbation>,
+    #[serde(default)]
+    pub shocks: Shocks,
     pub rewards: Rewards,
     /// Newest last, bounded.
     pub narrations: Vec<Narration>,
@@ -124,6 +130,9 @@ pub struct Store {
     pub kind: String,
     /// Item → count.
     pub stock: BTreeMap<String, u64>,
+    /// How much it can hold; 0 when that is not known.
+    #[serde(default)]
+    pub capacity: u64,
 }
 
 /// The exit queue and what bounds it. The first seven names are fixed.
@@ -291,20 +300,6 @@ pub struct Check {
     pub unit: String,
 }
 
-/// A shock that is under way.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Perturbation {
-    pub kind: String,
-    pub name: String,
-    /// `active`, `pending`, `cooldown`.
-    pub state: String,
-    pub started_tick: u64,
-    /// `None` until reverted by hand.
-    pub ends_tick: Option<u64>,
-    pub detail: String,
-}
-
 /// Rewards handed out in the last tick, summed over residents.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rewards {
@@ -350,6 +345,8 @@ pub struct Kpi {
     pub unit: String,
     /// For a reader: `≥ 70 %`.
     pub target: String,
+    /// The bound of the target, in the unit of the value.
+    pub threshold: Option<f64>,
     /// `met`, `missed`, `not_enough_data`.
     pub verdict: String,
     pub samples: u64,

@@ -1,11 +1,18 @@
 //! Two programs: one serves a town, the other is the whole interface on it, in a real terminal.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
+use serde_json::Value;
 use townlet::audit::{Record, Stage, verify};
+use townlet::source::remote::{Client, Target};
+use townlet::source::{Link, Notice, Remote, Source as _};
+use townlet::wire::stream::digest;
+use townlet::wire::{Answer, Request, Snapshot, Status};
 
 use super::terminal::{BINARY, PATIENCE, Seat, log_of, repository};
 
@@ -178,6 +185,80 @@ fn a_server_that_was_killed_is_missed_found_again_and_does_nothing_twice() {
     assert!(verify(&home.path().join("logs/console")).expect("it is read").passed());
 }
 
+/// The digest of what a state says of the town, without what goes on by the clock.
+fn proof(state: &Snapshot) -> String {
+    let mut state = state.clone();
+    (state.health, state.clock, state.transport) = Default::default();
+    digest(&state)
+}
+
+/// Who watches and commands from afar, with what it was told so far.
+struct Observer {
+    source: Remote,
+    notices: Receiver<Notice>,
+    live: bool,
+    lost: String,
+    state: Option<Arc<Snapshot>>,
+    answers: BTreeMap<String, Answer>,
+}
+
+impl Observer {
+    fn connect(url: &str, token: &str) -> Self {
+        let target = Target { url: url.into(), token: Some(token.into()), ca: None };
+        let mut source = Remote::new(Client::new(&target).expect("an address"));
+        let (send, notices) = channel();
+        source.start(Box::new(move |notice| drop(send.send(notice))));
+        Self { source, notices, live: false, lost: String::new(), state: None, answers: BTreeMap::new() }
+    }
+
+    #[track_caller]
+    fn until(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) {
+        while !wanted(self) {
+            match self.notices.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it never came: {what}")) {
+                Notice::View(view) => self.state = Some(view),
+                Notice::Answer(answer) => drop(self.answers.insert(answer.cmd_id.clone(), answer)),
+                Notice::Link(Link::Reconnecting { why, .. }) => (self.live, self.lost) = (false, why),
+                Notice::Link(link) => self.live = matches!(link, Link::Live { .. }),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn after_a_crash_an_observer_has_the_shards_state_and_what_was_under_way_is_done_once() {
+    let home = tempfile::tempdir().unwrap();
+    let token = token(home.path());
+    let served = Server::start(home.path(), &["--listen", "127.0.0.1:0", "--speed", "100x"]);
+    let (url, address) = (served.url.clone(), served.address().to_owned());
+    let mut observer = Observer::connect(&url, &token);
+    observer.until("a live connection", |it| it.live);
+    let send = |money| format!("setmoney ada {money}");
+    let ids: Vec<String> = (0..20).map(|money| observer.source.send(Request::line(send(money)))).collect();
+    observer.until("the first answer", |it| it.answers.contains_key(&ids[0]));
+    served.kill();
+    observer.until("that it is lost, in words", |it| !it.live && !it.lost.is_empty());
+    let served = Server::start(home.path(), &["--listen", &address, "--speed", "100x", "--resume"]);
+    observer.until("every answer", |it| it.live && ids.iter().all(|id| it.answers.contains_key(id)));
+    let paused = observer.source.send(Request::line("pause"));
+    observer.until("that it stands still", |it| it.answers.contains_key(&paused));
+    let (status, text) = townlet(home.path(), &["telemetry", "snapshot", "--connect", &url], &token);
+    assert_eq!(status, Some(0), "{text}");
+    let here: Snapshot = serde_json::from_str(&text).expect("a state");
+    observer.until("the shard's state", |it| it.state.as_ref().is_some_and(|state| proof(state) == proof(&here)));
+    observer.source.close();
+    served.terminate();
+    let log = log_of(home.path());
+    for id in &ids {
+        let ends = |stage| matches!(stage, Stage::Outcome | Stage::Recovered);
+        let done = |it: &&Record| it.cmd_id == *id && ends(it.stage) && it.status == Some(Status::Ok);
+        assert_eq!(log.iter().filter(done).count(), 1, "{id}");
+    }
+    let (status, text) = townlet(home.path(), &["replay", &here.run_id, "--json"], "");
+    let replayed: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((status, &replayed["commands"], &replayed["disagreement"]), (Some(0), &20.into(), &Value::Null));
+}
+
 #[test]
 fn a_fleet_shows_every_shard_and_one_of_them_whole() {
     let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
@@ -223,6 +304,48 @@ fn the_console_asks_at_a_prompt_and_says_how_it_went() {
     served.terminate();
     let (status, said) = townlet(home.path(), &["console", "--connect", &url, "kpi"], "");
     assert!(status == Some(3) && said.contains(&url), "{status:?} {said}");
+}
+
+#[test]
+fn the_prompt_foretells_and_takes_a_token_that_is_shown_nowhere() {
+    let (home, desk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let token = token(home.path());
+    let served = Server::start(home.path(), &["--listen", "127.0.0.1:0"]);
+    let mut seat = Seat::start(desk.path(), LARGE, &["console", "--connect", &served.url], &[]);
+    seat.shows("you are viewer");
+    seat.press("setmoney ada 3");
+    seat.shows("E_FORBIDDEN");
+    seat.press("\u{15}escalate\r");
+    seat.shows("token ›");
+    seat.press("twn_wrong_one\r");
+    seat.shows("E_UNAUTHORIZED");
+    seat.press("escalate\r");
+    seat.shows("token ›");
+    seat.press(&token);
+    seat.shows("••••");
+    seat.press("\r");
+    seat.shows("You are admin");
+    seat.press("setmoney ada 3");
+    seat.shows("would: ");
+    seat.press(" ");
+    seat.press("\r");
+    seat.shows("· logged ");
+    seat.press(&format!("say {token}\r"));
+    seat.shows("(a line with a token)");
+    seat.press("viewer\r");
+    seat.press("setmoney ada 4\r");
+    seat.shows("viewers look");
+    seat.press("quit\r");
+    assert_eq!(seat.ended(), 0, "{}", seat.text());
+    served.terminate();
+    let log = log_of(home.path());
+    let money = |stage| log.iter().filter(|it| it.command == "setmoney" && it.stage == stage).count();
+    // What was foretold left nothing, as admin or as viewer.
+    assert_eq!((money(Stage::Intent), money(Stage::Outcome), money(Stage::Rejected)), (1, 1, 1));
+    let secret = token.rsplit('_').next().expect("a secret");
+    let history = std::fs::read_to_string(desk.path().join("townlet/console_history")).unwrap_or_default();
+    assert!(history.contains("setmoney ada 3") && !history.contains("twn_"), "{history}");
+    assert!(log.iter().all(|record| !format!("{record:?}").contains(secret)));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod batch;
 mod crash;
 #[cfg(feature = "failpoints")]
 mod faults;
+mod incidents;
 #[cfg(feature = "failpoints")]
 mod release;
 mod screen;

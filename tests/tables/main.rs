@@ -140,6 +140,8 @@ struct Shown {
     title: &'static str,
     lines: &'static [&'static str],
     ticks: u64,
+    /// What stands around the town and no command of these brings about.
+    around: fn(&mut Snapshot),
     words: fn(&Snapshot) -> Vec<String>,
 }
 
@@ -152,18 +154,21 @@ static SHOWN: &[Shown] = &[
         title: "Employment",
         lines: &["employment_exit request hugo"],
         ticks: 0,
+        around: |_| (),
         words: |view| vec![name(view, &view.employment.pending[0])],
     },
     Shown {
         title: "Stability",
         lines: &[],
         ticks: 1_040,
+        around: |_| (),
         words: |view| vec![format!("{} of", view.stability.window_progress)],
     },
     Shown {
         title: "Queues",
         lines: &[],
         ticks: 300,
+        around: |_| (),
         words: |view| {
             let users = view.conflict.queues.iter().flat_map(|queue| &queue.users);
             let names: Vec<String> = users.take(1).map(|user| name(view, &user.agent)).collect();
@@ -171,29 +176,68 @@ static SHOWN: &[Shown] = &[
             names
         },
     },
-    Shown { title: "Alerts and story", lines: &["outage on"], ticks: 0, words: |_| vec!["water is off".into()] },
+    Shown {
+        title: "Alerts and story",
+        lines: &["outage on"],
+        ticks: 0,
+        around: |_| (),
+        words: |_| vec!["water is off".into()],
+    },
     Shown {
         title: "Console",
         lines: &["price meal 0.75"],
         ticks: 0,
+        around: |_| (),
         words: |view| vec![format!("meal costs {}", view.prices["meal"])],
     },
-    Shown { title: "Map", lines: &["blackout on"], ticks: 0, words: |_| vec!["OFF".into()] },
+    Shown { title: "Map", lines: &["blackout on"], ticks: 0, around: |_| (), words: |_| vec!["OFF".into()] },
     Shown {
         title: "Residents",
         lines: &["spawn"],
         ticks: 0,
+        around: |_| (),
         words: |view| {
             vec![view.agents.iter().max_by_key(|agent| agent.arrived_tick).map(|it| it.name.clone()).unwrap()]
         },
     },
-    Shown { title: "Audit log", lines: &["set_exit_cap 9"], ticks: 0, words: |_| vec!["set_exit_cap".into()] },
+    Shown {
+        title: "Training",
+        lines: &[],
+        ticks: 0,
+        around: |view| {
+            view.learning.state = "diverged".into();
+            view.learning.detail = "the gradient is not a number".into();
+        },
+        words: |_| vec!["✗ diverged".into(), "the gradient is not a number".into()],
+    },
+    Shown {
+        title: "Candidate",
+        lines: &[],
+        ticks: 1_040,
+        around: |_| (),
+        words: |view| vec![format!("after {} of", view.stability.window_progress)],
+    },
+    Shown {
+        title: "Metrics",
+        lines: &["spawn"],
+        ticks: 0,
+        around: |_| (),
+        words: |view| vec![format!("{:25}{:>14}", "residents", view.agents.len())],
+    },
+    Shown {
+        title: "Audit log",
+        lines: &["set_exit_cap 9"],
+        ticks: 0,
+        around: |_| (),
+        words: |_| vec!["set_exit_cap".into()],
+    },
 ];
 
-fn picture(title: &str, live: &Live, answers: &[Answer]) -> String {
+fn picture(title: &str, live: &Live, around: fn(&mut Snapshot), answers: &[Answer]) -> String {
     let row = PANES.iter().find(|row| row.title == title).expect("the pane exists");
     // As a remote screen would have it.
-    let view: Snapshot = serde_json::from_slice(&serde_json::to_vec(&live.view()).unwrap()).unwrap();
+    let mut view: Snapshot = serde_json::from_slice(&serde_json::to_vec(&live.view()).unwrap()).unwrap();
+    around(&mut view);
     let (mut history, mut log) = (History::default(), Log::default());
     history.record(&view);
     for answer in answers {
@@ -224,10 +268,10 @@ fn every_pane_shows_what_only_the_live_town_knows() {
     for shown in SHOWN {
         let home = home();
         let live = Live::held(home.path());
-        let before = picture(shown.title, &live, &[]);
+        let before = picture(shown.title, &live, |_| (), &[]);
         let answers: Vec<Answer> = shown.lines.iter().map(|line| live.done(line)).collect();
         live.run(shown.ticks);
-        let after = picture(shown.title, &live, &answers);
+        let after = picture(shown.title, &live, shown.around, &answers);
         for words in (shown.words)(&live.view()) {
             assert!(!before.contains(&words), "{}: `{words}` was there before\n{before}", shown.title);
             assert!(after.contains(&words), "{}: `{words}` is not on\n{after}", shown.title);

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
+use townlet::shard::Home;
+use townlet::shard::incident::{Kind, kept};
+
 use townlet::wire::{Request, Role, Snapshot};
 
 use crate::live::{Live, home, refusal, somebody, wait_for};
@@ -46,6 +49,7 @@ pub(crate) static CASES: &[Case] = &[
         live: Live::training,
         ..case("training resume", &["training pause"], "training resume", &[], training_resume)
     },
+    case("incident", &[], "incident --reason look", &[("incident now", BAD), ("incident --reason", BAD)], incident),
     case("escalate", &[], "escalate --reason review", &[("escalate", BAD), ("escalate --reason \" \"", BAD)], escalate),
     case("viewer", &[], "viewer", &[], viewer),
 ];
@@ -208,6 +212,27 @@ fn training_resume() {
         live.done("training resume");
         wait_for(views, "a later update", |view| view.learning.state == "training" && newest(view) > newest(&paused));
     });
+}
+
+fn incident() {
+    let home = home();
+    let live = Live::held(home.path());
+    live.run(120);
+    live.done("setmoney ada 7");
+    let digest = live.digest();
+    let told = live.result("incident --reason look");
+    assert!(text(&told, "summary").contains("bundle.tar.zst is being written"), "{told}");
+    assert_eq!(live.digest(), digest, "the town goes on as it was");
+    // What was begun is there once the shard has ended.
+    drop(live);
+    let kept = kept(&Home::new(home.path()));
+    assert_eq!(kept.len(), 1);
+    let (it, folder) = (&kept[0], home.path().join("ops/incidents").join(&kept[0].id));
+    assert_eq!((it.kind, it.replay.clone()), (Kind::Asked, Some((120, digest))));
+    assert!(text(&told, "summary").contains(&it.id) && it.headline == "test:admin: look");
+    assert_eq!(std::fs::metadata(home.path().join(&it.bundle)).unwrap().len(), it.bytes);
+    let note = std::fs::read_to_string(folder.join("note.md")).unwrap();
+    assert!(note.contains("ops/asked") && note.contains("setmoney agent=\"ada\""), "{note}");
 }
 
 fn escalate() {

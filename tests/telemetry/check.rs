@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
+use townlet::shard::publish::Next;
 
-use crate::live::home;
+use crate::live::{Live, home};
 use crate::schema::{golden, root};
 
 fn townlet(arguments: &[&str]) -> Output {
@@ -73,6 +74,35 @@ fn what_cannot_be_read_is_bad_input_and_the_rest_is_told_all_the_same() {
     let empty = home.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     assert_eq!(check(&empty).0, 2);
+}
+
+#[test]
+fn states_and_messages_of_a_living_town_pass_many_files_at_once() {
+    let home = home();
+    let live = Live::held(home.path());
+    let stream = live.shard.stream(None, || {});
+    let folder = home.path().join("payloads");
+    std::fs::create_dir(&folder).unwrap();
+    let mut files = Vec::new();
+    for ticks in [0_u64, 40, 900, 1_500] {
+        live.run(ticks);
+        let file = folder.join(format!("{ticks}.json"));
+        std::fs::write(&file, serde_json::to_string(&live.view()).unwrap()).unwrap();
+        files.push(file);
+    }
+    let mut messages = String::new();
+    while let Next::Message(message) = stream.next(std::time::Duration::from_millis(500)) {
+        messages.push_str(&message.text);
+        messages.push('\n');
+    }
+    files.push(folder.join("stream.jsonl"));
+    std::fs::write(files.last().unwrap(), &messages).unwrap();
+    let named: Vec<&str> = files.iter().map(|file| file.to_str().unwrap()).collect();
+    let output = townlet(&[&["telemetry", "check"][..], &named].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(messages.lines().count() > 1 && text.lines().count() == 4 + messages.lines().count(), "{text}");
+    assert!(text.lines().all(|line| line.ends_with(" 0.2.0: holds")), "{text}");
 }
 
 #[test]

@@ -155,6 +155,8 @@ fn the_page_of_interfaces_names_the_versions_of_the_code() {
         ("journal", townlet::shard::journal::VERSION.to_string()),
         ("snapshot of a town", townlet_town::snapshot::VERSION.to_string()),
         ("audit log", townlet::audit::VERSION.to_string()),
+        ("checkpoint of a policy", townlet_learn::checkpoint::FORMAT.to_owned()),
+        ("configuration", "none".to_owned()),
     ];
     for (interface, version) in versions {
         let row = format!("| {interface} | {version} | ");

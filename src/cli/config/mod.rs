@@ -13,7 +13,7 @@ use serde_json::json;
 use townlet_town::Rules;
 use townlet_town::config::{self, Config, Layer, Layers, Loaded};
 
-use super::{ConfigArgs, plain, texts};
+use super::{ConfigArgs, plain, policy, texts};
 use import::import;
 
 /// `townlet config`.
@@ -89,7 +89,9 @@ fn check(file: &Path, json: bool) -> Result<ExitCode> {
     let checked = texts::load(&ConfigArgs { config: Some(file.to_owned()), ..ConfigArgs::default() }, Vec::new())
         .and_then(|texts| {
             let rules = Rules::new(texts.sources).map_err(|error| anyhow!("{error}"))?;
-            Ok((texts.loaded, rules))
+            let mut loaded = texts.loaded;
+            loaded.warnings.extend(policy::misfit(&rules));
+            Ok((loaded, rules))
         });
     match checked {
         Ok((loaded, rules)) if json => {
@@ -138,9 +140,7 @@ fn show(loaded: &Loaded, changed: bool, json: bool) -> Result<()> {
 
 /// A file over the default and nothing else: what two files say does not depend on who compares them.
 fn alone(path: &Path) -> Result<Config> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| plain::unreadable(path, &error))?;
-    Ok(config::load(&Layers { file: Some((name, text)), ..Layers::default() })?.config)
+    Ok(config::load(&Layers { file: Some(texts::read_file(path)?), ..Layers::default() })?.config)
 }
 
 fn diff(left: &Path, right: &Path, json: bool) -> Result<()> {

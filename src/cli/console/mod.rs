@@ -172,6 +172,36 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// Who one is there: `admin (token:1234abcd)`.
+    fn who(&self) -> String {
+        let session = &self.welcome.session;
+        format!("{} ({})", session.role.word(), session.issuer)
+    }
+
+    /// Becomes admin by a token, which every later request brings; what to say of it.
+    fn escalate(&mut self, token: &str) -> String {
+        let request = Request { secret: Some(token.to_owned()), ..Request::line("escalate") };
+        match self.ask(request) {
+            Ok(answer) => {
+                if answer.status == Status::Ok {
+                    self.become_known(Some(token));
+                }
+                format!("{} You are {}.", sentence(&answer), escape(&self.who()))
+            }
+            Err(_) => format!("You are {}.", escape(&self.who())),
+        }
+    }
+
+    /// From now on with this token, or without any.
+    fn become_known(&mut self, token: Option<&str>) {
+        let Ok(client) = self.client.clone().with_token(token) else { return };
+        if let Ok(welcome) = self.runtime.block_on(client.welcome()) {
+            (self.client, self.welcome) = (client, welcome);
+        }
+    }
+}
+
 /// `✓ Ada leaves town on the next tick. · tick 3402 · 0192…`.
 fn sentence(answer: &Answer) -> String {
     let sign = if answer.status == Status::Error { '✗' } else { '✓' };

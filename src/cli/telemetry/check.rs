@@ -21,6 +21,8 @@ const SCHEMAS: &[(&str, &str, &str)] = &[(
     include_str!("../../../docs/schema/stream-0.2.0.json"),
 )];
 
+/// Largest file read, in bytes.
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// Mistakes of one payload that are told.
 const TOLD: usize = 50;
 
@@ -136,7 +138,7 @@ fn inside(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 
 /// The payloads of a file, each with its name.
 fn read(path: &Path) -> Result<Vec<(String, Value)>> {
-    let text = std::fs::read_to_string(path).map_err(|error| plain::unreadable(path, &error))?;
+    let text = plain::read_text(path, MAX_BYTES)?;
     let name = path.display().to_string();
     let parse = |name: String, text: &str| match serde_json::from_str(text) {
         Ok(value) => Ok((name, value)),

@@ -1,5 +1,6 @@
 //! What each command does, a file for each kind. Rows are listed in `table`.
 
+pub(super) mod incidents;
 pub(super) mod look;
 pub(super) mod pace;
 pub(super) mod people;

@@ -8,11 +8,11 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use townlet_learn::evaluate::sequential::{Plan, Sequential, Verdict};
 use townlet_learn::evaluate::{Record, Span, differences, evaluate};
 use townlet_town::Rules;
 
 use super::machine::{BETTER, Bond, NOT_BETTER, RUNNING};
-use super::sequential::{Plan, Sequential, Verdict};
 use crate::shard::Driver;
 use crate::wire::learning::Evidence;
 
@@ -99,7 +99,7 @@ fn evidence(case: &Case, first_seed: u64, test: &Sequential, verdict: &str) -> E
         verdict: verdict.into(),
         pairs: test.pairs() as u64,
         max_pairs: test.max_pairs() as u64,
-        difference: (test.pairs() > 0).then(|| test.mean()),
+        difference: test.mean(),
         low: bounds.map(|bounds| bounds.0),
         high: bounds.map(|bounds| bounds.1),
         first_seed,

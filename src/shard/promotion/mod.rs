@@ -10,7 +10,6 @@ mod orders;
 mod pointer;
 mod rollouts;
 mod saved;
-mod sequential;
 #[cfg(test)]
 mod tests;
 

@@ -18,6 +18,7 @@ use super::{TOWN, note, now, pointer, rollouts, saved};
 use crate::audit::{Entry, Stage as Logged};
 use crate::shard::engine::{Engine, Message};
 use crate::shard::home::replace;
+use crate::shard::incident::{Kind as Incident, Occasion};
 use crate::shard::journal::Entry as JournalEntry;
 use crate::shard::policies::{Loaded, PolicyError};
 use crate::shard::table::{Args, Kind, Row, error};
@@ -84,8 +85,15 @@ impl Engine {
         });
     }
 
-    /// The policy that a line names and that is not at hand.
-    pub(in crate::shard) fn unfetched(&self, row: &Row, args: &Args) -> Option<(Kind, String)> {
+    /// Goes on when the policy that a line names is at hand: before anything is asked about it.
+    pub(in crate::shard) fn fetched(&mut self, row: &Row, args: &Args, then: impl FnOnce(&mut Self) + Send + 'static) {
+        match self.unfetched(row, args) {
+            None => then(self),
+            Some((kind, name)) => self.fetch(kind, name, then),
+        }
+    }
+
+    fn unfetched(&self, row: &Row, args: &Args) -> Option<(Kind, String)> {
         let names = row.args.iter().filter_map(|arg| match arg.kind {
             Kind::Policy => Some((Kind::Policy, args.get(arg.name)?.to_owned())),
             Kind::Release => Some((Kind::Release, args.get(arg.name)?.to_owned())),
@@ -95,7 +103,7 @@ impl Engine {
     }
 
     /// Loads a policy away from the town's thread, and goes on when it is at hand or known not to be had.
-    pub(in crate::shard) fn fetch(&mut self, kind: Kind, name: String, then: impl FnOnce(&mut Self) + Send + 'static) {
+    fn fetch(&mut self, kind: Kind, name: String, then: impl FnOnce(&mut Self) + Send + 'static) {
         let (policies, rules) = (self.releases.policies.clone(), Arc::clone(&self.releases.rules));
         let root = saved::root(self.home.folder(), &rules);
         let asked = name.clone();
@@ -400,7 +408,8 @@ impl Engine {
         if self.releases.ordered || self.releases.machine.take(Event::Rollback(None, reason.clone()), &act).is_err() {
             return;
         }
-        let note = self.unwritten_note();
+        let sections = self.unwritten_note().map(|note| note.1).unwrap_or_default();
+        let headline = format!("the release was taken back {reason}");
         let held = format!("it rolled back {reason}; an operator decides");
         drop(self.releases.machine.take(Event::Hold(true, held), &act));
         let (digest, tick) = (self.town.digest(), self.town.tick());
@@ -416,8 +425,12 @@ impl Engine {
         (logged.reason, logged.result) = (Some(reason), Some(json!({ "summary": "the release was taken back." })));
         (logged.digest_before, logged.digest_after) = (Some(digest.clone()), Some(digest));
         self.log.append(logged, true, |_| {});
-        self.write_down(note, None, None);
+        self.write_down(None, None, None);
         self.settle_releases();
+        let occasion = Occasion { sections, ..Occasion::new(Incident::Rollback, format!("{headline}.")) };
+        if let Err(why) = self.incident(occasion) {
+            self.papers_written(Err(why));
+        }
     }
 
     /// The note of a rollback that is not written down yet.
@@ -428,7 +441,7 @@ impl Engine {
             return None;
         }
         let view = telemetry::snapshot(&self.town, &self.around, self.log.tail(0));
-        let folder = self.home.folder().join("ops/incidents").join(note::id(&self.around.shard, step));
+        let folder = self.home.incidents().join(note::id(&self.around.shard, step));
         Some((folder.join("note.md"), note::text(&view, step, steps)))
     }
 

@@ -15,6 +15,8 @@ use crate::wire::{Body, Diff, Envelope, Position, Snapshot};
 
 /// Bytes of messages kept for readers that come back.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes that may wait for one subscriber: merged messages of a fast town are long, and so few may not wait.
+const WAITING_BYTES: usize = 8 * 1024 * 1024;
 /// Messages kept for them.
 const KEPT: usize = 1_200;
 /// A stream says after so long a silence that it lives.
@@ -65,11 +67,19 @@ pub(in crate::shard) struct Frame {
     pub lost: u64,
 }
 
-/// A step from one state to the next.
+/// A step from one state to the next, as its message alone: taken apart it would need ten times the room.
 struct Step {
     from: u64,
-    diff: Diff,
     sent: Arc<Sent>,
+}
+
+impl Step {
+    fn diff(&self) -> Option<Diff> {
+        match serde_json::from_str::<Envelope>(&self.sent.text).ok()?.body {
+            Body::Diff(diff) => Some(*diff),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -309,10 +319,9 @@ impl Hub {
         let mut envelope = self.envelope(Body::Diff(Box::new(diff)), self.seq - 1);
         envelope.digest = proof;
         let sent = sent(&envelope);
-        let Body::Diff(diff) = envelope.body else { return };
         self.archive.write(&sent.text);
         self.kept_bytes += sent.text.len();
-        self.steps.push_back(Step { from: self.seq - 1, diff: *diff, sent });
+        self.steps.push_back(Step { from: self.seq - 1, sent });
         while self.steps.len() > 1 && (self.steps.len() > KEPT || self.kept_bytes > KEPT_BYTES) {
             self.kept_bytes -= self.steps.pop_front().map_or(0, |step| step.sent.text.len());
         }
@@ -327,7 +336,7 @@ impl Hub {
             match (it.at, &newest) {
                 (None, _) => self.begin(now, at),
                 (Some(has), Some(newest)) if it.rung == Rung::Full && !aggregating && has + 1 == seq => {
-                    if it.queue.len() < buffer {
+                    if it.queue.has_room(buffer, WAITING_BYTES) {
                         it.queue.push(Arc::clone(newest));
                         (it.at, it.heard) = (Some(seq), now);
                     } else {
@@ -367,7 +376,8 @@ impl Hub {
         it.stuck = if self.aggregating && waiting > 0 && taken == it.taken { it.stuck + 1 } else { 0 };
         it.taken = taken;
         let stuck = it.stuck >= STUCK;
-        let (full, none) = (waiting >= self.limits.buffer || stuck, waiting == 0);
+        let full = stuck || !it.queue.has_room(self.limits.buffer, WAITING_BYTES);
+        let none = waiting == 0;
         match it.rung {
             Rung::Resynced if !none => {
                 if now >= it.since + PATIENCE {
@@ -438,8 +448,8 @@ impl Hub {
         if let Some(message) = self.merged.get(&seq) {
             return Some(Arc::clone(message));
         }
-        let steps = self.steps.iter().filter(|step| step.from >= seq).map(|step| step.diff.clone());
-        let all = steps.map(Ok).reduce(|all, step| all?.then(step?))?.ok()?;
+        let steps = self.steps.iter().filter(|step| step.from >= seq).map(Step::diff);
+        let all = steps.reduce(|all, step| all?.then(step?).ok())??;
         let proof = self.digest();
         let mut envelope = self.envelope(Body::Aggregate(Box::new(all)), seq);
         envelope.digest = Some(proof);
@@ -470,20 +480,9 @@ impl Hub {
     }
 
     fn envelope(&self, body: Body, prev_seq: u64) -> Envelope {
-        let state = self.state.as_deref();
-        let of = |text: fn(&Snapshot) -> &String| state.map(text).cloned().unwrap_or_default();
-        Envelope {
-            schema_version: of(|state| &state.schema_version),
-            config_id: of(|state| &state.config_id),
-            shard: of(|state| &state.shard),
-            epoch: self.epoch,
-            seq: self.seq,
-            prev_seq,
-            tick: state.map_or(0, |state| state.tick),
-            body,
-            digest: None,
-            reason: None,
-        }
+        let nothing = Snapshot::default();
+        let state = self.state.as_deref().unwrap_or(&nothing);
+        Envelope::leading_to(state, self.epoch, self.seq, prev_seq, body)
     }
 }
 

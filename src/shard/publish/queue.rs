@@ -100,6 +100,13 @@ impl Queue {
         self.lock().messages.len()
     }
 
+    /// Whether fewer messages wait than `messages`, and fewer bytes than `bytes`; one message may always wait.
+    pub(super) fn has_room(&self, messages: usize, bytes: usize) -> bool {
+        let waiting = &self.lock().messages;
+        waiting.is_empty()
+            || waiting.len() < messages && waiting.iter().map(|message| message.text.len()).sum::<usize>() < bytes
+    }
+
     /// Messages taken so far.
     pub(super) fn taken(&self) -> u64 {
         self.lock().taken

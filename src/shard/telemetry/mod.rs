@@ -28,7 +28,7 @@ use super::names::Names;
 use crate::wire::SCHEMA_VERSION;
 use crate::wire::telemetry::{
     Alert, AuditTail, Check, Clock, Employment, ExitEntry, Health, Kpi, Learning, Perturbation, Policy, Promotion,
-    Rewards, Snapshot, Stability, Transport, Window,
+    Rewards, Shock, Shocks, Snapshot, Stability, Transport, Window,
 };
 
 /// What the shard adds to the town: everything in a snapshot that is not the town's own state.
@@ -50,6 +50,8 @@ pub(super) struct Around {
     pub story: Story,
     /// How the shard itself fares.
     pub health: Health,
+    /// What the shard itself raised: a tick that hangs, a thread that broke off. Each is a problem of its health as well.
+    pub raised: Vec<Alert>,
     /// When each standing alert was raised.
     pub alerts_since: BTreeMap<&'static str, u64>,
     /// How often each alert was raised.
@@ -101,12 +103,14 @@ fn whole(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
         jobs: people::jobs(rules, state),
         economy: place::stores(rules, state),
         prices: ITEMS.iter().zip(state.economy.prices).map(|(row, price)| (row.1.into(), price.to_f64())).collect(),
+        list_prices: list_prices(state),
         utilities: [("power".into(), state.economy.power), ("water".into(), state.economy.water)].into(),
         employment: employment(rules, state),
         conflict: place::conflict(rules, state),
         relationships: people::relationships(rules, state),
         stability: stability(rules, state),
         perturbations: perturbations(rules, state),
+        shocks: shocks(rules, state),
         rewards: Rewards {
             breakdown: ITEM_NAMES
                 .iter()
@@ -211,6 +215,23 @@ pub(super) fn perturbations(rules: &Rules, state: &State) -> Vec<Perturbation> {
     active.chain(pending).chain(cooling).collect()
 }
 
+/// The events of the perturbation file.
+fn shocks(rules: &Rules, state: &State) -> Shocks {
+    let event = |shock: &perturbations::Shock| Shock {
+        name: shock.name.clone(),
+        kind: PERTURBATIONS[shock.kind as usize].name.into(),
+        detail: PERTURBATIONS[shock.kind as usize].detail.into(),
+        chance: shock.chance.to_f64(),
+        least_ticks: shock.duration.0,
+        most_ticks: shock.duration.1,
+    };
+    Shocks { by_themselves: state.switches.perturbations, events: rules.shocks.iter().map(event).collect() }
+}
+
+fn list_prices(state: &State) -> BTreeMap<String, f64> {
+    ITEMS.iter().zip(state.economy.list_prices).map(|(row, price)| (row.1.into(), price.to_f64())).collect()
+}
+
 /// Every KPI with its verdict.
 pub(super) fn kpis(rules: &Rules, state: &State) -> Vec<Kpi> {
     kpi::read(rules, state)
@@ -220,12 +241,19 @@ pub(super) fn kpis(rules: &Rules, state: &State) -> Vec<Kpi> {
             value: reading.value.map(Micro::to_f64),
             unit: reading.row.unit.into(),
             target: target(reading.target, reading.row.unit),
+            threshold: Some(bound(reading.target).to_f64()),
             verdict: reading.verdict.name().into(),
             samples: u64::from(reading.samples),
             samples_required: u64::from(reading.row.samples_required),
             charter: reading.row.charter,
         })
         .collect()
+}
+
+const fn bound(target: Target) -> Micro {
+    match target {
+        Target::AtLeast(limit) | Target::AtMost(limit) => limit,
+    }
 }
 
 fn target(target: Target, unit: &str) -> String {
@@ -384,7 +412,9 @@ fn alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Alert> {
             hint: hint.into(),
         })
         .collect();
-    alerts.extend(around.health.problems.iter().map(|problem| Alert {
+    let told = |problem: &&String| around.raised.iter().all(|alert| alert.message != **problem);
+    alerts.extend(around.raised.iter().cloned());
+    alerts.extend(around.health.problems.iter().filter(told).map(|problem| Alert {
         name: "shard_degraded".into(),
         severity: "critical".into(),
         since_tick: state.tick,

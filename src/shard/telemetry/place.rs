@@ -17,13 +17,15 @@ pub(super) fn stores(rules: &Rules, state: &State) -> BTreeMap<String, Store> {
         .plan
         .objects()
         .filter_map(|(id, object)| {
-            let item = match object.kind {
-                ObjectKind::Fridge | ObjectKind::Till => "meals",
-                ObjectKind::Shelf => "groceries",
+            let economy = &rules.config.economy;
+            let (item, capacity) = match object.kind {
+                ObjectKind::Fridge => ("meals", economy.fridge_capacity),
+                ObjectKind::Till => ("meals", economy.cafe_capacity),
+                ObjectKind::Shelf => ("groceries", economy.grocer_capacity),
                 _ => return None,
             };
             let stock = [(item.to_owned(), u64::from(state.objects[id].stock))].into();
-            Some((object.name.clone(), Store { kind: object.kind.name().into(), stock }))
+            Some((object.name.clone(), Store { kind: object.kind.name().into(), stock, capacity: capacity.into() }))
         })
         .collect()
 }

@@ -20,7 +20,7 @@ use townlet_learn::checkpoint::Registry;
 
 use super::engine::{Engine, Message};
 use super::home::Home;
-use super::said;
+use super::incident::said;
 use crate::wire::telemetry::{Learning, LearningRow};
 use worker::{Orders, Wanted, Worker};
 

@@ -2,6 +2,8 @@
 //!
 //! Knows HTTP and the wire. Follows no redirect: a token goes where it was meant to go, or nowhere.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Once;
@@ -17,6 +19,8 @@ use crate::wire::{Answer, ErrorBody, Request, SCHEMA_VERSION};
 /// Longest a connection may take, and a request from its start to its answer; a stream's answer begins within it.
 const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(6);
+/// Bytes of authorities read at most.
+const MOST_PEM: u64 = 4 * 1024 * 1024;
 /// Bytes of an answer read at most.
 const MOST: usize = 32 * 1024 * 1024;
 
@@ -97,10 +101,15 @@ impl Client {
             http = http.no_proxy();
         }
         if let Some(path) = &target.ca {
-            let pem = std::fs::read(path).map_err(|why| format!("{}: {why}.", path.display()))?;
+            let mut pem = Vec::new();
+            let read = File::open(path).and_then(|file| file.take(MOST_PEM).read_to_end(&mut pem));
+            read.map_err(|why| format!("{}: {why}.", path.display()))?;
             let authorities = Certificate::from_pem_bundle(&pem);
             let authorities =
                 authorities.map_err(|why| format!("{}: no certificate in PEM: {why}.", path.display()))?;
+            if authorities.is_empty() {
+                return Err(format!("{}: it holds no certificate in PEM.", path.display()));
+            }
             http = http.tls_certs_only(authorities);
         }
         let http = http.build().map_err(|why| format!("{}: {}.", target.url, chain(&why)))?;

@@ -71,25 +71,17 @@ mod tests {
     use crate::wire::{Body, Diff, SCHEMA_VERSION};
 
     fn event(seq: u64, prev_seq: u64, body: Body, state: Option<&Snapshot>) -> Event {
-        let message = Envelope {
-            schema_version: SCHEMA_VERSION.into(),
-            config_id: "c".into(),
-            shard: "s".into(),
-            epoch: 7,
-            seq,
-            prev_seq,
-            tick: seq,
-            body,
-            digest: state.map(digest),
-            reason: None,
-        };
+        let nothing = Snapshot { schema_version: SCHEMA_VERSION.into(), ..Snapshot::default() };
+        let mut message = Envelope::leading_to(state.unwrap_or(&nothing), 7, seq, prev_seq, body);
+        message.digest = state.map(digest);
         let kind = message.body.kind().to_owned();
         Event { id: message.position().to_string(), kind, data: serde_json::to_string(&message).unwrap() }
     }
 
     #[test]
     fn a_gap_a_wrong_digest_and_nonsense_are_told_and_a_snapshot_mends_them() {
-        let (one, two) = (Snapshot { tick: 1, ..Snapshot::default() }, Snapshot { tick: 2, ..Snapshot::default() });
+        let at = |tick| Snapshot { schema_version: SCHEMA_VERSION.into(), tick, ..Snapshot::default() };
+        let (one, two) = (at(1), at(2));
         let diff = || Body::Diff(Box::new(Diff::between(&one, &two)));
         let mut heard = Heard::default();
         assert!(matches!(heard.take(&event(2, 1, diff(), None)), Told::Lost(_)), "a diff before any snapshot");

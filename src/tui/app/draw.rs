@@ -7,6 +7,7 @@ use ratatui::widgets::Paragraph;
 
 use super::{App, Spot};
 use crate::source::Link;
+use crate::tui::keymap::Action;
 use crate::tui::pane::{Context, PANES, Screen, newer_schema};
 use crate::tui::text::{capital, clip, clock, thousands, width};
 use crate::wire::text::escape;
@@ -252,6 +253,11 @@ impl App {
             "eligible" => banners
                 .push(format!("candidate {} is ready to promote", view.promotion.candidate.as_deref().unwrap_or("?"))),
             "rolled_back" => banners.push("the canary was red: rolled back".into()),
+            "canary" if view.stability.windows.last().is_some_and(|window| window.verdict == "red") => {
+                let key = self.keymap.label(Action::Rollback);
+                banners.push(format!("the canary is red: {key} in Stability or Candidate rolls back"));
+            }
+            "held" => banners.push(format!("promotion is held: {}", view.promotion.detail)),
             _ => {}
         }
         let worst = view.alerts.iter().filter(|alert| alert.severity == "critical");
@@ -269,15 +275,31 @@ impl App {
 
     fn draw_tabs(&mut self, frame: &mut Frame<'_>, area: Rect) {
         let mut x = area.x + 1;
-        for screen in Screen::ALL {
+        let labels = |letters: usize| {
+            Screen::ALL.map(|screen| {
+                let letters = if screen == self.screen { usize::MAX } else { letters };
+                let title: String = screen.title().chars().take(letters).collect();
+                format!(" {} {title} ", self.keymap.label(screen.action()))
+            })
+        };
+        let fits = |labels: &[String], gap: usize| {
+            labels.iter().map(|label| width(label) + gap).sum::<usize>() < usize::from(area.width)
+        };
+        // Where not all titles fit, they stand closer, then the first letters have to do.
+        let (mut all, mut gap) = (labels(usize::MAX), 1);
+        if !fits(&all, gap) {
+            gap = 0;
+        }
+        if !fits(&all, gap) {
+            all = labels(3);
+        }
+        for (screen, label) in Screen::ALL.into_iter().zip(all) {
             let active = screen == self.screen;
-            let key = self.keymap.label(screen.action());
-            let label = format!(" {key} {} ", screen.title());
             let spot = Rect { x, width: width(&label) as u16, ..area };
             let style = if active { self.theme.selected } else { self.theme.dim };
             frame.render_widget(Span::styled(label, style), spot);
             self.spots.push((spot, Spot::Screen(screen)));
-            x += spot.width + 1;
+            x += spot.width + gap as u16;
         }
         if let Some(view) = &self.view {
             let text = format!("config {} · {} ", escape(&view.config_id), escape(&view.observation_variant));

@@ -3,7 +3,10 @@
 pub mod agents;
 pub mod audit;
 mod filter;
+pub mod learning;
+pub mod metrics;
 pub mod operations;
+mod promotion;
 #[cfg(test)]
 mod stage;
 pub mod town;

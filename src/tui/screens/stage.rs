@@ -47,6 +47,16 @@ impl Stage {
         }
     }
 
+    /// From now on looked at in this role.
+    pub(super) fn role(&mut self, role: Role) {
+        self.session = fixtures::session(role);
+    }
+
+    /// From now on the shard has no such command.
+    pub(super) fn forget(&mut self, command: &str) {
+        self.commands.retain(|spec| spec.name != command);
+    }
+
     pub(super) fn cx(&self) -> Context<'_> {
         Context {
             view: &self.view,

@@ -26,7 +26,7 @@ use crate::network::{Column, Forward, Normalizer, Shape, Weights};
 use crate::train::KpiMean;
 
 /// What the metadata's JSON says first.
-const FORMAT: &str = "townlet-policy-1";
+pub const FORMAT: &str = "townlet-policy-1";
 /// The one key of the file's metadata: several would stand in no fixed order.
 const KEY: &str = "townlet";
 

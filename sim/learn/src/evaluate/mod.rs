@@ -4,6 +4,7 @@
 //! records; what the figures of many towns come to stands in [`stats`], what must never happen in [`watch`]. Knows no
 //! file, no clock and no screen. Rule: "Town score" and "What the scripted baseline must show".
 
+pub mod sequential;
 pub mod stats;
 pub mod watch;
 

@@ -198,8 +198,8 @@ fn zoom_tab_and_screens() {
     desk.press("U");
     desk.shows("z zoom");
     desk.shows("┏ Queues");
-    desk.press("4");
-    desk.shows("`4` does nothing here; ? shows every key");
+    desk.press("8");
+    desk.shows("`8` does nothing here; ? shows every key");
 }
 
 #[test]
@@ -242,6 +242,21 @@ fn banners_and_links_are_words() {
     view.transport.mode = "aggregate".into();
     desk.view(view);
     desk.shows("the audit log cannot be written: commands are refused  (+1 more)");
+    for (state, verdict, words) in [
+        ("eligible", "green", "candidate 91c0f2ab33de4410 is ready to promote"),
+        ("canary", "red", "the canary is red: b in Stability or Candidate rolls back"),
+        ("held", "green", "promotion is held: waits for"),
+    ] {
+        let mut view = snapshot();
+        view.promotion.state = state.into();
+        view.stability.windows.last_mut().unwrap().verdict = verdict.into();
+        desk.view(view);
+        desk.shows(words);
+    }
+    let mut view = snapshot();
+    view.promotion.state = "canary".into();
+    desk.view(view);
+    desk.hides("canary is red");
     desk.app.update(Message::Notice(Notice::Link(Link::Reconnecting {
         url: "http://x".into(),
         in_seconds: 4,

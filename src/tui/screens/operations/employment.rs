@@ -12,8 +12,8 @@ use ratatui::widgets::Paragraph;
 
 use super::case;
 use crate::tui::keymap::Action;
-use crate::tui::pane::{Confirmation, Context, Hint, Pane, Reaction, empty, frame_block, scrolled};
-use crate::tui::select::Selection;
+use crate::tui::pane::{Confirmation, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::tui::select::List;
 use crate::tui::text::{
     clip, days, duration, moment, pad, pad_left, percent, resident, samples, spark, thousands, width, wrap,
 };
@@ -28,11 +28,8 @@ const NAMED: usize = 5;
 /// The Employment pane.
 #[derive(Default)]
 pub struct Employment {
-    selection: Selection,
+    list: List,
     marked: BTreeSet<String>,
-    /// Where the rows of the table were drawn, and the first of them.
-    rows: Rect,
-    first: usize,
 }
 
 /// Columns of the table for a width.
@@ -73,7 +70,7 @@ impl Employment {
         if !marked.is_empty() {
             return marked;
         }
-        let found = self.selection.id().filter(|id| ids.iter().any(|other| other == id));
+        let found = self.list.id().filter(|id| ids.iter().any(|other| other == id));
         found.map(str::to_owned).or_else(|| ids.first().cloned()).into_iter().collect()
     }
 
@@ -162,11 +159,7 @@ impl Employment {
             pad_left(&duration(waited, view.clock.ticks_per_day), 10),
             pad_left(&leaves, columns.leaves - 1),
         );
-        let style = match (selected, cx.focused) {
-            (true, true) => theme.selected,
-            (true, false) => theme.selected_idle,
-            (false, _) => theme.text,
-        };
+        let style = cx.row(selected);
         let sign_style = if selected { style } else { theme.accent };
         Line::from(vec![Span::styled(sign, sign_style), Span::styled(text, style)])
     }
@@ -269,7 +262,7 @@ impl Pane for Employment {
         let [kpis, _, head, table, below] = Layout::vertical(rows).areas(inner);
         frame.render_widget(Paragraph::new(Self::kpis(cx, inner.width)), kpis);
         if entries.is_empty() {
-            self.rows = Rect::ZERO;
+            self.list.hide();
             let charter = charter(cx, inner.width);
             let rows = charter.len() as u16;
             let [rest, foot] = Layout::vertical([Constraint::Fill(1), Constraint::Length(rows)]).areas(Rect {
@@ -286,11 +279,8 @@ impl Pane for Employment {
             return empty(frame, rest, missing, advice, cx.theme);
         }
         let columns = Columns::of(inner.width.saturating_sub(1));
-        let (at, first) = self.selection.settle(&Self::ids(cx), table.height.into());
-        (self.rows, self.first) = (table, first);
-        scrolled(frame, area, (first, table.height, entries.len()), cx.theme);
-        let shown = entries.iter().enumerate().skip(first).take(table.height.into());
-        let lines: Vec<Line<'_>> = shown.map(|(index, entry)| self.row(entry, index == at, cx, &columns)).collect();
+        let (at, seen) = self.list.place(frame, (area, table), &Self::ids(cx), cx.theme);
+        let lines: Vec<Line<'_>> = seen.map(|index| self.row(entries[index], index == at, cx, &columns)).collect();
         frame.render_widget(self.head(cx, &columns), head);
         frame.render_widget(Paragraph::new(lines), table);
         if !self.marked.is_empty() {
@@ -325,35 +315,25 @@ impl Pane for Employment {
             Action::Approve => self.ask(cx, APPROVE),
             Action::Defer => self.ask(cx, DEFER),
             Action::Mark => {
-                let (row, _) = self.selection.settle(&ids, self.rows.height.into());
-                if let Some(id) = ids.get(row)
+                if let Some(id) = ids.get(self.list.at(&ids))
                     && !self.marked.remove(id)
                 {
                     self.marked.insert(id.clone());
                 }
-                self.selection.act(Action::Down, &ids, self.rows.height.into());
+                self.list.act(Action::Down, &ids);
                 Reaction::Redraw
             }
-            Action::Open => {
-                let (row, _) = self.selection.settle(&ids, self.rows.height.into());
-                Self::shown(cx).get(row).map_or(Reaction::None, |entry| Reaction::Show(case::card(cx, entry)))
-            }
-            Action::Copy => {
-                let (row, _) = self.selection.settle(&ids, self.rows.height.into());
-                Self::shown(cx).get(row).map_or(Reaction::None, |entry| Reaction::Copy(case::sentence(cx.view, entry)))
-            }
-            _ if self.selection.act(action, &ids, self.rows.height.into()) => Reaction::Redraw,
-            _ => Reaction::None,
+            Action::Open | Action::Copy => match Self::shown(cx).get(self.list.at(&ids)) {
+                None => Reaction::None,
+                Some(entry) if action == Action::Open => Reaction::Show(case::card(cx, entry)),
+                Some(entry) => Reaction::Copy(case::sentence(cx.view, entry)),
+            },
+            _ => self.list.act(action, &ids),
         }
     }
 
     fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        if !self.rows.contains((column, row).into()) {
-            return Reaction::None;
-        }
-        let at = self.first + usize::from(row - self.rows.y);
-        self.selection.select(&Self::ids(cx), at);
-        Reaction::Redraw
+        self.list.click(column, row, &Self::ids(cx))
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {

@@ -8,8 +8,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use crate::tui::keymap::Action;
-use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block, scrolled};
-use crate::tui::select::Selection;
+use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::tui::select::List;
 use crate::tui::text::{clip, count, duration, pad, pad_left, resident, thousands, width};
 use crate::wire::Snapshot;
 use crate::wire::telemetry::Queue;
@@ -18,9 +18,7 @@ use crate::wire::text::escape;
 /// The Queues pane. Objects in use or waited for come first.
 #[derive(Default)]
 pub struct Queues {
-    selection: Selection,
-    rows: Rect,
-    first: usize,
+    list: List,
 }
 
 /// Columns of the table for a width: each as wide as what it holds, as far as there is room.
@@ -213,7 +211,7 @@ impl Pane for Queues {
         frame.render_widget(Self::foot(cx, inner.width), foot);
         let queues = Self::shown(cx);
         if queues.is_empty() {
-            self.rows = Rect::ZERO;
+            self.list.hide();
             let (missing, advice) = if cx.filter.is_empty() {
                 ("The town has no object to queue at.", "Objects come from the town plan.")
             } else {
@@ -232,19 +230,15 @@ impl Pane for Queues {
             pad_left("ghosts", columns.ghosts),
         );
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        let (at, first) = self.selection.settle(&Self::ids(cx), table.height.into());
-        (self.rows, self.first) = (table, first);
-        scrolled(frame, area, (first, table.height, queues.len()), cx.theme);
-        let shown = queues.iter().enumerate().skip(first).take(table.height.into());
+        let (at, seen) = self.list.place(frame, (area, table), &Self::ids(cx), cx.theme);
         let lines: Vec<Line<'_>> =
-            shown.map(|(index, queue)| Self::row(queue, index == at && cx.focused, cx, &columns)).collect();
+            seen.map(|index| Self::row(queues[index], index == at && cx.focused, cx, &columns)).collect();
         frame.render_widget(Paragraph::new(lines), table);
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = Self::ids(cx);
-        let (row, _) = self.selection.settle(&ids, self.rows.height.into());
-        match (action, Self::shown(cx).get(row)) {
+        match (action, Self::shown(cx).get(self.list.at(&ids))) {
             (Action::Open, Some(queue)) => Reaction::Show(card(queue, cx)),
             (Action::Copy, Some(queue)) => Reaction::Copy(format!(
                 "{}: used by {}; waiting {}",
@@ -252,17 +246,12 @@ impl Pane for Queues {
                 users(cx.view, queue, usize::MAX),
                 waiters(cx.view, queue, usize::MAX)
             )),
-            _ if self.selection.act(action, &ids, self.rows.height.into()) => Reaction::Redraw,
-            _ => Reaction::None,
+            _ => self.list.act(action, &ids),
         }
     }
 
     fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        if !self.rows.contains((column, row).into()) {
-            return Reaction::None;
-        }
-        self.selection.select(&Self::ids(cx), self.first + usize::from(row - self.rows.y));
-        Reaction::Redraw
+        self.list.click(column, row, &Self::ids(cx))
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {

@@ -10,8 +10,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use crate::tui::keymap::Action;
-use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block, scrolled};
-use crate::tui::select::Selection;
+use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::tui::select::List;
 use crate::tui::text::{bar, pad, pad_left, percent, samples, spark, thousands, width};
 use crate::wire::telemetry::{Check, Window};
 use crate::wire::text::escape;
@@ -19,9 +19,7 @@ use crate::wire::text::escape;
 /// The Stability pane.
 #[derive(Default)]
 pub struct Stability {
-    selection: Selection,
-    rows: Rect,
-    first: usize,
+    list: List,
 }
 
 /// A check's value with its unit, or a dash.
@@ -111,11 +109,7 @@ fn row(check: &Check, selected: bool, cx: &Context<'_>, columns: u16) -> Line<'s
         let series = cx.history.last(&format!("check.{}", check.name), room.min(48));
         pad(&spark(&series, room), room)
     };
-    let base = match (selected, cx.focused) {
-        (true, true) => theme.selected,
-        (true, false) => theme.selected_idle,
-        (false, _) => theme.text,
-    };
+    let base = cx.row(selected);
     let over = |style| if selected { base } else { style };
     let sign_style = if selected { base } else { style };
     Line::from(vec![
@@ -206,15 +200,12 @@ impl Pane for Stability {
         let table = line(2 + spaced, inner.height.saturating_sub(3 + 2 * spaced));
         frame.render_widget(release(cx), line(inner.height.saturating_sub(1), 1));
         if checks.is_empty() {
-            self.rows = Rect::ZERO;
+            self.list.hide();
             return empty(frame, table, "No check has run yet.", "They start with the first window.", cx.theme);
         }
-        let (at, first) = self.selection.settle(&Self::ids(cx), table.height.into());
-        (self.rows, self.first) = (table, first);
-        scrolled(frame, area, (first, table.height, checks.len()), cx.theme);
-        let shown = checks.iter().enumerate().skip(first).take(table.height.into());
+        let (at, seen) = self.list.place(frame, (area, table), &Self::ids(cx), cx.theme);
         let lines: Vec<Line<'_>> =
-            shown.map(|(index, check)| row(check, index == at && cx.focused, cx, inner.width)).collect();
+            seen.map(|index| row(checks[index], index == at && cx.focused, cx, inner.width)).collect();
         frame.render_widget(Paragraph::new(lines), table);
         let used = checks.len() as u16 + 1;
         if table.height > used + 1 {
@@ -225,23 +216,17 @@ impl Pane for Stability {
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = Self::ids(cx);
-        let (row, _) = self.selection.settle(&ids, self.rows.height.into());
-        match (action, Self::shown(cx).get(row)) {
+        match (action, Self::shown(cx).get(self.list.at(&ids))) {
             (Action::Open, Some(check)) => Reaction::Show(card(check, &cx.view.stability.windows, cx)),
             (Action::Copy, Some(check)) => {
                 Reaction::Copy(format!("{} {} (limit {})", check.name, value(check), check.limit))
             }
-            _ if self.selection.act(action, &ids, self.rows.height.into()) => Reaction::Redraw,
-            _ => Reaction::None,
+            _ => self.list.act(action, &ids),
         }
     }
 
     fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        if !self.rows.contains((column, row).into()) {
-            return Reaction::None;
-        }
-        self.selection.select(&Self::ids(cx), self.first + usize::from(row - self.rows.y));
-        Reaction::Redraw
+        self.list.click(column, row, &Self::ids(cx))
     }
 
     fn bindings(&self, _cx: &Context<'_>) -> Vec<Hint> {

@@ -1,4 +1,7 @@
-//! Evaluation: the same records whatever the threads, pairs on the same seeds, and a watch that sees what goes wrong.
+//! Evaluation: the same records whatever the threads, pairs on the same seeds, a watch that sees what goes wrong, and a
+//! sequential test that errs as rarely as it says.
+
+mod sequential;
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -20,8 +23,8 @@ fn rules(flags: &[(&str, &str)]) -> Arc<Rules> {
     let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let sources = Sources {
         config: load(&Layers { flags, ..Layers::default() }).expect("the settings hold").config.canonical(),
-        plan: ("default.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
-        affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
+        plan: ("default.txt".into(), include_str!("../../../../configs/towns/default.txt").into()),
+        affordances: ("affordances.yaml".into(), include_str!("../../../../configs/affordances.yaml").into()),
         perturbations: ("perturbations.yaml".into(), DEFAULT_PERTURBATIONS.into()),
     };
     Arc::new(Rules::new(sources).expect("the town can be made"))

@@ -1,4 +1,5 @@
-//! What the service refused and when it came and went: `logs/townlet.log`, and standard error where nobody draws on it.
+//! `logs/townlet.log`: when shard and service came and went, what degraded, what broke off, what the service refused; and on
+//! standard error where nobody draws on it.
 //!
 //! Bounded in every way: so many lines a second, so many bytes a file, two files. Holds no token, and no text of a stranger
 //! that was not escaped.
@@ -23,6 +24,7 @@ pub struct Log(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
+    who: &'static str,
     aloud: bool,
     second: Instant,
     lines: u32,
@@ -30,9 +32,9 @@ struct Inner {
 }
 
 impl Log {
-    /// In this file; `aloud` also on standard error.
-    pub fn new(path: PathBuf, aloud: bool) -> Self {
-        Self(Arc::new(Mutex::new(Inner { path, aloud, second: Instant::now(), lines: 0, left_out: 0 })))
+    /// In this file, in the name of `who`; `aloud` also on standard error.
+    pub fn new(path: PathBuf, who: &'static str, aloud: bool) -> Self {
+        Self(Arc::new(Mutex::new(Inner { path, who, aloud, second: Instant::now(), lines: 0, left_out: 0 })))
     }
 
     /// One line.
@@ -57,7 +59,7 @@ impl Log {
 impl Inner {
     fn write(&self, text: &str) {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
-        let line = format!("{now}  service  {}", escape(text));
+        let line = format!("{now}  {}  {}", self.who, escape(text));
         if self.aloud {
             eprintln!("{line}");
         }
@@ -84,7 +86,7 @@ mod tests {
     fn it_is_bounded_and_escaped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("logs/townlet.log");
-        let log = Log::new(path.clone(), false);
+        let log = Log::new(path.clone(), "shard", false);
         for _ in 0..100 {
             log.say("a\u{1b}[2Jb");
         }

@@ -1,0 +1,13 @@
+//! Incidents: a bundle of the shard as it is, on demand. What goes in stands in `shard::incident`.
+
+use crate::shard::table::{Deed, REASON, Row, Run};
+use crate::wire::Role;
+
+pub(in crate::shard) static INCIDENT: Row = Row {
+    name: "incident",
+    args: &[REASON],
+    role: Role::Admin,
+    destructive: false,
+    help: "writes an incident bundle and a note to ops/incidents while the town goes on",
+    run: Run::Shard(|_, args| Ok(Deed::Incident(args.text("reason").to_owned()))),
+};

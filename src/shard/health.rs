@@ -1,0 +1,53 @@
+//! How the shard itself fares: what it cannot write, what hangs, what broke off; and the last state, kept for whoever asks when
+//! this thread no longer answers.
+//!
+//! Owns what counts as a problem. Who notices stands in `incident`, what is refused meanwhile in `dispatch`.
+
+use std::sync::Arc;
+
+use super::engine::Engine;
+use super::telemetry;
+use crate::audit;
+
+impl Engine {
+    /// What the shard says of itself.
+    pub(super) fn refresh(&mut self) {
+        let mut problems: Vec<String> = Vec::new();
+        let audit_ok = match self.log.state() {
+            audit::State::Ok => true,
+            audit::State::Unavailable(why) => {
+                problems.push(format!("the audit log cannot be written: {why}"));
+                false
+            }
+        };
+        problems.extend(self.journal.trouble());
+        problems.extend(self.desk.snapshot_trouble.clone());
+        problems.extend(self.desk.ops_trouble.clone());
+        let archived = self.around.aggregating_since.and(self.around.transport.last_error.as_ref());
+        problems.extend(archived.map(|why| format!("the archive of the raw stream cannot be written: {why}")));
+        let raised = self.board.alerts();
+        problems.extend(raised.iter().map(|alert| alert.message.clone()));
+        self.around.raised = raised;
+        if self.board.hangs() > 0 {
+            self.around.alerts_raised.insert("tick_hung", self.board.hangs());
+        }
+        let health = &mut self.around.health;
+        if health.problems != problems {
+            self.dirty = true;
+            let log = self.recorder.log().clone();
+            let news =
+                if problems.is_empty() { "ok again".into() } else { format!("degraded: {}", problems.join("; ")) };
+            self.disk.run(move || log.say(&news));
+        }
+        health.status = if problems.is_empty() { "ok" } else { "degraded" }.into();
+        health.problems = problems;
+        health.audit_ok = audit_ok;
+        health.uptime_seconds = self.started.elapsed().as_secs();
+        self.around.speed = if self.paused { "paused" } else { self.speed.row().1 }.into();
+    }
+
+    /// Leaves the state where the watchdog finds it.
+    pub(super) fn show(&self) {
+        self.board.show(Arc::new(telemetry::snapshot(&self.town, &self.around, self.log.tail(200))));
+    }
+}

@@ -1,0 +1,315 @@
+//! What goes into a bundle, item by item, the most telling first: from a shard's files, and from what the shard itself
+//! still knew.
+//!
+//! Each item is got by itself: one that is missing, damaged or too large is named with its reason, and the next one is
+//! tried. Changes nothing. Rule: "Incidents".
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
+use townlet_town::config::{Config, diff};
+use townlet_town::{Sources, snapshot};
+
+use super::bundle::Bundle;
+use super::panics::said;
+use super::replay::{Replay, replay};
+use super::secrets::Secrets;
+use super::{Occasion, system};
+use crate::audit::{self, Verdict};
+use crate::shard::home::Home;
+use crate::shard::journal::{self, Frames};
+use crate::shard::snapshots;
+use crate::shard::telemetry::{self, Around};
+use crate::wire::telemetry::{AuditTail, Policy};
+use crate::wire::{SCHEMA_VERSION, Snapshot};
+
+/// Most bytes taken of a log's end.
+const MOST_LOG: u64 = 2 * 1024 * 1024;
+/// Most bytes of a small file.
+const MOST_SMALL: u64 = 512 * 1024;
+/// The replay's name.
+pub(super) const REPLAY: &str = "replay.tlj";
+
+/// A run by its files.
+#[derive(Clone, Debug)]
+pub(in crate::shard) struct Run {
+    /// Where they are.
+    pub(in crate::shard) home: Home,
+    /// The run.
+    pub(in crate::shard) id: String,
+    /// `snapshot.root` of its configuration.
+    pub(in crate::shard) root: String,
+}
+
+/// A bundle in the making, and what its summary will need.
+pub(super) struct Gathered {
+    pub(super) bundle: Bundle,
+    /// The shard's name, as its journal has it.
+    pub(super) shard: String,
+    /// The policy that chose when the journal began.
+    policy: String,
+    /// What the town was made from.
+    pub(super) sources: Option<Sources>,
+    pub(super) replay: Option<Replay>,
+    /// The last state: the shard's own, or the one that the replay led to.
+    pub(super) view: Option<Arc<Snapshot>>,
+    pub(super) seed: Option<u64>,
+    /// In a sentence.
+    pub(super) audit: String,
+}
+
+type Get = fn(&mut Gathered, &Run, &Occasion) -> Result<(), String>;
+
+/// THE list of items.
+const ITEMS: [(&str, Get); 11] = [
+    ("versions.json", versions),
+    ("crash report", crash),
+    ("configuration", configuration),
+    (REPLAY, the_replay),
+    ("last telemetry", last_telemetry),
+    ("system facts", system_facts),
+    ("audit log", audit_log),
+    ("logs", logs),
+    ("notes and promotion", notes),
+    ("snapshot", newest_snapshot),
+    ("journal", journals),
+];
+
+/// Gets everything there is.
+pub(super) fn gather(run: &Run, occasion: &Occasion) -> Gathered {
+    let header = run.home.journals_of(&run.id).iter().rev().find_map(|file| Some(Frames::open(file).ok()?.header));
+    let config = header.as_ref().and_then(|header| Config::from_canonical(&header.sources.config).ok());
+    let seed = config.as_ref().map(|config| config.seed);
+    let mut all = Gathered {
+        bundle: Bundle::without(Secrets::known(config.as_ref())),
+        shard: header.as_ref().map_or_else(String::new, |header| header.shard.clone()),
+        policy: header.as_ref().map_or_else(String::new, |header| header.policy.clone()),
+        sources: header.map(|header| header.sources),
+        replay: None,
+        view: occasion.view.clone(),
+        seed,
+        audit: String::from("the audit log could not be read"),
+    };
+    for (item, get) in ITEMS {
+        // Whatever a damaged file does to its reader, the next item is got all the same.
+        let got = catch_unwind(AssertUnwindSafe(|| get(&mut all, run, occasion)));
+        let got = got.unwrap_or_else(|panic| Err(format!("its reader broke off: {}", said(panic.as_ref()))));
+        if let Err(why) = got {
+            all.bundle.lacks(item, why);
+        }
+    }
+    for (name, bytes) in &occasion.attachments {
+        all.bundle.text(name, bytes);
+    }
+    all
+}
+
+fn versions(all: &mut Gathered, run: &Run, occasion: &Occasion) -> Result<(), String> {
+    all.bundle.json(
+        "versions.json",
+        &json!({
+            "townlet": env!("CARGO_PKG_VERSION"),
+            "telemetry": SCHEMA_VERSION,
+            "journal": journal::VERSION,
+            "snapshot": snapshot::VERSION,
+            "audit": audit::VERSION,
+            "run_id": run.id,
+            "made_by": if occasion.now.is_some() || occasion.fault.is_some() { "the shard itself" } else { "another process" },
+        }),
+    );
+    Ok(())
+}
+
+fn crash(all: &mut Gathered, run: &Run, occasion: &Occasion) -> Result<(), String> {
+    let fault = occasion.fault.clone().or_else(|| super::fault_of(&run.home, &run.id));
+    let fault = fault.ok_or("there is none: no thread panicked and no tick hung, or the process was killed")?;
+    all.bundle.json("crash.json", &fault);
+    Ok(())
+}
+
+fn configuration(all: &mut Gathered, _: &Run, _: &Occasion) -> Result<(), String> {
+    let sources = all.sources.clone().ok_or("no journal of the run can be read, and the texts stand there")?;
+    all.bundle.text("config/effective.yaml", sources.config.as_bytes());
+    for (key, (name, text)) in
+        [("plan", &sources.plan), ("affordances", &sources.affordances), ("perturbations", &sources.perturbations)]
+    {
+        let name = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
+        all.bundle.text(format!("config/{key}-{name}"), text.as_bytes());
+    }
+    let config = Config::from_canonical(&sources.config).map_err(|error| error.to_string())?;
+    let rows = diff(&Config::shipped(), &config);
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(not there)".into());
+    let rows = rows.iter().map(|row| format!("{}: {} -> {}\n", row.key, value(&row.left), value(&row.right)));
+    let mut text = String::from("# Settings that differ from the default: KEY: default -> here\n");
+    text.extend(rows);
+    all.bundle.text("config/difference.txt", text.as_bytes());
+    Ok(())
+}
+
+fn the_replay(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
+    let mut found = replay(&run.home, &run.root, &run.id, all.bundle.secrets())?;
+    all.seed = found.town.as_ref().map(|town| town.state().seed).or(all.seed);
+    if all.bundle.bytes(REPLAY, std::mem::take(&mut found.bytes), found.redacted) {
+        all.replay = Some(found);
+    }
+    Ok(())
+}
+
+fn last_telemetry(all: &mut Gathered, run: &Run, occasion: &Occasion) -> Result<(), String> {
+    if all.view.is_none() {
+        let replay = all.replay.as_ref().ok_or("the shard left none, and there is no replay to make one from")?;
+        let town = replay.town.as_ref().ok_or("the shard left none, and the replay was not played to its end")?;
+        let policy = Policy { id: all.policy.clone(), ..Policy::default() };
+        let around = Around { shard: all.shard.clone(), run_id: run.id.clone(), policy, ..Around::default() };
+        all.view = Some(Arc::new(telemetry::snapshot(town, &around, AuditTail::default())));
+    }
+    let view = all.view.clone().ok_or("there is none")?;
+    if occasion.view.is_some() {
+        all.bundle.json("health.json", &view.health);
+    } else {
+        let why = "it was known to the shard alone; the last telemetry was made anew from snapshot and journal";
+        all.bundle.lacks("health.json", why);
+    }
+    all.bundle.json("telemetry.json", &*view);
+    Ok(())
+}
+
+fn system_facts(all: &mut Gathered, _: &Run, _: &Occasion) -> Result<(), String> {
+    all.bundle.json("system.json", &system::facts());
+    all.bundle.json("environment.json", &system::environment());
+    Ok(())
+}
+
+fn audit_log(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
+    let folder = run.home.console();
+    let report = audit::verify(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let found = report.runs.iter().find(|found| found.run_id == run.id);
+    let found = found.ok_or_else(|| format!("{}: it holds nothing of this run", folder.display()))?;
+    let holds = |verdict: Verdict| !found.findings.iter().any(|finding| finding.verdict == verdict);
+    let passed = found.findings.is_empty();
+    all.audit = if passed {
+        format!("whole: {} records, the last is number {}, {} open intents", found.records, found.seq, found.open.len())
+    } else {
+        format!("NOT whole: {} findings, see audit.json", found.findings.len())
+    };
+    let verdicts = json!({
+        "integrity": holds(Verdict::Integrity),
+        "continuity": holds(Verdict::Continuity),
+        "completeness": holds(Verdict::Completeness),
+    });
+    all.bundle.json("audit.json", &json!({ "passed": passed, "verdicts": verdicts, "run": found }));
+    let prefix = format!("{}-", run.id);
+    let head = format!("{}.head", run.id);
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .map_err(|error| error.to_string())?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name == head || name.strip_prefix(&prefix).is_some_and(|rest| rest.len() < 24)
+        })
+        .collect();
+    // The newest segment first: when there is no room for all, the oldest stay out.
+    files.sort();
+    for file in files.iter().rev() {
+        whole(&mut all.bundle, &run.home, file, u64::MAX);
+    }
+    Ok(())
+}
+
+fn logs(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
+    let log = run.home.log();
+    let older = log.with_extension("log.1");
+    for file in [&log, &older].into_iter().filter(|file| file.exists()) {
+        let bytes = end_of(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        all.bundle.text(inside(&run.home, file), &bytes);
+    }
+    if log.exists() { Ok(()) } else { Err(format!("{}: there is none", log.display())) }
+}
+
+fn notes(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
+    let folder = run.home.folder();
+    for name in ["ops/employment.md", "ops/rollouts.md"] {
+        let file = folder.join(name);
+        if file.exists() {
+            let bytes = end_of(&file).map_err(|error| format!("{name}: {error}"))?;
+            all.bundle.text(name, &bytes);
+        }
+    }
+    // Which policy is released, and how it came to be.
+    for place in [format!("{}/rel", run.root), format!("{}/promotion", run.root), "logs/promotion".into()] {
+        let entries = std::fs::read_dir(folder.join(place)).into_iter().flatten().flatten();
+        let small = |path: &Path| path.extension().is_some_and(|found| found == "json" || found == "jsonl");
+        for file in entries.map(|entry| entry.path()).filter(|path| small(path)) {
+            whole(&mut all.bundle, &run.home, &file, MOST_SMALL);
+        }
+    }
+    if !folder.join("ops/rollouts.md").exists() {
+        all.bundle.lacks("promotion history", "ops/rollouts.md: nothing was promoted or rolled back in this home");
+    }
+    Ok(())
+}
+
+fn newest_snapshot(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
+    let folder = run.home.snapshots(&run.root, &run.id);
+    let mut why = format!("{}: there is none", folder.display());
+    for file in snapshots::of(&folder).iter().rev() {
+        let read = std::fs::read(file).map_err(|error| error.to_string());
+        match read.and_then(|bytes| Ok((snapshot::load(&bytes).map_err(|error| error.to_string())?, bytes))) {
+            Ok((town, bytes)) => {
+                let clean = all.bundle.secrets().town(&town).map(|town| snapshot::save(&town));
+                let redacted = clean.is_some();
+                all.bundle.bytes(inside(&run.home, file), clean.unwrap_or(bytes), redacted);
+                return Ok(());
+            }
+            // The damaged one is evidence as well.
+            Err(damage) => {
+                why = format!("{}: {damage}", file.display());
+                all.bundle.lacks(inside(&run.home, file), format!("{damage}; the one before it is taken"));
+            }
+        }
+    }
+    Err(why)
+}
+
+fn journals(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
+    let files = run.home.journals_of(&run.id);
+    for file in files.iter().rev() {
+        whole(&mut all.bundle, &run.home, file, u64::MAX);
+    }
+    if files.is_empty() { Err(format!("{}: there is none", run.home.journals().display())) } else { Ok(()) }
+}
+
+/// A file under the name it has in the home folder, if it fits.
+fn whole(bundle: &mut Bundle, home: &Home, file: &Path, most: u64) {
+    let name = inside(home, file);
+    let size = match std::fs::metadata(file) {
+        Ok(found) => found.len(),
+        Err(error) => return bundle.lacks(name, error.to_string()),
+    };
+    if size > most || !bundle.has_room(size) {
+        return bundle.lacks(name, format!("its {size} bytes would make the bundle too large"));
+    }
+    let text = file.extension().is_some_and(|found| found != "tlj" && found != "tls");
+    match std::fs::read(file) {
+        Ok(bytes) if text => drop(bundle.text(name, &bytes)),
+        Ok(bytes) => drop(bundle.bytes(name, bytes, false)),
+        Err(error) => bundle.lacks(name, error.to_string()),
+    }
+}
+
+/// A log's end.
+fn end_of(file: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut opened = std::fs::File::open(file)?;
+    let size = opened.metadata()?.len();
+    opened.seek(SeekFrom::Start(size.saturating_sub(MOST_LOG)))?;
+    let mut bytes = Vec::new();
+    opened.take(MOST_LOG).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn inside(home: &Home, file: &Path) -> String {
+    file.strip_prefix(home.folder()).unwrap_or(file).to_string_lossy().replace('\\', "/")
+}

@@ -1,0 +1,146 @@
+//! The part of a bundle that proves what happened: a journal of its own that starts from the last whole snapshot but one, the
+//! command that replays it, and the digest it must reach.
+//!
+//! Works from files alone, of a shard that runs or is dead. Changes nothing. Rules: "Journal", "Incidents".
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use townlet_town::{Town, snapshot};
+
+use super::secrets::Secrets;
+use crate::shard::home::Home;
+use crate::shard::journal::{Base, Entry, Frames, Header, frame};
+use crate::shard::recover::Player;
+use crate::shard::snapshots;
+
+/// Most bytes of the journal that a bundle carries for the replay.
+const MOST: usize = 32 * 1024 * 1024;
+/// A journal of fewer bytes can be replayed from its beginning.
+const SHORT: u64 = 1024 * 1024;
+/// How long the replay may take while a bundle is made; a longer one is left to whoever reads it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What replays the end of a run.
+pub(super) struct Replay {
+    /// A whole journal file.
+    pub(super) bytes: Vec<u8>,
+    /// The last tick it holds.
+    pub(super) tick: u64,
+    /// The last digest the shard itself wrote into it, and its tick.
+    pub(super) written: Option<(u64, String)>,
+    /// The town it leads to, when it was played to its end here.
+    pub(super) town: Option<Town>,
+    /// Where it starts, what it passed over, and what does not fit, a sentence each.
+    pub(super) notes: Vec<String>,
+    /// Whether the texts were changed to take a secret out.
+    pub(super) redacted: bool,
+}
+
+/// Makes it, for the newest journal file of a run.
+///
+/// # Errors
+/// What is missing or damaged, by file.
+pub(super) fn replay(home: &Home, root: &str, run_id: &str, secrets: &Secrets) -> Result<Replay, String> {
+    let files = home.journals_of(run_id);
+    let newest = files.last().ok_or_else(|| format!("run {run_id} has no journal in {}", home.journals().display()))?;
+    let frames = Frames::open(newest).map_err(|error| error.to_string())?;
+    let mut notes = Vec::new();
+    let mut header = frames.header.clone();
+    let long = std::fs::metadata(newest).is_ok_and(|found| found.len() > SHORT);
+    let snapshot = start_from(&home.snapshots(root, run_id), long, &mut notes);
+    let based = Player::from_header(&header).map_err(|why| format!("{}: {why}", newest.display()))?.town;
+    let town = snapshot.filter(|town| reached(town) > reached(&based)).unwrap_or(based);
+    let cleaned = secrets.town(&town);
+    let redacted = cleaned.is_some();
+    let town = cleaned.unwrap_or(town);
+    header.sources.clone_from(&town.rules().sources);
+    header.base = match header.base {
+        Base::Seed(seed) if reached(&town) == (0, 0) => Base::Seed(seed),
+        _ => Base::Snapshot(snapshot::save(&town)),
+    };
+    notes.push(match &header.base {
+        Base::Seed(seed) => format!("it starts from the seed, {seed}."),
+        Base::Snapshot(_) => format!("it starts from the town at tick {}.", town.tick()),
+    });
+    let mut replay = Replay { bytes: frame(&header), tick: town.tick(), written: None, town: None, notes, redacted };
+    replay.take(newest, frames, town, &header)?;
+    Ok(replay)
+}
+
+impl Replay {
+    /// Takes the entries behind where it starts, and plays them.
+    fn take(&mut self, path: &Path, frames: Frames, from: Town, header: &Header) -> Result<(), String> {
+        let late = Instant::now() + PATIENCE;
+        let start = reached(&from);
+        let mut player = Some(Player::from_town(from));
+        for (entry, bytes) in frames {
+            let behind = match &entry {
+                Entry::Ticks { to, .. } => *to <= start.0,
+                Entry::Command { index, .. } => *index < start.1,
+                Entry::Policy { tick, .. } => *tick < start.0,
+            };
+            if behind {
+                continue;
+            }
+            if self.bytes.len() + bytes.len() > MOST {
+                self.notes.push(format!(
+                    "{} is longer than a bundle may hold; it was cut off at tick {}.",
+                    path.display(),
+                    self.tick
+                ));
+                break;
+            }
+            self.bytes.extend_from_slice(&bytes);
+            if let Entry::Ticks { to, digest, .. } = &entry {
+                self.tick = *to;
+                self.written = digest.clone().map(|digest| (*to, digest)).or_else(|| self.written.take());
+            }
+            if let Some(town) = &mut player
+                && let Err(why) = town.play(&entry, |_| {})
+            {
+                self.notes.push(format!("JOURNAL AND TOWN DISAGREE: {why}."));
+                player = None;
+            }
+            if player.is_some() && Instant::now() > late {
+                self.notes.push("it was not played to its end while the bundle was made: that takes too long.".into());
+                player = None;
+            }
+        }
+        self.town = player.map(|player| player.town);
+        // A journal whose first digest is still to come is held to the town it starts from.
+        if self.written.is_none()
+            && let Base::Snapshot(bytes) = &header.base
+        {
+            self.written = snapshot::load(bytes).ok().map(|town| (town.tick(), town.digest()));
+        }
+        Ok(())
+    }
+
+    /// The tick and digest it must reach: of its last entry when it was played here, else the last one written.
+    pub(super) fn target(&self) -> Option<(u64, String)> {
+        let played = self.town.as_ref().map(|town| (town.tick(), town.digest()));
+        played.or_else(|| self.written.clone())
+    }
+}
+
+fn reached(town: &Town) -> (u64, u64) {
+    (town.tick(), town.state().commands)
+}
+
+/// The last snapshot but one that is whole, so that there is something to replay. With one alone: that one when the journal
+/// is long, else none.
+fn start_from(folder: &Path, long: bool, notes: &mut Vec<String>) -> Option<Town> {
+    let mut whole = Vec::new();
+    for file in snapshots::of(folder).iter().rev() {
+        let loaded = std::fs::read(file).map_err(|error| error.to_string());
+        match loaded.and_then(|bytes| snapshot::load(&bytes).map_err(|error| error.to_string())) {
+            Ok(town) => whole.push(town),
+            Err(why) => notes.push(format!("{}: {why}. One before it is used.", file.display())),
+        }
+        if whole.len() == 2 {
+            return whole.pop();
+        }
+    }
+    whole.pop().filter(|_| long)
+}

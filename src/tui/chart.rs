@@ -1,0 +1,114 @@
+//! One figure over time as a chart: axes with their units, the least and the greatest, a dotted line for the target.
+//!
+//! Draws points it is given and knows nothing of where they come from. Rule: "Screens" of the interface guide.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::symbols::Marker;
+use ratatui::text::Span;
+use ratatui::widgets::{Axis, Chart, Dataset, GraphType};
+
+use super::theme::Theme;
+
+/// Rows below which a chart shows less than a sparkline would.
+pub const LEAST_ROWS: u16 = 5;
+/// Columns from one dot of the target line to the next.
+const DOTS: u16 = 3;
+
+/// What is drawn.
+pub struct Curve<'a> {
+    /// Rising in the first; what is not finite is left out.
+    pub points: &'a [(f64, f64)],
+    /// Where the figure is meant to be.
+    pub target: Option<f64>,
+    /// A place on the horizontal axis in words.
+    pub along: &'a dyn Fn(f64) -> String,
+    /// A value in words, with its unit.
+    pub value: &'a dyn Fn(f64) -> String,
+}
+
+/// Least and greatest of the finite values; `None` without any.
+pub fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    let ends = values
+        .filter(|value| value.is_finite())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    (ends.0 <= ends.1).then_some(ends)
+}
+
+/// What a flat line needs above and below it to be seen as one.
+fn spread((low, high): (f64, f64)) -> [f64; 2] {
+    if high > low {
+        return [low, high];
+    }
+    let around = if low == 0.0 { 1.0 } else { low.abs() * 0.1 };
+    [low - around, high + around]
+}
+
+/// Draws the curve over all of `area`.
+pub fn draw(frame: &mut Frame<'_>, area: Rect, curve: &Curve<'_>, theme: &Theme) {
+    let points: Vec<(f64, f64)> = curve.points.iter().copied().filter(|point| point.1.is_finite()).collect();
+    let (Some(across), Some(up)) =
+        (range(points.iter().map(|point| point.0)), range(points.iter().map(|point| point.1).chain(curve.target)))
+    else {
+        return;
+    };
+    let (across, up) = ([across.0, across.1.max(across.0 + 1.0)], spread(up));
+    let dots: Vec<(f64, f64)> = curve.target.map_or_else(Vec::new, |target| {
+        let count = (area.width / DOTS).max(2);
+        let step = (across[1] - across[0]) / f64::from(count - 1);
+        (0..count).map(|at| (across[0] + step * f64::from(at), target)).collect()
+    });
+    let line = Dataset::default().marker(Marker::Braille).graph_type(GraphType::Line);
+    let dotted = Dataset::default().marker(Marker::Dot).graph_type(GraphType::Scatter).style(theme.warn).data(&dots);
+    let label = |text: String| Span::styled(text, theme.dim);
+    let mut heights = vec![label((curve.value)(up[0]))];
+    if area.height >= 9 {
+        heights.push(label((curve.value)(f64::midpoint(up[0], up[1]))));
+    }
+    heights.push(label((curve.value)(up[1])));
+    let mut places = vec![label((curve.along)(across[0]))];
+    if area.width >= 60 {
+        places.push(label((curve.along)(f64::midpoint(across[0], across[1]))));
+    }
+    places.push(label((curve.along)(across[1])));
+    let chart = Chart::new(vec![dotted, line.style(theme.chart).data(&points)])
+        .x_axis(Axis::default().style(theme.border).bounds(across).labels(places))
+        .y_axis(Axis::default().style(theme.border).bounds(up).labels(heights));
+    frame.render_widget(chart, area);
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::*;
+    use crate::tui::save;
+
+    fn picture(points: &[(f64, f64)], target: Option<f64>, (width, height): (u16, u16)) -> String {
+        let theme = Theme::named("dark", true).unwrap();
+        let words = |value: f64| format!("{value:.1}");
+        let curve = Curve { points, target, along: &words, value: &words };
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| draw(frame, frame.area(), &curve, &theme)).unwrap();
+        save::text(terminal.backend().buffer())
+    }
+
+    #[test]
+    fn axes_name_their_ends_and_the_target_is_inside() {
+        let text = picture(&[(0.0, 1.0), (5.0, 3.0), (10.0, 2.0)], Some(4.0), (40, 10));
+        for words in ["4.0", "1.0", "2.5", "0.0", "10.0", "•"] {
+            assert!(text.contains(words), "{words}\n{text}");
+        }
+    }
+
+    #[test]
+    fn flat_single_and_broken_values_are_drawn_or_left_out() {
+        assert!(picture(&[(0.0, 2.0), (1.0, 2.0)], None, (30, 6)).contains("2.2"));
+        assert!(picture(&[(3.0, 0.0)], None, (30, 6)).contains("-1.0"));
+        assert_eq!(picture(&[(0.0, f64::NAN)], None, (30, 6)).trim(), "");
+        for size in [(1, 1), (2, 9), (30, 2)] {
+            let _ = picture(&[(0.0, f64::INFINITY), (1.0, 2.0), (2.0, 1.0)], Some(1.5), size);
+        }
+    }
+}

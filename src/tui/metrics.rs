@@ -1,0 +1,248 @@
+//! Every figure of a snapshot under a name of its own: what the Metrics screen lists and the history keeps.
+//!
+//! Reads the snapshot alone, so that a remote town has the same figures as a local one. Rule: "Screens" of the interface
+//! guide.
+
+use super::screens::learning::curves::CURVES;
+use crate::wire::Snapshot;
+
+/// What a figure is about, in the order of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// With a target and a verdict.
+    Kpi,
+    /// Checks of the open stability window.
+    Stability,
+    /// Work and the exit queue.
+    Employment,
+    /// Queues at objects.
+    Queues,
+    /// Rewards of the last tick by item.
+    Rewards,
+    /// Prices and stock.
+    Economy,
+    /// Events since this process took the town up.
+    Counters,
+    /// Alerts standing and raised.
+    Alerts,
+    /// How telemetry fares.
+    Transport,
+    /// How the shard fares.
+    Health,
+    /// The newest update of the training.
+    Training,
+}
+
+impl Group {
+    /// As the list shows it and the filter finds it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Kpi => "kpi",
+            Self::Stability => "stability",
+            Self::Employment => "employment",
+            Self::Queues => "queues",
+            Self::Rewards => "rewards",
+            Self::Economy => "economy",
+            Self::Counters => "counters",
+            Self::Alerts => "alerts",
+            Self::Transport => "transport",
+            Self::Health => "health",
+            Self::Training => "training",
+        }
+    }
+}
+
+/// One figure now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metric {
+    /// Tells it from every other: `kpi.tenure`.
+    pub name: String,
+    /// What it is about.
+    pub group: Group,
+    /// For a reader.
+    pub title: String,
+    /// As [`super::text::figure`] reads it.
+    pub unit: String,
+    /// Whether it only grows, so that its rate is worth more than its total.
+    pub counts: bool,
+    /// `None` while it cannot be known.
+    pub value: Option<f64>,
+    /// Its bound as a number, and for a reader.
+    pub target: Option<(f64, String)>,
+    /// As [`super::theme::Theme::verdict`] reads it; empty without a target.
+    pub verdict: String,
+}
+
+impl Metric {
+    fn new(group: Group, name: &str, title: &str, unit: &str, value: Option<f64>) -> Self {
+        Self {
+            name: format!("{}.{name}", group.word()),
+            group,
+            title: title.replace('_', " "),
+            unit: unit.to_owned(),
+            counts: false,
+            value: value.filter(|value| value.is_finite()),
+            target: None,
+            verdict: String::new(),
+        }
+    }
+
+    fn count(group: Group, name: &str, title: &str, total: u64) -> Self {
+        Self { counts: true, ..Self::new(group, name, title, "count", Some(total as f64)) }
+    }
+
+    fn bound(self, bound: Option<f64>, text: &str, verdict: &str) -> Self {
+        Self { target: bound.map(|bound| (bound, text.to_owned())), verdict: verdict.to_owned(), ..self }
+    }
+
+    /// Held to be at most `limit`.
+    fn at_most(self, limit: u64) -> Self {
+        let verdict = if self.value.is_some_and(|value| value > limit as f64) { "missed" } else { "met" };
+        self.bound(Some(limit as f64), &format!("≤ {limit}"), verdict)
+    }
+}
+
+/// Every figure of a snapshot, group by group.
+pub fn all(view: &Snapshot) -> Vec<Metric> {
+    let mut metrics = Vec::new();
+    town(view, &mut metrics);
+    economy(view, &mut metrics);
+    shard(view, &mut metrics);
+    let newest = view.learning.history.last();
+    metrics.extend(newest.into_iter().flat_map(|row| {
+        CURVES.iter().map(|curve| Metric::new(Group::Training, curve.name, curve.title, curve.unit, (curve.value)(row)))
+    }));
+    metrics
+}
+
+/// What residents do and what comes of it.
+fn town(view: &Snapshot, into: &mut Vec<Metric>) {
+    into.extend(view.kpis.iter().map(|kpi| {
+        let metric = Metric::new(Group::Kpi, &kpi.name, &kpi.title, &kpi.unit, kpi.value);
+        metric.bound(kpi.threshold, &kpi.target, &kpi.verdict)
+    }));
+    into.extend(view.stability.checks.iter().map(|check| {
+        let unit = if check.unit == "variance" { "" } else { &check.unit };
+        let metric = Metric::new(Group::Stability, &check.name, &check.name, unit, check.value);
+        metric.bound(Some(check.threshold), &check.limit, &check.verdict)
+    }));
+    let streak = Metric::new(Group::Stability, "streak", "green streak", "count", Some(view.stability.streak as f64));
+    into.push(streak);
+    let employment = &view.employment;
+    let level =
+        |name: &str, title: &str, value: u64| Metric::new(Group::Employment, name, title, "count", Some(value as f64));
+    into.extend([
+        level("pending", "exit queue", employment.pending_count).at_most(employment.queue_limit),
+        level("exits_today", "exits today", employment.exits_today).at_most(employment.daily_exit_cap),
+        Metric::new(Group::Employment, "attendance", "attendance now", "ratio", employment.attendance),
+        level("late_today", "late today", employment.late_today),
+        level("absent_7d", "absent in 7 days", employment.absent_7d),
+        level("residents", "residents", view.agents.len() as u64),
+    ]);
+    let queues = &view.conflict.queues;
+    let level = |name: &str, title: &str, unit: &str, value: u64| {
+        Metric::new(Group::Queues, name, title, unit, Some(value as f64))
+    };
+    into.extend([
+        level("waiting", "waiting, all", "count", queues.iter().map(|queue| queue.waiting.len() as u64).sum()),
+        level("longest", "longest wait", "ticks", queues.iter().map(|queue| queue.longest_wait).max().unwrap_or(0)),
+        Metric::count(Group::Queues, "ghost_steps", "ghost steps", view.conflict.ghost_steps),
+        Metric::count(Group::Queues, "blocked_steps", "blocked steps", view.conflict.blocked_steps),
+    ]);
+    into.extend(queues.iter().map(|queue| {
+        let name = format!("waiting.{}", queue.object);
+        level(&name, &format!("waiting, {}", queue.object), "count", queue.waiting.len() as u64)
+    }));
+}
+
+/// What is handed out, what things cost, what is left of them.
+fn economy(view: &Snapshot, into: &mut Vec<Metric>) {
+    let rewards = &view.rewards;
+    into.push(Metric::new(Group::Rewards, "total", "reward, all items", "", Some(rewards.total)));
+    let items = rewards.breakdown.iter();
+    into.extend(items.map(|(item, sum)| Metric::new(Group::Rewards, item, item, "", Some(*sum))));
+    into.push(Metric::count(Group::Rewards, "clip_events", "rewards clipped", rewards.reward_clip_events));
+    into.extend(view.prices.iter().map(|(item, price)| {
+        let metric =
+            Metric::new(Group::Economy, &format!("price.{item}"), &format!("price, {item}"), "meals", Some(*price));
+        let list = view.list_prices.get(item).copied();
+        metric.bound(list, &list.map_or_else(String::new, |list| format!("list {list:.2}")), "")
+    }));
+    into.extend(view.economy.iter().map(|(object, store)| {
+        let stock: u64 = store.stock.values().sum();
+        let name = format!("stock.{object}");
+        Metric::new(Group::Economy, &name, &format!("stock, {object}"), "count", Some(stock as f64))
+    }));
+}
+
+/// What is counted, raised, sent and kept around the town.
+fn shard(view: &Snapshot, into: &mut Vec<Metric>) {
+    into.extend(view.counters.iter().map(|(event, times)| {
+        let metric = Metric::count(Group::Counters, event, event, *times);
+        // The one of them that is a level.
+        Metric { counts: event != "exit_queue_peak", ..metric }
+    }));
+    let standing = view.alerts.len() as f64;
+    into.push(Metric::new(Group::Alerts, "standing", "alerts standing", "count", Some(standing)));
+    let raised = view.alerts_raised.iter();
+    into.extend(raised.map(|(alert, times)| Metric::count(Group::Alerts, alert, alert, *times)));
+    let transport = &view.transport;
+    let level = |group, name: &str, title: &str, unit: &str, value: u64| {
+        Metric::new(group, name, title, unit, Some(value as f64))
+    };
+    into.extend([
+        level(Group::Transport, "queue_length", "messages queued", "count", transport.queue_length),
+        Metric::count(Group::Transport, "dropped", "messages dropped", transport.dropped),
+        level(Group::Transport, "subscribers", "subscribers", "count", transport.subscribers),
+        level(Group::Transport, "behind", "subscribers behind", "count", transport.behind),
+        Metric::count(Group::Transport, "resynced", "subscribers resynced", transport.resynced),
+        Metric::count(Group::Transport, "disconnected", "subscribers let go", transport.disconnected),
+        Metric::new(Group::Health, "ticks_per_second", "speed", "ticks/s", Some(view.clock.ticks_per_second)),
+        level(Group::Health, "uptime", "uptime", "s", view.health.uptime_seconds),
+        level(
+            Group::Health,
+            "journal_lag",
+            "journal behind",
+            "ticks",
+            view.tick.saturating_sub(view.health.journal_tick),
+        ),
+        level(Group::Health, "problems", "problems", "count", view.health.problems.len() as u64),
+        level(Group::Health, "audit_seq", "audit log lines", "count", view.audit.seq),
+    ]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::tui::fixtures;
+
+    #[test]
+    fn every_block_of_a_snapshot_has_its_figures_under_names_of_their_own() {
+        let metrics = all(&fixtures::snapshot());
+        let names: BTreeSet<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+        assert_eq!(names.len(), metrics.len());
+        assert!(metrics.is_sorted_by_key(|metric| metric.group));
+        for name in [
+            "kpi.tenure",
+            "stability.lateness",
+            "employment.pending",
+            "queues.waiting.shower_1",
+            "rewards.wages",
+            "economy.price.meal",
+            "economy.stock.till_1",
+            "counters.employment_exit_pending",
+            "alerts.exit_queue_overflow",
+            "transport.dropped",
+            "health.ticks_per_second",
+            "training.town_score",
+        ] {
+            assert!(names.contains(name), "{name}");
+        }
+        let of = |name: &str| metrics.iter().find(|metric| metric.name == name).unwrap();
+        assert_eq!(of("kpi.tenure").target, Some((3.0, "≥ 3 days".into())));
+        assert_eq!((of("employment.pending").verdict.as_str(), of("queues.ghost_steps").counts), ("met", true));
+        assert_eq!(of("kpi.relationship_coverage").value, None);
+    }
+}

@@ -1,0 +1,335 @@
+//! The training beside the town: its state in words, how far its schedule is, and what every update said as charts.
+//!
+//! Rule: "Logged every update", "Shadow training in a live shard" of the learning guide.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use super::curves::{CURVES, Curve};
+use crate::tui::chart;
+use crate::tui::keymap::Action;
+use crate::tui::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::tui::select::List;
+use crate::tui::text::{
+    bar, clip, figure, pad, pad_left, percent, seconds, short, spark, thinned, thousands, width, wrap,
+};
+use crate::wire::Request;
+use crate::wire::telemetry::{Learning, LearningRow};
+
+/// The least a chart in a wall of them is worth.
+const TILE: (u16, u16) = (38, 8);
+/// Columns from which on the selected chart stands beside the list.
+const BESIDE: u16 = 96;
+/// Columns of the list's figures: title, value, least, greatest.
+const FIGURES: usize = 20 + 12 + 2 * 11;
+
+/// The training.
+#[derive(Default)]
+pub struct Training {
+    list: List,
+    /// Whether the selected chart has the pane to itself.
+    alone: bool,
+    /// Where each chart of the wall was drawn, and how many stand in a row of it; empty when there is no wall.
+    wall: Vec<Rect>,
+    across: usize,
+}
+
+/// The state's sign, its style and the word for it.
+fn state<'a>(cx: &Context<'a>) -> (&'static str, Style, &'a str) {
+    let theme = cx.theme;
+    match cx.view.learning.state.as_str() {
+        "training" => ("▶", theme.good, "training"),
+        "paused" => ("‖", theme.warn, "paused"),
+        "finished" => ("✓", theme.good, "finished"),
+        word @ ("diverged" | "failed") => ("✗", theme.bad, word),
+        "off" | "" => ("○", theme.dim, "off"),
+        other => ("·", theme.accent, other),
+    }
+}
+
+/// Seconds of work that the rest of the schedule takes at the newest update's speed.
+fn left(learning: &Learning, newest: &LearningRow) -> Option<f64> {
+    let rest = learning.total_steps.checked_sub(newest.steps).filter(|rest| *rest > 0)?;
+    (newest.steps_per_second > 0.0).then(|| rest as f64 / newest.steps_per_second)
+}
+
+fn progress(cx: &Context<'_>, columns: usize) -> Line<'static> {
+    let (learning, theme) = (&cx.view.learning, cx.theme);
+    let Some(newest) = learning.history.last() else {
+        return Line::styled(" no update yet: the first comes when a rollout is full", theme.dim);
+    };
+    let total = learning.total_steps;
+    let done = newest.steps as f64 / total.max(1) as f64;
+    let rest = match left(learning, newest) {
+        Some(rest) if learning.state == "training" => format!("{} left", seconds(rest)),
+        Some(rest) => format!("{} of work left", seconds(rest)),
+        None => "the schedule is done".to_owned(),
+    };
+    let mut text = format!("  {} of {} resident-ticks · {rest}", short(newest.steps as f64), short(total as f64));
+    let update = format!(" · update {}", thousands(newest.update));
+    let wide = columns.saturating_sub(8 + width(&text) + width(&update)).clamp(6, 30);
+    if columns >= 8 + wide + width(&text) + width(&update) {
+        text.push_str(&update);
+    }
+    Line::from(vec![
+        Span::raw(" "),
+        Span::styled(bar(newest.steps as f64, total as f64, wide), theme.chart),
+        Span::styled(format!(" {:>4}", percent(done)), theme.strong),
+        Span::styled(text, theme.dim),
+    ])
+}
+
+/// State, progress, newest checkpoint; what exploded or failed over as many lines as it takes.
+fn head(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
+    let (learning, theme) = (&cx.view.learning, cx.theme);
+    let (sign, style, word) = state(cx);
+    let mut first = vec![Span::styled(format!(" {sign} {}", clip(word, 20)), style)];
+    if !learning.run.is_empty() {
+        first.push(Span::styled(format!("  {}", clip(&learning.run, 40)), theme.text));
+    }
+    let mut lines = vec![Line::from(first)];
+    let said = wrap(&learning.detail, columns.saturating_sub(4)).into_iter().filter(|line| !line.is_empty());
+    let tone = if matches!(word, "diverged" | "failed") { theme.bad } else { theme.text };
+    lines.extend(said.map(|line| Line::styled(format!("   {line}"), tone)));
+    if learning.run.is_empty() && learning.history.is_empty() {
+        return lines;
+    }
+    lines.push(progress(cx, columns));
+    let checkpoint = learning.checkpoint.as_ref().map_or_else(|| "none yet".to_owned(), |name| clip(name, 40));
+    let mut last = vec![Span::styled(" checkpoint ", theme.dim), Span::styled(checkpoint, theme.strong)];
+    if let Some(newest) = learning.history.last() {
+        let (style, sign) = theme.verdict(if newest.charter_met { "met" } else { "missed" });
+        last.extend([Span::styled("   charter ", theme.dim), Span::styled(sign, style)]);
+        if newest.invalid_rate > 0.0 {
+            let text = format!("   ! invalid choices {}", figure(newest.invalid_rate, "ratio"));
+            last.push(Span::styled(text, theme.bad));
+        }
+    }
+    lines.push(Line::from(last));
+    lines
+}
+
+/// What is missing when there is no curve, and what to do.
+fn nothing(learning: &Learning) -> (&'static str, &'static str) {
+    match learning.state.as_str() {
+        "" => ("This shard knows nothing of training.", "A newer one does; `townlet train` works without a town."),
+        "off" => (
+            "No training runs beside this town.",
+            "Start the shard with `--train`: `townlet run --train`, or `townlet serve --train`.",
+        ),
+        "paused" => ("Paused before the first update.", "t lets it go on."),
+        "training" => ("The first update is on its way.", "It comes when the first rollout is full."),
+        _ => ("It ended before the first update.", "The words above say why; start the shard with `--train` again."),
+    }
+}
+
+impl Training {
+    fn shown(cx: &Context<'_>) -> Vec<&'static Curve> {
+        CURVES.iter().filter(|curve| cx.matches(&[curve.name, curve.title])).collect()
+    }
+
+    fn ids(cx: &Context<'_>) -> Vec<String> {
+        Self::shown(cx).into_iter().map(|curve| curve.name.to_owned()).collect()
+    }
+
+    /// One chart under its title: the figure now, and between which ends it was.
+    fn chart(frame: &mut Frame<'_>, area: Rect, curve: &Curve, selected: bool, cx: &Context<'_>) {
+        let theme = cx.theme;
+        let points = curve.points(&cx.view.learning);
+        let [title, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+        let now = points.last().map_or_else(|| "–".to_owned(), |point| figure(point.1, curve.unit));
+        let ends = chart::range(points.iter().map(|point| point.1)).map_or_else(String::new, |(low, high)| {
+            format!("{} … {}", figure(low, curve.unit), figure(high, curve.unit))
+        });
+        let mark = if selected { "▸ " } else { "  " };
+        let name = cx.row(selected && cx.focused).patch(theme.strong);
+        let left = Line::from(vec![
+            Span::styled(mark, theme.accent),
+            Span::styled(curve.title, name),
+            Span::styled(format!("  {now}"), theme.accent),
+        ]);
+        let room = usize::from(title.width).saturating_sub(left.width() + 2);
+        if width(&ends) <= room {
+            frame.render_widget(Line::styled(format!("{ends} "), theme.dim).right_aligned(), title);
+        }
+        frame.render_widget(left, title);
+        if points.is_empty() {
+            return frame.render_widget(Line::styled("    no value yet", theme.dim), below);
+        }
+        let along = |steps: f64| if steps == 0.0 { "0".to_owned() } else { short(steps) };
+        let value = |value: f64| figure(value, if curve.unit == "ratio" { "ratio" } else { "" });
+        chart::draw(frame, below, &chart::Curve { points: &points, target: None, along: &along, value: &value }, theme);
+    }
+
+    /// Every chart at once, if each gets enough room.
+    fn draw_wall(&mut self, frame: &mut Frame<'_>, area: Rect, shown: &[&Curve], at: usize, cx: &Context<'_>) -> bool {
+        let across = usize::from(area.width / TILE.0).min(4).min(shown.len());
+        let Some(down) = (across >= 2).then(|| shown.len().div_ceil(across)) else { return false };
+        if area.height < TILE.1 * down as u16 {
+            return false;
+        }
+        let rows = Layout::vertical(vec![Constraint::Fill(1); down]).split(area);
+        let tiles = rows
+            .iter()
+            .flat_map(|row| Layout::horizontal(vec![Constraint::Fill(1); across]).spacing(2).split(*row).to_vec());
+        self.across = across;
+        self.wall = tiles.take(shown.len()).collect();
+        for (index, (tile, curve)) in self.wall.iter().zip(shown).enumerate() {
+            Self::chart(frame, *tile, curve, index == at, cx);
+        }
+        true
+    }
+
+    fn row(curve: &Curve, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+        let (learning, base) = (&cx.view.learning, cx.row(selected));
+        let values: Vec<f64> = curve.points(learning).into_iter().map(|point| point.1).collect();
+        let text = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value, curve.unit));
+        let ends = chart::range(values.iter().copied());
+        let over = |style: Style| if selected { base } else { style };
+        let trend = columns.saturating_sub(2 + FIGURES + 2);
+        Line::from(vec![
+            Span::styled(if selected { "▸ " } else { "  " }, over(cx.theme.accent)),
+            Span::styled(pad(curve.title, 20), base),
+            Span::styled(pad_left(&text(values.last().copied()), 12), over(cx.theme.strong)),
+            Span::styled("  ", base),
+            Span::styled(pad(&spark(&thinned(&values, trend), trend), trend), over(cx.theme.chart)),
+            Span::styled(pad_left(&text(ends.map(|ends| ends.0)), 11), over(cx.theme.dim)),
+            Span::styled(pad_left(&text(ends.map(|ends| ends.1)), 11), over(cx.theme.dim)),
+        ])
+    }
+
+    /// The curves as a list, and the selected one as a chart where there is room for it.
+    fn draw_list(&mut self, frame: &mut Frame<'_>, (pane, area): (Rect, Rect), shown: &[&Curve], cx: &Context<'_>) {
+        let (mut list, mut beside) = (area, Rect::ZERO);
+        if area.width >= BESIDE {
+            [list, beside] = Layout::horizontal([Constraint::Length(area.width / 2 + 6), Constraint::Fill(1)])
+                .spacing(1)
+                .areas(area);
+        } else if area.height >= shown.len() as u16 + 2 + chart::LEAST_ROWS {
+            let rows = [Constraint::Length(shown.len() as u16 + 2), Constraint::Fill(1)];
+            [list, beside] = Layout::vertical(rows).areas(area);
+        }
+        let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(list);
+        let columns = usize::from(list.width);
+        let trend = columns.saturating_sub(2 + FIGURES);
+        let text = format!(
+            "  {}{}  {}{}{}",
+            pad("figure", 20),
+            pad_left("now", 12),
+            pad("trend", trend.saturating_sub(2)),
+            pad_left("least", 11),
+            pad_left("most", 11)
+        );
+        frame.render_widget(Line::styled(text, cx.theme.dim), head);
+        let (at, seen) = self.list.place(frame, (pane, rows), &Self::ids(cx), cx.theme);
+        let lines: Vec<Line<'_>> = seen.map(|index| Self::row(shown[index], index == at, columns, cx)).collect();
+        frame.render_widget(Paragraph::new(lines), rows);
+        if beside.height > chart::LEAST_ROWS {
+            Self::chart(frame, beside, shown[at], false, cx);
+        }
+    }
+}
+
+impl Pane for Training {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
+        let block = frame_block("Training", cx.focused, cx.theme);
+        let inner = block.inner(area);
+        frame.render_widget(block, area);
+        self.wall.clear();
+        self.list.hide();
+        let head = head(cx, inner.width.into());
+        let used = head.len() as u16;
+        frame.render_widget(Paragraph::new(head), inner);
+        let body = Rect { y: inner.y + used, height: inner.height.saturating_sub(used), ..inner };
+        if cx.view.learning.history.is_empty() {
+            let (missing, advice) = nothing(&cx.view.learning);
+            return empty(frame, body, missing, advice, cx.theme);
+        }
+        let shown = Self::shown(cx);
+        if shown.is_empty() {
+            return empty(frame, body, "No figure fits the filter.", "esc clears it.", cx.theme);
+        }
+        let at = self.list.at(&Self::ids(cx));
+        let spaced = u16::from(body.height > 12);
+        let body = Rect { y: body.y + spaced, height: body.height.saturating_sub(spaced), ..body };
+        if self.alone {
+            Self::chart(frame, body, shown[at], false, cx);
+        } else if !self.draw_wall(frame, body, &shown, at, cx) {
+            self.draw_list(frame, (area, body), &shown, cx);
+        }
+    }
+
+    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
+        let ids = Self::ids(cx);
+        let at = self.list.at(&ids);
+        let step = match action {
+            Action::Left => -1,
+            Action::Right => 1,
+            Action::Up => -(self.across.max(1) as isize),
+            Action::Down => self.across.max(1) as isize,
+            _ => 0,
+        };
+        match (action, Self::shown(cx).get(at)) {
+            (Action::Train, _) => {
+                let verb = if cx.view.learning.state == "paused" { "resume" } else { "pause" };
+                Reaction::Send(vec![Request::line(format!("training {verb}"))])
+            }
+            (Action::Open | Action::Back, _) => {
+                self.alone = action == Action::Open && !self.alone;
+                Reaction::Redraw
+            }
+            (Action::Copy, Some(curve)) => match cx.view.learning.history.last() {
+                Some(row) => Reaction::Copy(format!(
+                    "{} {} at {} steps, update {}",
+                    curve.name,
+                    (curve.value)(row).map_or_else(|| "–".to_owned(), |value| value.to_string()),
+                    row.steps,
+                    row.update
+                )),
+                None => Reaction::None,
+            },
+            // In a wall a step down is a row of charts; alone, any step is the next chart.
+            (Action::Left | Action::Right | Action::Up | Action::Down, Some(_)) => {
+                let step = if self.wall.is_empty() { step.signum() } else { step };
+                match at.checked_add_signed(step).filter(|to| *to < ids.len()) {
+                    Some(to) => self.list.select(&ids, to),
+                    None => Reaction::None,
+                }
+            }
+            _ => self.list.act(action, &ids),
+        }
+    }
+
+    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
+        let ids = Self::ids(cx);
+        match self.wall.iter().position(|tile| tile.contains((column, row).into())) {
+            Some(index) => self.list.select(&ids, index),
+            None => self.list.click(column, row, &ids),
+        }
+    }
+
+    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+        let learning = &cx.view.learning;
+        let some = if learning.history.is_empty() { Err("there is no update yet".to_owned()) } else { Ok(()) };
+        let (verb, may) = match learning.state.as_str() {
+            "paused" => ("resume training", cx.may("training resume")),
+            "training" => ("pause training", cx.may("training pause")),
+            "off" | "" => ("pause training", Err("no training runs; `--train` starts one with the shard".to_owned())),
+            other => ("pause training", Err(format!("the training is {}", other.replace('_', " ")))),
+        };
+        let mut hints = vec![
+            Hint::when(Action::Up, "select", some.clone()),
+            Hint::when(Action::Down, "select", some.clone()),
+            Hint::when(Action::Open, if self.alone { "all charts" } else { "one chart" }, some.clone()),
+            Hint::when(Action::Train, verb, may),
+            Hint::when(Action::Copy, "copy", some),
+        ];
+        if self.alone {
+            hints.push(Hint::new(Action::Back, "all charts"));
+        }
+        hints
+    }
+}

@@ -1,0 +1,287 @@
+//! The Metrics screen: every figure of the telemetry stream over the time it was watched, with its unit and target.
+//!
+//! Owns how the list is sorted, which figure is drawn and whether as a rate. Figures come from the snapshot and the
+//! history alone. Rule: "Screens" of the interface guide.
+
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Ordering;
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use super::filter::Filter;
+use crate::tui::chart;
+use crate::tui::keymap::Action;
+use crate::tui::metrics::{Metric, all};
+use crate::tui::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::tui::select::List;
+use crate::tui::text::{clock, figure, pad, pad_left, spark, thinned, width};
+
+/// What `/` asks for in one field.
+const FIELDS: [&str; 4] = ["group", "name", "unit", "verdict"];
+/// Columns from which on the chart stands beside the list; rows from which on below it.
+const BESIDE: u16 = 150;
+const BELOW: u16 = 26;
+/// Columns of the title, the figure, the target; with least and most where there is room for all.
+const TITLE: usize = 25;
+const FIGURE: usize = 14;
+const TARGET: usize = 13;
+const ENDS: usize = 12;
+
+/// The screen's one pane takes all of it.
+pub fn layout(area: Rect) -> Vec<Rect> {
+    vec![area]
+}
+
+/// What the list is sorted by; `s` walks through them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Order {
+    #[default]
+    Group,
+    Name,
+    Value,
+    Verdict,
+}
+
+impl Order {
+    const fn next(self) -> Self {
+        match self {
+            Self::Group => Self::Name,
+            Self::Name => Self::Value,
+            Self::Value => Self::Verdict,
+            Self::Verdict => Self::Group,
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Group => "group",
+            Self::Name => "name",
+            Self::Value => "value",
+            Self::Verdict => "verdict",
+        }
+    }
+
+    fn compare(self, one: &Metric, other: &Metric) -> Ordering {
+        let value = |metric: &Metric| metric.value.unwrap_or(f64::NEG_INFINITY);
+        let rank = |metric: &Metric| match metric.verdict.as_str() {
+            "missed" | "breach" => 0,
+            "not_enough_data" => 1,
+            "" => 3,
+            _ => 2,
+        };
+        match self {
+            Self::Group => Ordering::Equal,
+            Self::Name => one.title.cmp(&other.title),
+            Self::Value => value(other).total_cmp(&value(one)),
+            Self::Verdict => rank(one).cmp(&rank(other)),
+        }
+    }
+}
+
+/// The figures.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    list: List,
+    order: Order,
+    reversed: bool,
+    /// Whether the chart has the pane to itself.
+    alone: bool,
+    /// Whether what only grows is drawn as its total instead of its rate.
+    total: bool,
+}
+
+/// A figure with its past as it is drawn: what only grows as its rate a day.
+fn past(metric: &Metric, total: bool, cx: &Context<'_>) -> Vec<(f64, f64)> {
+    if metric.counts && !total {
+        cx.history.whole().rate(&metric.name, cx.view.clock.ticks_per_day)
+    } else {
+        cx.history.whole().points(&metric.name)
+    }
+}
+
+fn value(metric: &Metric) -> String {
+    metric.value.map_or_else(|| "–".to_owned(), |value| figure(value, &metric.unit))
+}
+
+/// The unit that the drawn past is in.
+fn drawn(metric: &Metric, total: bool) -> &str {
+    if metric.counts && !total { "per_day" } else { &metric.unit }
+}
+
+fn row(metric: &Metric, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+    let (theme, base) = (cx.theme, cx.row(selected));
+    let over = |style: Style| if selected { base } else { style };
+    let (style, sign) = if metric.verdict.is_empty() { (theme.text, " ") } else { theme.verdict(&metric.verdict) };
+    let target = metric.target.as_ref().map_or("", |target| target.1.as_str());
+    let rest = columns.saturating_sub(2 + TITLE + FIGURE + 3 + TARGET);
+    let ends = if rest >= 2 * ENDS + 14 { ENDS } else { 0 };
+    let trend = rest.saturating_sub(2 * ends + 1);
+    let values: Vec<f64> = past(metric, false, cx).into_iter().map(|point| point.1).collect();
+    let mut spans = vec![
+        Span::styled(if selected { "▸ " } else { "  " }, over(theme.accent)),
+        Span::styled(pad(&metric.title, TITLE), base),
+        Span::styled(pad_left(&value(metric), FIGURE), over(theme.strong)),
+        Span::styled(format!(" {sign} "), over(style)),
+        Span::styled(pad(target, TARGET), over(theme.dim)),
+        Span::styled(pad(&spark(&thinned(&values, trend), trend), trend + 1), over(theme.chart)),
+    ];
+    if ends > 0 {
+        let range = chart::range(values.iter().copied());
+        let text = |value: Option<f64>| {
+            let text = value.map_or_else(|| "–".to_owned(), |value| figure(value, drawn(metric, false)));
+            Span::styled(pad_left(&text, ends), over(theme.dim))
+        };
+        spans.extend([text(range.map(|range| range.0)), text(range.map(|range| range.1))]);
+    }
+    Line::from(spans)
+}
+
+/// The selected figure large: its name and target, what it is now, and the line through the town's days.
+fn large(frame: &mut Frame<'_>, area: Rect, metric: &Metric, total: bool, cx: &Context<'_>) {
+    let theme = cx.theme;
+    let [title, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+    let points = past(metric, total, cx);
+    let unit = drawn(metric, total);
+    let mut spans = vec![
+        Span::styled(format!(" {}", pad(&metric.title, width(&metric.title))), theme.strong),
+        Span::styled(format!("  {}", value(metric)), theme.accent),
+    ];
+    if metric.counts {
+        let rate = points.last().filter(|_| !total).map(|point| format!("  now {}", figure(point.1, unit)));
+        spans.push(Span::styled(rate.unwrap_or_default(), theme.text));
+        spans.push(Span::styled(if total { "  drawn: total" } else { "  drawn: rate" }, theme.dim));
+    }
+    if let Some((_, target)) = &metric.target {
+        let (style, sign) = if metric.verdict.is_empty() { (theme.dim, "•") } else { theme.verdict(&metric.verdict) };
+        spans.push(Span::styled(format!("  {sign} {target}"), style));
+    }
+    frame.render_widget(Line::from(spans), title);
+    if points.len() < 2 {
+        let advice = "It grows while the town runs and this screen watches; p resumes a paused town.";
+        let missing =
+            if metric.value.is_none() { "Not enough data for this figure yet." } else { "No past to draw yet." };
+        return empty(frame, below, missing, advice, theme);
+    }
+    let per_day = cx.view.clock.ticks_per_day.max(1);
+    let along = |tick: f64| format!("day {} {}", tick as u64 / per_day + 1, clock(tick as u64, per_day));
+    let words = |value: f64| figure(value, if unit == "ratio" { "ratio" } else { "" });
+    let target = metric.target.as_ref().map(|target| target.0).filter(|_| !metric.counts);
+    chart::draw(frame, below, &chart::Curve { points: &points, target, along: &along, value: &words }, theme);
+}
+
+impl Metrics {
+    fn shown(&self, cx: &Context<'_>) -> Vec<Metric> {
+        let filter = Filter::new(cx.filter, &FIELDS);
+        let fits = |metric: &Metric| {
+            let fields = [("group", metric.group.word()), ("name", &metric.name), ("unit", &metric.unit)];
+            cx.filter.is_empty()
+                || filter.passes(&[&fields[..], &[("verdict", &metric.verdict), ("name", &metric.title)]].concat())
+        };
+        let mut metrics: Vec<Metric> = all(cx.view).into_iter().filter(fits).collect();
+        metrics.sort_by(|one, other| self.order.compare(one, other));
+        if self.reversed {
+            metrics.reverse();
+        }
+        metrics
+    }
+
+    fn ids(metrics: &[Metric]) -> Vec<String> {
+        metrics.iter().map(|metric| metric.name.clone()).collect()
+    }
+
+    fn draw_list(&mut self, frame: &mut Frame<'_>, (pane, area): (Rect, Rect), metrics: &[Metric], cx: &Context<'_>) {
+        let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+        let columns = usize::from(area.width);
+        let rest = columns.saturating_sub(2 + TITLE + FIGURE + 3 + TARGET);
+        let ends = if rest >= 2 * ENDS + 14 { ENDS } else { 0 };
+        let text = format!(
+            "  {}{}   {}{}{}{}",
+            pad("figure", TITLE),
+            pad_left("now", FIGURE),
+            pad("target", TARGET),
+            pad("trend", rest.saturating_sub(2 * ends)),
+            pad_left("least", ends),
+            pad_left("most", ends)
+        );
+        frame.render_widget(Line::styled(text, cx.theme.dim), head);
+        let (at, seen) = self.list.place(frame, (pane, rows), &Self::ids(metrics), cx.theme);
+        let lines: Vec<Line<'_>> = seen.map(|index| row(&metrics[index], index == at, columns, cx)).collect();
+        frame.render_widget(Paragraph::new(lines), rows);
+    }
+}
+
+impl Pane for Metrics {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
+        let metrics = self.shown(cx);
+        let arrow = if self.reversed { "▴" } else { "▾" };
+        let title = format!("Metrics · {} · by {} {arrow}", metrics.len(), self.order.word());
+        let block = frame_block(title, cx.focused, cx.theme);
+        let inner = block.inner(area);
+        frame.render_widget(block, area);
+        self.list.hide();
+        if metrics.is_empty() {
+            let advice = "esc clears it; try group:kpi, verdict:missed or a word of a title.";
+            return empty(frame, inner, "No figure fits the filter.", advice, cx.theme);
+        }
+        let at = self.list.at(&Self::ids(&metrics));
+        if self.alone {
+            return large(frame, inner, &metrics[at], self.total, cx);
+        }
+        let [list, chart] = if inner.width >= BESIDE {
+            Layout::horizontal([Constraint::Ratio(1, 2); 2]).spacing(1).areas(inner)
+        } else if inner.height >= BELOW {
+            Layout::vertical([Constraint::Fill(1), Constraint::Length(inner.height * 2 / 5)]).areas(inner)
+        } else {
+            [inner, Rect::ZERO]
+        };
+        self.draw_list(frame, (area, list), &metrics, cx);
+        if chart.height > chart::LEAST_ROWS {
+            large(frame, chart, &metrics[at], self.total, cx);
+        }
+    }
+
+    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
+        let metrics = self.shown(cx);
+        let ids = Self::ids(&metrics);
+        match (action, metrics.get(self.list.at(&ids))) {
+            (Action::Sort, _) => self.order = self.order.next(),
+            (Action::Reverse, _) => self.reversed = !self.reversed,
+            (Action::Open | Action::Back, _) => self.alone = action == Action::Open && !self.alone,
+            (Action::Left | Action::Right, _) => self.total = action == Action::Right,
+            (Action::Copy, Some(metric)) => {
+                let target = metric.target.as_ref().map_or_else(String::new, |target| format!(" ({})", target.1));
+                return Reaction::Copy(format!("{} {}{target} at tick {}", metric.name, value(metric), cx.view.tick));
+            }
+            _ => return self.list.act(action, &ids),
+        }
+        Reaction::Redraw
+    }
+
+    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
+        let ids = Self::ids(&self.shown(cx));
+        self.list.click(column, row, &ids)
+    }
+
+    fn bindings(&self, _cx: &Context<'_>) -> Vec<Hint> {
+        let mut hints = vec![
+            Hint::new(Action::Up, "select"),
+            Hint::new(Action::Down, "select"),
+            Hint::new(Action::Open, if self.alone { "list" } else { "chart" }),
+            Hint::new(Action::Left, "rate, total"),
+            Hint::new(Action::Right, "rate, total"),
+            Hint::new(Action::Sort, "sort"),
+            Hint::new(Action::Reverse, "reverse"),
+            Hint::new(Action::Copy, "copy"),
+        ];
+        if self.alone {
+            hints.push(Hint::new(Action::Back, "list"));
+        }
+        hints
+    }
+}

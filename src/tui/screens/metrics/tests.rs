@@ -1,0 +1,113 @@
+//! The Metrics screen by keystroke and picture.
+
+use super::*;
+use crate::tui::fixtures;
+use crate::tui::screens::stage::{SIZES, Stage};
+
+fn stage(filter: &str) -> Stage {
+    let mut stage = Stage::new(&fixtures::snapshot());
+    stage.filter = filter.into();
+    stage
+}
+
+fn copied(stage: &Stage, pane: &mut Metrics) -> String {
+    match stage.act(pane, Action::Copy) {
+        Reaction::Copy(text) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn pictures() {
+    let stage = stage("");
+    for size in SIZES {
+        let name = format!("metrics_{}x{}", size.0, size.1);
+        insta::assert_snapshot!(name, stage.picture(&mut Metrics::default(), size));
+    }
+    let mut pane = Metrics { alone: true, ..Metrics::default() };
+    insta::assert_snapshot!("metrics_one_chart", stage.text(&mut pane, SIZES[0]));
+    insta::assert_snapshot!("metrics_empty", Stage::new(&fixtures::bare()).text(&mut pane, SIZES[0]));
+}
+
+#[test]
+fn a_figure_has_its_target_on_the_chart_and_beside_it() {
+    let stage = stage("group:kpi tenure");
+    let text = stage.text(&mut Metrics::default(), SIZES[1]);
+    assert!(text.contains("tenure") && text.contains("2.4 days ✗ ≥ 3 days"), "{text}");
+    assert!(text.contains('•') && text.contains("day 3 "), "the target's line and the days\n{text}");
+}
+
+#[test]
+fn what_only_grows_is_a_rate_and_a_total() {
+    let stage = stage("ghost");
+    let mut pane = Metrics { alone: true, ..Metrics::default() };
+    let text = stage.text(&mut pane, SIZES[1]);
+    assert!(text.contains("a day  drawn: rate"), "{text}");
+    stage.act(&mut pane, Action::Right);
+    let text = stage.text(&mut pane, SIZES[1]);
+    assert!(text.contains("ghost steps  2  drawn: total"), "{text}");
+    stage.act(&mut pane, Action::Left);
+    assert!(stage.text(&mut pane, SIZES[1]).contains("drawn: rate"));
+}
+
+#[test]
+fn the_list_is_sorted_turned_filtered_and_keeps_what_is_selected() {
+    let mut stage = stage("");
+    let mut pane = Metrics::default();
+    stage.draw(&mut pane, SIZES[0]);
+    assert!(copied(&stage, &mut pane).starts_with("kpi.self_sufficiency 88.0 % (≥ 70 %) at tick 3402"));
+    stage.act(&mut pane, Action::Down);
+    for word in ["name", "value", "verdict", "group"] {
+        stage.act(&mut pane, Action::Sort);
+        assert!(stage.text(&mut pane, SIZES[0]).contains(&format!("by {word} ▾")));
+        assert!(copied(&stage, &mut pane).starts_with("kpi.tenure"), "{word}");
+    }
+    stage.act(&mut pane, Action::Reverse);
+    assert!(stage.text(&mut pane, SIZES[0]).contains("by group ▴"));
+    assert!(copied(&stage, &mut pane).starts_with("kpi.tenure"));
+    stage.filter = "verdict:missed".into();
+    let text = stage.text(&mut pane, SIZES[0]);
+    assert!(text.contains("Metrics · 1 ·") && text.contains("tenure"), "{text}");
+    stage.filter = "verdict:breach".into();
+    assert!(stage.text(&mut pane, SIZES[0]).contains("queue fairness"));
+    stage.filter = "nothing at all".into();
+    let text = stage.text(&mut pane, SIZES[0]);
+    assert!(text.contains("No figure fits the filter."), "{text}");
+}
+
+#[test]
+fn enter_shows_the_chart_alone_and_a_click_selects() {
+    let stage = stage("");
+    let mut pane = Metrics::default();
+    stage.draw(&mut pane, SIZES[0]);
+    assert_eq!(pane.click(10, 3, &stage.cx()), Reaction::Redraw);
+    stage.act(&mut pane, Action::Open);
+    let text = stage.text(&mut pane, SIZES[0]);
+    assert!(text.contains(" tenure  2.4 days") && !text.contains("self-sufficiency"), "{text}");
+    stage.act(&mut pane, Action::Down);
+    assert!(stage.text(&mut pane, SIZES[0]).contains("Not enough data for this figure yet."));
+    stage.act(&mut pane, Action::Back);
+    let text = stage.text(&mut pane, SIZES[0]);
+    assert!(
+        text.contains("  self-sufficiency") && text.contains("▸ relationship coverage"),
+        "nothing scrolled\n{text}"
+    );
+}
+
+#[test]
+fn names_cannot_emit_escapes_and_tiny_areas_do_not_panic() {
+    let mut view = fixtures::snapshot();
+    view.kpis[0].title = "\u{1b}[31mx".into();
+    view.kpis[0].target = "\u{9b}2J".into();
+    view.kpis[0].unit = "\u{7}".into();
+    view.counters.insert("\u{202e}abc".into(), 1);
+    let stage = Stage::new(&view);
+    for alone in [false, true] {
+        for size in [(1, 1), (4, 3), (12, 9), (40, 12), (80, 20), (120, 36), (200, 56)] {
+            let mut pane = Metrics { alone, ..Metrics::default() };
+            let text = stage.text(&mut pane, size);
+            let bad = |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
+            assert!(!text.chars().any(bad), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The promotion of a candidate as the screens show it: a path of states, the evidence on a line, and the two keys.
+//!
+//! Words and signs alone: what may be promoted is the shard's to say, and is read from the snapshot. Rule: "Stability,
+//! promotion, rollback" of the operating guide.
+
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use crate::tui::keymap::Action;
+use crate::tui::pane::{Confirmation, Context, Hint, Reaction};
+use crate::tui::text::{clip, count, signed, thousands, width};
+use crate::tui::theme::Theme;
+use crate::wire::Request;
+use crate::wire::telemetry::{Evidence, Promotion};
+use crate::wire::text::escape;
+
+const PROMOTE: &str = "promote_policy";
+const ROLLBACK: &str = "rollback_policy";
+/// The way of a candidate, in its order.
+const PATH: [&str; 6] = ["idle", "evaluating", "eligible", "promoting", "canary", "stable"];
+
+/// A state as a person reads it, and how it looks.
+pub(super) fn state<'a>(promotion: &Promotion, theme: &'a Theme) -> (String, &'a Style) {
+    match promotion.state.as_str() {
+        "" => ("no promotion".to_owned(), &theme.dim),
+        "eligible" | "stable" => (promotion.state.clone(), &theme.good),
+        "rolled_back" | "held" => (format!("✗ {}", promotion.state.replace('_', " ")), &theme.bad),
+        other => (escape(other).replace('_', " "), &theme.accent),
+    }
+}
+
+/// The path with the state it stands at; only the steps beside that where `columns` are few.
+pub(super) fn path(cx: &Context<'_>, columns: usize) -> Line<'static> {
+    let (promotion, theme) = (&cx.view.promotion, cx.theme);
+    let here = PATH.iter().position(|state| *state == promotion.state);
+    let whole = PATH.iter().map(|state| width(state) + 3).sum::<usize>() + 2;
+    let seen = match here {
+        Some(at) if whole > columns => at.saturating_sub(1)..(at + 2).min(PATH.len()),
+        _ => 0..PATH.len(),
+    };
+    let (words, style) = state(promotion, theme);
+    let mut spans = vec![Span::raw(" ")];
+    if here.is_none() && (whole + width(&words) > columns || promotion.state.is_empty()) {
+        spans.push(Span::styled(words, *style));
+        return Line::from(spans);
+    }
+    for at in seen {
+        if spans.len() > 1 {
+            spans.push(Span::styled(" ─ ", theme.border));
+        }
+        let span = match here {
+            Some(now) if at == now => Span::styled(format!("▸{}", PATH[at]), style.patch(theme.strong)),
+            Some(now) if at < now => Span::styled(PATH[at], theme.text),
+            _ => Span::styled(PATH[at], theme.dim),
+        };
+        spans.push(span);
+    }
+    if here.is_none() {
+        spans.extend([Span::styled(" ─ ", theme.border), Span::styled(words, style.patch(theme.strong))]);
+    }
+    Line::from(spans)
+}
+
+/// What the paired evaluation says so far: `✓ better  +0.046 from +0.012 to +0.081`.
+pub(super) fn verdict(evidence: &Evidence, theme: &Theme) -> Vec<Span<'static>> {
+    let (sign, word, style) = match evidence.verdict.as_str() {
+        "better" => ("✓", "better", theme.good),
+        "not_better" => ("✗", "not better", theme.bad),
+        "running" => ("·", "undecided", theme.accent),
+        _ => ("·", "unknown", theme.dim),
+    };
+    let mut spans = vec![Span::styled(format!("{sign} {word}"), style)];
+    if let Some(difference) = evidence.difference {
+        spans.push(Span::styled(format!("  {}", signed(difference)), theme.strong));
+    }
+    if let (Some(low), Some(high)) = (evidence.low, evidence.high) {
+        spans.push(Span::styled(format!(" from {} to {}", signed(low), signed(high)), theme.dim));
+    }
+    spans
+}
+
+/// The interval of the difference on a line with zero marked, and its ends in figures below; nothing without one.
+pub(super) fn interval(evidence: &Evidence, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
+    let ends = (evidence.low, evidence.difference, evidence.high);
+    let (Some(low), Some(middle), Some(high)) = ends else { return Vec::new() };
+    if columns < 24 || ![low, middle, high].iter().all(|value| value.is_finite()) {
+        return Vec::new();
+    }
+    // Room at both ends, so that neither zero nor an end stands at the edge.
+    let (least, most) = (low.min(0.0), high.max(0.0));
+    let around = ((most - least) * 0.12).max(1e-9);
+    let (least, most) = (least - around, most + around);
+    let last = columns - 1;
+    let place = |value: f64| (((value - least) / (most - least) * last as f64).round() as usize).min(last);
+    let (from, at, to, zero) = (place(low), place(middle), place(high), place(0.0));
+    let style = match evidence.verdict.as_str() {
+        "better" => theme.good,
+        "not_better" => theme.bad,
+        _ => theme.accent,
+    };
+    let cell = |column: usize| match column {
+        _ if column == at => Span::styled("◆", style),
+        _ if column == zero => Span::styled("┃", theme.strong),
+        _ if column == from => Span::styled("├", style),
+        _ if column == to => Span::styled("┤", style),
+        _ if (from..to).contains(&column) => Span::styled("─", style),
+        _ => Span::styled("·", theme.border),
+    };
+    let mut labels = String::new();
+    let mut named = vec![(from, signed(low)), (zero, "0".to_owned()), (to, signed(high))];
+    named.sort_by_key(|(column, _)| *column);
+    for (column, text) in named {
+        let start = column.saturating_sub(width(&text) / 2).min(columns.saturating_sub(width(&text)));
+        // A label that would touch the one before it is left out: the figures stand in the verdict.
+        if labels.is_empty() || width(&labels) < start {
+            labels.push_str(&" ".repeat(start - width(&labels)));
+            labels.push_str(&text);
+        }
+    }
+    vec![Line::from((0..columns).map(cell).collect::<Vec<_>>()), Line::styled(labels, theme.dim)]
+}
+
+/// `24 of at most 200 pairs · seeds from 9,007,199`.
+pub(super) fn pairs(evidence: &Evidence) -> String {
+    let seeds = thousands(evidence.first_seed);
+    format!("{} of at most {} · seeds from {seeds}", count(evidence.pairs, "pair"), thousands(evidence.max_pairs))
+}
+
+/// Whether the candidate may be promoted by this session now, or why not.
+fn promotable<'a>(cx: &Context<'a>) -> Result<&'a str, String> {
+    cx.may(PROMOTE)?;
+    let promotion = &cx.view.promotion;
+    let candidate = promotion.candidate.as_deref().ok_or_else(|| "there is no candidate".to_owned())?;
+    if promotion.state == "eligible" {
+        return Ok(candidate);
+    }
+    let blocker = promotion.blockers.first().map(|blocker| blocker.trim_end_matches('.').to_owned());
+    let state = promotion.state.replace('_', " ");
+    Err(escape(&blocker.unwrap_or_else(|| format!("{candidate} is not eligible: the promotion is {state}"))))
+}
+
+/// Whether there is a release to go back to, and this session may.
+fn reversible<'a>(cx: &Context<'a>) -> Result<&'a str, String> {
+    cx.may(ROLLBACK)?;
+    cx.view.promotion.previous.as_deref().ok_or_else(|| "there is no release before this one".to_owned())
+}
+
+/// The two keys, dimmed with the reason while they do not work.
+pub(super) fn hints(cx: &Context<'_>) -> [Hint; 2] {
+    [
+        Hint::when(Action::Promote, "promote", promotable(cx).map(|_| ())),
+        Hint::when(Action::Rollback, "roll back", reversible(cx).map(|_| ())),
+    ]
+}
+
+/// What the two keys do: each asks first, in words.
+pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
+    let promotion = &cx.view.promotion;
+    let release = if promotion.release.is_empty() { &cx.view.policy.id } else { &promotion.release };
+    let asked = match action {
+        Action::Promote => {
+            let candidate = promotable(cx).ok()?;
+            let mut text = vec![format!(
+                "{candidate} drives the town from the next tick; {release} is kept, and one key brings it back."
+            )];
+            if let Some(evidence) = &promotion.evidence {
+                let words: String = verdict(evidence, cx.theme).iter().map(|span| span.content.as_ref()).collect();
+                let words = words.trim_start_matches(['✓', '✗', '·', ' ']).to_owned();
+                text.push(format!("Against {release}: {words}; {}.", pairs(evidence)));
+            }
+            text.push(format!("Green windows: {} of {} that count.", promotion.green, promotion.required));
+            text.push(format!("It is watched as a canary first; {}.", watch(promotion)));
+            Confirmation {
+                title: "Promote the candidate".into(),
+                text,
+                verb: "promote".into(),
+                requests: vec![Request::line(format!("{PROMOTE} {candidate}"))],
+            }
+        }
+        Action::Rollback => {
+            let previous = reversible(cx).ok()?;
+            Confirmation {
+                title: "Roll back".into(),
+                text: vec![
+                    format!("{previous} drives the town again from the next tick, in place of {release}."),
+                    "No gate holds this up. An incident note is written.".to_owned(),
+                ],
+                verb: "roll back".into(),
+                requests: vec![Request::line(ROLLBACK)],
+            }
+        }
+        _ => return None,
+    };
+    Some(Reaction::Confirm(asked))
+}
+
+/// When a canary is taken back without anybody asking.
+pub(super) fn watch(promotion: &Promotion) -> String {
+    match promotion.auto_rollback.as_str() {
+        "critical" => "it is rolled back by itself on a critical alert".to_owned(),
+        "any" => "it is rolled back by itself on any alert".to_owned(),
+        "off" | "" => "nothing is rolled back by itself".to_owned(),
+        other => format!("rolled back by itself: {}", clip(other, 24)),
+    }
+}

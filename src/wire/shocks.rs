@@ -1,0 +1,47 @@
+//! What is told of shocks from outside: those under way, expected and cooling down, and the events there may be.
+//!
+//! Parts of the snapshot, with the rules of `telemetry`. Rule: "Perturbations" of the operating guide.
+
+#![allow(missing_docs, reason = "the names are the documentation; units stand where a name does not say them")]
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A shock that is under way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Perturbation {
+    pub kind: String,
+    pub name: String,
+    /// `active`, `pending`, `cooldown`.
+    pub state: String,
+    pub started_tick: u64,
+    /// `None` until reverted by hand.
+    pub ends_tick: Option<u64>,
+    pub detail: String,
+}
+
+/// The events that may come over the town, and whether they do so by themselves.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Shocks {
+    pub by_themselves: bool,
+    /// In the order of the perturbation file.
+    pub events: Vec<Shock>,
+}
+
+/// One event of the perturbation file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Shock {
+    pub name: String,
+    /// `blackout`, `outage`, `price_spike`, `arranged_meet`.
+    pub kind: String,
+    /// In words: what it does.
+    pub detail: String,
+    /// How likely it comes on a day, in [0, 1].
+    pub chance: f64,
+    /// How long it lasts, in ticks.
+    pub least_ticks: u64,
+    pub most_ticks: u64,
+}

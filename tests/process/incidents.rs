@@ -1,0 +1,198 @@
+//! What is left when something goes wrong: the bundle of a killed shard, taken by another process; of a panic; of a tick that
+//! hangs. The last two need `--features failpoints`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use townlet::shard::Home;
+use townlet::shard::incident::{Kind, kept};
+
+use super::batch::{Batch, SCRIPT, replay, write_script};
+use super::terminal::BINARY;
+
+/// Planted where no bundle may carry it from.
+const CANARIES: [&str; 3] = ["canary-in-the-config", "canary-in-the-environment", "twn_c4n4ry_00ffee00ffee00ff"];
+
+/// Unpacks a bundle beside its home; the folder it makes.
+fn unpacked(bundle: &Path, into: &Path) -> PathBuf {
+    let tar = zstd::stream::decode_all(std::fs::File::open(bundle).expect("the bundle")).expect("it unpacks");
+    tar::Archive::new(&*tar).unpack(into).expect("it is an archive");
+    let mut folders = std::fs::read_dir(into).expect("its folder").map(|entry| entry.expect("an entry").path());
+    folders.next().expect("one folder")
+}
+
+fn every_file(folder: &Path, see: &mut impl FnMut(&Path, &[u8])) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            every_file(&path, see);
+        } else {
+            see(&path, &std::fs::read(&path).expect("a file"));
+        }
+    }
+}
+
+fn run(folder: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(BINARY);
+    command.args(args).current_dir(folder).env_clear().env("HOME", folder).env("API_TOKEN", CANARIES[1]);
+    let output = command.output().expect("the program runs");
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+fn json(folder: &Path, name: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.join(name)).expect(name)).expect(name)
+}
+
+#[test]
+fn another_process_takes_a_killed_shards_bundle_and_its_replay_reaches_the_last_digest() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let lines: Vec<_> = (0..8).map(|n| (Some(n * 40), format!("setmoney ada {n}.5"), format!("id-{n}"))).collect();
+    write_script(home, &lines);
+    let config = format!("# {}\nconsole_auth: {{ token_file: ops/{}.json }}\n", CANARIES[0], CANARIES[0]);
+    std::fs::write(home.join("town.yaml"), config).unwrap();
+    std::fs::create_dir_all(home.join("logs")).unwrap();
+    std::fs::write(home.join("logs/townlet.log"), format!("2026-01-01T00:00:00Z  service  {}\n", CANARIES[2])).unwrap();
+    let args = ["--config", "town.yaml", "--script", SCRIPT, "--tick-limit", "1000000000"];
+    let mut batch = Batch::start(home, &args, &[("API_TOKEN", CANARIES[1]), ("TOWNLET_TEST", "shown")]);
+    while batch.answer().is_some_and(|answer| answer.cmd_id != "id-7") {}
+    batch.kill();
+    let (status, said) = run(home, &["incident", "bundle", "--json", "--output", "b.tar.zst"]);
+    assert_eq!(status, Some(0), "{said}");
+    let made: Value = serde_json::from_str(&said).unwrap();
+    let expected = replay(home);
+    assert!(expected.tick >= 280);
+    assert_eq!(made["replay"], serde_json::json!([expected.tick, expected.digest]));
+    assert!(!home.join("ops/incidents").exists(), "with --output nothing else is written");
+
+    let into = tempfile::tempdir().unwrap();
+    let folder = unpacked(&home.join("b.tar.zst"), into.path());
+    let (status, said) = run(&folder, &["replay", "replay.tlj"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains(&format!("tick {}  {}", expected.tick, expected.digest)), "{said}");
+    let (status, said) = run(&folder, &["audit", "verify", "logs/console"]);
+    assert_eq!(status, Some(0), "{said}");
+    every_file(&folder, &mut |path, bytes| {
+        for canary in CANARIES {
+            let found = bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
+            assert!(!found, "{}: holds {canary}", path.display());
+        }
+    });
+    let lacking = made["lacking"].to_string();
+    assert!(lacking.contains("crash report") && lacking.contains("health.json"), "{lacking}");
+    assert!(json(&folder, "manifest.json")["items"].as_array().unwrap().len() > 10);
+    assert_eq!(json(&folder, "audit.json")["passed"], true);
+    let summary = std::fs::read_to_string(folder.join("SUMMARY.md")).unwrap();
+    assert!(summary.contains(&expected.digest) && summary.contains("id-7") | summary.contains("setmoney"), "{summary}");
+}
+
+#[test]
+fn whatever_is_missing_the_rest_is_taken() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let (status, said) = run(home, &["incident", "bundle"]);
+    assert_eq!((status, said.contains("runs there: none")), (Some(2), true), "{said}");
+    Batch::start(home, &["--tick-limit", "300"], &[]).end();
+    let damaged = |file: &Path| std::fs::write(file, b"damaged").unwrap();
+    for folder in ["logs/journal", "logs/console", "snapshots"] {
+        every_file(&home.join(folder), &mut |path, _| damaged(path));
+        let (status, said) = run(home, &["incident", "bundle", "--home", "."]);
+        assert_eq!(status, Some(0), "{folder}: {said}");
+        assert!(said.contains("not in it"), "{said}");
+    }
+    let kept = kept(&Home::new(home));
+    assert_eq!(kept.len(), 3);
+    assert!(kept.iter().all(|it| it.kind == Kind::Asked && it.replay.is_none()), "{kept:?}");
+    let (status, said) = run(home, &["incident", "list"]);
+    assert_eq!((status, said.matches("ops/asked").count()), (Some(0), 3), "{said}");
+}
+
+#[cfg(feature = "failpoints")]
+mod broken {
+    use super::super::terminal::Seat;
+    use super::*;
+
+    fn only(home: &Path, kind: Kind) -> (townlet::shard::incident::Incident, PathBuf) {
+        let mut kept = kept(&Home::new(home));
+        kept.retain(|it| it.kind == kind);
+        assert_eq!(kept.len(), 1, "{kept:?}");
+        let it = kept.remove(0);
+        let folder = home.join("ops/incidents").join(&it.id);
+        (it, folder)
+    }
+
+    #[test]
+    fn a_panic_leaves_a_bundle_and_says_how_to_go_on() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        write_script(home, &[(Some(50), "setmoney ada 3.5".into(), "id-0".into())]);
+        let args = ["--script", SCRIPT, "--tick-limit", "300"];
+        let ended = Batch::start(home, &args, &[("FAILPOINTS", "engine_tick=120*off->panic")]).end();
+        assert_eq!(ended.status, Some(3), "{}", ended.said);
+        let (it, note) = only(home, Kind::Crash);
+        for words in ["the town's thread broke off: failpoint engine_tick", "bundle.tar.zst", "--resume harbour-"] {
+            assert!(ended.said.contains(words), "{words}: {}", ended.said);
+        }
+        let expected = replay(home);
+        assert_eq!(it.replay, Some((expected.tick, expected.digest.clone())));
+        let into = tempfile::tempdir().unwrap();
+        let folder = unpacked(&home.join(&it.bundle), into.path());
+        let crash = json(&folder, "crash.json");
+        assert_eq!((&crash["thread"], &crash["tick"]), (&"town".into(), &120.into()), "{crash}");
+        assert_eq!(crash["last_command"]["cmd_id"], "id-0");
+        assert!(crash["phase"].as_str().unwrap().contains("beginning the tick"));
+        assert!(crash["backtrace"].as_str().unwrap().contains("Engine"), "{crash}");
+        assert!(folder.join("health.json").exists() && json(&folder, "environment.json")["FAILPOINTS"].is_string());
+        let note = std::fs::read_to_string(note.join("note.md")).unwrap();
+        assert!(note.contains("# ops/crash") && note.contains("| incident | ops/crash"), "{note}");
+        let (status, said) = run(&folder, &["replay", "replay.tlj"]);
+        assert!(status == Some(0) && said.contains(&expected.digest), "{said}");
+
+        // The same again is a line in the note, not another bundle.
+        let args = ["--resume", "--tick-limit", "300"];
+        let ended = Batch::start(home, &args, &[("FAILPOINTS", "engine_tick=panic")]).end();
+        assert_eq!(ended.status, Some(3), "{}", ended.said);
+        let (_, folder) = only(home, Kind::Crash);
+        let note = std::fs::read_to_string(folder.join("note.md")).unwrap();
+        assert!(note.lines().last().is_some_and(|line| line.starts_with("- 20")), "{note}");
+    }
+
+    #[test]
+    fn a_thread_that_breaks_off_is_told_and_the_town_goes_on() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        let points = [("FAILPOINTS", "journal_write=5*off->panic")];
+        let mut seat = Seat::start(home, (120, 40), &["--speed", "100x"], &points);
+        seat.shows("the thread `journal` broke off");
+        seat.press("q");
+        seat.given_back();
+        seat.ended();
+        let (it, _) = only(home, Kind::Crash);
+        assert!(it.headline.contains("journal_write"), "{it:?}");
+        let log = std::fs::read_to_string(home.join("logs/townlet.log")).unwrap();
+        assert!(log.contains("the thread `journal` broke off"), "{log}");
+    }
+
+    #[test]
+    fn a_tick_that_hangs_is_noticed_captured_and_named_and_the_town_recovers() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        let points = [("FAILPOINTS", "engine_tick=300*off->1*sleep(9000)->off")];
+        let mut seat = Seat::start(home, (120, 40), &["--speed", "100x"], &points);
+        seat.shows("tick 300 hangs for more than 3 s");
+        seat.hides("hangs for more than 3 s");
+        seat.press("q");
+        seat.given_back();
+        assert_eq!(seat.ended(), 0, "{}", seat.text());
+        let (it, folder) = only(home, Kind::Hang);
+        assert!(it.headline.contains("tick 300") && it.headline.contains("beginning the tick"), "{it:?}");
+        let note = std::fs::read_to_string(folder.join("note.md")).unwrap();
+        assert!(note.contains("ops/hang") && note.contains("degraded; tick 300 hangs"), "{note}");
+        let into = tempfile::tempdir().unwrap();
+        let telemetry = json(&unpacked(&home.join(&it.bundle), into.path()), "telemetry.json");
+        assert_eq!(telemetry["alerts"][0]["name"], "tick_hung");
+        let log = std::fs::read_to_string(home.join("logs/townlet.log")).unwrap();
+        assert!(log.contains("the tick has ended") && log.contains("ok again"), "{log}");
+    }
+}
