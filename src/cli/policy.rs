@@ -1,31 +1,24 @@
-//! `townlet policy`: lists trained policies, shows what one is, and finds the one a town is to be driven by.
+//! `townlet policy`: lists trained policies and shows what one is.
 //!
-//! Owns how a name becomes a policy: `shipped`, `scripted`, or a checkpoint's id. What a checkpoint is stands in
-//! `townlet_learn::checkpoint`. Rule: "Checkpoints".
+//! How a name becomes a policy stands in `shard::policies`, what a checkpoint is in `townlet_learn::checkpoint`. Rule:
+//! "Checkpoints".
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use serde_json::{Value, json};
-use townlet_learn::checkpoint::{Checkpoint, Registry};
+use townlet_learn::checkpoint::Checkpoint;
 use townlet_learn::network::Output;
 use townlet_learn::{Choice, NetworkPolicy};
-use townlet_town::config::Policy;
 use townlet_town::observations::layout;
 use townlet_town::{Rules, Town};
 
 use super::ConfigArgs;
 use super::plain;
 use super::texts;
-use crate::shard::Driver;
-
-/// The policy that comes with the program; `docs/POLICY.md` says how it was made.
-static SHIPPED: &[u8] = include_bytes!("../../configs/policies/shipped.safetensors");
-
-/// Policies that are always there.
-pub(super) const ALWAYS: [&str; 2] = ["shipped", "scripted"];
+use crate::shard::policies::{Policies, shipped};
 
 /// `townlet policy`.
 #[derive(clap::Args, Debug)]
@@ -79,88 +72,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Released checkpoints, then shadows.
-fn registries(home: &Path, policy: &Policy) -> [(&'static str, Registry); 2] {
-    [
-        ("release", Registry::new(home.join(&policy.release_dir))),
-        ("shadow", Registry::new(home.join(&policy.shadow_dir))),
-    ]
-}
-
-/// The policy inside the program.
-///
-/// # Errors
-/// Never, as the tests load it.
-fn shipped() -> Result<Checkpoint> {
-    Checkpoint::embedded(SHIPPED).context("the policy inside the program cannot be read")
-}
-
-/// The policy inside the program when this is its name or its id.
-fn inside(id: &str) -> Result<Option<Checkpoint>> {
-    let shipped = shipped()?;
-    Ok((id == "shipped" || id == shipped.id).then_some(shipped))
-}
-
-/// A checkpoint by its id, wherever it is; or `shipped`.
-///
-/// # Errors
-/// Why it is refused, or where it was looked for.
-pub(super) fn checkpoint(home: &Path, policy: &Policy, id: &str) -> Result<Checkpoint> {
-    if let Some(shipped) = inside(id)? {
-        return Ok(shipped);
-    }
-    let registries = registries(home, policy);
-    for (_, registry) in &registries {
-        if registry.path(id).is_file() {
-            return Ok(registry.load(id)?);
-        }
-    }
-    let folders: Vec<String> = registries.iter().map(|(_, registry)| registry.folder().display().to_string()).collect();
-    bail!(
-        "there is no policy `{id}`: it is neither {} nor a checkpoint in {}. `townlet policy list` shows them.",
-        ALWAYS.map(|name| format!("`{name}`")).join(" nor "),
-        folders.join(" or ")
-    )
-}
-
-/// Who drives the residents of a town: what `policy.release` names. Only released checkpoints are taken, and the shipped one.
-///
-/// # Errors
-/// Why it is refused; nothing runs then.
-pub(super) fn driver(home: &Path, rules: &Rules) -> Result<Driver> {
-    let policy = &rules.config.policy;
-    let release = policy.release.as_str();
-    if release == "scripted" {
-        return Ok(Driver::Scripted);
-    }
-    let [(_, released), (_, shadows)] = registries(home, policy);
-    let load = || -> Result<Driver> {
-        let checkpoint = match inside(release)? {
-            Some(shipped) => shipped,
-            None => released.load(release)?,
-        };
-        Ok(Driver::Network(Box::new(NetworkPolicy::new(&checkpoint, rules, Choice::default())?)))
-    };
-    load().with_context(|| {
-        let hint = if release == "shipped" {
-            " `--set policy.release=scripted` drives any town.".to_owned()
-        } else if shadows.path(release).is_file() {
-            format!(
-                " It is a shadow; copy {} to {} to release it.",
-                shadows.path(release).display(),
-                released.folder().display()
-            )
-        } else {
-            format!(" There are {} and the checkpoints of {}.", ALWAYS.join(", "), released.folder().display())
-        };
-        format!("policy.release: `{release}` cannot drive this town.{hint}")
-    })
-}
-
 /// Why the policy inside the program cannot drive a town with these rules, when `policy.release` names it.
 pub(super) fn misfit(rules: &Rules) -> Option<String> {
-    let release = rules.config.policy.release.as_str();
-    let why = inside(release).ok()??.fits(rules).err()?;
+    let (release, shipped) = (rules.config.policy.release.as_str(), shipped().ok()?);
+    let named = release == "shipped" || release == shipped.id;
+    let why = named.then_some(shipped)?.fits(rules).err()?;
     Some(format!("policy.release: {why}. `policy.release: scripted` drives any town."))
 }
 
@@ -168,8 +84,8 @@ fn list(place: &Place) -> Result<()> {
     let texts = texts::load(&place.config, Vec::new())?;
     let mut rows = vec![["id", "kind", "steps", "score", "observations", "config", "parent"].map(str::to_owned)];
     let mut values = Vec::new();
-    let mut found = vec![("shipped", "shipped".to_owned(), shipped().map_err(|why| format!("{why:#}")))];
-    for (kind, registry) in registries(&place.home, &texts.loaded.config.policy) {
+    let mut found = vec![("shipped", "shipped".to_owned(), shipped().map_err(|why| why.to_string()))];
+    for (kind, registry) in Policies::of(&place.home, &texts.loaded.config.policy).registries() {
         let load = |id: String| {
             let loaded = registry.load(&id).map_err(|why| why.to_string());
             (kind, id, loaded)
@@ -200,7 +116,7 @@ fn list(place: &Place) -> Result<()> {
 
 fn inspect(id: &str, seed: Option<u64>, place: &Place) -> Result<()> {
     let texts = texts::load(&place.config, Vec::new())?;
-    let it = checkpoint(&place.home, &texts.loaded.config.policy, id)?;
+    let it = Policies::of(&place.home, &texts.loaded.config.policy).checkpoint(id)?;
     let rules = Arc::new(Rules::new(texts.sources)?);
     if let Some(seed) = seed {
         return plain::json(&probe(&it, &rules, seed)?);

@@ -151,6 +151,9 @@ fn replay(
                 Entry::Command { .. } => found.commands += 1,
                 Entry::Ticks { to, digest: Some(_), .. } => found.checked_to = found.checked_to.max(*to),
                 Entry::Ticks { .. } => {}
+                Entry::Policy { tick, from, to, .. } => {
+                    found.notes.push(format!("from tick {tick} on {to} chose in place of {from}."));
+                }
             }
         }
         if contents.torn > 0 {

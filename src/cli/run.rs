@@ -13,7 +13,8 @@ use townlet_town::Rules;
 use townlet_town::config::{Config, Layer};
 
 use super::texts::{self, Texts};
-use super::{BROKEN, ConfigArgs, headless, plain, policy, serve, settings};
+use super::{BROKEN, ConfigArgs, headless, plain, serve, settings};
+use crate::shard::policies::Policies;
 use crate::shard::training::Recipe;
 use crate::shard::{self, Driver, Handle, Home, Options, Recorded, Speed};
 use crate::source::Local;
@@ -240,7 +241,7 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle>
     };
     let Some(run) = wanted.resume else {
         let rules = Rules::new(texts.sources.clone())?;
-        options.driver = policy::driver(wanted.home, &rules)?;
+        options.driver = Policies::of(wanted.home, &rules.config.policy).released(&rules)?;
         options.training = recipe(wanted, &rules)?;
         return Ok(shard::start(texts.sources, config.seed, options)?);
     };
@@ -248,7 +249,7 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle>
     let recorded = shard::recorded(&options.home, &config.shard, run, &config.snapshot.root)?;
     same_settings(wanted, &texts, &recorded)?;
     let rules = Rules::new(recorded.sources.clone())?;
-    options.driver = policy::driver(wanted.home, &rules)?;
+    options.driver = Policies::of(wanted.home, &rules.config.policy).released(&rules)?;
     options.training = recipe(wanted, &rules)?;
     Ok(shard::resume(&recorded, options)?)
 }
@@ -260,7 +261,7 @@ fn recipe(wanted: Wanted<'_>, rules: &Rules) -> anyhow::Result<Option<Recipe>> {
     }
     let policy = &rules.config.policy;
     let trained = policy.release != "scripted";
-    let release = trained.then(|| policy::checkpoint(wanted.home, policy, &policy.release)).transpose()?;
+    let release = trained.then(|| Policies::of(wanted.home, policy).checkpoint(&policy.release)).transpose()?;
     let recipe = Recipe::new(&rules.sources, release);
     Ok(Some(recipe.context("--train: this town's settings and those it would be taught with do not go together")?))
 }

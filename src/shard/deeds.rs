@@ -74,6 +74,7 @@ impl Engine {
             }
             Deed::Train(on) => self.train(on),
             Deed::Role(role) => self.become_role(session, role),
+            Deed::Release(_) => unreachable!("it is carried out in steps, not at once"),
         }
     }
 

@@ -16,7 +16,7 @@ use super::incident::{Given, Phase};
 use super::intake::{self, Visitor};
 use super::journal::Entry as JournalEntry;
 use super::settle::{Both, Owed, Unsafe};
-use super::table::{Args, Look, Row, Run, TABLE, error, refused, specs};
+use super::table::{Args, Deed, Look, Row, Run, TABLE, error, refused, specs};
 use crate::audit::{self, Entry, Lookup, Stage, fingerprint};
 use crate::wire::line::{self, Parsed};
 use crate::wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status, allowed};
@@ -150,7 +150,7 @@ impl Draft {
 
 impl Engine {
     fn look(&self) -> Look<'_> {
-        Look { town: &self.town, around: &self.around, log: &self.log }
+        Look { town: &self.town, around: &self.around, log: &self.log, releases: Some(&self.releases) }
     }
 
     fn config_id(&self) -> String {
@@ -191,7 +191,9 @@ impl Engine {
                 draft.args = Args(parsed.args);
                 let row = TABLE.iter().find(|row| row.name == draft.command).expect("specs are made from the table");
                 match visitor.map_or(Ok(()), |visitor| intake::from_afar(&visitor, parsed.spec, &request)) {
-                    Ok(()) => self.admitted(session, &request, draft, row, done),
+                    Ok(()) => self.fetched(row, &draft.args.clone(), move |engine| {
+                        engine.admitted(session, &request, draft, row, done);
+                    }),
                     Err(error) => self.refuse(&request, &draft, error, done),
                 }
             }
@@ -421,6 +423,7 @@ impl Engine {
         let (result, journalled) = match row.run {
             Run::Town(run) => self.apply(ticket, run, &args),
             Run::Shard(run) => match run(&self.look(), &args) {
+                Ok(Deed::Release(order)) => return self.carry_out(ticket, &order),
                 Ok(deed) => (Ok(json!({ "summary": self.do_deed(session, deed) })), None),
                 Err(error) => (Err(error), None),
             },
@@ -462,8 +465,13 @@ impl Engine {
         }
     }
 
+    /// Who asked, and the command's id.
+    pub(super) fn asked_by(&self, ticket: u64) -> Option<(String, String)> {
+        self.desk.tickets.get(&ticket).map(|it| (it.who.issuer.clone(), it.cmd_id.clone()))
+    }
+
     /// Writes the outcome, and the journal's entry before it; the answer waits for both disks.
-    fn record(
+    pub(super) fn record(
         &mut self,
         ticket: u64,
         tick: u64,

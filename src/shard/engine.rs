@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use fail::fail_point;
-use townlet_town::{Town, snapshot};
+use townlet_town::{EventKind, Town, snapshot};
 
 use super::disk::{Decision, Disk};
 use super::dispatch::{Asked, Desk};
@@ -17,6 +17,7 @@ use super::home::Home;
 use super::incident::{Board, Phase, Recorder, Watched};
 use super::journal::{Base, DIGEST_TICKS, Entry, Header, Journal};
 use super::outlet::Outlet;
+use super::promotion::Releases;
 use super::publish::{Frame, Publisher};
 use super::settle::Unsafe;
 use super::snapshots;
@@ -84,6 +85,8 @@ pub(super) enum Message {
     RunTo(u64, Sender<u64>),
     /// Run no further, and tell where.
     Halt(Sender<u64>),
+    /// What waited for a file, or for somebody at work beside the loop, goes on here.
+    Then(Box<dyn FnOnce(&mut Engine) + Send>),
     /// The operators' log was written, or could not be and lacks these.
     Noted(Result<(), (String, Vec<Decision>)>),
     /// A snapshot was written, or could not be.
@@ -108,6 +111,7 @@ pub(super) struct Engine {
     pub(super) home: Home,
     pub(super) desk: Desk,
     pub(super) outlet: Arc<Outlet>,
+    pub(super) releases: Releases,
     /// The training beside the town.
     pub(super) training: Option<Training>,
     /// What is left there outlives this thread.
@@ -122,7 +126,7 @@ pub(super) struct Engine {
     pub(super) dirty: bool,
     /// Published for whoever wants only the tick.
     pub(super) ticker: Arc<AtomicU64>,
-    header: Header,
+    pub(super) header: Header,
     snapshot_root: String,
     hold: Option<(u64, Vec<Sender<u64>>)>,
     next_tick: Instant,
@@ -159,6 +163,8 @@ pub(super) struct Parts {
     pub recorder: Arc<Recorder>,
     /// The journal's header, for a further file.
     pub header: Header,
+    /// What is known of the shard's releases.
+    pub releases: Releases,
     /// The folder.
     pub home: Home,
     /// `snapshot.root`.
@@ -189,6 +195,7 @@ impl Engine {
             disk: Disk::start(),
             home: parts.home,
             desk: Desk::new(parts.index),
+            releases: parts.releases,
             outlet: Arc::new(Outlet::new(publisher)),
             training: None,
             board: parts.board,
@@ -221,6 +228,7 @@ impl Engine {
     /// Runs until stopped.
     pub(super) fn run(mut self, inbox: &Receiver<Message>) {
         self.refresh();
+        self.open_releases();
         self.show();
         loop {
             match self.next(inbox) {
@@ -306,6 +314,7 @@ impl Engine {
             Message::Open(id, session, notify) => self.desk.open(id, session, notify),
             Message::RunTo(until, told) => self.hold_at(until, told),
             Message::Halt(told) => self.hold_at(self.town.tick(), told),
+            Message::Then(then) => then(self),
             Message::Noted(noted) => self.noted(noted),
             Message::Saved(saved) => self.snapshot_saved(saved),
             Message::View(told) => {
@@ -391,8 +400,12 @@ impl Engine {
             self.around.story.tell(&rules, event);
         }
         if !self.town.events().is_empty() {
+            let closed = self.town.events().iter().any(|event| matches!(event.kind, EventKind::WindowClosed { .. }));
             self.town.clear_events();
             self.note_alerts();
+            if closed {
+                self.window_closed();
+            }
         }
     }
 
@@ -445,6 +458,7 @@ impl Engine {
             self.disk.run(move || drop(log.reopen()));
         }
         self.catch_up();
+        self.keep_releases();
         if self.desk.snapshot_trouble.is_some() && !self.saving && self.unwritable().is_none() {
             self.save();
         }
@@ -490,9 +504,10 @@ impl Engine {
 
     /// Alerts keep the tick they were first seen at.
     pub(super) fn note_alerts(&mut self) {
-        let mut standing = telemetry::standing_alerts(self.town.rules(), self.town.state());
+        let mut standing = telemetry::standing_alerts(self.town.rules(), self.town.state(), &self.around);
         standing.extend(training::alert(&self.around.learning));
         let tick = self.town.tick();
+        let mut raised = Vec::new();
         let Around { alerts_since, alerts_raised, story, .. } = &mut self.around;
         story.queue(self.town.state().employment.queue.len() as u64);
         alerts_since.retain(|name, _| {
@@ -505,10 +520,12 @@ impl Engine {
         for alert in standing {
             alerts_since.entry(alert.0).or_insert_with(|| {
                 *alerts_raised.entry(alert.0).or_default() += 1;
+                raised.push((alert.0, alert.1));
                 story.alert(tick, alert.0, true);
                 tick
             });
         }
+        self.alarmed(&raised);
     }
 
     fn autosave(&mut self, now: Instant) {

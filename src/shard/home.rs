@@ -164,7 +164,7 @@ pub(super) fn run_id_at(shard: &str, now: jiff::Timestamp, chance: &str) -> Stri
 }
 
 /// A name that is safe in a file's name.
-fn slug(name: &str) -> String {
+pub(super) fn slug(name: &str) -> String {
     let safe = |character: char| if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '_' };
     name.chars().map(safe).collect()
 }

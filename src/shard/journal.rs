@@ -21,7 +21,9 @@ use townlet_town::{Command, Sources};
 use super::home::{Home, replace};
 
 /// Version of the layout.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
+/// The oldest layout that is read: it has no [`Entry::Policy`].
+const OLDEST: u32 = 2;
 /// Ticks between two digests.
 pub const DIGEST_TICKS: u64 = 100;
 /// Longest time written entries stay unsynced.
@@ -84,6 +86,19 @@ pub enum Entry {
         issuer: String,
         /// What.
         command: Command,
+    },
+    /// Another policy chooses from tick `tick` on. A replay needs none: the options are in the journal.
+    Policy {
+        /// The first tick it chooses in.
+        tick: u64,
+        /// By which it is found after a crash.
+        cmd_id: String,
+        /// Who; `town` when nobody asked.
+        issuer: String,
+        /// Who chose before.
+        from: String,
+        /// Who chooses.
+        to: String,
     },
 }
 
@@ -368,8 +383,9 @@ pub fn read(path: &Path) -> Result<Contents, JournalError> {
     let mut at = 0;
     let header: Header =
         next(&bytes, &mut at).ok_or_else(|| damaged(format!("it does not begin with a journal header; {MEND}")))?;
-    if header.version != VERSION {
-        return Err(damaged(format!("it is version {} of the journal; this program reads {VERSION}", header.version)));
+    if !(OLDEST..=VERSION).contains(&header.version) {
+        let reads = format!("this program reads {OLDEST} to {VERSION}");
+        return Err(damaged(format!("it is version {} of the journal; {reads}", header.version)));
     }
     let mut entries = Vec::new();
     while let Some(entry) = next(&bytes, &mut at) {

@@ -19,6 +19,8 @@ pub mod lateness;
 mod log;
 pub mod names;
 mod outlet;
+pub mod policies;
+mod promotion;
 pub mod publish;
 pub mod recover;
 mod relive;
@@ -37,6 +39,7 @@ pub use engine::Speed;
 pub use home::Home;
 pub use intake::{Visitor, is_id};
 pub use log::Log;
+pub use promotion::PointerError;
 pub use restart::{Recorded, recorded, resume};
 pub use table::specs;
 
@@ -105,6 +108,9 @@ pub enum ShardError {
     /// A run that cannot be resumed.
     #[error("{0}")]
     Resume(String),
+    /// The release.
+    #[error(transparent)]
+    Policy(#[from] policies::PolicyError),
 }
 
 /// A running shard. Dropping it stops it.
@@ -156,22 +162,29 @@ fn header(run_id: &str, driver: &Driver, sources: Sources, base: Base, shard: &s
 
 fn launch(
     town: Town,
-    header: Header,
+    mut header: Header,
     journal: Journal,
     opened: audit::Opened,
     options: Options,
     claim: Option<home::Claim>,
-    notes: Vec<String>,
+    mut notes: Vec<String>,
 ) -> Result<Handle, ShardError> {
     let config = town.rules().config.clone();
     let (run_id, home) = (header.run_id.clone(), options.home.clone());
+    let promotion::Opened { releases, driver, notes: told } =
+        promotion::Releases::open(&home, town.rules(), options.driver, &run_id, town.tick())?;
+    notes.extend(told);
+    if header.policy != driver.id() {
+        let before = std::mem::replace(&mut header.policy, driver.id().to_owned());
+        notes.push(format!("the policy was {before}; from tick {} on it is {}.", town.tick(), driver.id()));
+    }
     let around = Around {
         shard: header.shard.clone(),
         run_id: run_id.clone(),
-        policy: options.driver.policy(),
+        policy: driver.policy(),
         // Until the publisher says otherwise.
         transport: Transport { mode: "full".into(), ..Transport::default() },
-        driver: options.driver,
+        driver,
         names: names::Names::open(&options.home, &header.shard, config.telemetry.privacy.enabled)
             .map_err(ShardError::Resume)?,
         learning: Learning {
@@ -198,6 +211,7 @@ fn launch(
         board: Arc::clone(&board),
         recorder: Arc::clone(&recorder),
         header,
+        releases,
         home: options.home,
         snapshot_root: config.snapshot.root.clone(),
         pace: (options.paused, options.speed),
@@ -291,6 +305,12 @@ impl Handle {
         let (sender, receiver) = channel();
         self.ask(session, request, move |answer| drop(sender.send(answer)));
         receiver.recv().ok()
+    }
+
+    /// Offers a checkpoint of the shadows as the next candidate, as a training beside the town does.
+    pub fn offer(&self, checkpoint: &str) {
+        let id = checkpoint.to_owned();
+        self.send(Message::Then(Box::new(move |engine| engine.offered(id))));
     }
 
     /// Every published snapshot, at most twenty a second, on the town's thread: be quick.

@@ -75,6 +75,7 @@ impl Player {
                     None => Ok(()),
                 }
             }
+            Entry::Policy { .. } => Ok(()),
             Entry::Command { index, .. } if *index < self.town.state().commands => Ok(()),
             Entry::Command { tick, command, index, .. } => {
                 if (*tick, *index) != (self.town.tick(), self.town.state().commands) {
@@ -92,7 +93,7 @@ impl Player {
 pub struct Rebuilt {
     /// The town at the last journalled tick.
     pub town: Town,
-    /// The newest journal file's header; of a run without one, what its newest snapshot says.
+    /// The newest journal file's header, with the policy that chose last; of a run without one, what its newest snapshot says.
     pub header: Header,
     /// The newest journal file and how much of it is whole; nothing when none leads up to the town, so that a further one
     /// must begin.
@@ -118,10 +119,15 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
     }
     let found = newest_good(&home.snapshots(snapshot_root, run_id), &mut notes);
     let Some((newest_path, newest)) = contents.last() else { return without_journal(home, run_id, found, notes) };
-    let mut commands = BTreeMap::new();
+    let (mut commands, mut policy) = (BTreeMap::new(), None);
     for entry in contents.iter().flat_map(|(_, read)| &read.entries) {
-        if let Entry::Command { tick, cmd_id, issuer, .. } = entry {
+        if let Entry::Command { tick, cmd_id, issuer, .. } | Entry::Policy { tick, cmd_id, issuer, .. } = entry
+            && issuer != super::promotion::TOWN
+        {
             commands.insert((issuer.clone(), cmd_id.clone()), *tick);
+        }
+        if let Entry::Policy { to, .. } = entry {
+            policy = Some(to.clone());
         }
     }
     let (mut player, from) = match found {
@@ -151,6 +157,7 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
             end = match entry {
                 Entry::Ticks { to, .. } => (*to, end.1),
                 Entry::Command { tick, index, .. } => (*tick, index + 1),
+                Entry::Policy { .. } => end,
             };
         }
     }
@@ -170,7 +177,9 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
     } else {
         Some((newest_path.clone(), newest.whole))
     };
-    Ok(Rebuilt { town: player.town, header: newest.header.clone(), journal, base, commands, notes })
+    let header = newest.header.clone();
+    let header = Header { policy: policy.unwrap_or_else(|| header.policy.clone()), ..header };
+    Ok(Rebuilt { town: player.town, header, journal, base, commands, notes })
 }
 
 /// How far a town has come: two at one tick differ in the number of commands alone.

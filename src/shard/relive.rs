@@ -110,7 +110,7 @@ impl Life {
         equal(&self.town, &record.digest_before)?;
         let row = TABLE.iter().find(|row| row.name == record.command);
         let Some(Run::Town(run)) = row.map(|row| &row.run) else { return Err("there is no such command".into()) };
-        let look = Look { town: &self.town, around: &Around::default(), log };
+        let look = Look { town: &self.town, around: &Around::default(), log, releases: None };
         let command = run(&look, &arguments(&record.args)).map_err(|error| error.message)?;
         self.write();
         let (index, tick) = (self.town.state().commands, self.town.tick());

@@ -11,7 +11,7 @@ use super::home::Home;
 use super::journal::{self, Base, Entry, Header, Journal};
 use super::recover::{Rebuilt, rebuild};
 use super::table::{error, listed};
-use super::{Handle, Options, ShardError, claim, launch, relive};
+use super::{Handle, Options, ShardError, claim, launch, promotion, relive};
 use crate::audit::{self, Record, Stage};
 use crate::wire::{Answer, Status};
 
@@ -80,6 +80,9 @@ pub fn resume(recorded: &Recorded, mut options: Options) -> Result<Handle, Shard
     // The log is opened first: its lock keeps a second process from cutting the journal.
     let mut opened = audit::Log::open(audit::Options::new(options.home.console(), run_id, shard))?;
     let mut rebuilt = rebuild(&options.home, &config.snapshot.root, run_id).map_err(ShardError::Resume)?;
+    // A release may have been made in the moment before a crash, and its file holds it already.
+    let made = promotion::carried_out(options.home.folder(), rebuilt.town.rules(), run_id);
+    rebuilt.commands.extend(made.into_iter().filter(|((issuer, cmd_id), _)| opened.index.knows(issuer, cmd_id)));
     held_by_log(&options.home, &opened, &rebuilt)?;
     let entries = relive::relive(&mut rebuilt, &opened, &mut options.driver).map_err(|why| {
         let path = options.home.journal(run_id, 0);

@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use townlet_town::{AgentId, Command, Refusal, Town, names};
 
-use super::commands::{incidents, look, pace, people, queue, session, shocks, snapshots, ties, training, world};
+use super::commands::{
+    incidents, look, pace, people, promotion, queue, session, shocks, snapshots, ties, training, world,
+};
+use super::promotion::{Order, Releases};
 use super::telemetry::Around;
 use crate::audit;
 use crate::wire::line::nearest;
@@ -42,6 +45,10 @@ pub(super) enum Kind {
     Command,
     /// A snapshot of this run.
     Snapshot,
+    /// A policy: a checkpoint's id, `shipped` or `scripted`. It is loaded before the row is asked.
+    Policy,
+    /// A release snapshot. Its release is loaded before the row is asked.
+    Release,
     /// Free text.
     Text,
 }
@@ -101,6 +108,8 @@ pub(super) enum Deed {
     Train(bool),
     /// The session's role.
     Role(Role),
+    /// A change of the release, which is done when its file holds it.
+    Release(Order),
 }
 
 /// One row.
@@ -177,6 +186,12 @@ pub(super) static TABLE: &[&Row] = &[
     &ties::EVENTS,
     &ties::SET_REL,
     &ties::FORCE_CHAT,
+    &promotion::STATUS,
+    &promotion::CANDIDATE,
+    &promotion::PROMOTE,
+    &promotion::ROLLBACK,
+    &promotion::SWAP,
+    &promotion::HOLD,
 ];
 
 impl Row {
@@ -210,6 +225,8 @@ impl Arg {
             Kind::Decimal(min, max) => ArgKind::Decimal { min, max },
             Kind::Command => ArgKind::Command,
             Kind::Snapshot => ArgKind::Snapshot,
+            Kind::Policy => ArgKind::Policy,
+            Kind::Release => ArgKind::Release,
             Kind::Text => ArgKind::Text,
         };
         ArgSpec { name: self.name.into(), kind, required: self.required, flag: self.flag }
@@ -229,9 +246,19 @@ pub(super) struct Look<'a> {
     pub around: &'a Around,
     /// The log, for its tail and its state.
     pub log: &'a audit::Log,
+    /// What is known of the shard's releases; nothing where a command is lived again, which changes the town alone.
+    pub releases: Option<&'a Releases>,
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
+    /// What is known of the shard's releases.
+    ///
+    /// # Errors
+    /// `E_CONFLICT` where there is no shard around the town.
+    pub(super) fn releases(&self) -> Result<&'a Releases, ErrorBody> {
+        self.releases.ok_or_else(|| error("E_CONFLICT", "no release is known here.", "Ask a running shard."))
+    }
+
     /// The resident that an argument names.
     ///
     /// # Errors

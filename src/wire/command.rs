@@ -83,6 +83,10 @@ pub enum ArgKind {
     Command,
     /// The name of a snapshot file as `snapshot list` shows it.
     Snapshot,
+    /// A policy: a checkpoint's id, `shipped` or `scripted`.
+    Policy,
+    /// A release snapshot as `promotion_status` lists them.
+    Release,
     /// Anything, at most 200 characters.
     Text,
 }

@@ -176,7 +176,7 @@ fn normalise(arg: &ArgSpec, value: &str) -> Result<String, String> {
                 Ok(value.to_lowercase())
             }
         }
-        ArgKind::Text | ArgKind::Command | ArgKind::Snapshot => {
+        ArgKind::Text | ArgKind::Command | ArgKind::Snapshot | ArgKind::Policy | ArgKind::Release => {
             if value.is_empty() {
                 Err("is empty".into())
             } else if value.chars().count() > MAX_TEXT {

@@ -70,6 +70,30 @@ pub(crate) struct Live {
 }
 
 impl Live {
+    /// A town whose candidate, the shipped policy against the scripted one, may be promoted.
+    pub(crate) fn eligible(home: &Path) -> Self {
+        let live = Self::held(home);
+        let views = live.watch();
+        live.done("promotion_candidate shipped");
+        wait_for(&views, "a verdict", |view| {
+            view.promotion.evidence.as_ref().is_some_and(|evidence| evidence.verdict == "better")
+        });
+        live.until("eligible");
+        live
+    }
+
+    /// Runs window by window until the promotion is in this state.
+    #[track_caller]
+    pub(crate) fn until(&self, state: &str) {
+        for _ in 0..30 {
+            if self.view().promotion.state == state {
+                return;
+            }
+            self.run(1_000);
+        }
+        panic!("never {state}: {:?}", self.view().promotion);
+    }
+
     /// Around a shard.
     pub(crate) fn around(shard: Handle) -> Self {
         let admin = shard.open(somebody("test:admin", Role::Admin, false), |_| {});

@@ -11,6 +11,8 @@ mod crash;
 #[cfg(feature = "failpoints")]
 mod faults;
 mod incidents;
+#[cfg(feature = "failpoints")]
+mod release;
 mod screen;
 mod terminal;
 mod training;

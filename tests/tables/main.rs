@@ -6,6 +6,7 @@
 #[path = "../live/mod.rs"]
 mod live;
 mod pace;
+mod promotion;
 mod rows;
 mod shocks;
 mod ties;
@@ -27,7 +28,7 @@ use townlet_town::kpi::KPIS;
 
 /// An entry for every row, in the order of the table.
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [rows::CASES, shocks::CASES, pace::CASES, ties::CASES].into_iter().flatten()
+    [rows::CASES, shocks::CASES, pace::CASES, ties::CASES, promotion::CASES].into_iter().flatten()
 }
 
 fn spec(name: &str) -> CommandSpec {

@@ -12,7 +12,7 @@ use townlet_learn::evaluate::{Record, Span, evaluate};
 use townlet_learn::{Choice, NetworkPolicy, Scripted};
 use townlet_town::Rules;
 
-use crate::cli::policy;
+use crate::shard::policies::Policies;
 
 /// Whoever drives the towns of an evaluation.
 #[derive(Clone, Debug)]
@@ -32,7 +32,8 @@ impl Entrant {
         if name == "scripted" {
             return Ok(Self::Scripted);
         }
-        let checkpoint = policy::checkpoint(home, &rules.config.policy, name).with_context(|| flag.to_owned())?;
+        let policies = Policies::of(home, &rules.config.policy);
+        let checkpoint = policies.checkpoint(name).with_context(|| flag.to_owned())?;
         checkpoint
             .fits(rules)
             .with_context(|| format!("{flag}: `{name}` cannot drive this town; `scripted` drives any."))?;

@@ -4,6 +4,7 @@ pub(super) mod incidents;
 pub(super) mod look;
 pub(super) mod pace;
 pub(super) mod people;
+pub(super) mod promotion;
 pub(super) mod queue;
 pub(super) mod session;
 pub(super) mod shocks;

@@ -78,6 +78,7 @@ impl Replay {
             let behind = match &entry {
                 Entry::Ticks { to, .. } => *to <= start.0,
                 Entry::Command { index, .. } => *index < start.1,
+                Entry::Policy { tick, .. } => *tick < start.0,
             };
             if behind {
                 continue;

@@ -64,6 +64,10 @@ pub(super) struct Around {
     pub names: Names,
     /// The training beside the town.
     pub learning: Learning,
+    /// Where the promotion of a policy stands.
+    pub promotion: Promotion,
+    /// Whether the release is on canary and its last conclusive window was red.
+    pub canary_is_red: bool,
     /// How late ticks come.
     pub lateness: Arc<Lateness>,
 }
@@ -127,12 +131,7 @@ fn whole(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
         agents: people::agents(town, &around.driver),
         map: place::map(rules),
         audit,
-        promotion: Promotion {
-            state: "idle".into(),
-            release: around.policy.id.clone(),
-            required: u64::from(rules.config.stability.promotion.required_passes),
-            ..Promotion::default()
-        },
+        promotion: around.promotion.clone(),
         learning: around.learning.clone(),
     }
 }
@@ -322,8 +321,12 @@ fn stability(rules: &Rules, state: &State) -> Stability {
 }
 
 /// What needs an operator now, by the names the handbook uses. The shard notes when each was raised.
-pub(super) fn standing_alerts(rules: &Rules, state: &State) -> Vec<(&'static str, &'static str, String, &'static str)> {
-    let mut alerts = Vec::new();
+pub(super) fn standing_alerts(
+    rules: &Rules,
+    state: &State,
+    around: &Around,
+) -> Vec<(&'static str, &'static str, String, &'static str)> {
+    let mut alerts = promotion_alerts(&around.promotion, around.canary_is_red);
     let waiting = state.employment.queue.len();
     let limit = rules.config.employment.exit_queue_limit;
     if employment::overflows(rules, state) {
@@ -379,8 +382,26 @@ pub(super) fn standing_alerts(rules: &Rules, state: &State) -> Vec<(&'static str
     alerts
 }
 
+fn promotion_alerts(promotion: &Promotion, red: bool) -> Vec<(&'static str, &'static str, String, &'static str)> {
+    let mut alerts = Vec::new();
+    if promotion.state == "eligible" {
+        let message = format!("`{}` may be promoted.", promotion.candidate.as_deref().unwrap_or_default());
+        alerts.push((
+            "candidate_ready",
+            "warning",
+            message,
+            "`promotion_status` shows the evidence; `promote_policy`.",
+        ));
+    }
+    if red {
+        let message = format!("the last window of `{}` on canary was red.", promotion.release);
+        alerts.push(("canary_red", "critical", message, "`rollback_policy` takes it back on the next tick."));
+    }
+    alerts
+}
+
 fn alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Alert> {
-    let mut alerts: Vec<Alert> = standing_alerts(rules, state)
+    let mut alerts: Vec<Alert> = standing_alerts(rules, state, around)
         .into_iter()
         .chain(super::training::alert(&around.learning))
         .map(|(name, severity, message, hint)| Alert {

@@ -140,7 +140,8 @@ impl Engine {
 
     /// A checkpoint of the training is whole and on disk: where a candidate for promotion arrives.
     pub(super) fn candidate(&mut self, id: String) {
-        self.around.learning.checkpoint = Some(id);
+        self.around.learning.checkpoint = Some(id.clone());
+        self.offered(id);
     }
 
     /// Lets the training pause or go on, and says so.

@@ -90,6 +90,7 @@ fn values(arg: &ArgSpec, specs: &[CommandSpec], view: Option<&Snapshot>, partial
         (ArgKind::Place, Some(view)) => {
             view.map.places.iter().map(|place| item(&place.name, place.kind.clone())).collect()
         }
+        (ArgKind::Policy, Some(view)) => policies(view).map(|(id, note)| item(&id, note.into())).collect(),
         _ => Vec::new(),
     };
     let fits = |item: &Item| {
@@ -97,6 +98,25 @@ fn values(arg: &ArgSpec, specs: &[CommandSpec], view: Option<&Snapshot>, partial
             || (!partial.is_empty() && item.note.to_lowercase().starts_with(partial))
     };
     all.into_iter().filter(fits).collect()
+}
+
+/// Policies that somebody is likely to mean: who is judged, the newest of the training, who drove before, and those that
+/// are always there.
+fn policies(view: &Snapshot) -> impl Iterator<Item = (String, &'static str)> {
+    let promotion = &view.promotion;
+    let named = [
+        (promotion.candidate.clone(), "candidate"),
+        (view.learning.checkpoint.clone(), "newest of the training"),
+        (promotion.previous.clone(), "release before"),
+        (Some("shipped".into()), "inside the program"),
+        (Some("scripted".into()), "thresholds, no network"),
+    ];
+    let mut seen = Vec::new();
+    named.into_iter().filter_map(move |(id, note)| {
+        let id = id.filter(|id| *id != view.promotion.release && !seen.contains(id))?;
+        seen.push(id.clone());
+        Some((id, note))
+    })
 }
 
 #[cfg(test)]

@@ -47,8 +47,15 @@ impl Registry {
     /// # Errors
     /// The fault by its name.
     pub fn load(&self, id: &str) -> Result<Checkpoint, CheckpointError> {
-        let bytes = self.read(id, POLICY)?;
-        Checkpoint::decode(id, &bytes)
+        Checkpoint::decode(id, &self.bytes(id)?)
+    }
+
+    /// A checkpoint's file as it is, unchecked.
+    ///
+    /// # Errors
+    /// That there is none, or the disk's.
+    pub fn bytes(&self, id: &str) -> Result<Vec<u8>, CheckpointError> {
+        self.read(id, POLICY)
     }
 
     /// Writes a policy whose bytes have this name; one that is there already is left as it is.

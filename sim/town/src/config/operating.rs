@@ -210,7 +210,7 @@ section! {
 
     /// Which policy runs and where checkpoints go.
     Policy {
-        /// `shipped`, `scripted` or the id of a checkpoint.
+        /// `shipped`, `scripted` or the id of a checkpoint; the release until a promotion makes another.
         release: String = text(Letters::Name),
         /// Folder of released checkpoints.
         release_dir: String = text(Letters::Path),

@@ -1,0 +1,189 @@
+//! The release pointer: one small file that says which policy is a shard's release, and how it came to that.
+//!
+//! Owns the file, its lock and that it is whole at any moment: release, promotion and history change together or not at
+//! all, so a crash anywhere leaves exactly one release. Knows no policy. Rule: "Stability, promotion, rollback".
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use townlet_town::Rules;
+
+use super::machine::{Ground, Machine};
+use crate::shard::home::{replace, slug};
+use crate::shard::policies::{Loaded, Policies, PolicyError};
+
+/// What the file says first.
+const FORMAT: &str = "townlet-release-1";
+
+/// Why a release pointer is not followed. Nothing runs then, and nothing is written.
+#[derive(Debug, Error)]
+#[error(
+    "{}: {why}. To begin again with `policy.release`, move the file away.", path.display()
+)]
+pub struct PointerError {
+    path: PathBuf,
+    why: String,
+}
+
+/// The file's content.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::shard) struct Content {
+    format: String,
+    shard: String,
+    config_id: String,
+    observations: String,
+    #[serde(flatten)]
+    pub(super) machine: Machine,
+}
+
+/// A pointer that was read.
+#[derive(Clone, Debug)]
+pub(in crate::shard) struct Pointer {
+    path: PathBuf,
+    pub(super) content: Content,
+}
+
+impl Pointer {
+    /// The pointer of the shard that these rules are for; `None` when there is none yet.
+    ///
+    /// # Errors
+    /// When it is damaged, or made for another configuration or other observations.
+    pub(in crate::shard) fn read(home: &Path, rules: &Rules) -> Result<Option<Self>, PointerError> {
+        let path = path(home, rules);
+        let refused = |why: String| PointerError { path: path.clone(), why };
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(refused(error.to_string())),
+        };
+        let content: Content =
+            serde_json::from_str(&text).map_err(|error| refused(format!("it is no release pointer: {error}")))?;
+        if content.format != FORMAT {
+            return Err(refused(format!("its format is `{}`; this program reads `{FORMAT}`", content.format)));
+        }
+        let pointer = Self { path: path.clone(), content };
+        let rows = [
+            ("config_id", &pointer.content.config_id, &rules.config.config_id),
+            ("observations", &pointer.content.observations, &variant(rules)),
+        ];
+        // Before the first promotion it points nowhere, and whoever was judged starts over.
+        if pointer.release().is_some() {
+            for (what, found, wanted) in rows {
+                if found != wanted {
+                    let release = pointer.content.machine.release();
+                    let why = format!("the release `{release}` is for {what} `{found}`; this town has `{wanted}`");
+                    return Err(refused(why));
+                }
+            }
+        }
+        Ok(Some(pointer))
+    }
+
+    /// The release that was made; `None` while it is the configuration's.
+    pub(in crate::shard) fn release(&self) -> Option<&str> {
+        self.content.machine.since().map(|_| self.content.machine.release())
+    }
+
+    /// Loads a policy that the pointer names.
+    ///
+    /// # Errors
+    /// Why not, with the pointer's file.
+    pub(in crate::shard) fn load(&self, policies: &Policies, name: &str, rules: &Rules) -> Result<Loaded, PolicyError> {
+        policies.load(name, rules).map_err(|error| {
+            let why = format!("the release `{name}` cannot drive this town: {error}").trim_end_matches('.').to_owned();
+            PointerError { path: self.path.clone(), why }.into()
+        })
+    }
+}
+
+/// Where the pointer stands.
+pub(super) fn path(home: &Path, rules: &Rules) -> PathBuf {
+    let config = &rules.config;
+    home.join(&config.policy.release_dir).join(format!("{}.release.json", slug(&config.shard)))
+}
+
+/// `full`, `hybrid` or `compact`.
+fn variant(rules: &Rules) -> String {
+    townlet_town::observations::layout(rules.config.features.systems.observations).name.to_owned()
+}
+
+/// What a town with these rules is made from.
+pub(super) fn ground(rules: &Rules) -> Ground {
+    let layout = townlet_town::observations::layout_hash(rules.config.features.systems.observations);
+    Ground { config: townlet_learn::checkpoint::training_hash(rules), layout: layout.to_owned() }
+}
+
+/// The file as one process writes it, once it has claimed it.
+#[derive(Debug)]
+pub(super) struct Writer {
+    path: PathBuf,
+    shard: String,
+    config_id: String,
+    observations: String,
+    lock: Option<File>,
+    /// As it was read when this run began.
+    known: Option<Content>,
+}
+
+impl Writer {
+    /// For the shard of these rules, which found this pointer.
+    pub(super) fn new(home: &Path, rules: &Rules, known: Option<&Pointer>) -> Self {
+        Self {
+            path: path(home, rules),
+            shard: rules.config.shard.clone(),
+            config_id: rules.config.config_id.clone(),
+            observations: variant(rules),
+            lock: None,
+            known: known.map(|pointer| pointer.content.clone()),
+        }
+    }
+
+    /// Claims the file until the program ends. Runs of one shard may go side by side in a home; one of them decides.
+    ///
+    /// # Errors
+    /// Another run has it, or has changed it since this one began.
+    pub(super) fn claim(&mut self) -> Result<(), String> {
+        if self.lock.is_some() {
+            return Ok(());
+        }
+        let path = self.path.with_extension("lock");
+        let say = |error: std::io::Error| format!("{}: {error}", path.display());
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(say)?;
+        }
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(say)?;
+        if lock.try_lock().is_err() {
+            return Err(format!("another run of `{}` in this home decides about its release", self.shard));
+        }
+        let now = std::fs::read_to_string(&self.path).ok().and_then(|text| serde_json::from_str::<Content>(&text).ok());
+        if now != self.known {
+            return Err(format!("another run of `{}` has changed its release since this one began", self.shard));
+        }
+        self.lock = Some(lock);
+        Ok(())
+    }
+
+    /// The file's new content, and where it goes.
+    pub(super) fn bytes(&self, machine: &Machine) -> (PathBuf, Vec<u8>) {
+        let content = Content {
+            format: FORMAT.into(),
+            shard: self.shard.clone(),
+            config_id: self.config_id.clone(),
+            observations: self.observations.clone(),
+            machine: machine.clone(),
+        };
+        let mut text = serde_json::to_vec_pretty(&content).expect("plain values");
+        text.push(b'\n');
+        (self.path.clone(), text)
+    }
+}
+
+/// Writes the file: beside it, synced, renamed into place, folder synced.
+///
+/// # Errors
+/// The file and what the system says.
+pub(super) fn write((path, bytes): (PathBuf, Vec<u8>)) -> Result<(), String> {
+    replace(&path, &bytes).map_err(|error| format!("{}: {error}", path.display()))
+}

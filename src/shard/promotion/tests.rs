@@ -1,0 +1,376 @@
+//! The state machine under what may happen in any order, crashes included; and what is written of it.
+//!
+//! A model beside it counts windows and hashes for itself and is never asked the machine's own questions.
+
+use proptest::prelude::*;
+
+use super::machine::{Act, BETTER, Event, Ground, Machine, NOT_BETTER, RUNNING, Stage};
+use super::rollouts;
+use crate::wire::learning::Evidence;
+
+const REQUIRED: u64 = 2;
+const NAMES: [&str; 5] = ["scripted", "a", "b", "c", "d"];
+
+fn act() -> Act {
+    Act {
+        tick: 7,
+        ts: "2026-01-01T00:00:00.000Z".into(),
+        run: "run".into(),
+        issuer: "test".into(),
+        cmd_id: "id".into(),
+    }
+}
+
+fn ground(config: u8) -> Ground {
+    Ground { config: config.to_string(), layout: "layout".into() }
+}
+
+fn evidence(machine: &Machine, verdict: &str, name: Option<&str>) -> Evidence {
+    let candidate = name.or(machine.candidate()).unwrap_or_default().to_owned();
+    Evidence { candidate, release: machine.release().into(), verdict: verdict.into(), pairs: 9, ..Evidence::default() }
+}
+
+fn machine() -> Machine {
+    Machine::new("scripted", ground(0), REQUIRED)
+}
+
+#[track_caller]
+fn taken(machine: &mut Machine, events: &[Event]) {
+    for event in events {
+        machine.take(event.clone(), &act()).unwrap_or_else(|why| panic!("{event:?}: {why:?}"));
+    }
+}
+
+fn named(name: &str) -> String {
+    name.to_owned()
+}
+
+/// A machine whose candidate `a` may be promoted.
+fn eligible() -> Machine {
+    let mut machine = machine();
+    taken(&mut machine, &[Event::Offered(named("a")), Event::Window(Some(true)), Event::Window(None)]);
+    let better = evidence(&machine, BETTER, None);
+    taken(&mut machine, &[Event::Evidence(better), Event::Window(Some(true))]);
+    assert_eq!(machine.stage(), Stage::Eligible);
+    machine
+}
+
+#[test]
+fn the_whole_way_of_a_release_that_holds() {
+    let mut machine = eligible();
+    assert!(machine.blockers(Some("a")).is_empty());
+    taken(&mut machine, &[Event::Promote(named("a"))]);
+    assert_eq!(
+        (machine.stage(), machine.release()),
+        (Stage::Promoting, "scripted"),
+        "not before the pointer is flipped"
+    );
+    taken(&mut machine, &[Event::Flipped, Event::Window(Some(true)), Event::Window(None)]);
+    assert_eq!((machine.stage(), machine.release(), machine.previous()), (Stage::Canary, "a", Some("scripted")));
+    taken(&mut machine, &[Event::Window(Some(true))]);
+    assert_eq!(machine.stage(), Stage::Stable);
+    let way: Vec<&str> = machine.steps().iter().map(|step| step.to.word()).collect();
+    assert_eq!(way, ["evaluating", "eligible", "promoting", "canary", "stable"]);
+}
+
+#[test]
+fn every_blocker_is_named() {
+    let mut machine = machine();
+    assert_eq!(machine.take(Event::Promote(named("a")), &act()), Err(vec!["nobody is judged".into()]));
+    taken(&mut machine, &[Event::Offered(named("a")), Event::Window(Some(true))]);
+    let blockers = machine.take(Event::Promote(named("b")), &act()).unwrap_err().join("; ");
+    for part in ["`b` is not the candidate", "`a`", "1 of 2 green windows", "not yet known to be better"] {
+        assert!(blockers.contains(part), "{part}: {blockers}");
+    }
+}
+
+#[test]
+fn a_red_window_takes_eligibility_away() {
+    let mut machine = eligible();
+    taken(&mut machine, &[Event::Window(Some(false))]);
+    assert_eq!((machine.stage(), machine.green().0), (Stage::Evaluating, 0));
+    taken(&mut machine, &[Event::Window(Some(true)), Event::Window(Some(true))]);
+    assert_eq!(machine.stage(), Stage::Eligible, "the evidence is still in");
+}
+
+#[test]
+fn the_candidate_is_frozen_and_the_newest_waits() {
+    let mut machine = machine();
+    taken(&mut machine, &[Event::Offered(named("a")), Event::Offered(named("b")), Event::Offered(named("c"))]);
+    assert_eq!((machine.candidate(), machine.waiting()), (Some("a"), Some("c")));
+    let worse = evidence(&machine, NOT_BETTER, None);
+    taken(&mut machine, &[Event::Evidence(worse)]);
+    assert_eq!((machine.candidate(), machine.waiting()), (Some("c"), None));
+    taken(&mut machine, &[Event::Offered(named("a"))]);
+    assert_eq!(machine.waiting(), None, "who was refused does not come again by itself");
+    taken(&mut machine, &[Event::Nominated(named("a"))]);
+    assert_eq!(machine.candidate(), Some("a"), "an operator may name them again");
+}
+
+#[test]
+fn evidence_about_somebody_else_says_nothing() {
+    let mut machine = machine();
+    taken(&mut machine, &[Event::Offered(named("a")), Event::Window(Some(true)), Event::Window(Some(true))]);
+    let other = evidence(&machine, BETTER, Some("b"));
+    taken(&mut machine, &[Event::Evidence(other)]);
+    assert_eq!((machine.stage(), machine.evidence()), (Stage::Evaluating, None));
+}
+
+#[test]
+fn a_swap_passes_over_the_gates_and_a_rollback_goes_back() {
+    let mut machine = machine();
+    taken(&mut machine, &[Event::Swap(named("d"), named("drill")), Event::Flipped]);
+    assert_eq!((machine.stage(), machine.release()), (Stage::Canary, "d"));
+    taken(&mut machine, &[Event::Window(Some(false))]);
+    assert!(machine.is_red());
+    taken(&mut machine, &[Event::Rollback(None, named("it starves them"))]);
+    assert_eq!((machine.stage(), machine.release(), machine.previous()), (Stage::RolledBack, "scripted", None));
+    assert!(machine.take(Event::Rollback(None, String::new()), &act()).is_err(), "there is nothing before it");
+    assert!(machine.take(Event::Swap(named("scripted"), String::new()), &act()).is_err(), "it is the release");
+}
+
+#[test]
+fn a_swap_that_breaks_off_leaves_the_canary_on_trial() {
+    let mut machine = machine();
+    taken(&mut machine, &[Event::Swap(named("a"), String::new()), Event::Flipped]);
+    taken(&mut machine, &[Event::Swap(named("b"), String::new()), Event::Broke("the disk is full".into())]);
+    assert_eq!((machine.stage(), machine.release(), machine.previous()), (Stage::Canary, "a", Some("scripted")));
+}
+
+#[test]
+fn what_is_held_moves_only_when_it_is_let_go() {
+    let mut machine = eligible();
+    taken(&mut machine, &[Event::Hold(true, "a fair".into()), Event::Window(Some(true)), Event::Offered(named("c"))]);
+    assert_eq!((machine.stage(), machine.candidate()), (Stage::Held, None));
+    assert!(machine.take(Event::Promote(named("a")), &act()).is_err());
+    taken(&mut machine, &[Event::Hold(false, String::new())]);
+    assert_eq!((machine.stage(), machine.candidate(), machine.green().0), (Stage::Evaluating, Some("c"), 0));
+}
+
+#[test]
+fn rows_are_written_once_whatever_a_crash_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ops/rollouts.md");
+    let mut machine = eligible();
+    taken(&mut machine, &[Event::Promote(named("a")), Event::Flipped]);
+    let write = |machine: &Machine, steps: &[super::machine::Step]| {
+        rollouts::append(&path, "harbour", steps, machine.ground(), machine.evidence()).unwrap();
+        std::fs::read_to_string(&path).unwrap().lines().filter(|line| line.starts_with("| harbour")).count()
+    };
+    assert_eq!(write(&machine, machine.steps()), 1, "the promotion alone is a change of the release");
+    taken(&mut machine, &[Event::Rollback(None, "a|b\n".into())]);
+    assert_eq!(write(&machine, machine.steps()), 2);
+    assert_eq!(write(&machine, machine.steps()), 2, "none is written twice");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for part in ["promotion", "`scripted` → `a`", "better", "rollback", "`a` → `scripted`", "a\\|b\\u{a}", "| id |"]
+    {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+}
+
+/// What may happen, drawn by chance.
+#[derive(Clone, Debug)]
+enum Draw {
+    Window(Option<bool>),
+    Offer(usize),
+    Nominate(usize),
+    Verdict(&'static str, Option<usize>),
+    Promote(usize),
+    PromoteCandidate,
+    Swap(usize),
+    Flip(bool),
+    Rollback(Option<usize>),
+    Hold(bool),
+    Crash { ground: u8, configured: usize, written: bool },
+}
+
+fn draw() -> impl Strategy<Value = Draw> {
+    let name = 0..NAMES.len();
+    prop_oneof![
+        6 => prop_oneof![4 => Just(Some(true)), 1 => Just(Some(false)), 1 => Just(None)].prop_map(Draw::Window),
+        3 => name.clone().prop_map(Draw::Offer),
+        1 => name.clone().prop_map(Draw::Nominate),
+        4 => (
+            prop_oneof![4 => Just(BETTER), 1 => Just(NOT_BETTER), 1 => Just(RUNNING)],
+            prop_oneof![4 => Just(None), 1 => name.clone().prop_map(Some)],
+        )
+            .prop_map(|(verdict, about)| Draw::Verdict(verdict, about)),
+        1 => name.clone().prop_map(Draw::Promote),
+        4 => Just(Draw::PromoteCandidate),
+        1 => name.clone().prop_map(Draw::Swap),
+        3 => any::<bool>().prop_map(Draw::Flip),
+        1 => prop_oneof![Just(None), name.clone().prop_map(Some)].prop_map(Draw::Rollback),
+        1 => any::<bool>().prop_map(Draw::Hold),
+        2 => (0..8_u8, 0..8_usize, any::<bool>()).prop_map(|(ground, configured, written)| Draw::Crash {
+            // Mostly the same ground and configuration as before.
+            ground: u8::from(ground == 0),
+            configured: usize::from(configured == 0),
+            written,
+        }),
+    ]
+}
+
+/// What is counted beside the machine: which policies the disk and the town follow, and what speaks for the candidate.
+struct Model {
+    machine: Machine,
+    /// The file's bytes.
+    disk: String,
+    /// Who drives the town.
+    driver: String,
+    ground: Ground,
+    /// What the judgement now under way is about, with the green windows and the verdict since it began.
+    about: (Option<String>, String, Ground),
+    greens: u64,
+    better: bool,
+    /// The same as of the last write.
+    kept: ((Option<String>, String, Ground), u64, bool),
+    written: bool,
+}
+
+impl Model {
+    fn new() -> Self {
+        let machine = machine();
+        let about = (None, named("scripted"), ground(0));
+        let disk = serde_json::to_string(&machine).unwrap();
+        let kept = (about.clone(), 0, false);
+        let (driver, ground, greens) = (named("scripted"), ground(0), 0);
+        Self { machine, disk, driver, ground, about, greens, better: false, kept, written: false }
+    }
+
+    fn write(&mut self) {
+        self.disk = serde_json::to_string(&self.machine).unwrap();
+        self.written = true;
+    }
+
+    /// Whatever the judgement is about has changed: nothing that was counted counts.
+    fn follow(&mut self) {
+        let judged = self.machine.candidate().map(str::to_owned);
+        let now = (judged, self.machine.release().to_owned(), self.ground.clone());
+        if now != self.about {
+            (self.about, self.greens, self.better) = (now, 0, false);
+        }
+    }
+
+    fn happens(&mut self, draw: &Draw) {
+        let name = |place: usize| NAMES[place].to_owned();
+        let before = self.machine.judgements();
+        match draw {
+            Draw::Window(green) => {
+                match green {
+                    Some(true) => self.greens += 1,
+                    Some(false) => self.greens = 0,
+                    None => {}
+                }
+                self.machine.take(Event::Window(*green), &act()).unwrap();
+                self.write();
+            }
+            Draw::Offer(place) => {
+                self.machine.take(Event::Offered(name(*place)), &act()).unwrap();
+                self.write();
+            }
+            Draw::Nominate(place) => {
+                let done = self.machine.take(Event::Nominated(name(*place)), &act());
+                if done.is_ok() {
+                    (self.greens, self.better) = (0, false);
+                    self.write();
+                }
+            }
+            Draw::Verdict(verdict, about) => {
+                let it = evidence(&self.machine, verdict, about.map(|place| NAMES[place]));
+                let judged =
+                    self.machine.candidate() == Some(&it.candidate) && self.machine.stage() == Stage::Evaluating;
+                self.better |= judged && *verdict == BETTER;
+                self.machine.take(Event::Evidence(it), &act()).unwrap();
+                self.write();
+            }
+            Draw::Promote(place) => self.promote(name(*place)),
+            Draw::PromoteCandidate => self.promote(self.machine.candidate().unwrap_or("nobody").to_owned()),
+            Draw::Swap(place) => {
+                if self.machine.take(Event::Swap(name(*place), String::new()), &act()).is_ok() {
+                    self.write();
+                }
+            }
+            Draw::Flip(true) if self.machine.stage() == Stage::Promoting => {
+                self.machine.take(Event::Flipped, &act()).unwrap();
+                self.write();
+                self.driver = self.machine.release().to_owned();
+            }
+            Draw::Flip(_) => self.machine.take(Event::Broke("the disk".into()), &act()).unwrap(),
+            Draw::Rollback(to) => {
+                if self.machine.take(Event::Rollback(to.map(name), String::new()), &act()).is_ok() {
+                    self.driver = self.machine.release().to_owned();
+                    // Whether the file follows before the next crash is chance.
+                    if self.greens.is_multiple_of(2) {
+                        self.write();
+                    }
+                }
+            }
+            Draw::Hold(on) => {
+                if self.machine.take(Event::Hold(*on, String::new()), &act()).is_ok() {
+                    (self.greens, self.better) = (0, false);
+                    self.write();
+                }
+            }
+            Draw::Crash { ground: config, configured, written } => self.crash(*config, NAMES[*configured], *written),
+        }
+        // Judged anew is counted anew, also when it is the same candidate; a restart loses pairs and no window.
+        if self.machine.judgements() != before && !matches!(draw, Draw::Crash { .. }) {
+            (self.greens, self.better) = (0, false);
+        }
+        self.follow();
+        if std::mem::take(&mut self.written) {
+            self.kept = (self.about.clone(), self.greens, self.better);
+        }
+    }
+
+    fn promote(&mut self, name: String) {
+        let counted = (self.greens >= REQUIRED, self.better);
+        let bound = self.about.clone();
+        if self.machine.take(Event::Promote(name.clone()), &act()).is_ok() {
+            assert_eq!(counted, (true, true), "promoted with {} green windows, better: {}", self.greens, self.better);
+            assert_eq!(bound, (Some(name), self.machine.release().to_owned(), self.ground.clone()));
+            self.write();
+        }
+    }
+
+    /// The process dies; a pointer that was about to be flipped was, or was not.
+    fn crash(&mut self, config: u8, configured: &str, written: bool) {
+        if written && self.machine.stage() == Stage::Promoting {
+            let mut flipped = self.machine.clone();
+            flipped.take(Event::Flipped, &act()).unwrap();
+            self.disk = serde_json::to_string(&flipped).unwrap();
+        }
+        // What was not written yet is as if it had never been.
+        (self.about, self.greens, self.better) = self.kept.clone();
+        self.machine = serde_json::from_str(&self.disk).unwrap();
+        self.ground = ground(config);
+        self.machine.open(configured, &self.ground, REQUIRED, &act());
+        self.write();
+        self.driver = self.machine.release().to_owned();
+    }
+
+    fn check(&self) {
+        let disk: Machine = serde_json::from_str(&self.disk).unwrap();
+        let (machine, stage) = (&self.machine, self.machine.stage());
+        assert_eq!(self.driver, machine.release(), "one policy drives the town, and it is the release");
+        assert!(disk.stage() != Stage::Canary || disk.previous().is_some(), "a canary has a release before it");
+        assert_ne!(machine.candidate(), Some(machine.release()), "the release is not judged against itself");
+        assert_eq!(machine.target().is_some(), stage == Stage::Promoting);
+        if stage == Stage::Eligible {
+            assert!(self.greens >= REQUIRED && self.better, "eligible with {} and {}", self.greens, self.better);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_thousand_ways_that_it_may_go(draws in prop::collection::vec(draw(), 1..60)) {
+        let mut model = Model::new();
+        for draw in &draws {
+            model.happens(draw);
+            model.check();
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A policy's whole way on a live shard: judged, promoted, watched, stable; and one that starves its town, refused, forced in,
+//! and taken back.
+//!
+//! The shipped policy is the candidate against the scripted one. Rule: "Stability, promotion, rollback".
+
+mod live;
+
+use std::path::Path;
+
+use live::{Live, home, options, refusal, sources, wait_for};
+use townlet::shard;
+use townlet_learn::checkpoint::{Checkpoint, Registry};
+use townlet_town::options::OPTIONS;
+
+fn rollouts(home: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(home.join("ops/rollouts.md")).expect("there are rollouts");
+    text.lines().filter(|line| line.starts_with("| harbour")).map(str::to_owned).collect()
+}
+
+/// A policy that only waits, among the shadows; its name.
+fn idler(home: &Path) -> String {
+    let shipped = include_bytes!("../configs/policies/shipped.safetensors");
+    let mut policy = Checkpoint::embedded(shipped).expect("it is whole");
+    for column in &mut policy.weights.columns {
+        column.values.fill(0.0);
+        if column.name == "policy.bias" {
+            let wait = OPTIONS.iter().position(|row| row.1 == "wait").expect("one may wait");
+            column.values[wait] = 1_000.0;
+        }
+    }
+    let (id, bytes) = Checkpoint::encode(&policy.meta, &policy.weights, &policy.normalizer);
+    Registry::new(home.join("snapshots/shadow")).store(&id, &bytes).expect("it is stored");
+    id
+}
+
+#[test]
+fn a_candidate_goes_the_whole_way_and_a_restart_keeps_it() {
+    let home = home();
+    let live = Live::eligible(home.path());
+    let evidence = live.view().promotion.evidence.expect("it was judged");
+    assert!(evidence.low > Some(0.0) && evidence.pairs > 0, "{evidence:?}");
+    assert!(live.view().alerts.iter().any(|alert| alert.name == "candidate_ready"));
+    live.done("promote_policy shipped");
+    let view = live.view();
+    assert_eq!((&view.policy.id, &*view.promotion.state), (&evidence.candidate, "canary"));
+    live.until("stable");
+    let (digest, policy) = (live.digest(), live.view().policy);
+    let rows = rollouts(home.path());
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert!(rows[0].contains("promotion") && rows[0].contains("test:admin") && rows[0].contains("better"), "{rows:?}");
+    assert!(rows[1].contains("stable"), "{rows:?}");
+    live.shard.stop().expect("it is saved");
+    // The configuration still says scripted; the pointer decides, and the town is the one that stopped.
+    let live = Live::resumed(home.path());
+    let view = live.view();
+    assert_eq!((live.digest(), &view.policy, &*view.promotion.state), (digest, &policy, "stable"));
+    assert_eq!(view.promotion.previous.as_deref(), Some("scripted"));
+    live.done("rollback_policy --reason drill");
+    assert_eq!(live.view().policy.id, "scripted");
+}
+
+#[test]
+fn a_policy_that_starves_its_town_is_refused_and_when_forced_in_is_taken_back() {
+    let home = home();
+    let id = idler(home.path());
+    let live = Live::held(home.path());
+    let views = live.watch();
+    live.shard.offer(&id);
+    wait_for(&views, "a refusal", |view| {
+        view.promotion.evidence.as_ref().is_some_and(|evidence| evidence.verdict == "not_better")
+    });
+    live.run(3_000);
+    assert_ne!(live.view().promotion.state, "eligible");
+    assert_eq!(refusal(&live.line(&format!("promote_policy {id}"))), "E_CONFLICT");
+    live.done(&format!("policy_swap {id} --reason drill"));
+    assert_eq!(live.view().policy.id, id);
+    for _ in 0..10 {
+        live.run(1_000);
+        if live.view().alerts.iter().any(|alert| alert.name == "canary_red") {
+            break;
+        }
+    }
+    assert!(live.view().alerts.iter().any(|alert| alert.name == "canary_red"), "{:?}", live.view().promotion);
+    let tick = live.view().tick;
+    live.done("rollback_policy --reason \"they starve\"");
+    let view = live.view();
+    assert_eq!((&*view.policy.id, view.tick, &*view.promotion.state), ("scripted", tick, "rolled_back"));
+    assert!(rollouts(home.path()).last().expect("a row").contains("they starve"));
+    let incidents = std::fs::read_dir(home.path().join("ops/incidents")).expect("incidents").flatten();
+    let notes: Vec<_> = incidents.filter_map(|it| std::fs::read_to_string(it.path().join("note.md")).ok()).collect();
+    let note = notes.iter().find(|note| note.contains("ops/rollback")).expect("a note");
+    assert!(note.contains("starvation") && note.contains("they starve"), "{note}");
+}
+
+#[test]
+fn a_canary_is_taken_back_by_itself_once_and_then_everything_is_held() {
+    let home = home();
+    let id = idler(home.path());
+    let settings = [("stability.promotion.auto_rollback", "critical")];
+    let live = Live::around(shard::start(sources(false, &settings), 7, options(home.path(), true)).expect("it starts"));
+    live.done(&format!("policy_swap {id}"));
+    live.until("held");
+    let view = live.view();
+    assert_eq!((&*view.policy.id, view.promotion.previous), ("scripted", None));
+    let last = view.promotion.history.iter().rev().find(|step| step.to == "rolled_back").expect("it was taken back");
+    assert_eq!(last.issuer, "town");
+    live.done("promotion_hold off");
+    assert_eq!(live.view().promotion.state, "idle");
+}
+
+#[test]
+fn a_pointer_for_another_configuration_is_refused_by_name() {
+    let home = home();
+    let live = Live::held(home.path());
+    live.done("policy_swap shipped");
+    live.shard.stop().expect("it is saved");
+    let other = sources(false, &[("config_id", "elsewhere")]);
+    let why = shard::start(other, 7, options(home.path(), true)).err().expect("it is refused").to_string();
+    for part in ["harbour.release.json", "config_id", "`town-v1`", "`elsewhere`", "move the file away"] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+}
