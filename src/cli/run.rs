@@ -14,7 +14,7 @@ use townlet_town::config::{Config, Layer};
 
 use super::texts::{self, Texts};
 use super::{BROKEN, ConfigArgs, headless, plain, serve, settings};
-use crate::shard::policies::Policies;
+use crate::shard::policies::{Policies, SCRIPTED};
 use crate::shard::training::Recipe;
 use crate::shard::{self, Driver, Handle, Home, Options, Recorded, Speed};
 use crate::source::Local;
@@ -242,7 +242,7 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle>
     let Some(run) = wanted.resume else {
         let rules = Rules::new(texts.sources.clone())?;
         options.driver = Policies::of(wanted.home, &rules.config.policy).released(&rules)?;
-        options.training = recipe(wanted, &rules)?;
+        options.training = recipe(wanted, &rules, options.driver.id())?;
         return Ok(shard::start(texts.sources, config.seed, options)?);
     };
     let run = (!run.is_empty()).then_some(run);
@@ -250,18 +250,17 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle>
     same_settings(wanted, &texts, &recorded)?;
     let rules = Rules::new(recorded.sources.clone())?;
     options.driver = Policies::of(wanted.home, &rules.config.policy).released(&rules)?;
-    options.training = recipe(wanted, &rules)?;
+    options.training = recipe(wanted, &rules, options.driver.id())?;
     Ok(shard::resume(&recorded, options)?)
 }
 
 /// What a training beside the town is made from, when one is wanted.
-fn recipe(wanted: Wanted<'_>, rules: &Rules) -> anyhow::Result<Option<Recipe>> {
+fn recipe(wanted: Wanted<'_>, rules: &Rules, release: &str) -> anyhow::Result<Option<Recipe>> {
     if !wanted.train {
         return Ok(None);
     }
-    let policy = &rules.config.policy;
-    let trained = policy.release != "scripted";
-    let release = trained.then(|| Policies::of(wanted.home, policy).checkpoint(&policy.release)).transpose()?;
+    let policies = Policies::of(wanted.home, &rules.config.policy);
+    let release = (release != SCRIPTED).then(|| policies.checkpoint(release)).transpose()?;
     let recipe = Recipe::new(&rules.sources, release);
     Ok(Some(recipe.context("--train: this town's settings and those it would be taught with do not go together")?))
 }

@@ -49,7 +49,7 @@ pub enum PolicyError {
         /// What would be right.
         hint: String,
         /// Why.
-        source: CheckpointError,
+        source: Box<CheckpointError>,
     },
     /// The release pointer.
     #[error(transparent)]
@@ -148,7 +148,11 @@ impl Policies {
             };
             Ok(Driver::Network(Box::new(NetworkPolicy::new(&checkpoint, rules, Choice::default())?)))
         };
-        load().map_err(|source| PolicyError::Release { name: name.into(), hint: self.hint(name), source })
+        load().map_err(|source| PolicyError::Release {
+            name: name.into(),
+            hint: self.hint(name),
+            source: Box::new(source),
+        })
     }
 
     fn hint(&self, name: &str) -> String {
