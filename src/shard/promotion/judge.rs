@@ -76,7 +76,9 @@ fn judge(rules: &Arc<Rules>, case: &Case, stop: &AtomicBool, tell: &impl Fn(Evid
         let pair = live(&case.candidate, seed).and_then(|ours| Some((ours, live(&case.release, seed)?)));
         let Some((ours, theirs)) = pair else { return };
         // A town in which a day had no score says nothing.
-        differences(&ours, &theirs).into_iter().for_each(|difference| test.take(difference));
+        for difference in differences(&ours, &theirs) {
+            test.take(difference);
+        }
         let verdict = match test.verdict() {
             Verdict::Undecided => RUNNING,
             Verdict::Better => BETTER,

@@ -290,7 +290,7 @@ impl Machine {
         match event {
             Event::Window(green) => self.window(green, act),
             Event::Offered(name) => self.offered(name, act),
-            Event::Nominated(name) => self.nominated(name, act)?,
+            Event::Nominated(name) => self.nominated(&name, act)?,
             Event::Evidence(evidence) => self.weigh(evidence, act),
             Event::Promote(name) => {
                 let blockers = self.blockers(Some(&name));
@@ -376,7 +376,7 @@ impl Machine {
         }
     }
 
-    fn nominated(&mut self, name: String, act: &Act) -> Result<(), Vec<String>> {
+    fn nominated(&mut self, name: &str, act: &Act) -> Result<(), Vec<String>> {
         let mut blockers = Vec::new();
         match self.stage {
             Stage::Held | Stage::Promoting | Stage::Canary => blockers.extend(self.blockers(None).into_iter().take(1)),
@@ -385,29 +385,29 @@ impl Machine {
         if name == self.release {
             blockers.push(format!("`{name}` is the release"));
         }
-        if self.candidate() == Some(&name) {
+        if self.candidate() == Some(name) {
             blockers.push(format!("`{name}` is judged already"));
         }
         if !blockers.is_empty() {
             return Err(blockers);
         }
-        self.refused.retain(|refused| *refused != name);
+        self.refused.retain(|refused| refused != name);
         self.judge(name, "an operator named it", act);
         Ok(())
     }
 
     fn take_up(&mut self, act: &Act) {
         if let Some(name) = self.waiting.take() {
-            self.judge(name, "it was offered", act);
+            self.judge(&name, "it was offered", act);
         }
     }
 
-    fn judge(&mut self, name: String, why: &str, act: &Act) {
-        if self.waiting.as_ref() == Some(&name) {
+    fn judge(&mut self, name: &str, why: &str, act: &Act) {
+        if self.waiting.as_deref() == Some(name) {
             self.waiting = None;
         }
         let why = format!("`{name}` is judged: {why}");
-        self.bond = Some(self.bond_of(&name));
+        self.bond = Some(self.bond_of(name));
         self.restart(why, act);
     }
 

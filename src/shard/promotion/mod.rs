@@ -92,13 +92,13 @@ impl Releases {
         let found = Pointer::read(home.folder(), rules)?;
         let (ground, required) = (pointer::ground(rules), u64::from(rules.config.stability.promotion.required_passes));
         let mut notes = Vec::new();
-        let release = match found.as_ref().and_then(|pointer| Some((pointer, pointer.release()?))) {
-            Some((pointer, name)) => pointer.load(&policies, name, rules)?,
+        let made = found.as_ref().and_then(|pointer| Some((pointer, pointer.release()?)));
+        let release = if let Some((pointer, name)) = made {
+            pointer.load(&policies, name, rules)?
+        } else {
             // A driver that was handed in need not be among the files.
-            None => {
-                let bytes = policies.load(driver.id(), rules).map_or_else(|_| Arc::from([]), |loaded| loaded.bytes);
-                Loaded { driver, bytes }
-            }
+            let bytes = policies.load(driver.id(), rules).map_or_else(|_| Arc::from([]), |loaded| loaded.bytes);
+            Loaded { driver, bytes }
         };
         let kept = found.as_ref().map_or_else(
             || Machine::new(release.driver.id(), ground.clone(), required),
@@ -251,11 +251,10 @@ impl Releases {
             Stage::Eligible => {
                 format!("`promote_policy {}` makes it the release.", machine.candidate().unwrap_or_default())
             }
-            Stage::Promoting => format!("{last}."),
             Stage::Canary if machine.is_red() => "the last window was red; `rollback_policy` takes it back.".into(),
             Stage::Canary => format!("watched: {green} of {required} green windows."),
             Stage::Stable => format!("`{}` has held.", machine.release()),
-            Stage::RolledBack => format!("{last}."),
+            Stage::Promoting | Stage::RolledBack => format!("{last}."),
             Stage::Held => format!("{last}; `promotion_hold off` lets promotions go on."),
         };
         format!("{stands}{waiting}")

@@ -119,13 +119,12 @@ pub(super) fn release(root: &Path, name: &str, policies: &Policies, rules: &Rule
     let folder = root.join(name);
     let text = std::fs::read(folder.join(MANIFEST)).map_err(|why| damaged(why.to_string()))?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|why| damaged(why.to_string()))?;
-    let loaded = match &manifest.release.file {
-        None => policies.load(SCRIPTED, rules),
-        Some(_) => {
-            let id = &manifest.release.id;
-            let bytes = std::fs::read(folder.join(format!("{id}.safetensors")));
-            ready(id, bytes.map_err(|why| damaged(why.to_string()))?, rules)
-        }
+    let id = &manifest.release.id;
+    let loaded = if manifest.release.file.is_none() {
+        policies.load(SCRIPTED, rules)
+    } else {
+        let bytes = std::fs::read(folder.join(format!("{id}.safetensors")));
+        ready(id, bytes.map_err(|why| damaged(why.to_string()))?, rules)
     };
     loaded.map_err(|why| damaged(why.to_string().trim_end_matches('.').to_owned()))
 }
