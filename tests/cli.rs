@@ -222,7 +222,6 @@ fn a_device_without_end_is_no_file() {
     for line in [
         "--headless --tick-limit 9 --script /dev/zero",
         "snapshot inspect /dev/zero",
-        "snapshot validate /dev/zero",
         "telemetry check /dev/zero",
         "config diff /dev/zero /dev/zero",
         "serve --tls-cert /dev/zero --tls-key /dev/zero",
@@ -230,6 +229,10 @@ fn a_device_without_end_is_no_file() {
     ] {
         refused(&[], line, &["/dev/zero"]);
     }
+    // To judge files is what it is asked for: one that is no snapshot is a verdict, not bad input.
+    let judged = townlet(folder(&[]).path(), "snapshot validate /dev/zero");
+    assert_eq!(judged.status.code(), Some(1));
+    assert!(text(&judged.stdout).contains("larger than a snapshot may be"), "{}", text(&judged.stdout));
 }
 
 #[test]

@@ -287,7 +287,9 @@ mod tests {
         let two = bounds(0.05, 1, 2);
         assert!((two[0] - 1.959_964).abs() < 0.002, "{two:?}");
         let all = bounds(0.025, 12, 160);
-        assert!(all[1..].windows(2).all(|pair| pair[0] > pair[1]), "later looks ask for less");
+        // The first look spends what its twelve pairs are worth at once; those after it have little to spend at first.
+        assert!(all[0] < all[1], "{all:?}");
+        assert!(all[5..].windows(2).all(|pair| pair[0] > pair[1]), "later looks ask for less");
         assert!(*all.last().unwrap() > 1.96, "and none for less than one look alone");
     }
 
