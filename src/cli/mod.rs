@@ -17,6 +17,7 @@ mod incident;
 mod observe;
 mod plain;
 mod policy;
+mod rehearse;
 mod replay;
 mod run;
 mod script;
@@ -61,6 +62,8 @@ enum Command {
     Audit(audit::Args),
     /// Rebuilds a run from its journal and checks every digest
     Replay(replay::Args),
+    /// Tries the checklist before a demonstration on throw-away towns, a line a point
+    Rehearse(rehearse::Args),
     /// Packs everything that explains what happened to a run, also of a dead shard; lists incidents
     Incident(incident::Args),
     /// Lists, shows and validates snapshots
@@ -146,6 +149,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Replay(args)) => replay::run(&args),
+        Some(Command::Rehearse(args)) => rehearse::run(&args),
         Some(Command::Incident(args)) => incident::run(&args),
         Some(Command::Snapshot(args)) => snapshot::run(&args),
         Some(Command::Telemetry(args)) => telemetry::run(&args),

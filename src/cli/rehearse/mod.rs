@@ -1,0 +1,125 @@
+//! `townlet rehearse`: the checklist before a demonstration, tried on throw-away towns, a line a point.
+//!
+//! Owns which towns are made and the telling; the points stand in `points`. Nothing is written into the home it is given:
+//! only the release is read there. Rule: "Checklist Before Demos" of the operators' handbook.
+
+mod points;
+mod stage;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use serde_json::json;
+use townlet_town::Rules;
+
+use super::texts::{self, Texts};
+use super::{ConfigArgs, FELL_SHORT, plain};
+use crate::shard::Driver;
+use crate::shard::policies::Policies;
+use crate::wire::text::escape;
+use points::{Found, POINTS};
+use stage::{Miss, Stage};
+
+/// The shipped fallback.
+const FALLBACK: (&str, &str) = ("configs/fallback.yaml", include_str!("../../../configs/fallback.yaml"));
+
+/// `townlet rehearse`.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The folder whose release drives the towns; nothing is written there
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    home: PathBuf,
+    /// The configuration to go on with when something is unstable; without one the shipped fallback
+    #[arg(long, value_name = "FILE")]
+    fallback: Option<PathBuf>,
+    /// Days after which the charter's targets are looked at
+    #[arg(long, value_name = "DAYS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    days: u64,
+    /// For a program: one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Texts with who drives their towns.
+struct Play {
+    texts: Texts,
+    driver: Driver,
+}
+
+impl Play {
+    fn new(texts: Texts, home: &std::path::Path) -> Result<Self> {
+        let rules = Rules::new(texts.sources.clone())?;
+        let driver = Policies::of(home, &rules.config.policy).released(&rules)?;
+        Ok(Self { texts, driver })
+    }
+
+    /// Tries something on a new town.
+    fn try_out(&self, tried: impl FnOnce(&Stage) -> Found) -> Found {
+        let stage = Stage::open(self.texts.sources.clone(), self.texts.loaded.config.seed, self.driver.clone());
+        tried(&stage.map_err(|why| Miss::new("a town starts", format!("{why:#}")))?)
+    }
+}
+
+/// Runs the checklist.
+///
+/// # Errors
+/// A configuration or a release that is wrong, before any town starts.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let play = Play::new(texts::load(&args.config, Vec::new())?, &args.home)?;
+    let fallback = match &args.fallback {
+        Some(file) => {
+            let config = ConfigArgs { config: Some(file.clone()), settings: Vec::new() };
+            texts::load(&config, Vec::new())?
+        }
+        None => texts::shipped(FALLBACK.0, FALLBACK.1)?,
+    };
+    let fallback = Play::new(fallback, &args.home)?;
+    let mut told = Report { json: args.json, rows: Vec::new(), missed: Vec::new() };
+    for point in &POINTS {
+        told.tell(point.name, play.try_out(point.tried))?;
+    }
+    told.tell("charter", play.try_out(|stage| points::charter(stage, args.days)))?;
+    told.tell("fallback", fallback.try_out(points::fallback))?;
+    told.end(&play)
+}
+
+struct Report {
+    json: bool,
+    rows: Vec<serde_json::Value>,
+    missed: Vec<&'static str>,
+}
+
+impl Report {
+    /// A line as soon as its point has been tried.
+    fn tell(&mut self, name: &'static str, found: Found) -> Result<()> {
+        let (sign, text, row) = match found {
+            Ok(seen) => ('✓', seen.clone(), json!({ "point": name, "passed": true, "seen": seen })),
+            Err(Miss { expected, seen }) => {
+                self.missed.push(name);
+                let row = json!({ "point": name, "passed": false, "expected": expected, "seen": seen });
+                ('✗', format!("expected: {expected}; seen: {seen}"), row)
+            }
+        };
+        self.rows.push(row);
+        if self.json { Ok(()) } else { plain::line(&format!("{sign} {name:<18} {}", escape(&text))) }
+    }
+
+    fn end(self, play: &Play) -> Result<ExitCode> {
+        let (config, policy) = (&play.texts.loaded.config.config_id, play.driver.id());
+        let (all, held) = (self.rows.len(), self.rows.len() - self.missed.len());
+        if self.json {
+            plain::json(&json!({
+                "config_id": config, "policy": policy, "passed": self.missed.is_empty(), "points": self.rows,
+            }))?;
+        } else if self.missed.is_empty() {
+            plain::line(&format!("all {all} points hold: {config}, driven by {policy}"))?;
+        } else {
+            let missed = self.missed.join(", ");
+            plain::line(&format!("{held} of {all} points hold: {config}, driven by {policy}. Missed: {missed}"))?;
+        }
+        Ok(if self.missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FELL_SHORT) })
+    }
+}
