@@ -17,6 +17,7 @@ mod incident;
 mod observe;
 mod plain;
 mod policy;
+mod preflight;
 mod rehearse;
 mod replay;
 mod run;
@@ -24,6 +25,7 @@ mod script;
 mod serve;
 mod settings;
 mod snapshot;
+mod stage;
 mod telemetry;
 mod texts;
 mod token;
@@ -62,6 +64,8 @@ enum Command {
     Audit(audit::Args),
     /// Rebuilds a run from its journal and checks every digest
     Replay(replay::Args),
+    /// Checks what must hold before a promotion, a line a check
+    Preflight(preflight::Args),
     /// Tries the checklist before a demonstration on throw-away towns, a line a point
     Rehearse(rehearse::Args),
     /// Packs everything that explains what happened to a run, also of a dead shard; lists incidents
@@ -149,6 +153,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(args)) => config::run(&args),
         Some(Command::Audit(args)) => audit::run(&args),
         Some(Command::Replay(args)) => replay::run(&args),
+        Some(Command::Preflight(args)) => preflight::run(&args),
         Some(Command::Rehearse(args)) => rehearse::run(&args),
         Some(Command::Incident(args)) => incident::run(&args),
         Some(Command::Snapshot(args)) => snapshot::run(&args),

@@ -4,7 +4,6 @@
 //! only the release is read there. Rule: "Checklist Before Demos" of the operators' handbook.
 
 mod points;
-mod stage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,13 +12,13 @@ use anyhow::Result;
 use serde_json::json;
 use townlet_town::Rules;
 
+use super::stage::{Miss, Stage};
 use super::texts::{self, Texts};
 use super::{ConfigArgs, FELL_SHORT, plain};
 use crate::shard::Driver;
 use crate::shard::policies::Policies;
 use crate::wire::text::escape;
 use points::{Found, POINTS};
-use stage::{Miss, Stage};
 
 /// The shipped fallback.
 const FALLBACK: (&str, &str) = ("configs/fallback.yaml", include_str!("../../../configs/fallback.yaml"));

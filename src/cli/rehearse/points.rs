@@ -2,8 +2,8 @@
 //!
 //! A row of [`POINTS`] is a point; a new one needs nothing else. Rule: "Checklist Before Demos" of the operators' handbook.
 
-use super::stage::{Miss, Stage, hold};
 use crate::cli::headless::figure;
+use crate::cli::stage::{Miss, Stage, hold};
 use crate::wire::Snapshot;
 use crate::wire::telemetry::{Agent, Event};
 

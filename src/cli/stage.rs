@@ -1,7 +1,7 @@
 //! A town to try things on: in a folder that goes with it, ticking only when told how far, with an admin at its console.
 //!
 //! Owns how things are tried: whatever changes the town is asked as a dry run first, which must change nothing, and what
-//! is seen afterwards is what an observer is sent next. Which things are tried stands in `points`.
+//! is seen afterwards is what an observer is sent next. Which things are tried stand in `rehearse` and `preflight`.
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;

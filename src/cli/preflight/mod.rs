@@ -1,0 +1,104 @@
+//! `townlet preflight`: what must hold before a policy is promoted, a line a check with what to do when it does not.
+//!
+//! Owns what is looked at and the telling; the checks stand in `checks`. Nothing in the home is changed. Rule: "Promotion
+//! Playbook", pre-flight, of the operators' handbook.
+
+mod checks;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use serde_json::json;
+use townlet_learn::checkpoint::Checkpoint;
+use townlet_town::Rules;
+
+use super::texts::{self, Texts};
+use super::{ConfigArgs, FELL_SHORT, plain};
+use crate::shard::Home;
+use crate::shard::policies::{Policies, PolicyError, SCRIPTED};
+use crate::wire::text::escape;
+use checks::CHECKS;
+
+/// `townlet preflight`.
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The configuration that the shadow is trained with; without one, it is trained beside the town
+    #[arg(long, visible_alias = "shadow", value_name = "FILE")]
+    shadow_config: Option<PathBuf>,
+    /// The checkpoint to be promoted, as `townlet policy list` shows it
+    #[arg(long, value_name = "ID")]
+    candidate: Option<String>,
+    /// The shard's home
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    home: PathBuf,
+    /// For a program: one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is checked.
+struct Flight {
+    home: Home,
+    release: Texts,
+    rules: Rules,
+    /// The shadow's configuration, when it has one of its own.
+    shadow: Option<Texts>,
+    policies: Policies,
+    /// The checkpoint to be promoted, or why it cannot be read.
+    candidate: Option<Result<Checkpoint, String>>,
+}
+
+/// Checks.
+///
+/// # Errors
+/// A configuration that is wrong, or a candidate that is nowhere; nothing was checked then.
+pub(super) fn run(args: &Args) -> Result<ExitCode> {
+    let release = texts::load(&args.config, Vec::new())?;
+    let shadow = args.shadow_config.clone().map(|file| {
+        let config = ConfigArgs { config: Some(file), settings: Vec::new() };
+        texts::load(&config, Vec::new())
+    });
+    let shadow = shadow.transpose()?;
+    let mut folders = release.loaded.config.policy.clone();
+    if let Some(shadow) = &shadow {
+        folders.shadow_dir.clone_from(&shadow.loaded.config.policy.shadow_dir);
+    }
+    let policies = Policies::of(&args.home, &folders);
+    let candidate = match args.candidate.as_deref() {
+        None => None,
+        Some(SCRIPTED) => bail!("--candidate {SCRIPTED}: it fits any town and is no checkpoint; name one."),
+        Some(name) => match policies.checkpoint(name) {
+            Err(why @ PolicyError::Unknown { .. }) => return Err(why.into()),
+            found => Some(found.map_err(|why| why.to_string())),
+        },
+    };
+    let rules = Rules::new(release.sources.clone())?;
+    let flight = Flight { home: Home::new(&args.home), release, rules, shadow, policies, candidate };
+    let (mut rows, mut failed) = (Vec::new(), Vec::new());
+    for check in &CHECKS {
+        let found = (check.run)(&flight);
+        let (passed, seen, to_do) = match &found {
+            Ok(seen) => (true, seen, None),
+            Err(fault) => (false, &fault.seen, Some(&fault.to_do)),
+        };
+        if !passed {
+            failed.push(check.name);
+        }
+        if !args.json {
+            let (sign, way) = (if passed { '✓' } else { '✗' }, to_do.map_or_else(String::new, |way| format!(" {way}")));
+            plain::line(&format!("{sign} {:<13} {}", check.name, escape(&format!("{seen}{way}"))))?;
+        }
+        rows.push(json!({ "check": check.name, "passed": passed, "seen": seen, "to_do": to_do }));
+    }
+    if args.json {
+        plain::json(&json!({ "passed": failed.is_empty(), "checks": rows }))?;
+    } else if failed.is_empty() {
+        plain::line(&format!("all {} checks hold", CHECKS.len()))?;
+    } else {
+        plain::line(&format!("{} of {} checks failed: {}", failed.len(), CHECKS.len(), failed.join(", ")))?;
+    }
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FELL_SHORT) })
+}
