@@ -205,7 +205,7 @@ impl Releases {
     /// As telemetry shows it.
     pub(super) fn wire(&self) -> Promotion {
         let machine = &self.machine;
-        let (green, required) = machine.green();
+        let (green, required) = Self::counted(machine);
         let judged = matches!(machine.stage(), Stage::Evaluating);
         Promotion {
             state: machine.stage().word().into(),
@@ -235,13 +235,18 @@ impl Releases {
         }
     }
 
+    /// Green windows that count, and how many it takes; more than that prove nothing more.
+    fn counted(machine: &Machine) -> (u64, u64) {
+        let (green, required) = machine.green();
+        (green.min(required), required)
+    }
+
     fn detail(&self) -> String {
         if let Some(trouble) = &self.trouble {
             return format!("{trouble}.");
         }
         let machine = &self.machine;
-        let (green, required) = machine.green();
-        let green = green.min(required);
+        let (green, required) = Self::counted(machine);
         let waiting = machine.waiting().map_or_else(String::new, |name| format!(" `{name}` waits."));
         let last = machine.steps().last().map_or("", |step| step.why.as_str());
         let stands = match machine.stage() {

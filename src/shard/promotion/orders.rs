@@ -303,7 +303,8 @@ impl Engine {
 
     /// Answers a command that changed something about the release.
     fn told_change(&mut self, ticket: u64, entry: impl Into<Option<JournalEntry>>, trouble: Option<String>) {
-        let step = self.releases.machine.steps().last();
+        // By itself more may have happened meanwhile, such as that the next one is judged.
+        let step = self.releases.machine.steps().iter().rev().find(|step| !step.act.cmd_id.is_empty());
         let result = match trouble {
             None => {
                 let why = step.map_or("done", |step| step.why.as_str());

@@ -137,10 +137,10 @@ impl Candidate {
         let base = cx.row(selected);
         let over = |style| if selected { base } else { style };
         let text = format!("{}  {}", pad(&change(step), 24), pad(&step.issuer, 14));
-        let rest = columns.saturating_sub(2 + 14 + 40 + 2);
+        let rest = columns.saturating_sub(2 + 16 + 40 + 2);
         Line::from(vec![
             Span::styled(if selected { "▸ " } else { "  " }, over(cx.theme.accent)),
-            Span::styled(pad(&time_of(step.tick, cx.view), 14), over(cx.theme.dim)),
+            Span::styled(pad(&time_of(step.tick, cx.view), 16), over(cx.theme.dim)),
             Span::styled(text, base),
             Span::styled(format!("  {}", pad(&step.why, rest)), over(cx.theme.dim)),
         ])
