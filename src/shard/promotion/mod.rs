@@ -241,6 +241,7 @@ impl Releases {
         }
         let machine = &self.machine;
         let (green, required) = machine.green();
+        let green = green.min(required);
         let waiting = machine.waiting().map_or_else(String::new, |name| format!(" `{name}` waits."));
         let last = machine.steps().last().map_or("", |step| step.why.as_str());
         let stands = match machine.stage() {
