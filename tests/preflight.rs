@@ -111,6 +111,25 @@ fn one_folder_under_two_names_and_a_file_in_the_way_are_named() {
     fails(home.path(), "", "folders", &["ops/incidents", "cannot be written to"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn the_repositorys_own_checks_are_run_when_asked_for() {
+    let home = home();
+    std::fs::create_dir_all(home.path().join("repository/.ci")).expect("a folder");
+    let output = townlet(home.path(), "preflight --source repository");
+    assert_eq!(output.status.code(), Some(2), "there is no script yet: {output:?}");
+    // Written by a process of its own: a file that is still open here could not be run.
+    let script = |ends: &str| {
+        let line = format!("printf '#!/bin/sh\\n{ends}\\n' > repository/.ci/run && chmod +x repository/.ci/run");
+        let written = Command::new("sh").arg("-c").arg(line).current_dir(home.path()).status();
+        assert!(written.expect("there is a shell").success());
+    };
+    script("echo one test is red; exit 1");
+    fails(home.path(), "--source repository", "source", &["repository/.ci/run", "one test is red"]);
+    script("exit 0");
+    assert_eq!(failing(home.path(), "--source repository"), []);
+}
+
 #[test]
 fn an_altered_audit_log_and_a_red_window_are_named() {
     let home = home();

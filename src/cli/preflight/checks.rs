@@ -4,6 +4,7 @@
 //! "Promotion Playbook", pre-flight, of the operators' handbook.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use townlet_learn::checkpoint::Checkpoint;
 use townlet_learn::{Choice, NetworkPolicy};
@@ -55,6 +56,9 @@ pub(super) static CHECKS: [Check; 9] = [
     check("smoke run", smoke_run),
     check("stability", stability),
 ];
+
+/// The repository's own checks, which are asked for.
+pub(super) static SOURCE: Check = check("source", source);
 
 fn fault(seen: impl Into<String>, to_do: impl Into<String>) -> Fault {
     Fault { seen: seen.into(), to_do: to_do.into() }
@@ -274,4 +278,17 @@ fn stability(flight: &Flight) -> Found {
     let to_do =
         format!("It takes {required} green ones in a row: let the town run on; the Stability pane shows each check.");
     Err(fault(format!("{seen}."), to_do))
+}
+
+fn source(flight: &Flight) -> Found {
+    let Some(script) = &flight.script else { return Ok("not asked for".into()) };
+    let to_do = format!("Run {} and mend what it names.", script.display());
+    let run = Command::new(script).stdin(Stdio::null()).output();
+    let output = run.map_err(|why| fault(format!("{}: {why}.", script.display()), &*to_do))?;
+    if output.status.success() {
+        return Ok(format!("{} passed", script.display()));
+    }
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing was said").trim();
+    Err(fault(format!("{} ended with {}: {last}.", script.display(), output.status), to_do))
 }
