@@ -240,7 +240,7 @@ impl Engine {
                 Err(RecvTimeoutError::Disconnected) => return self.end(),
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if self.stopping.is_some() && self.desk.is_idle() {
+            if self.may_end() {
                 return self.end();
             }
             let now = Instant::now();
@@ -268,7 +268,7 @@ impl Engine {
     fn wait(&self) -> Duration {
         let now = Instant::now();
         let mut wait = RETRY_EVERY;
-        if self.stopping.is_some() && self.desk.is_idle() {
+        if self.may_end() {
             return Duration::ZERO;
         }
         if self.may_tick() {
@@ -281,6 +281,10 @@ impl Engine {
             wait = wait.min((self.journalled + JOURNAL_EVERY).saturating_duration_since(now));
         }
         wait
+    }
+
+    fn may_end(&self) -> bool {
+        self.stopping.is_some() && self.desk.is_idle() && !self.releases.owes()
     }
 
     fn may_tick(&self) -> bool {
@@ -326,6 +330,7 @@ impl Engine {
             Message::Training(news) => self.training_news(news),
             Message::Stop(told) => {
                 self.training.iter().for_each(Training::stop);
+                self.keep_releases();
                 self.stopping = Some(told);
             }
         }

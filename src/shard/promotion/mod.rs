@@ -271,6 +271,12 @@ impl Releases {
         &self.saved
     }
 
+    /// Whether a change of the stage is still on its way to the disk, which takes it.
+    pub(super) fn owes(&self) -> bool {
+        let changed = self.machine.steps().last() != self.kept.steps().last();
+        self.trouble.is_none() && self.file.is_claimed() && (self.writing > 0 || changed)
+    }
+
     /// Whether the canary's last conclusive window was red.
     pub(super) fn is_red(&self) -> bool {
         self.machine.is_red()

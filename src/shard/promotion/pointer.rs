@@ -140,6 +140,11 @@ impl Writer {
         }
     }
 
+    /// Whether this run decides about the release.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.lock.is_some()
+    }
+
     /// Claims the file until the program ends. Runs of one shard may go side by side in a home; one of them decides.
     ///
     /// # Errors
