@@ -107,7 +107,8 @@ fn the_effect_is_found() {
 fn the_interval_holds_the_truth_at_every_look() {
     for truth in [-0.01, 0.0, 0.005, 0.05] {
         let tally = tried(truth, |luck| 0.012 * luck.normal());
-        assert!(f64::from(tally.missed) <= 0.055 * f64::from(tally.decisions), "{truth}: {tally:?}");
+        // Stopping early leaves fewer looks to miss at than the 5 % are promised for.
+        assert!(f64::from(tally.missed) <= 0.03 * f64::from(tally.decisions), "{truth}: {tally:?}");
     }
 }
 
