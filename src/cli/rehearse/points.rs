@@ -18,22 +18,22 @@ pub(super) struct Point {
     pub(super) tried: fn(&Stage) -> Found,
 }
 
-const fn point(name: &'static str, tried: fn(&Stage) -> Found) -> Point {
+const fn row(name: &'static str, tried: fn(&Stage) -> Found) -> Point {
     Point { name, tried }
 }
 
 /// In the order of the handbook. The charter and the fallback take towns of their own and stand in `mod`.
 pub(super) static POINTS: [Point; 10] = [
-    point("spawn", spawn),
-    point("setneed", setneed),
-    point("force_chat", force_chat),
-    point("arrange_meet", arrange_meet),
-    point("exit requested", exit_requested),
-    point("exit approved", exit_approved),
-    point("exit deferred", exit_deferred),
-    point("narration", narration),
-    point("privacy", privacy),
-    point("perturbations off", perturbations_off),
+    row("spawn", spawn),
+    row("setneed", setneed),
+    row("force_chat", force_chat),
+    row("arrange_meet", arrange_meet),
+    row("exit requested", exit_requested),
+    row("exit approved", exit_approved),
+    row("exit deferred", exit_deferred),
+    row("narration", narration),
+    row("privacy", privacy),
+    row("perturbations off", perturbations_off),
 ];
 
 /// Two residents.
