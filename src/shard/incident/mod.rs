@@ -3,7 +3,7 @@
 //!
 //! Owns names, when one is made by itself, and how many are kept. What goes in stands in `gather`, who notices in `watchdog`
 //! and `panics`. Whatever a shard does by itself and wants kept, such as a rollback, goes through `Engine::incident` with an
-//! [`Occasion`] whose sections the note shows. Rule: "Incidents".
+//! `Occasion` whose sections the note shows. Rule: "Incidents".
 
 mod board;
 mod bundle;
