@@ -220,7 +220,8 @@ fn a_training_goes_on_while_the_disk_refuses_and_writes_everything_when_it_no_lo
         .map(|line| serde_json::from_str::<Value>(line).expect("a row")["update"].as_u64().expect("a number"))
         .collect();
     assert_eq!(updates, (1..=updates.len() as u64).collect::<Vec<_>>(), "none is missing, none stands twice");
-    // The newest one damaged: the one before it is gone on with, and it is said.
+    // Gone on with for a moment there are two; the newest one damaged, the one before it is gone on with, and it is said.
+    assert_eq!(townlet(home.path(), "train --resume --minutes 0.0001").0, Some(0));
     let newest =
         shadows(home.path(), "training").into_iter().max_by_key(|path| path.metadata().unwrap().modified().unwrap());
     let newest = newest.expect("a training");
