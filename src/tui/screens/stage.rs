@@ -96,6 +96,13 @@ impl Stage {
         assert!(offered || row.group == Group::Moving, "{action:?} is not offered");
         pane.act(action, &cx)
     }
+
+    /// Why a key that is listed does not work now.
+    #[track_caller]
+    pub(super) fn refused(&self, pane: &dyn Pane, action: Action) -> String {
+        let hint = pane.bindings(&self.cx()).into_iter().find(|hint| hint.action == action);
+        hint.expect("it is listed").enabled.expect_err("it does not work")
+    }
 }
 
 fn text(buffer: &Buffer) -> String {

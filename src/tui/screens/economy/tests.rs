@@ -33,12 +33,6 @@ fn asks(reaction: Reaction, command: &str) -> String {
     }
 }
 
-#[track_caller]
-fn refused(stage: &Stage, pane: &dyn Pane, action: Action) -> String {
-    let hint = pane.bindings(&stage.cx()).into_iter().find(|hint| hint.action == action);
-    hint.expect("it is listed").enabled.expect_err("it does not work")
-}
-
 #[test]
 fn pictures() {
     let stage = admin(|_| {});
@@ -56,14 +50,14 @@ fn pictures() {
 fn a_shock_begins_after_a_question_and_ends_at_once() {
     let stage = admin(|_| {});
     let mut pane = Shocks::default();
-    assert_eq!(refused(&stage, &pane, Action::Trigger), "`spring_prices` is under way already");
+    assert_eq!(stage.refused(&pane, Action::Trigger), "`spring_prices` is under way already");
     assert_eq!(sends(stage.act(&mut pane, Action::Cancel)), "perturbation_cancel spring_prices");
     stage.act(&mut pane, Action::Down);
     assert_eq!(sends(stage.act(&mut pane, Action::Cancel)), "perturbation_cancel storm");
     stage.act(&mut pane, Action::Last);
     let text = asks(stage.act(&mut pane, Action::Trigger), "perturbation_trigger burst_main");
     assert!(text.contains("water is off") && text.contains("It lasts 43 m to 1 h 55 m."), "{text}");
-    assert_eq!(refused(&stage, &pane, Action::Cancel), "`burst_main` is not under way and not expected");
+    assert_eq!(stage.refused(&pane, Action::Cancel), "`burst_main` is not under way and not expected");
     assert!(matches!(stage.act(&mut pane, Action::Open), Reaction::Show(card) if card.title == "Shock: burst_main"));
 }
 
@@ -76,7 +70,7 @@ fn what_an_operator_switched_is_switched_back() {
     let mut pane = Shocks::default();
     assert!(stage.text(&mut pane, SIZES[1]).contains("until it is ended"));
     assert_eq!(sends(stage.act(&mut pane, Action::Cancel)), "blackout off");
-    assert!(refused(&stage, &pane, Action::Trigger).contains("is no event of the perturbation file"));
+    assert!(stage.refused(&pane, Action::Trigger).contains("is no event of the perturbation file"));
 }
 
 #[test]
@@ -89,7 +83,7 @@ fn shocks_by_themselves_are_switched_and_viewers_are_told_why_not() {
     assert!(stage.text(&mut pane, SIZES[1]).contains("by command only"));
     stage.role(Role::Viewer);
     for action in [Action::Trigger, Action::Cancel, Action::Switch] {
-        assert!(refused(&stage, &pane, action).contains("is for admins"));
+        assert!(stage.refused(&pane, action).contains("is for admins"));
     }
     stage.filter = "storm".into();
     let text = stage.text(&mut pane, SIZES[0]);
@@ -109,10 +103,10 @@ fn power_goes_off_after_a_question_and_comes_back_at_once() {
     assert!(stage.text(&mut pane, SIZES[0]).contains("OFF ✗ showers stop"));
     assert_eq!(sends(stage.act(&mut pane, Action::Switch)), "outage off");
     stage.act(&mut pane, Action::Down);
-    assert!(refused(&stage, &pane, Action::Switch).contains("select power or water"));
+    assert!(stage.refused(&pane, Action::Switch).contains("select power or water"));
     stage.act(&mut pane, Action::First);
     stage.role(Role::Viewer);
-    assert!(refused(&stage, &pane, Action::Switch).contains("is for admins"));
+    assert!(stage.refused(&pane, Action::Switch).contains("is for admins"));
 }
 
 #[test]

@@ -20,13 +20,6 @@ fn asked(reaction: Reaction) -> Confirmation {
     }
 }
 
-/// Why a key does not work now.
-#[track_caller]
-fn refused(stage: &Stage, pane: &dyn Pane, action: Action) -> String {
-    let hint = pane.bindings(&stage.cx()).into_iter().find(|hint| hint.action == action);
-    hint.expect("it is listed").enabled.expect_err("it does not work")
-}
-
 #[test]
 fn pictures() {
     let stage = stage(|_| {});
@@ -47,7 +40,7 @@ fn without_a_training_it_says_how_to_get_one() {
     let mut pane = Training::default();
     let text = stage.text(&mut pane, SIZES[0]);
     assert!(text.contains("○ off") && text.contains("Start the shard with `--train`"), "{text}");
-    assert!(refused(&stage, &pane, Action::Train).contains("`--train` starts one"));
+    assert!(stage.refused(&pane, Action::Train).contains("`--train` starts one"));
     let text = stage.text(&mut Candidate::default(), SIZES[0]);
     assert!(text.contains("▸idle") && text.contains("there is no candidate"), "{text}");
     let bare = Stage::new(&fixtures::bare());
@@ -77,16 +70,16 @@ fn the_schedule_says_how_long_it_takes() {
 fn t_pauses_and_resumes_and_says_why_not() {
     let mut stage = stage(|_| {});
     let mut pane = Training::default();
-    assert!(refused(&stage, &pane, Action::Train).contains("`training pause` is for admins"));
+    assert!(stage.refused(&pane, Action::Train).contains("`training pause` is for admins"));
     stage.role(Role::Admin);
     assert_eq!(stage.act(&mut pane, Action::Train), Reaction::Send(vec![Request::line("training pause")]));
     stage.view.learning.state = "paused".into();
     assert_eq!(stage.act(&mut pane, Action::Train), Reaction::Send(vec![Request::line("training resume")]));
     stage.view.learning.state = "diverged".into();
-    assert!(refused(&stage, &pane, Action::Train).contains("the training is diverged"));
+    assert!(stage.refused(&pane, Action::Train).contains("the training is diverged"));
     stage.view.learning.state = "training".into();
     stage.forget("training pause");
-    assert!(refused(&stage, &pane, Action::Train).contains("has no command `training pause`"));
+    assert!(stage.refused(&pane, Action::Train).contains("has no command `training pause`"));
 }
 
 #[test]
@@ -125,9 +118,9 @@ fn charts_are_chosen_in_list_wall_and_alone() {
 fn promoting_asks_with_the_evidence_and_only_what_is_eligible() {
     let mut stage = stage(|_| {});
     let mut pane = Candidate::default();
-    assert!(refused(&stage, &pane, Action::Promote).contains("is for admins"));
+    assert!(stage.refused(&pane, Action::Promote).contains("is for admins"));
     stage.role(Role::Admin);
-    assert_eq!(refused(&stage, &pane, Action::Promote), "One green window of two");
+    assert_eq!(stage.refused(&pane, Action::Promote), "One green window of two");
     fixtures::eligible(&mut stage.view);
     let question = asked(stage.act(&mut pane, Action::Promote));
     assert_eq!(question.requests, [Request::line("promote_policy 91c0f2ab33de4410")]);
@@ -135,9 +128,9 @@ fn promoting_asks_with_the_evidence_and_only_what_is_eligible() {
     assert!(text.contains("better  +0.046 from +0.012 to +0.081; 61 pairs of at most 200"), "{text}");
     assert!(text.contains("rolled back by itself on a critical alert"), "{text}");
     stage.view.promotion.candidate = None;
-    assert_eq!(refused(&stage, &pane, Action::Promote), "there is no candidate");
+    assert_eq!(stage.refused(&pane, Action::Promote), "there is no candidate");
     stage.forget("promote_policy");
-    assert!(refused(&stage, &pane, Action::Promote).contains("has no command `promote_policy`"));
+    assert!(stage.refused(&pane, Action::Promote).contains("has no command `promote_policy`"));
 }
 
 #[test]
@@ -149,7 +142,7 @@ fn one_key_rolls_back() {
     assert_eq!(question.requests, [Request::line("rollback_policy")]);
     assert!(question.text[0].contains("shipped drives the town again from the next tick, in place of rel-7f3a"));
     stage.view.promotion.previous = None;
-    assert_eq!(refused(&stage, &pane, Action::Rollback), "there is no release before this one");
+    assert_eq!(stage.refused(&pane, Action::Rollback), "there is no release before this one");
 }
 
 #[test]
