@@ -145,6 +145,13 @@ impl Live {
         Self::around(shard::start(read.sources, 7, filed(home)).expect("the shard starts"))
     }
 
+    /// The same, and the file says something else by now.
+    pub(crate) fn refiled(home: &Path) -> Self {
+        let live = Self::filed(home, "policy: { release: scripted }\n");
+        std::fs::write(home.join(FILE), "policy: { release: scripted }\nkpis: { attendance: 0.5 }\n").expect("written");
+        live
+    }
+
     /// A new default town, paused, at full speed once it runs.
     pub(crate) fn paused(home: &Path) -> Self {
         Self::around(shard::start(sources(false, &[]), 7, options(home, false)).expect("the shard starts"))
