@@ -105,7 +105,8 @@ fn altered() -> BTreeMap<String, (String, BTreeMap<String, String>)> {
     for (key, value) in &plain {
         let row = row(key).unwrap_or_else(|| panic!("{key} has no row"));
         let holding = others(&row, value).into_iter().filter(|other| other != value).find_map(|other| {
-            let settings = BTreeMap::from_iter(plain.clone().into_iter().chain([(key.clone(), other.clone())]));
+            let mut settings = plain.clone();
+            settings.insert(key.clone(), other.clone());
             let layers = Layers { file: Some((FILE.into(), as_file(&settings))), ..Layers::default() };
             load(&layers).is_ok().then_some((other, settings))
         });

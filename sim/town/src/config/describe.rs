@@ -185,7 +185,8 @@ value out of range is refused with its place.
 - `townlet config schema` prints the JSON Schema, `config diff A B` what two files change.
 - Decimals have six places. `on` and `true` mean the same, `off` and `false` too.
 - **Term** is what the reinforcement-learning field calls a setting, where that differs from the key.
-- **Reload** marks what `reload_config` changes while a town runs. The rest is refused by name.
+- **Reload** marks what `reload_config` changes while a town runs. The rest is refused by name, and then nothing of the file is taken. Of
+  the affordance and the perturbation file everything can be reloaded, of the plan nothing.
 - A job that states no `wage_rate` earns `economy.wage_income`.
 
 These combinations are refused: equal `policy.release_dir` and `policy.shadow_dir`; a punctuality bonus that outweighs a skipped meal;
