@@ -26,7 +26,7 @@ pub(in crate::shard) static RELOAD_CONFIG: Row = Row {
     args: &[REASON],
     role: Role::Admin,
     destructive: false,
-    help: "reads the shard's files again; takes all changes that a running town takes, or names the others and takes none",
+    help: "reads the shard's files again: all changes are taken, or none",
     run: Run::Reload,
 };
 
