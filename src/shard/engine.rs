@@ -1,7 +1,7 @@
 //! The loop: one thread owns the town, ticks it at its pace, and between ticks does what it was asked.
 //!
-//! Owns time (the shell's, not the town's), the journal's rhythm, autosaves and publishing. Who may ask for what stands in
-//! `dispatch`. The loop never waits for the disk.
+//! Owns time (the shell's, not the town's) and what is told to the loop. Who may ask for what stands in `dispatch`, what
+//! is done by itself between ticks in `upkeep`. The loop never waits for the disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,20 +9,21 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 
 use fail::fail_point;
-use townlet_town::{EventKind, Town, snapshot};
+use townlet_town::{EventKind, Town};
 
 use super::disk::{Decision, Disk};
 use super::dispatch::{Asked, Desk};
 use super::home::Home;
 use super::incident::{Board, Phase, Recorder, Watched};
-use super::journal::{Base, DIGEST_TICKS, Entry, Header, Journal};
+use super::journal::{DIGEST_TICKS, Header, Journal};
 use super::outlet::Outlet;
 use super::promotion::Releases;
-use super::publish::{Frame, Publisher};
+use super::publish::Publisher;
 use super::settle::Unsafe;
 use super::snapshots;
 use super::telemetry::{self, Around};
 use super::training::{self, Training};
+use super::upkeep::{JOURNAL_EVERY, RETRY_EVERY};
 use crate::audit;
 use crate::wire::telemetry::Transport;
 use crate::wire::{Answer, Session, Snapshot};
@@ -56,10 +57,6 @@ impl Speed {
     }
 }
 
-/// Longest time chosen options stay out of the journal.
-const JOURNAL_EVERY: Duration = Duration::from_millis(100);
-/// How often a journal that cannot be written is tried again.
-const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// A town that fell behind by more than this does not run to catch up.
 const CATCH_UP: Duration = Duration::from_millis(250);
 
@@ -127,21 +124,21 @@ pub(super) struct Engine {
     /// Published for whoever wants only the tick.
     pub(super) ticker: Arc<AtomicU64>,
     pub(super) header: Header,
-    snapshot_root: String,
+    pub(super) snapshot_root: String,
     hold: Option<(u64, Vec<Sender<u64>>)>,
     next_tick: Instant,
-    options: Vec<u8>,
-    options_from: u64,
-    journalled: Instant,
+    pub(super) options: Vec<u8>,
+    pub(super) options_from: u64,
+    pub(super) journalled: Instant,
     /// Least time between two published states.
-    publish_every: Duration,
-    published: Instant,
-    measured: (Instant, u64),
+    pub(super) publish_every: Duration,
+    pub(super) published: Instant,
+    pub(super) measured: (Instant, u64),
     pub(super) started: Instant,
-    saved: Instant,
+    pub(super) saved: Instant,
     /// A snapshot is on its way to the disk.
-    saving: bool,
-    retried: Instant,
+    pub(super) saving: bool,
+    pub(super) retried: Instant,
     stopping: Option<Sender<Result<String, String>>>,
 }
 
@@ -336,20 +333,6 @@ impl Engine {
         }
     }
 
-    fn snapshot_saved(&mut self, saved: Result<u64, String>) {
-        self.saving = false;
-        match saved {
-            Ok(tick) => {
-                self.around.health.last_snapshot_tick = Some(tick);
-                self.desk.snapshot_trouble = None;
-            }
-            Err(why) => {
-                self.desk.snapshot_trouble = Some(format!("the last snapshot could not be written: {why}"));
-            }
-        }
-        self.refresh();
-    }
-
     fn hold_at(&mut self, until: u64, told: Sender<u64>) {
         self.hold = Some((until, vec![told]));
         self.next_tick = Instant::now();
@@ -414,161 +397,8 @@ impl Engine {
         }
     }
 
-    fn housekeeping(&mut self, now: Instant) {
-        if self.options_from < self.town.tick() && now >= self.journalled + JOURNAL_EVERY {
-            self.write_journal();
-        }
-        if now >= self.retried + RETRY_EVERY {
-            self.retried = now;
-            self.retry();
-        }
-        if now >= self.measured.0 + Duration::from_secs(1) {
-            let ticks = self.town.tick() - self.measured.1;
-            self.around.ticks_per_second = ticks as f64 / (now - self.measured.0).as_secs_f64();
-            self.measured = (now, self.town.tick());
-            if ticks > 0 && !self.has_readers() {
-                self.show();
-            }
-        }
-        if self.dirty && self.has_readers() && now >= self.published + self.publish_every {
-            self.publish(now);
-        }
-    }
-
-    /// Options chosen since the last time, and the digest where one is due.
-    pub(super) fn write_journal(&mut self) {
-        let to = self.town.tick();
-        self.journalled = Instant::now();
-        if to == self.options_from {
-            return;
-        }
-        let digest = to.is_multiple_of(DIGEST_TICKS).then(|| self.town.digest());
-        let options = std::mem::take(&mut self.options);
-        self.journal.append(Entry::Ticks { from: self.options_from, to, options, digest });
-        self.options_from = to;
-        self.around.health.journal_tick = to;
-    }
-
-    /// What could not be written is tried again. A journal goes on in a new file that starts from the town as it is.
-    fn retry(&mut self) {
-        if self.journal.trouble().is_some() {
-            self.write_journal();
-            let base = Base::Snapshot(snapshot::save(&self.town));
-            let header = Header { base, ..self.header.clone() };
-            self.journal.restart(self.home.clone(), self.town.tick(), header);
-        }
-        if matches!(self.log.state(), audit::State::Unavailable(_)) {
-            let log = Arc::clone(&self.log);
-            // Whether it worked shows in its state; it may wait for the disk, so it is not waited for here.
-            self.disk.run(move || drop(log.reopen()));
-        }
-        self.catch_up();
-        self.keep_releases();
-        if self.desk.snapshot_trouble.is_some() && !self.saving && self.unwritable().is_none() {
-            self.save();
-        }
-        if !self.desk.unnoted.is_empty() {
-            let decisions = std::mem::take(&mut self.desk.unnoted);
-            self.note(decisions);
-        }
-        self.refresh();
-    }
-
-    fn has_readers(&self) -> bool {
-        self.outlet.has_readers()
-    }
-
-    /// A state for whoever wants one. A publisher that is still at work gets the next one, and all that happened by then.
-    fn publish(&mut self, now: Instant) {
-        self.published = now;
-        let (wanted, free) = (self.outlet.publisher.is_wanted(), self.outlet.publisher.is_free());
-        if !self.outlet.has_subscribers() && !free {
-            return;
-        }
-        self.dirty = wanted && !free;
-        self.around.health.uptime_seconds = self.started.elapsed().as_secs();
-        self.note_alerts();
-        let view = Arc::new(telemetry::snapshot(&self.town, &self.around, self.log.tail(200)));
-        self.board.show(Arc::clone(&view));
-        self.around.story.keep_all(wanted);
-        let frame = (wanted && free).then(|| {
-            let Around { story, names, .. } = &mut self.around;
-            let (events, narrations, lost) = story.fresh();
-            let (events, narrations) = (names.story(events), names.story(narrations));
-            let renamed = std::mem::take(&mut self.renamed);
-            Frame { view: Arc::clone(&view), events, narrations, renamed, lost }
-        });
-        self.outlet.tell(&view, frame);
-    }
-
-    /// The next state goes out at once: what residents are called has changed.
-    pub(super) fn rename(&mut self) {
-        self.renamed = true;
-        self.published = self.published.checked_sub(self.publish_every).unwrap_or(self.published);
-    }
-
-    /// Alerts keep the tick they were first seen at.
-    pub(super) fn note_alerts(&mut self) {
-        let mut standing = telemetry::standing_alerts(self.town.rules(), self.town.state(), &self.around);
-        standing.extend(training::alert(&self.around.learning));
-        let tick = self.town.tick();
-        let mut raised = Vec::new();
-        let Around { alerts_since, alerts_raised, story, .. } = &mut self.around;
-        story.queue(self.town.state().employment.queue.len() as u64);
-        alerts_since.retain(|name, _| {
-            let stands = standing.iter().any(|alert| alert.0 == *name);
-            if !stands {
-                story.alert(tick, name, false);
-            }
-            stands
-        });
-        for alert in standing {
-            alerts_since.entry(alert.0).or_insert_with(|| {
-                *alerts_raised.entry(alert.0).or_default() += 1;
-                raised.push((alert.0, alert.1));
-                story.alert(tick, alert.0, true);
-                tick
-            });
-        }
-        self.alarmed(&raised);
-    }
-
-    fn autosave(&mut self, now: Instant) {
-        let autosave = &self.town.rules().config.snapshot.autosave;
-        let due = self.town.tick().is_multiple_of(u64::from(autosave.cadence_ticks))
-            && now >= self.saved + Duration::from_secs(u64::from(autosave.min_seconds));
-        if due {
-            self.saved = now;
-            self.save();
-        }
-    }
-
-    /// Packs the town now and has it written, once the journal up to it is on disk: a snapshot ahead of its journal could
-    /// be resumed but not replayed, and would hold commands that were told to be unsafe.
-    pub(super) fn save(&mut self) {
-        self.write_journal();
-        self.saving = true;
-        let (folder, tick, bytes, retain) = self.packed();
-        let (sender, journal) = (self.sender.clone(), Arc::clone(&self.journal));
-        self.disk.run(move || {
-            let saved = journal.flush().and_then(|()| snapshots::save(&folder, tick, &bytes, retain)).map(|_| tick);
-            // The loop may have ended meanwhile; then nobody needs to know.
-            drop(sender.send(Message::Saved(saved)));
-        });
-    }
-
-    fn packed(&self) -> (std::path::PathBuf, u64, Vec<u8>, usize) {
-        let folder = self.home.snapshots(&self.snapshot_root, &self.around.run_id);
-        let retain = self.town.rules().config.snapshot.autosave.retain as usize;
-        (folder, self.town.tick(), snapshot::save(&self.town), retain)
-    }
-
     pub(super) fn next_tick_now(&mut self) {
         self.next_tick = Instant::now();
-    }
-
-    pub(super) fn snapshot_folder(&self) -> std::path::PathBuf {
-        self.home.snapshots(&self.snapshot_root, &self.around.run_id)
     }
 
     /// The last snapshot; everything asked for is done by now.

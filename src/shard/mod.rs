@@ -18,6 +18,7 @@ pub mod journal;
 pub mod lateness;
 mod log;
 pub mod names;
+mod outcome;
 mod outlet;
 pub mod policies;
 mod promotion;
@@ -33,6 +34,7 @@ mod telemetry;
 mod tests;
 pub mod tokens;
 pub mod training;
+mod upkeep;
 
 pub use driver::Driver;
 pub use engine::Speed;
