@@ -3,7 +3,7 @@
 //! Owns the shift's state machine. Absences come from distance, queues and needs, never from a flag. Rule: "Work and the
 //! exit queue".
 
-use crate::activity::Cx;
+use crate::cx::Cx;
 use crate::economy::{self, Account};
 use crate::events::EventKind;
 use crate::fixed::Micro;
