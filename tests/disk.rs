@@ -87,7 +87,7 @@ fn whole(point: &str, home: &std::path::Path) {
 }
 
 #[test]
-fn an_archive_goes_on_in_a_further_file() {
+fn an_archive_goes_on_in_a_further_file_and_leaves_no_empty_ones() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let scenario = fail::FailScenario::setup();
     let home = home();
@@ -97,7 +97,7 @@ fn an_archive_goes_on_in_a_further_file() {
     live.done("resume");
     live.done("telemetry_mode aggregate");
     let first = wait_for(&views, "an archive", |view| view.transport.archive.is_some()).transport.archive.clone();
-    fail::cfg("archive_write", "1*return").unwrap();
+    fail::cfg("archive_write", "3*return").unwrap();
     let next = |view: &townlet::wire::Snapshot| view.transport.archive.is_some() && view.transport.archive != first;
     wait_for(&views, "a further archive", next);
     live.ask(live.admin, Request::line("telemetry_mode full"));

@@ -47,7 +47,8 @@ fn memory_and_open_files_stay_flat_at_full_speed() {
     let (length, least) =
         if soak { (Duration::from_secs(60 * minutes), 100_000_000) } else { (Duration::ZERO, 800_000) };
     let home = tempfile::tempdir().unwrap();
-    let sources = sources(false, &[]);
+    // A schedule that no soak comes to the end of.
+    let sources = sources(false, &[("training.total_steps", "1000000000000")]);
     let training = soak.then(|| Recipe::new(&sources, None).expect("they go together"));
     let options = Options { paused: false, held: false, speed: Speed::Max, training, ..options(home.path(), false) };
     let shard = shard::start(sources, 7, options).expect("the shard starts");
@@ -78,8 +79,13 @@ fn memory_and_open_files_stay_flat_at_full_speed() {
         }
     }
     assert!(messages > 0, "somebody reads");
-    let health = shard.view().expect("the shard lives").0.health;
-    assert_eq!(health.status, "ok", "{:?}", health.problems);
+    let view = shard.view().expect("the shard lives").0;
+    assert_eq!(view.health.status, "ok", "{:?}", view.health.problems);
+    if soak {
+        assert_eq!(view.learning.state, "training", "{}", view.learning.detail);
+        let learned = view.learning.history.last().map_or(0, |row| row.steps);
+        println!("learned from {learned} resident-ticks");
+    }
     // Files come and go while snapshots are written; handles that are lost add up.
     let most = rows.iter().map(|row| row.files).min().unwrap_or_default() + 4;
     assert!(open_files() <= most, "{} files are open", open_files());

@@ -1,11 +1,12 @@
 //! The door: whose token it is, what that makes them, and which schema they speak.
 //!
-//! Owns the store as it is on disk now, and that no token is taken from an address. Rule: "Roles and identity".
+//! Owns the store as it is on disk now, that no token is taken from an address, and by which names one may ask. Rule: "Roles and identity".
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
 
 use crate::shard::Visitor;
@@ -119,6 +120,25 @@ pub(super) fn no_token_in(uri: &Uri) -> Result<(), Turned> {
             "a token has no place in an address.",
             "Bring it as `Authorization: Bearer`, and revoke the one that was shown.",
         ));
+    }
+    Ok(())
+}
+
+/// A page from elsewhere whose name was made to lead to this machine reads what only this machine should: over plain HTTP a
+/// service answers to addresses and to names without a dot, which nobody outside can own.
+pub(super) fn no_stranger(uri: &Uri, headers: &HeaderMap) -> Result<(), Turned> {
+    let asked = uri.authority().cloned();
+    let named = headers.get_all(header::HOST).iter().map(|host| host.to_str().ok()?.parse().ok());
+    for host in named.chain(asked.map(Some)) {
+        let name = host.as_ref().map(Authority::host).unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
+        let here = !name.contains('.') || name.parse::<IpAddr>().is_ok() || name.ends_with(".localhost");
+        if !here || name.is_empty() {
+            return Err(Turned::new(
+                "E_FORBIDDEN",
+                "this service is asked for by a name of elsewhere.",
+                "Ask for it by its address, such as 127.0.0.1; a service with a name of its own needs TLS.",
+            ));
+        }
     }
     Ok(())
 }

@@ -91,6 +91,8 @@ struct Lobby {
     counts: metrics::Counts,
     latest: Latest,
     stop: watch::Receiver<bool>,
+    /// Served with TLS.
+    secure: bool,
     facts: Vec<(String, String)>,
     log: Log,
     /// One reads the audit log at a time.
@@ -154,6 +156,7 @@ impl Door {
             counts: metrics::Counts::new(),
             latest: Latest::default(),
             stop: stopped,
+            secure: tls.is_some(),
             facts: options.facts,
             log: options.log,
             reading: Arc::new(tokio::sync::Semaphore::new(1)),

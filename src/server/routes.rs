@@ -13,7 +13,7 @@ use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
 use tower_http::timeout::TimeoutLayer;
 
-use super::gate::{Turned, no_token_in};
+use super::gate::{Turned, no_stranger, no_token_in};
 use super::listen::Peer;
 use super::{Lobby, console, looks, stream};
 use crate::wire::SCHEMA_VERSION;
@@ -144,7 +144,7 @@ pub(super) fn router(lobby: &Arc<Lobby>) -> Router {
         .with_state(Arc::clone(lobby))
 }
 
-/// What holds for every request: no token in the address, our schema in the answer, counted.
+/// What holds for every request: no token in the address, no name of elsewhere over plain HTTP, our schema in the answer, counted.
 async fn all(
     State(lobby): State<Arc<Lobby>>,
     Extension(peer): Extension<Peer>,
@@ -153,10 +153,15 @@ async fn all(
 ) -> Response {
     let known = ENDPOINTS.iter().find(|endpoint| endpoint.path == request.uri().path());
     let path = known.map_or("other", |endpoint| endpoint.path);
-    let mut response = match no_token_in(request.uri()) {
+    let may = no_token_in(request.uri()).and_then(|()| match lobby.secure {
+        true => Ok(()),
+        false => no_stranger(request.uri(), request.headers()),
+    });
+    let mut response = match may {
         Ok(()) => next.run(request).await,
         Err(turned) => {
-            lobby.log.say(&format!("refused {}: a token stood in an address; revoke it", peer.0));
+            lobby.counts.refused("address");
+            lobby.log.say(&format!("refused {}: {} {}", peer.0, turned.error.message, turned.error.hint));
             turned.into_response()
         }
     };

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use super::gate::Turned;
+use super::gate::{Turned, bearer};
 use super::listen::{Cut, Peer};
 use super::{Lobby, looks};
 use crate::shard::publish::{Next, Sent, Stream};
@@ -28,6 +28,8 @@ use crate::wire::sse::{self, Event};
 
 /// Subscribers at once.
 const MOST: i64 = 200;
+/// Of these, for those who bring a token: whoever merely looks cannot lock out those who answer for the town.
+const KEPT: i64 = 20;
 /// A socket that takes nothing for so long is cut off. Longer than the publisher's patience, which tells why first.
 const STALLED: Duration = Duration::from_secs(15);
 /// Pieces that wait for a subscriber's socket, besides its queue: those of one message.
@@ -42,11 +44,10 @@ pub(super) async fn subscribe(
     looks::looking(&lobby, peer, &headers)?;
     // Taken before it is counted: of two who come at once for the last seat one is refused.
     let seat = Seat::take(&lobby);
-    if lobby.counts.subscribers.get() > MOST {
-        return Err(Turned {
-            wait: Some(5),
-            ..Turned::new("E_TOO_MANY", format!("{MOST} watch already."), "Come later.")
-        });
+    let known = bearer(&headers)?.is_some();
+    let (most, hint) = if known { (MOST, "Come later.") } else { (MOST - KEPT, "Come later, or with a token.") };
+    if lobby.counts.subscribers.get() > most {
+        return Err(Turned { wait: Some(5), ..Turned::new("E_TOO_MANY", format!("{most} watch already."), hint) });
     }
     // An id that is not one of ours is one from nowhere: everything is told.
     let last: Option<Position> = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());

@@ -44,6 +44,6 @@ pub const POINTS: &[(&str, Met)] = &[
     ("release_write", Met::In("process::release")),
     ("release_written", Met::In("process::release")),
     ("release_noting", Met::In("process::release")),
-    ("archive_open", Met::In("disk")),
-    ("archive_write", Met::In("disk")),
+    ("archive_open", Met::In("process::faults")),
+    ("archive_write", Met::In("process::faults")),
 ];

@@ -29,12 +29,19 @@ pub(crate) struct Server {
 impl Server {
     #[track_caller]
     pub(crate) fn start(home: &Path, args: &[&str]) -> Self {
+        Self::start_in(home, args, &[])
+    }
+
+    /// With these variables around it.
+    #[track_caller]
+    pub(crate) fn start_in(home: &Path, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(BINARY)
             .arg("serve")
             .args(args)
             .current_dir(home)
             .env_clear()
             .env("HOME", home)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -68,6 +75,12 @@ impl Server {
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("its status");
+    }
+
+    /// It has died of a signal by itself.
+    #[track_caller]
+    pub(crate) fn died(mut self) {
+        assert_eq!(self.child.wait().expect("its status").code(), None);
     }
 
     /// Asked to stop, it saves the town.

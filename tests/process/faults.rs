@@ -5,12 +5,16 @@
 //! `TOWNLET_SOAK=1` meets each at twenty instants.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::path::Path;
+use std::sync::Mutex;
 
 use townlet::shard::faults::{Met, POINTS};
 
-use super::batch::{Answered, Batch, Ended, SCRIPT, audited, replay, write_script};
-use super::crash::soak;
+use super::afar::Server;
+use super::batch::{Answered, Batch, Ended, SCRIPT, audited, replay, verified, write_script};
+use super::crash::{once_each, send, send_again, soak, token};
 use super::terminal::Seat;
 
 /// Commands of a script.
@@ -150,6 +154,7 @@ fn a_writer_that_panics_keeps_nobody_waiting() {
 
 #[test]
 fn dead_on_the_spot_at_every_point() {
+    let (mut runs, mut died) = (0, 0);
     for point in met(&[Met::ByTown, Met::ByWriter, Met::Beside]) {
         for passed in passes(&[0, 1, 2, 7]) {
             let what = format!("{point} after {passed}");
@@ -158,7 +163,45 @@ fn dead_on_the_spot_at_every_point() {
             let points = format!("{point}={passed}*off->panic");
             let ended = run(home.path(), false, &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
             assert!(ended.status.is_none() || passed > 0, "{what} was never met");
+            (runs, died) = (runs + 1, died + u32::from(ended.status.is_none()));
+            verified(home.path());
             resumed_in_full(&what, home.path(), &ended);
+        }
+    }
+    println!("dead on the spot: {died} of {runs} runs; in the others the point is not passed so often");
+}
+
+/// Most commands until a point must have been met.
+const LONG: usize = 2_000;
+
+#[test]
+fn dead_on_the_spot_while_the_raw_stream_is_archived() {
+    for point in met(&[Met::In("process::faults")]) {
+        for passed in passes(&[0, 2]) {
+            let what = format!("{point} after {passed}");
+            let home = tempfile::tempdir().unwrap();
+            let (home, ledger) = (home.path(), Mutex::default());
+            let (token, points) = (token(home), format!("{point}={passed}*off->panic"));
+            let listen = ["--listen", "127.0.0.1:0", "--speed", "100x"];
+            let server = Server::start_in(home, &listen, &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
+            let mut stream = TcpStream::connect(server.address()).expect("it listens");
+            write!(stream, "GET /v1/telemetry/stream HTTP/1.1\r\nhost: x\r\n\r\n").expect("it listens");
+            let reader = std::thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
+            let command = |number: usize| match number % 3 {
+                0 => "telemetry_mode aggregate".to_owned(),
+                1 => format!("setmoney ada {number}.5"),
+                _ => "telemetry_mode full".to_owned(),
+            };
+            let mut numbers = 0..LONG;
+            let alive = |number| send(server.address(), &token, (&format!("id-{number}"), &command(number)), &ledger);
+            assert!(numbers.any(|number| alive(number).is_none()), "{what} was never met");
+            server.died();
+            drop(reader.join());
+            verified(home);
+            let server = Server::start(home, &[&listen[..], &["--resume"]].concat());
+            send_again(server.address(), &token, &ledger);
+            server.terminate();
+            once_each(home, ledger.into_inner().unwrap());
         }
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::batch::{Batch, Ended, SCRIPT, audited, replay, write_script};
+use super::batch::{Batch, Ended, SCRIPT, audited, replay, verified, write_script};
+use super::crash::soak;
 
 /// Met by whoever writes files, or by the town's thread, in this order.
 const POINTS: [&str; 10] = [
@@ -22,16 +23,21 @@ const POINTS: [&str; 10] = [
     "release_noting",
 ];
 
-fn script(home: &Path, ticks: bool) {
+fn script(home: &Path, ticks: bool, instant: u64) {
     let line = |tick: u64, command: &str, id: &str| (ticks.then_some(tick), command.to_owned(), id.to_owned());
-    let swap = line(20, "policy_swap shipped --reason drill", "swap-1");
-    write_script(home, &[swap, line(150, "rollback_policy --reason drill", "back-1")]);
+    let swap = line(20 + 5 * instant, "policy_swap shipped --reason drill", "swap-1");
+    write_script(home, &[swap, line(150 + instant, "rollback_policy --reason drill", "back-1")]);
 }
 
 fn run(home: &Path, resumed: bool, environment: &[(&str, &str)]) -> Ended {
     let mut args = vec!["--script", SCRIPT, "--tick-limit", "300"];
     args.extend(if resumed { ["--resume"].as_slice() } else { &["--set", "policy.release=scripted"] });
     Batch::start(home, &args, environment).end()
+}
+
+/// At how many ticks each point is met.
+fn instants() -> u64 {
+    if soak() { 20 } else { 1 }
 }
 
 /// The release's file, when there is one; whatever a crash did, it is whole.
@@ -42,16 +48,17 @@ fn pointer(home: &Path) -> Option<Value> {
 
 #[test]
 fn one_release_whatever_step_a_crash_cuts_off() {
-    for point in POINTS {
+    for (point, instant) in POINTS.iter().flat_map(|point| (0..instants()).map(move |instant| (point, instant))) {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
-        script(home, true);
+        script(home, true, instant);
         let points = format!("{point}=panic");
         let broken = run(home, false, &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
         assert_eq!(broken.status, None, "{point} was never met: {}{}", broken.out, broken.said);
+        verified(home);
         let made = pointer(home).filter(|pointer| !pointer["since"].is_null());
         let release = made.as_ref().map_or("scripted", |pointer| pointer["release"].as_str().unwrap()).to_owned();
-        script(home, false);
+        script(home, false, instant);
         let on = Batch::start(home, &["--resume", "--tick-limit", "200", "--json"], &[]).end();
         assert_eq!(on.status, Some(0), "{point}: {}{}", on.out, on.said);
         let told: Value = serde_json::from_str(&on.out).expect("a report");

@@ -194,27 +194,51 @@ fn a_reader_that_claims_to_have_been_nowhere_known_gets_everything() {
 }
 
 #[test]
-fn no_more_subscribe_than_there_are_seats() {
+fn no_more_subscribe_than_there_are_seats_and_some_are_kept_for_tokens() {
     let served = Served::start();
     let mut streams = Vec::new();
-    let (mut taken, mut turned) = (0, 0);
-    for _ in 0..210 {
-        let mut stream = served.connect();
-        write!(stream, "GET {STREAM} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
-        streams.push(stream);
+    for (headers, seats) in [(String::new(), 180), (served.admin(), 20)] {
+        let (mut taken, mut turned) = (0, 0);
+        let from = streams.len();
+        for _ in 0..seats + 10 {
+            let mut stream = served.connect();
+            write!(stream, "GET {STREAM} HTTP/1.1\r\nhost: x\r\n{headers}\r\n").unwrap();
+            streams.push(stream);
+        }
+        for stream in &mut streams[from..] {
+            let mut head = [0; 12];
+            stream.read_exact(&mut head).expect("it answers");
+            match &head {
+                b"HTTP/1.1 200" => taken += 1,
+                b"HTTP/1.1 429" => turned += 1,
+                other => panic!("{}", String::from_utf8_lossy(other)),
+            }
+        }
+        assert_eq!((taken, turned), (seats, 10));
     }
-    for stream in &mut streams {
-        let mut head = [0; 12];
-        stream.read_exact(&mut head).expect("it answers");
-        match &head {
-            b"HTTP/1.1 200" => taken += 1,
-            b"HTTP/1.1 429" => turned += 1,
-            other => panic!("{}", String::from_utf8_lossy(other)),
+    assert_eq!(served.get(HEALTH, "").status, 200, "who only looks is let in");
+}
+
+#[test]
+fn a_page_from_elsewhere_that_was_led_here_reads_nothing() {
+    let served = Served::start();
+    let asks = |path: &str, host: &str| {
+        served.send(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").as_bytes())
+    };
+    let here = served.server.address().to_string();
+    for host in ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example.", "", "a b"] {
+        for path in [HEALTH, SNAPSHOT, STREAM, METRICS] {
+            let reply = asks(path, host);
+            assert!(matches!(reply.status, 400 | 403), "{path} {host}: {} {}", reply.status, reply.body);
         }
     }
-    assert_eq!((taken, turned), (200, 10));
-    assert_eq!(served.get(HEALTH, "").status, 200, "who only looks is let in");
-    drop(streams);
+    let twice = format!("GET {HEALTH} HTTP/1.1\r\nhost: {here}\r\nhost: evil.example\r\nconnection: close\r\n\r\n");
+    assert_eq!(served.send(twice.as_bytes()).code(), "E_FORBIDDEN");
+    let whole = format!("GET http://evil.example{HEALTH} HTTP/1.1\r\nhost: {here}\r\nconnection: close\r\n\r\n");
+    assert_eq!(served.send(whole.as_bytes()).code(), "E_FORBIDDEN");
+    for host in [here.as_str(), "127.0.0.1", "[::1]:80", "localhost:8080", "LOCALHOST", "town.localhost", "box"] {
+        assert_eq!(asks(HEALTH, host).status, 200, "{host}");
+    }
 }
 
 #[test]

@@ -1,58 +1,18 @@
 //! How an option is carried out: walk, queue, hold, use; and the decision that sets it going.
 //!
-//! Owns `Cx`, what every room of the tick is handed. Who is served next stands in `queues`.
+//! Who is served next stands in `queues`.
 
-use crate::crowd::Crowd;
-use crate::events::{Event, EventKind};
+use crate::cx::Cx;
+use crate::events::EventKind;
 use crate::fixed::Micro;
-use crate::ids::{AffordanceId, AgentId, ObjectId, Resident, Tile};
-use crate::kpi::Counters;
+use crate::ids::{AffordanceId, AgentId, ObjectId, Tile};
 use crate::options::{Mask, OptionKind, best_object, mask, object_refusal, shunned};
 use crate::paths::neighbours;
 use crate::perturbations::meeting;
-use crate::queues::{self, Lines};
-use crate::rewards::Rewarded;
+use crate::queues;
 use crate::rules::Rules;
 use crate::state::{Activity, State};
 use crate::work::workplace;
-
-/// What every room of the tick works on.
-pub(crate) struct Cx<'a> {
-    pub(crate) rules: &'a Rules,
-    pub(crate) state: &'a mut State,
-    /// How many residents stand on a tile; follows from `agents.tile`.
-    pub(crate) crowd: &'a mut Crowd,
-    /// Where somebody waits, and how many use what; follows from `objects`.
-    pub(crate) lines: &'a mut Lines,
-    /// What the tick is worth to each.
-    pub(crate) rewarded: &'a mut Rewarded,
-    pub(crate) events: &'a mut Vec<Event>,
-}
-
-impl Cx<'_> {
-    pub(crate) fn emit(&mut self, kind: EventKind) {
-        self.events.push(Event { tick: self.state.tick, kind });
-    }
-
-    pub(crate) fn emit_for(&mut self, agent: AgentId, kind: impl FnOnce(Resident) -> EventKind) {
-        let who = self.state.agents.resident[agent];
-        self.emit(kind(who));
-    }
-
-    /// Counts in the day's and in the window's counters.
-    pub(crate) fn count(&mut self, note: impl Fn(&mut Counters)) {
-        note(self.state.days.today());
-        note(&mut self.state.stability.counters);
-    }
-
-    /// Residents by position in the list of those present; safe while nobody comes or goes.
-    pub(crate) fn each(&mut self, mut visit: impl FnMut(&mut Self, AgentId)) {
-        for index in 0..self.state.agents.present.len() {
-            let agent = self.state.agents.present[index];
-            visit(self, agent);
-        }
-    }
-}
 
 /// Somebody who must choose now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::activity::Cx;
 use crate::affordances::{Access, Price};
+use crate::cx::Cx;
 use crate::events::EventKind;
 use crate::fixed::Micro;
 use crate::ids::{AffordanceId, AgentId, ObjectId};

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::activity::Cx;
+use crate::cx::Cx;
 use crate::events::EventKind;
 use crate::ids::AgentId;
 use crate::lifecycle::{self, Cause};

@@ -9,6 +9,7 @@ pub mod chance;
 pub mod command;
 pub mod config;
 mod crowd;
+mod cx;
 pub mod economy;
 pub mod employment;
 pub mod events;

@@ -4,9 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::activity::Cx;
 use crate::chance::{self, Purpose, Stream};
 use crate::crowd::Crowd;
+use crate::cx::Cx;
 use crate::economy::{self, Account};
 use crate::employment::{self, ExitReason};
 use crate::events::EventKind;

@@ -2,8 +2,8 @@
 //!
 //! One row a need; decay, start, critical level and reward weight come from the configuration by the row's name.
 
-use crate::activity::Cx;
 use crate::config::Config;
+use crate::cx::Cx;
 use crate::fixed::Micro;
 
 /// One need.

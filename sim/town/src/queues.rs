@@ -3,7 +3,7 @@
 //! Invariants, checked every tick in tests: nobody absent holds anything, nobody stands in two queues, nobody waits for
 //! what does not exist. Rule: "Queues and reservations".
 
-use crate::activity::Cx;
+use crate::cx::Cx;
 use crate::events::EventKind;
 use crate::ids::{AffordanceId, AgentId, Column, Key, ObjectId};
 use crate::state::{Activity, Cooldown, ObjectState, Waiter};

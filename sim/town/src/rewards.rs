@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::activity::Cx;
+use crate::cx::Cx;
 use crate::employment::ExitEntry;
 use crate::fixed::Micro;
 use crate::ids::{AgentId, Column, Resident};

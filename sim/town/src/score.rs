@@ -18,7 +18,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::activity::Cx;
+use crate::cx::Cx;
 use crate::fixed::Micro;
 use crate::ids::JobId;
 use crate::needs::NEED_COUNT;

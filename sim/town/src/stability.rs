@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::activity::Cx;
+use crate::cx::Cx;
 use crate::events::EventKind;
 use crate::fixed::Micro;
 use crate::ids::AgentId;

@@ -5,9 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::activity::Cx;
 use crate::chance::{self, Purpose, Stream};
 use crate::config::{RelationshipStage, SocialStage};
+use crate::cx::Cx;
 use crate::events::EventKind;
 use crate::fixed::Micro;
 use crate::ids::{AgentId, ObjectId};

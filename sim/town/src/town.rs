@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::activity::{self, Cx, Decider};
+use crate::activity::{self, Decider};
 use crate::command::{self, Command, Refusal};
 use crate::crowd::Crowd;
+use crate::cx::Cx;
 use crate::events::Event;
 use crate::fixed::Micro;
 use crate::ids::AgentId;

@@ -3,7 +3,7 @@
 //! Owns the shift's state machine. Absences come from distance, queues and needs, never from a flag. Rule: "Work and the
 //! exit queue".
 
-use crate::activity::Cx;
+use crate::cx::Cx;
 use crate::economy::{self, Account};
 use crate::events::EventKind;
 use crate::fixed::Micro;
@@ -52,7 +52,8 @@ fn shift(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {
     let it = &rules.jobs[job];
     let employment = &rules.config.employment;
     let now = rules.tick_of_day(cx.state.tick);
-    let there = it.field[cx.state.agents.tile[agent]] <= SITE_REACH;
+    // Asked during a shift only: in a large town the field lies far away in memory.
+    let there = |cx: &Cx<'_>| it.field[cx.state.agents.tile[agent]] <= SITE_REACH;
     let shift = cx.state.agents.shift[agent];
     if now == it.start && matches!(shift.state, ShiftState::PreShift | ShiftState::AwaitStart) {
         score::scheduled(cx, job);
@@ -62,7 +63,7 @@ fn shift(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {
             cx.state.agents.shift[agent].state = ShiftState::AwaitStart;
         }
         ShiftState::AwaitStart if now >= it.start => {
-            if there {
+            if there(cx) {
                 arrive(cx, agent, job, now);
             } else if now >= it.start + employment.absent_cutoff {
                 if !take_over(cx, agent, job) {
@@ -73,7 +74,7 @@ fn shift(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {
             }
         }
         ShiftState::OnTime | ShiftState::Late if now >= it.end => end(cx, agent, job),
-        ShiftState::OnTime | ShiftState::Late if there => work(cx, agent, job),
+        ShiftState::OnTime | ShiftState::Late if there(cx) => work(cx, agent, job),
         ShiftState::OnTime | ShiftState::Late => {
             cx.state.agents.shift[agent].away += 1;
             withhold(cx, agent, it.wage);

@@ -1,7 +1,7 @@
 //! The raw stream on disk while subscribers get merged messages: `logs/telemetry/<run>-NNNN.jsonl.zst`.
 //!
 //! One file for each time; it begins with a whole state, so that it can be read by itself. A file that cannot be written
-//! is given up and said, and another begun as soon as one can be; the town goes on. Rule: "Telemetry 0.2.0", backpressure.
+//! is given up and said, and another begun as soon as one can be; the town goes on. One that holds no message is taken away. Rule: "Telemetry 0.2.0", backpressure.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -20,12 +20,20 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Longest line read, in bytes: a whole state of a thousand residents is far below it.
 const LONGEST: u64 = 64 * 1024 * 1024;
 
+/// A file that is written.
+struct Open {
+    path: PathBuf,
+    out: zstd::stream::write::Encoder<'static, File>,
+    /// Whether it holds a message.
+    begun: bool,
+}
+
 /// Writes archives of a run.
 pub(super) struct Archive {
     /// Nowhere, when the configuration wants none.
     folder: Option<PathBuf>,
     run_id: String,
-    open: Option<(PathBuf, zstd::stream::write::Encoder<'static, File>)>,
+    open: Option<Open>,
     trouble: Option<String>,
     /// When a file was begun last.
     tried: Duration,
@@ -46,7 +54,7 @@ impl Archive {
 
     /// The file that is written now.
     pub(super) fn file(&self) -> Option<String> {
-        let name = self.open.as_ref()?.0.file_name()?;
+        let name = self.open.as_ref()?.path.file_name()?;
         Some(name.to_string_lossy().into_owned())
     }
 
@@ -76,21 +84,28 @@ impl Archive {
 
     /// Adds a message, if a file is open.
     pub(super) fn write(&mut self, line: &str) {
-        let Some((path, out)) = &mut self.open else { return };
+        let Some(Open { path, out, begun }) = &mut self.open else { return };
         // Flushed, so that a crash loses nothing that was sent.
         let written = point("archive_write")
             .and_then(|()| out.write_all(line.as_bytes()))
             .and_then(|()| out.write_all(b"\n"))
             .and_then(|()| out.flush());
-        if let Err(error) = written {
-            self.trouble = Some(format!("{}: {error}", path.display()));
-            self.open = None;
+        match written {
+            Ok(()) => *begun = true,
+            Err(error) => {
+                self.trouble = Some(format!("{}: {error}", path.display()));
+                if !*begun {
+                    // A disk that stays full would be left with another of them every second.
+                    drop(std::fs::remove_file(&*path));
+                }
+                self.open = None;
+            }
         }
     }
 
     /// Ends the file.
     pub(super) fn close(&mut self) {
-        if let Some((path, out)) = self.open.take() {
+        if let Some(Open { path, out, .. }) = self.open.take() {
             let closed = out.finish().and_then(|file| file.sync_all());
             self.trouble = closed.err().map(|error| format!("{}: {error}", path.display()));
         }
@@ -110,7 +125,7 @@ fn point(name: &'static str) -> io::Result<()> {
     Ok(())
 }
 
-fn create(folder: &Path, run_id: &str) -> io::Result<(PathBuf, zstd::stream::write::Encoder<'static, File>)> {
+fn create(folder: &Path, run_id: &str) -> io::Result<Open> {
     point("archive_open")?;
     std::fs::create_dir_all(folder)?;
     for number in 1..10_000 {
@@ -119,7 +134,7 @@ fn create(folder: &Path, run_id: &str) -> io::Result<(PathBuf, zstd::stream::wri
             Ok(file) => {
                 let mut out = zstd::stream::write::Encoder::new(file, LEVEL)?;
                 out.include_checksum(true)?;
-                return Ok((path, out));
+                return Ok(Open { path, out, begun: false });
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),

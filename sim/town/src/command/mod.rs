@@ -6,7 +6,8 @@ mod shocks;
 
 use serde::{Deserialize, Serialize};
 
-use crate::activity::{self, Cx};
+use crate::activity;
+use crate::cx::Cx;
 use crate::economy::{self, Account};
 use crate::employment::{self, ExitReason};
 use crate::fixed::Micro;

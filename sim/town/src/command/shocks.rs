@@ -4,7 +4,7 @@
 //! comes by itself like anything else.
 
 use super::{Refusal, conflict, invalid, not_found, present};
-use crate::activity::Cx;
+use crate::cx::Cx;
 use crate::fixed::Micro;
 use crate::ids::{PlaceId, Resident};
 use crate::names;

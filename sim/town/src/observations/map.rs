@@ -38,7 +38,7 @@ pub(super) fn people(view: &View<'_>, out: &mut [f32]) {
         window &= window - 1;
         out[at] = share(view.crowd.on(tile(view, at)));
     }
-    out[WINDOW / 2] = share(view.crowd.on(view.tile) - 1);
+    out[WINDOW / 2] = share(view.beside);
 }
 
 /// The tile at a place of the window.
@@ -67,7 +67,7 @@ pub(super) fn around(view: &View<'_>, out: &mut [f32]) {
 /// rows, food, care and company by themselves, and how far each is taken: its users over its capacity. One pass for all,
 /// because how many there are differs from tile to tile, and a loop that ends elsewhere each time is a slow one.
 pub(super) fn objects(view: &View<'_>, out: &mut [f32]) {
-    let near = view.rules.sights.near(view.tile);
+    let near = view.near;
     match out.as_chunks_mut::<WINDOW>().0 {
         [open] => near.iter().for_each(|near| open[near.at as usize] = near.is_open(view.home)),
         [open, kinds @ .., taken] => {

@@ -34,6 +34,10 @@ pub const SIDE: usize = 2 * REACH + 1;
 /// Tiles of that map.
 pub const WINDOW: usize = SIDE * SIDE;
 
+/// Residents whose views are made before the first of them is written out. What a view holds lies far apart in memory, and
+/// is fetched at once for all of them instead of one after the other.
+const TOGETHER: usize = 8;
+
 /// One row of the table: some values that belong together.
 pub struct Row {
     /// Such as `needs`; unique.
@@ -142,8 +146,12 @@ impl Layout {
         assert!(out.len() >= present.len() * self.width, "there is room for everybody");
         let frame = Frame::new(town);
         let (rows, rest) = out.split_at_mut(present.len() * self.width);
-        for (agent, out) in present.iter().zip(rows.chunks_exact_mut(self.width)) {
-            self.write(&View::new(town, &frame, *agent), out);
+        for (present, rows) in present.chunks(TOGETHER).zip(rows.chunks_mut(TOGETHER * self.width)) {
+            let views: [View<'_>; TOGETHER] =
+                std::array::from_fn(|at| View::new(town, &frame, present[at.min(present.len() - 1)]));
+            for (view, out) in views.iter().zip(rows.chunks_exact_mut(self.width)) {
+                self.write(view, out);
+            }
         }
         rest.fill(0.0);
         present.len()

@@ -216,26 +216,17 @@ fn commitment(view: &View<'_>, out: &mut [f32]) {
     out[1] = (agents.commit_until[view.agent].saturating_sub(view.state.tick) as f32 / whole).min(1.0);
 }
 
-/// The ways to everything a home knows, and the one to the job: apart, because the many of one length go fast.
-fn targets<'a>(view: &View<'a>) -> (&'a [Way; HOME_TARGETS], Way) {
-    let sights = &view.rules.sights;
-    let job = view.state.agents.job[view.agent];
-    (sights.ways(view.home, view.tile), job.map_or(Way::NONE, |job| sights.way_to_work(job, view.tile)))
-}
-
 fn ways(view: &View<'_>, out: &mut [f32]) {
-    let (ways, job) = targets(view);
     let (out, _) = out.as_chunks_mut::<2>();
-    for (out, way) in out.iter_mut().zip(ways) {
+    for (out, way) in out.iter_mut().zip(view.ways) {
         *out = way.direction();
     }
-    out[HOME_TARGETS] = job.direction();
+    out[HOME_TARGETS] = view.to_work.direction();
 }
 
 fn steps(view: &View<'_>, out: &mut [f32]) {
-    let (ways, job) = targets(view);
-    write(out, ways.map(share_of_far));
-    out[HOME_TARGETS] = share_of_far(job);
+    write(out, view.ways.map(share_of_far));
+    out[HOME_TARGETS] = share_of_far(view.to_work);
 }
 
 fn share_of_far(way: Way) -> f32 {

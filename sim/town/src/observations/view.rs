@@ -6,6 +6,7 @@ use std::f32::consts::TAU;
 
 use crate::crowd::Crowd;
 use crate::ids::{AgentId, PlaceId, Tile};
+use crate::observations::sights::{HOME_TARGETS, Near, Way};
 use crate::queues::Lines;
 use crate::rules::Rules;
 use crate::state::State;
@@ -61,6 +62,14 @@ pub struct View<'a> {
     /// Column and row of the tile.
     pub(super) at: (usize, usize),
     pub(super) home: PlaceId,
+    /// The ways to everything a home knows: apart from the next, because the many of one length go fast.
+    pub(super) ways: [Way; HOME_TARGETS],
+    /// The way to the job.
+    pub(super) to_work: Way,
+    /// The objects near by.
+    pub(super) near: &'a [Near],
+    /// Others on the same tile.
+    pub(super) beside: u16,
 }
 
 impl<'a> View<'a> {
@@ -79,6 +88,10 @@ impl<'a> View<'a> {
             tile,
             at: (x as usize, y as usize),
             home,
+            ways: *rules.sights.ways(home, tile),
+            to_work: state.agents.job[agent].map_or(Way::NONE, |job| rules.sights.way_to_work(job, tile)),
+            near: rules.sights.near(tile),
+            beside: town.crowd().on(tile) - 1,
         }
     }
 }

@@ -4,7 +4,8 @@
 //! operator's command or an exit breaks it off. Must not know ties: company is company, whoever arranged it.
 
 use super::{Active, MEET, Meeting};
-use crate::activity::{self, Cx};
+use crate::activity;
+use crate::cx::Cx;
 use crate::events::EventKind;
 use crate::ids::{AffordanceId, AgentId, ObjectId, PlaceId, Resident};
 use crate::rules::Rules;

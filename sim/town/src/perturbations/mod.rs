@@ -9,9 +9,9 @@ mod schedule;
 
 use serde::{Deserialize, Serialize};
 
-use crate::activity::Cx;
 use crate::affordances::ITEMS;
 use crate::config::{Event as FileEvent, EventKind as Kind, PerturbationFile};
+use crate::cx::Cx;
 use crate::events::{EventKind, Utility};
 use crate::fixed::Micro;
 use crate::ids::{PlaceId, Resident};

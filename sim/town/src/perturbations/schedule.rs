@@ -4,8 +4,8 @@
 //! as soon after as the limits allow, and is dropped when the day is over first.
 
 use super::{ARRANGED_MEET, Active, Meeting, PRICE_SPIKE, Pending, begin_event, end, meeting};
-use crate::activity::Cx;
 use crate::chance::{Purpose, Stream, below};
+use crate::cx::Cx;
 use crate::fixed::Micro;
 use crate::rules::Rules;
 use crate::state::State;
