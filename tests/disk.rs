@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use live::{Live, home, refusal, wait_for};
 use townlet::audit::verify;
+use townlet::shard::{self, Home};
 use townlet::wire::{Request, Status};
 
 /// Points of a process are one; tests take turns.
@@ -84,6 +85,41 @@ fn whole(point: &str, home: &std::path::Path) {
     let refuses = CASES.iter().any(|row| row.0 == point && row.2);
     let rows = ops.lines().filter(|line| line.contains("| request | cleo |")).count();
     assert!(rows == 1 || (refuses && rows == 0), "{point}: {ops}");
+}
+
+#[test]
+fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let scenario = fail::FailScenario::setup();
+    let home = home();
+    let live = Live::refiled(home.path());
+    let views = live.watch();
+    live.run(120);
+    live.done("setmoney ada 3");
+    let before = live.view().texts_digest;
+    fail::cfg("journal_write", "1*return->off").unwrap();
+    let request = Request { cmd_id: Some("once".into()), ..Request::line("reload_config") };
+    let told = live.ask(live.admin, request.clone());
+    assert_eq!(refusal(&told), "E_AUDIT_UNAVAILABLE");
+    assert!(told.error.as_ref().unwrap().message.contains("it was applied at tick 120"));
+    let now = wait_for(&views, "a journal that is well", |view| {
+        view.texts_digest != before && view.health.status == "ok" && view.health.problems.is_empty()
+    });
+    live.run(50);
+    live.done("setmoney ada 4");
+    let digest = live.digest();
+    let again = live.ask(live.admin, request);
+    assert_eq!((again.replayed, again.error), (true, told.error), "it is not done again");
+    live.shard.stop().unwrap();
+    drop(live);
+    scenario.teardown();
+    // The journal's own town is what it goes on from, and the file on disk is another by now.
+    std::fs::remove_dir_all(home.path().join("snapshots")).unwrap();
+    std::fs::write(home.path().join(live::FILE), "seed: 9\n").unwrap();
+    let recorded = shard::recorded(&Home::new(home.path()), "harbour", None, "snapshots").expect("there is a run");
+    assert_eq!(recorded.sources.digest(), now.texts_digest);
+    let live = Live::resumed(home.path());
+    assert_eq!((live.digest(), live.view().texts_digest), (digest, now.texts_digest.clone()));
 }
 
 #[test]
