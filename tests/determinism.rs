@@ -108,6 +108,7 @@ fn digests(contents: &Contents) -> BTreeMap<u64, String> {
 fn commands(contents: &Contents) -> Vec<String> {
     let command = |entry: &Entry| match entry {
         Entry::Command { index, tick, issuer, command, .. } => Some(format!("{index} {tick} {issuer} {command:?}")),
+        Entry::Reload { index, tick, issuer, .. } => Some(format!("{index} {tick} {issuer} reloads")),
         Entry::Ticks { .. } | Entry::Policy { .. } => None,
     };
     contents.entries.iter().filter_map(command).collect()

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
-use live::{Live, SMALL, home, options, sources, wait_for};
+use live::{FILE, Live, SMALL, filed, home, options, read, sources, wait_for};
 use serde_json::Value;
 use townlet::shard::training::Recipe;
 use townlet::shard::{self, Options};
@@ -84,6 +84,54 @@ fn the_town_lives_the_same_with_a_training_beside_it() {
         }
         assert_eq!(beside.digest(), alone.digest(), "round {round}");
     }
+}
+
+#[test]
+fn a_training_goes_on_under_what_was_reloaded() {
+    let home = home();
+    let small: String = SMALL
+        .iter()
+        .map(|(key, value)| {
+            key.split_once('.').map_or_else(String::new, |(section, name)| format!("{section}.{name}: {value}\n"))
+        })
+        .collect();
+    let section = |name: &str| {
+        let rows = small.lines().filter_map(|line| line.strip_prefix(&format!("{name}.")));
+        format!("{name}: {{ {} }}\n", rows.collect::<Vec<_>>().join(", "))
+    };
+    let file = format!("policy: {{ release: scripted }}\n{}{}", section("training"), section("ppo"));
+    std::fs::write(home.path().join(FILE), &file).unwrap();
+    let start = || {
+        let sources = read(home.path()).expect("the file holds").sources;
+        let training = Some(Recipe::new(&sources, None).expect("they go together"));
+        Live::around(shard::start(sources, 7, Options { training, ..filed(home.path()) }).expect("the shard starts"))
+    };
+    let live = start();
+    let views = live.watch();
+    wait_for(&views, "a checkpoint", |view| view.learning.checkpoint.is_some());
+    live.done("training pause");
+    wait_for_state(&live, "paused");
+    let clip = |saved: &Saved| {
+        let row = saved.sources.config.lines().find_map(|line| line.strip_prefix("rewards.clip.clip_per_tick: "));
+        row.map(str::to_owned)
+    };
+    assert_eq!(clip(&newest(home.path())).as_deref(), Some("1"), "the recipe's");
+    let before = (newest(home.path()).run, update(&live.view()));
+    let lower = "rewards: { clip: { clip_per_tick: 0.05 } }\n";
+    std::fs::write(home.path().join(FILE), format!("{file}{lower}")).unwrap();
+    live.done("reload_config");
+    live.done("training resume");
+    wait_for(&views, "two further checkpoints", |view| update(view) >= before.1 + 5);
+    live.shard.stop().expect("everything is saved");
+    let saved = newest(home.path());
+    assert_eq!((clip(&saved).as_deref(), &saved.run), (Some("0.05"), &before.0), "the same training goes on");
+    // Whoever starts with what differs in such settings alone goes on with it, too.
+    std::fs::write(home.path().join(FILE), file.clone()).unwrap();
+    let live = start();
+    let seen = wait_for(&live.watch(), "the training", |view| !view.learning.run.is_empty());
+    assert_eq!(seen.learning.run, before.0);
+    live.shard.stop().expect("everything is saved");
+    assert!(updates(home.path()) > before.1);
 }
 
 #[test]

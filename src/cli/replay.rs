@@ -149,6 +149,10 @@ fn replay(
             }
             match entry {
                 Entry::Command { .. } => found.commands += 1,
+                Entry::Reload { tick, .. } => {
+                    found.commands += 1;
+                    found.notes.push(format!("from tick {tick} on the town ran under a reloaded configuration."));
+                }
                 Entry::Ticks { to, digest: Some(_), .. } => found.checked_to = found.checked_to.max(*to),
                 Entry::Ticks { .. } => {}
                 Entry::Policy { tick, from, to, .. } => {

@@ -238,6 +238,7 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle>
         driver: Driver::default(),
         training: None,
         token_file: config.console_auth.enabled.then(|| token_file(wanted.home, config)),
+        reread: texts.reread.clone(),
     };
     let Some(run) = wanted.resume else {
         let rules = Rules::new(texts.sources.clone())?;

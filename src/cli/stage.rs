@@ -65,6 +65,7 @@ impl Stage {
             driver,
             training: None,
             token_file: None,
+            reread: None,
         };
         let shard = shard::start(sources, seed, options)?;
         let admin = Session { issuer: "rehearsal".into(), role: Role::Admin, transport: "local".into(), owner: true };

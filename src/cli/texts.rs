@@ -3,14 +3,15 @@
 //! Owns where things are looked for. A name in a configuration is relative to the folder of configurations: the file's
 //! own folder, one of the folders above it, or what is shipped.
 
-use std::io::Read;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use townlet_town::Sources;
-use townlet_town::config::{ENVIRONMENT_PREFIX, Layers, Loaded, PerturbationFile, load as load_config};
+use townlet_town::config::{ConfigErrors, ENVIRONMENT_PREFIX, Layers, Loaded, PerturbationFile, load as load_config};
 
 use super::ConfigArgs;
+use crate::shard::{Read, Reread};
 
 /// Shipped files by the name a configuration uses.
 const SHIPPED: [(&str, &str); 9] = [
@@ -38,6 +39,10 @@ pub(super) struct Texts {
     pub(super) loaded: Loaded,
     /// What the town is made of.
     pub(super) sources: Sources,
+    /// The files it came from; nothing when all is inside the program.
+    files: Vec<String>,
+    /// How all of it is read again.
+    pub(super) reread: Option<Reread>,
 }
 
 /// Reads and checks everything; nothing is written.
@@ -56,8 +61,21 @@ pub(super) fn load(args: &ConfigArgs, flags: Vec<(String, String)>) -> anyhow::R
         }
     }
     let mut all = args.settings.clone();
-    all.extend(flags);
-    assemble(&Layers { file, environment, flags: all }, args.config.as_deref())
+    all.extend(flags.iter().cloned());
+    let texts = assemble(&Layers { file, environment, flags: all }, args.config.as_deref())?;
+    let args = args.clone();
+    let reread = Reread::new(move || reread(&args, flags.clone()));
+    Ok(Texts { reread: Some(reread), ..texts })
+}
+
+/// The same once more; what is wrong is said in a line, as an answer has it.
+fn reread(args: &ConfigArgs, flags: Vec<(String, String)>) -> Result<Read, String> {
+    let in_a_line = |error: anyhow::Error| match error.downcast_ref::<ConfigErrors>() {
+        Some(errors) => errors.in_a_line(),
+        None => format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" "),
+    };
+    let Texts { loaded, sources, files, .. } = load(args, flags).map_err(in_a_line)?;
+    Ok(Read { sources, files, warnings: loaded.warnings })
 }
 
 /// A configuration inside the program, whatever the surroundings say.
@@ -71,12 +89,18 @@ pub(super) fn shipped(name: &str, text: &str) -> anyhow::Result<Texts> {
 fn assemble(layers: &Layers, folder: Option<&Path>) -> anyhow::Result<Texts> {
     let loaded = load_config(layers)?;
     let config = &loaded.config;
-    let plan = find(folder, &config.world.plan, "world.plan")?;
-    let affordances = find(folder, &config.affordances.affordances_file, "affordances.affordances_file")?;
-    let perturbations = find(folder, &config.perturbations.file, "perturbations.file")?;
+    let mut files: Vec<String> = folder.map(|path| path.display().to_string()).into_iter().collect();
+    let mut found = |name: &str, key: &str| {
+        let Found { text, on_disk } = find(folder, name, key)?;
+        files.extend(on_disk.then(|| text.0.clone()));
+        anyhow::Ok(text)
+    };
+    let plan = found(&config.world.plan, "world.plan")?;
+    let affordances = found(&config.affordances.affordances_file, "affordances.affordances_file")?;
+    let perturbations = found(&config.perturbations.file, "perturbations.file")?;
     PerturbationFile::parse(&perturbations.0, &perturbations.1)?;
     let sources = Sources { config: config.canonical(), plan, affordances, perturbations };
-    Ok(Texts { loaded, sources })
+    Ok(Texts { loaded, sources, files, reread: None })
 }
 
 /// A text file, by its name, bounded.
@@ -98,20 +122,30 @@ pub(super) fn read_file(path: &Path) -> anyhow::Result<(String, String)> {
     Ok((name, text))
 }
 
-fn find(config: Option<&Path>, name: &str, key: &str) -> anyhow::Result<(String, String)> {
+/// A text by the name of its file, and whether that is a file and not inside the program.
+struct Found {
+    text: (String, String),
+    on_disk: bool,
+}
+
+fn find(config: Option<&Path>, name: &str, key: &str) -> anyhow::Result<Found> {
     let mut looked: Vec<PathBuf> = Vec::new();
+    let read = |path: &Path| {
+        let text = read_file(path).with_context(|| format!("{key}: `{name}` cannot be read."))?;
+        anyhow::Ok(Found { text, on_disk: true })
+    };
     if Path::new(name).is_absolute() {
-        return read_file(Path::new(name)).with_context(|| format!("{key}: `{name}` cannot be read."));
+        return read(Path::new(name));
     }
     for folder in config.into_iter().flat_map(|path| path.ancestors().skip(1).take(LEVELS)) {
         let path = folder.join(name);
         if path.exists() {
-            return read_file(&path).with_context(|| format!("{key}: `{name}` cannot be read."));
+            return read(&path);
         }
         looked.push(path);
     }
     if let Some((name, text)) = SHIPPED.iter().find(|row| row.0 == name) {
-        return Ok(((*name).to_owned(), (*text).to_owned()));
+        return Ok(Found { text: ((*name).to_owned(), (*text).to_owned()), on_disk: false });
     }
     let shipped: Vec<&str> = SHIPPED.iter().map(|row| row.0).collect();
     let looked: Vec<String> = looked.iter().map(|path| path.display().to_string()).collect();

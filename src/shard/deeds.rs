@@ -50,7 +50,7 @@ impl Engine {
                     self.around.story.narration(on);
                 }
                 if let Some(limit) = limit {
-                    self.around.story.limit(limit);
+                    self.around.story.limit(Some(limit));
                 }
                 match (on, limit) {
                     (_, Some(limit)) => format!("at most {limit} sentences a window; what is urgent always passes."),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::disk::Decision;
 use super::engine::Engine;
 use super::intake::{self, Visitor};
+use super::reload::Fresh;
 use super::settle::Owed;
 use super::table::{Args, Look, Row, Run, TABLE, error, refused, specs};
 use crate::audit::{self, Entry, Lookup, Stage, fingerprint};
@@ -51,6 +52,8 @@ pub(super) struct Ticket {
     pub(super) cmd_id: String,
     pub(super) answer: Option<Answer>,
     pub(super) outcome: Option<Entry>,
+    /// What was read again for it.
+    pub(super) fresh: Option<Result<Fresh, ErrorBody>>,
     pub(super) waiting: Vec<Done>,
 }
 
@@ -112,12 +115,14 @@ impl Desk {
 }
 
 /// What a request came to before anything was done.
-struct Draft {
-    who: Session,
-    cmd_id: String,
+pub(super) struct Draft {
+    pub(super) who: Session,
+    pub(super) cmd_id: String,
     line: String,
-    command: String,
-    args: Args,
+    pub(super) command: String,
+    pub(super) args: Args,
+    /// What was read again for it, or why it could not be.
+    pub(super) fresh: Option<Result<Fresh, ErrorBody>>,
 }
 
 impl Draft {
@@ -174,6 +179,7 @@ impl Engine {
             line: intake::shown(&request.command),
             command: String::from("?"),
             args: Args::default(),
+            fresh: None,
         };
         match parsed {
             Ok(Parsed { spec, .. }) if !allowed(&draft.who, spec) => {
@@ -187,7 +193,7 @@ impl Engine {
                 draft.args = Args(parsed.args);
                 let row = TABLE.iter().find(|row| row.name == draft.command).expect("specs are made from the table");
                 match visitor.map_or(Ok(()), |visitor| intake::from_afar(&visitor, parsed.spec, &request)) {
-                    Ok(()) => self.fetched(row, &draft.args.clone(), move |engine| {
+                    Ok(()) => self.gathered(&request.clone(), row, draft, move |engine, draft| {
                         engine.admitted(session, &request, draft, row, done);
                     }),
                     Err(error) => self.refuse(&request, &draft, error, done),
@@ -224,9 +230,9 @@ impl Engine {
         }
         if request.dry_run && !matches!(row.run, Run::Files(_)) {
             let checked =
-                self.preview(row, &draft.args).and_then(|said| self.may_become(row, request, &draft).map(|()| said));
+                self.preview(row, &draft).and_then(|said| self.may_become(row, request, &draft).map(|()| said));
             let answer = match checked {
-                Ok(summary) => draft.answer(tick, Status::DryRun, Some(json!({ "summary": summary })), None),
+                Ok(result) => draft.answer(tick, Status::DryRun, Some(result), None),
                 Err(error) => draft.answer(tick, Status::Error, None, Some(error)),
             };
             return done(answer);
@@ -243,7 +249,7 @@ impl Engine {
                 self.refresh();
                 self.answer_read(request, &draft, reply, done);
             }
-            Run::Town(_) | Run::Shard(_) => self.begin(session, request, draft, row, done),
+            Run::Town(_) | Run::Shard(_) | Run::Reload => self.begin(session, request, draft, row, done),
         }
     }
 
@@ -293,16 +299,19 @@ impl Engine {
     }
 
     /// The same checks as in earnest; says what would happen.
-    fn preview(&mut self, row: &Row, args: &Args) -> Result<String, ErrorBody> {
-        match row.run {
+    fn preview(&mut self, row: &Row, draft: &Draft) -> Result<Value, ErrorBody> {
+        let args = &draft.args;
+        let said = match row.run {
             Run::Town(run) => {
                 let command = run(&self.look(), args)?;
-                self.town.preview(&command).map_err(refused)
+                self.town.preview(&command).map_err(refused)?
             }
-            Run::Shard(run) | Run::Pace(run) => run(&self.look(), args).map(|_| format!("{}.", row.help)),
-            Run::Read(run) => run(&self.look(), args).map(|_| format!("{}.", row.help)),
-            Run::Files(_) => Ok(format!("{}.", row.help)),
-        }
+            Run::Reload => return self.reload_preview(draft.fresh.as_ref()),
+            Run::Shard(run) | Run::Pace(run) => run(&self.look(), args).map(|_| format!("{}.", row.help))?,
+            Run::Read(run) => run(&self.look(), args).map(|_| format!("{}.", row.help))?,
+            Run::Files(_) => format!("{}.", row.help),
+        };
+        Ok(json!({ "summary": said }))
     }
 
     /// Retry rules, checks, and the intent.
@@ -336,7 +345,7 @@ impl Engine {
                 error("E_AUDIT_UNAVAILABLE", why, "Nothing was changed. Free the disk; it is tried every second.");
             return self.refuse(request, &draft, error, done);
         }
-        if let Err(error) = self.preview(row, &draft.args).and_then(|_| self.may_become(row, request, &draft)) {
+        if let Err(error) = self.preview(row, &draft).and_then(|_| self.may_become(row, request, &draft)) {
             return self.refuse(request, &draft, error, done);
         }
         // What is late comes first: a retry must not stand before the end of what it retries.
@@ -345,11 +354,12 @@ impl Engine {
         let ticket = self.desk.next_ticket;
         self.desk.next_ticket += 1;
         let intent = draft.entry(&self.config_id(), tick, Stage::Intent);
-        let Draft { who, cmd_id, line, args, .. } = draft;
+        let Draft { who, cmd_id, line, args, fresh, .. } = draft;
         let waiting = vec![done];
-        self.desk
-            .tickets
-            .insert(ticket, Ticket { session, who, row, args, line, cmd_id, answer: None, outcome: None, waiting });
+        self.desk.tickets.insert(
+            ticket,
+            Ticket { session, who, row, args, line, cmd_id, answer: None, outcome: None, fresh, waiting },
+        );
         let mut owed = Owed::new(self.sender.clone(), ticket);
         self.log.append(intent, true, move |written| owed.tell(written));
     }

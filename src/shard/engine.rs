@@ -19,6 +19,7 @@ use super::journal::{DIGEST_TICKS, Header, Journal};
 use super::outlet::Outlet;
 use super::promotion::Releases;
 use super::publish::Publisher;
+use super::reload::Reread;
 use super::settle::Unsafe;
 use super::snapshots;
 use super::telemetry::{self, Around};
@@ -111,6 +112,8 @@ pub(super) struct Engine {
     pub(super) releases: Releases,
     /// The training beside the town.
     pub(super) training: Option<Training>,
+    /// How the files it was started from are read again.
+    pub(super) reread: Option<Reread>,
     /// What is left there outlives this thread.
     pub(super) board: Arc<Board>,
     pub(super) recorder: Arc<Recorder>,
@@ -195,6 +198,7 @@ impl Engine {
             releases: parts.releases,
             outlet: Arc::new(Outlet::new(publisher)),
             training: None,
+            reread: None,
             board: parts.board,
             recorder: parts.recorder,
             renamed: false,

@@ -21,8 +21,8 @@ use townlet_town::{Command, Sources};
 use super::home::{Home, replace};
 
 /// Version of the layout.
-pub const VERSION: u32 = 3;
-/// The oldest layout that is read: it has no [`Entry::Policy`].
+pub const VERSION: u32 = 4;
+/// The oldest layout that is read: it has no [`Entry::Policy`], and those before 4 no [`Entry::Reload`].
 const OLDEST: u32 = 2;
 /// Ticks between two digests.
 pub const DIGEST_TICKS: u64 = 100;
@@ -99,6 +99,19 @@ pub enum Entry {
         from: String,
         /// Who chooses.
         to: String,
+    },
+    /// Before tick `tick` ran, the town went on under other texts. It counts as a command.
+    Reload {
+        /// How many commands the town had behind it.
+        index: u64,
+        /// The tick that had not yet run.
+        tick: u64,
+        /// By which it is found after a crash.
+        cmd_id: String,
+        /// Who.
+        issuer: String,
+        /// All of them, so that a replay needs no file.
+        sources: Box<Sources>,
     },
 }
 
@@ -372,6 +385,17 @@ pub struct Contents {
     pub torn: u64,
 }
 
+impl Contents {
+    /// The texts the town ran under where the file ends.
+    pub fn sources(&self) -> &Sources {
+        let reloaded = self.entries.iter().rev().find_map(|entry| match entry {
+            Entry::Reload { sources, .. } => Some(&**sources),
+            _ => None,
+        });
+        reloaded.unwrap_or(&self.header.sources)
+    }
+}
+
 /// Reads a file up to the first frame that is torn or damaged.
 ///
 /// # Errors
@@ -416,9 +440,20 @@ impl Frames {
         let mut reader = BufReader::new(File::open(path).map_err(|error| io_error(path, error))?);
         let what = "it does not begin with a journal header of this program".into();
         let header = frame_of(&mut reader).and_then(|bytes| next::<Header>(&bytes, &mut 0));
-        let header = header.filter(|header| header.version == VERSION);
+        let header = header.filter(|header| (OLDEST..=VERSION).contains(&header.version));
         let header = header.ok_or_else(|| JournalError::Damaged { path: path.display().to_string(), what })?;
         Ok(Self { reader, header })
+    }
+
+    /// The header, with the texts the town ran under where the file ends.
+    pub(super) fn header_at_the_end(self) -> Header {
+        let mut header = self.header.clone();
+        for (entry, _) in self {
+            if let Entry::Reload { sources, .. } = entry {
+                header.sources = *sources;
+            }
+        }
+        header
     }
 }
 

@@ -25,6 +25,7 @@ mod promotion;
 pub mod publish;
 pub mod recover;
 mod relive;
+mod reload;
 mod restart;
 mod settle;
 pub mod snapshots;
@@ -42,6 +43,7 @@ pub use home::Home;
 pub use intake::{Visitor, is_id};
 pub use log::Log;
 pub use promotion::PointerError;
+pub use reload::{Read, Reread};
 pub use restart::{Recorded, recorded, resume};
 pub use table::specs;
 
@@ -90,6 +92,8 @@ pub struct Options {
     pub training: Option<training::Recipe>,
     /// Where admin tokens are stored, when the configuration asks for them.
     pub token_file: Option<std::path::PathBuf>,
+    /// How the files it was started from are read again, where there are any.
+    pub reread: Option<Reread>,
 }
 
 /// Why a shard did not start.
@@ -223,6 +227,7 @@ fn launch(
     if let Some(path) = &options.token_file {
         engine.desk.tokens = Some(tokens::Tokens::load(path).map_err(ShardError::Resume)?);
     }
+    engine.reread = options.reread;
     engine.tell_story();
     let lateness = Arc::clone(&engine.around.lateness);
     let say = |error: std::io::Error| ShardError::Resume(error.to_string());

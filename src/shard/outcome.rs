@@ -40,6 +40,7 @@ impl Engine {
         let tick = self.town.tick();
         let (result, journalled) = match row.run {
             Run::Town(run) => self.apply(ticket, run, &args),
+            Run::Reload => self.reload(ticket),
             Run::Shard(run) => match run(&self.look(), &args) {
                 Ok(Deed::Release(order)) => return self.carry_out(ticket, &order),
                 Ok(deed) => (Ok(json!({ "summary": self.do_deed(session, deed) })), None),

@@ -76,11 +76,20 @@ impl Player {
                 }
             }
             Entry::Policy { .. } => Ok(()),
-            Entry::Command { index, .. } if *index < self.town.state().commands => Ok(()),
-            Entry::Command { tick, command, index, .. } => {
-                if (*tick, *index) != (self.town.tick(), self.town.state().commands) {
-                    return Err(format!("command {index} of tick {tick} does not follow tick {}", self.town.tick()));
-                }
+            Entry::Command { index, .. } | Entry::Reload { index, .. } if *index < self.town.state().commands => Ok(()),
+            Entry::Command { tick, index, .. } | Entry::Reload { tick, index, .. }
+                if (*tick, *index) != (self.town.tick(), self.town.state().commands) =>
+            {
+                Err(format!("command {index} of tick {tick} does not follow tick {}", self.town.tick()))
+            }
+            Entry::Reload { tick, sources, .. } => {
+                let odd = |why: String| format!("tick {tick}: what was reloaded there makes no town: {why}");
+                let rules = Rules::new((**sources).clone()).map_err(|error| odd(error.to_string()))?;
+                let done = self.town.reload(&Arc::new(rules)).map_err(|refusal| odd(refusal.message));
+                self.town.clear_events();
+                done
+            }
+            Entry::Command { command, .. } => {
                 let done = self.town.apply(command).map(drop).map_err(|refusal| refusal.message);
                 self.town.clear_events();
                 done
@@ -93,7 +102,8 @@ impl Player {
 pub struct Rebuilt {
     /// The town at the last journalled tick.
     pub town: Town,
-    /// The newest journal file's header, with the policy that chose last; of a run without one, what its newest snapshot says.
+    /// The newest journal file's header, with the policy that chose last and the texts the town has now; of a run without a
+    /// journal, what its newest snapshot says.
     pub header: Header,
     /// The newest journal file and how much of it is whole; nothing when none leads up to the town, so that a further one
     /// must begin.
@@ -121,7 +131,9 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
     let Some((newest_path, newest)) = contents.last() else { return without_journal(home, run_id, found, notes) };
     let (mut commands, mut policy) = (BTreeMap::new(), None);
     for entry in contents.iter().flat_map(|(_, read)| &read.entries) {
-        if let Entry::Command { tick, cmd_id, issuer, .. } | Entry::Policy { tick, cmd_id, issuer, .. } = entry
+        if let Entry::Command { tick, cmd_id, issuer, .. }
+        | Entry::Policy { tick, cmd_id, issuer, .. }
+        | Entry::Reload { tick, cmd_id, issuer, .. } = entry
             && issuer != super::promotion::TOWN
         {
             commands.insert((issuer.clone(), cmd_id.clone()), *tick);
@@ -156,7 +168,7 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
             })?;
             end = match entry {
                 Entry::Ticks { to, .. } => (*to, end.1),
-                Entry::Command { tick, index, .. } => (*tick, index + 1),
+                Entry::Command { tick, index, .. } | Entry::Reload { tick, index, .. } => (*tick, index + 1),
                 Entry::Policy { .. } => end,
             };
         }
@@ -178,7 +190,8 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
         Some((newest_path.clone(), newest.whole))
     };
     let header = newest.header.clone();
-    let header = Header { policy: policy.unwrap_or_else(|| header.policy.clone()), ..header };
+    let sources = player.town.rules().sources.clone();
+    let header = Header { policy: policy.unwrap_or_else(|| header.policy.clone()), sources, ..header };
     Ok(Rebuilt { town: player.town, header, journal, base, commands, notes })
 }
 

@@ -4,13 +4,16 @@
 //! command's digests in the audit log prove it, and without that proof nothing goes on. Rule: "Journal".
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
-use townlet_town::Town;
+use townlet_town::{Rules, Town};
 
+use super::commands::world::RELOAD_CONFIG;
 use super::driver::Driver;
 use super::journal::{DIGEST_TICKS, Entry};
 use super::recover::Rebuilt;
+use super::reload::Reread;
 use super::table::{Args, Look, Run, TABLE};
 use super::telemetry::Around;
 use crate::audit::{self, Record};
@@ -21,7 +24,12 @@ use crate::wire::Status;
 ///
 /// # Errors
 /// Why a command cannot be put back, in a sentence that fits behind the journal's name. Nothing was changed.
-pub(super) fn relive(rebuilt: &mut Rebuilt, opened: &audit::Opened, driver: &mut Driver) -> Result<Vec<Entry>, String> {
+pub(super) fn relive(
+    rebuilt: &mut Rebuilt,
+    opened: &audit::Opened,
+    driver: &mut Driver,
+    reread: Option<&Reread>,
+) -> Result<Vec<Entry>, String> {
     let lost = lost(&opened.done, rebuilt);
     let Some(first) = lost.first() else { return Ok(Vec::new()) };
     let began = rebuilt.town.tick();
@@ -35,7 +43,7 @@ pub(super) fn relive(rebuilt: &mut Rebuilt, opened: &audit::Opened, driver: &mut
     let mut life = Life { town: rebuilt.town.clone(), from: began, options: Vec::new(), entries: Vec::new() };
     for record in &lost {
         life.up_to(record.tick, driver)
-            .and_then(|()| life.again(record, &opened.log))
+            .and_then(|()| life.again(record, &opened.log, reread))
             .map_err(|why| refuse(record, why))?;
     }
     rebuilt.notes.push(format!(
@@ -56,13 +64,15 @@ pub(super) fn relive(rebuilt: &mut Rebuilt, opened: &audit::Opened, driver: &mut
 fn lost<'a>(done: &'a [Record], rebuilt: &Rebuilt) -> Vec<&'a Record> {
     let (tick, digest) = &rebuilt.base;
     let held = done.iter().rposition(|it| it.tick == *tick && it.digest_after.as_ref() == Some(digest));
-    let of_town = |it: &Record| TABLE.iter().any(|row| row.name == it.command && matches!(row.run, Run::Town(_)));
+    let of_town =
+        |it: &Record| TABLE.iter().any(|row| row.name == it.command && matches!(row.run, Run::Town(_) | Run::Reload));
+    // A reload of files that said what ran already changed nothing.
+    let did = |it: &Record| it.digest_before != it.digest_after || it.command != RELOAD_CONFIG.name;
     let after = |place: usize, it: &Record| it.tick >= *tick && held.is_none_or(|held| place > held);
     let journalled = |it: &Record| rebuilt.commands.contains_key(&(it.issuer.clone(), it.cmd_id.clone()));
-    let lost = done
-        .iter()
-        .enumerate()
-        .filter(|(place, it)| it.status == Some(Status::Ok) && of_town(it) && after(*place, it) && !journalled(it));
+    let lost = done.iter().enumerate().filter(|(place, it)| {
+        it.status == Some(Status::Ok) && of_town(it) && did(it) && after(*place, it) && !journalled(it)
+    });
     lost.map(|(_, it)| it).collect()
 }
 
@@ -101,26 +111,49 @@ impl Life {
     }
 
     /// Applies a command as the log has it; the town before and after must be the one that the log names.
-    fn again(&mut self, record: &Record, log: &audit::Log) -> Result<(), String> {
+    fn again(&mut self, record: &Record, log: &audit::Log, reread: Option<&Reread>) -> Result<(), String> {
         let equal = |town: &Town, digest: &Option<String>| match digest {
             Some(digest) if *digest == town.digest() => Ok(()),
             Some(_) => Err("the town is another there".to_owned()),
             None => Err("nothing in the log proves the town".to_owned()),
         };
         equal(&self.town, &record.digest_before)?;
+        let (index, tick) = (self.town.state().commands, self.town.tick());
+        let (cmd_id, issuer) = (record.cmd_id.clone(), record.issuer.clone());
         let row = TABLE.iter().find(|row| row.name == record.command);
-        let Some(Run::Town(run)) = row.map(|row| &row.run) else { return Err("there is no such command".into()) };
+        let run = match row.map(|row| &row.run) {
+            Some(Run::Town(run)) => run,
+            Some(Run::Reload) => {
+                let rules = reloaded(record, reread)?;
+                self.write();
+                self.town.reload(&rules).map_err(|refusal| refusal.message)?;
+                self.town.clear_events();
+                let sources = Box::new(rules.sources.clone());
+                self.entries.push(Entry::Reload { index, tick, cmd_id, issuer, sources });
+                return equal(&self.town, &record.digest_after);
+            }
+            _ => return Err("there is no such command".into()),
+        };
         let look = Look { town: &self.town, around: &Around::default(), log, releases: None };
         let command = run(&look, &arguments(&record.args)).map_err(|error| error.message)?;
         self.write();
-        let (index, tick) = (self.town.state().commands, self.town.tick());
         self.town.apply(&command).map_err(|refusal| refusal.message)?;
         self.town.clear_events();
         equal(&self.town, &record.digest_after)?;
-        let (cmd_id, issuer) = (record.cmd_id.clone(), record.issuer.clone());
         self.entries.push(Entry::Command { index, tick, cmd_id, issuer, command });
         Ok(())
     }
+}
+
+/// What was reloaded stood in the journal; the files may still say the same, which the log's digest of them proves.
+fn reloaded(record: &Record, reread: Option<&Reread>) -> Result<Arc<Rules>, String> {
+    let digest = record.result.as_ref().and_then(|result| result["texts_digest"]["after"].as_str());
+    let read = reread.and_then(|reread| reread.read().ok());
+    let same = read.filter(|read| Some(read.sources.digest().as_str()) == digest);
+    let lost =
+        "the texts it brought are lost: the journal held them, and no file given behind `--config` says the same now";
+    let rules = Rules::new(same.ok_or(lost)?.sources).map_err(|why| why.to_string())?;
+    Ok(Arc::new(rules))
 }
 
 fn arguments(args: &Value) -> Args {

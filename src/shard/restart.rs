@@ -15,7 +15,7 @@ use super::{Handle, Options, ShardError, claim, launch, promotion, relive};
 use crate::audit::{self, Record, Stage};
 use crate::wire::{Answer, Status};
 
-/// A run that can be resumed, and what it was started with.
+/// A run that can be resumed, and what it was started with or has taken since.
 #[derive(Clone, Debug)]
 pub struct Recorded {
     /// Its name.
@@ -52,7 +52,7 @@ pub fn recorded(home: &Home, shard: &str, run_id: Option<&str>, snapshot_root: &
         )));
     }
     let sources = if let Some(newest) = newest {
-        journal::read(&newest)?.header.sources
+        journal::read(&newest)?.sources().clone()
     } else {
         rebuild(home, snapshot_root, &run_id).map_err(ShardError::Resume)?.header.sources
     };
@@ -62,7 +62,11 @@ pub fn recorded(home: &Home, shard: &str, run_id: Option<&str>, snapshot_root: &
 
 fn holds_commands(home: &Home, run_id: &str) -> Result<bool, ShardError> {
     for file in home.journals_of(run_id) {
-        if journal::read(&file)?.entries.iter().any(|entry| matches!(entry, Entry::Command { .. })) {
+        if journal::read(&file)?
+            .entries
+            .iter()
+            .any(|entry| matches!(entry, Entry::Command { .. } | Entry::Reload { .. }))
+        {
             return Ok(true);
         }
     }
@@ -84,10 +88,11 @@ pub fn resume(recorded: &Recorded, mut options: Options) -> Result<Handle, Shard
     let made = promotion::carried_out(options.home.folder(), rebuilt.town.rules(), run_id);
     rebuilt.commands.extend(made.into_iter().filter(|((issuer, cmd_id), _)| opened.index.knows(issuer, cmd_id)));
     held_by_log(&options.home, &opened, &rebuilt)?;
-    let entries = relive::relive(&mut rebuilt, &opened, &mut options.driver).map_err(|why| {
-        let path = options.home.journal(run_id, 0);
-        ShardError::Resume(format!("{}: {why}", path.display()))
-    })?;
+    let entries =
+        relive::relive(&mut rebuilt, &opened, &mut options.driver, options.reread.as_ref()).map_err(|why| {
+            let path = options.home.journal(run_id, 0);
+            ShardError::Resume(format!("{}: {why}", path.display()))
+        })?;
     let mut notes = std::mem::take(&mut rebuilt.notes);
     let (before, now) = (&rebuilt.header.policy, options.driver.id());
     if before != now && !before.is_empty() {

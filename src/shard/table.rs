@@ -79,6 +79,8 @@ pub(super) enum Run {
     Town(fn(&Look<'_>, &Args) -> Result<Command, ErrorBody>),
     /// Makes a deed of the shard, audited like a change to the town.
     Shard(fn(&Look<'_>, &Args) -> Result<Deed, ErrorBody>),
+    /// Takes what the shard's files say now; they are read beside the loop before the row is asked.
+    Reload,
     /// Makes a deed of pace, which the owner of a local town may do whatever the role.
     Pace(fn(&Look<'_>, &Args) -> Result<Deed, ErrorBody>),
 }
@@ -162,6 +164,7 @@ pub(super) static TABLE: &[&Row] = &[
     &shocks::CANCEL,
     &shocks::SWITCH,
     &shocks::ARRANGE_MEET,
+    &world::RELOAD_CONFIG,
     &session::NARRATION,
     &session::PRIVACY,
     &session::TELEMETRY_MODE,
@@ -199,7 +202,7 @@ impl Row {
     pub(super) fn spec(&self) -> CommandSpec {
         let (effect, mutating) = match self.run {
             Run::Read(_) | Run::Files(_) => (Effect::Read, false),
-            Run::Town(_) => (Effect::Town, true),
+            Run::Town(_) | Run::Reload => (Effect::Town, true),
             Run::Shard(_) => (Effect::Shard, true),
             Run::Pace(_) => (Effect::Pace, false),
         };

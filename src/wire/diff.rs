@@ -55,6 +55,7 @@ blocks! {
     Diff of Snapshot {
         schema_version: Whole<String>,
         config_id: Whole<String>,
+        texts_digest: Whole<String>,
         shard: Whole<String>,
         run_id: Whole<String>,
         tick: Whole<u64>,

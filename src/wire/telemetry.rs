@@ -21,6 +21,9 @@ pub use super::shocks::{Perturbation, Shock, Shocks};
 pub struct Snapshot {
     pub schema_version: String,
     pub config_id: String,
+    /// 32 hex digits over the configuration and every text it names; others after a reload.
+    #[serde(default)]
+    pub texts_digest: String,
     #[serde(default)]
     pub shard: String,
     #[serde(default)]

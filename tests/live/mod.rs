@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use townlet::shard::training::Recipe;
-use townlet::shard::{self, Driver, Handle, Home, Options, Speed};
+use townlet::shard::{self, Driver, Handle, Home, Options, Read, Reread, Speed};
 use townlet::wire::telemetry::Agent;
 use townlet::wire::{Answer, Request, Role, Session, Snapshot, Status};
 use townlet_town::Sources;
@@ -52,6 +52,31 @@ pub(crate) fn sources(backlog: bool, settings: &[(&str, &str)]) -> Sources {
         affordances: ("affordances.yaml".into(), include_str!("../../configs/affordances.yaml").into()),
         perturbations: ("default.yaml".into(), include_str!("../../configs/perturbations/default.yaml").into()),
     }
+}
+
+/// The file that [`Live::filed`] is started from, in its home.
+pub(crate) const FILE: &str = "town.yaml";
+
+/// What the files of a folder say: `town.yaml`, and beside it `affordances.yaml` and `events.yaml` where they are.
+///
+/// # Errors
+/// What is wrong with them, in a line.
+pub(crate) fn read(folder: &Path) -> Result<Read, String> {
+    let path = folder.join(FILE);
+    let text = std::fs::read_to_string(&path).map_err(|why| format!("{FILE}: {why}"))?;
+    let layers = Layers { file: Some((FILE.into(), text)), ..Layers::default() };
+    let loaded = load(&layers).map_err(|errors| errors.in_a_line())?;
+    let beside = |name: &str, shipped: &str| {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap_or_else(|_| shipped.to_owned());
+        (name.to_owned(), text)
+    };
+    let sources = Sources {
+        config: loaded.config.canonical(),
+        affordances: beside("affordances.yaml", include_str!("../../configs/affordances.yaml")),
+        perturbations: beside("events.yaml", include_str!("../../configs/perturbations/default.yaml")),
+        ..sources(false, &[])
+    };
+    Ok(Read { sources, files: vec![FILE.into()], warnings: loaded.warnings })
 }
 
 /// Somebody at the console.
@@ -111,6 +136,20 @@ impl Live {
         let (sources, options) = (sources(false, SMALL), options(home, true));
         let training = Some(Recipe::new(&sources, None).expect("they go together"));
         Self::around(shard::start(sources, 7, Options { training, ..options }).expect("the shard starts"))
+    }
+
+    /// A new town from the file of its home, which is written first; it ticks only when told to.
+    pub(crate) fn filed(home: &Path, text: &str) -> Self {
+        std::fs::write(home.join(FILE), text).expect("the home can be written");
+        let read = read(home).expect("the file holds");
+        Self::around(shard::start(read.sources, 7, filed(home)).expect("the shard starts"))
+    }
+
+    /// The same, and the file says something else by now.
+    pub(crate) fn refiled(home: &Path) -> Self {
+        let live = Self::filed(home, "policy: { release: scripted }\n");
+        std::fs::write(home.join(FILE), "policy: { release: scripted }\nkpis: { attendance: 0.5 }\n").expect("written");
+        live
     }
 
     /// A new default town, paused, at full speed once it runs.
@@ -218,7 +257,14 @@ pub(crate) fn options(home: &Path, held: bool) -> Options {
         driver: Driver::default(),
         training: None,
         token_file: None,
+        reread: None,
     }
+}
+
+/// The same from the file of its home.
+pub(crate) fn filed(home: &Path) -> Options {
+    let folder = home.to_owned();
+    Options { reread: Some(Reread::new(move || read(&folder))), ..options(home, true) }
 }
 
 /// A home that goes when the test does.

@@ -162,7 +162,9 @@ pub(crate) fn replay(home: &Path) -> Replayed {
         for entry in &contents.entries {
             at.play(entry, |_| {}).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
             match entry {
-                Entry::Command { cmd_id, .. } | Entry::Policy { cmd_id, .. } => ids.push(cmd_id.clone()),
+                Entry::Command { cmd_id, .. } | Entry::Policy { cmd_id, .. } | Entry::Reload { cmd_id, .. } => {
+                    ids.push(cmd_id.clone());
+                }
                 Entry::Ticks { from, to, .. } => assert!(to - from <= 100, "more than 100 ticks were held back"),
             }
         }

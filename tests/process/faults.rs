@@ -206,6 +206,56 @@ fn dead_on_the_spot_while_the_raw_stream_is_archived() {
     }
 }
 
+/// A run from a file, whose affordances change before it is resumed to reload them and dies on the way.
+#[test]
+fn a_reload_is_held_whole_or_not_at_all_wherever_it_dies() {
+    let affordances = include_str!("../../configs/affordances.yaml");
+    let lines = |tick| {
+        let line = |tick, command: &str| (tick, command.to_owned(), command.split(' ').next().unwrap().to_owned());
+        [line(tick, "reload_config"), line(tick, "setmoney ada 3")]
+    };
+    let file = ["--config", "town.yaml", "--tick-limit"];
+    for point in
+        ["before_apply", "after_apply", "before_ack", "journal_write", "journal_sync", "audit_write", "audit_sync"]
+    {
+        for (passed, abort) in [(0, "0"), (0, "1"), (2, "1")] {
+            let what = format!("{point} after {passed}");
+            let home = tempfile::tempdir().unwrap();
+            std::fs::write(home.path().join("town.yaml"), "policy: { release: scripted }\n").unwrap();
+            std::fs::write(home.path().join("affordances.yaml"), affordances).unwrap();
+            let first = Batch::start(home.path(), &[&file[..], &["120"]].concat(), &[]).end();
+            assert_eq!(first.status, Some(0), "{what}: {}", first.said);
+            std::fs::write(
+                home.path().join("affordances.yaml"),
+                affordances.replacen("duration: 20", "duration: 9", 1),
+            )
+            .unwrap();
+            write_script(home.path(), &lines(Some(150)));
+            let args = [&file[..], &[LIMIT, "--resume", "--script", SCRIPT]].concat();
+            let points = format!("{point}={passed}*off->panic");
+            let mut environment = vec![("FAILPOINTS", points.as_str())];
+            environment.extend((abort == "1").then_some(("FAILPOINTS_ABORT", "1")));
+            let died = Batch::start(home.path(), &args, &environment).end();
+            let known = acknowledged(&died);
+            write_script(home.path(), &lines(None));
+            let after = Batch::start(home.path(), &args, &[]).end();
+            assert_eq!(after.status, Some(0), "{what}: {}{}", after.out, after.said);
+            assert_eq!(acknowledged(&after).len(), 2, "{what}: {}", after.out);
+            for answer in &after.answers {
+                assert!(answer.replayed || !known.contains(&answer.cmd_id), "{what}: applied twice: {}", answer.text);
+            }
+            // What the file says by now is nothing to a replay, nor to a further restart.
+            std::fs::write(home.path().join("affordances.yaml"), affordances).unwrap();
+            let replayed = replay(home.path());
+            assert_eq!(replayed.ids, ["reload_config", "setmoney"], "{what}: each once");
+            assert_eq!(replayed.digest, after.digest(), "{what}");
+            assert_eq!(audited(home.path()).len(), 2, "{what}");
+            let last = Batch::start(home.path(), &["--resume", "--tick-limit", LIMIT], &[]).end();
+            assert_eq!(last.digest(), after.digest(), "{what}: {}", last.said);
+        }
+    }
+}
+
 /// After a run in which a disk refused: no id stands twice in the journal, what was acknowledged is answered alike, and
 /// the town that goes on is the one the journal replays.
 #[track_caller]

@@ -88,6 +88,42 @@ fn another_process_takes_a_killed_shards_bundle_and_its_replay_reaches_the_last_
 }
 
 #[test]
+fn a_bundle_of_a_run_that_was_reloaded_replays_under_both_texts_and_holds_no_secret_of_either() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let affordances = include_str!("../../configs/affordances.yaml");
+    let config = format!("console_auth: {{ token_file: ops/{}.json }}\n", CANARIES[0]);
+    std::fs::write(home.join("town.yaml"), config).unwrap();
+    std::fs::write(home.join("affordances.yaml"), affordances).unwrap();
+    let file = ["--config", "town.yaml", "--tick-limit"];
+    Batch::start(home, &[&file[..], &["120"]].concat(), &[]).end();
+    std::fs::write(home.join("affordances.yaml"), affordances.replacen("duration: 20", "duration: 9", 1)).unwrap();
+    write_script(
+        home,
+        &[(Some(150), "reload_config".into(), "id-0".into()), (Some(190), "spawn".into(), "id-1".into())],
+    );
+    let args = [&file[..], &["1000000000", "--resume", "--script", SCRIPT]].concat();
+    let mut batch = Batch::start(home, &args, &[]);
+    while batch.answer().is_some_and(|answer| answer.cmd_id != "id-1") {}
+    batch.kill();
+    let (status, said) = run(home, &["incident", "bundle", "--json", "--output", "b.tar.zst"]);
+    assert_eq!(status, Some(0), "{said}");
+    let (made, expected): (Value, _) = (serde_json::from_str(&said).unwrap(), replay(home));
+    assert_eq!(made["replay"], serde_json::json!([expected.tick, expected.digest]));
+    let into = tempfile::tempdir().unwrap();
+    let folder = unpacked(&home.join("b.tar.zst"), into.path());
+    let (status, said) = run(&folder, &["replay", "replay.tlj"]);
+    assert_eq!((status, said.contains("ran under a reloaded configuration")), (Some(0), true), "{said}");
+    assert!(said.contains(&format!("tick {}  {}", expected.tick, expected.digest)), "{said}");
+    let told = std::fs::read_to_string(folder.join("config/affordances-affordances.yaml")).expect("the texts");
+    assert!(told.contains("duration: 9\n"), "the texts are those it ran under last");
+    every_file(&folder, &mut |path, bytes| {
+        let found = bytes.windows(CANARIES[0].len()).any(|window| window == CANARIES[0].as_bytes());
+        assert!(!found, "{}: holds {}", path.display(), CANARIES[0]);
+    });
+}
+
+#[test]
 fn whatever_is_missing_the_rest_is_taken() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();

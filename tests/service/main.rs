@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use townlet::audit::{Record, records};
 use townlet::server::{self, Server, ServerError};
 use townlet::shard::tokens::Tokens;
-use townlet::shard::{self, Handle, Log};
+use townlet::shard::{self, Handle, Log, ShardError};
 use townlet::source::remote::{Client, Failure, Target};
 use townlet::source::{Link, Notice, Remote, Source};
 use townlet::wire::service::{AUDIT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, SNAPSHOT, STREAM};
@@ -76,13 +76,20 @@ impl Served {
     }
 
     fn with(tls: Option<(PathBuf, PathBuf)>) -> Self {
-        let home = live::home();
+        let start = |home: &TempDir| shard::start(sources(false, &[]), 7, options(home.path(), true));
+        Self::around(live::home(), tls, start)
+    }
+
+    fn around(
+        home: TempDir,
+        tls: Option<(PathBuf, PathBuf)>,
+        start: impl FnOnce(&TempDir) -> Result<Handle, ShardError>,
+    ) -> Self {
         let file = home.path().join("ops/tokens.json");
         let mut tokens = Tokens::load(&file).expect("an empty store");
         let (admin, viewer) = (tokens.make(Role::Admin).unwrap(), tokens.make(Role::Viewer).unwrap());
         tokens.save(&file).expect("it is saved");
-        let shard = shard::start(sources(false, &[]), 7, options(home.path(), true)).expect("the shard starts");
-        let shard = Arc::new(shard);
+        let shard = Arc::new(start(&home).expect("the shard starts"));
         let server = serve(&shard, service(&home, "127.0.0.1:0", tls)).expect("it listens");
         Self { home, shard, server, admin, viewer }
     }
@@ -208,6 +215,8 @@ fn a_command_by_http_is_answered_in_the_envelope_and_logged_by_its_token() {
     assert_eq!(served.post(older, &json!({ "command": "kpi" }).to_string()).status, 200);
     let dry = json!({ "command": "setmoney ada 9", "dry_run": true }).to_string();
     assert_eq!(served.post(&served.admin(), &dry).json()["status"], json!("dry_run"));
+    // Refusals are not waited for; a command that is acknowledged has them before it in the file.
+    assert_eq!(served.post(&served.admin(), &line("a-9", "setmoney ada 9")).status, 200);
     let log = served.log();
     let outcome = log.iter().find(|record| record.cmd_id == "a-1").expect("it is logged");
     let id = served.admin.split('_').nth(1).unwrap();
@@ -217,6 +226,29 @@ fn a_command_by_http_is_answered_in_the_envelope_and_logged_by_its_token() {
     let secret = served.admin.rsplit('_').next().unwrap();
     let text = std::fs::read_to_string(served.home.path().join("logs/console").join(log_name(&served))).unwrap();
     assert!(!text.contains(secret));
+}
+
+#[test]
+fn an_admin_from_afar_reloads_the_shards_own_file_and_a_viewer_does_not() {
+    let home = live::home();
+    let file = home.path().join(live::FILE);
+    std::fs::write(&file, "policy: { release: scripted }\n").unwrap();
+    let served = Served::around(home, None, |home| {
+        shard::start(live::read(home.path()).expect("the file holds").sources, 7, live::filed(home.path()))
+    });
+    std::fs::write(&file, "policy: { release: scripted }\nkpis: { attendance: 0.5 }\n").unwrap();
+    let line = |cmd_id: &str| json!({ "command": "reload_config", "cmd_id": cmd_id }).to_string();
+    let viewer = served.post(&format!("authorization: Bearer {}\r\n", served.viewer), &line("r-1"));
+    assert_eq!((viewer.status, viewer.code().as_str()), (403, "E_FORBIDDEN"));
+    let done = served.post(&served.admin(), &line("r-1"));
+    assert_eq!((done.status, &done.json()["result"]["changes"][0]["key"]), (200, &json!("kpis.attendance")));
+    std::fs::write(&file, "seed: 9\n").unwrap();
+    let again = served.post(&served.admin(), &line("r-1"));
+    assert_eq!((again.status, &again.json()["replayed"]), (200, &json!(true)), "{}", again.body);
+    let fixed = served.post(&served.admin(), &line("r-2"));
+    assert_eq!((fixed.status, fixed.code().as_str()), (409, "E_CONFLICT"), "{}", fixed.body);
+    let view: Snapshot = serde_json::from_str(&served.get(SNAPSHOT, "").body).expect("a snapshot");
+    assert_eq!(json!(view.texts_digest), done.json()["result"]["texts_digest"]["after"]);
 }
 
 fn log_name(served: &Served) -> String {

@@ -42,6 +42,7 @@ pub(crate) static CASES: &[Case] = &[
         ],
         arrange_meet,
     ),
+    Case { live: Live::refiled, ..case("reload_config", &[], "reload_config", &[("reload_config now", BAD)], reload) },
     case(
         "narration",
         &[],
@@ -125,6 +126,18 @@ fn arrange_meet() {
         }
         panic!("they never met");
     });
+}
+
+fn reload() {
+    let home = home();
+    let live = Live::refiled(home.path());
+    let target = |view: &Snapshot| view.kpis.iter().find(|kpi| kpi.name == "attendance").expect("a row").threshold;
+    let before = live.view();
+    let result = live.result("reload_config");
+    let now = live.view();
+    assert!(text(&result, "summary").contains("kpis.attendance 0.8 -> 0.5"), "{result}");
+    assert_eq!((target(&before), target(&now)), (Some(0.8), Some(0.5)));
+    assert_ne!(before.texts_digest, now.texts_digest);
 }
 
 fn narration() {

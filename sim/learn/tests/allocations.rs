@@ -48,6 +48,31 @@ fn a_tick_asks_for_no_memory_though_people_come_and_go() {
 }
 
 #[test]
+fn a_tick_asks_for_no_memory_after_a_reload_either() {
+    let rules = default_rules();
+    let more = rules.sources.perturbations.1.replace("max_events_per_window: 2", "max_events_per_window: 40");
+    let more = more
+        .replace("max_concurrent_events: 1", "max_concurrent_events: 20")
+        .replace("prob_per_day: 0.", "prob_per_day: 0.9");
+    assert_ne!(more, rules.sources.perturbations.1);
+    let sources = Sources { perturbations: ("more.yaml".into(), more), ..rules.sources.clone() };
+    let other = Arc::new(Rules::new(sources).unwrap());
+    let mut town = Town::new(rules, 7);
+    let mut began = 0;
+    while town.tick() < 4_000 {
+        if town.tick() == 1_500 {
+            town.reload(&other).unwrap();
+            town.clear_events();
+        }
+        let asked = measure(|| town.step(&mut Scripted));
+        began += u32::from(town.events().iter().any(|it| matches!(it.kind, EventKind::PerturbationBegan { .. })));
+        town.clear_events();
+        assert!(town.tick() <= 1_000 || asked.count_total == 0, "tick {}: {asked:?}", town.tick());
+    }
+    assert!(began > 3, "{began} shocks came");
+}
+
+#[test]
 fn a_further_replica_of_the_default_town_is_small() {
     let rules = default_rules();
     let mut kept = None;

@@ -82,6 +82,35 @@ pub struct Affordance {
     pub gradual: bool,
 }
 
+impl Affordance {
+    /// What the file says of it, a name and a value each, in the order of the file's form.
+    pub(crate) fn facts(&self) -> Vec<(String, String)> {
+        let price = match self.price {
+            Price::Free => "free",
+            Price::Item(item) => ITEMS[item as usize].1,
+        };
+        let rows: [(&str, String); 14] = [
+            ("option", self.option.name().to_owned()),
+            ("object", self.object.name().to_owned()),
+            ("access", if self.access == Access::Home { "home" } else { "public" }.to_owned()),
+            ("duration", self.duration.to_string()),
+            ("requires.power", self.power.to_string()),
+            ("requires.water", self.water.to_string()),
+            ("requires.opening_hours", self.opening_hours.to_string()),
+            ("requires.stock", self.takes_stock.to_string()),
+            ("requires.groceries", self.takes_groceries.to_string()),
+            ("price", price.to_owned()),
+            ("gives_groceries", self.gives_groceries.to_string()),
+            ("cooking", self.cooking.to_string()),
+            ("meal", self.meal.to_string()),
+            ("gradual", self.gradual.to_string()),
+        ];
+        let effects =
+            NEEDS.iter().zip(self.effects).map(|(need, effect)| (format!("effects.{}", need.name), effect.to_string()));
+        rows.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(effects).collect()
+    }
+}
+
 /// Why an affordance file was refused.
 #[derive(Debug, Error)]
 pub enum AffordanceError {

@@ -26,6 +26,7 @@ pub mod people;
 pub mod perturbations;
 pub mod plan;
 pub mod queues;
+pub mod reload;
 pub mod rewards;
 pub mod rules;
 pub mod score;

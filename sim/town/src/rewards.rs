@@ -160,7 +160,9 @@ fn clip(cx: &mut Cx<'_>, agent: AgentId, items: &mut [Micro; ITEM_COUNT]) {
     let mut kept = sum.clamp(-limits.clip_per_tick, limits.clip_per_tick);
     cx.state.rewards.clip_events += u64::from(kept != sum);
     let so_far = cx.state.agents.episode_return[agent];
-    let within = (so_far + kept).clamp(-limits.clip_per_episode, limits.clip_per_episode) - so_far;
+    // An episode that is beyond a limit lowered meanwhile stays where it is: nothing given is taken back.
+    let (least, most) = (so_far.min(-limits.clip_per_episode), so_far.max(limits.clip_per_episode));
+    let within = (so_far + kept).clamp(least, most) - so_far;
     cx.state.rewards.clip_events += u64::from(within != kept);
     kept = within;
     cx.state.agents.episode_return[agent] = so_far + kept;

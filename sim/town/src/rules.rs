@@ -2,6 +2,7 @@
 //!
 //! Shared by every replica of the town; a [`crate::Town`] holds it behind an `Arc`.
 
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::affordances::{self, Access, Affordance, AffordanceError};
@@ -14,6 +15,7 @@ use crate::options::{OPTIONS, OptionKind};
 use crate::paths::{self, Field};
 use crate::perturbations::{self, Shock};
 use crate::plan::{ObjectKind, PlaceKind, Plan, PlanError};
+use crate::snapshot::hex;
 
 /// The four texts a town is made from. They travel with every snapshot and journal.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -26,6 +28,18 @@ pub struct Sources {
     pub affordances: (String, String),
     /// Name and text of the perturbation file.
     pub perturbations: (String, String),
+}
+
+impl Sources {
+    /// 32 hex digits over the texts.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for text in [&self.config, &self.plan.1, &self.affordances.1, &self.perturbations.1] {
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        }
+        hex(&hash.finalize()[..16])
+    }
 }
 
 /// Why a town cannot be made.
@@ -69,6 +83,8 @@ pub struct Job {
 pub struct Rules {
     /// What they were made from.
     pub sources: Sources,
+    /// 32 hex digits over all of that; files' names say nothing in it.
+    pub texts_digest: String,
     /// The configuration.
     pub config: Config,
     /// The map.
@@ -167,6 +183,7 @@ impl Rules {
             decay: std::array::from_fn(|need| (NEEDS[need].decay)(&config)),
             critical: std::array::from_fn(|need| (NEEDS[need].critical)(&config)),
             weights: std::array::from_fn(|need| (NEEDS[need].weight)(&config)),
+            texts_digest: sources.digest(),
             sources,
             config,
             plan,

@@ -129,7 +129,7 @@ impl Town {
         Self { rules, state, crowd, lines, rewarded, events, deciders, choices }
     }
 
-    fn cx(&mut self) -> Cx<'_> {
+    pub(crate) fn cx(&mut self) -> Cx<'_> {
         Cx {
             rules: &self.rules,
             state: &mut self.state,
@@ -138,6 +138,11 @@ impl Town {
             rewarded: &mut self.rewarded,
             events: &mut self.events,
         }
+    }
+
+    /// Other rules for the same plan; whoever hands them over sees to it that the state fits them.
+    pub(crate) fn take_rules(&mut self, rules: Arc<Rules>) {
+        self.rules = rules;
     }
 
     /// One tick. What happened stands in [`Town::events`] until they are taken.
@@ -277,7 +282,7 @@ impl Town {
 }
 
 /// Room for all that a tick may add, so that no tick has to ask for memory.
-fn reserve(rules: &Rules, state: &mut State) {
+pub(crate) fn reserve(rules: &Rules, state: &mut State) {
     let slots = state.agents.tile.len();
     let room = |has: usize, wanted: usize| wanted.saturating_sub(has);
     state.agents.present.reserve(room(state.agents.present.len(), slots));

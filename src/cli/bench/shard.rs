@@ -62,7 +62,7 @@ pub(super) fn start_with(
 ) -> Result<Handle> {
     let home = Home::new(&folder.0);
     let driver = Driver::default();
-    let options = Options { home, paused, speed, held, claim: false, driver, training, token_file: None };
+    let options = Options { home, paused, speed, held, claim: false, driver, training, token_file: None, reread: None };
     Ok(shard::start(sources.clone(), 7, options)?)
 }
 

@@ -76,6 +76,7 @@ fn health_status(look: &Look<'_>, _: &Args) -> Reply {
     let late = &look.around.lateness;
     Ok(json!({
         "summary": summary, "health": health, "run_id": look.around.run_id, "digest": look.town.digest(),
+        "config_id": look.town.rules().config.config_id, "texts_digest": look.town.rules().texts_digest,
         "lateness": { "ticks": late.ticks(), "p50_ms": late.milliseconds(0.5), "p99_ms": late.milliseconds(0.99) },
     }))
 }

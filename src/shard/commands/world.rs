@@ -4,7 +4,7 @@ use townlet_town::Command;
 use townlet_town::affordances::ITEMS;
 use townlet_town::perturbations;
 
-use crate::shard::table::{Args, Kind, Row, Run, arg};
+use crate::shard::table::{Args, Kind, REASON, Row, Run, arg};
 use crate::wire::{ErrorBody, Role};
 
 const SWITCH: &[&str] = &["on", "off"];
@@ -19,6 +19,15 @@ pub(in crate::shard) static PRICE: Row = Row {
         let item = ITEMS.iter().position(|row| row.1 == args.text("item")).unwrap_or_default() as u8;
         Ok(Command::SetPrice { item, value: args.decimal("value") })
     }),
+};
+
+pub(in crate::shard) static RELOAD_CONFIG: Row = Row {
+    name: "reload_config",
+    args: &[REASON],
+    role: Role::Admin,
+    destructive: false,
+    help: "reads the shard's files again: all changes are taken, or none",
+    run: Run::Reload,
 };
 
 pub(in crate::shard) static BLACKOUT: Row = Row {

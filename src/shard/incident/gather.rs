@@ -79,7 +79,8 @@ const ITEMS: [(&str, Get); 11] = [
 
 /// Gets everything there is.
 pub(super) fn gather(run: &Run, occasion: &Occasion) -> Gathered {
-    let header = run.home.journals_of(&run.id).iter().rev().find_map(|file| Some(Frames::open(file).ok()?.header));
+    let frames = run.home.journals_of(&run.id).iter().rev().find_map(|file| Frames::open(file).ok());
+    let header = frames.map(Frames::header_at_the_end);
     let config = header.as_ref().and_then(|header| Config::from_canonical(&header.sources.config).ok());
     let seed = config.as_ref().map(|config| config.seed);
     let mut all = Gathered {

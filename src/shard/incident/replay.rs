@@ -64,20 +64,30 @@ pub(super) fn replay(home: &Home, root: &str, run_id: &str, secrets: &Secrets) -
         Base::Snapshot(_) => format!("it starts from the town at tick {}.", town.tick()),
     });
     let mut replay = Replay { bytes: frame(&header), tick: town.tick(), written: None, town: None, notes, redacted };
-    replay.take(newest, frames, town, &header)?;
+    replay.take(newest, frames, town, &header, secrets)?;
     Ok(replay)
 }
 
 impl Replay {
     /// Takes the entries behind where it starts, and plays them.
-    fn take(&mut self, path: &Path, frames: Frames, from: Town, header: &Header) -> Result<(), String> {
+    fn take(
+        &mut self,
+        path: &Path,
+        frames: Frames,
+        from: Town,
+        header: &Header,
+        secrets: &Secrets,
+    ) -> Result<(), String> {
         let late = Instant::now() + PATIENCE;
         let start = reached(&from);
         let mut player = Some(Player::from_town(from));
         for (entry, bytes) in frames {
+            let clean = without_secrets(&entry, secrets);
+            self.redacted |= clean.is_some();
+            let (entry, bytes) = clean.unwrap_or((entry, bytes));
             let behind = match &entry {
                 Entry::Ticks { to, .. } => *to <= start.0,
-                Entry::Command { index, .. } => *index < start.1,
+                Entry::Command { index, .. } | Entry::Reload { index, .. } => *index < start.1,
                 Entry::Policy { tick, .. } => *tick < start.0,
             };
             if behind {
@@ -122,6 +132,18 @@ impl Replay {
         let played = self.town.as_ref().map(|town| (town.tick(), town.digest()));
         played.or_else(|| self.written.clone())
     }
+}
+
+/// What was reloaded, with the secrets taken out; nothing when it holds none.
+fn without_secrets(entry: &Entry, secrets: &Secrets) -> Option<(Entry, Vec<u8>)> {
+    let Entry::Reload { sources, .. } = entry else { return None };
+    let without = secrets.sources(sources)?;
+    let mut clean = entry.clone();
+    if let Entry::Reload { sources, .. } = &mut clean {
+        **sources = without;
+    }
+    let bytes = frame(&clean);
+    Some((clean, bytes))
 }
 
 fn reached(town: &Town) -> (u64, u64) {

@@ -202,6 +202,11 @@ impl Releases {
         Ok(())
     }
 
+    /// Whether an order is being carried out.
+    pub(super) fn is_busy(&self) -> bool {
+        self.ordered
+    }
+
     /// As telemetry shows it.
     pub(super) fn wire(&self) -> Promotion {
         let machine = &self.machine;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use fail::fail_point;
 use serde_json::{Value, json};
+use townlet_town::Rules;
 use townlet_town::config::AutoRollback;
 
 use super::machine::{Act, Event, Machine, Stage, Step};
@@ -119,7 +120,7 @@ impl Engine {
     }
 
     /// Runs a job on the thread that writes files, and goes on here.
-    fn aside<R: Send + 'static>(
+    pub(in crate::shard) fn aside<R: Send + 'static>(
         &self,
         job: impl FnOnce() -> R + Send + 'static,
         then: impl FnOnce(&mut Self, Result<R, String>) + Send + 'static,
@@ -366,6 +367,25 @@ impl Engine {
         self.around.canary_is_red = self.releases.is_red();
         self.dirty = true;
         self.note_alerts();
+    }
+
+    /// The town is made from other texts now: whoever is judged begins again, and the open window counts for nobody.
+    pub(in crate::shard) fn other_ground(&mut self, rules: Arc<Rules>) {
+        let act = self.act(TOWN, "");
+        let releases = &mut self.releases;
+        let mut next = releases.machine.clone();
+        let required = u64::from(rules.config.stability.promotion.required_passes);
+        next.open(releases.machine.release(), &pointer::ground(&rules), required, &act);
+        (releases.rules, releases.whole_from) = (rules, self.town.tick());
+        releases.alarms.clear();
+        // The judge lives pairs of the town as it was.
+        releases.judge = None;
+        if let Err(why) = releases.file.claim() {
+            releases.trouble = Some(why);
+            return self.show_releases();
+        }
+        releases.machine = next;
+        self.settle_releases();
     }
 
     /// A window of the town is over.

@@ -44,6 +44,14 @@ impl Archive {
         Self { folder, run_id: run_id.into(), open: None, trouble: None, tried: Duration::ZERO }
     }
 
+    /// Files begun from now on are kept here; nowhere ends the one that is written.
+    pub(super) fn keep_in(&mut self, folder: Option<PathBuf>) {
+        self.folder = folder;
+        if self.folder.is_none() {
+            self.close();
+        }
+    }
+
     /// The file that is written now.
     pub(super) fn file(&self) -> Option<String> {
         let name = self.open.as_ref()?.path.file_name()?;

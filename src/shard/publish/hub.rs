@@ -4,8 +4,11 @@
 //! Knows no clock and no thread: the time is handed in. Rule: "Telemetry 0.2.0", backpressure.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use townlet_town::config::Backpressure;
 
 use super::archive::Archive;
 use super::queue::{Queue, Sent};
@@ -51,6 +54,18 @@ pub(super) struct Limits {
     pub every: Duration,
     /// Messages kept for one subscriber.
     pub buffer: usize,
+}
+
+impl Limits {
+    /// As the configuration has them.
+    pub(super) fn of(pressure: &Backpressure) -> Self {
+        Self {
+            threshold: pressure.backlog_threshold as usize,
+            recover_below: pressure.recover_below as usize,
+            every: Duration::from_millis(u64::from(pressure.aggregate_every_ms)),
+            buffer: pressure.subscriber_buffer as usize,
+        }
+    }
 }
 
 /// A state and what happened since the one before.
@@ -184,6 +199,12 @@ impl Hub {
         if self.state.is_some() {
             self.begin(now, self.subscribers.len() - 1);
         }
+    }
+
+    /// Other limits from now on; `folder` is where the raw stream is kept while messages are merged, if anywhere.
+    pub(super) fn set_limits(&mut self, limits: Limits, folder: Option<PathBuf>) {
+        self.limits = limits;
+        self.archive.keep_in(folder);
     }
 
     /// What an operator wants.

@@ -20,7 +20,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use townlet_town::config::Telemetry;
+use townlet_town::config::{Backpressure, Telemetry};
 
 use crate::wire::Position;
 use crate::wire::telemetry::Transport;
@@ -34,6 +34,7 @@ const BEAT: Duration = Duration::from_millis(100);
 enum Told {
     Frame(Frame),
     Mode(Mode),
+    Limits(Limits, Option<PathBuf>),
     Subscribe(Arc<Queue>, Option<Position>),
 }
 
@@ -73,12 +74,7 @@ impl Publisher {
         report: impl Fn(Transport) + Send + 'static,
     ) -> Self {
         let pressure = &config.backpressure;
-        let limits = Limits {
-            threshold: pressure.backlog_threshold as usize,
-            recover_below: pressure.recover_below as usize,
-            every: Duration::from_millis(u64::from(pressure.aggregate_every_ms)),
-            buffer: pressure.subscriber_buffer as usize,
-        };
+        let limits = Limits::of(pressure);
         let epoch = jiff::Timestamp::now().as_millisecond().unsigned_abs();
         let hub = Hub::new(epoch, limits, Archive::new(pressure.archive.then_some(folder), run_id));
         let (sender, inbox) = channel();
@@ -118,6 +114,11 @@ impl Publisher {
         self.tell(Told::Mode(mode));
     }
 
+    /// Other limits from now on, and whether the raw stream is kept in `folder` while messages are merged.
+    pub(super) fn set_limits(&self, pressure: &Backpressure, folder: PathBuf) {
+        self.tell(Told::Limits(Limits::of(pressure), pressure.archive.then_some(folder)));
+    }
+
     fn tell(&self, told: Told) {
         // A publisher that broke off leaves its streams ended; the town goes on without.
         drop(self.sender.as_ref().map(|sender| sender.send(told)));
@@ -141,6 +142,7 @@ fn run(mut hub: Hub, inbox: &Receiver<Told>, shared: &Shared, report: &impl Fn(T
         match told {
             Ok(Told::Frame(frame)) => hub.frame(now, frame),
             Ok(Told::Mode(mode)) => hub.set_mode(now, mode),
+            Ok(Told::Limits(limits, folder)) => hub.set_limits(limits, folder),
             Ok(Told::Subscribe(queue, resume)) => hub.subscribe(now, queue, resume),
             Err(RecvTimeoutError::Timeout) => hub.beat(now),
             Err(RecvTimeoutError::Disconnected) => return hub.end("the shard has stopped"),

@@ -87,6 +87,7 @@ fn whole(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
     Snapshot {
         schema_version: SCHEMA_VERSION.into(),
         config_id: rules.config.config_id.clone(),
+        texts_digest: rules.texts_digest.clone(),
         shard: around.shard.clone(),
         run_id: around.run_id.clone(),
         tick: state.tick,

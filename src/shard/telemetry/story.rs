@@ -69,9 +69,9 @@ impl Story {
         self.silent = !on;
     }
 
-    /// Sentences a window from now on, in place of the configuration's.
-    pub(crate) fn limit(&mut self, limit: u32) {
-        self.limit = Some(limit);
+    /// Sentences a window from now on, in place of the configuration's; `None` is what that says.
+    pub(crate) fn limit(&mut self, limit: Option<u32>) {
+        self.limit = limit;
     }
 
     /// Takes in that an alert was raised or is over.
@@ -361,12 +361,12 @@ mod tests {
     #[test]
     fn a_window_has_a_limit_that_can_be_changed_at_once() {
         let (rules, mut story) = (rules(), Story::default());
-        story.limit(3);
+        story.limit(Some(3));
         for tick in 0..20 {
             late(&mut story, &rules, tick * 30, tick as u32);
         }
         assert_eq!(told(&story), [0, 30, 60], "600 ticks have three");
-        story.limit(4);
+        story.limit(Some(4));
         late(&mut story, &rules, 600, 99);
         late(&mut story, &rules, 630, 98);
         assert_eq!(told(&story), [0, 30, 60, 600, 630], "the first has left the window by then");
@@ -387,7 +387,7 @@ mod tests {
     fn what_is_urgent_passes_every_limit_but_off() {
         let (rules, mut story) = (rules(), Story::default());
         let starving = |tick| Event { tick, kind: EventKind::Starving { who: Resident(0) } };
-        story.limit(0);
+        story.limit(Some(0));
         late(&mut story, &rules, 0, 1);
         story.tell(&rules, &starving(1));
         assert_eq!(told(&story), [1]);

@@ -17,6 +17,7 @@ use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 
 use townlet_learn::checkpoint::Registry;
+use townlet_town::Rules;
 
 use super::engine::{Engine, Message};
 use super::home::Home;
@@ -97,6 +98,11 @@ impl Training {
         let ended = self.thread.take().map_or(Ok(Ok(())), JoinHandle::join);
         let ended = ended.unwrap_or_else(|panic| Err(said(panic.as_ref()).to_owned()));
         ended.map_err(|why| format!("the training's last checkpoint: {why}"))
+    }
+
+    /// Its towns go on under these rules, from where they are.
+    pub(super) fn teach(&self, rules: Arc<Rules>) {
+        self.orders.teach(rules);
     }
 
     fn order(&self, wanted: Wanted) {

@@ -5,10 +5,13 @@
 //! "Shadow training in a live shard".
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::sync::Arc;
 
 use townlet_learn::checkpoint::{Checkpoint, Saved};
+use townlet_learn::train::Trainer;
 use townlet_town::config::{Config, Layers, load};
+use townlet_town::reload::changes;
 use townlet_town::{Rules, RulesError, Sources};
 
 /// What residents are told and how it is learned from, with comments.
@@ -16,7 +19,7 @@ const TRAINING: &str = include_str!("../../../configs/training.yaml");
 /// Sections taken from there: what residents are told.
 const TOLD: [&str; 2] = ["rewards", "features.stages.social_rewards"];
 /// Sections taken from there, unless the town's configuration has something else than the default.
-const LEARNED: [&str; 2] = ["ppo", "training"];
+const LEARNED: [&str; 3] = ["ppo", "training", "rewards.clip"];
 /// Sections taken from there because no resident meets them: another release or folder makes no other training.
 const ASIDE: [&str; 5] = ["shard", "policy", "telemetry", "snapshot", "console_auth"];
 
@@ -40,16 +43,33 @@ impl Recipe {
     /// When the town's settings and what is taught do not go together.
     pub fn new(town: &Sources, release: Option<Checkpoint>) -> Result<Self, RulesError> {
         let Config { shard, policy, .. } = Config::from_canonical(&town.config)?;
-        let sources = Sources { config: taught(&town.config)?, ..town.clone() };
-        Ok(Self { rules: Arc::new(Rules::new(sources)?), release, shard, shadow_dir: policy.shadow_dir })
+        Ok(Self { rules: Self::taught(town)?, release, shard, shadow_dir: policy.shadow_dir })
     }
 
-    /// Whether a training can be gone on with: it learns the same on the same towns.
+    /// The rules of the replicas of a town of these texts.
+    ///
+    /// # Errors
+    /// When the town's settings and what is taught do not go together.
+    pub(in crate::shard) fn taught(town: &Sources) -> Result<Arc<Rules>, RulesError> {
+        let sources = Sources { config: taught(&town.config)?, ..town.clone() };
+        Ok(Arc::new(Rules::new(sources)?))
+    }
+
+    /// Whether a training can be gone on with: it learns on the same towns, or on such as take a reload to be the same.
     pub(super) fn fits(&self, saved: &Saved) -> bool {
-        let texts = |sources: &Sources| {
-            [&sources.config, &sources.plan.1, &sources.affordances.1, &sources.perturbations.1].map(String::clone)
-        };
-        texts(&saved.sources) == texts(&self.rules.sources)
+        saved.sources.digest() == self.rules.texts_digest
+            || Rules::new(saved.sources.clone())
+                .is_ok_and(|rules| changes(&rules, &self.rules).iter().all(|change| change.hot))
+    }
+
+    /// A training gone on with, its towns under these rules; `None` when it cannot be.
+    pub(super) fn resume(&self, saved: &Saved, threads: NonZero<usize>) -> Option<Trainer> {
+        if saved.sources.digest() == self.rules.texts_digest {
+            return Trainer::resume(&self.rules, saved, threads).ok();
+        }
+        let before = Arc::new(Rules::new(saved.sources.clone()).ok()?);
+        let mut trainer = Trainer::resume(&before, saved, threads).ok()?;
+        trainer.reload(&self.rules).ok().map(|()| trainer)
     }
 
     /// Whether nothing is left of a training: its schedule is through, and what came of it drives the town already.
@@ -120,6 +140,7 @@ mod tests {
             ("economy.rent_per_day", "1.7"),
             ("features.systems.observations", "hybrid"),
             ("rewards.survival_tick", "0.001"),
+            ("rewards.clip.clip_per_tick", "0.1"),
             ("training.replicas", "5"),
             ("ppo.learning_rate", "0.5"),
         ];

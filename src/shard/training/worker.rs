@@ -5,15 +5,16 @@
 
 use std::num::NonZero;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use townlet_learn::checkpoint::Registry;
 use townlet_learn::ppo::Diverged;
 use townlet_learn::train::{Plan, Row, Trainer};
+use townlet_town::Rules;
 
 use super::log::{Log, LogError};
 use super::recipe::Recipe;
@@ -30,31 +31,53 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// What the trainer is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    Train,
-    Pause,
-    Stop,
+    Train = 0,
+    Pause = 1,
+    Stop = 2,
 }
 
 /// What the trainer was told last; it may look at it at any time.
-#[derive(Debug)]
-pub(super) struct Orders(AtomicU8);
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    wanted: AtomicU8,
+    /// Rules that its towns are to go on under.
+    rules: Mutex<Option<Arc<Rules>>>,
+    /// Whether there are any; asked at every tick.
+    taught: AtomicBool,
+}
 
 impl Orders {
     pub(super) fn new() -> Self {
-        Self(AtomicU8::new(Wanted::Train as u8))
+        Self::default()
+    }
+
+    /// Its towns go on under these rules as soon as it looks.
+    pub(super) fn teach(&self, rules: Arc<Rules>) {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Some(rules);
+        self.taught.store(true, Ordering::Release);
+    }
+
+    fn take_rules(&self) -> Option<Arc<Rules>> {
+        self.taught.swap(false, Ordering::Acquire).then(|| self.rules.lock().ok()?.take()).flatten()
+    }
+
+    /// Whether it goes on as it is.
+    fn stand(&self) -> bool {
+        self.now() == Wanted::Train && !self.taught.load(Ordering::Acquire)
     }
 
     /// A training that is to stop cannot be told otherwise.
     pub(super) fn set(&self, wanted: Wanted) {
-        self.0.fetch_max(wanted as u8, Ordering::Relaxed);
+        self.wanted.fetch_max(wanted as u8, Ordering::Relaxed);
         if wanted == Wanted::Train {
             // Fails when it is to stop, and then that stands.
-            let _ = self.0.compare_exchange(Wanted::Pause as u8, wanted as u8, Ordering::Relaxed, Ordering::Relaxed);
+            let _ =
+                self.wanted.compare_exchange(Wanted::Pause as u8, wanted as u8, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
     pub(super) fn now(&self) -> Wanted {
-        match self.0.load(Ordering::Relaxed) {
+        match self.wanted.load(Ordering::Relaxed) {
             0 => Wanted::Train,
             1 => Wanted::Pause,
             _ => Wanted::Stop,
@@ -95,6 +118,7 @@ impl Worker {
         step_back();
         let Some(mut session) = self.begin() else { return Ok(()) };
         while self.may_go_on() {
+            self.follow(&mut session);
             if session.trainer.finished() {
                 if self.save(&mut session) {
                     self.say("finished", "the schedule is through.");
@@ -102,7 +126,7 @@ impl Worker {
                 }
                 continue;
             }
-            match session.trainer.advance_while(&|| self.orders.now() == Wanted::Train) {
+            match session.trainer.advance_while(&|| self.orders.stand()) {
                 Ok(Some(row)) => self.keep(&mut session, &row),
                 // Cut off; whether it goes on is asked above.
                 Ok(None) => {}
@@ -114,6 +138,16 @@ impl Worker {
         }
         // Before the first update there is nothing to keep.
         if session.trainer.updates() == 0 { Ok(()) } else { session.save(&self.registry).map(drop) }
+    }
+
+    /// Its towns go on under what was reloaded.
+    fn follow(&self, session: &mut Session) {
+        if let Some(rules) = self.orders.take_rules() {
+            // What the running town took, its replicas take.
+            if let Err(refusal) = session.trainer.reload(&rules) {
+                self.say("training", &refusal.message);
+            }
+        }
     }
 
     fn begin(&self) -> Option<Session> {
@@ -146,7 +180,7 @@ impl Worker {
     fn resumed(&self) -> Result<Option<Session>, LogError> {
         let newest = self.registry.newest_training_that(|saved| self.recipe.fits(saved));
         let Some(saved) = newest.filter(|saved| !self.recipe.is_spent(saved)) else { return Ok(None) };
-        let Ok(trainer) = Trainer::resume(&self.recipe.rules, &saved, ALONE) else { return Ok(None) };
+        let Some(trainer) = self.recipe.resume(&saved, ALONE) else { return Ok(None) };
         match Log::resume(&self.rows, &saved.run, saved.progress.updates) {
             Ok(log) => Ok(Some(Session { trainer, run: saved.run, log })),
             Err(LogError::Taken { .. }) => Ok(None),

@@ -302,9 +302,12 @@ impl App {
             x += spot.width + gap as u16;
         }
         if let Some(view) = &self.view {
-            let text = format!("config {} · {} ", escape(&view.config_id), escape(&view.observation_variant));
+            let digest: String = view.texts_digest.chars().filter(char::is_ascii_hexdigit).take(6).collect();
+            let (id, variant) = (escape(&view.config_id), escape(&view.observation_variant));
+            let whole = (!digest.is_empty()).then(|| format!("config {id} {digest} · {variant} "));
             let room = Rect { x, width: area.right().saturating_sub(x), ..area };
-            if width(&text) <= usize::from(room.width) {
+            let fits = |text: &String| width(text) <= usize::from(room.width);
+            if let Some(text) = whole.into_iter().chain([format!("config {id} · {variant} ")]).find(fits) {
                 frame.render_widget(Line::styled(text, self.theme.dim).right_aligned(), room);
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use townlet_town::kpi::{self, KPIS};
-use townlet_town::{Micro, Rules, State, Town};
+use townlet_town::{Micro, Refusal, Rules, State, Town};
 
 use super::decisions::{Decisions, Episode};
 use crate::network::Normalizer;
@@ -104,6 +104,13 @@ impl Life {
         let rules = Arc::clone(self.town.rules());
         self.horizon = whole_horizon(&rules);
         self.town = Town::new(rules, seeds::training(self.run, self.replica, self.beginnings));
+    }
+
+    /// Goes on under other rules; nobody reads what it has to tell of that.
+    pub(super) fn reload(&mut self, rules: &Arc<Rules>) -> Result<(), Refusal> {
+        let done = self.town.reload(rules);
+        self.town.clear_events();
+        done
     }
 
     /// What a checkpoint keeps; asked for between two updates.

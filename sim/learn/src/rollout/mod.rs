@@ -11,8 +11,8 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use townlet_town::Rules;
 use townlet_town::observations::{Layout, layout};
+use townlet_town::{Refusal, Rules};
 
 use crate::network::{Forward, Normalizer};
 use crate::ppo::{self, Batch};
@@ -124,6 +124,14 @@ impl Rollout {
     /// Decisions of each replica since the last batch, in the order of the replicas.
     pub fn decisions(&self) -> impl Iterator<Item = &Decisions> {
         self.lives().map(|life| &life.decisions)
+    }
+
+    /// Every replica goes on under other rules.
+    ///
+    /// # Errors
+    /// What a running town does not take; as all are of the same rules, then none has changed.
+    pub fn reload(&mut self, rules: &Arc<Rules>) -> Result<(), Refusal> {
+        self.tiles.iter_mut().flat_map(|tile| &mut tile.lives).try_for_each(|life| life.reload(rules))
     }
 
     /// Every replica as a checkpoint keeps it; asked for between two batches.

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use townlet_town::Rules;
 use townlet_town::observations::layout;
 use townlet_town::options::OPTIONS;
+use townlet_town::{Refusal, Rules};
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Meta, Registry, Saved};
 use crate::network::{Forward, Normalizer, Shape};
@@ -120,6 +120,16 @@ impl Trainer {
     /// What it was made from.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Its towns go on under other rules, from where they are; what is learned and how far is kept.
+    ///
+    /// # Errors
+    /// What a running town does not take; then nothing has changed.
+    pub fn reload(&mut self, rules: &Arc<Rules>) -> Result<(), Refusal> {
+        self.rollout.reload(rules)?;
+        self.rules = Arc::clone(rules);
+        Ok(())
     }
 
     /// The learner, as it is.

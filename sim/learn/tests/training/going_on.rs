@@ -61,6 +61,25 @@ fn a_resumed_training_is_as_if_it_had_never_stopped() {
     assert_eq!(registry.load(&again[0]).expect("it is whole").meta.parent, Some(id));
 }
 
+#[test]
+fn a_reload_keeps_what_was_learned_and_reaches_every_town() {
+    let (before, after) = (rules(&[]), rules(&[("rewards.clip.clip_per_tick", "0.05")]));
+    let (mut plain, mut taught) = (trainer(&before, 2), trainer(&before, 2));
+    assert_eq!(advance(&mut plain, 2), advance(&mut taught, 2));
+    let learned = bits(&taught);
+    taught.reload(&after).expect("the clip is marked");
+    assert_eq!((bits(&taught), taught.updates()), (learned, 2), "nothing of it is lost");
+    assert_ne!(advance(&mut taught, 3), advance(&mut plain, 3), "rewards are others");
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = Registry::new(folder.path());
+    let id = taught.save(&registry, "run-1").expect("it is written");
+    let saved = registry.training(&id).expect("it is there");
+    assert_eq!(saved.sources.config, after.sources.config);
+    let mut resumed = Trainer::resume(&after, &saved, threads(1)).expect("it fits");
+    assert_eq!(advance(&mut resumed, 3), advance(&mut taught, 3));
+    assert!(taught.reload(&rules(&[("ppo.gamma", "0.9")])).is_err(), "not marked");
+}
+
 /// Says yes so many times.
 fn so_often(times: u64) -> impl Fn() -> bool + Sync {
     let left = AtomicU64::new(times);

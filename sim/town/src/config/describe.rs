@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::check::{allowed, inner, join};
 use super::form::{Form, Kind, Letters, Limit, Rule, Shape, free};
+use super::load::leaves_of;
 use super::perturbation::{DEFAULT_PERTURBATIONS, PerturbationFile};
 use super::sections::Config;
 
@@ -45,36 +46,56 @@ pub fn rows() -> Vec<Row> {
 
 /// The row of a setting, such as `jobs.grocer.start_tick`.
 pub fn row(key: &str) -> Option<Row> {
+    row_of(&rows(), key).cloned()
+}
+
+fn row_of<'a>(rows: &'a [Row], key: &str) -> Option<&'a Row> {
     let parts: Vec<&str> = key.split('.').collect();
-    let fits = |row: &Row| {
+    let fits = |row: &&Row| {
         let names: Vec<&str> = row.key.split('.').collect();
         names.len() == parts.len() && names.iter().zip(&parts).all(|(name, part)| *name == "*" || name == part)
     };
-    rows().into_iter().find(fits)
+    rows.iter().find(fits)
 }
 
 /// The settings in which `left` and `right` differ, sorted by key.
 pub fn diff(left: &Config, right: &Config) -> Vec<Difference> {
-    let values = |config: &Config| -> BTreeMap<String, String> {
-        config.leaves().into_iter().map(|(key, value)| (key, value.to_string())).collect()
+    difference(left, right)
+}
+
+/// The same of any two forms.
+pub(crate) fn difference<T: Form>(left: &T, right: &T) -> Vec<Difference> {
+    let values = |form: &T| -> BTreeMap<String, String> {
+        leaves_of(form).into_iter().map(|(key, value)| (key, value.to_string())).collect()
     };
     let (left, mut right) = (values(left), values(right));
-    let hot = |key: &str| row(key).is_some_and(|row| row.rule.hot);
     let mut differences: Vec<Difference> = Vec::new();
+    let found = |key: String, left, right| Difference { hot: false, left, right, key };
     for (key, value) in left {
         let other = right.remove(&key);
         if other.as_ref() != Some(&value) {
-            differences.push(Difference { hot: hot(&key), left: Some(value), right: other, key });
+            differences.push(found(key, Some(value), other));
         }
     }
-    differences.extend(right.into_iter().map(|(key, value)| Difference {
-        hot: hot(&key),
-        left: None,
-        right: Some(value),
-        key,
-    }));
+    differences.extend(right.into_iter().map(|(key, value)| found(key, None, Some(value))));
+    if !differences.is_empty() {
+        let rows = rows_of(&T::shape());
+        for it in &mut differences {
+            it.hot = is_hot(&rows, &it.key);
+        }
+    }
     differences.sort_by(|a, b| a.key.cmp(&b.key));
     differences
+}
+
+/// Whether a running town takes another value. A map without entries stands for what would be in it.
+fn is_hot(rows: &[Row], key: &str) -> bool {
+    let within = format!("{key}.");
+    let found: Vec<&Row> = match row_of(rows, key) {
+        Some(row) => vec![row],
+        None => rows.iter().filter(|row| row.key.starts_with(&within)).collect(),
+    };
+    !found.is_empty() && found.iter().all(|row| row.rule.hot)
 }
 
 fn rows_of(shape: &Shape) -> Vec<Row> {
@@ -164,7 +185,8 @@ value out of range is refused with its place.
 - `townlet config schema` prints the JSON Schema, `config diff A B` what two files change.
 - Decimals have six places. `on` and `true` mean the same, `off` and `false` too.
 - **Term** is what the reinforcement-learning field calls a setting, where that differs from the key.
-- **Reload** marks what `reload_config` changes while a town runs. The rest is refused by name.
+- **Reload** marks what `reload_config` changes while a town runs. The rest is refused by name, and then nothing of the file is taken. Of
+  the affordance and the perturbation file everything can be reloaded, of the plan nothing.
 - A job that states no `wage_rate` earns `economy.wage_income`.
 
 These combinations are refused: equal `policy.release_dir` and `policy.shadow_dir`; a punctuality bonus that outweighs a skipped meal;

@@ -123,6 +123,23 @@ impl fmt::Display for ConfigErrors {
     }
 }
 
+impl ConfigErrors {
+    /// The same in one line, for an answer: where, what, and what would be right, without the lines themselves.
+    pub fn in_a_line(&self) -> String {
+        let brief = |error: &ConfigError| {
+            let place = if error.line > 0 { format!(":{}:{}", error.line, error.column) } else { String::new() };
+            let problem = [std::slice::from_ref(&error.problem), error.help.as_slice()].concat().join("; ");
+            format!("{}{place}: {problem}", error.name)
+        };
+        let mut shown: Vec<String> = self.0.iter().take(SHOWN).map(brief).collect();
+        let more = self.0.len() - shown.len();
+        if more > 0 {
+            shown.push(format!("and {more} more"));
+        }
+        shown.join(" | ")
+    }
+}
+
 impl std::error::Error for ConfigErrors {}
 
 impl From<ConfigError> for ConfigErrors {

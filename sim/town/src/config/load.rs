@@ -181,9 +181,14 @@ impl Config {
 
     /// Every setting with its value, in the order of the default file.
     pub(crate) fn leaves(&self) -> Vec<(String, Value)> {
-        let root = Node::bare(self.write());
-        leaves(&root, &Config::shape()).into_iter().map(|(key, node)| (key, node.value.clone())).collect()
+        leaves_of(self)
     }
+}
+
+/// Every setting of a form with its value, in the order of its shape.
+pub(crate) fn leaves_of<T: Form>(form: &T) -> Vec<(String, Value)> {
+    let root = Node::bare(form.write());
+    leaves(&root, &T::shape()).into_iter().map(|(key, node)| (key, node.value.clone())).collect()
 }
 
 impl Default for Config {

@@ -12,6 +12,7 @@ mod options;
 mod perturbations;
 mod queues;
 mod random;
+mod reload;
 mod rewards;
 mod score;
 mod snapshots;
