@@ -8,7 +8,7 @@ mod live;
 use std::path::Path;
 
 use live::{Live, home, options, refusal, sources, wait_for};
-use townlet::shard;
+use townlet::shard::{self, Home, incident};
 use townlet_learn::checkpoint::{Checkpoint, Registry};
 use townlet_town::options::OPTIONS;
 
@@ -88,10 +88,19 @@ fn a_policy_that_starves_its_town_is_refused_and_when_forced_in_is_taken_back() 
     assert_eq!((&*view.policy.id, view.tick, &*view.promotion.state), ("scripted", tick, "rolled_back"));
     live.shard.stop().expect("it is saved");
     assert!(rollouts(home.path()).last().expect("a row").contains("they starve"));
-    let incidents = std::fs::read_dir(home.path().join("ops/incidents")).expect("incidents").flatten();
-    let notes: Vec<_> = incidents.filter_map(|it| std::fs::read_to_string(it.path().join("note.md")).ok()).collect();
-    let note = notes.iter().find(|note| note.contains("ops/rollback")).expect("a note");
-    assert!(note.contains("starvation") && note.contains("they starve"), "{note}");
+    let note = rolled_back(home.path(), &view.run_id);
+    assert!(note.contains("starvation") && note.contains("they starve") && note.contains(&id), "{note}");
+}
+
+/// The one incident of a rollback, with a bundle that replays, and its note.
+fn rolled_back(home: &Path, run_id: &str) -> String {
+    let kept = incident::kept(&Home::new(home));
+    let [it] = kept.as_slice() else { panic!("{kept:?}") };
+    assert_eq!((it.kind, it.run_id.as_str()), (incident::Kind::Rollback, run_id));
+    assert!(home.join(&it.bundle).is_file() && it.replay.is_some(), "{it:?}");
+    let notes: Vec<_> = std::fs::read_dir(home.join("ops/incidents")).expect("incidents").flatten().collect();
+    assert_eq!(notes.len(), 1, "one folder an incident");
+    std::fs::read_to_string(notes[0].path().join("note.md")).expect("a note")
 }
 
 #[test]
@@ -108,6 +117,9 @@ fn a_canary_is_taken_back_by_itself_once_and_then_everything_is_held() {
     assert_eq!(last.issuer, "town");
     live.done("promotion_hold off");
     assert_eq!(live.view().promotion.state, "idle");
+    live.shard.stop().expect("it is saved");
+    let note = rolled_back(home.path(), &view.run_id);
+    assert!(note.contains("by itself, on ") && note.contains("## Stability windows"), "{note}");
 }
 
 #[test]
