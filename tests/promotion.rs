@@ -7,30 +7,12 @@ mod live;
 
 use std::path::Path;
 
-use live::{Live, home, options, refusal, sources, wait_for};
+use live::{Live, home, idler, options, refusal, sources, wait_for};
 use townlet::shard::{self, Home, incident};
-use townlet_learn::checkpoint::{Checkpoint, Registry};
-use townlet_town::options::OPTIONS;
 
 fn rollouts(home: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(home.join("ops/rollouts.md")).expect("there are rollouts");
     text.lines().filter(|line| line.starts_with("| harbour")).map(str::to_owned).collect()
-}
-
-/// A policy that only waits, among the shadows; its name.
-fn idler(home: &Path) -> String {
-    let shipped = include_bytes!("../configs/policies/shipped.safetensors");
-    let mut policy = Checkpoint::embedded(shipped).expect("it is whole");
-    for column in &mut policy.weights.columns {
-        column.values.fill(0.0);
-        if column.name == "policy.bias" {
-            let wait = OPTIONS.iter().position(|row| row.1 == "wait").expect("one may wait");
-            column.values[wait] = 1_000.0;
-        }
-    }
-    let (id, bytes) = Checkpoint::encode(&policy.meta, &policy.weights, &policy.normalizer);
-    Registry::new(home.join("snapshots/shadow")).store(&id, &bytes).expect("it is stored");
-    id
 }
 
 #[test]
