@@ -211,6 +211,31 @@ mod broken {
     }
 
     #[test]
+    fn a_screen_that_breaks_off_gives_the_terminal_back_saves_the_town_and_leaves_a_bundle() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        let points = [("FAILPOINTS", "screen_draw=30*off->panic")];
+        let mut seat = Seat::start(home, (120, 40), &["--speed", "100x"], &points);
+        seat.until("the screen", vt100::Screen::alternate_screen);
+        seat.given_back();
+        assert_eq!(seat.ended(), 3);
+        for words in ["failpoint screen_draw", "the screen broke off at tick", "the town was saved", "--resume"] {
+            assert!(seat.text().contains(words), "{words}: {}", seat.text());
+        }
+        let (it, folder) = only(home, Kind::Crash);
+        assert!(it.headline.contains("screen_draw"), "{it:?}");
+        let note = std::fs::read_to_string(folder.join("note.md")).unwrap();
+        assert!(note.contains("| thread | main |"), "{note}");
+        let into = tempfile::tempdir().unwrap();
+        let crash = json(&unpacked(&home.join(&it.bundle), into.path()), "crash.json");
+        assert!(crash["backtrace"].as_str().unwrap().contains("draw"), "{crash}");
+        let expected = replay(home);
+        let limit = (expected.tick + 50).to_string();
+        let ended = Batch::start(home, &["--resume", "--tick-limit", &limit], &[]).end();
+        assert_eq!((ended.status, ended.resumed_at()), (Some(0), expected.tick), "{}", ended.said);
+    }
+
+    #[test]
     fn a_tick_that_hangs_is_noticed_captured_and_named_and_the_town_recovers() {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
