@@ -144,6 +144,47 @@ fn whatever_is_missing_the_rest_is_taken() {
     assert_eq!((status, said.matches("ops/asked").count()), (Some(0), 3), "{said}");
 }
 
+/// Bytes that no packer makes smaller.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 7_u64;
+    let mut word = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..length / 8).flat_map(|_| word()).collect()
+}
+
+#[test]
+fn a_bundle_of_very_much_is_no_larger_than_it_may_be_and_says_what_it_left_out() {
+    const MIB: usize = 1024 * 1024;
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    Batch::start(home, &["--tick-limit", "300"], &[]).end();
+    let expected = replay(home);
+    let journal = std::fs::read_dir(home.join("logs/journal")).unwrap().next().unwrap().unwrap().path();
+    let (whole, noise) = (std::fs::read(&journal).unwrap(), noise(70 * MIB));
+    // As a journal that was torn far from its end; one fits just so, one does not.
+    for (length, fits) in [(59 * MIB, true), (70 * MIB, false)] {
+        std::fs::write(&journal, [&whole, &noise[..length]].concat()).unwrap();
+        let output = format!("{length}.tar.zst");
+        let (status, said) = run(home, &["incident", "bundle", "--json", "--output", &output]);
+        assert_eq!(status, Some(0), "{said}");
+        let made: Value = serde_json::from_str(&said).unwrap();
+        let size = std::fs::metadata(home.join(&output)).unwrap().len();
+        assert!(size <= 64 * MIB as u64 && made["bytes"] == size, "{said}");
+        let into = tempfile::tempdir().unwrap();
+        let folder = unpacked(&home.join(&output), into.path());
+        let name = format!("logs/journal/{}", journal.file_name().unwrap().to_string_lossy());
+        let left_out = |value: &Value| value.as_array().unwrap().iter().any(|it| it["item"] == name.as_str());
+        assert_eq!((folder.join(&name).exists(), left_out(&json(&folder, "manifest.json")["lacking"])), (fits, !fits));
+        assert_eq!(std::fs::read_to_string(folder.join("SUMMARY.md")).unwrap().contains("too large"), !fits);
+        let (status, said) = run(&folder, &["replay", "replay.tlj"]);
+        assert!(status == Some(0) && said.contains(&expected.digest), "{said}");
+    }
+}
+
 #[cfg(feature = "failpoints")]
 mod broken {
     use super::super::terminal::Seat;
