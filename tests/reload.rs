@@ -407,17 +407,18 @@ fn privacy_narration_and_the_stream_follow() {
 }
 
 #[test]
-fn a_candidate_is_judged_from_the_beginning() {
+fn a_candidate_who_might_be_promoted_is_judged_from_the_beginning() {
     let home = home();
     let live = Live::filed(home.path(), QUIET);
-    live.done("promotion_candidate shipped");
-    assert_eq!(live.view().promotion.state, "evaluating");
-    live.run(2_100);
-    assert!(live.view().promotion.green > 0, "{:?}", live.view().promotion);
+    live.make_eligible();
+    let candidate = live.view().promotion.candidate.expect("somebody is judged");
     write(home.path(), FILE, &quiet("kpis: { attendance: 0.5 }"));
     live.done("reload_config");
     let promotion = live.view().promotion;
     assert_eq!((promotion.state.as_str(), promotion.green), ("evaluating", 0));
+    assert!(promotion.evidence.is_none_or(|evidence| evidence.verdict == "running"), "of the town as it was");
     let step = promotion.history.last().expect("it is told");
     assert!(step.why.contains("from the beginning: what the town is made from changed"), "{step:?}");
+    assert_eq!(live.refused(&format!("promote_policy {candidate}")), "E_CONFLICT");
+    assert_eq!(live.view().policy.id, "scripted", "the release drives on");
 }

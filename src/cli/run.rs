@@ -279,7 +279,7 @@ fn same_settings(wanted: Wanted<'_>, texts: &Texts, recorded: &Recorded) -> anyh
     }
     bail!(
         "{} was started with another configuration: {} differ. Resume it as it was, without `--config`, `--seed`, `--set` \
-         and TOWNLET__ variables, or start anew without `--resume`.",
+         and TOWNLET__ variables, or start anew without `--resume`. What a running town takes, `reload_config` gives it.",
         recorded.run_id,
         keys.join(", ")
     )

@@ -132,7 +132,7 @@ pub struct Handle {
     stopped: OnceLock<Result<String, String>>,
     /// This run.
     pub run_id: String,
-    /// The effective configuration.
+    /// The effective configuration as it came up; a reload changes only what no one outside goes by.
     pub config: Config,
     /// What an operator should know about how it came up, a line each.
     pub notes: Vec<String>,

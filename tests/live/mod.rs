@@ -116,13 +116,19 @@ impl Live {
     /// A town whose candidate, the shipped policy against the scripted one, may be promoted.
     pub(crate) fn eligible(home: &Path) -> Self {
         let live = Self::held(home);
-        let views = live.watch();
-        live.done("promotion_candidate shipped");
+        live.make_eligible();
+        live
+    }
+
+    /// Has the shipped policy judged until it may be promoted.
+    #[track_caller]
+    pub(crate) fn make_eligible(&self) {
+        let views = self.watch();
+        self.done("promotion_candidate shipped");
         wait_for(&views, "a verdict", |view| {
             view.promotion.evidence.as_ref().is_some_and(|evidence| evidence.verdict == "better")
         });
-        live.until("eligible");
-        live
+        self.until("eligible");
     }
 
     /// Runs window by window until the promotion is in this state.

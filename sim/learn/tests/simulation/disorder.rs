@@ -33,7 +33,10 @@ fn residents(moment: &Moment<'_>) -> Held {
         hold!(rules.plan.walkable.get(tile) == Some(&true), "residents: {who:?} stands in a wall");
         let clip = rules.config.rewards.clip.clip_per_episode;
         let sum = agents.episode_return[agent];
-        hold!((-clip..=clip).contains(&sum), "rewards: {who:?} has {sum} in an episode");
+        // Who is beyond a clip that was lowered meanwhile goes no further.
+        let had = slot(moment.before, who).map_or(Micro::ZERO, |agent| moment.before.agents.episode_return[agent]);
+        let (least, most) = ((-clip).min(had), clip.max(had));
+        hold!((least..=most).contains(&sum), "rewards: {who:?} has {sum} in an episode");
         let theirs = agents.activity[agent].target().is_none_or(|(object, _)| {
             let place = rules.plan.objects[object].place;
             place == agents.home[agent] || !rules.homes.contains(&place)

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use townlet_town::config::{Config, Layers, load};
-use townlet_town::{Rules, Sources};
+use townlet_town::{Micro, Rules, Sources};
 
 use crate::luck::Luck;
 
@@ -49,6 +49,39 @@ pub(crate) fn rules(luck: &mut Luck) -> (Arc<Rules>, String) {
     let rules = Rules::new(sources(&loaded.config)).unwrap_or_else(|error| panic!("a town of it: {error}\n{text}"));
     let _ = write!(text, "# perturbations\n{perturbations}");
     (Arc::new(rules), text)
+}
+
+/// Other rules that the running town takes: thresholds, events, and affordances that take longer and stand elsewhere.
+pub(crate) fn reloaded(luck: &mut Luck, rules: &Rules) -> Arc<Rules> {
+    let mut config = rules.config.clone();
+    let unit = |luck: &mut Luck| Micro(i64::from(luck.below(1_000_000)));
+    let clip = &mut config.rewards.clip;
+    clip.clip_per_tick = Micro(i64::from(luck.within(10_000, 1_000_000)));
+    clip.clip_per_episode = Micro::whole(i64::from(luck.within(1, 60)));
+    clip.no_positive_within_death_ticks = luck.within(0, 200);
+    config.needs.critical.hunger = unit(luck);
+    config.behavior.energy_threshold = unit(luck);
+    config.lifecycle.collapse_ticks = luck.within(1, 400);
+    config.stability.starvation.min_duration_ticks = luck.within(1, 90);
+    let mut sources = rules.sources.clone();
+    let (head, rows) = sources.affordances.1.split_once("\n  - id:").expect("there are some");
+    let mut rows: Vec<String> = rows.split("\n  - id:").map(|row| format!("\n  - id:{}", longer(luck, row))).collect();
+    let turn = luck.below(rows.len() as u32) as usize;
+    rows.rotate_left(turn);
+    sources.affordances.1 = format!("{head}{}\n", rows.concat());
+    sources.perturbations.1 = perturbations(luck);
+    // Thresholds may be out of order; then the texts alone change.
+    let tried = Rules::new(Sources { config: config.canonical(), ..sources.clone() });
+    Arc::new(tried.or_else(|_| Rules::new(sources)).expect("the texts hold"))
+}
+
+/// Never shorter: who has waited has waited by the shorter one.
+fn longer(luck: &mut Luck, row: &str) -> String {
+    let (before, after) = row.split_once("duration: ").expect("each has one");
+    let digits = after.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(after.len());
+    let duration: u32 = after[..digits].parse().expect("a number");
+    let more = if luck.once_in(4) { luck.within(1, 6) } else { 0 };
+    format!("{before}duration: {}{}", duration + more, &after[digits..])
 }
 
 fn features(luck: &mut Luck, text: &mut String, day: u32) {

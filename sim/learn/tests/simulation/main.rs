@@ -16,6 +16,7 @@ mod sight;
 mod told;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use townlet_town::state::State;
 use townlet_town::{Command, Event, Rules, Town, snapshot};
@@ -88,6 +89,7 @@ struct Run {
     beside: Option<(Town, u64)>,
     /// How often an order of each kind was carried out.
     done: Vec<u64>,
+    reloads: u64,
 }
 
 impl Run {
@@ -102,6 +104,7 @@ impl Run {
             eyes: sight::Eyes::default(),
             beside: None,
             done: vec![0; KINDS.len()],
+            reloads: 0,
             policy: Watched::new(driver),
             town,
             luck,
@@ -116,6 +119,9 @@ impl Run {
         let mut orders = Vec::new();
         while self.town.tick() < ticks {
             self.log.tick = self.town.tick();
+            if self.luck.once_in(150) {
+                self.reload().unwrap_or_else(|broken| panic!("{broken}, by a reload"));
+            }
             orders::before_a_tick(&mut self.luck, &self.town, &mut orders);
             for command in &orders {
                 self.log.orders.push_back(format!("tick {}: {command:?}", self.town.tick()));
@@ -126,6 +132,28 @@ impl Run {
             }
             self.tick().unwrap_or_else(|broken| panic!("{broken}"));
         }
+    }
+
+    /// The town goes on under other rules, and nobody has paid for it.
+    fn reload(&mut self) -> Held {
+        let rules = draw::reloaded(&mut self.luck, self.town.rules());
+        self.log.orders.push_back(format!("tick {}: reloads", self.town.tick()));
+        let before = self.town.state().clone();
+        for town in std::iter::once(&mut self.town).chain(self.beside.as_mut().map(|it| &mut it.0)) {
+            town.reload(&rules).map_err(|refusal| format!("reload: {}", refusal.message))?;
+        }
+        let after = self.town.state();
+        let moment = Moment { rules: &rules, before: &before, after, events: self.town.events() };
+        told::order(&moment)?;
+        disorder::check(&moment)?;
+        hold!(after.agents.wallet == before.agents.wallet, "reload: somebody has paid");
+        hold!(after.agents.needs == before.agents.needs, "reload: somebody has eaten");
+        let known = Town::resume(Arc::clone(&rules), after.clone());
+        hold!(known.is_ok(), "reload: {known:?}");
+        self.reloads += 1;
+        self.town.clear_events();
+        self.beside.iter_mut().for_each(|it| it.0.clear_events());
+        Ok(())
     }
 
     fn order(&mut self, command: &Command) -> Held {
@@ -206,14 +234,16 @@ fn seeds() -> (Vec<u64>, u64) {
 fn drawn_towns_keep_every_promise() {
     let (seeds, ticks) = seeds();
     let alone = seeds.len() == 1;
-    let mut done = vec![0; KINDS.len()];
+    let (mut done, mut reloads) = (vec![0; KINDS.len()], 0);
     for seed in seeds {
         for driver in DRIVERS {
             let mut run = Run::new(seed, driver);
             run.live(ticks);
             done.iter_mut().zip(&run.done).for_each(|(all, run)| *all += run);
+            reloads += run.reloads;
         }
     }
+    assert!(reloads > 10 || alone, "{reloads} reloads");
     for (kind, done) in KINDS.iter().zip(done) {
         assert!(done > 0 || alone, "in none of these towns was any {} carried out", kind.name);
     }
