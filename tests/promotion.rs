@@ -7,30 +7,12 @@ mod live;
 
 use std::path::Path;
 
-use live::{Live, home, options, refusal, sources, wait_for};
-use townlet::shard;
-use townlet_learn::checkpoint::{Checkpoint, Registry};
-use townlet_town::options::OPTIONS;
+use live::{Live, home, idler, options, refusal, sources, wait_for};
+use townlet::shard::{self, Home, incident};
 
 fn rollouts(home: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(home.join("ops/rollouts.md")).expect("there are rollouts");
     text.lines().filter(|line| line.starts_with("| harbour")).map(str::to_owned).collect()
-}
-
-/// A policy that only waits, among the shadows; its name.
-fn idler(home: &Path) -> String {
-    let shipped = include_bytes!("../configs/policies/shipped.safetensors");
-    let mut policy = Checkpoint::embedded(shipped).expect("it is whole");
-    for column in &mut policy.weights.columns {
-        column.values.fill(0.0);
-        if column.name == "policy.bias" {
-            let wait = OPTIONS.iter().position(|row| row.1 == "wait").expect("one may wait");
-            column.values[wait] = 1_000.0;
-        }
-    }
-    let (id, bytes) = Checkpoint::encode(&policy.meta, &policy.weights, &policy.normalizer);
-    Registry::new(home.join("snapshots/shadow")).store(&id, &bytes).expect("it is stored");
-    id
 }
 
 #[test]
@@ -88,10 +70,19 @@ fn a_policy_that_starves_its_town_is_refused_and_when_forced_in_is_taken_back() 
     assert_eq!((&*view.policy.id, view.tick, &*view.promotion.state), ("scripted", tick, "rolled_back"));
     live.shard.stop().expect("it is saved");
     assert!(rollouts(home.path()).last().expect("a row").contains("they starve"));
-    let incidents = std::fs::read_dir(home.path().join("ops/incidents")).expect("incidents").flatten();
-    let notes: Vec<_> = incidents.filter_map(|it| std::fs::read_to_string(it.path().join("note.md")).ok()).collect();
-    let note = notes.iter().find(|note| note.contains("ops/rollback")).expect("a note");
-    assert!(note.contains("starvation") && note.contains("they starve"), "{note}");
+    let note = rolled_back(home.path(), &view.run_id);
+    assert!(note.contains("starvation") && note.contains("they starve") && note.contains(&id), "{note}");
+}
+
+/// The one incident of a rollback, with a bundle that replays, and its note.
+fn rolled_back(home: &Path, run_id: &str) -> String {
+    let kept = incident::kept(&Home::new(home));
+    let [it] = kept.as_slice() else { panic!("{kept:?}") };
+    assert_eq!((it.kind, it.run_id.as_str()), (incident::Kind::Rollback, run_id));
+    assert!(home.join(&it.bundle).is_file() && it.replay.is_some(), "{it:?}");
+    let notes: Vec<_> = std::fs::read_dir(home.join("ops/incidents")).expect("incidents").flatten().collect();
+    assert_eq!(notes.len(), 1, "one folder an incident");
+    std::fs::read_to_string(notes[0].path().join("note.md")).expect("a note")
 }
 
 #[test]
@@ -108,6 +99,9 @@ fn a_canary_is_taken_back_by_itself_once_and_then_everything_is_held() {
     assert_eq!(last.issuer, "town");
     live.done("promotion_hold off");
     assert_eq!(live.view().promotion.state, "idle");
+    live.shard.stop().expect("it is saved");
+    let note = rolled_back(home.path(), &view.run_id);
+    assert!(note.contains("by itself, on ") && note.contains("## Stability windows"), "{note}");
 }
 
 #[test]

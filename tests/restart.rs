@@ -286,6 +286,125 @@ fn goes_on(what: &str, died: &Died, live: Live) {
     assert!(ops.contains("late \\| again"), "{what}: {ops}");
 }
 
+/// A run whose release was made: a policy of its own, after the scripted one.
+fn released() -> (Died, String) {
+    let running = home();
+    let id = live::idler(running.path());
+    let live = Live::held(running.path());
+    live.run(100);
+    live.done(&format!("policy_swap {id} --reason drill"));
+    live.run(LAST - 100);
+    live.done("set_exit_cap 2");
+    let (run, digest) = (live.shard.run_id.clone(), live.digest());
+    let died = home();
+    copy(running.path(), died.path());
+    let commands = done(died.path()).len() as u64;
+    (Died { home: died, run, digest, commands }, id)
+}
+
+fn pointer(died: &Died) -> PathBuf {
+    died.home.path().join("snapshots/rel/harbour.release.json")
+}
+
+/// The release's policy.
+fn policy(died: &Died) -> PathBuf {
+    with_ending(died.home.path().join("snapshots/rel"), ".safetensors").remove(0)
+}
+
+/// Its copy among the shadows.
+fn shadow(died: &Died) -> PathBuf {
+    with_ending(died.home.path().join("snapshots/shadow"), ".safetensors").remove(0)
+}
+
+const REFUSED: &[&str] = &["!", "harbour.release.json: ", "move the file away"];
+
+/// What is done to what a release is made of.
+const RELEASES: &[Case] = &[
+    ("nothing", |_| {}, &["since tick 100 of"]),
+    ("the pointer missing", |it| std::fs::remove_file(pointer(it)).unwrap(), &["from tick 390 on it is scripted"]),
+    ("the pointer empty", |it| cut(&pointer(it), 0), REFUSED),
+    ("the pointer cut", |it| cut(&pointer(it), length(&pointer(it)) / 2), REFUSED),
+    (
+        "a folder in the pointer's place",
+        |it| {
+            std::fs::remove_file(pointer(it)).unwrap();
+            std::fs::create_dir(pointer(it)).unwrap();
+        },
+        REFUSED,
+    ),
+    ("the policy missing", |it| std::fs::remove_file(policy(it)).unwrap(), &["since tick 100 of"]),
+    (
+        "the policy altered",
+        |it| flip(&policy(it), 900),
+        &["since tick 100 of", ".safetensors: checkpoint", "was altered", "A whole copy is used"],
+    ),
+    (
+        "the policy cut",
+        |it| cut(&policy(it), 900),
+        &["since tick 100 of", ".safetensors: checkpoint", "is truncated", "A whole copy is used"],
+    ),
+    (
+        "both copies of the policy altered",
+        |it| [policy(it), shadow(it)].iter().for_each(|file| flip(file, 900)),
+        &["!", "harbour.release.json: ", "cannot drive this town", "was altered", "move the file away"],
+    ),
+    (
+        "both copies of the policy missing",
+        |it| [policy(it), shadow(it)].iter().for_each(|file| std::fs::remove_file(file).unwrap()),
+        &["!", "harbour.release.json: ", "cannot drive this town", "move the file away"],
+    ),
+    (
+        "the saved releases missing",
+        |it| std::fs::remove_dir_all(it.home.path().join("snapshots/release")).unwrap(),
+        &["since tick 100 of"],
+    ),
+];
+
+#[test]
+fn whatever_of_a_release_is_missing_or_damaged_there_is_one_release_or_a_refusal_by_name() {
+    let (original, id) = released();
+    for (what, damage, says) in RELEASES {
+        let died = Died { home: home(), run: original.run.clone(), digest: original.digest.clone(), ..original };
+        copy(original.home.path(), died.home.path());
+        damage(&died);
+        let resumed = resume(died.home.path());
+        if says[0] == "!" {
+            let why = resumed.err().unwrap_or_else(|| panic!("{what}: it went on"));
+            assert!(says[1..].iter().all(|part| why.contains(part)), "{what}: {why}");
+            continue;
+        }
+        let live = Live::around(resumed.unwrap_or_else(|why| panic!("{what}: {why}")));
+        let notes = live.shard.notes.join("\n");
+        assert!(says.iter().all(|part| notes.contains(part)), "{what}: {notes}");
+        let release = if *what == "the pointer missing" { "scripted" } else { &id };
+        assert_eq!((live.view().tick, live.digest()), (LAST, died.digest.clone()), "{what}: {notes}");
+        assert_eq!((live.view().policy.id, live.view().promotion.release), (release.into(), release.into()), "{what}");
+        live.run(10);
+        if release == id {
+            live.done("rollback_policy --reason drill");
+            assert_eq!(live.view().policy.id, "scripted", "{what}");
+        }
+        live.shard.stop().unwrap_or_else(|why| panic!("{what}: {why}"));
+        drop(live);
+        let live = Live::around(resume(died.home.path()).unwrap_or_else(|why| panic!("{what}, again: {why}")));
+        assert_eq!(live.view().policy.id, "scripted", "{what}, again");
+    }
+}
+
+#[test]
+fn no_flipped_byte_of_a_release_pointer_is_followed() {
+    let died = released().0;
+    let whole = std::fs::read(pointer(&died)).unwrap();
+    let step = if std::env::var("TOWNLET_SOAK").is_ok_and(|value| value == "1") { 1 } else { 61 };
+    for at in (0..whole.len()).step_by(step) {
+        flip(&pointer(&died), at);
+        let why = resume(died.home.path()).err().unwrap_or_else(|| panic!("byte {at} was followed"));
+        assert!(why.contains("harbour.release.json"), "byte {at}: {why}");
+        std::fs::write(pointer(&died), &whole).unwrap();
+    }
+    assert!(resume(died.home.path()).is_ok());
+}
+
 #[test]
 fn a_snapshot_of_the_layout_before_is_read_and_a_damaged_one_names_the_good_one_before_it() {
     let died = lived();

@@ -46,4 +46,5 @@ pub const POINTS: &[(&str, Met)] = &[
     ("release_noting", Met::In("process::release")),
     ("archive_open", Met::In("process::faults")),
     ("archive_write", Met::In("process::faults")),
+    ("screen_draw", Met::In("process::incidents")),
 ];

@@ -102,13 +102,29 @@ impl Policies {
         if name == ALWAYS[0] || name == shipped()?.id {
             return Ok(SHIPPED.to_vec());
         }
-        for (_, registry) in self.registries() {
-            if registry.path(name).is_file() {
-                return Ok(registry.bytes(name)?);
+        let mut damaged = None;
+        for (_, registry) in self.registries().into_iter().filter(|(_, registry)| registry.path(name).is_file()) {
+            match registry.bytes(name).and_then(|bytes| Checkpoint::decode(name, &bytes).map(|_| bytes)) {
+                Ok(bytes) => return Ok(bytes),
+                // Its name proves another copy, if there is one.
+                Err(why) => damaged = damaged.or(Some(why)),
             }
+        }
+        if let Some(why) = damaged {
+            return Err(why.into());
         }
         let folders = self.registries().map(|(_, registry)| registry.folder().display().to_string()).join(" or ");
         Err(PolicyError::Unknown { name: name.into(), folders })
+    }
+
+    /// Copies of a checkpoint that are passed over for a whole one, a sentence each.
+    pub(super) fn passed_over(&self, name: &str) -> Vec<String> {
+        let there = self.registries().into_iter().filter(|(_, registry)| registry.path(name).is_file());
+        let damage = there.filter_map(|(_, registry)| {
+            let why = registry.load(name).err()?;
+            Some(format!("{}: {why}. A whole copy is used.", registry.path(name).display()))
+        });
+        damage.collect()
     }
 
     /// A policy of any name, ready to drive a town with these rules.

@@ -14,8 +14,10 @@ use townlet::shard::training::Recipe;
 use townlet::shard::{self, Driver, Handle, Home, Options, Read, Reread, Speed};
 use townlet::wire::telemetry::Agent;
 use townlet::wire::{Answer, Request, Role, Session, Snapshot, Status};
+use townlet_learn::checkpoint::{Checkpoint, Registry};
 use townlet_town::Sources;
 use townlet_town::config::{Layers, load};
+use townlet_town::options::OPTIONS;
 
 /// Longest a published state is waited for before a test says that it never came.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -52,6 +54,22 @@ pub(crate) fn sources(backlog: bool, settings: &[(&str, &str)]) -> Sources {
         affordances: ("affordances.yaml".into(), include_str!("../../configs/affordances.yaml").into()),
         perturbations: ("default.yaml".into(), include_str!("../../configs/perturbations/default.yaml").into()),
     }
+}
+
+/// A policy that only waits, among the shadows; its name.
+pub(crate) fn idler(home: &Path) -> String {
+    let shipped = include_bytes!("../../configs/policies/shipped.safetensors");
+    let mut policy = Checkpoint::embedded(shipped).expect("it is whole");
+    for column in &mut policy.weights.columns {
+        column.values.fill(0.0);
+        if column.name == "policy.bias" {
+            let wait = OPTIONS.iter().position(|row| row.1 == "wait").expect("one may wait");
+            column.values[wait] = 1_000.0;
+        }
+    }
+    let (id, bytes) = Checkpoint::encode(&policy.meta, &policy.weights, &policy.normalizer);
+    Registry::new(home.join("snapshots/shadow")).store(&id, &bytes).expect("it is stored");
+    id
 }
 
 /// The file that [`Live::filed`] is started from, in its home.

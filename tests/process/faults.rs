@@ -154,21 +154,30 @@ fn a_writer_that_panics_keeps_nobody_waiting() {
 
 #[test]
 fn dead_on_the_spot_at_every_point() {
-    let (mut runs, mut died) = (0, 0);
+    let mut died = 0;
     for point in met(&[Met::ByTown, Met::ByWriter, Met::Beside]) {
-        for passed in passes(&[0, 1, 2, 7]) {
-            let what = format!("{point} after {passed}");
-            let home = tempfile::tempdir().unwrap();
-            script(home.path(), true);
-            let points = format!("{point}={passed}*off->panic");
-            let ended = run(home.path(), false, &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
-            assert!(ended.status.is_none() || passed > 0, "{what} was never met");
-            (runs, died) = (runs + 1, died + u32::from(ended.status.is_none()));
-            verified(home.path());
-            resumed_in_full(&what, home.path(), &ended);
+        // How often a run passes it; then it is met at each of these again.
+        let mut often = u32::MAX;
+        for number in passes(&[0, 1, 2, 7]) {
+            loop {
+                let passed = number % often;
+                let what = format!("{point} after {passed}");
+                let home = tempfile::tempdir().unwrap();
+                script(home.path(), true);
+                let points = format!("{point}={passed}*off->panic");
+                let ended = run(home.path(), false, &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
+                assert!(ended.status.is_none() || passed > 0, "{what} was never met");
+                verified(home.path());
+                resumed_in_full(&what, home.path(), &ended);
+                if ended.status.is_none() {
+                    died += 1;
+                    break;
+                }
+                often = passed;
+            }
         }
     }
-    println!("dead on the spot: {died} of {runs} runs; in the others the point is not passed so often");
+    println!("dead on the spot {died} times");
 }
 
 /// Most commands until a point must have been met.

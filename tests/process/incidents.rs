@@ -144,6 +144,47 @@ fn whatever_is_missing_the_rest_is_taken() {
     assert_eq!((status, said.matches("ops/asked").count()), (Some(0), 3), "{said}");
 }
 
+/// Bytes that no packer makes smaller.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 7_u64;
+    let mut word = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..length / 8).flat_map(|_| word()).collect()
+}
+
+#[test]
+fn a_bundle_of_very_much_is_no_larger_than_it_may_be_and_says_what_it_left_out() {
+    const MIB: usize = 1024 * 1024;
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    Batch::start(home, &["--tick-limit", "300"], &[]).end();
+    let expected = replay(home);
+    let journal = std::fs::read_dir(home.join("logs/journal")).unwrap().next().unwrap().unwrap().path();
+    let (whole, noise) = (std::fs::read(&journal).unwrap(), noise(70 * MIB));
+    // As a journal that was torn far from its end; one fits just so, one does not.
+    for (length, fits) in [(59 * MIB, true), (70 * MIB, false)] {
+        std::fs::write(&journal, [&whole, &noise[..length]].concat()).unwrap();
+        let output = format!("{length}.tar.zst");
+        let (status, said) = run(home, &["incident", "bundle", "--json", "--output", &output]);
+        assert_eq!(status, Some(0), "{said}");
+        let made: Value = serde_json::from_str(&said).unwrap();
+        let size = std::fs::metadata(home.join(&output)).unwrap().len();
+        assert!(size <= 64 * MIB as u64 && made["bytes"] == size, "{said}");
+        let into = tempfile::tempdir().unwrap();
+        let folder = unpacked(&home.join(&output), into.path());
+        let name = format!("logs/journal/{}", journal.file_name().unwrap().to_string_lossy());
+        let left_out = |value: &Value| value.as_array().unwrap().iter().any(|it| it["item"] == name.as_str());
+        assert_eq!((folder.join(&name).exists(), left_out(&json(&folder, "manifest.json")["lacking"])), (fits, !fits));
+        assert_eq!(std::fs::read_to_string(folder.join("SUMMARY.md")).unwrap().contains("too large"), !fits);
+        let (status, said) = run(&folder, &["replay", "replay.tlj"]);
+        assert!(status == Some(0) && said.contains(&expected.digest), "{said}");
+    }
+}
+
 #[cfg(feature = "failpoints")]
 mod broken {
     use super::super::terminal::Seat;
@@ -208,6 +249,31 @@ mod broken {
         assert!(it.headline.contains("journal_write"), "{it:?}");
         let log = std::fs::read_to_string(home.join("logs/townlet.log")).unwrap();
         assert!(log.contains("the thread `journal` broke off"), "{log}");
+    }
+
+    #[test]
+    fn a_screen_that_breaks_off_gives_the_terminal_back_saves_the_town_and_leaves_a_bundle() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        let points = [("FAILPOINTS", "screen_draw=30*off->panic")];
+        let mut seat = Seat::start(home, (120, 40), &["--speed", "100x"], &points);
+        seat.until("the screen", vt100::Screen::alternate_screen);
+        seat.given_back();
+        assert_eq!(seat.ended(), 3);
+        for words in ["failpoint screen_draw", "the screen broke off at tick", "the town was saved", "--resume"] {
+            assert!(seat.text().contains(words), "{words}: {}", seat.text());
+        }
+        let (it, folder) = only(home, Kind::Crash);
+        assert!(it.headline.contains("screen_draw"), "{it:?}");
+        let note = std::fs::read_to_string(folder.join("note.md")).unwrap();
+        assert!(note.contains("| thread | main |"), "{note}");
+        let into = tempfile::tempdir().unwrap();
+        let crash = json(&unpacked(&home.join(&it.bundle), into.path()), "crash.json");
+        assert!(crash["backtrace"].as_str().unwrap().contains("draw"), "{crash}");
+        let expected = replay(home);
+        let limit = (expected.tick + 50).to_string();
+        let ended = Batch::start(home, &["--resume", "--tick-limit", &limit], &[]).end();
+        assert_eq!((ended.status, ended.resumed_at()), (Some(0), expected.tick), "{}", ended.said);
     }
 
     #[test]

@@ -94,7 +94,9 @@ impl Releases {
         let mut notes = Vec::new();
         let made = found.as_ref().and_then(|pointer| Some((pointer, pointer.release()?)));
         let release = if let Some((pointer, name)) = made {
-            pointer.load(&policies, name, rules)?
+            let loaded = pointer.load(&policies, name, rules)?;
+            notes.extend(policies.passed_over(name));
+            loaded
         } else {
             // A driver that was handed in need not be among the files.
             let bytes = policies.load(driver.id(), rules).map_or_else(|_| Arc::from([]), |loaded| loaded.bytes);

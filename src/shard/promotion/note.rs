@@ -1,6 +1,7 @@
-//! The note of a rollback: `ops/incidents/<id>/note.md`, with what the town's windows and KPIs looked like.
+//! What the note of a rollback's incident says besides what every note does: who did it, and what the town's windows, KPIs and
+//! alerts looked like.
 //!
-//! Owns the text alone; whoever asks writes it. Rule: "Incidents".
+//! Owns the text alone. Rule: "Incidents".
 
 use std::fmt::Write as _;
 
@@ -8,29 +9,18 @@ use super::machine::Step;
 use crate::wire::telemetry::{Alert, Snapshot};
 use crate::wire::text::escape;
 
-/// What the note is filed under.
-const TAG: &str = "ops/rollback";
 /// Bars of a graph, lowest first.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The id of a rollback's incident: shard, time and the step's number.
-pub(super) fn id(shard: &str, step: &Step) -> String {
-    let plain: String = step.act.ts.chars().filter(char::is_ascii_alphanumeric).take(15).collect();
-    format!("rollback-{}-{plain}-{}", crate::shard::home::slug(shard), step.number)
-}
-
-/// The note's text: what was done, the graphs as they stood, the steps that led there.
-pub(super) fn text(view: &Snapshot, step: &Step, steps: &[Step]) -> String {
-    let (act, old) = (&step.act, step.replaced.as_deref().unwrap_or("–"));
+/// Sections of the note, in Markdown.
+pub(super) fn sections(view: &Snapshot, step: &Step, steps: &[Step]) -> String {
+    let act = &step.act;
     let mut text = format!(
-        "# Rollback of `{old}` to `{}`\n\nTags: `{TAG}`\n\n- shard: {}, run {}, configuration {}\n- when: {} UTC, tick {}\n- \
-         who: {}, cmd_id `{}`\n- why: {}\n",
+        "- from `{}` to `{}`, at tick {}, {} UTC\n- who: {}, cmd_id `{}`\n- why: {}\n",
+        escape(step.replaced.as_deref().unwrap_or("–")),
         escape(&step.release),
-        escape(&view.shard),
-        escape(&view.run_id),
-        escape(&view.config_id),
-        act.ts,
         act.tick,
+        act.ts,
         escape(&act.issuer),
         escape(&act.cmd_id),
         escape(&step.why)
@@ -48,7 +38,7 @@ pub(super) fn text(view: &Snapshot, step: &Step, steps: &[Step]) -> String {
     for Alert { name, severity, since_tick, message, .. } in &view.alerts {
         let _ = writeln!(text, "- {name} ({severity}, since tick {since_tick}): {}", escape(message));
     }
-    text.push_str("\n## Timeline\n\n");
+    text.push_str("\n## Steps of the release\n\n");
     for step in steps {
         let (act, from, to) = (&step.act, step.from.word(), step.to.word());
         let _ = writeln!(
@@ -60,12 +50,6 @@ pub(super) fn text(view: &Snapshot, step: &Step, steps: &[Step]) -> String {
             escape(&step.why)
         );
     }
-    let _ = write!(
-        text,
-        "\n## Logs\n\n- `townlet audit tail`: who asked for what\n- `logs/journal/{}-*.tlj`, replayed by `townlet replay {0}`\n- \
-         `ops/rollouts.md`: every change of the release\n",
-        escape(&view.run_id)
-    );
     text
 }
 

@@ -18,7 +18,6 @@ use super::saved::{Manifest, Part};
 use super::{TOWN, note, now, pointer, rollouts, saved};
 use crate::audit::{Entry, Stage as Logged};
 use crate::shard::engine::{Engine, Message};
-use crate::shard::home::replace;
 use crate::shard::incident::{Kind as Incident, Occasion};
 use crate::shard::journal::Entry as JournalEntry;
 use crate::shard::policies::{Loaded, PolicyError};
@@ -61,15 +60,13 @@ struct Papers {
     shard: String,
     steps: Vec<Step>,
     machine: Machine,
-    note: Option<(PathBuf, String)>,
 }
 
 impl Papers {
     fn write(&self) -> Result<(), String> {
         rollouts::append(&self.rollouts, &self.shard, &self.steps, self.machine.ground(), self.machine.evidence())?;
         fail_point!("release_noting");
-        let Some((path, text)) = &self.note else { return Ok(()) };
-        replace(path, text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))
+        Ok(())
     }
 }
 
@@ -150,7 +147,7 @@ impl Engine {
             Order::Rollback(to, _) => self.take_back(ticket, order, to.as_ref(), &act),
             Order::Nominate(_) | Order::Hold(..) => {
                 drop(self.releases.machine.take(order.event(), &act));
-                self.write_down(None, Some(ticket), None);
+                self.write_down(Some(ticket), None);
                 self.settle_releases();
             }
         }
@@ -182,7 +179,7 @@ impl Engine {
             evidence: flipped.evidence().filter(|_| !forced).cloned(),
         };
         let (old, new, registry) = (releases.release.clone(), candidate.clone(), releases.policies.release.clone());
-        let papers = papers(releases, &flipped, None);
+        let papers = papers(releases, &flipped);
         (releases.ordered, releases.writing) = (true, releases.writing + 1);
         let job = move || -> Result<(Kept, Vec<String>), String> {
             fail_point!("promote_begin");
@@ -230,9 +227,11 @@ impl Engine {
             Err(error) => return self.told(ticket, self.town.digest(), Err(error), None),
         };
         drop(self.releases.machine.take(order.event(), act));
+        let occasion = self.taken_back();
         let entry = self.drive(policy, ticket);
         fail_point!("rollback_driven");
-        self.write_down(None, Some(ticket), Some(entry));
+        self.keep_rollback(occasion);
+        self.write_down(Some(ticket), Some(entry));
         self.settle_releases();
     }
 
@@ -256,12 +255,11 @@ impl Engine {
     }
 
     /// Writes the release's file and the papers beside it; with a ticket, answers it then.
-    fn write_down(&mut self, note: Option<(PathBuf, String)>, ticket: Option<u64>, entry: Option<JournalEntry>) {
-        let note = note.or_else(|| self.unwritten_note());
+    fn write_down(&mut self, ticket: Option<u64>, entry: Option<JournalEntry>) {
         let releases = &mut self.releases;
         let machine = releases.machine.clone();
         let file = releases.file.bytes(&machine);
-        let papers = papers(releases, &machine, note);
+        let papers = papers(releases, &machine);
         releases.writing += 1;
         releases.ordered |= ticket.is_some();
         let job = move || -> Kept {
@@ -298,7 +296,7 @@ impl Engine {
         let releases = &self.releases;
         let idle = releases.writing == 0 && !releases.ordered;
         if idle && releases.machine != releases.kept && self.releases.file.claim().is_ok() {
-            self.write_down(None, None, None);
+            self.write_down(None, None);
         }
     }
 
@@ -429,8 +427,7 @@ impl Engine {
         if self.releases.ordered || self.releases.machine.take(Event::Rollback(None, reason.clone()), &act).is_err() {
             return;
         }
-        let sections = self.unwritten_note().map(|note| note.1).unwrap_or_default();
-        let headline = format!("the release was taken back {reason}");
+        let occasion = self.taken_back();
         let held = format!("it rolled back {reason}; an operator decides");
         drop(self.releases.machine.take(Event::Hold(true, held), &act));
         let (digest, tick) = (self.town.digest(), self.town.tick());
@@ -446,24 +443,26 @@ impl Engine {
         (logged.reason, logged.result) = (Some(reason), Some(json!({ "summary": "the release was taken back." })));
         (logged.digest_before, logged.digest_after) = (Some(digest.clone()), Some(digest));
         self.log.append(logged, true, |_| {});
-        self.write_down(None, None, None);
+        self.write_down(None, None);
         self.settle_releases();
-        let occasion = Occasion { sections, ..Occasion::new(Incident::Rollback, format!("{headline}.")) };
-        if let Err(why) = self.incident(occasion) {
-            self.papers_written(Err(why));
-        }
+        self.keep_rollback(occasion);
     }
 
-    /// The note of a rollback that is not written down yet.
-    fn unwritten_note(&self) -> Option<(PathBuf, String)> {
+    /// What an incident keeps of the rollback that was just done, with the windows that led to it.
+    fn taken_back(&self) -> Option<Occasion> {
         let steps = self.releases.machine.steps();
         let step = steps.last().filter(|step| step.to == Stage::RolledBack)?;
-        if self.releases.kept.steps().iter().any(|kept| kept.number == step.number) {
-            return None;
-        }
         let view = telemetry::snapshot(&self.town, &self.around, self.log.tail(0));
-        let folder = self.home.incidents().join(note::id(&self.around.shard, step));
-        Some((folder.join("note.md"), note::text(&view, step, steps)))
+        let (old, headline) = (step.replaced.as_deref().unwrap_or("–"), &step.why);
+        let headline = format!("the release `{old}` was taken back: {headline}");
+        Some(Occasion { sections: note::sections(&view, step, steps), ..Occasion::new(Incident::Rollback, headline) })
+    }
+
+    /// Keeps it, beside the loop.
+    fn keep_rollback(&mut self, occasion: Option<Occasion>) {
+        if let Some(Err(why)) = occasion.map(|occasion| self.incident(occasion)) {
+            self.papers_written(Err(why));
+        }
     }
 
     fn papers_written(&mut self, noted: Result<(), String>) {
@@ -477,7 +476,7 @@ impl Engine {
     pub(in crate::shard) fn open_releases(&mut self) {
         let releases = &self.releases;
         if releases.kept.steps().iter().any(rollouts::is_worth) {
-            let papers = Papers { steps: releases.kept.steps().to_vec(), ..papers(releases, &releases.kept, None) };
+            let papers = Papers { steps: releases.kept.steps().to_vec(), ..papers(releases, &releases.kept) };
             self.aside(move || papers.write(), |engine, noted| engine.papers_written(noted.and_then(|noted| noted)));
         }
         self.settle_releases();
@@ -485,11 +484,11 @@ impl Engine {
 }
 
 /// What stands in a machine's history and not yet in the file's.
-fn papers(releases: &super::Releases, machine: &Machine, note: Option<(PathBuf, String)>) -> Papers {
+fn papers(releases: &super::Releases, machine: &Machine) -> Papers {
     let known = releases.kept.steps().last().map_or(0, |step| step.number);
     let steps = machine.steps().iter().filter(|step| step.number > known).cloned().collect();
     let rollouts = releases.home.folder().join("ops/rollouts.md");
-    Papers { rollouts, shard: releases.rules.config.shard.clone(), steps, machine: machine.clone(), note }
+    Papers { rollouts, shard: releases.rules.config.shard.clone(), steps, machine: machine.clone() }
 }
 
 fn unknown(why: &PolicyError) -> ErrorBody {

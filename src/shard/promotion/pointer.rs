@@ -7,15 +7,19 @@ use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use townlet_town::Rules;
+use townlet_town::snapshot::hex;
 
 use super::machine::{Ground, Machine};
 use crate::shard::home::{replace, slug};
 use crate::shard::policies::{Loaded, Policies, PolicyError};
 
 /// What the file says first.
-const FORMAT: &str = "townlet-release-1";
+const FORMAT: &str = "townlet-release-2";
+/// What it said before it was sealed.
+const UNSEALED: &str = "townlet-release-1";
 
 /// Why a release pointer is not followed. Nothing runs then, and nothing is written.
 #[derive(Debug, Error)]
@@ -31,11 +35,37 @@ pub struct PointerError {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::shard) struct Content {
     format: String,
+    /// SHA-256 of the rest as it is written, in hex.
+    #[serde(default)]
+    seal: String,
     shard: String,
     config_id: String,
     observations: String,
     #[serde(flatten)]
     pub(super) machine: Machine,
+}
+
+impl Content {
+    fn text(&self) -> String {
+        let text = serde_json::to_string_pretty(self).expect("plain values");
+        text + "\n"
+    }
+
+    /// As it is written.
+    fn sealed(mut self) -> String {
+        self.seal.clear();
+        self.seal = sealed(&self.text());
+        self.text()
+    }
+
+    /// Whether the text that it was read from is what was written, to the byte.
+    fn is_whole(&self, text: &str) -> bool {
+        self.format == UNSEALED || (!self.seal.is_empty() && sealed(&text.replacen(&self.seal, "", 1)) == self.seal)
+    }
+}
+
+fn sealed(text: &str) -> String {
+    hex(&Sha256::digest(text))
 }
 
 /// A pointer that was read.
@@ -60,8 +90,11 @@ impl Pointer {
         };
         let content: Content =
             serde_json::from_str(&text).map_err(|error| refused(format!("it is no release pointer: {error}")))?;
-        if content.format != FORMAT {
+        if ![FORMAT, UNSEALED].contains(&content.format.as_str()) {
             return Err(refused(format!("its format is `{}`; this program reads `{FORMAT}`", content.format)));
+        }
+        if !content.is_whole(&text) {
+            return Err(refused("it was altered: its seal does not fit the rest".into()));
         }
         let pointer = Self { path: path.clone(), content };
         let rows = [
@@ -174,14 +207,13 @@ impl Writer {
     pub(super) fn bytes(&self, machine: &Machine) -> (PathBuf, Vec<u8>) {
         let content = Content {
             format: FORMAT.into(),
+            seal: String::new(),
             shard: self.shard.clone(),
             config_id: self.config_id.clone(),
             observations: self.observations.clone(),
             machine: machine.clone(),
         };
-        let mut text = serde_json::to_vec_pretty(&content).expect("plain values");
-        text.push(b'\n');
-        (self.path.clone(), text)
+        (self.path.clone(), content.sealed().into_bytes())
     }
 }
 

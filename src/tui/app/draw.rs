@@ -1,5 +1,6 @@
 //! The picture: header, banners, tabs, panes, console line, footer, and what stands over them.
 
+use fail::fail_point;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
@@ -21,6 +22,7 @@ const ROOMY: (u16, u16) = (100, 30);
 impl App {
     /// Draws everything.
     pub fn draw(&mut self, frame: &mut Frame<'_>) {
+        fail_point!("screen_draw");
         let area = frame.area();
         self.spots.clear();
         for tile in &mut self.tiles {

@@ -73,6 +73,7 @@ fn every_altered_byte_and_every_cut_is_refused_by_name() {
             let words = ["truncated", "cut off", "no training"];
             assert!(words.iter().any(|word| cut.contains(word)), "{place}: {cut}");
         }
+        println!("{}: {} bytes, one in {step} altered, and one in {step} cut off", path.display(), whole.len());
         refused(&[whole.as_slice(), b"more"].concat());
         fs::write(&path, &whole).expect("it can be written");
     }
