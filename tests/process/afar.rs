@@ -385,3 +385,44 @@ fn it_refuses_what_would_give_a_token_or_a_town_away() {
     let (status, said) = townlet(home.path(), &["serve", "--config", "x.yaml"], "");
     assert_eq!(status, Some(2), "{said}");
 }
+
+#[test]
+fn a_served_shard_reads_its_file_again_and_a_restart_keeps_what_it_read() {
+    let home = tempfile::tempdir().unwrap();
+    let (home, token) = (home.path(), token(home.path()));
+    let file = |clip: &str, more: &str| {
+        let text = format!("policy: {{ release: scripted }}\nrewards: {{ clip: {{ clip_per_tick: {clip} }} }}\n{more}");
+        std::fs::write(home.join("town.yaml"), text).unwrap();
+    };
+    file("0.2", "");
+    let serve = ["--config", "town.yaml", "--seed", "9", "--listen", "127.0.0.1:0", "--paused"];
+    // What lies over the file at the start lies over it when it is read again.
+    let server = Server::start_in(home, &serve, &[("TOWNLET__KPIS__ATTENDANCE", "0.6")]);
+    let console = |line: &[&str]| townlet(home, &[&["console", "--connect", &server.url], line].concat(), &token);
+    file("0.1", "seed: 3\nkpis: { attendance: 0.7 }\n");
+    let (status, said) = console(&["--dry-run", "reload_config"]);
+    assert_eq!(
+        (status, said.contains("1 setting from tick 0 on: rewards.clip.clip_per_tick 0.2 -> 0.1.")),
+        (Some(0), true),
+        "{said}"
+    );
+    let (status, said) = console(&["--cmd-id", "once", "reload_config"]);
+    assert_eq!((status, said.contains("clip_per_tick 0.2 -> 0.1.")), (Some(0), true), "{said}");
+    std::fs::remove_file(home.join("town.yaml")).unwrap();
+    let (status, said) = console(&["--cmd-id", "once", "reload_config"]);
+    assert_eq!((status, said.contains("done before")), (Some(0), true), "{said}");
+    let (status, said) = console(&["reload_config"]);
+    assert_eq!((status, said.contains("town.yaml: there is no such file")), (Some(1), true), "{said}");
+    server.kill();
+    let resume =
+        |args: &[&str]| townlet(home, &[&["run", "--headless", "--tick-limit", "50", "--resume"], args].concat(), "");
+    // Without the file, with the file as it was read, and with another one.
+    let (status, said) = resume(&[]);
+    assert_eq!(status, Some(0), "{said}");
+    let over = ["--config", "town.yaml", "--seed", "9", "--set", "kpis.attendance=0.6"];
+    file("0.1", "");
+    assert_eq!(resume(&over).0, Some(0));
+    file("0.2", "");
+    let (status, said) = resume(&over);
+    assert_eq!((status, said.contains("rewards.clip.clip_per_tick differ")), (Some(2), true), "{said}");
+}
