@@ -56,8 +56,9 @@ fn a_tick_asks_for_no_memory_after_a_reload_either() {
                     window_ticks: 5000\nmax_events_per_window: 200\nevents:\n"
             .to_owned();
     for event in 0..20 {
-        more +=
-            &format!("  event_{event}: {{ kind: outage, prob_per_day: 1, cooldown_ticks: 0, duration: [900, 900] }}\n");
+        let row =
+            format!("  event_{event}: {{ kind: outage, prob_per_day: 1, cooldown_ticks: 0, duration: [900, 900] }}\n");
+        more.push_str(&row);
     }
     let sources = Sources { perturbations: ("more.yaml".into(), more), ..rules.sources.clone() };
     let other = Arc::new(Rules::new(sources).unwrap());
