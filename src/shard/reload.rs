@@ -3,7 +3,7 @@
 //! Owns what follows a reload everywhere in the shard. Which settings a running town takes stands in the table of settings
 //! (`townlet_town::config`), how files are found in `cli`. Rule: "Hot-reloadable".
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -33,17 +33,33 @@ pub struct Read {
 
 /// How the files that a shard was started from are read again, with the same environment and flags over them.
 #[derive(Clone)]
-pub struct Reread(Arc<dyn Fn() -> Result<Read, String> + Send + Sync>);
+pub struct Reread {
+    read: Arc<dyn Fn() -> Result<Read, String> + Send + Sync>,
+    /// What was made of them last: a preview is asked for with every key, and a large town's rules take a second to make.
+    made: Arc<Mutex<Option<Made>>>,
+}
 
 impl Reread {
     /// `read` says where, what, and what would be right when it cannot.
     pub fn new(read: impl Fn() -> Result<Read, String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
+        Self { read: Arc::new(read), made: Arc::default() }
     }
 
     /// Reads them.
     pub(super) fn read(&self) -> Result<Read, String> {
-        (self.0)()
+        (self.read)()
+    }
+
+    /// Rules of these texts, made anew where they are not those of the last time.
+    fn made(&self, sources: Sources, training: bool) -> Result<Made, String> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = made.as_ref().filter(|made| made.rules.texts_digest == sources.digest()) {
+            return Ok(made.clone());
+        }
+        let training = training.then(|| Recipe::taught(&sources)).transpose();
+        let training = training.map_err(|why| format!("the training beside the town: {}", in_a_line(&why)))?;
+        let rules = Arc::new(Rules::new(sources).map_err(|why| in_a_line(&why))?);
+        Ok(made.insert(Made { rules, training }).clone())
     }
 }
 
@@ -53,12 +69,18 @@ impl std::fmt::Debug for Reread {
     }
 }
 
-/// Rules made of what the files say now.
+/// Rules made of what files said.
 #[derive(Clone)]
-pub(super) struct Fresh {
+struct Made {
     rules: Arc<Rules>,
     /// What a training beside the town would be made from, when there is one.
     training: Option<Arc<Rules>>,
+}
+
+/// What the files say now.
+#[derive(Clone)]
+pub(super) struct Fresh {
+    made: Made,
     files: Vec<String>,
     warnings: Vec<String>,
 }
@@ -73,17 +95,16 @@ fn fresh(reread: Option<&Reread>, running: &Rules, training: bool) -> Result<Fre
         let hint = "Start it with `--config FILE`, or go on with a run by `--resume --config FILE`.";
         error("E_NOT_FOUND", "there is no file to read again: this shard was started without `--config`.", hint)
     };
-    let Read { sources, files, warnings } = reread.ok_or_else(inside)?.read().map_err(|why| unread(&why))?;
+    let reread = reread.ok_or_else(inside)?;
+    let Read { sources, files, warnings } = reread.read().map_err(|why| unread(&why))?;
     if files.is_empty() {
         return Err(inside());
     }
     // Before anything is made of them: what does not fit the plan that stands is to be named as well.
     let config = Config::from_canonical(&sources.config).map_err(|errors| unread(&errors.in_a_line()))?;
     none_fixed(&diff(&running.config, &config))?;
-    let taught = training.then(|| Recipe::taught(&sources)).transpose();
-    let taught = taught.map_err(|why| unread(&format!("the training beside the town: {}", in_a_line(&why))))?;
-    let rules = Rules::new(sources).map_err(|why| unread(&in_a_line(&why)))?;
-    Ok(Fresh { rules: Arc::new(rules), training: taught, files, warnings })
+    let made = reread.made(sources, training).map_err(|why| unread(&why))?;
+    Ok(Fresh { made, files, warnings })
 }
 
 fn in_a_line(why: &RulesError) -> String {
@@ -156,7 +177,7 @@ impl Engine {
     /// # Errors
     /// What was wrong with a file; every setting that is fixed, with the reason; or a release being made.
     fn weighed(&self, fresh: &Fresh) -> Result<Vec<Difference>, ErrorBody> {
-        let changes = changes(self.town.rules(), &fresh.rules);
+        let changes = changes(self.town.rules(), &fresh.made.rules);
         none_fixed(&changes)?;
         if !changes.is_empty() && self.releases.is_busy() {
             let hint = "It takes a moment; send the command again.";
@@ -182,7 +203,7 @@ impl Engine {
         };
         let rows: Vec<Value> =
             changes.iter().map(|it| json!({ "key": it.key, "from": it.left, "to": it.right })).collect();
-        let digests = json!({ "before": self.town.rules().texts_digest, "after": fresh.rules.texts_digest });
+        let digests = json!({ "before": self.town.rules().texts_digest, "after": fresh.made.rules.texts_digest });
         json!({
             "summary": summary, "changes": rows, "texts_digest": digests, "files": fresh.files,
             "warnings": fresh.warnings,
@@ -208,10 +229,10 @@ impl Engine {
         }
         self.write_journal();
         let (index, tick) = (self.town.state().commands, self.town.tick());
-        if let Err(refusal) = self.town.reload(&fresh.rules) {
+        if let Err(refusal) = self.town.reload(&fresh.made.rules) {
             return (Err(refused(refusal)), None);
         }
-        let sources = Box::new(fresh.rules.sources.clone());
+        let sources = Box::new(fresh.made.rules.sources.clone());
         self.follow(fresh, &changes);
         (Ok(answer), Some(JournalEntry::Reload { index, tick, cmd_id, issuer, sources }))
     }
@@ -232,7 +253,7 @@ impl Engine {
             self.around.story.limit(None);
         }
         self.tell_story();
-        if let (Some(training), Some(taught)) = (&self.training, &fresh.training) {
+        if let (Some(training), Some(taught)) = (&self.training, &fresh.made.training) {
             training.teach(Arc::clone(taught));
         }
         self.other_ground(rules);
