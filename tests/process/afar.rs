@@ -78,6 +78,7 @@ impl Server {
     }
 
     /// It has died of a signal by itself.
+    #[cfg(feature = "failpoints")]
     #[track_caller]
     pub(crate) fn died(mut self) {
         assert_eq!(self.child.wait().expect("its status").code(), None);
