@@ -14,6 +14,7 @@ use super::console::Log;
 use super::history::History;
 use super::keymap::Action;
 use super::screens::{agents, audit, economy, learning, metrics, operations, town};
+use super::text::wrap;
 use super::theme::Theme;
 use crate::wire::service::is_newer;
 use crate::wire::{CommandSpec, Request, SCHEMA_VERSION, Session, Snapshot, allowed};
@@ -309,8 +310,12 @@ pub fn scrolled(frame: &mut Frame<'_>, area: Rect, (first, shown, total): (usize
 
 /// One centred paragraph for a pane that has nothing to show: what is missing, and what to do.
 pub fn empty(frame: &mut Frame<'_>, area: Rect, missing: &str, advice: &str, theme: &Theme) {
-    let lines = vec![Line::styled(missing.to_owned(), theme.text), Line::styled(advice.to_owned(), theme.dim)];
-    let height = 2.min(area.height);
+    let rows = |text: &str, style| {
+        let rows = wrap(text, usize::from(area.width));
+        rows.into_iter().map(move |row| Line::styled(row, style))
+    };
+    let lines: Vec<Line<'_>> = rows(missing, theme.text).chain(rows(advice, theme.dim)).collect();
+    let height = (lines.len() as u16).min(area.height);
     let middle = Rect { y: area.y + area.height.saturating_sub(height) / 2, height, ..area };
     frame.render_widget(ratatui::widgets::Paragraph::new(lines).centered(), middle);
 }

@@ -9,7 +9,7 @@ use super::day;
 use super::inspector::{Block, Case};
 use super::table::{Column, Order, Row};
 use crate::tui::pane::Context;
-use crate::tui::text::{pad, pad_left, percent};
+use crate::tui::text::{pad, pad_left, percent, short};
 use crate::wire::telemetry::Job;
 
 /// The heads, the sorted one with its direction.
@@ -87,7 +87,8 @@ fn cell(row: &Row<'_>, column: Column, cx: &Context<'_>) -> (String, Style) {
         (Column::Place, _) => plain(if agent.place.is_empty() { "outdoors" } else { &agent.place }),
         (Column::Needs, _) => plain(""),
         (_, None) | (Column::Exit, Some(Job { exit_pending: false, .. })) => ("–".into(), theme.dim),
-        (Column::Wallet, Some(job)) => plain(&format!("{:.2}", job.wallet)),
+        (Column::Wallet, Some(job)) if job.wallet >= 1_000.0 => plain(&short(job.wallet)),
+            (Column::Wallet, Some(job)) => plain(&format!("{:.2}", job.wallet)),
         (Column::Exit, Some(_)) => ("! due".into(), theme.warn),
         (_, Some(job)) if job.job_id.is_empty() => ("–".into(), theme.dim),
         (Column::Job, Some(job)) => plain(&job.job_id),

@@ -40,6 +40,7 @@ fn without_a_training_it_says_how_to_get_one() {
     let mut pane = Training::default();
     let text = stage.text(&mut pane, SIZES[0]);
     assert!(text.contains("○ off") && text.contains("Start the shard with `--train`"), "{text}");
+    assert_eq!(text.matches("--train`").count(), 3, "no word is cut: {text}");
     assert!(stage.refused(&pane, Action::Train).contains("`--train` starts one"));
     let text = stage.text(&mut Candidate::default(), SIZES[0]);
     assert!(text.contains("▸idle") && text.contains("there is no candidate"), "{text}");

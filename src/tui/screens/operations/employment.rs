@@ -199,8 +199,8 @@ fn charter(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
         };
         Line::from(vec![
             Span::styled(format!("  {sign} "), style),
-            Span::styled(pad(&kpi.title, 22), theme.text),
-            Span::styled(pad_left(&value, 9), style),
+            Span::styled(pad(&kpi.title, 21), theme.text),
+            Span::styled(pad_left(&value, 10), style),
             Span::styled(format!("  {}", pad(&kpi.target, 9)), theme.dim),
             last,
         ])

@@ -10,7 +10,7 @@ use ratatui::widgets::Paragraph;
 use crate::tui::keymap::Action;
 use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
 use crate::tui::select::List;
-use crate::tui::text::{clip, count, duration, pad, pad_left, resident, thousands, width};
+use crate::tui::text::{clip, count, duration, pad, pad_left, resident, short, thousands, width};
 use crate::wire::Snapshot;
 use crate::wire::telemetry::Queue;
 use crate::wire::text::escape;
@@ -35,7 +35,7 @@ struct Columns {
 impl Columns {
     fn of(columns: u16, queues: &[&Queue], view: &Snapshot) -> Self {
         let gap = if columns >= 74 { 2 } else { 1 };
-        let (longest, cooling, ghosts) = if columns >= 54 { (7 + gap, 7 + gap, 6 + gap) } else { (7 + gap, 0, 0) };
+        let (longest, cooling, ghosts) = if columns >= 54 { (7 + gap, 7 + gap, 7 + gap) } else { (7 + gap, 0, 0) };
         let free = usize::from(columns).saturating_sub(3 + longest + cooling + ghosts);
         let widest = |least: usize, text: &dyn Fn(&Queue) -> String| {
             queues.iter().map(|queue| width(&text(queue)) + gap).max().unwrap_or(0).max(least)
@@ -85,6 +85,11 @@ fn listed(entries: &[(String, String)], columns: usize) -> String {
 
 fn number(value: u64, unit: &str) -> String {
     if value == 0 { "–".to_owned() } else { format!("{}{unit}", thousands(value)) }
+}
+
+/// A count that only grows, where there is little room.
+fn ghosts(steps: u64) -> String {
+    if steps < 10_000 { number(steps, "") } else { short(steps as f64) }
 }
 
 fn card(queue: &Queue, cx: &Context<'_>) -> Card {
@@ -169,7 +174,7 @@ impl Queues {
             pad(&waiters(view, queue, columns.waiting), columns.waiting),
             pad_left(&number(queue.longest_wait, " t"), columns.longest),
             pad_left(&number(queue.cooldowns.len() as u64, ""), columns.cooling),
-            pad_left(&number(queue.ghost_steps, ""), columns.ghosts),
+            pad_left(&ghosts(queue.ghost_steps), columns.ghosts),
         );
         let base = if selected {
             theme.selected
