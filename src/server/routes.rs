@@ -153,10 +153,8 @@ async fn all(
 ) -> Response {
     let known = ENDPOINTS.iter().find(|endpoint| endpoint.path == request.uri().path());
     let path = known.map_or("other", |endpoint| endpoint.path);
-    let may = no_token_in(request.uri()).and_then(|()| match lobby.secure {
-        true => Ok(()),
-        false => no_stranger(request.uri(), request.headers()),
-    });
+    let (uri, headers) = (request.uri(), request.headers());
+    let may = no_token_in(uri).and_then(|()| if lobby.secure { Ok(()) } else { no_stranger(uri, headers) });
     let mut response = match may {
         Ok(()) => next.run(request).await,
         Err(turned) => {

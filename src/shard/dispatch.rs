@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use serde_json::{Value, json};
 
 use super::disk::Decision;
-use super::engine::Engine;
+use super::engine::{Engine, Message};
 use super::intake::{self, Visitor};
 use super::reload::Fresh;
 use super::settle::Owed;
@@ -215,8 +216,7 @@ impl Engine {
             let mut entry = draft.entry(&self.config_id(), tick, Stage::Rejected);
             entry.status = Some(Status::Error);
             entry.error = Some(error.clone());
-            self.log.append(entry, false, |_| {});
-            self.dirty = true;
+            log_aside(&self.log, &self.sender, entry);
         }
         done(draft.answer(tick, Status::Error, None, Some(error)));
     }
@@ -266,8 +266,7 @@ impl Engine {
             entry.error.clone_from(&error);
             let summary = result.as_ref().and_then(|result| result.get("summary")).cloned();
             entry.result = summary.map(|summary| json!({ "summary": summary }));
-            self.log.append(entry, false, |_| {});
-            self.dirty = true;
+            log_aside(&self.log, &self.sender, entry);
         }
         done(draft.answer(tick, status, result, error));
     }
@@ -281,7 +280,7 @@ impl Engine {
     ) {
         let (folder, tick, dry_run) = (self.snapshot_folder(), self.town.tick(), request.dry_run);
         let quiet = request.query || dry_run;
-        let (config_id, log) = (self.config_id(), Arc::clone(&self.log));
+        let (config_id, log, sender) = (self.config_id(), Arc::clone(&self.log), self.sender.clone());
         self.disk.run(move || {
             let (status, result, error) = match run(&folder, &draft.args) {
                 Ok(result) if dry_run => (Status::DryRun, Some(json!({ "summary": result["summary"] })), None),
@@ -292,7 +291,7 @@ impl Engine {
                 let mut entry = draft.entry(&config_id, tick, Stage::Outcome);
                 entry.status = Some(status);
                 entry.error.clone_from(&error);
-                log.append(entry, false, |_| {});
+                log_aside(&log, &sender, entry);
             }
             done(draft.answer(tick, status, result, error));
         });
@@ -369,8 +368,7 @@ impl Engine {
         let mut entry = draft.entry(&self.config_id(), self.town.tick(), Stage::Rejected);
         entry.status = Some(stored.status);
         entry.result = Some(json!({ "replayed": true }));
-        self.log.append(entry, false, |_| {});
-        self.dirty = true;
+        log_aside(&self.log, &self.sender, entry);
         done(Answer { command: draft.line.clone(), replayed: true, ..stored });
     }
 
@@ -406,4 +404,14 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Logs what nobody waits for. Observers see it once it is written, even those of a town that stands still.
+fn log_aside(log: &audit::Log, sender: &Sender<Message>, entry: audit::Entry) {
+    let sender = sender.clone();
+    log.append(entry, false, move |_| {
+        let show = |engine: &mut Engine| engine.dirty = true;
+        // The loop may have ended meanwhile; then nobody looks.
+        drop(sender.send(Message::Then(Box::new(show))));
+    });
 }
