@@ -1,8 +1,10 @@
-//! What an update is measured against: its matrix products alone, as plain calls of dfdx, whose kernel is `gemm`.
+//! What an update is measured against: its matrix products alone, as plain calls of dfdx, whose kernel is `gemm`; by one
+//! thread, although dfdx would use them all.
 //!
 //! Used by the benchmarks only. Rule: "Speed" of the quality guide.
 
 use dfdx::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::network::Shape;
 
@@ -11,10 +13,14 @@ type Matrix = Tensor<(usize, usize), f32, Cpu>;
 /// The products of one minibatch, with matrices of ones; each call also makes room for its result, as dfdx does.
 pub struct Yardstick {
     products: Vec<(Matrix, Matrix)>,
+    alone: ThreadPool,
 }
 
 impl Yardstick {
     /// For a network of this shape and that many decisions: three products there and five back.
+    ///
+    /// # Panics
+    /// When the system has no thread to give.
     pub fn new(shape: Shape, rows: usize) -> Self {
         let device = Cpu::default();
         let ones = |rows: usize, columns: usize| -> Matrix { device.ones_like(&(rows, columns)) };
@@ -29,12 +35,14 @@ impl Yardstick {
                 products.push((ones(rows, outputs), ones(outputs, inputs)));
             }
         }
-        Self { products }
+        let alone = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread can be had");
+        Self { products, alone }
     }
 
     /// Multiplies all of them; the sum of one entry of each, so that nothing is left out.
     pub fn run(&self) -> f32 {
-        self.products.iter().map(|(left, right)| left.clone().matmul(right.clone())[[0, 0]]).sum()
+        let product = |(left, right): &(Matrix, Matrix)| left.clone().matmul(right.clone())[[0, 0]];
+        self.alone.install(|| self.products.iter().map(product).sum())
     }
 }
 
