@@ -21,7 +21,7 @@ static EIGHT: [[f32; 8]; 256] = {
 
 /// Where one can walk.
 pub(super) fn ground(view: &View<'_>, out: &mut [f32]) {
-    let window = view.rules.sights.ground.around(view.at).to_le_bytes();
+    let window = view.ground.to_le_bytes();
     let (eights, last) = out.as_chunks_mut::<8>();
     for (out, bits) in eights.iter_mut().zip(window) {
         *out = EIGHT[bits as usize];

@@ -96,8 +96,8 @@ impl Near {
 /// Everything of a view that never changes.
 #[derive(Debug)]
 pub(crate) struct Sights {
-    /// Where one can walk.
-    pub(crate) ground: Plane,
+    /// Where one can walk, around each tile.
+    ground: Column<Tile, u128>,
     near: Vec<Near>,
     /// Where in `near` a tile's objects begin; one more entry than there are tiles.
     starts: Vec<u32>,
@@ -139,6 +139,11 @@ impl Sights {
         }
     }
 
+    /// Where one can walk in the window around a tile.
+    pub(crate) fn ground(&self, tile: Tile) -> u128 {
+        self.ground[tile]
+    }
+
     /// Objects in the window around a tile, in order of the plan.
     pub(crate) fn near(&self, tile: Tile) -> &[Near] {
         let at = tile.0 as usize;
@@ -168,10 +173,16 @@ fn nearest(plan: &Plan, kind: ObjectKind, home: Option<PlaceId>) -> Option<Field
     (!goals.is_empty()).then(|| paths::field(plan, &goals))
 }
 
-fn ground(plan: &Plan) -> Plane {
+/// Where one can walk in the window around each tile.
+fn ground(plan: &Plan) -> Column<Tile, u128> {
+    let tiles = || (0..plan.width * plan.height).map(Tile);
     let mut ground = Plane::new(plan.width, plan.height);
-    (0..plan.width * plan.height).map(Tile).filter(|tile| plan.walkable[*tile]).for_each(|tile| ground.set(tile));
-    ground
+    tiles().filter(|tile| plan.walkable[*tile]).for_each(|tile| ground.set(tile));
+    let around = |tile| {
+        let (x, y) = plan.at(tile);
+        ground.around((x as usize, y as usize))
+    };
+    tiles().map(around).collect::<Vec<_>>().into()
 }
 
 fn near(plan: &Plan) -> (Vec<Near>, Vec<u32>) {

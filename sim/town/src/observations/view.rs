@@ -66,6 +66,8 @@ pub struct View<'a> {
     pub(super) ways: [Way; HOME_TARGETS],
     /// The way to the job.
     pub(super) to_work: Way,
+    /// Where one can walk.
+    pub(super) ground: u128,
     /// The objects near by.
     pub(super) near: &'a [Near],
     /// Others on the same tile.
@@ -90,6 +92,7 @@ impl<'a> View<'a> {
             home,
             ways: *rules.sights.ways(home, tile),
             to_work: state.agents.job[agent].map_or(Way::NONE, |job| rules.sights.way_to_work(job, tile)),
+            ground: rules.sights.ground(tile),
             near: rules.sights.near(tile),
             beside: town.crowd().on(tile) - 1,
         }
