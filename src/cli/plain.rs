@@ -71,17 +71,17 @@ pub(super) fn read_text(path: &Path, most: u64) -> Result<String> {
 }
 
 /// Rows in aligned columns, made safe to print; the first row is the heading.
-pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let mut widths = [0; N];
+pub(super) fn columns<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let mut widths = vec![0; rows.first().map_or(0, |row| row.as_ref().len())];
     for row in rows {
-        for (widest, cell) in widths.iter_mut().zip(row) {
+        for (widest, cell) in widths.iter_mut().zip(row.as_ref()) {
             *widest = (*widest).max(width(&escape(cell)).min(WIDEST));
         }
     }
     let mut text = String::new();
     for row in rows {
-        let cells = row.iter().zip(widths).map(|(cell, columns)| {
-            let room = columns.max(width(&escape(cell)));
+        let cells = row.as_ref().iter().zip(&widths).map(|(cell, columns)| {
+            let room = (*columns).max(width(&escape(cell)));
             pad(cell, room)
         });
         let line = cells.collect::<Vec<_>>().join("  ");

@@ -4,6 +4,7 @@
 //! sent with a `cmd_id` until it is answered, so that a broken connection does not do it twice.
 
 mod prompt;
+mod rows;
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
@@ -127,6 +128,7 @@ impl Desk {
             plain::line(&serde_json::to_string(&answer)?)?;
         } else {
             plain::line(&sentence(&answer))?;
+            self.more(&answer).iter().try_for_each(|row| plain::line(row))?;
         }
         Ok(if answer.status == Status::Error { FELL_SHORT } else { 0 })
     }
@@ -177,6 +179,12 @@ impl Desk {
     fn who(&self) -> String {
         let session = &self.welcome.session;
         format!("{} ({})", session.role.word(), session.issuer)
+    }
+
+    /// What somebody who asked wants to see besides the sentence; what was done needs no more than that.
+    fn more(&self, answer: &Answer) -> Vec<String> {
+        let looked = line::parse(&self.welcome.commands, &answer.command).is_ok_and(|parsed| !parsed.spec.mutating);
+        answer.result.as_ref().filter(|_| looked).map_or_else(Vec::new, rows::rows)
     }
 
     /// Becomes admin by a token, which every later request brings; what to say of it.

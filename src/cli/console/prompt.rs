@@ -20,7 +20,7 @@ use super::{Desk, asked, sentence};
 use crate::tui::console::{CommandLine, Typed};
 use crate::tui::field::Field;
 use crate::tui::terminal::{append, history_file, read_lines};
-use crate::tui::text::wrap;
+use crate::tui::text::{clip, wrap};
 use crate::tui::theme::Theme;
 use crate::wire::text::escape;
 use crate::wire::{Request, Snapshot, Status};
@@ -215,7 +215,7 @@ impl Prompt {
                 if answer.status == Status::Ok && text == "viewer" {
                     desk.become_known(None);
                 }
-                sentence(&answer)
+                [vec![sentence(&answer)], desk.more(&answer)].concat().join("\n")
             }
             Err(_) => "nothing came back.".to_owned(),
         };
@@ -238,7 +238,9 @@ fn state(desk: &Desk) -> Option<Arc<Snapshot>> {
 /// Puts lines above the prompt, where they stay.
 fn say(screen: &mut Screen, text: &str) -> Result<()> {
     let columns = usize::from(screen.size()?.width.max(1));
-    for part in wrap(text, columns) {
+    // A sentence is wrapped, a row of a table cut.
+    let (first, rows) = text.split_once('\n').unwrap_or((text, ""));
+    for part in wrap(first, columns).into_iter().chain(rows.lines().map(|row| clip(row, columns))) {
         screen.insert_before(1, |buffer| {
             let area = buffer.area;
             ratatui::widgets::Widget::render(Line::raw(part), area, buffer);

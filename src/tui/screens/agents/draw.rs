@@ -88,7 +88,7 @@ fn cell(row: &Row<'_>, column: Column, cx: &Context<'_>) -> (String, Style) {
         (Column::Needs, _) => plain(""),
         (_, None) | (Column::Exit, Some(Job { exit_pending: false, .. })) => ("–".into(), theme.dim),
         (Column::Wallet, Some(job)) if job.wallet >= 1_000.0 => plain(&short(job.wallet)),
-            (Column::Wallet, Some(job)) => plain(&format!("{:.2}", job.wallet)),
+        (Column::Wallet, Some(job)) => plain(&format!("{:.2}", job.wallet)),
         (Column::Exit, Some(_)) => ("! due".into(), theme.warn),
         (_, Some(job)) if job.job_id.is_empty() => ("–".into(), theme.dim),
         (Column::Job, Some(job)) => plain(&job.job_id),
