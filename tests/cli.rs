@@ -322,6 +322,21 @@ fn scripts_are_refused_whole_before_anything_is_written() {
 }
 
 #[test]
+fn no_training_writes_where_releases_are_taken_from() {
+    let folder = folder(&[]);
+    let inside = folder.path().join("snapshots/rel").display().to_string();
+    for shadow in [inside.as_str(), "snapshots/../snapshots/rel"] {
+        std::fs::create_dir_all(folder.path().join("snapshots")).expect("a folder");
+        for what in ["train --steps 2000", "--headless --train --tick-limit 10"] {
+            let output = townlet(folder.path(), &format!("{what} --set policy.shadow_dir={shadow}"));
+            let said = text(&output.stderr);
+            assert_eq!((output.status.code(), said.contains("are one folder")), (Some(2), true), "{what}: {said}");
+        }
+    }
+    assert!(!folder.path().join("snapshots/rel").exists(), "nothing was written");
+}
+
+#[test]
 fn a_resumed_run_keeps_its_configuration_and_its_log() {
     let folder = folder(&[("s.jsonl", "{\"command\":\"price meal 0.5\"}")]);
     assert!(townlet(folder.path(), "--headless --tick-limit 250 --script s.jsonl").status.success());

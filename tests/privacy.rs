@@ -33,7 +33,6 @@ fn hidden(home: &Path) -> Live {
 fn lines(one: &str, other: &str) -> Vec<String> {
     let about = [
         "explain ONE",
-        "policy_inspect ONE",
         "relationship_detail ONE OTHER",
         "relationship_summary",
         "social_events",

@@ -364,6 +364,10 @@ impl Walker<'_> {
             if self.report.records > 0 && !named {
                 let message = "the head is missing: what was cut off the end cannot be told.";
                 self.find(Verdict::Completeness, &name, 0, message);
+            } else if !files.segments.is_empty() && !named {
+                // A process that died while it made them leaves the same.
+                let note = "no line and no head: nothing was ever logged, or all of it was taken away.";
+                self.report.notes.push(note.to_owned());
             }
             return;
         };

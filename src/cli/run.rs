@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum;
 use townlet_town::Rules;
 use townlet_town::config::{Config, Layer};
@@ -261,6 +261,7 @@ fn recipe(wanted: Wanted<'_>, rules: &Rules, release: &str) -> anyhow::Result<Op
         return Ok(None);
     }
     let policies = Policies::of(wanted.home, &rules.config.policy);
+    policies.apart().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
     let release = (release != SCRIPTED).then(|| policies.checkpoint(release)).transpose()?;
     let recipe = Recipe::new(&rules.sources, release);
     Ok(Some(recipe.context("--train: this town's settings and those it would be taught with do not go together")?))

@@ -90,6 +90,18 @@ impl Policies {
         [("release", &self.release), ("shadow", &self.shadow)]
     }
 
+    /// That no training writes where releases are taken from, by whatever paths the two folders are named.
+    ///
+    /// # Errors
+    /// Both, in a sentence.
+    pub fn apart(&self) -> Result<(), String> {
+        let (release, shadow) = (self.release.folder(), self.shadow.folder());
+        if whole(release) == whole(shadow) {
+            return Err(format!("{} and {} are one folder.", release.display(), shadow.display()));
+        }
+        Ok(())
+    }
+
     /// A checkpoint by its id, wherever it is; or `shipped`.
     ///
     /// # Errors
@@ -181,6 +193,20 @@ impl Policies {
             format!(" There are {} and the checkpoints of {released}.", ALWAYS.join(", "))
         }
     }
+}
+
+/// The part of a path that is there, by its one name.
+pub fn there(path: &Path) -> PathBuf {
+    let found = path.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
+    let found = found.unwrap_or(Path::new("."));
+    std::fs::canonicalize(found).unwrap_or_else(|_| found.into())
+}
+
+/// A path by its one name, with what of it is not there yet.
+fn whole(path: &Path) -> PathBuf {
+    let above = path.ancestors().find(|path| path.exists());
+    let rest = above.map(|above| path.strip_prefix(above).unwrap_or(path).components().collect::<PathBuf>());
+    there(path).join(rest.unwrap_or_default())
 }
 
 /// A checkpoint's file as a policy that drives towns with these rules.

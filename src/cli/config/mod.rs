@@ -107,9 +107,9 @@ fn check(file: &Path, json: bool) -> Result<ExitCode> {
             for warning in &loaded.warnings {
                 plain::line(&format!("warning: {warning}"))?;
             }
-            let settings = if changed == 1 { "setting differs" } else { "settings differ" };
+            let settings = if changed == 1 { "setting" } else { "settings" };
             let id = &loaded.config.config_id;
-            plain::line(&format!("{name}: fine. {id}, {changed} {settings} from the default."))?;
+            plain::line(&format!("{name}: fine. {id}; it states {changed} {settings}, the rest is the default's."))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) if json => {

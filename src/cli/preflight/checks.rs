@@ -3,7 +3,7 @@
 //! A row of [`CHECKS`] is a check; a new one needs nothing else. What is tried is tried on a throw-away town. Rule:
 //! "Promotion Playbook", pre-flight, of the operators' handbook.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use townlet_learn::checkpoint::Checkpoint;
@@ -14,6 +14,7 @@ use super::Flight;
 use crate::audit;
 use crate::cli::plain;
 use crate::cli::stage::{Miss, Stage};
+use crate::shard::policies::there;
 use crate::shard::{Driver, snapshots};
 
 /// Ticks of a smoke run.
@@ -128,25 +129,11 @@ fn candidate(flight: &Flight) -> Found {
     }
 }
 
-/// The nearest folder above that is there already.
-fn there(path: &Path) -> PathBuf {
-    let found = path.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
-    let found = found.unwrap_or(Path::new("."));
-    std::fs::canonicalize(found).unwrap_or_else(|_| found.into())
-}
-
 fn folders(flight: &Flight) -> Found {
     let (release, shadow) = (flight.policies.release.folder(), flight.policies.shadow.folder());
-    let whole = |path: &Path| {
-        let rest: PathBuf = path
-            .ancestors()
-            .find(|path| path.exists())
-            .map_or_else(PathBuf::new, |above| path.strip_prefix(above).unwrap_or(path).components().collect());
-        there(path).join(rest)
-    };
     let both = format!("{} and {}", release.display(), shadow.display());
-    if whole(release) == whole(shadow) {
-        return Err(fault(format!("{both} are one folder."), "Give policy.shadow_dir a folder of its own."));
+    if let Err(why) = flight.policies.apart() {
+        return Err(fault(why, "Give policy.shadow_dir a folder of its own."));
     }
     let home = &flight.home;
     let written = [release.to_path_buf(), shadow.to_path_buf(), home.console(), home.journals(), home.incidents()];

@@ -25,6 +25,9 @@ use checks::{CHECKS, SOURCE};
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
+    /// The configuration of the release; the same as `--config`
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    release: Option<PathBuf>,
     /// The configuration that the shadow is trained with; without one, it is trained beside the town
     #[arg(long, visible_alias = "shadow", value_name = "FILE")]
     shadow_config: Option<PathBuf>,
@@ -61,7 +64,8 @@ struct Flight {
 /// # Errors
 /// A configuration that is wrong, or a candidate that is nowhere; nothing was checked then.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let release = texts::load(&args.config, Vec::new())?;
+    let config = ConfigArgs { config: args.release.clone().or(args.config.config.clone()), ..args.config.clone() };
+    let release = texts::load(&config, Vec::new())?;
     let shadow = args.shadow_config.clone().map(|file| {
         let config = ConfigArgs { config: Some(file), settings: Vec::new() };
         texts::load(&config, Vec::new())

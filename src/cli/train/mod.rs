@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use townlet_learn::checkpoint::{Registry, Saved, training_hash};
@@ -25,6 +25,7 @@ use super::texts::{self, Texts};
 use super::{BROKEN, ConfigArgs, FELL_SHORT, INTERRUPTED, plain};
 use crate::shard::Home;
 use crate::shard::home::new_run_id;
+use crate::shard::policies::Policies;
 use crate::shard::training::Log;
 
 /// What `townlet train` is told.
@@ -136,7 +137,9 @@ impl Session {
         for warning in &texts.loaded.warnings {
             eprintln!("{warning}");
         }
-        let registry = Registry::new(args.home.join(&texts.loaded.config.policy.shadow_dir));
+        let policies = Policies::of(&args.home, &texts.loaded.config.policy);
+        policies.apart().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
+        let registry = policies.shadow;
         let Some(id) = &args.resume else {
             let rules = Arc::new(Rules::new(texts.sources)?);
             let config = &rules.config;

@@ -146,7 +146,7 @@ section! {
         attendance: Micro = unit().hot(),
         /// Share of shifts begun late, at most.
         lateness: Micro = unit().hot(),
-        /// Starvation events in a day, at most.
+        /// Starvation events in the last seven days, at most.
         starvation_events: Micro = decimal(0.0, 10_000.0, "events a day").hot(),
         /// Share of voluntary option changes, at most.
         option_switch_rate: Micro = unit().hot(),

@@ -114,7 +114,7 @@ section! {
 
     /// Extras of training.
     Extras {
-        /// A curiosity reward for the trainer.
+        /// Read and kept for files of before; no reward is made of it.
         curiosity: Curiosity = free(),
     }
 
@@ -136,7 +136,7 @@ section! {
 
     /// Coming and going.
     Lifecycle {
-        /// Exits of all causes in a day, operators' excepted.
+        /// Exits of all causes in a day. One that an operator orders is never held back, and counts.
         max_exits_per_day: u32 = whole(0, 2_000, "exits"),
         /// Ticks between two exits.
         exit_cooldown_ticks: u32 = ticks(0, 100_000),
