@@ -11,7 +11,7 @@ const COMMANDS: &str = "# Console commands
 
 Made from the command table by `UPDATE_DOCS=1 cargo test --test docs`; a test holds it to the table.
 
-Every command is reached from the console line, the palette and scripts. A session starts as a viewer; `escalate` makes it an
+Every command is reached from the console line, the palette, `townlet console`, HTTP and scripts, which refuse those of pace. A session starts as a viewer; `escalate` makes it an
 admin. A command that changes anything is logged before and after, and carries a `cmd_id`, under which a retry is safe. Every command can
 be asked as a dry run: same checks, no effect. Marked **takes away**: screens ask first.
 ";
