@@ -4,36 +4,46 @@
 //! A changed digest means that recorded towns no longer replay as they did.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use townlet_learn::Scripted;
-use townlet_town::config::{DEFAULT_PERTURBATIONS, Layers, load};
+use townlet_town::config::{Layers, load};
 use townlet_town::{Rules, Sources, Town, snapshot};
 
 const TICKS: u64 = 10_000;
 const FILE: &str = "tests/golden.txt";
 const GOLDEN: &str = include_str!("golden.txt");
 
-/// The shipped towns: name, the file laid over the default, plan, seed.
-const TOWNS: [(&str, &str, &str, u64); 2] = [
-    ("default", "", include_str!("../../../configs/towns/default.txt"), 7),
-    (
-        "employment_backlog",
-        include_str!("../../../configs/scenarios/employment_backlog.yaml"),
-        include_str!("../../../configs/towns/backlog.txt"),
-        7,
-    ),
+/// The shipped towns: name, configuration, plan, perturbation file. All of them from `configs`.
+const TOWNS: [[&str; 4]; 8] = [
+    ["default", "default.yaml", "towns/default.txt", "perturbations/default.yaml"],
+    ["employment_backlog", "scenarios/employment_backlog.yaml", "towns/backlog.txt", "perturbations/default.yaml"],
+    ["fallback", "fallback.yaml", "towns/default.txt", "perturbations/default.yaml"],
+    ["demo", "demo.yaml", "towns/default.txt", "perturbations/none.yaml"],
+    ["blackout", "scenarios/blackout.yaml", "towns/default.txt", "perturbations/blackout.yaml"],
+    ["price_spike", "scenarios/price_spike.yaml", "towns/default.txt", "perturbations/price_spike.yaml"],
+    ["queue_conflict", "scenarios/queue_conflict.yaml", "towns/crowded.txt", "perturbations/none.yaml"],
+    ["rivalry", "scenarios/rivalry.yaml", "towns/crowded.txt", "perturbations/none.yaml"],
 ];
+/// Of each.
+const SEED: u64 = 7;
 
-fn town((name, file, plan, seed): (&str, &str, &str, u64)) -> Town {
-    let file = (format!("{name}.yaml"), file.to_owned());
+fn town([name, config, plan, perturbations]: [&str; 4]) -> Town {
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    let read = |file: &str| std::fs::read_to_string(configs.join(file)).unwrap_or_else(|why| panic!("{file}: {why}"));
+    let file = (format!("{name}.yaml"), read(config));
+    let config = load(&Layers { file: Some(file), ..Layers::default() }).expect("the settings hold").config;
+    for (named, taken) in [(&config.world.plan, plan), (&config.perturbations.file, perturbations)] {
+        assert_eq!(named, taken, "{name}: the files are those that it names");
+    }
     let sources = Sources {
-        config: load(&Layers { file: Some(file), ..Layers::default() }).expect("the settings hold").config.canonical(),
-        plan: (format!("{name}.txt"), plan.into()),
-        affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
-        perturbations: ("perturbations.yaml".into(), DEFAULT_PERTURBATIONS.into()),
+        config: config.canonical(),
+        plan: (format!("{name}.txt"), read(plan)),
+        affordances: ("affordances.yaml".into(), read("affordances.yaml")),
+        perturbations: ("perturbations.yaml".into(), read(perturbations)),
     };
-    Town::new(Arc::new(Rules::new(sources).expect("the town can be made")), seed)
+    Town::new(Arc::new(Rules::new(sources).expect("the town can be made")), SEED)
 }
 
 fn run(town: &mut Town, ticks: u64) {
@@ -50,7 +60,7 @@ fn digests_are_as_checked_in() {
         let mut town = town(row);
         while town.tick() < TICKS {
             run(&mut town, 1_000);
-            let _ = writeln!(found, "{} seed {} tick {:>5} {}", row.0, row.3, town.tick(), town.digest());
+            let _ = writeln!(found, "{} seed {} tick {:>5} {}", row[0], SEED, town.tick(), town.digest());
         }
     }
     if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
@@ -74,8 +84,8 @@ fn a_day_at_a_time_over_snapshots_is_the_same_town() {
             run(&mut once, 100);
             run(&mut again, 100);
             run(&mut saved, 100);
-            assert_eq!(once.digest(), again.digest(), "{} at {}, run twice", row.0, once.tick());
-            assert_eq!(once.digest(), saved.digest(), "{} at {}, over snapshots", row.0, once.tick());
+            assert_eq!(once.digest(), again.digest(), "{} at {}, run twice", row[0], once.tick());
+            assert_eq!(once.digest(), saved.digest(), "{} at {}, over snapshots", row[0], once.tick());
             if once.tick().is_multiple_of(1_000) {
                 saved = snapshot::load(&snapshot::save(&saved)).expect("it was just saved");
             }
