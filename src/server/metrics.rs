@@ -15,6 +15,9 @@ use crate::wire::Snapshot;
 /// The type of the text.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The one counter of the snapshot that is a maximum.
+const PEAK: &str = "exit_queue_peak";
+
 /// Label and value.
 type Label = [(&'static str, String); 1];
 /// A whole number that goes up and down.
@@ -55,6 +58,7 @@ pub(super) fn text(counts: &Counts, view: &Snapshot) -> String {
     registry.register("http_requests", "Requests answered", counts.answered.clone());
     registry.register("http_refused", "Turned away at the door", counts.refused.clone());
     registry.register("stream_subscribers", "Subscribers of the stream now", counts.subscribers.clone());
+    let peak = view.counters.get(PEAK).copied().unwrap_or_default();
     let mut whole = |name: &str, help: &str, value: u64| {
         let gauge = Level::default();
         gauge.set(value as i64);
@@ -68,24 +72,30 @@ pub(super) fn text(counts: &Counts, view: &Snapshot) -> String {
     whole("employment_exits_today", "Exits today", view.employment.exits_today);
     whole("employment_queue_limit", "Limit of the exit queue", view.employment.queue_limit);
     whole("telemetry_queue_length", "Messages waiting to leave", view.transport.queue_length);
-    whole("telemetry_dropped", "Messages that were never sent", view.transport.dropped);
-    whole("reward_clip_events", "Rewards clipped since the town began", view.rewards.reward_clip_events);
-    whole("ghost_steps", "Ghost steps since the town began", view.conflict.ghost_steps);
     whole("stability_streak", "Green windows in a row", view.stability.streak);
+    whole("exit_queue_peak", "Longest exit queue since this process took the town up", peak);
+    let mut grown = |name: &str, help: &str, value: u64| {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(value);
+        registry.register(name, help, counter);
+    };
+    grown("telemetry_dropped", "Messages that were never sent", view.transport.dropped);
+    grown("reward_clip_events", "Rewards clipped since the town began", view.rewards.reward_clip_events);
+    grown("ghost_steps", "Ghost steps since the town began", view.conflict.ghost_steps);
     let rate = Real::default();
     rate.set(view.clock.ticks_per_second);
     registry.register("ticks_per_second", "Measured over the last second", rate);
     family(&mut registry, "kpi", "name", "A KPI; without enough data it is not there", {
         view.kpis.iter().filter_map(|kpi| Some((kpi.name.clone(), kpi.value?)))
     });
-    family(&mut registry, "events", "event", "How often it happened since this process took the town up", {
-        view.counters.iter().map(|(name, count)| (name.clone(), *count as f64))
+    counts_of(&mut registry, "events", "event", "How often it happened since this process took the town up", {
+        view.counters.iter().filter(|(name, _)| *name != PEAK)
     });
     family(&mut registry, "alert", "name", "1 while the alert stands", {
         view.alerts.iter().map(|alert| (alert.name.clone(), 1.0))
     });
-    family(&mut registry, "alerts_raised", "name", "How often it was raised since this process took the town up", {
-        view.alerts_raised.iter().map(|(name, count)| (name.clone(), *count as f64))
+    counts_of(&mut registry, "alerts_raised", "name", "How often it was raised since this process took the town up", {
+        view.alerts_raised.iter()
     });
     family(&mut registry, "price_meals", "item", "Price in meals", {
         view.prices.iter().map(|(item, price)| (item.clone(), *price))
@@ -106,6 +116,21 @@ fn family(
     let family = Family::<Label, Real>::default();
     for (row, value) in rows {
         family.get_or_create(&[(label, row)]).set(value);
+    }
+    registry.register(name, help, family);
+}
+
+/// The same of counts that only grow.
+fn counts_of<'a>(
+    registry: &mut Registry,
+    name: &str,
+    label: &'static str,
+    help: &str,
+    rows: impl Iterator<Item = (&'a String, &'a u64)>,
+) {
+    let family = Family::<Label, Counter>::default();
+    for (row, count) in rows {
+        family.get_or_create(&[(label, row.clone())]).inc_by(*count);
     }
     registry.register(name, help, family);
 }

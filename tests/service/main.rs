@@ -166,7 +166,15 @@ fn every_endpoint_answers_and_is_in_the_document() {
     }
     let view: Snapshot = serde_json::from_str(&served.get(SNAPSHOT, "").body).expect("a snapshot");
     assert_eq!(view.schema_version, "0.2.0");
-    assert!(served.get(METRICS, "").body.contains("townlet_residents"), "figures");
+    let figures = served.get(METRICS, "").body;
+    for part in [
+        "townlet_residents",
+        "# TYPE townlet_ghost_steps counter",
+        "townlet_ghost_steps_total",
+        "townlet_exit_queue_peak",
+    ] {
+        assert!(figures.contains(part), "{part}: {figures}");
+    }
     let document = served.get(OPENAPI, "").json();
     for path in [HEALTH, READY, SNAPSHOT, STREAM, CONSOLE, COMMANDS, AUDIT, METRICS, OPENAPI] {
         assert!(document["paths"][path].is_object(), "{path}");

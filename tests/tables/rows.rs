@@ -189,6 +189,8 @@ fn help() {
     with(|live| {
         let listed = live.result("help")["commands"].as_array().unwrap().len();
         assert_eq!(listed, specs().len());
+        let family = live.result("help employment_exit");
+        assert_eq!(family["commands"].as_array().unwrap().len(), 4, "{family}");
         for spec in specs() {
             let one = live.result(&format!("help \"{}\"", spec.name));
             assert!(text(&one, "summary").contains(&spec.usage()) && text(&one, "summary").contains(&spec.help));

@@ -6,8 +6,8 @@ use townlet_town::{names, queues};
 
 use crate::shard::table::{Args, Kind, Look, Reply, Row, Run, arg, error, optional, specs};
 use crate::shard::telemetry;
-use crate::wire::Role;
 use crate::wire::line::nearest;
+use crate::wire::{CommandSpec, Role};
 
 const fn looks(name: &'static str, help: &'static str, run: fn(&Look<'_>, &Args) -> Reply) -> Row {
     Row { name, args: &[], role: Role::Viewer, destructive: false, help, run: Run::Read(run) }
@@ -35,17 +35,24 @@ pub(in crate::shard) static EXPLAIN: Row = Row {
     ..looks("explain", "what a resident does, why, what it may not do and why not", explain)
 };
 
+fn row_of(spec: &CommandSpec) -> Value {
+    json!({ "usage": spec.usage(), "role": spec.role.word(), "help": spec.help })
+}
+
 fn help(_: &Look<'_>, args: &Args) -> Reply {
     let specs = specs();
     let Some(name) = args.get("command") else {
-        let rows: Vec<Value> = specs
-            .iter()
-            .map(|spec| json!({"usage": spec.usage(), "role": spec.role.word(), "help": spec.help}))
-            .collect();
+        let rows: Vec<Value> = specs.iter().map(row_of).collect();
         return Ok(
             json!({ "summary": format!("{} commands; `help <command>` explains one.", rows.len()), "commands": rows }),
         );
     };
+    let family = |spec: &&CommandSpec| spec.name.split_once(' ').is_some_and(|(head, _)| head == name);
+    let rows: Vec<Value> = specs.iter().filter(family).map(row_of).collect();
+    if !rows.is_empty() {
+        let names: Vec<&str> = specs.iter().filter(family).map(|spec| spec.name.as_str()).collect();
+        return Ok(json!({ "summary": format!("{}.", names.join(", ")), "commands": rows }));
+    }
     let Some(spec) = specs.iter().find(|spec| spec.name == name) else {
         let near = nearest(name, specs.iter().map(|spec| spec.name.as_str()));
         let hint = near.map_or_else(|| "`help` lists them.".to_owned(), |near| format!("Did you mean `{near}`?"));
