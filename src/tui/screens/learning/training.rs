@@ -187,6 +187,9 @@ impl Training {
         let (learning, base) = (&cx.view.learning, cx.row(selected));
         let values: Vec<f64> = curve.points(learning).into_iter().map(|point| point.1).collect();
         let text = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value, curve.unit));
+        // The unit stands beside the value; where only figures have room it is left out.
+        let plain = if curve.unit == "ratio" { "ratio" } else { "" };
+        let end = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value, plain));
         let ends = chart::range(values.iter().copied());
         let over = |style: Style| if selected { base } else { style };
         let trend = columns.saturating_sub(2 + FIGURES + 2);
@@ -196,8 +199,8 @@ impl Training {
             Span::styled(pad_left(&text(values.last().copied()), 12), over(cx.theme.strong)),
             Span::styled("  ", base),
             Span::styled(pad(&spark(&thinned(&values, trend), trend), trend), over(cx.theme.chart)),
-            Span::styled(pad_left(&text(ends.map(|ends| ends.0)), 11), over(cx.theme.dim)),
-            Span::styled(pad_left(&text(ends.map(|ends| ends.1)), 11), over(cx.theme.dim)),
+            Span::styled(pad_left(&end(ends.map(|ends| ends.0)), 11), over(cx.theme.dim)),
+            Span::styled(pad_left(&end(ends.map(|ends| ends.1)), 11), over(cx.theme.dim)),
         ])
     }
 
