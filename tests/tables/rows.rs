@@ -495,8 +495,12 @@ fn mortality() {
 fn set_exit_cap() {
     with(|live| {
         assert_ne!(live.view().employment.daily_exit_cap, 5);
-        live.done("set_exit_cap 5");
+        let answer = live.done("set_exit_cap 5");
         assert_eq!(live.view().employment.daily_exit_cap, 5);
+        // The town's own bound on exits of all causes is 2: the cap above it changes less than it seems to.
+        assert!(answer.summary().contains("`lifecycle.max_exits_per_day`"), "{}", answer.summary());
+        let answer = live.done("set_exit_cap 1");
+        assert!(!answer.summary().contains("max_exits_per_day"), "{}", answer.summary());
     });
 }
 

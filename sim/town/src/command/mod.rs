@@ -360,7 +360,14 @@ fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal
             if !dry {
                 cx.state.switches.daily_exit_cap = cap;
             }
-            Ok(format!("at most {cap} employment exits a day."))
+            // Exits of all causes have a bound of their own, which this command does not move.
+            let most = cx.rules.config.lifecycle.max_exits_per_day;
+            let bound = if cap > most {
+                format!(" No more than {most} leave by themselves all the same: `lifecycle.max_exits_per_day`.")
+            } else {
+                String::new()
+            };
+            Ok(format!("at most {cap} employment exits a day.{bound}"))
         }
         Command::SpawnDelay(least, most) => {
             if least > most {
