@@ -325,7 +325,7 @@ fn scripts_are_refused_whole_before_anything_is_written() {
 fn no_training_writes_where_releases_are_taken_from() {
     let folder = folder(&[]);
     let inside = folder.path().join("snapshots/rel").display().to_string();
-    for shadow in [inside.as_str(), "snapshots/../snapshots/rel"] {
+    for shadow in [inside.as_str(), "snapshots/../snapshots/rel", "new/../snapshots/rel"] {
         std::fs::create_dir_all(folder.path().join("snapshots")).expect("a folder");
         for what in ["train --steps 2000", "--headless --train --tick-limit 10"] {
             let output = townlet(folder.path(), &format!("{what} --set policy.shadow_dir={shadow}"));
@@ -334,6 +334,9 @@ fn no_training_writes_where_releases_are_taken_from() {
         }
     }
     assert!(!folder.path().join("snapshots/rel").exists(), "nothing was written");
+    // A home that is not there yet has two folders all the same.
+    let output = townlet(folder.path(), "--headless --train --tick-limit 10 --home towns/new");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
 
 #[test]

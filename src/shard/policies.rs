@@ -3,7 +3,7 @@
 //! Owns where each is looked for, and who drives a town that starts: the release pointer once there is one,
 //! `policy.release` before. What a checkpoint is stands in `townlet_learn::checkpoint`. Rule: "Checkpoints".
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -204,9 +204,14 @@ pub fn there(path: &Path) -> PathBuf {
 
 /// A path by its one name, with what of it is not there yet.
 fn whole(path: &Path) -> PathBuf {
+    // From the root on, so that something of it is always there.
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let above = path.ancestors().find(|path| path.exists());
-    let rest = above.map(|above| path.strip_prefix(above).unwrap_or(path).components().collect::<PathBuf>());
-    there(path).join(rest.unwrap_or_default())
+    let rest = above.and_then(|above| path.strip_prefix(above).ok()).unwrap_or(Path::new(""));
+    rest.components().fold(there(&path), |whole, part| match part {
+        Component::ParentDir => whole.parent().map(Path::to_owned).unwrap_or(whole),
+        part => whole.join(part),
+    })
 }
 
 /// A checkpoint's file as a policy that drives towns with these rules.

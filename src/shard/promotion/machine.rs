@@ -132,8 +132,8 @@ pub(super) enum Event {
     Offered(String),
     /// An operator wants this one judged, whoever is judged now.
     Nominated(String),
-    /// How the paired evaluation stands.
-    Evidence(Evidence),
+    /// How the paired evaluation of the judgement of this number stands.
+    Evidence(u64, Evidence),
     /// Make the candidate the release.
     Promote(String),
     /// Make this the release, whatever speaks against it.
@@ -291,7 +291,7 @@ impl Machine {
             Event::Window(green) => self.window(green, act),
             Event::Offered(name) => self.offered(name, act),
             Event::Nominated(name) => self.nominated(&name, act)?,
-            Event::Evidence(evidence) => self.weigh(evidence, act),
+            Event::Evidence(judgement, evidence) => self.weigh(judgement, evidence, act),
             Event::Promote(name) => {
                 let blockers = self.blockers(Some(&name));
                 if !blockers.is_empty() {
@@ -428,11 +428,10 @@ impl Machine {
         Bond { candidate: candidate.into(), release: self.release.clone(), ground: self.ground.clone() }
     }
 
-    fn weigh(&mut self, evidence: Evidence, act: &Act) {
-        let about = self
-            .to_judge()
-            .is_some_and(|bond| *bond == self.bond_of(&evidence.candidate) && bond.release == evidence.release);
-        if !about {
+    /// Evidence counts for the judgement it was gathered for: a pair that ends late may have been lived on other ground.
+    fn weigh(&mut self, judgement: u64, evidence: Evidence, act: &Act) {
+        let about = |bond: &Bond| bond.candidate == evidence.candidate && bond.release == evidence.release;
+        if judgement != self.judgements || !self.to_judge().is_some_and(about) {
             return;
         }
         let refused = evidence.verdict == NOT_BETTER;

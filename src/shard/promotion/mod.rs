@@ -298,7 +298,7 @@ impl Releases {
     }
 
     /// The pairs are lived while somebody is to be judged, and only then; the candidate has to be at hand.
-    fn attend(&mut self, tell: impl Fn(crate::wire::learning::Evidence) + Send + 'static) {
+    fn attend(&mut self, tell: impl Fn(u64, crate::wire::learning::Evidence) + Send + 'static) {
         let number = self.machine.judgements();
         let Some(bond) = self.machine.to_judge().filter(|_| self.trouble.is_none()).cloned() else {
             self.judge = None;

@@ -348,12 +348,10 @@ impl Engine {
             self.fetch(Kind::Policy, name, Self::settle_releases);
         }
         let sender = self.sender.clone();
-        let tell = move |evidence: Evidence| {
+        let tell = move |judgement: u64, evidence: Evidence| {
+            let then = move |engine: &mut Self| engine.advance(Event::Evidence(judgement, evidence));
             // The loop may have ended; then nobody is to know.
-            drop(
-                sender
-                    .send(Message::Then(Box::new(move |engine: &mut Self| engine.advance(Event::Evidence(evidence))))),
-            );
+            drop(sender.send(Message::Then(Box::new(then))));
         };
         self.releases.attend(tell);
         self.keep_releases();

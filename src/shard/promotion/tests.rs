@@ -50,7 +50,8 @@ fn eligible() -> Machine {
     let mut machine = machine();
     taken(&mut machine, &[Event::Offered(named("a")), Event::Window(Some(true)), Event::Window(None)]);
     let better = evidence(&machine, BETTER, None);
-    taken(&mut machine, &[Event::Evidence(better), Event::Window(Some(true))]);
+    let judged = Event::Evidence(machine.judgements(), better);
+    taken(&mut machine, &[judged, Event::Window(Some(true))]);
     assert_eq!(machine.stage(), Stage::Eligible);
     machine
 }
@@ -99,7 +100,8 @@ fn the_candidate_is_frozen_and_the_newest_waits() {
     taken(&mut machine, &[Event::Offered(named("a")), Event::Offered(named("b")), Event::Offered(named("c"))]);
     assert_eq!((machine.candidate(), machine.waiting()), (Some("a"), Some("c")));
     let worse = evidence(&machine, NOT_BETTER, None);
-    taken(&mut machine, &[Event::Evidence(worse)]);
+    let judged = Event::Evidence(machine.judgements(), worse);
+    taken(&mut machine, &[judged]);
     assert_eq!((machine.candidate(), machine.waiting()), (Some("c"), None));
     taken(&mut machine, &[Event::Offered(named("a"))]);
     assert_eq!(machine.waiting(), None, "who was refused does not come again by itself");
@@ -112,8 +114,21 @@ fn evidence_about_somebody_else_says_nothing() {
     let mut machine = machine();
     taken(&mut machine, &[Event::Offered(named("a")), Event::Window(Some(true)), Event::Window(Some(true))]);
     let other = evidence(&machine, BETTER, Some("b"));
-    taken(&mut machine, &[Event::Evidence(other)]);
+    let judged = Event::Evidence(machine.judgements(), other);
+    taken(&mut machine, &[judged]);
     assert_eq!((machine.stage(), machine.evidence()), (Stage::Evaluating, None));
+}
+
+#[test]
+fn evidence_from_other_ground_says_nothing() {
+    for verdict in [BETTER, NOT_BETTER] {
+        let mut machine = machine();
+        taken(&mut machine, &[Event::Offered(named("a"))]);
+        let late = Event::Evidence(machine.judgements(), evidence(&machine, verdict, None));
+        machine.open("scripted", &ground(1), REQUIRED, &act());
+        taken(&mut machine, &[late, Event::Window(Some(true)), Event::Window(Some(true))]);
+        assert_eq!((machine.stage(), machine.evidence()), (Stage::Evaluating, None), "{verdict}");
+    }
 }
 
 #[test]
@@ -280,7 +295,8 @@ impl Model {
                 let judged =
                     self.machine.candidate() == Some(&it.candidate) && self.machine.stage() == Stage::Evaluating;
                 self.better |= judged && *verdict == BETTER;
-                self.machine.take(Event::Evidence(it), &act()).unwrap();
+                let judgement = self.machine.judgements();
+                self.machine.take(Event::Evidence(judgement, it), &act()).unwrap();
                 self.write();
             }
             Draw::Promote(place) => self.promote(name(*place)),
