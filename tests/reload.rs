@@ -346,7 +346,15 @@ fn what_a_run_is_resumed_with_is_what_it_runs_under() {
     let now = read(home.path()).expect("the file holds").sources;
     assert_eq!(recorded.sources.digest(), now.digest());
     let live = Live::around(resume(home.path(), filed(home.path())).expect("it resumes"));
-    assert!(live.done("reload_config").summary().contains("nothing changes"));
+    write(home.path(), FILE, &quiet("kpis: { attendance: 0.5 } # a remark"));
+    write(home.path(), "affordances.yaml", &format!("# Another.\n{}", include_str!("../configs/affordances.yaml")));
+    let answer = live.done("reload_config");
+    assert!(answer.summary().contains("nothing changes"), "{}", answer.summary());
+    let digests = &answer.result.as_ref().unwrap()["texts_digest"];
+    assert_eq!(
+        (&digests["after"], digests["after"].as_str()),
+        (&digests["before"], Some(live.view().texts_digest.as_str()))
+    );
     write(home.path(), FILE, QUIET);
     assert!(live.done("reload_config").summary().contains("kpis.attendance 0.5 -> 0.8"));
 }

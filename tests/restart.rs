@@ -6,12 +6,15 @@
 mod live;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use live::{Live, home, options};
 use townlet::audit::{Stage, records, verify};
+use townlet::shard::journal::{VERSION, read};
 use townlet::shard::{self, Handle};
 use townlet::wire::{Request, Status};
-use townlet_town::snapshot;
+use townlet_town::command::Command;
+use townlet_town::{Rules, Sources, Town, snapshot};
 
 /// Ticks of the run, of its two snapshots, and commands before each and after.
 const SNAPSHOTS: [u64; 2] = [130, 260];
@@ -134,6 +137,13 @@ fn header(path: &Path) -> usize {
     8 + u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize
 }
 
+/// Puts a town beside the run's snapshots, newer by its name than all of them.
+fn intrude(died: &Died, town: impl Fn(&Town) -> Town) {
+    let newest = &died.snapshots()[1];
+    let own = snapshot::load(&std::fs::read(newest).unwrap()).unwrap();
+    std::fs::write(newest.with_file_name("000000000300.tls"), snapshot::save(&town(&own))).unwrap();
+}
+
 /// What is done to a run, and what a restart must say; what begins with `!` is a refusal.
 type Case = (&'static str, fn(&Died), &'static [&'static str]);
 
@@ -155,6 +165,37 @@ const CASES: &[Case] = &[
         "every snapshot altered",
         |it| it.snapshots().iter().for_each(|file| flip(file, 60)),
         &["000000000130.tls: its checksum", "000000000260.tls: its checksum", "from tick 0 of"],
+    ),
+    (
+        "a snapshot of another seed among them",
+        |it| intrude(it, |own| Town::new(Arc::clone(own.rules()), own.state().seed + 1)),
+        &["000000000300.tls: it is of another run: its seed is", "passed over", "000000000260.tls"],
+    ),
+    (
+        "a snapshot of another configuration among them",
+        |it| {
+            intrude(it, |own| {
+                let sources = own.rules().sources.clone();
+                let config = sources.config.replace("town-v1", "other-v1");
+                let rules = Rules::new(Sources { config, ..sources }).unwrap();
+                Town::new(Arc::new(rules), own.state().seed)
+            });
+        },
+        &[
+            "000000000300.tls: it is of another run: its config_id is \"other-v1\", this run's \"town-v1\"",
+            "000000000260.tls",
+        ],
+    ),
+    (
+        "a snapshot of the same seed with another past among them",
+        |it| {
+            intrude(it, |own| {
+                let mut town = Town::new(Arc::clone(own.rules()), own.state().seed);
+                town.apply(&Command::ExitCap(1)).unwrap();
+                town
+            });
+        },
+        &["000000000300.tls: it and the journal disagree", "passed over", "000000000260.tls"],
     ),
     (
         "the journal's last command torn",
@@ -284,6 +325,54 @@ fn goes_on(what: &str, died: &Died, live: Live) {
     assert_eq!(done(died.home.path()).len() as u64, died.commands + 1, "{what}");
     let ops = std::fs::read_to_string(died.home.path().join("ops/employment.md")).unwrap();
     assert!(ops.contains("late \\| again"), "{what}: {ops}");
+}
+
+#[test]
+fn what_was_said_of_names_and_the_stream_stands_after_a_crash() {
+    let running = home();
+    let live = Live::held(running.path());
+    for line in ["privacy on", "telemetry_mode aggregate", "narration off", "narration on", "narration limit 1"] {
+        live.done(line);
+    }
+    let died = home();
+    copy(running.path(), died.path());
+    let said = |live: &Live| {
+        live.run(1);
+        (live.agent("ada").is_some(), live.view().transport.mode)
+    };
+    assert_eq!(said(&live), (false, "aggregate".to_owned()));
+    let live = Live::around(resume(died.path()).unwrap());
+    assert_eq!(said(&live), (false, "aggregate".to_owned()));
+    live.done("privacy off");
+    drop(live.shard);
+    let live = Live::around(resume(died.path()).unwrap());
+    assert_eq!(said(&live), (true, "aggregate".to_owned()), "the last word counts");
+}
+
+/// The first byte of a journal's header is the version of its layout; the body's checksum stands before it.
+fn of_an_earlier_layout(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let end = header(path);
+    assert_eq!(u32::from(bytes[8]), VERSION);
+    bytes[8] = 3;
+    let sum = crc32fast::hash(&bytes[8..end]).to_le_bytes();
+    bytes[4..8].copy_from_slice(&sum);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_run_in_an_earlier_layout_goes_on_in_a_file_of_this_one() {
+    let died = lived();
+    of_an_earlier_layout(&died.journal());
+    let before = std::fs::read(died.journal()).unwrap();
+    let live = Live::around(resume(died.home.path()).unwrap());
+    assert_eq!((live.view().tick, live.digest()), (LAST, died.digest.clone()));
+    let folder = died.home.path().join("logs/journal");
+    let files = with_ending(folder.clone(), ".tlj");
+    assert_eq!((files.len(), std::fs::read(&files[0]).unwrap()), (2, before), "a program of its time reads it whole");
+    assert_eq!(read(&files[1]).unwrap().header.version, VERSION);
+    goes_on("an earlier layout", &died, live);
+    assert_eq!(with_ending(folder, ".tlj").len(), 2, "and it stays with that");
 }
 
 /// A run whose release was made: a policy of its own, after the scripted one.

@@ -16,7 +16,8 @@ use crate::wire::{ErrorBody, Role, Session, Status};
 pub const VERSION: u32 = 1;
 /// The `prev` of a run's first line.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// Largest result kept, in bytes of JSON; a larger one is replaced by `{"truncated": true, "bytes": N}`.
+/// Largest result kept, in bytes of JSON; of a larger one the smallest members stay, beside
+/// `"truncated": true` and `"bytes": N`.
 pub const MAX_RESULT: usize = 4_096;
 /// Largest arguments kept, in bytes of JSON; larger than any line the console reads.
 const MAX_ARGS: usize = 8_192;
@@ -84,7 +85,7 @@ pub struct Entry {
     pub status: Option<Status>,
     /// Why not.
     pub error: Option<ErrorBody>,
-    /// What it answered; what is beyond [`MAX_RESULT`] is replaced.
+    /// What it answered; what is beyond [`MAX_RESULT`] is left out.
     pub result: Option<Value>,
     /// The tick it was applied at, or the current one.
     pub tick: u64,
@@ -336,16 +337,34 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex
 }
 
-/// A result as the log keeps it: its texts made safe, and a marker with its size in its place when it is too large.
-/// The `summary` of a large one stays, so that a replayed answer still says what happened.
+/// A result as the log keeps it: its texts made safe. Of one that is too large only what is short stays, with a marker and its
+/// size: the `summary` first, cut, so that a replayed answer still says what happened, then members from the smallest on.
 pub fn bounded(result: Value) -> Value {
     let result = safe(result);
-    let summary = result.get("summary").and_then(Value::as_str).map(clip);
-    let mut kept = within(result, MAX_RESULT);
-    if let (Some(true), Some(summary)) = (kept.get("truncated").and_then(Value::as_bool), summary) {
-        kept["summary"] = Value::String(summary);
+    let bytes = size(&result);
+    if bytes <= MAX_RESULT {
+        return result;
+    }
+    let mut kept = json!({ "truncated": true, "bytes": bytes });
+    let Value::Object(mut members) = result else { return kept };
+    if let Some(Value::String(summary)) = members.get_mut("summary") {
+        kept["summary"] = Value::String(clip(summary));
+        members.remove("summary");
+    }
+    let mut members: Vec<(String, Value)> = members.into_iter().collect();
+    members.sort_by_key(|(_, value)| size(value));
+    for (name, value) in members {
+        let before = size(&kept);
+        // Quotes, colon and comma.
+        if before + name.len() + size(&value) + 4 <= MAX_RESULT && kept.get(&name).is_none() {
+            kept[name] = value;
+        }
     }
     kept
+}
+
+fn size(value: &Value) -> usize {
+    value.to_string().len()
 }
 
 /// Free text as the log keeps it.
@@ -359,7 +378,7 @@ pub(crate) fn arguments(args: Value) -> Value {
 }
 
 fn within(value: Value, limit: usize) -> Value {
-    let bytes = value.to_string().len();
+    let bytes = size(&value);
     if bytes <= limit { value } else { json!({ "truncated": true, "bytes": bytes }) }
 }
 

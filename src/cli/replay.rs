@@ -13,7 +13,7 @@ use serde_json::json;
 use super::plain;
 use crate::shard::Home;
 use crate::shard::journal::{self, Base, Contents, Entry};
-use crate::shard::recover::Player;
+use crate::shard::recover::{Player, reached};
 use crate::tui::text::count;
 use crate::wire::line::nearest;
 use crate::wire::text::escape;
@@ -177,14 +177,19 @@ fn follow_on(player: &mut Player, path: &Path, contents: &Contents) -> Result<Op
         return Ok(None);
     }
     let based = Player::from_header(&contents.header).map_err(|why| anyhow!("{}: {why}.", path.display()))?;
-    let (at, on) = (player.town.tick(), based.town.tick());
+    let (at, on) = (reached(&player.town), reached(&based.town));
     if on <= at {
         return Ok(None);
     }
     let checked = player.checked;
     *player = based;
     player.checked = checked;
-    Ok(Some(format!("ticks {at} to {on} are in no journal; {} goes on from a packed town.", path.display())))
+    let lost = if at.0 < on.0 {
+        format!("ticks {} to {} are", at.0, on.0)
+    } else {
+        format!("{} of tick {} are", count(on.1 - at.1, "command"), at.0)
+    };
+    Ok(Some(format!("{lost} in no journal; {} goes on from a packed town.", path.display())))
 }
 
 fn tell(replayed: &Replayed) -> Result<()> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum;
 use townlet_town::Rules;
-use townlet_town::config::{Config, Layer};
+use townlet_town::config::{Config, Difference, Layer};
 
 use super::texts::{self, Texts};
 use super::{BROKEN, ConfigArgs, headless, plain, serve, settings};
@@ -274,10 +274,16 @@ fn same_settings(wanted: Wanted<'_>, texts: &Texts, recorded: &Recorded) -> anyh
         let row = texts.loaded.settings.iter().find(|row| row.key == key);
         wanted.config.config.is_some() || row.is_some_and(|row| row.layer != Layer::Default)
     };
-    let keys: Vec<String> = differs.into_iter().map(|it| it.key).filter(|key| asked(key)).collect();
-    if keys.is_empty() {
+    let differs: Vec<Difference> = differs.into_iter().filter(|it| asked(&it.key)).collect();
+    if differs.is_empty() {
         return Ok(());
     }
+    // What was reloaded last is what it runs under, even where its journal lost that.
+    let reloaded = || shard::reloaded(&Home::new(wanted.home), &recorded.run_id).ok().flatten();
+    if differs.iter().all(|it| it.hot) && reloaded() == Some(texts.sources.digest()) {
+        return Ok(());
+    }
+    let keys: Vec<String> = differs.into_iter().map(|it| it.key).collect();
     bail!(
         "{} was started with another configuration: {} differ. Resume it as it was, without `--config`, `--seed`, `--set` \
          and TOWNLET__ variables, or start anew without `--resume`. What a running town takes, `reload_config` gives it.",

@@ -5,13 +5,18 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
+use super::commands::session::LASTING;
+use super::commands::world::RELOAD_CONFIG;
 use super::disk::{Decision, log_decisions};
 use super::engine::{Engine, Message};
 use super::incident::{Kind, Now, Occasion};
 use super::publish::Mode;
-use super::table::Deed;
+use super::table::{Args, Deed, Look, Run};
 use super::telemetry;
-use crate::wire::Role;
+use crate::audit::Record;
+use crate::wire::{Role, Status};
 
 impl Engine {
     /// Does what a row made for the shard itself, and says so.
@@ -75,6 +80,36 @@ impl Engine {
             Deed::Train(on) => self.train(on),
             Deed::Role(role) => self.become_role(session, role),
             Deed::Release(_) => unreachable!("it is carried out in steps, not at once"),
+        }
+    }
+
+    /// What was said in this run of names, narration and the stream stands again after a restart, as far as no reload has set it
+    /// otherwise since.
+    pub(super) fn stand_again(&mut self, done: &[Record]) {
+        let telemetry = self.town.rules().config.telemetry.clone();
+        for record in done.iter().filter(|record| record.status == Some(Status::Ok)) {
+            if record.command == RELOAD_CONFIG.name {
+                let changes = record.result.as_ref().map(|result| &result["changes"]);
+                let changed = |key: &str| {
+                    changes.and_then(Value::as_array).is_some_and(|rows| rows.iter().any(|row| row["key"] == key))
+                };
+                if changed("telemetry.privacy.enabled") {
+                    self.around.names.hide(telemetry.privacy.enabled);
+                } else if changes.is_some_and(Value::is_null) && telemetry.privacy.enabled {
+                    // Too much for the log: rather hidden than told.
+                    self.around.names.hide(true);
+                }
+                if changed("telemetry.narration.global_window_limit") {
+                    self.around.story.limit(None);
+                }
+            }
+            let lasting = LASTING.iter().find(|row| row.name == record.command);
+            if let Some(Run::Shard(run)) = lasting.map(|row| &row.run) {
+                let look = Look { town: &self.town, around: &self.around, log: &self.log, releases: None };
+                if let Ok(deed) = run(&look, &Args::logged(&record.args)) {
+                    self.do_deed(0, deed);
+                }
+            }
         }
     }
 

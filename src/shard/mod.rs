@@ -44,7 +44,7 @@ pub use intake::{Visitor, is_id};
 pub use log::Log;
 pub use promotion::PointerError;
 pub use reload::{Read, Reread};
-pub use restart::{Recorded, recorded, resume};
+pub use restart::{Recorded, recorded, reloaded, resume};
 pub use table::specs;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -224,6 +224,7 @@ fn launch(
         held: options.held,
     };
     let mut engine = Engine::new(parts, sender.clone(), Arc::clone(&ticker));
+    engine.stand_again(&opened.done);
     if let Some(path) = &options.token_file {
         engine.desk.tokens = Some(tokens::Tokens::load(path).map_err(ShardError::Resume)?);
     }

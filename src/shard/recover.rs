@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use townlet_learn::Recorded;
+use townlet_town::config::{Config, diff};
 use townlet_town::{OptionKind, Rules, Town, snapshot};
 
 use super::home::Home;
@@ -116,7 +117,8 @@ pub struct Rebuilt {
     pub notes: Vec<String>,
 }
 
-/// Rebuilds a run.
+/// Rebuilds a run: from its newest snapshot that is whole, of this run and in accord with the journal, else from the journal's
+/// own beginning.
 ///
 /// # Errors
 /// What is missing or damaged, by file.
@@ -127,8 +129,11 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
         let read = journal::read(&file).map_err(|error| error.to_string())?;
         contents.push((file, read));
     }
-    let found = newest_good(&home.snapshots(snapshot_root, run_id), &mut notes);
-    let Some((newest_path, newest)) = contents.last() else { return without_journal(home, run_id, found, notes) };
+    let folder = home.snapshots(snapshot_root, run_id);
+    let Some((newest_path, newest)) = contents.last() else {
+        let found = newest_good(&folder, &mut notes);
+        return without_journal(home, run_id, found, notes);
+    };
     let (mut commands, mut policy) = (BTreeMap::new(), None);
     for entry in contents.iter().flat_map(|(_, read)| &read.entries) {
         if let Entry::Command { tick, cmd_id, issuer, .. }
@@ -142,41 +147,15 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
             policy = Some(to.clone());
         }
     }
-    let (mut player, from) = match found {
-        Some(found) => (Player::from_town(found.town), found.path),
-        None => (based(&contents[0])?, contents[0].0.clone()),
-    };
-    let began = player.town.tick();
-    let mut base = (began, player.town.digest());
-    // What the journal leads up to: a tick, and how many commands before it.
-    let mut end = (0, 0);
+    let Played { player, from, base, end } = played(&contents, &folder, &mut notes)?;
     for (number, (file, read)) in contents.iter().enumerate() {
         tell_torn(file, read, number + 1 == contents.len(), &mut notes);
-        // A later file with a snapshot of its own stands for whatever was lost before it.
-        if let Base::Snapshot(_) = read.header.base {
-            let based = based(&contents[number])?;
-            end = reached(&based.town);
-            // A command lost at this very tick shows in the number of commands alone.
-            if end > reached(&player.town) {
-                player = based;
-                base = (player.town.tick(), player.town.digest());
-            }
-        }
-        for entry in &read.entries {
-            player.play(entry, |_| {}).map_err(|why| {
-                format!("{}: {why}. A journal before it may be missing; put back a copy of it", file.display())
-            })?;
-            end = match entry {
-                Entry::Ticks { to, .. } => (*to, end.1),
-                Entry::Command { tick, index, .. } | Entry::Reload { tick, index, .. } => (*tick, index + 1),
-                Entry::Policy { .. } => end,
-            };
-        }
     }
     notes.push(format!(
-        "resumed at tick {}, from tick {began} of {}; {} digests of the journal are equal.",
+        "resumed at tick {}, from tick {} of {}; {} digests of the journal are equal.",
         player.town.tick(),
-        from.display(),
+        from.1,
+        from.0.display(),
         player.checked
     ));
     let journal = if reached(&player.town) > end {
@@ -195,8 +174,91 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
     Ok(Rebuilt { town: player.town, header, journal, base, commands, notes })
 }
 
+/// A journal played from somewhere to its end.
+struct Played {
+    player: Player,
+    /// The file it began with, and at which tick.
+    from: (PathBuf, u64),
+    /// As [`Rebuilt::base`].
+    base: (u64, String),
+    /// What the journal leads up to: a tick, and how many commands before it.
+    end: (u64, u64),
+}
+
+/// From the newest snapshot that accords with the journal; what was passed over is noted.
+fn played(contents: &[(PathBuf, Contents)], folder: &Path, notes: &mut Vec<String>) -> Result<Played, String> {
+    let mut first = None;
+    for file in snapshots::of(folder).iter().rev() {
+        let found = snapshots::read(file).and_then(|found| {
+            of_this_run(&found.town, &contents[0].1.header)?;
+            Ok(Player::from_town(found.town))
+        });
+        let why = match found {
+            Ok(player) => match play_all(contents, player, file) {
+                Ok(played) => return Ok(played),
+                Err(why) => {
+                    let odd = format!("it and the journal disagree ({why})");
+                    first = first.or(Some(why));
+                    odd
+                }
+            },
+            Err(why) => why,
+        };
+        notes.push(format!("{}: {why}. It was passed over.", file.display()));
+    }
+    play_all(contents, based(&contents[0])?, &contents[0].0).map_err(|why| first.unwrap_or(why))
+}
+
+/// Plays what the player has not behind it yet.
+fn play_all(contents: &[(PathBuf, Contents)], mut player: Player, from: &Path) -> Result<Played, String> {
+    let began = player.town.tick();
+    let mut base = (began, player.town.digest());
+    let mut end = (0, 0);
+    for file in contents {
+        // A later file with a snapshot of its own stands for whatever was lost before it.
+        if let Base::Snapshot(_) = file.1.header.base {
+            let based = based(file)?;
+            end = reached(&based.town);
+            // A command lost at this very tick shows in the number of commands alone.
+            if end > reached(&player.town) {
+                player = based;
+                base = (player.town.tick(), player.town.digest());
+            }
+        }
+        for entry in &file.1.entries {
+            player.play(entry, |_| {}).map_err(|why| {
+                format!("{}: {why}. A journal before it may be missing; put back a copy of it", file.0.display())
+            })?;
+            end = match entry {
+                Entry::Ticks { to, .. } => (*to, end.1),
+                Entry::Command { tick, index, .. } | Entry::Reload { tick, index, .. } => (*tick, index + 1),
+                Entry::Policy { .. } => end,
+            };
+        }
+    }
+    Ok(Played { player, from: (from.to_owned(), began), base, end })
+}
+
+/// That a packed town can be one of the run whose journal begins so: of one seed, with no setting that a running town does not
+/// take set otherwise.
+fn of_this_run(town: &Town, header: &Header) -> Result<(), String> {
+    let seed = match &header.base {
+        Base::Seed(seed) => *seed,
+        Base::Snapshot(bytes) => snapshot::load(bytes).map_err(|why| why.to_string())?.state().seed,
+    };
+    if town.state().seed != seed {
+        return Err(format!("it is of another run: its seed is {}, this run's {seed}", town.state().seed));
+    }
+    let config = Config::from_canonical(&header.sources.config).map_err(|why| why.to_string())?;
+    let other = diff(&config, &town.rules().config).into_iter().find(|it| !it.hot);
+    let said = |value: Option<String>| value.unwrap_or_else(|| "missing".to_owned());
+    other.map_or(Ok(()), |it| {
+        Err(format!("it is of another run: its {} is {}, this run's {}", it.key, said(it.right), said(it.left)))
+    })
+}
+
 /// How far a town has come: two at one tick differ in the number of commands alone.
-fn reached(town: &Town) -> (u64, u64) {
+pub fn reached(town: &Town) -> (u64, u64) {
     (town.tick(), town.state().commands)
 }
 

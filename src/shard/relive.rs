@@ -3,10 +3,8 @@
 //! One seed, one policy and the same commands make the same town, so what a journal has lost can be lived once more; each
 //! command's digests in the audit log prove it, and without that proof nothing goes on. Rule: "Journal".
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
 use townlet_town::{Rules, Town};
 
 use super::commands::world::RELOAD_CONFIG;
@@ -56,6 +54,7 @@ pub(super) fn relive(
         first.cmd_id
     ));
     rebuilt.commands.extend(lost.iter().map(|it| ((it.issuer.clone(), it.cmd_id.clone()), it.tick)));
+    rebuilt.header.sources.clone_from(&life.town.rules().sources);
     rebuilt.town = life.town;
     Ok(life.entries)
 }
@@ -135,7 +134,7 @@ impl Life {
             _ => return Err("there is no such command".into()),
         };
         let look = Look { town: &self.town, around: &Around::default(), log, releases: None };
-        let command = run(&look, &arguments(&record.args)).map_err(|error| error.message)?;
+        let command = run(&look, &Args::logged(&record.args)).map_err(|error| error.message)?;
         self.write();
         self.town.apply(&command).map_err(|refusal| refusal.message)?;
         self.town.clear_events();
@@ -154,9 +153,4 @@ fn reloaded(record: &Record, reread: Option<&Reread>) -> Result<Arc<Rules>, Stri
         "the texts it brought are lost: the journal held them, and no file given behind `--config` says the same now";
     let rules = Rules::new(same.ok_or(lost)?.sources).map_err(|why| why.to_string())?;
     Ok(Arc::new(rules))
-}
-
-fn arguments(args: &Value) -> Args {
-    let texts = args.as_object().into_iter().flatten();
-    Args(texts.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect::<BTreeMap<_, _>>())
 }

@@ -203,7 +203,10 @@ impl Engine {
         };
         let rows: Vec<Value> =
             changes.iter().map(|it| json!({ "key": it.key, "from": it.left, "to": it.right })).collect();
-        let digests = json!({ "before": self.town.rules().texts_digest, "after": fresh.made.rules.texts_digest });
+        // Texts that change nothing, such as those of a comment, are not taken.
+        let before = &self.town.rules().texts_digest;
+        let after = if changes.is_empty() { before } else { &fresh.made.rules.texts_digest };
+        let digests = json!({ "before": before, "after": after });
         json!({
             "summary": summary, "changes": rows, "texts_digest": digests, "files": fresh.files,
             "warnings": fresh.warnings,

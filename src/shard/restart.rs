@@ -6,6 +6,7 @@
 use townlet_town::config::Config;
 use townlet_town::{Sources, snapshot};
 
+use super::commands::world::RELOAD_CONFIG;
 use super::disk::{Decision, log_decisions};
 use super::home::Home;
 use super::journal::{self, Base, Entry, Header, Journal};
@@ -60,6 +61,26 @@ pub fn recorded(home: &Home, shard: &str, run_id: Option<&str>, snapshot_root: &
     Ok(Recorded { run_id, config, sources })
 }
 
+/// Digest of the texts that the last acknowledged `reload_config` of a run brought, by its audit log; nothing when there was
+/// none. A journal that lost its end does not know it.
+///
+/// # Errors
+/// What the system says.
+pub fn reloaded(home: &Home, run_id: &str) -> std::io::Result<Option<String>> {
+    let mut digest = None;
+    audit::records(&home.console(), |_, _, record| {
+        if let Ok(record) = record
+            && (record.run_id == run_id && record.command == RELOAD_CONFIG.name)
+            && record.status == Some(Status::Ok)
+            && let Some(after) = record.result.as_ref().and_then(|result| result["texts_digest"]["after"].as_str())
+        {
+            digest = Some(after.to_owned());
+        }
+        Ok(())
+    })?;
+    Ok(digest)
+}
+
 fn holds_commands(home: &Home, run_id: &str) -> Result<bool, ShardError> {
     for file in home.journals_of(run_id) {
         if journal::read(&file)?
@@ -102,7 +123,15 @@ pub fn resume(recorded: &Recorded, mut options: Options) -> Result<Handle, Shard
     if !key.exists() {
         notes.push(format!("{}: it was missing; hashed ids of residents are others from now on.", key.display()));
     }
-    let header = Header { policy: options.driver.id().to_owned(), ..rebuilt.header.clone() };
+    let policy = options.driver.id().to_owned();
+    let header = Header { version: journal::VERSION, policy, ..rebuilt.header.clone() };
+    let rules = rebuilt.town.rules();
+    // Reloaded in what the journal does not hold: the training beside the town learns what the town is.
+    if rules.texts_digest != recorded.sources.digest()
+        && let Some(recipe) = &mut options.training
+    {
+        recipe.follow(&rules.sources).map_err(|why| ShardError::Resume(format!("the training: {why}")))?;
+    }
     let journal = go_on(&options.home, &rebuilt, &header, entries)?;
     let mut decisions: Vec<Decision> = opened.done.iter().filter_map(|record| decided(shard, record)).collect();
     decisions.extend(complete(&mut opened, &rebuilt, shard, &mut notes)?);
@@ -126,9 +155,11 @@ fn held_by_log(home: &Home, opened: &audit::Opened, rebuilt: &Rebuilt) -> Result
     )))
 }
 
-/// The journal that goes on: the newest file and what was lived again, or a further one that starts from the town.
+/// The journal that goes on: the newest file and what was lived again, or a further one that starts from the town, as after a file
+/// in an earlier layout, which a program of its time reads to its end.
 fn go_on(home: &Home, rebuilt: &Rebuilt, header: &Header, entries: Vec<Entry>) -> Result<Journal, ShardError> {
-    let journal = if let Some((path, whole)) = &rebuilt.journal {
+    let as_written = rebuilt.journal.as_ref().filter(|_| rebuilt.header.version == header.version);
+    let journal = if let Some((path, whole)) = as_written {
         let journal = Journal::reopen(path, *whole)?;
         for entry in entries {
             journal.append(entry);

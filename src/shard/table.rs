@@ -330,6 +330,12 @@ impl Args {
         self.get(name).and_then(|text| text.parse().ok()).and_then(townlet_town::Micro::from_f64).unwrap_or_default()
     }
 
+    /// Back from the audit log.
+    pub(super) fn logged(args: &Value) -> Self {
+        let texts = args.as_object().into_iter().flatten();
+        Self(texts.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect())
+    }
+
     /// As the audit log keeps them.
     pub(super) fn json(&self) -> Value {
         self.0

@@ -417,10 +417,21 @@ fn a_served_shard_reads_its_file_again_and_a_restart_keeps_what_it_read() {
     server.kill();
     let resume =
         |args: &[&str]| townlet(home, &[&["run", "--headless", "--tick-limit", "50", "--resume"], args].concat(), "");
+    let over = ["--config", "town.yaml", "--seed", "9", "--set", "kpis.attendance=0.6"];
+    // The journal loses the reload, and the audit log knows what it brought: the file that says so brings it back.
+    let journal = std::fs::read_dir(home.join("logs/journal")).unwrap().flatten().next().expect("a journal").path();
+    let bytes = std::fs::read(&journal).unwrap();
+    let header = 8 + u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize;
+    std::fs::write(&journal, &bytes[..header]).unwrap();
+    let (status, said) = resume(&[]);
+    assert_eq!((status, said.contains("the texts it brought are lost")), (Some(2), true), "{said}");
+    file("0.1", "");
+    let (status, said) = resume(&over);
+    assert_eq!((status, said.contains("lived again under scripted, with 1 command")), (Some(0), true), "{said}");
     // Without the file, with the file as it was read, and with another one.
+    std::fs::remove_file(home.join("town.yaml")).unwrap();
     let (status, said) = resume(&[]);
     assert_eq!(status, Some(0), "{said}");
-    let over = ["--config", "town.yaml", "--seed", "9", "--set", "kpis.attendance=0.6"];
     file("0.1", "");
     assert_eq!(resume(&over).0, Some(0));
     file("0.2", "");

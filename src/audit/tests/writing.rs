@@ -104,11 +104,16 @@ fn a_flush_brings_the_head_up_while_the_log_is_open() {
 }
 
 #[test]
-fn a_large_result_is_replaced_by_its_size() {
+fn of_a_large_result_what_is_short_stays() {
     let large = json!({ "rows": "x".repeat(MAX_RESULT), "summary": "Many rows." });
     let kept = bounded(large.clone());
     assert_eq!(kept, json!({ "truncated": true, "bytes": large.to_string().len(), "summary": "Many rows." }));
     assert_eq!(bounded(kept.clone()), kept);
+    let rows: Vec<u64> = (0..2_000).collect();
+    let kept = bounded(json!({ "changes": rows, "digests": { "after": "ab" }, "summary": "x".repeat(9_000), "n": 1 }));
+    assert_eq!((&kept["digests"], &kept["n"]), (&json!({ "after": "ab" }), &json!(1)), "{kept}");
+    assert!(kept["changes"].is_null() && kept["summary"].as_str().is_some_and(|text| text.starts_with("xx")));
+    assert!(kept.to_string().len() <= MAX_RESULT && bounded(kept.clone()) == kept);
     assert_eq!(bounded(json!({ "rows": 1 })), json!({ "rows": 1 }));
 }
 

@@ -4,6 +4,9 @@ use crate::shard::publish::Mode;
 use crate::shard::table::{Deed, Kind, REASON, Row, Run, arg, error, optional};
 use crate::wire::Role;
 
+/// What stays said when a run is resumed: no file and no town holds it, only the audit log.
+pub(in crate::shard) static LASTING: [&Row; 3] = [&NARRATION, &PRIVACY, &TELEMETRY_MODE];
+
 pub(in crate::shard) static ESCALATE: Row = Row {
     name: "escalate",
     args: &[REASON],

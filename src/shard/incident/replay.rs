@@ -11,7 +11,7 @@ use townlet_town::{Town, snapshot};
 use super::secrets::Secrets;
 use crate::shard::home::Home;
 use crate::shard::journal::{Base, Entry, Frames, Header, frame};
-use crate::shard::recover::Player;
+use crate::shard::recover::{Player, reached};
 use crate::shard::snapshots;
 
 /// Most bytes of the journal that a bundle carries for the replay.
@@ -144,10 +144,6 @@ fn without_secrets(entry: &Entry, secrets: &Secrets) -> Option<(Entry, Vec<u8>)>
     }
     let bytes = frame(&clean);
     Some((clean, bytes))
-}
-
-fn reached(town: &Town) -> (u64, u64) {
-    (town.tick(), town.state().commands)
 }
 
 /// The last snapshot but one that is whole, so that there is something to replay. With one alone: that one when the journal

@@ -55,6 +55,15 @@ impl Recipe {
         Ok(Arc::new(Rules::new(sources)?))
     }
 
+    /// For the same town under other texts.
+    ///
+    /// # Errors
+    /// When they and what is taught do not go together.
+    pub(in crate::shard) fn follow(&mut self, town: &Sources) -> Result<(), RulesError> {
+        self.rules = Self::taught(town)?;
+        Ok(())
+    }
+
     /// Whether a training can be gone on with: it learns on the same towns, or on such as take a reload to be the same.
     pub(super) fn fits(&self, saved: &Saved) -> bool {
         saved.sources.digest() == self.rules.texts_digest
