@@ -187,7 +187,7 @@ fn follow_on(player: &mut Player, path: &Path, contents: &Contents) -> Result<Op
     let lost = if at.0 < on.0 {
         format!("ticks {} to {} are", at.0, on.0)
     } else {
-        format!("{} of tick {} are", count(on.1 - at.1, "command"), at.0)
+        format!("{} of tick {} {}", count(on.1 - at.1, "command"), at.0, if on.1 - at.1 == 1 { "is" } else { "are" })
     };
     Ok(Some(format!("{lost} in no journal; {} goes on from a packed town.", path.display())))
 }
@@ -208,5 +208,49 @@ fn tell(replayed: &Replayed) -> Result<()> {
     match &replayed.disagreement {
         Some(why) => plain::line(&format!("DISAGREES  {why}")),
         None => plain::line("The journal and the town agree."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use townlet_learn::Scripted;
+    use townlet_town::config::{Layers, load};
+    use townlet_town::{Command, Rules, Sources, Town, snapshot};
+
+    use super::*;
+    use crate::shard::journal::{Header, VERSION};
+
+    /// A command that no journal holds, as when it could not be written for a moment, and a further file that starts behind it
+    /// at the same tick.
+    #[test]
+    fn a_file_that_starts_one_command_on_stands_for_what_was_lost() {
+        let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        let sources = Sources {
+            config: load(&Layers::default()).expect("it holds").config.canonical(),
+            plan: text("default.txt", include_str!("../../configs/towns/default.txt")),
+            affordances: text("affordances.yaml", include_str!("../../configs/affordances.yaml")),
+            perturbations: text("default.yaml", include_str!("../../configs/perturbations/default.yaml")),
+        };
+        let mut town = Town::new(Arc::new(Rules::new(sources.clone()).expect("they make a town")), 7);
+        let header = |base: Base| {
+            let (run_id, shard) = ("harbour-1".to_owned(), "harbour".to_owned());
+            Header { version: VERSION, run_id, shard, sources: sources.clone(), policy: "scripted".into(), base }
+        };
+        let file = |base: Base, entries: Vec<Entry>| Contents { header: header(base), entries, whole: 0, torn: 0 };
+        let first = file(Base::Seed(7), Vec::new());
+        town.apply(&Command::ExitCap(1)).expect("it is taken");
+        let base = Base::Snapshot(snapshot::save(&town));
+        let mut options = Vec::new();
+        while town.tick() < 100 {
+            town.step(&mut Scripted);
+            options.extend(town.decided().map(|(_, option)| option.index() as u8));
+        }
+        let further = file(base, vec![Entry::Ticks { from: 0, to: 100, options, digest: Some(town.digest()) }]);
+        let files = [("first.tlj".into(), first), ("further.tlj".into(), further)];
+        let found = replay(&files, None, |_| Ok(())).expect("they are read");
+        assert_eq!((found.disagreement, found.digest), (None, town.digest()));
+        assert_eq!(found.notes, ["1 command of tick 0 is in no journal; further.tlj goes on from a packed town."]);
     }
 }

@@ -246,13 +246,21 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle>
         options.training = recipe(wanted, &rules, options.driver.id())?;
         return Ok(shard::start(texts.sources, config.seed, options)?);
     };
-    let run = (!run.is_empty()).then_some(run);
-    let recorded = shard::recorded(&options.home, &config.shard, run, &config.snapshot.root)?;
+    let named = (!run.is_empty()).then(|| run.to_owned());
+    let newest = options.home.runs(&config.shard).pop();
+    // A batch that ran since, such as a smoke run, is not what the shard stopped at.
+    let watched = || options.home.claimed(&config.shard).filter(|_| !wanted.batch);
+    let run = named.clone().or_else(watched);
+    let recorded = shard::recorded(&options.home, &config.shard, run.as_deref(), &config.snapshot.root)?;
     same_settings(wanted, &texts, &recorded)?;
     let rules = Rules::new(recorded.sources.clone())?;
     options.driver = Policies::of(wanted.home, &rules.config.policy).released(&rules)?;
     options.training = recipe(wanted, &rules, options.driver.id())?;
-    Ok(shard::resume(&recorded, options)?)
+    let mut shard = shard::resume(&recorded, options)?;
+    if let Some(newest) = newest.filter(|newest| named.is_none() && *newest != recorded.run_id) {
+        shard.notes.push(format!("the batch {newest} ran later; `--resume {newest}` goes on with that."));
+    }
+    Ok(shard)
 }
 
 /// What a training beside the town is made from, when one is wanted.

@@ -116,15 +116,14 @@ impl Home {
         runs
     }
 
-    /// Claims a shard's name in this home until the claim is dropped.
+    /// Claims a shard's name in this home for a run, until the claim is dropped.
     ///
     /// # Errors
     /// Who holds it, or why it cannot be claimed.
-    pub fn claim(&self, shard: &str) -> Result<Claim, String> {
-        let folder = self.0.join("logs");
-        let path = folder.join(format!("{}.lock", slug(shard)));
+    pub fn claim(&self, shard: &str, run_id: &str) -> Result<Claim, String> {
+        let path = self.lock(shard);
         let say = |error: io::Error| format!("{}: {error}", path.display());
-        std::fs::create_dir_all(&folder).map_err(say)?;
+        std::fs::create_dir_all(self.0.join("logs")).map_err(say)?;
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(say)?;
         if file.try_lock().is_err() {
@@ -133,12 +132,23 @@ impl Home {
             return Err(format!(
                 "a shard named `{shard}` is running in this home already (process {}). Stop it, or give this one another \
                  name (`shard:` in the configuration) or another home (`--home`).",
-                holder.trim()
+                holder.split_whitespace().next().unwrap_or("unknown")
             ));
         }
         file.set_len(0).map_err(say)?;
-        write!(file, "{}", std::process::id()).map_err(say)?;
+        write!(file, "{} {run_id}", std::process::id()).map_err(say)?;
         Ok(Claim { _file: file })
+    }
+
+    /// The run that claimed a shard's name last, when something of it is there: the one people watched, whatever batches ran since.
+    pub fn claimed(&self, shard: &str) -> Option<String> {
+        let holder = std::fs::read_to_string(self.lock(shard)).ok()?;
+        let run = holder.split_whitespace().nth(1)?.to_owned();
+        self.runs(shard).contains(&run).then_some(run)
+    }
+
+    fn lock(&self, shard: &str) -> PathBuf {
+        self.0.join("logs").join(format!("{}.lock", slug(shard)))
     }
 }
 

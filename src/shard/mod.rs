@@ -148,8 +148,8 @@ pub struct Handle {
 pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, ShardError> {
     let rules = Arc::new(Rules::new(sources.clone())?);
     let shard = rules.config.shard.clone();
-    let claim = claim(&options, &shard)?;
     let run_id = home::new_run_id(&shard);
+    let claim = claim(&options, &shard, &run_id)?;
     let town = Town::new(rules, seed);
     let header = header(&run_id, &options.driver, sources, Base::Seed(seed), &shard);
     let journal = Journal::create(&options.home.journal(&run_id, 0), &header)?;
@@ -157,8 +157,8 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
     launch(town, header, journal, opened, options, claim, Vec::new())
 }
 
-fn claim(options: &Options, shard: &str) -> Result<Option<home::Claim>, ShardError> {
-    options.claim.then(|| options.home.claim(shard)).transpose().map_err(ShardError::Claimed)
+fn claim(options: &Options, shard: &str, run_id: &str) -> Result<Option<home::Claim>, ShardError> {
+    options.claim.then(|| options.home.claim(shard, run_id)).transpose().map_err(ShardError::Claimed)
 }
 
 fn header(run_id: &str, driver: &Driver, sources: Sources, base: Base, shard: &str) -> Header {

@@ -35,8 +35,9 @@ pub struct Read {
 #[derive(Clone)]
 pub struct Reread {
     read: Arc<dyn Fn() -> Result<Read, String> + Send + Sync>,
-    /// What was made of them last: a preview is asked for with every key, and a large town's rules take a second to make.
-    made: Arc<Mutex<Option<Made>>>,
+    /// What was made last, or why nothing could be, of the texts of this digest: a preview is asked for with every key, and a large
+    /// town's rules take a second to make.
+    made: Arc<Mutex<Option<(String, Result<Made, String>)>>>,
 }
 
 impl Reread {
@@ -52,14 +53,18 @@ impl Reread {
 
     /// Rules of these texts, made anew where they are not those of the last time.
     fn made(&self, sources: Sources, training: bool) -> Result<Made, String> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = made.as_ref().filter(|made| made.rules.texts_digest == sources.digest()) {
-            return Ok(made.clone());
+        let mut last = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let digest = sources.digest();
+        if let Some((_, made)) = last.as_ref().filter(|made| made.0 == digest) {
+            return made.clone();
         }
-        let training = training.then(|| Recipe::taught(&sources)).transpose();
-        let training = training.map_err(|why| format!("the training beside the town: {}", in_a_line(&why)))?;
-        let rules = Arc::new(Rules::new(sources).map_err(|why| in_a_line(&why))?);
-        Ok(made.insert(Made { rules, training }).clone())
+        let make = || {
+            let training = training.then(|| Recipe::taught(&sources)).transpose();
+            let training = training.map_err(|why| format!("the training beside the town: {}", in_a_line(&why)))?;
+            let rules = Arc::new(Rules::new(sources).map_err(|why| in_a_line(&why))?);
+            Ok(Made { rules, training })
+        };
+        last.insert((digest, make())).1.clone()
     }
 }
 

@@ -101,7 +101,7 @@ fn holds_commands(home: &Home, run_id: &str) -> Result<bool, ShardError> {
 pub fn resume(recorded: &Recorded, mut options: Options) -> Result<Handle, ShardError> {
     let Recorded { run_id, config, .. } = recorded;
     let shard = &config.shard;
-    let claim = claim(&options, shard)?;
+    let claim = claim(&options, shard, run_id)?;
     // The log is opened first: its lock keeps a second process from cutting the journal.
     let mut opened = audit::Log::open(audit::Options::new(options.home.console(), run_id, shard))?;
     let mut rebuilt = rebuild(&options.home, &config.snapshot.root, run_id).map_err(ShardError::Resume)?;

@@ -203,12 +203,16 @@ fn later_runs_sort_later_and_are_found_by_shard() {
 fn a_second_claim_is_refused_by_name_until_the_first_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::new(folder.path());
-    let claim = home.claim("harbour").unwrap();
-    let why = home.claim("harbour").unwrap_err();
+    let claim = home.claim("harbour", "harbour-1").unwrap();
+    let why = home.claim("harbour", "harbour-1").unwrap_err();
     assert!(why.contains("`harbour`") && why.contains(&format!("process {}", std::process::id())), "{why}");
-    home.claim("backlog").unwrap();
+    home.claim("backlog", "backlog-1").unwrap();
     drop(claim);
-    home.claim("harbour").unwrap();
+    assert_eq!(home.claimed("harbour"), None, "nothing of that run is there");
+    let runs = [run_id_at("harbour", "2026-03-01T10:00:00Z".parse().unwrap(), "aaa"), new_run_id("harbour")];
+    runs.iter().for_each(|run| journal(&home.journal(run, 0), Base::Seed(1), &[]));
+    home.claim("harbour", &runs[0]).unwrap();
+    assert_eq!((home.claimed("harbour"), home.runs("harbour")), (Some(runs[0].clone()), runs.to_vec()));
 }
 
 #[test]

@@ -438,3 +438,29 @@ fn a_served_shard_reads_its_file_again_and_a_restart_keeps_what_it_read() {
     let (status, said) = resume(&over);
     assert_eq!((status, said.contains("rewards.clip.clip_per_tick differ")), (Some(2), true), "{said}");
 }
+
+#[test]
+fn a_restart_goes_on_with_what_was_served_whatever_batches_ran_since() {
+    let home = tempfile::tempdir().unwrap();
+    let (home, serve) = (home.path(), ["--listen", "127.0.0.1:0", "--paused"]);
+    let runs = || {
+        let all = std::fs::read_dir(home.join("logs/journal")).unwrap().flatten();
+        let mut all: Vec<String> = all.map(|it| it.file_name().to_string_lossy().into_owned()).collect();
+        all.sort();
+        all
+    };
+    Server::start(home, &serve).kill();
+    let served = runs();
+    let (status, said) = townlet(home, &["run", "--headless", "--tick-limit", "50"], "");
+    assert_eq!((status, served.len(), runs().len()), (Some(0), 1, 2), "{said}");
+    let lock = || std::fs::read_to_string(home.join("logs/harbour.lock")).unwrap();
+    let run = served[0].trim_end_matches("-000000000000.tlj");
+    Server::start(home, &[&serve[..], &["--resume"]].concat()).terminate();
+    assert_eq!((lock().split_whitespace().nth(1), runs().len()), (Some(run), 2));
+    // A batch goes on with the newest of all, and the one that is named comes before either.
+    let (status, said) = townlet(home, &["run", "--headless", "--tick-limit", "60", "--resume"], "");
+    assert_eq!((status, said.contains("resumed at tick 50")), (Some(0), true), "{said}");
+    let batch = runs()[1].trim_end_matches("-000000000000.tlj").to_owned();
+    Server::start(home, &[&serve[..], &["--resume", &batch]].concat()).terminate();
+    assert_eq!(lock().split_whitespace().nth(1), Some(batch.as_str()));
+}

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::plain;
 use crate::tui::text::{plain as text, thousands};
+use crate::wire::text::escape;
 
 /// Most lines of an answer; the whole state is for programs.
 const MOST: usize = 120;
@@ -21,7 +22,7 @@ pub(super) fn rows(result: &Value) -> Vec<String> {
     }
     let mut lines: Vec<String> = plain::columns(&facts).lines().map(str::to_owned).collect();
     for (name, table) in tables {
-        lines.push(format!("{name}:"));
+        lines.push(format!("{}:", escape(&name)));
         lines.extend(plain::columns(&table).lines().map(|line| format!("  {line}")));
     }
     let more = lines.len().saturating_sub(MOST);

@@ -60,7 +60,10 @@ impl Content {
 
     /// Whether the text that it was read from is what was written, to the byte.
     fn is_whole(&self, text: &str) -> bool {
-        self.format == UNSEALED || (!self.seal.is_empty() && sealed(&text.replacen(&self.seal, "", 1)) == self.seal)
+        if self.seal.is_empty() {
+            return self.format == UNSEALED;
+        }
+        sealed(&text.replacen(&self.seal, "", 1)) == self.seal
     }
 }
 
