@@ -336,17 +336,23 @@ fn what_was_said_of_names_and_the_stream_stands_after_a_crash() {
     }
     let died = home();
     copy(running.path(), died.path());
+    // Names are hidden in the first view there is; how the stream leaves is told by the thread that sends it.
     let said = |live: &Live| {
-        live.run(1);
-        (live.agent("ada").is_some(), live.view().transport.mode)
+        let named = live.agent("ada").is_some();
+        let merged = (0..100_000).any(|_| {
+            live.run(1);
+            live.view().transport.mode == "aggregate"
+        });
+        assert!(merged, "{:?}", live.view().transport);
+        named
     };
-    assert_eq!(said(&live), (false, "aggregate".to_owned()));
+    assert!(!said(&live));
     let live = Live::around(resume(died.path()).unwrap());
-    assert_eq!(said(&live), (false, "aggregate".to_owned()));
+    assert!(!said(&live));
     live.done("privacy off");
     drop(live.shard);
     let live = Live::around(resume(died.path()).unwrap());
-    assert_eq!(said(&live), (true, "aggregate".to_owned()), "the last word counts");
+    assert!(said(&live), "the last word counts");
 }
 
 /// The first byte of a journal's header is the version of its layout; the body's checksum stands before it.
