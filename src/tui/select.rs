@@ -1,4 +1,4 @@
-//! A selection that follows what is selected, not the row it stands in, and the list on the screen that has one.
+//! A selection that follows what was selected, not the row it stands in, and the list on the screen that has one.
 //!
 //! Knows ids and rows; a pane says which rows there are.
 
@@ -11,10 +11,12 @@ use super::keymap::Action;
 use super::pane::{Reaction, scrolled};
 use super::theme::Theme;
 
-/// The selected row of a list by its id, and how far the list is scrolled.
+/// The selected row of a list by its id, and how far the list is scrolled. Until somebody selects it is the first row, whatever
+/// stands there: what a list puts first is what is worth a look.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     id: Option<String>,
+    chosen: bool,
     row: usize,
     offset: usize,
 }
@@ -23,7 +25,7 @@ impl Selection {
     /// The selected row among `ids`, and the first row to draw in `height` rows. When the selected one is gone, its
     /// place in the list is selected.
     pub fn settle(&mut self, ids: &[String], height: usize) -> (usize, usize) {
-        self.row = self.row_in(ids);
+        self.row = if self.chosen { self.row_in(ids) } else { 0 };
         self.id = ids.get(self.row).cloned();
         let height = height.max(1);
         self.offset = self.offset.min(self.row).max((self.row + 1).saturating_sub(height));
@@ -31,7 +33,7 @@ impl Selection {
         (self.row, self.offset)
     }
 
-    /// The selected row among `ids`, without scrolling.
+    /// The selected row among `ids`, without scrolling: the one that was last seen selected.
     fn row_in(&self, ids: &[String]) -> usize {
         let found = self.id.as_ref().and_then(|id| ids.iter().position(|other| other == id));
         found.unwrap_or(self.row).min(ids.len().saturating_sub(1))
@@ -40,7 +42,7 @@ impl Selection {
     /// Moves by an action of the group *moving*, `page` rows at a time for a page; whether anything changed.
     pub fn act(&mut self, action: Action, ids: &[String], page: usize) -> bool {
         let last = ids.len().saturating_sub(1);
-        let (row, _) = self.settle(ids, page);
+        let row = self.row_in(ids);
         let to = match action {
             Action::Up => row.saturating_sub(1),
             Action::Down => (row + 1).min(last),
@@ -51,6 +53,8 @@ impl Selection {
             _ => row,
         };
         self.select(ids, to);
+        // Back at the head it stays there.
+        self.chosen &= action != Action::First;
         to != row
     }
 
@@ -58,7 +62,7 @@ impl Selection {
     pub fn select(&mut self, ids: &[String], row: usize) {
         if let Some(id) = ids.get(row) {
             self.id = Some(id.clone());
-            self.row = row;
+            (self.row, self.chosen) = (row, true);
         }
     }
 
@@ -148,6 +152,19 @@ mod tests {
         assert_eq!(selection.settle(&[], 2), (0, 0));
         assert_eq!(selection.id(), None);
         assert!(!selection.act(Action::Down, &[], 2));
+    }
+
+    #[test]
+    fn stays_at_the_head_until_somebody_chooses() {
+        let mut list = Selection::default();
+        assert_eq!(list.settle(&ids("a b c"), 2), (0, 0));
+        assert_eq!((list.settle(&ids("x y a b c"), 2), list.id()), ((0, 0), Some("x")));
+        // What is done to the selected one is done to the one that was seen, whatever came before it since.
+        assert_eq!(list.row_in(&ids("z x y")), 1);
+        assert!(list.act(Action::Down, &ids("z x y"), 2));
+        assert_eq!((list.settle(&ids("w z x y"), 2), list.id()), ((3, 2), Some("y")));
+        list.act(Action::First, &ids("w z x y"), 2);
+        assert_eq!((list.settle(&ids("v w z x y"), 2), list.id()), ((0, 0), Some("v")));
     }
 
     #[test]
