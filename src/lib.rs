@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod cli;
+mod files;
 pub mod server;
 pub mod shard;
 pub mod source;

@@ -416,7 +416,11 @@ const REFUSED: &[&str] = &["!", "harbour.release.json: ", "move the file away"];
 /// What is done to what a release is made of.
 const RELEASES: &[Case] = &[
     ("nothing", |_| {}, &["since tick 100 of"]),
-    ("the pointer missing", |it| std::fs::remove_file(pointer(it)).unwrap(), &["from tick 390 on it is scripted"]),
+    (
+        "the pointer missing",
+        |it| std::fs::remove_file(pointer(it)).unwrap(),
+        &["from tick 390 on it is scripted", "harbour.release.json: it is missing, and"],
+    ),
     ("the pointer empty", |it| cut(&pointer(it), 0), REFUSED),
     ("the pointer cut", |it| cut(&pointer(it), length(&pointer(it)) / 2), REFUSED),
     (

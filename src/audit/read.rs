@@ -134,7 +134,11 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { reader: BufReader::with_capacity(64 * 1024, File::open(path)?), number: 0, offset: 0 })
+        Ok(Self {
+            reader: BufReader::with_capacity(64 * 1024, crate::files::open(path).map_err(|error| named(path, &error))?),
+            number: 0,
+            offset: 0,
+        })
     }
 }
 
@@ -176,11 +180,17 @@ pub fn records(
     Ok(())
 }
 
+/// What went wrong, and with which file of the folder.
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    io::Error::new(error.kind(), format!("{name}: {error}"))
+}
+
 /// The bytes of a file, or `None` when there is none.
 pub(crate) fn bytes_of(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
+    match crate::files::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => Err(named(path, &error)),
     }
 }

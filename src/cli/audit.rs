@@ -147,7 +147,7 @@ fn verify(paths: &[PathBuf], json: bool) -> Result<ExitCode> {
         if json {
             let verdicts: serde_json::Map<String, Value> =
                 VERDICTS.iter().map(|row| (row.1.to_owned(), report.holds(row.0).into())).collect();
-            rows.push(json!({ "path": path, "passed": report.passed(), "verdicts": verdicts, "report": report }));
+            rows.push(json!({ "path": path.to_string_lossy(), "passed": report.passed(), "verdicts": verdicts, "report": report }));
         } else {
             tell(path, &report)?;
         }
@@ -256,10 +256,10 @@ fn write_out(export: &Export) -> Result<ExitCode> {
         exported
     };
     for finding in &exported.damaged {
-        eprintln!("left out: {}", escape(&shown(finding)));
+        plain::stderr!("left out: {}", escape(&shown(finding)));
     }
     let into = export.out.as_ref().map(|path| format!(" into {}", path.display())).unwrap_or_default();
-    eprintln!("{} records written{into}, {} damaged lines left out.", exported.records, exported.damaged.len());
+    plain::stderr!("{} records written{into}, {} damaged lines left out.", exported.records, exported.damaged.len());
     Ok(if exported.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(super::FELL_SHORT) })
 }
 
@@ -278,8 +278,9 @@ fn keys(home: &Path, console: &Path) -> Result<BTreeMap<String, Names>> {
     shards.into_iter().map(names).collect()
 }
 
-/// Writes beside the file and renames, so that its name never holds half an export.
+/// Writes beside the file and renames, so that its name never holds half an export; a file that is there stays as it is.
 fn into_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<T>) -> Result<T> {
+    plain::is_free(path)?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(".part");
     let beside = PathBuf::from(beside);

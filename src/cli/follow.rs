@@ -40,6 +40,9 @@ pub(super) fn tail(folder: &Path, count: usize, follow: bool) -> Result<ExitCode
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("signals")?;
     }
     while !interrupted.load(Ordering::Relaxed) {
+        if plain::is_gone() {
+            return Ok(ExitCode::SUCCESS);
+        }
         for (_, line) in follower.read(folder).with_context(|| folder.display().to_string())? {
             plain::line(&line)?;
         }

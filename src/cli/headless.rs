@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
         script = load(from)?;
     }
     for note in warnings.iter().chain(&shard.notes) {
-        eprintln!("{note}");
+        plain::stderr!("{note}");
     }
     let started = Instant::now();
     let bar = progress(from, until);
@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
         (Some((view, digest)), Ok(stopped)) => (view, digest, stopped),
         (_, stopped) => {
             let why = stopped.err().unwrap_or_default();
-            eprintln!("townlet: {} at tick {}: not everything could be saved: {why}", shard.run_id, shard.tick());
+            plain::stderr!("townlet: {} at tick {}: not everything could be saved: {why}", shard.run_id, shard.tick());
             return Ok(ExitCode::from(BROKEN));
         }
     };
@@ -150,7 +150,7 @@ fn writable(path: Option<&Path>) -> anyhow::Result<()> {
     if path.is_dir() || !folder.is_dir() {
         bail!("--export-audit {}: name a file in a folder that exists.", path.display());
     }
-    Ok(())
+    plain::is_free(path).context("--export-audit")
 }
 
 /// This run's lines, byte for byte, so that the chain can be checked wherever they are taken; under privacy redacted, and

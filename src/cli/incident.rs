@@ -93,6 +93,7 @@ fn bundle(args: &Bundle) -> Result<()> {
 }
 
 fn list(home: &Home, json: bool) -> Result<()> {
+    plain::is_folder(home.folder())?;
     let kept = incident::kept(home);
     if json {
         return plain::json(&json!(kept));

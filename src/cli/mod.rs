@@ -32,6 +32,7 @@ mod token;
 mod train;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::wire::text::escape;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -143,6 +144,9 @@ pub fn main() -> ExitCode {
     if std::env::var_os("FAILPOINTS_ABORT").is_some() {
         std::panic::set_hook(Box::new(|_| std::process::abort()));
     }
+    // A limit on the size of files is to whoever writes as a full disk is, and not the end of the program.
+    #[cfg(target_os = "linux")]
+    drop(signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), Arc::default()));
     let cli = Cli::parse();
     let result = match cli.command {
         None => run::run(&cli.run),
@@ -167,9 +171,9 @@ pub fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         // Causes stand behind their consequences on lines of their own; nobody sees a backtrace for what they typed.
-        eprintln!("townlet: {}", shown(&error.to_string()));
+        plain::stderr!("townlet: {}", shown(&error.to_string()));
         for cause in error.chain().skip(1) {
-            eprintln!("  {}", shown(&cause.to_string()));
+            plain::stderr!("  {}", shown(&cause.to_string()));
         }
         ExitCode::from(BAD_INPUT)
     })

@@ -3,9 +3,9 @@
 //! Owns what happens when the reader of a pipe has gone. Knows no subcommand. Whatever may hold text from outside passes
 //! [`columns`] or `wire::text::escape`, so that no control character reaches a terminal.
 
-use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
@@ -16,13 +16,37 @@ use crate::wire::text::escape;
 /// Widest a column is filled up to; a longer cell moves only its own row.
 const WIDEST: usize = 48;
 
-/// Writes to standard output. A reader that has gone ends the program: nobody is left to tell anything.
+/// A line to standard error, as `eprintln!`; one that nobody takes, as on a full disk or a closed pipe, changes nothing of what is
+/// done and how it ends.
+macro_rules! stderr {
+    ($($text:tt)*) => {
+        drop(std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($text)*))))
+    };
+}
+pub(super) use stderr;
+
+/// Whether whoever read standard output has gone.
+static GONE: AtomicBool = AtomicBool::new(false);
+
+/// Writes to standard output. Once its reader has gone, as that of `| head` does, nothing more is written; what was to be found out
+/// still is, so that the exit status says it.
 pub(super) fn print(text: &str) -> Result<()> {
+    if is_gone() {
+        return Ok(());
+    }
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            GONE.store(true, Ordering::Relaxed);
+            Ok(())
+        }
         written => written.context("standard output"),
     }
+}
+
+/// Whether nobody reads standard output any more: what would go on for ever ends.
+pub(super) fn is_gone() -> bool {
+    GONE.load(Ordering::Relaxed)
 }
 
 /// Writes one line.
@@ -46,13 +70,36 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
     }
 }
 
+/// That nothing stands where something new is to be written.
+///
+/// # Errors
+/// That something does, by name.
+pub(super) fn is_free(path: &Path) -> Result<()> {
+    if path.symlink_metadata().is_ok() {
+        let name = escape(&path.display().to_string());
+        return Err(anyhow!("{name}: it is there already, and nothing is written over. Name a new file."));
+    }
+    Ok(())
+}
+
+/// That a home that was named is there.
+///
+/// # Errors
+/// That it is not, by name.
+pub(super) fn is_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    Err(anyhow!("--home {}: there is no such folder.", escape(&path.display().to_string())))
+}
+
 /// A file that was named, whole. Of a device, which has no end, no more than `most` bytes are read.
 ///
 /// # Errors
 /// Why it cannot be read, by name.
 pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    let read = crate::files::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
     let size = read.map_err(|error| unreadable(path, &error))?;
     if size as u64 > most {
         let name = escape(&path.display().to_string());

@@ -293,10 +293,11 @@ fn same_settings(wanted: Wanted<'_>, texts: &Texts, recorded: &Recorded) -> anyh
     }
     let keys: Vec<String> = differs.into_iter().map(|it| it.key).collect();
     bail!(
-        "{} was started with another configuration: {} differ. Resume it as it was, without `--config`, `--seed`, `--set` \
+        "{} was started with another configuration: {} {}. Resume it as it was, without `--config`, `--seed`, `--set` \
          and TOWNLET__ variables, or start anew without `--resume`. What a running town takes, `reload_config` gives it.",
         recorded.run_id,
-        keys.join(", ")
+        keys.join(", "),
+        if keys.len() == 1 { "differs" } else { "differ" }
     )
 }
 
@@ -342,16 +343,19 @@ fn screen(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
             |why| format!("not everything could be saved: {why}"),
             |path| format!("the town was saved: {path}."),
         );
-        eprintln!("townlet: the screen broke off at tick {}; {saved} `townlet run --resume` goes on.", shard.tick());
+        plain::stderr!(
+            "townlet: the screen broke off at tick {}; {saved} `townlet run --resume` goes on.",
+            shard.tick()
+        );
         return Ok(ExitCode::from(BROKEN));
     };
     let last = looked.context("the terminal failed")?;
     drop(server);
     for note in notes.iter().chain(&warnings) {
-        eprintln!("{note}");
+        plain::stderr!("{note}");
     }
     if shard.stop().is_err() {
-        eprintln!("townlet: {last}");
+        plain::stderr!("townlet: {last}");
         return Ok(ExitCode::from(BROKEN));
     }
     plain::line(&last)?;

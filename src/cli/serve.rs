@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let shard = Arc::new(launch(wanted, texts)?);
     let mut server = serve(door, &shard, &args.config, true)?;
     for note in warnings.iter().chain(&shard.notes) {
-        eprintln!("{note}");
+        plain::stderr!("{note}");
     }
     plain::line(&format!("{} is served at {}", shard.run_id, server.url()))?;
     let mut stopped = false;
@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Err(why) => {
-            eprintln!("townlet: {} at tick {}: not everything could be saved: {why}", shard.run_id, shard.tick());
+            plain::stderr!("townlet: {} at tick {}: not everything could be saved: {why}", shard.run_id, shard.tick());
             Ok(ExitCode::from(BROKEN))
         }
     }

@@ -72,11 +72,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 /// # Errors
 /// That it is not, which no check of its content needs to say.
 fn read(file: &Path) -> Result<Result<Found, String>> {
-    std::fs::File::open(file).map_err(|error| plain::unreadable(file, &error))?;
+    crate::files::open(file).map_err(|error| plain::unreadable(file, &error))?;
     Ok(snapshots::read(file))
 }
 
 fn list(home: &Home, root: &str, json: bool) -> Result<()> {
+    plain::is_folder(home.folder())?;
     let folder = home.folder().join(root).join("auto");
     let mut runs: Vec<PathBuf> = match std::fs::read_dir(&folder) {
         Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect(),
@@ -93,7 +94,7 @@ fn list(home: &Home, root: &str, json: bool) -> Result<()> {
         }
     }
     if json {
-        let row = |(run, file, bytes): &(String, PathBuf, u64)| json!({ "run_id": run, "file": file, "bytes": bytes });
+        let row = |(run, file, bytes): &(String, PathBuf, u64)| json!({ "run_id": run, "file": file.to_string_lossy(), "bytes": bytes });
         return plain::json(&found.iter().map(row).collect());
     }
     if found.is_empty() {
@@ -152,12 +153,12 @@ fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
                 let older = if layout == snapshot::VERSION { String::new() } else { format!(" Layout {layout}.") };
                 let says = format!("{}: whole. Tick {}, digest {}.{older}", file.display(), town.tick(), town.digest());
                 let digest = town.digest();
-                let row = json!({ "file": file, "ok": true, "tick": town.tick(), "digest": digest, "layout": layout });
+                let row = json!({ "file": file.to_string_lossy(), "ok": true, "tick": town.tick(), "digest": digest, "layout": layout });
                 (says, row)
             }
             Err(why) => {
                 whole = false;
-                (snapshots::damage(file, &why), json!({ "file": file, "ok": false, "error": why }))
+                (snapshots::damage(file, &why), json!({ "file": file.to_string_lossy(), "ok": false, "error": why }))
             }
         };
         rows.push(row);

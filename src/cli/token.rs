@@ -103,7 +103,7 @@ fn make(file: &Path, role: RoleName) -> Result<()> {
     };
     let token = change(file, |tokens| tokens.make(role).map_err(|why| anyhow!(why)))?;
     plain::line(&token)?;
-    eprintln!("A token for {}; it is not shown again. Its hash is in {}.", role.word(), file.display());
+    plain::stderr!("A token for {}; it is not shown again. Its hash is in {}.", role.word(), file.display());
     Ok(())
 }
 

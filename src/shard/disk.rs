@@ -126,6 +126,7 @@ pub(super) fn log_decisions(path: &Path, decisions: &[Decision]) -> Result<usize
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(say)?;
     }
+    crate::files::ordinary(path).map_err(say)?;
     let known = std::fs::read_to_string(path).unwrap_or_default();
     let rows: Vec<&str> = known.lines().filter(|line| line.starts_with('|')).collect();
     let missing: Vec<&Decision> = decisions.iter().filter(|decision| !decision.stands_in(&rows)).collect();

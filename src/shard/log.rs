@@ -61,7 +61,7 @@ impl Inner {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
         let line = format!("{now}  {}  {}", self.who, escape(text));
         if self.aloud {
-            eprintln!("{line}");
+            drop(writeln!(std::io::stderr(), "{line}"));
         }
         // A log that cannot be written must not stop the service; what matters is in the audit log.
         drop(append(&self.path, &line));
@@ -69,6 +69,7 @@ impl Inner {
 }
 
 fn append(path: &Path, line: &str) -> std::io::Result<()> {
+    crate::files::ordinary(path)?;
     if std::fs::metadata(path).is_ok_and(|found| found.len() >= MOST_BYTES) {
         std::fs::rename(path, path.with_extension("log.1"))?;
     }

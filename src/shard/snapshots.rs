@@ -3,7 +3,6 @@
 //!
 //! Owns the files. The bytes inside are `townlet_town::snapshot`'s. Rule: "Where durable state lives".
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -41,7 +40,9 @@ pub fn of(folder: &Path) -> Vec<PathBuf> {
 pub fn read(path: &Path) -> Result<Found, String> {
     let say = |error: std::io::Error| error.to_string();
     let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(snapshot::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)).map_err(say)?;
+    crate::files::open(path)
+        .and_then(|file| file.take(snapshot::MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(say)?;
     if bytes.len() > snapshot::MAX_BYTES {
         return Err(format!("it is larger than a snapshot may be ({} bytes)", snapshot::MAX_BYTES));
     }

@@ -53,7 +53,7 @@ impl Tokens {
     /// Which file and line cannot be read.
     pub fn load(path: &Path) -> Result<Self, String> {
         let mut text = String::new();
-        match File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text)) {
+        match crate::files::open(path).and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text)) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(format!("{}: {error}", path.display())),

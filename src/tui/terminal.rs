@@ -19,7 +19,7 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::{Modifier, Style};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGSTOP, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 
 use super::app::{App, Message, Setup, Task};
@@ -175,7 +175,7 @@ fn watch_panics(send: Sender<Wake>) -> Hook {
 /// Starts the threads that wait for keys and for signals. Once `left`, signals do again what they do by default: a source
 /// that takes long to close can still be interrupted.
 fn listen(send: &Sender<Wake>, left: &Arc<AtomicBool>) -> io::Result<()> {
-    for signal in [SIGTERM, SIGHUP, SIGINT, SIGTSTP] {
+    for signal in [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP] {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(left))?;
     }
     // Begins to hear of new sizes now, not when the thread first runs: one that came before would be lost.
@@ -189,7 +189,7 @@ fn listen(send: &Sender<Wake>, left: &Arc<AtomicBool>) -> io::Result<()> {
         }
         let _ = keys.send(Wake::Quit);
     })?;
-    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGTSTP, SIGCONT])?;
+    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT])?;
     let heard = send.clone();
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {

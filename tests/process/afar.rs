@@ -436,7 +436,7 @@ fn a_served_shard_reads_its_file_again_and_a_restart_keeps_what_it_read() {
     assert_eq!(resume(&over).0, Some(0));
     file("0.2", "");
     let (status, said) = resume(&over);
-    assert_eq!((status, said.contains("rewards.clip.clip_per_tick differ")), (Some(2), true), "{said}");
+    assert_eq!((status, said.contains("rewards.clip.clip_per_tick differs")), (Some(2), true), "{said}");
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn bare_it_opens_the_embedded_town() {
 
 #[test]
 fn signals_to_end_end_it_well() {
-    for signal in ["TERM", "HUP", "INT"] {
+    for signal in ["TERM", "HUP", "INT", "QUIT"] {
         let home = tempfile::tempdir().unwrap();
         let mut seat = Seat::start(home.path(), SMALL, &["--speed", "max"], &[]);
         seat.shows("Employment");

@@ -104,13 +104,14 @@ const RULES: &[Rule] = &[
 
 /// The rooms of `src` in their order, each with the rooms it may name and whether it may name the town's packages.
 const ROOMS: &[(&str, &[&str], bool)] = &[
+    ("files", &[], false),
     ("wire", &[], false),
-    ("audit", &["wire"], false),
-    ("shard", &["wire", "audit"], true),
-    ("source", &["wire", "audit", "shard"], true),
-    ("server", &["wire", "audit", "shard", "source"], false),
+    ("audit", &["files", "wire"], false),
+    ("shard", &["files", "wire", "audit"], true),
+    ("source", &["files", "wire", "audit", "shard"], true),
+    ("server", &["files", "wire", "audit", "shard", "source"], false),
     ("tui", &["wire", "source"], false),
-    ("cli", &["wire", "audit", "shard", "source", "server", "tui"], true),
+    ("cli", &["files", "wire", "audit", "shard", "source", "server", "tui"], true),
 ];
 
 const MAX_LINES: usize = 600;

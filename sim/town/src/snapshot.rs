@@ -49,8 +49,8 @@ pub enum SnapshotError {
         /// What it says.
         found: u32,
     },
-    /// Cut.
-    #[error("it is cut short: {found} bytes where {expected} are announced")]
+    /// Cut, or with something behind its end.
+    #[error("it is too {}: {found} bytes where {expected} are announced", if .found < .expected { "short" } else { "long" })]
     Truncated {
         /// There.
         found: usize,

@@ -181,7 +181,7 @@ fn not_yet() -> Vec<Row> {
 
 fn say(args: &Args, what: &str) {
     if !args.json {
-        eprintln!("measuring {what} …");
+        plain::stderr!("measuring {what} …");
     }
 }
 

@@ -28,9 +28,9 @@ pub(super) fn import(old: &Path, out: Option<&Path>, json: bool) -> Result<()> {
     let imported = read(&name, &text, &events_name)?;
     let Some(out) = out else {
         plain::print(&imported.config)?;
-        report(&imported.findings, &mut |line| eprintln!("{line}"));
+        report(&imported.findings, &mut |line| plain::stderr!("{line}"));
         if imported.perturbations.is_some() {
-            eprintln!("The events need a file of their own, `{events_name}`; with --out it is written.");
+            plain::stderr!("The events need a file of their own, `{events_name}`; with --out it is written.");
         }
         return Ok(());
     };

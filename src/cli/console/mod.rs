@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut desk = match Desk::open(runtime()?, place.client) {
         Ok(desk) => desk,
         Err(failure) => {
-            eprintln!("townlet: {}", escape(&failure.words()));
+            plain::stderr!("townlet: {}", escape(&failure.words()));
             return Ok(ExitCode::from(if matches!(failure, Failure::Refused(_)) { FELL_SHORT } else { BROKEN }));
         }
     };
@@ -106,7 +106,7 @@ impl Desk {
         let welcome = runtime.block_on(client.welcome())?;
         if is_newer(&welcome.schema_version) {
             let theirs = escape(&welcome.schema_version);
-            eprintln!(
+            plain::stderr!(
                 "warning: the shard speaks schema {theirs}, newer than {SCHEMA_VERSION}: looking only; upgrade to command."
             );
         }
@@ -138,7 +138,7 @@ impl Desk {
         let parsed = line::parse(&self.welcome.commands, &request.command);
         let changes = parsed.is_ok_and(|parsed| parsed.spec.mutating) && !request.dry_run;
         if changes && is_newer(&self.welcome.schema_version) {
-            eprintln!(
+            plain::stderr!(
                 "townlet: the shard speaks a newer schema: upgrade this program before you command. Nothing was sent."
             );
             return Err(BAD_INPUT);
@@ -154,21 +154,21 @@ impl Desk {
                 Ok(answer) => (answer.summary(), BROKEN),
                 Err(failure @ Failure::Lost(_)) => (failure.words(), BROKEN),
                 Err(failure) => {
-                    eprintln!("townlet: {}", escape(&failure.words()));
+                    plain::stderr!("townlet: {}", escape(&failure.words()));
                     return Err(FELL_SHORT);
                 }
             };
             if !changes || started.elapsed() >= PERSEVERANCE {
-                eprintln!("townlet: {}", escape(&why));
+                plain::stderr!("townlet: {}", escape(&why));
                 if changes {
-                    eprintln!(
+                    plain::stderr!(
                         "  whether it was done is not known; `--cmd-id {}` sends it again safely.",
                         escape(&cmd_id)
                     );
                 }
                 return Err(status);
             }
-            eprintln!("{}; sending it again.", escape(why.trim_end_matches('.')));
+            plain::stderr!("{}; sending it again.", escape(why.trim_end_matches('.')));
             std::thread::sleep(PAUSE);
         }
     }

@@ -107,7 +107,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, i32::from(INTERRUPTED), at_once)
         .context("signals cannot be watched")?;
     for warning in &texts.loaded.warnings {
-        eprintln!("warning: {warning}");
+        plain::stderr!("warning: {warning}");
     }
     let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let threads = args.threads.and_then(|threads| NonZero::new(usize::from(threads))).unwrap_or(cores);

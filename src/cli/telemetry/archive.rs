@@ -50,7 +50,7 @@ fn verify(files: &[PathBuf], as_json: bool) -> Result<ExitCode> {
         whole &= found.damage.is_none();
         let name = escape(&file.display().to_string());
         if as_json {
-            rows.push(json!({ "path": file, "passed": found.damage.is_none(), "contents": found }));
+            rows.push(json!({ "path": file.to_string_lossy(), "passed": found.damage.is_none(), "contents": found }));
             continue;
         }
         let ticks = found.ticks.map(|(first, last)| format!(", ticks {first} to {last}")).unwrap_or_default();
@@ -68,6 +68,6 @@ fn cat(file: &Path) -> Result<ExitCode> {
     let damage = archive::lines(file, |line| plain::line(line).map_err(|error| error.to_string()))
         .map_err(|error| plain::unreadable(file, &error))?;
     let Some(why) = damage else { return Ok(ExitCode::SUCCESS) };
-    eprintln!("townlet: {}: {}", escape(&file.display().to_string()), escape(&why));
+    plain::stderr!("townlet: {}: {}", escape(&file.display().to_string()), escape(&why));
     Ok(ExitCode::from(FELL_SHORT))
 }

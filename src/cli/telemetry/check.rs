@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 
 fn tell(verdicts: &[Verdict], unread: &[(PathBuf, anyhow::Error)], as_json: bool) -> Result<()> {
     for (_, why) in unread {
-        eprintln!("townlet: {}", escape(&format!("{why:#}")));
+        plain::stderr!("townlet: {}", escape(&format!("{why:#}")));
     }
     if as_json {
         let mistake = |it: &Mistake| json!({ "path": it.path, "message": it.message });
@@ -88,7 +88,7 @@ fn tell(verdicts: &[Verdict], unread: &[(PathBuf, anyhow::Error)], as_json: bool
             })
         });
         let unread = unread.iter().map(
-            |(path, why)| json!({ "file": path, "passed": false, "unreadable": format!("{why:#}"), "mistakes": [] }),
+            |(path, why)| json!({ "file": path.to_string_lossy(), "passed": false, "unreadable": format!("{why:#}"), "mistakes": [] }),
         );
         return plain::json(&judged.chain(unread).collect());
     }

@@ -61,10 +61,10 @@ pub(super) fn tail(args: &TailArgs) -> Result<ExitCode> {
     runtime()?.block_on(async {
         tail.follow(&client).await.map_err(|failure| anyhow!(failure.words()))?;
         while !tail.is_done() {
-            eprintln!("{}: the stream was lost; it is tried again.", client.url());
+            plain::stderr!("{}: the stream was lost; it is tried again.", client.url());
             tokio::time::sleep(PAUSE).await;
             if let Err(failure) = tail.follow(&client).await {
-                eprintln!("{}", escape(&failure.words()));
+                plain::stderr!("{}", escape(&failure.words()));
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -81,7 +81,7 @@ struct Tail {
 
 impl Tail {
     fn is_done(&self) -> bool {
-        self.left == Some(0)
+        self.left == Some(0) || plain::is_gone()
     }
 
     /// Until the line breaks.
@@ -104,7 +104,7 @@ impl Tail {
             Told::State => {}
             Told::Alive => return Ok(()),
             Told::Bye(why) | Told::Lost(why) => {
-                eprintln!("{}", escape(&why));
+                plain::stderr!("{}", escape(&why));
                 return Ok(());
             }
         }
@@ -139,7 +139,7 @@ fn line_of(state: &Snapshot) -> String {
 /// Says that a shard speaks a newer schema.
 pub(super) fn warn_of(theirs: &str) {
     if is_newer(theirs) {
-        eprintln!("warning: {}", escape(&newer(theirs)));
+        plain::stderr!("warning: {}", escape(&newer(theirs)));
     }
 }
 

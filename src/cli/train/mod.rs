@@ -106,7 +106,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut session = Session::open(args)?;
     let warm = args.warm_start.is_some().then(|| session.warm_start(args.json)).transpose()?.flatten();
     if let Some(why) = warm {
-        eprintln!("townlet: the warm start diverged: {why}. Nothing was written.");
+        plain::stderr!("townlet: the warm start diverged: {why}. Nothing was written.");
         return Ok(ExitCode::from(FELL_SHORT));
     }
     session.train(args, &interrupted)
@@ -135,7 +135,7 @@ impl Session {
         let flags = args.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
         let texts = texts::load(&args.config, flags)?;
         for warning in &texts.loaded.warnings {
-            eprintln!("{warning}");
+            plain::stderr!("{warning}");
         }
         let policies = Policies::of(&args.home, &texts.loaded.config.policy);
         policies.apart().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
@@ -211,7 +211,7 @@ impl Session {
         };
         bar.finish_and_clear();
         if let Err(why) = self.save() {
-            eprintln!("townlet: not everything could be saved: {why:#}");
+            plain::stderr!("townlet: not everything could be saved: {why:#}");
             return Ok(ExitCode::from(BROKEN));
         }
         self.told(args, end, last.as_ref())
@@ -221,9 +221,9 @@ impl Session {
     fn tell(&mut self, refused: Option<&anyhow::Error>) {
         match (refused, self.refused) {
             (Some(why), false) => {
-                eprintln!("townlet: {why:#}. The training goes on; it is tried again with every update.");
+                plain::stderr!("townlet: {why:#}. The training goes on; it is tried again with every update.");
             }
-            (None, true) => eprintln!("townlet: rows and checkpoint are written again."),
+            (None, true) => plain::stderr!("townlet: rows and checkpoint are written again."),
             _ => {}
         }
         self.refused = refused.is_some();
@@ -249,7 +249,7 @@ impl Session {
             || "There was no checkpoint before.".to_owned(),
             |id| format!("The last good checkpoint is {}.", self.registry.path(id).display()),
         );
-        eprintln!("townlet: the training diverged: {why}. {kept} A smaller `ppo.learning_rate` may help.");
+        plain::stderr!("townlet: the training diverged: {why}. {kept} A smaller `ppo.learning_rate` may help.");
         if args.json {
             plain::line(
                 &json!({ "run": self.run, "end": "diverged", "why": why, "checkpoint": self.saved }).to_string(),
@@ -299,7 +299,7 @@ fn resumable(registry: &Registry, id: &str) -> Result<Saved> {
     }
     let folder = registry.folder().display();
     for damaged in registry.damaged_trainings() {
-        eprintln!("townlet: {damaged}. It is passed over.");
+        plain::stderr!("townlet: {damaged}. It is passed over.");
     }
     registry.newest_training().with_context(|| format!("no training in {folder}; start one without `--resume`."))
 }

@@ -184,7 +184,7 @@ fn each_word(text: &str, replaced: impl Fn(&str) -> Option<String>) -> Cow<'_, s
 
 fn read(path: &Path) -> io::Result<[u8; 32]> {
     let mut key = [0; 32];
-    let bytes = std::fs::read(path)?;
+    let bytes = crate::files::read(path)?;
     if bytes.len() != key.len() {
         let why = "it is not a privacy key of 32 bytes; put the right one back, or remove it to have a new one made";
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));

@@ -92,6 +92,15 @@ impl Releases {
         let found = Pointer::read(home.folder(), rules)?;
         let (ground, required) = (pointer::ground(rules), u64::from(rules.config.stability.promotion.required_passes));
         let mut notes = Vec::new();
+        let rollouts = home.folder().join("ops/rollouts.md");
+        if found.is_none() && rollouts::knows(&rollouts, &rules.config.shard) {
+            notes.push(format!(
+                "{}: it is missing, and {} holds changes of the release: `policy.release` drives the town again. Put the file \
+                 back, or give the release its place by `policy_swap`.",
+                pointer::path(home.folder(), rules).display(),
+                rollouts.display()
+            ));
+        }
         let made = found.as_ref().and_then(|pointer| Some((pointer, pointer.release()?)));
         let release = if let Some((pointer, name)) = made {
             let loaded = pointer.load(&policies, name, rules)?;

@@ -86,7 +86,7 @@ impl Pointer {
     pub(in crate::shard) fn read(home: &Path, rules: &Rules) -> Result<Option<Self>, PointerError> {
         let path = path(home, rules);
         let refused = |why: String| PointerError { path: path.clone(), why };
-        let text = match std::fs::read_to_string(&path) {
+        let text = match crate::files::text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refused(error.to_string())),
@@ -198,7 +198,7 @@ impl Writer {
         if lock.try_lock().is_err() {
             return Err(format!("another run of `{}` in this home decides about its release", self.shard));
         }
-        let now = std::fs::read_to_string(&self.path).ok().and_then(|text| serde_json::from_str::<Content>(&text).ok());
+        let now = crate::files::text(&self.path).ok().and_then(|text| serde_json::from_str::<Content>(&text).ok());
         if now != self.known {
             return Err(format!("another run of `{}` has changed its release since this one began", self.shard));
         }

@@ -37,6 +37,7 @@ pub(super) fn append(
     evidence: Option<&Evidence>,
 ) -> Result<(), String> {
     let say = |error: std::io::Error| format!("{}: {error}", path.display());
+    crate::files::ordinary(path).map_err(say)?;
     let known = std::fs::read_to_string(path).unwrap_or_default();
     let missing = |step: &&Step| {
         let begin = begin(shard, step);
@@ -56,6 +57,12 @@ pub(super) fn append(
     }
     let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).map_err(say)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(say)
+}
+
+/// Whether a shard's release was ever changed here.
+pub(super) fn knows(path: &Path, shard: &str) -> bool {
+    let begin = format!("| {} |", cell(shard));
+    crate::files::text(path).is_ok_and(|known| known.lines().any(|line| line.starts_with(&begin)))
 }
 
 fn cell(text: &str) -> String {

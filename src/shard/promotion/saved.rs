@@ -117,13 +117,13 @@ pub(super) fn release(root: &Path, name: &str, policies: &Policies, rules: &Rule
     }
     let damaged = |why: String| error("E_DAMAGED", format!("{name}: {why}."), "Use another one of `promotion_status`.");
     let folder = root.join(name);
-    let text = std::fs::read(folder.join(MANIFEST)).map_err(|why| damaged(why.to_string()))?;
+    let text = crate::files::read(&folder.join(MANIFEST)).map_err(|why| damaged(why.to_string()))?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|why| damaged(why.to_string()))?;
     let id = &manifest.release.id;
     let loaded = if manifest.release.file.is_none() {
         policies.load(SCRIPTED, rules)
     } else {
-        let bytes = std::fs::read(folder.join(format!("{id}.safetensors")));
+        let bytes = crate::files::read(&folder.join(format!("{id}.safetensors")));
         ready(id, bytes.map_err(|why| damaged(why.to_string()))?, rules)
     };
     loaded.map_err(|why| damaged(why.to_string().trim_end_matches('.').to_owned()))

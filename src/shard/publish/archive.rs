@@ -182,7 +182,7 @@ pub fn verify(path: &Path) -> io::Result<Contents> {
 /// # Errors
 /// The file cannot be opened.
 pub fn lines(path: &Path, mut each: impl FnMut(&str) -> Result<(), String>) -> io::Result<Option<String>> {
-    let file = File::open(path)?;
+    let file = crate::files::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
     }

@@ -2,7 +2,6 @@
 //!
 //! Knows HTTP and the wire. Follows no redirect: a token goes where it was meant to go, or nowhere.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -102,7 +101,7 @@ impl Client {
         }
         if let Some(path) = &target.ca {
             let mut pem = Vec::new();
-            let read = File::open(path).and_then(|file| file.take(MOST_PEM).read_to_end(&mut pem));
+            let read = crate::files::open(path).and_then(|file| file.take(MOST_PEM).read_to_end(&mut pem));
             read.map_err(|why| format!("{}: {why}.", path.display()))?;
             let authorities = Certificate::from_pem_bundle(&pem);
             let authorities =
