@@ -35,10 +35,12 @@ pub struct Read {
 #[derive(Clone)]
 pub struct Reread {
     read: Arc<dyn Fn() -> Result<Read, String> + Send + Sync>,
-    /// What was made last, or why nothing could be, of the texts of this digest: a preview is asked for with every key, and a large
-    /// town's rules take a second to make.
-    made: Arc<Mutex<Option<(String, Result<Made, String>)>>>,
+    /// A preview is asked for with every key, and a large town's rules take a second to make.
+    made: Arc<Mutex<Option<Last>>>,
 }
+
+/// What was made last, or why nothing could be, of the texts of this digest.
+type Last = (String, Result<Made, String>);
 
 impl Reread {
     /// `read` says where, what, and what would be right when it cannot.

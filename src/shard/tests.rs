@@ -210,7 +210,9 @@ fn a_second_claim_is_refused_by_name_until_the_first_is_gone() {
     drop(claim);
     assert_eq!(home.claimed("harbour"), None, "nothing of that run is there");
     let runs = [run_id_at("harbour", "2026-03-01T10:00:00Z".parse().unwrap(), "aaa"), new_run_id("harbour")];
-    runs.iter().for_each(|run| journal(&home.journal(run, 0), Base::Seed(1), &[]));
+    for run in &runs {
+        journal(&home.journal(run, 0), Base::Seed(1), &[]);
+    }
     home.claim("harbour", &runs[0]).unwrap();
     assert_eq!((home.claimed("harbour"), home.runs("harbour")), (Some(runs[0].clone()), runs.to_vec()));
 }
