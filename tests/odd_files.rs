@@ -15,7 +15,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Nothing here takes this long; it only turns waiting for ever into a failure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn command(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_townlet"));
@@ -34,7 +34,7 @@ fn ended(mut command: Command) -> (Option<i32>, String) {
         }
     });
     let Output { status, stdout, stderr } = child.wait_with_output().expect("its end");
-    drop(done.send(()));
+    let _ = done.send(());
     watch.join().expect("the watch ends");
     (status.code(), [stdout, stderr].iter().map(|bytes| String::from_utf8_lossy(bytes)).collect())
 }
