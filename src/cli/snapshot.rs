@@ -72,7 +72,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 /// # Errors
 /// That it is not, which no check of its content needs to say.
 fn read(file: &Path) -> Result<Result<Found, String>> {
-    crate::files::open(file).map_err(|error| plain::unreadable(file, &error))?;
+    match crate::files::open(file) {
+        // What is there and no file is no snapshot either, which is for the reader to say.
+        Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => return Err(plain::unreadable(file, &error)),
+        _ => {}
+    }
     Ok(snapshots::read(file))
 }
 
