@@ -1,19 +1,24 @@
-//! `townlet replay`: rebuilds a run from its journal, from the beginning, and holds every digest against it.
+//! `townlet replay`: rebuilds a run from its journal, from the beginning, and holds every digest against it; or shows it.
 //!
 //! Owns the telling. Playing an entry and finding a disagreement is `shard::recover`'s; no policy is asked and nothing is
 //! written. Rule: "Journal".
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 use serde_json::json;
 
-use super::plain;
+use super::run::{ScreenArgs, screen_options};
+use super::{plain, settings};
 use crate::shard::Home;
 use crate::shard::journal::{self, Base, Contents, Entry};
+use crate::shard::recording::Recording;
 use crate::shard::recover::{Player, reached};
+use crate::source::Recorded;
+use crate::tui;
 use crate::tui::text::count;
 use crate::wire::line::nearest;
 use crate::wire::text::escape;
@@ -33,6 +38,14 @@ pub(super) struct Args {
     /// For a program: one JSON object
     #[arg(long)]
     json: bool,
+    /// Watches it in the whole interface instead: paused at its end; `goto -1000` on the console line goes back, `speed` plays it
+    #[arg(long, conflicts_with_all = ["every", "json"])]
+    watch: bool,
+    /// The tick to be looked at first [default: the last]
+    #[arg(long, value_name = "TICK", requires = "watch")]
+    at: Option<u64>,
+    #[command(flatten)]
+    screen: ScreenArgs,
 }
 
 /// What a replay found.
@@ -67,6 +80,9 @@ struct Digest {
 /// A run or file that is not there or cannot be read.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let files = files(args)?;
+    if args.watch {
+        return watch(args, &files);
+    }
     let mut read = Vec::new();
     for file in files {
         let contents = journal::read(&file)?;
@@ -81,6 +97,22 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         tell(&replayed)?;
     }
     Ok(ExitCode::from(if replayed.disagreement.is_some() { super::FELL_SHORT } else { 0 }))
+}
+
+/// The run in the terminal.
+fn watch(args: &Args, files: &[PathBuf]) -> Result<ExitCode> {
+    let options = screen_options(&args.screen, &settings::load()?)?;
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        bail!("the screen needs a terminal; `townlet replay` without `--watch` does without.");
+    }
+    let home = Home::new(&args.home);
+    let mut recording = Recording::open(&home, files).map_err(|why| anyhow!("{why}."))?;
+    recording.go_to(args.at.unwrap_or(u64::MAX)).map_err(|why| anyhow!("{why}."))?;
+    let facts = files.iter().map(|file| ("journal".to_owned(), file.display().to_string())).collect();
+    let last =
+        tui::run(vec![tui::Seat::new(Recorded::new(recording, facts))], options).context("the terminal failed")?;
+    plain::line(&last)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn files(args: &Args) -> Result<Vec<PathBuf>> {

@@ -44,7 +44,7 @@ pub enum Speed {
 }
 
 /// Every speed with its name, slowest first.
-pub(super) const SPEEDS: [(Speed, &str, u32); 4] =
+pub(crate) const SPEEDS: [(Speed, &str, u32); 4] =
     [(Speed::X1, "1x", 1), (Speed::X10, "10x", 10), (Speed::X100, "100x", 100), (Speed::Max, "max", 0)];
 
 impl Speed {
@@ -53,7 +53,7 @@ impl Speed {
         SPEEDS.iter().find(|row| row.1 == name).map(|row| row.0)
     }
 
-    pub(super) fn row(self) -> &'static (Self, &'static str, u32) {
+    pub(crate) fn row(self) -> &'static (Self, &'static str, u32) {
         SPEEDS.iter().find(|row| row.0 == self).unwrap_or(&SPEEDS[0])
     }
 }

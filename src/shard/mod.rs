@@ -23,6 +23,7 @@ mod outlet;
 pub mod policies;
 mod promotion;
 pub mod publish;
+pub mod recording;
 pub mod recover;
 mod relive;
 mod reload;

@@ -15,10 +15,13 @@ use super::journal::{self, Base, Contents, Entry, Header};
 use super::snapshots::{self, Found};
 
 /// A town that journal entries are played into.
+#[derive(Clone)]
 pub struct Player {
     /// As far as it has come.
     pub town: Town,
     recorded: Recorded,
+    /// Whether it stands in the midst of an entry's ticks.
+    within: bool,
     /// Digests found equal.
     pub checked: u64,
 }
@@ -41,26 +44,43 @@ impl Player {
 
     /// From a town, such as one unpacked from a snapshot.
     pub fn from_town(town: Town) -> Self {
-        Self { town, recorded: Recorded::default(), checked: 0 }
+        Self { town, recorded: Recorded::default(), within: false, checked: 0 }
     }
 
-    /// Plays one entry; what the town already has behind it is passed over. `each_tick` sees the town after every tick.
+    /// Plays one entry; what the town already has behind it is passed over. `seen` gets the town after every tick, and after
+    /// whatever was done to it between two, with the events of that.
     ///
     /// # Errors
     /// Where and how the journal and the town disagree.
-    pub fn play(&mut self, entry: &Entry, mut each_tick: impl FnMut(&Town)) -> Result<(), String> {
+    pub fn play(&mut self, entry: &Entry, seen: impl FnMut(&Town)) -> Result<(), String> {
+        self.play_to(entry, u64::MAX, seen)
+    }
+
+    /// The same, as far as tick `until`: ticks from there on, and what was done between later ones, wait for the next call with
+    /// this entry.
+    ///
+    /// # Errors
+    /// Where and how the journal and the town disagree.
+    pub fn play_to(&mut self, entry: &Entry, until: u64, mut seen: impl FnMut(&Town)) -> Result<(), String> {
         match entry {
             Entry::Ticks { to, .. } if *to <= self.town.tick() => Ok(()),
+            Entry::Command { tick, .. } | Entry::Reload { tick, .. } if *tick > until => Ok(()),
             Entry::Ticks { from, to, options, digest } => {
-                if *from != self.town.tick() {
-                    return Err(format!("the journal goes on at tick {from}, the town is at {}", self.town.tick()));
+                if !self.within {
+                    if *from != self.town.tick() {
+                        return Err(format!("the journal goes on at tick {from}, the town is at {}", self.town.tick()));
+                    }
+                    let known: Option<Vec<OptionKind>> = options.iter().map(|option| OptionKind::at(*option)).collect();
+                    self.recorded.extend(known.ok_or(format!("tick {from}: an option that does not exist"))?);
                 }
-                let known: Option<Vec<OptionKind>> = options.iter().map(|option| OptionKind::at(*option)).collect();
-                self.recorded.extend(known.ok_or(format!("tick {from}: an option that does not exist"))?);
-                while self.town.tick() < *to {
+                while self.town.tick() < until.min(*to) {
                     self.town.step(&mut self.recorded);
+                    seen(&self.town);
                     self.town.clear_events();
-                    each_tick(&self.town);
+                }
+                self.within = self.town.tick() < *to;
+                if self.within {
+                    return Ok(());
                 }
                 if self.recorded.missing() > 0 || self.recorded.left() > 0 {
                     return Err(format!("ticks {from} to {to}: the options do not fit the town's questions"));
@@ -87,11 +107,13 @@ impl Player {
                 let odd = |why: String| format!("tick {tick}: what was reloaded there makes no town: {why}");
                 let rules = Rules::new((**sources).clone()).map_err(|error| odd(error.to_string()))?;
                 let done = self.town.reload(&Arc::new(rules)).map_err(|refusal| odd(refusal.message));
+                seen(&self.town);
                 self.town.clear_events();
                 done
             }
             Entry::Command { command, .. } => {
                 let done = self.town.apply(command).map(drop).map_err(|refusal| refusal.message);
+                seen(&self.town);
                 self.town.clear_events();
                 done
             }

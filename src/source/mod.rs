@@ -3,9 +3,11 @@
 //! Knows the wire. What a source delivers is complete: a screen needs nothing else to draw.
 
 mod local;
+mod recorded;
 pub mod remote;
 
 pub use local::Local;
+pub use recorded::Recorded;
 pub use remote::Remote;
 
 use std::sync::Arc;
@@ -34,6 +36,8 @@ pub enum Notice {
 pub enum Link {
     /// A shard in this process.
     Local,
+    /// A past run.
+    Recorded,
     /// Nothing has arrived yet.
     Connecting {
         /// Where.
@@ -86,6 +90,6 @@ pub trait Source {
     /// Sends a request. Its [`Answer`] comes back through `deliver`; a request without a `cmd_id` that needs one is
     /// given one. Returns the `cmd_id` under which the answer will come.
     fn send(&mut self, request: Request) -> String;
-    /// Local: takes a final snapshot and stops the shard. Remote: detaches. Returns a line for the terminal.
+    /// Local: takes a final snapshot and stops the shard. Remote: detaches. Recorded: changes nothing. Returns a line for the terminal.
     fn close(&mut self) -> String;
 }

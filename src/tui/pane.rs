@@ -64,7 +64,7 @@ impl Context<'_> {
 /// Whether `session` may run `command` (the name of a row) on the shard of `view`, or in one sentence why not.
 pub fn allows(session: &Session, commands: &[CommandSpec], view: &Snapshot, command: &str) -> Result<(), String> {
     match commands.iter().find(|spec| spec.name == command) {
-        None => Err(format!("this shard has no command `{command}`")),
+        None => Err(format!("there is no command `{command}` here")),
         Some(spec) if spec.mutating && newer_schema(view) => Err(format!(
             "the shard speaks schema {}, this program {SCHEMA_VERSION}: upgrade first",
             view.schema_version

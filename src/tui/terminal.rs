@@ -232,7 +232,7 @@ fn deliver(place: usize, source: &mut dyn Source, send: Sender<Wake>) -> Slot {
 
 struct Shell<'a> {
     seats: &'a mut [Seat],
-    /// Whether the town runs in this process.
+    /// Whether what is watched is in this process.
     local: bool,
     options: Options,
     slots: Vec<Slot>,
@@ -251,7 +251,7 @@ impl<'a> Shell<'a> {
         let recall = options.history.as_deref().map_or_else(Vec::new, read_lines);
         let fleet = seats.len() > 1;
         let hellos: Vec<Hello> = seats.iter().map(|seat| seat.source.hello()).collect();
-        let local = hellos.iter().all(|hello| hello.link == Link::Local);
+        let local = hellos.iter().all(|hello| matches!(hello.link, Link::Local | Link::Recorded));
         let screens =
             hellos.first().filter(|_| local).map_or_else(|| save::folder(&[]), |hello| save::folder(&hello.facts));
         let apps = hellos.into_iter().zip(seats.iter()).map(|(hello, seat)| {

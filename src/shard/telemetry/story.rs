@@ -20,7 +20,7 @@ const FRESH: usize = 100_000;
 const NARRATIONS: usize = 60;
 
 /// The newest of both, oldest first.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Story {
     events: VecDeque<WireEvent>,
     narrations: VecDeque<Narration>,
@@ -34,7 +34,7 @@ pub(crate) struct Story {
 }
 
 /// Everything since the last message, for a stream that carries all of it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Fresh {
     events: Vec<WireEvent>,
     narrations: Vec<Narration>,

@@ -174,6 +174,7 @@ impl App {
         let theme = &self.theme;
         let (link, style) = match &self.link {
             Link::Local => ("local".to_owned(), theme.dim),
+            Link::Recorded => ("recording".to_owned(), theme.warn),
             Link::Connecting { .. } => ("connecting".to_owned(), theme.warn),
             Link::Live { .. } => ("live".to_owned(), theme.good),
             Link::Stale { seconds, .. } => (format!("stale {seconds} s"), theme.warn),
@@ -214,7 +215,7 @@ impl App {
 
     pub(super) fn url(&self) -> Option<&str> {
         match &self.link {
-            Link::Local => None,
+            Link::Local | Link::Recorded => None,
             Link::Connecting { url }
             | Link::Live { url }
             | Link::Stale { url, .. }
@@ -225,7 +226,7 @@ impl App {
     fn banners(&self) -> Vec<String> {
         let mut banners = Vec::new();
         match &self.link {
-            Link::Local | Link::Connecting { .. } | Link::Live { .. } => {}
+            Link::Local | Link::Recorded | Link::Connecting { .. } | Link::Live { .. } => {}
             Link::Stale { seconds, .. } => {
                 banners.push(format!("nothing has arrived for {seconds} s: what you see is old"));
             }

@@ -297,6 +297,7 @@ impl Fleet {
         }
         match watched.link {
             Link::Local => ("local".into(), theme.good),
+            Link::Recorded => ("recording".into(), theme.warn),
             Link::Live { .. } => ("live".into(), theme.good),
             Link::Connecting { .. } => ("connecting".into(), theme.warn),
             Link::Stale { seconds, .. } => (format!("stale {seconds} s"), theme.warn),

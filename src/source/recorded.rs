@@ -1,0 +1,247 @@
+//! A past run as a screen's source: paused where it ended, played at any pace, gone to at any tick. Nothing can be done to it.
+//!
+//! Owns the pace and the few commands of looking; what there is to see is the recording's.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{Hello, Link, Notice, Source};
+use crate::shard::recording::Recording;
+use crate::shard::{Speed, specs};
+use crate::wire::command::{ArgKind, ArgSpec, Effect};
+use crate::wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status};
+
+type Deliver = Box<dyn Fn(Notice) + Send + Sync>;
+
+/// Time from one view to the next while it is played.
+const FRAME: Duration = Duration::from_millis(33);
+/// Of it, how long a town is stepped at full speed.
+const STEPPED: Duration = Duration::from_millis(25);
+/// Ticks stepped at once then.
+const STRIDE: u64 = 500;
+/// Commands of the table that a recording takes.
+const TAKEN: [&str; 4] = ["pause", "resume", "step", "speed"];
+
+/// A recorded run, to be watched.
+pub struct Recorded {
+    recording: Option<Recording>,
+    facts: Vec<(String, String)>,
+    inbox: Option<Sender<Request>>,
+    thread: Option<JoinHandle<String>>,
+}
+
+impl Recorded {
+    /// Around a recording, which is looked at where it stands.
+    pub fn new(recording: Recording, facts: Vec<(String, String)>) -> Self {
+        Self { recording: Some(recording), facts, inbox: None, thread: None }
+    }
+}
+
+impl Source for Recorded {
+    fn hello(&self) -> Hello {
+        let mut commands: Vec<CommandSpec> = specs();
+        commands.retain(|spec| TAKEN.contains(&spec.name.as_str()));
+        commands.iter_mut().for_each(|spec| spec.role = Role::Viewer);
+        commands.push(goto());
+        Hello {
+            commands,
+            session: Session { issuer: "viewer".into(), role: Role::Viewer, transport: "local".into(), owner: true },
+            link: Link::Recorded,
+            wants_token: false,
+            facts: self.facts.clone(),
+        }
+    }
+
+    fn start(&mut self, deliver: Box<dyn Fn(Notice) + Send + Sync>) {
+        let Some(recording) = self.recording.take() else { return };
+        let (inbox, asked) = channel();
+        let play = Play { recording, deliver, speed: Speed::X1, paused: true, owed: 0.0, last: Instant::now() };
+        let thread = std::thread::Builder::new().name("recording".into()).spawn(move || play.run(&asked));
+        self.thread = thread.ok();
+        self.inbox = Some(inbox);
+    }
+
+    fn send(&mut self, mut request: Request) -> String {
+        let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
+        if let Some(inbox) = &self.inbox {
+            // A thread that has ended has said why.
+            drop(inbox.send(request));
+        }
+        cmd_id
+    }
+
+    fn close(&mut self) -> String {
+        self.inbox = None;
+        let told = self.thread.take().and_then(|thread| thread.join().ok());
+        told.unwrap_or_else(|| "The recording was not played.".into())
+    }
+}
+
+/// The one command that only a recording has.
+fn goto() -> CommandSpec {
+    CommandSpec {
+        name: "goto".into(),
+        args: vec![ArgSpec { name: "tick".into(), kind: ArgKind::Text, required: true, flag: false }],
+        role: Role::Viewer,
+        effect: Effect::Shard,
+        mutating: false,
+        destructive: false,
+        help: "looks at a tick of the recording: `goto 5000`, or `goto -100` and `goto +100` from here".into(),
+    }
+}
+
+/// What a line asks for.
+enum Asked {
+    Pause,
+    Resume,
+    Speed(Speed),
+    /// Look at this tick.
+    Tick(u64),
+}
+
+/// A recording being watched.
+struct Play {
+    recording: Recording,
+    deliver: Deliver,
+    speed: Speed,
+    paused: bool,
+    /// Ticks that are due, and when that was last counted.
+    owed: f64,
+    last: Instant,
+}
+
+impl Play {
+    /// Until whoever watches has gone; answers with a line of farewell.
+    fn run(mut self, inbox: &Receiver<Request>) -> String {
+        self.show();
+        loop {
+            let asked = if self.paused {
+                inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                inbox.recv_timeout(FRAME)
+            };
+            let done = match asked {
+                Ok(request) => self.answer(&request),
+                Err(RecvTimeoutError::Timeout) => self.play(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            if let Err(why) = done {
+                (self.deliver)(Notice::Ended(why.clone()));
+                return format!("{}: {why}.", self.recording.run_id());
+            }
+            self.show();
+        }
+        format!("{} was looked at last at tick {}; nothing was changed.", self.recording.run_id(), self.tick())
+    }
+
+    fn tick(&self) -> u64 {
+        self.recording.ticks().1
+    }
+
+    fn show(&self) {
+        let speed = if self.paused { "paused" } else { self.speed.row().1 };
+        (self.deliver)(Notice::View(Arc::new(self.recording.view(speed))));
+    }
+
+    /// The ticks that are due by now.
+    fn play(&mut self) -> Result<(), String> {
+        let began = Instant::now();
+        let elapsed = began.duration_since(self.last).as_secs_f64() * 1e3;
+        self.last = began;
+        if self.speed == Speed::Max {
+            while began.elapsed() < STEPPED && self.tick() < self.recording.ticks().2 {
+                self.recording.go_to(self.tick() + STRIDE)?;
+            }
+        } else {
+            self.owed += elapsed * f64::from(self.speed.row().2) / self.recording.tick_ms().max(1) as f64;
+            let due = self.owed.floor();
+            self.owed -= due;
+            self.recording.go_to(self.tick() + due as u64)?;
+        }
+        self.paused = self.tick() == self.recording.ticks().2;
+        Ok(())
+    }
+
+    fn answer(&mut self, request: &Request) -> Result<(), String> {
+        let (result, error, status) = match self.asked(&request.command) {
+            Ok(asked) if request.dry_run => (Some(json!({ "summary": self.said(&asked) })), None, Status::DryRun),
+            Ok(asked) => {
+                let said = self.said(&asked);
+                self.take(&asked)?;
+                (Some(json!({ "summary": said })), None, Status::Ok)
+            }
+            Err(error) => (None, Some(error), Status::Error),
+        };
+        let (cmd_id, command) = (request.cmd_id.clone().unwrap_or_default(), request.command.clone());
+        let (tick, audit) = (self.tick(), String::new());
+        (self.deliver)(Notice::Answer(Answer { cmd_id, command, status, tick, result, error, replayed: false, audit }));
+        Ok(())
+    }
+
+    fn asked(&self, line: &str) -> Result<Asked, ErrorBody> {
+        let (first, now, last) = self.recording.ticks();
+        let odd = |message: String, hint: &str| ErrorBody { code: "E_INVALID_ARG".into(), message, hint: hint.into() };
+        let mut words = line.split_whitespace();
+        let (name, word) = (words.next().unwrap_or_default(), words.next());
+        let number = |text: &str| text.replace([',', '_'], "").parse::<u64>().ok();
+        Ok(match (name, word) {
+            ("pause", None) => Asked::Pause,
+            ("resume", None) if now < last => Asked::Resume,
+            ("resume", None) => {
+                return Err(odd(format!("the recording ends here, at tick {last}."), "`goto -1000` goes back."));
+            }
+            ("step", None) => Asked::Tick((now + 1).min(last)),
+            ("step", Some(ticks)) => {
+                let ticks =
+                    number(ticks).ok_or_else(|| odd(format!("{ticks} is no number of ticks."), "`step 10`."))?;
+                Asked::Tick(now.saturating_add(ticks).min(last))
+            }
+            ("speed", Some(speed)) => {
+                let hint = "There are 1x, 10x, 100x and max.";
+                Asked::Speed(Speed::named(speed).ok_or_else(|| odd(format!("{speed} is no speed."), hint))?)
+            }
+            ("goto", Some(tick)) => {
+                let hint = "`goto 5000`, `goto -100` or `goto +100`.";
+                let to = match tick.split_at(usize::from(tick.starts_with(['-', '+']))) {
+                    ("-", back) => number(back).map(|back| now.saturating_sub(back)),
+                    ("+", on) => number(on).map(|on| now.saturating_add(on)),
+                    (_, tick) => number(tick),
+                };
+                Asked::Tick(to.ok_or_else(|| odd(format!("{tick} is no tick."), hint))?.clamp(first, last))
+            }
+            _ => {
+                let message = "this is a recording: it can be looked at, and nothing can be done to it.".into();
+                let hint = "It takes `pause`, `resume`, `step`, `speed` and `goto`.".into();
+                return Err(ErrorBody { code: "E_FORBIDDEN".into(), message, hint });
+            }
+        })
+    }
+
+    fn said(&self, asked: &Asked) -> String {
+        let (first, _, last) = self.recording.ticks();
+        match asked {
+            Asked::Pause => format!("paused at tick {}.", self.tick()),
+            Asked::Resume => format!("it is played at {}.", self.speed.row().1),
+            Asked::Speed(speed) => format!("it is played at {}.", speed.row().1),
+            Asked::Tick(tick) => format!("tick {tick} of {first} to {last}."),
+        }
+    }
+
+    fn take(&mut self, asked: &Asked) -> Result<(), String> {
+        (self.owed, self.last) = (0.0, Instant::now());
+        match asked {
+            Asked::Pause => self.paused = true,
+            Asked::Resume => self.paused = false,
+            Asked::Speed(speed) => (self.speed, self.paused) = (*speed, self.tick() == self.recording.ticks().2),
+            Asked::Tick(tick) => {
+                self.paused = true;
+                self.recording.go_to(*tick)?;
+            }
+        }
+        Ok(())
+    }
+}
