@@ -59,7 +59,7 @@ impl Recording {
         let mut story = Story::default();
         tell(&mut story, &player.town);
         player.town.clear_events();
-        let ends = files.iter().flat_map(|(_, read)| read.entries.iter().rev().find_map(ends_at)).max();
+        let ends = files.iter().filter_map(|(_, read)| read.entries.iter().rev().find_map(ends_at)).max();
         let hidden = player.town.rules().config.telemetry.privacy.enabled;
         // A key is only read where names were hidden: nothing is made in somebody's home for a look.
         let names = if hidden { Names::open(home, &header.shard, true)? } else { Names::default() };

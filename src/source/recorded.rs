@@ -45,7 +45,9 @@ impl Source for Recorded {
     fn hello(&self) -> Hello {
         let mut commands: Vec<CommandSpec> = specs();
         commands.retain(|spec| TAKEN.contains(&spec.name.as_str()));
-        commands.iter_mut().for_each(|spec| spec.role = Role::Viewer);
+        for spec in &mut commands {
+            spec.role = Role::Viewer;
+        }
         commands.push(goto());
         Hello {
             commands,
