@@ -55,6 +55,10 @@ fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
         assert_eq!(told.health.status, "degraded", "{point}");
         assert!(told.alerts.iter().any(|alert| alert.message.contains(says)), "{point}: {:?}", told.alerts);
         wait_for(&views, "the town going on", |view| view.tick > told.tick + 100);
+        let merged = wait_for(&views, "merged telemetry", |view| view.transport.mode == "aggregate");
+        for own in ["shard_degraded", "telemetry_aggregating"] {
+            assert!(merged.alerts_raised.contains_key(own), "{point}: {own}: {:?}", merged.alerts_raised);
+        }
         let answer = live.line("setmoney ada 77");
         if *refuses {
             assert_eq!(refusal(&answer), "E_AUDIT_UNAVAILABLE", "{point}");

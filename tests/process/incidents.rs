@@ -187,6 +187,7 @@ fn a_bundle_of_very_much_is_no_larger_than_it_may_be_and_says_what_it_left_out()
 
 #[cfg(feature = "failpoints")]
 mod broken {
+    use super::super::batch::verified;
     use super::super::terminal::Seat;
     use super::*;
 
@@ -296,5 +297,25 @@ mod broken {
         assert_eq!(telemetry["alerts"][0]["name"], "tick_hung");
         let log = std::fs::read_to_string(home.join("logs/townlet.log")).unwrap();
         assert!(log.contains("tick 300 hangs") && log.contains("the tick has ended"), "{log}");
+    }
+
+    #[test]
+    fn a_canary_whose_tick_hung_is_taken_back_and_the_hang_is_counted_once() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        write_script(home, &[(Some(20), "policy_swap shipped --reason drill".into(), "swap-1".into())]);
+        let settings = ["policy.release=scripted", "stability.promotion.auto_rollback=critical"];
+        let args = ["--set", settings[0], "--set", settings[1], "--script", SCRIPT, "--tick-limit", "5000", "--json"];
+        let points = [("FAILPOINTS", "engine_tick=200*off->1*sleep(5000)->off")];
+        let ended = Batch::start(home, &args, &points).end();
+        assert_eq!(ended.status, Some(0), "{}{}", ended.out, ended.said);
+        let report: Value = serde_json::from_str(&ended.out).expect("a report");
+        assert_eq!(report["alerts_raised"]["tick_hung"], 1, "{report}");
+        let rows = std::fs::read_to_string(home.join("ops/rollouts.md")).unwrap();
+        assert!(rows.contains("by itself, on tick_hung"), "{rows}");
+        only(home, Kind::Hang);
+        only(home, Kind::Rollback);
+        verified(home);
+        replay(home);
     }
 }

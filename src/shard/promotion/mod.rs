@@ -17,7 +17,7 @@ pub(super) use orders::Order;
 pub(super) use pointer::Pointer;
 pub use pointer::PointerError;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,8 +60,8 @@ pub(super) struct Releases {
     saved: Vec<String>,
     /// A window that begins before this tick was not the release's alone, or not whole.
     whole_from: u64,
-    /// Alerts that make the open window red.
-    alarms: BTreeSet<&'static str>,
+    /// Whether an alert was raised that makes the open window red.
+    alarmed: bool,
     /// Why this run may not or cannot change the release.
     trouble: Option<String>,
 }
@@ -149,7 +149,7 @@ impl Releases {
             judge: None,
             saved,
             whole_from: tick,
-            alarms: BTreeSet::new(),
+            alarmed: false,
             trouble,
         };
         Ok(Opened { releases, driver, notes })

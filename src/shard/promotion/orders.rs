@@ -249,7 +249,7 @@ impl Engine {
         releases.put(from.clone(), Ok(old.clone()));
         releases.previous = releases.machine.previous().is_some().then_some(old);
         releases.whole_from = tick;
-        releases.alarms.clear();
+        releases.alarmed = false;
         self.dirty = true;
         JournalEntry::Policy { tick, cmd_id, issuer, from, to }
     }
@@ -373,7 +373,7 @@ impl Engine {
         let required = u64::from(rules.config.stability.promotion.required_passes);
         next.open(releases.machine.release(), &pointer::ground(&rules), required, &act);
         (releases.rules, releases.whole_from) = (rules, self.town.tick());
-        releases.alarms.clear();
+        releases.alarmed = false;
         // The judge lives pairs of the town as it was.
         releases.judge = None;
         if let Err(why) = releases.file.claim() {
@@ -389,13 +389,13 @@ impl Engine {
         let Some(window) = self.town.state().stability.closed.last() else { return };
         let (length, releases) = (self.town.rules().config.stability.window_ticks, &mut self.releases);
         let whole = window.end >= releases.whole_from + u64::from(length);
-        let calm = std::mem::take(&mut releases.alarms).is_empty();
+        let calm = !std::mem::take(&mut releases.alarmed);
         let green = window.green.filter(|_| whole).map(|green| green && calm);
         self.advance(Event::Window(green));
     }
 
     /// Alerts that were raised just now, with their severity.
-    pub(in crate::shard) fn alarmed(&mut self, raised: &[(&'static str, &'static str)]) {
+    pub(in crate::shard) fn alarmed(&mut self, raised: &[(String, String)]) {
         let releases = &mut self.releases;
         let (auto, on_canary) = (releases.auto_rollback(), releases.machine.stage() == Stage::Canary);
         let mut grave = Vec::new();
@@ -403,12 +403,10 @@ impl Engine {
             if releases.is_allowed(name) {
                 continue;
             }
-            let critical = *severity == "critical";
-            if critical && *name != "canary_red" {
-                releases.alarms.insert(name);
-            }
+            let critical = severity == "critical";
+            releases.alarmed |= critical && name != "canary_red";
             if on_canary && (auto == AutoRollback::Any || auto == AutoRollback::Critical && critical) {
-                grave.push(*name);
+                grave.push(name.as_str());
             }
         }
         if !grave.is_empty() {
