@@ -144,6 +144,44 @@ fn whatever_is_missing_the_rest_is_taken() {
     assert_eq!((status, said.matches("ops/asked").count()), (Some(0), 3), "{said}");
 }
 
+#[test]
+fn the_release_pointer_and_its_manifests_are_taken_wherever_the_configuration_keeps_them() {
+    for folder in ["releases", "../releases"] {
+        let home = tempfile::tempdir().unwrap();
+        let home = &home.path().join("home");
+        std::fs::create_dir(home).unwrap();
+        let bundle = |name: &str| {
+            let (status, said) = run(home, &["incident", "bundle", "--json", "--output", name]);
+            assert_eq!(status, Some(0), "{said}");
+            let into = tempfile::tempdir().unwrap();
+            let made: Value = serde_json::from_str(&said).unwrap();
+            (unpacked(&home.join(name), into.path()), made["lacking"].to_string(), into)
+        };
+        let setting = format!("policy.release_dir={folder}");
+        let args = ["--set", &setting, "--set", "policy.release=scripted", "--tick-limit"];
+        Batch::start(home, &[&args[..], &["50"]].concat(), &[]).end();
+        let (_, lacking, _into) = bundle("before.tar.zst");
+        assert!(lacking.contains("harbour.release.json: there is none") && lacking.contains("manifests"), "{lacking}");
+        write_script(home, &[(Some(60), "policy_swap shipped --reason drill".into(), "swap-1".into())]);
+        Batch::start(home, &[&args[..], &["100", "--resume", "--script", SCRIPT]].concat(), &[]).end();
+        let (unpacked, lacking, _into) = bundle("after.tar.zst");
+        assert!(!lacking.contains("release"), "{lacking}");
+        let (mut pointers, mut manifests) = (Vec::new(), Vec::new());
+        every_file(&unpacked, &mut |path, bytes| {
+            let of = |path: &Path| path.strip_prefix(&unpacked).unwrap().to_owned();
+            match path.file_name().unwrap().to_str() {
+                Some("harbour.release.json") => pointers.push((of(path), bytes.to_vec())),
+                Some("manifest.json") if path.parent() != Some(&*unpacked) => manifests.push(of(path)),
+                _ => {}
+            }
+        });
+        let [(place, bytes)] = pointers.as_slice() else { panic!("{pointers:?}") };
+        assert_eq!(*bytes, std::fs::read(home.join(folder).join("harbour.release.json")).unwrap());
+        assert!(place.starts_with(if folder.starts_with("..") { "elsewhere" } else { folder }), "{place:?}");
+        assert!(manifests.len() == 1 && manifests[0].starts_with("snapshots/release"), "{manifests:?}");
+    }
+}
+
 /// Bytes that no packer makes smaller.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 7_u64;

@@ -5,7 +5,7 @@
 //! tried. Changes nothing. Rule: "Incidents".
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -20,6 +20,7 @@ use super::{Occasion, system};
 use crate::audit::{self, Verdict};
 use crate::shard::home::Home;
 use crate::shard::journal::{self, Frames};
+use crate::shard::promotion;
 use crate::shard::snapshots;
 use crate::shard::telemetry::{self, Around};
 use crate::wire::telemetry::{AuditTail, Policy};
@@ -63,7 +64,7 @@ pub(super) struct Gathered {
 type Get = fn(&mut Gathered, &Run, &Occasion) -> Result<(), String>;
 
 /// THE list of items.
-const ITEMS: [(&str, Get); 11] = [
+const ITEMS: [(&str, Get); 12] = [
     ("versions.json", versions),
     ("crash report", crash),
     ("configuration", configuration),
@@ -72,7 +73,8 @@ const ITEMS: [(&str, Get); 11] = [
     ("system facts", system_facts),
     ("audit log", audit_log),
     ("logs", logs),
-    ("notes and promotion", notes),
+    ("notes", notes),
+    ("release pointer", releases),
     ("snapshot", newest_snapshot),
     ("journal", journals),
 ];
@@ -238,16 +240,29 @@ fn notes(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
             all.bundle.text(name, &bytes);
         }
     }
-    // Which policy is released, and how it came to be.
-    for place in [format!("{}/rel", run.root), format!("{}/promotion", run.root), "logs/promotion".into()] {
-        let entries = std::fs::read_dir(folder.join(place)).into_iter().flatten().flatten();
-        let small = |path: &Path| path.extension().is_some_and(|found| found == "json" || found == "jsonl");
-        for file in entries.map(|entry| entry.path()).filter(|path| small(path)) {
-            whole(&mut all.bundle, &run.home, &file, MOST_SMALL);
-        }
-    }
     if !folder.join("ops/rollouts.md").exists() {
         all.bundle.lacks("promotion history", "ops/rollouts.md: nothing was promoted or rolled back in this home");
+    }
+    Ok(())
+}
+
+/// Which policy is released, and how it came to be.
+fn releases(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
+    let sources = all.sources.as_ref().ok_or("no configuration is known, and it names the folder")?;
+    let config = Config::from_canonical(&sources.config).map_err(|error| error.to_string())?;
+    let (pointer, manifests) = promotion::files(run.home.folder(), &config);
+    if pointer.exists() {
+        whole(&mut all.bundle, &run.home, &pointer, MOST_SMALL);
+    } else {
+        let why = format!("{}: there is none; the release is that of the configuration", pointer.display());
+        all.bundle.lacks("release pointer", why);
+    }
+    if manifests.is_empty() {
+        all.bundle.lacks("release manifests", "no release of this home was changed");
+    }
+    // The newest first: when there is no room for all, the oldest stay out.
+    for manifest in manifests.iter().rev() {
+        whole(&mut all.bundle, &run.home, manifest, MOST_SMALL);
     }
     Ok(())
 }
@@ -312,6 +327,15 @@ fn end_of(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The name in the bundle: the path below the home. What the configuration keeps elsewhere has a folder of its own there, as no
+/// archive leads out of itself.
 fn inside(home: &Home, file: &Path) -> String {
-    file.strip_prefix(home.folder()).unwrap_or(file).to_string_lossy().replace('\\', "/")
+    let below = file.strip_prefix(home.folder()).ok();
+    let below = below.filter(|path| path.components().all(|part| is_name(&part)));
+    let elsewhere = || Path::new("elsewhere").join(file.components().filter(is_name).collect::<PathBuf>());
+    below.map_or_else(elsewhere, Path::to_owned).to_string_lossy().replace('\\', "/")
+}
+
+fn is_name(part: &Component<'_>) -> bool {
+    matches!(part, Component::Normal(_))
 }

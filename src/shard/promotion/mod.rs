@@ -18,11 +18,11 @@ pub(super) use pointer::Pointer;
 pub use pointer::PointerError;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use townlet_town::Rules;
-use townlet_town::config::AutoRollback;
+use townlet_town::config::{AutoRollback, Config};
 
 use super::policies::{Loaded, Policies, PolicyError};
 use super::table::error;
@@ -132,7 +132,7 @@ impl Releases {
                 machine = kept.clone();
             }
         }
-        let saved = saved::list(&saved::root(home.folder(), rules));
+        let saved = saved::list(&saved::root(home.folder(), &rules.config));
         let driver = release.driver.clone();
         let releases = Self {
             rules: Arc::clone(rules),
@@ -319,6 +319,11 @@ impl Releases {
         let asked = self.at_hand.iter().any(|row| row.0 == bond.candidate);
         (!asked && !self.holds(&bond.candidate)).then(|| bond.candidate.clone())
     }
+}
+
+/// Where the release pointer stands, and the manifests of changes of the release, oldest first.
+pub(super) fn files(home: &Path, config: &Config) -> (PathBuf, Vec<PathBuf>) {
+    (pointer::path(home, config), saved::manifests(&saved::root(home, config)).collect())
 }
 
 /// Commands of a run that changed a release and were not told to the log: (issuer, `cmd_id`) → tick.

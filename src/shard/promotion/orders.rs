@@ -103,7 +103,7 @@ impl Engine {
     /// Loads a policy away from the town's thread, and goes on when it is at hand or known not to be had.
     fn fetch(&mut self, kind: Kind, name: String, then: impl FnOnce(&mut Self) + Send + 'static) {
         let (policies, rules) = (self.releases.policies.clone(), Arc::clone(&self.releases.rules));
-        let root = saved::root(self.home.folder(), &rules);
+        let root = saved::root(self.home.folder(), &rules.config);
         let asked = name.clone();
         let load = move || match kind {
             Kind::Release => saved::release(&root, &asked, &policies, &rules),
@@ -166,7 +166,7 @@ impl Engine {
         let mut flipped = releases.machine.clone();
         drop(flipped.take(Event::Flipped, &act));
         let end = releases.file.bytes(&flipped);
-        let root = saved::root(self.home.folder(), &releases.rules);
+        let root = saved::root(self.home.folder(), &releases.rules.config);
         let folder = root.join(saved::name(&root));
         let forced = matches!(order, Order::Swap(..));
         let manifest = Manifest {
