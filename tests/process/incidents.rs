@@ -145,6 +145,39 @@ fn whatever_is_missing_the_rest_is_taken() {
 }
 
 #[test]
+fn without_a_journal_the_texts_the_seed_and_the_state_are_those_of_a_whole_snapshot() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let config = format!("console_auth: {{ token_file: ops/{}.json }}\n", CANARIES[0]);
+    std::fs::write(home.join("town.yaml"), config).unwrap();
+    let args = ["--config", "town.yaml", "--seed", "4711", "--tick-limit", "300"];
+    Batch::start(home, &args, &[]).end();
+    let run_id = Home::new(home).runs("harbour").remove(0);
+    std::fs::remove_dir_all(home.join("logs/journal")).unwrap();
+    // One newer that is damaged is passed over.
+    std::fs::write(home.join("snapshots/auto").join(&run_id).join("000000000999.tls"), b"damaged").unwrap();
+    let (status, said) = run(home, &["incident", "bundle", "--json", "--output", "b.tar.zst"]);
+    assert_eq!(status, Some(0), "{said}");
+    let made: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&made["shard"], &made["replay"]), (&"harbour".into(), &Value::Null), "{made}");
+    let into = tempfile::tempdir().unwrap();
+    let folder = unpacked(&home.join("b.tar.zst"), into.path());
+    assert_eq!(json(&folder, "telemetry.json")["tick"], 300);
+    let config = std::fs::read_to_string(folder.join("config/effective.yaml")).unwrap();
+    assert!(config.contains("seed: 4711") && !config.contains(CANARIES[0]), "{config}");
+    let summary = std::fs::read_to_string(folder.join("SUMMARY.md")).unwrap();
+    let snapshot = format!("snapshots/auto/{run_id}/000000000300.tls");
+    for words in [
+        &*format!("texts, seed and shard are those of {snapshot}"),
+        &*format!("the state is that of {snapshot}"),
+        "| seed | 4711 |",
+        "000000000999.tls",
+    ] {
+        assert!(summary.contains(words), "{words}: {summary}");
+    }
+}
+
+#[test]
 fn the_release_pointer_and_its_manifests_are_taken_wherever_the_configuration_keeps_them() {
     for folder in ["releases", "../releases"] {
         let home = tempfile::tempdir().unwrap();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use townlet_town::config::{Config, diff};
-use townlet_town::{Sources, snapshot};
+use townlet_town::{Sources, Town, snapshot};
 
 use super::bundle::Bundle;
 use super::panics::said;
@@ -57,6 +57,10 @@ pub(super) struct Gathered {
     /// The last state: the shard's own, or the one that the replay led to.
     pub(super) view: Option<Arc<Snapshot>>,
     pub(super) seed: Option<u64>,
+    /// The newest whole snapshot, with its name, when the journal does not say what the town was made from.
+    fallback: Option<(String, Town)>,
+    /// What is known of the town from elsewhere than the journal, and from where, a sentence each.
+    pub(super) origins: Vec<String>,
     /// In a sentence.
     pub(super) audit: String,
 }
@@ -83,16 +87,23 @@ const ITEMS: [(&str, Get); 12] = [
 pub(super) fn gather(run: &Run, occasion: &Occasion) -> Gathered {
     let frames = run.home.journals_of(&run.id).iter().rev().find_map(|file| Frames::open(file).ok());
     let header = frames.map(Frames::header_at_the_end);
-    let config = header.as_ref().and_then(|header| Config::from_canonical(&header.sources.config).ok());
-    let seed = config.as_ref().map(|config| config.seed);
+    let fallback = if header.is_none() { newest_whole(run) } else { None };
+    let of_snapshot = || fallback.as_ref().map(|(_, town)| town.rules().sources.clone());
+    let sources = header.as_ref().map(|header| header.sources.clone()).or_else(of_snapshot);
+    let config = sources.as_ref().and_then(|sources| Config::from_canonical(&sources.config).ok());
+    let told =
+        |(name, _): &(String, Town)| format!("no journal can be read: texts, seed and shard are those of {name}.");
+    let shard = header.as_ref().map(|header| header.shard.clone());
     let mut all = Gathered {
         bundle: Bundle::without(Secrets::known(config.as_ref())),
-        shard: header.as_ref().map_or_else(String::new, |header| header.shard.clone()),
-        policy: header.as_ref().map_or_else(String::new, |header| header.policy.clone()),
-        sources: header.map(|header| header.sources),
+        shard: shard.or_else(|| config.as_ref().map(|config| config.shard.clone())).unwrap_or_default(),
+        policy: header.map_or_else(String::new, |header| header.policy),
+        sources,
         replay: None,
         view: occasion.view.clone(),
-        seed,
+        seed: fallback.as_ref().map(|(_, town)| town.state().seed).or(config.map(|config| config.seed)),
+        origins: fallback.iter().map(told).collect(),
+        fallback,
         audit: String::from("the audit log could not be read"),
     };
     for (item, get) in ITEMS {
@@ -133,7 +144,10 @@ fn crash(all: &mut Gathered, run: &Run, occasion: &Occasion) -> Result<(), Strin
 }
 
 fn configuration(all: &mut Gathered, _: &Run, _: &Occasion) -> Result<(), String> {
-    let sources = all.sources.clone().ok_or("no journal of the run can be read, and the texts stand there")?;
+    let sources = all
+        .sources
+        .clone()
+        .ok_or("neither a journal nor a snapshot of the run can be read, and the texts stand there")?;
     all.bundle.text("config/effective.yaml", sources.config.as_bytes());
     for (key, (name, text)) in
         [("plan", &sources.plan), ("affordances", &sources.affordances), ("perturbations", &sources.perturbations)]
@@ -162,8 +176,13 @@ fn the_replay(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String>
 
 fn last_telemetry(all: &mut Gathered, run: &Run, occasion: &Occasion) -> Result<(), String> {
     if all.view.is_none() {
-        let replay = all.replay.as_ref().ok_or("the shard left none, and there is no replay to make one from")?;
-        let town = replay.town.as_ref().ok_or("the shard left none, and the replay was not played to its end")?;
+        let played = all.replay.as_ref().and_then(|replay| replay.town.as_ref());
+        let snapshot = if played.is_none() { all.fallback.take().or_else(|| newest_whole(run)) } else { None };
+        let told =
+            |(name, _): &(String, Town)| format!("no replay was played to its end: the state is that of {name}.");
+        all.origins.extend(snapshot.iter().map(told));
+        let town = played.or(snapshot.as_ref().map(|(_, town)| town));
+        let town = town.ok_or("the shard left none, and neither a replay nor a snapshot is there to make one from")?;
         let policy = Policy { id: all.policy.clone(), ..Policy::default() };
         let around = Around { shard: all.shard.clone(), run_id: run.id.clone(), policy, ..Around::default() };
         all.view = Some(Arc::new(telemetry::snapshot(town, &around, AuditTail::default())));
@@ -172,7 +191,7 @@ fn last_telemetry(all: &mut Gathered, run: &Run, occasion: &Occasion) -> Result<
     if occasion.view.is_some() {
         all.bundle.json("health.json", &view.health);
     } else {
-        let why = "it was known to the shard alone; the last telemetry was made anew from snapshot and journal";
+        let why = "it was known to the shard alone; the last telemetry was made anew from files";
         all.bundle.lacks("health.json", why);
     }
     all.bundle.json("telemetry.json", &*view);
@@ -296,6 +315,16 @@ fn journals(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
         whole(&mut all.bundle, &run.home, file, u64::MAX);
     }
     if files.is_empty() { Err(format!("{}: there is none", run.home.journals().display())) } else { Ok(()) }
+}
+
+/// The newest snapshot that is whole, with its name. One that breaks its reader is as good as damaged.
+fn newest_whole(run: &Run) -> Option<(String, Town)> {
+    let files = snapshots::of(&run.home.snapshots(&run.root, &run.id));
+    let whole = |file: &PathBuf| {
+        let found = catch_unwind(AssertUnwindSafe(|| snapshots::read(file))).ok()?.ok()?;
+        Some((inside(&run.home, file), found.town))
+    };
+    files.iter().rev().find_map(whole)
 }
 
 /// A file under the name it has in the home folder, if it fits.
