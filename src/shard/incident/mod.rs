@@ -13,6 +13,8 @@ mod panics;
 mod replay;
 mod secrets;
 mod system;
+#[cfg(test)]
+mod tests;
 mod timeline;
 mod watchdog;
 
@@ -59,7 +61,7 @@ pub enum Kind {
     Crash,
     /// A tick did not end.
     Hang,
-    /// A release was taken back without being asked.
+    /// A release was taken back, by hand or by itself.
     Rollback,
     /// Somebody asked.
     Asked,
@@ -150,6 +152,9 @@ pub struct Incident {
     pub replay: Option<(u64, String)>,
     /// What it could not get, `item: why`.
     pub lacking: Vec<String>,
+    /// Whether somebody asked for it, or for what it tells of.
+    #[serde(default)]
+    asked: bool,
     /// The panic or the hang.
     #[serde(default)]
     fault: Option<Fault>,
@@ -223,6 +228,7 @@ fn write(run: &Run, id: &str, occasion: &Occasion, output: Option<&Path>) -> Res
         bytes: 0,
         replay: note::target(&all, occasion),
         lacking: Vec::new(),
+        asked: occasion.kind == Kind::Asked || occasion.asked.is_some(),
         fault: occasion.fault.clone(),
     };
     let moments = note::moments(run, &all, occasion, &incident);
@@ -354,9 +360,7 @@ impl Recorder {
     fn is_news(&self, occasion: &Occasion) -> bool {
         let since = Timestamp::now() - QUIET;
         let mut lately = kept(&self.run.home);
-        lately.retain(|incident| {
-            incident.kind != Kind::Asked && incident.ts.parse::<Timestamp>().is_ok_and(|ts| ts > since)
-        });
+        lately.retain(|incident| !incident.asked && incident.ts.parse::<Timestamp>().is_ok_and(|ts| ts > since));
         let same = |incident: &&Incident| incident.kind == occasion.kind && incident.run_id == self.run.id;
         if let Some(same) = lately.iter().rev().find(same) {
             let note = self.run.home.incidents().join(&same.id).join("note.md");

@@ -144,7 +144,7 @@ impl Engine {
         self.releases.trouble = None;
         match order {
             Order::Promote(name) | Order::Swap(name, _) => self.make_release(ticket, order, name, act),
-            Order::Rollback(to, _) => self.take_back(ticket, order, to.as_ref(), &act),
+            Order::Rollback(to, why) => self.take_back(ticket, order, (to.as_ref(), why), &act),
             Order::Nominate(_) | Order::Hold(..) => {
                 drop(self.releases.machine.take(order.event(), &act));
                 self.write_down(Some(ticket), None);
@@ -220,14 +220,15 @@ impl Engine {
     }
 
     /// Hands the town back at once, whatever the disk does, and answers when the release's file holds it.
-    fn take_back(&mut self, ticket: u64, order: &Order, to: Option<&(String, String)>, act: &Act) {
+    fn take_back(&mut self, ticket: u64, order: &Order, (to, why): (Option<&(String, String)>, &str), act: &Act) {
         let name = to.map(|to| to.0.clone()).or_else(|| self.releases.machine.previous().map(str::to_owned));
         let policy = match self.releases.named(&name.unwrap_or_default()).cloned() {
             Ok(policy) => policy,
             Err(error) => return self.told(ticket, self.town.digest(), Err(error), None),
         };
         drop(self.releases.machine.take(order.event(), act));
-        let occasion = self.taken_back();
+        let asked = Some((act.issuer.clone(), why.to_owned()));
+        let occasion = self.taken_back().map(|occasion| Occasion { asked, ..occasion });
         let entry = self.drive(policy, ticket);
         fail_point!("rollback_driven");
         self.keep_rollback(occasion);

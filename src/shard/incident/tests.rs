@@ -1,0 +1,87 @@
+//! How many incidents are kept and made, and bundles of files that are long or hold what may not leave.
+
+use std::sync::Weak;
+
+use super::*;
+
+const RUN: &str = "harbour-20260101-000000-000aaa";
+
+fn run(home: &Path, id: &str) -> Run {
+    Run { home: Home::new(home), id: id.into(), root: "snapshots".into() }
+}
+
+fn recorder(home: &Path) -> Arc<Recorder> {
+    let run = run(home, RUN);
+    let log = Log::new(run.home.log(), "shard", false);
+    let (journal, audit) = (Weak::new(), Weak::new());
+    Arc::new(Recorder { run, board: Arc::default(), journal, audit, log, at_work: Mutex::default() })
+}
+
+/// Keeps so many incidents of this kind, each of a run of its own.
+fn keep(home: &Path, count: usize, occasion: &Occasion) {
+    for number in 0..count {
+        let run = run(home, &format!("harbour-20260101-000000-{number:06x}"));
+        let id = format!("20260101-000000{number:03}-{}", occasion.kind.word());
+        write(&run, &id, occasion, None).expect("it is written");
+    }
+}
+
+fn bundles(home: &Path) -> Vec<bool> {
+    let home = Home::new(home);
+    kept(&home).iter().map(|it| home.incidents().join(&it.id).join(BUNDLE).exists()).collect()
+}
+
+#[test]
+fn of_the_oldest_incidents_the_note_alone_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    keep(folder.path(), KEPT + 1, &Occasion::new(Kind::Asked, "somebody asked"));
+    let there = bundles(folder.path());
+    assert_eq!((there.len(), there[0]), (KEPT + 1, false));
+    assert!(there[1..].iter().all(|there| *there), "{there:?}");
+    let oldest = &kept(&Home::new(folder.path()))[0];
+    assert!(Home::new(folder.path()).incidents().join(&oldest.id).join("note.md").exists());
+}
+
+#[test]
+fn after_six_incidents_that_nobody_asked_for_there_are_no_bundles_for_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = recorder(folder.path());
+    keep(folder.path(), MOST_UNASKED - 1, &Occasion::new(Kind::Rollback, "it was taken back"));
+    for (kind, made) in [(Kind::Hang, MOST_UNASKED), (Kind::Crash, MOST_UNASKED)] {
+        recorder.notice(Occasion::new(kind, "it happened"));
+        recorder.finish();
+        assert_eq!(bundles(folder.path()).len(), made, "{kind:?}");
+    }
+    let log = std::fs::read_to_string(Home::new(folder.path()).log()).unwrap();
+    assert!(log.contains("it happened") && log.contains("there were too many lately"), "{log}");
+}
+
+#[test]
+fn incidents_that_somebody_asked_for_take_no_others_place() {
+    for kind in [Kind::Rollback, Kind::Asked] {
+        let folder = tempfile::tempdir().unwrap();
+        let asked = Some(("local:ada".to_owned(), String::new()));
+        keep(folder.path(), MOST_UNASKED, &Occasion { asked, ..Occasion::new(kind, "by hand") });
+        let recorder = recorder(folder.path());
+        recorder.notice(Occasion::new(Kind::Crash, "it broke"));
+        recorder.finish();
+        let kept = kept(&Home::new(folder.path()));
+        assert_eq!(kept.iter().filter(|it| it.kind == Kind::Crash).count(), 1, "{kind:?}: {kept:?}");
+    }
+}
+
+#[test]
+fn the_same_again_is_a_line_in_the_note_and_there_are_not_too_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = recorder(folder.path());
+    for _ in 0..=MOST_AGAIN + 1 {
+        recorder.notice(Occasion::new(Kind::Hang, "tick 7 hangs"));
+        recorder.finish();
+    }
+    let kept = kept(&Home::new(folder.path()));
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let note = Home::new(folder.path()).incidents().join(&kept[0].id).join("note.md");
+    let text = std::fs::read_to_string(note).unwrap();
+    let (_, again) = text.split_once("## Again").expect("its last section");
+    assert_eq!(again.matches("tick 7 hangs").count(), MOST_AGAIN, "{text}");
+}
