@@ -7,6 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use townlet_town::config::{Config, diff};
@@ -53,6 +54,8 @@ pub(super) struct Gathered {
     policy: String,
     /// What the town was made from.
     pub(super) sources: Option<Sources>,
+    /// When to read and play no longer.
+    late: Instant,
     pub(super) replay: Option<Replay>,
     /// The last state: the shard's own, or the one that the replay led to.
     pub(super) view: Option<Arc<Snapshot>>,
@@ -83,10 +86,11 @@ const ITEMS: [(&str, Get); 12] = [
     ("journal", journals),
 ];
 
-/// Gets everything there is.
-pub(super) fn gather(run: &Run, occasion: &Occasion) -> Gathered {
+/// Gets everything there is. What has to read or play a whole journal has so long for it, all in all.
+pub(super) fn gather(run: &Run, occasion: &Occasion, patience: Duration) -> Gathered {
+    let late = Instant::now() + patience;
     let frames = run.home.journals_of(&run.id).iter().rev().find_map(|file| Frames::open(file).ok());
-    let header = frames.map(Frames::header_at_the_end);
+    let (header, whole) = frames.map(|frames| frames.header_at_the_end(late)).unzip();
     let fallback = if header.is_none() { newest_whole(run) } else { None };
     let of_snapshot = || fallback.as_ref().map(|(_, town)| town.rules().sources.clone());
     let sources = header.as_ref().map(|header| header.sources.clone()).or_else(of_snapshot);
@@ -99,6 +103,7 @@ pub(super) fn gather(run: &Run, occasion: &Occasion) -> Gathered {
         shard: shard.or_else(|| config.as_ref().map(|config| config.shard.clone())).unwrap_or_default(),
         policy: header.map_or_else(String::new, |header| header.policy),
         sources,
+        late,
         replay: None,
         view: occasion.view.clone(),
         seed: fallback.as_ref().map(|(_, town)| town.state().seed).or(config.map(|config| config.seed)),
@@ -106,6 +111,10 @@ pub(super) fn gather(run: &Run, occasion: &Occasion) -> Gathered {
         fallback,
         audit: String::from("the audit log could not be read"),
     };
+    if whole == Some(false) {
+        let why = "reading the journal to its end takes too long; texts of a later reload are not there";
+        all.bundle.lacks("configuration at the end", why);
+    }
     for (item, get) in ITEMS {
         // Whatever a damaged file does to its reader, the next item is got all the same.
         let got = catch_unwind(AssertUnwindSafe(|| get(&mut all, run, occasion)));
@@ -166,7 +175,7 @@ fn configuration(all: &mut Gathered, _: &Run, _: &Occasion) -> Result<(), String
 }
 
 fn the_replay(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
-    let mut found = replay(&run.home, &run.root, &run.id, all.bundle.secrets())?;
+    let mut found = replay(&run.home, &run.root, &run.id, all.bundle.secrets(), all.late)?;
     all.seed = found.town.as_ref().map(|town| town.state().seed).or(all.seed);
     if all.bundle.bytes(REPLAY, std::mem::take(&mut found.bytes), found.redacted) {
         all.replay = Some(found);

@@ -46,6 +46,8 @@ const KEPT: usize = 20;
 const QUIET: Duration = Duration::from_mins(10);
 /// Bundles made without being asked for in that time, of all runs in a home.
 const MOST_UNASKED: usize = 6;
+/// How long reading and playing a journal may take for a bundle.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Lines that a note grows by.
 const MOST_AGAIN: usize = 50;
 /// A bundle's name in its incident's folder.
@@ -216,7 +218,7 @@ fn write(run: &Run, id: &str, occasion: &Occasion, output: Option<&Path>) -> Res
     let folder = run.home.incidents().join(id);
     let path = output.map_or_else(|| folder.join(BUNDLE), Path::to_owned);
     let say = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-    let mut all = gather::gather(run, occasion);
+    let mut all = gather::gather(run, occasion, PATIENCE);
     let mut incident = Incident {
         id: id.to_owned(),
         kind: occasion.kind,

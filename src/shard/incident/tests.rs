@@ -2,7 +2,11 @@
 
 use std::sync::Weak;
 
+use townlet_town::Sources;
+use townlet_town::config::{Layers, load};
+
 use super::*;
+use crate::shard::journal::{self, Base, Entry, Header};
 
 const RUN: &str = "harbour-20260101-000000-000aaa";
 
@@ -84,4 +88,52 @@ fn the_same_again_is_a_line_in_the_note_and_there_are_not_too_many() {
     let text = std::fs::read_to_string(note).unwrap();
     let (_, again) = text.split_once("## Again").expect("its last section");
     assert_eq!(again.matches("tick 7 hangs").count(), MOST_AGAIN, "{text}");
+}
+
+/// The default town's, with another target.
+fn sources(attendance: &str) -> Sources {
+    let flags = vec![("kpis.attendance".to_owned(), attendance.to_owned())];
+    Sources {
+        config: load(&Layers { flags, ..Layers::default() }).expect("it holds").config.canonical(),
+        plan: ("plan.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
+        affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
+        perturbations: ("none.yaml".into(), include_str!("../../../configs/perturbations/none.yaml").into()),
+    }
+}
+
+fn reload(index: u64, tick: u64, sources: Sources) -> Entry {
+    Entry::Reload { index, tick, cmd_id: format!("id-{index}"), issuer: "test".into(), sources: Box::new(sources) }
+}
+
+/// A run whose journal holds these entries, from the seed on.
+fn journalled(home: &Path, entries: &[Entry]) -> Run {
+    let run = run(home, RUN);
+    let header = Header {
+        version: journal::VERSION,
+        run_id: RUN.into(),
+        shard: "harbour".into(),
+        sources: sources("0.8"),
+        policy: "scripted".into(),
+        base: Base::Seed(7),
+    };
+    let journal = Journal::create(&run.home.journal(RUN, 0), &header).expect("it is made");
+    for entry in entries {
+        journal.append(entry.clone());
+    }
+    journal.flush().expect("it is written");
+    run
+}
+
+#[test]
+fn a_journal_that_takes_too_long_to_read_is_read_no_further_and_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts: Vec<Sources> = ["0.5", "0.6"].map(sources).into();
+    let run = journalled(folder.path(), &[reload(0, 0, texts[0].clone()), reload(1, 0, texts[1].clone())]);
+    for (patience, read, whole) in [(Duration::ZERO, 0, false), (PATIENCE, 1, true)] {
+        let all = gather::gather(&run, &Occasion::new(Kind::Asked, "somebody asked"), patience);
+        assert_eq!(all.sources.as_ref(), Some(&texts[read]));
+        assert_eq!(all.replay.as_ref().map(|replay| replay.town.is_some()), Some(whole));
+        let said = all.bundle.lacking().iter().any(|lack| lack.item == "configuration at the end");
+        assert_eq!(said, !whole, "{:?}", all.bundle.lacking());
+    }
 }
