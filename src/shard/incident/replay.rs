@@ -85,9 +85,6 @@ impl Replay {
         let start = reached(&from);
         let mut player = Some(Player::from_town(from));
         for (entry, bytes) in frames {
-            let clean = without_secrets(&entry, secrets);
-            self.redacted |= clean.is_some();
-            let (entry, bytes) = clean.unwrap_or((entry, bytes));
             let behind = match &entry {
                 Entry::Ticks { to, .. } => *to <= start.0,
                 Entry::Command { index, .. } | Entry::Reload { index, .. } => *index < start.1,
@@ -96,6 +93,9 @@ impl Replay {
             if behind {
                 continue;
             }
+            let clean = without_secrets(&entry, secrets);
+            self.redacted |= clean.is_some();
+            let (entry, bytes) = clean.unwrap_or((entry, bytes));
             if self.bytes.len() + bytes.len() > MOST {
                 self.notes.push(format!(
                     "{} is longer than a bundle may hold; it was cut off at tick {}.",

@@ -2,11 +2,12 @@
 
 use std::sync::Weak;
 
-use townlet_town::Sources;
 use townlet_town::config::{Layers, load};
+use townlet_town::{Rules, Sources, Town, snapshot};
 
 use super::*;
 use crate::shard::journal::{self, Base, Entry, Header};
+use crate::shard::snapshots;
 
 const RUN: &str = "harbour-20260101-000000-000aaa";
 
@@ -92,7 +93,11 @@ fn the_same_again_is_a_line_in_the_note_and_there_are_not_too_many() {
 
 /// The default town's, with another target.
 fn sources(attendance: &str) -> Sources {
-    let flags = vec![("kpis.attendance".to_owned(), attendance.to_owned())];
+    with(&[("kpis.attendance", attendance)])
+}
+
+fn with(settings: &[(&str, &str)]) -> Sources {
+    let flags = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     Sources {
         config: load(&Layers { flags, ..Layers::default() }).expect("it holds").config.canonical(),
         plan: ("plan.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
@@ -135,5 +140,27 @@ fn a_journal_that_takes_too_long_to_read_is_read_no_further_and_that_is_said() {
         assert_eq!(all.replay.as_ref().map(|replay| replay.town.is_some()), Some(whole));
         let said = all.bundle.lacking().iter().any(|lack| lack.item == "configuration at the end");
         assert_eq!(said, !whole, "{:?}", all.bundle.lacking());
+    }
+}
+
+#[test]
+fn texts_from_before_the_replay_begins_are_not_said_to_be_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = with(&[("affordances.affordances_file", "twn_ab12_00ffee00ffee00ff")]);
+    for (at, redacted) in [(0, false), (1, true)] {
+        let home = folder.path().join(at.to_string());
+        let mut texts = [sources("0.5"), sources("0.6")];
+        texts[at] = token.clone();
+        let [first, second] = texts;
+        let run = journalled(&home, &[reload(0, 0, first), reload(1, 0, second)]);
+        // The last snapshot but one, where the replay begins, has the first reload behind it.
+        let mut town = Town::new(Arc::new(Rules::new(sources("0.8")).expect("a town")), 7);
+        town.reload(&Arc::new(Rules::new(sources("0.5")).expect("a town"))).expect("it is taken");
+        for tick in [1, 2] {
+            snapshots::save(&run.home.snapshots(&run.root, RUN), tick, &snapshot::save(&town), 9).expect("it is saved");
+        }
+        let late = std::time::Instant::now() + PATIENCE;
+        let found = replay::replay(&run.home, &run.root, RUN, &secrets::Secrets::default(), late).expect("a replay");
+        assert_eq!((found.redacted, found.town.is_some()), (redacted, true), "{at}: {:?}", found.notes);
     }
 }
