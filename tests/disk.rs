@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError};
 
 use live::{Live, home, refusal, wait_for};
 use townlet::audit::verify;
-use townlet::shard::{self, Home};
-use townlet::wire::{Request, Status};
+use townlet::shard::{self, Home, incident};
+use townlet::wire::{Request, Snapshot, Status};
 
 /// Points of a process are one; tests take turns.
 static TURN: Mutex<()> = Mutex::new(());
@@ -55,6 +55,10 @@ fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
         assert_eq!(told.health.status, "degraded", "{point}");
         assert!(told.alerts.iter().any(|alert| alert.message.contains(says)), "{point}: {:?}", told.alerts);
         wait_for(&views, "the town going on", |view| view.tick > told.tick + 100);
+        let merged = wait_for(&views, "merged telemetry", |view| view.transport.mode == "aggregate");
+        for own in ["shard_degraded", "telemetry_aggregating"] {
+            assert!(merged.alerts_raised.contains_key(own), "{point}: {own}: {:?}", merged.alerts_raised);
+        }
         let answer = live.line("setmoney ada 77");
         if *refuses {
             assert_eq!(refusal(&answer), "E_AUDIT_UNAVAILABLE", "{point}");
@@ -143,4 +147,32 @@ fn an_archive_goes_on_in_a_further_file_and_leaves_no_empty_ones() {
     scenario.teardown();
     let files = std::fs::read_dir(home.path().join("logs/telemetry")).unwrap().count();
     assert_eq!(files, 2);
+}
+
+#[test]
+fn an_incident_that_cannot_be_kept_is_an_alert_until_the_next_one_is() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let home = home();
+    let live = Live::held(home.path());
+    let views = live.watch();
+    live.run(120);
+    let place = home.path().join("ops/incidents");
+    std::fs::create_dir_all(home.path().join("ops")).unwrap();
+    std::fs::write(&place, "in its place").unwrap();
+    let alert = |view: &Snapshot| view.alerts.iter().find(|alert| alert.name == "incident_unwritten").cloned();
+    live.done("incident --reason drill");
+    let told = wait_for(&views, "the alert", |view| alert(view).is_some());
+    let raised = alert(&told).unwrap();
+    assert!(raised.severity == "critical" && raised.message.contains("ops/incidents"), "{raised:?}");
+    assert!(raised.hint.contains("townlet incident bundle --output"), "{raised:?}");
+    assert!(told.health.status == "degraded" && told.health.problems.contains(&raised.message), "{:?}", told.health);
+    live.run(50);
+    let view = live.view();
+    assert_eq!(alert(&view).map(|alert| alert.since_tick), Some(120), "it keeps its tick");
+    assert_eq!(view.alerts_raised.get("incident_unwritten"), Some(&1));
+    std::fs::remove_file(&place).unwrap();
+    live.done("incident --reason drill");
+    wait_for(&views, "the end of the alert", |view| alert(view).is_none() && view.health.status == "ok");
+    live.shard.stop().unwrap();
+    assert_eq!(incident::kept(&Home::new(home.path())).len(), 1);
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use live::{Live, home, idler, options, refusal, sources, wait_for};
 use townlet::shard::{self, Home, incident};
+use townlet::wire::Snapshot;
 
 fn rollouts(home: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(home.join("ops/rollouts.md")).expect("there are rollouts");
@@ -72,6 +73,7 @@ fn a_policy_that_starves_its_town_is_refused_and_when_forced_in_is_taken_back() 
     assert!(rollouts(home.path()).last().expect("a row").contains("they starve"));
     let note = rolled_back(home.path(), &view.run_id);
     assert!(note.contains("starvation") && note.contains("they starve") && note.contains(&id), "{note}");
+    assert!(note.contains("| asked by | test:admin: they starve |"), "{note}");
 }
 
 /// The one incident of a rollback, with a bundle that replays, and its note.
@@ -101,7 +103,59 @@ fn a_canary_is_taken_back_by_itself_once_and_then_everything_is_held() {
     assert_eq!(live.view().promotion.state, "idle");
     live.shard.stop().expect("it is saved");
     let note = rolled_back(home.path(), &view.run_id);
+    assert!(!note.contains("asked by"), "{note}");
     assert!(note.contains("by itself, on ") && note.contains("## Stability windows"), "{note}");
+}
+
+#[test]
+fn what_the_shard_itself_raises_counts_as_what_the_town_does() {
+    for auto in ["off", "critical"] {
+        let home = home();
+        let lenient = ("stability.lateness.max_ratio_to_baseline", "100");
+        let settings = [("stability.promotion.auto_rollback", auto), lenient];
+        let live =
+            Live::around(shard::start(sources(false, &settings), 7, options(home.path(), true)).expect("it starts"));
+        live.run(1_500);
+        live.done("policy_swap shipped --reason drill");
+        live.run(600);
+        let view = live.view();
+        assert_eq!(view.promotion.state, "canary", "{:?} {:?}", view.promotion.history, view.alerts);
+        let views = live.watch();
+        let own = |view: &Snapshot| view.alerts.iter().find(|alert| alert.name == "shard_degraded").cloned();
+        // In the place of the folder stands a file, so that no snapshot can be written.
+        let (folder, aside) = (home.path().join("snapshots/auto"), home.path().join("aside"));
+        let degrade = || {
+            drop(std::fs::rename(&folder, &aside));
+            std::fs::write(&folder, "").expect("it is written");
+            live.line("snapshot save");
+            wait_for(&views, "the alert", |view| own(view).is_some());
+        };
+        degrade();
+        if auto == "off" {
+            live.run(1_000);
+            let view = live.view();
+            assert!(view.alerts.iter().any(|alert| alert.name == "canary_red"), "{:?}", view.promotion);
+            assert_eq!(view.stability.windows.last().map(|window| &*window.verdict), Some("green"));
+            assert_eq!(own(&view).map(|alert| alert.since_tick), Some(2_100), "it keeps its tick");
+            continue;
+        }
+        let view = wait_for(&views, "a rollback", |view| view.promotion.state == "held");
+        assert_eq!((&*view.policy.id, view.tick), ("scripted", 2_100));
+        let told = view.promotion.history.iter().rev().find(|step| step.to == "rolled_back").expect("it is told");
+        assert!(told.why.contains("by itself, on shard_degraded"), "{told:?}");
+        assert_eq!(live.view().alerts_raised["shard_degraded"], 1);
+        std::fs::remove_file(&folder).expect("it is taken away");
+        wait_for(&views, "the end of the alert", |view| own(view).is_none());
+        degrade();
+        assert_eq!(live.view().alerts_raised["shard_degraded"], 2);
+        let told = live
+            .view()
+            .events
+            .iter()
+            .filter(|event| event.fields.get("alert") == Some(&"shard_degraded".into()))
+            .count();
+        assert_eq!(told, 3, "raised, over, raised");
+    }
 }
 
 #[test]

@@ -117,6 +117,8 @@ pub(super) struct Engine {
     /// What is left there outlives this thread.
     pub(super) board: Arc<Board>,
     pub(super) recorder: Arc<Recorder>,
+    /// What the shard itself raised is not what was noted last.
+    pub(super) unnoted: bool,
     /// Names are others than in the last state that the publisher got.
     pub(super) renamed: bool,
     pub(super) sender: Sender<Message>,
@@ -201,6 +203,7 @@ impl Engine {
             reread: None,
             board: parts.board,
             recorder: parts.recorder,
+            unnoted: false,
             renamed: false,
             publish_every,
             sender,
@@ -314,7 +317,7 @@ impl Engine {
                     (transport.mode == "aggregate").then(|| self.around.aggregating_since.unwrap_or(tick));
                 self.around.transport = transport;
                 self.refresh();
-                self.dirty = true;
+                (self.dirty, self.unnoted) = (true, true);
             }
             Message::Open(id, session, notify) => self.desk.open(id, session, notify),
             Message::RunTo(until, told) => self.hold_at(until, told),
@@ -324,6 +327,7 @@ impl Engine {
             Message::Saved(saved) => self.snapshot_saved(saved),
             Message::View(told) => {
                 self.refresh();
+                self.note_own_alerts();
                 let view = telemetry::snapshot(&self.town, &self.around, self.log.tail(200));
                 drop(told.send((view, self.town.digest())));
             }

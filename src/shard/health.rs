@@ -29,12 +29,10 @@ impl Engine {
         let raised = self.board.alerts();
         problems.extend(raised.iter().map(|alert| alert.message.clone()));
         self.around.raised = raised;
-        if self.board.hangs() > 0 {
-            self.around.alerts_raised.insert("tick_hung", self.board.hangs());
-        }
+        self.unnoted |= self.board.hung_lately();
         let health = &mut self.around.health;
         if health.problems != problems {
-            self.dirty = true;
+            (self.dirty, self.unnoted) = (true, true);
         }
         health.status = if problems.is_empty() { "ok" } else { "degraded" }.into();
         health.problems = problems;

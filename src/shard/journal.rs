@@ -447,15 +447,18 @@ impl Frames {
         Ok(Self { reader, header })
     }
 
-    /// The header, with the texts the town ran under where the file ends.
-    pub(super) fn header_at_the_end(self) -> Header {
+    /// The header, with the texts the town ran under where the file ends, and whether it was read that far by then.
+    pub(super) fn header_at_the_end(self, late: Instant) -> (Header, bool) {
         let mut header = self.header.clone();
         for (entry, _) in self {
             if let Entry::Reload { sources, .. } = entry {
                 header.sources = *sources;
             }
+            if Instant::now() > late {
+                return (header, false);
+            }
         }
-        header
+        (header, true)
     }
 }
 

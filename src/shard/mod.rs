@@ -54,7 +54,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use townlet_town::config::Config;
@@ -73,6 +73,8 @@ use training::Training;
 
 /// How often somebody who waits looks whether there is still hope.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long a stop waits for a tick that hangs.
+const GIVE_UP: Duration = Duration::from_secs(5);
 
 /// How a shard is started.
 #[derive(Clone, Debug)]
@@ -388,20 +390,25 @@ impl Handle {
     /// Takes a last snapshot and ends. Answers with the snapshot's path; asked again, with the same.
     ///
     /// # Errors
-    /// What could not be written, or that the town's thread broke off and why; the shard has ended all the same.
+    /// What could not be written, that the town's thread broke off and why, or that a tick hangs, which is waited for a few
+    /// seconds; the shard has ended all the same.
     pub fn stop(&self) -> Result<String, String> {
         self.stopped.get_or_init(|| self.end()).clone()
     }
 
     fn end(&self) -> Result<String, String> {
-        let (sender, stopped): (_, Receiver<Result<String, String>>) = channel();
+        let (sender, stopped) = channel();
         self.send(Message::Stop(sender));
-        let result = stopped.recv().unwrap_or_else(|_| Err("the town's thread has ended already".into()));
+        let result = self.has_stopped(&stopped);
         let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
-        let ended = match thread.map(JoinHandle::join) {
-            Some(Ok(Err(why))) => Err(why),
-            Some(Err(panic)) => Err(format!("the town's thread broke off: {}", incident::said(panic.as_ref()))),
-            _ => result,
+        // A thread whose tick hangs is not waited for; it ends with the process.
+        let ended = match (result, thread) {
+            (None, _) => Err(self.hangs_on()),
+            (Some(result), thread) => match thread.map(JoinHandle::join) {
+                Some(Ok(Err(why))) => Err(why),
+                Some(Err(panic)) => Err(format!("the town's thread broke off: {}", incident::said(panic.as_ref()))),
+                _ => result,
+            },
         };
         // With it ends whatever bundle is still being made.
         drop(self.watchdog.lock().ok().and_then(|mut watchdog| watchdog.take()));
@@ -410,6 +417,24 @@ impl Handle {
             self.recorder.log().say(&format!("{} ended at tick {}: {how}", self.run_id, self.tick()));
         }
         ended
+    }
+
+    /// How the town's thread ended; `None` when a tick hangs and goes on to.
+    fn has_stopped(&self, stopped: &Receiver<Result<String, String>>) -> Option<Result<String, String>> {
+        let asked = Instant::now();
+        loop {
+            match stopped.recv_timeout(LOOK) {
+                Ok(result) => return Some(result),
+                Err(RecvTimeoutError::Disconnected) => return Some(Err("the town's thread has ended already".into())),
+                Err(RecvTimeoutError::Timeout) if self.hung().is_some() && asked.elapsed() > GIVE_UP => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    fn hangs_on(&self) -> String {
+        let why = self.hung().unwrap_or_else(|| "a tick hung.".into());
+        format!("{why} It was not waited for any longer. {}", way_on(&self.home, &self.run_id))
     }
 
     /// What is wrong, while a tick hangs: the town's thread answers nothing then.

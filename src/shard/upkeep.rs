@@ -3,6 +3,7 @@
 //! Owns how often each is done. Nothing here waits for the disk. What a state says is `telemetry`'s, whom it reaches
 //! `outlet`'s. Rules: "Journal", "Where durable state lives".
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,8 +13,8 @@ use townlet_town::snapshot;
 use super::engine::{Engine, Message};
 use super::journal::{Base, DIGEST_TICKS, Entry, Header};
 use super::publish::Frame;
+use super::snapshots;
 use super::telemetry::{self, Around};
-use super::{snapshots, training};
 use crate::audit;
 
 /// Longest time chosen options stay out of the journal.
@@ -30,6 +31,7 @@ impl Engine {
             self.retried = now;
             self.retry();
         }
+        self.note_own_alerts();
         if now >= self.measured.0 + Duration::from_secs(1) {
             let ticks = self.town.tick() - self.measured.1;
             self.around.ticks_per_second = ticks as f64 / (now - self.measured.0).as_secs_f64();
@@ -115,30 +117,39 @@ impl Engine {
         self.published = self.published.checked_sub(self.publish_every).unwrap_or(self.published);
     }
 
-    /// Alerts keep the tick they were first seen at.
+    /// The one place where alerts are dated, counted and told, the town's and the shard's own.
     pub(super) fn note_alerts(&mut self) {
         let mut standing = telemetry::standing_alerts(self.town.rules(), self.town.state(), &self.around);
-        standing.extend(training::alert(&self.around.learning));
+        standing.extend(self.board.hangs_over());
         let tick = self.town.tick();
         let mut raised = Vec::new();
         let Around { alerts_since, alerts_raised, story, .. } = &mut self.around;
         story.queue(self.town.state().employment.queue.len() as u64);
-        alerts_since.retain(|name, _| {
-            let stands = standing.iter().any(|alert| alert.0 == *name);
+        let keys: BTreeSet<_> = standing.iter().map(telemetry::key).collect();
+        alerts_since.retain(|key, _| {
+            let stands = keys.contains(key);
             if !stands {
-                story.alert(tick, name, false);
+                story.alert(tick, &key.0, false);
             }
             stands
         });
         for alert in standing {
-            alerts_since.entry(alert.0).or_insert_with(|| {
-                *alerts_raised.entry(alert.0).or_default() += 1;
-                raised.push((alert.0, alert.1));
-                story.alert(tick, alert.0, true);
-                tick
+            alerts_since.entry(telemetry::key(&alert)).or_insert_with(|| {
+                *alerts_raised.entry(alert.name.clone()).or_default() += 1;
+                story.alert(tick, &alert.name, true);
+                raised.push((alert.name, alert.severity));
+                alert.since_tick
             });
         }
         self.alarmed(&raised);
+    }
+
+    /// What the shard itself raised is noted also when nobody looks and nothing happens in the town. The town's own alerts
+    /// have to wait for that, since when this is called is chance.
+    pub(super) fn note_own_alerts(&mut self) {
+        if std::mem::take(&mut self.unnoted) {
+            self.note_alerts();
+        }
     }
 
     pub(super) fn autosave(&mut self, now: Instant) {

@@ -24,6 +24,7 @@ pub(crate) struct Server {
     child: Child,
     lines: Receiver<String>,
     url: String,
+    said: tempfile::NamedTempFile,
 }
 
 impl Server {
@@ -35,6 +36,7 @@ impl Server {
     /// With these variables around it.
     #[track_caller]
     pub(crate) fn start_in(home: &Path, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let said = tempfile::NamedTempFile::new().expect("a file");
         let mut child = Command::new(BINARY)
             .arg("serve")
             .args(args)
@@ -44,7 +46,7 @@ impl Server {
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(said.reopen().expect("the file"))
             .spawn()
             .expect("the program starts");
         let out = child.stdout.take().expect("its output");
@@ -56,7 +58,7 @@ impl Server {
                 }
             }
         });
-        let mut server = Self { child, lines, url: String::new() };
+        let mut server = Self { child, lines, url: String::new(), said };
         let line = server.line();
         line.rsplit(' ').next().expect("an address").clone_into(&mut server.url);
         assert!(server.url.starts_with("http://127.0.0.1:"), "{line}");
@@ -84,14 +86,35 @@ impl Server {
         assert_eq!(self.child.wait().expect("its status").code(), None);
     }
 
+    /// Has a shell run this with its id as `$1`.
+    #[track_caller]
+    pub(crate) fn signal(&self, line: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("sh").args(["-c", line, "sh", &id]).status().expect("a shell runs").success());
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.said.path()).expect("what it said")
+    }
+
+    /// What it ended with, and what it said on the way.
+    #[cfg(feature = "failpoints")]
+    #[track_caller]
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        // Its lines end when it does, and not before.
+        let over = std::sync::mpsc::RecvTimeoutError::Disconnected;
+        while self.lines.recv_timeout(PATIENCE).map_err(|end| assert_eq!(end, over)).is_ok() {}
+        let status = self.child.wait().expect("its status").code();
+        (status, self.said())
+    }
+
     /// Asked to stop, it saves the town.
     #[track_caller]
     pub(crate) fn terminate(mut self) {
-        let kill = format!("kill -TERM {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().expect("a shell runs").success());
+        self.signal("kill -TERM $1");
         let line = self.line();
         assert!(line.contains("stopped at tick") && line.contains("snapshot"), "{line}");
-        assert_eq!(self.child.wait().expect("its status").code(), Some(0));
+        assert_eq!(self.child.wait().expect("its status").code(), Some(0), "{}", self.said());
     }
 }
 
@@ -207,18 +230,19 @@ fn proof(state: &Snapshot) -> String {
 }
 
 /// Who watches and commands from afar, with what it was told so far.
-struct Observer {
-    source: Remote,
+pub(crate) struct Observer {
+    pub(crate) source: Remote,
     notices: Receiver<Notice>,
-    live: bool,
-    lost: String,
-    state: Option<Arc<Snapshot>>,
+    pub(crate) live: bool,
+    pub(crate) lost: String,
+    pub(crate) state: Option<Arc<Snapshot>>,
     answers: BTreeMap<String, Answer>,
 }
 
 impl Observer {
-    fn connect(url: &str, token: &str) -> Self {
-        let target = Target { url: url.into(), token: Some(token.into()), ca: None };
+    pub(crate) fn connect(url: &str, token: &str) -> Self {
+        let target =
+            Target { url: url.into(), token: Some(token.into()).filter(|it: &String| !it.is_empty()), ca: None };
         let mut source = Remote::new(Client::new(&target).expect("an address"));
         let (send, notices) = channel();
         source.start(Box::new(move |notice| drop(send.send(notice))));
@@ -226,7 +250,7 @@ impl Observer {
     }
 
     #[track_caller]
-    fn until(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) {
+    pub(crate) fn until(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) {
         while !wanted(self) {
             match self.notices.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it never came: {what}")) {
                 Notice::View(view) => self.state = Some(view),

@@ -144,6 +144,77 @@ fn whatever_is_missing_the_rest_is_taken() {
     assert_eq!((status, said.matches("ops/asked").count()), (Some(0), 3), "{said}");
 }
 
+#[test]
+fn without_a_journal_the_texts_the_seed_and_the_state_are_those_of_a_whole_snapshot() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let config = format!("console_auth: {{ token_file: ops/{}.json }}\n", CANARIES[0]);
+    std::fs::write(home.join("town.yaml"), config).unwrap();
+    let args = ["--config", "town.yaml", "--seed", "4711", "--tick-limit", "300"];
+    Batch::start(home, &args, &[]).end();
+    let run_id = Home::new(home).runs("harbour").remove(0);
+    std::fs::remove_dir_all(home.join("logs/journal")).unwrap();
+    // One newer that is damaged is passed over.
+    std::fs::write(home.join("snapshots/auto").join(&run_id).join("000000000999.tls"), b"damaged").unwrap();
+    let (status, said) = run(home, &["incident", "bundle", "--json", "--output", "b.tar.zst"]);
+    assert_eq!(status, Some(0), "{said}");
+    let made: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&made["shard"], &made["replay"]), (&"harbour".into(), &Value::Null), "{made}");
+    let into = tempfile::tempdir().unwrap();
+    let folder = unpacked(&home.join("b.tar.zst"), into.path());
+    assert_eq!(json(&folder, "telemetry.json")["tick"], 300);
+    let config = std::fs::read_to_string(folder.join("config/effective.yaml")).unwrap();
+    assert!(config.contains("seed: 4711") && !config.contains(CANARIES[0]), "{config}");
+    let summary = std::fs::read_to_string(folder.join("SUMMARY.md")).unwrap();
+    let snapshot = format!("snapshots/auto/{run_id}/000000000300.tls");
+    for words in [
+        &*format!("texts, seed and shard are those of {snapshot}"),
+        &*format!("the state is that of {snapshot}"),
+        "| seed | 4711 |",
+        "000000000999.tls",
+    ] {
+        assert!(summary.contains(words), "{words}: {summary}");
+    }
+}
+
+#[test]
+fn the_release_pointer_and_its_manifests_are_taken_wherever_the_configuration_keeps_them() {
+    for folder in ["releases", "../releases"] {
+        let home = tempfile::tempdir().unwrap();
+        let home = &home.path().join("home");
+        std::fs::create_dir(home).unwrap();
+        let bundle = |name: &str| {
+            let (status, said) = run(home, &["incident", "bundle", "--json", "--output", name]);
+            assert_eq!(status, Some(0), "{said}");
+            let into = tempfile::tempdir().unwrap();
+            let made: Value = serde_json::from_str(&said).unwrap();
+            (unpacked(&home.join(name), into.path()), made["lacking"].to_string(), into)
+        };
+        let setting = format!("policy.release_dir={folder}");
+        let args = ["--set", &setting, "--set", "policy.release=scripted", "--tick-limit"];
+        Batch::start(home, &[&args[..], &["50"]].concat(), &[]).end();
+        let (_, lacking, _into) = bundle("before.tar.zst");
+        assert!(lacking.contains("harbour.release.json: there is none") && lacking.contains("manifests"), "{lacking}");
+        write_script(home, &[(Some(60), "policy_swap shipped --reason drill".into(), "swap-1".into())]);
+        Batch::start(home, &[&args[..], &["100", "--resume", "--script", SCRIPT]].concat(), &[]).end();
+        let (unpacked, lacking, _into) = bundle("after.tar.zst");
+        assert!(!lacking.contains("release"), "{lacking}");
+        let (mut pointers, mut manifests) = (Vec::new(), Vec::new());
+        every_file(&unpacked, &mut |path, bytes| {
+            let of = |path: &Path| path.strip_prefix(&unpacked).unwrap().to_owned();
+            match path.file_name().unwrap().to_str() {
+                Some("harbour.release.json") => pointers.push((of(path), bytes.to_vec())),
+                Some("manifest.json") if path.parent() != Some(&*unpacked) => manifests.push(of(path)),
+                _ => {}
+            }
+        });
+        let [(place, bytes)] = pointers.as_slice() else { panic!("{pointers:?}") };
+        assert_eq!(*bytes, std::fs::read(home.join(folder).join("harbour.release.json")).unwrap());
+        assert!(place.starts_with(if folder.starts_with("..") { "elsewhere" } else { folder }), "{place:?}");
+        assert!(manifests.len() == 1 && manifests[0].starts_with("snapshots/release"), "{manifests:?}");
+    }
+}
+
 /// Bytes that no packer makes smaller.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 7_u64;
@@ -187,6 +258,7 @@ fn a_bundle_of_very_much_is_no_larger_than_it_may_be_and_says_what_it_left_out()
 
 #[cfg(feature = "failpoints")]
 mod broken {
+    use super::super::batch::verified;
     use super::super::terminal::Seat;
     use super::*;
 
@@ -296,5 +368,25 @@ mod broken {
         assert_eq!(telemetry["alerts"][0]["name"], "tick_hung");
         let log = std::fs::read_to_string(home.join("logs/townlet.log")).unwrap();
         assert!(log.contains("tick 300 hangs") && log.contains("the tick has ended"), "{log}");
+    }
+
+    #[test]
+    fn a_canary_whose_tick_hung_is_taken_back_and_the_hang_is_counted_once() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        write_script(home, &[(Some(20), "policy_swap shipped --reason drill".into(), "swap-1".into())]);
+        let settings = ["policy.release=scripted", "stability.promotion.auto_rollback=critical"];
+        let args = ["--set", settings[0], "--set", settings[1], "--script", SCRIPT, "--tick-limit", "5000", "--json"];
+        let points = [("FAILPOINTS", "engine_tick=200*off->1*sleep(5000)->off")];
+        let ended = Batch::start(home, &args, &points).end();
+        assert_eq!(ended.status, Some(0), "{}{}", ended.out, ended.said);
+        let report: Value = serde_json::from_str(&ended.out).expect("a report");
+        assert_eq!(report["alerts_raised"]["tick_hung"], 1, "{report}");
+        let rows = std::fs::read_to_string(home.join("ops/rollouts.md")).unwrap();
+        assert!(rows.contains("by itself, on tick_hung"), "{rows}");
+        only(home, Kind::Hang);
+        only(home, Kind::Rollback);
+        verified(home);
+        replay(home);
     }
 }

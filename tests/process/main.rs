@@ -10,6 +10,8 @@ mod batch;
 mod crash;
 #[cfg(feature = "failpoints")]
 mod faults;
+#[cfg(feature = "failpoints")]
+mod hung;
 mod incidents;
 #[cfg(feature = "failpoints")]
 mod release;

@@ -104,11 +104,24 @@ pub(super) struct Hang {
     pub(super) tick: u64,
 }
 
+impl Hang {
+    fn alert(&self) -> Alert {
+        let hint = "Viewing shows the last state. If it does not end, stop the process and go on with `--resume`.";
+        alert("tick_hung", self.tick, self.message.clone(), hint)
+    }
+}
+
+fn alert(name: &str, since_tick: u64, message: String, hint: &str) -> Alert {
+    Alert { name: name.into(), severity: "critical".into(), since_tick, message, hint: hint.into() }
+}
+
 #[derive(Default)]
 struct Kept {
     command: Option<Given>,
     view: Option<Arc<Snapshot>>,
     hang: Option<Hang>,
+    /// Hangs that are over and that the town's thread has not heard of: it could not look while they lasted.
+    over: Vec<Hang>,
     faults: Vec<Fault>,
     /// Faults that nobody has taken to a bundle yet.
     fresh: usize,
@@ -122,7 +135,6 @@ pub(in crate::shard) struct Board {
     phase: AtomicU8,
     beat: AtomicU64,
     tick: AtomicU64,
-    hangs: AtomicU64,
     kept: Mutex<Kept>,
 }
 
@@ -214,10 +226,9 @@ impl Board {
 
     /// The tick hangs, or no longer.
     pub(super) fn hang(&self, hang: Option<Hang>) {
-        if hang.is_some() {
-            self.hangs.fetch_add(1, Ordering::Relaxed);
-        }
-        self.kept().hang = hang;
+        let mut kept = self.kept();
+        let before = std::mem::replace(&mut kept.hang, hang);
+        kept.over.extend(before);
     }
 
     /// In a sentence, while a tick hangs.
@@ -225,9 +236,14 @@ impl Board {
         self.kept().hang.as_ref().map(|hang| hang.message.clone())
     }
 
-    /// How often a tick hung.
-    pub(in crate::shard) fn hangs(&self) -> u64 {
-        self.hangs.load(Ordering::Relaxed)
+    /// Whether there are hangs to take.
+    pub(in crate::shard) fn hung_lately(&self) -> bool {
+        !self.kept().over.is_empty()
+    }
+
+    /// Takes the alerts of hangs that are over.
+    pub(in crate::shard) fn hangs_over(&self) -> Vec<Alert> {
+        std::mem::take(&mut self.kept().over).iter().map(Hang::alert).collect()
     }
 
     /// A bundle was written, or could not be.
@@ -238,17 +254,7 @@ impl Board {
     /// What an operator must know, as alerts. Every one is a problem of the shard's health as well.
     pub(in crate::shard) fn alerts(&self) -> Vec<Alert> {
         let kept = self.kept();
-        let alert = |name: &str, since_tick, message: String, hint: &str| Alert {
-            name: name.into(),
-            severity: "critical".into(),
-            since_tick,
-            message,
-            hint: hint.into(),
-        };
-        let hung = kept.hang.iter().map(|hang| {
-            let hint = "Viewing shows the last state. If it does not end, stop the process and go on with `--resume`.";
-            alert("tick_hung", hang.tick, hang.message.clone(), hint)
-        });
+        let hung = kept.hang.iter().map(Hang::alert);
         let lost = kept.faults.iter().map(|fault| {
             let message = format!("the thread `{}` broke off: {}.", fault.thread, fault.message.trim_end_matches('.'));
             alert("thread_lost", fault.tick, message, "The town goes on. Its incident bundle stands in ops/incidents.")
@@ -286,5 +292,17 @@ mod tests {
         for (place, (phase, _)) in PHASES.iter().enumerate() {
             assert_eq!(*phase as usize, place);
         }
+    }
+
+    #[test]
+    fn a_hang_that_was_over_before_anybody_looked_is_told_once() {
+        let board = Board::default();
+        board.hang(Some(Hang { message: "tick 7 hangs.".into(), tick: 7 }));
+        assert_eq!((board.alerts().len(), board.hung_lately()), (1, false));
+        board.hang(None);
+        assert_eq!((board.alerts(), board.hung_lately()), (Vec::new(), true));
+        let told = board.hangs_over();
+        assert_eq!((told.len(), &*told[0].name, told[0].since_tick), (1, "tick_hung", 7));
+        assert_eq!((board.hangs_over(), board.hung_lately()), (Vec::new(), false));
     }
 }

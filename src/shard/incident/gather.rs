@@ -5,12 +5,13 @@
 //! tried. Changes nothing. Rule: "Incidents".
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use townlet_town::config::{Config, diff};
-use townlet_town::{Sources, snapshot};
+use townlet_town::{Sources, Town, snapshot};
 
 use super::bundle::Bundle;
 use super::panics::said;
@@ -20,6 +21,7 @@ use super::{Occasion, system};
 use crate::audit::{self, Verdict};
 use crate::shard::home::Home;
 use crate::shard::journal::{self, Frames};
+use crate::shard::promotion;
 use crate::shard::snapshots;
 use crate::shard::telemetry::{self, Around};
 use crate::wire::telemetry::{AuditTail, Policy};
@@ -52,10 +54,16 @@ pub(super) struct Gathered {
     policy: String,
     /// What the town was made from.
     pub(super) sources: Option<Sources>,
+    /// When to read and play no longer.
+    late: Instant,
     pub(super) replay: Option<Replay>,
     /// The last state: the shard's own, or the one that the replay led to.
     pub(super) view: Option<Arc<Snapshot>>,
     pub(super) seed: Option<u64>,
+    /// The newest whole snapshot, with its name, when the journal does not say what the town was made from.
+    fallback: Option<(String, Town)>,
+    /// What is known of the town from elsewhere than the journal, and from where, a sentence each.
+    pub(super) origins: Vec<String>,
     /// In a sentence.
     pub(super) audit: String,
 }
@@ -63,7 +71,7 @@ pub(super) struct Gathered {
 type Get = fn(&mut Gathered, &Run, &Occasion) -> Result<(), String>;
 
 /// THE list of items.
-const ITEMS: [(&str, Get); 11] = [
+const ITEMS: [(&str, Get); 12] = [
     ("versions.json", versions),
     ("crash report", crash),
     ("configuration", configuration),
@@ -72,27 +80,41 @@ const ITEMS: [(&str, Get); 11] = [
     ("system facts", system_facts),
     ("audit log", audit_log),
     ("logs", logs),
-    ("notes and promotion", notes),
+    ("notes", notes),
+    ("release pointer", releases),
     ("snapshot", newest_snapshot),
     ("journal", journals),
 ];
 
-/// Gets everything there is.
-pub(super) fn gather(run: &Run, occasion: &Occasion) -> Gathered {
+/// Gets everything there is. What has to read or play a whole journal has so long for it, all in all.
+pub(super) fn gather(run: &Run, occasion: &Occasion, patience: Duration) -> Gathered {
+    let late = Instant::now() + patience;
     let frames = run.home.journals_of(&run.id).iter().rev().find_map(|file| Frames::open(file).ok());
-    let header = frames.map(Frames::header_at_the_end);
-    let config = header.as_ref().and_then(|header| Config::from_canonical(&header.sources.config).ok());
-    let seed = config.as_ref().map(|config| config.seed);
+    let (header, whole) = frames.map(|frames| frames.header_at_the_end(late)).unzip();
+    let fallback = if header.is_none() { newest_whole(run) } else { None };
+    let of_snapshot = || fallback.as_ref().map(|(_, town)| town.rules().sources.clone());
+    let sources = header.as_ref().map(|header| header.sources.clone()).or_else(of_snapshot);
+    let config = sources.as_ref().and_then(|sources| Config::from_canonical(&sources.config).ok());
+    let told =
+        |(name, _): &(String, Town)| format!("no journal can be read: texts, seed and shard are those of {name}.");
+    let shard = header.as_ref().map(|header| header.shard.clone());
     let mut all = Gathered {
         bundle: Bundle::without(Secrets::known(config.as_ref())),
-        shard: header.as_ref().map_or_else(String::new, |header| header.shard.clone()),
-        policy: header.as_ref().map_or_else(String::new, |header| header.policy.clone()),
-        sources: header.map(|header| header.sources),
+        shard: shard.or_else(|| config.as_ref().map(|config| config.shard.clone())).unwrap_or_default(),
+        policy: header.map_or_else(String::new, |header| header.policy),
+        sources,
+        late,
         replay: None,
         view: occasion.view.clone(),
-        seed,
+        seed: fallback.as_ref().map(|(_, town)| town.state().seed).or(config.map(|config| config.seed)),
+        origins: fallback.iter().map(told).collect(),
+        fallback,
         audit: String::from("the audit log could not be read"),
     };
+    if whole == Some(false) {
+        let why = "reading the journal to its end takes too long; texts of a later reload are not there";
+        all.bundle.lacks("configuration at the end", why);
+    }
     for (item, get) in ITEMS {
         // Whatever a damaged file does to its reader, the next item is got all the same.
         let got = catch_unwind(AssertUnwindSafe(|| get(&mut all, run, occasion)));
@@ -131,7 +153,10 @@ fn crash(all: &mut Gathered, run: &Run, occasion: &Occasion) -> Result<(), Strin
 }
 
 fn configuration(all: &mut Gathered, _: &Run, _: &Occasion) -> Result<(), String> {
-    let sources = all.sources.clone().ok_or("no journal of the run can be read, and the texts stand there")?;
+    let sources = all
+        .sources
+        .clone()
+        .ok_or("neither a journal nor a snapshot of the run can be read, and the texts stand there")?;
     all.bundle.text("config/effective.yaml", sources.config.as_bytes());
     for (key, (name, text)) in
         [("plan", &sources.plan), ("affordances", &sources.affordances), ("perturbations", &sources.perturbations)]
@@ -150,7 +175,7 @@ fn configuration(all: &mut Gathered, _: &Run, _: &Occasion) -> Result<(), String
 }
 
 fn the_replay(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
-    let mut found = replay(&run.home, &run.root, &run.id, all.bundle.secrets())?;
+    let mut found = replay(&run.home, &run.root, &run.id, all.bundle.secrets(), all.late)?;
     all.seed = found.town.as_ref().map(|town| town.state().seed).or(all.seed);
     if all.bundle.bytes(REPLAY, std::mem::take(&mut found.bytes), found.redacted) {
         all.replay = Some(found);
@@ -160,8 +185,13 @@ fn the_replay(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String>
 
 fn last_telemetry(all: &mut Gathered, run: &Run, occasion: &Occasion) -> Result<(), String> {
     if all.view.is_none() {
-        let replay = all.replay.as_ref().ok_or("the shard left none, and there is no replay to make one from")?;
-        let town = replay.town.as_ref().ok_or("the shard left none, and the replay was not played to its end")?;
+        let played = all.replay.as_ref().and_then(|replay| replay.town.as_ref());
+        let snapshot = if played.is_none() { all.fallback.take().or_else(|| newest_whole(run)) } else { None };
+        let told =
+            |(name, _): &(String, Town)| format!("no replay was played to its end: the state is that of {name}.");
+        all.origins.extend(snapshot.iter().map(told));
+        let town = played.or(snapshot.as_ref().map(|(_, town)| town));
+        let town = town.ok_or("the shard left none, and neither a replay nor a snapshot is there to make one from")?;
         let policy = Policy { id: all.policy.clone(), ..Policy::default() };
         let around = Around { shard: all.shard.clone(), run_id: run.id.clone(), policy, ..Around::default() };
         all.view = Some(Arc::new(telemetry::snapshot(town, &around, AuditTail::default())));
@@ -170,7 +200,7 @@ fn last_telemetry(all: &mut Gathered, run: &Run, occasion: &Occasion) -> Result<
     if occasion.view.is_some() {
         all.bundle.json("health.json", &view.health);
     } else {
-        let why = "it was known to the shard alone; the last telemetry was made anew from snapshot and journal";
+        let why = "it was known to the shard alone; the last telemetry was made anew from files";
         all.bundle.lacks("health.json", why);
     }
     all.bundle.json("telemetry.json", &*view);
@@ -238,16 +268,29 @@ fn notes(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
             all.bundle.text(name, &bytes);
         }
     }
-    // Which policy is released, and how it came to be.
-    for place in [format!("{}/rel", run.root), format!("{}/promotion", run.root), "logs/promotion".into()] {
-        let entries = std::fs::read_dir(folder.join(place)).into_iter().flatten().flatten();
-        let small = |path: &Path| path.extension().is_some_and(|found| found == "json" || found == "jsonl");
-        for file in entries.map(|entry| entry.path()).filter(|path| small(path)) {
-            whole(&mut all.bundle, &run.home, &file, MOST_SMALL);
-        }
-    }
     if !folder.join("ops/rollouts.md").exists() {
         all.bundle.lacks("promotion history", "ops/rollouts.md: nothing was promoted or rolled back in this home");
+    }
+    Ok(())
+}
+
+/// Which policy is released, and how it came to be.
+fn releases(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
+    let sources = all.sources.as_ref().ok_or("no configuration is known, and it names the folder")?;
+    let config = Config::from_canonical(&sources.config).map_err(|error| error.to_string())?;
+    let (pointer, manifests) = promotion::files(run.home.folder(), &config);
+    if pointer.exists() {
+        whole(&mut all.bundle, &run.home, &pointer, MOST_SMALL);
+    } else {
+        let why = format!("{}: there is none; the release is that of the configuration", pointer.display());
+        all.bundle.lacks("release pointer", why);
+    }
+    if manifests.is_empty() {
+        all.bundle.lacks("release manifests", "no release of this home was changed");
+    }
+    // The newest first: when there is no room for all, the oldest stay out.
+    for manifest in manifests.iter().rev() {
+        whole(&mut all.bundle, &run.home, manifest, MOST_SMALL);
     }
     Ok(())
 }
@@ -283,6 +326,16 @@ fn journals(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
     if files.is_empty() { Err(format!("{}: there is none", run.home.journals().display())) } else { Ok(()) }
 }
 
+/// The newest snapshot that is whole, with its name. One that breaks its reader is as good as damaged.
+fn newest_whole(run: &Run) -> Option<(String, Town)> {
+    let files = snapshots::of(&run.home.snapshots(&run.root, &run.id));
+    let whole = |file: &PathBuf| {
+        let found = catch_unwind(AssertUnwindSafe(|| snapshots::read(file))).ok()?.ok()?;
+        Some((inside(&run.home, file), found.town))
+    };
+    files.iter().rev().find_map(whole)
+}
+
 /// A file under the name it has in the home folder, if it fits.
 fn whole(bundle: &mut Bundle, home: &Home, file: &Path, most: u64) {
     let name = inside(home, file);
@@ -312,6 +365,15 @@ fn end_of(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The name in the bundle: the path below the home. What the configuration keeps elsewhere has a folder of its own there, as no
+/// archive leads out of itself.
 fn inside(home: &Home, file: &Path) -> String {
-    file.strip_prefix(home.folder()).unwrap_or(file).to_string_lossy().replace('\\', "/")
+    let below = file.strip_prefix(home.folder()).ok();
+    let below = below.filter(|path| path.components().all(|part| is_name(&part)));
+    let elsewhere = || Path::new("elsewhere").join(file.components().filter(is_name).collect::<PathBuf>());
+    below.map_or_else(elsewhere, Path::to_owned).to_string_lossy().replace('\\', "/")
+}
+
+fn is_name(part: &Component<'_>) -> bool {
+    matches!(part, Component::Normal(_))
 }

@@ -13,6 +13,8 @@ mod panics;
 mod replay;
 mod secrets;
 mod system;
+#[cfg(test)]
+mod tests;
 mod timeline;
 mod watchdog;
 
@@ -44,6 +46,8 @@ const KEPT: usize = 20;
 const QUIET: Duration = Duration::from_mins(10);
 /// Bundles made without being asked for in that time, of all runs in a home.
 const MOST_UNASKED: usize = 6;
+/// How long reading and playing a journal may take for a bundle.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Lines that a note grows by.
 const MOST_AGAIN: usize = 50;
 /// A bundle's name in its incident's folder.
@@ -59,7 +63,7 @@ pub enum Kind {
     Crash,
     /// A tick did not end.
     Hang,
-    /// A release was taken back without being asked.
+    /// A release was taken back, by hand or by itself.
     Rollback,
     /// Somebody asked.
     Asked,
@@ -150,6 +154,9 @@ pub struct Incident {
     pub replay: Option<(u64, String)>,
     /// What it could not get, `item: why`.
     pub lacking: Vec<String>,
+    /// Whether somebody asked for it, or for what it tells of.
+    #[serde(default)]
+    asked: bool,
     /// The panic or the hang.
     #[serde(default)]
     fault: Option<Fault>,
@@ -211,7 +218,7 @@ fn write(run: &Run, id: &str, occasion: &Occasion, output: Option<&Path>) -> Res
     let folder = run.home.incidents().join(id);
     let path = output.map_or_else(|| folder.join(BUNDLE), Path::to_owned);
     let say = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-    let mut all = gather::gather(run, occasion);
+    let mut all = gather::gather(run, occasion, PATIENCE);
     let mut incident = Incident {
         id: id.to_owned(),
         kind: occasion.kind,
@@ -223,6 +230,7 @@ fn write(run: &Run, id: &str, occasion: &Occasion, output: Option<&Path>) -> Res
         bytes: 0,
         replay: note::target(&all, occasion),
         lacking: Vec::new(),
+        asked: occasion.kind == Kind::Asked || occasion.asked.is_some(),
         fault: occasion.fault.clone(),
     };
     let moments = note::moments(run, &all, occasion, &incident);
@@ -354,9 +362,7 @@ impl Recorder {
     fn is_news(&self, occasion: &Occasion) -> bool {
         let since = Timestamp::now() - QUIET;
         let mut lately = kept(&self.run.home);
-        lately.retain(|incident| {
-            incident.kind != Kind::Asked && incident.ts.parse::<Timestamp>().is_ok_and(|ts| ts > since)
-        });
+        lately.retain(|incident| !incident.asked && incident.ts.parse::<Timestamp>().is_ok_and(|ts| ts > since));
         let same = |incident: &&Incident| incident.kind == occasion.kind && incident.run_id == self.run.id;
         if let Some(same) = lately.iter().rev().find(same) {
             let note = self.run.home.incidents().join(&same.id).join("note.md");

@@ -99,8 +99,9 @@ fn head(text: &mut String, all: &Gathered, occasion: &Occasion, incident: &Incid
         row("last command", command);
     }
     if let Some((who, why)) = &occasion.asked {
-        row("asked by", format!("{who}: {why}"));
+        row("asked by", if why.is_empty() { who.clone() } else { format!("{who}: {why}") });
     }
+    all.origins.iter().for_each(|origin| row("from elsewhere", origin.clone()));
     row("audit log", all.audit.clone());
     if let Some(view) = &all.view {
         row("state", format!("tick {}, day {}, policy {}", view.tick, view.day, view.policy.id));

@@ -4,7 +4,7 @@
 //! Works from files alone, of a shard that runs or is dead. Changes nothing. Rules: "Journal", "Incidents".
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use townlet_town::{Town, snapshot};
 
@@ -18,8 +18,6 @@ use crate::shard::snapshots;
 const MOST: usize = 32 * 1024 * 1024;
 /// A journal of fewer bytes can be replayed from its beginning.
 const SHORT: u64 = 1024 * 1024;
-/// How long the replay may take while a bundle is made; a longer one is left to whoever reads it.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What replays the end of a run.
 pub(super) struct Replay {
@@ -37,11 +35,17 @@ pub(super) struct Replay {
     pub(super) redacted: bool,
 }
 
-/// Makes it, for the newest journal file of a run.
+/// Makes it, for the newest journal file of a run. Played until then; a longer one is left to whoever reads it.
 ///
 /// # Errors
 /// What is missing or damaged, by file.
-pub(super) fn replay(home: &Home, root: &str, run_id: &str, secrets: &Secrets) -> Result<Replay, String> {
+pub(super) fn replay(
+    home: &Home,
+    root: &str,
+    run_id: &str,
+    secrets: &Secrets,
+    late: Instant,
+) -> Result<Replay, String> {
     let files = home.journals_of(run_id);
     let newest = files.last().ok_or_else(|| format!("run {run_id} has no journal in {}", home.journals().display()))?;
     let frames = Frames::open(newest).map_err(|error| error.to_string())?;
@@ -64,7 +68,7 @@ pub(super) fn replay(home: &Home, root: &str, run_id: &str, secrets: &Secrets) -
         Base::Snapshot(_) => format!("it starts from the town at tick {}.", town.tick()),
     });
     let mut replay = Replay { bytes: frame(&header), tick: town.tick(), written: None, town: None, notes, redacted };
-    replay.take(newest, frames, town, &header, secrets)?;
+    replay.take(newest, frames, town, (&header, late), secrets)?;
     Ok(replay)
 }
 
@@ -75,16 +79,12 @@ impl Replay {
         path: &Path,
         frames: Frames,
         from: Town,
-        header: &Header,
+        (header, late): (&Header, Instant),
         secrets: &Secrets,
     ) -> Result<(), String> {
-        let late = Instant::now() + PATIENCE;
         let start = reached(&from);
         let mut player = Some(Player::from_town(from));
         for (entry, bytes) in frames {
-            let clean = without_secrets(&entry, secrets);
-            self.redacted |= clean.is_some();
-            let (entry, bytes) = clean.unwrap_or((entry, bytes));
             let behind = match &entry {
                 Entry::Ticks { to, .. } => *to <= start.0,
                 Entry::Command { index, .. } | Entry::Reload { index, .. } => *index < start.1,
@@ -93,6 +93,9 @@ impl Replay {
             if behind {
                 continue;
             }
+            let clean = without_secrets(&entry, secrets);
+            self.redacted |= clean.is_some();
+            let (entry, bytes) = clean.unwrap_or((entry, bytes));
             if self.bytes.len() + bytes.len() > MOST {
                 self.notes.push(format!(
                     "{} is longer than a bundle may hold; it was cut off at tick {}.",

@@ -17,12 +17,12 @@ pub(super) use orders::Order;
 pub(super) use pointer::Pointer;
 pub use pointer::PointerError;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use townlet_town::Rules;
-use townlet_town::config::AutoRollback;
+use townlet_town::config::{AutoRollback, Config};
 
 use super::policies::{Loaded, Policies, PolicyError};
 use super::table::error;
@@ -60,8 +60,8 @@ pub(super) struct Releases {
     saved: Vec<String>,
     /// A window that begins before this tick was not the release's alone, or not whole.
     whole_from: u64,
-    /// Alerts that make the open window red.
-    alarms: BTreeSet<&'static str>,
+    /// Whether an alert was raised that makes the open window red.
+    alarmed: bool,
     /// Why this run may not or cannot change the release.
     trouble: Option<String>,
 }
@@ -141,7 +141,7 @@ impl Releases {
                 machine = kept.clone();
             }
         }
-        let saved = saved::list(&saved::root(home.folder(), rules));
+        let saved = saved::list(&saved::root(home.folder(), &rules.config));
         let driver = release.driver.clone();
         let releases = Self {
             rules: Arc::clone(rules),
@@ -158,7 +158,7 @@ impl Releases {
             judge: None,
             saved,
             whole_from: tick,
-            alarms: BTreeSet::new(),
+            alarmed: false,
             trouble,
         };
         Ok(Opened { releases, driver, notes })
@@ -328,6 +328,11 @@ impl Releases {
         let asked = self.at_hand.iter().any(|row| row.0 == bond.candidate);
         (!asked && !self.holds(&bond.candidate)).then(|| bond.candidate.clone())
     }
+}
+
+/// Where the release pointer stands, and the manifests of changes of the release, oldest first.
+pub(super) fn files(home: &Path, config: &Config) -> (PathBuf, Vec<PathBuf>) {
+    (pointer::path(home, config), saved::manifests(&saved::root(home, config)).collect())
 }
 
 /// Commands of a run that changed a release and were not told to the log: (issuer, `cmd_id`) → tick.

@@ -103,7 +103,7 @@ impl Engine {
     /// Loads a policy away from the town's thread, and goes on when it is at hand or known not to be had.
     fn fetch(&mut self, kind: Kind, name: String, then: impl FnOnce(&mut Self) + Send + 'static) {
         let (policies, rules) = (self.releases.policies.clone(), Arc::clone(&self.releases.rules));
-        let root = saved::root(self.home.folder(), &rules);
+        let root = saved::root(self.home.folder(), &rules.config);
         let asked = name.clone();
         let load = move || match kind {
             Kind::Release => saved::release(&root, &asked, &policies, &rules),
@@ -144,7 +144,7 @@ impl Engine {
         self.releases.trouble = None;
         match order {
             Order::Promote(name) | Order::Swap(name, _) => self.make_release(ticket, order, name, act),
-            Order::Rollback(to, _) => self.take_back(ticket, order, to.as_ref(), &act),
+            Order::Rollback(to, why) => self.take_back(ticket, order, (to.as_ref(), why), &act),
             Order::Nominate(_) | Order::Hold(..) => {
                 drop(self.releases.machine.take(order.event(), &act));
                 self.write_down(Some(ticket), None);
@@ -166,7 +166,7 @@ impl Engine {
         let mut flipped = releases.machine.clone();
         drop(flipped.take(Event::Flipped, &act));
         let end = releases.file.bytes(&flipped);
-        let root = saved::root(self.home.folder(), &releases.rules);
+        let root = saved::root(self.home.folder(), &releases.rules.config);
         let folder = root.join(saved::name(&root));
         let forced = matches!(order, Order::Swap(..));
         let manifest = Manifest {
@@ -220,14 +220,15 @@ impl Engine {
     }
 
     /// Hands the town back at once, whatever the disk does, and answers when the release's file holds it.
-    fn take_back(&mut self, ticket: u64, order: &Order, to: Option<&(String, String)>, act: &Act) {
+    fn take_back(&mut self, ticket: u64, order: &Order, (to, why): (Option<&(String, String)>, &str), act: &Act) {
         let name = to.map(|to| to.0.clone()).or_else(|| self.releases.machine.previous().map(str::to_owned));
         let policy = match self.releases.named(&name.unwrap_or_default()).cloned() {
             Ok(policy) => policy,
             Err(error) => return self.told(ticket, self.town.digest(), Err(error), None),
         };
         drop(self.releases.machine.take(order.event(), act));
-        let occasion = self.taken_back();
+        let asked = Some((act.issuer.clone(), why.to_owned()));
+        let occasion = self.taken_back().map(|occasion| Occasion { asked, ..occasion });
         let entry = self.drive(policy, ticket);
         fail_point!("rollback_driven");
         self.keep_rollback(occasion);
@@ -249,7 +250,7 @@ impl Engine {
         releases.put(from.clone(), Ok(old.clone()));
         releases.previous = releases.machine.previous().is_some().then_some(old);
         releases.whole_from = tick;
-        releases.alarms.clear();
+        releases.alarmed = false;
         self.dirty = true;
         JournalEntry::Policy { tick, cmd_id, issuer, from, to }
     }
@@ -373,7 +374,7 @@ impl Engine {
         let required = u64::from(rules.config.stability.promotion.required_passes);
         next.open(releases.machine.release(), &pointer::ground(&rules), required, &act);
         (releases.rules, releases.whole_from) = (rules, self.town.tick());
-        releases.alarms.clear();
+        releases.alarmed = false;
         // The judge lives pairs of the town as it was.
         releases.judge = None;
         if let Err(why) = releases.file.claim() {
@@ -389,13 +390,13 @@ impl Engine {
         let Some(window) = self.town.state().stability.closed.last() else { return };
         let (length, releases) = (self.town.rules().config.stability.window_ticks, &mut self.releases);
         let whole = window.end >= releases.whole_from + u64::from(length);
-        let calm = std::mem::take(&mut releases.alarms).is_empty();
+        let calm = !std::mem::take(&mut releases.alarmed);
         let green = window.green.filter(|_| whole).map(|green| green && calm);
         self.advance(Event::Window(green));
     }
 
     /// Alerts that were raised just now, with their severity.
-    pub(in crate::shard) fn alarmed(&mut self, raised: &[(&'static str, &'static str)]) {
+    pub(in crate::shard) fn alarmed(&mut self, raised: &[(String, String)]) {
         let releases = &mut self.releases;
         let (auto, on_canary) = (releases.auto_rollback(), releases.machine.stage() == Stage::Canary);
         let mut grave = Vec::new();
@@ -403,12 +404,10 @@ impl Engine {
             if releases.is_allowed(name) {
                 continue;
             }
-            let critical = *severity == "critical";
-            if critical && *name != "canary_red" {
-                releases.alarms.insert(name);
-            }
+            let critical = severity == "critical";
+            releases.alarmed |= critical && name != "canary_red";
             if on_canary && (auto == AutoRollback::Any || auto == AutoRollback::Critical && critical) {
-                grave.push(*name);
+                grave.push(name.as_str());
             }
         }
         if !grave.is_empty() {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use townlet_town::Rules;
+use townlet_town::config::Config;
 use townlet_town::snapshot::hex;
 
 use super::machine::{Ground, Machine};
@@ -84,7 +85,7 @@ impl Pointer {
     /// # Errors
     /// When it is damaged, or made for another configuration or other observations.
     pub(in crate::shard) fn read(home: &Path, rules: &Rules) -> Result<Option<Self>, PointerError> {
-        let path = path(home, rules);
+        let path = path(home, &rules.config);
         let refused = |why: String| PointerError { path: path.clone(), why };
         let text = match crate::files::text(&path) {
             Ok(text) => text,
@@ -135,8 +136,7 @@ impl Pointer {
 }
 
 /// Where the pointer stands.
-pub(super) fn path(home: &Path, rules: &Rules) -> PathBuf {
-    let config = &rules.config;
+pub(super) fn path(home: &Path, config: &Config) -> PathBuf {
     home.join(&config.policy.release_dir).join(format!("{}.release.json", slug(&config.shard)))
 }
 
@@ -167,7 +167,7 @@ impl Writer {
     /// For the shard of these rules, which found this pointer.
     pub(super) fn new(home: &Path, rules: &Rules, known: Option<&Pointer>) -> Self {
         Self {
-            path: path(home, rules),
+            path: path(home, &rules.config),
             shard: rules.config.shard.clone(),
             config_id: rules.config.config_id.clone(),
             observations: variant(rules),

@@ -9,6 +9,7 @@ use fail::fail_point;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use townlet_town::Rules;
+use townlet_town::config::Config;
 use townlet_town::snapshot::hex;
 
 use super::machine::{Act, Ground};
@@ -62,8 +63,8 @@ impl Part {
 }
 
 /// Where the folders stand.
-pub(super) fn root(home: &Path, rules: &Rules) -> PathBuf {
-    home.join(&rules.config.snapshot.root).join("release")
+pub(super) fn root(home: &Path, config: &Config) -> PathBuf {
+    home.join(&config.snapshot.root).join("release")
 }
 
 /// The name of the folder of a moment, free in `root`.
@@ -101,6 +102,11 @@ pub(super) fn list(root: &Path) -> Vec<String> {
     let mut names: Vec<String> = finished.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names
+}
+
+/// Manifests of the finished folders, oldest first.
+pub(super) fn manifests(root: &Path) -> impl DoubleEndedIterator<Item = PathBuf> {
+    list(root).into_iter().map(move |name| root.join(name).join(MANIFEST))
 }
 
 /// The release that a folder was made from, ready to drive. Named as `promotion_status` lists them, never by path.

@@ -52,10 +52,10 @@ pub(super) struct Around {
     pub health: Health,
     /// What the shard itself raised: a tick that hangs, a thread that broke off. Each is a problem of its health as well.
     pub raised: Vec<Alert>,
-    /// When each standing alert was raised.
-    pub alerts_since: BTreeMap<&'static str, u64>,
+    /// When each standing alert was raised, by [`key`].
+    pub alerts_since: BTreeMap<(String, String), u64>,
     /// How often each alert was raised.
-    pub alerts_raised: BTreeMap<&'static str, u64>,
+    pub alerts_raised: BTreeMap<String, u64>,
     /// How telemetry itself fares.
     pub transport: Transport,
     /// When the publisher began to merge messages, while it does.
@@ -124,7 +124,7 @@ fn whole(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
         narrations: around.story.narrations().cloned().collect(),
         events: around.story.events().cloned().collect(),
         counters: around.story.counters(),
-        alerts_raised: around.alerts_raised.iter().map(|(name, times)| ((*name).into(), *times)).collect(),
+        alerts_raised: around.alerts_raised.clone(),
         kpis: kpis(rules, state),
         alerts: alerts(rules, state, around),
         transport: around.transport.clone(),
@@ -321,12 +321,20 @@ fn stability(rules: &Rules, state: &State) -> Stability {
     }
 }
 
-/// What needs an operator now, by the names the handbook uses. The shard notes when each was raised.
-pub(super) fn standing_alerts(
-    rules: &Rules,
-    state: &State,
-    around: &Around,
-) -> Vec<(&'static str, &'static str, String, &'static str)> {
+/// An alert before it is dated: name, severity, message, hint.
+pub(super) type Undated = (&'static str, &'static str, String, &'static str);
+
+/// Alerts of which several may stand at once, told apart by their messages.
+const SEVERAL: [&str; 3] = ["shard_degraded", "thread_lost", "tick_hung"];
+
+/// What makes an alert another one.
+pub(super) fn key(alert: &Alert) -> (String, String) {
+    let message = SEVERAL.contains(&alert.name.as_str()).then(|| alert.message.clone());
+    (alert.name.clone(), message.unwrap_or_default())
+}
+
+/// What the town and its policies need an operator for, by the names the handbook uses.
+fn town_alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Undated> {
     let mut alerts = promotion_alerts(&around.promotion, around.canary_is_red);
     let waiting = state.employment.queue.len();
     let limit = rules.config.employment.exit_queue_limit;
@@ -383,7 +391,7 @@ pub(super) fn standing_alerts(
     alerts
 }
 
-fn promotion_alerts(promotion: &Promotion, red: bool) -> Vec<(&'static str, &'static str, String, &'static str)> {
+fn promotion_alerts(promotion: &Promotion, red: bool) -> Vec<Undated> {
     let mut alerts = Vec::new();
     if promotion.state == "eligible" {
         let message = format!("`{}` may be promoted.", promotion.candidate.as_deref().unwrap_or_default());
@@ -401,38 +409,38 @@ fn promotion_alerts(promotion: &Promotion, red: bool) -> Vec<(&'static str, &'st
     alerts
 }
 
-fn alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Alert> {
-    let mut alerts: Vec<Alert> = standing_alerts(rules, state, around)
-        .into_iter()
-        .chain(super::training::alert(&around.learning))
-        .map(|(name, severity, message, hint)| Alert {
-            name: name.into(),
-            severity: severity.into(),
-            since_tick: around.alerts_since.get(name).copied().unwrap_or(state.tick),
-            message,
-            hint: hint.into(),
-        })
-        .collect();
+/// Everything that needs an operator now. The shard notes when each was raised.
+pub(super) fn standing_alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Alert> {
+    let since_tick = state.tick;
+    let dated = |(name, severity, message, hint): Undated| Alert {
+        name: name.into(),
+        severity: severity.into(),
+        since_tick,
+        message,
+        hint: hint.into(),
+    };
+    let town = town_alerts(rules, state, around).into_iter().chain(super::training::alert(&around.learning));
     let told = |problem: &&String| around.raised.iter().all(|alert| alert.message != **problem);
-    alerts.extend(around.raised.iter().cloned());
-    alerts.extend(around.health.problems.iter().filter(told).map(|problem| Alert {
-        name: "shard_degraded".into(),
-        severity: "critical".into(),
-        since_tick: state.tick,
-        message: problem.clone(),
-        hint: "Commands that change anything are refused until it is mended; viewing goes on.".into(),
-    }));
-    alerts.extend(around.aggregating_since.map(|since_tick| {
+    let degraded = around.health.problems.iter().filter(told).map(|problem| {
+        let hint = "Commands that change anything are refused until it is mended; viewing goes on.";
+        ("shard_degraded", "critical", problem.clone(), hint)
+    });
+    let aggregating = around.aggregating_since.map(|since_tick| {
         let archive = around.transport.archive.as_deref();
         let raw = archive.map_or_else(String::new, |file| format!(" The raw stream goes to logs/telemetry/{file}."));
-        Alert {
-            name: "telemetry_aggregating".into(),
-            severity: "warning".into(),
-            since_tick,
-            message: format!("telemetry is merged: too many messages wait to be read, or it was asked for.{raw}"),
-            hint: "It goes back by itself; `telemetry_mode` decides otherwise.".into(),
-        }
-    }));
+        let message = format!("telemetry is merged: too many messages wait to be read, or it was asked for.{raw}");
+        let hint = "It goes back by itself; `telemetry_mode` decides otherwise.";
+        Alert { since_tick, ..dated(("telemetry_aggregating", "warning", message, hint)) }
+    });
+    let own = around.raised.iter().cloned().chain(degraded.map(dated)).chain(aggregating);
+    town.map(dated).chain(own).collect()
+}
+
+fn alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Alert> {
+    let mut alerts = standing_alerts(rules, state, around);
+    for alert in &mut alerts {
+        alert.since_tick = around.alerts_since.get(&key(alert)).copied().unwrap_or(alert.since_tick);
+    }
     alerts.sort_by_key(|alert| alert.severity != "critical");
     alerts
 }

@@ -22,6 +22,7 @@ use townlet_town::Rules;
 use super::engine::{Engine, Message};
 use super::home::Home;
 use super::incident::said;
+use super::telemetry::Undated;
 use crate::wire::telemetry::{Learning, LearningRow};
 use worker::{Orders, Wanted, Worker};
 
@@ -185,7 +186,7 @@ fn remember(history: &mut Vec<LearningRow>, stride: &mut u64, row: LearningRow) 
 }
 
 /// An alert about the training: name, severity, message, hint.
-pub(super) fn alert(learning: &Learning) -> Option<(&'static str, &'static str, String, &'static str)> {
+pub(super) fn alert(learning: &Learning) -> Option<Undated> {
     let (name, what, hint) = match learning.state.as_str() {
         "diverged" => (
             "training_diverged",

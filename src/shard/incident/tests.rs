@@ -1,0 +1,166 @@
+//! How many incidents are kept and made, and bundles of files that are long or hold what may not leave.
+
+use std::sync::Weak;
+
+use townlet_town::config::{Layers, load};
+use townlet_town::{Rules, Sources, Town, snapshot};
+
+use super::*;
+use crate::shard::journal::{self, Base, Entry, Header};
+use crate::shard::snapshots;
+
+const RUN: &str = "harbour-20260101-000000-000aaa";
+
+fn run(home: &Path, id: &str) -> Run {
+    Run { home: Home::new(home), id: id.into(), root: "snapshots".into() }
+}
+
+fn recorder(home: &Path) -> Arc<Recorder> {
+    let run = run(home, RUN);
+    let log = Log::new(run.home.log(), "shard", false);
+    let (journal, audit) = (Weak::new(), Weak::new());
+    Arc::new(Recorder { run, board: Arc::default(), journal, audit, log, at_work: Mutex::default() })
+}
+
+/// Keeps so many incidents of this kind, each of a run of its own.
+fn keep(home: &Path, count: usize, occasion: &Occasion) {
+    for number in 0..count {
+        let run = run(home, &format!("harbour-20260101-000000-{number:06x}"));
+        let id = format!("20260101-000000{number:03}-{}", occasion.kind.word());
+        write(&run, &id, occasion, None).expect("it is written");
+    }
+}
+
+fn bundles(home: &Path) -> Vec<bool> {
+    let home = Home::new(home);
+    kept(&home).iter().map(|it| home.incidents().join(&it.id).join(BUNDLE).exists()).collect()
+}
+
+#[test]
+fn of_the_oldest_incidents_the_note_alone_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    keep(folder.path(), KEPT + 1, &Occasion::new(Kind::Asked, "somebody asked"));
+    let there = bundles(folder.path());
+    assert_eq!((there.len(), there[0]), (KEPT + 1, false));
+    assert!(there[1..].iter().all(|there| *there), "{there:?}");
+    let oldest = &kept(&Home::new(folder.path()))[0];
+    assert!(Home::new(folder.path()).incidents().join(&oldest.id).join("note.md").exists());
+}
+
+#[test]
+fn after_six_incidents_that_nobody_asked_for_there_are_no_bundles_for_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = recorder(folder.path());
+    keep(folder.path(), MOST_UNASKED - 1, &Occasion::new(Kind::Rollback, "it was taken back"));
+    for (kind, made) in [(Kind::Hang, MOST_UNASKED), (Kind::Crash, MOST_UNASKED)] {
+        recorder.notice(Occasion::new(kind, "it happened"));
+        recorder.finish();
+        assert_eq!(bundles(folder.path()).len(), made, "{kind:?}");
+    }
+    let log = std::fs::read_to_string(Home::new(folder.path()).log()).unwrap();
+    assert!(log.contains("it happened") && log.contains("there were too many lately"), "{log}");
+}
+
+#[test]
+fn incidents_that_somebody_asked_for_take_no_others_place() {
+    for kind in [Kind::Rollback, Kind::Asked] {
+        let folder = tempfile::tempdir().unwrap();
+        let asked = Some(("local:ada".to_owned(), String::new()));
+        keep(folder.path(), MOST_UNASKED, &Occasion { asked, ..Occasion::new(kind, "by hand") });
+        let recorder = recorder(folder.path());
+        recorder.notice(Occasion::new(Kind::Crash, "it broke"));
+        recorder.finish();
+        let kept = kept(&Home::new(folder.path()));
+        assert_eq!(kept.iter().filter(|it| it.kind == Kind::Crash).count(), 1, "{kind:?}: {kept:?}");
+    }
+}
+
+#[test]
+fn the_same_again_is_a_line_in_the_note_and_there_are_not_too_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let recorder = recorder(folder.path());
+    for _ in 0..=MOST_AGAIN + 1 {
+        recorder.notice(Occasion::new(Kind::Hang, "tick 7 hangs"));
+        recorder.finish();
+    }
+    let kept = kept(&Home::new(folder.path()));
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let note = Home::new(folder.path()).incidents().join(&kept[0].id).join("note.md");
+    let text = std::fs::read_to_string(note).unwrap();
+    let (_, again) = text.split_once("## Again").expect("its last section");
+    assert_eq!(again.matches("tick 7 hangs").count(), MOST_AGAIN, "{text}");
+}
+
+/// The default town's, with another target.
+fn sources(attendance: &str) -> Sources {
+    with(&[("kpis.attendance", attendance)])
+}
+
+fn with(settings: &[(&str, &str)]) -> Sources {
+    let flags = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Sources {
+        config: load(&Layers { flags, ..Layers::default() }).expect("it holds").config.canonical(),
+        plan: ("plan.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
+        affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
+        perturbations: ("none.yaml".into(), include_str!("../../../configs/perturbations/none.yaml").into()),
+    }
+}
+
+fn reload(index: u64, tick: u64, sources: Sources) -> Entry {
+    Entry::Reload { index, tick, cmd_id: format!("id-{index}"), issuer: "test".into(), sources: Box::new(sources) }
+}
+
+/// A run whose journal holds these entries, from the seed on.
+fn journalled(home: &Path, entries: &[Entry]) -> Run {
+    let run = run(home, RUN);
+    let header = Header {
+        version: journal::VERSION,
+        run_id: RUN.into(),
+        shard: "harbour".into(),
+        sources: sources("0.8"),
+        policy: "scripted".into(),
+        base: Base::Seed(7),
+    };
+    let journal = Journal::create(&run.home.journal(RUN, 0), &header).expect("it is made");
+    for entry in entries {
+        journal.append(entry.clone());
+    }
+    journal.flush().expect("it is written");
+    run
+}
+
+#[test]
+fn a_journal_that_takes_too_long_to_read_is_read_no_further_and_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts: Vec<Sources> = ["0.5", "0.6"].map(sources).into();
+    let run = journalled(folder.path(), &[reload(0, 0, texts[0].clone()), reload(1, 0, texts[1].clone())]);
+    for (patience, read, whole) in [(Duration::ZERO, 0, false), (PATIENCE, 1, true)] {
+        let all = gather::gather(&run, &Occasion::new(Kind::Asked, "somebody asked"), patience);
+        assert_eq!(all.sources.as_ref(), Some(&texts[read]));
+        assert_eq!(all.replay.as_ref().map(|replay| replay.town.is_some()), Some(whole));
+        let said = all.bundle.lacking().iter().any(|lack| lack.item == "configuration at the end");
+        assert_eq!(said, !whole, "{:?}", all.bundle.lacking());
+    }
+}
+
+#[test]
+fn texts_from_before_the_replay_begins_are_not_said_to_be_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = with(&[("affordances.affordances_file", "twn_ab12_00ffee00ffee00ff")]);
+    for (at, redacted) in [(0, false), (1, true)] {
+        let home = folder.path().join(at.to_string());
+        let mut texts = [sources("0.5"), sources("0.6")];
+        texts[at] = token.clone();
+        let [first, second] = texts;
+        let run = journalled(&home, &[reload(0, 0, first), reload(1, 0, second)]);
+        // The last snapshot but one, where the replay begins, has the first reload behind it.
+        let mut town = Town::new(Arc::new(Rules::new(sources("0.8")).expect("a town")), 7);
+        town.reload(&Arc::new(Rules::new(sources("0.5")).expect("a town"))).expect("it is taken");
+        for tick in [1, 2] {
+            snapshots::save(&run.home.snapshots(&run.root, RUN), tick, &snapshot::save(&town), 9).expect("it is saved");
+        }
+        let late = std::time::Instant::now() + PATIENCE;
+        let found = replay::replay(&run.home, &run.root, RUN, &secrets::Secrets::default(), late).expect("a replay");
+        assert_eq!((found.redacted, found.town.is_some()), (redacted, true), "{at}: {:?}", found.notes);
+    }
+}
