@@ -447,9 +447,10 @@ impl Handle {
         self.thread.lock().map_or(true, |thread| thread.as_ref().is_none_or(JoinHandle::is_finished))
     }
 
-    /// What residents are called outside: in telemetry, narration, answers and exports.
+    /// What residents are called outside: in telemetry, narration, answers and exports. Of a shard that has ended and cannot say
+    /// whether they are hidden, they are.
     pub fn names(&self) -> names::Names {
-        self.view_names().unwrap_or_default()
+        self.view_names().unwrap_or_else(|| names::Names::default().hiding())
     }
 
     fn view_names(&self) -> Option<names::Names> {

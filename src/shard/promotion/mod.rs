@@ -97,7 +97,7 @@ impl Releases {
             notes.push(format!(
                 "{}: it is missing, and {} holds changes of the release: `policy.release` drives the town again. Put the file \
                  back, or give the release its place by `policy_swap`.",
-                pointer::path(home.folder(), rules).display(),
+                pointer::path(home.folder(), &rules.config).display(),
                 rollouts.display()
             ));
         }
