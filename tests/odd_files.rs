@@ -173,6 +173,25 @@ fn names_that_are_not_utf_8_are_told_as_well_as_it_goes() {
 }
 
 #[test]
+fn an_incident_whose_record_is_damaged_is_listed_all_the_same() {
+    let home = lived();
+    let (status, said) = townlet(home.path(), &["incident", "bundle"]);
+    assert_eq!(status, Some(0), "{said}");
+    let folder = only(&home.path().join("ops/incidents"), "");
+    let id = folder.file_name().unwrap().to_string_lossy().into_owned();
+    for record in [Some("{"), None] {
+        match record {
+            Some(text) => std::fs::write(folder.join("incident.json"), text).unwrap(),
+            None => std::fs::remove_file(folder.join("incident.json")).unwrap(),
+        }
+        let (status, said) = townlet(home.path(), &["incident", "list"]);
+        assert_eq!((status, said.matches(&id).count()), (Some(0), 2), "{said}");
+    }
+    let (_, said) = townlet(home.path(), &["incident", "list", "--json"]);
+    assert!(said.contains("the incident's record cannot be read") && said.contains("[]"), "{said}");
+}
+
+#[test]
 fn what_is_there_is_not_written_over() {
     let home = lived();
     std::fs::write(home.path().join("own.yaml"), "seed: 4\n").unwrap();

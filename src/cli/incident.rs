@@ -94,11 +94,18 @@ fn bundle(args: &Bundle) -> Result<()> {
 
 fn list(home: &Home, json: bool) -> Result<()> {
     plain::is_folder(home.folder())?;
-    let kept = incident::kept(home);
+    let (kept, unread) = (incident::kept(home), incident::unread(home));
+    for (folder, why) in &unread {
+        let folder = escape(&folder.display().to_string());
+        plain::stderr!(
+            "{folder}: the incident's record cannot be read; its note and bundle may be whole. {}",
+            escape(why)
+        );
+    }
     if json {
         return plain::json(&json!(kept));
     }
-    if kept.is_empty() {
+    if kept.is_empty() && unread.is_empty() {
         return plain::line(&format!("{}: no incidents.", home.incidents().display()));
     }
     let row = |it: &Incident| {
@@ -106,6 +113,10 @@ fn list(home: &Home, json: bool) -> Result<()> {
         [it.id.clone(), it.kind.tag(), it.run_id.clone(), bundle, it.headline.clone()]
     };
     let head = ["id", "tag", "run", "bundle", "what"].map(str::to_owned);
-    let rows: Vec<_> = std::iter::once(head).chain(kept.iter().map(row)).collect();
+    let lost = unread.iter().map(|(folder, _)| {
+        let id = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        [id, "?".into(), String::new(), String::new(), "its record cannot be read".into()]
+    });
+    let rows: Vec<_> = std::iter::once(head).chain(kept.iter().map(row)).chain(lost).collect();
     plain::print(&plain::columns(&rows))
 }

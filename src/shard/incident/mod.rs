@@ -170,11 +170,25 @@ fn fault_of(home: &Home, run_id: &str) -> Option<Fault> {
 
 /// Every incident of a home, oldest first.
 pub fn kept(home: &Home) -> Vec<Incident> {
+    folders(home).iter().filter_map(|folder| record(folder).ok()).collect()
+}
+
+/// Folders of incidents whose record cannot be read, and why; their notes and bundles may be whole.
+pub fn unread(home: &Home) -> Vec<(PathBuf, String)> {
+    folders(home).into_iter().filter_map(|folder| record(&folder).err().map(|why| (folder, why))).collect()
+}
+
+/// By name, which is by time.
+fn folders(home: &Home) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(home.incidents()).into_iter().flatten().flatten();
-    let read = |folder: PathBuf| serde_json::from_slice(&std::fs::read(folder.join(RECORD)).ok()?).ok();
-    let mut kept: Vec<Incident> = entries.filter_map(|entry| read(entry.path())).collect();
-    kept.sort_by(|one, other| one.id.cmp(&other.id));
-    kept
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders
+}
+
+fn record(folder: &Path) -> Result<Incident, String> {
+    let bytes = crate::files::read(&folder.join(RECORD)).map_err(|why| format!("{RECORD}: {why}"))?;
+    serde_json::from_slice(&bytes).map_err(|why| format!("{RECORD}: {why}"))
 }
 
 /// A run that a bundle can be made of, by name, by its shard, or the newest of all. Only looks, and needs no file whole.
