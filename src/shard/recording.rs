@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use townlet_town::Town;
+use townlet_town::{Event, Town};
 
 use super::home::Home;
 use super::journal::{self, Base, Contents, Entry};
@@ -57,7 +57,7 @@ impl Recording {
         let header = &first.header;
         let mut player = Player::from_header(header).map_err(|why| format!("{}: {why}", path.display()))?;
         let mut story = Story::default();
-        tell(&mut story, &player.town);
+        tell(&mut story, &player.town, player.town.events());
         player.town.clear_events();
         let ends = files.iter().filter_map(|(_, read)| read.entries.iter().rev().find_map(ends_at)).max();
         let hidden = player.town.rules().config.telemetry.privacy.enabled;
@@ -116,7 +116,7 @@ impl Recording {
                 policy.clone_from(to);
             }
             player
-                .play_to(entry, tick, |town| tell(story, town))
+                .play_to(entry, tick, |town, events| tell(story, town, events))
                 .map_err(|why| format!("{}: {why}", file.display()))?;
             if ends_at(entry).is_some_and(|end| end > player.town.tick()) {
                 break;
@@ -163,8 +163,10 @@ impl Recording {
 }
 
 /// What happened in a tick, or by what was done between two.
-fn tell(story: &mut Story, town: &Town) {
-    town.events().iter().for_each(|event| story.tell(town.rules(), event));
+fn tell(story: &mut Story, town: &Town, events: &[Event]) {
+    for event in events {
+        story.tell(town.rules(), event);
+    }
     story.queue(town.state().employment.queue.len() as u64);
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use townlet_learn::Recorded;
 use townlet_town::config::{Config, diff};
-use townlet_town::{OptionKind, Rules, Town, snapshot};
+use townlet_town::{Event, OptionKind, Rules, Town, snapshot};
 
 use super::home::Home;
 use super::journal::{self, Base, Contents, Entry, Header};
@@ -47,21 +47,27 @@ impl Player {
         Self { town, recorded: Recorded::default(), within: false, checked: 0 }
     }
 
-    /// Plays one entry; what the town already has behind it is passed over. `seen` gets the town after every tick, and after
-    /// whatever was done to it between two, with the events of that.
+    /// Plays one entry; what the town already has behind it is passed over. `each_tick` sees the town after every tick.
     ///
     /// # Errors
     /// Where and how the journal and the town disagree.
-    pub fn play(&mut self, entry: &Entry, seen: impl FnMut(&Town)) -> Result<(), String> {
-        self.play_to(entry, u64::MAX, seen)
+    pub fn play(&mut self, entry: &Entry, mut each_tick: impl FnMut(&Town)) -> Result<(), String> {
+        let mut tick = self.town.tick();
+        self.play_to(entry, u64::MAX, |town, _| {
+            // Not what was done between two.
+            if std::mem::replace(&mut tick, town.tick()) < town.tick() {
+                each_tick(town);
+            }
+        })
     }
 
     /// The same, as far as tick `until`: ticks from there on, and what was done between later ones, wait for the next call with
-    /// this entry.
+    /// this entry. `seen` gets the events as well, and the town
+    /// after whatever was done to it between two ticks.
     ///
     /// # Errors
     /// Where and how the journal and the town disagree.
-    pub fn play_to(&mut self, entry: &Entry, until: u64, mut seen: impl FnMut(&Town)) -> Result<(), String> {
+    pub fn play_to(&mut self, entry: &Entry, until: u64, mut seen: impl FnMut(&Town, &[Event])) -> Result<(), String> {
         match entry {
             Entry::Ticks { to, .. } if *to <= self.town.tick() => Ok(()),
             Entry::Command { tick, .. } | Entry::Reload { tick, .. } if *tick > until => Ok(()),
@@ -75,8 +81,7 @@ impl Player {
                 }
                 while self.town.tick() < until.min(*to) {
                     self.town.step(&mut self.recorded);
-                    seen(&self.town);
-                    self.town.clear_events();
+                    self.told(&mut seen);
                 }
                 self.within = self.town.tick() < *to;
                 if self.within {
@@ -107,17 +112,22 @@ impl Player {
                 let odd = |why: String| format!("tick {tick}: what was reloaded there makes no town: {why}");
                 let rules = Rules::new((**sources).clone()).map_err(|error| odd(error.to_string()))?;
                 let done = self.town.reload(&Arc::new(rules)).map_err(|refusal| odd(refusal.message));
-                seen(&self.town);
-                self.town.clear_events();
+                self.told(&mut seen);
                 done
             }
             Entry::Command { command, .. } => {
                 let done = self.town.apply(command).map(drop).map_err(|refusal| refusal.message);
-                seen(&self.town);
-                self.town.clear_events();
+                self.told(&mut seen);
                 done
             }
         }
+    }
+
+    /// Events are no part of what a journal holds, nor of its digests.
+    fn told(&mut self, seen: &mut impl FnMut(&Town, &[Event])) {
+        let events = self.town.events().to_vec();
+        self.town.clear_events();
+        seen(&self.town, &events);
     }
 }
 

@@ -80,7 +80,7 @@ fn t_pauses_and_resumes_and_says_why_not() {
     assert!(stage.refused(&pane, Action::Train).contains("the training is diverged"));
     stage.view.learning.state = "training".into();
     stage.forget("training pause");
-    assert!(stage.refused(&pane, Action::Train).contains("has no command `training pause`"));
+    assert!(stage.refused(&pane, Action::Train).contains("no command `training pause`"));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn promoting_asks_with_the_evidence_and_only_what_is_eligible() {
     stage.view.promotion.candidate = None;
     assert_eq!(stage.refused(&pane, Action::Promote), "there is no candidate");
     stage.forget("promote_policy");
-    assert!(stage.refused(&pane, Action::Promote).contains("has no command `promote_policy`"));
+    assert!(stage.refused(&pane, Action::Promote).contains("no command `promote_policy`"));
 }
 
 #[test]
