@@ -316,6 +316,11 @@ impl Log {
         }
     }
 
+    /// Whether writing has failed, so that [`Log::reopen`] may help. A disk that has not answered yet has not failed.
+    pub fn has_failed(&self) -> bool {
+        board(&self.board).state != State::Ok
+    }
+
     /// The newest `count` records (at most 200), newest last, and where the log stands.
     pub fn tail(&self, count: usize) -> AuditTail {
         let state = match self.state() {

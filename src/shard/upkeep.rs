@@ -14,7 +14,6 @@ use super::journal::{Base, DIGEST_TICKS, Entry, Header};
 use super::publish::Frame;
 use super::telemetry::{self, Around};
 use super::{snapshots, training};
-use crate::audit;
 
 /// Longest time chosen options stay out of the journal.
 pub(super) const JOURNAL_EVERY: Duration = Duration::from_millis(100);
@@ -26,6 +25,7 @@ impl Engine {
         if self.options_from < self.town.tick() && now >= self.journalled + JOURNAL_EVERY {
             self.write_journal();
         }
+        self.tell_overdue(now);
         if now >= self.retried + RETRY_EVERY {
             self.retried = now;
             self.retry();
@@ -65,7 +65,7 @@ impl Engine {
             let header = Header { base, ..self.header.clone() };
             self.journal.restart(self.home.clone(), self.town.tick(), header);
         }
-        if matches!(self.log.state(), audit::State::Unavailable(_)) {
+        if self.log.has_failed() {
             let log = Arc::clone(&self.log);
             // Whether it worked shows in its state; it may wait for the disk, so it is not waited for here.
             self.disk.run(move || drop(log.reopen()));
