@@ -142,6 +142,8 @@ pub(super) struct Engine {
     /// A snapshot is on its way to the disk.
     pub(super) saving: bool,
     pub(super) retried: Instant,
+    /// When expired ids were last forgotten.
+    pub(super) pruned: Option<Instant>,
     stopping: Option<Sender<Result<String, String>>>,
 }
 
@@ -222,6 +224,7 @@ impl Engine {
             saved: now,
             saving: false,
             retried: now,
+            pruned: None,
             stopping: None,
         }
     }

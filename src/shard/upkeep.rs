@@ -19,6 +19,8 @@ use super::{snapshots, training};
 pub(super) const JOURNAL_EVERY: Duration = Duration::from_millis(100);
 /// How often a journal that cannot be written is tried again.
 pub(super) const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// How often ids past their window are forgotten. They are answered alike before and after, so it is for memory alone.
+pub(super) const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
 impl Engine {
     pub(super) fn housekeeping(&mut self, now: Instant) {
@@ -29,6 +31,10 @@ impl Engine {
         if now >= self.retried + RETRY_EVERY {
             self.retried = now;
             self.retry();
+        }
+        if self.pruned.is_none_or(|pruned| now >= pruned + PRUNE_EVERY) {
+            self.pruned = Some(now);
+            self.desk.index.prune(jiff::Timestamp::now());
         }
         if now >= self.measured.0 + Duration::from_secs(1) {
             let ticks = self.town.tick() - self.measured.1;
