@@ -66,6 +66,11 @@ fn a_failed_write() {
 }
 
 #[test]
+fn a_write_that_fails_half_way() {
+    fails_and_goes_on("audit_torn", &["held", "read"]);
+}
+
+#[test]
 fn a_failed_sync() {
     fails_and_goes_on("audit_sync", &["held"]);
 }
@@ -189,7 +194,7 @@ fn no_death_loses_what_was_acknowledged() {
     // Logs opened here pass no point of another test.
     let _scenario = fail::FailScenario::setup();
     let me = std::env::current_exe().unwrap();
-    for point in ["audit_write", "audit_sync", "audit_head", "audit_rotate"] {
+    for point in ["audit_write", "audit_torn", "audit_sync", "audit_head", "audit_rotate"] {
         for passed in 0..passes() {
             let dir = tempfile::tempdir().unwrap();
             let child = Command::new(&me)

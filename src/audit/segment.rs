@@ -36,6 +36,14 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
 
 fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     point("audit_write")?;
+    // Half of it is written, and then the disk fails or the process dies.
+    fail::fail_point!("audit_torn", |how| {
+        file.write_all(&bytes[..bytes.len() / 2])?;
+        if how.as_deref() == Some("abort") {
+            std::process::abort();
+        }
+        Err(io::Error::other("injected at audit_torn"))
+    });
     file.write_all(bytes)
 }
 

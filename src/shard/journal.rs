@@ -356,6 +356,11 @@ impl Writer {
         let Some(file) = &mut self.file else {
             return Err(self.lost());
         };
+        // Half of it is written, and then the disk fails.
+        fail_point!("journal_torn", |_| {
+            file.write_all(&bytes[..bytes.len() / 2]).map_err(|error| error.to_string())?;
+            Err("fail point journal_torn".into())
+        });
         file.write_all(bytes).map_err(|error| error.to_string())?;
         self.unsynced.get_or_insert_with(Instant::now);
         Ok(())
