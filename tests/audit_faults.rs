@@ -5,7 +5,8 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use townlet::audit::{Entry, Log, Options, Record, Stage, records, verify};
@@ -34,8 +35,8 @@ fn read_whole(dir: &Path) -> Vec<Record> {
     all
 }
 
-/// Fails once at `point` after an acknowledged command and an unsynced read, then goes on in a further segment.
-fn fails_and_goes_on(point: &str) {
+/// Fails once at `point` after an acknowledged command and an unsynced read, then goes on in a further segment, with these.
+fn fails_and_goes_on(point: &str, kept: &[&str]) {
     let scenario = fail::FailScenario::setup();
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path(), 1 << 20);
@@ -45,25 +46,82 @@ fn fails_and_goes_on(point: &str) {
     fail::cfg(point, "1*return").unwrap();
     let refused = log.append_and_wait(entry("refused"), true).unwrap_err();
     assert!(refused.to_string().contains(point), "{refused}");
-    assert!(log.tail(9).records.iter().all(|row| row.cmd_id == "held"), "only what is held is shown");
+    let shown: Vec<String> = log.tail(9).records.into_iter().map(|row| row.cmd_id).collect();
+    assert_eq!(shown, kept, "only what is held is shown");
     assert_ne!(log.tail(0).state, "ok");
     assert_eq!(log.append_and_wait(entry("again"), true).unwrap().file, "r-0002.jsonl");
     drop(log);
     scenario.teardown();
     let records = read_whole(dir.path());
     let ids: Vec<&str> = records.iter().map(|record| record.cmd_id.as_str()).collect();
-    assert_eq!(ids, ["held", "", "again"]);
-    assert!(records[1].args["cause"].as_str().unwrap().contains(point));
+    assert_eq!(ids, [kept, &["", "again"]].concat());
+    let rotated = &records[kept.len()].args;
+    assert!(rotated["cause"].as_str().unwrap().contains(point));
+    assert_eq!(rotated["dropped"], if kept.len() == 1 { 2 } else { 0 });
 }
 
 #[test]
 fn a_failed_write() {
-    fails_and_goes_on("audit_write");
+    fails_and_goes_on("audit_write", &["held", "read"]);
+}
+
+#[test]
+fn a_write_that_fails_half_way() {
+    fails_and_goes_on("audit_torn", &["held", "read"]);
 }
 
 #[test]
 fn a_failed_sync() {
-    fails_and_goes_on("audit_sync");
+    fails_and_goes_on("audit_sync", &["held"]);
+}
+
+/// Longest something is waited for before a test says that it never came.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+#[test]
+fn what_nobody_waited_for_is_missed_too_when_it_is_cut_off() {
+    let scenario = fail::FailScenario::setup();
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), 1 << 20);
+    let ((synced, syncs), (named, heads)) = (channel(), channel());
+    fail::cfg_callback("audit_sync", move || synced.send(()).unwrap_or_default()).unwrap();
+    fail::cfg_callback("audit_head", move || named.send(()).unwrap_or_default()).unwrap();
+    let began = Instant::now();
+    for number in 0..300 {
+        let refused = Entry { stage: Stage::Rejected, ..entry(&format!("id-{number}")) };
+        log.append_and_wait(refused, false).unwrap();
+    }
+    let took = began.elapsed().as_secs() as usize;
+    assert!(syncs.try_iter().count() <= took, "no line of these is synced for itself");
+    heads.recv_timeout(PATIENCE).expect("a head, with nobody asking for it");
+    // In place before its writer takes anything else; beyond it is this line alone, unless they took long.
+    log.append_and_wait(entry("after"), false).unwrap();
+    let head = std::fs::read_to_string(dir.path().join("r.head")).unwrap();
+    assert!(took > 0 || head.contains(r#""seq":300,"#), "{head}");
+    std::fs::write(dir.path().join("r-0001.jsonl"), "").unwrap();
+    assert!(!verify(dir.path()).expect("readable").passed());
+    drop(log);
+    scenario.teardown();
+}
+
+#[test]
+fn a_disk_that_fills_up_and_then_refuses_a_sync_too_keeps_what_was_acknowledged() {
+    let scenario = fail::FailScenario::setup();
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path(), 1 << 20);
+    log.append_and_wait(entry("held"), true).unwrap();
+    log.append_and_wait(Entry { stage: Stage::Outcome, ..entry("read") }, false).unwrap();
+    fail::cfg("audit_write", "1*return").unwrap();
+    fail::cfg("audit_sync", "1*return").unwrap();
+    for _ in 0..2 {
+        assert!(log.append_and_wait(entry("refused"), true).is_err());
+    }
+    log.append_and_wait(entry("again"), true).unwrap();
+    drop(log);
+    scenario.teardown();
+    let records = read_whole(dir.path());
+    let ids: Vec<&str> = records.iter().map(|record| record.cmd_id.as_str()).collect();
+    assert_eq!(ids, ["held", "", "again"]);
 }
 
 #[test]
@@ -133,8 +191,10 @@ fn dying_child() {
 
 #[test]
 fn no_death_loses_what_was_acknowledged() {
+    // Logs opened here pass no point of another test.
+    let _scenario = fail::FailScenario::setup();
     let me = std::env::current_exe().unwrap();
-    for point in ["audit_write", "audit_sync", "audit_head", "audit_rotate"] {
+    for point in ["audit_write", "audit_torn", "audit_sync", "audit_head", "audit_rotate"] {
         for passed in 0..passes() {
             let dir = tempfile::tempdir().unwrap();
             let child = Command::new(&me)

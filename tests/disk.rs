@@ -20,9 +20,11 @@ static TURN: Mutex<()> = Mutex::new(());
 /// What refuses, what health says of it, and whether commands are refused meanwhile.
 const CASES: &[(&str, &str, bool)] = &[
     ("audit_write", "the audit log cannot be written", true),
+    ("audit_torn", "the audit log cannot be written", true),
     ("audit_sync", "the audit log cannot be written", true),
     ("audit_head", "the audit log cannot be written", true),
     ("journal_write", "the journal cannot be written", true),
+    ("journal_torn", "the journal cannot be written", true),
     ("journal_sync", "the journal cannot be written", true),
     ("snapshot_write", "the last snapshot could not be written", false),
     ("ops_write", "the operators' log could not be written", false),

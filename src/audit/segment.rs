@@ -1,8 +1,9 @@
 //! The chain on disk: the open segment, its last durable line, the head beside it, and the change to a further segment.
 //!
-//! Owns every write of the log. Must not know queues, threads or who waits. After a failed write or fsync the segment is
-//! never synced again, because a second fsync may call lost data saved: the chain goes on in a further segment from the
-//! last durable line, and what the failed one holds beyond it was acknowledged to nobody and is cut off.
+//! Owns every write of the log. Must not know queues, threads or who waits. After a failed write or fsync the chain goes on
+//! in a further segment. A failed write costs what it left torn, which was acknowledged to nobody; the whole lines before
+//! it are synced and stay. After a failed fsync the segment is never synced again, because a second fsync may call lost
+//! data saved: what it holds beyond the last durable line is cut off.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -35,6 +36,14 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
 
 fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     point("audit_write")?;
+    // Half of it is written, and then the disk fails or the process dies.
+    fail::fail_point!("audit_torn", |how| {
+        file.write_all(&bytes[..bytes.len() / 2])?;
+        if how.as_deref() == Some("abort") {
+            std::process::abort();
+        }
+        Err(io::Error::other("injected at audit_torn"))
+    });
     file.write_all(bytes)
 }
 
@@ -61,6 +70,19 @@ pub(crate) struct Home {
     pub(crate) clock: Clock,
 }
 
+/// How the open segment stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is written and synced.
+    Open,
+    /// Done with: all it holds is durable, and a further one follows.
+    Done,
+    /// A write failed: what follows its last whole line is torn.
+    Torn,
+    /// A sync failed: nobody knows what it holds beyond its last durable line.
+    Unsure,
+}
+
 /// The open chain of one run.
 pub(crate) struct Chain {
     home: Home,
@@ -74,8 +96,7 @@ pub(crate) struct Chain {
     begun: u64,
     /// The number the head on disk names; `None` before it is known to.
     head: Option<u64>,
-    /// Whether the open segment may not be written or synced any more.
-    failed: bool,
+    standing: Standing,
     /// `config_id` and tick of the last entry, for records of the log's own.
     last: (String, u64),
 }
@@ -91,8 +112,8 @@ impl Chain {
         let mark = Mark { seq: end.seq, hash: end.hash, bytes: end.bytes };
         let (durable, number) = (mark.clone(), end.segment);
         let begun = if number == 1 { 0 } else { durable.seq + 1 - end.lines };
-        let (head, failed) = (None, false);
-        let mut chain = Self { home, _lock: lock, file, number, end: mark, durable, begun, head, failed, last };
+        let (head, standing) = (None, Standing::Open);
+        let mut chain = Self { home, _lock: lock, file, number, end: mark, durable, begun, head, standing, last };
         chain.write_head()?;
         Ok(chain)
     }
@@ -102,14 +123,19 @@ impl Chain {
         segment_name(&self.home.run_id, self.number)
     }
 
-    /// The last durable line.
-    pub(crate) fn durable(&self) -> &Mark {
-        &self.durable
-    }
-
     /// The last written line.
     pub(crate) fn end(&self) -> &Mark {
         &self.end
+    }
+
+    /// The last line that a failure leaves.
+    pub(crate) fn kept(&self) -> &Mark {
+        if self.standing == Standing::Unsure { &self.durable } else { &self.end }
+    }
+
+    /// Whether every line is durable.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.durable == self.end
     }
 
     /// Whether the head on disk names an earlier line than the last durable one.
@@ -121,8 +147,8 @@ impl Chain {
     pub(crate) fn append<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) -> io::Result<Vec<Record>> {
         if self.end.bytes >= self.home.segment_bytes && self.end.seq > self.begun {
             self.sync()?;
-            // Done with, full or failed: if the further segment cannot be begun, mending tries that again.
-            self.failed = true;
+            // If the further segment cannot be begun, mending tries that again.
+            self.standing = Standing::Done;
             self.rotate("size")?;
         }
         let mut lines = String::new();
@@ -135,7 +161,9 @@ impl Chain {
             self.last = (entry.config_id.clone(), entry.tick);
         }
         let written = write(&mut self.file, lines.as_bytes());
-        self.failed |= written.is_err();
+        if written.is_err() {
+            self.standing = Standing::Torn;
+        }
         written?;
         self.end = end;
         Ok(records)
@@ -158,15 +186,19 @@ impl Chain {
 
     /// Makes everything written durable.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        if self.failed {
+        if self.standing != Standing::Open {
             return Err(io::Error::other("the segment has failed and is not synced again"));
         }
-        if self.durable != self.end {
-            let synced = sync(&self.file);
-            self.failed = synced.is_err();
-            synced?;
-            self.durable = self.end.clone();
+        if self.is_synced() { Ok(()) } else { self.sync_file() }
+    }
+
+    fn sync_file(&mut self) -> io::Result<()> {
+        let synced = sync(&self.file);
+        if synced.is_err() {
+            self.standing = Standing::Unsure;
         }
+        synced?;
+        self.durable = self.end.clone();
         Ok(())
     }
 
@@ -198,15 +230,27 @@ impl Chain {
 
     /// Makes the log writable again after a failure: in a further segment when the open one failed, and with a head.
     pub(crate) fn mend(&mut self, cause: &str) -> io::Result<()> {
-        if self.failed { self.rotate(cause) } else { self.write_head() }
+        if self.standing == Standing::Open { self.write_head() } else { self.rotate(cause) }
+    }
+
+    /// Cuts off what a failure left at the end of the open segment.
+    fn cut(&mut self) -> io::Result<()> {
+        match self.standing {
+            Standing::Open | Standing::Done => {}
+            Standing::Torn => {
+                self.file.set_len(self.end.bytes)?;
+                self.sync_file()?;
+                self.standing = Standing::Done;
+            }
+            Standing::Unsure => self.file.set_len(self.durable.bytes)?,
+        }
+        Ok(())
     }
 
     /// Goes on in a further segment from the last durable line.
     fn rotate(&mut self, cause: &str) -> io::Result<()> {
         point("audit_rotate")?;
-        if self.failed {
-            self.file.set_len(self.durable.bytes)?;
-        }
+        self.cut()?;
         let entry = Entry::own(
             Stage::Rotate,
             &self.last.0,
@@ -215,7 +259,7 @@ impl Chain {
                 "from": self.file_name(),
                 "seq": self.durable.seq,
                 "cause": cause,
-                // Records of the failed segment that were not durable yet.
+                // Records that a failed sync may have lost.
                 "dropped": self.end.seq - self.durable.seq,
             }),
         );
@@ -236,7 +280,7 @@ impl Chain {
         self.begun = end.seq;
         self.durable = end.clone();
         self.end = end;
-        self.failed = false;
+        self.standing = Standing::Open;
         self.write_head()
     }
 }

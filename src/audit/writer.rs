@@ -3,6 +3,7 @@
 //! Owns who waits for what. Must not know bytes (that is `segment`) or commands. Callers never wait for the disk: they
 //! hand over a callback. The thread takes everything queued, writes it, syncs once and calls back; it never delays a
 //! commit. The head follows when the queue is empty or a tenth of a second has passed, because lines beyond it are legal.
+//! Lines that nobody waits for are synced with the next that somebody does, or after a second.
 
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
@@ -32,6 +33,8 @@ const BATCH: usize = 4_096;
 const HEAD_IDLE: Duration = Duration::from_millis(20);
 /// The longest the head stays behind while the queue never empties.
 const HEAD_LAG: Duration = Duration::from_millis(100);
+/// The longest a written line stays unsynced, and so out of the head's reach.
+const UNSYNCED: Duration = Duration::from_secs(1);
 /// A disk that has not answered for this long counts as one that cannot be written.
 const STALLED: Duration = Duration::from_secs(1);
 
@@ -227,7 +230,8 @@ impl Log {
             busy: None,
         }));
         let (inbox, queue) = mpsc::sync_channel(QUEUE);
-        let writer = Writer { chain, board: Arc::clone(&board), retry, tried: None, head_at: Instant::now() };
+        let writer =
+            Writer { chain, board: Arc::clone(&board), retry, tried: None, head_at: Instant::now(), unsynced: None };
         let thread = std::thread::Builder::new()
             .name(String::from("audit"))
             .spawn(move || writer.run(&queue))
@@ -312,6 +316,11 @@ impl Log {
         }
     }
 
+    /// Whether writing has failed, so that [`Log::reopen`] may help. A disk that has not answered yet has not failed.
+    pub fn has_failed(&self) -> bool {
+        board(&self.board).state != State::Ok
+    }
+
     /// The newest `count` records (at most 200), newest last, and where the log stands.
     pub fn tail(&self, count: usize) -> AuditTail {
         let state = match self.state() {
@@ -355,6 +364,8 @@ struct Writer {
     /// When writing was last tried and failed.
     tried: Option<Instant>,
     head_at: Instant,
+    /// Since when there are lines that are written and not synced.
+    unsynced: Option<Instant>,
 }
 
 impl Writer {
@@ -379,7 +390,10 @@ impl Writer {
                 }
             }
             self.commit(batch);
-            if self.owes_head() && self.head_at.elapsed() >= HEAD_LAG {
+            if self.owes_sync().is_some_and(|left| left.is_zero()) {
+                // The failure is on the board, and every append meets it there.
+                let _ = self.settle();
+            } else if self.owes_head() && self.head_at.elapsed() >= HEAD_LAG {
                 self.replace_head();
             }
         }
@@ -387,16 +401,26 @@ impl Writer {
         let _ = self.settle();
     }
 
-    /// The next message; the head is replaced meanwhile. `None` when everybody has gone.
+    /// The next message; what is owed to the disk is done meanwhile. `None` when everybody has gone.
     fn wait(&mut self, queue: &Receiver<Message>) -> Option<Message> {
-        if self.owes_head() {
-            match queue.recv_timeout(HEAD_IDLE) {
+        loop {
+            let head = self.owes_head();
+            let owed = if head { Some(HEAD_IDLE) } else { self.owes_sync() };
+            let Some(idle) = owed else { return queue.recv().ok() };
+            match queue.recv_timeout(idle) {
                 Ok(message) => return Some(message),
-                Err(RecvTimeoutError::Timeout) => self.replace_head(),
+                Err(RecvTimeoutError::Timeout) if head => self.replace_head(),
+                // The failure is on the board, and every append meets it there.
+                Err(RecvTimeoutError::Timeout) => drop(self.settle()),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
-        queue.recv().ok()
+    }
+
+    /// How long unsynced lines may still wait, when there are any.
+    fn owes_sync(&self) -> Option<Duration> {
+        let since = self.unsynced.filter(|_| self.why_not().is_none())?;
+        Some(UNSYNCED.saturating_sub(since.elapsed()))
     }
 
     fn owes_head(&self) -> bool {
@@ -414,12 +438,13 @@ impl Writer {
     fn at_disk<T>(&mut self, work: impl FnOnce(&mut Chain) -> io::Result<T>) -> Result<T, AuditError> {
         board(&self.board).busy = Some(Instant::now());
         let result = work(&mut self.chain);
+        self.unsynced = if self.chain.is_synced() { None } else { self.unsynced.or_else(|| Some(Instant::now())) };
         let mut board = board(&self.board);
         board.busy = None;
         result.map_err(|error| {
             let why = format!("{}: {error}", self.chain.file_name());
-            let durable = self.chain.durable().seq;
-            board.tail.retain(|row| row.seq <= durable);
+            let kept = self.chain.kept().seq;
+            board.tail.retain(|row| row.seq <= kept);
             board.state = State::Unavailable(why.clone());
             self.tried = Some(Instant::now());
             AuditError::Unavailable(why)

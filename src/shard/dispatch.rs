@@ -6,12 +6,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::disk::Decision;
 use super::engine::{Engine, Message};
 use super::intake::{self, Visitor};
+use super::outcome::answer_of;
 use super::reload::Fresh;
 use super::settle::Owed;
 use super::table::{Args, Look, Row, Run, TABLE, error, refused, specs};
@@ -40,6 +42,18 @@ pub(super) enum Asker {
     Visitor(Visitor),
 }
 
+/// What a session hears beside the answers it waits for.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// Its role has changed.
+    Role(Session),
+    /// A command of its has waited for the disk for two seconds: `E_IN_FLIGHT`. It may yet be done; its answer follows.
+    UnderWay(Answer),
+}
+
+/// How long a command waits for the disk before its session is told so.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The session of whoever has none: sessions are counted from 1.
 const NO_SESSION: u64 = 0;
 
@@ -56,11 +70,14 @@ pub(super) struct Ticket {
     /// What was read again for it.
     pub(super) fresh: Option<Result<Fresh, ErrorBody>>,
     pub(super) waiting: Vec<Done>,
+    since: Instant,
+    /// Whether its session was told that it is under way.
+    told: bool,
 }
 
 struct Open {
     session: Session,
-    notify: Box<dyn Fn(Session) + Send>,
+    notify: Box<dyn Fn(Told) + Send>,
 }
 
 /// Sessions, ids seen, and what is under way.
@@ -98,7 +115,7 @@ impl Desk {
         }
     }
 
-    pub(super) fn open(&mut self, id: u64, session: Session, notify: Box<dyn Fn(Session) + Send>) {
+    pub(super) fn open(&mut self, id: u64, session: Session, notify: Box<dyn Fn(Told) + Send>) {
         self.sessions.insert(id, Open { session, notify });
     }
 
@@ -106,8 +123,13 @@ impl Desk {
     pub(super) fn change_role(&mut self, session: u64, role: Role) {
         if let Some(open) = self.sessions.get_mut(&session) {
             open.session.role = role;
-            (open.notify)(open.session.clone());
+            (open.notify)(Told::Role(open.session.clone()));
         }
+    }
+
+    /// When the next session is to be told that its command is under way.
+    pub(super) fn overdue_at(&self) -> Option<Instant> {
+        self.tickets.values().find(|ticket| !ticket.told).map(|ticket| ticket.since + PATIENCE)
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -357,10 +379,40 @@ impl Engine {
         let waiting = vec![done];
         self.desk.tickets.insert(
             ticket,
-            Ticket { session, who, row, args, line, cmd_id, answer: None, outcome: None, fresh, waiting },
+            Ticket {
+                session,
+                who,
+                row,
+                args,
+                line,
+                cmd_id,
+                answer: None,
+                outcome: None,
+                fresh,
+                waiting,
+                since: Instant::now(),
+                told: false,
+            },
         );
         let mut owed = Owed::new(self.sender.clone(), ticket);
         self.log.append(intent, true, move |written| owed.tell(written));
+    }
+
+    /// Tells sessions whose commands wait for the disk. What was handed to it may yet land, so nothing is called refused.
+    pub(super) fn tell_overdue(&mut self, now: Instant) {
+        let tick = self.town.tick();
+        for it in self.desk.tickets.values_mut().filter(|it| !it.told && now >= it.since + PATIENCE) {
+            it.told = true;
+            let error = error(
+                "E_IN_FLIGHT",
+                "it is under way and not answered yet.",
+                "It may yet be done; its answer follows once the disk is back.",
+            );
+            let answer = intake::outgoing(self.around.names.answer(answer_of(it, tick, Err(error))));
+            if let Some(open) = self.desk.sessions.get(&it.session) {
+                (open.notify)(Told::UnderWay(answer));
+            }
+        }
     }
 
     /// The answer of an earlier, equal request. That it was asked again is logged; it ends nothing and runs nothing.
@@ -375,7 +427,7 @@ impl Engine {
     /// Why commands that change something are refused.
     pub(super) fn unwritable(&self) -> Option<String> {
         match self.log.state() {
-            audit::State::Ok => self.journal.trouble(),
+            audit::State::Ok => self.journal.trouble().or_else(|| self.journal.stalled()),
             audit::State::Unavailable(why) => Some(format!("the audit log cannot be written: {why}")),
         }
     }

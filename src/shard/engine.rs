@@ -12,7 +12,7 @@ use fail::fail_point;
 use townlet_town::{EventKind, Town};
 
 use super::disk::{Decision, Disk};
-use super::dispatch::{Asked, Desk};
+use super::dispatch::{Asked, Desk, Told};
 use super::home::Home;
 use super::incident::{Board, Phase, Recorder, Watched};
 use super::journal::{DIGEST_TICKS, Header, Journal};
@@ -77,8 +77,8 @@ pub(super) enum Message {
     Stream(super::publish::Asked),
     /// How telemetry itself fares.
     Transport(Transport),
-    /// A new session; its role is told to `notify` whenever it changes.
-    Open(u64, Session, Box<dyn Fn(Session) + Send>),
+    /// A new session, and who hears what it is told.
+    Open(u64, Session, Box<dyn Fn(Told) + Send>),
     /// Run up to this tick and no further, and tell when there.
     RunTo(u64, Sender<u64>),
     /// Run no further, and tell where.
@@ -144,6 +144,8 @@ pub(super) struct Engine {
     /// A snapshot is on its way to the disk.
     pub(super) saving: bool,
     pub(super) retried: Instant,
+    /// When expired ids were last forgotten.
+    pub(super) pruned: Option<Instant>,
     stopping: Option<Sender<Result<String, String>>>,
 }
 
@@ -225,6 +227,7 @@ impl Engine {
             saved: now,
             saving: false,
             retried: now,
+            pruned: None,
             stopping: None,
         }
     }
@@ -280,6 +283,9 @@ impl Engine {
         }
         if self.dirty && self.has_readers() {
             wait = wait.min((self.published + self.publish_every).saturating_duration_since(now));
+        }
+        if let Some(due) = self.desk.overdue_at() {
+            wait = wait.min(due.saturating_duration_since(now));
         }
         if self.options_from < self.town.tick() {
             wait = wait.min((self.journalled + JOURNAL_EVERY).saturating_duration_since(now));

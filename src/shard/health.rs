@@ -20,7 +20,7 @@ impl Engine {
                 false
             }
         };
-        problems.extend(self.journal.trouble());
+        problems.extend(self.journal.trouble().or_else(|| self.journal.stalled()));
         problems.extend(self.desk.snapshot_trouble.clone());
         problems.extend(self.desk.ops_trouble.clone());
         let archived = self.around.aggregating_since.and(self.around.transport.last_error.as_ref());

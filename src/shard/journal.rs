@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,8 @@ const OLDEST: u32 = 2;
 pub const DIGEST_TICKS: u64 = 100;
 /// Longest time written entries stay unsynced.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// A disk that has not answered for this long counts as one that cannot be written.
+const STALLED: Duration = Duration::from_secs(1);
 /// Largest body read back; a longer one is damage.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
@@ -151,11 +153,25 @@ enum Message {
     Flush(Sender<Result<(), String>>),
 }
 
+/// What the thread shows to everybody.
+#[derive(Default)]
+struct Board {
+    /// Why nothing can be written.
+    trouble: Option<String>,
+    /// Since when the thread has been at the disk.
+    busy: Option<Instant>,
+}
+
+fn board(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
+    // Every field is whole at every moment, so a panic elsewhere spoils nothing.
+    board.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The writing end. Dropping it syncs and closes the file.
 pub struct Journal {
     sender: Option<Sender<Message>>,
     thread: Option<JoinHandle<()>>,
-    trouble: Arc<Mutex<Option<String>>>,
+    board: Arc<Mutex<Board>>,
 }
 
 impl Journal {
@@ -180,13 +196,15 @@ impl Journal {
 
     fn writer(file: File) -> Self {
         let (sender, receiver) = channel();
-        let trouble = Arc::new(Mutex::new(None));
-        let board = Arc::clone(&trouble);
+        let board = Arc::default();
+        let shown = Arc::clone(&board);
         let thread = std::thread::Builder::new()
             .name("journal".into())
-            .spawn(move || Writer { file: Some(file), board, waiting: Vec::new(), unsynced: None }.run(&receiver))
+            .spawn(move || {
+                Writer { file: Some(file), board: shown, waiting: Vec::new(), unsynced: None }.run(&receiver);
+            })
             .expect("a thread can be started");
-        Self { sender: Some(sender), thread: Some(thread), trouble }
+        Self { sender: Some(sender), thread: Some(thread), board }
     }
 
     fn send(&self, message: Message) {
@@ -227,12 +245,19 @@ impl Journal {
         receiver.recv().unwrap_or_else(|_| Err("the journal's writer has stopped".into()))
     }
 
-    /// Why nothing can be written, if so.
+    /// Why nothing can be written until it goes on in a new file, if so.
     pub fn trouble(&self) -> Option<String> {
         if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
             return Some("the journal cannot be written: its writer has stopped".into());
         }
-        self.trouble.lock().ok().and_then(|trouble| trouble.clone())
+        board(&self.board).trouble.clone()
+    }
+
+    /// Why nothing can be written until the disk answers, if so. Then there is nothing to be done but to wait.
+    pub fn stalled(&self) -> Option<String> {
+        let busy = board(&self.board).busy?.elapsed();
+        (busy >= STALLED)
+            .then(|| format!("the journal cannot be written: the disk has not answered for {} s", busy.as_secs()))
     }
 }
 
@@ -267,7 +292,7 @@ fn start(path: &Path, header: &Header) -> io::Result<File> {
 
 struct Writer {
     file: Option<File>,
-    board: Arc<Mutex<Option<String>>>,
+    board: Arc<Mutex<Board>>,
     waiting: Vec<Done>,
     unsynced: Option<Instant>,
 }
@@ -300,8 +325,16 @@ impl Writer {
         }
     }
 
+    fn at_disk<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        board(&self.board).busy = Some(Instant::now());
+        let result = work(self);
+        board(&self.board).busy = None;
+        result
+    }
+
     fn append(&mut self, entry: &Entry, written: Option<Done>, durable: Option<Done>) {
-        let result = self.write(&frame(entry));
+        let bytes = frame(entry);
+        let result = self.at_disk(|writer| writer.write(&bytes));
         if let Err(why) = &result {
             self.fail(why);
         }
@@ -323,6 +356,11 @@ impl Writer {
         let Some(file) = &mut self.file else {
             return Err(self.lost());
         };
+        // Half of it is written, and then the disk fails.
+        fail_point!("journal_torn", |_| {
+            file.write_all(&bytes[..bytes.len() / 2]).map_err(|error| error.to_string())?;
+            Err("fail point journal_torn".into())
+        });
         file.write_all(bytes).map_err(|error| error.to_string())?;
         self.unsynced.get_or_insert_with(Instant::now);
         Ok(())
@@ -330,7 +368,11 @@ impl Writer {
 
     /// Syncs and tells everybody who waits. A failed sync is never retried on the same file.
     fn sync(&mut self) -> Result<(), String> {
-        let result = if self.unsynced.take().is_some() || self.file.is_none() { self.sync_file() } else { Ok(()) };
+        let result = if self.unsynced.take().is_some() || self.file.is_none() {
+            self.at_disk(|writer| writer.sync_file())
+        } else {
+            Ok(())
+        };
         if let Err(why) = &result {
             self.fail(why);
         }
@@ -348,25 +390,21 @@ impl Writer {
     }
 
     fn lost(&self) -> String {
-        self.board.lock().ok().and_then(|board| board.clone()).unwrap_or_default()
+        board(&self.board).trouble.clone().unwrap_or_default()
     }
 
     fn fail(&mut self, why: &str) {
         self.file = None;
         self.unsynced = None;
-        if let Ok(mut board) = self.board.lock() {
-            board.get_or_insert_with(|| format!("the journal cannot be written: {why}"));
-        }
+        board(&self.board).trouble.get_or_insert_with(|| format!("the journal cannot be written: {why}"));
     }
 
     fn restart(&mut self, home: &Home, tick: u64, header: &Header) {
         let path = home.free_journal(&header.run_id, tick);
-        match start(&path, header) {
+        match self.at_disk(|_| start(&path, header)) {
             Ok(file) => {
                 self.file = Some(file);
-                if let Ok(mut board) = self.board.lock() {
-                    *board = None;
-                }
+                board(&self.board).trouble = None;
             }
             Err(error) => self.fail(&error.to_string()),
         }

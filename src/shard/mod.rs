@@ -38,6 +38,7 @@ pub mod tokens;
 pub mod training;
 mod upkeep;
 
+pub use dispatch::Told;
 pub use driver::Driver;
 pub use engine::Speed;
 pub use home::Home;
@@ -294,8 +295,8 @@ fn way_on(home: &Home, run_id: &str) -> String {
 }
 
 impl Handle {
-    /// Opens a session; `notify` hears when its role changes.
-    pub fn open(&self, session: Session, notify: impl Fn(Session) + Send + 'static) -> u64 {
+    /// Opens a session; `notify` hears when its role changes, and when a command waits for the disk.
+    pub fn open(&self, session: Session, notify: impl Fn(Told) + Send + 'static) -> u64 {
         let id = self.sessions.fetch_add(1, Ordering::Relaxed);
         self.send(Message::Open(id, session, Box::new(notify)));
         id

@@ -208,7 +208,7 @@ impl Engine {
     }
 }
 
-fn answer_of(it: &Ticket, tick: u64, result: Result<Value, ErrorBody>) -> Answer {
+pub(super) fn answer_of(it: &Ticket, tick: u64, result: Result<Value, ErrorBody>) -> Answer {
     let status = if result.is_ok() { Status::Ok } else { Status::Error };
     let (result, error) = match result {
         Ok(result) => (Some(result), None),

@@ -15,23 +15,29 @@ use super::journal::{Base, DIGEST_TICKS, Entry, Header};
 use super::publish::Frame;
 use super::snapshots;
 use super::telemetry::{self, Around};
-use crate::audit;
 
 /// Longest time chosen options stay out of the journal.
 pub(super) const JOURNAL_EVERY: Duration = Duration::from_millis(100);
 /// How often a journal that cannot be written is tried again.
 pub(super) const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// How often ids past their window are forgotten. They are answered alike before and after, so it is for memory alone.
+pub(super) const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
 impl Engine {
     pub(super) fn housekeeping(&mut self, now: Instant) {
         if self.options_from < self.town.tick() && now >= self.journalled + JOURNAL_EVERY {
             self.write_journal();
         }
+        self.tell_overdue(now);
         if now >= self.retried + RETRY_EVERY {
             self.retried = now;
             self.retry();
         }
         self.note_own_alerts();
+        if self.pruned.is_none_or(|pruned| now >= pruned + PRUNE_EVERY) {
+            self.pruned = Some(now);
+            self.desk.index.prune(jiff::Timestamp::now());
+        }
         if now >= self.measured.0 + Duration::from_secs(1) {
             let ticks = self.town.tick() - self.measured.1;
             self.around.ticks_per_second = ticks as f64 / (now - self.measured.0).as_secs_f64();
@@ -67,7 +73,7 @@ impl Engine {
             let header = Header { base, ..self.header.clone() };
             self.journal.restart(self.home.clone(), self.town.tick(), header);
         }
-        if matches!(self.log.state(), audit::State::Unavailable(_)) {
+        if self.log.has_failed() {
             let log = Arc::clone(&self.log);
             // Whether it worked shows in its state; it may wait for the disk, so it is not waited for here.
             self.disk.run(move || drop(log.reopen()));

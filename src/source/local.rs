@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Hello, Link, Notice, Source};
-use crate::shard::{Handle, specs};
+use crate::shard::{Handle, Told, specs};
 use crate::wire::{Request, Role, Session};
 
 type Deliver = Arc<dyn Fn(Notice) + Send + Sync>;
@@ -49,7 +49,12 @@ impl Source for Local {
     fn start(&mut self, deliver: Box<dyn Fn(Notice) + Send + Sync>) {
         let deliver: Deliver = Arc::from(deliver);
         let (to_session, to_view) = (Arc::clone(&deliver), Farewell(Arc::clone(&deliver)));
-        self.id = self.shard.open(self.session.clone(), move |session| to_session(Notice::Session(session)));
+        self.id = self.shard.open(self.session.clone(), move |told| {
+            to_session(match told {
+                Told::Role(session) => Notice::Session(session),
+                Told::UnderWay(answer) => Notice::Answer(answer),
+            });
+        });
         self.shard.subscribe(move |view| to_view.0(Notice::View(view)));
         self.deliver = Some(deliver);
     }

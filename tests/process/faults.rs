@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use townlet::shard::faults::{Met, POINTS};
+use townlet::shard::publish::archive;
 
 use super::afar::Server;
 use super::batch::{Answered, Batch, Ended, SCRIPT, audited, replay, verified, write_script};
@@ -183,6 +184,26 @@ fn dead_on_the_spot_at_every_point() {
 /// Most commands until a point must have been met.
 const LONG: usize = 2_000;
 
+/// Of the raw stream every message that was written reads back: `passed` of them when it died at the next message, and that
+/// many whole files when it died at the next file. Only the file it died in ends before its end.
+#[track_caller]
+fn archived(what: &str, home: &Path, point: &str, passed: u64) {
+    let mut files: Vec<_> = std::fs::read_dir(home.join("logs/telemetry"))
+        .map(|files| files.map(|file| file.expect("a file").path()).collect())
+        .unwrap_or_default();
+    files.sort();
+    let found: Vec<_> = files.iter().map(|file| archive::verify(file).expect("it opens")).collect();
+    let at_a_message = point == "archive_write";
+    let told = if at_a_message { found.iter().map(|it| it.messages).sum() } else { found.len() as u64 };
+    assert_eq!(told, passed, "{what}: {found:?}");
+    let whole = found.len() - usize::from(at_a_message);
+    for (number, it) in found.iter().enumerate() {
+        assert!(number >= whole || it.damage.is_none(), "{what}: {found:?}");
+        let next = format!("message {}: ", it.messages + 1);
+        assert!(it.messages == 0 || it.damage.iter().all(|why| why.starts_with(&next)), "{what}: {found:?}");
+    }
+}
+
 #[test]
 fn dead_on_the_spot_while_the_raw_stream_is_archived() {
     for point in met(&[Met::In("process::faults")]) {
@@ -198,8 +219,9 @@ fn dead_on_the_spot_while_the_raw_stream_is_archived() {
             let reader = std::thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
             let command = |number: usize| match number % 3 {
                 0 => "telemetry_mode aggregate".to_owned(),
-                1 => format!("setmoney ada {number}.5"),
-                _ => "telemetry_mode full".to_owned(),
+                // One file for all messages, or one after another.
+                2 if point == "archive_open" => "telemetry_mode full".to_owned(),
+                _ => format!("setmoney ada {number}.5"),
             };
             let mut numbers = 0..LONG;
             let alive = |number| send(server.address(), &token, (&format!("id-{number}"), &command(number)), &ledger);
@@ -207,6 +229,7 @@ fn dead_on_the_spot_while_the_raw_stream_is_archived() {
             server.died();
             drop(reader.join());
             verified(home);
+            archived(&what, home, point, u64::from(passed));
             let server = Server::start(home, &[&listen[..], &["--resume"]].concat());
             send_again(server.address(), &token, &ledger);
             server.terminate();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use townlet::shard::Home;
 use townlet::shard::incident::{Kind, kept};
+use townlet::shard::{Home, Told};
 
 use townlet::wire::{Request, Role, Snapshot};
 
@@ -239,7 +239,8 @@ fn escalate() {
     with(|live| {
         let (sender, roles) = std::sync::mpsc::channel();
         let session = somebody("test:climber", Role::Viewer, true);
-        let session = live.shard.open(session, move |session| {
+        let session = live.shard.open(session, move |told| {
+            let Told::Role(session) = told else { return };
             sender.send(session.role).expect("the test listens");
         });
         let ask = |line: &str| live.ask(session, Request::line(line));

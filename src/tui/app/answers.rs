@@ -2,13 +2,19 @@
 
 use std::fmt::Write as _;
 
-use super::{App, Purpose, Said, short_id, tone};
+use super::{App, Purpose, Said, Tone, short_id};
 use crate::tui::text::thousands;
 use crate::wire::{Answer, Effect, line};
 
 impl App {
     pub(super) fn answered(&mut self, answer: Answer) {
-        let (purpose, role) = self.waiting.remove(&answer.cmd_id).unwrap_or((Purpose::Done, self.session.role));
+        // One that is under way is waited for still.
+        let waited = if in_flight(&answer) {
+            self.waiting.get(&answer.cmd_id).cloned()
+        } else {
+            self.waiting.remove(&answer.cmd_id)
+        };
+        let (purpose, role) = waited.unwrap_or((Purpose::Done, self.session.role));
         match purpose {
             Purpose::Preview(text) => self.line.told(&text, answer),
             Purpose::Done => {
@@ -26,9 +32,26 @@ impl App {
     }
 }
 
+/// Neither done nor refused yet.
+fn in_flight(answer: &Answer) -> bool {
+    answer.error.as_ref().is_some_and(|error| error.code == "E_IN_FLIGHT")
+}
+
+fn tone(answer: &Answer) -> Tone {
+    match answer.error {
+        Some(_) if in_flight(answer) => Tone::Plain,
+        Some(_) => Tone::Bad,
+        None => Tone::Good,
+    }
+}
+
 /// `✓ Ada leaves on the next tick · tick 3,403 · cmd 0192…7c · logs/console/run-1-0001.jsonl:4`.
 fn sentence(answer: &Answer) -> String {
-    let sign = if answer.error.is_some() { "✗" } else { "✓" };
+    let sign = match answer.error {
+        Some(_) if in_flight(answer) => "…",
+        Some(_) => "✗",
+        None => "✓",
+    };
     let mut sentence = format!("{sign} {}", answer.summary());
     if answer.replayed {
         sentence.push_str(" (done before)");

@@ -25,7 +25,7 @@ use super::overlay::{CardView, Outcome, Overlay, Question};
 use super::pane::{Context, PANES, Pane, Reaction, Screen};
 use super::theme::Theme;
 use crate::source::{Hello, Link, Notice};
-use crate::wire::{Answer, Request, Role, Session, Snapshot};
+use crate::wire::{Request, Role, Session, Snapshot};
 
 /// Answers waited for at most.
 const WAITED_FOR: usize = 256;
@@ -475,9 +475,4 @@ pub(super) fn short_id(cmd_id: &str) -> String {
     let (head, tail): (String, String) =
         (characters[..4].iter().collect(), characters[characters.len() - 2..].iter().collect());
     format!("cmd {head}…{tail}")
-}
-
-/// The tone of an answer.
-fn tone(answer: &Answer) -> Tone {
-    if answer.error.is_some() { Tone::Bad } else { Tone::Good }
 }

@@ -19,6 +19,19 @@ fn approving_asks_first_with_cancel_focused() {
 }
 
 #[test]
+fn a_command_the_disk_keeps_waiting_is_under_way_and_then_done() {
+    let mut desk = Desk::new(Role::Admin, (120, 40));
+    desk.press("d");
+    let answer = done("id-1", "employment_exit defer ben", "Ben stays");
+    let message = "it is under way and not answered yet.".to_owned();
+    let error = ErrorBody { code: "E_IN_FLIGHT".into(), message, hint: "Its answer follows.".into() };
+    desk.answer(Answer { status: Status::Error, result: None, error: Some(error), ..answer.clone() });
+    desk.shows("… E_IN_FLIGHT it is under way and not answered yet.");
+    desk.answer(answer);
+    desk.shows("✓ Ben stays");
+}
+
+#[test]
 fn several_marked_are_a_command_each() {
     let mut desk = Desk::new(Role::Admin, (120, 40));
     desk.press("space space d");

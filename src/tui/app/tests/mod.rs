@@ -20,7 +20,7 @@ use crate::tui::pane::Screen;
 use crate::tui::save;
 use crate::tui::theme::Theme;
 use crate::wire::telemetry::ExitEntry;
-use crate::wire::{Answer, Request, Role, Snapshot, Status};
+use crate::wire::{Answer, ErrorBody, Request, Role, Snapshot, Status};
 
 /// An app with a screen to look at and a count of requests to give ids.
 struct Desk {
