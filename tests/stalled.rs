@@ -110,7 +110,7 @@ impl Town {
     fn is_stalled(&self, point: &str) {
         assert_eq!(refusal(&self.line("setmoney ada 77")), "E_AUDIT_UNAVAILABLE", "{point}");
         let view = self.shard.view().expect("it lives").0;
-        let stalled = |problem: &String| problem.contains("the disk has not answered for");
+        let stalled = |problem: &String| problem.contains("the disk does not answer");
         assert!(view.health.problems.iter().any(stalled), "{point}: {:?}", view.health.problems);
         assert_eq!(view.health.status, "degraded", "{point}");
         wait_for(&self.views, "the town going on", |it| it.tick > view.tick + 100);

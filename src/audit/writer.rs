@@ -302,7 +302,7 @@ impl Log {
     /// Why no append can be taken, when the thread is stuck at the disk.
     fn stalled(&self) -> Option<String> {
         let busy = board(&self.board).busy?.elapsed();
-        (busy >= STALLED).then(|| format!("the disk has not answered for {} s", busy.as_secs()))
+        (busy >= STALLED).then(|| "the disk does not answer".to_owned())
     }
 
     /// Whether the log can be written now.
