@@ -225,16 +225,21 @@ fn tile<S: Simd, const VECTORS: usize, const ROWS: usize>(
     end: End<'_>,
 ) {
     let inner = strip.len();
-    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    match left {
+    let zero = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+    // Sums of their own in each arm: shared ones are written to memory with every step, and then it is luck of where the stack
+    // lies whether that meets what is read.
+    let sums = match left {
         Left::Rows(values) => {
             let lines = lines_of::<ROWS>(values, row, inner);
+            let mut sums = zero;
             for (at, vectors) in strip.iter().enumerate() {
                 add::<S, VECTORS, ROWS>(simd, &mut sums, entries(&lines, at), vectors);
             }
+            sums
         }
         Left::Sparse(values) => {
             let lines = lines_of::<ROWS>(values, row, inner);
+            let mut sums = zero;
             for (at, vectors) in strip.iter().enumerate() {
                 let values = entries(&lines, at);
                 let mut any = false;
@@ -245,14 +250,17 @@ fn tile<S: Simd, const VECTORS: usize, const ROWS: usize>(
                     add::<S, VECTORS, ROWS>(simd, &mut sums, values, vectors);
                 }
             }
+            sums
         }
         Left::Columns(values) => {
+            let mut sums = zero;
             for (line, vectors) in values.chunks_exact(place.rows).zip(strip) {
                 let (values, _) = line[row..].as_chunks::<ROWS>();
                 add::<S, VECTORS, ROWS>(simd, &mut sums, values[0], vectors);
             }
+            sums
         }
-    }
+    };
     finish::<S, VECTORS, ROWS>(simd, &sums, out, place, row, end);
 }
 
