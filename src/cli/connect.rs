@@ -108,7 +108,7 @@ fn token_of(file: &Path) -> Result<String> {
     if !found.is_file() || found.len() > 1_024 {
         bail!("--token-file {name}: it holds more than a token.");
     }
-    let text = crate::files::text(file).with_context(|| format!("--token-file {name}"))?;
+    let text = std::fs::read_to_string(file).with_context(|| format!("--token-file {name}"))?;
     let token = text.trim();
     if !token.starts_with("twn_") || token.contains(char::is_whitespace) {
         bail!("--token-file {name}: it holds no token; `townlet token new > FILE` writes one.");

@@ -1,9 +1,8 @@
 //! `townlet observe`: the whole interface on shards somewhere else. Quitting detaches; the towns go on.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::connect::ConnectArgs;
 use super::run::{ScreenArgs, screen_options};
@@ -38,9 +37,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         });
         seats.push(tui::Seat::new(Remote::new(place.client)).called(place.name, colour.transpose()?));
     }
-    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        bail!("the screen needs a terminal; `townlet telemetry tail` and `townlet console` do without.");
-    }
+    plain::needs_terminal("`townlet telemetry tail` and `townlet console` do without.")?;
     let last = tui::run(seats, options).context("the terminal failed")?;
     plain::line(&last)?;
     Ok(ExitCode::SUCCESS)

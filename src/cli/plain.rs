@@ -3,7 +3,7 @@
 //! Owns what happens when the reader of a pipe has gone. Knows no subcommand. Whatever may hold text from outside passes
 //! [`columns`] or `wire::text::escape`, so that no control character reaches a terminal.
 
-use std::io::{self, Read as _, Write};
+use std::io::{self, IsTerminal as _, Read as _, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,6 +27,17 @@ pub(super) use stderr;
 
 /// Whether whoever read standard output has gone.
 static GONE: AtomicBool = AtomicBool::new(false);
+
+/// That there is a terminal to draw on and to read keys from; `else_use` is what does without.
+///
+/// # Errors
+/// That there is none.
+pub(super) fn needs_terminal(else_use: &str) -> Result<()> {
+    if io::stdout().is_terminal() && io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err(anyhow!("the screen needs a terminal; {else_use}"))
+}
 
 /// Writes to standard output. Once its reader has gone, as that of `| head` does, nothing more is written; what was to be found out
 /// still is, so that the exit status says it.

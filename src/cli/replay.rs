@@ -3,7 +3,6 @@
 //! Owns the telling. Playing an entry and finding a disagreement is `shard::recover`'s; no policy is asked and nothing is
 //! written. Rule: "Journal".
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,7 +13,7 @@ use serde_json::json;
 use super::run::{ScreenArgs, screen_options};
 use super::{plain, settings};
 use crate::shard::Home;
-use crate::shard::journal::{self, Base, Contents, Entry};
+use crate::shard::journal::{self, Contents, Entry};
 use crate::shard::recording::Recording;
 use crate::shard::recover::{Player, reached};
 use crate::source::Recorded;
@@ -102,9 +101,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 /// The run in the terminal.
 fn watch(args: &Args, files: &[PathBuf]) -> Result<ExitCode> {
     let options = screen_options(&args.screen, &settings::load()?)?;
-    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        bail!("the screen needs a terminal; `townlet replay` without `--watch` does without.");
-    }
+    plain::needs_terminal("`townlet replay` without `--watch` does without.")?;
     let home = Home::new(&args.home);
     let mut recording = Recording::open(&home, files).map_err(|why| anyhow!("{why}."))?;
     recording.go_to(args.at.unwrap_or(u64::MAX)).map_err(|why| anyhow!("{why}."))?;
@@ -205,17 +202,9 @@ fn replay(
 
 /// A later file that starts from a town of its own: it must be the one replayed so far, or stands for what was lost.
 fn follow_on(player: &mut Player, path: &Path, contents: &Contents) -> Result<Option<String>> {
-    if !matches!(contents.header.base, Base::Snapshot(_)) {
-        return Ok(None);
-    }
-    let based = Player::from_header(&contents.header).map_err(|why| anyhow!("{}: {why}.", path.display()))?;
-    let (at, on) = (reached(&player.town), reached(&based.town));
-    if on <= at {
-        return Ok(None);
-    }
-    let checked = player.checked;
-    *player = based;
-    player.checked = checked;
+    let at = reached(&player.town);
+    let own = player.begin(&contents.header).map_err(|why| anyhow!("{}: {why}.", path.display()))?;
+    let Some(on) = own.filter(|on| *on > at) else { return Ok(None) };
     let lost = if at.0 < on.0 {
         format!("ticks {} to {} are", at.0, on.0)
     } else {
@@ -252,7 +241,7 @@ mod tests {
     use townlet_town::{Command, Rules, Sources, Town, snapshot};
 
     use super::*;
-    use crate::shard::journal::{Header, VERSION};
+    use crate::shard::journal::{Base, Header, VERSION};
 
     /// A command that no journal holds, as when it could not be written for a moment, and a further file that starts behind it
     /// at the same tick.

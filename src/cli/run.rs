@@ -1,6 +1,5 @@
 //! `townlet run`, and `townlet` alone: a town in the terminal, or in batch.
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -187,9 +186,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.headless {
         return headless::run(args, texts);
     }
-    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-        bail!("the screen needs a terminal; use `--headless` for a batch run.");
-    }
+    plain::needs_terminal("use `--headless` for a batch run.")?;
     screen(args, texts)
 }
 

@@ -86,21 +86,16 @@ impl Engine {
     /// What was said in this run of names, narration and the stream stands again after a restart, as far as no reload has set it
     /// otherwise since.
     pub(super) fn stand_again(&mut self, done: &[Record]) {
-        let telemetry = self.town.rules().config.telemetry.clone();
         for record in done.iter().filter(|record| record.status == Some(Status::Ok)) {
             if record.command == RELOAD_CONFIG.name {
                 let changes = record.result.as_ref().map(|result| &result["changes"]);
                 let changed = |key: &str| {
                     changes.and_then(Value::as_array).is_some_and(|rows| rows.iter().any(|row| row["key"] == key))
                 };
-                if changed("telemetry.privacy.enabled") {
-                    self.around.names.hide(telemetry.privacy.enabled);
-                } else if changes.is_some_and(Value::is_null) && telemetry.privacy.enabled {
+                self.say_as_configured(changed);
+                if changes.is_some_and(Value::is_null) && self.town.rules().config.telemetry.privacy.enabled {
                     // Too much for the log: rather hidden than told.
                     self.around.names.hide(true);
-                }
-                if changed("telemetry.narration.global_window_limit") {
-                    self.around.story.limit(None);
                 }
             }
             let lasting = LASTING.iter().find(|row| row.name == record.command);

@@ -84,6 +84,11 @@ impl Home {
         self.0.join("ops/employment.md")
     }
 
+    /// The operators' log of changes of a release.
+    pub fn rollouts(&self) -> PathBuf {
+        self.0.join("ops/rollouts.md")
+    }
+
     /// The key of a shard's hashed names.
     pub fn privacy_key(&self, shard: &str) -> PathBuf {
         self.0.join("ops").join(format!("{}.privacy-key", slug(shard)))

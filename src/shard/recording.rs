@@ -5,12 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
-use townlet_town::{Event, Town};
+use townlet_town::Town;
 
 use super::home::Home;
-use super::journal::{self, Base, Contents, Entry};
+use super::journal::{self, Contents, Entry};
 use super::names::Names;
-use super::recover::{Player, reached};
+use super::recover::Player;
 use super::telemetry::{self, Around, Story};
 use crate::audit;
 use crate::wire::Snapshot;
@@ -57,7 +57,7 @@ impl Recording {
         let header = &first.header;
         let mut player = Player::from_header(header).map_err(|why| format!("{}: {why}", path.display()))?;
         let mut story = Story::default();
-        tell(&mut story, &player.town, player.town.events());
+        tell(&mut story, &player.town);
         player.town.clear_events();
         let ends = files.iter().filter_map(|(_, read)| read.entries.iter().rev().find_map(ends_at)).max();
         let hidden = player.town.rules().config.telemetry.privacy.enabled;
@@ -103,7 +103,7 @@ impl Recording {
         while let Some((file, read)) = self.files.get(self.now.next.0) {
             let Place { player, next, story, policy } = &mut self.now;
             if *next == (next.0, 0) && next.0 > 0 {
-                begin(player, read).map_err(|why| format!("{}: {why}", file.display()))?;
+                player.begin(&read.header).map_err(|why| format!("{}: {why}", file.display()))?;
             }
             let Some(entry) = read.entries.get(next.1) else {
                 *next = (next.0 + 1, 0);
@@ -116,7 +116,7 @@ impl Recording {
                 policy.clone_from(to);
             }
             player
-                .play_to(entry, tick, |town, events| tell(story, town, events))
+                .play_to(entry, tick, |town| tell(story, town))
                 .map_err(|why| format!("{}: {why}", file.display()))?;
             if ends_at(entry).is_some_and(|end| end > player.town.tick()) {
                 break;
@@ -163,22 +163,11 @@ impl Recording {
 }
 
 /// What happened in a tick, or by what was done between two.
-fn tell(story: &mut Story, town: &Town, events: &[Event]) {
-    for event in events {
+fn tell(story: &mut Story, town: &Town) {
+    for event in town.events() {
         story.tell(town.rules(), event);
     }
     story.queue(town.state().employment.queue.len() as u64);
-}
-
-/// A further file may start from a town of its own, which stands for what no journal holds.
-fn begin(player: &mut Player, read: &Contents) -> Result<(), String> {
-    if let Base::Snapshot(_) = read.header.base {
-        let based = Player::from_header(&read.header)?;
-        if reached(&based.town) > reached(&player.town) {
-            *player = based;
-        }
-    }
-    Ok(())
 }
 
 /// The tick an entry needs the town to be at, when it does something to it.

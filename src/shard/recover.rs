@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use townlet_learn::Recorded;
 use townlet_town::config::{Config, diff};
-use townlet_town::{Event, OptionKind, Rules, Town, snapshot};
+use townlet_town::{OptionKind, Rules, Town, snapshot};
 
 use super::home::Home;
 use super::journal::{self, Base, Contents, Entry, Header};
@@ -52,22 +52,43 @@ impl Player {
     /// # Errors
     /// Where and how the journal and the town disagree.
     pub fn play(&mut self, entry: &Entry, mut each_tick: impl FnMut(&Town)) -> Result<(), String> {
-        let mut tick = self.town.tick();
-        self.play_to(entry, u64::MAX, |town, _| {
-            // Not what was done between two.
-            if std::mem::replace(&mut tick, town.tick()) < town.tick() {
-                each_tick(town);
-            }
-        })
+        self.drive(entry, u64::MAX, |_| {}, &mut each_tick)
     }
 
     /// The same, as far as tick `until`: ticks from there on, and what was done between later ones, wait for the next call with
-    /// this entry. `seen` gets the events as well, and the town
-    /// after whatever was done to it between two ticks.
+    /// this entry. `told` sees the town with its events, after every tick and after whatever was done to it between two.
     ///
     /// # Errors
     /// Where and how the journal and the town disagree.
-    pub fn play_to(&mut self, entry: &Entry, until: u64, mut seen: impl FnMut(&Town, &[Event])) -> Result<(), String> {
+    pub fn play_to(&mut self, entry: &Entry, until: u64, told: impl FnMut(&Town)) -> Result<(), String> {
+        self.drive(entry, until, told, |_| {})
+    }
+
+    /// Goes on with a further file of the journal. Where it starts from a town of its own that is further, that one stands for
+    /// whatever was lost before it. Answers with how far such a town had come.
+    ///
+    /// # Errors
+    /// Why its texts or its snapshot make no town.
+    pub fn begin(&mut self, header: &Header) -> Result<Option<(u64, u64)>, String> {
+        let Base::Snapshot(_) = header.base else { return Ok(None) };
+        let based = Self::from_header(header)?;
+        let own = reached(&based.town);
+        // A command lost at this very tick shows in the number of commands alone.
+        if own > reached(&self.town) {
+            *self = Self { checked: self.checked, ..based };
+        }
+        Ok(Some(own))
+    }
+
+    /// Events are no part of what a journal holds, nor of its digests: `told` sees them before they are gone, `each_tick` sees
+    /// the town without them.
+    fn drive(
+        &mut self,
+        entry: &Entry,
+        until: u64,
+        mut told: impl FnMut(&Town),
+        mut each_tick: impl FnMut(&Town),
+    ) -> Result<(), String> {
         match entry {
             Entry::Ticks { to, .. } if *to <= self.town.tick() => Ok(()),
             Entry::Command { tick, .. } | Entry::Reload { tick, .. } if *tick > until => Ok(()),
@@ -81,7 +102,9 @@ impl Player {
                 }
                 while self.town.tick() < until.min(*to) {
                     self.town.step(&mut self.recorded);
-                    self.told(&mut seen);
+                    told(&self.town);
+                    self.town.clear_events();
+                    each_tick(&self.town);
                 }
                 self.within = self.town.tick() < *to;
                 if self.within {
@@ -112,22 +135,17 @@ impl Player {
                 let odd = |why: String| format!("tick {tick}: what was reloaded there makes no town: {why}");
                 let rules = Rules::new((**sources).clone()).map_err(|error| odd(error.to_string()))?;
                 let done = self.town.reload(&Arc::new(rules)).map_err(|refusal| odd(refusal.message));
-                self.told(&mut seen);
+                told(&self.town);
+                self.town.clear_events();
                 done
             }
             Entry::Command { command, .. } => {
                 let done = self.town.apply(command).map(drop).map_err(|refusal| refusal.message);
-                self.told(&mut seen);
+                told(&self.town);
+                self.town.clear_events();
                 done
             }
         }
-    }
-
-    /// Events are no part of what a journal holds, nor of its digests.
-    fn told(&mut self, seen: &mut impl FnMut(&Town, &[Event])) {
-        let events = self.town.events().to_vec();
-        self.town.clear_events();
-        seen(&self.town, &events);
     }
 }
 
@@ -163,7 +181,7 @@ pub fn rebuild(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rebuilt
     }
     let folder = home.snapshots(snapshot_root, run_id);
     let Some((newest_path, newest)) = contents.last() else {
-        let found = newest_good(&folder, &mut notes);
+        let found = newest(&folder, &mut notes, Ok);
         return without_journal(home, run_id, found, notes);
     };
     let (mut commands, mut policy) = (BTreeMap::new(), None);
@@ -220,23 +238,16 @@ struct Played {
 /// From the newest snapshot that accords with the journal; what was passed over is noted.
 fn played(contents: &[(PathBuf, Contents)], folder: &Path, notes: &mut Vec<String>) -> Result<Played, String> {
     let mut first = None;
-    for file in snapshots::of(folder).iter().rev() {
-        let found = snapshots::read(file).and_then(|found| {
-            of_this_run(&found.town, &contents[0].1.header)?;
-            Ok(Player::from_town(found.town))
-        });
-        let why = match found {
-            Ok(player) => match play_all(contents, player, file) {
-                Ok(played) => return Ok(played),
-                Err(why) => {
-                    let odd = format!("it and the journal disagree ({why})");
-                    first = first.or(Some(why));
-                    odd
-                }
-            },
-            Err(why) => why,
-        };
-        notes.push(format!("{}: {why}. It was passed over.", file.display()));
+    let found = newest(folder, notes, |found| {
+        of_this_run(&found.town, &contents[0].1.header)?;
+        play_all(contents, Player::from_town(found.town), &found.path).map_err(|why| {
+            let odd = format!("it and the journal disagree ({why})");
+            first.get_or_insert(why);
+            odd
+        })
+    });
+    if let Some(played) = found {
+        return Ok(played);
     }
     play_all(contents, based(&contents[0])?, &contents[0].0).map_err(|why| first.unwrap_or(why))
 }
@@ -247,13 +258,11 @@ fn play_all(contents: &[(PathBuf, Contents)], mut player: Player, from: &Path) -
     let mut base = (began, player.town.digest());
     let mut end = (0, 0);
     for file in contents {
-        // A later file with a snapshot of its own stands for whatever was lost before it.
-        if let Base::Snapshot(_) = file.1.header.base {
-            let based = based(file)?;
-            end = reached(&based.town);
-            // A command lost at this very tick shows in the number of commands alone.
-            if end > reached(&player.town) {
-                player = based;
+        let before = reached(&player.town);
+        if let Some(own) = player.begin(&file.1.header).map_err(|why| format!("{}: {why}", file.0.display()))? {
+            end = own;
+            if own > before {
+                player.checked = 0;
                 base = (player.town.tick(), player.town.digest());
             }
         }
@@ -305,11 +314,11 @@ fn tell_torn(file: &Path, read: &Contents, newest: bool, notes: &mut Vec<String>
     }
 }
 
-/// The newest snapshot that is whole.
-fn newest_good(folder: &Path, notes: &mut Vec<String>) -> Option<Found> {
+/// What is made of the newest snapshot that is whole and that something can be made of; what was passed over is noted.
+fn newest<T>(folder: &Path, notes: &mut Vec<String>, mut make: impl FnMut(Found) -> Result<T, String>) -> Option<T> {
     for file in snapshots::of(folder).iter().rev() {
-        match snapshots::read(file) {
-            Ok(found) => return Some(found),
+        match snapshots::read(file).and_then(&mut make) {
+            Ok(made) => return Some(made),
             Err(why) => notes.push(format!("{}: {why}. It was passed over.", file.display())),
         }
     }

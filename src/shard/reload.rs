@@ -247,6 +247,18 @@ impl Engine {
         (Ok(answer), Some(JournalEntry::Reload { index, tick, cmd_id, issuer, sources }))
     }
 
+    /// Names and narration are as the configuration has them, where a reload changed that: its word is newer than a command's.
+    pub(super) fn say_as_configured(&mut self, changed: impl Fn(&str) -> bool) {
+        if changed("telemetry.privacy.enabled") {
+            let hidden = self.town.rules().config.telemetry.privacy.enabled;
+            self.around.names.hide(hidden);
+            self.rename();
+        }
+        if changed("telemetry.narration.global_window_limit") {
+            self.around.story.limit(None);
+        }
+    }
+
     /// Everything in the shard that goes by the rules.
     fn follow(&mut self, fresh: &Fresh, changes: &[Difference]) {
         let rules = Arc::clone(self.town.rules());
@@ -255,13 +267,7 @@ impl Engine {
         let telemetry = &rules.config.telemetry;
         self.publish_every = Duration::from_secs(1) / telemetry.backpressure.max_messages_per_second.max(1);
         self.outlet.publisher.set_limits(&telemetry.backpressure, self.home.archives());
-        if changed("telemetry.privacy.enabled") {
-            self.around.names.hide(telemetry.privacy.enabled);
-            self.rename();
-        }
-        if changed("telemetry.narration.global_window_limit") {
-            self.around.story.limit(None);
-        }
+        self.say_as_configured(changed);
         self.tell_story();
         if let (Some(training), Some(taught)) = (&self.training, &fresh.made.training) {
             training.teach(Arc::clone(taught));

@@ -174,6 +174,17 @@ pub(crate) fn replay(home: &Path) -> Replayed {
     Replayed { ids, tick: player.town.tick(), digest: player.town.digest() }
 }
 
+/// The run goes on where its journal ends.
+#[cfg(feature = "failpoints")]
+#[track_caller]
+pub(crate) fn goes_on(home: &Path) {
+    verified(home);
+    let expected = replay(home);
+    let limit = (expected.tick + 50).to_string();
+    let ended = Batch::start(home, &["--resume", "--tick-limit", &limit], &[]).end();
+    assert_eq!((ended.status, ended.resumed_at()), (Some(0), expected.tick), "{}", ended.said);
+}
+
 /// `audit verify` finds nothing wrong with what a process left behind, just as it lies there.
 #[track_caller]
 pub(crate) fn verified(home: &Path) {

@@ -13,7 +13,7 @@ use townlet::shard::incident::{Kind, kept};
 use townlet::source::Source as _;
 
 use super::afar::{Observer, Server};
-use super::batch::{Batch, replay, verified};
+use super::batch::goes_on;
 use super::terminal::PATIENCE;
 
 const LISTEN: [&str; 3] = ["--listen", "127.0.0.1:0", "--speed"];
@@ -37,16 +37,6 @@ fn get(address: &str, path: &str) -> (u16, Value) {
 
 fn kinds(home: &Path) -> Vec<Kind> {
     kept(&Home::new(home)).iter().map(|it| it.kind).collect()
-}
-
-/// The run goes on where its journal ends.
-#[track_caller]
-fn goes_on(home: &Path) {
-    verified(home);
-    let expected = replay(home);
-    let limit = (expected.tick + 50).to_string();
-    let ended = Batch::start(home, &["--resume", "--tick-limit", &limit], &[]).end();
-    assert_eq!((ended.status, ended.resumed_at()), (Some(0), expected.tick), "{}", ended.said);
 }
 
 #[test]

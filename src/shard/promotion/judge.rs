@@ -44,8 +44,8 @@ pub(super) struct Case {
 }
 
 impl Judge {
-    /// Begins. `tell` hears the judgement's number and how it stands after each pair, on the judge's thread.
-    pub(super) fn start(rules: Arc<Rules>, case: Case, tell: impl Fn(u64, Evidence) + Send + 'static) -> Self {
+    /// Begins. `tell` hears how it stands after each pair, on the judge's thread.
+    pub(super) fn start(rules: Arc<Rules>, case: Case, tell: impl Fn(Evidence) + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (about, stopped) = ((case.bond.clone(), case.number), Arc::clone(&stop));
         let work = move || judge(&rules, &case, &stopped, &tell);
@@ -61,10 +61,10 @@ impl Drop for Judge {
     }
 }
 
-fn judge(rules: &Arc<Rules>, case: &Case, stop: &AtomicBool, tell: &impl Fn(u64, Evidence)) {
+fn judge(rules: &Arc<Rules>, case: &Case, stop: &AtomicBool, tell: &impl Fn(Evidence)) {
     let first_seed = FIRST_SEED + case.number * SEEDS;
     let mut test = Sequential::new(Plan::default());
-    tell(case.number, evidence(case, first_seed, &test, RUNNING));
+    tell(evidence(case, first_seed, &test, RUNNING));
     let live = |driver: &Driver, seed: u64| -> Option<Vec<Record>> {
         let span = Span { seed, seeds: 1, days: DAYS };
         let record = || evaluate(rules, span, NonZero::<usize>::MIN, |_| driver.clone(), || {});
@@ -84,13 +84,13 @@ fn judge(rules: &Arc<Rules>, case: &Case, stop: &AtomicBool, tell: &impl Fn(u64,
             Verdict::Better => BETTER,
             Verdict::NotBetter => NOT_BETTER,
         };
-        tell(case.number, evidence(case, first_seed, &test, verdict));
+        tell(evidence(case, first_seed, &test, verdict));
         if verdict != RUNNING {
             return;
         }
     }
     // No seed says anything more: it has not shown that it is better.
-    tell(case.number, evidence(case, first_seed, &test, NOT_BETTER));
+    tell(evidence(case, first_seed, &test, NOT_BETTER));
 }
 
 fn evidence(case: &Case, first_seed: u64, test: &Sequential, verdict: &str) -> Evidence {

@@ -92,7 +92,7 @@ impl Releases {
         let found = Pointer::read(home.folder(), rules)?;
         let (ground, required) = (pointer::ground(rules), u64::from(rules.config.stability.promotion.required_passes));
         let mut notes = Vec::new();
-        let rollouts = home.folder().join("ops/rollouts.md");
+        let rollouts = home.rollouts();
         if found.is_none() && rollouts::knows(&rollouts, &rules.config.shard) {
             notes.push(format!(
                 "{}: it is missing, and {} holds changes of the release: `policy.release` drives the town again. Put the file \
@@ -319,7 +319,7 @@ impl Releases {
         self.judge = None;
         let Ok(candidate) = self.named(&bond.candidate).map(|loaded| loaded.driver.clone()) else { return };
         let case = Case { bond, number, candidate, release: self.release.driver.clone() };
-        self.judge = Some(Judge::start(Arc::clone(&self.rules), case, tell));
+        self.judge = Some(Judge::start(Arc::clone(&self.rules), case, move |evidence| tell(number, evidence)));
     }
 
     /// A candidate who is to be judged and has to be fetched first.

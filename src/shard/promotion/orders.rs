@@ -484,8 +484,12 @@ impl Engine {
 fn papers(releases: &super::Releases, machine: &Machine) -> Papers {
     let known = releases.kept.steps().last().map_or(0, |step| step.number);
     let steps = machine.steps().iter().filter(|step| step.number > known).cloned().collect();
-    let rollouts = releases.home.folder().join("ops/rollouts.md");
-    Papers { rollouts, shard: releases.rules.config.shard.clone(), steps, machine: machine.clone() }
+    Papers {
+        rollouts: releases.home.rollouts(),
+        shard: releases.rules.config.shard.clone(),
+        steps,
+        machine: machine.clone(),
+    }
 }
 
 fn unknown(why: &PolicyError) -> ErrorBody {
