@@ -9,8 +9,8 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use townlet::audit::{Entry, Log, Options, Record, Stage, records, verify};
-use townlet::wire::{Role, Session};
+use townlet_audit::{Entry, Log, Options, Record, Stage, records, verify};
+use townlet_wire::{Role, Session};
 
 fn open(dir: &Path, segment_bytes: u64) -> Log {
     let options = Options { segment_bytes, retry: Duration::ZERO, ..Options::new(dir, "r", "harbour") };

@@ -148,11 +148,11 @@ fn refused_run(path: &Path, run: &str) {
 fn a_journal_of_another_town_disagrees() {
     let (folder, run) = ran();
     let file = folder.path().join(format!("logs/journal/{run}-000000000000.tlj"));
-    let contents = townlet::shard::journal::read(&file).expect("a journal");
+    let contents = townlet_shard::journal::read(&file).expect("a journal");
     let other = folder.path().join("other.tlj");
-    let base = townlet::shard::journal::Base::Seed(4242);
-    let header = townlet::shard::journal::Header { base, ..contents.header };
-    let journal = townlet::shard::journal::Journal::create(&other, &header).expect("a journal");
+    let base = townlet_shard::journal::Base::Seed(4242);
+    let header = townlet_shard::journal::Header { base, ..contents.header };
+    let journal = townlet_shard::journal::Journal::create(&other, &header).expect("a journal");
     contents.entries.into_iter().for_each(|entry| journal.append(entry));
     drop(journal);
     let output = townlet(folder.path(), "replay other.tlj");

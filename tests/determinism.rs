@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use townlet::shard::Home;
-use townlet::shard::journal::{self, Contents, Entry};
-use townlet::shard::recover::Player;
+use townlet_shard::Home;
+use townlet_shard::journal::{self, Contents, Entry};
+use townlet_shard::recover::Player;
 
 const TICKS: u64 = 20_000;
 const HALF: u64 = 10_000;

@@ -10,9 +10,9 @@ mod live;
 use std::sync::{Mutex, PoisonError};
 
 use live::{Live, home, refusal, wait_for};
-use townlet::audit::verify;
-use townlet::shard::{self, Home, incident};
-use townlet::wire::{Request, Snapshot, Status};
+use townlet_audit::verify;
+use townlet_shard::{Home, incident};
+use townlet_wire::{Request, Snapshot, Status};
 
 /// Points of a process are one; tests take turns.
 static TURN: Mutex<()> = Mutex::new(());
@@ -140,7 +140,7 @@ fn an_archive_goes_on_in_a_further_file_and_leaves_no_empty_ones() {
     live.done("telemetry_mode aggregate");
     let first = wait_for(&views, "an archive", |view| view.transport.archive.is_some()).transport.archive.clone();
     fail::cfg("archive_write", "3*return").unwrap();
-    let next = |view: &townlet::wire::Snapshot| view.transport.archive.is_some() && view.transport.archive != first;
+    let next = |view: &townlet_wire::Snapshot| view.transport.archive.is_some() && view.transport.archive != first;
     wait_for(&views, "a further archive", next);
     live.ask(live.admin, Request::line("telemetry_mode full"));
     wait_for(&views, "its end", |view| view.transport.archive.is_none());

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use townlet::cli::docs;
-use townlet::shard::specs;
+use townlet_shard::specs;
 
 fn holds(name: &str, page: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
@@ -28,7 +28,7 @@ fn the_page_of_commands_is_the_table() {
 #[test]
 fn the_page_of_keys_is_the_table() {
     let page = docs::keys();
-    for row in townlet::tui::keymap::ACTIONS {
+    for row in townlet_tui::keymap::ACTIONS {
         assert!(page.contains(&format!("| `{}` |", row.name)), "{} is in no group", row.name);
     }
     holds("KEYS.md", &page);

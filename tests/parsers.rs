@@ -7,10 +7,10 @@
 
 use std::time::Instant;
 
-use townlet::shard::specs;
-use townlet::wire::sse::{Event, Reader};
-use townlet::wire::stream::digest;
-use townlet::wire::{Answer, Body, Diff, Envelope, Mirror, Request, SCHEMA_VERSION, Snapshot, line};
+use townlet_shard::specs;
+use townlet_wire::sse::{Event, Reader};
+use townlet_wire::stream::digest;
+use townlet_wire::{Answer, Body, Diff, Envelope, Mirror, Request, SCHEMA_VERSION, Snapshot, line};
 
 /// Inputs a round, for each parser.
 const INPUTS: u64 = 10_000;
@@ -140,7 +140,7 @@ fn requests_and_answers() {
 fn streams() {
     let one = Snapshot { schema_version: SCHEMA_VERSION.into(), tick: 1, ..Snapshot::default() };
     let mut two = Snapshot { tick: 2, ..one.clone() };
-    two.agents.push(townlet::wire::telemetry::Agent { id: "ada".into(), ..Default::default() });
+    two.agents.push(townlet_wire::telemetry::Agent { id: "ada".into(), ..Default::default() });
     let message = |prev_seq, body, state: &Snapshot| {
         let message = Envelope::leading_to(state, 7, prev_seq + 1, prev_seq, body);
         Envelope { digest: Some(digest(state)), ..message }

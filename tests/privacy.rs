@@ -9,9 +9,8 @@ use std::path::Path;
 use std::process::Command;
 
 use live::{Live, home, options, sources};
-use townlet::shard;
-use townlet::wire::Snapshot;
 use townlet_town::names;
+use townlet_wire::Snapshot;
 
 /// Every word of a text that is a resident's name or id.
 fn leaks(text: &str) -> Vec<&str> {
@@ -26,7 +25,7 @@ fn silent(what: &str, text: &str) {
 
 fn hidden(home: &Path) -> Live {
     let settings = [("telemetry.privacy.enabled", "true"), ("lifecycle.exit_cooldown_ticks", "20")];
-    Live::around(shard::start(sources(true, &settings), 7, options(home, true)).expect("the shard starts"))
+    Live::around(townlet_shard::start(sources(true, &settings), 7, options(home, true)).expect("the shard starts"))
 }
 
 /// Lines about two residents: what each command of the table says of them, done or refused.

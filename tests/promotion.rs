@@ -8,8 +8,8 @@ mod live;
 use std::path::Path;
 
 use live::{Live, home, idler, options, refusal, sources, wait_for};
-use townlet::shard::{self, Home, incident};
-use townlet::wire::Snapshot;
+use townlet_shard::{Home, incident};
+use townlet_wire::Snapshot;
 
 fn rollouts(home: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(home.join("ops/rollouts.md")).expect("there are rollouts");
@@ -92,7 +92,9 @@ fn a_canary_is_taken_back_by_itself_once_and_then_everything_is_held() {
     let home = home();
     let id = idler(home.path());
     let settings = [("stability.promotion.auto_rollback", "critical")];
-    let live = Live::around(shard::start(sources(false, &settings), 7, options(home.path(), true)).expect("it starts"));
+    let live = Live::around(
+        townlet_shard::start(sources(false, &settings), 7, options(home.path(), true)).expect("it starts"),
+    );
     live.done(&format!("policy_swap {id}"));
     live.until("held");
     let view = live.view();
@@ -113,8 +115,9 @@ fn what_the_shard_itself_raises_counts_as_what_the_town_does() {
         let home = home();
         let lenient = ("stability.lateness.max_ratio_to_baseline", "100");
         let settings = [("stability.promotion.auto_rollback", auto), lenient];
-        let live =
-            Live::around(shard::start(sources(false, &settings), 7, options(home.path(), true)).expect("it starts"));
+        let live = Live::around(
+            townlet_shard::start(sources(false, &settings), 7, options(home.path(), true)).expect("it starts"),
+        );
         live.run(1_500);
         live.done("policy_swap shipped --reason drill");
         live.run(600);
@@ -165,7 +168,7 @@ fn a_pointer_for_another_configuration_is_refused_by_name() {
     live.done("policy_swap shipped");
     live.shard.stop().expect("it is saved");
     let other = sources(false, &[("config_id", "elsewhere")]);
-    let why = shard::start(other, 7, options(home.path(), true)).err().expect("it is refused").to_string();
+    let why = townlet_shard::start(other, 7, options(home.path(), true)).err().expect("it is refused").to_string();
     for part in ["harbour.release.json", "config_id", "`town-v1`", "`elsewhere`", "move the file away"] {
         assert!(why.contains(part), "{part}: {why}");
     }

@@ -11,10 +11,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use live::{Live, home};
-use townlet::shard::Home;
-use townlet::shard::recording::Recording;
-use townlet::source::{Link, Notice, Recorded, Source};
-use townlet::wire::{Answer, Request, Snapshot, Status};
+use townlet_shard::Home;
+use townlet_shard::recording::Recording;
+use townlet_source::{Link, Notice, Recorded, Source};
+use townlet_wire::{Answer, Request, Snapshot, Status};
 
 /// Longest a notice is waited for before a test says that it never came.
 const PATIENCE: Duration = Duration::from_mins(2);

@@ -12,11 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use live::{FILE, Live, filed, home, options, read, refusal, wait_for};
 use serde_json::{Map, Value, json};
-use townlet::audit::{Stage, records};
-use townlet::shard::recover::Player;
-use townlet::shard::{self, Handle, Options, Reread, journal};
-use townlet::wire::{Request, Status};
+use townlet_audit::{Stage, records};
+use townlet_shard::recover::Player;
+use townlet_shard::{Handle, Options, Reread, journal};
 use townlet_town::config::{Kind, Layers, Row, load, row};
+use townlet_wire::{Request, Status};
 
 const QUIET: &str = "features: { systems: { perturbations: off } }\npolicy: { release: scripted }\n";
 
@@ -30,9 +30,10 @@ fn quiet(more: &str) -> String {
 }
 
 fn resume(home: &Path, options: Options) -> Result<Handle, String> {
-    let recorded = shard::recorded(&options.home, "harbour", None, "snapshots").map_err(|why| why.to_string())?;
+    let recorded =
+        townlet_shard::recorded(&options.home, "harbour", None, "snapshots").map_err(|why| why.to_string())?;
     assert!(home.exists());
-    shard::resume(&recorded, options).map_err(|why| why.to_string())
+    townlet_shard::resume(&recorded, options).map_err(|why| why.to_string())
 }
 
 /// Plays every journal file of the home's run from its beginning.
@@ -169,7 +170,7 @@ fn all_of_it_is_taken_at_one_tick_and_told_everywhere() {
     assert_eq!((dry.status, live.digest(), live.view().audit.seq), (Status::DryRun, digest.clone(), view.audit.seq));
     let before = live.view().kpis.iter().find(|kpi| kpi.name == "attendance").unwrap().threshold;
     let answer = live.done("reload_config --reason \"reward explosion\"");
-    let changes = |answer: &townlet::wire::Answer| answer.result.as_ref().unwrap()["changes"].clone();
+    let changes = |answer: &townlet_wire::Answer| answer.result.as_ref().unwrap()["changes"].clone();
     assert_eq!(changes(&dry), changes(&answer), "a dry run shows the same list");
     let text = "2 settings from tick 150 on: kpis.attendance 0.8 -> 0.5, rewards.clip.clip_per_tick 0.2 -> 0.05.";
     assert_eq!((answer.summary().as_str(), answer.tick), (text, 150));
@@ -286,7 +287,7 @@ fn a_retry_is_answered_without_the_file() {
     write(home.path(), FILE, QUIET);
     let first = read(home.path()).expect("the file holds").sources;
     let options = Options { reread: Some(reread), ..options(home.path(), true) };
-    let live = Live::around(shard::start(first, 7, options).expect("it starts"));
+    let live = Live::around(townlet_shard::start(first, 7, options).expect("it starts"));
     write(home.path(), FILE, &quiet("kpis: { attendance: 0.5 }"));
     let request = Request { cmd_id: Some("once".into()), ..Request::line("reload_config") };
     let answer = live.ask(live.admin, request.clone());
@@ -342,7 +343,8 @@ fn what_a_run_is_resumed_with_is_what_it_runs_under() {
     write(home.path(), FILE, &quiet("kpis: { attendance: 0.5 }"));
     live.done("reload_config");
     drop(live.shard);
-    let recorded = shard::recorded(&options(home.path(), true).home, "harbour", None, "snapshots").expect("a run");
+    let recorded =
+        townlet_shard::recorded(&options(home.path(), true).home, "harbour", None, "snapshots").expect("a run");
     let now = read(home.path()).expect("the file holds").sources;
     assert_eq!(recorded.sources.digest(), now.digest());
     let live = Live::around(resume(home.path(), filed(home.path())).expect("it resumes"));

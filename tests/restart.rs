@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use live::{Live, home, options};
-use townlet::audit::{Stage, records, verify};
-use townlet::shard::journal::{VERSION, read};
-use townlet::shard::{self, Handle};
-use townlet::wire::{Request, Status};
+use townlet_audit::{Stage, records, verify};
+use townlet_shard::Handle;
+use townlet_shard::journal::{VERSION, read};
 use townlet_town::command::Command;
 use townlet_town::{Rules, Sources, Town, snapshot};
+use townlet_wire::{Request, Status};
 
 /// Ticks of the run, of its two snapshots, and commands before each and after.
 const SNAPSHOTS: [u64; 2] = [130, 260];
@@ -90,8 +90,9 @@ fn done(home: &Path) -> Vec<String> {
 
 fn resume(home: &Path) -> Result<Handle, String> {
     let options = options(home, true);
-    let recorded = shard::recorded(&options.home, "harbour", None, "snapshots").map_err(|why| why.to_string())?;
-    shard::resume(&recorded, options).map_err(|why| why.to_string())
+    let recorded =
+        townlet_shard::recorded(&options.home, "harbour", None, "snapshots").map_err(|why| why.to_string())?;
+    townlet_shard::resume(&recorded, options).map_err(|why| why.to_string())
 }
 
 /// The files of a folder with this ending, by name.
@@ -512,10 +513,10 @@ fn a_snapshot_of_the_layout_before_is_read_and_a_damaged_one_names_the_good_one_
     assert_eq!(snapshot::version(before), Some(snapshot::VERSION - 1));
     let folder = died.home.path().join("snapshots/auto").join(&died.run);
     std::fs::write(folder.join("000000001500.tls"), before).unwrap();
-    let found = shard::snapshots::read(&folder.join("000000001500.tls")).unwrap();
+    let found = townlet_shard::snapshots::read(&folder.join("000000001500.tls")).unwrap();
     assert_eq!((found.layout, found.town.tick()), (snapshot::VERSION - 1, 1_500));
     flip(&folder.join("000000001500.tls"), 90);
-    let why = shard::snapshots::read(&folder.join("000000001500.tls")).err().unwrap();
-    let told = shard::snapshots::damage(&folder.join("000000001500.tls"), &why);
+    let why = townlet_shard::snapshots::read(&folder.join("000000001500.tls")).err().unwrap();
+    let told = townlet_shard::snapshots::damage(&folder.join("000000001500.tls"), &why);
     assert!(told.contains("000000000260.tls, tick 260"), "{told}");
 }

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 
 use live::{Live, home, options, refusal, somebody, sources};
-use townlet::audit::{self, Record, Stage};
-use townlet::shard::tokens::Tokens;
-use townlet::shard::{self, Home, Options};
-use townlet::wire::{Answer, Request, Role, Status};
+use townlet_audit::{Record, Stage};
+use townlet_shard::tokens::Tokens;
+use townlet_shard::{Home, Options};
+use townlet_wire::{Answer, Request, Role, Status};
 
 fn with_id(line: &str, cmd_id: &str) -> Request {
     Request { cmd_id: Some(cmd_id.into()), ..Request::line(line) }
@@ -25,10 +25,10 @@ fn wallet(live: &Live, id: &str) -> f64 {
 /// Every record of a home, which must verify.
 fn records(home: &Path) -> Vec<Record> {
     let console = Home::new(home).console();
-    let report = audit::verify(&console).expect("the folder is there");
+    let report = townlet_audit::verify(&console).expect("the folder is there");
     assert!(report.passed(), "{report:?}");
     let mut records = Vec::new();
-    audit::records(&console, |_, _, record| {
+    townlet_audit::records(&console, |_, _, record| {
         records.push(record.expect("every line is a record"));
         Ok(())
     })
@@ -236,7 +236,9 @@ fn every_stage_says_what_it_did_to_the_town() {
 /// A shard that asks for tokens.
 fn guarded(home: &Path, store: PathBuf) -> Live {
     let options = Options { token_file: Some(store), ..options(home, true) };
-    Live::around(shard::start(sources(false, &[("console_auth.enabled", "true")]), 7, options).expect("it starts"))
+    Live::around(
+        townlet_shard::start(sources(false, &[("console_auth.enabled", "true")]), 7, options).expect("it starts"),
+    )
 }
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -329,7 +331,7 @@ fn real_log(home: &Path) -> (PathBuf, PathBuf, Vec<u8>) {
 #[track_caller]
 fn found(folder: &Path, segment: &Path, changed: &[u8], what: &str) -> u64 {
     std::fs::write(segment, changed).unwrap();
-    let report = audit::verify(folder).expect("the folder is there");
+    let report = townlet_audit::verify(folder).expect("the folder is there");
     assert!(!report.passed(), "{what} went unseen");
     let name = segment.file_name().unwrap().to_str().unwrap();
     let lines = report.findings().filter(|finding| finding.file == name).map(|finding| finding.line);
@@ -361,5 +363,5 @@ fn every_change_to_a_real_log_is_seen_and_its_line_named() {
         }
     }
     std::fs::write(&segment, &bytes).unwrap();
-    assert!(audit::verify(&folder).unwrap().passed(), "put back as it was");
+    assert!(townlet_audit::verify(&folder).unwrap().passed(), "put back as it was");
 }

@@ -107,7 +107,7 @@ fn stress_has_a_thousand_residents_who_live() {
 
 #[test]
 fn the_timeline_of_the_demo_is_understood_to_the_last_line() {
-    let specs = townlet::shard::specs();
+    let specs = townlet_shard::specs();
     let (_, timeline) = text("demo.timeline.jsonl");
     let mut last = 0;
     for line in timeline.lines() {
@@ -116,7 +116,7 @@ fn the_timeline_of_the_demo_is_understood_to_the_last_line() {
         assert!(tick >= last, "in order");
         last = tick;
         let command = line["command"].as_str().expect("a command");
-        townlet::wire::line::parse(&specs, command).unwrap_or_else(|why| panic!("{command}: {}", why.message));
+        townlet_wire::line::parse(&specs, command).unwrap_or_else(|why| panic!("{command}: {}", why.message));
     }
     assert!(last > 1_000, "the story goes over more than a day");
 }

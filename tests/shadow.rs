@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use live::{FILE, Live, SMALL, filed, home, options, read, sources, wait_for};
 use serde_json::Value;
-use townlet::shard::training::Recipe;
-use townlet::shard::{self, Options};
-use townlet::wire::Snapshot;
 use townlet_learn::checkpoint::{Checkpoint, Registry, Saved};
 use townlet_learn::{Choice, NetworkPolicy};
+use townlet_shard::Options;
+use townlet_shard::training::Recipe;
 use townlet_town::Rules;
+use townlet_wire::Snapshot;
 
 /// The shadow folder of a home.
 fn registry(home: &Path) -> Registry {
@@ -57,7 +57,9 @@ fn updates(home: &Path) -> u64 {
 fn training(home: &Path, settings: &[(&str, &str)]) -> Live {
     let sources = sources(false, &[SMALL, settings].concat());
     let training = Some(Recipe::new(&sources, None).expect("they go together"));
-    Live::around(shard::start(sources, 7, Options { training, ..options(home, true) }).expect("the shard starts"))
+    Live::around(
+        townlet_shard::start(sources, 7, Options { training, ..options(home, true) }).expect("the shard starts"),
+    )
 }
 
 fn update(view: &Snapshot) -> u64 {
@@ -72,7 +74,7 @@ fn wait_for_state(live: &Live, state: &str) -> Arc<Snapshot> {
 #[test]
 fn the_town_lives_the_same_with_a_training_beside_it() {
     let (alone, beside) = (home(), home());
-    let plain = shard::start(sources(false, SMALL), 7, options(alone.path(), true)).expect("the shard starts");
+    let plain = townlet_shard::start(sources(false, SMALL), 7, options(alone.path(), true)).expect("the shard starts");
     let (alone, beside) = (Live::around(plain), training(beside.path(), &[]));
     assert_eq!(alone.view().learning.state, "off");
     let views = beside.watch();
@@ -104,7 +106,9 @@ fn a_training_goes_on_under_what_was_reloaded() {
     let start = || {
         let sources = read(home.path()).expect("the file holds").sources;
         let training = Some(Recipe::new(&sources, None).expect("they go together"));
-        Live::around(shard::start(sources, 7, Options { training, ..filed(home.path()) }).expect("the shard starts"))
+        Live::around(
+            townlet_shard::start(sources, 7, Options { training, ..filed(home.path()) }).expect("the shard starts"),
+        )
     };
     let live = start();
     let views = live.watch();
@@ -176,7 +180,7 @@ fn a_candidate_fits_the_town_and_comes_from_its_release() {
     let sources = sources(false, &settings);
     let training = Some(Recipe::new(&sources, Some(shipped.clone())).expect("they go together"));
     let options = Options { training, ..options(home.path(), true) };
-    let live = Live::around(shard::start(sources.clone(), 7, options).expect("the shard starts"));
+    let live = Live::around(townlet_shard::start(sources.clone(), 7, options).expect("the shard starts"));
     let view = wait_for(&live.watch(), "a checkpoint", |view| view.learning.checkpoint.is_some());
     let id = view.learning.checkpoint.clone().expect("just seen");
     let candidate = registry(home.path()).load(&id).expect("it is whole");

@@ -9,9 +9,9 @@ mod live;
 use std::time::{Duration, Instant};
 
 use live::{options, sources};
-use townlet::shard::publish::Next;
-use townlet::shard::training::Recipe;
-use townlet::shard::{self, Options, Speed};
+use townlet_shard::publish::Next;
+use townlet_shard::training::Recipe;
+use townlet_shard::{Options, Speed};
 
 /// Between two rows.
 const EVERY: Duration = Duration::from_secs(10);
@@ -51,7 +51,7 @@ fn memory_and_open_files_stay_flat_at_full_speed() {
     let sources = sources(false, &[("training.total_steps", "1000000000000")]);
     let training = soak.then(|| Recipe::new(&sources, None).expect("they go together"));
     let options = Options { paused: false, held: false, speed: Speed::Max, training, ..options(home.path(), false) };
-    let shard = shard::start(sources, 7, options).expect("the shard starts");
+    let shard = townlet_shard::start(sources, 7, options).expect("the shard starts");
     let stream = shard.stream(None, || {});
     let (begun, mut looked) = (Instant::now(), Instant::now());
     let (mut messages, mut rows): (u64, Vec<Row>) = (0, Vec::new());

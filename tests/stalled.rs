@@ -17,13 +17,13 @@ use fail::FailScenario;
 use live::{Live, home, options, refusal, somebody, sources, wait_for};
 use serde_json::json;
 use tempfile::TempDir;
-use townlet::audit::{Stage, records, verify};
-use townlet::server::{self, Server};
-use townlet::shard::tokens::Tokens;
-use townlet::shard::{self, Handle, Home, Log, Options, journal};
-use townlet::source::{Local, Notice, Source as _};
-use townlet::wire::service::CONSOLE;
-use townlet::wire::{Answer, Request, Role, Snapshot, Status};
+use townlet_audit::{Stage, records, verify};
+use townlet_server::Server;
+use townlet_shard::tokens::Tokens;
+use townlet_shard::{Handle, Home, Log, Options, journal};
+use townlet_source::{Local, Notice, Source as _};
+use townlet_wire::service::CONSOLE;
+use townlet_wire::{Answer, Request, Role, Snapshot, Status};
 
 /// Nothing here takes this long; it only turns a hang into a failure.
 const PATIENCE: Duration = Duration::from_mins(2);

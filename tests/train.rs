@@ -13,9 +13,9 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use townlet::shard::{self, Driver};
 use townlet_learn::checkpoint::{Checkpoint, Registry};
 use townlet_learn::{Choice, NetworkPolicy};
+use townlet_shard::Driver;
 use townlet_town::Rules;
 
 /// A small training with a checkpoint every other update.
@@ -129,8 +129,8 @@ fn a_town_that_runs_goes_on_whatever_becomes_of_its_checkpoint() {
     let rules = Rules::new(sources.clone()).expect("a town");
     let network = NetworkPolicy::new(&registry.load(&id).expect("it is whole"), &rules, Choice::default());
     let driver = Driver::Network(Box::new(network.expect("it fits")));
-    let town =
-        shard::start(sources, 7, shard::Options { driver, ..live::options(home.path(), true) }).expect("it starts");
+    let town = townlet_shard::start(sources, 7, townlet_shard::Options { driver, ..live::options(home.path(), true) })
+        .expect("it starts");
     assert_eq!(town.run_to(20, |_| true), Some(20));
     std::fs::write(&file, "nothing of use").expect("it can be written");
     assert_eq!(town.run_to(60, |_| true), Some(60));
@@ -166,8 +166,9 @@ fn a_live_town_tells_who_drives_it_what_was_weighed_and_who_drove_it_before() {
     let shipped = Checkpoint::embedded(include_bytes!("../configs/policies/shipped.safetensors")).expect("it is whole");
     let rules = Rules::new(sources.clone()).expect("a town");
     let network = NetworkPolicy::new(&shipped, &rules, Choice::default()).expect("it fits");
-    let options = shard::Options { driver: Driver::Network(Box::new(network)), ..live::options(home.path(), true) };
-    let town = shard::start(sources, 7, options).expect("it starts");
+    let options =
+        townlet_shard::Options { driver: Driver::Network(Box::new(network)), ..live::options(home.path(), true) };
+    let town = townlet_shard::start(sources, 7, options).expect("it starts");
     assert_eq!(town.run_to(50, |_| true), Some(50));
     let (view, _) = town.view().expect("it runs");
     assert_eq!((view.policy.id.as_str(), view.policy.kind.as_str()), (shipped.id.as_str(), "network"));
@@ -179,8 +180,9 @@ fn a_live_town_tells_who_drives_it_what_was_weighed_and_who_drove_it_before() {
     }
     town.stop().expect("it is saved");
     // Another policy may go on, and says so.
-    let recorded = shard::recorded(&shard::Home::new(home.path()), "harbour", None, "snapshots").expect("the run");
-    let town = shard::resume(&recorded, live::options(home.path(), true)).expect("it goes on");
+    let recorded =
+        townlet_shard::recorded(&townlet_shard::Home::new(home.path()), "harbour", None, "snapshots").expect("the run");
+    let town = townlet_shard::resume(&recorded, live::options(home.path(), true)).expect("it goes on");
     let told = format!("the policy was {}; from tick 50 on it is scripted.", shipped.id);
     assert!(town.notes.contains(&told), "{:?}", town.notes);
     let (view, _) = town.view().expect("it runs");

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use super::read::records;
 use super::record::{Record, status_word};
 use super::verify::{Finding, Verdict};
-use crate::wire::Status;
-use crate::wire::telemetry::AuditRow;
+use townlet_wire::Status;
+use townlet_wire::telemetry::AuditRow;
 
 /// Which records; every condition given must hold.
 #[derive(Clone, Debug, Default)]

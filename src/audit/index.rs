@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::record::{Record, Stage, arguments, bounded, sha256, text};
-use crate::wire::{Answer, ErrorBody, Status};
+use townlet_wire::{Answer, ErrorBody, Status};
 
 /// How long an id is remembered, by the time in the id itself.
 pub const WINDOW: Duration = Duration::from_hours(7 * 24);
@@ -108,7 +108,7 @@ impl Index {
     }
 
     /// Whether the id was begun and not given back.
-    pub(crate) fn knows(&self, issuer: &str, cmd_id: &str) -> bool {
+    pub fn knows(&self, issuer: &str, cmd_id: &str) -> bool {
         self.slots.contains_key(&key(issuer, cmd_id))
     }
 

@@ -135,7 +135,10 @@ pub(crate) struct Lines {
 impl Lines {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self {
-            reader: BufReader::with_capacity(64 * 1024, crate::files::open(path).map_err(|error| named(path, &error))?),
+            reader: BufReader::with_capacity(
+                64 * 1024,
+                townlet_files::open(path).map_err(|error| named(path, &error))?,
+            ),
             number: 0,
             offset: 0,
         })
@@ -188,7 +191,7 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
 
 /// The bytes of a file, or `None` when there is none.
 pub(crate) fn bytes_of(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match crate::files::read(path) {
+    match townlet_files::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(named(path, &error)),

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::wire::telemetry::AuditRow;
-use crate::wire::text::escape;
-use crate::wire::{ErrorBody, Role, Session, Status};
+use townlet_wire::telemetry::AuditRow;
+use townlet_wire::text::escape;
+use townlet_wire::{ErrorBody, Role, Session, Status};
 
 /// Version of the record's keys.
 pub const VERSION: u32 = 1;

@@ -14,7 +14,7 @@ use super::record::{Entry, Record, Stage, sha256};
 use super::segment::sync_dir;
 use super::verify::{End, Finding, SetAside, Torn, Verdict, walk};
 use super::writer::{AuditError, TAIL};
-use crate::wire::telemetry::AuditRow;
+use townlet_wire::telemetry::AuditRow;
 
 /// An intent whose end the log does not hold. Set `entry.stage` to `recovered` (with status, result and digest) or to
 /// `abort`, and append it.

@@ -20,8 +20,8 @@ use super::record::{Entry, Record, Stage};
 use super::recover::{Pending, recover};
 use super::segment::{Chain, Home, sync_dir};
 use super::verify::aside_args;
-use crate::wire::ErrorBody;
-use crate::wire::telemetry::{AuditRow, AuditTail};
+use townlet_wire::ErrorBody;
+use townlet_wire::telemetry::{AuditRow, AuditTail};
 
 /// Records kept in memory for screens.
 pub(crate) const TAIL: usize = 200;

@@ -15,12 +15,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{follow, plain};
-use crate::audit::{self, Filter, Finding, Format, Record, Redact, Report, Verdict};
-use crate::shard::Home;
-use crate::shard::names::Names;
-use crate::tui::text::count;
-use crate::wire::Status;
-use crate::wire::text::escape;
+use townlet_audit::{Filter, Finding, Format, Record, Redact, Report, Verdict};
+use townlet_shard::Home;
+use townlet_shard::names::Names;
+use townlet_tui::text::count;
+use townlet_wire::Status;
+use townlet_wire::text::escape;
 
 /// `townlet audit`.
 #[derive(clap::Args, Debug)]
@@ -162,7 +162,7 @@ fn verify(paths: &[PathBuf], json: bool) -> Result<ExitCode> {
 fn report(path: &Path) -> Result<Report> {
     let name = || path.display().to_string();
     if path.is_dir() {
-        let report = audit::verify(path).with_context(name)?;
+        let report = townlet_audit::verify(path).with_context(name)?;
         if report.runs.is_empty() {
             bail!("{}: the folder holds no audit log.", name());
         }
@@ -173,7 +173,7 @@ fn report(path: &Path) -> Result<Report> {
     let run = run_of(path).ok_or_else(|| {
         anyhow!("{}: it is no file of an audit log, which is called `<run>-0001.jsonl` or `<run>.head`.", name())
     })?;
-    let mut report = audit::verify(folder).with_context(|| folder.display().to_string())?;
+    let mut report = townlet_audit::verify(folder).with_context(|| folder.display().to_string())?;
     report.runs.retain(|found| found.run_id == run);
     report.alien.clear();
     if report.runs.is_empty() {
@@ -248,10 +248,10 @@ fn write_out(export: &Export) -> Result<ExitCode> {
     let hide = |record: &mut Record| names.get(&record.shard).unwrap_or(&Names::default()).redact(record);
     let redact: Option<Redact<'_>> = if export.redact { Some(&hide) } else { None };
     let exported = if let Some(path) = &export.out {
-        into_file(path, |out| audit::export(&folder, &filter, format, redact, out))?
+        into_file(path, |out| townlet_audit::export(&folder, &filter, format, redact, out))?
     } else {
         let mut text = Vec::new();
-        let exported = audit::export(&folder, &filter, format, redact, &mut text)?;
+        let exported = townlet_audit::export(&folder, &filter, format, redact, &mut text)?;
         plain::print(&String::from_utf8_lossy(&text))?;
         exported
     };
@@ -266,7 +266,7 @@ fn write_out(export: &Export) -> Result<ExitCode> {
 /// By shard, what its residents are called outside; of every shard that wrote into the log.
 fn keys(home: &Path, console: &Path) -> Result<BTreeMap<String, Names>> {
     let mut shards = BTreeSet::new();
-    audit::records(console, |_, _, record| {
+    townlet_audit::records(console, |_, _, record| {
         shards.extend(record.ok().map(|record| record.shard));
         Ok(())
     })?;

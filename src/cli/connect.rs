@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::settings::Settings;
-use crate::source::remote::{Client, Target};
-use crate::wire::line::nearest;
-use crate::wire::text::escape;
+use townlet_source::remote::{Client, Target};
+use townlet_wire::line::nearest;
+use townlet_wire::text::escape;
 
 /// The variable a token may be given in.
 const VARIABLE: &str = "TOWNLET_TOKEN";

@@ -4,8 +4,8 @@
 
 use std::fmt::Write as _;
 
-use crate::tui::keymap::{ACTIONS, Group, Keymap};
-use crate::wire::{CommandSpec, Effect};
+use townlet_tui::keymap::{ACTIONS, Group, Keymap};
+use townlet_wire::{CommandSpec, Effect};
 
 const COMMANDS: &str = "# Console commands
 

@@ -16,9 +16,9 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::plain;
-use crate::audit::Record;
-use crate::wire::telemetry::AuditRow;
-use crate::wire::text::escape;
+use townlet_audit::Record;
+use townlet_wire::telemetry::AuditRow;
+use townlet_wire::text::escape;
 
 /// How often the files are looked at.
 const POLL: Duration = Duration::from_millis(250);

@@ -15,11 +15,11 @@ use super::run::{Args, launch};
 use super::script::Script;
 use super::texts::Texts;
 use super::{BROKEN, FELL_SHORT, INTERRUPTED, plain};
-use crate::shard::Handle;
-use crate::shard::names::Names;
-use crate::wire::telemetry::Snapshot;
-use crate::wire::text::escape;
-use crate::wire::{Answer, Status};
+use townlet_shard::Handle;
+use townlet_shard::names::Names;
+use townlet_wire::telemetry::Snapshot;
+use townlet_wire::text::escape;
+use townlet_wire::{Answer, Status};
 
 /// Days a batch runs unless told otherwise.
 const DEFAULT_DAYS: u64 = 10;

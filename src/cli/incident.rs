@@ -10,9 +10,9 @@ use anyhow::{Result, anyhow, bail};
 use serde_json::json;
 
 use super::plain;
-use crate::shard::Home;
-use crate::shard::incident::{self, Incident};
-use crate::wire::text::escape;
+use townlet_shard::Home;
+use townlet_shard::incident::{self, Incident};
+use townlet_wire::text::escape;
 
 /// `townlet incident`.
 #[derive(clap::Args, Debug)]

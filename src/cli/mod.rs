@@ -34,8 +34,8 @@ mod train;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::wire::text::escape;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use townlet_wire::text::escape;
 
 /// Run, watch and operate towns of learning agents.
 ///

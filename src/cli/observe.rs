@@ -7,9 +7,8 @@ use anyhow::{Context, Result};
 use super::connect::ConnectArgs;
 use super::run::{ScreenArgs, screen_options};
 use super::{plain, settings};
-use crate::source::Remote;
-use crate::tui;
-use crate::tui::theme::Theme;
+use townlet_source::Remote;
+use townlet_tui::theme::Theme;
 
 /// `townlet observe`.
 #[derive(clap::Args, Debug)]
@@ -35,10 +34,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
                 format!("shards: there is no colour `{name}`; there are {}.", Theme::BADGES.join(", "))
             })
         });
-        seats.push(tui::Seat::new(Remote::new(place.client)).called(place.name, colour.transpose()?));
+        seats.push(townlet_tui::Seat::new(Remote::new(place.client)).called(place.name, colour.transpose()?));
     }
     plain::needs_terminal("`townlet telemetry tail` and `townlet console` do without.")?;
-    let last = tui::run(seats, options).context("the terminal failed")?;
+    let last = townlet_tui::run(seats, options).context("the terminal failed")?;
     plain::line(&last)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
-use crate::tui::text::{pad, width};
-use crate::wire::text::escape;
+use townlet_tui::text::{pad, width};
+use townlet_wire::text::escape;
 
 /// Widest a column is filled up to; a longer cell moves only its own row.
 const WIDEST: usize = 48;
@@ -110,7 +110,7 @@ pub(super) fn is_folder(path: &Path) -> Result<()> {
 /// Why it cannot be read, by name.
 pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = crate::files::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
+    let read = townlet_files::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
     let size = read.map_err(|error| unreadable(path, &error))?;
     if size as u64 > most {
         let name = escape(&path.display().to_string());

@@ -18,7 +18,7 @@ use townlet_town::{Rules, Town};
 use super::ConfigArgs;
 use super::plain;
 use super::texts;
-use crate::shard::policies::{Policies, shipped};
+use townlet_shard::policies::{Policies, shipped};
 
 /// `townlet policy`.
 #[derive(clap::Args, Debug)]

@@ -12,15 +12,14 @@ use serde_json::json;
 
 use super::run::{ScreenArgs, screen_options};
 use super::{plain, settings};
-use crate::shard::Home;
-use crate::shard::journal::{self, Contents, Entry};
-use crate::shard::recording::Recording;
-use crate::shard::recover::{Player, reached};
-use crate::source::Recorded;
-use crate::tui;
-use crate::tui::text::count;
-use crate::wire::line::nearest;
-use crate::wire::text::escape;
+use townlet_shard::Home;
+use townlet_shard::journal::{self, Contents, Entry};
+use townlet_shard::recording::Recording;
+use townlet_shard::recover::{Player, reached};
+use townlet_source::Recorded;
+use townlet_tui::text::count;
+use townlet_wire::line::nearest;
+use townlet_wire::text::escape;
 
 /// `townlet replay`.
 #[derive(clap::Args, Debug)]
@@ -106,8 +105,8 @@ fn watch(args: &Args, files: &[PathBuf]) -> Result<ExitCode> {
     let mut recording = Recording::open(&home, files).map_err(|why| anyhow!("{why}."))?;
     recording.go_to(args.at.unwrap_or(u64::MAX)).map_err(|why| anyhow!("{why}."))?;
     let facts = files.iter().map(|file| ("journal".to_owned(), file.display().to_string())).collect();
-    let last =
-        tui::run(vec![tui::Seat::new(Recorded::new(recording, facts))], options).context("the terminal failed")?;
+    let last = townlet_tui::run(vec![townlet_tui::Seat::new(Recorded::new(recording, facts))], options)
+        .context("the terminal failed")?;
     plain::line(&last)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -241,7 +240,7 @@ mod tests {
     use townlet_town::{Command, Rules, Sources, Town, snapshot};
 
     use super::*;
-    use crate::shard::journal::{Base, Header, VERSION};
+    use townlet_shard::journal::{Base, Header, VERSION};
 
     /// A command that no journal holds, as when it could not be written for a moment, and a further file that starts behind it
     /// at the same tick.

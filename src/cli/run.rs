@@ -13,14 +13,14 @@ use townlet_town::config::{Config, Difference, Layer};
 
 use super::texts::{self, Texts};
 use super::{BROKEN, ConfigArgs, headless, plain, serve, settings};
-use crate::shard::policies::{Policies, SCRIPTED};
-use crate::shard::training::Recipe;
-use crate::shard::{self, Driver, Handle, Home, Options, Recorded, Speed};
-use crate::source::Local;
-use crate::tui::pane::Screen;
-use crate::tui::theme::Theme;
-use crate::tui::{self, terminal};
-use crate::wire::{Role, SCHEMA_VERSION};
+use townlet_shard::policies::{Policies, SCRIPTED};
+use townlet_shard::training::Recipe;
+use townlet_shard::{Driver, Handle, Home, Options, Recorded, Speed};
+use townlet_source::Local;
+use townlet_tui::pane::Screen;
+use townlet_tui::terminal;
+use townlet_tui::theme::Theme;
+use townlet_wire::{Role, SCHEMA_VERSION};
 
 const SCRIPT_HELP: &str =
     r#"Commands at ticks, as JSON lines: {"tick": 120, "command": "employment_exit approve ada"}"#;
@@ -241,19 +241,19 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle>
         let rules = Rules::new(texts.sources.clone())?;
         options.driver = Policies::of(wanted.home, &rules.config.policy).released(&rules)?;
         options.training = recipe(wanted, &rules, options.driver.id())?;
-        return Ok(shard::start(texts.sources, config.seed, options)?);
+        return Ok(townlet_shard::start(texts.sources, config.seed, options)?);
     };
     let named = (!run.is_empty()).then(|| run.to_owned());
     let newest = options.home.runs(&config.shard).pop();
     // A batch that ran since, such as a smoke run, is not what the shard stopped at.
     let watched = || options.home.claimed(&config.shard).filter(|_| !wanted.batch);
     let run = named.clone().or_else(watched);
-    let recorded = shard::recorded(&options.home, &config.shard, run.as_deref(), &config.snapshot.root)?;
+    let recorded = townlet_shard::recorded(&options.home, &config.shard, run.as_deref(), &config.snapshot.root)?;
     same_settings(wanted, &texts, &recorded)?;
     let rules = Rules::new(recorded.sources.clone())?;
     options.driver = Policies::of(wanted.home, &rules.config.policy).released(&rules)?;
     options.training = recipe(wanted, &rules, options.driver.id())?;
-    let mut shard = shard::resume(&recorded, options)?;
+    let mut shard = townlet_shard::resume(&recorded, options)?;
     if let Some(newest) = newest.filter(|newest| named.is_none() && *newest != recorded.run_id) {
         shard.notes.push(format!("the batch {newest} ran later; `--resume {newest}` goes on with that."));
     }
@@ -284,7 +284,7 @@ fn same_settings(wanted: Wanted<'_>, texts: &Texts, recorded: &Recorded) -> anyh
         return Ok(());
     }
     // What was reloaded last is what it runs under, even where its journal lost that.
-    let reloaded = || shard::reloaded(&Home::new(wanted.home), &recorded.run_id).ok().flatten();
+    let reloaded = || townlet_shard::reloaded(&Home::new(wanted.home), &recorded.run_id).ok().flatten();
     if differs.iter().all(|it| it.hot) && reloaded() == Some(texts.sources.digest()) {
         return Ok(());
     }
@@ -307,12 +307,12 @@ pub(super) fn token_file(home: &Path, config: &Config) -> PathBuf {
 ///
 /// # Errors
 /// What is wrong with either.
-pub(super) fn screen_options(args: &ScreenArgs, settings: &settings::Settings) -> anyhow::Result<tui::Options> {
+pub(super) fn screen_options(args: &ScreenArgs, settings: &settings::Settings) -> anyhow::Result<townlet_tui::Options> {
     let theme = args.theme.clone().or_else(|| settings.theme.clone()).unwrap_or_else(|| "dark".into());
     let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let theme = Theme::named(&theme, colour)
         .with_context(|| format!("theme: there is no `{theme}`; there are {}.", Theme::NAMES.join(", ")))?;
-    Ok(tui::Options {
+    Ok(townlet_tui::Options {
         theme,
         mouse: !args.no_mouse && settings.mouse.unwrap_or(true),
         keymap: settings.keymap()?,
@@ -333,7 +333,7 @@ fn screen(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
     let notes = shard.notes.clone();
     let source = Local::new(Arc::clone(&shard), issuer(), wants_token, facts);
     // A screen that breaks off takes the town along, but saved.
-    let looked = catch_unwind(AssertUnwindSafe(|| tui::run(vec![tui::Seat::new(source)], options)));
+    let looked = catch_unwind(AssertUnwindSafe(|| townlet_tui::run(vec![townlet_tui::Seat::new(source)], options)));
     let Ok(looked) = looked else {
         drop(server);
         let saved = shard.stop().map_or_else(

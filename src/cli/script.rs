@@ -7,8 +7,8 @@ use serde::Deserialize;
 use townlet_town::names;
 
 use super::plain;
-use crate::shard::{Handle, is_id, specs};
-use crate::wire::{Answer, ArgKind, Effect, ErrorBody, Request, Role, Session, line};
+use townlet_shard::{Handle, is_id, specs};
+use townlet_wire::{Answer, ArgKind, Effect, ErrorBody, Request, Role, Session, line};
 
 /// Largest script read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;

@@ -14,8 +14,8 @@ use signal_hook::iterator::Signals;
 
 use super::run::{SpeedArg, TlsArgs, Wanted, facts, launch, token_file};
 use super::{BROKEN, ConfigArgs, plain, texts};
-use crate::server::{self, Door, Server};
-use crate::shard::{Handle, Log};
+use townlet_server::{Door, Server};
+use townlet_shard::{Handle, Log};
 
 /// How often it is looked whether the town still runs.
 const LOOK: Duration = Duration::from_millis(200);
@@ -103,8 +103,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn door(listen: SocketAddr, tls: &TlsArgs) -> Result<Door> {
-    let place = server::Place { listen, tls: tls.tls_cert.clone().zip(tls.tls_key.clone()) };
-    server::open(place).map_err(|why| anyhow!(why))
+    let place = townlet_server::Place { listen, tls: tls.tls_cert.clone().zip(tls.tls_key.clone()) };
+    townlet_server::open(place).map_err(|why| anyhow!(why))
 }
 
 /// Serves a shard that runs; refusals go to its log, `aloud` also to standard error.
@@ -113,7 +113,7 @@ pub(super) fn door(listen: SocketAddr, tls: &TlsArgs) -> Result<Door> {
 /// Why it is not served.
 pub(super) fn serve(door: Door, shard: &Arc<Handle>, config: &ConfigArgs, aloud: bool) -> Result<Server> {
     let home = shard.home().folder();
-    let options = server::Options {
+    let options = townlet_server::Options {
         token_file: token_file(home, &shard.config),
         facts: facts(shard, config),
         log: Log::new(shard.home().log(), "service", aloud),

@@ -7,7 +7,7 @@ use etcetera::BaseStrategy;
 use serde::Deserialize;
 use townlet_town::config::parse_strict;
 
-use crate::tui::keymap::Keymap;
+use townlet_tui::keymap::Keymap;
 
 /// The file's content.
 #[derive(Debug, Default, Deserialize)]
@@ -52,7 +52,7 @@ pub(super) fn path() -> Option<PathBuf> {
 /// Where it is wrong and what would be right.
 pub(super) fn load() -> anyhow::Result<Settings> {
     let Some(path) = path() else { return Ok(Settings::default()) };
-    match crate::files::text(&path) {
+    match townlet_files::text(&path) {
         Ok(text) if text.trim().is_empty() => Ok(Settings::default()),
         Ok(text) => Ok(parse_strict(&path.display().to_string(), &text)?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Settings::default()),

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use townlet_town::snapshot;
 
 use super::plain;
-use crate::shard::Home;
-use crate::shard::snapshots::{self, Found};
+use townlet_shard::Home;
+use townlet_shard::snapshots::{self, Found};
 
 /// `townlet snapshot`.
 #[derive(clap::Args, Debug)]
@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 /// # Errors
 /// That it is not, which no check of its content needs to say.
 fn read(file: &Path) -> Result<Result<Found, String>> {
-    match crate::files::open(file) {
+    match townlet_files::open(file) {
         // What is there and no file is no snapshot either, which is for the reader to say.
         Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => return Err(plain::unreadable(file, &error)),
         _ => {}

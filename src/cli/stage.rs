@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 use townlet_town::Sources;
 
-use crate::shard::{self, Driver, Handle, Home, Options, Speed};
-use crate::wire::{Answer, Request, Role, Session, Snapshot, Status};
+use townlet_shard::{Driver, Handle, Home, Options, Speed};
+use townlet_wire::{Answer, Request, Role, Session, Snapshot, Status};
 
 /// Longest a message is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -67,7 +67,7 @@ impl Stage {
             token_file: None,
             reread: None,
         };
-        let shard = shard::start(sources, seed, options)?;
+        let shard = townlet_shard::start(sources, seed, options)?;
         let admin = Session { issuer: "rehearsal".into(), role: Role::Admin, transport: "local".into(), owner: true };
         let session = shard.open(admin, |_| {});
         Ok(Self { shard, session, _home: home })

@@ -11,7 +11,7 @@ use townlet_town::Sources;
 use townlet_town::config::{ConfigErrors, ENVIRONMENT_PREFIX, Layers, Loaded, PerturbationFile, load as load_config};
 
 use super::ConfigArgs;
-use crate::shard::{Read, Reread};
+use townlet_shard::{Read, Reread};
 
 /// Shipped files by the name a configuration uses.
 const SHIPPED: [(&str, &str); 9] = [
@@ -110,7 +110,7 @@ fn assemble(layers: &Layers, folder: Option<&Path>) -> anyhow::Result<Texts> {
 pub(super) fn read_file(path: &Path) -> anyhow::Result<(String, String)> {
     let name = path.display().to_string();
     let mut text = String::new();
-    let read = crate::files::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
+    let read = townlet_files::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
     let size = read.map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => anyhow::anyhow!("{name}: there is no such file. Give the path of a YAML file."),
         std::io::ErrorKind::InvalidData => anyhow::anyhow!("{name}: it is not text in UTF-8."),

@@ -14,10 +14,10 @@ use townlet_town::config::Config;
 
 use super::plain;
 use super::run::token_file;
-use crate::shard::tokens::Tokens;
-use crate::wire::Role;
-use crate::wire::line::nearest;
-use crate::wire::text::escape;
+use townlet_shard::tokens::Tokens;
+use townlet_wire::Role;
+use townlet_wire::line::nearest;
+use townlet_wire::text::escape;
 
 /// `townlet token`.
 #[derive(clap::Args, Debug)]
@@ -110,7 +110,7 @@ fn make(file: &Path, role: RoleName) -> Result<()> {
 fn list(file: &Path, json: bool) -> Result<()> {
     let tokens = load(file)?;
     if json {
-        let row = |token: &crate::shard::tokens::Stored| json!({ "id": token.id, "role": token.role, "created": token.created });
+        let row = |token: &townlet_shard::tokens::Stored| json!({ "id": token.id, "role": token.role, "created": token.created });
         return plain::json(&tokens.stored().iter().map(row).collect());
     }
     if tokens.stored().is_empty() {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::gate::{Turned, bearer};
 use super::listen::Peer;
 use super::{Lobby, status};
-use crate::wire::{Answer, ErrorBody, Request, Status};
+use townlet_wire::{Answer, ErrorBody, Request, Status};
 
 /// Longest a request waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -94,7 +94,7 @@ fn said(request: &Request, error: ErrorBody, tick: u64) -> Response {
         if request.command.contains("twn_") { "(a line with a token)".into() } else { request.command.clone() };
     status::answered(&Answer {
         cmd_id: request.cmd_id.clone().unwrap_or_default(),
-        command: crate::wire::text::escape(&command).chars().take(crate::wire::line::MAX_LINE).collect(),
+        command: townlet_wire::text::escape(&command).chars().take(townlet_wire::line::MAX_LINE).collect(),
         status: Status::Error,
         tick,
         result: None,

@@ -9,10 +9,10 @@ use std::time::SystemTime;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
 
-use crate::shard::Visitor;
-use crate::shard::tokens::{Tokens, Wrong};
-use crate::wire::service::SCHEMA_HEADER;
-use crate::wire::{ErrorBody, Role};
+use townlet_shard::Visitor;
+use townlet_shard::tokens::{Tokens, Wrong};
+use townlet_wire::service::SCHEMA_HEADER;
+use townlet_wire::{ErrorBody, Role};
 
 /// Longest schema a client may name.
 const LONGEST_SCHEMA: usize = 32;

@@ -18,10 +18,9 @@ use tokio::sync::Mutex;
 use super::gate::{Turned, bearer};
 use super::listen::Peer;
 use super::{Lobby, metrics, openapi};
-use crate::audit;
-use crate::shard::{Visitor, specs};
-use crate::wire::service::Welcome;
-use crate::wire::{SCHEMA_VERSION, Snapshot};
+use townlet_shard::{Visitor, specs};
+use townlet_wire::service::Welcome;
+use townlet_wire::{SCHEMA_VERSION, Snapshot};
 
 /// How old a state may be that is told again.
 const FRESH: Duration = Duration::from_millis(50);
@@ -145,7 +144,7 @@ pub(super) async fn records(
     })?;
     let one = Arc::clone(&lobby.reading).acquire_owned().await;
     let read = tokio::task::spawn_blocking(move || {
-        let rows = audit::newest(&lobby.shard.home().console(), limit);
+        let rows = townlet_audit::newest(&lobby.shard.home().console(), limit);
         drop(one);
         rows.map(|rows| lobby.shard.names().rows(rows))
     });

@@ -14,8 +14,8 @@ use utoipa::openapi::{
 
 use super::routes::{ENDPOINTS, Endpoint};
 use super::status;
-use crate::wire::service::{Refusal, STREAM, Welcome};
-use crate::wire::{Answer, Envelope, Request, SCHEMA_VERSION, Snapshot};
+use townlet_wire::service::{Refusal, STREAM, Welcome};
+use townlet_wire::{Answer, Envelope, Request, SCHEMA_VERSION, Snapshot};
 
 /// The document.
 pub(super) fn document() -> Value {

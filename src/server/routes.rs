@@ -16,8 +16,8 @@ use tower_http::timeout::TimeoutLayer;
 use super::gate::{Turned, no_stranger, no_token_in};
 use super::listen::Peer;
 use super::{Lobby, console, looks, stream};
-use crate::wire::SCHEMA_VERSION;
-use crate::wire::service;
+use townlet_wire::SCHEMA_VERSION;
+use townlet_wire::service;
 
 /// Bytes of a body read at most.
 const BODY: usize = 64 * 1024;

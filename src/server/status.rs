@@ -5,8 +5,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::gate::Turned;
-use crate::wire::Answer;
-use crate::wire::service::Refusal;
+use townlet_wire::Answer;
+use townlet_wire::service::Refusal;
 
 /// The status of a code.
 pub(super) fn of(code: &str) -> StatusCode {

@@ -22,9 +22,9 @@ use tokio::time::timeout;
 use super::gate::{Turned, bearer};
 use super::listen::{Cut, Peer};
 use super::{Lobby, looks};
-use crate::shard::publish::{Next, Sent, Stream};
-use crate::wire::Position;
-use crate::wire::sse::{self, Event};
+use townlet_shard::publish::{Next, Sent, Stream};
+use townlet_wire::Position;
+use townlet_wire::sse::{self, Event};
 
 /// Subscribers at once.
 const MOST: i64 = 200;

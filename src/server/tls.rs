@@ -66,7 +66,7 @@ fn stamp(cert: &Path, key: &Path) -> Stamp {
 /// A file's bytes, no more than a certificate or a key can have.
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let read = crate::files::open(path).and_then(|file| file.take(MOST_PEM).read_to_end(&mut bytes));
+    let read = townlet_files::open(path).and_then(|file| file.take(MOST_PEM).read_to_end(&mut bytes));
     read.map(|_| bytes).map_err(|error| format!("{}: {error}.", path.display()))
 }
 

@@ -15,8 +15,8 @@ use super::incident::{Kind, Now, Occasion};
 use super::publish::Mode;
 use super::table::{Args, Deed, Look, Run};
 use super::telemetry;
-use crate::audit::Record;
-use crate::wire::{Role, Status};
+use townlet_audit::Record;
+use townlet_wire::{Role, Status};
 
 impl Engine {
     /// Does what a row made for the shard itself, and says so.

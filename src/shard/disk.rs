@@ -109,7 +109,7 @@ impl Decision {
 }
 
 fn cell(text: &str) -> String {
-    crate::wire::text::escape(text).replace('|', "\\|")
+    townlet_wire::text::escape(text).replace('|', "\\|")
 }
 
 /// Appends those decisions that do not stand there yet, and says how many.
@@ -126,7 +126,7 @@ pub(super) fn log_decisions(path: &Path, decisions: &[Decision]) -> Result<usize
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(say)?;
     }
-    crate::files::ordinary(path).map_err(say)?;
+    townlet_files::ordinary(path).map_err(say)?;
     let known = std::fs::read_to_string(path).unwrap_or_default();
     let rows: Vec<&str> = known.lines().filter(|line| line.starts_with('|')).collect();
     let missing: Vec<&Decision> = decisions.iter().filter(|decision| !decision.stands_in(&rows)).collect();

@@ -17,9 +17,9 @@ use super::outcome::answer_of;
 use super::reload::Fresh;
 use super::settle::Owed;
 use super::table::{Args, Look, Row, Run, TABLE, error, refused, specs};
-use crate::audit::{self, Entry, Lookup, Stage, fingerprint};
-use crate::wire::line::{self, Parsed};
-use crate::wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status, allowed};
+use townlet_audit::{Entry, Lookup, Stage, fingerprint};
+use townlet_wire::line::{self, Parsed};
+use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status, allowed};
 
 /// Gets an answer.
 pub(super) type Done = Box<dyn FnOnce(Answer) + Send>;
@@ -84,7 +84,7 @@ struct Open {
 pub(super) struct Desk {
     specs: Vec<CommandSpec>,
     sessions: HashMap<u64, Open>,
-    pub(super) index: audit::Index,
+    pub(super) index: townlet_audit::Index,
     pub(super) tickets: BTreeMap<u64, Ticket>,
     next_ticket: u64,
     /// Outcomes, with their answers, that the audit log could not take when they were due.
@@ -100,7 +100,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(index: audit::Index) -> Self {
+    pub(super) fn new(index: townlet_audit::Index) -> Self {
         Self {
             specs: specs(),
             sessions: HashMap::new(),
@@ -427,8 +427,8 @@ impl Engine {
     /// Why commands that change something are refused.
     pub(super) fn unwritable(&self) -> Option<String> {
         match self.log.state() {
-            audit::State::Ok => self.journal.trouble().or_else(|| self.journal.stalled()),
-            audit::State::Unavailable(why) => Some(format!("the audit log cannot be written: {why}")),
+            townlet_audit::State::Ok => self.journal.trouble().or_else(|| self.journal.stalled()),
+            townlet_audit::State::Unavailable(why) => Some(format!("the audit log cannot be written: {why}")),
         }
     }
 
@@ -459,7 +459,7 @@ impl Engine {
 }
 
 /// Logs what nobody waits for. Observers see it once it is written, even those of a town that stands still.
-fn log_aside(log: &audit::Log, sender: &Sender<Message>, entry: audit::Entry) {
+fn log_aside(log: &townlet_audit::Log, sender: &Sender<Message>, entry: townlet_audit::Entry) {
     let sender = sender.clone();
     log.append(entry, false, move |_| {
         let show = |engine: &mut Engine| engine.dirty = true;

@@ -6,7 +6,7 @@
 use townlet_learn::{NetworkPolicy, Scripted, Weighed};
 use townlet_town::{AgentId, Decider, OptionKind, Policy, Town};
 
-use crate::wire::telemetry;
+use townlet_wire::telemetry;
 
 /// A policy at work.
 #[derive(Clone, Default)]

@@ -25,9 +25,8 @@ use super::snapshots;
 use super::telemetry::{self, Around};
 use super::training::{self, Training};
 use super::upkeep::{JOURNAL_EVERY, RETRY_EVERY};
-use crate::audit;
-use crate::wire::telemetry::Transport;
-use crate::wire::{Answer, Session, Snapshot};
+use townlet_wire::telemetry::Transport;
+use townlet_wire::{Answer, Session, Snapshot};
 
 /// How fast a town runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +52,7 @@ impl Speed {
         SPEEDS.iter().find(|row| row.1 == name).map(|row| row.0)
     }
 
-    pub(crate) fn row(self) -> &'static (Self, &'static str, u32) {
+    pub fn row(self) -> &'static (Self, &'static str, u32) {
         SPEEDS.iter().find(|row| row.0 == self).unwrap_or(&SPEEDS[0])
     }
 }
@@ -66,11 +65,11 @@ pub(super) enum Message {
     /// A command.
     Ask(Box<Asked>),
     /// An intent is durable, or could not be made so.
-    Intent(u64, Result<audit::Written, audit::AuditError>),
+    Intent(u64, Result<townlet_audit::Written, townlet_audit::AuditError>),
     /// A command's outcome is in both logs, or could not be.
-    Settled(u64, Result<audit::Written, Unsafe>),
+    Settled(u64, Result<townlet_audit::Written, Unsafe>),
     /// An outcome that was late is in the audit log, or still is not.
-    CaughtUp(Box<(audit::Entry, Answer)>, bool),
+    CaughtUp(Box<(townlet_audit::Entry, Answer)>, bool),
     /// Somebody wants every published snapshot.
     Subscribe(Box<dyn Fn(Arc<Snapshot>) + Send>),
     /// Somebody wants every message.
@@ -103,7 +102,7 @@ pub(super) enum Message {
 pub(super) struct Engine {
     pub(super) town: Town,
     pub(super) around: Around,
-    pub(super) log: Arc<audit::Log>,
+    pub(super) log: Arc<townlet_audit::Log>,
     pub(super) journal: Arc<Journal>,
     pub(super) disk: Disk,
     pub(super) home: Home,
@@ -156,9 +155,9 @@ pub(super) struct Parts {
     /// Facts about the shard.
     pub around: Around,
     /// The audit log.
-    pub log: Arc<audit::Log>,
+    pub log: Arc<townlet_audit::Log>,
     /// Ids seen.
-    pub index: audit::Index,
+    pub index: townlet_audit::Index,
     /// The journal.
     pub journal: Arc<Journal>,
     /// Where others read what it is at.
@@ -419,7 +418,7 @@ impl Engine {
     fn end(mut self) {
         self.board.enter(Phase::Ending);
         // A fault that is over by now leaves nothing unsaid.
-        if matches!(self.log.state(), audit::State::Unavailable(_)) {
+        if matches!(self.log.state(), townlet_audit::State::Unavailable(_)) {
             drop(self.log.reopen());
         }
         self.retry();

@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use super::engine::Engine;
 use super::telemetry;
-use crate::audit;
 
 impl Engine {
     /// What the shard says of itself.
     pub(super) fn refresh(&mut self) {
         let mut problems: Vec<String> = Vec::new();
         let audit_ok = match self.log.state() {
-            audit::State::Ok => true,
-            audit::State::Unavailable(why) => {
+            townlet_audit::State::Ok => true,
+            townlet_audit::State::Unavailable(why) => {
                 problems.push(format!("the audit log cannot be written: {why}"));
                 false
             }

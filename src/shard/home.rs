@@ -147,7 +147,7 @@ impl Home {
 
     /// The run that claimed a shard's name last, when something of it is there: the one people watched, whatever batches ran since.
     pub fn claimed(&self, shard: &str) -> Option<String> {
-        let holder = crate::files::text(&self.lock(shard)).ok()?;
+        let holder = townlet_files::text(&self.lock(shard)).ok()?;
         let run = holder.split_whitespace().nth(1)?.to_owned();
         self.runs(shard).contains(&run).then_some(run)
     }

@@ -4,9 +4,9 @@
 //! Knows text only. Rules: "`cmd_id`", "Roles and identity", "Service".
 
 use super::table::error;
-use crate::wire::service::is_older;
-use crate::wire::text::escape;
-use crate::wire::{Answer, CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, line};
+use townlet_wire::service::is_older;
+use townlet_wire::text::escape;
+use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, line};
 
 /// Longest `cmd_id` taken, in bytes.
 const MAX_ID: usize = 128;

@@ -440,7 +440,7 @@ impl Contents {
 pub fn read(path: &Path) -> Result<Contents, JournalError> {
     let damaged = |what: String| JournalError::Damaged { path: path.display().to_string(), what };
     let mut bytes = Vec::new();
-    crate::files::open(path)
+    townlet_files::open(path)
         .and_then(|mut file| file.read_to_end(&mut bytes))
         .map_err(|error| io_error(path, error))?;
     let mut at = 0;
@@ -476,7 +476,7 @@ impl Frames {
     /// # Errors
     /// When the file cannot be read or its header is no header.
     pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
-        let mut reader = BufReader::new(crate::files::open(path).map_err(|error| io_error(path, error))?);
+        let mut reader = BufReader::new(townlet_files::open(path).map_err(|error| io_error(path, error))?);
         let what = "it does not begin with a journal header of this program".into();
         let header = frame_of(&mut reader).and_then(|bytes| next::<Header>(&bytes, &mut 0));
         let header = header.filter(|header| (OLDEST..=VERSION).contains(&header.version));

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::wire::text::escape;
+use townlet_wire::text::escape;
 
 /// Bytes after which a file is set aside; one is kept.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -69,7 +69,7 @@ impl Inner {
 }
 
 fn append(path: &Path, line: &str) -> std::io::Result<()> {
-    crate::files::ordinary(path)?;
+    townlet_files::ordinary(path)?;
     if std::fs::metadata(path).is_ok_and(|found| found.len() >= MOST_BYTES) {
         std::fs::rename(path, path.with_extension("log.1"))?;
     }

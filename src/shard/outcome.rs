@@ -15,12 +15,12 @@ use super::incident::{Given, Phase};
 use super::journal::Entry as JournalEntry;
 use super::settle::{Both, Unsafe};
 use super::table::{Args, Deed, Look, Run, error, refused};
-use crate::audit::{self, Entry, Stage};
-use crate::wire::{Answer, ErrorBody, Status};
+use townlet_audit::{Entry, Stage};
+use townlet_wire::{Answer, ErrorBody, Status};
 
 impl Engine {
     /// The intent is durable: do it.
-    pub(super) fn intent(&mut self, ticket: u64, written: Result<audit::Written, audit::AuditError>) {
+    pub(super) fn intent(&mut self, ticket: u64, written: Result<townlet_audit::Written, townlet_audit::AuditError>) {
         let Some(it) = self.desk.tickets.get(&ticket) else { return };
         if let Err(why) = written {
             let body = why.body();
@@ -114,7 +114,7 @@ impl Engine {
         let log = Arc::clone(&self.log);
         let parts = 1 + usize::from(journalled.is_some());
         let both = Arc::new(Mutex::new(Both::new(parts, self.sender.clone(), ticket)));
-        let settle = move |part: Result<Option<audit::Written>, String>| {
+        let settle = move |part: Result<Option<townlet_audit::Written>, String>| {
             both.lock().unwrap_or_else(PoisonError::into_inner).take(part);
         };
         let logged = {
@@ -136,7 +136,7 @@ impl Engine {
     }
 
     /// Both logs hold it, or one cannot.
-    pub(super) fn settled(&mut self, ticket: u64, result: Result<audit::Written, Unsafe>) {
+    pub(super) fn settled(&mut self, ticket: u64, result: Result<townlet_audit::Written, Unsafe>) {
         fail_point!("before_ack");
         self.dirty = true;
         let Some(it) = self.desk.tickets.get_mut(&ticket) else { return };

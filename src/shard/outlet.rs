@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::publish::{Frame, Publisher};
-use crate::wire::Snapshot;
+use townlet_wire::Snapshot;
 
 type Subscriber = Box<dyn Fn(Arc<Snapshot>) + Send>;
 

@@ -12,9 +12,8 @@ use super::journal::{self, Contents, Entry};
 use super::names::Names;
 use super::recover::Player;
 use super::telemetry::{self, Around, Story};
-use crate::audit;
-use crate::wire::Snapshot;
-use crate::wire::telemetry::{AuditRow, AuditTail, Health, Policy, Transport};
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::{AuditRow, AuditTail, Health, Policy, Transport};
 
 /// Towns kept on the way, from which one goes back: so many over the whole run.
 const MARKS: u64 = 64;
@@ -187,7 +186,7 @@ const fn ends_at(entry: &Entry) -> Option<u64> {
 /// What the audit log of a run holds, as far as it can be read.
 fn rows(folder: &Path, run_id: &str) -> std::io::Result<Vec<(String, AuditRow)>> {
     let mut rows = Vec::new();
-    audit::records(folder, |file, _, record| {
+    townlet_audit::records(folder, |file, _, record| {
         let ours = record.ok().filter(|record| record.run_id == run_id);
         rows.extend(ours.map(|record| (file.to_owned(), record.row())));
         Ok(())

@@ -14,8 +14,8 @@ use super::recover::Rebuilt;
 use super::reload::Reread;
 use super::table::{Args, Look, Run, TABLE};
 use super::telemetry::Around;
-use crate::audit::{self, Record};
-use crate::wire::Status;
+use townlet_audit::Record;
+use townlet_wire::Status;
 
 /// Brings a rebuilt town to the last command that was acknowledged. Answers with what its journal was missing; nothing, when
 /// it held all of them.
@@ -24,7 +24,7 @@ use crate::wire::Status;
 /// Why a command cannot be put back, in a sentence that fits behind the journal's name. Nothing was changed.
 pub(super) fn relive(
     rebuilt: &mut Rebuilt,
-    opened: &audit::Opened,
+    opened: &townlet_audit::Opened,
     driver: &mut Driver,
     reread: Option<&Reread>,
 ) -> Result<Vec<Entry>, String> {
@@ -110,7 +110,7 @@ impl Life {
     }
 
     /// Applies a command as the log has it; the town before and after must be the one that the log names.
-    fn again(&mut self, record: &Record, log: &audit::Log, reread: Option<&Reread>) -> Result<(), String> {
+    fn again(&mut self, record: &Record, log: &townlet_audit::Log, reread: Option<&Reread>) -> Result<(), String> {
         let equal = |town: &Town, digest: &Option<String>| match digest {
             Some(digest) if *digest == town.digest() => Ok(()),
             Some(_) => Err("the town is another there".to_owned()),

@@ -17,8 +17,8 @@ use super::engine::Engine;
 use super::journal::Entry as JournalEntry;
 use super::table::{Row, Run, error, listed, refused};
 use super::training::Recipe;
-use crate::audit::{Lookup, fingerprint};
-use crate::wire::{ErrorBody, Request};
+use townlet_audit::{Lookup, fingerprint};
+use townlet_wire::{ErrorBody, Request};
 
 /// Texts as they were read.
 #[derive(Clone, Debug)]

@@ -13,8 +13,8 @@ use super::journal::{self, Base, Entry, Header, Journal};
 use super::recover::{Rebuilt, rebuild};
 use super::table::{error, listed};
 use super::{Handle, Options, ShardError, claim, launch, promotion, relive};
-use crate::audit::{self, Record, Stage};
-use crate::wire::{Answer, Status};
+use townlet_audit::{Record, Stage};
+use townlet_wire::{Answer, Status};
 
 /// A run that can be resumed, and what it was started with or has taken since.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ pub fn recorded(home: &Home, shard: &str, run_id: Option<&str>, snapshot_root: &
 /// What the system says.
 pub fn reloaded(home: &Home, run_id: &str) -> std::io::Result<Option<String>> {
     let mut digest = None;
-    audit::records(&home.console(), |_, _, record| {
+    townlet_audit::records(&home.console(), |_, _, record| {
         if let Ok(record) = record
             && (record.run_id == run_id && record.command == RELOAD_CONFIG.name)
             && record.status == Some(Status::Ok)
@@ -103,7 +103,7 @@ pub fn resume(recorded: &Recorded, mut options: Options) -> Result<Handle, Shard
     let shard = &config.shard;
     let claim = claim(&options, shard, run_id)?;
     // The log is opened first: its lock keeps a second process from cutting the journal.
-    let mut opened = audit::Log::open(audit::Options::new(options.home.console(), run_id, shard))?;
+    let mut opened = townlet_audit::Log::open(townlet_audit::Options::new(options.home.console(), run_id, shard))?;
     let mut rebuilt = rebuild(&options.home, &config.snapshot.root, run_id).map_err(ShardError::Resume)?;
     // A release may have been made in the moment before a crash, and its file holds it already.
     let made = promotion::carried_out(options.home.folder(), rebuilt.town.rules(), run_id);
@@ -145,7 +145,7 @@ pub fn resume(recorded: &Recorded, mut options: Options) -> Result<Handle, Shard
 }
 
 /// Every command in the journal had its intent in the audit log first; one that is not there was cut off behind the head.
-fn held_by_log(home: &Home, opened: &audit::Opened, rebuilt: &Rebuilt) -> Result<(), ShardError> {
+fn held_by_log(home: &Home, opened: &townlet_audit::Opened, rebuilt: &Rebuilt) -> Result<(), ShardError> {
     let lacks = |(issuer, cmd_id): &&(String, String)| !opened.index.knows(issuer, cmd_id);
     let Some((issuer, cmd_id)) = rebuilt.commands.keys().find(lacks) else { return Ok(()) };
     Err(ShardError::Resume(format!(
@@ -186,7 +186,7 @@ fn decided(shard: &str, record: &Record) -> Option<Decision> {
 /// Ends every intent that a crash left open: `recovered` when the journal holds it, `abort` when not. Answers with the
 /// decisions that were applied.
 fn complete(
-    opened: &mut audit::Opened,
+    opened: &mut townlet_audit::Opened,
     rebuilt: &Rebuilt,
     shard: &str,
     notes: &mut Vec<String>,
@@ -219,7 +219,7 @@ fn complete(
     Ok(decisions)
 }
 
-fn ended(entry: &audit::Entry) -> Answer {
+fn ended(entry: &townlet_audit::Entry) -> Answer {
     Answer {
         cmd_id: entry.cmd_id.clone(),
         command: entry.command.clone(),

@@ -6,7 +6,6 @@
 use std::sync::mpsc::Sender;
 
 use super::engine::Message;
-use crate::audit;
 
 const WRITER_GONE: &str = "its writer has stopped";
 
@@ -20,7 +19,7 @@ impl Owed {
     }
 
     /// How it went.
-    pub(super) fn tell(&mut self, written: Result<audit::Written, audit::AuditError>) {
+    pub(super) fn tell(&mut self, written: Result<townlet_audit::Written, townlet_audit::AuditError>) {
         if let Some((sender, ticket)) = self.0.take() {
             // The loop may have ended; then nobody waits for it.
             drop(sender.send(Message::Intent(ticket, written)));
@@ -30,7 +29,7 @@ impl Owed {
 
 impl Drop for Owed {
     fn drop(&mut self) {
-        self.tell(Err(audit::AuditError::Unavailable(WRITER_GONE.into())));
+        self.tell(Err(townlet_audit::AuditError::Unavailable(WRITER_GONE.into())));
     }
 }
 
@@ -46,7 +45,7 @@ pub(super) struct Unsafe {
 pub(super) struct Both {
     left: usize,
     trouble: Option<String>,
-    written: Option<audit::Written>,
+    written: Option<townlet_audit::Written>,
     sender: Sender<Message>,
     ticket: u64,
 }
@@ -58,7 +57,7 @@ impl Both {
     }
 
     /// One part; the audit log's says where.
-    pub(super) fn take(&mut self, part: Result<Option<audit::Written>, String>) {
+    pub(super) fn take(&mut self, part: Result<Option<townlet_audit::Written>, String>) {
         match part {
             Ok(Some(written)) => self.written = Some(written),
             Ok(None) => {}

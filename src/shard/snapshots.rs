@@ -40,7 +40,7 @@ pub fn of(folder: &Path) -> Vec<PathBuf> {
 pub fn read(path: &Path) -> Result<Found, String> {
     let say = |error: std::io::Error| error.to_string();
     let mut bytes = Vec::new();
-    crate::files::open(path)
+    townlet_files::open(path)
         .and_then(|file| file.take(snapshot::MAX_BYTES as u64 + 1).read_to_end(&mut bytes))
         .map_err(say)?;
     if bytes.len() > snapshot::MAX_BYTES {

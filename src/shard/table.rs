@@ -13,9 +13,8 @@ use super::commands::{
 };
 use super::promotion::{Order, Releases};
 use super::telemetry::Around;
-use crate::audit;
-use crate::wire::line::nearest;
-use crate::wire::{ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Role};
+use townlet_wire::line::nearest;
+use townlet_wire::{ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Role};
 
 /// One argument of a row.
 pub(super) struct Arg {
@@ -248,7 +247,7 @@ pub(super) struct Look<'a> {
     /// The shard around it.
     pub around: &'a Around,
     /// The log, for its tail and its state.
-    pub log: &'a audit::Log,
+    pub log: &'a townlet_audit::Log,
     /// What is known of the shard's releases; nothing where a command is lived again, which changes the town alone.
     pub releases: Option<&'a Releases>,
 }

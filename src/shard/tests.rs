@@ -18,8 +18,8 @@ use super::recover::{Player, rebuild};
 use super::snapshots;
 use super::telemetry::Story;
 use super::upkeep::PRUNE_EVERY;
-use crate::audit::Lookup;
-use crate::wire::{Answer, Status};
+use townlet_audit::Lookup;
+use townlet_wire::{Answer, Status};
 
 const RUN: &str = "harbour-20260101-000000-000aaa";
 

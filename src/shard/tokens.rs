@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use townlet_town::snapshot::hex;
 
-use crate::wire::Role;
+use townlet_wire::Role;
 
 /// Live tokens a role may have, so that one can be replaced without a gap.
 pub const LIVE_PER_ROLE: usize = 2;
@@ -53,7 +53,7 @@ impl Tokens {
     /// Which file and line cannot be read.
     pub fn load(path: &Path) -> Result<Self, String> {
         let mut text = String::new();
-        match crate::files::open(path).and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text)) {
+        match townlet_files::open(path).and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text)) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(format!("{}: {error}", path.display())),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{Hello, Link, Notice, Source};
-use crate::shard::{Handle, Told, specs};
-use crate::wire::{Request, Role, Session};
+use townlet_shard::{Handle, Told, specs};
+use townlet_wire::{Request, Role, Session};
 
 type Deliver = Arc<dyn Fn(Notice) + Send + Sync>;
 

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{Hello, Link, Notice, Source};
-use crate::shard::recording::Recording;
-use crate::shard::{Speed, specs};
-use crate::wire::command::{ArgKind, ArgSpec, Effect};
-use crate::wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status};
+use townlet_shard::recording::Recording;
+use townlet_shard::{Speed, specs};
+use townlet_wire::command::{ArgKind, ArgSpec, Effect};
+use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status};
 
 type Deliver = Box<dyn Fn(Notice) + Send + Sync>;
 

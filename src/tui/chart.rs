@@ -83,7 +83,7 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::tui::save;
+    use crate::save;
 
     fn picture(points: &[(f64, f64)], target: Option<f64>, (width, height): (u16, u16)) -> String {
         let theme = Theme::named("dark", true).unwrap();

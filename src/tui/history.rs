@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::metrics;
 use super::timeline::Timeline;
-use crate::wire::Snapshot;
+use townlet_wire::Snapshot;
 
 /// Samples kept per series: four days at 48 a day.
 const KEPT: usize = 192;
@@ -120,7 +120,7 @@ mod tests {
     fn forgets_those_who_left() {
         let mut history = History::default();
         let mut first = view(0, 1);
-        first.conflict.queues.push(crate::wire::telemetry::Queue { object: "till_1".into(), ..Default::default() });
+        first.conflict.queues.push(townlet_wire::telemetry::Queue { object: "till_1".into(), ..Default::default() });
         history.record(&first);
         history.record(&view(10 * KEPT as u64, 1));
         assert_eq!(history.last("waiting.till_1", 9), [0.0]);

@@ -4,7 +4,7 @@
 //! guide.
 
 use super::screens::learning::curves::CURVES;
-use crate::wire::Snapshot;
+use townlet_wire::Snapshot;
 
 /// What a figure is about, in the order of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -216,7 +216,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::tui::fixtures;
+    use crate::fixtures;
 
     #[test]
     fn every_block_of_a_snapshot_has_its_figures_under_names_of_their_own() {

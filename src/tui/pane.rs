@@ -16,8 +16,8 @@ use super::keymap::Action;
 use super::screens::{agents, audit, economy, learning, metrics, operations, town};
 use super::text::wrap;
 use super::theme::Theme;
-use crate::wire::service::is_newer;
-use crate::wire::{CommandSpec, Request, SCHEMA_VERSION, Session, Snapshot, allowed};
+use townlet_wire::service::is_newer;
+use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, Session, Snapshot, allowed};
 
 /// Everything a pane may look at while it draws or acts.
 #[derive(Clone, Copy)]

@@ -16,8 +16,8 @@ use super::keymap::Keymap;
 use super::pane::Screen;
 use super::terminal::{Options, Seat, run};
 use super::theme::Theme;
-use crate::source::{Hello, Notice, Source};
-use crate::wire::{Request, Role};
+use townlet_source::{Hello, Notice, Source};
+use townlet_wire::{Request, Role};
 
 /// Set for the child.
 const CHILD: &str = "TOWNLET_TEST_PTY_CHILD";

@@ -29,8 +29,8 @@ use super::keymap::Keymap;
 use super::pane::Screen;
 use super::save;
 use super::theme::Theme;
-use crate::source::{Hello, Link, Notice, Source};
-use crate::wire::Snapshot;
+use townlet_source::{Hello, Link, Notice, Source};
+use townlet_wire::Snapshot;
 
 /// The shortest time from one picture to the next: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);

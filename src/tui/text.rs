@@ -5,8 +5,8 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::wire::Snapshot;
-use crate::wire::text::escape;
+use townlet_wire::Snapshot;
+use townlet_wire::text::escape;
 
 /// Columns `text` takes.
 pub fn width(text: &str) -> usize {
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(clock(3_402, 1_000), "09:38");
         let view = Snapshot {
             tick: 100,
-            clock: crate::wire::telemetry::Clock { ticks_per_day: 1_000, ..Default::default() },
+            clock: townlet_wire::telemetry::Clock { ticks_per_day: 1_000, ..Default::default() },
             ..Default::default()
         };
         assert_eq!(moment(4_310, &view), "in 4 d 5 h · tick 4,310");

@@ -191,7 +191,7 @@ fn normalise(arg: &ArgSpec, value: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Effect, Role};
+    use crate::{Effect, Role};
 
     fn table() -> Vec<CommandSpec> {
         let row = |name: &str, args: Vec<ArgSpec>| CommandSpec {

@@ -10,14 +10,14 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use townlet::shard::training::Recipe;
-use townlet::shard::{self, Driver, Handle, Home, Options, Read, Reread, Speed};
-use townlet::wire::telemetry::Agent;
-use townlet::wire::{Answer, Request, Role, Session, Snapshot, Status};
 use townlet_learn::checkpoint::{Checkpoint, Registry};
+use townlet_shard::training::Recipe;
+use townlet_shard::{Driver, Handle, Home, Options, Read, Reread, Speed};
 use townlet_town::Sources;
 use townlet_town::config::{Layers, load};
 use townlet_town::options::OPTIONS;
+use townlet_wire::telemetry::Agent;
+use townlet_wire::{Answer, Request, Role, Session, Snapshot, Status};
 
 /// Longest a published state is waited for before a test says that it never came.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -152,21 +152,21 @@ impl Live {
 
     /// A new default town that ticks only when told to.
     pub(crate) fn held(home: &Path) -> Self {
-        Self::around(shard::start(sources(false, &[]), 7, options(home, true)).expect("the shard starts"))
+        Self::around(townlet_shard::start(sources(false, &[]), 7, options(home, true)).expect("the shard starts"))
     }
 
     /// The same, with a small training beside it.
     pub(crate) fn training(home: &Path) -> Self {
         let (sources, options) = (sources(false, SMALL), options(home, true));
         let training = Some(Recipe::new(&sources, None).expect("they go together"));
-        Self::around(shard::start(sources, 7, Options { training, ..options }).expect("the shard starts"))
+        Self::around(townlet_shard::start(sources, 7, Options { training, ..options }).expect("the shard starts"))
     }
 
     /// A new town from the file of its home, which is written first; it ticks only when told to.
     pub(crate) fn filed(home: &Path, text: &str) -> Self {
         std::fs::write(home.join(FILE), text).expect("the home can be written");
         let read = read(home).expect("the file holds");
-        Self::around(shard::start(read.sources, 7, filed(home)).expect("the shard starts"))
+        Self::around(townlet_shard::start(read.sources, 7, filed(home)).expect("the shard starts"))
     }
 
     /// The same, and the file says something else by now.
@@ -178,15 +178,16 @@ impl Live {
 
     /// A new default town, paused, at full speed once it runs.
     pub(crate) fn paused(home: &Path) -> Self {
-        Self::around(shard::start(sources(false, &[]), 7, options(home, false)).expect("the shard starts"))
+        Self::around(townlet_shard::start(sources(false, &[]), 7, options(home, false)).expect("the shard starts"))
     }
 
     /// Whoever ran in this home last, where they stopped.
     pub(crate) fn resumed(home: &Path) -> Self {
         Self::around({
             let options = options(home, true);
-            let recorded = shard::recorded(&options.home, "harbour", None, "snapshots").expect("there is a run");
-            shard::resume(&recorded, options).expect("the shard resumes")
+            let recorded =
+                townlet_shard::recorded(&options.home, "harbour", None, "snapshots").expect("there is a run");
+            townlet_shard::resume(&recorded, options).expect("the shard resumes")
         })
     }
 

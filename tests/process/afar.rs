@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::Value;
-use townlet::audit::{Record, Stage, verify};
-use townlet::source::remote::{Client, Target};
-use townlet::source::{Link, Notice, Remote, Source as _};
-use townlet::wire::stream::digest;
-use townlet::wire::{Answer, Request, Snapshot, Status};
+use townlet_audit::{Record, Stage, verify};
+use townlet_source::remote::{Client, Target};
+use townlet_source::{Link, Notice, Remote, Source as _};
+use townlet_wire::stream::digest;
+use townlet_wire::{Answer, Request, Snapshot, Status};
 
 use super::terminal::{BINARY, PATIENCE, Seat, log_of, repository};
 

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use townlet::audit::{Stage, records, verify};
-use townlet::shard::Home;
-use townlet::shard::journal::{self, Entry};
-use townlet::shard::recover::Player;
-use townlet::wire::Status;
+use townlet_audit::{Stage, records, verify};
+use townlet_shard::Home;
+use townlet_shard::journal::{self, Entry};
+use townlet_shard::recover::Player;
+use townlet_wire::Status;
 
 use super::terminal::BINARY;
 

@@ -11,8 +11,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use townlet::shard::tokens::Tokens;
-use townlet::wire::{Answer, Role, Status};
+use townlet_shard::tokens::Tokens;
+use townlet_wire::{Answer, Role, Status};
 
 use super::afar::Server;
 use super::batch::{Answered, Batch, Ended, SCRIPT, audited, replay, verified, write_script};

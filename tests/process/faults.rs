@@ -10,8 +10,8 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Mutex;
 
-use townlet::shard::faults::{Met, POINTS};
-use townlet::shard::publish::archive;
+use townlet_shard::faults::{Met, POINTS};
+use townlet_shard::publish::archive;
 
 use super::afar::Server;
 use super::batch::{Answered, Batch, Ended, SCRIPT, audited, replay, verified, write_script};

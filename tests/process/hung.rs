@@ -8,9 +8,9 @@ use std::net::TcpStream;
 use std::path::Path;
 
 use serde_json::Value;
-use townlet::shard::Home;
-use townlet::shard::incident::{Kind, kept};
-use townlet::source::Source as _;
+use townlet_shard::Home;
+use townlet_shard::incident::{Kind, kept};
+use townlet_source::Source as _;
 
 use super::afar::{Observer, Server};
 use super::batch::goes_on;

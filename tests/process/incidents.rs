@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use townlet::shard::Home;
-use townlet::shard::incident::{Kind, kept};
+use townlet_shard::Home;
+use townlet_shard::incident::{Kind, kept};
 
 use super::batch::{Batch, SCRIPT, replay, write_script};
 use super::terminal::BINARY;
@@ -262,7 +262,7 @@ mod broken {
     use super::super::terminal::Seat;
     use super::*;
 
-    fn only(home: &Path, kind: Kind) -> (townlet::shard::incident::Incident, PathBuf) {
+    fn only(home: &Path, kind: Kind) -> (townlet_shard::incident::Incident, PathBuf) {
         let mut kept = kept(&Home::new(home));
         kept.retain(|it| it.kind == kind);
         assert_eq!(kept.len(), 1, "{kept:?}");

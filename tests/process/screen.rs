@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use townlet::audit::{Record, Stage, verify};
+use townlet_audit::{Record, Stage, verify};
 
 use super::terminal::{BINARY, Seat, log_of, repository};
 

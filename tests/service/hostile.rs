@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use serde_json::json;
-use townlet::source::remote::{Client, Target};
-use townlet::wire::service::{CONSOLE, HEALTH, METRICS, SNAPSHOT, STREAM};
+use townlet_source::remote::{Client, Target};
+use townlet_wire::service::{CONSOLE, HEALTH, METRICS, SNAPSHOT, STREAM};
 
 use super::{PATIENCE, Served, certificate, live, read, wait};
 

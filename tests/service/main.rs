@@ -17,14 +17,14 @@ use std::time::{Duration, Instant};
 use live::{options, sources};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use townlet::audit::{Record, records};
-use townlet::server::{self, Server, ServerError};
-use townlet::shard::tokens::Tokens;
-use townlet::shard::{self, Handle, Log, ShardError};
-use townlet::source::remote::{Client, Failure, Target};
-use townlet::source::{Link, Notice, Remote, Source};
-use townlet::wire::service::{AUDIT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, SNAPSHOT, STREAM};
-use townlet::wire::{Answer, Request, Role, Snapshot, Status};
+use townlet_audit::{Record, records};
+use townlet_server::{Server, ServerError};
+use townlet_shard::tokens::Tokens;
+use townlet_shard::{Handle, Log, ShardError};
+use townlet_source::remote::{Client, Failure, Target};
+use townlet_source::{Link, Notice, Remote, Source};
+use townlet_wire::service::{AUDIT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, SNAPSHOT, STREAM};
+use townlet_wire::{Answer, Request, Role, Snapshot, Status};
 
 /// Nothing here takes this long; it only turns a hang into a failure.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -55,9 +55,13 @@ impl Reply {
     }
 }
 
-fn service(home: &TempDir, listen: &str, tls: Option<(PathBuf, PathBuf)>) -> (server::Place, server::Options) {
-    let place = server::Place { listen: listen.parse().expect("an address"), tls };
-    let options = server::Options {
+fn service(
+    home: &TempDir,
+    listen: &str,
+    tls: Option<(PathBuf, PathBuf)>,
+) -> (townlet_server::Place, townlet_server::Options) {
+    let place = townlet_server::Place { listen: listen.parse().expect("an address"), tls };
+    let options = townlet_server::Options {
         token_file: home.path().join("ops/tokens.json"),
         facts: vec![("townlet".into(), "test".into())],
         log: Log::new(home.path().join("logs/townlet.log"), "service", false),
@@ -66,8 +70,11 @@ fn service(home: &TempDir, listen: &str, tls: Option<(PathBuf, PathBuf)>) -> (se
 }
 
 /// Serves a shard.
-fn serve(shard: &Arc<Handle>, (place, options): (server::Place, server::Options)) -> Result<Server, ServerError> {
-    server::start(Arc::clone(shard), place, options)
+fn serve(
+    shard: &Arc<Handle>,
+    (place, options): (townlet_server::Place, townlet_server::Options),
+) -> Result<Server, ServerError> {
+    townlet_server::start(Arc::clone(shard), place, options)
 }
 
 impl Served {
@@ -76,7 +83,7 @@ impl Served {
     }
 
     fn with(tls: Option<(PathBuf, PathBuf)>) -> Self {
-        let start = |home: &TempDir| shard::start(sources(false, &[]), 7, options(home.path(), true));
+        let start = |home: &TempDir| townlet_shard::start(sources(false, &[]), 7, options(home.path(), true));
         Self::around(live::home(), tls, start)
     }
 
@@ -242,7 +249,7 @@ fn an_admin_from_afar_reloads_the_shards_own_file_and_a_viewer_does_not() {
     let file = home.path().join(live::FILE);
     std::fs::write(&file, "policy: { release: scripted }\n").unwrap();
     let served = Served::around(home, None, |home| {
-        shard::start(live::read(home.path()).expect("the file holds").sources, 7, live::filed(home.path()))
+        townlet_shard::start(live::read(home.path()).expect("the file holds").sources, 7, live::filed(home.path()))
     });
     std::fs::write(&file, "policy: { release: scripted }\nkpis: { attendance: 0.5 }\n").unwrap();
     let line = |cmd_id: &str| json!({ "command": "reload_config", "cmd_id": cmd_id }).to_string();
@@ -301,7 +308,7 @@ fn a_wrong_token_waits_and_a_right_one_never_does() {
 #[test]
 fn beyond_this_machine_it_takes_tls_and_tokens() {
     let home = live::home();
-    let shard = Arc::new(shard::start(sources(false, &[]), 7, options(home.path(), true)).unwrap());
+    let shard = Arc::new(townlet_shard::start(sources(false, &[]), 7, options(home.path(), true)).unwrap());
     let refused = |options| match serve(&shard, options) {
         Err(ServerError::Open(why)) => why,
         other => panic!("{other:?}"),
@@ -473,7 +480,7 @@ fn fake(state: &Snapshot) -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
     let got = Arc::clone(&commands);
     let session = json!({ "issuer": "token:x", "role": "admin", "transport": "http", "owner": false });
     let welcome = json!({ "shard": "future", "schema_version": "0.3.0", "session": session,
-        "commands": shard::specs(), "facts": [], "also": "something new" });
+        "commands": townlet_shard::specs(), "facts": [], "also": "something new" });
     let mut payload = serde_json::to_value(state).expect("a state");
     payload["schema_version"] = json!("0.3.0");
     payload["weather"] = json!({ "rain": 1.0 });

@@ -17,14 +17,14 @@ use live::{Live, home, options, refusal, somebody, sources};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use rows::Case;
-use townlet::shard::{self, specs};
-use townlet::tui::console::Log;
-use townlet::tui::history::History;
-use townlet::tui::pane::{Context, PANES};
-use townlet::tui::save;
-use townlet::tui::theme::Theme;
-use townlet::wire::{Answer, CommandSpec, Effect, Request, Role, Snapshot, Status};
+use townlet_shard::specs;
 use townlet_town::kpi::KPIS;
+use townlet_tui::console::Log;
+use townlet_tui::history::History;
+use townlet_tui::pane::{Context, PANES};
+use townlet_tui::save;
+use townlet_tui::theme::Theme;
+use townlet_wire::{Answer, CommandSpec, Effect, Request, Role, Snapshot, Status};
 
 /// An entry for every row, in the order of the table.
 fn cases() -> impl Iterator<Item = &'static Case> {
@@ -312,7 +312,7 @@ fn come_late(live: &Live) {
 #[test]
 fn every_kpi_is_measured_on_a_living_town() {
     let home = home();
-    let shard = shard::start(sources(true, &[]), 7, options(home.path(), true)).expect("the shard starts");
+    let shard = townlet_shard::start(sources(true, &[]), 7, options(home.path(), true)).expect("the shard starts");
     let live = Live::around(shard);
     let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut verdicts = BTreeMap::new();

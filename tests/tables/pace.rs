@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use townlet::shard::incident::{Kind, kept};
-use townlet::shard::{Home, Told};
+use townlet_shard::incident::{Kind, kept};
+use townlet_shard::{Home, Told};
 
-use townlet::wire::{Request, Role, Snapshot};
+use townlet_wire::{Request, Role, Snapshot};
 
 use crate::live::{Live, home, refusal, somebody, wait_for};
 use crate::rows::{AGAIN, BAD, Case, NONE, case, text, with};

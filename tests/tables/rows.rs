@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use serde_json::Value;
-use townlet::shard::specs;
-use townlet::wire::Snapshot;
+use townlet_shard::specs;
+use townlet_wire::Snapshot;
 
 use crate::live::{Live, home};
 

@@ -1,11 +1,10 @@
 //! The rows about shocks, narration and privacy.
 
-use townlet::wire::Snapshot;
-use townlet::wire::telemetry::Perturbation;
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::Perturbation;
 
 use crate::live::{Live, home, options, sources};
 use crate::rows::{AGAIN, BAD, Case, NONE, case, count, text, with};
-use townlet::shard;
 
 /// The rows, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
@@ -162,7 +161,8 @@ fn narration() {
 
 fn privacy() {
     let home = home();
-    let live = Live::around(shard::start(sources(false, &[]), 7, options(home.path(), true)).expect("it starts"));
+    let live =
+        Live::around(townlet_shard::start(sources(false, &[]), 7, options(home.path(), true)).expect("it starts"));
     live.run(20);
     live.done("privacy on");
     let view = live.view();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
-use townlet::shard::publish::Next;
+use townlet_shard::publish::Next;
 
 use crate::live::{Live, home};
 use crate::schema::{golden, root};

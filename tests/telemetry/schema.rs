@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use townlet::wire::{SCHEMA_VERSION, schema};
+use townlet_wire::{SCHEMA_VERSION, schema};
 
 use crate::live::{Live, home};
 
@@ -57,7 +57,7 @@ fn every_published_payload_still_holds_and_can_be_read() {
     assert!(payloads.len() >= 3);
     for (name, value) in payloads {
         assert_eq!(mistakes(&schema, &value), [""; 0], "{name}");
-        serde_json::from_value::<townlet::wire::Snapshot>(value).unwrap_or_else(|why| panic!("{name}: {why}"));
+        serde_json::from_value::<townlet_wire::Snapshot>(value).unwrap_or_else(|why| panic!("{name}: {why}"));
     }
 }
 
@@ -152,9 +152,9 @@ fn the_page_of_interfaces_names_the_versions_of_the_code() {
     let page = std::fs::read_to_string(root().join("docs/ARCHITECTURE_INTERFACES.md")).unwrap();
     let versions = [
         ("wire: telemetry and commands", SCHEMA_VERSION.to_owned()),
-        ("journal", townlet::shard::journal::VERSION.to_string()),
+        ("journal", townlet_shard::journal::VERSION.to_string()),
         ("snapshot of a town", townlet_town::snapshot::VERSION.to_string()),
-        ("audit log", townlet::audit::VERSION.to_string()),
+        ("audit log", townlet_audit::VERSION.to_string()),
         ("checkpoint of a policy", townlet_learn::checkpoint::FORMAT.to_owned()),
         ("configuration", "none".to_owned()),
     ];

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use townlet::shard::publish::{Next, Stream};
-use townlet::shard::start;
-use townlet::wire::{Body, Envelope, Mirror, Request};
+use townlet_shard::publish::{Next, Stream};
+use townlet_shard::start;
+use townlet_wire::{Body, Envelope, Mirror, Request};
 
 use crate::live::{Live, home, options, sources};
 

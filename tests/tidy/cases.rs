@@ -31,12 +31,7 @@ const CASES: &[Case] = &[
         &[("src/tui/screens.rs", "use super::super::shard::X;")],
     ),
     ("room_order", "`helpers` is no room", &[("src/lib.rs", "pub mod wire;")], &[("src/helpers.rs", "fn f() {}")]),
-    (
-        "room_order",
-        "townlet::wire",
-        &[("src/main.rs", "townlet::cli::main()")],
-        &[("src/main.rs", "townlet::wire::x()")],
-    ),
+    ("room_order", "townlet_wire", &[("src/main.rs", "townlet::cli::main()")], &[("src/main.rs", "townlet_wire::x()")]),
     (
         "room_packages",
         "townlet_town",

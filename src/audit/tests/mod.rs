@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::wire::{Role, Session, Status};
+use townlet_wire::{Role, Session, Status};
 
 const MINUTE: i64 = 60_000;
 /// 2027-01-15T08:00:00Z, in milliseconds.

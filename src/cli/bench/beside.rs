@@ -10,8 +10,8 @@ use townlet_town::Sources;
 use super::measure::median;
 use super::shard::{Folder, start_with};
 use super::{Row, Target};
-use crate::shard::training::Recipe;
-use crate::shard::{Handle, Speed};
+use townlet_shard::training::Recipe;
+use townlet_shard::{Handle, Speed};
 
 /// Paces with a deadline: name, and the milliseconds between two ticks of the default town.
 const PACES: [(Speed, &str, f64); 3] =

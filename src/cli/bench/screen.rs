@@ -19,12 +19,12 @@ use townlet_town::Sources;
 use super::measure::{milliseconds, percentile};
 use super::shard::{Folder, start};
 use super::{Row, Target};
-use crate::shard::Speed;
-use crate::source::{Local, Notice, Source};
-use crate::tui::app::{App, Message, Setup};
-use crate::tui::keymap::Keymap;
-use crate::tui::pane::Screen;
-use crate::tui::theme::Theme;
+use townlet_shard::Speed;
+use townlet_source::{Local, Notice, Source};
+use townlet_tui::app::{App, Message, Setup};
+use townlet_tui::keymap::Keymap;
+use townlet_tui::pane::Screen;
+use townlet_tui::theme::Theme;
 
 /// Columns and rows of the terminal.
 const SIZE: (u16, u16) = (200, 60);

@@ -15,9 +15,8 @@ use townlet_town::Sources;
 use super::measure::{median, resident_kib};
 use super::shard::{Folder, start};
 use super::{Row, Target};
-use crate::server;
-use crate::shard::{Handle, Log, Speed};
-use crate::wire::service::STREAM;
+use townlet_shard::{Handle, Log, Speed};
+use townlet_wire::service::STREAM;
 
 /// Subscribers that read what they get, and those that read nothing.
 const READING: usize = 40;
@@ -28,13 +27,13 @@ const TURNS: u32 = 5;
 /// The share of its speed that the town keeps, and what the process holds more.
 pub(super) fn subscribers(sources: &Sources, folder: &Folder, budget: Duration) -> Result<Vec<Row>> {
     let shard = Arc::new(start(sources, folder, false, Speed::Max, false)?);
-    let place = server::Place { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tls: None };
-    let options = server::Options {
+    let place = townlet_server::Place { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tls: None };
+    let options = townlet_server::Options {
         token_file: shard.home().folder().join("tokens.json"),
         facts: Vec::new(),
         log: Log::new(shard.home().folder().join("townlet.log"), "service", false),
     };
-    let server = server::start(Arc::clone(&shard), place, options).map_err(|why| anyhow!(why))?;
+    let server = townlet_server::start(Arc::clone(&shard), place, options).map_err(|why| anyhow!(why))?;
     let turn = budget / (2 * TURNS);
     let (mut shares, mut received, mut held) = (Vec::new(), 0, Vec::new());
     speed(&shard, turn);

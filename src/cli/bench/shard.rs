@@ -15,10 +15,10 @@ use townlet_town::Sources;
 
 use super::measure::{median, milliseconds, percentile, resident_kib, time};
 use super::{Row, Target};
-use crate::shard::publish::{Next, Stream};
-use crate::shard::training::Recipe;
-use crate::shard::{self, Driver, Handle, Home, Options, Speed};
-use crate::wire::{Answer, Request, Role, Session, Status};
+use townlet_shard::publish::{Next, Stream};
+use townlet_shard::training::Recipe;
+use townlet_shard::{Driver, Handle, Home, Options, Speed};
+use townlet_wire::{Answer, Request, Role, Session, Status};
 
 /// Ticks a headless shard runs before its memory is looked at.
 const HEADLESS_TICKS: u64 = 20_000;
@@ -63,7 +63,7 @@ pub(super) fn start_with(
     let home = Home::new(&folder.0);
     let driver = Driver::default();
     let options = Options { home, paused, speed, held, claim: false, driver, training, token_file: None, reread: None };
-    Ok(shard::start(sources.clone(), 7, options)?)
+    Ok(townlet_shard::start(sources.clone(), 7, options)?)
 }
 
 /// Memory of a batch run.

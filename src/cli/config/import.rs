@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use townlet_town::config::import::{Fate, Finding, Imported, import as read};
 
 use crate::cli::{plain, texts};
-use crate::shard::home;
+use townlet_shard::home;
 
 /// Reads `old` and writes the result to `out`, or to standard output with the report beside it.
 ///

@@ -15,10 +15,10 @@ use tokio::runtime::Runtime;
 
 use super::connect::{ConnectArgs, runtime};
 use super::{BAD_INPUT, BROKEN, FELL_SHORT, plain, settings};
-use crate::source::remote::{Client, Failure};
-use crate::wire::service::{Welcome, is_newer};
-use crate::wire::text::escape;
-use crate::wire::{Answer, Request, SCHEMA_VERSION, Status, line};
+use townlet_source::remote::{Client, Failure};
+use townlet_wire::service::{Welcome, is_newer};
+use townlet_wire::text::escape;
+use townlet_wire::{Answer, Request, SCHEMA_VERSION, Status, line};
 
 /// Longest a command that changes something is tried again.
 const PERSEVERANCE: Duration = Duration::from_secs(30);

@@ -17,13 +17,13 @@ use ratatui::text::{Line, Span};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
 use super::{Desk, asked, sentence};
-use crate::tui::console::{CommandLine, Typed};
-use crate::tui::field::Field;
-use crate::tui::terminal::{append, history_file, read_lines};
-use crate::tui::text::{clip, wrap};
-use crate::tui::theme::Theme;
-use crate::wire::text::escape;
-use crate::wire::{Request, Snapshot, Status};
+use townlet_tui::console::{CommandLine, Typed};
+use townlet_tui::field::Field;
+use townlet_tui::terminal::{append, history_file, read_lines};
+use townlet_tui::text::{clip, wrap};
+use townlet_tui::theme::Theme;
+use townlet_wire::text::escape;
+use townlet_wire::{Request, Snapshot, Status};
 
 /// Rows the prompt takes: six completions, the line, its help.
 const ROWS: u16 = 8;

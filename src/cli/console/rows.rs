@@ -5,8 +5,8 @@
 use serde_json::{Map, Value};
 
 use crate::cli::plain;
-use crate::tui::text::{plain as text, thousands};
-use crate::wire::text::escape;
+use townlet_tui::text::{plain as text, thousands};
+use townlet_wire::text::escape;
 
 /// Most lines of an answer; the whole state is for programs.
 const MOST: usize = 120;

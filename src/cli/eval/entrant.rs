@@ -12,7 +12,7 @@ use townlet_learn::evaluate::{Record, Span, evaluate};
 use townlet_learn::{Choice, NetworkPolicy, Scripted};
 use townlet_town::Rules;
 
-use crate::shard::policies::Policies;
+use townlet_shard::policies::Policies;
 
 /// Whoever drives the towns of an evaluation.
 #[derive(Clone, Debug)]

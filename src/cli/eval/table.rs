@@ -9,8 +9,8 @@ use townlet_town::kpi::{Target, Verdict};
 
 use super::summary::{Aside, Check, KpiLine, Pairing, SignLine, Summary};
 use crate::cli::headless::figure;
-use crate::tui::text::thousands;
-use crate::wire::text::escape;
+use townlet_tui::text::thousands;
+use townlet_wire::text::escape;
 
 /// Levels of a small chart, lowest first.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];

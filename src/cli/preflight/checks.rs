@@ -11,11 +11,10 @@ use townlet_learn::{Choice, NetworkPolicy};
 use townlet_town::observations::layout;
 
 use super::Flight;
-use crate::audit;
 use crate::cli::plain;
 use crate::cli::stage::{Miss, Stage};
-use crate::shard::policies::there;
-use crate::shard::{Driver, snapshots};
+use townlet_shard::policies::there;
+use townlet_shard::{Driver, snapshots};
 
 /// Ticks of a smoke run.
 const SMOKE: u64 = 1_000;
@@ -176,7 +175,8 @@ fn audit_log(flight: &Flight) -> Found {
         return Ok("none yet".into());
     }
     let to_do = format!("`townlet audit verify {}` says more; keep the folder as it is.", folder.display());
-    let report = audit::verify(&folder).map_err(|why| fault(format!("{}: {why}.", folder.display()), &*to_do))?;
+    let report =
+        townlet_audit::verify(&folder).map_err(|why| fault(format!("{}: {why}.", folder.display()), &*to_do))?;
     match report.findings().next() {
         Some(finding) => Err(fault(format!("{finding}"), to_do)),
         None => Ok(format!("{} runs, every line as it was written", report.runs.len())),

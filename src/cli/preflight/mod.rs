@@ -15,10 +15,10 @@ use townlet_town::Rules;
 
 use super::texts::{self, Texts};
 use super::{ConfigArgs, FELL_SHORT, plain};
-use crate::shard::Home;
-use crate::shard::policies::{Policies, PolicyError, SCRIPTED};
-use crate::wire::text::escape;
 use checks::{CHECKS, SOURCE};
+use townlet_shard::Home;
+use townlet_shard::policies::{Policies, PolicyError, SCRIPTED};
+use townlet_wire::text::escape;
 
 /// `townlet preflight`.
 #[derive(clap::Args, Debug)]

@@ -15,10 +15,10 @@ use townlet_town::Rules;
 use super::stage::{Miss, Stage};
 use super::texts::{self, Texts};
 use super::{ConfigArgs, FELL_SHORT, plain};
-use crate::shard::Driver;
-use crate::shard::policies::Policies;
-use crate::wire::text::escape;
 use points::{Found, POINTS};
+use townlet_shard::Driver;
+use townlet_shard::policies::Policies;
+use townlet_wire::text::escape;
 
 /// The shipped fallback.
 const FALLBACK: (&str, &str) = ("configs/fallback.yaml", include_str!("../../../configs/fallback.yaml"));

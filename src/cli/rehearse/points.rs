@@ -4,8 +4,8 @@
 
 use crate::cli::headless::figure;
 use crate::cli::stage::{Miss, Stage, hold};
-use crate::wire::Snapshot;
-use crate::wire::telemetry::{Agent, Event};
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::{Agent, Event};
 
 /// What was seen, when the point holds.
 pub(super) type Found = Result<String, Miss>;

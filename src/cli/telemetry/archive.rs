@@ -7,8 +7,8 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::cli::{FELL_SHORT, plain};
-use crate::shard::publish::archive;
-use crate::wire::text::escape;
+use townlet_shard::publish::archive;
+use townlet_wire::text::escape;
 
 /// `townlet telemetry archive`.
 #[derive(clap::Args, Debug)]

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use crate::cli::connect::{ConnectArgs, runtime};
 use crate::cli::{plain, settings};
-use crate::source::remote::{Client, Failure, Heard, Told};
-use crate::wire::service::is_newer;
-use crate::wire::sse::{Event, Reader};
-use crate::wire::text::escape;
-use crate::wire::{SCHEMA_VERSION, Snapshot};
+use townlet_source::remote::{Client, Failure, Heard, Told};
+use townlet_wire::service::is_newer;
+use townlet_wire::sse::{Event, Reader};
+use townlet_wire::text::escape;
+use townlet_wire::{SCHEMA_VERSION, Snapshot};
 
 /// Between two attempts after the line was lost.
 const PAUSE: Duration = Duration::from_secs(1);

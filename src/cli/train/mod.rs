@@ -23,10 +23,10 @@ use townlet_town::config::Layer;
 
 use super::texts::{self, Texts};
 use super::{BROKEN, ConfigArgs, FELL_SHORT, INTERRUPTED, plain};
-use crate::shard::Home;
-use crate::shard::home::new_run_id;
-use crate::shard::policies::Policies;
-use crate::shard::training::Log;
+use townlet_shard::Home;
+use townlet_shard::home::new_run_id;
+use townlet_shard::policies::Policies;
+use townlet_shard::training::Log;
 
 /// What `townlet train` is told.
 #[derive(clap::Args, Debug)]

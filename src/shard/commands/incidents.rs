@@ -1,9 +1,9 @@
 //! Incidents: a bundle of the shard as it is, on demand. What goes in stands in `shard::incident`.
 
-use crate::shard::table::{Deed, REASON, Row, Run};
-use crate::wire::Role;
+use crate::table::{Deed, REASON, Row, Run};
+use townlet_wire::Role;
 
-pub(in crate::shard) static INCIDENT: Row = Row {
+pub(crate) static INCIDENT: Row = Row {
     name: "incident",
     args: &[REASON],
     role: Role::Admin,

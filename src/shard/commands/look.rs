@@ -4,33 +4,33 @@ use serde_json::{Value, json};
 use townlet_town::options::{OPTIONS, works};
 use townlet_town::{names, queues};
 
-use crate::shard::table::{Args, Kind, Look, Reply, Row, Run, arg, error, optional, specs};
-use crate::shard::telemetry;
-use crate::wire::line::nearest;
-use crate::wire::{CommandSpec, Role};
+use crate::table::{Args, Kind, Look, Reply, Row, Run, arg, error, optional, specs};
+use crate::telemetry;
+use townlet_wire::line::nearest;
+use townlet_wire::{CommandSpec, Role};
 
 const fn looks(name: &'static str, help: &'static str, run: fn(&Look<'_>, &Args) -> Reply) -> Row {
     Row { name, args: &[], role: Role::Viewer, destructive: false, help, run: Run::Read(run) }
 }
 
-pub(in crate::shard) static HELP: Row = Row {
+pub(crate) static HELP: Row = Row {
     args: &[optional("command", Kind::Command)],
     ..looks("help", "every command, or one with its arguments (two words in quotes)", help)
 };
-pub(in crate::shard) static TELEMETRY_SNAPSHOT: Row =
+pub(crate) static TELEMETRY_SNAPSHOT: Row =
     looks("telemetry_snapshot", "the whole state as observers see it, schema 0.2.0", telemetry_snapshot);
-pub(in crate::shard) static HEALTH_STATUS: Row =
+pub(crate) static HEALTH_STATUS: Row =
     looks("health_status", "how the shard itself fares: audit log, journal, snapshots, speed", health_status);
-pub(in crate::shard) static KPI: Row = looks("kpi", "every KPI with its target and verdict", kpi);
-pub(in crate::shard) static QUEUE_INSPECT: Row = Row {
+pub(crate) static KPI: Row = looks("kpi", "every KPI with its target and verdict", kpi);
+pub(crate) static QUEUE_INSPECT: Row = Row {
     args: &[arg("object", Kind::Spot)],
     ..looks("queue_inspect", "one object: who uses it, who waits, who sits out", queue_inspect)
 };
-pub(in crate::shard) static DEBUG_QUEUES: Row =
+pub(crate) static DEBUG_QUEUES: Row =
     looks("debug queues", "every reservation, wait, cooldown and ghost step, and any disorder", debug_queues);
-pub(in crate::shard) static AFFORDANCE_STATUS: Row =
+pub(crate) static AFFORDANCE_STATUS: Row =
     looks("affordance_status", "what can be done with things now, and what cannot and why", affordance_status);
-pub(in crate::shard) static EXPLAIN: Row = Row {
+pub(crate) static EXPLAIN: Row = Row {
     args: &[arg("agent", Kind::Agent)],
     ..looks("explain", "what a resident does, why, what it may not do and why not", explain)
 };

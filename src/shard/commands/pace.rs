@@ -1,10 +1,10 @@
 //! The pace of a local town, which belongs to its owner whatever the role.
 
-use crate::shard::engine::Speed;
-use crate::shard::table::{Deed, Kind, Row, Run, arg, optional};
-use crate::wire::Role;
+use crate::engine::Speed;
+use crate::table::{Deed, Kind, Row, Run, arg, optional};
+use townlet_wire::Role;
 
-pub(in crate::shard) static SPEED: Row = Row {
+pub(crate) static SPEED: Row = Row {
     name: "speed",
     args: &[arg("rate", Kind::Choice(&["1x", "10x", "100x", "max"]))],
     role: Role::Admin,
@@ -13,7 +13,7 @@ pub(in crate::shard) static SPEED: Row = Row {
     run: Run::Pace(|_, args| Ok(Deed::Speed(Speed::named(args.text("rate")).unwrap_or_default()))),
 };
 
-pub(in crate::shard) static PAUSE: Row = Row {
+pub(crate) static PAUSE: Row = Row {
     name: "pause",
     args: &[],
     role: Role::Admin,
@@ -22,7 +22,7 @@ pub(in crate::shard) static PAUSE: Row = Row {
     run: Run::Pace(|_, _| Ok(Deed::Pause)),
 };
 
-pub(in crate::shard) static RESUME: Row = Row {
+pub(crate) static RESUME: Row = Row {
     name: "resume",
     args: &[],
     role: Role::Admin,
@@ -31,7 +31,7 @@ pub(in crate::shard) static RESUME: Row = Row {
     run: Run::Pace(|_, _| Ok(Deed::Resume)),
 };
 
-pub(in crate::shard) static STEP: Row = Row {
+pub(crate) static STEP: Row = Row {
     name: "step",
     args: &[optional("ticks", Kind::Integer(1, 10_000))],
     role: Role::Admin,

@@ -5,14 +5,14 @@ use townlet_town::needs::NEEDS;
 use townlet_town::options::OptionKind;
 
 use super::queue::on;
-use crate::shard::table::{Args, Kind, Look, Row, Run, arg, error, optional};
-use crate::wire::line::nearest;
-use crate::wire::{ErrorBody, Role};
+use crate::table::{Args, Kind, Look, Row, Run, arg, error, optional};
+use townlet_wire::line::nearest;
+use townlet_wire::{ErrorBody, Role};
 
 const OPTION_NAMES: &[&str] = &["wait", "eat", "cook", "wash", "sleep", "work", "shop", "socialise", "go_home"];
 const NEED_NAMES: &[&str] = &["hunger", "hygiene", "energy"];
 
-pub(in crate::shard) static SPAWN: Row = Row {
+pub(crate) static SPAWN: Row = Row {
     name: "spawn",
     args: &[],
     role: Role::Admin,
@@ -21,7 +21,7 @@ pub(in crate::shard) static SPAWN: Row = Row {
     run: Run::Town(|_, _| Ok(Command::Spawn)),
 };
 
-pub(in crate::shard) static TELEPORT: Row = Row {
+pub(crate) static TELEPORT: Row = Row {
     name: "teleport",
     args: &[arg("agent", Kind::Agent), arg("place", Kind::Spot)],
     role: Role::Admin,
@@ -30,7 +30,7 @@ pub(in crate::shard) static TELEPORT: Row = Row {
     run: Run::Town(teleport),
 };
 
-pub(in crate::shard) static SETNEED: Row = Row {
+pub(crate) static SETNEED: Row = Row {
     name: "setneed",
     args: &[arg("agent", Kind::Agent), arg("need", Kind::Choice(NEED_NAMES)), arg("value", Kind::Decimal(0.0, 1.0))],
     role: Role::Admin,
@@ -42,7 +42,7 @@ pub(in crate::shard) static SETNEED: Row = Row {
     }),
 };
 
-pub(in crate::shard) static SETMONEY: Row = Row {
+pub(crate) static SETMONEY: Row = Row {
     name: "setmoney",
     args: &[arg("agent", Kind::Agent), arg("value", Kind::Decimal(0.0, 1_000_000.0))],
     role: Role::Admin,
@@ -51,7 +51,7 @@ pub(in crate::shard) static SETMONEY: Row = Row {
     run: Run::Town(|look, args| on(look, args, |who| Command::SetMoney { who, value: args.decimal("value") })),
 };
 
-pub(in crate::shard) static POSSESS: Row = Row {
+pub(crate) static POSSESS: Row = Row {
     name: "possess",
     args: &[arg("agent", Kind::Agent), optional("option", Kind::Choice(OPTION_NAMES))],
     role: Role::Admin,
@@ -63,7 +63,7 @@ pub(in crate::shard) static POSSESS: Row = Row {
     }),
 };
 
-pub(in crate::shard) static RELEASE: Row = Row {
+pub(crate) static RELEASE: Row = Row {
     name: "release",
     args: &[arg("agent", Kind::Agent)],
     role: Role::Admin,
@@ -72,7 +72,7 @@ pub(in crate::shard) static RELEASE: Row = Row {
     run: Run::Town(|look, args| on(look, args, |who| Command::Release { who })),
 };
 
-pub(in crate::shard) static KILL: Row = Row {
+pub(crate) static KILL: Row = Row {
     name: "kill",
     args: &[arg("agent", Kind::Agent)],
     role: Role::Admin,

@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use crate::shard::promotion::Order;
-use crate::shard::table::{Arg, Args, Deed, Kind, Look, REASON, Reply, Row, Run, arg};
-use crate::wire::{ErrorBody, Role};
+use crate::promotion::Order;
+use crate::table::{Arg, Args, Deed, Kind, Look, REASON, Reply, Row, Run, arg};
+use townlet_wire::{ErrorBody, Role};
 
 /// `--to <snapshot>`.
 const TO: Arg = Arg { name: "to", kind: Kind::Release, required: false, flag: true };
 
-pub(in crate::shard) static STATUS: Row = Row {
+pub(crate) static STATUS: Row = Row {
     name: "promotion_status",
     args: &[],
     role: Role::Viewer,
@@ -18,7 +18,7 @@ pub(in crate::shard) static STATUS: Row = Row {
     run: Run::Read(status),
 };
 
-pub(in crate::shard) static CANDIDATE: Row = Row {
+pub(crate) static CANDIDATE: Row = Row {
     name: "promotion_candidate",
     args: &[arg("checkpoint", Kind::Policy)],
     role: Role::Admin,
@@ -27,7 +27,7 @@ pub(in crate::shard) static CANDIDATE: Row = Row {
     run: Run::Shard(|look, args| order(look, Order::Nominate(policy(look, args)?))),
 };
 
-pub(in crate::shard) static PROMOTE: Row = Row {
+pub(crate) static PROMOTE: Row = Row {
     name: "promote_policy",
     args: &[arg("checkpoint", Kind::Policy)],
     role: Role::Admin,
@@ -36,7 +36,7 @@ pub(in crate::shard) static PROMOTE: Row = Row {
     run: Run::Shard(|look, args| order(look, Order::Promote(policy(look, args)?))),
 };
 
-pub(in crate::shard) static ROLLBACK: Row = Row {
+pub(crate) static ROLLBACK: Row = Row {
     name: "rollback_policy",
     args: &[TO, REASON],
     role: Role::Admin,
@@ -50,7 +50,7 @@ pub(in crate::shard) static ROLLBACK: Row = Row {
     }),
 };
 
-pub(in crate::shard) static SWAP: Row = Row {
+pub(crate) static SWAP: Row = Row {
     name: "policy_swap",
     args: &[arg("checkpoint", Kind::Policy), REASON],
     role: Role::Admin,
@@ -59,7 +59,7 @@ pub(in crate::shard) static SWAP: Row = Row {
     run: Run::Shard(|look, args| order(look, Order::Swap(policy(look, args)?, args.text("reason").into()))),
 };
 
-pub(in crate::shard) static HOLD: Row = Row {
+pub(crate) static HOLD: Row = Row {
     name: "promotion_hold",
     args: &[arg("switch", Kind::Choice(&["on", "off"])), REASON],
     role: Role::Admin,

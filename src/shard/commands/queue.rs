@@ -3,11 +3,11 @@
 use serde_json::json;
 use townlet_town::{Command, names};
 
-use crate::shard::table::{Args, Kind, Look, REASON, Reply, Row, Run, arg};
-use crate::shard::telemetry;
-use crate::wire::{ErrorBody, Role};
+use crate::table::{Args, Kind, Look, REASON, Reply, Row, Run, arg};
+use crate::telemetry;
+use townlet_wire::{ErrorBody, Role};
 
-pub(in crate::shard) static STATUS: Row = Row {
+pub(crate) static STATUS: Row = Row {
     name: "employment_status",
     args: &[],
     role: Role::Viewer,
@@ -16,7 +16,7 @@ pub(in crate::shard) static STATUS: Row = Row {
     run: Run::Read(status),
 };
 
-pub(in crate::shard) static REVIEW: Row = Row {
+pub(crate) static REVIEW: Row = Row {
     name: "employment_exit review",
     args: &[],
     role: Role::Viewer,
@@ -25,7 +25,7 @@ pub(in crate::shard) static REVIEW: Row = Row {
     run: Run::Read(review),
 };
 
-pub(in crate::shard) static REQUEST: Row = Row {
+pub(crate) static REQUEST: Row = Row {
     name: "employment_exit request",
     args: &[arg("agent", Kind::Agent), REASON],
     role: Role::Admin,
@@ -34,7 +34,7 @@ pub(in crate::shard) static REQUEST: Row = Row {
     run: Run::Town(|look, args| on(look, args, |who| Command::ExitRequest { who })),
 };
 
-pub(in crate::shard) static APPROVE: Row = Row {
+pub(crate) static APPROVE: Row = Row {
     name: "employment_exit approve",
     args: &[arg("agent", Kind::Agent), REASON],
     role: Role::Admin,
@@ -43,7 +43,7 @@ pub(in crate::shard) static APPROVE: Row = Row {
     run: Run::Town(|look, args| on(look, args, |who| Command::ExitApprove { who })),
 };
 
-pub(in crate::shard) static DEFER: Row = Row {
+pub(crate) static DEFER: Row = Row {
     name: "employment_exit defer",
     args: &[arg("agent", Kind::Agent), REASON],
     role: Role::Admin,
@@ -102,7 +102,7 @@ fn review(look: &Look<'_>, _: &Args) -> Reply {
         count => {
             let names: Vec<String> =
                 state.employment.queue.iter().map(|entry| names::name(state.agents.resident[entry.agent])).collect();
-            format!("{count} waiting: {}.", crate::shard::table::listed(&names))
+            format!("{count} waiting: {}.", crate::table::listed(&names))
         }
     };
     Ok(json!({ "summary": summary, "queue": entries }))

@@ -1,13 +1,13 @@
 //! The session's own role, and what leaves the shard: sentences and names. Who may become what is decided here and nowhere else; the answer is audited.
 
-use crate::shard::publish::Mode;
-use crate::shard::table::{Deed, Kind, REASON, Row, Run, arg, error, optional};
-use crate::wire::Role;
+use crate::publish::Mode;
+use crate::table::{Deed, Kind, REASON, Row, Run, arg, error, optional};
+use townlet_wire::Role;
 
 /// What stays said when a run is resumed: no file and no town holds it, only the audit log.
-pub(in crate::shard) static LASTING: [&Row; 3] = [&NARRATION, &PRIVACY, &TELEMETRY_MODE];
+pub(crate) static LASTING: [&Row; 3] = [&NARRATION, &PRIVACY, &TELEMETRY_MODE];
 
-pub(in crate::shard) static ESCALATE: Row = Row {
+pub(crate) static ESCALATE: Row = Row {
     name: "escalate",
     args: &[REASON],
     role: Role::Viewer,
@@ -16,7 +16,7 @@ pub(in crate::shard) static ESCALATE: Row = Row {
     run: Run::Shard(|_, _| Ok(Deed::Role(Role::Admin))),
 };
 
-pub(in crate::shard) static VIEWER: Row = Row {
+pub(crate) static VIEWER: Row = Row {
     name: "viewer",
     args: &[],
     role: Role::Viewer,
@@ -25,7 +25,7 @@ pub(in crate::shard) static VIEWER: Row = Row {
     run: Run::Shard(|_, _| Ok(Deed::Role(Role::Viewer))),
 };
 
-pub(in crate::shard) static NARRATION: Row = Row {
+pub(crate) static NARRATION: Row = Row {
     name: "narration",
     args: &[arg("switch", Kind::Choice(&["on", "off", "limit"])), optional("number", Kind::Integer(0, 10_000))],
     role: Role::Admin,
@@ -39,7 +39,7 @@ pub(in crate::shard) static NARRATION: Row = Row {
     }),
 };
 
-pub(in crate::shard) static PRIVACY: Row = Row {
+pub(crate) static PRIVACY: Row = Row {
     name: "privacy",
     args: &[arg("switch", Kind::Choice(&["on", "off"]))],
     role: Role::Admin,
@@ -48,7 +48,7 @@ pub(in crate::shard) static PRIVACY: Row = Row {
     run: Run::Shard(|_, args| Ok(Deed::Privacy(args.text("switch") == "on"))),
 };
 
-pub(in crate::shard) static TELEMETRY_MODE: Row = Row {
+pub(crate) static TELEMETRY_MODE: Row = Row {
     name: "telemetry_mode",
     args: &[arg("mode", Kind::Choice(&["full", "aggregate", "auto"]))],
     role: Role::Admin,

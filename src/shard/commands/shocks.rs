@@ -4,16 +4,16 @@ use serde_json::json;
 use townlet_town::ids::PlaceId;
 use townlet_town::{Command, Micro};
 
-use crate::shard::table::{Arg, Args, Kind, Look, Reply, Row, Run, arg, error};
-use crate::shard::telemetry;
-use crate::wire::line::nearest;
-use crate::wire::{ErrorBody, Role};
+use crate::table::{Arg, Args, Kind, Look, Reply, Row, Run, arg, error};
+use crate::telemetry;
+use townlet_wire::line::nearest;
+use townlet_wire::{ErrorBody, Role};
 
 const fn flag(name: &'static str, kind: Kind) -> Arg {
     Arg { name, kind, required: false, flag: true }
 }
 
-pub(in crate::shard) static QUEUE: Row = Row {
+pub(crate) static QUEUE: Row = Row {
     name: "perturbation_queue",
     args: &[],
     role: Role::Viewer,
@@ -22,7 +22,7 @@ pub(in crate::shard) static QUEUE: Row = Row {
     run: Run::Read(queue),
 };
 
-pub(in crate::shard) static TRIGGER: Row = Row {
+pub(crate) static TRIGGER: Row = Row {
     name: "perturbation_trigger",
     args: &[
         arg("event", Kind::Text),
@@ -39,7 +39,7 @@ pub(in crate::shard) static TRIGGER: Row = Row {
     }),
 };
 
-pub(in crate::shard) static CANCEL: Row = Row {
+pub(crate) static CANCEL: Row = Row {
     name: "perturbation_cancel",
     args: &[arg("event", Kind::Text)],
     role: Role::Admin,
@@ -48,7 +48,7 @@ pub(in crate::shard) static CANCEL: Row = Row {
     run: Run::Town(|look, args| Ok(Command::Cancel { event: event(look, args)? })),
 };
 
-pub(in crate::shard) static SWITCH: Row = Row {
+pub(crate) static SWITCH: Row = Row {
     name: "perturbations",
     args: &[arg("switch", Kind::Choice(&["on", "off"]))],
     role: Role::Admin,
@@ -57,7 +57,7 @@ pub(in crate::shard) static SWITCH: Row = Row {
     run: Run::Town(|_, args| Ok(Command::Perturbations(args.text("switch") == "on"))),
 };
 
-pub(in crate::shard) static ARRANGE_MEET: Row = Row {
+pub(crate) static ARRANGE_MEET: Row = Row {
     name: "arrange_meet",
     args: &[arg("agent", Kind::Agent), arg("other", Kind::Agent), arg("place", Kind::Spot)],
     role: Role::Admin,

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::shard::snapshots::{self, Found};
-use crate::shard::table::{Args, Deed, Kind, Reply, Row, Run, arg, error};
-use crate::wire::line::nearest;
-use crate::wire::{ErrorBody, Role};
+use crate::snapshots::{self, Found};
+use crate::table::{Args, Deed, Kind, Reply, Row, Run, arg, error};
+use townlet_wire::line::nearest;
+use townlet_wire::{ErrorBody, Role};
 
-pub(in crate::shard) static SAVE: Row = Row {
+pub(crate) static SAVE: Row = Row {
     name: "snapshot save",
     args: &[],
     role: Role::Admin,
@@ -18,7 +18,7 @@ pub(in crate::shard) static SAVE: Row = Row {
     run: Run::Shard(|_, _| Ok(Deed::SaveSnapshot)),
 };
 
-pub(in crate::shard) static LIST: Row = Row {
+pub(crate) static LIST: Row = Row {
     name: "snapshot list",
     args: &[],
     role: Role::Viewer,
@@ -27,7 +27,7 @@ pub(in crate::shard) static LIST: Row = Row {
     run: Run::Files(list),
 };
 
-pub(in crate::shard) static INSPECT: Row = Row {
+pub(crate) static INSPECT: Row = Row {
     name: "snapshot inspect",
     args: &[arg("file", Kind::Snapshot)],
     role: Role::Viewer,
@@ -36,7 +36,7 @@ pub(in crate::shard) static INSPECT: Row = Row {
     run: Run::Files(inspect),
 };
 
-pub(in crate::shard) static VALIDATE: Row = Row {
+pub(crate) static VALIDATE: Row = Row {
     name: "snapshot validate",
     args: &[arg("file", Kind::Snapshot)],
     role: Role::Viewer,

@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 use townlet_town::ties::{self, ASPECTS};
 use townlet_town::{Command, Resident, names};
 
-use crate::shard::table::{Args, Kind, Look, Reply, Row, Run, arg, error};
-use crate::shard::telemetry;
-use crate::wire::telemetry::Tie;
-use crate::wire::{ErrorBody, Role};
+use crate::table::{Args, Kind, Look, Reply, Row, Run, arg, error};
+use crate::telemetry;
+use townlet_wire::telemetry::Tie;
+use townlet_wire::{ErrorBody, Role};
 
 const ASPECT_NAMES: &[&str] = &["trust", "familiarity", "rivalry"];
 /// Kinds of event that are about two people.
@@ -27,19 +27,18 @@ const fn looks(name: &'static str, help: &'static str, run: fn(&Look<'_>, &Args)
     Row { name, args: &[], role: Role::Viewer, destructive: false, help, run: Run::Read(run) }
 }
 
-pub(in crate::shard) static SUMMARY: Row =
+pub(crate) static SUMMARY: Row =
     looks("relationship_summary", "ties by number and kind, and each resident's best friend and rival", summary);
-pub(in crate::shard) static DETAIL: Row = Row {
+pub(crate) static DETAIL: Row = Row {
     args: &[arg("agent", Kind::Agent)],
     ..looks("relationship_detail", "a resident's personality and every tie, both ways", detail)
 };
-pub(in crate::shard) static RIVALRIES: Row = looks("rivalry_dump", "every tie with rivalry, worst first", rivalries);
-pub(in crate::shard) static CONFLICT: Row =
+pub(crate) static RIVALRIES: Row = looks("rivalry_dump", "every tie with rivalry, worst first", rivalries);
+pub(crate) static CONFLICT: Row =
     looks("conflict_status", "queue conflicts, quarrels and avoided rivals of today and of seven days", conflict);
-pub(in crate::shard) static EVENTS: Row =
-    looks("social_events", "the newest talks, meals, quarrels and favours", social_events);
+pub(crate) static EVENTS: Row = looks("social_events", "the newest talks, meals, quarrels and favours", social_events);
 
-pub(in crate::shard) static SET_REL: Row = Row {
+pub(crate) static SET_REL: Row = Row {
     name: "set_rel",
     args: &[
         arg("agent", Kind::Agent),
@@ -57,7 +56,7 @@ pub(in crate::shard) static SET_REL: Row = Row {
     }),
 };
 
-pub(in crate::shard) static FORCE_CHAT: Row = Row {
+pub(crate) static FORCE_CHAT: Row = Row {
     name: "force_chat",
     args: &[arg("agent", Kind::Agent), arg("other", Kind::Agent)],
     role: Role::Admin,

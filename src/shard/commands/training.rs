@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use crate::shard::table::{Args, Deed, Look, Reply, Row, Run, error};
-use crate::wire::{ErrorBody, Role};
+use crate::table::{Args, Deed, Look, Reply, Row, Run, error};
+use townlet_wire::{ErrorBody, Role};
 
-pub(in crate::shard) static STATUS: Row = Row {
+pub(crate) static STATUS: Row = Row {
     name: "training status",
     args: &[],
     role: Role::Viewer,
@@ -14,7 +14,7 @@ pub(in crate::shard) static STATUS: Row = Row {
     run: Run::Read(status),
 };
 
-pub(in crate::shard) static PAUSE: Row = Row {
+pub(crate) static PAUSE: Row = Row {
     name: "training pause",
     args: &[],
     role: Role::Admin,
@@ -23,7 +23,7 @@ pub(in crate::shard) static PAUSE: Row = Row {
     run: Run::Shard(|look, _| under_way(look).map(|()| Deed::Train(false))),
 };
 
-pub(in crate::shard) static RESUME: Row = Row {
+pub(crate) static RESUME: Row = Row {
     name: "training resume",
     args: &[],
     role: Role::Admin,

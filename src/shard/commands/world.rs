@@ -4,12 +4,12 @@ use townlet_town::Command;
 use townlet_town::affordances::ITEMS;
 use townlet_town::perturbations;
 
-use crate::shard::table::{Args, Kind, REASON, Row, Run, arg};
-use crate::wire::{ErrorBody, Role};
+use crate::table::{Args, Kind, REASON, Row, Run, arg};
+use townlet_wire::{ErrorBody, Role};
 
 const SWITCH: &[&str] = &["on", "off"];
 
-pub(in crate::shard) static PRICE: Row = Row {
+pub(crate) static PRICE: Row = Row {
     name: "price",
     args: &[arg("item", Kind::Choice(&["meal", "groceries"])), arg("value", Kind::Decimal(0.0, 100.0))],
     role: Role::Admin,
@@ -21,7 +21,7 @@ pub(in crate::shard) static PRICE: Row = Row {
     }),
 };
 
-pub(in crate::shard) static RELOAD_CONFIG: Row = Row {
+pub(crate) static RELOAD_CONFIG: Row = Row {
     name: "reload_config",
     args: &[REASON],
     role: Role::Admin,
@@ -30,7 +30,7 @@ pub(in crate::shard) static RELOAD_CONFIG: Row = Row {
     run: Run::Reload,
 };
 
-pub(in crate::shard) static BLACKOUT: Row = Row {
+pub(crate) static BLACKOUT: Row = Row {
     name: "blackout",
     args: &[arg("switch", Kind::Choice(SWITCH))],
     role: Role::Admin,
@@ -39,7 +39,7 @@ pub(in crate::shard) static BLACKOUT: Row = Row {
     run: Run::Town(|_, args| perturb("blackout", args)),
 };
 
-pub(in crate::shard) static OUTAGE: Row = Row {
+pub(crate) static OUTAGE: Row = Row {
     name: "outage",
     args: &[arg("switch", Kind::Choice(SWITCH))],
     role: Role::Admin,
@@ -48,7 +48,7 @@ pub(in crate::shard) static OUTAGE: Row = Row {
     run: Run::Town(|_, args| perturb("outage", args)),
 };
 
-pub(in crate::shard) static TOGGLE_MORTALITY: Row = Row {
+pub(crate) static TOGGLE_MORTALITY: Row = Row {
     name: "toggle_mortality",
     args: &[arg("switch", Kind::Choice(SWITCH))],
     role: Role::Admin,
@@ -57,7 +57,7 @@ pub(in crate::shard) static TOGGLE_MORTALITY: Row = Row {
     run: Run::Town(|_, args| Ok(Command::Mortality(is_on(args)))),
 };
 
-pub(in crate::shard) static SET_EXIT_CAP: Row = Row {
+pub(crate) static SET_EXIT_CAP: Row = Row {
     name: "set_exit_cap",
     args: &[arg("exits", Kind::Integer(0, 1_000))],
     role: Role::Admin,
@@ -66,7 +66,7 @@ pub(in crate::shard) static SET_EXIT_CAP: Row = Row {
     run: Run::Town(|_, args| Ok(Command::ExitCap(args.number("exits").unwrap_or_default() as u32))),
 };
 
-pub(in crate::shard) static SET_SPAWN_DELAY: Row = Row {
+pub(crate) static SET_SPAWN_DELAY: Row = Row {
     name: "set_spawn_delay",
     args: &[arg("least", Kind::Integer(0, 100_000)), arg("most", Kind::Integer(0, 100_000))],
     role: Role::Admin,
@@ -78,7 +78,7 @@ pub(in crate::shard) static SET_SPAWN_DELAY: Row = Row {
     }),
 };
 
-pub(in crate::shard) static SET_FEATURE: Row = Row {
+pub(crate) static SET_FEATURE: Row = Row {
     name: "set_feature",
     args: &[arg("feature", Kind::Choice(&["queue_fairness"])), arg("switch", Kind::Choice(SWITCH))],
     role: Role::Admin,

@@ -10,19 +10,19 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use townlet_town::{Decider, OptionKind, Policy, Town};
 
-use crate::wire::Snapshot;
-use crate::wire::telemetry::Alert;
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::Alert;
 
 /// Panics kept; what follows the first few is seldom news.
 const MOST_FAULTS: usize = 16;
 
 /// The name of the town's thread.
-pub(in crate::shard) const TOWN: &str = "town";
+pub(crate) const TOWN: &str = "town";
 
 /// What the town's thread is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(in crate::shard) enum Phase {
+pub(crate) enum Phase {
     /// Nothing: it waits for a message or for the next tick. The only one that may take for ever, but for the end.
     Waiting,
     /// A tick, up to the question who decides.
@@ -62,21 +62,21 @@ impl Phase {
 
 /// A command as it was given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::shard) struct Given {
+pub(crate) struct Given {
     /// The normalised line.
-    pub(in crate::shard) line: String,
+    pub(crate) line: String,
     /// Its id.
-    pub(in crate::shard) cmd_id: String,
+    pub(crate) cmd_id: String,
     /// Who gave it.
-    pub(in crate::shard) issuer: String,
+    pub(crate) issuer: String,
     /// The tick before which it was applied.
-    pub(in crate::shard) tick: u64,
+    pub(crate) tick: u64,
 }
 
 /// A panic, or a hang: what is known of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(in crate::shard) struct Fault {
+pub(crate) struct Fault {
     /// The thread's name.
     pub(super) thread: String,
     /// What it said.
@@ -131,7 +131,7 @@ struct Kept {
 
 /// The board of one shard.
 #[derive(Default)]
-pub(in crate::shard) struct Board {
+pub(crate) struct Board {
     phase: AtomicU8,
     beat: AtomicU64,
     tick: AtomicU64,
@@ -144,28 +144,28 @@ impl Board {
     }
 
     /// The town's thread goes on to something else. That thread alone calls it.
-    pub(in crate::shard) fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
         self.beat.store(self.beat.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
     /// The town has this many ticks behind it.
-    pub(in crate::shard) fn reached(&self, tick: u64) {
+    pub(crate) fn reached(&self, tick: u64) {
         self.tick.store(tick, Ordering::Relaxed);
     }
 
     /// A command is about to be applied.
-    pub(in crate::shard) fn command(&self, given: Given) {
+    pub(crate) fn command(&self, given: Given) {
         self.kept().command = Some(given);
     }
 
     /// The command applied last, or now.
-    pub(in crate::shard) fn last_command(&self) -> Option<Given> {
+    pub(crate) fn last_command(&self) -> Option<Given> {
         self.kept().command.clone()
     }
 
     /// The last state that was made.
-    pub(in crate::shard) fn show(&self, view: Arc<Snapshot>) {
+    pub(crate) fn show(&self, view: Arc<Snapshot>) {
         self.kept().view = Some(view);
     }
 
@@ -185,7 +185,7 @@ impl Board {
     }
 
     /// The last state.
-    pub(in crate::shard) fn view(&self) -> Option<Arc<Snapshot>> {
+    pub(crate) fn view(&self) -> Option<Arc<Snapshot>> {
         self.kept().view.clone()
     }
 
@@ -232,17 +232,17 @@ impl Board {
     }
 
     /// In a sentence, while a tick hangs.
-    pub(in crate::shard) fn hung(&self) -> Option<String> {
+    pub(crate) fn hung(&self) -> Option<String> {
         self.kept().hang.as_ref().map(|hang| hang.message.clone())
     }
 
     /// Whether there are hangs to take.
-    pub(in crate::shard) fn hung_lately(&self) -> bool {
+    pub(crate) fn hung_lately(&self) -> bool {
         !self.kept().over.is_empty()
     }
 
     /// Takes the alerts of hangs that are over.
-    pub(in crate::shard) fn hangs_over(&self) -> Vec<Alert> {
+    pub(crate) fn hangs_over(&self) -> Vec<Alert> {
         std::mem::take(&mut self.kept().over).iter().map(Hang::alert).collect()
     }
 
@@ -252,7 +252,7 @@ impl Board {
     }
 
     /// What an operator must know, as alerts. Every one is a problem of the shard's health as well.
-    pub(in crate::shard) fn alerts(&self) -> Vec<Alert> {
+    pub(crate) fn alerts(&self) -> Vec<Alert> {
         let kept = self.kept();
         let hung = kept.hang.iter().map(Hang::alert);
         let lost = kept.faults.iter().map(|fault| {
@@ -268,11 +268,11 @@ impl Board {
 }
 
 /// A policy that says when it is asked.
-pub(in crate::shard) struct Watched<'a, P> {
+pub(crate) struct Watched<'a, P> {
     /// Who chooses.
-    pub(in crate::shard) policy: &'a mut P,
+    pub(crate) policy: &'a mut P,
     /// Where it says so.
-    pub(in crate::shard) board: &'a Board,
+    pub(crate) board: &'a Board,
 }
 
 impl<P: Policy> Policy for Watched<'_, P> {

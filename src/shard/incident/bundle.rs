@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use townlet_town::snapshot::hex;
 
 use super::secrets::Secrets;
-use crate::shard::home::replace;
+use crate::home::replace;
 
 /// Most bytes of a bundle, packed.
 pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;

@@ -18,14 +18,14 @@ use super::panics::said;
 use super::replay::{Replay, replay};
 use super::secrets::Secrets;
 use super::{Occasion, system};
-use crate::audit::{self, Verdict};
-use crate::shard::home::Home;
-use crate::shard::journal::{self, Frames};
-use crate::shard::promotion;
-use crate::shard::snapshots;
-use crate::shard::telemetry::{self, Around};
-use crate::wire::telemetry::{AuditTail, Policy};
-use crate::wire::{SCHEMA_VERSION, Snapshot};
+use crate::home::Home;
+use crate::journal::{self, Frames};
+use crate::promotion;
+use crate::snapshots;
+use crate::telemetry::{self, Around};
+use townlet_audit::Verdict;
+use townlet_wire::telemetry::{AuditTail, Policy};
+use townlet_wire::{SCHEMA_VERSION, Snapshot};
 
 /// Most bytes taken of a log's end.
 const MOST_LOG: u64 = 2 * 1024 * 1024;
@@ -36,13 +36,13 @@ pub(super) const REPLAY: &str = "replay.tlj";
 
 /// A run by its files.
 #[derive(Clone, Debug)]
-pub(in crate::shard) struct Run {
+pub(crate) struct Run {
     /// Where they are.
-    pub(in crate::shard) home: Home,
+    pub(crate) home: Home,
     /// The run.
-    pub(in crate::shard) id: String,
+    pub(crate) id: String,
     /// `snapshot.root` of its configuration.
-    pub(in crate::shard) root: String,
+    pub(crate) root: String,
 }
 
 /// A bundle in the making, and what its summary will need.
@@ -137,7 +137,7 @@ fn versions(all: &mut Gathered, run: &Run, occasion: &Occasion) -> Result<(), St
             "telemetry": SCHEMA_VERSION,
             "journal": journal::VERSION,
             "snapshot": snapshot::VERSION,
-            "audit": audit::VERSION,
+            "audit": townlet_audit::VERSION,
             "run_id": run.id,
             "made_by": if occasion.now.is_some() || occasion.fault.is_some() { "the shard itself" } else { "another process" },
         }),
@@ -215,7 +215,7 @@ fn system_facts(all: &mut Gathered, _: &Run, _: &Occasion) -> Result<(), String>
 
 fn audit_log(all: &mut Gathered, run: &Run, _: &Occasion) -> Result<(), String> {
     let folder = run.home.console();
-    let report = audit::verify(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let report = townlet_audit::verify(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let found = report.runs.iter().find(|found| found.run_id == run.id);
     let found = found.ok_or_else(|| format!("{}: it holds nothing of this run", folder.display()))?;
     let holds = |verdict: Verdict| !found.findings.iter().any(|finding| finding.verdict == verdict);

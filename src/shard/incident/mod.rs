@@ -36,9 +36,8 @@ use super::home::{Home, replace};
 use super::journal::{Frames, Journal};
 use super::log::Log;
 use super::table::listed;
-use crate::audit;
-use crate::wire::Snapshot;
 use board::Fault;
+use townlet_wire::Snapshot;
 
 /// Bundles kept; of an older incident the note alone stays.
 const KEPT: usize = 20;
@@ -187,7 +186,7 @@ fn folders(home: &Home) -> Vec<PathBuf> {
 }
 
 fn record(folder: &Path) -> Result<Incident, String> {
-    let bytes = crate::files::read(&folder.join(RECORD)).map_err(|why| format!("{RECORD}: {why}"))?;
+    let bytes = townlet_files::read(&folder.join(RECORD)).map_err(|why| format!("{RECORD}: {why}"))?;
     serde_json::from_slice(&bytes).map_err(|why| format!("{RECORD}: {why}"))
 }
 
@@ -283,14 +282,20 @@ pub(super) struct Recorder {
     run: Run,
     board: Arc<Board>,
     journal: std::sync::Weak<Journal>,
-    audit: std::sync::Weak<audit::Log>,
+    audit: std::sync::Weak<townlet_audit::Log>,
     log: Log,
     at_work: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Recorder {
     /// For a run.
-    pub(super) fn new(run: Run, board: Arc<Board>, journal: &Arc<Journal>, audit: &Arc<audit::Log>, log: Log) -> Self {
+    pub(super) fn new(
+        run: Run,
+        board: Arc<Board>,
+        journal: &Arc<Journal>,
+        audit: &Arc<townlet_audit::Log>,
+        log: Log,
+    ) -> Self {
         panics::watch(&board);
         let (journal, audit) = (Arc::downgrade(journal), Arc::downgrade(audit));
         Self { run, board, journal, audit, log, at_work: Mutex::new(None) }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::gather::{Gathered, REPLAY, Run};
 use super::timeline::{Moment, merged, table};
 use super::{Incident, Kind, MOST_AGAIN, Occasion};
-use crate::wire::text::escape;
+use townlet_wire::text::escape;
 
 /// Rows of the timeline in the summary and in the note.
 const ROWS: usize = 60;

@@ -39,7 +39,7 @@ pub(super) fn watch(board: &Arc<Board>) {
 }
 
 /// This thread belongs to the shard of this board.
-pub(in crate::shard) fn belongs_to(board: &Arc<Board>) {
+pub(crate) fn belongs_to(board: &Arc<Board>) {
     OURS.with_borrow_mut(|ours| *ours = Some(Arc::downgrade(board)));
 }
 
@@ -70,7 +70,7 @@ fn board() -> Option<Arc<Board>> {
 }
 
 /// What a panic said.
-pub(in crate::shard) fn said(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no reason")
 }

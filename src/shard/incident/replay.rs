@@ -9,10 +9,10 @@ use std::time::Instant;
 use townlet_town::{Town, snapshot};
 
 use super::secrets::Secrets;
-use crate::shard::home::Home;
-use crate::shard::journal::{Base, Entry, Frames, Header, frame};
-use crate::shard::recover::{Player, reached};
-use crate::shard::snapshots;
+use crate::home::Home;
+use crate::journal::{Base, Entry, Frames, Header, frame};
+use crate::recover::{Player, reached};
+use crate::snapshots;
 
 /// Most bytes of the journal that a bundle carries for the replay.
 const MOST: usize = 32 * 1024 * 1024;

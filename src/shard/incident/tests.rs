@@ -6,8 +6,8 @@ use townlet_town::config::{Layers, load};
 use townlet_town::{Rules, Sources, Town, snapshot};
 
 use super::*;
-use crate::shard::journal::{self, Base, Entry, Header};
-use crate::shard::snapshots;
+use crate::journal::{self, Base, Entry, Header};
+use crate::snapshots;
 
 const RUN: &str = "harbour-20260101-000000-000aaa";
 

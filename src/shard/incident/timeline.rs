@@ -11,11 +11,11 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::audit::{self, Record, Stage};
-use crate::shard::home::Home;
-use crate::shard::snapshots;
-use crate::wire::text::escape;
-use crate::wire::{Snapshot, Status};
+use crate::home::Home;
+use crate::snapshots;
+use townlet_audit::{Record, Stage};
+use townlet_wire::text::escape;
+use townlet_wire::{Snapshot, Status};
 
 /// Most rows of one source, newest kept.
 const MOST: usize = 400;
@@ -58,7 +58,7 @@ pub(super) fn merged(home: &Home, root: &str, run_id: &str, view: Option<&Snapsh
             Moment::new(None, Some(event.tick), "event", format!("{}{fields}", event.event))
         });
         moments.extend(events);
-        let told = |it: &crate::wire::telemetry::Narration| Moment::new(None, Some(it.tick), "story", it.text.clone());
+        let told = |it: &townlet_wire::telemetry::Narration| Moment::new(None, Some(it.tick), "story", it.text.clone());
         moments.extend(view.narrations.iter().map(told));
         moments.extend(view.alerts.iter().map(|alert| {
             Moment::new(None, Some(alert.since_tick), "alert", format!("{} since here: {}", alert.name, alert.message))
@@ -84,7 +84,7 @@ fn ordered(mut moments: Vec<Moment>) -> Vec<Moment> {
 fn of_audit(folder: &Path, run_id: &str) -> Vec<Moment> {
     let mut kept: VecDeque<Moment> = VecDeque::new();
     // What cannot be read is told by the audit log's verdict.
-    drop(audit::records(folder, |_, _, record| {
+    drop(townlet_audit::records(folder, |_, _, record| {
         if let Ok(record) = record
             && record.run_id == run_id
         {

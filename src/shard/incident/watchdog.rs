@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::board::{Board, Hang, Phase, TOWN};
 use super::{Kind, Occasion, Recorder};
-use crate::shard::outlet::Outlet;
-use crate::wire::Snapshot;
+use crate::outlet::Outlet;
+use townlet_wire::Snapshot;
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(250);
@@ -22,7 +22,7 @@ const LOOKS: u32 = 13;
 const STOPPED: Duration = Duration::from_secs(1);
 
 /// The thread. Dropping it ends it.
-pub(in crate::shard) struct Watchdog {
+pub(crate) struct Watchdog {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -32,11 +32,7 @@ impl Watchdog {
     ///
     /// # Errors
     /// That no thread can be had.
-    pub(in crate::shard) fn start(
-        board: Arc<Board>,
-        recorder: Arc<Recorder>,
-        outlet: Weak<Outlet>,
-    ) -> std::io::Result<Self> {
+    pub(crate) fn start(board: Arc<Board>, recorder: Arc<Recorder>, outlet: Weak<Outlet>) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         let watch = Watch { board, recorder, outlet, beat: 0, looks: 0, hung: None };
         let thread = std::thread::Builder::new().name("watchdog".into()).spawn(move || watch.run(&stopped))?;
@@ -126,7 +122,7 @@ impl Watch {
 }
 
 /// The last state, and that it is the last for now.
-pub(in crate::shard) fn hanging(view: &Snapshot, board: &Board) -> Snapshot {
+pub(crate) fn hanging(view: &Snapshot, board: &Board) -> Snapshot {
     let mut view = view.clone();
     let raised = board.alerts();
     view.health.status = "degraded".into();

@@ -17,9 +17,9 @@ use townlet_town::names;
 use townlet_town::snapshot::hex;
 
 use super::home::Home;
-use crate::audit::Record;
-use crate::wire::telemetry::AuditRow;
-use crate::wire::{Answer, Snapshot};
+use townlet_audit::Record;
+use townlet_wire::telemetry::AuditRow;
+use townlet_wire::{Answer, Snapshot};
 
 /// Hex digits of a hashed id.
 const DIGITS: usize = 12;
@@ -184,7 +184,7 @@ fn each_word(text: &str, replaced: impl Fn(&str) -> Option<String>) -> Cow<'_, s
 
 fn read(path: &Path) -> io::Result<[u8; 32]> {
     let mut key = [0; 32];
-    let bytes = crate::files::read(path)?;
+    let bytes = townlet_files::read(path)?;
     if bytes.len() != key.len() {
         let why = "it is not a privacy key of 32 bytes; put the right one back, or remove it to have a new one made";
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));

@@ -5,8 +5,8 @@ use townlet_town::config::{DEFAULT_PERTURBATIONS, Layers, load};
 use townlet_town::{Command, Rules, Sources, Town};
 
 use super::*;
-use crate::shard::telemetry::{self, Around};
-use crate::wire::telemetry::{AuditRow, AuditTail, Health};
+use crate::telemetry::{self, Around};
+use townlet_wire::telemetry::{AuditRow, AuditTail, Health};
 
 fn names() -> Names {
     Names { key: [7; 32], hidden: true }

@@ -13,8 +13,8 @@ use townlet_learn::evaluate::{Record, Span, differences, evaluate};
 use townlet_town::Rules;
 
 use super::machine::{BETTER, Bond, NOT_BETTER, RUNNING};
-use crate::shard::Driver;
-use crate::wire::learning::Evidence;
+use crate::Driver;
+use townlet_wire::learning::Evidence;
 
 /// Days a town of a pair lives: as `townlet eval` has them, so that the figures compare.
 const DAYS: usize = 10;

@@ -7,7 +7,7 @@ mod told;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::learning::Evidence;
+use townlet_wire::learning::Evidence;
 
 /// Verdicts of [`Evidence`].
 pub(super) const RUNNING: &str = "running";

@@ -27,10 +27,10 @@ use townlet_town::config::{AutoRollback, Config};
 use super::policies::{Loaded, Policies, PolicyError};
 use super::table::error;
 use super::{Driver, Home};
-use crate::wire::ErrorBody;
-use crate::wire::learning::{Promotion, PromotionStep};
 use judge::{Case, Judge};
 use machine::{Act, Machine, Stage};
+use townlet_wire::ErrorBody;
+use townlet_wire::learning::{Promotion, PromotionStep};
 
 /// Policies kept at hand beside the release and the one before it.
 const KEPT_AT_HAND: usize = 16;
@@ -307,7 +307,7 @@ impl Releases {
     }
 
     /// The pairs are lived while somebody is to be judged, and only then; the candidate has to be at hand.
-    fn attend(&mut self, tell: impl Fn(u64, crate::wire::learning::Evidence) + Send + 'static) {
+    fn attend(&mut self, tell: impl Fn(u64, townlet_wire::learning::Evidence) + Send + 'static) {
         let number = self.machine.judgements();
         let Some(bond) = self.machine.to_judge().filter(|_| self.trouble.is_none()).cloned() else {
             self.judge = None;

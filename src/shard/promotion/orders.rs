@@ -16,19 +16,19 @@ use townlet_town::config::AutoRollback;
 use super::machine::{Act, Event, Machine, Stage, Step};
 use super::saved::{Manifest, Part};
 use super::{TOWN, note, now, pointer, rollouts, saved};
-use crate::audit::{Entry, Stage as Logged};
-use crate::shard::engine::{Engine, Message};
-use crate::shard::incident::{Kind as Incident, Occasion};
-use crate::shard::journal::Entry as JournalEntry;
-use crate::shard::policies::{Loaded, PolicyError};
-use crate::shard::table::{Args, Kind, Row, error};
-use crate::shard::telemetry;
-use crate::wire::learning::Evidence;
-use crate::wire::{ErrorBody, Role, Session, Status};
+use crate::engine::{Engine, Message};
+use crate::incident::{Kind as Incident, Occasion};
+use crate::journal::Entry as JournalEntry;
+use crate::policies::{Loaded, PolicyError};
+use crate::table::{Args, Kind, Row, error};
+use crate::telemetry;
+use townlet_audit::{Entry, Stage as Logged};
+use townlet_wire::learning::Evidence;
+use townlet_wire::{ErrorBody, Role, Session, Status};
 
 /// What an operator can ask of a release. Policies are named by their ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::shard) enum Order {
+pub(crate) enum Order {
     /// Judge this one.
     Nominate(String),
     /// Make the candidate the release.
@@ -75,7 +75,7 @@ type Kept = (Result<(), String>, Result<(), String>);
 
 impl Engine {
     /// A training made a checkpoint: judged when nobody else is, else it waits.
-    pub(in crate::shard) fn offered(&mut self, id: String) {
+    pub(crate) fn offered(&mut self, id: String) {
         self.fetch(Kind::Policy, id.clone(), move |engine| {
             if engine.releases.holds(&id) {
                 engine.advance(Event::Offered(id));
@@ -84,7 +84,7 @@ impl Engine {
     }
 
     /// Goes on when the policy that a line names is at hand: before anything is asked about it.
-    pub(in crate::shard) fn fetched(&mut self, row: &Row, args: &Args, then: impl FnOnce(&mut Self) + Send + 'static) {
+    pub(crate) fn fetched(&mut self, row: &Row, args: &Args, then: impl FnOnce(&mut Self) + Send + 'static) {
         match self.unfetched(row, args) {
             None => then(self),
             Some((kind, name)) => self.fetch(kind, name, then),
@@ -117,7 +117,7 @@ impl Engine {
     }
 
     /// Runs a job on the thread that writes files, and goes on here.
-    pub(in crate::shard) fn aside<R: Send + 'static>(
+    pub(crate) fn aside<R: Send + 'static>(
         &self,
         job: impl FnOnce() -> R + Send + 'static,
         then: impl FnOnce(&mut Self, Result<R, String>) + Send + 'static,
@@ -132,7 +132,7 @@ impl Engine {
     }
 
     /// The intent is durable: does it, and answers when the release's file holds it.
-    pub(in crate::shard) fn carry_out(&mut self, ticket: u64, order: &Order) {
+    pub(crate) fn carry_out(&mut self, ticket: u64, order: &Order) {
         let Some((issuer, cmd_id)) = self.asked_by(ticket) else { return };
         let act = self.act(&issuer, &cmd_id);
         let allowed = self.releases.allows(order).and_then(|()| {
@@ -293,7 +293,7 @@ impl Engine {
     }
 
     /// Writes what the file does not have yet; tried every second until it has.
-    pub(in crate::shard) fn keep_releases(&mut self) {
+    pub(crate) fn keep_releases(&mut self) {
         let releases = &self.releases;
         let idle = releases.writing == 0 && !releases.ordered;
         if idle && releases.machine != releases.kept && self.releases.file.claim().is_ok() {
@@ -344,7 +344,7 @@ impl Engine {
     }
 
     /// After any change: whoever is to be judged is, the file follows, and observers see it.
-    pub(in crate::shard) fn settle_releases(&mut self) {
+    pub(crate) fn settle_releases(&mut self) {
         if let Some(name) = self.releases.missing() {
             self.fetch(Kind::Policy, name, Self::settle_releases);
         }
@@ -367,7 +367,7 @@ impl Engine {
     }
 
     /// The town is made from other texts now: whoever is judged begins again, and the open window counts for nobody.
-    pub(in crate::shard) fn other_ground(&mut self, rules: Arc<Rules>) {
+    pub(crate) fn other_ground(&mut self, rules: Arc<Rules>) {
         let act = self.act(TOWN, "");
         let releases = &mut self.releases;
         let mut next = releases.machine.clone();
@@ -386,7 +386,7 @@ impl Engine {
     }
 
     /// A window of the town is over.
-    pub(in crate::shard) fn window_closed(&mut self) {
+    pub(crate) fn window_closed(&mut self) {
         let Some(window) = self.town.state().stability.closed.last() else { return };
         let (length, releases) = (self.town.rules().config.stability.window_ticks, &mut self.releases);
         let whole = window.end >= releases.whole_from + u64::from(length);
@@ -396,7 +396,7 @@ impl Engine {
     }
 
     /// Alerts that were raised just now, with their severity.
-    pub(in crate::shard) fn alarmed(&mut self, raised: &[(String, String)]) {
+    pub(crate) fn alarmed(&mut self, raised: &[(String, String)]) {
         let releases = &mut self.releases;
         let (auto, on_canary) = (releases.auto_rollback(), releases.machine.stage() == Stage::Canary);
         let mut grave = Vec::new();
@@ -470,7 +470,7 @@ impl Engine {
     }
 
     /// Rows that a crash left out of `ops/rollouts.md` are written, and what was open goes on.
-    pub(in crate::shard) fn open_releases(&mut self) {
+    pub(crate) fn open_releases(&mut self) {
         let releases = &self.releases;
         if releases.kept.steps().iter().any(rollouts::is_worth) {
             let papers = Papers { steps: releases.kept.steps().to_vec(), ..papers(releases, &releases.kept) };

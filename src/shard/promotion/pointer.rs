@@ -14,8 +14,8 @@ use townlet_town::config::Config;
 use townlet_town::snapshot::hex;
 
 use super::machine::{Ground, Machine};
-use crate::shard::home::{replace, slug};
-use crate::shard::policies::{Loaded, Policies, PolicyError};
+use crate::home::{replace, slug};
+use crate::policies::{Loaded, Policies, PolicyError};
 
 /// What the file says first.
 const FORMAT: &str = "townlet-release-2";
@@ -34,7 +34,7 @@ pub struct PointerError {
 
 /// The file's content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(in crate::shard) struct Content {
+pub(crate) struct Content {
     format: String,
     /// SHA-256 of the rest as it is written, in hex.
     #[serde(default)]
@@ -74,7 +74,7 @@ fn sealed(text: &str) -> String {
 
 /// A pointer that was read.
 #[derive(Clone, Debug)]
-pub(in crate::shard) struct Pointer {
+pub(crate) struct Pointer {
     path: PathBuf,
     pub(super) content: Content,
 }
@@ -84,10 +84,10 @@ impl Pointer {
     ///
     /// # Errors
     /// When it is damaged, or made for another configuration or other observations.
-    pub(in crate::shard) fn read(home: &Path, rules: &Rules) -> Result<Option<Self>, PointerError> {
+    pub(crate) fn read(home: &Path, rules: &Rules) -> Result<Option<Self>, PointerError> {
         let path = path(home, &rules.config);
         let refused = |why: String| PointerError { path: path.clone(), why };
-        let text = match crate::files::text(&path) {
+        let text = match townlet_files::text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refused(error.to_string())),
@@ -119,7 +119,7 @@ impl Pointer {
     }
 
     /// The release that was made; `None` while it is the configuration's.
-    pub(in crate::shard) fn release(&self) -> Option<&str> {
+    pub(crate) fn release(&self) -> Option<&str> {
         self.content.machine.since().map(|_| self.content.machine.release())
     }
 
@@ -127,7 +127,7 @@ impl Pointer {
     ///
     /// # Errors
     /// Why not, with the pointer's file.
-    pub(in crate::shard) fn load(&self, policies: &Policies, name: &str, rules: &Rules) -> Result<Loaded, PolicyError> {
+    pub(crate) fn load(&self, policies: &Policies, name: &str, rules: &Rules) -> Result<Loaded, PolicyError> {
         policies.load(name, rules).map_err(|error| {
             let why = format!("the release `{name}` cannot drive this town: {error}").trim_end_matches('.').to_owned();
             PointerError { path: self.path.clone(), why }.into()
@@ -198,7 +198,7 @@ impl Writer {
         if lock.try_lock().is_err() {
             return Err(format!("another run of `{}` in this home decides about its release", self.shard));
         }
-        let now = crate::files::text(&self.path).ok().and_then(|text| serde_json::from_str::<Content>(&text).ok());
+        let now = townlet_files::text(&self.path).ok().and_then(|text| serde_json::from_str::<Content>(&text).ok());
         if now != self.known {
             return Err(format!("another run of `{}` has changed its release since this one began", self.shard));
         }

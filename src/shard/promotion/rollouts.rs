@@ -8,8 +8,8 @@ use std::io::Write as _;
 use std::path::Path;
 
 use super::machine::{Ground, Stage, Step};
-use crate::wire::learning::Evidence;
-use crate::wire::text::escape;
+use townlet_wire::learning::Evidence;
+use townlet_wire::text::escape;
 
 const HEAD: &str = "# Rollouts
 
@@ -37,7 +37,7 @@ pub(super) fn append(
     evidence: Option<&Evidence>,
 ) -> Result<(), String> {
     let say = |error: std::io::Error| format!("{}: {error}", path.display());
-    crate::files::ordinary(path).map_err(say)?;
+    townlet_files::ordinary(path).map_err(say)?;
     let known = std::fs::read_to_string(path).unwrap_or_default();
     let missing = |step: &&Step| {
         let begin = begin(shard, step);
@@ -62,7 +62,7 @@ pub(super) fn append(
 /// Whether a shard's release was ever changed here.
 pub(super) fn knows(path: &Path, shard: &str) -> bool {
     let begin = format!("| {} |", cell(shard));
-    crate::files::text(path).is_ok_and(|known| known.lines().any(|line| line.starts_with(&begin)))
+    townlet_files::text(path).is_ok_and(|known| known.lines().any(|line| line.starts_with(&begin)))
 }
 
 fn cell(text: &str) -> String {

@@ -13,12 +13,12 @@ use townlet_town::config::Config;
 use townlet_town::snapshot::hex;
 
 use super::machine::{Act, Ground};
-use crate::shard::home::replace;
-use crate::shard::policies::{Loaded, Policies, SCRIPTED, ready};
-use crate::shard::table::error;
-use crate::wire::ErrorBody;
-use crate::wire::learning::Evidence;
-use crate::wire::line::nearest;
+use crate::home::replace;
+use crate::policies::{Loaded, Policies, SCRIPTED, ready};
+use crate::table::error;
+use townlet_wire::ErrorBody;
+use townlet_wire::learning::Evidence;
+use townlet_wire::line::nearest;
 
 const MANIFEST: &str = "manifest.json";
 
@@ -123,13 +123,13 @@ pub(super) fn release(root: &Path, name: &str, policies: &Policies, rules: &Rule
     }
     let damaged = |why: String| error("E_DAMAGED", format!("{name}: {why}."), "Use another one of `promotion_status`.");
     let folder = root.join(name);
-    let text = crate::files::read(&folder.join(MANIFEST)).map_err(|why| damaged(why.to_string()))?;
+    let text = townlet_files::read(&folder.join(MANIFEST)).map_err(|why| damaged(why.to_string()))?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|why| damaged(why.to_string()))?;
     let id = &manifest.release.id;
     let loaded = if manifest.release.file.is_none() {
         policies.load(SCRIPTED, rules)
     } else {
-        let bytes = crate::files::read(&folder.join(format!("{id}.safetensors")));
+        let bytes = townlet_files::read(&folder.join(format!("{id}.safetensors")));
         ready(id, bytes.map_err(|why| damaged(why.to_string()))?, rules)
     };
     loaded.map_err(|why| damaged(why.to_string().trim_end_matches('.').to_owned()))

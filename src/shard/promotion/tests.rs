@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::machine::{Act, BETTER, Event, Ground, Machine, NOT_BETTER, RUNNING, Stage};
 use super::rollouts;
-use crate::wire::learning::Evidence;
+use townlet_wire::learning::Evidence;
 
 const REQUIRED: u64 = 2;
 const NAMES: [&str; 5] = ["scripted", "a", "b", "c", "d"];

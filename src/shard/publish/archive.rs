@@ -11,7 +11,7 @@ use std::time::Duration;
 use fail::fail_point;
 use serde::Serialize;
 
-use crate::wire::{Envelope, Mirror};
+use townlet_wire::{Envelope, Mirror};
 
 /// How hard it packs; the publisher has other work.
 const LEVEL: i32 = 3;
@@ -182,7 +182,7 @@ pub fn verify(path: &Path) -> io::Result<Contents> {
 /// # Errors
 /// The file cannot be opened.
 pub fn lines(path: &Path, mut each: impl FnMut(&str) -> Result<(), String>) -> io::Result<Option<String>> {
-    let file = crate::files::open(path)?;
+    let file = townlet_files::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
     }

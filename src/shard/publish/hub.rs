@@ -12,9 +12,9 @@ use townlet_town::config::Backpressure;
 
 use super::archive::Archive;
 use super::queue::{Queue, Sent};
-use crate::wire::stream::{DIGEST_EVERY, digest};
-use crate::wire::telemetry::{Event, Narration, Transport};
-use crate::wire::{Body, Diff, Envelope, Position, Snapshot};
+use townlet_wire::stream::{DIGEST_EVERY, digest};
+use townlet_wire::telemetry::{Event, Narration, Transport};
+use townlet_wire::{Body, Diff, Envelope, Position, Snapshot};
 
 /// Bytes of messages kept for readers that come back.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether messages are sent one by one or merged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::shard) enum Mode {
+pub(crate) enum Mode {
     /// As the backlog asks.
     #[default]
     Auto,
@@ -69,7 +69,7 @@ impl Limits {
 }
 
 /// A state and what happened since the one before.
-pub(in crate::shard) struct Frame {
+pub(crate) struct Frame {
     /// The state.
     pub view: Arc<Snapshot>,
     /// All of it, also what the state no longer holds.

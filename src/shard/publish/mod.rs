@@ -22,11 +22,11 @@ use std::time::{Duration, Instant};
 
 use townlet_town::config::{Backpressure, Telemetry};
 
-use crate::wire::Position;
-use crate::wire::telemetry::Transport;
 use archive::Archive;
 use hub::{Hub, Limits};
 use queue::Queue;
+use townlet_wire::Position;
+use townlet_wire::telemetry::Transport;
 
 /// How often it looks at the time when nothing comes.
 const BEAT: Duration = Duration::from_millis(100);

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::wire::Position;
+use townlet_wire::Position;
 
 /// A message, encoded once for everybody who gets it.
 #[derive(Debug, PartialEq, Eq)]

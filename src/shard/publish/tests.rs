@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::archive::{self, Archive};
 use super::hub::{Frame, Hub, Limits, Mode};
 use super::queue::{Next, Sent, Stream, queue};
-use crate::wire::telemetry::{Event, Transport};
-use crate::wire::{Envelope, Mirror, Position, SCHEMA_VERSION, Snapshot};
+use townlet_wire::telemetry::{Event, Transport};
+use townlet_wire::{Envelope, Mirror, Position, SCHEMA_VERSION, Snapshot};
 
 const FRAME: Duration = Duration::from_millis(50);
 
@@ -79,7 +79,7 @@ impl Reader {
                 Next::Message(message) => {
                     let envelope: Envelope = serde_json::from_str(&message.text).unwrap();
                     assert_eq!(envelope.position(), message.position);
-                    if let crate::wire::Body::Diff(diff) | crate::wire::Body::Aggregate(diff) = &envelope.body {
+                    if let townlet_wire::Body::Diff(diff) | townlet_wire::Body::Aggregate(diff) = &envelope.body {
                         self.events += diff.events.as_ref().map_or(0, |tail| tail.append.len() as u64);
                     }
                     self.mirror.take(envelope).unwrap();

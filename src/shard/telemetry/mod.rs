@@ -25,8 +25,8 @@ use townlet_town::{AgentId, Rules, Town, employment, names};
 use super::driver::Driver;
 use super::lateness::Lateness;
 use super::names::Names;
-use crate::wire::SCHEMA_VERSION;
-use crate::wire::telemetry::{
+use townlet_wire::SCHEMA_VERSION;
+use townlet_wire::telemetry::{
     Alert, AuditTail, Check, Clock, Employment, ExitEntry, Health, Kpi, Learning, Perturbation, Policy, Promotion,
     Rewards, Shock, Shocks, Snapshot, Stability, Transport, Window,
 };

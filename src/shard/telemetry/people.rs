@@ -13,8 +13,8 @@ use townlet_town::state::{Activity, ShiftState, State};
 use townlet_town::{AgentId, Rules, Town};
 
 use super::agent_id;
-use crate::shard::driver::Driver;
-use crate::wire::telemetry::{Agent, Job, MaskBit, Need, Relationships, Shift, Tie, TopOption, Trait};
+use crate::driver::Driver;
+use townlet_wire::telemetry::{Agent, Job, MaskBit, Need, Relationships, Shift, Tie, TopOption, Trait};
 
 /// Job status by agent id.
 pub(super) fn jobs(rules: &Rules, state: &State) -> BTreeMap<String, Job> {
@@ -53,7 +53,7 @@ pub(super) fn agents(town: &Town, driver: &Driver) -> Vec<Agent> {
 }
 
 /// One resident as the inspector shows them.
-pub(in crate::shard) fn inspect(town: &Town, driver: &Driver, agent: AgentId) -> Agent {
+pub(crate) fn inspect(town: &Town, driver: &Driver, agent: AgentId) -> Agent {
     let (rules, state) = (town.rules(), town.state());
     let agents = &state.agents;
     let (x, y) = rules.plan.at(agents.tile[agent]);
@@ -100,13 +100,13 @@ fn top_options(weighed: &Weighed) -> Vec<TopOption> {
 }
 
 /// A resident's traits.
-pub(in crate::shard) fn personality(state: &State, agent: AgentId) -> Vec<Trait> {
+pub(crate) fn personality(state: &State, agent: AgentId) -> Vec<Trait> {
     let values = people::personality(state.agents.resident[agent]).all();
     TRAITS.iter().zip(values).map(|(name, value)| Trait { name: (*name).into(), value: value.to_f64() }).collect()
 }
 
 /// Every tie, by the slot of whoever has it, most trusted first.
-pub(in crate::shard) fn relationships(rules: &Rules, state: &State) -> Relationships {
+pub(crate) fn relationships(rules: &Rules, state: &State) -> Relationships {
     let ties = state.agents.present.iter().flat_map(|agent| {
         let mut ties: Vec<_> = state.agents.ties[*agent].iter().collect();
         ties.sort_by_key(|tie| (std::cmp::Reverse(tie.trust), tie.other));

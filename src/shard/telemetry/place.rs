@@ -9,7 +9,9 @@ use townlet_town::plan::ObjectKind;
 use townlet_town::state::{Activity, State};
 
 use super::agent_id;
-use crate::wire::telemetry::{Conflict, Map, MapObject, MapPlace, Queue, QueueCooldown, QueueUser, QueueWaiter, Store};
+use townlet_wire::telemetry::{
+    Conflict, Map, MapObject, MapPlace, Queue, QueueCooldown, QueueUser, QueueWaiter, Store,
+};
 
 /// Every object that holds stock, by id.
 pub(super) fn stores(rules: &Rules, state: &State) -> BTreeMap<String, Store> {
@@ -31,7 +33,7 @@ pub(super) fn stores(rules: &Rules, state: &State) -> BTreeMap<String, Store> {
 }
 
 /// Every object one can queue for.
-pub(in crate::shard) fn conflict(rules: &Rules, state: &State) -> Conflict {
+pub(crate) fn conflict(rules: &Rules, state: &State) -> Conflict {
     let used = |id: ObjectId| rules.choices.iter().flatten().any(|(object, _)| *object == id);
     Conflict {
         queues: rules.plan.objects().filter(|(id, _)| used(*id)).map(|(id, _)| queue(rules, state, id)).collect(),

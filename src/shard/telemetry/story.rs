@@ -10,7 +10,7 @@ use townlet_town::ids::Resident;
 use townlet_town::perturbations::{PERTURBATIONS, PRICE_SPIKE};
 use townlet_town::{Event, EventKind, Rules, names};
 
-use crate::wire::telemetry::{Event as WireEvent, Narration};
+use townlet_wire::telemetry::{Event as WireEvent, Narration};
 
 /// Events kept.
 const EVENTS: usize = 200;

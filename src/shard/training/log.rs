@@ -121,7 +121,7 @@ impl Log {
         if !self.path.exists() {
             return Ok(Vec::new());
         }
-        let text = crate::files::read(&self.path).map_err(self.disk())?;
+        let text = townlet_files::read(&self.path).map_err(self.disk())?;
         Ok(whole(&text).map(|(row, _)| row).collect())
     }
 

@@ -23,7 +23,7 @@ use super::engine::{Engine, Message};
 use super::home::Home;
 use super::incident::said;
 use super::telemetry::Undated;
-use crate::wire::telemetry::{Learning, LearningRow};
+use townlet_wire::telemetry::{Learning, LearningRow};
 use worker::{Orders, Wanted, Worker};
 
 /// Most rows of the history that observers get.

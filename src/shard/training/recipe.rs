@@ -50,7 +50,7 @@ impl Recipe {
     ///
     /// # Errors
     /// When the town's settings and what is taught do not go together.
-    pub(in crate::shard) fn taught(town: &Sources) -> Result<Arc<Rules>, RulesError> {
+    pub(crate) fn taught(town: &Sources) -> Result<Arc<Rules>, RulesError> {
         let sources = Sources { config: taught(&town.config)?, ..town.clone() };
         Ok(Arc::new(Rules::new(sources)?))
     }
@@ -59,7 +59,7 @@ impl Recipe {
     ///
     /// # Errors
     /// When they and what is taught do not go together.
-    pub(in crate::shard) fn follow(&mut self, town: &Sources) -> Result<(), RulesError> {
+    pub(crate) fn follow(&mut self, town: &Sources) -> Result<(), RulesError> {
         self.rules = Self::taught(town)?;
         Ok(())
     }

@@ -19,9 +19,9 @@ use townlet_town::Rules;
 use super::log::{Log, LogError};
 use super::recipe::Recipe;
 use super::{Begun, News};
-use crate::shard::engine::Message;
-use crate::shard::home::new_run_id;
-use crate::wire::telemetry::LearningRow;
+use crate::engine::Message;
+use crate::home::new_run_id;
+use townlet_wire::telemetry::LearningRow;
 
 /// Workers of a training: the town and what serves it have the other cores.
 const ALONE: NonZero<usize> = NonZero::<usize>::MIN;

@@ -12,8 +12,8 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Certificate, Response, StatusCode, Url, redirect};
 use tokio::time::timeout;
 
-use crate::wire::service::{AUDIT, COMMANDS, CONSOLE, Refusal, SCHEMA_HEADER, SNAPSHOT, STREAM, Welcome};
-use crate::wire::{Answer, ErrorBody, Request, SCHEMA_VERSION};
+use townlet_wire::service::{AUDIT, COMMANDS, CONSOLE, Refusal, SCHEMA_HEADER, SNAPSHOT, STREAM, Welcome};
+use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION};
 
 /// Longest a connection may take, and a request from its start to its answer; a stream's answer begins within it.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -101,7 +101,7 @@ impl Client {
         }
         if let Some(path) = &target.ca {
             let mut pem = Vec::new();
-            let read = crate::files::open(path).and_then(|file| file.take(MOST_PEM).read_to_end(&mut pem));
+            let read = townlet_files::open(path).and_then(|file| file.take(MOST_PEM).read_to_end(&mut pem));
             read.map_err(|why| format!("{}: {why}.", path.display()))?;
             let authorities = Certificate::from_pem_bundle(&pem);
             let authorities =

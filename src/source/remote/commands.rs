@@ -6,9 +6,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
 
 use super::{Failure, Shared};
-use crate::source::Notice;
-use crate::wire::text::escape;
-use crate::wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, Status};
+use crate::Notice;
+use townlet_wire::text::escape;
+use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, Status};
 
 /// Longest a command that changes something is tried.
 const PERSEVERANCE: Duration = Duration::from_mins(1);

@@ -4,8 +4,8 @@
 
 use serde::Deserialize;
 
-use crate::wire::sse::Event;
-use crate::wire::{Envelope, Mirror, Snapshot};
+use townlet_wire::sse::Event;
+use townlet_wire::{Envelope, Mirror, Snapshot};
 
 /// What an event came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,8 +67,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::wire::stream::digest;
-    use crate::wire::{Body, Diff, SCHEMA_VERSION};
+    use townlet_wire::stream::digest;
+    use townlet_wire::{Body, Diff, SCHEMA_VERSION};
 
     fn event(seq: u64, prev_seq: u64, body: Body, state: Option<&Snapshot>) -> Event {
         let nothing = Snapshot { schema_version: SCHEMA_VERSION.into(), ..Snapshot::default() };

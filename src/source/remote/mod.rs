@@ -18,8 +18,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch as signal;
 
 use super::{Hello, Link, Notice, Source};
-use crate::wire::service::{Welcome, is_newer};
-use crate::wire::{CommandSpec, Request, Role, SCHEMA_VERSION, Session, line};
+use townlet_wire::service::{Welcome, is_newer};
+use townlet_wire::{CommandSpec, Request, Role, SCHEMA_VERSION, Session, line};
 
 type Deliver = Arc<dyn Fn(Notice) + Send + Sync>;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::{Client, Failure, Heard, Shared, Told};
-use crate::source::{Link, Notice};
-use crate::wire::sse::Reader;
+use crate::{Link, Notice};
+use townlet_wire::sse::Reader;
 
 use std::sync::Arc;
 

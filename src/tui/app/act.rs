@@ -1,11 +1,11 @@
 //! What keys that work everywhere do, and how a typed command is sent.
 
 use super::{App, Purpose, Task, preview, send};
-use crate::tui::field::Field;
-use crate::tui::keymap::{ACTIONS, Action, Group};
-use crate::tui::overlay::{Goal, Help, Overlay, Palette, Prompt, Question};
-use crate::tui::pane::{Confirmation, PANES, Screen, allows, newer_schema};
-use crate::wire::{CommandSpec, Request, SCHEMA_VERSION, allowed, line};
+use crate::field::Field;
+use crate::keymap::{ACTIONS, Action, Group};
+use crate::overlay::{Goal, Help, Overlay, Palette, Prompt, Question};
+use crate::pane::{Confirmation, PANES, Screen, allows, newer_schema};
+use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, allowed, line};
 
 /// From slow to fast, as the command `speed` names them.
 const SPEEDS: [&str; 4] = ["1x", "10x", "100x", "max"];
@@ -173,12 +173,12 @@ impl App {
             return tasks;
         }
         if let Some(spec) = spec.filter(|spec| spec.destructive && !self.is_refused(spec)) {
-            let foretold = self.line.foretold(typed).map(crate::wire::Answer::summary);
+            let foretold = self.line.foretold(typed).map(townlet_wire::Answer::summary);
             self.overlay = Some(Overlay::Question(Question::new(Confirmation {
                 title: "This does not come back".into(),
                 text: vec![
                     typed.to_owned(),
-                    foretold.unwrap_or_else(|| format!("{}.", crate::tui::text::capital(&spec.help))),
+                    foretold.unwrap_or_else(|| format!("{}.", crate::text::capital(&spec.help))),
                 ],
                 verb: "do it".into(),
                 requests: vec![Request::line(typed)],

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{App, Purpose, Said, Tone, short_id};
-use crate::tui::text::thousands;
-use crate::wire::{Answer, Effect, line};
+use crate::text::thousands;
+use townlet_wire::{Answer, Effect, line};
 
 impl App {
     pub(super) fn answered(&mut self, answer: Answer) {

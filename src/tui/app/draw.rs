@@ -7,12 +7,12 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::{App, Spot};
-use crate::source::Link;
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Context, PANES, Screen, newer_schema};
-use crate::tui::text::{capital, clip, clock, thousands, width};
-use crate::wire::text::escape;
-use crate::wire::{Role, SCHEMA_VERSION, Snapshot};
+use crate::keymap::Action;
+use crate::pane::{Context, PANES, Screen, newer_schema};
+use crate::text::{capital, clip, clock, thousands, width};
+use townlet_source::Link;
+use townlet_wire::text::escape;
+use townlet_wire::{Role, SCHEMA_VERSION, Snapshot};
 
 /// The smallest terminal that shows anything.
 const SMALLEST: (u16, u16) = (60, 18);
@@ -128,7 +128,7 @@ impl App {
                 _ => ("Nothing has arrived from the shard yet.".to_owned(), "It is asked; this fills itself. q quits."),
             },
         };
-        crate::tui::pane::empty(frame, area, &what, advice, &self.theme);
+        crate::pane::empty(frame, area, &what, advice, &self.theme);
     }
 
     fn draw_header(&self, frame: &mut Frame<'_>, area: Rect) {
@@ -336,7 +336,7 @@ impl App {
     }
 }
 
-fn speed(view: &Snapshot, theme: &crate::tui::theme::Theme) -> Span<'static> {
+fn speed(view: &Snapshot, theme: &crate::theme::Theme) -> Span<'static> {
     match view.clock.speed.as_str() {
         "paused" => Span::styled("‖ PAUSED", theme.warn),
         other => Span::styled(format!("▶ {}", escape(&other.replace('x', "×").replace("ma×", "max"))), theme.good),

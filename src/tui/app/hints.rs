@@ -6,9 +6,9 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Paragraph};
 
 use super::{App, Tone};
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Context, Hint, allows};
-use crate::tui::text::{width, wrap};
+use crate::keymap::Action;
+use crate::pane::{Context, Hint, allows};
+use crate::text::{width, wrap};
 
 impl App {
     /// What the focused pane says works now.

@@ -24,8 +24,8 @@ use super::keymap::{Action, Key, Keymap};
 use super::overlay::{CardView, Outcome, Overlay, Question};
 use super::pane::{Context, PANES, Pane, Reaction, Screen};
 use super::theme::Theme;
-use crate::source::{Hello, Link, Notice};
-use crate::wire::{Request, Role, Session, Snapshot};
+use townlet_source::{Hello, Link, Notice};
+use townlet_wire::{Request, Role, Session, Snapshot};
 
 /// Answers waited for at most.
 const WAITED_FOR: usize = 256;

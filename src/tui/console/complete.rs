@@ -2,9 +2,9 @@
 //!
 //! Made from the command table and the snapshot. Uses the wire's grammar, has none of its own.
 
-use crate::wire::line::find;
-use crate::wire::text::escape;
-use crate::wire::{ArgKind, ArgSpec, CommandSpec, Snapshot};
+use townlet_wire::line::find;
+use townlet_wire::text::escape;
+use townlet_wire::{ArgKind, ArgSpec, CommandSpec, Snapshot};
 
 /// One way to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ fn policies(view: &Snapshot) -> impl Iterator<Item = (String, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::fixtures::{commands, snapshot};
+    use crate::fixtures::{commands, snapshot};
 
     fn texts(before: &str) -> Vec<String> {
         complete(&commands(), Some(&snapshot()), before).items.into_iter().map(|item| item.text).collect()

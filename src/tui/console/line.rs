@@ -10,10 +10,10 @@ use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 
 use super::complete::{Completion, complete, row};
 use super::recall::{Recall, keeps};
-use crate::tui::field::Field;
-use crate::tui::text::{clip, pad, width};
-use crate::tui::theme::Theme;
-use crate::wire::{Answer, CommandSpec, Request, Session, Snapshot, Status, allowed, line};
+use crate::field::Field;
+use crate::text::{clip, pad, width};
+use crate::theme::Theme;
+use townlet_wire::{Answer, CommandSpec, Request, Session, Snapshot, Status, allowed, line};
 
 /// Ways to go on that are listed at once.
 const LISTED: usize = 6;

@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use crate::tui::pane::Card;
-use crate::tui::text::{pad, thousands};
-use crate::tui::theme::Theme;
-use crate::wire::text::escape;
-use crate::wire::{Answer, Role, Status};
+use crate::pane::Card;
+use crate::text::{pad, thousands};
+use crate::theme::Theme;
+use townlet_wire::text::escape;
+use townlet_wire::{Answer, Role, Status};
 
 /// Entries kept.
 const KEPT: usize = 500;

@@ -16,8 +16,8 @@ use super::pane::{empty, frame_block, newer_schema, scrolled};
 use super::select::Selection;
 use super::text::{capital, clip, pad, pad_left, thousands, width, wrap};
 use super::theme::Theme;
-use crate::source::Link;
-use crate::wire::{Role, SCHEMA_VERSION, Session, Snapshot};
+use townlet_source::Link;
+use townlet_wire::{Role, SCHEMA_VERSION, Session, Snapshot};
 
 /// The smallest terminal that shows anything.
 const SMALLEST: (u16, u16) = (60, 18);

@@ -7,11 +7,11 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 
 use super::*;
-use crate::source::{Hello, Notice};
-use crate::tui::app::Setup;
-use crate::tui::fixtures::{hello, snapshot};
-use crate::tui::pane::Screen;
-use crate::tui::save;
+use crate::app::Setup;
+use crate::fixtures::{hello, snapshot};
+use crate::pane::Screen;
+use crate::save;
+use townlet_source::{Hello, Notice};
 
 fn app(name: &str, colour: &str, url: &str, view: Option<Snapshot>) -> App {
     let theme = Theme::named("dark", true).unwrap();

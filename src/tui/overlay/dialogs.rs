@@ -7,11 +7,11 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
 use super::{Outcome, window};
-use crate::tui::field::Field;
-use crate::tui::pane::{Card, Confirmation};
-use crate::tui::text::wrap;
-use crate::tui::theme::Theme;
-use crate::wire::Request;
+use crate::field::Field;
+use crate::pane::{Card, Confirmation};
+use crate::text::wrap;
+use crate::theme::Theme;
+use townlet_wire::Request;
 
 fn leaves(key: KeyEvent) -> bool {
     key.code == KeyCode::Esc || (key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL))

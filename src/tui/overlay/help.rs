@@ -7,11 +7,11 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::{Outcome, window};
-use crate::tui::field::Field;
-use crate::tui::keymap::{ACTIONS, Group, Keymap};
-use crate::tui::pane::PANES;
-use crate::tui::text::{clip, pad, width};
-use crate::tui::theme::Theme;
+use crate::field::Field;
+use crate::keymap::{ACTIONS, Group, Keymap};
+use crate::pane::PANES;
+use crate::text::{clip, pad, width};
+use crate::theme::Theme;
 
 /// The console line's own keys, which are those of a shell and not remapped.
 const LINE_KEYS: [(&str, &str); 6] = [

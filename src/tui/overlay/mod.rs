@@ -16,7 +16,7 @@ pub use help::Help;
 pub use palette::{Goal, Palette};
 
 use super::theme::Theme;
-use crate::wire::Request;
+use townlet_wire::Request;
 
 /// The one overlay there may be.
 #[derive(Debug)]

@@ -9,12 +9,12 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::{Outcome, window};
-use crate::tui::field::Field;
-use crate::tui::keymap::{ACTIONS, Action, Group, Keymap};
-use crate::tui::pane::{PANES, Screen};
-use crate::tui::text::{clip, pad, pad_left};
-use crate::tui::theme::Theme;
-use crate::wire::CommandSpec;
+use crate::field::Field;
+use crate::keymap::{ACTIONS, Action, Group, Keymap};
+use crate::pane::{PANES, Screen};
+use crate::text::{clip, pad, pad_left};
+use crate::theme::Theme;
+use townlet_wire::CommandSpec;
 
 /// Where a choice leads.
 #[derive(Clone, Debug, PartialEq, Eq)]

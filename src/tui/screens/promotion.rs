@@ -6,13 +6,13 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Confirmation, Context, Hint, Reaction};
-use crate::tui::text::{clip, count, signed, thousands, width};
-use crate::tui::theme::Theme;
-use crate::wire::Request;
-use crate::wire::telemetry::{Evidence, Promotion};
-use crate::wire::text::escape;
+use crate::keymap::Action;
+use crate::pane::{Confirmation, Context, Hint, Reaction};
+use crate::text::{clip, count, signed, thousands, width};
+use crate::theme::Theme;
+use townlet_wire::Request;
+use townlet_wire::telemetry::{Evidence, Promotion};
+use townlet_wire::text::escape;
 
 const PROMOTE: &str = "promote_policy";
 const ROLLBACK: &str = "rollback_policy";

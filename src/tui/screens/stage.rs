@@ -10,13 +10,13 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::Style;
 
-use crate::tui::console::Log;
-use crate::tui::fixtures;
-use crate::tui::history::History;
-use crate::tui::keymap::{ACTIONS, Action, Group};
-use crate::tui::pane::{Context, Pane, Reaction};
-use crate::tui::theme::Theme;
-use crate::wire::{CommandSpec, Role, Session, Snapshot};
+use crate::console::Log;
+use crate::fixtures;
+use crate::history::History;
+use crate::keymap::{ACTIONS, Action, Group};
+use crate::pane::{Context, Pane, Reaction};
+use crate::theme::Theme;
+use townlet_wire::{CommandSpec, Role, Session, Snapshot};
 
 /// What a pane has at the three sizes the interface guide names, less the four lines of the frame around it.
 pub(super) const SIZES: [(u16, u16); 3] = [(80, 20), (120, 36), (200, 56)];

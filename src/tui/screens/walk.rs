@@ -6,14 +6,14 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
-use crate::source::Notice;
-use crate::tui::app::{App, Message, Setup};
-use crate::tui::fixtures;
-use crate::tui::keymap::{Key, Keymap};
-use crate::tui::pane::Screen;
-use crate::tui::save;
-use crate::tui::theme::Theme;
-use crate::wire::Role;
+use crate::app::{App, Message, Setup};
+use crate::fixtures;
+use crate::keymap::{Key, Keymap};
+use crate::pane::Screen;
+use crate::save;
+use crate::theme::Theme;
+use townlet_source::Notice;
+use townlet_wire::Role;
 
 fn open() -> App {
     let theme = Theme::named("dark", true).expect("there is a dark theme");

@@ -6,67 +6,67 @@ use super::{Act, Evidence, Ground, Machine, Stage, Step};
 
 impl Machine {
     /// Where it stands.
-    pub(in crate::shard::promotion) fn stage(&self) -> Stage {
+    pub(in crate::promotion) fn stage(&self) -> Stage {
         self.stage
     }
 
     /// Who drives the town.
-    pub(in crate::shard::promotion) fn release(&self) -> &str {
+    pub(in crate::promotion) fn release(&self) -> &str {
         &self.release
     }
 
     /// To whom a rollback returns.
-    pub(in crate::shard::promotion) fn previous(&self) -> Option<&str> {
+    pub(in crate::promotion) fn previous(&self) -> Option<&str> {
         self.previous.as_deref()
     }
 
     /// When the release was made; `None` while it is the configuration's.
-    pub(in crate::shard::promotion) fn since(&self) -> Option<&Act> {
+    pub(in crate::promotion) fn since(&self) -> Option<&Act> {
         self.since.as_ref()
     }
 
     /// Who is judged.
-    pub(in crate::shard::promotion) fn candidate(&self) -> Option<&str> {
+    pub(in crate::promotion) fn candidate(&self) -> Option<&str> {
         self.bond.as_ref().map(|bond| bond.candidate.as_str())
     }
 
     /// Who comes next.
-    pub(in crate::shard::promotion) fn waiting(&self) -> Option<&str> {
+    pub(in crate::promotion) fn waiting(&self) -> Option<&str> {
         self.waiting.as_deref()
     }
 
     /// Who is being made the release.
-    pub(in crate::shard::promotion) fn target(&self) -> Option<&str> {
+    pub(in crate::promotion) fn target(&self) -> Option<&str> {
         self.target.as_ref().map(|target| target.name.as_str())
     }
 
     /// Green windows that count now, and how many it takes.
-    pub(in crate::shard::promotion) fn green(&self) -> (u64, u64) {
+    pub(in crate::promotion) fn green(&self) -> (u64, u64) {
         (self.green, self.required)
     }
 
     /// What towns are made from.
-    pub(in crate::shard::promotion) fn ground(&self) -> &Ground {
+    pub(in crate::promotion) fn ground(&self) -> &Ground {
         &self.ground
     }
 
     /// Whether the canary's last conclusive window was red.
-    pub(in crate::shard::promotion) fn is_red(&self) -> bool {
+    pub(in crate::promotion) fn is_red(&self) -> bool {
         self.stage == Stage::Canary && self.red
     }
 
     /// Judgements begun.
-    pub(in crate::shard::promotion) fn judgements(&self) -> u64 {
+    pub(in crate::promotion) fn judgements(&self) -> u64 {
         self.judgements
     }
 
     /// Of the candidate, or of the last one judged.
-    pub(in crate::shard::promotion) fn evidence(&self) -> Option<&Evidence> {
+    pub(in crate::promotion) fn evidence(&self) -> Option<&Evidence> {
         self.evidence.as_ref()
     }
 
     /// Oldest first, bounded.
-    pub(in crate::shard::promotion) fn steps(&self) -> &[Step] {
+    pub(in crate::promotion) fn steps(&self) -> &[Step] {
         &self.steps
     }
 }

@@ -13,14 +13,14 @@ use ratatui::buffer::Buffer;
 use ratatui::style::Color;
 
 use super::{App, Message, Purpose, Setup, Task};
-use crate::source::{Link, Notice};
-use crate::tui::fixtures::{bare, done, hello, history, refused, session, snapshot};
-use crate::tui::keymap::{Key, Keymap};
-use crate::tui::pane::Screen;
-use crate::tui::save;
-use crate::tui::theme::Theme;
-use crate::wire::telemetry::ExitEntry;
-use crate::wire::{Answer, ErrorBody, Request, Role, Snapshot, Status};
+use crate::fixtures::{bare, done, hello, history, refused, session, snapshot};
+use crate::keymap::{Key, Keymap};
+use crate::pane::Screen;
+use crate::save;
+use crate::theme::Theme;
+use townlet_source::{Link, Notice};
+use townlet_wire::telemetry::ExitEntry;
+use townlet_wire::{Answer, ErrorBody, Request, Role, Snapshot, Status};
 
 /// An app with a screen to look at and a count of requests to give ids.
 struct Desk {

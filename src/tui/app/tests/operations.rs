@@ -1,7 +1,7 @@
 //! What the panes of the Operations screen say and keep whole, at sizes where room is short.
 
 use super::*;
-use crate::wire::telemetry::{Alert, QueueCooldown, QueueUser};
+use townlet_wire::telemetry::{Alert, QueueCooldown, QueueUser};
 
 /// Gives the view a change and looks at it.
 fn changed(size: (u16, u16), change: impl FnOnce(&mut Snapshot)) -> Desk {
@@ -82,7 +82,7 @@ fn what_is_in_use_keeps_its_unit_and_names_keep_apart() {
 fn busy_objects_come_first_and_rows_do_not_jump() {
     let mut desk = changed((120, 40), |view| {
         let idle = view.conflict.queues[2].clone();
-        let named = |name: &str| crate::wire::telemetry::Queue { object: name.into(), ..idle.clone() };
+        let named = |name: &str| townlet_wire::telemetry::Queue { object: name.into(), ..idle.clone() };
         let mut cooling = named("desk_5");
         cooling.cooldowns = vec![QueueCooldown { agent: "eva".into(), until_tick: 3_440 }];
         view.conflict.queues.splice(0..0, [named("bed_1"), named("bed_2"), cooling]);
@@ -152,7 +152,7 @@ fn pane_tabs_are_whole_at_the_smallest_size() {
 #[test]
 fn promoting_and_rolling_back_ask_first_from_stability() {
     let mut desk = changed((120, 40), |view| {
-        crate::tui::fixtures::eligible(view);
+        crate::fixtures::eligible(view);
         view.stability.windows[0].checks[0].value = Some(0.01);
     });
     desk.press("B");

@@ -4,9 +4,9 @@
 
 use ratatui::text::{Line, Span};
 
-use crate::tui::text::{clock, thousands, wrap};
-use crate::tui::theme::Theme;
-use crate::wire::telemetry::{Clock, Shift};
+use crate::text::{clock, thousands, wrap};
+use crate::theme::Theme;
+use townlet_wire::telemetry::{Clock, Shift};
 
 /// A shift state as a person says it.
 pub(super) fn state(state: &str) -> &str {

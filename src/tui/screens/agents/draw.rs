@@ -8,9 +8,9 @@ use ratatui::text::{Line, Span};
 use super::day;
 use super::inspector::{Block, Case};
 use super::table::{Column, Order, Row};
-use crate::tui::pane::Context;
-use crate::tui::text::{pad, pad_left, percent, short};
-use crate::wire::telemetry::Job;
+use crate::pane::Context;
+use crate::text::{pad, pad_left, percent, short};
+use townlet_wire::telemetry::Job;
 
 /// The heads, the sorted one with its direction.
 pub(super) fn header<'a>(columns: &[(Column, usize)], order: Order, cx: &Context<'_>) -> Line<'a> {

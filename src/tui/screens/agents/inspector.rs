@@ -5,14 +5,14 @@
 use ratatui::text::{Line, Span};
 
 use super::day;
-use crate::tui::history::History;
-use crate::tui::text::{
+use crate::history::History;
+use crate::text::{
     bar, capital, clip, count, days, duration, moment, pad, pad_left, percent, plain, resident, spark, thousands,
     time_of, wrap,
 };
-use crate::tui::theme::Theme;
-use crate::wire::Snapshot;
-use crate::wire::telemetry::{Agent, Event, Job, Tie};
+use crate::theme::Theme;
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::{Agent, Event, Job, Tie};
 
 /// The resident and all that is known around them.
 #[derive(Clone, Copy)]
@@ -77,7 +77,7 @@ impl<'a> Case<'a> {
     pub(super) fn now(&self, width: usize) -> Block<'a> {
         let agent = self.agent;
         let name = clip(&agent.name, width.saturating_sub(2) / 2);
-        let rest = width.saturating_sub(crate::tui::text::width(&name) + 2);
+        let rest = width.saturating_sub(crate::text::width(&name) + 2);
         let place = if agent.place.is_empty() { "outdoors" } else { &agent.place };
         let at = clip(&format!("{} · {place} {},{}", agent.id, agent.x, agent.y), rest);
         let mut lines = vec![Line::from(vec![
@@ -291,7 +291,7 @@ fn details(event: &Event, agent: &Agent) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::telemetry::{MaskBit, TopOption};
+    use townlet_wire::telemetry::{MaskBit, TopOption};
 
     fn agent(option: &str, mask: &[(&str, &str)]) -> Agent {
         let bit = |(option, reason): &(&str, &str)| MaskBit {

@@ -19,9 +19,9 @@ use ratatui::widgets::Paragraph;
 use self::draw::{beside, header, row};
 use self::inspector::Case;
 use self::table::{Column, Order, Row, fitting, rows};
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::tui::text::{clip, count};
+use crate::keymap::Action;
+use crate::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::text::{clip, count};
 
 /// Rows a page key moves by.
 const PAGE: isize = 10;

@@ -4,9 +4,9 @@
 
 use std::cmp::Ordering;
 
-use crate::tui::screens::filter::Filter;
-use crate::wire::Snapshot;
-use crate::wire::telemetry::{Agent, Job};
+use crate::screens::filter::Filter;
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::{Agent, Job};
 
 /// One column of the table, in the order they stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,7 +208,7 @@ pub(super) fn rows<'a>(view: &'a Snapshot, typed: &str, order: Order) -> Vec<Row
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::telemetry::Need;
+    use townlet_wire::telemetry::Need;
 
     fn town() -> Snapshot {
         let mut view = Snapshot::default();

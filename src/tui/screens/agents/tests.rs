@@ -1,9 +1,9 @@
 //! The Agents screen by keystroke and picture.
 
 use super::*;
-use crate::tui::fixtures;
-use crate::tui::screens::stage::{SIZES, Stage};
-use crate::wire::Snapshot;
+use crate::fixtures;
+use crate::screens::stage::{SIZES, Stage};
+use townlet_wire::Snapshot;
 
 /// Names of the rows in sight, top to bottom, and the one marked.
 fn seen(stage: &Stage, pane: &mut Residents) -> (String, String) {

@@ -6,10 +6,10 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::group::{Ending, Group, arguments, values};
-use crate::tui::pane::Context;
-use crate::tui::text::{clip, pad, pad_left, thousands, width, wrap};
-use crate::tui::theme::Theme;
-use crate::wire::telemetry::AuditTail;
+use crate::pane::Context;
+use crate::text::{clip, pad, pad_left, thousands, width, wrap};
+use crate::theme::Theme;
+use townlet_wire::telemetry::AuditTail;
 
 /// Columns before the command: mark, sign, tick.
 const INDENT: usize = 14;

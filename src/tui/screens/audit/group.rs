@@ -6,8 +6,8 @@
 
 use serde_json::Value;
 
-use crate::tui::screens::filter::Filter;
-use crate::wire::telemetry::AuditRow;
+use crate::screens::filter::Filter;
+use townlet_wire::telemetry::AuditRow;
 
 /// What can stand before a colon in the filter.
 pub(super) const FIELDS: [&str; 10] =

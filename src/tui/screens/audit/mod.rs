@@ -17,9 +17,9 @@ use ratatui::widgets::Paragraph;
 use self::draw::{chain, detail, entry};
 use self::group::{FIELDS, Group, groups};
 use super::filter::Filter;
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::tui::text::{clip, count};
+use crate::keymap::Action;
+use crate::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::text::{clip, count};
 
 /// Commands a page key moves by.
 const PAGE: isize = 10;

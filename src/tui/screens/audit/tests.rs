@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::*;
-use crate::tui::fixtures;
-use crate::tui::screens::stage::{SIZES, Stage};
-use crate::wire::Snapshot;
-use crate::wire::telemetry::AuditRow;
+use crate::fixtures;
+use crate::screens::stage::{SIZES, Stage};
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::AuditRow;
 
 fn line(seq: u64, id: &str, stage: &str, status: &str, command: &str, args: serde_json::Value) -> AuditRow {
     let ends = stage == "outcome" && !id.is_empty();

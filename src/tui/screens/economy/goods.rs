@@ -8,12 +8,12 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Confirmation, Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::tui::select::List;
-use crate::tui::text::{bar, pad, pad_left, spark, thinned, thousands};
-use crate::wire::Request;
-use crate::wire::telemetry::Store;
+use crate::keymap::Action;
+use crate::pane::{Confirmation, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::select::List;
+use crate::text::{bar, pad, pad_left, spark, thinned, thousands};
+use townlet_wire::Request;
+use townlet_wire::telemetry::Store;
 
 /// A store that holds less of its capacity runs low.
 const LOW: f64 = 0.2;

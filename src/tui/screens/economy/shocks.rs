@@ -8,13 +8,13 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Card, Confirmation, Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::tui::select::List;
-use crate::tui::text::{clip, duration, moment, pad, percent, thousands, time_of};
-use crate::wire::Request;
-use crate::wire::telemetry::{Perturbation, Shock};
-use crate::wire::text::escape;
+use crate::keymap::Action;
+use crate::pane::{Card, Confirmation, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::select::List;
+use crate::text::{clip, duration, moment, pad, percent, thousands, time_of};
+use townlet_wire::Request;
+use townlet_wire::telemetry::{Perturbation, Shock};
+use townlet_wire::text::escape;
 
 /// Columns of name, kind, state and when. The kind goes first where there is little room.
 const NAME: usize = 18;

@@ -7,13 +7,13 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::tui::screens::promotion;
-use crate::tui::select::List;
-use crate::tui::text::{clip, pad, thousands, time_of, wrap};
-use crate::wire::telemetry::PromotionStep;
-use crate::wire::text::escape;
+use crate::keymap::Action;
+use crate::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::screens::promotion;
+use crate::select::List;
+use crate::text::{clip, pad, thousands, time_of, wrap};
+use townlet_wire::telemetry::PromotionStep;
+use townlet_wire::text::escape;
 
 /// Columns from which on what happened stands beside the evidence where rows are few.
 const BESIDE: u16 = 100;

@@ -2,16 +2,16 @@
 //!
 //! Knows what a figure is called and where it stands in a row of the wire. Rule: "Logged every update".
 
-use crate::wire::telemetry::{Learning, LearningRow};
+use townlet_wire::telemetry::{Learning, LearningRow};
 
 /// A figure that every update has.
-pub(in crate::tui) struct Curve {
+pub(crate) struct Curve {
     /// As in `logs/training/<run>.jsonl`.
-    pub(in crate::tui) name: &'static str,
-    pub(in crate::tui) title: &'static str,
-    /// As [`crate::tui::text::figure`] reads it.
-    pub(in crate::tui) unit: &'static str,
-    pub(in crate::tui) value: fn(&LearningRow) -> Option<f64>,
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// As [`crate::text::figure`] reads it.
+    pub(crate) unit: &'static str,
+    pub(crate) value: fn(&LearningRow) -> Option<f64>,
 }
 
 const fn curve(
@@ -24,7 +24,7 @@ const fn curve(
 }
 
 /// What the training is for, then how it learns, then what it costs.
-pub(in crate::tui) static CURVES: [Curve; 12] = [
+pub(crate) static CURVES: [Curve; 12] = [
     curve("return_per_day", "return a day", "", |row| row.return_per_day),
     curve("town_score", "town score", "score", |row| row.town_score),
     curve("episodic_return", "return a life", "", |row| row.episodic_return),
@@ -41,7 +41,7 @@ pub(in crate::tui) static CURVES: [Curve; 12] = [
 
 impl Curve {
     /// Its points by resident-ticks learned from; updates that do not have it are left out.
-    pub(in crate::tui) fn points(&self, learning: &Learning) -> Vec<(f64, f64)> {
+    pub(crate) fn points(&self, learning: &Learning) -> Vec<(f64, f64)> {
         let known = |row: &LearningRow| Some((row.steps as f64, (self.value)(row)?));
         learning.history.iter().filter_map(known).filter(|point| point.1.is_finite()).collect()
     }

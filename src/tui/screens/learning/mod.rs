@@ -3,7 +3,7 @@
 //! Owns where its two panes stand. Rule: "Logged every update" of the learning guide, "Screens" of the interface guide.
 
 mod candidate;
-pub(in crate::tui) mod curves;
+pub(crate) mod curves;
 #[cfg(test)]
 mod tests;
 mod training;

@@ -1,11 +1,11 @@
 //! The Learning screen by keystroke and picture.
 
 use super::*;
-use crate::tui::fixtures;
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Confirmation, Pane, Reaction};
-use crate::tui::screens::stage::{SIZES, Stage};
-use crate::wire::{Request, Role, Snapshot};
+use crate::fixtures;
+use crate::keymap::Action;
+use crate::pane::{Confirmation, Pane, Reaction};
+use crate::screens::stage::{SIZES, Stage};
+use townlet_wire::{Request, Role, Snapshot};
 
 fn stage(change: impl FnOnce(&mut Snapshot)) -> Stage {
     let mut view = fixtures::snapshot();

@@ -9,15 +9,13 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::curves::{CURVES, Curve};
-use crate::tui::chart;
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::tui::select::List;
-use crate::tui::text::{
-    bar, clip, figure, pad, pad_left, percent, seconds, short, spark, thinned, thousands, width, wrap,
-};
-use crate::wire::Request;
-use crate::wire::telemetry::{Learning, LearningRow};
+use crate::chart;
+use crate::keymap::Action;
+use crate::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::select::List;
+use crate::text::{bar, clip, figure, pad, pad_left, percent, seconds, short, spark, thinned, thousands, width, wrap};
+use townlet_wire::Request;
+use townlet_wire::telemetry::{Learning, LearningRow};
 
 /// The least a chart in a wall of them is worth.
 const TILE: (u16, u16) = (38, 8);

@@ -15,12 +15,12 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::filter::Filter;
-use crate::tui::chart;
-use crate::tui::keymap::Action;
-use crate::tui::metrics::{Metric, all};
-use crate::tui::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::tui::select::List;
-use crate::tui::text::{clock, figure, pad, pad_left, spark, thinned, width};
+use crate::chart;
+use crate::keymap::Action;
+use crate::metrics::{Metric, all};
+use crate::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::select::List;
+use crate::text::{clock, figure, pad, pad_left, spark, thinned, width};
 
 /// What `/` asks for in one field.
 const FIELDS: [&str; 4] = ["group", "name", "unit", "verdict"];

@@ -1,8 +1,8 @@
 //! The Metrics screen by keystroke and picture.
 
 use super::*;
-use crate::tui::fixtures;
-use crate::tui::screens::stage::{SIZES, Stage};
+use crate::fixtures;
+use crate::screens::stage::{SIZES, Stage};
 
 fn stage(filter: &str) -> Stage {
     let mut stage = Stage::new(&fixtures::snapshot());

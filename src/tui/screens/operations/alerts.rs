@@ -5,13 +5,13 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::tui::select::Selection;
-use crate::tui::text::{clock, other_day, pad, thousands, wrap};
-use crate::tui::theme::Theme;
-use crate::wire::telemetry::{Alert, Narration};
-use crate::wire::text::escape;
+use crate::keymap::Action;
+use crate::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::select::Selection;
+use crate::text::{clock, other_day, pad, thousands, wrap};
+use crate::theme::Theme;
+use townlet_wire::telemetry::{Alert, Narration};
+use townlet_wire::text::escape;
 
 /// The pane of alerts and narration. Until the operator selects something below it, the first line is selected, and so
 /// the newest alert when one is raised.

@@ -2,13 +2,13 @@
 
 use ratatui::text::{Line, Span};
 
-use crate::tui::pane::{Card, Context};
-use crate::tui::text::{
+use crate::pane::{Card, Context};
+use crate::text::{
     capital, clock, count, days, duration, moment, pad, pad_left, percent, plain, resident, thousands, time_of,
 };
-use crate::wire::Snapshot;
-use crate::wire::telemetry::{Event, ExitEntry, Job};
-use crate::wire::text::escape;
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::{Event, ExitEntry, Job};
+use townlet_wire::text::escape;
 
 /// Events of the resident that a card lists.
 const LISTED: usize = 12;

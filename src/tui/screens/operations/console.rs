@@ -5,13 +5,13 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::tui::app::short_id;
-use crate::tui::console::Entry;
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Context, Hint, Pane, Reaction, frame_block, scrolled};
-use crate::tui::select::Selection;
-use crate::tui::text::{clip, pad, pad_left, thousands, width};
-use crate::wire::text::escape;
+use crate::app::short_id;
+use crate::console::Entry;
+use crate::keymap::Action;
+use crate::pane::{Context, Hint, Pane, Reaction, frame_block, scrolled};
+use crate::select::Selection;
+use crate::text::{clip, pad, pad_left, thousands, width};
+use townlet_wire::text::escape;
 
 /// The Console pane. Its selection stays at the newest answer until it is moved.
 #[derive(Default)]

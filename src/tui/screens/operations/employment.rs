@@ -11,14 +11,14 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::case;
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Confirmation, Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::tui::select::List;
-use crate::tui::text::{
+use crate::keymap::Action;
+use crate::pane::{Confirmation, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::select::List;
+use crate::text::{
     clip, days, duration, moment, pad, pad_left, percent, resident, samples, spark, thousands, width, wrap,
 };
-use crate::wire::telemetry::{ExitEntry, Kpi};
-use crate::wire::{Request, Snapshot};
+use townlet_wire::telemetry::{ExitEntry, Kpi};
+use townlet_wire::{Request, Snapshot};
 
 const APPROVE: &str = "employment_exit approve";
 const DEFER: &str = "employment_exit defer";

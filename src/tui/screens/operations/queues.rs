@@ -7,13 +7,13 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::tui::select::List;
-use crate::tui::text::{clip, count, duration, pad, pad_left, resident, short, thousands, width};
-use crate::wire::Snapshot;
-use crate::wire::telemetry::Queue;
-use crate::wire::text::escape;
+use crate::keymap::Action;
+use crate::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::select::List;
+use crate::text::{clip, count, duration, pad, pad_left, resident, short, thousands, width};
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::Queue;
+use townlet_wire::text::escape;
 
 /// The Queues pane. Objects in use or waited for come first.
 #[derive(Default)]

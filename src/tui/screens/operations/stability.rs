@@ -9,13 +9,13 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::tui::screens::promotion;
-use crate::tui::select::List;
-use crate::tui::text::{bar, clip, count, pad, pad_left, percent, samples, spark, thousands, width};
-use crate::wire::telemetry::{Check, Window};
-use crate::wire::text::escape;
+use crate::keymap::Action;
+use crate::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::screens::promotion;
+use crate::select::List;
+use crate::text::{bar, clip, count, pad, pad_left, percent, samples, spark, thousands, width};
+use townlet_wire::telemetry::{Check, Window};
+use townlet_wire::text::escape;
 
 /// The Stability pane.
 #[derive(Default)]

@@ -9,9 +9,9 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
 use super::letters::Letters;
-use crate::tui::theme::Theme;
-use crate::wire::Snapshot;
-use crate::wire::telemetry::{Agent, Map, MapObject, MapPlace, Queue};
+use crate::theme::Theme;
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::{Agent, Map, MapObject, MapPlace, Queue};
 
 /// Kinds of places with the texture of their ground. The texture stands for the colour where there is none.
 pub(super) const PLACES: [(&str, char); 7] =

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use unicode_width::UnicodeWidthChar;
 
-use crate::wire::telemetry::Agent;
+use townlet_wire::telemetry::Agent;
 
 /// Shown for a name without any letter.
 const NAMELESS: char = '@';

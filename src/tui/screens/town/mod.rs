@@ -16,10 +16,10 @@ use ratatui::widgets::Paragraph;
 use self::canvas::{Canvas, Window, object_at, place_at};
 use self::letters::Letters;
 use self::side::{Side, utilities};
-use crate::tui::keymap::Action;
-use crate::tui::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::tui::text::clip;
-use crate::wire::telemetry::{Agent, Map as Plan};
+use crate::keymap::Action;
+use crate::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::text::clip;
+use townlet_wire::telemetry::{Agent, Map as Plan};
 
 /// Cells the panel beside the map takes at least, and at most.
 const SIDE: std::ops::RangeInclusive<u16> = 21..=44;

@@ -6,10 +6,10 @@ use ratatui::text::{Line, Span};
 
 use super::canvas::{PLACES, ground, object_at, object_sign, place_at, resident_style, tie_sign};
 use super::letters::Letters;
-use crate::tui::text::{bar, clip, count, duration, pad, resident, thousands};
-use crate::tui::theme::Theme;
-use crate::wire::Snapshot;
-use crate::wire::telemetry::{Agent, MapObject, Queue};
+use crate::text::{bar, clip, count, duration, pad, resident, thousands};
+use crate::theme::Theme;
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::{Agent, MapObject, Queue};
 
 /// What the panel is made from.
 #[derive(Clone, Copy)]

@@ -1,9 +1,9 @@
 //! The Town screen by keystroke and picture.
 
 use super::*;
-use crate::tui::fixtures;
-use crate::tui::screens::stage::{SIZES, Stage};
-use crate::wire::Snapshot;
+use crate::fixtures;
+use crate::screens::stage::{SIZES, Stage};
+use townlet_wire::Snapshot;
 
 /// The fixture's town in the corner of a map of the default size, with the water off.
 fn large() -> Snapshot {
@@ -84,7 +84,7 @@ fn who_leaves_town_is_no_longer_followed() {
 #[test]
 fn outages_and_queues_are_seen_without_colour() {
     let mut stage = Stage::new(&large());
-    stage.theme = crate::tui::theme::Theme::named("dark", false).expect("there is a dark theme");
+    stage.theme = crate::theme::Theme::named("dark", false).expect("there is a dark theme");
     let text = stage.text(&mut Map::default(), SIZES[1]);
     assert!(text.contains("water ✗ OFF") && text.contains("power ✓"), "{text}");
     assert!(text.contains("╬✗"), "the shower does not work\n{text}");

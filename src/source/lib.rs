@@ -12,7 +12,7 @@ pub use remote::Remote;
 
 use std::sync::Arc;
 
-use crate::wire::{Answer, CommandSpec, Request, Session, Snapshot};
+use townlet_wire::{Answer, CommandSpec, Request, Session, Snapshot};
 
 /// Something a source has to say.
 #[derive(Clone, Debug)]

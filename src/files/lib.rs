@@ -15,7 +15,7 @@ const HANDED: [&str; 4] = ["/dev/stdin", "/dev/null", "/dev/fd", "/proc/self/fd"
 ///
 /// # Errors
 /// That it is something else; what the system says of its place.
-pub(crate) fn ordinary(path: &Path) -> io::Result<()> {
+pub fn ordinary(path: &Path) -> io::Result<()> {
     let handed = || HANDED.iter().any(|place| path.starts_with(place));
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() || found.is_dir() || handed() => Ok(()),
@@ -29,7 +29,7 @@ pub(crate) fn ordinary(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// That it is none; what the system says.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
+pub fn open(path: &Path) -> io::Result<File> {
     ordinary(path)?;
     File::open(path)
 }
@@ -38,7 +38,7 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// As [`open`].
-pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -48,7 +48,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`open`]; that it is not UTF-8.
-pub(crate) fn text(path: &Path) -> io::Result<String> {
+pub fn text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     open(path)?.read_to_string(&mut text)?;
     Ok(text)

@@ -24,8 +24,8 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::shard::{Handle, Log};
 use looks::Latest;
+use townlet_shard::{Handle, Log};
 
 /// Longest the connections that are open may take to end once the shard stops.
 const DRAIN: Duration = Duration::from_secs(3);

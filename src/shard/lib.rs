@@ -57,19 +57,17 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use thiserror::Error;
-use townlet_town::config::Config;
-use townlet_town::{Rules, Sources, Town};
-
-use crate::audit;
-use crate::wire::telemetry::{Learning, Transport};
-use crate::wire::{Answer, Position, Request, Session, Snapshot};
 use dispatch::{Asked, Asker};
 use engine::{Engine, Message, Parts};
 use incident::{Board, Recorder, TOWN, Watchdog};
 use journal::{Base, Header, Journal};
 use lateness::Lateness;
 use telemetry::Around;
+use thiserror::Error;
+use townlet_town::config::Config;
+use townlet_town::{Rules, Sources, Town};
+use townlet_wire::telemetry::{Learning, Transport};
+use townlet_wire::{Answer, Position, Request, Session, Snapshot};
 use training::Training;
 
 /// How often somebody who waits looks whether there is still hope.
@@ -111,7 +109,7 @@ pub enum ShardError {
     Rules(#[from] townlet_town::RulesError),
     /// The audit log.
     #[error(transparent)]
-    Audit(#[from] audit::AuditError),
+    Audit(#[from] townlet_audit::AuditError),
     /// The journal.
     #[error(transparent)]
     Journal(#[from] journal::JournalError),
@@ -157,7 +155,7 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
     let town = Town::new(rules, seed);
     let header = header(&run_id, &options.driver, sources, Base::Seed(seed), &shard);
     let journal = Journal::create(&options.home.journal(&run_id, 0), &header)?;
-    let opened = audit::Log::open(audit::Options::new(options.home.console(), &run_id, &shard))?;
+    let opened = townlet_audit::Log::open(townlet_audit::Options::new(options.home.console(), &run_id, &shard))?;
     launch(town, header, journal, opened, options, claim, Vec::new())
 }
 
@@ -174,7 +172,7 @@ fn launch(
     town: Town,
     mut header: Header,
     journal: Journal,
-    opened: audit::Opened,
+    opened: townlet_audit::Opened,
     options: Options,
     claim: Option<home::Claim>,
     mut notes: Vec<String>,
