@@ -22,7 +22,7 @@ fn entry(cmd_id: &str) -> Entry {
     Entry::of(&session, cmd_id, "setmoney", json!({ "agent": "ada", "amount": "1" }))
 }
 
-fn read_whole(dir: &Path) -> Vec<Record> {
+fn read_verified(dir: &Path) -> Vec<Record> {
     let report = verify(dir).expect("readable");
     assert!(report.passed(), "{:?}", report.findings().map(ToString::to_string).collect::<Vec<_>>());
     let mut all = Vec::new();
@@ -36,7 +36,7 @@ fn read_whole(dir: &Path) -> Vec<Record> {
 }
 
 /// Fails once at `point` after an acknowledged command and an unsynced read, then goes on in a further segment, with these.
-fn fails_and_goes_on(point: &str, kept: &[&str]) {
+fn assert_continues_in_next_segment(point: &str, kept: &[&str]) {
     let scenario = fail::FailScenario::setup();
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path(), 1 << 20);
@@ -52,7 +52,7 @@ fn fails_and_goes_on(point: &str, kept: &[&str]) {
     assert_eq!(log.append_and_wait(entry("again"), true).unwrap().file, "r-0002.jsonl");
     drop(log);
     scenario.teardown();
-    let records = read_whole(dir.path());
+    let records = read_verified(dir.path());
     let ids: Vec<&str> = records.iter().map(|record| record.cmd_id.as_str()).collect();
     assert_eq!(ids, [kept, &["", "again"]].concat());
     let rotated = &records[kept.len()].args;
@@ -62,21 +62,21 @@ fn fails_and_goes_on(point: &str, kept: &[&str]) {
 
 #[test]
 fn a_failed_write() {
-    fails_and_goes_on("audit_write", &["held", "read"]);
+    assert_continues_in_next_segment("audit_write", &["held", "read"]);
 }
 
 #[test]
 fn a_write_that_fails_half_way() {
-    fails_and_goes_on("audit_torn", &["held", "read"]);
+    assert_continues_in_next_segment("audit_torn", &["held", "read"]);
 }
 
 #[test]
 fn a_failed_sync() {
-    fails_and_goes_on("audit_sync", &["held"]);
+    assert_continues_in_next_segment("audit_sync", &["held"]);
 }
 
 /// Longest something is waited for before a test says that it never came.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 #[test]
 fn what_nobody_waited_for_is_missed_too_when_it_is_cut_off() {
@@ -93,7 +93,7 @@ fn what_nobody_waited_for_is_missed_too_when_it_is_cut_off() {
     }
     let took = began.elapsed().as_secs() as usize;
     assert!(syncs.try_iter().count() <= took, "no line of these is synced for itself");
-    heads.recv_timeout(PATIENCE).expect("a head, with nobody asking for it");
+    heads.recv_timeout(TIMEOUT).expect("a head, with nobody asking for it");
     // In place before its writer takes anything else; beyond it is this line alone, unless they took long.
     log.append_and_wait(entry("after"), false).unwrap();
     let head = std::fs::read_to_string(dir.path().join("r.head")).unwrap();
@@ -119,7 +119,7 @@ fn a_disk_that_fills_up_and_then_refuses_a_sync_too_keeps_what_was_acknowledged(
     log.append_and_wait(entry("again"), true).unwrap();
     drop(log);
     scenario.teardown();
-    let records = read_whole(dir.path());
+    let records = read_verified(dir.path());
     let ids: Vec<&str> = records.iter().map(|record| record.cmd_id.as_str()).collect();
     assert_eq!(ids, ["held", "", "again"]);
 }
@@ -137,7 +137,7 @@ fn a_disk_that_stays_full_leaves_nothing_behind() {
     }
     drop(log);
     scenario.teardown();
-    assert_eq!(read_whole(dir.path()).len(), 1);
+    assert_eq!(read_verified(dir.path()).len(), 1);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_failed_rotation_and_a_failed_head() {
     }
     drop(log);
     scenario.teardown();
-    let records = read_whole(dir.path());
+    let records = read_verified(dir.path());
     assert_eq!(records.iter().filter(|record| record.cmd_id == "b").count(), 2, "nothing refused was written");
 }
 
@@ -172,7 +172,7 @@ const FOLDER: &str = "TOWNLET_AUDIT_FAULT_DIR";
 
 /// The process that dies. Does nothing when it is not asked to by [`no_death_loses_what_was_acknowledged`].
 #[test]
-fn dying_child() {
+fn crash_child_process() {
     let Ok(dir) = std::env::var(FOLDER) else {
         return;
     };
@@ -207,14 +207,14 @@ fn no_death_loses_what_was_acknowledged() {
             let said = String::from_utf8_lossy(&child.stderr).into_owned();
             let acknowledged: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("acknowledged ")).collect();
             if dir.path().join("r.head").exists() {
-                let before = read_whole(dir.path()).len();
+                let before = read_verified(dir.path()).len();
                 drop(open(dir.path(), 2_000));
-                assert!(read_whole(dir.path()).len() >= before);
+                assert!(read_verified(dir.path()).len() >= before);
             } else {
                 // It died before its first head was in place, and had told nobody anything.
                 drop(open(dir.path(), 2_000));
             }
-            let held = read_whole(dir.path());
+            let held = read_verified(dir.path());
             for id in &acknowledged {
                 let times = held.iter().filter(|record| record.cmd_id == *id).count();
                 assert_eq!(times, 1, "{point} after {passed}: {id}");

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use townlet_shard::Home;
 use townlet_shard::journal::{self, Contents, Entry};
-use townlet_shard::recover::Player;
+use townlet_shard::recovery::JournalReplayer;
 
 const TICKS: u64 = 20_000;
 const HALF: u64 = 10_000;
@@ -85,7 +85,7 @@ fn contents(home: &Path) -> Contents {
     let home = Home::new(home);
     let runs = home.runs("harbour");
     assert_eq!(runs.len(), 1);
-    let files = home.journals_of(&runs[0]);
+    let files = home.journal_files(&runs[0]);
     assert_eq!(files.len(), 1);
     let contents = journal::read(&files[0]).expect("the journal can be read");
     assert_eq!(contents.torn, 0);
@@ -182,7 +182,7 @@ fn gone_on_without_any_snapshot_is_the_same_town() {
 #[test]
 fn a_replay_is_the_same_town() {
     let (lived, contents) = straight();
-    let mut player = Player::from_header(&contents.header).expect("the header makes a town");
+    let mut player = JournalReplayer::from_header(&contents.header).expect("the header makes a town");
     let mut seen = BTreeMap::new();
     for entry in &contents.entries {
         let each_tick = |town: &townlet_town::Town| {
@@ -211,7 +211,7 @@ fn another_seed_or_another_command_is_another_town() {
 #[test]
 fn a_replay_notices_a_journal_that_is_not_the_towns() {
     let contents = &straight().1;
-    let mut player = Player::from_header(&contents.header).expect("the header makes a town");
+    let mut player = JournalReplayer::from_header(&contents.header).expect("the header makes a town");
     let told = contents.entries.iter().find_map(|entry| {
         let mut entry = entry.clone();
         if let Entry::Command { command: townlet_town::Command::SetPrice { value, .. }, .. } = &mut entry {

@@ -98,7 +98,7 @@ fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let scenario = fail::FailScenario::setup();
     let home = home();
-    let live = Live::refiled(home.path());
+    let live = Live::with_edited_file(home.path());
     let views = live.watch();
     live.run(120);
     live.done("setmoney ada 3");
@@ -122,7 +122,8 @@ fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
     // The journal's own town is what it goes on from, and the file on disk is another by now.
     std::fs::remove_dir_all(home.path().join("snapshots")).unwrap();
     std::fs::write(home.path().join(live::FILE), "seed: 9\n").unwrap();
-    let recorded = shard::recorded(&Home::new(home.path()), "harbour", None, "snapshots").expect("there is a run");
+    let recorded =
+        townlet_shard::recorded(&Home::new(home.path()), "harbour", None, "snapshots").expect("there is a run");
     assert_eq!(recorded.sources.digest(), now.texts_digest);
     let live = Live::resumed(home.path());
     assert_eq!((live.digest(), live.view().texts_digest), (digest, now.texts_digest.clone()));

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use townlet::cli::docs;
+use townlet::cli::reference_docs;
 use townlet_shard::specs;
 
 fn holds(name: &str, page: &str) {
@@ -18,7 +18,7 @@ fn holds(name: &str, page: &str) {
 
 #[test]
 fn the_page_of_commands_is_the_table() {
-    let page = docs::commands(&specs());
+    let page = reference_docs::commands(&specs());
     for spec in specs() {
         assert!(page.contains(&format!("| `{}", spec.name)), "{} is in no group", spec.name);
     }
@@ -27,7 +27,7 @@ fn the_page_of_commands_is_the_table() {
 
 #[test]
 fn the_page_of_keys_is_the_table() {
-    let page = docs::keys();
+    let page = reference_docs::keys();
     for row in townlet_tui::keymap::ACTIONS {
         assert!(page.contains(&format!("| `{}` |", row.name)), "{} is in no group", row.name);
     }

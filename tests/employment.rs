@@ -9,7 +9,7 @@ use townlet_learn::Scripted;
 use townlet_town::config::{Layers, load};
 use townlet_town::state::ShiftState;
 use townlet_town::{
-    AgentId, Command, Decider, Event, EventKind, OptionKind, Policy, Resident, Rules, Sources, Town, employment, kpi,
+    AgentId, Command, Decider, Event, EventKind, OptionKind, Policy, ResidentId, Rules, Sources, Town, employment, kpi,
 };
 
 const DEFAULT_PLAN: &str = include_str!("../configs/towns/default.txt");
@@ -67,7 +67,7 @@ fn idle_through(town: &mut Town, tick: u64) -> Vec<Event> {
 }
 
 fn request(town: &mut Town, who: u32) {
-    town.apply(&Command::ExitRequest { who: Resident(who) }).expect("nobody is queued twice");
+    town.apply(&Command::ExitRequest { who: ResidentId(who) }).expect("nobody is queued twice");
 }
 
 fn queue(town: &Town) -> Vec<u32> {
@@ -77,12 +77,12 @@ fn queue(town: &Town) -> Vec<u32> {
 
 fn lives_here(town: &Town, who: u32) -> bool {
     let agents = &town.state().agents;
-    agents.present.iter().any(|agent| agents.resident[*agent] == Resident(who))
+    agents.present.iter().any(|agent| agents.resident[*agent] == ResidentId(who))
 }
 
 fn slot(town: &Town, who: u32) -> AgentId {
     let agents = &town.state().agents;
-    *agents.present.iter().find(|agent| agents.resident[**agent] == Resident(who)).expect("they live here")
+    *agents.present.iter().find(|agent| agents.resident[**agent] == ResidentId(who)).expect("they live here")
 }
 
 /// Who left over their job, when, and whether an operator approved it.
@@ -156,16 +156,16 @@ fn approve_leaves_next_tick() {
     // No cap left, an exit just before, and a blackout: none of it holds back what an operator approved.
     let mut town = town(&[("lifecycle.exit_cooldown_ticks", "400"), ("employment.daily_exit_cap", "0")]);
     request(&mut town, 5);
-    town.apply(&Command::Kill { who: Resident(0) }).unwrap();
+    town.apply(&Command::Kill { who: ResidentId(0) }).unwrap();
     town.apply(&Command::Perturb { kind: 0, on: true }).unwrap();
     let events = idle_through(&mut town, 50);
     assert_eq!(processed(&events), []);
 
-    town.apply(&Command::ExitApprove { who: Resident(5) }).unwrap();
-    let said = EventKind::EmploymentExitManualRequest { who: Resident(5) };
+    town.apply(&Command::ExitApprove { who: ResidentId(5) }).unwrap();
+    let said = EventKind::EmploymentExitManualRequest { who: ResidentId(5) };
     assert!(town.events().iter().any(|event| event.kind == said));
     assert!(lives_here(&town, 5), "the exit belongs to the next tick");
-    let twice = town.apply(&Command::ExitApprove { who: Resident(5) }).unwrap_err();
+    let twice = town.apply(&Command::ExitApprove { who: ResidentId(5) }).unwrap_err();
     assert_eq!(twice.code, "E_CONFLICT");
     let events = idle_through(&mut town, 51);
     assert_eq!(processed(&events), [(51, 5, true)]);
@@ -177,7 +177,7 @@ fn approve_leaves_next_tick() {
 fn manual_exits_count_towards_today() {
     let mut town = town(&[("world.population", "4"), ("employment.daily_exit_cap", "1")]);
     request(&mut town, 0);
-    town.apply(&Command::ExitApprove { who: Resident(0) }).unwrap();
+    town.apply(&Command::ExitApprove { who: ResidentId(0) }).unwrap();
     let events = idle_through(&mut town, 210);
     assert_eq!(processed(&events), [(0, 0, true)]);
     assert_eq!(queue(&town), [2], "the day's one exit was the operator's");
@@ -191,11 +191,11 @@ fn approve_unknown_is_not_found() {
     let mut town = town(&[]);
     let before = town.digest();
     for who in [3, 999] {
-        let approve = town.apply(&Command::ExitApprove { who: Resident(who) }).unwrap_err();
-        let defer = town.apply(&Command::ExitDefer { who: Resident(who) }).unwrap_err();
+        let approve = town.apply(&Command::ExitApprove { who: ResidentId(who) }).unwrap_err();
+        let defer = town.apply(&Command::ExitDefer { who: ResidentId(who) }).unwrap_err();
         assert_eq!((approve.code, defer.code), ("E_NOT_FOUND", "E_NOT_FOUND"));
     }
-    assert_eq!(town.apply(&Command::ExitRequest { who: Resident(999) }).unwrap_err().code, "E_NOT_FOUND");
+    assert_eq!(town.apply(&Command::ExitRequest { who: ResidentId(999) }).unwrap_err().code, "E_NOT_FOUND");
     assert_eq!(town.digest(), before);
 }
 
@@ -207,8 +207,8 @@ fn defer_forgives_absences() {
     let cleo = slot(&town, 2);
     assert_eq!(town.state().agents.absent_shifts(cleo), 1);
 
-    town.apply(&Command::ExitDefer { who: Resident(2) }).unwrap();
-    assert!(town.events().iter().any(|event| event.kind == EventKind::EmploymentExitDeferred { who: Resident(2) }));
+    town.apply(&Command::ExitDefer { who: ResidentId(2) }).unwrap();
+    assert!(town.events().iter().any(|event| event.kind == EventKind::EmploymentExitDeferred { who: ResidentId(2) }));
     assert_eq!(queue(&town), [] as [u32; 0]);
     assert_eq!(town.state().agents.absent_shifts(cleo), 0);
     let events = idle_through(&mut town, 280);
@@ -230,7 +230,7 @@ fn review_window_releases() {
     request(&mut capped, 6);
     capped.apply(&Command::ExitCap(0)).unwrap();
     assert_eq!(processed(&idle_through(&mut capped, 150)), [], "the cap comes first");
-    capped.apply(&Command::ExitDefer { who: Resident(6) }).unwrap();
+    capped.apply(&Command::ExitDefer { who: ResidentId(6) }).unwrap();
     capped.apply(&Command::ExitCap(2)).unwrap();
     assert_eq!(processed(&idle_through(&mut capped, 400)), [(151, 4, false)], "unless deferred");
     assert!(lives_here(&capped, 6));
@@ -266,7 +266,7 @@ fn overflow_alert_stands() {
     }
     for who in 0..6 {
         assert!(overflows(&town));
-        town.apply(&Command::ExitApprove { who: Resident(who) }).unwrap();
+        town.apply(&Command::ExitApprove { who: ResidentId(who) }).unwrap();
         let tick = town.tick();
         idle_through(&mut town, tick);
     }
@@ -278,7 +278,7 @@ fn overflow_alert_stands() {
 fn nobody_is_queued_twice() {
     let mut town = town(&[("world.population", "4"), ("employment.daily_exit_cap", "0")]);
     request(&mut town, 2);
-    assert_eq!(town.apply(&Command::ExitRequest { who: Resident(2) }).unwrap_err().code, "E_CONFLICT");
+    assert_eq!(town.apply(&Command::ExitRequest { who: ResidentId(2) }).unwrap_err().code, "E_CONFLICT");
     let events = idle_through(&mut town, 1_300);
     assert_eq!(town.state().agents.absent_shifts(slot(&town, 2)), 2, "two absences while waiting");
     assert_eq!(queue(&town).iter().filter(|who| **who == 2).count(), 1);
@@ -290,10 +290,10 @@ fn leaving_for_another_reason_clears_the_entry() {
     let mut town = town(&[]);
     request(&mut town, 1);
     request(&mut town, 2);
-    town.apply(&Command::Kill { who: Resident(1) }).unwrap();
+    town.apply(&Command::Kill { who: ResidentId(1) }).unwrap();
     assert_eq!(queue(&town), [2]);
     assert_eq!(town.state().employment.exits_today, 0, "it was no employment exit");
-    assert_eq!(town.apply(&Command::ExitApprove { who: Resident(1) }).unwrap_err().code, "E_NOT_FOUND");
+    assert_eq!(town.apply(&Command::ExitApprove { who: ResidentId(1) }).unwrap_err().code, "E_NOT_FOUND");
 }
 
 /// What eight days of the scenario came to.
@@ -333,7 +333,7 @@ fn backlog(seed: u64, flags: &[(&str, &str)]) -> Outcome {
         }
         town.clear_events();
         let state = town.state();
-        outcome.capped |= state.employment.exits_today >= state.switches.daily_exit_cap;
+        outcome.capped |= state.employment.exits_today >= state.live_settings.daily_exit_cap;
         outcome.longest = outcome.longest.max(state.employment.queue.len());
         outcome.overflowed |= employment::overflows(town.rules(), state);
         outcome.waited += state.employment.queue.len();

@@ -7,7 +7,7 @@ mod live;
 
 use std::path::Path;
 
-use live::{Live, home, idler, options, refusal, sources, wait_for};
+use live::{Live, home, options, refusal, sources, store_idle_policy, wait_for};
 use townlet_shard::{Home, incident};
 use townlet_wire::Snapshot;
 
@@ -46,7 +46,7 @@ fn a_candidate_goes_the_whole_way_and_a_restart_keeps_it() {
 #[test]
 fn a_policy_that_starves_its_town_is_refused_and_when_forced_in_is_taken_back() {
     let home = home();
-    let id = idler(home.path());
+    let id = store_idle_policy(home.path());
     let live = Live::held(home.path());
     let views = live.watch();
     live.shard.offer(&id);
@@ -90,7 +90,7 @@ fn rolled_back(home: &Path, run_id: &str) -> String {
 #[test]
 fn a_canary_is_taken_back_by_itself_once_and_then_everything_is_held() {
     let home = home();
-    let id = idler(home.path());
+    let id = store_idle_policy(home.path());
     let settings = [("stability.promotion.auto_rollback", "critical")];
     let live = Live::around(
         townlet_shard::start(sources(false, &settings), 7, options(home.path(), true)).expect("it starts"),

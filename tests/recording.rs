@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use live::{Live, home};
 use townlet_shard::Home;
-use townlet_shard::recording::Recording;
-use townlet_source::{Link, Notice, Recorded, Source};
+use townlet_shard::recorded_run::RecordedRun;
+use townlet_source::{Link, Recorded, Source, SourceEvent};
 use townlet_wire::{Answer, Request, Snapshot, Status};
 
 /// Longest a notice is waited for before a test says that it never came.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// What stands in a home, name and content.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -57,7 +57,7 @@ fn lived(home: &Path) -> (Vec<PathBuf>, Vec<(u64, String, Snapshot)>) {
     live.done("price meal 1.25");
     let run = live.shard.run_id.clone();
     live.shard.stop().expect("it is saved");
-    (Home::new(home).journals_of(&run), seen)
+    (Home::new(home).journal_files(&run), seen)
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn every_tick_is_the_one_that_was_lived_in_whatever_order_one_looks() {
     let home = home();
     let (journal, seen) = lived(home.path());
     let before = files(home.path());
-    let mut recording = Recording::open(&Home::new(home.path()), &journal).expect("it is whole");
+    let mut recording = RecordedRun::open(&Home::new(home.path()), &journal).expect("it is whole");
     assert_eq!(recording.ticks(), (0, 0, 4_999));
     let order = [5, 0, 3, 2, 4, 1, 2, 5, 1, 0, 4];
     for (tick, digest, view) in order.into_iter().map(|place| &seen[place]) {
@@ -91,9 +91,9 @@ fn every_tick_is_the_one_that_was_lived_in_whatever_order_one_looks() {
 }
 
 /// A recording in a source's place, and what it delivers.
-fn watched(home: &Path) -> (Recorded, Receiver<Notice>) {
+fn watched(home: &Path) -> (Recorded, Receiver<SourceEvent>) {
     let (journal, _) = lived(home);
-    let mut recording = Recording::open(&Home::new(home), &journal).expect("it is whole");
+    let mut recording = RecordedRun::open(&Home::new(home), &journal).expect("it is whole");
     recording.go_to(u64::MAX).expect("journal and town agree");
     let mut source = Recorded::new(recording, Vec::new());
     let (send, notices) = channel();
@@ -102,9 +102,9 @@ fn watched(home: &Path) -> (Recorded, Receiver<Notice>) {
 }
 
 #[track_caller]
-fn until<T>(notices: &Receiver<Notice>, what: &str, wanted: impl Fn(Notice) -> Option<T>) -> T {
+fn until<T>(notices: &Receiver<SourceEvent>, what: &str, wanted: impl Fn(SourceEvent) -> Option<T>) -> T {
     loop {
-        let notice = notices.recv_timeout(PATIENCE).unwrap_or_else(|why| panic!("{what}: {why}"));
+        let notice = notices.recv_timeout(TIMEOUT).unwrap_or_else(|why| panic!("{what}: {why}"));
         if let Some(found) = wanted(notice) {
             return found;
         }
@@ -112,13 +112,13 @@ fn until<T>(notices: &Receiver<Notice>, what: &str, wanted: impl Fn(Notice) -> O
 }
 
 #[track_caller]
-fn asked(source: &mut Recorded, notices: &Receiver<Notice>, request: Request) -> (Answer, Arc<Snapshot>) {
+fn asked(source: &mut Recorded, notices: &Receiver<SourceEvent>, request: Request) -> (Answer, Arc<Snapshot>) {
     let cmd_id = source.send(request);
     let answer = until(notices, "an answer", |notice| match notice {
-        Notice::Answer(answer) if answer.cmd_id == cmd_id => Some(answer),
+        SourceEvent::Answer(answer) if answer.cmd_id == cmd_id => Some(answer),
         _ => None,
     });
-    let view = until(notices, "a view", |notice| if let Notice::View(view) = notice { Some(view) } else { None });
+    let view = until(notices, "a view", |notice| if let SourceEvent::View(view) = notice { Some(view) } else { None });
     (answer, view)
 }
 
@@ -159,7 +159,7 @@ fn a_recording_is_looked_at_and_nothing_can_be_done_to_it() {
     let (answer, _) = asked(&mut source, &notices, Request::line("speed max"));
     assert_eq!(answer.status, Status::Ok);
     let stopped = until(&notices, "the end", |notice| match notice {
-        Notice::View(view) if view.clock.speed == "paused" => Some(view.tick),
+        SourceEvent::View(view) if view.clock.speed == "paused" => Some(view.tick),
         _ => None,
     });
     assert_eq!(stopped, 4_999);

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use live::{FILE, Live, filed, home, options, read, refusal, wait_for};
 use serde_json::{Map, Value, json};
 use townlet_audit::{Stage, records};
-use townlet_shard::recover::Player;
-use townlet_shard::{Handle, Options, Reread, journal};
+use townlet_shard::recovery::JournalReplayer;
+use townlet_shard::{ConfigReloader, Handle, Options, journal};
 use townlet_town::config::{Kind, Layers, Row, load, row};
 use townlet_wire::{Request, Status};
 
@@ -37,14 +37,15 @@ fn resume(home: &Path, options: Options) -> Result<Handle, String> {
 }
 
 /// Plays every journal file of the home's run from its beginning.
-fn replayed(home: &Path) -> Player {
-    let mut player: Option<Player> = None;
+fn replayed(home: &Path) -> JournalReplayer {
+    let mut player: Option<JournalReplayer> = None;
     let mut files: Vec<_> =
         std::fs::read_dir(home.join("logs/journal")).unwrap().flatten().map(|it| it.path()).collect();
     files.sort();
     for file in files.iter().filter(|file| file.extension().is_some_and(|it| it == "tlj")) {
         let contents = journal::read(file).expect("the journal is whole");
-        let player = player.get_or_insert_with(|| Player::from_header(&contents.header).expect("it makes a town"));
+        let player =
+            player.get_or_insert_with(|| JournalReplayer::from_header(&contents.header).expect("it makes a town"));
         for entry in &contents.entries {
             player.play(entry, |_| {}).expect("journal and town agree");
         }
@@ -280,13 +281,13 @@ fn a_retry_is_answered_without_the_file() {
     let home = home();
     let reads = Arc::new(AtomicU64::new(0));
     let (counted, folder) = (Arc::clone(&reads), home.path().to_owned());
-    let reread = Reread::new(move || {
+    let reloader = ConfigReloader::new(move || {
         counted.fetch_add(1, Ordering::Relaxed);
         read(&folder)
     });
     write(home.path(), FILE, QUIET);
     let first = read(home.path()).expect("the file holds").sources;
-    let options = Options { reread: Some(reread), ..options(home.path(), true) };
+    let options = Options { reloader: Some(reloader), ..options(home.path(), true) };
     let live = Live::around(townlet_shard::start(first, 7, options).expect("it starts"));
     write(home.path(), FILE, &quiet("kpis: { attendance: 0.5 }"));
     let request = Request { cmd_id: Some("once".into()), ..Request::line("reload_config") };

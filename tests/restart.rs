@@ -21,7 +21,7 @@ const SNAPSHOTS: [u64; 2] = [130, 260];
 const LAST: u64 = 390;
 
 /// A shard that died: its home, and the town at its last acknowledged command.
-struct Died {
+struct CrashedRun {
     home: tempfile::TempDir,
     run: String,
     digest: String,
@@ -29,7 +29,7 @@ struct Died {
 }
 
 /// Commands that change the town, two at one tick among them, and two rows for the operators' log.
-fn lived() -> Died {
+fn lived() -> CrashedRun {
     let running = home();
     let live = Live::held(running.path());
     for until in SNAPSHOTS.into_iter().chain([LAST]) {
@@ -53,7 +53,7 @@ fn lived() -> Died {
     let died = home();
     copy(running.path(), died.path());
     let commands = done(died.path()).len() as u64;
-    Died { home: died, run, digest, commands }
+    CrashedRun { home: died, run, digest, commands }
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -103,7 +103,7 @@ fn with_ending(folder: PathBuf, ending: &str) -> Vec<PathBuf> {
     files
 }
 
-impl Died {
+impl CrashedRun {
     fn snapshots(&self) -> Vec<PathBuf> {
         with_ending(self.home.path().join("snapshots/auto").join(&self.run), ".tls")
     }
@@ -139,14 +139,14 @@ fn header(path: &Path) -> usize {
 }
 
 /// Puts a town beside the run's snapshots, newer by its name than all of them.
-fn intrude(died: &Died, town: impl Fn(&Town) -> Town) {
+fn add_foreign_snapshot(died: &CrashedRun, town: impl Fn(&Town) -> Town) {
     let newest = &died.snapshots()[1];
     let own = snapshot::load(&std::fs::read(newest).unwrap()).unwrap();
     std::fs::write(newest.with_file_name("000000000300.tls"), snapshot::save(&town(&own))).unwrap();
 }
 
 /// What is done to a run, and what a restart must say; what begins with `!` is a refusal.
-type Case = (&'static str, fn(&Died), &'static [&'static str]);
+type Case = (&'static str, fn(&CrashedRun), &'static [&'static str]);
 
 const CASES: &[Case] = &[
     ("nothing", |_| {}, &["resumed at tick 390", "000000000260.tls"]),
@@ -169,13 +169,13 @@ const CASES: &[Case] = &[
     ),
     (
         "a snapshot of another seed among them",
-        |it| intrude(it, |own| Town::new(Arc::clone(own.rules()), own.state().seed + 1)),
+        |it| add_foreign_snapshot(it, |own| Town::new(Arc::clone(own.rules()), own.state().seed + 1)),
         &["000000000300.tls: it is of another run: its seed is", "passed over", "000000000260.tls"],
     ),
     (
         "a snapshot of another configuration among them",
         |it| {
-            intrude(it, |own| {
+            add_foreign_snapshot(it, |own| {
                 let sources = own.rules().sources.clone();
                 let config = sources.config.replace("town-v1", "other-v1");
                 let rules = Rules::new(Sources { config, ..sources }).unwrap();
@@ -190,7 +190,7 @@ const CASES: &[Case] = &[
     (
         "a snapshot of the same seed with another past among them",
         |it| {
-            intrude(it, |own| {
+            add_foreign_snapshot(it, |own| {
                 let mut town = Town::new(Arc::clone(own.rules()), own.state().seed);
                 town.apply(&Command::ExitCap(1)).unwrap();
                 town
@@ -278,15 +278,15 @@ const CASES: &[Case] = &[
     ),
 ];
 
-fn key(died: &Died) -> PathBuf {
+fn key(died: &CrashedRun) -> PathBuf {
     died.home.path().join("ops/harbour.privacy-key")
 }
 
 /// A copy of a run that was damaged and has come back as the same town, with what had to be said; nothing when it was refused, as
 /// it had to be.
 #[track_caller]
-fn gone_on(original: &Died, (what, damage, says): &Case) -> Option<(Died, Live)> {
-    let died = Died { home: home(), run: original.run.clone(), digest: original.digest.clone(), ..*original };
+fn resumed_or_refused(original: &CrashedRun, (what, damage, says): &Case) -> Option<(CrashedRun, Live)> {
+    let died = CrashedRun { home: home(), run: original.run.clone(), digest: original.digest.clone(), ..*original };
     copy(original.home.path(), died.home.path());
     damage(&died);
     let resumed = resume(died.home.path());
@@ -306,13 +306,13 @@ fn gone_on(original: &Died, (what, damage, says): &Case) -> Option<(Died, Live)>
 fn whatever_file_is_missing_or_damaged_a_run_goes_on_and_says_so_or_is_refused_by_name() {
     let original = lived();
     for case @ (what, ..) in CASES {
-        let Some((died, live)) = gone_on(&original, case) else { continue };
+        let Some((died, live)) = resumed_or_refused(&original, case) else { continue };
         goes_on(what, &died, live);
     }
 }
 
 /// Nothing acknowledged is done again, and what comes now can be resumed and replayed like anything before.
-fn goes_on(what: &str, died: &Died, live: Live) {
+fn goes_on(what: &str, died: &CrashedRun, live: Live) {
     for cmd_id in done(died.home.path()) {
         let request = Request { cmd_id: Some(cmd_id.clone()), ..Request::line("set_exit_cap 2") };
         let answer = live.ask(live.admin, request);
@@ -391,9 +391,9 @@ fn a_run_in_an_earlier_layout_goes_on_in_a_file_of_this_one() {
 }
 
 /// A run whose release was made: a policy of its own, after the scripted one.
-fn released() -> (Died, String) {
+fn released() -> (CrashedRun, String) {
     let running = home();
-    let id = live::idler(running.path());
+    let id = live::store_idle_policy(running.path());
     let live = Live::held(running.path());
     live.run(100);
     live.done(&format!("policy_swap {id} --reason drill"));
@@ -403,20 +403,20 @@ fn released() -> (Died, String) {
     let died = home();
     copy(running.path(), died.path());
     let commands = done(died.path()).len() as u64;
-    (Died { home: died, run, digest, commands }, id)
+    (CrashedRun { home: died, run, digest, commands }, id)
 }
 
-fn pointer(died: &Died) -> PathBuf {
+fn pointer(died: &CrashedRun) -> PathBuf {
     died.home.path().join("snapshots/rel/harbour.release.json")
 }
 
 /// The release's policy.
-fn policy(died: &Died) -> PathBuf {
+fn policy(died: &CrashedRun) -> PathBuf {
     with_ending(died.home.path().join("snapshots/rel"), ".safetensors").remove(0)
 }
 
 /// Its copy among the shadows.
-fn shadow(died: &Died) -> PathBuf {
+fn shadow(died: &CrashedRun) -> PathBuf {
     with_ending(died.home.path().join("snapshots/shadow"), ".safetensors").remove(0)
 }
 
@@ -472,7 +472,7 @@ const RELEASES: &[Case] = &[
 fn whatever_of_a_release_is_missing_or_damaged_there_is_one_release_or_a_refusal_by_name() {
     let (original, id) = released();
     for case @ (what, ..) in RELEASES {
-        let Some((died, live)) = gone_on(&original, case) else { continue };
+        let Some((died, live)) = resumed_or_refused(&original, case) else { continue };
         let release = if *what == "the pointer missing" { "scripted" } else { &id };
         assert_eq!((live.view().policy.id, live.view().promotion.release), (release.into(), release.into()), "{what}");
         live.run(10);

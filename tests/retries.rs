@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 
 use live::{Live, home, options, refusal, somebody, sources};
 use townlet_audit::{Record, Stage};
-use townlet_shard::tokens::Tokens;
+use townlet_shard::tokens::TokenStore;
 use townlet_shard::{Home, Options};
 use townlet_wire::{Answer, Request, Role, Status};
 
@@ -252,7 +252,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 fn the_right_token_makes_an_admin_and_is_written_nowhere() {
     let home = home();
     let store = home.path().join("ops/tokens.json");
-    let mut tokens = Tokens::default();
+    let mut tokens = TokenStore::default();
     let (token, looker) = (tokens.make(Role::Admin).unwrap(), tokens.make(Role::Viewer).unwrap());
     tokens.save(&store).unwrap();
     let live = guarded(home.path(), store);

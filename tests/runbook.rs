@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Where the page says that shards are served.
 const PLACE: &str = "127.0.0.1:7420";
 /// Longest a command may take.
-const PATIENCE: Duration = Duration::from_mins(5);
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// A command of the page, and what it must come to.
 #[derive(Debug, Default)]
@@ -112,7 +112,7 @@ impl Terminal<'_> {
         } else if let Some(signal) = step.command.strip_prefix("kill ").and_then(|line| line.strip_suffix("%1")) {
             self.end(step, signal);
         } else {
-            let output = self.patiently(step);
+            let output = self.run_with_timeout(step);
             let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
             let said = self.served.as_ref().map_or_else(|| said.clone(), |it| said.replace(&it.place, PLACE));
             assert_eq!(output.status.code(), Some(step.status), "{step}\n{said}");
@@ -121,12 +121,12 @@ impl Terminal<'_> {
     }
 
     /// Runs a command to its end, which must come.
-    fn patiently(&self, step: &Step) -> Output {
+    fn run_with_timeout(&self, step: &Step) -> Output {
         let mut shell = self.shell(&step.command);
         let child = shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("there is a shell");
         let (pid, (sender, ended)) = (child.id(), channel());
         std::thread::spawn(move || sender.send(child.wait_with_output()));
-        ended.recv_timeout(PATIENCE).map_or_else(
+        ended.recv_timeout(TIMEOUT).map_or_else(
             |_| {
                 drop(self.shell(&format!("kill {pid}")).status());
                 panic!("{step}: it does not end");

@@ -15,7 +15,7 @@ use serde_json::Value;
 use townlet_learn::checkpoint::{Checkpoint, Registry, Saved};
 use townlet_learn::{Choice, NetworkPolicy};
 use townlet_shard::Options;
-use townlet_shard::training::Recipe;
+use townlet_shard::training::TrainingSpec;
 use townlet_town::Rules;
 use townlet_wire::Snapshot;
 
@@ -56,7 +56,7 @@ fn updates(home: &Path) -> u64 {
 /// A held town with a small training and these settings.
 fn training(home: &Path, settings: &[(&str, &str)]) -> Live {
     let sources = sources(false, &[SMALL, settings].concat());
-    let training = Some(Recipe::new(&sources, None).expect("they go together"));
+    let training = Some(TrainingSpec::new(&sources, None).expect("they go together"));
     Live::around(
         townlet_shard::start(sources, 7, Options { training, ..options(home, true) }).expect("the shard starts"),
     )
@@ -105,7 +105,7 @@ fn a_training_goes_on_under_what_was_reloaded() {
     std::fs::write(home.path().join(FILE), &file).unwrap();
     let start = || {
         let sources = read(home.path()).expect("the file holds").sources;
-        let training = Some(Recipe::new(&sources, None).expect("they go together"));
+        let training = Some(TrainingSpec::new(&sources, None).expect("they go together"));
         Live::around(
             townlet_shard::start(sources, 7, Options { training, ..filed(home.path()) }).expect("the shard starts"),
         )
@@ -178,7 +178,7 @@ fn a_candidate_fits_the_town_and_comes_from_its_release() {
     let shipped = Checkpoint::embedded(include_bytes!("../configs/policies/shipped.safetensors")).expect("it is whole");
     let settings = [SMALL, &[("training.hidden_units", "128")]].concat();
     let sources = sources(false, &settings);
-    let training = Some(Recipe::new(&sources, Some(shipped.clone())).expect("they go together"));
+    let training = Some(TrainingSpec::new(&sources, Some(shipped.clone())).expect("they go together"));
     let options = Options { training, ..options(home.path(), true) };
     let live = Live::around(townlet_shard::start(sources.clone(), 7, options).expect("the shard starts"));
     let view = wait_for(&live.watch(), "a checkpoint", |view| view.learning.checkpoint.is_some());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use live::{options, sources};
 use townlet_shard::publish::Next;
-use townlet_shard::training::Recipe;
+use townlet_shard::training::TrainingSpec;
 use townlet_shard::{Options, Speed};
 
 /// Between two rows.
@@ -49,7 +49,7 @@ fn memory_and_open_files_stay_flat_at_full_speed() {
     let home = tempfile::tempdir().unwrap();
     // A schedule that no soak comes to the end of.
     let sources = sources(false, &[("training.total_steps", "1000000000000")]);
-    let training = soak.then(|| Recipe::new(&sources, None).expect("they go together"));
+    let training = soak.then(|| TrainingSpec::new(&sources, None).expect("they go together"));
     let options = Options { paused: false, held: false, speed: Speed::Max, training, ..options(home.path(), false) };
     let shard = townlet_shard::start(sources, 7, options).expect("the shard starts");
     let stream = shard.stream(None, || {});

@@ -19,29 +19,29 @@ use serde_json::json;
 use tempfile::TempDir;
 use townlet_audit::{Stage, records, verify};
 use townlet_server::Server;
-use townlet_shard::tokens::Tokens;
+use townlet_shard::tokens::TokenStore;
 use townlet_shard::{Handle, Home, Log, Options, journal};
-use townlet_source::{Local, Notice, Source as _};
+use townlet_source::{Local, Source as _, SourceEvent};
 use townlet_wire::service::CONSOLE;
 use townlet_wire::{Answer, Request, Role, Snapshot, Status};
 
 /// Nothing here takes this long; it only turns a hang into a failure.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Where a writer hangs.
 const POINTS: [&str; 4] = ["audit_write", "audit_sync", "journal_write", "journal_sync"];
 
 /// A writer held where it is until this goes, and so also by a test that fails.
-struct Hanging(&'static str);
+struct PausedFailPoint(&'static str);
 
-impl Hanging {
+impl PausedFailPoint {
     fn at(point: &'static str) -> Self {
         fail::cfg(point, "pause").expect("it can be held");
         Self(point)
     }
 }
 
-impl Drop for Hanging {
+impl Drop for PausedFailPoint {
     fn drop(&mut self) {
         fail::remove(self.0);
     }
@@ -64,16 +64,17 @@ struct Town {
 impl Town {
     fn start() -> Self {
         let home = home();
-        let shard = shard::start(sources(false, &[]), 7, Options { paused: false, ..options(home.path(), false) });
+        let shard =
+            townlet_shard::start(sources(false, &[]), 7, Options { paused: false, ..options(home.path(), false) });
         let shard = Arc::new(shard.expect("it starts"));
         let admin = shard.open(somebody("test:admin", Role::Admin, false), |_| {});
-        let (token_file, mut tokens) = (home.path().join("ops/tokens.json"), Tokens::default());
+        let (token_file, mut tokens) = (home.path().join("ops/tokens.json"), TokenStore::default());
         let token = tokens.make(Role::Admin).expect("a token");
         tokens.save(&token_file).expect("it is saved");
         let log = Log::new(home.path().join("logs/townlet.log"), "service", false);
-        let place = server::Place { listen: "127.0.0.1:0".parse().expect("an address"), tls: None };
-        let options = server::Options { token_file, facts: Vec::new(), log };
-        let server = server::start(Arc::clone(&shard), place, options).expect("it listens");
+        let place = townlet_server::Place { listen: "127.0.0.1:0".parse().expect("an address"), tls: None };
+        let options = townlet_server::Options { token_file, facts: Vec::new(), log };
+        let server = townlet_server::start(Arc::clone(&shard), place, options).expect("it listens");
         let (send, views) = channel();
         shard.subscribe(move |view| drop(send.send(view)));
         Self { home, shard, admin, token, server, views }
@@ -84,7 +85,7 @@ impl Town {
     fn line(&self, line: &str) -> Answer {
         let (send, answers) = channel();
         self.shard.ask(self.admin, Request::line(line), move |answer| drop(send.send(answer)));
-        answers.recv_timeout(PATIENCE).expect("an answer")
+        answers.recv_timeout(TIMEOUT).expect("an answer")
     }
 
     /// What HTTP says to a command.
@@ -98,7 +99,7 @@ impl Town {
             body.len()
         );
         let mut stream = TcpStream::connect(self.server.address()).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a time");
         stream.write_all(head.as_bytes()).expect("it listens");
         let mut reply = String::new();
         stream.read_to_string(&mut reply).expect("a reply");
@@ -107,7 +108,7 @@ impl Town {
 
     /// The disk hangs, and everybody sees it; new commands are refused, and the town and its view go on.
     #[track_caller]
-    fn is_stalled(&self, point: &str) {
+    fn assert_stalled(&self, point: &str) {
         assert_eq!(refusal(&self.line("setmoney ada 77")), "E_AUDIT_UNAVAILABLE", "{point}");
         let view = self.shard.view().expect("it lives").0;
         let stalled = |problem: &String| problem.contains("the disk does not answer");
@@ -118,7 +119,7 @@ impl Town {
 
     /// The disk is back: everything is taken again, and these were done once each, as both logs say.
     #[track_caller]
-    fn back_and_well(self, point: &str, ids: &[&str]) {
+    fn assert_recovered(self, point: &str, ids: &[&str]) {
         for line in ["setmoney ada 78", "pause"] {
             assert_eq!(self.line(line).status, Status::Ok, "{point}");
         }
@@ -149,7 +150,7 @@ fn once_each(what: &str, home: &Path, run: &str, ids: &[&str]) {
         Ok(())
     })
     .expect("readable");
-    for file in Home::new(home).journals_of(run) {
+    for file in Home::new(home).journal_files(run) {
         for entry in journal::read(&file).expect("readable").entries {
             if let journal::Entry::Command { cmd_id, .. } = entry {
                 applied.push(cmd_id);
@@ -172,18 +173,18 @@ fn a_console_is_told_what_is_refused_and_what_is_under_way() {
         let (send, answers) = channel();
         let send = Mutex::new(send);
         console.start(Box::new(move |notice| {
-            if let Notice::Answer(answer) = notice {
+            if let SourceEvent::Answer(answer) = notice {
                 send.lock().expect("nobody panics").send(answer).expect("the test listens");
             }
         }));
-        let heard = || answers.recv_timeout(PATIENCE).expect("an answer");
+        let heard = || answers.recv_timeout(TIMEOUT).expect("an answer");
         console.send(Request::line("escalate --reason test"));
         assert_eq!(heard().status, Status::Ok);
-        let hanging = Hanging::at(point);
+        let hanging = PausedFailPoint::at(point);
         console.send(request("held", "setmoney ada 50"));
         let told = heard();
         assert_eq!((refusal(&told).as_str(), told.cmd_id.as_str()), ("E_IN_FLIGHT", "held"), "{point}");
-        town.is_stalled(point);
+        town.assert_stalled(point);
         // Sent again it waits for the same outcome.
         console.send(request("held", "setmoney ada 50"));
         drop(hanging);
@@ -193,7 +194,7 @@ fn a_console_is_told_what_is_refused_and_what_is_under_way() {
             assert_eq!(answer.replayed, replayed, "{point}");
         }
         drop(console);
-        town.back_and_well(point, &["held"]);
+        town.assert_recovered(point, &["held"]);
     }
     scenario.teardown();
 }
@@ -203,17 +204,17 @@ fn over_http_it_is_a_conflict_to_be_sent_again() {
     let scenario = FailScenario::setup();
     for point in POINTS {
         let town = Town::start();
-        let hanging = Hanging::at(point);
+        let hanging = PausedFailPoint::at(point);
         let reply = town.post("held", "setmoney ada 50").to_ascii_lowercase();
         assert!(reply.starts_with("http/1.1 409 ") && reply.contains("\r\nretry-after: 1\r\n"), "{point}: {reply}");
         assert!(reply.contains("e_in_flight"), "{point}: {reply}");
-        town.is_stalled(point);
+        town.assert_stalled(point);
         let reply = town.post("refused", "setmoney ada 51");
         assert!(reply.starts_with("HTTP/1.1 503 ") && reply.contains("E_AUDIT_UNAVAILABLE"), "{point}: {reply}");
         drop(hanging);
         let reply = town.post("held", "setmoney ada 50");
         assert!(reply.starts_with("HTTP/1.1 200 ") && reply.contains(r#""replayed":true"#), "{point}: {reply}");
-        town.back_and_well(point, &["held"]);
+        town.assert_recovered(point, &["held"]);
     }
     scenario.teardown();
 }

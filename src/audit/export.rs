@@ -10,7 +10,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::read::records;
+use super::log_files::records;
 use super::record::{Record, status_word};
 use super::verify::{Finding, Verdict};
 use townlet_wire::Status;

@@ -12,12 +12,12 @@
 //! What the chain cannot show: the removal of a whole run with its head, or lines and head put back together to an
 //! earlier moment. Copies of `.head` kept elsewhere show those.
 
+mod chain;
 mod export;
-mod index;
-mod read;
+mod idempotency;
+mod log_files;
 mod record;
-mod recover;
-mod segment;
+mod recovery;
 mod verify;
 mod writer;
 
@@ -25,9 +25,9 @@ mod writer;
 mod tests;
 
 pub use export::{Exported, Filter, Format, Redact, export, newest};
-pub use index::{Index, Lookup, WINDOW, fingerprint};
-pub use read::records;
+pub use idempotency::{Index, Lookup, WINDOW, fingerprint};
+pub use log_files::records;
 pub use record::{Entry, GENESIS, MAX_RESULT, Record, Stage, VERSION, bounded};
-pub use recover::Pending;
+pub use recovery::Pending;
 pub use verify::{Finding, Open, Report, RunReport, Verdict, verify};
 pub use writer::{AuditError, Clock, Log, Opened, Options, State, Written};

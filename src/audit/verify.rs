@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::read::{Head, Line, Lines, RunFiles, bytes_of, head_name, list, segment_name};
+use super::log_files::{Head, Line, Lines, RunFiles, bytes_of, head_name, list, segment_name};
 use super::record::{GENESIS, Record, Stage, sha256};
 
 /// What a finding speaks against.
@@ -133,7 +133,7 @@ pub fn verify(dir: &Path) -> io::Result<Report> {
 
 /// What a torn line's `recovered` record says of it.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct SetAside {
+pub(crate) struct TornPiece {
     /// The `.torn` file.
     pub(crate) file: String,
     /// Where in that file.
@@ -172,7 +172,7 @@ pub(crate) struct Walk {
 }
 
 /// A walk under way.
-struct Walker<'a> {
+struct RunScanner<'a> {
     report: RunReport,
     head: Option<Head>,
     head_seen: bool,
@@ -181,7 +181,7 @@ struct Walker<'a> {
     linked: bool,
     bad: Option<Torn>,
     open: HashMap<(String, String), (Open, Record)>,
-    aside: Vec<(String, u64, SetAside)>,
+    aside: Vec<(String, u64, TornPiece)>,
     visit: &'a mut dyn FnMut(&str, &Record),
 }
 
@@ -194,7 +194,7 @@ pub(crate) fn walk(
     visit: &mut dyn FnMut(&str, &Record),
 ) -> io::Result<Walk> {
     let report = RunReport { run_id: run_id.to_owned(), hash: GENESIS.to_owned(), ..RunReport::default() };
-    let mut walker = Walker {
+    let mut walker = RunScanner {
         report,
         head: None,
         head_seen: false,
@@ -224,7 +224,7 @@ pub(crate) fn walk(
     Ok(walker.finish())
 }
 
-impl Walker<'_> {
+impl RunScanner<'_> {
     fn find(&mut self, verdict: Verdict, file: &str, line: u64, message: impl Into<String>) {
         self.report.findings.push(Finding { verdict, file: file.to_owned(), line, message: message.into() });
     }
@@ -342,7 +342,7 @@ impl Walker<'_> {
                 self.open.insert(key, (open, record.clone()));
             }
             Stage::Recovered if record.cmd_id.is_empty() => {
-                if let Some(aside) = record.args.get("set_aside").cloned().map(serde_json::from_value::<SetAside>) {
+                if let Some(aside) = record.args.get("set_aside").cloned().map(serde_json::from_value::<TornPiece>) {
                     match aside {
                         Ok(aside) => self.aside.push((name.to_owned(), line, aside)),
                         Err(_) => self.find(Verdict::Completeness, name, line, "the line names no piece set aside."),
@@ -441,6 +441,6 @@ impl Walker<'_> {
 }
 
 /// The arguments of a `recovered` record about a torn line.
-pub(crate) fn aside_args(aside: &SetAside) -> Value {
+pub(crate) fn torn_piece_args(aside: &TornPiece) -> Value {
     serde_json::json!({ "set_aside": aside })
 }

@@ -14,12 +14,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::index::Index;
-use super::read::{is_run_id, run_files, segment_name};
+use super::chain::{Chain, Home, sync_dir};
+use super::idempotency::Index;
+use super::log_files::{is_run_id, run_files, segment_name};
 use super::record::{Entry, Record, Stage};
-use super::recover::{Pending, recover};
-use super::segment::{Chain, Home, sync_dir};
-use super::verify::aside_args;
+use super::recovery::{Pending, recover};
+use super::verify::torn_piece_args;
 use townlet_wire::ErrorBody;
 use townlet_wire::telemetry::{AuditRow, AuditTail};
 
@@ -216,7 +216,7 @@ impl Log {
         let mut chain = Chain::open(home, lock, found.end, found.last).map_err(failed)?;
         let mut tail = found.tail;
         if let Some(aside) = found.aside {
-            let entry = Entry::own(Stage::Recovered, &config_id, tick, aside_args(&aside));
+            let entry = Entry::own(Stage::Recovered, &config_id, tick, torn_piece_args(&aside));
             let records = chain.append(std::iter::once(&entry)).map_err(failed)?;
             chain.sync().and_then(|()| chain.write_head()).map_err(failed)?;
             tail.extend(records.iter().map(Record::row));

@@ -14,11 +14,11 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{follow, plain};
+use super::{audit_tail, output};
 use townlet_audit::{Filter, Finding, Format, Record, Redact, Report, Verdict};
 use townlet_shard::Home;
-use townlet_shard::names::Names;
-use townlet_tui::text::count;
+use townlet_shard::privacy::PrivacyFilter;
+use townlet_tui::format::count;
 use townlet_wire::Status;
 use townlet_wire::text::escape;
 
@@ -119,7 +119,7 @@ fn time(text: &str) -> Result<Timestamp, String> {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Verify { paths, json } => verify(paths, *json),
-        What::Tail { home, count, follow } => follow::tail(&console(home)?, *count, *follow),
+        What::Tail { home, count, follow } => audit_tail::tail(&console(home)?, *count, *follow),
         What::Export(export) => write_out(export),
     }
 }
@@ -153,9 +153,9 @@ fn verify(paths: &[PathBuf], json: bool) -> Result<ExitCode> {
         }
     }
     if json {
-        plain::json(&Value::Array(rows))?;
+        output::json(&Value::Array(rows))?;
     }
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(super::FELL_SHORT) })
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(super::EXIT_CHECK_FAILED) })
 }
 
 /// The report on a folder, or on the one run that a file belongs to.
@@ -168,7 +168,7 @@ fn report(path: &Path) -> Result<Report> {
         }
         return Ok(report);
     }
-    std::fs::metadata(path).map_err(|error| plain::unreadable(path, &error))?;
+    std::fs::metadata(path).map_err(|error| output::unreadable(path, &error))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let run = run_of(path).ok_or_else(|| {
         anyhow!("{}: it is no file of an audit log, which is called `<run>-0001.jsonl` or `<run>.head`.", name())
@@ -193,7 +193,7 @@ fn run_of(path: &Path) -> Option<String> {
 
 fn tell(path: &Path, report: &Report) -> Result<()> {
     let records: u64 = report.runs.iter().map(|run| run.records).sum();
-    plain::line(&format!(
+    output::line(&format!(
         "{}: {}, {}",
         path.display(),
         count(report.runs.len() as u64, "run"),
@@ -205,18 +205,18 @@ fn tell(path: &Path, report: &Report) -> Result<()> {
         let word = if against == 0 { "holds".to_owned() } else { format!("FAILED ({against})") };
         rows.push([format!("  {name}"), word, meaning.to_owned()]);
     }
-    plain::print(&plain::columns(&rows))?;
+    output::print(&output::columns(&rows))?;
     for finding in report.findings() {
-        plain::line(&format!("  {}", escape(&shown(finding))))?;
+        output::line(&format!("  {}", escape(&shown(finding))))?;
     }
     for run in &report.runs {
         for open in &run.open {
             let says =
                 format!("{}:{}: `{}` by {} has no outcome yet.", open.file, open.line, open.command, open.issuer);
-            plain::line(&format!("  note: {}", escape(&says)))?;
+            output::line(&format!("  note: {}", escape(&says)))?;
         }
         for note in &run.notes {
-            plain::line(&format!("  note: {}", escape(note)))?;
+            output::line(&format!("  note: {}", escape(note)))?;
         }
     }
     Ok(())
@@ -245,26 +245,26 @@ fn write_out(export: &Export) -> Result<ExitCode> {
     };
     let names = if export.redact { keys(&export.home, &folder)? } else { BTreeMap::new() };
     // A shard whose first record came since is hidden too, under a key of nobody's.
-    let hide = |record: &mut Record| names.get(&record.shard).unwrap_or(&Names::default()).redact(record);
+    let hide = |record: &mut Record| names.get(&record.shard).unwrap_or(&PrivacyFilter::default()).redact(record);
     let redact: Option<Redact<'_>> = if export.redact { Some(&hide) } else { None };
     let exported = if let Some(path) = &export.out {
         into_file(path, |out| townlet_audit::export(&folder, &filter, format, redact, out))?
     } else {
         let mut text = Vec::new();
         let exported = townlet_audit::export(&folder, &filter, format, redact, &mut text)?;
-        plain::print(&String::from_utf8_lossy(&text))?;
+        output::print(&String::from_utf8_lossy(&text))?;
         exported
     };
     for finding in &exported.damaged {
-        plain::stderr!("left out: {}", escape(&shown(finding)));
+        output::stderr!("left out: {}", escape(&shown(finding)));
     }
     let into = export.out.as_ref().map(|path| format!(" into {}", path.display())).unwrap_or_default();
-    plain::stderr!("{} records written{into}, {} damaged lines left out.", exported.records, exported.damaged.len());
-    Ok(if exported.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(super::FELL_SHORT) })
+    output::stderr!("{} records written{into}, {} damaged lines left out.", exported.records, exported.damaged.len());
+    Ok(if exported.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(super::EXIT_CHECK_FAILED) })
 }
 
 /// By shard, what its residents are called outside; of every shard that wrote into the log.
-fn keys(home: &Path, console: &Path) -> Result<BTreeMap<String, Names>> {
+fn keys(home: &Path, console: &Path) -> Result<BTreeMap<String, PrivacyFilter>> {
     let mut shards = BTreeSet::new();
     townlet_audit::records(console, |_, _, record| {
         shards.extend(record.ok().map(|record| record.shard));
@@ -272,7 +272,7 @@ fn keys(home: &Path, console: &Path) -> Result<BTreeMap<String, Names>> {
     })?;
     let home = Home::new(home);
     let names = |shard: String| {
-        let names = Names::open(&home, &shard, true).map_err(anyhow::Error::msg)?;
+        let names = PrivacyFilter::open(&home, &shard, true).map_err(anyhow::Error::msg)?;
         Ok((shard, names))
     };
     shards.into_iter().map(names).collect()
@@ -280,7 +280,7 @@ fn keys(home: &Path, console: &Path) -> Result<BTreeMap<String, Names>> {
 
 /// Writes beside the file and renames, so that its name never holds half an export; a file that is there stays as it is.
 fn into_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<T>) -> Result<T> {
-    plain::is_free(path)?;
+    output::is_free(path)?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(".part");
     let beside = PathBuf::from(beside);

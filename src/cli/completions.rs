@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap_complete::Shell;
 
-use super::plain;
+use super::output;
 
 /// `townlet completions`.
 #[derive(clap::Args, Debug)]
@@ -23,6 +23,6 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut super::command(), "townlet", &mut script);
-    plain::print(&String::from_utf8_lossy(&script))?;
+    output::print(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }

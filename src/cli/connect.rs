@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::settings::Settings;
+use super::user_config::Settings;
 use townlet_source::remote::{Client, Target};
 use townlet_wire::line::nearest;
 use townlet_wire::text::escape;
@@ -60,7 +60,7 @@ impl ConnectArgs {
     ///
     /// # Errors
     /// What is wrong with it, or that there are several.
-    pub(super) fn place_alone(&self, settings: &Settings) -> Result<Place> {
+    pub(super) fn single_target(&self, settings: &Settings) -> Result<Place> {
         let mut places = self.places(settings)?;
         match (places.pop(), places.is_empty()) {
             (Some(place), true) => Ok(place),

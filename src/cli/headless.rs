@@ -11,12 +11,12 @@ use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::config_sources::ConfigSources;
 use super::run::{Args, launch};
 use super::script::Script;
-use super::texts::Texts;
-use super::{BROKEN, FELL_SHORT, INTERRUPTED, plain};
+use super::{EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_INTERRUPTED, output};
 use townlet_shard::Handle;
-use townlet_shard::names::Names;
+use townlet_shard::privacy::PrivacyFilter;
 use townlet_wire::telemetry::Snapshot;
 use townlet_wire::text::escape;
 use townlet_wire::{Answer, Status};
@@ -25,7 +25,7 @@ use townlet_wire::{Answer, Status};
 const DEFAULT_DAYS: u64 = 10;
 
 /// Runs a batch.
-pub(super) fn run(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode> {
     let day = u64::from(texts.loaded.config.time.ticks_per_day);
     let warnings = texts.loaded.warnings.clone();
     // A new run's script is checked before anything is written; a resumed one's once it is known where it goes on.
@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
         script = load(from)?;
     }
     for note in warnings.iter().chain(&shard.notes) {
-        plain::stderr!("{note}");
+        output::stderr!("{note}");
     }
     let started = Instant::now();
     let bar = progress(from, until);
@@ -62,8 +62,8 @@ pub(super) fn run(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
         (Some((view, digest)), Ok(stopped)) => (view, digest, stopped),
         (_, stopped) => {
             let why = stopped.err().unwrap_or_default();
-            plain::stderr!("townlet: {} at tick {}: not everything could be saved: {why}", shard.run_id, shard.tick());
-            return Ok(ExitCode::from(BROKEN));
+            output::stderr!("townlet: {} at tick {}: not everything could be saved: {why}", shard.run_id, shard.tick());
+            return Ok(ExitCode::from(EXIT_FAILED));
         }
     };
     if let Some(path) = &args.export_audit {
@@ -73,16 +73,16 @@ pub(super) fn run(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
     let report =
         Report { view: &view, digest: &digest, answers: &answers, seconds, from, interrupted, snapshot: &stopped };
     if args.json {
-        plain::line(&report.json(&shard).to_string())?;
+        output::line(&report.json(&shard).to_string())?;
     } else {
         let mut text = Vec::new();
         report.print(&shard, &mut text)?;
-        plain::print(&String::from_utf8_lossy(&text))?;
+        output::print(&String::from_utf8_lossy(&text))?;
     }
     Ok(if interrupted {
-        ExitCode::from(INTERRUPTED)
+        ExitCode::from(EXIT_INTERRUPTED)
     } else if args.strict && report.fell_short() {
-        ExitCode::from(FELL_SHORT)
+        ExitCode::from(EXIT_CHECK_FAILED)
     } else {
         ExitCode::SUCCESS
     })
@@ -150,12 +150,12 @@ fn writable(path: Option<&Path>) -> anyhow::Result<()> {
     if path.is_dir() || !folder.is_dir() {
         bail!("--export-audit {}: name a file in a folder that exists.", path.display());
     }
-    plain::is_free(path).context("--export-audit")
+    output::is_free(path).context("--export-audit")
 }
 
 /// This run's lines, byte for byte, so that the chain can be checked wherever they are taken; under privacy redacted, and
 /// each line says so.
-fn export(shard: &Handle, path: &Path, names: &Names) -> anyhow::Result<()> {
+fn export(shard: &Handle, path: &Path, names: &PrivacyFilter) -> anyhow::Result<()> {
     let prefix = format!("{}-", shard.run_id);
     let folder = shard.home().console();
     let mut segments: Vec<_> = std::fs::read_dir(&folder)

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow, bail};
 use serde_json::json;
 
-use super::plain;
+use super::output;
 use townlet_shard::Home;
 use townlet_shard::incident::{self, Incident};
 use townlet_wire::text::escape;
@@ -79,37 +79,37 @@ fn bundle(args: &Bundle) -> Result<()> {
         incident::find(&home, args.shard.as_deref(), args.run.as_deref()).map_err(|why| anyhow!(why))?;
     let made = incident::take(&home, &run_id, &root, args.output.as_deref()).map_err(|why| anyhow!(why))?;
     if args.json {
-        return plain::json(&json!(made));
+        return output::json(&json!(made));
     }
     let path = if args.output.is_some() { PathBuf::from(&made.bundle) } else { args.home.join(&made.bundle) };
-    plain::line(&format!("{}: {}, {}", escape(&made.run_id), path.display(), plain::bytes(made.bytes)))?;
+    output::line(&format!("{}: {}, {}", escape(&made.run_id), path.display(), output::bytes(made.bytes)))?;
     if let Some((tick, digest)) = &made.replay {
-        plain::line(&format!("its replay.tlj must reach tick {tick}, digest {digest}: `townlet replay replay.tlj`"))?;
+        output::line(&format!("its replay.tlj must reach tick {tick}, digest {digest}: `townlet replay replay.tlj`"))?;
     }
     for lack in &made.lacking {
-        plain::line(&format!("not in it: {}", escape(lack)))?;
+        output::line(&format!("not in it: {}", escape(lack)))?;
     }
     Ok(())
 }
 
 fn list(home: &Home, json: bool) -> Result<()> {
-    plain::is_folder(home.folder())?;
+    output::is_folder(home.folder())?;
     let (kept, unread) = (incident::kept(home), incident::unread(home));
     for (folder, why) in &unread {
         let folder = escape(&folder.display().to_string());
-        plain::stderr!(
+        output::stderr!(
             "{folder}: the incident's record cannot be read; its note and bundle may be whole. {}",
             escape(why)
         );
     }
     if json {
-        return plain::json(&json!(kept));
+        return output::json(&json!(kept));
     }
     if kept.is_empty() && unread.is_empty() {
-        return plain::line(&format!("{}: no incidents.", home.incidents().display()));
+        return output::line(&format!("{}: no incidents.", home.incidents().display()));
     }
     let row = |it: &Incident| {
-        let bundle = if home.folder().join(&it.bundle).exists() { plain::bytes(it.bytes) } else { "gone".into() };
+        let bundle = if home.folder().join(&it.bundle).exists() { output::bytes(it.bytes) } else { "gone".into() };
         [it.id.clone(), it.kind.tag(), it.run_id.clone(), bundle, it.headline.clone()]
     };
     let head = ["id", "tag", "run", "bundle", "what"].map(str::to_owned);
@@ -118,5 +118,5 @@ fn list(home: &Home, json: bool) -> Result<()> {
         [id, "?".into(), String::new(), String::new(), "its record cannot be read".into()]
     });
     let rows: Vec<_> = std::iter::once(head).chain(kept.iter().map(row)).chain(lost).collect();
-    plain::print(&plain::columns(&rows))
+    output::print(&output::columns(&rows))
 }

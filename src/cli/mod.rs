@@ -4,32 +4,32 @@
 //! town broke off, could not be saved or was not reached, 130 interrupted.
 
 mod audit;
+mod audit_tail;
 mod bench;
 mod completions;
 mod config;
+mod config_sources;
 mod connect;
 mod console;
-pub mod docs;
 mod eval;
-mod follow;
 mod headless;
 mod incident;
 mod observe;
-mod plain;
+mod output;
 mod policy;
 mod preflight;
+pub mod reference_docs;
 mod rehearse;
 mod replay;
 mod run;
+mod sandbox;
 mod script;
 mod serve;
-mod settings;
 mod snapshot;
-mod stage;
 mod telemetry;
-mod texts;
 mod token;
 mod train;
+mod user_config;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -111,13 +111,13 @@ pub fn command() -> clap::Command {
 }
 
 /// Exit status when a check fell short.
-const FELL_SHORT: u8 = 1;
+const EXIT_CHECK_FAILED: u8 = 1;
 /// Exit status for bad input.
-const BAD_INPUT: u8 = 2;
+const EXIT_BAD_INPUT: u8 = 2;
 /// Exit status when the town broke off or could not be saved.
-const BROKEN: u8 = 3;
+const EXIT_FAILED: u8 = 3;
 /// Exit status after ctrl-c.
-const INTERRUPTED: u8 = 130;
+const EXIT_INTERRUPTED: u8 = 130;
 
 /// Longest line of a message, in characters: what was typed may be endless.
 const LONGEST_LINE: usize = 400;
@@ -171,10 +171,10 @@ pub fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         // Causes stand behind their consequences on lines of their own; nobody sees a backtrace for what they typed.
-        plain::stderr!("townlet: {}", shown(&error.to_string()));
+        output::stderr!("townlet: {}", shown(&error.to_string()));
         for cause in error.chain().skip(1) {
-            plain::stderr!("  {}", shown(&cause.to_string()));
+            output::stderr!("  {}", shown(&cause.to_string()));
         }
-        ExitCode::from(BAD_INPUT)
+        ExitCode::from(EXIT_BAD_INPUT)
     })
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::connect::ConnectArgs;
 use super::run::{ScreenArgs, screen_options};
-use super::{plain, settings};
+use super::{output, user_config};
 use townlet_source::Remote;
 use townlet_tui::theme::Theme;
 
@@ -24,20 +24,20 @@ pub(super) struct Args {
 /// # Errors
 /// Bad input, before anything is drawn.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let settings = settings::load()?;
+    let settings = user_config::load()?;
     let places = args.connect.places(&settings)?;
     let options = screen_options(&args.screen, &settings)?;
     let mut seats = Vec::new();
     for place in places {
         let colour = place.colour.as_deref().map(|name| {
             Theme::badge(name, options.theme.has_colour()).with_context(|| {
-                format!("shards: there is no colour `{name}`; there are {}.", Theme::BADGES.join(", "))
+                format!("shards: there is no colour `{name}`; there are {}.", Theme::LABEL_COLOURS.join(", "))
             })
         });
-        seats.push(townlet_tui::Seat::new(Remote::new(place.client)).called(place.name, colour.transpose()?));
+        seats.push(townlet_tui::WatchedSource::new(Remote::new(place.client)).called(place.name, colour.transpose()?));
     }
-    plain::needs_terminal("`townlet telemetry tail` and `townlet console` do without.")?;
+    output::needs_terminal("`townlet telemetry tail` and `townlet console` do without.")?;
     let last = townlet_tui::run(seats, options).context("the terminal failed")?;
-    plain::line(&last)?;
+    output::line(&last)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -16,9 +16,9 @@ use townlet_town::observations::layout;
 use townlet_town::{Rules, Town};
 
 use super::ConfigArgs;
-use super::plain;
-use super::texts;
-use townlet_shard::policies::{Policies, shipped};
+use super::config_sources;
+use super::output;
+use townlet_shard::policies::{PolicyCatalog, shipped};
 
 /// `townlet policy`.
 #[derive(clap::Args, Debug)]
@@ -81,11 +81,11 @@ pub(super) fn misfit(rules: &Rules) -> Option<String> {
 }
 
 fn list(place: &Place) -> Result<()> {
-    let texts = texts::load(&place.config, Vec::new())?;
+    let texts = config_sources::load(&place.config, Vec::new())?;
     let mut rows = vec![["id", "kind", "steps", "score", "observations", "config", "parent"].map(str::to_owned)];
     let mut values = Vec::new();
     let mut found = vec![("shipped", "shipped".to_owned(), shipped().map_err(|why| why.to_string()))];
-    for (kind, registry) in Policies::of(&place.home, &texts.loaded.config.policy).registries() {
+    for (kind, registry) in PolicyCatalog::of(&place.home, &texts.loaded.config.policy).registries() {
         let load = |id: String| {
             let loaded = registry.load(&id).map_err(|why| why.to_string());
             (kind, id, loaded)
@@ -109,17 +109,17 @@ fn list(place: &Place) -> Result<()> {
         }
     }
     if place.json {
-        return plain::json(&Value::Array(values));
+        return output::json(&Value::Array(values));
     }
-    plain::print(&plain::columns(&rows))
+    output::print(&output::columns(&rows))
 }
 
 fn inspect(id: &str, seed: Option<u64>, place: &Place) -> Result<()> {
-    let texts = texts::load(&place.config, Vec::new())?;
-    let it = Policies::of(&place.home, &texts.loaded.config.policy).checkpoint(id)?;
+    let texts = config_sources::load(&place.config, Vec::new())?;
+    let it = PolicyCatalog::of(&place.home, &texts.loaded.config.policy).checkpoint(id)?;
     let rules = Arc::new(Rules::new(texts.sources)?);
     if let Some(seed) = seed {
-        return plain::json(&probe(&it, &rules, seed)?);
+        return output::json(&probe(&it, &rules, seed)?);
     }
     let fits = it.fits(&rules).err().map(|why| why.to_string());
     let scale = it.normalizer.columns();
@@ -127,7 +127,7 @@ fn inspect(id: &str, seed: Option<u64>, place: &Place) -> Result<()> {
     if place.json {
         let tensors: Vec<Value> =
             tensors().map(|column| json!({ "name": column.name, "shape": column.shape })).collect();
-        return plain::json(&json!({ "id": it.id, "meta": it.meta, "tensors": tensors, "refused_here": fits }));
+        return output::json(&json!({ "id": it.id, "meta": it.meta, "tensors": tensors, "refused_here": fits }));
     }
     let meta = &it.meta;
     let text = |value: Option<String>| value.unwrap_or_else(|| "–".into());
@@ -147,7 +147,7 @@ fn inspect(id: &str, seed: Option<u64>, place: &Place) -> Result<()> {
     ];
     rows.extend(meta.kpis.iter().map(|kpi| [kpi.name.clone(), text(kpi.value.map(|value| format!("{value:.3}")))]));
     rows.extend(tensors().map(|column| [column.name.clone(), format!("{:?}", column.shape)]));
-    plain::print(&plain::columns(&rows))
+    output::print(&output::columns(&rows))
 }
 
 /// Observations as they are before the network's scale, and the logits and values of them.

@@ -11,13 +11,13 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::run::{ScreenArgs, screen_options};
-use super::{plain, settings};
+use super::{output, user_config};
 use townlet_shard::Home;
 use townlet_shard::journal::{self, Contents, Entry};
-use townlet_shard::recording::Recording;
-use townlet_shard::recover::{Player, reached};
+use townlet_shard::recorded_run::RecordedRun;
+use townlet_shard::recovery::{JournalReplayer, reached};
 use townlet_source::Recorded;
-use townlet_tui::text::count;
+use townlet_tui::format::count;
 use townlet_wire::line::nearest;
 use townlet_wire::text::escape;
 
@@ -87,27 +87,27 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         read.push((file, contents));
     }
     let replayed = replay(&read, args.every, |digest| {
-        if args.json { Ok(()) } else { plain::line(&format!("tick {}  {}", digest.tick, digest.digest)) }
+        if args.json { Ok(()) } else { output::line(&format!("tick {}  {}", digest.tick, digest.digest)) }
     })?;
     if args.json {
-        plain::json(&json!(replayed))?;
+        output::json(&json!(replayed))?;
     } else {
         tell(&replayed)?;
     }
-    Ok(ExitCode::from(if replayed.disagreement.is_some() { super::FELL_SHORT } else { 0 }))
+    Ok(ExitCode::from(if replayed.disagreement.is_some() { super::EXIT_CHECK_FAILED } else { 0 }))
 }
 
 /// The run in the terminal.
 fn watch(args: &Args, files: &[PathBuf]) -> Result<ExitCode> {
-    let options = screen_options(&args.screen, &settings::load()?)?;
-    plain::needs_terminal("`townlet replay` without `--watch` does without.")?;
+    let options = screen_options(&args.screen, &user_config::load()?)?;
+    output::needs_terminal("`townlet replay` without `--watch` does without.")?;
     let home = Home::new(&args.home);
-    let mut recording = Recording::open(&home, files).map_err(|why| anyhow!("{why}."))?;
+    let mut recording = RecordedRun::open(&home, files).map_err(|why| anyhow!("{why}."))?;
     recording.go_to(args.at.unwrap_or(u64::MAX)).map_err(|why| anyhow!("{why}."))?;
     let facts = files.iter().map(|file| ("journal".to_owned(), file.display().to_string())).collect();
-    let last = townlet_tui::run(vec![townlet_tui::Seat::new(Recorded::new(recording, facts))], options)
+    let last = townlet_tui::run(vec![townlet_tui::WatchedSource::new(Recorded::new(recording, facts))], options)
         .context("the terminal failed")?;
-    plain::line(&last)?;
+    output::line(&last)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -117,7 +117,7 @@ fn files(args: &Args) -> Result<Vec<PathBuf>> {
         return Ok(vec![path.to_owned()]);
     }
     let home = Home::new(&args.home);
-    let files = home.journals_of(&args.what);
+    let files = home.journal_files(&args.what);
     if files.is_empty() {
         let runs = runs(&home);
         let hint = match (nearest(&args.what, runs.iter().map(String::as_str)), runs.last()) {
@@ -149,7 +149,8 @@ fn replay(
     mut show: impl FnMut(&Digest) -> Result<()>,
 ) -> Result<Replayed> {
     let (first_path, first) = files.first().ok_or_else(|| anyhow!("there is nothing to replay."))?;
-    let mut player = Player::from_header(&first.header).map_err(|why| anyhow!("{}: {why}.", first_path.display()))?;
+    let mut player =
+        JournalReplayer::from_header(&first.header).map_err(|why| anyhow!("{}: {why}.", first_path.display()))?;
     let mut found = Replayed {
         run_id: first.header.run_id.clone(),
         shard: first.header.shard.clone(),
@@ -200,7 +201,7 @@ fn replay(
 }
 
 /// A later file that starts from a town of its own: it must be the one replayed so far, or stands for what was lost.
-fn follow_on(player: &mut Player, path: &Path, contents: &Contents) -> Result<Option<String>> {
+fn follow_on(player: &mut JournalReplayer, path: &Path, contents: &Contents) -> Result<Option<String>> {
     let at = reached(&player.town);
     let own = player.begin(&contents.header).map_err(|why| anyhow!("{}: {why}.", path.display()))?;
     let Some(on) = own.filter(|on| *on > at) else { return Ok(None) };
@@ -214,20 +215,20 @@ fn follow_on(player: &mut Player, path: &Path, contents: &Contents) -> Result<Op
 
 fn tell(replayed: &Replayed) -> Result<()> {
     for note in &replayed.notes {
-        plain::line(&format!("note: {note}"))?;
+        output::line(&format!("note: {note}"))?;
     }
     let Replayed { run_id, from_tick, tick, digest, commands, digests_equal, .. } = replayed;
-    plain::line(&format!(
+    output::line(&format!(
         "{}: ticks {from_tick} to {tick}, {}, {} equal (the last at tick {}).",
         escape(run_id),
         count(*commands, "command"),
         count(*digests_equal, "digest"),
         replayed.checked_to
     ))?;
-    plain::line(&format!("tick {tick}  {digest}"))?;
+    output::line(&format!("tick {tick}  {digest}"))?;
     match &replayed.disagreement {
-        Some(why) => plain::line(&format!("DISAGREES  {why}")),
-        None => plain::line("The journal and the town agree."),
+        Some(why) => output::line(&format!("DISAGREES  {why}")),
+        None => output::line("The journal and the town agree."),
     }
 }
 

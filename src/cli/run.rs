@@ -11,10 +11,10 @@ use clap::ValueEnum;
 use townlet_town::Rules;
 use townlet_town::config::{Config, Difference, Layer};
 
-use super::texts::{self, Texts};
-use super::{BROKEN, ConfigArgs, headless, plain, serve, settings};
-use townlet_shard::policies::{Policies, SCRIPTED};
-use townlet_shard::training::Recipe;
+use super::config_sources::{self, ConfigSources};
+use super::{ConfigArgs, EXIT_FAILED, headless, output, serve, user_config};
+use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
+use townlet_shard::training::TrainingSpec;
 use townlet_shard::{Driver, Handle, Home, Options, Recorded, Speed};
 use townlet_source::Local;
 use townlet_tui::pane::Screen;
@@ -182,11 +182,11 @@ impl From<ScreenArg> for Screen {
 /// Bad input, before anything is written.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let flags = args.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
-    let texts = texts::load(&args.config, flags)?;
+    let texts = config_sources::load(&args.config, flags)?;
     if args.headless {
         return headless::run(args, texts);
     }
-    plain::needs_terminal("use `--headless` for a batch run.")?;
+    output::needs_terminal("use `--headless` for a batch run.")?;
     screen(args, texts)
 }
 
@@ -224,7 +224,7 @@ impl Args {
 ///
 /// # Errors
 /// Why it cannot be.
-pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle> {
+pub(super) fn launch(wanted: Wanted<'_>, texts: ConfigSources) -> anyhow::Result<Handle> {
     let config = &texts.loaded.config;
     let mut options = Options {
         home: Home::new(wanted.home),
@@ -235,11 +235,11 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle>
         driver: Driver::default(),
         training: None,
         token_file: config.console_auth.enabled.then(|| token_file(wanted.home, config)),
-        reread: texts.reread.clone(),
+        reloader: texts.reloader.clone(),
     };
     let Some(run) = wanted.resume else {
         let rules = Rules::new(texts.sources.clone())?;
-        options.driver = Policies::of(wanted.home, &rules.config.policy).released(&rules)?;
+        options.driver = PolicyCatalog::of(wanted.home, &rules.config.policy).released(&rules)?;
         options.training = recipe(wanted, &rules, options.driver.id())?;
         return Ok(townlet_shard::start(texts.sources, config.seed, options)?);
     };
@@ -251,7 +251,7 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle>
     let recorded = townlet_shard::recorded(&options.home, &config.shard, run.as_deref(), &config.snapshot.root)?;
     same_settings(wanted, &texts, &recorded)?;
     let rules = Rules::new(recorded.sources.clone())?;
-    options.driver = Policies::of(wanted.home, &rules.config.policy).released(&rules)?;
+    options.driver = PolicyCatalog::of(wanted.home, &rules.config.policy).released(&rules)?;
     options.training = recipe(wanted, &rules, options.driver.id())?;
     let mut shard = townlet_shard::resume(&recorded, options)?;
     if let Some(newest) = newest.filter(|newest| named.is_none() && *newest != recorded.run_id) {
@@ -261,19 +261,19 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: Texts) -> anyhow::Result<Handle>
 }
 
 /// What a training beside the town is made from, when one is wanted.
-fn recipe(wanted: Wanted<'_>, rules: &Rules, release: &str) -> anyhow::Result<Option<Recipe>> {
+fn recipe(wanted: Wanted<'_>, rules: &Rules, release: &str) -> anyhow::Result<Option<TrainingSpec>> {
     if !wanted.train {
         return Ok(None);
     }
-    let policies = Policies::of(wanted.home, &rules.config.policy);
+    let policies = PolicyCatalog::of(wanted.home, &rules.config.policy);
     policies.apart().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
     let release = (release != SCRIPTED).then(|| policies.checkpoint(release)).transpose()?;
-    let recipe = Recipe::new(&rules.sources, release);
+    let recipe = TrainingSpec::new(&rules.sources, release);
     Ok(Some(recipe.context("--train: this town's settings and those it would be taught with do not go together")?))
 }
 
 /// A resumed run keeps the configuration it was started with: refuses whatever was asked for and differs.
-fn same_settings(wanted: Wanted<'_>, texts: &Texts, recorded: &Recorded) -> anyhow::Result<()> {
+fn same_settings(wanted: Wanted<'_>, texts: &ConfigSources, recorded: &Recorded) -> anyhow::Result<()> {
     let differs = townlet_town::config::diff(&recorded.config, &texts.loaded.config);
     let asked = |key: &str| {
         let row = texts.loaded.settings.iter().find(|row| row.key == key);
@@ -307,7 +307,10 @@ pub(super) fn token_file(home: &Path, config: &Config) -> PathBuf {
 ///
 /// # Errors
 /// What is wrong with either.
-pub(super) fn screen_options(args: &ScreenArgs, settings: &settings::Settings) -> anyhow::Result<townlet_tui::Options> {
+pub(super) fn screen_options(
+    args: &ScreenArgs,
+    settings: &user_config::Settings,
+) -> anyhow::Result<townlet_tui::Options> {
     let theme = args.theme.clone().or_else(|| settings.theme.clone()).unwrap_or_else(|| "dark".into());
     let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let theme = Theme::named(&theme, colour)
@@ -322,40 +325,41 @@ pub(super) fn screen_options(args: &ScreenArgs, settings: &settings::Settings) -
     })
 }
 
-fn screen(args: &Args, texts: Texts) -> anyhow::Result<ExitCode> {
-    let options = screen_options(&args.screen, &settings::load()?)?;
+fn screen(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode> {
+    let options = screen_options(&args.screen, &user_config::load()?)?;
     let warnings = texts.loaded.warnings.clone();
-    let wants_token = texts.loaded.config.console_auth.enabled;
+    let requires_token = texts.loaded.config.console_auth.enabled;
     let door = args.listen.map(|listen| serve::door(listen, &args.tls)).transpose()?;
     let shard = Arc::new(launch(args.wanted(), texts)?);
     let facts = facts(&shard, &args.config);
     let server = door.map(|door| serve::serve(door, &shard, &args.config, false)).transpose()?;
     let notes = shard.notes.clone();
-    let source = Local::new(Arc::clone(&shard), issuer(), wants_token, facts);
+    let source = Local::new(Arc::clone(&shard), issuer(), requires_token, facts);
     // A screen that breaks off takes the town along, but saved.
-    let looked = catch_unwind(AssertUnwindSafe(|| townlet_tui::run(vec![townlet_tui::Seat::new(source)], options)));
+    let looked =
+        catch_unwind(AssertUnwindSafe(|| townlet_tui::run(vec![townlet_tui::WatchedSource::new(source)], options)));
     let Ok(looked) = looked else {
         drop(server);
         let saved = shard.stop().map_or_else(
             |why| format!("not everything could be saved: {why}"),
             |path| format!("the town was saved: {path}."),
         );
-        plain::stderr!(
+        output::stderr!(
             "townlet: the screen broke off at tick {}; {saved} `townlet run --resume` goes on.",
             shard.tick()
         );
-        return Ok(ExitCode::from(BROKEN));
+        return Ok(ExitCode::from(EXIT_FAILED));
     };
     let last = looked.context("the terminal failed")?;
     drop(server);
     for note in notes.iter().chain(&warnings) {
-        plain::stderr!("{note}");
+        output::stderr!("{note}");
     }
     if shard.stop().is_err() {
-        plain::stderr!("townlet: {last}");
-        return Ok(ExitCode::from(BROKEN));
+        output::stderr!("townlet: {last}");
+        return Ok(ExitCode::from(EXIT_FAILED));
     }
-    plain::line(&last)?;
+    output::line(&last)?;
     Ok(ExitCode::SUCCESS)
 }
 

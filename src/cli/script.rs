@@ -6,7 +6,7 @@ use anyhow::bail;
 use serde::Deserialize;
 use townlet_town::names;
 
-use super::plain;
+use super::output;
 use townlet_shard::{Handle, is_id, specs};
 use townlet_wire::{Answer, ArgKind, Effect, ErrorBody, Request, Role, Session, line};
 
@@ -46,14 +46,14 @@ impl Script {
     /// The first line that is wrong, with file and line.
     pub(super) fn load(path: &Path, role: Role, from: u64, until: u64) -> anyhow::Result<Self> {
         let name = path.display();
-        let text = plain::read_text(path, MAX_BYTES)?;
+        let text = output::read_text(path, MAX_BYTES)?;
         let specs = specs();
         let mut lines = Vec::new();
         for (number, text) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let place = format!("{name}:{}", number + 1);
             let right = r#"Such as {"tick": 120, "command": "employment_exit approve ada"}."#;
             let it: Line = serde_json::from_str(text)
-                .map_err(|error| anyhow::anyhow!("{place}:{}: {}. {right}", error.column(), without_place(&error)))?;
+                .map_err(|error| anyhow::anyhow!("{place}:{}: {}. {right}", error.column(), message_only(&error)))?;
             let parsed = line::parse(&specs, &it.command)
                 .map_err(|ErrorBody { message, hint, .. }| anyhow::anyhow!("{place}: {message} {hint}"))?;
             if it.cmd_id.as_ref().is_some_and(|cmd_id| !is_id(cmd_id)) {
@@ -64,7 +64,7 @@ impl Script {
             }
             for arg in parsed.spec.args.iter().filter(|arg| arg.kind == ArgKind::Agent) {
                 if let Some(id) = parsed.args.get(&arg.name).filter(|id| names::resident(id).is_none()) {
-                    bail!("{place}: {}", never_called(id));
+                    bail!("{place}: {}", unknown_resident(id));
                 }
             }
             let tick = it.tick.unwrap_or(from);
@@ -98,7 +98,7 @@ impl Line {
     }
 }
 
-fn never_called(id: &str) -> String {
+fn unknown_resident(id: &str) -> String {
     let known: Vec<String> = names::ids().collect();
     let near = line::nearest(id, known.iter().map(String::as_str));
     let hint = near.map_or_else(
@@ -109,7 +109,7 @@ fn never_called(id: &str) -> String {
 }
 
 /// The message alone: the place in the line is said in our own form.
-fn without_place(error: &serde_json::Error) -> String {
+fn message_only(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_owned()
 }

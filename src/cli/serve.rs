@@ -13,8 +13,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::run::{SpeedArg, TlsArgs, Wanted, facts, launch, token_file};
-use super::{BROKEN, ConfigArgs, plain, texts};
-use townlet_server::{Door, Server};
+use super::{ConfigArgs, EXIT_FAILED, config_sources, output};
+use townlet_server::{BoundListener, Server};
 use townlet_shard::{Handle, Log};
 
 /// How often it is looked whether the town still runs.
@@ -56,7 +56,7 @@ pub(super) struct Args {
 /// Bad input, before anything listens.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let flags = args.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
-    let texts = texts::load(&args.config, flags)?;
+    let texts = config_sources::load(&args.config, flags)?;
     let warnings = texts.loaded.warnings.clone();
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("signals")?;
     let wanted = Wanted {
@@ -72,9 +72,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let shard = Arc::new(launch(wanted, texts)?);
     let mut server = serve(door, &shard, &args.config, true)?;
     for note in warnings.iter().chain(&shard.notes) {
-        plain::stderr!("{note}");
+        output::stderr!("{note}");
     }
-    plain::line(&format!("{} is served at {}", shard.run_id, server.url()))?;
+    output::line(&format!("{} is served at {}", shard.run_id, server.url()))?;
     let mut stopped = false;
     while !stopped && !shard.is_over() {
         for signal in signals.pending() {
@@ -88,12 +88,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     server.stop();
     match shard.stop() {
         Ok(path) => {
-            plain::line(&format!("{} stopped at tick {}; snapshot {path}", shard.run_id, shard.tick()))?;
+            output::line(&format!("{} stopped at tick {}; snapshot {path}", shard.run_id, shard.tick()))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(why) => {
-            plain::stderr!("townlet: {} at tick {}: not everything could be saved: {why}", shard.run_id, shard.tick());
-            Ok(ExitCode::from(BROKEN))
+            output::stderr!("townlet: {} at tick {}: not everything could be saved: {why}", shard.run_id, shard.tick());
+            Ok(ExitCode::from(EXIT_FAILED))
         }
     }
 }
@@ -102,7 +102,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn door(listen: SocketAddr, tls: &TlsArgs) -> Result<Door> {
+pub(super) fn door(listen: SocketAddr, tls: &TlsArgs) -> Result<BoundListener> {
     let place = townlet_server::Place { listen, tls: tls.tls_cert.clone().zip(tls.tls_key.clone()) };
     townlet_server::open(place).map_err(|why| anyhow!(why))
 }
@@ -111,7 +111,7 @@ pub(super) fn door(listen: SocketAddr, tls: &TlsArgs) -> Result<Door> {
 ///
 /// # Errors
 /// Why it is not served.
-pub(super) fn serve(door: Door, shard: &Arc<Handle>, config: &ConfigArgs, aloud: bool) -> Result<Server> {
+pub(super) fn serve(door: BoundListener, shard: &Arc<Handle>, config: &ConfigArgs, aloud: bool) -> Result<Server> {
     let home = shard.home().folder();
     let options = townlet_server::Options {
         token_file: token_file(home, &shard.config),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use townlet_town::snapshot;
 
-use super::plain;
+use super::output;
 use townlet_shard::Home;
 use townlet_shard::snapshots::{self, Found};
 
@@ -74,14 +74,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 fn read(file: &Path) -> Result<Result<Found, String>> {
     match townlet_files::open(file) {
         // What is there and no file is no snapshot either, which is for the reader to say.
-        Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => return Err(plain::unreadable(file, &error)),
+        Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => return Err(output::unreadable(file, &error)),
         _ => {}
     }
     Ok(snapshots::read(file))
 }
 
 fn list(home: &Home, root: &str, json: bool) -> Result<()> {
-    plain::is_folder(home.folder())?;
+    output::is_folder(home.folder())?;
     let folder = home.folder().join(root).join("auto");
     let mut runs: Vec<PathBuf> = match std::fs::read_dir(&folder) {
         Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect(),
@@ -99,18 +99,18 @@ fn list(home: &Home, root: &str, json: bool) -> Result<()> {
     }
     if json {
         let row = |(run, file, bytes): &(String, PathBuf, u64)| json!({ "run_id": run, "file": file.to_string_lossy(), "bytes": bytes });
-        return plain::json(&found.iter().map(row).collect());
+        return output::json(&found.iter().map(row).collect());
     }
     if found.is_empty() {
-        return plain::line(&format!("No snapshot in {}.", folder.display()));
+        return output::line(&format!("No snapshot in {}.", folder.display()));
     }
     let mut rows = vec![["run", "tick", "size", "file"].map(String::from)];
     for (run, file, bytes) in &found {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         let tick = stem.parse::<u64>().map_or_else(|_| "-".to_owned(), |tick| tick.to_string());
-        rows.push([run.clone(), tick, plain::bytes(*bytes), file.display().to_string()]);
+        rows.push([run.clone(), tick, output::bytes(*bytes), file.display().to_string()]);
     }
-    plain::print(&plain::columns(&rows))
+    output::print(&output::columns(&rows))
 }
 
 fn facts(found: &Found) -> Value {
@@ -137,12 +137,12 @@ fn facts(found: &Found) -> Value {
 fn inspect(file: &Path, json: bool) -> Result<()> {
     let facts = facts(&read(file)?.map_err(|why| anyhow!(snapshots::damage(file, &why)))?);
     if json {
-        return plain::json(&facts);
+        return output::json(&facts);
     }
     let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let rows: Vec<[String; 2]> =
         facts.as_object().into_iter().flatten().map(|(name, value)| [name.clone(), shown(value)]).collect();
-    plain::print(&plain::columns(&rows))
+    output::print(&output::columns(&rows))
 }
 
 fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
@@ -168,11 +168,11 @@ fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
         rows.push(row);
     }
     if json {
-        plain::json(&rows.into_iter().map(|(_, row)| row).collect())?;
+        output::json(&rows.into_iter().map(|(_, row)| row).collect())?;
     } else {
         for (says, _) in rows {
-            plain::line(&says)?;
+            output::line(&says)?;
         }
     }
-    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(super::FELL_SHORT) })
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(super::EXIT_CHECK_FAILED) })
 }

@@ -12,9 +12,9 @@ use clap::ValueEnum;
 use serde_json::json;
 use townlet_town::config::Config;
 
-use super::plain;
+use super::output;
 use super::run::token_file;
-use townlet_shard::tokens::Tokens;
+use townlet_shard::tokens::TokenStore;
 use townlet_wire::Role;
 use townlet_wire::line::nearest;
 use townlet_wire::text::escape;
@@ -78,12 +78,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn load(file: &Path) -> Result<Tokens> {
-    Tokens::load(file).map_err(|why| anyhow!(why))
+fn load(file: &Path) -> Result<TokenStore> {
+    TokenStore::load(file).map_err(|why| anyhow!(why))
 }
 
 /// Changes the store under a lock, so that of two changes at once none is lost.
-fn change<T>(file: &Path, deed: impl FnOnce(&mut Tokens) -> Result<T>) -> Result<T> {
+fn change<T>(file: &Path, deed: impl FnOnce(&mut TokenStore) -> Result<T>) -> Result<T> {
     let lock = file.with_extension("lock");
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
@@ -102,25 +102,25 @@ fn make(file: &Path, role: RoleName) -> Result<()> {
         RoleName::Viewer => Role::Viewer,
     };
     let token = change(file, |tokens| tokens.make(role).map_err(|why| anyhow!(why)))?;
-    plain::line(&token)?;
-    plain::stderr!("A token for {}; it is not shown again. Its hash is in {}.", role.word(), file.display());
+    output::line(&token)?;
+    output::stderr!("A token for {}; it is not shown again. Its hash is in {}.", role.word(), file.display());
     Ok(())
 }
 
 fn list(file: &Path, json: bool) -> Result<()> {
     let tokens = load(file)?;
     if json {
-        let row = |token: &townlet_shard::tokens::Stored| json!({ "id": token.id, "role": token.role, "created": token.created });
-        return plain::json(&tokens.stored().iter().map(row).collect());
+        let row = |token: &townlet_shard::tokens::StoredToken| json!({ "id": token.id, "role": token.role, "created": token.created });
+        return output::json(&tokens.stored().iter().map(row).collect());
     }
     if tokens.stored().is_empty() {
-        return plain::line(&format!("No token in {}; `townlet token new` makes one.", file.display()));
+        return output::line(&format!("No token in {}; `townlet token new` makes one.", file.display()));
     }
     let mut rows = vec![["id", "role", "created"].map(String::from)];
     rows.extend(
         tokens.stored().iter().map(|token| [token.id.clone(), token.role.word().into(), token.created.clone()]),
     );
-    plain::print(&plain::columns(&rows))
+    output::print(&output::columns(&rows))
 }
 
 fn revoke(file: &Path, id: &str) -> Result<()> {
@@ -138,7 +138,7 @@ fn revoke(file: &Path, id: &str) -> Result<()> {
         bail!("there is no token `{}` in {}. {hint}", escape(id), file.display());
     }
     change(file, |tokens| Ok(tokens.revoke(id)))?;
-    plain::line(&format!(
+    output::line(&format!(
         "Revoked {id}. A served shard takes it no more; one on screen reads the store when it is started."
     ))
 }

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 /// What a shell hands over in a file's place, such as `--config <(…)`, or as an empty one.
-const HANDED: [&str; 4] = ["/dev/stdin", "/dev/null", "/dev/fd", "/proc/self/fd"];
+const SHELL_PATHS: [&str; 4] = ["/dev/stdin", "/dev/null", "/dev/fd", "/proc/self/fd"];
 
 /// That nothing but an ordinary file stands there, a link to one, or nothing at all. A folder passes: what is done with it says
 /// by itself what is wrong.
@@ -16,7 +16,7 @@ const HANDED: [&str; 4] = ["/dev/stdin", "/dev/null", "/dev/fd", "/proc/self/fd"
 /// # Errors
 /// That it is something else; what the system says of its place.
 pub fn ordinary(path: &Path) -> io::Result<()> {
-    let handed = || HANDED.iter().any(|place| path.starts_with(place));
+    let handed = || SHELL_PATHS.iter().any(|place| path.starts_with(place));
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() || found.is_dir() || handed() => Ok(()),
         Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not an ordinary file")),

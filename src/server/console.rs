@@ -12,18 +12,18 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::gate::{Turned, bearer};
-use super::listen::Peer;
-use super::{Lobby, status};
+use super::auth::{Rejection, bearer};
+use super::connections::PeerAddress;
+use super::{AppState, http_status};
 use townlet_wire::{Answer, ErrorBody, Request, Status};
 
 /// Longest a request waits for its answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Takes a command and waits for what becomes of it.
 pub(super) async fn post(
-    State(lobby): State<Arc<Lobby>>,
-    Extension(peer): Extension<Peer>,
+    State(lobby): State<Arc<AppState>>,
+    Extension(peer): Extension<PeerAddress>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
@@ -37,7 +37,7 @@ pub(super) async fn post(
         Ok(token) => secret.as_deref().or(token),
         Err(turned) => return turned.into_response(),
     };
-    let visitor = match super::looks::let_in(&lobby, peer, token, &headers) {
+    let visitor = match super::read_handlers::authenticate(&lobby, peer, token, &headers) {
         Ok(visitor) => visitor,
         Err(turned) => return turned.into_response(),
     };
@@ -47,9 +47,9 @@ pub(super) async fn post(
     let asked = request.clone();
     let (send, answer) = oneshot::channel();
     // Nobody may wait for it any more; it is done all the same, and the log says so.
-    lobby.shard.ask_from_afar(visitor, request, move |answer| drop(send.send(answer)));
-    match timeout(PATIENCE, answer).await {
-        Ok(Ok(answer)) => status::answered(&answer),
+    lobby.shard.ask_remote(visitor, request, move |answer| drop(send.send(answer)));
+    match timeout(TIMEOUT, answer).await {
+        Ok(Ok(answer)) => http_status::response(&answer),
         Ok(Err(_)) => said(&asked, stopping(), lobby.shard.tick()),
         Err(_) => {
             let error = ErrorBody {
@@ -70,21 +70,21 @@ fn stopping() -> ErrorBody {
     }
 }
 
-fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Request, Turned> {
+fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Request, Rejection> {
     const RIGHT: &str = r#"Such as {"command": "employment_status"}."#;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !kind.trim_start().to_ascii_lowercase().starts_with("application/json") {
-        return Err(Turned::new("E_MEDIA_TYPE", "a command comes as application/json.", RIGHT));
+        return Err(Rejection::new("E_MEDIA_TYPE", "a command comes as application/json.", RIGHT));
     }
     let body = body.map_err(|why| match why.status().as_u16() {
-        413 => Turned::new("E_TOO_LARGE", "the body is larger than 64 KiB.", "A command has at most 1,024 bytes."),
-        _ => Turned::new("E_INVALID_ARG", "the body could not be read.", RIGHT),
+        413 => Rejection::new("E_TOO_LARGE", "the body is larger than 64 KiB.", "A command has at most 1,024 bytes."),
+        _ => Rejection::new("E_INVALID_ARG", "the body could not be read.", RIGHT),
     })?;
     serde_json::from_slice(&body).map_err(|why| {
         // The position, not the text: whatever was sent may hold a token.
         let message = format!("the body is no request, at line {} column {}.", why.line(), why.column());
         let fields = "Its fields are command, cmd_id, dry_run, query and secret.";
-        Turned::new("E_INVALID_ARG", message, format!("{RIGHT} {fields}"))
+        Rejection::new("E_INVALID_ARG", message, format!("{RIGHT} {fields}"))
     })
 }
 
@@ -92,7 +92,7 @@ fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Requ
 fn said(request: &Request, error: ErrorBody, tick: u64) -> Response {
     let command =
         if request.command.contains("twn_") { "(a line with a token)".into() } else { request.command.clone() };
-    status::answered(&Answer {
+    http_status::response(&Answer {
         cmd_id: request.cmd_id.clone().unwrap_or_default(),
         command: townlet_wire::text::escape(&command).chars().take(townlet_wire::line::MAX_LINE).collect(),
         status: Status::Error,

@@ -4,14 +4,14 @@
 //! the town or the terminal. Listens on loopback unless told otherwise, and then not without TLS and tokens. Rule: "Service"
 //! and "Roles and identity" of the operating guide.
 
+mod auth;
+mod connections;
 mod console;
-mod gate;
-mod listen;
-mod looks;
+mod http_status;
 mod metrics;
 mod openapi;
+mod read_handlers;
 mod routes;
-mod status;
 mod stream;
 mod tls;
 
@@ -24,7 +24,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use looks::Latest;
+use read_handlers::SnapshotCache;
 use townlet_shard::{Handle, Log};
 
 /// Longest the connections that are open may take to end once the shard stops.
@@ -51,7 +51,7 @@ pub struct Options {
 }
 
 /// A place that is taken and nobody is served at yet: what can be wrong with it is said before a town is started.
-pub struct Door {
+pub struct BoundListener {
     address: SocketAddr,
     listener: TcpListener,
     tls: Option<tls::Tls>,
@@ -85,11 +85,11 @@ pub struct Server {
 }
 
 /// What every request finds.
-struct Lobby {
+struct AppState {
     shard: Arc<Handle>,
-    gate: Mutex<gate::Gate>,
+    gate: Mutex<auth::Gate>,
     counts: metrics::Counts,
-    latest: Latest,
+    latest: SnapshotCache,
     stop: watch::Receiver<bool>,
     /// Served with TLS.
     secure: bool,
@@ -99,7 +99,7 @@ struct Lobby {
     reading: Arc<tokio::sync::Semaphore>,
 }
 
-impl Lobby {
+impl AppState {
     fn is_stopping(&self) -> bool {
         *self.stop.borrow()
     }
@@ -109,7 +109,7 @@ impl Lobby {
 ///
 /// # Errors
 /// See [`ServerError`]; then nothing listens.
-pub fn open(place: Place) -> Result<Door, ServerError> {
+pub fn open(place: Place) -> Result<BoundListener, ServerError> {
     let address = place.listen;
     if !address.ip().is_loopback() && place.tls.is_none() {
         return Err(ServerError::Open(format!(
@@ -122,7 +122,7 @@ pub fn open(place: Place) -> Result<Door, ServerError> {
     let listener = TcpListener::bind(address).map_err(say)?;
     listener.set_nonblocking(true).map_err(say)?;
     let address = listener.local_addr().map_err(say)?;
-    Ok(Door { address, listener, tls })
+    Ok(BoundListener { address, listener, tls })
 }
 
 /// Serves a shard at a place until stopped.
@@ -133,14 +133,14 @@ pub fn start(shard: Arc<Handle>, place: Place, options: Options) -> Result<Serve
     open(place)?.serve(shard, options)
 }
 
-impl Door {
+impl BoundListener {
     /// Serves a shard until stopped. Anywhere but on loopback a shard without tokens has nobody to obey.
     ///
     /// # Errors
     /// See [`ServerError`]; then nothing listens.
     pub fn serve(self, shard: Arc<Handle>, options: Options) -> Result<Server, ServerError> {
         let Self { address, listener, tls } = self;
-        let gate = gate::Gate::open(&options.token_file).map_err(ServerError::Tokens)?;
+        let gate = auth::Gate::open(&options.token_file).map_err(ServerError::Tokens)?;
         if !address.ip().is_loopback() && !gate.has_tokens() {
             return Err(ServerError::Open(format!(
                 "{address} can be reached from other machines: it needs tokens, and {} holds none. `townlet token new --role \
@@ -150,11 +150,11 @@ impl Door {
         }
         let (stop, stopped) = watch::channel(false);
         let reload = Arc::new(tokio::sync::Notify::new());
-        let lobby = Arc::new(Lobby {
+        let lobby = Arc::new(AppState {
             shard,
             gate: Mutex::new(gate),
             counts: metrics::Counts::new(),
-            latest: Latest::default(),
+            latest: SnapshotCache::default(),
             stop: stopped,
             secure: tls.is_some(),
             facts: options.facts,
@@ -173,7 +173,7 @@ impl Door {
         let secure = tls.is_some();
         let reloaded = Arc::clone(&reload);
         let thread = std::thread::Builder::new().name("listen".into()).spawn(move || {
-            runtime.block_on(listen::serve(lobby, listener, tls, reloaded));
+            runtime.block_on(connections::serve(lobby, listener, tls, reloaded));
             runtime.shutdown_timeout(Duration::from_secs(1));
         });
         Ok(Server { address, secure, stop, reload, thread: Some(thread.map_err(say)?) })

@@ -12,9 +12,9 @@ use utoipa::openapi::{
     ResponseBuilder,
 };
 
+use super::http_status;
 use super::routes::{ENDPOINTS, Endpoint};
-use super::status;
-use townlet_wire::service::{Refusal, STREAM, Welcome};
+use townlet_wire::service::{Refusal, STREAM, ServiceInfo};
 use townlet_wire::{Answer, Envelope, Request, SCHEMA_VERSION, Snapshot};
 
 /// The document.
@@ -59,7 +59,7 @@ fn operation(endpoint: &Endpoint) -> utoipa::openapi::path::Operation {
     }
     let mut refusals: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for code in endpoint.refuses {
-        refusals.entry(status::of(code).as_str().to_owned()).or_default().push(code);
+        refusals.entry(http_status::of(code).as_str().to_owned()).or_default().push(code);
     }
     for (status, codes) in refusals {
         let schema = Ref::from_schema_name(if endpoint.post { "Answer" } else { "Refusal" });
@@ -88,7 +88,7 @@ fn schemas() -> Value {
     for name in [
         generator.subschema_for::<Request>(),
         generator.subschema_for::<Answer>(),
-        generator.subschema_for::<Welcome>(),
+        generator.subschema_for::<ServiceInfo>(),
         generator.subschema_for::<Refusal>(),
         generator.subschema_for::<Snapshot>(),
         generator.subschema_for::<Envelope>(),

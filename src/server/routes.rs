@@ -13,16 +13,16 @@ use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
 use tower_http::timeout::TimeoutLayer;
 
-use super::gate::{Turned, no_stranger, no_token_in};
-use super::listen::Peer;
-use super::{Lobby, console, looks, stream};
+use super::auth::{Rejection, reject_foreign_host, reject_token_in_uri};
+use super::connections::PeerAddress;
+use super::{AppState, console, read_handlers, stream};
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::service;
 
 /// Bytes of a body read at most.
 const BODY: usize = 64 * 1024;
 /// Longest a request may take from its headers to its answer, its body included. A stream's answer begins at once.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One endpoint.
 pub(super) struct Endpoint {
@@ -36,7 +36,7 @@ pub(super) struct Endpoint {
     pub(super) answers: (&'static str, Option<&'static str>),
     /// Codes it refuses with, beside those of every endpoint.
     pub(super) refuses: &'static [&'static str],
-    serves: fn() -> MethodRouter<Arc<Lobby>>,
+    serves: fn() -> MethodRouter<Arc<AppState>>,
 }
 
 const JSON: &str = "application/json";
@@ -49,7 +49,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         help: "That the process lives, and how the shard fares.",
         answers: (JSON, None),
         refuses: &["E_STOPPING"],
-        serves: || get(looks::health),
+        serves: || get(read_handlers::health),
     },
     Endpoint {
         post: false,
@@ -57,7 +57,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         help: "Whether it takes commands.",
         answers: (JSON, None),
         refuses: &["E_STOPPING"],
-        serves: || get(looks::ready),
+        serves: || get(read_handlers::ready),
     },
     Endpoint {
         post: false,
@@ -65,7 +65,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         help: "The whole state as observers see it.",
         answers: (JSON, Some("Snapshot")),
         refuses: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING"],
-        serves: || get(looks::snapshot),
+        serves: || get(read_handlers::snapshot),
     },
     Endpoint {
         post: false,
@@ -101,7 +101,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         help: "The command table, and who one is here.",
         answers: (JSON, Some("Welcome")),
         refuses: &["E_UNAUTHORIZED", "E_TOO_MANY"],
-        serves: || get(looks::commands),
+        serves: || get(read_handlers::commands),
     },
     Endpoint {
         post: false,
@@ -109,7 +109,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         help: "The newest records of the audit log, oldest first; `limit` says how many.",
         answers: (JSON, None),
         refuses: &["E_INVALID_ARG", "E_UNAUTHORIZED", "E_TOO_MANY"],
-        serves: || get(looks::records),
+        serves: || get(read_handlers::records),
     },
     Endpoint {
         post: false,
@@ -117,7 +117,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         help: "Figures for Prometheus.",
         answers: ("text/plain", None),
         refuses: &["E_STOPPING"],
-        serves: || get(looks::figures),
+        serves: || get(read_handlers::figures),
     },
     Endpoint {
         post: false,
@@ -125,12 +125,12 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         help: "This document.",
         answers: (JSON, None),
         refuses: &[],
-        serves: || get(looks::document),
+        serves: || get(read_handlers::document),
     },
 ];
 
 /// Every endpoint with what all of them have in common.
-pub(super) fn router(lobby: &Arc<Lobby>) -> Router {
+pub(super) fn router(lobby: &Arc<AppState>) -> Router {
     let mut router = Router::new();
     for endpoint in ENDPOINTS {
         router = router.route(endpoint.path, (endpoint.serves)());
@@ -139,22 +139,23 @@ pub(super) fn router(lobby: &Arc<Lobby>) -> Router {
         .fallback(nowhere)
         .method_not_allowed_fallback(otherwise)
         .layer(DefaultBodyLimit::max(BODY))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, PATIENCE))
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
         .layer(middleware::from_fn_with_state(Arc::clone(lobby), all))
         .with_state(Arc::clone(lobby))
 }
 
 /// What holds for every request: no token in the address, no name of elsewhere over plain HTTP, our schema in the answer, counted.
 async fn all(
-    State(lobby): State<Arc<Lobby>>,
-    Extension(peer): Extension<Peer>,
+    State(lobby): State<Arc<AppState>>,
+    Extension(peer): Extension<PeerAddress>,
     request: Request,
     next: Next,
 ) -> Response {
     let known = ENDPOINTS.iter().find(|endpoint| endpoint.path == request.uri().path());
     let path = known.map_or("other", |endpoint| endpoint.path);
     let (uri, headers) = (request.uri(), request.headers());
-    let may = no_token_in(uri).and_then(|()| if lobby.secure { Ok(()) } else { no_stranger(uri, headers) });
+    let may =
+        reject_token_in_uri(uri).and_then(|()| if lobby.secure { Ok(()) } else { reject_foreign_host(uri, headers) });
     let mut response = match may {
         Ok(()) => next.run(request).await,
         Err(turned) => {
@@ -171,11 +172,11 @@ async fn all(
     response
 }
 
-async fn nowhere() -> Turned {
+async fn nowhere() -> Rejection {
     let paths: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.path).collect();
-    Turned::new("E_NOT_FOUND", "there is nothing here.", format!("There are: {}.", paths.join(", ")))
+    Rejection::new("E_NOT_FOUND", "there is nothing here.", format!("There are: {}.", paths.join(", ")))
 }
 
-async fn otherwise() -> Turned {
-    Turned::new("E_METHOD", "it is not asked for in this way.", "Commands are POSTed, everything else is a GET.")
+async fn otherwise() -> Rejection {
+    Rejection::new("E_METHOD", "it is not asked for in this way.", "Commands are POSTed, everything else is a GET.")
 }

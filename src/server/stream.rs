@@ -19,9 +19,9 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use super::gate::{Turned, bearer};
-use super::listen::{Cut, Peer};
-use super::{Lobby, looks};
+use super::auth::{Rejection, bearer};
+use super::connections::{Cut, PeerAddress};
+use super::{AppState, read_handlers};
 use townlet_shard::publish::{Next, Sent, Stream};
 use townlet_wire::Position;
 use townlet_wire::sse::{self, Event};
@@ -36,18 +36,21 @@ const STALLED: Duration = Duration::from_secs(15);
 const WAITING: usize = 3;
 
 pub(super) async fn subscribe(
-    State(lobby): State<Arc<Lobby>>,
-    Extension(peer): Extension<Peer>,
+    State(lobby): State<Arc<AppState>>,
+    Extension(peer): Extension<PeerAddress>,
     Extension(cut): Extension<Cut>,
     headers: HeaderMap,
-) -> Result<Response, Turned> {
-    looks::looking(&lobby, peer, &headers)?;
+) -> Result<Response, Rejection> {
+    read_handlers::looking(&lobby, peer, &headers)?;
     // Taken before it is counted: of two who come at once for the last seat one is refused.
-    let seat = Seat::take(&lobby);
+    let seat = WatchedSource::take(&lobby);
     let known = bearer(&headers)?.is_some();
     let (most, hint) = if known { (MOST, "Come later.") } else { (MOST - KEPT, "Come later, or with a token.") };
     if lobby.counts.subscribers.get() > most {
-        return Err(Turned { wait: Some(5), ..Turned::new("E_TOO_MANY", format!("{most} watch already."), hint) });
+        return Err(Rejection {
+            wait: Some(5),
+            ..Rejection::new("E_TOO_MANY", format!("{most} watch already."), hint)
+        });
     }
     // An id that is not one of ours is one from nowhere: everything is told.
     let last: Option<Position> = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
@@ -61,23 +64,23 @@ pub(super) async fn subscribe(
 }
 
 /// Counts a subscriber for as long as it lives.
-struct Seat(Arc<Lobby>);
+struct WatchedSource(Arc<AppState>);
 
-impl Seat {
-    fn take(lobby: &Arc<Lobby>) -> Self {
+impl WatchedSource {
+    fn take(lobby: &Arc<AppState>) -> Self {
         lobby.counts.subscribers.inc();
         Self(Arc::clone(lobby))
     }
 }
 
-impl Drop for Seat {
+impl Drop for WatchedSource {
     fn drop(&mut self) {
         self.0.counts.subscribers.dec();
     }
 }
 
 /// Hands one subscriber what is new until it leaves, is let go, or the service stops.
-async fn pump(seat: Seat, stream: Stream, fresh: Arc<Notify>, send: Sender<Bytes>, cut: Cut) {
+async fn pump(seat: WatchedSource, stream: Stream, fresh: Arc<Notify>, send: Sender<Bytes>, cut: Cut) {
     let lobby = &seat.0;
     let mut stop = lobby.stop.clone();
     loop {
@@ -131,7 +134,13 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// Hands a message over; false when the subscriber has gone or was cut off.
-async fn hand(lobby: &Lobby, send: &Sender<Bytes>, bytes: Bytes, cut: &Cut, stop: &mut watch::Receiver<bool>) -> bool {
+async fn hand(
+    lobby: &AppState,
+    send: &Sender<Bytes>,
+    bytes: Bytes,
+    cut: &Cut,
+    stop: &mut watch::Receiver<bool>,
+) -> bool {
     let handed = tokio::select! {
         () = stopped(stop) => return false,
         handed = timeout(STALLED, send.send(bytes)) => handed,

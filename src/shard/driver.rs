@@ -3,7 +3,7 @@
 //! Owns the choice between them and what they tell of a resident's latest decision. How either chooses is the packages'
 //! below. Rule: "The network policy".
 
-use townlet_learn::{NetworkPolicy, Scripted, Weighed};
+use townlet_learn::{LastDecision, NetworkPolicy, Scripted};
 use townlet_town::{AgentId, Decider, OptionKind, Policy, Town};
 
 use townlet_wire::telemetry;
@@ -37,7 +37,7 @@ impl Driver {
     }
 
     /// What was weighed at a resident's latest decision, when somebody weighs.
-    pub(super) fn weighed(&self, town: &Town, agent: AgentId) -> Option<Weighed> {
+    pub(super) fn weighed(&self, town: &Town, agent: AgentId) -> Option<LastDecision> {
         match self {
             Self::Scripted => None,
             Self::Network(policy) => policy.weighed(town, agent),

@@ -11,20 +11,20 @@ use std::time::{Duration, Instant};
 use fail::fail_point;
 use townlet_town::{EventKind, Town};
 
-use super::disk::{Decision, Disk};
-use super::dispatch::{Asked, Desk, Told};
+use super::admission::{Asked, Desk, Told};
+use super::disk_thread::{Decision, Disk};
 use super::home::Home;
-use super::incident::{Board, Phase, Recorder, Watched};
+use super::incident::{Diagnostics, IncidentRecorder, Phase, Watched};
 use super::journal::{DIGEST_TICKS, Header, Journal};
-use super::outlet::Outlet;
+use super::maintenance::{JOURNAL_INTERVAL, RETRY_EVERY};
+use super::pending_writes::NotDurable;
 use super::promotion::Releases;
 use super::publish::Publisher;
-use super::reload::Reread;
-use super::settle::Unsafe;
+use super::reload::ConfigReloader;
 use super::snapshots;
-use super::telemetry::{self, Around};
+use super::subscribers::Subscribers;
+use super::telemetry::{self, ShardStatus};
 use super::training::{self, Training};
-use super::upkeep::{JOURNAL_EVERY, RETRY_EVERY};
 use townlet_wire::telemetry::Transport;
 use townlet_wire::{Answer, Session, Snapshot};
 
@@ -67,9 +67,9 @@ pub(super) enum Message {
     /// An intent is durable, or could not be made so.
     Intent(u64, Result<townlet_audit::Written, townlet_audit::AuditError>),
     /// A command's outcome is in both logs, or could not be.
-    Settled(u64, Result<townlet_audit::Written, Unsafe>),
+    Settled(u64, Result<townlet_audit::Written, NotDurable>),
     /// An outcome that was late is in the audit log, or still is not.
-    CaughtUp(Box<(townlet_audit::Entry, Answer)>, bool),
+    LateOutcomeWritten(Box<(townlet_audit::Entry, Answer)>, bool),
     /// Somebody wants every published snapshot.
     Subscribe(Box<dyn Fn(Arc<Snapshot>) + Send>),
     /// Somebody wants every message.
@@ -91,9 +91,9 @@ pub(super) enum Message {
     /// The state as observers would see it now, and the town's digest.
     View(Sender<(Snapshot, String)>),
     /// How the training beside the town fares.
-    Training(training::News),
+    Training(training::TrainerEvent),
     /// What residents are called outside.
-    Names(Sender<super::names::Names>),
+    PrivacyFilter(Sender<super::privacy::PrivacyFilter>),
     /// Take a last snapshot and end; answered with where it is.
     Stop(Sender<Result<String, String>>),
 }
@@ -101,21 +101,21 @@ pub(super) enum Message {
 /// The loop's own state.
 pub(super) struct Engine {
     pub(super) town: Town,
-    pub(super) around: Around,
+    pub(super) status: ShardStatus,
     pub(super) log: Arc<townlet_audit::Log>,
     pub(super) journal: Arc<Journal>,
     pub(super) disk: Disk,
     pub(super) home: Home,
     pub(super) desk: Desk,
-    pub(super) outlet: Arc<Outlet>,
+    pub(super) subscribers: Arc<Subscribers>,
     pub(super) releases: Releases,
     /// The training beside the town.
     pub(super) training: Option<Training>,
     /// How the files it was started from are read again.
-    pub(super) reread: Option<Reread>,
+    pub(super) reloader: Option<ConfigReloader>,
     /// What is left there outlives this thread.
-    pub(super) board: Arc<Board>,
-    pub(super) recorder: Arc<Recorder>,
+    pub(super) diagnostics: Arc<Diagnostics>,
+    pub(super) recorder: Arc<IncidentRecorder>,
     /// What the shard itself raised is not what was noted last.
     pub(super) unnoted: bool,
     /// Names are others than in the last state that the publisher got.
@@ -132,10 +132,10 @@ pub(super) struct Engine {
     hold: Option<(u64, Vec<Sender<u64>>)>,
     next_tick: Instant,
     pub(super) options: Vec<u8>,
-    pub(super) options_from: u64,
+    pub(super) unjournalled_from: u64,
     pub(super) journalled: Instant,
     /// Least time between two published states.
-    pub(super) publish_every: Duration,
+    pub(super) publish_interval: Duration,
     pub(super) published: Instant,
     pub(super) measured: (Instant, u64),
     pub(super) started: Instant,
@@ -153,7 +153,7 @@ pub(super) struct Parts {
     /// The town.
     pub town: Town,
     /// Facts about the shard.
-    pub around: Around,
+    pub status: ShardStatus,
     /// The audit log.
     pub log: Arc<townlet_audit::Log>,
     /// Ids seen.
@@ -161,9 +161,9 @@ pub(super) struct Parts {
     /// The journal.
     pub journal: Arc<Journal>,
     /// Where others read what it is at.
-    pub board: Arc<Board>,
+    pub diagnostics: Arc<Diagnostics>,
     /// Makes incident bundles.
-    pub recorder: Arc<Recorder>,
+    pub recorder: Arc<IncidentRecorder>,
     /// The journal's header, for a further file.
     pub header: Header,
     /// What is known of the shard's releases.
@@ -184,29 +184,29 @@ impl Engine {
         let now = Instant::now();
         let tick = parts.town.tick();
         let telemetry = &parts.town.rules().config.telemetry;
-        let publish_every = Duration::from_secs(1) / telemetry.backpressure.max_messages_per_second.max(1);
+        let publish_interval = Duration::from_secs(1) / telemetry.backpressure.max_messages_per_second.max(1);
         let to_self = sender.clone();
         let report = move |transport| drop(to_self.send(Message::Transport(transport)));
-        let publisher = Publisher::start(telemetry, parts.home.archives(), &parts.around.run_id, report);
+        let publisher = Publisher::start(telemetry, parts.home.archives(), &parts.status.run_id, report);
         ticker.store(tick, Ordering::Relaxed);
-        parts.board.reached(tick);
+        parts.diagnostics.reached(tick);
         Self {
             town: parts.town,
-            around: parts.around,
+            status: parts.status,
             log: parts.log,
             journal: parts.journal,
             disk: Disk::start(),
             home: parts.home,
             desk: Desk::new(parts.index),
             releases: parts.releases,
-            outlet: Arc::new(Outlet::new(publisher)),
+            subscribers: Arc::new(Subscribers::new(publisher)),
             training: None,
-            reread: None,
-            board: parts.board,
+            reloader: None,
+            diagnostics: parts.diagnostics,
             recorder: parts.recorder,
             unnoted: false,
             renamed: false,
-            publish_every,
+            publish_interval,
             sender,
             paused: parts.pace.0,
             speed: parts.pace.1,
@@ -218,9 +218,9 @@ impl Engine {
             hold: parts.held.then_some((tick, Vec::new())),
             next_tick: now,
             options: Vec::new(),
-            options_from: tick,
+            unjournalled_from: tick,
             journalled: now,
-            published: now.checked_sub(publish_every).unwrap_or(now),
+            published: now.checked_sub(publish_interval).unwrap_or(now),
             measured: (now, tick),
             started: now,
             saved: now,
@@ -234,12 +234,12 @@ impl Engine {
     /// Runs until stopped.
     pub(super) fn run(mut self, inbox: &Receiver<Message>) {
         self.refresh();
-        self.open_releases();
+        self.resume_releases();
         self.show();
         loop {
             match self.next(inbox) {
                 Ok(message) => {
-                    self.board.enter(Phase::Answering);
+                    self.diagnostics.enter(Phase::Answering);
                     self.handle(message);
                     continue;
                 }
@@ -253,7 +253,7 @@ impl Engine {
             if self.may_tick() && now >= self.next_tick {
                 self.tick(now);
             }
-            self.board.enter(Phase::Housekeeping);
+            self.diagnostics.enter(Phase::Housekeeping);
             self.housekeeping(now);
         }
     }
@@ -267,7 +267,7 @@ impl Engine {
                 TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
             });
         }
-        self.board.enter(Phase::Waiting);
+        self.diagnostics.enter(Phase::Waiting);
         inbox.recv_timeout(wait)
     }
 
@@ -281,13 +281,13 @@ impl Engine {
             wait = wait.min(self.next_tick.saturating_duration_since(now));
         }
         if self.dirty && self.has_readers() {
-            wait = wait.min((self.published + self.publish_every).saturating_duration_since(now));
+            wait = wait.min((self.published + self.publish_interval).saturating_duration_since(now));
         }
-        if let Some(due) = self.desk.overdue_at() {
+        if let Some(due) = self.desk.next_overdue() {
             wait = wait.min(due.saturating_duration_since(now));
         }
-        if self.options_from < self.town.tick() {
-            wait = wait.min((self.journalled + JOURNAL_EVERY).saturating_duration_since(now));
+        if self.unjournalled_from < self.town.tick() {
+            wait = wait.min((self.journalled + JOURNAL_INTERVAL).saturating_duration_since(now));
         }
         wait
     }
@@ -306,53 +306,53 @@ impl Engine {
             Message::Ask(asked) => self.ask(*asked),
             Message::Intent(ticket, result) => self.intent(ticket, result),
             Message::Settled(ticket, result) => self.settled(ticket, result),
-            Message::CaughtUp(late, logged) => self.caught_up(late.0, late.1, logged),
+            Message::LateOutcomeWritten(late, logged) => self.late_outcome_written(late.0, late.1, logged),
             Message::Subscribe(subscriber) => {
-                self.outlet.subscribe(subscriber);
+                self.subscribers.subscribe(subscriber);
                 self.dirty = true;
             }
             Message::Stream(asked) => {
-                self.around.story.keep_all(true);
-                self.outlet.publisher.subscribe(asked);
+                self.status.story.keep_all(true);
+                self.subscribers.publisher.subscribe(asked);
                 self.dirty = true;
             }
             Message::Transport(transport) => {
                 let tick = self.town.tick();
-                self.around.aggregating_since =
-                    (transport.mode == "aggregate").then(|| self.around.aggregating_since.unwrap_or(tick));
-                self.around.transport = transport;
+                self.status.aggregating_since =
+                    (transport.mode == "aggregate").then(|| self.status.aggregating_since.unwrap_or(tick));
+                self.status.transport = transport;
                 self.refresh();
                 (self.dirty, self.unnoted) = (true, true);
             }
             Message::Open(id, session, notify) => self.desk.open(id, session, notify),
-            Message::RunTo(until, told) => self.hold_at(until, told),
-            Message::Halt(told) => self.hold_at(self.town.tick(), told),
+            Message::RunTo(until, told) => self.set_run_limit(until, told),
+            Message::Halt(told) => self.set_run_limit(self.town.tick(), told),
             Message::Then(then) => then(self),
             Message::Noted(noted) => self.noted(noted),
             Message::Saved(saved) => self.snapshot_saved(saved),
             Message::View(told) => {
                 self.refresh();
                 self.note_own_alerts();
-                let view = telemetry::snapshot(&self.town, &self.around, self.log.tail(200));
+                let view = telemetry::snapshot(&self.town, &self.status, self.log.tail(200));
                 drop(told.send((view, self.town.digest())));
             }
-            Message::Names(told) => drop(told.send(self.around.names.clone())),
-            Message::Training(news) => self.training_news(news),
+            Message::PrivacyFilter(told) => drop(told.send(self.status.names.clone())),
+            Message::Training(news) => self.on_trainer_event(news),
             Message::Stop(told) => {
                 self.training.iter().for_each(Training::stop);
-                self.keep_releases();
+                self.retry_release_file();
                 self.stopping = Some(told);
             }
         }
     }
 
-    fn hold_at(&mut self, until: u64, told: Sender<u64>) {
+    fn set_run_limit(&mut self, until: u64, told: Sender<u64>) {
         self.hold = Some((until, vec![told]));
         self.next_tick = Instant::now();
-        self.tell_held();
+        self.notify_run_to();
     }
 
-    fn tell_held(&mut self) {
+    fn notify_run_to(&mut self) {
         let tick = self.town.tick();
         if let Some((until, told)) = &mut self.hold
             && tick >= *until
@@ -365,22 +365,22 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Instant) {
-        self.board.enter(Phase::Beginning);
+        self.diagnostics.enter(Phase::Beginning);
         fail_point!("engine_tick");
-        self.town.step(&mut Watched { policy: &mut self.around.driver, board: &self.board });
-        self.board.enter(Phase::Housekeeping);
+        self.town.step(&mut Watched { policy: &mut self.status.driver, diagnostics: &self.diagnostics });
+        self.diagnostics.enter(Phase::Housekeeping);
         self.options.extend(self.town.decided().map(|(_, option)| option.index() as u8));
-        self.tell_story();
+        self.record_town_events();
         let tick = self.town.tick();
         self.ticker.store(tick, Ordering::Relaxed);
-        self.board.reached(tick);
+        self.diagnostics.reached(tick);
         self.dirty = true;
         self.steps_left = self.steps_left.saturating_sub(1);
         let factor = self.speed.row().2;
         if factor == 0 {
             self.next_tick = now;
         } else {
-            self.around.lateness.note(now.saturating_duration_since(self.next_tick));
+            self.status.lateness.note(now.saturating_duration_since(self.next_tick));
             let period = Duration::from_millis(u64::from(self.town.rules().config.time.tick_ms)) / factor;
             self.next_tick += period;
             if now > self.next_tick + CATCH_UP {
@@ -391,14 +391,14 @@ impl Engine {
             self.write_journal();
         }
         self.autosave(now);
-        self.tell_held();
+        self.notify_run_to();
     }
 
     /// Takes the town's events into the story and notes which alerts stand.
-    pub(super) fn tell_story(&mut self) {
+    pub(super) fn record_town_events(&mut self) {
         let rules = Arc::clone(self.town.rules());
         for event in self.town.events() {
-            self.around.story.tell(&rules, event);
+            self.status.story.tell(&rules, event);
         }
         if !self.town.events().is_empty() {
             let closed = self.town.events().iter().any(|event| matches!(event.kind, EventKind::WindowClosed { .. }));
@@ -416,7 +416,7 @@ impl Engine {
 
     /// The last snapshot; everything asked for is done by now.
     fn end(mut self) {
-        self.board.enter(Phase::Ending);
+        self.diagnostics.enter(Phase::Ending);
         // A fault that is over by now leaves nothing unsaid.
         if matches!(self.log.state(), townlet_audit::State::Unavailable(_)) {
             drop(self.log.reopen());

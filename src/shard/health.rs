@@ -22,14 +22,14 @@ impl Engine {
         problems.extend(self.journal.trouble().or_else(|| self.journal.stalled()));
         problems.extend(self.desk.snapshot_trouble.clone());
         problems.extend(self.desk.ops_trouble.clone());
-        let archived = self.around.aggregating_since.and(self.around.transport.last_error.as_ref());
+        let archived = self.status.aggregating_since.and(self.status.transport.last_error.as_ref());
         problems.extend(archived.map(|why| format!("the archive of the raw stream cannot be written: {why}")));
         self.log_news(&problems);
-        let raised = self.board.alerts();
+        let raised = self.diagnostics.alerts();
         problems.extend(raised.iter().map(|alert| alert.message.clone()));
-        self.around.raised = raised;
-        self.unnoted |= self.board.hung_lately();
-        let health = &mut self.around.health;
+        self.status.raised = raised;
+        self.unnoted |= self.diagnostics.hung_lately();
+        let health = &mut self.status.health;
         if health.problems != problems {
             (self.dirty, self.unnoted) = (true, true);
         }
@@ -37,15 +37,15 @@ impl Engine {
         health.problems = problems;
         health.audit_ok = audit_ok;
         health.uptime_seconds = self.started.elapsed().as_secs();
-        self.around.speed = if self.paused { "paused" } else { self.speed.row().1 }.into();
+        self.status.speed = if self.paused { "paused" } else { self.speed.row().1 }.into();
     }
 
     /// What cannot be written is told in the program's log as it comes and goes; what was raised has been told by whoever
     /// noticed it.
     fn log_news(&self, now: &[String]) {
-        let around = &self.around;
-        let own = |problem: &&String| around.raised.iter().all(|alert| alert.message != **problem);
-        if around.health.problems.iter().filter(own).eq(now) {
+        let status = &self.status;
+        let own = |problem: &&String| status.raised.iter().all(|alert| alert.message != **problem);
+        if status.health.problems.iter().filter(own).eq(now) {
             return;
         }
         let log = self.recorder.log().clone();
@@ -55,6 +55,6 @@ impl Engine {
 
     /// Leaves the state where the watchdog finds it.
     pub(super) fn show(&self) {
-        self.board.show(Arc::new(telemetry::snapshot(&self.town, &self.around, self.log.tail(200))));
+        self.diagnostics.show(Arc::new(telemetry::snapshot(&self.town, &self.status, self.log.tail(200))));
     }
 }

@@ -47,13 +47,13 @@ impl Home {
     }
 
     /// A further journal file of a run at this tick. A paused town may begin several at one tick; none is written over.
-    pub fn free_journal(&self, run_id: &str, from: u64) -> PathBuf {
+    pub fn unused_journal_path(&self, run_id: &str, from: u64) -> PathBuf {
         let mut names = (from.max(1)..).map(|tick| self.journal(run_id, tick));
         names.find(|path| !path.exists()).expect("ticks do not run out")
     }
 
     /// A run's journal files, oldest first.
-    pub fn journals_of(&self, run_id: &str) -> Vec<PathBuf> {
+    pub fn journal_files(&self, run_id: &str) -> Vec<PathBuf> {
         let prefix = format!("{run_id}-");
         let mut files = files(&self.journals(), "tlj");
         files.retain(|file| {
@@ -125,7 +125,7 @@ impl Home {
     ///
     /// # Errors
     /// Who holds it, or why it cannot be claimed.
-    pub fn claim(&self, shard: &str, run_id: &str) -> Result<Claim, String> {
+    pub fn claim(&self, shard: &str, run_id: &str) -> Result<ShardLock, String> {
         let path = self.lock(shard);
         let say = |error: io::Error| format!("{}: {error}", path.display());
         std::fs::create_dir_all(self.0.join("logs")).map_err(say)?;
@@ -142,7 +142,7 @@ impl Home {
         }
         file.set_len(0).map_err(say)?;
         write!(file, "{} {run_id}", std::process::id()).map_err(say)?;
-        Ok(Claim { _file: file })
+        Ok(ShardLock { _file: file })
     }
 
     /// The run that claimed a shard's name last, when something of it is there: the one people watched, whatever batches ran since.
@@ -159,7 +159,7 @@ impl Home {
 
 /// A shard's name, held.
 #[derive(Debug)]
-pub struct Claim {
+pub struct ShardLock {
     _file: File,
 }
 

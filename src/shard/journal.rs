@@ -34,7 +34,8 @@ const STALLED: Duration = Duration::from_secs(1);
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
 /// What helps when a file cannot be used.
-const MEND: &str = "put back a copy of the file, or move it away to go on from the newest snapshot and the audit log";
+const REPAIR_HINT: &str =
+    "put back a copy of the file, or move it away to go on from the newest snapshot and the audit log";
 
 /// What a journal file starts from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,23 +156,23 @@ enum Message {
 
 /// What the thread shows to everybody.
 #[derive(Default)]
-struct Board {
+struct Diagnostics {
     /// Why nothing can be written.
     trouble: Option<String>,
     /// Since when the thread has been at the disk.
     busy: Option<Instant>,
 }
 
-fn board(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
+fn diagnostics(diagnostics: &Mutex<Diagnostics>) -> MutexGuard<'_, Diagnostics> {
     // Every field is whole at every moment, so a panic elsewhere spoils nothing.
-    board.lock().unwrap_or_else(PoisonError::into_inner)
+    diagnostics.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The writing end. Dropping it syncs and closes the file.
 pub struct Journal {
     sender: Option<Sender<Message>>,
     thread: Option<JoinHandle<()>>,
-    board: Arc<Mutex<Board>>,
+    diagnostics: Arc<Mutex<Diagnostics>>,
 }
 
 impl Journal {
@@ -196,15 +197,15 @@ impl Journal {
 
     fn writer(file: File) -> Self {
         let (sender, receiver) = channel();
-        let board = Arc::default();
-        let shown = Arc::clone(&board);
+        let diagnostics = Arc::default();
+        let shown = Arc::clone(&diagnostics);
         let thread = std::thread::Builder::new()
             .name("journal".into())
             .spawn(move || {
-                Writer { file: Some(file), board: shown, waiting: Vec::new(), unsynced: None }.run(&receiver);
+                Writer { file: Some(file), diagnostics: shown, waiting: Vec::new(), unsynced: None }.run(&receiver);
             })
             .expect("a thread can be started");
-        Self { sender: Some(sender), thread: Some(thread), board }
+        Self { sender: Some(sender), thread: Some(thread), diagnostics }
     }
 
     fn send(&self, message: Message) {
@@ -250,12 +251,12 @@ impl Journal {
         if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
             return Some("the journal cannot be written: its writer has stopped".into());
         }
-        board(&self.board).trouble.clone()
+        diagnostics(&self.diagnostics).trouble.clone()
     }
 
     /// Why nothing can be written until the disk answers, if so. Then there is nothing to be done but to wait.
     pub fn stalled(&self) -> Option<String> {
-        let busy = board(&self.board).busy?.elapsed();
+        let busy = diagnostics(&self.diagnostics).busy?.elapsed();
         (busy >= STALLED).then(|| "the journal cannot be written: the disk does not answer".to_owned())
     }
 }
@@ -291,7 +292,7 @@ fn start(path: &Path, header: &Header) -> io::Result<File> {
 
 struct Writer {
     file: Option<File>,
-    board: Arc<Mutex<Board>>,
+    diagnostics: Arc<Mutex<Diagnostics>>,
     waiting: Vec<Done>,
     unsynced: Option<Instant>,
 }
@@ -325,9 +326,9 @@ impl Writer {
     }
 
     fn at_disk<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
-        board(&self.board).busy = Some(Instant::now());
+        diagnostics(&self.diagnostics).busy = Some(Instant::now());
         let result = work(self);
-        board(&self.board).busy = None;
+        diagnostics(&self.diagnostics).busy = None;
         result
     }
 
@@ -389,21 +390,21 @@ impl Writer {
     }
 
     fn lost(&self) -> String {
-        board(&self.board).trouble.clone().unwrap_or_default()
+        diagnostics(&self.diagnostics).trouble.clone().unwrap_or_default()
     }
 
     fn fail(&mut self, why: &str) {
         self.file = None;
         self.unsynced = None;
-        board(&self.board).trouble.get_or_insert_with(|| format!("the journal cannot be written: {why}"));
+        diagnostics(&self.diagnostics).trouble.get_or_insert_with(|| format!("the journal cannot be written: {why}"));
     }
 
     fn restart(&mut self, home: &Home, tick: u64, header: &Header) {
-        let path = home.free_journal(&header.run_id, tick);
+        let path = home.unused_journal_path(&header.run_id, tick);
         match self.at_disk(|_| start(&path, header)) {
             Ok(file) => {
                 self.file = Some(file);
-                board(&self.board).trouble = None;
+                diagnostics(&self.diagnostics).trouble = None;
             }
             Err(error) => self.fail(&error.to_string()),
         }
@@ -444,8 +445,8 @@ pub fn read(path: &Path) -> Result<Contents, JournalError> {
         .and_then(|mut file| file.read_to_end(&mut bytes))
         .map_err(|error| io_error(path, error))?;
     let mut at = 0;
-    let header: Header =
-        next(&bytes, &mut at).ok_or_else(|| damaged(format!("it does not begin with a journal header; {MEND}")))?;
+    let header: Header = next(&bytes, &mut at)
+        .ok_or_else(|| damaged(format!("it does not begin with a journal header; {REPAIR_HINT}")))?;
     if !(OLDEST..=VERSION).contains(&header.version) {
         let reads = format!("this program reads {OLDEST} to {VERSION}");
         return Err(damaged(format!("it is version {} of the journal; {reads}", header.version)));
@@ -454,9 +455,9 @@ pub fn read(path: &Path) -> Result<Contents, JournalError> {
     while let Some(entry) = next(&bytes, &mut at) {
         entries.push(entry);
     }
-    if let Some(behind) = whole_frame_behind(&bytes, at) {
+    if let Some(behind) = intact_frame_after(&bytes, at) {
         return Err(damaged(format!(
-            "it is damaged at byte {at}, with whole entries behind it from byte {behind}; nothing was cut off; {MEND}"
+            "it is damaged at byte {at}, with whole entries behind it from byte {behind}; nothing was cut off; {REPAIR_HINT}"
         )));
     }
     Ok(Contents { header, entries, whole: at as u64, torn: (bytes.len() - at) as u64 })
@@ -464,13 +465,13 @@ pub fn read(path: &Path) -> Result<Contents, JournalError> {
 
 /// A file's entries one at a time, each with the bytes of its frame: a long journal need not fit in memory. Ends at the
 /// first frame that is torn or damaged.
-pub(super) struct Frames {
+pub(super) struct FrameReader {
     reader: BufReader<File>,
     /// The first frame.
     pub(super) header: Header,
 }
 
-impl Frames {
+impl FrameReader {
     /// At the first entry.
     ///
     /// # Errors
@@ -499,7 +500,7 @@ impl Frames {
     }
 }
 
-impl Iterator for Frames {
+impl Iterator for FrameReader {
     type Item = (Entry, Vec<u8>);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -518,7 +519,7 @@ fn frame_of(reader: &mut impl Read) -> Option<Vec<u8>> {
 }
 
 /// Where a whole entry stands behind a frame that cannot be read: then that frame was damaged, not torn by a crash.
-fn whole_frame_behind(bytes: &[u8], bad: usize) -> Option<usize> {
+fn intact_frame_after(bytes: &[u8], bad: usize) -> Option<usize> {
     (bad + 1..bytes.len()).find(|at| {
         let mut next_at = *at;
         next::<Entry>(bytes, &mut next_at).is_some()

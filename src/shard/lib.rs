@@ -3,50 +3,50 @@
 //! Owns threads, clocks and files; the town's rules stand in `townlet-town`. Must not know screens or servers: they reach a
 //! shard through a [`Handle`]. Rule: the operating guide.
 
+mod actions;
+mod admission;
+mod audit_replay;
 mod commands;
-mod deeds;
-mod disk;
-mod dispatch;
+mod disk_thread;
 mod driver;
 mod engine;
-pub mod faults;
+mod execution;
+pub mod fail_points;
 mod health;
 pub mod home;
 pub mod incident;
-mod intake;
 pub mod journal;
 pub mod lateness;
 mod log;
-pub mod names;
-mod outcome;
-mod outlet;
+mod maintenance;
+mod pending_writes;
 pub mod policies;
+pub mod privacy;
 mod promotion;
 pub mod publish;
-pub mod recording;
-pub mod recover;
-mod relive;
+pub mod recorded_run;
+pub mod recovery;
 mod reload;
-mod restart;
-mod settle;
+mod request_validation;
+mod resume;
 pub mod snapshots;
+mod subscribers;
 mod table;
 mod telemetry;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
 pub mod training;
-mod upkeep;
 
-pub use dispatch::Told;
+pub use admission::Told;
 pub use driver::Driver;
 pub use engine::Speed;
 pub use home::Home;
-pub use intake::{Visitor, is_id};
 pub use log::Log;
-pub use promotion::PointerError;
-pub use reload::{Read, Reread};
-pub use restart::{Recorded, recorded, reloaded, resume};
+pub use promotion::ReleasePointerError;
+pub use reload::{ConfigReloader, Read};
+pub use request_validation::{Visitor, is_id};
+pub use resume::{Recorded, recorded, reloaded, resume};
 pub use table::specs;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,12 +57,12 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use dispatch::{Asked, Asker};
+use admission::{Asked, Caller};
 use engine::{Engine, Message, Parts};
-use incident::{Board, Recorder, TOWN, Watchdog};
+use incident::{Diagnostics, IncidentRecorder, TOWN, Watchdog};
 use journal::{Base, Header, Journal};
 use lateness::Lateness;
-use telemetry::Around;
+use telemetry::ShardStatus;
 use thiserror::Error;
 use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
@@ -73,7 +73,7 @@ use training::Training;
 /// How often somebody who waits looks whether there is still hope.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a stop waits for a tick that hangs.
-const GIVE_UP: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a shard is started.
 #[derive(Clone, Debug)]
@@ -91,11 +91,11 @@ pub struct Options {
     /// Who drives the residents.
     pub driver: Driver,
     /// What a training beside the town is made from, when one is wanted.
-    pub training: Option<training::Recipe>,
+    pub training: Option<training::TrainingSpec>,
     /// Where admin tokens are stored, when the configuration asks for them.
     pub token_file: Option<std::path::PathBuf>,
     /// How the files it was started from are read again, where there are any.
-    pub reread: Option<Reread>,
+    pub reloader: Option<ConfigReloader>,
 }
 
 /// Why a shard did not start.
@@ -125,8 +125,8 @@ pub enum ShardError {
 pub struct Handle {
     sender: Sender<Message>,
     thread: Mutex<Option<JoinHandle<Result<(), String>>>>,
-    board: Arc<Board>,
-    recorder: Arc<Recorder>,
+    diagnostics: Arc<Diagnostics>,
+    recorder: Arc<IncidentRecorder>,
     watchdog: Mutex<Option<Watchdog>>,
     ticker: Arc<AtomicU64>,
     sessions: AtomicU64,
@@ -140,7 +140,7 @@ pub struct Handle {
     pub notes: Vec<String>,
     home: Home,
     lateness: Arc<Lateness>,
-    claim: Option<home::Claim>,
+    claim: Option<home::ShardLock>,
 }
 
 /// A new town from its texts.
@@ -159,7 +159,7 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
     launch(town, header, journal, opened, options, claim, Vec::new())
 }
 
-fn claim(options: &Options, shard: &str, run_id: &str) -> Result<Option<home::Claim>, ShardError> {
+fn claim(options: &Options, shard: &str, run_id: &str) -> Result<Option<home::ShardLock>, ShardError> {
     options.claim.then(|| options.home.claim(shard, run_id)).transpose().map_err(ShardError::Claimed)
 }
 
@@ -174,7 +174,7 @@ fn launch(
     journal: Journal,
     opened: townlet_audit::Opened,
     options: Options,
-    claim: Option<home::Claim>,
+    claim: Option<home::ShardLock>,
     mut notes: Vec<String>,
 ) -> Result<Handle, ShardError> {
     let config = town.rules().config.clone();
@@ -186,37 +186,37 @@ fn launch(
         let before = std::mem::replace(&mut header.policy, driver.id().to_owned());
         notes.push(format!("the policy was {before}; from tick {} on it is {}.", town.tick(), driver.id()));
     }
-    let around = Around {
+    let status = ShardStatus {
         shard: header.shard.clone(),
         run_id: run_id.clone(),
         policy: driver.policy(),
         // Until the publisher says otherwise.
         transport: Transport { mode: "full".into(), ..Transport::default() },
         driver,
-        names: names::Names::open(&options.home, &header.shard, config.telemetry.privacy.enabled)
+        names: privacy::PrivacyFilter::open(&options.home, &header.shard, config.telemetry.privacy.enabled)
             .map_err(ShardError::Resume)?,
         learning: Learning {
             state: if options.training.is_some() { "training" } else { "off" }.into(),
             ..Learning::default()
         },
-        ..Around::default()
+        ..ShardStatus::default()
     };
     let (sender, inbox) = channel();
     let ticker = Arc::new(AtomicU64::new(0));
-    let (log, journal, board) = (Arc::new(opened.log), Arc::new(journal), Arc::new(Board::default()));
+    let (log, journal, diagnostics) = (Arc::new(opened.log), Arc::new(journal), Arc::new(Diagnostics::default()));
     let run = incident::Run { home: home.clone(), id: run_id.clone(), root: config.snapshot.root.clone() };
     let own_log = Log::new(home.log(), "shard", false);
     if options.claim {
         own_log.say(&format!("{run_id} begins at tick {}", town.tick()));
     }
-    let recorder = Arc::new(Recorder::new(run, Arc::clone(&board), &journal, &log, own_log));
+    let recorder = Arc::new(IncidentRecorder::new(run, Arc::clone(&diagnostics), &journal, &log, own_log));
     let parts = Parts {
         town,
-        around,
+        status,
         log,
         index: opened.index,
         journal,
-        board: Arc::clone(&board),
+        diagnostics: Arc::clone(&diagnostics),
         recorder: Arc::clone(&recorder),
         header,
         releases,
@@ -226,29 +226,30 @@ fn launch(
         held: options.held,
     };
     let mut engine = Engine::new(parts, sender.clone(), Arc::clone(&ticker));
-    engine.stand_again(&opened.done);
+    engine.restore_session_commands(&opened.done);
     if let Some(path) = &options.token_file {
-        engine.desk.tokens = Some(tokens::Tokens::load(path).map_err(ShardError::Resume)?);
+        engine.desk.tokens = Some(tokens::TokenStore::load(path).map_err(ShardError::Resume)?);
     }
-    engine.reread = options.reread;
-    engine.tell_story();
-    let lateness = Arc::clone(&engine.around.lateness);
+    engine.reloader = options.reloader;
+    engine.record_town_events();
+    let lateness = Arc::clone(&engine.status.lateness);
     let say = |error: std::io::Error| ShardError::Resume(error.to_string());
     let training = options.training.map(|recipe| Training::start(recipe, &home, sender.clone()));
     engine.training = training.transpose().map_err(say)?;
-    let watchdog = Watchdog::start(Arc::clone(&board), Arc::clone(&recorder), Arc::downgrade(&engine.outlet));
+    let watchdog =
+        Watchdog::start(Arc::clone(&diagnostics), Arc::clone(&recorder), Arc::downgrade(&engine.subscribers));
     let watchdog = Mutex::new(Some(watchdog.map_err(say)?));
-    let (theirs, way_on) = ((Arc::clone(&board), Arc::clone(&recorder)), way_on(&home, &run_id));
+    let (theirs, resume_hint) = ((Arc::clone(&diagnostics), Arc::clone(&recorder)), resume_hint(&home, &run_id));
     let thread = std::thread::Builder::new()
         .name(TOWN.into())
-        .spawn(move || live(engine, inbox, &theirs.0, &theirs.1, &way_on))
+        .spawn(move || live(engine, inbox, &theirs.0, &theirs.1, &resume_hint))
         .map_err(say)?;
     let thread = Mutex::new(Some(thread));
     let (sessions, stopped) = (AtomicU64::new(1), OnceLock::new());
     Ok(Handle {
         sender,
         thread,
-        board,
+        diagnostics,
         recorder,
         watchdog,
         ticker,
@@ -267,26 +268,26 @@ fn launch(
 fn live(
     engine: Engine,
     inbox: Receiver<Message>,
-    board: &Arc<Board>,
-    recorder: &Recorder,
-    way_on: &str,
+    diagnostics: &Arc<Diagnostics>,
+    recorder: &IncidentRecorder,
+    resume_hint: &str,
 ) -> Result<(), String> {
-    incident::belongs_to(board);
+    incident::register_thread(diagnostics);
     // Engine and inbox are gone afterwards: whoever waits for an answer hears that none comes.
     let lived = catch_unwind(AssertUnwindSafe(move || engine.run(&inbox)));
     lived.map_err(|panic| {
         let said = incident::said(panic.as_ref()).trim_end_matches('.').to_owned();
-        let bundle = recorder.town_broke_off(&said);
+        let bundle = recorder.record_town_crash(&said);
         let bundle = bundle.map_or_else(
             || "No new incident bundle was made; logs/townlet.log says why.".to_owned(),
             |path| format!("The incident bundle is {}.", path.display()),
         );
-        format!("the town's thread broke off: {said}. {bundle} {way_on}")
+        format!("the town's thread broke off: {said}. {bundle} {resume_hint}")
     })
 }
 
 /// How to go on with a run that broke off.
-fn way_on(home: &Home, run_id: &str) -> String {
+fn resume_hint(home: &Home, run_id: &str) -> String {
     let home =
         if home.folder() == Path::new(".") { String::new() } else { format!(" --home {}", home.folder().display()) };
     format!("Go on from its last journalled tick with `townlet run{home} --resume {run_id}`.")
@@ -302,12 +303,12 @@ impl Handle {
 
     /// Sends a request; `done` hears the answer on another thread.
     pub fn ask(&self, session: u64, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
-        self.send(Message::Ask(Box::new(Asked { from: Asker::Session(session), request, done: Box::new(done) })));
+        self.send(Message::Ask(Box::new(Asked { from: Caller::Session(session), request, done: Box::new(done) })));
     }
 
     /// Sends a request of somebody from afar, who needs no session; `done` hears the answer on another thread.
-    pub fn ask_from_afar(&self, visitor: Visitor, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
-        self.send(Message::Ask(Box::new(Asked { from: Asker::Visitor(visitor), request, done: Box::new(done) })));
+    pub fn ask_remote(&self, visitor: Visitor, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
+        self.send(Message::Ask(Box::new(Asked { from: Caller::Visitor(visitor), request, done: Box::new(done) })));
     }
 
     /// Sends a request and waits; `None` when the shard has ended.
@@ -347,10 +348,10 @@ impl Handle {
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if self.board.hung().is_some()
-                && let Some(view) = self.board.view()
+            if self.diagnostics.hung().is_some()
+                && let Some(view) = self.diagnostics.view()
             {
-                return Some((incident::hanging(&view, &self.board), String::new()));
+                return Some((incident::hanging(&view, &self.diagnostics), String::new()));
             }
         }
     }
@@ -398,11 +399,11 @@ impl Handle {
     fn end(&self) -> Result<String, String> {
         let (sender, stopped) = channel();
         self.send(Message::Stop(sender));
-        let result = self.has_stopped(&stopped);
+        let result = self.wait_for_stop(&stopped);
         let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
         // A thread whose tick hangs is not waited for; it ends with the process.
         let ended = match (result, thread) {
-            (None, _) => Err(self.hangs_on()),
+            (None, _) => Err(self.stop_timed_out()),
             (Some(result), thread) => match thread.map(JoinHandle::join) {
                 Some(Ok(Err(why))) => Err(why),
                 Some(Err(panic)) => Err(format!("the town's thread broke off: {}", incident::said(panic.as_ref()))),
@@ -419,26 +420,28 @@ impl Handle {
     }
 
     /// How the town's thread ended; `None` when a tick hangs and goes on to.
-    fn has_stopped(&self, stopped: &Receiver<Result<String, String>>) -> Option<Result<String, String>> {
+    fn wait_for_stop(&self, stopped: &Receiver<Result<String, String>>) -> Option<Result<String, String>> {
         let asked = Instant::now();
         loop {
             match stopped.recv_timeout(LOOK) {
                 Ok(result) => return Some(result),
                 Err(RecvTimeoutError::Disconnected) => return Some(Err("the town's thread has ended already".into())),
-                Err(RecvTimeoutError::Timeout) if self.hung().is_some() && asked.elapsed() > GIVE_UP => return None,
+                Err(RecvTimeoutError::Timeout) if self.hung().is_some() && asked.elapsed() > STOP_TIMEOUT => {
+                    return None;
+                }
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
 
-    fn hangs_on(&self) -> String {
+    fn stop_timed_out(&self) -> String {
         let why = self.hung().unwrap_or_else(|| "a tick hung.".into());
-        format!("{why} It was not waited for any longer. {}", way_on(&self.home, &self.run_id))
+        format!("{why} It was not waited for any longer. {}", resume_hint(&self.home, &self.run_id))
     }
 
     /// What is wrong, while a tick hangs: the town's thread answers nothing then.
     pub fn hung(&self) -> Option<String> {
-        self.board.hung()
+        self.diagnostics.hung()
     }
 
     /// Whether the town's thread has ended.
@@ -448,13 +451,13 @@ impl Handle {
 
     /// What residents are called outside: in telemetry, narration, answers and exports. Of a shard that has ended and cannot say
     /// whether they are hidden, they are.
-    pub fn names(&self) -> names::Names {
-        self.view_names().unwrap_or_else(|| names::Names::default().hiding())
+    pub fn names(&self) -> privacy::PrivacyFilter {
+        self.view_names().unwrap_or_else(|| privacy::PrivacyFilter::default().hiding())
     }
 
-    fn view_names(&self) -> Option<names::Names> {
+    fn view_names(&self) -> Option<privacy::PrivacyFilter> {
         let (sender, names) = channel();
-        self.send(Message::Names(sender));
+        self.send(Message::PrivacyFilter(sender));
         names.recv().ok()
     }
 

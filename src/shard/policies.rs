@@ -13,7 +13,7 @@ use townlet_town::Rules;
 use townlet_town::config::Policy;
 
 use super::Driver;
-use super::promotion::{Pointer, PointerError};
+use super::promotion::{ReleasePointer, ReleasePointerError};
 
 /// The policy that comes with the program; `docs/POLICY.md` says how it was made.
 static SHIPPED: &[u8] = include_bytes!("../../configs/policies/shipped.safetensors");
@@ -22,7 +22,7 @@ static SHIPPED: &[u8] = include_bytes!("../../configs/policies/shipped.safetenso
 pub const SCRIPTED: &str = "scripted";
 
 /// Policies that are always there.
-pub const ALWAYS: [&str; 2] = ["shipped", SCRIPTED];
+pub const BUILT_IN: [&str; 2] = ["shipped", SCRIPTED];
 
 /// Why there is no such policy here.
 #[derive(Debug, Error)]
@@ -53,7 +53,7 @@ pub enum PolicyError {
     },
     /// The release pointer.
     #[error(transparent)]
-    Pointer(#[from] PointerError),
+    ReleasePointer(#[from] ReleasePointerError),
 }
 
 /// A policy at hand: ready to drive, and the bytes it came from.
@@ -67,7 +67,7 @@ pub(super) struct Loaded {
 
 /// Where policies are looked for.
 #[derive(Clone, Debug)]
-pub struct Policies {
+pub struct PolicyCatalog {
     home: PathBuf,
     /// Released checkpoints.
     pub release: Registry,
@@ -75,7 +75,7 @@ pub struct Policies {
     pub shadow: Registry,
 }
 
-impl Policies {
+impl PolicyCatalog {
     /// Those of a home.
     pub fn of(home: &Path, policy: &Policy) -> Self {
         Self {
@@ -111,7 +111,7 @@ impl Policies {
     }
 
     fn bytes(&self, name: &str) -> Result<Vec<u8>, PolicyError> {
-        if name == ALWAYS[0] || name == shipped()?.id {
+        if name == BUILT_IN[0] || name == shipped()?.id {
             return Ok(SHIPPED.to_vec());
         }
         let mut damaged = None;
@@ -130,7 +130,7 @@ impl Policies {
     }
 
     /// Copies of a checkpoint that are passed over for a whole one, a sentence each.
-    pub(super) fn passed_over(&self, name: &str) -> Vec<String> {
+    pub(super) fn damaged_copies(&self, name: &str) -> Vec<String> {
         let there = self.registries().into_iter().filter(|(_, registry)| registry.path(name).is_file());
         let damage = there.filter_map(|(_, registry)| {
             let why = registry.load(name).err()?;
@@ -155,7 +155,7 @@ impl Policies {
     /// # Errors
     /// Why it is refused; nothing runs then.
     pub fn released(&self, rules: &Rules) -> Result<Driver, PolicyError> {
-        if let Some(pointer) = Pointer::read(&self.home, rules)?
+        if let Some(pointer) = ReleasePointer::read(&self.home, rules)?
             && let Some(release) = pointer.release()
         {
             return Ok(pointer.load(self, release, rules)?.driver);
@@ -171,7 +171,7 @@ impl Policies {
         }
         let load = || {
             let checkpoint = match shipped() {
-                Ok(shipped) if name == ALWAYS[0] || name == shipped.id => shipped,
+                Ok(shipped) if name == BUILT_IN[0] || name == shipped.id => shipped,
                 _ => self.release.load(name)?,
             };
             Ok(Driver::Network(Box::new(NetworkPolicy::new(&checkpoint, rules, Choice::default())?)))
@@ -185,12 +185,12 @@ impl Policies {
 
     fn hint(&self, name: &str) -> String {
         let (shadow, released) = (self.shadow.path(name), self.release.folder().display());
-        if name == ALWAYS[0] {
+        if name == BUILT_IN[0] {
             " `--set policy.release=scripted` drives any town.".to_owned()
         } else if shadow.is_file() {
             format!(" It is a shadow; copy {} to {released} to release it.", shadow.display())
         } else {
-            format!(" There are {} and the checkpoints of {released}.", ALWAYS.join(", "))
+            format!(" There are {} and the checkpoints of {released}.", BUILT_IN.join(", "))
         }
     }
 }
@@ -234,5 +234,5 @@ pub fn shipped() -> Result<Checkpoint, CheckpointError> {
 
 /// The id behind a name: checkpoints have no other, but the shipped one may be called so.
 fn id_of(name: &str) -> Result<String, CheckpointError> {
-    Ok(if name == ALWAYS[0] { shipped()?.id } else { name.into() })
+    Ok(if name == BUILT_IN[0] { shipped()?.id } else { name.into() })
 }

@@ -12,11 +12,11 @@ use townlet_town::config::{Config, Difference, diff};
 use townlet_town::reload::changes;
 use townlet_town::{Rules, RulesError, Sources};
 
-use super::dispatch::Draft;
+use super::admission::Draft;
 use super::engine::Engine;
 use super::journal::Entry as JournalEntry;
 use super::table::{Row, Run, error, listed, refused};
-use super::training::Recipe;
+use super::training::TrainingSpec;
 use townlet_audit::{Lookup, fingerprint};
 use townlet_wire::{ErrorBody, Request};
 
@@ -33,7 +33,7 @@ pub struct Read {
 
 /// How the files that a shard was started from are read again, with the same environment and flags over them.
 #[derive(Clone)]
-pub struct Reread {
+pub struct ConfigReloader {
     read: Arc<dyn Fn() -> Result<Read, String> + Send + Sync>,
     /// A preview is asked for with every key, and a large town's rules take a second to make.
     made: Arc<Mutex<Option<Last>>>,
@@ -42,7 +42,7 @@ pub struct Reread {
 /// What was made last, or why nothing could be, of the texts of this digest.
 type Last = (String, Result<Made, String>);
 
-impl Reread {
+impl ConfigReloader {
     /// `read` says where, what, and what would be right when it cannot.
     pub fn new(read: impl Fn() -> Result<Read, String> + Send + Sync + 'static) -> Self {
         Self { read: Arc::new(read), made: Arc::default() }
@@ -61,16 +61,16 @@ impl Reread {
             return made.clone();
         }
         let make = || {
-            let training = training.then(|| Recipe::taught(&sources)).transpose();
-            let training = training.map_err(|why| format!("the training beside the town: {}", in_a_line(&why)))?;
-            let rules = Arc::new(Rules::new(sources).map_err(|why| in_a_line(&why))?);
+            let training = training.then(|| TrainingSpec::taught(&sources)).transpose();
+            let training = training.map_err(|why| format!("the training beside the town: {}", one_line(&why)))?;
+            let rules = Arc::new(Rules::new(sources).map_err(|why| one_line(&why))?);
             Ok(Made { rules, training })
         };
         last.insert((digest, make())).1.clone()
     }
 }
 
-impl std::fmt::Debug for Reread {
+impl std::fmt::Debug for ConfigReloader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Reread")
     }
@@ -93,7 +93,7 @@ pub(super) struct Fresh {
 }
 
 /// Reads and checks everything, on the thread that reads files.
-fn fresh(reread: Option<&Reread>, running: &Rules, training: bool) -> Result<Fresh, ErrorBody> {
+fn fresh(reloader: Option<&ConfigReloader>, running: &Rules, training: bool) -> Result<Fresh, ErrorBody> {
     let unread = |why: &str| {
         let hint = "The town goes on as it is. Correct the file, which `townlet config check` looks at as well.";
         error("E_INVALID_ARG", format!("{}.", why.trim_end_matches('.')), hint)
@@ -102,21 +102,21 @@ fn fresh(reread: Option<&Reread>, running: &Rules, training: bool) -> Result<Fre
         let hint = "Start it with `--config FILE`, or go on with a run by `--resume --config FILE`.";
         error("E_NOT_FOUND", "there is no file to read again: this shard was started without `--config`.", hint)
     };
-    let reread = reread.ok_or_else(inside)?;
-    let Read { sources, files, warnings } = reread.read().map_err(|why| unread(&why))?;
+    let reloader = reloader.ok_or_else(inside)?;
+    let Read { sources, files, warnings } = reloader.read().map_err(|why| unread(&why))?;
     if files.is_empty() {
         return Err(inside());
     }
     // Before anything is made of them: what does not fit the plan that stands is to be named as well.
-    let config = Config::from_canonical(&sources.config).map_err(|errors| unread(&errors.in_a_line()))?;
-    none_fixed(&diff(&running.config, &config))?;
-    let made = reread.made(sources, training).map_err(|why| unread(&why))?;
+    let config = Config::from_canonical(&sources.config).map_err(|errors| unread(&errors.one_line()))?;
+    refuse_fixed_settings(&diff(&running.config, &config))?;
+    let made = reloader.made(sources, training).map_err(|why| unread(&why))?;
     Ok(Fresh { made, files, warnings })
 }
 
-fn in_a_line(why: &RulesError) -> String {
+fn one_line(why: &RulesError) -> String {
     match why {
-        RulesError::Config(errors) | RulesError::Affordances(AffordanceError::Form(errors)) => errors.in_a_line(),
+        RulesError::Config(errors) | RulesError::Affordances(AffordanceError::Form(errors)) => errors.one_line(),
         other => other.to_string(),
     }
 }
@@ -141,7 +141,7 @@ fn shown(change: &Difference) -> String {
 ///
 /// # Errors
 /// Every setting that is fixed, with the reason.
-fn none_fixed(changes: &[Difference]) -> Result<(), ErrorBody> {
+fn refuse_fixed_settings(changes: &[Difference]) -> Result<(), ErrorBody> {
     let fixed = changes.iter().filter(|change| !change.hot);
     let fixed: Vec<String> = fixed.map(|change| format!("{} ({})", shown(change), reason(&change.key))).collect();
     if fixed.is_empty() {
@@ -169,9 +169,9 @@ impl Engine {
         if !request.dry_run && !matches!(known, Lookup::New) {
             return then(self, draft);
         }
-        let (reread, running) = (self.reread.clone(), Arc::clone(self.town.rules()));
+        let (reloader, running) = (self.reloader.clone(), Arc::clone(self.town.rules()));
         let training = self.training.is_some();
-        let read = move || fresh(reread.as_ref(), &running, training);
+        let read = move || fresh(reloader.as_ref(), &running, training);
         self.aside(read, move |engine, read| {
             let lost = |why: String| Err(error("E_IO", format!("{why}."), "Send the command again."));
             draft.fresh = Some(read.unwrap_or_else(lost));
@@ -185,7 +185,7 @@ impl Engine {
     /// What was wrong with a file; every setting that is fixed, with the reason; or a release being made.
     fn weighed(&self, fresh: &Fresh) -> Result<Vec<Difference>, ErrorBody> {
         let changes = changes(self.town.rules(), &fresh.made.rules);
-        none_fixed(&changes)?;
+        refuse_fixed_settings(&changes)?;
         if !changes.is_empty() && self.releases.is_busy() {
             let hint = "It takes a moment; send the command again.";
             return Err(error("E_CONFLICT", "a change of the release is being written.", hint));
@@ -222,7 +222,7 @@ impl Engine {
 
     /// The intent is durable: the town goes on under what was read, all of it at once; answers with the journal's entry.
     pub(super) fn reload(&mut self, ticket: u64) -> (Result<Value, ErrorBody>, Option<JournalEntry>) {
-        let it = &self.desk.tickets[&ticket];
+        let it = &self.desk.pending_commands[&ticket];
         let (fresh, cmd_id, issuer) = (it.fresh.clone(), it.cmd_id.clone(), it.who.issuer.clone());
         let fresh = match at_hand(fresh.as_ref()) {
             Ok(fresh) => fresh,
@@ -248,14 +248,14 @@ impl Engine {
     }
 
     /// Names and narration are as the configuration has them, where a reload changed that: its word is newer than a command's.
-    pub(super) fn say_as_configured(&mut self, changed: impl Fn(&str) -> bool) {
+    pub(super) fn apply_configured_visibility(&mut self, changed: impl Fn(&str) -> bool) {
         if changed("telemetry.privacy.enabled") {
             let hidden = self.town.rules().config.telemetry.privacy.enabled;
-            self.around.names.hide(hidden);
+            self.status.names.hide(hidden);
             self.rename();
         }
         if changed("telemetry.narration.global_window_limit") {
-            self.around.story.limit(None);
+            self.status.story.limit(None);
         }
     }
 
@@ -265,14 +265,14 @@ impl Engine {
         let changed = |key: &str| changes.iter().any(|change| change.key == key);
         self.header.sources.clone_from(&rules.sources);
         let telemetry = &rules.config.telemetry;
-        self.publish_every = Duration::from_secs(1) / telemetry.backpressure.max_messages_per_second.max(1);
-        self.outlet.publisher.set_limits(&telemetry.backpressure, self.home.archives());
-        self.say_as_configured(changed);
-        self.tell_story();
+        self.publish_interval = Duration::from_secs(1) / telemetry.backpressure.max_messages_per_second.max(1);
+        self.subscribers.publisher.set_limits(&telemetry.backpressure, self.home.archives());
+        self.apply_configured_visibility(changed);
+        self.record_town_events();
         if let (Some(training), Some(taught)) = (&self.training, &fresh.made.training) {
             training.teach(Arc::clone(taught));
         }
-        self.other_ground(rules);
+        self.rules_changed(rules);
         self.refresh();
         self.dirty = true;
     }

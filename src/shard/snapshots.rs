@@ -52,7 +52,7 @@ pub fn read(path: &Path) -> Result<Found, String> {
 }
 
 /// The newest snapshot of the same folder that sorts before `path` and is whole.
-pub fn good_before(path: &Path) -> Option<Found> {
+pub fn previous_intact(path: &Path) -> Option<Found> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let before = of(folder).into_iter().filter(|other| other.file_name() < path.file_name());
     before.rev().find_map(|other| read(&other).ok())
@@ -60,7 +60,7 @@ pub fn good_before(path: &Path) -> Option<Found> {
 
 /// A damaged snapshot in words: what is wrong with it, and which one before it is good.
 pub fn damage(path: &Path, why: &str) -> String {
-    let good = good_before(path).map_or_else(
+    let good = previous_intact(path).map_or_else(
         || "No good one lies before it in its folder.".to_owned(),
         |good| format!("The good one before it is {}, tick {}.", good.path.display(), good.town.tick()),
     );

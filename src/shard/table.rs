@@ -12,7 +12,7 @@ use super::commands::{
     incidents, look, pace, people, promotion, queue, session, shocks, snapshots, ties, training, world,
 };
 use super::promotion::{Order, Releases};
-use super::telemetry::Around;
+use super::telemetry::ShardStatus;
 use townlet_wire::line::nearest;
 use townlet_wire::{ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Role};
 
@@ -77,16 +77,16 @@ pub(super) enum Run {
     /// Makes the data that the town is given.
     Town(fn(&Look<'_>, &Args) -> Result<Command, ErrorBody>),
     /// Makes a deed of the shard, audited like a change to the town.
-    Shard(fn(&Look<'_>, &Args) -> Result<Deed, ErrorBody>),
+    Shard(fn(&Look<'_>, &Args) -> Result<ShardAction, ErrorBody>),
     /// Takes what the shard's files say now; they are read beside the loop before the row is asked.
     Reload,
     /// Makes a deed of pace, which the owner of a local town may do whatever the role.
-    Pace(fn(&Look<'_>, &Args) -> Result<Deed, ErrorBody>),
+    Pace(fn(&Look<'_>, &Args) -> Result<ShardAction, ErrorBody>),
 }
 
 /// What a shard does to itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Deed {
+pub(super) enum ShardAction {
     /// Ticks at this rate, and goes on when paused.
     Speed(super::engine::Speed),
     /// No more ticks.
@@ -245,7 +245,7 @@ pub(super) struct Look<'a> {
     /// The town.
     pub town: &'a Town,
     /// The shard around it.
-    pub around: &'a Around,
+    pub status: &'a ShardStatus,
     /// The log, for its tail and its state.
     pub log: &'a townlet_audit::Log,
     /// What is known of the shard's releases; nothing where a command is lived again, which changes the town alone.

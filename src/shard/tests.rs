@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use townlet_town::affordances::ITEMS;
 use townlet_town::config::{Layers, load};
-use townlet_town::ids::{JobId, Resident};
+use townlet_town::ids::{JobId, ResidentId};
 use townlet_town::{Command, Event, EventKind, Rules, Sources, Town, snapshot};
 
-use super::disk::{Decision, log_decisions};
+use super::disk_thread::{Decision, append_decisions};
 use super::engine::{Engine, Message};
 use super::home::{Home, new_run_id, replace, run_id_at};
 use super::journal::{self, Base, Entry, Header, Journal};
-use super::recover::{Player, rebuild};
+use super::maintenance::PRUNE_INTERVAL;
+use super::recovery::{JournalReplayer, recover_run};
 use super::snapshots;
 use super::telemetry::Story;
-use super::upkeep::PRUNE_EVERY;
 use townlet_audit::Lookup;
 use townlet_wire::{Answer, Status};
 
@@ -139,7 +139,7 @@ fn a_run_is_rebuilt_from_its_journal_and_from_a_later_files_snapshot() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::new(folder.path());
     let (_, mut town) = lived(&home, 12);
-    let rebuilt = rebuild(&home, "snapshots", RUN).unwrap();
+    let rebuilt = recover_run(&home, "snapshots", RUN).unwrap();
     assert_eq!((rebuilt.town.tick(), rebuilt.town.digest()), (12, town.digest()));
     assert_eq!(rebuilt.commands.len(), 12);
     assert_eq!(rebuilt.commands[&("test".to_owned(), "id-3".to_owned())], 3);
@@ -154,7 +154,7 @@ fn a_run_is_rebuilt_from_its_journal_and_from_a_later_files_snapshot() {
     let Entry::Command { command, .. } = &entry else { unreachable!() };
     town.apply(command).unwrap();
     journal(&home.journal(RUN, 20), base, std::slice::from_ref(&entry));
-    let rebuilt = rebuild(&home, "snapshots", RUN).unwrap();
+    let rebuilt = recover_run(&home, "snapshots", RUN).unwrap();
     assert_eq!((rebuilt.town.tick(), rebuilt.town.digest()), (20, town.digest()));
     assert_eq!(rebuilt.journal.unwrap().0, home.journal(RUN, 20));
 }
@@ -166,14 +166,14 @@ fn a_damaged_snapshot_is_passed_over_and_said() {
     let (_, town) = lived(&home, 12);
     let snapshots = home.snapshots("snapshots", RUN);
     snapshots::save(&snapshots, 5, b"no snapshot", 8).unwrap();
-    let rebuilt = rebuild(&home, "snapshots", RUN).unwrap();
+    let rebuilt = recover_run(&home, "snapshots", RUN).unwrap();
     assert_eq!(rebuilt.town.digest(), town.digest());
     assert!(rebuilt.notes.iter().any(|note| note.contains(&snapshots::name(5))), "{:?}", rebuilt.notes);
 }
 
 #[test]
 fn a_replay_refuses_what_does_not_follow() {
-    let mut player = Player::from_header(&header(Base::Seed(7))).unwrap();
+    let mut player = JournalReplayer::from_header(&header(Base::Seed(7))).unwrap();
     let ticks = |from, to, options| Entry::Ticks { from, to, options, digest: None };
     assert!(player.play(&ticks(5, 6, Vec::new()), |_| {}).unwrap_err().contains("tick 5"));
     assert!(player.play(&ticks(0, 1, vec![200]), |_| {}).unwrap_err().contains("does not exist"));
@@ -200,7 +200,7 @@ fn later_runs_sort_later_and_are_found_by_shard() {
     journal(&home.journal(&run_id_at("har", at(moments[3]), "000"), 0), Base::Seed(1), &[]);
     journal(&home.journal(&runs[0], 100), Base::Seed(1), &[]);
     assert_eq!(home.runs("har bour"), runs);
-    assert_eq!(home.journals_of(&runs[0]), [home.journal(&runs[0], 0), home.journal(&runs[0], 100)]);
+    assert_eq!(home.journal_files(&runs[0]), [home.journal(&runs[0], 0), home.journal(&runs[0], 100)]);
     assert_eq!(new_run_id("har").len(), run_id_at("har", at(moments[0]), "fff").len());
 }
 
@@ -262,7 +262,7 @@ fn decisions_are_one_row_each_whatever_was_typed() {
     for (cmd_id, reason) in
         [("run-10", "a | b\nc\u{1b}[2J"), ("run-1", "says run-10"), ("run-10", "again"), ("run", "")]
     {
-        log_decisions(&path, &[decision(cmd_id, reason)]).unwrap();
+        append_decisions(&path, &[decision(cmd_id, reason)]).unwrap();
     }
     let text = std::fs::read_to_string(&path).unwrap();
     let rows: Vec<&str> = text.lines().filter(|line| line.contains("tui:ada")).collect();
@@ -285,7 +285,7 @@ fn ids_past_their_window_are_forgotten_by_and_by_and_still_refused() {
         driver: super::Driver::default(),
         training: None,
         token_file: None,
-        reread: None,
+        reloader: None,
     };
     let shard = super::start(sources(&[]), 7, options).unwrap();
     let (send, seen) = std::sync::mpsc::channel();
@@ -305,7 +305,7 @@ fn ids_past_their_window_are_forgotten_by_and_by_and_still_refused() {
             engine.housekeeping(Instant::now() + later);
             engine.desk.index.len()
         };
-        let (soon, later) = (kept(engine, Duration::ZERO), kept(engine, PRUNE_EVERY * 2));
+        let (soon, later) = (kept(engine, Duration::ZERO), kept(engine, PRUNE_INTERVAL * 2));
         let told = ["script-1", &old].map(|cmd_id| engine.desk.index.look_up("tui:ada", cmd_id, "f", now));
         send.send((soon, later, told)).unwrap();
     })));
@@ -315,7 +315,7 @@ fn ids_past_their_window_are_forgotten_by_and_by_and_still_refused() {
 }
 
 fn late(who: u32, tick: u64) -> Event {
-    Event { tick, kind: EventKind::ShiftLate { who: Resident(who), job: JobId(0), ticks: 9 } }
+    Event { tick, kind: EventKind::ShiftLate { who: ResidentId(who), job: JobId(0), ticks: 9 } }
 }
 
 fn told(story: &Story) -> Vec<u64> {
@@ -333,7 +333,7 @@ fn sentences_keep_their_distance_and_what_is_urgent_always_passes() {
     }
     assert_eq!(told(&story), [0, 30, 61]);
     for who in 0..3 {
-        story.tell(&limits, &Event { tick: 62, kind: EventKind::Starving { who: Resident(who) } });
+        story.tell(&limits, &Event { tick: 62, kind: EventKind::Starving { who: ResidentId(who) } });
     }
     assert_eq!(told(&story), [0, 30, 61, 62, 62, 62]);
     assert_eq!(story.events().count(), 8, "every event is kept, told or not");

@@ -17,18 +17,18 @@ use townlet_town::snapshot::hex;
 use townlet_wire::Role;
 
 /// Live tokens a role may have, so that one can be replaced without a gap.
-pub const LIVE_PER_ROLE: usize = 2;
+pub const MAX_TOKENS_PER_ROLE: usize = 2;
 /// Longest wait between two wrong attempts that are looked at.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Bytes of a store read at most; one has a line for each of four tokens.
 const MOST_BYTES: u64 = 1024 * 1024;
 /// Peers whose wrong attempts are remembered at most.
-const MOST_PEERS: usize = 4_096;
+const MAX_PEERS: usize = 4_096;
 
 /// A token as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Stored {
+pub struct StoredToken {
     /// The part that may be shown.
     pub id: String,
     /// What it makes its holder.
@@ -41,12 +41,12 @@ pub struct Stored {
 
 /// The store, with the wrong attempts of this process.
 #[derive(Debug, Default)]
-pub struct Tokens {
-    stored: Vec<Stored>,
+pub struct TokenStore {
+    stored: Vec<StoredToken>,
     wrong: HashMap<String, (u32, Instant)>,
 }
 
-impl Tokens {
+impl TokenStore {
     /// Reads a store; a file that does not exist is an empty one.
     ///
     /// # Errors
@@ -68,11 +68,11 @@ impl Tokens {
     }
 
     /// What is stored, oldest first.
-    pub fn stored(&self) -> &[Stored] {
+    pub fn stored(&self) -> &[StoredToken] {
         &self.stored
     }
 
-    fn of(&self, role: Role) -> impl Iterator<Item = &Stored> {
+    fn of(&self, role: Role) -> impl Iterator<Item = &StoredToken> {
         self.stored.iter().filter(move |token| token.role.word() == role.word())
     }
 
@@ -81,8 +81,8 @@ impl Tokens {
     /// # Errors
     /// When the role has its two already, or the system has no randomness.
     pub fn make(&mut self, role: Role) -> Result<String, String> {
-        if self.of(role).count() >= LIVE_PER_ROLE {
-            return Err(format!("{} has {LIVE_PER_ROLE} live tokens already; revoke one first.", role.word()));
+        if self.of(role).count() >= MAX_TOKENS_PER_ROLE {
+            return Err(format!("{} has {MAX_TOKENS_PER_ROLE} live tokens already; revoke one first.", role.word()));
         }
         let mut secret = [0_u8; 32];
         let mut source = File::open("/dev/urandom").map_err(|error| format!("/dev/urandom: {error}"))?;
@@ -91,7 +91,7 @@ impl Tokens {
         let id = simple[simple.len() - 8..].to_owned();
         let token = format!("twn_{id}_{}", hex(&secret));
         let created = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-        self.stored.push(Stored { id, role, sha256: hash(&token), created });
+        self.stored.push(StoredToken { id, role, sha256: hash(&token), created });
         Ok(token)
     }
 
@@ -127,7 +127,7 @@ impl Tokens {
     ///
     /// # Errors
     /// That it is none, or how long to wait.
-    pub fn identify(&mut self, peer: &str, token: &str) -> Result<Stored, Wrong> {
+    pub fn identify(&mut self, peer: &str, token: &str) -> Result<StoredToken, TokenError> {
         let given = hash(token);
         let mut found = None;
         for stored in &self.stored {
@@ -143,38 +143,38 @@ impl Tokens {
         let wait =
             if attempts == 0 { Duration::ZERO } else { LONGEST_WAIT.min(Duration::from_secs(1 << attempts.min(6))) };
         if elapsed < wait {
-            return Err(Wrong::Wait(wait.saturating_sub(elapsed).as_secs() + 1));
+            return Err(TokenError::Throttled(wait.saturating_sub(elapsed).as_secs() + 1));
         }
-        if self.wrong.len() >= MOST_PEERS {
+        if self.wrong.len() >= MAX_PEERS {
             self.wrong.retain(|_, (_, last)| last.elapsed() < LONGEST_WAIT);
         }
-        if self.wrong.len() >= MOST_PEERS {
-            return Err(Wrong::Wait(LONGEST_WAIT.as_secs()));
+        if self.wrong.len() >= MAX_PEERS {
+            return Err(TokenError::Throttled(LONGEST_WAIT.as_secs()));
         }
         self.wrong.insert(peer.to_owned(), (attempts + 1, Instant::now()));
-        Err(Wrong::Unknown)
+        Err(TokenError::Unknown)
     }
 
-    /// Whether this token makes an admin; [`Tokens::identify`] says how wrong ones are met.
+    /// Whether this token makes an admin; [`TokenStore::identify`] says how wrong ones are met.
     ///
     /// # Errors
     /// Why not, in a sentence that says nothing about the store.
     pub fn check(&mut self, peer: &str, token: &str) -> Result<(), String> {
         match self.identify(peer, token).map(|stored| stored.role) {
             Ok(Role::Admin) => Ok(()),
-            Ok(Role::Viewer) | Err(Wrong::Unknown) => Err("this is not an admin token.".into()),
-            Err(Wrong::Wait(seconds)) => Err(format!("too many wrong tokens; wait {seconds} s.")),
+            Ok(Role::Viewer) | Err(TokenError::Unknown) => Err("this is not an admin token.".into()),
+            Err(TokenError::Throttled(seconds)) => Err(format!("too many wrong tokens; wait {seconds} s.")),
         }
     }
 }
 
 /// Why a token opens nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wrong {
+pub enum TokenError {
     /// It is not in the store.
     Unknown,
     /// Wrong ones came from there before; it is not looked at for so many seconds.
-    Wait(u64),
+    Throttled(u64),
 }
 
 fn hash(token: &str) -> String {
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_right_token_is_never_kept_waiting_and_a_wrong_one_is() {
-        let mut tokens = Tokens::default();
+        let mut tokens = TokenStore::default();
         let token = tokens.make(Role::Admin).unwrap();
         assert!(tokens.check("a", "twn_x_y").unwrap_err().contains("not an admin token"));
         assert!(tokens.check("a", "twn_x_y").unwrap_err().contains("wait"));
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn viewer_tokens_make_no_admin_and_roles_have_two() {
-        let mut tokens = Tokens::default();
+        let mut tokens = TokenStore::default();
         let viewer = tokens.make(Role::Viewer).unwrap();
         assert!(tokens.check("a", &viewer).is_err());
         tokens.make(Role::Viewer).unwrap();
@@ -221,11 +221,11 @@ mod tests {
     fn the_store_survives_and_bad_lines_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens");
-        let mut tokens = Tokens::load(&path).unwrap();
+        let mut tokens = TokenStore::load(&path).unwrap();
         tokens.make(Role::Admin).unwrap();
         tokens.save(&path).unwrap();
-        assert_eq!(Tokens::load(&path).unwrap().stored(), tokens.stored());
+        assert_eq!(TokenStore::load(&path).unwrap().stored(), tokens.stored());
         std::fs::write(&path, "{}\n").unwrap();
-        assert!(Tokens::load(&path).unwrap_err().contains(":1:"));
+        assert!(TokenStore::load(&path).unwrap_err().contains(":1:"));
     }
 }

@@ -16,13 +16,13 @@ use townlet_wire::{Answer, CommandSpec, Request, Session, Snapshot};
 
 /// Something a source has to say.
 #[derive(Clone, Debug)]
-pub enum Notice {
+pub enum SourceEvent {
     /// The newest state. Older ones not yet drawn may be thrown away.
     View(Arc<Snapshot>),
     /// The answer to a request, in the order they were decided.
     Answer(Answer),
     /// The source knows more about itself than at first: its command table, who one is there.
-    Hello(Box<Hello>),
+    SourceInfo(Box<SourceInfo>),
     /// The session's role changed.
     Session(Session),
     /// The connection changed.
@@ -68,7 +68,7 @@ pub enum Link {
 
 /// What a source says about itself once.
 #[derive(Clone, Debug)]
-pub struct Hello {
+pub struct SourceInfo {
     /// The command table.
     pub commands: Vec<CommandSpec>,
     /// Who this session is.
@@ -76,7 +76,7 @@ pub struct Hello {
     /// How it is connected.
     pub link: Link,
     /// Whether `escalate` asks for a token (true) or for a reason.
-    pub wants_token: bool,
+    pub requires_token: bool,
     /// Label → path or version, for the help screen: `audit`, `snapshots`, `config`, `townlet`.
     pub facts: Vec<(String, String)>,
 }
@@ -84,9 +84,9 @@ pub struct Hello {
 /// A place a screen can watch and command. Never blocks.
 pub trait Source {
     /// Facts known before the first view.
-    fn hello(&self) -> Hello;
+    fn hello(&self) -> SourceInfo;
     /// Starts delivery; `deliver` is called from another thread.
-    fn start(&mut self, deliver: Box<dyn Fn(Notice) + Send + Sync>);
+    fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>);
     /// Sends a request. Its [`Answer`] comes back through `deliver`; a request without a `cmd_id` that needs one is
     /// given one. Returns the `cmd_id` under which the answer will come.
     fn send(&mut self, request: Request) -> String;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Hello, Link, Notice, Source};
+use super::{Link, Source, SourceEvent, SourceInfo};
 use townlet_shard::{Handle, Told, specs};
 use townlet_wire::{Request, Role, Session};
 
-type Deliver = Arc<dyn Fn(Notice) + Send + Sync>;
+type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
 
 /// A local shard. Its owner sits at the screen.
 pub struct Local {
@@ -15,54 +15,54 @@ pub struct Local {
     id: u64,
     deliver: Option<Deliver>,
     facts: Vec<(String, String)>,
-    wants_token: bool,
+    requires_token: bool,
 }
 
 /// Held by the town's thread: that it ended, by itself or by a panic, is delivered when it lets go.
-struct Farewell(Deliver);
+struct EndNotifier(Deliver);
 
-impl Drop for Farewell {
+impl Drop for EndNotifier {
     fn drop(&mut self) {
-        self.0(Notice::Ended("the town's thread has ended".into()));
+        self.0(SourceEvent::Ended("the town's thread has ended".into()));
     }
 }
 
 impl Local {
     /// Around a shard; `issuer` is the name in the log.
-    pub fn new(shard: Arc<Handle>, issuer: String, wants_token: bool, facts: Vec<(String, String)>) -> Self {
+    pub fn new(shard: Arc<Handle>, issuer: String, requires_token: bool, facts: Vec<(String, String)>) -> Self {
         let session = Session { issuer, role: Role::Viewer, transport: "local".into(), owner: true };
-        Self { shard, session, id: 0, deliver: None, facts, wants_token }
+        Self { shard, session, id: 0, deliver: None, facts, requires_token }
     }
 }
 
 impl Source for Local {
-    fn hello(&self) -> Hello {
-        Hello {
+    fn hello(&self) -> SourceInfo {
+        SourceInfo {
             commands: specs(),
             session: self.session.clone(),
             link: Link::Local,
-            wants_token: self.wants_token,
+            requires_token: self.requires_token,
             facts: self.facts.clone(),
         }
     }
 
-    fn start(&mut self, deliver: Box<dyn Fn(Notice) + Send + Sync>) {
+    fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>) {
         let deliver: Deliver = Arc::from(deliver);
-        let (to_session, to_view) = (Arc::clone(&deliver), Farewell(Arc::clone(&deliver)));
+        let (to_session, to_view) = (Arc::clone(&deliver), EndNotifier(Arc::clone(&deliver)));
         self.id = self.shard.open(self.session.clone(), move |told| {
             to_session(match told {
-                Told::Role(session) => Notice::Session(session),
-                Told::UnderWay(answer) => Notice::Answer(answer),
+                Told::Role(session) => SourceEvent::Session(session),
+                Told::UnderWay(answer) => SourceEvent::Answer(answer),
             });
         });
-        self.shard.subscribe(move |view| to_view.0(Notice::View(view)));
+        self.shard.subscribe(move |view| to_view.0(SourceEvent::View(view)));
         self.deliver = Some(deliver);
     }
 
     fn send(&mut self, mut request: Request) -> String {
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
         if let Some(deliver) = self.deliver.clone() {
-            self.shard.ask(self.id, request, move |answer| deliver(Notice::Answer(answer)));
+            self.shard.ask(self.id, request, move |answer| deliver(SourceEvent::Answer(answer)));
         }
         cmd_id
     }

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Hello, Link, Notice, Source};
-use townlet_shard::recording::Recording;
+use super::{Link, Source, SourceEvent, SourceInfo};
+use townlet_shard::recorded_run::RecordedRun;
 use townlet_shard::{Speed, specs};
 use townlet_wire::command::{ArgKind, ArgSpec, Effect};
 use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status};
 
-type Deliver = Box<dyn Fn(Notice) + Send + Sync>;
+type Deliver = Box<dyn Fn(SourceEvent) + Send + Sync>;
 
 /// Time from one view to the next while it is played.
 const FRAME: Duration = Duration::from_millis(33);
@@ -28,7 +28,7 @@ const TAKEN: [&str; 4] = ["pause", "resume", "step", "speed"];
 
 /// A recorded run, to be watched.
 pub struct Recorded {
-    recording: Option<Recording>,
+    recording: Option<RecordedRun>,
     facts: Vec<(String, String)>,
     inbox: Option<Sender<Request>>,
     thread: Option<JoinHandle<String>>,
@@ -36,29 +36,29 @@ pub struct Recorded {
 
 impl Recorded {
     /// Around a recording, which is looked at where it stands.
-    pub fn new(recording: Recording, facts: Vec<(String, String)>) -> Self {
+    pub fn new(recording: RecordedRun, facts: Vec<(String, String)>) -> Self {
         Self { recording: Some(recording), facts, inbox: None, thread: None }
     }
 }
 
 impl Source for Recorded {
-    fn hello(&self) -> Hello {
+    fn hello(&self) -> SourceInfo {
         let mut commands: Vec<CommandSpec> = specs();
         commands.retain(|spec| TAKEN.contains(&spec.name.as_str()));
         for spec in &mut commands {
             spec.role = Role::Viewer;
         }
         commands.push(goto());
-        Hello {
+        SourceInfo {
             commands,
             session: Session { issuer: "viewer".into(), role: Role::Viewer, transport: "local".into(), owner: true },
             link: Link::Recorded,
-            wants_token: false,
+            requires_token: false,
             facts: self.facts.clone(),
         }
     }
 
-    fn start(&mut self, deliver: Box<dyn Fn(Notice) + Send + Sync>) {
+    fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>) {
         let Some(recording) = self.recording.take() else { return };
         let (inbox, asked) = channel();
         let play = Play { recording, deliver, speed: Speed::X1, paused: true, owed: 0.0, last: Instant::now() };
@@ -107,7 +107,7 @@ enum Asked {
 
 /// A recording being watched.
 struct Play {
-    recording: Recording,
+    recording: RecordedRun,
     deliver: Deliver,
     speed: Speed,
     paused: bool,
@@ -132,7 +132,7 @@ impl Play {
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             if let Err(why) = done {
-                (self.deliver)(Notice::Ended(why.clone()));
+                (self.deliver)(SourceEvent::Ended(why.clone()));
                 return format!("{}: {why}.", self.recording.run_id());
             }
             self.show();
@@ -146,7 +146,7 @@ impl Play {
 
     fn show(&self) {
         let speed = if self.paused { "paused" } else { self.speed.row().1 };
-        (self.deliver)(Notice::View(Arc::new(self.recording.view(speed))));
+        (self.deliver)(SourceEvent::View(Arc::new(self.recording.view(speed))));
     }
 
     /// The ticks that are due by now.
@@ -180,7 +180,16 @@ impl Play {
         };
         let (cmd_id, command) = (request.cmd_id.clone().unwrap_or_default(), request.command.clone());
         let (tick, audit) = (self.tick(), String::new());
-        (self.deliver)(Notice::Answer(Answer { cmd_id, command, status, tick, result, error, replayed: false, audit }));
+        (self.deliver)(SourceEvent::Answer(Answer {
+            cmd_id,
+            command,
+            status,
+            tick,
+            result,
+            error,
+            replayed: false,
+            audit,
+        }));
         Ok(())
     }
 

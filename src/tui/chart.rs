@@ -11,7 +11,7 @@ use ratatui::widgets::{Axis, Chart, Dataset, GraphType};
 use super::theme::Theme;
 
 /// Rows below which a chart shows less than a sparkline would.
-pub const LEAST_ROWS: u16 = 5;
+pub const MIN_ROWS: u16 = 5;
 /// Columns from one dot of the target line to the next.
 const DOTS: u16 = 3;
 
@@ -83,7 +83,7 @@ mod tests {
     use ratatui::backend::TestBackend;
 
     use super::*;
-    use crate::save;
+    use crate::screenshot;
 
     fn picture(points: &[(f64, f64)], target: Option<f64>, (width, height): (u16, u16)) -> String {
         let theme = Theme::named("dark", true).unwrap();
@@ -91,7 +91,7 @@ mod tests {
         let curve = Curve { points, target, along: &words, value: &words };
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal.draw(|frame| draw(frame, frame.area(), &curve, &theme)).unwrap();
-        save::text(terminal.backend().buffer())
+        screenshot::text(terminal.backend().buffer())
     }
 
     #[test]

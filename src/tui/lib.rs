@@ -7,23 +7,23 @@
 pub mod app;
 pub mod chart;
 pub mod console;
-pub mod field;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod fleet;
-pub mod history;
+pub mod format;
 pub mod keymap;
+pub mod list;
+pub mod metric_history;
 pub mod metrics;
 pub mod overlay;
 pub mod pane;
 #[cfg(test)]
-mod pty;
-pub mod save;
+mod pty_tests;
 pub mod screens;
-pub mod select;
+pub mod screenshot;
 pub mod terminal;
-pub mod text;
+pub mod text_field;
 pub mod theme;
-pub mod timeline;
+pub mod time_series;
 
-pub use terminal::{Options, Seat, run};
+pub use terminal::{Options, WatchedSource, run};

@@ -11,10 +11,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType};
 
 use super::console::Log;
-use super::history::History;
+use super::format::wrap;
 use super::keymap::Action;
+use super::metric_history::MetricHistory;
 use super::screens::{agents, audit, economy, learning, metrics, operations, town};
-use super::text::wrap;
 use super::theme::Theme;
 use townlet_wire::service::is_newer;
 use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, Session, Snapshot, allowed};
@@ -25,7 +25,7 @@ pub struct Context<'a> {
     /// The newest state.
     pub view: &'a Snapshot,
     /// How the numbers came to be what they are.
-    pub history: &'a History,
+    pub history: &'a MetricHistory,
     /// Who is looking, and as what.
     pub session: &'a Session,
     /// The command table of the shard.
@@ -65,7 +65,7 @@ impl Context<'_> {
 pub fn allows(session: &Session, commands: &[CommandSpec], view: &Snapshot, command: &str) -> Result<(), String> {
     match commands.iter().find(|spec| spec.name == command) {
         None => Err(format!("there is no command `{command}` here")),
-        Some(spec) if spec.mutating && newer_schema(view) => Err(format!(
+        Some(spec) if spec.mutating && has_newer_schema(view) => Err(format!(
             "the shard speaks schema {}, this program {SCHEMA_VERSION}: upgrade first",
             view.schema_version
         )),
@@ -79,7 +79,7 @@ pub fn allows(session: &Session, commands: &[CommandSpec], view: &Snapshot, comm
 }
 
 /// Whether the shard speaks a newer schema than this program, which then looks but does not command.
-pub fn newer_schema(view: &Snapshot) -> bool {
+pub fn has_newer_schema(view: &Snapshot) -> bool {
     is_newer(&view.schema_version)
 }
 
@@ -95,7 +95,7 @@ pub trait Pane {
     fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction;
 
     /// What works here now: the footer is made of it, and a disabled key says its reason.
-    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint>;
+    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint>;
 
     /// Shows the resident of this id, if that is what the pane is for.
     fn open(&mut self, _agent: &str) {}
@@ -108,7 +108,7 @@ pub trait Pane {
 
 /// A key that means something in a pane.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hint {
+pub struct KeyHint {
     /// The key is whatever the keymap binds to this.
     pub action: Action,
     /// One or two words, as in the footer.
@@ -117,7 +117,7 @@ pub struct Hint {
     pub enabled: Result<(), String>,
 }
 
-impl Hint {
+impl KeyHint {
     /// A key that works.
     pub const fn new(action: Action, label: &'static str) -> Self {
         Self { action, label, enabled: Ok(()) }
@@ -149,12 +149,12 @@ pub enum Reaction {
     /// Open the console line with this typed already.
     Type(String),
     /// Show this to read.
-    Show(Card),
+    Show(DetailCard),
 }
 
 /// Something to read that does not fit into a pane.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Card {
+pub struct DetailCard {
     /// Of what it is about.
     pub title: String,
     /// Its lines; long ones are wrapped.

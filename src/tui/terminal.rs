@@ -22,14 +22,14 @@ use ratatui::style::{Modifier, Style};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 
-use super::app::{App, Message, Setup, Task};
-use super::console::recall;
-use super::fleet::{Badge, Fleet};
+use super::app::{App, AppOptions, Message, Task};
+use super::console::input_history;
+use super::fleet::{Fleet, ShardLabel};
 use super::keymap::Keymap;
 use super::pane::Screen;
-use super::save;
+use super::screenshot;
 use super::theme::Theme;
-use townlet_source::{Hello, Link, Notice, Source};
+use townlet_source::{Link, Source, SourceEvent, SourceInfo};
 use townlet_wire::Snapshot;
 
 /// The shortest time from one picture to the next: 30 a second.
@@ -53,12 +53,12 @@ pub struct Options {
 }
 
 /// A source with what the operator calls it.
-pub struct Seat {
+pub struct WatchedSource {
     source: Box<dyn Source>,
-    badge: Option<Badge>,
+    badge: Option<ShardLabel>,
 }
 
-impl Seat {
+impl WatchedSource {
     /// A source under its own name.
     pub fn new(source: impl Source + 'static) -> Self {
         Self { source: Box::new(source), badge: None }
@@ -68,7 +68,7 @@ impl Seat {
     #[must_use]
     pub fn called(self, name: Option<String>, style: Option<Style>) -> Self {
         let style = style.unwrap_or_else(|| Style::new().add_modifier(Modifier::BOLD));
-        Self { badge: name.map(|name| Badge { name, style }), ..self }
+        Self { badge: name.map(|name| ShardLabel { name, style }), ..self }
     }
 }
 
@@ -81,15 +81,15 @@ pub fn history_file() -> Option<PathBuf> {
 }
 
 /// Something that wakes the shell.
-enum Wake {
+enum ShellEvent {
     Event(Event),
     /// Of the source at this place.
-    Notice(usize, Box<Notice>),
+    SourceEvent(usize, Box<SourceEvent>),
     /// A newer view is in this source's slot.
     View(usize),
     Suspend,
     /// The screen may be spoilt: draw all of it.
-    Spoilt,
+    Repaint,
     Quit,
 }
 
@@ -107,7 +107,7 @@ fn take(mouse: bool) -> io::Result<()> {
 }
 
 /// Gives the terminal back, if it is ours. Errors are of no use any more: there may be no terminal.
-fn give_back() {
+fn restore_terminal() {
     if OURS.swap(false, Ordering::SeqCst) {
         let _ = execute!(stdout(), DisableMouseCapture, DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
@@ -119,7 +119,7 @@ struct Held;
 
 impl Drop for Held {
     fn drop(&mut self) {
-        give_back();
+        restore_terminal();
     }
 }
 
@@ -129,7 +129,7 @@ impl Drop for Held {
 ///
 /// # Errors
 /// When the terminal cannot be used. The sources have been closed all the same.
-pub fn run(mut seats: Vec<Seat>, options: Options) -> io::Result<String> {
+pub fn run(mut seats: Vec<WatchedSource>, options: Options) -> io::Result<String> {
     let (send, inbox) = channel();
     let hook = watch_panics(send.clone());
     let held = Held;
@@ -148,7 +148,7 @@ pub fn run(mut seats: Vec<Seat>, options: Options) -> io::Result<String> {
     left.store(true, Ordering::SeqCst);
     std::panic::set_hook(Box::new(move |info| hook(info)));
     if let (Ok(Some(last)), true) = (&result, keep) {
-        let _ = stdout().write_all(save::text(last).as_bytes());
+        let _ = stdout().write_all(screenshot::text(last).as_bytes());
     }
     let farewells: Vec<String> = seats.iter_mut().map(|seat| seat.source.close()).collect();
     result.map(|_| farewells.join("\n"))
@@ -158,23 +158,23 @@ type Hook = Arc<dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync>;
 
 /// Gives the terminal back before a panic of this thread is told; after one of another thread, draws the screen again.
 /// Returns the hook there was.
-fn watch_panics(send: Sender<Wake>) -> Hook {
+fn watch_panics(send: Sender<ShellEvent>) -> Hook {
     let before: Hook = Arc::from(std::panic::take_hook());
     let ours = thread::current().id();
     let told = Arc::clone(&before);
     std::panic::set_hook(Box::new(move |info| {
         if thread::current().id() == ours {
-            give_back();
+            restore_terminal();
         }
         told(info);
-        let _ = send.send(Wake::Spoilt);
+        let _ = send.send(ShellEvent::Repaint);
     }));
     before
 }
 
 /// Starts the threads that wait for keys and for signals. Once `left`, signals do again what they do by default: a source
 /// that takes long to close can still be interrupted.
-fn listen(send: &Sender<Wake>, left: &Arc<AtomicBool>) -> io::Result<()> {
+fn listen(send: &Sender<ShellEvent>, left: &Arc<AtomicBool>) -> io::Result<()> {
     for signal in [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP] {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(left))?;
     }
@@ -183,20 +183,20 @@ fn listen(send: &Sender<Wake>, left: &Arc<AtomicBool>) -> io::Result<()> {
     let keys = send.clone();
     thread::Builder::new().name("keys".into()).spawn(move || {
         while let Ok(event) = event::read() {
-            if keys.send(Wake::Event(event)).is_err() {
+            if keys.send(ShellEvent::Event(event)).is_err() {
                 return;
             }
         }
-        let _ = keys.send(Wake::Quit);
+        let _ = keys.send(ShellEvent::Quit);
     })?;
     let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT])?;
     let heard = send.clone();
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
             let wake = match signal {
-                SIGTSTP => Wake::Suspend,
-                SIGCONT => Wake::Spoilt,
-                _ => Wake::Quit,
+                SIGTSTP => ShellEvent::Suspend,
+                SIGCONT => ShellEvent::Repaint,
+                _ => ShellEvent::Quit,
             };
             if heard.send(wake).is_err() {
                 return;
@@ -210,19 +210,19 @@ fn listen(send: &Sender<Wake>, left: &Arc<AtomicBool>) -> io::Result<()> {
 type Slot = Arc<Mutex<Option<Arc<Snapshot>>>>;
 
 /// Lets a source deliver. Views go through a slot in which the latest wins, so a suspended screen hoards none.
-fn deliver(place: usize, source: &mut dyn Source, send: Sender<Wake>) -> Slot {
+fn deliver(place: usize, source: &mut dyn Source, send: Sender<ShellEvent>) -> Slot {
     let slot = Slot::default();
     let filled = Arc::clone(&slot);
     source.start(Box::new(move |notice| {
         let wake = match notice {
-            Notice::View(view) => {
+            SourceEvent::View(view) => {
                 let old = filled.lock().unwrap_or_else(PoisonError::into_inner).replace(view);
                 if old.is_some() {
                     return;
                 }
-                Wake::View(place)
+                ShellEvent::View(place)
             }
-            other => Wake::Notice(place, Box::new(other)),
+            other => ShellEvent::SourceEvent(place, Box::new(other)),
         };
         // Nobody listens any more when this fails; the source is told by `close`.
         let _ = send.send(wake);
@@ -231,7 +231,7 @@ fn deliver(place: usize, source: &mut dyn Source, send: Sender<Wake>) -> Slot {
 }
 
 struct Shell<'a> {
-    seats: &'a mut [Seat],
+    seats: &'a mut [WatchedSource],
     /// Whether what is watched is in this process.
     local: bool,
     options: Options,
@@ -247,15 +247,17 @@ struct Shell<'a> {
 }
 
 impl<'a> Shell<'a> {
-    fn new(seats: &'a mut [Seat], options: Options, slots: Vec<Slot>) -> io::Result<Self> {
+    fn new(seats: &'a mut [WatchedSource], options: Options, slots: Vec<Slot>) -> io::Result<Self> {
         let recall = options.history.as_deref().map_or_else(Vec::new, read_lines);
         let fleet = seats.len() > 1;
-        let hellos: Vec<Hello> = seats.iter().map(|seat| seat.source.hello()).collect();
+        let hellos: Vec<SourceInfo> = seats.iter().map(|seat| seat.source.hello()).collect();
         let local = hellos.iter().all(|hello| matches!(hello.link, Link::Local | Link::Recorded));
-        let screens =
-            hellos.first().filter(|_| local).map_or_else(|| save::folder(&[]), |hello| save::folder(&hello.facts));
+        let screens = hellos
+            .first()
+            .filter(|_| local)
+            .map_or_else(|| screenshot::folder(&[]), |hello| screenshot::folder(&hello.facts));
         let apps = hellos.into_iter().zip(seats.iter()).map(|(hello, seat)| {
-            let setup = Setup {
+            let setup = AppOptions {
                 theme: options.theme,
                 keymap: options.keymap.clone(),
                 screen: options.screen,
@@ -271,7 +273,7 @@ impl<'a> Shell<'a> {
     }
 
     /// Until somebody leaves: takes what is there, then draws if anything changed, at most every [`FRAME`].
-    fn serve(&mut self, inbox: &Receiver<Wake>) -> io::Result<()> {
+    fn serve(&mut self, inbox: &Receiver<ShellEvent>) -> io::Result<()> {
         let mut drawn: Option<Instant> = None;
         while !self.quit {
             if let Ok(wake) = inbox.try_recv() {
@@ -310,38 +312,38 @@ impl<'a> Shell<'a> {
         Ok(())
     }
 
-    fn wake(&mut self, wake: Wake) -> io::Result<()> {
+    fn wake(&mut self, wake: ShellEvent) -> io::Result<()> {
         let message = match wake {
-            Wake::Event(Event::Key(key)) => Message::Key(key),
-            Wake::Event(Event::Mouse(mouse)) => {
+            ShellEvent::Event(Event::Key(key)) => Message::Key(key),
+            ShellEvent::Event(Event::Mouse(mouse)) => {
                 if matches!(mouse.kind, event::MouseEventKind::Moved | event::MouseEventKind::Up(_)) {
                     return Ok(());
                 }
                 Message::Mouse(mouse)
             }
-            Wake::Event(Event::Paste(text)) => Message::Paste(text),
-            Wake::Event(Event::Resize(..)) => {
+            ShellEvent::Event(Event::Paste(text)) => Message::Paste(text),
+            ShellEvent::Event(Event::Resize(..)) => {
                 self.dirty = true;
                 return Ok(());
             }
-            Wake::Event(_) => return Ok(()),
+            ShellEvent::Event(_) => return Ok(()),
             // A town in this process that has ended leaves nothing to look at; why is told when it is closed.
-            Wake::Notice(_, notice) if self.local && matches!(*notice, Notice::Ended(_)) => {
+            ShellEvent::SourceEvent(_, notice) if self.local && matches!(*notice, SourceEvent::Ended(_)) => {
                 self.quit = true;
                 return Ok(());
             }
-            Wake::Notice(place, notice) => return self.heard(place, *notice),
-            Wake::View(place) => {
+            ShellEvent::SourceEvent(place, notice) => return self.heard(place, *notice),
+            ShellEvent::View(place) => {
                 let view = self.slots[place].lock().unwrap_or_else(PoisonError::into_inner).take();
                 let Some(view) = view else { return Ok(()) };
-                return self.heard(place, Notice::View(view));
+                return self.heard(place, SourceEvent::View(view));
             }
-            Wake::Suspend => return self.suspend(),
-            Wake::Spoilt => {
+            ShellEvent::Suspend => return self.suspend(),
+            ShellEvent::Repaint => {
                 take(self.options.mouse)?;
                 return self.start_over();
             }
-            Wake::Quit => {
+            ShellEvent::Quit => {
                 self.quit = true;
                 return Ok(());
             }
@@ -349,9 +351,9 @@ impl<'a> Shell<'a> {
         self.tell(message)
     }
 
-    fn heard(&mut self, place: usize, notice: Notice) -> io::Result<()> {
+    fn heard(&mut self, place: usize, notice: SourceEvent) -> io::Result<()> {
         self.dirty = true;
-        let tasks = self.fleet.heard(place, Message::Notice(notice));
+        let tasks = self.fleet.heard(place, Message::SourceEvent(notice));
         self.carry_out(tasks)
     }
 
@@ -392,7 +394,7 @@ impl<'a> Shell<'a> {
     }
 
     fn suspend(&mut self) -> io::Result<()> {
-        give_back();
+        restore_terminal();
         signal_hook::low_level::raise(SIGSTOP)?;
         take(self.options.mouse)?;
         self.start_over()
@@ -412,8 +414,8 @@ impl<'a> Shell<'a> {
             Ok(picture) => picture.buffer.clone(),
             Err(error) => return format!("the screen was not saved: {error}"),
         };
-        let svg = save::svg(&picture, self.options.theme.name == "light");
-        match write_screen(&self.screens, tick, &save::text(&picture), &svg) {
+        let svg = screenshot::svg(&picture, self.options.theme.name == "light");
+        match write_screen(&self.screens, tick, &screenshot::text(&picture), &svg) {
             Ok(file) => format!("saved {} and .svg", file.display()),
             Err(error) => format!("the screen was not saved in {}: {error}", self.screens.display()),
         }
@@ -425,7 +427,7 @@ fn write_screen(folder: &Path, tick: u64, text: &str, svg: &str) -> io::Result<P
     std::fs::create_dir_all(folder)?;
     let mut count = 1_u32;
     loop {
-        let file = folder.join(save::name(tick, count));
+        let file = folder.join(screenshot::name(tick, count));
         match std::fs::File::create_new(&file) {
             Ok(mut created) => {
                 created.write_all(text.as_bytes())?;
@@ -442,7 +444,7 @@ fn write_screen(folder: &Path, tick: u64, text: &str, svg: &str) -> io::Result<P
 pub fn read_lines(file: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(recall::KEPT)..].iter().map(|line| (*line).to_owned()).collect()
+    lines[lines.len().saturating_sub(input_history::KEPT)..].iter().map(|line| (*line).to_owned()).collect()
 }
 
 /// Writes a line to the history file, which only its owner can read.

@@ -178,12 +178,12 @@ impl Theme {
     }
 
     /// The names of the colours a shard may have.
-    pub const BADGES: [&'static str; 6] = ["red", "yellow", "green", "blue", "magenta", "cyan"];
+    pub const LABEL_COLOURS: [&'static str; 6] = ["red", "yellow", "green", "blue", "magenta", "cyan"];
 
     /// How a shard's name is shown in that colour, the same in every theme; `None` when there is none.
     pub fn badge(name: &str, colour: bool) -> Option<Style> {
         let ground = [160, 178, 34, 26, 127, 37];
-        let place = Self::BADGES.iter().position(|known| *known == name)?;
+        let place = Self::LABEL_COLOURS.iter().position(|known| *known == name)?;
         let words = bold(Style::new());
         if !colour {
             return Some(words.add_modifier(Modifier::REVERSED));
@@ -289,7 +289,7 @@ mod tests {
             }
         }
         assert!(Theme::named("mauve", true).is_none() && Theme::badge("mauve", true).is_none());
-        for name in Theme::BADGES {
+        for name in Theme::LABEL_COLOURS {
             let (coloured, plain) = (Theme::badge(name, true).unwrap(), Theme::badge(name, false).unwrap());
             assert!(coloured.bg.is_some() && plain.bg.is_none() && plain.fg.is_none());
         }

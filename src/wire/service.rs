@@ -31,7 +31,7 @@ pub const OPENAPI: &str = "/openapi.json";
 
 /// What a shard tells a client first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Welcome {
+pub struct ServiceInfo {
     /// The shard's name.
     pub shard: String,
     /// The schema it speaks.

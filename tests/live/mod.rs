@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use townlet_learn::checkpoint::{Checkpoint, Registry};
-use townlet_shard::training::Recipe;
-use townlet_shard::{Driver, Handle, Home, Options, Read, Reread, Speed};
+use townlet_shard::training::TrainingSpec;
+use townlet_shard::{ConfigReloader, Driver, Handle, Home, Options, Read, Speed};
 use townlet_town::Sources;
 use townlet_town::config::{Layers, load};
 use townlet_town::options::OPTIONS;
@@ -20,7 +20,7 @@ use townlet_wire::telemetry::Agent;
 use townlet_wire::{Answer, Request, Role, Session, Snapshot, Status};
 
 /// Longest a published state is waited for before a test says that it never came.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// A training of a few towns and a small network, with a checkpoint every other update.
 pub(crate) const SMALL: &[(&str, &str)] = &[
@@ -57,7 +57,7 @@ pub(crate) fn sources(backlog: bool, settings: &[(&str, &str)]) -> Sources {
 }
 
 /// A policy that only waits, among the shadows; its name.
-pub(crate) fn idler(home: &Path) -> String {
+pub(crate) fn store_idle_policy(home: &Path) -> String {
     let shipped = include_bytes!("../../configs/policies/shipped.safetensors");
     let mut policy = Checkpoint::embedded(shipped).expect("it is whole");
     for column in &mut policy.weights.columns {
@@ -83,7 +83,7 @@ pub(crate) fn read(folder: &Path) -> Result<Read, String> {
     let path = folder.join(FILE);
     let text = std::fs::read_to_string(&path).map_err(|why| format!("{FILE}: {why}"))?;
     let layers = Layers { file: Some((FILE.into(), text)), ..Layers::default() };
-    let loaded = load(&layers).map_err(|errors| errors.in_a_line())?;
+    let loaded = load(&layers).map_err(|errors| errors.one_line())?;
     let beside = |name: &str, shipped: &str| {
         let text = std::fs::read_to_string(folder.join(name)).unwrap_or_else(|_| shipped.to_owned());
         (name.to_owned(), text)
@@ -158,7 +158,7 @@ impl Live {
     /// The same, with a small training beside it.
     pub(crate) fn training(home: &Path) -> Self {
         let (sources, options) = (sources(false, SMALL), options(home, true));
-        let training = Some(Recipe::new(&sources, None).expect("they go together"));
+        let training = Some(TrainingSpec::new(&sources, None).expect("they go together"));
         Self::around(townlet_shard::start(sources, 7, Options { training, ..options }).expect("the shard starts"))
     }
 
@@ -170,7 +170,7 @@ impl Live {
     }
 
     /// The same, and the file says something else by now.
-    pub(crate) fn refiled(home: &Path) -> Self {
+    pub(crate) fn with_edited_file(home: &Path) -> Self {
         let live = Self::filed(home, "policy: { release: scripted }\n");
         std::fs::write(home.join(FILE), "policy: { release: scripted }\nkpis: { attendance: 0.5 }\n").expect("written");
         live
@@ -264,7 +264,7 @@ pub(crate) fn refusal(answer: &Answer) -> String {
 #[track_caller]
 pub(crate) fn wait_for(views: &Receiver<Arc<Snapshot>>, what: &str, fits: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
     loop {
-        let view = views.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("never seen: {what}"));
+        let view = views.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("never seen: {what}"));
         if fits(&view) {
             return view;
         }
@@ -282,14 +282,14 @@ pub(crate) fn options(home: &Path, held: bool) -> Options {
         driver: Driver::default(),
         training: None,
         token_file: None,
-        reread: None,
+        reloader: None,
     }
 }
 
 /// The same from the file of its home.
 pub(crate) fn filed(home: &Path) -> Options {
     let folder = home.to_owned();
-    Options { reread: Some(Reread::new(move || read(&folder))), ..options(home, true) }
+    Options { reloader: Some(ConfigReloader::new(move || read(&folder))), ..options(home, true) }
 }
 
 /// A home that goes when the test does.

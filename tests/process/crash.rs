@@ -11,11 +11,11 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use townlet_shard::tokens::Tokens;
+use townlet_shard::tokens::TokenStore;
 use townlet_wire::{Answer, Role, Status};
 
-use super::afar::Server;
-use super::batch::{Answered, Batch, Ended, SCRIPT, audited, replay, verified, write_script};
+use super::headless::{Batch, Ended, SCRIPT, ScriptAnswer, audited, replay, verified, write_script};
+use super::remote::Server;
 
 /// Commands of a script.
 const COMMANDS: u64 = 40;
@@ -117,7 +117,7 @@ struct Acknowledged(BTreeSet<String>);
 
 impl Acknowledged {
     #[track_caller]
-    fn take(&mut self, answer: &Answered) {
+    fn take(&mut self, answer: &ScriptAnswer) {
         assert!(answer.ok, "{}", answer.text);
         assert!(answer.replayed || self.0.insert(answer.cmd_id.clone()), "applied twice: {}", answer.text);
         self.0.insert(answer.cmd_id.clone());
@@ -135,7 +135,7 @@ fn run(home: &Path, resumed: bool, chance: &mut Chance, tally: &mut Tally, known
         }
     }
     chance.moment(3_000_000);
-    tally.restarts.extend(batch.answered_after().filter(|_| resumed));
+    tally.restarts.extend(batch.time_to_first_answer().filter(|_| resumed));
     let ended = batch.kill();
     tally.killed(home);
     ended.answers.iter().for_each(|answer| known.take(answer));
@@ -257,7 +257,7 @@ pub(crate) fn send(address: &str, token: &str, (cmd_id, command): (&str, &str), 
 }
 
 /// New commands without end by clients at once, until the shard is killed.
-fn send_until_killed(address: &str, token: &str, ledger: &Mutex<Ledger>, round: u64) {
+fn send_commands_until_killed(address: &str, token: &str, ledger: &Mutex<Ledger>, round: u64) {
     std::thread::scope(|clients| {
         for client in 0..CLIENTS {
             clients.spawn(move || {
@@ -298,7 +298,7 @@ pub(crate) fn once_each(home: &Path, Ledger { sent, known }: Ledger) {
 
 /// A token that may do everything.
 pub(crate) fn token(home: &Path) -> String {
-    let mut tokens = Tokens::default();
+    let mut tokens = TokenStore::default();
     let token = tokens.make(Role::Admin).unwrap();
     tokens.save(&home.join("ops/tokens.json")).unwrap();
     token
@@ -317,7 +317,7 @@ fn killed_under_commands_over_the_network_nothing_acknowledged_is_lost_or_done_t
             let address = server.address().to_owned();
             let wait = chance.below(20_000_000);
             std::thread::scope(|scope| {
-                scope.spawn(|| send_until_killed(&address, &token, &ledger, round));
+                scope.spawn(|| send_commands_until_killed(&address, &token, &ledger, round));
                 (0..wait).for_each(|_| std::hint::spin_loop());
                 server.kill();
             });

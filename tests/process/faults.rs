@@ -10,13 +10,13 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Mutex;
 
-use townlet_shard::faults::{Met, POINTS};
+use townlet_shard::fail_points::{Met, POINTS};
 use townlet_shard::publish::archive;
 
-use super::afar::Server;
-use super::batch::{Answered, Batch, Ended, SCRIPT, audited, replay, verified, write_script};
 use super::crash::{once_each, send, send_again, soak, token};
-use super::terminal::Seat;
+use super::headless::{Batch, Ended, SCRIPT, ScriptAnswer, audited, replay, verified, write_script};
+use super::pty_session::WatchedSource;
+use super::remote::Server;
 
 /// Commands of a script.
 const COMMANDS: u64 = 12;
@@ -86,7 +86,7 @@ fn has_run(home: &Path) -> bool {
 
 /// After a run that broke off: resumed, everything acknowledged is held and everything else is done, once.
 #[track_caller]
-fn resumed_in_full(what: &str, home: &Path, before: &Ended) {
+fn assert_resume_completes(what: &str, home: &Path, before: &Ended) {
     let known = acknowledged(before);
     let ids = script(home, false);
     assert!(has_run(home) || known.is_empty(), "{what}");
@@ -109,14 +109,14 @@ fn resumed_in_full(what: &str, home: &Path, before: &Ended) {
 
 #[test]
 fn a_town_that_panics_ends_the_batch_with_a_sentence() {
-    for point in met(&[Met::ByTown]) {
+    for point in met(&[Met::TownThread]) {
         let home = tempfile::tempdir().unwrap();
         script(home.path(), true);
         let points = format!("{point}=4*off->panic");
         let ended = run(home.path(), false, &[("FAILPOINTS", &points)]);
         assert_eq!(ended.status, Some(3), "{point}: {}{}", ended.out, ended.said);
         assert!(ended.said.contains("the town's thread broke off: failpoint"), "{point}: {}", ended.said);
-        resumed_in_full(point, home.path(), &ended);
+        assert_resume_completes(point, home.path(), &ended);
     }
 }
 
@@ -124,9 +124,9 @@ fn a_town_that_panics_ends_the_batch_with_a_sentence() {
 fn a_town_that_panics_gives_the_terminal_back_and_says_why() {
     let home = tempfile::tempdir().unwrap();
     let points = [("FAILPOINTS", "engine_tick=300*off->panic")];
-    let mut seat = Seat::start(home.path(), (80, 24), &["--speed", "100x"], &points);
+    let mut seat = WatchedSource::start(home.path(), (80, 24), &["--speed", "100x"], &points);
     seat.until("the screen", vt100::Screen::alternate_screen);
-    seat.given_back();
+    seat.terminal_restored();
     assert_eq!(seat.ended(), 3);
     assert!(seat.text().contains("the town's thread broke off: failpoint engine_tick"), "{}", seat.text());
     let ended = Batch::start(home.path(), &["--resume", "--tick-limit", LIMIT], &[]).end();
@@ -136,7 +136,7 @@ fn a_town_that_panics_gives_the_terminal_back_and_says_why() {
 
 #[test]
 fn a_writer_that_panics_keeps_nobody_waiting() {
-    for point in met(&[Met::ByWriter]) {
+    for point in met(&[Met::RequiredWriter]) {
         for passed in passes(&[0, 1, 4]) {
             let what = format!("{point} after {passed}");
             let home = tempfile::tempdir().unwrap();
@@ -156,7 +156,7 @@ fn a_writer_that_panics_keeps_nobody_waiting() {
 #[test]
 fn dead_on_the_spot_at_every_point() {
     let mut died = 0;
-    for point in met(&[Met::ByTown, Met::ByWriter, Met::Beside]) {
+    for point in met(&[Met::TownThread, Met::RequiredWriter, Met::OptionalWriter]) {
         // How often a run passes it; then it is met at each of these again.
         let mut often = u32::MAX;
         for number in passes(&[0, 1, 2, 7]) {
@@ -169,7 +169,7 @@ fn dead_on_the_spot_at_every_point() {
                 let ended = run(home.path(), false, &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
                 assert!(ended.status.is_none() || passed > 0, "{what} was never met");
                 verified(home.path());
-                resumed_in_full(&what, home.path(), &ended);
+                assert_resume_completes(&what, home.path(), &ended);
                 if ended.status.is_none() {
                     died += 1;
                     break;
@@ -302,7 +302,7 @@ fn safe_after_errors(what: &str, home: &Path, before: &Ended) {
         assert!(!known.contains(&answer.cmd_id) || (answer.ok && answer.replayed), "{what}: {}", answer.text);
         assert!(answer.ok || was_applied(answer), "{what}: {}", answer.text);
         // What was applied and told to be unsafe is gone with a town that could not be saved, and kept by one that was.
-        let kept = |told: &&Answered| told.cmd_id == answer.cmd_id && was_applied(told) && before.status == Some(0);
+        let kept = |told: &&ScriptAnswer| told.cmd_id == answer.cmd_id && was_applied(told) && before.status == Some(0);
         assert!(
             !before.answers.iter().any(|told| kept(&told)) || answer.replayed,
             "{what}: applied twice: {}",
@@ -317,13 +317,13 @@ fn safe_after_errors(what: &str, home: &Path, before: &Ended) {
 }
 
 /// The one refusal after which something has changed, and says so.
-fn was_applied(answer: &Answered) -> bool {
+fn was_applied(answer: &ScriptAnswer) -> bool {
     !answer.ok && answer.text.contains("E_AUDIT_UNAVAILABLE") && answer.text.contains("it was applied")
 }
 
 #[test]
 fn a_disk_that_refuses_once_or_for_good_acknowledges_nothing_falsely() {
-    for point in met(&[Met::ByWriter, Met::Beside]).filter(|point| *point != "journal_create") {
+    for point in met(&[Met::RequiredWriter, Met::OptionalWriter]).filter(|point| *point != "journal_create") {
         for (passed, times) in [(1, "1*return->off"), (3, "1*return->off"), (4, "2*return->off"), (4, "return")] {
             let what = format!("{point}={passed}*off->{times}");
             let home = tempfile::tempdir().unwrap();
@@ -345,8 +345,12 @@ fn when_the_fault_goes_away_the_town_takes_commands_again() {
         let home = tempfile::tempdir().unwrap();
         // Paused, so that both faults of the journal meet it at one tick.
         let points = format!("{point}=6*off->2*return->off");
-        let mut seat =
-            Seat::start(home.path(), (120, 40), &["--paused", "--screen", "operations"], &[("FAILPOINTS", &points)]);
+        let mut seat = WatchedSource::start(
+            home.path(),
+            (120, 40),
+            &["--paused", "--screen", "operations"],
+            &[("FAILPOINTS", &points)],
+        );
         seat.shows("PAUSED");
         seat.command("escalate --reason test");
         seat.shows("you are admin now");
@@ -363,7 +367,7 @@ fn when_the_fault_goes_away_the_town_takes_commands_again() {
         assert!(answers.contains(&false), "{point} was never met");
         assert_eq!(answers.last(), Some(&true), "{point}: {answers:?}");
         seat.press("q");
-        seat.given_back();
+        seat.terminal_restored();
         assert_eq!(seat.ended(), 0, "{point}: {}", seat.text());
         let ended = Batch::start(home.path(), &["--resume", "--tick-limit", LIMIT], &[]).end();
         assert_eq!(ended.status, Some(0), "{point}: {}", ended.said);

@@ -8,8 +8,8 @@ use serde_json::Value;
 use townlet_shard::Home;
 use townlet_shard::incident::{Kind, kept};
 
-use super::batch::{Batch, SCRIPT, replay, write_script};
-use super::terminal::BINARY;
+use super::headless::{Batch, SCRIPT, replay, write_script};
+use super::pty_session::BINARY;
 
 /// Planted where no bundle may carry it from.
 const CANARIES: [&str; 3] = ["canary-in-the-config", "canary-in-the-environment", "twn_c4n4ry_00ffee00ffee00ff"];
@@ -258,8 +258,8 @@ fn a_bundle_of_very_much_is_no_larger_than_it_may_be_and_says_what_it_left_out()
 
 #[cfg(feature = "failpoints")]
 mod broken {
-    use super::super::batch::{goes_on, verified};
-    use super::super::terminal::Seat;
+    use super::super::headless::{goes_on, verified};
+    use super::super::pty_session::WatchedSource;
     use super::*;
 
     fn only(home: &Path, kind: Kind) -> (townlet_shard::incident::Incident, PathBuf) {
@@ -312,10 +312,10 @@ mod broken {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let points = [("FAILPOINTS", "journal_write=5*off->panic")];
-        let mut seat = Seat::start(home, (120, 40), &["--speed", "100x"], &points);
+        let mut seat = WatchedSource::start(home, (120, 40), &["--speed", "100x"], &points);
         seat.shows("the thread `journal` broke off");
         seat.press("q");
-        seat.given_back();
+        seat.terminal_restored();
         seat.ended();
         let (it, _) = only(home, Kind::Crash);
         assert!(it.headline.contains("journal_write"), "{it:?}");
@@ -328,9 +328,9 @@ mod broken {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let points = [("FAILPOINTS", "screen_draw=30*off->panic")];
-        let mut seat = Seat::start(home, (120, 40), &["--speed", "100x"], &points);
+        let mut seat = WatchedSource::start(home, (120, 40), &["--speed", "100x"], &points);
         seat.until("the screen", vt100::Screen::alternate_screen);
-        seat.given_back();
+        seat.terminal_restored();
         assert_eq!(seat.ended(), 3);
         for words in ["failpoint screen_draw", "the screen broke off at tick", "the town was saved", "--resume"] {
             assert!(seat.text().contains(words), "{words}: {}", seat.text());
@@ -350,11 +350,11 @@ mod broken {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let points = [("FAILPOINTS", "engine_tick=300*off->1*sleep(9000)->off")];
-        let mut seat = Seat::start(home, (120, 40), &["--speed", "100x"], &points);
+        let mut seat = WatchedSource::start(home, (120, 40), &["--speed", "100x"], &points);
         seat.shows("tick 300 hangs for more than 3 s");
         seat.hides("hangs for more than 3 s");
         seat.press("q");
-        seat.given_back();
+        seat.terminal_restored();
         assert_eq!(seat.ended(), 0, "{}", seat.text());
         let (it, folder) = only(home, Kind::Hang);
         assert!(it.headline.contains("tick 300") && it.headline.contains("beginning the tick"), "{it:?}");

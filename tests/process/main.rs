@@ -5,16 +5,16 @@
 //!
 //! One program of tests, because all of them speak to the same binary: `cargo test --test process`.
 
-mod afar;
-mod batch;
 mod crash;
 #[cfg(feature = "failpoints")]
 mod faults;
+mod headless;
 #[cfg(feature = "failpoints")]
-mod hung;
+mod hung_tick;
 mod incidents;
+mod pty_session;
 #[cfg(feature = "failpoints")]
 mod release;
-mod screen;
-mod terminal;
+mod remote;
+mod terminal_ui;
 mod training;

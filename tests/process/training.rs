@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use super::terminal::BINARY;
+use super::pty_session::BINARY;
 
 const SMALL: &[&str] = &[
     "features.systems.observations=compact",

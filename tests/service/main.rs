@@ -3,7 +3,7 @@
 //!
 //! Knows the shard's handle, the service and the client. Rules: "Service", "Roles and identity", "`cmd_id`".
 
-mod hostile;
+mod hostile_clients;
 #[path = "../live/mod.rs"]
 mod live;
 
@@ -19,15 +19,15 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use townlet_audit::{Record, records};
 use townlet_server::{Server, ServerError};
-use townlet_shard::tokens::Tokens;
+use townlet_shard::tokens::TokenStore;
 use townlet_shard::{Handle, Log, ShardError};
-use townlet_source::remote::{Client, Failure, Target};
-use townlet_source::{Link, Notice, Remote, Source};
+use townlet_source::remote::{Client, ClientError, Target};
+use townlet_source::{Link, Remote, Source, SourceEvent};
 use townlet_wire::service::{AUDIT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, SNAPSHOT, STREAM};
 use townlet_wire::{Answer, Request, Role, Snapshot, Status};
 
 /// Nothing here takes this long; it only turns a hang into a failure.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A served shard that stands still.
 struct Served {
@@ -93,7 +93,7 @@ impl Served {
         start: impl FnOnce(&TempDir) -> Result<Handle, ShardError>,
     ) -> Self {
         let file = home.path().join("ops/tokens.json");
-        let mut tokens = Tokens::load(&file).expect("an empty store");
+        let mut tokens = TokenStore::load(&file).expect("an empty store");
         let (admin, viewer) = (tokens.make(Role::Admin).unwrap(), tokens.make(Role::Viewer).unwrap());
         tokens.save(&file).expect("it is saved");
         let shard = Arc::new(start(&home).expect("the shard starts"));
@@ -103,7 +103,7 @@ impl Served {
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.server.address()).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a time");
         stream
     }
 
@@ -291,7 +291,7 @@ fn a_wrong_token_waits_and_a_right_one_never_does() {
     assert_eq!((shown.status, shown.code().as_str()), (400, "E_INVALID_ARG"));
     // Revoked and made while it runs.
     let file = served.home.path().join("ops/tokens.json");
-    let mut tokens = Tokens::load(&file).unwrap();
+    let mut tokens = TokenStore::load(&file).unwrap();
     assert!(tokens.revoke(served.admin.split('_').nth(1).unwrap()));
     let fresh = tokens.make(Role::Admin).unwrap();
     tokens.save(&file).unwrap();
@@ -318,7 +318,7 @@ fn beyond_this_machine_it_takes_tls_and_tokens() {
     let (pair, _) = certificate(&home, "one");
     assert!(refused(service(&home, "0.0.0.0:0", Some(pair.clone()))).contains("townlet token new"));
     let file = home.path().join("ops/tokens.json");
-    let mut tokens = Tokens::load(&file).unwrap();
+    let mut tokens = TokenStore::load(&file).unwrap();
     tokens.make(Role::Admin).unwrap();
     tokens.save(&file).unwrap();
     assert!(serve(&shard, service(&home, "0.0.0.0:0", Some(pair))).is_ok());
@@ -349,11 +349,11 @@ fn tls_is_what_the_files_say_and_a_new_pair_is_taken_up() {
     };
     assert_eq!(with(&ca).expect("it is trusted").session.role, Role::Admin);
     let (other, other_ca) = certificate(&folder, "other");
-    assert!(matches!(with(&other_ca), Err(Failure::Lost(_))), "another authority vouches for nothing");
+    assert!(matches!(with(&other_ca), Err(ClientError::Lost(_))), "another authority vouches for nothing");
     std::fs::copy(other.0, &pair.0).unwrap();
     std::fs::copy(other.1, &pair.1).unwrap();
     served.server.reload();
-    let late = Instant::now() + PATIENCE;
+    let late = Instant::now() + TIMEOUT;
     while with(&other_ca).is_err() {
         assert!(Instant::now() < late, "the new certificate is not taken up");
     }
@@ -361,15 +361,15 @@ fn tls_is_what_the_files_say_and_a_new_pair_is_taken_up() {
 }
 
 /// What a source delivers.
-fn deliveries(source: &mut Remote) -> Receiver<Notice> {
+fn deliveries(source: &mut Remote) -> Receiver<SourceEvent> {
     let (send, notices) = channel();
     source.start(Box::new(move |notice| drop(send.send(notice))));
     notices
 }
 
 #[track_caller]
-fn until<T>(notices: &Receiver<Notice>, what: &str, mut fits: impl FnMut(Notice) -> Option<T>) -> T {
-    let late = Instant::now() + PATIENCE;
+fn until<T>(notices: &Receiver<SourceEvent>, what: &str, mut fits: impl FnMut(SourceEvent) -> Option<T>) -> T {
+    let late = Instant::now() + TIMEOUT;
     loop {
         let notice = notices.recv_timeout(late.saturating_duration_since(Instant::now()));
         if let Some(found) = fits(notice.unwrap_or_else(|_| panic!("it never came: {what}"))) {
@@ -378,12 +378,12 @@ fn until<T>(notices: &Receiver<Notice>, what: &str, mut fits: impl FnMut(Notice)
     }
 }
 
-fn view(notice: Notice) -> Option<Arc<Snapshot>> {
-    if let Notice::View(view) = notice { Some(view) } else { None }
+fn view(notice: SourceEvent) -> Option<Arc<Snapshot>> {
+    if let SourceEvent::View(view) = notice { Some(view) } else { None }
 }
 
-fn answer(notice: Notice) -> Option<Answer> {
-    if let Notice::Answer(answer) = notice { Some(answer) } else { None }
+fn answer(notice: SourceEvent) -> Option<Answer> {
+    if let SourceEvent::Answer(answer) = notice { Some(answer) } else { None }
 }
 
 /// Without what changes while a town stands still.
@@ -399,10 +399,10 @@ fn what_is_seen_from_afar_is_the_state() {
     let mut source = Remote::new(served.client(Some(&served.admin)));
     let notices = deliveries(&mut source);
     until(&notices, "who one is", |notice| match notice {
-        Notice::Hello(hello) if hello.session.role == Role::Admin => Some(()),
+        SourceEvent::SourceInfo(hello) if hello.session.role == Role::Admin => Some(()),
         _ => None,
     });
-    until(&notices, "a live connection", |notice| matches!(notice, Notice::Link(Link::Live { .. })).then_some(()));
+    until(&notices, "a live connection", |notice| matches!(notice, SourceEvent::Link(Link::Live { .. })).then_some(()));
     served.shard.run_to(400, |_| true);
     source.send(Request::line("setmoney ada 3"));
     assert_eq!(until(&notices, "an answer", answer).status, Status::Ok);
@@ -417,7 +417,7 @@ fn a_viewer_becomes_admin_by_a_token_and_viewer_again() {
     let served = Served::start();
     let mut source = Remote::new(served.client(None));
     let notices = deliveries(&mut source);
-    until(&notices, "a live connection", |notice| matches!(notice, Notice::Link(Link::Live { .. })).then_some(()));
+    until(&notices, "a live connection", |notice| matches!(notice, SourceEvent::Link(Link::Live { .. })).then_some(()));
     let ask = |source: &mut Remote, request: Request| {
         source.send(request);
         until(&notices, "an answer", answer)
@@ -439,15 +439,15 @@ fn a_service_that_stops_says_so_and_one_that_comes_back_is_found() {
     let mut served = Served::start();
     let mut source = Remote::new(served.client(Some(&served.admin)));
     let notices = deliveries(&mut source);
-    until(&notices, "a live connection", |notice| matches!(notice, Notice::Link(Link::Live { .. })).then_some(()));
+    until(&notices, "a live connection", |notice| matches!(notice, SourceEvent::Link(Link::Live { .. })).then_some(()));
     let address = served.server.address();
     served.server.stop();
-    let late = Instant::now() + PATIENCE;
+    let late = Instant::now() + TIMEOUT;
     while TcpStream::connect(address).is_ok() {
         assert!(Instant::now() < late, "it listens no more");
     }
     let why = until(&notices, "that it is lost", |notice| match notice {
-        Notice::Link(Link::Reconnecting { why, .. }) => Some(why),
+        SourceEvent::Link(Link::Reconnecting { why, .. }) => Some(why),
         _ => None,
     });
     assert_eq!(why, "the shard is stopping");
@@ -459,8 +459,8 @@ fn a_service_that_stops_says_so_and_one_that_comes_back_is_found() {
     let (mut live, mut done) = (false, None);
     until(&notices, "the answer, and a live connection again", |notice| {
         match notice {
-            Notice::Link(link) => live = matches!(link, Link::Live { .. }),
-            Notice::Answer(answer) => done = Some(answer),
+            SourceEvent::Link(link) => live = matches!(link, Link::Live { .. }),
+            SourceEvent::Answer(answer) => done = Some(answer),
             _ => {}
         }
         (live && done.is_some()).then_some(())

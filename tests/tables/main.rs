@@ -20,9 +20,9 @@ use rows::Case;
 use townlet_shard::specs;
 use townlet_town::kpi::KPIS;
 use townlet_tui::console::Log;
-use townlet_tui::history::History;
+use townlet_tui::metric_history::MetricHistory;
 use townlet_tui::pane::{Context, PANES};
-use townlet_tui::save;
+use townlet_tui::screenshot;
 use townlet_tui::theme::Theme;
 use townlet_wire::{Answer, CommandSpec, Effect, Request, Role, Snapshot, Status};
 
@@ -252,7 +252,7 @@ fn picture(title: &str, live: &Live, around: fn(&mut Snapshot), answers: &[Answe
     // As a remote screen would have it.
     let mut view: Snapshot = serde_json::from_slice(&serde_json::to_vec(&live.view()).unwrap()).unwrap();
     around(&mut view);
-    let (mut history, mut log) = (History::default(), Log::default());
+    let (mut history, mut log) = (MetricHistory::default(), Log::default());
     history.record(&view);
     for answer in answers {
         log.push(answer.clone(), Role::Admin);
@@ -272,7 +272,7 @@ fn picture(title: &str, live: &Live, around: fn(&mut Snapshot), answers: &[Answe
     let mut terminal = Terminal::new(TestBackend::new(140, 56)).unwrap();
     let mut pane = (row.new)();
     terminal.draw(|frame| pane.draw(frame, frame.area(), &cx)).unwrap();
-    save::text(terminal.backend().buffer())
+    screenshot::text(terminal.backend().buffer())
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn every_pane_shows_what_only_the_live_town_knows() {
 }
 
 /// Keeps a grocer away for the first ten ticks of the shift. The town stands at the start of a day.
-fn come_late(live: &Live) {
+fn make_worker_late(live: &Live) {
     let view = live.view();
     let (worker, _) = view.jobs.iter().find(|(_, job)| job.job_id == "grocer").expect("somebody is grocer");
     let shop = view.map.places.iter().find(|place| place.kind == "grocer").expect("there is a shop");
@@ -332,7 +332,7 @@ fn every_kpi_is_measured_on_a_living_town() {
         live.run(1_000);
         look(&live);
     }
-    come_late(&live);
+    make_worker_late(&live);
     let agents = live.view().agents;
     live.done("toggle_mortality off");
     live.done(&format!("setneed {} hunger 0", agents[0].id));

@@ -308,7 +308,7 @@ fn exit_defer() {
 }
 
 /// Runs until somebody holds an object; which.
-fn until_used(live: &Live) -> String {
+fn run_until_object_in_use(live: &Live) -> String {
     for _ in 0..500 {
         live.run(1);
         if let Some(queue) = live.view().conflict.queues.iter().find(|queue| !queue.users.is_empty()) {
@@ -322,7 +322,7 @@ fn queue_inspect() {
     with(|live| {
         let free = live.result("queue_inspect shower_1");
         assert!(text(&free, "summary").starts_with("shower_1: 0 using"));
-        let object = until_used(live);
+        let object = run_until_object_in_use(live);
         let told = live.result(&format!("queue_inspect {object}"));
         let view = live.view();
         let queue = view.conflict.queues.iter().find(|queue| queue.object == object).unwrap();
@@ -334,7 +334,7 @@ fn queue_inspect() {
 fn debug_queues() {
     with(|live| {
         assert!(text(&live.result("debug queues"), "summary").starts_with("0 in use, 0 waiting"));
-        until_used(live);
+        run_until_object_in_use(live);
         live.done("set_feature queue_fairness off");
         let told = live.result("debug queues");
         assert_eq!(told["conflict"], serde_json::to_value(live.view().conflict).unwrap());

@@ -41,7 +41,10 @@ pub(crate) static CASES: &[Case] = &[
         ],
         arrange_meet,
     ),
-    Case { live: Live::refiled, ..case("reload_config", &[], "reload_config", &[("reload_config now", BAD)], reload) },
+    Case {
+        live: Live::with_edited_file,
+        ..case("reload_config", &[], "reload_config", &[("reload_config now", BAD)], reload)
+    },
     case(
         "narration",
         &[],
@@ -129,7 +132,7 @@ fn arrange_meet() {
 
 fn reload() {
     let home = home();
-    let live = Live::refiled(home.path());
+    let live = Live::with_edited_file(home.path());
     let target = |view: &Snapshot| view.kpis.iter().find(|kpi| kpi.name == "attendance").expect("a row").threshold;
     let before = live.view();
     let result = live.result("reload_config");

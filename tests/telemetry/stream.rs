@@ -8,7 +8,7 @@ use townlet_wire::{Body, Envelope, Mirror, Request};
 
 use crate::live::{Live, home, options, sources};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 struct Reader {
     stream: Stream,
@@ -28,7 +28,7 @@ impl Reader {
     /// Reads until the state is at this tick.
     fn read_to(&mut self, tick: u64) {
         while self.mirror.state().is_none_or(|state| state.tick < tick) {
-            match self.stream.next(PATIENCE) {
+            match self.stream.next(TIMEOUT) {
                 Next::Message(message) => {
                     let envelope: Envelope = serde_json::from_str(&message.text).unwrap();
                     self.digests += u64::from(envelope.digest.is_some());
@@ -168,6 +168,6 @@ fn stalled_readers_do_not_hold_up_the_town() {
     assert_eq!(reader.mirror.state().unwrap().tick, 20_000);
     assert!(stalled.iter().all(|stream| !matches!(stream.try_next(), Next::Ended(_))));
     assert!(live.shard.stop().is_ok());
-    let last = std::iter::repeat_with(|| reader.stream.next(PATIENCE)).find(|next| matches!(next, Next::Ended(_)));
+    let last = std::iter::repeat_with(|| reader.stream.next(TIMEOUT)).find(|next| matches!(next, Next::Ended(_)));
     assert_eq!(last, Some(Next::Ended("the shard has stopped".into())));
 }

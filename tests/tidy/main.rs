@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use reading::{
-    at, before_tests, direct_dependencies, find, is_room, is_test_file, kind, line_of, naming, paths, place,
-    repository, room_named, room_of, rust, with_any,
+    at, before_tests, direct_dependencies, find, is_layer, is_test_file, kind, layer_of, layer_referenced, line_of,
+    naming, paths, place, repository, rust, with_any,
 };
 
 /// One file of the repository, by its path from the root.
@@ -103,7 +103,7 @@ const RULES: &[Rule] = &[
 ];
 
 /// The rooms of `src` in their order, each with the rooms it may name and whether it may name the town's packages.
-const ROOMS: &[(&str, &[&str], bool)] = &[
+const LAYERS: &[(&str, &[&str], bool)] = &[
     ("files", &[], false),
     ("wire", &[], false),
     ("audit", &["files", "wire"], false),
@@ -133,19 +133,19 @@ fn every_rule_holds() {
 fn room_order(files: &[File]) -> Vec<String> {
     let mut broken = Vec::new();
     for file in rust(files, "src/") {
-        let room = room_of(&file.path);
+        let room = layer_of(&file.path);
         if room.is_empty() {
             let named = paths(&file.code).into_iter().filter(|(_, path)| matches!(at(path, 0), "townlet"));
             broken.extend(named.filter(|(_, path)| at(path, 1) != "cli").map(|found| place(file, &found)));
             continue;
         }
-        let Some((_, above, _)) = ROOMS.iter().find(|row| row.0 == room) else {
+        let Some((_, above, _)) = LAYERS.iter().find(|row| row.0 == room) else {
             broken.push(format!("{}: `{room}` is no room of the house", file.path));
             continue;
         };
         for (line, path) in paths(&file.code) {
-            let named = room_named(file, line, &path);
-            if is_room(&named) && named != room && !above.contains(&named.as_str()) {
+            let named = layer_referenced(file, line, &path);
+            if is_layer(&named) && named != room && !above.contains(&named.as_str()) {
                 broken.push(place(file, &(line, path)));
             }
         }
@@ -155,7 +155,7 @@ fn room_order(files: &[File]) -> Vec<String> {
 
 fn room_packages(files: &[File]) -> Vec<String> {
     rust(files, "src/")
-        .filter(|file| !ROOMS.iter().any(|row| row.2 && row.0 == room_of(&file.path)))
+        .filter(|file| !LAYERS.iter().any(|row| row.2 && row.0 == layer_of(&file.path)))
         .flat_map(|file| naming(file, |path| matches!(at(path, 0), "townlet_town" | "townlet_learn")))
         .collect()
 }

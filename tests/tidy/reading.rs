@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use super::{File, ROOMS};
+use super::{File, LAYERS};
 
 /// Every file that belongs to the repository: what git lists, or, without git, what lies under the root.
 pub(super) fn repository() -> Vec<File> {
@@ -70,18 +70,18 @@ pub(super) fn before_tests(code: &str) -> &str {
 }
 
 /// `src/tui/keys.rs` → `tui`; empty for `src/lib.rs`, `src/main.rs`.
-pub(super) fn room_of(path: &str) -> &str {
+pub(super) fn layer_of(path: &str) -> &str {
     let inside = path.strip_prefix("src/").unwrap_or(path);
     let room = inside.split('/').next().unwrap_or_default().trim_end_matches(".rs");
     if matches!(room, "lib" | "main") { "" } else { room }
 }
 
-pub(super) fn is_room(name: &str) -> bool {
-    ROOMS.iter().any(|row| row.0 == name)
+pub(super) fn is_layer(name: &str) -> bool {
+    LAYERS.iter().any(|row| row.0 == name)
 }
 
 /// The room of the house a path leads to: through `crate`, or out of the file's own room through `super`.
-pub(super) fn room_named(file: &File, line: usize, path: &str) -> String {
+pub(super) fn layer_referenced(file: &File, line: usize, path: &str) -> String {
     let supers = path.split("::").take_while(|name| *name == "super").count();
     let modules = file.path.split('/').count() - 1 - usize::from(file.path.ends_with("/mod.rs"));
     let in_tests = line > before_tests(&file.code).lines().count();

@@ -4,21 +4,21 @@
 //! Uses the town; the town knows nothing of this.
 
 pub mod checkpoint;
-mod driver;
 pub mod evaluate;
-mod luck;
 pub mod network;
+mod network_policy;
+mod parallel;
 pub mod ppo;
-mod recorded;
+mod prng;
+mod replay_policy;
 mod replicas;
 pub mod rollout;
 mod scripted;
 pub mod seeds;
-mod tiles;
 pub mod train;
 
-pub use driver::{Choice, NetworkPolicy, Weighed};
-pub use recorded::Recorded;
+pub use network_policy::{Choice, LastDecision, NetworkPolicy};
+pub use parallel::ShouldContinue;
+pub use replay_policy::Recorded;
 pub use replicas::{Replica, Replicas};
 pub use scripted::Scripted;
-pub use tiles::GoOn;

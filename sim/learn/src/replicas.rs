@@ -9,7 +9,7 @@ use std::sync::Arc;
 use townlet_town::observations::Layout;
 use townlet_town::{Policy, Rules, Town};
 
-use crate::tiles;
+use crate::parallel;
 
 /// Towns a worker takes at a time: about the size of a core's own cache.
 const TILE: usize = 4;
@@ -47,7 +47,7 @@ impl<P: Policy + Send> Replicas<P> {
     /// Steps every town `ticks` times on up to `threads` workers and forgets the events of each tick. With a layout, what
     /// every resident sees is written after each of them.
     pub fn run(&mut self, ticks: u64, threads: NonZero<usize>, layout: Option<&Layout>) {
-        tiles::work(&mut self.replicas, TILE, threads, |tile| advance(tile, ticks, layout));
+        parallel::for_each_chunk(&mut self.replicas, TILE, threads, |tile| advance(tile, ticks, layout));
     }
 }
 

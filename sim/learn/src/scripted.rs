@@ -3,7 +3,7 @@
 //! Needs first, then work, then what tomorrow needs, then company. Sees the town as a learned policy could: levels, the
 //! clock, the mask; never another resident's plans.
 
-use townlet_town::fixed::Micro;
+use townlet_town::fixed_point::Micro;
 use townlet_town::ids::AgentId;
 use townlet_town::needs::{ENERGY, HUNGER, HYGIENE};
 use townlet_town::options::Mask;

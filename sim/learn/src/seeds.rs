@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use townlet_town::chance::{self, Purpose, Stream};
+use townlet_town::counter_rng::{self, Purpose, Stream};
 
 /// Seeds that no training ever uses: evaluation, and every town somebody runs.
 pub const HELD_OUT: Range<u64> = 0..1 << 52;
@@ -13,8 +13,8 @@ pub const HELD_OUT: Range<u64> = 0..1 << 52;
 pub const TRAINING: Range<u64> = 1 << 52..1 << 53;
 
 /// The seed of a replica's town after so many new beginnings: another one each time, the same for the same run.
-pub fn training(run: u64, replica: u32, beginnings: u64) -> u64 {
-    let [low, high, ..] = chance::draw(run, Stream::World, beginnings, replica, Purpose::Replica, 0);
+pub fn training(run: u64, replica: u32, resets: u64) -> u64 {
+    let [low, high, ..] = counter_rng::draw(run, Stream::World, resets, replica, Purpose::Replica, 0);
     let luck = u64::from(high) << 32 | u64::from(low);
     TRAINING.start + luck % (TRAINING.end - TRAINING.start)
 }
@@ -26,9 +26,8 @@ mod tests {
     #[test]
     fn training_never_meets_a_held_out_seed_nor_itself() {
         let mut seen = std::collections::BTreeSet::new();
-        for (run, replica, beginnings) in (0..3).flat_map(|run| (0..40).map(move |at| (run, at % 8, u64::from(at) / 8)))
-        {
-            let seed = training(run, replica, beginnings);
+        for (run, replica, resets) in (0..3).flat_map(|run| (0..40).map(move |at| (run, at % 8, u64::from(at) / 8))) {
+            let seed = training(run, replica, resets);
             assert!(TRAINING.contains(&seed) && !HELD_OUT.contains(&seed));
             assert!(seen.insert(seed), "a town was met twice");
         }

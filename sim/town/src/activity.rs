@@ -2,16 +2,16 @@
 //!
 //! Who is served next stands in `queues`.
 
-use crate::cx::Cx;
 use crate::events::EventKind;
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 use crate::ids::{AffordanceId, AgentId, ObjectId, Tile};
-use crate::options::{Mask, OptionKind, best_object, mask, object_refusal, shunned};
-use crate::paths::neighbours;
+use crate::options::{Mask, OptionKind, avoided_rival, best_object, mask, object_refusal};
+use crate::pathfinding::neighbours;
 use crate::perturbations::meeting;
 use crate::queues;
 use crate::rules::Rules;
 use crate::state::{Activity, State};
+use crate::tick_context::TickContext;
 use crate::work::workplace;
 
 /// Somebody who must choose now.
@@ -45,7 +45,7 @@ fn impossible(rules: &Rules, state: &State, agent: AgentId) -> bool {
 }
 
 /// A resident takes up an option. An option outside the mask is taken as `wait`.
-pub(crate) fn choose(cx: &mut Cx<'_>, decider: Decider, choice: OptionKind) {
+pub(crate) fn choose(cx: &mut TickContext<'_>, decider: Decider, choice: OptionKind) {
     let agent = decider.agent;
     let choice = if decider.mask.allows(choice) { choice } else { OptionKind::Wait };
     let previous = cx.state.agents.option[agent];
@@ -64,7 +64,7 @@ pub(crate) fn choose(cx: &mut Cx<'_>, decider: Decider, choice: OptionKind) {
 }
 
 /// Drops whatever was under way and sets out for `option`.
-pub(crate) fn begin(cx: &mut Cx<'_>, agent: AgentId, option: OptionKind) {
+pub(crate) fn begin(cx: &mut TickContext<'_>, agent: AgentId, option: OptionKind) {
     release(cx, agent);
     let tick = cx.state.tick;
     let agents = &mut cx.state.agents;
@@ -77,7 +77,7 @@ pub(crate) fn begin(cx: &mut Cx<'_>, agent: AgentId, option: OptionKind) {
         match best_object(cx.rules, cx.state, agent, option) {
             Ok((object, affordance)) => {
                 cx.state.agents.activity[agent] = Activity::Walking(object, affordance);
-                if let Some((rival, left)) = shunned(cx.rules, cx.state, agent, option, object) {
+                if let Some((rival, left)) = avoided_rival(cx.rules, cx.state, agent, option, object) {
                     crate::ties::avoided(cx, agent, rival, left);
                 }
             }
@@ -87,7 +87,7 @@ pub(crate) fn begin(cx: &mut Cx<'_>, agent: AgentId, option: OptionKind) {
 }
 
 /// Lets go of everything: the object in use, the reservation, the place in the queue. Nothing is paid or taken.
-pub(crate) fn release(cx: &mut Cx<'_>, agent: AgentId) {
+pub(crate) fn release(cx: &mut TickContext<'_>, agent: AgentId) {
     let activity = std::mem::take(&mut cx.state.agents.activity[agent]);
     cx.state.agents.blocked[agent] = 0;
     let Some((object, _)) = activity.target() else { return };
@@ -99,7 +99,7 @@ pub(crate) fn release(cx: &mut Cx<'_>, agent: AgentId) {
 }
 
 /// One step or wait or tick of use for everybody, in the order of their slots.
-pub(crate) fn carry_out(cx: &mut Cx<'_>) {
+pub(crate) fn carry_out(cx: &mut TickContext<'_>) {
     cx.each(|cx, agent| match cx.state.agents.activity[agent] {
         Activity::Idle => idle(cx, agent),
         Activity::Walking(object, affordance) => walk(cx, agent, object, affordance),
@@ -109,7 +109,7 @@ pub(crate) fn carry_out(cx: &mut Cx<'_>) {
     });
 }
 
-fn idle(cx: &mut Cx<'_>, agent: AgentId) {
+fn idle(cx: &mut TickContext<'_>, agent: AgentId) {
     let agents = &cx.state.agents;
     match agents.option[agent] {
         OptionKind::Work => {
@@ -133,7 +133,7 @@ fn idle(cx: &mut Cx<'_>, agent: AgentId) {
             }
         }
         OptionKind::Socialise => {
-            if let Some(place) = meeting::bound_for(cx.state, agent) {
+            if let Some(place) = meeting::meeting_place_of(cx.state, agent) {
                 step(cx, agent, &cx.rules.place_fields[place], None);
             }
         }
@@ -146,7 +146,7 @@ pub(crate) const QUEUE_REACH: u16 = 2;
 /// Steps to an object at which one uses it.
 pub(crate) const USE_REACH: u16 = 1;
 
-fn walk(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
+fn walk(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
     let rules = cx.rules;
     if rules.fields[object][cx.state.agents.tile[agent]] > QUEUE_REACH {
         step(cx, agent, &rules.fields[object], Some(object));
@@ -160,7 +160,7 @@ fn walk(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: Affordanc
 }
 
 /// Who finds a thing taken looks round once more before queueing: somebody may have been quicker, and another be free.
-fn elsewhere(cx: &Cx<'_>, agent: AgentId, object: ObjectId) -> Option<(ObjectId, AffordanceId)> {
+fn elsewhere(cx: &TickContext<'_>, agent: AgentId, object: ObjectId) -> Option<(ObjectId, AffordanceId)> {
     let it = &cx.state.objects[object];
     if it.uses.len() + it.queue.len() < cx.rules.plan.objects[object].kind.capacity() as usize {
         return None;
@@ -169,7 +169,13 @@ fn elsewhere(cx: &Cx<'_>, agent: AgentId, object: ObjectId) -> Option<(ObjectId,
     best_object(cx.rules, cx.state, agent, option).ok().filter(|(best, _)| *best != object)
 }
 
-fn hold(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId, (until, since): (u64, u64)) {
+fn hold(
+    cx: &mut TickContext<'_>,
+    agent: AgentId,
+    object: ObjectId,
+    affordance: AffordanceId,
+    (until, since): (u64, u64),
+) {
     let rules = cx.rules;
     if rules.fields[object][cx.state.agents.tile[agent]] > USE_REACH {
         step(cx, agent, &rules.fields[object], Some(object));
@@ -184,7 +190,7 @@ fn hold(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: Affordanc
     }
 }
 
-fn use_it(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId, until: u64) {
+fn use_it(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId, until: u64) {
     let what = &cx.rules.affordances[affordance];
     if what.gradual {
         let left = until.saturating_sub(cx.state.tick) as i64;
@@ -209,7 +215,7 @@ fn use_it(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: Afforda
 }
 
 /// Moves one tile nearer. A blocked resident waits, tries the other way round, and after enough attempts passes through.
-fn step(cx: &mut Cx<'_>, agent: AgentId, field: &crate::paths::Field, towards: Option<ObjectId>) {
+fn step(cx: &mut TickContext<'_>, agent: AgentId, field: &crate::pathfinding::Field, towards: Option<ObjectId>) {
     let from = cx.state.agents.tile[agent];
     let here = field[from];
     let nearer = || neighbours(&cx.rules.plan, from).into_iter().flatten().filter(|tile| field[*tile] < here);
@@ -234,7 +240,7 @@ fn step(cx: &mut Cx<'_>, agent: AgentId, field: &crate::paths::Field, towards: O
 }
 
 /// Puts a resident on a tile.
-pub(crate) fn place(cx: &mut Cx<'_>, agent: AgentId, tile: Tile) {
+pub(crate) fn place(cx: &mut TickContext<'_>, agent: AgentId, tile: Tile) {
     let from = cx.state.agents.tile[agent];
     cx.crowd.leave(from);
     cx.crowd.enter(tile);

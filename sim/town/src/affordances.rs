@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::config::{ConfigErrors, parse_strict};
-use crate::fixed::Micro;
+use crate::config::{ConfigErrors, parse_typed};
+use crate::fixed_point::Micro;
 use crate::needs::{NEED_COUNT, NEEDS};
 use crate::options::OptionKind;
 use crate::plan::ObjectKind;
@@ -174,7 +174,7 @@ struct Requires {
 /// # Errors
 /// The first thing that is wrong, with its place where the file's grammar is at fault.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Affordance>, AffordanceError> {
-    let rows: File = parse_strict(file, text)?;
+    let rows: File = parse_typed(file, text)?;
     let mut affordances: Vec<Affordance> = Vec::new();
     for row in rows.affordances {
         let wrong = |what: String| AffordanceError::Wrong { file: file.to_owned(), id: row.id.clone(), what };

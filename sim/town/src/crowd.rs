@@ -4,21 +4,21 @@
 //! look around. Knows nobody by name.
 
 use crate::ids::{Column, Tile};
-use crate::observations::Plane;
+use crate::observations::TileMask;
 use crate::plan::Plan;
 
 /// People by tile.
 #[derive(Clone, Debug)]
 pub(crate) struct Crowd {
     people: Column<Tile, u16>,
-    taken: Plane,
+    taken: TileMask,
 }
 
 impl Crowd {
     /// An empty town.
     pub(crate) fn new(plan: &Plan) -> Self {
         let people = Column::filled((plan.width * plan.height) as usize, 0);
-        Self { people, taken: Plane::new(plan.width, plan.height) }
+        Self { people, taken: TileMask::new(plan.width, plan.height) }
     }
 
     /// How many stand there.

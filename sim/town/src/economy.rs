@@ -5,14 +5,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::affordances::{Access, Price};
-use crate::cx::Cx;
 use crate::events::EventKind;
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 use crate::ids::{AffordanceId, AgentId, ObjectId};
 use crate::options::{object_refusal, price};
 use crate::plan::ObjectKind;
 use crate::rules::Rules;
 use crate::state::{Economy, ObjectState};
+use crate::tick_context::TickContext;
 
 /// Why money moves between a resident and the outside world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,14 +78,14 @@ pub(crate) fn object(rules: &Rules, object: ObjectId) -> ObjectState {
 }
 
 /// The one way money moves: `amount` from the outside world to a resident, or back when negative.
-pub(crate) fn pay(cx: &mut Cx<'_>, agent: AgentId, amount: Micro, account: Account) {
+pub(crate) fn pay(cx: &mut TickContext<'_>, agent: AgentId, amount: Micro, account: Account) {
     cx.state.agents.wallet[agent] += amount;
     cx.state.economy.outside -= amount;
     cx.state.economy.accounts[account as usize] += amount;
 }
 
 /// The end of a use: checks once more that all it takes is there, then takes, pays and gives everything at once.
-pub(crate) fn settle(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
+pub(crate) fn settle(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
     let rules = cx.rules;
     let what = &rules.affordances[affordance];
     if let Some(why) = object_refusal(rules, cx.state, agent, object, affordance) {
@@ -126,7 +126,7 @@ pub(crate) fn settle(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordan
 }
 
 /// Deliveries, at their hour.
-pub(crate) fn restock(cx: &mut Cx<'_>) {
+pub(crate) fn restock(cx: &mut TickContext<'_>) {
     let rules = cx.rules;
     if rules.tick_of_day(cx.state.tick) != rules.config.economy.restock_tick {
         return;
@@ -141,7 +141,7 @@ pub(crate) fn restock(cx: &mut Cx<'_>) {
 }
 
 /// At the turn of the day: rent is due.
-pub(crate) fn turn_of_day(cx: &mut Cx<'_>) {
+pub(crate) fn turn_of_day(cx: &mut TickContext<'_>) {
     let rules = cx.rules;
     let rent = rules.config.economy.rent_per_day;
     cx.each(|cx, agent| {

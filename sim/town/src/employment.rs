@@ -4,12 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cx::Cx;
 use crate::events::EventKind;
 use crate::ids::AgentId;
-use crate::lifecycle::{self, Cause};
+use crate::lifecycle::{self, ExitCause};
 use crate::rules::Rules;
 use crate::state::State;
+use crate::tick_context::TickContext;
 
 /// Why somebody is in the exit queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ pub fn overflows(rules: &Rules, state: &State) -> bool {
 }
 
 /// After an absence: notes whether the resident is due.
-pub(crate) fn absence(cx: &mut Cx<'_>, agent: AgentId) {
+pub(crate) fn absence(cx: &mut TickContext<'_>, agent: AgentId) {
     let due = cx.state.agents.absent_shifts(agent) >= cx.rules.config.employment.max_absent_shifts;
     if due && cx.state.employment.entry(agent).is_none() {
         cx.state.employment.due.push(agent);
@@ -76,11 +76,11 @@ pub(crate) fn absence(cx: &mut Cx<'_>, agent: AgentId) {
 }
 
 /// Those who became due leave when nobody waits and nothing holds them (rule 1), else they queue (rule 2).
-pub(crate) fn admit(cx: &mut Cx<'_>) {
+pub(crate) fn admit(cx: &mut TickContext<'_>) {
     while !cx.state.employment.due.is_empty() {
         let agent = cx.state.employment.due.remove(0);
         if cx.state.employment.queue.is_empty() && below_cap(cx.state) && lifecycle::gate(cx.rules, cx.state) {
-            lifecycle::leave(cx, agent, Cause::Employment { reason: ExitReason::Absences, manual: false });
+            lifecycle::leave(cx, agent, ExitCause::Employment { reason: ExitReason::Absences, manual: false });
         } else {
             enqueue(cx, agent, ExitReason::Absences);
         }
@@ -88,7 +88,7 @@ pub(crate) fn admit(cx: &mut Cx<'_>) {
 }
 
 /// Joins the tail (rule 2).
-pub(crate) fn enqueue(cx: &mut Cx<'_>, agent: AgentId, reason: ExitReason) {
+pub(crate) fn enqueue(cx: &mut TickContext<'_>, agent: AgentId, reason: ExitReason) {
     let enqueued = cx.state.tick;
     cx.state.employment.queue.push(ExitEntry { agent, reason, enqueued, approved: false });
     let requested = reason == ExitReason::Requested;
@@ -96,7 +96,7 @@ pub(crate) fn enqueue(cx: &mut Cx<'_>, agent: AgentId, reason: ExitReason) {
 }
 
 /// Marks an entry approved (rule 3).
-pub(crate) fn approve(cx: &mut Cx<'_>, agent: AgentId) {
+pub(crate) fn approve(cx: &mut TickContext<'_>, agent: AgentId) {
     for entry in cx.state.employment.queue.iter_mut().filter(|entry| entry.agent == agent) {
         entry.approved = true;
     }
@@ -104,30 +104,30 @@ pub(crate) fn approve(cx: &mut Cx<'_>, agent: AgentId) {
 }
 
 /// Drops an entry and forgives the absences (rule 4).
-pub(crate) fn defer(cx: &mut Cx<'_>, agent: AgentId) {
+pub(crate) fn defer(cx: &mut TickContext<'_>, agent: AgentId) {
     cx.state.employment.queue.retain(|entry| entry.agent != agent);
     cx.state.agents.absent_days[agent] = 0;
     cx.emit_for(agent, |who| EventKind::EmploymentExitDeferred { who });
 }
 
 /// Approved entries leave now (rule 3); entries past their review window leave as the cap allows (rule 5).
-pub(crate) fn release(cx: &mut Cx<'_>) {
+pub(crate) fn release(cx: &mut TickContext<'_>) {
     while let Some(entry) = cx.state.employment.queue.iter().find(|entry| entry.approved).copied() {
-        lifecycle::leave(cx, entry.agent, Cause::Employment { reason: entry.reason, manual: true });
+        lifecycle::leave(cx, entry.agent, ExitCause::Employment { reason: entry.reason, manual: true });
     }
     while below_cap(cx.state) && lifecycle::gate(cx.rules, cx.state) {
         let tick = cx.state.tick;
-        let due = |entry: &&ExitEntry| tick > releases_at(cx.rules, entry);
+        let due = |entry: &&ExitEntry| tick > review_ends_at(cx.rules, entry);
         let Some(entry) = cx.state.employment.queue.iter().find(due).copied() else { break };
-        lifecycle::leave(cx, entry.agent, Cause::Employment { reason: entry.reason, manual: false });
+        lifecycle::leave(cx, entry.agent, ExitCause::Employment { reason: entry.reason, manual: false });
     }
 }
 
 /// Last tick of an entry's review window.
-pub fn releases_at(rules: &Rules, entry: &ExitEntry) -> u64 {
+pub fn review_ends_at(rules: &Rules, entry: &ExitEntry) -> u64 {
     entry.enqueued + u64::from(rules.config.employment.exit_review_window)
 }
 
 fn below_cap(state: &State) -> bool {
-    state.employment.exits_today < state.switches.daily_exit_cap
+    state.employment.exits_today < state.live_settings.daily_exit_cap
 }

@@ -3,8 +3,8 @@
 //! Events are output, not state: dropping them changes nothing in the town. They name residents, not slots, so that they
 //! stay true when a slot has a new tenant.
 
-use crate::ids::{AffordanceId, JobId, ObjectId, PlaceId, Resident};
-use crate::lifecycle::Cause;
+use crate::ids::{AffordanceId, JobId, ObjectId, PlaceId, ResidentId};
+use crate::lifecycle::ExitCause;
 
 /// One fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,26 +30,26 @@ pub enum EventKind {
     /// A newcomer.
     ResidentArrived {
         /// Who.
-        who: Resident,
+        who: ResidentId,
     },
     /// Somebody left the town.
     ResidentLeft {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// Why.
-        cause: Cause,
+        cause: ExitCause,
     },
     /// A shift began with them there.
     ShiftOnTime {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// Their job.
         job: JobId,
     },
     /// They came late by so many ticks.
     ShiftLate {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// Their job.
         job: JobId,
         /// Ticks after the start of the shift.
@@ -58,7 +58,7 @@ pub enum EventKind {
     /// They did not come, or left.
     ShiftAbsent {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// Their job.
         job: JobId,
         /// Absent shifts in seven days, this one included.
@@ -67,24 +67,24 @@ pub enum EventKind {
     /// Joined the exit queue.
     EmploymentExitPending {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// Whether an operator asked for it.
         requested: bool,
     },
     /// An operator approved.
     EmploymentExitManualRequest {
         /// Who.
-        who: Resident,
+        who: ResidentId,
     },
     /// An operator deferred.
     EmploymentExitDeferred {
         /// Who.
-        who: Resident,
+        who: ResidentId,
     },
     /// Left over the job.
     EmploymentExitProcessed {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// Whether an operator asked for it.
         requested: bool,
         /// Whether an operator approved it.
@@ -93,12 +93,12 @@ pub enum EventKind {
     /// Hunger under the threshold for as long as the definition says.
     Starving {
         /// Who.
-        who: Resident,
+        who: ResidentId,
     },
     /// A use that ended as it should.
     AffordanceDone {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// Which use.
         affordance: AffordanceId,
         /// Of what.
@@ -107,7 +107,7 @@ pub enum EventKind {
     /// A use that did not.
     AffordanceFailed {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// Which use.
         affordance: AffordanceId,
         /// Of what.
@@ -118,7 +118,7 @@ pub enum EventKind {
     /// Gave up a queue, or let a reservation lapse.
     QueueConflict {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// Of what.
         object: ObjectId,
         /// Ticks.
@@ -127,12 +127,12 @@ pub enum EventKind {
     /// Stepped through somebody after being blocked.
     GhostStep {
         /// Who.
-        who: Resident,
+        who: ResidentId,
     },
     /// Rent could not be paid.
     RentMissed {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// Days of rent owed.
         days: u32,
     },
@@ -176,93 +176,93 @@ pub enum EventKind {
     /// Two were asked to meet.
     MeetingArranged {
         /// One.
-        who: Resident,
+        who: ResidentId,
         /// And the other.
-        other: Resident,
+        other: ResidentId,
         /// Where.
         place: PlaceId,
     },
     /// They sat down together.
     Met {
         /// One.
-        who: Resident,
+        who: ResidentId,
         /// And the other.
-        other: Resident,
+        other: ResidentId,
         /// Where.
         place: PlaceId,
     },
     /// A talk that went well.
     ChatDone {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// With whom.
-        other: Resident,
+        other: ResidentId,
     },
     /// A talk that did not.
     ChatFailed {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// With whom.
-        other: Resident,
+        other: ResidentId,
     },
     /// Ate in company.
     SharedMeal {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// With whom.
-        other: Resident,
+        other: ResidentId,
     },
     /// Quarrelled in or after a queue.
     Argument {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// With whom.
-        other: Resident,
+        other: ResidentId,
         /// Of what.
         object: ObjectId,
     },
     /// Sat out and let the other past.
     PoliteQueue {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// With whom.
-        other: Resident,
+        other: ResidentId,
         /// Of what.
         object: ObjectId,
     },
     /// Was served before the other, who had waited longer.
     JumpedQueue {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// With whom.
-        other: Resident,
+        other: ResidentId,
         /// Of what.
         object: ObjectId,
     },
     /// Went elsewhere because of the other.
     ConflictAvoided {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// With whom.
-        other: Resident,
+        other: ResidentId,
         /// Of what.
         object: ObjectId,
     },
     /// Came late, and the other covered up for it.
     HelpedLate {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// With whom.
-        other: Resident,
+        other: ResidentId,
         /// Whose job.
         job: JobId,
     },
     /// Works the shift of the other, who did not come.
     ShiftTaken {
         /// Who.
-        who: Resident,
+        who: ResidentId,
         /// With whom.
-        other: Resident,
+        other: ResidentId,
         /// Whose job.
         job: JobId,
     },

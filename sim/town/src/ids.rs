@@ -27,12 +27,12 @@ macro_rules! key {
 }
 
 key!(
-    /// A resident's slot. Slots are used again after a cooldown; [`Resident`] is who lives in it.
+    /// A resident's slot. Slots are used again after a cooldown; [`ResidentId`] is who lives in it.
     AgentId(u16)
 );
 key!(
     /// A resident for ever: the n-th person who ever arrived. Names follow from it.
-    Resident(u32)
+    ResidentId(u32)
 );
 key!(
     /// An object of the plan, in reading order.

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 use crate::ids::AgentId;
 use crate::rules::Rules;
 use crate::score;

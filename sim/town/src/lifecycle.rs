@@ -4,22 +4,22 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::chance::{self, Purpose, Stream};
+use crate::counter_rng::{self, Purpose, Stream};
 use crate::crowd::Crowd;
-use crate::cx::Cx;
 use crate::economy::{self, Account};
 use crate::employment::{self, ExitReason};
 use crate::events::EventKind;
-use crate::fixed::Micro;
-use crate::ids::{AgentId, Column, Key, PlaceId, Resident, Tile};
+use crate::fixed_point::Micro;
+use crate::ids::{AgentId, Column, Key, PlaceId, ResidentId, Tile};
 use crate::needs::NEEDS;
 use crate::rules::Rules;
 use crate::state::{Agents, State};
+use crate::tick_context::TickContext;
 use crate::{queues, ties, work};
 
 /// Why somebody left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Cause {
+pub enum ExitCause {
     /// Hunger.
     Collapse,
     /// Rent unpaid too long.
@@ -37,7 +37,7 @@ pub enum Cause {
     Operator,
 }
 
-impl Cause {
+impl ExitCause {
     /// As telemetry writes it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -95,7 +95,7 @@ pub(crate) fn gate(rules: &Rules, state: &State) -> bool {
 }
 
 /// One tick of comings and goings.
-pub(crate) fn run(cx: &mut Cx<'_>) {
+pub(crate) fn run(cx: &mut TickContext<'_>) {
     if !cx.state.economy.power || !cx.state.economy.water {
         let grace = u64::from(cx.rules.config.lifecycle.outage_grace_ticks);
         cx.state.lifecycle.suppressed_until = cx.state.tick + grace;
@@ -110,18 +110,18 @@ pub(crate) fn run(cx: &mut Cx<'_>) {
 }
 
 /// The first resident who is due to leave by themselves.
-fn due(cx: &Cx<'_>) -> Option<(AgentId, Cause)> {
+fn due(cx: &TickContext<'_>) -> Option<(AgentId, ExitCause)> {
     let (agents, config) = (&cx.state.agents, &cx.rules.config.lifecycle);
     let day = cx.rules.day_length() as u32;
     let rent = cx.rules.config.economy.rent_per_day;
     agents.present.iter().copied().find_map(|agent| {
-        if cx.state.switches.mortality && agents.collapse_ticks[agent] >= config.collapse_ticks {
-            Some((agent, Cause::Collapse))
+        if cx.state.live_settings.mortality && agents.collapse_ticks[agent] >= config.collapse_ticks {
+            Some((agent, ExitCause::Collapse))
         } else if agents.rent_owed[agent] >= config.eviction_unpaid_days.max(1) && agents.wallet[agent] < rent {
             // Whoever has come by a day's rent meanwhile pays it at the next turn of the day.
-            Some((agent, Cause::Eviction))
+            Some((agent, ExitCause::Eviction))
         } else if agents.neglect_ticks[agent] >= day {
-            Some((agent, Cause::Neglect))
+            Some((agent, ExitCause::Neglect))
         } else {
             None
         }
@@ -129,14 +129,14 @@ fn due(cx: &Cx<'_>) -> Option<(AgentId, Cause)> {
 }
 
 /// Somebody leaves: everything they held is free, their money goes with them, a newcomer is on the way.
-pub(crate) fn leave(cx: &mut Cx<'_>, agent: AgentId, cause: Cause) {
+pub(crate) fn leave(cx: &mut TickContext<'_>, agent: AgentId, cause: ExitCause) {
     queues::forget(cx, agent);
     cx.state.employment.queue.retain(|entry| entry.agent != agent);
     cx.state.employment.due.retain(|other| *other != agent);
     let wallet = cx.state.agents.wallet[agent];
     economy::pay(cx, agent, -wallet, Account::Departure);
     cx.emit_for(agent, |who| EventKind::ResidentLeft { who, cause });
-    if let Cause::Employment { reason, manual } = cause {
+    if let ExitCause::Employment { reason, manual } = cause {
         let requested = reason == ExitReason::Requested;
         cx.state.employment.exits_today += 1;
         cx.emit_for(agent, |who| EventKind::EmploymentExitProcessed { who, requested, manual });
@@ -153,12 +153,12 @@ pub(crate) fn leave(cx: &mut Cx<'_>, agent: AgentId, cause: Cause) {
     cx.state.agents.present.retain(|other| *other != agent);
     clear(&mut cx.state.agents, agent);
     ties::forget(cx, agent);
-    let (least, most) = cx.state.switches.spawn_delay;
-    let delay = chance::below(cx.state.seed, Stream::World, tick, next, Purpose::SpawnDelay, most - least + 1);
+    let (least, most) = cx.state.live_settings.spawn_delay;
+    let delay = counter_rng::below(cx.state.seed, Stream::World, tick, next, Purpose::SpawnDelay, most - least + 1);
     if cx.state.agents.present.len() + cx.state.lifecycle.arrivals.len() < cx.rules.config.world.population as usize {
         cx.state.lifecycle.arrivals.push(tick + u64::from(least + delay));
     }
-    let involuntary = cause != Cause::Operator;
+    let involuntary = cause != ExitCause::Operator;
     cx.count(|counters| {
         counters.exits += 1;
         counters.involuntary_exits += u32::from(involuntary);
@@ -213,7 +213,7 @@ fn clear(agents: &mut Agents, agent: AgentId) {
     );
 }
 
-fn arrivals(cx: &mut Cx<'_>) {
+fn arrivals(cx: &mut TickContext<'_>) {
     let tick = cx.state.tick;
     while let Some(index) = cx.state.lifecycle.arrivals.iter().position(|due| *due <= tick) {
         cx.state.lifecycle.arrivals.remove(index);
@@ -238,16 +238,16 @@ pub(crate) fn free_slot(rules: &Rules, state: &State) -> Option<(AgentId, bool)>
 }
 
 /// A newcomer with a starter kit, in the emptiest home; `None` when every slot is taken.
-pub(crate) fn arrive(cx: &mut Cx<'_>) -> Option<AgentId> {
+pub(crate) fn arrive(cx: &mut TickContext<'_>) -> Option<AgentId> {
     let (agent, early) = free_slot(cx.rules, cx.state)?;
     let rules = cx.rules;
     let tick = cx.state.tick;
-    let who = Resident(cx.state.lifecycle.next_resident);
+    let who = ResidentId(cx.state.lifecycle.next_resident);
     cx.state.lifecycle.next_resident += 1;
     cx.state.lifecycle.early_reuses += u32::from(early);
     let home = emptiest_home(rules, cx.state);
     let job = work::vacancy(rules, cx.state);
-    let luck = chance::draw(cx.state.seed, Stream::World, tick, who.0, Purpose::StartNeeds, 0);
+    let luck = counter_rng::draw(cx.state.seed, Stream::World, tick, who.0, Purpose::StartNeeds, 0);
     let agents = &mut cx.state.agents;
     let place = agents.present.partition_point(|other| *other < agent);
     agents.present.insert(place, agent);
@@ -266,7 +266,7 @@ pub(crate) fn arrive(cx: &mut Cx<'_>) -> Option<AgentId> {
     agents.job_since[agent] = tick;
     agents.shift[agent] = work::first_shift(rules, job, tick);
     agents.low_tick[agent] = None;
-    let tile = doorstep(rules, cx.crowd, home);
+    let tile = free_tile_at_home(rules, cx.crowd, home);
     cx.state.agents.tile[agent] = tile;
     cx.crowd.enter(tile);
     economy::pay(cx, agent, rules.config.lifecycle.starter_wallet, Account::Starter);
@@ -287,7 +287,7 @@ fn emptiest_home(rules: &Rules, state: &State) -> PlaceId {
 }
 
 /// A tile of the home with nobody on it, or its first.
-fn doorstep(rules: &Rules, crowd: &Crowd, home: PlaceId) -> Tile {
+fn free_tile_at_home(rules: &Rules, crowd: &Crowd, home: PlaceId) -> Tile {
     let taken = |tile: &Tile| crowd.on(*tile) > 0;
     let mut floor = rules.plan.floor_of(home);
     let first = floor.next().expect("a place without floor is refused");
@@ -295,7 +295,7 @@ fn doorstep(rules: &Rules, crowd: &Crowd, home: PlaceId) -> Tile {
 }
 
 /// At the turn of the day: new caps.
-pub(crate) fn turn_of_day(cx: &mut Cx<'_>) {
+pub(crate) fn turn_of_day(cx: &mut TickContext<'_>) {
     cx.state.lifecycle.exits_today = 0;
     cx.state.employment.exits_today = 0;
 }

@@ -1,6 +1,6 @@
 //! What residents are called: a fixed list, used round and round with a number behind from the second round on.
 
-use crate::ids::Resident;
+use crate::ids::ResidentId;
 
 const NAMES: [&str; 96] = [
     "Ada", "Ben", "Cleo", "Dov", "Eva", "Finn", "Gita", "Hugo", "Ines", "Jon", "Kaya", "Leo", "Mina", "Nils", "Oona",
@@ -13,18 +13,18 @@ const NAMES: [&str; 96] = [
 ];
 
 /// As shown: `Ada`, in the second round `Ada-2`.
-pub fn name(resident: Resident) -> String {
+pub fn name(resident: ResidentId) -> String {
     let (round, index) = (resident.0 as usize / NAMES.len(), resident.0 as usize % NAMES.len());
     if round == 0 { NAMES[index].to_owned() } else { format!("{}-{}", NAMES[index], round + 1) }
 }
 
 /// As typed and written to logs: `ada`, `ada-2`.
-pub fn id(resident: Resident) -> String {
+pub fn id(resident: ResidentId) -> String {
     name(resident).to_lowercase()
 }
 
 /// The resident of a name or an id, upper or lower case; whether they ever arrived is not asked.
-pub fn resident(text: &str) -> Option<Resident> {
+pub fn resident(text: &str) -> Option<ResidentId> {
     let (base, round) = match text.rsplit_once('-') {
         Some((base, round)) => {
             (base, round.parse::<u32>().ok().filter(|number| *number > 1 && !round.starts_with('+'))?)
@@ -32,7 +32,7 @@ pub fn resident(text: &str) -> Option<Resident> {
         None => (text, 1),
     };
     let index = NAMES.iter().position(|name| name.eq_ignore_ascii_case(base))? as u32;
-    (round - 1).checked_mul(NAMES.len() as u32)?.checked_add(index).map(Resident)
+    (round - 1).checked_mul(NAMES.len() as u32)?.checked_add(index).map(ResidentId)
 }
 
 /// Every name of the list, as typed, for the nearest one to a misspelt name.
@@ -46,11 +46,11 @@ mod tests {
 
     #[test]
     fn nobody_shares_an_id() {
-        let ids: std::collections::BTreeSet<String> = (0..1_000).map(|n| id(Resident(n))).collect();
+        let ids: std::collections::BTreeSet<String> = (0..1_000).map(|n| id(ResidentId(n))).collect();
         assert_eq!(ids.len(), 1_000);
-        assert_eq!(id(Resident(96)), "ada-2");
-        assert!((0..1_000).all(|n| resident(&id(Resident(n))) == Some(Resident(n))));
-        assert_eq!(resident("ADA-2"), Some(Resident(96)));
+        assert_eq!(id(ResidentId(96)), "ada-2");
+        assert!((0..1_000).all(|n| resident(&id(ResidentId(n))) == Some(ResidentId(n))));
+        assert_eq!(resident("ADA-2"), Some(ResidentId(96)));
         assert_eq!(["nobody", "ada-1", "ada-x", "ada-", "ada-+2", "ada-2-2", ""].map(resident), [None; 7]);
     }
 }

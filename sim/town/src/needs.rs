@@ -3,8 +3,8 @@
 //! One row a need; decay, start, critical level and reward weight come from the configuration by the row's name.
 
 use crate::config::Config;
-use crate::cx::Cx;
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
+use crate::tick_context::TickContext;
 
 /// One need.
 pub struct NeedRow {
@@ -56,10 +56,10 @@ pub static NEEDS: [NeedRow; NEED_COUNT] = [
 ];
 
 /// Below this a need counts against self-sufficiency.
-pub const SUFFICIENT: Micro = Micro(300_000);
+pub const SUFFICIENT_LEVEL: Micro = Micro(300_000);
 
 /// Every resident's needs fall by a tick's decay; who is low, starving or neglected is noted.
-pub(crate) fn decay(cx: &mut Cx<'_>) {
+pub(crate) fn decay(cx: &mut TickContext<'_>) {
     let tick = cx.state.tick;
     let starvation = &cx.rules.config.stability.starvation;
     for index in 0..cx.state.agents.present.len() {
@@ -76,7 +76,7 @@ pub(crate) fn decay(cx: &mut Cx<'_>) {
         if urgent {
             agents.decide[agent] = true;
         }
-        if levels.iter().any(|level| *level <= SUFFICIENT) {
+        if levels.iter().any(|level| *level <= SUFFICIENT_LEVEL) {
             agents.low_tick[agent] = Some(tick);
         }
         let starving = levels[HUNGER] <= starvation.hunger_threshold;

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::affordances::{Affordance, Price};
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 use crate::ids::{AffordanceId, AgentId, ObjectId};
 use crate::rules::Rules;
 use crate::state::{ShiftState, State};
@@ -193,7 +193,7 @@ pub fn best_object(
 }
 
 /// The rival, and the object they are at, that made `agent` go to `chosen` instead.
-pub(crate) fn shunned(
+pub(crate) fn avoided_rival(
     rules: &Rules,
     state: &State,
     agent: AgentId,
@@ -222,7 +222,7 @@ fn choose(
     for (object, affordance) in &rules.choices_at[state.agents.home[agent]][option.index()] {
         // What is farther than the best so far takes cannot be better; most of a large town is. As the crow flies it is
         // never farther than on foot, and known without a look at a field of steps that lies far away in memory.
-        if best.is_some_and(|(other, _, _)| rules.crow_flies(at, *object) >= other) {
+        if best.is_some_and(|(other, _, _)| rules.manhattan_distance(at, *object) >= other) {
             continue;
         }
         let steps = u32::from(rules.fields[*object][here]);
@@ -254,7 +254,7 @@ fn delay(rules: &Rules, state: &State, agent: AgentId, object: ObjectId, afforda
     let capacity = u32::from(rules.plan.objects[object].kind.capacity());
     let turns = (before + 1).saturating_sub(capacity).div_ceil(capacity);
     let cooling =
-        if state.switches.queue_fairness { it.cooldown_of(agent).saturating_sub(state.tick) as u32 } else { 0 };
+        if state.live_settings.queue_fairness { it.cooldown_of(agent).saturating_sub(state.tick) as u32 } else { 0 };
     turns * rules.affordances[affordance].duration / 2 + cooling
 }
 

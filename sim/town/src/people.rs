@@ -3,8 +3,8 @@
 //! A trait follows from the resident's number alone, so nothing of it is kept in the state. Knows nothing of ties; what a
 //! trait does to them stands in `ties`. Rule: "People".
 
-use crate::fixed::Micro;
-use crate::ids::Resident;
+use crate::fixed_point::Micro;
+use crate::ids::ResidentId;
 
 /// Traits, each in [−1, 1].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub const TRAITS: [&str; 3] = ["extroversion", "forgiveness", "ambition"];
 const STEPS: [u32; 3] = [3_518_319_155, 2_882_110_345, 2_360_945_575];
 
 /// The personality of a resident.
-pub fn personality(who: Resident) -> Personality {
+pub fn personality(who: ResidentId) -> Personality {
     let [extroversion, forgiveness, ambition] = STEPS.map(|step| {
         let fraction = step.wrapping_mul(who.0.wrapping_add(1)).wrapping_add(1 << 31);
         Micro(((i64::from(fraction) * 2_000_001) >> 32) - 1_000_000)
@@ -46,11 +46,11 @@ mod tests {
 
     #[test]
     fn traits_stay_in_range_and_differ() {
-        let all: Vec<[Micro; 3]> = (0..1_000).map(|who| personality(Resident(who)).all()).collect();
+        let all: Vec<[Micro; 3]> = (0..1_000).map(|who| personality(ResidentId(who)).all()).collect();
         assert!(all.iter().flatten().all(|value| (-Micro::ONE..=Micro::ONE).contains(value)));
         let distinct: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());
-        assert!(personality(Resident(u32::MAX)).all().iter().all(|value| value.0.abs() <= 1_000_000));
+        assert!(personality(ResidentId(u32::MAX)).all().iter().all(|value| value.0.abs() <= 1_000_000));
     }
 
     /// Every octant has its share, in a handful of residents as in many: what chance alone does not give.
@@ -59,7 +59,7 @@ mod tests {
         for (count, least) in [(16, 1), (64, 4), (800, 90)] {
             let mut octants = [0; 8];
             for who in 0..count {
-                let sides = personality(Resident(who)).all().map(|value| usize::from(value > Micro::ZERO));
+                let sides = personality(ResidentId(who)).all().map(|value| usize::from(value > Micro::ZERO));
                 octants[sides[0] + 2 * sides[1] + 4 * sides[2]] += 1;
             }
             assert!(octants.iter().all(|people| *people >= least), "{count} residents: {octants:?}");

@@ -248,9 +248,9 @@ impl Plan {
                 return Err(at(corner, format!("the place `{}` has no tile to stand on.", place.name)));
             }
         }
-        let reach = crate::paths::field(self, &[self.floor_of(PlaceId(0)).next().expect("checked above")]);
+        let reach = crate::pathfinding::field(self, &[self.floor_of(PlaceId(0)).next().expect("checked above")]);
         for tile in (0..self.width * self.height).map(Tile).filter(|tile| self.walkable[*tile]) {
-            if reach[tile] == crate::paths::FAR {
+            if reach[tile] == crate::pathfinding::FAR {
                 return Err(at(tile, "this tile cannot be reached from the first place; open a door.".into()));
             }
         }

@@ -3,10 +3,10 @@
 //! Invariants, checked every tick in tests: nobody absent holds anything, nobody stands in two queues, nobody waits for
 //! what does not exist. Rule: "Queues and reservations".
 
-use crate::cx::Cx;
 use crate::events::EventKind;
 use crate::ids::{AffordanceId, AgentId, Column, Key, ObjectId};
 use crate::state::{Activity, Cooldown, ObjectState, Waiter};
+use crate::tick_context::TickContext;
 use crate::ties;
 
 /// Ticks a reservation waits for its holder to step up.
@@ -49,7 +49,7 @@ impl Lines {
 }
 
 /// Joins the tail.
-pub(crate) fn join(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
+pub(crate) fn join(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
     let since = cx.state.tick;
     cx.state.objects[object].queue.push(Waiter { agent, affordance, since });
     cx.lines.note(object);
@@ -62,7 +62,7 @@ pub(crate) fn join(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance
 }
 
 /// Leaves the queue unserved.
-pub(crate) fn give_up(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
+pub(crate) fn give_up(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId) {
     let tick = cx.state.tick;
     let queue = &mut cx.state.objects[object].queue;
     if let Some(index) = queue.iter().position(|waiter| waiter.agent == agent) {
@@ -71,13 +71,13 @@ pub(crate) fn give_up(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
         if waited > 0 {
             cx.count(|counters| counters.queue_conflicts += 1);
             cx.emit_for(agent, |who| EventKind::QueueConflict { who, object, waited });
-            ties::thwarted(cx, agent, object);
+            ties::blocked_in_queue(cx, agent, object);
         }
     }
 }
 
 /// A reservation that was not taken up: back to the tail, the wait still counts, and a cooldown for having blocked.
-pub(crate) fn lapse(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId, since: u64) {
+pub(crate) fn lapse(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId, since: u64) {
     vacate(cx, agent, object);
     cx.state.objects[object].queue.push(Waiter { agent, affordance, since });
     cx.lines.note(object);
@@ -85,13 +85,13 @@ pub(crate) fn lapse(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, affordanc
     cx.count(|counters| counters.queue_conflicts += 1);
     let waited = (cx.state.tick - since) as u32;
     cx.emit_for(agent, |who| EventKind::QueueConflict { who, object, waited });
-    ties::thwarted(cx, agent, object);
+    ties::blocked_in_queue(cx, agent, object);
 }
 
 /// Frees the object and starts the cooldown of whoever held it.
-pub(crate) fn vacate(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
+pub(crate) fn vacate(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId) {
     let until = cx.state.tick + u64::from(cx.rules.config.queue_fairness.cooldown_ticks);
-    let fair = cx.state.switches.queue_fairness;
+    let fair = cx.state.live_settings.queue_fairness;
     let it = &mut cx.state.objects[object];
     it.uses.retain(|user| *user != agent);
     cx.lines.users[object] = it.uses.len() as u8;
@@ -103,7 +103,7 @@ pub(crate) fn vacate(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
 }
 
 /// Forgets somebody who has left the town.
-pub(crate) fn forget(cx: &mut Cx<'_>, agent: AgentId) {
+pub(crate) fn forget(cx: &mut TickContext<'_>, agent: AgentId) {
     crate::activity::release(cx, agent);
     for object in &mut cx.state.objects {
         object.cooldowns.retain(|cooldown| cooldown.agent != agent);
@@ -111,7 +111,7 @@ pub(crate) fn forget(cx: &mut Cx<'_>, agent: AgentId) {
 }
 
 /// Gives every free object to the next in line, in the order of the plan.
-pub(crate) fn serve(cx: &mut Cx<'_>) {
+pub(crate) fn serve(cx: &mut TickContext<'_>) {
     for word in 0..cx.lines.busy.len() {
         let mut left = cx.lines.busy[word];
         while left != 0 {
@@ -125,7 +125,7 @@ pub(crate) fn serve(cx: &mut Cx<'_>) {
     }
 }
 
-fn serve_at(cx: &mut Cx<'_>, object: ObjectId) {
+fn serve_at(cx: &mut TickContext<'_>, object: ObjectId) {
     let tick = cx.state.tick;
     let it = &mut cx.state.objects[object];
     if !it.cooldowns.is_empty() {
@@ -150,15 +150,15 @@ fn serve_at(cx: &mut Cx<'_>, object: ObjectId) {
 
 /// Position of the next in line: with fairness, nobody who sits out, then the highest of `age_priority_weight` × ticks
 /// waited − places behind the head; without, the head.
-fn next(cx: &Cx<'_>, object: ObjectId) -> Option<usize> {
+fn next(cx: &TickContext<'_>, object: ObjectId) -> Option<usize> {
     let it = &cx.state.objects[object];
-    if !cx.state.switches.queue_fairness {
+    if !cx.state.live_settings.queue_fairness {
         return Some(0);
     }
     let weight = cx.rules.config.queue_fairness.age_priority_weight;
     let score = |position: usize| {
         let waited = (cx.state.tick - it.queue[position].since) as i64;
-        weight.scaled(waited).0 - crate::fixed::Micro::whole(position as i64).0
+        weight.scaled(waited).0 - crate::fixed_point::Micro::whole(position as i64).0
     };
     (0..it.queue.len())
         .filter(|position| it.cooldown_of(it.queue[*position].agent) <= cx.state.tick)

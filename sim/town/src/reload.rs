@@ -88,7 +88,7 @@ impl Town {
         let old = Arc::clone(self.rules());
         let kept: Vec<Option<AffordanceId>> = old.affordances.iter().map(|it| same(&rules.affordances, it)).collect();
         let kept: Column<AffordanceId, Option<AffordanceId>> = kept.into();
-        let freed = self.let_go(&kept);
+        let freed = self.disconnect(&kept);
         self.take_rules(Arc::clone(rules));
         let mut cx = self.cx();
         rename(cx.state, &kept);
@@ -108,7 +108,7 @@ impl Town {
     }
 
     /// Whoever is about an affordance that is not kept lets go of it.
-    fn let_go(&mut self, kept: &Column<AffordanceId, Option<AffordanceId>>) -> Vec<AgentId> {
+    fn disconnect(&mut self, kept: &Column<AffordanceId, Option<AffordanceId>>) -> Vec<AgentId> {
         let mut cx = self.cx();
         let agents = &cx.state.agents;
         let gone = |agent: &AgentId| agents.activity[*agent].target().is_some_and(|(_, what)| kept[what].is_none());

@@ -4,14 +4,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cx::Cx;
 use crate::employment::ExitEntry;
-use crate::fixed::Micro;
-use crate::ids::{AgentId, Column, Resident};
-use crate::lifecycle::Cause;
+use crate::fixed_point::Micro;
+use crate::ids::{AgentId, Column, ResidentId};
+use crate::lifecycle::ExitCause;
 use crate::needs::NEED_COUNT;
 use crate::rules::Rules;
 use crate::state::{ShiftState, State};
+use crate::tick_context::TickContext;
 
 /// Parts of a reward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +55,12 @@ pub struct Rewards {
 
 /// The last tick by resident: follows from the tick, so it stands beside the state and not in it.
 #[derive(Clone, Debug)]
-pub(crate) struct Rewarded {
+pub(crate) struct TickRewards {
     pub(crate) of: Column<AgentId, Micro>,
     pub(crate) left: Vec<Departure>,
 }
 
-impl Rewarded {
+impl TickRewards {
     pub(crate) fn with_slots(slots: usize) -> Self {
         Self { of: Column::filled(slots, Micro::ZERO), left: Vec::with_capacity(slots) }
     }
@@ -72,7 +72,7 @@ pub struct Departure {
     /// The slot they had; somebody else may have it by now.
     pub agent: AgentId,
     /// Who.
-    pub who: Resident,
+    pub who: ResidentId,
     /// What the tick was worth to them.
     pub reward: Micro,
 }
@@ -92,7 +92,7 @@ fn potential(rules: &Rules, needs: &[Micro; NEED_COUNT]) -> Micro {
 }
 
 /// A new tick's sums, before anybody can leave in it: what a departure costs belongs to its tick.
-pub(crate) fn begin(cx: &mut Cx<'_>) {
+pub(crate) fn begin(cx: &mut TickContext<'_>) {
     cx.state.rewards.items = [Micro::ZERO; ITEM_COUNT];
     cx.state.rewards.total = Micro::ZERO;
     cx.rewarded.of.iter_mut().for_each(|reward| *reward = Micro::ZERO);
@@ -100,14 +100,14 @@ pub(crate) fn begin(cx: &mut Cx<'_>) {
 }
 
 /// Hands out the tick's rewards.
-pub(crate) fn run(cx: &mut Cx<'_>) {
+pub(crate) fn run(cx: &mut TickContext<'_>) {
     // Asked once, because it is seldom so, and the queue of a large town is long.
     let window = u64::from(cx.rules.config.rewards.clip.no_positive_within_death_ticks);
     let leaving = cx.state.employment.queue.iter().any(|entry| certain(cx.rules, cx.state, entry, window));
     cx.each(|cx, agent| resident(cx, agent, leaving));
 }
 
-fn resident(cx: &mut Cx<'_>, agent: AgentId, somebody_leaves: bool) {
+fn resident(cx: &mut TickContext<'_>, agent: AgentId, somebody_leaves: bool) {
     let rules = cx.rules;
     let config = &rules.config.rewards;
     let needs = cx.state.agents.needs[agent];
@@ -142,7 +142,7 @@ fn resident(cx: &mut Cx<'_>, agent: AgentId, somebody_leaves: bool) {
 fn doomed(rules: &Rules, state: &State, agent: AgentId, somebody_leaves: bool) -> bool {
     let window = rules.config.rewards.clip.no_positive_within_death_ticks;
     let collapse = rules.config.lifecycle.collapse_ticks;
-    let collapsing = state.switches.mortality && state.agents.collapse_ticks[agent] + window > collapse;
+    let collapsing = state.live_settings.mortality && state.agents.collapse_ticks[agent] + window > collapse;
     let leaving = somebody_leaves
         && state.employment.entry(agent).is_some_and(|entry| certain(rules, state, entry, u64::from(window)));
     window > 0 && (collapsing || leaving)
@@ -150,11 +150,11 @@ fn doomed(rules: &Rules, state: &State, agent: AgentId, somebody_leaves: bool) -
 
 /// Whether an employment exit is approved, or due within the window.
 fn certain(rules: &Rules, state: &State, entry: &ExitEntry, window: u64) -> bool {
-    entry.approved || state.tick + window > crate::employment::releases_at(rules, entry)
+    entry.approved || state.tick + window > crate::employment::review_ends_at(rules, entry)
 }
 
 /// The clips: a tick's sum, then the episode's. Both land in an item of their own.
-fn clip(cx: &mut Cx<'_>, agent: AgentId, items: &mut [Micro; ITEM_COUNT]) {
+fn clip(cx: &mut TickContext<'_>, agent: AgentId, items: &mut [Micro; ITEM_COUNT]) {
     let limits = &cx.rules.config.rewards.clip;
     let sum: Micro = items.iter().copied().sum();
     let mut kept = sum.clamp(-limits.clip_per_tick, limits.clip_per_tick);
@@ -169,7 +169,7 @@ fn clip(cx: &mut Cx<'_>, agent: AgentId, items: &mut [Micro; ITEM_COUNT]) {
     items[Item::Clip as usize] = kept - sum;
 }
 
-fn give(cx: &mut Cx<'_>, agent: AgentId, items: [Micro; ITEM_COUNT]) {
+fn give(cx: &mut TickContext<'_>, agent: AgentId, items: [Micro; ITEM_COUNT]) {
     let total: Micro = items.iter().copied().sum();
     for (sum, item) in cx.state.rewards.items.iter_mut().zip(items) {
         *sum += item;
@@ -180,18 +180,18 @@ fn give(cx: &mut Cx<'_>, agent: AgentId, items: [Micro; ITEM_COUNT]) {
 }
 
 /// A newcomer's potential, so that the first shaping is not a jump.
-pub(crate) fn welcome(cx: &mut Cx<'_>, agent: AgentId) {
+pub(crate) fn welcome(cx: &mut TickContext<'_>, agent: AgentId) {
     cx.state.agents.potential[agent] = potential(cx.rules, &cx.state.agents.needs[agent]);
     cx.rewarded.of[agent] = Micro::ZERO;
 }
 
 /// The end of an episode, outside the clip.
-pub(crate) fn depart(cx: &mut Cx<'_>, agent: AgentId, cause: Cause) {
+pub(crate) fn depart(cx: &mut TickContext<'_>, agent: AgentId, cause: ExitCause) {
     let config = &cx.rules.config.rewards;
     let penalty = match cause {
-        Cause::Collapse | Cause::Neglect => config.faint_penalty,
-        Cause::Eviction => config.eviction_penalty,
-        Cause::Employment { .. } | Cause::Operator => Micro::ZERO,
+        ExitCause::Collapse | ExitCause::Neglect => config.faint_penalty,
+        ExitCause::Eviction => config.eviction_penalty,
+        ExitCause::Employment { .. } | ExitCause::Operator => Micro::ZERO,
     };
     let mut items = [Micro::ZERO; ITEM_COUNT];
     items[Item::Terminal as usize] = penalty;

@@ -7,12 +7,12 @@ use thiserror::Error;
 
 use crate::affordances::{self, Access, Affordance, AffordanceError};
 use crate::config::{Config, ConfigErrors, PerturbationFile, Site};
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 use crate::ids::{AffordanceId, Column, JobId, ObjectId, PlaceId, Tile};
 use crate::needs::{NEED_COUNT, NEEDS};
-use crate::observations::Sights;
+use crate::observations::StaticFeatures;
 use crate::options::{OPTIONS, OptionKind};
-use crate::paths::{self, Field};
+use crate::pathfinding::{self, Field};
 use crate::perturbations::{self, Shock};
 use crate::plan::{ObjectKind, PlaceKind, Plan, PlanError};
 use crate::snapshot::hex;
@@ -118,7 +118,7 @@ pub struct Rules {
     /// Opening hours of an object's place, ticks of the day.
     hours: Column<ObjectId, Option<(u32, u32)>>,
     /// What of an observation never changes.
-    pub(crate) sights: Sights,
+    pub(crate) static_features: StaticFeatures,
     /// What spaces the shocks that come by themselves.
     pub perturbations: PerturbationFile,
     /// Those shocks, in the order of their names.
@@ -146,9 +146,9 @@ impl Rules {
             })
             .collect::<Vec<_>>()
             .into();
-        let fields: Vec<Field> = plan.objects().map(|(_, object)| paths::field(&plan, &[object.tile])).collect();
+        let fields: Vec<Field> = plan.objects().map(|(_, object)| pathfinding::field(&plan, &[object.tile])).collect();
         let place_fields: Vec<Field> =
-            plan.places().map(|(id, _)| paths::field(&plan, &plan.floor_of(id).collect::<Vec<Tile>>())).collect();
+            plan.places().map(|(id, _)| pathfinding::field(&plan, &plan.floor_of(id).collect::<Vec<Tile>>())).collect();
         let jobs = jobs(&config, &plan)?;
         let hours = plan
             .objects()
@@ -165,7 +165,7 @@ impl Rules {
         let stand = |tile: Tile| (plan.at(tile).0 as u16, plan.at(tile).1 as u16);
         let stands = plan.objects().map(|(_, object)| stand(object.tile)).collect::<Vec<_>>().into();
         let place_fields: Column<PlaceId, Field> = place_fields.into();
-        let sights = Sights::new(&plan, &place_fields, jobs.iter().map(|job| &job.field));
+        let static_features = StaticFeatures::new(&plan, &place_fields, jobs.iter().map(|job| &job.field));
         let (name, text) = &sources.perturbations;
         let perturbations = PerturbationFile::parse(name, text)?;
         let shocks = perturbations::shocks(&perturbations, name, &plan)?;
@@ -198,7 +198,7 @@ impl Rules {
             beds,
             stands,
             hours,
-            sights,
+            static_features,
             perturbations,
             shocks,
         })
@@ -220,7 +220,7 @@ impl Rules {
     }
 
     /// The fewest steps there can be from a column and row to an object, were nothing in the way.
-    pub(crate) fn crow_flies(&self, (x, y): (u32, u32), object: ObjectId) -> u32 {
+    pub(crate) fn manhattan_distance(&self, (x, y): (u32, u32), object: ObjectId) -> u32 {
         let (column, row) = self.stands[object];
         x.abs_diff(u32::from(column)) + y.abs_diff(u32::from(row))
     }
@@ -283,7 +283,7 @@ fn jobs(config: &Config, plan: &Plan) -> Result<Column<JobId, Job>, RulesError> 
             end: job.end_tick,
             wage: job.wage_rate,
             lateness_penalty: job.lateness_penalty,
-            field: paths::field(plan, &goals),
+            field: pathfinding::field(plan, &goals),
             place,
         });
     }

@@ -18,12 +18,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cx::Cx;
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 use crate::ids::JobId;
 use crate::needs::NEED_COUNT;
 use crate::rules::Rules;
 use crate::state::State;
+use crate::tick_context::TickContext;
 
 /// What a day adds up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +103,7 @@ pub fn last(rules: &Rules, state: &State) -> Option<Terms> {
 }
 
 /// A shift starts: it is on somebody's day.
-pub(crate) fn scheduled(cx: &mut Cx<'_>, job: JobId) {
+pub(crate) fn scheduled(cx: &mut TickContext<'_>, job: JobId) {
     let it = &cx.rules.jobs[job];
     let ticks = it.end - it.start;
     let today = &mut cx.state.score.today;
@@ -112,14 +112,14 @@ pub(crate) fn scheduled(cx: &mut Cx<'_>, job: JobId) {
 }
 
 /// A tick of a shift was worked, and paid so much.
-pub(crate) fn worked(cx: &mut Cx<'_>, paid: Micro) {
+pub(crate) fn worked(cx: &mut TickContext<'_>, paid: Micro) {
     let today = &mut cx.state.score.today;
     today.worked_ticks += 1;
     today.earned_wages += paid;
 }
 
 /// Counts the tick just lived through, and closes the day when it was the last of it.
-pub(crate) fn run(cx: &mut Cx<'_>) {
+pub(crate) fn run(cx: &mut TickContext<'_>) {
     let agents = &cx.state.agents;
     let mut squares = 0;
     for agent in &agents.present {
@@ -137,7 +137,7 @@ pub(crate) fn run(cx: &mut Cx<'_>) {
     }
 }
 
-fn close(cx: &mut Cx<'_>) {
+fn close(cx: &mut TickContext<'_>) {
     let agents = &cx.state.agents;
     let trust = agents.present.iter().map(|agent| two_highest(agents.ties[*agent].iter().map(|tie| tie.trust))).sum();
     let counters = cx.state.days.days[0];

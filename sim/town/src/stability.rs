@@ -5,13 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cx::Cx;
 use crate::events::EventKind;
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 use crate::ids::AgentId;
 use crate::kpi::Counters;
 use crate::rules::Rules;
 use crate::state::State;
+use crate::tick_context::TickContext;
 
 /// Closed windows kept.
 pub const KEPT_WINDOWS: usize = 32;
@@ -164,7 +164,7 @@ pub fn progress(rules: &Rules, state: &State) -> u64 {
 }
 
 /// Takes return samples and closes the window when its time has come. Called with the tick just finished.
-pub(crate) fn run(cx: &mut Cx<'_>) {
+pub(crate) fn run(cx: &mut TickContext<'_>) {
     let length = u64::from(cx.rules.config.stability.window_ticks);
     let finished = cx.state.tick + 1;
     if finished.is_multiple_of(length.div_ceil(SAMPLES_A_WINDOW)) || finished.is_multiple_of(length) {
@@ -175,12 +175,12 @@ pub(crate) fn run(cx: &mut Cx<'_>) {
     }
 }
 
-fn sample(cx: &mut Cx<'_>, agent: AgentId) {
+fn sample(cx: &mut TickContext<'_>, agent: AgentId) {
     let sample = std::mem::take(&mut cx.state.agents.window_return[agent]);
     cx.state.stability.returns.push(sample);
 }
 
-fn close(cx: &mut Cx<'_>, end: u64) {
+fn close(cx: &mut TickContext<'_>, end: u64) {
     let checks = read(cx.rules, cx.state);
     let breach = checks.iter().any(|check| check.holds() == Some(false));
     let green = if breach {

@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::employment::Employment;
-use crate::fixed::Micro;
-use crate::ids::{AffordanceId, AgentId, Column, JobId, ObjectId, PlaceId, Resident, Tile};
+use crate::fixed_point::Micro;
+use crate::ids::{AffordanceId, AgentId, Column, JobId, ObjectId, PlaceId, ResidentId, Tile};
 use crate::kpi::Days;
 use crate::lifecycle::Lifecycle;
 use crate::needs::NEED_COUNT;
@@ -27,7 +27,7 @@ pub struct State {
     /// Commands applied since the town began.
     pub commands: u64,
     /// Settings an operator may change while the town runs.
-    pub switches: Switches,
+    pub live_settings: LiveSettings,
     /// Residents by slot.
     pub agents: Agents,
     /// Objects of the plan.
@@ -56,7 +56,7 @@ pub struct State {
 
 /// Settings an operator may change while the town runs; they start as the configuration says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Switches {
+pub struct LiveSettings {
     /// Cooldowns and age priority in queues.
     pub queue_fairness: bool,
     /// Whether residents collapse.
@@ -164,7 +164,7 @@ pub struct Agents {
     /// Slots in use, ascending.
     pub present: Vec<AgentId>,
     /// Who lives in the slot.
-    pub resident: Column<AgentId, Resident>,
+    pub resident: Column<AgentId, ResidentId>,
     /// Where they stand.
     pub tile: Column<AgentId, Tile>,
     /// Where they live.
@@ -248,7 +248,7 @@ impl Agents {
     pub fn new(slots: usize) -> Self {
         Self {
             present: Vec::with_capacity(slots),
-            resident: Column::filled(slots, Resident(0)),
+            resident: Column::filled(slots, ResidentId(0)),
             tile: Column::filled(slots, Tile(0)),
             home: Column::filled(slots, PlaceId(0)),
             arrived: Column::filled(slots, 0),

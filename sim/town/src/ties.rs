@@ -5,23 +5,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::chance::{self, Purpose, Stream};
 use crate::config::{RelationshipStage, SocialStage};
-use crate::cx::Cx;
+use crate::counter_rng::{self, Purpose, Stream};
 use crate::events::EventKind;
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 use crate::ids::{AgentId, ObjectId};
 use crate::people::{Personality, personality};
 use crate::plan::ObjectKind;
 use crate::rules::Rules;
 use crate::state::{Activity, State};
+use crate::tick_context::TickContext;
 
 /// Most ties a resident keeps; `conflict.rivalry.max_edges` may say fewer.
 pub const CAPACITY: usize = 6;
 /// A tie that counts as a friendship or a rivalry, on screens and in the KPI.
 pub const STRONG: Micro = Micro(300_000);
 /// Trust from which somebody works another's shift.
-pub const DEVOTED: Micro = Micro(500_000);
+pub const TAKEOVER_TRUST: Micro = Micro(500_000);
 
 /// How one resident stands to another. Each value in [−1, 1].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,7 +177,7 @@ fn person(state: &State, agent: AgentId) -> Personality {
 }
 
 /// Something happened between two residents.
-pub(crate) fn note(cx: &mut Cx<'_>, who: AgentId, other: AgentId, event: TieEvent) {
+pub(crate) fn note(cx: &mut TickContext<'_>, who: AgentId, other: AgentId, event: TieEvent) {
     feel(cx, who, other, event);
     if TIE_EVENTS[event as usize].mutual {
         feel(cx, other, who, event);
@@ -185,7 +185,7 @@ pub(crate) fn note(cx: &mut Cx<'_>, who: AgentId, other: AgentId, event: TieEven
 }
 
 /// One side of it. Outgoing people get to know others faster; the unforgiving take a wrong harder.
-fn feel(cx: &mut Cx<'_>, who: AgentId, other: AgentId, event: TieEvent) {
+fn feel(cx: &mut TickContext<'_>, who: AgentId, other: AgentId, event: TieEvent) {
     if !kept(cx.rules) || who == other {
         return;
     }
@@ -207,7 +207,7 @@ fn quarter(value: Micro) -> Micro {
 }
 
 /// Once an hour all ties fade; those that have come to nothing are forgotten.
-pub(crate) fn run(cx: &mut Cx<'_>) {
+pub(crate) fn run(cx: &mut TickContext<'_>) {
     let hour = (cx.rules.day_length() / 24).max(1);
     if !kept(cx.rules) || !(cx.state.tick + 1).is_multiple_of(hour) {
         return;
@@ -231,12 +231,12 @@ pub(crate) fn run(cx: &mut Cx<'_>) {
 }
 
 /// Forgets somebody who has left the town.
-pub(crate) fn forget(cx: &mut Cx<'_>, gone: AgentId) {
+pub(crate) fn forget(cx: &mut TickContext<'_>, gone: AgentId) {
     cx.each(|cx, agent| cx.state.agents.ties[agent].forget(|tie| tie.other == gone));
 }
 
 /// Sets one aspect by hand.
-pub(crate) fn set(cx: &mut Cx<'_>, who: AgentId, other: AgentId, aspect: u8, value: Micro) {
+pub(crate) fn set(cx: &mut TickContext<'_>, who: AgentId, other: AgentId, aspect: u8, value: Micro) {
     let tie = cx.state.agents.ties[who].entry(other, capacity(cx.rules));
     if let Some(held) = tie.aspect(aspect) {
         *held = within(value);
@@ -246,7 +246,7 @@ pub(crate) fn set(cx: &mut Cx<'_>, who: AgentId, other: AgentId, aspect: u8, val
 /// A chance in [0, 1], drawn for this pair, this tick and this question.
 fn luck(state: &State, who: AgentId, other: AgentId, purpose: Purpose, chance: Micro) -> bool {
     let (who, other) = (state.agents.resident[who], state.agents.resident[other]);
-    let word = chance::draw(state.seed, Stream::World, state.tick, who.0, purpose, other.0)[0];
+    let word = counter_rng::draw(state.seed, Stream::World, state.tick, who.0, purpose, other.0)[0];
     ((u64::from(word) * 1_000_000) >> 32) < chance.0 as u64
 }
 
@@ -257,7 +257,7 @@ fn between(state: &State, who: AgentId, other: AgentId) -> (Micro, Micro) {
 }
 
 /// Whether a talk between two goes well now: outgoing people who trust each other and are no rivals talk best.
-pub(crate) fn talk_goes_well(state: &State, who: AgentId, other: AgentId) -> bool {
+pub(crate) fn chat_succeeds(state: &State, who: AgentId, other: AgentId) -> bool {
     let (trust, rivalry) = between(state, who, other);
     let outgoing = i64::midpoint(person(state, who).extroversion.0, person(state, other).extroversion.0);
     let chance = 750_000 + outgoing / 4 + trust.0 / 4 - rivalry.0 / 2;
@@ -265,8 +265,8 @@ pub(crate) fn talk_goes_well(state: &State, who: AgentId, other: AgentId) -> boo
 }
 
 /// Two residents talk. A talk that goes wrong over a table may end in a quarrel.
-pub(crate) fn chat(cx: &mut Cx<'_>, who: AgentId, other: AgentId) {
-    let good = talk_goes_well(cx.state, who, other);
+pub(crate) fn chat(cx: &mut TickContext<'_>, who: AgentId, other: AgentId) {
+    let good = chat_succeeds(cx.state, who, other);
     note(cx, who, other, if good { TieEvent::GoodChat } else { TieEvent::FailedChat });
     cx.count(|counters| {
         counters.chats += 1;
@@ -286,10 +286,10 @@ pub(crate) fn chat(cx: &mut Cx<'_>, who: AgentId, other: AgentId) {
 }
 
 fn emit(
-    cx: &mut Cx<'_>,
+    cx: &mut TickContext<'_>,
     who: AgentId,
     other: AgentId,
-    kind: impl FnOnce(crate::Resident, crate::Resident) -> EventKind,
+    kind: impl FnOnce(crate::ResidentId, crate::ResidentId) -> EventKind,
 ) {
     let other = cx.state.agents.resident[other];
     cx.emit_for(who, |who| kind(who, other));
@@ -314,7 +314,7 @@ pub fn social_stage(rules: &Rules) -> u8 {
 }
 
 /// C1: a finished chat is worth more with whom one trusts and knows. C3: and with a tie of quality.
-fn reward_chat(cx: &mut Cx<'_>, who: AgentId, other: AgentId) {
+fn reward_chat(cx: &mut TickContext<'_>, who: AgentId, other: AgentId) {
     let (stage, social) = (social_stage(cx.rules), &cx.rules.config.rewards.social);
     if stage == 0 {
         return;
@@ -328,14 +328,14 @@ fn reward_chat(cx: &mut Cx<'_>, who: AgentId, other: AgentId) {
 }
 
 /// Whether somebody else has stepped up to an object already.
-fn in_company(cx: &Cx<'_>, agent: AgentId, object: ObjectId) -> bool {
+fn in_company(cx: &TickContext<'_>, agent: AgentId, object: ObjectId) -> bool {
     cx.state.objects[object].uses.iter().any(|user| {
         *user != agent && matches!(cx.state.agents.activity[*user], Activity::Using(at, ..) if at == object)
     })
 }
 
 /// Somebody sits down or steps up: at a table with others that is a meeting.
-pub(crate) fn step_up(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
+pub(crate) fn step_up(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId) {
     if cx.rules.plan.objects[object].kind == ObjectKind::Table && in_company(cx, agent, object) {
         cx.count(|counters| counters.meetings += 1);
     }
@@ -343,7 +343,7 @@ pub(crate) fn step_up(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
 
 /// A use has ended well: who sat at a table has talked with everybody there; who ate has eaten with everybody who
 /// eats there too, stands in line for a plate or sits at a table.
-pub(crate) fn used(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, meal: bool) {
+pub(crate) fn used(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, meal: bool) {
     let table = cx.rules.plan.objects[object].kind == ObjectKind::Table;
     if !kept(cx.rules) || !(table || meal) {
         return;
@@ -369,7 +369,7 @@ pub(crate) fn used(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId, meal: bool
 }
 
 /// Somebody joins a queue: with whoever is before them a quarrel may break out, the sooner the worse they stand.
-pub(crate) fn joined(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
+pub(crate) fn joined(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId) {
     if !kept(cx.rules) {
         return;
     }
@@ -383,7 +383,7 @@ pub(crate) fn joined(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
 }
 
 /// Somebody gave up a queue or was sent back in it: whoever holds the thing may hear about it.
-pub(crate) fn thwarted(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
+pub(crate) fn blocked_in_queue(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId) {
     if !kept(cx.rules) {
         return;
     }
@@ -394,7 +394,7 @@ pub(crate) fn thwarted(cx: &mut Cx<'_>, agent: AgentId, object: ObjectId) {
     }
 }
 
-fn quarrel(cx: &mut Cx<'_>, agent: AgentId, other: AgentId, object: ObjectId, chance: i64) {
+fn quarrel(cx: &mut TickContext<'_>, agent: AgentId, other: AgentId, object: ObjectId, chance: i64) {
     if luck(cx.state, agent, other, Purpose::Quarrel, Micro(chance.clamp(10_000, 950_000))) {
         note(cx, agent, other, TieEvent::Argument);
         cx.count(|counters| counters.quarrels += 1);
@@ -403,7 +403,7 @@ fn quarrel(cx: &mut Cx<'_>, agent: AgentId, other: AgentId, object: ObjectId, ch
 }
 
 /// Somebody is served: those who waited longer were let past politely when they sit out, else they were jumped.
-pub(crate) fn served(cx: &mut Cx<'_>, agent: AgentId, since: u64, object: ObjectId) {
+pub(crate) fn served(cx: &mut TickContext<'_>, agent: AgentId, since: u64, object: ObjectId) {
     if !kept(cx.rules) {
         return;
     }
@@ -412,7 +412,7 @@ pub(crate) fn served(cx: &mut Cx<'_>, agent: AgentId, since: u64, object: Object
         if waiter.since >= since {
             continue;
         }
-        let fair = cx.state.switches.queue_fairness;
+        let fair = cx.state.live_settings.queue_fairness;
         if fair && cx.state.objects[object].cooldown_of(waiter.agent) > cx.state.tick {
             note(cx, agent, waiter.agent, TieEvent::PoliteQueue);
             emit(cx, waiter.agent, agent, |who, other| EventKind::PoliteQueue { who, other, object });
@@ -432,7 +432,7 @@ pub(crate) fn rival_at(rules: &Rules, state: &State, agent: AgentId, object: Obj
 }
 
 /// Somebody went elsewhere because of a rival.
-pub(crate) fn avoided(cx: &mut Cx<'_>, agent: AgentId, rival: AgentId, object: ObjectId) {
+pub(crate) fn avoided(cx: &mut TickContext<'_>, agent: AgentId, rival: AgentId, object: ObjectId) {
     cx.count(|counters| counters.avoided += 1);
     if social_stage(cx.rules) >= 2 {
         cx.state.agents.social[agent] += cx.rules.config.rewards.social.c2_avoid_conflict;
@@ -442,7 +442,7 @@ pub(crate) fn avoided(cx: &mut Cx<'_>, agent: AgentId, rival: AgentId, object: O
 
 /// Whoever fulfils `able` and trusts `agent` most, at least so much.
 pub(crate) fn friend(
-    cx: &Cx<'_>,
+    cx: &TickContext<'_>,
     agent: AgentId,
     least: Micro,
     able: impl Fn(&State, AgentId) -> bool,

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use crate::activity::{self, Decider};
 use crate::command::{self, Command, Refusal};
 use crate::crowd::Crowd;
-use crate::cx::Cx;
 use crate::events::Event;
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 use crate::ids::AgentId;
 use crate::options::OptionKind;
 use crate::queues::Lines;
-use crate::rewards::{Departure, Rewarded};
+use crate::rewards::{Departure, TickRewards};
 use crate::rules::Rules;
-use crate::state::{Agents, ObjectState, State, Switches};
+use crate::state::{Agents, LiveSettings, ObjectState, State};
+use crate::tick_context::TickContext;
 use crate::{economy, lifecycle, names, needs, perturbations, queues, rewards, score, snapshot, stability, ties, work};
 
 /// Whoever drives the residents.
@@ -29,7 +29,7 @@ pub struct Town {
     state: State,
     crowd: Crowd,
     lines: Lines,
-    rewarded: Rewarded,
+    rewarded: TickRewards,
     events: Vec<Event>,
     deciders: Vec<Decider>,
     choices: Vec<OptionKind>,
@@ -44,7 +44,7 @@ impl Town {
             seed,
             tick: 0,
             commands: 0,
-            switches: Switches {
+            live_settings: LiveSettings {
                 queue_fairness: config.features.systems.queue_fairness,
                 mortality: config.lifecycle.mortality,
                 daily_exit_cap: config.employment.daily_exit_cap,
@@ -125,12 +125,12 @@ impl Town {
         let slots = state.agents.tile.len();
         let (events, deciders, choices) =
             (Vec::with_capacity(slots * 8), Vec::with_capacity(slots), Vec::with_capacity(slots));
-        let rewarded = Rewarded::with_slots(slots);
+        let rewarded = TickRewards::with_slots(slots);
         Self { rules, state, crowd, lines, rewarded, events, deciders, choices }
     }
 
-    pub(crate) fn cx(&mut self) -> Cx<'_> {
-        Cx {
+    pub(crate) fn cx(&mut self) -> TickContext<'_> {
+        TickContext {
             rules: &self.rules,
             state: &mut self.state,
             crowd: &mut self.crowd,
@@ -147,7 +147,7 @@ impl Town {
 
     /// One tick. What happened stands in [`Town::events`] until they are taken.
     pub fn step(&mut self, policy: &mut impl Policy) {
-        self.begin();
+        self.begin_step();
         let mut choices = std::mem::take(&mut self.choices);
         choices.clear();
         policy.decide(self, &self.deciders, &mut choices);
@@ -157,7 +157,7 @@ impl Town {
 
     /// The first half of a tick, up to the question: who decides now, and what they may choose. For whoever asks one policy
     /// for many towns at once; [`Town::step`] is both halves.
-    pub fn begin(&mut self) -> &[Decider] {
+    pub fn begin_step(&mut self) -> &[Decider] {
         let cx = &mut self.cx();
         rewards::begin(cx);
         turn_of_day(cx);
@@ -188,14 +188,14 @@ impl Town {
         self.deciders = deciders;
     }
 
-    /// [`Town::begin`]'s answer: goes through the rest of the tick with these choices.
-    pub fn answer(&mut self, choices: &[OptionKind]) {
+    /// [`Town::begin_step`]'s answer: goes through the rest of the tick with these choices.
+    pub fn finish_step(&mut self, choices: &[OptionKind]) {
         self.choices.clear();
         self.choices.extend_from_slice(choices);
         self.finish(choices);
     }
 
-    /// Who decides in this tick, between [`Town::begin`] and [`Town::answer`]; afterwards, who decided in it.
+    /// Who decides in this tick, between [`Town::begin_step`] and [`Town::finish_step`]; afterwards, who decided in it.
     pub fn deciders(&self) -> &[Decider] {
         &self.deciders
     }
@@ -303,7 +303,7 @@ pub(crate) fn reserve(rules: &Rules, state: &mut State) {
 }
 
 /// What happens once a day, before anything else: counters turn, shifts begin anew, rent is due.
-fn turn_of_day(cx: &mut Cx<'_>) {
+fn turn_of_day(cx: &mut TickContext<'_>) {
     if cx.state.tick == 0 || cx.rules.tick_of_day(cx.state.tick) != 0 {
         return;
     }

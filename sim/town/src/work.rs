@@ -3,15 +3,15 @@
 //! Owns the shift's state machine. Absences come from distance, queues and needs, never from a flag. Rule: "Work and the
 //! exit queue".
 
-use crate::cx::Cx;
 use crate::economy::{self, Account};
 use crate::events::EventKind;
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 use crate::ids::{AgentId, JobId};
 use crate::options::OptionKind;
 use crate::rules::Rules;
 use crate::score;
 use crate::state::{Activity, PastShift, Shift, ShiftState, State};
+use crate::tick_context::TickContext;
 use crate::ties::{self, TieEvent};
 
 /// Steps from the site within which one is at work.
@@ -34,7 +34,7 @@ pub(crate) fn first_shift(rules: &Rules, job: Option<JobId>, tick: u64) -> Shift
 const ARRIVAL_LEEWAY: u32 = 60;
 
 /// One tick of everybody's shift.
-pub(crate) fn shifts(cx: &mut Cx<'_>) {
+pub(crate) fn shifts(cx: &mut TickContext<'_>) {
     if !cx.rules.config.employment.enforce_job_loop {
         return;
     }
@@ -47,13 +47,13 @@ pub(crate) fn shifts(cx: &mut Cx<'_>) {
     cx.each(cover);
 }
 
-fn shift(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {
+fn shift(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) {
     let rules = cx.rules;
     let it = &rules.jobs[job];
     let employment = &rules.config.employment;
     let now = rules.tick_of_day(cx.state.tick);
     // Asked during a shift only: in a large town the field lies far away in memory.
-    let there = |cx: &Cx<'_>| it.field[cx.state.agents.tile[agent]] <= SITE_REACH;
+    let there = |cx: &TickContext<'_>| it.field[cx.state.agents.tile[agent]] <= SITE_REACH;
     let shift = cx.state.agents.shift[agent];
     if now == it.start && matches!(shift.state, ShiftState::PreShift | ShiftState::AwaitStart) {
         score::scheduled(cx, job);
@@ -86,7 +86,7 @@ fn shift(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {
     }
 }
 
-fn arrive(cx: &mut Cx<'_>, agent: AgentId, job: JobId, now: u32) {
+fn arrive(cx: &mut TickContext<'_>, agent: AgentId, job: JobId, now: u32) {
     let it = &cx.rules.jobs[job];
     let employment = &cx.rules.config.employment;
     let shift = &mut cx.state.agents.shift[agent];
@@ -116,7 +116,7 @@ fn arrive(cx: &mut Cx<'_>, agent: AgentId, job: JobId, now: u32) {
     work(cx, agent, job);
 }
 
-fn work(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {
+fn work(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) {
     let wage = cx.rules.jobs[job].wage;
     let shift = &mut cx.state.agents.shift[agent];
     shift.worked += 1;
@@ -149,7 +149,7 @@ pub(crate) fn covers(rules: &Rules, state: &State, agent: AgentId) -> bool {
 const NEAR: u16 = 24;
 
 /// Nobody has come: somebody near who trusts them much and has the time takes the shift, and it is no absence.
-fn take_over(cx: &mut Cx<'_>, agent: AgentId, job: JobId) -> bool {
+fn take_over(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) -> bool {
     let rules = cx.rules;
     let able = |state: &State, other: AgentId| {
         let agents = &state.agents;
@@ -162,7 +162,7 @@ fn take_over(cx: &mut Cx<'_>, agent: AgentId, job: JobId) -> bool {
             agents.possessed[other] || matches!(agents.activity[other], Activity::Holding(..) | Activity::Using(..));
         free && !busy && agents.covering[other].is_none() && rules.jobs[job].field[agents.tile[other]] <= NEAR
     };
-    let Some(taker) = ties::friend(cx, agent, ties::DEVOTED, able) else { return false };
+    let Some(taker) = ties::friend(cx, agent, ties::TAKEOVER_TRUST, able) else { return false };
     cx.state.agents.shift[agent].state = ShiftState::PostShift;
     cx.state.agents.covering[taker] = Some(job);
     crate::activity::begin(cx, taker, OptionKind::Work);
@@ -177,7 +177,7 @@ fn take_over(cx: &mut Cx<'_>, agent: AgentId, job: JobId) -> bool {
 }
 
 /// One tick of a shift worked for somebody else: paid while there, without penalties.
-fn cover(cx: &mut Cx<'_>, agent: AgentId) {
+fn cover(cx: &mut TickContext<'_>, agent: AgentId) {
     let Some(job) = cx.state.agents.covering[agent] else { return };
     if cx.rules.tick_of_day(cx.state.tick) >= cx.rules.jobs[job].end {
         cx.state.agents.covering[agent] = None;
@@ -192,12 +192,12 @@ fn cover(cx: &mut Cx<'_>, agent: AgentId) {
     }
 }
 
-fn withhold(cx: &mut Cx<'_>, agent: AgentId, amount: Micro) {
+fn withhold(cx: &mut TickContext<'_>, agent: AgentId, amount: Micro) {
     cx.state.agents.wages_withheld[agent] += amount;
 }
 
 /// The shift is lost: an absence, and the way into the exit queue.
-fn miss(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {
+fn miss(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) {
     let worked = cx.state.agents.shift[agent].worked;
     if cx.state.agents.shift[agent].arrived.is_none() {
         cx.count(|counters| counters.shifts += 1);
@@ -213,7 +213,7 @@ fn miss(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {
     crate::employment::absence(cx, agent);
 }
 
-fn end(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {
+fn end(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) {
     let shift = cx.state.agents.shift[agent];
     past(cx, agent, job, shift.state, shift.worked);
     cx.state.agents.shift[agent].state = ShiftState::PostShift;
@@ -222,7 +222,7 @@ fn end(cx: &mut Cx<'_>, agent: AgentId, job: JobId) {
     }
 }
 
-fn past(cx: &mut Cx<'_>, agent: AgentId, job: JobId, outcome: ShiftState, worked: u32) {
+fn past(cx: &mut TickContext<'_>, agent: AgentId, job: JobId, outcome: ShiftState, worked: u32) {
     let scheduled = cx.rules.jobs[job].end - cx.rules.jobs[job].start;
     let past = &mut cx.state.agents.past[agent];
     past.rotate_right(1);
@@ -230,7 +230,7 @@ fn past(cx: &mut Cx<'_>, agent: AgentId, job: JobId, outcome: ShiftState, worked
 }
 
 /// At the turn of the day: shifts that last until midnight end, a new one begins, absences of a week ago are forgotten.
-pub(crate) fn turn_of_day(cx: &mut Cx<'_>) {
+pub(crate) fn turn_of_day(cx: &mut TickContext<'_>) {
     cx.each(|cx, agent| {
         if let Some(job) = cx.state.agents.job[agent] {
             match cx.state.agents.shift[agent].state {

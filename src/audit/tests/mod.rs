@@ -1,10 +1,10 @@
 //! The log as a whole, on a real disk: what is shared by its tests. One file a question.
 
-mod disk;
-mod outgoing;
-mod restart;
+mod disk_faults;
+mod export;
+mod recovery;
 mod tamper;
-mod writing;
+mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};

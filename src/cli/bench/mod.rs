@@ -3,14 +3,14 @@
 //! Owns the rows, their targets and the table. How each is measured stands in `town`, `shard`, `service`, `screen`,
 //! `beside`, `learn` and `train`. A number is never made of nothing: what is not measured says why. Rule: "Speed" of the quality guide.
 
-mod beside;
-mod learn;
-mod measure;
-mod screen;
+mod ppo_update;
 mod service;
 mod shard;
+mod timing;
 mod town;
 mod train;
+mod training_impact;
+mod tui_frames;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{ConfigArgs, plain, texts};
+use super::{ConfigArgs, config_sources, output};
 
 /// How to measure.
 #[derive(clap::Args, Debug)]
@@ -41,7 +41,7 @@ pub(super) struct Args {
 #[serde(rename_all = "snake_case")]
 enum Verdict {
     /// And its stretch.
-    Stretched,
+    StretchMet,
     Met,
     Missed,
     NotMeasured,
@@ -52,7 +52,7 @@ enum Verdict {
 impl Verdict {
     const fn word(self) -> &'static str {
         match self {
-            Self::Stretched => "met, and the stretch",
+            Self::StretchMet => "met, and the stretch",
             Self::Met => "met",
             Self::Missed => "MISSED",
             Self::NotMeasured => "not measured",
@@ -104,7 +104,7 @@ impl Row {
         };
         self.target = format!("{}, stretch {words}", self.target);
         if reached && self.verdict == Verdict::Met {
-            self.verdict = Verdict::Stretched;
+            self.verdict = Verdict::StretchMet;
         }
         self
     }
@@ -120,7 +120,7 @@ impl Row {
 /// # Errors
 /// When a town or a shard cannot be started.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let texts = texts::load(&ConfigArgs::default(), Vec::new())?;
+    let texts = config_sources::load(&ConfigArgs::default(), Vec::new())?;
     let budget = Duration::from_secs(args.seconds);
     let mut rows = Vec::new();
     say(args, "a headless shard");
@@ -134,9 +134,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     rows.push(shard::subscribers(&texts.sources, &folder, budget / 3)?);
     rows.extend(service::subscribers(&texts.sources, &folder, budget / 3)?);
     say(args, "the terminal interface");
-    rows.push(screen::frames(&texts.sources, &folder, budget / 2)?);
+    rows.push(tui_frames::frames(&texts.sources, &folder, budget / 2)?);
     say(args, "a training beside a town");
-    rows.extend(beside::rows(&texts.sources, &folder, budget)?);
+    rows.extend(training_impact::rows(&texts.sources, &folder, budget)?);
     drop(folder);
     say(args, "the town");
     rows.extend(town::speed(&texts.sources, budget / 4)?);
@@ -147,7 +147,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     rows.extend(town::parts(&texts.sources, budget / 10)?);
     rows.push(replica);
     say(args, "learning");
-    rows.extend(learn::speed()?);
+    rows.extend(ppo_update::speed()?);
     say(args, "a training");
     rows.extend(train::rows(&texts.sources, budget)?);
     rows.extend(not_yet());
@@ -157,7 +157,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     }
     tell(args, &rows)?;
     let missed = rows.iter().any(|row| row.verdict == Verdict::Missed);
-    Ok(ExitCode::from(if missed { super::FELL_SHORT } else { 0 }))
+    Ok(ExitCode::from(if missed { super::EXIT_CHECK_FAILED } else { 0 }))
 }
 
 /// What the quality guide asks for and this program cannot measure by itself.
@@ -181,7 +181,7 @@ fn not_yet() -> Vec<Row> {
 
 fn say(args: &Args, what: &str) {
     if !args.json {
-        plain::stderr!("measuring {what} …");
+        output::stderr!("measuring {what} …");
     }
 }
 
@@ -190,20 +190,20 @@ fn tell(args: &Args, rows: &[Row]) -> Result<()> {
     if args.json {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let version = env!("CARGO_PKG_VERSION");
-        return plain::json(&json!({ "townlet": version, "build": build, "cores": cores, "rows": rows }));
+        return output::json(&json!({ "townlet": version, "build": build, "cores": cores, "rows": rows }));
     }
     let mut table = vec![["what", "value", "unit", "target", "verdict"].map(String::from)];
     for row in rows {
         let value = row.value.map_or_else(|| "-".into(), figure);
         table.push([row.name.clone(), value, row.unit.into(), row.target.clone(), row.verdict.word().into()]);
     }
-    plain::print(&plain::columns(&table))?;
-    plain::line("")?;
+    output::print(&output::columns(&table))?;
+    output::line("")?;
     for row in rows.iter().filter(|row| !row.note.is_empty()) {
-        plain::line(&format!("{}: {}.", row.name, row.note))?;
+        output::line(&format!("{}: {}.", row.name, row.note))?;
     }
     if build == "debug" {
-        plain::line("This is an unoptimised build: its figures say nothing about the program that is shipped.")?;
+        output::line("This is an unoptimised build: its figures say nothing about the program that is shipped.")?;
     }
     Ok(())
 }

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use townlet_town::Sources;
 
-use super::measure::{median, resident_kib};
 use super::shard::{Folder, start};
+use super::timing::{median, resident_kib};
 use super::{Row, Target};
 use townlet_shard::{Handle, Log, Speed};
 use townlet_wire::service::STREAM;

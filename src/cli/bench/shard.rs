@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use townlet_town::Sources;
 
-use super::measure::{median, milliseconds, percentile, resident_kib, time};
+use super::timing::{median, milliseconds, percentile, resident_kib, time};
 use super::{Row, Target};
 use townlet_shard::publish::{Next, Stream};
-use townlet_shard::training::Recipe;
+use townlet_shard::training::TrainingSpec;
 use townlet_shard::{Driver, Handle, Home, Options, Speed};
 use townlet_wire::{Answer, Request, Role, Session, Status};
 
@@ -58,11 +58,12 @@ pub(super) fn start_with(
     sources: &Sources,
     folder: &Folder,
     (paused, speed, held): (bool, Speed, bool),
-    training: Option<Recipe>,
+    training: Option<TrainingSpec>,
 ) -> Result<Handle> {
     let home = Home::new(&folder.0);
     let driver = Driver::default();
-    let options = Options { home, paused, speed, held, claim: false, driver, training, token_file: None, reread: None };
+    let options =
+        Options { home, paused, speed, held, claim: false, driver, training, token_file: None, reloader: None };
     Ok(townlet_shard::start(sources.clone(), 7, options)?)
 }
 

@@ -12,9 +12,9 @@ use townlet_learn::{Replicas, Scripted};
 use townlet_town::config::Observations;
 use townlet_town::{Rules, Sources, Town, observations, snapshot};
 
-use super::measure::{median, resident_kib, time};
+use super::timing::{median, resident_kib, time};
 use super::{Row, Target};
-use crate::cli::texts;
+use crate::cli::config_sources;
 
 /// Ticks before anything is measured: two days, so that every resident has worked, eaten and slept.
 const WARM_UP: u64 = 2_000;
@@ -130,7 +130,7 @@ pub(super) fn replicas_at_work(sources: &Sources, budget: Duration) -> Result<Ro
 
 /// A town of 1,000 against one of 8, per resident-tick with full observations, over whole days in turn.
 pub(super) fn crowd(sources: &Sources) -> Result<Vec<Row>> {
-    let stress = texts::shipped("stress.yaml", include_str!("../../../configs/stress.yaml"))?;
+    let stress = config_sources::shipped("stress.yaml", include_str!("../../../configs/stress.yaml"))?;
     let layout = observations::layout(Observations::Full);
     let mut towns = [warm(sources)?, warm(&stress.sources)?];
     let day = towns[0].rules().day_length();
@@ -168,7 +168,7 @@ pub(super) fn crowd(sources: &Sources) -> Result<Vec<Row>> {
 /// The scenario with a backlog.
 pub(super) fn backlog(budget: Duration) -> Result<Row> {
     let scenario = include_str!("../../../configs/scenarios/employment_backlog.yaml");
-    let mut town = warm(&texts::shipped("employment_backlog.yaml", scenario)?.sources)?;
+    let mut town = warm(&config_sources::shipped("employment_backlog.yaml", scenario)?.sources)?;
     let mut steps: Vec<f64> = (0..3).map(|_| per_resident_tick(&mut town, budget / 3, |town| run(town, 1))).collect();
     let name = "town, 16 residents, employment backlog";
     Ok(Row::new(name, 1.0 / median(&mut steps), "resident-ticks/s", Target::None, "without observations"))
@@ -180,7 +180,7 @@ pub(super) fn parts(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     let bytes = snapshot::save(&town);
     snapshot::load(&bytes)?;
     let each = budget / 3;
-    let size = crate::cli::plain::bytes(bytes.len() as u64);
+    let size = crate::cli::output::bytes(bytes.len() as u64);
     Ok(vec![
         Row::new("digest", time(each, || town.digest()), "ms", Target::None, "one every 100 ticks"),
         Row::new(

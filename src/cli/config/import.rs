@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use townlet_town::config::import::{Fate, Finding, Imported, import as read};
 
-use crate::cli::{plain, texts};
+use crate::cli::{config_sources, output};
 use townlet_shard::home;
 
 /// Reads `old` and writes the result to `out`, or to standard output with the report beside it.
@@ -16,7 +16,7 @@ use townlet_shard::home;
 /// # Errors
 /// A file that cannot be read or that is in the way; then nothing is written.
 pub(super) fn import(old: &Path, out: Option<&Path>, json: bool) -> Result<()> {
-    let (name, text) = texts::read_file(old)?;
+    let (name, text) = config_sources::read_file(old)?;
     let events = out.map(beside);
     for path in out.iter().copied().chain(events.as_deref()) {
         if path.symlink_metadata().is_ok() {
@@ -27,10 +27,10 @@ pub(super) fn import(old: &Path, out: Option<&Path>, json: bool) -> Result<()> {
     let events_name = events.as_ref().map_or_else(|| "perturbations.yaml".into(), file_name);
     let imported = read(&name, &text, &events_name)?;
     let Some(out) = out else {
-        plain::print(&imported.config)?;
-        report(&imported.findings, &mut |line| plain::stderr!("{line}"));
+        output::print(&imported.config)?;
+        report(&imported.findings, &mut |line| output::stderr!("{line}"));
         if imported.perturbations.is_some() {
-            plain::stderr!("The events need a file of their own, `{events_name}`; with --out it is written.");
+            output::stderr!("The events need a file of their own, `{events_name}`; with --out it is written.");
         }
         return Ok(());
     };
@@ -38,16 +38,16 @@ pub(super) fn import(old: &Path, out: Option<&Path>, json: bool) -> Result<()> {
     let files = imported.perturbations.as_ref().zip(events.as_deref()).map(|(text, path)| (path, text.as_str()));
     // What the configuration names is there before it is.
     for (path, text) in files.into_iter().chain([(out, imported.config.as_str())]) {
-        home::replace(path, text.as_bytes()).map_err(|error| plain::unreadable(path, &error))?;
+        home::replace(path, text.as_bytes()).map_err(|error| output::unreadable(path, &error))?;
         written.push(path.display().to_string());
     }
     if json {
-        return plain::json(&machine(&imported, &written));
+        return output::json(&machine(&imported, &written));
     }
     let mut lines = String::new();
     report(&imported.findings, &mut |line| lines.extend([line, "\n"]));
-    plain::print(&lines)?;
-    plain::line(&format!("\nwritten: {}. Check it with `townlet config check`.", written.join(", ")))
+    output::print(&lines)?;
+    output::line(&format!("\nwritten: {}. Check it with `townlet config check`.", written.join(", ")))
 }
 
 /// Where the events of a configuration go: `harbour.yaml` has `harbour.perturbations.yaml` beside it.
@@ -71,7 +71,7 @@ fn report(findings: &[Finding], line: &mut dyn FnMut(&str)) {
     rows.extend(
         findings.iter().map(|it| [it.line.to_string(), it.key.clone(), it.fate.word().into(), words(&it.fate)]),
     );
-    plain::columns(&rows).lines().for_each(&mut *line);
+    output::columns(&rows).lines().for_each(&mut *line);
     let count = |word: &str| findings.iter().filter(|it| it.fate.word() == word).count();
     line(&format!(
         "\n{} keys: {} kept, {} moved, {} without counterpart, {} refused.",

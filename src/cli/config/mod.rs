@@ -13,7 +13,7 @@ use serde_json::json;
 use townlet_town::Rules;
 use townlet_town::config::{self, Config, Layer, Layers, Loaded};
 
-use super::{ConfigArgs, plain, policy, texts};
+use super::{ConfigArgs, config_sources, output, policy};
 use import::import;
 
 /// `townlet config`.
@@ -76,8 +76,10 @@ enum What {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Check { file, json } => return check(file, *json),
-        What::Show { config, changed, json } => show(&texts::load(config, Vec::new())?.loaded, *changed, *json)?,
-        What::Schema => plain::json(&config::schema())?,
+        What::Show { config, changed, json } => {
+            show(&config_sources::load(config, Vec::new())?.loaded, *changed, *json)?
+        }
+        What::Schema => output::json(&config::schema())?,
         What::Import { old, out, json } => import(old, out.as_deref(), *json)?,
         What::Diff { left, right, json } => diff(left, right, *json)?,
     }
@@ -86,17 +88,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 
 fn check(file: &Path, json: bool) -> Result<ExitCode> {
     let name = file.display().to_string();
-    let checked = texts::load(&ConfigArgs { config: Some(file.to_owned()), ..ConfigArgs::default() }, Vec::new())
-        .and_then(|texts| {
-            let rules = Rules::new(texts.sources).map_err(|error| anyhow!("{error}"))?;
-            let mut loaded = texts.loaded;
-            loaded.warnings.extend(policy::misfit(&rules));
-            Ok((loaded, rules))
-        });
+    let checked =
+        config_sources::load(&ConfigArgs { config: Some(file.to_owned()), ..ConfigArgs::default() }, Vec::new())
+            .and_then(|texts| {
+                let rules = Rules::new(texts.sources).map_err(|error| anyhow!("{error}"))?;
+                let mut loaded = texts.loaded;
+                loaded.warnings.extend(policy::misfit(&rules));
+                Ok((loaded, rules))
+            });
     match checked {
         Ok((loaded, rules)) if json => {
             let (id, digest) = (&loaded.config.config_id, loaded.config.digest());
-            plain::json(&json!({
+            output::json(&json!({
                 "file": name, "ok": true, "config_id": id, "digest": digest,
                 "plan": rules.sources.plan.0, "affordances": rules.sources.affordances.0, "warnings": loaded.warnings,
             }))?;
@@ -105,15 +108,15 @@ fn check(file: &Path, json: bool) -> Result<ExitCode> {
         Ok((loaded, _)) => {
             let changed = loaded.settings.iter().filter(|shown| shown.layer != Layer::Default).count();
             for warning in &loaded.warnings {
-                plain::line(&format!("warning: {warning}"))?;
+                output::line(&format!("warning: {warning}"))?;
             }
             let settings = if changed == 1 { "setting" } else { "settings" };
             let id = &loaded.config.config_id;
-            plain::line(&format!("{name}: fine. {id}; it states {changed} {settings}, the rest is the default's."))?;
+            output::line(&format!("{name}: fine. {id}; it states {changed} {settings}, the rest is the default's."))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) if json => {
-            plain::json(&json!({ "file": name, "ok": false, "error": format!("{error:#}") }))?;
+            output::json(&json!({ "file": name, "ok": false, "error": format!("{error:#}") }))?;
             Ok(ExitCode::from(2))
         }
         Err(error) => Err(error),
@@ -127,30 +130,30 @@ fn show(loaded: &Loaded, changed: bool, json: bool) -> Result<()> {
             let layer = format!("{:?}", shown.layer).to_lowercase();
             json!({ "key": shown.key, "value": shown.value, "layer": layer, "origin": shown.origin })
         });
-        return plain::json(&rows.collect());
+        return output::json(&rows.collect());
     }
     let mut rows = vec![["setting", "value", "from"].map(String::from)];
     rows.extend(settings.map(|shown| [shown.key.clone(), shown.value.clone(), shown.origin.clone()]));
-    plain::print(&plain::columns(&rows))?;
+    output::print(&output::columns(&rows))?;
     for warning in &loaded.warnings {
-        plain::line(&format!("warning: {warning}"))?;
+        output::line(&format!("warning: {warning}"))?;
     }
     Ok(())
 }
 
 /// A file over the default and nothing else: what two files say does not depend on who compares them.
 fn alone(path: &Path) -> Result<Config> {
-    Ok(config::load(&Layers { file: Some(texts::read_file(path)?), ..Layers::default() })?.config)
+    Ok(config::load(&Layers { file: Some(config_sources::read_file(path)?), ..Layers::default() })?.config)
 }
 
 fn diff(left: &Path, right: &Path, json: bool) -> Result<()> {
     let differences = config::diff(&alone(left)?, &alone(right)?);
     if json {
         let row = |row: &config::Difference| json!({ "key": row.key, "left": row.left, "right": row.right, "reload": row.hot });
-        return plain::json(&differences.iter().map(row).collect());
+        return output::json(&differences.iter().map(row).collect());
     }
     if differences.is_empty() {
-        return plain::line("The two make the same configuration.");
+        return output::line("The two make the same configuration.");
     }
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
     let named = |path: &Path| path.display().to_string();
@@ -159,5 +162,5 @@ fn diff(left: &Path, right: &Path, json: bool) -> Result<()> {
         let reload = if row.hot { "yes" } else { "no" };
         rows.push([row.key.clone(), value(&row.left), value(&row.right), reload.into()]);
     }
-    plain::print(&plain::columns(&rows))
+    output::print(&output::columns(&rows))
 }

@@ -3,8 +3,8 @@
 //! Owns what an exit status says: 0 done, 1 refused or failed, 2 bad input, 3 not reached. A command that changes something is
 //! sent with a `cmd_id` until it is answered, so that a broken connection does not do it twice.
 
+mod answer_table;
 mod prompt;
-mod rows;
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
@@ -14,14 +14,14 @@ use anyhow::{Result, bail};
 use tokio::runtime::Runtime;
 
 use super::connect::{ConnectArgs, runtime};
-use super::{BAD_INPUT, BROKEN, FELL_SHORT, plain, settings};
-use townlet_source::remote::{Client, Failure};
-use townlet_wire::service::{Welcome, is_newer};
+use super::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_FAILED, output, user_config};
+use townlet_source::remote::{Client, ClientError};
+use townlet_wire::service::{ServiceInfo, is_newer};
 use townlet_wire::text::escape;
 use townlet_wire::{Answer, Request, SCHEMA_VERSION, Status, line};
 
 /// Longest a command that changes something is tried again.
-const PERSEVERANCE: Duration = Duration::from_secs(30);
+const RETRY_DEADLINE: Duration = Duration::from_secs(30);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -49,12 +49,16 @@ pub(super) struct Args {
 /// # Errors
 /// Bad input; nothing was sent.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let place = args.connect.place_alone(&settings::load()?)?;
+    let place = args.connect.single_target(&user_config::load()?)?;
     let mut desk = match Desk::open(runtime()?, place.client) {
         Ok(desk) => desk,
         Err(failure) => {
-            plain::stderr!("townlet: {}", escape(&failure.words()));
-            return Ok(ExitCode::from(if matches!(failure, Failure::Refused(_)) { FELL_SHORT } else { BROKEN }));
+            output::stderr!("townlet: {}", escape(&failure.words()));
+            return Ok(ExitCode::from(if matches!(failure, ClientError::Refused(_)) {
+                EXIT_CHECK_FAILED
+            } else {
+                EXIT_FAILED
+            }));
         }
     };
     if !args.command.is_empty() {
@@ -98,15 +102,15 @@ fn joined(words: &[String]) -> String {
 pub(super) struct Desk {
     runtime: Runtime,
     client: Client,
-    welcome: Welcome,
+    welcome: ServiceInfo,
 }
 
 impl Desk {
-    fn open(runtime: Runtime, client: Client) -> Result<Self, Failure> {
+    fn open(runtime: Runtime, client: Client) -> Result<Self, ClientError> {
         let welcome = runtime.block_on(client.welcome())?;
         if is_newer(&welcome.schema_version) {
             let theirs = escape(&welcome.schema_version);
-            plain::stderr!(
+            output::stderr!(
                 "warning: the shard speaks schema {theirs}, newer than {SCHEMA_VERSION}: looking only; upgrade to command."
             );
         }
@@ -125,12 +129,12 @@ impl Desk {
             Err(status) => return Ok(status),
         };
         if json {
-            plain::line(&serde_json::to_string(&answer)?)?;
+            output::line(&serde_json::to_string(&answer)?)?;
         } else {
-            plain::line(&sentence(&answer))?;
-            self.more(&answer).iter().try_for_each(|row| plain::line(row))?;
+            output::line(&sentence(&answer))?;
+            self.more(&answer).iter().try_for_each(|row| output::line(row))?;
         }
-        Ok(if answer.status == Status::Error { FELL_SHORT } else { 0 })
+        Ok(if answer.status == Status::Error { EXIT_CHECK_FAILED } else { 0 })
     }
 
     /// Sends a command until it is answered; the exit status, said already, when it is not.
@@ -138,10 +142,10 @@ impl Desk {
         let parsed = line::parse(&self.welcome.commands, &request.command);
         let changes = parsed.is_ok_and(|parsed| parsed.spec.mutating) && !request.dry_run;
         if changes && is_newer(&self.welcome.schema_version) {
-            plain::stderr!(
+            output::stderr!(
                 "townlet: the shard speaks a newer schema: upgrade this program before you command. Nothing was sent."
             );
-            return Err(BAD_INPUT);
+            return Err(EXIT_BAD_INPUT);
         }
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
         let started = Instant::now();
@@ -151,24 +155,24 @@ impl Desk {
             };
             let (why, status) = match self.runtime.block_on(self.client.ask(&request)) {
                 Ok(answer) if !(changes && undecided(&answer)) => return Ok(answer),
-                Ok(answer) => (answer.summary(), BROKEN),
-                Err(failure @ Failure::Lost(_)) => (failure.words(), BROKEN),
+                Ok(answer) => (answer.summary(), EXIT_FAILED),
+                Err(failure @ ClientError::Lost(_)) => (failure.words(), EXIT_FAILED),
                 Err(failure) => {
-                    plain::stderr!("townlet: {}", escape(&failure.words()));
-                    return Err(FELL_SHORT);
+                    output::stderr!("townlet: {}", escape(&failure.words()));
+                    return Err(EXIT_CHECK_FAILED);
                 }
             };
-            if !changes || started.elapsed() >= PERSEVERANCE {
-                plain::stderr!("townlet: {}", escape(&why));
+            if !changes || started.elapsed() >= RETRY_DEADLINE {
+                output::stderr!("townlet: {}", escape(&why));
                 if changes {
-                    plain::stderr!(
+                    output::stderr!(
                         "  whether it was done is not known; `--cmd-id {}` sends it again safely.",
                         escape(&cmd_id)
                     );
                 }
                 return Err(status);
             }
-            plain::stderr!("{}; sending it again.", escape(why.trim_end_matches('.')));
+            output::stderr!("{}; sending it again.", escape(why.trim_end_matches('.')));
             std::thread::sleep(PAUSE);
         }
     }
@@ -184,7 +188,7 @@ impl Desk {
     /// What somebody who asked wants to see besides the sentence; what was done needs no more than that.
     fn more(&self, answer: &Answer) -> Vec<String> {
         let looked = line::parse(&self.welcome.commands, &answer.command).is_ok_and(|parsed| !parsed.spec.mutating);
-        answer.result.as_ref().filter(|_| looked).map_or_else(Vec::new, rows::rows)
+        answer.result.as_ref().filter(|_| looked).map_or_else(Vec::new, answer_table::rows)
     }
 
     /// Becomes admin by a token, which every later request brings; what to say of it.
@@ -193,7 +197,7 @@ impl Desk {
         match self.ask(request) {
             Ok(answer) => {
                 if answer.status == Status::Ok {
-                    self.become_known(Some(token));
+                    self.renew_session(Some(token));
                 }
                 format!("{} You are {}.", sentence(&answer), escape(&self.who()))
             }
@@ -202,7 +206,7 @@ impl Desk {
     }
 
     /// From now on with this token, or without any.
-    fn become_known(&mut self, token: Option<&str>) {
+    fn renew_session(&mut self, token: Option<&str>) {
         let Ok(client) = self.client.clone().with_token(token) else { return };
         if let Ok(welcome) = self.runtime.block_on(client.welcome()) {
             (self.client, self.welcome) = (client, welcome);

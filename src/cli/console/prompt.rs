@@ -18,9 +18,9 @@ use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
 use super::{Desk, asked, sentence};
 use townlet_tui::console::{CommandLine, Typed};
-use townlet_tui::field::Field;
+use townlet_tui::format::{clip, wrap};
 use townlet_tui::terminal::{append, history_file, read_lines};
-use townlet_tui::text::{clip, wrap};
+use townlet_tui::text_field::Field;
 use townlet_tui::theme::Theme;
 use townlet_wire::text::escape;
 use townlet_wire::{Request, Snapshot, Status};
@@ -30,7 +30,7 @@ const ROWS: u16 = 8;
 /// Keys rest for so long before a preview is asked for.
 const REST: Duration = Duration::from_millis(150);
 /// Longest a preview is waited for.
-const PATIENCE: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Gives the terminal back when it goes out of scope.
 struct Raw;
@@ -64,7 +64,7 @@ pub(super) fn run(desk: &mut Desk, name: Option<&str>) -> Result<()> {
     loop {
         screen.draw(|frame| prompt.draw(frame, desk))?;
         if prompt.dry_run.is_some() && !event::poll(REST).context("keys")? {
-            prompt.foretell(desk);
+            prompt.preview_line(desk);
             continue;
         }
         let said = match event::read().context("keys")? {
@@ -192,9 +192,9 @@ impl Prompt {
     }
 
     /// Asks what the line would do. Nobody waits for it: without an answer there is no preview.
-    fn foretell(&mut self, desk: &Desk) {
+    fn preview_line(&mut self, desk: &Desk) {
         let Some(request) = self.dry_run.take() else { return };
-        let asking = async { tokio::time::timeout(PATIENCE, desk.client.ask(&request)).await };
+        let asking = async { tokio::time::timeout(TIMEOUT, desk.client.ask(&request)).await };
         if let Ok(Ok(answer)) = desk.runtime.block_on(asking) {
             self.line.told(&request.command, answer);
         }
@@ -213,7 +213,7 @@ impl Prompt {
         let said = match desk.ask(asked(text, false)) {
             Ok(answer) => {
                 if answer.status == Status::Ok && text == "viewer" {
-                    desk.become_known(None);
+                    desk.renew_session(None);
                 }
                 [vec![sentence(&answer)], desk.more(&answer)].concat().join("\n")
             }

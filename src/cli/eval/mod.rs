@@ -1,13 +1,13 @@
 //! `townlet eval`: one policy over many towns, and against another on the same towns.
 //!
-//! Owns the command line and the order of things. Who can be evaluated stands in `entrant`, what the records come to in
+//! Owns the command line and the order of things. Who can be evaluated stands in `evaluated_policy`, what the records come to in
 //! `summary`, how it is shown in `table` and `machine`; the evaluation itself in `townlet_learn`. Writes no file.
 //! Rule: the learning guide, "townlet eval".
 
-mod entrant;
-mod machine;
+mod evaluated_policy;
+mod json_report;
 mod summary;
-mod table;
+mod text_report;
 
 use std::io::IsTerminal;
 use std::num::NonZero;
@@ -24,8 +24,8 @@ use townlet_learn::evaluate::Span;
 use townlet_learn::seeds::HELD_OUT;
 use townlet_town::Rules;
 
-use super::{ConfigArgs, FELL_SHORT, INTERRUPTED, plain, texts};
-use entrant::Entrant;
+use super::{ConfigArgs, EXIT_CHECK_FAILED, EXIT_INTERRUPTED, config_sources, output};
+use evaluated_policy::EvaluatedPolicy;
 use summary::{Entries, Entry, Summary};
 
 /// Most days of all towns together: what is kept of each fits a few hundred megabytes.
@@ -92,44 +92,44 @@ impl From<ChoiceArg> for Choice {
 /// A policy that is not there, more than can be kept, or a configuration that does not hold; then nothing was run.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let span = span(args)?;
-    let texts = texts::load(&args.config, Vec::new())?;
+    let texts = config_sources::load(&args.config, Vec::new())?;
     let rules = Arc::new(Rules::new(texts.sources).map_err(|error| anyhow!("{error}"))?);
     let choice = args.choice.map_or_else(Choice::default, Choice::from);
-    let named = |flag, name: &str| Entrant::named(flag, name, choice, &args.home, &rules);
+    let named = |flag, name: &str| EvaluatedPolicy::named(flag, name, choice, &args.home, &rules);
     let name = args.policy.as_deref().unwrap_or(&rules.config.policy.release);
     let policy = named("--policy", name)?;
-    let trained = matches!(policy, Entrant::Network(..));
+    let trained = matches!(policy, EvaluatedPolicy::Network(..));
     let baseline = args.against.as_deref().or(trained.then_some("scripted"));
     let against = baseline.map(|name| Ok::<_, anyhow::Error>((name, named("--against", name)?))).transpose()?;
     let other = policy.other_choice().filter(|_| args.choice.is_none());
     // Nothing is written and nothing has to be saved: an interruption may end the program on the spot.
     let at_once = Arc::new(AtomicBool::new(true));
-    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, i32::from(INTERRUPTED), at_once)
+    signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, i32::from(EXIT_INTERRUPTED), at_once)
         .context("signals cannot be watched")?;
     for warning in &texts.loaded.warnings {
-        plain::stderr!("warning: {warning}");
+        output::stderr!("warning: {warning}");
     }
     let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let threads = args.threads.and_then(|threads| NonZero::new(usize::from(threads))).unwrap_or(cores);
     let started = Instant::now();
     let bar = progress(args, span.seeds as u64 * (1 + u64::from(against.is_some()) + u64::from(other.is_some())));
-    let run = |name: &str, entrant: &Entrant| Entry {
-        name: entrant.title(name),
-        records: entrant.evaluate(&rules, span, threads, || bar.inc(1)),
+    let run = |name: &str, evaluated_policy: &EvaluatedPolicy| Entry {
+        name: evaluated_policy.title(name),
+        records: evaluated_policy.evaluate(&rules, span, threads, || bar.inc(1)),
     };
     let entries = Entries {
         ours: run(name, &policy),
-        theirs: against.map(|(name, entrant)| run(name, &entrant)),
-        other: other.map(|entrant| run(name, &entrant)),
+        theirs: against.map(|(name, evaluated_policy)| run(name, &evaluated_policy)),
+        other: other.map(|evaluated_policy| run(name, &evaluated_policy)),
     };
     bar.finish_and_clear();
     let summary = Summary::of(&rules, span, threads, started.elapsed().as_secs_f64(), entries);
     if args.json {
-        plain::line(&machine::json(&summary).to_string())?;
+        output::line(&json_report::json(&summary).to_string())?;
     } else {
-        plain::print(&table::text(&summary))?;
+        output::print(&text_report::text(&summary))?;
     }
-    Ok(ExitCode::from(if args.strict && summary.fell_short() { FELL_SHORT } else { 0 }))
+    Ok(ExitCode::from(if args.strict && summary.fell_short() { EXIT_CHECK_FAILED } else { 0 }))
 }
 
 fn span(args: &Args) -> Result<Span> {

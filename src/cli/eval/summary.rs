@@ -30,7 +30,7 @@ pub(super) struct Entries {
 }
 
 /// The same policy, choosing in the other way.
-pub(super) struct Aside {
+pub(super) struct OtherChoice {
     /// Its name.
     pub(super) name: String,
     /// Its score.
@@ -85,7 +85,7 @@ impl Check {
 }
 
 /// The difference between two policies on the same towns.
-pub(super) struct Pairing {
+pub(super) struct Comparison {
     /// Whom it was compared with.
     pub(super) name: String,
     /// The other's own score.
@@ -125,9 +125,9 @@ pub(super) struct Summary {
     /// What a town must show.
     pub(super) checks: Vec<Check>,
     /// Against whom.
-    pub(super) against: Option<Pairing>,
+    pub(super) against: Option<Comparison>,
     /// In the other way of choosing.
-    pub(super) aside: Option<Aside>,
+    pub(super) aside: Option<OtherChoice>,
 }
 
 impl Summary {
@@ -140,7 +140,7 @@ impl Summary {
         Entries { ours: entry, theirs, other }: Entries,
     ) -> Self {
         let records = &entry.records;
-        let aside = other.map(|other| Aside {
+        let aside = other.map(|other| OtherChoice {
             score: score(&other.records),
             difference: theirs.as_ref().and_then(|theirs| Estimate::of(&differences(&other.records, &theirs.records))),
             name: other.name,
@@ -148,7 +148,7 @@ impl Summary {
         let against = theirs.map(|theirs| {
             let differences = differences(records, &theirs.records);
             let estimate = Estimate::of(&differences);
-            Pairing { name: theirs.name, theirs: score(&theirs.records), differences, estimate }
+            Comparison { name: theirs.name, theirs: score(&theirs.records), differences, estimate }
         });
         let config = &rules.config;
         Self {

@@ -10,9 +10,9 @@ use townlet_learn::checkpoint::Checkpoint;
 use townlet_learn::{Choice, NetworkPolicy};
 use townlet_town::observations::layout;
 
-use super::Flight;
-use crate::cli::plain;
-use crate::cli::stage::{Miss, Stage};
+use super::PreflightContext;
+use crate::cli::output;
+use crate::cli::sandbox::{CheckFailure, Stage};
 use townlet_shard::policies::there;
 use townlet_shard::{Driver, snapshots};
 
@@ -37,10 +37,10 @@ pub(super) struct Check {
     /// What it is called.
     pub(super) name: &'static str,
     /// Looks.
-    pub(super) run: fn(&Flight) -> Found,
+    pub(super) run: fn(&PreflightContext) -> Found,
 }
 
-const fn check(name: &'static str, run: fn(&Flight) -> Found) -> Check {
+const fn check(name: &'static str, run: fn(&PreflightContext) -> Found) -> Check {
     Check { name, run }
 }
 
@@ -65,7 +65,13 @@ fn fault(seen: impl Into<String>, to_do: impl Into<String>) -> Fault {
 }
 
 /// That release, shadow and candidate say the same.
-fn same(flight: &Flight, what: &str, town: String, of: fn(&Checkpoint) -> String, shadow: Option<String>) -> Found {
+fn same(
+    flight: &PreflightContext,
+    what: &str,
+    town: String,
+    of: fn(&Checkpoint) -> String,
+    shadow: Option<String>,
+) -> Found {
     let candidate = flight.candidate.as_ref().and_then(|found| found.as_ref().ok()).map(of);
     let others = [("the shadow's configuration", shadow), ("the candidate", candidate)];
     let others: Vec<_> = others.into_iter().filter_map(|(who, value)| Some((who, value?))).collect();
@@ -78,13 +84,13 @@ fn same(flight: &Flight, what: &str, town: String, of: fn(&Checkpoint) -> String
     }
 }
 
-fn config_id(flight: &Flight) -> Found {
+fn config_id(flight: &PreflightContext) -> Found {
     let shadow = flight.shadow.as_ref().map(|texts| texts.loaded.config.config_id.clone());
     let town = flight.rules.config.config_id.clone();
     same(flight, "config_id", town, |candidate| candidate.meta.config_id.clone(), shadow)
 }
 
-fn observations(flight: &Flight) -> Found {
+fn observations(flight: &PreflightContext) -> Found {
     let text = |name: &str, hash: &str| format!("{name} ({hash})");
     let of = |config: &townlet_town::config::Config| {
         let layout = layout(config.features.systems.observations);
@@ -95,19 +101,19 @@ fn observations(flight: &Flight) -> Found {
     same(flight, "features.systems.observations", of(&flight.rules.config), seen, shadow)
 }
 
-fn released(flight: &Flight) -> Result<Driver, Fault> {
+fn released(flight: &PreflightContext) -> Result<Driver, Fault> {
     flight.policies.released(&flight.rules).map_err(|why| {
         let to_do = "`townlet policy list` shows what there is; the release pointer stands in policy.release_dir.";
         fault(why.to_string(), to_do)
     })
 }
 
-fn release(flight: &Flight) -> Found {
+fn release(flight: &PreflightContext) -> Found {
     let driver = released(flight)?;
     Ok(format!("{} drives the town, whole and made for it", driver.id()))
 }
 
-fn candidate(flight: &Flight) -> Found {
+fn candidate(flight: &PreflightContext) -> Found {
     let to_do = "Take another, or train it again; `townlet policy list` shows what there is.";
     match &flight.candidate {
         Some(Err(why)) => Err(fault(why, to_do)),
@@ -128,7 +134,7 @@ fn candidate(flight: &Flight) -> Found {
     }
 }
 
-fn folders(flight: &Flight) -> Found {
+fn folders(flight: &PreflightContext) -> Found {
     let (release, shadow) = (flight.policies.release.folder(), flight.policies.shadow.folder());
     let both = format!("{} and {}", release.display(), shadow.display());
     if let Err(why) = flight.policies.apart() {
@@ -157,19 +163,19 @@ fn room(_: &Path) -> Option<u64> {
     None
 }
 
-fn disk(flight: &Flight) -> Found {
+fn disk(flight: &PreflightContext) -> Found {
     let folder = there(flight.home.folder());
     match room(&folder) {
         None => Ok("this system does not tell how much room there is".into()),
-        Some(free) if free >= ROOM => Ok(format!("{} free", plain::bytes(free))),
+        Some(free) if free >= ROOM => Ok(format!("{} free", output::bytes(free))),
         Some(free) => Err(fault(
-            format!("{} free at {}; {} are wanted.", plain::bytes(free), folder.display(), plain::bytes(ROOM)),
+            format!("{} free at {}; {} are wanted.", output::bytes(free), folder.display(), output::bytes(ROOM)),
             "Make room, or move the home.",
         )),
     }
 }
 
-fn audit_log(flight: &Flight) -> Found {
+fn audit_log(flight: &PreflightContext) -> Found {
     let folder = flight.home.console();
     if !folder.exists() {
         return Ok("none yet".into());
@@ -183,19 +189,19 @@ fn audit_log(flight: &Flight) -> Found {
     }
 }
 
-fn stage(flight: &Flight, driver: Driver) -> Result<Stage, Fault> {
+fn stage(flight: &PreflightContext, driver: Driver) -> Result<Stage, Fault> {
     let (sources, seed) = (flight.release.sources.clone(), flight.rules.config.seed);
     let to_do = "`townlet run --headless --tick-limit 1000` shows the same.";
     Stage::open(sources, seed, driver).map_err(|why| fault(format!("the town does not start: {why:#}."), to_do))
 }
 
-impl From<Miss> for Fault {
-    fn from(Miss { expected, seen }: Miss) -> Self {
+impl From<CheckFailure> for Fault {
+    fn from(CheckFailure { expected, seen }: CheckFailure) -> Self {
         fault(format!("{seen}, instead of: {expected}."), "Look for the cause before anything is promoted.")
     }
 }
 
-fn smoke_run(flight: &Flight) -> Found {
+fn smoke_run(flight: &PreflightContext) -> Found {
     let mut drivers = vec![released(flight)?];
     if let Some(Ok(candidate)) = &flight.candidate {
         let to_do = "Take a candidate that fits the town.";
@@ -225,7 +231,7 @@ struct Watched {
 
 /// The windows in the newest snapshot of the shard's newest run, else those of a throw-away town a window longer than asked
 /// for, as newcomers are late on their first day.
-fn watched(flight: &Flight) -> Result<Watched, Fault> {
+fn watched(flight: &PreflightContext) -> Result<Watched, Fault> {
     let config = &flight.rules.config;
     if let Some(run) = flight.home.runs(&config.shard).pop()
         && let Some(file) = snapshots::of(&flight.home.snapshots(&config.snapshot.root, &run)).pop()
@@ -248,7 +254,7 @@ fn watched(flight: &Flight) -> Result<Watched, Fault> {
     Ok(Watched { town: "a throw-away town".into(), windows })
 }
 
-fn stability(flight: &Flight) -> Found {
+fn stability(flight: &PreflightContext) -> Found {
     let Watched { town, windows } = watched(flight)?;
     let required = flight.rules.config.stability.promotion.required_passes as usize;
     // Windows that tell nothing neither count nor break a row.
@@ -267,7 +273,7 @@ fn stability(flight: &Flight) -> Found {
     Err(fault(format!("{seen}."), to_do))
 }
 
-fn source(flight: &Flight) -> Found {
+fn source(flight: &PreflightContext) -> Found {
     let Some(script) = &flight.script else { return Ok("not asked for".into()) };
     let to_do = format!("Run {} and mend what it names.", script.display());
     let run = Command::new(script).stdin(Stdio::null()).output();

@@ -13,11 +13,11 @@ use serde_json::json;
 use townlet_learn::checkpoint::Checkpoint;
 use townlet_town::Rules;
 
-use super::texts::{self, Texts};
-use super::{ConfigArgs, FELL_SHORT, plain};
+use super::config_sources::{self, ConfigSources};
+use super::{ConfigArgs, EXIT_CHECK_FAILED, output};
 use checks::{CHECKS, SOURCE};
 use townlet_shard::Home;
-use townlet_shard::policies::{Policies, PolicyError, SCRIPTED};
+use townlet_shard::policies::{PolicyCatalog, PolicyError, SCRIPTED};
 use townlet_wire::text::escape;
 
 /// `townlet preflight`.
@@ -46,13 +46,13 @@ pub(super) struct Args {
 }
 
 /// What is checked.
-struct Flight {
+struct PreflightContext {
     home: Home,
-    release: Texts,
+    release: ConfigSources,
     rules: Rules,
     /// The shadow's configuration, when it has one of its own.
-    shadow: Option<Texts>,
-    policies: Policies,
+    shadow: Option<ConfigSources>,
+    policies: PolicyCatalog,
     /// The checkpoint to be promoted, or why it cannot be read.
     candidate: Option<Result<Checkpoint, String>>,
     /// The script of the repository's own checks, when they are asked for.
@@ -65,17 +65,17 @@ struct Flight {
 /// A configuration that is wrong, or a candidate that is nowhere; nothing was checked then.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let config = ConfigArgs { config: args.release.clone().or(args.config.config.clone()), ..args.config.clone() };
-    let release = texts::load(&config, Vec::new())?;
+    let release = config_sources::load(&config, Vec::new())?;
     let shadow = args.shadow_config.clone().map(|file| {
         let config = ConfigArgs { config: Some(file), settings: Vec::new() };
-        texts::load(&config, Vec::new())
+        config_sources::load(&config, Vec::new())
     });
     let shadow = shadow.transpose()?;
     let mut folders = release.loaded.config.policy.clone();
     if let Some(shadow) = &shadow {
         folders.shadow_dir.clone_from(&shadow.loaded.config.policy.shadow_dir);
     }
-    let policies = Policies::of(&args.home, &folders);
+    let policies = PolicyCatalog::of(&args.home, &folders);
     let candidate = match args.candidate.as_deref() {
         None => None,
         Some(SCRIPTED) => bail!("--candidate {SCRIPTED}: it fits any town and is no checkpoint; name one."),
@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         bail!("--source: there is no {}; name the folder of the repository.", script.display());
     }
     let rules = Rules::new(release.sources.clone())?;
-    let flight = Flight { home: Home::new(&args.home), release, rules, shadow, policies, candidate, script };
+    let flight = PreflightContext { home: Home::new(&args.home), release, rules, shadow, policies, candidate, script };
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
     for check in CHECKS.iter().chain(args.source.is_some().then_some(&SOURCE)) {
         let found = (check.run)(&flight);
@@ -102,16 +102,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
         if !args.json {
             let (sign, way) = (if passed { '✓' } else { '✗' }, to_do.map_or_else(String::new, |way| format!(" {way}")));
-            plain::line(&format!("{sign} {:<13} {}", check.name, escape(&format!("{seen}{way}"))))?;
+            output::line(&format!("{sign} {:<13} {}", check.name, escape(&format!("{seen}{way}"))))?;
         }
         rows.push(json!({ "check": check.name, "passed": passed, "seen": seen, "to_do": to_do }));
     }
     if args.json {
-        plain::json(&json!({ "passed": failed.is_empty(), "checks": rows }))?;
+        output::json(&json!({ "passed": failed.is_empty(), "checks": rows }))?;
     } else if failed.is_empty() {
-        plain::line(&format!("all {} checks hold", rows.len()))?;
+        output::line(&format!("all {} checks hold", rows.len()))?;
     } else {
-        plain::line(&format!("{} of {} checks failed: {}", failed.len(), rows.len(), failed.join(", ")))?;
+        output::line(&format!("{} of {} checks failed: {}", failed.len(), rows.len(), failed.join(", ")))?;
     }
-    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FELL_SHORT) })
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CHECK_FAILED) })
 }

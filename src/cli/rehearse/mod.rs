@@ -3,7 +3,7 @@
 //! Owns which towns are made and the telling; the points stand in `points`. Nothing is written into the home it is given:
 //! only the release is read there. Rule: "Checklist Before Demos" of the operators' handbook.
 
-mod points;
+mod checklist;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,12 +12,12 @@ use anyhow::Result;
 use serde_json::json;
 use townlet_town::Rules;
 
-use super::stage::{Miss, Stage};
-use super::texts::{self, Texts};
-use super::{ConfigArgs, FELL_SHORT, plain};
-use points::{Found, POINTS};
+use super::config_sources::{self, ConfigSources};
+use super::sandbox::{CheckFailure, Stage};
+use super::{ConfigArgs, EXIT_CHECK_FAILED, output};
+use checklist::{CHECKLIST, Found};
 use townlet_shard::Driver;
-use townlet_shard::policies::Policies;
+use townlet_shard::policies::PolicyCatalog;
 use townlet_wire::text::escape;
 
 /// The shipped fallback.
@@ -44,21 +44,21 @@ pub(super) struct Args {
 
 /// Texts with who drives their towns.
 struct Play {
-    texts: Texts,
+    texts: ConfigSources,
     driver: Driver,
 }
 
 impl Play {
-    fn new(texts: Texts, home: &std::path::Path) -> Result<Self> {
+    fn new(texts: ConfigSources, home: &std::path::Path) -> Result<Self> {
         let rules = Rules::new(texts.sources.clone())?;
-        let driver = Policies::of(home, &rules.config.policy).released(&rules)?;
+        let driver = PolicyCatalog::of(home, &rules.config.policy).released(&rules)?;
         Ok(Self { texts, driver })
     }
 
     /// Tries something on a new town.
     fn try_out(&self, tried: impl FnOnce(&Stage) -> Found) -> Found {
         let stage = Stage::open(self.texts.sources.clone(), self.texts.loaded.config.seed, self.driver.clone());
-        tried(&stage.map_err(|why| Miss::new("a town starts", format!("{why:#}")))?)
+        tried(&stage.map_err(|why| CheckFailure::new("a town starts", format!("{why:#}")))?)
     }
 }
 
@@ -67,21 +67,21 @@ impl Play {
 /// # Errors
 /// A configuration or a release that is wrong, before any town starts.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let play = Play::new(texts::load(&args.config, Vec::new())?, &args.home)?;
+    let play = Play::new(config_sources::load(&args.config, Vec::new())?, &args.home)?;
     let fallback = match &args.fallback {
         Some(file) => {
             let config = ConfigArgs { config: Some(file.clone()), settings: Vec::new() };
-            texts::load(&config, Vec::new())?
+            config_sources::load(&config, Vec::new())?
         }
-        None => texts::shipped(FALLBACK.0, FALLBACK.1)?,
+        None => config_sources::shipped(FALLBACK.0, FALLBACK.1)?,
     };
     let fallback = Play::new(fallback, &args.home)?;
     let mut told = Report { json: args.json, rows: Vec::new(), missed: Vec::new() };
-    for point in &POINTS {
+    for point in &CHECKLIST {
         told.tell(point.name, play.try_out(point.tried))?;
     }
-    told.tell("charter", play.try_out(|stage| points::charter(stage, args.days)))?;
-    told.tell("fallback", fallback.try_out(points::fallback))?;
+    told.tell("charter", play.try_out(|stage| checklist::charter(stage, args.days)))?;
+    told.tell("fallback", fallback.try_out(checklist::fallback))?;
     told.end(&play)
 }
 
@@ -96,29 +96,29 @@ impl Report {
     fn tell(&mut self, name: &'static str, found: Found) -> Result<()> {
         let (sign, text, row) = match found {
             Ok(seen) => ('✓', seen.clone(), json!({ "point": name, "passed": true, "seen": seen })),
-            Err(Miss { expected, seen }) => {
+            Err(CheckFailure { expected, seen }) => {
                 self.missed.push(name);
                 let row = json!({ "point": name, "passed": false, "expected": expected, "seen": seen });
                 ('✗', format!("expected: {expected}; seen: {seen}"), row)
             }
         };
         self.rows.push(row);
-        if self.json { Ok(()) } else { plain::line(&format!("{sign} {name:<18} {}", escape(&text))) }
+        if self.json { Ok(()) } else { output::line(&format!("{sign} {name:<18} {}", escape(&text))) }
     }
 
     fn end(self, play: &Play) -> Result<ExitCode> {
         let (config, policy) = (&play.texts.loaded.config.config_id, play.driver.id());
         let (all, held) = (self.rows.len(), self.rows.len() - self.missed.len());
         if self.json {
-            plain::json(&json!({
+            output::json(&json!({
                 "config_id": config, "policy": policy, "passed": self.missed.is_empty(), "points": self.rows,
             }))?;
         } else if self.missed.is_empty() {
-            plain::line(&format!("all {all} points hold: {config}, driven by {policy}"))?;
+            output::line(&format!("all {all} points hold: {config}, driven by {policy}"))?;
         } else {
             let missed = self.missed.join(", ");
-            plain::line(&format!("{held} of {all} points hold: {config}, driven by {policy}. Missed: {missed}"))?;
+            output::line(&format!("{held} of {all} points hold: {config}, driven by {policy}. Missed: {missed}"))?;
         }
-        Ok(if self.missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FELL_SHORT) })
+        Ok(if self.missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CHECK_FAILED) })
     }
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use serde_json::json;
 
-use crate::cli::{FELL_SHORT, plain};
+use crate::cli::{EXIT_CHECK_FAILED, output};
 use townlet_shard::publish::archive;
 use townlet_wire::text::escape;
 
@@ -46,7 +46,7 @@ fn verify(files: &[PathBuf], as_json: bool) -> Result<ExitCode> {
     let mut whole = true;
     let mut rows = Vec::new();
     for file in files {
-        let found = archive::verify(file).map_err(|error| plain::unreadable(file, &error))?;
+        let found = archive::verify(file).map_err(|error| output::unreadable(file, &error))?;
         whole &= found.damage.is_none();
         let name = escape(&file.display().to_string());
         if as_json {
@@ -56,18 +56,18 @@ fn verify(files: &[PathBuf], as_json: bool) -> Result<ExitCode> {
         let ticks = found.ticks.map(|(first, last)| format!(", ticks {first} to {last}")).unwrap_or_default();
         let holds = found.damage.map_or_else(|| "whole".into(), |why| format!("DAMAGED: {}", escape(&why)));
         let (messages, checked) = (found.messages, found.checked);
-        plain::line(&format!("{name}: {messages} messages{ticks}, {checked} digests hold; {holds}"))?;
+        output::line(&format!("{name}: {messages} messages{ticks}, {checked} digests hold; {holds}"))?;
     }
     if as_json {
-        plain::json(&rows.into())?;
+        output::json(&rows.into())?;
     }
-    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(FELL_SHORT) })
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CHECK_FAILED) })
 }
 
 fn cat(file: &Path) -> Result<ExitCode> {
-    let damage = archive::lines(file, |line| plain::line(line).map_err(|error| error.to_string()))
-        .map_err(|error| plain::unreadable(file, &error))?;
+    let damage = archive::lines(file, |line| output::line(line).map_err(|error| error.to_string()))
+        .map_err(|error| output::unreadable(file, &error))?;
     let Some(why) = damage else { return Ok(ExitCode::SUCCESS) };
-    plain::stderr!("townlet: {}: {}", escape(&file.display().to_string()), escape(&why));
-    Ok(ExitCode::from(FELL_SHORT))
+    output::stderr!("townlet: {}: {}", escape(&file.display().to_string()), escape(&why));
+    Ok(ExitCode::from(EXIT_CHECK_FAILED))
 }

@@ -11,7 +11,7 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Value, json};
 
-use crate::cli::{BAD_INPUT, FELL_SHORT, plain};
+use crate::cli::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, output};
 use townlet_wire::text::escape;
 
 /// Every published version with the schemas of a snapshot and of a message.
@@ -42,10 +42,10 @@ struct Verdict {
     name: String,
     version: String,
     kind: &'static str,
-    mistakes: Vec<Mistake>,
+    mistakes: Vec<SchemaViolation>,
 }
 
-struct Mistake {
+struct SchemaViolation {
     path: String,
     message: String,
 }
@@ -68,18 +68,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     }
     tell(&verdicts, &unread, args.json)?;
     Ok(match (unread.is_empty(), verdicts.iter().all(|verdict| verdict.mistakes.is_empty())) {
-        (false, _) => ExitCode::from(BAD_INPUT),
-        (true, false) => ExitCode::from(FELL_SHORT),
+        (false, _) => ExitCode::from(EXIT_BAD_INPUT),
+        (true, false) => ExitCode::from(EXIT_CHECK_FAILED),
         (true, true) => ExitCode::SUCCESS,
     })
 }
 
 fn tell(verdicts: &[Verdict], unread: &[(PathBuf, anyhow::Error)], as_json: bool) -> Result<()> {
     for (_, why) in unread {
-        plain::stderr!("townlet: {}", escape(&format!("{why:#}")));
+        output::stderr!("townlet: {}", escape(&format!("{why:#}")));
     }
     if as_json {
-        let mistake = |it: &Mistake| json!({ "path": it.path, "message": it.message });
+        let mistake = |it: &SchemaViolation| json!({ "path": it.path, "message": it.message });
         let judged = verdicts.iter().map(|it| {
             let mistakes: Vec<Value> = it.mistakes.iter().map(mistake).collect();
             json!({
@@ -90,17 +90,17 @@ fn tell(verdicts: &[Verdict], unread: &[(PathBuf, anyhow::Error)], as_json: bool
         let unread = unread.iter().map(
             |(path, why)| json!({ "file": path.to_string_lossy(), "passed": false, "unreadable": format!("{why:#}"), "mistakes": [] }),
         );
-        return plain::json(&judged.chain(unread).collect());
+        return output::json(&judged.chain(unread).collect());
     }
     for it in verdicts {
         let count = it.mistakes.len();
         let says = if count == 0 { "holds".to_owned() } else { format!("{count} wrong") };
-        plain::line(&escape(&format!("{}: {} {}: {says}", it.name, it.kind, it.version)))?;
+        output::line(&escape(&format!("{}: {} {}: {says}", it.name, it.kind, it.version)))?;
         for mistake in it.mistakes.iter().take(TOLD) {
-            plain::line(&format!("  {}: {}", escape(&mistake.path), escape(&mistake.message)))?;
+            output::line(&format!("  {}: {}", escape(&mistake.path), escape(&mistake.message)))?;
         }
         if count > TOLD {
-            plain::line(&format!("  and {} more", count - TOLD))?;
+            output::line(&format!("  and {} more", count - TOLD))?;
         }
     }
     Ok(())
@@ -108,7 +108,7 @@ fn tell(verdicts: &[Verdict], unread: &[(PathBuf, anyhow::Error)], as_json: bool
 
 /// The file itself, or every payload in a folder and below it, by name.
 fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    let facts = std::fs::metadata(path).map_err(|error| plain::unreadable(path, &error))?;
+    let facts = std::fs::metadata(path).map_err(|error| output::unreadable(path, &error))?;
     if !facts.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -122,11 +122,11 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn inside(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in std::fs::read_dir(folder).map_err(|error| plain::unreadable(folder, &error))? {
-        let entry = entry.map_err(|error| plain::unreadable(folder, &error))?;
+    for entry in std::fs::read_dir(folder).map_err(|error| output::unreadable(folder, &error))? {
+        let entry = entry.map_err(|error| output::unreadable(folder, &error))?;
         let path = entry.path();
         // A link is not followed: it may lead round in a circle.
-        let kind = entry.file_type().map_err(|error| plain::unreadable(&path, &error))?;
+        let kind = entry.file_type().map_err(|error| output::unreadable(&path, &error))?;
         if kind.is_dir() {
             inside(&path, found)?;
         } else if path.extension().is_some_and(|end| end == "json" || end == "jsonl") {
@@ -138,7 +138,7 @@ fn inside(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 
 /// The payloads of a file, each with its name.
 fn read(path: &Path) -> Result<Vec<(String, Value)>> {
-    let text = plain::read_text(path, MAX_BYTES)?;
+    let text = output::read_text(path, MAX_BYTES)?;
     let name = path.display().to_string();
     let parse = |name: String, text: &str| match serde_json::from_str(text) {
         Ok(value) => Ok((name, value)),
@@ -178,7 +178,7 @@ impl Schemas {
                 let schema = if kind == "message" { message } else { snapshot };
                 schema.iter_errors(payload).flat_map(|error| mistakes(place, &error)).collect()
             }
-            None => vec![Mistake { path: format!("{place}.schema_version"), message: unknown(named) }],
+            None => vec![SchemaViolation { path: format!("{place}.schema_version"), message: unknown(named) }],
         };
         Verdict { name: name.into(), version, kind, mistakes }
     }
@@ -193,7 +193,7 @@ fn unknown(named: Option<&Value>) -> String {
 }
 
 /// A mistake in words; of several forms that a value may have, why it has none of them.
-fn mistakes(place: &str, error: &ValidationError<'_>) -> Vec<Mistake> {
+fn mistakes(place: &str, error: &ValidationError<'_>) -> Vec<SchemaViolation> {
     let mut path = place.to_owned();
     for step in error.instance_path().as_str().split('/').skip(1) {
         let step = step.replace("~1", "/").replace("~0", "~");
@@ -211,13 +211,13 @@ fn mistakes(place: &str, error: &ValidationError<'_>) -> Vec<Mistake> {
         ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
             let form = context.iter().filter(|form| form.iter().all(|error| is_inside(error)));
             return form.min_by_key(|form| form.len()).map_or_else(
-                || vec![Mistake { path: path.clone(), message: "it has none of the forms it may have".into() }],
+                || vec![SchemaViolation { path: path.clone(), message: "it has none of the forms it may have".into() }],
                 |form| form.iter().flat_map(|error| mistakes(place, error)).collect(),
             );
         }
         _ => error.masked_with("it").to_string(),
     };
-    vec![Mistake { path, message }]
+    vec![SchemaViolation { path, message }]
 }
 
 /// Whether a form fits as such and only something in it does not: a message of its `kind`, a list and not an object.

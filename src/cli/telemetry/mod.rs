@@ -3,7 +3,7 @@
 
 mod archive;
 mod check;
-mod connect;
+mod remote;
 
 use std::process::ExitCode;
 
@@ -19,9 +19,9 @@ pub(super) struct Args {
 #[derive(clap::Subcommand, Debug)]
 enum What {
     /// Prints the state of a shard as one JSON object
-    Snapshot(connect::SnapshotArgs),
+    Snapshot(remote::SnapshotArgs),
     /// Follows a shard: a line for each message, until interrupted
-    Tail(connect::TailArgs),
+    Tail(remote::TailArgs),
     /// Holds payloads to the published schema of their version, each mistake with its path
     Check(check::Args),
     /// Verifies and shows archives of the raw stream
@@ -34,8 +34,8 @@ enum What {
 /// Bad input, or a shard that is not reached.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
-        What::Snapshot(args) => connect::snapshot(args),
-        What::Tail(args) => connect::tail(args),
+        What::Snapshot(args) => remote::snapshot(args),
+        What::Tail(args) => remote::tail(args),
         What::Check(args) => check::run(args),
         What::Archive(args) => archive::run(args),
     }

@@ -21,11 +21,11 @@ use townlet_learn::train::{Plan, Row, Trainer};
 use townlet_town::Rules;
 use townlet_town::config::Layer;
 
-use super::texts::{self, Texts};
-use super::{BROKEN, ConfigArgs, FELL_SHORT, INTERRUPTED, plain};
+use super::config_sources::{self, ConfigSources};
+use super::{ConfigArgs, EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_INTERRUPTED, output};
 use townlet_shard::Home;
 use townlet_shard::home::new_run_id;
-use townlet_shard::policies::Policies;
+use townlet_shard::policies::PolicyCatalog;
 use townlet_shard::training::Log;
 
 /// What `townlet train` is told.
@@ -106,8 +106,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut session = Session::open(args)?;
     let warm = args.warm_start.is_some().then(|| session.warm_start(args.json)).transpose()?.flatten();
     if let Some(why) = warm {
-        plain::stderr!("townlet: the warm start diverged: {why}. Nothing was written.");
-        return Ok(ExitCode::from(FELL_SHORT));
+        output::stderr!("townlet: the warm start diverged: {why}. Nothing was written.");
+        return Ok(ExitCode::from(EXIT_CHECK_FAILED));
     }
     session.train(args, &interrupted)
 }
@@ -133,11 +133,11 @@ impl Session {
             None => std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN),
         };
         let flags = args.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
-        let texts = texts::load(&args.config, flags)?;
+        let texts = config_sources::load(&args.config, flags)?;
         for warning in &texts.loaded.warnings {
-            plain::stderr!("{warning}");
+            output::stderr!("{warning}");
         }
-        let policies = Policies::of(&args.home, &texts.loaded.config.policy);
+        let policies = PolicyCatalog::of(&args.home, &texts.loaded.config.policy);
         policies.apart().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
         let registry = policies.shadow;
         let Some(id) = &args.resume else {
@@ -198,7 +198,7 @@ impl Session {
             self.waiting.push(row.clone());
             let written = self.write();
             bar.set_position(row.steps);
-            bar.set_message(glance(&row));
+            bar.set_message(progress_message(&row));
             // After a refusal with every update, until the disk takes it.
             let due = row.update % self.cadence == 0 || self.refused;
             let saved = written.and_then(|()| if due { self.save() } else { Ok(()) });
@@ -211,8 +211,8 @@ impl Session {
         };
         bar.finish_and_clear();
         if let Err(why) = self.save() {
-            plain::stderr!("townlet: not everything could be saved: {why:#}");
-            return Ok(ExitCode::from(BROKEN));
+            output::stderr!("townlet: not everything could be saved: {why:#}");
+            return Ok(ExitCode::from(EXIT_FAILED));
         }
         self.told(args, end, last.as_ref())
     }
@@ -221,9 +221,9 @@ impl Session {
     fn tell(&mut self, refused: Option<&anyhow::Error>) {
         match (refused, self.refused) {
             (Some(why), false) => {
-                plain::stderr!("townlet: {why:#}. The training goes on; it is tried again with every update.");
+                output::stderr!("townlet: {why:#}. The training goes on; it is tried again with every update.");
             }
-            (None, true) => plain::stderr!("townlet: rows and checkpoint are written again."),
+            (None, true) => output::stderr!("townlet: rows and checkpoint are written again."),
             _ => {}
         }
         self.refused = refused.is_some();
@@ -249,13 +249,13 @@ impl Session {
             || "There was no checkpoint before.".to_owned(),
             |id| format!("The last good checkpoint is {}.", self.registry.path(id).display()),
         );
-        plain::stderr!("townlet: the training diverged: {why}. {kept} A smaller `ppo.learning_rate` may help.");
+        output::stderr!("townlet: the training diverged: {why}. {kept} A smaller `ppo.learning_rate` may help.");
         if args.json {
-            plain::line(
+            output::line(
                 &json!({ "run": self.run, "end": "diverged", "why": why, "checkpoint": self.saved }).to_string(),
             )?;
         }
-        Ok(ExitCode::from(FELL_SHORT))
+        Ok(ExitCode::from(EXIT_CHECK_FAILED))
     }
 
     fn told(&self, args: &Args, end: End, last: Option<&Row>) -> Result<ExitCode> {
@@ -266,7 +266,7 @@ impl Session {
             std::fs::write(&svg, plot::svg(&self.run, rows)).with_context(|| svg.display().to_string())?;
         }
         if args.json {
-            plain::line(
+            output::line(
                 &json!({
                     "run": self.run, "end": end.words(), "checkpoint": id, "row": last,
                     "policy": self.registry.path(&id).display().to_string(),
@@ -277,19 +277,19 @@ impl Session {
             )?;
         } else {
             if let Some(rows) = &drawn {
-                plain::print(&plot::terminal(rows))?;
-                plain::line(&format!("curves      {}", svg.display()))?;
+                output::print(&plot::terminal(rows))?;
+                output::line(&format!("curves      {}", svg.display()))?;
             }
             let row = last.cloned().unwrap_or_default();
-            plain::print(&report(&row))?;
-            plain::line(&format!("checkpoint  {}", self.registry.path(&id).display()))?;
-            plain::line(&format!("rows        {}", self.log.path().display()))?;
-            plain::line(&format!("{}: {} of {} steps.", end.words(), row.steps, row.total_steps))?;
+            output::print(&report(&row))?;
+            output::line(&format!("checkpoint  {}", self.registry.path(&id).display()))?;
+            output::line(&format!("rows        {}", self.log.path().display()))?;
+            output::line(&format!("{}: {} of {} steps.", end.words(), row.steps, row.total_steps))?;
         }
         if end != End::Steps && !args.json {
-            plain::line(&format!("`townlet train --resume {id}` goes on."))?;
+            output::line(&format!("`townlet train --resume {id}` goes on."))?;
         }
-        Ok(if end == End::Interrupted { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+        Ok(if end == End::Interrupted { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS })
     }
 }
 
@@ -299,13 +299,13 @@ fn resumable(registry: &Registry, id: &str) -> Result<Saved> {
     }
     let folder = registry.folder().display();
     for damaged in registry.damaged_trainings() {
-        plain::stderr!("townlet: {damaged}. It is passed over.");
+        output::stderr!("townlet: {damaged}. It is passed over.");
     }
     registry.newest_training().with_context(|| format!("no training in {folder}; start one without `--resume`."))
 }
 
 /// A resumed training keeps its configuration: a file or setting that says something else is refused.
-fn same_settings(args: &Args, texts: &Texts, rules: &Rules, saved: &Saved) -> Result<()> {
+fn same_settings(args: &Args, texts: &ConfigSources, rules: &Rules, saved: &Saved) -> Result<()> {
     let asked = |key: &str| {
         let row = texts.loaded.settings.iter().find(|row| row.key == key);
         args.config.config.is_some() || row.is_some_and(|row| row.layer != Layer::Default)
@@ -345,7 +345,7 @@ fn bar(length: u64, quiet: bool, template: &str) -> ProgressBar {
 }
 
 /// A row at a glance, for the bar.
-fn glance(row: &Row) -> String {
+fn progress_message(row: &Row) -> String {
     let figure =
         |value: Option<f64>, digits: usize| value.map_or_else(|| "–".into(), |value| format!("{value:.digits$}"));
     let kpis: Vec<String> = row.kpis.iter().filter(|kpi| kpi.charter).map(|kpi| figure(kpi.value, 2)).collect();
@@ -378,5 +378,5 @@ fn report(row: &Row) -> String {
         };
         [kpi.name.replace('_', " "), figure(kpi.value), verdict.to_owned()]
     }));
-    plain::columns(&rows)
+    output::columns(&rows)
 }

@@ -1,6 +1,6 @@
 //! Incidents: a bundle of the shard as it is, on demand. What goes in stands in `shard::incident`.
 
-use crate::table::{Deed, REASON, Row, Run};
+use crate::table::{REASON, Row, Run, ShardAction};
 use townlet_wire::Role;
 
 pub(crate) static INCIDENT: Row = Row {
@@ -9,5 +9,5 @@ pub(crate) static INCIDENT: Row = Row {
     role: Role::Admin,
     destructive: false,
     help: "writes an incident bundle and a note to ops/incidents while the town goes on",
-    run: Run::Shard(|_, args| Ok(Deed::Incident(args.text("reason").to_owned()))),
+    run: Run::Shard(|_, args| Ok(ShardAction::Incident(args.text("reason").to_owned()))),
 };

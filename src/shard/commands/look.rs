@@ -62,7 +62,7 @@ fn help(_: &Look<'_>, args: &Args) -> Reply {
 }
 
 fn telemetry_snapshot(look: &Look<'_>, _: &Args) -> Reply {
-    let snapshot = telemetry::snapshot(look.town, look.around, look.log.tail(20));
+    let snapshot = telemetry::snapshot(look.town, look.status, look.log.tail(20));
     let mut value = serde_json::to_value(&snapshot).map_err(|why| error("E_INTERNAL", why.to_string(), ""))?;
     value["summary"] = json!(format!(
         "schema {}, tick {}, {} residents.",
@@ -74,15 +74,15 @@ fn telemetry_snapshot(look: &Look<'_>, _: &Args) -> Reply {
 }
 
 fn health_status(look: &Look<'_>, _: &Args) -> Reply {
-    let health = &look.around.health;
+    let health = &look.status.health;
     let summary = if health.problems.is_empty() {
-        format!("{}; {} at {:.0} ticks/s.", health.status, look.around.speed, look.around.ticks_per_second)
+        format!("{}; {} at {:.0} ticks/s.", health.status, look.status.speed, look.status.ticks_per_second)
     } else {
         format!("{}: {}", health.status, health.problems.join("; "))
     };
-    let late = &look.around.lateness;
+    let late = &look.status.lateness;
     Ok(json!({
-        "summary": summary, "health": health, "run_id": look.around.run_id, "digest": look.town.digest(),
+        "summary": summary, "health": health, "run_id": look.status.run_id, "digest": look.town.digest(),
         "config_id": look.town.rules().config.config_id, "texts_digest": look.town.rules().texts_digest,
         "lateness": { "ticks": late.ticks(), "p50_ms": late.milliseconds(0.5), "p99_ms": late.milliseconds(0.99) },
     }))
@@ -160,9 +160,9 @@ fn affordance_status(look: &Look<'_>, _: &Args) -> Reply {
 fn explain(look: &Look<'_>, args: &Args) -> Reply {
     let agent = look.agent(args)?;
     let state = look.town.state();
-    let it = telemetry::inspect(look.town, &look.around.driver, agent);
+    let it = telemetry::inspect(look.town, &look.status.driver, agent);
     let name = names::name(state.agents.resident[agent]);
-    let driver = if it.possessed { "an operator" } else { look.around.policy.id.as_str() };
+    let driver = if it.possessed { "an operator" } else { look.status.policy.id.as_str() };
     let lowest = it.needs.iter().min_by(|a, b| a.value.total_cmp(&b.value));
     let lowest =
         lowest.map_or_else(String::new, |need| format!("; lowest need {} {:.0} %", need.name, need.value * 100.0));

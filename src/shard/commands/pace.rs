@@ -1,7 +1,7 @@
 //! The pace of a local town, which belongs to its owner whatever the role.
 
 use crate::engine::Speed;
-use crate::table::{Deed, Kind, Row, Run, arg, optional};
+use crate::table::{Kind, Row, Run, ShardAction, arg, optional};
 use townlet_wire::Role;
 
 pub(crate) static SPEED: Row = Row {
@@ -10,7 +10,7 @@ pub(crate) static SPEED: Row = Row {
     role: Role::Admin,
     destructive: false,
     help: "how fast the town runs",
-    run: Run::Pace(|_, args| Ok(Deed::Speed(Speed::named(args.text("rate")).unwrap_or_default()))),
+    run: Run::Pace(|_, args| Ok(ShardAction::Speed(Speed::named(args.text("rate")).unwrap_or_default()))),
 };
 
 pub(crate) static PAUSE: Row = Row {
@@ -19,7 +19,7 @@ pub(crate) static PAUSE: Row = Row {
     role: Role::Admin,
     destructive: false,
     help: "no more ticks until resumed; commands still apply",
-    run: Run::Pace(|_, _| Ok(Deed::Pause)),
+    run: Run::Pace(|_, _| Ok(ShardAction::Pause)),
 };
 
 pub(crate) static RESUME: Row = Row {
@@ -28,7 +28,7 @@ pub(crate) static RESUME: Row = Row {
     role: Role::Admin,
     destructive: false,
     help: "ticks again at the last speed",
-    run: Run::Pace(|_, _| Ok(Deed::Resume)),
+    run: Run::Pace(|_, _| Ok(ShardAction::Resume)),
 };
 
 pub(crate) static STEP: Row = Row {
@@ -37,5 +37,5 @@ pub(crate) static STEP: Row = Row {
     role: Role::Admin,
     destructive: false,
     help: "so many ticks (1), then paused",
-    run: Run::Pace(|_, args| Ok(Deed::Step(args.number("ticks").unwrap_or(1) as u64))),
+    run: Run::Pace(|_, args| Ok(ShardAction::Step(args.number("ticks").unwrap_or(1) as u64))),
 };

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::promotion::Order;
-use crate::table::{Arg, Args, Deed, Kind, Look, REASON, Reply, Row, Run, arg};
+use crate::table::{Arg, Args, Kind, Look, REASON, Reply, Row, Run, ShardAction, arg};
 use townlet_wire::{ErrorBody, Role};
 
 /// `--to <snapshot>`.
@@ -73,9 +73,9 @@ fn policy(look: &Look<'_>, args: &Args) -> Result<String, ErrorBody> {
     look.releases()?.named(args.text("checkpoint")).map(|loaded| loaded.driver.id().to_owned())
 }
 
-fn order(look: &Look<'_>, order: Order) -> Result<Deed, ErrorBody> {
+fn order(look: &Look<'_>, order: Order) -> Result<ShardAction, ErrorBody> {
     look.releases()?.allows(&order)?;
-    Ok(Deed::Release(order))
+    Ok(ShardAction::Release(order))
 }
 
 fn status(look: &Look<'_>, _: &Args) -> Reply {

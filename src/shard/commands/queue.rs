@@ -56,7 +56,7 @@ pub(crate) static DEFER: Row = Row {
 pub(super) fn on(
     look: &Look<'_>,
     args: &Args,
-    command: impl FnOnce(townlet_town::Resident) -> Command,
+    command: impl FnOnce(townlet_town::ResidentId) -> Command,
 ) -> Result<Command, ErrorBody> {
     let agent = look.agent(args)?;
     Ok(command(look.town.state().agents.resident[agent]))
@@ -92,7 +92,7 @@ fn review(look: &Look<'_>, _: &Args) -> Reply {
                     .attendance(entry.agent, rules.config.employment.attendance_window)
                     .map(townlet_town::Micro::to_f64),
                 "waiting_ticks": state.tick - entry.enqueued,
-                "releases_at_tick": townlet_town::employment::releases_at(rules, entry),
+                "releases_at_tick": townlet_town::employment::review_ends_at(rules, entry),
                 "approved": entry.approved,
             })
         })

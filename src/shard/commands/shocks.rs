@@ -74,7 +74,7 @@ pub(crate) static ARRANGE_MEET: Row = Row {
 fn queue(look: &Look<'_>, _: &Args) -> Reply {
     let rows = telemetry::perturbations(look.town.rules(), look.town.state());
     let count = |state: &str| rows.iter().filter(|row| row.state == state).count();
-    let on = look.town.state().switches.perturbations;
+    let on = look.town.state().live_settings.perturbations;
     let summary = format!(
         "{} under way, {} expected today, {} cooling down; by themselves {}.",
         count("active"),

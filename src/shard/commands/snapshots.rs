@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::snapshots::{self, Found};
-use crate::table::{Args, Deed, Kind, Reply, Row, Run, arg, error};
+use crate::table::{Args, Kind, Reply, Row, Run, ShardAction, arg, error};
 use townlet_wire::line::nearest;
 use townlet_wire::{ErrorBody, Role};
 
@@ -15,7 +15,7 @@ pub(crate) static SAVE: Row = Row {
     role: Role::Admin,
     destructive: false,
     help: "writes a snapshot of the town now",
-    run: Run::Shard(|_, _| Ok(Deed::SaveSnapshot)),
+    run: Run::Shard(|_, _| Ok(ShardAction::SaveSnapshot)),
 };
 
 pub(crate) static LIST: Row = Row {
@@ -71,7 +71,7 @@ fn open(folder: &Path, args: &Args) -> Result<Found, ErrorBody> {
     }
     let path = folder.join(typed);
     snapshots::read(&path).map_err(|why| {
-        let good = snapshots::good_before(&path).map_or_else(
+        let good = snapshots::previous_intact(&path).map_or_else(
             || "No good one lies before it.".to_owned(),
             |good| format!("The good one before it is `{}`.", snapshots::name(good.town.tick())),
         );

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use townlet_town::ties::{self, ASPECTS};
-use townlet_town::{Command, Resident, names};
+use townlet_town::{Command, ResidentId, names};
 
 use crate::table::{Args, Kind, Look, Reply, Row, Run, arg, error};
 use crate::telemetry;
@@ -69,7 +69,7 @@ pub(crate) static FORCE_CHAT: Row = Row {
 fn both(
     look: &Look<'_>,
     args: &Args,
-    command: impl FnOnce(Resident, Resident) -> Command,
+    command: impl FnOnce(ResidentId, ResidentId) -> Command,
 ) -> Result<Command, ErrorBody> {
     let agents = &look.town.state().agents;
     Ok(command(
@@ -168,6 +168,6 @@ fn conflict(look: &Look<'_>, _: &Args) -> Reply {
 }
 
 fn social_events(look: &Look<'_>, _: &Args) -> Reply {
-    let events: Vec<_> = look.around.story.events().filter(|event| SOCIAL.contains(&event.event.as_str())).collect();
+    let events: Vec<_> = look.status.story.events().filter(|event| SOCIAL.contains(&event.event.as_str())).collect();
     Ok(json!({ "summary": format!("{} among the newest events.", events.len()), "events": events }))
 }

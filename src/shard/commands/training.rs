@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::table::{Args, Deed, Look, Reply, Row, Run, error};
+use crate::table::{Args, Look, Reply, Row, Run, ShardAction, error};
 use townlet_wire::{ErrorBody, Role};
 
 pub(crate) static STATUS: Row = Row {
@@ -20,7 +20,7 @@ pub(crate) static PAUSE: Row = Row {
     role: Role::Admin,
     destructive: false,
     help: "the training beside the town waits until resumed; the town goes on",
-    run: Run::Shard(|look, _| under_way(look).map(|()| Deed::Train(false))),
+    run: Run::Shard(|look, _| check_training_active(look).map(|()| ShardAction::Train(false))),
 };
 
 pub(crate) static RESUME: Row = Row {
@@ -29,16 +29,16 @@ pub(crate) static RESUME: Row = Row {
     role: Role::Admin,
     destructive: false,
     help: "the training beside the town goes on",
-    run: Run::Shard(|look, _| under_way(look).map(|()| Deed::Train(true))),
+    run: Run::Shard(|look, _| check_training_active(look).map(|()| ShardAction::Train(true))),
 };
 
-const HOW_TO_GET_ONE: &str = "Start the shard with `--train`, such as `townlet run --train`.";
+const START_HINT: &str = "Start the shard with `--train`, such as `townlet run --train`.";
 
 fn status(look: &Look<'_>, _: &Args) -> Reply {
-    let learning = &look.around.learning;
+    let learning = &look.status.learning;
     let detail = if learning.detail.is_empty() { String::new() } else { format!(" {}", learning.detail) };
     let summary = match (learning.state.as_str(), learning.history.last()) {
-        ("off", _) => format!("no training runs beside this town. {HOW_TO_GET_ONE}"),
+        ("off", _) => format!("no training runs beside this town. {START_HINT}"),
         (state, None) => format!("{state}; no update yet.{detail}"),
         (state, Some(row)) => {
             let score = row.town_score.map_or_else(String::new, |score| format!(", town score {score:.3}"));
@@ -57,10 +57,10 @@ fn status(look: &Look<'_>, _: &Args) -> Reply {
 }
 
 /// That there is a training which can be told something.
-fn under_way(look: &Look<'_>) -> Result<(), ErrorBody> {
-    let learning = &look.around.learning;
+fn check_training_active(look: &Look<'_>) -> Result<(), ErrorBody> {
+    let learning = &look.status.learning;
     match learning.state.as_str() {
-        "off" => Err(error("E_CONFLICT", "no training runs beside this town.", HOW_TO_GET_ONE)),
+        "off" => Err(error("E_CONFLICT", "no training runs beside this town.", START_HINT)),
         state @ ("finished" | "diverged") => {
             let hint = "Start the shard with `--train` and other settings of `training` or `ppo` for another one.";
             Err(error("E_CONFLICT", format!("the training has ended: it is {state}."), hint))

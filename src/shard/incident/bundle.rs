@@ -10,13 +10,13 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use townlet_town::snapshot::hex;
 
-use super::secrets::Secrets;
+use super::redaction::SecretRedactor;
 use crate::home::replace;
 
 /// Most bytes of a bundle, packed.
 pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// Most bytes of its items, unpacked: packed they are no more than that and what follows.
-const MOST_UNPACKED: usize = MOST_BYTES - 4 * 1024 * 1024;
+const MAX_UNPACKED_BYTES: usize = MOST_BYTES - 4 * 1024 * 1024;
 /// How hard it packs; somebody may be waiting.
 const LEVEL: i32 = 3;
 /// The manifest's name.
@@ -34,7 +34,7 @@ struct Item {
 
 /// Something a bundle could not get, or left out.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Lack {
+pub(super) struct MissingItem {
     /// What.
     pub(super) item: String,
     /// Why.
@@ -55,32 +55,32 @@ struct Row<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Bundle {
     items: Vec<Item>,
-    lacks: Vec<Lack>,
-    secrets: Secrets,
+    lacks: Vec<MissingItem>,
+    secrets: SecretRedactor,
     taken: usize,
-    /// The limit, for tests smaller than [`MOST_UNPACKED`].
+    /// The limit, for tests smaller than [`MAX_UNPACKED_BYTES`].
     most: Option<usize>,
 }
 
 impl Bundle {
     /// An empty one that holds none of these.
-    pub(super) fn without(secrets: Secrets) -> Self {
+    pub(super) fn without(secrets: SecretRedactor) -> Self {
         Self { secrets, ..Self::default() }
     }
 
     /// What may stand nowhere in it.
-    pub(super) const fn secrets(&self) -> &Secrets {
+    pub(super) const fn secrets(&self) -> &SecretRedactor {
         &self.secrets
     }
 
     /// Says that something is not there, and why.
     pub(super) fn lacks(&mut self, item: impl Into<String>, why: impl Into<String>) {
         let (why, _) = self.secrets.blotted(why.into().as_bytes());
-        self.lacks.push(Lack { item: item.into(), why: String::from_utf8_lossy(&why).into_owned() });
+        self.lacks.push(MissingItem { item: item.into(), why: String::from_utf8_lossy(&why).into_owned() });
     }
 
     /// What is not there.
-    pub(super) fn lacking(&self) -> &[Lack] {
+    pub(super) fn lacking(&self) -> &[MissingItem] {
         &self.lacks
     }
 
@@ -91,7 +91,7 @@ impl Bundle {
 
     /// Whether so many more bytes fit.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
-        (self.taken as u64).saturating_add(bytes) <= self.most.unwrap_or(MOST_UNPACKED) as u64
+        (self.taken as u64).saturating_add(bytes) <= self.most.unwrap_or(MAX_UNPACKED_BYTES) as u64
     }
 
     /// Adds a text; secrets in it are blotted out. Answers whether it fitted.

@@ -3,24 +3,24 @@
 //!
 //! Owns names, when one is made by itself, and how many are kept. What goes in stands in `gather`, who notices in `watchdog`
 //! and `panics`. Whatever a shard does by itself and wants kept, such as a rollback, goes through `Engine::incident` with an
-//! `Occasion` whose sections the note shows. Rule: "Incidents".
+//! `IncidentTrigger` whose sections the note shows. Rule: "Incidents".
 
-mod board;
 mod bundle;
-mod gather;
+mod collect;
+mod diagnostics;
 mod note;
 mod panics;
+mod redaction;
 mod replay;
-mod secrets;
-mod system;
+mod system_info;
 #[cfg(test)]
 mod tests;
 mod timeline;
 mod watchdog;
 
-pub(super) use board::{Board, Given, Phase, TOWN, Watched};
-pub(super) use gather::Run;
-pub(super) use panics::{belongs_to, said};
+pub(super) use collect::Run;
+pub(super) use diagnostics::{Diagnostics, Given, Phase, TOWN, Watched};
+pub(super) use panics::{register_thread, said};
 pub(super) use watchdog::{Watchdog, hanging};
 
 use std::path::{Path, PathBuf};
@@ -33,10 +33,10 @@ use serde::{Deserialize, Serialize};
 use townlet_town::config::Config;
 
 use super::home::{Home, replace};
-use super::journal::{Frames, Journal};
+use super::journal::{FrameReader, Journal};
 use super::log::Log;
 use super::table::listed;
-use board::Fault;
+use diagnostics::Fault;
 use townlet_wire::Snapshot;
 
 /// Bundles kept; of an older incident the note alone stays.
@@ -44,11 +44,11 @@ const KEPT: usize = 20;
 /// For so long a run's further incident of one kind is a line in the note of the first.
 const QUIET: Duration = Duration::from_mins(10);
 /// Bundles made without being asked for in that time, of all runs in a home.
-const MOST_UNASKED: usize = 6;
+const MAX_AUTOMATIC: usize = 6;
 /// How long reading and playing a journal may take for a bundle.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// Lines that a note grows by.
-const MOST_AGAIN: usize = 50;
+const MAX_REPEAT_LINES: usize = 50;
 /// A bundle's name in its incident's folder.
 const BUNDLE: &str = "bundle.tar.zst";
 /// What is known of an incident, for programs.
@@ -96,7 +96,7 @@ pub(super) struct Now {
 
 /// Why a bundle is made, and what only the shard knew.
 #[derive(Clone, Debug)]
-pub(super) struct Occasion {
+pub(super) struct IncidentTrigger {
     pub(super) kind: Kind,
     /// In a sentence.
     pub(super) headline: String,
@@ -114,7 +114,7 @@ pub(super) struct Occasion {
     pub(super) attachments: Vec<(String, Vec<u8>)>,
 }
 
-impl Occasion {
+impl IncidentTrigger {
     /// Something of this kind, in a sentence.
     pub(super) fn new(kind: Kind, headline: impl Into<String>) -> Self {
         Self {
@@ -162,7 +162,7 @@ pub struct Incident {
 }
 
 /// The newest panic or hang of a run that was kept.
-fn fault_of(home: &Home, run_id: &str) -> Option<Fault> {
+fn latest_fault(home: &Home, run_id: &str) -> Option<Fault> {
     let of_run = |incident: &Incident| incident.run_id == run_id;
     kept(home).into_iter().rev().filter(of_run).find_map(|incident| incident.fault)
 }
@@ -206,7 +206,7 @@ pub fn find(home: &Home, shard: Option<&str>, run_id: Option<&str>) -> Result<(S
         let runs = if known.is_empty() { "none".to_owned() } else { listed(&known) };
         return Err(format!("{what} in {}; runs there: {runs}.", home.journals().display()));
     };
-    let header = home.journals_of(&run_id).iter().rev().find_map(|file| Some(Frames::open(file).ok()?.header));
+    let header = home.journal_files(&run_id).iter().rev().find_map(|file| Some(FrameReader::open(file).ok()?.header));
     let config = header.and_then(|header| Config::from_canonical(&header.sources.config).ok());
     Ok((run_id, config.map_or_else(|| "snapshots".to_owned(), |config| config.snapshot.root)))
 }
@@ -219,7 +219,7 @@ pub fn find(home: &Home, shard: Option<&str>, run_id: Option<&str>) -> Result<(S
 pub fn take(home: &Home, run_id: &str, root: &str, output: Option<&Path>) -> Result<Incident, String> {
     let run = Run { home: home.clone(), id: run_id.to_owned(), root: root.to_owned() };
     let headline = format!("a bundle of {run_id} was asked for from the command line");
-    write(&run, &new_id(Kind::Asked), &Occasion::new(Kind::Asked, headline), output)
+    write(&run, &new_id(Kind::Asked), &IncidentTrigger::new(Kind::Asked, headline), output)
 }
 
 fn new_id(kind: Kind) -> String {
@@ -227,11 +227,11 @@ fn new_id(kind: Kind) -> String {
     format!("{}{:03}-{}", now.strftime("%Y%m%d-%H%M%S"), now.millisecond(), kind.word())
 }
 
-fn write(run: &Run, id: &str, occasion: &Occasion, output: Option<&Path>) -> Result<Incident, String> {
+fn write(run: &Run, id: &str, occasion: &IncidentTrigger, output: Option<&Path>) -> Result<Incident, String> {
     let folder = run.home.incidents().join(id);
     let path = output.map_or_else(|| folder.join(BUNDLE), Path::to_owned);
     let say = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-    let mut all = gather::gather(run, occasion, PATIENCE);
+    let mut all = collect::gather(run, occasion, TIMEOUT);
     let mut incident = Incident {
         id: id.to_owned(),
         kind: occasion.kind,
@@ -278,27 +278,27 @@ fn forget(home: &Home) {
 }
 
 /// Makes the bundles of one shard, one at a time, on a thread of their own.
-pub(super) struct Recorder {
+pub(super) struct IncidentRecorder {
     run: Run,
-    board: Arc<Board>,
+    diagnostics: Arc<Diagnostics>,
     journal: std::sync::Weak<Journal>,
     audit: std::sync::Weak<townlet_audit::Log>,
     log: Log,
     at_work: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Recorder {
+impl IncidentRecorder {
     /// For a run.
     pub(super) fn new(
         run: Run,
-        board: Arc<Board>,
+        diagnostics: Arc<Diagnostics>,
         journal: &Arc<Journal>,
         audit: &Arc<townlet_audit::Log>,
         log: Log,
     ) -> Self {
-        panics::watch(&board);
+        panics::watch(&diagnostics);
         let (journal, audit) = (Arc::downgrade(journal), Arc::downgrade(audit));
-        Self { run, board, journal, audit, log, at_work: Mutex::new(None) }
+        Self { run, diagnostics, journal, audit, log, at_work: Mutex::new(None) }
     }
 
     /// What it writes about.
@@ -310,7 +310,7 @@ impl Recorder {
     ///
     /// # Errors
     /// That no thread can be had.
-    pub(super) fn start(self: &Arc<Self>, occasion: Occasion) -> Result<PathBuf, String> {
+    pub(super) fn start(self: &Arc<Self>, occasion: IncidentTrigger) -> Result<PathBuf, String> {
         let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
         let before = at_work.take();
         let id = new_id(occasion.kind);
@@ -326,7 +326,7 @@ impl Recorder {
     }
 
     /// Makes a bundle of what happened by itself, unless there was enough of it lately.
-    pub(super) fn notice(self: &Arc<Self>, occasion: Occasion) {
+    pub(super) fn notice(self: &Arc<Self>, occasion: IncidentTrigger) {
         self.log.say(&occasion.headline);
         if !self.is_news(&occasion) {
             return;
@@ -337,7 +337,7 @@ impl Recorder {
     }
 
     /// The same, here and now, for a thread that has nothing else to do any more. Answers with its path.
-    fn notice_and_wait(&self, occasion: &Occasion) -> Option<PathBuf> {
+    fn notice_and_wait(&self, occasion: &IncidentTrigger) -> Option<PathBuf> {
         self.log.say(&occasion.headline);
         self.finish();
         self.is_news(occasion).then_some(())?;
@@ -347,10 +347,13 @@ impl Recorder {
 
     /// The town's thread broke off, and this is what is left of it: its bundle is made here and now, where there is nothing
     /// else to do any more. Answers with its path.
-    pub(super) fn town_broke_off(&self, said: &str) -> Option<PathBuf> {
-        let (fault, view) = (self.board.fault_of_town(), self.board.view());
-        let occasion =
-            Occasion { view, fault, ..Occasion::new(Kind::Crash, format!("the town's thread broke off: {said}")) };
+    pub(super) fn record_town_crash(&self, said: &str) -> Option<PathBuf> {
+        let (fault, view) = (self.diagnostics.town_fault(), self.diagnostics.view());
+        let occasion = IncidentTrigger {
+            view,
+            fault,
+            ..IncidentTrigger::new(Kind::Crash, format!("the town's thread broke off: {said}"))
+        };
         self.notice_and_wait(&occasion)
     }
 
@@ -361,8 +364,8 @@ impl Recorder {
         drop(thread.map(JoinHandle::join));
     }
 
-    fn make(&self, id: &str, occasion: &Occasion) -> Result<Incident, String> {
-        panics::belongs_to_nobody();
+    fn make(&self, id: &str, occasion: &IncidentTrigger) -> Result<Incident, String> {
+        panics::ignore_thread_panics();
         // What the shard knows is in its files then; a disk that refuses has been told by its writer.
         drop(self.journal.upgrade().map(|journal| journal.flush()));
         drop(self.audit.upgrade().map(|audit| audit.flush()));
@@ -372,13 +375,13 @@ impl Recorder {
             Ok(incident) => self.log.say(&format!("incident bundle {}, {} bytes", incident.bundle, incident.bytes)),
             Err(why) => self.log.say(&format!("the incident bundle could not be written: {why}")),
         }
-        self.board.filed(made.as_ref().err().cloned());
+        self.diagnostics.filed(made.as_ref().err().cloned());
         made
     }
 
     /// Whether a bundle is worth its space: not the same again and again, and not too many of any. What is no news is a
     /// line in the note of the one before.
-    fn is_news(&self, occasion: &Occasion) -> bool {
+    fn is_news(&self, occasion: &IncidentTrigger) -> bool {
         let since = Timestamp::now() - QUIET;
         let mut lately = kept(&self.run.home);
         lately.retain(|incident| !incident.asked && incident.ts.parse::<Timestamp>().is_ok_and(|ts| ts > since));
@@ -390,9 +393,9 @@ impl Recorder {
             }
             return false;
         }
-        if lately.len() >= MOST_UNASKED {
+        if lately.len() >= MAX_AUTOMATIC {
             self.log.say("no incident bundle: there were too many lately.");
         }
-        lately.len() < MOST_UNASKED
+        lately.len() < MAX_AUTOMATIC
     }
 }

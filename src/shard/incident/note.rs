@@ -8,23 +8,23 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::gather::{Gathered, REPLAY, Run};
+use super::collect::{BundleContents, REPLAY, Run};
 use super::timeline::{Moment, merged, table};
-use super::{Incident, Kind, MOST_AGAIN, Occasion};
+use super::{Incident, IncidentTrigger, Kind, MAX_REPEAT_LINES};
 use townlet_wire::text::escape;
 
 /// Rows of the timeline in the summary and in the note.
 const ROWS: usize = 60;
 
 /// The tick and digest that the replay must reach: the shard's own, where it could be asked.
-pub(super) fn target(all: &Gathered, occasion: &Occasion) -> Option<(u64, String)> {
+pub(super) fn target(all: &BundleContents, occasion: &IncidentTrigger) -> Option<(u64, String)> {
     let replay = all.replay.as_ref()?;
     let own = occasion.now.as_ref().filter(|now| now.tick == replay.tick).map(|now| (now.tick, now.digest.clone()));
     own.or_else(|| replay.target())
 }
 
 /// Everything that kept time, with the incident itself.
-pub(super) fn moments(run: &Run, all: &Gathered, occasion: &Occasion, incident: &Incident) -> Vec<Moment> {
+pub(super) fn moments(run: &Run, all: &BundleContents, occasion: &IncidentTrigger, incident: &Incident) -> Vec<Moment> {
     let tick = occasion.fault.as_ref().map(|fault| fault.tick).or_else(|| occasion.now.as_ref().map(|now| now.tick));
     let at = occasion.fault.as_ref().map_or(&incident.ts, |fault| &fault.ts).parse().ok();
     let own = vec![Moment::new(at, tick, "incident", format!("{}: {}", incident.kind.tag(), occasion.headline))];
@@ -32,7 +32,12 @@ pub(super) fn moments(run: &Run, all: &Gathered, occasion: &Occasion, incident: 
 }
 
 /// `SUMMARY.md`.
-pub(super) fn summary(all: &Gathered, occasion: &Occasion, incident: &Incident, moments: &[Moment]) -> String {
+pub(super) fn summary(
+    all: &BundleContents,
+    occasion: &IncidentTrigger,
+    incident: &Incident,
+    moments: &[Moment],
+) -> String {
     let mut text = format!("# Incident {}\n\n{}.\n\n", incident.id, escape(occasion.headline.trim_end_matches('.')));
     head(&mut text, all, occasion, incident);
     text.push_str("\n## Replay\n\n");
@@ -53,7 +58,12 @@ pub(super) fn summary(all: &Gathered, occasion: &Occasion, incident: &Incident, 
 }
 
 /// `note.md`.
-pub(super) fn note(all: &Gathered, occasion: &Occasion, incident: &Incident, moments: &[Moment]) -> String {
+pub(super) fn note(
+    all: &BundleContents,
+    occasion: &IncidentTrigger,
+    incident: &Incident,
+    moments: &[Moment],
+) -> String {
     let mut text = format!("# {}: {}\n\n", incident.kind.tag(), escape(&occasion.headline));
     head(&mut text, all, occasion, incident);
     let _ = writeln!(text, "| bundle | `{}` |", incident.bundle);
@@ -71,7 +81,7 @@ pub(super) fn note(all: &Gathered, occasion: &Occasion, incident: &Incident, mom
     text
 }
 
-fn head(text: &mut String, all: &Gathered, occasion: &Occasion, incident: &Incident) {
+fn head(text: &mut String, all: &BundleContents, occasion: &IncidentTrigger, incident: &Incident) {
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "| {name} | {} |", escape(&value).replace('|', "\\|"));
     };
@@ -109,7 +119,7 @@ fn head(text: &mut String, all: &Gathered, occasion: &Occasion, incident: &Incid
     }
 }
 
-fn replay(text: &mut String, all: &Gathered, incident: &Incident) {
+fn replay(text: &mut String, all: &BundleContents, incident: &Incident) {
     let Some(replay) = &all.replay else {
         text.push_str("There is none: see what could not be had.\n");
         return;
@@ -144,7 +154,7 @@ fn lacking(text: &mut String, incident: &Incident) {
 /// The same happened again: a line at the note's end, while there are not too many.
 pub(super) fn again(note: &Path, headline: &str) -> std::io::Result<()> {
     let lines = std::fs::read_to_string(note)?.lines().rev().take_while(|line| line.starts_with("- ")).count();
-    if lines >= MOST_AGAIN {
+    if lines >= MAX_REPEAT_LINES {
         return Ok(());
     }
     let now = Timestamp::now().strftime("%Y-%m-%d %H:%M:%S");

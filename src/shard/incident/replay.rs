@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use townlet_town::{Town, snapshot};
 
-use super::secrets::Secrets;
+use super::redaction::SecretRedactor;
 use crate::home::Home;
-use crate::journal::{Base, Entry, Frames, Header, frame};
-use crate::recover::{Player, reached};
+use crate::journal::{Base, Entry, FrameReader, Header, frame};
+use crate::recovery::{JournalReplayer, reached};
 use crate::snapshots;
 
 /// Most bytes of the journal that a bundle carries for the replay.
@@ -43,17 +43,17 @@ pub(super) fn replay(
     home: &Home,
     root: &str,
     run_id: &str,
-    secrets: &Secrets,
+    secrets: &SecretRedactor,
     late: Instant,
 ) -> Result<Replay, String> {
-    let files = home.journals_of(run_id);
+    let files = home.journal_files(run_id);
     let newest = files.last().ok_or_else(|| format!("run {run_id} has no journal in {}", home.journals().display()))?;
-    let frames = Frames::open(newest).map_err(|error| error.to_string())?;
+    let frames = FrameReader::open(newest).map_err(|error| error.to_string())?;
     let mut notes = Vec::new();
     let mut header = frames.header.clone();
     let long = std::fs::metadata(newest).is_ok_and(|found| found.len() > SHORT);
     let snapshot = start_from(&home.snapshots(root, run_id), long, &mut notes);
-    let based = Player::from_header(&header).map_err(|why| format!("{}: {why}", newest.display()))?.town;
+    let based = JournalReplayer::from_header(&header).map_err(|why| format!("{}: {why}", newest.display()))?.town;
     let town = snapshot.filter(|town| reached(town) > reached(&based)).unwrap_or(based);
     let cleaned = secrets.town(&town);
     let redacted = cleaned.is_some();
@@ -77,13 +77,13 @@ impl Replay {
     fn take(
         &mut self,
         path: &Path,
-        frames: Frames,
+        frames: FrameReader,
         from: Town,
         (header, late): (&Header, Instant),
-        secrets: &Secrets,
+        secrets: &SecretRedactor,
     ) -> Result<(), String> {
         let start = reached(&from);
-        let mut player = Some(Player::from_town(from));
+        let mut player = Some(JournalReplayer::from_town(from));
         for (entry, bytes) in frames {
             let behind = match &entry {
                 Entry::Ticks { to, .. } => *to <= start.0,
@@ -138,7 +138,7 @@ impl Replay {
 }
 
 /// What was reloaded, with the secrets taken out; nothing when it holds none.
-fn without_secrets(entry: &Entry, secrets: &Secrets) -> Option<(Entry, Vec<u8>)> {
+fn without_secrets(entry: &Entry, secrets: &SecretRedactor) -> Option<(Entry, Vec<u8>)> {
     let Entry::Reload { sources, .. } = entry else { return None };
     let without = secrets.sources(sources)?;
     let mut clean = entry.clone();

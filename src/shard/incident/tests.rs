@@ -15,15 +15,15 @@ fn run(home: &Path, id: &str) -> Run {
     Run { home: Home::new(home), id: id.into(), root: "snapshots".into() }
 }
 
-fn recorder(home: &Path) -> Arc<Recorder> {
+fn recorder(home: &Path) -> Arc<IncidentRecorder> {
     let run = run(home, RUN);
     let log = Log::new(run.home.log(), "shard", false);
     let (journal, audit) = (Weak::new(), Weak::new());
-    Arc::new(Recorder { run, board: Arc::default(), journal, audit, log, at_work: Mutex::default() })
+    Arc::new(IncidentRecorder { run, diagnostics: Arc::default(), journal, audit, log, at_work: Mutex::default() })
 }
 
 /// Keeps so many incidents of this kind, each of a run of its own.
-fn keep(home: &Path, count: usize, occasion: &Occasion) {
+fn keep(home: &Path, count: usize, occasion: &IncidentTrigger) {
     for number in 0..count {
         let run = run(home, &format!("harbour-20260101-000000-{number:06x}"));
         let id = format!("20260101-000000{number:03}-{}", occasion.kind.word());
@@ -39,7 +39,7 @@ fn bundles(home: &Path) -> Vec<bool> {
 #[test]
 fn of_the_oldest_incidents_the_note_alone_stays() {
     let folder = tempfile::tempdir().unwrap();
-    keep(folder.path(), KEPT + 1, &Occasion::new(Kind::Asked, "somebody asked"));
+    keep(folder.path(), KEPT + 1, &IncidentTrigger::new(Kind::Asked, "somebody asked"));
     let there = bundles(folder.path());
     assert_eq!((there.len(), there[0]), (KEPT + 1, false));
     assert!(there[1..].iter().all(|there| *there), "{there:?}");
@@ -51,9 +51,9 @@ fn of_the_oldest_incidents_the_note_alone_stays() {
 fn after_six_incidents_that_nobody_asked_for_there_are_no_bundles_for_a_while() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = recorder(folder.path());
-    keep(folder.path(), MOST_UNASKED - 1, &Occasion::new(Kind::Rollback, "it was taken back"));
-    for (kind, made) in [(Kind::Hang, MOST_UNASKED), (Kind::Crash, MOST_UNASKED)] {
-        recorder.notice(Occasion::new(kind, "it happened"));
+    keep(folder.path(), MAX_AUTOMATIC - 1, &IncidentTrigger::new(Kind::Rollback, "it was taken back"));
+    for (kind, made) in [(Kind::Hang, MAX_AUTOMATIC), (Kind::Crash, MAX_AUTOMATIC)] {
+        recorder.notice(IncidentTrigger::new(kind, "it happened"));
         recorder.finish();
         assert_eq!(bundles(folder.path()).len(), made, "{kind:?}");
     }
@@ -66,9 +66,9 @@ fn incidents_that_somebody_asked_for_take_no_others_place() {
     for kind in [Kind::Rollback, Kind::Asked] {
         let folder = tempfile::tempdir().unwrap();
         let asked = Some(("local:ada".to_owned(), String::new()));
-        keep(folder.path(), MOST_UNASKED, &Occasion { asked, ..Occasion::new(kind, "by hand") });
+        keep(folder.path(), MAX_AUTOMATIC, &IncidentTrigger { asked, ..IncidentTrigger::new(kind, "by hand") });
         let recorder = recorder(folder.path());
-        recorder.notice(Occasion::new(Kind::Crash, "it broke"));
+        recorder.notice(IncidentTrigger::new(Kind::Crash, "it broke"));
         recorder.finish();
         let kept = kept(&Home::new(folder.path()));
         assert_eq!(kept.iter().filter(|it| it.kind == Kind::Crash).count(), 1, "{kind:?}: {kept:?}");
@@ -79,8 +79,8 @@ fn incidents_that_somebody_asked_for_take_no_others_place() {
 fn the_same_again_is_a_line_in_the_note_and_there_are_not_too_many() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = recorder(folder.path());
-    for _ in 0..=MOST_AGAIN + 1 {
-        recorder.notice(Occasion::new(Kind::Hang, "tick 7 hangs"));
+    for _ in 0..=MAX_REPEAT_LINES + 1 {
+        recorder.notice(IncidentTrigger::new(Kind::Hang, "tick 7 hangs"));
         recorder.finish();
     }
     let kept = kept(&Home::new(folder.path()));
@@ -88,7 +88,7 @@ fn the_same_again_is_a_line_in_the_note_and_there_are_not_too_many() {
     let note = Home::new(folder.path()).incidents().join(&kept[0].id).join("note.md");
     let text = std::fs::read_to_string(note).unwrap();
     let (_, again) = text.split_once("## Again").expect("its last section");
-    assert_eq!(again.matches("tick 7 hangs").count(), MOST_AGAIN, "{text}");
+    assert_eq!(again.matches("tick 7 hangs").count(), MAX_REPEAT_LINES, "{text}");
 }
 
 /// The default town's, with another target.
@@ -134,8 +134,8 @@ fn a_journal_that_takes_too_long_to_read_is_read_no_further_and_that_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let texts: Vec<Sources> = ["0.5", "0.6"].map(sources).into();
     let run = journalled(folder.path(), &[reload(0, 0, texts[0].clone()), reload(1, 0, texts[1].clone())]);
-    for (patience, read, whole) in [(Duration::ZERO, 0, false), (PATIENCE, 1, true)] {
-        let all = gather::gather(&run, &Occasion::new(Kind::Asked, "somebody asked"), patience);
+    for (patience, read, whole) in [(Duration::ZERO, 0, false), (TIMEOUT, 1, true)] {
+        let all = collect::gather(&run, &IncidentTrigger::new(Kind::Asked, "somebody asked"), patience);
         assert_eq!(all.sources.as_ref(), Some(&texts[read]));
         assert_eq!(all.replay.as_ref().map(|replay| replay.town.is_some()), Some(whole));
         let said = all.bundle.lacking().iter().any(|lack| lack.item == "configuration at the end");
@@ -159,8 +159,9 @@ fn texts_from_before_the_replay_begins_are_not_said_to_be_changed() {
         for tick in [1, 2] {
             snapshots::save(&run.home.snapshots(&run.root, RUN), tick, &snapshot::save(&town), 9).expect("it is saved");
         }
-        let late = std::time::Instant::now() + PATIENCE;
-        let found = replay::replay(&run.home, &run.root, RUN, &secrets::Secrets::default(), late).expect("a replay");
+        let late = std::time::Instant::now() + TIMEOUT;
+        let found =
+            replay::replay(&run.home, &run.root, RUN, &redaction::SecretRedactor::default(), late).expect("a replay");
         assert_eq!((found.redacted, found.town.is_some()), (redacted, true), "{at}: {:?}", found.notes);
     }
 }

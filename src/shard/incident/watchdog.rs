@@ -9,9 +9,9 @@ use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::board::{Board, Hang, Phase, TOWN};
-use super::{Kind, Occasion, Recorder};
-use crate::outlet::Outlet;
+use super::diagnostics::{Diagnostics, Hang, Phase, TOWN};
+use super::{IncidentRecorder, IncidentTrigger, Kind};
+use crate::subscribers::Subscribers;
 use townlet_wire::Snapshot;
 
 /// How often it looks.
@@ -32,9 +32,13 @@ impl Watchdog {
     ///
     /// # Errors
     /// That no thread can be had.
-    pub(crate) fn start(board: Arc<Board>, recorder: Arc<Recorder>, outlet: Weak<Outlet>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        diagnostics: Arc<Diagnostics>,
+        recorder: Arc<IncidentRecorder>,
+        subscribers: Weak<Subscribers>,
+    ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
-        let watch = Watch { board, recorder, outlet, beat: 0, looks: 0, hung: None };
+        let watch = Watch { diagnostics, recorder, subscribers, beat: 0, looks: 0, hung: None };
         let thread = std::thread::Builder::new().name("watchdog".into()).spawn(move || watch.run(&stopped))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
@@ -48,9 +52,9 @@ impl Drop for Watchdog {
 }
 
 struct Watch {
-    board: Arc<Board>,
-    recorder: Arc<Recorder>,
-    outlet: Weak<Outlet>,
+    diagnostics: Arc<Diagnostics>,
+    recorder: Arc<IncidentRecorder>,
+    subscribers: Weak<Subscribers>,
     /// As it was last seen, and for how many looks.
     beat: u64,
     looks: u32,
@@ -60,7 +64,7 @@ struct Watch {
 
 impl Watch {
     fn run(mut self, stopped: &Receiver<()>) {
-        super::panics::belongs_to_nobody();
+        super::panics::ignore_thread_panics();
         let mut looked = Instant::now();
         while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
             let late = looked.elapsed() > STOPPED;
@@ -73,18 +77,18 @@ impl Watch {
     }
 
     fn look(&mut self, late: bool) {
-        let beat = self.board.beat();
+        let beat = self.diagnostics.beat();
         if beat != self.beat {
             self.beat = beat;
             self.looks = 0;
             if let Some(since) = self.hung.take() {
-                self.board.hang(None);
+                self.diagnostics.hang(None);
                 let seconds = since.elapsed().as_secs();
                 self.recorder.log().say(&format!("the tick has ended; it hung for {seconds} s after it was noticed"));
             }
             return;
         }
-        let at_rest = matches!(self.board.phase(), Phase::Waiting | Phase::Ending);
+        let at_rest = matches!(self.diagnostics.phase(), Phase::Waiting | Phase::Ending);
         if at_rest || late || self.hung.is_some() {
             self.looks = 0;
             return;
@@ -96,35 +100,38 @@ impl Watch {
     }
 
     fn hangs(&mut self) {
-        let (tick, phase) = (self.board.tick(), self.board.phase().words());
+        let (tick, phase) = (self.diagnostics.tick(), self.diagnostics.phase().words());
         let message = format!("tick {tick} hangs for more than 3 s: {phase}.");
         self.hung = Some(Instant::now());
-        self.board.hang(Some(Hang { message: message.clone(), tick }));
-        let fault = self.board.fault(TOWN, message.clone(), "the town's thread".into(), String::new());
-        let view = self.board.view().map(|view| hanging(&view, &self.board));
-        if let (Some(outlet), Some(view)) = (self.outlet.upgrade(), &view) {
-            outlet.speak(view.clone(), || self.board.beat() == self.beat);
+        self.diagnostics.hang(Some(Hang { message: message.clone(), tick }));
+        let fault = self.diagnostics.fault(TOWN, message.clone(), "the town's thread".into(), String::new());
+        let view = self.diagnostics.view().map(|view| hanging(&view, &self.diagnostics));
+        if let (Some(subscribers), Some(view)) = (self.subscribers.upgrade(), &view) {
+            subscribers.speak(view.clone(), || self.diagnostics.beat() == self.beat);
         }
         let view = view.map(Arc::new);
-        self.recorder.notice(Occasion { fault: Some(fault), view, ..Occasion::new(Kind::Hang, message) });
+        self.recorder.notice(IncidentTrigger { fault: Some(fault), view, ..IncidentTrigger::new(Kind::Hang, message) });
     }
 
     /// Threads other than the town's, whose own panic is kept by itself as it ends.
     fn broken_off(&self) {
-        for fault in self.board.fresh_of_others() {
+        for fault in self.diagnostics.unreported_faults() {
             let message = fault.message.trim_end_matches('.');
             let headline = format!("the thread `{}` broke off: {message}", fault.thread);
-            let occasion =
-                Occasion { view: self.board.view(), fault: Some(fault), ..Occasion::new(Kind::Crash, headline) };
+            let occasion = IncidentTrigger {
+                view: self.diagnostics.view(),
+                fault: Some(fault),
+                ..IncidentTrigger::new(Kind::Crash, headline)
+            };
             self.recorder.notice(occasion);
         }
     }
 }
 
 /// The last state, and that it is the last for now.
-pub(crate) fn hanging(view: &Snapshot, board: &Board) -> Snapshot {
+pub(crate) fn hanging(view: &Snapshot, diagnostics: &Diagnostics) -> Snapshot {
     let mut view = view.clone();
-    let raised = board.alerts();
+    let raised = diagnostics.alerts();
     view.health.status = "degraded".into();
     for alert in raised.into_iter().rev() {
         if view.alerts.iter().all(|known| known.message != alert.message) {

@@ -3,19 +3,19 @@
 //! Owns what is known of releases while a shard runs. What may happen next is `machine`'s to say, what is done to the town
 //! is `orders`'. Rule: "Stability, promotion, rollback".
 
-mod judge;
-mod machine;
-mod note;
-mod orders;
-mod pointer;
-mod rollouts;
-mod saved;
+mod evaluator;
+mod operations;
+mod release_pointer;
+mod release_snapshots;
+mod rollback_note;
+mod rollout_log;
+mod state_machine;
 #[cfg(test)]
 mod tests;
 
-pub(super) use orders::Order;
-pub(super) use pointer::Pointer;
-pub use pointer::PointerError;
+pub(super) use operations::Order;
+pub(super) use release_pointer::ReleasePointer;
+pub use release_pointer::ReleasePointerError;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,11 +24,11 @@ use std::sync::Arc;
 use townlet_town::Rules;
 use townlet_town::config::{AutoRollback, Config};
 
-use super::policies::{Loaded, Policies, PolicyError};
+use super::policies::{Loaded, PolicyCatalog, PolicyError};
 use super::table::error;
 use super::{Driver, Home};
-use judge::{Case, Judge};
-use machine::{Act, Machine, Stage};
+use evaluator::{Case, Judge};
+use state_machine::{Act, Machine, Stage};
 use townlet_wire::ErrorBody;
 use townlet_wire::learning::{Promotion, PromotionStep};
 
@@ -42,7 +42,7 @@ pub(super) const TOWN: &str = "town";
 pub(super) struct Releases {
     rules: Arc<Rules>,
     home: Home,
-    policies: Policies,
+    policies: PolicyCatalog,
     machine: Machine,
     /// As the file has it.
     kept: Machine,
@@ -50,7 +50,7 @@ pub(super) struct Releases {
     writing: usize,
     /// Whether an order is being carried out; until it is, no other one is begun and nothing else is written.
     ordered: bool,
-    file: pointer::Writer,
+    file: release_pointer::Writer,
     release: Loaded,
     previous: Option<Loaded>,
     /// Others by the name they were asked for, or why they cannot be had; the newest last.
@@ -88,23 +88,24 @@ impl Releases {
         run: &str,
         tick: u64,
     ) -> Result<Opened, PolicyError> {
-        let policies = Policies::of(home.folder(), &rules.config.policy);
-        let found = Pointer::read(home.folder(), rules)?;
-        let (ground, required) = (pointer::ground(rules), u64::from(rules.config.stability.promotion.required_passes));
+        let policies = PolicyCatalog::of(home.folder(), &rules.config.policy);
+        let found = ReleasePointer::read(home.folder(), rules)?;
+        let (ground, required) =
+            (release_pointer::ground(rules), u64::from(rules.config.stability.promotion.required_passes));
         let mut notes = Vec::new();
         let rollouts = home.rollouts();
-        if found.is_none() && rollouts::knows(&rollouts, &rules.config.shard) {
+        if found.is_none() && rollout_log::knows(&rollouts, &rules.config.shard) {
             notes.push(format!(
                 "{}: it is missing, and {} holds changes of the release: `policy.release` drives the town again. Put the file \
                  back, or give the release its place by `policy_swap`.",
-                pointer::path(home.folder(), &rules.config).display(),
+                release_pointer::path(home.folder(), &rules.config).display(),
                 rollouts.display()
             ));
         }
         let made = found.as_ref().and_then(|pointer| Some((pointer, pointer.release()?)));
         let release = if let Some((pointer, name)) = made {
             let loaded = pointer.load(&policies, name, rules)?;
-            notes.extend(policies.passed_over(name));
+            notes.extend(policies.damaged_copies(name));
             loaded
         } else {
             // A driver that was handed in need not be among the files.
@@ -132,7 +133,7 @@ impl Releases {
                 since.tick, since.run
             ));
         }
-        let mut file = pointer::Writer::new(home.folder(), rules, found.as_ref());
+        let mut file = release_pointer::Writer::new(home.folder(), rules, found.as_ref());
         let mut trouble = None;
         if machine != kept || matches!(machine.stage(), Stage::Evaluating | Stage::Eligible | Stage::Canary) {
             trouble = file.claim().err();
@@ -141,7 +142,7 @@ impl Releases {
                 machine = kept.clone();
             }
         }
-        let saved = saved::list(&saved::root(home.folder(), &rules.config));
+        let saved = release_snapshots::list(&release_snapshots::root(home.folder(), &rules.config));
         let driver = release.driver.clone();
         let releases = Self {
             rules: Arc::clone(rules),
@@ -332,12 +333,15 @@ impl Releases {
 
 /// Where the release pointer stands, and the manifests of changes of the release, oldest first.
 pub(super) fn files(home: &Path, config: &Config) -> (PathBuf, Vec<PathBuf>) {
-    (pointer::path(home, config), saved::manifests(&saved::root(home, config)).collect())
+    (
+        release_pointer::path(home, config),
+        release_snapshots::manifests(&release_snapshots::root(home, config)).collect(),
+    )
 }
 
 /// Commands of a run that changed a release and were not told to the log: (issuer, `cmd_id`) → tick.
 pub(super) fn carried_out(home: &Path, rules: &Rules, run: &str) -> BTreeMap<(String, String), u64> {
-    let found = Pointer::read(home, rules).ok().flatten();
+    let found = ReleasePointer::read(home, rules).ok().flatten();
     let steps = found.iter().flat_map(|pointer| pointer.content.machine.steps());
     steps
         .filter(|step| step.act.run == run && !step.act.cmd_id.is_empty() && step.to != Stage::Promoting)

@@ -4,8 +4,8 @@
 
 use proptest::prelude::*;
 
-use super::machine::{Act, BETTER, Event, Ground, Machine, NOT_BETTER, RUNNING, Stage};
-use super::rollouts;
+use super::rollout_log;
+use super::state_machine::{Act, BETTER, ConfigFingerprint, Event, Machine, NOT_BETTER, RUNNING, Stage};
 use townlet_wire::learning::Evidence;
 
 const REQUIRED: u64 = 2;
@@ -21,8 +21,8 @@ fn act() -> Act {
     }
 }
 
-fn ground(config: u8) -> Ground {
-    Ground { config: config.to_string(), layout: "layout".into() }
+fn ground(config: u8) -> ConfigFingerprint {
+    ConfigFingerprint { config: config.to_string(), layout: "layout".into() }
 }
 
 fn evidence(machine: &Machine, verdict: &str, name: Option<&str>) -> Evidence {
@@ -168,8 +168,8 @@ fn rows_are_written_once_whatever_a_crash_left_out() {
     let path = folder.path().join("ops/rollouts.md");
     let mut machine = eligible();
     taken(&mut machine, &[Event::Promote(named("a")), Event::Flipped]);
-    let write = |machine: &Machine, steps: &[super::machine::Step]| {
-        rollouts::append(&path, "harbour", steps, machine.ground(), machine.evidence()).unwrap();
+    let write = |machine: &Machine, steps: &[super::state_machine::Step]| {
+        rollout_log::append(&path, "harbour", steps, machine.ground(), machine.evidence()).unwrap();
         std::fs::read_to_string(&path).unwrap().lines().filter(|line| line.starts_with("| harbour")).count()
     };
     assert_eq!(write(&machine, machine.steps()), 1, "the promotion alone is a change of the release");
@@ -232,13 +232,13 @@ struct Model {
     disk: String,
     /// Who drives the town.
     driver: String,
-    ground: Ground,
+    ground: ConfigFingerprint,
     /// What the judgement now under way is about, with the green windows and the verdict since it began.
-    about: (Option<String>, String, Ground),
+    about: (Option<String>, String, ConfigFingerprint),
     greens: u64,
     better: bool,
     /// The same as of the last write.
-    kept: ((Option<String>, String, Ground), u64, bool),
+    kept: ((Option<String>, String, ConfigFingerprint), u64, bool),
     written: bool,
 }
 

@@ -29,7 +29,7 @@ const LINGER: Duration = Duration::from_secs(30);
 /// Intervals in which a subscriber takes nothing until it is given a new state, while messages are merged for all.
 const STUCK: u32 = 2;
 /// A subscriber that has not taken its new snapshot after so long is let go.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whether messages are sent one by one or merged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Step {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rung {
+enum DeliveryMode {
     Full,
     Aggregated,
     Resynced,
@@ -109,7 +109,7 @@ struct Subscriber {
     /// The state it will have once it has taken what waits; nothing before its first message.
     at: Option<u64>,
     resume: Option<Position>,
-    rung: Rung,
+    rung: DeliveryMode,
     since: Duration,
     heard: Duration,
     /// Messages it had taken at the end of the last interval, and for how many intervals it has taken none that waited.
@@ -170,7 +170,7 @@ impl Hub {
 
     /// How telemetry itself fares.
     pub(super) fn report(&self) -> Transport {
-        let behind = self.subscribers.iter().filter(|it| it.rung != Rung::Full).count() as u64;
+        let behind = self.subscribers.iter().filter(|it| it.rung != DeliveryMode::Full).count() as u64;
         let mode = if self.aggregating { "aggregate" } else { "full" };
         Transport {
             queue_length: self.backlog() as u64,
@@ -189,7 +189,7 @@ impl Hub {
             queue,
             at: None,
             resume,
-            rung: Rung::Full,
+            rung: DeliveryMode::Full,
             since: now,
             heard: now,
             taken: 0,
@@ -236,7 +236,7 @@ impl Hub {
         self.proof = None;
         if let Some(diff) = step {
             self.keep(diff);
-            self.hand_out(now);
+            self.deliver(now);
         } else {
             self.steps.clear();
             self.kept_bytes = 0;
@@ -270,7 +270,7 @@ impl Hub {
             self.subscribers.retain(|it| it.since != Duration::MAX);
         }
         for at in 0..self.subscribers.len() {
-            self.sign_of_life(now, at);
+            self.send_heartbeat(now, at);
         }
     }
 
@@ -349,19 +349,19 @@ impl Hub {
     }
 
     /// Gives the newest step to whoever gets every message.
-    fn hand_out(&mut self, now: Duration) {
+    fn deliver(&mut self, now: Duration) {
         let newest = self.steps.back().map(|step| Arc::clone(&step.sent));
         for at in 0..self.subscribers.len() {
             let (buffer, aggregating, seq) = (self.limits.buffer, self.aggregating, self.seq);
             let it = &mut self.subscribers[at];
             match (it.at, &newest) {
                 (None, _) => self.begin(now, at),
-                (Some(has), Some(newest)) if it.rung == Rung::Full && !aggregating && has + 1 == seq => {
+                (Some(has), Some(newest)) if it.rung == DeliveryMode::Full && !aggregating && has + 1 == seq => {
                     if it.queue.has_room(buffer, WAITING_BYTES) {
                         it.queue.push(Arc::clone(newest));
                         (it.at, it.heard) = (Some(seq), now);
                     } else {
-                        (it.rung, it.since) = (Rung::Aggregated, now);
+                        (it.rung, it.since) = (DeliveryMode::Aggregated, now);
                     }
                 }
                 _ => {}
@@ -400,12 +400,12 @@ impl Hub {
         let full = stuck || !it.queue.has_room(self.limits.buffer, WAITING_BYTES);
         let none = waiting == 0;
         match it.rung {
-            Rung::Resynced if !none => {
-                if now >= it.since + PATIENCE {
-                    self.let_go(at);
+            DeliveryMode::Resynced if !none => {
+                if now >= it.since + TIMEOUT {
+                    self.disconnect(at);
                 }
             }
-            Rung::Full if has == self.seq && !stuck => {}
+            DeliveryMode::Full if has == self.seq && !stuck => {}
             _ if full => self.resync(now, at, "too many messages waited to be read"),
             _ => match self.step_from(has) {
                 Some(message) => {
@@ -413,12 +413,12 @@ impl Hub {
                     it.queue.push(message);
                     (it.at, it.heard) = (Some(self.seq), now);
                     if none {
-                        it.rung = Rung::Full;
+                        it.rung = DeliveryMode::Full;
                     }
                 }
                 None if has == self.seq => {
                     if none {
-                        self.subscribers[at].rung = Rung::Full;
+                        self.subscribers[at].rung = DeliveryMode::Full;
                     }
                 }
                 None => self.resync(now, at, "the messages in between are not kept any more"),
@@ -432,18 +432,18 @@ impl Hub {
         self.counts.dropped += it.queue.clear() as u64;
         self.counts.resynced += 1;
         it.queue.push(whole);
-        (it.at, it.rung, it.since, it.heard) = (Some(self.seq), Rung::Resynced, now, now);
+        (it.at, it.rung, it.since, it.heard) = (Some(self.seq), DeliveryMode::Resynced, now, now);
     }
 
-    fn let_go(&mut self, at: usize) {
+    fn disconnect(&mut self, at: usize) {
         let it = &mut self.subscribers[at];
         self.counts.dropped += it.queue.clear() as u64;
         self.counts.disconnected += 1;
-        it.queue.end(&format!("nothing was read for {} seconds", PATIENCE.as_secs()));
+        it.queue.end(&format!("nothing was read for {} seconds", TIMEOUT.as_secs()));
         it.since = Duration::MAX;
     }
 
-    fn sign_of_life(&mut self, now: Duration, at: usize) {
+    fn send_heartbeat(&mut self, now: Duration, at: usize) {
         let it = &self.subscribers[at];
         let Some(has) = it.at.filter(|_| now >= it.heard + HEARTBEAT && it.queue.len() == 0) else { return };
         let mut envelope = self.envelope(Body::Heartbeat, has);

@@ -2,19 +2,19 @@
 //!
 //! Owns the translation and nothing else: no rule of the town is decided here. Rule: "Telemetry 0.2.0".
 
-mod people;
-mod place;
-mod story;
+mod event_feed;
+mod places;
+mod residents;
 
-pub(super) use people::{inspect, personality, relationships};
-pub(super) use place::conflict;
-pub(super) use story::Story;
+pub(super) use event_feed::Story;
+pub(super) use places::conflict;
+pub(super) use residents::{inspect, personality, relationships};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use townlet_town::affordances::ITEMS;
-use townlet_town::fixed::Micro;
+use townlet_town::fixed_point::Micro;
 use townlet_town::kpi::{self, Target};
 use townlet_town::perturbations::{self, ARRANGED_MEET, BLACKOUT, Hold, OUTAGE, PERTURBATIONS};
 use townlet_town::rewards::ITEM_NAMES;
@@ -24,7 +24,7 @@ use townlet_town::{AgentId, Rules, Town, employment, names};
 
 use super::driver::Driver;
 use super::lateness::Lateness;
-use super::names::Names;
+use super::privacy::PrivacyFilter;
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::telemetry::{
     Alert, AuditTail, Check, Clock, Employment, ExitEntry, Health, Kpi, Learning, Perturbation, Policy, Promotion,
@@ -33,7 +33,7 @@ use townlet_wire::telemetry::{
 
 /// What the shard adds to the town: everything in a snapshot that is not the town's own state.
 #[derive(Debug, Default)]
-pub(super) struct Around {
+pub(super) struct ShardStatus {
     /// The shard's name.
     pub shard: String,
     /// This run.
@@ -61,7 +61,7 @@ pub(super) struct Around {
     /// When the publisher began to merge messages, while it does.
     pub aggregating_since: Option<u64>,
     /// What residents are called outside, when that is not their name.
-    pub names: Names,
+    pub names: PrivacyFilter,
     /// The training beside the town.
     pub learning: Learning,
     /// Where the promotion of a policy stands.
@@ -78,37 +78,37 @@ pub(super) fn agent_id(state: &State, agent: AgentId) -> String {
 }
 
 /// Everything an observer knows, by the names it may know. The one way out of a shard.
-pub(super) fn snapshot(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
-    around.names.snapshot(whole(town, around, audit))
+pub(super) fn snapshot(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
+    status.names.snapshot(whole(town, status, audit))
 }
 
-fn whole(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
+fn whole(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
     let (rules, state) = (town.rules(), town.state());
     Snapshot {
         schema_version: SCHEMA_VERSION.into(),
         config_id: rules.config.config_id.clone(),
         texts_digest: rules.texts_digest.clone(),
-        shard: around.shard.clone(),
-        run_id: around.run_id.clone(),
+        shard: status.shard.clone(),
+        run_id: status.run_id.clone(),
         tick: state.tick,
         day: state.tick / rules.day_length() + 1,
         clock: Clock {
             ticks_per_day: rules.day_length(),
             tick_of_day: u64::from(rules.tick_of_day(state.tick)),
             tick_ms: u64::from(rules.config.time.tick_ms),
-            speed: around.speed.clone(),
-            ticks_per_second: around.ticks_per_second,
+            speed: status.speed.clone(),
+            ticks_per_second: status.ticks_per_second,
         },
         observation_variant: variant(rules),
-        policy: around.policy.clone(),
-        jobs: people::jobs(rules, state),
-        economy: place::stores(rules, state),
+        policy: status.policy.clone(),
+        jobs: residents::jobs(rules, state),
+        economy: places::stores(rules, state),
         prices: ITEMS.iter().zip(state.economy.prices).map(|(row, price)| (row.1.into(), price.to_f64())).collect(),
         list_prices: list_prices(state),
         utilities: [("power".into(), state.economy.power), ("water".into(), state.economy.water)].into(),
         employment: employment(rules, state),
-        conflict: place::conflict(rules, state),
-        relationships: people::relationships(rules, state),
+        conflict: places::conflict(rules, state),
+        relationships: residents::relationships(rules, state),
         stability: stability(rules, state),
         perturbations: perturbations(rules, state),
         shocks: shocks(rules, state),
@@ -121,19 +121,19 @@ fn whole(town: &Town, around: &Around, audit: AuditTail) -> Snapshot {
             total: state.rewards.total.to_f64(),
             reward_clip_events: state.rewards.clip_events,
         },
-        narrations: around.story.narrations().cloned().collect(),
-        events: around.story.events().cloned().collect(),
-        counters: around.story.counters(),
-        alerts_raised: around.alerts_raised.clone(),
+        narrations: status.story.narrations().cloned().collect(),
+        events: status.story.events().cloned().collect(),
+        counters: status.story.counters(),
+        alerts_raised: status.alerts_raised.clone(),
         kpis: kpis(rules, state),
-        alerts: alerts(rules, state, around),
-        transport: around.transport.clone(),
-        health: around.health.clone(),
-        agents: people::agents(town, &around.driver),
-        map: place::map(rules),
+        alerts: alerts(rules, state, status),
+        transport: status.transport.clone(),
+        health: status.health.clone(),
+        agents: residents::agents(town, &status.driver),
+        map: places::map(rules),
         audit,
-        promotion: around.promotion.clone(),
-        learning: around.learning.clone(),
+        promotion: status.promotion.clone(),
+        learning: status.learning.clone(),
     }
 }
 
@@ -161,7 +161,7 @@ pub(super) fn employment(rules: &Rules, state: &State) -> Employment {
             agent: agent_id(state, entry.agent),
             reason: entry.reason.name().into(),
             enqueued_tick: entry.enqueued,
-            releases_at_tick: employment::releases_at(rules, entry),
+            releases_at_tick: employment::review_ends_at(rules, entry),
             approved: entry.approved,
         })
         .collect();
@@ -169,7 +169,7 @@ pub(super) fn employment(rules: &Rules, state: &State) -> Employment {
         pending: queue.iter().map(|entry| entry.agent.clone()).collect(),
         pending_count: queue.len() as u64,
         exits_today: u64::from(state.employment.exits_today),
-        daily_exit_cap: u64::from(state.switches.daily_exit_cap),
+        daily_exit_cap: u64::from(state.live_settings.daily_exit_cap),
         queue_limit: u64::from(rules.config.employment.exit_queue_limit),
         review_window: u64::from(rules.config.employment.exit_review_window),
         queue,
@@ -226,7 +226,7 @@ fn shocks(rules: &Rules, state: &State) -> Shocks {
         least_ticks: shock.duration.0,
         most_ticks: shock.duration.1,
     };
-    Shocks { by_themselves: state.switches.perturbations, events: rules.shocks.iter().map(event).collect() }
+    Shocks { by_themselves: state.live_settings.perturbations, events: rules.shocks.iter().map(event).collect() }
 }
 
 fn list_prices(state: &State) -> BTreeMap<String, f64> {
@@ -322,7 +322,7 @@ fn stability(rules: &Rules, state: &State) -> Stability {
 }
 
 /// An alert before it is dated: name, severity, message, hint.
-pub(super) type Undated = (&'static str, &'static str, String, &'static str);
+pub(super) type AlertDraft = (&'static str, &'static str, String, &'static str);
 
 /// Alerts of which several may stand at once, told apart by their messages.
 const SEVERAL: [&str; 3] = ["shard_degraded", "thread_lost", "tick_hung"];
@@ -334,14 +334,14 @@ pub(super) fn key(alert: &Alert) -> (String, String) {
 }
 
 /// What the town and its policies need an operator for, by the names the handbook uses.
-fn town_alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Undated> {
-    let mut alerts = promotion_alerts(&around.promotion, around.canary_is_red);
+fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertDraft> {
+    let mut alerts = promotion_alerts(&status.promotion, status.canary_is_red);
     let waiting = state.employment.queue.len();
     let limit = rules.config.employment.exit_queue_limit;
     if employment::overflows(rules, state) {
         let message = format!("{waiting} residents wait in the exit queue; its limit is {limit}.");
         alerts.push(("exit_queue_overflow", "critical", message, "Approve or defer entries in the Employment pane."));
-    } else if waiting > 0 && state.employment.exits_today >= state.switches.daily_exit_cap {
+    } else if waiting > 0 && state.employment.exits_today >= state.live_settings.daily_exit_cap {
         let message = format!("exit cap reached: {waiting} wait for review.");
         alerts.push(("exit_cap_reached", "warning", message, "Approve or defer, or wait for tomorrow."));
     }
@@ -391,7 +391,7 @@ fn town_alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Undated> {
     alerts
 }
 
-fn promotion_alerts(promotion: &Promotion, red: bool) -> Vec<Undated> {
+fn promotion_alerts(promotion: &Promotion, red: bool) -> Vec<AlertDraft> {
     let mut alerts = Vec::new();
     if promotion.state == "eligible" {
         let message = format!("`{}` may be promoted.", promotion.candidate.as_deref().unwrap_or_default());
@@ -410,36 +410,36 @@ fn promotion_alerts(promotion: &Promotion, red: bool) -> Vec<Undated> {
 }
 
 /// Everything that needs an operator now. The shard notes when each was raised.
-pub(super) fn standing_alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Alert> {
+pub(super) fn active_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<Alert> {
     let since_tick = state.tick;
-    let dated = |(name, severity, message, hint): Undated| Alert {
+    let dated = |(name, severity, message, hint): AlertDraft| Alert {
         name: name.into(),
         severity: severity.into(),
         since_tick,
         message,
         hint: hint.into(),
     };
-    let town = town_alerts(rules, state, around).into_iter().chain(super::training::alert(&around.learning));
-    let told = |problem: &&String| around.raised.iter().all(|alert| alert.message != **problem);
-    let degraded = around.health.problems.iter().filter(told).map(|problem| {
+    let town = town_alerts(rules, state, status).into_iter().chain(super::training::alert(&status.learning));
+    let told = |problem: &&String| status.raised.iter().all(|alert| alert.message != **problem);
+    let degraded = status.health.problems.iter().filter(told).map(|problem| {
         let hint = "Commands that change anything are refused until it is mended; viewing goes on.";
         ("shard_degraded", "critical", problem.clone(), hint)
     });
-    let aggregating = around.aggregating_since.map(|since_tick| {
-        let archive = around.transport.archive.as_deref();
+    let aggregating = status.aggregating_since.map(|since_tick| {
+        let archive = status.transport.archive.as_deref();
         let raw = archive.map_or_else(String::new, |file| format!(" The raw stream goes to logs/telemetry/{file}."));
         let message = format!("telemetry is merged: too many messages wait to be read, or it was asked for.{raw}");
         let hint = "It goes back by itself; `telemetry_mode` decides otherwise.";
         Alert { since_tick, ..dated(("telemetry_aggregating", "warning", message, hint)) }
     });
-    let own = around.raised.iter().cloned().chain(degraded.map(dated)).chain(aggregating);
+    let own = status.raised.iter().cloned().chain(degraded.map(dated)).chain(aggregating);
     town.map(dated).chain(own).collect()
 }
 
-fn alerts(rules: &Rules, state: &State, around: &Around) -> Vec<Alert> {
-    let mut alerts = standing_alerts(rules, state, around);
+fn alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<Alert> {
+    let mut alerts = active_alerts(rules, state, status);
     for alert in &mut alerts {
-        alert.since_tick = around.alerts_since.get(&key(alert)).copied().unwrap_or(alert.since_tick);
+        alert.since_tick = status.alerts_since.get(&key(alert)).copied().unwrap_or(alert.since_tick);
     }
     alerts.sort_by_key(|alert| alert.severity != "critical");
     alerts

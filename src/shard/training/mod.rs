@@ -3,12 +3,12 @@
 //! Owns the shard's end: orders, the block `learning` of telemetry, and where a candidate arrives. The town that runs is not
 //! touched by any of it. Rule: "Shadow training in a live shard".
 
-mod log;
-mod recipe;
+mod metrics_log;
+mod spec;
 mod worker;
 
-pub use log::{Log, LogError};
-pub use recipe::Recipe;
+pub use metrics_log::{Log, LogError};
+pub use spec::TrainingSpec;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +22,7 @@ use townlet_town::Rules;
 use super::engine::{Engine, Message};
 use super::home::Home;
 use super::incident::said;
-use super::telemetry::Undated;
+use super::telemetry::AlertDraft;
 use townlet_wire::telemetry::{Learning, LearningRow};
 use worker::{Orders, Wanted, Worker};
 
@@ -30,7 +30,7 @@ use worker::{Orders, Wanted, Worker};
 const HISTORY: usize = 240;
 
 /// What the trainer tells the loop.
-pub(super) enum News {
+pub(super) enum TrainerEvent {
     /// It has begun, or goes on.
     Begun(Begun),
     /// Its state, and words where they are needed.
@@ -66,7 +66,7 @@ impl Training {
     ///
     /// # Errors
     /// That the system gives none.
-    pub(super) fn start(recipe: Recipe, home: &Home, sender: Sender<Message>) -> io::Result<Self> {
+    pub(super) fn start(recipe: TrainingSpec, home: &Home, sender: Sender<Message>) -> io::Result<Self> {
         let orders = Arc::new(Orders::new());
         let registry = Registry::new(home.folder().join(&recipe.shadow_dir));
         let worker = Worker { recipe, registry, rows: home.trainings(), orders: Arc::clone(&orders), sender };
@@ -74,7 +74,7 @@ impl Training {
             let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
             ended.unwrap_or_else(|panic| {
                 let why = format!("the trainer's thread broke off: {}.", said(panic.as_ref()));
-                drop(worker.sender.send(Message::Training(News::State("failed", why.clone()))));
+                drop(worker.sender.send(Message::Training(TrainerEvent::State("failed", why.clone()))));
                 Err(why)
             })
         })?;
@@ -123,11 +123,11 @@ impl Drop for Training {
 
 impl Engine {
     /// Takes in what the trainer tells.
-    pub(super) fn training_news(&mut self, news: News) {
+    pub(super) fn on_trainer_event(&mut self, news: TrainerEvent) {
         self.dirty = true;
-        let learning = &mut self.around.learning;
+        let learning = &mut self.status.learning;
         match news {
-            News::Begun(Begun { run, total_steps, rows, checkpoint }) => {
+            TrainerEvent::Begun(Begun { run, total_steps, rows, checkpoint }) => {
                 (learning.run, learning.total_steps) = (run, total_steps);
                 for row in rows {
                     self.learned(row);
@@ -136,18 +136,18 @@ impl Engine {
                     self.candidate(id);
                 }
             }
-            News::State(state, detail) => {
+            TrainerEvent::State(state, detail) => {
                 (learning.state, learning.detail) = (state.into(), detail);
                 self.note_alerts();
             }
-            News::Row(row) => self.learned(*row),
-            News::Checkpoint(id) => self.candidate(id),
+            TrainerEvent::Row(row) => self.learned(*row),
+            TrainerEvent::Checkpoint(id) => self.candidate(id),
         }
     }
 
     /// A checkpoint of the training is whole and on disk: where a candidate for promotion arrives.
     pub(super) fn candidate(&mut self, id: String) {
-        self.around.learning.checkpoint = Some(id.clone());
+        self.status.learning.checkpoint = Some(id.clone());
         self.offered(id);
     }
 
@@ -166,7 +166,7 @@ impl Engine {
 
     fn learned(&mut self, row: LearningRow) {
         if let Some(training) = &mut self.training {
-            remember(&mut self.around.learning.history, &mut training.stride, row);
+            remember(&mut self.status.learning.history, &mut training.stride, row);
         }
     }
 }
@@ -186,7 +186,7 @@ fn remember(history: &mut Vec<LearningRow>, stride: &mut u64, row: LearningRow) 
 }
 
 /// An alert about the training: name, severity, message, hint.
-pub(super) fn alert(learning: &Learning) -> Option<Undated> {
+pub(super) fn alert(learning: &Learning) -> Option<AlertDraft> {
     let (name, what, hint) = match learning.state.as_str() {
         "diverged" => (
             "training_diverged",

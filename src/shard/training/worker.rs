@@ -16,9 +16,9 @@ use townlet_learn::ppo::Diverged;
 use townlet_learn::train::{Plan, Row, Trainer};
 use townlet_town::Rules;
 
-use super::log::{Log, LogError};
-use super::recipe::Recipe;
-use super::{Begun, News};
+use super::metrics_log::{Log, LogError};
+use super::spec::TrainingSpec;
+use super::{Begun, TrainerEvent};
 use crate::engine::Message;
 use crate::home::new_run_id;
 use townlet_wire::telemetry::LearningRow;
@@ -87,7 +87,7 @@ impl Orders {
 
 /// What the thread is given.
 pub(super) struct Worker {
-    pub(super) recipe: Recipe,
+    pub(super) recipe: TrainingSpec,
     pub(super) registry: Registry,
     /// The folder of rows.
     pub(super) rows: PathBuf,
@@ -115,7 +115,7 @@ impl Worker {
     /// # Errors
     /// What could not be saved at the end.
     pub(super) fn run(&self) -> Result<(), String> {
-        step_back();
+        lower_thread_priority();
         let Some(mut session) = self.begin() else { return Ok(()) };
         while self.may_go_on() {
             self.follow(&mut session);
@@ -151,7 +151,7 @@ impl Worker {
     }
 
     fn begin(&self) -> Option<Session> {
-        let mut begun = self.insist(|| self.resumed())?;
+        let mut begun = self.retry_until_done(|| self.resumed())?;
         while begun.is_none() {
             if !self.may_go_on() {
                 return None;
@@ -165,8 +165,8 @@ impl Worker {
             };
         }
         let session = begun?;
-        let rows = self.insist(|| session.log.rows())?;
-        self.tell(News::Begun(Begun {
+        let rows = self.retry_until_done(|| session.log.rows())?;
+        self.tell(TrainerEvent::Begun(Begun {
             run: session.run.clone(),
             total_steps: session.trainer.plan().total_steps,
             rows: rows.iter().map(shown).collect(),
@@ -178,7 +178,7 @@ impl Worker {
     /// The newest training of the same towns. One that cannot be gone on with is as if it were not there, and so is one that
     /// another process goes on with.
     fn resumed(&self) -> Result<Option<Session>, LogError> {
-        let newest = self.registry.newest_training_that(|saved| self.recipe.fits(saved));
+        let newest = self.registry.newest_training_matching(|saved| self.recipe.fits(saved));
         let Some(saved) = newest.filter(|saved| !self.recipe.is_spent(saved)) else { return Ok(None) };
         let Some(trainer) = self.recipe.resume(&saved, ALONE) else { return Ok(None) };
         match Log::resume(&self.rows, &saved.run, saved.progress.updates) {
@@ -206,10 +206,10 @@ impl Worker {
 
     /// Writes a row, and a checkpoint when one is due.
     fn keep(&self, session: &mut Session, row: &Row) {
-        if self.insist(|| session.log.write(row)).is_none() {
+        if self.retry_until_done(|| session.log.write(row)).is_none() {
             return;
         }
-        self.tell(News::Row(Box::new(shown(row))));
+        self.tell(TrainerEvent::Row(Box::new(shown(row))));
         if row.update.is_multiple_of(u64::from(self.recipe.rules.config.training.checkpoint_updates)) {
             self.save(session);
         }
@@ -217,8 +217,8 @@ impl Worker {
 
     /// Writes a checkpoint and hands it over; `false` when it is to stop.
     fn save(&self, session: &mut Session) -> bool {
-        let Some(id) = self.insist(|| session.save(&self.registry)) else { return false };
-        self.tell(News::Checkpoint(id));
+        let Some(id) = self.retry_until_done(|| session.save(&self.registry)) else { return false };
+        self.tell(TrainerEvent::Checkpoint(id));
         true
     }
 
@@ -246,7 +246,7 @@ impl Worker {
     }
 
     /// Does what the disk may refuse until it is done; `None` when it is to stop.
-    fn insist<T, E: std::fmt::Display>(&self, mut deed: impl FnMut() -> Result<T, E>) -> Option<T> {
+    fn retry_until_done<T, E: std::fmt::Display>(&self, mut deed: impl FnMut() -> Result<T, E>) -> Option<T> {
         let mut failed = false;
         loop {
             match deed() {
@@ -267,10 +267,10 @@ impl Worker {
     }
 
     fn say(&self, state: &'static str, detail: &str) {
-        self.tell(News::State(state, detail.to_owned()));
+        self.tell(TrainerEvent::State(state, detail.to_owned()));
     }
 
-    fn tell(&self, news: News) {
+    fn tell(&self, news: TrainerEvent) {
         // The loop may have ended; then nobody listens.
         drop(self.sender.send(Message::Training(news)));
     }
@@ -300,7 +300,7 @@ fn shown(row: &Row) -> LearningRow {
 }
 
 /// Lets everything else go first. Elsewhere than on Linux this would be said of the whole program, the town included.
-fn step_back() {
+fn lower_thread_priority() {
     #[cfg(target_os = "linux")]
     // A thread that may not be nicer trains all the same.
     let _ = rustix::process::nice(NICENESS);

@@ -12,7 +12,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Certificate, Response, StatusCode, Url, redirect};
 use tokio::time::timeout;
 
-use townlet_wire::service::{AUDIT, COMMANDS, CONSOLE, Refusal, SCHEMA_HEADER, SNAPSHOT, STREAM, Welcome};
+use townlet_wire::service::{AUDIT, COMMANDS, CONSOLE, Refusal, SCHEMA_HEADER, SNAPSHOT, STREAM, ServiceInfo};
 use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION};
 
 /// Longest a connection may take, and a request from its start to its answer; a stream's answer begins within it.
@@ -44,7 +44,7 @@ pub struct Client {
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Failure {
+pub enum ClientError {
     /// Nobody was reached, or the line broke: worth another attempt.
     Lost(String),
     /// The service refuses, in its own words.
@@ -53,7 +53,7 @@ pub enum Failure {
     Alien(String),
 }
 
-impl Failure {
+impl ClientError {
     /// One sentence.
     pub fn words(&self) -> String {
         match self {
@@ -142,8 +142,8 @@ impl Client {
     /// Who one is there, and the command table.
     ///
     /// # Errors
-    /// See [`Failure`].
-    pub async fn welcome(&self) -> Result<Welcome, Failure> {
+    /// See [`ClientError`].
+    pub async fn welcome(&self) -> Result<ServiceInfo, ClientError> {
         let (_, body) = self.fetch(self.get(COMMANDS)).await?;
         serde_json::from_slice(&body).map_err(|why| self.alien(&why))
     }
@@ -151,25 +151,25 @@ impl Client {
     /// The whole state, as the shard wrote it.
     ///
     /// # Errors
-    /// See [`Failure`].
-    pub async fn snapshot(&self) -> Result<Vec<u8>, Failure> {
+    /// See [`ClientError`].
+    pub async fn snapshot(&self) -> Result<Vec<u8>, ClientError> {
         Ok(self.fetch(self.get(SNAPSHOT)).await?.1)
     }
 
     /// The newest records of the audit log, as the shard wrote them.
     ///
     /// # Errors
-    /// See [`Failure`].
-    pub async fn records(&self) -> Result<Vec<u8>, Failure> {
+    /// See [`ClientError`].
+    pub async fn records(&self) -> Result<Vec<u8>, ClientError> {
         Ok(self.fetch(self.get(AUDIT)).await?.1)
     }
 
     /// Sends a command; an answer that refuses is an answer.
     ///
     /// # Errors
-    /// See [`Failure`].
-    pub async fn ask(&self, request: &Request) -> Result<Answer, Failure> {
-        let body = serde_json::to_vec(request).map_err(|why| Failure::Alien(why.to_string()))?;
+    /// See [`ClientError`].
+    pub async fn ask(&self, request: &Request) -> Result<Answer, ClientError> {
+        let body = serde_json::to_vec(request).map_err(|why| ClientError::Alien(why.to_string()))?;
         let post =
             self.http.post(format!("{}{CONSOLE}", self.url)).header("content-type", "application/json").body(body);
         match self.fetch(post).await {
@@ -181,8 +181,8 @@ impl Client {
     /// Opens the stream behind the event of this id, or from the start.
     ///
     /// # Errors
-    /// See [`Failure`].
-    pub async fn stream(&self, last: Option<&str>) -> Result<Response, Failure> {
+    /// See [`ClientError`].
+    pub async fn stream(&self, last: Option<&str>) -> Result<Response, ClientError> {
         let mut get = self.get(STREAM);
         if let Some(last) = last {
             get = get.header("last-event-id", last);
@@ -199,19 +199,19 @@ impl Client {
         self.http.get(format!("{}{path}", self.url))
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, Failure> {
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, ClientError> {
         let mut request = request.header(SCHEMA_HEADER, SCHEMA_VERSION);
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token.clone());
         }
         match timeout(ANSWER, request.send()).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(why)) => Err(Failure::Lost(format!("{}: {}.", self.url, chain(&why)))),
-            Err(_) => Err(Failure::Lost(format!("{}: no answer within {} s.", self.url, ANSWER.as_secs()))),
+            Ok(Err(why)) => Err(ClientError::Lost(format!("{}: {}.", self.url, chain(&why)))),
+            Err(_) => Err(ClientError::Lost(format!("{}: no answer within {} s.", self.url, ANSWER.as_secs()))),
         }
     }
 
-    async fn fetch(&self, request: reqwest::RequestBuilder) -> Result<(StatusCode, Vec<u8>), Failure> {
+    async fn fetch(&self, request: reqwest::RequestBuilder) -> Result<(StatusCode, Vec<u8>), ClientError> {
         let response = self.send(request).await?;
         let status = response.status();
         let body = self.body(response).await?;
@@ -222,7 +222,7 @@ impl Client {
         Err(self.refusal(status, &body))
     }
 
-    async fn body(&self, mut response: Response) -> Result<Vec<u8>, Failure> {
+    async fn body(&self, mut response: Response) -> Result<Vec<u8>, ClientError> {
         let read = async {
             let mut body = Vec::new();
             while let Some(piece) = response.chunk().await.map_err(|why| format!("{}: {}.", self.url, chain(&why)))? {
@@ -235,20 +235,22 @@ impl Client {
         };
         match timeout(ANSWER, read).await {
             Ok(Ok(body)) => Ok(body),
-            Ok(Err(why)) => Err(Failure::Lost(why)),
-            Err(_) => Err(Failure::Lost(format!("{}: the answer broke off.", self.url))),
+            Ok(Err(why)) => Err(ClientError::Lost(why)),
+            Err(_) => Err(ClientError::Lost(format!("{}: the answer broke off.", self.url))),
         }
     }
 
-    fn refusal(&self, status: StatusCode, body: &[u8]) -> Failure {
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> ClientError {
         match serde_json::from_slice::<Refusal>(body) {
-            Ok(refusal) => Failure::Refused(refusal.error),
-            Err(_) => Failure::Alien(format!("{}: whoever answers there ({status}) is no townlet shard.", self.url)),
+            Ok(refusal) => ClientError::Refused(refusal.error),
+            Err(_) => {
+                ClientError::Alien(format!("{}: whoever answers there ({status}) is no townlet shard.", self.url))
+            }
         }
     }
 
-    fn alien(&self, why: &serde_json::Error) -> Failure {
-        Failure::Alien(format!("{}: its answer is not understood: {why}.", self.url))
+    fn alien(&self, why: &serde_json::Error) -> ClientError {
+        ClientError::Alien(format!("{}: its answer is not understood: {why}.", self.url))
     }
 }
 

@@ -4,12 +4,12 @@
 //! answered, so that one that met a broken connection is not done twice. Rule: "Service" of the operating guide.
 
 mod client;
-mod commands;
-mod heard;
-mod watch;
+mod command_sender;
+mod connection;
+mod stream_decoder;
 
-pub use client::{Client, Failure, Target};
-pub use heard::{Heard, Told};
+pub use client::{Client, ClientError, Target};
+pub use stream_decoder::{StreamDecoder, StreamEvent};
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,11 +17,11 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch as signal;
 
-use super::{Hello, Link, Notice, Source};
-use townlet_wire::service::{Welcome, is_newer};
+use super::{Link, Source, SourceEvent, SourceInfo};
+use townlet_wire::service::{ServiceInfo, is_newer};
 use townlet_wire::{CommandSpec, Request, Role, SCHEMA_VERSION, Session, line};
 
-type Deliver = Arc<dyn Fn(Notice) + Send + Sync>;
+type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
 
 /// A shard at an address.
 pub struct Remote {
@@ -54,19 +54,25 @@ impl Shared {
         does(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn tell(&self, notice: Notice) {
+    fn tell(&self, notice: SourceEvent) {
         (self.deliver)(notice);
     }
 
     /// Takes what the shard says of itself, and tells it on.
-    fn welcomed(&self, welcome: Welcome, url: &str) {
+    fn apply_welcome(&self, welcome: ServiceInfo, url: &str) {
         let link = self.with(|known| {
             known.commands.clone_from(&welcome.commands);
             known.schema.clone_from(&welcome.schema_version);
             if known.live { Link::Live { url: url.to_owned() } } else { Link::Connecting { url: url.to_owned() } }
         });
-        let Welcome { session, commands, facts, .. } = welcome;
-        self.tell(Notice::Hello(Box::new(Hello { commands, session, link, wants_token: true, facts })));
+        let ServiceInfo { session, commands, facts, .. } = welcome;
+        self.tell(SourceEvent::SourceInfo(Box::new(SourceInfo {
+            commands,
+            session,
+            link,
+            requires_token: true,
+            facts,
+        })));
     }
 
     /// Whether a line changes anything, as far as the shard's table is known.
@@ -74,7 +80,7 @@ impl Shared {
         self.with(|known| line::parse(&known.commands, command).is_ok_and(|parsed| parsed.spec.mutating))
     }
 
-    fn speaks_newer(&self) -> Option<String> {
+    fn newer_schema_version(&self) -> Option<String> {
         self.with(|known| is_newer(&known.schema).then(|| known.schema.clone()))
     }
 }
@@ -89,12 +95,12 @@ impl Remote {
 }
 
 impl Source for Remote {
-    fn hello(&self) -> Hello {
-        Hello {
+    fn hello(&self) -> SourceInfo {
+        SourceInfo {
             commands: Vec::new(),
             session: Session { issuer: "http".into(), role: Role::Viewer, transport: "http".into(), owner: false },
             link: Link::Connecting { url: self.url.clone() },
-            wants_token: true,
+            requires_token: true,
             facts: vec![
                 ("townlet".into(), env!("CARGO_PKG_VERSION").into()),
                 ("schema".into(), SCHEMA_VERSION.into()),
@@ -103,7 +109,7 @@ impl Source for Remote {
         }
     }
 
-    fn start(&mut self, deliver: Box<dyn Fn(Notice) + Send + Sync>) {
+    fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>) {
         let Some((client, inbox)) = self.inbox.take() else { return };
         let known = Known { client, commands: Vec::new(), schema: SCHEMA_VERSION.into(), live: false };
         let shared = Arc::new(Shared { deliver: Arc::from(deliver), known: Mutex::new(known) });
@@ -113,20 +119,20 @@ impl Source for Remote {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
             let runtime = match runtime {
                 Ok(runtime) => runtime,
-                Err(why) => return shared.tell(Notice::Ended(format!("the network cannot be used: {why}"))),
+                Err(why) => return shared.tell(SourceEvent::Ended(format!("the network cannot be used: {why}"))),
             };
             runtime.block_on(async {
                 tokio::select! {
                     _ = stop.wait_for(|stop| *stop) => {}
-                    () = watch::watch(&shared) => {}
-                    () = commands::serve(&shared, inbox) => {}
+                    () = connection::watch(&shared) => {}
+                    () = command_sender::serve(&shared, inbox) => {}
                 }
             });
             runtime.shutdown_background();
         });
         match thread {
             Ok(thread) => self.thread = Some(thread),
-            Err(why) => told.tell(Notice::Ended(format!("no thread for the network: {why}"))),
+            Err(why) => told.tell(SourceEvent::Ended(format!("no thread for the network: {why}"))),
         }
     }
 

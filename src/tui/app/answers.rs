@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{App, Purpose, Said, Tone, short_id};
-use crate::text::thousands;
+use super::{App, Purpose, Said, Tone, short_cmd_id};
+use crate::format::thousands;
 use townlet_wire::{Answer, Effect, line};
 
 impl App {
@@ -56,7 +56,7 @@ fn sentence(answer: &Answer) -> String {
     if answer.replayed {
         sentence.push_str(" (done before)");
     }
-    let _ = write!(sentence, " · tick {} · {}", thousands(answer.tick), short_id(&answer.cmd_id));
+    let _ = write!(sentence, " · tick {} · {}", thousands(answer.tick), short_cmd_id(&answer.cmd_id));
     if !answer.audit.is_empty() {
         let _ = write!(sentence, " · logged {}", answer.audit);
     }

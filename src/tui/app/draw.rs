@@ -7,9 +7,9 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::{App, Spot};
+use crate::format::{capital, clip, clock, thousands, width};
 use crate::keymap::Action;
-use crate::pane::{Context, PANES, Screen, newer_schema};
-use crate::text::{capital, clip, clock, thousands, width};
+use crate::pane::{Context, PANES, Screen, has_newer_schema};
 use townlet_source::Link;
 use townlet_wire::text::escape;
 use townlet_wire::{Role, SCHEMA_VERSION, Snapshot};
@@ -239,7 +239,7 @@ impl App {
         if let Some(why) = &self.ended {
             banners.push(format!("the source has ended: {why}"));
         }
-        if newer_schema(view) {
+        if has_newer_schema(view) {
             let newer = &view.schema_version;
             banners.push(format!(
                 "the shard speaks schema {newer}, newer than {SCHEMA_VERSION}: looking only; upgrade to command"

@@ -3,10 +3,10 @@
 //! Owns what is open, focused and typed. Must not know a terminal, a thread, a file or a clock: the shell does what the
 //! tasks say. That is what lets every test press keys and read the screen.
 
-mod act;
+mod actions;
 mod answers;
 mod draw;
-mod hints;
+mod footer;
 #[cfg(test)]
 mod tests;
 
@@ -17,18 +17,18 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent
 use ratatui::layout::{Position, Rect};
 
 use super::console::{CommandLine, Log, Typed};
-use super::field::Field;
-use super::fleet::{Badge, Watched};
-use super::history::History;
+use super::fleet::{ShardLabel, Watched};
 use super::keymap::{Action, Key, Keymap};
-use super::overlay::{CardView, Outcome, Overlay, Question};
+use super::metric_history::MetricHistory;
+use super::overlay::{DetailDialog, Outcome, Overlay, Question};
 use super::pane::{Context, PANES, Pane, Reaction, Screen};
+use super::text_field::Field;
 use super::theme::Theme;
-use townlet_source::{Hello, Link, Notice};
+use townlet_source::{Link, SourceEvent, SourceInfo};
 use townlet_wire::{Request, Role, Session, Snapshot};
 
 /// Answers waited for at most.
-const WAITED_FOR: usize = 256;
+const MAX_PENDING: usize = 256;
 
 /// Something that happened outside.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub enum Message {
     /// Text came from the clipboard.
     Paste(String),
     /// The source has something to say.
-    Notice(Notice),
+    SourceEvent(SourceEvent),
     /// A request is on its way; its answer will come under this `cmd_id`.
     Sent(String, Purpose),
     /// Something done outside has this to say: where a file was saved, why it was not.
@@ -106,7 +106,7 @@ enum Spot {
 
 /// What the app starts with.
 #[derive(Debug)]
-pub struct Setup {
+pub struct AppOptions {
     /// Colours and signs.
     pub theme: Theme,
     /// Keys.
@@ -116,18 +116,18 @@ pub struct Setup {
     /// Console lines of earlier sessions, oldest first.
     pub recall: Vec<String>,
     /// How the operator calls this shard.
-    pub badge: Option<Badge>,
+    pub badge: Option<ShardLabel>,
     /// Whether it is one of several.
     pub fleet: bool,
 }
 
 /// The whole interface as a value.
 pub struct App {
-    hello: Hello,
+    hello: SourceInfo,
     session: Session,
     link: Link,
     view: Option<Arc<Snapshot>>,
-    history: History,
+    history: MetricHistory,
     log: Log,
     theme: Theme,
     keymap: Keymap,
@@ -145,20 +145,20 @@ pub struct App {
     ended: Option<String>,
     waiting: BTreeMap<String, (Purpose, Role)>,
     spots: Vec<(Rect, Spot)>,
-    badge: Option<Badge>,
+    badge: Option<ShardLabel>,
     fleet: bool,
 }
 
 impl App {
     /// Over a source that has introduced itself.
-    pub fn new(hello: Hello, setup: Setup) -> Self {
+    pub fn new(hello: SourceInfo, setup: AppOptions) -> Self {
         let tile = |row: &super::pane::PaneRow| Tile { pane: (row.new)(), filter: String::new(), area: Rect::ZERO };
         Self {
             session: hello.session.clone(),
             link: hello.link.clone(),
             hello,
             view: None,
-            history: History::default(),
+            history: MetricHistory::default(),
             log: Log::default(),
             theme: setup.theme,
             keymap: setup.keymap,
@@ -198,14 +198,14 @@ impl App {
             Message::Key(key) => self.key(key),
             Message::Mouse(mouse) => self.mouse(mouse),
             Message::Paste(text) => self.paste(&text),
-            Message::Notice(notice) => {
+            Message::SourceEvent(notice) => {
                 self.notice(notice);
                 Vec::new()
             }
             Message::Sent(cmd_id, purpose) => {
                 self.waiting.insert(cmd_id, (purpose, self.session.role));
                 // Answers lost with a connection must not be waited for without end. Ids are in the order of time.
-                if self.waiting.len() > WAITED_FOR {
+                if self.waiting.len() > MAX_PENDING {
                     self.waiting.pop_first();
                 }
                 Vec::new()
@@ -221,20 +221,20 @@ impl App {
         self.said = Some(Said { text: text.into(), tone: Tone::Plain });
     }
 
-    fn notice(&mut self, notice: Notice) {
+    fn notice(&mut self, notice: SourceEvent) {
         match notice {
-            Notice::View(view) => {
+            SourceEvent::View(view) => {
                 self.history.record(&view);
                 self.view = Some(view);
             }
-            Notice::Answer(answer) => self.answered(answer),
-            Notice::Hello(hello) => {
+            SourceEvent::Answer(answer) => self.answered(answer),
+            SourceEvent::SourceInfo(hello) => {
                 self.session = hello.session.clone();
                 self.hello = *hello;
             }
-            Notice::Session(session) => self.session = session,
-            Notice::Link(link) => self.link = link,
-            Notice::Ended(why) => self.ended = Some(why),
+            SourceEvent::Session(session) => self.session = session,
+            SourceEvent::Link(link) => self.link = link,
+            SourceEvent::Ended(why) => self.ended = Some(why),
         }
     }
 
@@ -409,7 +409,7 @@ impl App {
             }
             Reaction::Type(text) => self.open_line(&text),
             Reaction::Show(card) => {
-                self.overlay = Some(Overlay::Card(CardView::new(card)));
+                self.overlay = Some(Overlay::DetailCard(DetailDialog::new(card)));
                 Vec::new()
             }
         }
@@ -467,7 +467,7 @@ fn preview(dry_run: Option<Request>) -> Vec<Task> {
 }
 
 /// `cmd 0192…7c`: enough of an id to find it again.
-pub(super) fn short_id(cmd_id: &str) -> String {
+pub(super) fn short_cmd_id(cmd_id: &str) -> String {
     let characters: Vec<char> = cmd_id.chars().collect();
     if characters.len() <= 8 {
         return format!("cmd {cmd_id}");

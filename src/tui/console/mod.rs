@@ -2,10 +2,10 @@
 //!
 //! Rule: "Acting" of the interface guide, "One command table" of the operating guide.
 
-pub mod complete;
-mod line;
-mod log;
-pub mod recall;
+mod answer_log;
+mod command_line;
+pub mod completion;
+pub mod input_history;
 
-pub use line::{CommandLine, Typed};
-pub use log::{Entry, Log};
+pub use answer_log::{Entry, Log};
+pub use command_line::{CommandLine, Typed};

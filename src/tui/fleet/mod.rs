@@ -11,10 +11,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::app::{App, Message, Task};
+use super::format::{capital, clip, pad, pad_left, thousands, width, wrap};
 use super::keymap::{Action, Key, Keymap};
-use super::pane::{empty, frame_block, newer_schema, scrolled};
-use super::select::Selection;
-use super::text::{capital, clip, pad, pad_left, thousands, width, wrap};
+use super::list::Selection;
+use super::pane::{empty, frame_block, has_newer_schema, scrolled};
 use super::theme::Theme;
 use townlet_source::Link;
 use townlet_wire::{Role, SCHEMA_VERSION, Session, Snapshot};
@@ -24,7 +24,7 @@ const SMALLEST: (u16, u16) = (60, 18);
 
 /// How an operator calls a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Badge {
+pub struct ShardLabel {
     /// Such as `production`.
     pub name: String,
     /// Its colour.
@@ -34,7 +34,7 @@ pub struct Badge {
 /// What is known of one shard, for its row.
 pub struct Watched<'a> {
     /// How the operator calls it.
-    pub badge: Option<&'a Badge>,
+    pub badge: Option<&'a ShardLabel>,
     /// Its address.
     pub url: &'a str,
     /// The newest state.
@@ -254,7 +254,7 @@ impl Fleet {
             let dash = || ("–".to_owned(), theme.dim);
             return [link, dash(), dash(), dash(), dash(), dash(), dash(), role];
         };
-        let health = if newer_schema(view) {
+        let health = if has_newer_schema(view) {
             ("‼ schema".to_owned(), theme.bad)
         } else if view.health.status == "ok" {
             ("✓ ok".to_owned(), theme.good)
@@ -317,7 +317,7 @@ impl Fleet {
             lines.push(Line::styled(clip(&format!("not connected: {why}"), columns), self.theme.bad));
         }
         if let Some(view) = watched.view {
-            if newer_schema(view) {
+            if has_newer_schema(view) {
                 let newer =
                     format!("it speaks schema {}, newer than {SCHEMA_VERSION}: looking only", view.schema_version);
                 lines.push(Line::styled(clip(&newer, columns), self.theme.bad));

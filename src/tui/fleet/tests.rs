@@ -7,27 +7,27 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 
 use super::*;
-use crate::app::Setup;
+use crate::app::AppOptions;
 use crate::fixtures::{hello, snapshot};
 use crate::pane::Screen;
-use crate::save;
-use townlet_source::{Hello, Notice};
+use crate::screenshot;
+use townlet_source::{SourceEvent, SourceInfo};
 
 fn app(name: &str, colour: &str, url: &str, view: Option<Snapshot>) -> App {
     let theme = Theme::named("dark", true).unwrap();
-    let setup = Setup {
+    let setup = AppOptions {
         theme,
         keymap: Keymap::default(),
         screen: Screen::Operations,
         recall: Vec::new(),
-        badge: Some(Badge { name: name.into(), style: Theme::badge(colour, true).unwrap() }),
+        badge: Some(ShardLabel { name: name.into(), style: Theme::badge(colour, true).unwrap() }),
         fleet: true,
     };
-    let hello = Hello { link: Link::Connecting { url: url.into() }, ..hello(Role::Viewer) };
+    let hello = SourceInfo { link: Link::Connecting { url: url.into() }, ..hello(Role::Viewer) };
     let mut app = App::new(hello, setup);
     if let Some(view) = view {
-        app.update(Message::Notice(Notice::Link(Link::Live { url: url.into() })));
-        app.update(Message::Notice(Notice::View(Arc::new(view))));
+        app.update(Message::SourceEvent(SourceEvent::Link(Link::Live { url: url.into() })));
+        app.update(Message::SourceEvent(SourceEvent::View(Arc::new(view))));
     }
     app
 }
@@ -39,7 +39,7 @@ fn fleet() -> Fleet {
     let mut newer = snapshot();
     (newer.schema_version, newer.shard) = ("0.3.0".into(), "e\u{1b}[31mvil".into());
     let mut lost = app("staging", "yellow", "https://staging.example", None);
-    lost.update(Message::Notice(Notice::Link(Link::Reconnecting {
+    lost.update(Message::SourceEvent(SourceEvent::Link(Link::Reconnecting {
         url: "https://staging.example".into(),
         in_seconds: 4,
         why: "connection refused".into(),
@@ -66,7 +66,7 @@ fn press(fleet: &mut Fleet, keys: &str) -> Vec<(usize, Task)> {
 #[test]
 fn the_fleet_at_three_sizes() {
     for size in [(80, 24), (120, 40), (200, 60)] {
-        let text = save::text(&picture(&mut fleet(), size));
+        let text = screenshot::text(&picture(&mut fleet(), size));
         assert!(text.chars().all(|character| character == '\n' || !character.is_control()), "{text}");
         insta::assert_snapshot!(format!("fleet_{}x{}", size.0, size.1), text);
     }
@@ -78,7 +78,7 @@ fn enter_dives_in_and_esc_comes_out_where_one_was() {
     assert_eq!(fleet.open(), None);
     press(&mut fleet, "down enter");
     assert_eq!(fleet.open(), Some(1));
-    let text = save::text(&picture(&mut fleet, (120, 40)));
+    let text = screenshot::text(&picture(&mut fleet, (120, 40)));
     assert!(text.lines().next().unwrap().contains(" test "), "the shard's name stays on screen\n{text}");
     assert!(text.contains("Orchard · live"), "{text}");
     // What is open in the shard closes first.
@@ -99,10 +99,10 @@ fn what_a_shard_says_reaches_it_alone_and_commands_go_where_one_is() {
     assert!(tasks.iter().all(|(shard, _)| *shard == 0) && !tasks.is_empty(), "{tasks:?}");
     let mut view = snapshot();
     view.shard = "moved".into();
-    fleet.heard(1, Message::Notice(Notice::View(Arc::new(view))));
-    assert!(!save::text(&picture(&mut fleet, (120, 40))).contains("Moved"));
+    fleet.heard(1, Message::SourceEvent(SourceEvent::View(Arc::new(view))));
+    assert!(!screenshot::text(&picture(&mut fleet, (120, 40))).contains("Moved"));
     press(&mut fleet, "0");
-    assert!(save::text(&picture(&mut fleet, (120, 40))).contains("Moved"));
+    assert!(screenshot::text(&picture(&mut fleet, (120, 40))).contains("Moved"));
 }
 
 #[test]

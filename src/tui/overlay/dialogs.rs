@@ -7,9 +7,9 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
 use super::{Outcome, window};
-use crate::field::Field;
-use crate::pane::{Card, Confirmation};
-use crate::text::wrap;
+use crate::format::wrap;
+use crate::pane::{Confirmation, DetailCard};
+use crate::text_field::Field;
 use crate::theme::Theme;
 use townlet_wire::Request;
 
@@ -128,15 +128,15 @@ impl Prompt {
 
 /// A card, scrolled.
 #[derive(Debug)]
-pub struct CardView {
-    card: Card,
+pub struct DetailDialog {
+    card: DetailCard,
     offset: u16,
     most: u16,
 }
 
-impl CardView {
+impl DetailDialog {
     /// From its top.
-    pub const fn new(card: Card) -> Self {
+    pub const fn new(card: DetailCard) -> Self {
         Self { card, offset: 0, most: 0 }
     }
 

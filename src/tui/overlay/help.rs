@@ -7,10 +7,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::{Outcome, window};
-use crate::field::Field;
+use crate::format::{clip, pad, width};
 use crate::keymap::{ACTIONS, Group, Keymap};
 use crate::pane::PANES;
-use crate::text::{clip, pad, width};
+use crate::text_field::Field;
 use crate::theme::Theme;
 
 /// The console line's own keys, which are those of a shell and not remapped.

@@ -11,9 +11,9 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Block, BorderType, Clear};
 
-pub use dialogs::{CardView, Prompt, Question};
+pub use dialogs::{DetailDialog, Prompt, Question};
 pub use help::Help;
-pub use palette::{Goal, Palette};
+pub use palette::{Palette, PaletteTarget};
 
 use super::theme::Theme;
 use townlet_wire::Request;
@@ -26,7 +26,7 @@ pub enum Overlay {
     /// Asks for a reason or a token.
     Prompt(Prompt),
     /// Something to read.
-    Card(CardView),
+    DetailCard(DetailDialog),
     /// Every key.
     Help(Help),
     /// Find by a few letters.
@@ -43,7 +43,7 @@ pub enum Outcome {
     /// It is done: send these.
     Send(Vec<Request>),
     /// It is done: go there.
-    Go(Goal),
+    Go(PaletteTarget),
 }
 
 impl Overlay {
@@ -52,7 +52,7 @@ impl Overlay {
         match self {
             Self::Question(question) => question.key(key),
             Self::Prompt(prompt) => prompt.key(key),
-            Self::Card(card) => card.key(key),
+            Self::DetailCard(card) => card.key(key),
             Self::Help(help) => help.key(key),
             Self::Palette(palette) => palette.key(key),
         }
@@ -64,7 +64,7 @@ impl Overlay {
             Self::Prompt(prompt) => prompt.paste(text),
             Self::Help(help) => help.paste(text),
             Self::Palette(palette) => palette.paste(text),
-            Self::Question(_) | Self::Card(_) => {}
+            Self::Question(_) | Self::DetailCard(_) => {}
         }
     }
 
@@ -73,7 +73,7 @@ impl Overlay {
         match self {
             Self::Question(question) => question.draw(frame, area, theme),
             Self::Prompt(prompt) => prompt.draw(frame, area, theme),
-            Self::Card(card) => card.draw(frame, area, theme),
+            Self::DetailCard(card) => card.draw(frame, area, theme),
             Self::Help(help) => help.draw(frame, area, theme),
             Self::Palette(palette) => palette.draw(frame, area, theme),
         }

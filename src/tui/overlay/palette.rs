@@ -9,16 +9,16 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::{Outcome, window};
-use crate::field::Field;
+use crate::format::{clip, pad, pad_left};
 use crate::keymap::{ACTIONS, Action, Group, Keymap};
 use crate::pane::{PANES, Screen};
-use crate::text::{clip, pad, pad_left};
+use crate::text_field::Field;
 use crate::theme::Theme;
 use townlet_wire::CommandSpec;
 
 /// Where a choice leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Goal {
+pub enum PaletteTarget {
     /// The command of that name: run when it needs nothing, typed on the console line otherwise.
     Command(String),
     /// A screen.
@@ -36,7 +36,7 @@ struct Entry {
     help: String,
     /// Its key, or the role it needs.
     note: String,
-    goal: Goal,
+    goal: PaletteTarget,
 }
 
 impl AsRef<str> for Entry {
@@ -60,19 +60,19 @@ impl Palette {
             text: format!("screen {}", screen.title()),
             help: String::new(),
             note: keymap.label(screen.action()),
-            goal: Goal::Screen(*screen),
+            goal: PaletteTarget::Screen(*screen),
         });
         let panes = PANES.iter().enumerate().map(|(index, pane)| Entry {
             text: format!("pane {}", pane.title),
             help: format!("on {}", pane.screen.title()),
             note: pane.key.to_string(),
-            goal: Goal::Pane(index),
+            goal: PaletteTarget::Pane(index),
         });
         let commands = specs.iter().map(|spec| Entry {
             text: spec.usage(),
             help: spec.help.clone(),
             note: spec.role.word().to_owned(),
-            goal: Goal::Command(spec.name.clone()),
+            goal: PaletteTarget::Command(spec.name.clone()),
         });
         let keys = ACTIONS.iter().filter(|row| {
             let of_screen = Screen::ALL.iter().any(|screen| screen.action() == row.action);
@@ -82,7 +82,7 @@ impl Palette {
             text: row.name.replace('_', " "),
             help: row.help.to_owned(),
             note: keymap.label(row.action),
-            goal: Goal::Act(row.action),
+            goal: PaletteTarget::Act(row.action),
         });
         Self { entries: screens.chain(panes).chain(commands).chain(keys).collect(), field: Field::default(), at: 0 }
     }

@@ -6,10 +6,10 @@ pub mod economy;
 mod filter;
 pub mod learning;
 pub mod metrics;
+#[cfg(test)]
+mod navigation_tests;
 pub mod operations;
+#[cfg(test)]
+mod pane_harness;
 mod promotion;
-#[cfg(test)]
-mod stage;
 pub mod town;
-#[cfg(test)]
-mod walk;

@@ -6,9 +6,9 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use crate::format::{clip, count, signed, thousands, width};
 use crate::keymap::Action;
-use crate::pane::{Confirmation, Context, Hint, Reaction};
-use crate::text::{clip, count, signed, thousands, width};
+use crate::pane::{Confirmation, Context, KeyHint, Reaction};
 use crate::theme::Theme;
 use townlet_wire::Request;
 use townlet_wire::telemetry::{Evidence, Promotion};
@@ -148,10 +148,10 @@ fn reversible<'a>(cx: &Context<'a>) -> Result<&'a str, String> {
 }
 
 /// The two keys, dimmed with the reason while they do not work.
-pub(super) fn hints(cx: &Context<'_>) -> [Hint; 2] {
+pub(super) fn hints(cx: &Context<'_>) -> [KeyHint; 2] {
     [
-        Hint::when(Action::Promote, "promote", promotable(cx).map(|_| ())),
-        Hint::when(Action::Rollback, "roll back", reversible(cx).map(|_| ())),
+        KeyHint::when(Action::Promote, "promote", promotable(cx).map(|_| ())),
+        KeyHint::when(Action::Rollback, "roll back", reversible(cx).map(|_| ())),
     ]
 }
 

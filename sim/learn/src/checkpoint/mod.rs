@@ -6,7 +6,7 @@
 
 mod error;
 mod registry;
-mod saved;
+mod training_state;
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ use townlet_town::snapshot::hex;
 
 pub use error::CheckpointError;
 pub use registry::Registry;
-pub use saved::Saved;
+pub use training_state::Saved;
 
 use crate::network::{Column, Forward, Normalizer, Shape, Weights};
 use crate::train::KpiMean;

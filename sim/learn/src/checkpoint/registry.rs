@@ -93,11 +93,11 @@ impl Registry {
 
     /// The newest training here that can be gone on with: the last run by name, at its last checkpoint.
     pub fn newest_training(&self) -> Option<Saved> {
-        self.newest_training_that(|_| true)
+        self.newest_training_matching(|_| true)
     }
 
     /// The newest of those that are wanted.
-    pub fn newest_training_that(&self, is_wanted: impl Fn(&Saved) -> bool) -> Option<Saved> {
+    pub fn newest_training_matching(&self, is_wanted: impl Fn(&Saved) -> bool) -> Option<Saved> {
         let wanted = self.trainings().into_iter().filter(is_wanted);
         wanted.max_by(|a, b| (&a.run, a.progress.updates).cmp(&(&b.run, b.progress.updates)))
     }

@@ -4,9 +4,9 @@
 //! records; what the figures of many towns come to stands in [`stats`], what must never happen in [`watch`]. Knows no
 //! file, no clock and no screen. Rule: "Town score" and "What the scripted baseline must show".
 
-pub mod sequential;
+pub mod invariant_monitor;
+pub mod sequential_test;
 pub mod stats;
-pub mod watch;
 
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use townlet_town::kpi::{self, Counters, KPIS, Reading};
 use townlet_town::score::{self, Terms};
 use townlet_town::{Policy, Rules, Town};
 
-use watch::{Fault, Watch};
+use invariant_monitor::{Fault, Watch};
 
 /// Which towns, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

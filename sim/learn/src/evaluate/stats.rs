@@ -61,7 +61,7 @@ fn iqm_of_sorted(sorted: &[f64]) -> f64 {
 /// The percentile bootstrap: as many figures are drawn from the sample, with repetition, again and again; the interval is where the
 /// middle part of their interquartile means lies.
 pub fn interval(sample: &[f64], resamples: usize, confidence: f64) -> (f64, f64) {
-    let mut luck = Luck(0);
+    let mut luck = Prng(0);
     let mut drawn = vec![0.0; sample.len()];
     let mut means: Vec<f64> = (0..resamples)
         .map(|_| {
@@ -79,9 +79,9 @@ pub fn interval(sample: &[f64], resamples: usize, confidence: f64) -> (f64, f64)
 }
 
 /// `SplitMix64`, a counter with a good mixer: the same draws for everybody, for ever.
-struct Luck(u64);
+struct Prng(u64);
 
-impl Luck {
+impl Prng {
     fn below(&mut self, count: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.0;

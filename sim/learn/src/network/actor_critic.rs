@@ -6,7 +6,7 @@
 use dfdx::prelude::*;
 
 use super::{Column, Weights, WeightsError};
-use crate::luck::Luck;
+use crate::prng::Prng;
 
 /// Of the weights to start from, in the order of [`super::Shape::layers`].
 const GAINS: [f64; 4] = [std::f64::consts::SQRT_2, std::f64::consts::SQRT_2, 0.01, 1.0];
@@ -39,7 +39,7 @@ impl ActorCritic {
     pub fn new(shape: super::Shape, seed: u64) -> Self {
         let mut weights = Weights::zeros(&shape);
         for (layer, (_, inputs, outputs)) in shape.layers().into_iter().enumerate() {
-            let luck = Luck::new([seed, 0x0072_7468, layer as u64]);
+            let luck = Prng::new([seed, 0x0072_7468, layer as u64]);
             weights.columns[2 * layer].values = orthogonal(luck, outputs, inputs, GAINS[layer]);
         }
         let mut network = Self::zeros(shape);
@@ -129,7 +129,7 @@ impl<T: Tape<f32, Cpu>> Module<Tensor<(usize, usize), f32, Cpu, T>> for ActorCri
 }
 
 /// A matrix whose rows (or columns, when there are more rows than columns) are at right angles and `gain` long.
-fn orthogonal(mut luck: Luck, rows: usize, columns: usize, gain: f64) -> Vec<f32> {
+fn orthogonal(mut luck: Prng, rows: usize, columns: usize, gain: f64) -> Vec<f32> {
     let (count, length) = (rows.min(columns), rows.max(columns));
     let mut vectors: Vec<Vec<f64>> = Vec::with_capacity(count);
     for _ in 0..count {
@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn rows_are_at_right_angles() {
         for (rows, columns) in [(128, 432), (128, 70), (9, 128), (1, 128)] {
-            let matrix = orthogonal(Luck::new([1, 0, 0]), rows, columns, 2.0);
+            let matrix = orthogonal(Prng::new([1, 0, 0]), rows, columns, 2.0);
             let entry = |row: usize, column: usize| f64::from(matrix[row * columns + column]);
             let count = rows.min(columns);
             for a in 0..count {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     /// Weights of chance, biases too, so that no part of the network is idle.
-    fn random(shape: Shape, luck: &mut Luck) -> Weights {
+    fn random(shape: Shape, luck: &mut Prng) -> Weights {
         let mut weights = Weights::zeros(&shape);
         for column in &mut weights.columns {
             let scale = (1.0 / column.shape.last().copied().unwrap_or(1) as f64).sqrt();
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn running_forward_agrees_with_dfdx() {
-        let mut luck = Luck::new([5, 5, 5]);
+        let mut luck = Prng::new([5, 5, 5]);
         for (shape, rows) in [
             (Shape::standard(432, 9), 37),
             (Shape::standard(70, 9), 8),

@@ -3,7 +3,7 @@
 //! No tape and no dfdx here; a test holds it equal to dfdx. A row's result never depends on the rows beside it: each sum
 //! runs over the inputs in their order. Rule: "Speed".
 
-use super::kernels::{End, Left, Panels, multiply};
+use super::matmul::{End, Left, PackedMatrix, multiply};
 use super::{Shape, Weights};
 
 /// A network ready to run, and room for its layers.
@@ -18,7 +18,7 @@ pub struct Forward {
 
 #[derive(Clone, Debug)]
 struct Layer {
-    weights: Panels,
+    weights: PackedMatrix,
     bias: Vec<f32>,
 }
 
@@ -39,7 +39,7 @@ impl Layer {
             matrix.extend_from_slice(weights.values(&format!("{name}.weight")));
             bias.extend_from_slice(weights.values(&format!("{name}.bias")));
         }
-        let mut panels = Panels::default();
+        let mut panels = PackedMatrix::default();
         panels.pack_transposed(&matrix, inputs, bias.len());
         Self { weights: panels, bias }
     }

@@ -3,15 +3,15 @@
 //! Owns nothing of learning; `ppo` does. Must not know what a value of an observation means. Rule: "Learning".
 
 mod actor_critic;
-mod choice;
 mod forward;
-pub(crate) mod kernels;
+mod masked_categorical;
+pub(crate) mod matmul;
 mod normalizer;
 mod weights;
 
 pub use actor_critic::{ActorCritic, Dense};
-pub use choice::{MASKED, Odds};
 pub use forward::{Forward, Output};
+pub use masked_categorical::{MASKED, MaskedCategorical};
 pub use normalizer::Normalizer;
 pub use weights::{Column, Weights, WeightsError};
 

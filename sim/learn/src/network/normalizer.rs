@@ -175,10 +175,10 @@ impl Normalizer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::luck::Luck;
+    use crate::prng::Prng;
 
     fn rows(count: usize) -> Vec<[f32; 3]> {
-        let mut luck = Luck::new([3, 1, 4]);
+        let mut luck = Prng::new([3, 1, 4]);
         (0..count).map(|_| [luck.normal() as f32 * 3.0 + 100.0, luck.normal() as f32 * 0.01, 7.0]).collect()
     }
 

@@ -1,7 +1,7 @@
 //! Adam (Kingma and Ba 2015) over plain columns, so that its moments can be kept, and the length of a gradient.
 
 use crate::network::Weights;
-use crate::network::kernels::wide;
+use crate::network::matmul::wide;
 
 const BETA1: f32 = 0.9;
 const BETA2: f32 = 0.999;
@@ -42,10 +42,10 @@ pub(super) fn step(
     for ((weights, (first, second)), gradient) in weights.columns.iter_mut().zip(moments).zip(gradient) {
         let entries = weights.values.iter_mut().zip(&mut first.values).zip(&mut second.values).zip(gradient);
         wide(move || {
-            for (((weight, first), second), slope) in entries {
-                let slope = slope * scale;
-                *first = BETA1 * *first + (1.0 - BETA1) * slope;
-                *second = BETA2 * *second + (1.0 - BETA2) * slope * slope;
+            for (((weight, first), second), gradients) in entries {
+                let gradients = gradients * scale;
+                *first = BETA1 * *first + (1.0 - BETA1) * gradients;
+                *second = BETA2 * *second + (1.0 - BETA2) * gradients * gradients;
                 *weight -= rate * *first / (second.sqrt() / root + EPSILON);
             }
         });

@@ -6,13 +6,13 @@
 use std::num::NonZero;
 use std::time::Instant;
 
-use super::desk::Desk;
-use super::minibatch::Slope;
+use super::gradient_workers::Desk;
+use super::minibatch::Gradients;
 use super::stats::{Means, explained_variance};
 use super::{Batch, Diverged, Settings, UpdateStats, adam};
-use crate::luck::Luck;
 use crate::network::{ActorCritic, Shape, Weights, WeightsError};
-use crate::tiles::GoOn;
+use crate::parallel::ShouldContinue;
+use crate::prng::Prng;
 
 /// Keeps the luck of shuffles apart from that of the first weights.
 const SHUFFLES: u64 = 0x7368_7566;
@@ -126,7 +126,7 @@ impl Learner {
         &mut self,
         batch: &Batch,
         progress: f64,
-        go_on: GoOn<'_>,
+        go_on: ShouldContinue<'_>,
     ) -> Result<Option<UpdateStats>, Diverged> {
         batch.check(&self.shape, self.state.updates)?;
         let before = self.state.clone();
@@ -139,7 +139,12 @@ impl Learner {
         result
     }
 
-    fn passes(&mut self, batch: &Batch, progress: f64, go_on: GoOn<'_>) -> Result<Option<UpdateStats>, Diverged> {
+    fn passes(
+        &mut self,
+        batch: &Batch,
+        progress: f64,
+        go_on: ShouldContinue<'_>,
+    ) -> Result<Option<UpdateStats>, Diverged> {
         let (shape, settings) = (self.shape, self.settings);
         let alone = self.threads.get() < 2;
         std::thread::scope(|scope| {
@@ -154,7 +159,7 @@ impl Learner {
         batch: &Batch,
         progress: f64,
         mut desk: Desk<'_>,
-        go_on: GoOn<'_>,
+        go_on: ShouldContinue<'_>,
     ) -> Result<Option<UpdateStats>, Diverged> {
         let started = Instant::now();
         let (settings, update, count) = (self.settings, self.state.updates, batch.len());
@@ -168,16 +173,16 @@ impl Learner {
         let mut means = Means::default();
         for epoch in 0..if count == 0 { 0 } else { settings.update_epochs } {
             let mut places: Vec<usize> = (0..count).collect();
-            Luck::new([self.seed ^ SHUFFLES, update, u64::from(epoch)]).shuffle(&mut places);
+            Prng::new([self.seed ^ SHUFFLES, update, u64::from(epoch)]).shuffle(&mut places);
             means.begin_epoch();
             for minibatch in 0..minibatches {
                 if !go_on() {
                     return Ok(None);
                 }
                 let places = &places[count * minibatch / minibatches..count * (minibatch + 1) / minibatches];
-                let slope = desk.slope(&self.state.weights, places);
-                let norm = self.step(slope, stats.learning_rate, Moment { update, epoch, minibatch })?;
-                means.add(&slope.terms, norm, places.len());
+                let gradients = desk.gradients(&self.state.weights, places);
+                let norm = self.step(gradients, stats.learning_rate, Moment { update, epoch, minibatch })?;
+                means.add(&gradients.terms, norm, places.len());
             }
             if settings.target_kl.is_some_and(|most| means.epoch_kl() > most) {
                 break;
@@ -194,14 +199,14 @@ impl Learner {
     }
 
     /// Moves the weights by one minibatch's gradient; the length it had.
-    fn step(&mut self, slope: &Slope, learning_rate: f32, moment: Moment) -> Result<f32, Diverged> {
+    fn step(&mut self, gradients: &Gradients, learning_rate: f32, moment: Moment) -> Result<f32, Diverged> {
         let Moment { update, epoch, minibatch } = moment;
-        if !slope.terms.loss.is_finite() {
-            return Err(Diverged::Loss { value: slope.terms.loss, update, epoch, minibatch });
+        if !gradients.terms.loss.is_finite() {
+            return Err(Diverged::Loss { value: gradients.terms.loss, update, epoch, minibatch });
         }
-        let norm = adam::norm(&slope.gradient);
+        let norm = adam::norm(&gradients.gradient);
         if !norm.is_finite() {
-            let columns = self.state.weights.columns.iter().zip(&slope.gradient);
+            let columns = self.state.weights.columns.iter().zip(&gradients.gradient);
             let mut broken = columns.filter_map(|(column, gradient)| {
                 let value = gradient.iter().copied().find(|value| !value.is_finite());
                 value.map(|value| (column.name.clone(), value))
@@ -214,7 +219,7 @@ impl Learner {
         let scale = if most > 0.0 { (most / (norm + 1e-6)).min(1.0) } else { 1.0 };
         let LearnerState { weights, first_moments, second_moments, steps, .. } = &mut self.state;
         *steps += 1;
-        adam::step(weights, [first_moments, second_moments], &slope.gradient, *steps, learning_rate, scale);
+        adam::step(weights, [first_moments, second_moments], &gradients.gradient, *steps, learning_rate, scale);
         Ok(norm)
     }
 }

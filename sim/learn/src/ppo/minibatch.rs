@@ -3,10 +3,10 @@
 //! The parts and the order in which they are summed are fixed, so that one thread and two give the same bits. A part keeps
 //! its room from minibatch to minibatch.
 
+use super::backprop::{self, PackedNetwork, Room};
 use super::objective::{Targets, Terms};
-use super::pass::{self, Net, Room};
 use super::{Batch, Settings};
-use crate::network::kernels::wide;
+use crate::network::matmul::wide;
 use crate::network::{Shape, Weights};
 
 /// Parts of a minibatch.
@@ -18,23 +18,23 @@ const EPSILON: f64 = 1e-8;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Part {
     places: Vec<usize>,
-    advantages: Spread,
+    advantages: MeanStd,
     pub(super) observations: Vec<f32>,
     pub(super) targets: Targets,
     room: Room,
-    pub(super) slope: Slope,
+    pub(super) gradients: Gradients,
 }
 
 /// Mean and deviation.
 #[derive(Clone, Copy, Debug, Default)]
-struct Spread {
+struct MeanStd {
     mean: f64,
     deviation: f64,
 }
 
 /// Mean terms and the gradient, column by column in the order of the weights.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Slope {
+pub(super) struct Gradients {
     pub(super) terms: Terms,
     pub(super) gradient: Vec<Vec<f32>>,
 }
@@ -42,7 +42,7 @@ pub(super) struct Slope {
 /// Says which decisions of the batch stand in which part.
 pub(super) fn deal(batch: &Batch, places: &[usize], settings: &Settings, parts: [&mut Part; PARTS]) {
     let count = places.len();
-    let advantages = if settings.norm_adv { spread(batch, places) } else { Spread { mean: 0.0, deviation: 1.0 } };
+    let advantages = if settings.norm_adv { spread(batch, places) } else { MeanStd { mean: 0.0, deviation: 1.0 } };
     for (place, part) in parts.into_iter().enumerate() {
         part.places.clear();
         part.places.extend_from_slice(&places[count * place / PARTS..count * (place + 1) / PARTS]);
@@ -52,22 +52,22 @@ pub(super) fn deal(batch: &Batch, places: &[usize], settings: &Settings, parts: 
 }
 
 /// Mean and deviation (over one less than the count) of the advantages of a minibatch.
-fn spread(batch: &Batch, places: &[usize]) -> Spread {
+fn spread(batch: &Batch, places: &[usize]) -> MeanStd {
     let advantages = || places.iter().map(|place| f64::from(batch.advantages[*place]));
     let mean = advantages().sum::<f64>() / places.len() as f64;
     let squares: f64 = advantages().map(|value| (value - mean).powi(2)).sum();
-    Spread { mean, deviation: (squares / places.len().saturating_sub(1).max(1) as f64).sqrt() + EPSILON }
+    MeanStd { mean, deviation: (squares / places.len().saturating_sub(1).max(1) as f64).sqrt() + EPSILON }
 }
 
 impl Part {
     /// Copies its decisions out of the batch and works out their gradient.
-    pub(super) fn learn(&mut self, batch: &Batch, net: &Net, settings: &Settings) {
+    pub(super) fn learn(&mut self, batch: &Batch, net: &PackedNetwork, settings: &Settings) {
         self.gather(batch);
         self.differentiate(net, settings);
     }
 
     fn gather(&mut self, batch: &Batch) {
-        let Self { places, advantages: Spread { mean, deviation }, observations, targets, .. } = self;
+        let Self { places, advantages: MeanStd { mean, deviation }, observations, targets, .. } = self;
         let width = batch.observations.len() / batch.len().max(1);
         observations.clear();
         for place in places.iter() {
@@ -90,12 +90,12 @@ impl Part {
     }
 
     /// The gradient of the objective over what was gathered.
-    pub(super) fn differentiate(&mut self, net: &Net, settings: &Settings) {
-        pass::learn(net, &self.observations, &self.targets, settings, &mut self.room, &mut self.slope);
+    pub(super) fn differentiate(&mut self, net: &PackedNetwork, settings: &Settings) {
+        backprop::learn(net, &self.observations, &self.targets, settings, &mut self.room, &mut self.gradients);
     }
 }
 
-impl Slope {
+impl Gradients {
     /// Zero, of a network of this shape.
     pub(super) fn clear(&mut self, shape: &Shape) {
         if self.gradient.is_empty() {

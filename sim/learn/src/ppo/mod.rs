@@ -4,26 +4,26 @@
 //! brings them as rows. Follows CleanRL's `ppo.py`. Rule: "PPO as the field does it".
 
 mod adam;
+mod backprop;
 mod batch;
-mod desk;
 mod gae;
+mod gemm_baseline;
+mod gradient_workers;
 mod learner;
 mod minibatch;
 mod objective;
-mod pass;
 #[cfg(test)]
-mod plain;
+mod reference;
 mod settings;
 mod stats;
 #[cfg(test)]
 mod tests;
 mod trajectory;
-mod yardstick;
 
 pub use batch::Batch;
 pub use gae::gae;
+pub use gemm_baseline::GemmBaseline;
 pub use learner::{Learner, LearnerState};
 pub use settings::Settings;
 pub use stats::{Diverged, UpdateStats};
 pub use trajectory::{Decision, Trajectory};
-pub use yardstick::Yardstick;

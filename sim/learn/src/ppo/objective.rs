@@ -4,7 +4,7 @@
 //! plain dfdx stands in `plain`, and tests hold the two equal. Rule: "PPO as the field does it".
 
 use super::Settings;
-use crate::network::Odds;
+use crate::network::MaskedCategorical;
 
 /// What decisions are held to; one entry a decision.
 #[derive(Clone, Debug, Default)]
@@ -81,22 +81,23 @@ pub(super) fn differentiate(
 /// Clipped surrogate and entropy of one decision.
 fn policy(logits: &mut [f32], place: usize, targets: &Targets, settings: &Settings, mut terms: Terms) -> (f32, Terms) {
     let (action, advantage) = (targets.actions[place] as usize, targets.advantages[place]);
-    let odds = Odds::new(logits, targets.action_masks[place]);
-    let log_ratio = odds.log_prob(action) - targets.log_probs[place];
+    let distribution = MaskedCategorical::new(logits, targets.action_masks[place]);
+    let log_ratio = distribution.log_prob(action) - targets.log_probs[place];
     let ratio = log_ratio.exp();
     let (free, clipped) =
         (-advantage * ratio, -advantage * ratio.clamp(1.0 - settings.clip_coef, 1.0 + settings.clip_coef));
     // By the log-probability; where the clipped branch is the greater, it is flat.
-    let slope = if free >= clipped { free } else { 0.0 };
+    let gradients = if free >= clipped { free } else { 0.0 };
     let probs: [f32; crate::network::Shape::MOST_OPTIONS] =
-        std::array::from_fn(|option| if option < logits.len() { odds.prob(option) } else { 0.0 });
-    let surprise = |option: usize| if probs[option] > 0.0 { probs[option] * odds.log_prob(option) } else { 0.0 };
+        std::array::from_fn(|option| if option < logits.len() { distribution.prob(option) } else { 0.0 });
+    let surprise =
+        |option: usize| if probs[option] > 0.0 { probs[option] * distribution.log_prob(option) } else { 0.0 };
     let entropy = -(0..logits.len()).map(surprise).sum::<f32>();
     for (option, logit) in logits.iter_mut().enumerate() {
         // A masked option has probability 0 and is not the action, so that its derivative is exactly 0.
         let chosen = if option == action { 1.0 } else { 0.0 };
         let by_entropy = surprise(option) + probs[option] * entropy;
-        *logit = targets.share * (slope * (chosen - probs[option]) + settings.ent_coef * by_entropy);
+        *logit = targets.share * (gradients * (chosen - probs[option]) + settings.ent_coef * by_entropy);
     }
     terms.entropy += entropy * targets.share;
     terms.approx_kl += (ratio - 1.0 - log_ratio) * targets.share;

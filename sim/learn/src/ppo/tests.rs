@@ -2,18 +2,18 @@
 
 use dfdx::prelude::{AsArray, Backward};
 
-use super::minibatch::{Part, Slope};
+use super::backprop::PackedNetwork;
+use super::minibatch::{Gradients, Part};
 use super::objective::Targets;
-use super::pass::Net;
-use super::plain::columns;
-use super::{Settings, plain};
-use crate::luck::Luck;
+use super::reference::columns;
+use super::{Settings, reference};
 use crate::network::{ActorCritic, Shape, Weights};
+use crate::prng::Prng;
 
 const SHAPE: Shape = Shape { observation: 6, hidden: [11, 9], options: 5 };
 
 /// Weights of chance, large enough that options differ.
-fn weights(luck: &mut Luck, shape: Shape) -> Weights {
+fn weights(luck: &mut Prng, shape: Shape) -> Weights {
     let mut weights = Weights::zeros(&shape);
     for column in &mut weights.columns {
         column.values.iter_mut().for_each(|value| *value = (luck.normal() * 0.5) as f32);
@@ -22,7 +22,7 @@ fn weights(luck: &mut Luck, shape: Shape) -> Weights {
 }
 
 /// Decisions whose ratios and values lie on all sides of the clips.
-fn part(luck: &mut Luck, weights: &Weights, shape: Shape, count: usize) -> Part {
+fn part(luck: &mut Prng, weights: &Weights, shape: Shape, count: usize) -> Part {
     let mut part = Part::default();
     let targets = &mut part.targets;
     for place in 0..count {
@@ -46,11 +46,11 @@ fn part(luck: &mut Luck, weights: &Weights, shape: Shape, count: usize) -> Part 
 }
 
 /// The gradient as an update works it out.
-fn slope(weights: &Weights, shape: Shape, mut part: Part, settings: &Settings) -> Slope {
-    let mut net = Net::new(shape);
+fn gradients(weights: &Weights, shape: Shape, mut part: Part, settings: &Settings) -> Gradients {
+    let mut net = PackedNetwork::new(shape);
     net.take(weights);
     part.differentiate(&net, settings);
-    part.slope
+    part.gradients
 }
 
 fn wide(weights: &Weights) -> Vec<Vec<f64>> {
@@ -94,11 +94,11 @@ fn naive_loss(weights: &Weights, columns: &[Vec<f64>], part: &Part, settings: &S
         .map(f64::from);
         let mask = part.targets.action_masks[place];
         let (logits, value) = naive_forward(weights, columns, row);
-        let odds = naive_odds(&logits, mask);
-        let ratio = (odds[usize::from(part.targets.actions[place])] - old).exp();
+        let distribution = naive_odds(&logits, mask);
+        let ratio = (distribution[usize::from(part.targets.actions[place])] - old).exp();
         let policy = (-advantage * ratio).max(-advantage * ratio.clamp(1.0 - clip, 1.0 + clip));
         let allowed = (0..logits.len()).filter(|option| mask >> option & 1 == 1);
-        let entropy: f64 = -allowed.map(|option| odds[option].exp() * odds[option]).sum::<f64>();
+        let entropy: f64 = -allowed.map(|option| distribution[option].exp() * distribution[option]).sum::<f64>();
         let error = match settings.clip_vloss.map(f64::from) {
             None => (value - wanted).powi(2),
             Some(limit) => {
@@ -117,15 +117,18 @@ fn settings() -> [Settings; 3] {
 
 #[test]
 fn the_gradient_is_that_of_finite_differences() {
-    let mut luck = Luck::new([11, 0, 0]);
+    let mut luck = Prng::new([11, 0, 0]);
     for settings in settings() {
         let weights = weights(&mut luck, SHAPE);
         let part = part(&mut luck, &weights, SHAPE, 40);
-        let slope = slope(&weights, SHAPE, part.clone(), &settings);
+        let gradients = gradients(&weights, SHAPE, part.clone(), &settings);
         let mut exact = wide(&weights);
         let loss = naive_loss(&weights, &exact, &part, &settings);
-        assert!((f64::from(slope.terms.loss) - loss).abs() < 1e-5, "{} and not {loss}", slope.terms.loss);
-        assert!(slope.terms.clip_frac > 0.1 && slope.terms.clip_frac < 0.99, "both sides of the clip are there");
+        assert!((f64::from(gradients.terms.loss) - loss).abs() < 1e-5, "{} and not {loss}", gradients.terms.loss);
+        assert!(
+            gradients.terms.clip_frac > 0.1 && gradients.terms.clip_frac < 0.99,
+            "both sides of the clip are there"
+        );
         for column in 0..exact.len() {
             for place in 0..exact[column].len() {
                 let (kept, step) = (exact[column][place], 1e-6);
@@ -135,7 +138,7 @@ fn the_gradient_is_that_of_finite_differences() {
                 let below = naive_loss(&weights, &exact, &part, &settings);
                 exact[column][place] = kept;
                 let wanted = (above - below) / (2.0 * step);
-                let found = f64::from(slope.gradient[column][place]);
+                let found = f64::from(gradients.gradient[column][place]);
                 let name = &weights.columns[column].name;
                 assert!(
                     (found - wanted).abs() < 2e-5 + 1e-4 * wanted.abs(),
@@ -148,7 +151,7 @@ fn the_gradient_is_that_of_finite_differences() {
 
 #[test]
 fn one_operation_and_plain_dfdx_agree() {
-    let mut luck = Luck::new([12, 0, 0]);
+    let mut luck = Prng::new([12, 0, 0]);
     for (shape, count) in [(SHAPE, 33), (Shape::standard(70, 9), 128), (Shape::standard(432, 9), 50), (SHAPE, 300)] {
         for settings in settings() {
             let weights = weights(&mut luck, shape);
@@ -160,12 +163,12 @@ fn one_operation_and_plain_dfdx_agree() {
             });
             let part = part(&mut luck, &weights, shape, count);
             let model = ActorCritic::from_weights(shape, &weights).expect("weights of chance are weights");
-            let loss = plain::loss(&model, &part.observations, &part.targets, &settings);
+            let loss = reference::loss(&model, &part.observations, &part.targets, &settings);
             let wanted_loss = loss.array();
             let wanted = columns(&model, loss.backward()).expect("memory lasts");
-            let slope = slope(&weights, shape, part, &settings);
-            assert!((slope.terms.loss - wanted_loss).abs() < 1e-4 * (1.0 + wanted_loss.abs()));
-            for ((column, found), wanted) in weights.columns.iter().zip(&slope.gradient).zip(&wanted) {
+            let gradients = gradients(&weights, shape, part, &settings);
+            assert!((gradients.terms.loss - wanted_loss).abs() < 1e-4 * (1.0 + wanted_loss.abs()));
+            for ((column, found), wanted) in weights.columns.iter().zip(&gradients.gradient).zip(&wanted) {
                 for (place, (found, wanted)) in found.iter().zip(wanted).enumerate() {
                     let allowed = 1e-5 + 1e-3 * wanted.abs();
                     assert!((found - wanted).abs() < allowed, "{} {place}: {found} and not {wanted}", column.name);
@@ -177,15 +180,15 @@ fn one_operation_and_plain_dfdx_agree() {
 
 #[test]
 fn masked_logits_get_no_gradient() {
-    let mut luck = Luck::new([13, 0, 0]);
+    let mut luck = Prng::new([13, 0, 0]);
     let weights = weights(&mut luck, SHAPE);
     let mut part = part(&mut luck, &weights, SHAPE, 30);
     for (place, mask) in part.targets.action_masks.iter_mut().enumerate() {
         *mask = 0b01101;
         part.targets.actions[place] = [0, 2, 3][place % 3];
     }
-    let slope = slope(&weights, SHAPE, part, &settings()[0]);
-    let (weight, bias) = (&slope.gradient[4], &slope.gradient[5]);
+    let gradients = gradients(&weights, SHAPE, part, &settings()[0]);
+    let (weight, bias) = (&gradients.gradient[4], &gradients.gradient[5]);
     for option in 0..SHAPE.options {
         let line = &weight[option * SHAPE.hidden[1]..][..SHAPE.hidden[1]];
         let idle = line.iter().all(|value| *value == 0.0) && bias[option] == 0.0;

@@ -3,9 +3,9 @@
 //! Owns where experience comes from and in which order it is put together: replica by replica, so that neither threads nor
 //! timing show in a batch. Knows nothing of how a batch is learned from. Rule: "Learning".
 
-pub mod decisions;
-mod life;
-mod tile;
+pub mod decision_buffer;
+mod env;
+mod vec_env;
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use townlet_town::observations::{Layout, layout};
 use townlet_town::{Refusal, Rules};
 
 use crate::network::{Forward, Normalizer};
+use crate::parallel::{self, ShouldContinue};
 use crate::ppo::{self, Batch};
-use crate::tiles::{self, GoOn};
-use decisions::{Decisions, Then};
-use life::Life;
-pub use life::{Kept, Tally};
-pub use tile::Chooser;
-pub(crate) use tile::uniform;
-use tile::{Sight, Tile};
+use decision_buffer::{Decisions, Then};
+use env::Life;
+pub use env::{Kept, Tally};
+pub use vec_env::BehaviorPolicy;
+pub(crate) use vec_env::uniform;
+use vec_env::{CollectContext, Tile};
 
 /// Towns that advance together: enough for a worthwhile inference, few enough for a core's own cache.
 const TILE: usize = 16;
@@ -72,8 +72,14 @@ impl Rollout {
     }
 
     /// Lives through a rollout on up to `threads` workers. What comes of it does not depend on their number.
-    pub fn collect(&mut self, forward: &Forward, normalizer: &Normalizer, chooser: Chooser, threads: NonZero<usize>) {
-        let whole = self.collect_while(forward, normalizer, chooser, threads, &|| true);
+    pub fn collect(
+        &mut self,
+        forward: &Forward,
+        normalizer: &Normalizer,
+        behavior_policy: BehaviorPolicy,
+        threads: NonZero<usize>,
+    ) {
+        let whole = self.collect_while(forward, normalizer, behavior_policy, threads, &|| true);
         debug_assert!(whole, "nothing cuts it off");
     }
 
@@ -83,15 +89,15 @@ impl Rollout {
         &mut self,
         forward: &Forward,
         normalizer: &Normalizer,
-        chooser: Chooser,
+        behavior_policy: BehaviorPolicy,
         threads: NonZero<usize>,
-        go_on: GoOn<'_>,
+        go_on: ShouldContinue<'_>,
     ) -> bool {
-        let sight = Sight { layout: self.layout, normalizer, chooser, go_on };
+        let sight = CollectContext { layout: self.layout, normalizer, behavior_policy, go_on };
         let (ticks, whole) = (self.ticks, AtomicBool::new(true));
-        tiles::work(&mut self.tiles, 1, threads, |tiles| {
+        parallel::for_each_chunk(&mut self.tiles, 1, threads, |tiles| {
             for tile in tiles {
-                tile.think_with(forward.clone());
+                tile.set_network(forward.clone());
                 if !tile.advance(ticks, &sight) {
                     whole.store(false, Ordering::Relaxed);
                 }

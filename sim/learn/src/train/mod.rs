@@ -3,9 +3,9 @@
 //! Owns the loop and what must be kept so that it goes on as if it had never stopped. The number of steps shapes the
 //! schedule, the clock never does. Must not know files: `checkpoint` does. Rule: "Learning".
 
-mod explosion;
-mod recent;
+mod divergence;
 mod row;
+mod running_metrics;
 mod warm_start;
 
 use std::num::NonZero;
@@ -19,12 +19,12 @@ use townlet_town::{Refusal, Rules};
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Meta, Registry, Saved};
 use crate::network::{Forward, Normalizer, Shape};
+use crate::parallel::ShouldContinue;
 use crate::ppo::{Batch, Learner, Settings, UpdateStats};
-use crate::rollout::{Chooser, Kept, Rollout, Tally};
-use crate::tiles::GoOn;
-pub use explosion::Explosion;
-use recent::Recent;
+use crate::rollout::{BehaviorPolicy, Kept, Rollout, Tally};
+pub use divergence::Divergence;
 pub use row::{KpiMean, Row};
+use running_metrics::RunningMetrics;
 
 /// What a training is made from, besides the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct Trainer {
     normalizer: Normalizer,
     rollout: Rollout,
     batch: Batch,
-    recent: Recent,
+    recent: RunningMetrics,
     steps: u64,
     updates: u64,
     seconds: f64,
@@ -67,7 +67,7 @@ pub struct Progress {
     pub seconds: f64,
     /// The seed of the training.
     pub seed: u64,
-    recent: Recent,
+    recent: RunningMetrics,
     lives: Vec<Kept>,
 }
 
@@ -103,7 +103,7 @@ impl Trainer {
             learner,
             normalizer: Normalizer::new(shape.observation),
             batch: Batch::default(),
-            recent: Recent::default(),
+            recent: RunningMetrics::default(),
             steps: 0,
             updates: 0,
             seconds: 0.0,
@@ -166,7 +166,7 @@ impl Trainer {
     ///
     /// # Errors
     /// What exploded; the weights are then those before.
-    pub fn advance(&mut self) -> Result<Row, Explosion> {
+    pub fn advance(&mut self) -> Result<Row, Divergence> {
         Ok(self.attempt(&|| true)?.expect("nothing cuts it off"))
     }
 
@@ -175,7 +175,7 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Self::advance`].
-    pub fn advance_while(&mut self, go_on: GoOn<'_>) -> Result<Option<Row>, Explosion> {
+    pub fn advance_while(&mut self, go_on: ShouldContinue<'_>) -> Result<Option<Row>, Divergence> {
         let (lives, normalizer) = (self.rollout.keep(), self.normalizer.clone());
         let row = self.attempt(go_on)?;
         if row.is_none() {
@@ -186,9 +186,9 @@ impl Trainer {
         Ok(row)
     }
 
-    fn attempt(&mut self, go_on: GoOn<'_>) -> Result<Option<Row>, Explosion> {
+    fn attempt(&mut self, go_on: ShouldContinue<'_>) -> Result<Option<Row>, Divergence> {
         let begun = Instant::now();
-        let Some(tally) = self.collect(Chooser::Network, go_on) else { return Ok(None) };
+        let Some(tally) = self.collect(BehaviorPolicy::Network, go_on) else { return Ok(None) };
         let collected = begun.elapsed().as_secs_f64();
         let progress = (self.steps as f64 / self.plan.total_steps.max(1) as f64).min(1.0);
         let Some(stats) = self.learn(progress, go_on)? else { return Ok(None) };
@@ -207,10 +207,10 @@ impl Trainer {
     }
 
     /// An update that leaves everything as it was when it explodes or is cut off.
-    fn learn(&mut self, progress: f64, go_on: GoOn<'_>) -> Result<Option<UpdateStats>, Explosion> {
+    fn learn(&mut self, progress: f64, go_on: ShouldContinue<'_>) -> Result<Option<UpdateStats>, Divergence> {
         let before = self.learner.state().clone();
         let Some(stats) = self.learner.update_while(&self.batch, progress, go_on)? else { return Ok(None) };
-        let checked = explosion::check(&stats, self.updates);
+        let checked = divergence::check(&stats, self.updates);
         if checked.is_err() {
             let restored = self.learner.restore(before);
             debug_assert!(restored.is_ok(), "weights of the same network");
@@ -218,9 +218,9 @@ impl Trainer {
         checked.map(|()| Some(stats))
     }
 
-    fn collect(&mut self, chooser: Chooser, go_on: GoOn<'_>) -> Option<Tally> {
+    fn collect(&mut self, behavior_policy: BehaviorPolicy, go_on: ShouldContinue<'_>) -> Option<Tally> {
         let forward = Forward::new(*self.learner.shape(), self.learner.weights());
-        let whole = self.rollout.collect_while(&forward, &self.normalizer, chooser, self.plan.threads, go_on);
+        let whole = self.rollout.collect_while(&forward, &self.normalizer, behavior_policy, self.plan.threads, go_on);
         whole.then(|| self.rollout.gather(&mut self.batch, &mut self.normalizer))
     }
 

@@ -4,11 +4,11 @@
 //! Behaviour cloning with the very update that learns later: every scripted choice counts as equally good news, so that the
 //! gradient at ratio 1 is that of the log-likelihood. Rule: "Behaviour cloning warm start".
 
-use super::{Chooser, Trainer, settings};
+use super::{BehaviorPolicy, Trainer, settings};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::network::Normalizer;
+use crate::parallel::ShouldContinue;
 use crate::ppo::{Diverged, Learner, Settings, UpdateStats};
-use crate::tiles::GoOn;
 
 /// Step size while it imitates.
 const LEARNING_RATE: f32 = 1e-3;
@@ -32,7 +32,7 @@ impl Trainer {
     /// As [`Self::warm_start`].
     pub fn warm_start_while(
         &mut self,
-        go_on: GoOn<'_>,
+        go_on: ShouldContinue<'_>,
         mut told: impl FnMut(u32, &UpdateStats),
     ) -> Result<bool, Diverged> {
         let from = settings(&self.rules);
@@ -62,10 +62,14 @@ impl Trainer {
         Ok(true)
     }
 
-    fn imitate(&mut self, go_on: GoOn<'_>, told: &mut impl FnMut(u32, &UpdateStats)) -> Result<bool, Diverged> {
+    fn imitate(
+        &mut self,
+        go_on: ShouldContinue<'_>,
+        told: &mut impl FnMut(u32, &UpdateStats),
+    ) -> Result<bool, Diverged> {
         for rollout in 0..self.rules.config.training.warm_start_rollouts {
             // What others lived through is not counted in the log.
-            if self.collect(Chooser::Scripted, go_on).is_none() {
+            if self.collect(BehaviorPolicy::Scripted, go_on).is_none() {
                 return Ok(false);
             }
             self.batch.advantages.fill(1.0);

@@ -4,15 +4,15 @@
 //! movement has two sides, so what it finds is conserved by its own making.
 
 use townlet_town::config::Config;
-use townlet_town::fixed::Micro;
+use townlet_town::fixed_point::Micro;
 use townlet_town::perturbations::PRICE_SPIKE;
 use townlet_town::state::ShiftState;
-use townlet_town::{AgentId, Event, EventKind, Resident, Town};
+use townlet_town::{AgentId, Event, EventKind, ResidentId, Town};
 
 /// What is known of one resident.
 #[derive(Clone, Copy)]
 struct Page {
-    who: Resident,
+    who: ResidentId,
     held: Micro,
     /// Days of rent not paid.
     owed: u32,
@@ -34,17 +34,17 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    fn welcome(&mut self, config: &Config, who: Resident) {
+    fn welcome(&mut self, config: &Config, who: ResidentId) {
         self.pages.push(Page { who, held: Micro::ZERO, owed: 0, fine: Micro::ZERO });
         self.transfer(who, config.lifecycle.starter_wallet);
     }
 
-    fn page(&mut self, who: Resident) -> &mut Page {
+    fn page(&mut self, who: ResidentId) -> &mut Page {
         self.pages.iter_mut().find(|page| page.who == who).expect("they have a page")
     }
 
     /// From the outside world to a resident, or back when negative.
-    fn transfer(&mut self, who: Resident, amount: Micro) {
+    fn transfer(&mut self, who: ResidentId, amount: Micro) {
         self.page(who).held += amount;
         self.outside -= amount;
     }
@@ -56,7 +56,7 @@ impl Ledger {
         if now == 0 && town.tick() > 1 {
             self.rent_day(rules.config.economy.rent_per_day);
         }
-        let helped: Vec<Resident> = events
+        let helped: Vec<ResidentId> = events
             .iter()
             .filter_map(|event| match event.kind {
                 EventKind::HelpedLate { who, .. } => Some(who),
@@ -82,7 +82,7 @@ impl Ledger {
         }
     }
 
-    fn note(&mut self, town: &Town, event: &Event, helped: &[Resident]) {
+    fn note(&mut self, town: &Town, event: &Event, helped: &[ResidentId]) {
         let config = &town.rules().config;
         match event.kind {
             EventKind::ResidentArrived { who } => self.welcome(config, who),

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use ledger::Ledger;
 use townlet_learn::Scripted;
 use townlet_town::config::{Layers, load};
-use townlet_town::fixed::Micro;
+use townlet_town::fixed_point::Micro;
 use townlet_town::kpi::{self, Counters};
-use townlet_town::lifecycle::Cause;
-use townlet_town::{Event, EventKind, Resident, Rules, Sources, Town, queues};
+use townlet_town::lifecycle::ExitCause;
+use townlet_town::{Event, EventKind, ResidentId, Rules, Sources, Town, queues};
 
 const DAYS: usize = 10;
 
@@ -56,7 +56,7 @@ fn twenty_towns_live_for_ten_days_and_every_unit_of_money_is_accounted_for() {
         let mut town = Town::new(Arc::clone(&rules), seed);
         let mut books = Ledger::default();
         for number in 1..=DAYS {
-            let mut busy: Vec<Resident> = Vec::new();
+            let mut busy: Vec<ResidentId> = Vec::new();
             day(&mut town, |town, events| {
                 let (state, tick) = (town.state(), town.tick());
                 books.tick(town, events);
@@ -73,7 +73,7 @@ fn twenty_towns_live_for_ten_days_and_every_unit_of_money_is_accounted_for() {
             let (state, today) = (town.state(), town.state().days.days[0]);
             assert_eq!(today.starvation_events, 0, "seed {seed} day {number}");
             let idle = state.agents.present.iter().map(|agent| state.agents.resident[*agent]);
-            let idle: Vec<Resident> = idle.filter(|who| !busy.contains(who)).collect();
+            let idle: Vec<ResidentId> = idle.filter(|who| !busy.contains(who)).collect();
             assert!(idle.is_empty(), "seed {seed} day {number}: {idle:?} got nothing done all day");
             if number >= 4 {
                 tenure.push(measured(&town, "tenure").expect("they have jobs"));
@@ -111,8 +111,8 @@ fn the_books_agree_as_well_where_people_are_evicted_and_dismissed() {
                 assert_eq!(books.disagrees(town), None, "seed {seed} tick {}", town.tick());
                 for event in events {
                     if let EventKind::ResidentLeft { cause, .. } = event.kind {
-                        evicted += u32::from(cause == Cause::Eviction);
-                        dismissed += u32::from(matches!(cause, Cause::Employment { .. }));
+                        evicted += u32::from(cause == ExitCause::Eviction);
+                        dismissed += u32::from(matches!(cause, ExitCause::Employment { .. }));
                     }
                 }
             });

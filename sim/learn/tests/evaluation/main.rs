@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use townlet_learn::Scripted;
-use townlet_learn::evaluate::watch::Watch;
+use townlet_learn::evaluate::invariant_monitor::Watch;
 use townlet_learn::evaluate::{Record, SIGNS, Span, differences, evaluate};
 use townlet_town::affordances::{Access, Affordance};
 use townlet_town::config::{DEFAULT_PERTURBATIONS, Layers, load};
-use townlet_town::fixed::Micro;
+use townlet_town::fixed_point::Micro;
 use townlet_town::ids::{ObjectId, PlaceId};
 use townlet_town::kpi::KPIS;
 use townlet_town::plan::ObjectKind;

@@ -8,18 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use townlet_learn::checkpoint::Checkpoint;
-use townlet_learn::evaluate::sequential::{Plan, Sequential, Verdict};
+use townlet_learn::evaluate::sequential_test::{Plan, SequentialTest, Verdict};
 use townlet_learn::evaluate::{Span, differences, evaluate};
-use townlet_learn::network::{Forward, Normalizer, Odds, Output};
+use townlet_learn::network::{Forward, MaskedCategorical, Normalizer, Output};
 use townlet_learn::{Choice, NetworkPolicy, Scripted};
 use townlet_town::observations::{Layout, layout};
 use townlet_town::options::OPTIONS;
 use townlet_town::{Decider, OptionKind, Policy, Rules, Town};
 
 /// A sequence of luck, the same for ever (SplitMix64).
-struct Luck(u64);
+struct Prng(u64);
 
-impl Luck {
+impl Prng {
     fn unit(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.0;
@@ -46,7 +46,7 @@ struct Tally {
 
 impl Tally {
     /// Takes one decision on differences around `truth`.
-    fn decide(&mut self, mut test: Sequential, truth: f64, mut next: impl FnMut() -> f64) {
+    fn decide(&mut self, mut test: SequentialTest, truth: f64, mut next: impl FnMut() -> f64) {
         let mut missed = false;
         while test.verdict() == Verdict::Undecided {
             test.take(next());
@@ -68,8 +68,8 @@ impl Tally {
 }
 
 /// 4,000 decisions on differences that chance makes.
-fn tried(truth: f64, noise: impl Fn(&mut Luck) -> f64) -> Tally {
-    let (test, mut luck, mut tally) = (Sequential::new(Plan::default()), Luck(20_001), Tally::default());
+fn tried(truth: f64, noise: impl Fn(&mut Prng) -> f64) -> Tally {
+    let (test, mut luck, mut tally) = (SequentialTest::new(Plan::default()), Prng(20_001), Tally::default());
     for _ in 0..4_000 {
         tally.decide(test.clone(), truth, || truth + noise(&mut luck));
     }
@@ -114,7 +114,7 @@ fn the_interval_holds_the_truth_at_every_look() {
 
 #[test]
 fn a_verdict_is_final_and_a_saved_test_goes_on() {
-    let (mut test, mut luck) = (Sequential::new(Plan::default()), Luck(7));
+    let (mut test, mut luck) = (SequentialTest::new(Plan::default()), Prng(7));
     assert_eq!((test.mean(), test.interval(), test.verdict()), (None, None, Verdict::Undecided));
     let mut saved = test.clone();
     while test.verdict() == Verdict::Undecided {
@@ -130,21 +130,21 @@ fn a_verdict_is_final_and_a_saved_test_goes_on() {
     assert_eq!(saved, test, "nothing is taken after a verdict");
     let text = serde_json::to_string(&test).unwrap();
     let broken = text.replace("\"pairs\":", "\"pairs\":9");
-    assert!(serde_json::from_str::<Sequential>(&broken).is_err(), "{broken}");
+    assert!(serde_json::from_str::<SequentialTest>(&broken).is_err(), "{broken}");
 }
 
 #[test]
 fn no_difference_is_no_improvement() {
     let plan = Plan::default();
     let decided = |difference: f64| {
-        let mut test = Sequential::new(plan);
+        let mut test = SequentialTest::new(plan);
         (0..plan.max_pairs).for_each(|_| test.take(difference));
         (test.verdict(), test.pairs())
     };
     assert_eq!(decided(0.0), (Verdict::NotBetter, plan.min_pairs));
     assert_eq!(decided(f64::NAN), (Verdict::NotBetter, plan.min_pairs));
     assert_eq!(decided(0.001), (Verdict::Better, plan.min_pairs), "however little, when it never varies");
-    let mut test = Sequential::new(plan);
+    let mut test = SequentialTest::new(plan);
     for pair in 0..plan.max_pairs {
         test.take(if pair % 2 == 0 { 0.1 } else { -0.1 });
     }
@@ -189,8 +189,8 @@ impl Policy for Twin {
         self.forward.run(&self.rows, &mut self.out);
         for (decider, logits) in deciders.iter().zip(self.out.logits.chunks_exact(OPTIONS.len())) {
             let who = u64::from(town.state().agents.resident[decider.agent].0);
-            let mut luck = Luck(town.state().seed << 40 ^ town.tick() << 16 ^ who);
-            choices.push(OPTIONS[Odds::new(logits, decider.mask.0).sample(luck.unit() as f32)].0);
+            let mut luck = Prng(town.state().seed << 40 ^ town.tick() << 16 ^ who);
+            choices.push(OPTIONS[MaskedCategorical::new(logits, decider.mask.0).sample(luck.unit() as f32)].0);
         }
     }
 }
@@ -218,7 +218,7 @@ fn the_shipped_policy_is_better_than_the_script_and_not_the_other_way_round() {
     let shipped = Checkpoint::embedded(SHIPPED).unwrap();
     let network = || NetworkPolicy::new(&shipped, &rules, Choice::Sampled).unwrap();
     let decide = |next: &mut dyn FnMut() -> f64| {
-        let mut test = Sequential::new(Plan::default());
+        let mut test = SequentialTest::new(Plan::default());
         while test.verdict() == Verdict::Undecided {
             test.take(next());
         }
@@ -250,7 +250,7 @@ fn towns_of_equal_policies_keep_the_promise() {
                 let network = || NetworkPolicy::new(&shipped, &rules, Choice::Sampled).unwrap();
                 let twin = || Twin::new(&shipped, &rules);
                 let mut next = paired(&rules, 100_000 + decision * plan.max_pairs as u64, twin, network);
-                tally.decide(Sequential::new(plan), truth, || truth + next());
+                tally.decide(SequentialTest::new(plan), truth, || truth + next());
             }
         };
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);

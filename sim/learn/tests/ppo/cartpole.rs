@@ -4,7 +4,7 @@
 
 use townlet_learn::ppo::Settings;
 
-use crate::trainer::{Environment, Luck, Plan, Step, Trainer};
+use crate::trainer::{Environment, Plan, Prng, Step, Trainer};
 
 #[derive(Clone, Default)]
 pub(crate) struct CartPole {
@@ -35,14 +35,14 @@ impl Environment for CartPole {
     const WIDTH: usize = 4;
     const OPTIONS: usize = 2;
 
-    fn reset(&mut self, luck: &mut Luck, observation: &mut [f32]) -> u16 {
+    fn reset(&mut self, luck: &mut Prng, observation: &mut [f32]) -> u16 {
         let mut start = || f64::from(luck.unit()) * 0.1 - 0.05;
         *self = Self { position: start(), speed: start(), angle: start(), turn: start(), taken: 0 };
         self.see(observation);
         0b11
     }
 
-    fn step(&mut self, action: usize, _: &mut Luck, observation: &mut [f32]) -> Step {
+    fn step(&mut self, action: usize, _: &mut Prng, observation: &mut [f32]) -> Step {
         let force = if action == 1 { FORCE } else { -FORCE };
         let (sin, cos) = self.angle.sin_cos();
         let push = (force + POLE_MASS * HALF_LENGTH * self.turn * self.turn * sin) / TOTAL_MASS;

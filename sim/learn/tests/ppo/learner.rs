@@ -7,8 +7,8 @@ use townlet_learn::network::{Shape, Weights, WeightsError};
 use townlet_learn::ppo::{Batch, Diverged, Learner, Settings, gae};
 
 use crate::cartpole::CartPole;
-use crate::trainer::{Luck, Plan, Trainer};
-use crate::worlds::Masked;
+use crate::probe_envs::Masked;
+use crate::trainer::{Plan, Prng, Trainer};
 
 fn settings() -> Settings {
     Settings { minibatch_size: 64, learning_rate: 1e-3, ..Settings::default() }
@@ -24,7 +24,7 @@ fn bits(weights: &Weights) -> Vec<u32> {
 
 #[test]
 fn advantages_are_those_of_the_double_sum() {
-    let mut luck = Luck::new(3, 0);
+    let mut luck = Prng::new(3, 0);
     for count in [0, 1, 2, 7, 40] {
         let mut column =
             |least: f32, most: f32| -> Vec<f32> { (0..count).map(|_| least + (most - least) * luck.unit()).collect() };

@@ -2,6 +2,6 @@
 
 mod cartpole;
 mod learner;
+mod probe_envs;
 mod probes;
 mod trainer;
-mod worlds;

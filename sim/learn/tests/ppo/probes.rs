@@ -2,8 +2,8 @@
 
 use townlet_learn::ppo::Settings;
 
+use crate::probe_envs::{Chosen, Constant, Delayed, Endless, Fitting, Masked, Seen, Slow, Tenants};
 use crate::trainer::{Environment, Plan, Trainer};
-use crate::worlds::{Chosen, Constant, Delayed, Endless, Fitting, Masked, Seen, Slow, Tenants};
 
 fn plan(updates: usize) -> Plan {
     let settings = Settings {
@@ -50,18 +50,18 @@ fn a_later_reward_is_discounted() {
 
 #[test]
 fn the_better_option_is_chosen() {
-    let (value, odds) = trained(&Chosen, 100).ask(&[0.0], 0b11);
-    assert!(odds[1] > 0.95, "{odds:?}");
+    let (value, distribution) = trained(&Chosen, 100).ask(&[0.0], 0b11);
+    assert!(distribution[1] > 0.95, "{distribution:?}");
     // What is expected is what the policy as it is would get.
-    near(value, odds[1] - odds[0], 0.05);
+    near(value, distribution[1] - distribution[0], 0.05);
 }
 
 #[test]
 fn the_option_that_fits_what_is_seen_is_chosen() {
     let trainer = trained(&Fitting(0.0), 100);
     for (seen, option) in [(1.0, 1), (-1.0, 0)] {
-        let (value, odds) = trainer.ask(&[seen], 0b11);
-        assert!(odds[option] > 0.97, "{seen}: {odds:?}");
+        let (value, distribution) = trainer.ask(&[seen], 0b11);
+        assert!(distribution[option] > 0.97, "{seen}: {distribution:?}");
         near(value, 1.0, 0.1);
     }
 }
@@ -93,19 +93,19 @@ fn the_best_of_what_is_allowed_is_chosen_and_nothing_else() {
     let masks: Vec<u16> = (1..64).filter(|mask: &u16| mask.count_ones() == 3).collect();
     for mask in &masks {
         Masked::see(*mask, &mut observation);
-        let odds = trainer.ask(&observation, *mask).1;
-        let forbidden = odds.iter().enumerate().filter(|(option, _)| mask >> option & 1 == 0);
-        assert!(forbidden.map(|(_, prob)| *prob).all(|prob| prob == 0.0), "{mask:b}: {odds:?}");
+        let distribution = trainer.ask(&observation, *mask).1;
+        let forbidden = distribution.iter().enumerate().filter(|(option, _)| mask >> option & 1 == 0);
+        assert!(forbidden.map(|(_, prob)| *prob).all(|prob| prob == 0.0), "{mask:b}: {distribution:?}");
         let best = 15 - mask.leading_zeros() as usize;
-        right += usize::from(odds[best] > 0.9);
+        right += usize::from(distribution[best] > 0.9);
     }
     assert!(right == masks.len(), "{right} of {}", masks.len());
 }
 
 #[test]
 fn options_that_take_longer_are_discounted_by_their_ticks() {
-    let (value, odds) = trained(&Slow(0), 300).ask(&[1.0], 0b11);
+    let (value, distribution) = trained(&Slow(0), 300).ask(&[1.0], 0b11);
     // 1 each tick for ever is worth 10; 3 · 0.9⁴ every five ticks only 4.8.
-    assert!(odds[0] > 0.9, "{odds:?}");
+    assert!(distribution[0] > 0.9, "{distribution:?}");
     near(value, 10.0, 0.5);
 }

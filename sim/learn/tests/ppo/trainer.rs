@@ -1,8 +1,8 @@
 //! A small trainer over worlds that stand side by side: what a town's trainer does, without the town.
 
-use townlet_learn::network::{Forward, Odds, Output, Shape};
+use townlet_learn::network::{Forward, MaskedCategorical, Output, Shape};
 use townlet_learn::ppo::{Batch, Decision, Learner, Settings, Trajectory, UpdateStats};
-use townlet_town::chance::{Purpose, Stream, draw};
+use townlet_town::counter_rng::{Purpose, Stream, draw};
 
 /// A world in which one resident decides again and again.
 pub(crate) trait Environment: Clone {
@@ -11,9 +11,9 @@ pub(crate) trait Environment: Clone {
     /// Options.
     const OPTIONS: usize;
     /// A new episode: writes what is seen and says what may be chosen.
-    fn reset(&mut self, luck: &mut Luck, observation: &mut [f32]) -> u16;
+    fn reset(&mut self, luck: &mut Prng, observation: &mut [f32]) -> u16;
     /// Carries a choice out and writes what is seen afterwards.
-    fn step(&mut self, action: usize, luck: &mut Luck, observation: &mut [f32]) -> Step;
+    fn step(&mut self, action: usize, luck: &mut Prng, observation: &mut [f32]) -> Step;
 }
 
 /// What came of a choice.
@@ -31,13 +31,13 @@ pub(crate) struct Step {
 
 /// Luck of one slot: a count, so that no order of slots changes it.
 #[derive(Clone, Debug)]
-pub(crate) struct Luck {
+pub(crate) struct Prng {
     seed: u64,
     slot: u32,
     drawn: u64,
 }
 
-impl Luck {
+impl Prng {
     pub(crate) fn new(seed: u64, slot: u32) -> Self {
         Self { seed, slot, drawn: 0 }
     }
@@ -63,7 +63,7 @@ pub(crate) struct Plan {
 
 struct Slot<E> {
     world: E,
-    luck: Luck,
+    luck: Prng,
     observation: Vec<f32>,
     mask: u16,
     trajectory: Trajectory,
@@ -89,7 +89,7 @@ impl<E: Environment> Trainer<E> {
         let shape = Shape { observation: E::WIDTH, hidden: plan.hidden, options: E::OPTIONS };
         let learner = Learner::new(shape, plan.settings, seed);
         let slot = |slot| {
-            let (mut world, mut luck) = (world.clone(), Luck::new(seed, slot));
+            let (mut world, mut luck) = (world.clone(), Prng::new(seed, slot));
             let mut observation = vec![0.0; E::WIDTH];
             let mask = world.reset(&mut luck, &mut observation);
             Slot { world, luck, observation, mask, trajectory: Trajectory::default(), episode_return: 0.0 }
@@ -138,10 +138,10 @@ impl<E: Environment> Trainer<E> {
     fn act(&mut self, place: usize, logits: &[f32], value: f32, batch: &mut Batch) {
         let (gamma, lambda) = (self.plan.settings.gamma, self.plan.settings.gae_lambda);
         let slot = &mut self.slots[place];
-        let odds = Odds::new(logits, slot.mask);
-        let action = odds.sample(slot.luck.unit());
+        let distribution = MaskedCategorical::new(logits, slot.mask);
+        let action = distribution.sample(slot.luck.unit());
         self.invalid += usize::from(slot.mask >> action & 1 == 0);
-        let (observation, action_mask, log_prob) = (&*slot.observation, slot.mask, odds.log_prob(action));
+        let (observation, action_mask, log_prob) = (&*slot.observation, slot.mask, distribution.log_prob(action));
         slot.trajectory.decide(&Decision { observation, action_mask, action: action as u8, log_prob, value });
         let step = slot.world.step(action, &mut slot.luck, &mut slot.observation);
         for reward in &step.rewards {
@@ -167,8 +167,8 @@ impl<E: Environment> Trainer<E> {
     pub(crate) fn ask(&self, observation: &[f32], mask: u16) -> (f32, Vec<f32>) {
         let mut out = Output::default();
         Forward::new(*self.learner.shape(), self.learner.weights()).run(observation, &mut out);
-        let odds = Odds::new(&out.logits, mask);
-        (out.values[0], (0..E::OPTIONS).map(|option| odds.prob(option)).collect())
+        let distribution = MaskedCategorical::new(&out.logits, mask);
+        (out.values[0], (0..E::OPTIONS).map(|option| distribution.prob(option)).collect())
     }
 
     /// Mean return of the greedy policy over that many episodes of worlds it has not seen.
@@ -176,11 +176,11 @@ impl<E: Environment> Trainer<E> {
         let mut forward = Forward::new(*self.learner.shape(), self.learner.weights());
         let (mut out, mut observation, mut total) = (Output::default(), vec![0.0; E::WIDTH], 0.0);
         for episode in 0..episodes {
-            let (mut world, mut luck) = (world.clone(), Luck::new(seed, episode));
+            let (mut world, mut luck) = (world.clone(), Prng::new(seed, episode));
             let mut mask = world.reset(&mut luck, &mut observation);
             loop {
                 forward.run(&observation, &mut out);
-                let step = world.step(Odds::new(&out.logits, mask).greedy(), &mut luck, &mut observation);
+                let step = world.step(MaskedCategorical::new(&out.logits, mask).greedy(), &mut luck, &mut observation);
                 total += step.rewards.iter().sum::<f32>();
                 mask = step.mask;
                 if step.terminated || step.truncated {

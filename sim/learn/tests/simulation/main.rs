@@ -4,16 +4,16 @@
 //! soak would. A broken invariant, or a panic of the town, tells seed, tick, what broke, the last orders, and the command
 //! that does it again. Uses the town through its public face only. Rule: "Tests".
 
-mod books;
-mod disorder;
-mod draw;
-mod driver;
-mod exits;
-mod luck;
-mod orders;
-mod patience;
-mod sight;
-mod told;
+mod conservation;
+mod event_consistency;
+mod exit_limits;
+mod liveness;
+mod observation_ranges;
+mod prng;
+mod random_commands;
+mod random_rules;
+mod state_invariants;
+mod test_policies;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use std::sync::Arc;
 use townlet_town::state::State;
 use townlet_town::{Command, Event, Rules, Town, snapshot};
 
-use crate::driver::{DRIVERS, Driver, Watched};
-use crate::luck::Luck;
-use crate::orders::KINDS;
+use crate::prng::Prng;
+use crate::random_commands::KINDS;
+use crate::test_policies::{DRIVERS, Driver, Watched};
 
 /// What is wrong: the invariant's name, a colon, and what was seen.
 pub(crate) type Held = Result<(), String>;
@@ -80,11 +80,11 @@ impl Drop for Log {
 struct Run {
     town: Town,
     policy: Watched,
-    luck: Luck,
+    luck: Prng,
     log: Log,
-    gate: exits::Gate,
-    patience: patience::Patience,
-    eyes: sight::Eyes,
+    gate: exit_limits::Gate,
+    patience: liveness::LivenessCheck,
+    eyes: observation_ranges::ObservationCheck,
     /// A copy from a snapshot, and until when it walks beside the town.
     beside: Option<(Town, u64)>,
     /// How often an order of each kind was carried out.
@@ -94,14 +94,14 @@ struct Run {
 
 impl Run {
     fn new(seed: u64, driver: Driver) -> Self {
-        let mut luck = Luck::new(seed);
-        let (rules, settings) = draw::rules(&mut luck);
+        let mut luck = Prng::new(seed);
+        let (rules, settings) = random_rules::rules(&mut luck);
         let town = Town::new(rules, seed);
         let log = Log { seed, driver, tick: 0, settings, orders: VecDeque::new() };
         let mut run = Self {
-            gate: exits::Gate::new(town.state()),
-            patience: patience::Patience::default(),
-            eyes: sight::Eyes::default(),
+            gate: exit_limits::Gate::new(town.state()),
+            patience: liveness::LivenessCheck::default(),
+            eyes: observation_ranges::ObservationCheck::default(),
             beside: None,
             done: vec![0; KINDS.len()],
             reloads: 0,
@@ -122,7 +122,7 @@ impl Run {
             if self.luck.once_in(150) {
                 self.reload().unwrap_or_else(|broken| panic!("{broken}, by a reload"));
             }
-            orders::before_a_tick(&mut self.luck, &self.town, &mut orders);
+            random_commands::before_tick(&mut self.luck, &self.town, &mut orders);
             for command in &orders {
                 self.log.orders.push_back(format!("tick {}: {command:?}", self.town.tick()));
                 if self.log.orders.len() > TOLD_ORDERS {
@@ -136,7 +136,7 @@ impl Run {
 
     /// The town goes on under other rules, and nobody has paid for it.
     fn reload(&mut self) -> Held {
-        let rules = draw::reloaded(&mut self.luck, self.town.rules());
+        let rules = random_rules::reloaded(&mut self.luck, self.town.rules());
         self.log.orders.push_back(format!("tick {}: reloads", self.town.tick()));
         let before = self.town.state().clone();
         for town in std::iter::once(&mut self.town).chain(self.beside.as_mut().map(|it| &mut it.0)) {
@@ -144,8 +144,8 @@ impl Run {
         }
         let after = self.town.state();
         let moment = Moment { rules: &rules, before: &before, after, events: self.town.events() };
-        told::order(&moment)?;
-        disorder::check(&moment)?;
+        event_consistency::order(&moment)?;
+        state_invariants::check(&moment)?;
         hold!(after.agents.wallet == before.agents.wallet, "reload: somebody has paid");
         hold!(after.agents.needs == before.agents.needs, "reload: somebody has eaten");
         let known = Town::resume(Arc::clone(&rules), after.clone());
@@ -171,11 +171,11 @@ impl Run {
             hold!(*moment.after == before && moment.events.is_empty(), "refusal: it changed the town");
             hold!(!refusal.message.is_empty() && !refusal.hint.is_empty(), "refusal: {refusal:?} says nothing");
         } else {
-            self.done[orders::kind(command)] += 1;
-            books::order(&moment, command)?;
+            self.done[random_commands::kind(command)] += 1;
+            conservation::order(&moment, command)?;
             self.gate.order(&moment)?;
-            told::order(&moment)?;
-            disorder::check(&moment)?;
+            event_consistency::order(&moment)?;
+            state_invariants::check(&moment)?;
         }
         self.town.clear_events();
         Ok(())
@@ -189,13 +189,13 @@ impl Run {
         if let Some(wrong) = self.policy.wrong.take() {
             return Err(format!("mask: {wrong}"));
         }
-        disorder::check(&moment)?;
-        disorder::options(&moment, &self.policy.deciders, self.town.decided())?;
-        disorder::rewards(&moment)?;
-        books::tick(&moment)?;
+        state_invariants::check(&moment)?;
+        state_invariants::options(&moment, &self.policy.deciders, self.town.decided())?;
+        state_invariants::rewards(&moment)?;
+        conservation::tick(&moment)?;
         self.gate.tick(&moment)?;
         self.patience.tick(&moment)?;
-        told::tick(&moment)?;
+        event_consistency::tick(&moment)?;
         self.eyes.look(&self.town)?;
         self.copy()?;
         self.town.clear_events();

@@ -3,8 +3,8 @@
 //! Every test trains a small network on a few towns; how well it learns is not asked here.
 
 mod checkpoints;
-mod collecting;
-mod going_on;
+mod continuation;
+mod rollouts;
 
 use std::num::NonZero;
 use std::sync::Arc;

@@ -7,15 +7,15 @@ mod shocks;
 use serde::{Deserialize, Serialize};
 
 use crate::activity;
-use crate::cx::Cx;
 use crate::economy::{self, Account};
 use crate::employment::{self, ExitReason};
-use crate::fixed::Micro;
-use crate::ids::{AgentId, PlaceId, Resident, Tile};
-use crate::lifecycle::{self, Cause};
+use crate::fixed_point::Micro;
+use crate::ids::{AgentId, PlaceId, ResidentId, Tile};
+use crate::lifecycle::{self, ExitCause};
 use crate::names;
 use crate::needs::NEEDS;
 use crate::options::{OptionKind, refusal};
+use crate::tick_context::TickContext;
 use crate::{perturbations, ties};
 
 /// A change to the town. Residents are named for ever, so that a replay can never hit the next tenant of a slot.
@@ -24,31 +24,31 @@ pub enum Command {
     /// Joins the exit queue.
     ExitRequest {
         /// Whom.
-        who: Resident,
+        who: ResidentId,
     },
     /// Leaves on the next tick.
     ExitApprove {
         /// Whom.
-        who: Resident,
+        who: ResidentId,
     },
     /// Leaves the exit queue, absences forgiven.
     ExitDefer {
         /// Whom.
-        who: Resident,
+        who: ResidentId,
     },
     /// A newcomer arrives now.
     Spawn,
     /// Stands somewhere else.
     Teleport {
         /// Whom.
-        who: Resident,
+        who: ResidentId,
         /// Where.
         tile: Tile,
     },
     /// A need's level, in [0, 1].
     SetNeed {
         /// Whom.
-        who: Resident,
+        who: ResidentId,
         /// Row of the needs table.
         need: u8,
         /// The new level, sum or price.
@@ -57,7 +57,7 @@ pub enum Command {
     /// What the wallet holds, in meals.
     SetMoney {
         /// Whom.
-        who: Resident,
+        who: ResidentId,
         /// The new level, sum or price.
         value: Micro,
     },
@@ -71,19 +71,19 @@ pub enum Command {
     /// Driven by the operator: carries out `option` until released.
     Possess {
         /// Whom.
-        who: Resident,
+        who: ResidentId,
         /// What to do.
         option: OptionKind,
     },
     /// Driven by the policy again.
     Release {
         /// Whom.
-        who: Resident,
+        who: ResidentId,
     },
     /// Leaves the town at once.
     Kill {
         /// Whom.
-        who: Resident,
+        who: ResidentId,
     },
     /// Whether residents collapse.
     Mortality(bool),
@@ -119,18 +119,18 @@ pub enum Command {
     /// Asks two residents to meet.
     ArrangeMeet {
         /// One.
-        who: Resident,
+        who: ResidentId,
         /// And the other.
-        other: Resident,
+        other: ResidentId,
         /// Where.
         place: PlaceId,
     },
     /// How one resident stands to another.
     SetRel {
         /// Whose tie.
-        who: Resident,
+        who: ResidentId,
         /// To whom.
-        other: Resident,
+        other: ResidentId,
         /// Place in [`crate::ties::ASPECTS`].
         aspect: u8,
         /// In [−1, 1].
@@ -139,9 +139,9 @@ pub enum Command {
     /// Two residents talk now, wherever they are.
     ForceChat {
         /// One.
-        who: Resident,
+        who: ResidentId,
         /// The other.
-        other: Resident,
+        other: ResidentId,
     },
 }
 
@@ -169,20 +169,20 @@ fn invalid(message: String, hint: &str) -> Refusal {
 }
 
 /// Most money an operator can put in a wallet or on a price tag, in meals; sums stay far from the end of the numbers.
-pub const MOST_MONEY: Micro = Micro::whole(1_000_000);
+pub const MAX_MONEY: Micro = Micro::whole(1_000_000);
 /// Longest delay of a newcomer an operator can set, in ticks; as in the configuration.
-pub const MOST_DELAY: u32 = 100_000;
+pub const MAX_DELAY_TICKS: u32 = 100_000;
 
-/// Refuses money below nothing or above [`MOST_MONEY`].
+/// Refuses money below nothing or above [`MAX_MONEY`].
 fn affordable(value: Micro) -> Result<(), Refusal> {
-    if (Micro::ZERO..=MOST_MONEY).contains(&value) {
+    if (Micro::ZERO..=MAX_MONEY).contains(&value) {
         return Ok(());
     }
     Err(invalid(format!("{value} meals is out of range."), "Give an amount from 0 to 1,000,000 meals."))
 }
 
 /// Finds the resident in the town.
-fn present(cx: &Cx<'_>, who: Resident) -> Result<AgentId, Refusal> {
+fn present(cx: &TickContext<'_>, who: ResidentId) -> Result<AgentId, Refusal> {
     let agents = &cx.state.agents;
     agents.present.iter().copied().find(|agent| agents.resident[*agent] == who).ok_or_else(|| {
         not_found(
@@ -196,7 +196,7 @@ fn present(cx: &Cx<'_>, who: Resident) -> Result<AgentId, Refusal> {
 ///
 /// # Errors
 /// Why it cannot be done; then nothing has changed.
-pub(crate) fn run(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal> {
+pub(crate) fn run(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String, Refusal> {
     match command {
         Command::ExitRequest { who } | Command::ExitApprove { who } | Command::ExitDefer { who } => {
             exit(cx, command, *who, dry)
@@ -217,7 +217,7 @@ pub(crate) fn run(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<Strin
     }
 }
 
-fn exit(cx: &mut Cx<'_>, command: &Command, who: Resident, dry: bool) -> Result<String, Refusal> {
+fn exit(cx: &mut TickContext<'_>, command: &Command, who: ResidentId, dry: bool) -> Result<String, Refusal> {
     let agent = present(cx, who)?;
     let name = names::name(who);
     let queued = cx.state.employment.entry(agent).copied();
@@ -260,7 +260,7 @@ fn absent_from_queue(name: &str) -> Refusal {
     not_found(format!("{name} is not in the exit queue."), "`employment_exit review` lists who is.")
 }
 
-fn resident(cx: &mut Cx<'_>, command: &Command, agent: AgentId, dry: bool) -> Result<String, Refusal> {
+fn resident(cx: &mut TickContext<'_>, command: &Command, agent: AgentId, dry: bool) -> Result<String, Refusal> {
     let name = names::name(cx.state.agents.resident[agent]);
     match *command {
         Command::Teleport { tile, .. } => {
@@ -316,14 +316,14 @@ fn resident(cx: &mut Cx<'_>, command: &Command, agent: AgentId, dry: bool) -> Re
         }
         _ => {
             if !dry {
-                lifecycle::leave(cx, agent, Cause::Operator);
+                lifecycle::leave(cx, agent, ExitCause::Operator);
             }
             Ok(format!("{name} leaves town at once."))
         }
     }
 }
 
-fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal> {
+fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String, Refusal> {
     match *command {
         Command::Spawn => {
             if lifecycle::free_slot(cx.rules, cx.state).is_none() {
@@ -331,7 +331,7 @@ fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal
                 let message = format!("all {slots} slots are taken.");
                 return Err(conflict(message, "Raise embedding_allocator.max_slots in the configuration."));
             }
-            let name = names::name(Resident(cx.state.lifecycle.next_resident));
+            let name = names::name(ResidentId(cx.state.lifecycle.next_resident));
             if !dry {
                 lifecycle::arrive(cx);
             }
@@ -352,13 +352,13 @@ fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal
         }
         Command::Mortality(on) => {
             if !dry {
-                cx.state.switches.mortality = on;
+                cx.state.live_settings.mortality = on;
             }
             Ok(format!("residents {} collapse from hunger.", if on { "can" } else { "cannot" }))
         }
         Command::ExitCap(cap) => {
             if !dry {
-                cx.state.switches.daily_exit_cap = cap;
+                cx.state.live_settings.daily_exit_cap = cap;
             }
             // Exits of all causes have a bound of their own, which this command does not move.
             let most = cx.rules.config.lifecycle.max_exits_per_day;
@@ -373,11 +373,11 @@ fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal
             if least > most {
                 return Err(invalid(format!("{least} is more than {most}."), "Give the least first."));
             }
-            if most > MOST_DELAY {
+            if most > MAX_DELAY_TICKS {
                 return Err(invalid(format!("{most} ticks is too long."), "Give at most 100,000 ticks."));
             }
             if !dry {
-                cx.state.switches.spawn_delay = (least, most);
+                cx.state.live_settings.spawn_delay = (least, most);
             }
             Ok(format!("newcomers arrive {least} to {most} ticks after an exit."))
         }
@@ -388,7 +388,7 @@ fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal
         Command::ArrangeMeet { who, other, place } => shocks::meet(cx, [who, other], place, dry),
         Command::QueueFairness(on) => {
             if !dry {
-                cx.state.switches.queue_fairness = on;
+                cx.state.live_settings.queue_fairness = on;
                 if !on {
                     for object in &mut cx.state.objects {
                         object.cooldowns.clear();
@@ -404,7 +404,13 @@ fn town(cx: &mut Cx<'_>, command: &Command, dry: bool) -> Result<String, Refusal
     }
 }
 
-fn social(cx: &mut Cx<'_>, command: &Command, who: Resident, other: Resident, dry: bool) -> Result<String, Refusal> {
+fn social(
+    cx: &mut TickContext<'_>,
+    command: &Command,
+    who: ResidentId,
+    other: ResidentId,
+    dry: bool,
+) -> Result<String, Refusal> {
     let (agent, partner) = (present(cx, who)?, present(cx, other)?);
     let (name, other) = (names::name(who), names::name(other));
     if !ties::kept(cx.rules) {
@@ -425,7 +431,7 @@ fn social(cx: &mut Cx<'_>, command: &Command, who: Resident, other: Resident, dr
         }
         return Ok(format!("{what} of {name} towards {other} is {value}."));
     }
-    let good = ties::talk_goes_well(cx.state, agent, partner);
+    let good = ties::chat_succeeds(cx.state, agent, partner);
     if !dry {
         ties::chat(cx, agent, partner);
     }

@@ -4,11 +4,11 @@
 //! comes by itself like anything else.
 
 use super::{Refusal, conflict, invalid, not_found, present};
-use crate::cx::Cx;
-use crate::fixed::Micro;
-use crate::ids::{PlaceId, Resident};
+use crate::fixed_point::Micro;
+use crate::ids::{PlaceId, ResidentId};
 use crate::names;
 use crate::perturbations::{self, ARRANGED_MEET, BLACKOUT, Meeting, OUTAGE, PERTURBATIONS, PRICE_SPIKE, meeting};
+use crate::tick_context::TickContext;
 
 /// Longest shock an operator can begin, in ticks; as in the perturbation file.
 const MOST_DURATION: u32 = 100_000;
@@ -16,7 +16,7 @@ const MOST_DURATION: u32 = 100_000;
 const FACTORS: std::ops::RangeInclusive<Micro> = Micro(100_000)..=Micro(10_000_000);
 
 /// Power or water off until it is put on again; putting it on ends whatever keeps it off.
-pub(super) fn utility(cx: &mut Cx<'_>, kind: u8, on: bool, dry: bool) -> Result<String, Refusal> {
+pub(super) fn utility(cx: &mut TickContext<'_>, kind: u8, on: bool, dry: bool) -> Result<String, Refusal> {
     let row = PERTURBATIONS.get(kind as usize).filter(|_| kind == BLACKOUT || kind == OUTAGE);
     let Some(row) = row else {
         return Err(not_found("there is no such switch.".into(), "`perturbation_trigger` starts the other kinds."));
@@ -37,7 +37,7 @@ pub(super) fn utility(cx: &mut Cx<'_>, kind: u8, on: bool, dry: bool) -> Result<
 }
 
 /// The name of an event of the file.
-fn named(cx: &Cx<'_>, event: u16) -> Result<(String, u8), Refusal> {
+fn named(cx: &TickContext<'_>, event: u16) -> Result<(String, u8), Refusal> {
     let shock = cx.rules.shocks.get(event as usize);
     shock
         .map(|shock| (shock.name.clone(), shock.kind))
@@ -45,7 +45,7 @@ fn named(cx: &Cx<'_>, event: u16) -> Result<(String, u8), Refusal> {
 }
 
 pub(super) fn trigger(
-    cx: &mut Cx<'_>,
+    cx: &mut TickContext<'_>,
     event: u16,
     duration: Option<u32>,
     magnitude: Option<Micro>,
@@ -76,7 +76,7 @@ pub(super) fn trigger(
     Ok(format!("{name} begins, at most {ticks} ticks long{factor}{meets}."))
 }
 
-pub(super) fn cancel(cx: &mut Cx<'_>, event: u16, dry: bool) -> Result<String, Refusal> {
+pub(super) fn cancel(cx: &mut TickContext<'_>, event: u16, dry: bool) -> Result<String, Refusal> {
     let (name, _) = named(cx, event)?;
     let shocks = &cx.state.perturbations;
     let active = shocks.is_event_active(event);
@@ -91,9 +91,9 @@ pub(super) fn cancel(cx: &mut Cx<'_>, event: u16, dry: bool) -> Result<String, R
 }
 
 /// Nothing more comes by itself; what is under way ends at its time.
-pub(super) fn switch(cx: &mut Cx<'_>, on: bool, dry: bool) -> String {
+pub(super) fn switch(cx: &mut TickContext<'_>, on: bool, dry: bool) -> String {
     if !dry {
-        cx.state.switches.perturbations = on;
+        cx.state.live_settings.perturbations = on;
         if !on {
             cx.state.perturbations.pending.clear();
         }
@@ -105,7 +105,12 @@ pub(super) fn switch(cx: &mut Cx<'_>, on: bool, dry: bool) -> String {
     }
 }
 
-pub(super) fn meet(cx: &mut Cx<'_>, who: [Resident; 2], place: PlaceId, dry: bool) -> Result<String, Refusal> {
+pub(super) fn meet(
+    cx: &mut TickContext<'_>,
+    who: [ResidentId; 2],
+    place: PlaceId,
+    dry: bool,
+) -> Result<String, Refusal> {
     let agents = [present(cx, who[0])?, present(cx, who[1])?];
     let [one, other] = who.map(names::name);
     if agents[0] == agents[1] {
@@ -129,7 +134,7 @@ pub(super) fn meet(cx: &mut Cx<'_>, who: [Resident; 2], place: PlaceId, dry: boo
         if cx.state.agents.possessed[agent] {
             return Err(conflict(format!("{name} is possessed."), "`release` gives the resident back first."));
         }
-        if meeting::bound_for(cx.state, agent).is_some() {
+        if meeting::meeting_place_of(cx.state, agent).is_some() {
             return Err(conflict(format!("{name} is asked to a meeting already."), "`perturbation_queue` shows it."));
         }
     }

@@ -7,7 +7,7 @@ use super::error::ConfigError;
 use super::operating::Policy;
 use super::sections::{Config, ConsoleMode, Job};
 use super::tree::{Node, Place};
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 
 /// Meals a resident eats in a day.
 const MEALS_A_DAY: i64 = 3;

@@ -125,7 +125,7 @@ impl fmt::Display for ConfigErrors {
 
 impl ConfigErrors {
     /// The same in one line, for an answer: where, what, and what would be right, without the lines themselves.
-    pub fn in_a_line(&self) -> String {
+    pub fn one_line(&self) -> String {
         let brief = |error: &ConfigError| {
             let place = if error.line > 0 { format!(":{}:{}", error.line, error.column) } else { String::new() };
             let problem = [std::slice::from_ref(&error.problem), error.help.as_slice()].concat().join("; ");

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::tree::{Node, Value};
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 
 /// A type that can be read from and written to a configuration tree.
 pub trait Form: Sized {

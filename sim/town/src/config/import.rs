@@ -11,7 +11,7 @@ use super::error::{ConfigError, ConfigErrors};
 use super::load::{Layers, load};
 use super::perturbation::PerturbationFile;
 use super::tree::{Entry, Layer, Node, Source, Value, parse};
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 
 /// What became of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]

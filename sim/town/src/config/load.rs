@@ -14,7 +14,7 @@ use super::error::{ConfigError, ConfigErrors};
 use super::form::{Form, Shape};
 use super::sections::Config;
 use super::tree::{Entry, Layer, Node, Source, Value, parse, unreadable};
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 
 /// The embedded default: complete, commented, the only place where default values stand.
 pub const DEFAULT: &str = include_str!("../../../../configs/default.yaml");
@@ -91,7 +91,7 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigErrors> {
 
 /// Reads a file of another kind just as strictly: unknown keys, wrong types and duplicates are refused by place.
 /// Unknown keys need `#[serde(deny_unknown_fields)]` on `T`.
-pub fn parse_strict<T: DeserializeOwned>(file_name: &str, text: &str) -> Result<T, ConfigErrors> {
+pub fn parse_typed<T: DeserializeOwned>(file_name: &str, text: &str) -> Result<T, ConfigErrors> {
     let source = source(Layer::File, file_name, text);
     let tree = parse(&source)?;
     let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
@@ -111,7 +111,7 @@ pub fn parse_strict<T: DeserializeOwned>(file_name: &str, text: &str) -> Result<
     })
 }
 
-/// A decimal in a file read by [`parse_strict`]: a number as people write it, refused when a [`Micro`] cannot hold it.
+/// A decimal in a file read by [`parse_typed`]: a number as people write it, refused when a [`Micro`] cannot hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Decimal(pub Micro);
 

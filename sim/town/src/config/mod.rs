@@ -22,7 +22,7 @@ pub use describe::{Difference, Row, diff, markdown, row, rows, schema};
 pub use error::{ConfigError, ConfigErrors};
 pub use form::{Field, Form, Kind, Letters, Limit, Rule, Shape};
 pub(crate) use load::parse_form;
-pub use load::{DEFAULT, Decimal, ENVIRONMENT_PREFIX, Layers, Loaded, Shown, load, parse_strict};
+pub use load::{DEFAULT, Decimal, ENVIRONMENT_PREFIX, Layers, Loaded, Shown, load, parse_typed};
 pub use operating::*;
 pub use perturbation::{DEFAULT_PERTURBATIONS, Event, EventKind, PerturbationFile};
 pub use sections::*;

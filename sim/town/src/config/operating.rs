@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::form::{Letters, choice, decimal, free, section, text, ticks, unit, whole};
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 
 section! {
     /// How a policy's choices are carried out.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::error::{ConfigError, ConfigErrors};
 use super::form::{Letters, choice, decimal, free, section, text, ticks, unit, whole};
 use super::parse_form;
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 
 /// The file shipped with the default configuration.
 pub const DEFAULT_PERTURBATIONS: &str = include_str!("../../../../configs/perturbations/default.yaml");

@@ -9,7 +9,7 @@ use super::form::{Letters, choice, decimal, free, section, text, ticks, unit, wh
 use super::operating::{
     Affordances, ConsoleAuth, Kpis, Perturbations, Policy, PolicyRuntime, Ppo, Snapshot, Stability, Telemetry, Training,
 };
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 
 section! {
     /// Everything a shard is started with.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 
 use super::*;
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 
 fn file(text: &str) -> Layers {
     Layers { file: Some(("harbour.yaml".to_owned(), text.to_owned())), ..Layers::default() }
@@ -339,7 +339,7 @@ struct Other {
 
 #[test]
 fn other_files_are_read_as_strictly() {
-    let read = |text: &str| parse_strict::<std::collections::BTreeMap<String, Other>>("affordances.yaml", text);
+    let read = |text: &str| parse_typed::<std::collections::BTreeMap<String, Other>>("affordances.yaml", text);
     assert_eq!(read("eat: { duration: 3 }").unwrap()["eat"], Other { duration: 3, effects: vec![] });
     let effects = read("eat: { duration: 3, effects: [0.4, -2] }").unwrap().remove("eat").unwrap().effects;
     assert_eq!(effects, [Decimal(Micro(400_000)), Decimal(Micro::whole(-2))]);

@@ -13,7 +13,7 @@ use serde_saphyr::{
 };
 
 use super::error::{ConfigError, ConfigErrors};
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 
 /// Which layer a text belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,11 +4,11 @@
 //! know who looks. Every variant takes its rows from [`rows::ROWS`], so what two variants both say they say alike. Rule:
 //! "Observations".
 
-mod company;
 mod map;
-mod plane;
 mod rows;
-mod sights;
+mod social_features;
+mod static_features;
+mod tile_mask;
 mod view;
 
 use std::fmt::Write as _;
@@ -16,10 +16,10 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
-pub(crate) use plane::Plane;
 pub use rows::ROWS;
-pub(crate) use sights::Sights;
-pub use sights::TARGETS;
+pub(crate) use static_features::StaticFeatures;
+pub use static_features::TARGETS;
+pub(crate) use tile_mask::TileMask;
 pub use view::View;
 
 use crate::config::Observations;

@@ -2,11 +2,11 @@
 //!
 //! A new row touches this table and its writer. Rule: "Observations".
 
-use crate::fixed::Micro;
+use crate::fixed_point::Micro;
 use crate::needs::NEED_COUNT;
-use crate::observations::sights::{HOME_TARGETS, TARGETS, Way};
+use crate::observations::static_features::{HOME_TARGETS, TARGETS, Way};
 use crate::observations::view::View;
-use crate::observations::{Row, WINDOW, company, map};
+use crate::observations::{Row, WINDOW, map, social_features};
 use crate::options::OPTIONS;
 use crate::state::{Activity, ShiftState};
 
@@ -99,21 +99,21 @@ pub static ROWS: [Row; 23] = [
         steps,
         "Steps to each of them over 64; 1 when farther, or when there is none.",
     ),
-    row("personality", 3, SIGNED, ALL, company::personality, "Extroversion, forgiveness, ambition."),
+    row("personality", 3, SIGNED, ALL, social_features::personality, "Extroversion, forgiveness, ambition."),
     row(
         "friends",
-        company::VALUES,
+        social_features::VALUES,
         SIGNED,
         ALL,
-        company::friends,
+        social_features::friends,
         "The two most trusted, the most trusted first, each: 1 when there is one; trust, familiarity, rivalry; how far east (or west, negative) and south (or north) over 32 tiles; in the same place. Zeros below stage B.",
     ),
     row(
         "rivals",
-        company::VALUES,
+        social_features::VALUES,
         SIGNED,
         ALL,
-        company::rivals,
+        social_features::rivals,
         "The two worst rivals, the worst first; the same seven values for each.",
     ),
     row("around", 1, SHARE, COMPACT, map::around, "Others within the 11 × 11 tiles over 8."),

@@ -6,7 +6,7 @@ use std::f32::consts::TAU;
 
 use crate::crowd::Crowd;
 use crate::ids::{AgentId, PlaceId, Tile};
-use crate::observations::sights::{HOME_TARGETS, Near, Way};
+use crate::observations::static_features::{HOME_TARGETS, Near, Way};
 use crate::queues::Lines;
 use crate::rules::Rules;
 use crate::state::State;
@@ -90,10 +90,10 @@ impl<'a> View<'a> {
             tile,
             at: (x as usize, y as usize),
             home,
-            ways: *rules.sights.ways(home, tile),
-            to_work: state.agents.job[agent].map_or(Way::NONE, |job| rules.sights.way_to_work(job, tile)),
-            ground: rules.sights.ground(tile),
-            near: rules.sights.near(tile),
+            ways: *rules.static_features.ways(home, tile),
+            to_work: state.agents.job[agent].map_or(Way::NONE, |job| rules.static_features.way_to_work(job, tile)),
+            ground: rules.static_features.ground(tile),
+            near: rules.static_features.near(tile),
             beside: town.crowd().on(tile) - 1,
         }
     }

@@ -5,11 +5,11 @@
 
 use super::{Active, MEET, Meeting};
 use crate::activity;
-use crate::cx::Cx;
 use crate::events::EventKind;
-use crate::ids::{AffordanceId, AgentId, ObjectId, PlaceId, Resident};
+use crate::ids::{AffordanceId, AgentId, ObjectId, PlaceId, ResidentId};
 use crate::rules::Rules;
 use crate::state::{Activity, ShiftState, State};
+use crate::tick_context::TickContext;
 
 /// Ticks an operator's meeting lasts from when both can be there.
 pub(crate) const STAY_TICKS: u64 = 60;
@@ -22,7 +22,7 @@ pub(crate) fn table_at(rules: &Rules, state: &State, place: PlaceId) -> Option<(
     tables.min_by_key(|(object, _)| (people(*object), *object))
 }
 
-fn slot(state: &State, who: Resident) -> Option<AgentId> {
+fn slot(state: &State, who: ResidentId) -> Option<AgentId> {
     state.agents.present.iter().copied().find(|agent| state.agents.resident[*agent] == who)
 }
 
@@ -44,7 +44,7 @@ fn is_free(rules: &Rules, state: &State, agent: AgentId) -> bool {
     });
     let content = agents.needs[agent].iter().zip(rules.critical).all(|(level, critical)| *level > critical.scaled(3));
     let busy = matches!(agents.activity[agent], Activity::Holding(..) | Activity::Using(..));
-    !agents.possessed[agent] && !working && !soon && content && !busy && bound_for(state, agent).is_none()
+    !agents.possessed[agent] && !working && !soon && content && !busy && meeting_place_of(state, agent).is_none()
 }
 
 /// Two who have time and were not picked lately; `target` may name the first.
@@ -52,8 +52,8 @@ fn is_free(rules: &Rules, state: &State, agent: AgentId) -> bool {
 /// # Errors
 /// Who has none.
 pub(super) fn pair(
-    cx: &Cx<'_>,
-    target: Option<Resident>,
+    cx: &TickContext<'_>,
+    target: Option<ResidentId>,
     luck: impl Fn(usize, u64) -> u64,
 ) -> Result<[AgentId; 2], &'static str> {
     let (rules, state) = (cx.rules, &*cx.state);
@@ -78,7 +78,7 @@ pub(super) fn pair(
 }
 
 /// Both drop what they do and set out.
-pub(super) fn summon(cx: &mut Cx<'_>, it: &Active) {
+pub(super) fn summon(cx: &mut TickContext<'_>, it: &Active) {
     let Some(Meeting { who, place, .. }) = it.meeting else { return };
     let tick = cx.state.tick;
     for who in who {
@@ -96,7 +96,7 @@ pub(super) fn summon(cx: &mut Cx<'_>, it: &Active) {
 }
 
 /// Whoever still waits for the other is free again; who sits at a table finishes the talk like anybody else.
-pub(super) fn dismiss(cx: &mut Cx<'_>, it: &Active) {
+pub(super) fn dismiss(cx: &mut TickContext<'_>, it: &Active) {
     let Some(Meeting { who, place, .. }) = it.meeting else { return };
     let tick = cx.state.tick;
     for who in who {
@@ -110,14 +110,14 @@ pub(super) fn dismiss(cx: &mut Cx<'_>, it: &Active) {
 }
 
 /// The place a resident has been asked to and has not yet sat down in.
-pub(crate) fn bound_for(state: &State, agent: AgentId) -> Option<PlaceId> {
+pub(crate) fn meeting_place_of(state: &State, agent: AgentId) -> Option<PlaceId> {
     let who = state.agents.resident[agent];
     let mut meetings = state.perturbations.active.iter().filter_map(|it| it.meeting);
     meetings.find(|meeting| meeting.who.contains(&who)).map(|meeting| meeting.place)
 }
 
 /// Whether somebody is still about the meeting: on the way to it, waiting there, or at one of its tables.
-fn attends(cx: &Cx<'_>, agent: AgentId, place: PlaceId) -> bool {
+fn attends(cx: &TickContext<'_>, agent: AgentId, place: PlaceId) -> bool {
     let agents = &cx.state.agents;
     let elsewhere = |(object, _): (ObjectId, AffordanceId)| cx.rules.plan.objects[object].place != place;
     let bound = agents.option[agent] == MEET && !agents.ended[agent] && !agents.possessed[agent];
@@ -125,7 +125,7 @@ fn attends(cx: &Cx<'_>, agent: AgentId, place: PlaceId) -> bool {
 }
 
 /// Sends to a table those who have found each other, notes who sits together, and ends what one of the two has left.
-pub(super) fn attend(cx: &mut Cx<'_>) {
+pub(super) fn attend(cx: &mut TickContext<'_>) {
     for index in 0..cx.state.perturbations.active.len() {
         let Some(Meeting { who, place, met }) = cx.state.perturbations.active[index].meeting else { continue };
         let (Some(one), Some(other)) = (slot(cx.state, who[0]), slot(cx.state, who[1])) else {

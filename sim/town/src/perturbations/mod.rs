@@ -11,15 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::affordances::ITEMS;
 use crate::config::{Event as FileEvent, EventKind as Kind, PerturbationFile};
-use crate::cx::Cx;
 use crate::events::{EventKind, Utility};
-use crate::fixed::Micro;
-use crate::ids::{PlaceId, Resident};
+use crate::fixed_point::Micro;
+use crate::ids::{PlaceId, ResidentId};
 use crate::names;
 use crate::options::OptionKind;
 use crate::plan::{ObjectKind, PLACE_KINDS, Plan};
 use crate::rules::{Rules, RulesError};
 use crate::state::{Economy, State};
+use crate::tick_context::TickContext;
 
 pub(crate) use schedule::cancel;
 pub use schedule::{Hold, hold};
@@ -31,9 +31,9 @@ pub struct PerturbationRow {
     /// What a file may say of it besides its chance, cooldown and duration.
     pub settings: &'static [&'static str],
     /// What it does to the town; it stands among those under way already.
-    apply: fn(&mut Cx<'_>, &Active),
+    apply: fn(&mut TickContext<'_>, &Active),
     /// How it is undone; it stands among those under way no more.
-    revert: fn(&mut Cx<'_>, &Active),
+    revert: fn(&mut TickContext<'_>, &Active),
     /// For a reader.
     pub detail: &'static str,
 }
@@ -97,7 +97,7 @@ pub struct Shock {
     /// Goods a spike is about, bit `n` for row `n` of the price list.
     pub items: u8,
     /// The resident a meeting is about; anybody when none is named.
-    pub target: Option<Resident>,
+    pub target: Option<ResidentId>,
     /// Places a meeting can be at.
     pub places: Vec<PlaceId>,
 }
@@ -125,7 +125,7 @@ pub struct Active {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meeting {
     /// The two.
-    pub who: [Resident; 2],
+    pub who: [ResidentId; 2],
     /// Where.
     pub place: PlaceId,
     /// Whether they have sat there together.
@@ -246,7 +246,7 @@ fn shock(name: &str, event: &FileEvent, plan: &Plan) -> Result<Shock, String> {
     let target = event.target.as_deref().filter(|target| *target != "any");
     let known = |id: &str| {
         let unheard =
-            || format!("target: nobody can be called `{id}`; names are {}, …, or any.", names::id(Resident(0)));
+            || format!("target: nobody can be called `{id}`; names are {}, …, or any.", names::id(ResidentId(0)));
         names::resident(id).ok_or_else(unheard)
     };
     let target = target.map(known).transpose()?;
@@ -267,19 +267,19 @@ fn shock(name: &str, event: &FileEvent, plan: &Plan) -> Result<Shock, String> {
 pub(crate) const ALL_ITEMS: u8 = (1 << ITEMS.len()) - 1;
 
 /// A kind begun by hand: until `ends`, or until somebody ends it.
-pub(crate) fn by_hand(cx: &Cx<'_>, kind: u8, ends: Option<u64>, meeting: Option<Meeting>) -> Active {
+pub(crate) fn by_hand(cx: &TickContext<'_>, kind: u8, ends: Option<u64>, meeting: Option<Meeting>) -> Active {
     Active { kind, event: None, started: cx.state.tick, ends, magnitude: Micro::ONE, items: ALL_ITEMS, meeting }
 }
 
 /// Begins one.
-pub(crate) fn begin(cx: &mut Cx<'_>, it: Active) {
+pub(crate) fn begin(cx: &mut TickContext<'_>, it: Active) {
     cx.state.perturbations.active.push(it);
     cx.emit(EventKind::PerturbationBegan { kind: it.kind, event: it.event });
     (PERTURBATIONS[it.kind as usize].apply)(cx, &it);
 }
 
 /// Ends every one that `over` picks, the oldest first.
-pub(crate) fn end(cx: &mut Cx<'_>, over: impl Fn(&Active) -> bool) {
+pub(crate) fn end(cx: &mut TickContext<'_>, over: impl Fn(&Active) -> bool) {
     while let Some(index) = cx.state.perturbations.active.iter().position(&over) {
         let it = cx.state.perturbations.active.remove(index);
         (PERTURBATIONS[it.kind as usize].revert)(cx, &it);
@@ -289,7 +289,7 @@ pub(crate) fn end(cx: &mut Cx<'_>, over: impl Fn(&Active) -> bool) {
 }
 
 /// One tick: what is over ends, who meets is looked after, what is due begins.
-pub(crate) fn run(cx: &mut Cx<'_>) {
+pub(crate) fn run(cx: &mut TickContext<'_>) {
     let tick = cx.state.tick;
     meeting::attend(cx);
     end(cx, |it| it.ends.is_some_and(|ends| ends <= tick));
@@ -297,7 +297,7 @@ pub(crate) fn run(cx: &mut Cx<'_>) {
 }
 
 /// Starts an event of the file now, with what the caller has drawn.
-pub(crate) fn begin_event(cx: &mut Cx<'_>, event: u16, drawn: Active) {
+pub(crate) fn begin_event(cx: &mut TickContext<'_>, event: u16, drawn: Active) {
     let tick = cx.state.tick;
     let shocks = &mut cx.state.perturbations;
     shocks.last_of[event as usize] = Some(tick);
@@ -312,7 +312,7 @@ pub(crate) fn begin_event(cx: &mut Cx<'_>, event: u16, drawn: Active) {
 /// # Errors
 /// Why it cannot be, as an operator reads it.
 pub(crate) fn draw(
-    cx: &Cx<'_>,
+    cx: &TickContext<'_>,
     event: u16,
     duration: Option<u64>,
     magnitude: Option<Micro>,
@@ -321,7 +321,7 @@ pub(crate) fn draw(
 }
 
 /// Power and water follow from what is under way; whoever looks hears when one goes off or comes back.
-fn utilities(cx: &mut Cx<'_>, ended: Option<&Active>) {
+fn utilities(cx: &mut TickContext<'_>, ended: Option<&Active>) {
     let shocks = &cx.state.perturbations;
     let (power, water) = (!shocks.is_active(BLACKOUT), !shocks.is_active(OUTAGE));
     let after = ended.map_or(0, |it| cx.state.tick - it.started);
@@ -343,7 +343,7 @@ pub(crate) fn reprice(state: &mut State) {
         *price = economy.list_prices[item];
         for spike in state.perturbations.active.iter().filter(|it| it.kind == PRICE_SPIKE) {
             if spike.items >> item & 1 == 1 {
-                *price = price.times(spike.magnitude).min(crate::command::MOST_MONEY);
+                *price = price.times(spike.magnitude).min(crate::command::MAX_MONEY);
             }
         }
     }

@@ -4,11 +4,11 @@
 //! as soon after as the limits allow, and is dropped when the day is over first.
 
 use super::{ARRANGED_MEET, Active, Meeting, PRICE_SPIKE, Pending, begin_event, end, meeting};
-use crate::chance::{Purpose, Stream, below};
-use crate::cx::Cx;
-use crate::fixed::Micro;
+use crate::counter_rng::{Purpose, Stream, below};
+use crate::fixed_point::Micro;
 use crate::rules::Rules;
 use crate::state::State;
+use crate::tick_context::TickContext;
 
 /// What each draw about an event is for; with its number it makes a question of its own.
 #[derive(Clone, Copy)]
@@ -98,11 +98,11 @@ pub fn hold(rules: &Rules, state: &State, event: u16) -> Option<Hold> {
 }
 
 /// Today's luck at the start of a day, and what is due now.
-pub(super) fn run(cx: &mut Cx<'_>) {
+pub(super) fn run(cx: &mut TickContext<'_>) {
     let tick = cx.state.tick;
     if cx.rules.tick_of_day(tick) == 0 {
         cx.state.perturbations.pending.clear();
-        if cx.state.switches.perturbations {
+        if cx.state.live_settings.perturbations {
             today(cx);
         }
     }
@@ -122,7 +122,7 @@ pub(super) fn run(cx: &mut Cx<'_>) {
     }
 }
 
-fn today(cx: &mut Cx<'_>) {
+fn today(cx: &mut TickContext<'_>) {
     let (tick, day) = (cx.state.tick, cx.rules.day_length());
     for (index, shock) in cx.rules.shocks.iter().enumerate() {
         let event = index as u16;
@@ -136,7 +136,7 @@ fn today(cx: &mut Cx<'_>) {
 
 /// See [`super::draw`].
 pub(super) fn draw(
-    cx: &Cx<'_>,
+    cx: &TickContext<'_>,
     event: u16,
     duration: Option<u64>,
     magnitude: Option<Micro>,
@@ -163,7 +163,7 @@ pub(super) fn draw(
 }
 
 /// Ends an event that is under way and takes it off today's list; answers with how many of either there were.
-pub(crate) fn cancel(cx: &mut Cx<'_>, event: u16) -> usize {
+pub(crate) fn cancel(cx: &mut TickContext<'_>, event: u16) -> usize {
     let shocks = &mut cx.state.perturbations;
     let before = shocks.pending.len() + shocks.active.iter().filter(|it| it.event == Some(event)).count();
     shocks.pending.retain(|pending| pending.event != event);

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use townlet_town::employment::{ExitEntry, ExitReason};
-use townlet_town::fixed::Micro;
+use townlet_town::fixed_point::Micro;
 use townlet_town::perturbations::Active;
 use townlet_town::state::{Cooldown, PastShift, ShiftState};
-use townlet_town::{AgentId, Command, Resident, State, snapshot};
+use townlet_town::{AgentId, Command, ResidentId, State, snapshot};
 
 use crate::{edited, through, town, wander};
 
@@ -18,7 +18,7 @@ fn rich() -> State {
         ("lifecycle.spawn_delay_ticks", "[500, 600]"),
     ]);
     through(&mut town, 299, wander);
-    town.apply(&Command::Kill { who: Resident(1) }).unwrap();
+    town.apply(&Command::Kill { who: ResidentId(1) }).unwrap();
     through(&mut town, 320, wander);
     let town = edited(&town, |state| {
         let agent = state.agents.present[0];
@@ -120,7 +120,7 @@ fn a_freed_slot_holds_nothing_of_who_lived_there() {
     let mut town = town(&[]);
     through(&mut town, 700, wander);
     let gone = crate::slot(&town, 3);
-    town.apply(&Command::Kill { who: Resident(3) }).unwrap();
+    town.apply(&Command::Kill { who: ResidentId(3) }).unwrap();
     let agents = serde_json::to_value(&town.state().agents).unwrap();
     let empty = serde_json::to_value(townlet_town::state::Agents::new(1)).unwrap();
     for (column, values) in agents.as_object().unwrap().iter().filter(|(column, _)| *column != "present") {

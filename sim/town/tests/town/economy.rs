@@ -1,17 +1,17 @@
 //! Money: rent, eviction, and that a use cut short has paid and taken nothing.
 
 use townlet_town::economy::ACCOUNTS;
-use townlet_town::fixed::Micro;
-use townlet_town::lifecycle::Cause;
+use townlet_town::fixed_point::Micro;
+use townlet_town::lifecycle::ExitCause;
 use townlet_town::needs::ENERGY;
 use townlet_town::state::Activity;
-use townlet_town::{Command, Event, EventKind, OptionKind, Resident, Town};
+use townlet_town::{Command, Event, EventKind, OptionKind, ResidentId, Town};
 
 use crate::{SAFE, UNTIRING, idle, slot, through, town};
 
 const RENT: Micro = Micro(1_800_000);
 
-fn left(events: &[Event]) -> Vec<(u64, u32, Cause)> {
+fn left(events: &[Event]) -> Vec<(u64, u32, ExitCause)> {
     let exit = |event: &Event| match event.kind {
         EventKind::ResidentLeft { who, cause } => Some((event.tick, who.0, cause)),
         _ => None,
@@ -23,7 +23,7 @@ fn left(events: &[Event]) -> Vec<(u64, u32, Cause)> {
 fn owing(money: Micro) -> Town {
     let mut town =
         town(&[SAFE, UNTIRING, &[("economy.rent_per_day", "1.8"), ("lifecycle.starter_wallet", "100")]].concat());
-    town.apply(&Command::SetMoney { who: Resident(0), value: money }).unwrap();
+    town.apply(&Command::SetMoney { who: ResidentId(0), value: money }).unwrap();
     town
 }
 
@@ -42,17 +42,17 @@ fn rent_is_due_once_a_day() {
 fn two_days_of_unpaid_rent_end_in_eviction() {
     let mut town = owing(Micro(1_799_999));
     let events = through(&mut town, 1_000, idle);
-    assert!(events.iter().any(|event| event.kind == EventKind::RentMissed { who: Resident(0), days: 1 }));
+    assert!(events.iter().any(|event| event.kind == EventKind::RentMissed { who: ResidentId(0), days: 1 }));
     assert_eq!(town.state().agents.wallet[slot(&town, 0)], Micro(1_799_999), "rent is paid whole or not at all");
     assert_eq!(left(&through(&mut town, 1_999, idle)), []);
-    assert_eq!(left(&through(&mut town, 2_000, idle)), [(2_000, 0, Cause::Eviction)]);
+    assert_eq!(left(&through(&mut town, 2_000, idle)), [(2_000, 0, ExitCause::Eviction)]);
 }
 
 #[test]
 fn who_recovers_pays_what_is_owed_and_stays() {
     let mut town = owing(Micro::ZERO);
     through(&mut town, 1_500, idle);
-    town.apply(&Command::SetMoney { who: Resident(0), value: Micro::whole(10) }).unwrap();
+    town.apply(&Command::SetMoney { who: ResidentId(0), value: Micro::whole(10) }).unwrap();
     assert_eq!(left(&through(&mut town, 2_000, idle)), []);
     let ada = slot(&town, 0);
     assert_eq!(town.state().agents.wallet[ada], Micro(6_400_000));
@@ -66,20 +66,20 @@ fn who_recovers_while_an_eviction_is_held_back_stays() {
         through(&mut town, 1_990, idle);
         town.apply(&Command::Perturb { kind: 0, on: true }).unwrap();
         assert_eq!(left(&through(&mut town, 2_010, idle)), [], "an outage holds everybody");
-        town.apply(&Command::SetMoney { who: Resident(0), value: money }).unwrap();
+        town.apply(&Command::SetMoney { who: ResidentId(0), value: money }).unwrap();
         town.apply(&Command::Perturb { kind: 0, on: false }).unwrap();
         left(&through(&mut town, 3_200, idle))
     };
-    assert_eq!(rescue(RENT), [(3_000, 0, Cause::Eviction)], "a day's rent is a day's respite");
+    assert_eq!(rescue(RENT), [(3_000, 0, ExitCause::Eviction)], "a day's rent is a day's respite");
     assert_eq!(rescue(RENT.scaled(2)), [], "two of three days owed are paid");
-    assert_eq!(rescue(RENT - Micro(1)), [(2_070, 0, Cause::Eviction)], "after the grace");
+    assert_eq!(rescue(RENT - Micro(1)), [(2_070, 0, ExitCause::Eviction)], "after the grace");
 }
 
 /// Ada cooking, and the tick at which she is in the middle of it.
 fn cooking(possessed: bool) -> Town {
     let mut town = town(SAFE);
     if possessed {
-        town.apply(&Command::Possess { who: Resident(0), option: OptionKind::Cook }).unwrap();
+        town.apply(&Command::Possess { who: ResidentId(0), option: OptionKind::Cook }).unwrap();
     }
     for tick in 0..200 {
         through(&mut town, tick, |_, agent, _| if agent.0 == 0 { OptionKind::Cook } else { OptionKind::Wait });
@@ -133,9 +133,9 @@ fn what_is_bought_is_paid_at_the_price_of_the_day() {
     let mut town = town(SAFE);
     through(&mut town, 150, idle);
     town.apply(&Command::SetPrice { item: 1, value: Micro(250_000) }).unwrap();
-    town.apply(&Command::Possess { who: Resident(0), option: OptionKind::Shop }).unwrap();
+    town.apply(&Command::Possess { who: ResidentId(0), option: OptionKind::Shop }).unwrap();
     let events = through(&mut town, 400, idle);
-    assert!(events.iter().any(|event| matches!(event.kind, EventKind::AffordanceDone { who: Resident(0), .. })));
+    assert!(events.iter().any(|event| matches!(event.kind, EventKind::AffordanceDone { who: ResidentId(0), .. })));
     let (agents, ada) = (&town.state().agents, slot(&town, 0));
     assert_eq!((agents.wallet[ada], agents.groceries[ada]), (Micro(1_750_000), 3));
     assert_eq!(town.state().economy.accounts[3], Micro(-250_000));
@@ -153,7 +153,7 @@ fn amounts_out_of_range_are_refused() {
     let mut town = town(SAFE);
     let before = town.digest();
     for value in [Micro(-1), Micro::whole(1_000_000) + Micro(1), Micro(i64::MAX), Micro(i64::MIN)] {
-        assert_eq!(town.apply(&Command::SetMoney { who: Resident(0), value }).unwrap_err().code, "E_INVALID_ARG");
+        assert_eq!(town.apply(&Command::SetMoney { who: ResidentId(0), value }).unwrap_err().code, "E_INVALID_ARG");
         assert_eq!(town.apply(&Command::SetPrice { item: 0, value }).unwrap_err().code, "E_INVALID_ARG");
     }
     assert_eq!(town.apply(&Command::SpawnDelay(0, u32::MAX)).unwrap_err().code, "E_INVALID_ARG");

@@ -1,7 +1,7 @@
 //! KPIs: a value with a verdict, or not enough data, and never a number made of nothing.
 
 use townlet_town::Town;
-use townlet_town::fixed::Micro;
+use townlet_town::fixed_point::Micro;
 use townlet_town::kpi::{self, Counters, KPIS, Reading, Verdict};
 use townlet_town::state::{PastShift, ShiftState};
 

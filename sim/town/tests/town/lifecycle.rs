@@ -1,14 +1,14 @@
 //! "People": exits of every cause, what holds them back, and that nothing stays stuck or half-paid when somebody goes.
 
-use townlet_town::lifecycle::Cause;
+use townlet_town::lifecycle::ExitCause;
 use townlet_town::needs::HUNGER;
 use townlet_town::state::Activity;
-use townlet_town::{AgentId, Command, Event, EventKind, Micro, OptionKind, Resident, Town, queues};
+use townlet_town::{AgentId, Command, Event, EventKind, Micro, OptionKind, ResidentId, Town, queues};
 
 use crate::{By, SAFE, UNTIRING, edited, idle, keep, place, slot, through, town};
 
 /// Who left, when, and why.
-fn left(events: &[Event]) -> Vec<(u64, u32, Cause)> {
+fn left(events: &[Event]) -> Vec<(u64, u32, ExitCause)> {
     let exit = |event: &Event| match event.kind {
         EventKind::ResidentLeft { who, cause } => Some((event.tick, who.0, cause)),
         _ => None,
@@ -32,7 +32,7 @@ fn until(town: &mut Town, what: impl Fn(&Town) -> Option<AgentId>) -> AgentId {
 }
 
 fn send(town: &mut Town, who: u32, option: OptionKind) {
-    town.apply(&Command::Possess { who: Resident(who), option }).expect("it is possible");
+    town.apply(&Command::Possess { who: ResidentId(who), option }).expect("it is possible");
 }
 
 fn in_use(town: &Town, who: u32) -> Option<AgentId> {
@@ -43,12 +43,12 @@ fn in_use(town: &Town, who: u32) -> Option<AgentId> {
 #[test]
 fn blackout_in_the_middle_of_a_shower() {
     let mut town = town(&[UNTIRING, SAFE].concat());
-    town.apply(&Command::SetNeed { who: Resident(0), need: 1, value: Micro(200_000) }).unwrap();
+    town.apply(&Command::SetNeed { who: ResidentId(0), need: 1, value: Micro(200_000) }).unwrap();
     send(&mut town, 0, OptionKind::Wash);
     let ada = until(&mut town, |town| in_use(town, 0));
     let (object, _) = town.state().agents.activity[ada].target().expect("a shower");
     let (wallet, hygiene) = (town.state().agents.wallet[ada], town.state().agents.needs[ada][1]);
-    town.apply(&Command::Release { who: Resident(0) }).unwrap();
+    town.apply(&Command::Release { who: ResidentId(0) }).unwrap();
     town.apply(&Command::Perturb { kind: 1, on: true }).unwrap();
     let now = town.tick();
     through(&mut town, now + 1, idle);
@@ -67,7 +67,7 @@ fn death_in_a_queue() {
     let mut town = town(&[UNTIRING, SAFE].concat());
     let shower = place(&town, "gym");
     for who in 0..6 {
-        town.apply(&Command::Teleport { who: Resident(who), tile: shower }).unwrap();
+        town.apply(&Command::Teleport { who: ResidentId(who), tile: shower }).unwrap();
         send(&mut town, who, OptionKind::Wash);
     }
     let waiting = |town: &Town| {
@@ -88,13 +88,13 @@ fn death_in_a_queue() {
 #[test]
 fn teleport_while_using() {
     let mut town = town(&[UNTIRING, SAFE].concat());
-    town.apply(&Command::SetNeed { who: Resident(0), need: 1, value: Micro(200_000) }).unwrap();
+    town.apply(&Command::SetNeed { who: ResidentId(0), need: 1, value: Micro(200_000) }).unwrap();
     send(&mut town, 0, OptionKind::Wash);
     let ada = until(&mut town, |town| in_use(town, 0));
     let (object, _) = town.state().agents.activity[ada].target().expect("a shower");
     let before = (town.state().agents.wallet[ada], town.state().agents.needs[ada]);
     let park = place(&town, "park");
-    town.apply(&Command::Teleport { who: Resident(0), tile: park }).unwrap();
+    town.apply(&Command::Teleport { who: ResidentId(0), tile: park }).unwrap();
     assert_eq!(town.state().objects[object].uses, []);
     assert_eq!(town.state().agents.tile[ada], park);
     assert_eq!((town.state().agents.wallet[ada], town.state().agents.needs[ada]), before);
@@ -105,7 +105,7 @@ fn teleport_while_using() {
 fn three_arrivals_at_once() {
     let mut town = town(&[UNTIRING, SAFE, &[("lifecycle.spawn_delay_ticks", "[4, 4]")]].concat());
     for who in 0..3 {
-        town.apply(&Command::Kill { who: Resident(who) }).unwrap();
+        town.apply(&Command::Kill { who: ResidentId(who) }).unwrap();
     }
     assert_eq!(town.state().agents.present.len(), 5);
     let events = through(&mut town, 4, idle);
@@ -145,7 +145,7 @@ fn exits_suppressed_during_outage_resume_after_grace() {
         town.apply(&Command::Perturb { kind, on: false }).unwrap();
         // The last tick without it was 99; the grace is 60 ticks, the gap between two exits 120.
         let exits = left(&through(&mut town, 400, idle));
-        assert_eq!(exits, [(159, 0, Cause::Eviction), (279, 1, Cause::Eviction)]);
+        assert_eq!(exits, [(159, 0, ExitCause::Eviction), (279, 1, ExitCause::Eviction)]);
     }
 }
 
@@ -160,8 +160,8 @@ fn without_a_lifecycle_only_operators_send_anybody_away() {
     ]);
     assert_eq!(left(&through(&mut town, 4_999, idle)), []);
     assert_eq!(town.state().employment.queue.len(), 8, "all of them wait for an operator");
-    town.apply(&Command::ExitApprove { who: Resident(2) }).unwrap();
-    town.apply(&Command::Kill { who: Resident(3) }).unwrap();
+    town.apply(&Command::ExitApprove { who: ResidentId(2) }).unwrap();
+    town.apply(&Command::Kill { who: ResidentId(3) }).unwrap();
     let exits = left(&through(&mut town, 5_100, idle));
     assert_eq!(exits.iter().map(|exit| exit.1).collect::<Vec<_>>(), [3, 2]);
 }
@@ -170,8 +170,8 @@ fn without_a_lifecycle_only_operators_send_anybody_away() {
 fn an_operator_is_not_held_by_an_outage() {
     let mut town = evictable(&[]);
     town.apply(&Command::Perturb { kind: 0, on: true }).unwrap();
-    town.apply(&Command::Kill { who: Resident(5) }).unwrap();
-    assert_eq!(left(&through(&mut town, 50, idle)), [(0, 5, Cause::Operator)]);
+    town.apply(&Command::Kill { who: ResidentId(5) }).unwrap();
+    assert_eq!(left(&through(&mut town, 50, idle)), [(0, 5, ExitCause::Operator)]);
 }
 
 #[test]
@@ -191,8 +191,8 @@ fn caps_and_cooldowns_hold_over_100_days() {
         assert!(today <= 2, "day {day}: {today}");
     }
     assert!(exits.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 120));
-    let causes = |cause: Cause| exits.iter().filter(|exit| exit.2 == cause).count();
-    assert!(causes(Cause::Collapse) + causes(Cause::Eviction) > 0);
+    let causes = |cause: ExitCause| exits.iter().filter(|exit| exit.2 == cause).count();
+    assert!(causes(ExitCause::Collapse) + causes(ExitCause::Eviction) > 0);
 }
 
 #[test]
@@ -211,14 +211,17 @@ fn collapse_eviction_and_neglect_each_have_their_cause() {
     });
     let exits = left(&through(&mut town, 60, idle));
     let cause = |who: u32| exits.iter().find(|exit| exit.1 == who).map(|exit| exit.2);
-    assert_eq!([cause(0), cause(1), cause(2)], [Some(Cause::Collapse), Some(Cause::Eviction), Some(Cause::Neglect)]);
+    assert_eq!(
+        [cause(0), cause(1), cause(2)],
+        [Some(ExitCause::Collapse), Some(ExitCause::Eviction), Some(ExitCause::Neglect)]
+    );
 }
 
 #[test]
 fn an_identity_rests_before_it_is_used_again() {
     let mut town = town(&[UNTIRING, SAFE, &[("lifecycle.spawn_delay_ticks", "[1, 1]")]].concat());
     let freed = slot(&town, 0);
-    town.apply(&Command::Kill { who: Resident(0) }).unwrap();
+    town.apply(&Command::Kill { who: ResidentId(0) }).unwrap();
     through(&mut town, 1_998, idle);
     assert!(!town.state().agents.is_present(freed));
     town.apply(&Command::Spawn).unwrap();
@@ -235,7 +238,7 @@ fn reuse_out_of_need_is_counted() {
         &[UNTIRING, SAFE, &[("embedding_allocator.max_slots", "8"), ("lifecycle.spawn_delay_ticks", "[1, 1]")]]
             .concat(),
     );
-    town.apply(&Command::Kill { who: Resident(0) }).unwrap();
+    town.apply(&Command::Kill { who: ResidentId(0) }).unwrap();
     through(&mut town, 3, idle);
     assert_eq!(town.state().lifecycle.early_reuses, 1);
 }

@@ -23,11 +23,11 @@ mod work;
 
 use std::sync::Arc;
 
-use townlet_town::chance::{self, Purpose, Stream};
 use townlet_town::config::{Layers, load};
+use townlet_town::counter_rng::{self, Purpose, Stream};
 use townlet_town::ids::{JobId, Tile};
 use townlet_town::options::{Mask, OPTIONS};
-use townlet_town::{AgentId, Decider, Event, OptionKind, Policy, Resident, Rules, Sources, State, Town};
+use townlet_town::{AgentId, Decider, Event, OptionKind, Policy, ResidentId, Rules, Sources, State, Town};
 
 pub(crate) const PLAN: &str = include_str!("../../../../configs/towns/default.txt");
 pub(crate) const AFFORDANCES: &str = include_str!("../../../../configs/affordances.yaml");
@@ -83,7 +83,7 @@ impl<F: FnMut(&Town, AgentId, Mask) -> OptionKind> Policy for By<F> {
 /// Any option the mask allows, by the town's own luck: reaches what a sensible policy never would.
 pub(crate) fn wander(town: &Town, agent: AgentId, mask: Mask) -> OptionKind {
     let allowed: Vec<OptionKind> = OPTIONS.iter().map(|row| row.0).filter(|option| mask.allows(*option)).collect();
-    let pick = chance::below(
+    let pick = counter_rng::below(
         town.state().seed,
         Stream::Policy,
         town.tick(),
@@ -123,7 +123,7 @@ pub(crate) fn idle(_town: &Town, _agent: AgentId, _mask: Mask) -> OptionKind {
 
 pub(crate) fn slot(town: &Town, who: u32) -> AgentId {
     let agents = &town.state().agents;
-    *agents.present.iter().find(|agent| agents.resident[**agent] == Resident(who)).expect("they live here")
+    *agents.present.iter().find(|agent| agents.resident[**agent] == ResidentId(who)).expect("they live here")
 }
 
 pub(crate) fn job(town: &Town, name: &str) -> JobId {

@@ -5,10 +5,10 @@
 
 use proptest::prelude::*;
 use townlet_town::config::Observations;
-use townlet_town::fixed::Micro;
+use townlet_town::fixed_point::Micro;
 use townlet_town::ids::Tile;
 use townlet_town::observations::{self, Layout, ROWS, VARIANTS, WINDOW, layout, layout_hash, observe, observe_all};
-use townlet_town::{AgentId, Command, OptionKind, Resident, Town};
+use townlet_town::{AgentId, Command, OptionKind, ResidentId, Town};
 
 use crate::{edited, idle, place, slot, through, town, wander};
 
@@ -32,18 +32,18 @@ fn tried(seed: u64, ticks: u64, who: u32, tile: u32, money: i64, stock: u32) -> 
     let mut town = town(&[("world.population", "12")]);
     town = edited(&town, |state| state.seed = seed);
     through(&mut town, ticks, wander);
-    let _ = town.apply(&Command::Kill { who: Resident(who) });
-    let _ = town.apply(&Command::Teleport { who: Resident(who + 1), tile: Tile(tile) });
-    let _ = town.apply(&Command::SetMoney { who: Resident(who + 2), value: Micro(money) });
-    let _ = town.apply(&Command::Possess { who: Resident(who + 3), option: OptionKind::Socialise });
+    let _ = town.apply(&Command::Kill { who: ResidentId(who) });
+    let _ = town.apply(&Command::Teleport { who: ResidentId(who + 1), tile: Tile(tile) });
+    let _ = town.apply(&Command::SetMoney { who: ResidentId(who + 2), value: Micro(money) });
+    let _ = town.apply(&Command::Possess { who: ResidentId(who + 3), option: OptionKind::Socialise });
     let _ = town.apply(&Command::SetPrice { item: 0, value: Micro(money.abs()) });
     for (other, aspect, value) in [(4, 0, money), (5, 2, -money), (6, 1, money), (7, 2, money / 9)] {
         let value = Micro(value).clamp(-Micro::ONE, Micro::ONE);
-        let _ = town.apply(&Command::SetRel { who: Resident(who + 3), other: Resident(other), aspect, value });
+        let _ = town.apply(&Command::SetRel { who: ResidentId(who + 3), other: ResidentId(other), aspect, value });
     }
     through(&mut town, ticks + 40, wander);
     let corner = Tile(town.rules().plan.width * 46 + 46);
-    let far = town.find(&townlet_town::names::id(Resident(who + 3)));
+    let far = town.find(&townlet_town::names::id(ResidentId(who + 3)));
     edited(&town, |state| {
         for object in &mut state.objects {
             object.stock += stock;
@@ -209,9 +209,9 @@ fn the_context_is_new_until_somebody_chooses_and_while_an_operator_drives() {
     assert_eq!(flag(&town), 1.0, "nobody has chosen yet");
     through(&mut town, 5, idle);
     assert_eq!(flag(&town), 0.0);
-    town.apply(&Command::Possess { who: Resident(4), option: OptionKind::Wait }).unwrap();
+    town.apply(&Command::Possess { who: ResidentId(4), option: OptionKind::Wait }).unwrap();
     assert_eq!(flag(&town), 1.0, "an operator drives");
-    town.apply(&Command::Release { who: Resident(4) }).unwrap();
+    town.apply(&Command::Release { who: ResidentId(4) }).unwrap();
     assert_eq!(flag(&town), 0.0);
 }
 
@@ -221,7 +221,7 @@ fn seen_ties(stage: &str) -> [Vec<f32>; 2] {
     let ties = [(1, 0, 500_000), (2, 0, 800_000), (3, 0, 300_000), (4, 0, -900_000)];
     let rivalries = [(1, 2, 200_000), (2, 1, 400_000), (5, 2, -600_000)];
     for (other, aspect, value) in ties.into_iter().chain(rivalries) {
-        let set = Command::SetRel { who: Resident(0), other: Resident(other), aspect, value: Micro(value) };
+        let set = Command::SetRel { who: ResidentId(0), other: ResidentId(other), aspect, value: Micro(value) };
         town.apply(&set).unwrap();
     }
     let park = place(&town, "park");
@@ -252,7 +252,7 @@ fn everybody_sees_their_own_character() {
     let town = town(&[]);
     let compact = layout(Observations::Compact);
     for who in 0..8 {
-        let own = townlet_town::people::personality(Resident(who)).all().map(|value| value.0 as f32 * 1e-6);
+        let own = townlet_town::people::personality(ResidentId(who)).all().map(|value| value.0 as f32 * 1e-6);
         assert_eq!(row(compact, &seen(compact, &town, slot(&town, who)), "personality"), own, "{who}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use townlet_town::fixed::Micro;
+use townlet_town::fixed_point::Micro;
 use townlet_town::options::{OPTIONS, Why, mask, reasons, refusal};
 use townlet_town::state::ShiftState;
 use townlet_town::{AgentId, OptionKind, Rules, Sources, State, Town};

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use townlet_town::chance::{Purpose, Stream, below};
+use townlet_town::counter_rng::{Purpose, Stream, below};
 use townlet_town::events::Utility;
 use townlet_town::ids::PlaceId;
 use townlet_town::perturbations::{ARRANGED_MEET, BLACKOUT, Hold, OUTAGE, PERTURBATIONS, PRICE_SPIKE, hold};
-use townlet_town::{Command, Event, EventKind, Micro, OptionKind, Resident, Rules, State, Town, queues};
+use townlet_town::{Command, Event, EventKind, Micro, OptionKind, ResidentId, Rules, State, Town, queues};
 
 use crate::{By, QUIET, SAFE, UNTIRING, idle, slot, sources, through, town, wander};
 
@@ -117,7 +117,7 @@ fn a_second_cut_does_not_bring_the_power_back_early() {
 fn two_asked_to_meet_sit_down_together() {
     let mut town = under(SPIKES, &[UNTIRING, SAFE].concat(), 7);
     let park = town.rules().plan.places().find(|(_, place)| place.name == "park").expect("there is a park").0;
-    let who = [Resident(0), Resident(3)];
+    let who = [ResidentId(0), ResidentId(3)];
     let meet = Command::ArrangeMeet { who: who[0], other: who[1], place: park };
     town.preview(&meet).unwrap();
     assert!(town.state().perturbations.active.is_empty());
@@ -137,7 +137,7 @@ fn meetings_are_refused_where_they_cannot_be() {
         |town: &Town, name: &str| town.rules().plan.places().find(|(_, it)| it.name == name).expect("a place").0;
     let (park, grocer) = (place(&town, "park"), place(&town, "grocer"));
     let before = town.digest();
-    let meet = |who, other, place| Command::ArrangeMeet { who: Resident(who), other: Resident(other), place };
+    let meet = |who, other, place| Command::ArrangeMeet { who: ResidentId(who), other: ResidentId(other), place };
     assert_eq!(town.apply(&meet(0, 0, park)).unwrap_err().code, "E_INVALID_ARG");
     assert_eq!(town.apply(&meet(0, 1, grocer)).unwrap_err().code, "E_INVALID_ARG");
     assert_eq!(town.apply(&meet(0, 1, PlaceId(99))).unwrap_err().code, "E_NOT_FOUND");
@@ -148,7 +148,7 @@ fn meetings_are_refused_where_they_cannot_be() {
 #[test]
 fn the_same_resident_is_not_asked_twice_in_a_row() {
     let mut town = under(SPIKES, &[UNTIRING, SAFE].concat(), 7);
-    let mut asked: Vec<Resident> = Vec::new();
+    let mut asked: Vec<ResidentId> = Vec::new();
     for _ in 0..2 {
         town.apply(&trigger(MEET)).unwrap();
         let meeting = town.state().perturbations.active[0].meeting.expect("a meeting");
@@ -242,7 +242,7 @@ fn after_everything_ended_nothing_is_off() {
         let mut town = under(SPIKES, SAFE, seed);
         for tick in 0..900 {
             let roll = |entity: u32, bound: u32| below(seed, Stream::Events, tick, entity, Purpose::Probe, bound);
-            let who = Resident(roll(1, town.state().lifecycle.next_resident));
+            let who = ResidentId(roll(1, town.state().lifecycle.next_resident));
             let event = roll(2, 5) as u16;
             let command = match roll(0, 60) {
                 0..=4 => trigger(event),
@@ -251,7 +251,7 @@ fn after_everything_ended_nothing_is_off() {
                 8 => Command::SetPrice { item: roll(3, 2) as u8, value: Micro(i64::from(roll(4, 900_000))) },
                 9 => Command::Kill { who },
                 10 => Command::Possess { who, option: OptionKind::Wash },
-                11 => Command::ArrangeMeet { who, other: Resident(roll(5, 8)), place: PlaceId(roll(6, 9) as u16) },
+                11 => Command::ArrangeMeet { who, other: ResidentId(roll(5, 8)), place: PlaceId(roll(6, 9) as u16) },
                 _ => Command::Release { who },
             };
             // Many are refused; that is part of it.

@@ -1,9 +1,9 @@
 //! Who is served next, who sits out, and how people get past each other.
 
 use townlet_town::ids::{AffordanceId, ObjectId, Tile};
-use townlet_town::paths::neighbours;
+use townlet_town::pathfinding::neighbours;
 use townlet_town::state::{Activity, Cooldown, Waiter};
-use townlet_town::{AgentId, Command, EventKind, OptionKind, Resident, State, Town, queues};
+use townlet_town::{AgentId, Command, EventKind, OptionKind, ResidentId, State, Town, queues};
 
 use crate::{SAFE, edited, idle, keep, slot, through, town};
 
@@ -74,7 +74,7 @@ fn the_head_goes_first_among_nearly_equal_waits() {
 #[test]
 fn without_fairness_it_is_first_come_first_served() {
     let (mut town, shower) = waiting(&[90, 100, 50], |state, shower| {
-        state.switches.queue_fairness = false;
+        state.live_settings.queue_fairness = false;
         state.objects[shower].cooldowns.push(Cooldown { agent: AgentId(0), until: 500 });
     });
     through(&mut town, 100, keep);
@@ -152,7 +152,7 @@ fn a_reservation_not_taken_up_lapses_and_keeps_the_wait() {
     assert!(it.uses.is_empty());
     assert_eq!(it.queue, [Waiter { agent: AgentId(0), affordance, since: 37 }]);
     assert_eq!(it.cooldown_of(AgentId(0)), 160, "who blocked it sits out");
-    let conflict = EventKind::QueueConflict { who: Resident(0), object: shower, waited: 63 };
+    let conflict = EventKind::QueueConflict { who: ResidentId(0), object: shower, waited: 63 };
     assert!(events.iter().any(|event| event.kind == conflict));
     assert_eq!(town.state().days.days[0].queue_conflicts, 1);
 }
@@ -207,7 +207,7 @@ fn after_three_blocked_attempts_people_pass_each_other() {
     assert!(!events.iter().any(|event| matches!(event.kind, EventKind::GhostStep { .. })));
     assert_eq!((town.state().agents.tile[AgentId(0)], town.state().blocked_steps), (narrow, 2));
     let events = through(&mut town, 2, wait_or_wash);
-    assert!(events.iter().any(|event| event.kind == EventKind::GhostStep { who: Resident(0) }));
+    assert!(events.iter().any(|event| event.kind == EventKind::GhostStep { who: ResidentId(0) }));
     let state = town.state();
     assert_eq!((state.agents.tile[AgentId(0)], state.agents.tile[AgentId(1)]), (door, door));
     assert_eq!((state.ghost_steps, state.objects[shower].ghost_steps, state.days.days[0].ghost_steps), (1, 1, 1));
@@ -222,10 +222,10 @@ fn who_is_moved_or_gone_holds_nothing() {
     let hygiene = town.state().agents.needs[AgentId(0)];
 
     let tile = base_tile(&town);
-    town.apply(&Command::Teleport { who: Resident(0), tile }).unwrap();
+    town.apply(&Command::Teleport { who: ResidentId(0), tile }).unwrap();
     assert_eq!(users(&town, shower), [] as [u16; 0]);
     assert_eq!(town.state().agents.needs[AgentId(0)], hygiene, "half a shower gives nothing");
-    town.apply(&Command::Kill { who: Resident(1) }).unwrap();
+    town.apply(&Command::Kill { who: ResidentId(1) }).unwrap();
     assert_eq!(queue(&town, shower), [2]);
     assert_eq!(queues::violations(town.rules(), town.state()), Vec::<String>::new());
     through(&mut town, 104, idle);

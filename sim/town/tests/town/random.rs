@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use proptest::option;
 use proptest::prelude::*;
-use townlet_town::fixed::Micro;
+use townlet_town::fixed_point::Micro;
 use townlet_town::ids::{PlaceId, Tile};
 use townlet_town::observations::{VARIANTS, layout};
 use townlet_town::options::OPTIONS;
 use townlet_town::rewards::Item;
-use townlet_town::{Command, OptionKind, Resident, Rules, Sources, State, Town, queues};
+use townlet_town::{Command, OptionKind, ResidentId, Rules, Sources, State, Town, queues};
 
 use crate::{By, sources, wander};
 
-fn who() -> impl Strategy<Value = Resident> {
+fn who() -> impl Strategy<Value = ResidentId> {
     // Those who live there, those to come, and somebody who never will.
-    prop_oneof![4 => 0_u32..8, 2 => 8_u32..16, 1 => Just(u32::MAX)].prop_map(Resident)
+    prop_oneof![4 => 0_u32..8, 2 => 8_u32..16, 1 => Just(u32::MAX)].prop_map(ResidentId)
 }
 
 fn money() -> impl Strategy<Value = Micro> {

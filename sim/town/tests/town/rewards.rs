@@ -1,8 +1,8 @@
 //! Rewards: the items add up, every clip is counted, nobody about to leave is given anything.
 
-use townlet_town::fixed::Micro;
+use townlet_town::fixed_point::Micro;
 use townlet_town::rewards::{ITEM_COUNT, ITEM_NAMES, Item};
-use townlet_town::{Command, Resident, State};
+use townlet_town::{Command, ResidentId, State};
 
 use crate::{SAFE, edited, idle, slot, through, town, wander};
 
@@ -68,7 +68,7 @@ fn positive(town: &mut townlet_town::Town, tick: u64) -> bool {
 fn nothing_positive_before_an_exit() {
     let flags = [SAFE, &[("world.population", "1"), ("employment.exit_review_window", "100")]].concat();
     let mut town = town(&flags);
-    town.apply(&Command::ExitRequest { who: Resident(0) }).unwrap();
+    town.apply(&Command::ExitRequest { who: ResidentId(0) }).unwrap();
     for tick in 0..=100 {
         // The last tick of the window is 100; the ten ticks before its end are bare.
         assert_eq!(positive(&mut town, tick), tick <= 90, "tick {tick}");
@@ -78,7 +78,7 @@ fn nothing_positive_before_an_exit() {
 #[test]
 fn nothing_positive_while_a_collapse_counts_down() {
     let mut town = town(&[("world.population", "1"), ("economy.rent_per_day", "0")]);
-    town.apply(&Command::SetNeed { who: Resident(0), need: 0, value: Micro::ZERO }).unwrap();
+    town.apply(&Command::SetNeed { who: ResidentId(0), need: 0, value: Micro::ZERO }).unwrap();
     for tick in 0..29 {
         assert_eq!(positive(&mut town, tick), tick < 20, "tick {tick}");
     }
@@ -95,7 +95,7 @@ fn being_there_on_time_is_rewarded_once() {
     let flags = [SAFE, &[("world.population", "4")]].concat();
     let mut town = town(&flags);
     let tile = crate::site(&town, "grocer");
-    town.apply(&Command::Teleport { who: Resident(2), tile }).unwrap();
+    town.apply(&Command::Teleport { who: ResidentId(2), tile }).unwrap();
     for tick in 0..400 {
         through(&mut town, tick, idle);
         let bonus = if tick == 180 { Micro(50_000) } else { Micro::ZERO };
@@ -150,7 +150,7 @@ fn what_a_departure_costs_is_its_owners_and_not_the_next_tenants() {
         assert!(tick < 3_000, "they collapse");
     }
     let gone = town.departures()[0];
-    assert_eq!((gone.who, gone.reward), (Resident(0), Micro::whole(-7)));
+    assert_eq!((gone.who, gone.reward), (ResidentId(0), Micro::whole(-7)));
     let next = slot(&town, 1);
     assert_eq!(next, gone.agent, "the slot is used again at once");
     assert_eq!(town.reward(next) + gone.reward, town.state().rewards.total);
@@ -165,9 +165,9 @@ fn a_tick_in_two_halves_is_a_tick() {
     for tick in 0..500 {
         through(&mut whole, tick, wander);
         halves.clear_events();
-        let asked = halves.begin().to_vec();
+        let asked = halves.begin_step().to_vec();
         let choices: Vec<_> = asked.iter().map(|it| wander(&halves, it.agent, it.mask)).collect();
-        halves.answer(&choices);
+        halves.finish_step(&choices);
         assert_eq!(halves.decided().count(), asked.len());
     }
     assert_eq!(whole.digest(), halves.digest());

@@ -1,10 +1,10 @@
 //! The town score: whose shifts are on a day, who is paid for them, and when a day is over.
 
 use townlet_town::config::{Layers, load};
-use townlet_town::fixed::Micro;
+use townlet_town::fixed_point::Micro;
 use townlet_town::kpi::{self, Verdict};
 use townlet_town::score;
-use townlet_town::{Command, OptionKind, Resident, Town};
+use townlet_town::{Command, OptionKind, ResidentId, Town};
 
 use crate::{SAFE, UNTIRING, edited, idle, job, keep, site, slot, through, town};
 
@@ -69,7 +69,7 @@ fn a_shift_counts_for_whoever_is_there_when_it_starts() {
     through(&mut town, start, idle);
     let today = town.state().score.today;
     assert_eq!((today.scheduled_ticks, today.scheduled_wages), (length, wage.scaled(length as i64)), "the whole of it");
-    town.apply(&Command::Kill { who: Resident(0) }).unwrap();
+    town.apply(&Command::Kill { who: ResidentId(0) }).unwrap();
     through(&mut town, 999, idle);
     let day = town.state().score.last;
     assert_eq!((day.scheduled_ticks, day.worked_ticks), (length, 0), "her leaving does not take it back");

@@ -1,6 +1,6 @@
 //! Stability windows: green, red, inconclusive, and the streak.
 
-use townlet_town::fixed::Micro;
+use townlet_town::fixed_point::Micro;
 use townlet_town::kpi::Counters;
 use townlet_town::stability::{self, CHECKS, KEPT_WINDOWS, Window};
 use townlet_town::{EventKind, State, Town};

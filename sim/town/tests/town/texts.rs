@@ -2,7 +2,7 @@
 
 use townlet_town::affordances;
 use townlet_town::ids::Tile;
-use townlet_town::paths::{FAR, field};
+use townlet_town::pathfinding::{FAR, field};
 use townlet_town::plan::Plan;
 
 use crate::{AFFORDANCES, town};
@@ -95,7 +95,7 @@ fn ways_lead_around_walls() {
     assert_eq!(steps[plan.tile(5, 1).unwrap()], 6, "through the door in the middle");
     assert_eq!(steps[plan.tile(4, 1).unwrap()], FAR, "a wall");
     for tile in (0..plan.width * plan.height).map(Tile).filter(|tile| plan.walkable[*tile] && *tile != bed) {
-        let mut near = townlet_town::paths::neighbours(&plan, tile).into_iter().flatten();
+        let mut near = townlet_town::pathfinding::neighbours(&plan, tile).into_iter().flatten();
         assert!(near.any(|next| steps[next] == steps[tile] - 1), "{tile:?} leads nowhere");
     }
     let both = field(&plan, &[bed, plan.tile(9, 6).unwrap()]);

@@ -1,12 +1,12 @@
 //! Ties: what moves them, how they fade, how many there are, and what people do for and against each other.
 
-use townlet_town::fixed::Micro;
+use townlet_town::fixed_point::Micro;
 use townlet_town::ids::Tile;
 use townlet_town::kpi::{self, Verdict};
 use townlet_town::rewards::Item;
 use townlet_town::state::{Activity, ShiftState, Waiter};
 use townlet_town::ties::{ASPECTS, CAPACITY, Tie};
-use townlet_town::{AgentId, Command, Event, EventKind, OptionKind, Resident, Town};
+use townlet_town::{AgentId, Command, Event, EventKind, OptionKind, ResidentId, Town};
 
 use crate::{SAFE, UNTIRING, edited, idle, job, keep, place, site, slot, through, town};
 
@@ -23,7 +23,8 @@ fn tie(town: &Town, who: u32, other: u32) -> Tie {
 
 fn rel(town: &mut Town, who: u32, other: u32, aspect: &str, value: i64) {
     let aspect = ASPECTS.iter().position(|name| *name == aspect).expect("an aspect") as u8;
-    town.apply(&Command::SetRel { who: Resident(who), other: Resident(other), aspect, value: Micro(value) }).unwrap();
+    town.apply(&Command::SetRel { who: ResidentId(who), other: ResidentId(other), aspect, value: Micro(value) })
+        .unwrap();
 }
 
 fn has(events: &[Event], name: &str) -> bool {
@@ -32,7 +33,7 @@ fn has(events: &[Event], name: &str) -> bool {
 
 fn talk(town: &mut Town) -> bool {
     town.clear_events();
-    town.apply(&Command::ForceChat { who: Resident(0), other: Resident(1) }).unwrap();
+    town.apply(&Command::ForceChat { who: ResidentId(0), other: ResidentId(1) }).unwrap();
     has(town.events(), "chat_done")
 }
 
@@ -96,7 +97,7 @@ fn values_stay_in_range_and_the_weakest_is_forgotten() {
 #[test]
 fn ties_fade_by_the_hour_and_the_forgiving_forget_sooner() {
     let mut town = quiet(&[]);
-    let forgiveness = |who| townlet_town::people::personality(Resident(who)).forgiveness;
+    let forgiveness = |who| townlet_town::people::personality(ResidentId(who)).forgiveness;
     let mut people: Vec<u32> = (0..8).collect();
     people.sort_by_key(|who| forgiveness(*who));
     let (hard, soft) = (people[0], people[7]);
@@ -123,7 +124,7 @@ fn who_leaves_is_forgotten_and_the_next_tenant_knows_nobody() {
     let agent = slot(&town, 1);
     rel(&mut town, 0, 1, "trust", 900_000);
     rel(&mut town, 1, 0, "trust", 900_000);
-    town.apply(&Command::Kill { who: Resident(1) }).unwrap();
+    town.apply(&Command::Kill { who: ResidentId(1) }).unwrap();
     assert_eq!(town.state().agents.ties[slot(&town, 0)].iter().count(), 0);
     town.apply(&Command::Spawn).unwrap();
     assert_eq!(slot(&town, 8), agent, "the slot is used again");
@@ -171,7 +172,7 @@ fn a_friend_at_the_site_halves_the_price_of_being_late() {
         let tile = site(&town, "grocer");
         rel(&mut town, 0, 2, "trust", trust);
         for who in [0, 2] {
-            town.apply(&Command::Teleport { who: Resident(who), tile }).unwrap();
+            town.apply(&Command::Teleport { who: ResidentId(who), tile }).unwrap();
         }
         let events = through(&mut town, 190, idle);
         let cleo = slot(&town, 2);
@@ -187,14 +188,14 @@ fn a_devoted_friend_takes_the_shift() {
     through(&mut town, 209, idle);
     let (taker, absent) = (slot(&town, 3), slot(&town, 2));
     rel(&mut town, 3, 2, "trust", 800_000);
-    town.apply(&Command::Teleport { who: Resident(3), tile: site(&town, "grocer") }).unwrap();
+    town.apply(&Command::Teleport { who: ResidentId(3), tile: site(&town, "grocer") }).unwrap();
     let wages = town.state().agents.wages_earned[taker];
     let events = through(&mut town, 210, idle);
     let grocer = job(&town, "grocer");
     assert!(
         events
             .iter()
-            .any(|event| event.kind == EventKind::ShiftTaken { who: Resident(3), other: Resident(2), job: grocer })
+            .any(|event| event.kind == EventKind::ShiftTaken { who: ResidentId(3), other: ResidentId(2), job: grocer })
     );
     let agents = &town.state().agents;
     assert_eq!(agents.absent_shifts(absent), 0, "it is no absence");
@@ -213,7 +214,7 @@ fn rivals_keep_out_of_each_others_way() {
         let mut town = quiet(&[("features.stages.social_rewards", stage)]);
         let choices = town.rules().choices[OptionKind::Socialise.index()].clone();
         rel(&mut town, 0, 1, "rivalry", rivalry);
-        town.apply(&Command::Teleport { who: Resident(0), tile: place(&town, "park") }).unwrap();
+        town.apply(&Command::Teleport { who: ResidentId(0), tile: place(&town, "park") }).unwrap();
         let near = |town: &Town| {
             let here = town.state().agents.tile[slot(town, 0)];
             choices.iter().copied().min_by_key(|row| (town.rules().fields[row.0][here], row.0)).unwrap()
@@ -252,7 +253,7 @@ fn by_trait(value: i64, trait_: Micro) -> Micro {
 }
 
 fn person(who: u32) -> townlet_town::people::Personality {
-    townlet_town::people::personality(Resident(who))
+    townlet_town::people::personality(ResidentId(who))
 }
 
 #[test]
@@ -333,7 +334,7 @@ fn stages_change_what_is_seen_and_rewarded_and_nothing_people_do() {
         let mut town = town(&[SAFE, &flags].concat());
         for hour in 1..=12 {
             through(&mut town, hour * 50, crate::wander);
-            let _ = town.apply(&Command::ForceChat { who: Resident(0), other: Resident(1) });
+            let _ = town.apply(&Command::ForceChat { who: ResidentId(0), other: ResidentId(1) });
         }
         town
     };
@@ -373,7 +374,7 @@ fn stages_say_how_far_it_goes() {
     assert_eq!((worth("C1", "OFF"), worth("B", "C2")), (c1, c1));
     assert!(worth("C3", "OFF") > c1, "the quality of the tie");
     let mut off = quiet(OFF);
-    let chat = off.apply(&Command::ForceChat { who: Resident(0), other: Resident(1) });
+    let chat = off.apply(&Command::ForceChat { who: ResidentId(0), other: ResidentId(1) });
     assert_eq!(chat.unwrap_err().code, "E_CONFLICT");
     through(&mut off, 2_500, crate::wander);
     assert!(off.state().agents.ties.iter().all(|ties| ties.iter().count() == 0));

@@ -1,8 +1,8 @@
 //! The shift of the day: its states, what it pays, what lateness and absence cost, to the last millionth.
 
-use townlet_town::fixed::Micro;
+use townlet_town::fixed_point::Micro;
 use townlet_town::state::{PastShift, Shift, ShiftState};
-use townlet_town::{Command, Event, EventKind, Resident, Town};
+use townlet_town::{Command, Event, EventKind, ResidentId, Town};
 
 use crate::{SAFE, UNTIRING, edited, idle, job, place, site, slot, through, town};
 
@@ -17,7 +17,7 @@ fn grocers() -> Town {
 fn stand(town: &mut Town, tick: u64, there: bool) -> Vec<Event> {
     let events = if tick > 0 { through(town, tick - 1, idle) } else { Vec::new() };
     let tile = if there { site(town, "grocer") } else { place(town, "park") };
-    town.apply(&Command::Teleport { who: Resident(CLEO), tile }).unwrap();
+    town.apply(&Command::Teleport { who: ResidentId(CLEO), tile }).unwrap();
     events
 }
 
@@ -47,7 +47,7 @@ fn on_time() {
     assert_eq!(money(&town).0, Micro::ZERO, "nobody is paid for coming early");
     let events = through(&mut town, 180, idle);
     let grocer = job(&town, "grocer");
-    assert!(events.iter().any(|event| event.kind == EventKind::ShiftOnTime { who: Resident(CLEO), job: grocer }));
+    assert!(events.iter().any(|event| event.kind == EventKind::ShiftOnTime { who: ResidentId(CLEO), job: grocer }));
     assert_eq!(shift(&town), Shift { state: ShiftState::OnTime, arrived: Some(180), worked: 1, away: 0 });
     through(&mut town, 360, idle);
     assert_eq!(shift(&town).state, ShiftState::PostShift);
@@ -74,7 +74,7 @@ fn late_within_the_cutoff() {
     let mut town = grocers();
     stand(&mut town, 190, true);
     let events = through(&mut town, 360, idle);
-    let late = EventKind::ShiftLate { who: Resident(CLEO), job: job(&town, "grocer"), ticks: 10 };
+    let late = EventKind::ShiftLate { who: ResidentId(CLEO), job: job(&town, "grocer"), ticks: 10 };
     assert!(events.iter().any(|event| event.kind == late));
     assert_eq!(past(&town), Some(PastShift { outcome: ShiftState::Late, worked: 170, scheduled: 180 }));
     // 170 × 0.02, less 0.1 once and 0.005 for each of ten ticks.
@@ -91,7 +91,7 @@ fn absent_after_the_cutoff() {
     through(&mut town, 209, idle);
     assert_eq!(shift(&town).state, ShiftState::AwaitStart);
     let events = through(&mut town, 210, idle);
-    let absent = EventKind::ShiftAbsent { who: Resident(CLEO), job: job(&town, "grocer"), absent_7d: 1 };
+    let absent = EventKind::ShiftAbsent { who: ResidentId(CLEO), job: job(&town, "grocer"), absent_7d: 1 };
     assert!(events.iter().any(|event| event.kind == absent));
     assert_eq!(shift(&town).state, ShiftState::Absent);
     stand(&mut town, 220, true);
@@ -136,7 +136,8 @@ fn absences_are_forgotten_after_seven_days() {
     through(&mut town, 6_999, idle);
     assert_eq!(town.state().agents.absent_shifts(slot(&town, CLEO)), 7);
     let mut town = edited(&town, |state| {
-        let cleo = *state.agents.present.iter().find(|agent| state.agents.resident[**agent] == Resident(CLEO)).unwrap();
+        let cleo =
+            *state.agents.present.iter().find(|agent| state.agents.resident[**agent] == ResidentId(CLEO)).unwrap();
         state.agents.job[cleo] = None;
     });
     for (day, absences) in [(7, 6), (8, 5), (12, 1), (13, 0)] {
@@ -149,7 +150,7 @@ fn absences_are_forgotten_after_seven_days() {
 fn a_newcomer_in_the_middle_of_a_shift_has_the_day_off() {
     let mut town = grocers();
     through(&mut town, 199, idle);
-    town.apply(&Command::Kill { who: Resident(CLEO) }).unwrap();
+    town.apply(&Command::Kill { who: ResidentId(CLEO) }).unwrap();
     town.apply(&Command::Spawn).unwrap();
     let newcomer = slot(&town, 4);
     assert_eq!(town.state().agents.job[newcomer], Some(job(&town, "grocer")));

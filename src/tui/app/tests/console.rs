@@ -14,8 +14,8 @@ fn the_console_completes_previews_and_sends() {
     let Some(Task::Send(request, Purpose::Preview(text))) = tasks.first() else { panic!("no preview: {tasks:?}") };
     assert!(request.dry_run && request.query && text == preview, "{request:?}");
     let id = format!("id-{}", desk.sent.len());
-    let foretold = Answer { status: Status::DryRun, ..done(&id, preview, "Cleo stays and 4 absences are forgiven") };
-    desk.answer(foretold);
+    let preview_of = Answer { status: Status::DryRun, ..done(&id, preview, "Cleo stays and 4 absences are forgiven") };
+    desk.answer(preview_of);
     desk.shows("≈ would: Cleo stays and 4 absences are forgiven");
     let tasks = desk.press("enter");
     assert_eq!(tasks[0], Task::Remember("employment_exit defer cleo".into()));
@@ -106,7 +106,7 @@ fn while_an_answer_may_make_an_admin_a_destructive_line_asks() {
 #[test]
 fn a_token_is_masked_and_remembered_nowhere() {
     let mut desk = Desk::new(Role::Viewer, (120, 40));
-    desk.app.hello.wants_token = true;
+    desk.app.hello.requires_token = true;
     desk.press(":");
     desk.type_in("escalate");
     let tasks = desk.press("enter");

@@ -1,6 +1,6 @@
 //! The whole interface by keystroke: keys in, tasks and screens out. Every snapshot has been through JSON.
 
-mod acting;
+mod actions;
 mod console;
 mod operations;
 
@@ -12,13 +12,13 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::Color;
 
-use super::{App, Message, Purpose, Setup, Task};
+use super::{App, AppOptions, Message, Purpose, Task};
 use crate::fixtures::{bare, done, hello, history, refused, session, snapshot};
 use crate::keymap::{Key, Keymap};
 use crate::pane::Screen;
-use crate::save;
+use crate::screenshot;
 use crate::theme::Theme;
-use townlet_source::{Link, Notice};
+use townlet_source::{Link, SourceEvent};
 use townlet_wire::telemetry::ExitEntry;
 use townlet_wire::{Answer, ErrorBody, Request, Role, Snapshot, Status};
 
@@ -38,7 +38,7 @@ impl Desk {
     }
 
     fn without_view(role: Role, size: (u16, u16)) -> Self {
-        let setup = Setup {
+        let setup = AppOptions {
             theme: Theme::named("dark", true).unwrap(),
             keymap: Keymap::default(),
             screen: Screen::Operations,
@@ -50,11 +50,11 @@ impl Desk {
     }
 
     fn view(&mut self, view: Snapshot) {
-        self.app.update(Message::Notice(Notice::View(Arc::new(view))));
+        self.app.update(Message::SourceEvent(SourceEvent::View(Arc::new(view))));
     }
 
     fn answer(&mut self, answer: Answer) {
-        self.app.update(Message::Notice(Notice::Answer(answer)));
+        self.app.update(Message::SourceEvent(SourceEvent::Answer(answer)));
     }
 
     /// Presses keys as the keymap writes them; the tasks that came of the last one.
@@ -93,7 +93,7 @@ impl Desk {
     }
 
     fn screen(&mut self) -> String {
-        save::text(&self.picture())
+        screenshot::text(&self.picture())
     }
 
     #[track_caller]
@@ -142,7 +142,7 @@ fn operations_at_three_sizes() {
         desk.answer(refused("0192aaaa-81", "employment_exit approve ada"));
         let picture = desk.picture();
         let name = format!("operations_{}x{}", size.0, size.1);
-        insta::assert_snapshot!(name.clone(), save::text(&picture));
+        insta::assert_snapshot!(name.clone(), screenshot::text(&picture));
         insta::assert_snapshot!(format!("{name}_styles"), styles(&picture));
     }
 }
@@ -257,13 +257,13 @@ fn banners_and_links_are_words() {
     view.promotion.state = "canary".into();
     desk.view(view);
     desk.hides("canary is red");
-    desk.app.update(Message::Notice(Notice::Link(Link::Reconnecting {
+    desk.app.update(Message::SourceEvent(SourceEvent::Link(Link::Reconnecting {
         url: "http://x".into(),
         in_seconds: 4,
         why: "the connection broke".into(),
     })));
     desk.shows("Harbour · reconnecting in 4 s   http://x");
-    desk.app.update(Message::Notice(Notice::Link(Link::Stale { url: "http://x".into(), seconds: 3 })));
+    desk.app.update(Message::SourceEvent(SourceEvent::Link(Link::Stale { url: "http://x".into(), seconds: 3 })));
     desk.shows("stale 3 s");
 }
 

@@ -5,11 +5,11 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::day;
 use super::inspector::{Block, Case};
+use super::shift_bar;
 use super::table::{Column, Order, Row};
+use crate::format::{pad, pad_left, percent, short};
 use crate::pane::Context;
-use crate::text::{pad, pad_left, percent, short};
 use townlet_wire::telemetry::Job;
 
 /// The heads, the sorted one with its direction.
@@ -99,7 +99,7 @@ fn cell(row: &Row<'_>, column: Column, cx: &Context<'_>) -> (String, Style) {
                 "absent" => theme.bad,
                 _ => theme.dim,
             };
-            (day::state(&job.shift_state).to_owned(), style)
+            (shift_bar::state(&job.shift_state).to_owned(), style)
         }
         (Column::Attendance, Some(job)) => plain(&percent(job.attendance_ratio)),
         (Column::Absent, Some(job)) => {

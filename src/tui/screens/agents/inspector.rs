@@ -4,12 +4,12 @@
 
 use ratatui::text::{Line, Span};
 
-use super::day;
-use crate::history::History;
-use crate::text::{
+use super::shift_bar;
+use crate::format::{
     bar, capital, clip, count, days, duration, moment, pad, pad_left, percent, plain, resident, spark, thousands,
     time_of, wrap,
 };
+use crate::metric_history::MetricHistory;
 use crate::theme::Theme;
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, Event, Job, Tie};
@@ -18,7 +18,7 @@ use townlet_wire::telemetry::{Agent, Event, Job, Tie};
 #[derive(Clone, Copy)]
 pub(super) struct Case<'a> {
     pub(super) view: &'a Snapshot,
-    pub(super) history: &'a History,
+    pub(super) history: &'a MetricHistory,
     pub(super) theme: &'a Theme,
     pub(super) agent: &'a Agent,
     pub(super) job: Option<&'a Job>,
@@ -77,7 +77,7 @@ impl<'a> Case<'a> {
     pub(super) fn now(&self, width: usize) -> Block<'a> {
         let agent = self.agent;
         let name = clip(&agent.name, width.saturating_sub(2) / 2);
-        let rest = width.saturating_sub(crate::text::width(&name) + 2);
+        let rest = width.saturating_sub(crate::format::width(&name) + 2);
         let place = if agent.place.is_empty() { "outdoors" } else { &agent.place };
         let at = clip(&format!("{} · {place} {},{}", agent.id, agent.x, agent.y), rest);
         let mut lines = vec![Line::from(vec![
@@ -126,11 +126,11 @@ impl<'a> Case<'a> {
             lines.push(self.dim("without a job", width));
             return lines;
         };
-        let tenure = format!("{} · {} · {}", job.job_id, day::state(&job.shift_state), days(job.tenure_days));
+        let tenure = format!("{} · {} · {}", job.job_id, shift_bar::state(&job.shift_state), days(job.tenure_days));
         lines.extend(self.fact("job", &tenure, width));
         if let Some(shift) = &self.agent.shift {
-            lines.extend(day::bar(shift, &self.view.clock, self.theme, width));
-            lines.extend(self.fact("shifts", &day::letters(&shift.history, width.saturating_sub(10)), width));
+            lines.extend(shift_bar::bar(shift, &self.view.clock, self.theme, width));
+            lines.extend(self.fact("shifts", &shift_bar::letters(&shift.history, width.saturating_sub(10)), width));
         }
         let late = duration(job.late_ticks_today, self.view.clock.ticks_per_day);
         let attendance = format!("{} · late today {late}", percent(job.attendance_ratio));

@@ -3,9 +3,9 @@
 //! Owns what is selected, how the table is sorted and whether the inspector has the pane to itself. Knows the snapshot
 //! and the history only. Rule: "Screens" of the interface guide.
 
-mod day;
 mod draw;
 mod inspector;
+mod shift_bar;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -19,9 +19,9 @@ use ratatui::widgets::Paragraph;
 use self::draw::{beside, header, row};
 use self::inspector::Case;
 use self::table::{Column, Order, Row, fitting, rows};
+use crate::format::{clip, count};
 use crate::keymap::Action;
-use crate::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::text::{clip, count};
+use crate::pane::{Context, KeyHint, Pane, Reaction, empty, frame_block};
 
 /// Rows a page key moves by.
 const PAGE: isize = 10;
@@ -223,23 +223,23 @@ impl Pane for Residents {
         head.map(|(head, _)| *head).map_or(Reaction::None, |head| self.sort(head))
     }
 
-    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let someone = if rows(cx.view, cx.filter, self.order).is_empty() {
             Err("there is no resident to show".to_owned())
         } else {
             Ok(())
         };
         let mut hints = vec![
-            Hint::when(Action::Up, "select", someone.clone()),
-            Hint::when(Action::Down, "select", someone.clone()),
-            Hint::when(Action::Open, if self.open { "table" } else { "inspect" }, someone.clone()),
-            Hint::new(Action::Sort, "sort"),
-            Hint::new(Action::Reverse, "reverse"),
-            Hint::when(Action::Copy, "copy id", someone),
+            KeyHint::when(Action::Up, "select", someone.clone()),
+            KeyHint::when(Action::Down, "select", someone.clone()),
+            KeyHint::when(Action::Open, if self.open { "table" } else { "inspect" }, someone.clone()),
+            KeyHint::new(Action::Sort, "sort"),
+            KeyHint::new(Action::Reverse, "reverse"),
+            KeyHint::when(Action::Copy, "copy id", someone),
         ];
         if self.open {
-            hints.push(Hint::new(Action::PageDown, "scroll"));
-            hints.push(Hint::new(Action::Back, "table"));
+            hints.push(KeyHint::new(Action::PageDown, "scroll"));
+            hints.push(KeyHint::new(Action::Back, "table"));
         }
         hints
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixtures;
-use crate::screens::stage::{SIZES, Stage};
+use crate::screens::pane_harness::{SIZES, Stage};
 use townlet_wire::Snapshot;
 
 /// Names of the rows in sight, top to bottom, and the one marked.

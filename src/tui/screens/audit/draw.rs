@@ -5,9 +5,9 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::group::{Ending, Group, arguments, values};
+use super::command_records::{Ending, Group, arguments, values};
+use crate::format::{clip, pad, pad_left, thousands, width, wrap};
 use crate::pane::Context;
-use crate::text::{clip, pad, pad_left, thousands, width, wrap};
 use crate::theme::Theme;
 use townlet_wire::telemetry::AuditTail;
 

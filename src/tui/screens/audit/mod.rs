@@ -3,8 +3,8 @@
 //! Owns what is selected and whether the newest line is followed. Knows the snapshot's tail of the log only; the log's
 //! chain is checked elsewhere. Rule: "Screens" of the interface guide, "Audit log" of the operating guide.
 
+mod command_records;
 mod draw;
-mod group;
 #[cfg(test)]
 mod tests;
 
@@ -14,12 +14,12 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
+use self::command_records::{FIELDS, Group, groups};
 use self::draw::{chain, detail, entry};
-use self::group::{FIELDS, Group, groups};
 use super::filter::Filter;
+use crate::format::{clip, count};
 use crate::keymap::Action;
-use crate::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::text::{clip, count};
+use crate::pane::{Context, KeyHint, Pane, Reaction, empty, frame_block};
 
 /// Commands a page key moves by.
 const PAGE: isize = 10;
@@ -207,18 +207,18 @@ impl Pane for AuditLog {
         self.select(&groups, at)
     }
 
-    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let some = if shown(cx).is_empty() { Err("there is no command to show".to_owned()) } else { Ok(()) };
         let mut hints = vec![
-            Hint::when(Action::Up, "older, newer", some.clone()),
-            Hint::when(Action::Down, "older, newer", some.clone()),
-            Hint::when(Action::Open, if self.open { "list" } else { "whole record" }, some.clone()),
-            Hint::when(Action::Copy, "copy cmd_id", some.clone()),
-            Hint::when(Action::Last, "follow newest", some),
+            KeyHint::when(Action::Up, "older, newer", some.clone()),
+            KeyHint::when(Action::Down, "older, newer", some.clone()),
+            KeyHint::when(Action::Open, if self.open { "list" } else { "whole record" }, some.clone()),
+            KeyHint::when(Action::Copy, "copy cmd_id", some.clone()),
+            KeyHint::when(Action::Last, "follow newest", some),
         ];
         if self.open {
-            hints.push(Hint::new(Action::PageDown, "scroll"));
-            hints.push(Hint::new(Action::Back, "list"));
+            hints.push(KeyHint::new(Action::PageDown, "scroll"));
+            hints.push(KeyHint::new(Action::Back, "list"));
         }
         hints
     }

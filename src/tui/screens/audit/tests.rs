@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::fixtures;
-use crate::screens::stage::{SIZES, Stage};
+use crate::screens::pane_harness::{SIZES, Stage};
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::AuditRow;
 

@@ -8,10 +8,10 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
+use crate::format::{bar, downsampled, pad, pad_left, spark, thousands};
 use crate::keymap::Action;
-use crate::pane::{Confirmation, Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::select::List;
-use crate::text::{bar, pad, pad_left, spark, thinned, thousands};
+use crate::list::List;
+use crate::pane::{Confirmation, Context, KeyHint, Pane, Reaction, empty, frame_block};
 use townlet_wire::Request;
 use townlet_wire::telemetry::Store;
 
@@ -135,7 +135,7 @@ impl Goods {
             Span::styled(pad_left(&figure, FIGURE), over(cx.theme.strong)),
             Span::styled(format!(" {sign} "), over(style)),
             Span::styled(pad(&text, 28), over(style)),
-            Span::styled(pad(&spark(&thinned(&values, trend), trend), trend), over(cx.theme.chart)),
+            Span::styled(pad(&spark(&downsampled(&values, trend), trend), trend), over(cx.theme.chart)),
         ])
     }
 
@@ -202,14 +202,14 @@ impl Pane for Goods {
         self.list.click(column, row, &Self::ids(cx))
     }
 
-    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let switch = self.switch(cx);
         let label = if matches!(switch, Ok((_, false, ..))) { "switch on" } else { "switch off" };
         vec![
-            Hint::new(Action::Up, "select"),
-            Hint::new(Action::Down, "select"),
-            Hint::when(Action::Switch, label, switch.map(|_| ())),
-            Hint::new(Action::Copy, "copy"),
+            KeyHint::new(Action::Up, "select"),
+            KeyHint::new(Action::Down, "select"),
+            KeyHint::when(Action::Switch, label, switch.map(|_| ())),
+            KeyHint::new(Action::Copy, "copy"),
         ]
     }
 }

@@ -3,14 +3,14 @@
 //! Owns where its two panes stand. Rule: "Screens" of the interface guide.
 
 mod goods;
-mod shocks;
+mod perturbations;
 #[cfg(test)]
 mod tests;
 
 use ratatui::layout::{Constraint, Layout, Rect};
 
 pub use goods::Goods;
-pub use shocks::Shocks;
+pub use perturbations::Shocks;
 
 /// Columns from which on the panes stand side by side.
 const WIDE: u16 = 160;

@@ -7,11 +7,11 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
+use crate::format::{clip, pad, thousands, time_of, wrap};
 use crate::keymap::Action;
-use crate::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::list::List;
+use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
 use crate::screens::promotion;
-use crate::select::List;
-use crate::text::{clip, pad, thousands, time_of, wrap};
 use townlet_wire::telemetry::PromotionStep;
 use townlet_wire::text::escape;
 
@@ -106,7 +106,7 @@ fn change(step: &PromotionStep) -> String {
     format!("{} → {}", step.from.replace('_', " "), step.to.replace('_', " "))
 }
 
-fn card(step: &PromotionStep, cx: &Context<'_>) -> Card {
+fn card(step: &PromotionStep, cx: &Context<'_>) -> DetailCard {
     let fact = |name: &str, value: &str| {
         Line::from(vec![Span::styled(pad(name, 9), cx.theme.dim), Span::styled(escape(value), cx.theme.text)])
     };
@@ -119,7 +119,7 @@ fn card(step: &PromotionStep, cx: &Context<'_>) -> Card {
         fact("cmd_id", id),
         fact("why", &step.why),
     ];
-    Card { title: format!("Promotion: change {}", thousands(step.number)), lines }
+    DetailCard { title: format!("Promotion: change {}", thousands(step.number)), lines }
 }
 
 impl Candidate {
@@ -205,17 +205,17 @@ impl Pane for Candidate {
         self.list.click(column, row, &Self::ids(cx))
     }
 
-    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let none = cx.view.promotion.history.is_empty();
         let some = if none { Err("nothing has happened yet".to_owned()) } else { Ok(()) };
         let [promote, rollback] = promotion::hints(cx);
         vec![
-            Hint::when(Action::Up, "select", some.clone()),
-            Hint::when(Action::Down, "select", some.clone()),
+            KeyHint::when(Action::Up, "select", some.clone()),
+            KeyHint::when(Action::Down, "select", some.clone()),
             promote,
             rollback,
-            Hint::when(Action::Open, "details", some),
-            Hint::new(Action::Copy, "copy id"),
+            KeyHint::when(Action::Open, "details", some),
+            KeyHint::new(Action::Copy, "copy id"),
         ]
     }
 }

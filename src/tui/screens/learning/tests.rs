@@ -4,7 +4,7 @@ use super::*;
 use crate::fixtures;
 use crate::keymap::Action;
 use crate::pane::{Confirmation, Pane, Reaction};
-use crate::screens::stage::{SIZES, Stage};
+use crate::screens::pane_harness::{SIZES, Stage};
 use townlet_wire::{Request, Role, Snapshot};
 
 fn stage(change: impl FnOnce(&mut Snapshot)) -> Stage {

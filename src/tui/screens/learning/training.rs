@@ -10,10 +10,12 @@ use ratatui::widgets::Paragraph;
 
 use super::curves::{CURVES, Curve};
 use crate::chart;
+use crate::format::{
+    bar, clip, downsampled, figure, pad, pad_left, percent, seconds, short, spark, thousands, width, wrap,
+};
 use crate::keymap::Action;
-use crate::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::select::List;
-use crate::text::{bar, clip, figure, pad, pad_left, percent, seconds, short, spark, thinned, thousands, width, wrap};
+use crate::list::List;
+use crate::pane::{Context, KeyHint, Pane, Reaction, empty, frame_block};
 use townlet_wire::Request;
 use townlet_wire::telemetry::{Learning, LearningRow};
 
@@ -196,7 +198,7 @@ impl Training {
             Span::styled(pad(curve.title, 20), base),
             Span::styled(pad_left(&text(values.last().copied()), 12), over(cx.theme.strong)),
             Span::styled("  ", base),
-            Span::styled(pad(&spark(&thinned(&values, trend), trend), trend), over(cx.theme.chart)),
+            Span::styled(pad(&spark(&downsampled(&values, trend), trend), trend), over(cx.theme.chart)),
             Span::styled(pad_left(&end(ends.map(|ends| ends.0)), 11), over(cx.theme.dim)),
             Span::styled(pad_left(&end(ends.map(|ends| ends.1)), 11), over(cx.theme.dim)),
         ])
@@ -209,7 +211,7 @@ impl Training {
             [list, beside] = Layout::horizontal([Constraint::Length(area.width / 2 + 6), Constraint::Fill(1)])
                 .spacing(1)
                 .areas(area);
-        } else if area.height >= shown.len() as u16 + 2 + chart::LEAST_ROWS {
+        } else if area.height >= shown.len() as u16 + 2 + chart::MIN_ROWS {
             let rows = [Constraint::Length(shown.len() as u16 + 2), Constraint::Fill(1)];
             [list, beside] = Layout::vertical(rows).areas(area);
         }
@@ -228,7 +230,7 @@ impl Training {
         let (at, seen) = self.list.place(frame, (pane, rows), &Self::ids(cx), cx.theme);
         let lines: Vec<Line<'_>> = seen.map(|index| Self::row(shown[index], index == at, columns, cx)).collect();
         frame.render_widget(Paragraph::new(lines), rows);
-        if beside.height > chart::LEAST_ROWS {
+        if beside.height > chart::MIN_ROWS {
             Self::chart(frame, beside, shown[at], false, cx);
         }
     }
@@ -312,7 +314,7 @@ impl Pane for Training {
         }
     }
 
-    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let learning = &cx.view.learning;
         let some = if learning.history.is_empty() { Err("there is no update yet".to_owned()) } else { Ok(()) };
         let (verb, may) = match learning.state.as_str() {
@@ -322,14 +324,14 @@ impl Pane for Training {
             other => ("pause training", Err(format!("the training is {}", other.replace('_', " ")))),
         };
         let mut hints = vec![
-            Hint::when(Action::Up, "select", some.clone()),
-            Hint::when(Action::Down, "select", some.clone()),
-            Hint::when(Action::Open, if self.alone { "all charts" } else { "one chart" }, some.clone()),
-            Hint::when(Action::Train, verb, may),
-            Hint::when(Action::Copy, "copy", some),
+            KeyHint::when(Action::Up, "select", some.clone()),
+            KeyHint::when(Action::Down, "select", some.clone()),
+            KeyHint::when(Action::Open, if self.alone { "all charts" } else { "one chart" }, some.clone()),
+            KeyHint::when(Action::Train, verb, may),
+            KeyHint::when(Action::Copy, "copy", some),
         ];
         if self.alone {
-            hints.push(Hint::new(Action::Back, "all charts"));
+            hints.push(KeyHint::new(Action::Back, "all charts"));
         }
         hints
     }

@@ -16,11 +16,11 @@ use ratatui::widgets::Paragraph;
 
 use super::filter::Filter;
 use crate::chart;
+use crate::format::{clock, downsampled, figure, pad, pad_left, spark, width};
 use crate::keymap::Action;
+use crate::list::List;
 use crate::metrics::{Metric, all};
-use crate::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::select::List;
-use crate::text::{clock, figure, pad, pad_left, spark, thinned, width};
+use crate::pane::{Context, KeyHint, Pane, Reaction, empty, frame_block};
 
 /// What `/` asks for in one field.
 const FIELDS: [&str; 4] = ["group", "name", "unit", "verdict"];
@@ -129,7 +129,7 @@ fn row(metric: &Metric, selected: bool, columns: usize, cx: &Context<'_>) -> Lin
         Span::styled(pad_left(&value(metric), FIGURE), over(theme.strong)),
         Span::styled(format!(" {sign} "), over(style)),
         Span::styled(pad(target, TARGET), over(theme.dim)),
-        Span::styled(pad(&spark(&thinned(&values, trend), trend), trend + 1), over(theme.chart)),
+        Span::styled(pad(&spark(&downsampled(&values, trend), trend), trend + 1), over(theme.chart)),
     ];
     if ends > 0 {
         let range = chart::range(values.iter().copied());
@@ -241,7 +241,7 @@ impl Pane for Metrics {
             [inner, Rect::ZERO]
         };
         self.draw_list(frame, (area, list), &metrics, cx);
-        if chart.height > chart::LEAST_ROWS {
+        if chart.height > chart::MIN_ROWS {
             large(frame, chart, &metrics[at], self.total, cx);
         }
     }
@@ -268,19 +268,19 @@ impl Pane for Metrics {
         self.list.click(column, row, &ids)
     }
 
-    fn bindings(&self, _cx: &Context<'_>) -> Vec<Hint> {
+    fn bindings(&self, _cx: &Context<'_>) -> Vec<KeyHint> {
         let mut hints = vec![
-            Hint::new(Action::Up, "select"),
-            Hint::new(Action::Down, "select"),
-            Hint::new(Action::Open, if self.alone { "list" } else { "chart" }),
-            Hint::new(Action::Left, "rate, total"),
-            Hint::new(Action::Right, "rate, total"),
-            Hint::new(Action::Sort, "sort"),
-            Hint::new(Action::Reverse, "reverse"),
-            Hint::new(Action::Copy, "copy"),
+            KeyHint::new(Action::Up, "select"),
+            KeyHint::new(Action::Down, "select"),
+            KeyHint::new(Action::Open, if self.alone { "list" } else { "chart" }),
+            KeyHint::new(Action::Left, "rate, total"),
+            KeyHint::new(Action::Right, "rate, total"),
+            KeyHint::new(Action::Sort, "sort"),
+            KeyHint::new(Action::Reverse, "reverse"),
+            KeyHint::new(Action::Copy, "copy"),
         ];
         if self.alone {
-            hints.push(Hint::new(Action::Back, "list"));
+            hints.push(KeyHint::new(Action::Back, "list"));
         }
         hints
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixtures;
-use crate::screens::stage::{SIZES, Stage};
+use crate::screens::pane_harness::{SIZES, Stage};
 
 fn stage(filter: &str) -> Stage {
     let mut stage = Stage::new(&fixtures::snapshot());

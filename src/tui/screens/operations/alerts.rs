@@ -5,10 +5,10 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
+use crate::format::{clock, other_day, pad, thousands, wrap};
 use crate::keymap::Action;
-use crate::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::select::Selection;
-use crate::text::{clock, other_day, pad, thousands, wrap};
+use crate::list::Selection;
+use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
 use crate::theme::Theme;
 use townlet_wire::telemetry::{Alert, Narration};
 use townlet_wire::text::escape;
@@ -101,7 +101,7 @@ fn time(tick: u64, cx: &Context<'_>) -> String {
     }
 }
 
-fn card(item: Item<'_>, cx: &Context<'_>) -> Card {
+fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
     let theme = cx.theme;
     let per_day = cx.view.clock.ticks_per_day;
     let fact = |label: &str, value: &str| {
@@ -125,7 +125,7 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> Card {
             vec![fact("when", &when), fact("about", &story.category.replace('_', " ")), fact("what", &story.text)],
         ),
     };
-    Card { title: title.into(), lines }
+    DetailCard { title: title.into(), lines }
 }
 
 impl Pane for Alerts {
@@ -203,14 +203,14 @@ impl Pane for Alerts {
         Reaction::Redraw
     }
 
-    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let none = cx.view.alerts.is_empty() && cx.view.narrations.is_empty();
         let some = if none { Err("nothing has been told yet".to_owned()) } else { Ok(()) };
         vec![
-            Hint::new(Action::Up, "select"),
-            Hint::new(Action::Down, "select"),
-            Hint::when(Action::Open, "read", some.clone()),
-            Hint::when(Action::Copy, "copy", some),
+            KeyHint::new(Action::Up, "select"),
+            KeyHint::new(Action::Down, "select"),
+            KeyHint::when(Action::Open, "read", some.clone()),
+            KeyHint::when(Action::Copy, "copy", some),
         ]
     }
 }

@@ -5,12 +5,12 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::app::short_id;
+use crate::app::short_cmd_id;
 use crate::console::Entry;
+use crate::format::{clip, pad, pad_left, thousands, width};
 use crate::keymap::Action;
-use crate::pane::{Context, Hint, Pane, Reaction, frame_block, scrolled};
-use crate::select::Selection;
-use crate::text::{clip, pad, pad_left, thousands, width};
+use crate::list::Selection;
+use crate::pane::{Context, KeyHint, Pane, Reaction, frame_block, scrolled};
 use townlet_wire::text::escape;
 
 /// The Console pane. Its selection stays at the newest answer until it is moved.
@@ -38,7 +38,7 @@ fn ids(cx: &Context<'_>) -> Vec<String> {
 fn row(entry: &Entry, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
     let theme = cx.theme;
     let answer = &entry.answer;
-    let tail = format!("  {} {}", short_id(&answer.cmd_id), pad(entry.role.word(), 6));
+    let tail = format!("  {} {}", short_cmd_id(&answer.cmd_id), pad(entry.role.word(), 6));
     let tick = format!(" {} ", pad_left(&thousands(answer.tick), 8));
     let room = columns.saturating_sub(width(&tail) + width(&tick) + 3);
     let asked = clip(&answer.command, room * 2 / 5);
@@ -114,14 +114,14 @@ impl Pane for Console {
         Reaction::Type(String::new())
     }
 
-    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let none = cx.log.entries().len() == 0;
         let some = if none { Err("nothing was asked yet".to_owned()) } else { Ok(()) };
         vec![
-            Hint::new(Action::Up, "select"),
-            Hint::new(Action::Down, "select"),
-            Hint::when(Action::Open, "whole answer", some.clone()),
-            Hint::when(Action::Copy, "copy cmd_id", some),
+            KeyHint::new(Action::Up, "select"),
+            KeyHint::new(Action::Down, "select"),
+            KeyHint::when(Action::Open, "whole answer", some.clone()),
+            KeyHint::when(Action::Copy, "copy cmd_id", some),
         ]
     }
 

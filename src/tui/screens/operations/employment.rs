@@ -10,13 +10,13 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::case;
-use crate::keymap::Action;
-use crate::pane::{Confirmation, Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::select::List;
-use crate::text::{
+use super::exit_details;
+use crate::format::{
     clip, days, duration, moment, pad, pad_left, percent, resident, samples, spark, thousands, width, wrap,
 };
+use crate::keymap::Action;
+use crate::list::List;
+use crate::pane::{Confirmation, Context, KeyHint, Pane, Reaction, empty, frame_block};
 use townlet_wire::telemetry::{ExitEntry, Kpi};
 use townlet_wire::{Request, Snapshot};
 
@@ -142,7 +142,7 @@ impl Employment {
         };
         let leaves = if entry.approved {
             "next tick".to_owned()
-        } else if case::is_held(view, entry) {
+        } else if exit_details::waits_for_cap(view, entry) {
             if columns.leaves > 20 { "when cap and gap allow" } else { "when allowed" }.to_owned()
         } else if columns.leaves > 20 {
             moment(entry.releases_at_tick, view)
@@ -226,13 +226,13 @@ fn approval(view: &Snapshot, ids: &[String]) -> Vec<String> {
     if let [id] = ids {
         let name = resident(view, id);
         return vec![
-            format!("{name} leaves town on the next tick. {}", case::service(view, id)),
-            case::absences(view, id),
+            format!("{name} leaves town on the next tick. {}", exit_details::service(view, id)),
+            exit_details::absences(view, id),
             used,
         ];
     }
     let mut text = vec![format!("{} leave town on the next tick:", names(view, ids))];
-    text.extend(ids.iter().take(NAMED).map(|id| case::service(view, id)));
+    text.extend(ids.iter().take(NAMED).map(|id| exit_details::service(view, id)));
     text.extend([used, "Each is a command of its own in the audit log.".to_owned()]);
     text
 }
@@ -295,7 +295,7 @@ impl Pane for Employment {
             height: below.height.saturating_sub(1),
         };
         if room.height > 0 && below.height > 1 {
-            let text = case::sentence(cx.view, entries[at]);
+            let text = exit_details::sentence(cx.view, entries[at]);
             let lines: Vec<Line<'_>> =
                 wrap(&text, room.width.into()).into_iter().map(|line| Line::styled(line, cx.theme.dim)).collect();
             let used = lines.len() as u16;
@@ -325,8 +325,8 @@ impl Pane for Employment {
             }
             Action::Open | Action::Copy => match Self::shown(cx).get(self.list.at(&ids)) {
                 None => Reaction::None,
-                Some(entry) if action == Action::Open => Reaction::Show(case::card(cx, entry)),
-                Some(entry) => Reaction::Copy(case::sentence(cx.view, entry)),
+                Some(entry) if action == Action::Open => Reaction::Show(exit_details::card(cx, entry)),
+                Some(entry) => Reaction::Copy(exit_details::sentence(cx.view, entry)),
             },
             _ => self.list.act(action, &ids),
         }
@@ -336,17 +336,17 @@ impl Pane for Employment {
         self.list.click(column, row, &Self::ids(cx))
     }
 
-    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let some = if cx.view.employment.queue.is_empty() { Err("nobody waits to leave".to_owned()) } else { Ok(()) };
         let may = |command: &str| some.clone().and_then(|()| cx.may(command));
         vec![
-            Hint::new(Action::Up, "select"),
-            Hint::new(Action::Down, "select"),
-            Hint::when(Action::Mark, "mark", some.clone()),
-            Hint::when(Action::Open, "case", some.clone()),
-            Hint::when(Action::Approve, "approve", may(APPROVE)),
-            Hint::when(Action::Defer, "defer", may(DEFER)),
-            Hint::when(Action::Copy, "copy", some.clone()),
+            KeyHint::new(Action::Up, "select"),
+            KeyHint::new(Action::Down, "select"),
+            KeyHint::when(Action::Mark, "mark", some.clone()),
+            KeyHint::when(Action::Open, "case", some.clone()),
+            KeyHint::when(Action::Approve, "approve", may(APPROVE)),
+            KeyHint::when(Action::Defer, "defer", may(DEFER)),
+            KeyHint::when(Action::Copy, "copy", some.clone()),
         ]
     }
 }

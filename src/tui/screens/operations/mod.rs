@@ -3,9 +3,9 @@
 //! Owns where its five panes stand. Rule: "Operations at 120×40" of the screen guide.
 
 mod alerts;
-mod case;
 mod console;
 mod employment;
+mod exit_details;
 mod queues;
 mod stability;
 

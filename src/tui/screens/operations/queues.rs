@@ -7,10 +7,10 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
+use crate::format::{clip, count, duration, pad, pad_left, resident, short, thousands, width};
 use crate::keymap::Action;
-use crate::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::select::List;
-use crate::text::{clip, count, duration, pad, pad_left, resident, short, thousands, width};
+use crate::list::List;
+use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::Queue;
 use townlet_wire::text::escape;
@@ -92,7 +92,7 @@ fn ghosts(steps: u64) -> String {
     if steps < 10_000 { number(steps, "") } else { short(steps as f64) }
 }
 
-fn card(queue: &Queue, cx: &Context<'_>) -> Card {
+fn card(queue: &Queue, cx: &Context<'_>) -> DetailCard {
     let (view, theme) = (cx.view, cx.theme);
     let per_day = view.clock.ticks_per_day;
     let fact = |label: &str, value: String| {
@@ -131,7 +131,7 @@ fn card(queue: &Queue, cx: &Context<'_>) -> Card {
         format!("  {} · until tick {}", resident(view, &cooldown.agent), thousands(cooldown.until_tick))
     });
     listed(&mut lines, out.collect());
-    Card { title: format!("Queue: {}", escape(&queue.object)), lines }
+    DetailCard { title: format!("Queue: {}", escape(&queue.object)), lines }
 }
 
 impl Queues {
@@ -259,14 +259,14 @@ impl Pane for Queues {
         self.list.click(column, row, &Self::ids(cx))
     }
 
-    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let none = cx.view.conflict.queues.is_empty();
         let some = if none { Err("the town has no object to queue at".to_owned()) } else { Ok(()) };
         vec![
-            Hint::new(Action::Up, "select"),
-            Hint::new(Action::Down, "select"),
-            Hint::when(Action::Open, "details", some.clone()),
-            Hint::when(Action::Copy, "copy", some),
+            KeyHint::new(Action::Up, "select"),
+            KeyHint::new(Action::Down, "select"),
+            KeyHint::when(Action::Open, "details", some.clone()),
+            KeyHint::when(Action::Copy, "copy", some),
         ]
     }
 }

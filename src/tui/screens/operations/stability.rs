@@ -9,11 +9,11 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
+use crate::format::{bar, clip, count, pad, pad_left, percent, samples, spark, thousands, width};
 use crate::keymap::Action;
-use crate::pane::{Card, Context, Hint, Pane, Reaction, empty, frame_block};
+use crate::list::List;
+use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
 use crate::screens::promotion;
-use crate::select::List;
-use crate::text::{bar, clip, count, pad, pad_left, percent, samples, spark, thousands, width};
 use townlet_wire::telemetry::{Check, Window};
 use townlet_wire::text::escape;
 
@@ -155,7 +155,7 @@ fn closed(cx: &Context<'_>) -> Vec<Line<'static>> {
 }
 
 /// A check through the windows, to read.
-fn card(check: &Check, windows: &[Window], cx: &Context<'_>) -> Card {
+fn card(check: &Check, windows: &[Window], cx: &Context<'_>) -> DetailCard {
     let theme = cx.theme;
     let fact = |label: &str, value: String| {
         Line::from(vec![Span::styled(pad(label, 10), theme.dim), Span::styled(escape(&value), theme.text)])
@@ -182,7 +182,7 @@ fn card(check: &Check, windows: &[Window], cx: &Context<'_>) -> Card {
             Span::styled(format!("   window {}", escape(&window.verdict)), theme.dim),
         ]));
     }
-    Card { title: format!("Check: {}", escape(&check.name).replace('_', " ")), lines }
+    DetailCard { title: format!("Check: {}", escape(&check.name).replace('_', " ")), lines }
 }
 
 impl Stability {
@@ -242,15 +242,15 @@ impl Pane for Stability {
         self.list.click(column, row, &Self::ids(cx))
     }
 
-    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let [promote, rollback] = promotion::hints(cx);
         vec![
-            Hint::new(Action::Up, "select"),
-            Hint::new(Action::Down, "select"),
-            Hint::new(Action::Open, "past windows"),
+            KeyHint::new(Action::Up, "select"),
+            KeyHint::new(Action::Down, "select"),
+            KeyHint::new(Action::Open, "past windows"),
             promote,
             rollback,
-            Hint::new(Action::Copy, "copy"),
+            KeyHint::new(Action::Copy, "copy"),
         ]
     }
 }

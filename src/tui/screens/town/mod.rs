@@ -2,9 +2,9 @@
 //!
 //! Owns where the cursor stands and whom it follows. Knows the snapshot only. Rule: "Screens" of the interface guide.
 
-mod canvas;
-mod letters;
-mod side;
+mod map_canvas;
+mod resident_letters;
+mod side_panel;
 #[cfg(test)]
 mod tests;
 
@@ -13,12 +13,12 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use self::canvas::{Canvas, Window, object_at, place_at};
-use self::letters::Letters;
-use self::side::{Side, utilities};
+use self::map_canvas::{Canvas, Window, object_at, place_at};
+use self::resident_letters::Letters;
+use self::side_panel::{Side, utilities};
+use crate::format::clip;
 use crate::keymap::Action;
-use crate::pane::{Context, Hint, Pane, Reaction, empty, frame_block};
-use crate::text::clip;
+use crate::pane::{Context, KeyHint, Pane, Reaction, empty, frame_block};
 use townlet_wire::telemetry::{Agent, Map as Plan};
 
 /// Cells the panel beside the map takes at least, and at most.
@@ -221,7 +221,7 @@ impl Pane for Map {
         Reaction::Redraw
     }
 
-    fn bindings(&self, cx: &Context<'_>) -> Vec<Hint> {
+    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let someone = if cx.view.agents.is_empty() { Err("nobody lives here now".to_owned()) } else { Ok(()) };
         let here =
             self.focus(cx).map(|_| ()).ok_or_else(|| "nobody stands under the cursor; f follows somebody".to_owned());
@@ -232,12 +232,12 @@ impl Pane for Map {
         };
         let following = matches!(self.hold, Hold::Resident(_));
         vec![
-            Hint::when(Action::Follow, if following { "follow next" } else { "follow" }, someone.clone()),
-            Hint::when(Action::Open, "inspect", here),
-            Hint::when(Action::Overlay, "ties", ties),
-            Hint::new(Action::Up, "look around"),
-            Hint::new(Action::Down, "look around"),
-            Hint::when(Action::First, "first resident", someone),
+            KeyHint::when(Action::Follow, if following { "follow next" } else { "follow" }, someone.clone()),
+            KeyHint::when(Action::Open, "inspect", here),
+            KeyHint::when(Action::Overlay, "ties", ties),
+            KeyHint::new(Action::Up, "look around"),
+            KeyHint::new(Action::Down, "look around"),
+            KeyHint::when(Action::First, "first resident", someone),
         ]
     }
 }

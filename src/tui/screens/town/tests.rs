@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixtures;
-use crate::screens::stage::{SIZES, Stage};
+use crate::screens::pane_harness::{SIZES, Stage};
 use townlet_wire::Snapshot;
 
 /// The fixture's town in the corner of a map of the default size, with the water off.

@@ -1,0 +1,451 @@
+//! Matrix products in the widest vectors the machine has: `C = A · B`, with what a layer does to the result.
+//!
+//! Every entry of `C` is summed over the inner dimension in its order, whatever stands beside it, so a row's result does
+//! not depend on the batch. `pulp` chooses the instructions when the program runs. Must not know what is multiplied.
+
+// What runs inside a choice of instructions has to be inlined into it, or it would not be compiled for them.
+// Indices, because iterators are calls of their own until they are inlined.
+#![allow(clippy::inline_always, clippy::needless_range_loop)]
+
+use std::sync::LazyLock;
+
+use pulp::{Arch, Simd, WithSimd};
+
+static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
+
+/// Panels begin where a cache line does: a vector that lies across two costs two reads.
+const LINE: usize = 64;
+
+/// Adds the rows of a matrix to `sums`, row by row.
+pub(crate) fn add_rows(matrix: &[f32], sums: &mut [f32]) {
+    let columns = sums.len();
+    wide(move || {
+        for row in matrix.chunks_exact(columns) {
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+    });
+}
+
+/// Runs a loop with the machine's widest vectors.
+#[inline]
+pub(crate) fn wide<R>(deed: impl FnOnce() -> R) -> R {
+    ARCH.dispatch(deed)
+}
+
+/// The right side of a product, laid out in strips of as many columns as are multiplied at a time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PackedMatrix {
+    rows: usize,
+    columns: usize,
+    data: Vec<f32>,
+    /// Where the first strip begins; before it is what the allocation leaves of a cache line.
+    start: usize,
+}
+
+/// The left side of a product.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Left<'a> {
+    /// Row by row.
+    Rows(&'a [f32]),
+    /// Row by row, with most entries zero in whole columns; those are passed over.
+    Sparse(&'a [f32]),
+    /// Column by column.
+    Columns(&'a [f32]),
+}
+
+/// What becomes of the sums.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End<'a> {
+    /// Added to what stands there.
+    Add,
+    /// Written, with one number a column added.
+    Bias(&'a [f32]),
+    /// The same, and nothing below zero.
+    BiasRelu(&'a [f32]),
+    /// Written where the number at the same place is above zero; elsewhere zero.
+    Where(&'a [f32]),
+}
+
+impl PackedMatrix {
+    /// Lays out `rows` × `columns` values that stand row by row.
+    pub(crate) fn pack(&mut self, source: &[f32], rows: usize, columns: usize) {
+        assert_eq!(source.len(), rows * columns, "a whole matrix");
+        (self.rows, self.columns) = (rows, columns);
+        ARCH.dispatch(Pack { panels: self, source, transposed: false });
+    }
+
+    /// Lays out the `rows` × `columns` matrix whose columns stand one after the other.
+    pub(crate) fn pack_transposed(&mut self, source: &[f32], rows: usize, columns: usize) {
+        assert_eq!(source.len(), rows * columns, "a whole matrix");
+        (self.rows, self.columns) = (rows, columns);
+        ARCH.dispatch(Pack { panels: self, source, transposed: true });
+    }
+}
+
+/// Multiplies: `left` has as many columns as `right` has rows, `out` as many rows as `left` and columns as `right`.
+pub(crate) fn multiply(left: Left<'_>, right: &PackedMatrix, out: &mut [f32], end: End<'_>) {
+    let (Left::Rows(values) | Left::Sparse(values) | Left::Columns(values)) = left;
+    let rows = out.len() / right.columns.max(1);
+    assert_eq!(out.len(), rows * right.columns, "whole rows");
+    assert_eq!(values.len(), rows * right.rows, "both sides fit");
+    if let End::Bias(bias) | End::BiasRelu(bias) = end {
+        assert_eq!(bias.len(), right.columns, "one number a column");
+    }
+    if let End::Where(active) = end {
+        assert_eq!(active.len(), out.len(), "one number an entry");
+    }
+    ARCH.dispatch(Multiply { left, right, out, rows, end });
+}
+
+/// Rows and vectors of a tile: 24 of 32 registers hold its sums, or 12 of 16.
+const fn tile_of<S: Simd>() -> (usize, usize) {
+    if S::REGISTER_COUNT >= 32 { (8, 3) } else { (6, 2) }
+}
+
+/// First column and number of columns of each strip: wide ones as long as they are filled, then single vectors.
+fn strips<S: Simd>(columns: usize) -> impl Iterator<Item = (usize, usize)> {
+    let (wide, narrow) = (tile_of::<S>().1 * S::F32_LANES, S::F32_LANES);
+    let full = columns / wide * wide;
+    let wides = (0..full).step_by(wide).map(move |first| (first, wide));
+    wides.chain((full..columns).step_by(narrow).map(move |first| (first, narrow)))
+}
+
+struct Pack<'a> {
+    panels: &'a mut PackedMatrix,
+    source: &'a [f32],
+    transposed: bool,
+}
+
+impl WithSimd for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { panels: PackedMatrix { rows, columns, data, start }, source, transposed } = self;
+        let padded = columns.next_multiple_of(S::F32_LANES);
+        data.clear();
+        let spare = LINE / size_of::<f32>();
+        data.resize(*rows * padded + spare, 0.0);
+        *start = data.as_ptr().align_offset(LINE).min(spare);
+        let mut rest = &mut data[*start..][..*rows * padded];
+        for (first, width) in strips::<S>(*columns) {
+            let (strip, after) = rest.split_at_mut(*rows * width);
+            rest = after;
+            let filled = width.min(*columns - first);
+            if transposed {
+                for (column, values) in source[first * *rows..].chunks_exact((*rows).max(1)).take(filled).enumerate() {
+                    for (line, value) in strip.chunks_exact_mut(width).zip(values) {
+                        line[column] = *value;
+                    }
+                }
+            } else {
+                for (line, values) in strip.chunks_exact_mut(width).zip(source.chunks_exact((*columns).max(1))) {
+                    line[..filled].copy_from_slice(&values[first..first + filled]);
+                }
+            }
+        }
+    }
+}
+
+struct Multiply<'a> {
+    left: Left<'a>,
+    right: &'a PackedMatrix,
+    out: &'a mut [f32],
+    rows: usize,
+    end: End<'a>,
+}
+
+impl WithSimd for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let mut rest = &self.right.data[self.right.start..];
+        for (first, width) in strips::<S>(self.right.columns) {
+            let (strip, after) = rest.split_at(self.right.rows * width);
+            rest = after;
+            let (vectors, _) = S::as_simd_f32s(strip);
+            let place = Place { first, rows: self.rows, columns: self.right.columns };
+            if width == S::F32_LANES {
+                multiply_strip::<S, 1>(simd, self.left, vectors, self.out, place, self.end);
+            } else if tile_of::<S>().1 == 3 {
+                multiply_strip::<S, 3>(simd, self.left, vectors, self.out, place, self.end);
+            } else {
+                multiply_strip::<S, 2>(simd, self.left, vectors, self.out, place, self.end);
+            }
+        }
+    }
+}
+
+/// Where a strip stands in the result.
+#[derive(Clone, Copy)]
+struct Place {
+    first: usize,
+    rows: usize,
+    columns: usize,
+}
+
+/// One strip of the result, tile by tile.
+#[inline(always)]
+fn multiply_strip<S: Simd, const VECTORS: usize>(
+    simd: S,
+    left: Left<'_>,
+    strip: &[S::f32s],
+    out: &mut [f32],
+    place: Place,
+    end: End<'_>,
+) {
+    let (strip, _) = strip.as_chunks::<VECTORS>();
+    let mut row = 0;
+    while row < place.rows {
+        let rows = (place.rows - row).min(tile_of::<S>().0);
+        match rows {
+            8 => tile::<S, VECTORS, 8>(simd, left, strip, out, place, row, end),
+            7 => tile::<S, VECTORS, 7>(simd, left, strip, out, place, row, end),
+            6 => tile::<S, VECTORS, 6>(simd, left, strip, out, place, row, end),
+            5 => tile::<S, VECTORS, 5>(simd, left, strip, out, place, row, end),
+            4 => tile::<S, VECTORS, 4>(simd, left, strip, out, place, row, end),
+            3 => tile::<S, VECTORS, 3>(simd, left, strip, out, place, row, end),
+            2 => tile::<S, VECTORS, 2>(simd, left, strip, out, place, row, end),
+            _ => tile::<S, VECTORS, 1>(simd, left, strip, out, place, row, end),
+        }
+        row += rows;
+    }
+}
+
+/// `ROWS` × `VECTORS` of the result, all of it in registers.
+#[inline(always)]
+fn tile<S: Simd, const VECTORS: usize, const ROWS: usize>(
+    simd: S,
+    left: Left<'_>,
+    strip: &[[S::f32s; VECTORS]],
+    out: &mut [f32],
+    place: Place,
+    row: usize,
+    end: End<'_>,
+) {
+    let inner = strip.len();
+    let zero = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+    // Sums of their own in each arm: shared ones are written to memory with every step, and then it is luck of where the stack
+    // lies whether that meets what is read.
+    let sums = match left {
+        Left::Rows(values) => {
+            let lines = lines_of::<ROWS>(values, row, inner);
+            let mut sums = zero;
+            for (at, vectors) in strip.iter().enumerate() {
+                add::<S, VECTORS, ROWS>(simd, &mut sums, entries(&lines, at), vectors);
+            }
+            sums
+        }
+        Left::Sparse(values) => {
+            let lines = lines_of::<ROWS>(values, row, inner);
+            let mut sums = zero;
+            for (at, vectors) in strip.iter().enumerate() {
+                let values = entries(&lines, at);
+                let mut any = false;
+                for line in 0..ROWS {
+                    any |= values[line] != 0.0;
+                }
+                if any {
+                    add::<S, VECTORS, ROWS>(simd, &mut sums, values, vectors);
+                }
+            }
+            sums
+        }
+        Left::Columns(values) => {
+            let mut sums = zero;
+            for (line, vectors) in values.chunks_exact(place.rows).zip(strip) {
+                let (values, _) = line[row..].as_chunks::<ROWS>();
+                add::<S, VECTORS, ROWS>(simd, &mut sums, values[0], vectors);
+            }
+            sums
+        }
+    };
+    finish::<S, VECTORS, ROWS>(simd, &sums, out, place, row, end);
+}
+
+/// The rows of a tile.
+#[inline(always)]
+fn lines_of<const ROWS: usize>(values: &[f32], row: usize, inner: usize) -> [&[f32]; ROWS] {
+    let mut lines: [&[f32]; ROWS] = [&[]; ROWS];
+    for line in 0..ROWS {
+        lines[line] = &values[(row + line) * inner..][..inner];
+    }
+    lines
+}
+
+/// One entry of each row.
+#[inline(always)]
+fn entries<const ROWS: usize>(lines: &[&[f32]; ROWS], at: usize) -> [f32; ROWS] {
+    let mut values = [0.0; ROWS];
+    for line in 0..ROWS {
+        values[line] = lines[line][at];
+    }
+    values
+}
+
+/// One step of the inner dimension. No closure: it would be compiled without the vectors it is for, and every one of its
+/// instructions would be a call.
+#[inline(always)]
+fn add<S: Simd, const VECTORS: usize, const ROWS: usize>(
+    simd: S,
+    sums: &mut [[S::f32s; VECTORS]; ROWS],
+    values: [f32; ROWS],
+    vectors: &[S::f32s; VECTORS],
+) {
+    for row in 0..ROWS {
+        let value = simd.splat_f32s(values[row]);
+        for vector in 0..VECTORS {
+            sums[row][vector] = simd.mul_add_e_f32s(value, vectors[vector], sums[row][vector]);
+        }
+    }
+}
+
+/// Writes a tile into the result.
+#[inline(always)]
+fn finish<S: Simd, const VECTORS: usize, const ROWS: usize>(
+    simd: S,
+    sums: &[[S::f32s; VECTORS]; ROWS],
+    out: &mut [f32],
+    place: Place,
+    row: usize,
+    end: End<'_>,
+) {
+    for (line, sums) in sums.iter().enumerate() {
+        let start = (row + line) * place.columns;
+        let out = &mut out[start..][..place.columns];
+        for (vector, sum) in sums.iter().enumerate() {
+            let first = place.first + vector * S::F32_LANES;
+            let last = (first + S::F32_LANES).min(place.columns);
+            let sum = match end {
+                End::Add => simd.add_f32s(*sum, load(simd, &out[first..last])),
+                End::Bias(bias) => simd.add_f32s(*sum, load(simd, &bias[first..last])),
+                End::BiasRelu(bias) => {
+                    let sum = simd.add_f32s(*sum, load(simd, &bias[first..last]));
+                    simd.max_f32s(simd.splat_f32s(0.0), sum)
+                }
+                End::Where(active) => {
+                    let zero = simd.splat_f32s(0.0);
+                    let above = simd.less_than_f32s(zero, load(simd, &active[start..][first..last]));
+                    simd.select_f32s(above, *sum, zero)
+                }
+            };
+            match S::as_mut_simd_f32s(&mut out[first..last]) {
+                ([whole], []) => *whole = sum,
+                (_, part) => simd.partial_store_f32s(part, sum),
+            }
+        }
+    }
+}
+
+/// A vector, or what there is of one.
+#[inline(always)]
+fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(values) {
+        ([whole], []) => *whole,
+        (_, part) => simd.partial_load_f32s(part),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prng::Prng;
+
+    fn matrix(luck: &mut Prng, length: usize) -> Vec<f32> {
+        (0..length).map(|_| luck.normal() as f32).collect()
+    }
+
+    fn naive(left: &[f32], right: &[f32], [rows, inner, columns]: [usize; 3]) -> Vec<f32> {
+        let entry = |row: usize, column: usize| {
+            (0..inner)
+                .map(|at| f64::from(left[row * inner + at]) * f64::from(right[at * columns + column]))
+                .sum::<f64>()
+        };
+        (0..rows * columns).map(|place| entry(place / columns, place % columns) as f32).collect()
+    }
+
+    fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+        (0..rows * columns).map(|place| values[place % rows * columns + place / rows]).collect()
+    }
+
+    /// The strips, without what is left before and after them.
+    fn laid(panels: &PackedMatrix) -> &[f32] {
+        &panels.data[panels.start..][..panels.data.len() - LINE / size_of::<f32>()]
+    }
+
+    fn close(found: &[f32], wanted: &[f32]) {
+        assert_eq!(found.len(), wanted.len());
+        for (place, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+            assert!((found - wanted).abs() <= 1e-4 * (1.0 + wanted.abs()), "{place}: {found} and not {wanted}");
+        }
+    }
+
+    const SIZES: &[[usize; 3]] = &[
+        [1, 1, 1],
+        [1, 7, 10],
+        [5, 3, 17],
+        [6, 128, 128],
+        [13, 70, 128],
+        [128, 128, 10],
+        [64, 432, 64],
+        [9, 128, 197],
+    ];
+
+    #[test]
+    fn products_are_those_of_the_schoolbook() {
+        let mut luck = Prng::new([1, 1, 1]);
+        for size in SIZES {
+            let [rows, inner, columns] = *size;
+            let (left, right) = (matrix(&mut luck, rows * inner), matrix(&mut luck, inner * columns));
+            let wanted = naive(&left, &right, *size);
+            let (mut panels, mut also) = (PackedMatrix::default(), PackedMatrix::default());
+            panels.pack(&right, inner, columns);
+            also.pack_transposed(&transposed(&right, inner, columns), inner, columns);
+            assert_eq!(laid(&panels), laid(&also));
+            let mut out = vec![1.0; rows * columns];
+            multiply(Left::Rows(&left), &panels, &mut out, End::Bias(&vec![0.0; columns]));
+            close(&out, &wanted);
+            let mut sparse = vec![1.0; rows * columns];
+            multiply(Left::Sparse(&left), &panels, &mut sparse, End::Bias(&vec![0.0; columns]));
+            assert_eq!(out, sparse);
+            multiply(Left::Columns(&transposed(&left, rows, inner)), &panels, &mut sparse, End::Add);
+            close(&sparse, &wanted.iter().map(|value| 2.0 * value).collect::<Vec<_>>());
+            let bias = matrix(&mut luck, columns);
+            multiply(Left::Rows(&left), &panels, &mut out, End::BiasRelu(&bias));
+            let relu = wanted.iter().enumerate().map(|(place, value)| (value + bias[place % columns]).max(0.0));
+            close(&out, &relu.collect::<Vec<_>>());
+            let active = matrix(&mut luck, rows * columns);
+            multiply(Left::Rows(&left), &panels, &mut out, End::Where(&active));
+            let kept = wanted.iter().zip(&active).map(|(value, active)| if *active > 0.0 { *value } else { 0.0 });
+            close(&out, &kept.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_those_beside_it() {
+        let mut luck = Prng::new([2, 2, 2]);
+        let [rows, inner, columns] = [23, 70, 137];
+        let (left, right) = (matrix(&mut luck, rows * inner), matrix(&mut luck, inner * columns));
+        let mut panels = PackedMatrix::default();
+        panels.pack(&right, inner, columns);
+        let mut all = vec![0.0; rows * columns];
+        multiply(Left::Rows(&left), &panels, &mut all, End::Add);
+        for row in 0..rows {
+            let mut alone = vec![0.0; columns];
+            multiply(Left::Rows(&left[row * inner..][..inner]), &panels, &mut alone, End::Add);
+            assert_eq!(alone, all[row * columns..][..columns]);
+        }
+    }
+
+    #[test]
+    fn nothing_to_do_is_done() {
+        let mut panels = PackedMatrix::default();
+        panels.pack(&[], 0, 5);
+        let mut out = vec![3.0; 10];
+        multiply(Left::Rows(&[]), &panels, &mut out, End::Add);
+        assert_eq!(out, [3.0; 10]);
+        panels.pack(&[1.0; 20], 4, 5);
+        multiply(Left::Columns(&[]), &panels, &mut [], End::Add);
+    }
+}

@@ -1,0 +1,107 @@
+//! A trained policy at work: chooses for residents by its network and remembers, for whoever inspects one, what it weighed.
+//!
+//! Owns no learning. The same checkpoint, town and way of choosing give the same options. Rule: "The network policy".
+
+use townlet_town::ids::Key;
+use townlet_town::observations::{Layout, layout};
+use townlet_town::options::OPTIONS;
+use townlet_town::{AgentId, Decider, OptionKind, Policy, ResidentId, Rules, Town};
+
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::network::{Forward, MaskedCategorical, Normalizer, Output};
+use crate::rollout::uniform;
+
+/// How an option is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// The likeliest.
+    Greedy,
+    /// By their probabilities, with the town's luck.
+    #[default]
+    Sampled,
+}
+
+/// What was weighed at a resident's latest decision.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LastDecision {
+    /// The likeliest three options with their probabilities, likeliest first; forbidden ones have 0.
+    pub top: [(OptionKind, f32); 3],
+    /// What was expected from there on.
+    pub value: f32,
+}
+
+/// Drives residents by a checkpoint.
+#[derive(Clone)]
+pub struct NetworkPolicy {
+    id: String,
+    choice: Choice,
+    layout: &'static Layout,
+    forward: Forward,
+    normalizer: Normalizer,
+    rows: Vec<f32>,
+    out: Output,
+    weighed: Vec<Option<(ResidentId, LastDecision)>>,
+}
+
+impl NetworkPolicy {
+    /// A policy for towns with these rules.
+    ///
+    /// # Errors
+    /// What does not fit; see [`Checkpoint::fits`].
+    pub fn new(checkpoint: &Checkpoint, rules: &Rules, choice: Choice) -> Result<Self, CheckpointError> {
+        checkpoint.fits(rules)?;
+        let slots = townlet_town::lifecycle::slots(rules);
+        Ok(Self {
+            id: checkpoint.id.clone(),
+            choice,
+            layout: layout(rules.config.features.systems.observations),
+            forward: checkpoint.forward(),
+            normalizer: checkpoint.normalizer.clone(),
+            rows: Vec::new(),
+            out: Output::default(),
+            weighed: vec![None; slots],
+        })
+    }
+
+    /// The checkpoint's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What was weighed at the latest decision of whoever has the slot; `None` before their first.
+    pub fn weighed(&self, town: &Town, agent: AgentId) -> Option<LastDecision> {
+        let (who, weighed) = self.weighed[agent.at()]?;
+        (who == town.state().agents.resident[agent]).then_some(weighed)
+    }
+}
+
+impl Policy for NetworkPolicy {
+    fn decide(&mut self, town: &Town, deciders: &[Decider], choices: &mut Vec<OptionKind>) {
+        let width = self.layout.width;
+        self.rows.clear();
+        self.rows.resize(deciders.len() * width, 0.0);
+        for (decider, row) in deciders.iter().zip(self.rows.chunks_exact_mut(width)) {
+            self.layout.observe(town, decider.agent, row);
+            self.normalizer.scale(row);
+        }
+        self.forward.run(&self.rows, &mut self.out);
+        let logits = self.out.logits.chunks_exact(OPTIONS.len());
+        for ((decider, logits), value) in deciders.iter().zip(logits).zip(&self.out.values) {
+            let distribution = MaskedCategorical::new(logits, decider.mask.0);
+            let who = town.state().agents.resident[decider.agent];
+            let option = match self.choice {
+                Choice::Greedy => distribution.greedy(),
+                Choice::Sampled => distribution.sample(uniform(town.state().seed, town.tick(), who)),
+            };
+            self.weighed[decider.agent.at()] = Some((who, LastDecision { top: top(&distribution), value: *value }));
+            choices.push(OPTIONS[option].0);
+        }
+    }
+}
+
+fn top(distribution: &MaskedCategorical) -> [(OptionKind, f32); 3] {
+    let mut all = OPTIONS.map(|(option, _)| (option, distribution.prob(option.index())));
+    // Of equals the first.
+    all.sort_by(|a, b| b.1.total_cmp(&a.1));
+    [all[0], all[1], all[2]]
+}

@@ -1,0 +1,147 @@
+//! One replica's town while it is learned from: its decisions, its horizon, and its new beginnings.
+//!
+//! Owns what is counted of a town; who chooses stands in `tile`. A town begins anew at its horizon with a seed of its own;
+//! first horizons are staggered, so that an update sees every hour of every day. Rule: "Decision process".
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use townlet_town::kpi::{self, KPIS};
+use townlet_town::{Micro, Refusal, Rules, State, Town};
+
+use super::decision_buffer::{Decisions, Episode};
+use crate::network::Normalizer;
+use crate::seeds;
+
+/// What was counted since the last update.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Episodes that ended.
+    pub episodes: Vec<Episode>,
+    /// KPIs at the end of each day lived through, in the order of their table; `None` without enough samples.
+    pub days: Vec<Vec<Option<f64>>>,
+    /// The same at each horizon.
+    pub horizons: Vec<Vec<Option<f64>>>,
+    /// Ticks lived, summed over residents.
+    pub resident_ticks: u64,
+    /// Decisions taken.
+    pub decisions: u64,
+    /// Of these, such as the mask forbade.
+    pub invalid: u64,
+}
+
+/// A replica: a town, and what is remembered of it.
+#[derive(Clone, Debug)]
+pub(super) struct Life {
+    pub(super) town: Town,
+    pub(super) decisions: Decisions,
+    pub(super) tally: Tally,
+    /// Rows seen since the last update, unscaled.
+    pub(super) seen: Normalizer,
+    replica: u32,
+    run: u64,
+    resets: u64,
+    /// The tick at which the town begins anew.
+    horizon: u64,
+}
+
+/// A replica between two updates, as a checkpoint keeps it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Kept {
+    state: State,
+    decisions: Decisions,
+    resets: u64,
+    horizon: u64,
+}
+
+impl Life {
+    /// Replica `replica` of `replicas`, before its first tick.
+    pub(super) fn new(rules: &Arc<Rules>, run: u64, replica: u32, replicas: u32, width: usize) -> Self {
+        let whole = whole_horizon(rules);
+        let gamma = rules.config.ppo.gamma.to_f64();
+        let town = Town::new(Arc::clone(rules), seeds::training(run, replica, 0));
+        let slots = town.state().agents.tile.len();
+        Self {
+            town,
+            decisions: Decisions::new(slots, width, gamma),
+            tally: Tally::default(),
+            seen: Normalizer::new(width),
+            replica,
+            run,
+            resets: 0,
+            horizon: (whole * u64::from(replica + 1)).div_ceil(u64::from(replicas)),
+        }
+    }
+
+    /// Whether the tick just lived through was the last of this town.
+    pub(super) fn is_over(&self) -> bool {
+        self.town.tick() >= self.horizon
+    }
+
+    /// Counts the tick just lived through: rewards, exits, days.
+    pub(super) fn after_tick(&mut self) {
+        for gone in self.town.departures() {
+            self.decisions.reward(gone.agent, gone.who, gone.reward.to_f64());
+            self.tally.episodes.extend(self.decisions.terminate(gone.agent, gone.who));
+        }
+        let agents = &self.town.state().agents;
+        for agent in &agents.present {
+            self.decisions.reward(*agent, agents.resident[*agent], self.town.reward(*agent).to_f64());
+        }
+        self.tally.resident_ticks += agents.present.len() as u64;
+        if self.town.rules().tick_of_day(self.town.tick()) == 0 {
+            self.tally.days.push(kpis(&self.town));
+        }
+    }
+
+    /// Ends every episode with what its resident is expected to be worth, in the order of `agents.present`, and begins anew.
+    pub(super) fn reset(&mut self, values: &[f32]) {
+        for (agent, value) in self.town.state().agents.present.iter().zip(values) {
+            self.tally.episodes.extend(self.decisions.truncate(*agent, *value));
+        }
+        self.tally.horizons.push(kpis(&self.town));
+        self.resets += 1;
+        let rules = Arc::clone(self.town.rules());
+        self.horizon = whole_horizon(&rules);
+        self.town = Town::new(rules, seeds::training(self.run, self.replica, self.resets));
+    }
+
+    /// Goes on under other rules; nobody reads what it has to tell of that.
+    pub(super) fn reload(&mut self, rules: &Arc<Rules>) -> Result<(), Refusal> {
+        let done = self.town.reload(rules);
+        self.town.clear_events();
+        done
+    }
+
+    /// What a checkpoint keeps; asked for between two updates.
+    pub(super) fn keep(&self) -> Kept {
+        Kept {
+            state: self.town.state().clone(),
+            decisions: self.decisions.clone(),
+            resets: self.resets,
+            horizon: self.horizon,
+        }
+    }
+
+    /// Goes on from what was kept.
+    pub(super) fn restore(&mut self, kept: Kept) -> Result<(), String> {
+        let rules = Arc::clone(self.town.rules());
+        if kept.decisions.width() != self.decisions.width() {
+            return Err("its decisions were seen through another layout".into());
+        }
+        self.town = Town::resume(rules, kept.state)?;
+        (self.decisions, self.resets, self.horizon) = (kept.decisions, kept.resets, kept.horizon);
+        (self.tally, self.seen) = (Tally::default(), self.seen.empty());
+        Ok(())
+    }
+}
+
+fn whole_horizon(rules: &Rules) -> u64 {
+    u64::from(rules.config.training.horizon_days) * rules.day_length()
+}
+
+fn kpis(town: &Town) -> Vec<Option<f64>> {
+    let mut values = Vec::with_capacity(KPIS.len());
+    values.extend(kpi::read(town.rules(), town.state()).map(|reading| reading.value.map(Micro::to_f64)));
+    values
+}

@@ -1,0 +1,72 @@
+//! The rows about people: who one is, and the two friends and two rivals one knows best.
+//!
+//! Owns the order in which ties are seen. Shows nobody's ties but the resident's own. Rules: "People", "Observations".
+
+use crate::fixed_point::Micro;
+use crate::observations::rows::{decimal, is};
+use crate::observations::view::View;
+use crate::people;
+use crate::ties::{self, Tie};
+
+/// People a row shows.
+const SHOWN: usize = 2;
+/// Values for each of them.
+const EACH: usize = 7;
+/// Values of a row.
+pub(super) const VALUES: usize = SHOWN * EACH;
+
+/// Tiles that count as far.
+const FAR_TILES: f32 = 32.0;
+
+pub(super) fn personality(view: &View<'_>, out: &mut [f32]) {
+    let who = people::personality(view.state.agents.resident[view.agent]);
+    for (out, value) in out.iter_mut().zip(who.all()) {
+        *out = decimal(value).clamp(-1.0, 1.0);
+    }
+}
+
+pub(super) fn friends(view: &View<'_>, out: &mut [f32]) {
+    show(view, out, |tie| tie.trust);
+}
+
+pub(super) fn rivals(view: &View<'_>, out: &mut [f32]) {
+    show(view, out, |tie| tie.rivalry);
+}
+
+/// The two ties with most of something, the first of equals being the lower slot; nobody without any of it.
+fn show(view: &View<'_>, out: &mut [f32], most: impl Fn(&Tie) -> Micro) {
+    if !ties::observed(view.rules) {
+        return;
+    }
+    let mut best: [Option<&Tie>; SHOWN] = [None; SHOWN];
+    for tie in view.state.agents.ties[view.agent].iter().filter(|tie| most(tie) > Micro::ZERO) {
+        let before = |held: Option<&Tie>| held.is_none_or(|held| (most(tie), held.other) > (most(held), tie.other));
+        if before(best[0]) {
+            best = [Some(tie), best[0]];
+        } else if before(best[1]) {
+            best[1] = Some(tie);
+        }
+    }
+    for (tie, out) in best.into_iter().flatten().zip(out.as_chunks_mut::<EACH>().0) {
+        *out = of(view, tie);
+    }
+}
+
+fn of(view: &View<'_>, tie: &Tie) -> [f32; EACH] {
+    let tile = view.state.agents.tile[tie.other];
+    let plan = &view.rules.plan;
+    let (x, y) = plan.at(tile);
+    let far = |there: u32, here: usize| ((there as f32 - here as f32) * (1.0 / FAR_TILES)).clamp(-1.0, 1.0);
+    let level = |value: Micro| decimal(value).clamp(-1.0, 1.0);
+    let place = plan.place_of[tile];
+    let together = place.is_some() && place == plan.place_of[view.tile];
+    [
+        1.0,
+        level(tie.trust),
+        level(tie.familiarity),
+        level(tie.rivalry),
+        far(x, view.at.0),
+        far(y, view.at.1),
+        is(together),
+    ]
+}

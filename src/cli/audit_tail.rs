@@ -1,0 +1,112 @@
+//! `townlet audit tail`: the newest records of a folder of logs, and the new ones as they come.
+//!
+//! Owns how far each file has been read. Whether the chain is whole is `audit verify`'s question; a line that does not
+//! hold by itself is shown as damaged, never as a record.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::output;
+use townlet_audit::Record;
+use townlet_wire::telemetry::AuditRow;
+use townlet_wire::text::escape;
+
+/// How often the files are looked at.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Prints the newest `count` records, then, when asked to, every new one until interrupted.
+pub(super) fn tail(folder: &Path, count: usize, follow: bool) -> Result<ExitCode> {
+    let mut follower = Follower::default();
+    let mut newest = follower.read(folder).with_context(|| folder.display().to_string())?;
+    // All times have one length, so their order is that of the text; the sort keeps each file's order.
+    newest.sort_by(|a, b| a.0.cmp(&b.0));
+    for (_, line) in newest.iter().skip(newest.len().saturating_sub(count)) {
+        output::line(line)?;
+    }
+    if !follow {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("signals")?;
+    }
+    while !interrupted.load(Ordering::Relaxed) {
+        if output::is_gone() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        for (_, line) in follower.read(folder).with_context(|| folder.display().to_string())? {
+            output::line(&line)?;
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(ExitCode::from(super::EXIT_INTERRUPTED))
+}
+
+/// How far each file has been read: bytes and lines.
+#[derive(Default)]
+struct Follower {
+    read: BTreeMap<PathBuf, (u64, u64)>,
+}
+
+impl Follower {
+    /// The whole lines that are new, each with its time and as it is shown. A piece without its newline waits.
+    fn read(&mut self, folder: &Path) -> io::Result<Vec<(String, String)>> {
+        let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+            .collect();
+        files.sort();
+        let mut lines = Vec::new();
+        for path in files {
+            let (bytes, number) = self.read.entry(path.clone()).or_default();
+            let mut file = File::open(&path)?;
+            // Shorter than what was read: it was replaced, which is worth starting over.
+            if file.metadata()?.len() < *bytes {
+                (*bytes, *number) = (0, 0);
+            }
+            file.seek(SeekFrom::Start(*bytes))?;
+            let mut reader = BufReader::new(file);
+            let mut line = Vec::new();
+            while reader.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
+                *bytes += line.len() as u64;
+                *number += 1;
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                lines.push(match Record::parse(&line) {
+                    Ok(record) => (record.ts.clone(), shown(&record.row())),
+                    Err(why) => (String::new(), escape(&format!("DAMAGED  {name}:{number}: {why}"))),
+                });
+                line.clear();
+            }
+        }
+        Ok(lines)
+    }
+}
+
+/// A record as one line: when, at which tick, who as what, what, how it ended.
+fn shown(row: &AuditRow) -> String {
+    let mut command = row.command.clone();
+    for (name, value) in row.args.as_object().into_iter().flatten() {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        command = format!("{command} {name}={value}");
+    }
+    if let Value::Object(_) | Value::Null = row.args {
+    } else {
+        command = format!("{command} {}", row.args);
+    }
+    let ended = if row.status.is_empty() { String::new() } else { format!(" {}", row.status) };
+    let mut line =
+        format!("{}  tick {}  {} ({})  {command}  {}{ended}", row.ts, row.tick, row.issuer, row.role, row.stage);
+    for more in [row.reason.as_deref().unwrap_or_default(), row.error.as_str()].iter().filter(|more| !more.is_empty()) {
+        line = format!("{line}  {more}");
+    }
+    escape(&line)
+}

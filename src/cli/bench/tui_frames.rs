@@ -1,0 +1,109 @@
+//! What a picture of the terminal interface costs: from a newer view of the town to the bytes a terminal is sent.
+//!
+//! The town runs at full speed in this process as it does for an operator; only the terminal is none, and swallows what it gets.
+//! How long a real one takes until it shows a key is therefore not known here. Rule: "Speed" of the quality guide.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
+use ratatui::{Terminal, TerminalOptions, Viewport};
+use townlet_town::Sources;
+
+use super::shard::{Folder, start};
+use super::timing::{milliseconds, percentile};
+use super::{Row, Target};
+use townlet_shard::Speed;
+use townlet_source::{Local, Source, SourceEvent};
+use townlet_tui::app::{App, AppOptions, Message};
+use townlet_tui::keymap::Keymap;
+use townlet_tui::pane::Screen;
+use townlet_tui::theme::Theme;
+
+/// Columns and rows of the terminal.
+const SIZE: (u16, u16) = (200, 60);
+/// Pictures of a screen before the next one is looked at.
+const STAY: usize = 10;
+/// Longest wait for a view; a town at full speed has one every few milliseconds.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A terminal that only counts what it is sent.
+struct Nowhere<'a>(&'a AtomicU64);
+
+impl Write for Nowhere<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Time of a frame on every screen in turn, each frame with a newer view.
+pub(super) fn frames(sources: &Sources, folder: &Folder, budget: Duration) -> Result<Row> {
+    let shard = Arc::new(start(sources, folder, false, Speed::Max, false)?);
+    let mut source = Local::new(shard, "bench".into(), false, Vec::new());
+    let theme = Theme::named("dark", true).context("the theme is missing")?;
+    let setup = AppOptions {
+        theme,
+        keymap: Keymap::default(),
+        screen: Screen::Operations,
+        recall: Vec::new(),
+        badge: None,
+        fleet: false,
+    };
+    let mut app = App::new(source.hello(), setup);
+    let written = AtomicU64::new(0);
+    let area = Rect::new(0, 0, SIZE.0, SIZE.1);
+    let options = TerminalOptions { viewport: Viewport::Fixed(area) };
+    let mut terminal = Terminal::with_options(CrosstermBackend::new(Nowhere(&written)), options)?;
+    let (send, notices) = channel();
+    source.start(Box::new(move |notice| drop(send.send(notice))));
+    let (mut times, mut slowest, mut screens) = (Vec::new(), (0.0, 0), Screen::ALL.iter().cycle());
+    let mut screen = 0;
+    let begun = Instant::now();
+    while begun.elapsed() < budget {
+        if times.len() % STAY == 0 {
+            screen = screens.next().map_or(screen, |screen| screen.number());
+            let key = KeyCode::Char(char::from(b'0' + screen));
+            app.update(Message::Key(KeyEvent::new(key, KeyModifiers::NONE)));
+        }
+        // What came meanwhile is told as the shell tells it; the picture follows the newest.
+        let mut fresh = vec![notices.recv_timeout(TIMEOUT).context("the town shows nothing")?];
+        fresh.extend(notices.try_iter());
+        let newest = fresh.iter().rposition(|notice| matches!(notice, SourceEvent::View(_)));
+        let began = Instant::now();
+        for (place, notice) in fresh.into_iter().enumerate() {
+            if Some(place) == newest || !matches!(notice, SourceEvent::View(_)) {
+                app.update(Message::SourceEvent(notice));
+            }
+        }
+        terminal.draw(|frame| app.draw(frame))?;
+        let took = milliseconds(began.elapsed());
+        if took > slowest.0 {
+            slowest = (took, screen);
+        }
+        times.push(took);
+    }
+    source.close();
+    times.sort_by(f64::total_cmp);
+    let each = written.load(Ordering::Relaxed) as f64 / times.len() as f64;
+    let note = format!(
+        "{} pictures of {} × {} on all screens, each of a newer view; p50 {:.2} ms, longest {:.2} on screen {}; {each:.0} bytes each",
+        times.len(),
+        SIZE.0,
+        SIZE.1,
+        percentile(&times, 0.5),
+        slowest.0,
+        slowest.1,
+    );
+    Ok(Row::new("terminal: frame, p99", percentile(&times, 0.99), "ms", Target::AtMost(2.0), note))
+}

@@ -1,0 +1,118 @@
+//! What an answer holds besides its sentence, as rows to read: lists as tables, the rest as names and values.
+//!
+//! Knows no command: any answer of the table is shown alike, and `--json` has all of it. Rule: "One command table".
+
+use serde_json::{Map, Value};
+
+use crate::cli::output;
+use townlet_tui::format::{plain as text, thousands};
+use townlet_wire::text::escape;
+
+/// Most lines of an answer; the whole state is for programs.
+const MOST: usize = 120;
+
+/// The rows of a result, without the sentence that is said of it.
+pub(super) fn rows(result: &Value) -> Vec<String> {
+    let mut facts = Vec::new();
+    let mut tables = Vec::new();
+    if let Value::Object(fields) = result {
+        for (name, value) in fields.iter().filter(|(name, _)| *name != "summary") {
+            sort(name, value, &mut facts, &mut tables);
+        }
+    }
+    let mut lines: Vec<String> = output::columns(&facts).lines().map(str::to_owned).collect();
+    for (name, table) in tables {
+        lines.push(format!("{}:", escape(&name)));
+        lines.extend(output::columns(&table).lines().map(|line| format!("  {line}")));
+    }
+    let more = lines.len().saturating_sub(MOST);
+    if more > 0 {
+        lines.truncate(MOST);
+        lines.push(format!("… {} more lines; `--json` has all of it", thousands(more as u64)));
+    }
+    lines
+}
+
+/// A value is a fact of its own, or a table, or holds some of both.
+fn sort(name: &str, value: &Value, facts: &mut Vec<[String; 2]>, tables: &mut Vec<(String, Vec<Vec<String>>)>) {
+    match value {
+        Value::Null => {}
+        Value::Array(items) if items.is_empty() => facts.push([name.to_owned(), "none".to_owned()]),
+        Value::Array(items) if items.iter().all(Value::is_object) => tables.push((name.to_owned(), table(items))),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| sort(&format!("{name}.{key}"), value, facts, tables));
+        }
+        other => facts.push([name.to_owned(), cell(other)]),
+    }
+}
+
+/// A heading and a row an item; columns are the fields that any of them has.
+fn table(items: &[Value]) -> Vec<Vec<String>> {
+    let items: Vec<&Map<String, Value>> = items.iter().filter_map(Value::as_object).collect();
+    let mut columns: Vec<&String> = Vec::new();
+    for key in items.iter().flat_map(|item| item.keys()) {
+        if !columns.contains(&key) {
+            columns.push(key);
+        }
+    }
+    let heading = columns.iter().map(|column| (*column).clone()).collect();
+    let row =
+        |item: &&Map<String, Value>| columns.iter().map(|key| item.get(*key).map_or_else(String::new, cell)).collect();
+    std::iter::once(heading).chain(items.iter().map(row)).collect()
+}
+
+/// A value where there is room for one: yes and no for truths, a list in a line, how many for what is a table itself.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "–".to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Array(items) if items.iter().any(Value::is_object) => thousands(items.len() as u64),
+        Value::Array(items) if items.is_empty() => "–".to_owned(),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            let pairs = fields.iter().map(|(key, value)| format!("{key} {}", cell(value)));
+            pairs.collect::<Vec<_>>().join(", ")
+        }
+        Value::Number(number) if number.is_f64() => format!("{:.3}", number.as_f64().unwrap_or_default()),
+        other => text(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn lists_are_tables_and_the_rest_stands_before_them() {
+        let told = rows(&json!({
+            "summary": "2 wait.",
+            "queue": [{ "agent": "ada", "tick": 1200, "held": true }, { "agent": "ben", "tick": 7, "why": ["a", "b"] }],
+            "limit": 4,
+            "stage": { "name": "idle", "next": null, "steps": [] },
+        }));
+        assert_eq!(
+            told,
+            [
+                "limit        4",
+                "stage.name   idle",
+                "stage.steps  none",
+                "queue:",
+                "  agent  tick   held  why",
+                "  ada    1,200  yes",
+                "  ben    7            a, b",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_whole_state_is_cut_and_says_so() {
+        let many: Vec<Value> = (0..500).map(|number| json!({ "number": number })).collect();
+        let told = rows(&json!({ "many": many }));
+        assert_eq!(told.len(), MOST + 1);
+        assert_eq!(told[MOST], "… 382 more lines; `--json` has all of it");
+        assert!(rows(&json!({ "summary": "done" })).is_empty() && rows(&Value::Null).is_empty());
+    }
+}

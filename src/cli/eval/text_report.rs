@@ -1,0 +1,238 @@
+//! An evaluation for a person: the score first, then what it is made of, then what must never happen.
+
+use std::fmt::Write as _;
+
+use townlet_learn::evaluate::Record;
+use townlet_learn::evaluate::stats::Estimate;
+use townlet_town::Micro;
+use townlet_town::kpi::{Target, Verdict};
+
+use super::summary::{Check, Comparison, KpiLine, OtherChoice, SignLine, Summary};
+use crate::cli::headless::figure;
+use townlet_tui::format::thousands;
+use townlet_wire::text::escape;
+
+/// Levels of a small chart, lowest first.
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// The whole of it.
+pub(super) fn text(summary: &Summary) -> String {
+    let mut text = String::new();
+    head(&mut text, summary);
+    score(&mut text, summary);
+    if let Some(pairing) = &summary.against {
+        against(&mut text, pairing);
+    }
+    if let Some(it) = &summary.aside {
+        aside(&mut text, it);
+    }
+    let days = summary.span.days;
+    line(&mut text, format_args!(""));
+    let title = format!("KPI after day {days}");
+    line(&mut text, format_args!("  {title:<24}{:>11}{:>11}{:>11}   {:<13} met in", "mean", "least", "most", "target"));
+    summary.kpis.iter().for_each(|kpi| kpi_line(&mut text, kpi, summary.span.seeds));
+    line(&mut text, format_args!(""));
+    let (poorest, richest) = ("poorest", "richest");
+    line(&mut text, format_args!("  {:<24}{:>11}{poorest:>11}{richest:>11}   in", "a town's day shows", "mean"));
+    summary.signs.iter().for_each(|sign| sign_line(&mut text, sign));
+    line(&mut text, format_args!(""));
+    line(&mut text, format_args!("  {:<36}{:>11}   {:<13}", "a town must show", "", "target"));
+    summary.checks.iter().for_each(|check| check_line(&mut text, check));
+    faults(&mut text, &summary.entry.records);
+    line(&mut text, format_args!(""));
+    let (ticks, seconds) = (summary.ticks(), summary.seconds);
+    let speed = thousands((ticks as f64 / seconds.max(1e-9)).round() as u64);
+    let threads = if summary.threads == 1 { "thread" } else { "threads" };
+    line(
+        &mut text,
+        format_args!(
+            "  speed      {speed} ticks/s: {} ticks in {seconds:.2} s on {} {threads}",
+            thousands(ticks),
+            summary.threads
+        ),
+    );
+    text
+}
+
+fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
+    let from = text.len();
+    // A string takes every write.
+    let _ = text.write_fmt(what);
+    text.truncate(from.max(text.trim_end_matches(' ').len()));
+    text.push('\n');
+}
+
+fn head(text: &mut String, summary: &Summary) {
+    let span = summary.span;
+    let last = span.seed + span.seeds as u64 - 1;
+    let (towns, days) = (count(span.seeds, "town"), count(span.days, "day"));
+    let shocks = if summary.perturbations { "on" } else { "off" };
+    let (policy, config) = (escape(&summary.entry.name), escape(&summary.config.0));
+    line(text, format_args!("policy {policy} · {config} · {} residents · perturbations {shocks}", summary.residents));
+    line(text, format_args!("{towns} of {days}: seeds {} to {last}, each town by itself", span.seed));
+    line(text, format_args!("Held out: these seeds say something new only about a policy that was not made on them."));
+    line(text, format_args!(""));
+}
+
+fn score(text: &mut String, summary: &Summary) {
+    let Some(it) = summary.score else {
+        line(text, format_args!("  town score    not enough data yet: no day had residents and shifts"));
+        return;
+    };
+    let (iqm, low, high) = (it.iqm, it.low, it.high);
+    line(text, format_args!("  town score     {iqm:.4}   95 % of bootstraps from {low:.4} to {high:.4}"));
+    line(
+        text,
+        format_args!(
+            "                 interquartile mean of {}; least {:.4}, most {:.4}",
+            count(it.count, "town"),
+            it.min,
+            it.max
+        ),
+    );
+    let days: Vec<f64> = summary.score_by_day.iter().copied().flatten().collect();
+    if let [first, .., last] = days[..] {
+        line(text, format_args!("  day by day     {}   {first:.4} to {last:.4}", chart(&days)));
+    }
+}
+
+/// At most so many bars: of a longer row each stands for the mean of several.
+const WIDEST: usize = 40;
+
+fn chart(values: &[f64]) -> String {
+    let each = values.len().div_ceil(WIDEST);
+    let means: Vec<f64> = values.chunks(each).map(|part| part.iter().sum::<f64>() / part.len() as f64).collect();
+    let (low, high) = means.iter().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
+    let level = |value: &f64| ((value - low) / (high - low).max(1e-9) * 7.0).round() as usize;
+    means.iter().map(|value| BARS[level(value).min(7)]).collect()
+}
+
+fn against(text: &mut String, pairing: &Comparison) {
+    let name = escape(&pairing.name);
+    line(text, format_args!(""));
+    let Some(it) = pairing.estimate else {
+        line(text, format_args!("  against {name}: no town has a score under both"));
+        return;
+    };
+    let better = pairing.differences.iter().filter(|difference| **difference > 0.0).count();
+    let equal = pairing.differences.iter().filter(|difference| **difference == 0.0).count();
+    let theirs = pairing.theirs.map_or(0.0, |theirs| theirs.iqm);
+    line(text, format_args!("  against {name} ({theirs:.4}) on the same towns with the same luck"));
+    line(
+        text,
+        format_args!("  difference    {:+.4}   95 % of bootstraps from {:+.4} to {:+.4}", it.iqm, it.low, it.high),
+    );
+    let word = if it.low > 0.0 {
+        "better"
+    } else if it.high < 0.0 {
+        "worse"
+    } else {
+        "no difference that these towns could show"
+    };
+    let ties = if equal > 0 { format!(", as good in {equal}") } else { String::new() };
+    line(text, format_args!("                {word}; better in {better} of {}{ties}", count(it.count, "town")));
+}
+
+fn aside(text: &mut String, aside: &OtherChoice) {
+    let figures = |it: &Estimate| format!("{:.4} from {:.4} to {:.4}", it.iqm, it.low, it.high);
+    let change = |it: &Estimate| format!("; difference {:+.4} from {:+.4} to {:+.4}", it.iqm, it.low, it.high);
+    let score = aside.score.as_ref().map_or_else(|| "no score".to_owned(), figures);
+    let difference = aside.difference.as_ref().map_or_else(String::new, change);
+    line(text, format_args!(""));
+    line(text, format_args!("  {}", escape(&aside.name)));
+    line(text, format_args!("                 {score}{difference}"));
+}
+
+const fn sign_of(verdict: Option<bool>) -> char {
+    match verdict {
+        Some(true) => '✓',
+        Some(false) => '✗',
+        None => '·',
+    }
+}
+
+fn kpi_line(text: &mut String, kpi: &KpiLine, towns: usize) {
+    let unit = kpi.row.unit;
+    let cell = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value, unit));
+    let [mean, least, most] =
+        [cell(kpi.figures.map(|it| it.mean)), cell(kpi.figures.map(|it| it.min)), cell(kpi.figures.map(|it| it.max))];
+    let verdict = match kpi.verdict {
+        Verdict::Met => Some(true),
+        Verdict::Missed => Some(false),
+        Verdict::NotEnoughData => None,
+    };
+    let share = match kpi.towns {
+        [_, _, none] if none == towns => "not enough data yet".to_owned(),
+        [met, ..] => format!("{met} of {towns}"),
+    };
+    let (sign, title, target) = (sign_of(verdict), kpi.row.title, target(kpi.target, unit));
+    line(text, format_args!("{sign} {title:<24}{mean:>11}{least:>11}{most:>11}   {target:<13} {share}"));
+}
+
+fn target(target: Target, unit: &str) -> String {
+    match target {
+        Target::AtLeast(limit) => format!("≥ {}", figure(limit.to_f64(), unit)),
+        Target::AtMost(limit) => format!("≤ {}", figure(limit.to_f64(), unit)),
+    }
+}
+
+fn sign_line(text: &mut String, line_of: &SignLine) {
+    let days = &line_of.by_day;
+    let mean = days.iter().sum::<f64>() / days.len().max(1) as f64;
+    let (low, high) = days.iter().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
+    let sign = sign_of(Some(low > 0.0));
+    let (title, shown) = (line_of.sign.title, line_of.shown * 100.0);
+    line(text, format_args!("{sign} {title:<24}{mean:>11.1}{low:>11.1}{high:>11.1}   {shown:.0} % of days"));
+}
+
+fn check_line(text: &mut String, check: &Check) {
+    let cell = |value| if check.unit == "count" { format!("{value:.0}") } else { figure(value, check.unit) };
+    let value = check.measured.map_or_else(|| "–".to_owned(), cell);
+    let (sign, title) = (sign_of(check.holds()), &check.title);
+    let target = match check.target {
+        Target::AtMost(Micro::ZERO) => "none".to_owned(),
+        Target::AtLeast(Micro(1)) => "some".to_owned(),
+        other => target(other, check.unit),
+    };
+    let word = if check.measured.is_none() { "not enough days" } else { "" };
+    line(text, format_args!("{sign} {title:<36}{value:>11}   {target:<13} {word}"));
+}
+
+/// What went wrong, town by town; nothing when nothing did.
+fn faults(text: &mut String, records: &[Record]) {
+    for record in records {
+        for (what, fault) in [("money", &record.money), ("queues", &record.deadlock)] {
+            if let Some(fault) = fault {
+                let (seed, tick, told) = (record.seed, fault.tick, escape(&fault.what));
+                line(text, format_args!("  ! seed {seed}, tick {tick}, {what}: {told}"));
+            }
+        }
+        let starved = record.total(|day| day.starvation_events);
+        if starved > 0 {
+            line(text, format_args!("  ! seed {}: {}", record.seed, count(starved as usize, "starvation event")));
+        }
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{} {what}{}", thousands(number as u64), if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_numbers_have_commas() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([count(1, "town"), count(2_000, "day")], ["1 town", "2,000 days"]);
+    }
+
+    #[test]
+    fn a_chart_spans_its_values_and_stays_narrow() {
+        assert_eq!(chart(&[0.0, 1.0, 0.5]), "▁█▅");
+        assert_eq!(chart(&[0.3, 0.3]), "▁▁");
+        let long: Vec<f64> = (0..1_000).map(f64::from).collect();
+        assert_eq!(chart(&long).chars().count(), WIDEST);
+    }
+}

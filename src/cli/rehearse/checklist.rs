@@ -1,0 +1,242 @@
+//! The checklist itself: each point a function that tries one thing on a throw-away town and tells what it saw.
+//!
+//! A row of [`CHECKLIST`] is an item; a new one needs nothing else. Rule: "Checklist Before Demos" of the operators' handbook.
+
+use crate::cli::headless::figure;
+use crate::cli::sandbox::{CheckFailure, Stage, hold};
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::{Agent, Event};
+
+/// What was seen, when the point holds.
+pub(super) type Found = Result<String, CheckFailure>;
+
+/// A point of the checklist.
+pub(super) struct ChecklistItem {
+    /// What it is called.
+    pub(super) name: &'static str,
+    /// Tries it on a new town of the rehearsed configuration.
+    pub(super) tried: fn(&Stage) -> Found,
+}
+
+const fn row(name: &'static str, tried: fn(&Stage) -> Found) -> ChecklistItem {
+    ChecklistItem { name, tried }
+}
+
+/// In the order of the handbook. The charter and the fallback take towns of their own and stand in `mod`.
+pub(super) static CHECKLIST: [ChecklistItem; 10] = [
+    row("spawn", spawn),
+    row("setneed", setneed),
+    row("force_chat", force_chat),
+    row("arrange_meet", arrange_meet),
+    row("exit requested", exit_requested),
+    row("exit approved", exit_approved),
+    row("exit deferred", exit_deferred),
+    row("narration", narration),
+    row("privacy", privacy),
+    row("perturbations off", perturbations_off),
+];
+
+/// Two residents.
+fn two(stage: &Stage) -> Result<[Agent; 2], CheckFailure> {
+    let agents = stage.now()?.0.agents;
+    let count = agents.len();
+    let pair: Option<[Agent; 2]> = agents.into_iter().take(2).collect::<Vec<_>>().try_into().ok();
+    pair.ok_or_else(|| CheckFailure::new("two residents to try it on", format!("{count}")))
+}
+
+fn about<'a>(event: &'a Event, name: &str) -> Option<&'a str> {
+    event.fields.get(name).and_then(serde_json::Value::as_str)
+}
+
+fn spawn(stage: &Stage) -> Found {
+    let before = stage.now()?.0.agents.len();
+    stage.order("spawn")?;
+    let after = stage.next()?.agents.len();
+    hold(after == before + 1, format!("{} residents in the next message", before + 1), format!("{after}"))?;
+    Ok(format!("{before} residents, then {after}"))
+}
+
+fn setneed(stage: &Stage) -> Found {
+    let [agent, _] = two(stage)?;
+    stage.order(&format!("setneed {} hunger 0.5", agent.id))?;
+    let view = stage.next()?;
+    let needs = view.agents.iter().find(|it| it.id == agent.id).map(|it| it.needs.clone()).unwrap_or_default();
+    let hunger = needs.iter().find(|need| need.name == "hunger").map_or(f64::NAN, |need| need.value);
+    hold((hunger - 0.5).abs() < 1e-6, format!("hunger of {} at 0.5", agent.name), format!("{hunger}"))?;
+    Ok(format!("hunger of {} is {hunger}", agent.name))
+}
+
+fn force_chat(stage: &Stage) -> Found {
+    let [one, other] = two(stage)?;
+    let talks = |view: &Snapshot| view.events.iter().filter(|it| it.event.starts_with("chat_")).count();
+    let before = talks(&stage.now()?.0);
+    stage.order(&format!("force_chat {} {}", one.id, other.id))?;
+    let view = stage.next()?;
+    let seen = talks(&view);
+    hold(seen == before + 1, "one more talk in the next message", format!("{}", seen - before.min(seen)))?;
+    let how = view.events.iter().rev().find(|it| it.event.starts_with("chat_")).map_or("", |it| it.event.as_str());
+    Ok(format!("{} and {}: {how}", one.name, other.name))
+}
+
+fn arrange_meet(stage: &Stage) -> Found {
+    let [one, other] = two(stage)?;
+    let view = stage.now()?.0;
+    let tables = |kind: &str| kind == "park" || kind == "cafe";
+    let place = view.map.places.iter().find(|place| tables(&place.kind)).map(|place| place.name.clone());
+    let place = place.ok_or_else(|| CheckFailure::new("a park or a cafe to meet at", "neither"))?;
+    stage.order(&format!("arrange_meet {} {} {place}", one.id, other.id))?;
+    let pair = [Some(&*one.id), Some(&*other.id)];
+    for ticks in 1..=view.clock.ticks_per_day {
+        stage.run(1)?;
+        let now = stage.now()?.0;
+        let met = |event: &&Event| event.event == "met" && pair.contains(&about(event, "agent"));
+        if now.events.iter().rev().find(met).is_some_and(|event| pair.contains(&about(event, "other"))) {
+            return Ok(format!("{} and {} met at {place} after {ticks} ticks", one.name, other.name));
+        }
+    }
+    Err(CheckFailure::new(format!("{} and {} meet at {place} within a day", one.name, other.name), "they never met"))
+}
+
+/// Queues a resident by hand, and checks that observers are told.
+fn queued(stage: &Stage) -> Result<Agent, CheckFailure> {
+    let [agent, _] = two(stage)?;
+    stage.order(&format!("employment_exit request {}", agent.id))?;
+    let view = stage.next()?;
+    let pending = &view.employment.pending;
+    hold(pending.contains(&agent.id), format!("{} among those pending", agent.id), format!("{pending:?}"))?;
+    let marked = view.jobs.get(&agent.id).is_some_and(|job| job.exit_pending);
+    hold(marked, format!("exit_pending in the job of {}", agent.id), "not set")?;
+    Ok(agent)
+}
+
+fn exit_requested(stage: &Stage) -> Found {
+    let agent = queued(stage)?;
+    let count = stage.next()?.employment.pending_count;
+    Ok(format!("{} waits, pending_count {count}", agent.name))
+}
+
+fn exit_approved(stage: &Stage) -> Found {
+    let agent = queued(stage)?;
+    let exits = stage.now()?.0.employment.exits_today;
+    stage.order(&format!("employment_exit approve {} --reason rehearsal", agent.id))?;
+    let view = stage.next()?;
+    let told =
+        |event: &Event| event.event == "employment_exit_manual_request" && about(event, "agent") == Some(&agent.id);
+    hold(view.events.iter().any(told), "employment_exit_manual_request in the next message", "no such event")?;
+    stage.run(1)?;
+    let view = stage.next()?;
+    let gone = !view.jobs.contains_key(&agent.id) && !view.employment.pending.contains(&agent.id);
+    hold(gone, format!("{} gone on the next tick", agent.id), "still told of")?;
+    let now = view.employment.exits_today;
+    hold(now > exits, format!("more than {exits} exits today"), format!("{now}"))?;
+    Ok(format!("{} left on the next tick, exits_today {now}", agent.name))
+}
+
+fn exit_deferred(stage: &Stage) -> Found {
+    let agent = queued(stage)?;
+    stage.order(&format!("employment_exit defer {} --reason rehearsal", agent.id))?;
+    let view = stage.next()?;
+    hold(!view.employment.pending.contains(&agent.id), format!("{} no longer pending", agent.id), "still pending")?;
+    stage.run(2)?;
+    let stays = stage.next()?.jobs.get(&agent.id).is_some_and(|job| !job.exit_pending);
+    hold(stays, format!("{} in town and not pending", agent.id), "gone, or pending again")?;
+    Ok(format!("{} stays, pending_count {}", agent.name, view.employment.pending_count))
+}
+
+/// Sentences of the newest tick.
+fn told(view: &Snapshot) -> usize {
+    view.narrations.iter().filter(|it| it.tick == view.tick).count()
+}
+
+fn narration(stage: &Stage) -> Found {
+    let [one, other] = two(stage)?;
+    stage.order("narration off")?;
+    let before = told(&*stage.next()?);
+    stage.order(&format!("employment_exit request {}", one.id))?;
+    hold(told(&*stage.next()?) == before, "no sentence after `narration off`", "one was told")?;
+    stage.order("narration on")?;
+    stage.order(&format!("employment_exit request {}", other.id))?;
+    hold(told(&*stage.next()?) > before, "a sentence after `narration on`", "none was told")?;
+    stage.order("narration limit 0")?;
+    // Until every cooldown is over, so that nothing but the limit keeps a sentence back.
+    let limits = &stage.config().telemetry.narration;
+    let cooldown = limits.category_cooldown_ticks.values().copied().fold(limits.global_cooldown_ticks, u32::max);
+    stage.run(u64::from(cooldown) + 1)?;
+    let before = told(&*stage.next()?);
+    stage.order("spawn")?;
+    hold(told(&*stage.next()?) == before, "no sentence about a newcomer at a limit of 0", "one was told")?;
+    stage.order("narration limit 10000")?;
+    stage.order("spawn")?;
+    hold(told(&*stage.next()?) > before, "a sentence about a newcomer at a limit of 10000", "none was told")?;
+    Ok("off, on, limit 0 and limit 10000 each hold from the next message on".into())
+}
+
+fn privacy(stage: &Stage) -> Found {
+    let ids = |view: &Snapshot| -> Vec<String> {
+        let agents = view.agents.iter().flat_map(|agent| [agent.id.clone(), agent.name.clone()]);
+        agents.chain(view.jobs.keys().cloned()).collect()
+    };
+    let plain = ids(&*stage.next()?);
+    let hidden = stage.config().telemetry.privacy.enabled;
+    let word = |hidden: bool| if hidden { "on" } else { "off" };
+    stage.order(&format!("privacy {}", word(!hidden)))?;
+    let view = stage.next()?;
+    let other = ids(&view);
+    let same = other.iter().find(|id| plain.contains(id));
+    hold(same.is_none(), "every id and name another in the next message", format!("{same:?} as before"))?;
+    let [agent, _] = two(stage)?;
+    stage.order(&format!("setmoney {} 4.5", agent.id))?;
+    stage.order(&format!("privacy {}", word(hidden)))?;
+    hold(ids(&*stage.next()?) == plain, "the first ids and names in the next message", "others")?;
+    let count = view.agents.len();
+    Ok(format!(
+        "{} and {}: {count} residents under other names in the next message, which commands take",
+        word(!hidden),
+        word(hidden)
+    ))
+}
+
+fn perturbations_off(stage: &Stage) -> Found {
+    if stage.next()?.shocks.by_themselves {
+        stage.order("perturbations off")?;
+    }
+    hold(!stage.next()?.shocks.by_themselves, "no shocks by themselves in the next message", "they still come")?;
+    Ok("no shock comes by itself".into())
+}
+
+/// The charter's targets after so many days.
+///
+/// # Errors
+/// Those that are missed.
+pub(super) fn charter(stage: &Stage, days: u64) -> Found {
+    let day = u64::from(stage.config().time.ticks_per_day);
+    stage.run(days * day)?;
+    let kpis: Vec<_> = stage.next()?.kpis.iter().filter(|kpi| kpi.charter).cloned().collect();
+    let seen: Vec<String> = kpis
+        .iter()
+        .map(|kpi| {
+            let value = kpi.value.map_or_else(|| "not enough data".into(), |value| figure(value, &kpi.unit));
+            format!("{} {value}", kpi.title)
+        })
+        .collect();
+    let targets: Vec<String> = kpis.iter().map(|kpi| format!("{} {}", kpi.title, kpi.target)).collect();
+    let met = !kpis.is_empty() && kpis.iter().all(|kpi| kpi.verdict == "met");
+    hold(met, format!("after {days} days {}", targets.join(", ")), seen.join(", "))?;
+    Ok(format!("after {days} days {}", seen.join(", ")))
+}
+
+/// That a fallback starts, runs and lets nothing come over the town by itself.
+///
+/// # Errors
+/// What it lacks.
+pub(super) fn fallback(stage: &Stage) -> Found {
+    let config = stage.config().config_id.clone();
+    let off = !stage.next()?.shocks.by_themselves;
+    hold(off, format!("{config} has its perturbations off"), "they come by themselves")?;
+    stage.run(u64::from(stage.config().time.ticks_per_day))?;
+    let view = stage.next()?;
+    let begun = view.counters.get("perturbation_began").copied().unwrap_or(0);
+    hold(begun == 0, "no shock in a day", format!("{begun}"))?;
+    hold(view.health.status == "ok", "a healthy shard", view.health.problems.join("; "))?;
+    Ok(format!("{config} runs a day, {} residents, no shock", view.agents.len()))
+}

@@ -1,0 +1,52 @@
+//! Which HTTP status a code of ours has: the one place that says so.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::auth::Rejection;
+use townlet_wire::Answer;
+use townlet_wire::service::Refusal;
+
+/// The status of a code.
+pub(super) fn of(code: &str) -> StatusCode {
+    match code {
+        "E_CMD_ID_REQUIRED" | "E_INVALID_ARG" => StatusCode::BAD_REQUEST,
+        "E_UNAUTHORIZED" => StatusCode::UNAUTHORIZED,
+        "E_FORBIDDEN" => StatusCode::FORBIDDEN,
+        "E_NOT_FOUND" | "E_UNKNOWN_COMMAND" => StatusCode::NOT_FOUND,
+        "E_METHOD" => StatusCode::METHOD_NOT_ALLOWED,
+        "E_TIMEOUT" => StatusCode::REQUEST_TIMEOUT,
+        "E_CONFLICT" | "E_CMD_ID_EXPIRED" | "E_IN_FLIGHT" => StatusCode::CONFLICT,
+        "E_TOO_LARGE" => StatusCode::PAYLOAD_TOO_LARGE,
+        "E_MEDIA_TYPE" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "E_CMD_ID_REUSED" => StatusCode::UNPROCESSABLE_ENTITY,
+        "E_SCHEMA_OLD" => StatusCode::UPGRADE_REQUIRED,
+        "E_TOO_MANY" => StatusCode::TOO_MANY_REQUESTS,
+        "E_AUDIT_UNAVAILABLE" | "E_STOPPING" => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// An answer in its envelope.
+pub(super) fn response(answer: &Answer) -> Response {
+    let status = answer.error.as_ref().map_or(StatusCode::OK, |error| of(&error.code));
+    let mut response = (status, Json(answer)).into_response();
+    if answer.error.as_ref().is_some_and(|error| error.code == "E_IN_FLIGHT") {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(1_u64));
+    }
+    response
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        let mut response = (of(&self.error.code), Json(Refusal { error: self.error })).into_response();
+        if let Some(seconds) = self.wait {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if response.status() == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

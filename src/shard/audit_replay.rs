@@ -1,0 +1,161 @@
+//! Lost ticks lived again: commands that the audit log holds and a cut journal does not, put back where they were.
+//!
+//! One seed, one policy and the same commands make the same town, so what a journal has lost can be lived once more; each
+//! command's digests in the audit log prove it, and without that proof nothing goes on. Rule: "Journal".
+
+use std::sync::Arc;
+
+use townlet_town::{Rules, Town};
+
+use super::commands::world::RELOAD_CONFIG;
+use super::driver::Driver;
+use super::journal::{DIGEST_TICKS, Entry};
+use super::recovery::RecoveredRun;
+use super::reload::ConfigReloader;
+use super::table::{Args, Look, Run, TABLE};
+use super::telemetry::ShardStatus;
+use townlet_audit::Record;
+use townlet_wire::Status;
+
+/// Brings a rebuilt town to the last command that was acknowledged. Answers with what its journal was missing; nothing, when
+/// it held all of them.
+///
+/// # Errors
+/// Why a command cannot be put back, in a sentence that fits behind the journal's name. Nothing was changed.
+pub(super) fn replay_from_audit(
+    rebuilt: &mut RecoveredRun,
+    opened: &townlet_audit::Opened,
+    driver: &mut Driver,
+    reloader: Option<&ConfigReloader>,
+) -> Result<Vec<Entry>, String> {
+    let lost = lost(&opened.done, rebuilt);
+    let Some(first) = lost.first() else { return Ok(Vec::new()) };
+    let began = rebuilt.town.tick();
+    let refuse = |record: &Record, why: String| {
+        format!(
+            "it ends at tick {began}, and `{}` ({}) was applied at tick {} and acknowledged. Lived again, {why}. Put back \
+             a copy of the journal, or name an earlier run behind `--resume`; nothing was changed.",
+            record.command, record.cmd_id, record.tick
+        )
+    };
+    let mut life = Life { town: rebuilt.town.clone(), from: began, options: Vec::new(), entries: Vec::new() };
+    for record in &lost {
+        life.up_to(record.tick, driver)
+            .and_then(|()| life.again(record, &opened.log, reloader))
+            .map_err(|why| refuse(record, why))?;
+    }
+    rebuilt.notes.push(format!(
+        "ticks {began} to {} were missing from the journal and were lived again under {}, with {} of the audit log, the \
+         first `{}` ({}); every digest there is equal.",
+        life.town.tick(),
+        driver.id(),
+        if lost.len() == 1 { "1 command".to_owned() } else { format!("{} commands", lost.len()) },
+        first.command,
+        first.cmd_id
+    ));
+    rebuilt.commands.extend(lost.iter().map(|it| ((it.issuer.clone(), it.cmd_id.clone()), it.tick)));
+    rebuilt.header.sources.clone_from(&life.town.rules().sources);
+    rebuilt.town = life.town;
+    Ok(life.entries)
+}
+
+/// Commands that were applied to the town, and that neither the journal nor the packed town it starts from holds.
+fn lost<'a>(done: &'a [Record], rebuilt: &RecoveredRun) -> Vec<&'a Record> {
+    let (tick, digest) = &rebuilt.base;
+    let held = done.iter().rposition(|it| it.tick == *tick && it.digest_after.as_ref() == Some(digest));
+    let of_town =
+        |it: &Record| TABLE.iter().any(|row| row.name == it.command && matches!(row.run, Run::Town(_) | Run::Reload));
+    // A reload of files that said what ran already changed nothing.
+    let did = |it: &Record| it.digest_before != it.digest_after || it.command != RELOAD_CONFIG.name;
+    let after = |place: usize, it: &Record| it.tick >= *tick && held.is_none_or(|held| place > held);
+    let journalled = |it: &Record| rebuilt.commands.contains_key(&(it.issuer.clone(), it.cmd_id.clone()));
+    let lost = done.iter().enumerate().filter(|(place, it)| {
+        it.status == Some(Status::Ok) && of_town(it) && did(it) && after(*place, it) && !journalled(it)
+    });
+    lost.map(|(_, it)| it).collect()
+}
+
+/// A town that lives ticks again, with what its journal must say of them.
+struct Life {
+    town: Town,
+    /// First tick that no entry holds yet.
+    from: u64,
+    options: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+impl Life {
+    fn up_to(&mut self, tick: u64, driver: &mut Driver) -> Result<(), String> {
+        if self.town.tick() > tick {
+            return Err("the journal passes that tick without it".into());
+        }
+        while self.town.tick() < tick {
+            self.town.step(driver);
+            self.options.extend(self.town.decided().map(|(_, option)| option.index() as u8));
+            self.town.clear_events();
+            if self.town.tick().is_multiple_of(DIGEST_TICKS) {
+                self.write();
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) {
+        let (from, to) = (self.from, self.town.tick());
+        if from < to {
+            let digest = to.is_multiple_of(DIGEST_TICKS).then(|| self.town.digest());
+            self.entries.push(Entry::Ticks { from, to, options: std::mem::take(&mut self.options), digest });
+            self.from = to;
+        }
+    }
+
+    /// Applies a command as the log has it; the town before and after must be the one that the log names.
+    fn again(
+        &mut self,
+        record: &Record,
+        log: &townlet_audit::Log,
+        reloader: Option<&ConfigReloader>,
+    ) -> Result<(), String> {
+        let equal = |town: &Town, digest: &Option<String>| match digest {
+            Some(digest) if *digest == town.digest() => Ok(()),
+            Some(_) => Err("the town is another there".to_owned()),
+            None => Err("nothing in the log proves the town".to_owned()),
+        };
+        equal(&self.town, &record.digest_before)?;
+        let (index, tick) = (self.town.state().commands, self.town.tick());
+        let (cmd_id, issuer) = (record.cmd_id.clone(), record.issuer.clone());
+        let row = TABLE.iter().find(|row| row.name == record.command);
+        let run = match row.map(|row| &row.run) {
+            Some(Run::Town(run)) => run,
+            Some(Run::Reload) => {
+                let rules = reloaded(record, reloader)?;
+                self.write();
+                self.town.reload(&rules).map_err(|refusal| refusal.message)?;
+                self.town.clear_events();
+                let sources = Box::new(rules.sources.clone());
+                self.entries.push(Entry::Reload { index, tick, cmd_id, issuer, sources });
+                return equal(&self.town, &record.digest_after);
+            }
+            _ => return Err("there is no such command".into()),
+        };
+        let look = Look { town: &self.town, status: &ShardStatus::default(), log, releases: None };
+        let command = run(&look, &Args::logged(&record.args)).map_err(|error| error.message)?;
+        self.write();
+        self.town.apply(&command).map_err(|refusal| refusal.message)?;
+        self.town.clear_events();
+        equal(&self.town, &record.digest_after)?;
+        self.entries.push(Entry::Command { index, tick, cmd_id, issuer, command });
+        Ok(())
+    }
+}
+
+/// What was reloaded stood in the journal; the files may still say the same, which the log's digest of them proves.
+fn reloaded(record: &Record, reloader: Option<&ConfigReloader>) -> Result<Arc<Rules>, String> {
+    let digest = record.result.as_ref().and_then(|result| result["texts_digest"]["after"].as_str());
+    let read = reloader.and_then(|reloader| reloader.read().ok());
+    let same = read.filter(|read| Some(read.sources.digest().as_str()) == digest);
+    let lost =
+        "the texts it brought are lost: the journal held them, and no file given behind `--config` says the same now";
+    let rules = Rules::new(same.ok_or(lost)?.sources).map_err(|why| why.to_string())?;
+    Ok(Arc::new(rules))
+}

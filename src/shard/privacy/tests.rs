@@ -1,0 +1,110 @@
+//! Privacy: no resident's name or id in any byte that leaves, and hashed ids that work.
+
+use townlet_learn::Scripted;
+use townlet_town::config::{DEFAULT_PERTURBATIONS, Layers, load};
+use townlet_town::{Command, Rules, Sources, Town};
+
+use super::*;
+use crate::telemetry::{self, ShardStatus};
+use townlet_wire::telemetry::{AuditRow, AuditTail, Health};
+
+fn names() -> PrivacyFilter {
+    PrivacyFilter { key: [7; 32], hidden: true }
+}
+
+fn town() -> Town {
+    let flags = [("employment.max_absent_shifts", "1"), ("embedding_allocator.max_slots", "8")];
+    let flags = flags.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+    let sources = Sources {
+        config: load(&Layers { flags, ..Layers::default() }).unwrap().config.canonical(),
+        plan: ("default.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
+        affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
+        perturbations: ("default.yaml".into(), DEFAULT_PERTURBATIONS.into()),
+    };
+    Town::new(std::sync::Arc::new(Rules::new(sources).unwrap()), 7)
+}
+
+/// Every word of a text that is a resident's name or id.
+fn leaks(text: &str) -> Vec<String> {
+    let words = text.split(|character: char| !character.is_alphanumeric());
+    words.filter(|word| names::resident(word).is_some()).map(str::to_owned).collect()
+}
+
+#[test]
+fn no_name_or_id_is_in_any_byte_of_a_snapshot() {
+    let mut town = town();
+    let mut status = ShardStatus { names: names(), ..ShardStatus::default() };
+    status.health = Health { problems: vec!["ada's file is full".into()], ..Health::default() };
+    for tick in 0..1_200_u32 {
+        if tick == 100 {
+            town.apply(&Command::ExitRequest { who: ResidentId(3) }).unwrap();
+        }
+        if tick.is_multiple_of(40) {
+            let who = ResidentId(town.state().lifecycle.next_resident - 1);
+            drop(town.apply(&Command::SetNeed { who, need: 0, value: townlet_town::Micro::ZERO }));
+            drop(town.apply(&Command::Kill { who: ResidentId(tick / 40) }));
+        }
+        town.step(&mut Scripted);
+        let rules = std::sync::Arc::clone(town.rules());
+        for event in town.events() {
+            status.story.tell(&rules, event);
+        }
+        town.clear_events();
+        if tick.is_multiple_of(50) {
+            let row = AuditRow {
+                issuer: "tui:ben".into(),
+                args: json!({ "agent": "cleo", "dov": ["ADA-2 and Eva"] }),
+                reason: Some("Finn asked".into()),
+                ..AuditRow::default()
+            };
+            let tail = AuditTail { records: vec![row], ..AuditTail::default() };
+            let sent = serde_json::to_string(&telemetry::snapshot(&town, &status, tail.clone())).unwrap();
+            assert_eq!(leaks(&sent), Vec::<String>::new(), "tick {tick}");
+            let plain = ShardStatus { names: PrivacyFilter::default(), ..ShardStatus::default() };
+            let plain = serde_json::to_string(&telemetry::snapshot(&town, &plain, tail)).unwrap();
+            assert!(leaks(&plain).len() > 20, "without privacy the names are there, so this test can see them");
+        }
+    }
+    assert!(status.story.narrations().count() > 5 && status.story.events().count() > 20);
+}
+
+#[test]
+fn a_hash_is_stable_and_keyed() {
+    let (one, other) = (names(), PrivacyFilter { key: [8; 32], hidden: true });
+    assert_eq!(one.hash(ResidentId(3)), one.hash(ResidentId(3)));
+    assert_ne!(one.hash(ResidentId(3)), one.hash(ResidentId(4)));
+    assert_ne!(one.hash(ResidentId(3)), other.hash(ResidentId(3)));
+    assert_eq!(one.text("Ada met ada-2."), format!("{} met {}.", one.hash(ResidentId(0)), one.hash(ResidentId(96))));
+    assert_eq!(one.text("adam and the parade"), "adam and the parade");
+}
+
+#[test]
+fn hashed_ids_are_understood() {
+    let names = names();
+    let line =
+        format!("explain {} --reason \"{}!\"", names.hash(ResidentId(2)), names.hash(ResidentId(0)).to_uppercase());
+    assert_eq!(names.resolve_pseudonyms(&line, 8), "explain cleo --reason \"ada!\"");
+    assert_eq!(names.resolve_pseudonyms(&line, 1), format!("explain {} --reason \"ada!\"", names.hash(ResidentId(2))));
+}
+
+#[test]
+fn the_key_is_kept_in_the_home() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let first = PrivacyFilter::open(&home, "harbour", true).unwrap();
+    let again = PrivacyFilter::open(&home, "harbour", true).unwrap();
+    assert_eq!(first.hash(ResidentId(0)), again.hash(ResidentId(0)));
+    let other = PrivacyFilter::open(&home, "elsewhere", true).unwrap();
+    assert_ne!(first.hash(ResidentId(0)), other.hash(ResidentId(0)));
+    std::fs::write(home.privacy_key("harbour"), b"short").unwrap();
+    assert!(PrivacyFilter::open(&home, "harbour", true).unwrap_err().contains("32 bytes"));
+}
+
+#[test]
+fn exported_lines_are_redacted_and_say_so() {
+    let line = b"{\"args\":{\"agent\":\"ada\"},\"reason\":\"Ben knows\"}\nhalf a li\n";
+    assert_eq!(PrivacyFilter::default().lines(line).as_ref(), line);
+    let text = String::from_utf8(names().lines(line).into_owned()).unwrap();
+    assert_eq!((leaks(&text), text.lines().count()), (Vec::new(), 1));
+    assert!(text.contains("\"redacted\":true"));
+}

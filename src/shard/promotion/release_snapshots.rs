@@ -1,0 +1,136 @@
+//! What is kept of a change of release: both policies under `snapshots/release/<time>`, with a manifest.
+//!
+//! Owns that folder's layout; a folder without its manifest was left unfinished and counts for nothing. Rule: "Stability,
+//! promotion, rollback".
+
+use std::path::{Path, PathBuf};
+
+use fail::fail_point;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use townlet_town::Rules;
+use townlet_town::config::Config;
+use townlet_town::snapshot::hex;
+
+use super::state_machine::{Act, ConfigFingerprint};
+use crate::home::replace;
+use crate::policies::{Loaded, PolicyCatalog, SCRIPTED, ready};
+use crate::table::error;
+use townlet_wire::ErrorBody;
+use townlet_wire::learning::Evidence;
+use townlet_wire::line::nearest;
+
+const MANIFEST: &str = "manifest.json";
+
+/// What stands in a folder of `snapshots/release`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    /// The shard.
+    pub shard: String,
+    /// Its configuration.
+    pub config_id: String,
+    /// When, and who asked.
+    pub act: Act,
+    /// The release that stood.
+    pub release: Part,
+    /// Who was to take its place.
+    pub candidate: Part,
+    /// What towns were made from.
+    pub ground: ConfigFingerprint,
+    /// What spoke for it; `None` when it was forced.
+    pub evidence: Option<Evidence>,
+}
+
+/// A policy in such a folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Part {
+    /// Its id.
+    pub id: String,
+    /// Its file beside the manifest; `None` for the scripted policy, which is part of the program.
+    pub file: Option<String>,
+    /// Of that file.
+    pub sha256: Option<String>,
+}
+
+impl Part {
+    /// Of a policy at hand.
+    pub(super) fn of(policy: &Loaded) -> Self {
+        let id = policy.driver.id().to_owned();
+        let there = !policy.bytes.is_empty();
+        let file = there.then(|| format!("{id}.safetensors"));
+        Self { id, file, sha256: there.then(|| hex(&Sha256::digest(&policy.bytes))) }
+    }
+}
+
+/// Where the folders stand.
+pub(super) fn root(home: &Path, config: &Config) -> PathBuf {
+    home.join(&config.snapshot.root).join("release")
+}
+
+/// The name of the folder of a moment, free in `root`.
+pub(super) fn name(root: &Path) -> String {
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+    let plain = format!("{}-{:03}", now.strftime("%Y%m%d-%H%M%S"), now.millisecond());
+    let mut names = (1..).map(|number| if number == 1 { plain.clone() } else { format!("{plain}-{number}") });
+    names.find(|name| !root.join(name).exists()).unwrap_or(plain)
+}
+
+/// Writes a folder, the manifest last.
+///
+/// # Errors
+/// The file and what the system says.
+pub(super) fn write(folder: &Path, manifest: &Manifest, policies: [&Loaded; 2]) -> Result<(), String> {
+    let put = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        replace(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    for (part, policy) in [&manifest.release, &manifest.candidate].into_iter().zip(policies) {
+        if let Some(file) = &part.file {
+            put(file, &policy.bytes)?;
+        }
+    }
+    fail_point!("promote_saving");
+    let mut text = serde_json::to_vec_pretty(manifest).expect("plain values");
+    text.push(b'\n');
+    put(MANIFEST, &text)
+}
+
+/// Names of the finished folders, oldest first.
+pub(super) fn list(root: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let finished = entries.filter(|entry| entry.path().join(MANIFEST).is_file());
+    let mut names: Vec<String> = finished.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+/// Manifests of the finished folders, oldest first.
+pub(super) fn manifests(root: &Path) -> impl DoubleEndedIterator<Item = PathBuf> {
+    list(root).into_iter().map(move |name| root.join(name).join(MANIFEST))
+}
+
+/// The release that a folder was made from, ready to drive. Named as `promotion_status` lists them, never by path.
+///
+/// # Errors
+/// That there is no such folder, or why its release cannot drive this town.
+pub(super) fn release(root: &Path, name: &str, policies: &PolicyCatalog, rules: &Rules) -> Result<Loaded, ErrorBody> {
+    let names = list(root);
+    if !names.iter().any(|known| known == name) {
+        let near = nearest(name, names.iter().map(String::as_str));
+        let hint =
+            near.map_or_else(|| "`promotion_status` lists them.".to_owned(), |near| format!("Did you mean `{near}`?"));
+        return Err(error("E_NOT_FOUND", format!("there is no release snapshot `{name}`."), hint));
+    }
+    let damaged = |why: String| error("E_DAMAGED", format!("{name}: {why}."), "Use another one of `promotion_status`.");
+    let folder = root.join(name);
+    let text = townlet_files::read(&folder.join(MANIFEST)).map_err(|why| damaged(why.to_string()))?;
+    let manifest: Manifest = serde_json::from_slice(&text).map_err(|why| damaged(why.to_string()))?;
+    let id = &manifest.release.id;
+    let loaded = if manifest.release.file.is_none() {
+        policies.load(SCRIPTED, rules)
+    } else {
+        let bytes = townlet_files::read(&folder.join(format!("{id}.safetensors")));
+        ready(id, bytes.map_err(|why| damaged(why.to_string()))?, rules)
+    };
+    loaded.map_err(|why| damaged(why.to_string().trim_end_matches('.').to_owned()))
+}

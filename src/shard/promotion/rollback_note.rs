@@ -1,0 +1,93 @@
+//! What the note of a rollback's incident says besides what every note does: who did it, and what the town's windows, KPIs and
+//! alerts looked like.
+//!
+//! Owns the text alone. Rule: "Incidents".
+
+use std::fmt::Write as _;
+
+use super::state_machine::Step;
+use townlet_wire::telemetry::{Alert, Snapshot};
+use townlet_wire::text::escape;
+
+/// Bars of a graph, lowest first.
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// Sections of the note, in Markdown.
+pub(super) fn sections(view: &Snapshot, step: &Step, steps: &[Step]) -> String {
+    let act = &step.act;
+    let mut text = format!(
+        "- from `{}` to `{}`, at tick {}, {} UTC\n- who: {}, cmd_id `{}`\n- why: {}\n",
+        escape(step.replaced.as_deref().unwrap_or("–")),
+        escape(&step.release),
+        act.tick,
+        act.ts,
+        escape(&act.issuer),
+        escape(&act.cmd_id),
+        escape(&step.why)
+    );
+    graphs(&mut text, view);
+    text.push_str("\n## KPIs at that tick\n\n| KPI | value | target | verdict |\n|---|---|---|---|\n");
+    for kpi in &view.kpis {
+        let value = kpi.value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"));
+        let _ = writeln!(text, "| {} | {value} | {} | {} |", kpi.title, kpi.target, kpi.verdict);
+    }
+    text.push_str("\n## Alerts that stood\n\n");
+    if view.alerts.is_empty() {
+        text.push_str("None.\n");
+    }
+    for Alert { name, severity, since_tick, message, .. } in &view.alerts {
+        let _ = writeln!(text, "- {name} ({severity}, since tick {since_tick}): {}", escape(message));
+    }
+    text.push_str("\n## Steps of the release\n\n");
+    for step in steps {
+        let (act, from, to) = (&step.act, step.from.word(), step.to.word());
+        let _ = writeln!(
+            text,
+            "- {} tick {}: {from} → {to} ({}): {}",
+            act.ts,
+            act.tick,
+            escape(&act.issuer),
+            escape(&step.why)
+        );
+    }
+    text
+}
+
+/// A row for each check, a bar for each window.
+fn graphs(text: &mut String, view: &Snapshot) {
+    let windows = &view.stability.windows;
+    text.push_str("\n## Stability windows\n\n");
+    if windows.is_empty() {
+        text.push_str("None was over.\n");
+        return;
+    }
+    let letters: String = windows.iter().map(|window| letter(&window.verdict)).collect();
+    let _ = write!(text, "```text\n{:<18} {letters}   G green, R red, · inconclusive, oldest first\n", "window");
+    for (place, check) in windows[0].checks.iter().enumerate() {
+        let values: Vec<Option<f64>> =
+            windows.iter().map(|window| window.checks.get(place).and_then(|check| check.value)).collect();
+        let last = values.last().copied().flatten().map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"));
+        let limit = windows.last().and_then(|window| window.checks.get(place)).map_or("", |check| check.limit.as_str());
+        let _ = writeln!(text, "{:<18} {}   {last} ({limit})", check.name, spark(&values));
+    }
+    text.push_str("```\n");
+}
+
+fn letter(verdict: &str) -> char {
+    match verdict {
+        "green" => 'G',
+        "red" => 'R',
+        _ => '·',
+    }
+}
+
+/// From nothing to the largest value; a dot where there was not enough data.
+fn spark(values: &[Option<f64>]) -> String {
+    let most = values.iter().flatten().copied().fold(0.0, f64::max);
+    let bar = |value: &Option<f64>| match value {
+        None => '·',
+        Some(_) if most <= 0.0 => BARS[0],
+        Some(value) => BARS[((value / most * 7.0).round() as usize).min(7)],
+    };
+    values.iter().map(bar).collect()
+}

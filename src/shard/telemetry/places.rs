@@ -1,0 +1,120 @@
+//! The place as observers see it: stores, queues, the map.
+
+use std::collections::BTreeMap;
+
+use townlet_town::Rules;
+use townlet_town::ids::ObjectId;
+use townlet_town::options::works;
+use townlet_town::plan::ObjectKind;
+use townlet_town::state::{Activity, State};
+
+use super::agent_id;
+use townlet_wire::telemetry::{
+    Conflict, Map, MapObject, MapPlace, Queue, QueueCooldown, QueueUser, QueueWaiter, Store,
+};
+
+/// Every object that holds stock, by id.
+pub(super) fn stores(rules: &Rules, state: &State) -> BTreeMap<String, Store> {
+    rules
+        .plan
+        .objects()
+        .filter_map(|(id, object)| {
+            let economy = &rules.config.economy;
+            let (item, capacity) = match object.kind {
+                ObjectKind::Fridge => ("meals", economy.fridge_capacity),
+                ObjectKind::Till => ("meals", economy.cafe_capacity),
+                ObjectKind::Shelf => ("groceries", economy.grocer_capacity),
+                _ => return None,
+            };
+            let stock = [(item.to_owned(), u64::from(state.objects[id].stock))].into();
+            Some((object.name.clone(), Store { kind: object.kind.name().into(), stock, capacity: capacity.into() }))
+        })
+        .collect()
+}
+
+/// Every object one can queue for.
+pub(crate) fn conflict(rules: &Rules, state: &State) -> Conflict {
+    let used = |id: ObjectId| rules.choices.iter().flatten().any(|(object, _)| *object == id);
+    Conflict {
+        queues: rules.plan.objects().filter(|(id, _)| used(*id)).map(|(id, _)| queue(rules, state, id)).collect(),
+        ghost_steps: state.ghost_steps,
+        blocked_steps: state.blocked_steps,
+        queue_fairness: state.live_settings.queue_fairness,
+    }
+}
+
+fn queue(rules: &Rules, state: &State, id: ObjectId) -> Queue {
+    let (object, it) = (&rules.plan.objects[id], &state.objects[id]);
+    let affordances = rules.choices.iter().flatten().filter(|(other, _)| *other == id);
+    let working =
+        affordances.map(|(_, what)| &rules.affordances[*what]).any(|what| works(rules, state, id, what).is_none());
+    let users = it.uses.iter().map(|agent| {
+        let (affordance, remaining) = match state.agents.activity[*agent] {
+            Activity::Using(_, what, until) => {
+                (rules.affordances[what].id.clone(), Some(until.saturating_sub(state.tick)))
+            }
+            Activity::Holding(_, what, ..) => (rules.affordances[what].id.clone(), None),
+            _ => (String::new(), None),
+        };
+        QueueUser { agent: agent_id(state, *agent), affordance, remaining }
+    });
+    let waiting: Vec<QueueWaiter> = it
+        .queue
+        .iter()
+        .map(|waiter| QueueWaiter { agent: agent_id(state, waiter.agent), waited: state.tick - waiter.since })
+        .collect();
+    Queue {
+        object: object.name.clone(),
+        kind: object.kind.name().into(),
+        place: rules.plan.places[object.place].name.clone(),
+        capacity: u64::from(object.kind.capacity()),
+        users: users.collect(),
+        longest_wait: waiting.iter().map(|waiter| waiter.waited).max().unwrap_or(0),
+        waiting,
+        cooldowns: it
+            .cooldowns
+            .iter()
+            .filter(|cooldown| cooldown.until > state.tick)
+            .map(|cooldown| QueueCooldown { agent: agent_id(state, cooldown.agent), until_tick: cooldown.until })
+            .collect(),
+        ghost_steps: u64::from(it.ghost_steps),
+        working,
+    }
+}
+
+/// The plan. It never changes while a town runs.
+pub(super) fn map(rules: &Rules) -> Map {
+    let plan = &rules.plan;
+    Map {
+        revision: 1,
+        width: u64::from(plan.width),
+        height: u64::from(plan.height),
+        rows: plan.rows.clone(),
+        places: plan
+            .places
+            .iter()
+            .map(|place| MapPlace {
+                name: place.name.clone(),
+                kind: place.kind.name().into(),
+                x: u64::from(place.x),
+                y: u64::from(place.y),
+                width: u64::from(place.width),
+                height: u64::from(place.height),
+            })
+            .collect(),
+        objects: plan
+            .objects
+            .iter()
+            .map(|object| {
+                let (x, y) = plan.at(object.tile);
+                MapObject {
+                    id: object.name.clone(),
+                    kind: object.kind.name().into(),
+                    place: plan.places[object.place].name.clone(),
+                    x: u64::from(x),
+                    y: u64::from(y),
+                }
+            })
+            .collect(),
+    }
+}

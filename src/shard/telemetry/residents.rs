@@ -1,0 +1,183 @@
+//! Residents as observers see them: job status under the fixed names, and what the inspector shows.
+
+use std::collections::BTreeMap;
+
+use townlet_learn::LastDecision;
+use townlet_town::economy::basket;
+use townlet_town::fixed_point::Micro;
+use townlet_town::names;
+use townlet_town::needs::NEEDS;
+use townlet_town::options::{OPTIONS, OptionKind, reasons};
+use townlet_town::people::{self, TRAITS};
+use townlet_town::state::{Activity, ShiftState, State};
+use townlet_town::{AgentId, Rules, Town};
+
+use super::agent_id;
+use crate::driver::Driver;
+use townlet_wire::telemetry::{Agent, Job, MaskBit, Need, Relationships, Shift, Tie, TopOption, Trait};
+
+/// Job status by agent id.
+pub(super) fn jobs(rules: &Rules, state: &State) -> BTreeMap<String, Job> {
+    state.agents.present.iter().map(|agent| (agent_id(state, *agent), job(rules, state, *agent))).collect()
+}
+
+fn job(rules: &Rules, state: &State, agent: AgentId) -> Job {
+    let agents = &state.agents;
+    let shift = agents.shift[agent];
+    let held = agents.job[agent];
+    let tenure = (state.tick - agents.job_since[agent]) as f64 / rules.day_length() as f64;
+    Job {
+        job_id: held.map(|job| rules.jobs[job].name.clone()).unwrap_or_default(),
+        on_shift: matches!(shift.state, ShiftState::OnTime | ShiftState::Late),
+        wallet: agents.wallet[agent].to_f64(),
+        lateness_counter: u64::from(agents.lateness_counter[agent]),
+        wages_earned: agents.wages_earned[agent].to_f64(),
+        wages_withheld: agents.wages_withheld[agent].to_f64(),
+        meals_cooked: u64::from(agents.meals_cooked[agent]),
+        meals_consumed: u64::from(agents.meals_consumed[agent]),
+        basket_cost: basket(rules, state).to_f64(),
+        shift_state: if held.is_some() { shift.state.name() } else { "none" }.into(),
+        attendance_ratio: agents
+            .attendance(agent, rules.config.employment.attendance_window)
+            .map_or(1.0, Micro::to_f64),
+        late_ticks_today: u64::from(agents.late_ticks_today[agent]),
+        absent_shifts_7d: u64::from(agents.absent_shifts(agent)),
+        exit_pending: state.employment.entry(agent).is_some(),
+        tenure_days: if held.is_some() { tenure } else { 0.0 },
+    }
+}
+
+/// Everybody present, in the order of their slots.
+pub(super) fn agents(town: &Town, driver: &Driver) -> Vec<Agent> {
+    town.state().agents.present.iter().map(|agent| inspect(town, driver, *agent)).collect()
+}
+
+/// One resident as the inspector shows them.
+pub(crate) fn inspect(town: &Town, driver: &Driver, agent: AgentId) -> Agent {
+    let (rules, state) = (town.rules(), town.state());
+    let agents = &state.agents;
+    let (x, y) = rules.plan.at(agents.tile[agent]);
+    let here = rules.plan.place_of[agents.tile[agent]];
+    let weighed = driver.weighed(town, agent);
+    Agent {
+        id: agent_id(state, agent),
+        name: names::name(agents.resident[agent]),
+        x: u64::from(x),
+        y: u64::from(y),
+        place: here.map_or_else(|| "outdoors".into(), |place| rules.plan.places[place].name.clone()),
+        home: rules.plan.places[agents.home[agent]].name.clone(),
+        arrived_tick: agents.arrived[agent],
+        needs: NEEDS
+            .iter()
+            .enumerate()
+            .map(|(need, row)| Need {
+                name: row.name.into(),
+                value: agents.needs[agent][need].to_f64(),
+                critical: rules.critical[need].to_f64(),
+            })
+            .collect(),
+        option: agents.option[agent].name().into(),
+        option_since: agents.option_since[agent],
+        activity: activity(rules, state, agent),
+        target: agents.activity[agent].target().map(|(object, _)| rules.plan.objects[object].name.clone()),
+        mask: mask(rules, state, agent),
+        top_options: weighed.as_ref().map(top_options).unwrap_or_default(),
+        value: weighed.map(|weighed| f64::from(weighed.value)),
+        possessed: agents.possessed[agent],
+        shift: shift(rules, state, agent),
+        groceries: u64::from(agents.groceries[agent]),
+        rent_owed_days: u64::from(agents.rent_owed[agent]),
+        personality: personality(state, agent),
+    }
+}
+
+/// What was likely at the latest decision, likeliest first; what was forbidden is left out.
+fn top_options(weighed: &LastDecision) -> Vec<TopOption> {
+    let likely = weighed.top.iter().filter(|(_, probability)| *probability > 0.0);
+    likely
+        .map(|(option, probability)| TopOption { option: option.name().into(), probability: f64::from(*probability) })
+        .collect()
+}
+
+/// A resident's traits.
+pub(crate) fn personality(state: &State, agent: AgentId) -> Vec<Trait> {
+    let values = people::personality(state.agents.resident[agent]).all();
+    TRAITS.iter().zip(values).map(|(name, value)| Trait { name: (*name).into(), value: value.to_f64() }).collect()
+}
+
+/// Every tie, by the slot of whoever has it, most trusted first.
+pub(crate) fn relationships(rules: &Rules, state: &State) -> Relationships {
+    let ties = state.agents.present.iter().flat_map(|agent| {
+        let mut ties: Vec<_> = state.agents.ties[*agent].iter().collect();
+        ties.sort_by_key(|tie| (std::cmp::Reverse(tie.trust), tie.other));
+        ties.into_iter().map(|tie| Tie {
+            agent: agent_id(state, *agent),
+            other: agent_id(state, tie.other),
+            trust: tie.trust.to_f64(),
+            familiarity: tie.familiarity.to_f64(),
+            rivalry: tie.rivalry.to_f64(),
+        })
+    });
+    Relationships { stage: super::stage(rules), ties: ties.collect() }
+}
+
+/// Every option with whether it may be chosen, and why not.
+pub(super) fn mask(rules: &Rules, state: &State, agent: AgentId) -> Vec<MaskBit> {
+    OPTIONS
+        .iter()
+        .zip(reasons(rules, state, agent))
+        .map(|(row, why)| MaskBit {
+            option: row.1.into(),
+            allowed: why.is_none(),
+            reason: why.map_or_else(String::new, |why| why.words().into()),
+        })
+        .collect()
+}
+
+/// What a resident is doing, in words.
+pub(super) fn activity(rules: &Rules, state: &State, agent: AgentId) -> String {
+    let agents = &state.agents;
+    let name = |object| &rules.plan.objects[object].name;
+    match agents.activity[agent] {
+        Activity::Walking(object, _) => {
+            format!("walking to {}, {} steps", name(object), rules.fields[object][agents.tile[agent]])
+        }
+        Activity::Waiting(object, _) => {
+            let queue = &state.objects[object].queue;
+            let place = queue.iter().position(|waiter| waiter.agent == agent).unwrap_or(0) + 1;
+            format!("waiting for {}, number {place} in line", name(object))
+        }
+        Activity::Holding(object, ..) => format!("stepping up to {}", name(object)),
+        Activity::Using(object, affordance, until) => {
+            let what = rules.affordances[affordance].id.replace('_', " ");
+            format!("{what} at {}, {} ticks left", name(object), until.saturating_sub(state.tick))
+        }
+        Activity::Idle => idle(rules, state, agent),
+    }
+}
+
+fn idle(rules: &Rules, state: &State, agent: AgentId) -> String {
+    let agents = &state.agents;
+    match (agents.option[agent], agents.job[agent]) {
+        (OptionKind::Work, Some(job)) => match rules.jobs[job].field[agents.tile[agent]] {
+            0..=2 => format!("at work as {}", rules.jobs[job].name),
+            steps => format!("on the way to work as {}, {steps} steps", rules.jobs[job].name),
+        },
+        (OptionKind::GoHome, _) => "walking home".into(),
+        _ if agents.ended[agent] => "thinking of what to do".into(),
+        (option, _) => option.name().replace('_', " "),
+    }
+}
+
+fn shift(rules: &Rules, state: &State, agent: AgentId) -> Option<Shift> {
+    let job = &rules.jobs[state.agents.job[agent]?];
+    let shift = state.agents.shift[agent];
+    let past = state.agents.past[agent].iter().flatten().rev();
+    Some(Shift {
+        start: u64::from(job.start),
+        end: u64::from(job.end),
+        arrived: shift.arrived.map(u64::from),
+        worked: u64::from(shift.worked),
+        history: past.map(|past| past.outcome.name().into()).collect(),
+    })
+}

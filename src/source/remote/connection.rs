@@ -1,0 +1,133 @@
+//! Watching: the stream, how long it has been silent, its loss and its return.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::{Client, ClientError, Shared, StreamDecoder, StreamEvent};
+use crate::{Link, SourceEvent};
+use townlet_wire::sse::Reader;
+
+use std::sync::Arc;
+
+/// How often silence is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// Silence after which the screen says so; heartbeats come every second.
+const STALE_AFTER: Duration = Duration::from_millis(1_500);
+/// Silence after which the line counts as lost.
+const LOST_AFTER: Duration = Duration::from_secs(8);
+/// The first wait before another attempt, and the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// Watches for ever.
+pub(super) async fn watch(shared: &Arc<Shared>) {
+    let mut heard = StreamDecoder::default();
+    let mut attempt = 0_u32;
+    loop {
+        let before = heard.last();
+        let why = follow(shared, &mut heard).await;
+        shared.with(|known| known.live = false);
+        // Something arrived: the next loss begins with short waits again.
+        attempt = if heard.last() == before { attempt + 1 } else { 0 };
+        count_down(shared, &why, wait(attempt)).await;
+    }
+}
+
+/// Twice as long each time, up to the longest, and never the same for two clients.
+fn wait(attempt: u32) -> Duration {
+    let longest = LONGEST_WAIT.min(FIRST_WAIT * 2_u32.saturating_pow(attempt.min(10)));
+    let chance = u32::from(uuid::Uuid::now_v7().as_bytes()[15]);
+    longest / 2 + longest / 512 * chance
+}
+
+/// Says how long it is until the next attempt, each second anew.
+async fn count_down(shared: &Shared, why: &str, wait: Duration) {
+    let url = shared.client().url().to_owned();
+    let mut left = wait;
+    loop {
+        let in_seconds = left.as_millis().div_ceil(1_000) as u64;
+        shared.tell(SourceEvent::Link(Link::Reconnecting { url: url.clone(), in_seconds, why: why.to_owned() }));
+        let step = left.min(Duration::from_secs(1));
+        sleep(step).await;
+        left -= step;
+        if left.is_zero() {
+            return;
+        }
+    }
+}
+
+/// Follows the stream until it is lost; why.
+async fn follow(shared: &Arc<Shared>, heard: &mut StreamDecoder) -> String {
+    let client = shared.client();
+    match open(shared, &client, heard).await {
+        Ok(response) => read(shared, &client, heard, response).await,
+        Err(failure) => failure.words(),
+    }
+}
+
+async fn open(shared: &Shared, client: &Client, heard: &StreamDecoder) -> Result<reqwest::Response, ClientError> {
+    let welcome = client.welcome().await?;
+    shared.apply_welcome(welcome, client.url());
+    client.stream(heard.last().as_deref()).await
+}
+
+async fn read(shared: &Shared, client: &Client, heard: &mut StreamDecoder, mut response: reqwest::Response) -> String {
+    let mut reader = Reader::default();
+    let mut silent = Duration::ZERO;
+    let url = client.url().to_owned();
+    loop {
+        let piece = match timeout(LOOK, response.chunk()).await {
+            Ok(Ok(Some(piece))) => piece,
+            Ok(Ok(None)) => return "the shard closed the stream".into(),
+            Ok(Err(_)) => return "the connection broke".into(),
+            Err(_) => {
+                silent += LOOK;
+                if silent >= LOST_AFTER {
+                    return format!("nothing was heard for {} s", LOST_AFTER.as_secs());
+                }
+                if silent >= STALE_AFTER {
+                    shared.tell(SourceEvent::Link(Link::Stale { url: url.clone(), seconds: silent.as_secs() }));
+                    shared.with(|known| known.live = false);
+                }
+                continue;
+            }
+        };
+        silent = Duration::ZERO;
+        let events = match reader.take(&piece) {
+            Ok(events) => events,
+            Err(why) => return why,
+        };
+        for event in &events {
+            match heard.take(event) {
+                StreamEvent::State => {
+                    if let Some(state) = heard.state() {
+                        shared.with(|known| known.schema.clone_from(&state.schema_version));
+                        shared.tell(SourceEvent::View(Arc::new(state.clone())));
+                    }
+                }
+                StreamEvent::Heartbeat => {}
+                StreamEvent::Closed(why) | StreamEvent::OutOfSync(why) => return why,
+            }
+        }
+        if !events.is_empty() && !shared.with(|known| std::mem::replace(&mut known.live, true)) {
+            shared.tell(SourceEvent::Link(Link::Live { url: url.clone() }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_limit_and_differ() {
+        for attempt in 0..40 {
+            let wait = wait(attempt);
+            assert!(wait >= FIRST_WAIT / 2 && wait <= LONGEST_WAIT, "{attempt}: {wait:?}");
+        }
+        assert!(wait(0) < Duration::from_millis(260) && wait(30) > Duration::from_secs(7));
+        let waits: std::collections::BTreeSet<Duration> = (0..50).map(|_| wait(30)).collect();
+        assert!(waits.len() > 1);
+    }
+}

@@ -1,0 +1,110 @@
+//! The events of a shard's stream, one by one: what each comes to for whoever watches.
+//!
+//! The state itself is kept by the wire's mirror. Pure: bytes are somebody else's.
+
+use serde::Deserialize;
+
+use townlet_wire::sse::Event;
+use townlet_wire::{Envelope, Mirror, Snapshot};
+
+/// What an event came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StreamEvent {
+    /// The state is another.
+    State,
+    /// Nothing new, but the line lives.
+    Heartbeat,
+    /// The shard says that the stream ends, and why.
+    Closed(String),
+    /// The thread is lost: everything must be told anew.
+    OutOfSync(String),
+}
+
+/// What was heard so far.
+#[derive(Clone, Debug, Default)]
+pub struct StreamDecoder {
+    mirror: Mirror,
+}
+
+#[derive(Deserialize)]
+struct Bye {
+    reason: String,
+}
+
+impl StreamDecoder {
+    /// The state, once there is one.
+    pub const fn state(&self) -> Option<&Snapshot> {
+        self.mirror.state()
+    }
+
+    /// What to say one had last; nothing when everything must be told anew.
+    pub fn last(&self) -> Option<String> {
+        self.mirror.position().map(|position| position.to_string())
+    }
+
+    /// Takes an event.
+    pub fn take(&mut self, event: &Event) -> StreamEvent {
+        if event.kind == "bye" {
+            return StreamEvent::Closed(
+                serde_json::from_str::<Bye>(&event.data).map(|bye| bye.reason).unwrap_or_default(),
+            );
+        }
+        let message: Envelope = match serde_json::from_str(&event.data) {
+            Ok(message) => message,
+            Err(why) => {
+                self.mirror = Mirror::default();
+                return StreamEvent::OutOfSync(format!("a message of the shard is not understood: {why}"));
+            }
+        };
+        match self.mirror.take(message) {
+            Ok(true) => StreamEvent::State,
+            Ok(false) => StreamEvent::Heartbeat,
+            Err(why) => StreamEvent::OutOfSync(why.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use townlet_wire::stream::digest;
+    use townlet_wire::{Body, Diff, SCHEMA_VERSION};
+
+    fn event(seq: u64, prev_seq: u64, body: Body, state: Option<&Snapshot>) -> Event {
+        let nothing = Snapshot { schema_version: SCHEMA_VERSION.into(), ..Snapshot::default() };
+        let mut message = Envelope::leading_to(state.unwrap_or(&nothing), 7, seq, prev_seq, body);
+        message.digest = state.map(digest);
+        let kind = message.body.kind().to_owned();
+        Event { id: message.position().to_string(), kind, data: serde_json::to_string(&message).unwrap() }
+    }
+
+    #[test]
+    fn a_gap_a_wrong_digest_and_nonsense_are_told_and_a_snapshot_mends_them() {
+        let at = |tick| Snapshot { schema_version: SCHEMA_VERSION.into(), tick, ..Snapshot::default() };
+        let (one, two) = (at(1), at(2));
+        let diff = || Body::Diff(Box::new(Diff::between(&one, &two)));
+        let mut heard = StreamDecoder::default();
+        assert!(
+            matches!(heard.take(&event(2, 1, diff(), None)), StreamEvent::OutOfSync(_)),
+            "a diff before any snapshot"
+        );
+        let start = event(1, 0, Body::Snapshot(Box::new(one.clone())), Some(&one));
+        assert_eq!(heard.take(&start), StreamEvent::State);
+        assert_eq!(heard.take(&event(2, 1, diff(), Some(&two))), StreamEvent::State);
+        assert_eq!((heard.state(), heard.last().as_deref()), (Some(&two), Some("7:2")));
+        assert_eq!(heard.take(&event(2, 0, Body::Heartbeat, None)), StreamEvent::Heartbeat);
+        assert!(matches!(heard.take(&event(4, 3, Body::Diff(Box::default()), None)), StreamEvent::OutOfSync(_)));
+        assert_eq!(heard.last(), None, "everything is asked for anew");
+        heard.take(&start);
+        assert!(
+            matches!(heard.take(&event(2, 1, diff(), Some(&one))), StreamEvent::OutOfSync(why) if why.contains("the shard's was"))
+        );
+        heard.take(&start);
+        let nonsense = Event { data: "{\"kind\": 1}".into(), ..Event::default() };
+        assert!(matches!(heard.take(&nonsense), StreamEvent::OutOfSync(_)));
+        let bye = Event { kind: "bye".into(), data: json!({ "reason": "so" }).to_string(), ..Event::default() };
+        assert_eq!(heard.take(&bye), StreamEvent::Closed("so".into()));
+    }
+}

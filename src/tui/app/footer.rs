@@ -1,0 +1,130 @@
+//! The footer: the keys that work here and now, made from the keymap and the focused pane.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Paragraph};
+
+use super::{App, Tone};
+use crate::format::{width, wrap};
+use crate::keymap::Action;
+use crate::pane::{Context, KeyHint, allows};
+
+impl App {
+    /// What the focused pane says works now.
+    pub(super) fn pane_hints(&self) -> Vec<KeyHint> {
+        let Some(view) = &self.view else { return Vec::new() };
+        let tile = &self.tiles[self.focused()];
+        let cx = Context {
+            view,
+            history: &self.history,
+            session: &self.session,
+            commands: &self.hello.commands,
+            log: &self.log,
+            theme: &self.theme,
+            focused: true,
+            filter: &tile.filter,
+        };
+        tile.pane.bindings(&cx)
+    }
+
+    fn everywhere_hints(&self) -> Vec<KeyHint> {
+        let view = self.view.as_deref();
+        let paused = view.is_some_and(|view| view.clock.speed == "paused");
+        let may = |name: &str| match view {
+            Some(view) => allows(&self.session, &self.hello.commands, view, name),
+            None => Err("nothing has arrived from the shard yet".to_owned()),
+        };
+        let mut hints = vec![
+            KeyHint::new(Action::Help, "help"),
+            KeyHint::new(Action::Quit, "quit"),
+            KeyHint::new(Action::Console, "console"),
+            KeyHint::new(Action::NextPane, "pane"),
+            if paused {
+                KeyHint::when(Action::Pause, "resume", may("resume"))
+            } else {
+                KeyHint::when(Action::Pause, "pause", may("pause"))
+            },
+            KeyHint::when(Action::Step, "step", may("step")),
+            KeyHint::when(Action::Faster, "speed", may("speed")),
+            KeyHint::when(Action::Slower, "speed", may("speed")),
+            KeyHint::new(Action::Filter, "filter"),
+            KeyHint::new(Action::Zoom, if self.zoomed { "unzoom" } else { "zoom" }),
+            KeyHint::new(Action::Palette, "palette"),
+            KeyHint::new(Action::Save, "save"),
+        ];
+        if self.here().len() == 1 {
+            hints.retain(|hint| !matches!(hint.action, Action::NextPane | Action::Zoom));
+        }
+        hints
+    }
+
+    /// As many of `hints` as fit into `columns`, the first ones first. What does not work now stands in brackets.
+    fn hint_line(&self, hints: &[KeyHint], columns: u16) -> Line<'static> {
+        let theme = &self.theme;
+        let mut spans = Vec::new();
+        let mut used = 1;
+        for (index, hint) in hints.iter().enumerate() {
+            // Two keys with one label, such as the arrows, are shown as one.
+            if index > 0 && hints[index - 1].label == hint.label {
+                continue;
+            }
+            let twin = hints.get(index + 1).filter(|next| next.label == hint.label);
+            let second = twin.map_or_else(String::new, |twin| self.keymap.label(twin.action));
+            let key = format!("{}{second}", self.keymap.label(hint.action));
+            let (open, close) = if hint.enabled.is_ok() { ("", "") } else { ("(", ")") };
+            let taken = width(&key) + width(hint.label) + open.len() + close.len() + 3;
+            if used + taken > usize::from(columns) {
+                continue;
+            }
+            used += taken;
+            if hint.enabled.is_ok() {
+                spans.extend([
+                    Span::raw(" "),
+                    Span::styled(key, theme.key),
+                    Span::styled(format!(" {} ", hint.label), theme.text),
+                ]);
+            } else {
+                spans.push(Span::styled(format!(" {open}{key} {}{close} ", hint.label), theme.disabled));
+            }
+        }
+        Line::from(spans)
+    }
+
+    /// Two rows: the pane's keys; the keys that work everywhere, or what was just said, or the filter being typed.
+    pub(super) fn draw_footer(&mut self, frame: &mut Frame<'_>, area: Rect) {
+        frame.buffer_mut().set_style(area, self.theme.bar);
+        let [upper, lower] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
+        // While something takes every key, no other key may be promised.
+        let taken = self.overlay.is_some() || self.line_open;
+        if self.overlay.is_some() {
+            frame.render_widget(Line::styled(" the window takes the keys · esc closes it", self.theme.dim), upper);
+        } else if self.line_open {
+            let keys = " tab completes · ↑↓ earlier lines · enter sends and closes · esc closes";
+            frame.render_widget(Line::styled(keys, self.theme.dim), upper);
+        } else {
+            frame.render_widget(self.hint_line(&self.pane_hints(), upper.width), upper);
+        }
+        if let Some(field) = &mut self.filtering {
+            let halves = [Constraint::Length(10), Constraint::Fill(1), Constraint::Length(29)];
+            let [mark, text, hint] = Layout::horizontal(halves).areas(lower);
+            frame.render_widget(Span::styled(" filter › ", self.theme.key), mark);
+            field.draw(frame, text, &self.theme);
+            frame.render_widget(Span::styled("  enter keeps it · esc clears ", self.theme.dim), hint);
+        } else if let Some(said) = &self.said {
+            let style = match said.tone {
+                Tone::Plain => self.theme.warn,
+                Tone::Good => self.theme.good,
+                Tone::Bad => self.theme.bad,
+            };
+            // A message that needs it takes the pane's row as well: an audit location cut off would be of no use.
+            let lines = wrap(&said.text, usize::from(lower.width.saturating_sub(2)));
+            let room = if lines.len() > 1 { area } else { lower };
+            let lines: Vec<Line<'_>> = lines.into_iter().map(|line| Line::styled(format!(" {line}"), style)).collect();
+            frame.render_widget(Clear, room);
+            frame.render_widget(Paragraph::new(lines).style(self.theme.bar), room);
+        } else if !taken {
+            frame.render_widget(self.hint_line(&self.everywhere_hints(), lower.width), lower);
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The line commands are typed on: editing, history, completion, help and a preview of what would happen.
+//!
+//! Pure: says what should be sent, never sends. A line that may hold a secret is never previewed.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
+
+use super::completion::{Completion, complete, row};
+use super::input_history::{InputHistory, keeps};
+use crate::format::{clip, pad, width};
+use crate::text_field::Field;
+use crate::theme::Theme;
+use townlet_wire::{Answer, CommandSpec, Request, Session, Snapshot, Status, allowed, line};
+
+/// Ways to go on that are listed at once.
+const LISTED: usize = 6;
+
+/// What a key did to the line.
+#[derive(Debug, PartialEq)]
+pub enum Typed {
+    /// Nothing that matters outside.
+    Moved,
+    /// The text changed; when it is a whole command that changes something, its dry run.
+    Edited(Option<Request>),
+    /// Enter on this.
+    Entered(String),
+    /// Done here.
+    Left,
+}
+
+/// The line while it is open.
+#[derive(Debug, Default)]
+pub struct CommandLine {
+    field: Field,
+    recall: InputHistory,
+    cycle: Option<Cycle>,
+    /// What the shard says would happen, for the text it was asked about.
+    preview: Option<(String, Answer)>,
+}
+
+/// Going through completions with tab.
+#[derive(Debug)]
+struct Cycle {
+    base: String,
+    ways: Completion,
+    at: usize,
+}
+
+impl CommandLine {
+    /// With the lines of earlier sessions, oldest first.
+    pub fn new(history: Vec<String>) -> Self {
+        Self { recall: InputHistory::new(history), ..Self::default() }
+    }
+
+    /// Starts over with `text` typed already. The dry run to send, if it is whole.
+    pub fn open(&mut self, text: &str, specs: &[CommandSpec]) -> Option<Request> {
+        self.field.set(text);
+        self.recall.start_over();
+        self.cycle = None;
+        self.preview = None;
+        self.dry_run(specs)
+    }
+
+    /// What is typed.
+    pub fn text(&self) -> &str {
+        self.field.text()
+    }
+
+    /// Keeps a line that was sent; whether it is worth writing to the file.
+    pub fn remember(&mut self, line: &str) -> bool {
+        self.recall.push(line)
+    }
+
+    /// What the shard says would happen if `command` was sent, if it has said so.
+    pub fn preview_of(&self, command: &str) -> Option<&Answer> {
+        self.preview.as_ref().filter(|(text, _)| text == command).map(|(_, answer)| answer)
+    }
+
+    /// The answer to the dry run of `command`. Too late ones are of no use and dropped.
+    pub fn told(&mut self, command: &str, answer: Answer) {
+        if self.field.text() == command {
+            self.preview = Some((command.to_owned(), answer));
+        }
+    }
+
+    /// Takes text from the clipboard.
+    pub fn paste(&mut self, text: &str, specs: &[CommandSpec]) -> Option<Request> {
+        self.field.paste(text);
+        self.cycle = None;
+        self.dry_run(specs)
+    }
+
+    /// Takes a key.
+    pub fn key(&mut self, key: KeyEvent, specs: &[CommandSpec], view: Option<&Snapshot>) -> Typed {
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        let now = self.field.text().to_owned();
+        match key.code {
+            KeyCode::Esc => return Typed::Left,
+            KeyCode::Char('c') if control => return Typed::Left,
+            KeyCode::Enter if now.trim().is_empty() => return Typed::Left,
+            KeyCode::Enter => return Typed::Entered(now.trim().to_owned()),
+            KeyCode::Tab => self.cycle(1, specs, view),
+            KeyCode::BackTab => self.cycle(-1, specs, view),
+            KeyCode::Up => {
+                if let Some(line) = self.recall.older(&now) {
+                    self.field.set(line);
+                }
+                self.cycle = None;
+            }
+            KeyCode::Down => {
+                if let Some(line) = self.recall.newer() {
+                    self.field.set(line);
+                }
+                self.cycle = None;
+            }
+            _ => {
+                self.field.key(key);
+                self.cycle = None;
+            }
+        }
+        if self.field.text() == now { Typed::Moved } else { Typed::Edited(self.dry_run(specs)) }
+    }
+
+    fn cycle(&mut self, step: isize, specs: &[CommandSpec], view: Option<&Snapshot>) {
+        if let Some(cycle) = &mut self.cycle {
+            cycle.at = (cycle.at as isize + step).rem_euclid(cycle.ways.items.len() as isize) as usize;
+        } else {
+            self.field.end();
+            let base = self.field.text().to_owned();
+            let ways = complete(specs, view, &base);
+            let Some(only) = ways.items.first() else { return };
+            if ways.items.len() == 1 {
+                let text = format!("{}{} ", &base[..ways.start], only.text);
+                self.field.set(&text);
+                return;
+            }
+            let at = if step > 0 { 0 } else { ways.items.len() - 1 };
+            self.cycle = Some(Cycle { base, ways, at });
+        }
+        if let Some(Cycle { base, ways, at }) = &self.cycle {
+            let text = format!("{}{}", &base[..ways.start], ways.items[*at].text);
+            self.field.set(&text);
+        }
+    }
+
+    fn dry_run(&self, specs: &[CommandSpec]) -> Option<Request> {
+        let text = self.field.text();
+        let parsed = line::parse(specs, text).ok()?;
+        let tells = parsed.spec.mutating && keeps(text);
+        tells.then(|| Request { dry_run: true, query: true, ..Request::line(text) })
+    }
+
+    /// Draws the line and its help into `area` (two rows), and ways to go on above it, inside `room`.
+    pub fn draw(
+        &mut self,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        room: Rect,
+        (specs, session, view): (&[CommandSpec], &Session, Option<&Snapshot>),
+        theme: &Theme,
+    ) {
+        let [input, below] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(area);
+        let [mark, text] = Layout::horizontal([Constraint::Length(2), Constraint::Fill(1)]).areas(input);
+        frame.render_widget(Clear, area);
+        frame.render_widget(Span::styled("› ", theme.key), mark);
+        self.field.draw(frame, text, theme);
+        let typed = width(self.field.text()) as u16 + 1;
+        if let Some(rest) = self.rest(specs).filter(|_| typed < text.width) {
+            let ghost = Rect { x: text.x + typed, width: text.width - typed, ..text };
+            frame.render_widget(Span::styled(clip(&rest, ghost.width.into()), theme.dim), ghost);
+        }
+        frame.render_widget(self.advice(specs, session, view, below.width.into(), theme), below);
+        self.draw_ways(frame, input, room, (specs, view), theme);
+    }
+
+    /// What the usage has that is not typed yet.
+    fn rest(&self, specs: &[CommandSpec]) -> Option<String> {
+        let text = self.field.text();
+        let spec = row(specs, text)?;
+        let typed = text.split_whitespace().count();
+        let rest: Vec<String> = spec.usage().split(' ').skip(typed).map(str::to_owned).collect();
+        (!rest.is_empty() && !text.contains("--")).then(|| rest.join(" "))
+    }
+
+    fn advice(
+        &self,
+        specs: &[CommandSpec],
+        session: &Session,
+        view: Option<&Snapshot>,
+        columns: usize,
+        theme: &Theme,
+    ) -> Line<'static> {
+        let text = self.field.text();
+        let words = |style, sign: &str, text: &str| {
+            Line::from(vec![
+                Span::styled(format!("{sign} "), style),
+                Span::styled(clip(text, columns.saturating_sub(2)), style),
+            ])
+        };
+        if text.trim().is_empty() {
+            return words(theme.dim, " ", "tab completes · ↑ earlier lines · enter sends and closes · esc closes");
+        }
+        let Some(spec) = row(specs, text) else {
+            let none = complete(specs, view, text).items.is_empty();
+            let error = line::parse(specs, text).err().filter(|_| none);
+            return match error {
+                Some(error) => words(theme.warn, "!", &format!("{} {}", error.message, error.hint)),
+                None => words(theme.dim, " ", "tab completes"),
+            };
+        };
+        if let Some(answer) = self.preview_of(text) {
+            return match answer.status {
+                Status::Error => words(theme.bad, "✗", &answer.summary()),
+                _ => words(theme.good, "≈", &format!("would: {}", answer.summary())),
+            };
+        }
+        if !allowed(session, spec) {
+            let why = format!("{} · for {}s; `escalate` to act", spec.help, spec.role.word());
+            return words(theme.warn, "!", &why);
+        }
+        let missing = line::parse(specs, text).err().filter(|error| !error.message.ends_with("is missing."));
+        match missing {
+            Some(error) => words(theme.warn, "!", &format!("{} {}", error.message, error.hint)),
+            None => words(theme.dim, " ", &format!("{} · {}", spec.help, spec.role.word())),
+        }
+    }
+
+    fn draw_ways(
+        &self,
+        frame: &mut Frame<'_>,
+        input: Rect,
+        room: Rect,
+        (specs, view): (&[CommandSpec], Option<&Snapshot>),
+        theme: &Theme,
+    ) {
+        let fresh;
+        let (ways, chosen) = match &self.cycle {
+            Some(cycle) => (&cycle.ways, Some(cycle.at)),
+            None if self.field.text().is_empty() => return,
+            None => {
+                fresh = complete(specs, view, self.field.before());
+                (&fresh, None)
+            }
+        };
+        let alone = ways.items.len() == 1 && self.field.text().ends_with(&ways.items[0].text);
+        let height = (ways.items.len().min(LISTED) + 2) as u16;
+        if ways.items.is_empty() || alone || input.y < room.y + height {
+            return;
+        }
+        let first = chosen.map_or(0, |at| at.saturating_sub(LISTED - 1));
+        let shown = ways.items.iter().enumerate().skip(first).take(LISTED);
+        let text_width = ways.items.iter().map(|item| width(&item.text)).max().unwrap_or(0);
+        let note_width = ways.items.iter().map(|item| width(&item.note)).max().unwrap_or(0);
+        let x = (input.x + 1 + ways.start as u16).min(room.right().saturating_sub(24));
+        let wide = ((text_width + note_width + 6) as u16).min(room.right().saturating_sub(x));
+        let area = Rect { x, y: input.y - height, width: wide, height };
+        let lines: Vec<Line<'_>> = shown
+            .map(|(index, item)| {
+                let (style, note) =
+                    if chosen == Some(index) { (theme.selected, theme.selected) } else { (theme.text, theme.dim) };
+                let room = usize::from(wide).saturating_sub(text_width + 6);
+                Line::from(vec![
+                    Span::styled(
+                        format!("{}{}  ", if chosen == Some(index) { "▸" } else { " " }, pad(&item.text, text_width)),
+                        style,
+                    ),
+                    Span::styled(pad(&item.note, room), note),
+                ])
+            })
+            .collect();
+        let more = ways.items.len().saturating_sub(LISTED);
+        let mut block = Block::bordered().border_type(BorderType::Rounded).border_style(theme.border_focused);
+        if more > 0 {
+            block = block.title_bottom(Line::styled(format!(" {more} more "), theme.dim).right_aligned());
+        }
+        frame.render_widget(Clear, area);
+        frame.render_widget(Paragraph::new(lines).block(block), area);
+    }
+}

@@ -1,0 +1,301 @@
+//! Numbers, times and names as a person reads them, and text cut to a width.
+//!
+//! Pure functions of what they are given. Everything that came from outside passes [`clip`], [`pad`] or
+//! [`resident`], which write terminal escapes out. Rule: "Manners" of the interface guide.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use townlet_wire::Snapshot;
+use townlet_wire::text::escape;
+
+/// Columns `text` takes.
+pub fn width(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// `text` made safe and cut to `columns`, with `…` where something is missing.
+pub fn clip(text: &str, columns: usize) -> String {
+    let safe = escape(text);
+    if width(&safe) <= columns {
+        return safe;
+    }
+    let mut cut = String::new();
+    let mut used = 1;
+    for character in safe.chars() {
+        used += character.width().unwrap_or(0);
+        if used > columns {
+            break;
+        }
+        cut.push(character);
+    }
+    if columns > 0 {
+        cut.push('…');
+    }
+    cut
+}
+
+/// [`clip`], then blanks on the right up to `columns`.
+pub fn pad(text: &str, columns: usize) -> String {
+    let mut cut = clip(text, columns);
+    cut.extend(std::iter::repeat_n(' ', columns.saturating_sub(width(&cut))));
+    cut
+}
+
+/// [`clip`], then blanks on the left up to `columns`: for numbers.
+pub fn pad_left(text: &str, columns: usize) -> String {
+    let cut = clip(text, columns);
+    let mut padded = " ".repeat(columns.saturating_sub(width(&cut)));
+    padded.push_str(&cut);
+    padded
+}
+
+/// `text` made safe and broken at blanks into lines of at most `columns`.
+pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in escape(text).split_whitespace() {
+        let line = lines.last_mut().expect("there is always a line");
+        if line.is_empty() {
+            *line = clip(word, columns);
+        } else if width(line) + 1 + width(word) <= columns {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(clip(word, columns));
+        }
+    }
+    lines
+}
+
+/// `4,310`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 resident`, `3 residents`.
+pub fn count(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
+/// `14/20 samples`, without the word where `columns` are too few.
+pub fn samples(have: u64, needed: u64, columns: usize) -> String {
+    let figures = format!("{}/{}", thousands(have), thousands(needed));
+    let whole = format!("{figures} samples");
+    if width(&whole) <= columns { whole } else { figures }
+}
+
+/// `91 %`.
+pub fn percent(ratio: f64) -> String {
+    format!("{:.0} %", ratio * 100.0)
+}
+
+/// A number with the digits that tell it apart: `1,204`, `12.4`, `0.031`, `2.5e-4`.
+pub fn decimal(value: f64) -> String {
+    let size = value.abs();
+    let places = match size {
+        _ if size >= 999.5 => {
+            let sign = if value < 0.0 { "−" } else { "" };
+            return format!("{sign}{}", thousands(size.round() as u64));
+        }
+        _ if size >= 99.95 || size == 0.0 => 0,
+        _ if size >= 9.995 => 1,
+        _ if size >= 0.9995 => 2,
+        _ if size >= 0.001 => 3,
+        _ => return format!("{value:.1e}").replace('-', "−").replacen("e−", "e-", 1),
+    };
+    format!("{value:.places$}").replace('-', "−")
+}
+
+/// [`decimal`] with a sign in front.
+pub fn signed(value: f64) -> String {
+    if value > 0.0 { format!("+{}", decimal(value)) } else { decimal(value) }
+}
+
+/// A value in its unit as the wire names it: `88.0 %`, `2.4 days`, `5.50 a day`, `31`.
+pub fn figure(value: f64, unit: &str) -> String {
+    match unit {
+        "ratio" => format!("{:.1} %", value * 100.0).replace('-', "−"),
+        "days" => days(value),
+        "per_day" => format!("{} a day", decimal(value)),
+        "count" if value.fract() == 0.0 && value >= 0.0 => thousands(value as u64),
+        "count" | "score" | "" => decimal(value),
+        other => format!("{} {other}", decimal(value)),
+    }
+}
+
+/// `940`, `1.29 M`, `12.0 k`: a great number where there is little room.
+pub fn short(number: f64) -> String {
+    match number.abs() {
+        size if size >= 999.5e6 => format!("{} G", decimal(number / 1e9)),
+        size if size >= 999.5e3 => format!("{} M", decimal(number / 1e6)),
+        size if size >= 9_999.5 => format!("{} k", decimal(number / 1e3)),
+        _ => decimal(number),
+    }
+}
+
+/// Seconds of a wall clock: `40 s`, `12 m`, `2 h 10 m`, `3 d 4 h`.
+pub fn seconds(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    if whole < 60 { format!("{whole} s") } else { duration(whole, 86_400) }
+}
+
+/// Ticks as town time, a day of `ticks_per_day` being 24 hours: `48 m`, `2 h 10 m`, `3 d 4 h`.
+pub fn duration(ticks: u64, ticks_per_day: u64) -> String {
+    let minutes = ticks * 1_440 / ticks_per_day.max(1);
+    match (minutes / 1_440, minutes / 60 % 24, minutes % 60) {
+        (0, 0, minutes) => format!("{minutes} m"),
+        (0, hours, minutes) => format!("{hours} h {minutes:02} m"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+/// Time of day as `09:38`. Takes any tick.
+pub fn clock(tick: u64, ticks_per_day: u64) -> String {
+    let per_day = ticks_per_day.max(1);
+    let minutes = tick % per_day * 1_440 / per_day;
+    format!("{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// `4 days`, `2.5 days`: whole where there is no tenth, and from a hundred on.
+pub fn days(number: f64) -> String {
+    let tenths = if number < 100.0 { (number * 10.0).round() } else { number.round() * 10.0 };
+    if tenths % 10.0 == 0.0 { count((tenths / 10.0) as u64, "day") } else { format!("{:.1} days", tenths / 10.0) }
+}
+
+/// The day of a tick, counted from 1, when it is not today.
+pub fn other_day(tick: u64, view: &Snapshot) -> Option<u64> {
+    let per_day = view.clock.ticks_per_day.max(1);
+    let day = tick / per_day;
+    (day != view.tick / per_day).then_some(day + 1)
+}
+
+/// `06:14`, or `day 3 06:14` when that is not today.
+pub fn time_of(tick: u64, view: &Snapshot) -> String {
+    let time = clock(tick, view.clock.ticks_per_day);
+    other_day(tick, view).map_or_else(|| time.clone(), |day| format!("day {day} {time}"))
+}
+
+/// A value of an event as text, its number as on the rest of the screen.
+pub fn plain(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.as_u64().map_or_else(|| other.to_string(), thousands),
+    }
+}
+
+/// `in 2 h 10 m · tick 4,310`, or `now` when the moment has come.
+pub fn moment(tick: u64, view: &Snapshot) -> String {
+    match tick.checked_sub(view.tick) {
+        None | Some(0) => format!("now · tick {}", thousands(tick)),
+        Some(left) => format!("in {} · tick {}", duration(left, view.clock.ticks_per_day), thousands(tick)),
+    }
+}
+
+/// The last `columns` of `values` as blocks from the lowest to the highest of them; flat values are flat and low.
+pub fn spark(values: &[f64], columns: usize) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let shown = &values[values.len().saturating_sub(columns)..];
+    let finite = shown.iter().copied().filter(|value| value.is_finite());
+    let low = finite.clone().fold(f64::INFINITY, f64::min);
+    let high = finite.fold(f64::NEG_INFINITY, f64::max);
+    shown
+        .iter()
+        .map(|value| {
+            let share = if high > low && value.is_finite() { (value - low) / (high - low) } else { 0.0 };
+            BLOCKS[((share * 7.0).round() as usize).min(7)]
+        })
+        .collect()
+}
+
+/// As many of the values as there are columns, over all of them, the newest always.
+pub fn downsampled(values: &[f64], columns: usize) -> Vec<f64> {
+    if values.len() <= columns || columns < 2 {
+        return values.to_vec();
+    }
+    (0..columns).map(|column| values[column * (values.len() - 1) / (columns - 1)]).collect()
+}
+
+/// `▓▓▓░░`: the share `done` of `total` over `columns`.
+pub fn bar(done: f64, total: f64, columns: usize) -> String {
+    let share = if total > 0.0 { (done / total).clamp(0.0, 1.0) } else { 0.0 };
+    let full = (share * columns as f64).round() as usize;
+    format!("{}{}", "▓".repeat(full), "░".repeat(columns - full))
+}
+
+/// The name of a resident given by id, or the id when the snapshot does not have them. Safe to show.
+pub fn resident(view: &Snapshot, id: &str) -> String {
+    let named = view.agents.iter().find(|agent| agent.id == id).filter(|agent| !agent.name.is_empty());
+    escape(named.map_or(id, |agent| &agent.name))
+}
+
+/// The first letter in upper case, the rest as it is.
+pub fn capital(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_by_columns_and_writes_escapes_out() {
+        assert_eq!(clip("barista", 4), "bar…");
+        assert_eq!(clip("山山山", 4), "山…");
+        assert_eq!(clip("\u{1b}[2J", 20), "\\u{1b}[2J");
+        assert_eq!(pad("ab", 4), "ab  ");
+        assert_eq!(pad_left("12", 4), "  12");
+        assert_eq!(clip("ab", 0), "");
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+    }
+
+    #[test]
+    fn times_are_town_times() {
+        assert_eq!(duration(90, 1_000), "2 h 09 m");
+        assert_eq!(duration(20, 1_000), "28 m");
+        assert_eq!(duration(3_200, 1_000), "3 d 4 h");
+        assert_eq!(clock(3_402, 1_000), "09:38");
+        let view = Snapshot {
+            tick: 100,
+            clock: townlet_wire::telemetry::Clock { ticks_per_day: 1_000, ..Default::default() },
+            ..Default::default()
+        };
+        assert_eq!(moment(4_310, &view), "in 4 d 5 h · tick 4,310");
+        assert_eq!(moment(99, &view), "now · tick 99");
+        let view = Snapshot { tick: 3_402, ..view };
+        assert_eq!(time_of(3_260, &view), "06:14");
+        assert_eq!(time_of(2_260, &view), "day 3 06:14");
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(plain(&serde_json::json!(7_915)), "7,915");
+        assert_eq!(plain(&serde_json::json!("ada")), "ada");
+        assert_eq!(plain(&serde_json::json!(0.25)), "0.25");
+        assert_eq!(count(1, "resident"), "1 resident");
+        assert_eq!(samples(14, 2_000, 16), "14/2,000 samples");
+        assert_eq!(samples(0, 1, 10), "0/1");
+        assert_eq!([days(1.0), days(2.96), days(2.5)], ["1 day", "3 days", "2.5 days"]);
+        assert_eq!([days(99.96), days(1_006.5)], ["100 days", "1,007 days"]);
+        let texts = [1_204.4, -1_204.0, 12.44, -0.0312, 0.000_25, 0.0, 1.0, 125.0].map(decimal);
+        assert_eq!(texts, ["1,204", "−1,204", "12.4", "−0.031", "2.5e-4", "0", "1.00", "125"]);
+        assert_eq!([0.04, -0.04, 0.0].map(signed), ["+0.040", "−0.040", "0"]);
+        let units = ["ratio", "days", "per_day", "count", "nats", ""].map(|unit| figure(2.5, unit));
+        assert_eq!(units, ["250.0 %", "2.5 days", "2.50 a day", "2.50", "2.50 nats", "2.50"]);
+        assert_eq!([940.0, 1_290_240.0, 12_000.0, 3e9].map(short), ["940", "1.29 M", "12.0 k", "3.00 G"]);
+        assert_eq!([39.6, 725.0, 7_800.0].map(seconds), ["40 s", "12 m", "2 h 10 m"]);
+        assert_eq!(spark(&[0.0, 1.0, 2.0], 2), "▁█");
+        assert_eq!(spark(&[3.0, 3.0], 5), "▁▁");
+        assert_eq!(bar(402.0, 1_000.0, 10), "▓▓▓▓░░░░░░");
+        assert_eq!(bar(1.0, 0.0, 3), "░░░");
+    }
+}

@@ -1,0 +1,285 @@
+//! Shocks from outside: under way, expected today, cooling down, and those that may come; begun and ended by key.
+//!
+//! Commands are only named here. Rule: "Perturbations" of the town guide, "Acting" of the interface guide.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use crate::format::{clip, duration, moment, pad, percent, thousands, time_of};
+use crate::keymap::Action;
+use crate::list::List;
+use crate::pane::{Confirmation, Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
+use townlet_wire::Request;
+use townlet_wire::telemetry::{Perturbation, Shock};
+use townlet_wire::text::escape;
+
+/// Columns of name, kind, state and when. The kind goes first where there is little room.
+const NAME: usize = 18;
+const KIND: usize = 15;
+const STATE: usize = 10;
+const WHEN: usize = 34;
+const ROOM_FOR_KIND: usize = 96;
+
+/// The shocks.
+#[derive(Default)]
+pub struct Shocks {
+    list: List,
+}
+
+/// A shock as it stands, or an event that may come.
+#[derive(Clone, Copy)]
+enum Item<'a> {
+    Stands(&'a Perturbation),
+    Scheduled(&'a Shock),
+}
+
+impl<'a> Item<'a> {
+    fn name(self) -> &'a str {
+        match self {
+            Self::Stands(shock) => &shock.name,
+            Self::Scheduled(event) => &event.name,
+        }
+    }
+
+    fn kind(self) -> &'a str {
+        match self {
+            Self::Stands(shock) => &shock.kind,
+            Self::Scheduled(event) => &event.kind,
+        }
+    }
+
+    fn state(self) -> &'a str {
+        match self {
+            Self::Stands(shock) => &shock.state,
+            Self::Scheduled(_) => "may come",
+        }
+    }
+
+    /// When it ends, comes or may come again.
+    fn when(self, cx: &Context<'_>) -> String {
+        match self {
+            Self::Scheduled(event) if cx.view.shocks.by_themselves => format!("{} a day", percent(event.chance)),
+            Self::Scheduled(_) => "by command only".to_owned(),
+            Self::Stands(shock) => match (shock.state.as_str(), shock.ends_tick) {
+                ("active", None) => "until it is ended".to_owned(),
+                ("active", Some(tick)) => format!("ends {}", moment(tick, cx.view)),
+                ("pending", _) => format!("comes {}", moment(shock.started_tick, cx.view)),
+                (_, Some(tick)) => format!("again {}", moment(tick, cx.view)),
+                (_, None) => "–".to_owned(),
+            },
+        }
+    }
+
+    fn detail(self) -> &'a str {
+        match self {
+            Self::Stands(shock) => &shock.detail,
+            Self::Scheduled(event) => &event.detail,
+        }
+    }
+
+    fn look(self, cx: &Context<'_>) -> (&'static str, Style) {
+        match self.state() {
+            "active" => ("!", cx.theme.warn),
+            "pending" => ("…", cx.theme.accent),
+            _ => (" ", cx.theme.dim),
+        }
+    }
+
+    fn id(self) -> String {
+        match self {
+            // One event can be under way and cool down at once.
+            Self::Stands(shock) => format!("{} {} {}", shock.name, shock.state, shock.started_tick),
+            Self::Scheduled(event) => event.name.clone(),
+        }
+    }
+}
+
+/// The event of the file that this is an occurrence of.
+fn event<'a>(item: Item<'a>, cx: &Context<'a>) -> Option<&'a Shock> {
+    cx.view.shocks.events.iter().find(|event| event.name == item.name())
+}
+
+/// What ends it: an event is cancelled, what an operator switched is switched back.
+fn ending(item: Item<'_>, cx: &Context<'_>) -> Result<String, String> {
+    if !matches!(item.state(), "active" | "pending") {
+        return Err(format!("`{}` is not under way and not expected", escape(item.name())));
+    }
+    if event(item, cx).is_some() {
+        cx.may("perturbation_cancel")?;
+        return Ok(format!("perturbation_cancel {}", item.name()));
+    }
+    match item.kind() {
+        switch @ ("blackout" | "outage") => cx.may(switch).map(|()| format!("{switch} off")),
+        _ => Err(format!("`{}` is no event of the perturbation file; it ends by itself", escape(item.name()))),
+    }
+}
+
+fn beginning(item: Item<'_>, cx: &Context<'_>) -> Result<Confirmation, String> {
+    cx.may("perturbation_trigger")?;
+    let event =
+        event(item, cx).ok_or_else(|| format!("`{}` is no event of the perturbation file", escape(item.name())))?;
+    if cx.view.perturbations.iter().any(|shock| shock.name == event.name && shock.state == "active") {
+        return Err(format!("`{}` is under way already", escape(&event.name)));
+    }
+    let per_day = cx.view.clock.ticks_per_day;
+    Ok(Confirmation {
+        title: "Begin a shock".into(),
+        text: vec![
+            format!("{} begins on the next tick, whatever cooldowns say: {}.", event.name, event.detail),
+            format!("It lasts {} to {}.", duration(event.least_ticks, per_day), duration(event.most_ticks, per_day)),
+        ],
+        verb: "begin".into(),
+        requests: vec![Request::line(format!("perturbation_trigger {}", event.name))],
+    })
+}
+
+fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
+    let fact = |name: &str, value: &str| {
+        Line::from(vec![Span::styled(pad(name, 9), cx.theme.dim), Span::styled(escape(value), cx.theme.text)])
+    };
+    let mut lines = vec![
+        fact("kind", &item.kind().replace('_', " ")),
+        fact("state", &format!("{}, {}", item.state(), item.when(cx))),
+        fact("what", item.detail()),
+    ];
+    if let Item::Stands(shock) = item
+        && shock.state != "pending"
+    {
+        let since = format!("{} · tick {}", time_of(shock.started_tick, cx.view), thousands(shock.started_tick));
+        lines.insert(2, fact("since", &since));
+    }
+    if let Some(event) = event(item, cx) {
+        let per_day = cx.view.clock.ticks_per_day;
+        let lasts = format!("{} to {}", duration(event.least_ticks, per_day), duration(event.most_ticks, per_day));
+        lines.extend([fact("lasts", &lasts), fact("chance", &format!("{} a day", percent(event.chance)))]);
+    }
+    DetailCard { title: format!("Shock: {}", escape(item.name())), lines }
+}
+
+impl Shocks {
+    /// What stands, then the events that may come.
+    fn shown<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
+        let view = cx.view;
+        let stands = |event: &&Shock| !view.perturbations.iter().any(|shock| shock.name == event.name);
+        let events = view.shocks.events.iter().filter(stands).map(Item::Scheduled);
+        let all = view.perturbations.iter().map(Item::Stands).chain(events);
+        all.filter(|item| cx.matches(&[item.name(), item.kind(), item.state(), item.detail()])).collect()
+    }
+
+    fn ids(cx: &Context<'_>) -> Vec<String> {
+        Self::shown(cx).into_iter().map(Item::id).collect()
+    }
+
+    fn selected<'a>(&self, cx: &Context<'a>) -> Result<Item<'a>, String> {
+        Self::shown(cx)
+            .get(self.list.at(&Self::ids(cx)))
+            .copied()
+            .ok_or_else(|| "there is no shock to choose".to_owned())
+    }
+
+    fn head(cx: &Context<'_>) -> Line<'static> {
+        let (view, theme) = (cx.view, cx.theme);
+        let of = |state: &str| view.perturbations.iter().filter(|shock| shock.state == state).count() as u64;
+        let (word, style) =
+            if view.shocks.by_themselves { ("on: shocks come by themselves", theme.text) } else { ("OFF", theme.warn) };
+        Line::from(vec![
+            Span::styled(format!(" {word}"), style),
+            Span::styled(
+                format!("  {} under way", of("active")),
+                if of("active") > 0 { theme.warn } else { theme.dim },
+            ),
+            Span::styled(format!(" · {} expected today", of("pending")), theme.dim),
+        ])
+    }
+
+    fn row(item: Item<'_>, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+        let base = cx.row(selected);
+        let over = |style: Style| if selected { base } else { style };
+        let (sign, style) = item.look(cx);
+        let kind = if columns >= ROOM_FOR_KIND { KIND } else { 0 };
+        let rest = columns.saturating_sub(4 + NAME + kind + STATE + WHEN);
+        Line::from(vec![
+            Span::styled(if selected { "▸" } else { " " }, over(cx.theme.accent)),
+            Span::styled(format!("{sign} "), over(style)),
+            Span::styled(pad(&clip(item.name(), NAME - 1), NAME), base),
+            Span::styled(pad(&item.kind().replace('_', " "), kind), over(cx.theme.dim)),
+            Span::styled(pad(item.state(), STATE), over(style)),
+            Span::styled(pad(&item.when(cx), WHEN), base),
+            Span::styled(format!(" {}", pad(item.detail(), rest)), over(cx.theme.dim)),
+        ])
+    }
+}
+
+impl Pane for Shocks {
+    fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
+        let block = frame_block("Shocks", cx.focused, cx.theme);
+        let inner = block.inner(area);
+        frame.render_widget(block, area);
+        let rows = [Constraint::Length(1), Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)];
+        let [head, _, titles, table] = Layout::vertical(rows).areas(inner);
+        frame.render_widget(Self::head(cx), head);
+        let items = Self::shown(cx);
+        if items.is_empty() {
+            self.list.hide();
+            let (missing, advice) = if cx.filter.is_empty() {
+                (
+                    "Nothing comes over this town.",
+                    "Its perturbation file has no events; :blackout on and :outage on switch by hand.",
+                )
+            } else {
+                ("No shock fits the filter.", "esc clears it.")
+            };
+            return empty(frame, table, missing, advice, cx.theme);
+        }
+        let kind = if usize::from(inner.width) >= ROOM_FOR_KIND { KIND } else { 0 };
+        let text =
+            format!("   {}{}{}{} what", pad("shock", NAME), pad("kind", kind), pad("state", STATE), pad("when", WHEN));
+        frame.render_widget(Line::styled(clip(&text, inner.width.into()), cx.theme.dim), titles);
+        let (at, seen) = self.list.place(frame, (area, table), &Self::ids(cx), cx.theme);
+        let line = |index: usize| Self::row(items[index], index == at, inner.width.into(), cx);
+        frame.render_widget(Paragraph::new(seen.map(line).collect::<Vec<_>>()), table);
+    }
+
+    fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
+        let chosen = self.selected(cx);
+        match (action, chosen) {
+            (Action::Switch, _) => {
+                let word = if cx.view.shocks.by_themselves { "off" } else { "on" };
+                Reaction::Send(vec![Request::line(format!("perturbations {word}"))])
+            }
+            (Action::Trigger, Ok(item)) => beginning(item, cx).map_or_else(Reaction::Say, Reaction::Confirm),
+            (Action::Cancel, Ok(item)) => {
+                ending(item, cx).map_or_else(Reaction::Say, |line| Reaction::Send(vec![Request::line(line)]))
+            }
+            (Action::Open, Ok(item)) => Reaction::Show(card(item, cx)),
+            (Action::Copy, Ok(item)) => {
+                Reaction::Copy(format!("{} ({}): {}, {}", item.name(), item.kind(), item.state(), item.when(cx)))
+            }
+            _ => self.list.act(action, &Self::ids(cx)),
+        }
+    }
+
+    fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
+        self.list.click(column, row, &Self::ids(cx))
+    }
+
+    fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
+        let chosen = self.selected(cx);
+        let some = chosen.as_ref().map(|_| ()).map_err(Clone::clone);
+        let begin = chosen.clone().and_then(|item| beginning(item, cx).map(|_| ()));
+        let end = chosen.and_then(|item| ending(item, cx).map(|_| ()));
+        let switch = if cx.view.shocks.by_themselves { "all off" } else { "all on" };
+        vec![
+            KeyHint::when(Action::Up, "select", some.clone()),
+            KeyHint::when(Action::Down, "select", some.clone()),
+            KeyHint::when(Action::Trigger, "begin", begin),
+            KeyHint::when(Action::Cancel, "end", end),
+            KeyHint::when(Action::Switch, switch, cx.may("perturbations")),
+            KeyHint::when(Action::Open, "details", some.clone()),
+            KeyHint::when(Action::Copy, "copy", some),
+        ]
+    }
+}

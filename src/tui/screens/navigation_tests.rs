@@ -1,0 +1,72 @@
+//! The screens within the whole interface: keys that lead from one to another, at the smallest size.
+
+use std::sync::Arc;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+use crate::app::{App, AppOptions, Message};
+use crate::fixtures;
+use crate::keymap::{Key, Keymap};
+use crate::pane::Screen;
+use crate::screenshot;
+use crate::theme::Theme;
+use townlet_source::SourceEvent;
+use townlet_wire::Role;
+
+fn open() -> App {
+    let theme = Theme::named("dark", true).expect("there is a dark theme");
+    let setup = AppOptions {
+        theme,
+        keymap: Keymap::default(),
+        screen: Screen::Town,
+        recall: Vec::new(),
+        badge: None,
+        fleet: false,
+    };
+    let mut app = App::new(fixtures::hello(Role::Viewer), setup);
+    app.update(Message::SourceEvent(SourceEvent::View(Arc::new(fixtures::snapshot()))));
+    app
+}
+
+/// Presses the keys, then looks.
+fn after(app: &mut App, keys: &str) -> String {
+    for key in keys.split_whitespace() {
+        app.update(Message::Key(Key::parse(key).expect("a key").event()));
+    }
+    let mut terminal = Terminal::new(TestBackend::new(80, 24)).expect("a test terminal opens");
+    terminal.draw(|frame| app.draw(frame)).expect("and draws");
+    screenshot::text(terminal.backend().buffer())
+}
+
+#[track_caller]
+fn shows(screen: &str, text: &str) {
+    assert!(screen.contains(text), "`{text}` is not on\n{screen}");
+}
+
+#[test]
+fn enter_on_the_map_opens_the_resident_and_escape_leads_to_the_table() {
+    let mut app = open();
+    shows(&after(&mut app, ""), "Map · following Ada");
+    shows(&after(&mut app, "f"), "Map · following Ben");
+    shows(&after(&mut app, "enter"), "Residents · Ben (2 of 8)");
+    shows(&after(&mut app, "esc"), "Residents · 8 · by resident");
+    shows(&after(&mut app, "s s"), "by activity");
+}
+
+#[test]
+fn the_filter_of_the_log_takes_fields_and_escape_closes_before_it_clears() {
+    let mut app = open();
+    shows(&after(&mut app, "6"), "following the newest");
+    after(&mut app, "/");
+    for character in "status:rejected".chars() {
+        app.update(Message::Key(KeyEvent::new(KeyCode::Char(character), KeyModifiers::NONE)));
+    }
+    shows(&after(&mut app, "enter"), "1 match");
+    shows(&after(&mut app, "enter"), "ended      ✗ rejected");
+    shows(&after(&mut app, "esc"), "1 match");
+    let screen = after(&mut app, "esc");
+    assert!(!screen.contains("match"), "{screen}");
+    shows(&screen, "employment_exit defer");
+}

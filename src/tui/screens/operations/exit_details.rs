@@ -1,0 +1,130 @@
+//! The case of a resident who waits to leave, in words: service, absences, what led here.
+
+use ratatui::text::{Line, Span};
+
+use crate::format::{
+    capital, clock, count, days, duration, moment, pad, pad_left, percent, plain, resident, thousands, time_of,
+};
+use crate::pane::{Context, DetailCard};
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::{Event, ExitEntry, Job};
+use townlet_wire::text::escape;
+
+/// Events of the resident that a card lists.
+const LISTED: usize = 12;
+
+/// `Ada has worked 4 days as barista.`
+pub(super) fn service(view: &Snapshot, id: &str) -> String {
+    let name = resident(view, id);
+    match view.jobs.get(id).filter(|job| !job.job_id.is_empty()) {
+        Some(job) => format!("{name} has worked {} as {}.", days(job.tenure_days), escape(&job.job_id)),
+        None => format!("{name} has no job."),
+    }
+}
+
+/// `Ada, barista for 4 days; attended 71 % of the latest shifts.` Tenure is not work: one may hold a job and never come.
+fn tenure(view: &Snapshot, id: &str) -> String {
+    match view.jobs.get(id).filter(|job| !job.job_id.is_empty()) {
+        Some(job) => {
+            let (name, job_name) = (resident(view, id), escape(&job.job_id));
+            format!("{name}, {job_name} for {}; attended {}.", days(job.tenure_days), attended(job))
+        }
+        None => service(view, id),
+    }
+}
+
+/// `71 % of the latest shifts`. How many those are is in the shard's configuration, not on the wire.
+fn attended(job: &Job) -> String {
+    format!("{} of the latest shifts", percent(job.attendance_ratio))
+}
+
+/// `3 absent shifts in 7 days (3 make a resident due), attendance 71 %.`
+pub(super) fn absences(view: &Snapshot, id: &str) -> String {
+    let Some(job) = view.jobs.get(id) else { return String::new() };
+    format!("{}, attendance {}.", absent(view, job), percent(job.attendance_ratio))
+}
+
+fn absent(view: &Snapshot, job: &Job) -> String {
+    let due = view.employment.max_absent_shifts;
+    format!("{} in 7 days ({due} make a resident due)", count(job.absent_shifts_7d, "absent shift"))
+}
+
+/// The case in three sentences.
+pub(super) fn sentence(view: &Snapshot, entry: &ExitEntry) -> String {
+    let absent = view.jobs.get(&entry.agent).map_or_else(String::new, |job| format!(" {}.", absent(view, job)));
+    let leaves = capital(&leaves(view, entry));
+    format!("{}{absent} {leaves}", tenure(view, &entry.agent))
+}
+
+/// Whether the review is over and only the cap and the gap between exits still hold the resident.
+pub(super) const fn waits_for_cap(view: &Snapshot, entry: &ExitEntry) -> bool {
+    !entry.approved && entry.releases_at_tick <= view.tick
+}
+
+/// How and when the wait ends: `leaves in 2 h 10 m (tick 4,310), unless deferred.`
+fn leaves(view: &Snapshot, entry: &ExitEntry) -> String {
+    if entry.approved {
+        return "approved: leaves on the next tick.".to_owned();
+    }
+    if waits_for_cap(view, entry) {
+        return "leaves as soon as the cap and the gap between exits allow, unless deferred.".to_owned();
+    }
+    let full = view.employment.exits_today >= view.employment.daily_exit_cap;
+    let cap = if full { " if the cap allows" } else { "" };
+    format!("leaves {}{cap}, unless deferred.", when(entry.releases_at_tick, view))
+}
+
+/// `in 2 h 10 m (tick 4,310)`.
+fn when(tick: u64, view: &Snapshot) -> String {
+    format!("{})", moment(tick, view).replacen(" · ", " (", 1))
+}
+
+/// The whole case.
+pub(super) fn card(cx: &Context<'_>, entry: &ExitEntry) -> DetailCard {
+    let (view, theme) = (cx.view, cx.theme);
+    let name = resident(view, &entry.agent);
+    let fact = |label: &str, value: String| {
+        Line::from(vec![Span::styled(pad(label, 12), theme.dim), Span::styled(escape(&value), theme.text)])
+    };
+    let per_day = view.clock.ticks_per_day;
+    let waited = duration(view.tick.saturating_sub(entry.enqueued_tick), per_day);
+    let mut lines = vec![Line::styled(tenure(view, &entry.agent), theme.strong), Line::default()];
+    lines.push(fact("why", entry.reason.clone()));
+    lines.push(fact("waiting", format!("{waited} · since tick {}", thousands(entry.enqueued_tick))));
+    let leaves = match (entry.approved, waits_for_cap(view, entry)) {
+        (true, _) => "next tick".to_owned(),
+        (false, true) => "as soon as the cap and the gap between exits allow".to_owned(),
+        (false, false) => moment(entry.releases_at_tick, view),
+    };
+    lines.push(fact("leaves", leaves));
+    if let Some(job) = view.jobs.get(&entry.agent) {
+        lines.push(fact("attendance", attended(job)));
+        lines.push(fact("absent", absent(view, job)));
+        lines.push(fact("late today", count(job.late_ticks_today, "tick")));
+        lines
+            .push(fact("wages", format!("{:.2} earned, {:.2} withheld (meals)", job.wages_earned, job.wages_withheld)));
+        lines.push(fact("wallet", format!("{:.2} meals; a day costs {:.2}", job.wallet, job.basket_cost)));
+    }
+    if let Some(agent) = view.agents.iter().find(|agent| agent.id == entry.agent) {
+        if let Some(shift) = &agent.shift {
+            let hours = format!("{} – {}", clock(shift.start, per_day), clock(shift.end, per_day));
+            lines.push(fact("shift", format!("{hours}; past: {}", shift.history.join(", ").replace('_', " "))));
+        }
+        lines.push(fact("now", format!("{} ({})", agent.activity, agent.place)));
+    }
+    lines.extend([Line::default(), Line::styled("What led here", theme.head)]);
+    let about = |event: &&Event| event.fields.values().any(|value| value.as_str() == Some(&entry.agent));
+    let led: Vec<&Event> = view.events.iter().filter(about).collect();
+    if led.is_empty() {
+        lines
+            .push(Line::styled(format!("No event about {name} is in this snapshot; see the Audit screen."), theme.dim));
+    }
+    for event in led.iter().rev().take(LISTED) {
+        let when = format!("tick {} {}", pad(&thousands(event.tick), 7), pad_left(&time_of(event.tick, view), 12));
+        let fields = event.fields.iter().filter(|(_, value)| value.as_str() != Some(&entry.agent));
+        let fields: Vec<String> = fields.map(|(name, value)| format!("{name} {}", plain(value))).collect();
+        let text = format!("  {}  {}", event.event.replace('_', " "), fields.join(", "));
+        lines.push(Line::from(vec![Span::styled(when, theme.dim), Span::styled(escape(&text), theme.text)]));
+    }
+    DetailCard { title: format!("{name}: the case"), lines }
+}

@@ -1,0 +1,307 @@
+//! The map as cells: ground, objects, residents, cursor, painted one over the other.
+//!
+//! Owns signs and the piece of the map in sight. Must not know what is selected beyond where the cursor stands.
+
+use std::collections::BTreeMap;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+
+use super::resident_letters::Letters;
+use crate::theme::Theme;
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::{Agent, Map, MapObject, MapPlace, Queue};
+
+/// Kinds of places with the texture of their ground. The texture stands for the colour where there is none.
+pub(super) const PLACES: [(&str, char); 7] =
+    [("road", '·'), ("home", '.'), ("grocer", ':'), ("cafe", '~'), ("office", '-'), ("park", '"'), ("gym", '=')];
+
+/// Kinds of objects with their signs. Letters are for residents alone, digits for who waits.
+const OBJECTS: [(&str, char); 8] = [
+    ("bed", '▬'),
+    ("fridge", '▯'),
+    ("stove", '◉'),
+    ("shower", '╬'),
+    ("till", '$'),
+    ("desk", '╥'),
+    ("table", '┬'),
+    ("shelf", '≡'),
+];
+
+/// The sign of an object of this kind.
+pub(super) fn object_sign(kind: &str) -> char {
+    OBJECTS.iter().find(|(name, _)| *name == kind).map_or('◊', |(_, sign)| *sign)
+}
+
+/// Ground texture and style of a place of this kind.
+pub(super) fn ground(kind: &str, theme: &Theme) -> (char, Style) {
+    match PLACES.iter().position(|(name, _)| *name == kind) {
+        Some(0) | None => ('·', theme.dim),
+        Some(at) => (PLACES[at].1, theme.hues[(at - 1) % theme.hues.len()]),
+    }
+}
+
+/// The place a tile belongs to: the smallest of those that hold it, so that a room wins over its street.
+pub(super) fn place_at(map: &Map, x: u64, y: u64) -> Option<&MapPlace> {
+    let holds = |place: &&MapPlace| {
+        (place.x..place.x + place.width).contains(&x) && (place.y..place.y + place.height).contains(&y)
+    };
+    map.places.iter().filter(holds).min_by_key(|place| place.width * place.height)
+}
+
+/// The object on a tile.
+pub(super) fn object_at(map: &Map, x: u64, y: u64) -> Option<&MapObject> {
+    map.objects.iter().find(|object| (object.x, object.y) == (x, y))
+}
+
+/// A resident's style: the letter is the name, the hue only helps the eye.
+pub(super) fn resident_style(id: &str, theme: &Theme) -> Style {
+    let sum = id.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
+    theme.hues[sum % theme.hues.len()].add_modifier(Modifier::BOLD)
+}
+
+/// The piece of the map in sight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    /// Cells on the screen.
+    pub(super) area: Rect,
+    /// Cells a tile takes across: two where there is room, because a cell is twice as high as wide.
+    pub(super) scale: u16,
+    /// First tile in sight.
+    pub(super) left: u64,
+    pub(super) top: u64,
+    /// Tiles in sight.
+    pub(super) columns: u64,
+    pub(super) rows: u64,
+}
+
+impl Window {
+    /// Centred on the cursor, but never beyond the edge while there is map to show.
+    pub(super) fn on(map: &Map, area: Rect, cursor: (u64, u64)) -> Self {
+        let scale = if u64::from(area.width) >= map.width * 2 { 2 } else { 1 };
+        let columns = u64::from(area.width / scale).min(map.width);
+        let rows = u64::from(area.height).min(map.height);
+        let first = |at: u64, seen: u64, all: u64| at.saturating_sub(seen / 2).min(all - seen);
+        let (left, top) = (first(cursor.0, columns, map.width), first(cursor.1, rows, map.height));
+        let spare_x = (area.width - columns as u16 * scale) / 2;
+        let spare_y = (area.height - rows as u16) / 2;
+        let area = Rect::new(area.x + spare_x, area.y + spare_y, columns as u16 * scale, rows as u16);
+        Self { area, scale, left, top, columns, rows }
+    }
+
+    /// The first cell of a tile, if it is in sight.
+    fn cell(&self, x: u64, y: u64) -> Option<(u16, u16)> {
+        let inside =
+            (self.left..self.left + self.columns).contains(&x) && (self.top..self.top + self.rows).contains(&y);
+        inside.then(|| {
+            let (column, row) = ((x - self.left) as u16, (y - self.top) as u16);
+            (self.area.x + column * self.scale, self.area.y + row)
+        })
+    }
+
+    /// The tile under a cell of the screen.
+    pub(super) fn tile(&self, column: u16, row: u16) -> Option<(u64, u64)> {
+        let inside = self.area.contains((column, row).into());
+        let tile =
+            || (self.left + u64::from((column - self.area.x) / self.scale), self.top + u64::from(row - self.area.y));
+        inside.then(tile)
+    }
+
+    /// Which rows and columns are in sight, when not all are: `rows 14–33 of 48 ↑↓`.
+    pub(super) fn scrolled(&self, map: &Map) -> Option<String> {
+        let part = |name: &str, first: u64, seen: u64, all: u64, arrows: [&str; 2]| {
+            let back = if first > 0 { arrows[0] } else { "" };
+            let on = if first + seen < all { arrows[1] } else { "" };
+            (seen < all).then(|| format!("{name} {}–{} of {all} {back}{on}", first + 1, first + seen))
+        };
+        let across = part("columns", self.left, self.columns, map.width, ["←", "→"]);
+        let down = part("rows", self.top, self.rows, map.height, ["↑", "↓"]);
+        let parts: Vec<String> = across.into_iter().chain(down).collect();
+        (!parts.is_empty()).then(|| parts.join(" · "))
+    }
+}
+
+/// Where the layers are painted.
+pub(super) struct Canvas<'a> {
+    pub(super) buffer: &'a mut Buffer,
+    pub(super) window: Window,
+    pub(super) theme: &'a Theme,
+}
+
+impl Canvas<'_> {
+    fn put(&mut self, tile: (u64, u64), column: u16, sign: char, style: Style) {
+        if let Some((x, y)) = self.window.cell(tile.0, tile.1)
+            && column < self.window.scale
+        {
+            self.buffer[(x + column, y)].set_char(sign).set_style(style);
+        }
+    }
+
+    /// Walls, doors and the texture of every place.
+    pub(super) fn ground(&mut self, map: &Map) {
+        let Window { left, top, columns, rows, .. } = self.window;
+        let places = self.places(map);
+        for y in top..top + rows {
+            let mut plan = map.rows.get(y as usize).map(|row| row.chars().skip(left as usize));
+            for x in left..left + columns {
+                let mark = plan.as_mut().and_then(Iterator::next).unwrap_or(' ');
+                let place = places[((y - top) * columns + (x - left)) as usize];
+                let (first, second, style) = match (mark, place) {
+                    ('#', _) => ('▒', '▒', self.theme.border),
+                    ('+', _) => ('+', ' ', self.theme.text),
+                    (_, Some(place)) => {
+                        let (texture, style) = ground(&place.kind, self.theme);
+                        (texture, ' ', style)
+                    }
+                    (' ', None) => (' ', ' ', self.theme.dim),
+                    (_, None) => ('·', ' ', self.theme.dim),
+                };
+                self.put((x, y), 0, first, style);
+                self.put((x, y), 1, second, style);
+            }
+        }
+    }
+
+    /// The place of every tile in sight, row by row: as [`place_at`], but each place is visited once, not once a tile.
+    fn places<'m>(&self, map: &'m Map) -> Vec<Option<&'m MapPlace>> {
+        let Window { left, top, columns, rows, .. } = self.window;
+        let mut tiles = vec![None; (columns * rows) as usize];
+        let mut places: Vec<&MapPlace> = map.places.iter().collect();
+        places.sort_by_key(|place| std::cmp::Reverse(place.width * place.height));
+        for place in places {
+            for y in place.y.max(top)..(place.y + place.height).min(top + rows) {
+                for x in place.x.max(left)..(place.x + place.width).min(left + columns) {
+                    tiles[((y - top) * columns + (x - left)) as usize] = Some(place);
+                }
+            }
+        }
+        tiles
+    }
+
+    /// Objects with what is wrong with them and how many wait. Where a tile has one cell only, the mark takes the
+    /// place of the sign.
+    pub(super) fn objects(&mut self, view: &Snapshot) {
+        let queues: BTreeMap<&str, &Queue> =
+            view.conflict.queues.iter().map(|queue| (queue.object.as_str(), queue)).collect();
+        for object in &view.map.objects {
+            let tile = (object.x, object.y);
+            let queue = queues.get(object.id.as_str());
+            let used = queue.is_some_and(|queue| !queue.users.is_empty());
+            let style = if used { self.theme.accent.add_modifier(Modifier::BOLD) } else { self.theme.text };
+            self.put(tile, 0, object_sign(&object.kind), style);
+            let mark = match queue {
+                Some(queue) if !queue.working => Some(('✗', self.theme.bad)),
+                Some(queue) if !queue.waiting.is_empty() => {
+                    let digit = char::from_digit(queue.waiting.len() as u32, 10).unwrap_or('9');
+                    Some((digit, self.theme.warn.add_modifier(Modifier::BOLD)))
+                }
+                _ => None,
+            };
+            if let Some((sign, style)) = mark {
+                self.put(tile, self.window.scale - 1, sign, style);
+            }
+        }
+    }
+
+    /// Residents as letters; beside the letter, where there is room, how many stand there or the tie to `focus`.
+    pub(super) fn residents(&mut self, view: &Snapshot, letters: &Letters, focus: Option<&Agent>, ties: bool) {
+        let mut crowd: BTreeMap<(u64, u64), u32> = BTreeMap::new();
+        // The one in focus is painted last, over whoever shares the tile.
+        let others = view.agents.iter().filter(|agent| focus.is_none_or(|focus| focus.id != agent.id));
+        for agent in others.chain(focus) {
+            let tile = (agent.x, agent.y);
+            let here = crowd.entry(tile).or_default();
+            *here += 1;
+            let style = resident_style(&agent.id, self.theme);
+            self.put(tile, 0, letters.of(&agent.id), style);
+            if *here > 1 {
+                self.put(tile, 1, char::from_digit(*here, 10).unwrap_or('9'), style);
+            } else if ties && let Some((sign, style)) = focus.and_then(|focus| tie_sign(view, focus, agent, self.theme))
+            {
+                self.put(tile, 1, sign, style);
+                if self.window.scale == 1 {
+                    self.put(tile, 0, letters.of(&agent.id), style.add_modifier(Modifier::UNDERLINED));
+                }
+            }
+        }
+    }
+
+    /// The cursor's tile in reverse.
+    pub(super) fn cursor(&mut self, tile: (u64, u64)) {
+        if let Some((x, y)) = self.window.cell(tile.0, tile.1) {
+            for column in 0..self.window.scale {
+                self.buffer[(x + column, y)].set_style(Style::new().add_modifier(Modifier::REVERSED));
+            }
+        }
+    }
+}
+
+/// How `other` stands to the resident in focus: `♥` for trust, `!` for rivalry, `~` for a tie that is neither.
+pub(super) fn tie_sign(view: &Snapshot, focus: &Agent, other: &Agent, theme: &Theme) -> Option<(char, Style)> {
+    let tie = view.relationships.ties.iter().find(|tie| tie.agent == focus.id && tie.other == other.id)?;
+    Some(match (tie.trust > 0.3, tie.rivalry > 0.3) {
+        (_, true) => ('!', theme.bad),
+        (true, false) => ('♥', theme.good),
+        (false, false) => ('~', theme.dim),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(width: u64, height: u64) -> Map {
+        Map { width, height, rows: vec![".".repeat(width as usize); height as usize], ..Map::default() }
+    }
+
+    #[test]
+    fn the_window_centres_on_the_cursor_and_stops_at_the_edges() {
+        let map = map(48, 48);
+        let area = Rect::new(1, 1, 48, 20);
+        let top = |y| Window::on(&map, area, (24, y)).top;
+        assert_eq!((top(0), top(24), top(47)), (0, 14, 28));
+        let window = Window::on(&map, area, (24, 24));
+        assert_eq!(window.scrolled(&map).as_deref(), Some("rows 15–34 of 48 ↑↓"));
+        assert_eq!(window.tile(1, 1), Some((0, 14)));
+        assert_eq!(window.tile(0, 1), None);
+    }
+
+    #[test]
+    fn a_tile_is_two_cells_wide_where_there_is_room() {
+        let small = map(10, 4);
+        let window = Window::on(&small, Rect::new(0, 0, 24, 8), (0, 0));
+        assert_eq!((window.scale, window.area), (2, Rect::new(2, 2, 20, 4)));
+        assert_eq!(window.scrolled(&small), None);
+        assert_eq!((window.tile(4, 3), window.tile(5, 3)), (Some((1, 1)), Some((1, 1))));
+        assert_eq!(Window::on(&small, Rect::new(0, 0, 19, 8), (0, 0)).scale, 1);
+    }
+
+    #[test]
+    fn the_ground_in_sight_is_that_of_each_tile() {
+        let mut map = map(20, 20);
+        let place =
+            |x, y, size| MapPlace { name: format!("{x},{y}"), x, y, width: size, height: size, ..MapPlace::default() };
+        map.places = vec![place(3, 3, 2), place(0, 0, 9), place(7, 7, 30)];
+        let theme = Theme::named("dark", true).expect("there is a dark theme");
+        let area = Rect::new(0, 0, 10, 10);
+        let window = Window::on(&map, area, (7, 7));
+        let canvas = Canvas { buffer: &mut Buffer::empty(area), window, theme: &theme };
+        let seen = canvas.places(&map);
+        for y in 0..window.rows {
+            for x in 0..window.columns {
+                let expected = place_at(&map, window.left + x, window.top + y);
+                assert_eq!(seen[(y * window.columns + x) as usize], expected, "{x},{y}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_room_wins_over_the_street_around_it() {
+        let mut map = map(10, 10);
+        let place = |name: &str, size| MapPlace { name: name.into(), width: size, height: size, ..MapPlace::default() };
+        map.places = vec![place("street", 10), place("cafe", 3)];
+        assert_eq!(place_at(&map, 2, 2).map(|place| place.name.as_str()), Some("cafe"));
+        assert_eq!(place_at(&map, 3, 2).map(|place| place.name.as_str()), Some("street"));
+    }
+}

@@ -1,0 +1,258 @@
+//! The panel beside the map: what is under the cursor, utilities, queues, who is who, and what the signs mean.
+//!
+//! Lines only; where they are drawn is the pane's business.
+
+use ratatui::text::{Line, Span};
+
+use super::map_canvas::{PLACES, ground, object_at, object_sign, place_at, resident_style, tie_sign};
+use super::resident_letters::Letters;
+use crate::format::{bar, clip, count, duration, pad, resident, thousands};
+use crate::theme::Theme;
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::{Agent, MapObject, Queue};
+
+/// What the panel is made from.
+#[derive(Clone, Copy)]
+pub(super) struct Side<'a> {
+    pub(super) view: &'a Snapshot,
+    pub(super) letters: &'a Letters,
+    pub(super) theme: &'a Theme,
+    pub(super) cursor: (u64, u64),
+    /// The resident followed or under the cursor.
+    pub(super) focus: Option<&'a Agent>,
+    /// What the operator filters the list of residents by.
+    pub(super) filter: &'a str,
+    pub(super) width: usize,
+    pub(super) height: usize,
+}
+
+/// The panel's lines, and which of them stand for which resident (for the mouse).
+#[derive(Default)]
+pub(super) struct Drawn<'a> {
+    pub(super) lines: Vec<Line<'a>>,
+    pub(super) residents: Vec<(usize, String)>,
+}
+
+/// `power ✓  water ✗ OFF`.
+pub(super) fn utilities<'a>(view: &Snapshot, theme: &Theme) -> Vec<Span<'a>> {
+    let mut spans = Vec::new();
+    for (name, on) in &view.utilities {
+        let (word, style) = if *on { ("✓", theme.good) } else { ("✗ OFF", theme.bad) };
+        spans.push(Span::styled(format!(" {} ", clip(name, 12)), theme.dim));
+        spans.push(Span::styled(format!("{word} "), style));
+    }
+    spans
+}
+
+impl<'a> Side<'a> {
+    /// Everything that fits, what matters most first; the signs come only where there is room for all of them.
+    pub(super) fn lines(&self) -> Drawn<'a> {
+        let mut drawn = Drawn::default();
+        drawn.lines.extend(self.under_cursor());
+        let queues = self.queues();
+        if !queues.is_empty() {
+            drawn.lines.push(self.heading("waiting for"));
+            let room = (self.height / 4).max(2);
+            let hidden = queues.len().saturating_sub(room);
+            drawn.lines.extend(queues.into_iter().take(room));
+            if hidden > 0 {
+                drawn.lines.push(self.dim(&format!("{hidden} more on Operations")));
+            }
+        }
+        self.residents(&mut drawn);
+        let signs = self.signs();
+        if drawn.lines.len() + signs.len() <= self.height {
+            drawn.lines.extend(signs);
+        }
+        drawn.lines.truncate(self.height);
+        drawn
+    }
+
+    fn heading(&self, text: &'static str) -> Line<'a> {
+        Line::styled(pad(text, self.width), self.theme.head)
+    }
+
+    fn dim(&self, text: &str) -> Line<'a> {
+        Line::styled(clip(text, self.width), self.theme.dim)
+    }
+
+    fn plain(&self, text: &str) -> Line<'a> {
+        Line::styled(clip(text, self.width), self.theme.text)
+    }
+
+    fn under_cursor(&self) -> Vec<Line<'a>> {
+        let (x, y) = self.cursor;
+        let mut lines = Vec::new();
+        if let Some(agent) = self.focus {
+            lines.extend(self.about(agent));
+        }
+        let also = self.view.agents.iter().filter(|agent| (agent.x, agent.y) == (x, y));
+        let also: Vec<String> = also
+            .filter(|agent| self.focus.is_none_or(|focus| focus.id != agent.id))
+            .map(|agent| agent.name.clone())
+            .collect();
+        if !also.is_empty() {
+            lines.push(self.dim(&format!("also here: {}", also.join(", "))));
+        }
+        if let Some(object) = object_at(&self.view.map, x, y) {
+            lines.extend(self.object(object));
+        } else if self.focus.is_none() {
+            let place = place_at(&self.view.map, x, y);
+            lines.push(self.plain(place.map_or("open ground", |place| &place.name)));
+            lines.push(self.dim("nobody and nothing here"));
+        }
+        lines
+    }
+
+    fn about(&self, agent: &'a Agent) -> Vec<Line<'a>> {
+        let letter = Span::styled(self.letters.of(&agent.id).to_string(), resident_style(&agent.id, self.theme));
+        let place = if agent.place.is_empty() { "outdoors" } else { &agent.place };
+        let name = format!(" {}", clip(&agent.name, self.width.saturating_sub(4)));
+        let mut head = vec![letter, Span::styled(name.clone(), self.theme.strong)];
+        let room = self.width.saturating_sub(name.chars().count() + 4);
+        head.push(Span::styled(format!(" · {}", clip(place, room)), self.theme.dim));
+        let since = duration(self.view.tick.saturating_sub(agent.option_since), self.view.clock.ticks_per_day);
+        let mut lines = vec![Line::from(head), self.plain(&format!("{} for {since}", agent.option))];
+        lines.push(self.plain(&agent.activity));
+        let room = self.width.saturating_sub(14).clamp(4, 12);
+        for need in &agent.needs {
+            let critical = need.value < need.critical;
+            let style = if critical { self.theme.bad } else { self.theme.chart };
+            lines.push(Line::from(vec![
+                Span::styled(format!("{} ", pad(&need.name, 8)), self.theme.dim),
+                Span::styled(bar(need.value, 1.0, room), style),
+                Span::styled(format!(" {:>3.0}{}", need.value * 100.0, if critical { "!" } else { " " }), style),
+            ]));
+        }
+        lines
+    }
+
+    fn object(&self, object: &'a MapObject) -> Vec<Line<'a>> {
+        let head = format!("{} {} · {}", object_sign(&object.kind), object.id, object.place);
+        let mut lines = vec![Line::styled(clip(&head, self.width), self.theme.strong)];
+        let Some(queue) = self.view.conflict.queues.iter().find(|queue| queue.object == object.id) else {
+            lines.push(self.dim(&format!("a {}, free to use", object.kind)));
+            return lines;
+        };
+        if !queue.working {
+            let off = self.view.utilities.iter().filter(|(_, on)| !**on).map(|(name, _)| name.as_str());
+            let off = off.collect::<Vec<_>>().join(" and ");
+            let why = if off.is_empty() { "closed at this hour".to_owned() } else { format!("{off} off, or closed") };
+            lines.push(Line::styled(clip(&format!("✗ not working: {why}"), self.width), self.theme.bad));
+        }
+        for user in &queue.users {
+            let left = user.remaining.map_or_else(|| "reserved".into(), |left| format!("{} left", count(left, "tick")));
+            let name = resident(self.view, &user.agent);
+            lines.push(self.plain(&format!("{name} {} · {left}", user.affordance)));
+        }
+        if queue.users.is_empty() {
+            lines.push(self.dim("nobody uses it"));
+        }
+        for (place, waiter) in queue.waiting.iter().enumerate() {
+            let name = resident(self.view, &waiter.agent);
+            lines.push(self.plain(&format!("{}. {name} waits {}", place + 1, count(waiter.waited, "tick"))));
+        }
+        if !queue.cooldowns.is_empty() {
+            let names: Vec<String> =
+                queue.cooldowns.iter().map(|cooldown| resident(self.view, &cooldown.agent)).collect();
+            lines.push(self.dim(&format!("sitting out: {}", names.join(", "))));
+        }
+        lines
+    }
+
+    /// One line for every object somebody waits for, longest wait first.
+    fn queues(&self) -> Vec<Line<'a>> {
+        let mut queues: Vec<&Queue> =
+            self.view.conflict.queues.iter().filter(|queue| !queue.waiting.is_empty()).collect();
+        queues.sort_by(|a, b| b.longest_wait.cmp(&a.longest_wait).then_with(|| a.object.cmp(&b.object)));
+        let line = |queue: &&Queue| {
+            let waiting: Vec<String> =
+                queue.waiting.iter().map(|waiter| self.letters.of(&waiter.agent).to_string()).collect();
+            let head = format!("{} {} ", object_sign(&queue.kind), clip(&queue.object, 12));
+            let rest = self.width.saturating_sub(head.chars().count());
+            let tail = clip(&format!("{} {} t", waiting.join(""), thousands(queue.longest_wait)), rest);
+            Line::from(vec![Span::styled(head, self.theme.text), Span::styled(tail, self.theme.warn)])
+        };
+        queues.iter().map(line).collect()
+    }
+
+    fn residents(&self, drawn: &mut Drawn<'a>) {
+        let asked = |agent: &&Agent| {
+            self.filter.is_empty()
+                || [&agent.name, &agent.option, &agent.place]
+                    .iter()
+                    .any(|text| text.to_lowercase().contains(self.filter))
+        };
+        let shown: Vec<&'a Agent> = self.view.agents.iter().filter(asked).collect();
+        drawn.lines.push(Line::styled(pad(&count(shown.len() as u64, "resident"), self.width), self.theme.head));
+        if self.view.agents.is_empty() {
+            drawn.lines.push(self.plain("Nobody lives here now."));
+            drawn.lines.push(self.dim("Newcomers arrive by themselves"));
+            drawn.lines.push(self.dim("while the town runs; :spawn"));
+            drawn.lines.push(self.dim("brings one at once."));
+            return;
+        }
+        if shown.is_empty() {
+            drawn.lines.push(self.dim("The filter leaves nobody; esc clears it."));
+            return;
+        }
+        let room = self.height.saturating_sub(drawn.lines.len()).max(1);
+        let room = if shown.len() > room { room - 1 } else { room };
+        let at = shown.iter().position(|agent| self.focus.is_some_and(|focus| focus.id == agent.id)).unwrap_or(0);
+        let first = at.saturating_sub(room / 2).min(shown.len().saturating_sub(room));
+        for agent in shown.iter().skip(first).take(room) {
+            drawn.residents.push((drawn.lines.len(), agent.id.clone()));
+            drawn.lines.push(self.entry(agent));
+        }
+        if shown.len() > room {
+            drawn.lines.push(self.dim(&format!("{}–{} of {}", first + 1, first + room, shown.len())));
+        }
+    }
+
+    fn entry(&self, agent: &'a Agent) -> Line<'a> {
+        let focused = self.focus.is_some_and(|focus| focus.id == agent.id);
+        let critical = agent.needs.iter().any(|need| need.value < need.critical);
+        let tie = self.focus.and_then(|focus| tie_sign(self.view, focus, agent, self.theme));
+        let name = pad(&agent.name, 9);
+        let option = pad(&agent.option, self.width.saturating_sub(16));
+        let line = Line::from(vec![
+            Span::raw(if focused { "▸" } else { " " }),
+            Span::styled(self.letters.of(&agent.id).to_string(), resident_style(&agent.id, self.theme)),
+            Span::styled(format!(" {name} "), if focused { self.theme.strong } else { self.theme.text }),
+            Span::styled(option, self.theme.dim),
+            Span::styled(if critical { " !" } else { "  " }, self.theme.bad),
+            tie.map_or_else(|| Span::raw(" "), |(sign, style)| Span::styled(sign.to_string(), style)),
+        ]);
+        if focused { line.patch_style(self.theme.selected_idle) } else { line }
+    }
+
+    fn signs(&self) -> Vec<Line<'a>> {
+        let map = &self.view.map;
+        let mut signs: Vec<Vec<Span<'a>>> = Vec::new();
+        for (kind, _) in PLACES {
+            if map.places.iter().any(|place| place.kind == kind) {
+                let (texture, style) = ground(kind, self.theme);
+                signs.push(vec![
+                    Span::styled(format!("{texture} "), style),
+                    Span::styled(pad(kind, 10), self.theme.dim),
+                ]);
+            }
+        }
+        let mut kinds: Vec<&str> = map.objects.iter().map(|object| object.kind.as_str()).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let objects = kinds.into_iter().map(|kind| (object_sign(kind), kind.to_owned()));
+        let fixed =
+            [('▒', "wall"), ('+', "door"), ('✗', "out of use"), ('2', "how many"), ('♥', "trust"), ('!', "rival")];
+        for (sign, word) in objects.chain(fixed.map(|(sign, word)| (sign, word.to_owned()))) {
+            signs.push(vec![
+                Span::styled(format!("{sign} "), self.theme.text),
+                Span::styled(pad(&word, 11), self.theme.dim),
+            ]);
+        }
+        let across = (self.width / 13).max(1);
+        let mut lines = vec![self.heading("signs")];
+        lines.extend(signs.chunks(across).map(|spans| Line::from(spans.concat())));
+        lines
+    }
+}

@@ -1,0 +1,491 @@
+//! Two programs: one serves a town, the other is the whole interface on it, in a real terminal.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+use serde_json::Value;
+use townlet_audit::{Record, Stage, verify};
+use townlet_source::remote::{Client, Target};
+use townlet_source::{Link, Remote, Source as _, SourceEvent};
+use townlet_wire::stream::digest;
+use townlet_wire::{Answer, Request, Snapshot, Status};
+
+use super::pty_session::{BINARY, TIMEOUT, WatchedSource, log_of, repository};
+
+const LARGE: (u16, u16) = (120, 40);
+const RIGHT: &str = "\u{1b}[C";
+
+/// `townlet serve` with its lines.
+pub(crate) struct Server {
+    child: Child,
+    lines: Receiver<String>,
+    url: String,
+    said: tempfile::NamedTempFile,
+}
+
+impl Server {
+    #[track_caller]
+    pub(crate) fn start(home: &Path, args: &[&str]) -> Self {
+        Self::start_in(home, args, &[])
+    }
+
+    /// With these variables around it.
+    #[track_caller]
+    pub(crate) fn start_in(home: &Path, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let said = tempfile::NamedTempFile::new().expect("a file");
+        let mut child = Command::new(BINARY)
+            .arg("serve")
+            .args(args)
+            .current_dir(home)
+            .env_clear()
+            .env("HOME", home)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(said.reopen().expect("the file"))
+            .spawn()
+            .expect("the program starts");
+        let out = child.stdout.take().expect("its output");
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut server = Self { child, lines, url: String::new(), said };
+        let line = server.line();
+        line.rsplit(' ').next().expect("an address").clone_into(&mut server.url);
+        assert!(server.url.starts_with("http://127.0.0.1:"), "{line}");
+        server
+    }
+
+    #[track_caller]
+    fn line(&self) -> String {
+        self.lines.recv_timeout(TIMEOUT).expect("a line")
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("its status");
+    }
+
+    /// It has died of a signal by itself.
+    #[cfg(feature = "failpoints")]
+    #[track_caller]
+    pub(crate) fn died(mut self) {
+        assert_eq!(self.child.wait().expect("its status").code(), None);
+    }
+
+    /// Has a shell run this with its id as `$1`.
+    #[track_caller]
+    pub(crate) fn signal(&self, line: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("sh").args(["-c", line, "sh", &id]).status().expect("a shell runs").success());
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.said.path()).expect("what it said")
+    }
+
+    /// What it ended with, and what it said on the way.
+    #[cfg(feature = "failpoints")]
+    #[track_caller]
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        // Its lines end when it does, and not before.
+        let over = std::sync::mpsc::RecvTimeoutError::Disconnected;
+        while self.lines.recv_timeout(TIMEOUT).map_err(|end| assert_eq!(end, over)).is_ok() {}
+        let status = self.child.wait().expect("its status").code();
+        (status, self.said())
+    }
+
+    /// Asked to stop, it saves the town.
+    #[track_caller]
+    pub(crate) fn terminate(mut self) {
+        self.signal("kill -TERM $1");
+        let line = self.line();
+        assert!(line.contains("stopped at tick") && line.contains("snapshot"), "{line}");
+        assert_eq!(self.child.wait().expect("its status").code(), Some(0), "{}", self.said());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A test that failed leaves nothing running.
+        drop(self.child.kill());
+    }
+}
+
+fn townlet(home: &Path, args: &[&str], token: &str) -> (Option<i32>, String) {
+    let mut command = Command::new(BINARY);
+    command.args(args).current_dir(home).env_clear().stdin(Stdio::null());
+    command.env("HOME", home).env("XDG_CONFIG_HOME", home);
+    if !token.is_empty() {
+        command.env("TOWNLET_TOKEN", token);
+    }
+    let output = command.output().expect("the program runs");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+fn token(home: &Path) -> String {
+    let (status, text) = townlet(home, &["token", "new", "--role", "admin"], "");
+    assert_eq!(status, Some(0), "{text}");
+    text.lines().next().expect("a token").to_owned()
+}
+
+#[test]
+fn an_exit_is_approved_from_afar() {
+    let (home, desk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let token = token(home.path());
+    let config = repository("configs/scenarios/employment_backlog.yaml").display().to_string();
+    let served =
+        Server::start(home.path(), &["--config", &config, "--listen", "127.0.0.1:0", "--speed", "max", "--paused"]);
+    let arguments = ["observe", "--connect", served.url.as_str()];
+    let mut seat = WatchedSource::start(desk.path(), LARGE, &arguments, &[("TOWNLET_TOKEN", &token)]);
+    seat.shows("live");
+    seat.shows("ADMIN");
+    seat.command("step 3500");
+    seat.shows("tick 3,500");
+    seat.settle();
+    seat.press("a");
+    seat.shows("▸ cancel ◂");
+    seat.press(RIGHT);
+    seat.shows("▸ approve ◂");
+    seat.press("\r");
+    seat.shows("logged");
+    seat.press(".");
+    seat.shows("tick 3,501");
+    seat.press("6");
+    seat.shows("written and chained");
+    seat.press("q");
+    seat.terminal_restored();
+    assert_eq!(seat.ended(), 0, "{}", seat.text());
+    assert!(seat.text().contains("detached from"), "{}", seat.text());
+    assert_eq!(
+        std::fs::read_dir(desk.path())
+            .unwrap()
+            .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name() == "logs"))
+            .count(),
+        0
+    );
+    served.terminate();
+    let log = log_of(home.path());
+    let approved: Vec<&Record> = log.iter().filter(|record| record.command == "employment_exit approve").collect();
+    assert_eq!(approved.iter().map(|record| record.stage).collect::<Vec<_>>(), [Stage::Intent, Stage::Outcome]);
+    let id = token.split('_').nth(1).expect("an id");
+    assert!(approved.iter().all(|record| record.issuer == format!("token:{id}") && record.transport == "http"));
+    assert!(verify(&home.path().join("logs/console")).expect("it is read").passed());
+}
+
+#[test]
+fn a_server_that_was_killed_is_missed_found_again_and_does_nothing_twice() {
+    let (home, desk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let token = token(home.path());
+    let served = Server::start(home.path(), &["--listen", "127.0.0.1:0", "--speed", "10x"]);
+    let (url, address) = (served.url.clone(), served.address().to_owned());
+    let mut seat =
+        WatchedSource::start(desk.path(), LARGE, &["observe", "--connect", &url], &[("TOWNLET_TOKEN", &token)]);
+    seat.shows("ADMIN");
+    seat.shows("live");
+    let once = ["console", "--connect", &url, "--cmd-id", "once", "setmoney ada 77"];
+    let (status, said) = townlet(desk.path(), &once, &token);
+    assert!(status == Some(0) && !said.contains("done before"), "{said}");
+    served.kill();
+    seat.shows("not connected");
+    seat.shows("reconnecting in");
+    // Typed while nobody listens; it keeps its id until somebody does again.
+    seat.command("set_exit_cap 1");
+    let served = Server::start(home.path(), &["--listen", &address, "--speed", "10x", "--resume"]);
+    seat.shows("· live");
+    seat.shows("logged");
+    let (status, said) = townlet(desk.path(), &once, &token);
+    assert!(status == Some(0) && said.contains("done before"), "{said}");
+    seat.command("pause");
+    seat.shows("PAUSED");
+    seat.press("q");
+    assert_eq!(seat.ended(), 0, "{}", seat.text());
+    served.terminate();
+    let log = log_of(home.path());
+    for command in ["setmoney", "set_exit_cap"] {
+        let intents = log.iter().filter(|record| record.command == command && record.stage == Stage::Intent).count();
+        assert_eq!(intents, 1, "{command}");
+    }
+    assert!(verify(&home.path().join("logs/console")).expect("it is read").passed());
+}
+
+/// The digest of what a state says of the town, without what goes on by the clock.
+fn proof(state: &Snapshot) -> String {
+    let mut state = state.clone();
+    (state.health, state.clock, state.transport) = Default::default();
+    digest(&state)
+}
+
+/// Who watches and commands from afar, with what it was told so far.
+pub(crate) struct Observer {
+    pub(crate) source: Remote,
+    notices: Receiver<SourceEvent>,
+    pub(crate) live: bool,
+    pub(crate) lost: String,
+    pub(crate) state: Option<Arc<Snapshot>>,
+    answers: BTreeMap<String, Answer>,
+}
+
+impl Observer {
+    pub(crate) fn connect(url: &str, token: &str) -> Self {
+        let target =
+            Target { url: url.into(), token: Some(token.into()).filter(|it: &String| !it.is_empty()), ca: None };
+        let mut source = Remote::new(Client::new(&target).expect("an address"));
+        let (send, notices) = channel();
+        source.start(Box::new(move |notice| drop(send.send(notice))));
+        Self { source, notices, live: false, lost: String::new(), state: None, answers: BTreeMap::new() }
+    }
+
+    #[track_caller]
+    pub(crate) fn until(&mut self, what: &str, wanted: impl Fn(&Self) -> bool) {
+        while !wanted(self) {
+            match self.notices.recv_timeout(TIMEOUT).unwrap_or_else(|_| panic!("it never came: {what}")) {
+                SourceEvent::View(view) => self.state = Some(view),
+                SourceEvent::Answer(answer) => drop(self.answers.insert(answer.cmd_id.clone(), answer)),
+                SourceEvent::Link(Link::Reconnecting { why, .. }) => (self.live, self.lost) = (false, why),
+                SourceEvent::Link(link) => self.live = matches!(link, Link::Live { .. }),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn after_a_crash_an_observer_has_the_shards_state_and_what_was_under_way_is_done_once() {
+    let home = tempfile::tempdir().unwrap();
+    let token = token(home.path());
+    let served = Server::start(home.path(), &["--listen", "127.0.0.1:0", "--speed", "100x"]);
+    let (url, address) = (served.url.clone(), served.address().to_owned());
+    let mut observer = Observer::connect(&url, &token);
+    observer.until("a live connection", |it| it.live);
+    let send = |money| format!("setmoney ada {money}");
+    let ids: Vec<String> = (0..20).map(|money| observer.source.send(Request::line(send(money)))).collect();
+    observer.until("the first answer", |it| it.answers.contains_key(&ids[0]));
+    served.kill();
+    observer.until("that it is lost, in words", |it| !it.live && !it.lost.is_empty());
+    let served = Server::start(home.path(), &["--listen", &address, "--speed", "100x", "--resume"]);
+    observer.until("every answer", |it| it.live && ids.iter().all(|id| it.answers.contains_key(id)));
+    let paused = observer.source.send(Request::line("pause"));
+    observer.until("that it stands still", |it| it.answers.contains_key(&paused));
+    let (status, text) = townlet(home.path(), &["telemetry", "snapshot", "--connect", &url], &token);
+    assert_eq!(status, Some(0), "{text}");
+    let here: Snapshot = serde_json::from_str(&text).expect("a state");
+    observer.until("the shard's state", |it| it.state.as_ref().is_some_and(|state| proof(state) == proof(&here)));
+    observer.source.close();
+    served.terminate();
+    let log = log_of(home.path());
+    for id in &ids {
+        let ends = |stage| matches!(stage, Stage::Outcome | Stage::Recovered);
+        let done = |it: &&Record| it.cmd_id == *id && ends(it.stage) && it.status == Some(Status::Ok);
+        assert_eq!(log.iter().filter(done).count(), 1, "{id}");
+    }
+    let (status, text) = townlet(home.path(), &["replay", &here.run_id, "--json"], "");
+    let replayed: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((status, &replayed["commands"], &replayed["disagreement"]), (Some(0), &20.into(), &Value::Null));
+}
+
+#[test]
+fn a_fleet_shows_every_shard_and_one_of_them_whole() {
+    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let desk = tempfile::tempdir().unwrap();
+    let served = homes.each_ref().map(|home| Server::start(home.path(), &["--listen", "127.0.0.1:0"]));
+    let shards = format!(
+        "shards:\n  - {{ name: production, url: \"{}\", colour: red }}\n  - {{ name: trial, url: \"{}\", colour: green }}\n",
+        served[0].url, served[1].url
+    );
+    std::fs::create_dir_all(desk.path().join("townlet")).unwrap();
+    std::fs::write(desk.path().join("townlet/config.yaml"), shards).unwrap();
+    let mut seat = WatchedSource::start(desk.path(), (80, 24), &["observe"], &[]);
+    seat.shows("2 of 2 shards live");
+    seat.shows("production");
+    seat.press("j\r");
+    seat.shows("Employment");
+    seat.shows(" trial ");
+    seat.press("0");
+    seat.shows("2 of 2 shards live");
+    seat.press("q");
+    assert_eq!(seat.ended(), 0, "{}", seat.text());
+    let (status, said) = townlet(desk.path(), &["console", "--connect", "trail", "kpi"], "");
+    assert!(status == Some(2) && said.contains("Did you mean `trial`?"), "{said}");
+}
+
+#[test]
+fn the_console_asks_at_a_prompt_and_says_how_it_went() {
+    let home = tempfile::tempdir().unwrap();
+    let served = Server::start(home.path(), &["--listen", "127.0.0.1:0"]);
+    let (status, said) = townlet(home.path(), &["console", "--connect", &served.url, "--json", "kpi"], "");
+    assert!(status == Some(0) && said.starts_with('{'), "{said}");
+    let (status, said) = townlet(home.path(), &["console", "--connect", &served.url, "setmoney", "ada", "3"], "");
+    assert!(status == Some(1) && said.contains("E_FORBIDDEN"), "{said}");
+    let mut seat = WatchedSource::start(home.path(), (80, 24), &["console", "--connect", &served.url], &[]);
+    seat.shows("you are viewer");
+    seat.press("employment_st\t\r");
+    seat.shows("pending (limit");
+    seat.press("setmoney ada 3\r");
+    seat.shows("E_FORBIDDEN");
+    seat.press("quit\r");
+    assert_eq!(seat.ended(), 0, "{}", seat.text());
+    let url = served.url.clone();
+    served.terminate();
+    let (status, said) = townlet(home.path(), &["console", "--connect", &url, "kpi"], "");
+    assert!(status == Some(3) && said.contains(&url), "{status:?} {said}");
+}
+
+#[test]
+fn the_prompt_foretells_and_takes_a_token_that_is_shown_nowhere() {
+    let (home, desk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let token = token(home.path());
+    let served = Server::start(home.path(), &["--listen", "127.0.0.1:0"]);
+    let mut seat = WatchedSource::start(desk.path(), LARGE, &["console", "--connect", &served.url], &[]);
+    seat.shows("you are viewer");
+    seat.press("setmoney ada 3");
+    seat.shows("E_FORBIDDEN");
+    seat.press("\u{15}escalate\r");
+    seat.shows("token ›");
+    seat.press("twn_wrong_one\r");
+    seat.shows("E_UNAUTHORIZED");
+    seat.press("escalate\r");
+    seat.shows("token ›");
+    seat.press(&token);
+    seat.shows("••••");
+    seat.press("\r");
+    seat.shows("You are admin");
+    seat.press("setmoney ada 3");
+    seat.shows("would: ");
+    seat.press(" ");
+    seat.press("\r");
+    seat.shows("· logged ");
+    seat.press(&format!("say {token}\r"));
+    seat.shows("(a line with a token)");
+    seat.press("viewer\r");
+    seat.press("setmoney ada 4\r");
+    seat.shows("viewers look");
+    seat.press("quit\r");
+    assert_eq!(seat.ended(), 0, "{}", seat.text());
+    served.terminate();
+    let log = log_of(home.path());
+    let money = |stage| log.iter().filter(|it| it.command == "setmoney" && it.stage == stage).count();
+    // What was foretold left nothing, as admin or as viewer.
+    assert_eq!((money(Stage::Intent), money(Stage::Outcome), money(Stage::Rejected)), (1, 1, 1));
+    let secret = token.rsplit('_').next().expect("a secret");
+    let history = std::fs::read_to_string(desk.path().join("townlet/console_history")).unwrap_or_default();
+    assert!(history.contains("setmoney ada 3") && !history.contains("twn_"), "{history}");
+    assert!(log.iter().all(|record| !format!("{record:?}").contains(secret)));
+}
+
+#[test]
+fn it_refuses_what_would_give_a_token_or_a_town_away() {
+    let home = tempfile::tempdir().unwrap();
+    let open = home.path().join("open");
+    std::fs::write(&open, "twn_a_b\n").unwrap();
+    for (args, words) in [
+        (&["serve", "--listen", "0.0.0.0:0"][..], "--tls-cert"),
+        (&["serve", "--listen", "127.0.0.1:99999"], "--listen"),
+        (&["serve", "--tls-cert", "x"], "--tls-key"),
+        (&["observe", "--connect", "http://ada:twn_a_b@127.0.0.1"], "no place in an address"),
+        (&["observe", "--connect", "nowhere"], "no shard `nowhere`"),
+        (&["observe"], "--connect"),
+        (&["console", "--connect", "http://towns.example", "kpi"], "without TLS"),
+        (&["console", "--connect", "http://127.0.0.1:1", "--token-file", "open", "kpi"], "others can read it"),
+        (&["console", "--connect", "http://127.0.0.1:1", "--token-file", "../../etc/passwd", "kpi"], "--token-file"),
+        (&["telemetry", "tail", "--connect", "ftp://127.0.0.1"], "http or https"),
+    ] {
+        let (status, said) = townlet(home.path(), args, if args[0] == "console" { "twn_a_b" } else { "" });
+        assert!(status == Some(2) && said.contains(words), "{args:?}: {status:?} {said}");
+        assert!(!said.contains("twn_a_b") && !said.contains("root:"), "{said}");
+    }
+    let (status, said) = townlet(home.path(), &["serve", "--config", "x.yaml"], "");
+    assert_eq!(status, Some(2), "{said}");
+}
+
+#[test]
+fn a_served_shard_reads_its_file_again_and_a_restart_keeps_what_it_read() {
+    let home = tempfile::tempdir().unwrap();
+    let (home, token) = (home.path(), token(home.path()));
+    let file = |clip: &str, more: &str| {
+        let text = format!("policy: {{ release: scripted }}\nrewards: {{ clip: {{ clip_per_tick: {clip} }} }}\n{more}");
+        std::fs::write(home.join("town.yaml"), text).unwrap();
+    };
+    file("0.2", "");
+    let serve = ["--config", "town.yaml", "--seed", "9", "--listen", "127.0.0.1:0", "--paused"];
+    // What lies over the file at the start lies over it when it is read again.
+    let server = Server::start_in(home, &serve, &[("TOWNLET__KPIS__ATTENDANCE", "0.6")]);
+    let console = |line: &[&str]| townlet(home, &[&["console", "--connect", &server.url], line].concat(), &token);
+    file("0.1", "seed: 3\nkpis: { attendance: 0.7 }\n");
+    let (status, said) = console(&["--dry-run", "reload_config"]);
+    assert_eq!(
+        (status, said.contains("1 setting from tick 0 on: rewards.clip.clip_per_tick 0.2 -> 0.1.")),
+        (Some(0), true),
+        "{said}"
+    );
+    let (status, said) = console(&["--cmd-id", "once", "reload_config"]);
+    assert_eq!((status, said.contains("clip_per_tick 0.2 -> 0.1.")), (Some(0), true), "{said}");
+    std::fs::remove_file(home.join("town.yaml")).unwrap();
+    let (status, said) = console(&["--cmd-id", "once", "reload_config"]);
+    assert_eq!((status, said.contains("done before")), (Some(0), true), "{said}");
+    let (status, said) = console(&["reload_config"]);
+    assert_eq!((status, said.contains("town.yaml: there is no such file")), (Some(1), true), "{said}");
+    server.kill();
+    let resume =
+        |args: &[&str]| townlet(home, &[&["run", "--headless", "--tick-limit", "50", "--resume"], args].concat(), "");
+    let over = ["--config", "town.yaml", "--seed", "9", "--set", "kpis.attendance=0.6"];
+    // The journal loses the reload, and the audit log knows what it brought: the file that says so brings it back.
+    let journal = std::fs::read_dir(home.join("logs/journal")).unwrap().flatten().next().expect("a journal").path();
+    let bytes = std::fs::read(&journal).unwrap();
+    let header = 8 + u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize;
+    std::fs::write(&journal, &bytes[..header]).unwrap();
+    let (status, said) = resume(&[]);
+    assert_eq!((status, said.contains("the texts it brought are lost")), (Some(2), true), "{said}");
+    file("0.1", "");
+    let (status, said) = resume(&over);
+    assert_eq!((status, said.contains("lived again under scripted, with 1 command")), (Some(0), true), "{said}");
+    // Without the file, with the file as it was read, and with another one.
+    std::fs::remove_file(home.join("town.yaml")).unwrap();
+    let (status, said) = resume(&[]);
+    assert_eq!(status, Some(0), "{said}");
+    file("0.1", "");
+    assert_eq!(resume(&over).0, Some(0));
+    file("0.2", "");
+    let (status, said) = resume(&over);
+    assert_eq!((status, said.contains("rewards.clip.clip_per_tick differs")), (Some(2), true), "{said}");
+}
+
+#[test]
+fn a_restart_goes_on_with_what_was_served_whatever_batches_ran_since() {
+    let home = tempfile::tempdir().unwrap();
+    let (home, serve) = (home.path(), ["--listen", "127.0.0.1:0", "--paused"]);
+    let runs = || {
+        let all = std::fs::read_dir(home.join("logs/journal")).unwrap().flatten();
+        let mut all: Vec<String> = all.map(|it| it.file_name().to_string_lossy().into_owned()).collect();
+        all.sort();
+        all
+    };
+    Server::start(home, &serve).kill();
+    let served = runs();
+    let (status, said) = townlet(home, &["run", "--headless", "--tick-limit", "50"], "");
+    assert_eq!((status, served.len(), runs().len()), (Some(0), 1, 2), "{said}");
+    let lock = || std::fs::read_to_string(home.join("logs/harbour.lock")).unwrap();
+    let run = served[0].trim_end_matches("-000000000000.tlj");
+    Server::start(home, &[&serve[..], &["--resume"]].concat()).terminate();
+    assert_eq!((lock().split_whitespace().nth(1), runs().len()), (Some(run), 2));
+    // A batch goes on with the newest of all, and the one that is named comes before either.
+    let (status, said) = townlet(home, &["run", "--headless", "--tick-limit", "60", "--resume"], "");
+    assert_eq!((status, said.contains("resumed at tick 50")), (Some(0), true), "{said}");
+    let batch = runs()[1].trim_end_matches("-000000000000.tlj").to_owned();
+    Server::start(home, &[&serve[..], &["--resume", &batch]].concat()).terminate();
+    assert_eq!(lock().split_whitespace().nth(1), Some(batch.as_str()));
+}
