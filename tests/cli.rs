@@ -1,7 +1,7 @@
 //! The command line as a person meets it: every help text, and what each subcommand says to bad input.
 //!
 //! Runs the real program in an empty folder. Bad input: exit status 2, where, what, what would be right, and nothing
-//! written. Rule: "Bad input, everywhere". New help texts are accepted with `INSTA_UPDATE=always`.
+//! written. Rule: "Bad input". New help texts are accepted with `INSTA_UPDATE=always`.
 
 use std::path::Path;
 use std::process::{Command, Output};

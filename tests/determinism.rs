@@ -1,8 +1,7 @@
 //! Same seed, configuration and script: the same town, tick for tick – twice, through a stop and a new process, through a
 //! replay, in another home, another time zone and another environment.
 //!
-//! Runs the program itself and compares the digests that its journals hold every 100 ticks. Rules: "Journal" of the
-//! operating guide; "Tests" of the quality guide.
+//! Runs the program itself and compares the digests that its journals hold every 100 ticks. Rules: "Journal"; "Tests".
 
 use std::collections::BTreeMap;
 use std::path::Path;

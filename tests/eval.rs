@@ -1,6 +1,6 @@
 //! `townlet eval` as a person and a program meet it: one command that proves what the scripted policy must show.
 //!
-//! Runs the real program in an empty folder, into which it writes nothing. Rule: "What the scripted baseline must show".
+//! Runs the real program in an empty folder, into which it writes nothing. Rule: "Scripted baseline".
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -1,6 +1,6 @@
 //! A past run looked at: at every tick the town is the one that lived, in whatever order one looks, and nothing is changed by it.
 //!
-//! Rules: "Journal", "source" of the architecture.
+//! Rules: "Journal", "Layers".
 
 mod live;
 

@@ -1,7 +1,7 @@
 //! `reload_config`: what of the files a running town takes, all at once, what is refused by name, and that journal, snapshots
 //! and restarts know under which texts the town ran.
 //!
-//! What a town does with other rules is held in `sim/town/tests`. Rule: "Hot-reloadable".
+//! What a town does with other rules is held in `sim/town/tests`. Rule: "Configuration reload".
 
 mod live;
 

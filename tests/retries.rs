@@ -1,7 +1,7 @@
 //! A command sent twice is done once: `cmd_id` on a live shard and across a restart, roles and tokens, and the audit log
 //! that a real run leaves – whole, and showing every change made to it.
 //!
-//! Rules: "`cmd_id` (idempotent retries)", "Roles and identity" and "Audit log" of the operating guide.
+//! Rules: "Idempotent retries", "Roles and identity" and "Audit log".
 
 mod live;
 

@@ -1,6 +1,6 @@
 //! The training beside a town (`--train`): on a live shard, and in the program itself, stopped, killed and gone on with.
 //!
-//! Trains a small network on a few towns; how well it learns is not asked here. Rule: "Shadow training in a live shard".
+//! Trains a small network on a few towns; how well it learns is not asked here. Rule: "Shadow training".
 
 #![cfg(unix)]
 

@@ -2,7 +2,7 @@
 //! beside it; both stay flat.
 //!
 //! In small within `cargo test`; `TOWNLET_SOAK=1` makes half an hour and 10⁸ resident-ticks of it, `TOWNLET_SOAK_MINUTES`
-//! as many minutes as it says. Best with `--release -- --nocapture`, which shows the table. Rule: "Speed".
+//! as many minutes as it says. Best with `--release -- --nocapture`, which shows the table. Rule: "Performance targets".
 
 mod live;
 

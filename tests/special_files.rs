@@ -1,7 +1,7 @@
 //! What stands where something else is expected: pipes and devices in a file's place, names that are not UTF-8, a reader that has
 //! gone, standard error that takes nothing. Nothing waits, nothing panics, and the exit status says what was found.
 //!
-//! Runs the real program; one that waits is killed, which fails the test. Rule: "Bad input, everywhere".
+//! Runs the real program; one that waits is killed, which fails the test. Rule: "Bad input".
 
 #![cfg(target_os = "linux")]
 

@@ -2,7 +2,7 @@
 //! released, refused.
 //!
 //! Runs the real program in a folder of its own on a small network and a few towns; how well it learns is not asked here.
-//! Rule: "Learning", checkpoints.
+//! Rule: "Checkpoints".
 
 #![cfg(unix)]
 

@@ -2,7 +2,7 @@
 //!
 //! One JSON object a line in `logs/console/<run_id>-NNNN.jsonl`, each holding the hash of the line before, and
 //! `<run_id>.head` beside it naming the last durable line. Knows the wire; knows nothing of towns or shards.
-//! Where it comes from: the handbook's "Tooling & Logs", and its rule that a retried command is not run twice.
+//! Rule: "Audit log", "Idempotent retries".
 //!
 //! A shard opens its run with [`Log::open`], closes the [`Pending`] intents it is given (as `recovered` when the journal
 //! holds them, as `abort` when not), asks the [`Index`] before it runs a mutating command, and appends [`Entry`]s.

@@ -1,7 +1,7 @@
 //! Is the log what was written? Three verdicts: integrity, continuity, completeness; each finding with file and line.
 //!
 //! Owns the one walk over a run, which recovery shares. Changes nothing on disk. Must not know who wrote the log.
-//! Rule: any byte, line or file that was changed, added, moved or taken away is named. Whole chained lines beyond the head,
+//! Rule: "Audit log"; any byte, line or file that was changed, added, moved or removed is named. Whole chained lines beyond the head,
 //! a torn piece after them, and intents without an outcome are what a crash or a live run leaves, and are told, not failed.
 
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! `townlet snapshot`: lists the snapshots of a home, shows what one holds, says whether they are whole.
 //!
 //! Reads files by path; a running shard's own are saved by its console. The byte layout stands in
-//! `townlet_town::snapshot`. Rule: "Bad input, everywhere": a damaged file is named, and the good one before it offered.
+//! `townlet_town::snapshot`. Rule: "Bad input": a damaged file is named, and the good one before it offered.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -1,8 +1,8 @@
 //! A shard over the network: looks, commands and the telemetry stream by HTTP, for other machines' screens and programs.
 //!
 //! Owns listening, limits, tokens at the door and the mapping to HTTP; what a command does stands in the shard. Must not know
-//! the town or the terminal. Listens on loopback unless told otherwise, and then not without TLS and tokens. Rule: "Service"
-//! and "Roles and identity" of the operating guide.
+//! the town or the terminal. Listens on loopback unless told otherwise, and then not without TLS and tokens. Rule: "HTTP service"
+//! and "Roles and identity".
 
 mod auth;
 mod connections;

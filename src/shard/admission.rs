@@ -1,7 +1,7 @@
 //! The desk every command passes: grammar, role, retry rules, dry run, audit, effect, answer. In that order, in one place.
 //!
-//! Owns a command's way up to its intent; what becomes of it once that is durable stands in `outcome`. Rules: "One command
-//! table", "Roles and identity", "`cmd_id`", "Audit log".
+//! Owns a command's way up to its intent; what becomes of it once that is durable stands in `outcome`. Rules: "Command
+//! table", "Roles and identity", "Idempotent retries", "Audit log".
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

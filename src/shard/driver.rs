@@ -1,7 +1,7 @@
 //! Who drives a shard's residents: the scripted policy, or a trained one.
 //!
 //! Owns the choice between them and what they tell of a resident's latest decision. How either chooses is the packages'
-//! below. Rule: "The network policy".
+//! below. Rule: "Network policy".
 
 use townlet_learn::{LastDecision, NetworkPolicy, Scripted};
 use townlet_town::{AgentId, Decider, OptionKind, Policy, Town};

@@ -1,7 +1,7 @@
 //! From a durable intent to the answer: the command is applied, journalled and logged, and both disks are waited for.
 //!
 //! Nothing is acknowledged that both logs do not hold. What comes before the intent is `dispatch`'s, what the shard does to
-//! itself `deeds`'. Rules: "`cmd_id`", "Audit log".
+//! itself `deeds`'. Rules: "Idempotent retries", "Audit log".
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,7 +1,7 @@
 //! The named fail points: where a test, in a build with `--features failpoints`, makes the disk refuse or the process die.
 //!
 //! One table for the crash harness, which takes new rows by itself; a test holds it to the points in the code. Nothing here
-//! runs. Rule: "Tests" of the quality guide.
+//! runs. Rule: "Tests".
 
 /// Who meets a point, which is what a fault there may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

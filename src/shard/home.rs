@@ -1,6 +1,6 @@
 //! A shard's files: where each kind lives under its home folder, how runs are named, and who may run at a time.
 //!
-//! Owns paths and locks, not contents. Folders are made when first needed. Rule: the opening of the operating guide.
+//! Owns paths and locks, not contents. Folders are made when first needed. Rule: "Home folder and runs".
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};

@@ -1,7 +1,7 @@
 //! How late ticks come: counts by lateness, from the first tick at a set pace on.
 //!
 //! Owns nothing but counters that the town's thread adds to and anybody may read. At full speed no tick has a time it is due
-//! at, and none is counted. Rule: "misses no tick deadline".
+//! at, and none is counted. Rule: "Tick deadlines".
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The shard: a running town with its console, journal, audit log and telemetry.
 //!
 //! Owns threads, clocks and files; the town's rules stand in `townlet-town`. Must not know screens or servers: they reach a
-//! shard through a [`Handle`]. Rule: the operating guide.
+//! shard through a [`Handle`]. Rule: "Shards".
 
 mod actions;
 mod admission;

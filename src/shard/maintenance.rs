@@ -1,7 +1,7 @@
 //! What the loop does by itself between two ticks: the journal's rhythm, autosaves, what is tried again, and states published.
 //!
 //! Owns how often each is done. Nothing here waits for the disk. What a state says is `telemetry`'s, whom it reaches
-//! `subscribers`'s. Rules: "Journal", "Where durable state lives".
+//! `subscribers`'s. Rules: "Journal", "Durable state".
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! Reloading: the files of a shard read again beside the loop, weighed against what runs, and given to the town between ticks.
 //!
 //! Owns what follows a reload everywhere in the shard. Which settings a running town takes stands in the table of settings
-//! (`townlet_town::config`), how files are found in `cli`. Rule: "Hot-reloadable".
+//! (`townlet_town::config`), how files are found in `cli`. Rule: "Configuration reload".
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

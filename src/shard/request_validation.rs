@@ -1,7 +1,7 @@
 //! What a request may carry at all, before anybody reads it as a command: an id that reads the same everywhere, and no
 //! token in the open. And what somebody from afar must bring besides.
 //!
-//! Knows text only. Rules: "`cmd_id`", "Roles and identity", "Service".
+//! Knows text only. Rules: "Idempotent retries", "Roles and identity", "HTTP service".
 
 use super::table::error;
 use townlet_wire::service::is_older;

@@ -1,7 +1,7 @@
 //! Snapshot files of a run: written whole or not at all, the oldest removed, read within bounds, and the good one before a
 //! damaged one.
 //!
-//! Owns the files. The bytes inside are `townlet_town::snapshot`'s. Rule: "Where durable state lives".
+//! Owns the files. The bytes inside are `townlet_town::snapshot`'s. Rule: "Durable state".
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Where states leave the shard: to whoever subscribed in this process, and to the publisher of streams.
 //!
 //! The town's thread speaks here; while a tick hangs the watchdog does in its place, and never with an older state after a
-//! newer one. Must not know what a state says. Rules: "Telemetry 0.2.0", "Incidents".
+//! newer one. Must not know what a state says. Rules: "Telemetry", "Incidents".
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
 //! The command table: every command is one row, and everything that lists commands is made from the rows.
 //!
 //! A new command touches its own file in `commands` and the list here. The role gate, the audit log and the retry rules
-//! live in `dispatch`; a row only says what it needs and what it does. Rule: "One command table".
+//! live in `dispatch`; a row only says what it needs and what it does. Rule: "Command table".
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! One figure over time as a chart: axes with their units, the least and the greatest, a dotted line for the target.
 //!
-//! Draws points it is given and knows nothing of where they come from. Rule: "Screens" of the interface guide.
+//! Draws points it is given and knows nothing of where they come from. Rule: "Screens".
 
 use ratatui::Frame;
 use ratatui::layout::Rect;

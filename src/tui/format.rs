@@ -1,7 +1,7 @@
 //! Numbers, times and names as a person reads them, and text cut to a width.
 //!
 //! Pure functions of what they are given. Everything that came from outside passes [`clip`], [`pad`] or
-//! [`resident`], which write terminal escapes out. Rule: "Manners" of the interface guide.
+//! [`resident`], which write terminal escapes out. Rule: "Terminal behaviour".
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 

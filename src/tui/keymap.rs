@@ -1,7 +1,7 @@
 //! Which key does what: one table of actions, their names in the config file, their keys and their help.
 //!
 //! Footer, help screen and palette are made from it, so no text can disagree with the keyboard. Knows keys and actions,
-//! not what an action does. Rule: "Always on screen" and "Acting" of the interface guide.
+//! not what an action does. Rule: "Header and footer" and "Operator actions".
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -2,7 +2,7 @@
 //!
 //! Knows the wire and the source trait, never a town, a shard or a trainer: a remote town and a local one are the same
 //! here. The core ([`app`]) is pure: messages in, tasks and pictures out. The shell ([`terminal`]) owns the terminal, the
-//! threads and the files. Rule: the interface guide; "What must never be" of the architecture.
+//! threads and the files. Rule: "Interface core", "Invariants".
 
 pub mod app;
 pub mod chart;

@@ -1,7 +1,6 @@
 //! Every figure of a snapshot under a name of its own: what the Metrics screen lists and the history keeps.
 //!
-//! Reads the snapshot alone, so that a remote town has the same figures as a local one. Rule: "Screens" of the interface
-//! guide.
+//! Reads the snapshot alone, so that a remote town has the same figures as a local one. Rule: "Screens".
 
 use super::screens::learning::curves::CURVES;
 use townlet_wire::Snapshot;

@@ -2,7 +2,7 @@
 //!
 //! Owns the pane and screen tables. A pane knows the wire's snapshot and draws it; it must not know where the snapshot
 //! comes from, send anything itself, or decide what a role may do. A new pane is a file and a row here.
-//! Rule: "Five tables" of the architecture, "Screens" of the interface guide.
+//! Rule: "Extension tables", "Screens".
 
 use ratatui::Frame;
 use ratatui::layout::Rect;

@@ -1,7 +1,7 @@
 //! The imperative shell: the terminal, the threads, the signals and the few files of the interface.
 //!
 //! Everything decided is decided in [`App`]; here it is done. The terminal is given back exactly once, whatever ends us.
-//! Rule: "Manners" of the interface guide.
+//! Rule: "Terminal behaviour".
 
 use std::io::{self, Write, stdout};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Colours and signs by meaning. Panes ask for `warn`, never for yellow.
 //!
 //! Colour never carries meaning alone: every coloured thing has a letter, a sign or a weight beside it. `NO_COLOR` is
-//! honoured here, by themes that have none. Rule: "Manners" of the interface guide.
+//! honoured here, by themes that have none. Rule: "Terminal behaviour".
 
 use ratatui::style::{Color, Modifier, Style};
 

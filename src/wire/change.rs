@@ -1,7 +1,7 @@
 //! How one piece of a state changes: replaced as a whole, by key, or by what was added at its end.
 //!
 //! Owns the four kinds of change and what every change can do: be found between two states, be applied, be joined to a
-//! later one. Must not know which pieces there are: that is the table in `diff`. Rule: "Telemetry 0.2.0".
+//! later one. Must not know which pieces there are: that is the table in `diff`. Rule: "Telemetry".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;

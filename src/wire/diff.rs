@@ -1,7 +1,7 @@
 //! The one list of what a snapshot is made of and how each block of it changes.
 //!
 //! A block that is added to a [`Snapshot`] and has no row here does not compile. Owns no kind of change: those are in
-//! `change`. Rule: typed upserts and removals by entity id, so that snapshot + diffs = state ("Telemetry 0.2.0").
+//! `change`. Rule: "Telemetry": upserts and removals by key, so that snapshot + diffs = state.
 
 #![allow(missing_docs, reason = "a field is the change of the snapshot's field of that name")]
 

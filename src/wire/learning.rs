@@ -1,7 +1,7 @@
 //! What is told of policies in the making: the training beside a town, and where the promotion of its candidate stands.
 //!
 //! Parts of the snapshot, with the rules of `telemetry`: everything has a default, figures that are not there are `None`.
-//! Rules: "Logged every update", "Stability, promotion, rollback".
+//! Rules: "Training log", "Stability, promotion, rollback".
 
 #![allow(missing_docs, reason = "the names are the documentation; units stand where a name does not say them")]
 

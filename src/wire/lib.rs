@@ -1,7 +1,7 @@
 //! The contract between a running town and whoever watches or commands it: messages, requests, answers, versions.
 //!
 //! Owns names and shapes only. Must not know the town, the shard or the terminal: everything here can be written by one
-//! program and read by another. Rule: "Telemetry 0.2.0" and "One command table" of the operating guide.
+//! program and read by another. Rule: "Telemetry" and "Command table".
 
 pub mod change;
 pub mod command;

@@ -1,7 +1,7 @@
 //! The JSON Schemas of telemetry, made from the types: a snapshot, and a message of the stream.
 //!
 //! What a type may be read without (`default`) is optional there, what is always read is required. The files in
-//! `docs/schema` are held to what is made here. Rule: "Telemetry 0.2.0" of the operating guide.
+//! `docs/schema` are held to what is made here. Rule: "Telemetry".
 
 use schemars::{JsonSchema, schema_for};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! What a shard's service and its clients agree on besides messages: paths, headers, who one is there, and which schema is
 //! older or newer.
 //!
-//! Knows names and shapes only. Rule: "Service" of the operating guide.
+//! Knows names and shapes only. Rule: "HTTP service".
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! What is told of shocks from outside: those under way, expected and cooling down, and the events there may be.
 //!
-//! Parts of the snapshot, with the rules of `telemetry`. Rule: "Perturbations" of the operating guide.
+//! Parts of the snapshot, with the rules of `telemetry`. Rule: "Perturbations".
 
 #![allow(missing_docs, reason = "the names are the documentation; units stand where a name does not say them")]
 

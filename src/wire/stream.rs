@@ -1,7 +1,7 @@
 //! The messages of a stream: one envelope around a snapshot or what changed, and the state a reader keeps from them.
 //!
 //! Owns the order of messages, how a reader notices that one is missing, and the digest that proves its state. Must not
-//! know how messages travel. Rule: "Telemetry 0.2.0" of the operating guide.
+//! know how messages travel. Rule: "Telemetry".
 
 use std::io::Write;
 

@@ -1,7 +1,7 @@
 //! A served town whose tick hangs, whose thread breaks off, or whose process stands still for a while: what the service says
 //! meanwhile, what is left, and that the process ends when it is told to.
 //!
-//! Needs `--features failpoints`. Rules: "Incidents", "Service".
+//! Needs `--features failpoints`. Rules: "Incidents", "HTTP service".
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

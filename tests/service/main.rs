@@ -1,7 +1,7 @@
 //! The service over a live shard, by plain sockets and by the client of this program: what it answers, what it refuses, and
 //! that the town goes on whatever is sent to it.
 //!
-//! Knows the shard's handle, the service and the client. Rules: "Service", "Roles and identity", "`cmd_id`".
+//! Knows the shard's handle, the service and the client. Rules: "HTTP service", "Roles and identity", "Idempotent retries".
 
 mod hostile_clients;
 #[path = "../live/mod.rs"]

@@ -1,7 +1,6 @@
 //! Nothing is listed that does not work: every row of the command table, every pane and every KPI on a live town.
 //!
-//! A row that is added without an entry here fails by name. Rule: "One command table" of the operating guide, "Five
-//! tables" of the architecture.
+//! A row that is added without an entry here fails by name. Rule: "Command table", "Extension tables".
 
 #[path = "../live/mod.rs"]
 mod live;

@@ -1,6 +1,6 @@
 //! A trained policy at work: chooses for residents by its network and remembers, for whoever inspects one, what it weighed.
 //!
-//! Owns no learning. The same checkpoint, town and way of choosing give the same options. Rule: "The network policy".
+//! Owns no learning. The same checkpoint, town and way of choosing give the same options. Rule: "Network policy".
 
 use townlet_town::ids::Key;
 use townlet_town::observations::{Layout, layout};

@@ -1,6 +1,6 @@
 //! Work in tiles by worker threads: who takes which tile is left to chance, what comes of a tile is not.
 //!
-//! The one mechanism by which many towns are stepped. Knows nothing of what a tile holds. Rule: "Speed".
+//! The one mechanism by which many towns are stepped. Knows nothing of what a tile holds. Rule: "Performance targets".
 
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};

@@ -1,7 +1,7 @@
 //! Many towns of the same rules side by side, stepped in tiles by worker threads.
 //!
 //! A replica depends on its seed alone: never on the others, on the threads, or on who stepped it. A tile is as many towns
-//! as a core keeps close by; its towns advance together. Rule: "Speed".
+//! as a core keeps close by; its towns advance together. Rule: "Performance targets".
 
 use std::num::NonZero;
 use std::sync::Arc;

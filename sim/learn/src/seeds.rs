@@ -1,6 +1,6 @@
 //! Which towns are learned on and which are kept for judging: two ranges of seeds that never meet.
 //!
-//! Rule: "Learning", held-out seeds.
+//! Rule: "Seeds".
 
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
 //! Money and goods: prices, stock, restocking, rent, and the one way money moves.
 //!
-//! Invariant: all wallets and the outside world together hold exactly nothing. Rule: "Place", "Affordances".
+//! Invariant: all wallets and the outside world together hold exactly nothing. Rule: "Map and economy", "Affordances".
 
 use serde::{Deserialize, Serialize};
 

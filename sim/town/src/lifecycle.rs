@@ -1,6 +1,6 @@
 //! Comings and goings: why residents leave, what holds them back, who comes after them.
 //!
-//! Rule: "People" and "Work and the exit queue". Exits of all causes share a daily cap and a gap; operators are excepted.
+//! Rule: "Lifecycle" and "Work and the exit queue". Exits of all causes share a daily cap and a gap; operators are excepted.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! Who people are: three traits fixed at arrival, spread evenly over everybody who ever arrives.
 //!
 //! A trait follows from the resident's number alone, so nothing of it is kept in the state. Knows nothing of ties; what a
-//! trait does to them stands in `ties`. Rule: "People".
+//! trait does to them stands in `ties`. Rule: "Residents and ties".
 
 use crate::fixed_point::Micro;
 use crate::ids::ResidentId;

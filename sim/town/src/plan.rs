@@ -1,6 +1,6 @@
 //! The map plan: a text a person can read and edit, one character a tile.
 //!
-//! Owns the file's grammar and the geometry read from it. Must not know who lives there. Rule: "Place" of the town's rules.
+//! Owns the file's grammar and the geometry read from it. Must not know who lives there. Rule: "Map and economy".
 //!
 //! ```text
 //! place home_1 home 1 1 9 8      name, kind, left, top, width, height

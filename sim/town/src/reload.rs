@@ -1,7 +1,7 @@
 //! What a running town takes of other rules: in which settings two differ, and how a town goes on under the new ones.
 //!
 //! Owns what becomes of things under way when the text that named them has changed. Which settings may change stands in the
-//! table of settings (`config`), and nowhere else. Must not know files. Rule: "Hot-reloadable".
+//! table of settings (`config`), and nowhere else. Must not know files. Rule: "Configuration reload".
 
 use std::sync::Arc;
 

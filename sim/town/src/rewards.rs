@@ -1,6 +1,6 @@
 //! What a tick was worth to each resident, item by item; the items always add up to the total.
 //!
-//! Fixed-point like everything in the town; learning turns the total into a float. Rule: "Reward".
+//! Fixed-point like everything in the town; learning turns the total into a float. Rule: "Rewards".
 
 use serde::{Deserialize, Serialize};
 

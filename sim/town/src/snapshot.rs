@@ -1,7 +1,7 @@
 //! A town in a box: the whole state with the texts it was made from, sealed by a checksum; and the digest.
 //!
 //! Owns the byte layout and how boxes of earlier layouts are read. Bytes only: whoever writes files does so outside. A box
-//! that was cut, altered or made by a version that is not read is refused by name. Rule: "Where durable state lives".
+//! that was cut, altered or made by a version that is not read is refused by name. Rule: "Durable state".
 //!
 //! Mark (8 bytes), version (u32), length of the body (u64), body, SHA-256 of all before it; numbers little-endian. Since
 //! version 4 the body is the length of the content (u64) and the content packed by zstd; before, the content itself.

@@ -1,7 +1,7 @@
 //! How residents stand to each other: directed ties, what moves them, how they fade, and what they make people do.
 //!
 //! Owns the table of tie events. Chats, meals, queues and shifts happen elsewhere and report here. With the stage OFF
-//! nothing of this happens. Rule: "People".
+//! nothing of this happens. Rule: "Residents and ties".
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! `townlet bench`: the speed table for this machine, measured in one run, and what cannot be measured yet by name.
 //!
 //! Owns the rows, their targets and the table. How each is measured stands in `town`, `shard`, `service`, `screen`,
-//! `beside`, `learn` and `train`. A number is never made of nothing: what is not measured says why. Rule: "Speed" of the quality guide.
+//! `beside`, `learn` and `train`. A number is never made of nothing: what is not measured says why. Rule: "Performance targets".
 
 mod ppo_update;
 mod service;

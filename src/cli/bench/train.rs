@@ -1,7 +1,7 @@
 //! Training as `townlet train` does it: how much of residents' lives is learned from in a second, and when the charter is met.
 //!
 //! One training from random weights with `configs/training.yaml`, stopped when the charter is met or the time is up. Nothing is
-//! written. Rule: "Speed" of the quality guide.
+//! written. Rule: "Performance targets".
 
 use std::num::NonZero;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What a training beside a town costs it: how late its ticks come at each pace with and without, and its rate at full speed.
 //!
-//! One shard without and one with a training as `--train` has it, in turn. Rule: "Shadow training in a live shard".
+//! One shard without and one with a training as `--train` has it, in turn. Rule: "Shadow training".
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! What a picture of the terminal interface costs: from a newer view of the town to the bytes a terminal is sent.
 //!
 //! The town runs at full speed in this process as it does for an operator; only the terminal is none, and swallows what it gets.
-//! How long a real one takes until it shows a key is therefore not known here. Rule: "Speed" of the quality guide.
+//! How long a real one takes until it shows a key is therefore not known here. Rule: "Performance targets".
 
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! `townlet config import`: a file of the original program becomes one of ours, with a report of every key.
 //!
-//! What becomes of a key stands in `townlet_town::config::import`. Replaces no file. Rule: the configuration guide.
+//! What becomes of a key stands in `townlet_town::config::import`. Replaces no file. Rule: "Configuration files".
 
 use std::path::{Path, PathBuf};
 

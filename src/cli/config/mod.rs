@@ -1,7 +1,7 @@
 //! `townlet config`: checks a configuration, shows every value and where it comes from, the schema, and differences.
 //!
 //! What a setting means and allows stands in `townlet_town::config`; nothing of it is repeated here.
-//! Rule: the configuration guide.
+//! Rule: "Configuration files".
 
 mod import;
 

@@ -1,6 +1,6 @@
 //! What an answer holds besides its sentence, as rows to read: lists as tables, the rest as names and values.
 //!
-//! Knows no command: any answer of the table is shown alike, and `--json` has all of it. Rule: "One command table".
+//! Knows no command: any answer of the table is shown alike, and `--json` has all of it. Rule: "Command table".
 
 use serde_json::{Map, Value};
 

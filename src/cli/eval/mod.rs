@@ -2,7 +2,7 @@
 //!
 //! Owns the command line and the order of things. Who can be evaluated stands in `evaluated_policy`, what the records come to in
 //! `summary`, how it is shown in `table` and `machine`; the evaluation itself in `townlet_learn`. Writes no file.
-//! Rule: the learning guide, "townlet eval".
+//! Rule: "Policy evaluation".
 
 mod evaluated_policy;
 mod json_report;

@@ -1,8 +1,7 @@
 //! What the records of an evaluation come to: the score, each KPI over the towns, signs of life, what a town must show, and the
 //! difference from another policy.
 //!
-//! Numbers only; nothing here is text for a person except names. Rule: "KPIs", "Town score" and "What the scripted baseline
-//! must show".
+//! Numbers only; nothing here is text for a person except names. Rule: "KPIs", "Town score" and "Scripted baseline".
 
 use std::num::NonZero;
 

@@ -1,7 +1,7 @@
 //! The checks before a promotion: each looks at one thing and says what it saw, and what to do when that is wrong.
 //!
 //! A row of [`CHECKS`] is a check; a new one needs nothing else. What is tried is tried on a throw-away town. Rule:
-//! "Promotion Playbook", pre-flight, of the operators' handbook.
+//! "Promotion preflight".
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,7 +1,6 @@
 //! `townlet preflight`: what must hold before a policy is promoted, a line a check with what to do when it does not.
 //!
-//! Owns what is looked at and the telling; the checks stand in `checks`. Nothing in the home is changed. Rule: "Promotion
-//! Playbook", pre-flight, of the operators' handbook.
+//! Owns what is looked at and the telling; the checks stand in `checks`. Nothing in the home is changed. Rule: "Promotion preflight".
 
 mod checks;
 

@@ -1,6 +1,6 @@
 //! The checklist itself: each point a function that tries one thing on a throw-away town and tells what it saw.
 //!
-//! A row of [`CHECKLIST`] is an item; a new one needs nothing else. Rule: "Checklist Before Demos" of the operators' handbook.
+//! A row of [`CHECKLIST`] is an item; a new one needs nothing else. Rule: "Demonstration rehearsal".
 
 use crate::cli::headless::figure;
 use crate::cli::sandbox::{CheckFailure, Stage, hold};

@@ -1,7 +1,7 @@
 //! `townlet rehearse`: the checklist before a demonstration, tried on throw-away towns, a line a point.
 //!
 //! Owns which towns are made and the telling; the points stand in `points`. Nothing is written into the home it is given:
-//! only the release is read there. Rule: "Checklist Before Demos" of the operators' handbook.
+//! only the release is read there. Rule: "Demonstration rehearsal".
 
 mod checklist;
 

@@ -1,7 +1,7 @@
 //! `townlet train`: learns to drive a town, with a progress bar for people and rows for programs.
 //!
 //! Owns when a training stops and what is kept of it: a row an update in `logs/training`, checkpoints in the shadow folder.
-//! How it learns is `townlet_learn::train`'s. Rule: "`townlet train`".
+//! How it learns is `townlet_learn::train`'s. Rule: "Training command".
 
 mod plot;
 

@@ -1,6 +1,6 @@
 //! What a bundle tells of the machine and of this process: bounded, and nothing that names a person or a place.
 //!
-//! Knows the files of `/proc` and does without where there are none. Rule: "Incidents", system facts.
+//! Knows the files of `/proc` and does without where there are none. Rule: "Incidents".
 
 use std::io::Read;
 use std::path::Path;

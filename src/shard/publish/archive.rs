@@ -1,7 +1,8 @@
 //! The raw stream on disk while subscribers get merged messages: `logs/telemetry/<run>-NNNN.jsonl.zst`.
 //!
 //! One file for each time; it begins with a whole state, so that it can be read by itself. A file that cannot be written
-//! is given up and said, and another begun as soon as one can be; the town goes on. One that holds no message is taken away. Rule: "Telemetry 0.2.0", backpressure.
+//! is given up and said, and another begun as soon as one can be; the town goes on. One that holds no message is taken
+//! away. Rule: "Telemetry".
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};

@@ -1,7 +1,7 @@
 //! Who gets which message: numbers states, keeps the newest messages for readers that come back, and moves a subscriber
 //! that falls behind down the ladder full → aggregated → resynced → disconnected, and up again.
 //!
-//! Knows no clock and no thread: the time is handed in. Rule: "Telemetry 0.2.0", backpressure.
+//! Knows no clock and no thread: the time is handed in. Rule: "Telemetry".
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;

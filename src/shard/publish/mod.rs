@@ -1,7 +1,7 @@
 //! The publisher: from the engine's states to the messages of every subscriber, on a thread of its own.
 //!
 //! The engine hands over a state when the publisher is free and goes on; finding what changed, encoding and archiving are
-//! done here. Who gets what is the hub's. Rule: "Telemetry 0.2.0".
+//! done here. Who gets what is the hub's. Rule: "Telemetry".
 
 pub mod archive;
 mod hub;

@@ -1,6 +1,6 @@
 //! From a town and the shard around it to the one snapshot observers see.
 //!
-//! Owns the translation and nothing else: no rule of the town is decided here. Rule: "Telemetry 0.2.0".
+//! Owns the translation and nothing else: no rule of the town is decided here. Rule: "Telemetry".
 
 mod event_feed;
 mod places;

@@ -1,7 +1,7 @@
 //! The rows of a training: one JSON object a line in `logs/training/<run>.jsonl`.
 //!
 //! Owns the file, for one process at a time. A resumed training cuts off what came after its checkpoint, because that is
-//! lived through again. Rule: "Logged every update".
+//! lived through again. Rule: "Training log".
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};

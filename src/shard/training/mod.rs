@@ -1,7 +1,7 @@
 //! The training beside a town: a thread that learns on replicas of it, and what the shard knows of that.
 //!
 //! Owns the shard's end: orders, the block `learning` of telemetry, and where a candidate arrives. The town that runs is not
-//! touched by any of it. Rule: "Shadow training in a live shard".
+//! touched by any of it. Rule: "Shadow training".
 
 mod metrics_log;
 mod spec;

@@ -2,7 +2,7 @@
 //!
 //! Owns which setting comes from where. With a town's own rewards residents would learn to leave it, and its defaults of PPO
 //! are those of a first try; everything that is a rule of the town stays, so that what is learned may drive it. Rule:
-//! "Shadow training in a live shard".
+//! "Shadow training".
 
 use std::collections::BTreeMap;
 use std::num::NonZero;

@@ -1,7 +1,7 @@
 //! A shard somewhere else, as a screen's source: by HTTP, on a thread of its own.
 //!
 //! Owns the connection, its loss and its return; the screen only hears of it. A command is sent with its `cmd_id` until it is
-//! answered, so that one that met a broken connection is not done twice. Rule: "Service" of the operating guide.
+//! answered, so that one that met a broken connection is not done twice. Rule: "HTTP service".
 
 mod client;
 mod command_sender;

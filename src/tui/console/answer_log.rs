@@ -1,6 +1,6 @@
 //! What was asked in this session and what came back, newest last.
 //!
-//! Holds no secret: a line that carried one is remembered without it. Rule: "Acting" of the interface guide.
+//! Holds no secret: a line that carried one is remembered without it. Rule: "Operator actions".
 
 use std::collections::VecDeque;
 

@@ -1,6 +1,6 @@
 //! The console: what was asked and answered, and the line commands are typed on.
 //!
-//! Rule: "Acting" of the interface guide, "One command table" of the operating guide.
+//! Rule: "Operator actions", "Command table".
 
 mod answer_log;
 mod command_line;

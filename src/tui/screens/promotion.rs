@@ -1,7 +1,7 @@
 //! The promotion of a candidate as the screens show it: a path of states, the evidence on a line, and the two keys.
 //!
 //! Words and signs alone: what may be promoted is the shard's to say, and is read from the snapshot. Rule: "Stability,
-//! promotion, rollback" of the operating guide.
+//! promotion, rollback".
 
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};

@@ -1,7 +1,7 @@
 //! What a training goes on from: the learner's moments, exact running statistics, every town, and what made them.
 //!
 //! Owns the bytes and their check; for this program alone and bound to its version, unlike the policy beside it. Rule:
-//! "Checkpoints", optimiser state.
+//! "Checkpoints".
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

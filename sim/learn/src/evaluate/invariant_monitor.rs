@@ -1,7 +1,7 @@
 //! What must never happen in a town, looked for after every tick: money from nowhere, disorder in a queue, standstill.
 //!
 //! Keeps a ledger of its own, from what residents are known to have earned, eaten and owed; the town's payments are never asked.
-//! Holds for towns that no operator touches. Rule: "What the scripted baseline must show".
+//! Holds for towns that no operator touches. Rule: "Scripted baseline".
 
 use townlet_town::events::EventKind;
 use townlet_town::fixed_point::Micro;

@@ -2,7 +2,7 @@
 //!
 //! A town's record depends on its seed and the policy alone, never on the other towns or on the number of threads. Runs and
 //! records; what the figures of many towns come to stands in [`stats`], what must never happen in [`watch`]. Knows no
-//! file, no clock and no screen. Rule: "Town score" and "What the scripted baseline must show".
+//! file, no clock and no screen. Rule: "Town score" and "Scripted baseline".
 
 pub mod invariant_monitor;
 pub mod sequential_test;

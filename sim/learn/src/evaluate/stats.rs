@@ -1,7 +1,7 @@
 //! What the figures of many towns come to: mean, interquartile mean, and a bootstrap interval around it.
 //!
 //! Floats are fine here: nothing goes back into a town. The bootstrap draws from a counted sequence, so that the same figures
-//! always have the same interval. Rule: "interquartile mean with bootstrap interval".
+//! always have the same interval. Rule: "Policy evaluation".
 
 /// Resamples behind an interval.
 pub const RESAMPLES: usize = 2_000;

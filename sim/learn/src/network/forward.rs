@@ -1,7 +1,7 @@
 //! Running the network forward: rows of observations in, logits and values out. What residents are driven by.
 //!
 //! No tape and no dfdx here; a test holds it equal to dfdx. A row's result never depends on the rows beside it: each sum
-//! runs over the inputs in their order. Rule: "Speed".
+//! runs over the inputs in their order. Rule: "Performance targets".
 
 use super::matmul::{End, Left, PackedMatrix, multiply};
 use super::{Shape, Weights};

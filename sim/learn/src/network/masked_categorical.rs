@@ -1,7 +1,7 @@
 //! From logits and a mask to a choice: probabilities over what is allowed, their logarithms, their entropy.
 //!
 //! A masked option's logit is replaced by [`MASKED`], so its probability is exactly zero and no infinity is ever
-//! calculated with. Chance is brought by the caller. Rule: "PPO as the field does it".
+//! calculated with. Chance is brought by the caller. Rule: "PPO algorithm".
 
 use super::Shape;
 

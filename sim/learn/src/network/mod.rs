@@ -1,6 +1,6 @@
 //! The network that a policy is: its weights, how it is run, what it chooses, and how its input is scaled.
 //!
-//! Owns nothing of learning; `ppo` does. Must not know what a value of an observation means. Rule: "Learning".
+//! Owns nothing of learning; `ppo` does. Must not know what a value of an observation means. Rule: "Network policy".
 
 mod actor_critic;
 mod forward;

@@ -1,7 +1,7 @@
 //! What an update is measured against: its matrix products alone, as plain calls of dfdx, whose kernel is `gemm`; by one
 //! thread, although dfdx would use them all.
 //!
-//! Used by the benchmarks only. Rule: "Speed" of the quality guide.
+//! Used by the benchmarks only. Rule: "Performance targets".
 
 use dfdx::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};

@@ -1,7 +1,7 @@
 //! Learning by proximal policy optimisation: from decisions and rewards to better weights.
 //!
 //! Owns settings, batches, advantages and the update. Must not know what is being learned: whoever collects decisions
-//! brings them as rows. Follows CleanRL's `ppo.py`. Rule: "PPO as the field does it".
+//! brings them as rows. Follows CleanRL's `ppo.py`. Rule: "PPO algorithm".
 
 mod adam;
 mod backprop;

@@ -1,7 +1,7 @@
 //! The objective: clipped surrogate, value loss and entropy of some decisions, with its gradient, in one pass.
 //!
 //! Owns the formulas and their derivatives by logits and values. Must not know the network before them. The same in
-//! plain dfdx stands in `plain`, and tests hold the two equal. Rule: "PPO as the field does it".
+//! plain dfdx stands in `plain`, and tests hold the two equal. Rule: "PPO algorithm".
 
 use super::Settings;
 use crate::network::MaskedCategorical;

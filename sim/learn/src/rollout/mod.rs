@@ -1,7 +1,7 @@
 //! Collecting: replicas of a town lived through by the policy that learns, and the batch that comes of it.
 //!
 //! Owns where experience comes from and in which order it is put together: replica by replica, so that neither threads nor
-//! timing show in a batch. Knows nothing of how a batch is learned from. Rule: "Learning".
+//! timing show in a batch. Knows nothing of how a batch is learned from. Rule: "Rollouts".
 
 pub mod decision_buffer;
 mod env;

@@ -1,7 +1,7 @@
 //! A few towns that advance together, so that one pass through the network answers for all who decide in a tick.
 //!
 //! Owns the order: every town to its question, one inference, every answer. What comes of a row depends on nothing but the
-//! row and the weights, so neither tiles nor threads show in the results. Rule: "Speed", "Decision process".
+//! row and the weights, so neither tiles nor threads show in the results. Rule: "Performance targets", "Decision process".
 
 use townlet_town::counter_rng::{self, Purpose, Stream};
 use townlet_town::observations::Layout;

@@ -1,7 +1,7 @@
 //! When a training has exploded: numbers that are none, and numbers that no learning has.
 //!
 //! Owns the limits. Adam keeps each step within the step size, so an absurd one seldom ends in infinities: it ends in a policy
-//! that has jumped out of sight, and goes on without learning anything. Rule: "A diverging run".
+//! that has jumped out of sight, and goes on without learning anything. Rule: "Diverging runs".
 
 use crate::ppo::{Diverged, UpdateStats};
 

@@ -1,7 +1,7 @@
 //! Training on the town: collect, estimate, update, log; again and again until somebody says stop.
 //!
 //! Owns the loop and what must be kept so that it goes on as if it had never stopped. The number of steps shapes the
-//! schedule, the clock never does. Must not know files: `checkpoint` does. Rule: "Learning".
+//! schedule, the clock never does. Must not know files: `checkpoint` does. Rule: "Training command".
 
 mod divergence;
 mod row;

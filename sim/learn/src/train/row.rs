@@ -1,6 +1,6 @@
 //! What is logged after every update: the one struct that files, screens and curves read.
 //!
-//! Names are CleanRL's where it has one. Knows nothing of who reads it. Rule: "Logged every update".
+//! Names are CleanRL's where it has one. Knows nothing of who reads it. Rule: "Training log".
 
 use std::collections::VecDeque;
 

@@ -1,6 +1,6 @@
 //! The latest of what rarely comes: ended episodes, days, and towns at their horizon.
 //!
-//! Owns how far back a figure of the log looks. Rule: "Logged every update".
+//! Owns how far back a figure of the log looks. Rule: "Training log".
 
 use std::collections::VecDeque;
 

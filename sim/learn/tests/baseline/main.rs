@@ -1,7 +1,7 @@
 //! The default town left alone under the scripted policy: everybody lives, every unit of money is accounted for, no queue
 //! is ever in disorder or stuck; and it is alive, with what people do to and with each other happening every day.
 //!
-//! Figures were tuned on seeds from 1000 on and are held on others. Rule: "What the scripted baseline must show".
+//! Figures were tuned on seeds from 1000 on and are held on others. Rule: "Scripted baseline".
 
 mod ledger;
 

@@ -1,6 +1,6 @@
 //! What an operator can do to a town: data, applied between ticks, whoever sent it.
 //!
-//! Dry run and execution are one procedure. Who may send a command is not this room's business. Rule: "One command table".
+//! Dry run and execution are one procedure. Who may send a command is not this room's business. Rule: "Command table".
 
 mod shocks;
 

@@ -1,7 +1,7 @@
 //! Files of the original program: each key kept, moved, or without counterpart and why; the result is a file of ours.
 //!
 //! Owns the table of what became of the original's keys. What a setting may hold is not repeated here: what comes out is
-//! loaded like any other file, and whatever is refused keeps its default and says so. Rule: "Configuration", import.
+//! loaded like any other file, and whatever is refused keeps its default and says so. Rule: "Configuration import".
 
 use std::fmt::Write as _;
 use std::sync::Arc;

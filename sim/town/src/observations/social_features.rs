@@ -1,6 +1,6 @@
 //! The rows about people: who one is, and the two friends and two rivals one knows best.
 //!
-//! Owns the order in which ties are seen. Shows nobody's ties but the resident's own. Rules: "People", "Observations".
+//! Owns the order in which ties are seen. Shows nobody's ties but the resident's own. Rules: "Residents and ties", "Observations".
 
 use crate::fixed_point::Micro;
 use crate::observations::rows::{decimal, is};

@@ -1,7 +1,7 @@
 //! The Agents screen: every resident in a table, and the selected one in full.
 //!
 //! Owns what is selected, how the table is sorted and whether the inspector has the pane to itself. Knows the snapshot
-//! and the history only. Rule: "Screens" of the interface guide.
+//! and the history only. Rule: "Screens".
 
 mod draw;
 mod inspector;

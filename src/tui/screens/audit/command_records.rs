@@ -1,7 +1,7 @@
 //! The audit log's lines gathered into what an operator means by "a command": its intent and how it ended.
 //!
-//! Owns the pairing and the words for how a command ended. Must not know the terminal. Rule: "Audit log" of the operating
-//! guide: a mutating command leaves an intent and an outcome (or, after a crash, an abort or a recovery), a read one
+//! Owns the pairing and the words for how a command ended. Must not know the terminal. Rule: "Audit log": a mutating
+//! command leaves an intent and an outcome (or, after a crash, an abort or a recovery), a read one
 //! outcome, a refused command one rejection.
 
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! The Audit screen: who did what, live, intent and outcome together, and whether the log can still be written.
 //!
 //! Owns what is selected and whether the newest line is followed. Knows the snapshot's tail of the log only; the log's
-//! chain is checked elsewhere. Rule: "Screens" of the interface guide, "Audit log" of the operating guide.
+//! chain is checked elsewhere. Rule: "Screens", "Audit log".
 
 mod command_records;
 mod draw;

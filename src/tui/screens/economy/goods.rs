@@ -1,6 +1,6 @@
 //! What things cost against their list price, what is left in stock, and whether power and water are on.
 //!
-//! Rule: "Place", "Affordances" of the town guide.
+//! Rule: "Map and economy", "Affordances".
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};

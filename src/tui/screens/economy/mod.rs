@@ -1,6 +1,6 @@
 //! The Economy screen: what comes over the town from outside, and what it costs and holds.
 //!
-//! Owns where its two panes stand. Rule: "Screens" of the interface guide.
+//! Owns where its two panes stand. Rule: "Screens".
 
 mod goods;
 mod perturbations;

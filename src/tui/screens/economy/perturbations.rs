@@ -1,6 +1,6 @@
 //! Shocks from outside: under way, expected today, cooling down, and those that may come; begun and ended by key.
 //!
-//! Commands are only named here. Rule: "Perturbations" of the town guide, "Acting" of the interface guide.
+//! Commands are only named here. Rule: "Perturbations", "Operator actions".
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};

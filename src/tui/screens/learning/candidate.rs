@@ -1,6 +1,6 @@
 //! The candidate against the release: the path of its promotion, the evidence, what stands in its way, what happened.
 //!
-//! Rule: "Stability, promotion, rollback" of the operating guide.
+//! Rule: "Stability, promotion, rollback".
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};

@@ -1,6 +1,6 @@
 //! The figures of an update that are drawn, one row each, by the names of the training's own log.
 //!
-//! Knows what a figure is called and where it stands in a row of the wire. Rule: "Logged every update".
+//! Knows what a figure is called and where it stands in a row of the wire. Rule: "Training log".
 
 use townlet_wire::telemetry::{Learning, LearningRow};
 

@@ -1,6 +1,6 @@
 //! The Learning screen: how the training beside the town goes, and where the promotion of its candidate stands.
 //!
-//! Owns where its two panes stand. Rule: "Logged every update" of the learning guide, "Screens" of the interface guide.
+//! Owns where its two panes stand. Rule: "Training log", "Screens".
 
 mod candidate;
 pub(crate) mod curves;

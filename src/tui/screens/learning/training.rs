@@ -1,6 +1,6 @@
 //! The training beside the town: its state in words, how far its schedule is, and what every update said as charts.
 //!
-//! Rule: "Logged every update", "Shadow training in a live shard" of the learning guide.
+//! Rule: "Training log", "Shadow training".
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};

@@ -1,7 +1,7 @@
 //! The Metrics screen: every figure of the telemetry stream over the time it was watched, with its unit and target.
 //!
 //! Owns how the list is sorted, which figure is drawn and whether as a rate. Figures come from the snapshot and the
-//! history alone. Rule: "Screens" of the interface guide.
+//! history alone. Rule: "Screens".
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,6 @@
 //! The employment KPIs and the exit queue: who is due to leave, why, and when.
 //!
-//! Approve and defer are commands like any other; this pane only names them. Rule: "Work and the exit queue" of the
-//! town guide, "Acting" of the interface guide.
+//! Approve and defer are commands like any other; this pane only names them. Rule: "Work and the exit queue", "Operator actions".
 
 use std::collections::BTreeSet;
 

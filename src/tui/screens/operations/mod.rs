@@ -1,6 +1,6 @@
 //! The Operations screen: where am I, who am I, what needs me, what may I do.
 //!
-//! Owns where its five panes stand. Rule: "Operations at 120×40" of the screen guide.
+//! Owns where its five panes stand. Rule: "Operations screen".
 
 mod alerts;
 mod console;

@@ -1,6 +1,6 @@
 //! Who uses what, who waits for it and how long; how telemetry itself fares.
 //!
-//! Rule: "Queues and reservations" of the town guide, "Screens" of the interface guide.
+//! Rule: "Queues and reservations", "Screens".
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};

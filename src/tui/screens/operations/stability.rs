@@ -1,7 +1,6 @@
 //! Stability windows: what was, how the open one stands, and whether the candidate comes nearer to a release.
 //!
-//! Every value stands beside its limit, every colour beside a letter. Rule: "Stability, promotion, rollback" of the
-//! operating guide.
+//! Every value stands beside its limit, every colour beside a letter. Rule: "Stability, promotion, rollback".
 
 use ratatui::Frame;
 use ratatui::layout::Rect;

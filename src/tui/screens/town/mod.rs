@@ -1,6 +1,6 @@
 //! The Town screen: the map, who is where, and what is under the cursor.
 //!
-//! Owns where the cursor stands and whom it follows. Knows the snapshot only. Rule: "Screens" of the interface guide.
+//! Owns where the cursor stands and whom it follows. Knows the snapshot only. Rule: "Screens".
 
 mod map_canvas;
 mod resident_letters;
