@@ -9,7 +9,7 @@ use serde_json::Value;
 use townlet_town::{AgentId, Command, Refusal, Town, names};
 
 use super::commands::{
-    incidents, look, pace, people, promotion, queue, session, shocks, snapshots, ties, training, world,
+    incidents, look, pace, people, perturbations, promotion, queue, session, snapshots, ties, training, world,
 };
 use super::promotion::{Order, Releases};
 use super::telemetry::ShardStatus;
@@ -158,11 +158,11 @@ pub(super) static TABLE: &[&Row] = &[
     &world::SET_EXIT_CAP,
     &world::SET_SPAWN_DELAY,
     &world::SET_FEATURE,
-    &shocks::QUEUE,
-    &shocks::TRIGGER,
-    &shocks::CANCEL,
-    &shocks::SWITCH,
-    &shocks::ARRANGE_MEET,
+    &perturbations::QUEUE,
+    &perturbations::TRIGGER,
+    &perturbations::CANCEL,
+    &perturbations::SWITCH,
+    &perturbations::ARRANGE_MEET,
     &world::RELOAD_CONFIG,
     &session::NARRATION,
     &session::PRIVACY,

@@ -280,7 +280,7 @@ pub static PANES: &[PaneRow] = &[
     row("Candidate", 'P', Screen::Learning, || Box::new(learning::Candidate::default())),
     row("Metrics", 'K', Screen::Metrics, || Box::new(metrics::Metrics::default())),
     row("Audit log", 'L', Screen::Audit, || Box::new(audit::AuditLog::default())),
-    row("Shocks", 'H', Screen::Economy, || Box::new(economy::Shocks::default())),
+    row("Shocks", 'H', Screen::Economy, || Box::new(economy::PerturbationsPane::default())),
     row("Goods", 'O', Screen::Economy, || Box::new(economy::Goods::default())),
 ];
 

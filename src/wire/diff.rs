@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::change::{Change, Entries, Keyed, Mismatch, Rows, Tail, Whole, joined, present};
 use super::telemetry::{
     Agent, Alert, AuditRow, AuditTail, Check, Clock, Conflict, Employment, Event, Evidence, ExitEntry, Health, Job,
-    Kpi, Learning, LearningRow, Map, Narration, Perturbation, Policy, Promotion, PromotionStep, Queue, Relationships,
-    Rewards, Shocks, Snapshot, Stability, Store, Tie, Transport, Window,
+    Kpi, Learning, LearningRow, Map, Narration, Perturbation, PerturbationEvents, Policy, Promotion, PromotionStep,
+    Queue, Relationships, Rewards, Snapshot, Stability, Store, Tie, Transport, Window,
 };
 
 macro_rules! blocks {
@@ -73,7 +73,7 @@ blocks! {
         relationships: RelationshipsDiff,
         stability: StabilityDiff,
         perturbations: Whole<Vec<Perturbation>>,
-        shocks: Whole<Shocks>,
+        perturbation_events: Whole<PerturbationEvents>,
         rewards: Whole<Rewards>,
         narrations: Tail<Narration>,
         events: Tail<Event>,

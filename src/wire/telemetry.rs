@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::learning::{Evidence, Learning, LearningRow, Promotion, PromotionStep};
-pub use super::shocks::{Perturbation, Shock, Shocks};
+pub use super::perturbations::{Perturbation, PerturbationEvent, PerturbationEvents};
 
 /// Everything an observer knows at one tick.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -52,7 +52,7 @@ pub struct Snapshot {
     pub stability: Stability,
     pub perturbations: Vec<Perturbation>,
     #[serde(default)]
-    pub shocks: Shocks,
+    pub perturbation_events: PerturbationEvents,
     pub rewards: Rewards,
     /// Newest last, bounded.
     pub narrations: Vec<Narration>,

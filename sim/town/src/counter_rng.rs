@@ -32,7 +32,7 @@ pub enum Purpose {
     /// The seed of a town to learn on.
     Replica = 10,
     /// What a perturbation does, and whether it comes today.
-    Shock = 20,
+    PerturbationEvent = 20,
 }
 
 /// One answer to one question; 128 bits.

@@ -19,8 +19,8 @@ use crate::town::{Town, reserve};
 pub fn changes(old: &Rules, new: &Rules) -> Vec<Difference> {
     let mut changes = diff(&old.config, &new.config);
     let under = |file: &str, change: Difference| Difference { key: format!("{file}.{}", change.key), ..change };
-    let shocks = difference(&old.perturbations, &new.perturbations);
-    changes.extend(shocks.into_iter().map(|change| under("perturbations", change)));
+    let perturbations = difference(&old.perturbations, &new.perturbations);
+    changes.extend(perturbations.into_iter().map(|change| under("perturbations", change)));
     changes.extend(affordances(&old.affordances, &new.affordances).into_iter().map(|it| under("affordances", it)));
     if old.plan != new.plan && old.config.world.plan == new.config.world.plan {
         let key = "world.plan".to_owned();
@@ -92,7 +92,7 @@ impl Town {
         self.take_rules(Arc::clone(rules));
         let mut cx = self.cx();
         rename(cx.state, &kept);
-        shocks(cx.state, &old, rules);
+        perturbations(cx.state, &old, rules);
         starving(cx.state, &old, rules);
         for agent in freed {
             if cx.state.agents.possessed[agent] {
@@ -146,29 +146,29 @@ fn rename(state: &mut State, kept: &Column<AffordanceId, Option<AffordanceId>>) 
 }
 
 /// Events by their new places; one that the file has no more, or has as another kind, leaves its shock to itself.
-fn shocks(state: &mut State, old: &Rules, new: &Rules) {
+fn perturbations(state: &mut State, old: &Rules, new: &Rules) {
     let now = |event: u16| {
-        let before = &old.shocks[event as usize];
-        let place = new.shocks.iter().position(|it| it.name == before.name && it.kind == before.kind);
+        let before = &old.perturbation_events[event as usize];
+        let place = new.perturbation_events.iter().position(|it| it.name == before.name && it.kind == before.kind);
         place.map(|place| place as u16)
     };
-    let shocks = &mut state.perturbations;
-    for active in &mut shocks.active {
+    let perturbations = &mut state.perturbations;
+    for active in &mut perturbations.active {
         active.event = active.event.and_then(now);
     }
-    shocks.pending.retain_mut(|pending| now(pending.event).map(|event| pending.event = event).is_some());
-    let mut last_of = vec![None; new.shocks.len()];
-    for (event, last) in shocks.last_of.iter().enumerate() {
+    perturbations.pending.retain_mut(|pending| now(pending.event).map(|event| pending.event = event).is_some());
+    let mut last_of = vec![None; new.perturbation_events.len()];
+    for (event, last) in perturbations.last_of.iter().enumerate() {
         if let Some(place) = now(event as u16) {
             last_of[place as usize] = *last;
         }
     }
-    shocks.last_of = last_of;
+    perturbations.last_of = last_of;
     let room = |has: usize, wanted: usize| wanted.saturating_sub(has);
     let limits = &new.perturbations;
-    shocks.active.reserve(room(shocks.active.len(), limits.max_concurrent_events as usize + 4));
-    shocks.pending.reserve(room(shocks.pending.len(), new.shocks.len()));
-    shocks.recent.reserve(room(shocks.recent.len(), limits.max_events_per_window as usize + 4));
+    perturbations.active.reserve(room(perturbations.active.len(), limits.max_concurrent_events as usize + 4));
+    perturbations.pending.reserve(room(perturbations.pending.len(), new.perturbation_events.len()));
+    perturbations.recent.reserve(room(perturbations.recent.len(), limits.max_events_per_window as usize + 4));
 }
 
 /// Who has starved for longer than the new limit is counted on the next tick; who has been counted is not counted again.

@@ -13,7 +13,7 @@ use crate::needs::{NEED_COUNT, NEEDS};
 use crate::observations::StaticFeatures;
 use crate::options::{OPTIONS, OptionKind};
 use crate::pathfinding::{self, Field};
-use crate::perturbations::{self, Shock};
+use crate::perturbations::{self, PerturbationEvent};
 use crate::plan::{ObjectKind, PlaceKind, Plan, PlanError};
 use crate::snapshot::hex;
 
@@ -122,7 +122,7 @@ pub struct Rules {
     /// What spaces the shocks that come by themselves.
     pub perturbations: PerturbationFile,
     /// Those shocks, in the order of their names.
-    pub shocks: Vec<Shock>,
+    pub perturbation_events: Vec<PerturbationEvent>,
 }
 
 impl Rules {
@@ -168,7 +168,7 @@ impl Rules {
         let static_features = StaticFeatures::new(&plan, &place_fields, jobs.iter().map(|job| &job.field));
         let (name, text) = &sources.perturbations;
         let perturbations = PerturbationFile::parse(name, text)?;
-        let shocks = perturbations::shocks(&perturbations, name, &plan)?;
+        let perturbation_events = perturbations::perturbation_events(&perturbations, name, &plan)?;
         let choices = OPTIONS.map(|(option, _)| choices(&plan, &affordances, option));
         let choices_at = plan.places().map(|(home, place)| match place.kind {
             PlaceKind::Home => std::array::from_fn(|option| of_home(&plan, &choices[option], home)),
@@ -200,7 +200,7 @@ impl Rules {
             hours,
             static_features,
             perturbations,
-            shocks,
+            perturbation_events,
         })
     }
 

@@ -197,10 +197,14 @@ fn privacy(stage: &Stage) -> Found {
 }
 
 fn perturbations_off(stage: &Stage) -> Found {
-    if stage.next()?.shocks.by_themselves {
+    if stage.next()?.perturbation_events.by_themselves {
         stage.order("perturbations off")?;
     }
-    hold(!stage.next()?.shocks.by_themselves, "no shocks by themselves in the next message", "they still come")?;
+    hold(
+        !stage.next()?.perturbation_events.by_themselves,
+        "no shocks by themselves in the next message",
+        "they still come",
+    )?;
     Ok("no shock comes by itself".into())
 }
 
@@ -231,7 +235,7 @@ pub(super) fn charter(stage: &Stage, days: u64) -> Found {
 /// What it lacks.
 pub(super) fn fallback(stage: &Stage) -> Found {
     let config = stage.config().config_id.clone();
-    let off = !stage.next()?.shocks.by_themselves;
+    let off = !stage.next()?.perturbation_events.by_themselves;
     hold(off, format!("{config} has its perturbations off"), "they come by themselves")?;
     stage.run(u64::from(stage.config().time.ticks_per_day))?;
     let view = stage.next()?;

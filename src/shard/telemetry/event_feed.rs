@@ -226,7 +226,7 @@ fn wire_event(rules: &Rules, event: &Event) -> WireEvent {
 
 fn shock(rules: &Rules, kind: u8, event: Option<u16>) -> [(&'static str, Value); 2] {
     let kind = PERTURBATIONS[kind as usize].name;
-    let name = event.map_or(kind, |event| rules.shocks[event as usize].name.as_str());
+    let name = event.map_or(kind, |event| rules.perturbation_events[event as usize].name.as_str());
     [("kind", json!(kind)), ("name", json!(name))]
 }
 

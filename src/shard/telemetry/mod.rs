@@ -27,8 +27,8 @@ use super::lateness::Lateness;
 use super::privacy::PrivacyFilter;
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::telemetry::{
-    Alert, AuditTail, Check, Clock, Employment, ExitEntry, Health, Kpi, Learning, Perturbation, Policy, Promotion,
-    Rewards, Shock, Shocks, Snapshot, Stability, Transport, Window,
+    Alert, AuditTail, Check, Clock, Employment, ExitEntry, Health, Kpi, Learning, Perturbation, PerturbationEvent,
+    PerturbationEvents, Policy, Promotion, Rewards, Snapshot, Stability, Transport, Window,
 };
 
 /// What the shard adds to the town: everything in a snapshot that is not the town's own state.
@@ -111,7 +111,7 @@ fn whole(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
         relationships: residents::relationships(rules, state),
         stability: stability(rules, state),
         perturbations: perturbations(rules, state),
-        shocks: shocks(rules, state),
+        perturbation_events: perturbation_events(rules, state),
         rewards: Rewards {
             breakdown: ITEM_NAMES
                 .iter()
@@ -182,13 +182,14 @@ pub(super) fn employment(rules: &Rules, state: &State) -> Employment {
 
 /// Shocks under way, expected today, and events that may not come again yet.
 pub(super) fn perturbations(rules: &Rules, state: &State) -> Vec<Perturbation> {
-    let shocks = &state.perturbations;
+    let perturbations = &state.perturbations;
     let row = |kind: u8, event: Option<u16>, stage: &str, started_tick, ends_tick, detail: String| {
         let kind = PERTURBATIONS[kind as usize].name;
-        let name = event.map_or_else(|| kind.to_owned(), |event| rules.shocks[event as usize].name.clone());
+        let name =
+            event.map_or_else(|| kind.to_owned(), |event| rules.perturbation_events[event as usize].name.clone());
         Perturbation { kind: kind.into(), name, state: stage.into(), started_tick, ends_tick, detail }
     };
-    let active = shocks.active.iter().map(|it| {
+    let active = perturbations.active.iter().map(|it| {
         let mut detail = PERTURBATIONS[it.kind as usize].detail.to_owned();
         if it.kind == perturbations::PRICE_SPIKE {
             let items = ITEMS.iter().enumerate().filter(|(item, _)| it.items >> item & 1 == 1).map(|(_, item)| item.1);
@@ -201,32 +202,35 @@ pub(super) fn perturbations(rules: &Rules, state: &State) -> Vec<Perturbation> {
         }
         row(it.kind, it.event, "active", it.started, it.ends, detail)
     });
-    let shock = |event: u16| rules.shocks[event as usize].kind;
-    let pending = shocks.pending.iter().map(|it| {
+    let event_rule = |event: u16| rules.perturbation_events[event as usize].kind;
+    let pending = perturbations.pending.iter().map(|it| {
         let held = perturbations::hold(rules, state, it.event);
         let detail =
             held.map_or_else(|| "expected today".to_owned(), |hold| format!("expected today, held: {}", hold.words()));
-        row(shock(it.event), Some(it.event), "pending", it.at, None, detail)
+        row(event_rule(it.event), Some(it.event), "pending", it.at, None, detail)
     });
-    let cooling = (0..rules.shocks.len() as u16).filter_map(|event| {
+    let cooling = (0..rules.perturbation_events.len() as u16).filter_map(|event| {
         let hold @ Hold::Cooldown(until) = perturbations::hold(rules, state, event)? else { return None };
-        let began = shocks.last_of[event as usize].unwrap_or_default();
-        Some(row(shock(event), Some(event), "cooldown", began, Some(until), hold.words().to_owned()))
+        let began = perturbations.last_of[event as usize].unwrap_or_default();
+        Some(row(event_rule(event), Some(event), "cooldown", began, Some(until), hold.words().to_owned()))
     });
     active.chain(pending).chain(cooling).collect()
 }
 
 /// The events of the perturbation file.
-fn shocks(rules: &Rules, state: &State) -> Shocks {
-    let event = |shock: &perturbations::Shock| Shock {
-        name: shock.name.clone(),
-        kind: PERTURBATIONS[shock.kind as usize].name.into(),
-        detail: PERTURBATIONS[shock.kind as usize].detail.into(),
-        chance: shock.chance.to_f64(),
-        least_ticks: shock.duration.0,
-        most_ticks: shock.duration.1,
+fn perturbation_events(rules: &Rules, state: &State) -> PerturbationEvents {
+    let event = |event_rule: &perturbations::PerturbationEvent| PerturbationEvent {
+        name: event_rule.name.clone(),
+        kind: PERTURBATIONS[event_rule.kind as usize].name.into(),
+        detail: PERTURBATIONS[event_rule.kind as usize].detail.into(),
+        chance: event_rule.chance.to_f64(),
+        least_ticks: event_rule.duration.0,
+        most_ticks: event_rule.duration.1,
     };
-    Shocks { by_themselves: state.live_settings.perturbations, events: rules.shocks.iter().map(event).collect() }
+    PerturbationEvents {
+        by_themselves: state.live_settings.perturbations,
+        events: rules.perturbation_events.iter().map(event).collect(),
+    }
 }
 
 fn list_prices(state: &State) -> BTreeMap<String, f64> {

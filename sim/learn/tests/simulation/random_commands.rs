@@ -163,5 +163,5 @@ fn money(luck: &mut Prng) -> Micro {
 }
 
 fn event(luck: &mut Prng, town: &Town) -> u16 {
-    luck.below(town.rules().shocks.len() as u32 + 1) as u16
+    luck.below(town.rules().perturbation_events.len() as u32 + 1) as u16
 }

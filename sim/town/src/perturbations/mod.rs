@@ -81,7 +81,7 @@ pub static PERTURBATIONS: [PerturbationRow; 4] = [
 
 /// An event of the perturbation file, with its words turned into rows and places.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shock {
+pub struct PerturbationEvent {
     /// As the file calls it.
     pub name: String,
     /// Row of [`PERTURBATIONS`].
@@ -115,7 +115,7 @@ pub struct Active {
     pub ends: Option<u64>,
     /// Factor on prices; 1 for what is no price spike.
     pub magnitude: Micro,
-    /// Goods a spike is about, as [`Shock::items`].
+    /// Goods a spike is about, as [`PerturbationEvent::items`].
     pub items: u8,
     /// Who meets, and where.
     pub meeting: Option<Meeting>,
@@ -169,8 +169,8 @@ impl Perturbations {
 
     /// Whether every part of it is about this town.
     pub(crate) fn fits(&self, rules: &Rules) -> bool {
-        let known = |event: u16| (event as usize) < rules.shocks.len();
-        self.last_of.len() == rules.shocks.len()
+        let known = |event: u16| (event as usize) < rules.perturbation_events.len();
+        self.last_of.len() == rules.perturbation_events.len()
             && self.pending.iter().all(|pending| known(pending.event))
             && self.active.iter().all(|it| {
                 (it.kind as usize) < PERTURBATIONS.len()
@@ -185,8 +185,8 @@ impl Perturbations {
 pub(crate) fn start(rules: &Rules) -> Perturbations {
     Perturbations {
         active: Vec::with_capacity(rules.perturbations.max_concurrent_events as usize + 4),
-        pending: Vec::with_capacity(rules.shocks.len()),
-        last_of: vec![None; rules.shocks.len()],
+        pending: Vec::with_capacity(rules.perturbation_events.len()),
+        last_of: vec![None; rules.perturbation_events.len()],
         last: None,
         recent: Vec::with_capacity(rules.perturbations.max_events_per_window as usize + 4),
     }
@@ -206,16 +206,20 @@ pub(crate) fn has_table(plan: &Plan, place: PlaceId) -> bool {
 ///
 /// # Errors
 /// Goods, kinds of place or places that the town does not have.
-pub(crate) fn shocks(file: &PerturbationFile, name: &str, plan: &Plan) -> Result<Vec<Shock>, RulesError> {
+pub(crate) fn perturbation_events(
+    file: &PerturbationFile,
+    name: &str,
+    plan: &Plan,
+) -> Result<Vec<PerturbationEvent>, RulesError> {
     file.events
         .iter()
         .map(|(event, it)| {
-            shock(event, it, plan).map_err(|why| RulesError::Misfit(format!("{name}: events.{event}.{why}")))
+            event_rule(event, it, plan).map_err(|why| RulesError::Misfit(format!("{name}: events.{event}.{why}")))
         })
         .collect()
 }
 
-fn shock(name: &str, event: &FileEvent, plan: &Plan) -> Result<Shock, String> {
+fn event_rule(name: &str, event: &FileEvent, plan: &Plan) -> Result<PerturbationEvent, String> {
     let kind = match event.kind {
         Kind::Blackout => BLACKOUT,
         Kind::Outage => OUTAGE,
@@ -250,7 +254,7 @@ fn shock(name: &str, event: &FileEvent, plan: &Plan) -> Result<Shock, String> {
         names::resident(id).ok_or_else(unheard)
     };
     let target = target.map(known).transpose()?;
-    Ok(Shock {
+    Ok(PerturbationEvent {
         name: name.to_owned(),
         kind,
         chance: event.prob_per_day,
@@ -299,11 +303,11 @@ pub(crate) fn run(cx: &mut TickContext<'_>) {
 /// Starts an event of the file now, with what the caller has drawn.
 pub(crate) fn begin_event(cx: &mut TickContext<'_>, event: u16, drawn: Active) {
     let tick = cx.state.tick;
-    let shocks = &mut cx.state.perturbations;
-    shocks.last_of[event as usize] = Some(tick);
-    shocks.last = Some(tick);
-    shocks.recent.push(tick);
-    shocks.pending.retain(|pending| pending.event != event);
+    let perturbations = &mut cx.state.perturbations;
+    perturbations.last_of[event as usize] = Some(tick);
+    perturbations.last = Some(tick);
+    perturbations.recent.push(tick);
+    perturbations.pending.retain(|pending| pending.event != event);
     begin(cx, drawn);
 }
 
@@ -322,8 +326,8 @@ pub(crate) fn draw(
 
 /// Power and water follow from what is under way; whoever looks hears when one goes off or comes back.
 fn utilities(cx: &mut TickContext<'_>, ended: Option<&Active>) {
-    let shocks = &cx.state.perturbations;
-    let (power, water) = (!shocks.is_active(BLACKOUT), !shocks.is_active(OUTAGE));
+    let perturbations = &cx.state.perturbations;
+    let (power, water) = (!perturbations.is_active(BLACKOUT), !perturbations.is_active(OUTAGE));
     let after = ended.map_or(0, |it| cx.state.tick - it.started);
     let Economy { power: had_power, water: had_water, .. } = cx.state.economy;
     (cx.state.economy.power, cx.state.economy.water) = (power, water);

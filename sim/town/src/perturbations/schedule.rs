@@ -28,7 +28,7 @@ const QUESTIONS: u32 = 8;
 fn luck(state: &State, event: u16, question: Question, bound: u64) -> u64 {
     let entity = u32::from(event) * QUESTIONS + question as u32;
     let bound = u32::try_from(bound).unwrap_or(u32::MAX);
-    u64::from(below(state.seed, Stream::Events, state.tick, entity, Purpose::Shock, bound))
+    u64::from(below(state.seed, Stream::Events, state.tick, entity, Purpose::PerturbationEvent, bound))
 }
 
 /// What keeps an event from starting now.
@@ -74,27 +74,29 @@ impl Hold {
 
 /// What keeps an event from starting by itself now; `None` when nothing does.
 pub fn hold(rules: &Rules, state: &State, event: u16) -> Option<Hold> {
-    let (limits, shocks, tick) = (&rules.perturbations, &state.perturbations, state.tick);
+    let (limits, perturbations, tick) = (&rules.perturbations, &state.perturbations, state.tick);
     let later = |since: Option<u64>, ticks: u64| since.map(|since| since + ticks).filter(|until| tick < *until);
-    if shocks.is_event_active(event) {
+    if perturbations.is_event_active(event) {
         return Some(Hold::Active);
     }
     if tick < u64::from(limits.grace_window_ticks) {
         return Some(Hold::Grace(u64::from(limits.grace_window_ticks)));
     }
-    if let Some(until) = later(shocks.last_of[event as usize], rules.shocks[event as usize].cooldown) {
+    if let Some(until) =
+        later(perturbations.last_of[event as usize], rules.perturbation_events[event as usize].cooldown)
+    {
         return Some(Hold::Cooldown(until));
     }
-    if let Some(until) = later(shocks.last, u64::from(limits.global_cooldown_ticks)) {
+    if let Some(until) = later(perturbations.last, u64::from(limits.global_cooldown_ticks)) {
         return Some(Hold::GlobalCooldown(until));
     }
     let window = u64::from(limits.window_ticks);
     let most = limits.max_events_per_window as usize;
-    let mut recent = shocks.recent.iter().filter(|began| tick < **began + window);
+    let mut recent = perturbations.recent.iter().filter(|began| tick < **began + window);
     if recent.clone().count() >= most {
         return Some(Hold::Window(recent.next().map_or(tick + 1, |began| began + window)));
     }
-    (shocks.active.len() >= limits.max_concurrent_events as usize).then_some(Hold::Concurrent)
+    (perturbations.active.len() >= limits.max_concurrent_events as usize).then_some(Hold::Concurrent)
 }
 
 /// Today's luck at the start of a day, and what is due now.
@@ -124,9 +126,9 @@ pub(super) fn run(cx: &mut TickContext<'_>) {
 
 fn today(cx: &mut TickContext<'_>) {
     let (tick, day) = (cx.state.tick, cx.rules.day_length());
-    for (index, shock) in cx.rules.shocks.iter().enumerate() {
+    for (index, event_rule) in cx.rules.perturbation_events.iter().enumerate() {
         let event = index as u16;
-        if luck(cx.state, event, Question::Today, 1_000_000) < shock.chance.0 as u64 {
+        if luck(cx.state, event, Question::Today, 1_000_000) < event_rule.chance.0 as u64 {
             let at = tick + luck(cx.state, event, Question::When, day);
             cx.state.perturbations.pending.push(Pending { event, at });
         }
@@ -141,33 +143,33 @@ pub(super) fn draw(
     duration: Option<u64>,
     magnitude: Option<Micro>,
 ) -> Result<Active, &'static str> {
-    let (state, shock) = (&*cx.state, &cx.rules.shocks[event as usize]);
-    let (least, most) = shock.duration;
+    let (state, event_rule) = (&*cx.state, &cx.rules.perturbation_events[event as usize]);
+    let (least, most) = event_rule.duration;
     let duration = duration.unwrap_or_else(|| least + luck(state, event, Question::Duration, most - least + 1));
-    let (low, high) = shock.magnitude;
+    let (low, high) = event_rule.magnitude;
     let spread = (high.0 - low.0 + 1) as u64;
     let drawn = Micro(low.0 + luck(state, event, Question::Magnitude, spread) as i64);
-    let magnitude = if shock.kind == PRICE_SPIKE { magnitude.unwrap_or(drawn) } else { Micro::ONE };
+    let magnitude = if event_rule.kind == PRICE_SPIKE { magnitude.unwrap_or(drawn) } else { Micro::ONE };
     let mut ends = state.tick + duration;
     let mut meet = None;
-    if shock.kind == ARRANGED_MEET {
-        let place = shock.places[luck(state, event, Question::Place, shock.places.len() as u64) as usize];
-        let who = meeting::pair(cx, shock.target, |pick, bound| {
+    if event_rule.kind == ARRANGED_MEET {
+        let place = event_rule.places[luck(state, event, Question::Place, event_rule.places.len() as u64) as usize];
+        let who = meeting::pair(cx, event_rule.target, |pick, bound| {
             luck(state, event, if pick == 0 { Question::First } else { Question::Second }, bound)
         })?;
         ends += meeting::walk(cx.rules, state, who, place);
         meet = Some(Meeting { who: who.map(|agent| state.agents.resident[agent]), place, met: false });
     }
-    let (kind, items) = (shock.kind, shock.items);
+    let (kind, items) = (event_rule.kind, event_rule.items);
     Ok(Active { kind, event: Some(event), started: state.tick, ends: Some(ends), magnitude, items, meeting: meet })
 }
 
 /// Ends an event that is under way and takes it off today's list; answers with how many of either there were.
 pub(crate) fn cancel(cx: &mut TickContext<'_>, event: u16) -> usize {
-    let shocks = &mut cx.state.perturbations;
-    let before = shocks.pending.len() + shocks.active.iter().filter(|it| it.event == Some(event)).count();
-    shocks.pending.retain(|pending| pending.event != event);
-    let pending = shocks.pending.len();
+    let perturbations = &mut cx.state.perturbations;
+    let before = perturbations.pending.len() + perturbations.active.iter().filter(|it| it.event == Some(event)).count();
+    perturbations.pending.retain(|pending| pending.event != event);
+    let pending = perturbations.pending.len();
     end(cx, |it| it.event == Some(event));
     before - pending
 }

@@ -45,7 +45,7 @@ fn every_kind_has_its_row() {
     let names: Vec<&str> = PERTURBATIONS.iter().map(|row| row.name).collect();
     assert_eq!(names, ["blackout", "outage", "price_spike", "arranged_meet"]);
     let town = under(SPIKES, &[], 7);
-    let kinds: Vec<u8> = town.rules().shocks.iter().map(|shock| shock.kind).collect();
+    let kinds: Vec<u8> = town.rules().perturbation_events.iter().map(|shock| shock.kind).collect();
     assert_eq!(kinds, [PRICE_SPIKE, PRICE_SPIKE, OUTAGE, ARRANGED_MEET, BLACKOUT]);
 }
 
@@ -223,7 +223,7 @@ fn what_holds_an_event_is_said() {
     let factor = Command::Trigger { event: 1, duration: None, magnitude: Some(Micro::whole(2)) };
     assert_eq!(town.apply(&factor).unwrap_err().code, "E_INVALID_ARG");
     let quiet = under(QUIET, &[], 7);
-    assert!(quiet.rules().shocks.is_empty());
+    assert!(quiet.rules().perturbation_events.is_empty());
 }
 
 #[test]

@@ -10,12 +10,12 @@ mod tests;
 use ratatui::layout::{Constraint, Layout, Rect};
 
 pub use goods::Goods;
-pub use perturbations::Shocks;
+pub use perturbations::PerturbationsPane;
 
 /// Columns from which on the panes stand side by side.
 const WIDE: u16 = 160;
 
-/// Shocks and goods side by side, or one above the other.
+/// PerturbationsPane and goods side by side, or one above the other.
 pub fn layout(area: Rect) -> Vec<Rect> {
     let halves = [Constraint::Ratio(1, 2); 2];
     let [shocks, goods] =

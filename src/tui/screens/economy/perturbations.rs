@@ -1,4 +1,4 @@
-//! Shocks from outside: under way, expected today, cooling down, and those that may come; begun and ended by key.
+//! PerturbationsPane from outside: under way, expected today, cooling down, and those that may come; begun and ended by key.
 //!
 //! Commands are only named here. Rule: "Perturbations", "Operator actions".
 
@@ -13,7 +13,7 @@ use crate::keymap::Action;
 use crate::list::List;
 use crate::pane::{Confirmation, Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
 use townlet_wire::Request;
-use townlet_wire::telemetry::{Perturbation, Shock};
+use townlet_wire::telemetry::{Perturbation, PerturbationEvent};
 use townlet_wire::text::escape;
 
 /// Columns of name, kind, state and when. The kind goes first where there is little room.
@@ -25,7 +25,7 @@ const ROOM_FOR_KIND: usize = 96;
 
 /// The shocks.
 #[derive(Default)]
-pub struct Shocks {
+pub struct PerturbationsPane {
     list: List,
 }
 
@@ -33,7 +33,7 @@ pub struct Shocks {
 #[derive(Clone, Copy)]
 enum Item<'a> {
     Stands(&'a Perturbation),
-    Scheduled(&'a Shock),
+    Scheduled(&'a PerturbationEvent),
 }
 
 impl<'a> Item<'a> {
@@ -61,7 +61,9 @@ impl<'a> Item<'a> {
     /// When it ends, comes or may come again.
     fn when(self, cx: &Context<'_>) -> String {
         match self {
-            Self::Scheduled(event) if cx.view.shocks.by_themselves => format!("{} a day", percent(event.chance)),
+            Self::Scheduled(event) if cx.view.perturbation_events.by_themselves => {
+                format!("{} a day", percent(event.chance))
+            }
             Self::Scheduled(_) => "by command only".to_owned(),
             Self::Stands(shock) => match (shock.state.as_str(), shock.ends_tick) {
                 ("active", None) => "until it is ended".to_owned(),
@@ -98,8 +100,8 @@ impl<'a> Item<'a> {
 }
 
 /// The event of the file that this is an occurrence of.
-fn event<'a>(item: Item<'a>, cx: &Context<'a>) -> Option<&'a Shock> {
-    cx.view.shocks.events.iter().find(|event| event.name == item.name())
+fn event<'a>(item: Item<'a>, cx: &Context<'a>) -> Option<&'a PerturbationEvent> {
+    cx.view.perturbation_events.events.iter().find(|event| event.name == item.name())
 }
 
 /// What ends it: an event is cancelled, what an operator switched is switched back.
@@ -159,12 +161,12 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
     DetailCard { title: format!("Shock: {}", escape(item.name())), lines }
 }
 
-impl Shocks {
+impl PerturbationsPane {
     /// What stands, then the events that may come.
     fn shown<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
         let view = cx.view;
-        let stands = |event: &&Shock| !view.perturbations.iter().any(|shock| shock.name == event.name);
-        let events = view.shocks.events.iter().filter(stands).map(Item::Scheduled);
+        let stands = |event: &&PerturbationEvent| !view.perturbations.iter().any(|shock| shock.name == event.name);
+        let events = view.perturbation_events.events.iter().filter(stands).map(Item::Scheduled);
         let all = view.perturbations.iter().map(Item::Stands).chain(events);
         all.filter(|item| cx.matches(&[item.name(), item.kind(), item.state(), item.detail()])).collect()
     }
@@ -183,8 +185,11 @@ impl Shocks {
     fn head(cx: &Context<'_>) -> Line<'static> {
         let (view, theme) = (cx.view, cx.theme);
         let of = |state: &str| view.perturbations.iter().filter(|shock| shock.state == state).count() as u64;
-        let (word, style) =
-            if view.shocks.by_themselves { ("on: shocks come by themselves", theme.text) } else { ("OFF", theme.warn) };
+        let (word, style) = if view.perturbation_events.by_themselves {
+            ("on: shocks come by themselves", theme.text)
+        } else {
+            ("OFF", theme.warn)
+        };
         Line::from(vec![
             Span::styled(format!(" {word}"), style),
             Span::styled(
@@ -213,9 +218,9 @@ impl Shocks {
     }
 }
 
-impl Pane for Shocks {
+impl Pane for PerturbationsPane {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = frame_block("Shocks", cx.focused, cx.theme);
+        let block = frame_block("PerturbationsPane", cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let rows = [Constraint::Length(1), Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)];
@@ -247,7 +252,7 @@ impl Pane for Shocks {
         let chosen = self.selected(cx);
         match (action, chosen) {
             (Action::Switch, _) => {
-                let word = if cx.view.shocks.by_themselves { "off" } else { "on" };
+                let word = if cx.view.perturbation_events.by_themselves { "off" } else { "on" };
                 Reaction::Send(vec![Request::line(format!("perturbations {word}"))])
             }
             (Action::Trigger, Ok(item)) => beginning(item, cx).map_or_else(Reaction::Say, Reaction::Confirm),
@@ -271,7 +276,7 @@ impl Pane for Shocks {
         let some = chosen.as_ref().map(|_| ()).map_err(Clone::clone);
         let begin = chosen.clone().and_then(|item| beginning(item, cx).map(|_| ()));
         let end = chosen.and_then(|item| ending(item, cx).map(|_| ()));
-        let switch = if cx.view.shocks.by_themselves { "all off" } else { "all on" };
+        let switch = if cx.view.perturbation_events.by_themselves { "all off" } else { "all on" };
         vec![
             KeyHint::when(Action::Up, "select", some.clone()),
             KeyHint::when(Action::Down, "select", some.clone()),

@@ -38,18 +38,18 @@ fn pictures() {
     let stage = admin(|_| {});
     for size in SIZES {
         let name = |pane: &str| format!("{pane}_{}x{}", size.0, size.1);
-        insta::assert_snapshot!(name("shocks"), stage.picture(&mut Shocks::default(), size));
+        insta::assert_snapshot!(name("shocks"), stage.picture(&mut PerturbationsPane::default(), size));
         insta::assert_snapshot!(name("goods"), stage.picture(&mut Goods::default(), size));
     }
     let bare = Stage::new(&fixtures::bare());
-    insta::assert_snapshot!("shocks_empty", bare.text(&mut Shocks::default(), SIZES[0]));
+    insta::assert_snapshot!("shocks_empty", bare.text(&mut PerturbationsPane::default(), SIZES[0]));
     insta::assert_snapshot!("goods_empty", bare.text(&mut Goods::default(), SIZES[0]));
 }
 
 #[test]
 fn a_shock_begins_after_a_question_and_ends_at_once() {
     let stage = admin(|_| {});
-    let mut pane = Shocks::default();
+    let mut pane = PerturbationsPane::default();
     assert_eq!(stage.refused(&pane, Action::Trigger), "`spring_prices` is under way already");
     assert_eq!(sends(stage.act(&mut pane, Action::Cancel)), "perturbation_cancel spring_prices");
     stage.act(&mut pane, Action::Down);
@@ -67,7 +67,7 @@ fn what_an_operator_switched_is_switched_back() {
         let shock = &mut view.perturbations[0];
         (shock.kind, shock.name, shock.ends_tick) = ("blackout".into(), "blackout".into(), None);
     });
-    let mut pane = Shocks::default();
+    let mut pane = PerturbationsPane::default();
     assert!(stage.text(&mut pane, SIZES[1]).contains("until it is ended"));
     assert_eq!(sends(stage.act(&mut pane, Action::Cancel)), "blackout off");
     assert!(stage.refused(&pane, Action::Trigger).contains("is no event of the perturbation file"));
@@ -76,9 +76,9 @@ fn what_an_operator_switched_is_switched_back() {
 #[test]
 fn shocks_by_themselves_are_switched_and_viewers_are_told_why_not() {
     let mut stage = admin(|_| {});
-    let mut pane = Shocks::default();
+    let mut pane = PerturbationsPane::default();
     assert_eq!(sends(stage.act(&mut pane, Action::Switch)), "perturbations off");
-    stage.view.shocks.by_themselves = false;
+    stage.view.perturbation_events.by_themselves = false;
     assert_eq!(sends(stage.act(&mut pane, Action::Switch)), "perturbations on");
     assert!(stage.text(&mut pane, SIZES[1]).contains("by command only"));
     stage.role(Role::Viewer);
@@ -132,12 +132,12 @@ fn names_cannot_emit_escapes_and_tiny_areas_do_not_panic() {
     let stage = admin(|view| {
         view.perturbations[0].name = "\u{1b}[31mx".into();
         view.perturbations[0].detail = "\u{9b}2J".into();
-        view.shocks.events[1].kind = "\u{7}".into();
+        view.perturbation_events.events[1].kind = "\u{7}".into();
         view.prices.insert("\u{202e}abc".into(), 1e9);
         view.utilities.insert("\u{1b}]0;x\u{7}".into(), false);
     });
     for size in [(1, 1), (4, 3), (12, 9), (40, 12), (80, 20), (200, 56)] {
-        for pane in [&mut Shocks::default() as &mut dyn Pane, &mut Goods::default()] {
+        for pane in [&mut PerturbationsPane::default() as &mut dyn Pane, &mut Goods::default()] {
             let text = stage.text(pane, size);
             let bad = |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
             assert!(!text.chars().any(bad), "{text:?}");

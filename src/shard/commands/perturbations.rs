@@ -18,7 +18,7 @@ pub(crate) static QUEUE: Row = Row {
     args: &[],
     role: Role::Viewer,
     destructive: false,
-    help: "shocks under way, expected today, and cooling down",
+    help: "perturbations under way, expected today, and cooling down",
     run: Run::Read(queue),
 };
 
@@ -53,7 +53,7 @@ pub(crate) static SWITCH: Row = Row {
     args: &[arg("switch", Kind::Choice(&["on", "off"]))],
     role: Role::Admin,
     destructive: false,
-    help: "whether shocks come by themselves; those under way end at their time",
+    help: "whether perturbations come by themselves; those under way end at their time",
     run: Run::Town(|_, args| Ok(Command::Perturbations(args.text("switch") == "on"))),
 };
 
@@ -82,14 +82,15 @@ fn queue(look: &Look<'_>, _: &Args) -> Reply {
         count("cooldown"),
         if on { "on" } else { "off" }
     );
-    let events: Vec<&str> = look.town.rules().shocks.iter().map(|shock| shock.name.as_str()).collect();
+    let events: Vec<&str> =
+        look.town.rules().perturbation_events.iter().map(|event_rule| event_rule.name.as_str()).collect();
     Ok(json!({ "summary": summary, "perturbations": rows, "events": events, "enabled": on }))
 }
 
 fn event(look: &Look<'_>, args: &Args) -> Result<u16, ErrorBody> {
-    let (shocks, typed) = (&look.town.rules().shocks, args.text("event"));
-    shocks.iter().position(|shock| shock.name == typed).map(|index| index as u16).ok_or_else(|| {
-        let names: Vec<&str> = shocks.iter().map(|shock| shock.name.as_str()).collect();
+    let (perturbations, typed) = (&look.town.rules().perturbation_events, args.text("event"));
+    perturbations.iter().position(|event_rule| event_rule.name == typed).map(|index| index as u16).ok_or_else(|| {
+        let names: Vec<&str> = perturbations.iter().map(|event_rule| event_rule.name.as_str()).collect();
         let hint = match nearest(typed, names.iter().copied()) {
             Some(near) => format!("Did you mean `{near}`?"),
             None if names.is_empty() => "The perturbation file has no events.".to_owned(),

@@ -38,9 +38,9 @@ pub(super) fn utility(cx: &mut TickContext<'_>, kind: u8, on: bool, dry: bool) -
 
 /// The name of an event of the file.
 fn named(cx: &TickContext<'_>, event: u16) -> Result<(String, u8), Refusal> {
-    let shock = cx.rules.shocks.get(event as usize);
-    shock
-        .map(|shock| (shock.name.clone(), shock.kind))
+    let event_rule = cx.rules.perturbation_events.get(event as usize);
+    event_rule
+        .map(|event_rule| (event_rule.name.clone(), event_rule.kind))
         .ok_or_else(|| not_found("there is no such event.".into(), "`perturbation_queue` lists them."))
 }
 
@@ -78,9 +78,9 @@ pub(super) fn trigger(
 
 pub(super) fn cancel(cx: &mut TickContext<'_>, event: u16, dry: bool) -> Result<String, Refusal> {
     let (name, _) = named(cx, event)?;
-    let shocks = &cx.state.perturbations;
-    let active = shocks.is_event_active(event);
-    if !active && !shocks.pending.iter().any(|pending| pending.event == event) {
+    let perturbations = &cx.state.perturbations;
+    let active = perturbations.is_event_active(event);
+    if !active && !perturbations.pending.iter().any(|pending| pending.event == event) {
         let message = format!("{name} is neither under way nor expected today.");
         return Err(conflict(message, "`perturbation_queue` lists what is."));
     }

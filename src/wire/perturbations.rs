@@ -24,16 +24,16 @@ pub struct Perturbation {
 /// The events that may come over the town, and whether they do so by themselves.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Shocks {
+pub struct PerturbationEvents {
     pub by_themselves: bool,
     /// In the order of the perturbation file.
-    pub events: Vec<Shock>,
+    pub events: Vec<PerturbationEvent>,
 }
 
 /// One event of the perturbation file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Shock {
+pub struct PerturbationEvent {
     pub name: String,
     /// `blackout`, `outage`, `price_spike`, `arranged_meet`.
     pub kind: String,
