@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::log_files::{Head, head_name, segment_name};
 use super::record::{Entry, GENESIS, Link, Record, Stage, VERSION};
-use super::verify::End;
+use super::verify::ChainEnd;
 use super::writer::Clock;
 
 /// A named place where a test makes the disk fail (`return`) or the process die (`return(abort)`).
@@ -54,7 +54,7 @@ fn sync(file: &File) -> io::Result<()> {
 
 /// A line of the open segment: its number, its hash, and the segment's size up to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct ChainPosition {
     pub(crate) seq: u64,
     pub(crate) hash: String,
     bytes: u64,
@@ -72,15 +72,15 @@ pub(crate) struct Home {
 
 /// How the open segment stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum SegmentState {
     /// It is written and synced.
     Open,
     /// Done with: all it holds is durable, and a further one follows.
-    Done,
+    Closed,
     /// A write failed: what follows its last whole line is torn.
-    Torn,
+    WriteFailed,
     /// A sync failed: nobody knows what it holds beyond its last durable line.
-    Unsure,
+    SyncFailed,
 }
 
 /// The open chain of one run.
@@ -90,30 +90,30 @@ pub(crate) struct Chain {
     _lock: File,
     file: File,
     number: u32,
-    end: Mark,
-    durable: Mark,
+    end: ChainPosition,
+    durable: ChainPosition,
     /// Number of the open segment's `rotate` line; 0 in the first. A segment is never left with nothing else in it.
-    begun: u64,
+    first_seq: u64,
     /// The number the head on disk names; `None` before it is known to.
     head: Option<u64>,
-    standing: Standing,
+    segment_state: SegmentState,
     /// `config_id` and tick of the last entry, for records of the log's own.
     last: (String, u64),
 }
 
 impl Chain {
     /// Goes on after `end`, which recovery has read; makes all of it durable first.
-    pub(crate) fn open(home: Home, lock: File, end: Option<End>, last: (String, u64)) -> io::Result<Self> {
-        let end = end.unwrap_or(End { segment: 1, bytes: 0, lines: 0, seq: 0, hash: GENESIS.to_owned() });
+    pub(crate) fn open(home: Home, lock: File, end: Option<ChainEnd>, last: (String, u64)) -> io::Result<Self> {
+        let end = end.unwrap_or(ChainEnd { segment: 1, bytes: 0, lines: 0, seq: 0, hash: GENESIS.to_owned() });
         let path = home.dir.join(segment_name(&home.run_id, end.segment));
         let file = OpenOptions::new().append(true).open(path)?;
         sync(&file)?;
         sync_dir(&home.dir)?;
-        let mark = Mark { seq: end.seq, hash: end.hash, bytes: end.bytes };
+        let mark = ChainPosition { seq: end.seq, hash: end.hash, bytes: end.bytes };
         let (durable, number) = (mark.clone(), end.segment);
-        let begun = if number == 1 { 0 } else { durable.seq + 1 - end.lines };
-        let (head, standing) = (None, Standing::Open);
-        let mut chain = Self { home, _lock: lock, file, number, end: mark, durable, begun, head, standing, last };
+        let first_seq = if number == 1 { 0 } else { durable.seq + 1 - end.lines };
+        let (head, segment_state) = (None, SegmentState::Open);
+        let mut chain = Self { home, _lock: lock, file, number, end: mark, durable, first_seq, head, segment_state, last };
         chain.write_head()?;
         Ok(chain)
     }
@@ -124,13 +124,13 @@ impl Chain {
     }
 
     /// The last written line.
-    pub(crate) fn end(&self) -> &Mark {
+    pub(crate) fn end(&self) -> &ChainPosition {
         &self.end
     }
 
     /// The last line that a failure leaves.
-    pub(crate) fn kept(&self) -> &Mark {
-        if self.standing == Standing::Unsure { &self.durable } else { &self.end }
+    pub(crate) fn kept(&self) -> &ChainPosition {
+        if self.segment_state == SegmentState::SyncFailed { &self.durable } else { &self.end }
     }
 
     /// Whether every line is durable.
@@ -145,10 +145,10 @@ impl Chain {
 
     /// Writes the entries behind each other into one segment, a further one when the open one is full. Not yet durable.
     pub(crate) fn append<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) -> io::Result<Vec<Record>> {
-        if self.end.bytes >= self.home.segment_bytes && self.end.seq > self.begun {
+        if self.end.bytes >= self.home.segment_bytes && self.end.seq > self.first_seq {
             self.sync()?;
-            // If the further segment cannot be begun, mending tries that again.
-            self.standing = Standing::Done;
+            // If the further segment cannot be first_seq, mending tries that again.
+            self.segment_state = SegmentState::Closed;
             self.rotate("size")?;
         }
         let mut lines = String::new();
@@ -162,7 +162,7 @@ impl Chain {
         }
         let written = write(&mut self.file, lines.as_bytes());
         if written.is_err() {
-            self.standing = Standing::Torn;
+            self.segment_state = SegmentState::WriteFailed;
         }
         written?;
         self.end = end;
@@ -170,7 +170,7 @@ impl Chain {
     }
 
     /// The entry as the line after `end`, and `end` moved behind it.
-    fn link(&self, entry: &Entry, end: &mut Mark) -> (Record, String) {
+    fn link(&self, entry: &Entry, end: &mut ChainPosition) -> (Record, String) {
         let link = Link {
             seq: end.seq + 1,
             ts: format!("{:.3}", (self.home.clock)()),
@@ -180,13 +180,13 @@ impl Chain {
         };
         let record = Record::new(entry, link);
         let line = record.line();
-        *end = Mark { seq: record.seq, hash: record.hash.clone(), bytes: end.bytes + line.len() as u64 };
+        *end = ChainPosition { seq: record.seq, hash: record.hash.clone(), bytes: end.bytes + line.len() as u64 };
         (record, line)
     }
 
     /// Makes everything written durable.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        if self.standing != Standing::Open {
+        if self.segment_state != SegmentState::Open {
             return Err(io::Error::other("the segment has failed and is not synced again"));
         }
         if self.is_synced() { Ok(()) } else { self.sync_file() }
@@ -195,7 +195,7 @@ impl Chain {
     fn sync_file(&mut self) -> io::Result<()> {
         let synced = sync(&self.file);
         if synced.is_err() {
-            self.standing = Standing::Unsure;
+            self.segment_state = SegmentState::SyncFailed;
         }
         synced?;
         self.durable = self.end.clone();
@@ -229,20 +229,20 @@ impl Chain {
     }
 
     /// Makes the log writable again after a failure: in a further segment when the open one failed, and with a head.
-    pub(crate) fn mend(&mut self, cause: &str) -> io::Result<()> {
-        if self.standing == Standing::Open { self.write_head() } else { self.rotate(cause) }
+    pub(crate) fn repair(&mut self, cause: &str) -> io::Result<()> {
+        if self.segment_state == SegmentState::Open { self.write_head() } else { self.rotate(cause) }
     }
 
     /// Cuts off what a failure left at the end of the open segment.
     fn cut(&mut self) -> io::Result<()> {
-        match self.standing {
-            Standing::Open | Standing::Done => {}
-            Standing::Torn => {
+        match self.segment_state {
+            SegmentState::Open | SegmentState::Closed => {}
+            SegmentState::WriteFailed => {
                 self.file.set_len(self.end.bytes)?;
                 self.sync_file()?;
-                self.standing = Standing::Done;
+                self.segment_state = SegmentState::Closed;
             }
-            Standing::Unsure => self.file.set_len(self.durable.bytes)?,
+            SegmentState::SyncFailed => self.file.set_len(self.durable.bytes)?,
         }
         Ok(())
     }
@@ -263,13 +263,13 @@ impl Chain {
                 "dropped": self.end.seq - self.durable.seq,
             }),
         );
-        let mut end = Mark { bytes: 0, ..self.durable.clone() };
+        let mut end = ChainPosition { bytes: 0, ..self.durable.clone() };
         let (_, line) = self.link(&entry, &mut end);
         let path = self.home.dir.join(segment_name(&self.home.run_id, self.number + 1));
         let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
-        let begun =
+        let first_seq =
             write(&mut file, line.as_bytes()).and_then(|()| sync(&file)).and_then(|()| sync_dir(&self.home.dir));
-        if let Err(error) = begun {
+        if let Err(error) = first_seq {
             // Nothing stands in it yet; the next attempt begins with a new file.
             drop(file);
             std::fs::remove_file(&path)?;
@@ -277,10 +277,10 @@ impl Chain {
         }
         self.file = file;
         self.number += 1;
-        self.begun = end.seq;
+        self.first_seq = end.seq;
         self.durable = end.clone();
         self.end = end;
-        self.standing = Standing::Open;
+        self.segment_state = SegmentState::Open;
         self.write_head()
     }
 }

@@ -48,11 +48,11 @@ struct Slot {
 
 /// The ids of one run.
 #[derive(Default)]
-pub struct Index {
+pub struct IdempotencyIndex {
     slots: HashMap<(String, String), Slot>,
 }
 
-impl Index {
+impl IdempotencyIndex {
     /// What to do with `cmd_id` of `issuer` now.
     pub fn look_up(&self, issuer: &str, cmd_id: &str, fingerprint: &str, now: Timestamp) -> Lookup {
         if is_expired(issuer, cmd_id, now) {
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn every_case_of_the_table() {
         let (id, print) = (v7(NOW - 60), fingerprint("spawn", &json!({ "name": "ada" })));
-        let mut index = Index::default();
+        let mut index = IdempotencyIndex::default();
         assert_eq!(index.look_up("tui:a", &id, &print, now()), Lookup::New);
         index.begin("tui:a", &id, &print);
         assert_eq!(index.look_up("tui:a", &id, &print, now()), Lookup::InFlight);
@@ -211,7 +211,7 @@ mod tests {
     fn only_timed_ids_of_people_expire() {
         let week = WINDOW.as_secs() as i64;
         let (young, old) = (v7(NOW - week), v7(NOW - week - 1));
-        let mut index = Index::default();
+        let mut index = IdempotencyIndex::default();
         for issuer in ["tui:a", "script:night"] {
             for id in [&young, &old, "run-1"] {
                 index.begin(issuer, id, "f");
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn what_never_began_is_not_kept() {
-        let mut index = Index::default();
+        let mut index = IdempotencyIndex::default();
         index.done("tui:a", &answer("read"));
         assert!(index.is_empty());
     }

@@ -4,8 +4,8 @@
 //! `<run_id>.head` beside it naming the last durable line. Knows the wire; knows nothing of towns or shards.
 //! Rule: "Audit log", "Idempotent retries".
 //!
-//! A shard opens its run with [`Log::open`], closes the [`Pending`] intents it is given (as `recovered` when the journal
-//! holds them, as `abort` when not), asks the [`Index`] before it runs a mutating command, and appends [`Entry`]s.
+//! A shard opens its run with [`Log::open`], closes the [`OpenIntent`] intents it is given (as `recovered` when the journal
+//! holds them, as `abort` when not), asks the [`IdempotencyIndex`] before it runs a mutating command, and appends [`Entry`]s.
 //! Every intent must be ended by an `outcome`, `recovered` or `abort`; a `rejected` ends nothing, because a refused
 //! retry carries the id of the command it retries. `townlet audit` uses [`verify`], [`export`] and [`newest`].
 //!
@@ -25,9 +25,9 @@ mod writer;
 mod tests;
 
 pub use export::{Exported, Filter, Format, Redact, export, newest};
-pub use idempotency::{Index, Lookup, WINDOW, fingerprint};
+pub use idempotency::{IdempotencyIndex, Lookup, WINDOW, fingerprint};
 pub use log_files::records;
 pub use record::{Entry, GENESIS, MAX_RESULT, Record, Stage, VERSION, bounded};
-pub use recovery::Pending;
-pub use verify::{Finding, Open, Report, RunReport, Verdict, verify};
+pub use recovery::OpenIntent;
+pub use verify::{Finding, OpenIntentRow, Report, RunReport, Verdict, verify};
 pub use writer::{AuditError, Clock, Log, Opened, Options, State, Written};

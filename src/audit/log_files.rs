@@ -74,7 +74,7 @@ pub(crate) struct Listing {
     /// Runs by name.
     pub(crate) runs: BTreeMap<String, RunFiles>,
     /// Files that belong to no run.
-    pub(crate) alien: Vec<String>,
+    pub(crate) unknown_files: Vec<String>,
 }
 
 fn segment_of(name: &str) -> Option<(&str, u32)> {
@@ -104,10 +104,10 @@ pub(crate) fn list(dir: &Path) -> io::Result<Listing> {
             listing.runs.entry(run_id).or_default().torn.push(name);
         } else if !name.strip_suffix(".head.tmp").is_some_and(is_run_id) {
             // A `.head.tmp` is what a crash leaves of a head that was being replaced.
-            listing.alien.push(name);
+            listing.unknown_files.push(name);
         }
     }
-    listing.alien.sort();
+    listing.unknown_files.sort();
     Ok(listing)
 }
 

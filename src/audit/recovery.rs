@@ -1,6 +1,6 @@
 //! Opening a run that was written before: what a crash left unfinished is set aside, anything else wrong is refused.
 //!
-//! Owns the mending of files. Must not judge: that is `verify`'s walk. Called with the run's lock held.
+//! Owns the mending of files. Must not judge: that is `verify`'s scan. Called with the run's lock held.
 //! Only what lies beyond the head is ever set aside, and only when no whole line follows it; nothing is thrown away.
 
 use std::collections::VecDeque;
@@ -9,17 +9,17 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::chain::sync_dir;
-use super::idempotency::Index;
+use super::idempotency::IdempotencyIndex;
 use super::log_files::{run_files, segment_name};
 use super::record::{Entry, Record, Stage, sha256};
-use super::verify::{End, Finding, Torn, TornPiece, Verdict, walk};
+use super::verify::{ChainEnd, Finding, TornTail, TornPiece, Verdict, scan_run};
 use super::writer::{AuditError, TAIL};
 use townlet_wire::telemetry::AuditRow;
 
 /// An intent whose end the log does not hold. Set `entry.stage` to `recovered` (with status, result and digest) or to
 /// `abort`, and append it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pending {
+pub struct OpenIntent {
     /// The intent as it was written: `cmd_id`, `issuer`, `command`, `args`, …
     pub entry: Entry,
     /// Its number.
@@ -33,11 +33,11 @@ pub struct Pending {
 /// A run as it stands after mending.
 pub(crate) struct Recovered {
     /// The last good line; `None` for an empty log.
-    pub(crate) end: Option<End>,
-    pub(crate) pending: Vec<Pending>,
+    pub(crate) end: Option<ChainEnd>,
+    pub(crate) pending: Vec<OpenIntent>,
     /// Ends of mutating commands that were applied, in the order of the log.
     pub(crate) done: Vec<Record>,
-    pub(crate) index: Index,
+    pub(crate) index: IdempotencyIndex,
     pub(crate) tail: VecDeque<AuditRow>,
     /// What was set aside, still to be told in the log.
     pub(crate) aside: Option<TornPiece>,
@@ -49,10 +49,10 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(dir: &Path, run_id: &str) -> Result<Recovered, AuditError> {
     let failed = |error| AuditError::io("read the audit log in", dir, &error);
     let files = run_files(dir, run_id).map_err(failed)?;
-    let (mut index, mut done) = (Index::default(), Vec::new());
+    let (mut index, mut done) = (IdempotencyIndex::default(), Vec::new());
     let mut tail = VecDeque::new();
     let mut last = (String::new(), 0);
-    let walk = walk(dir, run_id, &files, None, &mut |file, record| {
+    let scan = scan_run(dir, run_id, &files, None, &mut |file, record| {
         index.take(file, record);
         let ends = matches!(record.stage, Stage::Outcome | Stage::Recovered);
         if ends && index.knows(&record.issuer, &record.cmd_id) {
@@ -65,8 +65,8 @@ pub(crate) fn recover(dir: &Path, run_id: &str) -> Result<Recovered, AuditError>
         last = (record.config_id.clone(), record.tick);
     })
     .map_err(failed)?;
-    let torn = walk.torn.as_ref();
-    let broken: Vec<&Finding> = walk.report.findings.iter().filter(|finding| !is_of(finding, torn)).collect();
+    let torn = scan.torn.as_ref();
+    let broken: Vec<&Finding> = scan.report.findings.iter().filter(|finding| !is_of(finding, torn)).collect();
     if let Some(first) = broken.first() {
         return Err(AuditError::Broken { first: first.to_string(), findings: broken.len() });
     }
@@ -74,24 +74,24 @@ pub(crate) fn recover(dir: &Path, run_id: &str) -> Result<Recovered, AuditError>
         .map(|torn| set_aside(dir, run_id, torn).map_err(|error| AuditError::io("mend", &dir.join(&torn.file), &error)))
         .transpose()?
         .flatten();
-    let pending = walk.open.into_iter().map(|(open, record)| Pending {
+    let pending = scan.open.into_iter().map(|(open, record)| OpenIntent {
         entry: record.entry(),
         seq: record.seq,
         file: open.file,
         line: open.line,
     });
-    Ok(Recovered { end: walk.end, pending: pending.collect(), done, index, tail, aside, last })
+    Ok(Recovered { end: scan.end, pending: pending.collect(), done, index, tail, aside, last })
 }
 
 /// Whether a finding speaks of the torn end alone.
-fn is_of(finding: &Finding, torn: Option<&Torn>) -> bool {
+fn is_of(finding: &Finding, torn: Option<&TornTail>) -> bool {
     torn.is_some_and(|torn| {
         finding.verdict == Verdict::Integrity && finding.file == torn.file && finding.line >= torn.line
     })
 }
 
 /// Moves everything from the torn line on into `<file>.torn`: first there, durably, then away here.
-fn set_aside(dir: &Path, run_id: &str, torn: &Torn) -> std::io::Result<Option<TornPiece>> {
+fn set_aside(dir: &Path, run_id: &str, torn: &TornTail) -> std::io::Result<Option<TornPiece>> {
     let path = dir.join(&torn.file);
     let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
     let mut piece = Vec::new();

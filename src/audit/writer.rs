@@ -15,10 +15,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::chain::{Chain, Home, sync_dir};
-use super::idempotency::Index;
+use super::idempotency::IdempotencyIndex;
 use super::log_files::{is_run_id, run_files, segment_name};
 use super::record::{Entry, Record, Stage};
-use super::recovery::{Pending, recover};
+use super::recovery::{OpenIntent, recover};
 use super::verify::torn_piece_args;
 use townlet_wire::ErrorBody;
 use townlet_wire::telemetry::{AuditRow, AuditTail};
@@ -146,11 +146,11 @@ pub struct Opened {
     /// The log.
     pub log: Log,
     /// Intents without an end, oldest first. Their ids are in flight in `index` until the shard ends them.
-    pub pending: Vec<Pending>,
+    pub pending: Vec<OpenIntent>,
     /// How mutating commands that were applied ended, in the order of the log; also those told to be unsafe on disk.
     pub done: Vec<Record>,
     /// The ids of the run.
-    pub index: Index,
+    pub index: IdempotencyIndex,
 }
 
 type Done = Box<dyn FnOnce(Result<Written, AuditError>) + Send>;
@@ -378,11 +378,11 @@ impl Writer {
                     Message::Append(append) => batch.push(*append),
                     Message::Reopen(done) => {
                         self.commit(std::mem::take(&mut batch));
-                        let _ = done.send(self.mend());
+                        let _ = done.send(self.repair());
                     }
                     Message::Flush(done) => {
                         self.commit(std::mem::take(&mut batch));
-                        let _ = done.send(self.settle());
+                        let _ = done.send(self.sync_and_write_head());
                     }
                 }
                 if batch.len() < BATCH {
@@ -390,44 +390,44 @@ impl Writer {
                 }
             }
             self.commit(batch);
-            if self.owes_sync().is_some_and(|left| left.is_zero()) {
+            if self.until_sync_due().is_some_and(|left| left.is_zero()) {
                 // The failure is on the board, and every append meets it there.
-                let _ = self.settle();
-            } else if self.owes_head() && self.head_at.elapsed() >= HEAD_LAG {
+                let _ = self.sync_and_write_head();
+            } else if self.is_head_due() && self.head_at.elapsed() >= HEAD_LAG {
                 self.replace_head();
             }
         }
         // Everybody has gone; a failure now is found by `verify` as lines beyond the head at most.
-        let _ = self.settle();
+        let _ = self.sync_and_write_head();
     }
 
     /// The next message; what is owed to the disk is done meanwhile. `None` when everybody has gone.
     fn wait(&mut self, queue: &Receiver<Message>) -> Option<Message> {
         loop {
-            let head = self.owes_head();
-            let owed = if head { Some(HEAD_IDLE) } else { self.owes_sync() };
+            let head = self.is_head_due();
+            let owed = if head { Some(HEAD_IDLE) } else { self.until_sync_due() };
             let Some(idle) = owed else { return queue.recv().ok() };
             match queue.recv_timeout(idle) {
                 Ok(message) => return Some(message),
                 Err(RecvTimeoutError::Timeout) if head => self.replace_head(),
                 // The failure is on the board, and every append meets it there.
-                Err(RecvTimeoutError::Timeout) => drop(self.settle()),
+                Err(RecvTimeoutError::Timeout) => drop(self.sync_and_write_head()),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
     }
 
     /// How long unsynced lines may still wait, when there are any.
-    fn owes_sync(&self) -> Option<Duration> {
-        let since = self.unsynced.filter(|_| self.why_not().is_none())?;
+    fn until_sync_due(&self) -> Option<Duration> {
+        let since = self.unsynced.filter(|_| self.unavailable_reason().is_none())?;
         Some(UNSYNCED.saturating_sub(since.elapsed()))
     }
 
-    fn owes_head(&self) -> bool {
-        self.why_not().is_none() && self.chain.is_head_stale()
+    fn is_head_due(&self) -> bool {
+        self.unavailable_reason().is_none() && self.chain.is_head_stale()
     }
 
-    fn why_not(&self) -> Option<String> {
+    fn unavailable_reason(&self) -> Option<String> {
         match &board(&self.board).state {
             State::Ok => None,
             State::Unavailable(why) => Some(why.clone()),
@@ -458,12 +458,12 @@ impl Writer {
     }
 
     /// Makes the log writable again; nothing to do when it is.
-    fn mend(&mut self) -> Result<(), AuditError> {
-        let Some(why) = self.why_not() else {
+    fn repair(&mut self) -> Result<(), AuditError> {
+        let Some(why) = self.unavailable_reason() else {
             return Ok(());
         };
         // The log itself tells why it goes on elsewhere.
-        self.at_disk(|chain| chain.mend(&why))?;
+        self.at_disk(|chain| chain.repair(&why))?;
         let mut board = board(&self.board);
         board.state = State::Ok;
         board.file = self.chain.file_name();
@@ -472,8 +472,8 @@ impl Writer {
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<(), AuditError> {
-        if let Some(why) = self.why_not() {
+    fn sync_and_write_head(&mut self) -> Result<(), AuditError> {
+        if let Some(why) = self.unavailable_reason() {
             return Err(AuditError::Unavailable(why));
         }
         self.at_disk(|chain| {
@@ -503,11 +503,11 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &[Append]) -> Result<Vec<Record>, AuditError> {
-        if let Some(why) = self.why_not() {
+        if let Some(why) = self.unavailable_reason() {
             if self.tried.is_some_and(|tried| tried.elapsed() < self.retry) {
                 return Err(AuditError::Unavailable(why));
             }
-            self.mend()?;
+            self.repair()?;
         }
         let durable = batch.iter().any(|append| append.durable);
         self.at_disk(|chain| {

@@ -84,7 +84,7 @@ struct Open {
 pub(super) struct Desk {
     specs: Vec<CommandSpec>,
     sessions: HashMap<u64, Open>,
-    pub(super) index: townlet_audit::Index,
+    pub(super) index: townlet_audit::IdempotencyIndex,
     pub(super) pending_commands: BTreeMap<u64, PendingCommand>,
     next_ticket: u64,
     /// Outcomes, with their answers, that the audit log could not take when they were due.
@@ -100,7 +100,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(index: townlet_audit::Index) -> Self {
+    pub(super) fn new(index: townlet_audit::IdempotencyIndex) -> Self {
         Self {
             specs: specs(),
             sessions: HashMap::new(),

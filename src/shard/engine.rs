@@ -157,7 +157,7 @@ pub(super) struct Parts {
     /// The audit log.
     pub log: Arc<townlet_audit::Log>,
     /// Ids seen.
-    pub index: townlet_audit::Index,
+    pub index: townlet_audit::IdempotencyIndex,
     /// The journal.
     pub journal: Arc<Journal>,
     /// Where others read what it is at.

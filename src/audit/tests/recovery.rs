@@ -131,7 +131,7 @@ fn intents_are_handed_over_and_ids_remembered() {
     let Opened { log, pending, index, .. } = open(dir.path());
     let print = fingerprint("setmoney", &intent("").args);
     let now = jiff::Timestamp::from_millisecond(START).unwrap();
-    let ask = |index: &Index, id: &str| index.look_up("tui:ada", id, &print, now);
+    let ask = |index: &IdempotencyIndex, id: &str| index.look_up("tui:ada", id, &print, now);
     assert_eq!(pending.iter().map(|open| open.entry.cmd_id.as_str()).collect::<Vec<_>>(), ["applied", "lost"]);
     assert_eq!((pending[0].file.as_str(), pending[0].line, pending[0].seq), ("r-0001.jsonl", 3, 3));
     assert_eq!(pending[0].entry, intent("applied"));
