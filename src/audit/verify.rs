@@ -1,8 +1,8 @@
-//! Is the log what was written? Three verdicts: integrity, continuity, completeness; each finding with file and line.
+//! Verification of audit logs: three verdicts (integrity, continuity, completeness), each finding with file and line.
 //!
-//! Owns the one walk over a run, which recovery shares. Changes nothing on disk. Must not know who wrote the log.
-//! Rule: "Audit log"; any byte, line or file that was changed, added, moved or removed is named. Whole chained lines beyond the head,
-//! a torn piece after them, and intents without an outcome are what a crash or a live run leaves, and are told, not failed.
+//! Any byte, line or file that was changed, added, moved or removed is reported. Complete lines beyond the head, a torn piece
+//! after them and intents without an outcome are normal after a crash or in a live run: they are notes, not findings. Recovery
+//! uses the same scan. Rule: "Audit log".
 
 use std::collections::HashMap;
 use std::io;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::log_files::{Head, Line, Lines, RunFiles, bytes_of, head_name, list, segment_name};
 use super::record::{GENESIS, Record, Stage, sha256};
 
-/// What a finding speaks against.
+/// What a finding contradicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -22,20 +22,20 @@ pub enum Verdict {
     Integrity,
     /// Every line follows the one before, across segments.
     Continuity,
-    /// Nothing was cut off or put beside: the head, the segments and the set-aside pieces are all there.
+    /// Nothing was removed or added: the head, the segments and the torn pieces are all there.
     Completeness,
 }
 
-/// Something wrong, and where.
+/// A violation and its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What it speaks against.
+    /// The verdict it contradicts.
     pub verdict: Verdict,
     /// Name of the file within the folder.
     pub file: String,
-    /// From 1; 0 when it is the file as a whole.
+    /// Line number from 1; 0 for the whole file.
     pub line: u64,
-    /// One sentence.
+    /// A sentence.
     pub message: String,
 }
 
@@ -45,56 +45,56 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// An intent without an outcome: a command under way, or one a crash interrupted.
+/// An intent without an outcome: the command is running, or a crash interrupted it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OpenIntentRow {
-    /// Where its intent is.
+    /// File of the intent.
     pub file: String,
-    /// From 1.
+    /// Its line, from 1.
     pub line: u64,
     /// The command's id.
     pub cmd_id: String,
-    /// Who asked.
+    /// The issuer.
     pub issuer: String,
     /// The command's name.
     pub command: String,
 }
 
-/// One run.
+/// The result of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RunReport {
-    /// The run.
+    /// The run id.
     pub run_id: String,
-    /// Whole records read.
+    /// Valid records read.
     pub records: u64,
-    /// The last good record's number; 0 for an empty log.
+    /// Sequence number of the last valid record; 0 for an empty log.
     pub seq: u64,
-    /// The last good record's hash.
+    /// Hash of the last valid record.
     pub hash: String,
-    /// What is wrong, in the order met.
+    /// Violations, in file order.
     pub findings: Vec<Finding>,
     /// Intents without an outcome, oldest first.
     pub open: Vec<OpenIntentRow>,
-    /// What a reader should know and is not wrong.
+    /// Remarks that are no violations.
     pub notes: Vec<String>,
 }
 
-/// A folder of logs.
+/// The result of a log folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Every run, by name.
+    /// Every run, by id.
     pub runs: Vec<RunReport>,
     /// Files that belong to no run.
     pub unknown_files: Vec<Finding>,
 }
 
 impl Report {
-    /// Everything wrong.
+    /// All violations.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.runs.iter().flat_map(|run| &run.findings).chain(&self.unknown_files)
     }
 
-    /// Whether nothing speaks against this verdict.
+    /// Whether no finding contradicts this verdict.
     pub fn holds(&self, verdict: Verdict) -> bool {
         self.findings().all(|finding| finding.verdict != verdict)
     }
@@ -105,13 +105,10 @@ impl Report {
     }
 }
 
-/// Checks every run in `dir`.
-///
-/// # Errors
-/// When the folder is not there or a file cannot be read.
+/// Checks every run in `dir`. Fails if the folder does not exist or a file cannot be read.
 pub fn verify(dir: &Path) -> io::Result<Report> {
     std::fs::metadata(dir)?;
-    // Heads first, then names, then lines: whatever a live writer adds meanwhile lies beyond the head that was read.
+    // Heads first, then names, then lines: lines that a live writer adds meanwhile are beyond the head that was read.
     let mut heads = HashMap::new();
     for run_id in list(dir)?.runs.into_keys() {
         let head = bytes_of(&dir.join(head_name(&run_id)))?;
@@ -131,18 +128,18 @@ pub fn verify(dir: &Path) -> io::Result<Report> {
     Ok(report)
 }
 
-/// What a torn line's `recovered` record says of it.
+/// The description of a torn piece in its `recovered` record.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct TornPiece {
     /// The `.torn` file.
     pub(crate) file: String,
-    /// Where in that file.
+    /// Offset in that file.
     pub(crate) from: u64,
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
 }
 
-/// A last piece beyond the head that is no record: what a crash leaves of lines nobody was told of.
+/// An incomplete end beyond the head, which a crash left of unacknowledged lines.
 #[derive(Clone, Debug)]
 pub(crate) struct TornTail {
     pub(crate) file: String,
@@ -150,11 +147,11 @@ pub(crate) struct TornTail {
     pub(crate) offset: u64,
 }
 
-/// Where the last good line ends.
+/// The end of the last valid line.
 #[derive(Clone, Debug)]
 pub(crate) struct ChainEnd {
     pub(crate) segment: u32,
-    /// Bytes of that segment up to and with its last good line.
+    /// Size of the segment in bytes, up to and including that line.
     pub(crate) bytes: u64,
     /// Number of that line within its segment.
     pub(crate) lines: u64,
@@ -162,22 +159,22 @@ pub(crate) struct ChainEnd {
     pub(crate) hash: String,
 }
 
-/// A run, read once.
+/// The result of reading a run once.
 pub(crate) struct RunScan {
     pub(crate) report: RunReport,
     pub(crate) end: Option<ChainEnd>,
     pub(crate) torn: Option<TornTail>,
-    /// Records of the open intents, with their place.
+    /// Open intents with their records.
     pub(crate) open: Vec<(OpenIntentRow, Record)>,
 }
 
-/// A walk under way.
+/// A scan in progress.
 struct RunScanner<'a> {
     report: RunReport,
     head: Option<Head>,
     head_seen: bool,
     end: Option<ChainEnd>,
-    /// Whether the line before was good, so that the next can be held to it.
+    /// Whether the line before was valid, so that the next line's link can be checked.
     linked: bool,
     bad: Option<TornTail>,
     open: HashMap<(String, String), (OpenIntentRow, Record)>,
@@ -185,7 +182,7 @@ struct RunScanner<'a> {
     visit: &'a mut dyn FnMut(&str, &Record),
 }
 
-/// Reads a run's files once, judging every line, and shows `visit` every good record with its file's name.
+/// Reads a run's files once, checks every line, and passes every valid record to `visit` with its file name.
 pub(crate) fn scan_run(
     dir: &Path,
     run_id: &str,
@@ -205,7 +202,7 @@ pub(crate) fn scan_run(
         torn_pieces: Vec::new(),
         visit,
     };
-    // A run that had no head a moment ago is at its first line, or it has lost it.
+    // A run without a head a moment ago may have written its first one since.
     let head = head.map_or_else(|| bytes_of(&dir.join(head_name(run_id))), |head| Ok(Some(head)))?;
     scanner.take_head(head.as_deref());
     let mut expected = 1;
@@ -237,14 +234,14 @@ impl RunScanner<'_> {
                 self.head_seen = head.seq == 0 && head.hash == GENESIS;
                 self.head = Some(head);
             }
-            Some(Ok(_)) => self.report_finding(Verdict::Completeness, &name, 1, "the head is that of another run."),
+            Some(Ok(_)) => self.report_finding(Verdict::Completeness, &name, 1, "the head belongs to another run."),
             Some(Err(message)) => self.report_finding(Verdict::Completeness, &name, 1, message),
         }
     }
 
     fn segment(&mut self, path: &Path, name: &str, number: u32) -> io::Result<()> {
         if let Some(torn) = self.bad.take() {
-            // A piece that is no record may only lie at the very end of a run.
+            // An invalid piece is allowed only at the very end of a run.
             self.report_bad_line(&torn);
         }
         let mut empty = true;
@@ -262,13 +259,13 @@ impl RunScanner<'_> {
             }
         }
         if empty && number > 1 {
-            // A crash between making a segment and writing its first line.
+            // A crash between creating a segment and writing its first line.
             self.bad = Some(TornTail { file: name.to_owned(), line: 1, offset: 0 });
         }
         Ok(())
     }
 
-    /// Says that a piece set by for being the last was not the last.
+    /// Reports a torn piece that turned out not to be the last line.
     fn report_bad_line(&mut self, torn: &TornTail) {
         let known = self.report.findings.iter().any(|finding| finding.file == torn.file && finding.line == torn.line);
         if !known {
@@ -281,7 +278,7 @@ impl RunScanner<'_> {
         let torn = TornTail { file: name.to_owned(), line: line.number, offset: line.offset };
         let first = self.bad.is_none();
         self.bad.get_or_insert(torn);
-        // One unfinished piece may be a writer's line under way; whole lines that are no records may not.
+        // One incomplete piece may be a line that is being written; a complete invalid line may not.
         if line.bytes.ends_with(b"\n") || !first {
             self.report_finding(Verdict::Integrity, name, line.number, message);
         }
@@ -297,8 +294,11 @@ impl RunScanner<'_> {
         }
         let opens = line.number == 1 && segment > 1;
         if opens != (record.stage == Stage::Rotate) {
-            let message =
-                if opens { "the segment does not begin with `rotate`." } else { "`rotate` is not a first line." };
+            let message = if opens {
+                "the segment does not begin with `rotate`."
+            } else {
+                "`rotate` is not the first line of its segment."
+            };
             self.report_finding(Verdict::Continuity, name, line.number, message);
         }
         self.linked = true;
@@ -321,7 +321,7 @@ impl RunScanner<'_> {
     fn check_link(&mut self, record: &Record, name: &str, line: u64) {
         let expected = self.report.seq + 1;
         if record.seq != expected {
-            let message = format!("the line has number {} where {expected} follows.", record.seq);
+            let message = format!("the line has number {}; {expected} was expected.", record.seq);
             self.report_finding(Verdict::Continuity, name, line, message);
         } else if record.prev != self.report.hash {
             self.report_finding(Verdict::Continuity, name, line, "the line does not name the hash of the line before.");
@@ -345,7 +345,12 @@ impl RunScanner<'_> {
                 if let Some(aside) = record.args.get("set_aside").cloned().map(serde_json::from_value::<TornPiece>) {
                     match aside {
                         Ok(aside) => self.torn_pieces.push((name.to_owned(), line, aside)),
-                        Err(_) => self.report_finding(Verdict::Completeness, name, line, "the line names no piece set aside."),
+                        Err(_) => self.report_finding(
+                            Verdict::Completeness,
+                            name,
+                            line,
+                            "the line does not describe a torn piece.",
+                        ),
                     }
                 }
             }
@@ -362,11 +367,11 @@ impl RunScanner<'_> {
         let Some(head) = self.head.clone() else {
             let named = self.report.findings.iter().any(|finding| finding.file == name);
             if self.report.records > 0 && !named {
-                let message = "the head is missing: what was cut off the end cannot be told.";
+                let message = "the head is missing, so a removed end cannot be detected.";
                 self.report_finding(Verdict::Completeness, &name, 0, message);
             } else if !files.segments.is_empty() && !named {
-                // A process that died while it made them leaves the same.
-                let note = "no line and no head: nothing was ever logged, or all of it was taken away.";
+                // A process that died while it created them leaves the same.
+                let note = "no lines and no head: nothing was logged, or everything was removed.";
                 self.report.notes.push(note.to_owned());
             }
             return;
@@ -382,14 +387,14 @@ impl RunScanner<'_> {
             return;
         }
         if head.seq <= self.report.seq {
-            let message = format!("the head names line {} of `{}`, and that line is another.", head.seq, head.file);
+            let message = format!("the head names line {} of `{}`, and that line differs.", head.seq, head.file);
             return self.report_finding(Verdict::Completeness, &name, 1, message);
         }
         if let Some(torn) = self.bad.clone() {
             self.report_bad_line(&torn);
         }
         let message = format!(
-            "the head names number {} as the last durable line; the log ends at {}: the end was cut off.",
+            "the head names number {} as the last durable line; the log ends at {}: its end was removed.",
             head.seq, self.report.seq
         );
         let line = self.report.findings.iter().filter(|finding| finding.file == last).map(|finding| finding.line).max();
@@ -397,7 +402,7 @@ impl RunScanner<'_> {
         self.report_finding(Verdict::Completeness, &last, line, message);
     }
 
-    /// The line that would follow in the last segment: records are numbered through the run, lines through a file.
+    /// The line after the end in the last segment: sequence numbers count through the run, lines through a file.
     fn line_after_end(&self, last: &str) -> u64 {
         self.end
             .as_ref()
@@ -408,17 +413,17 @@ impl RunScanner<'_> {
     fn check_torn_pieces(&mut self, dir: &Path, files: &RunFiles) -> io::Result<()> {
         let aside = std::mem::take(&mut self.torn_pieces);
         for (name, line, claim) in &aside {
-            // The name comes from the log: only a file the listing knows is opened.
+            // The name comes from the log, so only a listed file is opened.
             let bytes = if files.torn.contains(&claim.file) { bytes_of(&dir.join(&claim.file))? } else { None };
             let end = claim.from.saturating_add(claim.bytes);
             let piece = bytes.as_ref().and_then(|bytes| bytes.get(claim.from as usize..end as usize));
             if piece.is_none_or(|piece| sha256(piece) != claim.sha256) {
-                let message = format!("the piece set aside into `{}` is missing or was changed.", claim.file);
+                let message = format!("the torn piece in `{}` is missing or was changed.", claim.file);
                 self.report_finding(Verdict::Completeness, name, *line, message);
             }
         }
         for torn in &files.torn {
-            self.report.notes.push(format!("{torn}: holds what a crash left unfinished."));
+            self.report.notes.push(format!("{torn}: holds incomplete lines that a crash left."));
         }
         Ok(())
     }
@@ -429,18 +434,18 @@ impl RunScanner<'_> {
         self.report.open = open.iter().map(|(open, _)| open.clone()).collect();
         if let Some(torn) = &self.bad {
             let note =
-                format!("{}:{}: an unfinished line; it is set aside when the run is opened.", torn.file, torn.line);
+                format!("{}:{}: an incomplete line; it is moved aside when the run is opened.", torn.file, torn.line);
             self.report.notes.push(note);
         }
         if let Some(head) = self.head.as_ref().filter(|head| head.seq < self.report.seq) {
             let beyond = self.report.seq - head.seq;
-            self.report.notes.push(format!("{beyond} chained lines beyond the head: a live run, or one that crashed."));
+            self.report.notes.push(format!("{beyond} chained lines beyond the head: the run is live, or it crashed."));
         }
         RunScan { report: self.report, end: self.end, torn: self.bad, open }
     }
 }
 
-/// The arguments of a `recovered` record about a torn line.
+/// The arguments of the `recovered` record of a torn piece.
 pub(crate) fn torn_piece_args(aside: &TornPiece) -> Value {
     serde_json::json!({ "set_aside": aside })
 }

@@ -107,7 +107,7 @@ pub fn resume(recorded: &Recorded, mut options: Options) -> Result<Handle, Shard
     let mut rebuilt = recover_run(&options.home, &config.snapshot.root, run_id).map_err(ShardError::Resume)?;
     // A release may have been made in the moment before a crash, and its file holds it already.
     let made = promotion::carried_out(options.home.folder(), rebuilt.town.rules(), run_id);
-    rebuilt.commands.extend(made.into_iter().filter(|((issuer, cmd_id), _)| opened.index.knows(issuer, cmd_id)));
+    rebuilt.commands.extend(made.into_iter().filter(|((issuer, cmd_id), _)| opened.index.contains(issuer, cmd_id)));
     check_log_holds_commands(&options.home, &opened, &rebuilt)?;
     let entries =
         audit_replay::replay_from_audit(&mut rebuilt, &opened, &mut options.driver, options.reloader.as_ref())
@@ -151,7 +151,7 @@ fn check_log_holds_commands(
     opened: &townlet_audit::Opened,
     rebuilt: &RecoveredRun,
 ) -> Result<(), ShardError> {
-    let lacks = |(issuer, cmd_id): &&(String, String)| !opened.index.knows(issuer, cmd_id);
+    let lacks = |(issuer, cmd_id): &&(String, String)| !opened.index.contains(issuer, cmd_id);
     let Some((issuer, cmd_id)) = rebuilt.commands.keys().find(lacks) else { return Ok(()) };
     Err(ShardError::Resume(format!(
         "{}: its end is missing: the journal holds `{cmd_id}` of {issuer}, and the audit log does not. Put back a copy of \
@@ -197,8 +197,7 @@ fn complete(
     notes: &mut Vec<String>,
 ) -> Result<Vec<Decision>, ShardError> {
     let mut decisions = Vec::new();
-    for intent in std::mem::take(&mut opened.pending) {
-        let mut entry = intent.entry;
+    for mut entry in std::mem::take(&mut opened.pending) {
         let key = (entry.issuer.clone(), entry.cmd_id.clone());
         if let Some(tick) = rebuilt.commands.get(&key) {
             (entry.stage, entry.status, entry.tick) = (Stage::Recovered, Some(Status::Ok), *tick);
