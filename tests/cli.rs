@@ -232,7 +232,7 @@ fn a_device_without_end_is_no_file() {
     // To judge files is what it is asked for: one that is no snapshot is a verdict, not bad input.
     let judged = townlet(folder(&[]).path(), "snapshot validate /dev/zero");
     assert_eq!(judged.status.code(), Some(1));
-    assert!(text(&judged.stdout).contains("not an ordinary file"), "{}", text(&judged.stdout));
+    assert!(text(&judged.stdout).contains("not a regular file"), "{}", text(&judged.stdout));
 }
 
 #[test]
@@ -379,7 +379,7 @@ fn a_token_store_that_is_no_ordinary_file_is_left_alone() {
     std::os::unix::fs::symlink(folder.path().join("real"), folder.path().join("link")).expect("a link");
     let output = townlet(folder.path(), "token new --role viewer --file link");
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("not an ordinary file"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("not a regular file"), "{}", text(&output.stderr));
     assert!(folder.path().join("link").is_symlink());
     assert_eq!(names(folder.path()), ["link", "real"], "nothing was written beside it");
 }

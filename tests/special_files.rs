@@ -96,7 +96,7 @@ fn a_pipe_in_a_files_place_is_refused_by_name() {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         // `audit verify` and a check of a snapshot tell what they found; the others refuse to begin.
         assert!(matches!(status, Some(1 | 2)), "{name} {args:?}: {status:?} {said}");
-        assert!(said.contains(&name) && said.contains("not an ordinary file"), "{name} {args:?}: {said}");
+        assert!(said.contains(&name) && said.contains("not a regular file"), "{name} {args:?}: {said}");
     }
     // One beside a damaged snapshot is passed over when the good one before it is looked for.
     let snapshot = only(&lived.path().join("snapshots/auto").join(&run), ".tls");

@@ -246,7 +246,7 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: ConfigSources) -> anyhow::Result
     let named = (!run.is_empty()).then(|| run.to_owned());
     let newest = options.home.runs(&config.shard).pop();
     // A batch that ran since, such as a smoke run, is not what the shard stopped at.
-    let watched = || options.home.claimed(&config.shard).filter(|_| !wanted.batch);
+    let watched = || options.home.last_locked_run(&config.shard).filter(|_| !wanted.batch);
     let run = named.clone().or_else(watched);
     let recorded = townlet_shard::recorded(&options.home, &config.shard, run.as_deref(), &config.snapshot.root)?;
     same_settings(wanted, &texts, &recorded)?;

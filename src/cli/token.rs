@@ -68,7 +68,7 @@ enum RoleName {
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let file = args.file.clone().unwrap_or_else(|| token_file(&args.home, &Config::default()));
     if std::fs::symlink_metadata(&file).is_ok_and(|found| !found.is_file()) {
-        bail!("{}: it is not an ordinary file; nothing was changed. Name one, or a name that is free.", file.display());
+        bail!("{}: it is not a regular file; nothing was changed. Name one, or a name that is free.", file.display());
     }
     match &args.what {
         What::New { role } => make(&file, *role)?,

@@ -52,7 +52,7 @@ pub(super) fn path() -> Option<PathBuf> {
 /// Where it is wrong and what would be right.
 pub(super) fn load() -> anyhow::Result<Settings> {
     let Some(path) = path() else { return Ok(Settings::default()) };
-    match townlet_files::text(&path) {
+    match townlet_files::read_to_string(&path) {
         Ok(text) if text.trim().is_empty() => Ok(Settings::default()),
         Ok(text) => Ok(parse_typed(&path.display().to_string(), &text)?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Settings::default()),

@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 use fail::fail_point;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use townlet_files::write_atomically;
 use townlet_town::{Command, Sources};
 
-use super::home::{Home, replace};
+use super::home::Home;
 
 /// Version of the layout.
 pub const VERSION: u32 = 4;
@@ -286,7 +287,7 @@ fn start(path: &Path, header: &Header) -> io::Result<File> {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     // It appears with its header or not at all: a file without one could not be resumed.
-    replace(path, &frame(header))?;
+    write_atomically(path, &frame(header))?;
     OpenOptions::new().append(true).open(path)
 }
 

@@ -160,7 +160,7 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
 }
 
 fn claim(options: &Options, shard: &str, run_id: &str) -> Result<Option<home::ShardLock>, ShardError> {
-    options.claim.then(|| options.home.claim(shard, run_id)).transpose().map_err(ShardError::Claimed)
+    options.claim.then(|| options.home.lock_shard(shard, run_id)).transpose().map_err(ShardError::Claimed)
 }
 
 fn header(run_id: &str, driver: &Driver, sources: Sources, base: Base, shard: &str) -> Header {

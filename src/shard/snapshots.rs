@@ -7,9 +7,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use fail::fail_point;
+use townlet_files::write_atomically;
 use townlet_town::{Town, snapshot};
 
-use super::home::{files, replace};
+use super::home::files;
 
 /// A snapshot that was read and is whole.
 pub struct Found {
@@ -84,5 +85,5 @@ pub(super) fn save(folder: &Path, tick: u64, bytes: &[u8], retain: usize) -> Res
 
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     fail_point!("snapshot_write", |_| Err(std::io::Error::other("fail point snapshot_write")));
-    replace(path, bytes)
+    write_atomically(path, bytes)
 }

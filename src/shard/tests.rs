@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use townlet_files::write_atomically;
 use townlet_town::affordances::ITEMS;
 use townlet_town::config::{Layers, load};
 use townlet_town::ids::{JobId, ResidentId};
@@ -12,7 +13,7 @@ use townlet_town::{Command, Event, EventKind, Rules, Sources, Town, snapshot};
 
 use super::disk_thread::{Decision, append_decisions};
 use super::engine::{Engine, Message};
-use super::home::{Home, new_run_id, replace, run_id_at};
+use super::home::{Home, new_run_id, run_id_at};
 use super::journal::{self, Base, Entry, Header, Journal};
 use super::maintenance::PRUNE_INTERVAL;
 use super::recovery::{JournalReplayer, recover_run};
@@ -208,18 +209,18 @@ fn later_runs_sort_later_and_are_found_by_shard() {
 fn a_second_claim_is_refused_by_name_until_the_first_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::new(folder.path());
-    let claim = home.claim("harbour", "harbour-1").unwrap();
-    let why = home.claim("harbour", "harbour-1").unwrap_err();
+    let claim = home.lock_shard("harbour", "harbour-1").unwrap();
+    let why = home.lock_shard("harbour", "harbour-1").unwrap_err();
     assert!(why.contains("`harbour`") && why.contains(&format!("process {}", std::process::id())), "{why}");
-    home.claim("backlog", "backlog-1").unwrap();
+    home.lock_shard("backlog", "backlog-1").unwrap();
     drop(claim);
-    assert_eq!(home.claimed("harbour"), None, "nothing of that run is there");
+    assert_eq!(home.last_locked_run("harbour"), None, "nothing of that run is there");
     let runs = [run_id_at("harbour", "2026-03-01T10:00:00Z".parse().unwrap(), "aaa"), new_run_id("harbour")];
     for run in &runs {
         journal(&home.journal(run, 0), Base::Seed(1), &[]);
     }
-    home.claim("harbour", &runs[0]).unwrap();
-    assert_eq!((home.claimed("harbour"), home.runs("harbour")), (Some(runs[0].clone()), runs.to_vec()));
+    home.lock_shard("harbour", &runs[0]).unwrap();
+    assert_eq!((home.last_locked_run("harbour"), home.runs("harbour")), (Some(runs[0].clone()), runs.to_vec()));
 }
 
 #[test]
@@ -235,11 +236,11 @@ fn the_oldest_snapshots_go_and_the_newest_stay() {
 }
 
 #[test]
-fn a_file_is_replaced_whole() {
+fn a_file_is_replaced_atomically() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/a.tls");
     for text in ["first", "a longer second", ""] {
-        replace(&path, text.as_bytes()).unwrap();
+        write_atomically(&path, text.as_bytes()).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }
     assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 1, "nothing is left beside it");

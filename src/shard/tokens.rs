@@ -109,7 +109,8 @@ impl TokenStore {
     pub fn save(&self, path: &Path) -> Result<(), String> {
         let lines = self.stored.iter().map(|token| serde_json::to_string(token).unwrap_or_default() + "\n");
         let text: String = lines.collect();
-        super::home::replace(path, text.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))?;
+        townlet_files::write_atomically(path, text.as_bytes())
+            .map_err(|error| format!("{}: {error}", path.display()))?;
         private(path).map_err(|error| format!("{}: {error}", path.display()))
     }
 

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use townlet_town::config::import::{Fate, Finding, Imported, import as read};
 
 use crate::cli::{config_sources, output};
-use townlet_shard::home;
 
 /// Reads `old` and writes the result to `out`, or to standard output with the report beside it.
 ///
@@ -38,7 +37,7 @@ pub(super) fn import(old: &Path, out: Option<&Path>, json: bool) -> Result<()> {
     let files = imported.perturbations.as_ref().zip(events.as_deref()).map(|(text, path)| (path, text.as_str()));
     // What the configuration names is there before it is.
     for (path, text) in files.into_iter().chain([(out, imported.config.as_str())]) {
-        home::replace(path, text.as_bytes()).map_err(|error| output::unreadable(path, &error))?;
+        townlet_files::write_atomically(path, text.as_bytes()).map_err(|error| output::unreadable(path, &error))?;
         written.push(path.display().to_string());
     }
     if json {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use townlet_town::snapshot::hex;
 
 use super::redaction::SecretRedactor;
-use crate::home::replace;
+use townlet_files::write_atomically;
 
 /// Most bytes of a bundle, packed.
 pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
@@ -152,7 +152,7 @@ impl Bundle {
             }
         }
         let packed = tar.into_inner()?.finish()?;
-        replace(path, &packed)?;
+        write_atomically(path, &packed)?;
         Ok(packed.len() as u64)
     }
 }

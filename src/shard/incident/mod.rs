@@ -30,9 +30,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use townlet_files::write_atomically;
 use townlet_town::config::Config;
 
-use super::home::{Home, replace};
+use super::home::Home;
 use super::journal::{FrameReader, Journal};
 use super::log::Log;
 use super::table::listed;
@@ -256,7 +257,7 @@ fn write(run: &Run, id: &str, occasion: &IncidentTrigger, output: Option<&Path>)
         let record = serde_json::to_vec_pretty(&incident).map_err(|error| error.to_string())?;
         for (name, bytes) in [("note.md", note.as_bytes()), (RECORD, &record)] {
             let path = folder.join(name);
-            replace(&path, bytes).map_err(|error| say(&path, error))?;
+            write_atomically(&path, bytes).map_err(|error| say(&path, error))?;
         }
         forget(&run.home);
     }

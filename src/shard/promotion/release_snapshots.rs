@@ -13,9 +13,9 @@ use townlet_town::config::Config;
 use townlet_town::snapshot::hex;
 
 use super::state_machine::{Act, ConfigFingerprint};
-use crate::home::replace;
 use crate::policies::{Loaded, PolicyCatalog, SCRIPTED, ready};
 use crate::table::error;
+use townlet_files::write_atomically;
 use townlet_wire::ErrorBody;
 use townlet_wire::learning::Evidence;
 use townlet_wire::line::nearest;
@@ -82,7 +82,7 @@ pub(super) fn name(root: &Path) -> String {
 pub(super) fn write(folder: &Path, manifest: &Manifest, policies: [&Loaded; 2]) -> Result<(), String> {
     let put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
-        replace(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+        write_atomically(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))
     };
     for (part, policy) in [&manifest.release, &manifest.candidate].into_iter().zip(policies) {
         if let Some(file) = &part.file {
