@@ -131,10 +131,10 @@ fn a_run_can_be_replayed_verified_and_its_snapshots_judged() {
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("whole. Tick 250") && said.contains("too short"), "{said}");
-    assert!(said.contains(&format!("The good one before it is {}", whole.display())), "{said}");
+    assert!(said.contains(&format!("The intact one before it is {}", whole.display())), "{said}");
     let output = townlet(path, &format!("snapshot inspect {}", cut.display()));
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("The good one before it"));
+    assert!(text(&output.stderr).contains("The intact one before it"));
 }
 
 fn refused_run(path: &Path, run: &str) {

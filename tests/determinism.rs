@@ -189,7 +189,7 @@ fn a_replay_is_the_same_town() {
                 seen.insert(town.tick(), town.digest());
             }
         };
-        player.play(entry, each_tick).expect("the journal fits the town");
+        player.apply(entry, each_tick).expect("the journal fits the town");
     }
     assert_eq!((player.town.tick(), player.checked), (TICKS, TICKS / journal::DIGEST_TICKS));
     assert_eq!(seen, lived.digests);
@@ -216,7 +216,7 @@ fn a_replay_notices_a_journal_that_is_not_the_towns() {
         if let Entry::Command { command: townlet_town::Command::SetPrice { value, .. }, .. } = &mut entry {
             *value = townlet_town::Micro::whole(3);
         }
-        player.play(&entry, |_| {}).err()
+        player.apply(&entry, |_| {}).err()
     });
     assert!(told.expect("the digest is another").contains("the digest is"));
 }

@@ -2,7 +2,7 @@
 //! on, and everything is written by itself once the disk takes it again.
 //!
 //! Fail points belong to a whole process, so these tests have their own and take turns. Rule: "Audit log", and the table of
-//! fail points in `src/shard/faults.rs`.
+//! fail points in `tests/process/fail_points.rs`.
 #![cfg(feature = "failpoints")]
 
 mod live;
@@ -123,7 +123,7 @@ fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
     std::fs::remove_dir_all(home.path().join("snapshots")).unwrap();
     std::fs::write(home.path().join(live::FILE), "seed: 9\n").unwrap();
     let recorded =
-        townlet_shard::recorded(&Home::new(home.path()), "harbour", None, "snapshots").expect("there is a run");
+        townlet_shard::find_run(&Home::new(home.path()), "harbour", None, "snapshots").expect("there is a run");
     assert_eq!(recorded.sources.digest(), now.texts_digest);
     let live = Live::resumed(home.path());
     assert_eq!((live.digest(), live.view().texts_digest), (digest, now.texts_digest.clone()));

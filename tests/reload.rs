@@ -31,7 +31,7 @@ fn quiet(more: &str) -> String {
 
 fn resume(home: &Path, options: Options) -> Result<Handle, String> {
     let recorded =
-        townlet_shard::recorded(&options.home, "harbour", None, "snapshots").map_err(|why| why.to_string())?;
+        townlet_shard::find_run(&options.home, "harbour", None, "snapshots").map_err(|why| why.to_string())?;
     assert!(home.exists());
     townlet_shard::resume(&recorded, options).map_err(|why| why.to_string())
 }
@@ -47,7 +47,7 @@ fn replayed(home: &Path) -> JournalReplayer {
         let player =
             player.get_or_insert_with(|| JournalReplayer::from_header(&contents.header).expect("it makes a town"));
         for entry in &contents.entries {
-            player.play(entry, |_| {}).expect("journal and town agree");
+            player.apply(entry, |_| {}).expect("journal and town agree");
         }
     }
     player.expect("there is a journal")
@@ -345,7 +345,7 @@ fn what_a_run_is_resumed_with_is_what_it_runs_under() {
     live.done("reload_config");
     drop(live.shard);
     let recorded =
-        townlet_shard::recorded(&options(home.path(), true).home, "harbour", None, "snapshots").expect("a run");
+        townlet_shard::find_run(&options(home.path(), true).home, "harbour", None, "snapshots").expect("a run");
     let now = read(home.path()).expect("the file holds").sources;
     assert_eq!(recorded.sources.digest(), now.digest());
     let live = Live::around(resume(home.path(), filed(home.path())).expect("it resumes"));

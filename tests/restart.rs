@@ -91,7 +91,7 @@ fn done(home: &Path) -> Vec<String> {
 fn resume(home: &Path) -> Result<Handle, String> {
     let options = options(home, true);
     let recorded =
-        townlet_shard::recorded(&options.home, "harbour", None, "snapshots").map_err(|why| why.to_string())?;
+        townlet_shard::find_run(&options.home, "harbour", None, "snapshots").map_err(|why| why.to_string())?;
     townlet_shard::resume(&recorded, options).map_err(|why| why.to_string())
 }
 
@@ -170,7 +170,7 @@ const CASES: &[Case] = &[
     (
         "a snapshot of another seed among them",
         |it| add_foreign_snapshot(it, |own| Town::new(Arc::clone(own.rules()), own.state().seed + 1)),
-        &["000000000300.tls: it is of another run: its seed is", "passed over", "000000000260.tls"],
+        &["000000000300.tls: it is of another run: its seed is", "skipped", "000000000260.tls"],
     ),
     (
         "a snapshot of another configuration among them",
@@ -196,7 +196,7 @@ const CASES: &[Case] = &[
                 town
             });
         },
-        &["000000000300.tls: it and the journal disagree", "passed over", "000000000260.tls"],
+        &["000000000300.tls: it and the journal disagree", "skipped", "000000000260.tls"],
     ),
     (
         "the journal's last command torn",
@@ -216,12 +216,12 @@ const CASES: &[Case] = &[
     (
         "the journal cut before its snapshots",
         |it| cut(&it.journal(), header(&it.journal()) + 20),
-        &["20 torn bytes", "it ends at tick 0, before the snapshot; another goes on", "lived again"],
+        &["20 torn bytes", "it ends at tick 0, before the snapshot; a new file continues", "lived again"],
     ),
     (
         "the journal missing",
         |it| std::fs::remove_file(it.journal()).unwrap(),
-        &["the journal of this run is missing; another begins", "lived again under scripted"],
+        &["the journal of this run is missing; a new one starts", "lived again under scripted"],
     ),
     (
         "the journal altered in the middle",
@@ -239,7 +239,7 @@ const CASES: &[Case] = &[
             std::fs::remove_file(it.journal()).unwrap();
             it.snapshots().iter().for_each(|file| std::fs::remove_file(file).unwrap());
         },
-        &["!", "-000000000000.tlj: the journal of this run is missing, and no snapshot of it is whole; put one"],
+        &["!", "-000000000000.tlj: the journal of this run is missing, and it has no intact snapshot; put one"],
     ),
     (
         "the audit log's end torn",
@@ -264,7 +264,7 @@ const CASES: &[Case] = &[
     (
         "the operators' log missing",
         |it| drop(std::fs::remove_file(it.home.path().join("ops/employment.md"))),
-        &["ops/employment.md: made up for", "missing from it, by the audit log"],
+        &["ops/employment.md: added", "missing rows from the audit log"],
     ),
     (
         "pieces of what was being written",
@@ -444,12 +444,12 @@ const RELEASES: &[Case] = &[
     (
         "the policy altered",
         |it| flip(&policy(it), 900),
-        &["since tick 100 of", ".safetensors: checkpoint", "was altered", "A whole copy is used"],
+        &["since tick 100 of", ".safetensors: checkpoint", "was altered", "An intact copy is used"],
     ),
     (
         "the policy cut",
         |it| cut(&policy(it), 900),
-        &["since tick 100 of", ".safetensors: checkpoint", "is truncated", "A whole copy is used"],
+        &["since tick 100 of", ".safetensors: checkpoint", "is truncated", "An intact copy is used"],
     ),
     (
         "both copies of the policy altered",

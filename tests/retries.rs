@@ -253,7 +253,7 @@ fn the_right_token_makes_an_admin_and_is_written_nowhere() {
     let home = home();
     let store = home.path().join("ops/tokens.json");
     let mut tokens = TokenStore::default();
-    let (token, looker) = (tokens.make(Role::Admin).unwrap(), tokens.make(Role::Viewer).unwrap());
+    let (token, looker) = (tokens.create(Role::Admin).unwrap(), tokens.create(Role::Viewer).unwrap());
     tokens.save(&store).unwrap();
     let live = guarded(home.path(), store);
     let escalate = |secret: Option<&str>| {

@@ -9,7 +9,7 @@ mod live;
 use std::time::{Duration, Instant};
 
 use live::{options, sources};
-use townlet_shard::publish::Next;
+use townlet_shard::publish::StreamItem;
 use townlet_shard::training::TrainingSpec;
 use townlet_shard::{Options, Speed};
 
@@ -58,9 +58,9 @@ fn memory_and_open_files_stay_flat_at_full_speed() {
     let residents = 8;
     while begun.elapsed() < length || shard.tick() * residents < least {
         match stream.next(Duration::from_millis(200)) {
-            Next::Ended(why) => panic!("the stream ended: {why}"),
-            Next::Message(_) => messages += 1,
-            Next::Nothing => {}
+            StreamItem::Ended(why) => panic!("the stream ended: {why}"),
+            StreamItem::Message(_) => messages += 1,
+            StreamItem::Nothing => {}
         }
         if looked.elapsed() >= EVERY || rows.is_empty() {
             looked = Instant::now();

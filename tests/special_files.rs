@@ -103,7 +103,7 @@ fn a_pipe_in_a_files_place_is_refused_by_name() {
     std::fs::write(&snapshot, "damaged").unwrap();
     pipe_in_place_of(&snapshot.with_file_name("000000000001.tls"));
     let (status, said) = townlet(lived.path(), &["snapshot", "validate", &snapshot.to_string_lossy()]);
-    assert_eq!((status, said.contains("No good one lies before it")), (Some(1), true), "{said}");
+    assert_eq!((status, said.contains("holds no intact snapshot before it")), (Some(1), true), "{said}");
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl Town {
         let shard = Arc::new(shard.expect("it starts"));
         let admin = shard.open(somebody("test:admin", Role::Admin, false), |_| {});
         let (token_file, mut tokens) = (home.path().join("ops/tokens.json"), TokenStore::default());
-        let token = tokens.make(Role::Admin).expect("a token");
+        let token = tokens.create(Role::Admin).expect("a token");
         tokens.save(&token_file).expect("it is saved");
         let log = Log::new(home.path().join("logs/townlet.log"), "service", false);
         let place = townlet_server::Place { listen: "127.0.0.1:0".parse().expect("an address"), tls: None };

@@ -181,7 +181,7 @@ fn a_live_town_tells_who_drives_it_what_was_weighed_and_who_drove_it_before() {
     town.stop().expect("it is saved");
     // Another policy may go on, and says so.
     let recorded =
-        townlet_shard::recorded(&townlet_shard::Home::new(home.path()), "harbour", None, "snapshots").expect("the run");
+        townlet_shard::find_run(&townlet_shard::Home::new(home.path()), "harbour", None, "snapshots").expect("the run");
     let town = townlet_shard::resume(&recorded, live::options(home.path(), true)).expect("it goes on");
     let told = format!("the policy was {}; from tick 50 on it is scripted.", shipped.id);
     assert!(town.notes.contains(&told), "{:?}", town.notes);

@@ -15,7 +15,7 @@ use super::{output, user_config};
 use townlet_shard::Home;
 use townlet_shard::journal::{self, Contents, Entry};
 use townlet_shard::recorded_run::RecordedRun;
-use townlet_shard::recovery::{JournalReplayer, reached};
+use townlet_shard::recovery::{JournalReplayer, position};
 use townlet_source::Recorded;
 use townlet_tui::format::count;
 use townlet_wire::line::nearest;
@@ -103,7 +103,7 @@ fn watch(args: &Args, files: &[PathBuf]) -> Result<ExitCode> {
     output::needs_terminal("`townlet replay` without `--watch` does without.")?;
     let home = Home::new(&args.home);
     let mut recording = RecordedRun::open(&home, files).map_err(|why| anyhow!("{why}."))?;
-    recording.go_to(args.at.unwrap_or(u64::MAX)).map_err(|why| anyhow!("{why}."))?;
+    recording.seek(args.at.unwrap_or(u64::MAX)).map_err(|why| anyhow!("{why}."))?;
     let facts = files.iter().map(|file| ("journal".to_owned(), file.display().to_string())).collect();
     let last = townlet_tui::run(vec![townlet_tui::WatchedSource::new(Recorded::new(recording, facts))], options)
         .context("the terminal failed")?;
@@ -163,7 +163,7 @@ fn replay(
         }
         for entry in &contents.entries {
             let mut due = Vec::new();
-            let played = player.play(entry, |town| {
+            let played = player.apply(entry, |town| {
                 if every.is_some_and(|every| town.tick().is_multiple_of(every)) {
                     due.push(Digest { tick: town.tick(), digest: town.digest() });
                 }
@@ -202,8 +202,8 @@ fn replay(
 
 /// A later file that starts from a town of its own: it must be the one replayed so far, or stands for what was lost.
 fn follow_on(player: &mut JournalReplayer, path: &Path, contents: &Contents) -> Result<Option<String>> {
-    let at = reached(&player.town);
-    let own = player.begin(&contents.header).map_err(|why| anyhow!("{}: {why}.", path.display()))?;
+    let at = position(&player.town);
+    let own = player.begin_file(&contents.header).map_err(|why| anyhow!("{}: {why}.", path.display()))?;
     let Some(on) = own.filter(|on| *on > at) else { return Ok(None) };
     let lost = if at.0 < on.0 {
         format!("ticks {} to {} are", at.0, on.0)

@@ -15,7 +15,7 @@ use super::config_sources::{self, ConfigSources};
 use super::{ConfigArgs, EXIT_FAILED, headless, output, serve, user_config};
 use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
 use townlet_shard::training::TrainingSpec;
-use townlet_shard::{Driver, Handle, Home, Options, Recorded, Speed};
+use townlet_shard::{Driver, Handle, Home, Options, ResumableRun, Speed};
 use townlet_source::Local;
 use townlet_tui::pane::Screen;
 use townlet_tui::terminal;
@@ -248,7 +248,7 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: ConfigSources) -> anyhow::Result
     // A batch that ran since, such as a smoke run, is not what the shard stopped at.
     let watched = || options.home.last_locked_run(&config.shard).filter(|_| !wanted.batch);
     let run = named.clone().or_else(watched);
-    let recorded = townlet_shard::recorded(&options.home, &config.shard, run.as_deref(), &config.snapshot.root)?;
+    let recorded = townlet_shard::find_run(&options.home, &config.shard, run.as_deref(), &config.snapshot.root)?;
     same_settings(wanted, &texts, &recorded)?;
     let rules = Rules::new(recorded.sources.clone())?;
     options.driver = PolicyCatalog::of(wanted.home, &rules.config.policy).released(&rules)?;
@@ -266,14 +266,14 @@ fn recipe(wanted: Wanted<'_>, rules: &Rules, release: &str) -> anyhow::Result<Op
         return Ok(None);
     }
     let policies = PolicyCatalog::of(wanted.home, &rules.config.policy);
-    policies.apart().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
+    policies.check_folders_differ().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
     let release = (release != SCRIPTED).then(|| policies.checkpoint(release)).transpose()?;
     let recipe = TrainingSpec::new(&rules.sources, release);
     Ok(Some(recipe.context("--train: this town's settings and those it would be taught with do not go together")?))
 }
 
 /// A resumed run keeps the configuration it was started with: refuses whatever was asked for and differs.
-fn same_settings(wanted: Wanted<'_>, texts: &ConfigSources, recorded: &Recorded) -> anyhow::Result<()> {
+fn same_settings(wanted: Wanted<'_>, texts: &ConfigSources, recorded: &ResumableRun) -> anyhow::Result<()> {
     let differs = townlet_town::config::diff(&recorded.config, &texts.loaded.config);
     let asked = |key: &str| {
         let row = texts.loaded.settings.iter().find(|row| row.key == key);
@@ -284,7 +284,7 @@ fn same_settings(wanted: Wanted<'_>, texts: &ConfigSources, recorded: &Recorded)
         return Ok(());
     }
     // What was reloaded last is what it runs under, even where its journal lost that.
-    let reloaded = || townlet_shard::reloaded(&Home::new(wanted.home), &recorded.run_id).ok().flatten();
+    let reloaded = || townlet_shard::last_reload_digest(&Home::new(wanted.home), &recorded.run_id).ok().flatten();
     if differs.iter().all(|it| it.hot) && reloaded() == Some(texts.sources.digest()) {
         return Ok(());
     }

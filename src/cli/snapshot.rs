@@ -92,7 +92,7 @@ fn list(home: &Home, root: &str, json: bool) -> Result<()> {
     let mut found: Vec<(String, PathBuf, u64)> = Vec::new();
     for run in &runs {
         let name = run.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for file in snapshots::of(run) {
+        for file in snapshots::list(run) {
             let bytes = std::fs::metadata(&file).with_context(|| file.display().to_string())?.len();
             found.push((name.clone(), file, bytes));
         }

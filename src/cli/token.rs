@@ -101,7 +101,7 @@ fn make(file: &Path, role: RoleName) -> Result<()> {
         RoleName::Admin => Role::Admin,
         RoleName::Viewer => Role::Viewer,
     };
-    let token = change(file, |tokens| tokens.make(role).map_err(|why| anyhow!(why)))?;
+    let token = change(file, |tokens| tokens.create(role).map_err(|why| anyhow!(why)))?;
     output::line(&token)?;
     output::stderr!("A token for {}; it is not shown again. Its hash is in {}.", role.word(), file.display());
     Ok(())

@@ -151,7 +151,7 @@ pub(super) async fn records(
     let read = tokio::task::spawn_blocking(move || {
         let rows = townlet_audit::newest(&lobby.shard.home().console(), limit);
         drop(one);
-        rows.map(|rows| lobby.shard.names().rows(rows))
+        rows.map(|rows| lobby.shard.names().apply(rows))
     });
     match read.await {
         Ok(Ok(rows)) => Ok(Json(json!({ "records": rows })).into_response()),

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use super::auth::{Rejection, bearer};
 use super::connections::{Cut, PeerAddress};
 use super::{AppState, read_handlers};
-use townlet_shard::publish::{Next, Sent, Stream};
+use townlet_shard::publish::{EncodedMessage, Stream, StreamItem};
 use townlet_wire::Position;
 use townlet_wire::sse::{self, Event};
 
@@ -85,19 +85,19 @@ async fn pump(seat: WatchedSource, stream: Stream, fresh: Arc<Notify>, send: Sen
     let mut stop = lobby.stop.clone();
     loop {
         match stream.try_next() {
-            Next::Message(message) => {
+            StreamItem::Message(message) => {
                 for piece in pieces(message) {
                     if !hand(lobby, &send, piece, &cut, &mut stop).await {
                         return;
                     }
                 }
             }
-            Next::Ended(why) => {
+            StreamItem::Ended(why) => {
                 drop(send.try_send(bye(&why)));
                 lobby.log.say(&format!("a subscriber was let go: {why}"));
                 return cut_off(&send, &cut).await;
             }
-            Next::Nothing => tokio::select! {
+            StreamItem::Nothing => tokio::select! {
                 () = stopped(&mut stop) => {
                     drop(send.try_send(bye("the shard is stopping")));
                     return;
@@ -110,7 +110,7 @@ async fn pump(seat: WatchedSource, stream: Stream, fresh: Arc<Notify>, send: Sen
 }
 
 /// The text of a message, which everybody who gets it shares.
-struct Text(Arc<Sent>);
+struct Text(Arc<EncodedMessage>);
 
 impl AsRef<[u8]> for Text {
     fn as_ref(&self) -> &[u8] {
@@ -119,7 +119,7 @@ impl AsRef<[u8]> for Text {
 }
 
 /// A message as an event, in three pieces, so that its text is not copied for each subscriber.
-fn pieces(message: Arc<Sent>) -> [Bytes; 3] {
+fn pieces(message: Arc<EncodedMessage>) -> [Bytes; 3] {
     let [head, tail] = sse::around(&message.position.to_string(), message.kind);
     [head.into(), Bytes::from_owner(Text(message)), tail.into()]
 }

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::commands::session::PERSISTENT;
 use super::commands::world::RELOAD_CONFIG;
-use super::disk_thread::{Decision, append_decisions};
+use super::employment_log::{ExitDecision, append_decisions};
 use super::engine::{Engine, Message};
-use super::incident::{IncidentTrigger, Kind, Now};
+use super::incident::{IncidentTrigger, Kind, LiveState};
 use super::publish::Mode;
 use super::table::{Args, Look, Run, ShardAction};
 use super::telemetry;
@@ -52,10 +52,10 @@ impl Engine {
             ShardAction::Incident(why) => self.keep_incident(why),
             ShardAction::Narration(on, limit) => {
                 if let Some(on) = on {
-                    self.status.story.narration(on);
+                    self.status.story.set_narration(on);
                 }
                 if let Some(limit) = limit {
-                    self.status.story.limit(Some(limit));
+                    self.status.story.set_limit(Some(limit));
                 }
                 match (on, limit) {
                     (_, Some(limit)) => format!("at most {limit} sentences a window; what is urgent always passes."),
@@ -63,7 +63,7 @@ impl Engine {
                 }
             }
             ShardAction::Privacy(on) => {
-                self.status.names.hide(on);
+                self.status.names.set_hidden(on);
                 self.rename();
                 let outside = if on { "leave as keyed hashes" } else { "leave as they are" };
                 format!("names and ids of residents {outside}; the audit log stays plain.")
@@ -95,7 +95,7 @@ impl Engine {
                 self.apply_configured_visibility(changed);
                 if changes.is_some_and(Value::is_null) && self.town.rules().config.telemetry.privacy.enabled {
                     // Too much for the log: rather hidden than told.
-                    self.status.names.hide(true);
+                    self.status.names.set_hidden(true);
                 }
             }
             let lasting = PERSISTENT.iter().find(|row| row.name == record.command);
@@ -109,7 +109,7 @@ impl Engine {
     }
 
     /// Has decisions written to the operators' log; those that cannot be are tried again with the next retry.
-    pub(super) fn note(&mut self, decisions: Vec<Decision>) {
+    pub(super) fn note(&mut self, decisions: Vec<ExitDecision>) {
         let (path, sender) = (self.home.employment_log(), self.sender.clone());
         self.disk.run(move || {
             let noted = append_decisions(&path, &decisions).map(drop).map_err(|why| (why, decisions));
@@ -119,7 +119,7 @@ impl Engine {
     }
 
     /// How that went.
-    pub(super) fn noted(&mut self, noted: Result<(), (String, Vec<Decision>)>) {
+    pub(super) fn noted(&mut self, noted: Result<(), (String, Vec<ExitDecision>)>) {
         match noted {
             Ok(()) if self.desk.unnoted.is_empty() => self.desk.ops_trouble = None,
             Ok(()) => {}
@@ -151,7 +151,7 @@ impl Engine {
         self.write_journal();
         self.refresh();
         let view = Some(Arc::new(telemetry::snapshot(&self.town, &self.status, self.log.tail(200))));
-        let now = Some(Now { tick: self.town.tick(), digest: self.town.digest() });
+        let now = Some(LiveState { tick: self.town.tick(), digest: self.town.digest() });
         let path = self.recorder.start(IncidentTrigger { now, view, ..occasion })?;
         Ok(path.display().to_string())
     }

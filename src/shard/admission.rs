@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::disk_thread::Decision;
+use super::employment_log::ExitDecision;
 use super::engine::{Engine, Message};
 use super::execution::pending_answer;
 use super::pending_writes::PendingIntent;
@@ -94,7 +94,7 @@ pub(super) struct Desk {
     /// Why the operators' log could not be written.
     pub(super) ops_trouble: Option<String>,
     /// Decisions that are still missing there.
-    pub(super) unnoted: Vec<Decision>,
+    pub(super) unnoted: Vec<ExitDecision>,
     /// Tokens that make an admin, when there are any.
     pub(super) tokens: Option<super::tokens::TokenStore>,
 }
@@ -185,7 +185,7 @@ impl Engine {
     pub(super) fn ask(&mut self, asked: Asked) {
         let Asked { from, mut request, done } = asked;
         let status = self.status.names.clone();
-        let done: Done = Box::new(move |answer| done(request_validation::outgoing(status.answer(answer))));
+        let done: Done = Box::new(move |answer| done(request_validation::outgoing(status.apply(answer))));
         request.command =
             self.status.names.resolve_pseudonyms(&request.command, self.town.state().lifecycle.next_resident);
         let (session, visitor) = match from {
@@ -413,7 +413,7 @@ impl Engine {
                 "it is under way and not answered yet.",
                 "It may yet be done; its answer follows once the disk is back.",
             );
-            let answer = request_validation::outgoing(self.status.names.answer(pending_answer(it, tick, Err(error))));
+            let answer = request_validation::outgoing(self.status.names.apply(pending_answer(it, tick, Err(error))));
             if let Some(open) = self.desk.sessions.get(&it.session) {
                 (open.notify)(Told::UnderWay(answer));
             }

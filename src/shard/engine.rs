@@ -12,9 +12,10 @@ use fail::fail_point;
 use townlet_town::{EventKind, Town};
 
 use super::admission::{Asked, Desk, Told};
-use super::disk_thread::{Decision, Disk};
+use super::disk_thread::DiskThread;
+use super::employment_log::ExitDecision;
 use super::home::Home;
-use super::incident::{Diagnostics, IncidentRecorder, Phase, Watched};
+use super::incident::{Diagnostics, IncidentRecorder, Phase, PhaseTracker};
 use super::journal::{DIGEST_TICKS, Header, Journal};
 use super::maintenance::{JOURNAL_INTERVAL, RETRY_EVERY};
 use super::pending_writes::NotDurable;
@@ -73,7 +74,7 @@ pub(super) enum Message {
     /// Somebody wants every published snapshot.
     Subscribe(Box<dyn Fn(Arc<Snapshot>) + Send>),
     /// Somebody wants every message.
-    Stream(super::publish::Asked),
+    Stream(super::publish::SubscribeRequest),
     /// How telemetry itself fares.
     Transport(Transport),
     /// A new session, and who hears what it is told.
@@ -85,7 +86,7 @@ pub(super) enum Message {
     /// What waited for a file, or for somebody at work beside the loop, goes on here.
     Then(Box<dyn FnOnce(&mut Engine) + Send>),
     /// The operators' log was written, or could not be and lacks these.
-    Noted(Result<(), (String, Vec<Decision>)>),
+    Noted(Result<(), (String, Vec<ExitDecision>)>),
     /// A snapshot was written, or could not be.
     Saved(Result<u64, String>),
     /// The state as observers would see it now, and the town's digest.
@@ -104,7 +105,7 @@ pub(super) struct Engine {
     pub(super) status: ShardStatus,
     pub(super) log: Arc<townlet_audit::Log>,
     pub(super) journal: Arc<Journal>,
-    pub(super) disk: Disk,
+    pub(super) disk: DiskThread,
     pub(super) home: Home,
     pub(super) desk: Desk,
     pub(super) subscribers: Arc<Subscribers>,
@@ -195,7 +196,7 @@ impl Engine {
             status: parts.status,
             log: parts.log,
             journal: parts.journal,
-            disk: Disk::start(),
+            disk: DiskThread::start(),
             home: parts.home,
             desk: Desk::new(parts.index),
             releases: parts.releases,
@@ -367,7 +368,7 @@ impl Engine {
     fn tick(&mut self, now: Instant) {
         self.diagnostics.enter(Phase::Beginning);
         fail_point!("engine_tick");
-        self.town.step(&mut Watched { policy: &mut self.status.driver, diagnostics: &self.diagnostics });
+        self.town.step(&mut PhaseTracker { policy: &mut self.status.driver, diagnostics: &self.diagnostics });
         self.diagnostics.enter(Phase::Housekeeping);
         self.options.extend(self.town.decided().map(|(_, option)| option.index() as u8));
         self.record_town_events();
@@ -398,7 +399,7 @@ impl Engine {
     pub(super) fn record_town_events(&mut self) {
         let rules = Arc::clone(self.town.rules());
         for event in self.town.events() {
-            self.status.story.tell(&rules, event);
+            self.status.story.record(&rules, event);
         }
         if !self.town.events().is_empty() {
             let closed = self.town.events().iter().any(|event| matches!(event.kind, EventKind::WindowClosed { .. }));

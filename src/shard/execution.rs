@@ -9,9 +9,9 @@ use fail::fail_point;
 use serde_json::{Value, json};
 
 use super::admission::PendingCommand;
-use super::disk_thread::Decision;
+use super::employment_log::ExitDecision;
 use super::engine::{Engine, Message};
-use super::incident::{Given, Phase};
+use super::incident::{AppliedCommand, Phase};
 use super::journal::Entry as JournalEntry;
 use super::pending_writes::{Both, NotDurable};
 use super::table::{Args, Look, Run, ShardAction, error, refused};
@@ -28,7 +28,7 @@ impl Engine {
             return self.finish(ticket, &answer, false);
         }
         self.diagnostics.enter(Phase::Commanding);
-        self.diagnostics.command(Given {
+        self.diagnostics.command(AppliedCommand {
             line: it.line.clone(),
             cmd_id: it.cmd_id.clone(),
             issuer: it.who.issuer.clone(),
@@ -189,7 +189,9 @@ impl Engine {
     fn log_decision(&mut self, ticket: u64, tick: u64) {
         let it = &self.desk.pending_commands[&ticket];
         let (shard, who) = (&self.status.shard, &it.who.issuer);
-        let Some(decision) = Decision::of(shard, tick, who, it.row.name, &it.args.json(), &it.cmd_id) else { return };
+        let Some(decision) = ExitDecision::of(shard, tick, who, it.row.name, &it.args.json(), &it.cmd_id) else {
+            return;
+        };
         self.note(vec![decision]);
     }
 

@@ -9,9 +9,9 @@ mod audit_replay;
 mod commands;
 mod disk_thread;
 mod driver;
+mod employment_log;
 mod engine;
 mod execution;
-pub mod fail_points;
 mod health;
 pub mod home;
 pub mod incident;
@@ -19,6 +19,7 @@ pub mod journal;
 pub mod lateness;
 mod log;
 mod maintenance;
+mod markdown_log;
 mod pending_writes;
 pub mod policies;
 pub mod privacy;
@@ -46,7 +47,7 @@ pub use log::Log;
 pub use promotion::ReleasePointerError;
 pub use reload::{ConfigReloader, Read};
 pub use request_validation::{Visitor, is_id};
-pub use resume::{Recorded, recorded, reloaded, resume};
+pub use resume::{ResumableRun, find_run, last_reload_digest, resume};
 pub use table::specs;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -234,7 +235,7 @@ fn launch(
     engine.record_town_events();
     let lateness = Arc::clone(&engine.status.lateness);
     let say = |error: std::io::Error| ShardError::Resume(error.to_string());
-    let training = options.training.map(|recipe| Training::start(recipe, &home, sender.clone()));
+    let training = options.training.map(|spec| Training::start(spec, &home, sender.clone()));
     engine.training = training.transpose().map_err(say)?;
     let watchdog =
         Watchdog::start(Arc::clone(&diagnostics), Arc::clone(&recorder), Arc::downgrade(&engine.subscribers));
@@ -452,7 +453,7 @@ impl Handle {
     /// What residents are called outside: in telemetry, narration, answers and exports. Of a shard that has ended and cannot say
     /// whether they are hidden, they are.
     pub fn names(&self) -> privacy::PrivacyFilter {
-        self.view_names().unwrap_or_else(|| privacy::PrivacyFilter::default().hiding())
+        self.view_names().unwrap_or_else(|| privacy::PrivacyFilter::default().always_hidden())
     }
 
     fn view_names(&self) -> Option<privacy::PrivacyFilter> {

@@ -186,7 +186,7 @@ impl Live {
         Self::around({
             let options = options(home, true);
             let recorded =
-                townlet_shard::recorded(&options.home, "harbour", None, "snapshots").expect("there is a run");
+                townlet_shard::find_run(&options.home, "harbour", None, "snapshots").expect("there is a run");
             townlet_shard::resume(&recorded, options).expect("the shard resumes")
         })
     }

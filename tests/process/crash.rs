@@ -299,7 +299,7 @@ pub(crate) fn once_each(home: &Path, Ledger { sent, known }: Ledger) {
 /// A token that may do everything.
 pub(crate) fn token(home: &Path) -> String {
     let mut tokens = TokenStore::default();
-    let token = tokens.make(Role::Admin).unwrap();
+    let token = tokens.create(Role::Admin).unwrap();
     tokens.save(&home.join("ops/tokens.json")).unwrap();
     token
 }

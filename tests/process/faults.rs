@@ -10,10 +10,10 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Mutex;
 
-use townlet_shard::fail_points::{Met, POINTS};
 use townlet_shard::publish::archive;
 
 use super::crash::{once_each, send, send_again, soak, token};
+use super::fail_points::{POINTS, ReachedBy};
 use super::headless::{Batch, Ended, SCRIPT, ScriptAnswer, audited, replay, verified, write_script};
 use super::pty_session::WatchedSource;
 use super::remote::Server;
@@ -22,8 +22,8 @@ use super::remote::Server;
 const COMMANDS: u64 = 12;
 const LIMIT: &str = "300";
 
-/// Points met by these.
-fn met(by: &'static [Met]) -> impl Iterator<Item = &'static str> {
+/// Points reached by these.
+fn reached_by(by: &'static [ReachedBy]) -> impl Iterator<Item = &'static str> {
     POINTS.iter().filter(move |row| by.contains(&row.1)).map(|row| row.0)
 }
 
@@ -109,7 +109,7 @@ fn assert_resume_completes(what: &str, home: &Path, before: &Ended) {
 
 #[test]
 fn a_town_that_panics_ends_the_batch_with_a_sentence() {
-    for point in met(&[Met::TownThread]) {
+    for point in reached_by(&[ReachedBy::TownThread]) {
         let home = tempfile::tempdir().unwrap();
         script(home.path(), true);
         let points = format!("{point}=4*off->panic");
@@ -136,7 +136,7 @@ fn a_town_that_panics_gives_the_terminal_back_and_says_why() {
 
 #[test]
 fn a_writer_that_panics_keeps_nobody_waiting() {
-    for point in met(&[Met::RequiredWriter]) {
+    for point in reached_by(&[ReachedBy::RequiredWriter]) {
         for passed in passes(&[0, 1, 4]) {
             let what = format!("{point} after {passed}");
             let home = tempfile::tempdir().unwrap();
@@ -156,7 +156,7 @@ fn a_writer_that_panics_keeps_nobody_waiting() {
 #[test]
 fn dead_on_the_spot_at_every_point() {
     let mut died = 0;
-    for point in met(&[Met::TownThread, Met::RequiredWriter, Met::OptionalWriter]) {
+    for point in reached_by(&[ReachedBy::TownThread, ReachedBy::RequiredWriter, ReachedBy::OptionalWriter]) {
         // How often a run passes it; then it is met at each of these again.
         let mut often = u32::MAX;
         for number in passes(&[0, 1, 2, 7]) {
@@ -206,7 +206,7 @@ fn archived(what: &str, home: &Path, point: &str, passed: u64) {
 
 #[test]
 fn dead_on_the_spot_while_the_raw_stream_is_archived() {
-    for point in met(&[Met::In("process::faults")]) {
+    for point in reached_by(&[ReachedBy::Test("process::faults")]) {
         for passed in passes(&[0, 2]) {
             let what = format!("{point} after {passed}");
             let home = tempfile::tempdir().unwrap();
@@ -323,7 +323,9 @@ fn was_applied(answer: &ScriptAnswer) -> bool {
 
 #[test]
 fn a_disk_that_refuses_once_or_for_good_acknowledges_nothing_falsely() {
-    for point in met(&[Met::RequiredWriter, Met::OptionalWriter]).filter(|point| *point != "journal_create") {
+    for point in
+        reached_by(&[ReachedBy::RequiredWriter, ReachedBy::OptionalWriter]).filter(|point| *point != "journal_create")
+    {
         for (passed, times) in [(1, "1*return->off"), (3, "1*return->off"), (4, "2*return->off"), (4, "return")] {
             let what = format!("{point}={passed}*off->{times}");
             let home = tempfile::tempdir().unwrap();

@@ -160,7 +160,7 @@ pub(crate) fn replay(home: &Path) -> Replayed {
             _ => based(),
         };
         for entry in &contents.entries {
-            at.play(entry, |_| {}).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
+            at.apply(entry, |_| {}).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
             match entry {
                 Entry::Command { cmd_id, .. } | Entry::Policy { cmd_id, .. } | Entry::Reload { cmd_id, .. } => {
                     ids.push(cmd_id.clone());

@@ -7,6 +7,8 @@
 
 mod crash;
 #[cfg(feature = "failpoints")]
+mod fail_points;
+#[cfg(feature = "failpoints")]
 mod faults;
 mod headless;
 #[cfg(feature = "failpoints")]

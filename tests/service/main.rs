@@ -94,7 +94,7 @@ impl Served {
     ) -> Self {
         let file = home.path().join("ops/tokens.json");
         let mut tokens = TokenStore::load(&file).expect("an empty store");
-        let (admin, viewer) = (tokens.make(Role::Admin).unwrap(), tokens.make(Role::Viewer).unwrap());
+        let (admin, viewer) = (tokens.create(Role::Admin).unwrap(), tokens.create(Role::Viewer).unwrap());
         tokens.save(&file).expect("it is saved");
         let shard = Arc::new(start(&home).expect("the shard starts"));
         let server = serve(&shard, service(&home, "127.0.0.1:0", tls)).expect("it listens");
@@ -293,7 +293,7 @@ fn a_wrong_token_waits_and_a_right_one_never_does() {
     let file = served.home.path().join("ops/tokens.json");
     let mut tokens = TokenStore::load(&file).unwrap();
     assert!(tokens.revoke(served.admin.split('_').nth(1).unwrap()));
-    let fresh = tokens.make(Role::Admin).unwrap();
+    let fresh = tokens.create(Role::Admin).unwrap();
     tokens.save(&file).unwrap();
     assert_ne!(with(&served.admin).status, 200);
     assert_eq!(with(&fresh).status, 200);
@@ -319,7 +319,7 @@ fn beyond_this_machine_it_takes_tls_and_tokens() {
     assert!(refused(service(&home, "0.0.0.0:0", Some(pair.clone()))).contains("townlet token new"));
     let file = home.path().join("ops/tokens.json");
     let mut tokens = TokenStore::load(&file).unwrap();
-    tokens.make(Role::Admin).unwrap();
+    tokens.create(Role::Admin).unwrap();
     tokens.save(&file).unwrap();
     assert!(serve(&shard, service(&home, "0.0.0.0:0", Some(pair))).is_ok());
     let missing = (home.path().join("none.pem"), home.path().join("none.key"));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
-use townlet_shard::publish::Next;
+use townlet_shard::publish::StreamItem;
 
 use crate::live::{Live, home};
 use crate::schema::{golden, root};
@@ -91,7 +91,7 @@ fn states_and_messages_of_a_living_town_pass_many_files_at_once() {
         files.push(file);
     }
     let mut messages = String::new();
-    while let Next::Message(message) = stream.next(std::time::Duration::from_millis(500)) {
+    while let StreamItem::Message(message) = stream.next(std::time::Duration::from_millis(500)) {
         messages.push_str(&message.text);
         messages.push('\n');
     }

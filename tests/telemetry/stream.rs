@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use townlet_shard::publish::{Next, Stream};
+use townlet_shard::publish::{Stream, StreamItem};
 use townlet_shard::start;
 use townlet_wire::{Body, Envelope, Mirror, Request};
 
@@ -29,7 +29,7 @@ impl Reader {
     fn read_to(&mut self, tick: u64) {
         while self.mirror.state().is_none_or(|state| state.tick < tick) {
             match self.stream.next(TIMEOUT) {
-                Next::Message(message) => {
+                StreamItem::Message(message) => {
                     let envelope: Envelope = serde_json::from_str(&message.text).unwrap();
                     self.digests += u64::from(envelope.digest.is_some());
                     if let Body::Diff(diff) | Body::Aggregate(diff) = &envelope.body {
@@ -166,8 +166,8 @@ fn stalled_readers_do_not_hold_up_the_town() {
     live.run(20_000);
     reader.read_to(20_000);
     assert_eq!(reader.mirror.state().unwrap().tick, 20_000);
-    assert!(stalled.iter().all(|stream| !matches!(stream.try_next(), Next::Ended(_))));
+    assert!(stalled.iter().all(|stream| !matches!(stream.try_next(), StreamItem::Ended(_))));
     assert!(live.shard.stop().is_ok());
-    let last = std::iter::repeat_with(|| reader.stream.next(TIMEOUT)).find(|next| matches!(next, Next::Ended(_)));
-    assert_eq!(last, Some(Next::Ended("the shard has stopped".into())));
+    let last = std::iter::repeat_with(|| reader.stream.next(TIMEOUT)).find(|next| matches!(next, StreamItem::Ended(_)));
+    assert_eq!(last, Some(StreamItem::Ended("the shard has stopped".into())));
 }

@@ -13,7 +13,7 @@ use townlet_town::observations::layout;
 use super::PreflightContext;
 use crate::cli::output;
 use crate::cli::sandbox::{CheckFailure, Stage};
-use townlet_shard::policies::there;
+use townlet_shard::policies::canonical_existing;
 use townlet_shard::{Driver, snapshots};
 
 /// Ticks of a smoke run.
@@ -137,13 +137,13 @@ fn candidate(flight: &PreflightContext) -> Found {
 fn folders(flight: &PreflightContext) -> Found {
     let (release, shadow) = (flight.policies.release.folder(), flight.policies.shadow.folder());
     let both = format!("{} and {}", release.display(), shadow.display());
-    if let Err(why) = flight.policies.apart() {
+    if let Err(why) = flight.policies.check_folders_differ() {
         return Err(fault(why, "Give policy.shadow_dir a folder of its own."));
     }
     let home = &flight.home;
     let written = [release.to_path_buf(), shadow.to_path_buf(), home.console(), home.journals(), home.incidents()];
     for folder in &written {
-        if let Err(why) = tempfile::tempfile_in(there(folder)) {
+        if let Err(why) = tempfile::tempfile_in(canonical_existing(folder)) {
             let seen = format!("{} cannot be written to: {why}.", folder.display());
             return Err(fault(seen, "Make it a folder that belongs to whoever runs the shard."));
         }
@@ -164,7 +164,7 @@ fn room(_: &Path) -> Option<u64> {
 }
 
 fn disk(flight: &PreflightContext) -> Found {
-    let folder = there(flight.home.folder());
+    let folder = canonical_existing(flight.home.folder());
     match room(&folder) {
         None => Ok("this system does not tell how much room there is".into()),
         Some(free) if free >= ROOM => Ok(format!("{} free", output::bytes(free))),
@@ -234,7 +234,7 @@ struct Watched {
 fn watched(flight: &PreflightContext) -> Result<Watched, Fault> {
     let config = &flight.rules.config;
     if let Some(run) = flight.home.runs(&config.shard).pop()
-        && let Some(file) = snapshots::of(&flight.home.snapshots(&config.snapshot.root, &run)).pop()
+        && let Some(file) = snapshots::list(&flight.home.snapshots(&config.snapshot.root, &run)).pop()
     {
         let to_do = "`townlet snapshot validate` offers the good one before it.";
         let found = snapshots::read(&file).map_err(|why| fault(format!("{}: {why}", file.display()), to_do))?;

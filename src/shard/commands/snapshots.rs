@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::snapshots::{self, Found};
+use crate::snapshots::{self, SnapshotFile};
 use crate::table::{Args, Kind, Reply, Row, Run, ShardAction, arg, error};
 use townlet_wire::line::nearest;
 use townlet_wire::{ErrorBody, Role};
@@ -47,7 +47,7 @@ pub(crate) static VALIDATE: Row = Row {
 
 fn names(folder: &Path) -> Vec<String> {
     let name = |path: &std::path::PathBuf| path.file_name()?.to_str().map(str::to_owned);
-    snapshots::of(folder).iter().filter_map(name).collect()
+    snapshots::list(folder).iter().filter_map(name).collect()
 }
 
 fn list(folder: &Path, _: &Args) -> Reply {
@@ -60,7 +60,7 @@ fn list(folder: &Path, _: &Args) -> Reply {
 }
 
 /// Snapshots are named as `snapshot list` shows them, never by path.
-fn open(folder: &Path, args: &Args) -> Result<Found, ErrorBody> {
+fn open(folder: &Path, args: &Args) -> Result<SnapshotFile, ErrorBody> {
     let names = names(folder);
     let typed = args.text("file");
     if !names.iter().any(|name| name == typed) {
@@ -80,7 +80,7 @@ fn open(folder: &Path, args: &Args) -> Result<Found, ErrorBody> {
 }
 
 fn inspect(folder: &Path, args: &Args) -> Reply {
-    let Found { town, layout, bytes, .. } = open(folder, args)?;
+    let SnapshotFile { town, layout, bytes, .. } = open(folder, args)?;
     let config = &town.rules().config;
     let residents = town.state().agents.present.len();
     Ok(json!({
@@ -97,6 +97,6 @@ fn inspect(folder: &Path, args: &Args) -> Reply {
 }
 
 fn validate(folder: &Path, args: &Args) -> Reply {
-    let Found { town, .. } = open(folder, args)?;
+    let SnapshotFile { town, .. } = open(folder, args)?;
     Ok(json!({ "summary": format!("{} is whole: tick {}, digest {}.", args.text("file"), town.tick(), town.digest()) }))
 }

@@ -90,7 +90,7 @@ const ITEMS: [(&str, Get); 12] = [
 pub(super) fn gather(run: &Run, occasion: &IncidentTrigger, patience: Duration) -> BundleContents {
     let late = Instant::now() + patience;
     let frames = run.home.journal_files(&run.id).iter().rev().find_map(|file| FrameReader::open(file).ok());
-    let (header, whole) = frames.map(|frames| frames.header_at_the_end(late)).unzip();
+    let (header, whole) = frames.map(|frames| frames.header_at_end(late)).unzip();
     let fallback = if header.is_none() { newest_whole(run) } else { None };
     let of_snapshot = || fallback.as_ref().map(|(_, town)| town.rules().sources.clone());
     let sources = header.as_ref().map(|header| header.sources.clone()).or_else(of_snapshot);
@@ -298,7 +298,7 @@ fn releases(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<
 fn newest_snapshot(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<(), String> {
     let folder = run.home.snapshots(&run.root, &run.id);
     let mut why = format!("{}: there is none", folder.display());
-    for file in snapshots::of(&folder).iter().rev() {
+    for file in snapshots::list(&folder).iter().rev() {
         match snapshots::read(file) {
             Ok(found) => {
                 let clean = all.bundle.secrets().town(&found.town);
@@ -328,7 +328,7 @@ fn journals(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<
 
 /// The newest snapshot that is whole, with its name. One that breaks its reader is as good as damaged.
 fn newest_whole(run: &Run) -> Option<(String, Town)> {
-    let files = snapshots::of(&run.home.snapshots(&run.root, &run.id));
+    let files = snapshots::list(&run.home.snapshots(&run.root, &run.id));
     let whole = |file: &PathBuf| {
         let found = catch_unwind(AssertUnwindSafe(|| snapshots::read(file))).ok()?.ok()?;
         Some((inside(&run.home, file), found.town))

@@ -62,7 +62,7 @@ impl Phase {
 
 /// A command as it was given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Given {
+pub(crate) struct AppliedCommand {
     /// The normalised line.
     pub(crate) line: String,
     /// Its id.
@@ -90,7 +90,7 @@ pub(crate) struct Fault {
     /// What the town's thread was at.
     pub(super) phase: String,
     /// The last command that was applied.
-    pub(super) last_command: Option<Given>,
+    pub(super) last_command: Option<AppliedCommand>,
     /// Frame by frame, of a panic.
     pub(super) backtrace: String,
 }
@@ -116,8 +116,8 @@ fn alert(name: &str, since_tick: u64, message: String, hint: &str) -> Alert {
 }
 
 #[derive(Default)]
-struct Kept {
-    command: Option<Given>,
+struct State {
+    command: Option<AppliedCommand>,
     view: Option<Arc<Snapshot>>,
     hang: Option<Hang>,
     /// Hangs that are over and that the town's thread has not heard of: it could not look while they lasted.
@@ -135,12 +135,12 @@ pub(crate) struct Diagnostics {
     phase: AtomicU8,
     beat: AtomicU64,
     tick: AtomicU64,
-    kept: Mutex<Kept>,
+    state: Mutex<State>,
 }
 
 impl Diagnostics {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The town's thread goes on to something else. That thread alone calls it.
@@ -155,18 +155,18 @@ impl Diagnostics {
     }
 
     /// A command is about to be applied.
-    pub(crate) fn command(&self, given: Given) {
-        self.kept().command = Some(given);
+    pub(crate) fn command(&self, given: AppliedCommand) {
+        self.lock().command = Some(given);
     }
 
     /// The command applied last, or now.
-    pub(crate) fn last_command(&self) -> Option<Given> {
-        self.kept().command.clone()
+    pub(crate) fn last_command(&self) -> Option<AppliedCommand> {
+        self.lock().command.clone()
     }
 
     /// The last state that was made.
     pub(crate) fn show(&self, view: Arc<Snapshot>) {
-        self.kept().view = Some(view);
+        self.lock().view = Some(view);
     }
 
     /// Changes whenever the town's thread goes on to something else.
@@ -186,7 +186,7 @@ impl Diagnostics {
 
     /// The last state.
     pub(crate) fn view(&self) -> Option<Arc<Snapshot>> {
-        self.kept().view.clone()
+        self.lock().view.clone()
     }
 
     /// A fault of this moment.
@@ -205,7 +205,7 @@ impl Diagnostics {
 
     /// A thread panicked.
     pub(super) fn panicked(&self, fault: Fault) {
-        let mut kept = self.kept();
+        let mut kept = self.lock();
         if kept.faults.len() < MAX_FAULTS {
             kept.faults.push(fault);
             kept.fresh += 1;
@@ -214,46 +214,46 @@ impl Diagnostics {
 
     /// The panics that nobody has asked for yet, but for the town's own.
     pub(super) fn unreported_faults(&self) -> Vec<Fault> {
-        let mut kept = self.kept();
+        let mut kept = self.lock();
         let from = kept.faults.len() - std::mem::take(&mut kept.fresh);
         kept.faults[from..].iter().filter(|fault| fault.thread != TOWN).cloned().collect()
     }
 
     /// The panic of the town's own thread.
     pub(super) fn town_fault(&self) -> Option<Fault> {
-        self.kept().faults.iter().rev().find(|fault| fault.thread == TOWN).cloned()
+        self.lock().faults.iter().rev().find(|fault| fault.thread == TOWN).cloned()
     }
 
     /// The tick hangs, or no longer.
     pub(super) fn hang(&self, hang: Option<Hang>) {
-        let mut kept = self.kept();
+        let mut kept = self.lock();
         let before = std::mem::replace(&mut kept.hang, hang);
         kept.over.extend(before);
     }
 
     /// In a sentence, while a tick hangs.
     pub(crate) fn hung(&self) -> Option<String> {
-        self.kept().hang.as_ref().map(|hang| hang.message.clone())
+        self.lock().hang.as_ref().map(|hang| hang.message.clone())
     }
 
     /// Whether there are hangs to take.
     pub(crate) fn hung_lately(&self) -> bool {
-        !self.kept().over.is_empty()
+        !self.lock().over.is_empty()
     }
 
     /// Takes the alerts of hangs that are over.
     pub(crate) fn hangs_over(&self) -> Vec<Alert> {
-        std::mem::take(&mut self.kept().over).iter().map(Hang::alert).collect()
+        std::mem::take(&mut self.lock().over).iter().map(Hang::alert).collect()
     }
 
     /// A bundle was written, or could not be.
     pub(super) fn filed(&self, trouble: Option<String>) {
-        self.kept().trouble = trouble;
+        self.lock().trouble = trouble;
     }
 
     /// What an operator must know, as alerts. Every one is a problem of the shard's health as well.
     pub(crate) fn alerts(&self) -> Vec<Alert> {
-        let kept = self.kept();
+        let kept = self.lock();
         let hung = kept.hang.iter().map(Hang::alert);
         let lost = kept.faults.iter().map(|fault| {
             let message = format!("the thread `{}` broke off: {}.", fault.thread, fault.message.trim_end_matches('.'));
@@ -268,14 +268,14 @@ impl Diagnostics {
 }
 
 /// A policy that says when it is asked.
-pub(crate) struct Watched<'a, P> {
+pub(crate) struct PhaseTracker<'a, P> {
     /// Who chooses.
     pub(crate) policy: &'a mut P,
     /// Where it says so.
     pub(crate) diagnostics: &'a Diagnostics,
 }
 
-impl<P: Policy> Policy for Watched<'_, P> {
+impl<P: Policy> Policy for PhaseTracker<'_, P> {
     fn decide(&mut self, town: &Town, deciders: &[Decider], choices: &mut Vec<OptionKind>) {
         self.diagnostics.enter(Phase::Deciding);
         self.policy.decide(town, deciders, choices);

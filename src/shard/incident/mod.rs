@@ -19,7 +19,7 @@ mod timeline;
 mod watchdog;
 
 pub(super) use collect::Run;
-pub(super) use diagnostics::{Diagnostics, Given, Phase, TOWN, Watched};
+pub(super) use diagnostics::{AppliedCommand, Diagnostics, Phase, PhaseTracker, TOWN};
 pub(super) use panics::{register_thread, said};
 pub(super) use watchdog::{Watchdog, hanging};
 
@@ -88,7 +88,7 @@ impl Kind {
 
 /// What a shard that lives can say of itself.
 #[derive(Clone, Debug)]
-pub(super) struct Now {
+pub(super) struct LiveState {
     /// Ticks behind it; the journal has been told of all of them.
     pub(super) tick: u64,
     /// Its digest then.
@@ -104,7 +104,7 @@ pub(super) struct IncidentTrigger {
     /// Who asked for it, and why.
     pub(super) asked: Option<(String, String)>,
     /// The town, where it can still be asked.
-    pub(super) now: Option<Now>,
+    pub(super) now: Option<LiveState>,
     /// The last state.
     pub(super) view: Option<Arc<Snapshot>>,
     /// The panic or the hang.

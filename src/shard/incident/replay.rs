@@ -11,7 +11,7 @@ use townlet_town::{Town, snapshot};
 use super::redaction::SecretRedactor;
 use crate::home::Home;
 use crate::journal::{Base, Entry, FrameReader, Header, frame};
-use crate::recovery::{JournalReplayer, reached};
+use crate::recovery::{JournalReplayer, position};
 use crate::snapshots;
 
 /// Most bytes of the journal that a bundle carries for the replay.
@@ -54,13 +54,13 @@ pub(super) fn replay(
     let long = std::fs::metadata(newest).is_ok_and(|found| found.len() > SHORT);
     let snapshot = start_from(&home.snapshots(root, run_id), long, &mut notes);
     let based = JournalReplayer::from_header(&header).map_err(|why| format!("{}: {why}", newest.display()))?.town;
-    let town = snapshot.filter(|town| reached(town) > reached(&based)).unwrap_or(based);
+    let town = snapshot.filter(|town| position(town) > position(&based)).unwrap_or(based);
     let cleaned = secrets.town(&town);
     let redacted = cleaned.is_some();
     let town = cleaned.unwrap_or(town);
     header.sources.clone_from(&town.rules().sources);
     header.base = match header.base {
-        Base::Seed(seed) if reached(&town) == (0, 0) => Base::Seed(seed),
+        Base::Seed(seed) if position(&town) == (0, 0) => Base::Seed(seed),
         _ => Base::Snapshot(snapshot::save(&town)),
     };
     notes.push(match &header.base {
@@ -82,7 +82,7 @@ impl Replay {
         (header, late): (&Header, Instant),
         secrets: &SecretRedactor,
     ) -> Result<(), String> {
-        let start = reached(&from);
+        let start = position(&from);
         let mut player = Some(JournalReplayer::from_town(from));
         for (entry, bytes) in frames {
             let behind = match &entry {
@@ -110,7 +110,7 @@ impl Replay {
                 self.written = digest.clone().map(|digest| (*to, digest)).or_else(|| self.written.take());
             }
             if let Some(town) = &mut player
-                && let Err(why) = town.play(&entry, |_| {})
+                && let Err(why) = town.apply(&entry, |_| {})
             {
                 self.notes.push(format!("JOURNAL AND TOWN DISAGREE: {why}."));
                 player = None;
@@ -153,7 +153,7 @@ fn without_secrets(entry: &Entry, secrets: &SecretRedactor) -> Option<(Entry, Ve
 /// is long, else none.
 fn start_from(folder: &Path, long: bool, notes: &mut Vec<String>) -> Option<Town> {
     let mut whole = Vec::new();
-    for file in snapshots::of(folder).iter().rev() {
+    for file in snapshots::list(folder).iter().rev() {
         match snapshots::read(file) {
             Ok(found) => whole.push(found.town),
             Err(why) => notes.push(format!("{}: {why}. One before it is used.", file.display())),

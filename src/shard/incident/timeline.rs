@@ -50,7 +50,7 @@ pub(super) fn merged(home: &Home, root: &str, run_id: &str, view: Option<&Snapsh
     moments.extend(of_audit(&home.console(), run_id));
     moments.extend(of_log(&home.log()));
     moments.extend(home.journal_files(run_id).iter().filter_map(|file| of_file("journal", "is first written", file)));
-    let snapshots = snapshots::of(&home.snapshots(root, run_id));
+    let snapshots = snapshots::list(&home.snapshots(root, run_id));
     moments.extend(snapshots.iter().filter_map(|file| of_file("snapshot", "is written", file)));
     if let Some(view) = view {
         let events = view.events.iter().map(|event| {

@@ -13,7 +13,7 @@ use townlet_town::config::Config;
 use townlet_town::snapshot::hex;
 
 use super::state_machine::{Act, ConfigFingerprint};
-use crate::policies::{Loaded, PolicyCatalog, SCRIPTED, ready};
+use crate::policies::{Loaded, PolicyCatalog, SCRIPTED, decode_policy};
 use crate::table::error;
 use townlet_files::write_atomically;
 use townlet_wire::ErrorBody;
@@ -130,7 +130,7 @@ pub(super) fn release(root: &Path, name: &str, policies: &PolicyCatalog, rules: 
         policies.load(SCRIPTED, rules)
     } else {
         let bytes = townlet_files::read(&folder.join(format!("{id}.safetensors")));
-        ready(id, bytes.map_err(|why| damaged(why.to_string()))?, rules)
+        decode_policy(id, bytes.map_err(|why| damaged(why.to_string()))?, rules)
     };
     loaded.map_err(|why| damaged(why.to_string().trim_end_matches('.').to_owned()))
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use townlet_town::config::Backpressure;
 
 use super::archive::Archive;
-use super::queue::{Queue, Sent};
+use super::queue::{EncodedMessage, Queue};
 use townlet_wire::stream::{DIGEST_EVERY, digest};
 use townlet_wire::telemetry::{Event, Narration, Transport};
 use townlet_wire::{Body, Diff, Envelope, Position, Snapshot};
@@ -85,7 +85,7 @@ pub(crate) struct Frame {
 /// A step from one state to the next, as its message alone: taken apart it would need several times the room.
 struct Step {
     from: u64,
-    sent: Arc<Sent>,
+    sent: Arc<EncodedMessage>,
 }
 
 impl Step {
@@ -134,9 +134,9 @@ pub(super) struct Hub {
     archive: Archive,
     counts: Transport,
     /// Messages made from a state to the newest one, so that each is encoded once.
-    merged: BTreeMap<u64, Arc<Sent>>,
+    merged: BTreeMap<u64, Arc<EncodedMessage>>,
     /// The newest state as a message, by the reason it is sent for.
-    wholes: BTreeMap<Option<String>, Arc<Sent>>,
+    wholes: BTreeMap<Option<String>, Arc<EncodedMessage>>,
     /// The newest state's, once it was asked for.
     proof: Option<String>,
 }
@@ -454,14 +454,14 @@ impl Hub {
     }
 
     /// Every single message after a state; nothing when they are not kept any more.
-    fn since(&self, seq: u64) -> Option<Vec<Arc<Sent>>> {
+    fn since(&self, seq: u64) -> Option<Vec<Arc<EncodedMessage>>> {
         let rest: Vec<_> = self.steps.iter().filter(|step| step.from >= seq).collect();
         let whole = seq <= self.seq && (self.seq - seq) as usize == rest.len();
         whole.then(|| rest.iter().map(|step| Arc::clone(&step.sent)).collect())
     }
 
     /// One message from a state to the newest; nothing when there is no such step.
-    fn step_from(&mut self, seq: u64) -> Option<Arc<Sent>> {
+    fn step_from(&mut self, seq: u64) -> Option<Arc<EncodedMessage>> {
         let mut rest = self.since(seq)?;
         if rest.len() <= 1 {
             return rest.pop();
@@ -480,7 +480,7 @@ impl Hub {
     }
 
     /// The newest state as a message.
-    fn whole(&mut self, why: Option<&str>) -> Arc<Sent> {
+    fn whole(&mut self, why: Option<&str>) -> Arc<EncodedMessage> {
         let why = why.map(str::to_owned);
         if let Some(message) = self.wholes.get(&why) {
             return Arc::clone(message);
@@ -507,7 +507,7 @@ impl Hub {
     }
 }
 
-fn sent(envelope: &Envelope) -> Arc<Sent> {
+fn sent(envelope: &Envelope) -> Arc<EncodedMessage> {
     let text = serde_json::to_string(envelope).expect("a message is plain data");
-    Arc::new(Sent { position: envelope.position(), kind: envelope.body.kind(), text: text.into() })
+    Arc::new(EncodedMessage { position: envelope.position(), kind: envelope.body.kind(), text: text.into() })
 }

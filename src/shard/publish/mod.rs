@@ -9,7 +9,7 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
-pub use queue::{Next, Sent, Stream};
+pub use queue::{EncodedMessage, Stream, StreamItem};
 
 pub(super) use hub::{Frame, Mode};
 
@@ -31,7 +31,7 @@ use townlet_wire::telemetry::Transport;
 /// How often it looks at the time when nothing comes.
 const BEAT: Duration = Duration::from_millis(100);
 
-enum Told {
+enum PublisherMessage {
     Frame(Frame),
     Mode(Mode),
     Limits(Limits, Option<PathBuf>),
@@ -39,20 +39,23 @@ enum Told {
 }
 
 /// Somebody who asked for a stream.
-pub(super) struct Asked {
+pub(super) struct SubscribeRequest {
     queue: Arc<Queue>,
     resume: Option<Position>,
 }
 
 /// Both ends of a stream that nobody feeds yet.
-pub(super) fn stream(resume: Option<Position>, notify: impl Fn() + Send + Sync + 'static) -> (Asked, Stream) {
+pub(super) fn stream(
+    resume: Option<Position>,
+    notify: impl Fn() + Send + Sync + 'static,
+) -> (SubscribeRequest, Stream) {
     let (queue, stream) = queue::queue(notify);
-    (Asked { queue, resume }, stream)
+    (SubscribeRequest { queue, resume }, stream)
 }
 
 /// The engine's end of the publisher's thread.
 pub(super) struct Publisher {
-    sender: Option<Sender<Told>>,
+    sender: Option<Sender<PublisherMessage>>,
     thread: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
 }
@@ -100,26 +103,26 @@ impl Publisher {
     /// Hands over a state; only when it is free.
     pub(super) fn publish(&self, frame: Frame) {
         self.shared.busy.store(true, Ordering::Release);
-        self.tell(Told::Frame(frame));
+        self.tell(PublisherMessage::Frame(frame));
     }
 
     /// Takes somebody in.
-    pub(super) fn subscribe(&self, asked: Asked) {
+    pub(super) fn subscribe(&self, asked: SubscribeRequest) {
         self.shared.wanted.store(true, Ordering::Release);
-        self.tell(Told::Subscribe(asked.queue, asked.resume));
+        self.tell(PublisherMessage::Subscribe(asked.queue, asked.resume));
     }
 
     /// What an operator wants.
     pub(super) fn set_mode(&self, mode: Mode) {
-        self.tell(Told::Mode(mode));
+        self.tell(PublisherMessage::Mode(mode));
     }
 
     /// Other limits from now on, and whether the raw stream is kept in `folder` while messages are merged.
     pub(super) fn set_limits(&self, pressure: &Backpressure, folder: PathBuf) {
-        self.tell(Told::Limits(Limits::of(pressure), pressure.archive.then_some(folder)));
+        self.tell(PublisherMessage::Limits(Limits::of(pressure), pressure.archive.then_some(folder)));
     }
 
-    fn tell(&self, told: Told) {
+    fn tell(&self, told: PublisherMessage) {
         // A publisher that broke off leaves its streams ended; the town goes on without.
         drop(self.sender.as_ref().map(|sender| sender.send(told)));
     }
@@ -132,18 +135,18 @@ impl Drop for Publisher {
     }
 }
 
-fn run(mut hub: Hub, inbox: &Receiver<Told>, shared: &Shared, report: &impl Fn(Transport)) {
+fn run(mut hub: Hub, inbox: &Receiver<PublisherMessage>, shared: &Shared, report: &impl Fn(Transport)) {
     let started = Instant::now();
     let mut reported = Transport { queue_length: 0, ..hub.report() };
     loop {
         let told = inbox.recv_timeout(BEAT);
         let now = started.elapsed();
-        let framed = matches!(told, Ok(Told::Frame(_)));
+        let framed = matches!(told, Ok(PublisherMessage::Frame(_)));
         match told {
-            Ok(Told::Frame(frame)) => hub.frame(now, frame),
-            Ok(Told::Mode(mode)) => hub.set_mode(now, mode),
-            Ok(Told::Limits(limits, folder)) => hub.set_limits(limits, folder),
-            Ok(Told::Subscribe(queue, resume)) => hub.subscribe(now, queue, resume),
+            Ok(PublisherMessage::Frame(frame)) => hub.frame(now, frame),
+            Ok(PublisherMessage::Mode(mode)) => hub.set_mode(now, mode),
+            Ok(PublisherMessage::Limits(limits, folder)) => hub.set_limits(limits, folder),
+            Ok(PublisherMessage::Subscribe(queue, resume)) => hub.subscribe(now, queue, resume),
             Err(RecvTimeoutError::Timeout) => hub.beat(now),
             Err(RecvTimeoutError::Disconnected) => return hub.end("the shard has stopped"),
         }

@@ -11,7 +11,7 @@ use townlet_wire::Position;
 
 /// A message, encoded once for everybody who gets it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Sent {
+pub struct EncodedMessage {
     /// Where its reader stands afterwards.
     pub position: Position,
     /// `snapshot`, `diff`, `aggregate`, `heartbeat`, `resync`.
@@ -22,9 +22,9 @@ pub struct Sent {
 
 /// What a reader is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum StreamItem {
     /// A message.
-    Message(Arc<Sent>),
+    Message(Arc<EncodedMessage>),
     /// There is none now.
     Nothing,
     /// There will be none any more, and why.
@@ -43,7 +43,7 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct Inside {
-    messages: VecDeque<Arc<Sent>>,
+    messages: VecDeque<Arc<EncodedMessage>>,
     taken: u64,
     ended: Option<String>,
     left: bool,
@@ -51,12 +51,12 @@ struct Inside {
 
 impl Stream {
     /// The next message if there is one; never waits.
-    pub fn try_next(&self) -> Next {
+    pub fn try_next(&self) -> StreamItem {
         take(&mut self.0.lock())
     }
 
     /// The next message, for which it waits so long.
-    pub fn next(&self, patience: Duration) -> Next {
+    pub fn next(&self, patience: Duration) -> StreamItem {
         let nothing = |inside: &mut Inside| inside.messages.is_empty() && inside.ended.is_none();
         let waited = self.0.changed.wait_timeout_while(self.0.lock(), patience, nothing);
         take(&mut waited.unwrap_or_else(PoisonError::into_inner).0)
@@ -71,14 +71,14 @@ impl Drop for Stream {
     }
 }
 
-fn take(inside: &mut Inside) -> Next {
+fn take(inside: &mut Inside) -> StreamItem {
     match (inside.messages.pop_front(), &inside.ended) {
         (Some(message), _) => {
             inside.taken += 1;
-            Next::Message(message)
+            StreamItem::Message(message)
         }
-        (None, Some(why)) => Next::Ended(why.clone()),
-        (None, None) => Next::Nothing,
+        (None, Some(why)) => StreamItem::Ended(why.clone()),
+        (None, None) => StreamItem::Nothing,
     }
 }
 
@@ -118,7 +118,7 @@ impl Queue {
     }
 
     /// Adds a message.
-    pub(super) fn push(&self, message: Arc<Sent>) {
+    pub(super) fn push(&self, message: Arc<EncodedMessage>) {
         self.lock().messages.push_back(message);
         self.tell();
     }

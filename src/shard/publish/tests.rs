@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::archive::{self, Archive};
 use super::hub::{Frame, Hub, Limits, Mode};
-use super::queue::{Next, Sent, Stream, queue};
+use super::queue::{EncodedMessage, Stream, StreamItem, queue};
 use townlet_wire::telemetry::{Event, Transport};
 use townlet_wire::{Envelope, Mirror, Position, SCHEMA_VERSION, Snapshot};
 
@@ -76,7 +76,7 @@ impl Reader {
     fn read(&mut self) {
         loop {
             match self.stream.try_next() {
-                Next::Message(message) => {
+                StreamItem::Message(message) => {
                     let envelope: Envelope = serde_json::from_str(&message.text).unwrap();
                     assert_eq!(envelope.position(), message.position);
                     if let townlet_wire::Body::Diff(diff) | townlet_wire::Body::Aggregate(diff) = &envelope.body {
@@ -85,8 +85,8 @@ impl Reader {
                     self.mirror.take(envelope).unwrap();
                     self.kinds.push(message.kind);
                 }
-                Next::Nothing => return,
-                Next::Ended(why) => {
+                StreamItem::Nothing => return,
+                StreamItem::Ended(why) => {
                     self.ended = Some(why);
                     return;
                 }
@@ -108,7 +108,7 @@ fn a_snapshot_comes_first_and_every_event_after_it() {
     assert_eq!(reader.events, 200, "a state holds three events, and all were carried");
     assert_eq!(reader.mirror.state(), Some(&town.state()));
     let others = [town.join(None), town.join(None)];
-    let [Next::Message(one), Next::Message(other)] = others.map(|reader| reader.stream.try_next()) else {
+    let [StreamItem::Message(one), StreamItem::Message(other)] = others.map(|reader| reader.stream.try_next()) else {
         panic!("a state comes at once");
     };
     assert!(Arc::ptr_eq(&one, &other), "a state is encoded once for all who come");
@@ -320,7 +320,11 @@ fn an_archive_that_cannot_be_written_is_said_and_nothing_waits_for_it() {
 fn what_waits_is_bounded_in_bytes_as_well() {
     let (theirs, _stream) = queue(|| {});
     assert!(theirs.has_room(1, 0), "one message may always wait");
-    theirs.push(Arc::new(Sent { position: Position { epoch: 1, seq: 1 }, kind: "diff", text: "0123456789".into() }));
+    theirs.push(Arc::new(EncodedMessage {
+        position: Position { epoch: 1, seq: 1 },
+        kind: "diff",
+        text: "0123456789".into(),
+    }));
     assert!(theirs.has_room(2, 11));
     assert!(!theirs.has_room(2, 10) && !theirs.has_room(1, 11));
 }

@@ -21,7 +21,7 @@ const NARRATIONS: usize = 60;
 
 /// The newest of both, oldest first.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Story {
+pub(crate) struct EventFeed {
     events: VecDeque<WireEvent>,
     narrations: VecDeque<Narration>,
     last: Option<u64>,
@@ -47,9 +47,9 @@ struct Sentence {
     text: String,
 }
 
-impl Story {
+impl EventFeed {
     /// Takes in what a town reports.
-    pub(crate) fn tell(&mut self, rules: &Rules, event: &Event) {
+    pub(crate) fn record(&mut self, rules: &Rules, event: &Event) {
         *self.counters.entry(event.kind.name()).or_default() += 1;
         if is_listed(&event.kind) {
             self.happened(wire_event(rules, event));
@@ -65,17 +65,17 @@ impl Story {
     }
 
     /// Whether there are sentences from now on.
-    pub(crate) fn narration(&mut self, on: bool) {
+    pub(crate) fn set_narration(&mut self, on: bool) {
         self.silent = !on;
     }
 
     /// Sentences a window from now on, in place of the configuration's; `None` is what that says.
-    pub(crate) fn limit(&mut self, limit: Option<u32>) {
+    pub(crate) fn set_limit(&mut self, limit: Option<u32>) {
         self.limit = limit;
     }
 
     /// Takes in that an alert was raised or is over.
-    pub(crate) fn alert(&mut self, tick: u64, name: &str, raised: bool) {
+    pub(crate) fn record_alert(&mut self, tick: u64, name: &str, raised: bool) {
         let event = if raised { "alert_raised" } else { "alert_cleared" };
         *self.counters.entry(event).or_default() += 1;
         let fields = [("alert".to_owned(), json!(name))].into();
@@ -83,7 +83,7 @@ impl Story {
     }
 
     /// Takes in how long the exit queue is.
-    pub(crate) fn queue(&mut self, length: u64) {
+    pub(crate) fn record_queue_length(&mut self, length: u64) {
         self.peak = self.peak.max(length);
     }
 
@@ -106,7 +106,7 @@ impl Story {
     }
 
     /// All that happened since this was asked for last, and how many events were too many.
-    pub(crate) fn fresh(&mut self) -> (Vec<WireEvent>, Vec<Narration>, u64) {
+    pub(crate) fn take_new(&mut self) -> (Vec<WireEvent>, Vec<Narration>, u64) {
         let fresh = self.fresh.as_mut().map(std::mem::take).unwrap_or_default();
         (fresh.events, fresh.narrations, fresh.lost)
     }
@@ -350,23 +350,23 @@ mod tests {
     }
 
     /// A sentence of normal priority about somebody.
-    fn late(story: &mut Story, rules: &Rules, tick: u64, days: u32) {
-        story.tell(rules, &Event { tick, kind: EventKind::RentMissed { who: ResidentId(0), days } });
+    fn late(story: &mut EventFeed, rules: &Rules, tick: u64, days: u32) {
+        story.record(rules, &Event { tick, kind: EventKind::RentMissed { who: ResidentId(0), days } });
     }
 
-    fn told(story: &Story) -> Vec<u64> {
+    fn told(story: &EventFeed) -> Vec<u64> {
         story.narrations().map(|narration| narration.tick).collect()
     }
 
     #[test]
     fn a_window_has_a_limit_that_can_be_changed_at_once() {
-        let (rules, mut story) = (rules(), Story::default());
-        story.limit(Some(3));
+        let (rules, mut story) = (rules(), EventFeed::default());
+        story.set_limit(Some(3));
         for tick in 0..20 {
             late(&mut story, &rules, tick * 30, tick as u32);
         }
         assert_eq!(told(&story), [0, 30, 60], "600 ticks have three");
-        story.limit(Some(4));
+        story.set_limit(Some(4));
         late(&mut story, &rules, 600, 99);
         late(&mut story, &rules, 630, 98);
         assert_eq!(told(&story), [0, 30, 60, 600, 630], "the first has left the window by then");
@@ -376,7 +376,7 @@ mod tests {
     fn the_same_sentence_is_not_repeated_inside_its_window() {
         let mut rules = rules();
         rules.config.telemetry.narration.global_cooldown_ticks = 0;
-        let mut story = Story::default();
+        let mut story = EventFeed::default();
         for (tick, days) in [(0, 1), (10, 1), (11, 2), (25, 1)] {
             late(&mut story, &rules, tick, days);
         }
@@ -385,17 +385,17 @@ mod tests {
 
     #[test]
     fn what_is_urgent_passes_every_limit_but_off() {
-        let (rules, mut story) = (rules(), Story::default());
+        let (rules, mut story) = (rules(), EventFeed::default());
         let starving = |tick| Event { tick, kind: EventKind::Starving { who: ResidentId(0) } };
-        story.limit(Some(0));
+        story.set_limit(Some(0));
         late(&mut story, &rules, 0, 1);
-        story.tell(&rules, &starving(1));
+        story.record(&rules, &starving(1));
         assert_eq!(told(&story), [1]);
-        story.narration(false);
-        story.tell(&rules, &starving(2));
+        story.set_narration(false);
+        story.record(&rules, &starving(2));
         assert_eq!(told(&story), [1]);
-        story.narration(true);
-        story.tell(&rules, &starving(3));
+        story.set_narration(true);
+        story.record(&rules, &starving(3));
         assert_eq!(told(&story), [1, 3]);
     }
 }

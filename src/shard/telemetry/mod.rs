@@ -6,7 +6,7 @@ mod event_feed;
 mod places;
 mod residents;
 
-pub(super) use event_feed::Story;
+pub(super) use event_feed::EventFeed;
 pub(super) use places::conflict;
 pub(super) use residents::{inspect, personality, relationships};
 
@@ -47,7 +47,7 @@ pub(super) struct ShardStatus {
     /// Measured.
     pub ticks_per_second: f64,
     /// Events and sentences so far.
-    pub story: Story,
+    pub story: EventFeed,
     /// How the shard itself fares.
     pub health: Health,
     /// What the shard itself raised: a tick that hangs, a thread that broke off. Each is a problem of its health as well.
@@ -79,7 +79,7 @@ pub(super) fn agent_id(state: &State, agent: AgentId) -> String {
 
 /// Everything an observer knows, by the names it may know. The one way out of a shard.
 pub(super) fn snapshot(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
-    status.names.snapshot(whole(town, status, audit))
+    status.names.apply(whole(town, status, audit))
 }
 
 fn whole(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
