@@ -12,7 +12,7 @@ use townlet_town::snapshot;
 
 use super::output;
 use townlet_shard::Home;
-use townlet_shard::snapshots::{self, Found};
+use townlet_shard::snapshots::{self, SnapshotFile};
 
 /// `townlet snapshot`.
 #[derive(clap::Args, Debug)]
@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 ///
 /// # Errors
 /// That it is not, which no check of its content needs to say.
-fn read(file: &Path) -> Result<Result<Found, String>> {
+fn read(file: &Path) -> Result<Result<SnapshotFile, String>> {
     match townlet_files::open(file) {
         // What is there and no file is no snapshot either, which is for the reader to say.
         Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => return Err(output::unreadable(file, &error)),
@@ -113,7 +113,7 @@ fn list(home: &Home, root: &str, json: bool) -> Result<()> {
     output::print(&output::columns(&rows))
 }
 
-fn facts(found: &Found) -> Value {
+fn facts(found: &SnapshotFile) -> Value {
     let town = &found.town;
     let (rules, state) = (town.rules(), town.state());
     json!({
@@ -153,7 +153,7 @@ fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
             bail!("{}: it is a folder; name the snapshots in it.", file.display());
         }
         let row = match read(file)? {
-            Ok(Found { town, layout, .. }) => {
+            Ok(SnapshotFile { town, layout, .. }) => {
                 let older = if layout == snapshot::VERSION { String::new() } else { format!(" Layout {layout}.") };
                 let says = format!("{}: whole. Tick {}, digest {}.{older}", file.display(), town.tick(), town.digest());
                 let digest = town.digest();
