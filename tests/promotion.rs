@@ -73,7 +73,7 @@ fn a_policy_that_starves_its_town_is_refused_and_when_forced_in_is_taken_back() 
     assert!(rollouts(home.path()).last().expect("a row").contains("they starve"));
     let note = rolled_back(home.path(), &view.run_id);
     assert!(note.contains("starvation") && note.contains("they starve") && note.contains(&id), "{note}");
-    assert!(note.contains("| asked by | test:admin: they starve |"), "{note}");
+    assert!(note.contains("| requested by | test:admin: they starve |"), "{note}");
 }
 
 /// The one incident of a rollback, with a bundle that replays, and its note.
@@ -105,7 +105,7 @@ fn a_canary_is_taken_back_by_itself_once_and_then_everything_is_held() {
     assert_eq!(live.view().promotion.state, "idle");
     live.shard.stop().expect("it is saved");
     let note = rolled_back(home.path(), &view.run_id);
-    assert!(!note.contains("asked by"), "{note}");
+    assert!(!note.contains("requested by"), "{note}");
     assert!(note.contains("by itself, on ") && note.contains("## Stability windows"), "{note}");
 }
 

@@ -86,8 +86,8 @@ fn bundle(args: &Bundle) -> Result<()> {
     if let Some((tick, digest)) = &made.replay {
         output::line(&format!("its replay.tlj must reach tick {tick}, digest {digest}: `townlet replay replay.tlj`"))?;
     }
-    for lack in &made.lacking {
-        output::line(&format!("not in it: {}", escape(lack)))?;
+    for item in &made.missing {
+        output::line(&format!("not in it: {}", escape(item)))?;
     }
     Ok(())
 }

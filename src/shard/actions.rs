@@ -134,9 +134,9 @@ impl Engine {
     /// Has a bundle of this moment made, away from this thread.
     fn keep_incident(&mut self, why: String) -> String {
         let who = self.diagnostics.last_command().map(|given| given.issuer).unwrap_or_default();
-        let headline = if why.is_empty() { format!("{who} asked for a bundle") } else { format!("{who}: {why}") };
-        let asked = Some((who, why));
-        match self.incident(IncidentTrigger { asked, ..IncidentTrigger::new(Kind::Asked, headline) }) {
+        let headline = if why.is_empty() { format!("{who} requested a bundle") } else { format!("{who}: {why}") };
+        let requested_by = Some((who, why));
+        match self.incident(IncidentTrigger { requested_by, ..IncidentTrigger::new(Kind::Requested, headline) }) {
             Ok(path) => format!("the incident bundle {path} is being written; note.md stands beside it."),
             Err(why) => format!("no incident bundle: {why}"),
         }

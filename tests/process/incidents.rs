@@ -79,8 +79,8 @@ fn another_process_takes_a_killed_shards_bundle_and_its_replay_reaches_the_last_
             assert!(!found, "{}: holds {canary}", path.display());
         }
     });
-    let lacking = made["lacking"].to_string();
-    assert!(lacking.contains("crash report") && lacking.contains("health.json"), "{lacking}");
+    let missing = made["missing"].to_string();
+    assert!(missing.contains("crash report") && missing.contains("health.json"), "{missing}");
     assert!(json(&folder, "manifest.json")["items"].as_array().unwrap().len() > 10);
     assert_eq!(json(&folder, "audit.json")["passed"], true);
     let summary = std::fs::read_to_string(folder.join("SUMMARY.md")).unwrap();
@@ -139,9 +139,9 @@ fn whatever_is_missing_the_rest_is_taken() {
     }
     let kept = kept(&Home::new(home));
     assert_eq!(kept.len(), 3);
-    assert!(kept.iter().all(|it| it.kind == Kind::Asked && it.replay.is_none()), "{kept:?}");
+    assert!(kept.iter().all(|it| it.kind == Kind::Requested && it.replay.is_none()), "{kept:?}");
     let (status, said) = run(home, &["incident", "list"]);
-    assert_eq!((status, said.matches("ops/asked").count()), (Some(0), 3), "{said}");
+    assert_eq!((status, said.matches("ops/requested").count()), (Some(0), 3), "{said}");
 }
 
 #[test]
@@ -188,17 +188,17 @@ fn the_release_pointer_and_its_manifests_are_taken_wherever_the_configuration_ke
             assert_eq!(status, Some(0), "{said}");
             let into = tempfile::tempdir().unwrap();
             let made: Value = serde_json::from_str(&said).unwrap();
-            (unpacked(&home.join(name), into.path()), made["lacking"].to_string(), into)
+            (unpacked(&home.join(name), into.path()), made["missing"].to_string(), into)
         };
         let setting = format!("policy.release_dir={folder}");
         let args = ["--set", &setting, "--set", "policy.release=scripted", "--tick-limit"];
         Batch::start(home, &[&args[..], &["50"]].concat(), &[]).end();
-        let (_, lacking, _into) = bundle("before.tar.zst");
-        assert!(lacking.contains("harbour.release.json: there is none") && lacking.contains("manifests"), "{lacking}");
+        let (_, missing, _into) = bundle("before.tar.zst");
+        assert!(missing.contains("harbour.release.json: there is none") && missing.contains("manifests"), "{missing}");
         write_script(home, &[(Some(60), "policy_swap shipped --reason drill".into(), "swap-1".into())]);
         Batch::start(home, &[&args[..], &["100", "--resume", "--script", SCRIPT]].concat(), &[]).end();
-        let (unpacked, lacking, _into) = bundle("after.tar.zst");
-        assert!(!lacking.contains("release"), "{lacking}");
+        let (unpacked, missing, _into) = bundle("after.tar.zst");
+        assert!(!missing.contains("release"), "{missing}");
         let (mut pointers, mut manifests) = (Vec::new(), Vec::new());
         every_file(&unpacked, &mut |path, bytes| {
             let of = |path: &Path| path.strip_prefix(&unpacked).unwrap().to_owned();
@@ -249,7 +249,7 @@ fn a_bundle_of_very_much_is_no_larger_than_it_may_be_and_says_what_it_left_out()
         let folder = unpacked(&home.join(&output), into.path());
         let name = format!("logs/journal/{}", journal.file_name().unwrap().to_string_lossy());
         let left_out = |value: &Value| value.as_array().unwrap().iter().any(|it| it["item"] == name.as_str());
-        assert_eq!((folder.join(&name).exists(), left_out(&json(&folder, "manifest.json")["lacking"])), (fits, !fits));
+        assert_eq!((folder.join(&name).exists(), left_out(&json(&folder, "manifest.json")["missing"])), (fits, !fits));
         assert_eq!(std::fs::read_to_string(folder.join("SUMMARY.md")).unwrap().contains("too large"), !fits);
         let (status, said) = run(&folder, &["replay", "replay.tlj"]);
         assert!(status == Some(0) && said.contains(&expected.digest), "{said}");

@@ -228,11 +228,11 @@ fn incident() {
     let kept = kept(&Home::new(home.path()));
     assert_eq!(kept.len(), 1);
     let (it, folder) = (&kept[0], home.path().join("ops/incidents").join(&kept[0].id));
-    assert_eq!((it.kind, it.replay.clone()), (Kind::Asked, Some((120, digest))));
+    assert_eq!((it.kind, it.replay.clone()), (Kind::Requested, Some((120, digest))));
     assert!(text(&told, "summary").contains(&it.id) && it.headline == "test:admin: look");
     assert_eq!(std::fs::metadata(home.path().join(&it.bundle)).unwrap().len(), it.bytes);
     let note = std::fs::read_to_string(folder.join("note.md")).unwrap();
-    assert!(note.contains("ops/asked") && note.contains("setmoney agent=\"ada\""), "{note}");
+    assert!(note.contains("ops/requested") && note.contains("setmoney agent=\"ada\""), "{note}");
 }
 
 fn escalate() {

@@ -55,7 +55,7 @@ struct Row<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Bundle {
     items: Vec<Item>,
-    lacks: Vec<MissingItem>,
+    missing: Vec<MissingItem>,
     secrets: SecretRedactor,
     taken: usize,
     /// The limit, for tests smaller than [`MAX_UNPACKED_BYTES`].
@@ -74,14 +74,14 @@ impl Bundle {
     }
 
     /// Says that something is not there, and why.
-    pub(super) fn lacks(&mut self, item: impl Into<String>, why: impl Into<String>) {
+    pub(super) fn add_missing(&mut self, item: impl Into<String>, why: impl Into<String>) {
         let (why, _) = self.secrets.blotted(why.into().as_bytes());
-        self.lacks.push(MissingItem { item: item.into(), why: String::from_utf8_lossy(&why).into_owned() });
+        self.missing.push(MissingItem { item: item.into(), why: String::from_utf8_lossy(&why).into_owned() });
     }
 
     /// What is not there.
-    pub(super) fn lacking(&self) -> &[MissingItem] {
-        &self.lacks
+    pub(super) fn missing(&self) -> &[MissingItem] {
+        &self.missing
     }
 
     /// Names of what is there.
@@ -110,7 +110,7 @@ impl Bundle {
     pub(super) fn bytes(&mut self, name: impl Into<String>, bytes: Vec<u8>, redacted: bool) -> bool {
         let name = name.into();
         if self.secrets.are_in(&bytes) {
-            self.lacks(name, "it holds a secret that cannot be taken out");
+            self.add_missing(name, "it holds a secret that cannot be taken out");
             return false;
         }
         self.add(name, bytes, redacted)
@@ -118,7 +118,7 @@ impl Bundle {
 
     fn add(&mut self, name: String, bytes: Vec<u8>, redacted: bool) -> bool {
         if !self.has_room(bytes.len() as u64) {
-            self.lacks(name, format!("its {} bytes would make the bundle too large", bytes.len()));
+            self.add_missing(name, format!("its {} bytes would make the bundle too large", bytes.len()));
             return false;
         }
         self.taken += bytes.len();
@@ -134,7 +134,7 @@ impl Bundle {
         let (summary, redacted) = self.secrets.blotted(summary.as_bytes());
         self.items.insert(0, Item { name: SUMMARY.into(), bytes: summary, redacted });
         let rows: Vec<Row<'_>> = self.items.iter().map(Item::row).collect();
-        let manifest = serde_json::json!({ "bundle": id, "format": 1, "items": rows, "lacking": self.lacks });
+        let manifest = serde_json::json!({ "bundle": id, "format": 1, "items": rows, "missing": self.missing });
         let manifest = serde_json::to_vec_pretty(&manifest)?;
         let mut tar = tar::Builder::new(zstd::stream::write::Encoder::new(Vec::new(), LEVEL)?);
         let folder = format!("townlet-{id}");
@@ -174,7 +174,7 @@ mod tests {
         assert!(bundle.text("newest", &[b'a'; 60]) && !bundle.text("older", &[b'b'; 60]));
         assert!(bundle.text("small", b"c") && bundle.has_room(39) && !bundle.has_room(40));
         assert_eq!(bundle.names().collect::<Vec<_>>(), ["newest", "small"]);
-        assert!(bundle.lacking()[0].item == "older" && bundle.lacking()[0].why.contains("60 bytes"));
+        assert!(bundle.missing()[0].item == "older" && bundle.missing()[0].why.contains("60 bytes"));
     }
 
     #[test]
@@ -193,6 +193,6 @@ mod tests {
         let item = &manifest["items"][1];
         assert_eq!((&item["name"], &item["redacted"]), (&"a/b.txt".into(), &true.into()));
         assert_eq!(item["sha256"], hex(&Sha256::digest(read("a/b.txt"))));
-        assert_eq!(manifest["lacking"][0]["item"], "c.bin");
+        assert_eq!(manifest["missing"][0]["item"], "c.bin");
     }
 }

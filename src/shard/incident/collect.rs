@@ -87,7 +87,7 @@ const ITEMS: [(&str, Get); 12] = [
 ];
 
 /// Gets everything there is. What has to read or play a whole journal has so long for it, all in all.
-pub(super) fn gather(run: &Run, occasion: &IncidentTrigger, patience: Duration) -> BundleContents {
+pub(super) fn collect(run: &Run, trigger: &IncidentTrigger, patience: Duration) -> BundleContents {
     let late = Instant::now() + patience;
     let frames = run.home.journal_files(&run.id).iter().rev().find_map(|file| FrameReader::open(file).ok());
     let (header, whole) = frames.map(|frames| frames.header_at_end(late)).unzip();
@@ -105,7 +105,7 @@ pub(super) fn gather(run: &Run, occasion: &IncidentTrigger, patience: Duration) 
         sources,
         late,
         replay: None,
-        view: occasion.view.clone(),
+        view: trigger.view.clone(),
         seed: fallback.as_ref().map(|(_, town)| town.state().seed).or(config.map(|config| config.seed)),
         origins: fallback.iter().map(told).collect(),
         fallback,
@@ -113,23 +113,23 @@ pub(super) fn gather(run: &Run, occasion: &IncidentTrigger, patience: Duration) 
     };
     if whole == Some(false) {
         let why = "reading the journal to its end takes too long; texts of a later reload are not there";
-        all.bundle.lacks("configuration at the end", why);
+        all.bundle.add_missing("configuration at the end", why);
     }
     for (item, get) in ITEMS {
         // Whatever a damaged file does to its reader, the next item is got all the same.
-        let got = catch_unwind(AssertUnwindSafe(|| get(&mut all, run, occasion)));
+        let got = catch_unwind(AssertUnwindSafe(|| get(&mut all, run, trigger)));
         let got = got.unwrap_or_else(|panic| Err(format!("its reader broke off: {}", said(panic.as_ref()))));
         if let Err(why) = got {
-            all.bundle.lacks(item, why);
+            all.bundle.add_missing(item, why);
         }
     }
-    for (name, bytes) in &occasion.attachments {
+    for (name, bytes) in &trigger.attachments {
         all.bundle.text(name, bytes);
     }
     all
 }
 
-fn versions(all: &mut BundleContents, run: &Run, occasion: &IncidentTrigger) -> Result<(), String> {
+fn versions(all: &mut BundleContents, run: &Run, trigger: &IncidentTrigger) -> Result<(), String> {
     all.bundle.json(
         "versions.json",
         &json!({
@@ -139,14 +139,14 @@ fn versions(all: &mut BundleContents, run: &Run, occasion: &IncidentTrigger) -> 
             "snapshot": snapshot::VERSION,
             "audit": townlet_audit::VERSION,
             "run_id": run.id,
-            "made_by": if occasion.now.is_some() || occasion.fault.is_some() { "the shard itself" } else { "another process" },
+            "made_by": if trigger.now.is_some() || trigger.fault.is_some() { "the shard itself" } else { "another process" },
         }),
     );
     Ok(())
 }
 
-fn crash(all: &mut BundleContents, run: &Run, occasion: &IncidentTrigger) -> Result<(), String> {
-    let fault = occasion.fault.clone().or_else(|| super::latest_fault(&run.home, &run.id));
+fn crash(all: &mut BundleContents, run: &Run, trigger: &IncidentTrigger) -> Result<(), String> {
+    let fault = trigger.fault.clone().or_else(|| super::latest_fault(&run.home, &run.id));
     let fault = fault.ok_or("there is none: no thread panicked and no tick hung, or the process was killed")?;
     all.bundle.json("crash.json", &fault);
     Ok(())
@@ -183,7 +183,7 @@ fn the_replay(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Resul
     Ok(())
 }
 
-fn last_telemetry(all: &mut BundleContents, run: &Run, occasion: &IncidentTrigger) -> Result<(), String> {
+fn last_telemetry(all: &mut BundleContents, run: &Run, trigger: &IncidentTrigger) -> Result<(), String> {
     if all.view.is_none() {
         let played = all.replay.as_ref().and_then(|replay| replay.town.as_ref());
         let snapshot = if played.is_none() { all.fallback.take().or_else(|| newest_whole(run)) } else { None };
@@ -197,11 +197,11 @@ fn last_telemetry(all: &mut BundleContents, run: &Run, occasion: &IncidentTrigge
         all.view = Some(Arc::new(telemetry::snapshot(town, &status, AuditTail::default())));
     }
     let view = all.view.clone().ok_or("there is none")?;
-    if occasion.view.is_some() {
+    if trigger.view.is_some() {
         all.bundle.json("health.json", &view.health);
     } else {
         let why = "it was known to the shard alone; the last telemetry was made anew from files";
-        all.bundle.lacks("health.json", why);
+        all.bundle.add_missing("health.json", why);
     }
     all.bundle.json("telemetry.json", &*view);
     Ok(())
@@ -269,7 +269,8 @@ fn notes(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<(),
         }
     }
     if !folder.join("ops/rollouts.md").exists() {
-        all.bundle.lacks("promotion history", "ops/rollouts.md: nothing was promoted or rolled back in this home");
+        all.bundle
+            .add_missing("promotion history", "ops/rollouts.md: nothing was promoted or rolled back in this home");
     }
     Ok(())
 }
@@ -283,10 +284,10 @@ fn releases(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<
         whole(&mut all.bundle, &run.home, &pointer, MAX_SMALL_FILE_BYTES);
     } else {
         let why = format!("{}: there is none; the release is that of the configuration", pointer.display());
-        all.bundle.lacks("release pointer", why);
+        all.bundle.add_missing("release pointer", why);
     }
     if manifests.is_empty() {
-        all.bundle.lacks("release manifests", "no release of this home was changed");
+        all.bundle.add_missing("release manifests", "no release of this home was changed");
     }
     // The newest first: when there is no room for all, the oldest stay out.
     for manifest in manifests.iter().rev() {
@@ -311,7 +312,7 @@ fn newest_snapshot(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> 
             // The damaged one is evidence as well.
             Err(damage) => {
                 why = format!("{}: {damage}", file.display());
-                all.bundle.lacks(inside(&run.home, file), format!("{damage}; the one before it is taken"));
+                all.bundle.add_missing(inside(&run.home, file), format!("{damage}; the one before it is taken"));
             }
         }
     }
@@ -341,16 +342,16 @@ fn whole(bundle: &mut Bundle, home: &Home, file: &Path, most: u64) {
     let name = inside(home, file);
     let size = match std::fs::metadata(file) {
         Ok(found) => found.len(),
-        Err(error) => return bundle.lacks(name, error.to_string()),
+        Err(error) => return bundle.add_missing(name, error.to_string()),
     };
     if size > most || !bundle.has_room(size) {
-        return bundle.lacks(name, format!("its {size} bytes would make the bundle too large"));
+        return bundle.add_missing(name, format!("its {size} bytes would make the bundle too large"));
     }
     let text = file.extension().is_some_and(|found| found != "tlj" && found != "tls");
     match std::fs::read(file) {
         Ok(bytes) if text => drop(bundle.text(name, &bytes)),
         Ok(bytes) => drop(bundle.bytes(name, bytes, false)),
-        Err(error) => bundle.lacks(name, error.to_string()),
+        Err(error) => bundle.add_missing(name, error.to_string()),
     }
 }
 

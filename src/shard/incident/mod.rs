@@ -66,7 +66,7 @@ pub enum Kind {
     /// A release was taken back, by hand or by itself.
     Rollback,
     /// Somebody asked.
-    Asked,
+    Requested,
 }
 
 impl Kind {
@@ -76,7 +76,7 @@ impl Kind {
             Self::Crash => "crash",
             Self::Hang => "hang",
             Self::Rollback => "rollback",
-            Self::Asked => "asked",
+            Self::Requested => "requested",
         }
     }
 
@@ -102,7 +102,7 @@ pub(super) struct IncidentTrigger {
     /// In a sentence.
     pub(super) headline: String,
     /// Who asked for it, and why.
-    pub(super) asked: Option<(String, String)>,
+    pub(super) requested_by: Option<(String, String)>,
     /// The town, where it can still be asked.
     pub(super) now: Option<LiveState>,
     /// The last state.
@@ -121,7 +121,7 @@ impl IncidentTrigger {
         Self {
             kind,
             headline: headline.into(),
-            asked: None,
+            requested_by: None,
             now: None,
             view: None,
             fault: None,
@@ -153,10 +153,10 @@ pub struct Incident {
     /// The tick that its replay leads to, and the digest there.
     pub replay: Option<(u64, String)>,
     /// What it could not get, `item: why`.
-    pub lacking: Vec<String>,
+    pub missing: Vec<String>,
     /// Whether somebody asked for it, or for what it tells of.
     #[serde(default)]
-    asked: bool,
+    requested: bool,
     /// The panic or the hang.
     #[serde(default)]
     fault: Option<Fault>,
@@ -220,7 +220,7 @@ pub fn find(home: &Home, shard: Option<&str>, run_id: Option<&str>) -> Result<(S
 pub fn take(home: &Home, run_id: &str, root: &str, output: Option<&Path>) -> Result<Incident, String> {
     let run = Run { home: home.clone(), id: run_id.to_owned(), root: root.to_owned() };
     let headline = format!("a bundle of {run_id} was asked for from the command line");
-    write(&run, &new_id(Kind::Asked), &IncidentTrigger::new(Kind::Asked, headline), output)
+    write(&run, &new_id(Kind::Requested), &IncidentTrigger::new(Kind::Requested, headline), output)
 }
 
 fn new_id(kind: Kind) -> String {
@@ -228,30 +228,30 @@ fn new_id(kind: Kind) -> String {
     format!("{}{:03}-{}", now.strftime("%Y%m%d-%H%M%S"), now.millisecond(), kind.word())
 }
 
-fn write(run: &Run, id: &str, occasion: &IncidentTrigger, output: Option<&Path>) -> Result<Incident, String> {
+fn write(run: &Run, id: &str, trigger: &IncidentTrigger, output: Option<&Path>) -> Result<Incident, String> {
     let folder = run.home.incidents().join(id);
     let path = output.map_or_else(|| folder.join(BUNDLE), Path::to_owned);
     let say = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-    let mut all = collect::gather(run, occasion, TIMEOUT);
+    let mut all = collect::collect(run, trigger, TIMEOUT);
     let mut incident = Incident {
         id: id.to_owned(),
-        kind: occasion.kind,
+        kind: trigger.kind,
         ts: Timestamp::now().to_string(),
         run_id: run.id.clone(),
         shard: all.shard.clone(),
-        headline: occasion.headline.clone(),
+        headline: trigger.headline.clone(),
         bundle: path.strip_prefix(run.home.folder()).unwrap_or(&path).display().to_string(),
         bytes: 0,
-        replay: note::target(&all, occasion),
-        lacking: Vec::new(),
-        asked: occasion.kind == Kind::Asked || occasion.asked.is_some(),
-        fault: occasion.fault.clone(),
+        replay: note::target(&all, trigger),
+        missing: Vec::new(),
+        requested: trigger.kind == Kind::Requested || trigger.requested_by.is_some(),
+        fault: trigger.fault.clone(),
     };
-    let moments = note::moments(run, &all, occasion, &incident);
-    all.bundle.text("timeline.md", timeline::table(&moments, usize::MAX).as_bytes());
-    incident.lacking = all.bundle.lacking().iter().map(|lack| format!("{}: {}", lack.item, lack.why)).collect();
-    let summary = note::summary(&all, occasion, &incident, &moments);
-    let note = note::note(&all, occasion, &incident, &moments);
+    let entries = note::entries(run, &all, trigger, &incident);
+    all.bundle.text("timeline.md", timeline::table(&entries, usize::MAX).as_bytes());
+    incident.missing = all.bundle.missing().iter().map(|item| format!("{}: {}", item.item, item.why)).collect();
+    let summary = note::summary(&all, trigger, &incident, &entries);
+    let note = note::note(&all, trigger, &incident, &entries);
     incident.bytes = all.bundle.pack(&path, id, &summary).map_err(|error| say(&path, error))?;
     if output.is_none() {
         let record = serde_json::to_vec_pretty(&incident).map_err(|error| error.to_string())?;
@@ -311,15 +311,15 @@ impl IncidentRecorder {
     ///
     /// # Errors
     /// That no thread can be had.
-    pub(super) fn start(self: &Arc<Self>, occasion: IncidentTrigger) -> Result<PathBuf, String> {
+    pub(super) fn start(self: &Arc<Self>, trigger: IncidentTrigger) -> Result<PathBuf, String> {
         let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
         let before = at_work.take();
-        let id = new_id(occasion.kind);
+        let id = new_id(trigger.kind);
         let path = self.run.home.incidents().join(&id).join(BUNDLE);
         let this = Arc::clone(self);
         let work = move || {
             drop(before.map(JoinHandle::join));
-            drop(this.make(&id, &occasion));
+            drop(this.make(&id, &trigger));
         };
         let thread = std::thread::Builder::new().name("incident".into()).spawn(work);
         *at_work = Some(thread.map_err(|error| format!("no thread can be had: {error}."))?);
@@ -327,22 +327,22 @@ impl IncidentRecorder {
     }
 
     /// Makes a bundle of what happened by itself, unless there was enough of it lately.
-    pub(super) fn notice(self: &Arc<Self>, occasion: IncidentTrigger) {
-        self.log.say(&occasion.headline);
-        if !self.is_news(&occasion) {
+    pub(super) fn notice(self: &Arc<Self>, trigger: IncidentTrigger) {
+        self.log.say(&trigger.headline);
+        if !self.is_news(&trigger) {
             return;
         }
-        if let Err(why) = self.start(occasion) {
+        if let Err(why) = self.start(trigger) {
             self.log.say(&format!("no incident bundle: {why}"));
         }
     }
 
     /// The same, here and now, for a thread that has nothing else to do any more. Answers with its path.
-    fn notice_and_wait(&self, occasion: &IncidentTrigger) -> Option<PathBuf> {
-        self.log.say(&occasion.headline);
+    fn notice_and_wait(&self, trigger: &IncidentTrigger) -> Option<PathBuf> {
+        self.log.say(&trigger.headline);
         self.finish();
-        self.is_news(occasion).then_some(())?;
-        let incident = self.make(&new_id(occasion.kind), occasion).ok()?;
+        self.is_news(trigger).then_some(())?;
+        let incident = self.make(&new_id(trigger.kind), trigger).ok()?;
         Some(self.run.home.folder().join(incident.bundle))
     }
 
@@ -350,12 +350,12 @@ impl IncidentRecorder {
     /// else to do any more. Answers with its path.
     pub(super) fn record_town_crash(&self, said: &str) -> Option<PathBuf> {
         let (fault, view) = (self.diagnostics.town_fault(), self.diagnostics.view());
-        let occasion = IncidentTrigger {
+        let trigger = IncidentTrigger {
             view,
             fault,
             ..IncidentTrigger::new(Kind::Crash, format!("the town's thread broke off: {said}"))
         };
-        self.notice_and_wait(&occasion)
+        self.notice_and_wait(&trigger)
     }
 
     /// Waits for what was begun.
@@ -365,12 +365,12 @@ impl IncidentRecorder {
         drop(thread.map(JoinHandle::join));
     }
 
-    fn make(&self, id: &str, occasion: &IncidentTrigger) -> Result<Incident, String> {
+    fn make(&self, id: &str, trigger: &IncidentTrigger) -> Result<Incident, String> {
         panics::ignore_thread_panics();
         // What the shard knows is in its files then; a disk that refuses has been told by its writer.
         drop(self.journal.upgrade().map(|journal| journal.flush()));
         drop(self.audit.upgrade().map(|audit| audit.flush()));
-        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&self.run, id, occasion, None)));
+        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&self.run, id, trigger, None)));
         let made = made.unwrap_or_else(|panic| Err(format!("its maker broke off: {}", said(panic.as_ref()))));
         match &made {
             Ok(incident) => self.log.say(&format!("incident bundle {}, {} bytes", incident.bundle, incident.bytes)),
@@ -382,14 +382,14 @@ impl IncidentRecorder {
 
     /// Whether a bundle is worth its space: not the same again and again, and not too many of any. What is no news is a
     /// line in the note of the one before.
-    fn is_news(&self, occasion: &IncidentTrigger) -> bool {
+    fn is_news(&self, trigger: &IncidentTrigger) -> bool {
         let since = Timestamp::now() - QUIET;
         let mut lately = kept(&self.run.home);
-        lately.retain(|incident| !incident.asked && incident.ts.parse::<Timestamp>().is_ok_and(|ts| ts > since));
-        let same = |incident: &&Incident| incident.kind == occasion.kind && incident.run_id == self.run.id;
+        lately.retain(|incident| !incident.requested && incident.ts.parse::<Timestamp>().is_ok_and(|ts| ts > since));
+        let same = |incident: &&Incident| incident.kind == trigger.kind && incident.run_id == self.run.id;
         if let Some(same) = lately.iter().rev().find(same) {
             let note = self.run.home.incidents().join(&same.id).join("note.md");
-            if let Err(why) = note::again(&note, &occasion.headline) {
+            if let Err(why) = note::again(&note, &trigger.headline) {
                 self.log.say(&format!("{}: {why}", note.display()));
             }
             return false;

@@ -9,7 +9,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::collect::{BundleContents, REPLAY, Run};
-use super::timeline::{Moment, merged, table};
+use super::timeline::{TimelineEntry, merged, table};
 use super::{Incident, IncidentTrigger, Kind, MAX_REPEAT_LINES};
 use townlet_wire::text::escape;
 
@@ -17,29 +17,34 @@ use townlet_wire::text::escape;
 const ROWS: usize = 60;
 
 /// The tick and digest that the replay must reach: the shard's own, where it could be asked.
-pub(super) fn target(all: &BundleContents, occasion: &IncidentTrigger) -> Option<(u64, String)> {
+pub(super) fn target(all: &BundleContents, trigger: &IncidentTrigger) -> Option<(u64, String)> {
     let replay = all.replay.as_ref()?;
-    let own = occasion.now.as_ref().filter(|now| now.tick == replay.tick).map(|now| (now.tick, now.digest.clone()));
+    let own = trigger.now.as_ref().filter(|now| now.tick == replay.tick).map(|now| (now.tick, now.digest.clone()));
     own.or_else(|| replay.target())
 }
 
 /// Everything that kept time, with the incident itself.
-pub(super) fn moments(run: &Run, all: &BundleContents, occasion: &IncidentTrigger, incident: &Incident) -> Vec<Moment> {
-    let tick = occasion.fault.as_ref().map(|fault| fault.tick).or_else(|| occasion.now.as_ref().map(|now| now.tick));
-    let at = occasion.fault.as_ref().map_or(&incident.ts, |fault| &fault.ts).parse().ok();
-    let own = vec![Moment::new(at, tick, "incident", format!("{}: {}", incident.kind.tag(), occasion.headline))];
+pub(super) fn entries(
+    run: &Run,
+    all: &BundleContents,
+    trigger: &IncidentTrigger,
+    incident: &Incident,
+) -> Vec<TimelineEntry> {
+    let tick = trigger.fault.as_ref().map(|fault| fault.tick).or_else(|| trigger.now.as_ref().map(|now| now.tick));
+    let at = trigger.fault.as_ref().map_or(&incident.ts, |fault| &fault.ts).parse().ok();
+    let own = vec![TimelineEntry::new(at, tick, "incident", format!("{}: {}", incident.kind.tag(), trigger.headline))];
     merged(&run.home, &run.root, &run.id, all.view.as_deref(), own)
 }
 
 /// `SUMMARY.md`.
 pub(super) fn summary(
     all: &BundleContents,
-    occasion: &IncidentTrigger,
+    trigger: &IncidentTrigger,
     incident: &Incident,
-    moments: &[Moment],
+    entries: &[TimelineEntry],
 ) -> String {
-    let mut text = format!("# Incident {}\n\n{}.\n\n", incident.id, escape(occasion.headline.trim_end_matches('.')));
-    head(&mut text, all, occasion, incident);
+    let mut text = format!("# Incident {}\n\n{}.\n\n", incident.id, escape(trigger.headline.trim_end_matches('.')));
+    head(&mut text, all, trigger, incident);
     text.push_str("\n## Replay\n\n");
     replay(&mut text, all, incident);
     text.push_str("\n## What is here\n\n");
@@ -47,41 +52,41 @@ pub(super) fn summary(
     for name in all.bundle.names() {
         let _ = writeln!(text, "- `{}`", escape(name));
     }
-    lacking(&mut text, incident);
-    if let Some(fault) = &occasion.fault {
+    missing(&mut text, incident);
+    if let Some(fault) = &trigger.fault {
         let _ = writeln!(text, "\n## What broke\n\n```text\n{} at {}", fault.message, fault.location);
         let _ = writeln!(text, "{}\n```", fault.backtrace);
     }
     text.push_str("\nTokens and values that their names call secret are taken out. Names of residents are not.\n");
-    let _ = write!(text, "\n## Timeline\n\n{}", table(moments, ROWS));
+    let _ = write!(text, "\n## Timeline\n\n{}", table(entries, ROWS));
     text
 }
 
 /// `note.md`.
 pub(super) fn note(
     all: &BundleContents,
-    occasion: &IncidentTrigger,
+    trigger: &IncidentTrigger,
     incident: &Incident,
-    moments: &[Moment],
+    entries: &[TimelineEntry],
 ) -> String {
-    let mut text = format!("# {}: {}\n\n", incident.kind.tag(), escape(&occasion.headline));
-    head(&mut text, all, occasion, incident);
+    let mut text = format!("# {}: {}\n\n", incident.kind.tag(), escape(&trigger.headline));
+    head(&mut text, all, trigger, incident);
     let _ = writeln!(text, "| bundle | `{}` |", incident.bundle);
     text.push_str("\n## What happened\n\n");
-    let _ = writeln!(text, "{}", escape(&occasion.headline));
-    if !occasion.sections.is_empty() {
-        let _ = writeln!(text, "\n{}", occasion.sections.trim_end());
+    let _ = writeln!(text, "{}", escape(&trigger.headline));
+    if !trigger.sections.is_empty() {
+        let _ = writeln!(text, "\n{}", trigger.sections.trim_end());
     }
     text.push_str("\n## Replay\n\n");
     replay(&mut text, all, incident);
-    lacking(&mut text, incident);
+    missing(&mut text, incident);
     text.push_str("\n## Cause, what was done, what follows\n\nTo be written by whoever looked into it.\n");
-    let _ = write!(text, "\n## Timeline\n\n{}", table(moments, ROWS));
+    let _ = write!(text, "\n## Timeline\n\n{}", table(entries, ROWS));
     text.push_str("\n## Again\n\n");
     text
 }
 
-fn head(text: &mut String, all: &BundleContents, occasion: &IncidentTrigger, incident: &Incident) {
+fn head(text: &mut String, all: &BundleContents, trigger: &IncidentTrigger, incident: &Incident) {
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "| {name} | {} |", escape(&value).replace('|', "\\|"));
     };
@@ -94,10 +99,10 @@ fn head(text: &mut String, all: &BundleContents, occasion: &IncidentTrigger, inc
     if let Some(seed) = all.seed {
         row("seed", seed.to_string());
     }
-    if let Some(now) = &occasion.now {
+    if let Some(now) = &trigger.now {
         row("tick", format!("{} ({})", now.tick, now.digest));
     }
-    if let Some(fault) = &occasion.fault {
+    if let Some(fault) = &trigger.fault {
         row("thread", fault.thread.clone());
         row("tick", format!("{} were behind it", fault.tick));
         row("at", fault.phase.clone());
@@ -108,8 +113,8 @@ fn head(text: &mut String, all: &BundleContents, occasion: &IncidentTrigger, inc
         );
         row("last command", command);
     }
-    if let Some((who, why)) = &occasion.asked {
-        row("asked by", if why.is_empty() { who.clone() } else { format!("{who}: {why}") });
+    if let Some((who, why)) = &trigger.requested_by {
+        row("requested by", if why.is_empty() { who.clone() } else { format!("{who}: {why}") });
     }
     all.origins.iter().for_each(|origin| row("from elsewhere", origin.clone()));
     row("audit log", all.audit.clone());
@@ -142,12 +147,12 @@ fn replay(text: &mut String, all: &BundleContents, incident: &Incident) {
     }
 }
 
-fn lacking(text: &mut String, incident: &Incident) {
-    if !incident.lacking.is_empty() {
+fn missing(text: &mut String, incident: &Incident) {
+    if !incident.missing.is_empty() {
         text.push_str("\n## What could not be had\n\n");
     }
-    for lack in &incident.lacking {
-        let _ = writeln!(text, "- {}", escape(lack));
+    for item in &incident.missing {
+        let _ = writeln!(text, "- {}", escape(item));
     }
 }
 

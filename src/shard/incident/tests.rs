@@ -39,7 +39,7 @@ fn bundles(home: &Path) -> Vec<bool> {
 #[test]
 fn of_the_oldest_incidents_the_note_alone_stays() {
     let folder = tempfile::tempdir().unwrap();
-    keep(folder.path(), KEPT + 1, &IncidentTrigger::new(Kind::Asked, "somebody asked"));
+    keep(folder.path(), KEPT + 1, &IncidentTrigger::new(Kind::Requested, "somebody asked"));
     let there = bundles(folder.path());
     assert_eq!((there.len(), there[0]), (KEPT + 1, false));
     assert!(there[1..].iter().all(|there| *there), "{there:?}");
@@ -63,10 +63,10 @@ fn after_six_incidents_that_nobody_asked_for_there_are_no_bundles_for_a_while() 
 
 #[test]
 fn incidents_that_somebody_asked_for_take_no_others_place() {
-    for kind in [Kind::Rollback, Kind::Asked] {
+    for kind in [Kind::Rollback, Kind::Requested] {
         let folder = tempfile::tempdir().unwrap();
-        let asked = Some(("local:ada".to_owned(), String::new()));
-        keep(folder.path(), MAX_AUTOMATIC, &IncidentTrigger { asked, ..IncidentTrigger::new(kind, "by hand") });
+        let requested_by = Some(("local:ada".to_owned(), String::new()));
+        keep(folder.path(), MAX_AUTOMATIC, &IncidentTrigger { requested_by, ..IncidentTrigger::new(kind, "by hand") });
         let recorder = recorder(folder.path());
         recorder.notice(IncidentTrigger::new(Kind::Crash, "it broke"));
         recorder.finish();
@@ -135,11 +135,11 @@ fn a_journal_that_takes_too_long_to_read_is_read_no_further_and_that_is_said() {
     let texts: Vec<Sources> = ["0.5", "0.6"].map(sources).into();
     let run = journalled(folder.path(), &[reload(0, 0, texts[0].clone()), reload(1, 0, texts[1].clone())]);
     for (patience, read, whole) in [(Duration::ZERO, 0, false), (TIMEOUT, 1, true)] {
-        let all = collect::gather(&run, &IncidentTrigger::new(Kind::Asked, "somebody asked"), patience);
+        let all = collect::collect(&run, &IncidentTrigger::new(Kind::Requested, "somebody asked"), patience);
         assert_eq!(all.sources.as_ref(), Some(&texts[read]));
         assert_eq!(all.replay.as_ref().map(|replay| replay.town.is_some()), Some(whole));
-        let said = all.bundle.lacking().iter().any(|lack| lack.item == "configuration at the end");
-        assert_eq!(said, !whole, "{:?}", all.bundle.lacking());
+        let said = all.bundle.missing().iter().any(|item| item.item == "configuration at the end");
+        assert_eq!(said, !whole, "{:?}", all.bundle.missing());
     }
 }
 

@@ -118,12 +118,12 @@ impl Watch {
         for fault in self.diagnostics.unreported_faults() {
             let message = fault.message.trim_end_matches('.');
             let headline = format!("the thread `{}` broke off: {message}", fault.thread);
-            let occasion = IncidentTrigger {
+            let trigger = IncidentTrigger {
                 view: self.diagnostics.view(),
                 fault: Some(fault),
                 ..IncidentTrigger::new(Kind::Crash, headline)
             };
-            self.recorder.notice(occasion);
+            self.recorder.notice(trigger);
         }
     }
 }
