@@ -366,7 +366,7 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Instant) {
-        self.diagnostics.enter(Phase::Beginning);
+        self.diagnostics.enter(Phase::Starting);
         fail_point!("engine_tick");
         self.town.step(&mut PhaseTracker { policy: &mut self.status.driver, diagnostics: &self.diagnostics });
         self.diagnostics.enter(Phase::Housekeeping);
@@ -433,7 +433,7 @@ impl Engine {
         self.disk.run(move || {
             drop(sender.send(journal.and_then(|()| snapshots::save(&folder, tick, &bytes, retain))));
         });
-        let saved = saved.recv().unwrap_or_else(|_| Err("the disk's thread broke off".into()));
+        let saved = saved.recv().unwrap_or_else(|_| Err("the disk thread crashed".into()));
         let trained = self.training.take().map_or(Ok(()), Training::end);
         let log = self.log.flush().map_err(|error| error.to_string());
         if let Some(told) = self.stopping.take() {

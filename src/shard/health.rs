@@ -28,7 +28,7 @@ impl Engine {
         let raised = self.diagnostics.alerts();
         problems.extend(raised.iter().map(|alert| alert.message.clone()));
         self.status.raised = raised;
-        self.unnoted |= self.diagnostics.hung_lately();
+        self.unnoted |= self.diagnostics.has_ended_hangs();
         let health = &mut self.status.health;
         if health.problems != problems {
             (self.dirty, self.unnoted) = (true, true);

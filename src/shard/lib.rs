@@ -283,7 +283,7 @@ fn live(
             || "No new incident bundle was made; logs/townlet.log says why.".to_owned(),
             |path| format!("The incident bundle is {}.", path.display()),
         );
-        format!("the town's thread broke off: {said}. {bundle} {resume_hint}")
+        format!("the town's thread crashed: {said}. {bundle} {resume_hint}")
     })
 }
 
@@ -391,7 +391,7 @@ impl Handle {
     /// Takes a last snapshot and ends. Answers with the snapshot's path; asked again, with the same.
     ///
     /// # Errors
-    /// What could not be written, that the town's thread broke off and why, or that a tick hangs, which is waited for a few
+    /// What could not be written, that the town's thread crashed and why, or that a tick hangs, which is waited for a few
     /// seconds; the shard has ended all the same.
     pub fn stop(&self) -> Result<String, String> {
         self.stopped.get_or_init(|| self.end()).clone()
@@ -407,7 +407,7 @@ impl Handle {
             (None, _) => Err(self.stop_timed_out()),
             (Some(result), thread) => match thread.map(JoinHandle::join) {
                 Some(Ok(Err(why))) => Err(why),
-                Some(Err(panic)) => Err(format!("the town's thread broke off: {}", incident::said(panic.as_ref()))),
+                Some(Err(panic)) => Err(format!("the town's thread crashed: {}", incident::said(panic.as_ref()))),
                 _ => result,
             },
         };

@@ -126,7 +126,7 @@ impl Engine {
     /// The one place where alerts are dated, counted and told, the town's and the shard's own.
     pub(super) fn note_alerts(&mut self) {
         let mut standing = telemetry::active_alerts(self.town.rules(), self.town.state(), &self.status);
-        standing.extend(self.diagnostics.hangs_over());
+        standing.extend(self.diagnostics.take_ended_hangs());
         let tick = self.town.tick();
         let mut raised = Vec::new();
         let ShardStatus { alerts_since, alerts_raised, story, .. } = &mut self.status;

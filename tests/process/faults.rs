@@ -115,7 +115,7 @@ fn a_town_that_panics_ends_the_batch_with_a_sentence() {
         let points = format!("{point}=4*off->panic");
         let ended = run(home.path(), false, &[("FAILPOINTS", &points)]);
         assert_eq!(ended.status, Some(3), "{point}: {}{}", ended.out, ended.said);
-        assert!(ended.said.contains("the town's thread broke off: failpoint"), "{point}: {}", ended.said);
+        assert!(ended.said.contains("the town's thread crashed: failpoint"), "{point}: {}", ended.said);
         assert_resume_completes(point, home.path(), &ended);
     }
 }
@@ -128,7 +128,7 @@ fn a_town_that_panics_gives_the_terminal_back_and_says_why() {
     seat.until("the screen", vt100::Screen::alternate_screen);
     seat.terminal_restored();
     assert_eq!(seat.ended(), 3);
-    assert!(seat.text().contains("the town's thread broke off: failpoint engine_tick"), "{}", seat.text());
+    assert!(seat.text().contains("the town's thread crashed: failpoint engine_tick"), "{}", seat.text());
     let ended = Batch::start(home.path(), &["--resume", "--tick-limit", LIMIT], &[]).end();
     assert_eq!(ended.status, Some(0), "{}", ended.said);
     assert_eq!(replay(home.path()).digest, ended.digest());

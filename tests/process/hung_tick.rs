@@ -55,7 +55,7 @@ fn while_a_tick_hangs_the_service_tells_and_the_process_ends_when_told() {
     // The last state that was made before.
     assert!(health["tick"].as_u64().is_some_and(|tick| tick <= 300), "{health}");
     let told = health["health"]["problems"][0].as_str().unwrap();
-    assert!(told.contains("tick 300 hangs for more than 3 s"), "{health}");
+    assert!(told.contains("tick 300 has been hanging for more than 3 s"), "{health}");
     let (status, ready) = get(&address, "/v1/ready");
     assert_eq!((status, &ready["ready"], &ready["why"]), (503, &false.into(), &"a tick hangs".into()));
     let (status, snapshot) = get(&address, "/v1/telemetry/snapshot");
@@ -100,7 +100,7 @@ fn a_served_town_that_breaks_off_ends_the_process_with_a_bundle() {
     let server = served(home, "100x", "engine_tick=120*off->panic");
     let (status, said) = server.ended();
     assert_eq!(status, Some(3), "{said}");
-    for words in ["the town's thread broke off: failpoint engine_tick", "bundle.tar.zst", "--resume harbour-"] {
+    for words in ["the town's thread crashed: failpoint engine_tick", "bundle.tar.zst", "--resume harbour-"] {
         assert!(said.contains(words), "{words}: {said}");
     }
     assert_eq!(kinds(home), [Kind::Crash]);

@@ -280,7 +280,7 @@ mod broken {
         let ended = Batch::start(home, &args, &[("FAILPOINTS", "engine_tick=120*off->panic")]).end();
         assert_eq!(ended.status, Some(3), "{}", ended.said);
         let (it, note) = only(home, Kind::Crash);
-        for words in ["the town's thread broke off: failpoint engine_tick", "bundle.tar.zst", "--resume harbour-"] {
+        for words in ["the town's thread crashed: failpoint engine_tick", "bundle.tar.zst", "--resume harbour-"] {
             assert!(ended.said.contains(words), "{words}: {}", ended.said);
         }
         let expected = replay(home);
@@ -290,7 +290,7 @@ mod broken {
         let crash = json(&folder, "crash.json");
         assert_eq!((&crash["thread"], &crash["tick"]), (&"town".into(), &120.into()), "{crash}");
         assert_eq!(crash["last_command"]["cmd_id"], "id-0");
-        assert!(crash["phase"].as_str().unwrap().contains("beginning the tick"));
+        assert!(crash["phase"].as_str().unwrap().contains("starting the tick"));
         assert!(crash["backtrace"].as_str().unwrap().contains("Engine"), "{crash}");
         assert!(folder.join("health.json").exists() && json(&folder, "environment.json")["FAILPOINTS"].is_string());
         let note = std::fs::read_to_string(note.join("note.md")).unwrap();
@@ -313,14 +313,14 @@ mod broken {
         let home = home.path();
         let points = [("FAILPOINTS", "journal_write=5*off->panic")];
         let mut seat = WatchedSource::start(home, (120, 40), &["--speed", "100x"], &points);
-        seat.shows("the thread `journal` broke off");
+        seat.shows("the thread `journal` crashed");
         seat.press("q");
         seat.terminal_restored();
         seat.ended();
         let (it, _) = only(home, Kind::Crash);
         assert!(it.headline.contains("journal_write"), "{it:?}");
         let log = std::fs::read_to_string(home.join("logs/townlet.log")).unwrap();
-        assert!(log.contains("the thread `journal` broke off"), "{log}");
+        assert!(log.contains("the thread `journal` crashed"), "{log}");
     }
 
     #[test]
@@ -351,13 +351,13 @@ mod broken {
         let home = home.path();
         let points = [("FAILPOINTS", "engine_tick=300*off->1*sleep(9000)->off")];
         let mut seat = WatchedSource::start(home, (120, 40), &["--speed", "100x"], &points);
-        seat.shows("tick 300 hangs for more than 3 s");
-        seat.hides("hangs for more than 3 s");
+        seat.shows("tick 300 has been hanging for more than 3 s");
+        seat.hides("hanging for more than 3 s");
         seat.press("q");
         seat.terminal_restored();
         assert_eq!(seat.ended(), 0, "{}", seat.text());
         let (it, folder) = only(home, Kind::Hang);
-        assert!(it.headline.contains("tick 300") && it.headline.contains("beginning the tick"), "{it:?}");
+        assert!(it.headline.contains("tick 300") && it.headline.contains("starting the tick"), "{it:?}");
         let note = std::fs::read_to_string(folder.join("note.md")).unwrap();
         assert!(note.contains("ops/hang") && note.contains("degraded; tick 300 hangs"), "{note}");
         let into = tempfile::tempdir().unwrap();

@@ -1,8 +1,7 @@
-//! One timeline of an incident, merged from everything that kept time: the audit log, the story, the program's own log,
-//! journals and snapshots.
+//! The timeline of an incident, merged from the audit log, events, the program's log, journals and snapshots.
 //!
-//! Owns the order. What has a tick and no time of its own is placed by the nearest record before it that has both, and
-//! marked with `~`. Rule: "Incidents".
+//! An entry with a tick but no time takes the time of the nearest earlier entry with both, marked with `~`. Rule:
+//! "Incidents".
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -17,34 +16,32 @@ use townlet_audit::{Record, Stage};
 use townlet_wire::text::escape;
 use townlet_wire::{Snapshot, Status};
 
-/// Most rows of one source, newest kept.
-const MOST: usize = 400;
-/// Longest text of a row, in characters.
-const LONGEST: usize = 240;
+/// Maximum rows per source; the newest are kept.
+const MAX_ROWS: usize = 400;
+/// Maximum length of a row's text, in characters.
+const MAX_TEXT: usize = 240;
 
-/// Something that happened.
+/// A row of the timeline.
 #[derive(Clone, Debug)]
 pub(super) struct TimelineEntry {
-    /// When, if anybody knew.
+    /// The time, if known.
     pub(super) at: Option<Timestamp>,
-    /// The town's tick, if anybody knew.
+    /// The tick, if known.
     pub(super) tick: Option<u64>,
-    /// Who tells.
+    /// The source.
     pub(super) from: &'static str,
-    /// What.
     pub(super) text: String,
-    /// Its time is that of a neighbour.
-    about: bool,
+    /// Whether the time is that of a neighbour.
+    approximate: bool,
 }
 
 impl TimelineEntry {
-    /// One entry.
     pub(super) fn new(at: Option<Timestamp>, tick: Option<u64>, from: &'static str, text: impl Into<String>) -> Self {
-        Self { at, tick, from, text: text.into(), about: false }
+        Self { at, tick, from, text: text.into(), approximate: false }
     }
 }
 
-/// Everything that kept time about a run, in order.
+/// All entries of a run, in order.
 pub(super) fn merged(
     home: &Home,
     root: &str,
@@ -55,9 +52,9 @@ pub(super) fn merged(
     let mut entries = own;
     entries.extend(of_audit(&home.console(), run_id));
     entries.extend(of_log(&home.log()));
-    entries.extend(home.journal_files(run_id).iter().filter_map(|file| of_file("journal", "is first written", file)));
+    entries.extend(home.journal_files(run_id).iter().filter_map(|file| of_file("journal", "started", file)));
     let snapshots = snapshots::list(&home.snapshots(root, run_id));
-    entries.extend(snapshots.iter().filter_map(|file| of_file("snapshot", "is written", file)));
+    entries.extend(snapshots.iter().filter_map(|file| of_file("snapshot", "written", file)));
     if let Some(view) = view {
         let events = view.events.iter().map(|event| {
             let fields = pairs(&event.fields);
@@ -72,14 +69,14 @@ pub(super) fn merged(
                 None,
                 Some(alert.since_tick),
                 "alert",
-                format!("{} since here: {}", alert.name, alert.message),
+                format!("{} active from here: {}", alert.name, alert.message),
             )
         }));
     }
     ordered(entries)
 }
 
-/// By time; what has none by its neighbour's.
+/// Sorts by time, after estimating missing times.
 fn ordered(mut entries: Vec<TimelineEntry>) -> Vec<TimelineEntry> {
     let mut known: Vec<(u64, Timestamp)> = entries.iter().filter_map(|it| Some((it.tick?, it.at?))).collect();
     known.sort();
@@ -87,7 +84,7 @@ fn ordered(mut entries: Vec<TimelineEntry>) -> Vec<TimelineEntry> {
         let tick = entry.tick.unwrap_or_default();
         let behind = known.partition_point(|(at, _)| *at <= tick);
         entry.at = known.get(behind.saturating_sub(1)).map(|(_, at)| *at);
-        entry.about = true;
+        entry.approximate = true;
     }
     entries.sort_by_key(|entry| (entry.at, entry.tick));
     entries
@@ -95,12 +92,12 @@ fn ordered(mut entries: Vec<TimelineEntry>) -> Vec<TimelineEntry> {
 
 fn of_audit(folder: &Path, run_id: &str) -> Vec<TimelineEntry> {
     let mut kept: VecDeque<TimelineEntry> = VecDeque::new();
-    // What cannot be read is told by the audit log's verdict.
+    // The verification of the audit log reports unreadable files.
     drop(townlet_audit::records(folder, |_, _, record| {
         if let Ok(record) = record
             && record.run_id == run_id
         {
-            if kept.len() == MOST {
+            if kept.len() == MAX_ROWS {
                 kept.pop_front();
             }
             kept.push_back(of_record(&record));
@@ -125,14 +122,14 @@ fn of_record(record: &Record) -> TimelineEntry {
 fn of_log(path: &Path) -> Vec<TimelineEntry> {
     let Ok(text) = std::fs::read(path) else { return Vec::new() };
     let text = String::from_utf8_lossy(&text).into_owned();
-    let rows = text.lines().rev().take(MOST).filter_map(|line| {
+    let rows = text.lines().rev().take(MAX_ROWS).filter_map(|line| {
         let (at, text) = line.split_once("  ")?;
         Some(TimelineEntry::new(Some(at.parse().ok()?), None, "log", text))
     });
     rows.collect()
 }
 
-/// ` name=value`, one behind the other.
+/// Joins pairs as ` name=value`.
 fn pairs<'a>(fields: impl IntoIterator<Item = (&'a String, &'a Value)>) -> String {
     fields.into_iter().fold(String::new(), |mut text, (name, value)| {
         let _ = write!(text, " {name}={value}");
@@ -140,30 +137,30 @@ fn pairs<'a>(fields: impl IntoIterator<Item = (&'a String, &'a Value)>) -> Strin
     })
 }
 
-/// A file whose name ends with its tick.
+/// The entry of a file whose name ends with its tick.
 fn of_file(what: &'static str, done: &str, path: &Path) -> Option<TimelineEntry> {
     let stem = path.file_stem()?.to_str()?;
     let tick = stem.rsplit('-').next()?.parse().ok()?;
     let at = Timestamp::try_from(std::fs::metadata(path).ok()?.modified().ok()?).ok()?;
-    // A journal's file is written to from its tick on; only that it begins there is known.
+    // A journal is written over time; only its start tick is known.
     let at = (what == "snapshot").then_some(at);
     let name = path.file_name()?.to_string_lossy();
     Some(TimelineEntry::new(at, Some(tick), what, format!("{name} {done}")))
 }
 
-/// As a table, the newest `most` rows.
+/// A Markdown table of the newest `most` rows.
 pub(super) fn table(entries: &[TimelineEntry], most: usize) -> String {
     let mut text = String::from("| when (UTC) | tick | from | what |\n|---|---|---|---|\n");
     let left_out = entries.len().saturating_sub(most);
     if left_out > 0 {
-        let _ = writeln!(text, "| … | | | {left_out} earlier rows stand in the bundle's `timeline.md` |");
+        let _ = writeln!(text, "| … | | | {left_out} earlier rows are in the bundle's `timeline.md` |");
     }
     for entry in &entries[left_out..] {
-        let about = if entry.about { "~ " } else { "" };
+        let mark = if entry.approximate { "~ " } else { "" };
         let at = entry.at.map_or_else(|| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string());
         let tick = entry.tick.map_or_else(String::new, |tick| tick.to_string());
-        let what: String = escape(&entry.text).replace('|', "\\|").chars().take(LONGEST).collect();
-        let _ = writeln!(text, "| {about}{at} | {tick} | {} | {what} |", entry.from);
+        let what: String = escape(&entry.text).replace('|', "\\|").chars().take(MAX_TEXT).collect();
+        let _ = writeln!(text, "| {mark}{at} | {tick} | {} | {what} |", entry.from);
     }
     text
 }
@@ -173,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_only_a_tick_stands_behind_its_neighbour() {
+    fn an_entry_without_a_time_follows_its_neighbour() {
         let at = |second: i64| Timestamp::from_second(second).ok();
         let entries = vec![
             TimelineEntry::new(at(30), Some(300), "command", "third"),

@@ -124,8 +124,7 @@ impl Engine {
     ) {
         let sender = self.sender.clone();
         self.disk.run(move || {
-            let done =
-                catch_unwind(AssertUnwindSafe(job)).map_err(|_| "the thread that writes files broke off".to_owned());
+            let done = catch_unwind(AssertUnwindSafe(job)).map_err(|_| "the disk thread crashed".to_owned());
             // The loop may have ended; then nobody waits.
             drop(sender.send(Message::Then(Box::new(move |engine| then(engine, done)))));
         });
