@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use live::{FILE, Live, SMALL, filed, home, options, read, sources, wait_for};
 use serde_json::Value;
-use townlet_learn::checkpoint::{Checkpoint, Registry, Saved};
+use townlet_learn::checkpoint::{Checkpoint, Registry, TrainingState};
 use townlet_learn::{Choice, NetworkPolicy};
 use townlet_shard::Options;
 use townlet_shard::training::TrainingSpec;
@@ -25,7 +25,7 @@ fn registry(home: &Path) -> Registry {
 }
 
 #[track_caller]
-fn newest(home: &Path) -> Saved {
+fn newest(home: &Path) -> TrainingState {
     registry(home).newest_training().expect("a training that can be gone on with")
 }
 
@@ -115,7 +115,7 @@ fn a_training_goes_on_under_what_was_reloaded() {
     wait_for(&views, "a checkpoint", |view| view.learning.checkpoint.is_some());
     live.done("training pause");
     wait_for_state(&live, "paused");
-    let clip = |saved: &Saved| {
+    let clip = |saved: &TrainingState| {
         let row = saved.sources.config.lines().find_map(|line| line.strip_prefix("rewards.clip.clip_per_tick: "));
         row.map(str::to_owned)
     };

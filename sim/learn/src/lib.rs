@@ -19,6 +19,6 @@ pub mod train;
 
 pub use network_policy::{Choice, LastDecision, NetworkPolicy};
 pub use parallel::ShouldContinue;
-pub use replay_policy::Recorded;
+pub use replay_policy::ReplayPolicy;
 pub use replicas::{Replica, Replicas};
 pub use scripted::Scripted;

@@ -40,7 +40,7 @@ pub struct NetworkPolicy {
     normalizer: Normalizer,
     rows: Vec<f32>,
     out: Output,
-    weighed: Vec<Option<(ResidentId, LastDecision)>>,
+    last_decision: Vec<Option<(ResidentId, LastDecision)>>,
 }
 
 impl NetworkPolicy {
@@ -59,7 +59,7 @@ impl NetworkPolicy {
             normalizer: checkpoint.normalizer.clone(),
             rows: Vec::new(),
             out: Output::default(),
-            weighed: vec![None; slots],
+            last_decision: vec![None; slots],
         })
     }
 
@@ -69,9 +69,9 @@ impl NetworkPolicy {
     }
 
     /// What was weighed at the latest decision of whoever has the slot; `None` before their first.
-    pub fn weighed(&self, town: &Town, agent: AgentId) -> Option<LastDecision> {
-        let (who, weighed) = self.weighed[agent.at()]?;
-        (who == town.state().agents.resident[agent]).then_some(weighed)
+    pub fn last_decision(&self, town: &Town, agent: AgentId) -> Option<LastDecision> {
+        let (who, last_decision) = self.last_decision[agent.at()]?;
+        (who == town.state().agents.resident[agent]).then_some(last_decision)
     }
 }
 
@@ -93,7 +93,8 @@ impl Policy for NetworkPolicy {
                 Choice::Greedy => distribution.greedy(),
                 Choice::Sampled => distribution.sample(uniform(town.state().seed, town.tick(), who)),
             };
-            self.weighed[decider.agent.at()] = Some((who, LastDecision { top: top(&distribution), value: *value }));
+            self.last_decision[decider.agent.at()] =
+                Some((who, LastDecision { top: top(&distribution), value: *value }));
             choices.push(OPTIONS[option].0);
         }
     }

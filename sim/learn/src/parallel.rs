@@ -13,14 +13,14 @@ pub(crate) fn for_each_chunk<T: Send>(
     items: &mut [T],
     size: usize,
     threads: NonZero<usize>,
-    deed: impl Fn(&mut [T]) + Sync,
+    body: impl Fn(&mut [T]) + Sync,
 ) {
     let tiles = Mutex::new(items.chunks_mut(size));
     let work = || {
         loop {
             let tile = tiles.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(tile) = tile else { break };
-            deed(tile);
+            body(tile);
         }
     };
     std::thread::scope(|scope| {

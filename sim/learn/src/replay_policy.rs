@@ -4,13 +4,13 @@ use townlet_town::{Decider, OptionKind, Policy, Town};
 
 /// Options of past ticks, and where the playing stands.
 #[derive(Clone, Debug, Default)]
-pub struct Recorded {
+pub struct ReplayPolicy {
     options: Vec<OptionKind>,
     next: usize,
     missing: u64,
 }
 
-impl Recorded {
+impl ReplayPolicy {
     /// Adds what was chosen in one or more further ticks.
     pub fn extend(&mut self, options: impl IntoIterator<Item = OptionKind>) {
         self.options.drain(..std::mem::take(&mut self.next));
@@ -28,7 +28,7 @@ impl Recorded {
     }
 }
 
-impl Policy for Recorded {
+impl Policy for ReplayPolicy {
     fn decide(&mut self, _town: &Town, deciders: &[Decider], choices: &mut Vec<OptionKind>) {
         for _ in deciders {
             let option = self.options.get(self.next).copied();

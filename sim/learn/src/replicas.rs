@@ -47,13 +47,13 @@ impl<P: Policy + Send> Replicas<P> {
     /// Steps every town `ticks` times on up to `threads` workers and forgets the events of each tick. With a layout, what
     /// every resident sees is written after each of them.
     pub fn run(&mut self, ticks: u64, threads: NonZero<usize>, layout: Option<&Layout>) {
-        parallel::for_each_chunk(&mut self.replicas, TILE, threads, |tile| advance(tile, ticks, layout));
+        parallel::for_each_chunk(&mut self.replicas, TILE, threads, |chunk| advance(chunk, ticks, layout));
     }
 }
 
-fn advance<P: Policy>(tile: &mut [Replica<P>], ticks: u64, layout: Option<&Layout>) {
+fn advance<P: Policy>(chunk: &mut [Replica<P>], ticks: u64, layout: Option<&Layout>) {
     for _ in 0..ticks {
-        for replica in &mut *tile {
+        for replica in &mut *chunk {
             replica.town.clear_events();
             replica.town.step(&mut replica.policy);
             if let Some(layout) = layout {

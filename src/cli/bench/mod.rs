@@ -28,7 +28,7 @@ pub(super) struct Args {
     /// About how long to measure, in seconds
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// Folder whose disk the commands are measured on; what is written there is removed again
+    /// TempFolder whose disk the commands are measured on; what is written there is removed again
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
     /// For a program: one JSON object
@@ -46,7 +46,7 @@ enum Verdict {
     Missed,
     NotMeasured,
     /// A figure without a target of its own.
-    Told,
+    NoTarget,
 }
 
 impl Verdict {
@@ -56,7 +56,7 @@ impl Verdict {
             Self::Met => "met",
             Self::Missed => "MISSED",
             Self::NotMeasured => "not measured",
-            Self::Told => "-",
+            Self::NoTarget => "-",
         }
     }
 }
@@ -88,7 +88,7 @@ impl Row {
             Target::None => (true, "-".to_owned()),
         };
         let verdict = match (target, verdict) {
-            (Target::None, _) => Verdict::Told,
+            (Target::None, _) => Verdict::NoTarget,
             (_, true) => Verdict::Met,
             (_, false) => Verdict::Missed,
         };
@@ -123,45 +123,45 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let texts = config_sources::load(&ConfigArgs::default(), Vec::new())?;
     let budget = Duration::from_secs(args.seconds);
     let mut rows = Vec::new();
-    say(args, "a headless shard");
+    progress(args, "a headless shard");
     // First, while nothing else has taken memory; then what a replica takes, while little has been given back.
-    let folder = shard::Folder::make(&args.home)?;
+    let folder = shard::TempFolder::make(&args.home)?;
     rows.push(shard::memory(&texts.sources, &folder)?);
     let replica = town::replicas(&texts.sources)?;
-    say(args, "commands");
+    progress(args, "commands");
     rows.extend(shard::commands(&texts.sources, &folder, budget / 2)?);
-    say(args, "subscribers");
+    progress(args, "subscribers");
     rows.push(shard::subscribers(&texts.sources, &folder, budget / 3)?);
     rows.extend(service::subscribers(&texts.sources, &folder, budget / 3)?);
-    say(args, "the terminal interface");
+    progress(args, "the terminal interface");
     rows.push(tui_frames::frames(&texts.sources, &folder, budget / 2)?);
-    say(args, "a training beside a town");
+    progress(args, "a training beside a town");
     rows.extend(training_impact::rows(&texts.sources, &folder, budget)?);
     drop(folder);
-    say(args, "the town");
+    progress(args, "the town");
     rows.extend(town::speed(&texts.sources, budget / 4)?);
     rows.push(town::replicas_at_work(&texts.sources, budget / 10)?);
-    say(args, "a town of 1,000");
-    rows.extend(town::crowd(&texts.sources)?);
+    progress(args, "a town of 1,000");
+    rows.extend(town::large_town(&texts.sources)?);
     rows.push(town::backlog(budget / 10)?);
-    rows.extend(town::parts(&texts.sources, budget / 10)?);
+    rows.extend(town::digest_and_snapshots(&texts.sources, budget / 10)?);
     rows.push(replica);
-    say(args, "learning");
+    progress(args, "learning");
     rows.extend(ppo_update::speed()?);
-    say(args, "a training");
+    progress(args, "a training");
     rows.extend(train::rows(&texts.sources, budget)?);
-    rows.extend(not_yet());
+    rows.extend(not_measured());
     if cfg!(debug_assertions) {
         // What an unoptimised program does is told, and judged by nobody.
-        rows.iter_mut().filter(|row| row.value.is_some()).for_each(|row| row.verdict = Verdict::Told);
+        rows.iter_mut().filter(|row| row.value.is_some()).for_each(|row| row.verdict = Verdict::NoTarget);
     }
-    tell(args, &rows)?;
+    print_table(args, &rows)?;
     let missed = rows.iter().any(|row| row.verdict == Verdict::Missed);
     Ok(ExitCode::from(if missed { super::EXIT_CHECK_FAILED } else { 0 }))
 }
 
 /// What the quality guide asks for and this program cannot measure by itself.
-fn not_yet() -> Vec<Row> {
+fn not_measured() -> Vec<Row> {
     vec![
         Row::missing(
             "allocations in a tick after warm-up",
@@ -179,13 +179,13 @@ fn not_yet() -> Vec<Row> {
     ]
 }
 
-fn say(args: &Args, what: &str) {
+fn progress(args: &Args, what: &str) {
     if !args.json {
         output::stderr!("measuring {what} …");
     }
 }
 
-fn tell(args: &Args, rows: &[Row]) -> Result<()> {
+fn print_table(args: &Args, rows: &[Row]) -> Result<()> {
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
     if args.json {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -241,6 +241,6 @@ mod tests {
         assert_eq!(verdict(2.0, Target::AtMost(2.0)), Verdict::Met);
         assert_eq!(verdict(2.1, Target::AtMost(2.0)), Verdict::Missed);
         assert_eq!(verdict(2.0, Target::AtLeast(2.1)), Verdict::Missed);
-        assert_eq!(verdict(2.0, Target::None), Verdict::Told);
+        assert_eq!(verdict(2.0, Target::None), Verdict::NoTarget);
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use townlet_town::Sources;
 
-use super::shard::{Folder, start};
+use super::shard::{TempFolder, start};
 use super::timing::{median, resident_kib};
 use super::{Row, Target};
 use townlet_shard::{Handle, Log, Speed};
@@ -25,7 +25,7 @@ const STALLED: usize = 10;
 const TURNS: u32 = 5;
 
 /// The share of its speed that the town keeps, and what the process holds more.
-pub(super) fn subscribers(sources: &Sources, folder: &Folder, budget: Duration) -> Result<Vec<Row>> {
+pub(super) fn subscribers(sources: &Sources, folder: &TempFolder, budget: Duration) -> Result<Vec<Row>> {
     let shard = Arc::new(start(sources, folder, false, Speed::Max, false)?);
     let place = townlet_server::Place { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tls: None };
     let options = townlet_server::Options {
@@ -39,11 +39,11 @@ pub(super) fn subscribers(sources: &Sources, folder: &Folder, budget: Duration) 
     speed(&shard, turn);
     for _ in 0..TURNS {
         let alone = speed(&shard, turn);
-        let crowd = Crowd::gather(server.address()).context("the service takes no subscribers")?;
+        let subscribers = Subscribers::gather(server.address()).context("the service takes no subscribers")?;
         let before = resident_kib();
         let with = speed(&shard, turn);
         held.extend(before.zip(resident_kib()).map(|(before, after)| after - before));
-        received += crowd.leave();
+        received += subscribers.leave();
         shares.push(with / alone * 100.0);
     }
     drop(server);
@@ -66,14 +66,14 @@ fn speed(shard: &Handle, turn: Duration) -> f64 {
 }
 
 /// Subscribers for a while.
-struct Crowd {
+struct Subscribers {
     over: Arc<AtomicBool>,
     bytes: Arc<AtomicU64>,
     readers: Vec<std::thread::JoinHandle<()>>,
     _stalled: Vec<TcpStream>,
 }
 
-impl Crowd {
+impl Subscribers {
     fn gather(address: SocketAddr) -> std::io::Result<Self> {
         let (over, bytes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let subscribe = || {

@@ -25,14 +25,14 @@ const HEADLESS_TICKS: u64 = 20_000;
 /// Commands on their way at once when they are sent as fast as they are answered.
 const IN_FLIGHT: usize = 64;
 /// Fewest commands of which a hundredth means something.
-const LEAST: usize = 100;
+const MIN_COMMANDS: usize = 100;
 /// Bytes of a bare write before its fsync: about a line of the log.
-const LINE: [u8; 700] = [b'x'; 700];
+const RECORD: [u8; 700] = [b'x'; 700];
 
 /// A folder that is removed again.
-pub(super) struct Folder(PathBuf);
+pub(super) struct TempFolder(PathBuf);
 
-impl Folder {
+impl TempFolder {
     /// Makes it on the disk of `home`.
     pub(super) fn make(home: &Path) -> Result<Self> {
         let path = home.join(format!(".townlet-bench-{}", std::process::id()));
@@ -41,7 +41,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempFolder {
     fn drop(&mut self) {
         // What cannot be removed is left where its name says what it is.
         drop(std::fs::remove_dir_all(&self.0));
@@ -49,14 +49,14 @@ impl Drop for Folder {
 }
 
 /// A shard in the folder.
-pub(super) fn start(sources: &Sources, folder: &Folder, paused: bool, speed: Speed, held: bool) -> Result<Handle> {
+pub(super) fn start(sources: &Sources, folder: &TempFolder, paused: bool, speed: Speed, held: bool) -> Result<Handle> {
     start_with(sources, folder, (paused, speed, held), None)
 }
 
 /// The same, with a training beside it when there is a recipe; paused, how fast, held.
 pub(super) fn start_with(
     sources: &Sources,
-    folder: &Folder,
+    folder: &TempFolder,
     (paused, speed, held): (bool, Speed, bool),
     training: Option<TrainingSpec>,
 ) -> Result<Handle> {
@@ -68,7 +68,7 @@ pub(super) fn start_with(
 }
 
 /// Memory of a batch run.
-pub(super) fn memory(sources: &Sources, folder: &Folder) -> Result<Row> {
+pub(super) fn memory(sources: &Sources, folder: &TempFolder) -> Result<Row> {
     let name = "memory, headless";
     let shard = start(sources, folder, false, Speed::Max, true)?;
     shard.run_to(HEADLESS_TICKS, |_| true);
@@ -84,7 +84,7 @@ pub(super) fn memory(sources: &Sources, folder: &Folder) -> Result<Row> {
 }
 
 /// Latency paused and at 1×, commands a second, and the snapshot that observers get.
-pub(super) fn commands(sources: &Sources, folder: &Folder, budget: Duration) -> Result<Vec<Row>> {
+pub(super) fn commands(sources: &Sources, folder: &TempFolder, budget: Duration) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (paused, pace) in [(true, "paused"), (false, "at 1×")] {
         let shard = start(sources, folder, paused, Speed::X1, false)?;
@@ -120,11 +120,11 @@ impl<'a> Operator<'a> {
 
     fn ask(&self, number: u64) -> Result<()> {
         let answer = self.shard.ask_and_wait(self.session, Self::request(number)).context("the shard has ended")?;
-        fine(&answer)
+        expect_ok(&answer)
     }
 }
 
-fn fine(answer: &Answer) -> Result<()> {
+fn expect_ok(answer: &Answer) -> Result<()> {
     if answer.status != Status::Ok {
         bail!("a command was refused: {}", answer.summary());
     }
@@ -135,7 +135,7 @@ fn fine(answer: &Answer) -> Result<()> {
 fn two_fsyncs(file: &mut File) -> std::io::Result<Duration> {
     let started = Instant::now();
     for _ in 0..2 {
-        file.write_all(&LINE)?;
+        file.write_all(&RECORD)?;
         file.sync_data()?;
     }
     Ok(started.elapsed())
@@ -146,7 +146,7 @@ fn latency(operator: &Operator<'_>, folder: &Path, pace: &str, budget: Duration)
     let mut bare = OpenOptions::new().append(true).create(true).open(&path).context("a bare file")?;
     let (mut commands, mut disk) = (Vec::new(), Vec::new());
     let begun = Instant::now();
-    while commands.len() < LEAST || begun.elapsed() < budget {
+    while commands.len() < MIN_COMMANDS || begun.elapsed() < budget {
         disk.push(milliseconds(two_fsyncs(&mut bare).context("a bare file")?));
         let started = Instant::now();
         operator.ask(commands.len() as u64)?;
@@ -175,7 +175,7 @@ fn sustained(operator: &Operator<'_>, budget: Duration) -> Result<Row> {
             operator.shard.ask(operator.session, Operator::request(sent), move |answer| drop(sender.send(answer)));
             sent += 1;
         }
-        fine(&answers.recv().context("the shard has ended")?)?;
+        expect_ok(&answers.recv().context("the shard has ended")?)?;
         done += 1;
     }
     let rate = done as f64 / begun.elapsed().as_secs_f64();
@@ -191,7 +191,7 @@ const STALLED: usize = 10;
 const ROUNDS: u32 = 5;
 
 /// What subscribers cost the town: its rate with them, of that without, in turn on one shard at full speed.
-pub(super) fn subscribers(sources: &Sources, folder: &Folder, budget: Duration) -> Result<Row> {
+pub(super) fn subscribers(sources: &Sources, folder: &TempFolder, budget: Duration) -> Result<Row> {
     let shard = start(sources, folder, false, Speed::Max, false)?;
     let each = budget / (2 * ROUNDS);
     let rate = |shard: &Handle| {

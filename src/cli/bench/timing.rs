@@ -17,12 +17,12 @@ pub(super) fn median(values: &mut [f64]) -> f64 {
 }
 
 /// Median time of one run, in milliseconds, from at least three runs within the budget.
-pub(super) fn time<T>(budget: Duration, mut deed: impl FnMut() -> T) -> f64 {
+pub(super) fn time<T>(budget: Duration, mut body: impl FnMut() -> T) -> f64 {
     let begun = Instant::now();
     let mut times = Vec::new();
     while times.len() < 3 || begun.elapsed() < budget {
         let started = Instant::now();
-        std::hint::black_box(deed());
+        std::hint::black_box(body());
         times.push(milliseconds(started.elapsed()));
     }
     median(&mut times)

@@ -129,7 +129,7 @@ pub(super) fn replicas_at_work(sources: &Sources, budget: Duration) -> Result<Ro
 }
 
 /// A town of 1,000 against one of 8, per resident-tick with full observations, over whole days in turn.
-pub(super) fn crowd(sources: &Sources) -> Result<Vec<Row>> {
+pub(super) fn large_town(sources: &Sources) -> Result<Vec<Row>> {
     let stress = config_sources::shipped("stress.yaml", include_str!("../../../configs/stress.yaml"))?;
     let layout = observations::layout(Observations::Full);
     let mut towns = [warm(sources)?, warm(&stress.sources)?];
@@ -175,7 +175,7 @@ pub(super) fn backlog(budget: Duration) -> Result<Row> {
 }
 
 /// Digest and snapshot of the default town.
-pub(super) fn parts(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
+pub(super) fn digest_and_snapshots(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     let town = warm(sources)?;
     let bytes = snapshot::save(&town);
     snapshot::load(&bytes)?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use townlet_town::Sources;
 
-use super::shard::{Folder, start_with};
+use super::shard::{TempFolder, start_with};
 use super::timing::median;
 use super::{Row, Target};
 use townlet_shard::training::TrainingSpec;
@@ -23,7 +23,7 @@ const ROUNDS: u32 = 5;
 ///
 /// # Errors
 /// When a shard cannot be started or saved.
-pub(super) fn rows(sources: &Sources, folder: &Folder, budget: Duration) -> Result<Vec<Row>> {
+pub(super) fn rows(sources: &Sources, folder: &TempFolder, budget: Duration) -> Result<Vec<Row>> {
     let recipe = TrainingSpec::new(sources, None).context("what a town is taught")?;
     let each = budget / 12;
     let mut rows = Vec::new();

@@ -16,7 +16,7 @@ use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
 use townlet_town::Sources;
 
-use super::shard::{Folder, start};
+use super::shard::{TempFolder, start};
 use super::timing::{milliseconds, percentile};
 use super::{Row, Target};
 use townlet_shard::Speed;
@@ -29,14 +29,14 @@ use townlet_tui::theme::Theme;
 /// Columns and rows of the terminal.
 const SIZE: (u16, u16) = (200, 60);
 /// Pictures of a screen before the next one is looked at.
-const STAY: usize = 10;
+const FRAMES_PER_SCREEN: usize = 10;
 /// Longest wait for a view; a town at full speed has one every few milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A terminal that only counts what it is sent.
-struct Nowhere<'a>(&'a AtomicU64);
+struct NullTerminal<'a>(&'a AtomicU64);
 
-impl Write for Nowhere<'_> {
+impl Write for NullTerminal<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(bytes.len())
@@ -48,7 +48,7 @@ impl Write for Nowhere<'_> {
 }
 
 /// Time of a frame on every screen in turn, each frame with a newer view.
-pub(super) fn frames(sources: &Sources, folder: &Folder, budget: Duration) -> Result<Row> {
+pub(super) fn frames(sources: &Sources, folder: &TempFolder, budget: Duration) -> Result<Row> {
     let shard = Arc::new(start(sources, folder, false, Speed::Max, false)?);
     let mut source = Local::new(shard, "bench".into(), false, Vec::new());
     let theme = Theme::named("dark", true).context("the theme is missing")?;
@@ -64,14 +64,14 @@ pub(super) fn frames(sources: &Sources, folder: &Folder, budget: Duration) -> Re
     let written = AtomicU64::new(0);
     let area = Rect::new(0, 0, SIZE.0, SIZE.1);
     let options = TerminalOptions { viewport: Viewport::Fixed(area) };
-    let mut terminal = Terminal::with_options(CrosstermBackend::new(Nowhere(&written)), options)?;
+    let mut terminal = Terminal::with_options(CrosstermBackend::new(NullTerminal(&written)), options)?;
     let (send, notices) = channel();
     source.start(Box::new(move |notice| drop(send.send(notice))));
     let (mut times, mut slowest, mut screens) = (Vec::new(), (0.0, 0), Screen::ALL.iter().cycle());
     let mut screen = 0;
     let begun = Instant::now();
     while begun.elapsed() < budget {
-        if times.len() % STAY == 0 {
+        if times.len() % FRAMES_PER_SCREEN == 0 {
             screen = screens.next().map_or(screen, |screen| screen.number());
             let key = KeyCode::Char(char::from(b'0' + screen));
             app.update(Message::Key(KeyEvent::new(key, KeyModifiers::NONE)));

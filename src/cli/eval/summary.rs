@@ -126,7 +126,7 @@ pub(super) struct Summary {
     /// Against whom.
     pub(super) against: Option<Comparison>,
     /// In the other way of choosing.
-    pub(super) aside: Option<OtherChoice>,
+    pub(super) other_choice: Option<OtherChoice>,
 }
 
 impl Summary {
@@ -139,7 +139,7 @@ impl Summary {
         Entries { ours: entry, theirs, other }: Entries,
     ) -> Self {
         let records = &entry.records;
-        let aside = other.map(|other| OtherChoice {
+        let other_choice = other.map(|other| OtherChoice {
             score: score(&other.records),
             difference: theirs.as_ref().and_then(|theirs| Estimate::of(&differences(&other.records, &theirs.records))),
             name: other.name,
@@ -164,7 +164,7 @@ impl Summary {
             signs: SIGNS.iter().map(|sign| signs(records, sign, span.days)).collect(),
             checks: checks(records, span.days),
             against,
-            aside,
+            other_choice,
             entry,
         }
     }
@@ -178,7 +178,7 @@ impl Summary {
 
     /// Ticks of all towns of all policies.
     pub(super) fn ticks(&self) -> u64 {
-        let policies = 1 + u64::from(self.against.is_some()) + u64::from(self.aside.is_some());
+        let policies = 1 + u64::from(self.against.is_some()) + u64::from(self.other_choice.is_some());
         (self.span.seeds * self.span.days) as u64 * self.day_length * policies
     }
 }

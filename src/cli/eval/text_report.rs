@@ -23,8 +23,8 @@ pub(super) fn text(summary: &Summary) -> String {
     if let Some(pairing) = &summary.against {
         against(&mut text, pairing);
     }
-    if let Some(it) = &summary.aside {
-        aside(&mut text, it);
+    if let Some(it) = &summary.other_choice {
+        other_choice(&mut text, it);
     }
     let days = summary.span.days;
     line(&mut text, format_args!(""));
@@ -38,7 +38,7 @@ pub(super) fn text(summary: &Summary) -> String {
     line(&mut text, format_args!(""));
     line(&mut text, format_args!("  {:<36}{:>11}   {:<13}", "a town must show", "", "target"));
     summary.checks.iter().for_each(|check| check_line(&mut text, check));
-    faults(&mut text, &summary.entry.records);
+    violations(&mut text, &summary.entry.records);
     line(&mut text, format_args!(""));
     let (ticks, seconds) = (summary.ticks(), summary.seconds);
     let speed = thousands((ticks as f64 / seconds.max(1e-9)).round() as u64);
@@ -133,13 +133,13 @@ fn against(text: &mut String, pairing: &Comparison) {
     line(text, format_args!("                {word}; better in {better} of {}{ties}", count(it.count, "town")));
 }
 
-fn aside(text: &mut String, aside: &OtherChoice) {
+fn other_choice(text: &mut String, other_choice: &OtherChoice) {
     let figures = |it: &Estimate| format!("{:.4} from {:.4} to {:.4}", it.iqm, it.low, it.high);
     let change = |it: &Estimate| format!("; difference {:+.4} from {:+.4} to {:+.4}", it.iqm, it.low, it.high);
-    let score = aside.score.as_ref().map_or_else(|| "no score".to_owned(), figures);
-    let difference = aside.difference.as_ref().map_or_else(String::new, change);
+    let score = other_choice.score.as_ref().map_or_else(|| "no score".to_owned(), figures);
+    let difference = other_choice.difference.as_ref().map_or_else(String::new, change);
     line(text, format_args!(""));
-    line(text, format_args!("  {}", escape(&aside.name)));
+    line(text, format_args!("  {}", escape(&other_choice.name)));
     line(text, format_args!("                 {score}{difference}"));
 }
 
@@ -199,12 +199,12 @@ fn check_line(text: &mut String, check: &Check) {
 }
 
 /// What went wrong, town by town; nothing when nothing did.
-fn faults(text: &mut String, records: &[Record]) {
+fn violations(text: &mut String, records: &[Record]) {
     for record in records {
-        for (what, fault) in [("money", &record.money), ("queues", &record.deadlock)] {
-            if let Some(fault) = fault {
-                let (seed, tick, told) = (record.seed, fault.tick, escape(&fault.what));
-                line(text, format_args!("  ! seed {seed}, tick {tick}, {what}: {told}"));
+        for (what, violation) in [("money", &record.money), ("queues", &record.deadlock)] {
+            if let Some(violation) = violation {
+                let (seed, tick, detail) = (record.seed, violation.tick, escape(&violation.what));
+                line(text, format_args!("  ! seed {seed}, tick {tick}, {what}: {detail}"));
             }
         }
         let starved = record.total(|day| day.starvation_events);

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use townlet_learn::checkpoint::{Registry, Saved, training_hash};
+use townlet_learn::checkpoint::{Registry, TrainingState, training_hash};
 use townlet_learn::train::{Plan, Row, Trainer};
 use townlet_town::Rules;
 use townlet_town::config::Layer;
@@ -76,14 +76,14 @@ fn minutes(text: &str) -> Result<f64, String> {
 
 /// Why a training ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+enum StopReason {
     Steps,
     Minutes,
     Kpi,
     Interrupted,
 }
 
-impl End {
+impl StopReason {
     const fn words(self) -> &'static str {
         match self {
             Self::Steps => "the schedule is through",
@@ -180,13 +180,13 @@ impl Session {
         let mut last = self.log.last().cloned();
         let end = loop {
             if self.trainer.finished() {
-                break End::Steps;
+                break StopReason::Steps;
             }
             if interrupted.load(Ordering::Relaxed) {
-                break End::Interrupted;
+                break StopReason::Interrupted;
             }
             if limit.is_some_and(|limit| begun.elapsed() >= limit) {
-                break End::Minutes;
+                break StopReason::Minutes;
             }
             let row = match self.trainer.advance() {
                 Ok(row) => row,
@@ -206,7 +206,7 @@ impl Session {
             let met = row.charter_met;
             last = Some(row);
             if args.until_kpi && met {
-                break End::Kpi;
+                break StopReason::Kpi;
             }
         };
         bar.finish_and_clear();
@@ -214,7 +214,7 @@ impl Session {
             output::stderr!("townlet: not everything could be saved: {why:#}");
             return Ok(ExitCode::from(EXIT_FAILED));
         }
-        self.told(args, end, last.as_ref())
+        self.report_end(args, end, last.as_ref())
     }
 
     /// Says that the disk refuses, once, and that it no longer does.
@@ -258,7 +258,7 @@ impl Session {
         Ok(ExitCode::from(EXIT_CHECK_FAILED))
     }
 
-    fn told(&self, args: &Args, end: End, last: Option<&Row>) -> Result<ExitCode> {
+    fn report_end(&self, args: &Args, end: StopReason, last: Option<&Row>) -> Result<ExitCode> {
         let id = self.saved.clone().unwrap_or_default();
         let drawn = args.plot.then(|| self.log.rows()).transpose()?;
         let svg = self.log.path().with_extension("svg");
@@ -286,14 +286,14 @@ impl Session {
             output::line(&format!("rows        {}", self.log.path().display()))?;
             output::line(&format!("{}: {} of {} steps.", end.words(), row.steps, row.total_steps))?;
         }
-        if end != End::Steps && !args.json {
+        if end != StopReason::Steps && !args.json {
             output::line(&format!("`townlet train --resume {id}` goes on."))?;
         }
-        Ok(if end == End::Interrupted { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS })
+        Ok(if end == StopReason::Interrupted { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS })
     }
 }
 
-fn resumable(registry: &Registry, id: &str) -> Result<Saved> {
+fn resumable(registry: &Registry, id: &str) -> Result<TrainingState> {
     if !id.is_empty() {
         return Ok(registry.training(id)?);
     }
@@ -305,7 +305,7 @@ fn resumable(registry: &Registry, id: &str) -> Result<Saved> {
 }
 
 /// A resumed training keeps its configuration: a file or setting that says something else is refused.
-fn same_settings(args: &Args, texts: &ConfigSources, rules: &Rules, saved: &Saved) -> Result<()> {
+fn same_settings(args: &Args, texts: &ConfigSources, rules: &Rules, saved: &TrainingState) -> Result<()> {
     let asked = |key: &str| {
         let row = texts.loaded.settings.iter().find(|row| row.key == key);
         args.config.config.is_some() || row.is_some_and(|row| row.layer != Layer::Default)

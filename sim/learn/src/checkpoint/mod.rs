@@ -20,7 +20,7 @@ use townlet_town::snapshot::hex;
 
 pub use error::CheckpointError;
 pub use registry::Registry;
-pub use training_state::Saved;
+pub use training_state::TrainingState;
 
 use crate::network::{Column, Forward, Normalizer, Shape, Weights};
 use crate::train::KpiMean;

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{Checkpoint, CheckpointError, Saved};
+use super::{Checkpoint, CheckpointError, TrainingState};
 
 /// Ending of a policy's file.
 const POLICY: &str = "safetensors";
@@ -70,9 +70,10 @@ impl Registry {
     ///
     /// # Errors
     /// The disk's; then nothing of it is there.
-    pub fn save(&self, saved: &Saved) -> Result<(), CheckpointError> {
+    pub fn save(&self, saved: &TrainingState) -> Result<(), CheckpointError> {
         self.write(&self.0.join(format!("{}.{TRAINING}", saved.policy)), &saved.encode())?;
-        let mut older: Vec<Saved> = self.trainings().into_iter().filter(|other| other.run == saved.run).collect();
+        let mut older: Vec<TrainingState> =
+            self.trainings().into_iter().filter(|other| other.run == saved.run).collect();
         older.sort_by_key(|other| other.progress.updates);
         let beyond = older.len().saturating_sub(KEPT);
         for other in &older[..beyond] {
@@ -86,18 +87,18 @@ impl Registry {
     ///
     /// # Errors
     /// The fault by its name.
-    pub fn training(&self, id: &str) -> Result<Saved, CheckpointError> {
+    pub fn training(&self, id: &str) -> Result<TrainingState, CheckpointError> {
         let bytes = self.read(id, TRAINING)?;
-        Saved::decode(id, &bytes)
+        TrainingState::decode(id, &bytes)
     }
 
     /// The newest training here that can be gone on with: the last run by name, at its last checkpoint.
-    pub fn newest_training(&self) -> Option<Saved> {
+    pub fn newest_training(&self) -> Option<TrainingState> {
         self.newest_training_matching(|_| true)
     }
 
     /// The newest of those that are wanted.
-    pub fn newest_training_matching(&self, is_wanted: impl Fn(&Saved) -> bool) -> Option<Saved> {
+    pub fn newest_training_matching(&self, is_wanted: impl Fn(&TrainingState) -> bool) -> Option<TrainingState> {
         let wanted = self.trainings().into_iter().filter(is_wanted);
         wanted.max_by(|a, b| (&a.run, a.progress.updates).cmp(&(&b.run, b.progress.updates)))
     }
@@ -108,7 +109,7 @@ impl Registry {
     }
 
     /// Those that can be read; a damaged one is as if it were not there, and the one before it is gone on with.
-    fn trainings(&self) -> Vec<Saved> {
+    fn trainings(&self) -> Vec<TrainingState> {
         self.named(TRAINING).iter().filter_map(|id| self.training(id).ok()).collect()
     }
 

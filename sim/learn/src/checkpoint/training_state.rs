@@ -19,7 +19,7 @@ const CHECK: usize = 32;
 
 /// A training between two updates.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Saved {
+pub struct TrainingState {
     /// The checkpoint it stands beside.
     pub policy: String,
     /// The run whose log it continues.
@@ -30,13 +30,13 @@ pub struct Saved {
     pub warm_start: bool,
     /// How far it has come, and every town.
     pub progress: Progress,
-    learner: Numbers,
+    learner: LearnerArrays,
     scale: (f64, Vec<f64>, Vec<f64>),
 }
 
 /// A learner's numbers in the order of its network's columns.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Numbers {
+struct LearnerArrays {
     weights: Vec<Vec<f32>>,
     first_moments: Vec<Vec<f32>>,
     second_moments: Vec<Vec<f32>>,
@@ -44,7 +44,7 @@ struct Numbers {
     updates: u64,
 }
 
-impl Saved {
+impl TrainingState {
     /// Puts a training's parts together.
     pub fn new(
         (policy, run): (String, String),
@@ -54,7 +54,7 @@ impl Saved {
         normalizer: &Normalizer,
     ) -> Self {
         let values = |weights: &Weights| weights.columns.iter().map(|column| column.values.clone()).collect();
-        let numbers = Numbers {
+        let numbers = LearnerArrays {
             weights: values(&learner.weights),
             first_moments: values(&learner.first_moments),
             second_moments: values(&learner.second_moments),
@@ -79,7 +79,7 @@ impl Saved {
             }
             let error = |error| CheckpointError::Weights { id: self.policy.clone(), error };
             if !fits {
-                return Err(self.odd("its network has other layers"));
+                return Err(self.unreadable("its network has other layers"));
             }
             weights.check(shape).map_err(error)?;
             Ok(weights)
@@ -100,12 +100,12 @@ impl Saved {
     pub fn normalizer(&self, width: usize) -> Result<Normalizer, CheckpointError> {
         let (count, mean, squares) = &self.scale;
         if mean.len() != width || squares.len() != width {
-            return Err(self.odd("its observations are of another layout"));
+            return Err(self.unreadable("its observations are of another layout"));
         }
         Ok(Normalizer::restore(*count, mean.clone(), squares.clone()))
     }
 
-    fn odd(&self, why: &str) -> CheckpointError {
+    fn unreadable(&self, why: &str) -> CheckpointError {
         CheckpointError::unreadable(&self.policy, why)
     }
 

@@ -13,7 +13,7 @@ const RESERVED: u64 = 100;
 
 /// What went wrong, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct Violation {
     /// After how many ticks.
     pub tick: u64,
     /// In a sentence.
@@ -22,11 +22,11 @@ pub struct Fault {
 
 /// Looks at a town tick by tick and keeps the first fault of each kind.
 #[derive(Clone, Debug)]
-pub struct Watch {
+pub struct InvariantMonitor {
     /// The first time money did not agree with the ledger.
-    pub money: Option<Fault>,
+    pub money: Option<Violation>,
     /// The first disorder or standstill.
-    pub deadlock: Option<Fault>,
+    pub deadlock: Option<Violation>,
     /// Paid for meals and groceries, by resident.
     spent: Vec<Micro>,
     /// By object: who used it a tick ago, and since when its queue is not empty and that has been so.
@@ -35,7 +35,7 @@ pub struct Watch {
     patience: u64,
 }
 
-impl Watch {
+impl InvariantMonitor {
     /// For a town that has just begun.
     pub fn new(town: &Town) -> Self {
         let rules = town.rules();
@@ -46,8 +46,8 @@ impl Watch {
     }
 
     /// Looks at the tick just lived through; its events must still be there.
-    pub fn look(&mut self, town: &Town) {
-        let fault = |what| Fault { tick: town.tick(), what };
+    pub fn check(&mut self, town: &Town) {
+        let fault = |what| Violation { tick: town.tick(), what };
         self.purchases(town);
         if self.money.is_none() {
             self.money = self.audit(town.rules(), town.state()).map(fault);

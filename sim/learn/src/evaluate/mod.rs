@@ -15,7 +15,7 @@ use townlet_town::kpi::{self, Counters, KPIS, Reading};
 use townlet_town::score::{self, Terms};
 use townlet_town::{Policy, Rules, Town};
 
-use invariant_monitor::{Fault, Watch};
+use invariant_monitor::{InvariantMonitor, Violation};
 
 /// Which towns, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +49,9 @@ pub struct Record {
     /// Digest of its state at the end.
     pub digest: String,
     /// The first time its money did not agree with the ledger; `None` when it is conserved to the last unit.
-    pub money: Option<Fault>,
+    pub money: Option<Violation>,
     /// The first time a queue was in disorder or nothing moved in it; `None` when none ever was.
-    pub deadlock: Option<Fault>,
+    pub deadlock: Option<Violation>,
 }
 
 impl Record {
@@ -128,18 +128,18 @@ pub fn evaluate<P: Policy>(
 /// The life of one town.
 fn live(rules: &Arc<Rules>, seed: u64, days: usize, mut policy: impl Policy) -> Record {
     let mut town = Town::new(Arc::clone(rules), seed);
-    let mut watch = Watch::new(&town);
+    let mut monitor = InvariantMonitor::new(&town);
     let days = (0..days)
         .map(|_| {
             for _ in 0..rules.day_length() {
                 town.step(&mut policy);
-                watch.look(&town);
+                monitor.check(&town);
                 town.clear_events();
             }
             day(&town)
         })
         .collect();
-    let Watch { money, deadlock, .. } = watch;
+    let InvariantMonitor { money, deadlock, .. } = monitor;
     Record { seed, days, digest: town.digest(), money, deadlock }
 }
 

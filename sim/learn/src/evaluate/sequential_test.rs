@@ -67,9 +67,9 @@ pub enum Verdict {
     NotBetter,
 }
 
-/// The test as far as it is. Saved with its plan and its sums; it goes on as if it had never stopped.
+/// The test as far as it is. SavedTest with its plan and its sums; it goes on as if it had never stopped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Saved", into = "Saved")]
+#[serde(try_from = "SavedTest", into = "SavedTest")]
 pub struct SequentialTest {
     plan: Plan,
     /// By look: how many standard errors away from 0 a mean is called better; with it, the interval.
@@ -85,25 +85,25 @@ pub struct SequentialTest {
 /// What is saved of a test; its bounds are made anew.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Saved {
+struct SavedTest {
     plan: Plan,
     pairs: usize,
     mean: f64,
     squares: f64,
 }
 
-impl From<SequentialTest> for Saved {
+impl From<SequentialTest> for SavedTest {
     fn from(test: SequentialTest) -> Self {
         let SequentialTest { plan, pairs, mean, squares, .. } = test;
         Self { plan, pairs, mean, squares }
     }
 }
 
-impl TryFrom<Saved> for SequentialTest {
+impl TryFrom<SavedTest> for SequentialTest {
     type Error = String;
 
-    fn try_from(saved: Saved) -> Result<Self, String> {
-        let Saved { plan, pairs, mean, squares } = saved;
+    fn try_from(saved: SavedTest) -> Result<Self, String> {
+        let SavedTest { plan, pairs, mean, squares } = saved;
         plan.check()?;
         if pairs > plan.max_pairs || !(-1.0..=1.0).contains(&mean) || !(squares >= 0.0 && squares.is_finite()) {
             return Err(format!("{pairs} pairs with mean {mean} and squares {squares} cannot be"));
@@ -131,7 +131,7 @@ impl SequentialTest {
 
     /// Takes the next pair: town score under the candidate less that under the release, in [-1, 1]. Something that is no number
     /// counts as a town that is lost. Once there is a verdict nothing is taken any more.
-    pub fn take(&mut self, difference: f64) {
+    pub fn add(&mut self, difference: f64) {
         if self.verdict() != Verdict::Undecided {
             return;
         }
@@ -145,10 +145,12 @@ impl SequentialTest {
 
     /// What the pairs so far say; final as soon as it is no longer [`Verdict::Undecided`].
     pub fn verdict(&self) -> Verdict {
-        let Some(look) = self.look() else { return Verdict::Undecided };
-        if self.mean - self.reach(self.better[look]) > 0.0 {
+        let Some(check) = self.check_index() else { return Verdict::Undecided };
+        if self.mean - self.half_width(self.better[check]) > 0.0 {
             Verdict::Better
-        } else if self.mean + self.reach(self.futile[look]) < self.plan.effect || self.pairs >= self.plan.max_pairs {
+        } else if self.mean + self.half_width(self.futile[check]) < self.plan.effect
+            || self.pairs >= self.plan.max_pairs
+        {
             Verdict::NotBetter
         } else {
             Verdict::Undecided
@@ -157,8 +159,8 @@ impl SequentialTest {
 
     /// Where the true difference lies, with probability `1 - 2 alpha` at all looks together; `None` before the first look.
     pub fn interval(&self) -> Option<(f64, f64)> {
-        let reach = self.reach(self.better[self.look()?]);
-        Some((self.mean - reach, self.mean + reach))
+        let half_width = self.half_width(self.better[self.check_index()?]);
+        Some((self.mean - half_width, self.mean + half_width))
     }
 
     /// Mean difference; `None` of no pairs.
@@ -182,47 +184,47 @@ impl SequentialTest {
     }
 
     /// Which of the looks this is.
-    fn look(&self) -> Option<usize> {
+    fn check_index(&self) -> Option<usize> {
         self.pairs.checked_sub(self.plan.min_pairs)
     }
 
     /// Half an interval's width, for so many deviations of a normal mean.
-    fn reach(&self, deviations: f64) -> f64 {
+    fn half_width(&self, deviations: f64) -> f64 {
         let (pairs, freedom) = (self.pairs as f64, self.pairs as f64 - 1.0);
-        student(deviations, freedom) * (self.squares / freedom / pairs).sqrt()
+        student_t_quantile(deviations, freedom) * (self.squares / freedom / pairs).sqrt()
     }
 }
 
 /// Width of a cell in which sums are counted, in deviations of one difference.
-const CELL: f64 = 0.1;
+const CELL_WIDTH: f64 = 0.1;
 /// How far one more difference may move a sum, and a sum stray from 0, in deviations.
-const FAR: f64 = 6.0;
+const MAX_DEVIATIONS: f64 = 6.0;
 
 /// By look, after every pair from `first` to `last`: the standardised mean of normal differences around 0 that is exceeded at
 /// this look or an earlier one with probability `error * pairs / last`.
 ///
 /// The distribution of the sum is carried from look to look, without what went beyond (Armitage, `McPherson` and Rowe 1969).
 fn bounds(error: f64, first: usize, last: usize) -> Vec<f64> {
-    let density = |at: f64, variance: f64| (-at * at / (2.0 * variance)).exp() / (TAU * variance).sqrt() * CELL;
-    let cells = (FAR * (last as f64).sqrt() / CELL) as isize;
-    let moves = (FAR / CELL) as isize;
-    let step: Vec<f64> = (-moves..=moves).map(|by| density(by as f64 * CELL, 1.0)).collect();
-    let mut sums: Vec<f64> = (-cells..=cells).map(|at| density(at as f64 * CELL, first as f64)).collect();
+    let density = |at: f64, variance: f64| (-at * at / (2.0 * variance)).exp() / (TAU * variance).sqrt() * CELL_WIDTH;
+    let cells = (MAX_DEVIATIONS * (last as f64).sqrt() / CELL_WIDTH) as isize;
+    let moves = (MAX_DEVIATIONS / CELL_WIDTH) as isize;
+    let step: Vec<f64> = (-moves..=moves).map(|by| density(by as f64 * CELL_WIDTH, 1.0)).collect();
+    let mut sums: Vec<f64> = (-cells..=cells).map(|at| density(at as f64 * CELL_WIDTH, first as f64)).collect();
     let mut spent = 0.0;
-    let looks = (first..=last).map(|pairs| {
+    let critical_values = (first..=last).map(|pairs| {
         if pairs > first {
-            sums = moved(&sums, &step);
+            sums = convolve(&sums, &step);
         }
         let due = error * pairs as f64 / last as f64;
-        let at = cut(&mut sums, due - spent);
+        let at = remove_upper_tail(&mut sums, due - spent);
         spent = due;
-        (at - cells as f64) * CELL / (pairs as f64).sqrt()
+        (at - cells as f64) * CELL_WIDTH / (pairs as f64).sqrt()
     });
-    looks.collect()
+    critical_values.collect()
 }
 
 /// The distribution one difference later.
-fn moved(sums: &[f64], step: &[f64]) -> Vec<f64> {
+fn convolve(sums: &[f64], step: &[f64]) -> Vec<f64> {
     let moves = step.len() / 2;
     let mass = |to: usize| {
         let from = to.saturating_sub(moves)..(to + moves + 1).min(sums.len());
@@ -234,7 +236,7 @@ fn moved(sums: &[f64], step: &[f64]) -> Vec<f64> {
 }
 
 /// Takes the uppermost `mass` away; where the cut goes, in cells.
-fn cut(sums: &mut [f64], mass: f64) -> f64 {
+fn remove_upper_tail(sums: &mut [f64], mass: f64) -> f64 {
     let mut left = mass;
     for (at, cell) in sums.iter_mut().enumerate().rev() {
         if *cell > left {
@@ -250,7 +252,7 @@ fn cut(sums: &mut [f64], mass: f64) -> f64 {
 
 /// The quantile of Student's t that belongs to a normal quantile (the expansion of Fisher and Cornish); good from 7 degrees of
 /// freedom on.
-fn student(normal: f64, freedom: f64) -> f64 {
+fn student_t_quantile(normal: f64, freedom: f64) -> f64 {
     let square = normal * normal;
     let terms = [
         1.0,
@@ -274,7 +276,7 @@ mod tests {
             (1.959_964, 30.0, 2.042_27),
             (3.090_232, 15.0, 3.732_83),
         ] {
-            let found = student(normal, freedom);
+            let found = student_t_quantile(normal, freedom);
             assert!((found - wanted).abs() < 0.004, "{found} is not {wanted}");
         }
     }

@@ -3,7 +3,7 @@
 //! No tape and no dfdx here; a test holds it equal to dfdx. A row's result never depends on the rows beside it: each sum
 //! runs over the inputs in their order. Rule: "Performance targets".
 
-use super::matmul::{End, Left, PackedMatrix, multiply};
+use super::matmul::{Epilogue, Lhs, PackedMatrix, multiply};
 use super::{Shape, Weights};
 
 /// A network ready to run, and room for its layers.
@@ -13,7 +13,7 @@ pub struct Forward {
     hidden: [Layer; 2],
     /// Both heads at once: the options, then the value.
     heads: Layer,
-    room: [Vec<f32>; 3],
+    scratch: [Vec<f32>; 3],
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl Forward {
     pub fn new(shape: Shape, weights: &Weights) -> Self {
         let [first, second] = shape.hidden;
         let hidden = [Layer::of(weights, &["fc1"], shape.observation), Layer::of(weights, &["fc2"], first)];
-        Self { shape, hidden, heads: Layer::of(weights, &["policy", "value"], second), room: Default::default() }
+        Self { shape, hidden, heads: Layer::of(weights, &["policy", "value"], second), scratch: Default::default() }
     }
 
     /// The sizes of the network.
@@ -62,14 +62,14 @@ impl Forward {
     pub fn run(&mut self, observations: &[f32], out: &mut Output) {
         let rows = observations.len() / self.shape.observation;
         assert_eq!(observations.len(), rows * self.shape.observation, "whole rows");
-        let [first, second, heads] = &mut self.room;
+        let [first, second, heads] = &mut self.scratch;
         first.resize(rows * self.shape.hidden[0], 0.0);
         second.resize(rows * self.shape.hidden[1], 0.0);
         heads.resize(rows * (self.shape.options + 1), 0.0);
         let [fc1, fc2] = &self.hidden;
-        multiply(Left::Sparse(observations), &fc1.weights, first, End::BiasRelu(&fc1.bias));
-        multiply(Left::Rows(first), &fc2.weights, second, End::BiasRelu(&fc2.bias));
-        multiply(Left::Rows(second), &self.heads.weights, heads, End::Bias(&self.heads.bias));
+        multiply(Lhs::Sparse(observations), &fc1.weights, first, Epilogue::BiasRelu(&fc1.bias));
+        multiply(Lhs::Rows(first), &fc2.weights, second, Epilogue::BiasRelu(&fc2.bias));
+        multiply(Lhs::Rows(second), &self.heads.weights, heads, Epilogue::Bias(&self.heads.bias));
         out.logits.clear();
         out.values.clear();
         for row in heads.chunks_exact(self.shape.options + 1) {

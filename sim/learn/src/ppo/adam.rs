@@ -1,7 +1,7 @@
 //! Adam (Kingma and Ba 2015) over plain columns, so that its moments can be kept, and the length of a gradient.
 
 use crate::network::Weights;
-use crate::network::matmul::wide;
+use crate::network::matmul::vectorized;
 
 const BETA1: f32 = 0.9;
 const BETA2: f32 = 0.999;
@@ -17,7 +17,7 @@ pub(super) fn norm(gradient: &[Vec<f32>]) -> f32 {
 }
 
 fn sum_of_squares(column: &[f32]) -> f32 {
-    wide(|| {
+    vectorized(|| {
         let (chunks, rest) = column.as_chunks::<LANES>();
         let mut sums = [0.0; LANES];
         for chunk in chunks {
@@ -41,7 +41,7 @@ pub(super) fn step(
     let moments = first.columns.iter_mut().zip(&mut second.columns);
     for ((weights, (first, second)), gradient) in weights.columns.iter_mut().zip(moments).zip(gradient) {
         let entries = weights.values.iter_mut().zip(&mut first.values).zip(&mut second.values).zip(gradient);
-        wide(move || {
+        vectorized(move || {
             for (((weight, first), second), gradients) in entries {
                 let gradients = gradients * scale;
                 *first = BETA1 * *first + (1.0 - BETA1) * gradients;

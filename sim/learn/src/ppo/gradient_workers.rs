@@ -13,12 +13,12 @@ use super::{Batch, Settings};
 use crate::network::{Shape, Weights};
 
 /// How often a thread looks for work before it lets itself be woken: longer than the time between two minibatches.
-const LOOKS: u32 = 4_000;
+const SPINS: u32 = 4_000;
 /// Weights times decisions below which a hand-over takes longer than it saves.
-const SMALL: usize = 2_000_000;
+const MIN_PARALLEL_WORK: usize = 2_000_000;
 
-/// A desk for one update.
-pub(super) struct Desk<'a> {
+/// A workers for one update.
+pub(super) struct GradientWorkers<'a> {
     settings: &'a Settings,
     batch: &'a Batch,
     net: Arc<PackedNetwork>,
@@ -34,14 +34,14 @@ struct Other {
     receive: Receiver<Box<Part>>,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> GradientWorkers<'a> {
     /// For this thread alone.
     pub(super) fn new(shape: Shape, settings: &'a Settings, batch: &'a Batch) -> Self {
         let net = Arc::new(PackedNetwork::new(shape));
         Self { settings, batch, net, first: Part::default(), second: Box::default(), other: None }
     }
 
-    /// With a second thread, which ends with the desk.
+    /// With a second thread, which ends with the workers.
     pub(super) fn shared<'scope>(
         shape: Shape,
         settings: &'a Settings,
@@ -68,11 +68,11 @@ impl<'a> Desk<'a> {
 
     /// The gradient over the decisions of the batch at `places`.
     pub(super) fn gradients(&mut self, weights: &Weights, places: &[usize]) -> &Gradients {
-        Arc::make_mut(&mut self.net).take(weights);
+        Arc::make_mut(&mut self.net).load(weights);
         deal(self.batch, places, self.settings, [&mut self.first, &mut self.second]);
         let size: usize = weights.columns.iter().map(|column| column.values.len()).sum();
         match &self.other {
-            Some(Other { send, receive }) if size * places.len() >= SMALL => {
+            Some(Other { send, receive }) if size * places.len() >= MIN_PARALLEL_WORK => {
                 let second = std::mem::take(&mut self.second);
                 send.send((Arc::clone(&self.net), second)).expect("the other thread waits for parts");
                 self.first.learn(self.batch, &self.net, self.settings);
@@ -90,7 +90,7 @@ impl<'a> Desk<'a> {
 
 /// The next that comes; `None` when nothing will.
 fn wait<T>(from: &Receiver<T>) -> Option<T> {
-    for _ in 0..LOOKS {
+    for _ in 0..SPINS {
         match from.try_recv() {
             Ok(found) => return Some(found),
             Err(TryRecvError::Disconnected) => return None,

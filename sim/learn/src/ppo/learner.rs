@@ -6,9 +6,9 @@
 use std::num::NonZero;
 use std::time::Instant;
 
-use super::gradient_workers::Desk;
+use super::gradient_workers::GradientWorkers;
 use super::minibatch::Gradients;
-use super::stats::{Means, explained_variance};
+use super::stats::{StatsSum, explained_variance};
 use super::{Batch, Diverged, Settings, UpdateStats, adam};
 use crate::network::{ActorCritic, Shape, Weights, WeightsError};
 use crate::parallel::ShouldContinue;
@@ -44,7 +44,7 @@ pub struct Learner {
 
 /// Which minibatch it is, for whoever asks what exploded.
 #[derive(Clone, Copy)]
-struct Moment {
+struct MinibatchIndex {
     update: u64,
     epoch: u32,
     minibatch: usize,
@@ -117,7 +117,7 @@ impl Learner {
         Ok(self.update_while(batch, progress, &|| true)?.expect("nothing cuts it off"))
     }
 
-    /// As [`Self::update`], as long as `go_on` says so, asked at every minibatch. `None`: it was cut off, and weights and
+    /// As [`Self::update`], as long as `should_continue` says so, asked at every minibatch. `None`: it was cut off, and weights and
     /// moments are those before.
     ///
     /// # Errors
@@ -126,11 +126,11 @@ impl Learner {
         &mut self,
         batch: &Batch,
         progress: f64,
-        go_on: ShouldContinue<'_>,
+        should_continue: ShouldContinue<'_>,
     ) -> Result<Option<UpdateStats>, Diverged> {
         batch.check(&self.shape, self.state.updates)?;
         let before = self.state.clone();
-        let result = self.passes(batch, progress, go_on);
+        let result = self.passes(batch, progress, should_continue);
         if matches!(result, Ok(Some(_))) {
             self.state.updates += 1;
         } else {
@@ -143,14 +143,17 @@ impl Learner {
         &mut self,
         batch: &Batch,
         progress: f64,
-        go_on: ShouldContinue<'_>,
+        should_continue: ShouldContinue<'_>,
     ) -> Result<Option<UpdateStats>, Diverged> {
         let (shape, settings) = (self.shape, self.settings);
         let alone = self.threads.get() < 2;
         std::thread::scope(|scope| {
-            let desk =
-                if alone { Desk::new(shape, &settings, batch) } else { Desk::shared(shape, &settings, batch, scope) };
-            self.learn(batch, progress, desk, go_on)
+            let workers = if alone {
+                GradientWorkers::new(shape, &settings, batch)
+            } else {
+                GradientWorkers::shared(shape, &settings, batch, scope)
+            };
+            self.learn(batch, progress, workers, should_continue)
         })
     }
 
@@ -158,8 +161,8 @@ impl Learner {
         &mut self,
         batch: &Batch,
         progress: f64,
-        mut desk: Desk<'_>,
-        go_on: ShouldContinue<'_>,
+        mut workers: GradientWorkers<'_>,
+        should_continue: ShouldContinue<'_>,
     ) -> Result<Option<UpdateStats>, Diverged> {
         let started = Instant::now();
         let (settings, update, count) = (self.settings, self.state.updates, batch.len());
@@ -170,18 +173,18 @@ impl Learner {
             ..UpdateStats::default()
         };
         let minibatches = ((count + settings.minibatch_size / 2) / settings.minibatch_size.max(1)).max(1);
-        let mut means = Means::default();
+        let mut means = StatsSum::default();
         for epoch in 0..if count == 0 { 0 } else { settings.update_epochs } {
             let mut places: Vec<usize> = (0..count).collect();
             Prng::new([self.seed ^ SHUFFLES, update, u64::from(epoch)]).shuffle(&mut places);
             means.begin_epoch();
             for minibatch in 0..minibatches {
-                if !go_on() {
+                if !should_continue() {
                     return Ok(None);
                 }
                 let places = &places[count * minibatch / minibatches..count * (minibatch + 1) / minibatches];
-                let gradients = desk.gradients(&self.state.weights, places);
-                let norm = self.step(gradients, stats.learning_rate, Moment { update, epoch, minibatch })?;
+                let gradients = workers.gradients(&self.state.weights, places);
+                let norm = self.step(gradients, stats.learning_rate, MinibatchIndex { update, epoch, minibatch })?;
                 means.add(&gradients.terms, norm, places.len());
             }
             if settings.target_kl.is_some_and(|most| means.epoch_kl() > most) {
@@ -199,8 +202,8 @@ impl Learner {
     }
 
     /// Moves the weights by one minibatch's gradient; the length it had.
-    fn step(&mut self, gradients: &Gradients, learning_rate: f32, moment: Moment) -> Result<f32, Diverged> {
-        let Moment { update, epoch, minibatch } = moment;
+    fn step(&mut self, gradients: &Gradients, learning_rate: f32, index: MinibatchIndex) -> Result<f32, Diverged> {
+        let MinibatchIndex { update, epoch, minibatch } = index;
         if !gradients.terms.loss.is_finite() {
             return Err(Diverged::Loss { value: gradients.terms.loss, update, epoch, minibatch });
         }

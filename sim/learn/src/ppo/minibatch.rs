@@ -3,10 +3,10 @@
 //! The parts and the order in which they are summed are fixed, so that one thread and two give the same bits. A part keeps
 //! its room from minibatch to minibatch.
 
-use super::backprop::{self, PackedNetwork, Room};
-use super::objective::{Targets, Terms};
+use super::backprop::{self, PackedNetwork, Scratch};
+use super::objective::{LossTerms, Targets};
 use super::{Batch, Settings};
-use crate::network::matmul::wide;
+use crate::network::matmul::vectorized;
 use crate::network::{Shape, Weights};
 
 /// Parts of a minibatch.
@@ -21,7 +21,7 @@ pub(super) struct Part {
     advantages: MeanStd,
     pub(super) observations: Vec<f32>,
     pub(super) targets: Targets,
-    room: Room,
+    scratch: Scratch,
     pub(super) gradients: Gradients,
 }
 
@@ -35,7 +35,7 @@ struct MeanStd {
 /// Mean terms and the gradient, column by column in the order of the weights.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gradients {
-    pub(super) terms: Terms,
+    pub(super) terms: LossTerms,
     pub(super) gradient: Vec<Vec<f32>>,
 }
 
@@ -91,7 +91,7 @@ impl Part {
 
     /// The gradient of the objective over what was gathered.
     pub(super) fn differentiate(&mut self, net: &PackedNetwork, settings: &Settings) {
-        backprop::learn(net, &self.observations, &self.targets, settings, &mut self.room, &mut self.gradients);
+        backprop::learn(net, &self.observations, &self.targets, settings, &mut self.scratch, &mut self.gradients);
     }
 }
 
@@ -102,13 +102,13 @@ impl Gradients {
             self.gradient = Weights::zeros(shape).columns.into_iter().map(|column| column.values).collect();
         }
         self.gradient.iter_mut().for_each(|column| column.fill(0.0));
-        self.terms = Terms::default();
+        self.terms = LossTerms::default();
     }
 
     /// Adds the next part.
     pub(super) fn add(&mut self, other: &Self) {
         for (sums, terms) in self.gradient.iter_mut().zip(&other.gradient) {
-            wide(move || sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term));
+            vectorized(move || sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term));
         }
         self.terms = self.terms.and(other.terms);
     }

@@ -22,7 +22,7 @@ pub(super) struct Targets {
 
 /// Sums over decisions, each weighed by the share; over all parts of a minibatch they are means.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Terms {
+pub(super) struct LossTerms {
     pub(super) loss: f32,
     pub(super) policy_loss: f32,
     pub(super) value_loss: f32,
@@ -33,7 +33,7 @@ pub(super) struct Terms {
     pub(super) ratio_error: f32,
 }
 
-impl Terms {
+impl LossTerms {
     /// With the loss that the other sums make.
     pub(super) fn close(mut self, settings: &Settings) -> Self {
         self.loss = self.policy_loss - settings.ent_coef * self.entropy + settings.vf_coef * self.value_loss;
@@ -55,15 +55,15 @@ impl Terms {
 }
 
 /// Puts the derivative of the loss in the place of every logit and value. Each row of `heads` holds a decision's logits,
-/// then its value; the first is that of the decision at `first`. The loss itself is only known of all: see [`Terms::close`].
+/// then its value; the first is that of the decision at `first`. The loss itself is only known of all: see [`LossTerms::close`].
 pub(super) fn differentiate(
     heads: &mut [f32],
     options: usize,
     first: usize,
     targets: &Targets,
     settings: &Settings,
-    mut terms: Terms,
-) -> Terms {
+    mut terms: LossTerms,
+) -> LossTerms {
     for (row, heads) in heads.chunks_exact_mut(options + 1).enumerate() {
         let place = first + row;
         let (logits, value) = heads.split_at_mut(options);
@@ -79,7 +79,13 @@ pub(super) fn differentiate(
 }
 
 /// Clipped surrogate and entropy of one decision.
-fn policy(logits: &mut [f32], place: usize, targets: &Targets, settings: &Settings, mut terms: Terms) -> (f32, Terms) {
+fn policy(
+    logits: &mut [f32],
+    place: usize,
+    targets: &Targets,
+    settings: &Settings,
+    mut terms: LossTerms,
+) -> (f32, LossTerms) {
     let (action, advantage) = (targets.actions[place] as usize, targets.advantages[place]);
     let distribution = MaskedCategorical::new(logits, targets.action_masks[place]);
     let log_ratio = distribution.log_prob(action) - targets.log_probs[place];

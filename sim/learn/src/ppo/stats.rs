@@ -1,6 +1,6 @@
 //! What an update tells about itself, and how a training that explodes ends.
 
-use super::objective::Terms;
+use super::objective::LossTerms;
 
 /// Figures of one update; means are over its minibatches. Names are CleanRL's.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -88,25 +88,25 @@ pub enum Diverged {
 
 /// Sums over the minibatches of an update.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Means {
-    all: Terms,
+pub(super) struct StatsSum {
+    all: LossTerms,
     norm: f32,
     minibatches: u32,
     samples: u64,
     epochs: u32,
     epoch_kl: f32,
     epoch_minibatches: u32,
-    first: Option<Terms>,
+    first: Option<LossTerms>,
 }
 
-impl Means {
+impl StatsSum {
     pub(super) fn begin_epoch(&mut self) {
         self.epochs += 1;
         self.epoch_kl = 0.0;
         self.epoch_minibatches = 0;
     }
 
-    pub(super) fn add(&mut self, terms: &Terms, norm: f32, samples: usize) {
+    pub(super) fn add(&mut self, terms: &LossTerms, norm: f32, samples: usize) {
         self.first.get_or_insert(*terms);
         self.all = self.all.and(*terms);
         self.norm += norm;

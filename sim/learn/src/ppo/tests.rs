@@ -48,7 +48,7 @@ fn part(luck: &mut Prng, weights: &Weights, shape: Shape, count: usize) -> Part 
 /// The gradient as an update works it out.
 fn gradients(weights: &Weights, shape: Shape, mut part: Part, settings: &Settings) -> Gradients {
     let mut net = PackedNetwork::new(shape);
-    net.take(weights);
+    net.load(weights);
     part.differentiate(&net, settings);
     part.gradients
 }

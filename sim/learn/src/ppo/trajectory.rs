@@ -1,11 +1,11 @@
-//! One resident's decisions from the moment they came, or the rollout began, until they go or it ends.
+//! One resident's decisions from the index they came, or the rollout began, until they go or it ends.
 //!
 //! Owns how rewards between two decisions are summed and where a trajectory is cut; nothing of it outlives its end, so the
 //! next resident of the same slot starts from nothing. Rule: "Decision process".
 
 use super::{Batch, gae};
 
-/// What was seen and chosen at one moment.
+/// What was seen and chosen at one index.
 #[derive(Clone, Copy, Debug)]
 pub struct Decision<'a> {
     /// As the network saw it, scaled.

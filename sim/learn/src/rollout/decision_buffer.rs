@@ -1,4 +1,4 @@
-//! Decisions in columns: what was seen, allowed and chosen, what came of it, and which decision followed.
+//! DecisionBuffer in columns: what was seen, allowed and chosen, what came of it, and which decision followed.
 //!
 //! Owns the semi-Markov bookkeeping of one town and nothing of how a choice is made. A decision is *open* until its
 //! resident's next one, their exit, or the horizon; it is worth `Σ γⁱ·rewardᵢ` over its `k` ticks and hands on at `γᵏ`. Rule:
@@ -11,7 +11,7 @@ use townlet_town::{AgentId, ResidentId};
 
 /// What follows a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Then {
+pub enum Successor {
     /// Nothing yet.
     Open,
     /// The same resident's decision at this place.
@@ -24,7 +24,7 @@ pub enum Then {
 
 /// A decision as it is taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Taken<'a> {
+pub struct NewDecision<'a> {
     /// Whose slot.
     pub agent: AgentId,
     /// Whose decision.
@@ -54,7 +54,7 @@ pub struct Episode {
 
 /// A resident's open decision and the episode it belongs to.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Open {
+struct OpenDecision {
     at: u32,
     who: ResidentId,
     reward: f64,
@@ -65,7 +65,7 @@ struct Open {
 
 /// The decisions of one town in the order in which they were taken.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Decisions {
+pub struct DecisionBuffer {
     width: usize,
     gamma: f64,
     /// What was seen, one row a decision.
@@ -83,14 +83,14 @@ pub struct Decisions {
     /// γᵏ for what follows; 0 when that is an exit.
     pub discounts: Vec<f32>,
     /// What follows.
-    pub then: Vec<Then>,
+    pub successors: Vec<Successor>,
     /// Whether a decision of the same episode stands before.
-    pub follows: Vec<bool>,
+    pub continues_episode: Vec<bool>,
     agents: Vec<AgentId>,
-    open: Vec<Option<Open>>,
+    open: Vec<Option<OpenDecision>>,
 }
 
-impl Decisions {
+impl DecisionBuffer {
     /// None yet. `slots` of the town, values a row, discount of a tick.
     pub fn new(slots: usize, width: usize, gamma: f64) -> Self {
         Self {
@@ -103,8 +103,8 @@ impl Decisions {
             values: Vec::new(),
             rewards: Vec::new(),
             discounts: Vec::new(),
-            then: Vec::new(),
-            follows: Vec::new(),
+            successors: Vec::new(),
+            continues_episode: Vec::new(),
             agents: Vec::new(),
             open: vec![None; slots],
         }
@@ -117,12 +117,12 @@ impl Decisions {
 
     /// How many there are, open ones included.
     pub fn len(&self) -> usize {
-        self.then.len()
+        self.successors.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.then.is_empty()
+        self.successors.is_empty()
     }
 
     /// What was seen at a decision.
@@ -131,30 +131,30 @@ impl Decisions {
     }
 
     /// Opens a decision and closes the same resident's previous one. Whoever had the slot before is nobody's past.
-    pub fn take(&mut self, taken: &Taken<'_>) {
-        let at = self.then.len() as u32;
-        let previous = self.open[taken.agent.at()].take();
-        let mut open = Open { at, who: taken.who, reward: 0.0, discount: 1.0, total: 0.0, ticks: 0 };
+    pub fn push(&mut self, decision: &NewDecision<'_>) {
+        let at = self.successors.len() as u32;
+        let previous = self.open[decision.agent.at()].take();
+        let mut open = OpenDecision { at, who: decision.who, reward: 0.0, discount: 1.0, total: 0.0, ticks: 0 };
         let mut follows = false;
         if let Some(previous) = previous {
-            if previous.who == taken.who {
-                self.close(&previous, previous.discount, Then::Decision(at));
+            if previous.who == decision.who {
+                self.close(&previous, previous.discount, Successor::Decision(at));
                 (open.total, open.ticks, follows) = (previous.total, previous.ticks, true);
             } else {
-                self.close(&previous, 0.0, Then::Terminated);
+                self.close(&previous, 0.0, Successor::Terminated);
             }
         }
-        self.observations.extend_from_slice(taken.observation);
-        self.masks.push(taken.mask.0);
-        self.actions.push(taken.action);
-        self.log_probs.push(taken.log_prob);
-        self.values.push(taken.value);
+        self.observations.extend_from_slice(decision.observation);
+        self.masks.push(decision.mask.0);
+        self.actions.push(decision.action);
+        self.log_probs.push(decision.log_prob);
+        self.values.push(decision.value);
         self.rewards.push(0.0);
         self.discounts.push(0.0);
-        self.then.push(Then::Open);
-        self.follows.push(follows);
-        self.agents.push(taken.agent);
-        self.open[taken.agent.at()] = Some(open);
+        self.successors.push(Successor::Open);
+        self.continues_episode.push(follows);
+        self.agents.push(decision.agent);
+        self.open[decision.agent.at()] = Some(open);
     }
 
     /// A tick's reward for a resident; of no account before their first decision.
@@ -170,30 +170,30 @@ impl Decisions {
     /// A resident has left. Their episode, when they ever decided.
     pub fn terminate(&mut self, agent: AgentId, who: ResidentId) -> Option<Episode> {
         let open = self.open[agent.at()].take_if(|open| open.who == who)?;
-        self.close(&open, 0.0, Then::Terminated);
+        self.close(&open, 0.0, Successor::Terminated);
         Some(Episode { total: open.total, ticks: open.ticks, terminated: true })
     }
 
     /// The horizon has come for a resident, and what they see now is worth `value`.
     pub fn truncate(&mut self, agent: AgentId, value: f32) -> Option<Episode> {
         let open = self.open[agent.at()].take()?;
-        self.close(&open, open.discount, Then::Truncated(value));
+        self.close(&open, open.discount, Successor::Truncated(value));
         Some(Episode { total: open.total, ticks: open.ticks, terminated: false })
     }
 
-    fn close(&mut self, open: &Open, discount: f64, then: Then) {
+    fn close(&mut self, open: &OpenDecision, discount: f64, successor: Successor) {
         let at = open.at as usize;
         self.rewards[at] = open.reward as f32;
         self.discounts[at] = discount as f32;
-        self.then[at] = then;
+        self.successors[at] = successor;
     }
 
     /// Forgets what is closed; the open ones stand first now and go on. They keep the log-probability and the value of the
     /// policy that chose.
-    pub fn carry(&mut self) {
+    pub fn retain_open(&mut self) {
         let mut kept = 0;
         for at in 0..self.len() {
-            if self.then[at] != Then::Open {
+            if self.successors[at] != Successor::Open {
                 continue;
             }
             self.observations.copy_within(at * self.width..(at + 1) * self.width, kept * self.width);
@@ -217,9 +217,9 @@ impl Decisions {
         self.rewards.fill(0.0);
         self.discounts.truncate(kept);
         self.discounts.fill(0.0);
-        self.then.truncate(kept);
-        self.then.fill(Then::Open);
-        self.follows.truncate(kept);
-        self.follows.fill(false);
+        self.successors.truncate(kept);
+        self.successors.fill(Successor::Open);
+        self.continues_episode.truncate(kept);
+        self.continues_episode.fill(false);
     }
 }

@@ -1,6 +1,6 @@
 //! One replica's town while it is learned from: its decisions, its horizon, and its new beginnings.
 //!
-//! Owns what is counted of a town; who chooses stands in `tile`. A town begins anew at its horizon with a seed of its own;
+//! Owns what is counted of a town; who chooses stands in `vec_env`. A town begins anew at its horizon with a seed of its own;
 //! first horizons are staggered, so that an update sees every hour of every day. Rule: "Decision process".
 
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use townlet_town::kpi::{self, KPIS};
 use townlet_town::{Micro, Refusal, Rules, State, Town};
 
-use super::decision_buffer::{Decisions, Episode};
+use super::decision_buffer::{DecisionBuffer, Episode};
 use crate::network::Normalizer;
 use crate::seeds;
 
 /// What was counted since the last update.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct RolloutStats {
     /// Episodes that ended.
     pub episodes: Vec<Episode>,
     /// KPIs at the end of each day lived through, in the order of their table; `None` without enough samples.
@@ -24,7 +24,7 @@ pub struct Tally {
     pub horizons: Vec<Vec<Option<f64>>>,
     /// Ticks lived, summed over residents.
     pub resident_ticks: u64,
-    /// Decisions taken.
+    /// DecisionBuffer taken.
     pub decisions: u64,
     /// Of these, such as the mask forbade.
     pub invalid: u64,
@@ -32,10 +32,10 @@ pub struct Tally {
 
 /// A replica: a town, and what is remembered of it.
 #[derive(Clone, Debug)]
-pub(super) struct Life {
+pub(super) struct Env {
     pub(super) town: Town,
-    pub(super) decisions: Decisions,
-    pub(super) tally: Tally,
+    pub(super) decisions: DecisionBuffer,
+    pub(super) stats: RolloutStats,
     /// Rows seen since the last update, unscaled.
     pub(super) seen: Normalizer,
     replica: u32,
@@ -47,14 +47,14 @@ pub(super) struct Life {
 
 /// A replica between two updates, as a checkpoint keeps it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Kept {
+pub struct EnvState {
     state: State,
-    decisions: Decisions,
+    decisions: DecisionBuffer,
     resets: u64,
     horizon: u64,
 }
 
-impl Life {
+impl Env {
     /// Replica `replica` of `replicas`, before its first tick.
     pub(super) fn new(rules: &Arc<Rules>, run: u64, replica: u32, replicas: u32, width: usize) -> Self {
         let whole = whole_horizon(rules);
@@ -63,8 +63,8 @@ impl Life {
         let slots = town.state().agents.tile.len();
         Self {
             town,
-            decisions: Decisions::new(slots, width, gamma),
-            tally: Tally::default(),
+            decisions: DecisionBuffer::new(slots, width, gamma),
+            stats: RolloutStats::default(),
             seen: Normalizer::new(width),
             replica,
             run,
@@ -74,7 +74,7 @@ impl Life {
     }
 
     /// Whether the tick just lived through was the last of this town.
-    pub(super) fn is_over(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.town.tick() >= self.horizon
     }
 
@@ -82,24 +82,24 @@ impl Life {
     pub(super) fn after_tick(&mut self) {
         for gone in self.town.departures() {
             self.decisions.reward(gone.agent, gone.who, gone.reward.to_f64());
-            self.tally.episodes.extend(self.decisions.terminate(gone.agent, gone.who));
+            self.stats.episodes.extend(self.decisions.terminate(gone.agent, gone.who));
         }
         let agents = &self.town.state().agents;
         for agent in &agents.present {
             self.decisions.reward(*agent, agents.resident[*agent], self.town.reward(*agent).to_f64());
         }
-        self.tally.resident_ticks += agents.present.len() as u64;
+        self.stats.resident_ticks += agents.present.len() as u64;
         if self.town.rules().tick_of_day(self.town.tick()) == 0 {
-            self.tally.days.push(kpis(&self.town));
+            self.stats.days.push(kpis(&self.town));
         }
     }
 
     /// Ends every episode with what its resident is expected to be worth, in the order of `agents.present`, and begins anew.
     pub(super) fn reset(&mut self, values: &[f32]) {
         for (agent, value) in self.town.state().agents.present.iter().zip(values) {
-            self.tally.episodes.extend(self.decisions.truncate(*agent, *value));
+            self.stats.episodes.extend(self.decisions.truncate(*agent, *value));
         }
-        self.tally.horizons.push(kpis(&self.town));
+        self.stats.horizons.push(kpis(&self.town));
         self.resets += 1;
         let rules = Arc::clone(self.town.rules());
         self.horizon = whole_horizon(&rules);
@@ -114,8 +114,8 @@ impl Life {
     }
 
     /// What a checkpoint keeps; asked for between two updates.
-    pub(super) fn keep(&self) -> Kept {
-        Kept {
+    pub(super) fn state(&self) -> EnvState {
+        EnvState {
             state: self.town.state().clone(),
             decisions: self.decisions.clone(),
             resets: self.resets,
@@ -124,14 +124,14 @@ impl Life {
     }
 
     /// Goes on from what was kept.
-    pub(super) fn restore(&mut self, kept: Kept) -> Result<(), String> {
+    pub(super) fn restore(&mut self, state: EnvState) -> Result<(), String> {
         let rules = Arc::clone(self.town.rules());
-        if kept.decisions.width() != self.decisions.width() {
+        if state.decisions.width() != self.decisions.width() {
             return Err("its decisions were seen through another layout".into());
         }
-        self.town = Town::resume(rules, kept.state)?;
-        (self.decisions, self.resets, self.horizon) = (kept.decisions, kept.resets, kept.horizon);
-        (self.tally, self.seen) = (Tally::default(), self.seen.empty());
+        self.town = Town::resume(rules, state.state)?;
+        (self.decisions, self.resets, self.horizon) = (state.decisions, state.resets, state.horizon);
+        (self.stats, self.seen) = (RolloutStats::default(), self.seen.empty());
         Ok(())
     }
 }

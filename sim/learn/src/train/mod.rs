@@ -17,11 +17,11 @@ use townlet_town::observations::layout;
 use townlet_town::options::OPTIONS;
 use townlet_town::{Refusal, Rules};
 
-use crate::checkpoint::{Checkpoint, CheckpointError, Meta, Registry, Saved};
+use crate::checkpoint::{Checkpoint, CheckpointError, Meta, Registry, TrainingState};
 use crate::network::{Forward, Normalizer, Shape};
 use crate::parallel::ShouldContinue;
 use crate::ppo::{Batch, Learner, Settings, UpdateStats};
-use crate::rollout::{BehaviorPolicy, Kept, Rollout, Tally};
+use crate::rollout::{BehaviorPolicy, EnvState, Rollout, RolloutStats};
 pub use divergence::Divergence;
 pub use row::{KpiMean, Row};
 use running_metrics::RunningMetrics;
@@ -45,7 +45,7 @@ pub struct Trainer {
     normalizer: Normalizer,
     rollout: Rollout,
     batch: Batch,
-    recent: RunningMetrics,
+    running: RunningMetrics,
     steps: u64,
     updates: u64,
     seconds: f64,
@@ -57,7 +57,7 @@ pub struct Trainer {
 /// Everything but the learner's and the normaliser's numbers that a training goes on from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Progress {
-    /// Ticks of residents' lives learned from.
+    /// Ticks of residents' envs learned from.
     pub steps: u64,
     /// Of how many the schedule is made.
     pub total_steps: u64,
@@ -67,8 +67,8 @@ pub struct Progress {
     pub seconds: f64,
     /// The seed of the training.
     pub seed: u64,
-    recent: RunningMetrics,
-    lives: Vec<Kept>,
+    running: RunningMetrics,
+    envs: Vec<EnvState>,
 }
 
 /// The sizes of the network that a configuration asks for.
@@ -103,7 +103,7 @@ impl Trainer {
             learner,
             normalizer: Normalizer::new(shape.observation),
             batch: Batch::default(),
-            recent: RunningMetrics::default(),
+            running: RunningMetrics::default(),
             steps: 0,
             updates: 0,
             seconds: 0.0,
@@ -170,46 +170,46 @@ impl Trainer {
         Ok(self.attempt(&|| true)?.expect("nothing cuts it off"))
     }
 
-    /// As [`Self::advance`], as long as `go_on` says so: it is asked at every tick and minibatch. `None`: it was cut off,
+    /// As [`Self::advance`], as long as `should_continue` says so: it is asked at every tick and minibatch. `None`: it was cut off,
     /// what was begun is thrown away, and the training is as it was before.
     ///
     /// # Errors
     /// As [`Self::advance`].
-    pub fn advance_while(&mut self, go_on: ShouldContinue<'_>) -> Result<Option<Row>, Divergence> {
-        let (lives, normalizer) = (self.rollout.keep(), self.normalizer.clone());
-        let row = self.attempt(go_on)?;
+    pub fn advance_while(&mut self, should_continue: ShouldContinue<'_>) -> Result<Option<Row>, Divergence> {
+        let (envs, normalizer) = (self.rollout.state(), self.normalizer.clone());
+        let row = self.attempt(should_continue)?;
         if row.is_none() {
-            let restored = self.rollout.restore(lives);
+            let restored = self.rollout.restore(envs);
             debug_assert!(restored.is_ok(), "replicas of the same rules");
             self.normalizer = normalizer;
         }
         Ok(row)
     }
 
-    fn attempt(&mut self, go_on: ShouldContinue<'_>) -> Result<Option<Row>, Divergence> {
+    fn attempt(&mut self, should_continue: ShouldContinue<'_>) -> Result<Option<Row>, Divergence> {
         let begun = Instant::now();
-        let Some(tally) = self.collect(BehaviorPolicy::Network, go_on) else { return Ok(None) };
+        let Some(rollout_stats) = self.collect(BehaviorPolicy::Network, should_continue) else { return Ok(None) };
         let collected = begun.elapsed().as_secs_f64();
         let progress = (self.steps as f64 / self.plan.total_steps.max(1) as f64).min(1.0);
-        let Some(stats) = self.learn(progress, go_on)? else { return Ok(None) };
+        let Some(stats) = self.learn(progress, should_continue)? else { return Ok(None) };
         self.normalizer.settle();
         let elapsed = begun.elapsed().as_secs_f64();
-        let lived = tally.resident_ticks;
+        let lived = rollout_stats.resident_ticks;
         self.steps += lived;
         self.updates += 1;
         self.seconds += elapsed;
-        let mut row = self.row(&tally, &stats);
+        let mut row = self.row(&rollout_stats, &stats);
         row.steps_per_second = lived as f64 / elapsed.max(1e-9);
         row.rollout_share = collected / elapsed.max(1e-9);
-        self.recent.take(tally);
-        self.recent.tell(&self.rules, &mut row);
+        self.running.push(rollout_stats);
+        self.running.fill(&self.rules, &mut row);
         Ok(Some(row))
     }
 
     /// An update that leaves everything as it was when it explodes or is cut off.
-    fn learn(&mut self, progress: f64, go_on: ShouldContinue<'_>) -> Result<Option<UpdateStats>, Divergence> {
+    fn learn(&mut self, progress: f64, should_continue: ShouldContinue<'_>) -> Result<Option<UpdateStats>, Divergence> {
         let before = self.learner.state().clone();
-        let Some(stats) = self.learner.update_while(&self.batch, progress, go_on)? else { return Ok(None) };
+        let Some(stats) = self.learner.update_while(&self.batch, progress, should_continue)? else { return Ok(None) };
         let checked = divergence::check(&stats, self.updates);
         if checked.is_err() {
             let restored = self.learner.restore(before);
@@ -218,13 +218,18 @@ impl Trainer {
         checked.map(|()| Some(stats))
     }
 
-    fn collect(&mut self, behavior_policy: BehaviorPolicy, go_on: ShouldContinue<'_>) -> Option<Tally> {
+    fn collect(
+        &mut self,
+        behavior_policy: BehaviorPolicy,
+        should_continue: ShouldContinue<'_>,
+    ) -> Option<RolloutStats> {
         let forward = Forward::new(*self.learner.shape(), self.learner.weights());
-        let whole = self.rollout.collect_while(&forward, &self.normalizer, behavior_policy, self.plan.threads, go_on);
-        whole.then(|| self.rollout.gather(&mut self.batch, &mut self.normalizer))
+        let completed =
+            self.rollout.collect_while(&forward, &self.normalizer, behavior_policy, self.plan.threads, should_continue);
+        completed.then(|| self.rollout.gather(&mut self.batch, &mut self.normalizer))
     }
 
-    fn row(&self, tally: &Tally, stats: &UpdateStats) -> Row {
+    fn row(&self, rollout_stats: &RolloutStats, stats: &UpdateStats) -> Row {
         let decimal = |value: f32| f64::from(value);
         Row {
             update: self.updates,
@@ -232,7 +237,7 @@ impl Trainer {
             total_steps: self.plan.total_steps,
             seconds: self.seconds,
             decisions: self.batch.len() as u64,
-            episodes: tally.episodes.len() as u64,
+            episodes: rollout_stats.episodes.len() as u64,
             policy_loss: decimal(stats.policy_loss),
             value_loss: decimal(stats.value_loss),
             entropy: decimal(stats.entropy),
@@ -243,7 +248,7 @@ impl Trainer {
             learning_rate: decimal(stats.learning_rate),
             epochs: stats.epochs,
             samples_per_second: stats.samples_per_second,
-            invalid_rate: tally.invalid as f64 / tally.decisions.max(1) as f64,
+            invalid_rate: rollout_stats.invalid as f64 / rollout_stats.decisions.max(1) as f64,
             ..Row::default()
         }
     }
@@ -252,7 +257,7 @@ impl Trainer {
     ///
     /// # Errors
     /// What does not fit these rules.
-    pub fn resume(rules: &Arc<Rules>, saved: &Saved, threads: NonZero<usize>) -> Result<Self, CheckpointError> {
+    pub fn resume(rules: &Arc<Rules>, saved: &TrainingState, threads: NonZero<usize>) -> Result<Self, CheckpointError> {
         let progress = saved.progress.clone();
         let plan = Plan { seed: progress.seed, total_steps: progress.total_steps, threads };
         let mut trainer = Self::new(rules, plan);
@@ -260,10 +265,10 @@ impl Trainer {
         let restored = trainer.learner.restore(saved.learner(&shape)?);
         restored.map_err(|error| CheckpointError::Weights { id: saved.policy.clone(), error })?;
         trainer.normalizer = saved.normalizer(shape.observation)?;
-        let towns = trainer.rollout.restore(progress.lives);
+        let towns = trainer.rollout.restore(progress.envs);
         towns.map_err(|why| CheckpointError::Unreadable { id: saved.policy.clone(), why })?;
         (trainer.steps, trainer.updates) = (progress.steps, progress.updates);
-        (trainer.seconds, trainer.recent, trainer.warm) = (progress.seconds, progress.recent, saved.warm_start);
+        (trainer.seconds, trainer.running, trainer.warm) = (progress.seconds, progress.running, saved.warm_start);
         trainer.saved = Some((progress.updates, saved.policy.clone()));
         Ok(trainer)
     }
@@ -278,7 +283,7 @@ impl Trainer {
             return Ok(id.clone());
         }
         let mut row = Row::default();
-        self.recent.tell(&self.rules, &mut row);
+        self.running.fill(&self.rules, &mut row);
         let meta = Meta {
             steps: self.steps,
             updates: self.updates,
@@ -291,9 +296,9 @@ impl Trainer {
         };
         let (id, bytes) = Checkpoint::encode(&meta, self.learner.weights(), &self.normalizer);
         registry.store(&id, &bytes)?;
-        let made_of = (self.rules.sources.clone(), self.warm);
+        let origin = (self.rules.sources.clone(), self.warm);
         let names = (id.clone(), run.to_owned());
-        let saved = Saved::new(names, made_of, self.progress(), self.learner.state(), &self.normalizer);
+        let saved = TrainingState::new(names, origin, self.progress(), self.learner.state(), &self.normalizer);
         registry.save(&saved)?;
         self.saved = Some((self.updates, id.clone()));
         Ok(id)
@@ -307,8 +312,8 @@ impl Trainer {
             updates: self.updates,
             seconds: self.seconds,
             seed: self.plan.seed,
-            recent: self.recent.clone(),
-            lives: self.rollout.keep(),
+            running: self.running.clone(),
+            envs: self.rollout.state(),
         }
     }
 }

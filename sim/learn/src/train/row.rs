@@ -14,7 +14,7 @@ use townlet_town::kpi::{KPIS, Target};
 pub struct Row {
     /// Updates done, this one included.
     pub update: u64,
-    /// Ticks of residents' lives learned from since the training began.
+    /// Ticks of residents' envs learned from since the training began.
     pub steps: u64,
     /// Of how many the schedule is made.
     pub total_steps: u64,
@@ -34,7 +34,7 @@ pub struct Row {
     pub episodic_return: Option<f64>,
     /// Mean length of the same, in days.
     pub episode_days: Option<f64>,
-    /// Their return for each day of their lives: what can be compared whatever their length.
+    /// Their return for each day of their envs: what can be compared whatever their length.
     pub return_per_day: Option<f64>,
     /// Mean town score of the latest days lived through by the replicas.
     pub town_score: Option<f64>,

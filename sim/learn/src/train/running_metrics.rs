@@ -9,7 +9,7 @@ use townlet_town::Rules;
 use townlet_town::kpi::KPIS;
 
 use super::row::{KpiMean, Row, kpi_means, mean};
-use crate::rollout::Tally;
+use crate::rollout::RolloutStats;
 use crate::rollout::decision_buffer::Episode;
 
 /// Episodes a return looks back on.
@@ -19,7 +19,7 @@ const DAYS: usize = 128;
 /// Towns the KPIs look back on.
 const TOWNS: usize = 32;
 /// Towns without which the charter has no verdict.
-const ENOUGH_TOWNS: usize = 16;
+const MIN_TOWNS: usize = 16;
 
 /// What the log looks back on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,16 +31,16 @@ pub(super) struct RunningMetrics {
 
 impl RunningMetrics {
     /// Takes in what was counted since the last update.
-    pub(super) fn take(&mut self, tally: Tally) {
+    pub(super) fn push(&mut self, rollout_stats: RolloutStats) {
         let score = KPIS.iter().position(|row| row.name == "town_score");
-        let scores = tally.days.iter().filter_map(|day| score.and_then(|score| day[score]));
-        keep(&mut self.scores, DAYS, scores);
-        keep(&mut self.episodes, EPISODES, tally.episodes.into_iter());
-        keep(&mut self.towns, TOWNS, tally.horizons.into_iter());
+        let scores = rollout_stats.days.iter().filter_map(|day| score.and_then(|score| day[score]));
+        push_bounded(&mut self.scores, DAYS, scores);
+        push_bounded(&mut self.episodes, EPISODES, rollout_stats.episodes.into_iter());
+        push_bounded(&mut self.towns, TOWNS, rollout_stats.horizons.into_iter());
     }
 
     /// Fills in what the log says of them.
-    pub(super) fn tell(&self, rules: &Rules, row: &mut Row) {
+    pub(super) fn fill(&self, rules: &Rules, row: &mut Row) {
         let day = rules.day_length() as f64;
         let episodes = || self.episodes.iter();
         let days = mean(episodes().map(|episode| episode.ticks as f64 / day));
@@ -50,7 +50,7 @@ impl RunningMetrics {
         row.terminated = mean(episodes().map(|episode| f64::from(u8::from(episode.terminated))));
         row.town_score = mean(self.scores.iter().copied());
         row.kpis = kpi_means(rules, &self.towns);
-        row.charter_met = self.towns.len() >= ENOUGH_TOWNS && charter_met(&row.kpis);
+        row.charter_met = self.towns.len() >= MIN_TOWNS && charter_met(&row.kpis);
     }
 }
 
@@ -58,7 +58,7 @@ fn charter_met(kpis: &[KpiMean]) -> bool {
     kpis.iter().filter(|kpi| kpi.charter).all(|kpi| kpi.met == Some(true))
 }
 
-fn keep<T>(kept: &mut VecDeque<T>, most: usize, new: impl Iterator<Item = T>) {
+fn push_bounded<T>(kept: &mut VecDeque<T>, most: usize, new: impl Iterator<Item = T>) {
     kept.extend(new);
     let over = kept.len().saturating_sub(most);
     kept.drain(..over);

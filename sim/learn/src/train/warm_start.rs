@@ -21,19 +21,19 @@ impl Trainer {
     ///
     /// # Errors
     /// What exploded; the weights are then those of before.
-    pub fn warm_start(&mut self, told: impl FnMut(u32, &UpdateStats)) -> Result<(), Diverged> {
-        self.warm_start_while(&|| true, told).map(|_| ())
+    pub fn warm_start(&mut self, on_rollout: impl FnMut(u32, &UpdateStats)) -> Result<(), Diverged> {
+        self.warm_start_while(&|| true, on_rollout).map(|_| ())
     }
 
-    /// As [`Self::warm_start`], as long as `go_on` says so: it is asked at every tick and minibatch. `false`: it was cut off,
+    /// As [`Self::warm_start`], as long as `should_continue` says so: it is asked at every tick and minibatch. `false`: it was cut off,
     /// and this training is of no use.
     ///
     /// # Errors
     /// As [`Self::warm_start`].
     pub fn warm_start_while(
         &mut self,
-        go_on: ShouldContinue<'_>,
-        mut told: impl FnMut(u32, &UpdateStats),
+        should_continue: ShouldContinue<'_>,
+        mut on_rollout: impl FnMut(u32, &UpdateStats),
     ) -> Result<bool, Diverged> {
         let from = settings(&self.rules);
         let imitating = Settings {
@@ -48,15 +48,15 @@ impl Trainer {
             clip_vloss: None,
             ..from
         };
-        let mut pupil = Learner::new(*self.learner.shape(), imitating, self.plan.seed);
-        pupil.set_threads(self.plan.threads);
-        std::mem::swap(&mut pupil, &mut self.learner);
-        let done = self.imitate(go_on, &mut told);
-        std::mem::swap(&mut pupil, &mut self.learner);
+        let mut imitator = Learner::new(*self.learner.shape(), imitating, self.plan.seed);
+        imitator.set_threads(self.plan.threads);
+        std::mem::swap(&mut imitator, &mut self.learner);
+        let done = self.imitate(should_continue, &mut on_rollout);
+        std::mem::swap(&mut imitator, &mut self.learner);
         if !done? {
             return Ok(false);
         }
-        let kept = self.learner.start_from(pupil.weights().clone());
+        let kept = self.learner.start_from(imitator.weights().clone());
         debug_assert!(kept.is_ok(), "weights of the same network");
         self.warm = true;
         Ok(true)
@@ -64,18 +64,18 @@ impl Trainer {
 
     fn imitate(
         &mut self,
-        go_on: ShouldContinue<'_>,
-        told: &mut impl FnMut(u32, &UpdateStats),
+        should_continue: ShouldContinue<'_>,
+        on_rollout: &mut impl FnMut(u32, &UpdateStats),
     ) -> Result<bool, Diverged> {
         for rollout in 0..self.rules.config.training.warm_start_rollouts {
             // What others lived through is not counted in the log.
-            if self.collect(BehaviorPolicy::Scripted, go_on).is_none() {
+            if self.collect(BehaviorPolicy::Scripted, should_continue).is_none() {
                 return Ok(false);
             }
             self.batch.advantages.fill(1.0);
-            let Some(stats) = self.learner.update_while(&self.batch, 0.0, go_on)? else { return Ok(false) };
+            let Some(stats) = self.learner.update_while(&self.batch, 0.0, should_continue)? else { return Ok(false) };
             self.normalizer.settle();
-            told(rollout, &stats);
+            on_rollout(rollout, &stats);
         }
         Ok(true)
     }
