@@ -9,7 +9,7 @@ pub mod network;
 mod network_policy;
 mod parallel;
 pub mod ppo;
-mod prng;
+pub mod prng;
 mod replay_policy;
 mod replicas;
 pub mod rollout;

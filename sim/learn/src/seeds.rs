@@ -15,8 +15,8 @@ pub const TRAINING: Range<u64> = 1 << 52..1 << 53;
 /// The seed of a replica's town after so many new beginnings: another one each time, the same for the same run.
 pub fn training(run: u64, replica: u32, resets: u64) -> u64 {
     let [low, high, ..] = counter_rng::draw(run, Stream::World, resets, replica, Purpose::Replica, 0);
-    let luck = u64::from(high) << 32 | u64::from(low);
-    TRAINING.start + luck % (TRAINING.end - TRAINING.start)
+    let offset = u64::from(high) << 32 | u64::from(low);
+    TRAINING.start + offset % (TRAINING.end - TRAINING.start)
 }
 
 #[cfg(test)]

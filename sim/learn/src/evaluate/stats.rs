@@ -3,6 +3,8 @@
 //! Floats are fine here: nothing goes back into a town. The bootstrap draws from a counted sequence, so that the same figures
 //! always have the same interval. Rule: "Policy evaluation".
 
+use crate::prng::Prng;
+
 /// Resamples behind an interval.
 pub const RESAMPLES: usize = 2_000;
 /// Part of the resamples that an interval holds.
@@ -61,12 +63,12 @@ fn iqm_of_sorted(sorted: &[f64]) -> f64 {
 /// The percentile bootstrap: as many figures are drawn from the sample, with repetition, again and again; the interval is where the
 /// middle part of their interquartile means lies.
 pub fn interval(sample: &[f64], resamples: usize, confidence: f64) -> (f64, f64) {
-    let mut luck = Prng(0);
+    let mut prng = Prng::from_state(0);
     let mut drawn = vec![0.0; sample.len()];
     let mut means: Vec<f64> = (0..resamples)
         .map(|_| {
             for place in &mut drawn {
-                *place = sample[luck.below(sample.len())];
+                *place = sample[prng.below(sample.len())];
             }
             drawn.sort_by(f64::total_cmp);
             iqm_of_sorted(&drawn)
@@ -76,20 +78,6 @@ pub fn interval(sample: &[f64], resamples: usize, confidence: f64) -> (f64, f64)
     // As many resamples lie outside on either side.
     let outside = (resamples as f64 * (1.0 - confidence) / 2.0).round() as usize;
     (means[outside], means[resamples - 1 - outside])
-}
-
-/// `SplitMix64`, a counter with a good mixer: the same draws for everybody, for ever.
-struct Prng(u64);
-
-impl Prng {
-    fn below(&mut self, count: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^= word >> 31;
-        ((u128::from(word) * count as u128) >> 64) as usize
-    }
 }
 
 #[cfg(test)]

@@ -39,8 +39,8 @@ impl ActorCritic {
     pub fn new(shape: super::Shape, seed: u64) -> Self {
         let mut weights = Weights::zeros(&shape);
         for (layer, (_, inputs, outputs)) in shape.layers().into_iter().enumerate() {
-            let luck = Prng::new([seed, 0x0072_7468, layer as u64]);
-            weights.columns[2 * layer].values = orthogonal(luck, outputs, inputs, GAINS[layer]);
+            let prng = Prng::new([seed, 0x0072_7468, layer as u64]);
+            weights.columns[2 * layer].values = orthogonal(prng, outputs, inputs, GAINS[layer]);
         }
         let mut network = Self::zeros(shape);
         network.copy_from(&weights.columns);
@@ -129,11 +129,11 @@ impl<T: Tape<f32, Cpu>> Module<Tensor<(usize, usize), f32, Cpu, T>> for ActorCri
 }
 
 /// A matrix whose rows (or columns, when there are more rows than columns) are at right angles and `gain` long.
-fn orthogonal(mut luck: Prng, rows: usize, columns: usize, gain: f64) -> Vec<f32> {
+fn orthogonal(mut prng: Prng, rows: usize, columns: usize, gain: f64) -> Vec<f32> {
     let (count, length) = (rows.min(columns), rows.max(columns));
     let mut vectors: Vec<Vec<f64>> = Vec::with_capacity(count);
     for _ in 0..count {
-        let mut vector: Vec<f64> = (0..length).map(|_| luck.normal()).collect();
+        let mut vector: Vec<f64> = (0..length).map(|_| prng.normal()).collect();
         // Twice, because once leaves what rounding brought back in.
         for _ in 0..2 {
             for other in &vectors {
@@ -189,28 +189,28 @@ mod tests {
     }
 
     /// Weights of chance, biases too, so that no part of the network is idle.
-    fn random(shape: Shape, luck: &mut Prng) -> Weights {
+    fn random(shape: Shape, prng: &mut Prng) -> Weights {
         let mut weights = Weights::zeros(&shape);
         for column in &mut weights.columns {
             let scale = (1.0 / column.shape.last().copied().unwrap_or(1) as f64).sqrt();
-            column.values.iter_mut().for_each(|value| *value = (luck.normal() * scale) as f32);
+            column.values.iter_mut().for_each(|value| *value = (prng.normal() * scale) as f32);
         }
         weights
     }
 
     #[test]
     fn running_forward_agrees_with_dfdx() {
-        let mut luck = Prng::new([5, 5, 5]);
+        let mut prng = Prng::new([5, 5, 5]);
         for (shape, rows) in [
             (Shape::standard(432, 9), 37),
             (Shape::standard(70, 9), 8),
             (Shape { observation: 4, hidden: [64, 64], options: 2 }, 1),
             (Shape { observation: 3, hidden: [5, 7], options: 16 }, 11),
         ] {
-            let weights = random(shape, &mut luck);
+            let weights = random(shape, &mut prng);
             let network = ActorCritic::from_weights(shape, &weights).expect("weights of chance are weights");
             assert_eq!(network.weights(), weights);
-            let mut input: Vec<f32> = (0..rows * shape.observation).map(|_| luck.normal() as f32).collect();
+            let mut input: Vec<f32> = (0..rows * shape.observation).map(|_| prng.normal() as f32).collect();
             input.iter_mut().step_by(3).for_each(|value| *value = 0.0);
             let rows_of = Cpu::default().tensor_from_vec(input.clone(), (rows, shape.observation));
             let (logits, values) = network.forward(rows_of);

@@ -61,9 +61,9 @@ impl MaskedCategorical {
             .fold(first, |best, option| if self.log_prob(option) > self.log_prob(best) { option } else { best })
     }
 
-    /// The option at `luck`, a number in [0, 1), on the line of all probabilities.
-    pub fn sample(&self, luck: f32) -> usize {
-        let mut left = luck;
+    /// The option at `uniform`, a number in [0, 1), on the line of all probabilities.
+    pub fn sample(&self, uniform: f32) -> usize {
+        let mut left = uniform;
         let mut last = self.mask.trailing_zeros() as usize;
         for option in self.allowed() {
             let prob = self.prob(option);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn luck_falls_on_each_option_as_often_as_it_is_likely() {
+    fn each_option_is_sampled_with_its_probability() {
         let distribution = MaskedCategorical::new(&LOGITS, MASK);
         let mut counts = [0.0_f32; 5];
         (0..10_000).for_each(|step| counts[distribution.sample(step as f32 / 10_000.0)] += 1e-4);

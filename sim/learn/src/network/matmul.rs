@@ -226,7 +226,7 @@ fn tile<S: Simd, const VECTORS: usize, const ROWS: usize>(
 ) {
     let inner = strip.len();
     let zero = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    // Sums of their own in each arm: shared ones are written to memory with every step, and then it is luck of where the stack
+    // Sums of their own in each arm: shared ones are written to memory with every step, and then it is prng of where the stack
     // lies whether that meets what is read.
     let sums = match lhs {
         Lhs::Rows(values) => {
@@ -352,8 +352,8 @@ mod tests {
     use super::*;
     use crate::prng::Prng;
 
-    fn matrix(luck: &mut Prng, length: usize) -> Vec<f32> {
-        (0..length).map(|_| luck.normal() as f32).collect()
+    fn matrix(prng: &mut Prng, length: usize) -> Vec<f32> {
+        (0..length).map(|_| prng.normal() as f32).collect()
     }
 
     fn naive(lhs: &[f32], rhs: &[f32], [rows, inner, columns]: [usize; 3]) -> Vec<f32> {
@@ -392,10 +392,10 @@ mod tests {
 
     #[test]
     fn products_are_those_of_the_schoolbook() {
-        let mut luck = Prng::new([1, 1, 1]);
+        let mut prng = Prng::new([1, 1, 1]);
         for size in SIZES {
             let [rows, inner, columns] = *size;
-            let (lhs, rhs) = (matrix(&mut luck, rows * inner), matrix(&mut luck, inner * columns));
+            let (lhs, rhs) = (matrix(&mut prng, rows * inner), matrix(&mut prng, inner * columns));
             let wanted = naive(&lhs, &rhs, *size);
             let (mut panels, mut also) = (PackedMatrix::default(), PackedMatrix::default());
             panels.pack(&rhs, inner, columns);
@@ -409,11 +409,11 @@ mod tests {
             assert_eq!(out, sparse);
             multiply(Lhs::Columns(&transposed(&lhs, rows, inner)), &panels, &mut sparse, Epilogue::Add);
             close(&sparse, &wanted.iter().map(|value| 2.0 * value).collect::<Vec<_>>());
-            let bias = matrix(&mut luck, columns);
+            let bias = matrix(&mut prng, columns);
             multiply(Lhs::Rows(&lhs), &panels, &mut out, Epilogue::BiasRelu(&bias));
             let relu = wanted.iter().enumerate().map(|(place, value)| (value + bias[place % columns]).max(0.0));
             close(&out, &relu.collect::<Vec<_>>());
-            let active = matrix(&mut luck, rows * columns);
+            let active = matrix(&mut prng, rows * columns);
             multiply(Lhs::Rows(&lhs), &panels, &mut out, Epilogue::Where(&active));
             let kept = wanted.iter().zip(&active).map(|(value, active)| if *active > 0.0 { *value } else { 0.0 });
             close(&out, &kept.collect::<Vec<_>>());
@@ -422,9 +422,9 @@ mod tests {
 
     #[test]
     fn a_row_does_not_depend_on_those_beside_it() {
-        let mut luck = Prng::new([2, 2, 2]);
+        let mut prng = Prng::new([2, 2, 2]);
         let [rows, inner, columns] = [23, 70, 137];
-        let (lhs, rhs) = (matrix(&mut luck, rows * inner), matrix(&mut luck, inner * columns));
+        let (lhs, rhs) = (matrix(&mut prng, rows * inner), matrix(&mut prng, inner * columns));
         let mut panels = PackedMatrix::default();
         panels.pack(&rhs, inner, columns);
         let mut all = vec![0.0; rows * columns];

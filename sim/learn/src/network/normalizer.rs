@@ -178,8 +178,8 @@ mod tests {
     use crate::prng::Prng;
 
     fn rows(count: usize) -> Vec<[f32; 3]> {
-        let mut luck = Prng::new([3, 1, 4]);
-        (0..count).map(|_| [luck.normal() as f32 * 3.0 + 100.0, luck.normal() as f32 * 0.01, 7.0]).collect()
+        let mut prng = Prng::new([3, 1, 4]);
+        (0..count).map(|_| [prng.normal() as f32 * 3.0 + 100.0, prng.normal() as f32 * 0.01, 7.0]).collect()
     }
 
     fn counted(rows: &[[f32; 3]]) -> Normalizer {

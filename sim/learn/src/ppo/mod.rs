@@ -18,7 +18,6 @@ mod settings;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod trajectory;
 
 pub use batch::Batch;
 pub use gae::gae;
@@ -26,4 +25,3 @@ pub use gemm_baseline::GemmBaseline;
 pub use learner::{Learner, LearnerState};
 pub use settings::Settings;
 pub use stats::{Diverged, UpdateStats};
-pub use trajectory::{Decision, Trajectory};

@@ -13,20 +13,20 @@ use crate::prng::Prng;
 const SHAPE: Shape = Shape { observation: 6, hidden: [11, 9], options: 5 };
 
 /// Weights of chance, large enough that options differ.
-fn weights(luck: &mut Prng, shape: Shape) -> Weights {
+fn weights(prng: &mut Prng, shape: Shape) -> Weights {
     let mut weights = Weights::zeros(&shape);
     for column in &mut weights.columns {
-        column.values.iter_mut().for_each(|value| *value = (luck.normal() * 0.5) as f32);
+        column.values.iter_mut().for_each(|value| *value = (prng.normal() * 0.5) as f32);
     }
     weights
 }
 
 /// Decisions whose ratios and values lie on all sides of the clips.
-fn part(luck: &mut Prng, weights: &Weights, shape: Shape, count: usize) -> Part {
+fn part(prng: &mut Prng, weights: &Weights, shape: Shape, count: usize) -> Part {
     let mut part = Part::default();
     let targets = &mut part.targets;
     for place in 0..count {
-        let row: Vec<f32> = (0..shape.observation).map(|_| luck.normal() as f32).collect();
+        let row: Vec<f32> = (0..shape.observation).map(|_| prng.normal() as f32).collect();
         let (logits, value) = naive_forward(weights, &wide(weights), &row);
         let mask = (0b1_0110_u16 << (place % 3)) & ((1 << shape.options) - 1);
         let mask = if place % 4 == 0 { (1 << shape.options) - 1 } else { mask };
@@ -36,10 +36,10 @@ fn part(luck: &mut Prng, weights: &Weights, shape: Shape, count: usize) -> Part 
         part.observations.extend(row);
         targets.actions.push(action as u8);
         targets.action_masks.push(mask);
-        targets.log_probs.push((log_prob + luck.normal() * 0.3) as f32);
-        targets.advantages.push(luck.normal() as f32);
-        targets.values.push((value + luck.normal() * 0.3) as f32);
-        targets.returns.push((value + luck.normal()) as f32);
+        targets.log_probs.push((log_prob + prng.normal() * 0.3) as f32);
+        targets.advantages.push(prng.normal() as f32);
+        targets.values.push((value + prng.normal() * 0.3) as f32);
+        targets.returns.push((value + prng.normal()) as f32);
     }
     targets.share = 1.0 / count as f32;
     part
@@ -117,10 +117,10 @@ fn settings() -> [Settings; 3] {
 
 #[test]
 fn the_gradient_is_that_of_finite_differences() {
-    let mut luck = Prng::new([11, 0, 0]);
+    let mut prng = Prng::new([11, 0, 0]);
     for settings in settings() {
-        let weights = weights(&mut luck, SHAPE);
-        let part = part(&mut luck, &weights, SHAPE, 40);
+        let weights = weights(&mut prng, SHAPE);
+        let part = part(&mut prng, &weights, SHAPE, 40);
         let gradients = gradients(&weights, SHAPE, part.clone(), &settings);
         let mut exact = wide(&weights);
         let loss = naive_loss(&weights, &exact, &part, &settings);
@@ -151,17 +151,17 @@ fn the_gradient_is_that_of_finite_differences() {
 
 #[test]
 fn one_operation_and_plain_dfdx_agree() {
-    let mut luck = Prng::new([12, 0, 0]);
+    let mut prng = Prng::new([12, 0, 0]);
     for (shape, count) in [(SHAPE, 33), (Shape::standard(70, 9), 128), (Shape::standard(432, 9), 50), (SHAPE, 300)] {
         for settings in settings() {
-            let weights = weights(&mut luck, shape);
+            let weights = weights(&mut prng, shape);
             // Of the size a network has: else every ratio would lie far outside the clip.
             let mut weights = weights;
             weights.columns.iter_mut().for_each(|column| {
                 let scale = 2.0 / (*column.shape.last().unwrap_or(&1) as f32).sqrt();
                 column.values.iter_mut().for_each(|value| *value *= scale);
             });
-            let part = part(&mut luck, &weights, shape, count);
+            let part = part(&mut prng, &weights, shape, count);
             let model = ActorCritic::from_weights(shape, &weights).expect("weights of chance are weights");
             let loss = reference::loss(&model, &part.observations, &part.targets, &settings);
             let wanted_loss = loss.array();
@@ -180,9 +180,9 @@ fn one_operation_and_plain_dfdx_agree() {
 
 #[test]
 fn masked_logits_get_no_gradient() {
-    let mut luck = Prng::new([13, 0, 0]);
-    let weights = weights(&mut luck, SHAPE);
-    let mut part = part(&mut luck, &weights, SHAPE, 30);
+    let mut prng = Prng::new([13, 0, 0]);
+    let weights = weights(&mut prng, SHAPE);
+    let mut part = part(&mut prng, &weights, SHAPE, 30);
     for (place, mask) in part.targets.action_masks.iter_mut().enumerate() {
         *mask = 0b01101;
         part.targets.actions[place] = [0, 2, 3][place % 3];

@@ -1,0 +1,62 @@
+//! What everybody sees, in every variant and after every tick: numbers within their rows' ranges, and the variants at one.
+//!
+//! Goes by the table of rows alone; what a row means is not known here.
+
+use townlet_town::Town;
+use townlet_town::observations::{Layout, ROWS, VARIANTS, layout};
+
+use super::{CheckResult, ensure};
+
+/// What was seen last, one block a variant.
+#[derive(Default)]
+pub(crate) struct ObservationCheck {
+    seen: [Vec<f32>; VARIANTS.len()],
+}
+
+impl ObservationCheck {
+    /// Looks at the town through everybody's eyes.
+    pub(crate) fn check(&mut self, town: &Town) -> CheckResult {
+        let people = town.state().agents.present.len();
+        for (row, seen) in VARIANTS.iter().zip(&mut self.seen) {
+            let layout = layout(row.0);
+            seen.clear();
+            seen.resize((people + 1) * layout.width, f32::NAN);
+            ensure!(layout.observe_all(town, seen) == people, "observations: not everybody was asked");
+            within(layout, seen, people)?;
+            let rest = &seen[people * layout.width..];
+            ensure!(rest.iter().all(|value| *value == 0.0), "observations: something of nobody is left");
+        }
+        self.alike(people)
+    }
+
+    /// What two variants both say they say alike, bit by bit.
+    fn alike(&self, people: usize) -> CheckResult {
+        let all = || VARIANTS.iter().map(|row| layout(row.0)).zip(&self.seen);
+        for row in &ROWS {
+            let mut shown = all().filter_map(|(layout, seen)| Some((layout, seen, layout.place(row.name)?.offset)));
+            let Some((first, told, from)) = shown.next() else { continue };
+            for (other, seen, at) in shown {
+                for person in 0..people {
+                    let one = &told[person * first.width + from..][..row.length];
+                    let two = &seen[person * other.width + at..][..row.length];
+                    let same = one.iter().zip(two).all(|(one, two)| one.to_bits() == two.to_bits());
+                    ensure!(same, "observations: {} is {one:?} in {}, {two:?} in {}", row.name, first.name, other.name);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn within(layout: &Layout, seen: &[f32], people: usize) -> CheckResult {
+    for place in &layout.places {
+        let [least, most] = place.row.range;
+        for person in 0..people {
+            let values = &seen[person * layout.width + place.offset..][..place.row.length];
+            // What is no number is within no range.
+            let fits = values.iter().all(|value| (least..=most).contains(value));
+            ensure!(fits, "observations: {} of {} is {values:?}", place.row.name, layout.name);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! Checkpoints come back as they were, and every fault is refused by its name.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use townlet_learn::checkpoint::{Checkpoint, CheckpointError, Meta, Registry};
+use townlet_learn::network::Weights;
+use townlet_learn::{Choice, NetworkPolicy};
+use townlet_town::Town;
+
+use super::{rules, trainer};
+
+/// A registry with one checkpoint of a short training.
+fn registry(folder: &Path) -> (Registry, String) {
+    let registry = Registry::new(folder);
+    let mut trainer = trainer(&rules(&[]), 1);
+    trainer.advance().expect("nothing explodes");
+    let id = trainer.save(&registry, "run").expect("it is written");
+    (registry, id)
+}
+
+#[test]
+fn what_was_written_is_read_and_drives_a_town() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (registry, id) = registry(folder.path());
+    let mut trained = trainer(&rules(&[]), 1);
+    trained.advance().expect("nothing explodes");
+    let checkpoint = registry.load(&id).expect("it is whole");
+    assert_eq!(registry.ids(), std::slice::from_ref(&id));
+    assert_eq!(&checkpoint.weights, trained.learner().weights(), "the same training, the same weights");
+    assert_eq!((checkpoint.meta.updates, checkpoint.meta.steps), (1, trained.steps()));
+    let rules = rules(&[]);
+    for choice in [Choice::Greedy, Choice::Sampled] {
+        let drive = || {
+            let mut policy = NetworkPolicy::new(&checkpoint, &rules, choice).expect("it fits");
+            let mut town = Town::new(Arc::clone(&rules), 5);
+            (0..300).for_each(|_| town.step(&mut policy));
+            for agent in &town.state().agents.present {
+                let last_decision = policy.last_decision(&town, *agent).expect("everybody has decided");
+                let [first, second, third] = last_decision.top.map(|(_, probability)| probability);
+                assert!(first >= second && second >= third && first + second + third <= 1.0001 && first > 0.0);
+                assert!(last_decision.value.is_finite());
+            }
+            town.digest()
+        };
+        assert_eq!(drive(), drive(), "the same checkpoint, town and way of choosing");
+    }
+}
+
+#[test]
+fn every_altered_byte_and_every_cut_is_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (registry, id) = registry(folder.path());
+    for path in [registry.path(&id), registry.path(&id).with_extension("training")] {
+        let whole = fs::read(&path).expect("it is there");
+        let is_policy = path.extension().is_some_and(|ending| ending == "safetensors");
+        let refused = |bytes: &[u8]| {
+            fs::write(&path, bytes).expect("it can be written");
+            let error = if is_policy { registry.load(&id).err() } else { registry.training(&id).err() };
+            let error = error.expect("it is refused").to_string();
+            assert!(error.contains(&id), "{error}");
+            error
+        };
+        let soak = crate::is_soak();
+        let step = if soak { 1 } else { whole.len() / 97 + 1 };
+        let places = (0..whole.len()).step_by(step).chain([0, 7, 8, 40, whole.len() - 1]);
+        for place in places {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0x10;
+            refused(&bytes);
+            let cut = refused(&whole[..place]);
+            let words = ["truncated", "cut off", "no training"];
+            assert!(words.iter().any(|word| cut.contains(word)), "{place}: {cut}");
+        }
+        println!("{}: {} bytes, one in {step} altered, and one in {step} cut off", path.display(), whole.len());
+        refused(&[whole.as_slice(), b"more"].concat());
+        fs::write(&path, &whole).expect("it can be written");
+    }
+    assert!(registry.load(&id).is_ok() && registry.training(&id).is_ok());
+    assert!(matches!(registry.load("nothing"), Err(CheckpointError::Missing { .. })));
+    assert!(matches!(registry.load("../nothing"), Err(CheckpointError::Missing { .. })), "no way out of the folder");
+}
+
+#[test]
+fn a_policy_for_another_town_or_layout_is_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (registry, id) = registry(folder.path());
+    let checkpoint = registry.load(&id).expect("it is whole");
+    let why = |flags: &[(&str, &str)]| checkpoint.fits(&rules(flags)).expect_err("it does not fit").to_string();
+    assert!(checkpoint.fits(&rules(&[])).is_ok());
+    assert!(why(&[("config_id", "elsewhere")]).contains("config_id"));
+    assert!(why(&[("features.systems.observations", "hybrid")]).contains("observations"));
+    let altered = |edit: fn(&mut Meta)| {
+        let mut meta = checkpoint.meta.clone();
+        edit(&mut meta);
+        let (id, bytes) = Checkpoint::encode(&meta, &checkpoint.weights, &checkpoint.normalizer);
+        registry.store(&id, &bytes).expect("it is written");
+        registry.load(&id)
+    };
+    let layout = altered(|meta| meta.layout_hash = "0".repeat(32)).expect("it is whole");
+    assert!(layout.fits(&rules(&[])).expect_err("another layout").to_string().contains("the observation layout"));
+    let options = altered(|meta| meta.options.swap(1, 2)).expect("it is whole");
+    assert!(options.fits(&rules(&[])).expect_err("another order").to_string().contains("the options"));
+    let hidden = altered(|meta| meta.hidden = [16, 17]).expect_err("another network").to_string();
+    assert!(hidden.contains("fc2.weight"), "{hidden}");
+    let format = altered(|meta| meta.format = "other".into()).expect_err("another format").to_string();
+    assert!(format.contains("the format"), "{format}");
+}
+
+#[test]
+fn numbers_that_are_none_are_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (registry, id) = registry(folder.path());
+    let checkpoint = registry.load(&id).expect("it is whole");
+    for column in 0..checkpoint.weights.columns.len() {
+        let mut weights: Weights = checkpoint.weights.clone();
+        weights.columns[column].values[0] = f32::NAN;
+        let (id, bytes) = Checkpoint::encode(&checkpoint.meta, &weights, &checkpoint.normalizer);
+        registry.store(&id, &bytes).expect("it is written");
+        let error = registry.load(&id).expect_err("it is refused").to_string();
+        assert!(error.contains("NaN") && error.contains(&weights.columns[column].name), "{error}");
+    }
+}
