@@ -26,7 +26,7 @@ fn registry(home: &Path) -> Registry {
 
 #[track_caller]
 fn newest(home: &Path) -> TrainingState {
-    registry(home).newest_training().expect("a training that can be gone on with")
+    registry(home).newest_training(|_| true).expect("a training that can be gone on with")
 }
 
 /// The rows of a home's only training.
@@ -294,13 +294,15 @@ fn killed_on_the_spot_it_goes_on_from_its_last_checkpoint() {
     let home = home();
     let line = "run --headless --train --days 1000000";
     let (ended, said) = stopped(townlet(home.path(), line, &[]), "-KILL", || {
-        registry(home.path()).newest_training().is_some_and(|saved| saved.progress.updates >= 4)
+        registry(home.path()).newest_training(|_| true).is_some_and(|saved| saved.progress.updates >= 4)
     });
     assert_eq!(ended, None, "{said}");
     let before = newest(home.path());
     let line = format!("{line} --resume");
     let (ended, said) = stopped(townlet(home.path(), &line, &[]), "-TERM", || {
-        registry(home.path()).newest_training().is_some_and(|saved| saved.progress.updates > before.progress.updates)
+        registry(home.path())
+            .newest_training(|_| true)
+            .is_some_and(|saved| saved.progress.updates > before.progress.updates)
     });
     assert_eq!(ended, Some(130), "{said}");
     let after = newest(home.path());

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::json;
 
@@ -125,7 +125,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut rows = Vec::new();
     progress(args, "a headless shard");
     // First, while nothing else has taken memory; then what a replica takes, while little has been given back.
-    let folder = shard::TempFolder::make(&args.home)?;
+    let folder = std::fs::create_dir_all(&args.home)
+        .and_then(|()| tempfile::Builder::new().prefix(".townlet-bench-").tempdir_in(&args.home))
+        .with_context(|| format!("{}: no folder can be made for the measurements.", args.home.display()))?;
     rows.push(shard::memory(&texts.sources, &folder)?);
     let replica = town::replicas(&texts.sources)?;
     progress(args, "commands");

@@ -7,15 +7,16 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use tempfile::TempDir;
 use townlet_town::Sources;
 
-use super::shard::{TempFolder, start};
+use super::shard::{start, tick_rate};
 use super::timing::{median, resident_kib};
 use super::{Row, Target};
-use townlet_shard::{Handle, Log, Speed};
+use townlet_shard::{Log, Speed};
 use townlet_wire::service::STREAM;
 
 /// Subscribers that read what they get, and those that read nothing.
@@ -25,7 +26,7 @@ const STALLED: usize = 10;
 const TURNS: u32 = 5;
 
 /// The share of its speed that the town keeps, and what the process holds more.
-pub(super) fn subscribers(sources: &Sources, folder: &TempFolder, budget: Duration) -> Result<Vec<Row>> {
+pub(super) fn subscribers(sources: &Sources, folder: &TempDir, budget: Duration) -> Result<Vec<Row>> {
     let shard = Arc::new(start(sources, folder, false, Speed::Max, false)?);
     let place = townlet_server::Place { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tls: None };
     let options = townlet_server::Options {
@@ -36,12 +37,12 @@ pub(super) fn subscribers(sources: &Sources, folder: &TempFolder, budget: Durati
     let server = townlet_server::start(Arc::clone(&shard), place, options).map_err(|why| anyhow!(why))?;
     let turn = budget / (2 * TURNS);
     let (mut shares, mut received, mut held) = (Vec::new(), 0, Vec::new());
-    speed(&shard, turn);
+    tick_rate(&shard, turn);
     for _ in 0..TURNS {
-        let alone = speed(&shard, turn);
+        let alone = tick_rate(&shard, turn);
         let subscribers = Subscribers::gather(server.address()).context("the service takes no subscribers")?;
         let before = resident_kib();
-        let with = speed(&shard, turn);
+        let with = tick_rate(&shard, turn);
         held.extend(before.zip(resident_kib()).map(|(before, after)| after - before));
         received += subscribers.leave();
         shares.push(with / alone * 100.0);
@@ -56,13 +57,6 @@ pub(super) fn subscribers(sources: &Sources, folder: &TempFolder, budget: Durati
         rows.push(Row::new("memory gained in a turn with them", growth, "MB", Target::None, ""));
     }
     Ok(rows)
-}
-
-/// Ticks a second over some time.
-fn speed(shard: &Handle, turn: Duration) -> f64 {
-    let (started, from) = (Instant::now(), shard.tick());
-    std::thread::sleep(turn);
-    (shard.tick() - from) as f64 / started.elapsed().as_secs_f64()
 }
 
 /// Subscribers for a while.

@@ -5,12 +5,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
 use townlet_town::Sources;
 
 use super::timing::{median, milliseconds, percentile, resident_kib, time};
@@ -29,46 +30,40 @@ const MIN_COMMANDS: usize = 100;
 /// Bytes of a bare write before its fsync: about a line of the log.
 const RECORD: [u8; 700] = [b'x'; 700];
 
-/// A folder that is removed again.
-pub(super) struct TempFolder(PathBuf);
-
-impl TempFolder {
-    /// Makes it on the disk of `home`.
-    pub(super) fn make(home: &Path) -> Result<Self> {
-        let path = home.join(format!(".townlet-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&path).with_context(|| format!("{}: it cannot be made.", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for TempFolder {
-    fn drop(&mut self) {
-        // What cannot be removed is left where its name says what it is.
-        drop(std::fs::remove_dir_all(&self.0));
-    }
-}
-
 /// A shard in the folder.
-pub(super) fn start(sources: &Sources, folder: &TempFolder, paused: bool, speed: Speed, held: bool) -> Result<Handle> {
+pub(super) fn start(sources: &Sources, folder: &TempDir, paused: bool, speed: Speed, held: bool) -> Result<Handle> {
     start_with(sources, folder, (paused, speed, held), None)
 }
 
 /// The same, with a training beside it when there is a recipe; paused, how fast, held.
 pub(super) fn start_with(
     sources: &Sources,
-    folder: &TempFolder,
+    folder: &TempDir,
     (paused, speed, held): (bool, Speed, bool),
     training: Option<TrainingSpec>,
 ) -> Result<Handle> {
-    let home = Home::new(&folder.0);
+    let home = Home::new(folder.path());
     let driver = Driver::default();
     let options =
         Options { home, paused, speed, held, claim: false, driver, training, token_file: None, reloader: None };
     Ok(townlet_shard::start(sources.clone(), 7, options)?)
 }
 
+/// Ticks a second, measured over `time`.
+pub(super) fn tick_rate(shard: &Handle, time: Duration) -> f64 {
+    let (started, from) = (Instant::now(), shard.tick());
+    std::thread::sleep(time);
+    (shard.tick() - from) as f64 / started.elapsed().as_secs_f64()
+}
+
+/// Stops a shard, which saves its last snapshot.
+pub(super) fn stop(shard: &Handle) -> Result<()> {
+    shard.stop().ok().context("the shard could not save its last snapshot")?;
+    Ok(())
+}
+
 /// Memory of a batch run.
-pub(super) fn memory(sources: &Sources, folder: &TempFolder) -> Result<Row> {
+pub(super) fn memory(sources: &Sources, folder: &TempDir) -> Result<Row> {
     let name = "memory, headless";
     let shard = start(sources, folder, false, Speed::Max, true)?;
     shard.run_to(HEADLESS_TICKS, |_| true);
@@ -84,17 +79,17 @@ pub(super) fn memory(sources: &Sources, folder: &TempFolder) -> Result<Row> {
 }
 
 /// Latency paused and at 1×, commands a second, and the snapshot that observers get.
-pub(super) fn commands(sources: &Sources, folder: &TempFolder, budget: Duration) -> Result<Vec<Row>> {
+pub(super) fn commands(sources: &Sources, folder: &TempDir, budget: Duration) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (paused, pace) in [(true, "paused"), (false, "at 1×")] {
         let shard = start(sources, folder, paused, Speed::X1, false)?;
         let operator = Operator::at(&shard);
-        rows.extend(latency(&operator, &folder.0, pace, budget / 3)?);
+        rows.extend(latency(&operator, folder.path(), pace, budget / 3)?);
         if !paused {
             rows.push(sustained(&operator, budget / 6)?);
             rows.push(view(&shard, budget / 6));
         }
-        shard.stop().ok().context("the shard could not save its last snapshot")?;
+        stop(&shard)?;
     }
     Ok(rows)
 }
@@ -191,29 +186,24 @@ const STALLED: usize = 10;
 const ROUNDS: u32 = 5;
 
 /// What subscribers cost the town: its rate with them, of that without, in turn on one shard at full speed.
-pub(super) fn subscribers(sources: &Sources, folder: &TempFolder, budget: Duration) -> Result<Row> {
+pub(super) fn subscribers(sources: &Sources, folder: &TempDir, budget: Duration) -> Result<Row> {
     let shard = start(sources, folder, false, Speed::Max, false)?;
     let each = budget / (2 * ROUNDS);
-    let rate = |shard: &Handle| {
-        let (began, from) = (Instant::now(), shard.tick());
-        std::thread::sleep(each);
-        (shard.tick() - from) as f64 / began.elapsed().as_secs_f64()
-    };
     let (mut shares, mut messages) = (Vec::new(), 0_u64);
     for _ in 0..ROUNDS {
-        let alone = rate(&shard);
+        let alone = tick_rate(&shard, each);
         let streams: Vec<Stream> = (0..SUBSCRIBERS).map(|_| shard.stream(None, || {})).collect();
         let over = AtomicBool::new(false);
         let (watched, read) = std::thread::scope(|scope| {
             let reading = scope.spawn(|| read_all(&streams[STALLED..], &over));
-            let watched = rate(&shard);
+            let watched = tick_rate(&shard, each);
             over.store(true, Ordering::Relaxed);
             (watched, reading.join().unwrap_or_default())
         });
         shares.push(100.0 * watched / alone);
         messages += read;
     }
-    shard.stop().ok().context("the shard could not save its last snapshot")?;
+    stop(&shard)?;
     let least = shares.iter().copied().fold(f64::INFINITY, f64::min);
     let note = format!("{messages} messages were read in {ROUNDS} rounds; the lowest share was {least:.1} %");
     let name = "tick rate with 50 subscribers, 10 stalled";

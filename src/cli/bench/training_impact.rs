@@ -2,12 +2,13 @@
 //!
 //! One shard without and one with a training as `--train` has it, in turn. Rule: "Shadow training".
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tempfile::TempDir;
 use townlet_town::Sources;
 
-use super::shard::{TempFolder, start_with};
+use super::shard::{start_with, stop, tick_rate};
 use super::timing::median;
 use super::{Row, Target};
 use townlet_shard::training::TrainingSpec;
@@ -23,7 +24,7 @@ const ROUNDS: u32 = 5;
 ///
 /// # Errors
 /// When a shard cannot be started or saved.
-pub(super) fn rows(sources: &Sources, folder: &TempFolder, budget: Duration) -> Result<Vec<Row>> {
+pub(super) fn rows(sources: &Sources, folder: &TempDir, budget: Duration) -> Result<Vec<Row>> {
     let recipe = TrainingSpec::new(sources, None).context("what a town is taught")?;
     let each = budget / 12;
     let mut rows = Vec::new();
@@ -41,10 +42,15 @@ pub(super) fn rows(sources: &Sources, folder: &TempFolder, budget: Duration) -> 
         ));
     }
     let (mut shares, mut rates) = (Vec::new(), Vec::new());
+    let full_speed = |spec: Option<TrainingSpec>| -> Result<f64> {
+        let shard = start_with(sources, folder, (false, Speed::Max, false), spec)?;
+        let rate = tick_rate(&shard, each / ROUNDS);
+        stop(&shard)?;
+        Ok(rate)
+    };
     for _ in 0..ROUNDS {
-        let alone = rate(&start_with(sources, folder, (false, Speed::Max, false), None)?, each / ROUNDS)?;
-        let beside =
-            rate(&start_with(sources, folder, (false, Speed::Max, false), Some(recipe.clone()))?, each / ROUNDS)?;
+        let alone = full_speed(None)?;
+        let beside = full_speed(Some(recipe.clone()))?;
         shares.push(100.0 * beside / alone);
         rates.push(beside);
     }
@@ -56,14 +62,6 @@ pub(super) fn rows(sources: &Sources, folder: &TempFolder, budget: Duration) -> 
 fn lateness(shard: &Handle, time: Duration) -> Result<f64> {
     std::thread::sleep(time);
     let late = shard.lateness().milliseconds(0.99).context("no tick came")?;
-    shard.stop().ok().context("the shard could not save its last snapshot")?;
+    stop(shard)?;
     Ok(late)
-}
-
-fn rate(shard: &Handle, time: Duration) -> Result<f64> {
-    let (begun, from) = (Instant::now(), shard.tick());
-    std::thread::sleep(time);
-    let rate = (shard.tick() - from) as f64 / begun.elapsed().as_secs_f64();
-    shard.stop().ok().context("the shard could not save its last snapshot")?;
-    Ok(rate)
 }

@@ -14,9 +14,10 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
+use tempfile::TempDir;
 use townlet_town::Sources;
 
-use super::shard::{TempFolder, start};
+use super::shard::start;
 use super::timing::{milliseconds, percentile};
 use super::{Row, Target};
 use townlet_shard::Speed;
@@ -48,7 +49,7 @@ impl Write for NullTerminal<'_> {
 }
 
 /// Time of a frame on every screen in turn, each frame with a newer view.
-pub(super) fn frames(sources: &Sources, folder: &TempFolder, budget: Duration) -> Result<Row> {
+pub(super) fn frames(sources: &Sources, folder: &TempDir, budget: Duration) -> Result<Row> {
     let shard = Arc::new(start(sources, folder, false, Speed::Max, false)?);
     let mut source = Local::new(shard, "bench".into(), false, Vec::new());
     let theme = Theme::named("dark", true).context("the theme is missing")?;

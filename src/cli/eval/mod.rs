@@ -9,7 +9,6 @@ mod json_report;
 mod summary;
 mod text_report;
 
-use std::io::IsTerminal;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,7 +17,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use townlet_learn::Choice;
 use townlet_learn::evaluate::Span;
 use townlet_learn::seeds::HELD_OUT;
@@ -112,7 +110,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let threads = args.threads.and_then(|threads| NonZero::new(usize::from(threads))).unwrap_or(cores);
     let started = Instant::now();
-    let bar = progress(args, span.seeds as u64 * (1 + u64::from(against.is_some()) + u64::from(other.is_some())));
+    let towns = span.seeds as u64 * (1 + u64::from(against.is_some()) + u64::from(other.is_some()));
+    let bar = output::progress_bar(towns, args.json, "{bar:30} town {human_pos} of {human_len} · {eta} left");
     let run = |name: &str, evaluated_policy: &EvaluatedPolicy| Entry {
         name: evaluated_policy.title(name),
         records: evaluated_policy.evaluate(&rules, span, threads, || bar.inc(1)),
@@ -151,14 +150,4 @@ fn span(args: &Args) -> Result<Span> {
         );
     }
     Ok(Span { seed: args.seed, seeds: args.seeds as usize, days: args.days as usize })
-}
-
-fn progress(args: &Args, towns: u64) -> ProgressBar {
-    let bar = ProgressBar::new(towns);
-    if args.json || !std::io::stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    let style = ProgressStyle::with_template("{bar:30} town {human_pos} of {human_len} · {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }

@@ -6,7 +6,7 @@
 use std::num::NonZero;
 
 use townlet_learn::evaluate::stats::{Estimate, mean};
-use townlet_learn::evaluate::{Record, SIGNS, Sign, Span, differences};
+use townlet_learn::evaluate::{Record, SIGNS, Sign, Span, differences, meets};
 use townlet_town::Rules;
 use townlet_town::kpi::{KPIS, KpiRow, Target, Verdict};
 
@@ -79,7 +79,7 @@ pub(super) struct Check {
 impl Check {
     /// Whether it holds; `None` when the days do not reach.
     pub(super) fn holds(&self) -> Option<bool> {
-        self.measured.map(|value| meets(value, self.target))
+        self.measured.map(|value| meets(self.target, value))
     }
 }
 
@@ -192,20 +192,13 @@ fn score_on(records: &[Record], day: usize) -> Option<f64> {
     (!scores.is_empty()).then(|| mean(&scores))
 }
 
-fn meets(value: f64, target: Target) -> bool {
-    match target {
-        Target::AtLeast(limit) => value >= limit.to_f64(),
-        Target::AtMost(limit) => value <= limit.to_f64(),
-    }
-}
-
 fn kpi(rules: &Rules, records: &[Record], index: usize) -> KpiLine {
     let row = &KPIS[index];
     let target = (row.target)(&rules.config);
     let figures = Estimate::of(&records.iter().filter_map(|record| record.kpi(index)).collect::<Vec<_>>());
     let verdict = match figures {
         None => Verdict::NotEnoughData,
-        Some(figures) if meets(figures.mean, target) => Verdict::Met,
+        Some(figures) if meets(target, figures.mean) => Verdict::Met,
         Some(_) => Verdict::Missed,
     };
     let last = |record: &Record| record.days.last().map(|day| day.kpis[index].verdict);

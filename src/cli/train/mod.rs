@@ -5,7 +5,6 @@
 
 mod plot;
 
-use std::io::IsTerminal;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,9 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use townlet_learn::checkpoint::{Registry, TrainingState, training_hash};
+use townlet_learn::checkpoint::{Registry, TrainingState};
 use townlet_learn::train::{Plan, Row, Trainer};
 use townlet_town::Rules;
 use townlet_town::config::Layer;
@@ -164,8 +162,9 @@ impl Session {
 
     fn warm_start(&mut self, quiet: bool) -> Result<Option<String>> {
         let rollouts = u64::from(self.trainer.rules().config.training.warm_start_rollouts);
-        let bar = bar(rollouts, quiet, "{bar:30} imitating the scripted policy {pos} of {len} · {msg}");
-        let done = self.trainer.warm_start(|rollout, stats| {
+        let bar =
+            output::progress_bar(rollouts, quiet, "{bar:30} imitating the scripted policy {pos} of {len} · {msg}");
+        let done = self.trainer.warm_start(&|| true, |rollout, stats| {
             bar.set_position(u64::from(rollout) + 1);
             bar.set_message(format!("entropy {:.3} · explained {:.2}", stats.entropy, stats.explained_variance));
         });
@@ -175,7 +174,7 @@ impl Session {
 
     fn train(&mut self, args: &Args, interrupted: &AtomicBool) -> Result<ExitCode> {
         let template = "{bar:30} {human_pos} of {human_len} steps · {msg}";
-        let bar = bar(self.trainer.plan().total_steps, args.json, template);
+        let bar = output::progress_bar(self.trainer.plan().total_steps, args.json, template);
         let (begun, limit) = (Instant::now(), args.minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0)));
         let mut last = self.log.last().cloned();
         let end = loop {
@@ -301,7 +300,9 @@ fn resumable(registry: &Registry, id: &str) -> Result<TrainingState> {
     for damaged in registry.damaged_trainings() {
         output::stderr!("townlet: {damaged}. It is passed over.");
     }
-    registry.newest_training().with_context(|| format!("no training in {folder}; start one without `--resume`."))
+    registry
+        .newest_training(|_| true)
+        .with_context(|| format!("no training in {folder}; start one without `--resume`."))
 }
 
 /// A resumed training keeps its configuration: a file or setting that says something else is refused.
@@ -326,22 +327,13 @@ fn same_settings(args: &Args, texts: &ConfigSources, rules: &Rules, saved: &Trai
         return Ok(());
     }
     let given = Rules::new(townlet_town::Sources { config: rules.sources.config.clone(), ..texts.sources.clone() })?;
-    if training_hash(&given) != training_hash(rules) {
+    if given.texts_digest != rules.texts_digest {
         bail!(
             "{} was started with another plan, affordances or perturbations. Resume it without `--config`.",
             saved.run
         );
     }
     Ok(())
-}
-
-fn bar(length: u64, quiet: bool, template: &str) -> ProgressBar {
-    let bar = ProgressBar::new(length);
-    if quiet || !std::io::stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }
 
 /// A row at a glance, for the bar.

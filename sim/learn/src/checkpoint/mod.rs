@@ -78,18 +78,13 @@ impl Meta {
             steps: 0,
             updates: 0,
             seed: 0,
-            training_hash: training_hash(rules),
+            training_hash: rules.texts_digest.clone(),
             warm_start: false,
             parent: None,
             town_score: None,
             kpis: Vec::new(),
         }
     }
-}
-
-/// 32 hex digits over all that a training's towns are made from.
-pub fn training_hash(rules: &Rules) -> String {
-    rules.texts_digest.clone()
 }
 
 /// A policy: what it is, its weights, and how it sees.

@@ -92,13 +92,8 @@ impl Registry {
         TrainingState::decode(id, &bytes)
     }
 
-    /// The newest training here that can be gone on with: the last run by name, at its last checkpoint.
-    pub fn newest_training(&self) -> Option<TrainingState> {
-        self.newest_training_matching(|_| true)
-    }
-
-    /// The newest of those that are wanted.
-    pub fn newest_training_matching(&self, is_wanted: impl Fn(&TrainingState) -> bool) -> Option<TrainingState> {
+    /// The newest training here that is wanted and can be resumed: the last run by name, at its last checkpoint.
+    pub fn newest_training(&self, is_wanted: impl Fn(&TrainingState) -> bool) -> Option<TrainingState> {
         let wanted = self.trainings().into_iter().filter(is_wanted);
         wanted.max_by(|a, b| (&a.run, a.progress.updates).cmp(&(&b.run, b.progress.updates)))
     }

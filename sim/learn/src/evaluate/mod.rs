@@ -9,12 +9,13 @@ pub mod sequential_test;
 pub mod stats;
 
 use std::num::NonZero;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use townlet_town::kpi::{self, Counters, KPIS, Reading};
+use townlet_town::kpi::{self, Counters, KPIS, Reading, Target};
 use townlet_town::score::{self, Terms};
 use townlet_town::{Policy, Rules, Town};
 
+use crate::parallel;
 use invariant_monitor::{InvariantMonitor, Violation};
 
 /// Which towns, and for how long.
@@ -105,24 +106,15 @@ pub fn evaluate<P: Policy>(
     policy: impl Fn(u64) -> P + Sync,
     done: impl Fn() + Sync,
 ) -> Vec<Record> {
-    let mut records: Vec<Option<Record>> = vec![None; span.seeds];
-    let open = Mutex::new((0..).map(|index| span.seed.wrapping_add(index)).zip(&mut records));
-    let work = || {
-        // The lock is held while a town is taken, not while it lives.
-        let next = || open.lock().unwrap_or_else(PoisonError::into_inner).next();
-        while let Some((seed, record)) = next() {
-            *record = Some(live(rules, seed, span.days, policy(seed)));
+    let seeds = (0..span.seeds as u64).map(|index| span.seed.wrapping_add(index));
+    let mut towns: Vec<(u64, Option<Record>)> = seeds.map(|seed| (seed, None)).collect();
+    parallel::for_each_chunk(&mut towns, 1, threads, |towns| {
+        for (seed, record) in towns {
+            *record = Some(live(rules, *seed, span.days, policy(*seed)));
             done();
         }
-    };
-    std::thread::scope(|scope| {
-        // This thread is one of the workers.
-        for _ in 1..threads.get().min(span.seeds.max(1)) {
-            scope.spawn(work);
-        }
-        work();
     });
-    records.into_iter().flatten().collect()
+    towns.into_iter().filter_map(|(_, record)| record).collect()
 }
 
 /// The life of one town.
@@ -158,4 +150,12 @@ fn day(town: &Town) -> Day {
 pub fn differences(ours: &[Record], theirs: &[Record]) -> Vec<f64> {
     let pairs = ours.iter().filter_map(|ours| Some((ours, theirs.iter().find(|theirs| theirs.seed == ours.seed)?)));
     pairs.filter_map(|(ours, theirs)| Some(ours.score()? - theirs.score()?)).collect()
+}
+
+/// Whether a mean over several towns meets a KPI's target.
+pub fn meets(target: Target, value: f64) -> bool {
+    match target {
+        Target::AtLeast(limit) => value >= limit.to_f64(),
+        Target::AtMost(limit) => value <= limit.to_f64(),
+    }
 }

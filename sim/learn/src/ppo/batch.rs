@@ -44,17 +44,6 @@ impl Batch {
         self.returns.clear();
     }
 
-    /// Puts another batch's decisions behind these.
-    pub fn append(&mut self, other: &Self) {
-        self.observations.extend_from_slice(&other.observations);
-        self.actions.extend_from_slice(&other.actions);
-        self.action_masks.extend_from_slice(&other.action_masks);
-        self.log_probs.extend_from_slice(&other.log_probs);
-        self.values.extend_from_slice(&other.values);
-        self.advantages.extend_from_slice(&other.advantages);
-        self.returns.extend_from_slice(&other.returns);
-    }
-
     /// That every column has an entry a decision, every choice was allowed, and every number is finite.
     ///
     /// # Panics

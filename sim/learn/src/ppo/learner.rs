@@ -66,11 +66,6 @@ impl Learner {
         self.threads = threads;
     }
 
-    /// The settings.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     /// The sizes of the network.
     pub fn shape(&self) -> &Shape {
         &self.shape

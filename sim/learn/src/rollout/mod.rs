@@ -71,21 +71,11 @@ impl Rollout {
         }
     }
 
-    /// Lives through a rollout on up to `threads` workers. What comes of it does not depend on their number.
+    /// Collects one rollout on up to `threads` workers. The result does not depend on their number.
+    ///
+    /// `should_continue` is asked at every tick. Returns `false` when it said no: the replicas then stand at different
+    /// ticks and need [`Self::restore`].
     pub fn collect(
-        &mut self,
-        forward: &Forward,
-        normalizer: &Normalizer,
-        behavior_policy: BehaviorPolicy,
-        threads: NonZero<usize>,
-    ) {
-        let completed = self.collect_while(forward, normalizer, behavior_policy, threads, &|| true);
-        debug_assert!(completed, "nothing cuts it off");
-    }
-
-    /// As [`Self::collect`], as long as `should_continue` says so, asked at every tick. `false`: it was cut off, and the replicas
-    /// stand at different ticks; [`Self::restore`] them.
-    pub fn collect_while(
         &mut self,
         forward: &Forward,
         normalizer: &Normalizer,

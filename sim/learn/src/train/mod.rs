@@ -225,7 +225,7 @@ impl Trainer {
     ) -> Option<RolloutStats> {
         let forward = Forward::new(*self.learner.shape(), self.learner.weights());
         let completed =
-            self.rollout.collect_while(&forward, &self.normalizer, behavior_policy, self.plan.threads, should_continue);
+            self.rollout.collect(&forward, &self.normalizer, behavior_policy, self.plan.threads, should_continue);
         completed.then(|| self.rollout.gather(&mut self.batch, &mut self.normalizer))
     }
 

@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 use townlet_town::Rules;
-use townlet_town::config::Config;
-use townlet_town::kpi::{KPIS, Target};
+use townlet_town::kpi::KPIS;
+
+use crate::evaluate::meets;
 
 /// One update, as a line of `logs/training/<run>.jsonl`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -85,17 +86,10 @@ pub(super) fn kpi_means(rules: &Rules, towns: &VecDeque<Vec<Option<f64>>>) -> Ve
     let row = |kpi: usize| {
         let row = &KPIS[kpi];
         let value = mean(kpi);
-        let met = value.map(|value| meets(&rules.config, row.target, value));
+        let met = value.map(|value| meets((row.target)(&rules.config), value));
         KpiMean { name: row.name.into(), value, met, charter: row.charter }
     };
     (0..KPIS.len()).map(row).collect()
-}
-
-fn meets(config: &Config, target: fn(&Config) -> Target, value: f64) -> bool {
-    match target(config) {
-        Target::AtLeast(limit) => value >= limit.to_f64(),
-        Target::AtMost(limit) => value <= limit.to_f64(),
-    }
 }
 
 /// `None` of nothing.

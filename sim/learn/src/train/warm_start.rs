@@ -16,21 +16,15 @@ const LEARNING_RATE: f32 = 1e-3;
 const MINIBATCH: usize = 256;
 
 impl Trainer {
-    /// Imitates the scripted policy for as many rollouts as the configuration says, tells of each with its number, and
-    /// forgets the moments. Counts as no step.
+    /// Imitates the scripted policy for `training.warm_start_rollouts` rollouts, then clears the moments. It counts as no
+    /// step. `on_rollout` gets the number and the statistics of each rollout.
+    ///
+    /// `should_continue` is asked at every tick and minibatch. Returns `false` when it said no; the training is then of no
+    /// use.
     ///
     /// # Errors
-    /// What exploded; the weights are then those of before.
-    pub fn warm_start(&mut self, on_rollout: impl FnMut(u32, &UpdateStats)) -> Result<(), Diverged> {
-        self.warm_start_while(&|| true, on_rollout).map(|_| ())
-    }
-
-    /// As [`Self::warm_start`], as long as `should_continue` says so: it is asked at every tick and minibatch. `false`: it was cut off,
-    /// and this training is of no use.
-    ///
-    /// # Errors
-    /// As [`Self::warm_start`].
-    pub fn warm_start_while(
+    /// What diverged. The weights are then those from before.
+    pub fn warm_start(
         &mut self,
         should_continue: ShouldContinue<'_>,
         mut on_rollout: impl FnMut(u32, &UpdateStats),

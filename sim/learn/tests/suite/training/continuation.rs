@@ -129,7 +129,7 @@ fn a_training_goes_on_from_a_trained_policy_and_names_it() {
     assert_ne!(second.normalizer().columns(), policy.normalizer.columns(), "it goes on counting");
     let next = second.save(&registry, "run-2").expect("it is written");
     assert_eq!(registry.load(&next).expect("it is whole").meta.parent, Some(id));
-    assert!(registry.newest_training_matching(|saved| saved.run == "run-1").is_some());
+    assert!(registry.newest_training(|saved| saved.run == "run-1").is_some());
 
     let wider = super::rules(&[("training.hidden_units", "24")]);
     let refused = trainer(&wider, 1).start_from(&policy).expect_err("it has other layers");
@@ -140,7 +140,7 @@ fn a_training_goes_on_from_a_trained_policy_and_names_it() {
 fn mean_log_prob(trainer: &Trainer) -> f64 {
     let forward = Forward::new(*trainer.learner().shape(), trainer.learner().weights());
     let mut rollout = Rollout::new(trainer.rules(), 99, &forward);
-    rollout.collect(&forward, trainer.normalizer(), BehaviorPolicy::Scripted, threads(2));
+    rollout.collect(&forward, trainer.normalizer(), BehaviorPolicy::Scripted, threads(2), &|| true);
     let log_probs = rollout.decisions().flat_map(|decisions| &decisions.log_probs);
     let (sum, count) = log_probs.fold((0.0, 0), |(sum, count), it| (sum + f64::from(*it), count + 1));
     sum / f64::from(count)
@@ -152,10 +152,10 @@ fn a_warm_start_imitates_and_counts_as_no_step() {
     let mut trainer = trainer(&rules, 2);
     let before = mean_log_prob(&trainer);
     let mut rollouts = 0;
-    trainer.warm_start(|_, _| rollouts += 1).expect("nothing explodes");
+    trainer.warm_start(&|| true, |_, _| rollouts += 1).expect("nothing explodes");
     assert_eq!((rollouts, trainer.steps()), (30, 0));
     let mut cut = super::trainer(&rules, 2);
-    assert_eq!(cut.warm_start_while(&continue_for(9), |_, _| unreachable!("it was cut off")), Ok(false));
+    assert_eq!(cut.warm_start(&continue_for(9), |_, _| unreachable!("it was cut off")), Ok(false));
     let after = mean_log_prob(&trainer);
     // From 1 in 6 to better than 1 in 3.
     assert!(before < -1.3 && after > -1.1, "{before} {after}");

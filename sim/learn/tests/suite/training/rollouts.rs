@@ -27,7 +27,7 @@ fn network(rules: &Rules) -> Forward {
 fn collect_rollout(rules: &Arc<Rules>, behavior_policy: BehaviorPolicy) -> Rollout {
     let forward = network(rules);
     let mut rollout = Rollout::new(rules, SEED, &forward);
-    rollout.collect(&forward, &Normalizer::new(forward.shape().observation), behavior_policy, threads(2));
+    rollout.collect(&forward, &Normalizer::new(forward.shape().observation), behavior_policy, threads(2), &|| true);
     rollout
 }
 
@@ -193,7 +193,7 @@ fn two_rollouts_are_one_twice_as_long() {
         let scale = Normalizer::new(forward.shape().observation);
         let mut rewards: Vec<(u8, u32)> = Vec::new();
         for _ in 0..rounds {
-            rollout.collect(&forward, &scale, BehaviorPolicy::Network, threads(1));
+            rollout.collect(&forward, &scale, BehaviorPolicy::Network, threads(1), &|| true);
             for decisions in rollout.decisions() {
                 let closed = (0..decisions.len()).filter(|at| decisions.successors[*at] != Successor::Open);
                 rewards.extend(closed.map(|at| (decisions.actions[at], decisions.rewards[at].to_bits())));
@@ -216,7 +216,9 @@ fn a_rollout_asks_for_no_memory_in_its_ticks() {
     let (mut batch, scale) = (Batch::default(), Normalizer::new(forward.shape().observation));
     let mut asked = Vec::new();
     for _ in 0..9 {
-        let counted = measure(|| rollout.collect(&forward, &scale, BehaviorPolicy::Network, threads(1)));
+        let counted = measure(|| {
+            rollout.collect(&forward, &scale, BehaviorPolicy::Network, threads(1), &|| true);
+        });
         asked.push(counted.count_total);
         rollout.gather(&mut batch, &mut scale.empty());
     }
