@@ -1,7 +1,5 @@
-//! Whoever drives the residents: the scripted baseline, and a recording played back; many towns driven side by side; the
-//! network that learns to drive them; and how well somebody drives them.
-//!
-//! Uses the town; the town knows nothing of this.
+//! Policies for the residents of a town: the scripted baseline, the replay of a recording, and a network trained with PPO.
+//! Also their rollouts, evaluation and checkpoints.
 
 pub mod checkpoint;
 pub mod evaluate;

@@ -1,17 +1,17 @@
-//! Running the network forward: rows of observations in, logits and values out. What residents are driven by.
+//! Inference without dfdx: rows of observations in, logits and values out.
 //!
-//! No tape and no dfdx here; a test holds it equal to dfdx. A row's result never depends on the rows beside it: each sum
-//! runs over the inputs in their order. Rule: "Performance targets".
+//! A row's result does not depend on the other rows: each sum runs over the inputs in their order. Rule: "Performance
+//! targets".
 
 use super::matmul::{Epilogue, Lhs, PackedMatrix, multiply};
 use super::{Shape, Weights};
 
-/// A network ready to run, and room for its layers.
+/// A network prepared for inference, with its buffers.
 #[derive(Clone, Debug)]
 pub struct Forward {
     shape: Shape,
     hidden: [Layer; 2],
-    /// Both heads at once: the options, then the value.
+    /// Both heads as one layer: the options, then the value.
     heads: Layer,
     scratch: [Vec<f32>; 3],
 }
@@ -22,17 +22,17 @@ struct Layer {
     bias: Vec<f32>,
 }
 
-/// What came out, one entry a row.
+/// Logits and values of several rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Output {
     /// Rows × options.
     pub logits: Vec<f32>,
-    /// One a row.
+    /// One per row.
     pub values: Vec<f32>,
 }
 
 impl Layer {
-    /// Of layers whose outputs stand side by side.
+    /// Several layers with the same inputs as one; their outputs are concatenated.
     fn of(weights: &Weights, names: &[&str], inputs: usize) -> Self {
         let (mut matrix, mut bias) = (Vec::new(), Vec::new());
         for name in names {
@@ -46,7 +46,7 @@ impl Layer {
 }
 
 impl Forward {
-    /// Prepares weights of that shape. What came from outside must have passed [`Weights::read`].
+    /// Prepares weights of this shape. Weights from outside must have passed [`Weights::read`].
     pub fn new(shape: Shape, weights: &Weights) -> Self {
         let [first, second] = shape.hidden;
         let hidden = [Layer::of(weights, &["fc1"], shape.observation), Layer::of(weights, &["fc2"], first)];
@@ -58,7 +58,7 @@ impl Forward {
         &self.shape
     }
 
-    /// Runs the rows in `observations`, one after the other, and writes over `out`. Room is kept from call to call.
+    /// Runs all rows of `observations` and overwrites `out`.
     pub fn run(&mut self, observations: &[f32], out: &mut Output) {
         let rows = observations.len() / self.shape.observation;
         assert_eq!(observations.len(), rows * self.shape.observation, "whole rows");

@@ -1,10 +1,10 @@
-//! Matrix products in the widest vectors the machine has: `C = A · B`, with what a layer does to the result.
+//! Matrix products `C = A · B` with the widest vectors of the machine, and the epilogues of a layer.
 //!
-//! Every entry of `C` is summed over the inner dimension in its order, whatever stands beside it, so a row's result does
-//! not depend on the batch. `pulp` chooses the instructions when the program runs. Must not know what is multiplied.
+//! Every entry of `C` is summed over the inner dimension in order, so a row's result does not depend on the batch. `pulp`
+//! selects the instruction set at run time.
 
-// What runs inside a choice of instructions has to be inlined into it, or it would not be compiled for them.
-// Indices, because iterators are calls of their own until they are inlined.
+// Code that runs under a selected instruction set must be inlined into it, or it is compiled without that set. Loops use
+// indices because iterators are calls until they are inlined.
 #![allow(clippy::inline_always, clippy::needless_range_loop)]
 
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 
-/// Panels begin where a cache line does: a vector that lies across two costs two reads.
+/// Strips start at a cache line, because a vector across two lines costs two reads.
 const CACHE_LINE: usize = 64;
 
 /// Adds the rows of a matrix to `sums`, row by row.
@@ -26,55 +26,55 @@ pub(crate) fn add_rows(matrix: &[f32], sums: &mut [f32]) {
     });
 }
 
-/// Runs a loop with the machine's widest vectors.
+/// Runs a loop with the widest vectors of the machine.
 #[inline]
 pub(crate) fn vectorized<R>(body: impl FnOnce() -> R) -> R {
     ARCH.dispatch(body)
 }
 
-/// The right side of a product, laid out in strips of as many columns as are multiplied at a time.
+/// The right side of a product, packed in strips as wide as the columns that are multiplied at a time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PackedMatrix {
     rows: usize,
     columns: usize,
     data: Vec<f32>,
-    /// Where the first strip begins; before it is what the allocation leaves of a cache line.
+    /// Offset of the first strip, which aligns it to a cache line.
     start: usize,
 }
 
 /// The left side of a product.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Lhs<'a> {
-    /// Row by row.
+    /// Row-major.
     Rows(&'a [f32]),
-    /// Row by row, with most entries zero in whole columns; those are passed over.
+    /// Row-major, with mostly zero entries that fill whole columns; these are skipped.
     Sparse(&'a [f32]),
-    /// Column by column.
+    /// Column-major.
     Columns(&'a [f32]),
 }
 
-/// What becomes of the sums.
+/// What happens to the sums.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Epilogue<'a> {
-    /// Added to what stands there.
+    /// Adds them to the output.
     Add,
-    /// Written, with one number a column added.
+    /// Writes them plus a bias per column.
     Bias(&'a [f32]),
-    /// The same, and nothing below zero.
+    /// The same, followed by ReLU.
     BiasRelu(&'a [f32]),
-    /// Written where the number at the same place is above zero; elsewhere zero.
+    /// Writes them where the given entry is above zero, and zero elsewhere.
     Where(&'a [f32]),
 }
 
 impl PackedMatrix {
-    /// Lays out `rows` × `columns` values that stand row by row.
+    /// Packs a row-major matrix of `rows` × `columns`.
     pub(crate) fn pack(&mut self, source: &[f32], rows: usize, columns: usize) {
         assert_eq!(source.len(), rows * columns, "a whole matrix");
         (self.rows, self.columns) = (rows, columns);
         ARCH.dispatch(Pack { panels: self, source, transposed: false });
     }
 
-    /// Lays out the `rows` × `columns` matrix whose columns stand one after the other.
+    /// Packs a column-major matrix of `rows` × `columns`.
     pub(crate) fn pack_transposed(&mut self, source: &[f32], rows: usize, columns: usize) {
         assert_eq!(source.len(), rows * columns, "a whole matrix");
         (self.rows, self.columns) = (rows, columns);
@@ -82,27 +82,27 @@ impl PackedMatrix {
     }
 }
 
-/// Multiplies: `left` has as many columns as `right` has rows, `out` as many rows as `left` and columns as `right`.
+/// Multiplies: `lhs` has as many columns as `rhs` has rows; `out` has the rows of `lhs` and the columns of `rhs`.
 pub(crate) fn multiply(lhs: Lhs<'_>, rhs: &PackedMatrix, out: &mut [f32], epilogue: Epilogue<'_>) {
     let (Lhs::Rows(values) | Lhs::Sparse(values) | Lhs::Columns(values)) = lhs;
     let rows = out.len() / rhs.columns.max(1);
     assert_eq!(out.len(), rows * rhs.columns, "whole rows");
-    assert_eq!(values.len(), rows * rhs.rows, "both sides fit");
+    assert_eq!(values.len(), rows * rhs.rows, "the inner dimensions agree");
     if let Epilogue::Bias(bias) | Epilogue::BiasRelu(bias) = epilogue {
-        assert_eq!(bias.len(), rhs.columns, "one number a column");
+        assert_eq!(bias.len(), rhs.columns, "one bias per column");
     }
     if let Epilogue::Where(active) = epilogue {
-        assert_eq!(active.len(), out.len(), "one number an entry");
+        assert_eq!(active.len(), out.len(), "one entry per output");
     }
     ARCH.dispatch(Multiply { lhs, rhs, out, rows, epilogue });
 }
 
-/// Rows and vectors of a tile: 24 of 32 registers hold its sums, or 12 of 16.
+/// Rows and vectors of a tile, so that its sums take 24 of 32 registers, or 12 of 16.
 const fn tile_of<S: Simd>() -> (usize, usize) {
     if S::REGISTER_COUNT >= 32 { (8, 3) } else { (6, 2) }
 }
 
-/// First column and number of columns of each strip: wide ones as long as they are filled, then single vectors.
+/// First column and width of each strip: wide strips as long as they are full, then single vectors.
 fn strips<S: Simd>(columns: usize) -> impl Iterator<Item = (usize, usize)> {
     let (wide, narrow) = (tile_of::<S>().1 * S::F32_LANES, S::F32_LANES);
     let full = columns / wide * wide;
@@ -177,7 +177,7 @@ impl WithSimd for Multiply<'_> {
     }
 }
 
-/// Where a strip stands in the result.
+/// Position of a strip in the output.
 #[derive(Clone, Copy)]
 struct StripPosition {
     first: usize,
@@ -185,7 +185,7 @@ struct StripPosition {
     columns: usize,
 }
 
-/// One strip of the result, tile by tile.
+/// Computes one strip of the output, tile by tile.
 #[inline(always)]
 fn multiply_strip<S: Simd, const VECTORS: usize>(
     simd: S,
@@ -213,7 +213,7 @@ fn multiply_strip<S: Simd, const VECTORS: usize>(
     }
 }
 
-/// `ROWS` × `VECTORS` of the result, all of it in registers.
+/// Computes `ROWS` × `VECTORS` of the output in registers.
 #[inline(always)]
 fn tile<S: Simd, const VECTORS: usize, const ROWS: usize>(
     simd: S,
@@ -226,8 +226,8 @@ fn tile<S: Simd, const VECTORS: usize, const ROWS: usize>(
 ) {
     let inner = strip.len();
     let zero = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    // Sums of their own in each arm: shared ones are written to memory with every step, and then it is prng of where the stack
-    // lies whether that meets what is read.
+    // Each arm has its own sums: shared ones are spilled to memory at every step, and the stack's position then decides
+    // whether the writes conflict with the reads.
     let sums = match lhs {
         Lhs::Rows(values) => {
             let lines = tile_rows::<ROWS>(values, row, inner);
@@ -284,8 +284,7 @@ fn column_entries<const ROWS: usize>(lines: &[&[f32]; ROWS], at: usize) -> [f32;
     values
 }
 
-/// One step of the inner dimension. No closure: it would be compiled without the vectors it is for, and every one of its
-/// instructions would be a call.
+/// One step of the inner dimension. Not a closure, because that would be compiled without the selected instruction set.
 #[inline(always)]
 fn accumulate<S: Simd, const VECTORS: usize, const ROWS: usize>(
     simd: S,
@@ -301,7 +300,7 @@ fn accumulate<S: Simd, const VECTORS: usize, const ROWS: usize>(
     }
 }
 
-/// Writes a tile into the result.
+/// Writes a tile into the output.
 #[inline(always)]
 fn store<S: Simd, const VECTORS: usize, const ROWS: usize>(
     simd: S,
@@ -338,7 +337,7 @@ fn store<S: Simd, const VECTORS: usize, const ROWS: usize>(
     }
 }
 
-/// A vector, or what there is of one.
+/// Loads a vector, or the part of one that exists.
 #[inline(always)]
 fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     match S::as_simd_f32s(values) {
@@ -367,7 +366,7 @@ mod tests {
         (0..rows * columns).map(|place| values[place % rows * columns + place / rows]).collect()
     }
 
-    /// The strips, without what is left before and after them.
+    /// The strips without the alignment padding.
     fn laid(panels: &PackedMatrix) -> &[f32] {
         &panels.data[panels.start..][..panels.data.len() - CACHE_LINE / size_of::<f32>()]
     }
@@ -375,7 +374,7 @@ mod tests {
     fn close(found: &[f32], wanted: &[f32]) {
         assert_eq!(found.len(), wanted.len());
         for (place, (found, wanted)) in found.iter().zip(wanted).enumerate() {
-            assert!((found - wanted).abs() <= 1e-4 * (1.0 + wanted.abs()), "{place}: {found} and not {wanted}");
+            assert!((found - wanted).abs() <= 1e-4 * (1.0 + wanted.abs()), "{place}: {found}, expected {wanted}");
         }
     }
 
@@ -391,7 +390,7 @@ mod tests {
     ];
 
     #[test]
-    fn products_are_those_of_the_schoolbook() {
+    fn products_match_a_naive_loop() {
         let mut prng = Prng::new([1, 1, 1]);
         for size in SIZES {
             let [rows, inner, columns] = *size;
@@ -421,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_does_not_depend_on_those_beside_it() {
+    fn a_row_does_not_depend_on_other_rows() {
         let mut prng = Prng::new([2, 2, 2]);
         let [rows, inner, columns] = [23, 70, 137];
         let (lhs, rhs) = (matrix(&mut prng, rows * inner), matrix(&mut prng, inner * columns));
@@ -437,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_do_is_done() {
+    fn empty_products_are_allowed() {
         let mut panels = PackedMatrix::default();
         panels.pack(&[], 0, 5);
         let mut out = vec![3.0; 10];

@@ -1,8 +1,7 @@
-//! A pass through the network, there and back: from observations to the gradient of every weight.
+//! Forward and backward pass of the network: from observations to the gradient of every weight.
 //!
-//! Owns the order of the products and the room they are worked out in, which is kept, so that a minibatch allocates
-//! nothing. Goes over the decisions some rows at a time, always as many, so that all of it stays in the core's cache. The
-//! same in plain dfdx stands in `plain`, and tests hold the two equal. Must not know where decisions come from.
+//! Processes a fixed number of rows at a time, so that everything stays in the core's cache, and allocates nothing after the
+//! first minibatch. Tests compare the gradient with plain dfdx in `reference`.
 
 use super::Settings;
 use super::minibatch::Gradients;
@@ -10,10 +9,10 @@ use super::objective::{LossTerms, Targets, differentiate};
 use crate::network::matmul::{Epilogue, Lhs, PackedMatrix, add_rows, multiply};
 use crate::network::{Shape, Weights};
 
-/// Decisions that go through the network together.
+/// Rows per pass.
 const ROWS: usize = 128;
 
-/// The weights of a network, laid out for both ways. Both heads are one layer: the options, then the value.
+/// Weights packed for both directions. The last layer is both heads: the options, then the value.
 #[derive(Clone, Debug)]
 pub(super) struct PackedNetwork {
     shape: Shape,
@@ -28,7 +27,7 @@ struct Layer {
     weight: Vec<f32>,
 }
 
-/// Where a pass is worked out.
+/// Buffers of a pass.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scratch {
     first: Vec<f32>,
@@ -41,15 +40,15 @@ pub(super) struct Scratch {
 }
 
 impl PackedNetwork {
-    /// A network of that shape; its weights are those of [`PackedNetwork::take`].
+    /// A network of this shape, without weights until [`PackedNetwork::load`].
     pub(super) fn new(shape: Shape) -> Self {
         Self { shape, layers: Default::default() }
     }
 
-    /// Lays out these weights.
+    /// Packs these weights.
     pub(super) fn load(&mut self, weights: &Weights) {
         let inputs = [self.shape.observation, self.shape.hidden[0], self.shape.hidden[1]];
-        let columns = &weights.columns;
+        let columns = &weights.tensors;
         for (place, (layer, inputs)) in self.layers.iter_mut().zip(inputs).enumerate() {
             // The last layer is both heads.
             let columns = if place == 2 { &columns[4..] } else { &columns[2 * place..][..2] };
@@ -60,7 +59,7 @@ impl PackedNetwork {
                 layer.bias.extend_from_slice(&pair[1].values);
             }
             layer.there.pack_transposed(&layer.weight, inputs, layer.bias.len());
-            // Nothing before the first layer learns.
+            // The first layer needs no gradient of its input.
             if place > 0 {
                 layer.back.pack(&layer.weight, layer.bias.len(), inputs);
             }

@@ -1,7 +1,6 @@
-//! The learner: weights, moments and the update that moves them.
+//! The learner: weights, Adam's moments, and the PPO update.
 //!
-//! Owns the order of everything: which decisions stand in which minibatch, in which order gradients are summed. The same
-//! seed and batches give the same bits, whatever the timing of threads.
+//! The order of minibatches and of sums is fixed, so the same seed and batches give the same bits, whatever the threads.
 
 use std::num::NonZero;
 use std::time::Instant;
@@ -14,17 +13,17 @@ use crate::network::{ActorCritic, Shape, Weights, WeightsError};
 use crate::parallel::ShouldContinue;
 use crate::prng::Prng;
 
-/// Keeps the luck of shuffles apart from that of the first weights.
+/// Keeps the random numbers of shuffles apart from those of the initial weights.
 const SHUFFLES: u64 = 0x7368_7566;
 
-/// Everything an update starts from; with the same batches it goes on as if it had never stopped.
+/// The state of a learner; with the same batches it continues as if it had not stopped.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LearnerState {
     /// The network.
     pub weights: Weights,
-    /// Running means of the gradient, under the weights' names.
+    /// Running means of the gradient, by the weights' names.
     pub first_moments: Weights,
-    /// Running means of its square, under the weights' names.
+    /// Running means of the squared gradient, by the weights' names.
     pub second_moments: Weights,
     /// Gradient steps taken.
     pub steps: u64,
@@ -42,7 +41,7 @@ pub struct Learner {
     threads: NonZero<usize>,
 }
 
-/// Which minibatch it is, for whoever asks what exploded.
+/// Position in an update, for error messages.
 #[derive(Clone, Copy)]
 struct MinibatchIndex {
     update: u64,
@@ -51,7 +50,7 @@ struct MinibatchIndex {
 }
 
 impl Learner {
-    /// A learner at its beginning. The seed decides the first weights and every shuffle.
+    /// A new learner. The seed determines the initial weights and every shuffle.
     pub fn new(shape: Shape, settings: Settings, seed: u64) -> Self {
         let zeros = Weights::zeros(&shape);
         let weights = ActorCritic::new(shape, seed).weights();
@@ -60,8 +59,8 @@ impl Learner {
         Self { shape, settings, seed, state, threads }
     }
 
-    /// How many threads an update may use, this one among them; all there are by default, and never more than 2. The
-    /// result does not depend on it.
+    /// Sets the threads of an update, including the calling one: all cores by default, of which at most 2 are used. The result
+    /// does not depend on it.
     pub fn set_threads(&mut self, threads: NonZero<usize>) {
         self.threads = threads;
     }
@@ -71,20 +70,20 @@ impl Learner {
         &self.shape
     }
 
-    /// The network as it is.
+    /// The current weights.
     pub fn weights(&self) -> &Weights {
         &self.state.weights
     }
 
-    /// Everything that must be kept to go on later.
+    /// The state to save.
     pub fn state(&self) -> &LearnerState {
         &self.state
     }
 
-    /// Goes on from what was kept. The seed and settings are the caller's to keep.
+    /// Continues from a saved state. Seed and settings are not part of it.
     ///
     /// # Errors
-    /// By name, when it is not of this network or not finite; the learner is then as it was.
+    /// A tensor of another network or a value that is not finite, by name; then nothing has changed.
     pub fn restore(&mut self, state: LearnerState) -> Result<(), WeightsError> {
         for weights in [&state.weights, &state.first_moments, &state.second_moments] {
             weights.check(&self.shape)?;
@@ -93,27 +92,27 @@ impl Learner {
         Ok(())
     }
 
-    /// Takes other weights, such as those of a warm start, and forgets the moments.
+    /// Takes other weights, such as those of a warm start, and clears the moments.
     ///
     /// # Errors
-    /// By name, when they are not of this network or not finite.
+    /// A tensor of another network or a value that is not finite, by name.
     pub fn start_from(&mut self, weights: Weights) -> Result<(), WeightsError> {
         let zeros = Weights::zeros(&self.shape);
         let (steps, updates) = (0, self.state.updates);
         self.restore(LearnerState { weights, first_moments: zeros.clone(), second_moments: zeros, steps, updates })
     }
 
-    /// Learns from a batch. `progress` is the share of the training that is behind, in [0, 1]: the step size goes down by
-    /// it. An empty batch changes nothing.
+    /// Learns from a batch. `progress` in [0, 1] is the completed share of the training, by which the learning rate is annealed.
+    /// An empty batch changes nothing.
     ///
     /// # Errors
-    /// When something exploded; weights and moments are then those before the update.
+    /// What diverged. Weights and moments are then those from before.
     pub fn update(&mut self, batch: &Batch, progress: f64) -> Result<UpdateStats, Diverged> {
-        Ok(self.update_while(batch, progress, &|| true)?.expect("nothing cuts it off"))
+        Ok(self.update_while(batch, progress, &|| true)?.expect("nothing interrupts it"))
     }
 
-    /// As [`Self::update`], as long as `should_continue` says so, asked at every minibatch. `None`: it was cut off, and weights and
-    /// moments are those before.
+    /// Like [`Self::update`], but asks `should_continue` at every minibatch. Returns `None` when it said no; weights and
+    /// moments are then those from before.
     ///
     /// # Errors
     /// As [`Self::update`].
@@ -187,7 +186,7 @@ impl Learner {
             }
         }
         means.write(&mut stats);
-        for column in &self.state.weights.columns {
+        for column in &self.state.weights.tensors {
             if let Some(value) = column.values.iter().find(|value| !value.is_finite()) {
                 return Err(Diverged::Weight { name: column.name.clone(), value: *value, update });
             }
@@ -196,7 +195,7 @@ impl Learner {
         Ok(Some(stats))
     }
 
-    /// Moves the weights by one minibatch's gradient; the length it had.
+    /// Applies one minibatch's gradient and returns its norm before clipping.
     fn step(&mut self, gradients: &Gradients, learning_rate: f32, index: MinibatchIndex) -> Result<f32, Diverged> {
         let MinibatchIndex { update, epoch, minibatch } = index;
         if !gradients.terms.loss.is_finite() {
@@ -204,7 +203,7 @@ impl Learner {
         }
         let norm = adam::norm(&gradients.gradient);
         if !norm.is_finite() {
-            let columns = self.state.weights.columns.iter().zip(&gradients.gradient);
+            let columns = self.state.weights.tensors.iter().zip(&gradients.gradient);
             let mut broken = columns.filter_map(|(column, gradient)| {
                 let value = gradient.iter().copied().find(|value| !value.is_finite());
                 value.map(|value| (column.name.clone(), value))
@@ -213,7 +212,7 @@ impl Learner {
             return Err(Diverged::Gradient { name, value, update, epoch, minibatch });
         }
         let most = self.settings.max_grad_norm;
-        // As PyTorch cuts it.
+        // As PyTorch clips it.
         let scale = if most > 0.0 { (most / (norm + 1e-6)).min(1.0) } else { 1.0 };
         let LearnerState { weights, first_moments, second_moments, steps, .. } = &mut self.state;
         *steps += 1;

@@ -1,7 +1,5 @@
-//! Learning by proximal policy optimisation: from decisions and rewards to better weights.
-//!
-//! Owns settings, batches, advantages and the update. Must not know what is being learned: whoever collects decisions
-//! brings them as rows. Follows CleanRL's `ppo.py`. Rule: "PPO algorithm".
+//! Proximal policy optimization, following CleanRL's `ppo.py`: from batches of decisions to better weights. Rule: "PPO
+//! algorithm".
 
 mod adam;
 mod backprop;

@@ -1,7 +1,6 @@
-//! Collecting: replicas of a town lived through by the policy that learns, and the batch that comes of it.
+//! Rollouts: collects decisions from replicas of the town and gathers them into a batch.
 //!
-//! Owns where experience comes from and in which order it is put together: replica by replica, so that neither threads nor
-//! timing show in a batch. Knows nothing of how a batch is learned from. Rule: "Rollouts".
+//! A batch is put together replica by replica, so it does not depend on threads or timing. Rule: "Rollouts".
 
 pub mod decision_buffer;
 mod env;
@@ -24,10 +23,10 @@ pub use vec_env::BehaviorPolicy;
 pub(crate) use vec_env::uniform;
 use vec_env::{CollectContext, VecEnv};
 
-/// Towns that advance together: enough for a worthwhile inference, few enough for a core's own cache.
+/// Environments per inference: enough for an efficient batch, few enough for a core's own cache.
 const ENVS_PER_BATCH: usize = 16;
 
-/// Replicas of one town, and what they have lived through since the last batch.
+/// Replicas of the town and their decisions since the last batch.
 pub struct Rollout {
     vec_envs: Vec<VecEnv>,
     layout: &'static Layout,
@@ -36,12 +35,12 @@ pub struct Rollout {
     trajectory: Trajectory,
 }
 
-/// One resident's decisions on their way through the advantage estimation.
+/// Buffers for the advantages of one resident's decisions.
 #[derive(Default)]
 struct Trajectory {
-    /// Where each decision of the town stands in the batch.
+    /// Row of the batch by decision of the town.
     rows: Vec<usize>,
-    /// The resident's decisions.
+    /// Indices of the resident's decisions.
     at: Vec<usize>,
     rewards: Vec<f32>,
     values: Vec<f32>,
@@ -50,7 +49,7 @@ struct Trajectory {
 }
 
 impl Rollout {
-    /// As many replicas as the configuration says, each at its first tick. The seed decides which towns they are.
+    /// As many replicas as configured, each at its first tick. The seed determines their towns.
     pub fn new(rules: &Arc<Rules>, seed: u64, forward: &Forward) -> Self {
         let training = &rules.config.training;
         let layout = layout(rules.config.features.systems.observations);
@@ -96,8 +95,8 @@ impl Rollout {
         completed.into_inner()
     }
 
-    /// Puts everything that was decided and has come to an end into `batch`, and takes out what was counted. Open decisions
-    /// stay and are part of the next batch. What was seen is counted in `normalizer`, which scales by it once settled.
+    /// Moves all closed decisions into `batch` and returns the counters. Open decisions stay for the next batch. The
+    /// observations' statistics are merged into `normalizer`, which uses them once settled.
     pub fn gather(&mut self, batch: &mut Batch, normalizer: &mut Normalizer) -> RolloutStats {
         batch.clear();
         let mut total = RolloutStats::default();
@@ -117,28 +116,28 @@ impl Rollout {
         total
     }
 
-    /// DecisionBuffer of each replica since the last batch, in the order of the replicas.
+    /// The decisions of each replica since the last batch, in the order of the replicas.
     pub fn decisions(&self) -> impl Iterator<Item = &DecisionBuffer> {
         self.envs().map(|env| &env.decisions)
     }
 
-    /// Every replica goes on under other rules.
+    /// Applies other rules to every replica.
     ///
     /// # Errors
-    /// What a running town does not take; as all are of the same rules, then none has changed.
+    /// A change that a running town refuses. All replicas have the same rules, so then none has changed.
     pub fn reload(&mut self, rules: &Arc<Rules>) -> Result<(), Refusal> {
         self.vec_envs.iter_mut().flat_map(|vec_env| &mut vec_env.envs).try_for_each(|env| env.reload(rules))
     }
 
-    /// Every replica as a checkpoint keeps it; asked for between two batches.
+    /// The state of every replica for a checkpoint; valid between two batches.
     pub fn state(&self) -> Vec<EnvState> {
         self.envs().map(Env::state).collect()
     }
 
-    /// Goes on from what was kept.
+    /// Continues from a saved state.
     ///
     /// # Errors
-    /// What does not fit these rules; then some replicas have changed and this rollout is of no use.
+    /// A mismatch with these rules. Some replicas may have changed; the rollout must not be used any more.
     pub fn restore(&mut self, state: Vec<EnvState>) -> Result<(), String> {
         let replicas = self.envs().count();
         if state.len() != replicas {
@@ -156,8 +155,7 @@ impl Rollout {
     }
 }
 
-/// Puts the closed decisions behind the batch, in the order in which they were taken; each resident's advantages are worked
-/// out from their first to their last.
+/// Appends the closed decisions to the batch in their order, and computes advantages resident by resident.
 fn gather(decisions: &DecisionBuffer, gae_lambda: f32, trajectory: &mut Trajectory, batch: &mut Batch) {
     trajectory.rows.clear();
     for at in 0..decisions.len() {
@@ -167,7 +165,7 @@ fn gather(decisions: &DecisionBuffer, gae_lambda: f32, trajectory: &mut Trajecto
         }
         batch.observations.extend_from_slice(decisions.observation(at));
         batch.actions.push(decisions.actions[at]);
-        batch.action_masks.push(decisions.masks[at]);
+        batch.action_masks.push(decisions.action_masks[at]);
         batch.log_probs.push(decisions.log_probs[at]);
         batch.values.push(decisions.values[at]);
     }
@@ -191,7 +189,7 @@ fn gather(decisions: &DecisionBuffer, gae_lambda: f32, trajectory: &mut Trajecto
 }
 
 impl Trajectory {
-    /// Collects the closed decisions from `first` on; what stands behind the last of them is worth the answer.
+    /// Collects a resident's closed decisions from `first` on and returns the value of the state after the last.
     fn collect_from(&mut self, decisions: &DecisionBuffer, first: usize) -> f32 {
         self.at.clear();
         self.rewards.clear();

@@ -1,7 +1,7 @@
-//! A few towns that advance together, so that one pass through the network answers for all who decide in a tick.
+//! Environments that step together, so that one inference serves every decision of a tick.
 //!
-//! Owns the order: every town to its question, one inference, every answer. What comes of a row depends on nothing but the
-//! row and the weights, so neither vec_envs nor threads show in the results. Rule: "Performance targets", "Decision process".
+//! A row's result depends only on the row and the weights, so the grouping does not affect results. Rule: "Performance
+//! targets", "Decision process".
 
 use townlet_town::counter_rng::{self, Purpose, Stream};
 use townlet_town::observations::Layout;
@@ -14,16 +14,16 @@ use crate::Scripted;
 use crate::network::{Forward, MaskedCategorical, Normalizer, Output};
 use crate::parallel::ShouldContinue;
 
-/// Who chooses while it is collected.
+/// The policy that chooses options during collection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BehaviorPolicy {
-    /// The network, by its probabilities.
+    /// The network, sampled by probability.
     Network,
-    /// The scripted policy; the network only says what it would have thought of that.
+    /// The scripted policy; the network only supplies log-probabilities and values.
     Scripted,
 }
 
-/// What every vec_env looks through.
+/// The inputs that all environments share.
 pub(super) struct CollectContext<'a> {
     pub(super) layout: &'static Layout,
     pub(super) normalizer: &'a Normalizer,
@@ -31,7 +31,7 @@ pub(super) struct CollectContext<'a> {
     pub(super) should_continue: ShouldContinue<'a>,
 }
 
-/// Towns that advance together, and room for their questions.
+/// Environments that step together, and their buffers.
 pub(super) struct VecEnv {
     pub(super) envs: Vec<Env>,
     forward: Forward,
@@ -47,12 +47,12 @@ impl VecEnv {
         Self { envs, forward, deciders, rows, out, choices }
     }
 
-    /// Thinks with another network from here on.
+    /// Replaces the network.
     pub(super) fn set_network(&mut self, forward: Forward) {
         self.forward = forward;
     }
 
-    /// Lives through so many ticks, or as many as it may; whether it was all of them.
+    /// Advances all environments by `ticks`. Returns `false` when it was told to stop before.
     pub(super) fn advance(&mut self, ticks: u64, context: &CollectContext<'_>) -> bool {
         for _ in 0..ticks {
             if !(context.should_continue)() {
@@ -70,7 +70,7 @@ impl VecEnv {
         true
     }
 
-    /// Every town up to its question, and what those see who must decide.
+    /// Steps every town up to its decisions and observes the deciding residents.
     fn begin_tick(&mut self, context: &CollectContext<'_>) {
         self.deciders.clear();
         self.rows.clear();
@@ -118,7 +118,15 @@ impl VecEnv {
                 let observation = &self.rows[at * context.layout.width..(at + 1) * context.layout.width];
                 let (action, log_prob, value) =
                     (option.index() as u8, distribution.log_prob(option.index()), self.out.values[at]);
-                env.decisions.push(&NewDecision { agent, who, observation, mask, action, log_prob, value });
+                env.decisions.push(&NewDecision {
+                    agent,
+                    who,
+                    observation,
+                    action_mask: mask,
+                    action,
+                    log_prob,
+                    value,
+                });
             }
             env.town.finish_step(&self.choices[first..first + count]);
             env.after_tick();
@@ -126,7 +134,7 @@ impl VecEnv {
         }
     }
 
-    /// What everybody at the horizon is expected to be worth from there on, and the town's new beginning.
+    /// Resets an environment, with the value of every present resident's state.
     fn reset(&mut self, env: usize, context: &CollectContext<'_>) {
         let env = &mut self.envs[env];
         let present = env.town.state().agents.present.len();
@@ -139,7 +147,7 @@ impl VecEnv {
     }
 }
 
-/// A number in [0, 1) for a resident's choice in this tick of this town.
+/// A number in [0, 1) for a resident's choice at this tick.
 fn uniform_draw(env: &Env, who: ResidentId) -> f32 {
     uniform(env.town.state().seed, env.town.tick(), who)
 }

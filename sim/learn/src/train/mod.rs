@@ -1,7 +1,7 @@
-//! Training on the town: collect, estimate, update, log; again and again until somebody says stop.
+//! The training loop: collect, estimate advantages, update, log.
 //!
-//! Owns the loop and what must be kept so that it goes on as if it had never stopped. The number of steps shapes the
-//! schedule, the clock never does. Must not know files: `checkpoint` does. Rule: "Training command".
+//! A resumed training continues as if it had not stopped. The schedule depends on steps, never on the clock. Rule: "Training
+//! command".
 
 mod divergence;
 mod row;
@@ -26,18 +26,18 @@ pub use divergence::Divergence;
 pub use row::{KpiMean, Row};
 use running_metrics::RunningMetrics;
 
-/// What a training is made from, besides the rules.
+/// Parameters of a training besides the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Decides the first weights, every town and every choice.
+    /// Determines the first weights, every town and every choice.
     pub seed: u64,
-    /// Resident-ticks the schedule is made for.
+    /// Resident-ticks of the schedule.
     pub total_steps: u64,
-    /// Workers; their number changes nothing but the time.
+    /// Worker threads; they do not affect results.
     pub threads: NonZero<usize>,
 }
 
-/// A training under way.
+/// A running training.
 pub struct Trainer {
     rules: Arc<Rules>,
     plan: Plan,
@@ -50,35 +50,35 @@ pub struct Trainer {
     updates: u64,
     seconds: f64,
     warm: bool,
-    /// The latest checkpoint, and after how many updates it was made.
+    /// The latest checkpoint, and the number of updates it was made after.
     saved: Option<(u64, String)>,
 }
 
-/// Everything but the learner's and the normaliser's numbers that a training goes on from.
+/// The state of a training besides learner and normalizer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Progress {
-    /// Ticks of residents' envs learned from.
+    /// Resident-ticks learned from.
     pub steps: u64,
-    /// Of how many the schedule is made.
+    /// Resident-ticks of the schedule.
     pub total_steps: u64,
     /// Updates done.
     pub updates: u64,
-    /// Seconds of work.
+    /// Seconds spent training.
     pub seconds: f64,
-    /// The seed of the training.
+    /// Seed of the training.
     pub seed: u64,
     running: RunningMetrics,
     envs: Vec<EnvState>,
 }
 
-/// The sizes of the network that a configuration asks for.
+/// The network shape for a configuration.
 pub fn shape(rules: &Rules) -> Shape {
     let units = rules.config.training.hidden_units as usize;
     let observation = layout(rules.config.features.systems.observations).width;
     Shape { observation, hidden: [units, units], options: OPTIONS.len() }
 }
 
-/// The settings of the update that a configuration asks for.
+/// The PPO settings for a configuration.
 pub fn settings(rules: &Rules) -> Settings {
     let training = &rules.config.training;
     let target_kl = training.target_kl.to_f64() as f32;
@@ -90,7 +90,7 @@ pub fn settings(rules: &Rules) -> Settings {
 }
 
 impl Trainer {
-    /// A training at its beginning: random weights, every town at its first tick.
+    /// A new training: random weights, every town at its first tick.
     pub fn new(rules: &Arc<Rules>, plan: Plan) -> Self {
         let shape = shape(rules);
         let mut learner = Learner::new(shape, settings(rules), plan.seed);
@@ -117,27 +117,27 @@ impl Trainer {
         &self.rules
     }
 
-    /// What it was made from.
+    /// The parameters.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Its towns go on under other rules, from where they are; what is learned and how far is kept.
+    /// Applies other rules to the running towns. Weights and progress are kept.
     ///
     /// # Errors
-    /// What a running town does not take; then nothing has changed.
+    /// A change that a running town refuses; then nothing has changed.
     pub fn reload(&mut self, rules: &Arc<Rules>) -> Result<(), Refusal> {
         self.rollout.reload(rules)?;
         self.rules = Arc::clone(rules);
         Ok(())
     }
 
-    /// The learner, as it is.
+    /// The learner.
     pub fn learner(&self) -> &Learner {
         &self.learner
     }
 
-    /// How observations are scaled, as it is.
+    /// The observation normalizer.
     pub fn normalizer(&self) -> &Normalizer {
         &self.normalizer
     }
@@ -152,26 +152,26 @@ impl Trainer {
         self.updates
     }
 
-    /// The newest checkpoint; before the first update the policy it began from, if any.
+    /// The latest checkpoint; before the first update the policy it started from, if any.
     pub fn checkpoint(&self) -> Option<&str> {
         self.saved.as_ref().map(|(_, id)| id.as_str())
     }
 
-    /// Whether the schedule is through.
+    /// Whether the schedule is complete.
     pub fn finished(&self) -> bool {
         self.steps >= self.plan.total_steps
     }
 
-    /// One rollout, and what is learned from it.
+    /// Runs one rollout and one update.
     ///
     /// # Errors
-    /// What exploded; the weights are then those before.
+    /// What diverged. The weights are then those from before.
     pub fn advance(&mut self) -> Result<Row, Divergence> {
-        Ok(self.attempt(&|| true)?.expect("nothing cuts it off"))
+        Ok(self.attempt(&|| true)?.expect("nothing interrupts it"))
     }
 
-    /// As [`Self::advance`], as long as `should_continue` says so: it is asked at every tick and minibatch. `None`: it was cut off,
-    /// what was begun is thrown away, and the training is as it was before.
+    /// Like [`Self::advance`], but asks `should_continue` at every tick and minibatch. Returns `None` when it said no; the
+    /// training is then as it was before.
     ///
     /// # Errors
     /// As [`Self::advance`].
@@ -206,7 +206,7 @@ impl Trainer {
         Ok(Some(row))
     }
 
-    /// An update that leaves everything as it was when it explodes or is cut off.
+    /// An update that changes nothing when it diverges or is interrupted.
     fn learn(&mut self, progress: f64, should_continue: ShouldContinue<'_>) -> Result<Option<UpdateStats>, Divergence> {
         let before = self.learner.state().clone();
         let Some(stats) = self.learner.update_while(&self.batch, progress, should_continue)? else { return Ok(None) };
@@ -253,10 +253,10 @@ impl Trainer {
         }
     }
 
-    /// A training that goes on as if it had never stopped.
+    /// Resumes a saved training.
     ///
     /// # Errors
-    /// What does not fit these rules.
+    /// A mismatch with these rules.
     pub fn resume(rules: &Arc<Rules>, saved: &TrainingState, threads: NonZero<usize>) -> Result<Self, CheckpointError> {
         let progress = saved.progress.clone();
         let plan = Plan { seed: progress.seed, total_steps: progress.total_steps, threads };
@@ -273,11 +273,11 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Writes the policy as it is, with what the training goes on from beside it. Answers with its id; after the same update
-    /// it is the same.
+    /// Writes the policy and the training state beside it, and returns the checkpoint's id. Saving again after the same
+    /// update returns the same id.
     ///
     /// # Errors
-    /// The disk's; then what was there before is untouched.
+    /// An I/O error. Earlier checkpoints are then untouched.
     pub fn save(&mut self, registry: &Registry, run: &str) -> Result<String, CheckpointError> {
         if let Some((_, id)) = self.saved.as_ref().filter(|(updates, _)| *updates == self.updates) {
             return Ok(id.clone());
@@ -304,7 +304,7 @@ impl Trainer {
         Ok(id)
     }
 
-    /// What a checkpoint keeps besides the learner and the normaliser.
+    /// The state for a checkpoint, besides learner and normalizer.
     pub fn progress(&self) -> Progress {
         Progress {
             steps: self.steps,

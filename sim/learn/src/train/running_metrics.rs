@@ -1,6 +1,4 @@
-//! The latest of what rarely comes: ended episodes, days, and towns at their horizon.
-//!
-//! Owns how far back a figure of the log looks. Rule: "Training log".
+//! Running means for the training log, over the latest episodes, days and towns. Rule: "Training log".
 
 use std::collections::VecDeque;
 
@@ -12,16 +10,16 @@ use super::row::{KpiMean, Row, kpi_means, mean};
 use crate::rollout::RolloutStats;
 use crate::rollout::decision_buffer::Episode;
 
-/// Episodes a return looks back on.
+/// Episodes in the mean return.
 const EPISODES: usize = 100;
-/// Days a score looks back on.
+/// Days in the mean score.
 const DAYS: usize = 128;
-/// Towns the KPIs look back on.
+/// Towns in the mean KPIs.
 const TOWNS: usize = 32;
-/// Towns without which the charter has no verdict.
+/// Fewer towns than this give no charter verdict.
 const MIN_TOWNS: usize = 16;
 
-/// What the log looks back on.
+/// The latest episodes, days and towns.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct RunningMetrics {
     episodes: VecDeque<Episode>,
@@ -30,7 +28,7 @@ pub(super) struct RunningMetrics {
 }
 
 impl RunningMetrics {
-    /// Takes in what was counted since the last update.
+    /// Adds what was counted since the last update.
     pub(super) fn push(&mut self, rollout_stats: RolloutStats) {
         let score = KPIS.iter().position(|row| row.name == "town_score");
         let scores = rollout_stats.days.iter().filter_map(|day| score.and_then(|score| day[score]));
@@ -39,7 +37,7 @@ impl RunningMetrics {
         push_bounded(&mut self.towns, TOWNS, rollout_stats.horizons.into_iter());
     }
 
-    /// Fills in what the log says of them.
+    /// Writes the means into a row.
     pub(super) fn fill(&self, rules: &Rules, row: &mut Row) {
         let day = rules.day_length() as f64;
         let episodes = || self.episodes.iter();

@@ -1,8 +1,7 @@
-//! A start from another policy: from the scripted one, whose choices the network learns to make, and what they are worth,
-//! before it improves; or from a trained one, whose weights it takes.
+//! Starting a training from another policy: by imitating the scripted policy, or from the weights of a checkpoint.
 //!
-//! Behaviour cloning with the very update that learns later: every scripted choice counts as equally good news, so that the
-//! gradient at ratio 1 is that of the log-likelihood. Rule: "Behaviour cloning warm start".
+//! Imitation uses the PPO update itself: every scripted choice has advantage 1, so the gradient at ratio 1 is that of the
+//! log-likelihood. Rule: "Behaviour cloning warm start".
 
 use super::{BehaviorPolicy, Trainer, settings};
 use crate::checkpoint::{Checkpoint, CheckpointError};
@@ -10,9 +9,9 @@ use crate::network::Normalizer;
 use crate::parallel::ShouldContinue;
 use crate::ppo::{Diverged, Learner, Settings, UpdateStats};
 
-/// Step size while it imitates.
+/// Learning rate during imitation.
 const LEARNING_RATE: f32 = 1e-3;
-/// Decisions in a gradient step while it imitates: small, because each rollout is seen once.
+/// Minibatch size during imitation: small, because each rollout is used once.
 const MINIBATCH: usize = 256;
 
 impl Trainer {
@@ -62,7 +61,7 @@ impl Trainer {
         on_rollout: &mut impl FnMut(u32, &UpdateStats),
     ) -> Result<bool, Diverged> {
         for rollout in 0..self.rules.config.training.warm_start_rollouts {
-            // What others lived through is not counted in the log.
+            // Decisions of the scripted policy do not count in the log.
             if self.collect(BehaviorPolicy::Scripted, should_continue).is_none() {
                 return Ok(false);
             }
@@ -74,11 +73,11 @@ impl Trainer {
         Ok(true)
     }
 
-    /// Goes on from a trained policy: its weights, its scale of observations, and it is the parent of what comes. For a
-    /// training at its beginning; until the first update its checkpoint is that policy.
+    /// Starts from a trained policy: takes its weights and normalizer, and records it as the parent. Valid before the first
+    /// update.
     ///
     /// # Errors
-    /// What does not fit these rules, or that its network has other layers; then nothing has changed.
+    /// A mismatch with these rules or other hidden layers; then nothing has changed.
     pub fn start_from(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         checkpoint.fits(&self.rules)?;
         let (found, wanted) = (checkpoint.shape().hidden, self.learner.shape().hidden);

@@ -19,7 +19,7 @@ fn plan() -> Plan {
 }
 
 fn bits(weights: &Weights) -> Vec<u32> {
-    weights.columns.iter().flat_map(|column| column.values.iter().map(|value| value.to_bits())).collect()
+    weights.tensors.iter().flat_map(|column| column.values.iter().map(|value| value.to_bits())).collect()
 }
 
 #[test]
@@ -145,25 +145,25 @@ fn weights_that_do_not_fit_are_refused_by_name() {
     let read = |change: &dyn Fn(&mut Weights)| {
         let mut weights = good.clone();
         change(&mut weights);
-        Weights::read(&shape, weights.columns).expect_err("changed weights are refused").to_string()
+        Weights::read(&shape, weights.tensors).expect_err("changed weights are refused").to_string()
     };
-    assert_eq!(Weights::read(&shape, good.clone().columns.into_iter().rev().collect()), Ok(good.clone()));
+    assert_eq!(Weights::read(&shape, good.clone().tensors.into_iter().rev().collect()), Ok(good.clone()));
     assert_eq!(good.column("fc1.weight").map(|column| column.shape.clone()), Some(vec![128, 7]));
-    let nan = |weights: &mut Weights| weights.columns[2].values[5] = f32::NAN;
-    assert_eq!(read(&nan), "`fc2.weight` holds NaN at place 5; every weight is a finite number");
-    let infinite = |weights: &mut Weights| weights.columns[7].values[0] = f32::NEG_INFINITY;
-    assert_eq!(read(&infinite), "`value.bias` holds -inf at place 0; every weight is a finite number");
-    let missing = |weights: &mut Weights| drop(weights.columns.remove(4));
+    let nan = |weights: &mut Weights| weights.tensors[2].values[5] = f32::NAN;
+    assert_eq!(read(&nan), "`fc2.weight` holds NaN at place 5; every weight must be finite");
+    let infinite = |weights: &mut Weights| weights.tensors[7].values[0] = f32::NEG_INFINITY;
+    assert_eq!(read(&infinite), "`value.bias` holds -inf at place 0; every weight must be finite");
+    let missing = |weights: &mut Weights| drop(weights.tensors.remove(4));
     assert_eq!(read(&missing), "`policy.weight` is missing");
     let unknown = |weights: &mut Weights| {
-        let mut column = weights.columns[0].clone();
+        let mut column = weights.tensors[0].clone();
         column.name = "fc9.weight".into();
-        weights.columns.push(column);
+        weights.tensors.push(column);
     };
     assert_eq!(read(&unknown), "`fc9.weight` is not a weight of this network");
-    let short = |weights: &mut Weights| weights.columns[1].values.truncate(127);
+    let short = |weights: &mut Weights| weights.tensors[1].values.truncate(127);
     assert_eq!(read(&short), "`fc1.bias` has 127 values; its shape needs 128");
-    let other = Weights::read(&Shape::standard(8, 3), good.columns.clone());
+    let other = Weights::read(&Shape::standard(8, 3), good.tensors.clone());
     assert!(matches!(other, Err(WeightsError::Shape { name, .. }) if name == "fc1.weight"));
 }
 

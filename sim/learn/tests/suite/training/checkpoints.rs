@@ -113,12 +113,12 @@ fn numbers_that_are_none_are_refused_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let (registry, id) = registry(folder.path());
     let checkpoint = registry.load(&id).expect("it is whole");
-    for column in 0..checkpoint.weights.columns.len() {
+    for column in 0..checkpoint.weights.tensors.len() {
         let mut weights: Weights = checkpoint.weights.clone();
-        weights.columns[column].values[0] = f32::NAN;
+        weights.tensors[column].values[0] = f32::NAN;
         let (id, bytes) = Checkpoint::encode(&checkpoint.meta, &weights, &checkpoint.normalizer);
         registry.store(&id, &bytes).expect("it is written");
         let error = registry.load(&id).expect_err("it is refused").to_string();
-        assert!(error.contains("NaN") && error.contains(&weights.columns[column].name), "{error}");
+        assert!(error.contains("NaN") && error.contains(&weights.tensors[column].name), "{error}");
     }
 }

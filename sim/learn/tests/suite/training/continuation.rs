@@ -14,8 +14,8 @@ use crate::threads;
 fn bits(trainer: &Trainer) -> Vec<u32> {
     let state = trainer.learner().state();
     let all = [&state.weights, &state.first_moments, &state.second_moments];
-    let columns = all.into_iter().flat_map(|weights| &weights.columns);
-    let scale = trainer.normalizer().columns();
+    let columns = all.into_iter().flat_map(|weights| &weights.tensors);
+    let scale = trainer.normalizer().tensors();
     columns.chain(&scale).flat_map(|column| column.values.iter().map(|value| value.to_bits())).collect()
 }
 
@@ -123,10 +123,10 @@ fn a_training_goes_on_from_a_trained_policy_and_names_it() {
     let mut second = trainer(&rules, 1);
     second.start_from(&policy).expect("it fits");
     assert_eq!((second.learner().weights(), second.steps()), (&policy.weights, 0));
-    assert_eq!(second.normalizer().columns(), policy.normalizer.columns());
+    assert_eq!(second.normalizer().tensors(), policy.normalizer.tensors());
     assert_eq!(second.save(&registry, "run-2").expect("nothing is written"), id, "until it has learned something");
     advance(&mut second, 1);
-    assert_ne!(second.normalizer().columns(), policy.normalizer.columns(), "it goes on counting");
+    assert_ne!(second.normalizer().tensors(), policy.normalizer.tensors(), "it goes on counting");
     let next = second.save(&registry, "run-2").expect("it is written");
     assert_eq!(registry.load(&next).expect("it is whole").meta.parent, Some(id));
     assert!(registry.newest_training(|saved| saved.run == "run-1").is_some());

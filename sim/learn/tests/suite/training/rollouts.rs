@@ -164,7 +164,9 @@ fn no_option_outside_the_mask_is_ever_chosen_and_the_scripted_policy_is_followed
     for behavior_policy in [BehaviorPolicy::Network, BehaviorPolicy::Scripted] {
         let mut rollout = collect_rollout(&rules, behavior_policy);
         for decisions in rollout.decisions() {
-            assert!(decisions.actions.iter().zip(&decisions.masks).all(|(action, mask)| mask >> action & 1 == 1));
+            assert!(
+                decisions.actions.iter().zip(&decisions.action_masks).all(|(action, mask)| mask >> action & 1 == 1)
+            );
         }
         let (mut batch, mut scale) = (Batch::default(), Normalizer::new(train::shape(&rules).observation));
         let tally = rollout.gather(&mut batch, &mut scale);
