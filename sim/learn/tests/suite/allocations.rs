@@ -1,4 +1,4 @@
-//! What a town costs in memory: nothing in a tick once it has warmed up, and little a replica.
+//! Memory of a town: no allocation per tick after warm-up, and a small replica.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use townlet_town::observations::{layout, observe_all};
 use townlet_town::{Command, EventKind, Rules, Sources, Town};
 
 #[test]
-fn a_tick_asks_for_no_memory_though_people_come_and_go() {
+fn a_tick_allocates_nothing_across_exits_and_arrivals() {
     let rules = crate::default_rules(&[]);
     let mut town = Town::new(Arc::clone(&rules), 7);
     let variant = rules.config.features.systems.observations;
@@ -33,13 +33,13 @@ fn a_tick_asks_for_no_memory_though_people_come_and_go() {
         town.clear_events();
         assert!(town.tick() <= 1_000 || asked.count_total == 0, "tick {}: {asked:?}", town.tick());
     }
-    assert_eq!((left, came), (1, 1), "somebody left and somebody came");
+    assert_eq!((left, came), (1, 1), "one exit and one arrival");
 }
 
 #[test]
-fn a_tick_asks_for_no_memory_after_a_reload_either() {
+fn a_tick_allocates_nothing_after_a_reload() {
     let rules = crate::default_rules(&[]);
-    // More events, and more at once, than there was room for.
+    // More perturbations, and more at once, than before.
     let mut more =
         "max_concurrent_events: 30\nglobal_cooldown_ticks: 0\nper_agent_cooldown_ticks: 0\ngrace_window_ticks: 0\n\
                     window_ticks: 5000\nmax_events_per_window: 200\nevents:\n"
@@ -63,7 +63,7 @@ fn a_tick_asks_for_no_memory_after_a_reload_either() {
         town.clear_events();
         assert!(town.tick() <= 1_000 || asked.count_total == 0, "tick {}: {asked:?}", town.tick());
     }
-    assert!(began > 20, "{began} shocks came");
+    assert!(began > 20, "{began} perturbations began");
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_further_replica_of_the_default_town_is_small() {
         }
         kept = Some(town);
     });
-    println!("{} bytes a replica", asked.bytes_current);
+    println!("{} bytes per replica", asked.bytes_current);
     assert!(asked.bytes_current <= 256 * 1024, "{} bytes", asked.bytes_current);
-    assert!(asked.bytes_current > 1_024, "the count counts: {} bytes", asked.bytes_current);
+    assert!(asked.bytes_current > 1_024, "allocations are counted: {} bytes", asked.bytes_current);
 }

@@ -1,7 +1,6 @@
-//! Golden digests: the shipped towns under the scripted policy, every 1,000 ticks, as checked in. And that how a town is
-//! stepped, at one go or over snapshots, makes no difference.
+//! Golden digests of the shipped towns under the scripted policy, every 1,000 ticks.
 //!
-//! A changed digest means that recorded towns no longer replay as they did.
+//! A changed digest means that recorded towns no longer replay.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,7 +14,7 @@ const TICKS: u64 = 10_000;
 const FILE: &str = "tests/suite/golden_digests.txt";
 const GOLDEN: &str = include_str!("golden_digests.txt");
 
-/// The shipped towns: name, configuration, plan, perturbation file. All of them from `configs`.
+/// The shipped towns: name, configuration, plan and perturbation file, below `configs`.
 const TOWNS: [[&str; 4]; 8] = [
     ["default", "default.yaml", "towns/default.txt", "perturbations/default.yaml"],
     ["employment_backlog", "scenarios/employment_backlog.yaml", "towns/backlog.txt", "perturbations/default.yaml"],
@@ -26,16 +25,16 @@ const TOWNS: [[&str; 4]; 8] = [
     ["queue_conflict", "scenarios/queue_conflict.yaml", "towns/crowded.txt", "perturbations/none.yaml"],
     ["rivalry", "scenarios/rivalry.yaml", "towns/crowded.txt", "perturbations/none.yaml"],
 ];
-/// Of each.
+/// Seed of each.
 const SEED: u64 = 7;
 
 fn town([name, config, plan, perturbations]: [&str; 4]) -> Town {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
     let read = |file: &str| std::fs::read_to_string(configs.join(file)).unwrap_or_else(|why| panic!("{file}: {why}"));
     let file = (format!("{name}.yaml"), read(config));
-    let config = load(&Layers { file: Some(file), ..Layers::default() }).expect("the settings hold").config;
+    let config = load(&Layers { file: Some(file), ..Layers::default() }).expect("the settings are valid").config;
     for (named, taken) in [(&config.world.plan, plan), (&config.perturbations.file, perturbations)] {
-        assert_eq!(named, taken, "{name}: the files are those that it names");
+        assert_eq!(named, taken, "{name}: the files that the configuration names");
     }
     let sources = Sources {
         config: config.canonical(),
@@ -43,7 +42,7 @@ fn town([name, config, plan, perturbations]: [&str; 4]) -> Town {
         affordances: ("affordances.yaml".into(), read("affordances.yaml")),
         perturbations: ("perturbations.yaml".into(), read(perturbations)),
     };
-    Town::new(Arc::new(Rules::new(sources).expect("the town can be made")), SEED)
+    Town::new(Arc::new(Rules::new(sources).expect("the sources are valid")), SEED)
 }
 
 fn run(town: &mut Town, ticks: u64) {
@@ -54,7 +53,7 @@ fn run(town: &mut Town, ticks: u64) {
 }
 
 #[test]
-fn digests_are_as_checked_in() {
+fn digests_are_unchanged() {
     let mut found = String::new();
     for row in TOWNS {
         let mut town = town(row);
@@ -77,7 +76,7 @@ fn digests_are_as_checked_in() {
 }
 
 #[test]
-fn a_day_at_a_time_over_snapshots_is_the_same_town() {
+fn snapshots_on_the_way_do_not_change_a_town() {
     for row in TOWNS {
         let (mut once, mut again, mut saved) = (town(row), town(row), town(row));
         while once.tick() < 20_000 {

@@ -1,4 +1,4 @@
-//! Replicas: a hundred towns are the same whoever steps them, again, beside however many others, watched or not.
+//! Replicas do not depend on threads, on each other or on being observed.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ const SEEDS: usize = 100;
 const TICKS: u64 = 2_000;
 
 #[test]
-fn a_hundred_seeds_are_the_same_again_on_other_threads_and_unseen() {
+fn a_hundred_replicas_match_towns_that_run_alone() {
     let rules = crate::default_rules(&[]);
     let alone: Vec<String> = (0..SEEDS as u64)
         .map(|seed| {
@@ -24,7 +24,7 @@ fn a_hundred_seeds_are_the_same_again_on_other_threads_and_unseen() {
     let mut seen: Vec<Vec<Vec<f32>>> = Vec::new();
     for (threads, layout) in [(1, None), (1, Some(full)), (3, Some(full)), (16, None)] {
         let mut replicas = Replicas::new(&rules, 40, SEEDS, |_| Scripted);
-        // In two goes, which is the same as one.
+        // In two runs, which equal one.
         replicas.run(TICKS / 2, crate::threads(threads), layout);
         replicas.run(TICKS - TICKS / 2, crate::threads(threads), layout);
         let digests: Vec<String> = replicas.all().iter().map(|replica| replica.town.digest()).collect();
@@ -34,5 +34,5 @@ fn a_hundred_seeds_are_the_same_again_on_other_threads_and_unseen() {
         }
     }
     assert!(seen[0].iter().all(|rows| rows.iter().any(|value| *value > 0.0)), "something was written");
-    assert_eq!(seen[0], seen[1], "what is seen does not depend on the threads");
+    assert_eq!(seen[0], seen[1], "observations do not depend on the threads");
 }

@@ -1,5 +1,4 @@
-//! Evaluation: the same records whatever the threads, pairs on the same seeds, a watch that sees what goes wrong, and a
-//! sequential test that errs as rarely as it says.
+//! Evaluation: deterministic records, pairing by seed, the invariant monitor, and the sequential test.
 
 mod sequential;
 
@@ -20,7 +19,7 @@ use townlet_town::{Decider, OptionKind, Policy, Rules, State, Town};
 
 use crate::default_rules;
 
-/// Nobody does anything.
+/// A policy that always waits.
 struct Idle;
 
 impl Policy for Idle {
@@ -36,7 +35,7 @@ fn scripted(rules: &Arc<Rules>, threads: usize, span: Span) -> Vec<Record> {
 }
 
 #[test]
-fn threads_make_no_difference() {
+fn the_number_of_threads_does_not_matter() {
     let rules = default_rules(&[]);
     let told = AtomicUsize::new(0);
     let done = || _ = told.fetch_add(1, Ordering::Relaxed);
@@ -53,7 +52,7 @@ fn threads_make_no_difference() {
 }
 
 #[test]
-fn a_record_is_of_the_town_that_a_hand_would_step() {
+fn a_record_matches_a_town_stepped_by_hand() {
     let rules = default_rules(&[]);
     let record = &scripted(&rules, 1, Span { seed: 7, seeds: 1, days: 2 })[0];
     let mut town = Town::new(Arc::clone(&rules), 7);
@@ -80,13 +79,13 @@ fn policies_are_paired_by_seed() {
         alive.iter().zip(&idle).map(|(ours, theirs)| ours.score().unwrap() - theirs.score().unwrap()).collect();
     assert!(expected.iter().all(|difference| *difference > 0.1), "{expected:?}");
     idle.reverse();
-    assert_eq!(differences(&alive, &idle), expected, "whatever their order");
+    assert_eq!(differences(&alive, &idle), expected, "in any order");
     idle.retain(|record| record.seed != 40);
-    assert_eq!(differences(&alive, &idle), expected[1..], "only seeds that both have");
+    assert_eq!(differences(&alive, &idle), expected[1..], "only the seeds of both");
     assert!(differences(&alive, &alive).iter().all(|difference| *difference == 0.0));
 }
 
-/// A town at some tick, its watch, and what the watch says once the state was changed behind the town's back.
+/// The monitor of a town whose state was changed behind its back.
 fn seen(edit: impl Fn(&mut State)) -> InvariantMonitor {
     let rules = default_rules(&[]);
     let mut town = Town::new(Arc::clone(&rules), 7);
@@ -101,19 +100,19 @@ fn seen(edit: impl Fn(&mut State)) -> InvariantMonitor {
     live(&mut town, 2_345);
     let mut state = town.state().clone();
     edit(&mut state);
-    let mut town = Town::resume(rules, state).expect("the edited state is in order");
+    let mut town = Town::resume(rules, state).expect("the edited state is valid");
     live(&mut town, 4_000);
     monitor
 }
 
 #[test]
-fn a_town_left_alone_has_no_fault() {
+fn an_untouched_town_has_no_violation() {
     let monitor = seen(|_| ());
     assert_eq!((monitor.money, monitor.deadlock), (None, None));
 }
 
 #[test]
-fn a_millionth_from_nowhere_is_seen_even_when_the_towns_own_books_agree() {
+fn unexplained_money_is_found_even_when_the_accounts_agree() {
     let monitor = seen(|state| {
         let agent = state.agents.present[2];
         state.agents.wallet[agent] += Micro(1);
@@ -127,15 +126,15 @@ fn a_millionth_from_nowhere_is_seen_even_when_the_towns_own_books_agree() {
 }
 
 #[test]
-fn a_queue_in_which_nothing_moves_is_seen() {
+fn a_stuck_queue_is_found() {
     let rules = default_rules(&[]);
-    // The one in the gym, which is open to everybody.
+    // The shower in the gym, which is open to everyone.
     let public = |what: &Affordance| what.object == ObjectKind::Shower && what.access == Access::Public;
-    let id = rules.affordances.iter().position(public).expect("one can wash at the gym");
+    let id = rules.affordances.iter().position(public).expect("the gym has a shower");
     let affordance = townlet_town::ids::AffordanceId(id as u16);
     let choices = &rules.choices_at[PlaceId(0)][OptionKind::Wash.index()];
     let object = choices.iter().find(|choice| choice.1 == affordance).expect("there is a shower").0;
-    // Somebody uses it for ever and somebody waits.
+    // One resident uses it forever and one waits.
     let monitor = seen(move |state| stand(state, object, affordance));
     let violation = monitor.deadlock.expect("it is seen");
     assert!(violation.what.contains("nothing moves"), "{}", violation.what);
@@ -145,7 +144,7 @@ fn a_queue_in_which_nothing_moves_is_seen() {
 fn stand(state: &mut State, object: ObjectId, affordance: townlet_town::ids::AffordanceId) {
     let idle = |agent: &townlet_town::AgentId| state.agents.activity[*agent] == Activity::Idle;
     let mut free = state.agents.present.iter().copied().filter(idle);
-    let (user, waiter) = (free.next().expect("somebody is idle"), free.next().expect("and somebody else"));
+    let (user, waiter) = (free.next().expect("an idle resident"), free.next().expect("a second one"));
     state.agents.activity[user] = Activity::Using(object, affordance, 1_000_000);
     state.agents.activity[waiter] = Activity::Waiting(object, affordance);
     for agent in [user, waiter] {
@@ -157,10 +156,10 @@ fn stand(state: &mut State, object: ObjectId, affordance: townlet_town::ids::Aff
 }
 
 #[test]
-fn the_ledger_holds_while_rent_is_owed_and_people_come_and_go() {
+fn money_is_conserved_with_rent_debts_and_exits() {
     let rules = default_rules(&[("economy.rent_per_day", "6")]);
     let records = scripted(&rules, 2, Span { seed: 1, seeds: 4, days: 8 });
-    assert!(records.iter().all(|record| record.total(|day| day.involuntary_exits) > 0), "nobody was evicted");
+    assert!(records.iter().all(|record| record.total(|day| day.involuntary_exits) > 0), "there were evictions");
     for record in records {
         assert_eq!((record.money, record.deadlock), (None, None), "seed {}", record.seed);
     }

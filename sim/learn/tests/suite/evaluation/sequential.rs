@@ -1,7 +1,6 @@
-//! The sequential test: how often it errs, on figures of chance and on towns.
+//! Error rates of the sequential test, on random differences and on towns.
 //!
-//! Figures of chance always, a few pairs of towns always; `TOWNLET_SOAK=1` takes 600 decisions over towns and prints what
-//! came of them (docs/POLICY.md has the table).
+//! `TOWNLET_SOAK=1` takes 600 decisions over towns and prints the table of docs/POLICY.md.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -28,18 +27,18 @@ fn normal(prng: &mut Prng) -> f64 {
     (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
 }
 
-/// What came of many decisions.
+/// Results of many decisions.
 #[derive(Debug, Default)]
 struct Outcomes {
     decisions: u32,
     better: u32,
     pairs: usize,
-    /// Decisions during which the interval once missed the truth.
+    /// Decisions whose interval missed the truth at any analysis.
     missed: u32,
 }
 
 impl Outcomes {
-    /// Takes one decision on differences around `truth`.
+    /// Adds one decision on differences around `truth`.
     fn decide(&mut self, mut test: SequentialTest, truth: f64, mut next: impl FnMut() -> f64) {
         let mut missed = false;
         while test.verdict() == Verdict::Undecided {
@@ -61,7 +60,7 @@ impl Outcomes {
     }
 }
 
-/// 4,000 decisions on differences that chance makes.
+/// 4,000 decisions on random differences.
 fn tried(truth: f64, noise: impl Fn(&mut Prng) -> f64) -> Outcomes {
     let (test, mut prng, mut outcomes) =
         (SequentialTest::new(Plan::default()), Prng::from_state(20_001), Outcomes::default());
@@ -77,7 +76,7 @@ fn equal_candidates_are_rarely_called_better() {
         let outcomes = tried(0.0, |prng| deviation * normal(prng));
         assert!(outcomes.better() <= 0.03, "{deviation}: {outcomes:?}");
     }
-    // Towns that now and then fall apart under either.
+    // Towns that occasionally collapse under either policy.
     let outcomes = tried(0.0, |prng| match unit(prng) {
         low if low < 0.01 => -0.1,
         high if high > 0.99 => 0.1,
@@ -85,11 +84,11 @@ fn equal_candidates_are_rarely_called_better() {
     });
     assert!(outcomes.better() <= 0.03, "{outcomes:?}");
     let outcomes = tried(-0.002, |prng| 0.012 * normal(prng));
-    assert!(outcomes.better() <= 0.01, "a little worse: {outcomes:?}");
+    assert!(outcomes.better() <= 0.01, "slightly worse: {outcomes:?}");
 }
 
 #[test]
-fn the_effect_is_found() {
+fn the_effect_is_detected() {
     let Plan { effect, power, max_pairs, .. } = Plan::default();
     for deviation in [0.005, 0.012, 0.015] {
         let outcomes = tried(effect, |prng| deviation * normal(prng));
@@ -99,30 +98,30 @@ fn the_effect_is_found() {
 }
 
 #[test]
-fn the_interval_holds_the_truth_at_every_look() {
+fn the_interval_contains_the_truth_at_every_analysis() {
     for truth in [-0.01, 0.0, 0.005, 0.05] {
         let outcomes = tried(truth, |prng| 0.012 * normal(prng));
-        // Stopping early leaves fewer looks to miss at than the 5 % are promised for.
+        // Early stopping leaves fewer analyses than the 5 % allow for.
         assert!(f64::from(outcomes.missed) <= 0.03 * f64::from(outcomes.decisions), "{truth}: {outcomes:?}");
     }
 }
 
 #[test]
-fn a_verdict_is_final_and_a_saved_test_goes_on() {
+fn a_verdict_is_final_and_a_saved_test_continues() {
     let (mut test, mut prng) = (SequentialTest::new(Plan::default()), Prng::from_state(7));
     assert_eq!((test.mean(), test.interval(), test.verdict()), (None, None, Verdict::Undecided));
     let mut saved = test.clone();
     while test.verdict() == Verdict::Undecided {
         let difference = 0.005 + 0.015 * normal(&mut prng);
         test.add(difference);
-        saved = serde_json::from_str(&serde_json::to_string(&saved).unwrap()).expect("what was saved is read");
+        saved = serde_json::from_str(&serde_json::to_string(&saved).unwrap()).expect("it was just saved");
         saved.add(difference);
         assert_eq!(saved, test);
     }
     assert_eq!(test.verdict(), Verdict::Better);
     assert!(test.interval().is_some_and(|(low, _)| low > 0.0), "{:?}", test.interval());
     saved.add(-1.0);
-    assert_eq!(saved, test, "nothing is taken after a verdict");
+    assert_eq!(saved, test, "pairs after the verdict are ignored");
     let text = serde_json::to_string(&test).unwrap();
     let broken = text.replace("\"pairs\":", "\"pairs\":9");
     assert!(serde_json::from_str::<SequentialTest>(&broken).is_err(), "{broken}");
@@ -138,20 +137,20 @@ fn no_difference_is_no_improvement() {
     };
     assert_eq!(decided(0.0), (Verdict::NotBetter, plan.min_pairs));
     assert_eq!(decided(f64::NAN), (Verdict::NotBetter, plan.min_pairs));
-    assert_eq!(decided(0.001), (Verdict::Better, plan.min_pairs), "however little, when it never varies");
+    assert_eq!(decided(0.001), (Verdict::Better, plan.min_pairs), "a constant difference, however small");
     let mut test = SequentialTest::new(plan);
     for pair in 0..plan.max_pairs {
         test.add(if pair % 2 == 0 { 0.1 } else { -0.1 });
     }
-    assert_eq!((test.verdict(), test.pairs()), (Verdict::NotBetter, plan.max_pairs), "undecided to the end");
+    assert_eq!((test.verdict(), test.pairs()), (Verdict::NotBetter, plan.max_pairs), "undecided until the end");
 }
 
 static SHIPPED: &[u8] = include_bytes!("../../../../../configs/policies/shipped.safetensors");
 const DAYS: usize = 10;
-/// Decisions over towns, in the soak.
+/// Decisions over towns in a soak.
 const DECISIONS: u64 = 600;
 
-/// The shipped policy with luck of its own: another policy, as good.
+/// The shipped policy with other random numbers: an equal policy.
 struct Twin {
     layout: &'static Layout,
     forward: Forward,
@@ -190,7 +189,7 @@ impl Policy for Twin {
     }
 }
 
-/// Differences of town scores on one seed after the other: `ours` less `theirs`.
+/// Score differences seed by seed: `ours` minus `theirs`.
 fn paired<A: Policy, B: Policy>(
     rules: &Arc<Rules>,
     mut seed: u64,
@@ -208,7 +207,7 @@ fn paired<A: Policy, B: Policy>(
 }
 
 #[test]
-fn the_shipped_policy_is_better_than_the_script_and_not_the_other_way_round() {
+fn the_shipped_policy_beats_the_scripted_one_and_not_vice_versa() {
     let rules = crate::default_rules(&[]);
     let shipped = Checkpoint::embedded(SHIPPED).unwrap();
     let network = || NetworkPolicy::new(&shipped, &rules, Choice::Sampled).unwrap();
@@ -225,14 +224,14 @@ fn the_shipped_policy_is_better_than_the_script_and_not_the_other_way_round() {
 }
 
 #[test]
-fn towns_of_equal_policies_keep_the_promise() {
+fn equal_policies_keep_the_error_rate_on_towns() {
     if !crate::is_soak() {
         return;
     }
     let rules = crate::default_rules(&[]);
     let shipped = Checkpoint::embedded(SHIPPED).unwrap();
     let plan = Plan::default();
-    // Equal policies, then the same towns with the effect on top.
+    // Equal policies, then the same towns with the effect added.
     for truth in [0.0, plan.effect] {
         let open = AtomicU64::new(0);
         let work = || {

@@ -1,6 +1,6 @@
-//! CartPole-v1 as Gymnasium has it: a pole on a cart, 500 steps at most. The usual first test of a learner.
+//! CartPole-v1, with the constants and Euler steps of Gymnasium (Barto, Sutton and Anderson 1983).
 //!
-//! Barto, Sutton and Anderson 1983; constants and Euler steps as in `CartPole-v1`. Ten seeds are long: `TOWNLET_SOAK=1`.
+//! `TOWNLET_SOAK=1` trains ten seeds to the end.
 
 use townlet_learn::ppo::Settings;
 
@@ -83,13 +83,13 @@ fn last_hundred(trainer: &Trainer<CartPole>) -> f32 {
 }
 
 #[test]
-fn a_pole_is_balanced_longer_within_forty_thousand_steps() {
+fn forty_thousand_steps_balance_the_pole_for_longer() {
     let mut trainer = Trainer::new(&CartPole::default(), plan(), 1);
     for update in 0..40 {
         trainer.round(f64::from(update) / plan().updates as f64);
     }
     let reached = last_hundred(&trainer);
-    assert!(reached > 100.0, "{reached}; a policy of chance reaches about 22");
+    assert!(reached > 100.0, "{reached}; a random policy reaches about 22");
 }
 
 #[test]

@@ -1,5 +1,4 @@
-//! What the learner promises: identities of the first minibatch, the same bits again, going on as if never stopped, and
-//! naming what exploded.
+//! Properties of the learner: first-minibatch identities, determinism, resuming, and errors.
 
 use std::num::NonZero;
 
@@ -23,13 +22,13 @@ fn bits(weights: &Weights) -> Vec<u32> {
 }
 
 #[test]
-fn advantages_are_those_of_the_double_sum() {
+fn advantages_match_the_double_sum() {
     let mut prng = Prng::new(3, 0);
     for count in [0, 1, 2, 7, 40] {
         let mut column =
             |least: f32, most: f32| -> Vec<f32> { (0..count).map(|_| least + (most - least) * prng.unit()).collect() };
         let (rewards, values, mut discounts) = (column(-1.0, 1.0), column(-2.0, 2.0), column(0.5, 1.0));
-        // Terminated in the middle, as when an episode ends inside a rollout.
+        // An episode that ends inside the rollout.
         if count > 4 {
             discounts[count / 2] = 0.0;
         }
@@ -43,27 +42,27 @@ fn advantages_are_those_of_the_double_sum() {
                 wanted += factor * (rewards[later] + discounts[later] * next - values[later]);
                 factor *= discounts[later] * lambda;
             }
-            assert!((found - wanted).abs() < 1e-4, "{t} of {count}: {found} and not {wanted}");
+            assert!((found - wanted).abs() < 1e-4, "{t} of {count}: {found}, expected {wanted}");
         }
     }
 }
 
 #[test]
-fn the_first_minibatch_finds_the_policy_that_collected() {
+fn the_first_minibatch_sees_the_policy_that_collected() {
     let mut trainer = Trainer::new(&Masked(0), Plan { settings: settings(), ..plan() }, 5);
     trainer.train();
     for stats in &trainer.stats {
         assert!(stats.first_ratio_error < 1e-4, "{stats:?}");
         assert!(stats.first_kl.abs() < 1e-6, "{stats:?}");
-        assert!(stats.approx_kl > stats.first_kl, "later minibatches find another: {stats:?}");
+        assert!(stats.approx_kl > stats.first_kl, "later minibatches see a changed policy: {stats:?}");
         assert!(stats.epochs == 4 && stats.samples == 1_600 && stats.entropy > 0.0 && stats.grad_norm > 0.0);
     }
     assert!((trainer.stats[0].learning_rate - 1e-3).abs() < 1e-9);
-    assert!((trainer.stats[3].learning_rate - 0.5e-3).abs() < 1e-9, "half of the training is behind");
+    assert!((trainer.stats[3].learning_rate - 0.5e-3).abs() < 1e-9, "annealed to half");
 }
 
 #[test]
-fn the_same_seed_gives_the_same_bits_on_one_thread_and_on_two() {
+fn the_seed_determines_the_bits_on_any_number_of_threads() {
     let weights = |seed, threads| {
         let mut trainer = Trainer::new(&CartPole::default(), plan(), seed);
         trainer.learner.set_threads(NonZero::new(threads).expect("not zero"));
@@ -77,12 +76,12 @@ fn the_same_seed_gives_the_same_bits_on_one_thread_and_on_two() {
 }
 
 #[test]
-fn what_was_kept_goes_on_as_if_it_had_never_stopped() {
+fn a_restored_learner_continues_with_the_same_bits() {
     let mut collector = Trainer::new(&CartPole::default(), plan(), 4);
     let batches: Vec<Batch> = (0..6).map(|_| collector.collect()).collect();
     let learn = |learner: &mut Learner, range: std::ops::Range<usize>| {
         for update in range {
-            learner.update(&batches[update], update as f64 / 6.0).expect("nothing explodes");
+            learner.update(&batches[update], update as f64 / 6.0).expect("it does not diverge");
         }
     };
     let shape = *collector.learner.shape();
@@ -98,7 +97,7 @@ fn what_was_kept_goes_on_as_if_it_had_never_stopped() {
 }
 
 #[test]
-fn a_pass_too_far_is_the_last() {
+fn target_kl_ends_the_update_after_an_epoch() {
     let stats = |target_kl| {
         let settings = Settings { target_kl, learning_rate: 0.05, update_epochs: 10, ..settings() };
         let mut trainer = Trainer::new(&Masked(0), Plan { settings, ..plan() }, 5);
@@ -110,7 +109,7 @@ fn a_pass_too_far_is_the_last() {
 }
 
 #[test]
-fn an_absurd_learning_rate_is_named_and_the_good_weights_stay() {
+fn a_diverged_update_is_named_and_keeps_the_weights() {
     let settings = Settings { learning_rate: 1e30, anneal_lr: false, ..settings() };
     let mut trainer = Trainer::new(&CartPole::default(), Plan { settings, ..plan() }, 2);
     let batch = trainer.collect();
@@ -119,27 +118,27 @@ fn an_absurd_learning_rate_is_named_and_the_good_weights_stay() {
     assert!(matches!(error, Diverged::Loss { .. } | Diverged::Gradient { .. } | Diverged::Weight { .. }), "{error}");
     assert!(error.to_string().contains("in update 0"), "{error}");
     assert_eq!(trainer.learner.state(), &before);
-    // And the learner still learns, from where it was.
+    // The learner still learns from there.
     let mut calm = Learner::new(*trainer.learner.shape(), self::settings(), 2);
     calm.restore(before).expect("a learner's own state");
-    calm.update(&batch, 0.0).expect("nothing explodes");
+    calm.update(&batch, 0.0).expect("it does not diverge");
 }
 
 #[test]
-fn a_batch_that_is_not_finite_is_refused_by_column_and_place() {
+fn a_batch_that_is_not_finite_is_refused_by_column_and_row() {
     let mut trainer = Trainer::new(&CartPole::default(), plan(), 2);
     let mut batch = trainer.collect();
     batch.returns[17] = f32::NAN;
-    let error = trainer.learner.update(&batch, 0.0).expect_err("NaN teaches nothing").to_string();
+    let error = trainer.learner.update(&batch, 0.0).expect_err("NaN is refused").to_string();
     assert_eq!(error, "`returns` of the batch holds NaN at decision 17 in update 0");
     let before = trainer.learner.state().clone();
-    let stats = trainer.learner.update(&Batch::default(), 0.0).expect("nothing to learn is no fault");
+    let stats = trainer.learner.update(&Batch::default(), 0.0).expect("an empty batch is allowed");
     assert_eq!((stats.samples, stats.epochs), (0, 0));
     assert_eq!(trainer.learner.weights(), &before.weights);
 }
 
 #[test]
-fn weights_that_do_not_fit_are_refused_by_name() {
+fn invalid_weights_are_refused_by_name() {
     let shape = Shape::standard(7, 3);
     let good = Learner::new(shape, settings(), 1).weights().clone();
     let read = |change: &dyn Fn(&mut Weights)| {
@@ -148,7 +147,7 @@ fn weights_that_do_not_fit_are_refused_by_name() {
         Weights::read(&shape, weights.tensors).expect_err("changed weights are refused").to_string()
     };
     assert_eq!(Weights::read(&shape, good.clone().tensors.into_iter().rev().collect()), Ok(good.clone()));
-    assert_eq!(good.column("fc1.weight").map(|column| column.shape.clone()), Some(vec![128, 7]));
+    assert_eq!(good.tensor("fc1.weight").map(|tensor| tensor.shape.clone()), Some(vec![128, 7]));
     let nan = |weights: &mut Weights| weights.tensors[2].values[5] = f32::NAN;
     assert_eq!(read(&nan), "`fc2.weight` holds NaN at place 5; every weight must be finite");
     let infinite = |weights: &mut Weights| weights.tensors[7].values[0] = f32::NEG_INFINITY;
@@ -167,9 +166,9 @@ fn weights_that_do_not_fit_are_refused_by_name() {
     assert!(matches!(other, Err(WeightsError::Shape { name, .. }) if name == "fc1.weight"));
 }
 
-/// Minibatches large enough that a second thread takes its part, unlike those of the cart.
+/// Minibatches large enough for a second thread, unlike those of CartPole.
 #[test]
-fn large_minibatches_give_the_same_bits_on_one_thread_and_on_two() {
+fn large_minibatches_give_the_same_bits_on_any_number_of_threads() {
     let shape = Shape::standard(70, 9);
     let numbers = |count: usize, step: f32| (0..count).map(move |place| (place as f32 * step).sin());
     let count = 1_100;
@@ -186,7 +185,7 @@ fn large_minibatches_give_the_same_bits_on_one_thread_and_on_two() {
         let settings = Settings { minibatch_size: 500, ..Settings::default() };
         let mut learner = Learner::new(shape, settings, 3);
         learner.set_threads(NonZero::new(threads).expect("not zero"));
-        learner.update(&batch, 0.0).expect("nothing explodes");
+        learner.update(&batch, 0.0).expect("it does not diverge");
         bits(learner.weights())
     };
     let one = weights(1);

@@ -1,4 +1,4 @@
-//! Whether PPO learns: worlds so small that the right answer is known, CartPole, and the promises of the learner.
+//! PPO on small environments with known answers and on CartPole, and properties of the learner.
 
 mod cartpole;
 mod learner;

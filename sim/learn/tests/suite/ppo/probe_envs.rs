@@ -1,4 +1,4 @@
-//! Worlds whose right answers can be worked out on paper. Each shows one part of the learning that may be broken.
+//! Probe environments: the right answers are known, and each isolates one part of the algorithm.
 
 use super::trainer::{Environment, Prng, Step};
 
@@ -32,7 +32,7 @@ impl Environment for Constant {
     }
 }
 
-/// One option, one step; the reward is what is seen.
+/// One option, one step; the reward is the observation.
 #[derive(Clone)]
 pub(crate) struct Seen(pub(crate) f32);
 
@@ -49,7 +49,7 @@ impl Environment for Seen {
     }
 }
 
-/// Two steps; only the second brings 1.
+/// Two steps; only the second has a reward, 1.
 #[derive(Clone)]
 pub(crate) struct Delayed(pub(crate) bool);
 
@@ -69,7 +69,7 @@ impl Environment for Delayed {
     }
 }
 
-/// Two options; the second brings 1, the first costs 1.
+/// Two options; the second has reward 1, the first −1.
 #[derive(Clone)]
 pub(crate) struct Chosen;
 
@@ -85,7 +85,7 @@ impl Environment for Chosen {
     }
 }
 
-/// Two options; the one that fits what is seen brings 1.
+/// Two options; the one that matches the observation has reward 1.
 #[derive(Clone)]
 pub(crate) struct Fitting(pub(crate) f32);
 
@@ -102,7 +102,7 @@ impl Environment for Fitting {
     }
 }
 
-/// A reward of 1 at every step; after ten it ends, terminated or truncated. Nothing tells the steps apart.
+/// A reward of 1 at every step; terminated or truncated after ten. The observation is constant.
 #[derive(Clone)]
 pub(crate) struct Endless {
     pub(crate) truncated: bool,
@@ -123,8 +123,7 @@ impl Environment for Endless {
     }
 }
 
-/// The first resident of a slot gets nothing, the next 1 each step, and so on in turn; each stays for three steps and
-/// sees who they are.
+/// Residents alternate between no reward and 1 per step. Each stays for three steps and observes which kind it is.
 #[derive(Clone)]
 pub(crate) struct Tenants {
     pub(crate) rich: bool,
@@ -147,7 +146,7 @@ impl Environment for Tenants {
     }
 }
 
-/// Six options that bring 0, 1, … 5; a changing half of them may be chosen, and which is seen.
+/// Six options with rewards 0 to 5; a changing half of them is allowed, and the observation shows which.
 #[derive(Clone)]
 pub(crate) struct Masked(pub(crate) u16);
 
@@ -174,8 +173,8 @@ impl Environment for Masked {
     }
 }
 
-/// Two options: one brings 1 and takes a tick, the other 3 at the end of five ticks; it goes on for twenty ticks and is
-/// then cut. Whoever forgets that ticks pass takes the second.
+/// Two options: one gives 1 after a tick, the other 3 after five ticks; truncated after twenty ticks. An algorithm that
+/// ignores durations prefers the second.
 #[derive(Clone)]
 pub(crate) struct Slow(pub(crate) usize);
 

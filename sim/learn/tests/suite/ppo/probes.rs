@@ -1,4 +1,4 @@
-//! Each small world with the answer worked out beforehand.
+//! Learns each probe environment and compares with the known answer.
 
 use townlet_learn::ppo::Settings;
 
@@ -26,16 +26,16 @@ fn trained<E: Environment>(world: &E, updates: usize) -> Trainer<E> {
 
 #[track_caller]
 fn near(found: f32, wanted: f32, most: f32) {
-    assert!((found - wanted).abs() <= most, "{found} and not {wanted} ± {most}");
+    assert!((found - wanted).abs() <= most, "{found}, expected {wanted} ± {most}");
 }
 
 #[test]
-fn a_constant_reward_is_expected() {
+fn the_value_of_a_constant_reward_is_learned() {
     near(trained(&Constant, 100).ask(&[0.0], 1).0, 1.0, 0.02);
 }
 
 #[test]
-fn a_reward_is_told_by_what_is_seen() {
+fn the_value_depends_on_the_observation() {
     let trainer = trained(&Seen(0.0), 100);
     near(trainer.ask(&[1.0], 1).0, 1.0, 0.05);
     near(trainer.ask(&[-1.0], 1).0, -1.0, 0.05);
@@ -52,12 +52,12 @@ fn a_later_reward_is_discounted() {
 fn the_better_option_is_chosen() {
     let (value, distribution) = trained(&Chosen, 100).ask(&[0.0], 0b11);
     assert!(distribution[1] > 0.95, "{distribution:?}");
-    // What is expected is what the policy as it is would get.
+    // The value is that of the current policy.
     near(value, distribution[1] - distribution[0], 0.05);
 }
 
 #[test]
-fn the_option_that_fits_what_is_seen_is_chosen() {
+fn the_option_that_matches_the_observation_is_chosen() {
     let trainer = trained(&Fitting(0.0), 100);
     for (seen, option) in [(1.0, 1), (-1.0, 0)] {
         let (value, distribution) = trainer.ask(&[seen], 0b11);
@@ -67,17 +67,17 @@ fn the_option_that_fits_what_is_seen_is_chosen() {
 }
 
 #[test]
-fn what_is_truncated_would_have_gone_on_and_what_is_terminated_would_not() {
+fn truncation_bootstraps_and_termination_does_not() {
     let truncated = trained(&Endless { truncated: true, taken: 0 }, 300).ask(&[1.0], 1).0;
-    // 1 / (1 − 0.9), for ever.
+    // 1 / (1 − 0.9).
     near(truncated, 10.0, 0.3);
     let terminated = trained(&Endless { truncated: false, taken: 0 }, 300).ask(&[1.0], 1).0;
-    // Between one step and ten of them, and what the mean of λ-returns settles at.
+    // Between one step and ten, at the mean of the λ-returns.
     assert!((3.0..7.5).contains(&terminated), "{terminated}");
 }
 
 #[test]
-fn nothing_of_a_resident_reaches_the_next_of_the_slot() {
+fn rewards_do_not_leak_into_the_next_resident_of_a_slot() {
     let trainer = trained(&Tenants { rich: true, taken: 0 }, 200);
     for (taken, left) in [(0.0, 3), (1.0 / 3.0, 2), (2.0 / 3.0, 1)] {
         near(trainer.ask(&[-1.0, taken], 1).0, 0.0, 0.06);
@@ -86,7 +86,7 @@ fn nothing_of_a_resident_reaches_the_next_of_the_slot() {
 }
 
 #[test]
-fn the_best_of_what_is_allowed_is_chosen_and_nothing_else() {
+fn the_best_allowed_option_is_chosen() {
     let trainer = trained(&Masked(0), 250);
     let mut observation = [0.0; 6];
     let mut right = 0;
@@ -103,9 +103,9 @@ fn the_best_of_what_is_allowed_is_chosen_and_nothing_else() {
 }
 
 #[test]
-fn options_that_take_longer_are_discounted_by_their_ticks() {
+fn longer_options_are_discounted_by_their_ticks() {
     let (value, distribution) = trained(&Slow(0), 300).ask(&[1.0], 0b11);
-    // 1 each tick for ever is worth 10; 3 · 0.9⁴ every five ticks only 4.8.
+    // 1 per tick forever is worth 10; 3 · 0.9⁴ every five ticks only 4.8.
     assert!(distribution[0] > 0.9, "{distribution:?}");
     near(value, 10.0, 0.5);
 }

@@ -1,36 +1,36 @@
-//! A small trainer over worlds that stand side by side: what a town's trainer does, without the town.
+//! A small trainer for vectorized environments without a town.
 
 use super::trajectory::{Decision, Trajectory};
 use townlet_learn::network::{Forward, MaskedCategorical, Output, Shape};
 use townlet_learn::ppo::{Batch, Learner, Settings, UpdateStats};
 use townlet_town::counter_rng::{Purpose, Stream, draw};
 
-/// A world in which one resident decides again and again.
+/// An environment with one agent.
 pub(crate) trait Environment: Clone {
-    /// Values of an observation.
+    /// Values per observation.
     const WIDTH: usize;
     /// Options.
     const OPTIONS: usize;
-    /// A new episode: writes what is seen and says what may be chosen.
+    /// Starts an episode: writes the observation and returns the mask.
     fn reset(&mut self, prng: &mut Prng, observation: &mut [f32]) -> u16;
-    /// Carries a choice out and writes what is seen afterwards.
+    /// Carries out a choice and writes the next observation.
     fn step(&mut self, action: usize, prng: &mut Prng, observation: &mut [f32]) -> Step;
 }
 
-/// What came of a choice.
+/// The result of a step.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
-    /// One reward a tick that it took.
+    /// One reward for each tick that the step took.
     pub(crate) rewards: Vec<f32>,
-    /// Nothing follows.
+    /// The episode ended.
     pub(crate) terminated: bool,
-    /// Something would have followed.
+    /// The episode was cut.
     pub(crate) truncated: bool,
-    /// What may be chosen next.
+    /// The next mask.
     pub(crate) mask: u16,
 }
 
-/// Luck of one slot: a count, so that no order of slots changes it.
+/// Random numbers of one slot; independent of the order of slots.
 #[derive(Clone, Debug)]
 pub(crate) struct Prng {
     seed: u64,
@@ -51,11 +51,11 @@ impl Prng {
     }
 }
 
-/// How to train.
+/// Parameters of a training.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) slots: usize,
-    /// Decisions of each slot between two updates.
+    /// Decisions per slot and update.
     pub(crate) horizon: usize,
     pub(crate) updates: usize,
     pub(crate) hidden: [usize; 2],
@@ -71,12 +71,12 @@ struct Slot<E> {
     episode_return: f32,
 }
 
-/// Worlds, the learner, and what happened so far.
+/// Environments, the learner, and the results so far.
 pub(crate) struct Trainer<E> {
     pub(crate) learner: Learner,
-    /// Returns of finished episodes in the order of their ends.
+    /// Returns of finished episodes in order.
     pub(crate) returns: Vec<f32>,
-    /// Choices that were not allowed.
+    /// Choices outside the mask.
     pub(crate) invalid: usize,
     pub(crate) steps: usize,
     pub(crate) stats: Vec<UpdateStats>,
@@ -112,11 +112,11 @@ impl<E: Environment> Trainer<E> {
     pub(crate) fn round(&mut self, progress: f64) {
         self.forward = Forward::new(*self.learner.shape(), self.learner.weights());
         let batch = self.collect();
-        let stats = self.learner.update(&batch, progress).expect("a small world does not explode");
+        let stats = self.learner.update(&batch, progress).expect("a probe does not diverge");
         self.stats.push(stats);
     }
 
-    /// Decisions of every slot, slot after slot, whatever was cut bootstrapped.
+    /// Decisions of every slot, slot by slot, bootstrapped where they are cut.
     pub(crate) fn collect(&mut self) -> Batch {
         let (mut batch, mut out, mut rows) = (Batch::default(), Output::default(), Vec::new());
         let lambda = self.plan.settings.gae_lambda;
@@ -172,7 +172,7 @@ impl<E: Environment> Trainer<E> {
         (out.values[0], (0..E::OPTIONS).map(|option| distribution.prob(option)).collect())
     }
 
-    /// Mean return of the greedy policy over that many episodes of worlds it has not seen.
+    /// Mean return of the greedy policy over new episodes.
     pub(crate) fn evaluate(&self, world: &E, seed: u64, episodes: u32) -> f32 {
         let mut forward = Forward::new(*self.learner.shape(), self.learner.weights());
         let (mut out, mut observation, mut total) = (Output::default(), vec![0.0; E::WIDTH], 0.0);

@@ -1,23 +1,23 @@
-//! Decisions of one slot until its episode ends or the batch is cut, with discounted rewards.
+//! The running trajectory of one slot, with rewards discounted by tick.
 
 use townlet_learn::ppo::{Batch, gae};
 
-/// What was seen and chosen at one index.
+/// A decision as it is made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Decision<'a> {
-    /// As the network saw it, scaled.
+    /// The observation, scaled as the network received it.
     pub(crate) observation: &'a [f32],
-    /// What could be chosen, one bit an option.
+    /// The allowed options, one bit each.
     pub(crate) action_mask: u16,
-    /// What was.
+    /// The chosen option.
     pub(crate) action: u8,
-    /// Natural logarithm of its probability.
+    /// Its log-probability.
     pub(crate) log_prob: f32,
-    /// What the network expected.
+    /// The value estimate.
     pub(crate) value: f32,
 }
 
-/// Decisions in their order, with what came of them.
+/// Decisions of one episode in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trajectory {
     observations: Vec<f32>,
@@ -34,7 +34,7 @@ impl Trajectory {
         self.actions.len()
     }
 
-    /// A decision was taken.
+    /// Adds a decision.
     pub(crate) fn decide(&mut self, decision: &Decision<'_>) {
         self.observations.extend_from_slice(decision.observation);
         self.action_masks.push(decision.action_mask);
@@ -45,7 +45,7 @@ impl Trajectory {
         self.discounts.push(1.0);
     }
 
-    /// A tick passed and brought `reward`. Before the first decision there is nobody to credit, and it is dropped.
+    /// Adds a tick's reward to the latest decision, if there is one.
     pub(crate) fn reward(&mut self, reward: f32, gamma: f32) {
         if let (Some(sum), Some(discount)) = (self.rewards.last_mut(), self.discounts.last_mut()) {
             *sum += *discount * reward;
@@ -53,7 +53,7 @@ impl Trajectory {
         }
     }
 
-    /// The resident is gone for good: nothing follows. Moves the decisions into the batch.
+    /// Ends the episode without a successor and moves the decisions into the batch.
     pub(crate) fn terminate(&mut self, gae_lambda: f32, batch: &mut Batch) {
         if let Some(discount) = self.discounts.last_mut() {
             *discount = 0.0;
@@ -61,8 +61,7 @@ impl Trajectory {
         self.cut(0.0, gae_lambda, batch);
     }
 
-    /// The horizon or the rollout's end came in between; `bootstrap` is the value of where the resident is. Moves the
-    /// decisions into the batch.
+    /// Cuts the trajectory in a state of value `bootstrap` and moves the decisions into the batch.
     pub(crate) fn cut(&mut self, bootstrap: f32, gae_lambda: f32, batch: &mut Batch) {
         let first = batch.advantages.len();
         batch.advantages.resize(first + self.len(), 0.0);

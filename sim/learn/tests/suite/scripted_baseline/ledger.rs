@@ -1,7 +1,6 @@
-//! Books kept by somebody else: who should hold how much, worked out from events, places and prices alone.
+//! An independent ledger: balances derived from events, places and prices alone.
 //!
-//! Never reads a wallet, an account or the outside world's purse of the town until it is compared with them. Each
-//! movement has two sides, so what it finds is conserved by its own making.
+//! It reads no wallet and no account of the town before it is compared with them, and books every transfer on both sides.
 
 use townlet_town::config::Config;
 use townlet_town::fixed_point::Micro;
@@ -9,47 +8,47 @@ use townlet_town::perturbations::PRICE_SPIKE;
 use townlet_town::state::ShiftState;
 use townlet_town::{AgentId, Event, EventKind, ResidentId, Town};
 
-/// What is known of one resident.
+/// The account of one resident.
 #[derive(Clone, Copy)]
-struct Page {
+struct ResidentAccount {
     who: ResidentId,
     held: Micro,
     /// Days of rent not paid.
     owed: u32,
-    /// Still to be kept back from wages.
+    /// Fines still to be deducted from wages.
     fine: Micro,
 }
 
-/// The books of one town, opened before anybody has arrived.
+/// The ledger of one town, from before its first arrival.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    pages: Vec<Page>,
+    accounts: Vec<ResidentAccount>,
     outside: Micro,
-    /// Sums that came to residents as wages, and left them for rent and for goods: none may be nothing after some days.
+    /// Total wages paid to residents; with rent and goods it must be above 0 after some days.
     pub(crate) wages: Micro,
-    /// See [`Ledger::wages`].
+    /// Total rent paid.
     pub(crate) rent: Micro,
-    /// See [`Ledger::wages`].
+    /// Total paid for goods.
     pub(crate) goods: Micro,
 }
 
 impl Ledger {
     fn welcome(&mut self, config: &Config, who: ResidentId) {
-        self.pages.push(Page { who, held: Micro::ZERO, owed: 0, fine: Micro::ZERO });
+        self.accounts.push(ResidentAccount { who, held: Micro::ZERO, owed: 0, fine: Micro::ZERO });
         self.transfer(who, config.lifecycle.starter_wallet);
     }
 
-    fn page(&mut self, who: ResidentId) -> &mut Page {
-        self.pages.iter_mut().find(|page| page.who == who).expect("they have a page")
+    fn account(&mut self, who: ResidentId) -> &mut ResidentAccount {
+        self.accounts.iter_mut().find(|account| account.who == who).expect("the resident has an account")
     }
 
-    /// From the outside world to a resident, or back when negative.
+    /// Moves money from the outside account to a resident, or back when negative.
     fn transfer(&mut self, who: ResidentId, amount: Micro) {
-        self.page(who).held += amount;
+        self.account(who).held += amount;
         self.outside -= amount;
     }
 
-    /// One tick that has been lived through, with what happened in it.
+    /// Books one tick with its events.
     pub(crate) fn tick(&mut self, town: &Town, events: &[Event]) {
         let rules = town.rules();
         let now = rules.tick_of_day(town.tick() - 1);
@@ -72,11 +71,11 @@ impl Ledger {
     }
 
     fn rent_day(&mut self, rent: Micro) {
-        for index in 0..self.pages.len() {
-            self.pages[index].owed += 1;
-            while self.pages[index].owed > 0 && self.pages[index].held >= rent {
-                self.transfer(self.pages[index].who, -rent);
-                self.pages[index].owed -= 1;
+        for index in 0..self.accounts.len() {
+            self.accounts[index].owed += 1;
+            while self.accounts[index].owed > 0 && self.accounts[index].held >= rent {
+                self.transfer(self.accounts[index].who, -rent);
+                self.accounts[index].owed -= 1;
                 self.rent += rent;
             }
         }
@@ -87,9 +86,9 @@ impl Ledger {
         match event.kind {
             EventKind::ResidentArrived { who } => self.welcome(config, who),
             EventKind::ResidentLeft { who, .. } => {
-                let held = self.page(who).held;
+                let held = self.account(who).held;
                 self.transfer(who, -held);
-                self.pages.retain(|page| page.who != who);
+                self.accounts.retain(|account| account.who != who);
             }
             EventKind::AffordanceDone { who, affordance, .. } => {
                 let price = match town.rules().affordances[affordance].id.as_str() {
@@ -103,15 +102,15 @@ impl Ledger {
             EventKind::ShiftLate { who, job, ticks } => {
                 let job = &config.jobs[&town.rules().jobs[job].name];
                 let whole = job.lateness_penalty + config.employment.late_tick_penalty.scaled(i64::from(ticks));
-                self.page(who).fine += if helped.contains(&who) { Micro(whole.0 / 2) } else { whole };
+                self.account(who).fine += if helped.contains(&who) { Micro(whole.0 / 2) } else { whole };
             }
-            EventKind::ShiftAbsent { who, .. } => self.page(who).fine += config.employment.absence_penalty,
+            EventKind::ShiftAbsent { who, .. } => self.account(who).fine += config.employment.absence_penalty,
             _ => {}
         }
     }
 
-    /// A tick of work for whoever is on shift and within two steps of the site; fines come off first. A shift worked for
-    /// somebody else is paid besides, and fines do not touch it.
+    /// Books a tick's wages for residents on shift within two steps of the site, less fines. A covered shift is paid
+    /// separately and without fines.
     fn wages(&mut self, town: &Town, agent: AgentId, now: u32) {
         let (rules, agents) = (town.rules(), &town.state().agents);
         let who = agents.resident[agent];
@@ -120,8 +119,8 @@ impl Ledger {
         let on_shift = matches!(agents.shift[agent].state, ShiftState::OnTime | ShiftState::Late);
         let mut paid = Micro::ZERO;
         if let Some(job) = agents.job[agent].filter(|job| on_shift && at(*job)) {
-            let kept = self.page(who).fine.min(wage(job));
-            self.page(who).fine -= kept;
+            let kept = self.account(who).fine.min(wage(job));
+            self.account(who).fine -= kept;
             paid += wage(job) - kept;
         }
         if let Some(job) = agents.covering[agent].filter(|job| at(*job)) {
@@ -131,29 +130,29 @@ impl Ledger {
         self.wages += paid;
     }
 
-    /// Where the town and these books differ, to the last unit; `None` when they agree.
+    /// The first difference between the town and this ledger.
     pub(crate) fn disagrees(&self, town: &Town) -> Option<String> {
         let agents = &town.state().agents;
         for agent in agents.present.iter().copied() {
             let (who, wallet) = (agents.resident[agent], agents.wallet[agent]);
-            match self.pages.iter().find(|page| page.who == who) {
-                Some(page) if page.held == wallet => {}
-                Some(page) => return Some(format!("{who:?} holds {wallet} and should hold {}", page.held)),
-                None => return Some(format!("{who:?} has no page")),
+            match self.accounts.iter().find(|account| account.who == who) {
+                Some(account) if account.held == wallet => {}
+                Some(account) => return Some(format!("{who:?} holds {wallet} and should hold {}", account.held)),
+                None => return Some(format!("{who:?} has no account")),
             }
         }
         let empty = |slot: &usize| !agents.is_present(AgentId(*slot as u16));
         let lost =
             (0..agents.wallet.len()).filter(empty).find(|slot| agents.wallet[AgentId(*slot as u16)] != Micro::ZERO);
         if let Some(slot) = lost {
-            return Some(format!("nobody lives in slot {slot}, and it holds money"));
+            return Some(format!("slot {slot} is empty and holds money"));
         }
         let (outside, should) = (town.state().economy.outside, self.outside);
         (outside != should).then(|| format!("the outside world holds {outside} and should hold {should}"))
     }
 }
 
-/// A list price under the spikes of the moment.
+/// A list price under the active price spikes.
 fn spiked(town: &Town, item: u8, list: Micro) -> Micro {
     let spikes = town.state().perturbations.active.iter().filter(|it| it.kind == PRICE_SPIKE);
     let about = spikes.filter(|it| it.items >> item & 1 == 1);

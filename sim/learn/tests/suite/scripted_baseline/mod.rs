@@ -1,7 +1,7 @@
-//! The default town left alone under the scripted policy: everybody lives, every unit of money is accounted for, no queue
-//! is ever in disorder or stuck; and it is alive, with what people do to and with each other happening every day.
+//! The default town under the scripted policy: all residents survive, money is conserved, queues move, and residents
+//! interact every day.
 //!
-//! Figures were tuned on seeds from 1000 on and are held on others. Rule: "Scripted baseline".
+//! Thresholds were tuned on seeds from 1000 on and hold on others. Rule: "Scripted baseline".
 
 mod ledger;
 
@@ -18,7 +18,7 @@ use crate::default_rules;
 
 const DAYS: usize = 10;
 
-/// Lives through a day; `watch` is handed every tick and what happened in it.
+/// Runs a day; `watch` gets every tick with its events.
 fn day(town: &mut Town, mut watch: impl FnMut(&Town, &[Event])) {
     for _ in 0..town.rules().day_length() {
         town.step(&mut Scripted);
@@ -35,22 +35,22 @@ fn mean(values: &[Micro]) -> Micro {
     Micro(values.iter().copied().sum::<Micro>().0 / values.len() as i64)
 }
 
-/// Longest anybody may stand in a queue: a whole night's use of a bed by somebody else, and a cooldown.
+/// Longest wait in a queue: a night's use of a bed, and a cooldown.
 const LONGEST_WAIT: u64 = 220 + 60;
 
 #[test]
-fn twenty_towns_live_for_ten_days_and_every_unit_of_money_is_accounted_for() {
+fn twenty_towns_survive_ten_days_and_conserve_money() {
     let rules = default_rules(&[]);
     let (mut sufficient, mut tenure, mut coverage) = (Vec::new(), Vec::new(), Vec::new());
     for seed in 1..=20 {
         let mut town = Town::new(Arc::clone(&rules), seed);
-        let mut books = Ledger::default();
+        let mut ledger = Ledger::default();
         for number in 1..=DAYS {
             let mut busy: Vec<ResidentId> = Vec::new();
             day(&mut town, |town, events| {
                 let (state, tick) = (town.state(), town.tick());
-                books.tick(town, events);
-                assert_eq!(books.disagrees(town), None, "seed {seed} tick {tick}");
+                ledger.tick(town, events);
+                assert_eq!(ledger.disagrees(town), None, "seed {seed} tick {tick}");
                 assert_eq!(queues::violations(&rules, state), Vec::<String>::new(), "seed {seed} tick {tick}");
                 let waits = state.objects.iter().flat_map(|object| &object.queue).map(|waiter| tick - waiter.since);
                 let longest = waits.max();
@@ -73,7 +73,7 @@ fn twenty_towns_live_for_ten_days_and_every_unit_of_money_is_accounted_for() {
             }
         }
         sufficient.push(measured(&town, "self_sufficiency").expect("residents have lived here for ten days"));
-        assert!(books.wages.min(books.rent).min(books.goods) > Micro::ZERO, "seed {seed}: money moved in every way");
+        assert!(ledger.wages.min(ledger.rent).min(ledger.goods) > Micro::ZERO, "seed {seed}: money moved in every way");
     }
     let least = tenure.chunks(DAYS - 3).map(|days| days[0]).min();
     assert!(mean(&sufficient) >= Micro(800_000), "self-sufficiency {}", mean(&sufficient));
@@ -82,7 +82,7 @@ fn twenty_towns_live_for_ten_days_and_every_unit_of_money_is_accounted_for() {
 }
 
 #[test]
-fn the_books_agree_as_well_where_people_are_evicted_and_dismissed() {
+fn money_is_conserved_through_evictions_and_dismissals() {
     let dear = [
         ("economy.rent_per_day", "4"),
         ("employment.absence_slack", "5"),
@@ -94,11 +94,11 @@ fn the_books_agree_as_well_where_people_are_evicted_and_dismissed() {
     let (mut evicted, mut dismissed) = (0, 0);
     for seed in 1..=4 {
         let mut town = Town::new(Arc::clone(&rules), seed);
-        let mut books = Ledger::default();
+        let mut ledger = Ledger::default();
         for _ in 0..DAYS {
             day(&mut town, |town, events| {
-                books.tick(town, events);
-                assert_eq!(books.disagrees(town), None, "seed {seed} tick {}", town.tick());
+                ledger.tick(town, events);
+                assert_eq!(ledger.disagrees(town), None, "seed {seed} tick {}", town.tick());
                 for event in events {
                     if let EventKind::ResidentLeft { cause, .. } = event.kind {
                         evicted += u32::from(cause == ExitCause::Eviction);
@@ -111,8 +111,8 @@ fn the_books_agree_as_well_where_people_are_evicted_and_dismissed() {
     assert!(evicted > 3 && dismissed > 3, "{evicted} evicted, {dismissed} dismissed");
 }
 
-/// One sign of life: how often it happens in a town on each of the days, as the mean over all towns in tenths, and how
-/// many of a hundred towns' days from the second on show it at least once.
+/// A sign of life: its least mean per day over all towns, in tenths, and the percentage of the towns' days from the second on
+/// that show it.
 struct Sign {
     name: &'static str,
     count: fn(&Counters) -> u32,
@@ -128,9 +128,9 @@ static SIGNS: [Sign; 5] = [
     Sign { name: "quarrels", count: |day| day.quarrels, daily_tenths: 50, percent: 98 },
 ];
 
-/// Towns' days from the second on that show every sign, in a hundred.
+/// Percentage of the towns' days from the second on that show every sign.
 const ALL_SIGNS_PERCENT: usize = 95;
-/// Stability windows that may be red, in a hundred: none of it may come at the price of a steady town.
+/// Percentage of stability windows that may be red.
 const RED_PERCENT: usize = 2;
 
 fn alive(seeds: std::ops::RangeInclusive<u64>) {
@@ -166,11 +166,11 @@ fn alive(seeds: std::ops::RangeInclusive<u64>) {
 }
 
 #[test]
-fn people_wait_come_late_meet_eat_together_and_quarrel_every_day() {
+fn residents_wait_meet_eat_together_and_quarrel_every_day() {
     alive(1..=20);
 }
 
 #[test]
-fn and_so_they_do_in_twenty_other_towns() {
+fn other_seeds_show_the_same_signs() {
     alive(101..=120);
 }

@@ -1,8 +1,7 @@
-//! The second set of books: what everybody must own after a tick, worked out from what happened and not from what the
-//! town wrote down; with an account for the outside world.
+//! Double-entry bookkeeping: balances, goods and needs after a tick, derived from events instead of the town's own books.
 //!
-//! Money, meals, groceries and needs move only by a use that ended, by wages for being there, by rent, by coming and by
-//! going; so nothing is half-paid. Wages of those who left within the tick are known only by what may be earned.
+//! They change only by finished uses, wages, rent, arrivals and exits. Wages of residents who left within the tick are only
+//! bounded.
 
 use townlet_town::affordances::{Affordance, Price};
 use townlet_town::economy::Account;
@@ -14,92 +13,92 @@ use townlet_town::{AgentId, Command, EventKind, Micro, ResidentId};
 
 use super::{CheckResult, Transition, ensure};
 
-/// Steps from a site within which one is at work.
+/// Steps from a site within which a resident is at work.
 const SITE_REACH: u16 = 2;
 
-/// The slot somebody lives in.
+/// The slot of a resident.
 pub(crate) fn slot(state: &State, who: ResidentId) -> Option<AgentId> {
     state.agents.present.iter().copied().find(|agent| state.agents.resident[*agent] == who)
 }
 
-/// The books of a tick.
-struct Page {
+/// Expected balances after a tick or command.
+struct Books {
     accounts: [Micro; 7],
     stock: Vec<u32>,
-    /// What those who left in the tick had without its wages.
+    /// Money of the residents who left, without this tick's wages.
     gone: Micro,
 }
 
-impl Page {
+impl Books {
     fn book(&mut self, account: Account, amount: Micro) {
         self.accounts[account as usize] += amount;
     }
 }
 
-/// After an order: only what it is about has changed.
-pub(crate) fn order(transition: &Transition<'_>, command: &Command) -> CheckResult {
+/// After a command: only its subject has changed.
+pub(crate) fn command(transition: &Transition<'_>, command: &Command) -> CheckResult {
     let Transition { before, after, .. } = transition;
-    let mut page = open(before);
+    let mut books = open(before);
     for agent in before.agents.present.iter().copied() {
         let (had, who) = (before.agents.wallet[agent], before.agents.resident[agent]);
         let Some(now) = slot(after, who) else {
-            page.book(Account::Departure, -had);
+            books.book(Account::Departure, -had);
             continue;
         };
         let has = after.agents.wallet[now];
         match command {
             Command::SetMoney { who: paid, value } if *paid == who => {
                 ensure!(has == *value, "money: {who:?} was given {value} and has {has}");
-                page.book(Account::Operator, has - had);
+                books.book(Account::Operator, has - had);
             }
             _ => ensure!(has == had, "money: {who:?} had {had} and has {has}"),
         }
         let same = before.agents.groceries[agent] == after.agents.groceries[now];
-        ensure!(same, "goods: {who:?} carries other groceries");
+        ensure!(same, "goods: groceries of {who:?} changed");
         if !matches!(command, Command::SetNeed { who: filled, .. } if *filled == who) {
-            ensure!(before.agents.needs[agent] == after.agents.needs[now], "needs: those of {who:?} changed");
+            ensure!(before.agents.needs[agent] == after.agents.needs[now], "needs: needs of {who:?} changed");
         }
     }
-    newcomers(transition, &mut page)?;
-    close(transition, &page)
+    newcomers(transition, &mut books)?;
+    close(transition, &books)
 }
 
 /// After a tick.
 pub(crate) fn tick(transition: &Transition<'_>) -> CheckResult {
-    let mut page = open(transition.before);
-    uses(transition, &mut page)?;
+    let mut books = open(transition.before);
+    uses(transition, &mut books)?;
     for agent in transition.before.agents.present.iter().copied() {
-        resident(transition, agent, &mut page)?;
+        resident(transition, agent, &mut books)?;
     }
-    leavers(transition, &mut page)?;
-    newcomers(transition, &mut page)?;
-    deliveries(transition, &mut page);
-    close(transition, &page)
+    leavers(transition, &mut books)?;
+    newcomers(transition, &mut books)?;
+    deliveries(transition, &mut books);
+    close(transition, &books)
 }
 
-fn open(before: &State) -> Page {
+fn open(before: &State) -> Books {
     let stock = before.objects.iter().map(|object| object.stock).collect();
-    Page { accounts: before.economy.accounts, stock, gone: Micro::ZERO }
+    Books { accounts: before.economy.accounts, stock, gone: Micro::ZERO }
 }
 
-/// Both sets say the same, and all money together is none.
-fn close(transition: &Transition<'_>, page: &Page) -> CheckResult {
+/// Accounts, wallets and stocks must match, and all money must sum to zero.
+fn close(transition: &Transition<'_>, books: &Books) -> CheckResult {
     let economy = &transition.after.economy;
-    let (theirs, ours) = (economy.accounts, page.accounts);
+    let (theirs, ours) = (economy.accounts, books.accounts);
     ensure!(theirs == ours, "money: the accounts are {theirs:?} and should be {ours:?}");
     let wallets: Micro = transition.after.agents.wallet.iter().copied().sum();
     ensure!(wallets + economy.outside == Micro::ZERO, "money: wallets hold {wallets}, the outside {}", economy.outside);
     let accounts: Micro = ours.into_iter().sum();
-    ensure!(accounts == wallets, "money: {accounts} went out and {wallets} are held");
+    ensure!(accounts == wallets, "money: {accounts} was paid out and wallets hold {wallets}");
     for ((_, plan), (object, stock)) in
-        transition.rules.plan.objects().zip(transition.after.objects.iter().zip(&page.stock))
+        transition.rules.plan.objects().zip(transition.after.objects.iter().zip(&books.stock))
     {
         ensure!(object.stock == *stock, "goods: {} holds {} and should hold {stock}", plan.name, object.stock);
     }
     Ok(())
 }
 
-/// The uses that ended well for a resident.
+/// The finished uses of a resident.
 fn ended<'a>(transition: &'a Transition<'_>, who: ResidentId) -> impl Iterator<Item = (ObjectId, &'a Affordance)> {
     transition.events.iter().filter_map(move |event| match event.kind {
         EventKind::AffordanceDone { who: user, affordance, object } if user == who => {
@@ -109,8 +108,8 @@ fn ended<'a>(transition: &'a Transition<'_>, who: ResidentId) -> impl Iterator<I
     })
 }
 
-/// What uses took out of things and put into them. A use ends no sooner than it should.
-fn uses(transition: &Transition<'_>, page: &mut Page) -> CheckResult {
+/// Books the goods of finished uses. No use may end early.
+fn uses(transition: &Transition<'_>, books: &mut Books) -> CheckResult {
     let (rules, before) = (transition.rules, transition.before);
     for event in transition.events {
         let EventKind::AffordanceDone { who, affordance, object } = event.kind else { continue };
@@ -119,15 +118,15 @@ fn uses(transition: &Transition<'_>, page: &mut Page) -> CheckResult {
         let agent = user.unwrap_or_default();
         let due = matches!(before.agents.activity[agent], Activity::Using(at, what, until)
             if at == object && what == affordance && until <= event.tick);
-        ensure!(due, "goods: {who:?} is done with what was {:?}", before.agents.activity[agent]);
+        ensure!(due, "goods: {who:?} finished a use that was {:?}", before.agents.activity[agent]);
         let what = &rules.affordances[affordance];
-        let stock = page.stock[object.0 as usize].checked_sub(what.takes_stock);
+        let stock = books.stock[object.0 as usize].checked_sub(what.takes_stock);
         ensure!(stock.is_some(), "goods: {who:?} took what was not there");
-        page.stock[object.0 as usize] = stock.unwrap_or_default();
+        books.stock[object.0 as usize] = stock.unwrap_or_default();
         if what.cooking
             && let Some(fridge) = rules.fridge_of[before.agents.home[agent]]
         {
-            page.stock[fridge.0 as usize] += rules.config.economy.stove_stock_replenish;
+            books.stock[fridge.0 as usize] += rules.config.economy.stove_stock_replenish;
         }
     }
     Ok(())
@@ -141,7 +140,7 @@ fn price(transition: &Transition<'_>, what: &Affordance) -> (Account, Micro) {
     }
 }
 
-fn resident(transition: &Transition<'_>, agent: AgentId, page: &mut Page) -> CheckResult {
+fn resident(transition: &Transition<'_>, agent: AgentId, books: &mut Books) -> CheckResult {
     let Transition { rules, before, after, .. } = transition;
     let who = before.agents.resident[agent];
     let mut wallet = before.agents.wallet[agent];
@@ -153,24 +152,24 @@ fn resident(transition: &Transition<'_>, agent: AgentId, page: &mut Page) -> Che
         while owed > 0 && wallet >= rent {
             wallet -= rent;
             owed -= 1;
-            page.book(Account::Rent, -rent);
+            books.book(Account::Rent, -rent);
         }
     }
     for (_, what) in ended(transition, who) {
         let (account, price) = price(transition, what);
         ensure!(wallet >= price, "money: {who:?} paid {price} out of {wallet}");
         wallet -= price;
-        page.book(account, -price);
+        books.book(account, -price);
         groceries = groceries + what.gives_groceries - what.takes_groceries;
     }
     let Some(now) = slot(after, who) else {
-        page.gone += wallet;
+        books.gone += wallet;
         return Ok(());
     };
     let earned = after.agents.wages_earned[now] - before.agents.wages_earned[agent];
     wages(transition, agent, now, earned)?;
     wallet += earned;
-    page.book(Account::Wages, earned);
+    books.book(Account::Wages, earned);
     let has = after.agents.wallet[now];
     ensure!(has == wallet, "money: {who:?} has {has} and should have {wallet}");
     ensure!(after.agents.rent_owed[now] == owed, "money: {who:?} should owe {owed} days of rent");
@@ -178,20 +177,20 @@ fn resident(transition: &Transition<'_>, agent: AgentId, page: &mut Page) -> Che
     needs(transition, agent, now)
 }
 
-/// What the leavers of a tick earned in it is in no column any more: it went out to them and came back with them.
-fn leavers(transition: &Transition<'_>, page: &mut Page) -> CheckResult {
+/// Books the wages of residents who left within the tick: paid to them and returned with them.
+fn leavers(transition: &Transition<'_>, books: &mut Books) -> CheckResult {
     let (rules, agents) = (transition.rules, &transition.before.agents);
     let gone = agents.present.iter().filter(|agent| slot(transition.after, agents.resident[**agent]).is_none());
     let jobs = gone.flat_map(|agent| agents.job[*agent].into_iter().chain(agents.covering[*agent]));
     let most: i64 = jobs.map(|job| rules.jobs[job].wage.0).sum();
-    let earned = transition.after.economy.accounts[Account::Wages as usize] - page.accounts[Account::Wages as usize];
-    ensure!((0..=most).contains(&earned.0), "money: those who left earned {earned} of {}", Micro(most));
-    page.book(Account::Wages, earned);
-    page.book(Account::Departure, -(page.gone + earned));
+    let earned = transition.after.economy.accounts[Account::Wages as usize] - books.accounts[Account::Wages as usize];
+    ensure!((0..=most).contains(&earned.0), "money: residents who left earned {earned} of {}", Micro(most));
+    books.book(Account::Wages, earned);
+    books.book(Account::Departure, -(books.gone + earned));
     Ok(())
 }
 
-/// Wages are for being at the site within the shift, and no more than the job pays.
+/// Wages require presence at the site during the shift, and are at most the job's wage.
 fn wages(transition: &Transition<'_>, agent: AgentId, now: AgentId, earned: Micro) -> CheckResult {
     let (rules, after) = (transition.rules, transition.after);
     let withheld = after.agents.wages_withheld[now] - transition.before.agents.wages_withheld[agent];
@@ -200,7 +199,7 @@ fn wages(transition: &Transition<'_>, agent: AgentId, now: AgentId, earned: Micr
         return Ok(());
     }
     let tick = rules.tick_of_day(transition.before.tick);
-    // A shift may be taken over in this very tick, and one begun before midnight is still paid by its old terms.
+    // A shift can be covered in this very tick, and a shift begun before midnight is still paid by its old terms.
     let jobs = after.agents.job[now].into_iter().chain(after.agents.covering[now]);
     let there = |job: &JobId| {
         let it = &rules.jobs[*job];
@@ -214,7 +213,7 @@ fn wages(transition: &Transition<'_>, agent: AgentId, now: AgentId, earned: Micr
     Ok(())
 }
 
-/// Levels fall by their decay and rise by what a use gives, at its end or, where it says so, by a part of it each tick.
+/// Needs fall by their decay and rise by a use's effects, at its end or gradually.
 fn needs(transition: &Transition<'_>, agent: AgentId, now: AgentId) -> CheckResult {
     let Transition { rules, before, after, .. } = transition;
     let who = before.agents.resident[agent];
@@ -246,14 +245,14 @@ fn needs(transition: &Transition<'_>, agent: AgentId, now: AgentId) -> CheckResu
     Ok(())
 }
 
-fn newcomers(transition: &Transition<'_>, page: &mut Page) -> CheckResult {
+fn newcomers(transition: &Transition<'_>, books: &mut Books) -> CheckResult {
     let config = &transition.rules.config.lifecycle;
     for agent in transition.after.agents.present.iter().copied() {
         let who = transition.after.agents.resident[agent];
         if slot(transition.before, who).is_some() {
             continue;
         }
-        page.book(Account::Starter, config.starter_wallet);
+        books.book(Account::Starter, config.starter_wallet);
         let has = transition.after.agents.wallet[agent];
         ensure!(has == config.starter_wallet, "money: {who:?} arrived with {has}");
         let carries = transition.after.agents.groceries[agent];
@@ -262,12 +261,12 @@ fn newcomers(transition: &Transition<'_>, page: &mut Page) -> CheckResult {
     Ok(())
 }
 
-fn deliveries(transition: &Transition<'_>, page: &mut Page) {
+fn deliveries(transition: &Transition<'_>, books: &mut Books) {
     let economy = &transition.rules.config.economy;
     if transition.rules.tick_of_day(transition.before.tick) != economy.restock_tick {
         return;
     }
-    for ((_, object), stock) in transition.rules.plan.objects().zip(&mut page.stock) {
+    for ((_, object), stock) in transition.rules.plan.objects().zip(&mut books.stock) {
         let (delivery, holds) = match object.kind {
             ObjectKind::Till => (economy.cafe_restock, economy.cafe_capacity),
             ObjectKind::Shelf => (economy.grocer_restock, economy.grocer_capacity),

@@ -1,4 +1,4 @@
-//! What is told is what happened: events of their tick, about those who live there, in step with state and counters.
+//! Events match the change of state and counters, belong to their tick, and name present residents.
 
 use townlet_town::events::Utility;
 use townlet_town::kpi::Counters;
@@ -8,7 +8,7 @@ use townlet_town::{EventKind, ResidentId};
 use super::conservation::slot;
 use super::{CheckResult, Transition, ensure};
 
-/// A counter of the day and the event that tells of each thing it counts.
+/// A daily counter and the event that it counts.
 struct Counted {
     name: &'static str,
     count: fn(&Counters) -> u32,
@@ -26,8 +26,8 @@ static COUNTED: [Counted; 9] = [
     Counted { name: "shift_absent", count: |day| day.absences },
 ];
 
-/// After an order.
-pub(crate) fn order(transition: &Transition<'_>) -> CheckResult {
+/// After a command.
+pub(crate) fn command(transition: &Transition<'_>) -> CheckResult {
     tellable(transition)?;
     counted(transition, transition.before.days.days[0])
 }
@@ -46,17 +46,17 @@ fn tellable(transition: &Transition<'_>) -> CheckResult {
     let here = |state: &State, who: ResidentId| slot(state, who).is_some();
     for event in *events {
         for who in people(event.kind).into_iter().flatten() {
-            ensure!(here(before, who) || here(after, who), "events: {event:?} is about nobody");
+            ensure!(here(before, who) || here(after, who), "events: {event:?} names an unknown resident");
         }
         if let [Some(one), Some(other)] = people(event.kind) {
-            ensure!(one != other, "events: {event:?} is about one alone");
+            ensure!(one != other, "events: {event:?} names one resident twice");
         }
     }
     comings_and_goings(transition)?;
     let count = |name: &str| events.iter().filter(|event| event.kind.name() == name).count();
     let (began, ended) = (count("perturbation_began"), count("perturbation_ended"));
     let (were, are) = (before.perturbations.active.len(), after.perturbations.active.len());
-    ensure!(were + began == are + ended, "events: {were} shocks, {began} began, {ended} ended, {are} are left");
+    ensure!(were + began == are + ended, "events: {were} perturbations, {began} began, {ended} ended, {are} remain");
     for utility in [Utility::Power, Utility::Water] {
         let on = |state: &State| if utility == Utility::Power { state.economy.power } else { state.economy.water };
         let mut now = on(before);
@@ -66,18 +66,18 @@ fn tellable(transition: &Transition<'_>) -> CheckResult {
                 EventKind::UtilityOn { utility: of, .. } if of == utility => true,
                 _ => continue,
             };
-            ensure!(turned != now, "events: {utility:?} is told twice");
+            ensure!(turned != now, "events: {utility:?} is reported twice");
             now = turned;
         }
-        ensure!(now == on(after), "events: {utility:?} changed and nobody was told");
+        ensure!(now == on(after), "events: {utility:?} changed without an event");
     }
     Ok(())
 }
 
-/// Who comes, who goes and who joins the exit queue is told, once, and nobody else is.
+/// Each arrival, exit and entry into the exit queue has exactly one event.
 fn comings_and_goings(transition: &Transition<'_>) -> CheckResult {
     let Transition { before, after, events, .. } = transition;
-    let told = |wanted: fn(EventKind) -> Option<ResidentId>| {
+    let reported = |wanted: fn(EventKind) -> Option<ResidentId>| {
         let mut all: Vec<ResidentId> = events.iter().filter_map(|event| wanted(event.kind)).collect();
         all.sort_unstable();
         all
@@ -88,19 +88,20 @@ fn comings_and_goings(transition: &Transition<'_>) -> CheckResult {
         all.sort_unstable();
         all
     };
-    let came = told(|kind| if let EventKind::ResidentArrived { who } = kind { Some(who) } else { None });
-    let went = told(|kind| if let EventKind::ResidentLeft { who, .. } = kind { Some(who) } else { None });
-    ensure!(came == without(after, before), "events: {came:?} are said to have come");
-    ensure!(went == without(before, after), "events: {went:?} are said to have gone");
-    let over_work = told(|kind| match kind {
+    let came = reported(|kind| if let EventKind::ResidentArrived { who } = kind { Some(who) } else { None });
+    let went = reported(|kind| if let EventKind::ResidentLeft { who, .. } = kind { Some(who) } else { None });
+    ensure!(came == without(after, before), "events: arrivals of {came:?}");
+    ensure!(went == without(before, after), "events: exits of {went:?}");
+    let over_work = reported(|kind| match kind {
         EventKind::ResidentLeft { who, cause: townlet_town::lifecycle::ExitCause::Employment { .. } } => Some(who),
         _ => None,
     });
     let processed =
-        told(|kind| if let EventKind::EmploymentExitProcessed { who, .. } = kind { Some(who) } else { None });
-    ensure!(over_work == processed, "events: {over_work:?} left over work, {processed:?} were processed");
-    let pending = told(|kind| if let EventKind::EmploymentExitPending { who, .. } = kind { Some(who) } else { None });
-    // Who joins it may still have to leave in the same tick, over something else.
+        reported(|kind| if let EventKind::EmploymentExitProcessed { who, .. } = kind { Some(who) } else { None });
+    ensure!(over_work == processed, "events: {over_work:?} left for employment, {processed:?} were processed");
+    let pending =
+        reported(|kind| if let EventKind::EmploymentExitPending { who, .. } = kind { Some(who) } else { None });
+    // A resident who joins the queue may still leave in the same tick for another cause.
     let pending: Vec<ResidentId> = pending.into_iter().filter(|who| slot(after, *who).is_some()).collect();
     let queued = |state: &State, who: ResidentId| {
         slot(state, who).and_then(|agent| state.employment.entry(agent).copied()).map(|entry| entry.enqueued)
@@ -108,21 +109,21 @@ fn comings_and_goings(transition: &Transition<'_>) -> CheckResult {
     let joined = after.employment.queue.iter().map(|entry| after.agents.resident[entry.agent]);
     let mut joined: Vec<ResidentId> = joined.filter(|who| queued(before, *who) != queued(after, *who)).collect();
     joined.sort_unstable();
-    ensure!(pending == joined, "events: {pending:?} are said to have joined the exit queue, {joined:?} did");
+    ensure!(pending == joined, "events: {pending:?} joined the exit queue by events, {joined:?} by state");
     Ok(())
 }
 
 fn counted(transition: &Transition<'_>, day: Counters) -> CheckResult {
     let today = transition.after.days.days[0];
     for row in &COUNTED {
-        let told = transition.events.iter().filter(|event| event.kind.name() == row.name).count();
+        let reported = transition.events.iter().filter(|event| event.kind.name() == row.name).count();
         let counted = (row.count)(&today) - (row.count)(&day);
-        ensure!(told == counted as usize, "events: {told} of {} are told, {counted} counted", row.name);
+        ensure!(reported == counted as usize, "events: {reported} of {} are reported, {counted} counted", row.name);
     }
     Ok(())
 }
 
-/// Whom an event is about.
+/// The residents that an event names.
 fn people(kind: EventKind) -> [Option<ResidentId>; 2] {
     match kind {
         EventKind::ResidentArrived { who }

@@ -1,6 +1,4 @@
-//! Who may leave when: caps, gaps, cuts and their grace, kept in a list of its own; and who gets which identity.
-//!
-//! Told by events alone, so that a counter the town forgets is missed here.
+//! Exit limits (caps, gaps, outage grace) and slot reuse, tracked from events alone.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +10,12 @@ use townlet_town::{AgentId, EventKind, ResidentId};
 use super::conservation::slot;
 use super::{CheckResult, Transition, ensure};
 
-/// What is remembered of those who left.
+/// Exits seen so far.
 pub(crate) struct ExitLimits {
     today: u32,
     employment_today: u32,
     last: Option<u64>,
-    /// Last tick lived through without power or without water.
+    /// Last tick without power or water.
     cut: Option<u64>,
     freed: BTreeMap<AgentId, u64>,
     next: u32,
@@ -29,10 +27,10 @@ impl ExitLimits {
         Self { today: 0, employment_today: 0, last: None, cut: None, freed: BTreeMap::new(), next }
     }
 
-    /// After an order: whoever left did so by it.
-    pub(crate) fn order(&mut self, transition: &Transition<'_>) -> CheckResult {
+    /// After a command: exits were caused by it.
+    pub(crate) fn command(&mut self, transition: &Transition<'_>) -> CheckResult {
         for (who, cause) in left(transition) {
-            ensure!(cause == ExitCause::Operator, "exits: {who:?} left by {cause:?} on an order");
+            ensure!(cause == ExitCause::Operator, "exits: {who:?} left by {cause:?} on a command");
             self.note(transition, who, cause)?;
         }
         self.identities(transition)?;
@@ -59,7 +57,7 @@ impl ExitLimits {
         }
         let stays = |agent: AgentId| slot(after, before.agents.resident[agent]).is_some();
         let approved = before.employment.queue.iter().find(|entry| entry.approved && stays(entry.agent));
-        ensure!(approved.is_none(), "exits: {approved:?} is approved and stays");
+        ensure!(approved.is_none(), "exits: {approved:?} is approved and stayed");
         self.identities(transition)?;
         self.counts(transition)
     }
@@ -79,7 +77,7 @@ impl ExitLimits {
         let grace = u64::from(life.outage_grace_ticks).max(1);
         ensure!(
             self.cut.is_none_or(|cut| tick >= cut + grace),
-            "exits: {who:?} leaves though cut off at {:?}",
+            "exits: {who:?} leaves during the outage grace of {:?}",
             self.cut
         );
         let agent = slot(transition.before, who).unwrap_or_default();
@@ -101,7 +99,7 @@ impl ExitLimits {
 
     fn note(&mut self, transition: &Transition<'_>, who: ResidentId, cause: ExitCause) -> CheckResult {
         let Some(agent) = slot(transition.before, who) else {
-            return Err(format!("exits: {who:?} left and never lived here"));
+            return Err(format!("exits: {who:?} left without having arrived"));
         };
         self.today += 1;
         self.employment_today += u32::from(matches!(cause, ExitCause::Employment { .. }));
@@ -110,7 +108,7 @@ impl ExitLimits {
         Ok(())
     }
 
-    /// Residents are numbered without a gap; a slot rests unless all others do.
+    /// Residents are numbered without gaps; a freed slot cools down unless no other is free.
     fn identities(&mut self, transition: &Transition<'_>) -> CheckResult {
         let Transition { rules, before, after, .. } = transition;
         let rest = u64::from(rules.config.embedding_allocator.cooldown_ticks);
@@ -126,10 +124,10 @@ impl ExitLimits {
         let born = after.lifecycle.next_resident - self.next;
         ensure!(seen == born && first == self.next, "identities: {seen} new residents, {born} numbers");
         let counted = after.lifecycle.early_reuses - before.lifecycle.early_reuses;
-        ensure!(early == counted, "identities: {early} slots were tired, {counted} counted");
+        ensure!(early == counted, "identities: {early} slots reused early, {counted} counted");
         let rested =
             (0..agents.tile.len() as u16).map(AgentId).find(|agent| !agents.is_present(*agent) && !tired(*agent));
-        ensure!(early == 0 || rested.is_none(), "identities: a tired slot was taken and {rested:?} is rested");
+        ensure!(early == 0 || rested.is_none(), "identities: a slot was reused early while {rested:?} is free");
         self.next = after.lifecycle.next_resident;
         Ok(())
     }
@@ -138,15 +136,15 @@ impl ExitLimits {
         let (life, work) = (&transition.after.lifecycle, &transition.after.employment);
         ensure!(life.exits_today == self.today, "exits: {} counted, {} seen today", life.exits_today, self.today);
         let (theirs, ours) = (work.exits_today, self.employment_today);
-        ensure!(theirs == ours, "exits: {theirs} over work counted, {ours} seen today");
+        ensure!(theirs == ours, "exits: {theirs} for employment counted, {ours} seen today");
         let lives_or_comes = transition.after.agents.present.len() + life.arrivals.len();
         let population = transition.rules.config.world.population as usize;
-        ensure!(lives_or_comes >= population, "exits: {lives_or_comes} of {population} live here or are on their way");
+        ensure!(lives_or_comes >= population, "exits: {lives_or_comes} of {population} are present or arriving");
         Ok(())
     }
 }
 
-/// Who left, and why.
+/// Residents who left, with the cause.
 fn left<'a>(transition: &'a Transition<'_>) -> impl Iterator<Item = (ResidentId, ExitCause)> + 'a {
     transition.events.iter().filter_map(|event| match event.kind {
         EventKind::ResidentLeft { who, cause } => Some((who, cause)),

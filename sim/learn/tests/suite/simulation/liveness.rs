@@ -1,5 +1,4 @@
-//! Nobody is stuck: what is free goes to whoever may have it, uses and reservations end in time, nobody waits beyond a
-//! bound, and whoever walks gets on.
+//! No starvation: free objects serve their queue, uses and reservations end in time, waits are bounded, walks progress.
 
 use townlet_town::ids::{Key, ObjectId};
 use townlet_town::state::{Activity, ObjectState, State};
@@ -11,10 +10,10 @@ use super::{CheckResult, Transition, ensure};
 /// Ticks a reservation waits for its holder.
 const HOLD_TICKS: u64 = 10;
 
-/// Waits that may follow each other where reservations can lapse.
+/// Waits that can follow each other when reservations lapse.
 const LAPSES: u64 = 4;
 
-/// Waits so far.
+/// Queue lengths so far.
 #[derive(Default)]
 pub(crate) struct LivenessCheck {
     /// Longest queue at each object since it was last empty.
@@ -26,7 +25,7 @@ impl LivenessCheck {
     pub(crate) fn tick(&mut self, transition: &Transition<'_>) -> CheckResult {
         let (rules, tick) = (transition.rules, transition.before.tick);
         self.longest.resize(transition.after.objects.len(), 0);
-        // Somebody who goes frees what they held after the queues were served.
+        // A resident who left frees their object after the queues were served.
         let freed = transition.events.iter().any(|event| matches!(event.kind, EventKind::ResidentLeft { .. }));
         for (object, plan) in rules.plan.objects() {
             let it = &transition.after.objects[object];
@@ -35,7 +34,7 @@ impl LivenessCheck {
             let room = it.uses.len() < plan.kind.capacity() as usize;
             ensure!(
                 freed || !room || sits_out(transition.after, it, tick),
-                "deadlock: {} is free and has a queue",
+                "deadlock: {} is free although residents queue",
                 plan.name
             );
             in_turn(transition, object)?;
@@ -76,14 +75,14 @@ fn gets_on(transition: &Transition<'_>, agent: AgentId) -> CheckResult {
     let before = &transition.before.agents;
     let stood = before.activity[was] == activity && before.tile[was] == agents.tile[agent];
     if stood && matches!(activity, Activity::Walking(..)) {
-        // Each attempt is counted, and a count is bounded; whoever set out anew in this tick begins with the first.
+        // Attempts are counted and bounded; a walk that started in this tick begins with 1.
         let (had, has) = (before.blocked[was], agents.blocked[agent]);
-        ensure!(has == had + 1 || has == 1, "deadlock: {who:?} is on the way and does not try to move");
+        ensure!(has == had + 1 || has == 1, "deadlock: {who:?} walks and does not try to move");
     }
     Ok(())
 }
 
-/// Who was served in this tick had no cooldown there, and without fairness stood before everybody who still waits.
+/// A resident served in this tick had no cooldown, and without fairness was the first in the queue.
 fn in_turn(transition: &Transition<'_>, object: ObjectId) -> CheckResult {
     let (tick, agents) = (transition.before.tick, &transition.after.agents);
     let (before, it) = (&transition.before.objects[object], &transition.after.objects[object]);
@@ -91,7 +90,7 @@ fn in_turn(transition: &Transition<'_>, object: ObjectId) -> CheckResult {
     let place = |agent: AgentId| before.queue.iter().position(|waiter| waiter.agent == agent);
     for agent in it.uses.iter().copied().filter(served) {
         let who = agents.resident[agent];
-        ensure!(it.cooldown_of(agent) <= tick, "queues: {who:?} sits out and was served");
+        ensure!(it.cooldown_of(agent) <= tick, "queues: {who:?} was served during a cooldown");
         let kept = it.queue.iter().filter(|waiter| before.queue.contains(waiter));
         let passed =
             place(agent).and_then(|own| kept.filter_map(|waiter| place(waiter.agent)).find(|other| *other < own));
@@ -101,14 +100,14 @@ fn in_turn(transition: &Transition<'_>, object: ObjectId) -> CheckResult {
     Ok(())
 }
 
-/// Whether nobody in the queue may be served now.
+/// Whether everyone in the queue is on cooldown.
 fn sits_out(state: &State, object: &ObjectState, tick: u64) -> bool {
     let fair = state.live_settings.queue_fairness;
     object.queue.iter().all(|waiter| fair && object.cooldown_of(waiter.agent) > tick)
 }
 
-/// Longest wait there should be: everybody who ever stood in the queue at once goes first, each holds, uses and sits out as
-/// long as can be.
+/// The longest possible wait: everyone who was in the queue at once goes first and reserves, uses and cools down as long as
+/// possible.
 fn bound(rules: &Rules, object: ObjectId, longest: u64) -> u64 {
     let serving = rules.choices.iter().flatten().filter(|(at, _)| *at == object);
     let use_ticks =
@@ -116,6 +115,6 @@ fn bound(rules: &Rules, object: ObjectId, longest: u64) -> u64 {
     let turn = use_ticks + HOLD_TICKS + 2;
     let fairness = &rules.config.queue_fairness;
     let once = u64::from(fairness.cooldown_ticks) + (longest + 1) * turn;
-    // Where people let each other pass later than a reservation lasts, it lapses now and then, and the wait begins anew.
+    // Where residents step aside later than a reservation lasts, it can lapse, and the wait starts again.
     if u64::from(fairness.ghost_step_after) < HOLD_TICKS { once } else { once * LAPSES }
 }

@@ -1,8 +1,7 @@
-//! The simulation tester: a seed draws a town, orders and who drives, and after every tick every invariant is looked at.
+//! Randomized simulation: a seed determines a town, commands and policy, and every invariant is checked after every tick.
 //!
-//! `TOWNLET_SOAK=1` takes a hundred seeds and 10,000 ticks each; `TOWNLET_SIM_SEED=N` takes that seed alone, as far as the
-//! soak would. A broken invariant, or a panic of the town, tells seed, tick, what broke, the last orders, and the command
-//! that does it again. Uses the town through its public face only. Rule: "Tests".
+//! `TOWNLET_SOAK=1` runs a hundred seeds for 10,000 ticks each; `TOWNLET_SIM_SEED=N` runs that seed for as long. A violation
+//! or panic prints seed, tick, the last commands and how to reproduce it. Rule: "Tests".
 
 mod conservation;
 mod event_consistency;
@@ -25,10 +24,10 @@ use prng::Prng;
 use random_commands::KINDS;
 use test_policies::{CheckedPolicy, TEST_POLICIES, TestPolicy};
 
-/// What is wrong: the invariant's name, a colon, and what was seen.
+/// The result of a check. The error starts with the invariant's name.
 pub(crate) type CheckResult = Result<(), String>;
 
-/// Ends a check with what is wrong unless `$holds`.
+/// Returns an error from a check unless `$holds`.
 macro_rules! ensure {
     ($holds:expr, $($what:tt)+) => {
         if !$holds {
@@ -38,16 +37,16 @@ macro_rules! ensure {
 }
 pub(crate) use ensure;
 
-/// Seeds, and ticks each.
+/// Seeds, and ticks per seed.
 const FEW: (u64, u64) = (8, 1_000);
 /// The same for a soak.
 const SOAK: (u64, u64) = (100, 10_000);
-/// Orders that are told when something breaks.
+/// Commands printed after a violation.
 const LOGGED_COMMANDS: usize = 12;
-/// Ticks a copy made from a snapshot walks beside the town it was made from.
+/// Ticks for which a copy from a snapshot runs beside its town.
 const COPY_TICKS: u64 = 12;
 
-/// What just happened: a tick, or an order before one.
+/// A state change: a tick, or a command before one.
 pub(crate) struct Transition<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) before: &'a State,
@@ -55,13 +54,13 @@ pub(crate) struct Transition<'a> {
     pub(crate) events: &'a [Event],
 }
 
-/// Where a run is; told when it ends before its time.
+/// The state of a run, printed when it panics.
 struct Log {
     seed: u64,
     test_policy: TestPolicy,
     tick: u64,
     settings: String,
-    orders: VecDeque<String>,
+    commands: VecDeque<String>,
 }
 
 impl Drop for Log {
@@ -69,17 +68,14 @@ impl Drop for Log {
         if !std::thread::panicking() {
             return;
         }
-        eprintln!(
-            "seed {} test_policy {:?} broke at tick {}; the last orders:",
-            self.seed, self.test_policy, self.tick
-        );
-        self.orders.iter().for_each(|order| eprintln!("  {order}"));
+        eprintln!("seed {} policy {:?} failed at tick {}; the last commands:", self.seed, self.test_policy, self.tick);
+        self.commands.iter().for_each(|order| eprintln!("  {order}"));
         eprintln!("the town:\n{}", self.settings);
-        eprintln!("again: TOWNLET_SIM_SEED={} cargo test -p townlet-learn --test suite simulation", self.seed);
+        eprintln!("reproduce: TOWNLET_SIM_SEED={} cargo test -p townlet-learn --test suite simulation", self.seed);
     }
 }
 
-/// One run, and all who watch it.
+/// A run with its checks.
 struct Run {
     town: Town,
     policy: CheckedPolicy,
@@ -88,9 +84,9 @@ struct Run {
     exit_limits: exit_limits::ExitLimits,
     liveness: liveness::LivenessCheck,
     observations: observation_ranges::ObservationCheck,
-    /// A copy from a snapshot, and until when it walks beside the town.
+    /// A copy from a snapshot, and the tick until which it runs beside the town.
     copy: Option<(Town, u64)>,
-    /// How often an order of each kind was carried out.
+    /// Accepted commands by kind.
     done: Vec<u64>,
     reloads: u64,
 }
@@ -100,7 +96,7 @@ impl Run {
         let mut prng = Prng::new(seed);
         let (rules, settings) = random_rules::rules(&mut prng);
         let town = Town::new(rules, seed);
-        let log = Log { seed, test_policy, tick: 0, settings, orders: VecDeque::new() };
+        let log = Log { seed, test_policy, tick: 0, settings, commands: VecDeque::new() };
         let mut run = Self {
             exit_limits: exit_limits::ExitLimits::new(town.state()),
             liveness: liveness::LivenessCheck::default(),
@@ -117,40 +113,40 @@ impl Run {
         run
     }
 
-    /// Lets the town live; panics with what broke.
-    fn live(&mut self, ticks: u64) {
-        let mut orders = Vec::new();
+    /// Runs the town; panics at the first violation.
+    fn run(&mut self, ticks: u64) {
+        let mut commands = Vec::new();
         while self.town.tick() < ticks {
             self.log.tick = self.town.tick();
             if self.prng.once_in(150) {
                 self.reload().unwrap_or_else(|broken| panic!("{broken}, by a reload"));
             }
-            random_commands::before_tick(&mut self.prng, &self.town, &mut orders);
-            for command in &orders {
-                self.log.orders.push_back(format!("tick {}: {command:?}", self.town.tick()));
-                if self.log.orders.len() > LOGGED_COMMANDS {
-                    self.log.orders.pop_front();
+            random_commands::before_tick(&mut self.prng, &self.town, &mut commands);
+            for command in &commands {
+                self.log.commands.push_back(format!("tick {}: {command:?}", self.town.tick()));
+                if self.log.commands.len() > LOGGED_COMMANDS {
+                    self.log.commands.pop_front();
                 }
-                self.order(command).unwrap_or_else(|broken| panic!("{broken}, by {command:?}"));
+                self.command(command).unwrap_or_else(|broken| panic!("{broken}, by {command:?}"));
             }
             self.tick().unwrap_or_else(|broken| panic!("{broken}"));
         }
     }
 
-    /// The town goes on under other rules, and nobody has paid for it.
+    /// Applies other rules, which must not change money or needs.
     fn reload(&mut self) -> CheckResult {
         let rules = random_rules::reloaded(&mut self.prng, self.town.rules());
-        self.log.orders.push_back(format!("tick {}: reloads", self.town.tick()));
+        self.log.commands.push_back(format!("tick {}: reload", self.town.tick()));
         let before = self.town.state().clone();
         for town in std::iter::once(&mut self.town).chain(self.copy.as_mut().map(|it| &mut it.0)) {
             town.reload(&rules).map_err(|refusal| format!("reload: {}", refusal.message))?;
         }
         let after = self.town.state();
         let transition = Transition { rules: &rules, before: &before, after, events: self.town.events() };
-        event_consistency::order(&transition)?;
+        event_consistency::command(&transition)?;
         state_invariants::check(&transition)?;
-        ensure!(after.agents.wallet == before.agents.wallet, "reload: somebody has paid");
-        ensure!(after.agents.needs == before.agents.needs, "reload: somebody has eaten");
+        ensure!(after.agents.wallet == before.agents.wallet, "reload: wallets changed");
+        ensure!(after.agents.needs == before.agents.needs, "reload: needs changed");
         let known = Town::resume(Arc::clone(&rules), after.clone());
         ensure!(known.is_ok(), "reload: {known:?}");
         self.reloads += 1;
@@ -159,26 +155,26 @@ impl Run {
         Ok(())
     }
 
-    fn order(&mut self, command: &Command) -> CheckResult {
+    fn command(&mut self, command: &Command) -> CheckResult {
         let before = self.town.state().clone();
         let preview = self.town.preview(command);
         ensure!(*self.town.state() == before, "preview: it changed the town");
         let answer = self.town.apply(command);
-        ensure!(preview == answer, "preview: it says {preview:?}, the deed {answer:?}");
+        ensure!(preview == answer, "preview: {preview:?}, but applied {answer:?}");
         if let Some((copy, _)) = &mut self.copy {
-            ensure!(copy.apply(command) == answer, "snapshot: the copy does something else");
+            ensure!(copy.apply(command) == answer, "snapshot: the copy answers differently");
         }
         let rules = self.town.rules().clone();
         let transition =
             Transition { rules: &rules, before: &before, after: self.town.state(), events: self.town.events() };
         if let Err(refusal) = &answer {
             ensure!(*transition.after == before && transition.events.is_empty(), "refusal: it changed the town");
-            ensure!(!refusal.message.is_empty() && !refusal.hint.is_empty(), "refusal: {refusal:?} says nothing");
+            ensure!(!refusal.message.is_empty() && !refusal.hint.is_empty(), "refusal: {refusal:?} is empty");
         } else {
             self.done[random_commands::kind(command)] += 1;
-            conservation::order(&transition, command)?;
-            self.exit_limits.order(&transition)?;
-            event_consistency::order(&transition)?;
+            conservation::command(&transition, command)?;
+            self.exit_limits.command(&transition)?;
+            event_consistency::command(&transition)?;
             state_invariants::check(&transition)?;
         }
         self.town.clear_events();
@@ -207,19 +203,19 @@ impl Run {
         Ok(())
     }
 
-    /// Now and then the town is packed and unpacked, and the copy must walk as the town does.
+    /// Occasionally saves and loads the town; the copy must stay equal for some ticks.
     fn copy(&mut self) -> CheckResult {
         if let Some((mut copy, until)) = self.copy.take() {
             copy.step(&mut CheckedPolicy::new(self.policy.test_policy));
             copy.clear_events();
-            ensure!(copy.digest() == self.town.digest(), "snapshot: the copy has gone another way");
+            ensure!(copy.digest() == self.town.digest(), "snapshot: the copy diverged");
             if self.town.tick() < until {
                 self.copy = Some((copy, until));
             }
         } else if self.prng.once_in(180) {
             let copy = snapshot::load(&snapshot::save(&self.town));
             let copy = copy.map_err(|error| format!("snapshot: {error}"))?;
-            ensure!(copy.digest() == self.town.digest(), "snapshot: what is unpacked is not what was packed");
+            ensure!(copy.digest() == self.town.digest(), "snapshot: the loaded town differs");
             self.copy = Some((copy, self.town.tick() + COPY_TICKS));
         }
         Ok(())
@@ -229,27 +225,27 @@ impl Run {
 fn seeds() -> (Vec<u64>, u64) {
     if let Some(seed) = std::env::var_os("TOWNLET_SIM_SEED") {
         let seed = seed.to_str().and_then(|seed| seed.parse().ok());
-        return (vec![seed.expect("TOWNLET_SIM_SEED is a whole number")], SOAK.1);
+        return (vec![seed.expect("TOWNLET_SIM_SEED is an integer")], SOAK.1);
     }
     let (count, ticks) = if crate::is_soak() { SOAK } else { FEW };
     ((1..=count).collect(), ticks)
 }
 
 #[test]
-fn drawn_towns_keep_every_promise() {
+fn random_towns_keep_every_invariant() {
     let (seeds, ticks) = seeds();
     let alone = seeds.len() == 1;
     let (mut done, mut reloads) = (vec![0; KINDS.len()], 0);
     for seed in seeds {
         for test_policy in TEST_POLICIES {
             let mut run = Run::new(seed, test_policy);
-            run.live(ticks);
+            run.run(ticks);
             done.iter_mut().zip(&run.done).for_each(|(all, run)| *all += run);
             reloads += run.reloads;
         }
     }
     assert!(reloads > 10 || alone, "{reloads} reloads");
     for (kind, done) in KINDS.iter().zip(done) {
-        assert!(done > 0 || alone, "in none of these towns was any {} carried out", kind.name);
+        assert!(done > 0 || alone, "no {} was accepted in any town", kind.name);
     }
 }

@@ -1,7 +1,4 @@
-//! The drawn orders: every command of the town's table of commands, in and out of season.
-//!
-//! A row a kind: a command the town learns does not compile here until it has one. What an order should do is not known
-//! here.
+//! Random commands of every kind, valid and invalid. A new command does not compile here until it has a row.
 
 use townlet_town::affordances::ITEMS;
 use townlet_town::command::MAX_MONEY;
@@ -15,7 +12,7 @@ use townlet_town::{AgentId, Command, Micro, ResidentId, Town};
 
 use super::prng::Prng;
 
-/// One kind of command.
+/// A kind of command.
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     draw: fn(&mut Prng, &Town) -> Command,
@@ -23,13 +20,13 @@ pub(crate) struct Kind {
 
 macro_rules! kinds {
     ($($name:ident: $draw:expr,)+) => {
-        /// THE table of kinds, one for each variant of [`Command`].
+        /// The table of kinds, one per variant of [`Command`].
         pub(crate) static KINDS: &[Kind] = &[$(Kind { name: stringify!($name), draw: $draw }),+];
 
-        /// The row of a command.
+        /// The index of a command's kind.
         pub(crate) fn kind(command: &Command) -> usize {
             let name = match command { $(Command::$name { .. } => stringify!($name)),+ };
-            KINDS.iter().position(|kind| kind.name == name).expect("every arm is a row")
+            KINDS.iter().position(|kind| kind.name == name).expect("every variant has a row")
         }
     };
 }
@@ -76,30 +73,30 @@ kinds! {
     ForceChat: |prng, town| Command::ForceChat { who: who(prng, town), other: who(prng, town) },
 }
 
-/// What is ordered before a tick: mostly nothing, now and then a few things at once, sometimes a crowd of newcomers.
-pub(crate) fn before_tick(prng: &mut Prng, town: &Town, orders: &mut Vec<Command>) {
-    orders.clear();
+/// Draws the commands before a tick: usually none, sometimes several, rarely many newcomers.
+pub(crate) fn before_tick(prng: &mut Prng, town: &Town, commands: &mut Vec<Command>) {
+    commands.clear();
     if prng.once_in(250) {
-        orders.extend((0..prng.within(3, 12)).map(|_| Command::Spawn));
+        commands.extend((0..prng.within(3, 12)).map(|_| Command::Spawn));
     }
     if prng.once_in(12) {
-        orders.extend((0..prng.within(1, 4)).map(|_| {
+        commands.extend((0..prng.within(1, 4)).map(|_| {
             let kind = prng.pick(KINDS);
             (kind.draw)(prng, town)
         }));
     }
-    // The moment in which a cut hurts most: somebody is in the middle of what needs it.
+    // Outages are most likely to break something while a resident uses the utility.
     if prng.once_in(60)
         && let Some(kind) = in_the_middle(town)
     {
-        orders.push(Command::Perturb { kind, on: true });
+        commands.push(Command::Perturb { kind, on: true });
     }
     if prng.once_in(50) {
-        orders.push(Command::Perturb { kind: prng.below(2) as u8, on: false });
+        commands.push(Command::Perturb { kind: prng.below(2) as u8, on: false });
     }
 }
 
-/// The cut that would hit somebody's use of a thing: power or water.
+/// The outage that would interrupt a resident's use: power or water.
 fn in_the_middle(town: &Town) -> Option<u8> {
     let agents = &town.state().agents;
     agents.present.iter().find_map(|agent| match agents.activity[*agent] {
@@ -111,7 +108,7 @@ fn in_the_middle(town: &Town) -> Option<u8> {
     })
 }
 
-/// Somebody who lives there, or now and then one of the past, of the future or of nowhere.
+/// Usually a present resident, sometimes a past, future or unknown one.
 fn who(prng: &mut Prng, town: &Town) -> ResidentId {
     match prng.below(12) {
         0 => ResidentId(prng.below(town.state().lifecycle.next_resident + 2)),
@@ -120,7 +117,7 @@ fn who(prng: &mut Prng, town: &Town) -> ResidentId {
     }
 }
 
-/// One of those present of whom it is true; anybody when it is of none.
+/// A present resident who satisfies `wanted`, or any when there is none.
 fn of(prng: &mut Prng, town: &Town, wanted: impl Fn(AgentId) -> bool) -> ResidentId {
     let agents = &town.state().agents;
     let picked: Vec<AgentId> = agents.present.iter().copied().filter(|agent| wanted(*agent)).collect();
@@ -128,7 +125,7 @@ fn of(prng: &mut Prng, town: &Town, wanted: impl Fn(AgentId) -> bool) -> Residen
     if from.is_empty() { ResidentId(0) } else { agents.resident[*prng.pick(from)] }
 }
 
-/// Preferably somebody who holds, uses or waits for something.
+/// Preferably a resident who reserves, uses or waits for something.
 fn busy(prng: &mut Prng, town: &Town) -> ResidentId {
     let busy = |agent: AgentId| !matches!(town.state().agents.activity[agent], Activity::Idle | Activity::Walking(..));
     if prng.once_in(3) { who(prng, town) } else { of(prng, town, busy) }
@@ -144,7 +141,7 @@ fn waits_to_leave(prng: &mut Prng, town: &Town) -> ResidentId {
 
 fn tile(prng: &mut Prng, town: &Town) -> Tile {
     let plan = &town.rules().plan;
-    // Objects and the ways to them are where it gets crowded.
+    // Most conflicts happen at objects.
     if prng.once_in(2) {
         let objects: Vec<Tile> = plan.objects().map(|(_, object)| object.tile).collect();
         return *prng.pick(&objects);

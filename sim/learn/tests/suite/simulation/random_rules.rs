@@ -1,7 +1,6 @@
-//! The drawn town: a valid configuration and a perturbation file, out of the ranges of their settings.
+//! Random valid configurations and perturbation files, written as YAML so that they pass the normal validation.
 //!
-//! Written as the files a user would write, so that the settings pass the same check. `stress.txt` is left out: it is a
-//! place for a thousand, and its ways alone take longer to work out than the rest of a run.
+//! `towns/stress.txt` is left out because its path tables take longer to compute than the rest of a run.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -17,10 +16,10 @@ const PLANS: [(&str, &str, &str); 3] = [
     ("towns/backlog.txt", "[136, 24]", include_str!("../../../../../configs/towns/backlog.txt")),
 ];
 const AFFORDANCES: &str = include_str!("../../../../../configs/affordances.yaml");
-/// Shortest shift; `employment.absent_cutoff` may be no longer.
+/// Shortest shift; `employment.absent_cutoff` may not be longer.
 const SHORTEST_SHIFT: u32 = 20;
 
-/// The rules of the town a seed draws, and the text of its configuration.
+/// Random rules, and the text of their configuration.
 pub(crate) fn rules(prng: &mut Prng) -> (Arc<Rules>, String) {
     let (plan, size, map) = *prng.pick(&PLANS);
     let mut text = format!("config_id: drawn\nworld: {{ plan: {plan}, population: POPULATION, grid_size: {size} }}\n");
@@ -39,19 +38,29 @@ pub(crate) fn rules(prng: &mut Prng) -> (Arc<Rules>, String) {
         affordances: ("affordances.yaml".into(), AFFORDANCES.into()),
         perturbations: ("drawn.yaml".into(), perturbations.clone()),
     };
-    // A bonus is allowed as far as a skipped meal weighs more, which is for the town to say.
+    // The bonus is bounded by the weight of a skipped meal, which the validation knows.
     let bonus = |bonus: &str| {
         let flags = vec![("rewards.punctuality_bonus".to_owned(), bonus.to_owned())];
         load(&Layers { file: Some(("drawn.yaml".into(), text.clone())), flags, ..Layers::default() })
     };
     let loaded = bonus("0.05").or_else(|_| bonus("0"));
-    let loaded = loaded.unwrap_or_else(|errors| panic!("the drawn settings hold: {errors}\n{text}"));
-    let rules = Rules::new(sources(&loaded.config)).unwrap_or_else(|error| panic!("a town of it: {error}\n{text}"));
+    let loaded = loaded.unwrap_or_else(|errors| {
+        panic!(
+            "the configuration is invalid: {errors}\
+    {text}"
+        )
+    });
+    let rules = Rules::new(sources(&loaded.config)).unwrap_or_else(|error| {
+        panic!(
+            "the sources are invalid: {error}\
+    {text}"
+        )
+    });
     let _ = write!(text, "# perturbations\n{perturbations}");
     (Arc::new(rules), text)
 }
 
-/// Other rules that the running town takes: thresholds, events, and affordances that take longer and stand elsewhere.
+/// Other rules that the running town accepts: thresholds, perturbations, and longer affordances in another order.
 pub(crate) fn reloaded(prng: &mut Prng, rules: &Rules) -> Arc<Rules> {
     let mut config = rules.config.clone();
     let unit = |prng: &mut Prng| Micro(i64::from(prng.below(1_000_000)));
@@ -64,20 +73,27 @@ pub(crate) fn reloaded(prng: &mut Prng, rules: &Rules) -> Arc<Rules> {
     config.lifecycle.collapse_ticks = prng.within(1, 400);
     config.stability.starvation.min_duration_ticks = prng.within(1, 90);
     let mut sources = rules.sources.clone();
-    let (head, rows) = sources.affordances.1.split_once("\n  - id:").expect("there are some");
+    let (head, rows) = sources
+        .affordances
+        .1
+        .split_once(
+            "\
+      - id:",
+        )
+        .expect("there are affordances");
     let mut rows: Vec<String> = rows.split("\n  - id:").map(|row| format!("\n  - id:{}", longer(prng, row))).collect();
     let turn = prng.below(rows.len() as u32) as usize;
     rows.rotate_left(turn);
     sources.affordances.1 = format!("{head}{}\n", rows.concat());
     sources.perturbations.1 = perturbations(prng);
-    // Thresholds may be out of order; then the texts alone change.
+    // If the thresholds are out of order, only the files change.
     let tried = Rules::new(Sources { config: config.canonical(), ..sources.clone() });
-    Arc::new(tried.or_else(|_| Rules::new(sources)).expect("the texts hold"))
+    Arc::new(tried.or_else(|_| Rules::new(sources)).expect("the sources are valid"))
 }
 
-/// Never shorter: who has waited has waited by the shorter one.
+/// Lengthens a duration. Shorter ones would break the bounds on waits.
 fn longer(prng: &mut Prng, row: &str) -> String {
-    let (before, after) = row.split_once("duration: ").expect("each has one");
+    let (before, after) = row.split_once("duration: ").expect("each affordance has a duration");
     let digits = after.find(|digit: char| !digit.is_ascii_digit()).unwrap_or(after.len());
     let duration: u32 = after[..digits].parse().expect("a number");
     let more = if prng.once_in(4) { prng.within(1, 6) } else { 0 };
@@ -88,12 +104,12 @@ fn features(prng: &mut Prng, text: &mut String, day: u32) {
     let ties = prng.pick(&["OFF", "A", "B", "C1", "C2", "C3"]);
     let social = prng.pick(&["OFF", "C1", "C2", "C3"]);
     let view = prng.pick(&["full", "hybrid", "compact"]);
-    let (lifecycle, fair, shocks) = (prng.switch(9), prng.switch(7), prng.switch(8));
+    let (lifecycle, fair, perturbations) = (prng.switch(9), prng.switch(7), prng.switch(8));
     let _ = writeln!(
         text,
         "time: {{ ticks_per_day: {day} }}\nfeatures:\n  stages: {{ relationships: \"{ties}\", social_rewards: \
          \"{social}\" }}\n  systems: {{ lifecycle: {lifecycle}, observations: {view}, queue_fairness: {fair}, \
-         perturbations: {shocks} }}"
+         perturbations: {perturbations} }}"
     );
     let (commit, sits_out, ghost) = (prng.within(1, 40), prng.within(0, 200), prng.within(1, 12));
     let _ = writeln!(
@@ -117,7 +133,7 @@ fn features(prng: &mut Prng, text: &mut String, day: u32) {
 
 fn comings_and_goings(prng: &mut Prng, text: &mut String, day: u32, population: u32) {
     let most = prng.within(0, 6);
-    // So many exits must fit a day.
+    // This many exits must fit into a day.
     let gap = prng.below(day / most.max(1));
     let (least, spread) = (prng.within(0, 30), prng.within(0, 60));
     let _ = writeln!(
@@ -164,7 +180,7 @@ fn needs_and_rewards(prng: &mut Prng, text: &mut String) {
         let [hunger, hygiene, energy] = std::array::from_fn(|_| prng.decimal(least, most));
         format!("{{ hunger: {hunger}, hygiene: {hygiene}, energy: {energy} }}")
     };
-    // Mostly a life one can live; now and then one that wears everybody down.
+    // Usually survivable; sometimes residents wear out.
     let (start, critical, slow, fast) = (each(300, 1_000), each(50, 250), each(0, 2), each(0, 12));
     let decay = if prng.once_in(3) { fast } else { slow };
     let _ = writeln!(text, "needs: {{ start: {start}, critical: {critical}, decay_rates: {decay} }}");

@@ -1,4 +1,4 @@
-//! What must be true of every state, and of what a tick does to options and rewards.
+//! Invariants of every state, and of a tick's options and rewards.
 
 use townlet_town::lifecycle::ExitCause;
 use townlet_town::perturbations::{BLACKOUT, OUTAGE, PRICE_SPIKE};
@@ -10,7 +10,7 @@ use townlet_town::{AgentId, Decider, EventKind, Micro, OptionKind, queues};
 use super::conservation::slot;
 use super::{CheckResult, Transition, ensure};
 
-/// True after every order and every tick.
+/// Valid after every command and every tick.
 pub(crate) fn check(transition: &Transition<'_>) -> CheckResult {
     if let Some(violation) = queues::violations(transition.rules, transition.after).into_iter().next() {
         return Err(format!("queues: {violation}"));
@@ -18,7 +18,7 @@ pub(crate) fn check(transition: &Transition<'_>) -> CheckResult {
     residents(transition)?;
     vacant(transition)?;
     exit_queue(transition)?;
-    shocks(transition)
+    perturbations(transition)
 }
 
 fn residents(transition: &Transition<'_>) -> CheckResult {
@@ -33,7 +33,7 @@ fn residents(transition: &Transition<'_>) -> CheckResult {
         ensure!(rules.plan.walkable.get(tile) == Some(&true), "residents: {who:?} stands in a wall");
         let clip = rules.config.rewards.clip.clip_per_episode;
         let sum = agents.episode_return[agent];
-        // Who is beyond a clip that was lowered meanwhile goes no further.
+        // A sum beyond a clip that was lowered at run time may not grow further.
         let had =
             slot(transition.before, who).map_or(Micro::ZERO, |agent| transition.before.agents.episode_return[agent]);
         let (least, most) = ((-clip).min(had), clip.max(had));
@@ -42,7 +42,7 @@ fn residents(transition: &Transition<'_>) -> CheckResult {
             let place = rules.plan.objects[object].place;
             place == agents.home[agent] || !rules.homes.contains(&place)
         });
-        ensure!(theirs, "objects: {who:?} is at a thing in somebody else's home");
+        ensure!(theirs, "objects: {who:?} uses an object in another home");
         ties(transition, agent)?;
     }
     Ok(())
@@ -57,13 +57,13 @@ fn ties(transition: &Transition<'_>, agent: AgentId) -> CheckResult {
     for tie in ties.iter() {
         let all = [tie.trust, tie.familiarity, tie.rivalry];
         ensure!(all.iter().all(|it| (-Micro::ONE..=Micro::ONE).contains(it)), "ties: {who:?} has {tie:?}");
-        ensure!(tie.other != agent && agents.is_present(tie.other), "ties: {who:?} has {tie:?} to nobody");
+        ensure!(tie.other != agent && agents.is_present(tie.other), "ties: {who:?} has {tie:?} with nobody");
         ensure!(ties.iter().filter(|it| it.other == tie.other).count() == 1, "ties: {who:?} has {tie:?} twice");
     }
     Ok(())
 }
 
-/// Nothing is left of those who have gone.
+/// Empty slots are reset.
 fn vacant(transition: &Transition<'_>) -> CheckResult {
     let agents = &transition.after.agents;
     for agent in (0..agents.tile.len() as u16).map(AgentId).filter(|agent| !agents.is_present(*agent)) {
@@ -77,41 +77,41 @@ fn vacant(transition: &Transition<'_>) -> CheckResult {
     Ok(())
 }
 
-/// Everybody in the exit queue lives there and is there once; nobody has jumped it.
+/// Every entry of the exit queue is present and unique, and the order is kept.
 fn exit_queue(transition: &Transition<'_>) -> CheckResult {
     let (before, after) = (&transition.before.employment.queue, &transition.after.employment.queue);
     let present = |agent: AgentId| transition.after.agents.is_present(agent);
     for entry in after {
         let once = after.iter().filter(|other| other.agent == entry.agent).count() == 1;
         ensure!(present(entry.agent) && once, "exit queue: {entry:?} is absent or there twice");
-        ensure!(entry.enqueued <= transition.after.tick, "exit queue: {entry:?} is of the future");
+        ensure!(entry.enqueued <= transition.after.tick, "exit queue: {entry:?} is in the future");
     }
     let same =
         |agent: AgentId, enqueued: u64| after.iter().any(|entry| entry.agent == agent && entry.enqueued == enqueued);
     let kept = before.iter().filter(|entry| same(entry.agent, entry.enqueued)).map(|entry| entry.agent);
     let order = after.iter().map(|entry| entry.agent).take(kept.clone().count());
-    ensure!(kept.eq(order), "exit queue: somebody jumped it: {before:?}, then {after:?}");
-    ensure!(transition.after.employment.due.is_empty(), "exit queue: somebody is due and not in it");
+    ensure!(kept.eq(order), "exit queue: the order changed: {before:?}, then {after:?}");
+    ensure!(transition.after.employment.due.is_empty(), "exit queue: a due resident is not in it");
     Ok(())
 }
 
-/// Utilities and prices are what the shocks under way make of them.
-fn shocks(transition: &Transition<'_>) -> CheckResult {
+/// Utilities and prices match the active perturbations.
+fn perturbations(transition: &Transition<'_>) -> CheckResult {
     let (economy, active) = (&transition.after.economy, &transition.after.perturbations.active);
     let cut = |kind: u8| active.iter().any(|it| it.kind == kind);
-    ensure!(economy.power != cut(BLACKOUT), "shocks: power is {}", economy.power);
-    ensure!(economy.water != cut(OUTAGE), "shocks: water is {}", economy.water);
+    ensure!(economy.power != cut(BLACKOUT), "perturbations: power is {}", economy.power);
+    ensure!(economy.water != cut(OUTAGE), "perturbations: water is {}", economy.water);
     for (item, list) in economy.list_prices.into_iter().enumerate() {
         let about = |items: u8| items & 1 << item != 0;
         let spikes = active.iter().filter(|it| it.kind == PRICE_SPIKE && about(it.items));
         let most = townlet_town::command::MAX_MONEY;
         let price = spikes.fold(list, |price, spike| price.times(spike.magnitude).min(most));
-        ensure!(economy.prices[item] == price, "shocks: {} is asked where {price} is due", economy.prices[item]);
+        ensure!(economy.prices[item] == price, "perturbations: price {} instead of {price}", economy.prices[item]);
     }
     Ok(())
 }
 
-/// What somebody chose is what they do, unless the mask forbids it, an event calls them elsewhere, or they have gone.
+/// A resident does the chosen option, unless it was masked, a meeting took precedence, or they left.
 pub(crate) fn options(
     transition: &Transition<'_>,
     deciders: &[Decider],
@@ -123,7 +123,7 @@ pub(crate) fn options(
         ensure!(agent == decider.agent, "mask: {agent:?} decided for {:?}", decider.agent);
         chosen.push((agent, if decider.mask.allows(choice) { choice } else { OptionKind::Wait }));
     }
-    ensure!(chosen.len() == deciders.len(), "mask: not everybody who was asked decided");
+    ensure!(chosen.len() == deciders.len(), "mask: decisions are missing");
     for agent in before.agents.present.iter().copied() {
         let who = before.agents.resident[agent];
         if slot(after, who).is_none() {
@@ -143,7 +143,7 @@ pub(crate) fn options(
     Ok(())
 }
 
-/// A tick's rewards: items add up, nobody got more than the clip, ends cost what they should.
+/// A tick's rewards: items add up, the clip holds, and terminal penalties are right.
 pub(crate) fn rewards(transition: &Transition<'_>) -> CheckResult {
     let Transition { rules, before, after, events } = transition;
     let (config, rewards) = (&rules.config.rewards, &after.rewards);
@@ -162,7 +162,7 @@ pub(crate) fn rewards(transition: &Transition<'_>) -> CheckResult {
         let dying = after.live_settings.mortality
             && after.agents.collapse_ticks[agent] + window > rules.config.lifecycle.collapse_ticks;
         ensure!(window == 0 || !dying || reward <= Micro::ZERO, "rewards: {who:?} got {reward} while collapsing");
-        ensure!(after.agents.social[agent] == Micro::ZERO, "rewards: {who:?} was not given what company is worth");
+        ensure!(after.agents.social[agent] == Micro::ZERO, "rewards: the social reward of {who:?} was not paid");
     }
     let penalty = |kind: EventKind| match kind {
         EventKind::ResidentLeft { cause: ExitCause::Collapse | ExitCause::Neglect, .. } => config.faint_penalty,
@@ -170,7 +170,7 @@ pub(crate) fn rewards(transition: &Transition<'_>) -> CheckResult {
         _ => Micro::ZERO,
     };
     let ends: Micro = events.iter().map(|event| penalty(event.kind)).sum();
-    ensure!(rewards.items[Item::Terminal as usize] == ends, "rewards: ends cost {ends} and were not given so");
-    ensure!(given + ends == rewards.total, "rewards: {given} and {ends} were given, {} is said", rewards.total);
+    ensure!(rewards.items[Item::Terminal as usize] == ends, "rewards: terminal penalties should be {ends}");
+    ensure!(given + ends == rewards.total, "rewards: {given} and {ends} were given, the total is {}", rewards.total);
     Ok(())
 }

@@ -1,24 +1,24 @@
-//! Who drives the residents in a run, watched: the mask each decider is handed is asked for again and must be the same.
+//! Policies of the simulation tests. Each checks that it was asked for the right residents with the right masks.
 
 use townlet_learn::Scripted;
 use townlet_town::counter_rng::{Purpose, Stream, below};
 use townlet_town::options::{Mask, OPTIONS, mask, reasons};
 use townlet_town::{AgentId, Decider, OptionKind, Policy, Town};
 
-/// How options are chosen. None has a memory, so that a copy of the town chooses the same.
+/// How options are chosen. All are stateless, so a copy of the town chooses the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TestPolicy {
     /// The scripted baseline.
     Scripted,
     /// Any option the mask allows.
-    Wandering,
-    /// Any option at all; what the mask forbids must come out as `wait`.
-    Careless,
+    Random,
+    /// Any option at all; a masked one must become `wait`.
+    Unmasked,
 }
 
-pub(crate) const TEST_POLICIES: [TestPolicy; 3] = [TestPolicy::Scripted, TestPolicy::Wandering, TestPolicy::Careless];
+pub(crate) const TEST_POLICIES: [TestPolicy; 3] = [TestPolicy::Scripted, TestPolicy::Random, TestPolicy::Unmasked];
 
-/// A driver, who decided in the last tick with which mask, and what was wrong with it.
+/// A policy with the latest deciders and the first error found in them.
 pub(crate) struct CheckedPolicy {
     pub(crate) test_policy: TestPolicy,
     pub(crate) deciders: Vec<Decider>,
@@ -38,8 +38,8 @@ impl Policy for CheckedPolicy {
         self.wrong = wrong(town, deciders);
         match self.test_policy {
             TestPolicy::Scripted => Scripted.decide(town, deciders, choices),
-            TestPolicy::Wandering => choices.extend(deciders.iter().map(|it| any(town, it.agent, it.mask))),
-            TestPolicy::Careless => choices.extend(deciders.iter().map(|it| any(town, it.agent, Mask(u16::MAX)))),
+            TestPolicy::Random => choices.extend(deciders.iter().map(|it| any(town, it.agent, it.mask))),
+            TestPolicy::Unmasked => choices.extend(deciders.iter().map(|it| any(town, it.agent, Mask(u16::MAX)))),
         }
     }
 }
@@ -51,7 +51,7 @@ fn any(town: &Town, agent: AgentId, mask: Mask) -> OptionKind {
     allowed().nth(pick as usize).unwrap_or_default()
 }
 
-/// Whoever must decide does, once, with the mask that stands; nobody else does.
+/// Every due resident decides once with the current mask, and nobody else does.
 fn wrong(town: &Town, deciders: &[Decider]) -> Option<String> {
     let (rules, state) = (town.rules(), town.state());
     let agents = &state.agents;
@@ -65,7 +65,7 @@ fn wrong(town: &Town, deciders: &[Decider]) -> Option<String> {
                 let why = reasons(rules, state, agent);
                 let bits = (0..OPTIONS.len()).fold(0, |bits, option| bits | u16::from(why[option].is_none()) << option);
                 if decider.mask != mask(rules, state, agent) || decider.mask.0 != bits {
-                    return Some(format!("resident {name} is handed {:?} where {bits:b} stands", decider.mask));
+                    return Some(format!("resident {name} has the mask {:?} instead of {bits:b}", decider.mask));
                 }
                 if asked.next().is_some() {
                     return Some(format!("resident {name} decides twice"));

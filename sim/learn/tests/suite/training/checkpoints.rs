@@ -1,4 +1,4 @@
-//! Checkpoints come back as they were, and every fault is refused by its name.
+//! Checkpoints round-trip, and every damage is refused.
 
 use std::fs;
 use std::path::Path;
@@ -15,20 +15,20 @@ use super::{rules, trainer};
 fn registry(folder: &Path) -> (Registry, String) {
     let registry = Registry::new(folder);
     let mut trainer = trainer(&rules(&[]), 1);
-    trainer.advance().expect("nothing explodes");
+    trainer.advance().expect("it does not diverge");
     let id = trainer.save(&registry, "run").expect("it is written");
     (registry, id)
 }
 
 #[test]
-fn what_was_written_is_read_and_drives_a_town() {
+fn a_checkpoint_round_trips_and_drives_a_town() {
     let folder = tempfile::tempdir().expect("a folder");
     let (registry, id) = registry(folder.path());
     let mut trained = trainer(&rules(&[]), 1);
-    trained.advance().expect("nothing explodes");
+    trained.advance().expect("it does not diverge");
     let checkpoint = registry.load(&id).expect("it is whole");
     assert_eq!(registry.ids(), std::slice::from_ref(&id));
-    assert_eq!(&checkpoint.weights, trained.learner().weights(), "the same training, the same weights");
+    assert_eq!(&checkpoint.weights, trained.learner().weights(), "the same training gives the same weights");
     assert_eq!((checkpoint.meta.updates, checkpoint.meta.steps), (1, trained.steps()));
     let rules = rules(&[]);
     for choice in [Choice::Greedy, Choice::Sampled] {
@@ -37,26 +37,26 @@ fn what_was_written_is_read_and_drives_a_town() {
             let mut town = Town::new(Arc::clone(&rules), 5);
             (0..300).for_each(|_| town.step(&mut policy));
             for agent in &town.state().agents.present {
-                let last_decision = policy.last_decision(&town, *agent).expect("everybody has decided");
+                let last_decision = policy.last_decision(&town, *agent).expect("everyone has decided");
                 let [first, second, third] = last_decision.top.map(|(_, probability)| probability);
                 assert!(first >= second && second >= third && first + second + third <= 1.0001 && first > 0.0);
                 assert!(last_decision.value.is_finite());
             }
             town.digest()
         };
-        assert_eq!(drive(), drive(), "the same checkpoint, town and way of choosing");
+        assert_eq!(drive(), drive(), "the same checkpoint, town and choice give the same options");
     }
 }
 
 #[test]
-fn every_altered_byte_and_every_cut_is_refused_by_name() {
+fn altered_bytes_and_truncated_files_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let (registry, id) = registry(folder.path());
     for path in [registry.path(&id), registry.path(&id).with_extension("training")] {
         let whole = fs::read(&path).expect("it is there");
         let is_policy = path.extension().is_some_and(|ending| ending == "safetensors");
         let refused = |bytes: &[u8]| {
-            fs::write(&path, bytes).expect("it can be written");
+            fs::write(&path, bytes).expect("the file is writable");
             let error = if is_policy { registry.load(&id).err() } else { registry.training(&id).err() };
             let error = error.expect("it is refused").to_string();
             assert!(error.contains(&id), "{error}");
@@ -70,20 +70,20 @@ fn every_altered_byte_and_every_cut_is_refused_by_name() {
             bytes[place] ^= 0x10;
             refused(&bytes);
             let cut = refused(&whole[..place]);
-            let words = ["truncated", "cut off", "no training"];
+            let words = ["truncated", "not a training state"];
             assert!(words.iter().any(|word| cut.contains(word)), "{place}: {cut}");
         }
-        println!("{}: {} bytes, one in {step} altered, and one in {step} cut off", path.display(), whole.len());
+        println!("{}: {} bytes, one in {step} altered, and one in {step} truncated", path.display(), whole.len());
         refused(&[whole.as_slice(), b"more"].concat());
-        fs::write(&path, &whole).expect("it can be written");
+        fs::write(&path, &whole).expect("the file is writable");
     }
     assert!(registry.load(&id).is_ok() && registry.training(&id).is_ok());
     assert!(matches!(registry.load("nothing"), Err(CheckpointError::Missing { .. })));
-    assert!(matches!(registry.load("../nothing"), Err(CheckpointError::Missing { .. })), "no way out of the folder");
+    assert!(matches!(registry.load("../nothing"), Err(CheckpointError::Missing { .. })), "ids are no paths");
 }
 
 #[test]
-fn a_policy_for_another_town_or_layout_is_refused_by_name() {
+fn a_policy_for_another_town_or_layout_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let (registry, id) = registry(folder.path());
     let checkpoint = registry.load(&id).expect("it is whole");
@@ -109,7 +109,7 @@ fn a_policy_for_another_town_or_layout_is_refused_by_name() {
 }
 
 #[test]
-fn numbers_that_are_none_are_refused_by_name() {
+fn values_that_are_not_finite_are_refused_by_tensor() {
     let folder = tempfile::tempdir().expect("a folder");
     let (registry, id) = registry(folder.path());
     let checkpoint = registry.load(&id).expect("it is whole");

@@ -1,6 +1,4 @@
-//! Learning on the town: what is collected, what is kept, and that it goes on as if nothing had happened.
-//!
-//! Every test trains a small network on a few towns; how well it learns is not asked here.
+//! Training on the town: rollouts, checkpoints and continuation, with a small network on a few towns.
 
 mod checkpoints;
 mod continuation;
@@ -11,7 +9,7 @@ use std::sync::Arc;
 use townlet_learn::train::{Plan, Trainer};
 use townlet_town::Rules;
 
-/// A small training: five towns, a few seconds.
+/// Settings of a training that takes a few seconds.
 pub(crate) const SMALL: &[(&str, &str)] = &[
     ("features.systems.observations", "compact"),
     ("training.replicas", "5"),
@@ -27,7 +25,7 @@ pub(crate) fn rules(flags: &[(&str, &str)]) -> Arc<Rules> {
     crate::default_rules(&[SMALL, flags].concat())
 }
 
-/// A training of so many steps at its beginning.
+/// A training at its beginning.
 pub(crate) fn trainer(rules: &Arc<Rules>, workers: usize) -> Trainer {
     Trainer::new(rules, Plan { seed: 11, total_steps: 100_000, threads: crate::threads(workers) })
 }

@@ -1,4 +1,4 @@
-//! What is collected is what a naive loop over the same towns finds: sums, discounts, ends, and nobody else's past.
+//! Rollouts match a naive loop over the same towns.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ fn network(rules: &Rules) -> Forward {
     Forward::new(shape, &ActorCritic::new(shape, SEED).weights())
 }
 
-/// A collected rollout before it is gathered.
+/// A rollout before it is gathered.
 fn collect_rollout(rules: &Arc<Rules>, behavior_policy: BehaviorPolicy) -> Rollout {
     let forward = network(rules);
     let mut rollout = Rollout::new(rules, SEED, &forward);
@@ -31,7 +31,7 @@ fn collect_rollout(rules: &Arc<Rules>, behavior_policy: BehaviorPolicy) -> Rollo
     rollout
 }
 
-/// One resident's life as a naive loop keeps it: each tick's reward, and at which ticks they decided.
+/// One resident in the naive loop: each tick's reward, and the ticks of their decisions.
 #[derive(Default)]
 struct Naive {
     rewards: Vec<f64>,
@@ -39,7 +39,7 @@ struct Naive {
     left: bool,
 }
 
-/// Lives through a replica's first town again with the options it chose, and writes everything down.
+/// Replays a replica's first town with its chosen options and records everything.
 fn replay_naively(
     rules: &Arc<Rules>,
     replica: u32,
@@ -80,8 +80,8 @@ fn near(found: f32, wanted: f64) -> bool {
 }
 
 #[test]
-fn sums_discounts_and_ends_are_those_of_a_naive_loop() {
-    // Long enough for people to leave and others to come after them, without a horizon.
+fn rewards_discounts_and_ends_match_a_naive_loop() {
+    // Long enough for exits and arrivals, without a horizon.
     let flags = [
         ("training.rollout_ticks", "2500"),
         ("training.horizon_days", "1000"),
@@ -110,19 +110,19 @@ fn sums_discounts_and_ends_are_those_of_a_naive_loop() {
                     (None, true) => {
                         assert_eq!(decisions.successors[*at], Successor::Terminated);
                         assert!(near(decisions.rewards[*at], worth), "{} {worth}", decisions.rewards[*at]);
-                        assert!(decisions.discounts[*at].abs() < f32::EPSILON, "nothing is handed on");
+                        assert!(decisions.discounts[*at].abs() < f32::EPSILON, "an exit has no successor");
                         exits += 1;
                     }
                     (None, false) => assert_eq!(decisions.successors[*at], Successor::Open),
                 }
-                assert_eq!(decisions.continues_episode[*at], place > 0, "an episode begins with its resident");
+                assert_eq!(decisions.continues_episode[*at], place > 0, "an episode starts with its resident");
             }
         }
     }
     assert!(exits > 5 && sums > 1_000, "{exits} exits, {sums} sums");
 }
 
-/// What a resident at the horizon sees is worth, by the network itself.
+/// The network's values of the states of all residents present.
 fn worth(town: &Town, layout: &Layout, forward: &mut Forward) -> Vec<f32> {
     let mut rows = vec![0.0; town.state().agents.present.len() * layout.width];
     layout.observe_all(town, &mut rows);
@@ -132,7 +132,7 @@ fn worth(town: &Town, layout: &Layout, forward: &mut Forward) -> Vec<f32> {
 }
 
 #[test]
-fn the_horizon_truncates_with_the_value_of_what_is_seen_there() {
+fn the_horizon_truncates_with_the_value_of_the_last_state() {
     let rules =
         rules(&[("training.replicas", "1"), ("training.horizon_days", "1"), ("training.rollout_ticks", "1000")]);
     let rollout = collect_rollout(&rules, BehaviorPolicy::Network);
@@ -154,12 +154,12 @@ fn the_horizon_truncates_with_the_value_of_what_is_seen_there() {
         values.sort_by(f32::total_cmp);
         values
     };
-    assert_eq!(sorted(cut), sorted(values), "everybody present, and nobody else");
-    assert!(!decisions.successors.contains(&Successor::Open), "nothing is left open at the horizon");
+    assert_eq!(sorted(cut), sorted(values), "exactly the residents present");
+    assert!(!decisions.successors.contains(&Successor::Open), "nothing is open at the horizon");
 }
 
 #[test]
-fn no_option_outside_the_mask_is_ever_chosen_and_the_scripted_policy_is_followed_to_the_letter() {
+fn choices_respect_the_mask_and_the_scripted_policy_is_followed_exactly() {
     let rules = rules(&[]);
     for behavior_policy in [BehaviorPolicy::Network, BehaviorPolicy::Scripted] {
         let mut rollout = collect_rollout(&rules, behavior_policy);
@@ -186,8 +186,8 @@ fn no_option_outside_the_mask_is_ever_chosen_and_the_scripted_policy_is_followed
 }
 
 #[test]
-fn two_rollouts_are_one_twice_as_long() {
-    // Open decisions go on in the next batch: no reward is lost between two and none is counted twice.
+fn two_rollouts_equal_one_of_twice_the_length() {
+    // Open decisions continue in the next batch: no reward is lost and none is counted twice.
     let sums = |ticks: &str, rounds: usize| {
         let rules = rules(&[("training.rollout_ticks", ticks), ("training.horizon_days", "1000")]);
         let forward = network(&rules);
@@ -211,7 +211,7 @@ fn two_rollouts_are_one_twice_as_long() {
 }
 
 #[test]
-fn a_rollout_asks_for_no_memory_in_its_ticks() {
+fn the_ticks_of_a_rollout_allocate_nothing() {
     let rules = rules(&[("training.horizon_days", "1000"), ("training.rollout_ticks", "300")]);
     let forward = network(&rules);
     let mut rollout = Rollout::new(&rules, SEED, &forward);
@@ -224,7 +224,7 @@ fn a_rollout_asks_for_no_memory_in_its_ticks() {
         asked.push(counted.count_total);
         rollout.gather(&mut batch, &mut scale.empty());
     }
-    // What is left is asked for once a rollout, once a day or with an exit: far less than once a tick.
+    // The rest is allocated once per rollout, day or exit: far less than once per tick.
     let most = asked[6..].iter().max().expect("three");
     assert!(*most < 60, "{asked:?}");
 }
