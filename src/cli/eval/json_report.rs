@@ -1,6 +1,6 @@
-//! An evaluation for a program: every figure of every town and day in one JSON object.
+//! The evaluation as one JSON object with every town and day.
 //!
-//! All of it except `speed` depends on policy, configuration and seeds alone.
+//! Everything except `speed` depends only on policy, configuration and seeds.
 
 use serde_json::{Map, Value, json};
 use townlet_learn::evaluate::invariant_monitor::Violation;
@@ -11,7 +11,7 @@ use townlet_town::score::Terms;
 
 use super::summary::{Check, Comparison, KpiLine, Summary};
 
-/// The whole of it.
+/// The report.
 pub(super) fn json(summary: &Summary) -> Value {
     let records = &summary.entry.records;
     let signs = summary.signs.iter().map(|line| {
