@@ -277,7 +277,7 @@ fn every_fault_of_a_checkpoint_is_refused_by_name_wherever_it_is_asked_for() {
     for (id, says) in [
         (truncated, "truncated"),
         (altered, "was altered"),
-        (&nan, "every weight is a finite number"),
+        (&nan, "every weight must be finite"),
         (&format, "`townlet-policy-1`"),
         (&elsewhere, "config_id `elsewhere`"),
         (&layout, "the observation layout"),

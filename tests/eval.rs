@@ -120,11 +120,11 @@ fn a_person_sees_the_score_the_kpis_and_how_fast() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     for part in [
         "policy scripted",
-        "4 towns of 3 days: seeds 1 to 4",
-        "Held out",
+        "4 towns of 3 days, seeds 1 to 4",
+        "held out",
         "town score",
-        "% of bootstraps",
-        "day by day",
+        "% bootstrap interval",
+        "by day",
         "self-sufficiency",
         "4 of 4",
         "waits",

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use live::{FILE, Live, SMALL, filed, home, options, read, sources, wait_for};
 use serde_json::Value;
-use townlet_learn::checkpoint::{Checkpoint, Registry, Saved};
+use townlet_learn::checkpoint::{Checkpoint, Registry, TrainingState};
 use townlet_learn::{Choice, NetworkPolicy};
 use townlet_shard::Options;
 use townlet_shard::training::TrainingSpec;
@@ -25,8 +25,8 @@ fn registry(home: &Path) -> Registry {
 }
 
 #[track_caller]
-fn newest(home: &Path) -> Saved {
-    registry(home).newest_training().expect("a training that can be gone on with")
+fn newest(home: &Path) -> TrainingState {
+    registry(home).newest_training(|_| true).expect("a training that can be gone on with")
 }
 
 /// The rows of a home's only training.
@@ -115,7 +115,7 @@ fn a_training_goes_on_under_what_was_reloaded() {
     wait_for(&views, "a checkpoint", |view| view.learning.checkpoint.is_some());
     live.done("training pause");
     wait_for_state(&live, "paused");
-    let clip = |saved: &Saved| {
+    let clip = |saved: &TrainingState| {
         let row = saved.sources.config.lines().find_map(|line| line.strip_prefix("rewards.clip.clip_per_tick: "));
         row.map(str::to_owned)
     };
@@ -294,13 +294,15 @@ fn killed_on_the_spot_it_goes_on_from_its_last_checkpoint() {
     let home = home();
     let line = "run --headless --train --days 1000000";
     let (ended, said) = stopped(townlet(home.path(), line, &[]), "-KILL", || {
-        registry(home.path()).newest_training().is_some_and(|saved| saved.progress.updates >= 4)
+        registry(home.path()).newest_training(|_| true).is_some_and(|saved| saved.progress.updates >= 4)
     });
     assert_eq!(ended, None, "{said}");
     let before = newest(home.path());
     let line = format!("{line} --resume");
     let (ended, said) = stopped(townlet(home.path(), &line, &[]), "-TERM", || {
-        registry(home.path()).newest_training().is_some_and(|saved| saved.progress.updates > before.progress.updates)
+        registry(home.path())
+            .newest_training(|_| true)
+            .is_some_and(|saved| saved.progress.updates > before.progress.updates)
     });
     assert_eq!(ended, Some(130), "{said}");
     let after = newest(home.path());

@@ -76,7 +76,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
     let svg = out.lines().find_map(|line| line.strip_prefix("curves ")).expect("where the curves are").trim();
     assert!(std::fs::read_to_string(home.path().join(svg)).expect("curves").starts_with("<svg"));
     let again = json(home.path(), &format!("train --resume {id} --minutes 0.001 --json"));
-    assert_eq!(again["end"], "the time is up");
+    assert_eq!(again["end"], "time limit reached");
     assert!(again["row"]["update"].as_u64() > Some(2));
 }
 
@@ -206,11 +206,11 @@ fn a_training_goes_on_while_the_disk_refuses_and_writes_everything_when_it_no_lo
         command(home.path(), &line).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
     let mut said = BufReader::new(child.stderr.take().expect("its messages")).lines().map_while(Result::ok);
     let refused = said.find(|line| line.contains("logs/training")).expect("it says what the disk refuses");
-    assert!(refused.contains("The training goes on"), "{refused}");
+    assert!(refused.contains("The training continues"), "{refused}");
     for path in &blocked {
         std::fs::remove_file(path).expect("it can be removed");
     }
-    assert!(said.any(|line| line.contains("rows and checkpoint are written again")));
+    assert!(said.any(|line| line.contains("rows and checkpoints can be written again")));
     let signal = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("a signal");
     assert!(signal.success());
     assert_eq!(child.wait().expect("its status").code(), Some(130));
