@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::command_table::{Args, Look, Run, ShardAction};
 use super::commands::session::PERSISTENT;
 use super::commands::world::RELOAD_CONFIG;
 use super::disk_thread::{Decision, append_decisions};
 use super::engine::{Engine, Message};
 use super::incident::{IncidentTrigger, Kind, Now};
 use super::publish::Mode;
-use super::table::{Args, Look, Run, ShardAction};
 use super::telemetry;
 use townlet_audit::Record;
 use townlet_wire::{Role, Status};

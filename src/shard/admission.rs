@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::command_table::{Args, Look, Row, Run, TABLE, error, refused, specs};
 use super::disk_thread::Decision;
 use super::engine::{Engine, Message};
 use super::execution::pending_answer;
 use super::pending_writes::PendingIntent;
 use super::reload::Fresh;
 use super::request_validation::{self, Visitor};
-use super::table::{Args, Look, Row, Run, TABLE, error, refused, specs};
 use townlet_audit::{Entry, Lookup, Stage, fingerprint};
-use townlet_wire::line::{self, Parsed};
+use townlet_wire::command_line::{self, Parsed};
 use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Status, allowed};
 
 /// Gets an answer.
@@ -196,8 +196,8 @@ impl Engine {
         let Some(who) = visitor.as_ref().map(|visitor| visitor.session.clone()).or_else(here) else { return };
         let cmd_id = request.cmd_id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let specs = std::mem::take(&mut self.desk.specs);
-        let parsed =
-            request_validation::fit(&cmd_id, &request.command).and_then(|()| line::parse(&specs, &request.command));
+        let parsed = request_validation::fit(&cmd_id, &request.command)
+            .and_then(|()| command_line::parse(&specs, &request.command));
         let mut draft = Draft {
             who,
             cmd_id,

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use townlet_town::{Rules, Town};
 
+use super::command_table::{Args, Look, Run, TABLE};
 use super::commands::world::RELOAD_CONFIG;
 use super::driver::Driver;
 use super::journal::{DIGEST_TICKS, Entry};
 use super::recovery::RecoveredRun;
 use super::reload::ConfigReloader;
-use super::table::{Args, Look, Run, TABLE};
 use super::telemetry::ShardStatus;
 use townlet_audit::Record;
 use townlet_wire::Status;

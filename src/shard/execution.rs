@@ -9,12 +9,12 @@ use fail::fail_point;
 use serde_json::{Value, json};
 
 use super::admission::PendingCommand;
+use super::command_table::{Args, Look, Run, ShardAction, error, refused};
 use super::disk_thread::Decision;
 use super::engine::{Engine, Message};
 use super::incident::{Given, Phase};
 use super::journal::Entry as JournalEntry;
 use super::pending_writes::{Both, NotDurable};
-use super::table::{Args, Look, Run, ShardAction, error, refused};
 use townlet_audit::{Entry, Stage};
 use townlet_wire::{Answer, ErrorBody, Status};
 

@@ -6,6 +6,7 @@
 mod actions;
 mod admission;
 mod audit_replay;
+mod command_table;
 mod commands;
 mod disk_thread;
 mod driver;
@@ -31,7 +32,6 @@ mod request_validation;
 mod resume;
 pub mod snapshots;
 mod subscribers;
-mod table;
 mod telemetry;
 #[cfg(test)]
 mod tests;
@@ -39,6 +39,7 @@ pub mod tokens;
 pub mod training;
 
 pub use admission::Told;
+pub use command_table::specs;
 pub use driver::Driver;
 pub use engine::Speed;
 pub use home::Home;
@@ -47,7 +48,6 @@ pub use promotion::ReleasePointerError;
 pub use reload::{ConfigReloader, Read};
 pub use request_validation::{Visitor, is_id};
 pub use resume::{Recorded, recorded, reloaded, resume};
-pub use table::specs;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

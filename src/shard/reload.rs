@@ -13,9 +13,9 @@ use townlet_town::reload::changes;
 use townlet_town::{Rules, RulesError, Sources};
 
 use super::admission::Draft;
+use super::command_table::{Row, Run, error, listed, refused};
 use super::engine::Engine;
 use super::journal::Entry as JournalEntry;
-use super::table::{Row, Run, error, listed, refused};
 use super::training::TrainingSpec;
 use townlet_audit::{Lookup, fingerprint};
 use townlet_wire::{ErrorBody, Request};

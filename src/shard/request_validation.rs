@@ -3,10 +3,10 @@
 //!
 //! Knows text only. Rules: "Idempotent retries", "Roles and identity", "HTTP service".
 
-use super::table::error;
+use super::command_table::error;
+use townlet_wire::escape;
 use townlet_wire::service::is_older;
-use townlet_wire::text::escape;
-use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, line};
+use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, command_line};
 
 /// Longest `cmd_id` taken, in bytes.
 const MAX_ID: usize = 128;
@@ -83,7 +83,7 @@ pub(super) fn shown(line: &str) -> String {
     if holds_token(line) {
         return String::from("(a line with a token)");
     }
-    escape(line).chars().take(line::MAX_LINE).collect()
+    escape(line).chars().take(command_line::MAX_LINE).collect()
 }
 
 /// An answer as it may leave: what was typed comes back in it, and may have held escapes.

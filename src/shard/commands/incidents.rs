@@ -1,6 +1,6 @@
 //! Incidents: a bundle of the shard as it is, on demand. What goes in stands in `shard::incident`.
 
-use crate::table::{REASON, Row, Run, ShardAction};
+use crate::command_table::{REASON, Row, Run, ShardAction};
 use townlet_wire::Role;
 
 pub(crate) static INCIDENT: Row = Row {

@@ -1,7 +1,7 @@
 //! The pace of a local town, which belongs to its owner whatever the role.
 
+use crate::command_table::{Kind, Row, Run, ShardAction, arg, optional};
 use crate::engine::Speed;
-use crate::table::{Kind, Row, Run, ShardAction, arg, optional};
 use townlet_wire::Role;
 
 pub(crate) static SPEED: Row = Row {

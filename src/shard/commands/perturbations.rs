@@ -4,9 +4,9 @@ use serde_json::json;
 use townlet_town::ids::PlaceId;
 use townlet_town::{Command, Micro};
 
-use crate::table::{Arg, Args, Kind, Look, Reply, Row, Run, arg, error};
+use crate::command_table::{Arg, Args, Kind, Look, Reply, Row, Run, arg, error};
 use crate::telemetry;
-use townlet_wire::line::nearest;
+use townlet_wire::command_line::nearest;
 use townlet_wire::{ErrorBody, Role};
 
 const fn flag(name: &'static str, kind: Kind) -> Arg {

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
+use crate::command_table::{Arg, Args, Kind, Look, REASON, Reply, Row, Run, ShardAction, arg};
 use crate::promotion::Order;
-use crate::table::{Arg, Args, Kind, Look, REASON, Reply, Row, Run, ShardAction, arg};
 use townlet_wire::{ErrorBody, Role};
 
 /// `--to <snapshot>`.

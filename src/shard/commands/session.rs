@@ -1,7 +1,7 @@
 //! The session's own role, and what leaves the shard: sentences and names. Who may become what is decided here and nowhere else; the answer is audited.
 
+use crate::command_table::{Kind, REASON, Row, Run, ShardAction, arg, error, optional};
 use crate::publish::Mode;
-use crate::table::{Kind, REASON, Row, Run, ShardAction, arg, error, optional};
 use townlet_wire::Role;
 
 /// What stays said when a run is resumed: no file and no town holds it, only the audit log.

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::command_table::{Args, Kind, Reply, Row, Run, ShardAction, arg, error};
 use crate::snapshots::{self, Found};
-use crate::table::{Args, Kind, Reply, Row, Run, ShardAction, arg, error};
-use townlet_wire::line::nearest;
+use townlet_wire::command_line::nearest;
 use townlet_wire::{ErrorBody, Role};
 
 pub(crate) static SAVE: Row = Row {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::table::{Args, Look, Reply, Row, Run, ShardAction, error};
+use crate::command_table::{Args, Look, Reply, Row, Run, ShardAction, error};
 use townlet_wire::{ErrorBody, Role};
 
 pub(crate) static STATUS: Row = Row {

@@ -4,7 +4,7 @@ use townlet_town::Command;
 use townlet_town::affordances::ITEMS;
 use townlet_town::perturbations;
 
-use crate::table::{Args, Kind, REASON, Row, Run, arg};
+use crate::command_table::{Args, Kind, REASON, Row, Run, arg};
 use townlet_wire::{ErrorBody, Role};
 
 const SWITCH: &[&str] = &["on", "off"];

@@ -24,8 +24,8 @@ use std::sync::Arc;
 use townlet_town::Rules;
 use townlet_town::config::{AutoRollback, Config};
 
+use super::command_table::error;
 use super::policies::{Loaded, PolicyCatalog, PolicyError};
-use super::table::error;
 use super::{Driver, Home};
 use evaluator::{Case, Judge};
 use state_machine::{Act, Machine, Stage};

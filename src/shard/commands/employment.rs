@@ -3,7 +3,7 @@
 use serde_json::json;
 use townlet_town::{Command, names};
 
-use crate::table::{Args, Kind, Look, REASON, Reply, Row, Run, arg};
+use crate::command_table::{Args, Kind, Look, REASON, Reply, Row, Run, arg};
 use crate::telemetry;
 use townlet_wire::{ErrorBody, Role};
 
@@ -102,7 +102,7 @@ fn review(look: &Look<'_>, _: &Args) -> Reply {
         count => {
             let names: Vec<String> =
                 state.employment.queue.iter().map(|entry| names::name(state.agents.resident[entry.agent])).collect();
-            format!("{count} waiting: {}.", crate::table::listed(&names))
+            format!("{count} waiting: {}.", crate::command_table::listed(&names))
         }
     };
     Ok(json!({ "summary": summary, "queue": entries }))

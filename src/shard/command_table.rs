@@ -9,11 +9,12 @@ use serde_json::Value;
 use townlet_town::{AgentId, Command, Refusal, Town, names};
 
 use super::commands::{
-    incidents, look, pace, people, perturbations, promotion, queue, session, snapshots, ties, training, world,
+    employment, incidents, inspect, pace, perturbations, promotion, relationships, residents, session, snapshots,
+    training, world,
 };
 use super::promotion::{Order, Releases};
 use super::telemetry::ShardStatus;
-use townlet_wire::line::nearest;
+use townlet_wire::command_line::nearest;
 use townlet_wire::{ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Role};
 
 /// One argument of a row.
@@ -131,26 +132,26 @@ pub(super) struct Row {
 
 /// THE table of commands.
 pub(super) static TABLE: &[&Row] = &[
-    &look::HELP,
-    &look::TELEMETRY_SNAPSHOT,
-    &look::HEALTH_STATUS,
-    &look::KPI,
-    &queue::STATUS,
-    &queue::REVIEW,
-    &queue::REQUEST,
-    &queue::APPROVE,
-    &queue::DEFER,
-    &look::QUEUE_INSPECT,
-    &look::DEBUG_QUEUES,
-    &look::AFFORDANCE_STATUS,
-    &look::EXPLAIN,
-    &people::SPAWN,
-    &people::TELEPORT,
-    &people::SETNEED,
-    &people::SETMONEY,
-    &people::POSSESS,
-    &people::RELEASE,
-    &people::KILL,
+    &inspect::HELP,
+    &inspect::TELEMETRY_SNAPSHOT,
+    &inspect::HEALTH_STATUS,
+    &inspect::KPI,
+    &employment::STATUS,
+    &employment::REVIEW,
+    &employment::REQUEST,
+    &employment::APPROVE,
+    &employment::DEFER,
+    &inspect::QUEUE_INSPECT,
+    &inspect::DEBUG_QUEUES,
+    &inspect::AFFORDANCE_STATUS,
+    &inspect::EXPLAIN,
+    &residents::SPAWN,
+    &residents::TELEPORT,
+    &residents::SETNEED,
+    &residents::SETMONEY,
+    &residents::POSSESS,
+    &residents::RELEASE,
+    &residents::KILL,
     &world::PRICE,
     &world::BLACKOUT,
     &world::OUTAGE,
@@ -181,13 +182,13 @@ pub(super) static TABLE: &[&Row] = &[
     &incidents::INCIDENT,
     &session::ESCALATE,
     &session::VIEWER,
-    &ties::SUMMARY,
-    &ties::DETAIL,
-    &ties::RIVALRIES,
-    &ties::CONFLICT,
-    &ties::EVENTS,
-    &ties::SET_REL,
-    &ties::FORCE_CHAT,
+    &relationships::SUMMARY,
+    &relationships::DETAIL,
+    &relationships::RIVALRIES,
+    &relationships::CONFLICT,
+    &relationships::EVENTS,
+    &relationships::SET_REL,
+    &relationships::FORCE_CHAT,
     &promotion::STATUS,
     &promotion::CANDIDATE,
     &promotion::PROMOTE,

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use townlet_town::ties::{self, ASPECTS};
 use townlet_town::{Command, ResidentId, names};
 
-use crate::table::{Args, Kind, Look, Reply, Row, Run, arg, error};
+use crate::command_table::{Args, Kind, Look, Reply, Row, Run, arg, error};
 use crate::telemetry;
 use townlet_wire::telemetry::Tie;
 use townlet_wire::{ErrorBody, Role};

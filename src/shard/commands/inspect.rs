@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use townlet_town::options::{OPTIONS, works};
 use townlet_town::{names, queues};
 
-use crate::table::{Args, Kind, Look, Reply, Row, Run, arg, error, optional, specs};
+use crate::command_table::{Args, Kind, Look, Reply, Row, Run, arg, error, optional, specs};
 use crate::telemetry;
-use townlet_wire::line::nearest;
+use townlet_wire::command_line::nearest;
 use townlet_wire::{CommandSpec, Role};
 
 const fn looks(name: &'static str, help: &'static str, run: fn(&Look<'_>, &Args) -> Reply) -> Row {

@@ -4,9 +4,9 @@ use townlet_town::Command;
 use townlet_town::needs::NEEDS;
 use townlet_town::options::OptionKind;
 
-use super::queue::on;
-use crate::table::{Args, Kind, Look, Row, Run, arg, error, optional};
-use townlet_wire::line::nearest;
+use super::employment::on;
+use crate::command_table::{Args, Kind, Look, Row, Run, arg, error, optional};
+use townlet_wire::command_line::nearest;
 use townlet_wire::{ErrorBody, Role};
 
 const OPTION_NAMES: &[&str] = &["wait", "eat", "cook", "wash", "sleep", "work", "shop", "socialise", "go_home"];
