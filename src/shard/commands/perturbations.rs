@@ -32,10 +32,10 @@ pub(crate) static TRIGGER: Row = Row {
     role: Role::Admin,
     destructive: false,
     help: "starts an event of the perturbation file now, whatever cooldowns say",
-    run: Run::Town(|look, args| {
+    run: Run::Town(|_, args| {
         let duration = args.number("duration").map(|ticks| ticks as u32);
         let magnitude: Option<Micro> = args.get("magnitude").map(|_| args.decimal("magnitude"));
-        Ok(Command::Trigger { event: event(look, args)?, duration, magnitude })
+        Ok(Command::Trigger { event: args.text("event").to_owned(), duration, magnitude })
     }),
 };
 
@@ -45,7 +45,7 @@ pub(crate) static CANCEL: Row = Row {
     role: Role::Admin,
     destructive: false,
     help: "ends an event that is under way, or keeps it from coming today",
-    run: Run::Town(|look, args| Ok(Command::Cancel { event: event(look, args)? })),
+    run: Run::Town(|_, args| Ok(Command::Cancel { event: args.text("event").to_owned() })),
 };
 
 pub(crate) static SWITCH: Row = Row {
@@ -85,19 +85,6 @@ fn queue(look: &Look<'_>, _: &Args) -> Reply {
     let events: Vec<&str> =
         look.town.rules().perturbation_events.iter().map(|event_rule| event_rule.name.as_str()).collect();
     Ok(json!({ "summary": summary, "perturbations": rows, "events": events, "enabled": on }))
-}
-
-fn event(look: &Look<'_>, args: &Args) -> Result<u16, ErrorBody> {
-    let (perturbations, typed) = (&look.town.rules().perturbation_events, args.text("event"));
-    perturbations.iter().position(|event_rule| event_rule.name == typed).map(|index| index as u16).ok_or_else(|| {
-        let names: Vec<&str> = perturbations.iter().map(|event_rule| event_rule.name.as_str()).collect();
-        let hint = match nearest(typed, names.iter().copied()) {
-            Some(near) => format!("Did you mean `{near}`?"),
-            None if names.is_empty() => "The perturbation file has no events.".to_owned(),
-            None => format!("Events: {}.", names.join(", ")),
-        };
-        error("E_NOT_FOUND", format!("the perturbation file has no event `{typed}`."), hint)
-    })
 }
 
 /// A place by its name, or the place an object stands in.

@@ -162,6 +162,8 @@ fn money(luck: &mut Prng) -> Micro {
     }
 }
 
-fn event(luck: &mut Prng, town: &Town) -> u16 {
-    luck.below(town.rules().perturbation_events.len() as u32 + 1) as u16
+fn event(luck: &mut Prng, town: &Town) -> String {
+    let events = &town.rules().perturbation_events;
+    let row = luck.below(events.len() as u32 + 1) as usize;
+    events.get(row).map_or_else(|| "nothing".into(), |event| event.name.clone())
 }
