@@ -62,9 +62,9 @@ impl Script {
             if parsed.spec.effect == Effect::Pace {
                 bail!("{place}: a batch keeps its own pace; `{}` is for the screen. Leave it out.", parsed.spec.name);
             }
-            for arg in parsed.spec.args.iter().filter(|arg| arg.kind == ArgKind::Agent) {
-                if let Some(id) = parsed.args.get(&arg.name).filter(|id| names::resident(id).is_none()) {
-                    bail!("{place}: {}", unknown_resident(id));
+            for (_, value) in parsed.given().filter(|(arg, _)| arg.kind == ArgKind::Agent) {
+                if let Some(id) = value.map(ToString::to_string).filter(|id| names::resident(id).is_none()) {
+                    bail!("{place}: {}", unknown_resident(&id));
                 }
             }
             let tick = it.tick.unwrap_or(from);

@@ -1,120 +1,39 @@
-//! The command table: every command is one row, and everything that lists commands is made from the rows.
+//! The command table: every command is one row, and everything that lists or reads commands is made from the rows.
 //!
-//! A new command touches its own file in `commands` and the list here. The role gate, the audit log and the retry rules
-//! live in `dispatch`; a row only says what it needs and what it does. Rule: "Command table".
+//! A new command touches its own file in `commands` and the list here. Roles, audit and retries are `admission`'s. Rule: "Command table".
 
-use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde_json::Value;
-use townlet_town::{AgentId, Command, Refusal, Town, names};
+use townlet_town::Refusal;
+use townlet_town::plan::Plan;
+use townlet_wire::command_line::{self, ArgValue, Parsed};
+use townlet_wire::{ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Role};
 
+use super::arguments::Argument;
 use super::commands::{
     employment, incidents, inspect, pace, perturbations, promotion, relationships, residents, session, snapshots,
     training, world,
 };
-use super::promotion::{Order, Releases};
-use super::telemetry::ShardStatus;
-use townlet_wire::command_line::nearest;
-use townlet_wire::{ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Role};
-
-/// One argument of a row.
-pub(super) struct Arg {
-    /// As in the help.
-    pub name: &'static str,
-    /// Its type.
-    pub kind: Kind,
-    /// Whether it may be left out.
-    pub required: bool,
-    /// Given as `--name value`.
-    pub flag: bool,
-}
-
-/// [`ArgKind`] as a constant.
-pub(super) enum Kind {
-    /// A resident.
-    Agent,
-    /// An object or a place.
-    Spot,
-    /// One of these words.
-    Choice(&'static [&'static str]),
-    /// A whole number in this range.
-    Integer(i64, i64),
-    /// A decimal in this range.
-    Decimal(f64, f64),
-    /// A command's name.
-    Command,
-    /// A snapshot of this run.
-    Snapshot,
-    /// A policy: a checkpoint's id, `shipped` or `scripted`. It is loaded before the row is asked.
-    Policy,
-    /// A release snapshot. Its release is loaded before the row is asked.
-    Release,
-    /// Free text.
-    Text,
-}
-
-/// A required argument.
-pub(super) const fn arg(name: &'static str, kind: Kind) -> Arg {
-    Arg { name, kind, required: true, flag: false }
-}
-
-/// An argument that may be left out.
-pub(super) const fn optional(name: &'static str, kind: Kind) -> Arg {
-    Arg { name, kind, required: false, flag: false }
-}
-
-/// `--reason <text>`.
-pub(super) const REASON: Arg = Arg { name: "reason", kind: Kind::Text, required: false, flag: true };
+use super::operation::Operation;
 
 /// What an answer's result is: an object with at least `summary`.
 pub(super) type Reply = Result<Value, ErrorBody>;
 
-/// How a row does what it does.
-pub(super) enum Run {
-    /// Answers from what is.
-    Read(fn(&Look<'_>, &Args) -> Reply),
-    /// Answers from files, away from the town's thread.
-    Files(fn(&std::path::Path, &Args) -> Reply),
-    /// Makes the data that the town is given.
-    Town(fn(&Look<'_>, &Args) -> Result<Command, ErrorBody>),
-    /// Makes a deed of the shard, audited like a change to the town.
-    Shard(fn(&Look<'_>, &Args) -> Result<ShardAction, ErrorBody>),
-    /// Takes what the shard's files say now; they are read beside the loop before the row is asked.
-    Reload,
-    /// Makes a deed of pace, which the owner of a local town may do whatever the role.
-    Pace(fn(&Look<'_>, &Args) -> Result<ShardAction, ErrorBody>),
+/// An argument of a row.
+pub(super) struct Arg {
+    name: &'static str,
+    kind: fn() -> ArgKind,
+    required: bool,
+    flag: bool,
 }
 
-/// What a shard does to itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ShardAction {
-    /// Ticks at this rate, and goes on when paused.
-    Speed(super::engine::Speed),
-    /// No more ticks.
-    Pause,
-    /// Ticks again.
-    Resume,
-    /// So many ticks, then paused.
-    Step(u64),
-    /// A snapshot now.
-    SaveSnapshot,
-    /// An incident bundle now, and why.
-    Incident(String),
-    /// Sentences about the town: whether there are any, and how many a window.
-    Narration(Option<bool>, Option<u32>),
-    /// Whether telemetry is merged.
-    TelemetryMode(super::publish::Mode),
-    /// Whether names and ids of residents leave as keyed hashes.
-    Privacy(bool),
-    /// Whether the training beside the town goes on.
-    Train(bool),
-    /// The session's role.
-    Role(Role),
-    /// A change of the release, which is done when its file holds it.
-    Release(Order),
+/// An argument of this type.
+pub(super) const fn arg<T: Argument>(name: &'static str) -> Arg {
+    Arg { name, kind: T::kind, required: T::REQUIRED, flag: T::FLAG }
 }
 
-/// One row.
+/// A row of the table.
 pub(super) struct Row {
     /// One or two words.
     pub name: &'static str,
@@ -122,13 +41,54 @@ pub(super) struct Row {
     pub args: &'static [Arg],
     /// The least role that may run it.
     pub role: Role,
-    /// Whether screens confirm it.
+    /// Whether screens ask for confirmation.
     pub destructive: bool,
+    /// What it changes.
+    pub effect: Effect,
     /// One line.
     pub help: &'static str,
-    /// How.
-    pub run: Run,
+    /// Makes the operation of the values of its arguments; the plan of a town never changes.
+    pub build: fn(Vec<Option<ArgValue>>, &Plan) -> Result<Operation, ErrorBody>,
 }
+
+/// Declares a row: `NAME = "words", Role, "help"; Operation(argument: Type, …) => value`. The arguments are variables of the value, and
+/// of their types: a misspelt one does not compile. `Destructive` is a command for admins that screens confirm; `in plan`
+/// makes the town's plan a variable too.
+macro_rules! row {
+    ($row:ident = $name:literal, $role:ident, $help:literal;
+        $operation:ident($($arg:ident: $kind:ty),*) $(in $plan:ident)? $(=> $value:expr)?) => {
+        pub(crate) static $row: $crate::command_table::Row = $crate::command_table::Row {
+            name: $name,
+            args: &[$($crate::command_table::arg::<$kind>(stringify!($arg))),*],
+            role: $crate::command_table::row!(@role $role),
+            destructive: $crate::command_table::row!(@destructive $role),
+            effect: $crate::command_table::row!(@effect $operation),
+            help: $help,
+            #[allow(unused_variables, unused_mut, reason = "not every row uses its reason, and some have no arguments")]
+            build: |values, town_plan| {
+                let mut values = values.into_iter();
+                $(let $arg = <$kind as $crate::arguments::Argument>::read(values.next().flatten())?;)*
+                $(let $plan = town_plan;)?
+                Ok($crate::command_table::row!(@operation $operation $($value)?))
+            },
+        };
+    };
+    (@role Viewer) => { townlet_wire::Role::Viewer };
+    (@role $admin:ident) => { townlet_wire::Role::Admin };
+    (@destructive Destructive) => { true };
+    (@destructive $other:ident) => { false };
+    (@effect Town) => { townlet_wire::Effect::Town };
+    (@effect Reload) => { townlet_wire::Effect::Town };
+    (@effect Pace) => { townlet_wire::Effect::Pace };
+    (@effect Read) => { townlet_wire::Effect::Read };
+    (@effect Files) => { townlet_wire::Effect::Read };
+    (@effect $shard:ident) => { townlet_wire::Effect::Shard };
+    (@operation Reload) => { $crate::operation::Operation::Reload };
+    (@operation Read $query:expr) => { $crate::operation::Operation::Read($crate::operation::Query::new($query)) };
+    (@operation Files $query:expr) => { $crate::operation::Operation::Files($crate::operation::FileQuery::new($query)) };
+    (@operation $operation:ident $value:expr) => { $crate::operation::Operation::$operation($value) };
+}
+pub(crate) use row;
 
 /// THE table of commands.
 pub(super) static TABLE: &[&Row] = &[
@@ -198,91 +158,69 @@ pub(super) static TABLE: &[&Row] = &[
 ];
 
 impl Row {
-    /// The describing half, as clients see it.
-    pub(super) fn spec(&self) -> CommandSpec {
-        let (effect, mutating) = match self.run {
-            Run::Read(_) | Run::Files(_) => (Effect::Read, false),
-            Run::Town(_) | Run::Reload => (Effect::Town, true),
-            Run::Shard(_) => (Effect::Shard, true),
-            Run::Pace(_) => (Effect::Pace, false),
-        };
+    fn spec(&self) -> CommandSpec {
+        let args = self.args.iter().map(|arg| ArgSpec {
+            name: arg.name.into(),
+            kind: (arg.kind)(),
+            required: arg.required,
+            flag: arg.flag,
+        });
         CommandSpec {
             name: self.name.into(),
-            args: self.args.iter().map(Arg::spec).collect(),
+            args: args.collect(),
             role: self.role,
-            effect,
-            mutating,
+            effect: self.effect,
+            mutating: matches!(self.effect, Effect::Town | Effect::Shard),
             destructive: self.destructive,
             help: self.help.into(),
         }
     }
 }
 
-impl Arg {
-    fn spec(&self) -> ArgSpec {
-        let kind = match self.kind {
-            Kind::Agent => ArgKind::Agent,
-            Kind::Spot => ArgKind::Place,
-            Kind::Choice(words) => ArgKind::Choice(words.iter().map(|word| (*word).into()).collect()),
-            Kind::Integer(min, max) => ArgKind::Integer { min, max },
-            Kind::Decimal(min, max) => ArgKind::Decimal { min, max },
-            Kind::Command => ArgKind::Command,
-            Kind::Snapshot => ArgKind::Snapshot,
-            Kind::Policy => ArgKind::Policy,
-            Kind::Release => ArgKind::Release,
-            Kind::Text => ArgKind::Text,
-        };
-        ArgSpec { name: self.name.into(), kind, required: self.required, flag: self.flag }
-    }
-}
+static SPECS: LazyLock<Vec<CommandSpec>> = LazyLock::new(|| TABLE.iter().map(|row| row.spec()).collect());
 
-/// Every row's describing half, in the order of the table.
+/// Every row as clients see it, in the order of the table.
 pub fn specs() -> Vec<CommandSpec> {
-    TABLE.iter().map(|row| row.spec()).collect()
+    SPECS.clone()
 }
 
-/// What a row may look at.
-pub(super) struct Look<'a> {
-    /// The town.
-    pub town: &'a Town,
-    /// The shard around it.
-    pub status: &'a ShardStatus,
-    /// The log, for its tail and its state.
-    pub log: &'a townlet_audit::Log,
-    /// What is known of the shard's releases; nothing where a command is lived again, which changes the town alone.
-    pub releases: Option<&'a Releases>,
+/// A line that fits a row.
+pub(super) struct Invocation {
+    /// The row.
+    pub row: &'static Row,
+    /// The row as clients see it.
+    pub spec: &'static CommandSpec,
+    /// The line in its normal form.
+    pub line: String,
+    /// The arguments by name, as the audit log keeps them.
+    pub args: Value,
+    /// What it does; or why its arguments name nothing.
+    pub operation: Result<Operation, ErrorBody>,
 }
 
-impl<'a> Look<'a> {
-    /// What is known of the shard's releases.
+impl Invocation {
+    /// Reads a line.
     ///
     /// # Errors
-    /// `E_CONFLICT` where there is no shard around the town.
-    pub(super) fn releases(&self) -> Result<&'a Releases, ErrorBody> {
-        self.releases.ok_or_else(|| error("E_CONFLICT", "no release is known here.", "Ask a running shard."))
+    /// `E_TOO_LARGE`, `E_UNKNOWN_COMMAND` or `E_INVALID_ARG`.
+    pub(super) fn of_line(line: &str, plan: &Plan) -> Result<Self, ErrorBody> {
+        command_line::parse(&SPECS, line).map(|parsed| Self::of(parsed, plan))
     }
 
-    /// The resident that an argument names.
+    /// Reads a command as the audit log has it.
     ///
     /// # Errors
-    /// `E_NOT_FOUND` with the nearest id.
-    pub(super) fn agent(&self, args: &Args) -> Result<AgentId, ErrorBody> {
-        self.resident(args.text("agent"))
+    /// `E_UNKNOWN_COMMAND` or `E_INVALID_ARG`.
+    pub(super) fn of_record(command: &str, args: &Value, plan: &Plan) -> Result<Self, ErrorBody> {
+        let spec = SPECS.iter().find(|spec| spec.name == command);
+        let spec = spec.ok_or_else(|| error("E_UNKNOWN_COMMAND", "there is no such command.", ""))?;
+        Parsed::from_args(spec, args).map(|parsed| Self::of(parsed, plan))
     }
 
-    /// The resident of an id, a name or a hashed id.
-    ///
-    /// # Errors
-    /// `E_NOT_FOUND` with the nearest id.
-    pub(super) fn resident(&self, id: &str) -> Result<AgentId, ErrorBody> {
-        self.town.find(id).ok_or_else(|| {
-            let agents = &self.town.state().agents;
-            let ids: Vec<String> = agents.present.iter().map(|agent| names::id(agents.resident[*agent])).collect();
-            let near = nearest(id, ids.iter().map(String::as_str));
-            let hint =
-                near.map_or_else(|| format!("Residents: {}.", listed(&ids)), |near| format!("Did you mean `{near}`?"));
-            error("E_NOT_FOUND", format!("nobody here is called `{id}`."), hint)
-        })
+    fn of(parsed: Parsed<'static>, plan: &Plan) -> Self {
+        let row = TABLE.iter().find(|row| row.name == parsed.spec.name).expect("the specs are made from the table");
+        let (spec, line, args) = (parsed.spec, parsed.normalised(), parsed.args());
+        Self { row, spec, line, args, operation: (row.build)(parsed.values, plan) }
     }
 }
 
@@ -300,48 +238,16 @@ pub(super) fn error(code: &str, message: impl Into<String>, hint: impl Into<Stri
     ErrorBody { code: code.into(), message: message.into(), hint: hint.into() }
 }
 
+/// `Did you mean …?` for the nearest of some names, or another hint when none is near.
+pub(super) fn near_hint<'a>(
+    typed: &str,
+    names: impl Iterator<Item = &'a str>,
+    otherwise: impl FnOnce() -> String,
+) -> String {
+    command_line::nearest(typed, names).map_or_else(otherwise, |near| format!("Did you mean `{near}`?"))
+}
+
 /// A refusal of the town in the one shape.
 pub(super) fn refused(refusal: Refusal) -> ErrorBody {
     error(refusal.code, refusal.message, refusal.hint)
-}
-
-/// Arguments by name, already checked against the row.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Args(pub BTreeMap<String, String>);
-
-impl Args {
-    /// An argument, empty when it was left out.
-    pub(super) fn text(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", String::as_str)
-    }
-
-    /// An argument that may have been left out.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
-    }
-
-    /// A whole number, which the row has checked.
-    pub(super) fn number(&self, name: &str) -> Option<i64> {
-        self.get(name).and_then(|text| text.parse().ok())
-    }
-
-    /// A decimal, which the row has checked.
-    pub(super) fn decimal(&self, name: &str) -> townlet_town::Micro {
-        self.get(name).and_then(|text| text.parse().ok()).and_then(townlet_town::Micro::from_f64).unwrap_or_default()
-    }
-
-    /// Back from the audit log.
-    pub(super) fn logged(args: &Value) -> Self {
-        let texts = args.as_object().into_iter().flatten();
-        Self(texts.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect())
-    }
-
-    /// As the audit log keeps them.
-    pub(super) fn json(&self) -> Value {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.clone(), Value::from(value.clone())))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
-    }
 }

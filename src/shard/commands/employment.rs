@@ -1,69 +1,40 @@
-//! The exit queue: who waits, and the three things an operator does about it.
+//! The exit queue: who waits, and the three decisions of an operator about it.
 
 use serde_json::json;
-use townlet_town::{Command, names};
+use townlet_town::{Command, ResidentId, names};
 
-use crate::command_table::{Args, Kind, Look, REASON, Reply, Row, Run, arg};
+use crate::arguments::Reason;
+use crate::command_table::{Reply, listed, row};
+use crate::operation::ShardView;
 use crate::telemetry;
-use townlet_wire::{ErrorBody, Role};
 
-pub(crate) static STATUS: Row = Row {
-    name: "employment_status",
-    args: &[],
-    role: Role::Viewer,
-    destructive: false,
-    help: "employment KPIs: pending exits, cap usage, queue limit, and the queue",
-    run: Run::Read(status),
-};
-
-pub(crate) static REVIEW: Row = Row {
-    name: "employment_exit review",
-    args: &[],
-    role: Role::Viewer,
-    destructive: false,
-    help: "the exit queue, one entry a resident, with what led there",
-    run: Run::Read(review),
-};
-
-pub(crate) static REQUEST: Row = Row {
-    name: "employment_exit request",
-    args: &[arg("agent", Kind::Agent), REASON],
-    role: Role::Admin,
-    destructive: false,
-    help: "puts a resident into the exit queue by hand",
-    run: Run::Town(|look, args| on(look, args, |who| Command::ExitRequest { who })),
-};
-
-pub(crate) static APPROVE: Row = Row {
-    name: "employment_exit approve",
-    args: &[arg("agent", Kind::Agent), REASON],
-    role: Role::Admin,
-    destructive: true,
-    help: "the resident leaves town on the next tick",
-    run: Run::Town(|look, args| on(look, args, |who| Command::ExitApprove { who })),
-};
-
-pub(crate) static DEFER: Row = Row {
-    name: "employment_exit defer",
-    args: &[arg("agent", Kind::Agent), REASON],
-    role: Role::Admin,
-    destructive: false,
-    help: "the entry goes and the resident's absences are forgiven",
-    run: Run::Town(|look, args| on(look, args, |who| Command::ExitDefer { who })),
-};
-
-/// A command on the resident that the arguments name.
-pub(super) fn on(
-    look: &Look<'_>,
-    args: &Args,
-    command: impl FnOnce(townlet_town::ResidentId) -> Command,
-) -> Result<Command, ErrorBody> {
-    let agent = look.agent(args)?;
-    Ok(command(look.town.state().agents.resident[agent]))
+row! {
+    STATUS = "employment_status", Viewer, "employment KPIs: pending exits, cap usage, queue limit, and the queue";
+    Read() => status
 }
 
-fn status(look: &Look<'_>, _: &Args) -> Reply {
-    let employment = telemetry::employment(look.town.rules(), look.town.state());
+row! {
+    REVIEW = "employment_exit review", Viewer, "the exit queue, one entry a resident, with what led there";
+    Read() => review
+}
+
+row! {
+    REQUEST = "employment_exit request", Admin, "puts a resident into the exit queue by hand";
+    Town(agent: ResidentId, reason: Reason) => Command::ExitRequest { who: agent }
+}
+
+row! {
+    APPROVE = "employment_exit approve", Destructive, "the resident leaves town on the next tick";
+    Town(agent: ResidentId, reason: Reason) => Command::ExitApprove { who: agent }
+}
+
+row! {
+    DEFER = "employment_exit defer", Admin, "the entry goes and the resident's absences are forgiven";
+    Town(agent: ResidentId, reason: Reason) => Command::ExitDefer { who: agent }
+}
+
+fn status(view: &ShardView<'_>) -> Reply {
+    let employment = telemetry::employment(view.town.rules(), view.town.state());
     let summary = format!(
         "{} pending (limit {}), {} of {} exits today.",
         employment.pending_count, employment.queue_limit, employment.exits_today, employment.daily_exit_cap
@@ -73,8 +44,8 @@ fn status(look: &Look<'_>, _: &Args) -> Reply {
     Ok(result)
 }
 
-fn review(look: &Look<'_>, _: &Args) -> Reply {
-    let (rules, state) = (look.town.rules(), look.town.state());
+fn review(view: &ShardView<'_>) -> Reply {
+    let (rules, state) = (view.town.rules(), view.town.state());
     let entries: Vec<_> = state
         .employment
         .queue
@@ -102,7 +73,7 @@ fn review(look: &Look<'_>, _: &Args) -> Reply {
         count => {
             let names: Vec<String> =
                 state.employment.queue.iter().map(|entry| names::name(state.agents.resident[entry.agent])).collect();
-            format!("{count} waiting: {}.", crate::command_table::listed(&names))
+            format!("{count} waiting: {}.", listed(&names))
         }
     };
     Ok(json!({ "summary": summary, "queue": entries }))

@@ -1,15 +1,16 @@
-//! How residents stand to each other: what operators look at, and the two things they can do about it.
+//! Ties between residents: what operators read about them, and the two changes they can make.
 
 use serde_json::{Value, json};
-use townlet_town::ties::{self, ASPECTS};
+use townlet_town::ties;
 use townlet_town::{Command, ResidentId, names};
-
-use crate::command_table::{Args, Kind, Look, Reply, Row, Run, arg, error};
-use crate::telemetry;
+use townlet_wire::ErrorBody;
 use townlet_wire::telemetry::Tie;
-use townlet_wire::{ErrorBody, Role};
 
-const ASPECT_NAMES: &[&str] = &["trust", "familiarity", "rivalry"];
+use crate::arguments::{Aspect, Decimal};
+use crate::command_table::{Reply, error, row};
+use crate::operation::ShardView;
+use crate::telemetry;
+
 /// Kinds of event that are about two people.
 const SOCIAL: [&str; 9] = [
     "chat_done",
@@ -23,74 +24,50 @@ const SOCIAL: [&str; 9] = [
     "shift_taken",
 ];
 
-const fn looks(name: &'static str, help: &'static str, run: fn(&Look<'_>, &Args) -> Reply) -> Row {
-    Row { name, args: &[], role: Role::Viewer, destructive: false, help, run: Run::Read(run) }
+row! {
+    SUMMARY = "relationship_summary", Viewer,
+    "ties by number and kind, and each resident's best friend and rival";
+    Read() => summary
 }
 
-pub(crate) static SUMMARY: Row =
-    looks("relationship_summary", "ties by number and kind, and each resident's best friend and rival", summary);
-pub(crate) static DETAIL: Row = Row {
-    args: &[arg("agent", Kind::Agent)],
-    ..looks("relationship_detail", "a resident's personality and every tie, both ways", detail)
-};
-pub(crate) static RIVALRIES: Row = looks("rivalry_dump", "every tie with rivalry, worst first", rivalries);
-pub(crate) static CONFLICT: Row =
-    looks("conflict_status", "queue conflicts, quarrels and avoided rivals of today and of seven days", conflict);
-pub(crate) static EVENTS: Row = looks("social_events", "the newest talks, meals, quarrels and favours", social_events);
+row! {
+    DETAIL = "relationship_detail", Viewer, "a resident's personality and every tie, both ways";
+    Read(agent: ResidentId) => move |view| detail(view, agent)
+}
 
-pub(crate) static SET_REL: Row = Row {
-    name: "set_rel",
-    args: &[
-        arg("agent", Kind::Agent),
-        arg("other", Kind::Agent),
-        arg("aspect", Kind::Choice(ASPECT_NAMES)),
-        arg("value", Kind::Decimal(-1.0, 1.0)),
-    ],
-    role: Role::Admin,
-    destructive: false,
-    help: "sets how a resident stands to another, one way",
-    run: Run::Town(|look, args| {
-        let aspect = ASPECTS.iter().position(|name| *name == args.text("aspect")).unwrap_or_default() as u8;
-        let value = args.decimal("value");
-        both(look, args, |who, other| Command::SetRel { who, other, aspect, value })
-    }),
-};
+row! { RIVALRIES = "rivalry_dump", Viewer, "every tie with rivalry, worst first"; Read() => rivalries }
 
-pub(crate) static FORCE_CHAT: Row = Row {
-    name: "force_chat",
-    args: &[arg("agent", Kind::Agent), arg("other", Kind::Agent)],
-    role: Role::Admin,
-    destructive: false,
-    help: "two residents talk now; their luck decides how it goes",
-    run: Run::Town(|look, args| both(look, args, |who, other| Command::ForceChat { who, other })),
-};
+row! {
+    CONFLICT = "conflict_status", Viewer, "queue conflicts, quarrels and avoided rivals of today and of seven days";
+    Read() => conflict
+}
 
-/// A command on two residents.
-fn both(
-    look: &Look<'_>,
-    args: &Args,
-    command: impl FnOnce(ResidentId, ResidentId) -> Command,
-) -> Result<Command, ErrorBody> {
-    let agents = &look.town.state().agents;
-    Ok(command(
-        agents.resident[look.resident(args.text("agent"))?],
-        agents.resident[look.resident(args.text("other"))?],
-    ))
+row! { EVENTS = "social_events", Viewer, "the newest talks, meals, quarrels and favours"; Read() => social_events }
+
+row! {
+    SET_REL = "set_rel", Admin, "sets how a resident stands to another, one way";
+    Town(agent: ResidentId, other: ResidentId, aspect: Aspect, value: Decimal<-1_000, 1_000>)
+        => Command::SetRel { who: agent, other, aspect: aspect.0 as u8, value: value.0 }
+}
+
+row! {
+    FORCE_CHAT = "force_chat", Admin, "two residents talk now; their luck decides how it goes";
+    Town(agent: ResidentId, other: ResidentId) => Command::ForceChat { who: agent, other }
 }
 
 /// Every tie, or that the town keeps none.
-fn all(look: &Look<'_>) -> Result<Vec<Tie>, ErrorBody> {
-    if ties::kept(look.town.rules()) {
-        return Ok(telemetry::relationships(look.town.rules(), look.town.state()).ties);
+fn all(view: &ShardView<'_>) -> Result<Vec<Tie>, ErrorBody> {
+    if ties::kept(view.town.rules()) {
+        return Ok(telemetry::relationships(view.town.rules(), view.town.state()).ties);
     }
     Err(error("E_CONFLICT", "this town keeps no ties.", "features.stages.relationships is OFF."))
 }
 
-fn summary(look: &Look<'_>, _: &Args) -> Reply {
-    let all = all(look)?;
+fn summary(view: &ShardView<'_>) -> Reply {
+    let all = all(view)?;
     let strong = ties::STRONG.to_f64();
     let count = |test: &dyn Fn(&&Tie) -> bool| all.iter().filter(test).count();
-    let state = look.town.state();
+    let state = view.town.state();
     let residents: Vec<Value> = state
         .agents
         .present
@@ -120,10 +97,10 @@ fn summary(look: &Look<'_>, _: &Args) -> Reply {
     }))
 }
 
-fn detail(look: &Look<'_>, args: &Args) -> Reply {
-    let agent = look.agent(args)?;
-    let all = all(look)?;
-    let state = look.town.state();
+fn detail(view: &ShardView<'_>, resident: ResidentId) -> Reply {
+    let agent = view.agent(resident)?;
+    let all = all(view)?;
+    let state = view.town.state();
     let id = telemetry::agent_id(state, agent);
     let (own, towards): (Vec<&Tie>, Vec<&Tie>) =
         (all.iter().filter(|tie| tie.agent == id).collect(), all.iter().filter(|tie| tie.other == id).collect());
@@ -136,18 +113,18 @@ fn detail(look: &Look<'_>, args: &Args) -> Reply {
     }))
 }
 
-fn rivalries(look: &Look<'_>, _: &Args) -> Reply {
-    let mut ties: Vec<Tie> = all(look)?.into_iter().filter(|tie| tie.rivalry > 0.0).collect();
+fn rivalries(view: &ShardView<'_>) -> Reply {
+    let mut ties: Vec<Tie> = all(view)?.into_iter().filter(|tie| tie.rivalry > 0.0).collect();
     ties.sort_by(|a, b| b.rivalry.total_cmp(&a.rivalry));
-    let threshold = look.town.rules().config.conflict.rivalry.avoid_threshold.to_f64();
+    let threshold = view.town.rules().config.conflict.rivalry.avoid_threshold.to_f64();
     let avoiding = ties.iter().filter(|tie| tie.rivalry >= threshold).count();
     let summary =
         format!("{} rivalries, {avoiding} at or over {threshold}, where people avoid each other.", ties.len());
     Ok(json!({ "summary": summary, "rivalries": ties, "avoid_threshold": threshold }))
 }
 
-fn conflict(look: &Look<'_>, _: &Args) -> Reply {
-    let days = &look.town.state().days;
+fn conflict(view: &ShardView<'_>) -> Reply {
+    let days = &view.town.state().days;
     let today = days.days[0];
     let week = |what: fn(&townlet_town::kpi::Counters) -> u32| days.days.iter().map(what).sum::<u32>();
     let summary = format!(
@@ -163,11 +140,11 @@ fn conflict(look: &Look<'_>, _: &Args) -> Reply {
     Ok(json!({
         "summary": summary,
         "today": today,
-        "conflict": telemetry::conflict(look.town.rules(), look.town.state()),
+        "conflict": telemetry::conflict(view.town.rules(), view.town.state()),
     }))
 }
 
-fn social_events(look: &Look<'_>, _: &Args) -> Reply {
-    let events: Vec<_> = look.status.story.events().filter(|event| SOCIAL.contains(&event.event.as_str())).collect();
+fn social_events(view: &ShardView<'_>) -> Reply {
+    let events: Vec<_> = view.status.story.events().filter(|event| SOCIAL.contains(&event.event.as_str())).collect();
     Ok(json!({ "summary": format!("{} among the newest events.", events.len()), "events": events }))
 }
