@@ -10,7 +10,7 @@ use std::time::Instant;
 use townlet_shard::specs;
 use townlet_wire::sse::{Event, Reader};
 use townlet_wire::stream::digest;
-use townlet_wire::{Answer, Body, Diff, Envelope, Mirror, Request, SCHEMA_VERSION, Snapshot, line};
+use townlet_wire::{Answer, Body, Diff, Envelope, Mirror, Request, SCHEMA_VERSION, Snapshot, command_line};
 
 /// Inputs a round, for each parser.
 const INPUTS: u64 = 10_000;
@@ -105,11 +105,11 @@ fn command_lines() {
     ]));
     rounds("command lines", &seeds, |bytes| {
         let text = String::from_utf8_lossy(bytes);
-        match line::parse(&specs, &text) {
+        match command_line::parse(&specs, &text) {
             Ok(parsed) => {
                 // Its normal form means the same.
                 let again = parsed.normalised();
-                assert_eq!(line::parse(&specs, &again).as_ref(), Ok(&parsed), "{again}");
+                assert_eq!(command_line::parse(&specs, &again).as_ref(), Ok(&parsed), "{again}");
                 true
             }
             Err(error) => {

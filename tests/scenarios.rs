@@ -116,7 +116,7 @@ fn the_timeline_of_the_demo_is_understood_to_the_last_line() {
         assert!(tick >= last, "in order");
         last = tick;
         let command = line["command"].as_str().expect("a command");
-        townlet_wire::line::parse(&specs, command).unwrap_or_else(|why| panic!("{command}: {}", why.message));
+        townlet_wire::command_line::parse(&specs, command).unwrap_or_else(|why| panic!("{command}: {}", why.message));
     }
     assert!(last > 1_000, "the story goes over more than a day");
 }

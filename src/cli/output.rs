@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
 use townlet_tui::format::{pad, width};
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// Widest a column is filled up to; a longer cell moves only its own row.
 const WIDEST: usize = 48;

@@ -60,11 +60,11 @@ pub(crate) fn sources(backlog: bool, settings: &[(&str, &str)]) -> Sources {
 pub(crate) fn store_idle_policy(home: &Path) -> String {
     let shipped = include_bytes!("../../configs/policies/shipped.safetensors");
     let mut policy = Checkpoint::embedded(shipped).expect("it is whole");
-    for column in &mut policy.weights.columns {
-        column.values.fill(0.0);
-        if column.name == "policy.bias" {
+    for tensor in &mut policy.weights.tensors {
+        tensor.values.fill(0.0);
+        if tensor.name == "policy.bias" {
             let wait = OPTIONS.iter().position(|row| row.1 == "wait").expect("one may wait");
-            column.values[wait] = 1_000.0;
+            tensor.values[wait] = 1_000.0;
         }
     }
     let (id, bytes) = Checkpoint::encode(&policy.meta, &policy.weights, &policy.normalizer);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use townlet_shard::incident::{Kind, kept};
-use townlet_shard::{Home, Told};
+use townlet_shard::{Home, SessionEvent};
 
 use townlet_wire::{Request, Role, Snapshot};
 
@@ -240,7 +240,7 @@ fn escalate() {
         let (sender, roles) = std::sync::mpsc::channel();
         let session = somebody("test:climber", Role::Viewer, true);
         let session = live.shard.open(session, move |told| {
-            let Told::Role(session) = told else { return };
+            let SessionEvent::RoleChanged(session) = told else { return };
             sender.send(session.role).expect("the test listens");
         });
         let ask = |line: &str| live.ask(session, Request::line(line));

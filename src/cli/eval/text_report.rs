@@ -10,7 +10,7 @@ use townlet_town::kpi::{Target, Verdict};
 use super::summary::{Check, Comparison, KpiLine, OtherChoice, SignLine, Summary};
 use crate::cli::headless::figure;
 use townlet_tui::format::thousands;
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// Levels of a small chart.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];

@@ -159,6 +159,8 @@ fn money(prng: &mut Prng) -> Micro {
     }
 }
 
-fn event(prng: &mut Prng, town: &Town) -> u16 {
-    prng.below(town.rules().perturbation_events.len() as u32 + 1) as u16
+fn event(prng: &mut Prng, town: &Town) -> String {
+    let events = &town.rules().perturbation_events;
+    let row = prng.below(events.len() as u32 + 1) as usize;
+    events.get(row).map_or_else(|| "nothing".into(), |event| event.name.clone())
 }

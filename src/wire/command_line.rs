@@ -2,7 +2,7 @@
 //!
 //! One parser for the console line, scripts, REST and completion. Knows rows, not what they do.
 
-use std::collections::BTreeMap;
+use serde_json::Value;
 
 use super::command::{ArgKind, ArgSpec, CommandSpec, ErrorBody};
 
@@ -11,30 +11,83 @@ pub const MAX_LINE: usize = 1_024;
 /// Longest free text accepted, in characters.
 pub const MAX_TEXT: usize = 200;
 
-/// A line that fits a row: arguments by name, normalised, defaults left out.
+/// A value of an argument, read by the argument's kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ArgValue {
+    /// A whole number in its range.
+    Integer(i64),
+    /// A decimal in its range.
+    Decimal(f64),
+    /// A word of the choices, and its place among them.
+    Choice(usize, String),
+    /// A name or free text.
+    Text(String),
+}
+
+impl std::fmt::Display for ArgValue {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Integer(number) => number.fmt(out),
+            Self::Decimal(number) => number.fmt(out),
+            Self::Choice(_, text) | Self::Text(text) => out.write_str(text),
+        }
+    }
+}
+
+/// A line that fits a row of the command table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parsed<'a> {
     /// The row it fits.
     pub spec: &'a CommandSpec,
-    /// Argument name → normalised text.
-    pub args: BTreeMap<String, String>,
+    /// A value for each argument of the row, in the row's order; `None` when it was left out.
+    pub values: Vec<Option<ArgValue>>,
 }
 
-impl Parsed<'_> {
+impl<'a> Parsed<'a> {
+    /// Reads arguments by name, as the audit log keeps them.
+    ///
+    /// # Errors
+    /// `E_INVALID_ARG` when they do not fit the row.
+    pub fn from_args(spec: &'a CommandSpec, args: &Value) -> Result<Self, ErrorBody> {
+        let read = |arg: &ArgSpec| args[&arg.name].as_str().map(|text| read_value(spec, arg, text)).transpose();
+        Self { spec, values: spec.args.iter().map(read).collect::<Result<_, _>>()? }.complete()
+    }
+
+    fn complete(self) -> Result<Self, ErrorBody> {
+        if let Some((missing, _)) = self.given().find(|(arg, value)| arg.required && value.is_none()) {
+            return Err(wrong(self.spec, format!("<{}> is missing.", missing.name)));
+        }
+        Ok(self)
+    }
+
+    /// Every argument of the row with its value.
+    pub fn given(&self) -> impl Iterator<Item = (&'a ArgSpec, Option<&ArgValue>)> {
+        self.spec.args.iter().zip(self.values.iter().map(Option::as_ref))
+    }
+
+    /// The arguments that were given, by name, as the audit log keeps them.
+    pub fn args(&self) -> Value {
+        let given = self.given().filter_map(|(arg, value)| Some((arg.name.clone(), value?.to_string().into())));
+        Value::Object(given.collect())
+    }
+
     /// The line again in its one normal form, by which retries are recognised as equal.
     pub fn normalised(&self) -> String {
         let mut line = self.spec.name.clone();
-        for arg in &self.spec.args {
-            if let Some(value) = self.args.get(&arg.name) {
-                let parts = |character: char| character.is_whitespace() || character == '"';
-                let quoted = if value.is_empty() || value.contains(parts) {
-                    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
-                } else {
-                    value.clone()
-                };
-                let word = if arg.flag { format!(" --{} {quoted}", arg.name) } else { format!(" {quoted}") };
-                line.push_str(&word);
+        for (arg, value) in self.given() {
+            let Some(value) = value.map(ToString::to_string) else { continue };
+            let splits = |character: char| character.is_whitespace() || character == '"';
+            let quoted = if value.is_empty() || value.contains(splits) {
+                format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+            } else {
+                value
+            };
+            if arg.flag {
+                line.push_str(" --");
+                line.push_str(&arg.name);
             }
+            line.push(' ');
+            line.push_str(&quoted);
         }
         line
     }
@@ -105,30 +158,25 @@ pub fn parse<'a>(specs: &'a [CommandSpec], line: &str) -> Result<Parsed<'a>, Err
     let Some((spec, taken)) = find(specs, &words) else {
         return Err(unknown(specs, &words));
     };
-    let mut args = BTreeMap::new();
-    let mut places = spec.args.iter().filter(|arg| !arg.flag);
+    let mut values = vec![None; spec.args.len()];
+    let mut places = (0..spec.args.len()).filter(|at| !spec.args[*at].flag);
     let mut rest = words[taken..].iter();
     while let Some(word) = rest.next() {
-        let (arg, value) = if let Some(name) = word.strip_prefix("--") {
-            let arg = spec.args.iter().find(|arg| arg.flag && arg.name == name);
-            (arg, rest.next().cloned().unwrap_or_default())
-        } else {
-            (places.next(), word.clone())
+        let (at, text) = match word.strip_prefix("--") {
+            Some(name) => {
+                let at = spec.args.iter().position(|arg| arg.flag && arg.name == name);
+                (at, rest.next().map_or("", String::as_str))
+            }
+            None => (places.next(), word.as_str()),
         };
-        let Some(arg) = arg else {
-            let message = format!("`{word}` is not an argument of `{}`.", spec.name);
-            return Err(refuse("E_INVALID_ARG", message, format!("Usage: {}", spec.usage())));
-        };
-        let value = normalise(arg, &value).map_err(|why| {
-            refuse("E_INVALID_ARG", format!("<{}> {why}.", arg.name), format!("Usage: {}", spec.usage()))
-        })?;
-        args.insert(arg.name.clone(), value);
+        let at = at.ok_or_else(|| wrong(spec, format!("`{word}` is not an argument of `{}`.", spec.name)))?;
+        values[at] = Some(read_value(spec, &spec.args[at], text)?);
     }
-    if let Some(missing) = spec.args.iter().find(|arg| arg.required && !args.contains_key(&arg.name)) {
-        let message = format!("<{}> is missing.", missing.name);
-        return Err(refuse("E_INVALID_ARG", message, format!("Usage: {}", spec.usage())));
-    }
-    Ok(Parsed { spec, args })
+    Parsed { spec, values }.complete()
+}
+
+fn wrong(spec: &CommandSpec, message: String) -> ErrorBody {
+    refuse("E_INVALID_ARG", message, format!("Usage: {}", spec.usage()))
 }
 
 fn unknown(specs: &[CommandSpec], words: &[String]) -> ErrorBody {
@@ -150,42 +198,32 @@ fn unknown(specs: &[CommandSpec], words: &[String]) -> ErrorBody {
     refuse("E_UNKNOWN_COMMAND", format!("there is no command `{first}`."), hint)
 }
 
-fn normalise(arg: &ArgSpec, value: &str) -> Result<String, String> {
-    match &arg.kind {
+fn read_value(spec: &CommandSpec, arg: &ArgSpec, text: &str) -> Result<ArgValue, ErrorBody> {
+    let read = match &arg.kind {
         ArgKind::Choice(choices) => {
-            let lower = value.to_lowercase();
-            if choices.contains(&lower) {
-                return Ok(lower);
-            }
-            let near = nearest(&lower, choices.iter().map(String::as_str));
-            let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`"));
-            Err(format!("is `{value}`, not one of {}{near}", choices.join(", ")))
+            let lower = text.to_lowercase();
+            choices.iter().position(|choice| *choice == lower).map(|at| ArgValue::Choice(at, lower.clone())).ok_or_else(
+                || {
+                    let near = nearest(&lower, choices.iter().map(String::as_str));
+                    let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`"));
+                    format!("is `{text}`, not one of {}{near}", choices.join(", "))
+                },
+            )
         }
-        ArgKind::Integer { min, max } => match value.parse::<i64>() {
-            Ok(number) if (*min..=*max).contains(&number) => Ok(number.to_string()),
-            _ => Err(format!("is `{value}`, not a whole number from {min} to {max}")),
-        },
-        ArgKind::Decimal { min, max } => match value.parse::<f64>() {
-            Ok(number) if (*min..=*max).contains(&number) => Ok(format!("{number}")),
-            _ => Err(format!("is `{value}`, not a number from {min} to {max}")),
-        },
-        ArgKind::Agent | ArgKind::Object | ArgKind::Place => {
-            if value.is_empty() {
-                Err("is empty".into())
-            } else {
-                Ok(value.to_lowercase())
-            }
+        ArgKind::Integer { min, max } => {
+            let number = text.parse().ok().filter(|number| (min..=max).contains(&number));
+            number.map(ArgValue::Integer).ok_or_else(|| format!("is `{text}`, not a whole number from {min} to {max}"))
         }
-        ArgKind::Text | ArgKind::Command | ArgKind::Snapshot | ArgKind::Policy | ArgKind::Release => {
-            if value.is_empty() {
-                Err("is empty".into())
-            } else if value.chars().count() > MAX_TEXT {
-                Err(format!("has more than {MAX_TEXT} characters"))
-            } else {
-                Ok(value.to_owned())
-            }
+        ArgKind::Decimal { min, max } => {
+            let number = text.parse().ok().filter(|number| (min..=max).contains(&number));
+            number.map(ArgValue::Decimal).ok_or_else(|| format!("is `{text}`, not a number from {min} to {max}"))
         }
-    }
+        _ if text.is_empty() => Err("is empty".into()),
+        ArgKind::Agent | ArgKind::Object | ArgKind::Place => Ok(ArgValue::Text(text.to_lowercase())),
+        _ if text.chars().count() > MAX_TEXT => Err(format!("has more than {MAX_TEXT} characters")),
+        _ => Ok(ArgValue::Text(text.to_owned())),
+    };
+    read.map_err(|why| wrong(spec, format!("<{}> {why}.", arg.name)))
 }
 
 #[cfg(test)]
@@ -218,8 +256,8 @@ mod tests {
     fn reads_and_writes_the_normal_form() {
         let table = table();
         let parsed = parse(&table, "employment_exit   approve ADA --reason \"she said \\\"bye\\\"\"").unwrap();
-        assert_eq!(parsed.args["agent"], "ada");
-        assert_eq!(parsed.args["reason"], "she said \"bye\"");
+        assert_eq!(parsed.args(), serde_json::json!({ "agent": "ada", "reason": "she said \"bye\"" }));
+        assert_eq!(Parsed::from_args(parsed.spec, &parsed.args()).as_ref(), Ok(&parsed));
         let again = parsed.normalised();
         assert_eq!(parse(&table, &again).unwrap(), parsed);
         // Every kind of blank parts words, not only the common one.

@@ -1,47 +1,59 @@
-//! Commands that only look.
+//! Commands that only read.
 
 use serde_json::{Value, json};
 use townlet_town::options::{OPTIONS, works};
-use townlet_town::{names, queues};
+use townlet_town::{ResidentId, names, queues};
+use townlet_wire::CommandSpec;
 
-use crate::table::{Args, Kind, Look, Reply, Row, Run, arg, error, optional, specs};
+use crate::arguments::{CommandName, Location};
+use crate::command_table::{Reply, error, near_hint, row, specs};
+use crate::operation::ShardView;
 use crate::telemetry;
-use townlet_wire::line::nearest;
-use townlet_wire::{CommandSpec, Role};
 
-const fn looks(name: &'static str, help: &'static str, run: fn(&Look<'_>, &Args) -> Reply) -> Row {
-    Row { name, args: &[], role: Role::Viewer, destructive: false, help, run: Run::Read(run) }
+row! {
+    HELP = "help", Viewer, "every command, or one with its arguments (two words in quotes)";
+    Read(command: Option<CommandName>) => move |_| help(command.as_ref().map(|name| name.0.as_str()))
 }
 
-pub(crate) static HELP: Row = Row {
-    args: &[optional("command", Kind::Command)],
-    ..looks("help", "every command, or one with its arguments (two words in quotes)", help)
-};
-pub(crate) static TELEMETRY_SNAPSHOT: Row =
-    looks("telemetry_snapshot", "the whole state as observers see it, schema 0.2.0", telemetry_snapshot);
-pub(crate) static HEALTH_STATUS: Row =
-    looks("health_status", "how the shard itself fares: audit log, journal, snapshots, speed", health_status);
-pub(crate) static KPI: Row = looks("kpi", "every KPI with its target and verdict", kpi);
-pub(crate) static QUEUE_INSPECT: Row = Row {
-    args: &[arg("object", Kind::Spot)],
-    ..looks("queue_inspect", "one object: who uses it, who waits, who sits out", queue_inspect)
-};
-pub(crate) static DEBUG_QUEUES: Row =
-    looks("debug queues", "every reservation, wait, cooldown and ghost step, and any disorder", debug_queues);
-pub(crate) static AFFORDANCE_STATUS: Row =
-    looks("affordance_status", "what can be done with things now, and what cannot and why", affordance_status);
-pub(crate) static EXPLAIN: Row = Row {
-    args: &[arg("agent", Kind::Agent)],
-    ..looks("explain", "what a resident does, why, what it may not do and why not", explain)
-};
+row! {
+    TELEMETRY_SNAPSHOT = "telemetry_snapshot", Viewer, "the whole state as observers see it, schema 0.2.0";
+    Read() => telemetry_snapshot
+}
+
+row! {
+    HEALTH_STATUS = "health_status", Viewer, "how the shard itself fares: audit log, journal, snapshots, speed";
+    Read() => health_status
+}
+
+row! { KPI = "kpi", Viewer, "every KPI with its target and verdict"; Read() => kpi }
+
+row! {
+    QUEUE_INSPECT = "queue_inspect", Viewer, "one object: who uses it, who waits, who sits out";
+    Read(object: Location) => move |view| queue_inspect(view, &object.0)
+}
+
+row! {
+    DEBUG_QUEUES = "debug queues", Viewer, "every reservation, wait, cooldown and ghost step, and any disorder";
+    Read() => debug_queues
+}
+
+row! {
+    AFFORDANCE_STATUS = "affordance_status", Viewer, "what can be done with things now, and what cannot and why";
+    Read() => affordance_status
+}
+
+row! {
+    EXPLAIN = "explain", Viewer, "what a resident does, why, what it may not do and why not";
+    Read(agent: ResidentId) => move |view| explain(view, agent)
+}
 
 fn row_of(spec: &CommandSpec) -> Value {
     json!({ "usage": spec.usage(), "role": spec.role.word(), "help": spec.help })
 }
 
-fn help(_: &Look<'_>, args: &Args) -> Reply {
+fn help(name: Option<&str>) -> Reply {
     let specs = specs();
-    let Some(name) = args.get("command") else {
+    let Some(name) = name else {
         let rows: Vec<Value> = specs.iter().map(row_of).collect();
         return Ok(
             json!({ "summary": format!("{} commands; `help <command>` explains one.", rows.len()), "commands": rows }),
@@ -54,15 +66,14 @@ fn help(_: &Look<'_>, args: &Args) -> Reply {
         return Ok(json!({ "summary": format!("{}.", names.join(", ")), "commands": rows }));
     }
     let Some(spec) = specs.iter().find(|spec| spec.name == name) else {
-        let near = nearest(name, specs.iter().map(|spec| spec.name.as_str()));
-        let hint = near.map_or_else(|| "`help` lists them.".to_owned(), |near| format!("Did you mean `{near}`?"));
+        let hint = near_hint(name, specs.iter().map(|spec| spec.name.as_str()), || "`help` lists them.".into());
         return Err(error("E_NOT_FOUND", format!("there is no command `{name}`."), hint));
     };
     Ok(json!({ "summary": format!("{}: {} ({}).", spec.usage(), spec.help, spec.role.word()), "command": spec }))
 }
 
-fn telemetry_snapshot(look: &Look<'_>, _: &Args) -> Reply {
-    let snapshot = telemetry::snapshot(look.town, look.status, look.log.tail(20));
+fn telemetry_snapshot(view: &ShardView<'_>) -> Reply {
+    let snapshot = telemetry::snapshot(view.town, view.status, view.log.tail(20));
     let mut value = serde_json::to_value(&snapshot).map_err(|why| error("E_INTERNAL", why.to_string(), ""))?;
     value["summary"] = json!(format!(
         "schema {}, tick {}, {} residents.",
@@ -73,36 +84,34 @@ fn telemetry_snapshot(look: &Look<'_>, _: &Args) -> Reply {
     Ok(value)
 }
 
-fn health_status(look: &Look<'_>, _: &Args) -> Reply {
-    let health = &look.status.health;
+fn health_status(view: &ShardView<'_>) -> Reply {
+    let health = &view.status.health;
     let summary = if health.problems.is_empty() {
-        format!("{}; {} at {:.0} ticks/s.", health.status, look.status.speed, look.status.ticks_per_second)
+        format!("{}; {} at {:.0} ticks/s.", health.status, view.status.speed, view.status.ticks_per_second)
     } else {
         format!("{}: {}", health.status, health.problems.join("; "))
     };
-    let late = &look.status.lateness;
+    let late = &view.status.lateness;
     Ok(json!({
-        "summary": summary, "health": health, "run_id": look.status.run_id, "digest": look.town.digest(),
-        "config_id": look.town.rules().config.config_id, "texts_digest": look.town.rules().texts_digest,
+        "summary": summary, "health": health, "run_id": view.status.run_id, "digest": view.town.digest(),
+        "config_id": view.town.rules().config.config_id, "texts_digest": view.town.rules().texts_digest,
         "lateness": { "ticks": late.ticks(), "p50_ms": late.milliseconds(0.5), "p99_ms": late.milliseconds(0.99) },
     }))
 }
 
-fn kpi(look: &Look<'_>, _: &Args) -> Reply {
-    let kpis = telemetry::kpis(look.town.rules(), look.town.state());
+fn kpi(view: &ShardView<'_>) -> Reply {
+    let kpis = telemetry::kpis(view.town.rules(), view.town.state());
     let count = |verdict: &str| kpis.iter().filter(|kpi| kpi.verdict == verdict).count();
     let summary =
         format!("{} met, {} missed, {} without enough data.", count("met"), count("missed"), count("not_enough_data"));
     Ok(json!({ "summary": summary, "kpis": kpis }))
 }
 
-fn queue_inspect(look: &Look<'_>, args: &Args) -> Reply {
-    let conflict = telemetry::conflict(look.town.rules(), look.town.state());
-    let typed = args.text("object");
+fn queue_inspect(view: &ShardView<'_>, typed: &str) -> Reply {
+    let conflict = telemetry::conflict(view.town.rules(), view.town.state());
     let Some(queue) = conflict.queues.iter().find(|queue| queue.object == typed) else {
-        let near = nearest(typed, conflict.queues.iter().map(|queue| queue.object.as_str()));
-        let hint =
-            near.map_or_else(|| "`debug queues` lists them.".to_owned(), |near| format!("Did you mean `{near}`?"));
+        let objects = conflict.queues.iter().map(|queue| queue.object.as_str());
+        let hint = near_hint(typed, objects, || "`debug queues` lists them.".into());
         return Err(error("E_NOT_FOUND", format!("there is no object `{typed}` one can queue for."), hint));
     };
     let summary = format!(
@@ -116,8 +125,8 @@ fn queue_inspect(look: &Look<'_>, args: &Args) -> Reply {
     Ok(json!({ "summary": summary, "queue": queue }))
 }
 
-fn debug_queues(look: &Look<'_>, _: &Args) -> Reply {
-    let (rules, state) = (look.town.rules(), look.town.state());
+fn debug_queues(view: &ShardView<'_>) -> Reply {
+    let (rules, state) = (view.town.rules(), view.town.state());
     let conflict = telemetry::conflict(rules, state);
     let disorder = queues::violations(rules, state);
     let busy = conflict.queues.iter().filter(|queue| !queue.users.is_empty()).count();
@@ -134,8 +143,8 @@ fn debug_queues(look: &Look<'_>, _: &Args) -> Reply {
     }))
 }
 
-fn affordance_status(look: &Look<'_>, _: &Args) -> Reply {
-    let (rules, state) = (look.town.rules(), look.town.state());
+fn affordance_status(view: &ShardView<'_>) -> Reply {
+    let (rules, state) = (view.town.rules(), view.town.state());
     let mut rows = Vec::new();
     for (option, choices) in OPTIONS.iter().zip(&rules.choices) {
         for (object, what) in choices {
@@ -157,12 +166,12 @@ fn affordance_status(look: &Look<'_>, _: &Args) -> Reply {
     Ok(json!({ "summary": format!("{} of {} usable now.", rows.len() - broken, rows.len()), "affordances": rows }))
 }
 
-fn explain(look: &Look<'_>, args: &Args) -> Reply {
-    let agent = look.agent(args)?;
-    let state = look.town.state();
-    let it = telemetry::inspect(look.town, &look.status.driver, agent);
+fn explain(view: &ShardView<'_>, resident: ResidentId) -> Reply {
+    let agent = view.agent(resident)?;
+    let state = view.town.state();
+    let it = telemetry::inspect(view.town, &view.status.driver, agent);
     let name = names::name(state.agents.resident[agent]);
-    let driver = if it.possessed { "an operator" } else { look.status.policy.id.as_str() };
+    let driver = if it.possessed { "an operator" } else { view.status.policy.id.as_str() };
     let lowest = it.needs.iter().min_by(|a, b| a.value.total_cmp(&b.value));
     let lowest =
         lowest.map_or_else(String::new, |need| format!("; lowest need {} {:.0} %", need.name, need.value * 100.0));
