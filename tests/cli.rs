@@ -268,7 +268,7 @@ fn every_fault_of_a_checkpoint_is_refused_by_name_wherever_it_is_asked_for() {
     let (truncated, altered) = ("0123456789abcdef", "fedcba9876543210");
     keep(home.path(), truncated, &bytes[..bytes.len() - 5]);
     keep(home.path(), altered, &bytes);
-    let nan = released(home.path(), |it| it.weights.columns[0].values[3] = f32::NAN);
+    let nan = released(home.path(), |it| it.weights.tensors[0].values[3] = f32::NAN);
     let elsewhere = released(home.path(), |it| it.meta.config_id = "elsewhere".into());
     let layout = released(home.path(), |it| it.meta.layout_hash = "0".repeat(16));
     let format = released(home.path(), |it| it.meta.format = "townlet-policy-9".into());
