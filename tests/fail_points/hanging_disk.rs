@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fail::FailScenario;
 use crate::kit::{Live, home, options, refusal, somebody, sources, wait_for};
+use fail::FailScenario;
 use serde_json::json;
 use tempfile::TempDir;
 use townlet_audit::{Stage, records, verify};

@@ -13,8 +13,8 @@ use std::sync::Mutex;
 use townlet_shard::fail_points::{Met, POINTS};
 use townlet_shard::publish::archive;
 
-use super::kill::{once_each, send, send_again, soak, token};
 use super::headless::{Batch, Ended, SCRIPT, ScriptAnswer, audited, replay, verified, write_script};
+use super::kill::{once_each, send, send_again, soak, token};
 use super::pty_session::WatchedSource;
 use super::remote::Server;
 

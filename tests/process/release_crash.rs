@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::kill::soak;
 use super::headless::{Batch, Ended, SCRIPT, audited, replay, verified, write_script};
+use super::kill::soak;
 
 /// Met by whoever writes files, or by the town's thread, in this order.
 const POINTS: [&str; 10] = [

@@ -2,7 +2,6 @@
 //!
 //! Trains a small network on a few towns; how well it learns is not asked here. Rule: "Shadow training".
 
-
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -172,7 +171,8 @@ fn stopping_saves_and_the_next_shard_goes_on_as_if_nothing_had_happened() {
 #[test]
 fn a_candidate_fits_the_town_and_comes_from_its_release() {
     let home = home();
-    let shipped = Checkpoint::embedded(include_bytes!("../../configs/policies/shipped.safetensors")).expect("it is whole");
+    let shipped =
+        Checkpoint::embedded(include_bytes!("../../configs/policies/shipped.safetensors")).expect("it is whole");
     let settings = [SMALL, &[("training.hidden_units", "128")]].concat();
     let sources = sources(false, &settings);
     let training = Some(TrainingSpec::new(&sources, Some(shipped.clone())).expect("they go together"));

@@ -3,7 +3,6 @@
 //!
 //! Runs the real program; one that waits is killed, which fails the test. Rule: "Bad input".
 
-
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,6 @@
 //! Runs the real program in a folder of its own on a small network and a few towns; how well it learns is not asked here.
 //! Rule: "Checkpoints".
 
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -126,8 +125,9 @@ fn a_town_that_runs_goes_on_whatever_becomes_of_its_checkpoint() {
     let rules = Rules::new(sources.clone()).expect("a town");
     let network = NetworkPolicy::new(&registry.load(&id).expect("it is whole"), &rules, Choice::default());
     let driver = Driver::Network(Box::new(network.expect("it fits")));
-    let town = townlet_shard::start(sources, 7, townlet_shard::Options { driver, ..crate::kit::options(home.path(), true) })
-        .expect("it starts");
+    let town =
+        townlet_shard::start(sources, 7, townlet_shard::Options { driver, ..crate::kit::options(home.path(), true) })
+            .expect("it starts");
     assert_eq!(town.run_to(20, |_| true), Some(20));
     std::fs::write(&file, "nothing of use").expect("it can be written");
     assert_eq!(town.run_to(60, |_| true), Some(60));
@@ -160,7 +160,8 @@ fn the_shipped_policy_drives_the_default_town_and_a_journal_needs_none() {
 fn a_live_town_tells_who_drives_it_what_was_weighed_and_who_drove_it_before() {
     let home = home();
     let sources = crate::kit::sources(false, &[]);
-    let shipped = Checkpoint::embedded(include_bytes!("../../configs/policies/shipped.safetensors")).expect("it is whole");
+    let shipped =
+        Checkpoint::embedded(include_bytes!("../../configs/policies/shipped.safetensors")).expect("it is whole");
     let rules = Rules::new(sources.clone()).expect("a town");
     let network = NetworkPolicy::new(&shipped, &rules, Choice::default()).expect("it fits");
     let options =

@@ -2,11 +2,11 @@
 //!
 //! A row that is added without an entry here fails by name. Rule: "Command table", "Extension tables".
 
-mod shard_commands;
-mod promotion_commands;
-mod town_commands;
 mod perturbation_commands;
+mod promotion_commands;
 mod relationship_commands;
+mod shard_commands;
+mod town_commands;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +31,9 @@ fn cases() -> impl Iterator<Item = &'static Case> {
         shard_commands::CASES,
         relationship_commands::CASES,
         promotion_commands::CASES,
-    ].into_iter().flatten()
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn spec(name: &str) -> CommandSpec {

@@ -3,8 +3,8 @@
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::Perturbation;
 
-use crate::kit::{Live, home, options, sources};
 use super::town_commands::{AGAIN, BAD, Case, NONE, case, count, text, with};
+use crate::kit::{Live, home, options, sources};
 
 /// The rows, in the order of the table.
 pub(crate) static CASES: &[Case] = &[

@@ -1,7 +1,7 @@
 //! The rows about the release: how its promotion stands, who is judged, and handing the town to another policy.
 
-use crate::kit::{Live, home};
 use super::town_commands::{AGAIN, BAD, Case, NONE, case, text, with};
+use crate::kit::{Live, home};
 
 /// The rows, in the order of the table.
 pub(crate) static CASES: &[Case] = &[

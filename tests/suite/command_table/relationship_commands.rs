@@ -1,7 +1,7 @@
 //! The rows about how residents stand to each other.
 
-use crate::kit::Live;
 use super::town_commands::{BAD, Case, NONE, case, text, with};
+use crate::kit::Live;
 
 /// The rows, in the order of the table.
 pub(crate) static CASES: &[Case] = &[

@@ -8,8 +8,8 @@ use townlet_shard::{Home, Told};
 
 use townlet_wire::{Request, Role, Snapshot};
 
-use crate::kit::{Live, home, refusal, somebody, wait_for};
 use super::town_commands::{AGAIN, BAD, Case, NONE, case, text, with};
+use crate::kit::{Live, home, refusal, somebody, wait_for};
 
 /// The rows, in the order of the table.
 pub(crate) static CASES: &[Case] = &[

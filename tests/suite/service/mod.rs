@@ -246,7 +246,11 @@ fn an_admin_from_afar_reloads_the_shards_own_file_and_a_viewer_does_not() {
     let file = home.path().join(crate::kit::FILE);
     std::fs::write(&file, "policy: { release: scripted }\n").unwrap();
     let served = Served::around(home, None, |home| {
-        townlet_shard::start(crate::kit::read(home.path()).expect("the file holds").sources, 7, crate::kit::filed(home.path()))
+        townlet_shard::start(
+            crate::kit::read(home.path()).expect("the file holds").sources,
+            7,
+            crate::kit::filed(home.path()),
+        )
     });
     std::fs::write(&file, "policy: { release: scripted }\nkpis: { attendance: 0.5 }\n").unwrap();
     let line = |cmd_id: &str| json!({ "command": "reload_config", "cmd_id": cmd_id }).to_string();

@@ -6,8 +6,8 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use townlet_shard::publish::Next;
 
-use crate::kit::{Live, home};
 use super::schema::{golden, root};
+use crate::kit::{Live, home};
 
 fn townlet(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_townlet")).args(arguments).output().expect("the program runs")
