@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use crate::kit::TIMEOUT;
 use serde_json::json;
 use townlet_audit::{Entry, Log, Options, Record, Stage, records, verify};
 use townlet_wire::{Role, Session};
@@ -73,9 +74,6 @@ fn a_write_that_fails_half_way() {
 fn a_failed_sync() {
     assert_continues_in_next_segment("audit_sync", &["held"]);
 }
-
-/// Longest something is waited for before a test says that it never came.
-const TIMEOUT: Duration = Duration::from_mins(2);
 
 #[test]
 fn what_nobody_waited_for_is_missed_too_when_it_is_cut_off() {

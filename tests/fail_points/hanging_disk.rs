@@ -8,9 +8,8 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use crate::kit::{Live, home, options, refusal, somebody, sources, wait_for};
+use crate::kit::{TIMEOUT, TestShard, default_sources, options, refusal, temp_home, test_session, wait_for};
 use fail::FailScenario;
 use serde_json::json;
 use tempfile::TempDir;
@@ -21,9 +20,6 @@ use townlet_shard::{Handle, Home, Log, Options, journal};
 use townlet_source::{Local, Source as _, SourceEvent};
 use townlet_wire::service::CONSOLE;
 use townlet_wire::{Answer, Request, Role, Snapshot, Status};
-
-/// Nothing here takes this long; it only turns a hang into a failure.
-const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Where a writer hangs.
 const POINTS: [&str; 4] = ["audit_write", "audit_sync", "journal_write", "journal_sync"];
@@ -60,11 +56,11 @@ struct Town {
 
 impl Town {
     fn start() -> Self {
-        let home = home();
+        let home = temp_home();
         let shard =
-            townlet_shard::start(sources(false, &[]), 7, Options { paused: false, ..options(home.path(), false) });
+            townlet_shard::start(default_sources(&[]), 7, Options { paused: false, ..options(home.path(), false) });
         let shard = Arc::new(shard.expect("it starts"));
-        let admin = shard.open(somebody("test:admin", Role::Admin, false), |_| {});
+        let admin = shard.open(test_session("test:admin", Role::Admin, false), |_| {});
         let (token_file, mut tokens) = (home.path().join("ops/tokens.json"), TokenStore::default());
         let token = tokens.make(Role::Admin).expect("a token");
         tokens.save(&token_file).expect("it is saved");
@@ -126,7 +122,7 @@ impl Town {
         self.shard.stop().unwrap_or_else(|why| panic!("{point}: {why}"));
         once_each(point, self.home.path(), &self.shard.run_id, ids);
         drop(self.shard);
-        assert_eq!(Live::resumed(self.home.path()).digest(), digest, "{point}");
+        assert_eq!(TestShard::resumed(self.home.path()).digest(), digest, "{point}");
     }
 }
 

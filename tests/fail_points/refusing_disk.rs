@@ -6,7 +6,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::kit::{Live, home, refusal, wait_for};
+use crate::kit::{TestShard, refusal, temp_home, wait_for};
 use townlet_audit::verify;
 use townlet_shard::{Home, incident};
 use townlet_wire::{Request, Snapshot, Status};
@@ -30,7 +30,7 @@ const CASES: &[(&str, &str, bool)] = &[
 ];
 
 /// Something of each kind is written; whatever comes of it.
-fn write_all(live: &Live, round: u64) {
+fn write_all(live: &TestShard, round: u64) {
     live.line("snapshot save");
     live.line(&format!("employment_exit request {}", ["ben", "cleo", "hugo"][round as usize]));
     live.line("telemetry_mode auto");
@@ -42,11 +42,11 @@ fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for (point, says, refuses) in CASES {
         let scenario = fail::FailScenario::setup();
-        let home = home();
-        let live = Live::paused(home.path());
+        let home = temp_home();
+        let live = TestShard::paused(home.path());
         let views = live.watch();
         let _stream = live.shard.stream(None, || {});
-        live.done("resume");
+        live.expect_ok("resume");
         write_all(&live, 0);
         fail::cfg(*point, "return").unwrap();
         write_all(&live, 1);
@@ -65,12 +65,12 @@ fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
             assert_eq!(answer.status, Status::Ok, "{point}: {answer:?}");
         }
         // Paused, so that no tick and no autosave helps.
-        live.done("pause");
+        live.expect_ok("pause");
         fail::remove(*point);
         wait_for(&views, "a disk that is well", |view| view.health.status == "ok" && view.health.problems.is_empty());
-        live.done("setmoney ada 78");
-        live.done("snapshot save");
-        live.done("snapshot list");
+        live.expect_ok("setmoney ada 78");
+        live.expect_ok("snapshot save");
+        live.expect_ok("snapshot list");
         live.shard.stop().unwrap_or_else(|why| panic!("{point}: {why}"));
         drop(live);
         scenario.teardown();
@@ -81,7 +81,7 @@ fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
 /// What stands there in the end: a whole log, snapshots, each acknowledged decision once.
 fn whole(point: &str, home: &std::path::Path) {
     assert!(verify(&home.join("logs/console")).unwrap().passed(), "{point}");
-    let live = Live::resumed(home);
+    let live = TestShard::resumed(home);
     let list = live.result("snapshot list")["snapshots"].as_array().unwrap().len();
     assert!(list >= 2, "{point}: {list} snapshots");
     let ops = std::fs::read_to_string(home.join("ops/employment.md")).unwrap();
@@ -94,11 +94,11 @@ fn whole(point: &str, home: &std::path::Path) {
 fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let scenario = fail::FailScenario::setup();
-    let home = home();
-    let live = Live::with_edited_file(home.path());
+    let home = temp_home();
+    let live = TestShard::with_edited_file(home.path());
     let views = live.watch();
     live.run(120);
-    live.done("setmoney ada 3");
+    live.expect_ok("setmoney ada 3");
     let before = live.view().texts_digest;
     fail::cfg("journal_write", "1*return->off").unwrap();
     let request = Request { cmd_id: Some("once".into()), ..Request::line("reload_config") };
@@ -109,7 +109,7 @@ fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
         view.texts_digest != before && view.health.status == "ok" && view.health.problems.is_empty()
     });
     live.run(50);
-    live.done("setmoney ada 4");
+    live.expect_ok("setmoney ada 4");
     let digest = live.digest();
     let again = live.ask(live.admin, request);
     assert_eq!((again.replayed, again.error), (true, told.error), "it is not done again");
@@ -118,11 +118,11 @@ fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
     scenario.teardown();
     // The journal's own town is what it goes on from, and the file on disk is another by now.
     std::fs::remove_dir_all(home.path().join("snapshots")).unwrap();
-    std::fs::write(home.path().join(crate::kit::FILE), "seed: 9\n").unwrap();
+    std::fs::write(home.path().join(crate::kit::CONFIG_FILE), "seed: 9\n").unwrap();
     let recorded =
         townlet_shard::recorded(&Home::new(home.path()), "harbour", None, "snapshots").expect("there is a run");
     assert_eq!(recorded.sources.digest(), now.texts_digest);
-    let live = Live::resumed(home.path());
+    let live = TestShard::resumed(home.path());
     assert_eq!((live.digest(), live.view().texts_digest), (digest, now.texts_digest.clone()));
 }
 
@@ -130,12 +130,12 @@ fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
 fn an_archive_goes_on_in_a_further_file_and_leaves_no_empty_ones() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let scenario = fail::FailScenario::setup();
-    let home = home();
-    let live = Live::paused(home.path());
+    let home = temp_home();
+    let live = TestShard::paused(home.path());
     let views = live.watch();
     let _stream = live.shard.stream(None, || {});
-    live.done("resume");
-    live.done("telemetry_mode aggregate");
+    live.expect_ok("resume");
+    live.expect_ok("telemetry_mode aggregate");
     let first = wait_for(&views, "an archive", |view| view.transport.archive.is_some()).transport.archive.clone();
     fail::cfg("archive_write", "3*return").unwrap();
     let next = |view: &townlet_wire::Snapshot| view.transport.archive.is_some() && view.transport.archive != first;
@@ -152,15 +152,15 @@ fn an_archive_goes_on_in_a_further_file_and_leaves_no_empty_ones() {
 #[test]
 fn an_incident_that_cannot_be_kept_is_an_alert_until_the_next_one_is() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let home = home();
-    let live = Live::held(home.path());
+    let home = temp_home();
+    let live = TestShard::new(home.path());
     let views = live.watch();
     live.run(120);
     let place = home.path().join("ops/incidents");
     std::fs::create_dir_all(home.path().join("ops")).unwrap();
     std::fs::write(&place, "in its place").unwrap();
     let alert = |view: &Snapshot| view.alerts.iter().find(|alert| alert.name == "incident_unwritten").cloned();
-    live.done("incident --reason drill");
+    live.expect_ok("incident --reason drill");
     let told = wait_for(&views, "the alert", |view| alert(view).is_some());
     let raised = alert(&told).unwrap();
     assert!(raised.severity == "critical" && raised.message.contains("ops/incidents"), "{raised:?}");
@@ -171,7 +171,7 @@ fn an_incident_that_cannot_be_kept_is_an_alert_until_the_next_one_is() {
     assert_eq!(alert(&view).map(|alert| alert.since_tick), Some(120), "it keeps its tick");
     assert_eq!(view.alerts_raised.get("incident_unwritten"), Some(&1));
     std::fs::remove_file(&place).unwrap();
-    live.done("incident --reason drill");
+    live.expect_ok("incident --reason drill");
     wait_for(&views, "the end of the alert", |view| alert(view).is_none() && view.health.status == "ok");
     live.shard.stop().unwrap();
     assert_eq!(incident::kept(&Home::new(home.path())).len(), 1);

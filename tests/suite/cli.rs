@@ -4,8 +4,8 @@
 //! written. Rule: "Bad input". New help texts are accepted with `INSTA_UPDATE=always`.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
+use crate::kit::{repository, shipped_policy, temp_home, text, townlet};
 use tempfile::TempDir;
 use townlet_learn::checkpoint::Checkpoint;
 
@@ -13,21 +13,11 @@ const SCENARIO: &str = "configs/scenarios/employment_backlog.yaml";
 
 /// An empty folder with these files in it.
 fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = temp_home();
     for (name, text) in files {
         std::fs::write(folder.path().join(name), text).expect("a file");
     }
     folder
-}
-
-fn townlet(folder: &Path, line: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_townlet"));
-    command.args(line.split_whitespace()).current_dir(folder).env("XDG_CONFIG_HOME", folder.join("config"));
-    command.env_remove("RUST_BACKTRACE").output().expect("the program starts")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -246,8 +236,7 @@ fn a_place_that_cannot_be_served_at_starts_no_town() {
 
 /// The shipped checkpoint, changed, in the folder of released ones under the name its bytes make; that name.
 fn released(home: &Path, change: impl FnOnce(&mut Checkpoint)) -> String {
-    let bytes = include_bytes!("../../configs/policies/shipped.safetensors");
-    let mut it = Checkpoint::embedded(bytes).expect("it is whole");
+    let mut it = shipped_policy();
     change(&mut it);
     let (id, bytes) = Checkpoint::encode(&it.meta, &it.weights, &it.normalizer);
     keep(home, &id, &bytes);
@@ -387,16 +376,14 @@ fn a_token_store_that_is_no_ordinary_file_is_left_alone() {
 #[test]
 fn a_file_of_the_original_program_is_imported_and_runs() {
     for old in ["hybrid", "shocked"] {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import").join(format!("{old}.yaml"));
-        let line = format!("config import {} --out new.yaml --json", file.display());
+        let folder = folder(&[]);
+        let line = format!(
+            "config import {} --out new.yaml --json",
+            repository("tests/import").join(format!("{old}.yaml")).display()
+        );
         let run = |line: &str| {
-            let output = Command::new(env!("CARGO_BIN_EXE_townlet"))
-                .args(line.split_whitespace())
-                .current_dir(folder.path())
-                .output()
-                .expect("the program starts");
-            (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+            let output = townlet(folder.path(), line);
+            (output.status.code(), text(&output.stdout), text(&output.stderr))
         };
         let (status, told, errors) = run(&line);
         assert_eq!(status, Some(0), "{errors}");

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::kit::command;
 use townlet_shard::Home;
 use townlet_shard::journal::{self, Contents, Entry};
 use townlet_shard::recovery::JournalReplayer;
@@ -66,11 +66,8 @@ fn write_script(path: &Path, lines: impl Iterator<Item = (u64, String)>) {
 
 /// Runs the program in a home to a tick, without any setting from outside but `env`.
 fn run(home: &Path, more: &[&str], script: &Path, until: u64, env: &[(&str, &str)]) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_townlet"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TOWNLET_")) {
-        command.env_remove(name);
-    }
-    command.args(["run", "--headless", "--json", "--set", "policy.release=scripted"]).args(more);
+    let mut command = command(home, ["run", "--headless", "--json", "--set", "policy.release=scripted"]);
+    command.args(more);
     command.args(["--tick-limit", &until.to_string()]);
     command.arg("--home").arg(home).arg("--script").arg(script).envs(env.iter().copied());
     let out = command.output().expect("the program starts");

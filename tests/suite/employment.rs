@@ -5,19 +5,18 @@
 
 use std::sync::Arc;
 
+use crate::kit::sources;
 use townlet_learn::Scripted;
-use townlet_town::config::{Layers, load};
 use townlet_town::state::ShiftState;
 use townlet_town::{
     AgentId, Command, Decider, Event, EventKind, OptionKind, Policy, ResidentId, Rules, Sources, Town, employment, kpi,
 };
 
-const DEFAULT_PLAN: &str = include_str!("../../configs/towns/default.txt");
-const BACKLOG: &str = include_str!("../../configs/scenarios/employment_backlog.yaml");
-const BACKLOG_PLAN: &str = include_str!("../../configs/towns/backlog.txt");
+/// The scenario with a backlog of exits.
+const BACKLOG: &str = "scenarios/employment_backlog.yaml";
 
-/// A perturbation file under which nothing comes by itself.
-const QUIET: &str = "max_concurrent_events: 1\nglobal_cooldown_ticks: 0\nper_agent_cooldown_ticks: 0\n\
+/// A perturbation file without perturbations.
+const NO_PERTURBATIONS: &str = "max_concurrent_events: 1\nglobal_cooldown_ticks: 0\nper_agent_cooldown_ticks: 0\n\
 grace_window_ticks: 0\nwindow_ticks: 1000\nmax_events_per_window: 1\nevents: {}\n";
 
 /// Settings under which nobody leaves for another reason than work, and one absence is enough for that.
@@ -37,21 +36,16 @@ impl Policy for Idle {
     }
 }
 
-fn rules(file: &str, plan: &str, flags: &[&[(&str, &str)]]) -> Arc<Rules> {
-    let flags = flags.concat().iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    let layers = Layers { file: Some(("test.yaml".into(), file.into())), environment: Vec::new(), flags };
-    let sources = Sources {
-        config: load(&layers).expect("the settings hold").config.canonical(),
-        plan: ("plan.txt".into(), plan.into()),
-        affordances: ("affordances.yaml".into(), include_str!("../../configs/affordances.yaml").into()),
-        perturbations: ("perturbations.yaml".into(), QUIET.into()),
-    };
+/// A file of `configs/` with these settings, in which no perturbation starts.
+fn rules(name: &str, flags: &[&[(&str, &str)]]) -> Arc<Rules> {
+    let perturbations = ("none.yaml".into(), NO_PERTURBATIONS.into());
+    let sources = Sources { perturbations, ..sources(name, &flags.concat()) };
     Arc::new(Rules::new(sources).expect("the town can be made"))
 }
 
 /// A default town under [`STRICT`] and `flags`.
 fn town(flags: &[(&str, &str)]) -> Town {
-    Town::new(rules("", DEFAULT_PLAN, &[STRICT, flags]), 7)
+    Town::new(rules("default.yaml", &[STRICT, flags]), 7)
 }
 
 /// Steps until the tick has been lived through, with nobody going to work; what happened on the way.
@@ -309,7 +303,7 @@ struct Outcome {
 }
 
 fn backlog(seed: u64, flags: &[(&str, &str)]) -> Outcome {
-    let mut town = Town::new(rules(BACKLOG, BACKLOG_PLAN, &[flags]), seed);
+    let mut town = Town::new(rules(BACKLOG, &[flags]), seed);
     let mut outcome = Outcome {
         absences: 0,
         worked: 0,
@@ -371,7 +365,7 @@ fn nearer_job_shrinks_backlog() {
 
 #[test]
 fn attendance_tells_the_far_jobs_from_the_near_ones() {
-    let mut town = Town::new(rules(BACKLOG, BACKLOG_PLAN, &[]), 7);
+    let mut town = Town::new(rules(BACKLOG, &[]), 7);
     for _ in 0..3_000 {
         town.step(&mut Scripted);
         town.clear_events();

@@ -2,27 +2,17 @@
 //!
 //! Runs the real program in an empty folder, into which it writes nothing. Rule: "Scripted baseline".
 
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
+use crate::kit::{self, command, text};
 use serde_json::Value;
-
-fn command(folder: &Path, line: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_townlet"));
-    command.args(line.split_whitespace()).current_dir(folder).env("XDG_CONFIG_HOME", folder.join("config"));
-    command
-}
 
 /// Runs a line in an empty folder, which must be empty afterwards.
 fn townlet(line: &str) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = command(folder.path(), line).output().expect("the program starts");
+    let output = kit::townlet(folder.path(), line);
     assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "townlet {line} wrote something");
     output
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn json(line: &str) -> Value {
@@ -183,8 +173,7 @@ fn ctrl_c_ends_it_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     // A warning comes once signals are watched, before the first of many towns.
     let line = "eval --seeds 5000 --days 100 --set economy.rent_per_day=9";
-    let mut child =
-        command(folder.path(), line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut child = command(folder.path(), line.split(' ')).spawn().expect("it starts");
     let mut stderr = std::io::BufReader::new(child.stderr.take().expect("its messages"));
     let mut warning = String::new();
     std::io::BufRead::read_line(&mut stderr, &mut warning).expect("a line");

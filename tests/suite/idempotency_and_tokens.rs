@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 
-use crate::kit::{Live, home, options, refusal, somebody, sources};
+use crate::kit::{TestShard, audit_log, default_sources, files_below, options, refusal, temp_home, test_session};
 use townlet_audit::{Record, Stage};
 use townlet_shard::tokens::TokenStore;
 use townlet_shard::{Home, Options};
@@ -16,22 +16,8 @@ fn with_id(line: &str, cmd_id: &str) -> Request {
     Request { cmd_id: Some(cmd_id.into()), ..Request::line(line) }
 }
 
-fn wallet(live: &Live, id: &str) -> f64 {
+fn wallet(live: &TestShard, id: &str) -> f64 {
     live.view().jobs[id].wallet
-}
-
-/// Every record of a home, which must verify.
-fn records(home: &Path) -> Vec<Record> {
-    let console = Home::new(home).console();
-    let report = townlet_audit::verify(&console).expect("the folder is there");
-    assert!(report.passed(), "{report:?}");
-    let mut records = Vec::new();
-    townlet_audit::records(&console, |_, _, record| {
-        records.push(record.expect("every line is a record"));
-        Ok(())
-    })
-    .expect("the log can be read");
-    records
 }
 
 fn stages(records: &[Record], cmd_id: &str) -> Vec<Stage> {
@@ -46,8 +32,8 @@ fn replayed(answer: &Answer, first: &Answer) {
 
 #[test]
 fn the_same_command_under_one_id_is_done_once() {
-    let home = home();
-    let live = Live::held(home.path());
+    let home = temp_home();
+    let live = TestShard::new(home.path());
     let residents = live.view().agents.len();
     let first = live.ask(live.admin, with_id("spawn", "once"));
     live.run(7);
@@ -55,7 +41,7 @@ fn the_same_command_under_one_id_is_done_once() {
     assert_eq!(live.view().agents.len(), residents + 1);
 
     let paid = live.ask(live.admin, with_id("setmoney ADA 5.0", "paid"));
-    live.done("setmoney ada 1");
+    live.expect_ok("setmoney ada 1");
     replayed(&live.ask(live.admin, with_id("setmoney ada 5", "paid")), &paid);
     assert_eq!(wallet(&live, "ada").to_bits(), 1.0_f64.to_bits(), "asked again, not done again");
 
@@ -63,7 +49,7 @@ fn the_same_command_under_one_id_is_done_once() {
     assert_eq!(refusal(&other), "E_CMD_ID_REUSED");
     assert_eq!(wallet(&live, "ada").to_bits(), 1.0_f64.to_bits());
     drop(live);
-    let records = records(home.path());
+    let records = audit_log(home.path());
     assert_eq!(stages(&records, "once"), [Stage::Intent, Stage::Outcome, Stage::Rejected]);
     assert_eq!(stages(&records, "paid"), [Stage::Intent, Stage::Outcome, Stage::Rejected, Stage::Rejected]);
     let again = records.iter().find(|record| record.cmd_id == "once" && record.stage == Stage::Rejected).unwrap();
@@ -74,28 +60,28 @@ fn the_same_command_under_one_id_is_done_once() {
 
 #[test]
 fn ids_survive_a_restart() {
-    let home = home();
-    let live = Live::held(home.path());
+    let home = temp_home();
+    let live = TestShard::new(home.path());
     live.run(30);
     let first = live.ask(live.admin, with_id("setmoney ada 5", "kept"));
-    live.done("setmoney ada 1");
+    live.expect_ok("setmoney ada 1");
     live.run(130);
     let (tick, digest) = (live.view().tick, live.digest());
     drop(live);
     for _ in 0..2 {
-        let live = Live::resumed(home.path());
+        let live = TestShard::resumed(home.path());
         assert_eq!((live.view().tick, live.digest()), (tick, digest.clone()));
         replayed(&live.ask(live.admin, with_id("setmoney ada 5", "kept")), &first);
         assert_eq!(refusal(&live.ask(live.admin, with_id("setmoney ben 5", "kept"))), "E_CMD_ID_REUSED");
         assert_eq!(live.digest(), digest);
     }
-    assert_eq!(stages(&records(home.path()), "kept").iter().filter(|stage| **stage == Stage::Intent).count(), 1);
+    assert_eq!(stages(&audit_log(home.path()), "kept").iter().filter(|stage| **stage == Stage::Intent).count(), 1);
 }
 
 #[test]
 fn a_refused_command_is_logged_and_may_be_sent_again_corrected() {
-    let home = home();
-    let live = Live::held(home.path());
+    let home = temp_home();
+    let live = TestShard::new(home.path());
     for (session, line, code) in [
         (live.admin, "setmoney adda 5", "E_NOT_FOUND"),
         (live.admin, "setmoney ada much", "E_INVALID_ARG"),
@@ -110,7 +96,7 @@ fn a_refused_command_is_logged_and_may_be_sent_again_corrected() {
     live.ask(live.viewer, Request::line("escalate --reason practice"));
     assert_eq!(live.ask(live.viewer, with_id("spawn", "looked")).status, Status::Ok);
     drop(live);
-    let records = records(home.path());
+    let records = audit_log(home.path());
     let tried = stages(&records, "tried");
     assert_eq!(tried[..4], [Stage::Rejected; 4]);
     assert_eq!(tried[4..], [Stage::Intent, Stage::Outcome]);
@@ -121,15 +107,15 @@ fn a_refused_command_is_logged_and_may_be_sent_again_corrected() {
 
 #[test]
 fn two_issuers_may_use_one_id() {
-    let home = home();
-    let live = Live::held(home.path());
-    let second = live.shard.open(somebody("test:second", Role::Admin, false), |_| {});
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    let second = live.shard.open(test_session("test:second", Role::Admin, false), |_| {});
     assert!(!live.ask(live.admin, with_id("setmoney ada 5", "shared")).replayed);
     let other = live.ask(second, with_id("setmoney ben 6", "shared"));
     assert_eq!((other.status, other.replayed), (Status::Ok, false), "{other:?}");
     drop(live);
-    let live = Live::resumed(home.path());
-    let second = live.shard.open(somebody("test:second", Role::Admin, false), |_| {});
+    let live = TestShard::resumed(home.path());
+    let second = live.shard.open(test_session("test:second", Role::Admin, false), |_| {});
     assert!(live.ask(live.admin, with_id("setmoney ada 5", "shared")).replayed);
     assert!(live.ask(second, with_id("setmoney ben 6", "shared")).replayed);
     assert_eq!(refusal(&live.ask(second, with_id("setmoney ada 5", "shared"))), "E_CMD_ID_REUSED");
@@ -137,8 +123,8 @@ fn two_issuers_may_use_one_id() {
 
 #[test]
 fn ids_of_any_other_form_are_refused_or_old() {
-    let home = home();
-    let live = Live::held(home.path());
+    let home = temp_home();
+    let live = TestShard::new(home.path());
     let before = live.digest();
     for id in ["", " ", "a b", "a|b", "line\nbreak", "\u{1b}[2J", "ü", &"x".repeat(129)] {
         assert_eq!(refusal(&live.ask(live.admin, with_id("spawn", id))), "E_INVALID_ARG", "{id:?}");
@@ -147,17 +133,17 @@ fn ids_of_any_other_form_are_refused_or_old() {
     let old = "016f5e66-e800-7000-8000-000000000000";
     assert_eq!(refusal(&live.ask(live.admin, with_id("spawn", old))), "E_CMD_ID_EXPIRED");
     assert_eq!(live.digest(), before);
-    let script = live.shard.open(somebody("script:night", Role::Admin, false), |_| {});
+    let script = live.shard.open(test_session("script:night", Role::Admin, false), |_| {});
     assert_eq!(live.ask(script, with_id("spawn", old)).status, Status::Ok, "ids of scripts never expire");
     drop(live);
-    let refused = records(home.path()).iter().filter(|record| record.stage == Stage::Rejected).count();
+    let refused = audit_log(home.path()).iter().filter(|record| record.stage == Stage::Rejected).count();
     assert_eq!(refused, 9, "each is in the log");
 }
 
 #[test]
 fn duplicates_under_way_are_both_answered_and_done_once() {
-    let home = home();
-    let live = Live::held(home.path());
+    let home = temp_home();
+    let live = TestShard::new(home.path());
     let residents = live.view().agents.len();
     let (sender, answers) = channel();
     for _ in 0..20 {
@@ -171,14 +157,14 @@ fn duplicates_under_way_are_both_answered_and_done_once() {
     assert_eq!(answers.iter().filter(|answer| !answer.replayed).count(), 1);
     assert_eq!(live.view().agents.len(), residents + 1);
     drop(live);
-    let stages = stages(&records(home.path()), "double");
+    let stages = stages(&audit_log(home.path()), "double");
     assert_eq!(stages.iter().filter(|stage| matches!(stage, Stage::Intent | Stage::Outcome)).count(), 2);
 }
 
 #[test]
 fn a_command_that_the_town_refused_late_may_be_sent_again() {
-    let home = home();
-    let live = Live::held(home.path());
+    let home = temp_home();
+    let live = TestShard::new(home.path());
     let (sender, answers) = channel();
     for id in ["early", "late"] {
         let sender = sender.clone();
@@ -189,17 +175,17 @@ fn a_command_that_the_town_refused_late_may_be_sent_again() {
     let answers: Vec<Answer> = answers.iter().collect();
     let late = answers.iter().find(|answer| answer.cmd_id == "late").unwrap();
     assert_eq!(refusal(late), "E_CONFLICT");
-    live.done("employment_exit defer ada");
+    live.expect_ok("employment_exit defer ada");
     drop(live);
-    let live = Live::resumed(home.path());
+    let live = TestShard::resumed(home.path());
     let again = live.ask(live.admin, with_id("employment_exit request ada", "late"));
     assert_eq!((again.status, again.replayed), (Status::Ok, false), "{again:?}");
 }
 
 #[test]
 fn every_stage_says_what_it_did_to_the_town() {
-    let home = home();
-    let live = Live::held(home.path());
+    let home = temp_home();
+    let live = TestShard::new(home.path());
     live.run(10);
     let before = live.digest();
     live.ask(live.admin, with_id("setmoney ada 5 ", "town"));
@@ -214,7 +200,7 @@ fn every_stage_says_what_it_did_to_the_town() {
     live.ask(live.admin, Request { dry_run: true, ..with_id("spawn", "dry") });
     live.ask(live.admin, Request { dry_run: true, ..with_id("kill nobody", "dry") });
     drop(live);
-    let records = records(home.path());
+    let records = audit_log(home.path());
     let digests = |cmd_id: &str| -> Vec<_> {
         let of = records.iter().filter(|record| record.cmd_id == cmd_id);
         of.map(|record| (record.stage, record.digest_before.as_deref(), record.digest_after.as_deref())).collect()
@@ -232,23 +218,16 @@ fn every_stage_says_what_it_did_to_the_town() {
 }
 
 /// A shard that asks for tokens.
-fn guarded(home: &Path, store: PathBuf) -> Live {
+fn guarded(home: &Path, store: PathBuf) -> TestShard {
     let options = Options { token_file: Some(store), ..options(home, true) };
-    Live::around(
-        townlet_shard::start(sources(false, &[("console_auth.enabled", "true")]), 7, options).expect("it starts"),
+    TestShard::from_handle(
+        townlet_shard::start(default_sources(&[("console_auth.enabled", "true")]), 7, options).expect("it starts"),
     )
-}
-
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { files(&path, found) } else { found.push(path) }
-    }
 }
 
 #[test]
 fn the_right_token_makes_an_admin_and_is_written_nowhere() {
-    let home = home();
+    let home = temp_home();
     let store = home.path().join("ops/tokens.json");
     let mut tokens = TokenStore::default();
     let (token, looker) = (tokens.make(Role::Admin).unwrap(), tokens.make(Role::Viewer).unwrap());
@@ -275,12 +254,14 @@ fn the_right_token_makes_an_admin_and_is_written_nowhere() {
     live.ask(live.viewer, Request::line("viewer"));
     assert_eq!(refusal(&live.ask(live.viewer, Request::line("spawn"))), "E_FORBIDDEN");
     drop(live);
-    let escalations: Vec<Stage> =
-        records(home.path()).iter().filter(|record| record.command == "escalate").map(|record| record.stage).collect();
+    let escalations: Vec<Stage> = audit_log(home.path())
+        .iter()
+        .filter(|record| record.command == "escalate")
+        .map(|record| record.stage)
+        .collect();
     assert_eq!(escalations[..4], [Stage::Rejected; 4]);
     assert_eq!(escalations[4..], [Stage::Intent, Stage::Outcome]);
-    let mut all = Vec::new();
-    files(home.path(), &mut all);
+    let all = files_below(home.path());
     assert!(all.len() >= 4);
     for (token, path) in all.iter().flat_map(|path| [(&token, path), (&looker, path)]) {
         let secret = token.rsplit('_').next().unwrap().as_bytes();
@@ -291,15 +272,15 @@ fn the_right_token_makes_an_admin_and_is_written_nowhere() {
 
 #[test]
 fn an_escalation_without_a_token_needs_a_reason() {
-    let home = home();
-    let live = Live::held(home.path());
+    let home = temp_home();
+    let live = TestShard::new(home.path());
     let ask = |line: &str| live.ask(live.viewer, Request::line(line));
     for line in ["escalate", "escalate --reason \"\"", "escalate --reason \"  \""] {
         assert_eq!(refusal(&ask(line)), "E_INVALID_ARG");
     }
     assert_eq!(ask("escalate --reason \"review of the queue\"").status, Status::Ok);
     drop(live);
-    let records = records(home.path());
+    let records = audit_log(home.path());
     let last = records.last().unwrap();
     assert_eq!(
         (last.stage, last.role, last.reason.as_deref()),
@@ -309,18 +290,17 @@ fn an_escalation_without_a_token_needs_a_reason() {
 
 /// A log of a real run: its folder and its one segment.
 fn real_log(home: &Path) -> (PathBuf, PathBuf, Vec<u8>) {
-    let live = Live::held(home);
+    let live = TestShard::new(home);
     for line in ["setmoney ada 5", "spawn", "kpi", "setmoney nobody 5", "employment_exit request ben", "price meal 0.5"]
     {
         live.line(line);
         live.run(5);
     }
     drop(live);
-    assert!(records(home).len() > 8);
+    assert!(audit_log(home).len() > 8);
     let folder = Home::new(home).console();
-    let mut all = Vec::new();
-    files(&folder, &mut all);
-    let segment = all.into_iter().find(|path| path.extension().is_some_and(|it| it == "jsonl")).unwrap();
+    let segment =
+        files_below(&folder).into_iter().find(|path| path.extension().is_some_and(|it| it == "jsonl")).unwrap();
     let bytes = std::fs::read(&segment).unwrap();
     (folder, segment, bytes)
 }
@@ -338,7 +318,7 @@ fn found(folder: &Path, segment: &Path, changed: &[u8], what: &str) -> u64 {
 
 #[test]
 fn every_change_to_a_real_log_is_seen_and_its_line_named() {
-    let home = home();
+    let home = temp_home();
     let (folder, segment, bytes) = real_log(home.path());
     let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
     for at in (0..bytes.len()).step_by(61).chain([0, bytes.len() - 1]) {

@@ -2,23 +2,14 @@
 //! to do and status 1.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
+use crate::kit::{repository, temp_home, townlet};
 use serde_json::Value;
-use tempfile::TempDir;
 use townlet_learn::checkpoint::Registry;
 
-fn townlet(home: &Path, line: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_townlet"));
-    command.args(line.split_whitespace()).current_dir(home).output().expect("the program starts")
-}
-
-fn home() -> TempDir {
-    tempfile::tempdir().expect("a folder")
-}
-
 fn config(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(name).display().to_string()
+    repository("configs").join(name).display().to_string()
 }
 
 fn names(home: &Path) -> Vec<String> {
@@ -56,7 +47,7 @@ fn fails(home: &Path, line: &str, check: &str, says: &[&str]) {
 
 #[test]
 fn in_a_new_home_every_check_holds_and_nothing_is_written() {
-    let home = home();
+    let home = temp_home();
     let output = townlet(home.path(), "preflight --candidate shipped");
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
@@ -67,7 +58,7 @@ fn in_a_new_home_every_check_holds_and_nothing_is_written() {
 
 #[test]
 fn a_shadow_of_another_town_is_named() {
-    let home = home();
+    let home = temp_home();
     let place = home.path().join("other.yaml");
     std::fs::write(&place, "config_id: elsewhere\npolicy: { release: scripted }\n").expect("a file");
     fails(home.path(), "--shadow-config other.yaml", "config_id", &["town-v1", "elsewhere", "shadow"]);
@@ -86,7 +77,7 @@ fn a_shadow_of_another_town_is_named() {
 
 #[test]
 fn damaged_checkpoints_are_named() {
-    let home = home();
+    let home = temp_home();
     let registry = Registry::new(home.path().join("snapshots/shadow"));
     let (id, bytes) = ("0123456789abcdef", include_bytes!("../../configs/policies/shipped.safetensors"));
     registry.store(id, &bytes[..bytes.len() / 2]).expect("it is stored");
@@ -101,7 +92,7 @@ fn damaged_checkpoints_are_named() {
 #[cfg(unix)]
 #[test]
 fn one_folder_under_two_names_and_a_file_in_the_way_are_named() {
-    let home = home();
+    let home = temp_home();
     let snapshots = home.path().join("snapshots");
     std::fs::create_dir_all(snapshots.join("rel")).expect("a folder");
     std::os::unix::fs::symlink("rel", snapshots.join("shadow")).expect("a link");
@@ -114,7 +105,7 @@ fn one_folder_under_two_names_and_a_file_in_the_way_are_named() {
 #[cfg(unix)]
 #[test]
 fn the_repositorys_own_checks_are_run_when_asked_for() {
-    let home = home();
+    let home = temp_home();
     std::fs::create_dir_all(home.path().join("repository/.ci")).expect("a folder");
     let output = townlet(home.path(), "preflight --source repository");
     assert_eq!(output.status.code(), Some(2), "there is no script yet: {output:?}");
@@ -132,7 +123,7 @@ fn the_repositorys_own_checks_are_run_when_asked_for() {
 
 #[test]
 fn an_altered_audit_log_and_a_red_window_are_named() {
-    let home = home();
+    let home = temp_home();
     let line = "{\"tick\": 5, \"command\": \"employment_status\"}\n";
     std::fs::write(home.path().join("script.jsonl"), line).expect("a file");
     assert!(townlet(home.path(), "run --headless --tick-limit 1000 --script script.jsonl").status.success());

@@ -4,9 +4,8 @@
 //! source hands them and nothing else, which is what is read here. Rule: "Privacy mode".
 
 use std::path::Path;
-use std::process::Command;
 
-use crate::kit::{Live, home, options, sources};
+use crate::kit::{TestShard, backlog_sources, options, temp_home, text, townlet};
 use townlet_town::names;
 use townlet_wire::Snapshot;
 
@@ -21,9 +20,11 @@ fn silent(what: &str, text: &str) {
     assert_eq!(leaks(text), Vec::<&str>::new(), "{what}: {text}");
 }
 
-fn hidden(home: &Path) -> Live {
+fn hidden(home: &Path) -> TestShard {
     let settings = [("telemetry.privacy.enabled", "true"), ("lifecycle.exit_cooldown_ticks", "20")];
-    Live::around(townlet_shard::start(sources(true, &settings), 7, options(home, true)).expect("the shard starts"))
+    TestShard::from_handle(
+        townlet_shard::start(backlog_sources(&settings), 7, options(home, true)).expect("the shard starts"),
+    )
 }
 
 /// Lines about two residents: what each command of the table says of them, done or refused.
@@ -70,10 +71,10 @@ fn told(view: &Snapshot) -> String {
 
 #[test]
 fn telemetry_and_answers_name_nobody() {
-    let folder = home();
+    let folder = temp_home();
     let live = hidden(folder.path());
     let views = live.watch();
-    live.done("toggle_mortality off");
+    live.expect_ok("toggle_mortality off");
     let (mut done, mut starving) = (0, false);
     for round in 0..12 {
         live.run(250);
@@ -89,7 +90,7 @@ fn telemetry_and_answers_name_nobody() {
         }
         // Who may not eat starves, and an alert says who.
         for line in ["possess WHO wait", "setneed WHO hunger 0"] {
-            live.done(&line.replace("WHO", &view.agents[2].id));
+            live.expect_ok(&line.replace("WHO", &view.agents[2].id));
         }
         live.run(35);
         let view = live.view();
@@ -115,30 +116,28 @@ fn live_story(home: &Path) -> String {
 
 #[test]
 fn hashed_ids_work_in_commands() {
-    let folder = home();
+    let folder = temp_home();
     let live = hidden(folder.path());
     live.run(5);
     let id = live.view().agents[3].id.clone();
     assert!(names::resident(&id).is_none(), "{id}");
-    live.done(&format!("setmoney {id} 7.25"));
+    live.expect_ok(&format!("setmoney {id} 7.25"));
     assert_eq!(live.view().jobs[&id].wallet.to_bits(), 7.25_f64.to_bits());
-    live.done(&format!("kill {}", id.to_uppercase()));
+    live.expect_ok(&format!("kill {}", id.to_uppercase()));
     live.run(1);
     assert!(live.agent(&id).is_none());
-    live.done("privacy off");
+    live.expect_ok("privacy off");
     let plain = live.view().agents[0].id.clone();
     assert!(names::resident(&plain).is_some(), "{plain}");
-    live.done("privacy on");
+    live.expect_ok("privacy on");
     silent("switched on", &told(&live.view()));
 }
 
 #[test]
 fn batch_reports_and_exports_name_nobody() {
-    let folder = home();
+    let folder = temp_home();
     let run = |line: &str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_townlet")).args(line.split(' ')).current_dir(&folder).output();
-        let output = output.expect("the program can be run");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let output = townlet(folder.path(), line);
         (text(&output.stdout), text(&output.stderr))
     };
     let script = [

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::kit::{Live, home, options, refusal, sources, store_idle_policy, wait_for};
+use crate::kit::{TestShard, default_sources, options, refusal, store_idle_policy, temp_home, wait_for};
 use townlet_shard::{Home, incident};
 use townlet_wire::Snapshot;
 
@@ -16,15 +16,15 @@ fn rollouts(home: &Path) -> Vec<String> {
 
 #[test]
 fn a_candidate_goes_the_whole_way_and_a_restart_keeps_it() {
-    let home = home();
-    let live = Live::eligible(home.path());
+    let home = temp_home();
+    let live = TestShard::with_eligible_candidate(home.path());
     let evidence = live.view().promotion.evidence.expect("it was judged");
     assert!(evidence.low > Some(0.0) && evidence.pairs > 0, "{evidence:?}");
     assert!(live.view().alerts.iter().any(|alert| alert.name == "candidate_ready"));
-    live.done("promote_policy shipped");
+    live.expect_ok("promote_policy shipped");
     let view = live.view();
     assert_eq!((&view.policy.id, &*view.promotion.state), (&evidence.candidate, "canary"));
-    live.until("stable");
+    live.run_until_promotion("stable");
     let (digest, policy) = (live.digest(), live.view().policy);
     // The last row may still be on its way to the disk while the town goes on; a shard that has stopped owes nothing.
     live.shard.stop().expect("it is saved");
@@ -33,19 +33,19 @@ fn a_candidate_goes_the_whole_way_and_a_restart_keeps_it() {
     assert!(rows[0].contains("promotion") && rows[0].contains("test:admin") && rows[0].contains("better"), "{rows:?}");
     assert!(rows[1].contains("stable"), "{rows:?}");
     // The configuration still says scripted; the pointer decides, and the town is the one that stopped.
-    let live = Live::resumed(home.path());
+    let live = TestShard::resumed(home.path());
     let view = live.view();
     assert_eq!((live.digest(), &view.policy, &*view.promotion.state), (digest, &policy, "stable"));
     assert_eq!(view.promotion.previous.as_deref(), Some("scripted"));
-    live.done("rollback_policy --reason drill");
+    live.expect_ok("rollback_policy --reason drill");
     assert_eq!(live.view().policy.id, "scripted");
 }
 
 #[test]
 fn a_policy_that_starves_its_town_is_refused_and_when_forced_in_is_taken_back() {
-    let home = home();
+    let home = temp_home();
     let id = store_idle_policy(home.path());
-    let live = Live::held(home.path());
+    let live = TestShard::new(home.path());
     let views = live.watch();
     live.shard.offer(&id);
     wait_for(&views, "a refusal", |view| {
@@ -54,7 +54,7 @@ fn a_policy_that_starves_its_town_is_refused_and_when_forced_in_is_taken_back() 
     live.run(3_000);
     assert_ne!(live.view().promotion.state, "eligible");
     assert_eq!(refusal(&live.line(&format!("promote_policy {id}"))), "E_CONFLICT");
-    live.done(&format!("policy_swap {id} --reason drill"));
+    live.expect_ok(&format!("policy_swap {id} --reason drill"));
     assert_eq!(live.view().policy.id, id);
     for _ in 0..10 {
         live.run(1_000);
@@ -64,7 +64,7 @@ fn a_policy_that_starves_its_town_is_refused_and_when_forced_in_is_taken_back() 
     }
     assert!(live.view().alerts.iter().any(|alert| alert.name == "canary_red"), "{:?}", live.view().promotion);
     let tick = live.view().tick;
-    live.done("rollback_policy --reason \"they starve\"");
+    live.expect_ok("rollback_policy --reason \"they starve\"");
     let view = live.view();
     assert_eq!((&*view.policy.id, view.tick, &*view.promotion.state), ("scripted", tick, "rolled_back"));
     live.shard.stop().expect("it is saved");
@@ -87,19 +87,19 @@ fn rolled_back(home: &Path, run_id: &str) -> String {
 
 #[test]
 fn a_canary_is_taken_back_by_itself_once_and_then_everything_is_held() {
-    let home = home();
+    let home = temp_home();
     let id = store_idle_policy(home.path());
     let settings = [("stability.promotion.auto_rollback", "critical")];
-    let live = Live::around(
-        townlet_shard::start(sources(false, &settings), 7, options(home.path(), true)).expect("it starts"),
+    let live = TestShard::from_handle(
+        townlet_shard::start(default_sources(&settings), 7, options(home.path(), true)).expect("it starts"),
     );
-    live.done(&format!("policy_swap {id}"));
-    live.until("held");
+    live.expect_ok(&format!("policy_swap {id}"));
+    live.run_until_promotion("held");
     let view = live.view();
     assert_eq!((&*view.policy.id, view.promotion.previous), ("scripted", None));
     let last = view.promotion.history.iter().rev().find(|step| step.to == "rolled_back").expect("it was taken back");
     assert_eq!(last.issuer, "town");
-    live.done("promotion_hold off");
+    live.expect_ok("promotion_hold off");
     assert_eq!(live.view().promotion.state, "idle");
     live.shard.stop().expect("it is saved");
     let note = rolled_back(home.path(), &view.run_id);
@@ -110,14 +110,14 @@ fn a_canary_is_taken_back_by_itself_once_and_then_everything_is_held() {
 #[test]
 fn what_the_shard_itself_raises_counts_as_what_the_town_does() {
     for auto in ["off", "critical"] {
-        let home = home();
+        let home = temp_home();
         let lenient = ("stability.lateness.max_ratio_to_baseline", "100");
         let settings = [("stability.promotion.auto_rollback", auto), lenient];
-        let live = Live::around(
-            townlet_shard::start(sources(false, &settings), 7, options(home.path(), true)).expect("it starts"),
+        let live = TestShard::from_handle(
+            townlet_shard::start(default_sources(&settings), 7, options(home.path(), true)).expect("it starts"),
         );
         live.run(1_500);
-        live.done("policy_swap shipped --reason drill");
+        live.expect_ok("policy_swap shipped --reason drill");
         live.run(600);
         let view = live.view();
         assert_eq!(view.promotion.state, "canary", "{:?} {:?}", view.promotion.history, view.alerts);
@@ -161,11 +161,11 @@ fn what_the_shard_itself_raises_counts_as_what_the_town_does() {
 
 #[test]
 fn a_pointer_for_another_configuration_is_refused_by_name() {
-    let home = home();
-    let live = Live::held(home.path());
-    live.done("policy_swap shipped");
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    live.expect_ok("policy_swap shipped");
     live.shard.stop().expect("it is saved");
-    let other = sources(false, &[("config_id", "elsewhere")]);
+    let other = default_sources(&[("config_id", "elsewhere")]);
     let why = townlet_shard::start(other, 7, options(home.path(), true)).err().expect("it is refused").to_string();
     for part in ["harbour.release.json", "config_id", "`town-v1`", "`elsewhere`", "move the file away"] {
         assert!(why.contains(part), "{part}: {why}");

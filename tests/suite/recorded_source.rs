@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use crate::kit::{Live, home};
+use crate::kit::{TestShard, temp_home};
 use townlet_shard::Home;
 use townlet_shard::recorded_run::RecordedRun;
 use townlet_source::{Link, Recorded, Source, SourceEvent};
@@ -41,18 +41,18 @@ fn town(view: &Snapshot) -> serde_json::Value {
 
 /// A run that stopped, with commands between its ticks; its journal, and digest and view of some of its ticks.
 fn lived(home: &Path) -> (Vec<PathBuf>, Vec<(u64, String, Snapshot)>) {
-    let live = Live::held(home);
+    let live = TestShard::new(home);
     let mut seen = Vec::new();
     for tick in [0, 1, 150, 151, 2_000, 4_999] {
         live.run(tick - live.view().tick);
         if tick == 150 {
-            live.done("setmoney ada 9.5");
-            live.done("employment_exit request hugo --reason drill");
+            live.expect_ok("setmoney ada 9.5");
+            live.expect_ok("employment_exit request hugo --reason drill");
         }
         let (view, digest) = live.shard.view().expect("the shard lives");
         seen.push((tick, digest, view));
     }
-    live.done("price meal 1.25");
+    live.expect_ok("price meal 1.25");
     let run = live.shard.run_id.clone();
     live.shard.stop().expect("it is saved");
     (Home::new(home).journal_files(&run), seen)
@@ -60,7 +60,7 @@ fn lived(home: &Path) -> (Vec<PathBuf>, Vec<(u64, String, Snapshot)>) {
 
 #[test]
 fn every_tick_is_the_one_that_was_lived_in_whatever_order_one_looks() {
-    let home = home();
+    let home = temp_home();
     let (journal, seen) = lived(home.path());
     let before = files(home.path());
     let mut recording = RecordedRun::open(&Home::new(home.path()), &journal).expect("it is whole");
@@ -122,7 +122,7 @@ fn asked(source: &mut Recorded, notices: &Receiver<SourceEvent>, request: Reques
 
 #[test]
 fn a_recording_is_looked_at_and_nothing_can_be_done_to_it() {
-    let home = home();
+    let home = temp_home();
     let (mut source, notices) = watched(home.path());
     let before = files(home.path());
     assert_eq!(source.hello().link, Link::Recorded);

@@ -2,13 +2,14 @@
 //! leaves nothing behind.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
+use crate::kit::{command, repository};
 use serde_json::Value;
 
 fn rehearse(home: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_townlet"));
-    command.arg("rehearse").args(args).current_dir(home).env("TMPDIR", home).output().expect("the program starts")
+    let args = std::iter::once("rehearse").chain(args.iter().copied());
+    command(home, args).env("TMPDIR", home).output().expect("the program starts")
 }
 
 fn left(home: &Path) -> usize {
@@ -16,7 +17,7 @@ fn left(home: &Path) -> usize {
 }
 
 fn config(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(name).display().to_string()
+    repository("configs").join(name).display().to_string()
 }
 
 fn report(output: &Output) -> Value {

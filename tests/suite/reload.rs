@@ -8,7 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::kit::{FILE, Live, filed, home, options, read, refusal, wait_for};
+use crate::kit::{
+    CONFIG_FILE, TestShard, config_text, copy_folder, options, options_with_reload, read_config, refusal, temp_home,
+    wait_for,
+};
 use serde_json::{Map, Value, json};
 use townlet_audit::{Stage, records};
 use townlet_shard::recovery::JournalReplayer;
@@ -51,14 +54,6 @@ fn replayed(home: &Path) -> JournalReplayer {
     player.expect("there is a journal")
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() { copy(&entry.path(), &target) } else { drop(std::fs::copy(entry.path(), target)) }
-    }
-}
-
 /// Settings as a file, given by their full keys.
 fn as_file(settings: &BTreeMap<String, String>) -> String {
     let mut root = Map::new();
@@ -98,7 +93,7 @@ fn others(row: &Row, value: &str) -> Vec<String> {
 
 /// Every setting with another value that holds, by its key.
 fn altered() -> BTreeMap<String, (String, BTreeMap<String, String>)> {
-    let layers = Layers { file: Some((FILE.into(), QUIET.into())), ..Layers::default() };
+    let layers = Layers { file: Some((CONFIG_FILE.into(), QUIET.into())), ..Layers::default() };
     let settings = load(&layers).expect("the file holds").settings;
     let plain: BTreeMap<String, String> = settings.into_iter().map(|it| (it.key, it.value)).collect();
     let mut altered = BTreeMap::new();
@@ -107,7 +102,7 @@ fn altered() -> BTreeMap<String, (String, BTreeMap<String, String>)> {
         let holding = others(&row, value).into_iter().filter(|other| other != value).find_map(|other| {
             let mut settings = plain.clone();
             settings.insert(key.clone(), other.clone());
-            let layers = Layers { file: Some((FILE.into(), as_file(&settings))), ..Layers::default() };
+            let layers = Layers { file: Some((CONFIG_FILE.into(), as_file(&settings))), ..Layers::default() };
             load(&layers).is_ok().then_some((other, settings))
         });
         if let Some(found) = holding {
@@ -121,12 +116,12 @@ fn altered() -> BTreeMap<String, (String, BTreeMap<String, String>)> {
 
 #[test]
 fn every_setting_that_is_marked_is_taken_and_every_other_is_refused_by_name() {
-    let home = home();
-    let live = Live::filed(home.path(), QUIET);
+    let home = temp_home();
+    let live = TestShard::from_file(home.path(), QUIET);
     let plain = live.view().texts_digest;
     let mut taken = 0;
     for (key, (value, settings)) in altered() {
-        write(home.path(), FILE, &as_file(&settings));
+        write(home.path(), CONFIG_FILE, &as_file(&settings));
         let before = (live.digest(), live.view().texts_digest);
         let answer = live.line("reload_config");
         if row(&key).expect("it has a row").rule.hot {
@@ -137,12 +132,12 @@ fn every_setting_that_is_marked_is_taken_and_every_other_is_refused_by_name() {
             assert_eq!(keys, [key.as_str()]);
             assert!(result["summary"].as_str().unwrap().contains(&format!("{key} ")), "{result}");
             // What runs is what the files say, to the last setting.
-            let expected = read(home.path()).expect("the files hold").sources.digest();
+            let expected = read_config(home.path()).expect("the files hold").sources.digest();
             assert_eq!(live.view().texts_digest, expected, "{key}");
             assert_ne!(expected, plain, "{key}");
             live.run(1);
-            write(home.path(), FILE, QUIET);
-            live.done("reload_config");
+            write(home.path(), CONFIG_FILE, QUIET);
+            live.expect_ok("reload_config");
             taken += 1;
         } else {
             assert_eq!(refusal(&answer), "E_CONFLICT", "{key} = {value}");
@@ -159,16 +154,16 @@ fn every_setting_that_is_marked_is_taken_and_every_other_is_refused_by_name() {
 
 #[test]
 fn all_of_it_is_taken_at_one_tick_and_told_everywhere() {
-    let home = home();
-    let live = Live::filed(home.path(), QUIET);
+    let home = temp_home();
+    let live = TestShard::from_file(home.path(), QUIET);
     live.run(150);
     let views = live.watch();
-    write(home.path(), FILE, &quiet("rewards: { clip: { clip_per_tick: 0.05 } }\nkpis: { attendance: 0.5 }"));
+    write(home.path(), CONFIG_FILE, &quiet("rewards: { clip: { clip_per_tick: 0.05 } }\nkpis: { attendance: 0.5 }"));
     let (digest, view) = (live.digest(), live.view());
     let dry = live.ask(live.admin, Request { dry_run: true, ..Request::line("reload_config") });
     assert_eq!((dry.status, live.digest(), live.view().audit.seq), (Status::DryRun, digest.clone(), view.audit.seq));
     let before = live.view().kpis.iter().find(|kpi| kpi.name == "attendance").unwrap().threshold;
-    let answer = live.done("reload_config --reason \"reward explosion\"");
+    let answer = live.expect_ok("reload_config --reason \"reward explosion\"");
     let changes = |answer: &townlet_wire::Answer| answer.result.as_ref().unwrap()["changes"].clone();
     assert_eq!(changes(&dry), changes(&answer), "a dry run shows the same list");
     let text = "2 settings from tick 150 on: kpis.attendance 0.8 -> 0.5, rewards.clip.clip_per_tick 0.2 -> 0.05.";
@@ -178,7 +173,7 @@ fn all_of_it_is_taken_at_one_tick_and_told_everywhere() {
     assert!(before > kpi && (now.config_id == view.config_id), "{before:?} {kpi:?}");
     assert_eq!(json!(now.texts_digest), answer.result.as_ref().unwrap()["texts_digest"]["after"]);
     // Said again, it says so and changes nothing.
-    let (digest, again) = (live.digest(), live.done("reload_config"));
+    let (digest, again) = (live.digest(), live.expect_ok("reload_config"));
     assert_eq!(
         (again.summary().as_str(), live.digest()),
         ("town.yaml says what runs already; nothing changes.", digest)
@@ -201,14 +196,14 @@ fn all_of_it_is_taken_at_one_tick_and_told_everywhere() {
 
 #[test]
 fn affordances_and_events_are_taken_from_the_files_that_the_configuration_names() {
-    let home = home();
-    let live = Live::filed(home.path(), QUIET);
+    let home = temp_home();
+    let live = TestShard::from_file(home.path(), QUIET);
     live.run(300);
-    let text = include_str!("../../configs/affordances.yaml").replacen("duration: 20", "duration: 25", 1);
+    let text = config_text("affordances.yaml").replacen("duration: 20", "duration: 25", 1);
     write(home.path(), "affordances.yaml", &text);
-    let events = include_str!("../../configs/perturbations/default.yaml");
+    let events = config_text("perturbations/default.yaml");
     write(home.path(), "events.yaml", &events.replace("prob_per_day: 0.25", "prob_per_day: 0.3"));
-    let answer = live.done("reload_config");
+    let answer = live.expect_ok("reload_config");
     let text = "2 settings from tick 300 on: affordances.eat_at_home.duration 20 -> 25, \
                 perturbations.events.price_spike.prob_per_day 0.25 -> 0.3.";
     assert_eq!(answer.summary(), text);
@@ -220,8 +215,8 @@ fn affordances_and_events_are_taken_from_the_files_that_the_configuration_names(
 
 #[test]
 fn a_file_that_is_wrong_is_refused_with_its_place_and_the_town_goes_on() {
-    let home = home();
-    let live = Live::filed(home.path(), QUIET);
+    let home = temp_home();
+    let live = TestShard::from_file(home.path(), QUIET);
     let digest = live.digest();
     let say = |file: &str, text: &str| {
         write(home.path(), file, text);
@@ -233,36 +228,36 @@ fn a_file_that_is_wrong_is_refused_with_its_place_and_the_town_goes_on() {
         assert!(!message.contains('\n'), "{message}");
         message
     };
-    let typo = say(FILE, &quiet("rewards: { clip: { clip_per_tik: 0.1 } }"));
+    let typo = say(CONFIG_FILE, &quiet("rewards: { clip: { clip_per_tik: 0.1 } }"));
     assert!(typo.starts_with("town.yaml:3:20: ") && typo.contains("did you mean `clip_per_tick`?"), "{typo}");
-    let range = say(FILE, &quiet("rewards: { clip: { clip_per_tick: 7 } }"));
+    let range = say(CONFIG_FILE, &quiet("rewards: { clip: { clip_per_tick: 7 } }"));
     assert!(range.contains("from 0.01 to 1"), "{range}");
-    say(FILE, "rewards: [");
-    write(home.path(), FILE, QUIET);
+    say(CONFIG_FILE, "rewards: [");
+    write(home.path(), CONFIG_FILE, QUIET);
     let events = say("events.yaml", "max_concurrent_events: many\n");
     assert!(events.starts_with("events.yaml:1:"), "{events}");
     std::fs::remove_file(home.path().join("events.yaml")).unwrap();
     let affordances = say("affordances.yaml", "affordances:\n  - id: nap\n    optoin: sleep\n");
     assert!(affordances.starts_with("affordances.yaml:3:") && affordances.contains("`option`"), "{affordances}");
-    std::fs::remove_file(home.path().join(FILE)).unwrap();
+    std::fs::remove_file(home.path().join(CONFIG_FILE)).unwrap();
     assert_eq!(refusal(&live.line("reload_config")), "E_INVALID_ARG");
     live.run(10);
 }
 
 #[test]
 fn a_shard_without_a_file_says_what_would_be_right() {
-    let home = home();
-    let live = Live::held(home.path());
+    let home = temp_home();
+    let live = TestShard::new(home.path());
     let answer = live.line("reload_config");
     assert_eq!(refusal(&answer), "E_NOT_FOUND");
-    assert!(answer.error.unwrap().hint.contains("--config FILE"));
+    assert!(answer.error.unwrap().hint.contains("--config CONFIG_FILE"));
 }
 
 #[test]
 fn one_fixed_setting_keeps_all_of_it_out() {
-    let home = home();
-    let live = Live::filed(home.path(), QUIET);
-    write(home.path(), FILE, &quiet("seed: 8\nrewards: { clip: { clip_per_tick: 0.05 } }\nppo: { gamma: 0.9 }"));
+    let home = temp_home();
+    let live = TestShard::from_file(home.path(), QUIET);
+    write(home.path(), CONFIG_FILE, &quiet("seed: 8\nrewards: { clip: { clip_per_tick: 0.05 } }\nppo: { gamma: 0.9 }"));
     let (digest, texts) = (live.digest(), live.view().texts_digest);
     let error = live.line("reload_config").error.expect("refused");
     assert_eq!(
@@ -276,22 +271,22 @@ fn one_fixed_setting_keeps_all_of_it_out() {
 
 #[test]
 fn a_retry_is_answered_without_the_file() {
-    let home = home();
+    let home = temp_home();
     let reads = Arc::new(AtomicU64::new(0));
     let (counted, folder) = (Arc::clone(&reads), home.path().to_owned());
     let reloader = ConfigReloader::new(move || {
         counted.fetch_add(1, Ordering::Relaxed);
-        read(&folder)
+        read_config(&folder)
     });
-    write(home.path(), FILE, QUIET);
-    let first = read(home.path()).expect("the file holds").sources;
+    write(home.path(), CONFIG_FILE, QUIET);
+    let first = read_config(home.path()).expect("the file holds").sources;
     let options = Options { reloader: Some(reloader), ..options(home.path(), true) };
-    let live = Live::around(townlet_shard::start(first, 7, options).expect("it starts"));
-    write(home.path(), FILE, &quiet("kpis: { attendance: 0.5 }"));
+    let live = TestShard::from_handle(townlet_shard::start(first, 7, options).expect("it starts"));
+    write(home.path(), CONFIG_FILE, &quiet("kpis: { attendance: 0.5 }"));
     let request = Request { cmd_id: Some("once".into()), ..Request::line("reload_config") };
     let answer = live.ask(live.admin, request.clone());
     assert_eq!((answer.status, reads.load(Ordering::Relaxed)), (Status::Ok, 1));
-    std::fs::remove_file(home.path().join(FILE)).unwrap();
+    std::fs::remove_file(home.path().join(CONFIG_FILE)).unwrap();
     let digest = live.digest();
     let again = live.ask(live.admin, request);
     assert!(again.replayed, "{again:?}");
@@ -301,29 +296,29 @@ fn a_retry_is_answered_without_the_file() {
 /// Two snapshots with a reload between them, and ticks behind the second.
 #[test]
 fn a_run_goes_on_under_what_was_reloaded_wherever_it_is_resumed_from() {
-    let home = home();
-    let live = Live::filed(home.path(), QUIET);
+    let home = temp_home();
+    let live = TestShard::from_file(home.path(), QUIET);
     let changed = quiet("rewards: { clip: { clip_per_tick: 0.05 } }\nbehavior: { hunger_threshold: 0.6 }");
     live.run(120);
-    live.done("snapshot save");
+    live.expect_ok("snapshot save");
     live.run(30);
-    write(home.path(), FILE, &changed);
-    live.done("reload_config");
+    write(home.path(), CONFIG_FILE, &changed);
+    live.expect_ok("reload_config");
     let texts = live.view().texts_digest;
     live.run(100);
-    live.done("snapshot save");
-    live.done("snapshot list");
+    live.expect_ok("snapshot save");
+    live.expect_ok("snapshot list");
     live.run(55);
-    live.done("setmoney ada 3");
+    live.expect_ok("setmoney ada 3");
     let last = (live.digest(), 305);
-    let crashed = crate::kit::home();
-    copy(home.path(), crashed.path());
+    let crashed = crate::kit::temp_home();
+    copy_folder(home.path(), crashed.path());
     let snapshots = crashed.path().join("snapshots/auto").join(&live.shard.run_id);
     drop(live.shard);
     // From the snapshot behind the reload, from the one before it, and from the seed.
     for round in 0..3 {
-        let copied = crate::kit::home();
-        copy(crashed.path(), copied.path());
+        let copied = crate::kit::temp_home();
+        copy_folder(crashed.path(), copied.path());
         let shard = resume(copied.path(), options(copied.path(), true)).expect("it resumes");
         let (view, digest) = shard.view().expect("it lives");
         assert_eq!(((digest, view.tick), view.texts_digest), (last.clone(), texts.clone()), "round {round}");
@@ -337,41 +332,41 @@ fn a_run_goes_on_under_what_was_reloaded_wherever_it_is_resumed_from() {
 
 #[test]
 fn what_a_run_is_resumed_with_is_what_it_runs_under() {
-    let home = home();
-    let live = Live::filed(home.path(), QUIET);
-    write(home.path(), FILE, &quiet("kpis: { attendance: 0.5 }"));
-    live.done("reload_config");
+    let home = temp_home();
+    let live = TestShard::from_file(home.path(), QUIET);
+    write(home.path(), CONFIG_FILE, &quiet("kpis: { attendance: 0.5 }"));
+    live.expect_ok("reload_config");
     drop(live.shard);
     let recorded =
         townlet_shard::recorded(&options(home.path(), true).home, "harbour", None, "snapshots").expect("a run");
-    let now = read(home.path()).expect("the file holds").sources;
+    let now = read_config(home.path()).expect("the file holds").sources;
     assert_eq!(recorded.sources.digest(), now.digest());
-    let live = Live::around(resume(home.path(), filed(home.path())).expect("it resumes"));
-    write(home.path(), FILE, &quiet("kpis: { attendance: 0.5 } # a remark"));
-    write(home.path(), "affordances.yaml", &format!("# Another.\n{}", include_str!("../../configs/affordances.yaml")));
-    let answer = live.done("reload_config");
+    let live = TestShard::from_handle(resume(home.path(), options_with_reload(home.path())).expect("it resumes"));
+    write(home.path(), CONFIG_FILE, &quiet("kpis: { attendance: 0.5 } # a remark"));
+    write(home.path(), "affordances.yaml", &format!("# Another.\n{}", config_text("affordances.yaml")));
+    let answer = live.expect_ok("reload_config");
     assert!(answer.summary().contains("nothing changes"), "{}", answer.summary());
     let digests = &answer.result.as_ref().unwrap()["texts_digest"];
     assert_eq!(
         (&digests["after"], digests["after"].as_str()),
         (&digests["before"], Some(live.view().texts_digest.as_str()))
     );
-    write(home.path(), FILE, QUIET);
-    assert!(live.done("reload_config").summary().contains("kpis.attendance 0.5 -> 0.8"));
+    write(home.path(), CONFIG_FILE, QUIET);
+    assert!(live.expect_ok("reload_config").summary().contains("kpis.attendance 0.5 -> 0.8"));
 }
 
 #[test]
 fn a_reload_that_the_journal_has_lost_is_lived_again_when_the_files_still_say_it() {
-    let lived = home();
-    let live = Live::filed(lived.path(), QUIET);
+    let lived = temp_home();
+    let live = TestShard::from_file(lived.path(), QUIET);
     live.run(150);
-    write(lived.path(), FILE, &quiet("rewards: { clip: { clip_per_tick: 0.05 } }"));
-    live.done("reload_config");
+    write(lived.path(), CONFIG_FILE, &quiet("rewards: { clip: { clip_per_tick: 0.05 } }"));
+    live.expect_ok("reload_config");
     live.run(60);
-    live.done("setmoney ada 3");
+    live.expect_ok("setmoney ada 3");
     let digest = live.digest();
-    let crashed = home();
-    copy(lived.path(), crashed.path());
+    let crashed = temp_home();
+    copy_folder(lived.path(), crashed.path());
     drop(live.shard);
     // The journal ends before the reload.
     let folder = crashed.path().join("logs/journal");
@@ -392,37 +387,37 @@ fn a_reload_that_the_journal_has_lost_is_lived_again_when_the_files_still_say_it
     std::fs::write(&file, &bytes[..at]).unwrap();
     let refused = resume(crashed.path(), options(crashed.path(), true)).err().expect("its texts are lost");
     assert!(refused.contains("the texts it brought are lost"), "{refused}");
-    let shard = resume(crashed.path(), filed(crashed.path())).expect("the file says the same");
+    let shard = resume(crashed.path(), options_with_reload(crashed.path())).expect("the file says the same");
     assert_eq!(shard.view().expect("it lives").1, digest);
     assert!(shard.notes.iter().any(|note| note.contains("reload_config")), "{:?}", shard.notes);
 }
 
 #[test]
 fn privacy_narration_and_the_stream_follow() {
-    let home = home();
-    let live = Live::filed(home.path(), QUIET);
+    let home = temp_home();
+    let live = TestShard::from_file(home.path(), QUIET);
     assert!(live.agent("ada").is_some());
     write(
         home.path(),
-        FILE,
+        CONFIG_FILE,
         &quiet("telemetry: { privacy: { enabled: true }, backpressure: { max_messages_per_second: 5 } }"),
     );
-    live.done("reload_config");
+    live.expect_ok("reload_config");
     assert!(live.agent("ada").is_none(), "names leave as hashes");
-    live.done("privacy off");
-    write(home.path(), FILE, &quiet("telemetry: { privacy: { enabled: true } }"));
-    live.done("reload_config");
+    live.expect_ok("privacy off");
+    write(home.path(), CONFIG_FILE, &quiet("telemetry: { privacy: { enabled: true } }"));
+    live.expect_ok("reload_config");
     assert!(live.agent("ada").is_some(), "what an operator switched stays, as the setting has not changed");
 }
 
 #[test]
 fn a_candidate_who_might_be_promoted_is_judged_from_the_beginning() {
-    let home = home();
-    let live = Live::filed(home.path(), QUIET);
-    live.make_eligible();
+    let home = temp_home();
+    let live = TestShard::from_file(home.path(), QUIET);
+    live.make_candidate_eligible();
     let candidate = live.view().promotion.candidate.expect("somebody is judged");
-    write(home.path(), FILE, &quiet("kpis: { attendance: 0.5 }"));
-    live.done("reload_config");
+    write(home.path(), CONFIG_FILE, &quiet("kpis: { attendance: 0.5 }"));
+    live.expect_ok("reload_config");
     let promotion = live.view().promotion;
     assert_eq!((promotion.state.as_str(), promotion.green), ("evaluating", 0));
     assert!(promotion.evidence.is_none_or(|evidence| evidence.verdict == "running"), "of the town as it was");

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::kit::{options, sources};
+use crate::kit::{default_sources, options};
 use townlet_shard::publish::Next;
 use townlet_shard::training::TrainingSpec;
 use townlet_shard::{Options, Speed};
@@ -46,7 +46,7 @@ fn memory_and_open_files_stay_flat_at_full_speed() {
         if soak { (Duration::from_secs(60 * minutes), 100_000_000) } else { (Duration::ZERO, 800_000) };
     let home = tempfile::tempdir().unwrap();
     // A schedule that no soak comes to the end of.
-    let sources = sources(false, &[("training.total_steps", "1000000000000")]);
+    let sources = default_sources(&[("training.total_steps", "1000000000000")]);
     let training = soak.then(|| TrainingSpec::new(&sources, None).expect("they go together"));
     let options = Options { paused: false, held: false, speed: Speed::Max, training, ..options(home.path(), false) };
     let shard = townlet_shard::start(sources, 7, options).expect("the shard starts");

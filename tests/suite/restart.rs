@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::kit::{Live, home, options};
+use crate::kit::{TestShard, copy_folder, options, temp_home};
 use townlet_audit::{Stage, records, verify};
 use townlet_shard::Handle;
 use townlet_shard::journal::{VERSION, read};
@@ -28,8 +28,8 @@ struct CrashedRun {
 
 /// Commands that change the town, two at one tick among them, and two rows for the operators' log.
 fn lived() -> CrashedRun {
-    let running = home();
-    let live = Live::held(running.path());
+    let running = temp_home();
+    let live = TestShard::new(running.path());
     for until in SNAPSHOTS.into_iter().chain([LAST]) {
         live.run(until - 60 - live.view().tick);
         for line in
@@ -39,31 +39,19 @@ fn lived() -> CrashedRun {
         }
         live.run(until - live.view().tick);
         if until == LAST {
-            live.done("set_exit_cap 1");
-            live.done("set_exit_cap 2");
+            live.expect_ok("set_exit_cap 1");
+            live.expect_ok("set_exit_cap 2");
         } else {
-            live.done("snapshot save");
+            live.expect_ok("snapshot save");
             // A command of files is behind it on the same thread.
-            live.done("snapshot list");
+            live.expect_ok("snapshot list");
         }
     }
     let (run, digest) = (live.shard.run_id.clone(), live.digest());
-    let died = home();
-    copy(running.path(), died.path());
+    let died = temp_home();
+    copy_folder(running.path(), died.path());
     let commands = done(died.path()).len() as u64;
     CrashedRun { home: died, run, digest, commands }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// Ids of commands that were acknowledged.
@@ -283,9 +271,10 @@ fn key(died: &CrashedRun) -> PathBuf {
 /// A copy of a run that was damaged and has come back as the same town, with what had to be said; nothing when it was refused, as
 /// it had to be.
 #[track_caller]
-fn resumed_or_refused(original: &CrashedRun, (what, damage, says): &Case) -> Option<(CrashedRun, Live)> {
-    let died = CrashedRun { home: home(), run: original.run.clone(), digest: original.digest.clone(), ..*original };
-    copy(original.home.path(), died.home.path());
+fn resumed_or_refused(original: &CrashedRun, (what, damage, says): &Case) -> Option<(CrashedRun, TestShard)> {
+    let died =
+        CrashedRun { home: temp_home(), run: original.run.clone(), digest: original.digest.clone(), ..*original };
+    copy_folder(original.home.path(), died.home.path());
     damage(&died);
     let resumed = resume(died.home.path());
     if says[0] == "!" {
@@ -293,7 +282,7 @@ fn resumed_or_refused(original: &CrashedRun, (what, damage, says): &Case) -> Opt
         assert!(says[1..].iter().all(|part| why.contains(part)), "{what}: {why}");
         return None;
     }
-    let live = Live::around(resumed.unwrap_or_else(|why| panic!("{what}: {why}")));
+    let live = TestShard::from_handle(resumed.unwrap_or_else(|why| panic!("{what}: {why}")));
     let notes = live.shard.notes.join("\n");
     assert!(says.iter().all(|part| notes.contains(part)), "{what}: {notes}");
     assert_eq!((live.view().tick, live.digest()), (LAST, died.digest.clone()), "{what}: {notes}");
@@ -310,14 +299,14 @@ fn whatever_file_is_missing_or_damaged_a_run_goes_on_and_says_so_or_is_refused_b
 }
 
 /// Nothing acknowledged is done again, and what comes now can be resumed and replayed like anything before.
-fn goes_on(what: &str, died: &CrashedRun, live: Live) {
+fn goes_on(what: &str, died: &CrashedRun, live: TestShard) {
     for cmd_id in done(died.home.path()) {
         let request = Request { cmd_id: Some(cmd_id.clone()), ..Request::line("set_exit_cap 2") };
         let answer = live.ask(live.admin, request);
         let code = answer.error.as_ref().map(|error| error.code.as_str());
         assert!(answer.replayed || code == Some("E_CMD_ID_REUSED"), "{what}: {cmd_id} was done again: {answer:?}");
     }
-    live.done("setmoney ada 3");
+    live.expect_ok("setmoney ada 3");
     live.run(150);
     let (tick, digest) = (live.view().tick, live.digest());
     live.shard.stop().unwrap_or_else(|why| panic!("{what}: {why}"));
@@ -327,7 +316,7 @@ fn goes_on(what: &str, died: &CrashedRun, live: Live) {
     for file in died.snapshots().into_iter().skip(usize::from(what.contains("journal missing"))) {
         std::fs::remove_file(file).unwrap();
     }
-    let live = Live::around(resume(died.home.path()).unwrap_or_else(|why| panic!("{what}, again: {why}")));
+    let live = TestShard::from_handle(resume(died.home.path()).unwrap_or_else(|why| panic!("{what}, again: {why}")));
     assert_eq!((live.view().tick, live.digest()), (tick, digest), "{what}, again");
     assert_eq!(done(died.home.path()).len() as u64, died.commands + 1, "{what}");
     let ops = std::fs::read_to_string(died.home.path().join("ops/employment.md")).unwrap();
@@ -336,15 +325,15 @@ fn goes_on(what: &str, died: &CrashedRun, live: Live) {
 
 #[test]
 fn what_was_said_of_names_and_the_stream_stands_after_a_crash() {
-    let running = home();
-    let live = Live::held(running.path());
+    let running = temp_home();
+    let live = TestShard::new(running.path());
     for line in ["privacy on", "telemetry_mode aggregate", "narration off", "narration on", "narration limit 1"] {
-        live.done(line);
+        live.expect_ok(line);
     }
-    let died = home();
-    copy(running.path(), died.path());
+    let died = temp_home();
+    copy_folder(running.path(), died.path());
     // Names are hidden in the first view there is; how the stream leaves is told by the thread that sends it.
-    let said = |live: &Live| {
+    let said = |live: &TestShard| {
         let named = live.agent("ada").is_some();
         let merged = (0..100_000).any(|_| {
             live.run(1);
@@ -354,11 +343,11 @@ fn what_was_said_of_names_and_the_stream_stands_after_a_crash() {
         named
     };
     assert!(!said(&live));
-    let live = Live::around(resume(died.path()).unwrap());
+    let live = TestShard::from_handle(resume(died.path()).unwrap());
     assert!(!said(&live));
-    live.done("privacy off");
+    live.expect_ok("privacy off");
     drop(live.shard);
-    let live = Live::around(resume(died.path()).unwrap());
+    let live = TestShard::from_handle(resume(died.path()).unwrap());
     assert!(said(&live), "the last word counts");
 }
 
@@ -378,7 +367,7 @@ fn a_run_in_an_earlier_layout_goes_on_in_a_file_of_this_one() {
     let died = lived();
     of_an_earlier_layout(&died.journal());
     let before = std::fs::read(died.journal()).unwrap();
-    let live = Live::around(resume(died.home.path()).unwrap());
+    let live = TestShard::from_handle(resume(died.home.path()).unwrap());
     assert_eq!((live.view().tick, live.digest()), (LAST, died.digest.clone()));
     let folder = died.home.path().join("logs/journal");
     let files = with_ending(folder.clone(), ".tlj");
@@ -390,16 +379,16 @@ fn a_run_in_an_earlier_layout_goes_on_in_a_file_of_this_one() {
 
 /// A run whose release was made: a policy of its own, after the scripted one.
 fn released() -> (CrashedRun, String) {
-    let running = home();
+    let running = temp_home();
     let id = crate::kit::store_idle_policy(running.path());
-    let live = Live::held(running.path());
+    let live = TestShard::new(running.path());
     live.run(100);
-    live.done(&format!("policy_swap {id} --reason drill"));
+    live.expect_ok(&format!("policy_swap {id} --reason drill"));
     live.run(LAST - 100);
-    live.done("set_exit_cap 2");
+    live.expect_ok("set_exit_cap 2");
     let (run, digest) = (live.shard.run_id.clone(), live.digest());
-    let died = home();
-    copy(running.path(), died.path());
+    let died = temp_home();
+    copy_folder(running.path(), died.path());
     let commands = done(died.path()).len() as u64;
     (CrashedRun { home: died, run, digest, commands }, id)
 }
@@ -475,12 +464,13 @@ fn whatever_of_a_release_is_missing_or_damaged_there_is_one_release_or_a_refusal
         assert_eq!((live.view().policy.id, live.view().promotion.release), (release.into(), release.into()), "{what}");
         live.run(10);
         if release == id {
-            live.done("rollback_policy --reason drill");
+            live.expect_ok("rollback_policy --reason drill");
             assert_eq!(live.view().policy.id, "scripted", "{what}");
         }
         live.shard.stop().unwrap_or_else(|why| panic!("{what}: {why}"));
         drop(live);
-        let live = Live::around(resume(died.home.path()).unwrap_or_else(|why| panic!("{what}, again: {why}")));
+        let live =
+            TestShard::from_handle(resume(died.home.path()).unwrap_or_else(|why| panic!("{what}, again: {why}")));
         assert_eq!(live.view().policy.id, "scripted", "{what}, again");
     }
 }

@@ -3,10 +3,13 @@
 //! Trains a small network on a few towns; how well it learns is not asked here. Rule: "Shadow training".
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::Arc;
 
-use crate::kit::{FILE, Live, SMALL, filed, home, options, read, sources, wait_for};
+use crate::kit::{
+    CONFIG_FILE, SMALL_TRAINING, TestShard, command, default_sources, options, options_with_reload, read_config,
+    shipped_policy, temp_home, wait_for, wait_until,
+};
 use serde_json::Value;
 use townlet_learn::checkpoint::{Checkpoint, Registry, Saved};
 use townlet_learn::{Choice, NetworkPolicy};
@@ -50,10 +53,10 @@ fn updates(home: &Path) -> u64 {
 }
 
 /// A held town with a small training and these settings.
-fn training(home: &Path, settings: &[(&str, &str)]) -> Live {
-    let sources = sources(false, &[SMALL, settings].concat());
+fn training(home: &Path, settings: &[(&str, &str)]) -> TestShard {
+    let sources = default_sources(&[SMALL_TRAINING, settings].concat());
     let training = Some(TrainingSpec::new(&sources, None).expect("they go together"));
-    Live::around(
+    TestShard::from_handle(
         townlet_shard::start(sources, 7, Options { training, ..options(home, true) }).expect("the shard starts"),
     )
 }
@@ -63,22 +66,23 @@ fn update(view: &Snapshot) -> u64 {
 }
 
 #[track_caller]
-fn wait_for_state(live: &Live, state: &str) -> Arc<Snapshot> {
+fn wait_for_state(live: &TestShard, state: &str) -> Arc<Snapshot> {
     wait_for(&live.watch(), state, |view| view.learning.state == state)
 }
 
 #[test]
 fn the_town_lives_the_same_with_a_training_beside_it() {
-    let (alone, beside) = (home(), home());
-    let plain = townlet_shard::start(sources(false, SMALL), 7, options(alone.path(), true)).expect("the shard starts");
-    let (alone, beside) = (Live::around(plain), training(beside.path(), &[]));
+    let (alone, beside) = (temp_home(), temp_home());
+    let plain = townlet_shard::start(default_sources(SMALL_TRAINING), 7, options(alone.path(), true))
+        .expect("the shard starts");
+    let (alone, beside) = (TestShard::from_handle(plain), training(beside.path(), &[]));
     assert_eq!(alone.view().learning.state, "off");
     let views = beside.watch();
     for round in 1..=3 {
         wait_for(&views, "an update", |view| update(view) >= round);
         for live in [&alone, &beside] {
             live.run(500);
-            live.done("setneed ada hunger 0.5");
+            live.expect_ok("setneed ada hunger 0.5");
         }
         assert_eq!(beside.digest(), alone.digest(), "round {round}");
     }
@@ -86,8 +90,8 @@ fn the_town_lives_the_same_with_a_training_beside_it() {
 
 #[test]
 fn a_training_goes_on_under_what_was_reloaded() {
-    let home = home();
-    let small: String = SMALL
+    let home = temp_home();
+    let small: String = SMALL_TRAINING
         .iter()
         .map(|(key, value)| {
             key.split_once('.').map_or_else(String::new, |(section, name)| format!("{section}.{name}: {value}\n"))
@@ -98,18 +102,19 @@ fn a_training_goes_on_under_what_was_reloaded() {
         format!("{name}: {{ {} }}\n", rows.collect::<Vec<_>>().join(", "))
     };
     let file = format!("policy: {{ release: scripted }}\n{}{}", section("training"), section("ppo"));
-    std::fs::write(home.path().join(FILE), &file).unwrap();
+    std::fs::write(home.path().join(CONFIG_FILE), &file).unwrap();
     let start = || {
-        let sources = read(home.path()).expect("the file holds").sources;
+        let sources = read_config(home.path()).expect("the file holds").sources;
         let training = Some(TrainingSpec::new(&sources, None).expect("they go together"));
-        Live::around(
-            townlet_shard::start(sources, 7, Options { training, ..filed(home.path()) }).expect("the shard starts"),
+        TestShard::from_handle(
+            townlet_shard::start(sources, 7, Options { training, ..options_with_reload(home.path()) })
+                .expect("the shard starts"),
         )
     };
     let live = start();
     let views = live.watch();
     wait_for(&views, "a checkpoint", |view| view.learning.checkpoint.is_some());
-    live.done("training pause");
+    live.expect_ok("training pause");
     wait_for_state(&live, "paused");
     let clip = |saved: &Saved| {
         let row = saved.sources.config.lines().find_map(|line| line.strip_prefix("rewards.clip.clip_per_tick: "));
@@ -118,15 +123,15 @@ fn a_training_goes_on_under_what_was_reloaded() {
     assert_eq!(clip(&newest(home.path())).as_deref(), Some("1"), "the recipe's");
     let before = (newest(home.path()).run, update(&live.view()));
     let lower = "rewards: { clip: { clip_per_tick: 0.05 } }\n";
-    std::fs::write(home.path().join(FILE), format!("{file}{lower}")).unwrap();
-    live.done("reload_config");
-    live.done("training resume");
+    std::fs::write(home.path().join(CONFIG_FILE), format!("{file}{lower}")).unwrap();
+    live.expect_ok("reload_config");
+    live.expect_ok("training resume");
     wait_for(&views, "two further checkpoints", |view| update(view) >= before.1 + 5);
     live.shard.stop().expect("everything is saved");
     let saved = newest(home.path());
     assert_eq!((clip(&saved).as_deref(), &saved.run), (Some("0.05"), &before.0), "the same training goes on");
     // Whoever starts with what differs in such settings alone goes on with it, too.
-    std::fs::write(home.path().join(FILE), file.clone()).unwrap();
+    std::fs::write(home.path().join(CONFIG_FILE), file.clone()).unwrap();
     let live = start();
     let seen = wait_for(&live.watch(), "the training", |view| !view.learning.run.is_empty());
     assert_eq!(seen.learning.run, before.0);
@@ -136,7 +141,7 @@ fn a_training_goes_on_under_what_was_reloaded() {
 
 #[test]
 fn stopping_saves_and_the_next_shard_goes_on_as_if_nothing_had_happened() {
-    let (whole, cut) = (home(), home());
+    let (whole, cut) = (temp_home(), temp_home());
     // No checkpoint but those of stopping and of the end.
     let steps = [("training.total_steps", "64000"), ("training.checkpoint_updates", "1000000")];
     let (uncut, first) = (training(whole.path(), &steps), training(cut.path(), &steps));
@@ -170,14 +175,13 @@ fn stopping_saves_and_the_next_shard_goes_on_as_if_nothing_had_happened() {
 
 #[test]
 fn a_candidate_fits_the_town_and_comes_from_its_release() {
-    let home = home();
-    let shipped =
-        Checkpoint::embedded(include_bytes!("../../configs/policies/shipped.safetensors")).expect("it is whole");
-    let settings = [SMALL, &[("training.hidden_units", "128")]].concat();
-    let sources = sources(false, &settings);
+    let home = temp_home();
+    let shipped = shipped_policy();
+    let settings = [SMALL_TRAINING, &[("training.hidden_units", "128")]].concat();
+    let sources = default_sources(&settings);
     let training = Some(TrainingSpec::new(&sources, Some(shipped.clone())).expect("they go together"));
     let options = Options { training, ..options(home.path(), true) };
-    let live = Live::around(townlet_shard::start(sources.clone(), 7, options).expect("the shard starts"));
+    let live = TestShard::from_handle(townlet_shard::start(sources.clone(), 7, options).expect("the shard starts"));
     let view = wait_for(&live.watch(), "a checkpoint", |view| view.learning.checkpoint.is_some());
     let id = view.learning.checkpoint.clone().expect("just seen");
     let candidate = registry(home.path()).load(&id).expect("it is whole");
@@ -192,7 +196,7 @@ fn a_candidate_fits_the_town_and_comes_from_its_release() {
 
 #[test]
 fn a_training_that_explodes_is_told_and_leaves_the_town_and_the_last_good_checkpoint() {
-    let home = home();
+    let home = temp_home();
     let live = training(home.path(), &[("ppo.learning_rate", "0.3"), ("training.checkpoint_updates", "1")]);
     let view = wait_for_state(&live, "diverged");
     assert!(view.learning.detail.contains("became"), "{}", view.learning.detail);
@@ -209,7 +213,7 @@ fn a_training_that_explodes_is_told_and_leaves_the_town_and_the_last_good_checkp
 
 #[test]
 fn a_disk_that_fails_is_told_and_tried_again() {
-    let home = home();
+    let home = temp_home();
     let place = home.path().join("logs/training");
     std::fs::create_dir_all(home.path().join("logs")).expect("a folder");
     std::fs::write(&place, "in the way").expect("a file");
@@ -227,7 +231,7 @@ fn a_disk_that_fails_is_told_and_tried_again() {
 
 #[test]
 fn a_training_is_gone_on_with_by_one_shard_at_a_time() {
-    let home = home();
+    let home = temp_home();
     let first = training(home.path(), &[]);
     let view = wait_for(&first.watch(), "a checkpoint", |view| view.learning.checkpoint.is_some());
     let second = training(home.path(), &[]);
@@ -238,23 +242,21 @@ fn a_training_is_gone_on_with_by_one_shard_at_a_time() {
 // ---- the program itself -----------------------------------------------------------------------------------------
 
 fn townlet(home: &Path, line: &str, settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_townlet"));
-    command.args(line.split_whitespace()).current_dir(home).env("XDG_CONFIG_HOME", home.join("config"));
-    for (key, value) in SMALL.iter().chain(settings) {
+    let mut command = command(home, line.split_whitespace());
+    for (key, value) in SMALL_TRAINING.iter().chain(settings) {
         command.arg("--set").arg(format!("{key}={value}"));
     }
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-/// Starts it, waits until `there` is so, sends a signal, and waits for its end.
+/// Starts a command, waits for the condition, sends a signal, and waits for the end.
 #[track_caller]
-fn stopped(mut command: Command, signal: &str, mut there: impl FnMut() -> bool) -> (Option<i32>, String) {
+fn stopped(mut command: Command, signal: &str, mut condition: impl FnMut() -> bool) -> (Option<i32>, String) {
     let mut child = command.spawn().expect("the program starts");
-    while !there() {
+    wait_until("the state to stop it in", || {
         assert_eq!(child.try_wait().expect("it can be asked"), None, "it ended before it could be stopped");
-        std::thread::yield_now();
-    }
+        condition()
+    });
     let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
     assert!(sent.success());
     let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
@@ -264,7 +266,7 @@ fn stopped(mut command: Command, signal: &str, mut there: impl FnMut() -> bool) 
 #[test]
 fn a_batch_and_a_service_train_and_save_when_they_are_told_to_end() {
     for (line, code) in [("run --headless --train --days 1000000", 130), ("serve --train --listen 127.0.0.1:0", 0)] {
-        let home = home();
+        let home = temp_home();
         let seldom = [("training.checkpoint_updates", "1000000")];
         let begun = || rows_so_far(home.path()).contains('\n');
         let (ended, said) = stopped(townlet(home.path(), line, &seldom), "-TERM", begun);
@@ -277,7 +279,7 @@ fn a_batch_and_a_service_train_and_save_when_they_are_told_to_end() {
 
 #[test]
 fn an_update_that_would_take_minutes_is_cut_off() {
-    let home = home();
+    let home = temp_home();
     let endless = [("training.rollout_ticks", "100000"), ("training.replicas", "64")];
     let begun = || home.path().join("logs/journal").exists();
     let command = townlet(home.path(), "run --headless --train --days 1000000", &endless);
@@ -288,7 +290,7 @@ fn an_update_that_would_take_minutes_is_cut_off() {
 
 #[test]
 fn killed_on_the_spot_it_goes_on_from_its_last_checkpoint() {
-    let home = home();
+    let home = temp_home();
     let line = "run --headless --train --days 1000000";
     let (ended, said) = stopped(townlet(home.path(), line, &[]), "-KILL", || {
         registry(home.path()).newest_training().is_some_and(|saved| saved.progress.updates >= 4)
@@ -306,7 +308,7 @@ fn killed_on_the_spot_it_goes_on_from_its_last_checkpoint() {
 
 #[test]
 fn what_does_not_go_together_is_refused_before_anything_is_written() {
-    let home = home();
+    let home = temp_home();
     // A bonus that this town's rewards outweigh and those it would be taught with do not.
     let odd = [("needs.decay_rates.hunger", "0.0002"), ("rewards.homeostasis_scale", "1")];
     let ended = townlet(home.path(), "run --headless --train", &odd).output().expect("the program runs");

@@ -8,19 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
+use crate::kit::{BINARY, TIMEOUT, command, copy_folder, only_file};
 use tempfile::TempDir;
-
-/// Nothing here takes this long; it only turns waiting for ever into a failure.
-const TIMEOUT: Duration = Duration::from_mins(1);
-
-fn command(home: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_townlet"));
-    command.args(args).current_dir(home).env_remove("RUST_BACKTRACE").env("XDG_CONFIG_HOME", home.join("config"));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
 
 #[track_caller]
 fn ended(mut command: Command) -> (Option<i32>, String) {
@@ -39,7 +29,7 @@ fn ended(mut command: Command) -> (Option<i32>, String) {
 
 #[track_caller]
 fn townlet(home: &Path, args: &[&str]) -> (Option<i32>, String) {
-    ended(command(home, args))
+    ended(command(home, args.iter().copied()))
 }
 
 /// A home in which a town has run, with a release of its own.
@@ -50,14 +40,6 @@ fn lived() -> TempDir {
     let (status, said) = townlet(home.path(), &args);
     assert_eq!(status, Some(0), "{said}");
     home
-}
-
-/// The one file of a folder with this ending.
-fn only(folder: &Path, ending: &str) -> PathBuf {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().flatten().map(|it| it.path()).collect();
-    files.retain(|file| file.to_string_lossy().ends_with(ending));
-    assert_eq!(files.len(), 1, "{}: {files:?}", folder.display());
-    files.remove(0)
 }
 
 fn pipe_in_place_of(file: &Path) {
@@ -72,11 +54,11 @@ fn a_pipe_in_a_files_place_is_refused_by_name() {
     let resume = ["run", "--headless", "--tick-limit", "150", "--resume"];
     let start = ["run", "--headless", "--tick-limit", "10"];
     let (log, journals) = (lived.path().join("logs/console"), lived.path().join("logs/journal"));
-    let journal = only(&journals, ".tlj");
+    let journal = only_file(&journals, ".tlj");
     let run = journal.file_stem().unwrap().to_string_lossy().rsplit_once('-').unwrap().0.to_owned();
     let cases: &[(PathBuf, Vec<&str>)] = &[
-        (only(&log, ".head"), resume.to_vec()),
-        (only(&log, ".head"), vec!["audit", "verify", "logs/console"]),
+        (only_file(&log, ".head"), resume.to_vec()),
+        (only_file(&log, ".head"), vec!["audit", "verify", "logs/console"]),
         (journal.clone(), resume.to_vec()),
         (journal, vec!["replay", &run]),
         (lived.path().join("ops/harbour.privacy-key"), resume.to_vec()),
@@ -87,7 +69,7 @@ fn a_pipe_in_a_files_place_is_refused_by_name() {
     ];
     for (file, args) in cases {
         let home = tempfile::tempdir().unwrap();
-        assert!(Command::new("cp").arg("-r").arg(lived.path().join(".")).arg(home.path()).status().unwrap().success());
+        copy_folder(lived.path(), home.path());
         let file = home.path().join(file.strip_prefix(lived.path()).unwrap());
         pipe_in_place_of(&file);
         let (status, said) = townlet(home.path(), args);
@@ -97,7 +79,7 @@ fn a_pipe_in_a_files_place_is_refused_by_name() {
         assert!(said.contains(&name) && said.contains("not an ordinary file"), "{name} {args:?}: {said}");
     }
     // One beside a damaged snapshot is passed over when the good one before it is looked for.
-    let snapshot = only(&lived.path().join("snapshots/auto").join(&run), ".tls");
+    let snapshot = only_file(&lived.path().join("snapshots/auto").join(&run), ".tls");
     std::fs::write(&snapshot, "damaged").unwrap();
     pipe_in_place_of(&snapshot.with_file_name("000000000001.tls"));
     let (status, said) = townlet(lived.path(), &["snapshot", "validate", &snapshot.to_string_lossy()]);
@@ -107,7 +89,7 @@ fn a_pipe_in_a_files_place_is_refused_by_name() {
 #[test]
 fn a_shell_may_hand_a_configuration_over_through_a_pipe() {
     let home = tempfile::tempdir().unwrap();
-    let mut command = command(home.path(), &["config", "show", "--changed", "--config", "/dev/stdin"]);
+    let mut command = command(home.path(), ["config", "show", "--changed", "--config", "/dev/stdin"]);
     let (read, mut write) = std::io::pipe().unwrap();
     std::io::Write::write_all(&mut write, b"seed: 4\n").unwrap();
     drop(write);
@@ -126,7 +108,7 @@ fn standard_error_that_takes_nothing_changes_no_status() {
         (&["console", "--connect", "http://127.0.0.1:1", "kpi"], 3),
         (&["run", "--headless", "--tick-limit", "120", "--resume"], 0),
     ] {
-        let mut command = command(home.path(), args);
+        let mut command = command(home.path(), args.iter().copied());
         command.stderr(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
         assert_eq!(ended(command).0, Some(status), "{args:?}");
     }
@@ -135,12 +117,12 @@ fn standard_error_that_takes_nothing_changes_no_status() {
 #[test]
 fn a_reader_that_has_gone_changes_no_verdict() {
     let home = lived();
-    let log = only(&home.path().join("logs/console"), "-0001.jsonl");
+    let log = only_file(&home.path().join("logs/console"), "-0001.jsonl");
     let text = std::fs::read_to_string(&log).unwrap().replace("drill", "thrill");
     std::fs::write(log, text).unwrap();
     let (read, write) = std::io::pipe().unwrap();
     drop(read);
-    let mut command = command(home.path(), &["audit", "verify", "logs/console"]);
+    let mut command = command(home.path(), ["audit", "verify", "logs/console"]);
     command.stdout(write);
     let (status, said) = ended(command);
     assert_eq!((status, said.contains("panicked")), (Some(1), false), "{said}");
@@ -152,7 +134,7 @@ fn names_that_are_not_utf_8_are_told_as_well_as_it_goes() {
     let run = std::fs::read_dir(home.path().join("snapshots/auto")).unwrap().flatten().next().unwrap().path();
     let name = OsStr::from_bytes(b"odd\xff.tls");
     let odd = run.join(name);
-    std::fs::copy(only(&run, ".tls"), &odd).unwrap();
+    std::fs::copy(only_file(&run, ".tls"), &odd).unwrap();
     std::fs::write(home.path().join(name), "odd").unwrap();
     for args in [
         &["snapshot", "validate"][..],
@@ -160,7 +142,7 @@ fn names_that_are_not_utf_8_are_told_as_well_as_it_goes() {
         &["telemetry", "check", "--json"],
         &["config", "check"],
     ] {
-        let mut command = command(home.path(), args);
+        let mut command = command(home.path(), args.iter().copied());
         command.arg(if args[0] == "snapshot" { &odd } else { Path::new(name) });
         let (status, said) = ended(command);
         assert!(matches!(status, Some(0..=2)) && !said.contains("panicked"), "{args:?}: {status:?} {said}");
@@ -175,7 +157,7 @@ fn an_incident_whose_record_is_damaged_is_listed_all_the_same() {
     let home = lived();
     let (status, said) = townlet(home.path(), &["incident", "bundle"]);
     assert_eq!(status, Some(0), "{said}");
-    let folder = only(&home.path().join("ops/incidents"), "");
+    let folder = only_file(&home.path().join("ops/incidents"), "");
     let id = folder.file_name().unwrap().to_string_lossy().into_owned();
     for record in [Some("{"), None] {
         match record {
@@ -204,7 +186,7 @@ fn what_is_there_is_not_written_over() {
 #[test]
 fn a_limit_on_the_size_of_files_is_a_full_disk() {
     let home = tempfile::tempdir().unwrap();
-    let script = format!("ulimit -f 64; exec {} run --headless --days 500", env!("CARGO_BIN_EXE_townlet"));
+    let script = format!("ulimit -f 64; exec {} run --headless --days 500", BINARY);
     let mut command = Command::new("bash");
     command.args(["-c", &script]).current_dir(home.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (status, said) = ended(command);

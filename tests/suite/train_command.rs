@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
-use tempfile::TempDir;
+
+use crate::kit::{self, command, json, shipped_policy, temp_home, wait_until};
 use townlet_learn::checkpoint::{Checkpoint, Registry};
 use townlet_learn::{Choice, NetworkPolicy};
 use townlet_shard::Driver;
@@ -18,30 +19,13 @@ use townlet_town::Rules;
 const SMALL: &str = "train --seed 3 --set training.replicas=5 --set training.rollout_ticks=200 --set training.horizon_days=1 \
                      --set training.hidden_units=16 --set ppo.mini_batch_size=64 --set training.checkpoint_updates=2";
 
-fn command(home: &Path, line: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_townlet"));
-    command.args(line.split_whitespace()).current_dir(home).env("XDG_CONFIG_HOME", home.join("config"));
-    command
-}
-
 fn townlet(home: &Path, line: &str) -> (Option<i32>, String, String) {
-    told(command(home, line).output().expect("the program starts"))
+    ended(kit::townlet(home, line))
 }
 
-fn told(output: Output) -> (Option<i32>, String, String) {
+fn ended(output: Output) -> (Option<i32>, String, String) {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     (output.status.code(), text(output.stdout), text(output.stderr))
-}
-
-#[track_caller]
-fn json(home: &Path, line: &str) -> Value {
-    let (code, out, said) = townlet(home, line);
-    assert_eq!(code, Some(0), "townlet {line}\n{said}");
-    serde_json::from_str(&out).expect("one JSON value")
-}
-
-fn home() -> TempDir {
-    tempfile::tempdir().expect("a folder")
 }
 
 /// Files of the shadow folder with this ending.
@@ -52,20 +36,19 @@ fn shadows(home: &Path, ending: &str) -> Vec<PathBuf> {
 
 /// Starts a long training, waits for a state it can go on from, and sends a signal.
 fn stopped(home: &Path, line: &str, signal: &str) -> (Option<i32>, String, String) {
-    let mut child =
-        command(home, line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
-    while shadows(home, "training").is_empty() {
+    let mut child = command(home, line.split_whitespace()).spawn().expect("the program starts");
+    wait_until("a training that can be resumed", || {
         assert_eq!(child.try_wait().expect("it can be asked"), None, "it ended before it could be stopped");
-        std::thread::yield_now();
-    }
+        !shadows(home, "training").is_empty()
+    });
     let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
     assert!(sent.success());
-    told(child.wait_with_output().expect("it ends"))
+    ended(child.wait_with_output().expect("it ends"))
 }
 
 #[test]
 fn ctrl_c_saves_and_says_how_to_go_on() {
-    let home = home();
+    let home = temp_home();
     let (code, out, said) = stopped(home.path(), &format!("{SMALL} --steps 100000000 --plot"), "-INT");
     assert_eq!(code, Some(130), "{said}");
     let id = out.split("--resume ").nth(1).and_then(|rest| rest.split('`').next()).expect("how to go on");
@@ -78,7 +61,7 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
 
 #[test]
 fn a_released_checkpoint_drives_a_town_and_anything_wrong_with_it_is_refused_by_name() {
-    let home = home();
+    let home = temp_home();
     let told = json(home.path(), &format!("{SMALL} --steps 20000 --json"));
     let id = told["checkpoint"].as_str().expect("an id");
     let run = format!("--headless --tick-limit 200 --json --set policy.release={id}");
@@ -113,10 +96,9 @@ fn a_released_checkpoint_drives_a_town_and_anything_wrong_with_it_is_refused_by_
 
 #[test]
 fn a_town_that_runs_goes_on_whatever_becomes_of_its_checkpoint() {
-    let home = home();
-    let (sources, registry) = (crate::kit::sources(false, &[]), Registry::new(home.path().join("snapshots/rel")));
-    let mut shipped =
-        Checkpoint::embedded(include_bytes!("../../configs/policies/shipped.safetensors")).expect("it is whole");
+    let home = temp_home();
+    let (sources, registry) = (kit::default_sources(&[]), Registry::new(home.path().join("snapshots/rel")));
+    let mut shipped = shipped_policy();
     shipped.meta.seed += 1;
     let (id, bytes) = Checkpoint::encode(&shipped.meta, &shipped.weights, &shipped.normalizer);
     let file = registry.path(&id);
@@ -125,9 +107,8 @@ fn a_town_that_runs_goes_on_whatever_becomes_of_its_checkpoint() {
     let rules = Rules::new(sources.clone()).expect("a town");
     let network = NetworkPolicy::new(&registry.load(&id).expect("it is whole"), &rules, Choice::default());
     let driver = Driver::Network(Box::new(network.expect("it fits")));
-    let town =
-        townlet_shard::start(sources, 7, townlet_shard::Options { driver, ..crate::kit::options(home.path(), true) })
-            .expect("it starts");
+    let town = townlet_shard::start(sources, 7, townlet_shard::Options { driver, ..kit::options(home.path(), true) })
+        .expect("it starts");
     assert_eq!(town.run_to(20, |_| true), Some(20));
     std::fs::write(&file, "nothing of use").expect("it can be written");
     assert_eq!(town.run_to(60, |_| true), Some(60));
@@ -137,7 +118,7 @@ fn a_town_that_runs_goes_on_whatever_becomes_of_its_checkpoint() {
 
 #[test]
 fn the_shipped_policy_drives_the_default_town_and_a_journal_needs_none() {
-    let home = home();
+    let home = temp_home();
     let shipped = json(home.path(), "policy inspect shipped --json");
     assert_eq!(shipped["refused_here"], Value::Null);
     let first = json(home.path(), "--headless --tick-limit 600 --json");
@@ -147,7 +128,7 @@ fn the_shipped_policy_drives_the_default_town_and_a_journal_needs_none() {
     assert_eq!((&replayed["digest"], &replayed["disagreement"]), (&first["digest"], &Value::Null));
     // Gone on with, it is as if it had never stopped.
     let second = json(home.path(), "--headless --resume --tick-limit 1200 --json");
-    let apart = self::home();
+    let apart = temp_home();
     let whole = json(apart.path(), "--headless --tick-limit 1200 --json");
     assert_eq!(second["digest"], whole["digest"]);
     assert_eq!(json(home.path(), &format!("replay {run} --json"))["digest"], whole["digest"]);
@@ -158,14 +139,13 @@ fn the_shipped_policy_drives_the_default_town_and_a_journal_needs_none() {
 
 #[test]
 fn a_live_town_tells_who_drives_it_what_was_weighed_and_who_drove_it_before() {
-    let home = home();
-    let sources = crate::kit::sources(false, &[]);
-    let shipped =
-        Checkpoint::embedded(include_bytes!("../../configs/policies/shipped.safetensors")).expect("it is whole");
+    let home = temp_home();
+    let sources = kit::default_sources(&[]);
+    let shipped = shipped_policy();
     let rules = Rules::new(sources.clone()).expect("a town");
     let network = NetworkPolicy::new(&shipped, &rules, Choice::default()).expect("it fits");
     let options =
-        townlet_shard::Options { driver: Driver::Network(Box::new(network)), ..crate::kit::options(home.path(), true) };
+        townlet_shard::Options { driver: Driver::Network(Box::new(network)), ..kit::options(home.path(), true) };
     let town = townlet_shard::start(sources, 7, options).expect("it starts");
     assert_eq!(town.run_to(50, |_| true), Some(50));
     let (view, _) = town.view().expect("it runs");
@@ -180,7 +160,7 @@ fn a_live_town_tells_who_drives_it_what_was_weighed_and_who_drove_it_before() {
     // Another policy may go on, and says so.
     let recorded =
         townlet_shard::recorded(&townlet_shard::Home::new(home.path()), "harbour", None, "snapshots").expect("the run");
-    let town = townlet_shard::resume(&recorded, crate::kit::options(home.path(), true)).expect("it goes on");
+    let town = townlet_shard::resume(&recorded, kit::options(home.path(), true)).expect("it goes on");
     let told = format!("the policy was {}; from tick 50 on it is scripted.", shipped.id);
     assert!(town.notes.contains(&told), "{:?}", town.notes);
     let (view, _) = town.view().expect("it runs");
@@ -192,7 +172,7 @@ fn a_live_town_tells_who_drives_it_what_was_weighed_and_who_drove_it_before() {
 #[test]
 fn a_training_goes_on_while_the_disk_refuses_and_writes_everything_when_it_no_longer_does() {
     use std::io::{BufRead, BufReader};
-    let home = home();
+    let home = temp_home();
     // Files stand where its folders should be.
     let blocked = ["snapshots/shadow", "logs/training"].map(|folder| home.path().join(folder));
     for path in &blocked {
@@ -200,8 +180,11 @@ fn a_training_goes_on_while_the_disk_refuses_and_writes_everything_when_it_no_lo
         std::fs::write(path, b"").expect("it can be written");
     }
     let line = format!("{SMALL} --steps 1000000000");
-    let mut child =
-        command(home.path(), &line).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut child = command(home.path(), line.split_whitespace())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
     let mut said = BufReader::new(child.stderr.take().expect("its messages")).lines().map_while(Result::ok);
     let refused = said.find(|line| line.contains("logs/training")).expect("it says what the disk refuses");
     assert!(refused.contains("The training goes on"), "{refused}");

@@ -10,7 +10,7 @@ mod town_commands;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::kit::{Live, home, options, refusal, somebody, sources};
+use crate::kit::{TestShard, backlog_sources, options, refusal, temp_home, test_session};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use town_commands::Case;
@@ -58,11 +58,11 @@ fn every_row_does_what_it_says() {
 
 #[test]
 fn viewers_look_and_change_nothing() {
-    let home = home();
-    let live = Live::training(home.path());
+    let home = temp_home();
+    let live = TestShard::with_training(home.path());
     for case in cases() {
         for line in case.before {
-            live.done(line);
+            live.expect_ok(line);
         }
         let (before, state) = (live.digest(), live.view());
         let answer = live.ask(live.viewer, Request::line(case.line));
@@ -77,16 +77,16 @@ fn viewers_look_and_change_nothing() {
         assert_eq!((live.digest(), &now.clock.speed), (before, &state.clock.speed), "{}", case.line);
         assert_eq!(now.employment, state.employment, "{}", case.line);
         if case.before.first().is_some_and(|line| line.starts_with("employment_exit")) {
-            live.done("employment_exit defer ada");
+            live.expect_ok("employment_exit defer ada");
         }
     }
 }
 
 #[test]
 fn the_pace_belongs_to_the_owner() {
-    let home = home();
-    let live = Live::held(home.path());
-    let owner = live.shard.open(somebody("test:owner", Role::Viewer, true), |_| {});
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    let owner = live.shard.open(test_session("test:owner", Role::Viewer, true), |_| {});
     for case in cases() {
         let row = spec(case.name);
         let answer = live.ask(owner, Request { dry_run: true, ..Request::line(case.line) });
@@ -99,10 +99,10 @@ fn the_pace_belongs_to_the_owner() {
 #[test]
 fn a_dry_run_says_what_would_happen_and_does_nothing() {
     for case in cases() {
-        let home = home();
+        let home = temp_home();
         let live = (case.live)(home.path());
         for line in case.before {
-            live.done(line);
+            live.expect_ok(line);
         }
         let (before, logged) = (live.view(), live.view().audit.seq);
         let digest = live.digest();
@@ -119,10 +119,10 @@ fn a_dry_run_says_what_would_happen_and_does_nothing() {
 #[test]
 fn wrong_lines_are_refused_with_what_would_be_right() {
     for case in cases() {
-        let home = home();
+        let home = temp_home();
         let live = (case.live)(home.path());
         for line in case.before {
-            live.done(line);
+            live.expect_ok(line);
         }
         let before = live.digest();
         let surplus = format!("{} far too many words", case.line);
@@ -252,7 +252,7 @@ static SHOWN: &[Shown] = &[
     },
 ];
 
-fn picture(title: &str, live: &Live, around: fn(&mut Snapshot), answers: &[Answer]) -> String {
+fn picture(title: &str, live: &TestShard, around: fn(&mut Snapshot), answers: &[Answer]) -> String {
     let row = PANES.iter().find(|row| row.title == title).expect("the pane exists");
     // As a remote screen would have it.
     let mut view: Snapshot = serde_json::from_slice(&serde_json::to_vec(&live.view()).unwrap()).unwrap();
@@ -262,7 +262,7 @@ fn picture(title: &str, live: &Live, around: fn(&mut Snapshot), answers: &[Answe
     for answer in answers {
         log.push(answer.clone(), Role::Admin);
     }
-    let (session, commands) = (somebody("test:admin", Role::Admin, true), specs());
+    let (session, commands) = (test_session("test:admin", Role::Admin, true), specs());
     let theme = Theme::named("dark", true).expect("there is a dark theme");
     let cx = Context {
         view: &view,
@@ -285,10 +285,10 @@ fn every_pane_shows_what_only_the_live_town_knows() {
     let titles: Vec<&str> = PANES.iter().map(|row| row.title).collect();
     assert_eq!(titles, SHOWN.iter().map(|shown| shown.title).collect::<Vec<_>>());
     for shown in SHOWN {
-        let home = home();
-        let live = Live::held(home.path());
+        let home = temp_home();
+        let live = TestShard::new(home.path());
         let before = picture(shown.title, &live, |_| (), &[]);
-        let answers: Vec<Answer> = shown.lines.iter().map(|line| live.done(line)).collect();
+        let answers: Vec<Answer> = shown.lines.iter().map(|line| live.expect_ok(line)).collect();
         live.run(shown.ticks);
         let after = picture(shown.title, &live, shown.around, &answers);
         for words in (shown.words)(&live.view()) {
@@ -299,29 +299,29 @@ fn every_pane_shows_what_only_the_live_town_knows() {
 }
 
 /// Keeps a grocer away for the first ten ticks of the shift. The town stands at the start of a day.
-fn make_worker_late(live: &Live) {
+fn make_worker_late(live: &TestShard) {
     let view = live.view();
     let (worker, _) = view.jobs.iter().find(|(_, job)| job.job_id == "grocer").expect("somebody is grocer");
     let shop = view.map.places.iter().find(|place| place.kind == "grocer").expect("there is a shop");
-    live.done(&format!("setneed {worker} hunger 1"));
+    live.expect_ok(&format!("setneed {worker} hunger 1"));
     live.run(150);
-    live.done(&format!("possess {worker} wait"));
+    live.expect_ok(&format!("possess {worker} wait"));
     live.run(40);
-    live.done(&format!("teleport {worker} {}", shop.name));
-    live.done(&format!("possess {worker} work"));
+    live.expect_ok(&format!("teleport {worker} {}", shop.name));
+    live.expect_ok(&format!("possess {worker} work"));
     live.run(10);
     assert_eq!(live.view().jobs[worker].shift_state, "late");
-    live.done(&format!("release {worker}"));
+    live.expect_ok(&format!("release {worker}"));
 }
 
 #[test]
 fn every_kpi_is_measured_on_a_living_town() {
-    let home = home();
-    let shard = townlet_shard::start(sources(true, &[]), 7, options(home.path(), true)).expect("the shard starts");
-    let live = Live::around(shard);
+    let home = temp_home();
+    let shard = townlet_shard::start(backlog_sources(&[]), 7, options(home.path(), true)).expect("the shard starts");
+    let live = TestShard::from_handle(shard);
     let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut verdicts = BTreeMap::new();
-    let mut look = |live: &Live| {
+    let mut look = |live: &TestShard| {
         let view = live.view();
         assert_eq!(view.kpis.iter().map(|kpi| &*kpi.name).collect::<Vec<_>>(), KPIS.each_ref().map(|row| row.name));
         for kpi in view.kpis {
@@ -339,11 +339,11 @@ fn every_kpi_is_measured_on_a_living_town() {
     }
     make_worker_late(&live);
     let agents = live.view().agents;
-    live.done("toggle_mortality off");
-    live.done(&format!("setneed {} hunger 0", agents[0].id));
-    live.done(&format!("possess {} wait", agents[0].id));
+    live.expect_ok("toggle_mortality off");
+    live.expect_ok(&format!("setneed {} hunger 0", agents[0].id));
+    live.expect_ok(&format!("possess {} wait", agents[0].id));
     for agent in &agents[1..4] {
-        live.done(&format!("kill {}", agent.id));
+        live.expect_ok(&format!("kill {}", agent.id));
     }
     live.run(500);
     let no_ties = look(&live);

@@ -4,7 +4,7 @@ use townlet_wire::Snapshot;
 use townlet_wire::telemetry::Perturbation;
 
 use super::town_commands::{AGAIN, BAD, Case, NONE, case, count, text, with};
-use crate::kit::{Live, home, options, sources};
+use crate::kit::{TestShard, default_sources, options, temp_home};
 
 /// The rows, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
@@ -42,7 +42,7 @@ pub(crate) static CASES: &[Case] = &[
         arrange_meet,
     ),
     Case {
-        live: Live::with_edited_file,
+        live: TestShard::with_edited_file,
         ..case("reload_config", &[], "reload_config", &[("reload_config now", BAD)], reload)
     },
     case(
@@ -66,7 +66,7 @@ fn queue() {
             (text(&told, "summary"), told["enabled"].as_bool()),
             ("0 under way, 0 expected today, 0 cooling down; by themselves off.", Some(false))
         );
-        live.done("perturbation_trigger price_spike");
+        live.expect_ok("perturbation_trigger price_spike");
         let told = live.result("perturbation_queue");
         assert_eq!(told["perturbations"], serde_json::to_value(live.view().perturbations).unwrap());
         assert!(text(&told, "summary").starts_with("1 under way"), "{told}");
@@ -77,7 +77,7 @@ fn trigger() {
     with(|live| {
         let price = || live.view().prices["meal"];
         let before = price();
-        live.done("perturbation_trigger price_spike --duration 40 --magnitude 2");
+        live.expect_ok("perturbation_trigger price_spike --duration 40 --magnitude 2");
         let spike = active(&live.view(), "price_spike").expect("it is under way");
         assert_eq!(spike.ends_tick, Some(40));
         assert!((price() - 2.0 * before).abs() < 1e-9, "{} of {before}", price());
@@ -89,9 +89,9 @@ fn trigger() {
 
 fn cancel() {
     with(|live| {
-        live.done("perturbation_trigger blackout --duration 500");
+        live.expect_ok("perturbation_trigger blackout --duration 500");
         assert!(!live.view().utilities["power"]);
-        live.done("perturbation_cancel blackout");
+        live.expect_ok("perturbation_cancel blackout");
         assert!(live.view().utilities["power"] && active(&live.view(), "blackout").is_none());
         assert_eq!(live.refused("perturbation_cancel blackout"), AGAIN);
     });
@@ -101,7 +101,7 @@ fn cancel() {
 fn switch() {
     for (switch, comes) in [("on", true), ("off", false)] {
         with(|live| {
-            live.done(&format!("perturbations {switch}"));
+            live.expect_ok(&format!("perturbations {switch}"));
             assert_eq!(live.result("perturbation_queue")["enabled"].as_bool(), Some(comes));
             let mut came = false;
             for _ in 0..100 {
@@ -115,9 +115,9 @@ fn switch() {
 
 fn arrange_meet() {
     with(|live| {
-        live.done("teleport ada home_1");
-        live.done("teleport ben home_4");
-        live.done("arrange_meet ada ben park");
+        live.expect_ok("teleport ada home_1");
+        live.expect_ok("teleport ben home_4");
+        live.expect_ok("arrange_meet ada ben park");
         assert_eq!(live.refused("arrange_meet ada ada park"), BAD);
         for _ in 0..300 {
             live.run(1);
@@ -131,8 +131,8 @@ fn arrange_meet() {
 }
 
 fn reload() {
-    let home = home();
-    let live = Live::with_edited_file(home.path());
+    let home = temp_home();
+    let live = TestShard::with_edited_file(home.path());
     let target = |view: &Snapshot| view.kpis.iter().find(|kpi| kpi.name == "attendance").expect("a row").threshold;
     let before = live.view();
     let result = live.result("reload_config");
@@ -144,18 +144,18 @@ fn reload() {
 
 fn narration() {
     with(|live| {
-        let told = |live: &Live| live.view().narrations.len();
-        live.done("narration off");
+        let told = |live: &TestShard| live.view().narrations.len();
+        live.expect_ok("narration off");
         let before = told(live);
-        live.done("employment_exit request ada");
+        live.expect_ok("employment_exit request ada");
         live.run(1_500);
         assert_eq!(told(live), before, "{:?}", live.view().narrations);
-        live.done("narration on");
+        live.expect_ok("narration on");
         live.run(1_500);
         assert!(told(live) > before);
     });
     with(|live| {
-        live.done("narration limit 0");
+        live.expect_ok("narration limit 0");
         live.run(1_500);
         let urgent = live.view().narrations.iter().all(|it| it.priority == "high" || it.tick == 0);
         assert!(urgent, "{:?}", live.view().narrations);
@@ -163,17 +163,18 @@ fn narration() {
 }
 
 fn privacy() {
-    let home = home();
-    let live =
-        Live::around(townlet_shard::start(sources(false, &[]), 7, options(home.path(), true)).expect("it starts"));
+    let home = temp_home();
+    let live = TestShard::from_handle(
+        townlet_shard::start(default_sources(&[]), 7, options(home.path(), true)).expect("it starts"),
+    );
     live.run(20);
-    live.done("privacy on");
+    live.expect_ok("privacy on");
     let view = live.view();
     assert!(view.agents.iter().all(|agent| agent.id != "ada" && agent.name != "Ada"));
     let hidden = view.agents[0].id.clone();
-    live.done(&format!("setmoney {hidden} 9"));
+    live.expect_ok(&format!("setmoney {hidden} 9"));
     assert_eq!(live.view().jobs[&hidden].wallet.to_bits(), 9.0_f64.to_bits());
-    live.done("privacy off");
+    live.expect_ok("privacy off");
     assert!(live.agent("ada").is_some());
     assert_eq!(count(&live.view(), "resident_left"), 0);
 }

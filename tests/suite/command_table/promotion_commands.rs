@@ -1,7 +1,7 @@
 //! The rows about the release: how its promotion stands, who is judged, and handing the town to another policy.
 
 use super::town_commands::{AGAIN, BAD, Case, NONE, case, text, with};
-use crate::kit::{Live, home};
+use crate::kit::{TestShard, temp_home};
 
 /// The rows, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
@@ -19,7 +19,7 @@ pub(crate) static CASES: &[Case] = &[
         candidate,
     ),
     Case {
-        live: Live::eligible,
+        live: TestShard::with_eligible_candidate,
         ..case(
             "promote_policy",
             &[],
@@ -55,7 +55,7 @@ fn status() {
     with(|live| {
         let told = live.result("promotion_status");
         assert_eq!((text(&told["promotion"], "state"), text(&told["promotion"], "release")), ("idle", "scripted"));
-        live.done("policy_swap shipped");
+        live.expect_ok("policy_swap shipped");
         let told = live.result("promotion_status");
         assert_eq!(text(&told["promotion"], "previous"), "scripted");
         assert_eq!(told["snapshots"].as_array().map(Vec::len), Some(1));
@@ -64,7 +64,7 @@ fn status() {
 
 fn candidate() {
     with(|live| {
-        live.done("promotion_candidate shipped");
+        live.expect_ok("promotion_candidate shipped");
         let promotion = live.view().promotion;
         assert_eq!(promotion.state, "evaluating");
         assert!(promotion.candidate.is_some() && !promotion.blockers.is_empty());
@@ -74,13 +74,13 @@ fn candidate() {
 
 fn promote() {
     with(|live| {
-        live.done("promotion_candidate shipped");
+        live.expect_ok("promotion_candidate shipped");
         let answer = live.line("promote_policy shipped");
         assert!(answer.error.expect("it is refused").message.contains("0 of 2 green windows"));
     });
-    let home = home();
-    let live = Live::eligible(home.path());
-    live.done("promote_policy shipped");
+    let home = temp_home();
+    let live = TestShard::with_eligible_candidate(home.path());
+    live.expect_ok("promote_policy shipped");
     let view = live.view();
     assert_eq!((&*view.promotion.state, view.promotion.previous.as_deref()), ("canary", Some("scripted")));
     assert_eq!((&view.policy.id, &*view.policy.kind), (&view.promotion.release, "network"));
@@ -89,20 +89,20 @@ fn promote() {
 fn rollback() {
     with(|live| {
         assert_eq!(live.refused("rollback_policy"), AGAIN);
-        live.done("policy_swap shipped");
+        live.expect_ok("policy_swap shipped");
         let saved = live.result("promotion_status")["snapshots"][0].as_str().expect("it was saved").to_owned();
-        live.done("rollback_policy --reason drill");
+        live.expect_ok("rollback_policy --reason drill");
         let view = live.view();
         assert_eq!((&*view.policy.id, &*view.promotion.state), ("scripted", "rolled_back"));
-        live.done("policy_swap shipped");
-        live.done(&format!("rollback_policy --to {saved}"));
+        live.expect_ok("policy_swap shipped");
+        live.expect_ok(&format!("rollback_policy --to {saved}"));
         assert_eq!(live.view().policy.id, "scripted");
     });
 }
 
 fn swap() {
     with(|live| {
-        live.done("policy_swap shipped --reason drill");
+        live.expect_ok("policy_swap shipped --reason drill");
         let view = live.view();
         assert_eq!((&*view.policy.kind, &*view.promotion.state), ("network", "canary"));
         assert!(view.promotion.history.iter().any(|step| step.why.contains("forced: drill")));
@@ -111,10 +111,10 @@ fn swap() {
 
 fn hold() {
     with(|live| {
-        live.done("promotion_hold on --reason fair");
+        live.expect_ok("promotion_hold on --reason fair");
         assert_eq!(live.view().promotion.state, "held");
         assert_eq!(live.refused("promotion_candidate shipped"), AGAIN);
-        live.done("promotion_hold off");
+        live.expect_ok("promotion_hold off");
         assert_eq!(live.view().promotion.state, "idle");
     });
 }

@@ -1,7 +1,7 @@
 //! The rows about how residents stand to each other.
 
 use super::town_commands::{BAD, Case, NONE, case, text, with};
-use crate::kit::Live;
+use crate::kit::TestShard;
 
 /// The rows, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
@@ -39,7 +39,7 @@ pub(crate) static CASES: &[Case] = &[
 ];
 
 /// Aspects of the tie from `agent` to `other` as telemetry shows them.
-fn tie(live: &Live, agent: &str, other: &str) -> Option<(f64, f64, f64)> {
+fn tie(live: &TestShard, agent: &str, other: &str) -> Option<(f64, f64, f64)> {
     let ties = live.view().relationships.ties;
     ties.iter()
         .find(|tie| tie.agent == agent && tie.other == other)
@@ -49,8 +49,8 @@ fn tie(live: &Live, agent: &str, other: &str) -> Option<(f64, f64, f64)> {
 fn summary() {
     with(|live| {
         assert!(text(&live.result("relationship_summary"), "summary").starts_with("0 ties"));
-        live.done("set_rel ada ben trust 0.6");
-        live.done("set_rel ada cleo rivalry 0.6");
+        live.expect_ok("set_rel ada ben trust 0.6");
+        live.expect_ok("set_rel ada cleo rivalry 0.6");
         let told = live.result("relationship_summary");
         assert_eq!(text(&told, "summary"), "2 ties: 1 of trust, 0 of mistrust, 1 of rivalry over 0.3.");
         let residents = told["residents"].as_array().unwrap();
@@ -61,8 +61,8 @@ fn summary() {
 
 fn detail() {
     with(|live| {
-        live.done("set_rel ada ben trust 0.6");
-        live.done("set_rel cleo ada rivalry 0.4");
+        live.expect_ok("set_rel ada ben trust 0.6");
+        live.expect_ok("set_rel cleo ada rivalry 0.4");
         let told = live.result("relationship_detail Ada");
         assert_eq!(text(&told, "summary"), "Ada has 1 ties; 1 others have one to Ada.");
         assert_eq!((text(&told["ties"][0], "other"), text(&told["towards"][0], "agent")), ("ben", "cleo"));
@@ -74,8 +74,8 @@ fn detail() {
 fn rivalries() {
     with(|live| {
         assert_eq!(live.result("rivalry_dump")["rivalries"], serde_json::json!([]));
-        live.done("set_rel ada ben rivalry 0.4");
-        live.done("set_rel ben cleo rivalry 0.9");
+        live.expect_ok("set_rel ada ben rivalry 0.4");
+        live.expect_ok("set_rel ben cleo rivalry 0.9");
         let told = live.result("rivalry_dump");
         assert!(text(&told, "summary").starts_with("2 rivalries, 1 at or over 0.7"), "{told}");
         assert_eq!(text(&told["rivalries"][0], "agent"), "ben");
@@ -95,7 +95,7 @@ fn conflict() {
 fn social_events() {
     with(|live| {
         assert_eq!(live.result("social_events")["events"], serde_json::json!([]));
-        live.done("force_chat ada ben");
+        live.expect_ok("force_chat ada ben");
         let told = live.result("social_events");
         assert!(text(&told["events"][0], "event").starts_with("chat_"), "{told}");
     });
@@ -104,7 +104,7 @@ fn social_events() {
 fn set_rel() {
     with(|live| {
         for (aspect, value) in [("trust", 0.5), ("familiarity", -0.25), ("rivalry", 1.0)] {
-            live.done(&format!("set_rel ada ben {aspect} {value}"));
+            live.expect_ok(&format!("set_rel ada ben {aspect} {value}"));
         }
         assert_eq!((tie(live, "ada", "ben"), tie(live, "ben", "ada")), (Some((0.5, -0.25, 1.0)), None));
         assert_eq!(live.refused("set_rel ada ada trust 0.5"), BAD);
@@ -114,7 +114,7 @@ fn set_rel() {
 fn force_chat() {
     with(|live| {
         assert_eq!(tie(live, "ada", "ben"), None);
-        live.done("force_chat ada ben");
+        live.expect_ok("force_chat ada ben");
         let view = live.view();
         assert_eq!(view.events.iter().filter(|it| it.event.starts_with("chat_")).count(), 1);
         assert!(tie(live, "ada", "ben").is_some() && tie(live, "ben", "ada").is_some());

@@ -9,7 +9,7 @@ use townlet_shard::{Home, Told};
 use townlet_wire::{Request, Role, Snapshot};
 
 use super::town_commands::{AGAIN, BAD, Case, NONE, case, text, with};
-use crate::kit::{Live, home, refusal, somebody, wait_for};
+use crate::kit::{TestShard, refusal, temp_home, test_session, wait_for};
 
 /// The rows, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
@@ -42,11 +42,11 @@ pub(crate) static CASES: &[Case] = &[
     ),
     case("training status", &[], "training status", &[("training", BAD)], training_status),
     Case {
-        live: Live::training,
+        live: TestShard::with_training,
         ..case("training pause", &[], "training pause", &[("training halt", BAD)], training_pause)
     },
     Case {
-        live: Live::training,
+        live: TestShard::with_training,
         ..case("training resume", &["training pause"], "training resume", &[], training_resume)
     },
     case("incident", &[], "incident --reason look", &[("incident now", BAD), ("incident --reason", BAD)], incident),
@@ -57,19 +57,19 @@ pub(crate) static CASES: &[Case] = &[
 fn telemetry_mode() {
     with(|live| {
         let views = live.watch();
-        live.done("telemetry_mode aggregate");
+        live.expect_ok("telemetry_mode aggregate");
         let view = wait_for(&views, "merged telemetry", |view| view.transport.mode == "aggregate");
         assert!(view.transport.archive.is_some(), "the raw stream is archived");
         assert!(view.alerts.iter().any(|alert| alert.name == "telemetry_aggregating"));
-        live.done("telemetry_mode full");
+        live.expect_ok("telemetry_mode full");
         wait_for(&views, "every message", |view| view.transport.mode == "full" && view.alerts.is_empty());
     });
 }
 
 /// A paused town whose pace is tried.
-fn pacing(test: impl FnOnce(&Live)) {
-    let home = home();
-    test(&Live::paused(home.path()));
+fn pacing(test: impl FnOnce(&TestShard)) {
+    let home = temp_home();
+    test(&TestShard::paused(home.path()));
 }
 
 fn speed() {
@@ -77,7 +77,7 @@ fn speed() {
         let views = live.watch();
         wait_for(&views, "paused", |view| view.clock.speed == "paused");
         for rate in ["1x", "10x", "100x", "max"] {
-            live.done(&format!("speed {rate}"));
+            live.expect_ok(&format!("speed {rate}"));
             let seen = wait_for(&views, rate, |view| view.clock.speed == rate);
             wait_for(&views, "a later tick", |view| view.clock.speed == rate && view.tick > seen.tick);
         }
@@ -87,12 +87,12 @@ fn speed() {
 fn pause() {
     pacing(|live| {
         let views = live.watch();
-        live.done("speed max");
+        live.expect_ok("speed max");
         wait_for(&views, "ticks", |view| view.tick > 0);
-        live.done("pause");
+        live.expect_ok("pause");
         let stopped = live.view();
         assert_eq!(stopped.clock.speed, "paused");
-        live.done("setmoney ada 3");
+        live.expect_ok("setmoney ada 3");
         assert_eq!((live.view().tick, live.view().jobs["ada"].wallet.to_bits()), (stopped.tick, 3.0_f64.to_bits()));
     });
 }
@@ -100,7 +100,7 @@ fn pause() {
 fn resume() {
     pacing(|live| {
         let views = live.watch();
-        live.done("resume");
+        live.expect_ok("resume");
         wait_for(&views, "ticks at the speed it had", |view| view.clock.speed == "max" && view.tick > 5);
     });
 }
@@ -109,9 +109,9 @@ fn step() {
     pacing(|live| {
         let views = live.watch();
         for (line, until) in [("step 3", 3), ("step", 4)] {
-            live.done(line);
+            live.expect_ok(line);
             wait_for(&views, line, |view| view.tick == until);
-            live.done("setmoney ada 1");
+            live.expect_ok("setmoney ada 1");
             assert_eq!((live.view().tick, &*live.view().clock.speed), (until, "paused"), "{line}");
         }
     });
@@ -121,7 +121,7 @@ fn snapshot_save() {
     with(|live| {
         assert_eq!(live.view().health.last_snapshot_tick, None);
         live.run(12);
-        live.done("snapshot save");
+        live.expect_ok("snapshot save");
         assert_eq!(live.result("snapshot list")["snapshots"], serde_json::json!(["000000000012.tls"]));
         assert_eq!(live.view().health.last_snapshot_tick, Some(12));
     });
@@ -130,7 +130,7 @@ fn snapshot_save() {
 fn snapshot_list() {
     with(|live| {
         assert_eq!(live.result("snapshot list")["snapshots"], serde_json::json!([]));
-        live.done("snapshot save");
+        live.expect_ok("snapshot save");
         let told = live.result("snapshot list");
         assert_eq!(told["snapshots"], serde_json::json!(["000000000000.tls"]));
         assert!(std::path::Path::new(text(&told, "folder")).join("000000000000.tls").exists());
@@ -140,8 +140,8 @@ fn snapshot_list() {
 fn snapshot_inspect() {
     with(|live| {
         live.run(25);
-        live.done("spawn");
-        live.done("snapshot save");
+        live.expect_ok("spawn");
+        live.expect_ok("snapshot save");
         let told = live.result("snapshot inspect 000000000025.tls");
         assert_eq!((text(&told, "digest"), told["tick"].as_u64()), (&*live.digest(), Some(25)));
         assert_eq!((told["residents"].as_u64(), text(&told, "config_id")), (Some(9), "town-v1"));
@@ -150,7 +150,7 @@ fn snapshot_inspect() {
 
 fn snapshot_validate() {
     with(|live| {
-        live.done("snapshot save");
+        live.expect_ok("snapshot save");
         let told = live.result("snapshot validate 000000000000.tls");
         assert!(text(&told, "summary").contains(&live.digest()));
         let folder = text(&live.result("snapshot list"), "folder").to_owned();
@@ -164,9 +164,9 @@ fn snapshot_validate() {
 }
 
 /// A town with a training beside it, once that has learned something.
-fn learning(test: impl FnOnce(&Live, &Receiver<Arc<Snapshot>>, u64)) {
-    let home = home();
-    let live = Live::training(home.path());
+fn learning(test: impl FnOnce(&TestShard, &Receiver<Arc<Snapshot>>, u64)) {
+    let home = temp_home();
+    let live = TestShard::with_training(home.path());
     let views = live.watch();
     let view = wait_for(&views, "an update", |view| newest(view) > 0);
     test(&live, &views, newest(&view));
@@ -197,7 +197,7 @@ fn training_pause() {
         assert!(answer.error.unwrap().hint.contains("--train"));
     });
     learning(|live, views, _| {
-        live.done("training pause");
+        live.expect_ok("training pause");
         let paused = wait_for(views, "a pause", |view| view.learning.state == "paused");
         live.run(3_000);
         assert_eq!(live.view().learning, paused.learning, "nothing is learned while days go by");
@@ -207,18 +207,18 @@ fn training_pause() {
 fn training_resume() {
     with(|live| assert_eq!(live.refused("training resume"), AGAIN));
     learning(|live, views, _| {
-        live.done("training pause");
+        live.expect_ok("training pause");
         let paused = wait_for(views, "a pause", |view| view.learning.state == "paused");
-        live.done("training resume");
+        live.expect_ok("training resume");
         wait_for(views, "a later update", |view| view.learning.state == "training" && newest(view) > newest(&paused));
     });
 }
 
 fn incident() {
-    let home = home();
-    let live = Live::held(home.path());
+    let home = temp_home();
+    let live = TestShard::new(home.path());
     live.run(120);
-    live.done("setmoney ada 7");
+    live.expect_ok("setmoney ada 7");
     let digest = live.digest();
     let told = live.result("incident --reason look");
     assert!(text(&told, "summary").contains("bundle.tar.zst is being written"), "{told}");
@@ -238,7 +238,7 @@ fn incident() {
 fn escalate() {
     with(|live| {
         let (sender, roles) = std::sync::mpsc::channel();
-        let session = somebody("test:climber", Role::Viewer, true);
+        let session = test_session("test:climber", Role::Viewer, true);
         let session = live.shard.open(session, move |told| {
             let Told::Role(session) = told else { return };
             sender.send(session.role).expect("the test listens");
@@ -253,10 +253,10 @@ fn escalate() {
 
 fn viewer() {
     with(|live| {
-        live.done("spawn");
-        live.done("viewer");
+        live.expect_ok("spawn");
+        live.expect_ok("viewer");
         assert_eq!(live.refused("spawn"), "E_FORBIDDEN");
-        live.done("escalate --reason back");
-        live.done("spawn");
+        live.expect_ok("escalate --reason back");
+        live.expect_ok("spawn");
     });
 }

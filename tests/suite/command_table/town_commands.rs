@@ -8,7 +8,7 @@ use serde_json::Value;
 use townlet_shard::specs;
 use townlet_wire::Snapshot;
 
-use crate::kit::{Live, home};
+use crate::kit::{TestShard, temp_home};
 
 /// How a row is held to its word.
 pub(crate) struct Case {
@@ -23,7 +23,7 @@ pub(crate) struct Case {
     /// Runs the row and looks at answer and state.
     pub(crate) holds: fn(),
     /// The town that it takes.
-    pub(crate) live: fn(&Path) -> Live,
+    pub(crate) live: fn(&Path) -> TestShard,
 }
 
 pub(crate) const fn case(
@@ -33,7 +33,7 @@ pub(crate) const fn case(
     wrong: &'static [(&'static str, &'static str)],
     holds: fn(),
 ) -> Case {
-    Case { name, before, line, wrong, holds, live: Live::held }
+    Case { name, before, line, wrong, holds, live: TestShard::new }
 }
 
 pub(crate) const BAD: &str = "E_INVALID_ARG";
@@ -172,9 +172,9 @@ pub(crate) static CASES: &[Case] = &[
 ];
 
 /// A new town, and what is done to it.
-pub(crate) fn with(test: impl FnOnce(&Live)) {
-    let home = home();
-    test(&Live::held(home.path()));
+pub(crate) fn with(test: impl FnOnce(&TestShard)) {
+    let home = temp_home();
+    test(&TestShard::new(home.path()));
 }
 
 pub(crate) fn count(view: &Snapshot, event: &str) -> usize {
@@ -202,7 +202,7 @@ fn telemetry_snapshot() {
     with(|live| {
         for _ in 0..2 {
             live.run(30);
-            live.done("employment_exit request ada");
+            live.expect_ok("employment_exit request ada");
             let told: Snapshot = serde_json::from_value(live.result("telemetry_snapshot")).unwrap();
             let view = live.view();
             assert_eq!((told.tick, &told.schema_version), (view.tick, &view.schema_version));
@@ -210,7 +210,7 @@ fn telemetry_snapshot() {
             assert_eq!((&told.employment, &told.conflict), (&view.employment, &view.conflict));
             assert_eq!((&told.kpis, &told.events, &told.map), (&view.kpis, &view.events, &view.map));
             assert_eq!(told.transport.mode, "full", "nobody has to listen for it to be said");
-            live.done("employment_exit defer ada");
+            live.expect_ok("employment_exit defer ada");
         }
     });
 }
@@ -240,7 +240,7 @@ fn kpi() {
 fn employment_status() {
     with(|live| {
         assert_eq!(live.result("employment_status")["pending_count"], 0);
-        live.done("employment_exit request ada");
+        live.expect_ok("employment_exit request ada");
         let mut told = live.result("employment_status");
         assert!(text(&told, "summary").starts_with("1 pending (limit "));
         told.as_object_mut().unwrap().remove("summary");
@@ -252,7 +252,7 @@ fn employment_status() {
 fn exit_review() {
     with(|live| {
         assert_eq!(live.result("employment_exit review")["queue"], serde_json::json!([]));
-        live.done("employment_exit request ada");
+        live.expect_ok("employment_exit request ada");
         live.run(10);
         let queue = &live.result("employment_exit review")["queue"];
         assert_eq!((text(&queue[0], "agent"), text(&queue[0], "reason")), ("ada", "operator_request"));
@@ -263,7 +263,7 @@ fn exit_review() {
 fn exit_request() {
     with(|live| {
         assert!(live.view().employment.pending.is_empty());
-        live.done("employment_exit request ada");
+        live.expect_ok("employment_exit request ada");
         let view = live.view();
         assert_eq!(view.employment.pending, ["ada"]);
         assert!(view.jobs["ada"].exit_pending && count(&view, "employment_exit_pending") == 1);
@@ -272,15 +272,15 @@ fn exit_request() {
 }
 
 /// The rows of the operators' log, once everything has been written.
-fn decisions(live: &Live) -> String {
+fn decisions(live: &TestShard) -> String {
     live.shard.stop().expect("it stops");
     std::fs::read_to_string(live.shard.home().employment_log()).expect("the log is there")
 }
 
 fn exit_approve() {
     with(|live| {
-        live.done("employment_exit request ada");
-        let answer = live.done("employment_exit approve ada --reason \"moved | away\"");
+        live.expect_ok("employment_exit request ada");
+        let answer = live.expect_ok("employment_exit approve ada --reason \"moved | away\"");
         let view = live.view();
         assert!(view.employment.queue[0].approved && count(&view, "employment_exit_manual_request") == 1);
         assert_eq!(live.refused("employment_exit approve ada"), AGAIN);
@@ -296,8 +296,8 @@ fn exit_approve() {
 
 fn exit_defer() {
     with(|live| {
-        live.done("employment_exit request ada");
-        let answer = live.done("employment_exit defer ada");
+        live.expect_ok("employment_exit request ada");
+        let answer = live.expect_ok("employment_exit defer ada");
         let view = live.view();
         assert!(view.employment.pending.is_empty() && !view.jobs["ada"].exit_pending);
         assert_eq!(count(&view, "employment_exit_deferred"), 1);
@@ -308,7 +308,7 @@ fn exit_defer() {
 }
 
 /// Runs until somebody holds an object; which.
-fn run_until_object_in_use(live: &Live) -> String {
+fn run_until_object_in_use(live: &TestShard) -> String {
     for _ in 0..500 {
         live.run(1);
         if let Some(queue) = live.view().conflict.queues.iter().find(|queue| !queue.users.is_empty()) {
@@ -335,7 +335,7 @@ fn debug_queues() {
     with(|live| {
         assert!(text(&live.result("debug queues"), "summary").starts_with("0 in use, 0 waiting"));
         run_until_object_in_use(live);
-        live.done("set_feature queue_fairness off");
+        live.expect_ok("set_feature queue_fairness off");
         let told = live.result("debug queues");
         assert_eq!(told["conflict"], serde_json::to_value(live.view().conflict).unwrap());
         assert!(!text(&told, "summary").starts_with("0 in use") && text(&told, "summary").contains("fairness off"));
@@ -350,7 +350,7 @@ fn affordance_status() {
             rows.iter().filter(|row| text(row, "why_not").contains("power")).count()
         };
         assert_eq!(dark(&live.result("affordance_status")), 0);
-        live.done("blackout on");
+        live.expect_ok("blackout on");
         let told = live.result("affordance_status");
         assert!(dark(&told) > 0, "{told}");
     });
@@ -364,7 +364,7 @@ fn explain() {
         assert_eq!((text(&told, "id"), text(&told, "option")), ("ada", &*seen.option));
         assert_eq!(told["mask"], serde_json::to_value(&seen.mask).unwrap());
         assert!(text(&told, "summary").contains("driven by scripted"), "{told}");
-        live.done("possess ada wait");
+        live.expect_ok("possess ada wait");
         assert!(text(&live.result("explain ada"), "summary").contains("driven by an operator"));
     });
 }
@@ -372,10 +372,10 @@ fn explain() {
 fn spawn() {
     with(|live| {
         let (before, arrivals) = (live.view().agents.len(), count(&live.view(), "resident_arrived"));
-        live.done("spawn");
+        live.expect_ok("spawn");
         assert_eq!((live.view().agents.len(), count(&live.view(), "resident_arrived")), (before + 1, arrivals + 1));
         while live.view().agents.len() < 64 {
-            live.done("spawn");
+            live.expect_ok("spawn");
         }
         assert_eq!(live.refused("spawn"), AGAIN);
     });
@@ -385,7 +385,7 @@ fn teleport() {
     with(|live| {
         for place in ["park", "cafe"] {
             assert_ne!(live.agent("ada").unwrap().place, place);
-            live.done(&format!("teleport ada {place}"));
+            live.expect_ok(&format!("teleport ada {place}"));
             assert_eq!(live.agent("ada").unwrap().place, place);
         }
         let view = live.view();
@@ -402,7 +402,7 @@ fn teleport() {
 fn setneed() {
     with(|live| {
         for (need, value) in [("hunger", 0.25), ("hygiene", 0.0), ("energy", 1.0)] {
-            live.done(&format!("setneed ada {need} {value}"));
+            live.expect_ok(&format!("setneed ada {need} {value}"));
             let seen = live.agent("ada").unwrap().needs;
             assert_eq!(seen.iter().find(|it| it.name == need).unwrap().value.to_bits(), f64::to_bits(value), "{need}");
         }
@@ -411,7 +411,7 @@ fn setneed() {
 
 fn setmoney() {
     with(|live| {
-        live.done("setmoney ada 12.5");
+        live.expect_ok("setmoney ada 12.5");
         assert_eq!(live.view().jobs["ada"].wallet.to_bits(), 12.5_f64.to_bits());
     });
 }
@@ -419,7 +419,7 @@ fn setmoney() {
 fn possess() {
     with(|live| {
         assert!(!live.agent("ada").unwrap().possessed);
-        live.done("possess ada wait");
+        live.expect_ok("possess ada wait");
         live.run(100);
         let seen = live.agent("ada").unwrap();
         assert!(seen.possessed && seen.option == "wait", "{seen:?}");
@@ -428,10 +428,10 @@ fn possess() {
 
 fn release() {
     with(|live| {
-        live.done("possess ada wait");
-        live.done("release ada");
+        live.expect_ok("possess ada wait");
+        live.expect_ok("release ada");
         assert!(!live.agent("ada").unwrap().possessed);
-        live.done("setneed ada hunger 0.2");
+        live.expect_ok("setneed ada hunger 0.2");
         live.run(200);
         assert_ne!(live.agent("ada").unwrap().option, "wait", "the policy drives again");
     });
@@ -439,7 +439,7 @@ fn release() {
 
 fn kill() {
     with(|live| {
-        live.done("kill ada");
+        live.expect_ok("kill ada");
         let view = live.view();
         let left = view.events.iter().find(|event| event.event == "resident_left").expect("it is told");
         assert_eq!((left.fields["agent"].as_str(), live.agent("ada")), (Some("ada"), None));
@@ -451,7 +451,7 @@ fn price() {
     with(|live| {
         for (item, value) in [("meal", 0.9), ("groceries", 0.0)] {
             assert_ne!(live.view().prices[item].to_bits(), f64::to_bits(value));
-            live.done(&format!("price {item} {value}"));
+            live.expect_ok(&format!("price {item} {value}"));
             assert_eq!(live.view().prices[item].to_bits(), f64::to_bits(value));
         }
     });
@@ -461,7 +461,7 @@ fn shock(kind: &str, utility: &str) {
     with(|live| {
         let stands = |view: &Snapshot| view.alerts.iter().any(|alert| alert.name == kind);
         for (switch, works) in [("on", false), ("off", true)] {
-            live.done(&format!("{kind} {switch}"));
+            live.expect_ok(&format!("{kind} {switch}"));
             let view = live.view();
             assert_eq!((view.utilities[utility], stands(&view)), (works, !works), "{kind} {switch}");
             assert_eq!(view.perturbations.iter().any(|it| it.kind == kind), !works);
@@ -482,10 +482,10 @@ fn outage() {
 fn mortality() {
     for (switch, lives) in [("off", true), ("on", false)] {
         with(|live| {
-            live.done("toggle_mortality off");
-            live.done(&format!("toggle_mortality {switch}"));
-            live.done("setneed ada hunger 0");
-            live.done("possess ada wait");
+            live.expect_ok("toggle_mortality off");
+            live.expect_ok(&format!("toggle_mortality {switch}"));
+            live.expect_ok("setneed ada hunger 0");
+            live.expect_ok("possess ada wait");
             live.run(60);
             assert_eq!(live.agent("ada").is_some(), lives, "mortality {switch}");
         });
@@ -495,19 +495,19 @@ fn mortality() {
 fn set_exit_cap() {
     with(|live| {
         assert_ne!(live.view().employment.daily_exit_cap, 5);
-        let answer = live.done("set_exit_cap 5");
+        let answer = live.expect_ok("set_exit_cap 5");
         assert_eq!(live.view().employment.daily_exit_cap, 5);
         // The town's own bound on exits of all causes is 2: the cap above it changes less than it seems to.
         assert!(answer.summary().contains("`lifecycle.max_exits_per_day`"), "{}", answer.summary());
-        let answer = live.done("set_exit_cap 1");
+        let answer = live.expect_ok("set_exit_cap 1");
         assert!(!answer.summary().contains("max_exits_per_day"), "{}", answer.summary());
     });
 }
 
 fn set_spawn_delay() {
     with(|live| {
-        live.done("set_spawn_delay 50 50");
-        live.done("kill ada");
+        live.expect_ok("set_spawn_delay 50 50");
+        live.expect_ok("kill ada");
         live.run(45);
         assert_eq!(live.view().agents.len(), 7);
         live.run(10);
@@ -518,7 +518,7 @@ fn set_spawn_delay() {
 fn set_feature() {
     with(|live| {
         for (switch, on) in [("off", false), ("on", true)] {
-            live.done(&format!("set_feature queue_fairness {switch}"));
+            live.expect_ok(&format!("set_feature queue_fairness {switch}"));
             assert_eq!(live.view().conflict.queue_fairness, on);
         }
     });

@@ -243,7 +243,7 @@ fn a_page_from_elsewhere_that_was_led_here_reads_nothing() {
 
 #[test]
 fn a_handshake_that_is_never_ended_holds_nobody_up() {
-    let folder = crate::kit::home();
+    let folder = crate::kit::temp_home();
     let (pair, authority) = certificate(&folder, "served");
     let served = Served::with(Some(pair));
     let greeting = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03];

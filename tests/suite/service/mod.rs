@@ -9,9 +9,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::kit::{options, sources};
+use crate::kit::{TIMEOUT, default_sources, options};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use townlet_audit::{Record, records};
@@ -22,9 +22,6 @@ use townlet_source::remote::{Client, ClientError, Target};
 use townlet_source::{Link, Remote, Source, SourceEvent};
 use townlet_wire::service::{AUDIT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, SNAPSHOT, STREAM};
 use townlet_wire::{Answer, Request, Role, Snapshot, Status};
-
-/// Nothing here takes this long; it only turns a hang into a failure.
-const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A served shard that stands still.
 struct Served {
@@ -80,8 +77,8 @@ impl Served {
     }
 
     fn with(tls: Option<(PathBuf, PathBuf)>) -> Self {
-        let start = |home: &TempDir| townlet_shard::start(sources(false, &[]), 7, options(home.path(), true));
-        Self::around(crate::kit::home(), tls, start)
+        let start = |home: &TempDir| townlet_shard::start(default_sources(&[]), 7, options(home.path(), true));
+        Self::around(crate::kit::temp_home(), tls, start)
     }
 
     fn around(
@@ -242,14 +239,14 @@ fn a_command_by_http_is_answered_in_the_envelope_and_logged_by_its_token() {
 
 #[test]
 fn an_admin_from_afar_reloads_the_shards_own_file_and_a_viewer_does_not() {
-    let home = crate::kit::home();
-    let file = home.path().join(crate::kit::FILE);
+    let home = crate::kit::temp_home();
+    let file = home.path().join(crate::kit::CONFIG_FILE);
     std::fs::write(&file, "policy: { release: scripted }\n").unwrap();
     let served = Served::around(home, None, |home| {
         townlet_shard::start(
-            crate::kit::read(home.path()).expect("the file holds").sources,
+            crate::kit::read_config(home.path()).expect("the file holds").sources,
             7,
-            crate::kit::filed(home.path()),
+            crate::kit::options_with_reload(home.path()),
         )
     });
     std::fs::write(&file, "policy: { release: scripted }\nkpis: { attendance: 0.5 }\n").unwrap();
@@ -308,8 +305,8 @@ fn a_wrong_token_waits_and_a_right_one_never_does() {
 
 #[test]
 fn beyond_this_machine_it_takes_tls_and_tokens() {
-    let home = crate::kit::home();
-    let shard = Arc::new(townlet_shard::start(sources(false, &[]), 7, options(home.path(), true)).unwrap());
+    let home = crate::kit::temp_home();
+    let shard = Arc::new(townlet_shard::start(default_sources(&[]), 7, options(home.path(), true)).unwrap());
     let refused = |options| match serve(&shard, options) {
         Err(ServerError::Open(why)) => why,
         other => panic!("{other:?}"),
@@ -339,7 +336,7 @@ fn certificate(home: &TempDir, name: &str) -> ((PathBuf, PathBuf), PathBuf) {
 
 #[test]
 fn tls_is_what_the_files_say_and_a_new_pair_is_taken_up() {
-    let folder = crate::kit::home();
+    let folder = crate::kit::temp_home();
     let (pair, authority) = certificate(&folder, "served");
     let served = Served::with(Some(pair.clone()));
     let ca = folder.path().join("ca.pem");

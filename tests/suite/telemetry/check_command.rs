@@ -1,16 +1,16 @@
 //! `townlet telemetry check` and `archive` as somebody types them.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use serde_json::{Value, json};
 use townlet_shard::publish::Next;
 
 use super::schema::{golden, root};
-use crate::kit::{Live, home};
+use crate::kit::{TestShard, command, temp_home};
 
 fn townlet(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_townlet")).args(arguments).output().expect("the program runs")
+    command(Path::new("."), arguments.iter().copied()).output().expect("the program runs")
 }
 
 fn check(path: &Path) -> (i32, String) {
@@ -35,7 +35,7 @@ type Change<'a> = &'a dyn Fn(&mut Value);
 
 #[test]
 fn what_is_wrong_is_said_with_its_path() {
-    let home = home();
+    let home = temp_home();
     let path = home.path().join("payload.json");
     let tell = |change: &dyn Fn(&mut Value)| {
         let mut payload = fixed();
@@ -63,7 +63,7 @@ fn what_is_wrong_is_said_with_its_path() {
 
 #[test]
 fn what_cannot_be_read_is_bad_input_and_the_rest_is_told_all_the_same() {
-    let home = home();
+    let home = temp_home();
     let (good, bad) = (home.path().join("a.json"), home.path().join("b.json"));
     std::fs::write(&good, fixed().to_string()).unwrap();
     std::fs::write(&bad, "{\"tick\": ").unwrap();
@@ -78,8 +78,8 @@ fn what_cannot_be_read_is_bad_input_and_the_rest_is_told_all_the_same() {
 
 #[test]
 fn states_and_messages_of_a_living_town_pass_many_files_at_once() {
-    let home = home();
-    let live = Live::held(home.path());
+    let home = temp_home();
+    let live = TestShard::new(home.path());
     let stream = live.shard.stream(None, || {});
     let folder = home.path().join("payloads");
     std::fs::create_dir(&folder).unwrap();
@@ -107,7 +107,7 @@ fn states_and_messages_of_a_living_town_pass_many_files_at_once() {
 
 #[test]
 fn a_program_gets_json() {
-    let home = home();
+    let home = temp_home();
     let path = home.path().join("payload.jsonl");
     let mut wrong = fixed();
     wrong["day"] = json!(null);
@@ -123,7 +123,7 @@ fn a_program_gets_json() {
 
 #[test]
 fn messages_of_a_stream_are_held_to_their_own_schema() {
-    let home = home();
+    let home = temp_home();
     let path = home.path().join("message.json");
     let message = |kind: &str, payload: Value| {
         json!({

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use townlet_wire::{SCHEMA_VERSION, schema};
 
-use crate::kit::{Live, home};
+use crate::kit::{TestShard, temp_home};
 
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
@@ -63,13 +63,13 @@ fn every_published_payload_still_holds_and_can_be_read() {
 
 #[test]
 fn a_living_town_keeps_to_the_schema() {
-    let (home, schema) = (home(), validator("telemetry"));
-    let live = Live::held(home.path());
+    let (home, schema) = (temp_home(), validator("telemetry"));
+    let live = TestShard::new(home.path());
     for ticks in [0, 700, 1_500] {
         live.run(ticks);
         assert_eq!(mistakes(&schema, &serde_json::to_value(live.view()).unwrap()), [""; 0]);
     }
-    live.done("privacy on");
+    live.expect_ok("privacy on");
     assert_eq!(mistakes(&schema, &serde_json::to_value(live.view()).unwrap()), [""; 0]);
 }
 

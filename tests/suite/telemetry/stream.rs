@@ -1,14 +1,10 @@
 //! The stream of a living town: snapshot and diffs are its state, whatever is commanded, lost and taken up again.
 
-use std::time::Duration;
-
 use townlet_shard::publish::{Next, Stream};
 use townlet_shard::start;
 use townlet_wire::{Body, Envelope, Mirror, Request};
 
-use crate::kit::{Live, home, options, sources};
-
-const TIMEOUT: Duration = Duration::from_mins(1);
+use crate::kit::{TIMEOUT, TestShard, default_sources, options, temp_home};
 
 struct Reader {
     stream: Stream,
@@ -20,7 +16,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn join(live: &Live, mirror: Mirror) -> Self {
+    fn join(live: &TestShard, mirror: Mirror) -> Self {
         let stream = live.shard.stream(mirror.position(), || {});
         Self { stream, mirror, kinds: Vec::new(), digests: 0, events: Vec::new() }
     }
@@ -53,12 +49,14 @@ fn chance(seed: &mut u64, below: u64) -> u64 {
 
 #[test]
 fn snapshot_and_diffs_are_the_state_over_ten_thousand_ticks() {
-    let home = home();
+    let home = temp_home();
     let quick = [
         ("telemetry.backpressure.aggregate_every_ms", "50"),
         ("telemetry.backpressure.max_messages_per_second", "200"),
     ];
-    let live = Live::around(start(sources(false, &quick), 7, options(home.path(), true)).expect("the shard starts"));
+    let live = TestShard::from_handle(
+        start(default_sources(&quick), 7, options(home.path(), true)).expect("the shard starts"),
+    );
     let lines = [
         "employment_exit request ada",
         "employment_exit approve ada",
@@ -105,8 +103,8 @@ fn snapshot_and_diffs_are_the_state_over_ten_thousand_ticks() {
             reader = Reader::join(&live, mirror);
         }
     }
-    live.done("telemetry_mode full");
-    live.done("privacy off");
+    live.expect_ok("telemetry_mode full");
+    live.expect_ok("privacy off");
     live.run(1);
     reader.read_to(live.view().tick);
     kinds.extend(reader.kinds);
@@ -124,8 +122,8 @@ fn snapshot_and_diffs_are_the_state_over_ten_thousand_ticks() {
 
 #[test]
 fn every_event_is_carried_at_full_speed() {
-    let home = home();
-    let live = Live::held(home.path());
+    let home = temp_home();
+    let live = TestShard::new(home.path());
     let mut reader = Reader::join(&live, Mirror::default());
     reader.read_to(0);
     let before = live.view();
@@ -144,12 +142,12 @@ fn every_event_is_carried_at_full_speed() {
 
 #[test]
 fn privacy_reaches_the_stream_with_the_next_message() {
-    let home = home();
-    let live = Live::held(home.path());
+    let home = temp_home();
+    let live = TestShard::new(home.path());
     let mut reader = Reader::join(&live, Mirror::default());
     live.run(300);
     reader.read_to(300);
-    live.done("privacy on");
+    live.expect_ok("privacy on");
     live.run(1);
     reader.read_to(301);
     assert!(reader.kinds.contains(&"resync"));
@@ -159,8 +157,8 @@ fn privacy_reaches_the_stream_with_the_next_message() {
 
 #[test]
 fn stalled_readers_do_not_hold_up_the_town() {
-    let home = home();
-    let live = Live::held(home.path());
+    let home = temp_home();
+    let live = TestShard::new(home.path());
     let stalled: Vec<Stream> = (0..40).map(|_| live.shard.stream(None, || {})).collect();
     let mut reader = Reader::join(&live, Mirror::default());
     live.run(20_000);
