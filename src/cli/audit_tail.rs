@@ -17,8 +17,8 @@ use serde_json::Value;
 
 use super::output;
 use townlet_audit::Record;
+use townlet_wire::escape;
 use townlet_wire::telemetry::AuditRow;
-use townlet_wire::text::escape;
 
 /// How often the files are looked at.
 const POLL: Duration = Duration::from_millis(250);

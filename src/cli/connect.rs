@@ -7,8 +7,8 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::user_config::Settings;
 use townlet_source::remote::{Client, Target};
-use townlet_wire::line::nearest;
-use townlet_wire::text::escape;
+use townlet_wire::command_line::nearest;
+use townlet_wire::escape;
 
 /// The variable a token may be given in.
 const VARIABLE: &str = "TOWNLET_TOKEN";

@@ -35,7 +35,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// Run, watch and operate towns of learning agents.
 ///

@@ -8,10 +8,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
 use townlet_tui::format::{pad, width};
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// Widest a column is filled up to; a longer cell moves only its own row.
 const WIDEST: usize = 48;
@@ -156,6 +157,16 @@ pub(super) fn bytes(count: u64) -> String {
         1024..1_048_576 => format!("{:.1} KiB", count as f64 / 1024.0),
         _ => format!("{:.1} MiB", count as f64 / 1_048_576.0),
     }
+}
+
+/// A progress bar on standard error, for people; hidden on request and where standard error is no terminal.
+pub(super) fn progress_bar(length: u64, hidden: bool, template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if hidden || !io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
 }
 
 #[cfg(test)]

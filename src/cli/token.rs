@@ -16,8 +16,8 @@ use super::output;
 use super::run::token_file;
 use townlet_shard::tokens::TokenStore;
 use townlet_wire::Role;
-use townlet_wire::line::nearest;
-use townlet_wire::text::escape;
+use townlet_wire::command_line::nearest;
+use townlet_wire::escape;
 
 /// `townlet token`.
 #[derive(clap::Args, Debug)]

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
 
-use townlet_shard::Visitor;
+use townlet_shard::RemoteCaller;
 use townlet_shard::tokens::{TokenError, TokenStore};
 use townlet_wire::service::SCHEMA_HEADER;
 use townlet_wire::{ErrorBody, Role};
@@ -62,10 +62,10 @@ impl Gate {
         from: IpAddr,
         token: Option<&str>,
         headers: &HeaderMap,
-    ) -> Result<Visitor, Rejection> {
+    ) -> Result<RemoteCaller, Rejection> {
         let schema = schema(headers)?;
         let Some(token) = token else {
-            return Ok(Visitor::new(format!("http:{from}"), Role::Viewer, schema));
+            return Ok(RemoteCaller::new(format!("http:{from}"), Role::Viewer, schema));
         };
         let found = stamp(&self.path);
         if found != self.seen {
@@ -75,7 +75,7 @@ impl Gate {
             }
         }
         match self.tokens.identify(&from.to_string(), token) {
-            Ok(stored) => Ok(Visitor::new(format!("token:{}", stored.id), stored.role, schema)),
+            Ok(stored) => Ok(RemoteCaller::new(format!("token:{}", stored.id), stored.role, schema)),
             Err(TokenError::Unknown) => Err(Rejection::new(
                 "E_UNAUTHORIZED",
                 "this token opens nothing here.",

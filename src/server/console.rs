@@ -94,7 +94,7 @@ fn said(request: &Request, error: ErrorBody, tick: u64) -> Response {
         if request.command.contains("twn_") { "(a line with a token)".into() } else { request.command.clone() };
     http_status::response(&Answer {
         cmd_id: request.cmd_id.clone().unwrap_or_default(),
-        command: townlet_wire::text::escape(&command).chars().take(townlet_wire::line::MAX_LINE).collect(),
+        command: townlet_wire::escape(&command).chars().take(townlet_wire::command_line::MAX_LINE).collect(),
         status: Status::Error,
         tick,
         result: None,

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use super::auth::{Rejection, bearer};
 use super::connections::PeerAddress;
 use super::{AppState, metrics, openapi};
-use townlet_shard::{Visitor, specs};
+use townlet_shard::{RemoteCaller, specs};
 use townlet_wire::service::ServiceInfo;
 use townlet_wire::{SCHEMA_VERSION, Snapshot};
 
@@ -52,7 +52,7 @@ pub(super) fn authenticate(
     peer: PeerAddress,
     token: Option<&str>,
     headers: &HeaderMap,
-) -> Result<Visitor, Rejection> {
+) -> Result<RemoteCaller, Rejection> {
     let visitor = lobby.gate.lock().unwrap_or_else(PoisonError::into_inner).visitor(peer.0, token, headers);
     visitor.inspect_err(|turned| {
         lobby.counts.refused("token");
@@ -61,7 +61,7 @@ pub(super) fn authenticate(
 }
 
 /// Who looks. Without a token anybody may; with a wrong one nobody.
-pub(super) fn looking(lobby: &AppState, peer: PeerAddress, headers: &HeaderMap) -> Result<Visitor, Rejection> {
+pub(super) fn looking(lobby: &AppState, peer: PeerAddress, headers: &HeaderMap) -> Result<RemoteCaller, Rejection> {
     authenticate(lobby, peer, bearer(headers)?, headers)
 }
 

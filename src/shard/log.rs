@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// Size in bytes at which the file is renamed to `townlet.log.1`, replacing the one before.
 const MAX_BYTES: u64 = 1024 * 1024;

@@ -36,5 +36,5 @@ pub(super) fn append_missing<T>(
 
 /// A text as a table cell, on one line and without control characters.
 pub(super) fn cell(text: &str) -> String {
-    townlet_wire::text::escape(text).replace('|', "\\|")
+    townlet_wire::escape(text).replace('|', "\\|")
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use townlet_learn::Recorded;
+use townlet_learn::ReplayPolicy;
 use townlet_town::config::{Config, diff};
 use townlet_town::{OptionKind, Rules, Town, snapshot};
 
@@ -19,7 +19,7 @@ use super::snapshots::{self, SnapshotFile};
 pub struct JournalReplayer {
     /// The town after the entries applied so far.
     pub town: Town,
-    recorded: Recorded,
+    policy: ReplayPolicy,
     /// Whether an entry's ticks have been applied in part.
     within: bool,
     /// Number of digests compared and found equal.
@@ -41,7 +41,7 @@ impl JournalReplayer {
 
     /// Starts from a town, such as one loaded from a snapshot.
     pub fn from_town(town: Town) -> Self {
-        Self { town, recorded: Recorded::default(), within: false, checked: 0 }
+        Self { town, policy: ReplayPolicy::default(), within: false, checked: 0 }
     }
 
     /// Applies one entry, skipping what the town has already passed. Calls `each_tick` after every tick. The error says where the
@@ -85,10 +85,10 @@ impl JournalReplayer {
                         return Err(format!("the journal goes on at tick {from}, the town is at {}", self.town.tick()));
                     }
                     let known: Option<Vec<OptionKind>> = options.iter().map(|option| OptionKind::at(*option)).collect();
-                    self.recorded.extend(known.ok_or(format!("tick {from}: an option that does not exist"))?);
+                    self.policy.extend(known.ok_or(format!("tick {from}: an option that does not exist"))?);
                 }
                 while self.town.tick() < until.min(*to) {
-                    self.town.step(&mut self.recorded);
+                    self.town.step(&mut self.policy);
                     each_change(&self.town);
                     self.town.clear_events();
                     each_tick(&self.town);
@@ -97,7 +97,7 @@ impl JournalReplayer {
                 if self.within {
                     return Ok(());
                 }
-                if self.recorded.missing() > 0 || self.recorded.left() > 0 {
+                if self.policy.missing() > 0 || self.policy.left() > 0 {
                     return Err(format!("ticks {from} to {to}: the options do not fit the town's questions"));
                 }
                 match digest {

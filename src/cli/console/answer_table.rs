@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::output;
 use townlet_tui::format::{plain as text, thousands};
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// Most lines of an answer; the whole state is for programs.
 const MOST: usize = 120;

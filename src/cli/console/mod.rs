@@ -16,9 +16,9 @@ use tokio::runtime::Runtime;
 use super::connect::{ConnectArgs, runtime};
 use super::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_FAILED, output, user_config};
 use townlet_source::remote::{Client, ClientError};
+use townlet_wire::escape;
 use townlet_wire::service::{ServiceInfo, is_newer};
-use townlet_wire::text::escape;
-use townlet_wire::{Answer, Request, SCHEMA_VERSION, Status, line};
+use townlet_wire::{Answer, Request, SCHEMA_VERSION, Status, command_line};
 
 /// Longest a command that changes something is tried again.
 const RETRY_DEADLINE: Duration = Duration::from_secs(30);
@@ -139,7 +139,7 @@ impl Desk {
 
     /// Sends a command until it is answered; the exit status, said already, when it is not.
     fn ask(&self, mut request: Request) -> Result<Answer, u8> {
-        let parsed = line::parse(&self.welcome.commands, &request.command);
+        let parsed = command_line::parse(&self.welcome.commands, &request.command);
         let changes = parsed.is_ok_and(|parsed| parsed.spec.mutating) && !request.dry_run;
         if changes && is_newer(&self.welcome.schema_version) {
             output::stderr!(
@@ -187,7 +187,8 @@ impl Desk {
 
     /// What somebody who asked wants to see besides the sentence; what was done needs no more than that.
     fn more(&self, answer: &Answer) -> Vec<String> {
-        let looked = line::parse(&self.welcome.commands, &answer.command).is_ok_and(|parsed| !parsed.spec.mutating);
+        let looked =
+            command_line::parse(&self.welcome.commands, &answer.command).is_ok_and(|parsed| !parsed.spec.mutating);
         answer.result.as_ref().filter(|_| looked).map_or_else(Vec::new, answer_table::rows)
     }
 

@@ -18,7 +18,7 @@ use super::{ConfigArgs, EXIT_CHECK_FAILED, output};
 use checklist::{CHECKLIST, Found};
 use townlet_shard::Driver;
 use townlet_shard::policies::PolicyCatalog;
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// The shipped fallback.
 const FALLBACK: (&str, &str) = ("configs/fallback.yaml", include_str!("../../../configs/fallback.yaml"));

@@ -12,7 +12,7 @@ use jsonschema::{ValidationError, Validator};
 use serde_json::{Value, json};
 
 use crate::cli::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, output};
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// Every published version with the schemas of a snapshot and of a message.
 const SCHEMAS: &[(&str, &str, &str)] = &[(

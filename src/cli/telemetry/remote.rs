@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::cli::connect::{ConnectArgs, runtime};
 use crate::cli::{output, user_config};
 use townlet_source::remote::{Client, ClientError, StreamDecoder, StreamEvent};
+use townlet_wire::escape;
 use townlet_wire::service::is_newer;
 use townlet_wire::sse::{Event, Reader};
-use townlet_wire::text::escape;
 use townlet_wire::{SCHEMA_VERSION, Snapshot};
 
 /// Between two attempts after the line was lost.

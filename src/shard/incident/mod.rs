@@ -31,10 +31,10 @@ use serde::{Deserialize, Serialize};
 use townlet_files::write_atomically;
 use townlet_town::config::Config;
 
+use super::command_table::listed;
 use super::home::Home;
 use super::journal::{FrameReader, Journal};
 use super::log::Log;
-use super::table::listed;
 use diagnostics::Fault;
 use townlet_wire::Snapshot;
 

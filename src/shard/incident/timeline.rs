@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::home::Home;
 use crate::snapshots;
 use townlet_audit::{Record, Stage};
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 use townlet_wire::{Snapshot, Status};
 
 /// Maximum rows per source; the newest are kept.
