@@ -1,20 +1,14 @@
-//! A disk that refuses, kind of file by kind of file: it is told, nothing is acknowledged falsely, the town and its view go
-//! on, and everything is written by itself once the disk takes it again.
+//! A disk that refuses writes, for each kind of file: the shard reports it, acknowledges nothing falsely, keeps running, and
+//! writes everything once the disk accepts writes again.
 //!
-//! Fail points belong to a whole process, so these tests have their own and take turns. Rule: "Audit log", and the table of
-//! fail points in `src/shard/faults.rs`.
-
-use std::sync::{Mutex, PoisonError};
+//! Rule: "Audit log", and the table of fail points in `src/shard/fail_points.rs`.
 
 use crate::kit::{TestShard, refusal, temp_home, wait_for};
 use townlet_audit::verify;
 use townlet_shard::{Home, incident};
 use townlet_wire::{Request, Snapshot, Status};
 
-/// Points of a process are one; tests take turns.
-static TURN: Mutex<()> = Mutex::new(());
-
-/// What refuses, what health says of it, and whether commands are refused meanwhile.
+/// A fail point, the problem that health reports, and whether commands are refused meanwhile.
 const CASES: &[(&str, &str, bool)] = &[
     ("audit_write", "the audit log cannot be written", true),
     ("audit_torn", "the audit log cannot be written", true),
@@ -29,7 +23,7 @@ const CASES: &[(&str, &str, bool)] = &[
     ("archive_write", "the archive of the raw stream cannot be written", false),
 ];
 
-/// Something of each kind is written; whatever comes of it.
+/// Writes something of each kind; answers may be refusals.
 fn write_all(live: &TestShard, round: u64) {
     live.line("snapshot save");
     live.line(&format!("employment_exit request {}", ["ben", "cleo", "hugo"][round as usize]));
@@ -38,8 +32,7 @@ fn write_all(live: &TestShard, round: u64) {
 }
 
 #[test]
-fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+fn each_kind_of_file_degrades_and_recovers() {
     for (point, says, refuses) in CASES {
         let scenario = fail::FailScenario::setup();
         let home = temp_home();
@@ -64,7 +57,7 @@ fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
         } else {
             assert_eq!(answer.status, Status::Ok, "{point}: {answer:?}");
         }
-        // Paused, so that no tick and no autosave helps.
+        // Paused, so that no tick and no autosave causes the retry.
         live.expect_ok("pause");
         fail::remove(*point);
         wait_for(&views, "a disk that is well", |view| view.health.status == "ok" && view.health.problems.is_empty());
@@ -78,7 +71,7 @@ fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
     }
 }
 
-/// What stands there in the end: a whole log, snapshots, each acknowledged decision once.
+/// The final files: a valid log, snapshots, each acknowledged decision once.
 fn whole(point: &str, home: &std::path::Path) {
     assert!(verify(&home.join("logs/console")).unwrap().passed(), "{point}");
     let live = TestShard::resumed(home);
@@ -91,8 +84,7 @@ fn whole(point: &str, home: &std::path::Path) {
 }
 
 #[test]
-fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+fn reload_refused_by_the_journal_is_in_its_next_file() {
     let scenario = fail::FailScenario::setup();
     let home = temp_home();
     let live = TestShard::with_edited_file(home.path());
@@ -116,7 +108,7 @@ fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
     live.shard.stop().unwrap();
     drop(live);
     scenario.teardown();
-    // The journal's own town is what it goes on from, and the file on disk is another by now.
+    // The run resumes with the sources in the journal, although the file on disk differs.
     std::fs::remove_dir_all(home.path().join("snapshots")).unwrap();
     std::fs::write(home.path().join(crate::kit::CONFIG_FILE), "seed: 9\n").unwrap();
     let recorded =
@@ -127,8 +119,7 @@ fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
 }
 
 #[test]
-fn an_archive_goes_on_in_a_further_file_and_leaves_no_empty_ones() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+fn archive_continues_in_a_new_file_without_empty_ones() {
     let scenario = fail::FailScenario::setup();
     let home = temp_home();
     let live = TestShard::paused(home.path());
@@ -150,8 +141,8 @@ fn an_archive_goes_on_in_a_further_file_and_leaves_no_empty_ones() {
 }
 
 #[test]
-fn an_incident_that_cannot_be_kept_is_an_alert_until_the_next_one_is() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+fn unwritable_incident_is_an_alert_until_the_next_is_written() {
+    let _scenario = fail::FailScenario::setup();
     let home = temp_home();
     let live = TestShard::new(home.path());
     let views = live.watch();

@@ -1,13 +1,13 @@
-//! `townlet eval` as a person and a program meet it: one command that proves what the scripted policy must show.
+//! `townlet eval`: its report, its verdicts and its refusals.
 //!
-//! Runs the real program in an empty folder, into which it writes nothing. Rule: "Scripted baseline".
+//! Runs the program in an empty folder, in which it must write nothing. Rule: "Scripted baseline".
 
 use std::process::{Command, Output};
 
 use crate::kit::{self, command, text};
 use serde_json::Value;
 
-/// Runs a line in an empty folder, which must be empty afterwards.
+/// Runs a command line in an empty folder, which must stay empty.
 fn townlet(line: &str) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     let output = kit::townlet(folder.path(), line);
@@ -22,7 +22,7 @@ fn json(line: &str) -> Value {
 }
 
 #[test]
-fn one_command_shows_what_the_scripted_baseline_must_show() {
+fn scripted_baseline_passes_strict_evaluation() {
     let told = json("eval --policy scripted --seed 1 --seeds 20 --days 10 --strict --json");
     assert_eq!(
         (&told["policy"], &told["perturbations"], &told["residents"]),
@@ -48,7 +48,7 @@ fn one_command_shows_what_the_scripted_baseline_must_show() {
             assert!((score - formula).abs() < 2e-6, "{score} is not {formula}");
         }
     }
-    // Worked out here once more, from the towns alone.
+    // Recomputed from the towns alone.
     let mean = |value: &dyn Fn(&Value) -> f64| towns.iter().map(value).sum::<f64>() / towns.len() as f64;
     let kpi =
         |name: &'static str, day: usize| mean(&|town| town["days"][day - 1]["kpis"][name].as_f64().expect("a value"));
@@ -71,7 +71,7 @@ fn one_command_shows_what_the_scripted_baseline_must_show() {
 }
 
 #[test]
-fn neither_threads_nor_the_hour_change_a_figure() {
+fn figures_do_not_depend_on_threads() {
     let told = |threads| {
         let mut told =
             json(&format!("eval --policy scripted --seeds 3 --days 2 --json --against scripted --threads {threads}"));
@@ -85,7 +85,7 @@ fn neither_threads_nor_the_hour_change_a_figure() {
 }
 
 #[test]
-fn the_shipped_policy_is_better_than_the_scripted_one_by_either_way_of_choosing() {
+fn shipped_policy_beats_the_scripted_one_sampled_and_greedy() {
     let told = json("eval --seed 5001 --seeds 12 --days 10 --json");
     let name = told["policy"].as_str().expect("a name");
     assert!(name.starts_with("shipped ") && name.ends_with(" sampled"), "{name}");
@@ -96,7 +96,7 @@ fn the_shipped_policy_is_better_than_the_scripted_one_by_either_way_of_choosing(
     }
     assert!(told["other_choice"]["policy"].as_str().expect("a name").ends_with(" greedy"));
     assert_eq!(told["fell_short"], false, "every charter KPI is met");
-    // Asked for one way, it is shown alone, and it is the same as when it stood aside.
+    // With `--choice` only that way is reported, with the same figures as before.
     let greedy = json("eval --seed 5001 --seeds 12 --days 10 --choice greedy --json");
     assert_eq!(greedy["other_choice"], Value::Null);
     assert_eq!(greedy["score"], told["other_choice"]["score"]);
@@ -104,7 +104,7 @@ fn the_shipped_policy_is_better_than_the_scripted_one_by_either_way_of_choosing(
 }
 
 #[test]
-fn a_person_sees_the_score_the_kpis_and_how_fast() {
+fn text_report_has_score_kpis_and_speed() {
     let output = townlet("eval --policy scripted --seeds 4 --days 3 --set shard=harbour");
     let told = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
@@ -127,7 +127,7 @@ fn a_person_sees_the_score_the_kpis_and_how_fast() {
 }
 
 #[test]
-fn strict_fails_for_a_charter_kpi_missed_on_average() {
+fn strict_fails_when_a_charter_kpi_is_missed_on_average() {
     let line = "eval --policy scripted --seeds 4 --days 6 --json --set kpis.attendance=1";
     let told = json(line);
     let verdict = |told: &Value, name: &str| {
@@ -135,7 +135,7 @@ fn strict_fails_for_a_charter_kpi_missed_on_average() {
     };
     assert_eq!((verdict(&told, "attendance"), &told["fell_short"]), ("missed".into(), &false.into()), "no charter KPI");
     assert_eq!(townlet(&format!("{line} --strict")).status.code(), Some(0));
-    // Nobody can have kept a job for longer than the town is old.
+    // A tenure longer than the age of the town is impossible.
     let line = format!("{line} --set kpis.tenure_days=7");
     let told = json(&line);
     assert_eq!((verdict(&told, "tenure"), &told["fell_short"]), ("missed".into(), &true.into()));
@@ -143,7 +143,7 @@ fn strict_fails_for_a_charter_kpi_missed_on_average() {
 }
 
 #[test]
-fn bad_input_is_refused_by_name_before_anything_runs() {
+fn invalid_arguments_are_refused_before_a_town_starts() {
     for (line, says) in [
         ("--policy scriptd", &["--policy", "`scriptd`", "`scripted`", "`shipped`"][..]),
         ("--against nobody", &["--against", "`nobody`", "`scripted`"]),
@@ -169,9 +169,9 @@ fn bad_input_is_refused_by_name_before_anything_runs() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_ends_it_at_once() {
+fn ctrl_c_ends_an_evaluation() {
     let folder = tempfile::tempdir().expect("a folder");
-    // A warning comes once signals are watched, before the first of many towns.
+    // The warning is printed after the signal handlers are installed and before the first town.
     let line = "eval --seeds 5000 --days 100 --set economy.rent_per_day=9";
     let mut child = command(folder.path(), line.split(' ')).spawn().expect("it starts");
     let mut stderr = std::io::BufReader::new(child.stderr.take().expect("its messages"));

@@ -1,4 +1,4 @@
-//! The rows about shocks, narration and privacy.
+//! Cases of the commands about perturbations, meetings, reload, narration and privacy.
 
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::Perturbation;
@@ -6,7 +6,7 @@ use townlet_wire::telemetry::Perturbation;
 use super::town_commands::{AGAIN, BAD, Case, NONE, case, count, text, with};
 use crate::kit::{TestShard, default_sources, options, temp_home};
 
-/// The rows, in the order of the table.
+/// The cases, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
     case("perturbation_queue", &[], "perturbation_queue", &[], queue),
     case(
@@ -97,7 +97,7 @@ fn cancel() {
     });
 }
 
-/// Switched on, shocks come by themselves; switched off, they do not.
+/// Perturbations start by themselves only when switched on.
 fn switch() {
     for (switch, comes) in [("on", true), ("off", false)] {
         with(|live| {

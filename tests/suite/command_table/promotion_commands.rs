@@ -1,9 +1,9 @@
-//! The rows about the release: how its promotion stands, who is judged, and handing the town to another policy.
+//! Cases of the commands about candidates, the release and its rollback.
 
 use super::town_commands::{AGAIN, BAD, Case, NONE, case, text, with};
 use crate::kit::{TestShard, temp_home};
 
-/// The rows, in the order of the table.
+/// The cases, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
     case("promotion_status", &[], "promotion_status", &[], status),
     case(

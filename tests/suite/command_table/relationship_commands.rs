@@ -1,9 +1,9 @@
-//! The rows about how residents stand to each other.
+//! Cases of the commands about relationships.
 
 use super::town_commands::{BAD, Case, NONE, case, text, with};
 use crate::kit::TestShard;
 
-/// The rows, in the order of the table.
+/// The cases, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
     case("relationship_summary", &[], "relationship_summary", &[], summary),
     case(
@@ -38,7 +38,7 @@ pub(crate) static CASES: &[Case] = &[
     ),
 ];
 
-/// Aspects of the tie from `agent` to `other` as telemetry shows them.
+/// Trust, familiarity and rivalry of the tie from `agent` to `other` in telemetry.
 fn tie(live: &TestShard, agent: &str, other: &str) -> Option<(f64, f64, f64)> {
     let ties = live.view().relationships.ties;
     ties.iter()

@@ -1,4 +1,4 @@
-//! The rows about the shard itself: its telemetry, its pace, its snapshots, who sits at it.
+//! Cases of the commands about the shard itself: telemetry, speed, snapshots, training, incidents, roles.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -11,7 +11,7 @@ use townlet_wire::{Request, Role, Snapshot};
 use super::town_commands::{AGAIN, BAD, Case, NONE, case, text, with};
 use crate::kit::{TestShard, refusal, temp_home, test_session, wait_for};
 
-/// The rows, in the order of the table.
+/// The cases, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
     case(
         "telemetry_mode",
@@ -66,7 +66,7 @@ fn telemetry_mode() {
     });
 }
 
-/// A paused town whose pace is tried.
+/// Runs a test on a paused town.
 fn pacing(test: impl FnOnce(&TestShard)) {
     let home = temp_home();
     test(&TestShard::paused(home.path()));
@@ -163,7 +163,7 @@ fn snapshot_validate() {
     });
 }
 
-/// A town with a training beside it, once that has learned something.
+/// Runs a test on a town with a training that has made an update.
 fn learning(test: impl FnOnce(&TestShard, &Receiver<Arc<Snapshot>>, u64)) {
     let home = temp_home();
     let live = TestShard::with_training(home.path());
@@ -223,7 +223,7 @@ fn incident() {
     let told = live.result("incident --reason look");
     assert!(text(&told, "summary").contains("bundle.tar.zst is being written"), "{told}");
     assert_eq!(live.digest(), digest, "the town goes on as it was");
-    // What was begun is there once the shard has ended.
+    // The bundle is complete once the shard has stopped.
     drop(live);
     let kept = kept(&Home::new(home.path()));
     assert_eq!(kept.len(), 1);

@@ -1,6 +1,4 @@
-//! What each row of the command table does to a live town, one entry a row: what looks, and what acts on one thing in town.
-//!
-//! The other rows stand in `shocks`, `pace` and `ties`; they share what stands here.
+//! Cases of the commands that read the town or act on one resident, object or price; the type of a case.
 
 use std::path::Path;
 
@@ -10,19 +8,19 @@ use townlet_wire::Snapshot;
 
 use crate::kit::{TestShard, temp_home};
 
-/// How a row is held to its word.
+/// The tests of one row.
 pub(crate) struct Case {
-    /// The row.
+    /// Name of the row.
     pub(crate) name: &'static str,
-    /// What a town needs first.
+    /// Command lines to run first.
     pub(crate) before: &'static [&'static str],
-    /// A line that is right then.
+    /// A valid line after that.
     pub(crate) line: &'static str,
-    /// Lines that are wrong, and the code each is refused with.
+    /// Invalid lines, each with its error code.
     pub(crate) wrong: &'static [(&'static str, &'static str)],
-    /// Runs the row and looks at answer and state.
+    /// Runs the command and checks answer and state.
     pub(crate) holds: fn(),
-    /// The town that it takes.
+    /// Makes the shard that it needs.
     pub(crate) live: fn(&Path) -> TestShard,
 }
 
@@ -40,7 +38,7 @@ pub(crate) const BAD: &str = "E_INVALID_ARG";
 pub(crate) const NONE: &str = "E_NOT_FOUND";
 pub(crate) const AGAIN: &str = "E_CONFLICT";
 
-/// The rows that look, and those that act on one thing in town.
+/// The cases, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
     case("help", &[], "help", &[("help emplyment_status", NONE)], help),
     case("telemetry_snapshot", &[], "telemetry_snapshot", &[], telemetry_snapshot),
@@ -171,7 +169,7 @@ pub(crate) static CASES: &[Case] = &[
     ),
 ];
 
-/// A new town, and what is done to it.
+/// Runs a test on a new town.
 pub(crate) fn with(test: impl FnOnce(&TestShard)) {
     let home = temp_home();
     test(&TestShard::new(home.path()));
@@ -271,7 +269,7 @@ fn exit_request() {
     });
 }
 
-/// The rows of the operators' log, once everything has been written.
+/// Stops the shard and reads its operators' log.
 fn decisions(live: &TestShard) -> String {
     live.shard.stop().expect("it stops");
     std::fs::read_to_string(live.shard.home().employment_log()).expect("the log is there")
@@ -307,7 +305,7 @@ fn exit_defer() {
     });
 }
 
-/// Runs until somebody holds an object; which.
+/// Runs until an object is in use; its id.
 fn run_until_object_in_use(live: &TestShard) -> String {
     for _ in 0..500 {
         live.run(1);
@@ -390,12 +388,9 @@ fn teleport() {
         }
         let view = live.view();
         let object = view.map.objects.iter().find(|object| object.id == "shower_1").unwrap();
-        let answer = live.line("teleport ada shower_1");
+        live.expect_ok("teleport ada shower_1");
         let seen = live.agent("ada").unwrap();
-        match answer.error {
-            None => assert_eq!((seen.x, seen.y), (object.x, object.y)),
-            Some(error) => assert_eq!(error.code, BAD),
-        }
+        assert_eq!((seen.x, seen.y), (object.x, object.y));
     });
 }
 
@@ -497,7 +492,7 @@ fn set_exit_cap() {
         assert_ne!(live.view().employment.daily_exit_cap, 5);
         let answer = live.expect_ok("set_exit_cap 5");
         assert_eq!(live.view().employment.daily_exit_cap, 5);
-        // The town's own bound on exits of all causes is 2: the cap above it changes less than it seems to.
+        // The limit on exits of all causes is 2, so a higher employment cap has less effect.
         assert!(answer.summary().contains("`lifecycle.max_exits_per_day`"), "{}", answer.summary());
         let answer = live.expect_ok("set_exit_cap 1");
         assert!(!answer.summary().contains("max_exits_per_day"), "{}", answer.summary());
