@@ -170,19 +170,19 @@ fn console_is_told_refused_and_in_flight_commands() {
                 send.lock().expect("nobody panics").send(answer).expect("the test listens");
             }
         }));
-        let heard = || answers.recv_timeout(TIMEOUT).expect("an answer");
+        let next_answer = || answers.recv_timeout(TIMEOUT).expect("an answer");
         console.send(Request::line("escalate --reason test"));
-        assert_eq!(heard().status, Status::Ok);
+        assert_eq!(next_answer().status, Status::Ok);
         let hanging = PausedFailPoint::at(point);
         console.send(request("held", "setmoney ada 50"));
-        let told = heard();
-        assert_eq!((refusal(&told).as_str(), told.cmd_id.as_str()), ("E_IN_FLIGHT", "held"), "{point}");
+        let first = next_answer();
+        assert_eq!((refusal(&first).as_str(), first.cmd_id.as_str()), ("E_IN_FLIGHT", "held"), "{point}");
         town.assert_stalled(point);
         // A retry waits for the same outcome.
         console.send(request("held", "setmoney ada 50"));
         drop(hanging);
         for replayed in [false, true] {
-            let answer = heard();
+            let answer = next_answer();
             assert_eq!((answer.status, answer.cmd_id.as_str()), (Status::Ok, "held"), "{point}: {answer:?}");
             assert_eq!(answer.replayed, replayed, "{point}");
         }

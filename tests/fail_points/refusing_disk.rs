@@ -43,10 +43,10 @@ fn each_kind_of_file_degrades_and_recovers() {
         write_all(&live, 0);
         fail::cfg(*point, "return").unwrap();
         write_all(&live, 1);
-        let told = wait_for(&views, says, |view| view.health.problems.iter().any(|problem| problem.contains(says)));
-        assert_eq!(told.health.status, "degraded", "{point}");
-        assert!(told.alerts.iter().any(|alert| alert.message.contains(says)), "{point}: {:?}", told.alerts);
-        wait_for(&views, "the town going on", |view| view.tick > told.tick + 100);
+        let seen = wait_for(&views, says, |view| view.health.problems.iter().any(|problem| problem.contains(says)));
+        assert_eq!(seen.health.status, "degraded", "{point}");
+        assert!(seen.alerts.iter().any(|alert| alert.message.contains(says)), "{point}: {:?}", seen.alerts);
+        wait_for(&views, "the town going on", |view| view.tick > seen.tick + 100);
         let merged = wait_for(&views, "merged telemetry", |view| view.transport.mode == "aggregate");
         for own in ["shard_degraded", "telemetry_aggregating"] {
             assert!(merged.alerts_raised.contains_key(own), "{point}: {own}: {:?}", merged.alerts_raised);
@@ -94,9 +94,9 @@ fn reload_refused_by_the_journal_is_in_its_next_file() {
     let before = live.view().texts_digest;
     fail::cfg("journal_write", "1*return->off").unwrap();
     let request = Request { cmd_id: Some("once".into()), ..Request::line("reload_config") };
-    let told = live.ask(live.admin, request.clone());
-    assert_eq!(refusal(&told), "E_AUDIT_UNAVAILABLE");
-    assert!(told.error.as_ref().unwrap().message.contains("it was applied at tick 120"));
+    let seen = live.ask(live.admin, request.clone());
+    assert_eq!(refusal(&seen), "E_AUDIT_UNAVAILABLE");
+    assert!(seen.error.as_ref().unwrap().message.contains("it was applied at tick 120"));
     let now = wait_for(&views, "a journal that is well", |view| {
         view.texts_digest != before && view.health.status == "ok" && view.health.problems.is_empty()
     });
@@ -104,7 +104,7 @@ fn reload_refused_by_the_journal_is_in_its_next_file() {
     live.expect_ok("setmoney ada 4");
     let digest = live.digest();
     let again = live.ask(live.admin, request);
-    assert_eq!((again.replayed, again.error), (true, told.error), "it is not done again");
+    assert_eq!((again.replayed, again.error), (true, seen.error), "it is not done again");
     live.shard.stop().unwrap();
     drop(live);
     scenario.teardown();
@@ -152,11 +152,11 @@ fn unwritable_incident_is_an_alert_until_the_next_is_written() {
     std::fs::write(&place, "in its place").unwrap();
     let alert = |view: &Snapshot| view.alerts.iter().find(|alert| alert.name == "incident_unwritten").cloned();
     live.expect_ok("incident --reason drill");
-    let told = wait_for(&views, "the alert", |view| alert(view).is_some());
-    let raised = alert(&told).unwrap();
+    let seen = wait_for(&views, "the alert", |view| alert(view).is_some());
+    let raised = alert(&seen).unwrap();
     assert!(raised.severity == "critical" && raised.message.contains("ops/incidents"), "{raised:?}");
     assert!(raised.hint.contains("townlet incident bundle --output"), "{raised:?}");
-    assert!(told.health.status == "degraded" && told.health.problems.contains(&raised.message), "{:?}", told.health);
+    assert!(seen.health.status == "degraded" && seen.health.problems.contains(&raised.message), "{:?}", seen.health);
     live.run(50);
     let view = live.view();
     assert_eq!(alert(&view).map(|alert| alert.since_tick), Some(120), "it keeps its tick");

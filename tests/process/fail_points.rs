@@ -194,8 +194,8 @@ fn archived(what: &str, home: &Path, point: &str, passed: u64) {
     files.sort();
     let found: Vec<_> = files.iter().map(|file| archive::verify(file).expect("it opens")).collect();
     let at_a_message = point == "archive_write";
-    let told = if at_a_message { found.iter().map(|it| it.messages).sum() } else { found.len() as u64 };
-    assert_eq!(told, passed, "{what}: {found:?}");
+    let written = if at_a_message { found.iter().map(|it| it.messages).sum() } else { found.len() as u64 };
+    assert_eq!(written, passed, "{what}: {found:?}");
     let whole = found.len() - usize::from(at_a_message);
     for (number, it) in found.iter().enumerate() {
         assert!(number >= whole || it.damage.is_none(), "{what}: {found:?}");
@@ -302,9 +302,11 @@ fn safe_after_errors(what: &str, home: &Path, before: &Ended) {
         assert!(!known.contains(&answer.cmd_id) || (answer.ok && answer.replayed), "{what}: {}", answer.text);
         assert!(answer.ok || was_applied(answer), "{what}: {}", answer.text);
         // A command that was applied but not durable is kept only when the town could be saved.
-        let kept = |told: &&ScriptAnswer| told.cmd_id == answer.cmd_id && was_applied(told) && before.status == Some(0);
+        let kept = |earlier: &&ScriptAnswer| {
+            earlier.cmd_id == answer.cmd_id && was_applied(earlier) && before.status == Some(0)
+        };
         assert!(
-            !before.answers.iter().any(|told| kept(&told)) || answer.replayed,
+            !before.answers.iter().any(|earlier| kept(&earlier)) || answer.replayed,
             "{what}: applied twice: {}",
             answer.text
         );

@@ -55,8 +55,8 @@ fn hung_tick_is_reported_and_sigterm_ends_the_process() {
     assert_eq!((status, &health["health"]["status"]), (200, &"degraded".into()));
     // The last state before the hang.
     assert!(health["tick"].as_u64().is_some_and(|tick| tick <= 300), "{health}");
-    let told = health["health"]["problems"][0].as_str().unwrap();
-    assert!(told.contains("tick 300 hangs for more than 3 s"), "{health}");
+    let problem = health["health"]["problems"][0].as_str().unwrap();
+    assert!(problem.contains("tick 300 hangs for more than 3 s"), "{health}");
     let (status, ready) = get(&address, "/v1/ready");
     assert_eq!((status, &ready["ready"], &ready["why"]), (503, &false.into(), &"a tick hangs".into()));
     let (status, snapshot) = get(&address, "/v1/telemetry/snapshot");

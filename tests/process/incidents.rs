@@ -114,8 +114,9 @@ fn bundle_of_a_reloaded_run_replays_and_holds_no_secrets() {
     let (status, said) = run(&folder, &["replay", "replay.tlj"]);
     assert_eq!((status, said.contains("ran under a reloaded configuration")), (Some(0), true), "{said}");
     assert!(said.contains(&format!("tick {}  {}", expected.tick, expected.digest)), "{said}");
-    let told = std::fs::read_to_string(folder.join("config/affordances-affordances.yaml")).expect("the texts");
-    assert!(told.contains("duration: 9\n"), "the texts are those it ran under last");
+    let affordances_used =
+        std::fs::read_to_string(folder.join("config/affordances-affordances.yaml")).expect("the texts");
+    assert!(affordances_used.contains("duration: 9\n"), "the texts are those it ran under last");
     every_file(&folder, &mut |path, bytes| {
         let found = bytes.windows(CANARIES[0].len()).any(|window| window == CANARIES[0].as_bytes());
         assert!(!found, "{}: holds {}", path.display(), CANARIES[0]);

@@ -234,14 +234,14 @@ pub(crate) struct Ledger {
 
 /// Sends a command, which must be answered as replayed when it was acknowledged before. `None` when the shard does not answer.
 pub(crate) fn send(address: &str, token: &str, (cmd_id, command): (&str, &str), ledger: &Mutex<Ledger>) -> Option<()> {
-    let told = {
+    let known = {
         let mut ledger = ledger.lock().expect("no client panics");
         ledger.sent.insert(cmd_id.to_owned(), command.to_owned());
         ledger.known.contains(cmd_id)
     };
     let answer = post(address, token, command, cmd_id)?;
     assert_eq!(answer.status, Status::Ok, "{answer:?}");
-    assert!(!told || answer.replayed, "{cmd_id} was applied twice: {answer:?}");
+    assert!(!known || answer.replayed, "{cmd_id} was applied twice: {answer:?}");
     ledger.lock().expect("no client panics").known.insert(cmd_id.to_owned());
     Some(())
 }

@@ -52,8 +52,8 @@ fn crash_at_every_step_of_a_release_leaves_one_release() {
         script(home, false, instant);
         let on = Batch::start(home, &["--resume", "--tick-limit", "200", "--json"], &[]).end();
         assert_eq!(on.status, Some(0), "{point}: {}{}", on.out, on.said);
-        let told: Value = serde_json::from_str(&on.out).expect("a report");
-        assert_eq!(told["policy"], release.as_str(), "{point}: the release's file decides");
+        let report: Value = serde_json::from_str(&on.out).expect("a report");
+        assert_eq!(report["policy"], release.as_str(), "{point}: the release's file decides");
         let after = run(home, true, &[]);
         assert_eq!(after.status, Some(0), "{point}: {}{}", after.out, after.said);
         assert!(after.answers.iter().all(|answer| answer.ok), "{point}: {:?}", after.answers);

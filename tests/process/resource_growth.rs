@@ -1,7 +1,7 @@
 //! Memory and open files of a served shard at full speed, with a client that reads its stream, stay flat.
 //!
 //! `TOWNLET_SOAK=1` runs for half an hour or `TOWNLET_SOAK_MINUTES`, for at least 10⁸ resident-ticks and with a training beside
-//! the town. Measure with `--release -- --nocapture`, which prints the rows. Rule: "Speed".
+//! the town. Measure with `--release -- --nocapture`, which prints the rows. Rule: "Performance targets".
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;

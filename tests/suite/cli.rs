@@ -390,10 +390,10 @@ fn config_import_converts_files_of_the_original_program() {
             let output = townlet(folder.path(), line);
             (output.status.code(), text(&output.stdout), text(&output.stderr))
         };
-        let (status, told, errors) = run(&line);
+        let (status, report, errors) = run(&line);
         assert_eq!(status, Some(0), "{errors}");
-        let told: serde_json::Value = serde_json::from_str(&told).expect("one JSON object");
-        let fates: Vec<String> = told["findings"]
+        let report: serde_json::Value = serde_json::from_str(&report).expect("one JSON object");
+        let fates: Vec<String> = report["findings"]
             .as_array()
             .unwrap()
             .iter()

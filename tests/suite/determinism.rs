@@ -208,12 +208,12 @@ fn digests_depend_on_seed_and_commands() {
 fn replay_detects_a_changed_command() {
     let contents = &straight().1;
     let mut player = JournalReplayer::from_header(&contents.header).expect("the header makes a town");
-    let told = contents.entries.iter().find_map(|entry| {
+    let error = contents.entries.iter().find_map(|entry| {
         let mut entry = entry.clone();
         if let Entry::Command { command: townlet_town::Command::SetPrice { value, .. }, .. } = &mut entry {
             *value = townlet_town::Micro::whole(3);
         }
         player.play(&entry, |_| {}).err()
     });
-    assert!(told.expect("the digest is another").contains("the digest is"));
+    assert!(error.expect("the digest is another").contains("the digest is"));
 }

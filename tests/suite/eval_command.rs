@@ -23,12 +23,12 @@ fn json(line: &str) -> Value {
 
 #[test]
 fn scripted_baseline_passes_strict_evaluation() {
-    let told = json("eval --policy scripted --seed 1 --seeds 20 --days 10 --strict --json");
+    let report = json("eval --policy scripted --seed 1 --seeds 20 --days 10 --strict --json");
     assert_eq!(
-        (&told["policy"], &told["perturbations"], &told["residents"]),
+        (&report["policy"], &report["perturbations"], &report["residents"]),
         (&"scripted".into(), &true.into(), &8.into())
     );
-    let towns = told["towns"].as_array().expect("the towns");
+    let towns = report["towns"].as_array().expect("the towns");
     assert_eq!(
         towns.iter().map(|town| town["seed"].as_u64().unwrap()).collect::<Vec<_>>(),
         (1..=20).collect::<Vec<_>>()
@@ -60,53 +60,53 @@ fn scripted_baseline_passes_strict_evaluation() {
             assert!(mean(&|town| town["days"][day]["signs_of_life"][sign].as_f64().expect("a count")) > 0.0, "{sign}");
         }
     }
-    let checks = told["must_show"].as_array().expect("the checks");
+    let checks = report["must_show"].as_array().expect("the checks");
     assert!(checks.len() == 11 && checks.iter().all(|check| check["holds"] == true), "{checks:?}");
     let scores: Vec<f64> = towns.iter().map(|town| town["score"].as_f64().unwrap()).collect();
-    let (iqm, mean) = (told["score"]["iqm"].as_f64().unwrap(), told["score"]["mean"].as_f64().unwrap());
+    let (iqm, mean) = (report["score"]["iqm"].as_f64().unwrap(), report["score"]["mean"].as_f64().unwrap());
     assert!((mean - scores.iter().sum::<f64>() / 20.0).abs() < 1e-12);
-    let ends = [told["score"]["interval"][0].as_f64().unwrap(), told["score"]["interval"][1].as_f64().unwrap()];
+    let ends = [report["score"]["interval"][0].as_f64().unwrap(), report["score"]["interval"][1].as_f64().unwrap()];
     assert!(ends[0] <= iqm && iqm <= ends[1] && ends[0] > 0.5 && ends[1] < 1.0, "{ends:?}");
-    assert_eq!((&told["fell_short"], &told["against"]), (&false.into(), &Value::Null));
+    assert_eq!((&report["fell_short"], &report["against"]), (&false.into(), &Value::Null));
 }
 
 #[test]
 fn figures_do_not_depend_on_threads() {
-    let told = |threads| {
-        let mut told =
+    let report = |threads| {
+        let mut report =
             json(&format!("eval --policy scripted --seeds 3 --days 2 --json --against scripted --threads {threads}"));
-        let speed = told.as_object_mut().unwrap().remove("speed").expect("it says how fast it was");
+        let speed = report.as_object_mut().unwrap().remove("speed").expect("it says how fast it was");
         assert_eq!(speed["ticks"], 12_000, "both policies");
-        told
+        report
     };
-    let one = told(1);
-    assert_eq!(one, told(3));
+    let one = report(1);
+    assert_eq!(one, report(3));
     assert_eq!(one["against"]["by_town"], serde_json::json!([0.0, 0.0, 0.0]), "the same policy twice, the same luck");
 }
 
 #[test]
 fn shipped_policy_beats_the_scripted_one_sampled_and_greedy() {
-    let told = json("eval --seed 5001 --seeds 12 --days 10 --json");
-    let name = told["policy"].as_str().expect("a name");
+    let report = json("eval --seed 5001 --seeds 12 --days 10 --json");
+    let name = report["policy"].as_str().expect("a name");
     assert!(name.starts_with("shipped ") && name.ends_with(" sampled"), "{name}");
-    assert_eq!((&told["perturbations"], &told["against"]["policy"]), (&true.into(), &"scripted".into()));
-    for difference in [&told["against"]["difference"], &told["other_choice"]["difference"]] {
+    assert_eq!((&report["perturbations"], &report["against"]["policy"]), (&true.into(), &"scripted".into()));
+    for difference in [&report["against"]["difference"], &report["other_choice"]["difference"]] {
         assert_eq!(difference["towns"], 12);
         assert!(difference["interval"][0].as_f64().expect("an interval") > 0.0, "{difference}");
     }
-    assert!(told["other_choice"]["policy"].as_str().expect("a name").ends_with(" greedy"));
-    assert_eq!(told["fell_short"], false, "every charter KPI is met");
+    assert!(report["other_choice"]["policy"].as_str().expect("a name").ends_with(" greedy"));
+    assert_eq!(report["fell_short"], false, "every charter KPI is met");
     // With `--choice` only that way is reported, with the same figures as before.
     let greedy = json("eval --seed 5001 --seeds 12 --days 10 --choice greedy --json");
     assert_eq!(greedy["other_choice"], Value::Null);
-    assert_eq!(greedy["score"], told["other_choice"]["score"]);
-    assert_eq!(greedy["against"]["difference"], told["other_choice"]["difference"]);
+    assert_eq!(greedy["score"], report["other_choice"]["score"]);
+    assert_eq!(greedy["against"]["difference"], report["other_choice"]["difference"]);
 }
 
 #[test]
 fn text_report_has_score_kpis_and_speed() {
     let output = townlet("eval --policy scripted --seeds 4 --days 3 --set shard=harbour");
-    let told = text(&output.stdout);
+    let report = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     for part in [
         "policy scripted",
@@ -121,24 +121,28 @@ fn text_report_has_score_kpis_and_speed() {
         "not enough days",
         "ticks/s",
     ] {
-        assert!(told.contains(part), "{part:?} is not in\n{told}");
+        assert!(report.contains(part), "{part:?} is not in\n{report}");
     }
-    assert!(told.lines().all(|line| line.chars().count() <= 100), "{told}");
+    assert!(report.lines().all(|line| line.chars().count() <= 100), "{report}");
 }
 
 #[test]
 fn strict_fails_when_a_charter_kpi_is_missed_on_average() {
     let line = "eval --policy scripted --seeds 4 --days 6 --json --set kpis.attendance=1";
-    let told = json(line);
-    let verdict = |told: &Value, name: &str| {
-        told["kpis"].as_array().unwrap().iter().find(|kpi| kpi["name"] == name).unwrap()["verdict"].clone()
+    let report = json(line);
+    let verdict = |report: &Value, name: &str| {
+        report["kpis"].as_array().unwrap().iter().find(|kpi| kpi["name"] == name).unwrap()["verdict"].clone()
     };
-    assert_eq!((verdict(&told, "attendance"), &told["fell_short"]), ("missed".into(), &false.into()), "no charter KPI");
+    assert_eq!(
+        (verdict(&report, "attendance"), &report["fell_short"]),
+        ("missed".into(), &false.into()),
+        "no charter KPI"
+    );
     assert_eq!(townlet(&format!("{line} --strict")).status.code(), Some(0));
     // A tenure longer than the age of the town is impossible.
     let line = format!("{line} --set kpis.tenure_days=7");
-    let told = json(&line);
-    assert_eq!((verdict(&told, "tenure"), &told["fell_short"]), ("missed".into(), &true.into()));
+    let report = json(&line);
+    assert_eq!((verdict(&report, "tenure"), &report["fell_short"]), ("missed".into(), &true.into()));
     assert_eq!(townlet(&format!("{line} --strict")).status.code(), Some(1));
 }
 

@@ -20,8 +20,8 @@ fn names(home: &Path) -> Vec<String> {
 #[track_caller]
 fn failing(home: &Path, line: &str) -> Vec<(String, String)> {
     let output = townlet(home, &format!("preflight --json {line}"));
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
-    let checks = told["checks"].as_array().expect("checks").iter();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let checks = report["checks"].as_array().expect("checks").iter();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let failed: Vec<_> = checks
         .filter(|check| check["passed"] == false)
@@ -30,7 +30,7 @@ fn failing(home: &Path, line: &str) -> Vec<(String, String)> {
             (text(&check["check"]), text(&check["seen"]))
         })
         .collect();
-    assert_eq!(output.status.code(), Some(i32::from(!failed.is_empty())), "{told}");
+    assert_eq!(output.status.code(), Some(i32::from(!failed.is_empty())), "{report}");
     failed
 }
 

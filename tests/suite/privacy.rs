@@ -65,7 +65,7 @@ fn lines(one: &str, other: &str) -> Vec<String> {
     about.iter().map(|line| line.replace("ONE", one).replace("OTHER", other)).collect()
 }
 
-fn told(view: &Snapshot) -> String {
+fn as_json(view: &Snapshot) -> String {
     serde_json::to_string(view).expect("plain data")
 }
 
@@ -95,11 +95,11 @@ fn telemetry_and_answers_contain_no_names() {
         live.run(35);
         let view = live.view();
         starving |= view.alerts.iter().any(|alert| alert.name == "starvation");
-        silent(&format!("round {round}"), &told(&view));
+        silent(&format!("round {round}"), &as_json(&view));
     }
     drop(live.shard.stop());
     for view in views.try_iter() {
-        silent("published", &told(&view));
+        silent("published", &as_json(&view));
     }
     let last = live_story(folder.path());
     assert!(done > 200, "{done} commands were done");
@@ -130,7 +130,7 @@ fn commands_accept_hashed_ids() {
     let plain = live.view().agents[0].id.clone();
     assert!(names::resident(&plain).is_some(), "{plain}");
     live.expect_ok("privacy on");
-    silent("switched on", &told(&live.view()));
+    silent("switched on", &as_json(&live.view()));
 }
 
 #[test]

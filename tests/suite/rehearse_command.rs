@@ -58,9 +58,13 @@ fn missed_points_report_expected_and_seen_values() {
     // Two days are too few for a tenure of three, and perturbations start by themselves in the default town.
     let args = ["--json", "--days", "2", "--fallback", &shocked];
     let output = rehearse(home.path(), &args);
-    let told = report(&output);
-    assert_eq!((output.status.code(), missed(&told)), (Some(1), vec!["charter", "fallback"]), "{told}");
-    let charter = &told["points"].as_array().expect("points")[10];
+    let missing_points = report(&output);
+    assert_eq!(
+        (output.status.code(), missed(&missing_points)),
+        (Some(1), vec!["charter", "fallback"]),
+        "{missing_points}"
+    );
+    let charter = &missing_points["points"].as_array().expect("points")[10];
     assert!(charter["expected"].as_str().expect("text").contains("tenure ≥ 3 days"), "{charter}");
     assert!(charter["seen"].as_str().expect("text").contains("tenure"), "{charter}");
     // A single resident cannot chat or meet.

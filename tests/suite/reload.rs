@@ -421,7 +421,7 @@ fn reload_restarts_the_evaluation_of_a_candidate() {
     let promotion = live.view().promotion;
     assert_eq!((promotion.state.as_str(), promotion.green), ("evaluating", 0));
     assert!(promotion.evidence.is_none_or(|evidence| evidence.verdict == "running"), "of the town as it was");
-    let step = promotion.history.last().expect("it is told");
+    let step = promotion.history.last().expect("it is recorded");
     assert!(step.why.contains("from the beginning: what the town is made from changed"), "{step:?}");
     assert_eq!(live.refused(&format!("promote_policy {candidate}")), "E_CONFLICT");
     assert_eq!(live.view().policy.id, "scripted", "the release drives on");

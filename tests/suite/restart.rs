@@ -502,6 +502,6 @@ fn snapshot_of_the_previous_layout_is_read_and_a_damaged_one_names_its_predecess
     assert_eq!((found.layout, found.town.tick()), (snapshot::VERSION - 1, 1_500));
     flip(&folder.join("000000001500.tls"), 90);
     let why = townlet_shard::snapshots::read(&folder.join("000000001500.tls")).err().unwrap();
-    let told = townlet_shard::snapshots::damage(&folder.join("000000001500.tls"), &why);
-    assert!(told.contains("000000000260.tls, tick 260"), "{told}");
+    let message = townlet_shard::snapshots::damage(&folder.join("000000001500.tls"), &why);
+    assert!(message.contains("000000000260.tls, tick 260"), "{message}");
 }

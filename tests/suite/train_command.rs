@@ -60,8 +60,8 @@ fn ctrl_c_saves_and_prints_how_to_resume() {
 #[test]
 fn released_checkpoint_drives_a_town_and_damaged_ones_are_refused() {
     let home = temp_home();
-    let told = json(home.path(), &format!("{SMALL} --steps 20000 --json"));
-    let id = told["checkpoint"].as_str().expect("an id");
+    let report = json(home.path(), &format!("{SMALL} --steps 20000 --json"));
+    let id = report["checkpoint"].as_str().expect("an id");
     let run = format!("--headless --tick-limit 200 --json --set policy.release={id}");
     let refused = |line: &str, parts: &[&str]| {
         let (code, out, said) = townlet(home.path(), line);
@@ -72,7 +72,7 @@ fn released_checkpoint_drives_a_town_and_damaged_ones_are_refused() {
         assert!(!home.path().join("logs/journal").exists(), "nothing was written");
     };
     refused(&run, &[id, "shadow", "to release it"]);
-    let shadow = home.path().join(told["policy"].as_str().expect("a path"));
+    let shadow = home.path().join(report["policy"].as_str().expect("a path"));
     let released = home.path().join(format!("snapshots/rel/{id}.safetensors"));
     std::fs::create_dir_all(released.parent().expect("a folder")).expect("it can be made");
     let bytes = std::fs::read(&shadow).expect("a checkpoint");
@@ -159,8 +159,8 @@ fn telemetry_names_the_policy_and_its_top_options() {
     let recorded =
         townlet_shard::recorded(&townlet_shard::Home::new(home.path()), "harbour", None, "snapshots").expect("the run");
     let town = townlet_shard::resume(&recorded, kit::options(home.path(), true)).expect("it goes on");
-    let told = format!("the policy was {}; from tick 50 on it is scripted.", shipped.id);
-    assert!(town.notes.contains(&told), "{:?}", town.notes);
+    let report = format!("the policy was {}; from tick 50 on it is scripted.", shipped.id);
+    assert!(town.notes.contains(&report), "{:?}", town.notes);
     let (view, _) = town.view().expect("it runs");
     assert_eq!(view.policy.id, "scripted");
     assert!(view.agents.iter().all(|agent| agent.top_options.is_empty() && agent.value.is_none()));

@@ -61,15 +61,15 @@ fn active(view: &Snapshot, kind: &str) -> Option<Perturbation> {
 
 fn queue() {
     with(|live| {
-        let told = live.result("perturbation_queue");
+        let result = live.result("perturbation_queue");
         assert_eq!(
-            (text(&told, "summary"), told["enabled"].as_bool()),
+            (text(&result, "summary"), result["enabled"].as_bool()),
             ("0 under way, 0 expected today, 0 cooling down; by themselves off.", Some(false))
         );
         live.expect_ok("perturbation_trigger price_spike");
-        let told = live.result("perturbation_queue");
-        assert_eq!(told["perturbations"], serde_json::to_value(live.view().perturbations).unwrap());
-        assert!(text(&told, "summary").starts_with("1 under way"), "{told}");
+        let result = live.result("perturbation_queue");
+        assert_eq!(result["perturbations"], serde_json::to_value(live.view().perturbations).unwrap());
+        assert!(text(&result, "summary").starts_with("1 under way"), "{result}");
     });
 }
 
@@ -144,15 +144,15 @@ fn reload() {
 
 fn narration() {
     with(|live| {
-        let told = |live: &TestShard| live.view().narrations.len();
+        let story_length = |live: &TestShard| live.view().narrations.len();
         live.expect_ok("narration off");
-        let before = told(live);
+        let before = story_length(live);
         live.expect_ok("employment_exit request ada");
         live.run(1_500);
-        assert_eq!(told(live), before, "{:?}", live.view().narrations);
+        assert_eq!(story_length(live), before, "{:?}", live.view().narrations);
         live.expect_ok("narration on");
         live.run(1_500);
-        assert!(told(live) > before);
+        assert!(story_length(live) > before);
     });
     with(|live| {
         live.expect_ok("narration limit 0");

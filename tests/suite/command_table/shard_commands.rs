@@ -131,9 +131,9 @@ fn snapshot_list() {
     with(|live| {
         assert_eq!(live.result("snapshot list")["snapshots"], serde_json::json!([]));
         live.expect_ok("snapshot save");
-        let told = live.result("snapshot list");
-        assert_eq!(told["snapshots"], serde_json::json!(["000000000000.tls"]));
-        assert!(std::path::Path::new(text(&told, "folder")).join("000000000000.tls").exists());
+        let result = live.result("snapshot list");
+        assert_eq!(result["snapshots"], serde_json::json!(["000000000000.tls"]));
+        assert!(std::path::Path::new(text(&result, "folder")).join("000000000000.tls").exists());
     });
 }
 
@@ -142,17 +142,17 @@ fn snapshot_inspect() {
         live.run(25);
         live.expect_ok("spawn");
         live.expect_ok("snapshot save");
-        let told = live.result("snapshot inspect 000000000025.tls");
-        assert_eq!((text(&told, "digest"), told["tick"].as_u64()), (&*live.digest(), Some(25)));
-        assert_eq!((told["residents"].as_u64(), text(&told, "config_id")), (Some(9), "town-v1"));
+        let result = live.result("snapshot inspect 000000000025.tls");
+        assert_eq!((text(&result, "digest"), result["tick"].as_u64()), (&*live.digest(), Some(25)));
+        assert_eq!((result["residents"].as_u64(), text(&result, "config_id")), (Some(9), "town-v1"));
     });
 }
 
 fn snapshot_validate() {
     with(|live| {
         live.expect_ok("snapshot save");
-        let told = live.result("snapshot validate 000000000000.tls");
-        assert!(text(&told, "summary").contains(&live.digest()));
+        let result = live.result("snapshot validate 000000000000.tls");
+        assert!(text(&result, "summary").contains(&live.digest()));
         let folder = text(&live.result("snapshot list"), "folder").to_owned();
         let path = std::path::Path::new(&folder).join("000000000000.tls");
         let mut bytes = std::fs::read(&path).unwrap();
@@ -179,14 +179,14 @@ fn newest(view: &Snapshot) -> u64 {
 
 fn training_status() {
     with(|live| {
-        let told = live.result("training status");
-        assert_eq!(text(&told, "state"), "off");
-        assert!(text(&told, "summary").contains("--train"));
+        let result = live.result("training status");
+        assert_eq!(text(&result, "state"), "off");
+        assert!(text(&result, "summary").contains("--train"));
     });
     learning(|live, _, update| {
-        let told = live.result("training status");
-        assert_eq!((text(&told, "state"), text(&told, "run")), ("training", &*live.view().learning.run));
-        assert!(told["row"]["update"].as_u64() >= Some(update), "{told}");
+        let result = live.result("training status");
+        assert_eq!((text(&result, "state"), text(&result, "run")), ("training", &*live.view().learning.run));
+        assert!(result["row"]["update"].as_u64() >= Some(update), "{result}");
     });
 }
 
@@ -220,8 +220,8 @@ fn incident() {
     live.run(120);
     live.expect_ok("setmoney ada 7");
     let digest = live.digest();
-    let told = live.result("incident --reason look");
-    assert!(text(&told, "summary").contains("bundle.tar.zst is being written"), "{told}");
+    let result = live.result("incident --reason look");
+    assert!(text(&result, "summary").contains("bundle.tar.zst is being written"), "{result}");
     assert_eq!(live.digest(), digest, "the town goes on as it was");
     // The bundle is complete once the shard has stopped.
     drop(live);
@@ -229,7 +229,7 @@ fn incident() {
     assert_eq!(kept.len(), 1);
     let (it, folder) = (&kept[0], home.path().join("ops/incidents").join(&kept[0].id));
     assert_eq!((it.kind, it.replay.clone()), (Kind::Asked, Some((120, digest))));
-    assert!(text(&told, "summary").contains(&it.id) && it.headline == "test:admin: look");
+    assert!(text(&result, "summary").contains(&it.id) && it.headline == "test:admin: look");
     assert_eq!(std::fs::metadata(home.path().join(&it.bundle)).unwrap().len(), it.bytes);
     let note = std::fs::read_to_string(folder.join("note.md")).unwrap();
     assert!(note.contains("ops/asked") && note.contains("setmoney agent=\"ada\""), "{note}");
@@ -239,8 +239,8 @@ fn escalate() {
     with(|live| {
         let (sender, roles) = std::sync::mpsc::channel();
         let session = test_session("test:climber", Role::Viewer, true);
-        let session = live.shard.open(session, move |told| {
-            let Told::Role(session) = told else { return };
+        let session = live.shard.open(session, move |result| {
+            let Told::Role(session) = result else { return };
             sender.send(session.role).expect("the test listens");
         });
         let ask = |line: &str| live.ask(session, Request::line(line));

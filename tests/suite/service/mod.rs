@@ -78,10 +78,10 @@ impl Served {
 
     fn with(tls: Option<(PathBuf, PathBuf)>) -> Self {
         let start = |home: &TempDir| townlet_shard::start(default_sources(&[]), 7, options(home.path(), true));
-        Self::around(crate::kit::temp_home(), tls, start)
+        Self::with_shard(crate::kit::temp_home(), tls, start)
     }
 
-    fn around(
+    fn with_shard(
         home: TempDir,
         tls: Option<(PathBuf, PathBuf)>,
         start: impl FnOnce(&TempDir) -> Result<Handle, ShardError>,
@@ -242,7 +242,7 @@ fn remote_admin_can_reload_and_viewer_cannot() {
     let home = crate::kit::temp_home();
     let file = home.path().join(crate::kit::CONFIG_FILE);
     std::fs::write(&file, "policy: { release: scripted }\n").unwrap();
-    let served = Served::around(home, None, |home| {
+    let served = Served::with_shard(home, None, |home| {
         townlet_shard::start(
             crate::kit::read_config(home.path()).expect("the file holds").sources,
             7,
@@ -545,12 +545,12 @@ fn shard_of_a_newer_schema_is_read_only() {
     assert!(status == Some(0) && said.contains("schema 0.3.0, newer than 0.2.0"), "{status:?} {said}");
     let (status, said) = run(&["telemetry", "snapshot"]);
     assert!(status == Some(0) && said.contains("schema 0.3.0, newer than 0.2.0"), "{status:?} {said}");
-    let told = std::process::Command::new(binary)
+    let console = std::process::Command::new(binary)
         .args(["console", "--connect", &target.url, "setmoney ada 3"])
         .env("HOME", served.home.path())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&told.stderr);
-    assert!(told.status.code() == Some(2) && said.contains("newer") && said.contains("Nothing was sent"), "{said}");
+    let said = String::from_utf8_lossy(&console.stderr);
+    assert!(console.status.code() == Some(2) && said.contains("newer") && said.contains("Nothing was sent"), "{said}");
     assert!(commands.lock().unwrap().is_empty(), "nothing was sent");
 }

@@ -29,8 +29,8 @@ impl Reader {
                     let envelope: Envelope = serde_json::from_str(&message.text).unwrap();
                     self.digests += u64::from(envelope.digest.is_some());
                     if let Body::Diff(diff) | Body::Aggregate(diff) = &envelope.body {
-                        let told = diff.events.iter().flat_map(|tail| &tail.append);
-                        self.events.extend(told.map(|event| (event.tick, event.event.clone())));
+                        let events = diff.events.iter().flat_map(|tail| &tail.append);
+                        self.events.extend(events.map(|event| (event.tick, event.event.clone())));
                     }
                     self.kinds.push(message.kind);
                     self.mirror.take(envelope).unwrap();
