@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use townlet_learn::prng::Prng;
 use townlet_shard::Home;
 use townlet_shard::incident::{Kind, kept};
 
@@ -217,14 +218,8 @@ fn bundle_contains_release_pointer_and_manifests() {
 
 /// Bytes that do not compress.
 fn noise(length: usize) -> Vec<u8> {
-    let mut state = 7_u64;
-    let mut word = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    (0..length / 8).flat_map(|_| word()).collect()
+    let mut prng = Prng::from_state(7);
+    (0..length / 8).flat_map(|_| prng.next_u64().to_le_bytes()).collect()
 }
 
 #[test]
