@@ -292,7 +292,7 @@ fn kill_during_network_commands_loses_and_repeats_nothing() {
         let ledger = Mutex::default();
         let listen = ["--listen", "127.0.0.1:0", "--speed", "100x"];
         let mut server = Server::start(home, &listen);
-        for round in 0..=prng.below(3) {
+        for round in 0..=prng.below(3) as u64 {
             let address = server.address().to_owned();
             let wait = prng.below(20_000_000);
             std::thread::scope(|scope| {
