@@ -12,7 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use townlet_learn::checkpoint::{Checkpoint, Registry};
 use townlet_shard::training::TrainingSpec;
-use townlet_shard::{ConfigReloader, Driver, Handle, Home, Options, Read, Speed};
+use townlet_shard::{ConfigFiles, ConfigReloader, Driver, Handle, Home, Options, Speed};
 use townlet_town::Sources;
 use townlet_town::config::{Layers, load};
 use townlet_town::options::OPTIONS;
@@ -79,7 +79,7 @@ pub(crate) const FILE: &str = "town.yaml";
 ///
 /// # Errors
 /// What is wrong with them, in a line.
-pub(crate) fn read(folder: &Path) -> Result<Read, String> {
+pub(crate) fn read(folder: &Path) -> Result<ConfigFiles, String> {
     let path = folder.join(FILE);
     let text = std::fs::read_to_string(&path).map_err(|why| format!("{FILE}: {why}"))?;
     let layers = Layers { file: Some((FILE.into(), text)), ..Layers::default() };
@@ -94,7 +94,7 @@ pub(crate) fn read(folder: &Path) -> Result<Read, String> {
         perturbations: beside("events.yaml", include_str!("../../configs/perturbations/default.yaml")),
         ..sources(false, &[])
     };
-    Ok(Read { sources, files: vec![FILE.into()], warnings: loaded.warnings })
+    Ok(ConfigFiles { sources, files: vec![FILE.into()], warnings: loaded.warnings })
 }
 
 /// Somebody at the console.
