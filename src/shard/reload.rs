@@ -185,7 +185,7 @@ impl Engine {
 
     /// The same checks as in earnest; what would be answered.
     pub(super) fn preview_reload(&self, fresh: Option<&Result<ReloadedFiles, ErrorBody>>) -> Result<Value, ErrorBody> {
-        let fresh = at_hand(fresh)?;
+        let fresh = loaded(fresh)?;
         Ok(self.reload_answer(fresh, &self.acceptable_changes(fresh)?))
     }
 
@@ -214,7 +214,7 @@ impl Engine {
     pub(super) fn reload(&mut self, number: u64) -> (Result<Value, ErrorBody>, Option<JournalEntry>) {
         let files = self.pending.get(number).and_then(|command| command.files.take());
         let (issuer, cmd_id) = self.sender_of(number).unwrap_or_default();
-        let fresh = match at_hand(files.as_ref()) {
+        let fresh = match loaded(files.as_ref()) {
             Ok(fresh) => fresh,
             Err(error) => return (Err(error), None),
         };
@@ -269,7 +269,7 @@ impl Engine {
 }
 
 /// What was read, or why it could not be.
-fn at_hand(fresh: Option<&Result<ReloadedFiles, ErrorBody>>) -> Result<&ReloadedFiles, ErrorBody> {
+fn loaded(fresh: Option<&Result<ReloadedFiles, ErrorBody>>) -> Result<&ReloadedFiles, ErrorBody> {
     match fresh {
         Some(Ok(fresh)) => Ok(fresh),
         Some(Err(error)) => Err(error.clone()),

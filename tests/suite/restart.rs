@@ -486,9 +486,11 @@ fn no_flipped_byte_of_a_release_pointer_is_followed() {
         assert!(why.contains("harbour.release.json"), "byte {at}: {why}");
         std::fs::write(pointer(&died), &whole).unwrap();
     }
-    // Nor one that says of itself that it has no seal, and has one.
-    let text = String::from_utf8(whole.clone()).unwrap().replace("townlet-release-2", "townlet-release-1");
-    std::fs::write(pointer(&died), text).unwrap();
+    // Nor one without its seal.
+    let text = String::from_utf8(whole.clone()).unwrap();
+    let (before, rest) = text.split_once("\"seal\": \"").expect("a seal");
+    let (_, after) = rest.split_once('"').expect("the end of the seal");
+    std::fs::write(pointer(&died), format!("{before}\"seal\": \"\"{after}")).unwrap();
     assert!(resume(died.home.path()).is_err());
     std::fs::write(pointer(&died), &whole).unwrap();
     assert!(resume(died.home.path()).is_ok());
