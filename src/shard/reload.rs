@@ -60,7 +60,7 @@ impl ConfigReloader {
             return made.clone();
         }
         let make = || {
-            let training = training.then(|| TrainingSpec::taught(&sources)).transpose();
+            let training = training.then(|| TrainingSpec::training_rules(&sources)).transpose();
             let training = training.map_err(|why| format!("the training beside the town: {}", one_line(&why)))?;
             let rules = Arc::new(Rules::new(sources).map_err(|why| one_line(&why))?);
             Ok(BuiltRules { rules, training })
@@ -252,7 +252,7 @@ impl Engine {
         self.apply_configured_visibility(changed);
         self.record_town_events();
         if let (Some(training), Some(taught)) = (&self.training, &files.built.training) {
-            training.teach(Arc::clone(taught));
+            training.update_rules(Arc::clone(taught));
         }
         self.rules_changed(rules);
         self.refresh();

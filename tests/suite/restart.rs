@@ -483,9 +483,11 @@ fn altered_release_pointer_is_refused() {
         assert!(why.contains("harbour.release.json"), "byte {at}: {why}");
         std::fs::write(pointer(&died), &whole).unwrap();
     }
-    // A pointer that claims the layout without a seal, and has one, is refused too.
-    let text = String::from_utf8(whole.clone()).unwrap().replace("townlet-release-2", "townlet-release-1");
-    std::fs::write(pointer(&died), text).unwrap();
+    // Nor one without its seal.
+    let text = String::from_utf8(whole.clone()).unwrap();
+    let (before, rest) = text.split_once("\"seal\": \"").expect("a seal");
+    let (_, after) = rest.split_once('"').expect("the end of the seal");
+    std::fs::write(pointer(&died), format!("{before}\"seal\": \"\"{after}")).unwrap();
     assert!(resume(died.home.path()).is_err());
     std::fs::write(pointer(&died), &whole).unwrap();
     assert!(resume(died.home.path()).is_ok());
