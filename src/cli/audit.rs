@@ -26,11 +26,11 @@ use townlet_wire::text::escape;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Subcommand,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
+enum Subcommand {
     /// Checks that nothing was changed, moved, added or taken away
     Verify {
         /// A folder of logs, or a run's file in one
@@ -62,10 +62,10 @@ struct Export {
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
     /// Written at this time or later: 2026-03-01 or 2026-03-01T12:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
     /// Written before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
     /// By exactly this issuer
     #[arg(long, value_name = "NAME")]
@@ -107,7 +107,7 @@ enum FormatName {
 }
 
 /// A date means its first moment, UTC.
-fn time(text: &str) -> Result<Timestamp, String> {
+fn parse_time(text: &str) -> Result<Timestamp, String> {
     let moment = if text.contains(['T', 't', ' ']) { text.to_owned() } else { format!("{text}T00:00:00Z") };
     moment.parse().map_err(|_| "write a date like 2026-03-01 or a time like 2026-03-01T12:00:00Z".to_owned())
 }
@@ -117,14 +117,14 @@ fn time(text: &str) -> Result<Timestamp, String> {
 /// # Errors
 /// A folder or file that is not there or cannot be read.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.what {
-        What::Verify { paths, json } => verify(paths, *json),
-        What::Tail { home, count, follow } => audit_tail::tail(&console(home)?, *count, *follow),
-        What::Export(export) => write_out(export),
+    match &args.command {
+        Subcommand::Verify { paths, json } => verify(paths, *json),
+        Subcommand::Tail { home, count, follow } => audit_tail::tail(&audit_folder(home)?, *count, *follow),
+        Subcommand::Export(export) => export_records(export),
     }
 }
 
-fn console(home: &Path) -> Result<PathBuf> {
+fn audit_folder(home: &Path) -> Result<PathBuf> {
     let folder = Home::new(home).console();
     if !folder.is_dir() {
         bail!("{}: there is no audit log; `--home` names another folder.", folder.display());
@@ -135,7 +135,7 @@ fn console(home: &Path) -> Result<PathBuf> {
 const VERDICTS: [(Verdict, &str, &str); 3] = [
     (Verdict::Integrity, "integrity", "every line is byte for byte what was written"),
     (Verdict::Continuity, "continuity", "every line follows the one before"),
-    (Verdict::Completeness, "completeness", "nothing was cut off or put beside"),
+    (Verdict::Completeness, "completeness", "nothing was cut off or put partial"),
 ];
 
 fn verify(paths: &[PathBuf], json: bool) -> Result<ExitCode> {
@@ -149,7 +149,7 @@ fn verify(paths: &[PathBuf], json: bool) -> Result<ExitCode> {
                 VERDICTS.iter().map(|row| (row.1.to_owned(), report.holds(row.0).into())).collect();
             rows.push(json!({ "path": path.to_string_lossy(), "passed": report.passed(), "verdicts": verdicts, "report": report }));
         } else {
-            tell(path, &report)?;
+            print_report(path, &report)?;
         }
     }
     if json {
@@ -168,9 +168,9 @@ fn report(path: &Path) -> Result<Report> {
         }
         return Ok(report);
     }
-    std::fs::metadata(path).map_err(|error| output::unreadable(path, &error))?;
+    std::fs::metadata(path).map_err(|error| output::read_error(path, &error))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let run = run_of(path).ok_or_else(|| {
+    let run = run_id_of(path).ok_or_else(|| {
         anyhow!("{}: it is no file of an audit log, which is called `<run>-0001.jsonl` or `<run>.head`.", name())
     })?;
     let mut report = townlet_audit::verify(folder).with_context(|| folder.display().to_string())?;
@@ -182,7 +182,7 @@ fn report(path: &Path) -> Result<Report> {
     Ok(report)
 }
 
-fn run_of(path: &Path) -> Option<String> {
+fn run_id_of(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let run = match name.strip_suffix(".head") {
         Some(run) => run,
@@ -191,7 +191,7 @@ fn run_of(path: &Path) -> Option<String> {
     Some(run.to_owned())
 }
 
-fn tell(path: &Path, report: &Report) -> Result<()> {
+fn print_report(path: &Path, report: &Report) -> Result<()> {
     let records: u64 = report.runs.iter().map(|run| run.records).sum();
     output::line(&format!(
         "{}: {}, {}",
@@ -207,13 +207,13 @@ fn tell(path: &Path, report: &Report) -> Result<()> {
     }
     output::print(&output::columns(&rows))?;
     for finding in report.findings() {
-        output::line(&format!("  {}", escape(&shown(finding))))?;
+        output::line(&format!("  {}", escape(&describe(finding))))?;
     }
     for run in &report.runs {
         for open in &run.open {
-            let says =
+            let note =
                 format!("{}:{}: `{}` by {} has no outcome yet.", open.file, open.line, open.command, open.issuer);
-            output::line(&format!("  note: {}", escape(&says)))?;
+            output::line(&format!("  note: {}", escape(&note)))?;
         }
         for note in &run.notes {
             output::line(&format!("  note: {}", escape(note)))?;
@@ -222,12 +222,12 @@ fn tell(path: &Path, report: &Report) -> Result<()> {
     Ok(())
 }
 
-fn shown(finding: &Finding) -> String {
+fn describe(finding: &Finding) -> String {
     if finding.line == 0 { format!("{}: {}", finding.file, finding.message) } else { finding.to_string() }
 }
 
-fn write_out(export: &Export) -> Result<ExitCode> {
-    let folder = console(&export.home)?;
+fn export_records(export: &Export) -> Result<ExitCode> {
+    let folder = audit_folder(&export.home)?;
     let filter = Filter {
         since: export.since,
         until: export.until,
@@ -243,12 +243,12 @@ fn write_out(export: &Export) -> Result<ExitCode> {
         FormatName::Jsonl => Format::Jsonl,
         FormatName::Csv => Format::Csv,
     };
-    let names = if export.redact { keys(&export.home, &folder)? } else { BTreeMap::new() };
+    let names = if export.redact { privacy_filters(&export.home, &folder)? } else { BTreeMap::new() };
     // A shard whose first record came since is hidden too, under a key of nobody's.
     let hide = |record: &mut Record| names.get(&record.shard).unwrap_or(&PrivacyFilter::default()).redact(record);
     let redact: Option<Redact<'_>> = if export.redact { Some(&hide) } else { None };
     let exported = if let Some(path) = &export.out {
-        into_file(path, |out| townlet_audit::export(&folder, &filter, format, redact, out))?
+        write_atomically(path, |out| townlet_audit::export(&folder, &filter, format, redact, out))?
     } else {
         let mut text = Vec::new();
         let exported = townlet_audit::export(&folder, &filter, format, redact, &mut text)?;
@@ -256,7 +256,7 @@ fn write_out(export: &Export) -> Result<ExitCode> {
         exported
     };
     for finding in &exported.damaged {
-        output::stderr!("left out: {}", escape(&shown(finding)));
+        output::stderr!("left out: {}", escape(&describe(finding)));
     }
     let into = export.out.as_ref().map(|path| format!(" into {}", path.display())).unwrap_or_default();
     output::stderr!("{} records written{into}, {} damaged lines left out.", exported.records, exported.damaged.len());
@@ -264,9 +264,9 @@ fn write_out(export: &Export) -> Result<ExitCode> {
 }
 
 /// By shard, what its residents are called outside; of every shard that wrote into the log.
-fn keys(home: &Path, console: &Path) -> Result<BTreeMap<String, PrivacyFilter>> {
+fn privacy_filters(home: &Path, folder: &Path) -> Result<BTreeMap<String, PrivacyFilter>> {
     let mut shards = BTreeSet::new();
-    townlet_audit::records(console, |_, _, record| {
+    townlet_audit::records(folder, |_, _, record| {
         shards.extend(record.ok().map(|record| record.shard));
         Ok(())
     })?;
@@ -278,22 +278,22 @@ fn keys(home: &Path, console: &Path) -> Result<BTreeMap<String, PrivacyFilter>> 
     shards.into_iter().map(names).collect()
 }
 
-/// Writes beside the file and renames, so that its name never holds half an export; a file that is there stays as it is.
-fn into_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<T>) -> Result<T> {
-    output::is_free(path)?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    let beside = PathBuf::from(beside);
-    let written = File::create(&beside).and_then(|file| {
+/// Writes partial the file and renames, so that its name never holds half an export; a file that is there stays as it is.
+fn write_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<T>) -> Result<T> {
+    output::require_absent(path)?;
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".part");
+    let partial = PathBuf::from(partial);
+    let written = File::create(&partial).and_then(|file| {
         let mut out = BufWriter::new(file);
         let done = write(&mut out)?;
         out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&beside, path)?;
+        std::fs::rename(&partial, path)?;
         Ok(done)
     });
     if written.is_err() {
         // It is ours alone; that it may not even exist is no second error.
-        drop(std::fs::remove_file(&beside));
+        drop(std::fs::remove_file(&partial));
     }
     written.with_context(|| path.display().to_string())
 }

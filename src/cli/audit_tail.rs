@@ -21,7 +21,7 @@ use townlet_wire::telemetry::AuditRow;
 use townlet_wire::text::escape;
 
 /// How often the files are looked at.
-const POLL: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Prints the newest `count` records, then, when asked to, every new one until interrupted.
 pub(super) fn tail(folder: &Path, count: usize, follow: bool) -> Result<ExitCode> {
@@ -40,13 +40,13 @@ pub(super) fn tail(folder: &Path, count: usize, follow: bool) -> Result<ExitCode
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("signals")?;
     }
     while !interrupted.load(Ordering::Relaxed) {
-        if output::is_gone() {
+        if output::stdout_closed() {
             return Ok(ExitCode::SUCCESS);
         }
         for (_, line) in follower.read(folder).with_context(|| folder.display().to_string())? {
             output::line(&line)?;
         }
-        std::thread::sleep(POLL);
+        std::thread::sleep(POLL_INTERVAL);
     }
     Ok(ExitCode::from(super::EXIT_INTERRUPTED))
 }
@@ -81,7 +81,7 @@ impl Follower {
                 *number += 1;
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 lines.push(match Record::parse(&line) {
-                    Ok(record) => (record.ts.clone(), shown(&record.row())),
+                    Ok(record) => (record.ts.clone(), format_row(&record.row())),
                     Err(why) => (String::new(), escape(&format!("DAMAGED  {name}:{number}: {why}"))),
                 });
                 line.clear();
@@ -92,7 +92,7 @@ impl Follower {
 }
 
 /// A record as one line: when, at which tick, who as what, what, how it ended.
-fn shown(row: &AuditRow) -> String {
+fn format_row(row: &AuditRow) -> String {
     let mut command = row.command.clone();
     for (name, value) in row.args.as_object().into_iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

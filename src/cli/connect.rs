@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::user_config::Settings;
+use super::user_config::UserConfig;
 use townlet_source::remote::{Client, Target};
 use townlet_wire::line::nearest;
 use townlet_wire::text::escape;
 
 /// The variable a token may be given in.
-const VARIABLE: &str = "TOWNLET_TOKEN";
+const TOKEN_VARIABLE: &str = "TOWNLET_TOKEN";
 
 /// Which shard, and who one is there.
 #[derive(clap::Args, Clone, Debug)]
@@ -28,7 +28,7 @@ pub(super) struct ConnectArgs {
 }
 
 /// A shard that can be connected to.
-pub(super) struct Place {
+pub(super) struct ShardTarget {
     /// As the operator calls it.
     pub(super) name: Option<String>,
     /// Its colour by name.
@@ -38,55 +38,55 @@ pub(super) struct Place {
 }
 
 impl ConnectArgs {
-    /// Every shard that was asked for; without any, those of the user's config.
+    /// Every shard that was requested for; without any, those of the user's config.
     ///
     /// # Errors
     /// What is wrong with one of them, by name.
-    pub(super) fn places(&self, settings: &Settings) -> Result<Vec<Place>> {
-        let asked: Vec<String> = if self.connect.is_empty() {
-            settings.shards.iter().map(|shard| shard.name.clone()).collect()
+    pub(super) fn targets(&self, user: &UserConfig) -> Result<Vec<ShardTarget>> {
+        let requested: Vec<String> = if self.connect.is_empty() {
+            user.shards.iter().map(|shard| shard.name.clone()).collect()
         } else {
             self.connect.clone()
         };
-        if asked.is_empty() {
+        if requested.is_empty() {
             bail!(
                 "no shard to connect to: give `--connect http://127.0.0.1:7420`, or list `shards` in the user's config."
             );
         }
-        asked.iter().map(|name| self.place(name, settings)).collect()
+        requested.iter().map(|name| self.target(name, user)).collect()
     }
 
-    /// The one shard that was asked for.
+    /// The one shard that was requested for.
     ///
     /// # Errors
     /// What is wrong with it, or that there are several.
-    pub(super) fn single_target(&self, settings: &Settings) -> Result<Place> {
-        let mut places = self.places(settings)?;
-        match (places.pop(), places.is_empty()) {
-            (Some(place), true) => Ok(place),
+    pub(super) fn single_target(&self, user: &UserConfig) -> Result<ShardTarget> {
+        let mut targets = self.targets(user)?;
+        match (targets.pop(), targets.is_empty()) {
+            (Some(target), true) => Ok(target),
             _ => bail!("one shard at a time: give one `--connect`."),
         }
     }
 
-    fn place(&self, asked: &str, settings: &Settings) -> Result<Place> {
-        let known = settings.shards.iter().find(|shard| shard.name == asked);
-        if known.is_none() && !asked.contains("://") {
-            let names = settings.shards.iter().map(|shard| shard.name.as_str());
-            let hint = nearest(asked, names).map_or_else(
+    fn target(&self, requested: &str, user: &UserConfig) -> Result<ShardTarget> {
+        let known = user.shards.iter().find(|shard| shard.name == requested);
+        if known.is_none() && !requested.contains("://") {
+            let names = user.shards.iter().map(|shard| shard.name.as_str());
+            let hint = nearest(requested, names).map_or_else(
                 || "An address begins with http:// or https://.".to_owned(),
                 |near| format!("Did you mean `{near}`?"),
             );
-            bail!("there is no shard `{}` in the user's config. {hint}", escape(asked));
+            bail!("there is no shard `{}` in the user's config. {hint}", escape(requested));
         }
-        let url = known.map_or(asked, |shard| &shard.url).to_owned();
+        let url = known.map_or(requested, |shard| &shard.url).to_owned();
         let token_file = self.token_file.as_deref().or(known.and_then(|shard| shard.token_file.as_deref()));
         let ca = self.ca.clone().or_else(|| known.and_then(|shard| shard.ca.clone()));
         let token = match token_file {
-            Some(file) => Some(token_of(file)?),
-            None => std::env::var(VARIABLE).ok().filter(|token| !token.trim().is_empty()),
+            Some(file) => Some(read_token(file)?),
+            None => std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.trim().is_empty()),
         };
         let client = Client::new(&Target { url, token, ca }).map_err(|why| anyhow!("--connect {why}"))?;
-        Ok(Place {
+        Ok(ShardTarget {
             name: known.map(|shard| shard.name.clone()),
             colour: known.and_then(|shard| shard.colour.clone()),
             client,
@@ -95,7 +95,7 @@ impl ConnectArgs {
 }
 
 /// The token in a file that nobody else can read.
-fn token_of(file: &Path) -> Result<String> {
+fn read_token(file: &Path) -> Result<String> {
     let name = escape(&file.display().to_string());
     let found = std::fs::metadata(file).with_context(|| format!("--token-file {name}"))?;
     #[cfg(unix)]
@@ -141,12 +141,12 @@ mod tests {
         let with = |text: &str, mode| {
             std::fs::write(&file, text).unwrap();
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
-            token_of(&file).map_err(|why| why.to_string())
+            read_token(&file).map_err(|why| why.to_string())
         };
         assert_eq!(with("twn_a_b\n", 0o600), Ok("twn_a_b".into()));
         assert!(with("twn_a_b\n", 0o640).unwrap_err().contains("others can read it"));
         assert!(with("secret", 0o600).unwrap_err().contains("no token"));
         assert!(with(&"x".repeat(2_000), 0o600).unwrap_err().contains("more than a token"));
-        assert!(token_of(folder.path()).is_err());
+        assert!(read_token(folder.path()).is_err());
     }
 }

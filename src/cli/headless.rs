@@ -34,12 +34,12 @@ pub(super) fn run(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode>
         args.script.as_deref().map(|path| Script::load(path, args.role.into(), from, limit(from))).transpose()
     };
     let mut script = if args.resume.is_none() { load(0)? } else { None };
-    writable(args.export_audit.as_deref())?;
+    check_export_path(args.export_audit.as_deref())?;
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("signals cannot be watched")?;
     }
-    let shard = launch(args.wanted(), texts)?;
+    let shard = launch(args.launch_options(), texts)?;
     let from = shard.tick();
     let until = limit(from);
     if args.resume.is_some() {
@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode>
     }
     let started = Instant::now();
     let bar = progress(from, until);
-    let answers = drive(&shard, script.as_ref(), until, &interrupted, &bar, args.json)?;
+    let answers = run_script(&shard, script.as_ref(), until, &interrupted, &bar, args.json)?;
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
     let view = shard.view();
@@ -81,7 +81,7 @@ pub(super) fn run(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode>
     }
     Ok(if interrupted {
         ExitCode::from(EXIT_INTERRUPTED)
-    } else if args.strict && report.fell_short() {
+    } else if args.strict && report.check_failed() {
         ExitCode::from(EXIT_CHECK_FAILED)
     } else {
         ExitCode::SUCCESS
@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode>
 }
 
 /// Runs to each of the script's ticks in turn, sends what is due there, and then to the end.
-fn drive(
+fn run_script(
     shard: &Handle,
     script: Option<&Script>,
     until: u64,
@@ -97,14 +97,14 @@ fn drive(
     bar: &ProgressBar,
     quiet: bool,
 ) -> anyhow::Result<Vec<Answer>> {
-    let go_on = |tick: u64| {
+    let keep_going = |tick: u64| {
         bar.set_position(tick);
         !interrupted.load(Ordering::Relaxed)
     };
     let mut answers = Vec::new();
     let session = script.map(|script| script.session(shard));
     for ((tick, line), session) in script.iter().flat_map(|script| &script.lines).zip(session.into_iter().cycle()) {
-        if shard.run_to(*tick, go_on) != Some(*tick) {
+        if shard.run_to(*tick, keep_going) != Some(*tick) {
             return Ok(answers);
         }
         let Some(answer) = line.send(shard, session) else { break };
@@ -113,7 +113,7 @@ fn drive(
         }
         answers.push(answer);
     }
-    shard.run_to(until, go_on);
+    shard.run_to(until, keep_going);
     Ok(answers)
 }
 
@@ -144,13 +144,13 @@ fn progress(from: u64, until: u64) -> ProgressBar {
 }
 
 /// Whether a file can be made there, said before the town runs for an hour.
-fn writable(path: Option<&Path>) -> anyhow::Result<()> {
+fn check_export_path(path: Option<&Path>) -> anyhow::Result<()> {
     let Some(path) = path else { return Ok(()) };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.is_dir() || !folder.is_dir() {
         bail!("--export-audit {}: name a file in a folder that exists.", path.display());
     }
-    output::is_free(path).context("--export-audit")
+    output::require_absent(path).context("--export-audit")
 }
 
 /// This run's lines, byte for byte, so that the chain can be checked wherever they are taken; under privacy redacted, and
@@ -184,7 +184,7 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn fell_short(&self) -> bool {
+    fn check_failed(&self) -> bool {
         self.view.kpis.iter().any(|kpi| kpi.verdict == "missed")
             || self.view.alerts.iter().any(|alert| alert.severity == "critical")
             || self.answers.iter().any(|answer| answer.status == Status::Error)
@@ -217,7 +217,7 @@ impl Report<'_> {
             "script": self.answers,
             "learning": { "state": view.learning.state, "run": view.learning.run, "detail": view.learning.detail,
                           "checkpoint": view.learning.checkpoint, "row": view.learning.history.last() },
-            "fell_short": self.fell_short(),
+            "fell_short": self.check_failed(),
             "ticks_per_second": self.ticks_per_second().round(),
             "seconds": self.seconds,
             "snapshot": self.snapshot,
@@ -241,7 +241,7 @@ impl Report<'_> {
         writeln!(out)?;
         writeln!(out, "  {:<24} {:>10}  {:<14} verdict", "KPI", "value", "target")?;
         for kpi in &view.kpis {
-            let value = kpi.value.map_or_else(|| "–".to_owned(), |value| figure(value, &kpi.unit));
+            let value = kpi.value.map_or_else(|| "–".to_owned(), |value| format_kpi(value, &kpi.unit));
             let (sign, words) = match kpi.verdict.as_str() {
                 "met" => ('✓', "met".to_owned()),
                 "missed" => ('✗', "missed".to_owned()),
@@ -249,7 +249,7 @@ impl Report<'_> {
             };
             writeln!(out, "{sign} {:<24} {value:>10}  {:<14} {words}", kpi.title, kpi.target)?;
         }
-        let windows: String = view.stability.windows.iter().map(|window| letter(&window.verdict)).collect();
+        let windows: String = view.stability.windows.iter().map(|window| verdict_letter(&window.verdict)).collect();
         let employment = &view.employment;
         writeln!(out)?;
         writeln!(out, "  stability windows  {windows} (G green, R red, · inconclusive)")?;
@@ -277,7 +277,7 @@ impl Report<'_> {
 }
 
 /// A KPI as a person reads it.
-pub(super) fn figure(value: f64, unit: &str) -> String {
+pub(super) fn format_kpi(value: f64, unit: &str) -> String {
     match unit {
         "ratio" => format!("{:.1} %", value * 100.0),
         "days" => format!("{value:.1} days"),
@@ -285,7 +285,7 @@ pub(super) fn figure(value: f64, unit: &str) -> String {
     }
 }
 
-fn letter(verdict: &str) -> char {
+fn verdict_letter(verdict: &str) -> char {
     match verdict {
         "green" => 'G',
         "red" => 'R',

@@ -18,11 +18,11 @@ use townlet_wire::text::escape;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Subcommand,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
+enum Subcommand {
     /// Packs what there is of a run: logs, journal, snapshot, the command that replays it; says what could not be had
     Bundle(Bundle),
     /// Lists the incidents of a home, oldest first
@@ -60,9 +60,9 @@ struct Bundle {
 /// # Errors
 /// A home without such a run, or a file that cannot be written.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.what {
-        What::Bundle(args) => bundle(args)?,
-        What::List { home, json } => list(&Home::new(home), *json)?,
+    match &args.command {
+        Subcommand::Bundle(args) => bundle(args)?,
+        Subcommand::List { home, json } => list(&Home::new(home), *json)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -93,7 +93,7 @@ fn bundle(args: &Bundle) -> Result<()> {
 }
 
 fn list(home: &Home, json: bool) -> Result<()> {
-    output::is_folder(home.folder())?;
+    output::require_home(home.folder())?;
     let (kept, unread) = (incident::kept(home), incident::unread(home));
     for (folder, why) in &unread {
         let folder = escape(&folder.display().to_string());

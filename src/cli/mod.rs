@@ -96,11 +96,11 @@ pub struct ConfigArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<std::path::PathBuf>,
     /// Overrides one setting, such as `--set employment.daily_exit_cap=3`; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_setting)]
     pub settings: Vec<(String, String)>,
 }
 
-fn setting(text: &str) -> Result<(String, String), String> {
+fn parse_setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("it needs the form KEY=VALUE, such as seed=7")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
@@ -120,13 +120,13 @@ const EXIT_FAILED: u8 = 3;
 const EXIT_INTERRUPTED: u8 = 130;
 
 /// Longest line of a message, in characters: what was typed may be endless.
-const LONGEST_LINE: usize = 400;
+const MAX_LINE_CHARS: usize = 400;
 
 /// A message as a terminal may have it: no escapes, no endless lines.
-fn shown(message: &str) -> String {
+fn printable(message: &str) -> String {
     let line = |line: &str| {
         let safe = escape(line);
-        match safe.char_indices().nth(LONGEST_LINE) {
+        match safe.char_indices().nth(MAX_LINE_CHARS) {
             Some((end, _)) => format!("{} …", &safe[..end]),
             None => safe,
         }
@@ -171,9 +171,9 @@ pub fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         // Causes stand behind their consequences on lines of their own; nobody sees a backtrace for what they typed.
-        output::stderr!("townlet: {}", shown(&error.to_string()));
+        output::stderr!("townlet: {}", printable(&error.to_string()));
         for cause in error.chain().skip(1) {
-            output::stderr!("  {}", shown(&cause.to_string()));
+            output::stderr!("  {}", printable(&cause.to_string()));
         }
         ExitCode::from(EXIT_BAD_INPUT)
     })

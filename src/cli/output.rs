@@ -14,7 +14,7 @@ use townlet_tui::format::{pad, width};
 use townlet_wire::text::escape;
 
 /// Widest a column is filled up to; a longer cell moves only its own row.
-const WIDEST: usize = 48;
+const MAX_COLUMN_WIDTH: usize = 48;
 
 /// A line to standard error, as `eprintln!`; one that nobody takes, as on a full disk or a closed pipe, changes nothing of what is
 /// done and how it ends.
@@ -26,7 +26,7 @@ macro_rules! stderr {
 pub(super) use stderr;
 
 /// Whether whoever read standard output has gone.
-static GONE: AtomicBool = AtomicBool::new(false);
+static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// That there is a terminal to draw on and to read keys from; `else_use` is what does without.
 ///
@@ -42,13 +42,13 @@ pub(super) fn needs_terminal(else_use: &str) -> Result<()> {
 /// Writes to standard output. Once its reader has gone, as that of `| head` does, nothing more is written; what was to be found out
 /// still is, so that the exit status says it.
 pub(super) fn print(text: &str) -> Result<()> {
-    if is_gone() {
+    if stdout_closed() {
         return Ok(());
     }
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-            GONE.store(true, Ordering::Relaxed);
+            STDOUT_CLOSED.store(true, Ordering::Relaxed);
             Ok(())
         }
         written => written.context("standard output"),
@@ -56,8 +56,8 @@ pub(super) fn print(text: &str) -> Result<()> {
 }
 
 /// Whether nobody reads standard output any more: what would go on for ever ends.
-pub(super) fn is_gone() -> bool {
-    GONE.load(Ordering::Relaxed)
+pub(super) fn stdout_closed() -> bool {
+    STDOUT_CLOSED.load(Ordering::Relaxed)
 }
 
 /// Writes one line.
@@ -71,7 +71,7 @@ pub(super) fn json(value: &Value) -> Result<()> {
 }
 
 /// Why a file that was named cannot be read.
-pub(super) fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
+pub(super) fn read_error(path: &Path, error: &io::Error) -> anyhow::Error {
     let name = escape(&path.display().to_string());
     match error.kind() {
         io::ErrorKind::NotFound => anyhow!("{name}: there is no such file or folder."),
@@ -85,7 +85,7 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
 ///
 /// # Errors
 /// That something does, by name.
-pub(super) fn is_free(path: &Path) -> Result<()> {
+pub(super) fn require_absent(path: &Path) -> Result<()> {
     if path.symlink_metadata().is_ok() {
         let name = escape(&path.display().to_string());
         return Err(anyhow!("{name}: it is there already, and nothing is written over. Name a new file."));
@@ -97,7 +97,7 @@ pub(super) fn is_free(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// That it is not, by name.
-pub(super) fn is_folder(path: &Path) -> Result<()> {
+pub(super) fn require_home(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -111,7 +111,7 @@ pub(super) fn is_folder(path: &Path) -> Result<()> {
 pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = townlet_files::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
-    let size = read.map_err(|error| unreadable(path, &error))?;
+    let size = read.map_err(|error| read_error(path, &error))?;
     if size as u64 > most {
         let name = escape(&path.display().to_string());
         return Err(anyhow!("{name}: it has more than {}, which no such file has.", self::bytes(most)));
@@ -124,7 +124,7 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`read`]; that it is no text.
 pub(super) fn read_text(path: &Path, most: u64) -> Result<String> {
-    let not_text = |_| unreadable(path, &io::ErrorKind::InvalidData.into());
+    let not_text = |_| read_error(path, &io::ErrorKind::InvalidData.into());
     String::from_utf8(read(path, most)?).map_err(not_text)
 }
 
@@ -133,7 +133,7 @@ pub(super) fn columns<R: AsRef<[String]>>(rows: &[R]) -> String {
     let mut widths = vec![0; rows.first().map_or(0, |row| row.as_ref().len())];
     for row in rows {
         for (widest, cell) in widths.iter_mut().zip(row.as_ref()) {
-            *widest = (*widest).max(width(&escape(cell)).min(WIDEST));
+            *widest = (*widest).max(width(&escape(cell)).min(MAX_COLUMN_WIDTH));
         }
     }
     let mut text = String::new();
@@ -166,9 +166,9 @@ mod tests {
     fn columns_are_aligned_and_safe() {
         let rows = [["key".into(), "value".into()], ["seed".into(), "7\u{1b}[31m".into()], ["x".into(), String::new()]];
         assert_eq!(columns(&rows), "key   value\nseed  7\\u{1b}[31m\nx\n");
-        let long = [["k".repeat(WIDEST + 5), "1".into()], ["s".into(), "2".into()]];
+        let long = [["k".repeat(MAX_COLUMN_WIDTH + 5), "1".into()], ["s".into(), "2".into()]];
         let text = columns(&long);
-        assert_eq!(text.lines().nth(1).map(|line| line.find('2')), Some(Some(WIDEST + 2)));
+        assert_eq!(text.lines().nth(1).map(|line| line.find('2')), Some(Some(MAX_COLUMN_WIDTH + 2)));
     }
 
     #[test]

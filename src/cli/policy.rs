@@ -24,15 +24,15 @@ use townlet_shard::policies::{PolicyCatalog, shipped};
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Subcommand,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
+enum Subcommand {
     /// Lists the shipped policy and the checkpoints of a home: those released, and the shadows of trainings
     List {
         #[command(flatten)]
-        place: Place,
+        catalog: CatalogArgs,
     },
     /// Shows what a checkpoint is made for, where it comes from, and its tensors
     Inspect {
@@ -43,13 +43,13 @@ enum What {
         #[arg(long, value_name = "SEED")]
         probe: Option<u64>,
         #[command(flatten)]
-        place: Place,
+        catalog: CatalogArgs,
     },
 }
 
 /// Where checkpoints are looked for.
 #[derive(clap::Args, Debug)]
-struct Place {
+struct CatalogArgs {
     #[command(flatten)]
     config: ConfigArgs,
     /// The folder that holds them
@@ -65,27 +65,27 @@ struct Place {
 /// # Errors
 /// A checkpoint that cannot be read, and why.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.what {
-        What::List { place } => list(place)?,
-        What::Inspect { id, probe, place } => inspect(id, *probe, place)?,
+    match &args.command {
+        Subcommand::List { catalog } => list(catalog)?,
+        Subcommand::Inspect { id, probe, catalog } => inspect(id, *probe, catalog)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Why the policy inside the program cannot drive a town with these rules, when `policy.release` names it.
-pub(super) fn misfit(rules: &Rules) -> Option<String> {
+pub(super) fn release_mismatch(rules: &Rules) -> Option<String> {
     let (release, shipped) = (rules.config.policy.release.as_str(), shipped().ok()?);
     let named = release == "shipped" || release == shipped.id;
     let why = named.then_some(shipped)?.fits(rules).err()?;
     Some(format!("policy.release: {why}. `policy.release: scripted` drives any town."))
 }
 
-fn list(place: &Place) -> Result<()> {
-    let texts = config_sources::load(&place.config, Vec::new())?;
+fn list(catalog: &CatalogArgs) -> Result<()> {
+    let texts = config_sources::load(&catalog.config, Vec::new())?;
     let mut rows = vec![["id", "kind", "steps", "score", "observations", "config", "parent"].map(str::to_owned)];
     let mut values = Vec::new();
     let mut found = vec![("shipped", "shipped".to_owned(), shipped().map_err(|why| why.to_string()))];
-    for (kind, registry) in PolicyCatalog::of(&place.home, &texts.loaded.config.policy).registries() {
+    for (kind, registry) in PolicyCatalog::of(&catalog.home, &texts.loaded.config.policy).registries() {
         let load = |id: String| {
             let loaded = registry.load(&id).map_err(|why| why.to_string());
             (kind, id, loaded)
@@ -108,15 +108,15 @@ fn list(place: &Place) -> Result<()> {
             }
         }
     }
-    if place.json {
+    if catalog.json {
         return output::json(&Value::Array(values));
     }
     output::print(&output::columns(&rows))
 }
 
-fn inspect(id: &str, seed: Option<u64>, place: &Place) -> Result<()> {
-    let texts = config_sources::load(&place.config, Vec::new())?;
-    let it = PolicyCatalog::of(&place.home, &texts.loaded.config.policy).checkpoint(id)?;
+fn inspect(id: &str, seed: Option<u64>, catalog: &CatalogArgs) -> Result<()> {
+    let texts = config_sources::load(&catalog.config, Vec::new())?;
+    let it = PolicyCatalog::of(&catalog.home, &texts.loaded.config.policy).checkpoint(id)?;
     let rules = Arc::new(Rules::new(texts.sources)?);
     if let Some(seed) = seed {
         return output::json(&probe(&it, &rules, seed)?);
@@ -124,7 +124,7 @@ fn inspect(id: &str, seed: Option<u64>, place: &Place) -> Result<()> {
     let fits = it.fits(&rules).err().map(|why| why.to_string());
     let scale = it.normalizer.columns();
     let tensors = || it.weights.columns.iter().chain(&scale);
-    if place.json {
+    if catalog.json {
         let tensors: Vec<Value> =
             tensors().map(|column| json!({ "name": column.name, "shape": column.shape })).collect();
         return output::json(&json!({ "id": it.id, "meta": it.meta, "tensors": tensors, "refused_here": fits }));

@@ -26,7 +26,7 @@ use townlet_wire::text::escape;
 pub(super) struct Args {
     /// A run's name, or one journal file
     #[arg(value_name = "RUN|FILE")]
-    what: String,
+    journal: String,
     /// The folder the shard kept its files in
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
@@ -48,7 +48,7 @@ pub(super) struct Args {
 
 /// What a replay found.
 #[derive(Default, Serialize)]
-struct Replayed {
+struct ReplayReport {
     run_id: String,
     shard: String,
     /// Where it began.
@@ -86,15 +86,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         let contents = journal::read(&file)?;
         read.push((file, contents));
     }
-    let replayed = replay(&read, args.every, |digest| {
+    let report = replay(&read, args.every, |digest| {
         if args.json { Ok(()) } else { output::line(&format!("tick {}  {}", digest.tick, digest.digest)) }
     })?;
     if args.json {
-        output::json(&json!(replayed))?;
+        output::json(&json!(report))?;
     } else {
-        tell(&replayed)?;
+        print_report(&report)?;
     }
-    Ok(ExitCode::from(if replayed.disagreement.is_some() { super::EXIT_CHECK_FAILED } else { 0 }))
+    Ok(ExitCode::from(if report.disagreement.is_some() { super::EXIT_CHECK_FAILED } else { 0 }))
 }
 
 /// The run in the terminal.
@@ -112,20 +112,20 @@ fn watch(args: &Args, files: &[PathBuf]) -> Result<ExitCode> {
 }
 
 fn files(args: &Args) -> Result<Vec<PathBuf>> {
-    let path = Path::new(&args.what);
+    let path = Path::new(&args.journal);
     if path.is_file() || path.extension().is_some_and(|extension| extension == "tlj") {
         return Ok(vec![path.to_owned()]);
     }
     let home = Home::new(&args.home);
-    let files = home.journal_files(&args.what);
+    let files = home.journal_files(&args.journal);
     if files.is_empty() {
         let runs = runs(&home);
-        let hint = match (nearest(&args.what, runs.iter().map(String::as_str)), runs.last()) {
+        let hint = match (nearest(&args.journal, runs.iter().map(String::as_str)), runs.last()) {
             (Some(near), _) => format!("Did you mean `{near}`?"),
             (None, Some(newest)) => format!("The newest of {} is `{newest}`.", runs.len()),
             (None, None) => "There is no journal at all; `--home` names another folder.".into(),
         };
-        bail!("there is no run `{}` in {}. {hint}", escape(&args.what), home.journals().display());
+        bail!("there is no run `{}` in {}. {hint}", escape(&args.journal), home.journals().display());
     }
     Ok(files)
 }
@@ -147,18 +147,18 @@ fn replay(
     files: &[(PathBuf, Contents)],
     every: Option<u64>,
     mut show: impl FnMut(&Digest) -> Result<()>,
-) -> Result<Replayed> {
+) -> Result<ReplayReport> {
     let (first_path, first) = files.first().ok_or_else(|| anyhow!("there is nothing to replay."))?;
     let mut player =
         JournalReplayer::from_header(&first.header).map_err(|why| anyhow!("{}: {why}.", first_path.display()))?;
-    let mut found = Replayed {
+    let mut found = ReplayReport {
         run_id: first.header.run_id.clone(),
         shard: first.header.shard.clone(),
         from_tick: player.town.tick(),
-        ..Replayed::default()
+        ..ReplayReport::default()
     };
     'files: for (index, (path, contents)) in files.iter().enumerate() {
-        if let Some(note) = follow_on(&mut player, path, contents)? {
+        if let Some(note) = begin_file(&mut player, path, contents)? {
             found.notes.push(note);
         }
         for entry in &contents.entries {
@@ -200,8 +200,8 @@ fn replay(
     Ok(found)
 }
 
-/// A later file that starts from a town of its own: it must be the one replayed so far, or stands for what was lost.
-fn follow_on(player: &mut JournalReplayer, path: &Path, contents: &Contents) -> Result<Option<String>> {
+/// A later file that starts from a town of its own: it must be the one report so far, or stands for what was lost.
+fn begin_file(player: &mut JournalReplayer, path: &Path, contents: &Contents) -> Result<Option<String>> {
     let at = reached(&player.town);
     let own = player.begin(&contents.header).map_err(|why| anyhow!("{}: {why}.", path.display()))?;
     let Some(on) = own.filter(|on| *on > at) else { return Ok(None) };
@@ -213,20 +213,20 @@ fn follow_on(player: &mut JournalReplayer, path: &Path, contents: &Contents) -> 
     Ok(Some(format!("{lost} in no journal; {} goes on from a packed town.", path.display())))
 }
 
-fn tell(replayed: &Replayed) -> Result<()> {
-    for note in &replayed.notes {
+fn print_report(report: &ReplayReport) -> Result<()> {
+    for note in &report.notes {
         output::line(&format!("note: {note}"))?;
     }
-    let Replayed { run_id, from_tick, tick, digest, commands, digests_equal, .. } = replayed;
+    let ReplayReport { run_id, from_tick, tick, digest, commands, digests_equal, .. } = report;
     output::line(&format!(
         "{}: ticks {from_tick} to {tick}, {}, {} equal (the last at tick {}).",
         escape(run_id),
         count(*commands, "command"),
         count(*digests_equal, "digest"),
-        replayed.checked_to
+        report.checked_to
     ))?;
     output::line(&format!("tick {tick}  {digest}"))?;
-    match &replayed.disagreement {
+    match &report.disagreement {
         Some(why) => output::line(&format!("DISAGREES  {why}")),
         None => output::line("The journal and the town agree."),
     }

@@ -187,12 +187,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return headless::run(args, texts);
     }
     output::needs_terminal("use `--headless` for a batch run.")?;
-    screen(args, texts)
+    run_screen(args, texts)
 }
 
 /// A shard as it is asked for on the command line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted<'a> {
+pub(super) struct LaunchOptions<'a> {
     pub(super) config: &'a ConfigArgs,
     pub(super) home: &'a Path,
     /// The run to go on with; empty for the newest.
@@ -207,8 +207,8 @@ pub(super) struct Wanted<'a> {
 
 impl Args {
     /// The shard these arguments ask for.
-    pub(super) fn wanted(&self) -> Wanted<'_> {
-        Wanted {
+    pub(super) fn launch_options(&self) -> LaunchOptions<'_> {
+        LaunchOptions {
             config: &self.config,
             home: &self.home,
             resume: self.resume.as_deref(),
@@ -224,35 +224,35 @@ impl Args {
 ///
 /// # Errors
 /// Why it cannot be.
-pub(super) fn launch(wanted: Wanted<'_>, texts: ConfigSources) -> anyhow::Result<Handle> {
+pub(super) fn launch(launch_options: LaunchOptions<'_>, texts: ConfigSources) -> anyhow::Result<Handle> {
     let config = &texts.loaded.config;
     let mut options = Options {
-        home: Home::new(wanted.home),
-        paused: wanted.paused,
-        speed: wanted.speed,
-        held: wanted.batch,
-        claim: !wanted.batch,
+        home: Home::new(launch_options.home),
+        paused: launch_options.paused,
+        speed: launch_options.speed,
+        held: launch_options.batch,
+        claim: !launch_options.batch,
         driver: Driver::default(),
         training: None,
-        token_file: config.console_auth.enabled.then(|| token_file(wanted.home, config)),
+        token_file: config.console_auth.enabled.then(|| token_file(launch_options.home, config)),
         reloader: texts.reloader.clone(),
     };
-    let Some(run) = wanted.resume else {
+    let Some(run) = launch_options.resume else {
         let rules = Rules::new(texts.sources.clone())?;
-        options.driver = PolicyCatalog::of(wanted.home, &rules.config.policy).released(&rules)?;
-        options.training = recipe(wanted, &rules, options.driver.id())?;
+        options.driver = PolicyCatalog::of(launch_options.home, &rules.config.policy).released(&rules)?;
+        options.training = training_spec(launch_options, &rules, options.driver.id())?;
         return Ok(townlet_shard::start(texts.sources, config.seed, options)?);
     };
     let named = (!run.is_empty()).then(|| run.to_owned());
     let newest = options.home.runs(&config.shard).pop();
     // A batch that ran since, such as a smoke run, is not what the shard stopped at.
-    let watched = || options.home.claimed(&config.shard).filter(|_| !wanted.batch);
+    let watched = || options.home.claimed(&config.shard).filter(|_| !launch_options.batch);
     let run = named.clone().or_else(watched);
     let recorded = townlet_shard::recorded(&options.home, &config.shard, run.as_deref(), &config.snapshot.root)?;
-    same_settings(wanted, &texts, &recorded)?;
+    same_settings(launch_options, &texts, &recorded)?;
     let rules = Rules::new(recorded.sources.clone())?;
-    options.driver = PolicyCatalog::of(wanted.home, &rules.config.policy).released(&rules)?;
-    options.training = recipe(wanted, &rules, options.driver.id())?;
+    options.driver = PolicyCatalog::of(launch_options.home, &rules.config.policy).released(&rules)?;
+    options.training = training_spec(launch_options, &rules, options.driver.id())?;
     let mut shard = townlet_shard::resume(&recorded, options)?;
     if let Some(newest) = newest.filter(|newest| named.is_none() && *newest != recorded.run_id) {
         shard.notes.push(format!("the batch {newest} ran later; `--resume {newest}` goes on with that."));
@@ -260,12 +260,16 @@ pub(super) fn launch(wanted: Wanted<'_>, texts: ConfigSources) -> anyhow::Result
     Ok(shard)
 }
 
-/// What a training beside the town is made from, when one is wanted.
-fn recipe(wanted: Wanted<'_>, rules: &Rules, release: &str) -> anyhow::Result<Option<TrainingSpec>> {
-    if !wanted.train {
+/// What a training beside the town is made from, when one is launch_options.
+fn training_spec(
+    launch_options: LaunchOptions<'_>,
+    rules: &Rules,
+    release: &str,
+) -> anyhow::Result<Option<TrainingSpec>> {
+    if !launch_options.train {
         return Ok(None);
     }
-    let policies = PolicyCatalog::of(wanted.home, &rules.config.policy);
+    let policies = PolicyCatalog::of(launch_options.home, &rules.config.policy);
     policies.apart().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
     let release = (release != SCRIPTED).then(|| policies.checkpoint(release)).transpose()?;
     let recipe = TrainingSpec::new(&rules.sources, release);
@@ -273,18 +277,18 @@ fn recipe(wanted: Wanted<'_>, rules: &Rules, release: &str) -> anyhow::Result<Op
 }
 
 /// A resumed run keeps the configuration it was started with: refuses whatever was asked for and differs.
-fn same_settings(wanted: Wanted<'_>, texts: &ConfigSources, recorded: &Recorded) -> anyhow::Result<()> {
+fn same_settings(launch_options: LaunchOptions<'_>, texts: &ConfigSources, recorded: &Recorded) -> anyhow::Result<()> {
     let differs = townlet_town::config::diff(&recorded.config, &texts.loaded.config);
     let asked = |key: &str| {
         let row = texts.loaded.settings.iter().find(|row| row.key == key);
-        wanted.config.config.is_some() || row.is_some_and(|row| row.layer != Layer::Default)
+        launch_options.config.config.is_some() || row.is_some_and(|row| row.layer != Layer::Default)
     };
     let differs: Vec<Difference> = differs.into_iter().filter(|it| asked(&it.key)).collect();
     if differs.is_empty() {
         return Ok(());
     }
     // What was reloaded last is what it runs under, even where its journal lost that.
-    let reloaded = || townlet_shard::reloaded(&Home::new(wanted.home), &recorded.run_id).ok().flatten();
+    let reloaded = || townlet_shard::reloaded(&Home::new(launch_options.home), &recorded.run_id).ok().flatten();
     if differs.iter().all(|it| it.hot) && reloaded() == Some(texts.sources.digest()) {
         return Ok(());
     }
@@ -309,36 +313,36 @@ pub(super) fn token_file(home: &Path, config: &Config) -> PathBuf {
 /// What is wrong with either.
 pub(super) fn screen_options(
     args: &ScreenArgs,
-    settings: &user_config::Settings,
+    user: &user_config::UserConfig,
 ) -> anyhow::Result<townlet_tui::Options> {
-    let theme = args.theme.clone().or_else(|| settings.theme.clone()).unwrap_or_else(|| "dark".into());
+    let theme = args.theme.clone().or_else(|| user.theme.clone()).unwrap_or_else(|| "dark".into());
     let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let theme = Theme::named(&theme, colour)
         .with_context(|| format!("theme: there is no `{theme}`; there are {}.", Theme::NAMES.join(", ")))?;
     Ok(townlet_tui::Options {
         theme,
-        mouse: !args.no_mouse && settings.mouse.unwrap_or(true),
-        keymap: settings.keymap()?,
+        mouse: !args.no_mouse && user.mouse.unwrap_or(true),
+        keymap: user.keymap()?,
         history: terminal::history_file(),
         screen: args.screen.into(),
-        keep_last_screen: args.keep_screen || settings.keep_screen.unwrap_or(false),
+        keep_last_screen: args.keep_screen || user.keep_screen.unwrap_or(false),
     })
 }
 
-fn screen(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode> {
+fn run_screen(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode> {
     let options = screen_options(&args.screen, &user_config::load()?)?;
     let warnings = texts.loaded.warnings.clone();
     let requires_token = texts.loaded.config.console_auth.enabled;
-    let door = args.listen.map(|listen| serve::door(listen, &args.tls)).transpose()?;
-    let shard = Arc::new(launch(args.wanted(), texts)?);
-    let facts = facts(&shard, &args.config);
-    let server = door.map(|door| serve::serve(door, &shard, &args.config, false)).transpose()?;
+    let listener = args.listen.map(|listen| serve::bind(listen, &args.tls)).transpose()?;
+    let shard = Arc::new(launch(args.launch_options(), texts)?);
+    let facts = shard_facts(&shard, &args.config);
+    let server = listener.map(|listener| serve::serve(listener, &shard, &args.config, false)).transpose()?;
     let notes = shard.notes.clone();
     let source = Local::new(Arc::clone(&shard), issuer(), requires_token, facts);
     // A screen that breaks off takes the town along, but saved.
-    let looked =
+    let result =
         catch_unwind(AssertUnwindSafe(|| townlet_tui::run(vec![townlet_tui::WatchedSource::new(source)], options)));
-    let Ok(looked) = looked else {
+    let Ok(result) = result else {
         drop(server);
         let saved = shard.stop().map_or_else(
             |why| format!("not everything could be saved: {why}"),
@@ -350,7 +354,7 @@ fn screen(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode> {
         );
         return Ok(ExitCode::from(EXIT_FAILED));
     };
-    let last = looked.context("the terminal failed")?;
+    let last = result.context("the terminal failed")?;
     drop(server);
     for note in notes.iter().chain(&warnings) {
         output::stderr!("{note}");
@@ -364,7 +368,7 @@ fn screen(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode> {
 }
 
 /// Label → version or path, for the help screen.
-pub(super) fn facts(shard: &Handle, config: &ConfigArgs) -> Vec<(String, String)> {
+pub(super) fn shard_facts(shard: &Handle, config: &ConfigArgs) -> Vec<(String, String)> {
     let home = shard.home();
     let config_name = config.config.as_ref().map_or_else(|| "embedded".into(), |path| path.display().to_string());
     vec![

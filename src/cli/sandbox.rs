@@ -37,19 +37,19 @@ impl CheckFailure {
 ///
 /// # Errors
 /// The miss, when it does not.
-pub(super) fn hold(holds: bool, expected: impl Into<String>, seen: impl Into<String>) -> Result<(), CheckFailure> {
+pub(super) fn ensure(holds: bool, expected: impl Into<String>, seen: impl Into<String>) -> Result<(), CheckFailure> {
     if holds { Ok(()) } else { Err(CheckFailure::new(expected, seen)) }
 }
 
 /// A throw-away town.
-pub(super) struct Stage {
+pub(super) struct Sandbox {
     shard: Handle,
     session: u64,
     // Goes last: the shard still writes while it stops.
     _home: TempDir,
 }
 
-impl Stage {
+impl Sandbox {
     /// A new town of these texts.
     ///
     /// # Errors
@@ -82,15 +82,15 @@ impl Stage {
     ///
     /// # Errors
     /// That the town broke off.
-    pub(super) fn now(&self) -> Result<(Snapshot, String), CheckFailure> {
-        self.shard.view().ok_or_else(|| self.broken())
+    pub(super) fn view(&self) -> Result<(Snapshot, String), CheckFailure> {
+        self.shard.view().ok_or_else(|| self.stopped())
     }
 
     /// What an observer is sent next, from now on.
     ///
     /// # Errors
     /// That nothing comes.
-    pub(super) fn next(&self) -> Result<Arc<Snapshot>, CheckFailure> {
+    pub(super) fn next_snapshot(&self) -> Result<Arc<Snapshot>, CheckFailure> {
         let (sender, messages) = channel();
         self.shard.subscribe(move |view| drop(sender.send(view)));
         messages.recv_timeout(TIMEOUT).map_err(|_| CheckFailure::new("a message to observers", "none in ten seconds"))
@@ -103,29 +103,33 @@ impl Stage {
     pub(super) fn run(&self, ticks: u64) -> Result<(), CheckFailure> {
         let until = self.shard.tick() + ticks;
         let reached = self.shard.run_to(until, |_| true);
-        if reached == Some(until) { Ok(()) } else { Err(self.broken()) }
+        if reached == Some(until) { Ok(()) } else { Err(self.stopped()) }
     }
 
     /// Asks for a line as a dry run, which must leave the town as it is, and then for real.
     ///
     /// # Errors
     /// That either was refused, or that the dry run changed something.
-    pub(super) fn order(&self, line: &str) -> Result<Answer, CheckFailure> {
-        let before = self.now()?.1;
+    pub(super) fn run_command(&self, line: &str) -> Result<Answer, CheckFailure> {
+        let before = self.view()?.1;
         self.ask(line, true)?;
-        hold(self.now()?.1 == before, format!("a dry run of `{line}` changes nothing"), "the town's digest changed")?;
+        ensure(
+            self.view()?.1 == before,
+            format!("a dry run of `{line}` changes nothing"),
+            "the town's digest changed",
+        )?;
         self.ask(line, false)
     }
 
     fn ask(&self, line: &str, dry_run: bool) -> Result<Answer, CheckFailure> {
         let request = Request { dry_run, ..Request::line(line) };
-        let answer = self.shard.ask_and_wait(self.session, request).ok_or_else(|| self.broken())?;
+        let answer = self.shard.ask_and_wait(self.session, request).ok_or_else(|| self.stopped())?;
         let (wanted, word) = if dry_run { (Status::DryRun, "as a dry run ") } else { (Status::Ok, "") };
-        hold(answer.status == wanted, format!("`{line}` {word}is done"), answer.summary())?;
+        ensure(answer.status == wanted, format!("`{line}` {word}is done"), answer.summary())?;
         Ok(answer)
     }
 
-    fn broken(&self) -> CheckFailure {
+    fn stopped(&self) -> CheckFailure {
         let why = self.shard.stop().err().unwrap_or_else(|| "the shard has ended".into());
         CheckFailure::new("the town goes on", why)
     }

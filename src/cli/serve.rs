@@ -12,13 +12,13 @@ use anyhow::{Context, Result, anyhow};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::run::{SpeedArg, TlsArgs, Wanted, facts, launch, token_file};
+use super::run::{LaunchOptions, SpeedArg, TlsArgs, launch, shard_facts, token_file};
 use super::{ConfigArgs, EXIT_FAILED, config_sources, output};
 use townlet_server::{BoundListener, Server};
 use townlet_shard::{Handle, Log};
 
-/// How often it is looked whether the town still runs.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often it is result whether the town still runs.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// `townlet serve`.
 #[derive(clap::Args, Debug)]
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let texts = config_sources::load(&args.config, flags)?;
     let warnings = texts.loaded.warnings.clone();
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("signals")?;
-    let wanted = Wanted {
+    let launch_options = LaunchOptions {
         config: &args.config,
         home: &args.home,
         resume: args.resume.as_deref(),
@@ -68,9 +68,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         batch: false,
         train: args.train,
     };
-    let door = door(args.listen, &args.tls)?;
-    let shard = Arc::new(launch(wanted, texts)?);
-    let mut server = serve(door, &shard, &args.config, true)?;
+    let listener = bind(args.listen, &args.tls)?;
+    let shard = Arc::new(launch(launch_options, texts)?);
+    let mut server = serve(listener, &shard, &args.config, true)?;
     for note in warnings.iter().chain(&shard.notes) {
         output::stderr!("{note}");
     }
@@ -81,7 +81,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             if signal == SIGHUP && args.tls.tls_cert.is_some() { server.reload() } else { stopped = true }
         }
         if !stopped {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
     // Nobody new is let in while the last snapshot is taken; whoever waits for an answer still gets it.
@@ -102,21 +102,26 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn door(listen: SocketAddr, tls: &TlsArgs) -> Result<BoundListener> {
+pub(super) fn bind(listen: SocketAddr, tls: &TlsArgs) -> Result<BoundListener> {
     let place = townlet_server::Place { listen, tls: tls.tls_cert.clone().zip(tls.tls_key.clone()) };
     townlet_server::open(place).map_err(|why| anyhow!(why))
 }
 
-/// Serves a shard that runs; refusals go to its log, `aloud` also to standard error.
+/// Serves a shard that runs; refusals go to its log, `to_stderr` also to standard error.
 ///
 /// # Errors
 /// Why it is not served.
-pub(super) fn serve(door: BoundListener, shard: &Arc<Handle>, config: &ConfigArgs, aloud: bool) -> Result<Server> {
+pub(super) fn serve(
+    listener: BoundListener,
+    shard: &Arc<Handle>,
+    config: &ConfigArgs,
+    to_stderr: bool,
+) -> Result<Server> {
     let home = shard.home().folder();
     let options = townlet_server::Options {
         token_file: token_file(home, &shard.config),
-        facts: facts(shard, config),
-        log: Log::new(shard.home().log(), "service", aloud),
+        facts: shard_facts(shard, config),
+        log: Log::new(shard.home().log(), "service", to_stderr),
     };
-    door.serve(Arc::clone(shard), options).map_err(|why| anyhow!(why))
+    listener.serve(Arc::clone(shard), options).map_err(|why| anyhow!(why))
 }

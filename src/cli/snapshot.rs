@@ -1,4 +1,4 @@
-//! `townlet snapshot`: lists the snapshots of a home, shows what one holds, says whether they are whole.
+//! `townlet snapshot`: lists the snapshots of a home, shows what one holds, line whether they are whole.
 //!
 //! Reads files by path; a running shard's own are saved by its console. The byte layout stands in
 //! `townlet_town::snapshot`. Rule: "Bad input": a damaged file is named, and the good one before it offered.
@@ -18,11 +18,11 @@ use townlet_shard::snapshots::{self, Found};
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Subcommand,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
+enum Subcommand {
     /// Lists the snapshots under a home, run by run, oldest first
     List {
         /// The folder the shard keeps its files in
@@ -59,10 +59,10 @@ enum What {
 /// # Errors
 /// A file that cannot be read, by name.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.what {
-        What::List { home, root, json } => list(&Home::new(home), root, *json)?,
-        What::Inspect { file, json } => inspect(file, *json)?,
-        What::Validate { files, json } => return validate(files, *json),
+    match &args.command {
+        Subcommand::List { home, root, json } => list(&Home::new(home), root, *json)?,
+        Subcommand::Inspect { file, json } => inspect(file, *json)?,
+        Subcommand::Validate { files, json } => return validate(files, *json),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -74,14 +74,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 fn read(file: &Path) -> Result<Result<Found, String>> {
     match townlet_files::open(file) {
         // What is there and no file is no snapshot either, which is for the reader to say.
-        Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => return Err(output::unreadable(file, &error)),
+        Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => return Err(output::read_error(file, &error)),
         _ => {}
     }
     Ok(snapshots::read(file))
 }
 
 fn list(home: &Home, root: &str, json: bool) -> Result<()> {
-    output::is_folder(home.folder())?;
+    output::require_home(home.folder())?;
     let folder = home.folder().join(root).join("auto");
     let mut runs: Vec<PathBuf> = match std::fs::read_dir(&folder) {
         Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect(),
@@ -113,7 +113,7 @@ fn list(home: &Home, root: &str, json: bool) -> Result<()> {
     output::print(&output::columns(&rows))
 }
 
-fn facts(found: &Found) -> Value {
+fn details(found: &Found) -> Value {
     let town = &found.town;
     let (rules, state) = (town.rules(), town.state());
     json!({
@@ -135,13 +135,13 @@ fn facts(found: &Found) -> Value {
 }
 
 fn inspect(file: &Path, json: bool) -> Result<()> {
-    let facts = facts(&read(file)?.map_err(|why| anyhow!(snapshots::damage(file, &why)))?);
+    let details = details(&read(file)?.map_err(|why| anyhow!(snapshots::damage(file, &why)))?);
     if json {
-        return output::json(&facts);
+        return output::json(&details);
     }
     let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let rows: Vec<[String; 2]> =
-        facts.as_object().into_iter().flatten().map(|(name, value)| [name.clone(), shown(value)]).collect();
+        details.as_object().into_iter().flatten().map(|(name, value)| [name.clone(), shown(value)]).collect();
     output::print(&output::columns(&rows))
 }
 
@@ -155,10 +155,10 @@ fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
         let row = match read(file)? {
             Ok(Found { town, layout, .. }) => {
                 let older = if layout == snapshot::VERSION { String::new() } else { format!(" Layout {layout}.") };
-                let says = format!("{}: whole. Tick {}, digest {}.{older}", file.display(), town.tick(), town.digest());
+                let line = format!("{}: whole. Tick {}, digest {}.{older}", file.display(), town.tick(), town.digest());
                 let digest = town.digest();
                 let row = json!({ "file": file.to_string_lossy(), "ok": true, "tick": town.tick(), "digest": digest, "layout": layout });
-                (says, row)
+                (line, row)
             }
             Err(why) => {
                 whole = false;
@@ -170,8 +170,8 @@ fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
     if json {
         output::json(&rows.into_iter().map(|(_, row)| row).collect())?;
     } else {
-        for (says, _) in rows {
-            output::line(&says)?;
+        for (line, _) in rows {
+            output::line(&line)?;
         }
     }
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(super::EXIT_CHECK_FAILED) })

@@ -23,7 +23,7 @@ use townlet_wire::text::escape;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Subcommand,
     /// The shard's home, whose store is ops/tokens.json
     #[arg(long, global = true, value_name = "DIR", default_value = ".")]
     home: PathBuf,
@@ -33,7 +33,7 @@ pub(super) struct Args {
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
+enum Subcommand {
     /// Makes a token and prints it this once
     New {
         /// What it makes its holder
@@ -70,10 +70,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if std::fs::symlink_metadata(&file).is_ok_and(|found| !found.is_file()) {
         bail!("{}: it is not an ordinary file; nothing was changed. Name one, or a name that is free.", file.display());
     }
-    match &args.what {
-        What::New { role } => make(&file, *role)?,
-        What::List { json } => list(&file, *json)?,
-        What::Revoke { id } => revoke(&file, id)?,
+    match &args.command {
+        Subcommand::New { role } => create(&file, *role)?,
+        Subcommand::List { json } => list(&file, *json)?,
+        Subcommand::Revoke { id } => revoke(&file, id)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -83,7 +83,7 @@ fn load(file: &Path) -> Result<TokenStore> {
 }
 
 /// Changes the store under a lock, so that of two changes at once none is lost.
-fn change<T>(file: &Path, deed: impl FnOnce(&mut TokenStore) -> Result<T>) -> Result<T> {
+fn change<T>(file: &Path, edit: impl FnOnce(&mut TokenStore) -> Result<T>) -> Result<T> {
     let lock = file.with_extension("lock");
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
@@ -91,12 +91,12 @@ fn change<T>(file: &Path, deed: impl FnOnce(&mut TokenStore) -> Result<T>) -> Re
     let held = held.with_context(|| lock.display().to_string())?;
     held.lock().with_context(|| lock.display().to_string())?;
     let mut tokens = load(file)?;
-    let done = deed(&mut tokens)?;
+    let done = edit(&mut tokens)?;
     tokens.save(file).map_err(|why| anyhow!(why))?;
     Ok(done)
 }
 
-fn make(file: &Path, role: RoleName) -> Result<()> {
+fn create(file: &Path, role: RoleName) -> Result<()> {
     let role = match role {
         RoleName::Admin => Role::Admin,
         RoleName::Viewer => Role::Viewer,

@@ -12,7 +12,7 @@ use townlet_tui::keymap::Keymap;
 /// The file's content.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Settings {
+pub(super) struct UserConfig {
     /// `dark`, `light`, `high-contrast`, `colour-blind`.
     pub(super) theme: Option<String>,
     /// Whether the mouse is taken.
@@ -50,17 +50,17 @@ pub(super) fn path() -> Option<PathBuf> {
 ///
 /// # Errors
 /// Where it is wrong and what would be right.
-pub(super) fn load() -> anyhow::Result<Settings> {
-    let Some(path) = path() else { return Ok(Settings::default()) };
+pub(super) fn load() -> anyhow::Result<UserConfig> {
+    let Some(path) = path() else { return Ok(UserConfig::default()) };
     match townlet_files::text(&path) {
-        Ok(text) if text.trim().is_empty() => Ok(Settings::default()),
+        Ok(text) if text.trim().is_empty() => Ok(UserConfig::default()),
         Ok(text) => Ok(parse_typed(&path.display().to_string(), &text)?),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Settings::default()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(UserConfig::default()),
         Err(error) => Err(anyhow::anyhow!("{}: {error}", path.display())),
     }
 }
 
-impl Settings {
+impl UserConfig {
     /// The keys in force.
     ///
     /// # Errors

@@ -15,10 +15,10 @@ use townlet_wire::service::SCHEMA_HEADER;
 use townlet_wire::{ErrorBody, Role};
 
 /// Longest schema a client may name.
-const LONGEST_SCHEMA: usize = 32;
+const MAX_SCHEMA_LENGTH: usize = 32;
 
 /// The token store, as it was last read.
-pub(super) struct Gate {
+pub(super) struct Authenticator {
     path: PathBuf,
     seen: Option<(SystemTime, u64)>,
     tokens: TokenStore,
@@ -34,19 +34,19 @@ pub(super) struct Rejection {
 }
 
 impl Rejection {
-    /// Turned away with these words.
+    /// A rejection with a code, a message and a hint.
     pub(super) fn new(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { error: ErrorBody { code: code.into(), message: message.into(), hint: hint.into() }, wait: None }
     }
 }
 
-impl Gate {
+impl Authenticator {
     /// Reads the store; one that is not there yet is empty.
     ///
     /// # Errors
     /// Which line cannot be read.
     pub(super) fn open(path: &Path) -> Result<Self, String> {
-        let seen = stamp(path);
+        let seen = file_stamp(path);
         Ok(Self { path: path.to_owned(), seen, tokens: TokenStore::load(path)? })
     }
 
@@ -57,7 +57,7 @@ impl Gate {
 
     /// Who asks: the token's holder, or, without one, a viewer known by where they are. A token made or revoked a moment ago
     /// counts already.
-    pub(super) fn visitor(
+    pub(super) fn authenticate(
         &mut self,
         from: IpAddr,
         token: Option<&str>,
@@ -67,7 +67,7 @@ impl Gate {
         let Some(token) = token else {
             return Ok(Visitor::new(format!("http:{from}"), Role::Viewer, schema));
         };
-        let found = stamp(&self.path);
+        let found = file_stamp(&self.path);
         if found != self.seen {
             // A store that cannot be read leaves the tokens known so far in force.
             if self.tokens.reload(&self.path).is_ok() {
@@ -89,13 +89,13 @@ impl Gate {
     }
 }
 
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+fn file_stamp(path: &Path) -> Option<(SystemTime, u64)> {
     let found = std::fs::metadata(path).ok()?;
     Some((found.modified().ok()?, found.len()))
 }
 
 /// The token of the one `Authorization: Bearer` header; `None` without any.
-pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Rejection> {
+pub(super) fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, Rejection> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let Some(first) = given.next() else { return Ok(None) };
     let token = first.to_str().ok().and_then(|text| {
@@ -146,7 +146,7 @@ pub(super) fn reject_foreign_host(uri: &Uri, headers: &HeaderMap) -> Result<(), 
 fn schema(headers: &HeaderMap) -> Result<Option<String>, Rejection> {
     let Some(value) = headers.get(SCHEMA_HEADER) else { return Ok(None) };
     match value.to_str() {
-        Ok(text) if text.len() <= LONGEST_SCHEMA => Ok(Some(text.to_owned())),
+        Ok(text) if text.len() <= MAX_SCHEMA_LENGTH => Ok(Some(text.to_owned())),
         _ => {
             Err(Rejection::new("E_INVALID_ARG", "`Townlet-Schema` is no version.", "Such as `Townlet-Schema: 0.2.0`."))
         }

@@ -1,7 +1,7 @@
 //! A shard over the network: looks, commands and the telemetry stream by HTTP, for other machines' screens and programs.
 //!
 //! Owns listening, limits, tokens at the door and the mapping to HTTP; what a command does stands in the shard. Must not know
-//! the town or the terminal. Listens on loopback unless told otherwise, and then not without TLS and tokens. Rule: "HTTP service"
+//! the town or the terminal. Listens on loopback by default, and then not without TLS and tokens. Rule: "HTTP service"
 //! and "Roles and identity".
 
 mod auth;
@@ -28,7 +28,7 @@ use read_handlers::SnapshotCache;
 use townlet_shard::{Handle, Log};
 
 /// Longest the connections that are open may take to end once the shard stops.
-const DRAIN: Duration = Duration::from_secs(3);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Where a shard is served.
 #[derive(Clone, Debug)]
@@ -87,8 +87,8 @@ pub struct Server {
 /// What every request finds.
 struct AppState {
     shard: Arc<Handle>,
-    gate: Mutex<auth::Gate>,
-    counts: metrics::Counts,
+    authenticator: Mutex<auth::Authenticator>,
+    counts: metrics::RequestCounts,
     latest: SnapshotCache,
     stop: watch::Receiver<bool>,
     /// Served with TLS.
@@ -140,8 +140,8 @@ impl BoundListener {
     /// See [`ServerError`]; then nothing listens.
     pub fn serve(self, shard: Arc<Handle>, options: Options) -> Result<Server, ServerError> {
         let Self { address, listener, tls } = self;
-        let gate = auth::Gate::open(&options.token_file).map_err(ServerError::Tokens)?;
-        if !address.ip().is_loopback() && !gate.has_tokens() {
+        let authenticator = auth::Authenticator::open(&options.token_file).map_err(ServerError::Tokens)?;
+        if !address.ip().is_loopback() && !authenticator.has_tokens() {
             return Err(ServerError::Open(format!(
                 "{address} can be reached from other machines: it needs tokens, and {} holds none. `townlet token new --role \
                  admin` makes one.",
@@ -150,10 +150,10 @@ impl BoundListener {
         }
         let (stop, stopped) = watch::channel(false);
         let reload = Arc::new(tokio::sync::Notify::new());
-        let lobby = Arc::new(AppState {
+        let app = Arc::new(AppState {
             shard,
-            gate: Mutex::new(gate),
-            counts: metrics::Counts::new(),
+            authenticator: Mutex::new(authenticator),
+            counts: metrics::RequestCounts::new(),
             latest: SnapshotCache::default(),
             stop: stopped,
             secure: tls.is_some(),
@@ -173,7 +173,7 @@ impl BoundListener {
         let secure = tls.is_some();
         let reloaded = Arc::clone(&reload);
         let thread = std::thread::Builder::new().name("listen".into()).spawn(move || {
-            runtime.block_on(connections::serve(lobby, listener, tls, reloaded));
+            runtime.block_on(connections::serve(app, listener, tls, reloaded));
             runtime.shutdown_timeout(Duration::from_secs(1));
         });
         Ok(Server { address, secure, stop, reload, thread: Some(thread.map_err(say)?) })

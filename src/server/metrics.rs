@@ -26,14 +26,14 @@ type Real = Gauge<f64, AtomicU64>;
 
 /// What the service has counted since it began.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct RequestCounts {
     answered: Family<[(&'static str, String); 2], Counter>,
     refused: Family<Label, Counter>,
     /// Subscribers now.
     pub(super) subscribers: Level,
 }
 
-impl Counts {
+impl RequestCounts {
     /// Nothing yet.
     pub(super) fn new() -> Self {
         Self::default()
@@ -51,7 +51,7 @@ impl Counts {
 }
 
 /// Everything as text.
-pub(super) fn text(counts: &Counts, view: &Snapshot) -> String {
+pub(super) fn text(counts: &RequestCounts, view: &Snapshot) -> String {
     let labels = [("shard", &view.shard), ("config_id", &view.config_id)];
     let labels = labels.map(|(name, value)| (name.into(), value.clone().into()));
     let mut registry = Registry::with_prefix_and_labels("townlet", labels.into_iter());
@@ -85,19 +85,23 @@ pub(super) fn text(counts: &Counts, view: &Snapshot) -> String {
     let rate = Real::default();
     rate.set(view.clock.ticks_per_second);
     registry.register("ticks_per_second", "Measured over the last second", rate);
-    family(&mut registry, "kpi", "name", "A KPI; without enough data it is not there", {
+    gauge_family(&mut registry, "kpi", "name", "A KPI; without enough data it is not there", {
         view.kpis.iter().filter_map(|kpi| Some((kpi.name.clone(), kpi.value?)))
     });
-    counts_of(&mut registry, "events", "event", "How often it happened since this process took the town up", {
+    counter_family(&mut registry, "events", "event", "How often it happened since this process took the town up", {
         view.counters.iter().filter(|(name, _)| *name != PEAK)
     });
-    family(&mut registry, "alert", "name", "1 while the alert stands", {
+    gauge_family(&mut registry, "alert", "name", "1 while the alert stands", {
         view.alerts.iter().map(|alert| (alert.name.clone(), 1.0))
     });
-    counts_of(&mut registry, "alerts_raised", "name", "How often it was raised since this process took the town up", {
-        view.alerts_raised.iter()
-    });
-    family(&mut registry, "price_meals", "item", "Price in meals", {
+    counter_family(
+        &mut registry,
+        "alerts_raised",
+        "name",
+        "How often it was raised since this process took the town up",
+        { view.alerts_raised.iter() },
+    );
+    gauge_family(&mut registry, "price_meals", "item", "Price in meals", {
         view.prices.iter().map(|(item, price)| (item.clone(), *price))
     });
     let mut text = String::new();
@@ -106,7 +110,7 @@ pub(super) fn text(counts: &Counts, view: &Snapshot) -> String {
     text
 }
 
-fn family(
+fn gauge_family(
     registry: &mut Registry,
     name: &str,
     label: &'static str,
@@ -121,7 +125,7 @@ fn family(
 }
 
 /// The same of counts that only grow.
-fn counts_of<'a>(
+fn counter_family<'a>(
     registry: &mut Registry,
     name: &str,
     label: &'static str,

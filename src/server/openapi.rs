@@ -37,14 +37,14 @@ pub(super) fn document() -> Value {
 }
 
 fn operation(endpoint: &Endpoint) -> utoipa::openapi::path::Operation {
-    let (kind, schema) = endpoint.answers;
+    let (kind, schema) = endpoint.response;
     let content = match schema {
         Some(name) => ContentBuilder::new().schema(Some(Ref::from_schema_name(name))),
         None => ContentBuilder::new(),
     };
     let good = ResponseBuilder::new().description(endpoint.help).content(kind, content.build()).build();
     let mut operation = OperationBuilder::new()
-        .operation_id(Some(name_of(endpoint.path)))
+        .operation_id(Some(operation_id(endpoint.path)))
         .summary(Some(endpoint.help))
         .securities(Some([SecurityRequirement::default(), SecurityRequirement::new("token", [""; 0])]))
         .parameter(header("Townlet-Schema", "The schema the client speaks; an older one may only look."))
@@ -58,7 +58,7 @@ fn operation(endpoint: &Endpoint) -> utoipa::openapi::path::Operation {
         operation = operation.request_body(Some(body.build()));
     }
     let mut refusals: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for code in endpoint.refuses {
+    for code in endpoint.error_codes {
         refusals.entry(http_status::of(code).as_str().to_owned()).or_default().push(code);
     }
     for (status, codes) in refusals {
@@ -76,7 +76,7 @@ fn header(name: &str, help: &str) -> Parameter {
     header.description(Some(help)).schema(Some(text)).build()
 }
 
-fn name_of(path: &str) -> String {
+fn operation_id(path: &str) -> String {
     path.trim_start_matches("/v1/").trim_matches('/').replace(['/', '.'], "_")
 }
 

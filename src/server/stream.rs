@@ -19,83 +19,87 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use super::auth::{Rejection, bearer};
-use super::connections::{Cut, PeerAddress};
+use super::auth::{Rejection, bearer_token};
+use super::connections::{Disconnect, PeerAddress};
 use super::{AppState, read_handlers};
 use townlet_shard::publish::{Next, Sent, Stream};
 use townlet_wire::Position;
 use townlet_wire::sse::{self, Event};
 
 /// Subscribers at once.
-const MOST: i64 = 200;
+const MAX_SUBSCRIBERS: i64 = 200;
 /// Of these, for those who bring a token: whoever merely looks cannot lock out those who answer for the town.
-const KEPT: i64 = 20;
+const RESERVED_FOR_TOKENS: i64 = 20;
 /// A socket that takes nothing for so long is cut off. Longer than the publisher's patience, which tells why first.
-const STALLED: Duration = Duration::from_secs(15);
+const STALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Pieces that wait for a subscriber's socket, besides its queue: those of one message.
-const WAITING: usize = 3;
+const SOCKET_QUEUE: usize = 3;
 
 pub(super) async fn subscribe(
-    State(lobby): State<Arc<AppState>>,
+    State(app): State<Arc<AppState>>,
     Extension(peer): Extension<PeerAddress>,
-    Extension(cut): Extension<Cut>,
+    Extension(disconnect): Extension<Disconnect>,
     headers: HeaderMap,
 ) -> Result<Response, Rejection> {
-    read_handlers::looking(&lobby, peer, &headers)?;
+    read_handlers::authenticate_headers(&app, peer, &headers)?;
     // Taken before it is counted: of two who come at once for the last seat one is refused.
-    let seat = WatchedSource::take(&lobby);
-    let known = bearer(&headers)?.is_some();
-    let (most, hint) = if known { (MOST, "Come later.") } else { (MOST - KEPT, "Come later, or with a token.") };
-    if lobby.counts.subscribers.get() > most {
+    let seat = SubscriberSlot::take(&app);
+    let known = bearer_token(&headers)?.is_some();
+    let (most, hint) = if known {
+        (MAX_SUBSCRIBERS, "Come later.")
+    } else {
+        (MAX_SUBSCRIBERS - RESERVED_FOR_TOKENS, "Come later, or with a token.")
+    };
+    if app.counts.subscribers.get() > most {
         return Err(Rejection {
             wait: Some(5),
             ..Rejection::new("E_TOO_MANY", format!("{most} watch already."), hint)
         });
     }
-    // An id that is not one of ours is one from nowhere: everything is told.
+    // An id that is not one of ours is an unknown one: everything is told.
     let last: Option<Position> = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let fresh = Arc::new(Notify::new());
     let told = Arc::clone(&fresh);
-    let stream = lobby.shard.stream(last, move || told.notify_one());
-    let (send, inbox) = channel(WAITING);
-    tokio::spawn(pump(seat, stream, fresh, send, cut));
+    let stream = app.shard.stream(last, move || told.notify_one());
+    let (send, inbox) = channel(SOCKET_QUEUE);
+    tokio::spawn(pump(seat, stream, fresh, send, disconnect));
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];
     Ok((kind, Body::new(Events { inbox })).into_response())
 }
 
 /// Counts a subscriber for as long as it lives.
-struct WatchedSource(Arc<AppState>);
+struct SubscriberSlot(Arc<AppState>);
 
-impl WatchedSource {
-    fn take(lobby: &Arc<AppState>) -> Self {
-        lobby.counts.subscribers.inc();
-        Self(Arc::clone(lobby))
+impl SubscriberSlot {
+    fn take(app: &Arc<AppState>) -> Self {
+        app.counts.subscribers.inc();
+        Self(Arc::clone(app))
     }
 }
 
-impl Drop for WatchedSource {
+impl Drop for SubscriberSlot {
     fn drop(&mut self) {
         self.0.counts.subscribers.dec();
     }
 }
 
 /// Hands one subscriber what is new until it leaves, is let go, or the service stops.
-async fn pump(seat: WatchedSource, stream: Stream, fresh: Arc<Notify>, send: Sender<Bytes>, cut: Cut) {
-    let lobby = &seat.0;
-    let mut stop = lobby.stop.clone();
+async fn pump(seat: SubscriberSlot, stream: Stream, fresh: Arc<Notify>, send: Sender<Bytes>, disconnect: Disconnect) {
+    let app = &seat.0;
+    let mut stop = app.stop.clone();
     loop {
         match stream.try_next() {
             Next::Message(message) => {
                 for piece in pieces(message) {
-                    if !hand(lobby, &send, piece, &cut, &mut stop).await {
+                    if !hand(app, &send, piece, &disconnect, &mut stop).await {
                         return;
                     }
                 }
             }
             Next::Ended(why) => {
                 drop(send.try_send(bye(&why)));
-                lobby.log.say(&format!("a subscriber was let go: {why}"));
-                return cut_off(&send, &cut).await;
+                app.log.say(&format!("a subscriber was let go: {why}"));
+                return disconnect_after_grace(&send, &disconnect).await;
             }
             Next::Nothing => tokio::select! {
                 () = stopped(&mut stop) => {
@@ -135,29 +139,29 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 /// Hands a message over; false when the subscriber has gone or was cut off.
 async fn hand(
-    lobby: &AppState,
+    app: &AppState,
     send: &Sender<Bytes>,
     bytes: Bytes,
-    cut: &Cut,
+    disconnect: &Disconnect,
     stop: &mut watch::Receiver<bool>,
 ) -> bool {
     let handed = tokio::select! {
         () = stopped(stop) => return false,
-        handed = timeout(STALLED, send.send(bytes)) => handed,
+        handed = timeout(STALL_TIMEOUT, send.send(bytes)) => handed,
     };
     if let Ok(sent) = handed {
         return sent.is_ok();
     }
-    lobby.counts.refused("stalled");
-    lobby.log.say(&format!("cut off a subscriber that read nothing for {} s", STALLED.as_secs()));
-    cut.0.notify_one();
+    app.counts.refused("stalled");
+    app.log.say(&format!("cut off a subscriber that read nothing for {} s", STALL_TIMEOUT.as_secs()));
+    disconnect.0.notify_one();
     false
 }
 
 /// Gives a reader a moment to take why it was let go, then cuts it off.
-async fn cut_off(send: &Sender<Bytes>, cut: &Cut) {
+async fn disconnect_after_grace(send: &Sender<Bytes>, disconnect: &Disconnect) {
     if timeout(Duration::from_secs(1), send.closed()).await.is_err() {
-        cut.0.notify_one();
+        disconnect.0.notify_one();
     }
 }
 

@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 /// Bytes of a file read at most.
-const MOST_PEM: u64 = 1024 * 1024;
+const MAX_PEM_BYTES: u64 = 1024 * 1024;
 
 /// Both files, and what they last held.
 pub(super) struct Tls {
@@ -32,7 +32,7 @@ impl Tls {
     /// # Errors
     /// Which file cannot be used and why.
     pub(super) fn load(cert: PathBuf, key: PathBuf) -> Result<Self, String> {
-        let now = (stamp(&cert, &key), read(&cert, &key)?);
+        let now = (file_stamp(&cert, &key), read(&cert, &key)?);
         Ok(Self { cert, key, now: Mutex::new(now) })
     }
 
@@ -46,7 +46,7 @@ impl Tls {
     /// # Errors
     /// Which file cannot be used and why.
     pub(super) fn reload(&self, anyway: bool) -> Result<bool, String> {
-        let found = stamp(&self.cert, &self.key);
+        let found = file_stamp(&self.cert, &self.key);
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         if now.0 == found && !anyway {
             return Ok(false);
@@ -58,7 +58,7 @@ impl Tls {
     }
 }
 
-fn stamp(cert: &Path, key: &Path) -> Stamp {
+fn file_stamp(cert: &Path, key: &Path) -> Stamp {
     let of = |path: &Path| std::fs::metadata(path).and_then(|it| it.modified()).ok();
     (of(cert), of(key))
 }
@@ -66,7 +66,7 @@ fn stamp(cert: &Path, key: &Path) -> Stamp {
 /// A file's bytes, no more than a certificate or a key can have.
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let read = townlet_files::open(path).and_then(|file| file.take(MOST_PEM).read_to_end(&mut bytes));
+    let read = townlet_files::open(path).and_then(|file| file.take(MAX_PEM_BYTES).read_to_end(&mut bytes));
     read.map(|_| bytes).map_err(|error| format!("{}: {error}.", path.display()))
 }
 

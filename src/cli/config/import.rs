@@ -17,7 +17,7 @@ use townlet_shard::home;
 /// A file that cannot be read or that is in the way; then nothing is written.
 pub(super) fn import(old: &Path, out: Option<&Path>, json: bool) -> Result<()> {
     let (name, text) = config_sources::read_file(old)?;
-    let events = out.map(beside);
+    let events = out.map(perturbations_path);
     for path in out.iter().copied().chain(events.as_deref()) {
         if path.symlink_metadata().is_ok() {
             bail!("{}: there is such a file already; it is not replaced. Give another --out.", path.display());
@@ -28,7 +28,7 @@ pub(super) fn import(old: &Path, out: Option<&Path>, json: bool) -> Result<()> {
     let imported = read(&name, &text, &events_name)?;
     let Some(out) = out else {
         output::print(&imported.config)?;
-        report(&imported.findings, &mut |line| output::stderr!("{line}"));
+        print_report(&imported.findings, &mut |line| output::stderr!("{line}"));
         if imported.perturbations.is_some() {
             output::stderr!("The events need a file of their own, `{events_name}`; with --out it is written.");
         }
@@ -38,25 +38,25 @@ pub(super) fn import(old: &Path, out: Option<&Path>, json: bool) -> Result<()> {
     let files = imported.perturbations.as_ref().zip(events.as_deref()).map(|(text, path)| (path, text.as_str()));
     // What the configuration names is there before it is.
     for (path, text) in files.into_iter().chain([(out, imported.config.as_str())]) {
-        home::replace(path, text.as_bytes()).map_err(|error| output::unreadable(path, &error))?;
+        home::replace(path, text.as_bytes()).map_err(|error| output::read_error(path, &error))?;
         written.push(path.display().to_string());
     }
     if json {
-        return output::json(&machine(&imported, &written));
+        return output::json(&json_report(&imported, &written));
     }
     let mut lines = String::new();
-    report(&imported.findings, &mut |line| lines.extend([line, "\n"]));
+    print_report(&imported.findings, &mut |line| lines.extend([line, "\n"]));
     output::print(&lines)?;
     output::line(&format!("\nwritten: {}. Check it with `townlet config check`.", written.join(", ")))
 }
 
 /// Where the events of a configuration go: `harbour.yaml` has `harbour.perturbations.yaml` beside it.
-fn beside(out: &Path) -> PathBuf {
+fn perturbations_path(out: &Path) -> PathBuf {
     let stem = out.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     out.with_file_name(format!("{stem}.perturbations.yaml"))
 }
 
-fn words(fate: &Fate) -> String {
+fn describe(fate: &Fate) -> String {
     match fate {
         Fate::Kept => String::new(),
         Fate::Moved { to, note } if note.is_empty() => to.clone(),
@@ -66,10 +66,10 @@ fn words(fate: &Fate) -> String {
     }
 }
 
-fn report(findings: &[Finding], line: &mut dyn FnMut(&str)) {
+fn print_report(findings: &[Finding], line: &mut dyn FnMut(&str)) {
     let mut rows = vec![["line", "key", "fate", "what became of it"].map(String::from)];
     rows.extend(
-        findings.iter().map(|it| [it.line.to_string(), it.key.clone(), it.fate.word().into(), words(&it.fate)]),
+        findings.iter().map(|it| [it.line.to_string(), it.key.clone(), it.fate.word().into(), describe(&it.fate)]),
     );
     output::columns(&rows).lines().for_each(&mut *line);
     let count = |word: &str| findings.iter().filter(|it| it.fate.word() == word).count();
@@ -83,14 +83,14 @@ fn report(findings: &[Finding], line: &mut dyn FnMut(&str)) {
     ));
 }
 
-fn machine(imported: &Imported, written: &[String]) -> Value {
+fn json_report(imported: &Imported, written: &[String]) -> Value {
     let findings = imported.findings.iter().map(|it| {
         let to = match &it.fate {
             Fate::Kept => Some(&it.key),
             Fate::Moved { to, .. } => Some(to),
             Fate::Dropped { .. } | Fate::Refused { .. } => None,
         };
-        json!({ "key": it.key, "line": it.line, "fate": it.fate.word(), "to": to, "words": words(&it.fate) })
+        json!({ "key": it.key, "line": it.line, "fate": it.fate.word(), "to": to, "words": describe(&it.fate) })
     });
     json!({ "written": written, "findings": findings.collect::<Vec<_>>() })
 }

@@ -20,11 +20,11 @@ use import::import;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Subcommand,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
+enum Subcommand {
     /// Checks a file, and the map and affordances it names, as a start would
     Check {
         /// The configuration
@@ -74,14 +74,14 @@ enum What {
 /// # Errors
 /// What is wrong with a file, by place.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.what {
-        What::Check { file, json } => return check(file, *json),
-        What::Show { config, changed, json } => {
+    match &args.command {
+        Subcommand::Check { file, json } => return check(file, *json),
+        Subcommand::Show { config, changed, json } => {
             show(&config_sources::load(config, Vec::new())?.loaded, *changed, *json)?
         }
-        What::Schema => output::json(&config::schema())?,
-        What::Import { old, out, json } => import(old, out.as_deref(), *json)?,
-        What::Diff { left, right, json } => diff(left, right, *json)?,
+        Subcommand::Schema => output::json(&config::schema())?,
+        Subcommand::Import { old, out, json } => import(old, out.as_deref(), *json)?,
+        Subcommand::Diff { left, right, json } => diff(left, right, *json)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -93,7 +93,7 @@ fn check(file: &Path, json: bool) -> Result<ExitCode> {
             .and_then(|texts| {
                 let rules = Rules::new(texts.sources).map_err(|error| anyhow!("{error}"))?;
                 let mut loaded = texts.loaded;
-                loaded.warnings.extend(policy::misfit(&rules));
+                loaded.warnings.extend(policy::release_mismatch(&rules));
                 Ok((loaded, rules))
             });
     match checked {
@@ -106,7 +106,7 @@ fn check(file: &Path, json: bool) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Ok((loaded, _)) => {
-            let changed = loaded.settings.iter().filter(|shown| shown.layer != Layer::Default).count();
+            let changed = loaded.settings.iter().filter(|setting| setting.layer != Layer::Default).count();
             for warning in &loaded.warnings {
                 output::line(&format!("warning: {warning}"))?;
             }
@@ -124,16 +124,16 @@ fn check(file: &Path, json: bool) -> Result<ExitCode> {
 }
 
 fn show(loaded: &Loaded, changed: bool, json: bool) -> Result<()> {
-    let settings = loaded.settings.iter().filter(|shown| !changed || shown.layer != Layer::Default);
+    let settings = loaded.settings.iter().filter(|setting| !changed || setting.layer != Layer::Default);
     if json {
-        let rows = settings.map(|shown| {
-            let layer = format!("{:?}", shown.layer).to_lowercase();
-            json!({ "key": shown.key, "value": shown.value, "layer": layer, "origin": shown.origin })
+        let rows = settings.map(|setting| {
+            let layer = format!("{:?}", setting.layer).to_lowercase();
+            json!({ "key": setting.key, "value": setting.value, "layer": layer, "origin": setting.origin })
         });
         return output::json(&rows.collect());
     }
     let mut rows = vec![["setting", "value", "from"].map(String::from)];
-    rows.extend(settings.map(|shown| [shown.key.clone(), shown.value.clone(), shown.origin.clone()]));
+    rows.extend(settings.map(|setting| [setting.key.clone(), setting.value.clone(), setting.origin.clone()]));
     output::print(&output::columns(&rows))?;
     for warning in &loaded.warnings {
         output::line(&format!("warning: {warning}"))?;
@@ -142,12 +142,12 @@ fn show(loaded: &Loaded, changed: bool, json: bool) -> Result<()> {
 }
 
 /// A file over the default and nothing else: what two files say does not depend on who compares them.
-fn alone(path: &Path) -> Result<Config> {
+fn load_over_default(path: &Path) -> Result<Config> {
     Ok(config::load(&Layers { file: Some(config_sources::read_file(path)?), ..Layers::default() })?.config)
 }
 
 fn diff(left: &Path, right: &Path, json: bool) -> Result<()> {
-    let differences = config::diff(&alone(left)?, &alone(right)?);
+    let differences = config::diff(&load_over_default(left)?, &load_over_default(right)?);
     if json {
         let row = |row: &config::Difference| json!({ "key": row.key, "left": row.left, "right": row.right, "reload": row.hot });
         return output::json(&differences.iter().map(row).collect());

@@ -9,7 +9,7 @@ use townlet_tui::format::{plain as text, thousands};
 use townlet_wire::text::escape;
 
 /// Most lines of an answer; the whole state is for programs.
-const MOST: usize = 120;
+const MAX_LINES: usize = 120;
 
 /// The rows of a result, without the sentence that is said of it.
 pub(super) fn rows(result: &Value) -> Vec<String> {
@@ -17,7 +17,7 @@ pub(super) fn rows(result: &Value) -> Vec<String> {
     let mut tables = Vec::new();
     if let Value::Object(fields) = result {
         for (name, value) in fields.iter().filter(|(name, _)| *name != "summary") {
-            sort(name, value, &mut facts, &mut tables);
+            collect(name, value, &mut facts, &mut tables);
         }
     }
     let mut lines: Vec<String> = output::columns(&facts).lines().map(str::to_owned).collect();
@@ -25,22 +25,22 @@ pub(super) fn rows(result: &Value) -> Vec<String> {
         lines.push(format!("{}:", escape(&name)));
         lines.extend(output::columns(&table).lines().map(|line| format!("  {line}")));
     }
-    let more = lines.len().saturating_sub(MOST);
+    let more = lines.len().saturating_sub(MAX_LINES);
     if more > 0 {
-        lines.truncate(MOST);
+        lines.truncate(MAX_LINES);
         lines.push(format!("… {} more lines; `--json` has all of it", thousands(more as u64)));
     }
     lines
 }
 
 /// A value is a fact of its own, or a table, or holds some of both.
-fn sort(name: &str, value: &Value, facts: &mut Vec<[String; 2]>, tables: &mut Vec<(String, Vec<Vec<String>>)>) {
+fn collect(name: &str, value: &Value, facts: &mut Vec<[String; 2]>, tables: &mut Vec<(String, Vec<Vec<String>>)>) {
     match value {
         Value::Null => {}
         Value::Array(items) if items.is_empty() => facts.push([name.to_owned(), "none".to_owned()]),
         Value::Array(items) if items.iter().all(Value::is_object) => tables.push((name.to_owned(), table(items))),
         Value::Object(fields) => {
-            fields.iter().for_each(|(key, value)| sort(&format!("{name}.{key}"), value, facts, tables));
+            fields.iter().for_each(|(key, value)| collect(&format!("{name}.{key}"), value, facts, tables));
         }
         other => facts.push([name.to_owned(), cell(other)]),
     }
@@ -87,14 +87,14 @@ mod tests {
 
     #[test]
     fn lists_are_tables_and_the_rest_stands_before_them() {
-        let told = rows(&json!({
+        let lines = rows(&json!({
             "summary": "2 wait.",
             "queue": [{ "agent": "ada", "tick": 1200, "held": true }, { "agent": "ben", "tick": 7, "why": ["a", "b"] }],
             "limit": 4,
             "stage": { "name": "idle", "next": null, "steps": [] },
         }));
         assert_eq!(
-            told,
+            lines,
             [
                 "limit        4",
                 "stage.name   idle",
@@ -110,9 +110,9 @@ mod tests {
     #[test]
     fn a_whole_state_is_cut_and_says_so() {
         let many: Vec<Value> = (0..500).map(|number| json!({ "number": number })).collect();
-        let told = rows(&json!({ "many": many }));
-        assert_eq!(told.len(), MOST + 1);
-        assert_eq!(told[MOST], "… 382 more lines; `--json` has all of it");
+        let lines = rows(&json!({ "many": many }));
+        assert_eq!(lines.len(), MAX_LINES + 1);
+        assert_eq!(lines[MAX_LINES], "… 382 more lines; `--json` has all of it");
         assert!(rows(&json!({ "summary": "done" })).is_empty() && rows(&Value::Null).is_empty());
     }
 }

@@ -23,7 +23,7 @@ use townlet_wire::{Answer, Request, SCHEMA_VERSION, Status, line};
 /// Longest a command that changes something is tried again.
 const RETRY_DEADLINE: Duration = Duration::from_secs(30);
 /// Between two attempts.
-const PAUSE: Duration = Duration::from_millis(500);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// `townlet console`.
 #[derive(clap::Args, Debug)]
@@ -49,9 +49,9 @@ pub(super) struct Args {
 /// # Errors
 /// Bad input; nothing was sent.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let place = args.connect.single_target(&user_config::load()?)?;
-    let mut desk = match Desk::open(runtime()?, place.client) {
-        Ok(desk) => desk,
+    let target = args.connect.single_target(&user_config::load()?)?;
+    let mut console = match ConsoleClient::open(runtime()?, target.client) {
+        Ok(console) => console,
         Err(failure) => {
             output::stderr!("townlet: {}", escape(&failure.words()));
             return Ok(ExitCode::from(if matches!(failure, ClientError::Refused(_)) {
@@ -62,29 +62,29 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
     };
     if !args.command.is_empty() {
-        let request = Request { cmd_id: args.cmd_id.clone(), ..asked(&joined(&args.command), args.dry_run) };
-        return Ok(ExitCode::from(desk.tell(request, args.json)?));
+        let request = Request { cmd_id: args.cmd_id.clone(), ..new_request(&join_words(&args.command), args.dry_run) };
+        return Ok(ExitCode::from(console.send(request, args.json)?));
     }
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
-        prompt::run(&mut desk, place.name.as_deref())?;
+        prompt::run(&mut console, target.name.as_deref())?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut worst = 0;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         if !line.trim().is_empty() {
-            worst = worst.max(desk.tell(asked(&line, args.dry_run), args.json)?);
+            worst = worst.max(console.send(new_request(&line, args.dry_run), args.json)?);
         }
     }
     Ok(ExitCode::from(worst))
 }
 
-fn asked(line: &str, dry_run: bool) -> Request {
+fn new_request(line: &str, dry_run: bool) -> Request {
     Request { dry_run, ..Request::line(line.trim()) }
 }
 
 /// Words of a shell as one line: what the shell kept together stays together.
-fn joined(words: &[String]) -> String {
+fn join_words(words: &[String]) -> String {
     if let [line] = words {
         return line.clone();
     }
@@ -99,13 +99,13 @@ fn joined(words: &[String]) -> String {
 }
 
 /// A shard, and what it said of itself.
-pub(super) struct Desk {
+pub(super) struct ConsoleClient {
     runtime: Runtime,
     client: Client,
     welcome: ServiceInfo,
 }
 
-impl Desk {
+impl ConsoleClient {
     fn open(runtime: Runtime, client: Client) -> Result<Self, ClientError> {
         let welcome = runtime.block_on(client.welcome())?;
         if is_newer(&welcome.schema_version) {
@@ -118,7 +118,7 @@ impl Desk {
     }
 
     /// Sends one command and prints its answer; the exit status it stands for.
-    fn tell(&mut self, request: Request, json: bool) -> Result<u8> {
+    fn send(&mut self, request: Request, json: bool) -> Result<u8> {
         if request.command.contains("twn_") {
             bail!(
                 "a token has no place in a command; give it by `--token-file` or TOWNLET_TOKEN, and revoke this one."
@@ -131,8 +131,8 @@ impl Desk {
         if json {
             output::line(&serde_json::to_string(&answer)?)?;
         } else {
-            output::line(&sentence(&answer))?;
-            self.more(&answer).iter().try_for_each(|row| output::line(row))?;
+            output::line(&summary_line(&answer))?;
+            self.result_rows(&answer).iter().try_for_each(|row| output::line(row))?;
         }
         Ok(if answer.status == Status::Error { EXIT_CHECK_FAILED } else { 0 })
     }
@@ -173,20 +173,20 @@ impl Desk {
                 return Err(status);
             }
             output::stderr!("{}; sending it again.", escape(why.trim_end_matches('.')));
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(RETRY_INTERVAL);
         }
     }
 }
 
-impl Desk {
+impl ConsoleClient {
     /// Who one is there: `admin (token:1234abcd)`.
-    fn who(&self) -> String {
+    fn identity(&self) -> String {
         let session = &self.welcome.session;
         format!("{} ({})", session.role.word(), session.issuer)
     }
 
     /// What somebody who asked wants to see besides the sentence; what was done needs no more than that.
-    fn more(&self, answer: &Answer) -> Vec<String> {
+    fn result_rows(&self, answer: &Answer) -> Vec<String> {
         let looked = line::parse(&self.welcome.commands, &answer.command).is_ok_and(|parsed| !parsed.spec.mutating);
         answer.result.as_ref().filter(|_| looked).map_or_else(Vec::new, answer_table::rows)
     }
@@ -199,9 +199,9 @@ impl Desk {
                 if answer.status == Status::Ok {
                     self.renew_session(Some(token));
                 }
-                format!("{} You are {}.", sentence(&answer), escape(&self.who()))
+                format!("{} You are {}.", summary_line(&answer), escape(&self.identity()))
             }
-            Err(_) => format!("You are {}.", escape(&self.who())),
+            Err(_) => format!("You are {}.", escape(&self.identity())),
         }
     }
 
@@ -215,7 +215,7 @@ impl Desk {
 }
 
 /// `✓ Ada leaves town on the next tick. · tick 3402 · 0192…`.
-fn sentence(answer: &Answer) -> String {
+fn summary_line(answer: &Answer) -> String {
     let sign = if answer.status == Status::Error { '✗' } else { '✓' };
     let again = if answer.replayed { " (done before)" } else { "" };
     let logged = if answer.audit.is_empty() { String::new() } else { format!(" · logged {}", answer.audit) };
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn what_the_shell_kept_together_stays_together() {
-        let words = |words: &[&str]| joined(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        let words = |words: &[&str]| join_words(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         assert_eq!(words(&["employment_exit approve ada"]), "employment_exit approve ada");
         assert_eq!(
             words(&["employment_exit", "defer", "ada", "--reason", "she said \"no\""]),

@@ -88,13 +88,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         bail!("--source: there is no {}; name the folder of the repository.", script.display());
     }
     let rules = Rules::new(release.sources.clone())?;
-    let flight = PreflightContext { home: Home::new(&args.home), release, rules, shadow, policies, candidate, script };
+    let context = PreflightContext { home: Home::new(&args.home), release, rules, shadow, policies, candidate, script };
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
     for check in CHECKS.iter().chain(args.source.is_some().then_some(&SOURCE)) {
-        let found = (check.run)(&flight);
+        let found = (check.run)(&context);
         let (passed, seen, to_do) = match &found {
             Ok(seen) => (true, seen, None),
-            Err(fault) => (false, &fault.seen, Some(&fault.to_do)),
+            Err(problem) => (false, &problem.seen, Some(&problem.to_do)),
         };
         if !passed {
             failed.push(check.name);

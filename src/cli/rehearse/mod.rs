@@ -1,4 +1,4 @@
-//! `townlet rehearse`: the checklist before a demonstration, tried on throw-away towns, a line a point.
+//! `townlet rehearse`: the checklist before a demonstration, check on throw-away towns, a line a point.
 //!
 //! Owns which towns are made and the telling; the points stand in `points`. Nothing is written into the home it is given:
 //! only the release is read there. Rule: "Demonstration rehearsal".
@@ -13,9 +13,9 @@ use serde_json::json;
 use townlet_town::Rules;
 
 use super::config_sources::{self, ConfigSources};
-use super::sandbox::{CheckFailure, Stage};
+use super::sandbox::{CheckFailure, Sandbox};
 use super::{ConfigArgs, EXIT_CHECK_FAILED, output};
-use checklist::{CHECKLIST, Found};
+use checklist::{CHECKLIST, CheckResult};
 use townlet_shard::Driver;
 use townlet_shard::policies::PolicyCatalog;
 use townlet_wire::text::escape;
@@ -43,12 +43,12 @@ pub(super) struct Args {
 }
 
 /// Texts with who drives their towns.
-struct Play {
+struct DemoTown {
     texts: ConfigSources,
     driver: Driver,
 }
 
-impl Play {
+impl DemoTown {
     fn new(texts: ConfigSources, home: &std::path::Path) -> Result<Self> {
         let rules = Rules::new(texts.sources.clone())?;
         let driver = PolicyCatalog::of(home, &rules.config.policy).released(&rules)?;
@@ -56,9 +56,9 @@ impl Play {
     }
 
     /// Tries something on a new town.
-    fn try_out(&self, tried: impl FnOnce(&Stage) -> Found) -> Found {
-        let stage = Stage::open(self.texts.sources.clone(), self.texts.loaded.config.seed, self.driver.clone());
-        tried(&stage.map_err(|why| CheckFailure::new("a town starts", format!("{why:#}")))?)
+    fn run(&self, check: impl FnOnce(&Sandbox) -> CheckResult) -> CheckResult {
+        let sandbox = Sandbox::open(self.texts.sources.clone(), self.texts.loaded.config.seed, self.driver.clone());
+        check(&sandbox.map_err(|why| CheckFailure::new("a town starts", format!("{why:#}")))?)
     }
 }
 
@@ -67,7 +67,7 @@ impl Play {
 /// # Errors
 /// A configuration or a release that is wrong, before any town starts.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let play = Play::new(config_sources::load(&args.config, Vec::new())?, &args.home)?;
+    let town = DemoTown::new(config_sources::load(&args.config, Vec::new())?, &args.home)?;
     let fallback = match &args.fallback {
         Some(file) => {
             let config = ConfigArgs { config: Some(file.clone()), settings: Vec::new() };
@@ -75,14 +75,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
         None => config_sources::shipped(FALLBACK.0, FALLBACK.1)?,
     };
-    let fallback = Play::new(fallback, &args.home)?;
-    let mut told = Report { json: args.json, rows: Vec::new(), missed: Vec::new() };
+    let fallback = DemoTown::new(fallback, &args.home)?;
+    let mut report = Report { json: args.json, rows: Vec::new(), missed: Vec::new() };
     for point in &CHECKLIST {
-        told.tell(point.name, play.try_out(point.tried))?;
+        report.add(point.name, town.run(point.check))?;
     }
-    told.tell("charter", play.try_out(|stage| checklist::charter(stage, args.days)))?;
-    told.tell("fallback", fallback.try_out(checklist::fallback))?;
-    told.end(&play)
+    report.add("charter", town.run(|sandbox| checklist::charter(sandbox, args.days)))?;
+    report.add("fallback", fallback.run(checklist::fallback))?;
+    report.finish(&town)
 }
 
 struct Report {
@@ -92,8 +92,8 @@ struct Report {
 }
 
 impl Report {
-    /// A line as soon as its point has been tried.
-    fn tell(&mut self, name: &'static str, found: Found) -> Result<()> {
+    /// A line as soon as its point has been check.
+    fn add(&mut self, name: &'static str, found: CheckResult) -> Result<()> {
         let (sign, text, row) = match found {
             Ok(seen) => ('✓', seen.clone(), json!({ "point": name, "passed": true, "seen": seen })),
             Err(CheckFailure { expected, seen }) => {
@@ -106,8 +106,8 @@ impl Report {
         if self.json { Ok(()) } else { output::line(&format!("{sign} {name:<18} {}", escape(&text))) }
     }
 
-    fn end(self, play: &Play) -> Result<ExitCode> {
-        let (config, policy) = (&play.texts.loaded.config.config_id, play.driver.id());
+    fn finish(self, town: &DemoTown) -> Result<ExitCode> {
+        let (config, policy) = (&town.texts.loaded.config.config_id, town.driver.id());
         let (all, held) = (self.rows.len(), self.rows.len() - self.missed.len());
         if self.json {
             output::json(&json!({

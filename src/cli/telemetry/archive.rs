@@ -14,11 +14,11 @@ use townlet_wire::text::escape;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Subcommand,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
+enum Subcommand {
     /// Reads archives to their end: every message follows the one before, every digest holds
     Verify {
         /// Files such as logs/telemetry/<run>-0001.jsonl.zst
@@ -36,9 +36,9 @@ enum What {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.what {
-        What::Verify { files, json } => verify(files, *json),
-        What::Cat { file } => cat(file),
+    match &args.command {
+        Subcommand::Verify { files, json } => verify(files, *json),
+        Subcommand::Cat { file } => cat(file),
     }
 }
 
@@ -46,7 +46,7 @@ fn verify(files: &[PathBuf], as_json: bool) -> Result<ExitCode> {
     let mut whole = true;
     let mut rows = Vec::new();
     for file in files {
-        let found = archive::verify(file).map_err(|error| output::unreadable(file, &error))?;
+        let found = archive::verify(file).map_err(|error| output::read_error(file, &error))?;
         whole &= found.damage.is_none();
         let name = escape(&file.display().to_string());
         if as_json {
@@ -66,7 +66,7 @@ fn verify(files: &[PathBuf], as_json: bool) -> Result<ExitCode> {
 
 fn cat(file: &Path) -> Result<ExitCode> {
     let damage = archive::lines(file, |line| output::line(line).map_err(|error| error.to_string()))
-        .map_err(|error| output::unreadable(file, &error))?;
+        .map_err(|error| output::read_error(file, &error))?;
     let Some(why) = damage else { return Ok(ExitCode::SUCCESS) };
     output::stderr!("townlet: {}: {}", escape(&file.display().to_string()), escape(&why));
     Ok(ExitCode::from(EXIT_CHECK_FAILED))

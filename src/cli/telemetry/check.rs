@@ -24,7 +24,7 @@ const SCHEMAS: &[(&str, &str, &str)] = &[(
 /// Largest file read, in bytes.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// Mistakes of one payload that are told.
-const TOLD: usize = 50;
+const MAX_SHOWN: usize = 50;
 
 /// `townlet telemetry check`.
 #[derive(clap::Args, Debug)]
@@ -38,7 +38,7 @@ pub(super) struct Args {
 }
 
 /// One payload and what is wrong with it.
-struct Verdict {
+struct PayloadReport {
     name: String,
     version: String,
     kind: &'static str,
@@ -52,13 +52,13 @@ struct SchemaViolation {
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let schemas = Schemas::new()?;
-    let (mut verdicts, mut unread) = (Vec::new(), Vec::new());
+    let (mut reports, mut unread) = (Vec::new(), Vec::new());
     for path in &args.files {
         match files(path) {
             Ok(files) => {
                 for file in files {
                     match read(&file) {
-                        Ok(found) => verdicts.extend(found.iter().map(|(name, value)| schemas.judge(name, value))),
+                        Ok(found) => reports.extend(found.iter().map(|(name, value)| schemas.check(name, value))),
                         Err(why) => unread.push((file, why)),
                     }
                 }
@@ -66,21 +66,21 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
             Err(why) => unread.push((path.clone(), why)),
         }
     }
-    tell(&verdicts, &unread, args.json)?;
-    Ok(match (unread.is_empty(), verdicts.iter().all(|verdict| verdict.mistakes.is_empty())) {
+    print_reports(&reports, &unread, args.json)?;
+    Ok(match (unread.is_empty(), reports.iter().all(|report| report.mistakes.is_empty())) {
         (false, _) => ExitCode::from(EXIT_BAD_INPUT),
         (true, false) => ExitCode::from(EXIT_CHECK_FAILED),
         (true, true) => ExitCode::SUCCESS,
     })
 }
 
-fn tell(verdicts: &[Verdict], unread: &[(PathBuf, anyhow::Error)], as_json: bool) -> Result<()> {
+fn print_reports(reports: &[PayloadReport], unread: &[(PathBuf, anyhow::Error)], as_json: bool) -> Result<()> {
     for (_, why) in unread {
         output::stderr!("townlet: {}", escape(&format!("{why:#}")));
     }
     if as_json {
         let mistake = |it: &SchemaViolation| json!({ "path": it.path, "message": it.message });
-        let judged = verdicts.iter().map(|it| {
+        let judged = reports.iter().map(|it| {
             let mistakes: Vec<Value> = it.mistakes.iter().map(mistake).collect();
             json!({
                 "file": it.name, "kind": it.kind, "schema_version": it.version,
@@ -92,15 +92,15 @@ fn tell(verdicts: &[Verdict], unread: &[(PathBuf, anyhow::Error)], as_json: bool
         );
         return output::json(&judged.chain(unread).collect());
     }
-    for it in verdicts {
+    for it in reports {
         let count = it.mistakes.len();
         let says = if count == 0 { "holds".to_owned() } else { format!("{count} wrong") };
         output::line(&escape(&format!("{}: {} {}: {says}", it.name, it.kind, it.version)))?;
-        for mistake in it.mistakes.iter().take(TOLD) {
+        for mistake in it.mistakes.iter().take(MAX_SHOWN) {
             output::line(&format!("  {}: {}", escape(&mistake.path), escape(&mistake.message)))?;
         }
-        if count > TOLD {
-            output::line(&format!("  and {} more", count - TOLD))?;
+        if count > MAX_SHOWN {
+            output::line(&format!("  and {} more", count - MAX_SHOWN))?;
         }
     }
     Ok(())
@@ -108,12 +108,12 @@ fn tell(verdicts: &[Verdict], unread: &[(PathBuf, anyhow::Error)], as_json: bool
 
 /// The file itself, or every payload in a folder and below it, by name.
 fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    let facts = std::fs::metadata(path).map_err(|error| output::unreadable(path, &error))?;
+    let facts = std::fs::metadata(path).map_err(|error| output::read_error(path, &error))?;
     if !facts.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let mut found = Vec::new();
-    inside(path, &mut found)?;
+    collect_files(path, &mut found)?;
     found.sort();
     if found.is_empty() {
         bail!("{}: the folder holds no .json or .jsonl file.", path.display());
@@ -121,14 +121,14 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn inside(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in std::fs::read_dir(folder).map_err(|error| output::unreadable(folder, &error))? {
-        let entry = entry.map_err(|error| output::unreadable(folder, &error))?;
+fn collect_files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(|error| output::read_error(folder, &error))? {
+        let entry = entry.map_err(|error| output::read_error(folder, &error))?;
         let path = entry.path();
         // A link is not followed: it may lead round in a circle.
-        let kind = entry.file_type().map_err(|error| output::unreadable(&path, &error))?;
+        let kind = entry.file_type().map_err(|error| output::read_error(&path, &error))?;
         if kind.is_dir() {
-            inside(&path, found)?;
+            collect_files(&path, found)?;
         } else if path.extension().is_some_and(|end| end == "json" || end == "jsonl") {
             found.push(path);
         }
@@ -164,7 +164,7 @@ impl Schemas {
         SCHEMAS.iter().map(|row| Ok((row.0, ready(row.1)?, ready(row.2)?))).collect::<Result<_>>().map(Self)
     }
 
-    fn judge(&self, name: &str, whole: &Value) -> Verdict {
+    fn check(&self, name: &str, whole: &Value) -> PayloadReport {
         let has = |key: &str| whole.get(key).is_some();
         let (kind, place, payload) = match whole.get("result") {
             Some(result) if has("cmd_id") => ("answer", "$.result", result),
@@ -180,7 +180,7 @@ impl Schemas {
             }
             None => vec![SchemaViolation { path: format!("{place}.schema_version"), message: unknown(named) }],
         };
-        Verdict { name: name.into(), version, kind, mistakes }
+        PayloadReport { name: name.into(), version, kind, mistakes }
     }
 }
 

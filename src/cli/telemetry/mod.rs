@@ -13,11 +13,11 @@ use anyhow::Result;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Subcommand,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
+enum Subcommand {
     /// Prints the state of a shard as one JSON object
     Snapshot(remote::SnapshotArgs),
     /// Follows a shard: a line for each message, until interrupted
@@ -33,10 +33,10 @@ enum What {
 /// # Errors
 /// Bad input, or a shard that is not reached.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.what {
-        What::Snapshot(args) => remote::snapshot(args),
-        What::Tail(args) => remote::tail(args),
-        What::Check(args) => check::run(args),
-        What::Archive(args) => archive::run(args),
+    match &args.command {
+        Subcommand::Snapshot(args) => remote::snapshot(args),
+        Subcommand::Tail(args) => remote::tail(args),
+        Subcommand::Check(args) => check::run(args),
+        Subcommand::Archive(args) => archive::run(args),
     }
 }

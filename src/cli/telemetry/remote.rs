@@ -15,7 +15,7 @@ use townlet_wire::text::escape;
 use townlet_wire::{SCHEMA_VERSION, Snapshot};
 
 /// Between two attempts after the line was lost.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `townlet telemetry snapshot`.
 #[derive(clap::Args, Debug)]
@@ -46,7 +46,7 @@ pub(super) fn snapshot(args: &SnapshotArgs) -> Result<ExitCode> {
     let body = runtime()?.block_on(client.snapshot()).map_err(|failure| anyhow!(failure.words()))?;
     let state: Value = serde_json::from_slice(&body)
         .map_err(|why| anyhow!("{}: whoever answers there sends no state: {why}.", client.url()))?;
-    warn_of(state.get("schema_version").and_then(Value::as_str).unwrap_or_default());
+    warn_if_newer(state.get("schema_version").and_then(Value::as_str).unwrap_or_default());
     output::json(&state)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -62,7 +62,7 @@ pub(super) fn tail(args: &TailArgs) -> Result<ExitCode> {
         tail.follow(&client).await.map_err(|failure| anyhow!(failure.words()))?;
         while !tail.is_done() {
             output::stderr!("{}: the stream was lost; it is tried again.", client.url());
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
             if let Err(failure) = tail.follow(&client).await {
                 output::stderr!("{}", escape(&failure.words()));
             }
@@ -81,7 +81,7 @@ struct Tail {
 
 impl Tail {
     fn is_done(&self) -> bool {
-        self.left == Some(0) || output::is_gone()
+        self.left == Some(0) || output::stdout_closed()
     }
 
     /// Until the line breaks.
@@ -110,16 +110,16 @@ impl Tail {
         }
         let Some(state) = self.heard.state() else { return Ok(()) };
         if !std::mem::replace(&mut self.warned, true) {
-            warn_of(&state.schema_version);
+            warn_if_newer(&state.schema_version);
         }
-        let line = if self.json { event.data.clone() } else { line_of(state) };
+        let line = if self.json { event.data.clone() } else { summary_line(state) };
         output::line(&line)?;
         self.left = self.left.map(|left| left.saturating_sub(1));
         Ok(())
     }
 }
 
-fn line_of(state: &Snapshot) -> String {
+fn summary_line(state: &Snapshot) -> String {
     let alerts = state.alerts.iter().map(|alert| alert.name.as_str()).collect::<Vec<_>>().join(" ");
     let employment = &state.employment;
     escape(&format!(
@@ -137,13 +137,13 @@ fn line_of(state: &Snapshot) -> String {
 }
 
 /// Says that a shard speaks a newer schema.
-pub(super) fn warn_of(theirs: &str) {
-    if is_newer(theirs) {
-        output::stderr!("warning: {}", escape(&newer(theirs)));
+pub(super) fn warn_if_newer(version: &str) {
+    if is_newer(version) {
+        output::stderr!("warning: {}", escape(&newer(version)));
     }
 }
 
 /// One sentence.
-fn newer(theirs: &str) -> String {
-    format!("the shard speaks schema {theirs}, newer than {SCHEMA_VERSION}: looking only; upgrade to command.")
+fn newer(version: &str) -> String {
+    format!("the shard speaks schema {version}, newer than {SCHEMA_VERSION}: looking only; upgrade to command.")
 }
