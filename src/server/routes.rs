@@ -39,7 +39,7 @@ pub(super) struct Endpoint {
     handler: fn() -> MethodRouter<Arc<AppState>>,
 }
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 
 /// The table.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
@@ -99,7 +99,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         post: false,
         path: service::COMMANDS,
         help: "The command table, and who one is here.",
-        response: (JSON, Some("Welcome")),
+        response: (JSON, Some("ServiceInfo")),
         error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY"],
         handler: || get(read_handlers::commands),
     },

@@ -10,6 +10,7 @@ pub mod learning;
 pub mod line;
 pub mod perturbations;
 pub mod schema;
+pub mod schema_check;
 pub mod service;
 pub mod sse;
 pub mod stream;
