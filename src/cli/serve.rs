@@ -103,8 +103,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn bind(listen: SocketAddr, tls: &TlsArgs) -> Result<BoundListener> {
-    let place = townlet_server::Place { listen, tls: tls.tls_cert.clone().zip(tls.tls_key.clone()) };
-    townlet_server::open(place).map_err(|why| anyhow!(why))
+    let place = townlet_server::ListenOptions { listen, tls: tls.tls_cert.clone().zip(tls.tls_key.clone()) };
+    townlet_server::bind(place).map_err(|why| anyhow!(why))
 }
 
 /// Serves a shard that runs; refusals go to its log, `to_stderr` also to standard error.

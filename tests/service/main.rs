@@ -59,8 +59,8 @@ fn service(
     home: &TempDir,
     listen: &str,
     tls: Option<(PathBuf, PathBuf)>,
-) -> (townlet_server::Place, townlet_server::Options) {
-    let place = townlet_server::Place { listen: listen.parse().expect("an address"), tls };
+) -> (townlet_server::ListenOptions, townlet_server::Options) {
+    let place = townlet_server::ListenOptions { listen: listen.parse().expect("an address"), tls };
     let options = townlet_server::Options {
         token_file: home.path().join("ops/tokens.json"),
         facts: vec![("townlet".into(), "test".into())],
@@ -72,7 +72,7 @@ fn service(
 /// Serves a shard.
 fn serve(
     shard: &Arc<Handle>,
-    (place, options): (townlet_server::Place, townlet_server::Options),
+    (place, options): (townlet_server::ListenOptions, townlet_server::Options),
 ) -> Result<Server, ServerError> {
     townlet_server::start(Arc::clone(shard), place, options)
 }
