@@ -1,6 +1,4 @@
-//! `townlet completions`: what a shell needs to complete this program's command line.
-//!
-//! Made from the command line's own definition; nothing is listed here.
+//! `townlet completions`: shell completion scripts, generated from the definition of the command line.
 
 use std::process::ExitCode;
 
@@ -12,11 +10,11 @@ use super::output;
 /// `townlet completions`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// For which shell
+    /// Shell
     shell: Shell,
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
 /// When standard output cannot be written.

@@ -1,4 +1,4 @@
-//! `townlet run --headless`: a town in batch, with a progress bar for people and one JSON object for programs.
+//! `townlet run --headless`: runs a town at full speed without a screen and prints a summary as text or JSON.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -12,39 +12,44 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::config_sources::ConfigSources;
-use super::run::{Args, launch};
+use super::run::{Args, Pace, launch};
 use super::script::Script;
 use super::{EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_INTERRUPTED, output};
-use townlet_shard::Handle;
 use townlet_shard::privacy::PrivacyFilter;
+use townlet_shard::{Handle, Speed};
 use townlet_wire::telemetry::Snapshot;
 use townlet_wire::text::escape;
 use townlet_wire::{Answer, Status};
 
-/// Days a batch runs unless told otherwise.
+/// Default number of days.
 const DEFAULT_DAYS: u64 = 10;
 
-/// Runs a batch.
-pub(super) fn run(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode> {
-    let day = u64::from(texts.loaded.config.time.ticks_per_day);
-    let warnings = texts.loaded.warnings.clone();
-    // A new run's script is checked before anything is written; a resumed one's once it is known where it goes on.
+/// Runs the town to its limit.
+///
+/// # Errors
+/// Invalid input, or an output file that cannot be written.
+pub(super) fn run(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
+    let day = u64::from(input.loaded.config.time.ticks_per_day);
+    let warnings = input.loaded.warnings.clone();
+    // The script of a new run is checked before anything is written, that of a resumed run when its start tick is known.
     let limit = |from: u64| args.tick_limit.unwrap_or(from + args.days.unwrap_or(DEFAULT_DAYS) * day);
-    let load = |from: u64| {
-        args.script.as_deref().map(|path| Script::load(path, args.role.into(), from, limit(from))).transpose()
-    };
-    let mut script = if args.resume.is_none() { load(0)? } else { None };
-    check_export_path(args.export_audit.as_deref())?;
+    let load =
+        |from: u64| args.script.as_deref().map(|path| Script::load(path, args.role, from, limit(from))).transpose();
+    let mut script = if args.launch.resume.is_none() { load(0)? } else { None };
+    if let Some(path) = &args.export_audit {
+        output::require_new_file(path).context("--export-audit")?;
+    }
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("signals cannot be watched")?;
+        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("cannot handle signals")?;
     }
-    let shard = launch(args.launch_options(), texts)?;
+    let pace = Pace { speed: Speed::Max, paused: false, headless: true };
+    let shard = launch(&args.launch, pace, input)?;
     let from = shard.tick();
     let until = limit(from);
-    if args.resume.is_some() {
+    if args.launch.resume.is_some() {
         if until < from {
-            bail!("{} is at tick {from} already, past the limit of {until}.", shard.run_id);
+            bail!("{} is already at tick {from}, past the limit of {until}.", shard.run_id);
         }
         script = load(from)?;
     }
@@ -62,7 +67,7 @@ pub(super) fn run(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode>
         (Some((view, digest)), Ok(stopped)) => (view, digest, stopped),
         (_, stopped) => {
             let why = stopped.err().unwrap_or_default();
-            output::stderr!("townlet: {} at tick {}: not everything could be saved: {why}", shard.run_id, shard.tick());
+            output::stderr!("townlet: {} at tick {}: saving failed: {why}", shard.run_id, shard.tick());
             return Ok(ExitCode::from(EXIT_FAILED));
         }
     };
@@ -88,7 +93,7 @@ pub(super) fn run(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode>
     })
 }
 
-/// Runs to each of the script's ticks in turn, sends what is due there, and then to the end.
+/// Runs the town to `until` and sends the commands of the script at their ticks.
 fn run_script(
     shard: &Handle,
     script: Option<&Script>,
@@ -117,7 +122,7 @@ fn run_script(
     Ok(answers)
 }
 
-/// An answer on its line as soon as it is there: what stands here has been acknowledged.
+/// Prints an answer at once, so that a printed command is an acknowledged one.
 fn print_answer(answer: &Answer) -> std::io::Result<()> {
     let sign = if answer.status == Status::Error { '✗' } else { '✓' };
     let again = if answer.replayed { " (replayed)" } else { "" };
@@ -125,7 +130,7 @@ fn print_answer(answer: &Answer) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let printed = writeln!(out, "{sign} tick {:>6}  {line}  {summary}{again}  {}", answer.tick, escape(&answer.cmd_id));
     match printed.and_then(|()| out.flush()) {
-        // Whoever read along has gone; the run goes on to its end all the same.
+        // The run continues without a reader.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         printed => printed,
     }
@@ -143,18 +148,8 @@ fn progress(from: u64, until: u64) -> ProgressBar {
     bar
 }
 
-/// Whether a file can be made there, said before the town runs for an hour.
-fn check_export_path(path: Option<&Path>) -> anyhow::Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if path.is_dir() || !folder.is_dir() {
-        bail!("--export-audit {}: name a file in a folder that exists.", path.display());
-    }
-    output::require_absent(path).context("--export-audit")
-}
-
-/// This run's lines, byte for byte, so that the chain can be checked wherever they are taken; under privacy redacted, and
-/// each line says so.
+/// Writes the lines of this run byte for byte, so that the copy can be verified. Under privacy mode the lines are redacted
+/// and marked as such.
 fn export(shard: &Handle, path: &Path, names: &PrivacyFilter) -> anyhow::Result<()> {
     let prefix = format!("{}-", shard.run_id);
     let folder = shard.home().console();
@@ -276,7 +271,7 @@ impl Report<'_> {
     }
 }
 
-/// A KPI as a person reads it.
+/// A KPI value with its unit.
 pub(super) fn format_kpi(value: f64, unit: &str) -> String {
     match unit {
         "ratio" => format!("{:.1} %", value * 100.0),

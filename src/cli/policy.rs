@@ -1,7 +1,4 @@
-//! `townlet policy`: lists trained policies and shows what one is.
-//!
-//! How a name becomes a policy stands in `shard::policies`, what a checkpoint is in `townlet_learn::checkpoint`. Rule:
-//! "Checkpoints".
+//! `townlet policy`: lists and inspects trained policies. Rule: "Checkpoints".
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,17 +26,17 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Subcommand {
-    /// Lists the shipped policy and the checkpoints of a home: those released, and the shadows of trainings
+    /// List the shipped policy and the released and shadow checkpoints of a home
     List {
         #[command(flatten)]
         catalog: CatalogArgs,
     },
-    /// Shows what a checkpoint is made for, where it comes from, and its tensors
+    /// Show the metadata and tensors of a checkpoint
     Inspect {
-        /// Its id, as `list` shows it, or `shipped`
+        /// Checkpoint id, or `shipped`
         id: String,
-        /// As JSON: what residents of a town with this seed see after half a day, and what the network makes of it; for
-        /// checking a forward pass written elsewhere
+        /// Print observations after half a day of a town with this seed, and the network's logits and values for them, as
+        /// JSON, to verify another implementation of the network
         #[arg(long, value_name = "SEED")]
         probe: Option<u64>,
         #[command(flatten)]
@@ -47,23 +44,23 @@ enum Subcommand {
     },
 }
 
-/// Where checkpoints are looked for.
+/// Options that select the checkpoints.
 #[derive(clap::Args, Debug)]
 struct CatalogArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The folder that holds them
+    /// Home folder with the checkpoints
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
-    /// For a program: JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// A checkpoint that cannot be read, and why.
+/// A checkpoint that cannot be read.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Subcommand::List { catalog } => list(catalog)?,
@@ -72,20 +69,20 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Why the policy inside the program cannot drive a town with these rules, when `policy.release` names it.
+/// The reason why the shipped policy cannot control a town with these rules, if `policy.release` selects it.
 pub(super) fn release_mismatch(rules: &Rules) -> Option<String> {
     let (release, shipped) = (rules.config.policy.release.as_str(), shipped().ok()?);
     let named = release == "shipped" || release == shipped.id;
     let why = named.then_some(shipped)?.fits(rules).err()?;
-    Some(format!("policy.release: {why}. `policy.release: scripted` drives any town."))
+    Some(format!("policy.release: {why}. `policy.release: scripted` works with any town."))
 }
 
 fn list(catalog: &CatalogArgs) -> Result<()> {
-    let texts = config_sources::load(&catalog.config, Vec::new())?;
+    let input = config_sources::load(&catalog.config, Vec::new())?;
     let mut rows = vec![["id", "kind", "steps", "score", "observations", "config", "parent"].map(str::to_owned)];
     let mut values = Vec::new();
     let mut found = vec![("shipped", "shipped".to_owned(), shipped().map_err(|why| why.to_string()))];
-    for (kind, registry) in PolicyCatalog::of(&catalog.home, &texts.loaded.config.policy).registries() {
+    for (kind, registry) in PolicyCatalog::of(&catalog.home, &input.loaded.config.policy).registries() {
         let load = |id: String| {
             let loaded = registry.load(&id).map_err(|why| why.to_string());
             (kind, id, loaded)
@@ -115,9 +112,9 @@ fn list(catalog: &CatalogArgs) -> Result<()> {
 }
 
 fn inspect(id: &str, seed: Option<u64>, catalog: &CatalogArgs) -> Result<()> {
-    let texts = config_sources::load(&catalog.config, Vec::new())?;
-    let it = PolicyCatalog::of(&catalog.home, &texts.loaded.config.policy).checkpoint(id)?;
-    let rules = Arc::new(Rules::new(texts.sources)?);
+    let input = config_sources::load(&catalog.config, Vec::new())?;
+    let it = PolicyCatalog::of(&catalog.home, &input.loaded.config.policy).checkpoint(id)?;
+    let rules = Arc::new(Rules::new(input.sources)?);
     if let Some(seed) = seed {
         return output::json(&probe(&it, &rules, seed)?);
     }
@@ -143,14 +140,14 @@ fn inspect(id: &str, seed: Option<u64>, catalog: &CatalogArgs) -> Result<()> {
         ["trained with".into(), meta.training_hash.clone()],
         ["parent".into(), text(meta.parent.clone())],
         ["town score".into(), text(meta.town_score.map(|score| format!("{score:.3} in training")))],
-        ["fits".into(), fits.map_or_else(|| "this configuration".into(), |why| format!("not here: {why}"))],
+        ["fits".into(), fits.map_or_else(|| "this configuration".into(), |why| format!("no: {why}"))],
     ];
     rows.extend(meta.kpis.iter().map(|kpi| [kpi.name.clone(), text(kpi.value.map(|value| format!("{value:.3}")))]));
     rows.extend(tensors().map(|column| [column.name.clone(), format!("{:?}", column.shape)]));
     output::print(&output::columns(&rows))
 }
 
-/// Observations as they are before the network's scale, and the logits and values of them.
+/// Observations before normalisation, with the logits and values of the network.
 fn probe(it: &Checkpoint, rules: &Arc<Rules>, seed: u64) -> Result<Value> {
     let mut policy = NetworkPolicy::new(it, rules, Choice::Greedy)?;
     let mut town = Town::new(Arc::clone(rules), seed);

@@ -1,7 +1,6 @@
-//! `townlet snapshot`: lists the snapshots of a home, shows what one holds, line whether they are whole.
+//! `townlet snapshot`: lists, inspects and validates snapshots. The file format is in `townlet_town::snapshot`.
 //!
-//! Reads files by path; a running shard's own are saved by its console. The byte layout stands in
-//! `townlet_town::snapshot`. Rule: "Bad input": a damaged file is named, and the good one before it offered.
+//! For a damaged file the error names the newest intact snapshot before it. Rule: "Bad input".
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,41 +22,41 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Subcommand {
-    /// Lists the snapshots under a home, run by run, oldest first
+    /// List the snapshots of a home by run, oldest first
     List {
-        /// The folder the shard keeps its files in
+        /// Home folder of the shard
         #[arg(long, value_name = "DIR", default_value = ".")]
         home: PathBuf,
-        /// `snapshot.root` of the configuration
+        /// Value of `snapshot.root` in the configuration
         #[arg(long, value_name = "DIR", default_value = "snapshots")]
         root: String,
-        /// For a program: a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Shows what a snapshot holds: configuration, tick, residents, digest
+    /// Show configuration, tick, residents and digest of a snapshot
     Inspect {
-        /// The snapshot
+        /// Snapshot file
         file: PathBuf,
-        /// For a program: one JSON object
+        /// Print a JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Says of each snapshot whether it is whole and can be loaded
+    /// Check that snapshots are intact and can be loaded
     Validate {
-        /// The snapshots
+        /// Snapshot files
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// For a program: a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// A file that cannot be read, by name.
+/// A file that cannot be read.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Subcommand::List { home, root, json } => list(&Home::new(home), root, *json)?,
@@ -67,13 +66,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads a snapshot that must be there.
+/// Reads a snapshot. The inner result tells whether its content is valid.
 ///
 /// # Errors
-/// That it is not, which no check of its content needs to say.
+/// A file that cannot be opened.
 fn read(file: &Path) -> Result<Result<Found, String>> {
     match townlet_files::open(file) {
-        // What is there and no file is no snapshot either, which is for the reader to say.
+        // `snapshots::read` reports a path that is not a regular file.
         Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => return Err(output::read_error(file, &error)),
         _ => {}
     }
@@ -102,7 +101,7 @@ fn list(home: &Home, root: &str, json: bool) -> Result<()> {
         return output::json(&found.iter().map(row).collect());
     }
     if found.is_empty() {
-        return output::line(&format!("No snapshot in {}.", folder.display()));
+        return output::line(&format!("No snapshots in {}.", folder.display()));
     }
     let mut rows = vec![["run", "tick", "size", "file"].map(String::from)];
     for (run, file, bytes) in &found {
@@ -150,12 +149,12 @@ fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
     let mut whole = true;
     for file in files {
         if file.is_dir() {
-            bail!("{}: it is a folder; name the snapshots in it.", file.display());
+            bail!("{}: is a folder, expected a snapshot file.", file.display());
         }
         let row = match read(file)? {
             Ok(Found { town, layout, .. }) => {
                 let older = if layout == snapshot::VERSION { String::new() } else { format!(" Layout {layout}.") };
-                let line = format!("{}: whole. Tick {}, digest {}.{older}", file.display(), town.tick(), town.digest());
+                let line = format!("{}: valid. Tick {}, digest {}.{older}", file.display(), town.tick(), town.digest());
                 let digest = town.digest();
                 let row = json!({ "file": file.to_string_lossy(), "ok": true, "tick": town.tick(), "digest": digest, "layout": layout });
                 (line, row)

@@ -1,6 +1,5 @@
-//! `townlet config`: checks a configuration, shows every value and where it comes from, the schema, and differences.
+//! `townlet config`: checks, shows, compares and imports configurations. The settings are defined in `townlet_town::config`.
 //!
-//! What a setting means and allows stands in `townlet_town::config`; nothing of it is repeated here.
 //! Rule: "Configuration files".
 
 mod import;
@@ -25,54 +24,54 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Subcommand {
-    /// Checks a file, and the map and affordances it names, as a start would
+    /// Check a configuration and the files that it names
     Check {
-        /// The configuration
+        /// Configuration file
         file: PathBuf,
-        /// For a program: one JSON object
+        /// Print a JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Shows every setting, its value and where it comes from
+    /// Show every setting with its value and origin
     Show {
         #[command(flatten)]
         config: ConfigArgs,
-        /// Only what differs from the default
+        /// Only settings that differ from the default
         #[arg(long)]
         changed: bool,
-        /// For a program: a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Prints the JSON Schema of a configuration file, for editors
+    /// Print the JSON Schema of a configuration file, for editors
     Schema,
-    /// Reads a file of the original program: each key is kept, moved, or told why not
+    /// Convert a configuration of the original program and report every key
     Import {
-        /// The original program's configuration
+        /// Configuration of the original program
         old: PathBuf,
-        /// Where the result goes; standard output without it. A file that is there is not replaced
+        /// Write the result to a new file instead of standard output
         #[arg(long, value_name = "NEW.yaml")]
         out: Option<PathBuf>,
-        /// The report as one JSON object
+        /// Print the report as a JSON object
         #[arg(long, requires = "out")]
         json: bool,
     },
-    /// Shows the settings in which two files differ, and whether a running town takes the change
+    /// Show the settings in which two files differ, and which of them `reload_config` can change
     Diff {
-        /// The first file
+        /// First file
         left: PathBuf,
-        /// The second file
+        /// Second file
         right: PathBuf,
-        /// For a program: a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// What is wrong with a file, by place.
+/// An invalid file, with the position of each mistake.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Subcommand::Check { file, json } => return check(file, *json),
@@ -90,9 +89,9 @@ fn check(file: &Path, json: bool) -> Result<ExitCode> {
     let name = file.display().to_string();
     let checked =
         config_sources::load(&ConfigArgs { config: Some(file.to_owned()), ..ConfigArgs::default() }, Vec::new())
-            .and_then(|texts| {
-                let rules = Rules::new(texts.sources).map_err(|error| anyhow!("{error}"))?;
-                let mut loaded = texts.loaded;
+            .and_then(|input| {
+                let rules = Rules::new(input.sources).map_err(|error| anyhow!("{error}"))?;
+                let mut loaded = input.loaded;
                 loaded.warnings.extend(policy::release_mismatch(&rules));
                 Ok((loaded, rules))
             });
@@ -112,7 +111,7 @@ fn check(file: &Path, json: bool) -> Result<ExitCode> {
             }
             let settings = if changed == 1 { "setting" } else { "settings" };
             let id = &loaded.config.config_id;
-            output::line(&format!("{name}: fine. {id}; it states {changed} {settings}, the rest is the default's."))?;
+            output::line(&format!("{name}: valid. {id} with {changed} {settings} other than the default."))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) if json => {
@@ -141,7 +140,7 @@ fn show(loaded: &Loaded, changed: bool, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// A file over the default and nothing else: what two files say does not depend on who compares them.
+/// A file over the defaults, without environment variables and flags, so that a comparison depends on the files alone.
 fn load_over_default(path: &Path) -> Result<Config> {
     Ok(config::load(&Layers { file: Some(config_sources::read_file(path)?), ..Layers::default() })?.config)
 }
@@ -153,7 +152,7 @@ fn diff(left: &Path, right: &Path, json: bool) -> Result<()> {
         return output::json(&differences.iter().map(row).collect());
     }
     if differences.is_empty() {
-        return output::line("The two make the same configuration.");
+        return output::line("The configurations are equal.");
     }
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
     let named = |path: &Path| path.display().to_string();

@@ -1,6 +1,6 @@
-//! What an answer holds besides its sentence, as rows to read: lists as tables, the rest as names and values.
+//! Formats the result of a command as text: lists of objects as tables, other values as names and values.
 //!
-//! Knows no command: any answer of the table is shown alike, and `--json` has all of it. Rule: "Command table".
+//! Works for any command. `--json` prints the complete result. Rule: "Command table".
 
 use serde_json::{Map, Value};
 
@@ -8,10 +8,10 @@ use crate::cli::output;
 use townlet_tui::format::{plain as text, thousands};
 use townlet_wire::text::escape;
 
-/// Most lines of an answer; the whole state is for programs.
+/// Maximum number of lines.
 const MAX_LINES: usize = 120;
 
-/// The rows of a result, without the sentence that is said of it.
+/// The rows of a result without its summary.
 pub(super) fn rows(result: &Value) -> Vec<String> {
     let mut facts = Vec::new();
     let mut tables = Vec::new();
@@ -28,12 +28,12 @@ pub(super) fn rows(result: &Value) -> Vec<String> {
     let more = lines.len().saturating_sub(MAX_LINES);
     if more > 0 {
         lines.truncate(MAX_LINES);
-        lines.push(format!("… {} more lines; `--json` has all of it", thousands(more as u64)));
+        lines.push(format!("… {} more lines; use `--json` for all", thousands(more as u64)));
     }
     lines
 }
 
-/// A value is a fact of its own, or a table, or holds some of both.
+/// Adds a value to the facts or to the tables; nested objects become dotted names.
 fn collect(name: &str, value: &Value, facts: &mut Vec<[String; 2]>, tables: &mut Vec<(String, Vec<Vec<String>>)>) {
     match value {
         Value::Null => {}
@@ -46,7 +46,7 @@ fn collect(name: &str, value: &Value, facts: &mut Vec<[String; 2]>, tables: &mut
     }
 }
 
-/// A heading and a row an item; columns are the fields that any of them has.
+/// A heading and a row per item. The columns are the fields of any item.
 fn table(items: &[Value]) -> Vec<Vec<String>> {
     let items: Vec<&Map<String, Value>> = items.iter().filter_map(Value::as_object).collect();
     let mut columns: Vec<&String> = Vec::new();
@@ -61,7 +61,7 @@ fn table(items: &[Value]) -> Vec<Vec<String>> {
     std::iter::once(heading).chain(items.iter().map(row)).collect()
 }
 
-/// A value where there is room for one: yes and no for truths, a list in a line, how many for what is a table itself.
+/// A value as one cell: booleans as yes or no, lists on one line, nested tables as their length.
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => "–".to_owned(),
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_tables_and_the_rest_stands_before_them() {
+    fn lists_become_tables_after_other_values() {
         let lines = rows(&json!({
             "summary": "2 wait.",
             "queue": [{ "agent": "ada", "tick": 1200, "held": true }, { "agent": "ben", "tick": 7, "why": ["a", "b"] }],
@@ -108,11 +108,11 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_state_is_cut_and_says_so() {
+    fn long_results_are_cut_with_a_note() {
         let many: Vec<Value> = (0..500).map(|number| json!({ "number": number })).collect();
         let lines = rows(&json!({ "many": many }));
         assert_eq!(lines.len(), MAX_LINES + 1);
-        assert_eq!(lines[MAX_LINES], "… 382 more lines; `--json` has all of it");
+        assert_eq!(lines[MAX_LINES], "… 382 more lines; use `--json` for all");
         assert!(rows(&json!({ "summary": "done" })).is_empty() && rows(&Value::Null).is_empty());
     }
 }

@@ -1,7 +1,7 @@
-//! The prompt: the interface's own console line below what was answered, with its completion, its history and its preview.
+//! The interactive prompt, with the completion, history and preview of the interface's command line.
 //!
-//! Reads the terminal and blocks on the network while a command is under way, as a shell does; a preview is asked for once
-//! the keys rest, and waits for no slow network. A token is typed masked and stands in nothing that stays.
+//! Blocks while a command runs, as a shell does. A preview is requested after a pause in typing and has a short timeout.
+//! Tokens are masked and never stored.
 
 use std::io::stdout;
 use std::path::PathBuf;
@@ -25,14 +25,14 @@ use townlet_tui::theme::Theme;
 use townlet_wire::text::escape;
 use townlet_wire::{Request, Snapshot, Status};
 
-/// Rows the prompt takes: six completions, the line, its help.
+/// Rows of the prompt: six completions, the command line and its help.
 const VIEWPORT_ROWS: u16 = 8;
-/// Keys rest for so long before a preview is asked for.
+/// Pause in typing after which a preview is requested.
 const PREVIEW_DELAY: Duration = Duration::from_millis(150);
-/// Longest a preview is waited for.
+/// Time limit of a preview.
 const PREVIEW_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Gives the terminal back when it goes out of scope.
+/// Leaves raw mode when dropped.
 struct RawMode;
 
 impl Drop for RawMode {
@@ -43,10 +43,10 @@ impl Drop for RawMode {
 
 type Screen = Terminal<CrosstermBackend<std::io::Stdout>>;
 
-/// Asks until the operator leaves.
+/// Reads and runs commands until the operator leaves.
 ///
 /// # Errors
-/// When the terminal cannot be used.
+/// A terminal error.
 pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>) -> Result<()> {
     enable_raw_mode().context("the terminal")?;
     let raw = RawMode;
@@ -54,7 +54,7 @@ pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>) -> Result<()>
     let mut screen = Terminal::with_options(CrosstermBackend::new(stdout()), options).context("the terminal")?;
     let called = name.map_or_else(String::new, |name| format!("{name}, "));
     let hello = format!(
-        "{called}{} at {}: you are {}. Tab completes, `quit` leaves; the town goes on.",
+        "{called}{} at {}: {}. Tab completes, `quit` leaves; the town keeps running.",
         console.welcome.shard,
         console.client.url(),
         console.identity()
@@ -67,14 +67,14 @@ pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>) -> Result<()>
             prompt.preview_line(console);
             continue;
         }
-        let said = match event::read().context("keys")? {
+        let action = match event::read().context("keys")? {
             Event::Key(key) if key.kind == KeyEventKind::Release => continue,
             Event::Key(key) if prompt.is_exit(key) => break,
             Event::Key(key) => prompt.key(key, console),
             Event::Paste(text) => prompt.paste(&text, console),
             _ => continue,
         };
-        match said {
+        match action {
             PromptAction::Nothing => {}
             PromptAction::Quit => break,
             PromptAction::Command(text) => {
@@ -94,7 +94,7 @@ pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>) -> Result<()>
     Ok(())
 }
 
-/// What a key came to.
+/// The effect of a key.
 enum PromptAction {
     Nothing,
     Quit,
@@ -104,9 +104,9 @@ enum PromptAction {
 
 struct Prompt {
     line: CommandLine,
-    /// A token that is being typed.
+    /// The token being typed after `escalate`.
     secret: Option<Field>,
-    /// What to ask once the keys rest.
+    /// The preview to request after a pause in typing.
     dry_run: Option<Request>,
     view: Option<Arc<Snapshot>>,
     history: Option<PathBuf>,
@@ -123,7 +123,7 @@ impl Prompt {
             dry_run: None,
             view: fetch_snapshot(console),
             history,
-            theme: Theme::named("dark", colour).context("there is a dark theme")?,
+            theme: Theme::named("dark", colour).context("missing theme `dark`")?,
         })
     }
 
@@ -137,11 +137,11 @@ impl Prompt {
         let [field, advice] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(below);
         frame.render_widget(Span::styled("token › ", self.theme.key), field);
         secret.draw(frame, Rect { x: field.x + 8, width: field.width.saturating_sub(8), ..field }, &self.theme);
-        let words = "  an admin token; it is masked and kept nowhere · enter asks the shard · esc leaves it";
+        let words = "  admin token, masked and not stored · enter sends it · esc cancels";
         frame.render_widget(Line::styled(words, self.theme.dim), advice);
     }
 
-    /// Whether a key ends the prompt.
+    /// Whether a key leaves the prompt.
     fn is_exit(&self, key: KeyEvent) -> bool {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let empty = self.secret.is_none() && self.line.text().is_empty();
@@ -191,7 +191,7 @@ impl Prompt {
         PromptAction::Nothing
     }
 
-    /// Asks what the line would do. Nobody waits for it: without an answer there is no preview.
+    /// Requests the pending preview.
     fn preview_line(&mut self, console: &ConsoleClient) {
         let Some(request) = self.dry_run.take() else { return };
         let asking = async { tokio::time::timeout(PREVIEW_TIMEOUT, console.client.ask(&request)).await };
@@ -200,45 +200,44 @@ impl Prompt {
         }
     }
 
-    /// Sends a line; what to say of it.
+    /// Sends a command line. Returns the text to print.
     fn send(&mut self, text: &str, console: &mut ConsoleClient) -> String {
         if let (true, Some(file)) = (self.line.remember(text), &self.history) {
-            // A line that is not kept for next time is still sent now.
+            // The command is sent even if it cannot be added to the history.
             drop(append(file, text));
         }
         if text.contains("twn_") {
-            return "a token has no place in a command: type `escalate` alone, and revoke the one that was shown."
-                .into();
+            return "the command contains a token. Enter `escalate` alone, and revoke this token.".into();
         }
-        let said = match console.ask(new_request(text, false)) {
+        let output = match console.ask(new_request(text, false)) {
             Ok(answer) => {
                 if answer.status == Status::Ok && text == "viewer" {
                     console.renew_session(None);
                 }
                 [vec![summary_line(&answer)], console.result_rows(&answer)].concat().join("\n")
             }
-            Err(_) => "nothing came back.".to_owned(),
+            Err(_) => "no answer.".to_owned(),
         };
         self.view = fetch_snapshot(console);
-        said
+        output
     }
 }
 
-/// A line as it may stay on the screen.
+/// A command line without control characters and tokens.
 fn redacted(line: &str) -> String {
-    if line.contains("twn_") { "(a line with a token)".into() } else { escape(line) }
+    if line.contains("twn_") { "(line with a token)".into() } else { escape(line) }
 }
 
-/// The state, for completion; without one there is less to complete.
+/// The state of the town, for completion.
 fn fetch_snapshot(console: &ConsoleClient) -> Option<Arc<Snapshot>> {
     let body = console.runtime.block_on(console.client.snapshot()).ok()?;
     Some(Arc::new(serde_json::from_slice(&body).ok()?))
 }
 
-/// Puts lines above the prompt, where they stay.
+/// Prints lines above the prompt.
 fn print_above(screen: &mut Screen, text: &str) -> Result<()> {
     let columns = usize::from(screen.size()?.width.max(1));
-    // A sentence is wrapped, a row of a table cut.
+    // The summary is wrapped, rows of a table are cut.
     let (first, rows) = text.split_once('\n').unwrap_or((text, ""));
     for part in wrap(first, columns).into_iter().chain(rows.lines().map(|row| clip(row, columns))) {
         screen.insert_before(1, |buffer| {

@@ -1,7 +1,4 @@
-//! The checks before a promotion: each looks at one thing and says what it saw, and what to do when that is wrong.
-//!
-//! A row of [`CHECKS`] is a check; a new one needs nothing else. What is tried is tried on a throw-away town. Rule:
-//! "Promotion preflight".
+//! The preflight checks. To add one, add a row to [`CHECKS`]. Towns run in a sandbox. Rule: "Promotion preflight".
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,27 +13,27 @@ use crate::cli::sandbox::{CheckFailure, Sandbox};
 use townlet_shard::policies::there;
 use townlet_shard::{Driver, snapshots};
 
-/// Ticks of a smoke run.
+/// Length of the smoke run, in ticks.
 const SMOKE_TICKS: u64 = 1_000;
-/// Room a shard should have: twenty incident bundles of 64 MiB, and its logs and snapshots.
+/// Required disk space: twenty incident bundles of 64 MiB, plus logs and snapshots.
 const MIN_FREE_BYTES: u64 = 2 << 30;
 
-/// What is wrong, and what to do about it.
+/// A failed check.
 pub(super) struct Problem {
-    /// What was seen.
+    /// What the check found.
     pub(super) seen: String,
-    /// What to do.
+    /// How to fix it.
     pub(super) to_do: String,
 }
 
-/// What was seen.
+/// What the check found.
 type CheckResult = Result<String, Problem>;
 
 /// A check.
 pub(super) struct Check {
-    /// What it is called.
+    /// Name in the output.
     pub(super) name: &'static str,
-    /// Looks.
+    /// Runs the check.
     pub(super) run: fn(&PreflightContext) -> CheckResult,
 }
 
@@ -44,7 +41,7 @@ const fn check(name: &'static str, run: fn(&PreflightContext) -> CheckResult) ->
     Check { name, run }
 }
 
-/// In the order of the handbook.
+/// All checks, in the order of the rule.
 pub(super) static CHECKS: [Check; 9] = [
     check("config_id", config_id),
     check("observations", observations),
@@ -57,14 +54,14 @@ pub(super) static CHECKS: [Check; 9] = [
     check("stability", stability),
 ];
 
-/// The repository's own checks, which are asked for.
+/// The checks of the source repository, run with `--source`.
 pub(super) static SOURCE: Check = check("source", source);
 
 fn problem(seen: impl Into<String>, to_do: impl Into<String>) -> Problem {
     Problem { seen: seen.into(), to_do: to_do.into() }
 }
 
-/// That release, shadow and candidate say the same.
+/// Compares a value of release, shadow and candidate.
 fn compare(
     context: &PreflightContext,
     what: &str,
@@ -73,19 +70,19 @@ fn compare(
     shadow: Option<String>,
 ) -> CheckResult {
     let candidate = context.candidate.as_ref().and_then(|found| found.as_ref().ok()).map(of);
-    let others = [("the shadow's configuration", shadow), ("the candidate", candidate)];
-    let others: Vec<_> = others.into_iter().filter_map(|(who, value)| Some((who, value?))).collect();
+    let others = [("the shadow configuration", shadow), ("the candidate", candidate)];
+    let others: Vec<_> = others.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     match others.iter().find(|(_, value)| *value != town) {
-        None => Ok(others.iter().fold(town, |text, (who, _)| format!("{text}, as {who}"))),
-        Some((who, value)) => Err(problem(
-            format!("{town} in the release's configuration, {value} in {who}."),
-            format!("Train with the same {what} as the release, or release with that of the shadow."),
+        None => Ok(others.iter().fold(town, |text, (name, _)| format!("{text}, same in {name}"))),
+        Some((name, value)) => Err(problem(
+            format!("{town} in the release configuration, {value} in {name}."),
+            format!("Use the same {what} for training and release."),
         )),
     }
 }
 
 fn config_id(context: &PreflightContext) -> CheckResult {
-    let shadow = context.shadow.as_ref().map(|texts| texts.loaded.config.config_id.clone());
+    let shadow = context.shadow.as_ref().map(|input| input.loaded.config.config_id.clone());
     let town = context.rules.config.config_id.clone();
     compare(context, "config_id", town, |candidate| candidate.meta.config_id.clone(), shadow)
 }
@@ -96,30 +93,30 @@ fn observations(context: &PreflightContext) -> CheckResult {
         let layout = layout(config.features.systems.observations);
         text(layout.name, &layout.hash)
     };
-    let shadow = context.shadow.as_ref().map(|texts| of(&texts.loaded.config));
+    let shadow = context.shadow.as_ref().map(|input| of(&input.loaded.config));
     let seen = |candidate: &Checkpoint| format!("{} ({})", candidate.meta.observations, candidate.meta.layout_hash);
     compare(context, "features.systems.observations", of(&context.rules.config), seen, shadow)
 }
 
 fn released(context: &PreflightContext) -> Result<Driver, Problem> {
     context.policies.released(&context.rules).map_err(|why| {
-        let to_do = "`townlet policy list` shows what there is; the release pointer stands in policy.release_dir.";
+        let to_do = "Run `townlet policy list`. The release pointer is in policy.release_dir.";
         problem(why.to_string(), to_do)
     })
 }
 
 fn release(context: &PreflightContext) -> CheckResult {
     let driver = released(context)?;
-    Ok(format!("{} drives the town, whole and made for it", driver.id()))
+    Ok(format!("{} is intact and fits the town", driver.id()))
 }
 
 fn candidate(context: &PreflightContext) -> CheckResult {
-    let to_do = "Take another, or train it again; `townlet policy list` shows what there is.";
+    let to_do = "Choose another candidate with `townlet policy list`, or train it again.";
     match &context.candidate {
         Some(Err(why)) => Err(problem(why, to_do)),
         Some(Ok(found)) => {
             found.fits(&context.rules).map_err(|why| problem(why.to_string(), to_do))?;
-            Ok(format!("{} is whole, its options and observations are the town's", found.id))
+            Ok(format!("{} is intact; options and observations match the town", found.id))
         }
         None => {
             let registry = &context.policies.shadow;
@@ -127,7 +124,7 @@ fn candidate(context: &PreflightContext) -> CheckResult {
             let damaged: Vec<String> =
                 ids.iter().filter_map(|id| registry.load(id).err()).map(|why| why.to_string()).collect();
             if damaged.is_empty() {
-                return Ok(format!("none named; {} shadows, all whole", ids.len()));
+                return Ok(format!("no candidate given; {} shadows, all intact", ids.len()));
             }
             Err(problem(damaged.join("; "), "Move them out of policy.shadow_dir."))
         }
@@ -138,20 +135,20 @@ fn folders(context: &PreflightContext) -> CheckResult {
     let (release, shadow) = (context.policies.release.folder(), context.policies.shadow.folder());
     let both = format!("{} and {}", release.display(), shadow.display());
     if let Err(why) = context.policies.apart() {
-        return Err(problem(why, "Give policy.shadow_dir a folder of its own."));
+        return Err(problem(why, "Set policy.shadow_dir to another folder."));
     }
     let home = &context.home;
     let written = [release.to_path_buf(), shadow.to_path_buf(), home.console(), home.journals(), home.incidents()];
     for folder in &written {
         if let Err(why) = tempfile::tempfile_in(there(folder)) {
-            let seen = format!("{} cannot be written to: {why}.", folder.display());
-            return Err(problem(seen, "Make it a folder that belongs to whoever runs the shard."));
+            let seen = format!("{} is not writable: {why}.", folder.display());
+            return Err(problem(seen, "Make it writable for the user that runs the shard."));
         }
     }
-    Ok(format!("{both} are two, and can be written to"))
+    Ok(format!("{both} are separate and writable"))
 }
 
-/// Bytes that may still be written beside a path; `None` where the system does not tell.
+/// Free disk space at a path, in bytes; `None` if unknown.
 #[cfg(target_os = "linux")]
 fn free_bytes(path: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(path).ok()?;
@@ -166,16 +163,16 @@ fn free_bytes(_: &Path) -> Option<u64> {
 fn disk(context: &PreflightContext) -> CheckResult {
     let folder = there(context.home.folder());
     match free_bytes(&folder) {
-        None => Ok("this system does not tell how much room there is".into()),
+        None => Ok("unknown free space on this system".into()),
         Some(free) if free >= MIN_FREE_BYTES => Ok(format!("{} free", output::bytes(free))),
         Some(free) => Err(problem(
             format!(
-                "{} free at {}; {} are wanted.",
+                "{} free at {}; {} required.",
                 output::bytes(free),
                 folder.display(),
                 output::bytes(MIN_FREE_BYTES)
             ),
-            "Make room, or move the home.",
+            "Free disk space, or move the home folder.",
         )),
     }
 }
@@ -185,31 +182,31 @@ fn audit_log(context: &PreflightContext) -> CheckResult {
     if !folder.exists() {
         return Ok("none yet".into());
     }
-    let to_do = format!("`townlet audit verify {}` says more; keep the folder as it is.", folder.display());
+    let to_do = format!("Run `townlet audit verify {}`, and do not change the folder.", folder.display());
     let report =
         townlet_audit::verify(&folder).map_err(|why| problem(format!("{}: {why}.", folder.display()), &*to_do))?;
     match report.findings().next() {
         Some(finding) => Err(problem(format!("{finding}"), to_do)),
-        None => Ok(format!("{} runs, every line as it was written", report.runs.len())),
+        None => Ok(format!("{} runs, every line intact", report.runs.len())),
     }
 }
 
 fn sandbox(context: &PreflightContext, driver: Driver) -> Result<Sandbox, Problem> {
     let (sources, seed) = (context.release.sources.clone(), context.rules.config.seed);
-    let to_do = "`townlet run --headless --tick-limit 1000` shows the same.";
+    let to_do = "Reproduce it with `townlet run --headless --tick-limit 1000`.";
     Sandbox::open(sources, seed, driver).map_err(|why| problem(format!("the town does not start: {why:#}."), to_do))
 }
 
 impl From<CheckFailure> for Problem {
     fn from(CheckFailure { expected, seen }: CheckFailure) -> Self {
-        problem(format!("{seen}, instead of: {expected}."), "Look for the cause before anything is promoted.")
+        problem(format!("expected {expected}, found {seen}."), "Find the cause before a promotion.")
     }
 }
 
 fn smoke_run(context: &PreflightContext) -> CheckResult {
     let mut drivers = vec![released(context)?];
     if let Some(Ok(candidate)) = &context.candidate {
-        let to_do = "Take a candidate that fits the town.";
+        let to_do = "Choose a candidate that fits the town.";
         let policy = NetworkPolicy::new(candidate, &context.rules, Choice::default());
         drivers.push(Driver::Network(Box::new(policy.map_err(|why| problem(why.to_string(), to_do))?)));
     }
@@ -220,28 +217,28 @@ fn smoke_run(context: &PreflightContext) -> CheckResult {
         sandbox.run(SMOKE_TICKS)?;
         let view = sandbox.view()?.0;
         if view.health.status != "ok" || view.agents.is_empty() {
-            let seen = format!("after {SMOKE_TICKS} ticks under {id}: {}", view.health.problems.join("; "));
-            return Err(problem(seen, "Look for the cause before anything is promoted."));
+            let seen = format!("after {SMOKE_TICKS} ticks with {id}: {}", view.health.problems.join("; "));
+            return Err(problem(seen, "Find the cause before a promotion."));
         }
-        runs.push(format!("{} residents under {id}", view.agents.len()));
+        runs.push(format!("{} residents with {id}", view.agents.len()));
     }
     Ok(format!("{SMOKE_TICKS} ticks: {}", runs.join(", ")))
 }
 
-/// A town's windows by number, oldest first; `None` is inconclusive.
+/// Stability windows of a town by number, oldest first; `None` is inconclusive.
 struct RecentWindows {
     town: String,
     windows: Vec<(u64, Option<bool>)>,
 }
 
-/// The windows in the newest snapshot of the shard's newest run, else those of a throw-away town a window longer than asked
-/// for, as newcomers are late on their first day.
+/// Windows from the newest snapshot of the newest run. Without one, of a sandbox town that runs one window longer than
+/// required, because new residents are late on their first day.
 fn recent_windows(context: &PreflightContext) -> Result<RecentWindows, Problem> {
     let config = &context.rules.config;
     if let Some(run) = context.home.runs(&config.shard).pop()
         && let Some(file) = snapshots::of(&context.home.snapshots(&config.snapshot.root, &run)).pop()
     {
-        let to_do = "`townlet snapshot validate` offers the good one before it.";
+        let to_do = "Run `townlet snapshot validate` to find the last intact one.";
         let found = snapshots::read(&file).map_err(|why| problem(format!("{}: {why}", file.display()), to_do))?;
         let closed = found.town.state().stability.closed.iter();
         return Ok(RecentWindows { town: run, windows: closed.map(|window| (window.number, window.green)).collect() });
@@ -256,13 +253,13 @@ fn recent_windows(context: &PreflightContext) -> Result<RecentWindows, Problem> 
         _ => None,
     };
     let windows = view.stability.windows.iter().map(|window| (window.number, green(&window.verdict))).collect();
-    Ok(RecentWindows { town: "a throw-away town".into(), windows })
+    Ok(RecentWindows { town: "a sandbox town".into(), windows })
 }
 
 fn stability(context: &PreflightContext) -> CheckResult {
     let RecentWindows { town, windows } = recent_windows(context)?;
     let required = context.rules.config.stability.promotion.required_passes as usize;
-    // Windows that tell nothing neither count nor break a row.
+    // Inconclusive windows are skipped.
     let conclusive: Vec<_> = windows.iter().filter_map(|(number, green)| Some((number, (*green)?))).collect();
     let newest = &conclusive[conclusive.len().saturating_sub(required)..];
     let listed = |windows: &[(&u64, bool)]| {
@@ -273,20 +270,21 @@ fn stability(context: &PreflightContext) -> CheckResult {
     if newest.len() == required && newest.iter().all(|(_, green)| *green) {
         return Ok(seen);
     }
-    let to_do =
-        format!("It takes {required} green ones in a row: let the town run on; the Stability pane shows each check.");
+    let to_do = format!(
+        "{required} consecutive green windows are required. Let the town run; the Stability pane shows each check."
+    );
     Err(problem(format!("{seen}."), to_do))
 }
 
 fn source(context: &PreflightContext) -> CheckResult {
-    let Some(script) = &context.script else { return Ok("not asked for".into()) };
-    let to_do = format!("Run {} and mend what it names.", script.display());
+    let Some(script) = &context.script else { return Ok("not requested".into()) };
+    let to_do = format!("Run {} and fix what it reports.", script.display());
     let run = Command::new(script).stdin(Stdio::null()).output();
     let output = run.map_err(|why| problem(format!("{}: {why}.", script.display()), &*to_do))?;
     if output.status.success() {
         return Ok(format!("{} passed", script.display()));
     }
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing was said").trim();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no output").trim();
     Err(problem(format!("{} ended with {}: {last}.", script.display(), output.status), to_do))
 }

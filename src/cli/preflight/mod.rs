@@ -1,6 +1,6 @@
-//! `townlet preflight`: what must hold before a policy is promoted, a line a check with what to do when it does not.
+//! `townlet preflight`: checks the preconditions of a promotion and says how to fix failures.
 //!
-//! Owns what is looked at and the telling; the checks stand in `checks`. Nothing in the home is changed. Rule: "Promotion preflight".
+//! Changes nothing in the home folder. Rule: "Promotion preflight".
 
 mod checks;
 
@@ -24,44 +24,44 @@ use townlet_wire::text::escape;
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The configuration of the release; the same as `--config`
+    /// Configuration of the release; same as `--config`
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     release: Option<PathBuf>,
-    /// The configuration that the shadow is trained with; without one, it is trained beside the town
+    /// Configuration of the shadow training [default: trained beside the town]
     #[arg(long, visible_alias = "shadow", value_name = "FILE")]
     shadow_config: Option<PathBuf>,
-    /// The checkpoint to be promoted, as `townlet policy list` shows it
+    /// Checkpoint to promote, an id from `townlet policy list`
     #[arg(long, value_name = "ID")]
     candidate: Option<String>,
-    /// The shard's home
+    /// Home folder of the shard
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
-    /// The program's repository: runs its own checks as well, `.ci/run`, which takes minutes
+    /// Also run the checks of the source repository in DIR, `.ci/run`; takes minutes
     #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
-    /// For a program: one JSON object
+    /// Print a JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// What is checked.
+/// Input of the checks.
 struct PreflightContext {
     home: Home,
     release: ConfigSources,
     rules: Rules,
-    /// The shadow's configuration, when it has one of its own.
+    /// Configuration of the shadow training, if separate.
     shadow: Option<ConfigSources>,
     policies: PolicyCatalog,
-    /// The checkpoint to be promoted, or why it cannot be read.
+    /// The checkpoint to promote, or the reason why it cannot be read.
     candidate: Option<Result<Checkpoint, String>>,
-    /// The script of the repository's own checks, when they are asked for.
+    /// Script with the checks of the source repository.
     script: Option<PathBuf>,
 }
 
-/// Checks.
+/// Runs the checks.
 ///
 /// # Errors
-/// A configuration that is wrong, or a candidate that is nowhere; nothing was checked then.
+/// An invalid configuration or an unknown candidate; no check runs in that case.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let config = ConfigArgs { config: args.release.clone().or(args.config.config.clone()), ..args.config.clone() };
     let release = config_sources::load(&config, Vec::new())?;
@@ -77,7 +77,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let policies = PolicyCatalog::of(&args.home, &folders);
     let candidate = match args.candidate.as_deref() {
         None => None,
-        Some(SCRIPTED) => bail!("--candidate {SCRIPTED}: it fits any town and is no checkpoint; name one."),
+        Some(SCRIPTED) => {
+            bail!("--candidate {SCRIPTED}: not a checkpoint. Name a checkpoint from `townlet policy list`.")
+        }
         Some(name) => match policies.checkpoint(name) {
             Err(why @ PolicyError::Unknown { .. }) => return Err(why.into()),
             found => Some(found.map_err(|why| why.to_string())),
@@ -85,7 +87,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     };
     let script = args.source.as_ref().map(|folder| folder.join(".ci/run"));
     if let Some(script) = script.as_ref().filter(|script| !script.is_file()) {
-        bail!("--source: there is no {}; name the folder of the repository.", script.display());
+        bail!("--source: no such file: {}. Name the folder of the repository.", script.display());
     }
     let rules = Rules::new(release.sources.clone())?;
     let context = PreflightContext { home: Home::new(&args.home), release, rules, shadow, policies, candidate, script };
@@ -108,7 +110,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     if args.json {
         output::json(&json!({ "passed": failed.is_empty(), "checks": rows }))?;
     } else if failed.is_empty() {
-        output::line(&format!("all {} checks hold", rows.len()))?;
+        output::line(&format!("all {} checks passed", rows.len()))?;
     } else {
         output::line(&format!("{} of {} checks failed: {}", failed.len(), rows.len(), failed.join(", ")))?;
     }

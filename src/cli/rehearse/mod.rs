@@ -1,7 +1,6 @@
-//! `townlet rehearse`: the checklist before a demonstration, check on throw-away towns, a line a point.
+//! `townlet rehearse`: runs the demonstration checklist on temporary towns. Rule: "Demonstration rehearsal".
 //!
-//! Owns which towns are made and the telling; the points stand in `points`. Nothing is written into the home it is given:
-//! only the release is read there. Rule: "Demonstration rehearsal".
+//! Reads the release from the home folder and writes nothing there.
 
 mod checklist;
 
@@ -20,7 +19,7 @@ use townlet_shard::Driver;
 use townlet_shard::policies::PolicyCatalog;
 use townlet_wire::text::escape;
 
-/// The shipped fallback.
+/// The shipped fallback configuration.
 const FALLBACK: (&str, &str) = ("configs/fallback.yaml", include_str!("../../../configs/fallback.yaml"));
 
 /// `townlet rehearse`.
@@ -28,44 +27,44 @@ const FALLBACK: (&str, &str) = ("configs/fallback.yaml", include_str!("../../../
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The folder whose release drives the towns; nothing is written there
+    /// Home folder whose release controls the towns; read-only
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
-    /// The configuration to go on with when something is unstable; without one the shipped fallback
+    /// Fallback configuration for unstable demonstrations [default: built in]
     #[arg(long, value_name = "FILE")]
     fallback: Option<PathBuf>,
-    /// Days after which the charter's targets are looked at
+    /// Days after which the charter targets are checked
     #[arg(long, value_name = "DAYS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     days: u64,
-    /// For a program: one JSON object
+    /// Print a JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// Texts with who drives their towns.
+/// A configuration with its policy.
 struct DemoTown {
-    texts: ConfigSources,
+    input: ConfigSources,
     driver: Driver,
 }
 
 impl DemoTown {
-    fn new(texts: ConfigSources, home: &std::path::Path) -> Result<Self> {
-        let rules = Rules::new(texts.sources.clone())?;
+    fn new(input: ConfigSources, home: &std::path::Path) -> Result<Self> {
+        let rules = Rules::new(input.sources.clone())?;
         let driver = PolicyCatalog::of(home, &rules.config.policy).released(&rules)?;
-        Ok(Self { texts, driver })
+        Ok(Self { input, driver })
     }
 
-    /// Tries something on a new town.
+    /// Runs a check on a new town.
     fn run(&self, check: impl FnOnce(&Sandbox) -> CheckResult) -> CheckResult {
-        let sandbox = Sandbox::open(self.texts.sources.clone(), self.texts.loaded.config.seed, self.driver.clone());
-        check(&sandbox.map_err(|why| CheckFailure::new("a town starts", format!("{why:#}")))?)
+        let sandbox = Sandbox::open(self.input.sources.clone(), self.input.loaded.config.seed, self.driver.clone());
+        check(&sandbox.map_err(|why| CheckFailure::new("the town to start", format!("{why:#}")))?)
     }
 }
 
 /// Runs the checklist.
 ///
 /// # Errors
-/// A configuration or a release that is wrong, before any town starts.
+/// An invalid configuration or release; no town starts in that case.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let town = DemoTown::new(config_sources::load(&args.config, Vec::new())?, &args.home)?;
     let fallback = match &args.fallback {
@@ -76,7 +75,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         None => config_sources::shipped(FALLBACK.0, FALLBACK.1)?,
     };
     let fallback = DemoTown::new(fallback, &args.home)?;
-    let mut report = Report { json: args.json, rows: Vec::new(), missed: Vec::new() };
+    let mut report = Report { json: args.json, rows: Vec::new(), failed: Vec::new() };
     for point in &CHECKLIST {
         report.add(point.name, town.run(point.check))?;
     }
@@ -88,18 +87,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 struct Report {
     json: bool,
     rows: Vec<serde_json::Value>,
-    missed: Vec<&'static str>,
+    failed: Vec<&'static str>,
 }
 
 impl Report {
-    /// A line as soon as its point has been check.
+    /// Prints a result at once.
     fn add(&mut self, name: &'static str, found: CheckResult) -> Result<()> {
         let (sign, text, row) = match found {
             Ok(seen) => ('✓', seen.clone(), json!({ "point": name, "passed": true, "seen": seen })),
             Err(CheckFailure { expected, seen }) => {
-                self.missed.push(name);
+                self.failed.push(name);
                 let row = json!({ "point": name, "passed": false, "expected": expected, "seen": seen });
-                ('✗', format!("expected: {expected}; seen: {seen}"), row)
+                ('✗', format!("expected {expected}, found {seen}"), row)
             }
         };
         self.rows.push(row);
@@ -107,18 +106,18 @@ impl Report {
     }
 
     fn finish(self, town: &DemoTown) -> Result<ExitCode> {
-        let (config, policy) = (&town.texts.loaded.config.config_id, town.driver.id());
-        let (all, held) = (self.rows.len(), self.rows.len() - self.missed.len());
+        let (config, policy) = (&town.input.loaded.config.config_id, town.driver.id());
+        let (all, passed) = (self.rows.len(), self.rows.len() - self.failed.len());
         if self.json {
             output::json(&json!({
-                "config_id": config, "policy": policy, "passed": self.missed.is_empty(), "points": self.rows,
+                "config_id": config, "policy": policy, "passed": self.failed.is_empty(), "points": self.rows,
             }))?;
-        } else if self.missed.is_empty() {
-            output::line(&format!("all {all} points hold: {config}, driven by {policy}"))?;
+        } else if self.failed.is_empty() {
+            output::line(&format!("all {all} checks passed: {config} with policy {policy}"))?;
         } else {
-            let missed = self.missed.join(", ");
-            output::line(&format!("{held} of {all} points hold: {config}, driven by {policy}. Missed: {missed}"))?;
+            let failed = self.failed.join(", ");
+            output::line(&format!("{passed} of {all} checks passed: {config} with policy {policy}. Failed: {failed}"))?;
         }
-        Ok(if self.missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CHECK_FAILED) })
+        Ok(if self.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CHECK_FAILED) })
     }
 }

@@ -1,4 +1,4 @@
-//! `townlet telemetry archive`: whether an archive of the raw stream is whole, and its messages as lines of JSON.
+//! `townlet telemetry archive`: verifies and prints archives of the telemetry stream.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,18 +19,18 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Subcommand {
-    /// Reads archives to their end: every message follows the one before, every digest holds
+    /// Check the sequence of messages and every digest
     Verify {
-        /// Files such as logs/telemetry/<run>-0001.jsonl.zst
+        /// Archive files, such as logs/telemetry/<run>-0001.jsonl.zst
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// For a program: a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Prints the messages of an archive, one JSON object a line
+    /// Print the messages as JSON objects, one per line
     Cat {
-        /// The archive
+        /// Archive file
         file: PathBuf,
     },
 }
@@ -54,9 +54,9 @@ fn verify(files: &[PathBuf], as_json: bool) -> Result<ExitCode> {
             continue;
         }
         let ticks = found.ticks.map(|(first, last)| format!(", ticks {first} to {last}")).unwrap_or_default();
-        let holds = found.damage.map_or_else(|| "whole".into(), |why| format!("DAMAGED: {}", escape(&why)));
+        let verdict = found.damage.map_or_else(|| "intact".into(), |why| format!("DAMAGED: {}", escape(&why)));
         let (messages, checked) = (found.messages, found.checked);
-        output::line(&format!("{name}: {messages} messages{ticks}, {checked} digests hold; {holds}"))?;
+        output::line(&format!("{name}: {messages} messages{ticks}, {checked} digests match; {verdict}"))?;
     }
     if as_json {
         output::json(&rows.into())?;

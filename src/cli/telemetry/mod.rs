@@ -1,5 +1,4 @@
-//! `townlet telemetry`: a shard's telemetry over the network, payloads held to their published schema, and archives of the raw
-//! stream.
+//! `townlet telemetry`: follows the telemetry of a shard, validates payloads and reads archives.
 
 mod archive;
 mod check;
@@ -18,20 +17,20 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Subcommand {
-    /// Prints the state of a shard as one JSON object
+    /// Print the state of a shard as a JSON object
     Snapshot(remote::SnapshotArgs),
-    /// Follows a shard: a line for each message, until interrupted
+    /// Follow a shard, one line per message, until interrupted
     Tail(remote::TailArgs),
-    /// Holds payloads to the published schema of their version, each mistake with its path
+    /// Validate payloads against the published schema of their version
     Check(check::Args),
-    /// Verifies and shows archives of the raw stream
+    /// Verify and print archives of the telemetry stream
     Archive(archive::Args),
 }
 
-/// Runs it.
+/// Runs the command.
 ///
 /// # Errors
-/// Bad input, or a shard that is not reached.
+/// Invalid input, or a shard that is not reached.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Subcommand::Snapshot(args) => remote::snapshot(args),

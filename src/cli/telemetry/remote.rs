@@ -1,4 +1,4 @@
-//! `townlet telemetry snapshot|tail --connect URL`: a shard's telemetry over the network.
+//! `townlet telemetry snapshot` and `tail`: reads the telemetry of a shard over the network.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -6,15 +6,14 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use serde_json::Value;
 
-use crate::cli::connect::{ConnectArgs, runtime};
+use crate::cli::connect::{ConnectArgs, runtime, warn_if_newer};
 use crate::cli::{output, user_config};
 use townlet_source::remote::{Client, ClientError, StreamDecoder, StreamEvent};
-use townlet_wire::service::is_newer;
+use townlet_wire::Snapshot;
 use townlet_wire::sse::{Event, Reader};
 use townlet_wire::text::escape;
-use townlet_wire::{SCHEMA_VERSION, Snapshot};
 
-/// Between two attempts after the line was lost.
+/// Interval between two attempts to reconnect.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `townlet telemetry snapshot`.
@@ -29,39 +28,39 @@ pub(super) struct SnapshotArgs {
 pub(super) struct TailArgs {
     #[command(flatten)]
     connect: ConnectArgs,
-    /// The messages as they come, a JSON object a line
+    /// Print each message as a JSON object on one line
     #[arg(long)]
     json: bool,
-    /// Ends after so many messages
+    /// Stop after N messages
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 }
 
-/// Prints the state.
+/// Prints the state of the shard.
 ///
 /// # Errors
-/// Why there is none.
+/// A shard that is not reached or refuses the request.
 pub(super) fn snapshot(args: &SnapshotArgs) -> Result<ExitCode> {
     let client = args.connect.single_target(&user_config::load()?)?.client;
     let body = runtime()?.block_on(client.snapshot()).map_err(|failure| anyhow!(failure.words()))?;
     let state: Value = serde_json::from_slice(&body)
-        .map_err(|why| anyhow!("{}: whoever answers there sends no state: {why}.", client.url()))?;
+        .map_err(|why| anyhow!("{}: the answer is not a snapshot: {why}.", client.url()))?;
     warn_if_newer(state.get("schema_version").and_then(Value::as_str).unwrap_or_default());
     output::json(&state)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Follows a shard. The first connection must come about; a later one that is lost is tried again.
+/// Follows a shard. A lost connection is retried, except the first.
 ///
 /// # Errors
-/// Why it cannot be followed.
+/// A shard that is not reached or refuses the request.
 pub(super) fn tail(args: &TailArgs) -> Result<ExitCode> {
     let client = args.connect.single_target(&user_config::load()?)?.client;
     let mut tail = Tail { json: args.json, left: args.count, ..Tail::default() };
     runtime()?.block_on(async {
         tail.follow(&client).await.map_err(|failure| anyhow!(failure.words()))?;
         while !tail.is_done() {
-            output::stderr!("{}: the stream was lost; it is tried again.", client.url());
+            output::stderr!("{}: connection lost; reconnecting.", client.url());
             tokio::time::sleep(RETRY_INTERVAL).await;
             if let Err(failure) = tail.follow(&client).await {
                 output::stderr!("{}", escape(&failure.words()));
@@ -84,7 +83,7 @@ impl Tail {
         self.left == Some(0) || output::stdout_closed()
     }
 
-    /// Until the line breaks.
+    /// Reads the stream until the connection breaks.
     async fn follow(&mut self, client: &Client) -> Result<(), ClientError> {
         let mut response = client.stream(self.heard.last().as_deref()).await?;
         let mut reader = Reader::default();
@@ -134,16 +133,4 @@ fn summary_line(state: &Snapshot) -> String {
         employment.queue_limit,
         if alerts.is_empty() { "no alert" } else { alerts.as_str() },
     ))
-}
-
-/// Says that a shard speaks a newer schema.
-pub(super) fn warn_if_newer(version: &str) {
-    if is_newer(version) {
-        output::stderr!("warning: {}", escape(&newer(version)));
-    }
-}
-
-/// One sentence.
-fn newer(version: &str) -> String {
-    format!("the shard speaks schema {version}, newer than {SCHEMA_VERSION}: looking only; upgrade to command.")
 }
