@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use townlet_wire::escape;
 use townlet_wire::telemetry::AuditRow;
-use townlet_wire::text::escape;
 use townlet_wire::{ErrorBody, Role, Session, Status};
 
 /// Version of the record's keys.

@@ -18,7 +18,7 @@ use townlet_shard::Home;
 use townlet_shard::privacy::PrivacyFilter;
 use townlet_tui::format::count;
 use townlet_wire::Status;
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// `townlet audit`.
 #[derive(clap::Args, Debug)]

@@ -16,8 +16,8 @@ use serde_json::Value;
 
 use super::output;
 use townlet_audit::Record;
+use townlet_wire::escape;
 use townlet_wire::telemetry::AuditRow;
-use townlet_wire::text::escape;
 
 /// Interval at which the files are checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);

@@ -10,9 +10,9 @@ use super::output;
 use super::user_config::UserConfig;
 use townlet_source::remote::{Client, Target};
 use townlet_wire::SCHEMA_VERSION;
-use townlet_wire::line::nearest;
+use townlet_wire::command_line::nearest;
+use townlet_wire::escape;
 use townlet_wire::service::is_newer;
-use townlet_wire::text::escape;
 
 /// Environment variable with the token.
 const TOKEN_VARIABLE: &str = "TOWNLET_TOKEN";

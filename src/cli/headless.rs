@@ -17,8 +17,8 @@ use super::script::Script;
 use super::{EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_INTERRUPTED, output};
 use townlet_shard::privacy::PrivacyFilter;
 use townlet_shard::{Handle, Speed};
+use townlet_wire::escape;
 use townlet_wire::telemetry::Snapshot;
-use townlet_wire::text::escape;
 use townlet_wire::{Answer, Status};
 
 /// Default number of days.

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::output;
 use townlet_shard::Home;
 use townlet_shard::incident::{self, Incident};
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// `townlet incident`.
 #[derive(clap::Args, Debug)]

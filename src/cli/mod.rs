@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// Run, watch and operate towns of learning agents.
 ///

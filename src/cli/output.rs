@@ -1,6 +1,6 @@
 //! Input and output of the subcommands: text, tables and JSON on standard output, and files named by the user.
 //!
-//! A closed standard output is no error. Text from outside goes through [`columns`] or `townlet_wire::text::escape`, so that
+//! A closed standard output is no error. Text from outside goes through [`columns`] or `townlet_wire::escape`, so that
 //! no control character reaches the terminal.
 
 use std::io::{self, IsTerminal as _, Read as _, Write};
@@ -8,10 +8,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
 use townlet_tui::format::{pad, width};
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// Maximum padded width of a column. A longer cell shifts only its own row.
 const MAX_COLUMN_WIDTH: usize = 48;
@@ -157,6 +158,16 @@ pub(super) fn bytes(count: u64) -> String {
         1024..1_048_576 => format!("{:.1} KiB", count as f64 / 1024.0),
         _ => format!("{:.1} MiB", count as f64 / 1_048_576.0),
     }
+}
+
+/// A progress bar on standard error, for people; hidden on request and where standard error is no terminal.
+pub(super) fn progress_bar(length: u64, hidden: bool, template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    if hidden || !io::stderr().is_terminal() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
 }
 
 #[cfg(test)]

@@ -119,8 +119,8 @@ fn inspect(id: &str, seed: Option<u64>, catalog: &CatalogArgs) -> Result<()> {
         return output::json(&probe(&it, &rules, seed)?);
     }
     let fits = it.fits(&rules).err().map(|why| why.to_string());
-    let scale = it.normalizer.columns();
-    let tensors = || it.weights.columns.iter().chain(&scale);
+    let scale = it.normalizer.tensors();
+    let tensors = || it.weights.tensors.iter().chain(&scale);
     if catalog.json {
         let tensors: Vec<Value> =
             tensors().map(|column| json!({ "name": column.name, "shape": column.shape })).collect();

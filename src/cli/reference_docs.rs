@@ -1,6 +1,6 @@
 //! Reference pages made from the program's own tables: the console's commands and the keys of the interface.
 //!
-//! `tests/docs.rs` holds the files in `docs/` to what is made here. Nothing is listed here that a table knows.
+//! `tests/suite/generated_docs.rs` holds the files in `docs/` to what is made here. Nothing is listed here that a table knows.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use townlet_wire::{CommandSpec, Effect};
 
 const COMMANDS: &str = "# Console commands
 
-Made from the command table by `UPDATE_DOCS=1 cargo test --test docs`; a test holds it to the table.
+Made from the command table by `UPDATE_DOCS=1 cargo test --test suite`; a test holds it to the table.
 
 Every command is reached from the console line, the palette, `townlet console`, HTTP and scripts, which refuse those of pace. A session starts as a viewer; `escalate` makes it an
 admin. A command that changes anything is logged before and after, and carries a `cmd_id`, under which a retry is safe. Every command can
@@ -39,7 +39,7 @@ pub fn commands(specs: &[CommandSpec]) -> String {
 
 const KEYS: &str = "# Keys
 
-Made from the table of actions by `UPDATE_DOCS=1 cargo test --test docs`; a test holds it to the table. The names are those by
+Made from the table of actions by `UPDATE_DOCS=1 cargo test --test suite`; a test holds it to the table. The names are those by
 which keys are given to other actions.
 ";
 

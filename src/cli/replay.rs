@@ -17,8 +17,8 @@ use townlet_shard::recorded_run::RecordedRun;
 use townlet_shard::recovery::{JournalReplayer, reached};
 use townlet_source::Recorded;
 use townlet_tui::format::count;
-use townlet_wire::line::nearest;
-use townlet_wire::text::escape;
+use townlet_wire::command_line::nearest;
+use townlet_wire::escape;
 
 /// `townlet replay`.
 #[derive(clap::Args, Debug)]

@@ -8,7 +8,7 @@ use townlet_town::names;
 
 use super::output;
 use townlet_shard::{Handle, is_id, specs};
-use townlet_wire::{Answer, ArgKind, Effect, ErrorBody, Request, Role, Session, line};
+use townlet_wire::{Answer, ArgKind, Effect, ErrorBody, Request, Role, Session, command_line};
 
 /// Maximum size of a script, in bytes.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -54,7 +54,7 @@ impl Script {
             let example = r#"Example: {"tick": 120, "command": "employment_exit approve ada"}."#;
             let it: Line = serde_json::from_str(text)
                 .map_err(|error| anyhow::anyhow!("{place}:{}: {}. {example}", error.column(), message_only(&error)))?;
-            let parsed = line::parse(&specs, &it.command)
+            let parsed = command_line::parse(&specs, &it.command)
                 .map_err(|ErrorBody { message, hint, .. }| anyhow::anyhow!("{place}: {message} {hint}"))?;
             if it.cmd_id.as_ref().is_some_and(|cmd_id| !is_id(cmd_id)) {
                 bail!("{place}: invalid cmd_id. Use 1 to 128 printable ASCII characters without spaces and `|`.");
@@ -65,9 +65,9 @@ impl Script {
                     parsed.spec.name
                 );
             }
-            for arg in parsed.spec.args.iter().filter(|arg| arg.kind == ArgKind::Agent) {
-                if let Some(id) = parsed.args.get(&arg.name).filter(|id| names::resident(id).is_none()) {
-                    bail!("{place}: {}", unknown_resident(id));
+            for (_, value) in parsed.given().filter(|(arg, _)| arg.kind == ArgKind::Agent) {
+                if let Some(id) = value.map(ToString::to_string).filter(|id| names::resident(id).is_none()) {
+                    bail!("{place}: {}", unknown_resident(&id));
                 }
             }
             let tick = it.tick.unwrap_or(from);
@@ -103,7 +103,7 @@ impl Line {
 
 fn unknown_resident(id: &str) -> String {
     let known: Vec<String> = names::ids().collect();
-    let near = line::nearest(id, known.iter().map(String::as_str));
+    let near = command_line::nearest(id, known.iter().map(String::as_str));
     let hint = near.map_or_else(
         || "Ids of residents look like `ada`; the Agents screen lists them.".to_owned(),
         |near| format!("Did you mean `{near}`?"),

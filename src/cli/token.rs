@@ -14,8 +14,8 @@ use super::run::{ROLES, token_file};
 use super::{one_of, output};
 use townlet_shard::tokens::TokenStore;
 use townlet_wire::Role;
-use townlet_wire::line::nearest;
-use townlet_wire::text::escape;
+use townlet_wire::command_line::nearest;
+use townlet_wire::escape;
 
 /// `townlet token`.
 #[derive(clap::Args, Debug)]

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, Uri, header};
 
 use super::AppState;
 use super::connections::PeerAddress;
-use townlet_shard::Visitor;
+use townlet_shard::RemoteCaller;
 use townlet_shard::tokens::{TokenError, TokenStore};
 use townlet_wire::service::SCHEMA_HEADER;
 use townlet_wire::{ErrorBody, Role};
@@ -65,10 +65,10 @@ impl Authenticator {
         from: IpAddr,
         token: Option<&str>,
         headers: &HeaderMap,
-    ) -> Result<Visitor, Rejection> {
+    ) -> Result<RemoteCaller, Rejection> {
         let schema = schema(headers)?;
         let Some(token) = token else {
-            return Ok(Visitor::new(format!("http:{from}"), Role::Viewer, schema));
+            return Ok(RemoteCaller::new(format!("http:{from}"), Role::Viewer, schema));
         };
         let found = file_stamp(&self.path);
         if found != self.seen {
@@ -78,7 +78,7 @@ impl Authenticator {
             }
         }
         match self.tokens.identify(&from.to_string(), token) {
-            Ok(stored) => Ok(Visitor::new(format!("token:{}", stored.id), stored.role, schema)),
+            Ok(stored) => Ok(RemoteCaller::new(format!("token:{}", stored.id), stored.role, schema)),
             Err(TokenError::Unknown) => Err(Rejection::new(
                 "E_UNAUTHORIZED",
                 "the token is not valid.",
@@ -153,7 +153,7 @@ pub(super) fn reject_foreign_host(uri: &Uri, headers: &HeaderMap) -> Result<(), 
 /// The authenticated client of a request.
 pub(super) struct Caller {
     /// Issuer, role and schema version.
-    pub(super) visitor: Visitor,
+    pub(super) visitor: RemoteCaller,
     /// Whether the request carried a token.
     pub(super) has_token: bool,
 }
@@ -176,7 +176,7 @@ pub(super) fn authenticate(
     peer: PeerAddress,
     token: Option<&str>,
     headers: &HeaderMap,
-) -> Result<Visitor, Rejection> {
+) -> Result<RemoteCaller, Rejection> {
     let mut authenticator = app.authenticator.lock().unwrap_or_else(PoisonError::into_inner);
     authenticator.authenticate(peer.0, token, headers).inspect_err(|rejection| {
         app.counts.refused("token");

@@ -95,7 +95,7 @@ fn error_response(request: &Request, error: ErrorBody, tick: u64) -> Response {
     let command = if request.command.contains("twn_") { "(line with a token)".into() } else { request.command.clone() };
     http_status::response(&Answer {
         cmd_id: request.cmd_id.clone().unwrap_or_default(),
-        command: townlet_wire::text::escape(&command).chars().take(townlet_wire::line::MAX_LINE).collect(),
+        command: townlet_wire::escape(&command).chars().take(townlet_wire::command_line::MAX_LINE).collect(),
         status: Status::Error,
         tick,
         result: None,

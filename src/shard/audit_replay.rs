@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use townlet_town::{Rules, Town};
 
+use super::command_table::{Invocation, TABLE};
 use super::commands::world::RELOAD_CONFIG;
 use super::driver::Driver;
 use super::journal::{DIGEST_TICKS, Entry};
+use super::operation::Operation;
 use super::recovery::RecoveredRun;
 use super::reload::ConfigReloader;
-use super::table::{Args, Look, Run, TABLE};
-use super::telemetry::ShardStatus;
 use townlet_audit::Record;
-use townlet_wire::Status;
+use townlet_wire::{Effect, Status};
 
 /// Brings a rebuilt town to the last command that was acknowledged. Answers with what its journal was missing; nothing, when
 /// it held all of them.
@@ -41,7 +41,7 @@ pub(super) fn replay_from_audit(
     let mut life = Life { town: rebuilt.town.clone(), from: began, options: Vec::new(), entries: Vec::new() };
     for record in &lost {
         life.up_to(record.tick, driver)
-            .and_then(|()| life.again(record, &opened.log, reloader))
+            .and_then(|()| life.again(record, reloader))
             .map_err(|why| refuse(record, why))?;
     }
     rebuilt.notes.push(format!(
@@ -63,8 +63,7 @@ pub(super) fn replay_from_audit(
 fn lost<'a>(done: &'a [Record], rebuilt: &RecoveredRun) -> Vec<&'a Record> {
     let (tick, digest) = &rebuilt.base;
     let held = done.iter().rposition(|it| it.tick == *tick && it.digest_after.as_ref() == Some(digest));
-    let of_town =
-        |it: &Record| TABLE.iter().any(|row| row.name == it.command && matches!(row.run, Run::Town(_) | Run::Reload));
+    let of_town = |it: &Record| TABLE.iter().any(|row| row.name == it.command && row.effect == Effect::Town);
     // A reload of files that said what ran already changed nothing.
     let did = |it: &Record| it.digest_before != it.digest_after || it.command != RELOAD_CONFIG.name;
     let after = |place: usize, it: &Record| it.tick >= *tick && held.is_none_or(|held| place > held);
@@ -110,12 +109,7 @@ impl Life {
     }
 
     /// Applies a command as the log has it; the town before and after must be the one that the log names.
-    fn again(
-        &mut self,
-        record: &Record,
-        log: &townlet_audit::Log,
-        reloader: Option<&ConfigReloader>,
-    ) -> Result<(), String> {
+    fn again(&mut self, record: &Record, reloader: Option<&ConfigReloader>) -> Result<(), String> {
         let equal = |town: &Town, digest: &Option<String>| match digest {
             Some(digest) if *digest == town.digest() => Ok(()),
             Some(_) => Err("the town is another there".to_owned()),
@@ -124,28 +118,25 @@ impl Life {
         equal(&self.town, &record.digest_before)?;
         let (index, tick) = (self.town.state().commands, self.town.tick());
         let (cmd_id, issuer) = (record.cmd_id.clone(), record.issuer.clone());
-        let row = TABLE.iter().find(|row| row.name == record.command);
-        let run = match row.map(|row| &row.run) {
-            Some(Run::Town(run)) => run,
-            Some(Run::Reload) => {
+        let plan = &self.town.rules().plan;
+        let read = Invocation::of_record(&record.command, &record.args, plan);
+        match read.and_then(|invocation| invocation.operation).map_err(|error| error.message)? {
+            Operation::Town(command) => {
+                self.write();
+                self.town.apply(&command).map_err(|refusal| refusal.message)?;
+                self.entries.push(Entry::Command { index, tick, cmd_id, issuer, command });
+            }
+            Operation::Reload => {
                 let rules = reloaded(record, reloader)?;
                 self.write();
                 self.town.reload(&rules).map_err(|refusal| refusal.message)?;
-                self.town.clear_events();
                 let sources = Box::new(rules.sources.clone());
                 self.entries.push(Entry::Reload { index, tick, cmd_id, issuer, sources });
-                return equal(&self.town, &record.digest_after);
             }
-            _ => return Err("there is no such command".into()),
-        };
-        let look = Look { town: &self.town, status: &ShardStatus::default(), log, releases: None };
-        let command = run(&look, &Args::logged(&record.args)).map_err(|error| error.message)?;
-        self.write();
-        self.town.apply(&command).map_err(|refusal| refusal.message)?;
+            _ => return Err("it does not change the town".into()),
+        }
         self.town.clear_events();
-        equal(&self.town, &record.digest_after)?;
-        self.entries.push(Entry::Command { index, tick, cmd_id, issuer, command });
-        Ok(())
+        equal(&self.town, &record.digest_after)
     }
 }
 

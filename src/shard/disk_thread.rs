@@ -109,7 +109,7 @@ impl Decision {
 }
 
 fn cell(text: &str) -> String {
-    townlet_wire::text::escape(text).replace('|', "\\|")
+    townlet_wire::escape(text).replace('|', "\\|")
 }
 
 /// Appends those decisions that do not stand there yet, and says how many.

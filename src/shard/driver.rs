@@ -37,10 +37,10 @@ impl Driver {
     }
 
     /// What was weighed at a resident's latest decision, when somebody weighs.
-    pub(super) fn weighed(&self, town: &Town, agent: AgentId) -> Option<LastDecision> {
+    pub(super) fn last_decision(&self, town: &Town, agent: AgentId) -> Option<LastDecision> {
         match self {
             Self::Scripted => None,
-            Self::Network(policy) => policy.weighed(town, agent),
+            Self::Network(policy) => policy.last_decision(town, agent),
         }
     }
 }

@@ -1,34 +1,43 @@
-//! The loop: one thread owns the town, ticks it at its pace, and between ticks does what it was asked.
+//! The loop: one thread owns the town, ticks it when its clock says so, and handles messages between ticks.
 //!
-//! Owns time (the shell's, not the town's) and what is told to the loop. Who may ask for what stands in `dispatch`, what
-//! is done by itself between ticks in `upkeep`. The loop never waits for the disk.
+//! `Engine` owns the town and the parts of the shard; only what needs several of them at once is a method of it. The loop never
+//! waits for the disk.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 use fail::fail_point;
+use townlet_audit::{AuditError, Entry, Log, State, Written};
 use townlet_town::{EventKind, Town};
+use townlet_wire::learning::Evidence;
+use townlet_wire::telemetry::Transport;
+use townlet_wire::{Answer, ErrorBody, Session, Snapshot};
 
-use super::admission::{Asked, Desk, Told};
-use super::disk_thread::{Decision, Disk};
+use super::admission::Admission;
+use super::disk_thread::Disk;
 use super::home::Home;
 use super::incident::{Diagnostics, IncidentRecorder, Phase, Watched};
-use super::journal::{DIGEST_TICKS, Header, Journal};
-use super::maintenance::{JOURNAL_INTERVAL, RETRY_EVERY};
+use super::journal::DIGEST_TICKS;
+use super::maintenance::{RETRY_EVERY, SpeedMeter};
+use super::operator_log::{OperatorLog, RowsWritten};
+use super::pending_commands::PendingCommands;
 use super::pending_writes::NotDurable;
-use super::promotion::Releases;
-use super::publish::Publisher;
-use super::reload::ConfigReloader;
-use super::snapshots;
-use super::subscribers::Subscribers;
+use super::policies::Loaded;
+use super::promotion::{AfterLoad, ReleaseFileWritten, ReleasePromoted, Releases};
+use super::publication::Publication;
+use super::reload::{ConfigReloader, ReloadedFiles};
+use super::run_journal::RunJournal;
+use super::sessions::{NotifyFn, SessionTable};
+use super::snapshot_saver::SnapshotSaver;
+use super::submission::Submission;
 use super::telemetry::{self, ShardStatus};
+use super::tick_clock::TickClock;
 use super::training::{self, Training};
-use townlet_wire::telemetry::Transport;
-use townlet_wire::{Answer, Session, Snapshot};
 
-/// How fast a town runs.
+/// The speed of a town.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Speed {
     /// A tick every `time.tick_ms`.
@@ -52,185 +61,114 @@ impl Speed {
         SPEEDS.iter().find(|row| row.1 == name).map(|row| row.0)
     }
 
+    /// Its row: its name, and how many times faster than `time.tick_ms` it is; 0 for no limit.
     pub fn row(self) -> &'static (Self, &'static str, u32) {
         SPEEDS.iter().find(|row| row.0 == self).unwrap_or(&SPEEDS[0])
     }
 }
 
-/// A town that fell behind by more than this does not run to catch up.
-const CATCH_UP: Duration = Duration::from_millis(250);
-
-/// What the loop can be told.
+/// What the loop is sent.
 pub(super) enum Message {
-    /// A command.
-    Ask(Box<Asked>),
+    /// A request.
+    Submit(Box<Submission>),
+    /// The files that a reload was waiting for.
+    ConfigRead(Box<Admission>, Result<ReloadedFiles, ErrorBody>),
+    /// A policy by the name it was asked for, and what goes on with it.
+    PolicyLoaded(String, Result<Loaded, ErrorBody>, AfterLoad),
     /// An intent is durable, or could not be made so.
-    Intent(u64, Result<townlet_audit::Written, townlet_audit::AuditError>),
+    Intent(u64, Result<Written, AuditError>),
     /// A command's outcome is in both logs, or could not be.
-    Settled(u64, Result<townlet_audit::Written, NotDurable>),
-    /// An outcome that was late is in the audit log, or still is not.
-    LateOutcomeWritten(Box<(townlet_audit::Entry, Answer)>, bool),
-    /// Somebody wants every published snapshot.
+    Settled(u64, Result<Written, NotDurable>),
+    /// A late outcome is in the audit log, or still is not.
+    LateOutcomeWritten(Box<(Entry, Answer)>, bool),
+    /// An entry that nobody waits for is in the audit log.
+    AuditWritten,
+    /// Both policies of a change of release are saved and its file is flipped, or not.
+    ReleasePromoted(Box<ReleasePromoted>),
+    /// The release's file was written, or could not be.
+    ReleaseFileWritten(Box<ReleaseFileWritten>),
+    /// Rows of `ops/rollouts.md` were written, or could not be.
+    RolloutsWritten(Result<(), String>),
+    /// Evidence about a candidate, with the number of its evaluation.
+    Evidence(u64, Evidence),
+    /// A checkpoint is offered as the next candidate.
+    CandidateOffered(String),
+    /// A subscriber for every published snapshot.
     Subscribe(Box<dyn Fn(Arc<Snapshot>) + Send>),
-    /// Somebody wants every message.
+    /// A subscriber for every message.
     Stream(super::publish::Asked),
-    /// How telemetry itself fares.
+    /// The state of telemetry itself.
     Transport(Transport),
-    /// A new session, and who hears what it is told.
-    Open(u64, Session, Box<dyn Fn(Told) + Send>),
-    /// Run up to this tick and no further, and tell when there.
+    /// A new session.
+    Open(u64, Session, NotifyFn),
+    /// Run up to this tick and no further; answered there.
     RunTo(u64, Sender<u64>),
-    /// Run no further, and tell where.
+    /// Run no further; answered with the tick.
     Halt(Sender<u64>),
-    /// What waited for a file, or for somebody at work beside the loop, goes on here.
-    Then(Box<dyn FnOnce(&mut Engine) + Send>),
-    /// The operators' log was written, or could not be and lacks these.
-    Noted(Result<(), (String, Vec<Decision>)>),
+    /// The operators' log was written, or could not be.
+    OperatorLogWritten(RowsWritten),
     /// A snapshot was written, or could not be.
-    Saved(Result<u64, String>),
-    /// The state as observers would see it now, and the town's digest.
+    SnapshotSaved(Result<u64, String>),
+    /// Asks for the state as observers would see it now, and the town's digest.
     View(Sender<(Snapshot, String)>),
-    /// How the training beside the town fares.
+    /// The state of the training beside the town.
     Training(training::TrainerEvent),
-    /// What residents are called outside.
-    PrivacyFilter(Sender<super::privacy::PrivacyFilter>),
-    /// Take a last snapshot and end; answered with where it is.
+    /// Asks what residents are called outside.
+    Names(Sender<super::privacy::PrivacyFilter>),
+    /// Take a last snapshot and end; answered with its path.
     Stop(Sender<Result<String, String>>),
 }
 
-/// The loop's own state.
+/// How far the town is, for other threads.
+#[derive(Clone, Default)]
+pub(super) struct Progress {
+    /// Ticks lived.
+    pub tick: Arc<AtomicU64>,
+    /// Residents arrived so far.
+    pub arrived: Arc<AtomicU64>,
+}
+
+impl Progress {
+    /// Takes in the town as it is now.
+    pub(super) fn update(&self, town: &Town) {
+        self.tick.store(town.tick(), Ordering::Relaxed);
+        self.arrived.store(u64::from(town.state().lifecycle.next_resident), Ordering::Relaxed);
+    }
+}
+
+/// The town and the parts of its shard.
 pub(super) struct Engine {
     pub(super) town: Town,
     pub(super) status: ShardStatus,
-    pub(super) log: Arc<townlet_audit::Log>,
-    pub(super) journal: Arc<Journal>,
-    pub(super) disk: Disk,
-    pub(super) home: Home,
-    pub(super) desk: Desk,
-    pub(super) subscribers: Arc<Subscribers>,
+    pub(super) clock: TickClock,
+    pub(super) sessions: SessionTable,
+    pub(super) pending: PendingCommands,
+    pub(super) log: Arc<Log>,
+    pub(super) journal: RunJournal,
+    pub(super) snapshots: SnapshotSaver,
+    pub(super) operator_log: OperatorLog,
+    pub(super) publication: Publication,
     pub(super) releases: Releases,
     /// The training beside the town.
     pub(super) training: Option<Training>,
-    /// How the files it was started from are read again.
+    /// Reads the files that the shard was started from.
     pub(super) reloader: Option<ConfigReloader>,
-    /// What is left there outlives this thread.
+    pub(super) disk: Disk,
+    pub(super) home: Home,
+    /// Outlives this thread.
     pub(super) diagnostics: Arc<Diagnostics>,
     pub(super) recorder: Arc<IncidentRecorder>,
-    /// What the shard itself raised is not what was noted last.
-    pub(super) unnoted: bool,
-    /// Names are others than in the last state that the publisher got.
-    pub(super) renamed: bool,
     pub(super) sender: Sender<Message>,
-    pub(super) paused: bool,
-    pub(super) speed: Speed,
-    pub(super) steps_left: u64,
-    pub(super) dirty: bool,
-    /// Published for whoever wants only the tick.
-    pub(super) ticker: Arc<AtomicU64>,
-    pub(super) header: Header,
-    pub(super) snapshot_root: String,
-    hold: Option<(u64, Vec<Sender<u64>>)>,
-    next_tick: Instant,
-    pub(super) options: Vec<u8>,
-    pub(super) unjournalled_from: u64,
-    pub(super) journalled: Instant,
-    /// Least time between two published states.
-    pub(super) publish_interval: Duration,
-    pub(super) published: Instant,
-    pub(super) measured: (Instant, u64),
+    pub(super) progress: Progress,
+    pub(super) meter: SpeedMeter,
+    /// The shard's own alerts are not those that were noted last.
+    pub(super) own_alerts_changed: bool,
     pub(super) started: Instant,
-    pub(super) saved: Instant,
-    /// A snapshot is on its way to the disk.
-    pub(super) saving: bool,
     pub(super) retried: Instant,
-    /// When expired ids were last forgotten.
-    pub(super) pruned: Option<Instant>,
-    stopping: Option<Sender<Result<String, String>>>,
-}
-
-/// What an engine is made of.
-pub(super) struct Parts {
-    /// The town.
-    pub town: Town,
-    /// Facts about the shard.
-    pub status: ShardStatus,
-    /// The audit log.
-    pub log: Arc<townlet_audit::Log>,
-    /// Ids seen.
-    pub index: townlet_audit::Index,
-    /// The journal.
-    pub journal: Arc<Journal>,
-    /// Where others read what it is at.
-    pub diagnostics: Arc<Diagnostics>,
-    /// Makes incident bundles.
-    pub recorder: Arc<IncidentRecorder>,
-    /// The journal's header, for a further file.
-    pub header: Header,
-    /// What is known of the shard's releases.
-    pub releases: Releases,
-    /// The folder.
-    pub home: Home,
-    /// `snapshot.root`.
-    pub snapshot_root: String,
-    /// Whether it begins paused, and how fast.
-    pub pace: (bool, Speed),
-    /// Do not tick before told how far.
-    pub held: bool,
+    pub(super) stopping: Option<Sender<Result<String, String>>>,
 }
 
 impl Engine {
-    /// Puts the parts together.
-    pub(super) fn new(parts: Parts, sender: Sender<Message>, ticker: Arc<AtomicU64>) -> Self {
-        let now = Instant::now();
-        let tick = parts.town.tick();
-        let telemetry = &parts.town.rules().config.telemetry;
-        let publish_interval = Duration::from_secs(1) / telemetry.backpressure.max_messages_per_second.max(1);
-        let to_self = sender.clone();
-        let report = move |transport| drop(to_self.send(Message::Transport(transport)));
-        let publisher = Publisher::start(telemetry, parts.home.archives(), &parts.status.run_id, report);
-        ticker.store(tick, Ordering::Relaxed);
-        parts.diagnostics.reached(tick);
-        Self {
-            town: parts.town,
-            status: parts.status,
-            log: parts.log,
-            journal: parts.journal,
-            disk: Disk::start(),
-            home: parts.home,
-            desk: Desk::new(parts.index),
-            releases: parts.releases,
-            subscribers: Arc::new(Subscribers::new(publisher)),
-            training: None,
-            reloader: None,
-            diagnostics: parts.diagnostics,
-            recorder: parts.recorder,
-            unnoted: false,
-            renamed: false,
-            publish_interval,
-            sender,
-            paused: parts.pace.0,
-            speed: parts.pace.1,
-            steps_left: 0,
-            dirty: true,
-            ticker,
-            header: parts.header,
-            snapshot_root: parts.snapshot_root,
-            hold: parts.held.then_some((tick, Vec::new())),
-            next_tick: now,
-            options: Vec::new(),
-            unjournalled_from: tick,
-            journalled: now,
-            published: now.checked_sub(publish_interval).unwrap_or(now),
-            measured: (now, tick),
-            started: now,
-            saved: now,
-            saving: false,
-            retried: now,
-            pruned: None,
-            stopping: None,
-        }
-    }
-
     /// Runs until stopped.
     pub(super) fn run(mut self, inbox: &Receiver<Message>) {
         self.refresh();
@@ -250,7 +188,7 @@ impl Engine {
                 return self.end();
             }
             let now = Instant::now();
-            if self.may_tick() && now >= self.next_tick {
+            if self.tick_due().is_some_and(|due| now >= due) {
                 self.tick(now);
             }
             self.diagnostics.enter(Phase::Housekeeping);
@@ -272,49 +210,48 @@ impl Engine {
     }
 
     fn wait(&self) -> Duration {
-        let now = Instant::now();
-        let mut wait = RETRY_EVERY;
         if self.may_end() {
             return Duration::ZERO;
         }
-        if self.may_tick() {
-            wait = wait.min(self.next_tick.saturating_duration_since(now));
-        }
-        if self.dirty && self.has_readers() {
-            wait = wait.min((self.published + self.publish_interval).saturating_duration_since(now));
-        }
-        if let Some(due) = self.desk.next_overdue() {
-            wait = wait.min(due.saturating_duration_since(now));
-        }
-        if self.unjournalled_from < self.town.tick() {
-            wait = wait.min((self.journalled + JOURNAL_INTERVAL).saturating_duration_since(now));
-        }
-        wait
+        let due =
+            [self.tick_due(), self.publication.due(), self.pending.next_overdue(), self.journal.due(self.town.tick())];
+        let soonest = due.into_iter().flatten().min();
+        soonest.map_or(RETRY_EVERY, |due| due.saturating_duration_since(Instant::now()).min(RETRY_EVERY))
     }
 
     fn may_end(&self) -> bool {
-        self.stopping.is_some() && self.desk.is_idle() && !self.releases.owes()
+        self.stopping.is_some() && self.pending.is_empty() && !self.releases.owes()
     }
 
-    fn may_tick(&self) -> bool {
-        let held = self.hold.as_ref().is_some_and(|(until, _)| self.town.tick() >= *until);
-        self.stopping.is_none() && !held && (!self.paused || self.steps_left > 0)
+    fn tick_due(&self) -> Option<Instant> {
+        self.clock.due(self.town.tick()).filter(|_| self.stopping.is_none())
     }
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Ask(asked) => self.ask(*asked),
-            Message::Intent(ticket, result) => self.intent(ticket, result),
-            Message::Settled(ticket, result) => self.settled(ticket, result),
-            Message::LateOutcomeWritten(late, logged) => self.late_outcome_written(late.0, late.1, logged),
-            Message::Subscribe(subscriber) => {
-                self.subscribers.subscribe(subscriber);
-                self.dirty = true;
+            Message::Submit(submission) => self.submit(*submission),
+            Message::ConfigRead(mut admission, files) => {
+                admission.files = Some(files);
+                self.admit(*admission);
             }
-            Message::Stream(asked) => {
+            Message::PolicyLoaded(name, found, next) => self.policy_loaded(name, found, next),
+            Message::Intent(number, result) => self.execute(number, result),
+            Message::Settled(number, result) => self.settled(number, result),
+            Message::LateOutcomeWritten(late, logged) => self.late_outcome_written(late.0, late.1, logged),
+            Message::AuditWritten => self.publication.dirty = true,
+            Message::ReleasePromoted(promoted) => self.release_promoted(*promoted),
+            Message::ReleaseFileWritten(written) => self.release_file_written(*written),
+            Message::RolloutsWritten(written) => self.rollouts_written(written),
+            Message::Evidence(evaluation, evidence) => self.take_evidence(evaluation, evidence),
+            Message::CandidateOffered(id) => self.offer_candidate(id),
+            Message::Subscribe(subscriber) => {
+                self.publication.subscribers.subscribe(subscriber);
+                self.publication.dirty = true;
+            }
+            Message::Stream(request) => {
                 self.status.story.keep_all(true);
-                self.subscribers.publisher.subscribe(asked);
-                self.dirty = true;
+                self.publication.subscribers.publisher.subscribe(request);
+                self.publication.dirty = true;
             }
             Message::Transport(transport) => {
                 let tick = self.town.tick();
@@ -322,46 +259,57 @@ impl Engine {
                     (transport.mode == "aggregate").then(|| self.status.aggregating_since.unwrap_or(tick));
                 self.status.transport = transport;
                 self.refresh();
-                (self.dirty, self.unnoted) = (true, true);
+                (self.publication.dirty, self.own_alerts_changed) = (true, true);
             }
-            Message::Open(id, session, notify) => self.desk.open(id, session, notify),
-            Message::RunTo(until, told) => self.set_run_limit(until, told),
-            Message::Halt(told) => self.set_run_limit(self.town.tick(), told),
-            Message::Then(then) => then(self),
-            Message::Noted(noted) => self.noted(noted),
-            Message::Saved(saved) => self.snapshot_saved(saved),
-            Message::View(told) => {
+            Message::Open(number, session, notify) => self.sessions.open(number, session, notify),
+            Message::RunTo(limit, reached) => self.run_to(limit, reached),
+            Message::Halt(reached) => self.run_to(self.town.tick(), reached),
+            Message::OperatorLogWritten(written) => {
+                self.operator_log.written(written);
+                self.refresh();
+            }
+            Message::SnapshotSaved(saved) => {
+                self.snapshots.saved(&saved);
+                self.status.health.last_snapshot_tick = saved.ok().or(self.status.health.last_snapshot_tick);
+                self.refresh();
+            }
+            Message::View(view) => {
                 self.refresh();
                 self.note_own_alerts();
-                let view = telemetry::snapshot(&self.town, &self.status, self.log.tail(200));
-                drop(told.send((view, self.town.digest())));
+                drop(view.send((self.snapshot(), self.town.digest())));
             }
-            Message::PrivacyFilter(told) => drop(told.send(self.status.names.clone())),
+            Message::Names(names) => drop(names.send(self.status.names.clone())),
             Message::Training(news) => self.on_trainer_event(news),
-            Message::Stop(told) => {
+            Message::Stop(stopped) => {
                 self.training.iter().for_each(Training::stop);
                 self.retry_release_file();
-                self.stopping = Some(told);
+                self.stopping = Some(stopped);
             }
         }
     }
 
-    fn set_run_limit(&mut self, until: u64, told: Sender<u64>) {
-        self.hold = Some((until, vec![told]));
-        self.next_tick = Instant::now();
-        self.notify_run_to();
+    /// The state as observers see it now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        telemetry::snapshot(&self.town, &self.status, self.log.tail(200))
     }
 
-    fn notify_run_to(&mut self) {
-        let tick = self.town.tick();
-        if let Some((until, told)) = &mut self.hold
-            && tick >= *until
-        {
-            for told in told.drain(..) {
-                // Who asked may have gone.
-                let _ = told.send(tick);
-            }
-        }
+    /// Runs a job on the thread that reads and writes files; the loop is sent the message that `named` makes of its result.
+    pub(super) fn on_disk<R: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> R + Send + 'static,
+        named: impl FnOnce(Result<R, String>) -> Message + Send + 'static,
+    ) {
+        let sender = self.sender.clone();
+        self.disk.run(move || {
+            let done = catch_unwind(AssertUnwindSafe(job));
+            // The loop may have ended; then nobody waits.
+            drop(sender.send(named(done.map_err(|_| "the thread that writes files broke off".to_owned()))));
+        });
+    }
+
+    fn run_to(&mut self, limit: u64, reached: Sender<u64>) {
+        self.clock.run_to(limit, reached);
+        self.clock.notify_limit(self.town.tick());
     }
 
     fn tick(&mut self, now: Instant) {
@@ -369,32 +317,25 @@ impl Engine {
         fail_point!("engine_tick");
         self.town.step(&mut Watched { policy: &mut self.status.driver, diagnostics: &self.diagnostics });
         self.diagnostics.enter(Phase::Housekeeping);
-        self.options.extend(self.town.decided().map(|(_, option)| option.index() as u8));
+        self.journal.keep_options(&self.town);
         self.record_town_events();
         let tick = self.town.tick();
-        self.ticker.store(tick, Ordering::Relaxed);
+        self.progress.update(&self.town);
         self.diagnostics.reached(tick);
-        self.dirty = true;
-        self.steps_left = self.steps_left.saturating_sub(1);
-        let factor = self.speed.row().2;
-        if factor == 0 {
-            self.next_tick = now;
-        } else {
-            self.status.lateness.note(now.saturating_duration_since(self.next_tick));
-            let period = Duration::from_millis(u64::from(self.town.rules().config.time.tick_ms)) / factor;
-            self.next_tick += period;
-            if now > self.next_tick + CATCH_UP {
-                self.next_tick = now + period;
-            }
+        self.publication.dirty = true;
+        if let Some(late) = self.clock.ticked(now, self.town.rules().config.time.tick_ms) {
+            self.status.lateness.note(late);
         }
         if tick.is_multiple_of(DIGEST_TICKS) {
             self.write_journal();
         }
-        self.autosave(now);
-        self.notify_run_to();
+        if self.snapshots.autosave_due(&self.town, now) {
+            self.save_snapshot();
+        }
+        self.clock.notify_limit(tick);
     }
 
-    /// Takes the town's events into the story and notes which alerts stand.
+    /// Takes the town's events into the event feed and notes which alerts stand.
     pub(super) fn record_town_events(&mut self) {
         let rules = Arc::clone(self.town.rules());
         for event in self.town.events() {
@@ -410,33 +351,27 @@ impl Engine {
         }
     }
 
-    pub(super) fn next_tick_now(&mut self) {
-        self.next_tick = Instant::now();
-    }
-
     /// The last snapshot; everything asked for is done by now.
     fn end(mut self) {
         self.diagnostics.enter(Phase::Ending);
         // A fault that is over by now leaves nothing unsaid.
-        if matches!(self.log.state(), townlet_audit::State::Unavailable(_)) {
+        if matches!(self.log.state(), State::Unavailable(_)) {
             drop(self.log.reopen());
         }
         self.retry();
         self.write_journal();
         let journal = self.journal.flush();
-        self.catch_up();
-        let (folder, tick, bytes, retain) = self.packed();
+        self.write_late_outcomes();
         // Behind whatever the disk still has to do: an autosave of this tick writes the same file. Never ahead of a journal
         // that could not be written.
-        let (sender, saved) = std::sync::mpsc::channel();
-        self.disk.run(move || {
-            drop(sender.send(journal.and_then(|()| snapshots::save(&folder, tick, &bytes, retain))));
-        });
+        let (sender, saved) = channel();
+        let write = self.snapshots.writer(&self.town);
+        self.disk.run(move || drop(sender.send(journal.and_then(|()| write()))));
         let saved = saved.recv().unwrap_or_else(|_| Err("the disk's thread broke off".into()));
         let trained = self.training.take().map_or(Ok(()), Training::end);
         let log = self.log.flush().map_err(|error| error.to_string());
-        if let Some(told) = self.stopping.take() {
-            drop(told.send(log.and(trained).and(saved).map(|path| path.display().to_string())));
+        if let Some(stopped) = self.stopping.take() {
+            drop(stopped.send(log.and(trained).and(saved).map(|path| path.display().to_string())));
         }
     }
 }

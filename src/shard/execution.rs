@@ -1,121 +1,110 @@
-//! From a durable intent to the answer: the command is applied, journalled and logged, and both disks are waited for.
+//! A command from its durable intent to its answer: it is applied, journalled and logged, and answered when both are on disk.
 //!
-//! Nothing is acknowledged that both logs do not hold. What comes before the intent is `dispatch`'s, what the shard does to
-//! itself `deeds`'. Rules: "Idempotent retries", "Audit log".
+//! What comes before the intent is `admission`'s. Rules: "`cmd_id`", "Audit log".
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fail::fail_point;
 use serde_json::{Value, json};
+use townlet_audit::{AuditError, Entry, Stage, Written};
+use townlet_town::Command;
+use townlet_wire::{Answer, ErrorBody, Status};
 
-use super::admission::PendingCommand;
+use super::command_table::{error, refused};
 use super::disk_thread::Decision;
 use super::engine::{Engine, Message};
 use super::incident::{Given, Phase};
 use super::journal::Entry as JournalEntry;
-use super::pending_writes::{Both, NotDurable};
-use super::table::{Args, Look, Run, ShardAction, error, refused};
-use townlet_audit::{Entry, Stage};
-use townlet_wire::{Answer, ErrorBody, Status};
+use super::operation::Operation;
+use super::pending_commands::CommandContext;
+use super::pending_writes::{NotDurable, PendingOutcome};
 
 impl Engine {
-    /// The intent is durable: do it.
-    pub(super) fn intent(&mut self, ticket: u64, written: Result<townlet_audit::Written, townlet_audit::AuditError>) {
-        let Some(it) = self.desk.pending_commands.get(&ticket) else { return };
+    /// The intent is durable: does the command.
+    pub(super) fn execute(&mut self, number: u64, written: Result<Written, AuditError>) {
+        let Some(command) = self.pending.get(number) else { return };
         if let Err(why) = written {
-            let body = why.body();
-            let answer = pending_answer(it, self.town.tick(), Err(body));
-            return self.finish(ticket, &answer, false);
+            let answer = command.context.answer(self.town.tick(), Err(why.body()));
+            return self.finish(number, &answer, false);
         }
+        let Some(operation) = command.operation.take() else { return };
         self.diagnostics.enter(Phase::Commanding);
         self.diagnostics.command(Given {
-            line: it.line.clone(),
-            cmd_id: it.cmd_id.clone(),
-            issuer: it.who.issuer.clone(),
+            line: command.context.line.clone(),
+            cmd_id: command.context.cmd_id.clone(),
+            issuer: command.context.who.issuer.clone(),
             tick: self.town.tick(),
         });
         fail_point!("before_apply");
-        let (row, args, session) = (it.row, it.args.clone(), it.session);
+        let session = command.context.session;
         let before = self.town.digest();
         let tick = self.town.tick();
-        let (result, journalled) = match row.run {
-            Run::Town(run) => self.apply(ticket, run, &args),
-            Run::Reload => self.reload(ticket),
-            Run::Shard(run) => match run(&self.look(), &args) {
-                Ok(ShardAction::Release(order)) => return self.carry_out(ticket, &order),
-                Ok(deed) => (Ok(json!({ "summary": self.perform_action(session, deed) })), None),
+        let done = |summary: String| (Ok(json!({ "summary": summary })), None);
+        let (result, journalled) = match operation {
+            Operation::Town(command) => self.apply(number, command),
+            Operation::Reload => self.reload(number),
+            Operation::Release(request) => return self.change_release(number, &request),
+            Operation::Shard(action) => match self.check_action(&action) {
+                Ok(()) => done(self.perform_action(action)),
                 Err(error) => (Err(error), None),
             },
-            _ => unreachable!("only rows that change something have tickets"),
+            Operation::Session(role) => {
+                self.sessions.change_role(session, role);
+                done(format!("you are {} now.", role.word()))
+            }
+            Operation::Pace(_) | Operation::Read(_) | Operation::Files(_) => {
+                unreachable!("a command that changes nothing has no intent")
+            }
         };
         fail_point!("after_apply");
         let after = self.town.digest();
-        self.dirty = true;
-        self.record(ticket, tick, result, (before, after), journalled);
+        self.publication.dirty = true;
+        self.record(number, tick, result, (before, after), journalled);
     }
 
-    /// Applies a change to the town; answers with the journal's entry for it.
-    fn apply(
-        &mut self,
-        ticket: u64,
-        run: fn(&Look<'_>, &Args) -> Result<townlet_town::Command, ErrorBody>,
-        args: &Args,
-    ) -> (Result<Value, ErrorBody>, Option<JournalEntry>) {
-        let command = match run(&self.look(), args) {
-            Ok(command) => command,
-            Err(error) => return (Err(error), None),
-        };
+    /// Applies a change to the town and returns the journal's entry for it.
+    fn apply(&mut self, number: u64, command: Command) -> (Result<Value, ErrorBody>, Option<JournalEntry>) {
         self.write_journal();
         let (index, tick) = (self.town.state().commands, self.town.tick());
         match self.town.apply(&command) {
             Ok(summary) => {
                 self.record_town_events();
-                let it = &self.desk.pending_commands[&ticket];
-                let entry = JournalEntry::Command {
-                    index,
-                    tick,
-                    cmd_id: it.cmd_id.clone(),
-                    issuer: it.who.issuer.clone(),
-                    command,
-                };
+                let (issuer, cmd_id) = self.sender_of(number).unwrap_or_default();
+                let entry = JournalEntry::Command { index, tick, cmd_id, issuer, command };
                 (Ok(json!({ "summary": summary })), Some(entry))
             }
             Err(refusal) => (Err(refused(refusal)), None),
         }
     }
 
-    /// Who asked, and the command's id.
-    pub(super) fn asked_by(&self, ticket: u64) -> Option<(String, String)> {
-        self.desk.pending_commands.get(&ticket).map(|it| (it.who.issuer.clone(), it.cmd_id.clone()))
+    /// The issuer and the id of a pending command.
+    pub(super) fn sender_of(&mut self, number: u64) -> Option<(String, String)> {
+        let CommandContext { who, cmd_id, .. } = &self.pending.get(number)?.context;
+        Some((who.issuer.clone(), cmd_id.clone()))
     }
 
     /// Writes the outcome, and the journal's entry before it; the answer waits for both disks.
     pub(super) fn record(
         &mut self,
-        ticket: u64,
+        number: u64,
         tick: u64,
         result: Result<Value, ErrorBody>,
         digests: (String, String),
         journalled: Option<JournalEntry>,
     ) {
-        let config_id = self.config_id();
-        let Some(it) = self.desk.pending_commands.get_mut(&ticket) else { return };
-        let mut outcome = Entry::of(&it.who, it.cmd_id.clone(), it.row.name, it.args.json());
-        outcome.config_id = config_id;
-        outcome.reason = it.args.get("reason").map(str::to_owned);
-        outcome.stage = Stage::Outcome;
-        outcome.tick = tick;
-        outcome.status = Some(if result.is_ok() { Status::Ok } else { Status::Error });
-        outcome.result = result.as_ref().ok().cloned();
-        outcome.error = result.as_ref().err().cloned();
+        let config_id = self.config_id().to_owned();
+        let Some(command) = self.pending.get(number) else { return };
+        let answer = command.context.answer(tick, result);
+        let mut outcome = command.context.entry(&config_id, tick, Stage::Outcome);
+        outcome.status = Some(answer.status);
+        (outcome.result, outcome.error) = (answer.result.clone(), answer.error.clone());
         (outcome.digest_before, outcome.digest_after) = (Some(digests.0), Some(digests.1));
-        it.answer = Some(pending_answer(it, tick, result));
-        it.outcome = Some(outcome.clone());
+        (command.answer, command.outcome) = (Some(answer), Some(outcome.clone()));
         let log = Arc::clone(&self.log);
         let parts = 1 + usize::from(journalled.is_some());
-        let both = Arc::new(Mutex::new(Both::new(parts, self.sender.clone(), ticket)));
-        let settle = move |part: Result<Option<townlet_audit::Written>, String>| {
-            both.lock().unwrap_or_else(PoisonError::into_inner).take(part);
+        let writes = Arc::new(Mutex::new(PendingOutcome::new(parts, self.sender.clone(), number)));
+        let settle = move |part: Result<Option<Written>, String>| {
+            writes.lock().unwrap_or_else(PoisonError::into_inner).take(part);
         };
         let logged = {
             let settle = settle.clone();
@@ -135,18 +124,19 @@ impl Engine {
         }
     }
 
-    /// Both logs hold it, or one cannot.
-    pub(super) fn settled(&mut self, ticket: u64, result: Result<townlet_audit::Written, NotDurable>) {
+    /// Both logs hold the outcome, or one cannot.
+    pub(super) fn settled(&mut self, number: u64, result: Result<Written, NotDurable>) {
         fail_point!("before_ack");
-        self.dirty = true;
-        let Some(it) = self.desk.pending_commands.get_mut(&ticket) else { return };
-        let Some(mut answer) = it.answer.take() else { return };
+        self.publication.dirty = true;
+        let Some(command) = self.pending.get(number) else { return };
+        let Some(mut answer) = command.answer.take() else { return };
         let applied = answer.status == Status::Ok;
+        let outcome = command.outcome.take();
         match result {
             Ok(written) => answer.audit = format!("{}:{}", written.file, written.seq),
             Err(NotDurable { why, logged }) => {
-                if let Some(outcome) = it.outcome.take().filter(|_| !logged) {
-                    self.desk.late_outcomes.push((outcome, answer.clone()));
+                if let Some(outcome) = outcome.filter(|_| !logged) {
+                    self.pending.late_outcomes.push((outcome, answer.clone()));
                 }
                 let why = why.trim_end_matches('.');
                 let message = format!("it was applied at tick {} but is not safe on disk: {why}.", answer.tick);
@@ -156,18 +146,18 @@ impl Engine {
             }
         }
         if answer.status == Status::Ok {
-            self.log_decision(ticket, answer.tick);
+            self.log_decision(number, answer.tick);
         }
-        self.finish(ticket, &answer, applied);
+        self.finish(number, &answer, applied);
     }
 
     /// Once both logs can be written again, what they missed is ended there. An effect is in the journal by now, as an
     /// entry or in the town that its next file starts from, so it is `recovered`.
-    pub(super) fn catch_up(&mut self) {
-        if self.desk.late_outcomes.is_empty() || self.log_trouble().is_some() {
+    pub(super) fn write_late_outcomes(&mut self) {
+        if self.pending.late_outcomes.is_empty() || self.log_trouble().is_some() {
             return;
         }
-        for (outcome, answer) in std::mem::take(&mut self.desk.late_outcomes) {
+        for (outcome, answer) in std::mem::take(&mut self.pending.late_outcomes) {
             let stage = if answer.status == Status::Ok { Stage::Recovered } else { Stage::Abort };
             let entry = Entry { stage, ..outcome.clone() };
             let sender = self.sender.clone();
@@ -180,40 +170,21 @@ impl Engine {
     /// A late outcome is in the log, or still is not.
     pub(super) fn late_outcome_written(&mut self, outcome: Entry, answer: Answer, logged: bool) {
         if !logged {
-            self.desk.late_outcomes.push((outcome, answer));
+            self.pending.late_outcomes.push((outcome, answer));
         } else if answer.status == Status::Ok {
-            self.desk.index.done(&outcome.issuer, &answer);
+            self.pending.index.done(&outcome.issuer, &answer);
         }
     }
 
-    fn log_decision(&mut self, ticket: u64, tick: u64) {
-        let it = &self.desk.pending_commands[&ticket];
-        let (shard, who) = (&self.status.shard, &it.who.issuer);
-        let Some(decision) = Decision::of(shard, tick, who, it.row.name, &it.args.json(), &it.cmd_id) else { return };
-        self.note(vec![decision]);
+    fn log_decision(&mut self, number: u64, tick: u64) {
+        let Some(command) = self.pending.get(number) else { return };
+        let CommandContext { who, name, args, cmd_id, .. } = &command.context;
+        let Some(decision) = Decision::of(&self.status.shard, tick, &who.issuer, name, args, cmd_id) else { return };
+        self.operator_log.append(vec![decision], &self.disk, &self.sender);
     }
 
-    /// Answers everybody who waits. `applied`: a retry is told this answer again, whatever it says.
-    fn finish(&mut self, ticket: u64, answer: &Answer, applied: bool) {
-        let Some(it) = self.desk.pending_commands.remove(&ticket) else { return };
-        if applied {
-            self.desk.index.done(&it.who.issuer, answer);
-        } else {
-            self.desk.index.abort(&it.who.issuer, &it.cmd_id);
-        }
+    fn finish(&mut self, number: u64, answer: &Answer, applied: bool) {
         self.refresh();
-        for (place, waiting) in it.waiting.into_iter().enumerate() {
-            waiting(Answer { replayed: place > 0, ..answer.clone() });
-        }
+        self.pending.finish(number, answer, applied);
     }
-}
-
-pub(super) fn pending_answer(it: &PendingCommand, tick: u64, result: Result<Value, ErrorBody>) -> Answer {
-    let status = if result.is_ok() { Status::Ok } else { Status::Error };
-    let (result, error) = match result {
-        Ok(result) => (Some(result), None),
-        Err(error) => (None, Some(error)),
-    };
-    let audit = String::new();
-    Answer { cmd_id: it.cmd_id.clone(), command: it.line.clone(), status, tick, result, error, replayed: false, audit }
 }

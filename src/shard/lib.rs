@@ -5,7 +5,9 @@
 
 mod actions;
 mod admission;
+mod arguments;
 mod audit_replay;
+mod command_table;
 mod commands;
 mod disk_thread;
 mod driver;
@@ -19,35 +21,42 @@ pub mod journal;
 pub mod lateness;
 mod log;
 mod maintenance;
+mod operation;
+mod operator_log;
+mod pending_commands;
 mod pending_writes;
 pub mod policies;
 pub mod privacy;
 mod promotion;
+mod publication;
 pub mod publish;
 pub mod recorded_run;
 pub mod recovery;
 mod reload;
-mod request_validation;
 mod resume;
+mod run_journal;
+mod sessions;
+mod snapshot_saver;
 pub mod snapshots;
+mod submission;
 mod subscribers;
-mod table;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod tick_clock;
 pub mod tokens;
 pub mod training;
 
-pub use admission::Told;
+pub use command_table::specs;
 pub use driver::Driver;
 pub use engine::Speed;
 pub use home::Home;
 pub use log::Log;
 pub use promotion::ReleasePointerError;
 pub use reload::{ConfigReloader, Read};
-pub use request_validation::{Visitor, is_id};
 pub use resume::{Recorded, recorded, reloaded, resume};
-pub use table::specs;
+pub use sessions::SessionEvent;
+pub use submission::{RemoteCaller, is_id};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -57,13 +66,23 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use admission::{Asked, Caller};
-use engine::{Engine, Message, Parts};
+use disk_thread::Disk;
+use engine::{Engine, Message, Progress};
 use incident::{Diagnostics, IncidentRecorder, TOWN, Watchdog};
 use journal::{Base, Header, Journal};
 use lateness::Lateness;
+use maintenance::SpeedMeter;
+use operator_log::OperatorLog;
+use pending_commands::PendingCommands;
+use publication::Publication;
+use run_journal::RunJournal;
+use sessions::SessionTable;
+use snapshot_saver::SnapshotSaver;
+use submission::{AnswerFn, Caller, CommandReader};
+use subscribers::Subscribers;
 use telemetry::ShardStatus;
 use thiserror::Error;
+use tick_clock::TickClock;
 use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town};
 use townlet_wire::telemetry::{Learning, Transport};
@@ -128,7 +147,8 @@ pub struct Handle {
     diagnostics: Arc<Diagnostics>,
     recorder: Arc<IncidentRecorder>,
     watchdog: Mutex<Option<Watchdog>>,
-    ticker: Arc<AtomicU64>,
+    progress: Progress,
+    reader: CommandReader,
     sessions: AtomicU64,
     /// How it ended, once it was asked to.
     stopped: OnceLock<Result<String, String>>,
@@ -202,7 +222,8 @@ fn launch(
         ..ShardStatus::default()
     };
     let (sender, inbox) = channel();
-    let ticker = Arc::new(AtomicU64::new(0));
+    let progress = Progress::default();
+    progress.update(&town);
     let (log, journal, diagnostics) = (Arc::new(opened.log), Arc::new(journal), Arc::new(Diagnostics::default()));
     let run = incident::Run { home: home.clone(), id: run_id.clone(), root: config.snapshot.root.clone() };
     let own_log = Log::new(home.log(), "shard", false);
@@ -210,34 +231,52 @@ fn launch(
         own_log.say(&format!("{run_id} begins at tick {}", town.tick()));
     }
     let recorder = Arc::new(IncidentRecorder::new(run, Arc::clone(&diagnostics), &journal, &log, own_log));
-    let parts = Parts {
+    let tick = town.tick();
+    diagnostics.reached(tick);
+    let telemetry = &config.telemetry;
+    let to_self = sender.clone();
+    let report = move |transport| drop(to_self.send(Message::Transport(transport)));
+    let publisher = publish::Publisher::start(telemetry, home.archives(), &run_id, report);
+    let subscribers = Arc::new(Subscribers::new(publisher));
+    let tokens = options.token_file.as_deref().map(tokens::TokenStore::load).transpose();
+    let reader = CommandReader {
+        rules: Arc::clone(town.rules()),
+        names: status.names.clone(),
+        arrived: Arc::clone(&progress.arrived),
+    };
+    let mut engine = Engine {
+        clock: TickClock::new(options.paused, options.speed, options.held.then_some(tick)),
+        sessions: SessionTable::new(tokens.map_err(ShardError::Resume)?),
+        pending: PendingCommands::new(opened.index),
+        journal: RunJournal::new(journal, header, tick),
+        snapshots: SnapshotSaver::new(home.snapshots(&config.snapshot.root, &run_id)),
+        operator_log: OperatorLog::new(home.employment_log()),
+        publication: Publication::new(Arc::clone(&subscribers), telemetry),
+        training: None,
+        reloader: options.reloader,
+        disk: Disk::start(),
+        home: home.clone(),
+        diagnostics: Arc::clone(&diagnostics),
+        recorder: Arc::clone(&recorder),
+        sender: sender.clone(),
+        progress: progress.clone(),
+        meter: SpeedMeter::new(tick),
+        own_alerts_changed: false,
+        started: Instant::now(),
+        retried: Instant::now(),
+        stopping: None,
         town,
         status,
         log,
-        index: opened.index,
-        journal,
-        diagnostics: Arc::clone(&diagnostics),
-        recorder: Arc::clone(&recorder),
-        header,
         releases,
-        home: options.home,
-        snapshot_root: config.snapshot.root.clone(),
-        pace: (options.paused, options.speed),
-        held: options.held,
     };
-    let mut engine = Engine::new(parts, sender.clone(), Arc::clone(&ticker));
     engine.restore_session_commands(&opened.done);
-    if let Some(path) = &options.token_file {
-        engine.desk.tokens = Some(tokens::TokenStore::load(path).map_err(ShardError::Resume)?);
-    }
-    engine.reloader = options.reloader;
     engine.record_town_events();
     let lateness = Arc::clone(&engine.status.lateness);
     let say = |error: std::io::Error| ShardError::Resume(error.to_string());
     let training = options.training.map(|recipe| Training::start(recipe, &home, sender.clone()));
     engine.training = training.transpose().map_err(say)?;
-    let watchdog =
-        Watchdog::start(Arc::clone(&diagnostics), Arc::clone(&recorder), Arc::downgrade(&engine.subscribers));
+    let watchdog = Watchdog::start(Arc::clone(&diagnostics), Arc::clone(&recorder), Arc::downgrade(&subscribers));
     let watchdog = Mutex::new(Some(watchdog.map_err(say)?));
     let (theirs, resume_hint) = ((Arc::clone(&diagnostics), Arc::clone(&recorder)), resume_hint(&home, &run_id));
     let thread = std::thread::Builder::new()
@@ -252,7 +291,8 @@ fn launch(
         diagnostics,
         recorder,
         watchdog,
-        ticker,
+        progress,
+        reader,
         sessions,
         stopped,
         run_id,
@@ -295,20 +335,24 @@ fn resume_hint(home: &Home, run_id: &str) -> String {
 
 impl Handle {
     /// Opens a session; `notify` hears when its role changes, and when a command waits for the disk.
-    pub fn open(&self, session: Session, notify: impl Fn(Told) + Send + 'static) -> u64 {
+    pub fn open(&self, session: Session, notify: impl Fn(SessionEvent) + Send + 'static) -> u64 {
         let id = self.sessions.fetch_add(1, Ordering::Relaxed);
         self.send(Message::Open(id, session, Box::new(notify)));
         id
     }
 
-    /// Sends a request; `done` hears the answer on another thread.
+    /// Sends a request of a session. `done` gets the answer on another thread.
     pub fn ask(&self, session: u64, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
-        self.send(Message::Ask(Box::new(Asked { from: Caller::Session(session), request, done: Box::new(done) })));
+        self.submit(Caller::Session(session), request, Box::new(done));
     }
 
-    /// Sends a request of somebody from afar, who needs no session; `done` hears the answer on another thread.
-    pub fn ask_remote(&self, visitor: Visitor, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
-        self.send(Message::Ask(Box::new(Asked { from: Caller::Visitor(visitor), request, done: Box::new(done) })));
+    /// Sends a request of a remote caller, which needs no session; `done` gets the answer on another thread.
+    pub fn ask_remote(&self, caller: RemoteCaller, request: Request, done: impl FnOnce(Answer) + Send + 'static) {
+        self.submit(Caller::Remote(caller), request, Box::new(done));
+    }
+
+    fn submit(&self, caller: Caller, request: Request, reply: AnswerFn) {
+        self.send(Message::Submit(Box::new(self.reader.read(caller, request, reply))));
     }
 
     /// Sends a request and waits; `None` when the shard has ended.
@@ -320,8 +364,7 @@ impl Handle {
 
     /// Offers a checkpoint of the shadows as the next candidate, as a training beside the town does.
     pub fn offer(&self, checkpoint: &str) {
-        let id = checkpoint.to_owned();
-        self.send(Message::Then(Box::new(move |engine| engine.offered(id))));
+        self.send(Message::CandidateOffered(checkpoint.to_owned()));
     }
 
     /// Every published snapshot, at most twenty a second, on the town's thread: be quick.
@@ -358,7 +401,7 @@ impl Handle {
 
     /// The tick the town has reached.
     pub fn tick(&self) -> u64 {
-        self.ticker.load(Ordering::Relaxed)
+        self.progress.tick.load(Ordering::Relaxed)
     }
 
     /// How late its ticks have come so far, at paces at which they are due.
@@ -457,7 +500,7 @@ impl Handle {
 
     fn view_names(&self) -> Option<privacy::PrivacyFilter> {
         let (sender, names) = channel();
-        self.send(Message::PrivacyFilter(sender));
+        self.send(Message::Names(sender));
         names.recv().ok()
     }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// Bytes after which a file is set aside; one is kept.
 const MOST_BYTES: u64 = 1024 * 1024;

@@ -42,7 +42,7 @@ pub(super) struct NotDurable {
 }
 
 /// Waits for two disks; for one whose writer dies, not at all.
-pub(super) struct Both {
+pub(super) struct PendingOutcome {
     left: usize,
     trouble: Option<String>,
     written: Option<townlet_audit::Written>,
@@ -50,7 +50,7 @@ pub(super) struct Both {
     ticket: u64,
 }
 
-impl Both {
+impl PendingOutcome {
     /// For a ticket; `parts` are waited for.
     pub(super) fn new(parts: usize, sender: Sender<Message>, ticket: u64) -> Self {
         Self { left: parts, trouble: None, written: None, sender, ticket }
@@ -81,7 +81,7 @@ impl Both {
     }
 }
 
-impl Drop for Both {
+impl Drop for PendingOutcome {
     fn drop(&mut self) {
         if self.left > 0 {
             self.trouble.get_or_insert_with(|| WRITER_STOPPED.into());

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use townlet_learn::Recorded;
+use townlet_learn::ReplayPolicy;
 use townlet_town::config::{Config, diff};
 use townlet_town::{OptionKind, Rules, Town, snapshot};
 
@@ -19,7 +19,7 @@ use super::snapshots::{self, Found};
 pub struct JournalReplayer {
     /// As far as it has come.
     pub town: Town,
-    recorded: Recorded,
+    policy: ReplayPolicy,
     /// Whether it stands in the midst of an entry's ticks.
     within: bool,
     /// Digests found equal.
@@ -44,7 +44,7 @@ impl JournalReplayer {
 
     /// From a town, such as one unpacked from a snapshot.
     pub fn from_town(town: Town) -> Self {
-        Self { town, recorded: Recorded::default(), within: false, checked: 0 }
+        Self { town, policy: ReplayPolicy::default(), within: false, checked: 0 }
     }
 
     /// Plays one entry; what the town already has behind it is passed over. `each_tick` sees the town after every tick.
@@ -98,10 +98,10 @@ impl JournalReplayer {
                         return Err(format!("the journal goes on at tick {from}, the town is at {}", self.town.tick()));
                     }
                     let known: Option<Vec<OptionKind>> = options.iter().map(|option| OptionKind::at(*option)).collect();
-                    self.recorded.extend(known.ok_or(format!("tick {from}: an option that does not exist"))?);
+                    self.policy.extend(known.ok_or(format!("tick {from}: an option that does not exist"))?);
                 }
                 while self.town.tick() < until.min(*to) {
-                    self.town.step(&mut self.recorded);
+                    self.town.step(&mut self.policy);
                     told(&self.town);
                     self.town.clear_events();
                     each_tick(&self.town);
@@ -110,7 +110,7 @@ impl JournalReplayer {
                 if self.within {
                     return Ok(());
                 }
-                if self.recorded.missing() > 0 || self.recorded.left() > 0 {
+                if self.policy.missing() > 0 || self.policy.left() > 0 {
                     return Err(format!("ticks {from} to {to}: the options do not fit the town's questions"));
                 }
                 match digest {

@@ -4,7 +4,6 @@
 //! (`townlet_town::config`), how files are found in `cli`. Rule: "Configuration reload".
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use townlet_town::affordances::AffordanceError;
@@ -12,13 +11,13 @@ use townlet_town::config::{Config, Difference, diff};
 use townlet_town::reload::changes;
 use townlet_town::{Rules, RulesError, Sources};
 
-use super::admission::Draft;
-use super::engine::Engine;
+use super::admission::Admission;
+use super::command_table::{error, listed, refused};
+use super::engine::{Engine, Message};
 use super::journal::Entry as JournalEntry;
-use super::table::{Row, Run, error, listed, refused};
 use super::training::TrainingSpec;
 use townlet_audit::{Lookup, fingerprint};
-use townlet_wire::{ErrorBody, Request};
+use townlet_wire::ErrorBody;
 
 /// Texts as they were read.
 #[derive(Clone, Debug)]
@@ -86,14 +85,14 @@ struct Made {
 
 /// What the files say now.
 #[derive(Clone)]
-pub(super) struct Fresh {
+pub(super) struct ReloadedFiles {
     made: Made,
     files: Vec<String>,
     warnings: Vec<String>,
 }
 
 /// Reads and checks everything, on the thread that reads files.
-fn fresh(reloader: Option<&ConfigReloader>, running: &Rules, training: bool) -> Result<Fresh, ErrorBody> {
+fn read_files(reloader: Option<&ConfigReloader>, running: &Rules, training: bool) -> Result<ReloadedFiles, ErrorBody> {
     let unread = |why: &str| {
         let hint = "The town goes on as it is. Correct the file, which `townlet config check` looks at as well.";
         error("E_INVALID_ARG", format!("{}.", why.trim_end_matches('.')), hint)
@@ -111,7 +110,7 @@ fn fresh(reloader: Option<&ConfigReloader>, running: &Rules, training: bool) -> 
     let config = Config::from_canonical(&sources.config).map_err(|errors| unread(&errors.one_line()))?;
     refuse_fixed_settings(&diff(&running.config, &config))?;
     let made = reloader.made(sources, training).map_err(|why| unread(&why))?;
-    Ok(Fresh { made, files, warnings })
+    Ok(ReloadedFiles { made, files, warnings })
 }
 
 fn one_line(why: &RulesError) -> String {
@@ -153,37 +152,28 @@ fn refuse_fixed_settings(changes: &[Difference]) -> Result<(), ErrorBody> {
 }
 
 impl Engine {
-    /// Goes on with a line once what it needs from files is at hand. What was done before is answered without them.
-    pub(super) fn gathered(
-        &mut self,
-        request: &Request,
-        row: &'static Row,
-        mut draft: Draft,
-        then: impl FnOnce(&mut Self, Draft) + Send + 'static,
-    ) {
-        if !matches!(row.run, Run::Reload) {
-            return self.fetched(row, &draft.args.clone(), move |engine| then(engine, draft));
-        }
-        let print = fingerprint(&draft.command, &draft.args.json());
-        let known = self.desk.index.look_up(&draft.who.issuer, &draft.cmd_id, &print, jiff::Timestamp::now());
-        if !request.dry_run && !matches!(known, Lookup::New) {
-            return then(self, draft);
+    /// Reads the files for a reload, away from the town's thread. A retry of one that was done is answered without them.
+    pub(super) fn read_config(&mut self, admission: Admission) {
+        let print = fingerprint(admission.context.name, &admission.context.args);
+        if !admission.dry_run && self.look_up(&admission.context, &print) != Lookup::New {
+            return self.admit(admission);
         }
         let (reloader, running) = (self.reloader.clone(), Arc::clone(self.town.rules()));
         let training = self.training.is_some();
-        let read = move || fresh(reloader.as_ref(), &running, training);
-        self.aside(read, move |engine, read| {
-            let lost = |why: String| Err(error("E_IO", format!("{why}."), "Send the command again."));
-            draft.fresh = Some(read.unwrap_or_else(lost));
-            then(engine, draft);
-        });
+        self.on_disk(
+            move || read_files(reloader.as_ref(), &running, training),
+            move |read| {
+                let lost = |why| Err(error("E_IO", format!("{why}."), "Send the command again."));
+                Message::ConfigRead(Box::new(admission), read.unwrap_or_else(lost))
+            },
+        );
     }
 
     /// What the files change, as long as the running town takes all of it.
     ///
     /// # Errors
     /// What was wrong with a file; every setting that is fixed, with the reason; or a release being made.
-    fn weighed(&self, fresh: &Fresh) -> Result<Vec<Difference>, ErrorBody> {
+    fn acceptable_changes(&self, fresh: &ReloadedFiles) -> Result<Vec<Difference>, ErrorBody> {
         let changes = changes(self.town.rules(), &fresh.made.rules);
         refuse_fixed_settings(&changes)?;
         if !changes.is_empty() && self.releases.is_busy() {
@@ -194,12 +184,12 @@ impl Engine {
     }
 
     /// The same checks as in earnest; what would be answered.
-    pub(super) fn reload_preview(&self, fresh: Option<&Result<Fresh, ErrorBody>>) -> Result<Value, ErrorBody> {
+    pub(super) fn preview_reload(&self, fresh: Option<&Result<ReloadedFiles, ErrorBody>>) -> Result<Value, ErrorBody> {
         let fresh = at_hand(fresh)?;
-        Ok(self.reload_answer(fresh, &self.weighed(fresh)?))
+        Ok(self.reload_answer(fresh, &self.acceptable_changes(fresh)?))
     }
 
-    fn reload_answer(&self, fresh: &Fresh, changes: &[Difference]) -> Value {
+    fn reload_answer(&self, fresh: &ReloadedFiles, changes: &[Difference]) -> Value {
         let summary = match changes {
             [] => format!("{} says what runs already; nothing changes.", fresh.files.join(", ")),
             changes => {
@@ -221,15 +211,15 @@ impl Engine {
     }
 
     /// The intent is durable: the town goes on under what was read, all of it at once; answers with the journal's entry.
-    pub(super) fn reload(&mut self, ticket: u64) -> (Result<Value, ErrorBody>, Option<JournalEntry>) {
-        let it = &self.desk.pending_commands[&ticket];
-        let (fresh, cmd_id, issuer) = (it.fresh.clone(), it.cmd_id.clone(), it.who.issuer.clone());
-        let fresh = match at_hand(fresh.as_ref()) {
+    pub(super) fn reload(&mut self, number: u64) -> (Result<Value, ErrorBody>, Option<JournalEntry>) {
+        let files = self.pending.get(number).and_then(|command| command.files.take());
+        let (issuer, cmd_id) = self.sender_of(number).unwrap_or_default();
+        let fresh = match at_hand(files.as_ref()) {
             Ok(fresh) => fresh,
             Err(error) => return (Err(error), None),
         };
         // Another reload may have come between.
-        let changes = match self.weighed(fresh) {
+        let changes = match self.acceptable_changes(fresh) {
             Ok(changes) => changes,
             Err(error) => return (Err(error), None),
         };
@@ -252,7 +242,7 @@ impl Engine {
         if changed("telemetry.privacy.enabled") {
             let hidden = self.town.rules().config.telemetry.privacy.enabled;
             self.status.names.hide(hidden);
-            self.rename();
+            self.publication.names_changed();
         }
         if changed("telemetry.narration.global_window_limit") {
             self.status.story.limit(None);
@@ -260,13 +250,13 @@ impl Engine {
     }
 
     /// Everything in the shard that goes by the rules.
-    fn follow(&mut self, fresh: &Fresh, changes: &[Difference]) {
+    fn follow(&mut self, fresh: &ReloadedFiles, changes: &[Difference]) {
         let rules = Arc::clone(self.town.rules());
         let changed = |key: &str| changes.iter().any(|change| change.key == key);
-        self.header.sources.clone_from(&rules.sources);
+        self.journal.header.sources.clone_from(&rules.sources);
         let telemetry = &rules.config.telemetry;
-        self.publish_interval = Duration::from_secs(1) / telemetry.backpressure.max_messages_per_second.max(1);
-        self.subscribers.publisher.set_limits(&telemetry.backpressure, self.home.archives());
+        self.publication.set_rate(telemetry);
+        self.publication.subscribers.publisher.set_limits(&telemetry.backpressure, self.home.archives());
         self.apply_configured_visibility(changed);
         self.record_town_events();
         if let (Some(training), Some(taught)) = (&self.training, &fresh.made.training) {
@@ -274,12 +264,12 @@ impl Engine {
         }
         self.rules_changed(rules);
         self.refresh();
-        self.dirty = true;
+        self.publication.dirty = true;
     }
 }
 
 /// What was read, or why it could not be.
-fn at_hand(fresh: Option<&Result<Fresh, ErrorBody>>) -> Result<&Fresh, ErrorBody> {
+fn at_hand(fresh: Option<&Result<ReloadedFiles, ErrorBody>>) -> Result<&ReloadedFiles, ErrorBody> {
     match fresh {
         Some(Ok(fresh)) => Ok(fresh),
         Some(Err(error)) => Err(error.clone()),

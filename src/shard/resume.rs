@@ -6,12 +6,12 @@
 use townlet_town::config::Config;
 use townlet_town::{Sources, snapshot};
 
+use super::command_table::{error, listed};
 use super::commands::world::RELOAD_CONFIG;
 use super::disk_thread::{Decision, append_decisions};
 use super::home::Home;
 use super::journal::{self, Base, Entry, Header, Journal};
 use super::recovery::{RecoveredRun, recover_run};
-use super::table::{error, listed};
 use super::{Handle, Options, ShardError, audit_replay, claim, launch, promotion};
 use townlet_audit::{Record, Stage};
 use townlet_wire::{Answer, Status};

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use townlet_town::affordances::ITEMS;
 use townlet_town::config::{Layers, load};
@@ -11,15 +10,11 @@ use townlet_town::ids::{JobId, ResidentId};
 use townlet_town::{Command, Event, EventKind, Rules, Sources, Town, snapshot};
 
 use super::disk_thread::{Decision, append_decisions};
-use super::engine::{Engine, Message};
 use super::home::{Home, new_run_id, replace, run_id_at};
 use super::journal::{self, Base, Entry, Header, Journal};
-use super::maintenance::PRUNE_INTERVAL;
 use super::recovery::{JournalReplayer, recover_run};
 use super::snapshots;
 use super::telemetry::Story;
-use townlet_audit::Lookup;
-use townlet_wire::{Answer, Status};
 
 const RUN: &str = "harbour-20260101-000000-000aaa";
 
@@ -273,47 +268,6 @@ fn decisions_are_one_row_each_whatever_was_typed() {
 }
 
 /// Late to work: a sentence of normal priority.
-#[test]
-fn ids_past_their_window_are_forgotten_by_and_by_and_still_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = super::Options {
-        home: Home::new(folder.path()),
-        paused: true,
-        speed: super::Speed::X1,
-        held: false,
-        claim: false,
-        driver: super::Driver::default(),
-        training: None,
-        token_file: None,
-        reloader: None,
-    };
-    let shard = super::start(sources(&[]), 7, options).unwrap();
-    let (send, seen) = std::sync::mpsc::channel();
-    shard.send(Message::Then(Box::new(move |engine| {
-        let now = jiff::Timestamp::now();
-        engine.housekeeping(Instant::now());
-        let old = uuid::Builder::from_unix_timestamp_millis(1, &[7; 10]).into_uuid().to_string();
-        for cmd_id in [old.as_str(), "script-1"] {
-            let index = &mut engine.desk.index;
-            index.begin("tui:ada", cmd_id, "f");
-            let (command, audit) = (String::from("spawn"), String::new());
-            let (cmd_id, status, tick) = (cmd_id.to_owned(), Status::Ok, 0);
-            let answer = Answer { cmd_id, command, status, tick, result: None, error: None, replayed: false, audit };
-            index.done("tui:ada", &answer);
-        }
-        let kept = |engine: &mut Engine, later: Duration| {
-            engine.housekeeping(Instant::now() + later);
-            engine.desk.index.len()
-        };
-        let (soon, later) = (kept(engine, Duration::ZERO), kept(engine, PRUNE_INTERVAL * 2));
-        let told = ["script-1", &old].map(|cmd_id| engine.desk.index.look_up("tui:ada", cmd_id, "f", now));
-        send.send((soon, later, told)).unwrap();
-    })));
-    let (soon, later, [kept, old]) = seen.recv().unwrap();
-    assert_eq!((soon, later), (2, 1));
-    assert!(matches!(kept, Lookup::Replay(_)) && old == Lookup::Expired, "{kept:?} {old:?}");
-}
-
 fn late(who: u32, tick: u64) -> Event {
     Event { tick, kind: EventKind::ShiftLate { who: ResidentId(who), job: JobId(0), ticks: 9 } }
 }

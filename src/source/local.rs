@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Link, Source, SourceEvent, SourceInfo};
-use townlet_shard::{Handle, Told, specs};
+use townlet_shard::{Handle, SessionEvent, specs};
 use townlet_wire::{Request, Role, Session};
 
 type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
@@ -51,8 +51,8 @@ impl Source for Local {
         let (to_session, to_view) = (Arc::clone(&deliver), EndNotifier(Arc::clone(&deliver)));
         self.id = self.shard.open(self.session.clone(), move |told| {
             to_session(match told {
-                Told::Role(session) => SourceEvent::Session(session),
-                Told::UnderWay(answer) => SourceEvent::Answer(answer),
+                SessionEvent::RoleChanged(session) => SourceEvent::Session(session),
+                SessionEvent::InFlight(answer) => SourceEvent::Answer(answer),
             });
         });
         self.shard.subscribe(move |view| to_view.0(SourceEvent::View(view)));

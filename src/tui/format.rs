@@ -6,7 +6,7 @@
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use townlet_wire::Snapshot;
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// Columns `text` takes.
 pub fn width(text: &str) -> usize {

@@ -9,7 +9,7 @@ use std::fmt;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::pane::PANES;
-use townlet_wire::line::nearest;
+use townlet_wire::command_line::nearest;
 
 /// Everything a key can mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

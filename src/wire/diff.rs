@@ -8,7 +8,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::change::{Change, Entries, Keyed, Mismatch, Rows, Tail, Whole, joined, present};
+use super::field_change::{Change, Entries, Keyed, Mismatch, Rows, Tail, Whole, joined, present};
 use super::telemetry::{
     Agent, Alert, AuditRow, AuditTail, Check, Clock, Conflict, Employment, Event, Evidence, ExitEntry, Health, Job,
     Kpi, Learning, LearningRow, Map, Narration, Perturbation, PerturbationEvents, Policy, Promotion, PromotionStep,

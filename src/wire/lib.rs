@@ -3,11 +3,12 @@
 //! Owns names and shapes only. Must not know the town, the shard or the terminal: everything here can be written by one
 //! program and read by another. Rule: "Telemetry" and "Command table".
 
-pub mod change;
 pub mod command;
+pub mod command_line;
 pub mod diff;
+mod escape;
+pub mod field_change;
 pub mod learning;
-pub mod line;
 pub mod perturbations;
 pub mod schema;
 pub mod schema_check;
@@ -17,10 +18,10 @@ pub mod stream;
 pub mod telemetry;
 #[cfg(test)]
 mod tests;
-pub mod text;
 
 pub use command::{Answer, ArgKind, ArgSpec, CommandSpec, Effect, ErrorBody, Request, Role, Session, Status, allowed};
 pub use diff::Diff;
+pub use escape::escape;
 pub use stream::{Body, Envelope, Mirror, Position};
 pub use telemetry::Snapshot;
 

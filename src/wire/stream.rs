@@ -11,8 +11,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use super::change::Mismatch;
 use super::diff::{Diff, apply};
+use super::field_change::Mismatch;
 use super::{SCHEMA_VERSION, Snapshot};
 
 /// Every so many messages of an epoch one carries the digest of the state it leads to.

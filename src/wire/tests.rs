@@ -4,9 +4,9 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::change::{Change, Entries, Rows, Tail};
+use super::command_line::parse;
 use super::diff::{Diff, apply};
-use super::line::parse;
+use super::field_change::{Change, Entries, Rows, Tail};
 use super::stream::{Body, Envelope, Lost, Mirror, Position, digest};
 use super::telemetry::{Agent, Alert, AuditRow, Event, Job, Narration, Queue, Tie, Window};
 use super::{ArgKind, ArgSpec, CommandSpec, Effect, Request, Role, SCHEMA_VERSION, Snapshot};

@@ -5,16 +5,17 @@
 //!
 //! One program of tests, because all of them speak to the same binary: `cargo test --test process`.
 
-mod crash;
+mod document_blocks;
 #[cfg(feature = "failpoints")]
-mod faults;
+mod fail_points;
 mod headless;
 #[cfg(feature = "failpoints")]
 mod hung_tick;
 mod incidents;
+mod kill;
 mod pty_session;
 #[cfg(feature = "failpoints")]
-mod release;
+mod release_crash;
 mod remote;
 mod terminal_ui;
-mod training;
+mod train_kill;

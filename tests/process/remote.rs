@@ -373,7 +373,7 @@ fn the_prompt_foretells_and_takes_a_token_that_is_shown_nowhere() {
     seat.shows("(a line with a token)");
     seat.press("viewer\r");
     seat.press("setmoney ada 4\r");
-    seat.shows("viewers look");
+    seat.shows("needs the admin role");
     seat.press("quit\r");
     assert_eq!(seat.ended(), 0, "{}", seat.text());
     served.terminate();

@@ -1,17 +1,19 @@
-//! The house rules, read out of the repository's own files: each rule is one row with the sentence it fails with.
+//! Rules of the repository that neither the compiler, clippy nor cargo-deny checks. Each rule is one row of [`RULES`].
 //!
-//! Knows files and text only; nothing of the program is called. The rules come from docs/ARCHITECTURE.md; what the
-//! compiler, clippy or cargo-deny can hold is left to them. `reading` takes the files apart, `cases` breaks each rule once.
+//! Reads files only and calls nothing of the program. `reading` parses the files; `names` checks names, citations and English;
+//! `cases` holds for each rule an example that keeps it and one that breaks it.
 
 mod cases;
+mod names;
 mod reading;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use names::{citations, plain_english, plain_names};
 use reading::{
-    at, before_tests, direct_dependencies, find, is_layer, is_test_file, kind, layer_of, layer_referenced, line_of,
-    naming, paths, place, repository, rust, with_any,
+    at, before_tests, direct_dependencies, find, is_test_file, kind, line_of, naming, package, paths, repository, rust,
+    with_any,
 };
 
 /// One file of the repository, by its path from the root.
@@ -30,22 +32,15 @@ struct Rule {
 }
 
 const RULES: &[Rule] = &[
-    Rule { name: "room_order", broken: room_order, sentence: "A room of src uses only the rooms that stand above it." },
     Rule {
-        name: "room_packages",
-        broken: room_packages,
-        sentence: "Only the rooms that run a town name its packages.",
+        name: "layer_dependencies",
+        broken: layer_dependencies,
+        sentence: "A crate depends only on the layers above it in docs/ARCHITECTURE.md, and dfdx only on behalf of sim/learn.",
     },
-    Rule {
-        name: "sim_order",
-        broken: sim_order,
-        sentence: "sim/town never names learn or the toolkit; sim/learn never names the toolkit.",
-    },
-    Rule { name: "dfdx_in_learn", broken: dfdx_in_learn, sentence: "dfdx is named in sim/learn alone." },
     Rule {
         name: "town_is_pure",
         broken: town_is_pure,
-        sentence: "The town reads no clock, no hash-map order, no file and no thread.",
+        sentence: "sim/town uses no clock, hash-map order, file, environment or thread.",
     },
     Rule {
         name: "one_role_rule",
@@ -55,44 +50,48 @@ const RULES: &[Rule] = &[
     Rule {
         name: "role_callers",
         broken: role_callers,
-        sentence: "`allowed` is called by the screens, which dim, and by one dispatch, which enforces.",
+        sentence: "`allowed` is called by the screens, which dim, and by one place in src/shard, which enforces.",
     },
     Rule {
         name: "file_length",
         broken: file_length,
-        sentence: "A file of source has at most 600 lines before its tests.",
+        sentence: "A source file has at most 600 lines before its tests.",
     },
     Rule {
-        name: "opening",
-        broken: opening,
-        sentence: "Every Rust file opens with `//!`: what it owns and what it must not know.",
+        name: "header",
+        broken: header,
+        sentence: "Every Rust file starts with a `//!` header that says what it owns.",
     },
     Rule {
         name: "unfinished",
         broken: unfinished,
-        sentence: "Nothing is left unfinished or in debug: no placeholder macro, no to-do note.",
+        sentence: "No placeholder macro, debug macro or to-do note is left in the source.",
     },
     Rule { name: "ignored_tests", broken: ignored_tests, sentence: "No test is ignored." },
-    Rule { name: "sleeping_tests", broken: sleeping_tests, sentence: "No test sleeps: it waits for what it expects." },
+    Rule {
+        name: "waiting_tests",
+        broken: waiting_tests,
+        sentence: "No test sleeps or spins: it waits for a condition, with a deadline.",
+    },
     Rule {
         name: "machine_paths",
         broken: machine_paths,
-        sentence: "No file names a path of the machine it was written on.",
+        sentence: "No file contains a path of a developer's machine.",
     },
     Rule {
         name: "top_level",
         broken: top_level,
-        sentence: "The top level holds what docs/ARCHITECTURE.md lists, and nothing else.",
+        sentence: "The repository's root holds what docs/ARCHITECTURE.md lists, and nothing else.",
     },
     Rule {
         name: "forgotten",
         broken: forgotten,
-        sentence: "No file is forgotten: each Rust file is a root of cargo's or declared as a module.",
+        sentence: "Every Rust file is a target of cargo's or declared as a module.",
     },
     Rule {
         name: "dependencies",
         broken: dependencies,
-        sentence: "docs/DEPENDENCIES.md names each direct dependency of each package, and no other.",
+        sentence: "docs/DEPENDENCIES.md gives a reason for each direct dependency, and lists no other.",
     },
     Rule {
         name: "test_command",
@@ -100,18 +99,34 @@ const RULES: &[Rule] = &[
         sentence: "README.md and .ci/run give the same test command: `cargo test --workspace`.",
     },
     Rule { name: "named_tests", broken: named_tests, sentence: "A test that a document names exists." },
+    Rule {
+        name: "citations",
+        broken: citations,
+        sentence: "Every heading that a `Rule: \"…\"` comment cites exists in docs/.",
+    },
+    Rule {
+        name: "plain_names",
+        broken: plain_names,
+        sentence: "No file, module, type, function, field or variable has a name that was replaced by a standard term.",
+    },
+    Rule {
+        name: "plain_english",
+        broken: plain_english,
+        sentence: "Comments and documents are plain English: no sentence about \"who\" or \"whoever\" without a noun.",
+    },
 ];
 
-/// The rooms of `src` in their order, each with the rooms it may name and whether it may name the town's packages.
-const LAYERS: &[(&str, &[&str], bool)] = &[
-    ("files", &[], false),
-    ("wire", &[], false),
-    ("audit", &["files", "wire"], false),
-    ("shard", &["files", "wire", "audit"], true),
-    ("source", &["files", "wire", "audit", "shard"], true),
-    ("server", &["files", "wire", "audit", "shard", "source"], false),
-    ("tui", &["wire", "source"], false),
-    ("cli", &["files", "wire", "audit", "shard", "source", "server", "tui"], true),
+/// Each crate with the workspace's crates that it may depend on. `townlet` itself, the command line, may use all of them.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("townlet-town", &[]),
+    ("townlet-learn", &["townlet-town"]),
+    ("townlet-files", &[]),
+    ("townlet-wire", &[]),
+    ("townlet-audit", &["townlet-files", "townlet-wire"]),
+    ("townlet-shard", &["townlet-town", "townlet-learn", "townlet-files", "townlet-wire", "townlet-audit"]),
+    ("townlet-source", &["townlet-files", "townlet-wire", "townlet-audit", "townlet-shard"]),
+    ("townlet-server", &["townlet-files", "townlet-wire", "townlet-audit", "townlet-shard"]),
+    ("townlet-tui", &["townlet-wire", "townlet-source"]),
 ];
 
 const MAX_LINES: usize = 600;
@@ -119,7 +134,7 @@ const MAX_LINES: usize = 600;
 #[test]
 fn every_rule_holds() {
     let files = repository();
-    assert!(files.iter().any(|file| file.path == "src/wire/mod.rs"), "the repository was not found");
+    assert!(files.iter().any(|file| file.path == "src/wire/lib.rs"), "the repository was not found");
     let mut report = String::new();
     for rule in RULES {
         let broken = (rule.broken)(&files);
@@ -130,49 +145,25 @@ fn every_rule_holds() {
     assert!(report.is_empty(), "\n{report}");
 }
 
-fn room_order(files: &[File]) -> Vec<String> {
+fn layer_dependencies(files: &[File]) -> Vec<String> {
     let mut broken = Vec::new();
-    for file in rust(files, "src/") {
-        let room = layer_of(&file.path);
-        if room.is_empty() {
-            let named = paths(&file.code).into_iter().filter(|(_, path)| matches!(at(path, 0), "townlet"));
-            broken.extend(named.filter(|(_, path)| at(path, 1) != "cli").map(|found| place(file, &found)));
+    for manifest in files.iter().filter(|file| file.path.ends_with("Cargo.toml")) {
+        let package = package(&manifest.text);
+        if package == "townlet" {
             continue;
         }
-        let Some((_, above, _)) = LAYERS.iter().find(|row| row.0 == room) else {
-            broken.push(format!("{}: `{room}` is no room of the house", file.path));
+        let Some((_, allowed)) = LAYERS.iter().find(|row| row.0 == package) else {
+            broken.push(format!("{}: `{package}` is no layer", manifest.path));
             continue;
         };
-        for (line, path) in paths(&file.code) {
-            let named = layer_referenced(file, line, &path);
-            if is_layer(&named) && named != room && !above.contains(&named.as_str()) {
-                broken.push(place(file, &(line, path)));
+        for name in direct_dependencies(&manifest.text) {
+            let own = name.starts_with("townlet") && !allowed.contains(&name.as_str());
+            if own || (name.starts_with("dfdx") && package != "townlet-learn") {
+                broken.push(format!("{}: {name}", manifest.path));
             }
         }
     }
     broken
-}
-
-fn room_packages(files: &[File]) -> Vec<String> {
-    rust(files, "src/")
-        .filter(|file| !LAYERS.iter().any(|row| row.2 && row.0 == layer_of(&file.path)))
-        .flat_map(|file| naming(file, |path| matches!(at(path, 0), "townlet_town" | "townlet_learn")))
-        .collect()
-}
-
-fn sim_order(files: &[File]) -> Vec<String> {
-    let below = |folder: &'static str, forbidden: &'static [&'static str]| {
-        rust(files, folder).flat_map(move |file| naming(file, |path| forbidden.contains(&at(path, 0))))
-    };
-    below("sim/town/", &["townlet", "townlet_learn"]).chain(below("sim/learn/", &["townlet"])).collect()
-}
-
-fn dfdx_in_learn(files: &[File]) -> Vec<String> {
-    let outside = |file: &&File| !file.path.starts_with("sim/learn/");
-    let code = files.iter().filter(outside).flat_map(|file| naming(file, |path| at(path, 0).starts_with("dfdx")));
-    let manifests = files.iter().filter(outside).filter(|file| file.path.ends_with("Cargo.toml"));
-    let named = manifests.filter(|file| direct_dependencies(&file.text).iter().any(|name| name.starts_with("dfdx")));
-    code.chain(named.map(|file| file.path.clone())).collect()
 }
 
 fn town_is_pure(files: &[File]) -> Vec<String> {
@@ -238,7 +229,7 @@ fn file_length(files: &[File]) -> Vec<String> {
         .collect()
 }
 
-fn opening(files: &[File]) -> Vec<String> {
+fn header(files: &[File]) -> Vec<String> {
     rust(files, "").filter(|file| !file.text.starts_with("//!")).map(|file| file.path.clone()).collect()
 }
 
@@ -257,15 +248,16 @@ fn ignored_tests(files: &[File]) -> Vec<String> {
     rust(files, "").flat_map(|file| with_any(file, &file.code, &["#[ignore"])).collect()
 }
 
-fn sleeping_tests(files: &[File]) -> Vec<String> {
-    rust(files, "")
-        .flat_map(|file| {
-            let first = if is_test_file(&file.path) { 0 } else { before_tests(&file.code).lines().count() };
-            naming(file, |path| path.ends_with("thread::sleep") || path.ends_with("time::sleep"))
-                .into_iter()
-                .filter(move |found| line_of(found) > first)
-        })
-        .collect()
+fn waiting_tests(files: &[File]) -> Vec<String> {
+    let waits =
+        |path: &str| ["thread::sleep", "time::sleep", "thread::yield_now"].iter().any(|call| path.ends_with(call));
+    let mut broken = Vec::new();
+    for file in rust(files, "") {
+        let first = if is_test_file(&file.path) { 0 } else { before_tests(&file.code).lines().count() };
+        let in_shell = with_any(file, &file.text, &[concat!("; sl", "eep "), concat!("&& sl", "eep ")]);
+        broken.extend(naming(file, waits).into_iter().chain(in_shell).filter(|found| line_of(found) > first));
+    }
+    broken
 }
 
 fn machine_paths(files: &[File]) -> Vec<String> {
@@ -297,7 +289,7 @@ fn top_level(files: &[File]) -> Vec<String> {
     let known = |name: &str| {
         required.contains(&name) || optional.contains(&name) || name.starts_with('.') || name.starts_with("LICENSE")
     };
-    missing.chain(top.iter().filter(|name| !known(name)).map(|name| format!("{name} is not of the house"))).collect()
+    missing.chain(top.iter().filter(|name| !known(name)).map(|name| format!("{name} is not listed"))).collect()
 }
 
 fn forgotten(files: &[File]) -> Vec<String> {
@@ -326,7 +318,9 @@ fn forgotten(files: &[File]) -> Vec<String> {
                 matches!(rest, "mod.rs" | "lib.rs" | "main.rs") || (test_roots && !rest.contains('/'))
             }) || other.path == format!("{parent}.rs")
         };
-        let known = rust(files, "").filter(beside).any(|other| other.code.contains(&declared));
+        let by_path = format!("#[path = \"../{module}/mod.rs\"]");
+        let known = rust(files, "").filter(beside).any(|other| other.code.contains(&declared))
+            || rust(files, "tests/").any(|other| other.text.contains(&by_path));
         if !known {
             broken.push(format!("{}: nothing says `{declared}`", file.path));
         }
@@ -335,23 +329,25 @@ fn forgotten(files: &[File]) -> Vec<String> {
 }
 
 fn dependencies(files: &[File]) -> Vec<String> {
-    let reasons = find(files, "docs/DEPENDENCIES.md");
-    let mut broken = Vec::new();
+    let mut used: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for manifest in files.iter().filter(|file| file.path.ends_with("Cargo.toml")) {
-        let package = manifest.text.lines().find_map(|line| line.strip_prefix("name = "));
-        let package = package.unwrap_or_default().trim_matches('"');
+        // The crates of src share one section.
+        let section = if manifest.path.starts_with("sim/") { package(&manifest.text) } else { "townlet" };
+        let external = direct_dependencies(&manifest.text).into_iter().filter(|name| !name.starts_with("townlet"));
+        used.entry(section).or_default().extend(external);
+    }
+    let mut broken = Vec::new();
+    for (package, used) in used {
         let heading = format!("## {package}");
-        let section = reasons.lines().skip_while(|line| *line != heading).skip(1);
+        let section = find(files, "docs/DEPENDENCIES.md").lines().skip_while(|line| *line != heading).skip(1);
         let section = section.take_while(|line| !line.starts_with("## "));
         let named: BTreeSet<String> = section
             .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
             .filter(|(_, reason)| reason.trim_matches(|c| matches!(c, '|' | ' ')).len() > 10)
             .map(|(name, _)| name.to_owned())
             .collect();
-        let used = direct_dependencies(&manifest.text);
-        let in_words = |name: &String, what: &str| format!("`{name}` of {package} {what}");
-        broken.extend(used.difference(&named).map(|name| in_words(name, "has no reason")));
-        broken.extend(named.difference(&used).map(|name| in_words(name, "is no dependency any more")));
+        broken.extend(used.difference(&named).map(|name| format!("`{name}` of {package} has no reason")));
+        broken.extend(named.difference(&used).map(|name| format!("`{name}` is no dependency of {package}")));
     }
     broken
 }

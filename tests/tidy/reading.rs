@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use super::{File, LAYERS};
+use super::File;
 
 /// Every file that belongs to the repository: what git lists, or, without git, what lies under the root.
 pub(super) fn repository() -> Vec<File> {
@@ -69,30 +69,9 @@ pub(super) fn before_tests(code: &str) -> &str {
     tests.next().map_or(code, |start| &code[..start])
 }
 
-/// `src/tui/keys.rs` → `tui`; empty for `src/lib.rs`, `src/main.rs`.
-pub(super) fn layer_of(path: &str) -> &str {
-    let inside = path.strip_prefix("src/").unwrap_or(path);
-    let room = inside.split('/').next().unwrap_or_default().trim_end_matches(".rs");
-    if matches!(room, "lib" | "main") { "" } else { room }
-}
-
-pub(super) fn is_layer(name: &str) -> bool {
-    LAYERS.iter().any(|row| row.0 == name)
-}
-
-/// The room of the house a path leads to: through `crate`, or out of the file's own room through `super`.
-pub(super) fn layer_referenced(file: &File, line: usize, path: &str) -> String {
-    let supers = path.split("::").take_while(|name| *name == "super").count();
-    let modules = file.path.split('/').count() - 1 - usize::from(file.path.ends_with("/mod.rs"));
-    let in_tests = line > before_tests(&file.code).lines().count();
-    let leaves = supers > 0 && supers == modules + usize::from(in_tests);
-    if at(path, 0) == "crate" {
-        at(path, 1).to_owned()
-    } else if leaves {
-        at(path, supers).to_owned()
-    } else {
-        String::new()
-    }
+/// The name of the package that a manifest describes; empty when it describes none.
+pub(super) fn package(manifest: &str) -> &str {
+    manifest.lines().find_map(|line| line.strip_prefix("name = ")).unwrap_or_default().trim_matches('"')
 }
 
 pub(super) fn at(path: &str, place: usize) -> &str {
@@ -116,7 +95,7 @@ pub(super) fn with_any(file: &File, text: &str, needles: &[&str]) -> Vec<String>
     lines.map(|(number, line)| format!("{}:{}: {}", file.path, number + 1, line.trim())).collect()
 }
 
-/// Names under every `dependencies` heading of a manifest, without the workspace's own packages.
+/// Names under every `dependencies` heading of a manifest.
 pub(super) fn direct_dependencies(manifest: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut inside = false;
@@ -128,7 +107,6 @@ pub(super) fn direct_dependencies(manifest: &str) -> BTreeSet<String> {
             names.insert(line.split(['=', '.', ' ']).next().unwrap_or_default().to_owned());
         }
     }
-    names.retain(|name| !matches!(name.as_str(), "townlet-town" | "townlet-learn"));
     names
 }
 

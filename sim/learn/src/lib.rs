@@ -1,7 +1,5 @@
-//! Whoever drives the residents: the scripted baseline, and a recording played back; many towns driven side by side; the
-//! network that learns to drive them; and how well somebody drives them.
-//!
-//! Uses the town; the town knows nothing of this.
+//! Policies for the residents of a town: the scripted baseline, the replay of a recording, and a network trained with PPO.
+//! Also their rollouts, evaluation and checkpoints.
 
 pub mod checkpoint;
 pub mod evaluate;
@@ -9,7 +7,7 @@ pub mod network;
 mod network_policy;
 mod parallel;
 pub mod ppo;
-mod prng;
+pub mod prng;
 mod replay_policy;
 mod replicas;
 pub mod rollout;
@@ -19,6 +17,6 @@ pub mod train;
 
 pub use network_policy::{Choice, LastDecision, NetworkPolicy};
 pub use parallel::ShouldContinue;
-pub use replay_policy::Recorded;
+pub use replay_policy::ReplayPolicy;
 pub use replicas::{Replica, Replicas};
 pub use scripted::Scripted;

@@ -1,6 +1,6 @@
-//! A trained policy at work: chooses for residents by its network and remembers, for whoever inspects one, what it weighed.
+//! The policy that runs a trained network.
 //!
-//! Owns no learning. The same checkpoint, town and way of choosing give the same options. Rule: "Network policy".
+//! The same checkpoint, town and [`Choice`] give the same options. Rule: "Network policy".
 
 use townlet_town::ids::Key;
 use townlet_town::observations::{Layout, layout};
@@ -11,26 +11,26 @@ use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::network::{Forward, MaskedCategorical, Normalizer, Output};
 use crate::rollout::uniform;
 
-/// How an option is chosen.
+/// How an option is chosen from the network's probabilities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// The likeliest.
+    /// The most probable option.
     Greedy,
-    /// By their probabilities, with the town's luck.
+    /// An option drawn by its probability, from the town's random numbers.
     #[default]
     Sampled,
 }
 
-/// What was weighed at a resident's latest decision.
+/// What the network computed at a resident's latest decision.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LastDecision {
-    /// The likeliest three options with their probabilities, likeliest first; forbidden ones have 0.
+    /// The three most probable options, most probable first; masked options have probability 0.
     pub top: [(OptionKind, f32); 3],
-    /// What was expected from there on.
+    /// The network's value estimate.
     pub value: f32,
 }
 
-/// Drives residents by a checkpoint.
+/// Chooses options with the network of a checkpoint.
 #[derive(Clone)]
 pub struct NetworkPolicy {
     id: String,
@@ -40,14 +40,14 @@ pub struct NetworkPolicy {
     normalizer: Normalizer,
     rows: Vec<f32>,
     out: Output,
-    weighed: Vec<Option<(ResidentId, LastDecision)>>,
+    last_decision: Vec<Option<(ResidentId, LastDecision)>>,
 }
 
 impl NetworkPolicy {
     /// A policy for towns with these rules.
     ///
     /// # Errors
-    /// What does not fit; see [`Checkpoint::fits`].
+    /// The mismatch between checkpoint and rules; see [`Checkpoint::fits`].
     pub fn new(checkpoint: &Checkpoint, rules: &Rules, choice: Choice) -> Result<Self, CheckpointError> {
         checkpoint.fits(rules)?;
         let slots = townlet_town::lifecycle::slots(rules);
@@ -59,7 +59,7 @@ impl NetworkPolicy {
             normalizer: checkpoint.normalizer.clone(),
             rows: Vec::new(),
             out: Output::default(),
-            weighed: vec![None; slots],
+            last_decision: vec![None; slots],
         })
     }
 
@@ -68,10 +68,10 @@ impl NetworkPolicy {
         &self.id
     }
 
-    /// What was weighed at the latest decision of whoever has the slot; `None` before their first.
-    pub fn weighed(&self, town: &Town, agent: AgentId) -> Option<LastDecision> {
-        let (who, weighed) = self.weighed[agent.at()]?;
-        (who == town.state().agents.resident[agent]).then_some(weighed)
+    /// The latest decision of the resident in a slot; `None` before their first.
+    pub fn last_decision(&self, town: &Town, agent: AgentId) -> Option<LastDecision> {
+        let (who, last_decision) = self.last_decision[agent.at()]?;
+        (who == town.state().agents.resident[agent]).then_some(last_decision)
     }
 }
 
@@ -93,7 +93,8 @@ impl Policy for NetworkPolicy {
                 Choice::Greedy => distribution.greedy(),
                 Choice::Sampled => distribution.sample(uniform(town.state().seed, town.tick(), who)),
             };
-            self.weighed[decider.agent.at()] = Some((who, LastDecision { top: top(&distribution), value: *value }));
+            self.last_decision[decider.agent.at()] =
+                Some((who, LastDecision { top: top(&distribution), value: *value }));
             choices.push(OPTIONS[option].0);
         }
     }
@@ -101,7 +102,7 @@ impl Policy for NetworkPolicy {
 
 fn top(distribution: &MaskedCategorical) -> [(OptionKind, f32); 3] {
     let mut all = OPTIONS.map(|(option, _)| (option, distribution.prob(option.index())));
-    // Of equals the first.
+    // The sort is stable: of equals, the first.
     all.sort_by(|a, b| b.1.total_cmp(&a.1));
     [all[0], all[1], all[2]]
 }

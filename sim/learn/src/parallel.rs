@@ -1,30 +1,31 @@
-//! Work in tiles by worker threads: who takes which tile is left to chance, what comes of a tile is not.
+//! Parallel work over chunks of a slice.
 //!
-//! The one mechanism by which many towns are stepped. Knows nothing of what a tile holds. Rule: "Performance targets".
+//! Which thread takes which chunk depends on timing; the results must not. Rule: "Performance targets".
 
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
 
-/// Asked by every worker, all the time, whether to go on: it must be quick.
+/// Whether to continue. Workers call it often, so it must be fast.
 pub type ShouldContinue<'a> = &'a (dyn Fn() -> bool + Sync);
 
-/// Hands `items` out in tiles of `size` to up to `threads` workers, this thread among them, and waits for all of them.
+/// Calls `body` once for each chunk of `size` items, on up to `threads` threads including this one, and waits for all.
 pub(crate) fn for_each_chunk<T: Send>(
     items: &mut [T],
     size: usize,
     threads: NonZero<usize>,
-    deed: impl Fn(&mut [T]) + Sync,
+    body: impl Fn(&mut [T]) + Sync,
 ) {
-    let tiles = Mutex::new(items.chunks_mut(size));
+    let workers = threads.get().min(items.len().div_ceil(size));
+    let chunks = Mutex::new(items.chunks_mut(size));
     let work = || {
         loop {
-            let tile = tiles.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some(tile) = tile else { break };
-            deed(tile);
+            let chunk = chunks.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(chunk) = chunk else { break };
+            body(chunk);
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..threads.get() {
+        for _ in 1..workers {
             scope.spawn(work);
         }
         work();

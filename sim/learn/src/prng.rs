@@ -1,23 +1,29 @@
-//! Luck for weights and shuffles: SplitMix64 (Steele, Lea and Flood 2014) from a key.
+//! The SplitMix64 generator (Steele, Lea and Flood 2014), for weights, shuffles and bootstraps.
 //!
-//! Knows nothing of towns; what happens in a town draws its own luck there.
+//! Draws inside a town come from `townlet_town::counter_rng` instead.
 
-/// A stream of luck; the same key gives the same stream.
+/// A stream of pseudo-random numbers; the same key gives the same stream.
 #[derive(Clone, Debug)]
-pub(crate) struct Prng(u64);
+pub struct Prng(u64);
 
 impl Prng {
-    /// A stream of its own for every key.
-    pub(crate) fn new(key: [u64; 3]) -> Self {
-        let mut luck = Self(0);
+    /// The stream that belongs to a key.
+    pub fn new(key: [u64; 3]) -> Self {
+        let mut prng = Self(0);
         for part in key {
-            luck.0 ^= part;
-            luck.0 = luck.next();
+            prng.0 ^= part;
+            prng.0 = prng.next_u64();
         }
-        luck
+        prng
     }
 
-    fn next(&mut self) -> u64 {
+    /// The stream that starts from a state of the generator.
+    pub const fn from_state(state: u64) -> Self {
+        Self(state)
+    }
+
+    /// The next 64 bits.
+    pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -25,24 +31,24 @@ impl Prng {
         mixed ^ (mixed >> 31)
     }
 
-    /// In (0, 1).
+    /// A number in (0, 1).
     fn unit(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+        ((self.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
     }
 
-    /// In `[0, bound)`.
-    fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
+    /// A number in `[0, bound)`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        ((u128::from(self.next_u64()) * bound as u128) >> 64) as usize
     }
 
-    /// Mean 0, deviation 1 (Box and Muller 1958).
-    pub(crate) fn normal(&mut self) -> f64 {
+    /// A normally distributed number with mean 0 and deviation 1 (Box and Muller 1958).
+    pub fn normal(&mut self) -> f64 {
         let (radius, angle) = (self.unit(), self.unit());
         (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
     }
 
-    /// Puts them in an order of chance (Fisher and Yates).
-    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+    /// Shuffles in place (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }
@@ -55,15 +61,15 @@ mod tests {
 
     #[test]
     fn normal_numbers_have_mean_0_and_deviation_1() {
-        let mut luck = Prng::new([1, 2, 3]);
-        let drawn: Vec<f64> = (0..20_000).map(|_| luck.normal()).collect();
+        let mut prng = Prng::new([1, 2, 3]);
+        let drawn: Vec<f64> = (0..20_000).map(|_| prng.normal()).collect();
         let mean = drawn.iter().sum::<f64>() / 20_000.0;
         let variance = drawn.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 20_000.0;
         assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
     }
 
     #[test]
-    fn a_shuffle_loses_nothing_and_hangs_on_its_key_alone() {
+    fn a_shuffle_keeps_every_item_and_depends_only_on_its_key() {
         let order = |key| {
             let mut items: Vec<usize> = (0..1_000).collect();
             Prng::new(key).shuffle(&mut items);

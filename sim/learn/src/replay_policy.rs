@@ -1,34 +1,34 @@
-//! A recording played back: the options a journal holds, in its order. Runs no policy.
+//! A policy that replays the options recorded in a journal, in their order.
 
 use townlet_town::{Decider, OptionKind, Policy, Town};
 
-/// Options of past ticks, and where the playing stands.
+/// Recorded options and the position of the replay.
 #[derive(Clone, Debug, Default)]
-pub struct Recorded {
+pub struct ReplayPolicy {
     options: Vec<OptionKind>,
     next: usize,
     missing: u64,
 }
 
-impl Recorded {
-    /// Adds what was chosen in one or more further ticks.
+impl ReplayPolicy {
+    /// Adds the options of one or more further ticks.
     pub fn extend(&mut self, options: impl IntoIterator<Item = OptionKind>) {
         self.options.drain(..std::mem::take(&mut self.next));
         self.options.extend(options);
     }
 
-    /// Options recorded and not yet played.
+    /// Recorded options that were not replayed yet.
     pub fn left(&self) -> usize {
         self.options.len() - self.next
     }
 
-    /// Decisions for which the recording had nothing: it does not belong to this town.
+    /// Decisions for which no option was recorded: then the recording belongs to another town.
     pub fn missing(&self) -> u64 {
         self.missing
     }
 }
 
-impl Policy for Recorded {
+impl Policy for ReplayPolicy {
     fn decide(&mut self, _town: &Town, deciders: &[Decider], choices: &mut Vec<OptionKind>) {
         for _ in deciders {
             let option = self.options.get(self.next).copied();

@@ -1,7 +1,6 @@
-//! Many towns of the same rules side by side, stepped in tiles by worker threads.
+//! Replicas: many towns with the same rules and different seeds, stepped in parallel.
 //!
-//! A replica depends on its seed alone: never on the others, on the threads, or on who stepped it. A tile is as many towns
-//! as a core keeps close by; its towns advance together. Rule: "Performance targets".
+//! A replica depends only on its seed. Rule: "Performance targets".
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -11,21 +10,21 @@ use townlet_town::{Policy, Rules, Town};
 
 use crate::parallel;
 
-/// Towns a worker takes at a time: about the size of a core's own cache.
-const TILE: usize = 4;
+/// Towns that a worker steps together: about as many as fit a core's own cache.
+const CHUNK: usize = 4;
 
-/// One town, who drives it, and what it looked like after the last tick.
+/// A town with its policy and the observations after the last tick.
 #[derive(Clone, Debug)]
 pub struct Replica<P> {
     /// The town.
     pub town: Town,
-    /// Who drives it.
+    /// Its policy.
     pub policy: P,
-    /// One row a resident in the order of `agents.present`, as the layout says; empty unless observed.
+    /// One row per resident in the order of `agents.present`, as the layout says; empty without a layout.
     pub observations: Vec<f32>,
 }
 
-/// Towns side by side.
+/// Towns that are stepped together.
 #[derive(Clone, Debug)]
 pub struct Replicas<P> {
     replicas: Vec<Replica<P>>,
@@ -39,25 +38,25 @@ impl<P: Policy + Send> Replicas<P> {
         Self { replicas: (0..count as u64).map(|index| replica(seed.wrapping_add(index))).collect() }
     }
 
-    /// The towns, in the order of their seeds.
+    /// The replicas in the order of their seeds.
     pub fn all(&self) -> &[Replica<P>] {
         &self.replicas
     }
 
-    /// Steps every town `ticks` times on up to `threads` workers and forgets the events of each tick. With a layout, what
-    /// every resident sees is written after each of them.
+    /// Steps every town by `ticks` on up to `threads` threads and clears the events of each tick. With a layout, observations
+    /// are written after each tick.
     pub fn run(&mut self, ticks: u64, threads: NonZero<usize>, layout: Option<&Layout>) {
-        parallel::for_each_chunk(&mut self.replicas, TILE, threads, |tile| advance(tile, ticks, layout));
+        parallel::for_each_chunk(&mut self.replicas, CHUNK, threads, |chunk| advance(chunk, ticks, layout));
     }
 }
 
-fn advance<P: Policy>(tile: &mut [Replica<P>], ticks: u64, layout: Option<&Layout>) {
+fn advance<P: Policy>(chunk: &mut [Replica<P>], ticks: u64, layout: Option<&Layout>) {
     for _ in 0..ticks {
-        for replica in &mut *tile {
+        for replica in &mut *chunk {
             replica.town.clear_events();
             replica.town.step(&mut replica.policy);
             if let Some(layout) = layout {
-                let wanted = room(&replica.town) * layout.width;
+                let wanted = row_capacity(&replica.town) * layout.width;
                 if replica.observations.len() < wanted {
                     replica.observations.resize(wanted, 0.0);
                 }
@@ -67,7 +66,7 @@ fn advance<P: Policy>(tile: &mut [Replica<P>], ticks: u64, layout: Option<&Layou
     }
 }
 
-/// Residents to have room for: those a town is meant to have, or more when an operator brought more.
-fn room(town: &Town) -> usize {
+/// Residents to reserve rows for: the configured population, or more when an operator added residents.
+fn row_capacity(town: &Town) -> usize {
     town.state().agents.present.len().max(town.rules().config.world.population as usize)
 }

@@ -1,7 +1,7 @@
-//! The scripted baseline: what a sensible resident does, by thresholds of the configuration.
+//! The scripted baseline: a rule-based policy with thresholds from the configuration.
 //!
-//! Needs first, then work, then what tomorrow needs, then company. Sees the town as a learned policy could: levels, the
-//! clock, the mask; never another resident's plans.
+//! Needs come first, then work, then tomorrow's supplies, then company. It uses what a trained policy could observe: levels,
+//! the clock, the mask; never another resident's plans. Rule: "Scripted baseline".
 
 use townlet_town::fixed_point::Micro;
 use townlet_town::ids::AgentId;
@@ -11,32 +11,32 @@ use townlet_town::people::personality;
 use townlet_town::state::{Activity, ShiftState};
 use townlet_town::{Decider, OptionKind, Policy, Town};
 
-/// The scripted policy. Has no memory.
+/// The scripted policy. It keeps no state.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scripted;
 
-/// Added to every threshold in the hours before a shift, so that nobody has to leave work to eat.
+/// Added to every threshold in the hours before a shift, so that residents need not leave work to eat.
 const BEFORE_WORK: Micro = Micro(300_000);
-/// How long before a shift one thinks of it, in 24ths of a day.
+/// How long before a shift it is taken into account, in 24ths of a day.
 const FORESIGHT_HOURS: u32 = 5;
-/// Sleep is taken at night below this level of energy, ahead of need.
+/// Below this energy a resident sleeps at night although the need is not yet urgent.
 const NIGHT_ENERGY: Micro = Micro(750_000);
-/// When the day's work is done everybody sits down to supper, if hunger is below this: a meal in company.
+/// After work a resident eats supper, in company, when hunger is below this.
 const SUPPER_HUNGER: Micro = Micro(950_000);
-/// What the end of a talk and the way home may cost in energy: one goes to bed while that is left.
+/// Energy reserved for finishing a talk and walking home.
 const WAY_HOME: Micro = Micro(60_000);
-/// Meals in the fridge at home below which one cooks ahead.
+/// A resident cooks ahead when the fridge at home holds fewer meals than this.
 const PANTRY_MEALS: u32 = 3;
 
-/// Ambition below which somebody comes late as a habit: one in ten.
+/// Residents with less ambition than this (one in ten) are late on purpose.
 const CARELESS: Micro = Micro(-800_000);
-/// Ticks by which they mean to be late, over what is still on time.
+/// Ticks by which they aim to be late, beyond the grace period.
 const LATE_BY: i64 = 5;
-/// Ambition below which somebody begins things until shortly before they set out, and comes late now and then.
+/// Residents with less ambition than this start activities until shortly before they leave, and are sometimes late.
 const HASTY: Micro = Micro(-600_000);
-/// Ticks that a talk or a meal takes: it is not begun when fewer are left until one sets out.
+/// Ticks that a talk or a meal takes. Nothing is started when fewer are left before leaving for work.
 const LONG: i64 = 30;
-/// What the hasty take that for.
+/// The same, as hasty residents estimate it.
 const SHORT: i64 = 10;
 
 impl Policy for Scripted {
@@ -96,7 +96,8 @@ fn choose(town: &Town, agent: AgentId, mask: Mask) -> OptionKind {
     first(&[OptionKind::Socialise, OptionKind::GoHome]).unwrap_or(OptionKind::Wait)
 }
 
-/// Somebody in the middle of a meal, a shower or a talk finishes it, even when that makes them late. Sleep can be broken off.
+/// Whether the resident is in the middle of a meal, shower or talk, which they finish even if that makes them late. Sleep
+/// can be interrupted.
 fn finishing(town: &Town, agent: AgentId) -> bool {
     match town.state().agents.activity[agent] {
         Activity::Using(_, affordance, _) => !town.rules().affordances[affordance].gradual,
@@ -104,21 +105,21 @@ fn finishing(town: &Town, agent: AgentId) -> bool {
     }
 }
 
-/// What the day's shift asks of somebody now.
+/// What today's shift requires now.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Work {
-    /// To set out, or to stay.
+    /// Leave for work, or stay there.
     Now,
-    /// To begin nothing that takes long.
+    /// Start nothing that takes long.
     Next,
-    /// To eat and rest ahead of it.
+    /// Eat and rest first.
     Soon,
     /// Nothing.
     No,
 }
 
-/// Whether it is time to set out, or the shift is near. One leaves the buffer before the shift and allows for the way,
-/// though for no more than an hour's walk: whoever lives farther away comes late.
+/// How close the shift is, counting the walk and the buffer before the shift. The walk counts for at most an hour, so
+/// residents who live farther away are late.
 fn work(town: &Town, agent: AgentId) -> Work {
     let (state, rules) = (town.state(), town.rules());
     if state.agents.covering[agent].is_some() {
@@ -151,8 +152,8 @@ fn long(ambition: Micro) -> i64 {
     if (CARELESS..HASTY).contains(&ambition) { SHORT } else { LONG }
 }
 
-/// Ticks before a shift at which one means to be there. The ambitious stretch the buffer by up to a half, the others cut
-/// it by as much; and one in ten cares so little that they mean to come a little late.
+/// Ticks before the shift at which the resident wants to arrive. Ambition stretches or shortens the configured buffer by up
+/// to a half; below [`CARELESS`] it is negative.
 fn buffer(town: &Town, ambition: Micro) -> i64 {
     let config = &town.rules().config;
     let usual = i64::from(config.behavior.job_arrival_buffer);
@@ -162,7 +163,7 @@ fn buffer(town: &Town, ambition: Micro) -> i64 {
     usual + usual * ambition.0 / 2 / Micro::ONE.0
 }
 
-/// Around three quarters through the day, for two hours and a quarter.
+/// Whether it is supper time: two hours and a quarter, about three quarters through the day.
 fn is_supper(town: &Town) -> bool {
     let day = town.rules().config.time.ticks_per_day;
     (day * 23 / 32..day * 13 / 16).contains(&town.rules().tick_of_day(town.tick()))

@@ -1,22 +1,20 @@
-//! Which towns are learned on and which are kept for judging: two ranges of seeds that never meet.
-//!
-//! Rule: "Seeds".
+//! The seeds of training and of evaluation: two ranges that do not overlap. Rule: "Seeds".
 
 use std::ops::Range;
 
 use townlet_town::counter_rng::{self, Purpose, Stream};
 
-/// Seeds that no training ever uses: evaluation, and every town somebody runs.
+/// Seeds that training never uses. Evaluation and every town that a user runs take theirs from here.
 pub const HELD_OUT: Range<u64> = 0..1 << 52;
 
 /// Seeds that only training uses.
 pub const TRAINING: Range<u64> = 1 << 52..1 << 53;
 
-/// The seed of a replica's town after so many new beginnings: another one each time, the same for the same run.
+/// The seed of a replica's town after `resets` resets: different each time, and the same for the same run.
 pub fn training(run: u64, replica: u32, resets: u64) -> u64 {
     let [low, high, ..] = counter_rng::draw(run, Stream::World, resets, replica, Purpose::Replica, 0);
-    let luck = u64::from(high) << 32 | u64::from(low);
-    TRAINING.start + luck % (TRAINING.end - TRAINING.start)
+    let offset = u64::from(high) << 32 | u64::from(low);
+    TRAINING.start + offset % (TRAINING.end - TRAINING.start)
 }
 
 #[cfg(test)]
@@ -24,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn training_never_meets_a_held_out_seed_nor_itself() {
+    fn training_never_uses_a_held_out_seed_or_a_seed_twice() {
         let mut seen = std::collections::BTreeSet::new();
         for (run, replica, resets) in (0..3).flat_map(|run| (0..40).map(move |at| (run, at % 8, u64::from(at) / 8))) {
             let seed = training(run, replica, resets);

@@ -1,7 +1,7 @@
-//! `townlet bench`: the speed table for this machine, measured in one run, and what cannot be measured yet by name.
+//! `townlet bench`: measures the performance targets on this machine, in one run.
 //!
-//! Owns the rows, their targets and the table. How each is measured stands in `town`, `shard`, `service`, `screen`,
-//! `beside`, `learn` and `train`. A number is never made of nothing: what is not measured says why. Rule: "Performance targets".
+//! Owns the rows, their targets and the table; each module measures some rows. A row that cannot be measured says why. Rule:
+//! "Performance targets".
 
 mod ppo_update;
 mod service;
@@ -16,52 +16,52 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::json;
 
 use super::{ConfigArgs, config_sources, output};
 
-/// How to measure.
+/// Arguments of `townlet bench`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// About how long to measure, in seconds
+    /// Approximate duration of the measurements, in seconds
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// Folder whose disk the commands are measured on; what is written there is removed again
+    /// Folder on whose disk commands are measured; everything written there is removed
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
-    /// For a program: one JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// How a figure stands to its target.
+/// A value compared with its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
-    /// And its stretch.
+    /// Also meets the stretch target.
     StretchMet,
     Met,
     Missed,
     NotMeasured,
-    /// A figure without a target of its own.
-    Told,
+    /// The row has no target.
+    NoTarget,
 }
 
 impl Verdict {
     const fn word(self) -> &'static str {
         match self {
-            Self::StretchMet => "met, and the stretch",
+            Self::StretchMet => "met, stretch too",
             Self::Met => "met",
             Self::Missed => "MISSED",
             Self::NotMeasured => "not measured",
-            Self::Told => "-",
+            Self::NoTarget => "-",
         }
     }
 }
 
-/// One line of the table.
+/// One row of the table.
 #[derive(Clone, Debug, Serialize)]
 struct Row {
     name: String,
@@ -72,7 +72,7 @@ struct Row {
     note: String,
 }
 
-/// What a figure must be.
+/// The target of a row.
 #[derive(Clone, Copy, Debug)]
 enum Target {
     AtLeast(f64),
@@ -88,14 +88,14 @@ impl Row {
             Target::None => (true, "-".to_owned()),
         };
         let verdict = match (target, verdict) {
-            (Target::None, _) => Verdict::Told,
+            (Target::None, _) => Verdict::NoTarget,
             (_, true) => Verdict::Met,
             (_, false) => Verdict::Missed,
         };
         Self { name: name.into(), value: Some(value), unit, target: words, verdict, note: note.into() }
     }
 
-    /// With a figure beyond the target that is hoped for.
+    /// Adds a more ambitious target.
     fn stretch(mut self, hoped: Target) -> Self {
         let (reached, words) = match (hoped, self.value) {
             (Target::AtLeast(least), Some(value)) => (value >= least, figure(least)),
@@ -115,59 +115,61 @@ impl Row {
     }
 }
 
-/// Measures and tells.
+/// Runs `townlet bench`.
 ///
 /// # Errors
-/// When a town or a shard cannot be started.
+/// A town or shard that cannot be started.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let texts = config_sources::load(&ConfigArgs::default(), Vec::new())?;
     let budget = Duration::from_secs(args.seconds);
     let mut rows = Vec::new();
-    say(args, "a headless shard");
-    // First, while nothing else has taken memory; then what a replica takes, while little has been given back.
-    let folder = shard::Folder::make(&args.home)?;
+    progress(args, "a headless shard");
+    // Memory first: later measurements allocate more and return little to the system.
+    let folder = std::fs::create_dir_all(&args.home)
+        .and_then(|()| tempfile::Builder::new().prefix(".townlet-bench-").tempdir_in(&args.home))
+        .with_context(|| format!("{}: cannot create a folder for the measurements.", args.home.display()))?;
     rows.push(shard::memory(&texts.sources, &folder)?);
     let replica = town::replicas(&texts.sources)?;
-    say(args, "commands");
+    progress(args, "commands");
     rows.extend(shard::commands(&texts.sources, &folder, budget / 2)?);
-    say(args, "subscribers");
+    progress(args, "subscribers");
     rows.push(shard::subscribers(&texts.sources, &folder, budget / 3)?);
     rows.extend(service::subscribers(&texts.sources, &folder, budget / 3)?);
-    say(args, "the terminal interface");
+    progress(args, "the terminal interface");
     rows.push(tui_frames::frames(&texts.sources, &folder, budget / 2)?);
-    say(args, "a training beside a town");
+    progress(args, "a training beside a town");
     rows.extend(training_impact::rows(&texts.sources, &folder, budget)?);
     drop(folder);
-    say(args, "the town");
+    progress(args, "the town");
     rows.extend(town::speed(&texts.sources, budget / 4)?);
     rows.push(town::replicas_at_work(&texts.sources, budget / 10)?);
-    say(args, "a town of 1,000");
-    rows.extend(town::crowd(&texts.sources)?);
+    progress(args, "a town of 1,000");
+    rows.extend(town::large_town(&texts.sources)?);
     rows.push(town::backlog(budget / 10)?);
-    rows.extend(town::parts(&texts.sources, budget / 10)?);
+    rows.extend(town::digest_and_snapshots(&texts.sources, budget / 10)?);
     rows.push(replica);
-    say(args, "learning");
+    progress(args, "learning");
     rows.extend(ppo_update::speed()?);
-    say(args, "a training");
+    progress(args, "a training");
     rows.extend(train::rows(&texts.sources, budget)?);
-    rows.extend(not_yet());
+    rows.extend(not_measured());
     if cfg!(debug_assertions) {
-        // What an unoptimised program does is told, and judged by nobody.
-        rows.iter_mut().filter(|row| row.value.is_some()).for_each(|row| row.verdict = Verdict::Told);
+        // Values of an unoptimized build are shown without a verdict.
+        rows.iter_mut().filter(|row| row.value.is_some()).for_each(|row| row.verdict = Verdict::NoTarget);
     }
-    tell(args, &rows)?;
+    print_table(args, &rows)?;
     let missed = rows.iter().any(|row| row.verdict == Verdict::Missed);
     Ok(ExitCode::from(if missed { super::EXIT_CHECK_FAILED } else { 0 }))
 }
 
-/// What the quality guide asks for and this program cannot measure by itself.
-fn not_yet() -> Vec<Row> {
+/// Targets that this program cannot measure by itself.
+fn not_measured() -> Vec<Row> {
     vec![
         Row::missing(
             "allocations in a tick after warm-up",
             "",
             "0",
-            "held by a test with a counting allocator, which a user's program does not have",
+            "tested with a counting allocator, which this program does not have",
         ),
         Row::missing("PPO update, against PyTorch", "×", "≥ 2", "needs PyTorch; see docs/PERFORMANCE.md"),
         Row::missing(
@@ -179,13 +181,13 @@ fn not_yet() -> Vec<Row> {
     ]
 }
 
-fn say(args: &Args, what: &str) {
+fn progress(args: &Args, what: &str) {
     if !args.json {
         output::stderr!("measuring {what} …");
     }
 }
 
-fn tell(args: &Args, rows: &[Row]) -> Result<()> {
+fn print_table(args: &Args, rows: &[Row]) -> Result<()> {
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
     if args.json {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -203,12 +205,12 @@ fn tell(args: &Args, rows: &[Row]) -> Result<()> {
         output::line(&format!("{}: {}.", row.name, row.note))?;
     }
     if build == "debug" {
-        output::line("This is an unoptimised build: its figures say nothing about the program that is shipped.")?;
+        output::line("This is an unoptimized build: its values do not represent a release build.")?;
     }
     Ok(())
 }
 
-/// Three significant digits, with the letters of large numbers.
+/// Three significant digits, with a suffix for large numbers.
 fn figure(value: f64) -> String {
     let (value, letter) = match value.abs() {
         size if size >= 1e6 => (value / 1e6, " M"),
@@ -241,6 +243,6 @@ mod tests {
         assert_eq!(verdict(2.0, Target::AtMost(2.0)), Verdict::Met);
         assert_eq!(verdict(2.1, Target::AtMost(2.0)), Verdict::Missed);
         assert_eq!(verdict(2.0, Target::AtLeast(2.1)), Verdict::Missed);
-        assert_eq!(verdict(2.0, Target::None), Verdict::Told);
+        assert_eq!(verdict(2.0, Target::None), Verdict::NoTarget);
     }
 }

@@ -1,7 +1,7 @@
-//! Learning alone: the update of PPO and the network run forward, beside plain matrix products of the same size.
+//! The PPO update and inference, compared with the plain matrix products of the same size.
 //!
-//! Everything is measured in turn, round by round, and the medians are compared, so that all suffer alike from a busy
-//! machine. No town: decisions are made of nothing in particular, as their values do not change the time.
+//! Measurements alternate and medians are compared, so that a busy machine affects all alike. The batch is synthetic, since
+//! its values do not affect the time.
 
 use std::num::NonZero;
 use std::time::Instant;
@@ -13,16 +13,16 @@ use townlet_learn::ppo::{Batch, GemmBaseline, Learner, Settings};
 use super::timing::median;
 use super::{Row, Target};
 
-/// Decisions of a batch.
+/// Decisions per batch.
 const DECISIONS: usize = 16_384;
-/// Rounds of which the median counts.
+/// Rounds per median.
 const ROUNDS: usize = 7;
-/// Decisions of a gradient step.
+/// Decisions per gradient step.
 const MINIBATCHES: [usize; 3] = [256, 1_024, 4_096];
-/// Share of the plain products' speed that must be reached, in percent.
+/// Least speed relative to the plain products, in percent.
 const SHARE: f64 = 85.0;
 
-/// One size of minibatch: learners with one thread and two, and what they took, in samples a second.
+/// A minibatch size: learners with one and two threads, the baseline, and their samples per second.
 struct Size {
     rows: usize,
     learners: [Learner; 2],
@@ -30,10 +30,10 @@ struct Size {
     speeds: [Vec<f64>; 3],
 }
 
-/// The rows of learning.
+/// The rows of the update and of inference.
 ///
 /// # Errors
-/// When the update explodes, which would be a mistake of ours.
+/// A diverging update, which would be a bug.
 pub(super) fn speed() -> Result<Vec<Row>> {
     let shape = Shape::standard(128, 9);
     let batch = batch(shape);
@@ -62,15 +62,15 @@ pub(super) fn speed() -> Result<Vec<Row>> {
     for Size { rows: count, mut speeds, .. } in sizes {
         let [one, two, plain] = speeds.each_mut().map(|speeds| median(speeds));
         let name = |what: &str| format!("PPO update, minibatch {count}, {what}");
-        let note = "128 → 128 → 128 ReLU, 9 options; gathering, clipping and Adam included";
+        let note = "128 → 128 → 128 ReLU, 9 options; includes gathering, clipping and Adam";
         rows.push(Row::new(&name("1 thread"), one, "samples/s", Target::None, note));
         rows.push(Row::new(&name("2 threads"), two, "samples/s", Target::None, ""));
         let target = if count == MINIBATCHES[0] { Target::AtLeast(SHARE) } else { Target::None };
-        let note = "one thread, as a share of the speed of its products alone, done by dfdx with gemm";
+        let note = "one thread, relative to its products alone, computed by dfdx with gemm";
         rows.push(Row::new(&name("of plain products"), 100.0 * one / plain, "%", target, note));
     }
     let note = "one thread, 256 rows at a time";
-    rows.push(Row::new("network run forward", median(&mut inference), "rows/s", Target::None, note));
+    rows.push(Row::new("network inference", median(&mut inference), "rows/s", Target::None, note));
     Ok(rows)
 }
 

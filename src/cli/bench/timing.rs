@@ -1,39 +1,37 @@
-//! Measuring: repeated timings, percentiles, and what the system says of this process's memory.
-//!
-//! Knows no town and no shard.
+//! Timing helpers: repeated runs, percentiles, and the memory of this process.
 
 use std::time::{Duration, Instant};
 
-/// The value below which a share of the sorted measurements lies; 0 for none.
+/// The value below which a share of the sorted measurements lies; 0 without measurements.
 pub(super) fn percentile(sorted: &[f64], share: f64) -> f64 {
     let last = sorted.len().saturating_sub(1);
     sorted.get((last as f64 * share).round() as usize).copied().unwrap_or_default()
 }
 
-/// Sorts measurements in place and answers with the middle one.
+/// Sorts the measurements and returns the median.
 pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     percentile(values, 0.5)
 }
 
-/// Median time of one run, in milliseconds, from at least three runs within the budget.
-pub(super) fn time<T>(budget: Duration, mut deed: impl FnMut() -> T) -> f64 {
+/// Median duration in milliseconds, of at least three runs within the budget.
+pub(super) fn time<T>(budget: Duration, mut body: impl FnMut() -> T) -> f64 {
     let begun = Instant::now();
     let mut times = Vec::new();
     while times.len() < 3 || begun.elapsed() < budget {
         let started = Instant::now();
-        std::hint::black_box(deed());
+        std::hint::black_box(body());
         times.push(milliseconds(started.elapsed()));
     }
     median(&mut times)
 }
 
-/// As a decimal.
+/// A duration in milliseconds.
 pub(super) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// Memory this process holds, in KiB, where the system says so.
+/// Resident memory of this process in KiB, where the system reports it.
 pub(super) fn resident_kib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -1,7 +1,7 @@
-//! The town alone on one core: steps, digest, snapshots, and what a replica takes.
+//! The town alone: steps, observations, digest, snapshots, and the memory of a replica.
 //!
-//! No shard, no disk. The baseline to which steps are held is clearing the buffer that a full observation of every
-//! resident fills, so that both suffer alike from a busy machine.
+//! Steps are compared with clearing the buffer of a full observation of every resident, in alternation, so that a busy
+//! machine affects both.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -16,19 +16,19 @@ use super::timing::{median, resident_kib, time};
 use super::{Row, Target};
 use crate::cli::config_sources;
 
-/// Ticks before anything is measured: two days, so that every resident has worked, eaten and slept.
+/// Ticks before measuring: two days, so that every resident has worked, eaten and slept.
 const WARM_UP: u64 = 2_000;
-/// Ticks between two looks at the clock.
+/// Ticks between two clock readings.
 const STRIDE: u64 = 200;
-/// Rounds of which the median counts.
+/// Rounds per median.
 const ROUNDS: u32 = 7;
-/// Rounds of the two towns in turn.
+/// Rounds, alternating between the two towns.
 const CROWD_ROUNDS: usize = 7;
-/// Towns stepped side by side.
+/// Towns of the replica row.
 const TOWNS_AT_WORK: usize = 64;
-/// Towns held at once to see what one takes.
+/// Towns of the memory row.
 const REPLICAS: usize = 200;
-/// Ticks each of them has behind it.
+/// Ticks of each of them.
 const REPLICA_TICKS: u64 = 300;
 
 fn rules(sources: &Sources) -> Result<Arc<Rules>> {
@@ -48,7 +48,7 @@ fn warm(sources: &Sources) -> Result<Town> {
     Ok(town)
 }
 
-/// Seconds a resident-tick takes, over one round; `tick` is what is measured.
+/// Seconds per resident-tick over one round of `tick`.
 fn per_resident_tick(town: &mut Town, round: Duration, mut tick: impl FnMut(&mut Town)) -> f64 {
     let started = Instant::now();
     let mut done = 0.0;
@@ -61,7 +61,7 @@ fn per_resident_tick(town: &mut Town, round: Duration, mut tick: impl FnMut(&mut
     started.elapsed().as_secs_f64() / done
 }
 
-/// Seconds it takes to clear one resident's part of the buffer, over one round.
+/// Seconds to clear one resident's part of the buffer, over one round.
 fn per_clear(buffer: &mut [f32], residents: usize, round: Duration) -> f64 {
     let started = Instant::now();
     let mut done = 0.0;
@@ -74,7 +74,7 @@ fn per_clear(buffer: &mut [f32], residents: usize, round: Duration) -> f64 {
     started.elapsed().as_secs_f64() / done
 }
 
-/// Resident-ticks a second with an observation of everybody every tick, as a multiple of the baseline, and without.
+/// Resident-ticks per second with each observation variant and without, and the ratio to clearing the buffer.
 pub(super) fn speed(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     let mut town = warm(sources)?;
     let residents = town.state().agents.present.len().max(1);
@@ -97,11 +97,11 @@ pub(super) fn speed(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     let note = format!("median of {ROUNDS} rounds");
     let rate = |times: &mut [f64]| 1.0 / median(times);
     let [full, hybrid, compact] = &mut seen;
-    let said = format!("a buffer of {} decimals a resident, cleared in the same run", layouts[0].width);
+    let clearing = format!("a buffer of {} floats per resident, cleared in the same run", layouts[0].width);
     Ok(vec![
         Row::new("town, 8 residents, full observations, one core", rate(full), unit, Target::AtLeast(1e6), &*note)
             .stretch(Target::AtLeast(3e6)),
-        Row::new("the same, to clearing the observations", median(&mut ratios), "×", Target::AtMost(8.0), said)
+        Row::new("the same, to clearing the observations", median(&mut ratios), "×", Target::AtMost(8.0), clearing)
             .stretch(Target::AtMost(4.0)),
         Row::new("the same, hybrid observations", rate(hybrid), unit, Target::None, &*note),
         Row::new("the same, compact observations", rate(compact), unit, Target::None, &*note),
@@ -109,7 +109,7 @@ pub(super) fn speed(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     ])
 }
 
-/// Many towns stepped in tiles over all cores, with a full observation of everybody every tick.
+/// Many towns in parallel on all cores, with full observations.
 pub(super) fn replicas_at_work(sources: &Sources, budget: Duration) -> Result<Row> {
     let rules = rules(sources)?;
     let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
@@ -124,12 +124,12 @@ pub(super) fn replicas_at_work(sources: &Sources, budget: Duration) -> Result<Ro
         towns.run(STRIDE, threads, Some(layout));
         rates.push(STRIDE as f64 * residents as f64 / started.elapsed().as_secs_f64());
     }
-    let note = format!("{TOWNS_AT_WORK} towns in tiles on {threads} threads");
+    let note = format!("{TOWNS_AT_WORK} towns on {threads} threads");
     Ok(Row::new("replicas, full observations, all cores", median(&mut rates), "resident-ticks/s", Target::None, note))
 }
 
-/// A town of 1,000 against one of 8, per resident-tick with full observations, over whole days in turn.
-pub(super) fn crowd(sources: &Sources) -> Result<Vec<Row>> {
+/// A town of 1,000 against one of 8, per resident-tick with full observations, in alternating whole days.
+pub(super) fn large_town(sources: &Sources) -> Result<Vec<Row>> {
     let stress = config_sources::shipped("stress.yaml", include_str!("../../../configs/stress.yaml"))?;
     let layout = observations::layout(Observations::Full);
     let mut towns = [warm(sources)?, warm(&stress.sources)?];
@@ -139,7 +139,7 @@ pub(super) fn crowd(sources: &Sources) -> Result<Vec<Row>> {
     let mut times = [const { Vec::new() }; 2];
     for _ in 0..CROWD_ROUNDS {
         for ((town, buffer), times) in towns.iter_mut().zip(&mut buffers).zip(&mut times) {
-            // As many resident-ticks in the small town as in the large one would take too long to matter; ten days do.
+            // Ten days of the small town are enough; as many resident-ticks as in the large one would take too long.
             let days = if town.state().agents.present.len() < 100 { 10 } else { 1 };
             let (started, mut lived) = (Instant::now(), 0.0);
             for _ in 0..day * days {
@@ -152,7 +152,7 @@ pub(super) fn crowd(sources: &Sources) -> Result<Vec<Row>> {
     }
     let mut ratios: Vec<f64> = times[1].iter().zip(&times[0]).map(|(large, small)| large / small).collect();
     let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-    let note = format!("whole days in turn, {CROWD_ROUNDS} rounds; least {least:.2}");
+    let note = format!("whole days in alternation, {CROWD_ROUNDS} rounds; lowest {least:.2}");
     Ok(vec![
         Row::new("town, 1,000 residents, to one of 8", median(&mut ratios), "×", Target::AtMost(2.0), note),
         Row::new(
@@ -165,7 +165,7 @@ pub(super) fn crowd(sources: &Sources) -> Result<Vec<Row>> {
     ])
 }
 
-/// The scenario with a backlog.
+/// The backlog scenario.
 pub(super) fn backlog(budget: Duration) -> Result<Row> {
     let scenario = include_str!("../../../configs/scenarios/employment_backlog.yaml");
     let mut town = warm(&config_sources::shipped("employment_backlog.yaml", scenario)?.sources)?;
@@ -175,14 +175,14 @@ pub(super) fn backlog(budget: Duration) -> Result<Row> {
 }
 
 /// Digest and snapshot of the default town.
-pub(super) fn parts(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
+pub(super) fn digest_and_snapshots(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     let town = warm(sources)?;
     let bytes = snapshot::save(&town);
     snapshot::load(&bytes)?;
     let each = budget / 3;
     let size = crate::cli::output::bytes(bytes.len() as u64);
     Ok(vec![
-        Row::new("digest", time(each, || town.digest()), "ms", Target::None, "one every 100 ticks"),
+        Row::new("digest", time(each, || town.digest()), "ms", Target::None, "computed every 100 ticks"),
         Row::new(
             "snapshot, packed",
             time(each, || snapshot::save(&town)),
@@ -195,17 +195,17 @@ pub(super) fn parts(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
             time(each, || snapshot::load(&bytes)),
             "ms",
             Target::None,
-            "with its map and paths",
+            "includes plan and paths",
         ),
     ])
 }
 
-/// Memory of one more town under the same rules.
+/// Memory per additional town under the same rules.
 pub(super) fn replicas(sources: &Sources) -> Result<Row> {
     let (name, note) = ("memory of a further replica", format!("growth of the process over {REPLICAS} towns"));
     let rules = rules(sources)?;
     let Some(before) = resident_kib() else {
-        return Ok(Row::missing(name, "KiB", "≤ 256 KiB", "the system does not say what a process holds"));
+        return Ok(Row::missing(name, "KiB", "≤ 256 KiB", "the system does not report memory"));
     };
     let towns: Vec<Town> = (0..REPLICAS)
         .map(|seed| {

@@ -1,7 +1,6 @@
-//! Training as `townlet train` does it: how much of residents' lives is learned from in a second, and when the charter is met.
+//! A training as `townlet train` runs it: its speed, and the time until the charter KPIs are met.
 //!
-//! One training from random weights with `configs/training.yaml`, stopped when the charter is met or the time is up. Nothing is
-//! written. Rule: "Performance targets".
+//! One training from random weights with `configs/training.yaml`. Writes nothing. Rule: "Performance targets".
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -14,13 +13,13 @@ use townlet_town::{Rules, Sources};
 
 use super::{Row, Target};
 
-/// Whose seed it is does not matter: `docs/POLICY.md` has five.
+/// Any seed will do; `docs/POLICY.md` compares five.
 const SEED: u64 = 1;
 
-/// Both rows.
+/// The rows of training.
 ///
 /// # Errors
-/// When the towns cannot be made, or the training diverged.
+/// Invalid rules, or a training that diverged.
 pub(super) fn rows(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     let text = include_str!("../../../configs/training.yaml").to_owned();
     let loaded = load(&Layers { file: Some(("training.yaml".into(), text)), ..Layers::default() })?;
@@ -32,7 +31,7 @@ pub(super) fn rows(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
         met = trainer.advance().map_err(|why| anyhow!("the training diverged: {why}"))?.charter_met;
     }
     let (seconds, steps) = (begun.elapsed().as_secs_f64(), trainer.steps());
-    let note = format!("collecting and learning, {steps} resident-ticks on {threads} threads");
+    let note = format!("rollouts and updates, {steps} resident-ticks on {threads} threads");
     let rate = steps as f64 / seconds;
     let speed = Row::new("training, end to end", rate, "resident-ticks/s", Target::AtLeast(300_000.0), note);
     let name = "charter KPIs from random weights";
@@ -40,7 +39,7 @@ pub(super) fn rows(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
         let note = format!("seed {SEED}, after {steps} resident-ticks");
         Row::new(name, seconds / 60.0, "min", Target::AtMost(10.0), note).stretch(Target::AtMost(2.0))
     } else {
-        let why = format!("not in {seconds:.0} s; `--seconds 300` gives it time");
+        let why = format!("not in {seconds:.0} s; try `--seconds 300`");
         Row::missing(name, "min", "≤ 10", why)
     };
     Ok(vec![speed.stretch(Target::AtLeast(1_000_000.0)), charter])

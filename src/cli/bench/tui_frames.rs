@@ -1,7 +1,7 @@
-//! What a picture of the terminal interface costs: from a newer view of the town to the bytes a terminal is sent.
+//! The cost of a frame of the terminal interface: from a new view of the town to the bytes for the terminal.
 //!
-//! The town runs at full speed in this process as it does for an operator; only the terminal is none, and swallows what it gets.
-//! How long a real one takes until it shows a key is therefore not known here. Rule: "Performance targets".
+//! The town runs at full speed in this process. The terminal discards its input, so its own latency is not included. Rule:
+//! "Performance targets".
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -14,9 +14,10 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
+use tempfile::TempDir;
 use townlet_town::Sources;
 
-use super::shard::{Folder, start};
+use super::shard::start;
 use super::timing::{milliseconds, percentile};
 use super::{Row, Target};
 use townlet_shard::Speed;
@@ -28,15 +29,15 @@ use townlet_tui::theme::Theme;
 
 /// Columns and rows of the terminal.
 const SIZE: (u16, u16) = (200, 60);
-/// Pictures of a screen before the next one is looked at.
-const STAY: usize = 10;
-/// Longest wait for a view; a town at full speed has one every few milliseconds.
+/// Frames per screen before the next one.
+const FRAMES_PER_SCREEN: usize = 10;
+/// Longest wait for a view; at full speed there is one every few milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A terminal that only counts what it is sent.
-struct Nowhere<'a>(&'a AtomicU64);
+/// A terminal that only counts bytes.
+struct NullTerminal<'a>(&'a AtomicU64);
 
-impl Write for Nowhere<'_> {
+impl Write for NullTerminal<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(bytes.len())
@@ -47,8 +48,8 @@ impl Write for Nowhere<'_> {
     }
 }
 
-/// Time of a frame on every screen in turn, each frame with a newer view.
-pub(super) fn frames(sources: &Sources, folder: &Folder, budget: Duration) -> Result<Row> {
+/// Frame times on all screens in turn, each frame with a new view.
+pub(super) fn frames(sources: &Sources, folder: &TempDir, budget: Duration) -> Result<Row> {
     let shard = Arc::new(start(sources, folder, false, Speed::Max, false)?);
     let mut source = Local::new(shard, "bench".into(), false, Vec::new());
     let theme = Theme::named("dark", true).context("the theme is missing")?;
@@ -64,20 +65,20 @@ pub(super) fn frames(sources: &Sources, folder: &Folder, budget: Duration) -> Re
     let written = AtomicU64::new(0);
     let area = Rect::new(0, 0, SIZE.0, SIZE.1);
     let options = TerminalOptions { viewport: Viewport::Fixed(area) };
-    let mut terminal = Terminal::with_options(CrosstermBackend::new(Nowhere(&written)), options)?;
+    let mut terminal = Terminal::with_options(CrosstermBackend::new(NullTerminal(&written)), options)?;
     let (send, notices) = channel();
     source.start(Box::new(move |notice| drop(send.send(notice))));
     let (mut times, mut slowest, mut screens) = (Vec::new(), (0.0, 0), Screen::ALL.iter().cycle());
     let mut screen = 0;
     let begun = Instant::now();
     while begun.elapsed() < budget {
-        if times.len() % STAY == 0 {
+        if times.len() % FRAMES_PER_SCREEN == 0 {
             screen = screens.next().map_or(screen, |screen| screen.number());
             let key = KeyCode::Char(char::from(b'0' + screen));
             app.update(Message::Key(KeyEvent::new(key, KeyModifiers::NONE)));
         }
-        // What came meanwhile is told as the shell tells it; the picture follows the newest.
-        let mut fresh = vec![notices.recv_timeout(TIMEOUT).context("the town shows nothing")?];
+        // All notices are applied in order, as the interface does, with only the newest view.
+        let mut fresh = vec![notices.recv_timeout(TIMEOUT).context("the town sends no view")?];
         fresh.extend(notices.try_iter());
         let newest = fresh.iter().rposition(|notice| matches!(notice, SourceEvent::View(_)));
         let began = Instant::now();
@@ -97,7 +98,7 @@ pub(super) fn frames(sources: &Sources, folder: &Folder, budget: Duration) -> Re
     times.sort_by(f64::total_cmp);
     let each = written.load(Ordering::Relaxed) as f64 / times.len() as f64;
     let note = format!(
-        "{} pictures of {} × {} on all screens, each of a newer view; p50 {:.2} ms, longest {:.2} on screen {}; {each:.0} bytes each",
+        "{} frames of {} × {} on all screens, each with a new view; p50 {:.2} ms, longest {:.2} on screen {}; {each:.0} bytes each",
         times.len(),
         SIZE.0,
         SIZE.1,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::output;
 use townlet_tui::format::{plain as text, thousands};
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// Maximum number of lines.
 const MAX_LINES: usize = 120;

@@ -16,9 +16,9 @@ use tokio::runtime::Runtime;
 use super::connect::{ConnectArgs, runtime, warn_if_newer};
 use super::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_FAILED, output, user_config};
 use townlet_source::remote::{Client, ClientError};
+use townlet_wire::escape;
 use townlet_wire::service::{ServiceInfo, is_newer};
-use townlet_wire::text::escape;
-use townlet_wire::{Answer, Request, Status, line};
+use townlet_wire::{Answer, Request, Status, command_line};
 
 /// How long a mutating command is retried.
 const RETRY_DEADLINE: Duration = Duration::from_secs(30);
@@ -132,7 +132,7 @@ impl ConsoleClient {
 
     /// Sends a command until it is answered. On failure prints the reason and returns the exit status.
     fn ask(&self, mut request: Request) -> Result<Answer, u8> {
-        let parsed = line::parse(&self.welcome.commands, &request.command);
+        let parsed = command_line::parse(&self.welcome.commands, &request.command);
         let changes = parsed.is_ok_and(|parsed| parsed.spec.mutating) && !request.dry_run;
         if changes && is_newer(&self.welcome.schema_version) {
             output::stderr!(
@@ -177,7 +177,8 @@ impl ConsoleClient {
 
     /// The result of a read-only command as rows.
     fn result_rows(&self, answer: &Answer) -> Vec<String> {
-        let read_only = line::parse(&self.welcome.commands, &answer.command).is_ok_and(|parsed| !parsed.spec.mutating);
+        let read_only =
+            command_line::parse(&self.welcome.commands, &answer.command).is_ok_and(|parsed| !parsed.spec.mutating);
         answer.result.as_ref().filter(|_| read_only).map_or_else(Vec::new, answer_table::rows)
     }
 

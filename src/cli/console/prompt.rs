@@ -22,7 +22,7 @@ use townlet_tui::format::{clip, wrap};
 use townlet_tui::terminal::{append, history_file, read_lines};
 use townlet_tui::text_field::Field;
 use townlet_tui::theme::Theme;
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 use townlet_wire::{Request, Snapshot, Status};
 
 /// Rows of the prompt: six completions, the command line and its help.

@@ -1,6 +1,4 @@
-//! Who can be evaluated, by name.
-//!
-//! A new kind of policy is a variant, a way to name it and an arm of [`EvaluatedPolicy::evaluate`]. Knows nothing of reports.
+//! The policies that can be evaluated, by name.
 
 use std::num::NonZero;
 use std::path::Path;
@@ -14,12 +12,12 @@ use townlet_town::Rules;
 
 use townlet_shard::policies::PolicyCatalog;
 
-/// Whoever drives the towns of an evaluation.
+/// A policy to evaluate.
 #[derive(Clone, Debug)]
 pub(super) enum EvaluatedPolicy {
     /// The scripted baseline.
     Scripted,
-    /// A checkpoint, and how it chooses.
+    /// A checkpoint, and how options are chosen.
     Network(Arc<Checkpoint>, Choice),
 }
 
@@ -27,7 +25,7 @@ impl EvaluatedPolicy {
     /// The policy of a name: `scripted`, `shipped`, or a checkpoint's id.
     ///
     /// # Errors
-    /// When there is none, with where it was looked for; when it is not made for such towns.
+    /// A missing checkpoint with the folder searched, or a policy for another kind of town.
     pub(super) fn named(flag: &str, name: &str, choice: Choice, home: &Path, rules: &Rules) -> Result<Self> {
         if name == "scripted" {
             return Ok(Self::Scripted);
@@ -40,7 +38,7 @@ impl EvaluatedPolicy {
         Ok(Self::Network(Arc::new(checkpoint), choice))
     }
 
-    /// The other way to choose; `None` of whoever has only one.
+    /// The same policy with the other choice; `None` for the scripted one.
     pub(super) fn other_choice(&self) -> Option<Self> {
         match self {
             Self::Scripted => None,
@@ -49,7 +47,7 @@ impl EvaluatedPolicy {
         }
     }
 
-    /// As reports call it; `name` is what was asked for.
+    /// The title in reports; `name` is as requested.
     pub(super) fn title(&self, name: &str) -> String {
         match self {
             Self::Scripted => name.to_owned(),
@@ -61,7 +59,7 @@ impl EvaluatedPolicy {
         }
     }
 
-    /// Runs it over the span's towns; `done` is told of each that is finished.
+    /// Runs the policy over the span's towns; `done` is called after each town.
     pub(super) fn evaluate(
         &self,
         rules: &Arc<Rules>,

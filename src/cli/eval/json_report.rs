@@ -1,9 +1,9 @@
-//! An evaluation for a program: every figure of every town and day in one JSON object.
+//! The evaluation as one JSON object with every town and day.
 //!
-//! All of it except `speed` depends on policy, configuration and seeds alone.
+//! Everything except `speed` depends only on policy, configuration and seeds.
 
 use serde_json::{Map, Value, json};
-use townlet_learn::evaluate::invariant_monitor::Fault;
+use townlet_learn::evaluate::invariant_monitor::Violation;
 use townlet_learn::evaluate::stats::{CONFIDENCE, Estimate, RESAMPLES};
 use townlet_learn::evaluate::{Day, Record, SIGNS};
 use townlet_town::kpi::{KPIS, Reading, Target};
@@ -11,7 +11,7 @@ use townlet_town::score::Terms;
 
 use super::summary::{Check, Comparison, KpiLine, Summary};
 
-/// The whole of it.
+/// The report.
 pub(super) fn json(summary: &Summary) -> Value {
     let records = &summary.entry.records;
     let signs = summary.signs.iter().map(|line| {
@@ -35,8 +35,8 @@ pub(super) fn json(summary: &Summary) -> Value {
         "signs_of_life": signs.collect::<Vec<_>>(),
         "must_show": summary.checks.iter().map(check).collect::<Vec<_>>(),
         "against": summary.against.as_ref().map(against),
-        "other_choice": summary.aside.as_ref().map(|aside| json!({
-            "policy": aside.name, "score": estimate(aside.score), "difference": estimate(aside.difference),
+        "other_choice": summary.other_choice.as_ref().map(|other_choice| json!({
+            "policy": other_choice.name, "score": estimate(other_choice.score), "difference": estimate(other_choice.difference),
         })),
         "towns": records.iter().map(town).collect::<Vec<_>>(),
         "fell_short": summary.fell_short(),
@@ -95,17 +95,17 @@ fn town(record: &Record) -> Value {
         "exits": record.total(|day| day.exits),
         "involuntary_exits": record.total(|day| day.involuntary_exits),
         "money_conserved": record.money.is_none(),
-        "money_fault": record.money.as_ref().map(fault),
+        "money_fault": record.money.as_ref().map(violation),
         "deadlock": record.deadlock.is_some(),
-        "deadlock_fault": record.deadlock.as_ref().map(fault),
+        "deadlock_fault": record.deadlock.as_ref().map(violation),
         "kpis": last,
         "days": record.days.iter().enumerate().map(|(index, it)| day(index + 1, it)).collect::<Vec<_>>(),
         "digest": record.digest,
     })
 }
 
-fn fault(fault: &Fault) -> Value {
-    json!({ "tick": fault.tick, "what": fault.what })
+fn violation(violation: &Violation) -> Value {
+    json!({ "tick": violation.tick, "what": violation.what })
 }
 
 fn reading(reading: &Reading) -> Value {

@@ -1,15 +1,13 @@
-//! `townlet eval`: one policy over many towns, and against another on the same towns.
+//! `townlet eval`: one policy over many towns, compared with another on the same towns.
 //!
-//! Owns the command line and the order of things. Who can be evaluated stands in `evaluated_policy`, what the records come to in
-//! `summary`, how it is shown in `table` and `machine`; the evaluation itself in `townlet_learn`. Writes no file.
-//! Rule: "Policy evaluation".
+//! Policies are found in `evaluated_policy`, records aggregated in `summary` and printed by `text_report` and
+//! `json_report`. Writes no file. Rule: "Policy evaluation".
 
 mod evaluated_policy;
 mod json_report;
 mod summary;
 mod text_report;
 
-use std::io::IsTerminal;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,7 +16,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use townlet_learn::Choice;
 use townlet_learn::evaluate::Span;
 use townlet_learn::seeds::HELD_OUT;
@@ -28,52 +25,52 @@ use super::{ConfigArgs, EXIT_CHECK_FAILED, EXIT_INTERRUPTED, config_sources, out
 use evaluated_policy::EvaluatedPolicy;
 use summary::{Entries, Entry, Summary};
 
-/// Most days of all towns together: what is kept of each fits a few hundred megabytes.
+/// Limit on the days of all towns together, so that the records take a few hundred megabytes at most.
 const MAX_TOWN_DAYS: u64 = 500_000;
 
-/// What to evaluate.
+/// Arguments of `townlet eval`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// The policy to evaluate: `shipped`, `scripted` or a checkpoint's id; what `policy.release` names unless told otherwise
+    /// Policy to evaluate: `shipped`, `scripted` or a checkpoint's id (default: `policy.release`)
     #[arg(long, value_name = "NAME")]
     policy: Option<String>,
-    /// Another policy on the same towns, for the difference; the scripted one unless it is evaluated itself
+    /// Policy to compare with on the same towns (default: `scripted`, unless that is evaluated)
     #[arg(long, value_name = "NAME")]
     against: Option<String>,
-    /// How a trained policy chooses; a town is run sampled. Without it, that is shown, and the score of the other beside it
+    /// How a trained policy chooses (default: sampled as in a running town, with the greedy score beside it)
     #[arg(long, value_enum)]
     choice: Option<ChoiceArg>,
-    /// Folder that holds checkpoints
+    /// Folder with checkpoints
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
     /// Seed of the first town; the others follow one by one
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// Towns
+    /// Number of towns
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     seeds: u64,
-    /// Days that each town lives
+    /// Days per town
     #[arg(long, value_name = "D", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     days: u64,
     #[command(flatten)]
     config: ConfigArgs,
-    /// Threads; as many as there are cores unless told otherwise. The result is the same with any number
+    /// Threads (default: one per core); they do not affect results
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
-    /// Exit status 1 when a charter KPI is missed on average, money was not conserved or a queue stood still
+    /// Exit with status 1 when a charter KPI is missed on average, money was not conserved or a queue was stuck
     #[arg(long)]
     strict: bool,
-    /// For a program: one JSON object with every town and day
+    /// Print one JSON object with every town and day
     #[arg(long)]
     json: bool,
 }
 
-/// A way of choosing on the command line.
+/// The values of `--choice`.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum ChoiceArg {
-    /// The likeliest option
+    /// The most probable option
     Greedy,
-    /// By their probabilities
+    /// An option drawn by probability
     Sampled,
 }
 
@@ -86,10 +83,10 @@ impl From<ChoiceArg> for Choice {
     }
 }
 
-/// Evaluates and tells.
+/// Runs `townlet eval`.
 ///
 /// # Errors
-/// A policy that is not there, more than can be kept, or a configuration that does not hold; then nothing was run.
+/// A missing policy, too many days or an invalid configuration; then nothing was run.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let span = span(args)?;
     let texts = config_sources::load(&args.config, Vec::new())?;
@@ -102,17 +99,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let baseline = args.against.as_deref().or(trained.then_some("scripted"));
     let against = baseline.map(|name| Ok::<_, anyhow::Error>((name, named("--against", name)?))).transpose()?;
     let other = policy.other_choice().filter(|_| args.choice.is_none());
-    // Nothing is written and nothing has to be saved: an interruption may end the program on the spot.
+    // Nothing has to be saved, so an interrupt can end the program at once.
     let at_once = Arc::new(AtomicBool::new(true));
     signal_hook::flag::register_conditional_shutdown(signal_hook::consts::SIGINT, i32::from(EXIT_INTERRUPTED), at_once)
-        .context("signals cannot be watched")?;
+        .context("cannot register a signal handler")?;
     for warning in &texts.loaded.warnings {
         output::stderr!("warning: {warning}");
     }
     let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let threads = args.threads.and_then(|threads| NonZero::new(usize::from(threads))).unwrap_or(cores);
     let started = Instant::now();
-    let bar = progress(args, span.seeds as u64 * (1 + u64::from(against.is_some()) + u64::from(other.is_some())));
+    let towns = span.seeds as u64 * (1 + u64::from(against.is_some()) + u64::from(other.is_some()));
+    let bar = output::progress_bar(towns, args.json, "{bar:30} town {human_pos} of {human_len} · {eta} left");
     let run = |name: &str, evaluated_policy: &EvaluatedPolicy| Entry {
         name: evaluated_policy.title(name),
         records: evaluated_policy.evaluate(&rules, span, threads, || bar.inc(1)),
@@ -135,7 +133,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 fn span(args: &Args) -> Result<Span> {
     if args.seeds * args.days > MAX_TOWN_DAYS {
         bail!(
-            "--seeds {} of --days {} are {} days; at most {MAX_TOWN_DAYS} can be kept.",
+            "--seeds {} of --days {} are {} days; at most {MAX_TOWN_DAYS} fit in memory.",
             args.seeds,
             args.days,
             args.seeds * args.days
@@ -151,14 +149,4 @@ fn span(args: &Args) -> Result<Span> {
         );
     }
     Ok(Span { seed: args.seed, seeds: args.seeds as usize, days: args.days as usize })
-}
-
-fn progress(args: &Args, towns: u64) -> ProgressBar {
-    let bar = ProgressBar::new(towns);
-    if args.json || !std::io::stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    let style = ProgressStyle::with_template("{bar:30} town {human_pos} of {human_len} · {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
 }

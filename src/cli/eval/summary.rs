@@ -1,16 +1,14 @@
-//! What the records of an evaluation come to: the score, each KPI over the towns, signs of life, what a town must show, and the
-//! difference from another policy.
-//!
-//! Numbers only; nothing here is text for a person except names. Rule: "KPIs", "Town score" and "Scripted baseline".
+//! Aggregates an evaluation's records: score, KPIs, signs of life, required checks, and the difference from another policy.
+//! Rule: "KPIs", "Town score" and "Scripted baseline".
 
 use std::num::NonZero;
 
 use townlet_learn::evaluate::stats::{Estimate, mean};
-use townlet_learn::evaluate::{Record, SIGNS, Sign, Span, differences};
+use townlet_learn::evaluate::{Record, SIGNS, Sign, Span, differences, meets};
 use townlet_town::Rules;
 use townlet_town::kpi::{KPIS, KpiRow, Target, Verdict};
 
-/// A policy and what came of its towns.
+/// A policy with its records.
 pub(super) struct Entry {
     /// Its name.
     pub(super) name: String,
@@ -18,119 +16,119 @@ pub(super) struct Entry {
     pub(super) records: Vec<Record>,
 }
 
-/// Everybody who was evaluated, on the same towns.
+/// The evaluated policies, all on the same towns.
 pub(super) struct Entries {
     /// The policy in question.
     pub(super) ours: Entry,
-    /// Whom it is compared with.
+    /// The policy it is compared with.
     pub(super) theirs: Option<Entry>,
-    /// The same policy, choosing in the other way.
+    /// The policy in question with the other choice.
     pub(super) other: Option<Entry>,
 }
 
-/// The same policy, choosing in the other way.
+/// The score of the same policy with the other choice.
 pub(super) struct OtherChoice {
     /// Its name.
     pub(super) name: String,
     /// Its score.
     pub(super) score: Option<Estimate>,
-    /// Its difference from whom ours is compared with.
+    /// Its difference from the policy compared with.
     pub(super) difference: Option<Estimate>,
 }
 
-/// One KPI over all towns, after the last day.
+/// One KPI over all towns after the last day.
 pub(super) struct KpiLine {
     /// Its row in the table.
     pub(super) row: &'static KpiRow,
-    /// What it is held to.
+    /// Its target.
     pub(super) target: Target,
-    /// Over the towns that have a figure; `None` when none has.
+    /// Statistics over the towns with a value; `None` when there are none.
     pub(super) figures: Option<Estimate>,
     /// Towns by verdict: met, missed, not enough data.
     pub(super) towns: [usize; 3],
-    /// Of the mean.
+    /// Verdict on the mean.
     pub(super) verdict: Verdict,
 }
 
 /// One sign of life over all towns.
 pub(super) struct SignLine {
-    /// Which.
+    /// The sign.
     pub(super) sign: &'static Sign,
     /// Mean over the towns, day by day.
     pub(super) by_day: Vec<f64>,
-    /// Part of all towns' days that show it, in [0, 1].
+    /// Share of all days of all towns that show it, in [0, 1].
     pub(super) shown: f64,
 }
 
-/// One thing a town of the default configuration must show under the scripted policy.
+/// A requirement on a town of the default configuration under the scripted policy.
 pub(super) struct Check {
-    /// For programs.
+    /// Name in JSON.
     pub(super) name: &'static str,
-    /// For people.
+    /// Name on screen.
     pub(super) title: String,
-    /// The figure; `None` when the days do not reach.
+    /// The value; `None` when there are not enough days.
     pub(super) measured: Option<f64>,
-    /// At least, or at most.
+    /// Its target.
     pub(super) target: Target,
-    /// As the KPIs' units.
+    /// A unit of the KPIs.
     pub(super) unit: &'static str,
 }
 
 impl Check {
-    /// Whether it holds; `None` when the days do not reach.
+    /// Whether it holds; `None` when there are not enough days.
     pub(super) fn holds(&self) -> Option<bool> {
-        self.measured.map(|value| meets(value, self.target))
+        self.measured.map(|value| meets(self.target, value))
     }
 }
 
-/// The difference between two policies on the same towns.
+/// The difference from another policy on the same towns.
 pub(super) struct Comparison {
-    /// Whom it was compared with.
+    /// The other policy.
     pub(super) name: String,
-    /// The other's own score.
+    /// The other policy's score.
     pub(super) theirs: Option<Estimate>,
-    /// Ours minus theirs, town by town.
+    /// Score differences by town, ours minus theirs.
     pub(super) differences: Vec<f64>,
-    /// Over the towns.
+    /// Statistics of the differences.
     pub(super) estimate: Option<Estimate>,
 }
 
-/// Everything there is to tell.
+/// An aggregated evaluation.
 pub(super) struct Summary {
     /// The configuration's name and digest.
     pub(super) config: (String, String),
     /// Residents of a town.
     pub(super) residents: u32,
-    /// Whether shocks come by themselves.
+    /// Whether perturbations are scheduled.
     pub(super) perturbations: bool,
-    /// Ticks of a day.
+    /// Ticks per day.
     pub(super) day_length: u64,
-    /// Which towns.
+    /// The towns.
     pub(super) span: Span,
-    /// Threads it ran on.
+    /// Threads used.
     pub(super) threads: usize,
-    /// Seconds it took.
+    /// Seconds taken.
     pub(super) seconds: f64,
     /// The policy and its towns.
     pub(super) entry: Entry,
-    /// Mean score a town, over the towns.
+    /// Mean score per town, over the towns.
     pub(super) score: Option<Estimate>,
-    /// Mean over the towns, day by day; `None` for a day without any.
+    /// Mean score of each day over the towns; `None` for a day without one.
     pub(super) score_by_day: Vec<Option<f64>>,
-    /// In the order of the table.
+    /// All KPIs.
     pub(super) kpis: Vec<KpiLine>,
-    /// In the order of the table.
+    /// All signs of life.
     pub(super) signs: Vec<SignLine>,
-    /// What a town must show.
+    /// The requirements.
     pub(super) checks: Vec<Check>,
-    /// Against whom.
+    /// The comparison.
     pub(super) against: Option<Comparison>,
-    /// In the other way of choosing.
-    pub(super) aside: Option<OtherChoice>,
+    /// The other choice.
+    pub(super) other_choice: Option<OtherChoice>,
 }
 
 impl Summary {
-    /// Of the records of one policy, and of others on the same towns.
+    /// Aggregates the records.
     pub(super) fn of(
         rules: &Rules,
         span: Span,
@@ -139,7 +137,7 @@ impl Summary {
         Entries { ours: entry, theirs, other }: Entries,
     ) -> Self {
         let records = &entry.records;
-        let aside = other.map(|other| OtherChoice {
+        let other_choice = other.map(|other| OtherChoice {
             score: score(&other.records),
             difference: theirs.as_ref().and_then(|theirs| Estimate::of(&differences(&other.records, &theirs.records))),
             name: other.name,
@@ -164,21 +162,21 @@ impl Summary {
             signs: SIGNS.iter().map(|sign| signs(records, sign, span.days)).collect(),
             checks: checks(records, span.days),
             against,
-            aside,
+            other_choice,
             entry,
         }
     }
 
-    /// Whether a charter KPI is missed on average, money was not conserved or a queue stood still.
+    /// Whether a charter KPI is missed on average, money was not conserved or a queue was stuck.
     pub(super) fn fell_short(&self) -> bool {
         let broken = |record: &Record| record.money.is_some() || record.deadlock.is_some();
         self.kpis.iter().any(|kpi| kpi.row.charter && kpi.verdict == Verdict::Missed)
             || self.entry.records.iter().any(broken)
     }
 
-    /// Ticks of all towns of all policies.
+    /// Ticks of all towns and policies.
     pub(super) fn ticks(&self) -> u64 {
-        let policies = 1 + u64::from(self.against.is_some()) + u64::from(self.aside.is_some());
+        let policies = 1 + u64::from(self.against.is_some()) + u64::from(self.other_choice.is_some());
         (self.span.seeds * self.span.days) as u64 * self.day_length * policies
     }
 }
@@ -192,20 +190,13 @@ fn score_on(records: &[Record], day: usize) -> Option<f64> {
     (!scores.is_empty()).then(|| mean(&scores))
 }
 
-fn meets(value: f64, target: Target) -> bool {
-    match target {
-        Target::AtLeast(limit) => value >= limit.to_f64(),
-        Target::AtMost(limit) => value <= limit.to_f64(),
-    }
-}
-
 fn kpi(rules: &Rules, records: &[Record], index: usize) -> KpiLine {
     let row = &KPIS[index];
     let target = (row.target)(&rules.config);
     let figures = Estimate::of(&records.iter().filter_map(|record| record.kpi(index)).collect::<Vec<_>>());
     let verdict = match figures {
         None => Verdict::NotEnoughData,
-        Some(figures) if meets(figures.mean, target) => Verdict::Met,
+        Some(figures) if meets(target, figures.mean) => Verdict::Met,
         Some(_) => Verdict::Missed,
     };
     let last = |record: &Record| record.days.last().map(|day| day.kpis[index].verdict);
@@ -222,16 +213,16 @@ fn signs(records: &[Record], sign: &'static Sign, days: usize) -> SignLine {
     SignLine { sign, by_day: (0..days).map(by_day).collect(), shown: mean(&shown) }
 }
 
-/// The mean of a KPI over the towns after a day, from 1.
+/// Mean of a KPI over the towns after a day, counted from 1.
 fn mean_on(records: &[Record], name: &str, day: usize) -> Option<f64> {
     let index = KPIS.iter().position(|row| row.name == name)?;
     let figures: Vec<f64> = records.iter().filter_map(|record| record.kpi_on(index, day)).collect();
     (!figures.is_empty()).then(|| mean(&figures))
 }
 
-/// First day after which tenure is held to its target, and the day after which coverage is.
+/// First day on which the tenure requirement applies.
 const TENURE_FROM: usize = 4;
-/// As [`TENURE_FROM`].
+/// Day on which the relationship coverage requirement applies.
 const COVERAGE_BY: usize = 5;
 
 fn checks(records: &[Record], days: usize) -> Vec<Check> {
@@ -241,9 +232,9 @@ fn checks(records: &[Record], days: usize) -> Vec<Check> {
     let least = |millionths| Target::AtLeast(townlet_town::Micro(millionths));
     let check = |name, title: &str, measured, target, unit| Check { name, title: title.into(), measured, target, unit };
     let mut checks = vec![
-        check("starvation", "towns where somebody starved", towns(starved), none, "count"),
-        check("deadlock", "towns where a queue stood still", towns(|record| record.deadlock.is_some()), none, "count"),
-        check("money", "towns whose money did not add up", towns(|record| record.money.is_some()), none, "count"),
+        check("starvation", "towns with starvation", towns(starved), none, "count"),
+        check("deadlock", "towns with a stuck queue", towns(|record| record.deadlock.is_some()), none, "count"),
+        check("money", "towns that did not conserve money", towns(|record| record.money.is_some()), none, "count"),
         check(
             "self_sufficiency",
             "self-sufficiency, after the last day",
@@ -260,11 +251,11 @@ fn checks(records: &[Record], days: usize) -> Vec<Check> {
             "ratio",
         ),
     ];
-    // Something of each on every day; how much of it is stated, and held, by the tests of the scripted policy.
+    // At least one of each on every day; the tests of the scripted policy require more.
     checks.extend(SIGNS.iter().map(|sign| {
-        let poorest = signs(records, sign, days).by_day.into_iter().reduce(f64::min);
-        let title = format!("{} on the poorest day", sign.title);
-        Check { name: sign.name, title, measured: poorest, target: least(1), unit: "per_day" }
+        let lowest = signs(records, sign, days).by_day.into_iter().reduce(f64::min);
+        let title = format!("{} on the lowest day", sign.title);
+        Check { name: sign.name, title, measured: lowest, target: least(1), unit: "per_day" }
     }));
     checks
 }

@@ -1,4 +1,4 @@
-//! An evaluation for a person: the score first, then what it is made of, then what must never happen.
+//! The evaluation as text: score, comparison, KPIs, signs of life, requirements.
 
 use std::fmt::Write as _;
 
@@ -10,12 +10,12 @@ use townlet_town::kpi::{Target, Verdict};
 use super::summary::{Check, Comparison, KpiLine, OtherChoice, SignLine, Summary};
 use crate::cli::headless::format_kpi;
 use townlet_tui::format::thousands;
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
-/// Levels of a small chart, lowest first.
+/// Levels of a small chart.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The whole of it.
+/// The report.
 pub(super) fn text(summary: &Summary) -> String {
     let mut text = String::new();
     head(&mut text, summary);
@@ -23,22 +23,25 @@ pub(super) fn text(summary: &Summary) -> String {
     if let Some(pairing) = &summary.against {
         against(&mut text, pairing);
     }
-    if let Some(it) = &summary.aside {
-        aside(&mut text, it);
+    if let Some(it) = &summary.other_choice {
+        other_choice(&mut text, it);
     }
     let days = summary.span.days;
     line(&mut text, format_args!(""));
     let title = format!("KPI after day {days}");
-    line(&mut text, format_args!("  {title:<24}{:>11}{:>11}{:>11}   {:<13} met in", "mean", "least", "most", "target"));
+    line(&mut text, format_args!("  {title:<24}{:>11}{:>11}{:>11}   {:<13} met in", "mean", "min", "max", "target"));
     summary.kpis.iter().for_each(|kpi| kpi_line(&mut text, kpi, summary.span.seeds));
     line(&mut text, format_args!(""));
-    let (poorest, richest) = ("poorest", "richest");
-    line(&mut text, format_args!("  {:<24}{:>11}{poorest:>11}{richest:>11}   in", "a town's day shows", "mean"));
+    let (lowest, highest) = ("lowest", "highest");
+    line(
+        &mut text,
+        format_args!("  {:<24}{:>11}{lowest:>11}{highest:>11}   shown on", "signs of life per day", "mean"),
+    );
     summary.signs.iter().for_each(|sign| sign_line(&mut text, sign));
     line(&mut text, format_args!(""));
-    line(&mut text, format_args!("  {:<36}{:>11}   {:<13}", "a town must show", "", "target"));
+    line(&mut text, format_args!("  {:<36}{:>11}   {:<13}", "required", "", "target"));
     summary.checks.iter().for_each(|check| check_line(&mut text, check));
-    faults(&mut text, &summary.entry.records);
+    violations(&mut text, &summary.entry.records);
     line(&mut text, format_args!(""));
     let (ticks, seconds) = (summary.ticks(), summary.seconds);
     let speed = thousands((ticks as f64 / seconds.max(1e-9)).round() as u64);
@@ -56,7 +59,7 @@ pub(super) fn text(summary: &Summary) -> String {
 
 fn line(text: &mut String, what: std::fmt::Arguments<'_>) {
     let from = text.len();
-    // A string takes every write.
+    // Writing to a string cannot fail.
     let _ = text.write_fmt(what);
     text.truncate(from.max(text.trim_end_matches(' ').len()));
     text.push('\n');
@@ -66,11 +69,14 @@ fn head(text: &mut String, summary: &Summary) {
     let span = summary.span;
     let last = span.seed + span.seeds as u64 - 1;
     let (towns, days) = (count(span.seeds, "town"), count(span.days, "day"));
-    let shocks = if summary.perturbations { "on" } else { "off" };
+    let perturbations = if summary.perturbations { "on" } else { "off" };
     let (policy, config) = (escape(&summary.entry.name), escape(&summary.config.0));
-    line(text, format_args!("policy {policy} · {config} · {} residents · perturbations {shocks}", summary.residents));
-    line(text, format_args!("{towns} of {days}: seeds {} to {last}, each town by itself", span.seed));
-    line(text, format_args!("Held out: these seeds say something new only about a policy that was not made on them."));
+    line(
+        text,
+        format_args!("policy {policy} · {config} · {} residents · perturbations {perturbations}", summary.residents),
+    );
+    line(text, format_args!("{towns} of {days}, seeds {} to {last}", span.seed));
+    line(text, format_args!("These seeds are held out: training never uses them."));
     line(text, format_args!(""));
 }
 
@@ -80,11 +86,11 @@ fn score(text: &mut String, summary: &Summary) {
         return;
     };
     let (iqm, low, high) = (it.iqm, it.low, it.high);
-    line(text, format_args!("  town score     {iqm:.4}   95 % of bootstraps from {low:.4} to {high:.4}"));
+    line(text, format_args!("  town score     {iqm:.4}   95 % bootstrap interval {low:.4} to {high:.4}"));
     line(
         text,
         format_args!(
-            "                 interquartile mean of {}; least {:.4}, most {:.4}",
+            "                 interquartile mean of {}; min {:.4}, max {:.4}",
             count(it.count, "town"),
             it.min,
             it.max
@@ -92,11 +98,11 @@ fn score(text: &mut String, summary: &Summary) {
     );
     let days: Vec<f64> = summary.score_by_day.iter().copied().flatten().collect();
     if let [first, .., last] = days[..] {
-        line(text, format_args!("  day by day     {}   {first:.4} to {last:.4}", chart(&days)));
+        line(text, format_args!("  by day         {}   {first:.4} to {last:.4}", chart(&days)));
     }
 }
 
-/// At most so many bars: of a longer row each stands for the mean of several.
+/// Most bars of a chart; in a longer one each bar is the mean of several values.
 const WIDEST: usize = 40;
 
 fn chart(values: &[f64]) -> String {
@@ -117,29 +123,29 @@ fn against(text: &mut String, pairing: &Comparison) {
     let better = pairing.differences.iter().filter(|difference| **difference > 0.0).count();
     let equal = pairing.differences.iter().filter(|difference| **difference == 0.0).count();
     let theirs = pairing.theirs.map_or(0.0, |theirs| theirs.iqm);
-    line(text, format_args!("  against {name} ({theirs:.4}) on the same towns with the same luck"));
+    line(text, format_args!("  against {name} ({theirs:.4}) on the same towns and random numbers"));
     line(
         text,
-        format_args!("  difference    {:+.4}   95 % of bootstraps from {:+.4} to {:+.4}", it.iqm, it.low, it.high),
+        format_args!("  difference    {:+.4}   95 % bootstrap interval {:+.4} to {:+.4}", it.iqm, it.low, it.high),
     );
     let word = if it.low > 0.0 {
         "better"
     } else if it.high < 0.0 {
         "worse"
     } else {
-        "no difference that these towns could show"
+        "no significant difference"
     };
-    let ties = if equal > 0 { format!(", as good in {equal}") } else { String::new() };
+    let ties = if equal > 0 { format!(", equal in {equal}") } else { String::new() };
     line(text, format_args!("                {word}; better in {better} of {}{ties}", count(it.count, "town")));
 }
 
-fn aside(text: &mut String, aside: &OtherChoice) {
+fn other_choice(text: &mut String, other_choice: &OtherChoice) {
     let figures = |it: &Estimate| format!("{:.4} from {:.4} to {:.4}", it.iqm, it.low, it.high);
     let change = |it: &Estimate| format!("; difference {:+.4} from {:+.4} to {:+.4}", it.iqm, it.low, it.high);
-    let score = aside.score.as_ref().map_or_else(|| "no score".to_owned(), figures);
-    let difference = aside.difference.as_ref().map_or_else(String::new, change);
+    let score = other_choice.score.as_ref().map_or_else(|| "no score".to_owned(), figures);
+    let difference = other_choice.difference.as_ref().map_or_else(String::new, change);
     line(text, format_args!(""));
-    line(text, format_args!("  {}", escape(&aside.name)));
+    line(text, format_args!("  {}", escape(&other_choice.name)));
     line(text, format_args!("                 {score}{difference}"));
 }
 
@@ -198,13 +204,13 @@ fn check_line(text: &mut String, check: &Check) {
     line(text, format_args!("{sign} {title:<36}{value:>11}   {target:<13} {word}"));
 }
 
-/// What went wrong, town by town; nothing when nothing did.
-fn faults(text: &mut String, records: &[Record]) {
+/// Violations and starvation, town by town.
+fn violations(text: &mut String, records: &[Record]) {
     for record in records {
-        for (what, fault) in [("money", &record.money), ("queues", &record.deadlock)] {
-            if let Some(fault) = fault {
-                let (seed, tick, told) = (record.seed, fault.tick, escape(&fault.what));
-                line(text, format_args!("  ! seed {seed}, tick {tick}, {what}: {told}"));
+        for (what, violation) in [("money", &record.money), ("queues", &record.deadlock)] {
+            if let Some(violation) = violation {
+                let (seed, tick, detail) = (record.seed, violation.tick, escape(&violation.what));
+                line(text, format_args!("  ! seed {seed}, tick {tick}, {what}: {detail}"));
             }
         }
         let starved = record.total(|day| day.starvation_events);

@@ -17,7 +17,7 @@ use super::{ConfigArgs, EXIT_CHECK_FAILED, output};
 use checks::{CHECKS, SOURCE};
 use townlet_shard::Home;
 use townlet_shard::policies::{PolicyCatalog, PolicyError, SCRIPTED};
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// `townlet preflight`.
 #[derive(clap::Args, Debug)]

@@ -17,7 +17,7 @@ use super::{ConfigArgs, EXIT_CHECK_FAILED, output};
 use checklist::{CHECKLIST, CheckResult};
 use townlet_shard::Driver;
 use townlet_shard::policies::PolicyCatalog;
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// The shipped fallback configuration.
 const FALLBACK: (&str, &str) = ("configs/fallback.yaml", include_str!("../../../configs/fallback.yaml"));

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::{EXIT_CHECK_FAILED, output};
 use townlet_shard::publish::archive;
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// `townlet telemetry archive`.
 #[derive(clap::Args, Debug)]

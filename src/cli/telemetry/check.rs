@@ -10,8 +10,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 
 use crate::cli::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, output};
+use townlet_wire::escape;
 use townlet_wire::schema_check::{SchemaViolation, violations};
-use townlet_wire::text::escape;
 
 /// Every published version with the schemas of a snapshot and of a message.
 const SCHEMAS: &[(&str, &str, &str)] = &[(

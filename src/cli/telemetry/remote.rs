@@ -10,8 +10,8 @@ use crate::cli::connect::{ConnectArgs, runtime, warn_if_newer};
 use crate::cli::{output, user_config};
 use townlet_source::remote::{Client, ClientError, StreamDecoder, StreamEvent};
 use townlet_wire::Snapshot;
+use townlet_wire::escape;
 use townlet_wire::sse::{Event, Reader};
-use townlet_wire::text::escape;
 
 /// Interval between two attempts to reconnect.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);

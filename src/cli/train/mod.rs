@@ -1,11 +1,10 @@
-//! `townlet train`: learns to drive a town, with a progress bar for people and rows for programs.
+//! `townlet train`: trains a policy, with a progress bar and a log row per update.
 //!
-//! Owns when a training stops and what is kept of it: a row an update in `logs/training`, checkpoints in the shadow folder.
-//! How it learns is `townlet_learn::train`'s. Rule: "Training command".
+//! Owns when a training stops and what it writes: rows in `logs/training` and checkpoints in the shadow folder. Rule:
+//! "Training command".
 
 mod plot;
 
-use std::io::IsTerminal;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,9 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use townlet_learn::checkpoint::{Registry, Saved, training_hash};
+use townlet_learn::checkpoint::{Registry, TrainingState};
 use townlet_learn::train::{Plan, Row, Trainer};
 use townlet_town::Rules;
 use townlet_town::config::Layer;
@@ -28,7 +26,7 @@ use townlet_shard::home::new_run_id;
 use townlet_shard::policies::PolicyCatalog;
 use townlet_shard::training::Log;
 
-/// What `townlet train` is told.
+/// Arguments of `townlet train`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -36,72 +34,72 @@ pub(super) struct Args {
     /// Folder for logs and checkpoints
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
-    /// Resident-ticks to learn from; the schedule is made for them (`training.total_steps` unless told otherwise)
+    /// Resident-ticks to train for, which set the schedule (default: `training.total_steps`)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000_000), conflicts_with = "resume")]
     steps: Option<u64>,
-    /// Stops after so many minutes; the schedule stays that of the steps
+    /// Stop after this many minutes; the schedule is still that of the steps
     #[arg(long, value_name = "M", value_parser = minutes)]
     minutes: Option<f64>,
-    /// Stops as soon as every charter KPI is met
+    /// Stop as soon as every charter KPI is met
     #[arg(long)]
     until_kpi: bool,
-    /// Decides first weights, towns and choices, instead of the configuration's
+    /// Seed of weights, towns and choices (default: the configuration's)
     #[arg(long, value_name = "N", conflicts_with = "resume")]
     seed: Option<u64>,
-    /// Goes on from the newest training, or from the checkpoint named
+    /// Resume the newest training, or that of the given checkpoint
     #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "")]
     resume: Option<String>,
-    /// Imitates this policy first
+    /// Imitate this policy first
     #[arg(long, value_name = "POLICY", value_parser = ["scripted"], conflicts_with = "resume")]
     warm_start: Option<String>,
-    /// Draws the curves when it ends, and writes them as SVG beside the rows
+    /// Draw learning curves at the end, and write them as SVG beside the rows
     #[arg(long)]
     plot: bool,
-    /// The end as one JSON object on standard output
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
-    /// Workers (one a core unless told otherwise); they change the time and nothing else
+    /// Worker threads (default: one per core); they do not affect results
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<usize>>,
 }
 
 fn minutes(text: &str) -> Result<f64, String> {
-    let minutes: f64 = text.parse().map_err(|_| "it needs a number, such as 10 or 0.5".to_owned())?;
+    let minutes: f64 = text.parse().map_err(|_| "give a number, such as 10 or 0.5".to_owned())?;
     if minutes > 0.0 && minutes <= 100_000.0 {
         Ok(minutes)
     } else {
-        Err("it may be more than 0 and at most 100000".into())
+        Err("give a number above 0 and at most 100000".into())
     }
 }
 
 /// Why a training ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+enum StopReason {
     Steps,
     Minutes,
     Kpi,
     Interrupted,
 }
 
-impl End {
+impl StopReason {
     const fn words(self) -> &'static str {
         match self {
-            Self::Steps => "the schedule is through",
-            Self::Minutes => "the time is up",
-            Self::Kpi => "every charter KPI is met",
+            Self::Steps => "schedule complete",
+            Self::Minutes => "time limit reached",
+            Self::Kpi => "every charter KPI met",
             Self::Interrupted => "interrupted",
         }
     }
 }
 
-/// Trains.
+/// Runs `townlet train`.
 ///
 /// # Errors
-/// Bad input, before anything is written.
+/// Invalid input; then nothing was written.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("signals cannot be watched")?;
+        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("cannot register a signal handler")?;
     }
     let mut session = Session::open(args)?;
     let warm = args.warm_start.is_some().then(|| session.warm_start(args.json)).transpose()?.flatten();
@@ -112,7 +110,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     session.train(args, &interrupted)
 }
 
-/// A training and where it writes.
+/// A training and its files.
 struct Session {
     trainer: Trainer,
     registry: Registry,
@@ -120,9 +118,9 @@ struct Session {
     log: Log,
     saved: Option<String>,
     cadence: u64,
-    /// Rows that the disk has not taken yet.
+    /// Rows that could not be written yet.
     waiting: Vec<Row>,
-    /// Whether the disk refused the last row or checkpoint.
+    /// Whether the last row or checkpoint could not be written.
     refused: bool,
 }
 
@@ -164,8 +162,9 @@ impl Session {
 
     fn warm_start(&mut self, quiet: bool) -> Result<Option<String>> {
         let rollouts = u64::from(self.trainer.rules().config.training.warm_start_rollouts);
-        let bar = bar(rollouts, quiet, "{bar:30} imitating the scripted policy {pos} of {len} · {msg}");
-        let done = self.trainer.warm_start(|rollout, stats| {
+        let bar =
+            output::progress_bar(rollouts, quiet, "{bar:30} imitating the scripted policy {pos} of {len} · {msg}");
+        let done = self.trainer.warm_start(&|| true, |rollout, stats| {
             bar.set_position(u64::from(rollout) + 1);
             bar.set_message(format!("entropy {:.3} · explained {:.2}", stats.entropy, stats.explained_variance));
         });
@@ -175,18 +174,18 @@ impl Session {
 
     fn train(&mut self, args: &Args, interrupted: &AtomicBool) -> Result<ExitCode> {
         let template = "{bar:30} {human_pos} of {human_len} steps · {msg}";
-        let bar = bar(self.trainer.plan().total_steps, args.json, template);
+        let bar = output::progress_bar(self.trainer.plan().total_steps, args.json, template);
         let (begun, limit) = (Instant::now(), args.minutes.map(|minutes| Duration::from_secs_f64(minutes * 60.0)));
         let mut last = self.log.last().cloned();
         let end = loop {
             if self.trainer.finished() {
-                break End::Steps;
+                break StopReason::Steps;
             }
             if interrupted.load(Ordering::Relaxed) {
-                break End::Interrupted;
+                break StopReason::Interrupted;
             }
             if limit.is_some_and(|limit| begun.elapsed() >= limit) {
-                break End::Minutes;
+                break StopReason::Minutes;
             }
             let row = match self.trainer.advance() {
                 Ok(row) => row,
@@ -199,31 +198,31 @@ impl Session {
             let written = self.write();
             bar.set_position(row.steps);
             bar.set_message(progress_message(&row));
-            // After a refusal with every update, until the disk takes it.
+            // After a failed write, retry with every update.
             let due = row.update % self.cadence == 0 || self.refused;
             let saved = written.and_then(|()| if due { self.save() } else { Ok(()) });
             bar.suspend(|| self.tell(saved.as_ref().err()));
             let met = row.charter_met;
             last = Some(row);
             if args.until_kpi && met {
-                break End::Kpi;
+                break StopReason::Kpi;
             }
         };
         bar.finish_and_clear();
         if let Err(why) = self.save() {
-            output::stderr!("townlet: not everything could be saved: {why:#}");
+            output::stderr!("townlet: could not save everything: {why:#}");
             return Ok(ExitCode::from(EXIT_FAILED));
         }
-        self.told(args, end, last.as_ref())
+        self.report_end(args, end, last.as_ref())
     }
 
-    /// Says that the disk refuses, once, and that it no longer does.
+    /// Reports when writing fails and when it works again, once each.
     fn tell(&mut self, refused: Option<&anyhow::Error>) {
         match (refused, self.refused) {
             (Some(why), false) => {
-                output::stderr!("townlet: {why:#}. The training goes on; it is tried again with every update.");
+                output::stderr!("townlet: {why:#}. The training continues and retries with every update.");
             }
-            (None, true) => output::stderr!("townlet: rows and checkpoint are written again."),
+            (None, true) => output::stderr!("townlet: rows and checkpoints can be written again."),
             _ => {}
         }
         self.refused = refused.is_some();
@@ -246,7 +245,7 @@ impl Session {
 
     fn diverged(&self, args: &Args, why: &str) -> Result<ExitCode> {
         let kept = self.saved.as_ref().map_or_else(
-            || "There was no checkpoint before.".to_owned(),
+            || "There is no earlier checkpoint.".to_owned(),
             |id| format!("The last good checkpoint is {}.", self.registry.path(id).display()),
         );
         output::stderr!("townlet: the training diverged: {why}. {kept} A smaller `ppo.learning_rate` may help.");
@@ -258,7 +257,7 @@ impl Session {
         Ok(ExitCode::from(EXIT_CHECK_FAILED))
     }
 
-    fn told(&self, args: &Args, end: End, last: Option<&Row>) -> Result<ExitCode> {
+    fn report_end(&self, args: &Args, end: StopReason, last: Option<&Row>) -> Result<ExitCode> {
         let id = self.saved.clone().unwrap_or_default();
         let drawn = args.plot.then(|| self.log.rows()).transpose()?;
         let svg = self.log.path().with_extension("svg");
@@ -286,31 +285,33 @@ impl Session {
             output::line(&format!("rows        {}", self.log.path().display()))?;
             output::line(&format!("{}: {} of {} steps.", end.words(), row.steps, row.total_steps))?;
         }
-        if end != End::Steps && !args.json {
-            output::line(&format!("`townlet train --resume {id}` goes on."))?;
+        if end != StopReason::Steps && !args.json {
+            output::line(&format!("Continue with `townlet train --resume {id}`."))?;
         }
-        Ok(if end == End::Interrupted { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS })
+        Ok(if end == StopReason::Interrupted { ExitCode::from(EXIT_INTERRUPTED) } else { ExitCode::SUCCESS })
     }
 }
 
-fn resumable(registry: &Registry, id: &str) -> Result<Saved> {
+fn resumable(registry: &Registry, id: &str) -> Result<TrainingState> {
     if !id.is_empty() {
         return Ok(registry.training(id)?);
     }
     let folder = registry.folder().display();
     for damaged in registry.damaged_trainings() {
-        output::stderr!("townlet: {damaged}. It is passed over.");
+        output::stderr!("townlet: {damaged}. Skipped.");
     }
-    registry.newest_training().with_context(|| format!("no training in {folder}; start one without `--resume`."))
+    registry
+        .newest_training(|_| true)
+        .with_context(|| format!("no training in {folder}; start one without `--resume`."))
 }
 
-/// A resumed training keeps its configuration: a file or setting that says something else is refused.
-fn same_settings(args: &Args, texts: &ConfigSources, rules: &Rules, saved: &Saved) -> Result<()> {
+/// Refuses a configuration that differs from that of the resumed training.
+fn same_settings(args: &Args, texts: &ConfigSources, rules: &Rules, saved: &TrainingState) -> Result<()> {
     let asked = |key: &str| {
         let row = texts.loaded.settings.iter().find(|row| row.key == key);
         args.config.config.is_some() || row.is_some_and(|row| row.layer != Layer::Default)
     };
-    // The seed may have come from the command line then.
+    // The training's seed may have come from the command line.
     let mut loaded = texts.loaded.config.clone();
     loaded.seed = rules.config.seed;
     let differs = townlet_town::config::diff(&rules.config, &loaded);
@@ -326,7 +327,7 @@ fn same_settings(args: &Args, texts: &ConfigSources, rules: &Rules, saved: &Save
         return Ok(());
     }
     let given = Rules::new(townlet_town::Sources { config: rules.sources.config.clone(), ..texts.sources.clone() })?;
-    if training_hash(&given) != training_hash(rules) {
+    if given.texts_digest != rules.texts_digest {
         bail!(
             "{} was started with another plan, affordances or perturbations. Resume it without `--config`.",
             saved.run
@@ -335,23 +336,14 @@ fn same_settings(args: &Args, texts: &ConfigSources, rules: &Rules, saved: &Save
     Ok(())
 }
 
-fn bar(length: u64, quiet: bool, template: &str) -> ProgressBar {
-    let bar = ProgressBar::new(length);
-    if quiet || !std::io::stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
-}
-
-/// A row at a glance, for the bar.
+/// The bar's message for a row.
 fn progress_message(row: &Row) -> String {
     let figure =
         |value: Option<f64>, digits: usize| value.map_or_else(|| "–".into(), |value| format!("{value:.digits$}"));
     let kpis: Vec<String> = row.kpis.iter().filter(|kpi| kpi.charter).map(|kpi| figure(kpi.value, 2)).collect();
     let left = (row.total_steps.saturating_sub(row.steps)) as f64 / row.steps_per_second.max(1.0);
     format!(
-        "{:.0}k/s · return a day {} · score {} · charter {} · {:.0} min left",
+        "{:.0}k/s · return per day {} · score {} · charter {} · {:.0} min left",
         row.steps_per_second / 1e3,
         figure(row.return_per_day, 2),
         figure(row.town_score, 3),
@@ -360,12 +352,12 @@ fn progress_message(row: &Row) -> String {
     )
 }
 
-/// The last row, for people.
+/// The last row as text.
 fn report(row: &Row) -> String {
     let figure = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"));
     let mut rows = vec![
-        ["steps a second".to_owned(), format!("{:.0}", row.steps as f64 / row.seconds.max(1e-9)), String::new()],
-        ["return a day".into(), figure(row.return_per_day), String::new()],
+        ["steps per second".to_owned(), format!("{:.0}", row.steps as f64 / row.seconds.max(1e-9)), String::new()],
+        ["return per day".into(), figure(row.return_per_day), String::new()],
         ["town score".into(), figure(row.town_score), String::new()],
         ["entropy".into(), format!("{:.3}", row.entropy), String::new()],
         ["explained variance".into(), figure(row.explained_variance), String::new()],

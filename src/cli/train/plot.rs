@@ -1,17 +1,15 @@
-//! Learning curves: as text for a terminal, and as SVG for a document.
-//!
-//! Knows rows and nothing of files.
+//! Learning curves as text for a terminal and as SVG.
 
 use std::fmt::Write as _;
 
 use townlet_learn::train::Row;
 
-/// A curve's title and where its value stands in a row.
+/// A curve's title, and its value in a row.
 type Curve = (&'static str, fn(&Row) -> Option<f64>);
 
-/// What is drawn, in this order.
+/// The curves, in this order.
 const CURVES: [Curve; 8] = [
-    ("return a day", |row| row.return_per_day),
+    ("return per day", |row| row.return_per_day),
     ("town score", |row| row.town_score),
     ("self-sufficiency", |row| kpi(row, "self_sufficiency")),
     ("tenure, days", |row| kpi(row, "tenure")),
@@ -40,7 +38,7 @@ fn range(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     (low <= high).then_some((low, high))
 }
 
-/// One line a curve: title, least, the curve, greatest, last.
+/// One line per curve: title, minimum, curve, maximum, last value.
 pub(super) fn terminal(rows: &[Row]) -> String {
     let last_step = rows.last().map_or(1.0, |row| row.steps as f64).max(1.0);
     let mut text = String::new();
@@ -66,11 +64,11 @@ pub(super) fn terminal(rows: &[Row]) -> String {
     text
 }
 
-/// Width and height of one curve's field, and the space around it.
+/// Width and height of one curve, and the space around it.
 const FIELD: (f64, f64) = (360.0, 120.0);
 const MARGIN: f64 = 40.0;
 
-/// Every curve in a field of its own, two beside each other.
+/// All curves in two columns.
 pub(super) fn svg(run: &str, rows: &[Row]) -> String {
     let lines = CURVES.len().div_ceil(2) as f64;
     let (width, height) = (2.0 * (FIELD.0 + MARGIN) + MARGIN, lines * (FIELD.1 + MARGIN) + MARGIN * 1.5);
@@ -135,11 +133,11 @@ mod tests {
     }
 
     #[test]
-    fn a_drawing_holds_every_curve() {
+    fn the_svg_contains_every_curve() {
         let svg = svg("run", &rows());
         for (title, _) in CURVES {
             assert!(svg.contains(title), "{title}");
         }
-        assert!(svg.contains("400.0,60.0"), "the last point stands top right: {svg}");
+        assert!(svg.contains("400.0,60.0"), "the last point is at the top right: {svg}");
     }
 }

@@ -1,13 +1,10 @@
-//! Incidents: a bundle of the shard as it is, on demand. What goes in stands in `shard::incident`.
+//! Incident bundles on demand.
 
-use crate::table::{REASON, Row, Run, ShardAction};
-use townlet_wire::Role;
+use crate::arguments::Reason;
+use crate::command_table::row;
+use crate::operation::ShardAction;
 
-pub(crate) static INCIDENT: Row = Row {
-    name: "incident",
-    args: &[REASON],
-    role: Role::Admin,
-    destructive: false,
-    help: "writes an incident bundle and a note to ops/incidents while the town goes on",
-    run: Run::Shard(|_, args| Ok(ShardAction::Incident(args.text("reason").to_owned()))),
-};
+row! {
+    INCIDENT = "incident", Admin, "writes an incident bundle and a note to ops/incidents while the town goes on";
+    Shard(reason: Reason) => ShardAction::Incident(reason.0.unwrap_or_default())
+}

@@ -1,14 +1,14 @@
-//! What each command does, a file for each kind. Rows are listed in `table`.
+//! What each command does, a file for each kind. Rows are listed in `command_table`.
 
+pub(super) mod employment;
 pub(super) mod incidents;
-pub(super) mod look;
+pub(super) mod inspect;
 pub(super) mod pace;
-pub(super) mod people;
 pub(super) mod perturbations;
 pub(super) mod promotion;
-pub(super) mod queue;
+pub(super) mod relationships;
+pub(super) mod residents;
 pub(super) mod session;
 pub(super) mod snapshots;
-pub(super) mod ties;
 pub(super) mod training;
 pub(super) mod world;

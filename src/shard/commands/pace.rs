@@ -1,41 +1,17 @@
-//! The pace of a local town, which belongs to its owner whatever the role.
+//! The pace of a local town, which its owner may change in every role.
 
+use crate::arguments::Integer;
+use crate::command_table::row;
 use crate::engine::Speed;
-use crate::table::{Kind, Row, Run, ShardAction, arg, optional};
-use townlet_wire::Role;
+use crate::operation::PaceChange;
 
-pub(crate) static SPEED: Row = Row {
-    name: "speed",
-    args: &[arg("rate", Kind::Choice(&["1x", "10x", "100x", "max"]))],
-    role: Role::Admin,
-    destructive: false,
-    help: "how fast the town runs",
-    run: Run::Pace(|_, args| Ok(ShardAction::Speed(Speed::named(args.text("rate")).unwrap_or_default()))),
-};
+row! { SPEED = "speed", Admin, "how fast the town runs"; Pace(rate: Speed) => PaceChange::Speed(rate) }
 
-pub(crate) static PAUSE: Row = Row {
-    name: "pause",
-    args: &[],
-    role: Role::Admin,
-    destructive: false,
-    help: "no more ticks until resumed; commands still apply",
-    run: Run::Pace(|_, _| Ok(ShardAction::Pause)),
-};
+row! { PAUSE = "pause", Admin, "no more ticks until resumed; commands still apply"; Pace() => PaceChange::Pause }
 
-pub(crate) static RESUME: Row = Row {
-    name: "resume",
-    args: &[],
-    role: Role::Admin,
-    destructive: false,
-    help: "ticks again at the last speed",
-    run: Run::Pace(|_, _| Ok(ShardAction::Resume)),
-};
+row! { RESUME = "resume", Admin, "ticks again at the last speed"; Pace() => PaceChange::Resume }
 
-pub(crate) static STEP: Row = Row {
-    name: "step",
-    args: &[optional("ticks", Kind::Integer(1, 10_000))],
-    role: Role::Admin,
-    destructive: false,
-    help: "so many ticks (1), then paused",
-    run: Run::Pace(|_, args| Ok(ShardAction::Step(args.number("ticks").unwrap_or(1) as u64))),
-};
+row! {
+    STEP = "step", Admin, "so many ticks (1), then paused";
+    Pace(ticks: Option<Integer<1, 10_000>>) => PaceChange::Step(ticks.map_or(1, |ticks| ticks.0 as u64))
+}

@@ -1,80 +1,49 @@
-//! Shocks from outside: what is under way and to come, and what an operator does about it.
+//! Perturbations: those under way and to come, and what an operator does about them.
 
 use serde_json::json;
 use townlet_town::ids::PlaceId;
-use townlet_town::{Command, Micro};
+use townlet_town::plan::Plan;
+use townlet_town::{Command, ResidentId};
+use townlet_wire::ErrorBody;
 
-use crate::table::{Arg, Args, Kind, Look, Reply, Row, Run, arg, error};
+use super::residents::{place_list, place_names};
+use crate::arguments::{Decimal, Flag, Integer, Location};
+use crate::command_table::{Reply, error, near_hint, row};
+use crate::operation::ShardView;
 use crate::telemetry;
-use townlet_wire::line::nearest;
-use townlet_wire::{ErrorBody, Role};
 
-const fn flag(name: &'static str, kind: Kind) -> Arg {
-    Arg { name, kind, required: false, flag: true }
+row! { QUEUE = "perturbation_queue", Viewer, "perturbations under way, expected today, and cooling down"; Read() => queue }
+
+row! {
+    TRIGGER = "perturbation_trigger", Admin, "starts an event of the perturbation file now, whatever cooldowns say";
+    Town(event: String, duration: Flag<Integer<1, 100_000>>, magnitude: Flag<Decimal<100, 10_000>>)
+        => Command::Trigger {
+            event,
+            duration: duration.0.map(|ticks| ticks.0 as u32),
+            magnitude: magnitude.0.map(|factor| factor.0),
+        }
 }
 
-pub(crate) static QUEUE: Row = Row {
-    name: "perturbation_queue",
-    args: &[],
-    role: Role::Viewer,
-    destructive: false,
-    help: "perturbations under way, expected today, and cooling down",
-    run: Run::Read(queue),
-};
+row! {
+    CANCEL = "perturbation_cancel", Admin, "ends an event that is under way, or keeps it from coming today";
+    Town(event: String) => Command::Cancel { event }
+}
 
-pub(crate) static TRIGGER: Row = Row {
-    name: "perturbation_trigger",
-    args: &[
-        arg("event", Kind::Text),
-        flag("duration", Kind::Integer(1, 100_000)),
-        flag("magnitude", Kind::Decimal(0.1, 10.0)),
-    ],
-    role: Role::Admin,
-    destructive: false,
-    help: "starts an event of the perturbation file now, whatever cooldowns say",
-    run: Run::Town(|look, args| {
-        let duration = args.number("duration").map(|ticks| ticks as u32);
-        let magnitude: Option<Micro> = args.get("magnitude").map(|_| args.decimal("magnitude"));
-        Ok(Command::Trigger { event: event(look, args)?, duration, magnitude })
-    }),
-};
+row! {
+    SWITCH = "perturbations", Admin, "whether perturbations come by themselves; those under way end at their time";
+    Town(switch: bool) => Command::Perturbations(switch)
+}
 
-pub(crate) static CANCEL: Row = Row {
-    name: "perturbation_cancel",
-    args: &[arg("event", Kind::Text)],
-    role: Role::Admin,
-    destructive: false,
-    help: "ends an event that is under way, or keeps it from coming today",
-    run: Run::Town(|look, args| Ok(Command::Cancel { event: event(look, args)? })),
-};
+row! {
+    ARRANGE_MEET = "arrange_meet", Admin, "two residents walk to a place and sit down together";
+    Town(agent: ResidentId, other: ResidentId, place: Location)
+        in plan => Command::ArrangeMeet { who: agent, other, place: place_id(plan, &place.0)? }
+}
 
-pub(crate) static SWITCH: Row = Row {
-    name: "perturbations",
-    args: &[arg("switch", Kind::Choice(&["on", "off"]))],
-    role: Role::Admin,
-    destructive: false,
-    help: "whether perturbations come by themselves; those under way end at their time",
-    run: Run::Town(|_, args| Ok(Command::Perturbations(args.text("switch") == "on"))),
-};
-
-pub(crate) static ARRANGE_MEET: Row = Row {
-    name: "arrange_meet",
-    args: &[arg("agent", Kind::Agent), arg("other", Kind::Agent), arg("place", Kind::Spot)],
-    role: Role::Admin,
-    destructive: false,
-    help: "two residents walk to a place and sit down together",
-    run: Run::Town(|look, args| {
-        let residents = &look.town.state().agents.resident;
-        let who = residents[look.agent(args)?];
-        let other = residents[look.resident(args.text("other"))?];
-        Ok(Command::ArrangeMeet { who, other, place: place(look, args.text("place"))? })
-    }),
-};
-
-fn queue(look: &Look<'_>, _: &Args) -> Reply {
-    let rows = telemetry::perturbations(look.town.rules(), look.town.state());
+fn queue(view: &ShardView<'_>) -> Reply {
+    let rows = telemetry::perturbations(view.town.rules(), view.town.state());
     let count = |state: &str| rows.iter().filter(|row| row.state == state).count();
-    let on = look.town.state().live_settings.perturbations;
+    let on = view.town.state().live_settings.perturbations;
     let summary = format!(
         "{} under way, {} expected today, {} cooling down; by themselves {}.",
         count("active"),
@@ -83,32 +52,16 @@ fn queue(look: &Look<'_>, _: &Args) -> Reply {
         if on { "on" } else { "off" }
     );
     let events: Vec<&str> =
-        look.town.rules().perturbation_events.iter().map(|event_rule| event_rule.name.as_str()).collect();
+        view.town.rules().perturbation_events.iter().map(|event_rule| event_rule.name.as_str()).collect();
     Ok(json!({ "summary": summary, "perturbations": rows, "events": events, "enabled": on }))
 }
 
-fn event(look: &Look<'_>, args: &Args) -> Result<u16, ErrorBody> {
-    let (perturbations, typed) = (&look.town.rules().perturbation_events, args.text("event"));
-    perturbations.iter().position(|event_rule| event_rule.name == typed).map(|index| index as u16).ok_or_else(|| {
-        let names: Vec<&str> = perturbations.iter().map(|event_rule| event_rule.name.as_str()).collect();
-        let hint = match nearest(typed, names.iter().copied()) {
-            Some(near) => format!("Did you mean `{near}`?"),
-            None if names.is_empty() => "The perturbation file has no events.".to_owned(),
-            None => format!("Events: {}.", names.join(", ")),
-        };
-        error("E_NOT_FOUND", format!("the perturbation file has no event `{typed}`."), hint)
-    })
-}
-
 /// A place by its name, or the place an object stands in.
-fn place(look: &Look<'_>, typed: &str) -> Result<PlaceId, ErrorBody> {
-    let plan = &look.town.rules().plan;
-    let object = plan.objects().find(|(_, object)| object.name == typed).map(|(_, object)| object.place);
-    let place = plan.places().find(|(_, place)| place.name == typed).map(|(id, _)| id);
+fn place_id(plan: &Plan, name: &str) -> Result<PlaceId, ErrorBody> {
+    let object = plan.objects().find(|(_, object)| object.name == name).map(|(_, object)| object.place);
+    let place = plan.places().find(|(_, place)| place.name == name).map(|(id, _)| id);
     place.or(object).ok_or_else(|| {
-        let names: Vec<&str> = plan.places.iter().map(|place| place.name.as_str()).collect();
-        let hint = nearest(typed, names.iter().copied())
-            .map_or_else(|| format!("Places: {}.", names.join(", ")), |near| format!("Did you mean `{near}`?"));
-        error("E_NOT_FOUND", format!("there is no place `{typed}`."), hint)
+        let hint = near_hint(name, place_names(plan), || place_list(plan));
+        error("E_NOT_FOUND", format!("there is no place `{name}`."), hint)
     })
 }

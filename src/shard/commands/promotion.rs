@@ -1,85 +1,52 @@
-//! Which policy is the release: how its promotion stands, who is judged, and handing the town to another policy.
+//! Which policy is the release: the state of its promotion, the candidate, and changes of the release.
 
 use serde_json::json;
 
-use crate::promotion::Order;
-use crate::table::{Arg, Args, Kind, Look, REASON, Reply, Row, Run, ShardAction, arg};
-use townlet_wire::{ErrorBody, Role};
+use crate::arguments::{Flag, PolicyName, Reason, ReleaseName};
+use crate::command_table::{Reply, row};
+use crate::operation::ShardView;
+use crate::promotion::ReleaseRequest;
 
-/// `--to <snapshot>`.
-const TO: Arg = Arg { name: "to", kind: Kind::Release, required: false, flag: true };
-
-pub(crate) static STATUS: Row = Row {
-    name: "promotion_status",
-    args: &[],
-    role: Role::Viewer,
-    destructive: false,
-    help: "the release, who is judged and what speaks for or against it, and the release snapshots",
-    run: Run::Read(status),
-};
-
-pub(crate) static CANDIDATE: Row = Row {
-    name: "promotion_candidate",
-    args: &[arg("checkpoint", Kind::Policy)],
-    role: Role::Admin,
-    destructive: false,
-    help: "has a checkpoint judged against the release, in place of whoever is judged now",
-    run: Run::Shard(|look, args| order(look, Order::Nominate(policy(look, args)?))),
-};
-
-pub(crate) static PROMOTE: Row = Row {
-    name: "promote_policy",
-    args: &[arg("checkpoint", Kind::Policy)],
-    role: Role::Admin,
-    destructive: true,
-    help: "makes the candidate the release, once its windows and its pairs speak for it; both policies are saved first",
-    run: Run::Shard(|look, args| order(look, Order::Promote(policy(look, args)?))),
-};
-
-pub(crate) static ROLLBACK: Row = Row {
-    name: "rollback_policy",
-    args: &[TO, REASON],
-    role: Role::Admin,
-    destructive: true,
-    help: "back to the release before, or to the one of a release snapshot, from the next tick on",
-    run: Run::Shard(|look, args| {
-        let name = args.get("to").map(str::to_owned);
-        let releases = look.releases()?;
-        let to = name.map(|name| releases.named(&name).map(|it| (name.clone(), it.driver.id().to_owned())));
-        order(look, Order::Rollback(to.transpose()?, args.text("reason").into()))
-    }),
-};
-
-pub(crate) static SWAP: Row = Row {
-    name: "policy_swap",
-    args: &[arg("checkpoint", Kind::Policy), REASON],
-    role: Role::Admin,
-    destructive: true,
-    help: "makes any policy that fits the release, whatever speaks against it; it goes on canary like a promoted one",
-    run: Run::Shard(|look, args| order(look, Order::Swap(policy(look, args)?, args.text("reason").into()))),
-};
-
-pub(crate) static HOLD: Row = Row {
-    name: "promotion_hold",
-    args: &[arg("switch", Kind::Choice(&["on", "off"])), REASON],
-    role: Role::Admin,
-    destructive: false,
-    help: "nobody is judged or promoted and nothing is rolled back by itself (on), or everything goes on (off)",
-    run: Run::Shard(|look, args| order(look, Order::Hold(args.text("switch") == "on", args.text("reason").into()))),
-};
-
-/// The id of the policy that a line names.
-fn policy(look: &Look<'_>, args: &Args) -> Result<String, ErrorBody> {
-    look.releases()?.named(args.text("checkpoint")).map(|loaded| loaded.driver.id().to_owned())
+row! {
+    STATUS = "promotion_status", Viewer,
+    "the release, who is judged and what speaks for or against it, and the release snapshots";
+    Read() => status
 }
 
-fn order(look: &Look<'_>, order: Order) -> Result<ShardAction, ErrorBody> {
-    look.releases()?.allows(&order)?;
-    Ok(ShardAction::Release(order))
+row! {
+    CANDIDATE = "promotion_candidate", Admin,
+    "has a checkpoint judged against the release, in place of whoever is judged now";
+    Release(checkpoint: PolicyName) => ReleaseRequest::Nominate(checkpoint.0)
 }
 
-fn status(look: &Look<'_>, _: &Args) -> Reply {
-    let releases = look.releases()?;
+row! {
+    PROMOTE = "promote_policy", Destructive,
+    "makes the candidate the release, once its windows and its pairs speak for it; both policies are saved first";
+    Release(checkpoint: PolicyName) => ReleaseRequest::Promote(checkpoint.0)
+}
+
+row! {
+    ROLLBACK = "rollback_policy", Destructive,
+    "back to the release before, or to the one of a release snapshot, from the next tick on";
+    Release(to: Flag<ReleaseName>, reason: Reason)
+        => ReleaseRequest::Rollback(to.0.map(|to| to.0), reason.0.unwrap_or_default())
+}
+
+row! {
+    SWAP = "policy_swap", Destructive,
+    "makes any policy that fits the release, whatever speaks against it; it goes on canary like a promoted one";
+    Release(checkpoint: PolicyName, reason: Reason)
+        => ReleaseRequest::Swap(checkpoint.0, reason.0.unwrap_or_default())
+}
+
+row! {
+    HOLD = "promotion_hold", Admin,
+    "nobody is judged or promoted and nothing is rolled back by itself (on), or everything goes on (off)";
+    Release(switch: bool, reason: Reason) => ReleaseRequest::Hold(switch, reason.0.unwrap_or_default())
+}
+
+fn status(view: &ShardView<'_>) -> Reply {
+    let releases = view.releases;
     let promotion = releases.wire();
     let state = promotion.state.replace('_', " ");
     Ok(json!({

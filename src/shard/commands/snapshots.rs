@@ -1,56 +1,35 @@
-//! Snapshots of this run: saving one now, and looking at those there are.
+//! Snapshots of this run: saving one now, and reading those there are.
 
 use std::path::Path;
 
 use serde_json::json;
+use townlet_wire::ErrorBody;
 
+use crate::arguments::SnapshotName;
+use crate::command_table::{Reply, error, near_hint, row};
+use crate::operation::ShardAction;
 use crate::snapshots::{self, Found};
-use crate::table::{Args, Kind, Reply, Row, Run, ShardAction, arg, error};
-use townlet_wire::line::nearest;
-use townlet_wire::{ErrorBody, Role};
 
-pub(crate) static SAVE: Row = Row {
-    name: "snapshot save",
-    args: &[],
-    role: Role::Admin,
-    destructive: false,
-    help: "writes a snapshot of the town now",
-    run: Run::Shard(|_, _| Ok(ShardAction::SaveSnapshot)),
-};
+row! { SAVE = "snapshot save", Admin, "writes a snapshot of the town now"; Shard() => ShardAction::SaveSnapshot }
 
-pub(crate) static LIST: Row = Row {
-    name: "snapshot list",
-    args: &[],
-    role: Role::Viewer,
-    destructive: false,
-    help: "snapshots of this run, oldest first",
-    run: Run::Files(list),
-};
+row! { LIST = "snapshot list", Viewer, "snapshots of this run, oldest first"; Files() => list }
 
-pub(crate) static INSPECT: Row = Row {
-    name: "snapshot inspect",
-    args: &[arg("file", Kind::Snapshot)],
-    role: Role::Viewer,
-    destructive: false,
-    help: "what a snapshot holds: configuration, tick, residents, digest",
-    run: Run::Files(inspect),
-};
+row! {
+    INSPECT = "snapshot inspect", Viewer, "what a snapshot holds: configuration, tick, residents, digest";
+    Files(file: SnapshotName) => move |folder| inspect(folder, &file.0)
+}
 
-pub(crate) static VALIDATE: Row = Row {
-    name: "snapshot validate",
-    args: &[arg("file", Kind::Snapshot)],
-    role: Role::Viewer,
-    destructive: false,
-    help: "whether a snapshot is whole and can be loaded",
-    run: Run::Files(validate),
-};
+row! {
+    VALIDATE = "snapshot validate", Viewer, "whether a snapshot is whole and can be loaded";
+    Files(file: SnapshotName) => move |folder| validate(folder, &file.0)
+}
 
 fn names(folder: &Path) -> Vec<String> {
     let name = |path: &std::path::PathBuf| path.file_name()?.to_str().map(str::to_owned);
     snapshots::of(folder).iter().filter_map(name).collect()
 }
 
-fn list(folder: &Path, _: &Args) -> Reply {
+fn list(folder: &Path) -> Reply {
     let names = names(folder);
     let summary = match names.last() {
         Some(newest) => format!("{} snapshots, the newest is {newest}.", names.len()),
@@ -60,13 +39,10 @@ fn list(folder: &Path, _: &Args) -> Reply {
 }
 
 /// Snapshots are named as `snapshot list` shows them, never by path.
-fn open(folder: &Path, args: &Args) -> Result<Found, ErrorBody> {
+fn open(folder: &Path, typed: &str) -> Result<Found, ErrorBody> {
     let names = names(folder);
-    let typed = args.text("file");
     if !names.iter().any(|name| name == typed) {
-        let near = nearest(typed, names.iter().map(String::as_str));
-        let hint =
-            near.map_or_else(|| "`snapshot list` shows them.".to_owned(), |near| format!("Did you mean `{near}`?"));
+        let hint = near_hint(typed, names.iter().map(String::as_str), || "`snapshot list` shows them.".into());
         return Err(error("E_NOT_FOUND", format!("there is no snapshot `{typed}` in this run."), hint));
     }
     let path = folder.join(typed);
@@ -79,8 +55,8 @@ fn open(folder: &Path, args: &Args) -> Result<Found, ErrorBody> {
     })
 }
 
-fn inspect(folder: &Path, args: &Args) -> Reply {
-    let Found { town, layout, bytes, .. } = open(folder, args)?;
+fn inspect(folder: &Path, file: &str) -> Reply {
+    let Found { town, layout, bytes, .. } = open(folder, file)?;
     let config = &town.rules().config;
     let residents = town.state().agents.present.len();
     Ok(json!({
@@ -96,7 +72,7 @@ fn inspect(folder: &Path, args: &Args) -> Reply {
     }))
 }
 
-fn validate(folder: &Path, args: &Args) -> Reply {
-    let Found { town, .. } = open(folder, args)?;
-    Ok(json!({ "summary": format!("{} is whole: tick {}, digest {}.", args.text("file"), town.tick(), town.digest()) }))
+fn validate(folder: &Path, file: &str) -> Reply {
+    let Found { town, .. } = open(folder, file)?;
+    Ok(json!({ "summary": format!("{} is whole: tick {}, digest {}.", file, town.tick(), town.digest()) }))
 }

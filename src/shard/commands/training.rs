@@ -1,41 +1,28 @@
-//! The training beside the town: how it fares, and whether it goes on.
+//! The training beside the town: its state, and whether it goes on.
 
 use serde_json::json;
+use townlet_wire::ErrorBody;
+use townlet_wire::telemetry::Learning;
 
-use crate::table::{Args, Look, Reply, Row, Run, ShardAction, error};
-use townlet_wire::{ErrorBody, Role};
+use crate::command_table::{Reply, error, row};
+use crate::operation::{ShardAction, ShardView};
 
-pub(crate) static STATUS: Row = Row {
-    name: "training status",
-    args: &[],
-    role: Role::Viewer,
-    destructive: false,
-    help: "the training beside the town: state, newest update and checkpoint",
-    run: Run::Read(status),
-};
+row! {
+    STATUS = "training status", Viewer, "the training beside the town: state, newest update and checkpoint";
+    Read() => status
+}
 
-pub(crate) static PAUSE: Row = Row {
-    name: "training pause",
-    args: &[],
-    role: Role::Admin,
-    destructive: false,
-    help: "the training beside the town waits until resumed; the town goes on",
-    run: Run::Shard(|look, _| check_training_active(look).map(|()| ShardAction::Train(false))),
-};
+row! {
+    PAUSE = "training pause", Admin, "the training beside the town waits until resumed; the town goes on";
+    Shard() => ShardAction::Train(false)
+}
 
-pub(crate) static RESUME: Row = Row {
-    name: "training resume",
-    args: &[],
-    role: Role::Admin,
-    destructive: false,
-    help: "the training beside the town goes on",
-    run: Run::Shard(|look, _| check_training_active(look).map(|()| ShardAction::Train(true))),
-};
+row! { RESUME = "training resume", Admin, "the training beside the town goes on"; Shard() => ShardAction::Train(true) }
 
 const START_HINT: &str = "Start the shard with `--train`, such as `townlet run --train`.";
 
-fn status(look: &Look<'_>, _: &Args) -> Reply {
-    let learning = &look.status.learning;
+fn status(view: &ShardView<'_>) -> Reply {
+    let learning = &view.status.learning;
     let detail = if learning.detail.is_empty() { String::new() } else { format!(" {}", learning.detail) };
     let summary = match (learning.state.as_str(), learning.history.last()) {
         ("off", _) => format!("no training runs beside this town. {START_HINT}"),
@@ -56,9 +43,11 @@ fn status(look: &Look<'_>, _: &Args) -> Reply {
     }))
 }
 
-/// That there is a training which can be told something.
-fn check_training_active(look: &Look<'_>) -> Result<(), ErrorBody> {
-    let learning = &look.status.learning;
+/// Whether there is a training that can pause or go on.
+///
+/// # Errors
+/// `E_CONFLICT` when none runs or it has ended.
+pub(crate) fn check_training_active(learning: &Learning) -> Result<(), ErrorBody> {
     match learning.state.as_str() {
         "off" => Err(error("E_CONFLICT", "no training runs beside this town.", START_HINT)),
         state @ ("finished" | "diverged") => {

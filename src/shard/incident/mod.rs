@@ -32,10 +32,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use townlet_town::config::Config;
 
+use super::command_table::listed;
 use super::home::{Home, replace};
 use super::journal::{FrameReader, Journal};
 use super::log::Log;
-use super::table::listed;
 use diagnostics::Fault;
 use townlet_wire::Snapshot;
 

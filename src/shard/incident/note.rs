@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::collect::{BundleContents, REPLAY, Run};
 use super::timeline::{Moment, merged, table};
 use super::{Incident, IncidentTrigger, Kind, MAX_REPEAT_LINES};
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// Rows of the timeline in the summary and in the note.
 const ROWS: usize = 60;

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::home::Home;
 use crate::snapshots;
 use townlet_audit::{Record, Stage};
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 use townlet_wire::{Snapshot, Status};
 
 /// Most rows of one source, newest kept.

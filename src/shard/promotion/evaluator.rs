@@ -77,7 +77,7 @@ fn judge(rules: &Arc<Rules>, case: &Case, stop: &AtomicBool, tell: &impl Fn(Evid
         let Some((ours, theirs)) = pair else { return };
         // A town in which a day had no score says nothing.
         for difference in differences(&ours, &theirs) {
-            test.take(difference);
+            test.add(difference);
         }
         let verdict = match test.verdict() {
             Verdict::Undecided => RUNNING,

@@ -13,7 +13,7 @@ mod state_machine;
 #[cfg(test)]
 mod tests;
 
-pub(super) use operations::Order;
+pub(super) use operations::{AfterLoad, ReleaseFileWritten, ReleasePromoted, ReleaseRequest};
 pub(super) use release_pointer::ReleasePointer;
 pub use release_pointer::ReleasePointerError;
 
@@ -24,11 +24,11 @@ use std::sync::Arc;
 use townlet_town::Rules;
 use townlet_town::config::{AutoRollback, Config};
 
+use super::command_table::error;
 use super::policies::{Loaded, PolicyCatalog, PolicyError};
-use super::table::error;
 use super::{Driver, Home};
 use evaluator::{Case, Judge};
-use state_machine::{Act, Machine, Stage};
+use state_machine::{Act, Event, Machine, Stage};
 use townlet_wire::ErrorBody;
 use townlet_wire::learning::{Promotion, PromotionStep};
 
@@ -196,22 +196,38 @@ impl Releases {
         self.at_hand.push((name, found));
     }
 
-    /// Whether an order may be carried out now.
+    /// Whether a request may be done now.
     ///
     /// # Errors
-    /// `E_CONFLICT` with everything that stands in its way.
-    pub(super) fn allows(&self, order: &Order) -> Result<(), ErrorBody> {
+    /// See [`Self::event_of`].
+    pub(super) fn check(&self, request: &ReleaseRequest) -> Result<(), ErrorBody> {
+        self.event_of(request).map(drop)
+    }
+
+    /// The event of a request, when it may be done now.
+    ///
+    /// # Errors
+    /// `E_NOT_FOUND` for a policy that is not to be had; `E_CONFLICT` with everything that stands in its way.
+    fn event_of(&self, request: &ReleaseRequest) -> Result<Event, ErrorBody> {
+        let id = |name: &str| self.named(name).map(|loaded| loaded.driver.id().to_owned());
+        let event = match request {
+            ReleaseRequest::Nominate(name) => Event::Nominated(id(name)?),
+            ReleaseRequest::Promote(name) => Event::Promote(id(name)?),
+            ReleaseRequest::Swap(name, reason) => Event::Swap(id(name)?, reason.clone()),
+            ReleaseRequest::Rollback(to, reason) => Event::Rollback(to.as_deref().map(id).transpose()?, reason.clone()),
+            ReleaseRequest::Hold(on, reason) => Event::Hold(*on, reason.clone()),
+        };
         if self.ordered {
             let hint = "It takes a moment; send the command again.";
             return Err(error("E_CONFLICT", "a change of the release is being written.", hint));
         }
         let mut tried = self.machine.clone();
-        tried.take(order.event(), &Act::default()).map_err(|blockers| refused(order, &blockers))?;
-        if matches!(order, Order::Rollback(None, _)) && self.previous.is_none() {
+        tried.take(event.clone(), &Act::default()).map_err(|blockers| refused(request, &blockers))?;
+        if matches!(request, ReleaseRequest::Rollback(None, _)) && self.previous.is_none() {
             let hint = "`rollback_policy --to <snapshot>` goes back to a saved one; `promotion_status` lists them.";
             return Err(error("E_CONFLICT", "the release before this one cannot be loaded.", hint));
         }
-        Ok(())
+        Ok(event)
     }
 
     /// Whether an order is being carried out.
@@ -349,10 +365,10 @@ pub(super) fn carried_out(home: &Path, rules: &Rules, run: &str) -> BTreeMap<(St
         .collect()
 }
 
-fn refused(order: &Order, blockers: &[String]) -> ErrorBody {
-    let hint = match order {
-        Order::Promote(_) => "`promotion_status` shows the evidence; `policy_swap` forces it.",
-        Order::Rollback(..) => {
+fn refused(request: &ReleaseRequest, blockers: &[String]) -> ErrorBody {
+    let hint = match request {
+        ReleaseRequest::Promote(_) => "`promotion_status` shows the evidence; `policy_swap` forces it.",
+        ReleaseRequest::Rollback(..) => {
             "`rollback_policy --to <snapshot>` goes back to a saved one; `promotion_status` lists them."
         }
         _ => "`promotion_status` shows how it stands.",

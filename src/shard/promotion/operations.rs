@@ -4,7 +4,6 @@
 //! Owns the order of the steps, so that a crash between any two leaves exactly one release. Files are written on the thread
 //! that writes files. Rule: "Stability, promotion, rollback".
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,42 +15,78 @@ use townlet_town::config::AutoRollback;
 use super::release_snapshots::{Manifest, Part};
 use super::state_machine::{Act, Event, Machine, Stage, Step};
 use super::{TOWN, now, release_pointer, release_snapshots, rollback_note, rollout_log};
+use crate::admission::Admission;
+use crate::command_table::error;
 use crate::engine::{Engine, Message};
 use crate::incident::{IncidentTrigger, Kind as Incident};
 use crate::journal::Entry as JournalEntry;
+use crate::operation::Operation;
 use crate::policies::{Loaded, PolicyError};
-use crate::table::{Args, Kind, Row, error};
-use crate::telemetry;
 use townlet_audit::{Entry, Stage as Logged};
 use townlet_wire::learning::Evidence;
 use townlet_wire::{ErrorBody, Role, Session, Status};
 
-/// What an operator can ask of a release. Policies are named by their ids.
+/// A change of the release that an operator asks for. Policies and release snapshots are named as typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    /// Judge this one.
+pub(crate) enum ReleaseRequest {
+    /// Evaluate this policy against the release.
     Nominate(String),
     /// Make the candidate the release.
     Promote(String),
-    /// Make this one the release, whatever speaks against it.
+    /// Make this policy the release without evidence; the reason may be empty.
     Swap(String, String),
-    /// Back to the release before, or to the one of a release snapshot: its name and its policy.
-    Rollback(Option<(String, String)>, String),
-    /// Nothing moves any more, or everything does again.
+    /// Back to the release before, or to the one of a release snapshot; the reason may be empty.
+    Rollback(Option<String>, String),
+    /// Stop promotions and automatic rollbacks, or let them go on; the reason may be empty.
     Hold(bool, String),
 }
 
-impl Order {
-    /// As the machine takes it.
-    pub(super) fn event(&self) -> Event {
-        match self.clone() {
-            Self::Nominate(name) => Event::Nominated(name),
-            Self::Promote(name) => Event::Promote(name),
-            Self::Swap(name, reason) => Event::Swap(name, reason),
-            Self::Rollback(to, reason) => Event::Rollback(to.map(|to| to.1), reason),
-            Self::Hold(on, reason) => Event::Hold(on, reason),
+/// A policy to load: by its own name, or as the release of a release snapshot.
+struct PolicySource {
+    name: String,
+    is_snapshot: bool,
+}
+
+impl ReleaseRequest {
+    fn policy(&self) -> Option<PolicySource> {
+        match self {
+            Self::Nominate(name) | Self::Promote(name) | Self::Swap(name, _) => {
+                Some(PolicySource { name: name.clone(), is_snapshot: false })
+            }
+            Self::Rollback(Some(name), _) => Some(PolicySource { name: name.clone(), is_snapshot: true }),
+            Self::Rollback(None, _) | Self::Hold(..) => None,
         }
     }
+}
+
+/// What goes on when a policy is loaded, or known not to be had.
+pub(crate) enum AfterLoad {
+    /// A command that names it.
+    Admit(Box<Admission>),
+    /// The training offers it.
+    Offer,
+    /// It is the candidate of the evaluation.
+    Evaluate,
+}
+
+/// How the files of a promotion were written: the rows of `ops/rollouts.md`, and the names of all release snapshots.
+type PromotionFiles = (Result<(), String>, Vec<String>);
+
+/// A promotion whose files are written.
+pub(crate) struct ReleasePromoted {
+    number: u64,
+    candidate: Loaded,
+    flipped: Machine,
+    written: Result<PromotionFiles, String>,
+}
+
+/// A written release file.
+pub(crate) struct ReleaseFileWritten {
+    machine: Machine,
+    /// The command that waits for it, with its journal entry.
+    waiting: Option<(u64, Option<JournalEntry>)>,
+    written: Result<(), String>,
+    rollouts: Result<(), String>,
 }
 
 /// What is written beside the release's file when its history has grown.
@@ -70,84 +105,77 @@ impl RolloutNotes {
     }
 }
 
-/// How a write ended: the release's file, and the papers beside it.
-type Kept = (Result<(), String>, Result<(), String>);
-
 impl Engine {
-    /// A training made a checkpoint: judged when nobody else is, else it waits.
-    pub(crate) fn offered(&mut self, id: String) {
-        self.fetch(Kind::Policy, id.clone(), move |engine| {
-            if engine.releases.holds(&id) {
-                engine.advance(Event::Offered(id));
-            }
-        });
+    /// A checkpoint is offered as a candidate: evaluated when nothing else is, else it waits.
+    pub(crate) fn offer_candidate(&mut self, id: String) {
+        self.load_policy(PolicySource { name: id, is_snapshot: false }, AfterLoad::Offer);
     }
 
-    /// Goes on when the policy that a line names is at hand: before anything is asked about it.
-    pub(crate) fn fetched(&mut self, row: &Row, args: &Args, then: impl FnOnce(&mut Self) + Send + 'static) {
-        match self.unfetched(row, args) {
-            None => then(self),
-            Some((kind, name)) => self.fetch(kind, name, then),
+    /// Loads the policy that a command names, where it is not at hand, and goes on with the command.
+    pub(crate) fn load_named_policy(&mut self, admission: Admission) {
+        let Operation::Release(request) = &admission.operation else { return self.admit(admission) };
+        match request.policy().filter(|source| !self.releases.holds(&source.name)) {
+            Some(source) => self.load_policy(source, AfterLoad::Admit(Box::new(admission))),
+            None => self.admit(admission),
         }
     }
 
-    fn unfetched(&self, row: &Row, args: &Args) -> Option<(Kind, String)> {
-        let names = row.args.iter().filter_map(|arg| match arg.kind {
-            Kind::Policy => Some((Kind::Policy, args.get(arg.name)?.to_owned())),
-            Kind::Release => Some((Kind::Release, args.get(arg.name)?.to_owned())),
-            _ => None,
-        });
-        names.into_iter().find(|(_, name)| !self.releases.holds(name))
-    }
-
-    /// Loads a policy away from the town's thread, and goes on when it is at hand or known not to be had.
-    fn fetch(&mut self, kind: Kind, name: String, then: impl FnOnce(&mut Self) + Send + 'static) {
+    /// Loads a policy away from the town's thread.
+    fn load_policy(&self, source: PolicySource, next: AfterLoad) {
         let (policies, rules) = (self.releases.policies.clone(), Arc::clone(&self.releases.rules));
         let root = release_snapshots::root(self.home.folder(), &rules.config);
+        let PolicySource { name, is_snapshot } = source;
         let asked = name.clone();
-        let load = move || match kind {
-            Kind::Release => release_snapshots::release(&root, &asked, &policies, &rules),
-            _ => policies.load(&asked, &rules).map_err(|why| unknown(&why)),
+        let load = move || {
+            if is_snapshot {
+                return release_snapshots::release(&root, &asked, &policies, &rules);
+            }
+            policies.load(&asked, &rules).map_err(|why| unknown(&why))
         };
-        self.aside(load, move |engine, found| {
+        self.on_disk(load, move |found| {
             let found = found.unwrap_or_else(|why| Err(error("E_IO", why, "Send the command again.")));
-            engine.releases.put(name, found);
-            then(engine);
+            Message::PolicyLoaded(name, found, next)
         });
     }
 
-    /// Runs a job on the thread that writes files, and goes on here.
-    pub(crate) fn aside<R: Send + 'static>(
-        &self,
-        job: impl FnOnce() -> R + Send + 'static,
-        then: impl FnOnce(&mut Self, Result<R, String>) + Send + 'static,
-    ) {
-        let sender = self.sender.clone();
-        self.disk.run(move || {
-            let done =
-                catch_unwind(AssertUnwindSafe(job)).map_err(|_| "the thread that writes files broke off".to_owned());
-            // The loop may have ended; then nobody waits.
-            drop(sender.send(Message::Then(Box::new(move |engine| then(engine, done)))));
-        });
-    }
-
-    /// The intent is durable: does it, and answers when the release's file holds it.
-    pub(crate) fn carry_out(&mut self, ticket: u64, order: &Order) {
-        let Some((issuer, cmd_id)) = self.asked_by(ticket) else { return };
-        let act = self.act(&issuer, &cmd_id);
-        let allowed = self.releases.allows(order).and_then(|()| {
-            self.releases.file.claim().map_err(|why| error("E_CONFLICT", format!("{why}."), "Stop that run first."))
-        });
-        if let Err(error) = allowed {
-            return self.told(ticket, self.town.digest(), Err(error), None);
+    /// Keeps a loaded policy and goes on with what asked for it.
+    pub(crate) fn policy_loaded(&mut self, name: String, found: Result<Loaded, ErrorBody>, next: AfterLoad) {
+        self.releases.put(name.clone(), found);
+        match next {
+            AfterLoad::Admit(admission) => self.admit(*admission),
+            AfterLoad::Offer if self.releases.holds(&name) => self.advance(Event::Offered(name)),
+            AfterLoad::Offer => {}
+            AfterLoad::Evaluate => self.after_release_change(),
         }
+    }
+
+    /// Takes in evidence of an evaluation.
+    pub(crate) fn take_evidence(&mut self, evaluation: u64, evidence: Evidence) {
+        self.advance(Event::Evidence(evaluation, evidence));
+    }
+
+    /// The intent is durable: changes the release, and answers when its file holds the change.
+    pub(crate) fn change_release(&mut self, number: u64, request: &ReleaseRequest) {
+        let Some((issuer, cmd_id)) = self.sender_of(number) else { return };
+        let act = self.act(&issuer, &cmd_id);
+        let checked = self.releases.event_of(request).and_then(|event| {
+            let claimed = self.releases.file.claim();
+            claimed.map_err(|why| error("E_CONFLICT", format!("{why}."), "Stop that run first.")).map(|()| event)
+        });
+        let event = match checked {
+            Ok(event) => event,
+            Err(error) => return self.record_release_change(number, Err(error), None),
+        };
         self.releases.trouble = None;
-        match order {
-            Order::Promote(name) | Order::Swap(name, _) => self.make_release(ticket, order, name, act),
-            Order::Rollback(to, why) => self.execute_rollback(ticket, order, (to.as_ref(), why), &act),
-            Order::Nominate(_) | Order::Hold(..) => {
-                drop(self.releases.machine.take(order.event(), &act));
-                self.write_release_file(Some(ticket), None);
+        match request {
+            ReleaseRequest::Promote(name) | ReleaseRequest::Swap(name, _) => {
+                let forced = matches!(request, ReleaseRequest::Swap(..));
+                self.make_release(number, name, event, forced, act);
+            }
+            ReleaseRequest::Rollback(to, why) => self.execute_rollback(number, to.as_deref(), why, event, &act),
+            ReleaseRequest::Nominate(_) | ReleaseRequest::Hold(..) => {
+                drop(self.releases.machine.take(event, &act));
+                self.write_release_file(Some((number, None)));
                 self.after_release_change();
             }
         }
@@ -155,20 +183,19 @@ impl Engine {
 
     /// Saves both policies, flips the pointer, and has the town driven by the new one. Until the pointer is flipped the old
     /// release stands, whatever happens.
-    fn make_release(&mut self, ticket: u64, order: &Order, name: &str, act: Act) {
+    fn make_release(&mut self, number: u64, name: &str, event: Event, forced: bool, act: Act) {
         let candidate = match self.releases.named(name).cloned() {
             Ok(candidate) => candidate,
-            Err(error) => return self.told(ticket, self.town.digest(), Err(error), None),
+            Err(error) => return self.record_release_change(number, Err(error), None),
         };
         let releases = &mut self.releases;
-        drop(releases.machine.take(order.event(), &act));
+        drop(releases.machine.take(event, &act));
         let begun = releases.file.bytes(&releases.machine);
         let mut flipped = releases.machine.clone();
         drop(flipped.take(Event::Flipped, &act));
         let end = releases.file.bytes(&flipped);
         let root = release_snapshots::root(self.home.folder(), &releases.rules.config);
         let folder = root.join(release_snapshots::name(&root));
-        let forced = matches!(order, Order::Swap(..));
         let manifest = Manifest {
             shard: self.status.shard.clone(),
             config_id: releases.rules.config.config_id.clone(),
@@ -181,7 +208,7 @@ impl Engine {
         let (old, new, registry) = (releases.release.clone(), candidate.clone(), releases.policies.release.clone());
         let papers = papers(releases, &flipped);
         (releases.ordered, releases.writing) = (true, releases.writing + 1);
-        let job = move || -> Result<(Kept, Vec<String>), String> {
+        let job = move || -> Result<PromotionFiles, String> {
             fail_point!("promote_begin");
             release_pointer::write(begun)?;
             fail_point!("promote_begun");
@@ -192,110 +219,117 @@ impl Engine {
             fail_point!("promote_flip");
             release_pointer::write(end)?;
             fail_point!("promote_flipped");
-            Ok(((Ok(()), papers.write()), release_snapshots::list(&root)))
+            Ok((papers.write(), release_snapshots::list(&root)))
         };
         self.after_release_change();
-        self.aside(job, move |engine, done| {
-            let releases = &mut engine.releases;
-            (releases.ordered, releases.writing) = (false, releases.writing - 1);
-            match done.and_then(|done| done) {
-                Ok(((_, noted), names)) => {
-                    releases.kept = flipped.clone();
-                    flipped.carry_over(&releases.machine);
-                    (releases.machine, releases.saved) = (flipped, names);
-                    let entry = engine.drive(candidate, ticket);
-                    fail_point!("promote_driven");
-                    engine.rollout_notes_written(noted);
-                    engine.answer_release_change(ticket, entry, None);
-                }
-                Err(why) => {
-                    let act = engine.act(TOWN, "");
-                    drop(engine.releases.machine.take(Event::Broke(why.clone()), &act));
-                    let hint = "Nothing was changed: the release is what it was.";
-                    engine.told(ticket, engine.town.digest(), Err(error("E_IO", format!("{why}."), hint)), None);
-                }
-            }
-            engine.after_release_change();
+        self.on_disk(job, move |done| {
+            let written = done.and_then(|done| done);
+            Message::ReleasePromoted(Box::new(ReleasePromoted { number, candidate, flipped, written }))
         });
     }
 
+    /// The files of a promotion are written: the town is driven by the new release; or nothing has changed.
+    pub(crate) fn release_promoted(&mut self, promoted: ReleasePromoted) {
+        let ReleasePromoted { number, candidate, mut flipped, written } = promoted;
+        let releases = &mut self.releases;
+        (releases.ordered, releases.writing) = (false, releases.writing - 1);
+        match written {
+            Ok((rollouts, names)) => {
+                releases.kept = flipped.clone();
+                flipped.carry_over(&releases.machine);
+                (releases.machine, releases.saved) = (flipped, names);
+                let entry = self.drive(candidate, number);
+                fail_point!("promote_driven");
+                self.rollouts_written(rollouts);
+                self.answer_release_change(number, Some(entry), None);
+            }
+            Err(why) => {
+                let act = self.act(TOWN, "");
+                drop(self.releases.machine.take(Event::Broke(why.clone()), &act));
+                let hint = "Nothing was changed: the release is what it was.";
+                self.record_release_change(number, Err(error("E_IO", format!("{why}."), hint)), None);
+            }
+        }
+        self.after_release_change();
+    }
+
     /// Hands the town back at once, whatever the disk does, and answers when the release's file holds it.
-    fn execute_rollback(
-        &mut self,
-        ticket: u64,
-        order: &Order,
-        (to, why): (Option<&(String, String)>, &str),
-        act: &Act,
-    ) {
-        let name = to.map(|to| to.0.clone()).or_else(|| self.releases.machine.previous().map(str::to_owned));
-        let policy = match self.releases.named(&name.unwrap_or_default()).cloned() {
+    fn execute_rollback(&mut self, number: u64, to: Option<&str>, why: &str, event: Event, act: &Act) {
+        let name = to.or_else(|| self.releases.machine.previous()).unwrap_or_default();
+        let policy = match self.releases.named(name).cloned() {
             Ok(policy) => policy,
-            Err(error) => return self.told(ticket, self.town.digest(), Err(error), None),
+            Err(error) => return self.record_release_change(number, Err(error), None),
         };
-        drop(self.releases.machine.take(order.event(), act));
+        drop(self.releases.machine.take(event, act));
         let asked = Some((act.issuer.clone(), why.to_owned()));
         let occasion = self.rollback_occasion().map(|occasion| IncidentTrigger { asked, ..occasion });
-        let entry = self.drive(policy, ticket);
+        let entry = self.drive(policy, number);
         fail_point!("rollback_driven");
         self.keep_rollback(occasion);
-        self.write_release_file(Some(ticket), Some(entry));
+        self.write_release_file(Some((number, Some(entry))));
         self.after_release_change();
     }
 
     /// Who drives the town from the next tick on. The old policy stays at hand.
-    fn drive(&mut self, policy: Loaded, ticket: u64) -> JournalEntry {
-        let (issuer, cmd_id) = self.asked_by(ticket).unwrap_or_else(|| (TOWN.into(), String::new()));
+    fn drive(&mut self, policy: Loaded, number: u64) -> JournalEntry {
+        let (issuer, cmd_id) = self.sender_of(number).unwrap_or_else(|| (TOWN.into(), String::new()));
         self.write_journal();
         let tick = self.town.tick();
         let (from, to) = (self.status.policy.id.clone(), policy.driver.id().to_owned());
         self.status.driver = policy.driver.clone();
         self.status.policy = policy.driver.policy();
-        self.header.policy.clone_from(&to);
+        self.journal.header.policy.clone_from(&to);
         let releases = &mut self.releases;
         let old = std::mem::replace(&mut releases.release, policy);
         releases.put(from.clone(), Ok(old.clone()));
         releases.previous = releases.machine.previous().is_some().then_some(old);
         releases.whole_from = tick;
         releases.alarmed = false;
-        self.dirty = true;
+        self.publication.dirty = true;
         JournalEntry::Policy { tick, cmd_id, issuer, from, to }
     }
 
-    /// Writes the release's file and the papers beside it; with a ticket, answers it then.
-    fn write_release_file(&mut self, ticket: Option<u64>, entry: Option<JournalEntry>) {
+    /// Writes the release's file and the rows of `ops/rollouts.md`; answers the command that waits for it.
+    fn write_release_file(&mut self, waiting: Option<(u64, Option<JournalEntry>)>) {
         let releases = &mut self.releases;
         let machine = releases.machine.clone();
         let file = releases.file.bytes(&machine);
         let papers = papers(releases, &machine);
         releases.writing += 1;
-        releases.ordered |= ticket.is_some();
-        let job = move || -> Kept {
+        releases.ordered |= waiting.is_some();
+        let job = move || {
             fail_point!("release_write");
-            let kept = release_pointer::write(file);
+            let written = release_pointer::write(file);
             fail_point!("release_written");
-            let noted = if kept.is_ok() { papers.write() } else { Ok(()) };
-            (kept, noted)
+            let rollouts = if written.is_ok() { papers.write() } else { Ok(()) };
+            (written, rollouts)
         };
-        self.aside(job, move |engine, done| {
-            let (kept, noted) = done.unwrap_or_else(|why| (Err(why), Ok(())));
-            let releases = &mut engine.releases;
-            releases.writing -= 1;
-            releases.ordered &= ticket.is_none();
-            match &kept {
-                Ok(()) => (releases.kept, releases.trouble) = (machine, None),
-                Err(why) => releases.trouble = Some(format!("the release's file could not be written: {why}")),
-            }
-            engine.rollout_notes_written(noted);
-            if let Some(ticket) = ticket {
-                engine.answer_release_change(ticket, entry, kept.err());
-            }
-            // Not at once when it failed: it is tried every second.
-            if engine.releases.trouble.is_none() {
-                engine.after_release_change();
-            } else {
-                engine.publish_releases();
-            }
+        self.on_disk(job, move |done| {
+            let (written, rollouts) = done.unwrap_or_else(|why| (Err(why), Ok(())));
+            Message::ReleaseFileWritten(Box::new(ReleaseFileWritten { machine, waiting, written, rollouts }))
         });
+    }
+
+    /// The release's file holds the machine as it was then, or could not be written.
+    pub(crate) fn release_file_written(&mut self, file: ReleaseFileWritten) {
+        let ReleaseFileWritten { machine, waiting, written, rollouts } = file;
+        let releases = &mut self.releases;
+        releases.writing -= 1;
+        releases.ordered &= waiting.is_none();
+        match &written {
+            Ok(()) => (releases.kept, releases.trouble) = (machine, None),
+            Err(why) => releases.trouble = Some(format!("the release's file could not be written: {why}")),
+        }
+        self.rollouts_written(rollouts);
+        if let Some((number, entry)) = waiting {
+            self.answer_release_change(number, entry, written.err());
+        }
+        // Not at once when it failed: it is tried every second.
+        if self.releases.trouble.is_none() {
+            self.after_release_change();
+        } else {
+            self.publish_releases();
+        }
     }
 
     /// Writes what the file does not have yet; tried every second until it has.
@@ -303,12 +337,12 @@ impl Engine {
         let releases = &self.releases;
         let idle = releases.writing == 0 && !releases.ordered;
         if idle && releases.machine != releases.kept && self.releases.file.claim().is_ok() {
-            self.write_release_file(None, None);
+            self.write_release_file(None);
         }
     }
 
     /// Answers a command that changed something about the release.
-    fn answer_release_change(&mut self, ticket: u64, entry: impl Into<Option<JournalEntry>>, trouble: Option<String>) {
+    fn answer_release_change(&mut self, number: u64, entry: Option<JournalEntry>, trouble: Option<String>) {
         // By itself more may have happened meanwhile, such as that the next one is judged.
         let step = self.releases.machine.steps().iter().rev().find(|step| !step.act.cmd_id.is_empty());
         let result = match trouble {
@@ -321,12 +355,13 @@ impl Engine {
                 Err(error("E_IO", message, "It is tried every second; until then a restart would undo it."))
             }
         };
-        self.told(ticket, self.town.digest(), result, entry.into());
+        self.record_release_change(number, result, entry);
     }
 
-    fn told(&mut self, ticket: u64, digest: String, result: Result<Value, ErrorBody>, entry: Option<JournalEntry>) {
-        self.dirty = true;
-        self.record(ticket, self.town.tick(), result, (digest.clone(), digest), entry);
+    fn record_release_change(&mut self, number: u64, result: Result<Value, ErrorBody>, entry: Option<JournalEntry>) {
+        self.publication.dirty = true;
+        let digest = self.town.digest();
+        self.record(number, self.town.tick(), result, (digest.clone(), digest), entry);
     }
 
     fn act(&self, issuer: &str, cmd_id: &str) -> Act {
@@ -352,13 +387,12 @@ impl Engine {
     /// After any change: whoever is to be judged is, the file follows, and observers see it.
     pub(crate) fn after_release_change(&mut self) {
         if let Some(name) = self.releases.missing() {
-            self.fetch(Kind::Policy, name, Self::after_release_change);
+            self.load_policy(PolicySource { name, is_snapshot: false }, AfterLoad::Evaluate);
         }
         let sender = self.sender.clone();
         let tell = move |judgement: u64, evidence: Evidence| {
-            let then = move |engine: &mut Self| engine.advance(Event::Evidence(judgement, evidence));
             // The loop may have ended; then nobody is to know.
-            drop(sender.send(Message::Then(Box::new(then))));
+            drop(sender.send(Message::Evidence(judgement, evidence)));
         };
         self.releases.attend(tell);
         self.retry_release_file();
@@ -368,7 +402,7 @@ impl Engine {
     fn publish_releases(&mut self) {
         self.status.promotion = self.releases.wire();
         self.status.canary_is_red = self.releases.is_red();
-        self.dirty = true;
+        self.publication.dirty = true;
         self.note_alerts();
     }
 
@@ -446,7 +480,7 @@ impl Engine {
         (logged.reason, logged.result) = (Some(reason), Some(json!({ "summary": "the release was taken back." })));
         (logged.digest_before, logged.digest_after) = (Some(digest.clone()), Some(digest));
         self.log.append(logged, true, |_| {});
-        self.write_release_file(None, None);
+        self.write_release_file(None);
         self.after_release_change();
         self.keep_rollback(occasion);
     }
@@ -455,7 +489,7 @@ impl Engine {
     fn rollback_occasion(&self) -> Option<IncidentTrigger> {
         let steps = self.releases.machine.steps();
         let step = steps.last().filter(|step| step.to == Stage::RolledBack)?;
-        let view = telemetry::snapshot(&self.town, &self.status, self.log.tail(0));
+        let view = self.snapshot();
         let (old, headline) = (step.replaced.as_deref().unwrap_or("–"), &step.why);
         let headline = format!("the release `{old}` was taken back: {headline}");
         Some(IncidentTrigger {
@@ -467,13 +501,14 @@ impl Engine {
     /// Keeps it, beside the loop.
     fn keep_rollback(&mut self, occasion: Option<IncidentTrigger>) {
         if let Some(Err(why)) = occasion.map(|occasion| self.incident(occasion)) {
-            self.rollout_notes_written(Err(why));
+            self.rollouts_written(Err(why));
         }
     }
 
-    fn rollout_notes_written(&mut self, noted: Result<(), String>) {
-        if let Err(why) = noted {
-            self.desk.ops_trouble = Some(format!("the operators' log could not be written: {why}"));
+    /// Rows of `ops/rollouts.md` were written, or could not be.
+    pub(crate) fn rollouts_written(&mut self, written: Result<(), String>) {
+        if let Err(why) = written {
+            self.operator_log.failed(&why);
             self.refresh();
         }
     }
@@ -483,10 +518,7 @@ impl Engine {
         let releases = &self.releases;
         if releases.kept.steps().iter().any(rollout_log::is_worth) {
             let papers = RolloutNotes { steps: releases.kept.steps().to_vec(), ..papers(releases, &releases.kept) };
-            self.aside(
-                move || papers.write(),
-                |engine, noted| engine.rollout_notes_written(noted.and_then(|noted| noted)),
-            );
+            self.on_disk(move || papers.write(), |written| Message::RolloutsWritten(written.and_then(|done| done)));
         }
         self.after_release_change();
     }

@@ -148,7 +148,7 @@ fn variant(rules: &Rules) -> String {
 /// What a town with these rules is made from.
 pub(super) fn ground(rules: &Rules) -> ConfigFingerprint {
     let layout = townlet_town::observations::layout_hash(rules.config.features.systems.observations);
-    ConfigFingerprint { config: townlet_learn::checkpoint::training_hash(rules), layout: layout.to_owned() }
+    ConfigFingerprint { config: rules.texts_digest.clone(), layout: layout.to_owned() }
 }
 
 /// The file as one process writes it, once it has claimed it.

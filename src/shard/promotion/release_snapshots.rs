@@ -13,12 +13,12 @@ use townlet_town::config::Config;
 use townlet_town::snapshot::hex;
 
 use super::state_machine::{Act, ConfigFingerprint};
+use crate::command_table::error;
 use crate::home::replace;
 use crate::policies::{Loaded, PolicyCatalog, SCRIPTED, ready};
-use crate::table::error;
 use townlet_wire::ErrorBody;
+use townlet_wire::command_line::nearest;
 use townlet_wire::learning::Evidence;
-use townlet_wire::line::nearest;
 
 const MANIFEST: &str = "manifest.json";
 

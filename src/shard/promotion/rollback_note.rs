@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 
 use super::state_machine::Step;
+use townlet_wire::escape;
 use townlet_wire::telemetry::{Alert, Snapshot};
-use townlet_wire::text::escape;
 
 /// Bars of a graph, lowest first.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];

@@ -8,8 +8,8 @@ use std::io::Write as _;
 use std::path::Path;
 
 use super::state_machine::{ConfigFingerprint, Stage, Step};
+use townlet_wire::escape;
 use townlet_wire::learning::Evidence;
-use townlet_wire::text::escape;
 
 const HEAD: &str = "# Rollouts
 

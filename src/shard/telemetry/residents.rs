@@ -58,7 +58,7 @@ pub(crate) fn inspect(town: &Town, driver: &Driver, agent: AgentId) -> Agent {
     let agents = &state.agents;
     let (x, y) = rules.plan.at(agents.tile[agent]);
     let here = rules.plan.place_of[agents.tile[agent]];
-    let weighed = driver.weighed(town, agent);
+    let last_decision = driver.last_decision(town, agent);
     Agent {
         id: agent_id(state, agent),
         name: names::name(agents.resident[agent]),
@@ -81,8 +81,8 @@ pub(crate) fn inspect(town: &Town, driver: &Driver, agent: AgentId) -> Agent {
         activity: activity(rules, state, agent),
         target: agents.activity[agent].target().map(|(object, _)| rules.plan.objects[object].name.clone()),
         mask: mask(rules, state, agent),
-        top_options: weighed.as_ref().map(top_options).unwrap_or_default(),
-        value: weighed.map(|weighed| f64::from(weighed.value)),
+        top_options: last_decision.as_ref().map(top_options).unwrap_or_default(),
+        value: last_decision.map(|last_decision| f64::from(last_decision.value)),
         possessed: agents.possessed[agent],
         shift: shift(rules, state, agent),
         groceries: u64::from(agents.groceries[agent]),
@@ -92,8 +92,8 @@ pub(crate) fn inspect(town: &Town, driver: &Driver, agent: AgentId) -> Agent {
 }
 
 /// What was likely at the latest decision, likeliest first; what was forbidden is left out.
-fn top_options(weighed: &LastDecision) -> Vec<TopOption> {
-    let likely = weighed.top.iter().filter(|(_, probability)| *probability > 0.0);
+fn top_options(last_decision: &LastDecision) -> Vec<TopOption> {
+    let likely = last_decision.top.iter().filter(|(_, probability)| *probability > 0.0);
     likely
         .map(|(option, probability)| TopOption { option: option.name().into(), probability: f64::from(*probability) })
         .collect()

@@ -124,7 +124,7 @@ impl Drop for Training {
 impl Engine {
     /// Takes in what the trainer tells.
     pub(super) fn on_trainer_event(&mut self, news: TrainerEvent) {
-        self.dirty = true;
+        self.publication.dirty = true;
         let learning = &mut self.status.learning;
         match news {
             TrainerEvent::Begun(Begun { run, total_steps, rows, checkpoint }) => {
@@ -148,7 +148,7 @@ impl Engine {
     /// A checkpoint of the training is whole and on disk: where a candidate for promotion arrives.
     pub(super) fn candidate(&mut self, id: String) {
         self.status.learning.checkpoint = Some(id.clone());
-        self.offered(id);
+        self.offer_candidate(id);
     }
 
     /// Lets the training pause or go on, and says so.

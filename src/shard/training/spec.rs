@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Arc;
 
-use townlet_learn::checkpoint::{Checkpoint, Saved};
+use townlet_learn::checkpoint::{Checkpoint, TrainingState};
 use townlet_learn::train::Trainer;
 use townlet_town::config::{Config, Layers, load};
 use townlet_town::reload::changes;
@@ -65,14 +65,14 @@ impl TrainingSpec {
     }
 
     /// Whether a training can be gone on with: it learns on the same towns, or on such as take a reload to be the same.
-    pub(super) fn fits(&self, saved: &Saved) -> bool {
+    pub(super) fn fits(&self, saved: &TrainingState) -> bool {
         saved.sources.digest() == self.rules.texts_digest
             || Rules::new(saved.sources.clone())
                 .is_ok_and(|rules| changes(&rules, &self.rules).iter().all(|change| change.hot))
     }
 
     /// A training gone on with, its towns under these rules; `None` when it cannot be.
-    pub(super) fn resume(&self, saved: &Saved, threads: NonZero<usize>) -> Option<Trainer> {
+    pub(super) fn resume(&self, saved: &TrainingState, threads: NonZero<usize>) -> Option<Trainer> {
         if saved.sources.digest() == self.rules.texts_digest {
             return Trainer::resume(&self.rules, saved, threads).ok();
         }
@@ -82,7 +82,7 @@ impl TrainingSpec {
     }
 
     /// Whether nothing is left of a training: its schedule is through, and what came of it drives the town already.
-    pub(super) fn is_spent(&self, saved: &Saved) -> bool {
+    pub(super) fn is_spent(&self, saved: &TrainingState) -> bool {
         let through = saved.progress.steps >= saved.progress.total_steps;
         through && self.release.as_ref().is_some_and(|release| release.id == saved.policy)
     }

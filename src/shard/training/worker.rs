@@ -178,7 +178,7 @@ impl Worker {
     /// The newest training of the same towns. One that cannot be gone on with is as if it were not there, and so is one that
     /// another process goes on with.
     fn resumed(&self) -> Result<Option<Session>, LogError> {
-        let newest = self.registry.newest_training_matching(|saved| self.recipe.fits(saved));
+        let newest = self.registry.newest_training(|saved| self.recipe.fits(saved));
         let Some(saved) = newest.filter(|saved| !self.recipe.is_spent(saved)) else { return Ok(None) };
         let Some(trainer) = self.recipe.resume(&saved, ALONE) else { return Ok(None) };
         match Log::resume(&self.rows, &saved.run, saved.progress.updates) {
@@ -196,7 +196,7 @@ impl Worker {
         let mut trainer = Trainer::new(&self.recipe.rules, plan);
         let release = self.recipe.release.as_ref();
         let taken = release.is_some_and(|release| trainer.start_from(release).is_ok());
-        if !taken && !trainer.warm_start_while(&|| self.orders.now() == Wanted::Train, |_, _| {})? {
+        if !taken && !trainer.warm_start(&|| self.orders.now() == Wanted::Train, |_, _| {})? {
             return Ok(None);
         }
         let run = new_run_id(&self.recipe.shard);

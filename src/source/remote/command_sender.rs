@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::{ClientError, Shared};
 use crate::SourceEvent;
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION, Status};
 
 /// Longest a command that changes something is tried.

@@ -19,7 +19,7 @@ use tokio::sync::watch as signal;
 
 use super::{Link, Source, SourceEvent, SourceInfo};
 use townlet_wire::service::{ServiceInfo, is_newer};
-use townlet_wire::{CommandSpec, Request, Role, SCHEMA_VERSION, Session, line};
+use townlet_wire::{CommandSpec, Request, Role, SCHEMA_VERSION, Session, command_line};
 
 type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
 
@@ -77,7 +77,7 @@ impl Shared {
 
     /// Whether a line changes anything, as far as the shard's table is known.
     fn is_mutating(&self, command: &str) -> bool {
-        self.with(|known| line::parse(&known.commands, command).is_ok_and(|parsed| parsed.spec.mutating))
+        self.with(|known| command_line::parse(&known.commands, command).is_ok_and(|parsed| parsed.spec.mutating))
     }
 
     fn newer_schema_version(&self) -> Option<String> {

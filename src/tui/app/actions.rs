@@ -5,7 +5,7 @@ use crate::keymap::{ACTIONS, Action, Group};
 use crate::overlay::{Help, Overlay, Palette, PaletteTarget, Prompt, Question};
 use crate::pane::{Confirmation, PANES, Screen, allows, has_newer_schema};
 use crate::text_field::Field;
-use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, allowed, line};
+use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, allowed, command_line};
 
 /// From slow to fast, as the command `speed` names them.
 const SPEEDS: [&str; 4] = ["1x", "10x", "100x", "max"];
@@ -165,7 +165,7 @@ impl App {
             self.overlay = Some(Overlay::Prompt(Prompt::escalate(self.hello.requires_token)));
             return tasks;
         }
-        let parsed = line::parse(&self.hello.commands, typed);
+        let parsed = command_line::parse(&self.hello.commands, typed);
         let spec = parsed.as_ref().ok().map(|parsed| parsed.spec);
         let newer = self.view.as_deref().is_some_and(has_newer_schema);
         if newer && spec.is_some_and(|spec| spec.mutating) {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{App, Purpose, Said, Tone, short_cmd_id};
 use crate::format::thousands;
-use townlet_wire::{Answer, Effect, line};
+use townlet_wire::{Answer, Effect, command_line};
 
 impl App {
     pub(super) fn answered(&mut self, answer: Answer) {
@@ -28,7 +28,7 @@ impl App {
 
     /// Pace shows in the header; saying it as well would be noise.
     fn is_pace(&self, command: &str) -> bool {
-        line::parse(&self.hello.commands, command).is_ok_and(|parsed| parsed.spec.effect == Effect::Pace)
+        command_line::parse(&self.hello.commands, command).is_ok_and(|parsed| parsed.spec.effect == Effect::Pace)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::format::{capital, clip, clock, thousands, width};
 use crate::keymap::Action;
 use crate::pane::{Context, PANES, Screen, has_newer_schema};
 use townlet_source::Link;
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 use townlet_wire::{Role, SCHEMA_VERSION, Snapshot};
 
 /// The smallest terminal that shows anything.

@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use crate::format::{pad, thousands};
 use crate::pane::DetailCard;
 use crate::theme::Theme;
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 use townlet_wire::{Answer, Role, Status};
 
 /// Entries kept.

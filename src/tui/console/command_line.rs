@@ -13,7 +13,7 @@ use super::input_history::{InputHistory, keeps};
 use crate::format::{clip, pad, width};
 use crate::text_field::Field;
 use crate::theme::Theme;
-use townlet_wire::{Answer, CommandSpec, Request, Session, Snapshot, Status, allowed, line};
+use townlet_wire::{Answer, CommandSpec, Request, Session, Snapshot, Status, allowed, command_line};
 
 /// Ways to go on that are listed at once.
 const LISTED: usize = 6;
@@ -148,7 +148,7 @@ impl CommandLine {
 
     fn dry_run(&self, specs: &[CommandSpec]) -> Option<Request> {
         let text = self.field.text();
-        let parsed = line::parse(specs, text).ok()?;
+        let parsed = command_line::parse(specs, text).ok()?;
         let tells = parsed.spec.mutating && keeps(text);
         tells.then(|| Request { dry_run: true, query: true, ..Request::line(text) })
     }
@@ -205,7 +205,7 @@ impl CommandLine {
         }
         let Some(spec) = row(specs, text) else {
             let none = complete(specs, view, text).items.is_empty();
-            let error = line::parse(specs, text).err().filter(|_| none);
+            let error = command_line::parse(specs, text).err().filter(|_| none);
             return match error {
                 Some(error) => words(theme.warn, "!", &format!("{} {}", error.message, error.hint)),
                 None => words(theme.dim, " ", "tab completes"),
@@ -221,7 +221,7 @@ impl CommandLine {
             let why = format!("{} · for {}s; `escalate` to act", spec.help, spec.role.word());
             return words(theme.warn, "!", &why);
         }
-        let missing = line::parse(specs, text).err().filter(|error| !error.message.ends_with("is missing."));
+        let missing = command_line::parse(specs, text).err().filter(|error| !error.message.ends_with("is missing."));
         match missing {
             Some(error) => words(theme.warn, "!", &format!("{} {}", error.message, error.hint)),
             None => words(theme.dim, " ", &format!("{} · {}", spec.help, spec.role.word())),

@@ -2,8 +2,8 @@
 //!
 //! Made from the command table and the snapshot. Uses the wire's grammar, has none of its own.
 
-use townlet_wire::line::find;
-use townlet_wire::text::escape;
+use townlet_wire::command_line::find;
+use townlet_wire::escape;
 use townlet_wire::{ArgKind, ArgSpec, CommandSpec, Snapshot};
 
 /// One way to go on.

@@ -11,8 +11,8 @@ use crate::keymap::Action;
 use crate::pane::{Confirmation, Context, KeyHint, Reaction};
 use crate::theme::Theme;
 use townlet_wire::Request;
+use townlet_wire::escape;
 use townlet_wire::telemetry::{Evidence, Promotion};
-use townlet_wire::text::escape;
 
 const PROMOTE: &str = "promote_policy";
 const ROLLBACK: &str = "rollback_policy";

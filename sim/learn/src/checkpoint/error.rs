@@ -1,72 +1,72 @@
-//! Why a checkpoint is refused: each fault by its name, so that whoever reads it knows what to do.
+//! Errors of checkpoints.
 
 use std::path::PathBuf;
 
 use crate::network::WeightsError;
 
-/// Why a checkpoint is not taken. Whatever runs meanwhile goes on.
+/// Why a checkpoint is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// Nothing of that name.
+    /// No checkpoint of that name.
     #[error("there is no checkpoint `{id}` in {}", folder.display())]
     Missing {
-        /// What was asked for.
+        /// The requested id.
         id: String,
-        /// Where it was looked for.
+        /// The folder searched.
         folder: PathBuf,
     },
-    /// The disk.
+    /// An I/O error.
     #[error("{}: {error}", path.display())]
     Disk {
-        /// Which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: std::io::Error,
     },
-    /// Bytes are missing at its end.
-    #[error("checkpoint `{id}` is truncated: it has {found} bytes and should have {wanted}")]
+    /// The file is truncated.
+    #[error("checkpoint `{id}` is truncated: it has {found} bytes of {wanted}")]
     Truncated {
-        /// Its name.
+        /// Its id.
         id: String,
-        /// What it has.
+        /// Its length.
         found: usize,
-        /// What it should have, as far as can be told.
+        /// The expected length, as far as it is known.
         wanted: usize,
     },
-    /// Its bytes are not those it is named by.
-    #[error("checkpoint `{id}` was altered: its bytes make `{found}`")]
+    /// The content does not match the id.
+    #[error("checkpoint `{id}` was altered: its content has the id `{found}`")]
     Altered {
-        /// Its name.
+        /// Its id.
         id: String,
-        /// The name its bytes would have.
+        /// The id of its content.
         found: String,
     },
-    /// It is no policy of this program.
+    /// The file is not a policy of this format.
     #[error("checkpoint `{id}` cannot be read: {why}")]
     Unreadable {
-        /// Its name.
+        /// Its id.
         id: String,
-        /// What is wrong.
+        /// The problem.
         why: String,
     },
-    /// A tensor.
+    /// A tensor is invalid.
     #[error("checkpoint `{id}`: {error}")]
     Weights {
-        /// Its name.
+        /// Its id.
         id: String,
-        /// Which, and what is wrong.
+        /// The tensor's error.
         error: WeightsError,
     },
-    /// It belongs elsewhere.
+    /// The policy does not fit this town.
     #[error("checkpoint `{id}` has {what} `{found}`; this town needs `{wanted}`")]
     Mismatch {
-        /// Its name.
+        /// Its id.
         id: String,
         /// Such as `config_id`.
         what: &'static str,
-        /// What it has.
+        /// The checkpoint's value.
         found: String,
-        /// What the town has.
+        /// The town's value.
         wanted: String,
     },
 }

@@ -1,8 +1,7 @@
-//! Checkpoints: a policy as one file that other programs can read, named by what is in it.
+//! Checkpoints: a policy as a safetensors file, named by its content.
 //!
-//! Owns the bytes: safetensors with the weights, the scale of observations and, as JSON under the one metadata key
-//! `townlet`, what the policy is made for and where it comes from. The name is the beginning of the file's SHA-256, so a
-//! changed byte is another checkpoint. What a training goes on from stands in `saved`. Rule: "Checkpoints".
+//! The file holds the weights, the observation normalizer and, as JSON under the metadata key `townlet`, what the policy was
+//! trained for. Its id is the start of its SHA-256. A training's own state is in `training_state`. Rule: "Checkpoints".
 
 mod error;
 mod registry;
@@ -20,43 +19,43 @@ use townlet_town::snapshot::hex;
 
 pub use error::CheckpointError;
 pub use registry::Registry;
-pub use training_state::Saved;
+pub use training_state::TrainingState;
 
-use crate::network::{Column, Forward, Normalizer, Shape, Weights};
+use crate::network::{Forward, NamedTensor, Normalizer, Shape, Weights};
 use crate::train::KpiMean;
 
-/// What the metadata's JSON says first.
+/// The format in the metadata.
 pub const FORMAT: &str = "townlet-policy-1";
-/// The one key of the file's metadata: several would stand in no fixed order.
+/// The only metadata key, because safetensors does not order several.
 const KEY: &str = "townlet";
 
-/// What a policy is made for and where it comes from.
+/// What a policy was trained for, and its origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Meta {
     /// `townlet-policy-1`.
     pub format: String,
-    /// Configuration it was trained for.
+    /// Configuration it was trained with.
     pub config_id: String,
     /// Observation variant: `full`, `hybrid` or `compact`.
     pub observations: String,
-    /// Hash of that layout.
+    /// Hash of that observation layout.
     pub layout_hash: String,
-    /// Options in the order of its logits.
+    /// Options in the order of the logits.
     pub options: Vec<String>,
     /// Units of the hidden layers.
     pub hidden: [usize; 2],
-    /// Resident-ticks it has learned from.
+    /// Resident-ticks learned from.
     pub steps: u64,
-    /// Updates it has been through.
+    /// Updates done.
     pub updates: u64,
     /// Seed of its training.
     pub seed: u64,
-    /// Hash of the texts it was trained with: configuration, plan, affordances, perturbations.
+    /// Hash of the sources of its training: configuration, plan, affordances, perturbations.
     pub training_hash: String,
-    /// Whether it began by imitating the scripted policy.
+    /// Whether it started by imitating the scripted policy.
     pub warm_start: bool,
-    /// The checkpoint before it in its training; `None` for the first.
+    /// The previous checkpoint of its training; `None` for the first.
     pub parent: Option<String>,
     /// Mean town score of the latest days in training.
     pub town_score: Option<f64>,
@@ -65,7 +64,7 @@ pub struct Meta {
 }
 
 impl Meta {
-    /// What is known of a policy from the rules it is trained with.
+    /// The metadata of a policy that is trained with these rules, before its first step.
     pub fn of(rules: &Rules, shape: &Shape) -> Self {
         let layout = layout(rules.config.features.systems.observations);
         Self {
@@ -78,7 +77,7 @@ impl Meta {
             steps: 0,
             updates: 0,
             seed: 0,
-            training_hash: training_hash(rules),
+            training_hash: rules.texts_digest.clone(),
             warm_start: false,
             parent: None,
             town_score: None,
@@ -87,33 +86,28 @@ impl Meta {
     }
 }
 
-/// 32 hex digits over all that a training's towns are made from.
-pub fn training_hash(rules: &Rules) -> String {
-    rules.texts_digest.clone()
-}
-
-/// A policy: what it is, its weights, and how it sees.
+/// A policy with its metadata.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// 16 hex digits over its bytes.
+    /// The first 16 hex digits of the file's SHA-256.
     pub id: String,
-    /// What it is made for and where it comes from.
+    /// The metadata.
     pub meta: Meta,
     /// The network.
     pub weights: Weights,
-    /// The scale of observations, frozen.
+    /// The observation normalizer, frozen.
     pub normalizer: Normalizer,
 }
 
 impl Checkpoint {
-    /// The bytes of a policy, and their name.
+    /// The id and the bytes of a policy.
     pub fn encode(meta: &Meta, weights: &Weights, normalizer: &Normalizer) -> (String, Vec<u8>) {
-        let scale = normalizer.columns();
-        let columns: Vec<&Column> = weights.columns.iter().chain(&scale).collect();
-        let bytes: Vec<Vec<u8>> = columns.iter().map(|column| little_endian(&column.values)).collect();
-        let views = columns.iter().zip(&bytes).map(|(column, bytes)| {
-            let view = TensorView::new(Dtype::F32, column.shape.clone(), bytes);
-            (column.name.clone(), view.expect("a column fills its shape"))
+        let scale = normalizer.tensors();
+        let tensors: Vec<&NamedTensor> = weights.tensors.iter().chain(&scale).collect();
+        let bytes: Vec<Vec<u8>> = tensors.iter().map(|tensor| little_endian(&tensor.values)).collect();
+        let views = tensors.iter().zip(&bytes).map(|(tensor, bytes)| {
+            let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes);
+            (tensor.name.clone(), view.expect("a tensor fills its shape"))
         });
         let about = serde_json::to_string(meta).expect("plain values");
         let metadata = Some(HashMap::from([(KEY.to_owned(), about)]));
@@ -121,10 +115,10 @@ impl Checkpoint {
         (name(&bytes), bytes)
     }
 
-    /// Reads what was written; everything is checked.
+    /// Reads and validates the bytes of a policy.
     ///
     /// # Errors
-    /// The fault by its name.
+    /// The first problem found.
     pub fn decode(id: &str, bytes: &[u8]) -> Result<Self, CheckpointError> {
         whole(id, bytes)?;
         let found = name(bytes);
@@ -141,10 +135,10 @@ impl Checkpoint {
             let (found, wanted) = (meta.format, FORMAT.into());
             return Err(CheckpointError::Mismatch { id: id.into(), what: "the format", found, wanted });
         }
-        let tensors = SafeTensors::deserialize(bytes).map_err(unreadable)?;
-        let (scale, weights): (Vec<Column>, Vec<Column>) =
-            columns(id, &tensors)?.into_iter().partition(|column| column.name.starts_with("obs."));
-        let width = weights.iter().find(|column| column.name == "fc1.weight").and_then(|it| it.shape.get(1)).copied();
+        let stored = SafeTensors::deserialize(bytes).map_err(unreadable)?;
+        let (scale, weights): (Vec<NamedTensor>, Vec<NamedTensor>) =
+            named_tensors(id, &stored)?.into_iter().partition(|tensor| tensor.name.starts_with("obs."));
+        let width = weights.iter().find(|tensor| tensor.name == "fc1.weight").and_then(|it| it.shape.get(1)).copied();
         let shape = Shape { observation: width.unwrap_or_default(), hidden: meta.hidden, options: meta.options.len() };
         if shape.options > Shape::MOST_OPTIONS {
             return Err(CheckpointError::unreadable(id, format!("it has {} options", shape.options)));
@@ -155,18 +149,18 @@ impl Checkpoint {
         Ok(Self { id: id.into(), meta, weights, normalizer })
     }
 
-    /// Reads bytes that come with no name, such as those inside the program: their name is what they make.
+    /// Reads a policy without a known id, such as one embedded in the program.
     ///
     /// # Errors
-    /// As [`Self::decode`].
+    /// Like [`Self::decode`].
     pub fn embedded(bytes: &[u8]) -> Result<Self, CheckpointError> {
         Self::decode(&name(bytes), bytes)
     }
 
-    /// Whether this policy can drive a town with these rules.
+    /// Checks that this policy can drive a town with these rules.
     ///
     /// # Errors
-    /// What does not fit: `config_id`, the layout of observations, the options.
+    /// A mismatch of `config_id`, observation layout or options.
     pub fn fits(&self, rules: &Rules) -> Result<(), CheckpointError> {
         let layout = layout(rules.config.features.systems.observations);
         let options: Vec<&str> = OPTIONS.iter().map(|row| row.1).collect();
@@ -192,20 +186,20 @@ impl Checkpoint {
         Shape { observation, hidden: self.meta.hidden, options: self.meta.options.len() }
     }
 
-    /// Its network, ready to run.
+    /// Its network, prepared for inference.
     pub fn forward(&self) -> Forward {
         Forward::new(self.shape(), &self.weights)
     }
 }
 
-/// That the file ends where its header says.
+/// Checks that the file is as long as its header says.
 fn whole(id: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
     let truncated = |wanted| CheckpointError::Truncated { id: id.into(), found: bytes.len(), wanted };
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else { return Err(truncated(8)) };
     let header = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
     let header_end = header.saturating_add(8);
     let Some(header) = rest.get(..header) else { return Err(truncated(header_end)) };
-    // A header that cannot be read is the next check's business.
+    // An invalid header is reported by safetensors itself.
     let Ok(serde_json::Value::Object(entries)) = serde_json::from_slice(header) else { return Ok(()) };
     let end = |entry: &serde_json::Value| entry["data_offsets"][1].as_u64().unwrap_or_default();
     let data = usize::try_from(entries.values().map(end).max().unwrap_or_default()).unwrap_or(usize::MAX);
@@ -213,23 +207,23 @@ fn whole(id: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
     if bytes.len() < wanted { Err(truncated(wanted)) } else { Ok(()) }
 }
 
-fn columns(id: &str, tensors: &SafeTensors<'_>) -> Result<Vec<Column>, CheckpointError> {
-    let column = |(name, view): (String, TensorView<'_>)| {
+fn named_tensors(id: &str, stored: &SafeTensors<'_>) -> Result<Vec<NamedTensor>, CheckpointError> {
+    let tensor = |(name, view): (String, TensorView<'_>)| {
         if view.dtype() != Dtype::F32 {
             return Err(CheckpointError::unreadable(id, format!("`{name}` is not of 32-bit floats")));
         }
         let (values, _) = view.data().as_chunks::<4>();
         let values = values.iter().map(|value| f32::from_le_bytes(*value)).collect();
-        Ok(Column { name, shape: view.shape().to_vec(), values })
+        Ok(NamedTensor { name, shape: view.shape().to_vec(), values })
     };
-    tensors.tensors().into_iter().map(column).collect()
+    stored.tensors().into_iter().map(tensor).collect()
 }
 
 fn little_endian(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// The name that bytes have: the first 16 hex digits of their SHA-256.
+/// The id of a file: the first 16 hex digits of its SHA-256.
 fn name(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes)[..8])
 }

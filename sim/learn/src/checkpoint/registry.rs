@@ -1,20 +1,18 @@
-//! A folder of checkpoints: shadows of a training, or releases.
-//!
-//! Owns where files stand and that each appears whole or not at all. Rule: "Checkpoints".
+//! A folder of checkpoints, either of trainings or of releases. Files appear completely or not at all. Rule: "Checkpoints".
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{Checkpoint, CheckpointError, Saved};
+use super::{Checkpoint, CheckpointError, TrainingState};
 
-/// Ending of a policy's file.
+/// Extension of a policy.
 const POLICY: &str = "safetensors";
-/// Ending of what a training goes on from.
+/// Extension of a training state.
 const TRAINING: &str = "training";
-/// Most bytes of a file that is read.
+/// Size limit of a file that is read.
 const MAX_BYTES: u64 = 1024 * 1024 * 1024;
-/// States of one training that are kept: the newest, and one before in case it is lost.
+/// Training states kept per run: the newest, and one before in case it is damaged.
 const KEPT: usize = 2;
 
 /// A folder of checkpoints, which need not exist yet.
@@ -22,7 +20,7 @@ const KEPT: usize = 2;
 pub struct Registry(PathBuf);
 
 impl Registry {
-    /// The registry at a folder.
+    /// The registry in a folder.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self(folder.into())
     }
@@ -32,47 +30,48 @@ impl Registry {
         &self.0
     }
 
-    /// Where a checkpoint's policy stands.
+    /// Path of a checkpoint's policy.
     pub fn path(&self, id: &str) -> PathBuf {
         self.0.join(format!("{id}.{POLICY}"))
     }
 
-    /// Ids of everything here, sorted.
+    /// All checkpoint ids, sorted.
     pub fn ids(&self) -> Vec<String> {
         self.named(POLICY)
     }
 
-    /// Loads and checks a checkpoint.
+    /// Loads and validates a checkpoint.
     ///
     /// # Errors
-    /// The fault by its name.
+    /// The first problem found.
     pub fn load(&self, id: &str) -> Result<Checkpoint, CheckpointError> {
         Checkpoint::decode(id, &self.bytes(id)?)
     }
 
-    /// A checkpoint's file as it is, unchecked.
+    /// The unvalidated bytes of a checkpoint.
     ///
     /// # Errors
-    /// That there is none, or the disk's.
+    /// A missing file or an I/O error.
     pub fn bytes(&self, id: &str) -> Result<Vec<u8>, CheckpointError> {
         self.read(id, POLICY)
     }
 
-    /// Writes a policy whose bytes have this name; one that is there already is left as it is.
+    /// Writes the bytes of a policy under their id.
     ///
     /// # Errors
-    /// The disk's; then nothing of it is there.
+    /// An I/O error; then the file does not exist.
     pub fn store(&self, id: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
         self.write(&self.path(id), bytes)
     }
 
-    /// Writes what a training goes on from beside its policy, and removes older ones of the same training.
+    /// Writes a training state beside its policy, and removes older ones of the same run.
     ///
     /// # Errors
-    /// The disk's; then nothing of it is there.
-    pub fn save(&self, saved: &Saved) -> Result<(), CheckpointError> {
+    /// An I/O error; then the file does not exist.
+    pub fn save(&self, saved: &TrainingState) -> Result<(), CheckpointError> {
         self.write(&self.0.join(format!("{}.{TRAINING}", saved.policy)), &saved.encode())?;
-        let mut older: Vec<Saved> = self.trainings().into_iter().filter(|other| other.run == saved.run).collect();
+        let mut older: Vec<TrainingState> =
+            self.trainings().into_iter().filter(|other| other.run == saved.run).collect();
         older.sort_by_key(|other| other.progress.updates);
         let beyond = older.len().saturating_sub(KEPT);
         for other in &older[..beyond] {
@@ -82,33 +81,28 @@ impl Registry {
         Ok(())
     }
 
-    /// What a training goes on from at this checkpoint.
+    /// The training state of a checkpoint.
     ///
     /// # Errors
-    /// The fault by its name.
-    pub fn training(&self, id: &str) -> Result<Saved, CheckpointError> {
+    /// The first problem found.
+    pub fn training(&self, id: &str) -> Result<TrainingState, CheckpointError> {
         let bytes = self.read(id, TRAINING)?;
-        Saved::decode(id, &bytes)
+        TrainingState::decode(id, &bytes)
     }
 
-    /// The newest training here that can be gone on with: the last run by name, at its last checkpoint.
-    pub fn newest_training(&self) -> Option<Saved> {
-        self.newest_training_matching(|_| true)
-    }
-
-    /// The newest of those that are wanted.
-    pub fn newest_training_matching(&self, is_wanted: impl Fn(&Saved) -> bool) -> Option<Saved> {
+    /// The newest training state that is wanted: the last run by name, at its latest update.
+    pub fn newest_training(&self, is_wanted: impl Fn(&TrainingState) -> bool) -> Option<TrainingState> {
         let wanted = self.trainings().into_iter().filter(is_wanted);
         wanted.max_by(|a, b| (&a.run, a.progress.updates).cmp(&(&b.run, b.progress.updates)))
     }
 
-    /// What is wrong with trainings that are passed over, by name.
+    /// The errors of training states that cannot be read.
     pub fn damaged_trainings(&self) -> Vec<CheckpointError> {
         self.named(TRAINING).iter().filter_map(|id| self.training(id).err()).collect()
     }
 
-    /// Those that can be read; a damaged one is as if it were not there, and the one before it is gone on with.
-    fn trainings(&self) -> Vec<Saved> {
+    /// All readable training states; damaged ones are skipped.
+    fn trainings(&self) -> Vec<TrainingState> {
         self.named(TRAINING).iter().filter_map(|id| self.training(id).ok()).collect()
     }
 
@@ -134,7 +128,7 @@ impl Registry {
         fs::read(&path).map_err(CheckpointError::disk(path))
     }
 
-    /// Beside it, synced, and renamed into place; then the folder is synced as well.
+    /// Writes a temporary file, syncs it, renames it into place and syncs the folder.
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
         fs::create_dir_all(&self.0).map_err(CheckpointError::disk(&self.0))?;
         let beside = path.with_extension("new");
@@ -146,7 +140,7 @@ impl Registry {
             File::open(&self.0)?.sync_all()
         };
         write().map_err(|error| {
-            // A piece of a file would keep the room that is missing.
+            // A partial file would occupy the space that is missing.
             drop(fs::remove_file(&beside));
             CheckpointError::disk(path)(error)
         })

@@ -1,7 +1,6 @@
-//! What a training goes on from: the learner's moments, exact running statistics, every town, and what made them.
+//! The state of a training: optimizer moments, exact observation statistics, every town and its sources.
 //!
-//! Owns the bytes and their check; for this program alone and bound to its version, unlike the policy beside it. Rule:
-//! "Checkpoints".
+//! Unlike the policy beside it, the format is private to this version of the program. Rule: "Checkpoints".
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -12,31 +11,31 @@ use crate::network::{Normalizer, Shape, Weights};
 use crate::ppo::LearnerState;
 use crate::train::Progress;
 
-/// First bytes; the digit changes whenever what follows does.
+/// First bytes; the digit is the format version.
 const MAGIC: &[u8; 16] = b"townlet-train-1\n";
-/// Bytes of the check.
+/// Bytes of the SHA-256.
 const CHECK: usize = 32;
 
 /// A training between two updates.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Saved {
-    /// The checkpoint it stands beside.
+pub struct TrainingState {
+    /// Id of the policy beside it.
     pub policy: String,
     /// The run whose log it continues.
     pub run: String,
-    /// What its towns are made of.
+    /// The sources of its towns.
     pub sources: Sources,
-    /// Whether it began by imitating the scripted policy.
+    /// Whether it started by imitating the scripted policy.
     pub warm_start: bool,
-    /// How far it has come, and every town.
+    /// Progress and the state of every town.
     pub progress: Progress,
-    learner: Numbers,
+    learner: LearnerArrays,
     scale: (f64, Vec<f64>, Vec<f64>),
 }
 
-/// A learner's numbers in the order of its network's columns.
+/// A learner's tensors in the order of its network.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Numbers {
+struct LearnerArrays {
     weights: Vec<Vec<f32>>,
     first_moments: Vec<Vec<f32>>,
     second_moments: Vec<Vec<f32>>,
@@ -44,8 +43,8 @@ struct Numbers {
     updates: u64,
 }
 
-impl Saved {
-    /// Puts a training's parts together.
+impl TrainingState {
+    /// Assembles the parts of a training.
     pub fn new(
         (policy, run): (String, String),
         (sources, warm_start): (Sources, bool),
@@ -53,8 +52,8 @@ impl Saved {
         learner: &LearnerState,
         normalizer: &Normalizer,
     ) -> Self {
-        let values = |weights: &Weights| weights.columns.iter().map(|column| column.values.clone()).collect();
-        let numbers = Numbers {
+        let values = |weights: &Weights| weights.tensors.iter().map(|tensor| tensor.values.clone()).collect();
+        let numbers = LearnerArrays {
             weights: values(&learner.weights),
             first_moments: values(&learner.first_moments),
             second_moments: values(&learner.second_moments),
@@ -69,17 +68,17 @@ impl Saved {
     /// The learner's state, for a network of this shape.
     ///
     /// # Errors
-    /// By name, when it is of another network.
+    /// A mismatch of the network.
     pub fn learner(&self, shape: &Shape) -> Result<LearnerState, CheckpointError> {
         let weights = |values: &[Vec<f32>]| {
             let mut weights = Weights::zeros(shape);
-            let fits = weights.columns.len() == values.len();
-            for (column, values) in weights.columns.iter_mut().zip(values) {
-                column.values.clone_from(values);
+            let fits = weights.tensors.len() == values.len();
+            for (tensor, values) in weights.tensors.iter_mut().zip(values) {
+                tensor.values.clone_from(values);
             }
             let error = |error| CheckpointError::Weights { id: self.policy.clone(), error };
             if !fits {
-                return Err(self.odd("its network has other layers"));
+                return Err(self.unreadable("its network has other layers"));
             }
             weights.check(shape).map_err(error)?;
             Ok(weights)
@@ -93,42 +92,42 @@ impl Saved {
         })
     }
 
-    /// The scale of observations, going on.
+    /// The observation normalizer, not frozen.
     ///
     /// # Errors
-    /// When it is of another layout.
+    /// Another observation layout.
     pub fn normalizer(&self, width: usize) -> Result<Normalizer, CheckpointError> {
         let (count, mean, squares) = &self.scale;
         if mean.len() != width || squares.len() != width {
-            return Err(self.odd("its observations are of another layout"));
+            return Err(self.unreadable("its observations have another layout"));
         }
         Ok(Normalizer::restore(*count, mean.clone(), squares.clone()))
     }
 
-    fn odd(&self, why: &str) -> CheckpointError {
+    fn unreadable(&self, why: &str) -> CheckpointError {
         CheckpointError::unreadable(&self.policy, why)
     }
 
-    /// As bytes: a mark, a check over the rest, and the rest.
+    /// Magic bytes, SHA-256 of the content, and the content.
     pub fn encode(&self) -> Vec<u8> {
         let content = postcard::to_stdvec(self).expect("plain values");
         [MAGIC.as_slice(), &Sha256::digest(&content), &content].concat()
     }
 
-    /// Reads what was written.
+    /// Reads and validates the bytes of a training state.
     ///
     /// # Errors
-    /// The fault by its name.
+    /// The first problem found.
     pub fn decode(id: &str, bytes: &[u8]) -> Result<Self, CheckpointError> {
         let Some(rest) = bytes.strip_prefix(MAGIC.as_slice()) else {
-            return Err(CheckpointError::unreadable(id, "it is no training of this version"));
+            return Err(CheckpointError::unreadable(id, "it is not a training state of this version"));
         };
         let Some((check, content)) = rest.split_at_checked(CHECK) else {
             let wanted = MAGIC.len() + CHECK;
             return Err(CheckpointError::Truncated { id: id.into(), found: bytes.len(), wanted });
         };
         if Sha256::digest(content).as_slice() != check {
-            return Err(CheckpointError::unreadable(id, "the training beside it was altered or cut off"));
+            return Err(CheckpointError::unreadable(id, "the training state beside it was altered or truncated"));
         }
         let saved: Self =
             postcard::from_bytes(content).map_err(|error| CheckpointError::unreadable(id, error.to_string()))?;

@@ -1,66 +1,66 @@
-//! What must never happen in a town, looked for after every tick: money from nowhere, disorder in a queue, standstill.
+//! Checks after every tick of an evaluation: money is conserved, queues are in order, and queues move.
 //!
-//! Keeps a ledger of its own, from what residents are known to have earned, eaten and owed; the town's payments are never asked.
-//! Holds for towns that no operator touches. Rule: "Scripted baseline".
+//! Keeps a ledger of its own from wages, purchases and rent, and compares it with the wallets. Only valid for towns without
+//! operator commands. Rule: "Scripted baseline".
 
 use townlet_town::events::EventKind;
 use townlet_town::fixed_point::Micro;
 use townlet_town::ids::{AgentId, ObjectId};
 use townlet_town::{Rules, State, Town, names, options, queues};
 
-/// Longest a reservation that nobody takes up stands in the way, with room for the walk to it.
-const RESERVED: u64 = 100;
+/// Ticks that an unused reservation can block a queue, including the walk to it.
+const RESERVATION_TICKS: u64 = 100;
 
-/// What went wrong, and when.
+/// A violated invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// After how many ticks.
+pub struct Violation {
+    /// Ticks of the town when it was found.
     pub tick: u64,
-    /// In a sentence.
+    /// What is wrong, as a sentence.
     pub what: String,
 }
 
-/// Looks at a town tick by tick and keeps the first fault of each kind.
+/// Checks a town tick by tick and keeps the first violation of each kind.
 #[derive(Clone, Debug)]
-pub struct Watch {
-    /// The first time money did not agree with the ledger.
-    pub money: Option<Fault>,
-    /// The first disorder or standstill.
-    pub deadlock: Option<Fault>,
-    /// Paid for meals and groceries, by resident.
+pub struct InvariantMonitor {
+    /// The first time that wallets and ledger differed.
+    pub money: Option<Violation>,
+    /// The first time that a queue was out of order or did not move.
+    pub deadlock: Option<Violation>,
+    /// Paid for meals and groceries, by resident number.
     spent: Vec<Micro>,
-    /// By object: who used it a tick ago, and since when its queue is not empty and that has been so.
-    stands: Vec<(Vec<AgentId>, u64)>,
-    /// Ticks without any change after which a queue stands still.
-    patience: u64,
+    /// By object: its users one tick ago, and the tick since which they have not changed while residents queued.
+    unchanged_since: Vec<(Vec<AgentId>, u64)>,
+    /// Ticks without a change after which a queue counts as stuck.
+    stuck_after: u64,
 }
 
-impl Watch {
-    /// For a town that has just begun.
+impl InvariantMonitor {
+    /// A monitor for a town before its first tick.
     pub fn new(town: &Town) -> Self {
         let rules = town.rules();
         let longest = rules.affordances.iter().map(|what| what.duration).max().unwrap_or_default();
-        let patience = u64::from(longest + rules.config.queue_fairness.cooldown_ticks) + RESERVED;
-        let stands = vec![(Vec::new(), town.tick()); rules.plan.objects.len()];
-        Self { money: None, deadlock: None, spent: Vec::new(), stands, patience }
+        let stuck_after = u64::from(longest + rules.config.queue_fairness.cooldown_ticks) + RESERVATION_TICKS;
+        let unchanged_since = vec![(Vec::new(), town.tick()); rules.plan.objects.len()];
+        Self { money: None, deadlock: None, spent: Vec::new(), unchanged_since, stuck_after }
     }
 
-    /// Looks at the tick just lived through; its events must still be there.
-    pub fn look(&mut self, town: &Town) {
-        let fault = |what| Fault { tick: town.tick(), what };
-        self.purchases(town);
+    /// Checks the latest tick. Its events must not be cleared yet.
+    pub fn check(&mut self, town: &Town) {
+        let violation = |what| Violation { tick: town.tick(), what };
+        self.record_purchases(town);
         if self.money.is_none() {
-            self.money = self.audit(town.rules(), town.state()).map(fault);
+            self.money = self.money_mismatch(town.rules(), town.state()).map(violation);
         }
-        let stuck = self.standstill(town.rules(), town.state());
+        let stuck = self.stuck_queue(town.rules(), town.state());
         if self.deadlock.is_none() {
             let disorder = queues::violations(town.rules(), town.state()).into_iter().next();
-            self.deadlock = disorder.or(stuck).map(fault);
+            self.deadlock = disorder.or(stuck).map(violation);
         }
     }
 
-    /// Whatever was finished was paid for, at the price of the tick.
-    fn purchases(&mut self, town: &Town) {
+    /// Adds the price of every finished use, at the prices of this tick.
+    fn record_purchases(&mut self, town: &Town) {
         for event in town.events() {
             if let EventKind::AffordanceDone { who, affordance, .. } = event.kind {
                 let index = who.0 as usize;
@@ -72,15 +72,15 @@ impl Watch {
         }
     }
 
-    /// Everybody must hold the starter kit and their wages, less what they bought and the rent of the days they paid; the outside
-    /// world must be short of exactly that.
-    fn audit(&self, rules: &Rules, state: &State) -> Option<String> {
+    /// Every wallet must hold the starter wallet and the wages, less purchases and paid rent; the outside account must be
+    /// exactly the negative sum.
+    fn money_mismatch(&self, rules: &Rules, state: &State) -> Option<String> {
         let day = rules.day_length();
         let (agents, last) = (&state.agents, state.tick - 1);
         let mut held = Micro::ZERO;
         for agent in agents.present.iter().copied() {
             let who = agents.resident[agent];
-            // Rent is due at the turn of a day, before newcomers arrive.
+            // Rent is due at the start of a day, before newcomers arrive.
             let due = (last / day - agents.arrived[agent] / day) as i64 - i64::from(agents.rent_owed[agent]);
             let spent = self.spent.get(who.0 as usize).copied().unwrap_or_default();
             let owns = rules.config.lifecycle.starter_wallet + agents.wages_earned[agent]
@@ -95,21 +95,21 @@ impl Watch {
         (outside != -held).then(|| format!("the outside world holds {outside}, the town {held}"))
     }
 
-    /// A queue in which nothing has changed for longer than anything can take, or somebody who cannot get past others.
-    fn standstill(&mut self, rules: &Rules, state: &State) -> Option<String> {
+    /// The first queue or walking resident that has not moved for longer than any use can take.
+    fn stuck_queue(&mut self, rules: &Rules, state: &State) -> Option<String> {
         let mut found = None;
-        for (index, (before, since)) in self.stands.iter_mut().enumerate() {
+        for (index, (before, since)) in self.unchanged_since.iter_mut().enumerate() {
             let object = ObjectId(index as u16);
             let it = &state.objects[object];
             if it.queue.is_empty() || *before != it.uses {
                 *since = state.tick;
                 before.clone_from(&it.uses);
-            } else if state.tick - *since > self.patience {
+            } else if state.tick - *since > self.stuck_after {
                 found = Some(format!("nothing moves in the queue of {}", rules.plan.objects[object].name));
             }
         }
         let agents = &state.agents;
-        let blocked = |agent: &&AgentId| u64::from(agents.blocked[**agent]) > self.patience;
+        let blocked = |agent: &&AgentId| u64::from(agents.blocked[**agent]) > self.stuck_after;
         let stuck = agents.present.iter().find(blocked);
         found.or_else(|| stuck.map(|agent| format!("{} cannot get past", names::name(agents.resident[*agent]))))
     }

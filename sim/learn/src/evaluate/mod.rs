@@ -1,57 +1,57 @@
-//! Evaluation: one policy over many towns and days, and what came of each.
+//! Evaluation: one policy over many towns and days, with a record of each town.
 //!
-//! A town's record depends on its seed and the policy alone, never on the other towns or on the number of threads. Runs and
-//! records; what the figures of many towns come to stands in [`stats`], what must never happen in [`watch`]. Knows no
-//! file, no clock and no screen. Rule: "Town score" and "Scripted baseline".
+//! A record depends only on the seed and the policy. Statistics over records are in [`stats`], invariant checks in
+//! [`invariant_monitor`]. Rule: "Town score" and "Scripted baseline".
 
 pub mod invariant_monitor;
 pub mod sequential_test;
 pub mod stats;
 
 use std::num::NonZero;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use townlet_town::kpi::{self, Counters, KPIS, Reading};
+use townlet_town::kpi::{self, Counters, KPIS, Reading, Target};
 use townlet_town::score::{self, Terms};
 use townlet_town::{Policy, Rules, Town};
 
-use invariant_monitor::{Fault, Watch};
+use crate::parallel;
+use invariant_monitor::{InvariantMonitor, Violation};
 
 /// Which towns, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The first town's seed; the others follow it one by one.
+    /// Seed of the first town; the others follow one by one.
     pub seed: u64,
-    /// Towns.
+    /// Number of towns.
     pub seeds: usize,
-    /// Days each of them lives.
+    /// Days per town.
     pub days: usize,
 }
 
-/// One day of one town, as it stood when the day was over.
+/// One day of one town, read at the end of that day.
 #[derive(Clone, Copy)]
 pub struct Day {
-    /// The day's score with its terms; `None` when it has none.
+    /// The score with its terms; `None` when the day has none.
     pub score: Option<Terms>,
-    /// What was counted over the day.
+    /// Counters of the day.
     pub counters: Counters,
     /// Every KPI with its verdict, in the order of [`KPIS`].
     pub kpis: [Reading; KPIS.len()],
 }
 
-/// What came of one town.
+/// The result of one town.
 #[derive(Clone)]
 pub struct Record {
     /// Its seed.
     pub seed: u64,
-    /// Day by day.
+    /// Its days in order.
     pub days: Vec<Day>,
-    /// Digest of its state at the end.
+    /// Digest of the final state.
     pub digest: String,
-    /// The first time its money did not agree with the ledger; `None` when it is conserved to the last unit.
-    pub money: Option<Fault>,
-    /// The first time a queue was in disorder or nothing moved in it; `None` when none ever was.
-    pub deadlock: Option<Fault>,
+    /// The first time that money was not conserved.
+    pub money: Option<Violation>,
+    /// The first time that a queue was out of order or stuck.
+    pub deadlock: Option<Violation>,
 }
 
 impl Record {
@@ -66,28 +66,28 @@ impl Record {
         self.kpi_on(index, self.days.len())
     }
 
-    /// A KPI after a day, from 1.
+    /// A KPI after a day, counted from 1.
     pub fn kpi_on(&self, index: usize, day: usize) -> Option<f64> {
         Some(self.days.get(day.checked_sub(1)?)?.kpis[index].value?.to_f64())
     }
 
-    /// A counter over all days.
+    /// A counter summed over all days.
     pub fn total(&self, what: impl Fn(&Counters) -> u32) -> u64 {
         self.days.iter().map(|day| u64::from(what(&day.counters))).sum()
     }
 }
 
-/// Something that people do in a town that is alive.
+/// A daily count that shows residents interacting.
 pub struct Sign {
-    /// For programs: `shared_meals`.
+    /// Name in JSON: `shared_meals`.
     pub name: &'static str,
-    /// For people: `shared meals`.
+    /// Name on screen: `shared meals`.
     pub title: &'static str,
-    /// How often in a day.
+    /// Its count on a day.
     pub count: fn(&Counters) -> u32,
 }
 
-/// The signs of life.
+/// All signs of life.
 pub static SIGNS: [Sign; 5] = [
     Sign { name: "waits", title: "waits", count: |day| day.waits },
     Sign { name: "late_arrivals", title: "late arrivals", count: |day| day.late_shifts },
@@ -96,8 +96,8 @@ pub static SIGNS: [Sign; 5] = [
     Sign { name: "quarrels", title: "quarrels", count: |day| day.quarrels },
 ];
 
-/// Runs a policy over the span's towns on up to `threads` workers; `policy` makes one for each seed. `done` is told of every
-/// town that is finished, from whichever worker finished it. The records are in the order of the seeds.
+/// Runs a policy over the span's towns on up to `threads` threads and returns their records in the order of the seeds.
+/// `policy` makes the policy for a seed; `done` is called after each town, from the thread that ran it.
 pub fn evaluate<P: Policy>(
     rules: &Arc<Rules>,
     span: Span,
@@ -105,41 +105,32 @@ pub fn evaluate<P: Policy>(
     policy: impl Fn(u64) -> P + Sync,
     done: impl Fn() + Sync,
 ) -> Vec<Record> {
-    let mut records: Vec<Option<Record>> = vec![None; span.seeds];
-    let open = Mutex::new((0..).map(|index| span.seed.wrapping_add(index)).zip(&mut records));
-    let work = || {
-        // The lock is held while a town is taken, not while it lives.
-        let next = || open.lock().unwrap_or_else(PoisonError::into_inner).next();
-        while let Some((seed, record)) = next() {
-            *record = Some(live(rules, seed, span.days, policy(seed)));
+    let seeds = (0..span.seeds as u64).map(|index| span.seed.wrapping_add(index));
+    let mut towns: Vec<(u64, Option<Record>)> = seeds.map(|seed| (seed, None)).collect();
+    parallel::for_each_chunk(&mut towns, 1, threads, |towns| {
+        for (seed, record) in towns {
+            *record = Some(run_town(rules, *seed, span.days, policy(*seed)));
             done();
         }
-    };
-    std::thread::scope(|scope| {
-        // This thread is one of the workers.
-        for _ in 1..threads.get().min(span.seeds.max(1)) {
-            scope.spawn(work);
-        }
-        work();
     });
-    records.into_iter().flatten().collect()
+    towns.into_iter().filter_map(|(_, record)| record).collect()
 }
 
-/// The life of one town.
-fn live(rules: &Arc<Rules>, seed: u64, days: usize, mut policy: impl Policy) -> Record {
+/// Runs one town.
+fn run_town(rules: &Arc<Rules>, seed: u64, days: usize, mut policy: impl Policy) -> Record {
     let mut town = Town::new(Arc::clone(rules), seed);
-    let mut watch = Watch::new(&town);
+    let mut monitor = InvariantMonitor::new(&town);
     let days = (0..days)
         .map(|_| {
             for _ in 0..rules.day_length() {
                 town.step(&mut policy);
-                watch.look(&town);
+                monitor.check(&town);
                 town.clear_events();
             }
             day(&town)
         })
         .collect();
-    let Watch { money, deadlock, .. } = watch;
+    let InvariantMonitor { money, deadlock, .. } = monitor;
     Record { seed, days, digest: town.digest(), money, deadlock }
 }
 
@@ -149,13 +140,20 @@ fn day(town: &Town) -> Day {
     Day {
         score: score::last(rules, state),
         counters: state.days.days[0],
-        kpis: std::array::from_fn(|_| readings.next().expect("a reading a row")),
+        kpis: std::array::from_fn(|_| readings.next().expect("one reading per KPI")),
     }
 }
 
-/// How one policy did against another on each seed both were run on: the first minus the second. Seeds on which either has no
-/// score are left out.
+/// Score differences by seed, ours minus theirs. Seeds without a score on both sides are left out.
 pub fn differences(ours: &[Record], theirs: &[Record]) -> Vec<f64> {
     let pairs = ours.iter().filter_map(|ours| Some((ours, theirs.iter().find(|theirs| theirs.seed == ours.seed)?)));
     pairs.filter_map(|(ours, theirs)| Some(ours.score()? - theirs.score()?)).collect()
+}
+
+/// Whether a mean over several towns meets a KPI's target.
+pub fn meets(target: Target, value: f64) -> bool {
+    match target {
+        Target::AtLeast(limit) => value >= limit.to_f64(),
+        Target::AtMost(limit) => value <= limit.to_f64(),
+    }
 }

@@ -1,26 +1,25 @@
-//! A sequential paired test: is a candidate better than the release, looked at after every pair of towns.
+//! A group-sequential paired test: whether a candidate scores higher than the release, evaluated after every pair of towns.
 //!
-//! A pair is one seed lived through under both; what is taken is the difference of the town scores. Owns the stopping rule, its
-//! bounds and the interval; knows no town and no policy. Group-sequential bounds with the error spent evenly over the looks
-//! (Lan and `DeMets` 1983), the interval that belongs to them (Jennison and Turnbull 1989), and Student's t for an unknown
-//! deviation. Which rule needs the fewest pairs was tried out: docs/POLICY.md. Rule: "Stability, promotion, rollback".
+//! A pair is one seed run under both policies; its value is the difference of the town scores. The error is spent evenly
+//! over the analyses (Lan and `DeMets` 1983), with the matching repeated confidence interval (Jennison and Turnbull 1989) and
+//! Student's t for the unknown deviation. docs/POLICY.md compares stopping rules. Rule: "Stability, promotion, rollback".
 
 use std::f64::consts::TAU;
 
 use serde::{Deserialize, Serialize};
 
-/// What the test promises, and what it may cost.
+/// Error rates, effect size and number of pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// How often a candidate that is no better is called better, over all looks together; in (0, 0.5).
+    /// Probability of calling an equal candidate better, over all analyses together; in (0, 0.5).
     pub alpha: f64,
-    /// How often a candidate that is better by `effect` is called better, at least; in (0.5, 1). As long as a pair's
-    /// deviation is at most three times the effect.
+    /// Least probability of calling a candidate better that is better by `effect`; in (0.5, 1). Holds while the deviation of a
+    /// pair is at most three times the effect.
     pub power: f64,
-    /// The difference of town scores that is worth finding; above 0.
+    /// Smallest difference of town scores worth detecting; above 0.
     pub effect: f64,
-    /// Pairs before the first look; 8 or more.
+    /// Pairs before the first analysis; at least 8.
     pub min_pairs: usize,
     /// Pairs after which an undecided candidate counts as not better; at most 1,000.
     pub max_pairs: usize,
@@ -33,29 +32,31 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// That every figure is in its range.
+    /// Checks that every value is in its range.
     ///
     /// # Errors
-    /// The figure that is not, in a sentence.
+    /// The value that is not, as a sentence.
     pub fn check(&self) -> Result<(), String> {
         let Self { alpha, power, effect, min_pairs, max_pairs } = *self;
         if !(alpha > 0.0 && alpha < 0.5) {
-            return Err(format!("alpha is {alpha}; it lies between 0 and 0.5"));
+            return Err(format!("alpha is {alpha}; it must be between 0 and 0.5"));
         }
         if !(power > 0.5 && power < 1.0) {
-            return Err(format!("power is {power}; it lies between 0.5 and 1"));
+            return Err(format!("power is {power}; it must be between 0.5 and 1"));
         }
         if !(effect > 0.0 && effect <= 1.0) {
-            return Err(format!("effect is {effect}; it is above 0 and at most 1"));
+            return Err(format!("effect is {effect}; it must be above 0 and at most 1"));
         }
         if !(8 <= min_pairs && min_pairs <= max_pairs && max_pairs <= 1_000) {
-            return Err(format!("min_pairs is {min_pairs} and max_pairs {max_pairs}; 8 to 1,000 in this order"));
+            return Err(format!(
+                "min_pairs is {min_pairs} and max_pairs {max_pairs}; they must be 8 to 1,000, in this order"
+            ));
         }
         Ok(())
     }
 }
 
-/// What the pairs so far say.
+/// The result so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -63,62 +64,62 @@ pub enum Verdict {
     Undecided,
     /// The candidate is better: the whole interval is above 0.
     Better,
-    /// It is not: the effect is out of reach, or the pairs are used up.
+    /// The candidate is not better: the effect is excluded, or the pairs are used up.
     NotBetter,
 }
 
-/// The test as far as it is. Saved with its plan and its sums; it goes on as if it had never stopped.
+/// A running test. Serialized as its plan and sums, from which it continues unchanged.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Saved", into = "Saved")]
+#[serde(try_from = "SavedTest", into = "SavedTest")]
 pub struct SequentialTest {
     plan: Plan,
-    /// By look: how many standard errors away from 0 a mean is called better; with it, the interval.
+    /// By analysis: standard errors above 0 from which a mean counts as better; also the interval's half width.
     better: Vec<f64>,
-    /// By look: how many standard errors below the effect a mean is called futile.
+    /// By analysis: standard errors below the effect from which a mean counts as futile.
     futile: Vec<f64>,
     pairs: usize,
     mean: f64,
-    /// Sum of the squared distances from the mean.
+    /// Sum of squared deviations from the mean.
     squares: f64,
 }
 
-/// What is saved of a test; its bounds are made anew.
+/// The serialized form; the bounds are computed again.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Saved {
+struct SavedTest {
     plan: Plan,
     pairs: usize,
     mean: f64,
     squares: f64,
 }
 
-impl From<SequentialTest> for Saved {
+impl From<SequentialTest> for SavedTest {
     fn from(test: SequentialTest) -> Self {
         let SequentialTest { plan, pairs, mean, squares, .. } = test;
         Self { plan, pairs, mean, squares }
     }
 }
 
-impl TryFrom<Saved> for SequentialTest {
+impl TryFrom<SavedTest> for SequentialTest {
     type Error = String;
 
-    fn try_from(saved: Saved) -> Result<Self, String> {
-        let Saved { plan, pairs, mean, squares } = saved;
+    fn try_from(saved: SavedTest) -> Result<Self, String> {
+        let SavedTest { plan, pairs, mean, squares } = saved;
         plan.check()?;
         if pairs > plan.max_pairs || !(-1.0..=1.0).contains(&mean) || !(squares >= 0.0 && squares.is_finite()) {
-            return Err(format!("{pairs} pairs with mean {mean} and squares {squares} cannot be"));
+            return Err(format!("{pairs} pairs with mean {mean} and squares {squares} are not a valid test"));
         }
         Ok(Self { pairs, mean, squares, ..Self::new(plan) })
     }
 }
 
 impl SequentialTest {
-    /// A test that has seen nothing yet. Some tens of milliseconds: the bounds are computed.
+    /// A test without pairs. Computing the bounds takes some tens of milliseconds.
     ///
     /// # Panics
-    /// When the plan does not hold; see [`Plan::check`].
+    /// When the plan is invalid; see [`Plan::check`].
     pub fn new(plan: Plan) -> Self {
-        plan.check().expect("the plan holds");
+        plan.check().expect("a valid plan");
         Self {
             better: bounds(plan.alpha, plan.min_pairs, plan.max_pairs),
             futile: bounds(1.0 - plan.power, plan.min_pairs, plan.max_pairs),
@@ -129,112 +130,115 @@ impl SequentialTest {
         }
     }
 
-    /// Takes the next pair: town score under the candidate less that under the release, in [-1, 1]. Something that is no number
-    /// counts as a town that is lost. Once there is a verdict nothing is taken any more.
-    pub fn take(&mut self, difference: f64) {
+    /// Adds a pair: town score under the candidate minus that under the release, in [-1, 1]. NaN counts as -1. Ignored once
+    /// there is a verdict.
+    pub fn add(&mut self, difference: f64) {
         if self.verdict() != Verdict::Undecided {
             return;
         }
         let difference = if difference.is_nan() { -1.0 } else { difference.clamp(-1.0, 1.0) };
         self.pairs += 1;
-        // As Welford sums up: nothing is lost when the differences are all but equal.
+        // Welford's update keeps precision when the differences are nearly equal.
         let before = difference - self.mean;
         self.mean += before / self.pairs as f64;
         self.squares += before * (difference - self.mean);
     }
 
-    /// What the pairs so far say; final as soon as it is no longer [`Verdict::Undecided`].
+    /// The result so far; final once it is not [`Verdict::Undecided`].
     pub fn verdict(&self) -> Verdict {
-        let Some(look) = self.look() else { return Verdict::Undecided };
-        if self.mean - self.reach(self.better[look]) > 0.0 {
+        let Some(check) = self.check_index() else { return Verdict::Undecided };
+        if self.mean - self.half_width(self.better[check]) > 0.0 {
             Verdict::Better
-        } else if self.mean + self.reach(self.futile[look]) < self.plan.effect || self.pairs >= self.plan.max_pairs {
+        } else if self.mean + self.half_width(self.futile[check]) < self.plan.effect
+            || self.pairs >= self.plan.max_pairs
+        {
             Verdict::NotBetter
         } else {
             Verdict::Undecided
         }
     }
 
-    /// Where the true difference lies, with probability `1 - 2 alpha` at all looks together; `None` before the first look.
+    /// Interval of the true difference, with confidence `1 - 2 alpha` over all analyses; `None` before the first.
     pub fn interval(&self) -> Option<(f64, f64)> {
-        let reach = self.reach(self.better[self.look()?]);
-        Some((self.mean - reach, self.mean + reach))
+        let half_width = self.half_width(self.better[self.check_index()?]);
+        Some((self.mean - half_width, self.mean + half_width))
     }
 
-    /// Mean difference; `None` of no pairs.
+    /// Mean difference; `None` without pairs.
     pub fn mean(&self) -> Option<f64> {
         (self.pairs > 0).then_some(self.mean)
     }
 
-    /// Pairs taken.
+    /// Pairs added.
     pub fn pairs(&self) -> usize {
         self.pairs
     }
 
-    /// Pairs after which there is a verdict whatever they say.
+    /// Pairs after which there is always a verdict.
     pub fn max_pairs(&self) -> usize {
         self.plan.max_pairs
     }
 
-    /// What was promised.
+    /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Which of the looks this is.
-    fn look(&self) -> Option<usize> {
+    /// Index of the current analysis; `None` before the first.
+    fn check_index(&self) -> Option<usize> {
         self.pairs.checked_sub(self.plan.min_pairs)
     }
 
-    /// Half an interval's width, for so many deviations of a normal mean.
-    fn reach(&self, deviations: f64) -> f64 {
+    /// Half the width of an interval, for a number of normal deviations.
+    fn half_width(&self, deviations: f64) -> f64 {
         let (pairs, freedom) = (self.pairs as f64, self.pairs as f64 - 1.0);
-        student(deviations, freedom) * (self.squares / freedom / pairs).sqrt()
+        student_t_quantile(deviations, freedom) * (self.squares / freedom / pairs).sqrt()
     }
 }
 
-/// Width of a cell in which sums are counted, in deviations of one difference.
-const CELL: f64 = 0.1;
-/// How far one more difference may move a sum, and a sum stray from 0, in deviations.
-const FAR: f64 = 6.0;
+/// Width of a grid cell for the distribution of sums, in deviations of one difference.
+const CELL_WIDTH: f64 = 0.1;
+/// Range of the grid and of one difference, in deviations.
+const MAX_DEVIATIONS: f64 = 6.0;
 
-/// By look, after every pair from `first` to `last`: the standardised mean of normal differences around 0 that is exceeded at
-/// this look or an earlier one with probability `error * pairs / last`.
+/// Critical values after every pair from `first` to `last`: the standardized mean that normal differences around 0 exceed at
+/// this analysis or an earlier one with probability `error * pairs / last`.
 ///
-/// The distribution of the sum is carried from look to look, without what went beyond (Armitage, `McPherson` and Rowe 1969).
+/// The distribution of the sum is convolved from analysis to analysis, without the part beyond the bounds (Armitage,
+/// `McPherson` and Rowe 1969).
 fn bounds(error: f64, first: usize, last: usize) -> Vec<f64> {
-    let density = |at: f64, variance: f64| (-at * at / (2.0 * variance)).exp() / (TAU * variance).sqrt() * CELL;
-    let cells = (FAR * (last as f64).sqrt() / CELL) as isize;
-    let moves = (FAR / CELL) as isize;
-    let step: Vec<f64> = (-moves..=moves).map(|by| density(by as f64 * CELL, 1.0)).collect();
-    let mut sums: Vec<f64> = (-cells..=cells).map(|at| density(at as f64 * CELL, first as f64)).collect();
+    let density = |at: f64, variance: f64| (-at * at / (2.0 * variance)).exp() / (TAU * variance).sqrt() * CELL_WIDTH;
+    let cells = (MAX_DEVIATIONS * (last as f64).sqrt() / CELL_WIDTH) as isize;
+    let moves = (MAX_DEVIATIONS / CELL_WIDTH) as isize;
+    let step: Vec<f64> = (-moves..=moves).map(|by| density(by as f64 * CELL_WIDTH, 1.0)).collect();
+    let mut sums: Vec<f64> = (-cells..=cells).map(|at| density(at as f64 * CELL_WIDTH, first as f64)).collect();
     let mut spent = 0.0;
-    let looks = (first..=last).map(|pairs| {
+    let critical_values = (first..=last).map(|pairs| {
         if pairs > first {
-            sums = moved(&sums, &step);
+            sums = convolve(&sums, &step);
         }
         let due = error * pairs as f64 / last as f64;
-        let at = cut(&mut sums, due - spent);
+        let at = remove_upper_tail(&mut sums, due - spent);
         spent = due;
-        (at - cells as f64) * CELL / (pairs as f64).sqrt()
+        (at - cells as f64) * CELL_WIDTH / (pairs as f64).sqrt()
     });
-    looks.collect()
+    critical_values.collect()
 }
 
-/// The distribution one difference later.
-fn moved(sums: &[f64], step: &[f64]) -> Vec<f64> {
+/// The distribution after one more difference.
+fn convolve(sums: &[f64], step: &[f64]) -> Vec<f64> {
     let moves = step.len() / 2;
     let mass = |to: usize| {
         let from = to.saturating_sub(moves)..(to + moves + 1).min(sums.len());
-        // The first of `from` is as far below `to` as the step's middle is above the step's first.
+        // `from` starts as far below `to` as the step's first entry is below its middle.
         let steps = &step[from.start + moves - to..];
         sums[from].iter().zip(steps).map(|(mass, step)| mass * step).sum()
     };
     (0..sums.len()).map(mass).collect()
 }
 
-/// Takes the uppermost `mass` away; where the cut goes, in cells.
-fn cut(sums: &mut [f64], mass: f64) -> f64 {
+/// Removes the upper tail with this probability; the position of the cut, in cells.
+fn remove_upper_tail(sums: &mut [f64], mass: f64) -> f64 {
     let mut left = mass;
     for (at, cell) in sums.iter_mut().enumerate().rev() {
         if *cell > left {
@@ -248,9 +252,8 @@ fn cut(sums: &mut [f64], mass: f64) -> f64 {
     0.0
 }
 
-/// The quantile of Student's t that belongs to a normal quantile (the expansion of Fisher and Cornish); good from 7 degrees of
-/// freedom on.
-fn student(normal: f64, freedom: f64) -> f64 {
+/// The quantile of Student's t for a normal quantile, by the Cornish-Fisher expansion; accurate from 7 degrees of freedom.
+fn student_t_quantile(normal: f64, freedom: f64) -> f64 {
     let square = normal * normal;
     let terms = [
         1.0,
@@ -267,34 +270,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_of_t_as_in_the_tables() {
+    fn t_quantiles_match_the_tables() {
         for (normal, freedom, wanted) in [
             (1.959_964, 9.0, 2.262_16),
             (2.575_829, 9.0, 3.249_84),
             (1.959_964, 30.0, 2.042_27),
             (3.090_232, 15.0, 3.732_83),
         ] {
-            let found = student(normal, freedom);
-            assert!((found - wanted).abs() < 0.004, "{found} is not {wanted}");
+            let found = student_t_quantile(normal, freedom);
+            assert!((found - wanted).abs() < 0.004, "{found}, expected {wanted}");
         }
     }
 
     #[test]
-    fn bounds_as_in_the_tables() {
-        // One look is the test that everybody knows.
+    fn bounds_match_the_tables() {
+        // A single analysis is the ordinary test.
         assert!((bounds(0.025, 9, 9)[0] - 1.959_964).abs() < 0.002);
-        // Two looks that spend half each: the first is a quantile, and what both exceed together is the error.
+        // Two analyses that spend half each: the first is a plain quantile.
         let two = bounds(0.05, 1, 2);
         assert!((two[0] - 1.959_964).abs() < 0.002, "{two:?}");
         let all = bounds(0.025, 12, 160);
-        // The first look spends what its twelve pairs are worth at once; those after it have little to spend at first.
+        // The first analysis spends the share of its twelve pairs at once; the next ones have little to spend.
         assert!(all[0] < all[1], "{all:?}");
-        assert!(all[5..].windows(2).all(|pair| pair[0] > pair[1]), "later looks ask for less");
-        assert!(*all.last().unwrap() > 1.96, "and none for less than one look alone");
+        assert!(all[5..].windows(2).all(|pair| pair[0] > pair[1]), "bounds must decrease");
+        assert!(*all.last().unwrap() > 1.96, "no bound is below that of a single analysis");
     }
 
     #[test]
-    fn a_plan_out_of_range_is_said_by_name() {
+    fn an_invalid_plan_is_refused_by_field_name() {
         let plan = Plan::default();
         assert_eq!(plan.check(), Ok(()));
         for (plan, word) in [

@@ -1,14 +1,13 @@
-//! The network in dfdx: a trunk of two ReLU layers with a head for the options and one for the value.
+//! The network in dfdx: two ReLU layers, then one head for the options and one for the value.
 //!
-//! Owns initialisation and the way to and from plain columns. Sizes are only known when the program runs, so its layers
-//! are plain tensors, not dfdx's `Linear`. Must not know how it is trained.
+//! Sizes are known at run time only, so the layers are plain tensors instead of dfdx's `Linear`.
 
 use dfdx::prelude::*;
 
-use super::{Column, Weights, WeightsError};
+use super::{NamedTensor, Weights, WeightsError};
 use crate::prng::Prng;
 
-/// Of the weights to start from, in the order of [`super::Shape::layers`].
+/// Gains of the initial weights, in the order of [`super::Shape::layers`].
 const GAINS: [f64; 4] = [std::f64::consts::SQRT_2, std::f64::consts::SQRT_2, 0.01, 1.0];
 
 /// One layer: `y = x · weightᵀ + bias`.
@@ -16,11 +15,11 @@ const GAINS: [f64; 4] = [std::f64::consts::SQRT_2, std::f64::consts::SQRT_2, 0.0
 pub struct Dense {
     /// Outputs × inputs.
     pub weight: Tensor<(usize, usize), f32, Cpu>,
-    /// One an output.
+    /// One per output.
     pub bias: Tensor<(usize,), f32, Cpu>,
 }
 
-/// The whole network. A clone shares its numbers until one of the two is changed.
+/// The network. A clone shares its tensors until one of the two is changed.
 #[derive(Clone, Debug)]
 pub struct ActorCritic {
     /// First hidden layer.
@@ -29,21 +28,21 @@ pub struct ActorCritic {
     pub fc2: Dense,
     /// Logits of the options.
     pub policy: Dense,
-    /// The value of being where one is.
+    /// The value of the state.
     pub value: Dense,
 }
 
 impl ActorCritic {
-    /// A network to start from: orthogonal weights (gain √2 in the trunk, 0.01 for the options, 1 for the value) and
-    /// biases of zero. The same seed gives the same bits.
+    /// A network with orthogonal weights (gain √2 in the hidden layers, 0.01 for the policy head, 1 for the value head) and
+    /// zero biases. The same seed gives the same bits.
     pub fn new(shape: super::Shape, seed: u64) -> Self {
         let mut weights = Weights::zeros(&shape);
         for (layer, (_, inputs, outputs)) in shape.layers().into_iter().enumerate() {
-            let luck = Prng::new([seed, 0x0072_7468, layer as u64]);
-            weights.columns[2 * layer].values = orthogonal(luck, outputs, inputs, GAINS[layer]);
+            let prng = Prng::new([seed, 0x0072_7468, layer as u64]);
+            weights.tensors[2 * layer].values = orthogonal(prng, outputs, inputs, GAINS[layer]);
         }
         let mut network = Self::zeros(shape);
-        network.copy_from(&weights.columns);
+        network.copy_from(&weights.tensors);
         network
     }
 
@@ -56,12 +55,12 @@ impl ActorCritic {
         Self { fc1, fc2, policy, value }
     }
 
-    /// The weights as plain columns.
+    /// The weights as named tensors.
     pub fn weights(&self) -> Weights {
         let mut weights = Weights::zeros(&self.shape());
-        for (layer, columns) in self.layers().into_iter().zip(weights.columns.chunks_exact_mut(2)) {
-            layer.weight.copy_into(&mut columns[0].values);
-            layer.bias.copy_into(&mut columns[1].values);
+        for (layer, tensors) in self.layers().into_iter().zip(weights.tensors.chunks_exact_mut(2)) {
+            layer.weight.copy_into(&mut tensors[0].values);
+            layer.bias.copy_into(&mut tensors[1].values);
         }
         weights
     }
@@ -69,19 +68,19 @@ impl ActorCritic {
     /// A network with these weights.
     ///
     /// # Errors
-    /// When they are not those of this shape; see [`Weights::check`].
+    /// When the weights do not have this shape; see [`Weights::check`].
     pub fn from_weights(shape: super::Shape, weights: &Weights) -> Result<Self, WeightsError> {
         weights.check(&shape)?;
         let mut network = Self::zeros(shape);
-        network.copy_from(&weights.columns);
+        network.copy_from(&weights.tensors);
         Ok(network)
     }
 
-    /// Takes over numbers, column by column.
-    pub(crate) fn copy_from(&mut self, columns: &[Column]) {
-        for (layer, columns) in self.layers_mut().into_iter().zip(columns.chunks_exact(2)) {
-            layer.weight.copy_from(&columns[0].values);
-            layer.bias.copy_from(&columns[1].values);
+    /// Copies values from the tensors, in their order.
+    pub(crate) fn copy_from(&mut self, tensors: &[NamedTensor]) {
+        for (layer, tensors) in self.layers_mut().into_iter().zip(tensors.chunks_exact(2)) {
+            layer.weight.copy_from(&tensors[0].values);
+            layer.bias.copy_from(&tensors[1].values);
         }
     }
 
@@ -117,7 +116,7 @@ impl<T: Tape<f32, Cpu>> Module<Tensor<(usize, usize), f32, Cpu, T>> for Dense {
 }
 
 impl<T: Tape<f32, Cpu>> Module<Tensor<(usize, usize), f32, Cpu, T>> for ActorCritic {
-    /// Logits (rows × options) with the tape so far, and values (rows × 1) with what came after the trunk.
+    /// Logits (rows × options) with the tape so far, and values (rows × 1) with an empty tape.
     type Output = (Tensor<(usize, usize), f32, Cpu, T>, Tensor<(usize, usize), f32, Cpu, T>);
     type Error = CpuError;
 
@@ -128,13 +127,13 @@ impl<T: Tape<f32, Cpu>> Module<Tensor<(usize, usize), f32, Cpu, T>> for ActorCri
     }
 }
 
-/// A matrix whose rows (or columns, when there are more rows than columns) are at right angles and `gain` long.
-fn orthogonal(mut luck: Prng, rows: usize, columns: usize, gain: f64) -> Vec<f32> {
+/// A matrix with orthogonal rows (columns, if it has more rows than columns) of length `gain`.
+fn orthogonal(mut prng: Prng, rows: usize, columns: usize, gain: f64) -> Vec<f32> {
     let (count, length) = (rows.min(columns), rows.max(columns));
     let mut vectors: Vec<Vec<f64>> = Vec::with_capacity(count);
     for _ in 0..count {
-        let mut vector: Vec<f64> = (0..length).map(|_| luck.normal()).collect();
-        // Twice, because once leaves what rounding brought back in.
+        let mut vector: Vec<f64> = (0..length).map(|_| prng.normal()).collect();
+        // Twice, because rounding leaves a residue after the first pass.
         for _ in 0..2 {
             for other in &vectors {
                 let along: f64 = vector.iter().zip(other).map(|(a, b)| a * b).sum();
@@ -154,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_at_right_angles() {
+    fn rows_are_orthogonal() {
         for (rows, columns) in [(128, 432), (128, 70), (9, 128), (1, 128)] {
             let matrix = orthogonal(Prng::new([1, 0, 0]), rows, columns, 2.0);
             let entry = |row: usize, column: usize| f64::from(matrix[row * columns + column]);
@@ -174,43 +173,43 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_gives_the_same_network_and_another_seed_another() {
+    fn the_seed_determines_the_network() {
         let shape = Shape::standard(20, 5);
         let [a, b, c] = [3, 3, 4].map(|seed| ActorCritic::new(shape, seed).weights());
         assert_eq!(a, b);
         assert_ne!(a, c);
         assert_eq!(a.shape(), Some(shape));
         assert!(
-            a.columns
+            a.tensors
                 .iter()
                 .filter(|column| column.name.ends_with("bias"))
                 .all(|column| { column.values.iter().all(|value| *value == 0.0) })
         );
     }
 
-    /// Weights of chance, biases too, so that no part of the network is idle.
-    fn random(shape: Shape, luck: &mut Prng) -> Weights {
+    /// Random weights and biases, so that every part of the network contributes.
+    fn random(shape: Shape, prng: &mut Prng) -> Weights {
         let mut weights = Weights::zeros(&shape);
-        for column in &mut weights.columns {
+        for column in &mut weights.tensors {
             let scale = (1.0 / column.shape.last().copied().unwrap_or(1) as f64).sqrt();
-            column.values.iter_mut().for_each(|value| *value = (luck.normal() * scale) as f32);
+            column.values.iter_mut().for_each(|value| *value = (prng.normal() * scale) as f32);
         }
         weights
     }
 
     #[test]
-    fn running_forward_agrees_with_dfdx() {
-        let mut luck = Prng::new([5, 5, 5]);
+    fn forward_matches_dfdx() {
+        let mut prng = Prng::new([5, 5, 5]);
         for (shape, rows) in [
             (Shape::standard(432, 9), 37),
             (Shape::standard(70, 9), 8),
             (Shape { observation: 4, hidden: [64, 64], options: 2 }, 1),
             (Shape { observation: 3, hidden: [5, 7], options: 16 }, 11),
         ] {
-            let weights = random(shape, &mut luck);
-            let network = ActorCritic::from_weights(shape, &weights).expect("weights of chance are weights");
+            let weights = random(shape, &mut prng);
+            let network = ActorCritic::from_weights(shape, &weights).expect("random weights are valid");
             assert_eq!(network.weights(), weights);
-            let mut input: Vec<f32> = (0..rows * shape.observation).map(|_| luck.normal() as f32).collect();
+            let mut input: Vec<f32> = (0..rows * shape.observation).map(|_| prng.normal() as f32).collect();
             input.iter_mut().step_by(3).for_each(|value| *value = 0.0);
             let rows_of = Cpu::default().tensor_from_vec(input.clone(), (rows, shape.observation));
             let (logits, values) = network.forward(rows_of);
@@ -219,7 +218,7 @@ mod tests {
             for (found, wanted) in [(&out.logits, logits.as_vec()), (&out.values, values.as_vec())] {
                 assert_eq!(found.len(), wanted.len());
                 for (found, wanted) in found.iter().zip(&wanted) {
-                    assert!((found - wanted).abs() <= 1e-5, "{found} and not {wanted}");
+                    assert!((found - wanted).abs() <= 1e-5, "{found}, expected {wanted}");
                 }
             }
         }

@@ -1,19 +1,19 @@
-//! Running the network forward: rows of observations in, logits and values out. What residents are driven by.
+//! Inference without dfdx: rows of observations in, logits and values out.
 //!
-//! No tape and no dfdx here; a test holds it equal to dfdx. A row's result never depends on the rows beside it: each sum
-//! runs over the inputs in their order. Rule: "Performance targets".
+//! A row's result does not depend on the other rows: each sum runs over the inputs in their order. Rule: "Performance
+//! targets".
 
-use super::matmul::{End, Left, PackedMatrix, multiply};
+use super::matmul::{Epilogue, Lhs, PackedMatrix, multiply};
 use super::{Shape, Weights};
 
-/// A network ready to run, and room for its layers.
+/// A network prepared for inference, with its buffers.
 #[derive(Clone, Debug)]
 pub struct Forward {
     shape: Shape,
     hidden: [Layer; 2],
-    /// Both heads at once: the options, then the value.
+    /// Both heads as one layer: the options, then the value.
     heads: Layer,
-    room: [Vec<f32>; 3],
+    scratch: [Vec<f32>; 3],
 }
 
 #[derive(Clone, Debug)]
@@ -22,17 +22,17 @@ struct Layer {
     bias: Vec<f32>,
 }
 
-/// What came out, one entry a row.
+/// Logits and values of several rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Output {
     /// Rows × options.
     pub logits: Vec<f32>,
-    /// One a row.
+    /// One per row.
     pub values: Vec<f32>,
 }
 
 impl Layer {
-    /// Of layers whose outputs stand side by side.
+    /// Several layers with the same inputs as one; their outputs are concatenated.
     fn of(weights: &Weights, names: &[&str], inputs: usize) -> Self {
         let (mut matrix, mut bias) = (Vec::new(), Vec::new());
         for name in names {
@@ -46,11 +46,11 @@ impl Layer {
 }
 
 impl Forward {
-    /// Prepares weights of that shape. What came from outside must have passed [`Weights::read`].
+    /// Prepares weights of this shape. Weights from outside must have passed [`Weights::read`].
     pub fn new(shape: Shape, weights: &Weights) -> Self {
         let [first, second] = shape.hidden;
         let hidden = [Layer::of(weights, &["fc1"], shape.observation), Layer::of(weights, &["fc2"], first)];
-        Self { shape, hidden, heads: Layer::of(weights, &["policy", "value"], second), room: Default::default() }
+        Self { shape, hidden, heads: Layer::of(weights, &["policy", "value"], second), scratch: Default::default() }
     }
 
     /// The sizes of the network.
@@ -58,18 +58,18 @@ impl Forward {
         &self.shape
     }
 
-    /// Runs the rows in `observations`, one after the other, and writes over `out`. Room is kept from call to call.
+    /// Runs all rows of `observations` and overwrites `out`.
     pub fn run(&mut self, observations: &[f32], out: &mut Output) {
         let rows = observations.len() / self.shape.observation;
         assert_eq!(observations.len(), rows * self.shape.observation, "whole rows");
-        let [first, second, heads] = &mut self.room;
+        let [first, second, heads] = &mut self.scratch;
         first.resize(rows * self.shape.hidden[0], 0.0);
         second.resize(rows * self.shape.hidden[1], 0.0);
         heads.resize(rows * (self.shape.options + 1), 0.0);
         let [fc1, fc2] = &self.hidden;
-        multiply(Left::Sparse(observations), &fc1.weights, first, End::BiasRelu(&fc1.bias));
-        multiply(Left::Rows(first), &fc2.weights, second, End::BiasRelu(&fc2.bias));
-        multiply(Left::Rows(second), &self.heads.weights, heads, End::Bias(&self.heads.bias));
+        multiply(Lhs::Sparse(observations), &fc1.weights, first, Epilogue::BiasRelu(&fc1.bias));
+        multiply(Lhs::Rows(first), &fc2.weights, second, Epilogue::BiasRelu(&fc2.bias));
+        multiply(Lhs::Rows(second), &self.heads.weights, heads, Epilogue::Bias(&self.heads.bias));
         out.logits.clear();
         out.values.clear();
         for row in heads.chunks_exact(self.shape.options + 1) {

@@ -1,14 +1,14 @@
-//! From logits and a mask to a choice: probabilities over what is allowed, their logarithms, their entropy.
+//! The categorical distribution over the allowed options of a decision.
 //!
-//! A masked option's logit is replaced by [`MASKED`], so its probability is exactly zero and no infinity is ever
-//! calculated with. Chance is brought by the caller. Rule: "PPO algorithm".
+//! A masked option's logit is replaced by [`MASKED`], so its probability is exactly zero and infinities never occur. Random
+//! numbers come from the caller. Rule: "PPO algorithm".
 
 use super::Shape;
 
-/// The logit of an option that may not be chosen.
+/// The logit of a masked option.
 pub const MASKED: f32 = -1e9;
 
-/// The probabilities of one decision.
+/// A categorical distribution with an action mask.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MaskedCategorical {
     log_probs: [f32; Shape::MOST_OPTIONS],
@@ -17,11 +17,11 @@ pub struct MaskedCategorical {
 }
 
 impl MaskedCategorical {
-    /// Of the options set in `mask`; at least one must be.
+    /// The distribution over the options set in `mask`; at least one must be.
     pub fn new(logits: &[f32], mask: u16) -> Self {
         let options = logits.len();
-        assert!(options <= Shape::MOST_OPTIONS, "a mask has one bit an option");
-        assert!(u32::from(mask).trailing_zeros() < options as u32, "something may be chosen");
+        assert!(options <= Shape::MOST_OPTIONS, "a mask has one bit per option");
+        assert!(u32::from(mask).trailing_zeros() < options as u32, "at least one option must be allowed");
         let mut log_probs = [MASKED; Shape::MOST_OPTIONS];
         for (option, logit) in logits.iter().enumerate() {
             if mask >> option & 1 == 1 {
@@ -39,31 +39,31 @@ impl MaskedCategorical {
         (0..self.options).filter(|option| self.mask >> option & 1 == 1)
     }
 
-    /// Natural logarithm of an option's probability; about [`MASKED`] when it is not allowed.
+    /// Natural logarithm of an option's probability; about [`MASKED`] when it is masked.
     pub fn log_prob(&self, option: usize) -> f32 {
         self.log_probs[..self.options][option]
     }
 
-    /// In [0, 1]; exactly 0 when it is not allowed.
+    /// Probability of an option; exactly 0 when it is masked.
     pub fn prob(&self, option: usize) -> f32 {
         self.log_prob(option).exp()
     }
 
-    /// In nats, over what is allowed.
+    /// Entropy in nats.
     pub fn entropy(&self) -> f32 {
         -self.allowed().map(|option| self.prob(option) * self.log_prob(option)).sum::<f32>()
     }
 
-    /// The likeliest option; of equals the first.
+    /// The most probable option; of equals, the first.
     pub fn greedy(&self) -> usize {
         let first = self.mask.trailing_zeros() as usize;
         self.allowed()
             .fold(first, |best, option| if self.log_prob(option) > self.log_prob(best) { option } else { best })
     }
 
-    /// The option at `luck`, a number in [0, 1), on the line of all probabilities.
-    pub fn sample(&self, luck: f32) -> usize {
-        let mut left = luck;
+    /// Inverse transform sampling: the option at `uniform`, a number in [0, 1), of the cumulative distribution.
+    pub fn sample(&self, uniform: f32) -> usize {
+        let mut left = uniform;
         let mut last = self.mask.trailing_zeros() as usize;
         for option in self.allowed() {
             let prob = self.prob(option);
@@ -87,7 +87,7 @@ mod tests {
     const MASK: u16 = 0b11101;
 
     #[test]
-    fn probabilities_are_those_of_what_is_allowed() {
+    fn probabilities_are_a_softmax_over_the_allowed_options() {
         let distribution = MaskedCategorical::new(&LOGITS, MASK);
         let sum: f32 = [0, 2, 3, 4].map(|option: usize| LOGITS[option].exp()).iter().sum();
         for option in [0, 2, 3, 4] {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn luck_falls_on_each_option_as_often_as_it_is_likely() {
+    fn each_option_is_sampled_with_its_probability() {
         let distribution = MaskedCategorical::new(&LOGITS, MASK);
         let mut counts = [0.0_f32; 5];
         (0..10_000).for_each(|step| counts[distribution.sample(step as f32 / 10_000.0)] += 1e-4);
@@ -127,8 +127,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "something may be chosen")]
-    fn a_mask_beyond_the_options_allows_nothing() {
+    #[should_panic(expected = "at least one option must be allowed")]
+    fn an_empty_mask_is_refused() {
         let _ = MaskedCategorical::new(&LOGITS, 0b10_0000);
     }
 }

@@ -1,10 +1,10 @@
-//! Matrix products in the widest vectors the machine has: `C = A · B`, with what a layer does to the result.
+//! Matrix products `C = A · B` with the widest vectors of the machine, and the epilogues of a layer.
 //!
-//! Every entry of `C` is summed over the inner dimension in its order, whatever stands beside it, so a row's result does
-//! not depend on the batch. `pulp` chooses the instructions when the program runs. Must not know what is multiplied.
+//! Every entry of `C` is summed over the inner dimension in order, so a row's result does not depend on the batch. `pulp`
+//! selects the instruction set at run time.
 
-// What runs inside a choice of instructions has to be inlined into it, or it would not be compiled for them.
-// Indices, because iterators are calls of their own until they are inlined.
+// Code that runs under a selected instruction set must be inlined into it, or it is compiled without that set. Loops use
+// indices because iterators are calls until they are inlined.
 #![allow(clippy::inline_always, clippy::needless_range_loop)]
 
 use std::sync::LazyLock;
@@ -13,68 +13,68 @@ use pulp::{Arch, Simd, WithSimd};
 
 static ARCH: LazyLock<Arch> = LazyLock::new(Arch::new);
 
-/// Panels begin where a cache line does: a vector that lies across two costs two reads.
-const LINE: usize = 64;
+/// Strips start at a cache line, because a vector across two lines costs two reads.
+const CACHE_LINE: usize = 64;
 
 /// Adds the rows of a matrix to `sums`, row by row.
 pub(crate) fn add_rows(matrix: &[f32], sums: &mut [f32]) {
     let columns = sums.len();
-    wide(move || {
+    vectorized(move || {
         for row in matrix.chunks_exact(columns) {
             sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
         }
     });
 }
 
-/// Runs a loop with the machine's widest vectors.
+/// Runs a loop with the widest vectors of the machine.
 #[inline]
-pub(crate) fn wide<R>(deed: impl FnOnce() -> R) -> R {
-    ARCH.dispatch(deed)
+pub(crate) fn vectorized<R>(body: impl FnOnce() -> R) -> R {
+    ARCH.dispatch(body)
 }
 
-/// The right side of a product, laid out in strips of as many columns as are multiplied at a time.
+/// The right side of a product, packed in strips as wide as the columns that are multiplied at a time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PackedMatrix {
     rows: usize,
     columns: usize,
     data: Vec<f32>,
-    /// Where the first strip begins; before it is what the allocation leaves of a cache line.
+    /// Offset of the first strip, which aligns it to a cache line.
     start: usize,
 }
 
 /// The left side of a product.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Left<'a> {
-    /// Row by row.
+pub(crate) enum Lhs<'a> {
+    /// Row-major.
     Rows(&'a [f32]),
-    /// Row by row, with most entries zero in whole columns; those are passed over.
+    /// Row-major, with mostly zero entries that fill whole columns; these are skipped.
     Sparse(&'a [f32]),
-    /// Column by column.
+    /// Column-major.
     Columns(&'a [f32]),
 }
 
-/// What becomes of the sums.
+/// What happens to the sums.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum End<'a> {
-    /// Added to what stands there.
+pub(crate) enum Epilogue<'a> {
+    /// Adds them to the output.
     Add,
-    /// Written, with one number a column added.
+    /// Writes them plus a bias per column.
     Bias(&'a [f32]),
-    /// The same, and nothing below zero.
+    /// The same, followed by ReLU.
     BiasRelu(&'a [f32]),
-    /// Written where the number at the same place is above zero; elsewhere zero.
+    /// Writes them where the given entry is above zero, and zero elsewhere.
     Where(&'a [f32]),
 }
 
 impl PackedMatrix {
-    /// Lays out `rows` × `columns` values that stand row by row.
+    /// Packs a row-major matrix of `rows` × `columns`.
     pub(crate) fn pack(&mut self, source: &[f32], rows: usize, columns: usize) {
         assert_eq!(source.len(), rows * columns, "a whole matrix");
         (self.rows, self.columns) = (rows, columns);
         ARCH.dispatch(Pack { panels: self, source, transposed: false });
     }
 
-    /// Lays out the `rows` × `columns` matrix whose columns stand one after the other.
+    /// Packs a column-major matrix of `rows` × `columns`.
     pub(crate) fn pack_transposed(&mut self, source: &[f32], rows: usize, columns: usize) {
         assert_eq!(source.len(), rows * columns, "a whole matrix");
         (self.rows, self.columns) = (rows, columns);
@@ -82,27 +82,27 @@ impl PackedMatrix {
     }
 }
 
-/// Multiplies: `left` has as many columns as `right` has rows, `out` as many rows as `left` and columns as `right`.
-pub(crate) fn multiply(left: Left<'_>, right: &PackedMatrix, out: &mut [f32], end: End<'_>) {
-    let (Left::Rows(values) | Left::Sparse(values) | Left::Columns(values)) = left;
-    let rows = out.len() / right.columns.max(1);
-    assert_eq!(out.len(), rows * right.columns, "whole rows");
-    assert_eq!(values.len(), rows * right.rows, "both sides fit");
-    if let End::Bias(bias) | End::BiasRelu(bias) = end {
-        assert_eq!(bias.len(), right.columns, "one number a column");
+/// Multiplies: `lhs` has as many columns as `rhs` has rows; `out` has the rows of `lhs` and the columns of `rhs`.
+pub(crate) fn multiply(lhs: Lhs<'_>, rhs: &PackedMatrix, out: &mut [f32], epilogue: Epilogue<'_>) {
+    let (Lhs::Rows(values) | Lhs::Sparse(values) | Lhs::Columns(values)) = lhs;
+    let rows = out.len() / rhs.columns.max(1);
+    assert_eq!(out.len(), rows * rhs.columns, "whole rows");
+    assert_eq!(values.len(), rows * rhs.rows, "the inner dimensions agree");
+    if let Epilogue::Bias(bias) | Epilogue::BiasRelu(bias) = epilogue {
+        assert_eq!(bias.len(), rhs.columns, "one bias per column");
     }
-    if let End::Where(active) = end {
-        assert_eq!(active.len(), out.len(), "one number an entry");
+    if let Epilogue::Where(active) = epilogue {
+        assert_eq!(active.len(), out.len(), "one entry per output");
     }
-    ARCH.dispatch(Multiply { left, right, out, rows, end });
+    ARCH.dispatch(Multiply { lhs, rhs, out, rows, epilogue });
 }
 
-/// Rows and vectors of a tile: 24 of 32 registers hold its sums, or 12 of 16.
+/// Rows and vectors of a tile, so that its sums take 24 of 32 registers, or 12 of 16.
 const fn tile_of<S: Simd>() -> (usize, usize) {
     if S::REGISTER_COUNT >= 32 { (8, 3) } else { (6, 2) }
 }
 
-/// First column and number of columns of each strip: wide ones as long as they are filled, then single vectors.
+/// First column and width of each strip: wide strips as long as they are full, then single vectors.
 fn strips<S: Simd>(columns: usize) -> impl Iterator<Item = (usize, usize)> {
     let (wide, narrow) = (tile_of::<S>().1 * S::F32_LANES, S::F32_LANES);
     let full = columns / wide * wide;
@@ -124,9 +124,9 @@ impl WithSimd for Pack<'_> {
         let Self { panels: PackedMatrix { rows, columns, data, start }, source, transposed } = self;
         let padded = columns.next_multiple_of(S::F32_LANES);
         data.clear();
-        let spare = LINE / size_of::<f32>();
+        let spare = CACHE_LINE / size_of::<f32>();
         data.resize(*rows * padded + spare, 0.0);
-        *start = data.as_ptr().align_offset(LINE).min(spare);
+        *start = data.as_ptr().align_offset(CACHE_LINE).min(spare);
         let mut rest = &mut data[*start..][..*rows * padded];
         for (first, width) in strips::<S>(*columns) {
             let (strip, after) = rest.split_at_mut(*rows * width);
@@ -148,11 +148,11 @@ impl WithSimd for Pack<'_> {
 }
 
 struct Multiply<'a> {
-    left: Left<'a>,
-    right: &'a PackedMatrix,
+    lhs: Lhs<'a>,
+    rhs: &'a PackedMatrix,
     out: &'a mut [f32],
     rows: usize,
-    end: End<'a>,
+    epilogue: Epilogue<'a>,
 }
 
 impl WithSimd for Multiply<'_> {
@@ -160,113 +160,113 @@ impl WithSimd for Multiply<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let mut rest = &self.right.data[self.right.start..];
-        for (first, width) in strips::<S>(self.right.columns) {
-            let (strip, after) = rest.split_at(self.right.rows * width);
+        let mut rest = &self.rhs.data[self.rhs.start..];
+        for (first, width) in strips::<S>(self.rhs.columns) {
+            let (strip, after) = rest.split_at(self.rhs.rows * width);
             rest = after;
             let (vectors, _) = S::as_simd_f32s(strip);
-            let place = Place { first, rows: self.rows, columns: self.right.columns };
+            let place = StripPosition { first, rows: self.rows, columns: self.rhs.columns };
             if width == S::F32_LANES {
-                multiply_strip::<S, 1>(simd, self.left, vectors, self.out, place, self.end);
+                multiply_strip::<S, 1>(simd, self.lhs, vectors, self.out, place, self.epilogue);
             } else if tile_of::<S>().1 == 3 {
-                multiply_strip::<S, 3>(simd, self.left, vectors, self.out, place, self.end);
+                multiply_strip::<S, 3>(simd, self.lhs, vectors, self.out, place, self.epilogue);
             } else {
-                multiply_strip::<S, 2>(simd, self.left, vectors, self.out, place, self.end);
+                multiply_strip::<S, 2>(simd, self.lhs, vectors, self.out, place, self.epilogue);
             }
         }
     }
 }
 
-/// Where a strip stands in the result.
+/// Position of a strip in the output.
 #[derive(Clone, Copy)]
-struct Place {
+struct StripPosition {
     first: usize,
     rows: usize,
     columns: usize,
 }
 
-/// One strip of the result, tile by tile.
+/// Computes one strip of the output, tile by tile.
 #[inline(always)]
 fn multiply_strip<S: Simd, const VECTORS: usize>(
     simd: S,
-    left: Left<'_>,
+    lhs: Lhs<'_>,
     strip: &[S::f32s],
     out: &mut [f32],
-    place: Place,
-    end: End<'_>,
+    place: StripPosition,
+    epilogue: Epilogue<'_>,
 ) {
     let (strip, _) = strip.as_chunks::<VECTORS>();
     let mut row = 0;
     while row < place.rows {
         let rows = (place.rows - row).min(tile_of::<S>().0);
         match rows {
-            8 => tile::<S, VECTORS, 8>(simd, left, strip, out, place, row, end),
-            7 => tile::<S, VECTORS, 7>(simd, left, strip, out, place, row, end),
-            6 => tile::<S, VECTORS, 6>(simd, left, strip, out, place, row, end),
-            5 => tile::<S, VECTORS, 5>(simd, left, strip, out, place, row, end),
-            4 => tile::<S, VECTORS, 4>(simd, left, strip, out, place, row, end),
-            3 => tile::<S, VECTORS, 3>(simd, left, strip, out, place, row, end),
-            2 => tile::<S, VECTORS, 2>(simd, left, strip, out, place, row, end),
-            _ => tile::<S, VECTORS, 1>(simd, left, strip, out, place, row, end),
+            8 => tile::<S, VECTORS, 8>(simd, lhs, strip, out, place, row, epilogue),
+            7 => tile::<S, VECTORS, 7>(simd, lhs, strip, out, place, row, epilogue),
+            6 => tile::<S, VECTORS, 6>(simd, lhs, strip, out, place, row, epilogue),
+            5 => tile::<S, VECTORS, 5>(simd, lhs, strip, out, place, row, epilogue),
+            4 => tile::<S, VECTORS, 4>(simd, lhs, strip, out, place, row, epilogue),
+            3 => tile::<S, VECTORS, 3>(simd, lhs, strip, out, place, row, epilogue),
+            2 => tile::<S, VECTORS, 2>(simd, lhs, strip, out, place, row, epilogue),
+            _ => tile::<S, VECTORS, 1>(simd, lhs, strip, out, place, row, epilogue),
         }
         row += rows;
     }
 }
 
-/// `ROWS` × `VECTORS` of the result, all of it in registers.
+/// Computes `ROWS` × `VECTORS` of the output in registers.
 #[inline(always)]
 fn tile<S: Simd, const VECTORS: usize, const ROWS: usize>(
     simd: S,
-    left: Left<'_>,
+    lhs: Lhs<'_>,
     strip: &[[S::f32s; VECTORS]],
     out: &mut [f32],
-    place: Place,
+    place: StripPosition,
     row: usize,
-    end: End<'_>,
+    epilogue: Epilogue<'_>,
 ) {
     let inner = strip.len();
     let zero = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-    // Sums of their own in each arm: shared ones are written to memory with every step, and then it is luck of where the stack
-    // lies whether that meets what is read.
-    let sums = match left {
-        Left::Rows(values) => {
-            let lines = lines_of::<ROWS>(values, row, inner);
+    // Each arm has its own sums: shared ones are spilled to memory at every step, and the stack's position then decides
+    // whether the writes conflict with the reads.
+    let sums = match lhs {
+        Lhs::Rows(values) => {
+            let lines = tile_rows::<ROWS>(values, row, inner);
             let mut sums = zero;
             for (at, vectors) in strip.iter().enumerate() {
-                add::<S, VECTORS, ROWS>(simd, &mut sums, entries(&lines, at), vectors);
+                accumulate::<S, VECTORS, ROWS>(simd, &mut sums, column_entries(&lines, at), vectors);
             }
             sums
         }
-        Left::Sparse(values) => {
-            let lines = lines_of::<ROWS>(values, row, inner);
+        Lhs::Sparse(values) => {
+            let lines = tile_rows::<ROWS>(values, row, inner);
             let mut sums = zero;
             for (at, vectors) in strip.iter().enumerate() {
-                let values = entries(&lines, at);
+                let values = column_entries(&lines, at);
                 let mut any = false;
                 for line in 0..ROWS {
                     any |= values[line] != 0.0;
                 }
                 if any {
-                    add::<S, VECTORS, ROWS>(simd, &mut sums, values, vectors);
+                    accumulate::<S, VECTORS, ROWS>(simd, &mut sums, values, vectors);
                 }
             }
             sums
         }
-        Left::Columns(values) => {
+        Lhs::Columns(values) => {
             let mut sums = zero;
             for (line, vectors) in values.chunks_exact(place.rows).zip(strip) {
                 let (values, _) = line[row..].as_chunks::<ROWS>();
-                add::<S, VECTORS, ROWS>(simd, &mut sums, values[0], vectors);
+                accumulate::<S, VECTORS, ROWS>(simd, &mut sums, values[0], vectors);
             }
             sums
         }
     };
-    finish::<S, VECTORS, ROWS>(simd, &sums, out, place, row, end);
+    store::<S, VECTORS, ROWS>(simd, &sums, out, place, row, epilogue);
 }
 
 /// The rows of a tile.
 #[inline(always)]
-fn lines_of<const ROWS: usize>(values: &[f32], row: usize, inner: usize) -> [&[f32]; ROWS] {
+fn tile_rows<const ROWS: usize>(values: &[f32], row: usize, inner: usize) -> [&[f32]; ROWS] {
     let mut lines: [&[f32]; ROWS] = [&[]; ROWS];
     for line in 0..ROWS {
         lines[line] = &values[(row + line) * inner..][..inner];
@@ -276,7 +276,7 @@ fn lines_of<const ROWS: usize>(values: &[f32], row: usize, inner: usize) -> [&[f
 
 /// One entry of each row.
 #[inline(always)]
-fn entries<const ROWS: usize>(lines: &[&[f32]; ROWS], at: usize) -> [f32; ROWS] {
+fn column_entries<const ROWS: usize>(lines: &[&[f32]; ROWS], at: usize) -> [f32; ROWS] {
     let mut values = [0.0; ROWS];
     for line in 0..ROWS {
         values[line] = lines[line][at];
@@ -284,10 +284,9 @@ fn entries<const ROWS: usize>(lines: &[&[f32]; ROWS], at: usize) -> [f32; ROWS] 
     values
 }
 
-/// One step of the inner dimension. No closure: it would be compiled without the vectors it is for, and every one of its
-/// instructions would be a call.
+/// One step of the inner dimension. Not a closure, because that would be compiled without the selected instruction set.
 #[inline(always)]
-fn add<S: Simd, const VECTORS: usize, const ROWS: usize>(
+fn accumulate<S: Simd, const VECTORS: usize, const ROWS: usize>(
     simd: S,
     sums: &mut [[S::f32s; VECTORS]; ROWS],
     values: [f32; ROWS],
@@ -301,15 +300,15 @@ fn add<S: Simd, const VECTORS: usize, const ROWS: usize>(
     }
 }
 
-/// Writes a tile into the result.
+/// Writes a tile into the output.
 #[inline(always)]
-fn finish<S: Simd, const VECTORS: usize, const ROWS: usize>(
+fn store<S: Simd, const VECTORS: usize, const ROWS: usize>(
     simd: S,
     sums: &[[S::f32s; VECTORS]; ROWS],
     out: &mut [f32],
-    place: Place,
+    place: StripPosition,
     row: usize,
-    end: End<'_>,
+    epilogue: Epilogue<'_>,
 ) {
     for (line, sums) in sums.iter().enumerate() {
         let start = (row + line) * place.columns;
@@ -317,14 +316,14 @@ fn finish<S: Simd, const VECTORS: usize, const ROWS: usize>(
         for (vector, sum) in sums.iter().enumerate() {
             let first = place.first + vector * S::F32_LANES;
             let last = (first + S::F32_LANES).min(place.columns);
-            let sum = match end {
-                End::Add => simd.add_f32s(*sum, load(simd, &out[first..last])),
-                End::Bias(bias) => simd.add_f32s(*sum, load(simd, &bias[first..last])),
-                End::BiasRelu(bias) => {
+            let sum = match epilogue {
+                Epilogue::Add => simd.add_f32s(*sum, load(simd, &out[first..last])),
+                Epilogue::Bias(bias) => simd.add_f32s(*sum, load(simd, &bias[first..last])),
+                Epilogue::BiasRelu(bias) => {
                     let sum = simd.add_f32s(*sum, load(simd, &bias[first..last]));
                     simd.max_f32s(simd.splat_f32s(0.0), sum)
                 }
-                End::Where(active) => {
+                Epilogue::Where(active) => {
                     let zero = simd.splat_f32s(0.0);
                     let above = simd.less_than_f32s(zero, load(simd, &active[start..][first..last]));
                     simd.select_f32s(above, *sum, zero)
@@ -338,7 +337,7 @@ fn finish<S: Simd, const VECTORS: usize, const ROWS: usize>(
     }
 }
 
-/// A vector, or what there is of one.
+/// Loads a vector, or the part of one that exists.
 #[inline(always)]
 fn load<S: Simd>(simd: S, values: &[f32]) -> S::f32s {
     match S::as_simd_f32s(values) {
@@ -352,15 +351,13 @@ mod tests {
     use super::*;
     use crate::prng::Prng;
 
-    fn matrix(luck: &mut Prng, length: usize) -> Vec<f32> {
-        (0..length).map(|_| luck.normal() as f32).collect()
+    fn matrix(prng: &mut Prng, length: usize) -> Vec<f32> {
+        (0..length).map(|_| prng.normal() as f32).collect()
     }
 
-    fn naive(left: &[f32], right: &[f32], [rows, inner, columns]: [usize; 3]) -> Vec<f32> {
+    fn naive(lhs: &[f32], rhs: &[f32], [rows, inner, columns]: [usize; 3]) -> Vec<f32> {
         let entry = |row: usize, column: usize| {
-            (0..inner)
-                .map(|at| f64::from(left[row * inner + at]) * f64::from(right[at * columns + column]))
-                .sum::<f64>()
+            (0..inner).map(|at| f64::from(lhs[row * inner + at]) * f64::from(rhs[at * columns + column])).sum::<f64>()
         };
         (0..rows * columns).map(|place| entry(place / columns, place % columns) as f32).collect()
     }
@@ -369,15 +366,15 @@ mod tests {
         (0..rows * columns).map(|place| values[place % rows * columns + place / rows]).collect()
     }
 
-    /// The strips, without what is left before and after them.
+    /// The strips without the alignment padding.
     fn laid(panels: &PackedMatrix) -> &[f32] {
-        &panels.data[panels.start..][..panels.data.len() - LINE / size_of::<f32>()]
+        &panels.data[panels.start..][..panels.data.len() - CACHE_LINE / size_of::<f32>()]
     }
 
     fn close(found: &[f32], wanted: &[f32]) {
         assert_eq!(found.len(), wanted.len());
         for (place, (found, wanted)) in found.iter().zip(wanted).enumerate() {
-            assert!((found - wanted).abs() <= 1e-4 * (1.0 + wanted.abs()), "{place}: {found} and not {wanted}");
+            assert!((found - wanted).abs() <= 1e-4 * (1.0 + wanted.abs()), "{place}: {found}, expected {wanted}");
         }
     }
 
@@ -393,59 +390,59 @@ mod tests {
     ];
 
     #[test]
-    fn products_are_those_of_the_schoolbook() {
-        let mut luck = Prng::new([1, 1, 1]);
+    fn products_match_a_naive_loop() {
+        let mut prng = Prng::new([1, 1, 1]);
         for size in SIZES {
             let [rows, inner, columns] = *size;
-            let (left, right) = (matrix(&mut luck, rows * inner), matrix(&mut luck, inner * columns));
-            let wanted = naive(&left, &right, *size);
+            let (lhs, rhs) = (matrix(&mut prng, rows * inner), matrix(&mut prng, inner * columns));
+            let wanted = naive(&lhs, &rhs, *size);
             let (mut panels, mut also) = (PackedMatrix::default(), PackedMatrix::default());
-            panels.pack(&right, inner, columns);
-            also.pack_transposed(&transposed(&right, inner, columns), inner, columns);
+            panels.pack(&rhs, inner, columns);
+            also.pack_transposed(&transposed(&rhs, inner, columns), inner, columns);
             assert_eq!(laid(&panels), laid(&also));
             let mut out = vec![1.0; rows * columns];
-            multiply(Left::Rows(&left), &panels, &mut out, End::Bias(&vec![0.0; columns]));
+            multiply(Lhs::Rows(&lhs), &panels, &mut out, Epilogue::Bias(&vec![0.0; columns]));
             close(&out, &wanted);
             let mut sparse = vec![1.0; rows * columns];
-            multiply(Left::Sparse(&left), &panels, &mut sparse, End::Bias(&vec![0.0; columns]));
+            multiply(Lhs::Sparse(&lhs), &panels, &mut sparse, Epilogue::Bias(&vec![0.0; columns]));
             assert_eq!(out, sparse);
-            multiply(Left::Columns(&transposed(&left, rows, inner)), &panels, &mut sparse, End::Add);
+            multiply(Lhs::Columns(&transposed(&lhs, rows, inner)), &panels, &mut sparse, Epilogue::Add);
             close(&sparse, &wanted.iter().map(|value| 2.0 * value).collect::<Vec<_>>());
-            let bias = matrix(&mut luck, columns);
-            multiply(Left::Rows(&left), &panels, &mut out, End::BiasRelu(&bias));
+            let bias = matrix(&mut prng, columns);
+            multiply(Lhs::Rows(&lhs), &panels, &mut out, Epilogue::BiasRelu(&bias));
             let relu = wanted.iter().enumerate().map(|(place, value)| (value + bias[place % columns]).max(0.0));
             close(&out, &relu.collect::<Vec<_>>());
-            let active = matrix(&mut luck, rows * columns);
-            multiply(Left::Rows(&left), &panels, &mut out, End::Where(&active));
+            let active = matrix(&mut prng, rows * columns);
+            multiply(Lhs::Rows(&lhs), &panels, &mut out, Epilogue::Where(&active));
             let kept = wanted.iter().zip(&active).map(|(value, active)| if *active > 0.0 { *value } else { 0.0 });
             close(&out, &kept.collect::<Vec<_>>());
         }
     }
 
     #[test]
-    fn a_row_does_not_depend_on_those_beside_it() {
-        let mut luck = Prng::new([2, 2, 2]);
+    fn a_row_does_not_depend_on_other_rows() {
+        let mut prng = Prng::new([2, 2, 2]);
         let [rows, inner, columns] = [23, 70, 137];
-        let (left, right) = (matrix(&mut luck, rows * inner), matrix(&mut luck, inner * columns));
+        let (lhs, rhs) = (matrix(&mut prng, rows * inner), matrix(&mut prng, inner * columns));
         let mut panels = PackedMatrix::default();
-        panels.pack(&right, inner, columns);
+        panels.pack(&rhs, inner, columns);
         let mut all = vec![0.0; rows * columns];
-        multiply(Left::Rows(&left), &panels, &mut all, End::Add);
+        multiply(Lhs::Rows(&lhs), &panels, &mut all, Epilogue::Add);
         for row in 0..rows {
             let mut alone = vec![0.0; columns];
-            multiply(Left::Rows(&left[row * inner..][..inner]), &panels, &mut alone, End::Add);
+            multiply(Lhs::Rows(&lhs[row * inner..][..inner]), &panels, &mut alone, Epilogue::Add);
             assert_eq!(alone, all[row * columns..][..columns]);
         }
     }
 
     #[test]
-    fn nothing_to_do_is_done() {
+    fn empty_products_are_allowed() {
         let mut panels = PackedMatrix::default();
         panels.pack(&[], 0, 5);
         let mut out = vec![3.0; 10];
-        multiply(Left::Rows(&[]), &panels, &mut out, End::Add);
+        multiply(Lhs::Rows(&[]), &panels, &mut out, Epilogue::Add);
         assert_eq!(out, [3.0; 10]);
         panels.pack(&[1.0; 20], 4, 5);
-        multiply(Left::Columns(&[]), &panels, &mut [], End::Add);
+        multiply(Lhs::Columns(&[]), &panels, &mut [], Epilogue::Add);
     }
 }

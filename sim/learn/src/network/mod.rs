@@ -1,6 +1,4 @@
-//! The network that a policy is: its weights, how it is run, what it chooses, and how its input is scaled.
-//!
-//! Owns nothing of learning; `ppo` does. Must not know what a value of an observation means. Rule: "Network policy".
+//! The policy network: weights, inference, choice of an option, and normalization of its input. Rule: "Network policy".
 
 mod actor_critic;
 mod forward;
@@ -13,7 +11,7 @@ pub use actor_critic::{ActorCritic, Dense};
 pub use forward::{Forward, Output};
 pub use masked_categorical::{MASKED, MaskedCategorical};
 pub use normalizer::Normalizer;
-pub use weights::{Column, Weights, WeightsError};
+pub use weights::{NamedTensor, Weights, WeightsError};
 
 /// Sizes of the network: observation → hidden → hidden → options and one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +25,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// A mask has one bit an option.
+    /// A mask has one bit per option.
     pub const MOST_OPTIONS: usize = u16::BITS as usize;
 
     /// Two hidden layers of 128 units.
@@ -35,7 +33,7 @@ impl Shape {
         Self { observation, hidden: [128, 128], options }
     }
 
-    /// The four layers in the order of every file: name, inputs, outputs.
+    /// Name, inputs and outputs of the four layers, in the order of every file.
     pub const fn layers(&self) -> [(&'static str, usize, usize); 4] {
         let [first, second] = self.hidden;
         [

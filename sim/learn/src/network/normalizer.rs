@@ -1,14 +1,14 @@
-//! Observations on one scale: the running mean and variance of every value, and what they make of a row.
+//! Observation normalization: running mean and variance of every value.
 //!
-//! Counted in `f64` and merged in the order the caller merges, so the same rows give the same scale. Rows are scaled with
-//! what was last settled (rounded to `f32`, as a checkpoint keeps it), so that training and a loaded policy agree to the
-//! bit. Welford 1962; Chan, Golub and LeVeque 1979 for the merge.
+//! Statistics are `f64` and merged in a fixed order, so the same rows give the same scale. Rows are scaled by the statistics
+//! of the last [`Normalizer::settle`], rounded to `f32` as in a checkpoint, so training and a loaded policy agree to the bit.
+//! Welford 1962; Chan, Golub and LeVeque 1979 for the merge.
 
-use super::{Column, WeightsError};
+use super::{NamedTensor, WeightsError};
 
-/// A scaled value lies within ± this.
+/// Scaled values are clipped to ± this.
 const CLIP: f32 = 10.0;
-/// Added to a variance, so that a value that never changes is not divided by zero.
+/// Added to a variance, so that a constant value is not divided by zero.
 const EPSILON: f32 = 1e-8;
 
 /// Running mean and variance of each value of an observation.
@@ -16,22 +16,22 @@ const EPSILON: f32 = 1e-8;
 pub struct Normalizer {
     count: f64,
     mean: Vec<f64>,
-    /// Sums of squared distances from the mean.
+    /// Sums of squared deviations from the mean.
     squares: Vec<f64>,
     frozen: bool,
-    /// What rows are scaled with: mean and one over the deviation.
+    /// The applied scale: mean and reciprocal deviation.
     shift: Vec<f32>,
     scale: Vec<f32>,
 }
 
 impl Normalizer {
-    /// Nothing seen yet: mean 0 and variance 1.
+    /// No rows yet: mean 0 and variance 1.
     pub fn new(width: usize) -> Self {
         let (zeros, ones) = (vec![0.0; width], vec![1.0; width]);
         Self { count: 0.0, mean: zeros.clone(), squares: zeros, frozen: false, shift: vec![0.0; width], scale: ones }
     }
 
-    /// Values of a row.
+    /// Values per row.
     pub fn width(&self) -> usize {
         self.mean.len()
     }
@@ -41,7 +41,7 @@ impl Normalizer {
         self.count
     }
 
-    /// Counts a row. It changes no scaling before [`Normalizer::settle`]; a frozen one counts nothing.
+    /// Counts a row. The applied scale changes only at [`Normalizer::settle`]; a frozen normalizer counts nothing.
     pub fn observe(&mut self, row: &[f32]) {
         assert_eq!(row.len(), self.width(), "a row is as wide as the layout");
         if self.frozen {
@@ -55,14 +55,14 @@ impl Normalizer {
         }
     }
 
-    /// Counts what another has counted. Merge in a fixed order: sums of decimals depend on it.
+    /// Merges another normalizer's statistics. The order of merges affects rounding.
     pub fn merge(&mut self, other: &Self) {
-        assert_eq!(other.width(), self.width(), "both count the same layout");
+        assert_eq!(other.width(), self.width(), "both have the same layout");
         if self.frozen || other.count == 0.0 {
             return;
         }
         if self.count == 0.0 {
-            // Exactly what the other counted, without a rounding.
+            // Copied without rounding.
             (self.count, self.mean, self.squares) = (other.count, other.mean.clone(), other.squares.clone());
             return;
         }
@@ -76,12 +76,12 @@ impl Normalizer {
     }
 
     #[must_use]
-    /// A counter of the same width with nothing in it, for a worker to fill and the owner to merge.
+    /// An empty normalizer of the same width, for a worker to fill and the owner to merge.
     pub fn empty(&self) -> Self {
         Self { frozen: self.frozen, ..Self::new(self.width()) }
     }
 
-    /// Takes what has been counted into use.
+    /// Applies the statistics counted so far.
     pub fn settle(&mut self) {
         if self.count > 0.0 {
             for place in 0..self.mean.len() {
@@ -92,7 +92,7 @@ impl Normalizer {
         }
     }
 
-    /// Counts nothing from here on.
+    /// Stops counting.
     pub fn freeze(&mut self) {
         self.frozen = true;
     }
@@ -110,31 +110,32 @@ impl Normalizer {
         }
     }
 
-    /// For a checkpoint: `obs.mean` and `obs.var` (one value each place) and `obs.count` (one value).
-    pub fn columns(&self) -> Vec<Column> {
-        let column = |name: &str, values: Vec<f32>| Column { name: name.into(), shape: vec![values.len()], values };
+    /// Tensors for a checkpoint: `obs.mean` and `obs.var` (one value per observation value) and `obs.count`.
+    pub fn tensors(&self) -> Vec<NamedTensor> {
+        let tensor =
+            |name: &str, values: Vec<f32>| NamedTensor { name: name.into(), shape: vec![values.len()], values };
         let variance = |squares: &f64| if self.count > 0.0 { (squares / self.count) as f32 } else { 1.0 };
         vec![
-            column("obs.mean", self.mean.iter().map(|mean| *mean as f32).collect()),
-            column("obs.var", self.squares.iter().map(variance).collect()),
-            column("obs.count", vec![self.count as f32]),
+            tensor("obs.mean", self.mean.iter().map(|mean| *mean as f32).collect()),
+            tensor("obs.var", self.squares.iter().map(variance).collect()),
+            tensor("obs.count", vec![self.count as f32]),
         ]
     }
 
-    /// What a checkpoint kept, frozen: good for running a policy. To train on, use [`Normalizer::restore`].
+    /// Reads the tensors of a checkpoint, frozen, to run a policy. To continue training, use [`Normalizer::restore`].
     ///
     /// # Errors
-    /// By name: a column that is missing, of another width, not finite or below zero.
-    pub fn read(width: usize, columns: &[Column]) -> Result<Self, WeightsError> {
+    /// A tensor that is missing, of another width, not finite or negative, by name.
+    pub fn read(width: usize, tensors: &[NamedTensor]) -> Result<Self, WeightsError> {
         let find = |name: &str, length: usize| {
-            let column = columns.iter().find(|column| column.name == name);
-            let column = column.ok_or_else(|| WeightsError::Missing { name: name.into() })?;
-            column.check()?;
-            if column.shape != [length] {
-                let (name, found) = (name.into(), column.shape.clone());
+            let tensor = tensors.iter().find(|tensor| tensor.name == name);
+            let tensor = tensor.ok_or_else(|| WeightsError::Missing { name: name.into() })?;
+            tensor.check()?;
+            if tensor.shape != [length] {
+                let (name, found) = (name.into(), tensor.shape.clone());
                 return Err(WeightsError::Shape { name, found, wanted: vec![length] });
             }
-            Ok(column)
+            Ok(tensor)
         };
         let (mean, variance) = (find("obs.mean", width)?, find("obs.var", width)?);
         let count = f64::from(find("obs.count", 1)?.values[0]);
@@ -149,7 +150,7 @@ impl Normalizer {
         let squares = variance.values.iter().map(|variance| f64::from(*variance) * count).collect();
         let mut read = Self::restore(count, mean_of, squares);
         read.shift.clone_from(&mean.values);
-        // Not by way of the squares, so that the bits are those of the training.
+        // Not computed from the squares, so that the bits are those of the training.
         for (scale, variance) in read.scale.iter_mut().zip(&variance.values) {
             *scale = 1.0 / (variance + EPSILON).sqrt();
         }
@@ -157,14 +158,14 @@ impl Normalizer {
         Ok(read)
     }
 
-    /// Everything counted, exactly: rows, means and sums of squared distances, for [`Normalizer::restore`].
+    /// The exact statistics for [`Normalizer::restore`]: rows, means and sums of squared deviations.
     pub fn state(&self) -> (f64, &[f64], &[f64]) {
         (self.count, &self.mean, &self.squares)
     }
 
-    /// As it was when [`Normalizer::state`] was kept, settled.
+    /// A settled normalizer with these statistics.
     pub fn restore(count: f64, mean: Vec<f64>, squares: Vec<f64>) -> Self {
-        assert_eq!(mean.len(), squares.len(), "both have one value a place");
+        assert_eq!(mean.len(), squares.len(), "one mean and one square per value");
         let mut restored = Self { count, squares, ..Self::new(mean.len()) };
         restored.mean = mean;
         restored.settle();
@@ -178,8 +179,8 @@ mod tests {
     use crate::prng::Prng;
 
     fn rows(count: usize) -> Vec<[f32; 3]> {
-        let mut luck = Prng::new([3, 1, 4]);
-        (0..count).map(|_| [luck.normal() as f32 * 3.0 + 100.0, luck.normal() as f32 * 0.01, 7.0]).collect()
+        let mut prng = Prng::new([3, 1, 4]);
+        (0..count).map(|_| [prng.normal() as f32 * 3.0 + 100.0, prng.normal() as f32 * 0.01, 7.0]).collect()
     }
 
     fn counted(rows: &[[f32; 3]]) -> Normalizer {
@@ -204,14 +205,14 @@ mod tests {
             let squares = scaled.iter().map(|row| f64::from(row[place]).powi(2)).sum::<f64>() / 2_000.0;
             assert!(mean.abs() < 1e-2 && (squares - 1.0).abs() < 1e-2, "{place}: {mean} {squares}");
         }
-        assert!(scaled.iter().all(|row| row[2] == 0.0), "what never changes is 0");
+        assert!(scaled.iter().all(|row| row[2] == 0.0), "a constant value becomes 0");
         let mut far = [1e9, -1e9, 8.0];
         normalizer.scale(&mut far);
         assert!(far.iter().all(|value| value.abs() == CLIP), "{far:?}");
     }
 
     #[test]
-    fn merging_counts_what_both_counted() {
+    fn merging_adds_up_both_statistics() {
         let rows = rows(1_000);
         let (whole, mut merged) = (counted(&rows), counted(&rows[..300]));
         merged.merge(&counted(&rows[300..]));
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_changes_before_it_is_settled_or_once_it_is_frozen() {
+    fn the_scale_changes_only_when_settled_and_not_frozen() {
         let rows = rows(50);
         let mut normalizer = Normalizer::new(3);
         let mut row = rows[0];
@@ -248,10 +249,10 @@ mod tests {
     }
 
     #[test]
-    fn a_loaded_one_scales_to_the_same_bits_and_a_restored_one_goes_on() {
+    fn loaded_and_restored_normalizers_scale_to_the_same_bits() {
         let rows = rows(999);
         let normalizer = counted(&rows);
-        let loaded = Normalizer::read(3, &normalizer.columns()).expect("its own columns");
+        let loaded = Normalizer::read(3, &normalizer.tensors()).expect("its own tensors");
         let (mut a, mut b) = (rows[5], rows[5]);
         normalizer.scale(&mut a);
         loaded.scale(&mut b);
@@ -259,7 +260,7 @@ mod tests {
         let (count, mean, squares) = normalizer.state();
         assert_eq!(Normalizer::restore(count, mean.to_vec(), squares.to_vec()), normalizer);
         let fresh = Normalizer::new(3);
-        let loaded = Normalizer::read(3, &fresh.columns()).expect("its own columns");
+        let loaded = Normalizer::read(3, &fresh.tensors()).expect("its own tensors");
         let (mut a, mut b) = (rows[5], rows[5]);
         fresh.scale(&mut a);
         loaded.scale(&mut b);
@@ -267,17 +268,17 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_do_not_fit_are_refused_by_name() {
-        let good = counted(&rows(10)).columns();
-        let refused = |change: &dyn Fn(&mut Vec<Column>)| {
-            let mut columns = good.clone();
-            change(&mut columns);
-            Normalizer::read(3, &columns).expect_err("changed columns are refused").to_string()
+    fn invalid_tensors_are_refused_by_name() {
+        let good = counted(&rows(10)).tensors();
+        let refused = |change: &dyn Fn(&mut Vec<NamedTensor>)| {
+            let mut tensors = good.clone();
+            change(&mut tensors);
+            Normalizer::read(3, &tensors).expect_err("changed tensors are refused").to_string()
         };
-        assert_eq!(refused(&|columns| drop(columns.remove(1))), "`obs.var` is missing");
-        let negative = refused(&|columns| columns[1].values[2] = -1.0);
-        assert_eq!(negative, "`obs.var` holds -1 at place 2; it cannot be below zero");
-        let infinite = refused(&|columns| columns[0].values[0] = f32::INFINITY);
+        assert_eq!(refused(&|tensors| drop(tensors.remove(1))), "`obs.var` is missing");
+        let negative = refused(&|tensors| tensors[1].values[2] = -1.0);
+        assert_eq!(negative, "`obs.var` holds -1 at place 2; it must not be negative");
+        let infinite = refused(&|tensors| tensors[0].values[0] = f32::INFINITY);
         assert!(infinite.starts_with("`obs.mean` holds inf at place 0"), "{infinite}");
         let narrow = Normalizer::read(4, &good).expect_err("another width").to_string();
         assert_eq!(narrow, "`obs.mean` has the shape [3]; this network needs [4]");

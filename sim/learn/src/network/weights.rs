@@ -1,17 +1,15 @@
-//! Weights as plain named columns: what a checkpoint holds and everything that runs a network starts from.
-//!
-//! Owns the names, the order and the check of what came from outside. Must not know files or dfdx. Rule: "Checkpoints".
+//! Network weights as named tensors, as checkpoints hold them, and their validation. Rule: "Checkpoints".
 
 use super::Shape;
 
-/// One named tensor, row by row.
+/// A named tensor in row-major order.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Column {
+pub struct NamedTensor {
     /// Such as `fc1.weight`.
     pub name: String,
-    /// Such as `[128, 70]`: outputs, then inputs, as PyTorch keeps a linear layer.
+    /// Such as `[128, 70]`: outputs, then inputs, as PyTorch stores a linear layer.
     pub shape: Vec<usize>,
-    /// As many values as the shape says.
+    /// The values; as many as the shape says.
     pub values: Vec<f32>,
 }
 
@@ -19,32 +17,32 @@ pub struct Column {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
     /// In the order of [`Weights::names`].
-    pub columns: Vec<Column>,
+    pub tensors: Vec<NamedTensor>,
 }
 
-/// Why columns are no weights of this network.
+/// Why tensors are not the weights of this network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WeightsError {
-    /// A column is not there.
+    /// A tensor is missing.
     #[error("`{name}` is missing")]
     Missing {
         /// Its name.
         name: String,
     },
-    /// A column this network does not have.
+    /// A tensor that this network does not have.
     #[error("`{name}` is not a weight of this network")]
     Unknown {
         /// Its name.
         name: String,
     },
-    /// A column of another shape.
+    /// A tensor of another shape.
     #[error("`{name}` has the shape {found:?}; this network needs {wanted:?}")]
     Shape {
         /// Its name.
         name: String,
-        /// What it has.
+        /// Its shape.
         found: Vec<usize>,
-        /// What it should have.
+        /// The expected shape.
         wanted: Vec<usize>,
     },
     /// The values do not fill the shape.
@@ -52,35 +50,35 @@ pub enum WeightsError {
     Length {
         /// Its name.
         name: String,
-        /// What it has.
+        /// Its number of values.
         found: usize,
-        /// What it should have.
+        /// The expected number.
         wanted: usize,
     },
-    /// A value is infinite or not a number.
-    #[error("`{name}` holds {value} at place {place}; every weight is a finite number")]
+    /// A value is infinite or NaN.
+    #[error("`{name}` holds {value} at place {place}; every weight must be finite")]
     NotFinite {
         /// Its name.
         name: String,
-        /// Which value of the column.
+        /// Index of the value.
         place: usize,
         /// `NaN`, `inf` or `-inf`.
         value: String,
     },
-    /// A value is below zero that cannot be.
-    #[error("`{name}` holds {value} at place {place}; it cannot be below zero")]
+    /// A value is negative that must not be.
+    #[error("`{name}` holds {value} at place {place}; it must not be negative")]
     Negative {
         /// Its name.
         name: String,
-        /// Which value of the column.
+        /// Index of the value.
         place: usize,
-        /// What it holds.
+        /// The value.
         value: String,
     },
 }
 
 impl Weights {
-    /// Names and shapes of a network's columns, in their order.
+    /// Names and shapes of a network's tensors, in their order.
     pub fn names(shape: &Shape) -> Vec<(String, Vec<usize>)> {
         let layers = shape.layers().into_iter();
         layers
@@ -90,87 +88,87 @@ impl Weights {
             .collect()
     }
 
-    /// The weights of a network of this shape, all zero.
+    /// Zero weights of this shape.
     pub fn zeros(shape: &Shape) -> Self {
-        let columns = Self::names(shape).into_iter();
+        let tensors = Self::names(shape).into_iter();
         let zeros = |shape: &[usize]| vec![0.0; shape.iter().product()];
-        Self { columns: columns.map(|(name, shape)| Column { values: zeros(&shape), name, shape }).collect() }
+        Self { tensors: tensors.map(|(name, shape)| NamedTensor { values: zeros(&shape), name, shape }).collect() }
     }
 
-    /// The weights of a network of this shape among `columns`, in whatever order they come.
+    /// Picks the weights of a network of this shape out of `tensors`, which may come in any order.
     ///
     /// # Errors
-    /// By name: a column that is missing, unknown, of another shape or length, or holds what is not finite.
-    pub fn read(shape: &Shape, mut columns: Vec<Column>) -> Result<Self, WeightsError> {
+    /// A tensor that is missing, unknown, of another shape or length, or not finite, by name.
+    pub fn read(shape: &Shape, mut tensors: Vec<NamedTensor>) -> Result<Self, WeightsError> {
         let mut found = Vec::new();
         for (name, wanted) in Self::names(shape) {
-            let Some(place) = columns.iter().position(|column| column.name == name) else {
+            let Some(place) = tensors.iter().position(|tensor| tensor.name == name) else {
                 return Err(WeightsError::Missing { name });
             };
-            let column = columns.swap_remove(place);
-            if column.shape != wanted {
-                return Err(WeightsError::Shape { name, found: column.shape, wanted });
+            let tensor = tensors.swap_remove(place);
+            if tensor.shape != wanted {
+                return Err(WeightsError::Shape { name, found: tensor.shape, wanted });
             }
-            found.push(column);
+            found.push(tensor);
         }
-        if let Some(column) = columns.into_iter().next() {
-            return Err(WeightsError::Unknown { name: column.name });
+        if let Some(tensor) = tensors.into_iter().next() {
+            return Err(WeightsError::Unknown { name: tensor.name });
         }
-        let weights = Self { columns: found };
+        let weights = Self { tensors: found };
         weights.check(shape)?;
         Ok(weights)
     }
 
-    /// That these are the weights of a network of this shape, every value finite.
+    /// Checks that these are finite weights of this shape.
     ///
     /// # Errors
-    /// By the name of the first column at fault.
+    /// The first invalid tensor by name.
     pub fn check(&self, shape: &Shape) -> Result<(), WeightsError> {
         let names = Self::names(shape);
         for (place, (name, wanted)) in names.iter().enumerate() {
-            let Some(column) = self.columns.get(place).filter(|column| column.name == *name) else {
+            let Some(tensor) = self.tensors.get(place).filter(|tensor| tensor.name == *name) else {
                 return Err(WeightsError::Missing { name: name.clone() });
             };
-            if column.shape != *wanted {
-                let (name, found) = (name.clone(), column.shape.clone());
+            if tensor.shape != *wanted {
+                let (name, found) = (name.clone(), tensor.shape.clone());
                 return Err(WeightsError::Shape { name, found, wanted: wanted.clone() });
             }
-            column.check()?;
+            tensor.check()?;
         }
-        match self.columns.get(names.len()) {
-            Some(column) => Err(WeightsError::Unknown { name: column.name.clone() }),
+        match self.tensors.get(names.len()) {
+            Some(tensor) => Err(WeightsError::Unknown { name: tensor.name.clone() }),
             None => Ok(()),
         }
     }
 
-    /// The shape these weights say they have; `None` when the layers do not fit each other.
+    /// The shape that the tensors have; `None` when the layers do not fit together.
     pub fn shape(&self) -> Option<Shape> {
-        let of = |name: &str| self.columns.iter().find(|column| column.name == name)?.shape.get(..2);
+        let of = |name: &str| self.tensors.iter().find(|tensor| tensor.name == name)?.shape.get(..2);
         let (first, second, policy) = (of("fc1.weight")?, of("fc2.weight")?, of("policy.weight")?);
         let shape = Shape { observation: first[1], hidden: [first[0], second[0]], options: policy[0] };
         let fits = shape.options <= Shape::MOST_OPTIONS
             && Self::names(&shape).iter().all(|(name, wanted)| {
-                self.columns.iter().any(|column| column.name == *name && column.shape == *wanted)
+                self.tensors.iter().any(|tensor| tensor.name == *name && tensor.shape == *wanted)
             });
         fits.then_some(shape)
     }
 
-    /// The values of a column that every network has.
+    /// The values of a tensor that every network has.
     pub(super) fn values(&self, name: &str) -> &[f32] {
-        &self.column(name).expect("every network has the column").values
+        &self.tensor(name).expect("every network has this tensor").values
     }
 
-    /// The column of that name.
-    pub fn column(&self, name: &str) -> Option<&Column> {
-        self.columns.iter().find(|column| column.name == name)
+    /// The tensor of that name.
+    pub fn tensor(&self, name: &str) -> Option<&NamedTensor> {
+        self.tensors.iter().find(|tensor| tensor.name == name)
     }
 }
 
-impl Column {
-    /// That the values fill the shape and every one of them is finite.
+impl NamedTensor {
+    /// Checks that the values fill the shape and are finite.
     ///
     /// # Errors
-    /// By name.
+    /// The problem, with the tensor's name.
     pub fn check(&self) -> Result<(), WeightsError> {
         let (found, wanted) = (self.values.len(), self.shape.iter().product());
         if found != wanted {

@@ -1,23 +1,23 @@
-//! Adam (Kingma and Ba 2015) over plain columns, so that its moments can be kept, and the length of a gradient.
+//! The Adam optimizer (Kingma and Ba 2015) over named tensors, and the gradient norm.
 
 use crate::network::Weights;
-use crate::network::matmul::wide;
+use crate::network::matmul::vectorized;
 
 const BETA1: f32 = 0.9;
 const BETA2: f32 = 0.999;
-/// Larger than the usual 1e-8, as PPO has it.
+/// Larger than the usual 1e-8, as in CleanRL's PPO.
 const EPSILON: f32 = 1e-5;
-/// Sums that run side by side; always the same, so that a sum is the same on every vector width.
+/// Partial sums; a fixed number, so that sums are the same on every vector width.
 const LANES: usize = 16;
 
-/// Length of the gradient over all columns.
+/// Norm of the gradient over all tensors.
 pub(super) fn norm(gradient: &[Vec<f32>]) -> f32 {
     let squares = gradient.iter().map(|column| f64::from(sum_of_squares(column)));
     squares.sum::<f64>().sqrt() as f32
 }
 
 fn sum_of_squares(column: &[f32]) -> f32 {
-    wide(|| {
+    vectorized(|| {
         let (chunks, rest) = column.as_chunks::<LANES>();
         let mut sums = [0.0; LANES];
         for chunk in chunks {
@@ -27,7 +27,7 @@ fn sum_of_squares(column: &[f32]) -> f32 {
     })
 }
 
-/// One step: `step` counts from 1, `scale` is what the gradient is cut to.
+/// One step: `step` counts from 1, `scale` is the gradient's clipping factor.
 pub(super) fn step(
     weights: &mut Weights,
     [first, second]: [&mut Weights; 2],
@@ -38,10 +38,10 @@ pub(super) fn step(
 ) {
     let rest = |beta: f32| (1.0 - f64::from(beta).powi(step.min(1_000_000) as i32)) as f32;
     let (rate, root) = (learning_rate / rest(BETA1), rest(BETA2).sqrt());
-    let moments = first.columns.iter_mut().zip(&mut second.columns);
-    for ((weights, (first, second)), gradient) in weights.columns.iter_mut().zip(moments).zip(gradient) {
+    let moments = first.tensors.iter_mut().zip(&mut second.tensors);
+    for ((weights, (first, second)), gradient) in weights.tensors.iter_mut().zip(moments).zip(gradient) {
         let entries = weights.values.iter_mut().zip(&mut first.values).zip(&mut second.values).zip(gradient);
-        wide(move || {
+        vectorized(move || {
             for (((weight, first), second), gradients) in entries {
                 let gradients = gradients * scale;
                 *first = BETA1 * *first + (1.0 - BETA1) * gradients;

@@ -1,19 +1,18 @@
-//! A pass through the network, there and back: from observations to the gradient of every weight.
+//! Forward and backward pass of the network: from observations to the gradient of every weight.
 //!
-//! Owns the order of the products and the room they are worked out in, which is kept, so that a minibatch allocates
-//! nothing. Goes over the decisions some rows at a time, always as many, so that all of it stays in the core's cache. The
-//! same in plain dfdx stands in `plain`, and tests hold the two equal. Must not know where decisions come from.
+//! Processes a fixed number of rows at a time, so that everything stays in the core's cache, and allocates nothing after the
+//! first minibatch. Tests compare the gradient with plain dfdx in `reference`.
 
 use super::Settings;
 use super::minibatch::Gradients;
-use super::objective::{Targets, Terms, differentiate};
-use crate::network::matmul::{End, Left, PackedMatrix, add_rows, multiply};
+use super::objective::{LossTerms, Targets, differentiate};
+use crate::network::matmul::{Epilogue, Lhs, PackedMatrix, add_rows, multiply};
 use crate::network::{Shape, Weights};
 
-/// Decisions that go through the network together.
+/// Rows per pass.
 const ROWS: usize = 128;
 
-/// The weights of a network, laid out for both ways. Both heads are one layer: the options, then the value.
+/// Weights packed for both directions. The last layer is both heads: the options, then the value.
 #[derive(Clone, Debug)]
 pub(super) struct PackedNetwork {
     shape: Shape,
@@ -28,9 +27,9 @@ struct Layer {
     weight: Vec<f32>,
 }
 
-/// Where a pass is worked out.
+/// Buffers of a pass.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Room {
+pub(super) struct Scratch {
     first: Vec<f32>,
     second: Vec<f32>,
     heads: Vec<f32>,
@@ -41,15 +40,15 @@ pub(super) struct Room {
 }
 
 impl PackedNetwork {
-    /// A network of that shape; its weights are those of [`PackedNetwork::take`].
+    /// A network of this shape, without weights until [`PackedNetwork::load`].
     pub(super) fn new(shape: Shape) -> Self {
         Self { shape, layers: Default::default() }
     }
 
-    /// Lays out these weights.
-    pub(super) fn take(&mut self, weights: &Weights) {
+    /// Packs these weights.
+    pub(super) fn load(&mut self, weights: &Weights) {
         let inputs = [self.shape.observation, self.shape.hidden[0], self.shape.hidden[1]];
-        let columns = &weights.columns;
+        let columns = &weights.tensors;
         for (place, (layer, inputs)) in self.layers.iter_mut().zip(inputs).enumerate() {
             // The last layer is both heads.
             let columns = if place == 2 { &columns[4..] } else { &columns[2 * place..][..2] };
@@ -60,7 +59,7 @@ impl PackedNetwork {
                 layer.bias.extend_from_slice(&pair[1].values);
             }
             layer.there.pack_transposed(&layer.weight, inputs, layer.bias.len());
-            // Nothing before the first layer learns.
+            // The first layer needs no gradient of its input.
             if place > 0 {
                 layer.back.pack(&layer.weight, layer.bias.len(), inputs);
             }
@@ -74,40 +73,40 @@ pub(super) fn learn(
     observations: &[f32],
     targets: &Targets,
     settings: &Settings,
-    room: &mut Room,
+    scratch: &mut Scratch,
     gradients: &mut Gradients,
 ) {
     let Shape { observation, options, .. } = net.shape;
     gradients.clear(&net.shape);
     let (weight, bias) = ((options + 1) * net.shape.hidden[1], options + 1);
-    for (sums, length) in room.by_heads.iter_mut().zip([weight, bias]) {
+    for (sums, length) in scratch.by_heads.iter_mut().zip([weight, bias]) {
         sums.clear();
         sums.resize(length, 0.0);
     }
-    let mut terms = Terms::default();
+    let mut terms = LossTerms::default();
     for (chunk, observations) in observations.chunks(ROWS * observation).enumerate() {
-        room.forward(net, observations);
-        terms = differentiate(&mut room.heads, options, chunk * ROWS, targets, settings, terms);
-        room.backward(net, observations, &mut gradients.gradient);
+        scratch.forward(net, observations);
+        terms = differentiate(&mut scratch.heads, options, chunk * ROWS, targets, settings, terms);
+        scratch.backward(net, observations, &mut gradients.gradient);
     }
     gradients.terms = terms.close(settings);
-    let (policy, value) = room.by_heads[0].split_at(options * net.shape.hidden[1]);
+    let (policy, value) = scratch.by_heads[0].split_at(options * net.shape.hidden[1]);
     gradients.gradient[4].copy_from_slice(policy);
-    gradients.gradient[5].copy_from_slice(&room.by_heads[1][..options]);
+    gradients.gradient[5].copy_from_slice(&scratch.by_heads[1][..options]);
     gradients.gradient[6].copy_from_slice(value);
-    gradients.gradient[7].copy_from_slice(&room.by_heads[1][options..]);
+    gradients.gradient[7].copy_from_slice(&scratch.by_heads[1][options..]);
 }
 
-impl Room {
+impl Scratch {
     fn forward(&mut self, net: &PackedNetwork, observations: &[f32]) {
         let rows = observations.len() / net.shape.observation;
         let [fc1, fc2, heads] = &net.layers;
         self.first.resize(rows * net.shape.hidden[0], 0.0);
         self.second.resize(rows * net.shape.hidden[1], 0.0);
         self.heads.resize(rows * heads.bias.len(), 0.0);
-        multiply(Left::Rows(observations), &fc1.there, &mut self.first, End::BiasRelu(&fc1.bias));
-        multiply(Left::Rows(&self.first), &fc2.there, &mut self.second, End::BiasRelu(&fc2.bias));
-        multiply(Left::Rows(&self.second), &heads.there, &mut self.heads, End::Bias(&heads.bias));
+        multiply(Lhs::Rows(observations), &fc1.there, &mut self.first, Epilogue::BiasRelu(&fc1.bias));
+        multiply(Lhs::Rows(&self.first), &fc2.there, &mut self.second, Epilogue::BiasRelu(&fc2.bias));
+        multiply(Lhs::Rows(&self.second), &heads.there, &mut self.heads, Epilogue::Bias(&heads.bias));
     }
 
     fn backward(&mut self, net: &PackedNetwork, observations: &[f32], gradient: &mut [Vec<f32>]) {
@@ -119,14 +118,14 @@ impl Room {
         let [by_weight, by_bias] = &mut self.by_heads;
         add_rows(&self.heads, by_bias);
         self.panels.pack(&self.second, rows, second);
-        multiply(Left::Columns(&self.heads), &self.panels, by_weight, End::Add);
-        multiply(Left::Rows(&self.heads), &heads.back, &mut self.by_second, End::Where(&self.second));
+        multiply(Lhs::Columns(&self.heads), &self.panels, by_weight, Epilogue::Add);
+        multiply(Lhs::Rows(&self.heads), &heads.back, &mut self.by_second, Epilogue::Where(&self.second));
         add_rows(&self.by_second, &mut gradient[3]);
         self.panels.pack(&self.first, rows, first);
-        multiply(Left::Columns(&self.by_second), &self.panels, &mut gradient[2], End::Add);
-        multiply(Left::Rows(&self.by_second), &fc2.back, &mut self.by_first, End::Where(&self.first));
+        multiply(Lhs::Columns(&self.by_second), &self.panels, &mut gradient[2], Epilogue::Add);
+        multiply(Lhs::Rows(&self.by_second), &fc2.back, &mut self.by_first, Epilogue::Where(&self.first));
         add_rows(&self.by_first, &mut gradient[1]);
         self.panels.pack(observations, rows, observation);
-        multiply(Left::Columns(&self.by_first), &self.panels, &mut gradient[0], End::Add);
+        multiply(Lhs::Columns(&self.by_first), &self.panels, &mut gradient[0], Epilogue::Add);
     }
 }

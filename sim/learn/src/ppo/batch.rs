@@ -1,24 +1,24 @@
-//! A batch: what was decided since the last update, column by column.
+//! A batch of decisions, column by column.
 
 use super::Diverged;
 use crate::network::Shape;
 
-/// Columns of decisions; every column has one entry a decision.
+/// Columns of decisions, each with one entry per decision.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// Decisions × width of an observation, scaled as the network saw them.
+    /// Observations, decisions × width, scaled as the network received them.
     pub observations: Vec<f32>,
-    /// The option chosen.
+    /// The chosen option.
     pub actions: Vec<u8>,
-    /// What could be chosen, one bit an option.
+    /// The allowed options, one bit each.
     pub action_masks: Vec<u16>,
-    /// Natural logarithm of the chosen option's probability at the time.
+    /// Log-probability of the chosen option under the policy that chose.
     pub log_probs: Vec<f32>,
-    /// What the network expected at the time.
+    /// Value estimate of the policy that chose.
     pub values: Vec<f32>,
-    /// How much better it went than expected.
+    /// Advantages (GAE).
     pub advantages: Vec<f32>,
-    /// What the value should have been.
+    /// Targets of the value: advantage plus value.
     pub returns: Vec<f32>,
 }
 
@@ -28,12 +28,12 @@ impl Batch {
         self.actions.len()
     }
 
-    /// Whether nothing was decided.
+    /// Whether there are no decisions.
     pub fn is_empty(&self) -> bool {
         self.actions.is_empty()
     }
 
-    /// Forgets all decisions and keeps the room.
+    /// Removes all decisions and keeps the allocations.
     pub fn clear(&mut self) {
         self.observations.clear();
         self.actions.clear();
@@ -44,25 +44,14 @@ impl Batch {
         self.returns.clear();
     }
 
-    /// Puts another batch's decisions behind these.
-    pub fn append(&mut self, other: &Self) {
-        self.observations.extend_from_slice(&other.observations);
-        self.actions.extend_from_slice(&other.actions);
-        self.action_masks.extend_from_slice(&other.action_masks);
-        self.log_probs.extend_from_slice(&other.log_probs);
-        self.values.extend_from_slice(&other.values);
-        self.advantages.extend_from_slice(&other.advantages);
-        self.returns.extend_from_slice(&other.returns);
-    }
-
-    /// That every column has an entry a decision, every choice was allowed, and every number is finite.
+    /// Checks that every value is finite.
     ///
     /// # Panics
-    /// When columns do not fit each other or a choice was not allowed: whoever filled the batch is wrong.
+    /// When columns differ in length or a choice was masked, which is a bug of the caller.
     pub(super) fn check(&self, shape: &Shape, update: u64) -> Result<(), Diverged> {
         let count = self.len();
-        assert_eq!(self.observations.len(), count * shape.observation, "one observation a decision");
-        assert_eq!(self.action_masks.len(), count, "one mask a decision");
+        assert_eq!(self.observations.len(), count * shape.observation, "one observation per decision");
+        assert_eq!(self.action_masks.len(), count, "one mask per decision");
         for (place, (action, mask)) in self.actions.iter().zip(&self.action_masks).enumerate() {
             let known = usize::from(*action) < shape.options;
             assert!(known && mask >> action & 1 == 1, "decision {place}: option {action} is not in mask {mask:#b}");
@@ -76,7 +65,7 @@ impl Batch {
         ];
         for (column, values) in columns {
             let width = if column == "observations" { shape.observation } else { 1 };
-            assert_eq!(values.len(), count * width, "one entry a decision in `{column}`");
+            assert_eq!(values.len(), count * width, "one entry per decision in `{column}`");
             if let Some(place) = values.iter().position(|value| !value.is_finite()) {
                 return Err(Diverged::Batch { column, value: values[place], place: place / width, update });
             }

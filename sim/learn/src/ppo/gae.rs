@@ -1,12 +1,10 @@
-//! Generalised advantage estimation over decisions that take different numbers of ticks.
-//!
-//! Schulman and others 2016, with the discount of each decision in the place of a constant (semi-Markov).
+//! Generalized advantage estimation (Schulman and others 2016) with a discount per decision (semi-Markov).
 
-/// Advantages of one trajectory of decisions, in their order.
+/// Writes the advantages of one trajectory of decisions.
 ///
-/// `rewards[t]` is what came between decision `t` and the next, discounted to decision `t`. `discounts[t]` is γ^k for the k
-/// ticks between the two, and 0 where the episode terminated. `bootstrap` is the value of where the trajectory was cut
-/// (truncated, or the end of the rollout); a terminated one does not use it. All slices have one length.
+/// `rewards[t]` is the discounted sum of rewards between decisions `t` and `t + 1`. `discounts[t]` is γ^k for the k ticks
+/// between them, and 0 where the episode terminated. `bootstrap` is the value of the state after the last decision; it is
+/// not used after a termination. All slices have the same length.
 pub fn gae(
     rewards: &[f32],
     values: &[f32],
@@ -16,7 +14,7 @@ pub fn gae(
     advantages: &mut [f32],
 ) {
     let count = rewards.len();
-    assert!([values.len(), discounts.len(), advantages.len()] == [count; 3], "one entry a decision");
+    assert!([values.len(), discounts.len(), advantages.len()] == [count; 3], "one entry per decision");
     let (mut next_value, mut next_advantage) = (bootstrap, 0.0);
     for t in (0..count).rev() {
         let delta = rewards[t] + discounts[t] * next_value - values[t];

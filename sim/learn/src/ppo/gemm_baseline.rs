@@ -1,7 +1,5 @@
-//! What an update is measured against: its matrix products alone, as plain calls of dfdx, whose kernel is `gemm`; by one
-//! thread, although dfdx would use them all.
-//!
-//! Used by the benchmarks only. Rule: "Performance targets".
+//! The baseline of the PPO benchmark: only the matrix products of an update, as dfdx computes them with `gemm` on one
+//! thread. Rule: "Performance targets".
 
 use dfdx::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -10,17 +8,17 @@ use crate::network::Shape;
 
 type Matrix = Tensor<(usize, usize), f32, Cpu>;
 
-/// The products of one minibatch, with matrices of ones; each call also makes room for its result, as dfdx does.
+/// The products of one minibatch, with matrices of ones. Like dfdx, each call allocates its result.
 pub struct GemmBaseline {
     products: Vec<(Matrix, Matrix)>,
     alone: ThreadPool,
 }
 
 impl GemmBaseline {
-    /// For a network of this shape and that many decisions: three products there and five back.
+    /// For a network of this shape and `rows` decisions: three products forward and five backward.
     ///
     /// # Panics
-    /// When the system has no thread to give.
+    /// When no thread can be started.
     pub fn new(shape: Shape, rows: usize) -> Self {
         let device = Cpu::default();
         let ones = |rows: usize, columns: usize| -> Matrix { device.ones_like(&(rows, columns)) };
@@ -35,11 +33,11 @@ impl GemmBaseline {
                 products.push((ones(rows, outputs), ones(outputs, inputs)));
             }
         }
-        let alone = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread can be had");
+        let alone = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread can be started");
         Self { products, alone }
     }
 
-    /// Multiplies all of them; the sum of one entry of each, so that nothing is left out.
+    /// Computes all products and returns the sum of one entry of each, so that none is optimized away.
     pub fn run(&self) -> f32 {
         let product = |(left, right): &(Matrix, Matrix)| left.clone().matmul(right.clone())[[0, 0]];
         self.alone.install(|| self.products.iter().map(product).sum())
@@ -51,9 +49,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_product_is_there() {
+    fn all_products_are_computed() {
         let shape = Shape { observation: 3, hidden: [5, 7], options: 1 };
-        // Inner dimensions: there 3 + 5 + 7, by weights three times the rows, back 7 + 2.
+        // Inner dimensions: forward 3 + 5 + 7, by weights three times the rows, backward 7 + 2.
         assert_eq!(GemmBaseline::new(shape, 11).run().to_bits(), 57.0_f32.to_bits());
     }
 }

@@ -1,7 +1,6 @@
-//! Where the gradient of a minibatch is worked out: on this thread, or with a second one beside it.
+//! Computes the gradient of a minibatch on this thread, or on this and a second one.
 //!
-//! Owns the hand-over between the two. What is sent comes back to be sent again, so that nothing is allocated. The sum is
-//! always first part, then second, whoever finished first.
+//! Buffers travel between the threads and back, so nothing is allocated. The two parts are always summed in the same order.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -12,36 +11,36 @@ use super::minibatch::{Gradients, Part, deal};
 use super::{Batch, Settings};
 use crate::network::{Shape, Weights};
 
-/// How often a thread looks for work before it lets itself be woken: longer than the time between two minibatches.
-const LOOKS: u32 = 4_000;
-/// Weights times decisions below which a hand-over takes longer than it saves.
-const SMALL: usize = 2_000_000;
+/// Polls before a thread blocks: longer than the time between two minibatches.
+const SPINS: u32 = 4_000;
+/// Weights times decisions below which the hand-over costs more than it saves.
+const MIN_PARALLEL_WORK: usize = 2_000_000;
 
-/// A desk for one update.
-pub(super) struct Desk<'a> {
+/// The workers of one update.
+pub(super) struct GradientWorkers<'a> {
     settings: &'a Settings,
     batch: &'a Batch,
     net: Arc<PackedNetwork>,
     first: Part,
-    /// Not here only while the other thread has it.
+    /// The second part; while the other thread has it, an empty one stands here.
     second: Box<Part>,
     other: Option<Other>,
 }
 
-/// A second thread: where parts are sent, and come back from.
+/// The channels to and from the second thread.
 struct Other {
     send: Sender<(Arc<PackedNetwork>, Box<Part>)>,
     receive: Receiver<Box<Part>>,
 }
 
-impl<'a> Desk<'a> {
-    /// For this thread alone.
+impl<'a> GradientWorkers<'a> {
+    /// Only this thread.
     pub(super) fn new(shape: Shape, settings: &'a Settings, batch: &'a Batch) -> Self {
         let net = Arc::new(PackedNetwork::new(shape));
         Self { settings, batch, net, first: Part::default(), second: Box::default(), other: None }
     }
 
-    /// With a second thread, which ends with the desk.
+    /// This thread and a second one, which ends when the workers are dropped.
     pub(super) fn shared<'scope>(
         shape: Shape,
         settings: &'a Settings,
@@ -56,7 +55,7 @@ impl<'a> Desk<'a> {
         scope.spawn(move || {
             while let Some((net, mut part)) = wait(&parts) {
                 part.learn(batch, &net, settings);
-                // Before the answer, so that the network is nobody else's when it is changed.
+                // Dropped before the answer, so that the network can be changed in place.
                 drop(net);
                 if answer.send(part).is_err() {
                     break;
@@ -68,13 +67,13 @@ impl<'a> Desk<'a> {
 
     /// The gradient over the decisions of the batch at `places`.
     pub(super) fn gradients(&mut self, weights: &Weights, places: &[usize]) -> &Gradients {
-        Arc::make_mut(&mut self.net).take(weights);
+        Arc::make_mut(&mut self.net).load(weights);
         deal(self.batch, places, self.settings, [&mut self.first, &mut self.second]);
-        let size: usize = weights.columns.iter().map(|column| column.values.len()).sum();
+        let size: usize = weights.tensors.iter().map(|column| column.values.len()).sum();
         match &self.other {
-            Some(Other { send, receive }) if size * places.len() >= SMALL => {
+            Some(Other { send, receive }) if size * places.len() >= MIN_PARALLEL_WORK => {
                 let second = std::mem::take(&mut self.second);
-                send.send((Arc::clone(&self.net), second)).expect("the other thread waits for parts");
+                send.send((Arc::clone(&self.net), second)).expect("the other thread receives parts");
                 self.first.learn(self.batch, &self.net, self.settings);
                 self.second = wait(receive).expect("the other thread answers each part");
             }
@@ -88,9 +87,9 @@ impl<'a> Desk<'a> {
     }
 }
 
-/// The next that comes; `None` when nothing will.
+/// The next message; `None` when the channel is closed.
 fn wait<T>(from: &Receiver<T>) -> Option<T> {
-    for _ in 0..LOOKS {
+    for _ in 0..SPINS {
         match from.try_recv() {
             Ok(found) => return Some(found),
             Err(TryRecvError::Disconnected) => return None,

@@ -1,30 +1,29 @@
-//! The learner: weights, moments and the update that moves them.
+//! The learner: weights, Adam's moments, and the PPO update.
 //!
-//! Owns the order of everything: which decisions stand in which minibatch, in which order gradients are summed. The same
-//! seed and batches give the same bits, whatever the timing of threads.
+//! The order of minibatches and of sums is fixed, so the same seed and batches give the same bits, whatever the threads.
 
 use std::num::NonZero;
 use std::time::Instant;
 
-use super::gradient_workers::Desk;
+use super::gradient_workers::GradientWorkers;
 use super::minibatch::Gradients;
-use super::stats::{Means, explained_variance};
+use super::stats::{StatsSum, explained_variance};
 use super::{Batch, Diverged, Settings, UpdateStats, adam};
 use crate::network::{ActorCritic, Shape, Weights, WeightsError};
 use crate::parallel::ShouldContinue;
 use crate::prng::Prng;
 
-/// Keeps the luck of shuffles apart from that of the first weights.
+/// Keeps the random numbers of shuffles apart from those of the initial weights.
 const SHUFFLES: u64 = 0x7368_7566;
 
-/// Everything an update starts from; with the same batches it goes on as if it had never stopped.
+/// The state of a learner; with the same batches it continues as if it had not stopped.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LearnerState {
     /// The network.
     pub weights: Weights,
-    /// Running means of the gradient, under the weights' names.
+    /// Running means of the gradient, by the weights' names.
     pub first_moments: Weights,
-    /// Running means of its square, under the weights' names.
+    /// Running means of the squared gradient, by the weights' names.
     pub second_moments: Weights,
     /// Gradient steps taken.
     pub steps: u64,
@@ -42,16 +41,16 @@ pub struct Learner {
     threads: NonZero<usize>,
 }
 
-/// Which minibatch it is, for whoever asks what exploded.
+/// Position in an update, for error messages.
 #[derive(Clone, Copy)]
-struct Moment {
+struct MinibatchIndex {
     update: u64,
     epoch: u32,
     minibatch: usize,
 }
 
 impl Learner {
-    /// A learner at its beginning. The seed decides the first weights and every shuffle.
+    /// A new learner. The seed determines the initial weights and every shuffle.
     pub fn new(shape: Shape, settings: Settings, seed: u64) -> Self {
         let zeros = Weights::zeros(&shape);
         let weights = ActorCritic::new(shape, seed).weights();
@@ -60,15 +59,10 @@ impl Learner {
         Self { shape, settings, seed, state, threads }
     }
 
-    /// How many threads an update may use, this one among them; all there are by default, and never more than 2. The
-    /// result does not depend on it.
+    /// Sets the threads of an update, including the calling one: all cores by default, of which at most 2 are used. The result
+    /// does not depend on it.
     pub fn set_threads(&mut self, threads: NonZero<usize>) {
         self.threads = threads;
-    }
-
-    /// The settings.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
     }
 
     /// The sizes of the network.
@@ -76,20 +70,20 @@ impl Learner {
         &self.shape
     }
 
-    /// The network as it is.
+    /// The current weights.
     pub fn weights(&self) -> &Weights {
         &self.state.weights
     }
 
-    /// Everything that must be kept to go on later.
+    /// The state to save.
     pub fn state(&self) -> &LearnerState {
         &self.state
     }
 
-    /// Goes on from what was kept. The seed and settings are the caller's to keep.
+    /// Continues from a saved state. Seed and settings are not part of it.
     ///
     /// # Errors
-    /// By name, when it is not of this network or not finite; the learner is then as it was.
+    /// A tensor of another network or a value that is not finite, by name; then nothing has changed.
     pub fn restore(&mut self, state: LearnerState) -> Result<(), WeightsError> {
         for weights in [&state.weights, &state.first_moments, &state.second_moments] {
             weights.check(&self.shape)?;
@@ -98,27 +92,27 @@ impl Learner {
         Ok(())
     }
 
-    /// Takes other weights, such as those of a warm start, and forgets the moments.
+    /// Takes other weights, such as those of a warm start, and clears the moments.
     ///
     /// # Errors
-    /// By name, when they are not of this network or not finite.
+    /// A tensor of another network or a value that is not finite, by name.
     pub fn start_from(&mut self, weights: Weights) -> Result<(), WeightsError> {
         let zeros = Weights::zeros(&self.shape);
         let (steps, updates) = (0, self.state.updates);
         self.restore(LearnerState { weights, first_moments: zeros.clone(), second_moments: zeros, steps, updates })
     }
 
-    /// Learns from a batch. `progress` is the share of the training that is behind, in [0, 1]: the step size goes down by
-    /// it. An empty batch changes nothing.
+    /// Learns from a batch. `progress` in [0, 1] is the completed share of the training, by which the learning rate is annealed.
+    /// An empty batch changes nothing.
     ///
     /// # Errors
-    /// When something exploded; weights and moments are then those before the update.
+    /// What diverged. Weights and moments are then those from before.
     pub fn update(&mut self, batch: &Batch, progress: f64) -> Result<UpdateStats, Diverged> {
-        Ok(self.update_while(batch, progress, &|| true)?.expect("nothing cuts it off"))
+        Ok(self.update_while(batch, progress, &|| true)?.expect("nothing interrupts it"))
     }
 
-    /// As [`Self::update`], as long as `go_on` says so, asked at every minibatch. `None`: it was cut off, and weights and
-    /// moments are those before.
+    /// Like [`Self::update`], but asks `should_continue` at every minibatch. Returns `None` when it said no; weights and
+    /// moments are then those from before.
     ///
     /// # Errors
     /// As [`Self::update`].
@@ -126,11 +120,11 @@ impl Learner {
         &mut self,
         batch: &Batch,
         progress: f64,
-        go_on: ShouldContinue<'_>,
+        should_continue: ShouldContinue<'_>,
     ) -> Result<Option<UpdateStats>, Diverged> {
         batch.check(&self.shape, self.state.updates)?;
         let before = self.state.clone();
-        let result = self.passes(batch, progress, go_on);
+        let result = self.passes(batch, progress, should_continue);
         if matches!(result, Ok(Some(_))) {
             self.state.updates += 1;
         } else {
@@ -143,14 +137,17 @@ impl Learner {
         &mut self,
         batch: &Batch,
         progress: f64,
-        go_on: ShouldContinue<'_>,
+        should_continue: ShouldContinue<'_>,
     ) -> Result<Option<UpdateStats>, Diverged> {
         let (shape, settings) = (self.shape, self.settings);
         let alone = self.threads.get() < 2;
         std::thread::scope(|scope| {
-            let desk =
-                if alone { Desk::new(shape, &settings, batch) } else { Desk::shared(shape, &settings, batch, scope) };
-            self.learn(batch, progress, desk, go_on)
+            let workers = if alone {
+                GradientWorkers::new(shape, &settings, batch)
+            } else {
+                GradientWorkers::shared(shape, &settings, batch, scope)
+            };
+            self.learn(batch, progress, workers, should_continue)
         })
     }
 
@@ -158,8 +155,8 @@ impl Learner {
         &mut self,
         batch: &Batch,
         progress: f64,
-        mut desk: Desk<'_>,
-        go_on: ShouldContinue<'_>,
+        mut workers: GradientWorkers<'_>,
+        should_continue: ShouldContinue<'_>,
     ) -> Result<Option<UpdateStats>, Diverged> {
         let started = Instant::now();
         let (settings, update, count) = (self.settings, self.state.updates, batch.len());
@@ -170,18 +167,18 @@ impl Learner {
             ..UpdateStats::default()
         };
         let minibatches = ((count + settings.minibatch_size / 2) / settings.minibatch_size.max(1)).max(1);
-        let mut means = Means::default();
+        let mut means = StatsSum::default();
         for epoch in 0..if count == 0 { 0 } else { settings.update_epochs } {
             let mut places: Vec<usize> = (0..count).collect();
             Prng::new([self.seed ^ SHUFFLES, update, u64::from(epoch)]).shuffle(&mut places);
             means.begin_epoch();
             for minibatch in 0..minibatches {
-                if !go_on() {
+                if !should_continue() {
                     return Ok(None);
                 }
                 let places = &places[count * minibatch / minibatches..count * (minibatch + 1) / minibatches];
-                let gradients = desk.gradients(&self.state.weights, places);
-                let norm = self.step(gradients, stats.learning_rate, Moment { update, epoch, minibatch })?;
+                let gradients = workers.gradients(&self.state.weights, places);
+                let norm = self.step(gradients, stats.learning_rate, MinibatchIndex { update, epoch, minibatch })?;
                 means.add(&gradients.terms, norm, places.len());
             }
             if settings.target_kl.is_some_and(|most| means.epoch_kl() > most) {
@@ -189,7 +186,7 @@ impl Learner {
             }
         }
         means.write(&mut stats);
-        for column in &self.state.weights.columns {
+        for column in &self.state.weights.tensors {
             if let Some(value) = column.values.iter().find(|value| !value.is_finite()) {
                 return Err(Diverged::Weight { name: column.name.clone(), value: *value, update });
             }
@@ -198,15 +195,15 @@ impl Learner {
         Ok(Some(stats))
     }
 
-    /// Moves the weights by one minibatch's gradient; the length it had.
-    fn step(&mut self, gradients: &Gradients, learning_rate: f32, moment: Moment) -> Result<f32, Diverged> {
-        let Moment { update, epoch, minibatch } = moment;
+    /// Applies one minibatch's gradient and returns its norm before clipping.
+    fn step(&mut self, gradients: &Gradients, learning_rate: f32, index: MinibatchIndex) -> Result<f32, Diverged> {
+        let MinibatchIndex { update, epoch, minibatch } = index;
         if !gradients.terms.loss.is_finite() {
             return Err(Diverged::Loss { value: gradients.terms.loss, update, epoch, minibatch });
         }
         let norm = adam::norm(&gradients.gradient);
         if !norm.is_finite() {
-            let columns = self.state.weights.columns.iter().zip(&gradients.gradient);
+            let columns = self.state.weights.tensors.iter().zip(&gradients.gradient);
             let mut broken = columns.filter_map(|(column, gradient)| {
                 let value = gradient.iter().copied().find(|value| !value.is_finite());
                 value.map(|value| (column.name.clone(), value))
@@ -215,7 +212,7 @@ impl Learner {
             return Err(Diverged::Gradient { name, value, update, epoch, minibatch });
         }
         let most = self.settings.max_grad_norm;
-        // As PyTorch cuts it.
+        // As PyTorch clips it.
         let scale = if most > 0.0 { (most / (norm + 1e-6)).min(1.0) } else { 1.0 };
         let LearnerState { weights, first_moments, second_moments, steps, .. } = &mut self.state;
         *steps += 1;

@@ -1,12 +1,11 @@
-//! A minibatch: some decisions of a batch, always in the same number of parts, and the gradient of each part.
+//! A minibatch in two parts, and the gradient of each part.
 //!
-//! The parts and the order in which they are summed are fixed, so that one thread and two give the same bits. A part keeps
-//! its room from minibatch to minibatch.
+//! The parts and the order of their sum are fixed, so that one and two threads give the same bits. Buffers are reused.
 
-use super::backprop::{self, PackedNetwork, Room};
-use super::objective::{Targets, Terms};
+use super::backprop::{self, PackedNetwork, Scratch};
+use super::objective::{LossTerms, Targets};
 use super::{Batch, Settings};
-use crate::network::matmul::wide;
+use crate::network::matmul::vectorized;
 use crate::network::{Shape, Weights};
 
 /// Parts of a minibatch.
@@ -14,14 +13,14 @@ pub(super) const PARTS: usize = 2;
 /// Added to the deviation of advantages, so that equal ones are not divided by zero.
 const EPSILON: f64 = 1e-8;
 
-/// Some decisions with what they are held to, and what comes of them.
+/// A part of a minibatch with its targets, buffers and gradient.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Part {
     places: Vec<usize>,
     advantages: MeanStd,
     pub(super) observations: Vec<f32>,
     pub(super) targets: Targets,
-    room: Room,
+    scratch: Scratch,
     pub(super) gradients: Gradients,
 }
 
@@ -32,14 +31,14 @@ struct MeanStd {
     deviation: f64,
 }
 
-/// Mean terms and the gradient, column by column in the order of the weights.
+/// Loss terms and the gradient, in the order of the weights.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gradients {
-    pub(super) terms: Terms,
+    pub(super) terms: LossTerms,
     pub(super) gradient: Vec<Vec<f32>>,
 }
 
-/// Says which decisions of the batch stand in which part.
+/// Splits a minibatch, given as indices into the batch, into its parts.
 pub(super) fn deal(batch: &Batch, places: &[usize], settings: &Settings, parts: [&mut Part; PARTS]) {
     let count = places.len();
     let advantages = if settings.norm_adv { spread(batch, places) } else { MeanStd { mean: 0.0, deviation: 1.0 } };
@@ -51,7 +50,7 @@ pub(super) fn deal(batch: &Batch, places: &[usize], settings: &Settings, parts: 
     }
 }
 
-/// Mean and deviation (over one less than the count) of the advantages of a minibatch.
+/// Mean and sample deviation of the advantages of a minibatch.
 fn spread(batch: &Batch, places: &[usize]) -> MeanStd {
     let advantages = || places.iter().map(|place| f64::from(batch.advantages[*place]));
     let mean = advantages().sum::<f64>() / places.len() as f64;
@@ -60,7 +59,7 @@ fn spread(batch: &Batch, places: &[usize]) -> MeanStd {
 }
 
 impl Part {
-    /// Copies its decisions out of the batch and works out their gradient.
+    /// Copies its decisions out of the batch and computes their gradient.
     pub(super) fn learn(&mut self, batch: &Batch, net: &PackedNetwork, settings: &Settings) {
         self.gather(batch);
         self.differentiate(net, settings);
@@ -89,26 +88,26 @@ impl Part {
         targets.action_masks.extend(places.iter().map(|place| batch.action_masks[*place]));
     }
 
-    /// The gradient of the objective over what was gathered.
+    /// Computes the gradient of the objective over the copied decisions.
     pub(super) fn differentiate(&mut self, net: &PackedNetwork, settings: &Settings) {
-        backprop::learn(net, &self.observations, &self.targets, settings, &mut self.room, &mut self.gradients);
+        backprop::learn(net, &self.observations, &self.targets, settings, &mut self.scratch, &mut self.gradients);
     }
 }
 
 impl Gradients {
-    /// Zero, of a network of this shape.
+    /// Sets everything to zero, for a network of this shape.
     pub(super) fn clear(&mut self, shape: &Shape) {
         if self.gradient.is_empty() {
-            self.gradient = Weights::zeros(shape).columns.into_iter().map(|column| column.values).collect();
+            self.gradient = Weights::zeros(shape).tensors.into_iter().map(|column| column.values).collect();
         }
         self.gradient.iter_mut().for_each(|column| column.fill(0.0));
-        self.terms = Terms::default();
+        self.terms = LossTerms::default();
     }
 
-    /// Adds the next part.
+    /// Adds another part.
     pub(super) fn add(&mut self, other: &Self) {
         for (sums, terms) in self.gradient.iter_mut().zip(&other.gradient) {
-            wide(move || sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term));
+            vectorized(move || sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term));
         }
         self.terms = self.terms.and(other.terms);
     }

@@ -1,7 +1,5 @@
-//! Learning by proximal policy optimisation: from decisions and rewards to better weights.
-//!
-//! Owns settings, batches, advantages and the update. Must not know what is being learned: whoever collects decisions
-//! brings them as rows. Follows CleanRL's `ppo.py`. Rule: "PPO algorithm".
+//! Proximal policy optimization, following CleanRL's `ppo.py`: from batches of decisions to better weights. Rule: "PPO
+//! algorithm".
 
 mod adam;
 mod backprop;
@@ -18,7 +16,6 @@ mod settings;
 mod stats;
 #[cfg(test)]
 mod tests;
-mod trajectory;
 
 pub use batch::Batch;
 pub use gae::gae;
@@ -26,4 +23,3 @@ pub use gemm_baseline::GemmBaseline;
 pub use learner::{Learner, LearnerState};
 pub use settings::Settings;
 pub use stats::{Diverged, UpdateStats};
-pub use trajectory::{Decision, Trajectory};

@@ -1,46 +1,45 @@
-//! The objective: clipped surrogate, value loss and entropy of some decisions, with its gradient, in one pass.
+//! The PPO objective (clipped surrogate, value loss and entropy) with its gradient by logits and values, in one pass.
 //!
-//! Owns the formulas and their derivatives by logits and values. Must not know the network before them. The same in
-//! plain dfdx stands in `plain`, and tests hold the two equal. Rule: "PPO algorithm".
+//! Tests compare it with plain dfdx in `reference`. Rule: "PPO algorithm".
 
 use super::Settings;
 use crate::network::MaskedCategorical;
 
-/// What decisions are held to; one entry a decision.
+/// The inputs of the objective, one entry per decision.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Targets {
     pub(super) actions: Vec<u8>,
     pub(super) action_masks: Vec<u16>,
     pub(super) log_probs: Vec<f32>,
-    /// Normalised, when the settings say so.
+    /// Normalized, if the settings say so.
     pub(super) advantages: Vec<f32>,
     pub(super) returns: Vec<f32>,
     pub(super) values: Vec<f32>,
-    /// One over the decisions of the whole minibatch, of which these may be a part.
+    /// One over the size of the whole minibatch.
     pub(super) share: f32,
 }
 
-/// Sums over decisions, each weighed by the share; over all parts of a minibatch they are means.
+/// Sums over decisions, each times `share`; over all parts of a minibatch they are means.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Terms {
+pub(super) struct LossTerms {
     pub(super) loss: f32,
     pub(super) policy_loss: f32,
     pub(super) value_loss: f32,
     pub(super) entropy: f32,
     pub(super) approx_kl: f32,
     pub(super) clip_frac: f32,
-    /// The greatest |ratio − 1|; not a sum.
+    /// The largest |ratio − 1|; not a sum.
     pub(super) ratio_error: f32,
 }
 
-impl Terms {
-    /// With the loss that the other sums make.
+impl LossTerms {
+    /// Computes the loss from the other terms.
     pub(super) fn close(mut self, settings: &Settings) -> Self {
         self.loss = self.policy_loss - settings.ent_coef * self.entropy + settings.vf_coef * self.value_loss;
         self
     }
 
-    /// Of two parts, in this order.
+    /// The sum of two parts.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
             loss: self.loss + other.loss,
@@ -54,16 +53,16 @@ impl Terms {
     }
 }
 
-/// Puts the derivative of the loss in the place of every logit and value. Each row of `heads` holds a decision's logits,
-/// then its value; the first is that of the decision at `first`. The loss itself is only known of all: see [`Terms::close`].
+/// Replaces every logit and value by its derivative of the loss and adds to `terms`. A row of `heads` holds a decision's
+/// logits and value; the first row is the decision `first`. [`LossTerms::close`] computes the loss itself.
 pub(super) fn differentiate(
     heads: &mut [f32],
     options: usize,
     first: usize,
     targets: &Targets,
     settings: &Settings,
-    mut terms: Terms,
-) -> Terms {
+    mut terms: LossTerms,
+) -> LossTerms {
     for (row, heads) in heads.chunks_exact_mut(options + 1).enumerate() {
         let place = first + row;
         let (logits, value) = heads.split_at_mut(options);
@@ -79,14 +78,20 @@ pub(super) fn differentiate(
 }
 
 /// Clipped surrogate and entropy of one decision.
-fn policy(logits: &mut [f32], place: usize, targets: &Targets, settings: &Settings, mut terms: Terms) -> (f32, Terms) {
+fn policy(
+    logits: &mut [f32],
+    place: usize,
+    targets: &Targets,
+    settings: &Settings,
+    mut terms: LossTerms,
+) -> (f32, LossTerms) {
     let (action, advantage) = (targets.actions[place] as usize, targets.advantages[place]);
     let distribution = MaskedCategorical::new(logits, targets.action_masks[place]);
     let log_ratio = distribution.log_prob(action) - targets.log_probs[place];
     let ratio = log_ratio.exp();
     let (free, clipped) =
         (-advantage * ratio, -advantage * ratio.clamp(1.0 - settings.clip_coef, 1.0 + settings.clip_coef));
-    // By the log-probability; where the clipped branch is the greater, it is flat.
+    // The derivative by the log-probability; the clipped branch is constant.
     let gradients = if free >= clipped { free } else { 0.0 };
     let probs: [f32; crate::network::Shape::MOST_OPTIONS] =
         std::array::from_fn(|option| if option < logits.len() { distribution.prob(option) } else { 0.0 });
@@ -94,7 +99,7 @@ fn policy(logits: &mut [f32], place: usize, targets: &Targets, settings: &Settin
         |option: usize| if probs[option] > 0.0 { probs[option] * distribution.log_prob(option) } else { 0.0 };
     let entropy = -(0..logits.len()).map(surprise).sum::<f32>();
     for (option, logit) in logits.iter_mut().enumerate() {
-        // A masked option has probability 0 and is not the action, so that its derivative is exactly 0.
+        // A masked option has probability 0 and is not the action, so its derivative is exactly 0.
         let chosen = if option == action { 1.0 } else { 0.0 };
         let by_entropy = surprise(option) + probs[option] * entropy;
         *logit = targets.share * (gradients * (chosen - probs[option]) + settings.ent_coef * by_entropy);
@@ -106,7 +111,7 @@ fn policy(logits: &mut [f32], place: usize, targets: &Targets, settings: &Settin
     (free.max(clipped), terms)
 }
 
-/// Half the squared error of a value and its derivative; with a limit, the worse of the value and the value within it.
+/// Half the squared error of a value, and its derivative. With a limit: the worse of the plain and the clipped error.
 fn value_error(value: f32, before: f32, wanted: f32, limit: Option<f32>) -> (f32, f32) {
     let free = value - wanted;
     let Some(limit) = limit else { return (0.5 * free * free, free) };

@@ -1,4 +1,4 @@
-//! The objective as plain dfdx writes it: the reference that the operation in `objective` is held to. Tests only.
+//! The objective in plain dfdx, as the reference for tests of `objective` and `backprop`.
 
 use dfdx::prelude::*;
 
@@ -6,7 +6,7 @@ use super::Settings;
 use super::objective::Targets;
 use crate::network::{ActorCritic, MASKED};
 
-/// The loss of the network for these observations, with everything on the tape.
+/// The loss of the network for these observations, on the tape.
 pub(super) fn loss(
     model: &ActorCritic,
     observations: &[f32],
@@ -46,7 +46,7 @@ pub(super) fn loss(
     policy - entropy * settings.ent_coef + value * settings.vf_coef
 }
 
-/// The gradient of each column of weights, taken out of dfdx's.
+/// The gradient of each tensor, taken out of dfdx's gradients.
 pub(super) fn columns(model: &ActorCritic, mut gradients: Gradients<f32, Cpu>) -> Result<Vec<Vec<f32>>, CpuError> {
     let mut columns = Vec::new();
     for layer in model.layers() {

@@ -1,40 +1,40 @@
-//! The settings of the update, under the field's names.
+//! Hyperparameters of the PPO update.
 
 use townlet_town::config::Ppo;
 
-/// How to learn. Names and meanings are CleanRL's.
+/// Hyperparameters with the names and meanings of CleanRL.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
-    /// Step size of Adam at the start.
+    /// Learning rate of Adam at the start.
     pub learning_rate: f32,
-    /// Whether the step size goes down to zero by the end of the training.
+    /// Whether the learning rate is annealed linearly to zero.
     pub anneal_lr: bool,
-    /// How far the ratio of new to old probability may move from 1.
+    /// Clipping range of the probability ratio around 1.
     pub clip_coef: f32,
     /// Weight of the value loss.
     pub vf_coef: f32,
     /// Weight of the entropy bonus.
     pub ent_coef: f32,
-    /// Passes over each batch.
+    /// Epochs over each batch.
     pub update_epochs: u32,
-    /// Decisions in a gradient step.
+    /// Decisions per gradient step.
     pub minibatch_size: usize,
-    /// λ of generalised advantage estimation.
+    /// λ of generalized advantage estimation.
     pub gae_lambda: f32,
-    /// Discount of a tick.
+    /// Discount per tick.
     pub gamma: f32,
-    /// Length the gradient is cut to; 0 leaves it as it is.
+    /// Norm to which the gradient is clipped; 0 disables clipping.
     pub max_grad_norm: f32,
-    /// How far a value may move in an update before its loss is cut; `None` is no limit.
+    /// Clipping range of the value; `None` disables it.
     pub clip_vloss: Option<f32>,
-    /// Whether advantages are brought to mean 0 and deviation 1 in each minibatch.
+    /// Whether advantages are normalized in each minibatch.
     pub norm_adv: bool,
-    /// No further pass begins once the policy has moved further than this from the one that collected; `None` is no limit.
+    /// Approximate KL divergence after which no further epoch begins; `None` disables the limit.
     pub target_kl: Option<f32>,
 }
 
 impl Default for Settings {
-    /// As in `configs/default.yaml`.
+    /// The values of `configs/default.yaml`.
     fn default() -> Self {
         Self {
             learning_rate: 3e-4,

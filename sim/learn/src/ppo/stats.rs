@@ -1,39 +1,39 @@
-//! What an update tells about itself, and how a training that explodes ends.
+//! Statistics of an update, and the ways in which it can diverge.
 
-use super::objective::Terms;
+use super::objective::LossTerms;
 
-/// Figures of one update; means are over its minibatches. Names are CleanRL's.
+/// Statistics of one update, as means over its minibatches. Names follow CleanRL.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct UpdateStats {
-    /// Clipped surrogate.
+    /// Clipped surrogate loss.
     pub policy_loss: f32,
-    /// Before its weight.
+    /// Value loss, unweighted.
     pub value_loss: f32,
-    /// In nats, over what was allowed.
+    /// Entropy over the allowed options, in nats.
     pub entropy: f32,
-    /// How far the policy moved from the one that collected, of the last pass.
+    /// Approximate KL divergence from the policy that collected, over the last epoch.
     pub approx_kl: f32,
-    /// Share of decisions whose ratio was outside the clip, in [0, 1].
+    /// Share of decisions whose ratio was clipped, in [0, 1].
     pub clip_frac: f32,
-    /// How much of the returns' variance the values at the time explained; 1 is all, `NaN` when returns do not vary.
+    /// Explained variance of the returns; `NaN` when they do not vary.
     pub explained_variance: f32,
-    /// Length of the gradient before it was cut.
+    /// Norm of the gradient before clipping.
     pub grad_norm: f32,
-    /// Step size used.
+    /// Learning rate used.
     pub learning_rate: f32,
-    /// Passes over the batch that were begun.
+    /// Epochs begun.
     pub epochs: u32,
-    /// Decisions learned from, each as often as it was used.
+    /// Decisions learned from, counted once per epoch.
     pub samples: u64,
-    /// How far from 1 the ratio of the first minibatch was at most: 0 up to rounding, or the update is wrong.
+    /// Largest |ratio − 1| of the first minibatch: 0 up to rounding in a correct update.
     pub first_ratio_error: f32,
-    /// `approx_kl` of the first minibatch: 0 up to rounding.
+    /// `approx_kl` of the first minibatch: 0 up to rounding in a correct update.
     pub first_kl: f32,
-    /// Decisions learned from in a second.
+    /// Decisions learned from per second.
     pub samples_per_second: f64,
 }
 
-/// What exploded. The learner still has the weights it had before the update.
+/// What diverged. The learner keeps the weights from before the update.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Diverged {
     /// The loss is not finite.
@@ -72,14 +72,14 @@ pub enum Diverged {
         /// Updates before this one.
         update: u64,
     },
-    /// What was collected is not finite.
+    /// A value of the batch is not finite.
     #[error("`{column}` of the batch holds {value} at decision {place} in update {update}")]
     Batch {
         /// Such as `returns`.
         column: &'static str,
         /// `NaN`, `inf` or `-inf`.
         value: f32,
-        /// Which decision.
+        /// Index of the decision.
         place: usize,
         /// Updates before this one.
         update: u64,
@@ -88,25 +88,25 @@ pub enum Diverged {
 
 /// Sums over the minibatches of an update.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Means {
-    all: Terms,
+pub(super) struct StatsSum {
+    all: LossTerms,
     norm: f32,
     minibatches: u32,
     samples: u64,
     epochs: u32,
     epoch_kl: f32,
     epoch_minibatches: u32,
-    first: Option<Terms>,
+    first: Option<LossTerms>,
 }
 
-impl Means {
+impl StatsSum {
     pub(super) fn begin_epoch(&mut self) {
         self.epochs += 1;
         self.epoch_kl = 0.0;
         self.epoch_minibatches = 0;
     }
 
-    pub(super) fn add(&mut self, terms: &Terms, norm: f32, samples: usize) {
+    pub(super) fn add(&mut self, terms: &LossTerms, norm: f32, samples: usize) {
         self.first.get_or_insert(*terms);
         self.all = self.all.and(*terms);
         self.norm += norm;
@@ -116,7 +116,7 @@ impl Means {
         self.epoch_minibatches += 1;
     }
 
-    /// Mean over the pass that is running.
+    /// Mean KL divergence of the current epoch.
     pub(super) fn epoch_kl(&self) -> f32 {
         self.epoch_kl / self.epoch_minibatches.max(1) as f32
     }

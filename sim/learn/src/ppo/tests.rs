@@ -1,4 +1,4 @@
-//! The gradient of the whole objective: against differences in `f64`, and against plain dfdx.
+//! Tests of the gradient against finite differences in `f64` and against plain dfdx.
 
 use dfdx::prelude::{AsArray, Backward};
 
@@ -12,21 +12,21 @@ use crate::prng::Prng;
 
 const SHAPE: Shape = Shape { observation: 6, hidden: [11, 9], options: 5 };
 
-/// Weights of chance, large enough that options differ.
-fn weights(luck: &mut Prng, shape: Shape) -> Weights {
+/// Random weights, large enough that the options differ.
+fn weights(prng: &mut Prng, shape: Shape) -> Weights {
     let mut weights = Weights::zeros(&shape);
-    for column in &mut weights.columns {
-        column.values.iter_mut().for_each(|value| *value = (luck.normal() * 0.5) as f32);
+    for column in &mut weights.tensors {
+        column.values.iter_mut().for_each(|value| *value = (prng.normal() * 0.5) as f32);
     }
     weights
 }
 
-/// Decisions whose ratios and values lie on all sides of the clips.
-fn part(luck: &mut Prng, weights: &Weights, shape: Shape, count: usize) -> Part {
+/// Decisions whose ratios and values lie on all sides of the clipping ranges.
+fn part(prng: &mut Prng, weights: &Weights, shape: Shape, count: usize) -> Part {
     let mut part = Part::default();
     let targets = &mut part.targets;
     for place in 0..count {
-        let row: Vec<f32> = (0..shape.observation).map(|_| luck.normal() as f32).collect();
+        let row: Vec<f32> = (0..shape.observation).map(|_| prng.normal() as f32).collect();
         let (logits, value) = naive_forward(weights, &wide(weights), &row);
         let mask = (0b1_0110_u16 << (place % 3)) & ((1 << shape.options) - 1);
         let mask = if place % 4 == 0 { (1 << shape.options) - 1 } else { mask };
@@ -36,30 +36,30 @@ fn part(luck: &mut Prng, weights: &Weights, shape: Shape, count: usize) -> Part 
         part.observations.extend(row);
         targets.actions.push(action as u8);
         targets.action_masks.push(mask);
-        targets.log_probs.push((log_prob + luck.normal() * 0.3) as f32);
-        targets.advantages.push(luck.normal() as f32);
-        targets.values.push((value + luck.normal() * 0.3) as f32);
-        targets.returns.push((value + luck.normal()) as f32);
+        targets.log_probs.push((log_prob + prng.normal() * 0.3) as f32);
+        targets.advantages.push(prng.normal() as f32);
+        targets.values.push((value + prng.normal() * 0.3) as f32);
+        targets.returns.push((value + prng.normal()) as f32);
     }
     targets.share = 1.0 / count as f32;
     part
 }
 
-/// The gradient as an update works it out.
+/// The gradient as an update computes it.
 fn gradients(weights: &Weights, shape: Shape, mut part: Part, settings: &Settings) -> Gradients {
     let mut net = PackedNetwork::new(shape);
-    net.take(weights);
+    net.load(weights);
     part.differentiate(&net, settings);
     part.gradients
 }
 
 fn wide(weights: &Weights) -> Vec<Vec<f64>> {
-    weights.columns.iter().map(|column| column.values.iter().map(|value| f64::from(*value)).collect()).collect()
+    weights.tensors.iter().map(|column| column.values.iter().map(|value| f64::from(*value)).collect()).collect()
 }
 
 fn naive_forward(weights: &Weights, columns: &[Vec<f64>], row: &[f32]) -> (Vec<f64>, f64) {
     let dense = |layer: usize, input: &[f64], relu: bool| -> Vec<f64> {
-        let outputs = weights.columns[2 * layer].shape[0];
+        let outputs = weights.tensors[2 * layer].shape[0];
         (0..outputs)
             .map(|output| {
                 let line = &columns[2 * layer][output * input.len()..][..input.len()];
@@ -79,9 +79,9 @@ fn naive_odds(logits: &[f64], mask: u16) -> Vec<f64> {
     logits.iter().map(|logit| logit - sum.ln()).collect()
 }
 
-/// The loss by its definition, decision by decision, in `f64`.
+/// The loss by its definition, in `f64`.
 fn naive_loss(weights: &Weights, columns: &[Vec<f64>], part: &Part, settings: &Settings) -> f64 {
-    let (Targets { share, .. }, width) = (&part.targets, weights.columns[0].shape[1]);
+    let (Targets { share, .. }, width) = (&part.targets, weights.tensors[0].shape[1]);
     let [clip, vf, ent] = [settings.clip_coef, settings.vf_coef, settings.ent_coef].map(f64::from);
     let mut loss = 0.0;
     for (place, row) in part.observations.chunks_exact(width).enumerate() {
@@ -116,11 +116,11 @@ fn settings() -> [Settings; 3] {
 }
 
 #[test]
-fn the_gradient_is_that_of_finite_differences() {
-    let mut luck = Prng::new([11, 0, 0]);
+fn the_gradient_matches_finite_differences() {
+    let mut prng = Prng::new([11, 0, 0]);
     for settings in settings() {
-        let weights = weights(&mut luck, SHAPE);
-        let part = part(&mut luck, &weights, SHAPE, 40);
+        let weights = weights(&mut prng, SHAPE);
+        let part = part(&mut prng, &weights, SHAPE, 40);
         let gradients = gradients(&weights, SHAPE, part.clone(), &settings);
         let mut exact = wide(&weights);
         let loss = naive_loss(&weights, &exact, &part, &settings);
@@ -139,7 +139,7 @@ fn the_gradient_is_that_of_finite_differences() {
                 exact[column][place] = kept;
                 let wanted = (above - below) / (2.0 * step);
                 let found = f64::from(gradients.gradient[column][place]);
-                let name = &weights.columns[column].name;
+                let name = &weights.tensors[column].name;
                 assert!(
                     (found - wanted).abs() < 2e-5 + 1e-4 * wanted.abs(),
                     "{name} {place}: {found} and not {wanted}"
@@ -150,25 +150,25 @@ fn the_gradient_is_that_of_finite_differences() {
 }
 
 #[test]
-fn one_operation_and_plain_dfdx_agree() {
-    let mut luck = Prng::new([12, 0, 0]);
+fn the_gradient_matches_plain_dfdx() {
+    let mut prng = Prng::new([12, 0, 0]);
     for (shape, count) in [(SHAPE, 33), (Shape::standard(70, 9), 128), (Shape::standard(432, 9), 50), (SHAPE, 300)] {
         for settings in settings() {
-            let weights = weights(&mut luck, shape);
-            // Of the size a network has: else every ratio would lie far outside the clip.
+            let weights = weights(&mut prng, shape);
+            // Scaled like a trained network; otherwise every ratio would be clipped.
             let mut weights = weights;
-            weights.columns.iter_mut().for_each(|column| {
+            weights.tensors.iter_mut().for_each(|column| {
                 let scale = 2.0 / (*column.shape.last().unwrap_or(&1) as f32).sqrt();
                 column.values.iter_mut().for_each(|value| *value *= scale);
             });
-            let part = part(&mut luck, &weights, shape, count);
-            let model = ActorCritic::from_weights(shape, &weights).expect("weights of chance are weights");
+            let part = part(&mut prng, &weights, shape, count);
+            let model = ActorCritic::from_weights(shape, &weights).expect("random weights are valid");
             let loss = reference::loss(&model, &part.observations, &part.targets, &settings);
             let wanted_loss = loss.array();
             let wanted = columns(&model, loss.backward()).expect("memory lasts");
             let gradients = gradients(&weights, shape, part, &settings);
             assert!((gradients.terms.loss - wanted_loss).abs() < 1e-4 * (1.0 + wanted_loss.abs()));
-            for ((column, found), wanted) in weights.columns.iter().zip(&gradients.gradient).zip(&wanted) {
+            for ((column, found), wanted) in weights.tensors.iter().zip(&gradients.gradient).zip(&wanted) {
                 for (place, (found, wanted)) in found.iter().zip(wanted).enumerate() {
                     let allowed = 1e-5 + 1e-3 * wanted.abs();
                     assert!((found - wanted).abs() < allowed, "{} {place}: {found} and not {wanted}", column.name);
@@ -180,9 +180,9 @@ fn one_operation_and_plain_dfdx_agree() {
 
 #[test]
 fn masked_logits_get_no_gradient() {
-    let mut luck = Prng::new([13, 0, 0]);
-    let weights = weights(&mut luck, SHAPE);
-    let mut part = part(&mut luck, &weights, SHAPE, 30);
+    let mut prng = Prng::new([13, 0, 0]);
+    let weights = weights(&mut prng, SHAPE);
+    let mut part = part(&mut prng, &weights, SHAPE, 30);
     for (place, mask) in part.targets.action_masks.iter_mut().enumerate() {
         *mask = 0b01101;
         part.targets.actions[place] = [0, 2, 3][place % 3];

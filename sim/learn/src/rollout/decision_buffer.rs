@@ -1,8 +1,7 @@
-//! Decisions in columns: what was seen, allowed and chosen, what came of it, and which decision followed.
+//! The decisions of one town, column by column, with their rewards and successors (semi-Markov).
 //!
-//! Owns the semi-Markov bookkeeping of one town and nothing of how a choice is made. A decision is *open* until its
-//! resident's next one, their exit, or the horizon; it is worth `Σ γⁱ·rewardᵢ` over its `k` ticks and hands on at `γᵏ`. Rule:
-//! "Decision process".
+//! A decision is open until its resident's next decision, exit or the horizon. Its return over its `k` ticks is
+//! `Σ γⁱ·rewardᵢ`, and its successor's value is discounted by `γᵏ`. Rule: "Decision process".
 
 use serde::{Deserialize, Serialize};
 use townlet_town::ids::Key;
@@ -11,50 +10,50 @@ use townlet_town::{AgentId, ResidentId};
 
 /// What follows a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Then {
-    /// Nothing yet.
+pub enum Successor {
+    /// Not known yet.
     Open,
-    /// The same resident's decision at this place.
+    /// The same resident's next decision, by index.
     Decision(u32),
-    /// Their exit: nothing is handed on.
+    /// The resident left: the successor's value is 0.
     Terminated,
-    /// The horizon: worth the value of what they saw there.
+    /// The horizon was reached in a state of this value.
     Truncated(f32),
 }
 
-/// A decision as it is taken.
+/// A decision as it is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Taken<'a> {
-    /// Whose slot.
+pub struct NewDecision<'a> {
+    /// The resident's slot.
     pub agent: AgentId,
-    /// Whose decision.
+    /// The resident.
     pub who: ResidentId,
-    /// What they saw, as the layout says.
+    /// The observation, as the layout says.
     pub observation: &'a [f32],
-    /// What they might choose.
-    pub mask: Mask,
-    /// What they chose, as its place in the mask.
+    /// The action mask.
+    pub action_mask: Mask,
+    /// The chosen option, as its bit in the mask.
     pub action: u8,
     /// Its log-probability under the policy that chose.
     pub log_prob: f32,
-    /// What that policy expected from there on.
+    /// The value that this policy estimated.
     pub value: f32,
 }
 
-/// An episode that has ended: a resident's life in a town, as far as they decided in it.
+/// A finished episode: from a resident's first decision to their exit or the horizon.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Episode {
     /// Undiscounted sum of rewards.
     pub total: f64,
     /// Ticks since the first decision.
     pub ticks: u64,
-    /// Whether they left; else the horizon came.
+    /// Whether the resident left; otherwise the horizon truncated the episode.
     pub terminated: bool,
 }
 
-/// A resident's open decision and the episode it belongs to.
+/// A resident's open decision and running episode.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Open {
+struct OpenDecision {
     at: u32,
     who: ResidentId,
     reward: f64,
@@ -63,101 +62,101 @@ struct Open {
     ticks: u64,
 }
 
-/// The decisions of one town in the order in which they were taken.
+/// The decisions of one town in the order in which they were made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Decisions {
+pub struct DecisionBuffer {
     width: usize,
     gamma: f64,
-    /// What was seen, one row a decision.
+    /// Observations, one row per decision.
     pub observations: Vec<f32>,
-    /// What was allowed.
-    pub masks: Vec<u16>,
-    /// What was chosen.
+    /// Action masks.
+    pub action_masks: Vec<u16>,
+    /// Chosen options.
     pub actions: Vec<u8>,
-    /// Log-probabilities when it was chosen.
+    /// Log-probabilities under the policy that chose.
     pub log_probs: Vec<f32>,
-    /// Values when it was chosen.
+    /// Values under the policy that chose.
     pub values: Vec<f32>,
-    /// Discounted sum of the rewards until what follows; 0 while open.
+    /// Discounted sum of rewards up to the successor; 0 while open.
     pub rewards: Vec<f32>,
-    /// γᵏ for what follows; 0 when that is an exit.
+    /// `γᵏ` for the successor's value; 0 after an exit.
     pub discounts: Vec<f32>,
-    /// What follows.
-    pub then: Vec<Then>,
-    /// Whether a decision of the same episode stands before.
-    pub follows: Vec<bool>,
+    /// Successors.
+    pub successors: Vec<Successor>,
+    /// Whether an earlier decision of the same episode is in the buffer.
+    pub continues_episode: Vec<bool>,
     agents: Vec<AgentId>,
-    open: Vec<Option<Open>>,
+    open: Vec<Option<OpenDecision>>,
 }
 
-impl Decisions {
-    /// None yet. `slots` of the town, values a row, discount of a tick.
+impl DecisionBuffer {
+    /// An empty buffer for a town with `slots` slots, observations of `width` values and a discount per tick.
     pub fn new(slots: usize, width: usize, gamma: f64) -> Self {
         Self {
             width,
             gamma,
             observations: Vec::new(),
-            masks: Vec::new(),
+            action_masks: Vec::new(),
             actions: Vec::new(),
             log_probs: Vec::new(),
             values: Vec::new(),
             rewards: Vec::new(),
             discounts: Vec::new(),
-            then: Vec::new(),
-            follows: Vec::new(),
+            successors: Vec::new(),
+            continues_episode: Vec::new(),
             agents: Vec::new(),
             open: vec![None; slots],
         }
     }
 
-    /// Values a row.
+    /// Values per observation.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// How many there are, open ones included.
+    /// Number of decisions, including open ones.
     pub fn len(&self) -> usize {
-        self.then.len()
+        self.successors.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no decisions.
     pub fn is_empty(&self) -> bool {
-        self.then.is_empty()
+        self.successors.is_empty()
     }
 
-    /// What was seen at a decision.
+    /// The observation of a decision.
     pub fn observation(&self, at: usize) -> &[f32] {
         &self.observations[at * self.width..(at + 1) * self.width]
     }
 
-    /// Opens a decision and closes the same resident's previous one. Whoever had the slot before is nobody's past.
-    pub fn take(&mut self, taken: &Taken<'_>) {
-        let at = self.then.len() as u32;
-        let previous = self.open[taken.agent.at()].take();
-        let mut open = Open { at, who: taken.who, reward: 0.0, discount: 1.0, total: 0.0, ticks: 0 };
+    /// Opens a decision and closes the same resident's previous one. A previous resident of the slot counts as terminated.
+    pub fn push(&mut self, decision: &NewDecision<'_>) {
+        let at = self.successors.len() as u32;
+        let previous = self.open[decision.agent.at()].take();
+        let mut open = OpenDecision { at, who: decision.who, reward: 0.0, discount: 1.0, total: 0.0, ticks: 0 };
         let mut follows = false;
         if let Some(previous) = previous {
-            if previous.who == taken.who {
-                self.close(&previous, previous.discount, Then::Decision(at));
+            if previous.who == decision.who {
+                self.close(&previous, previous.discount, Successor::Decision(at));
                 (open.total, open.ticks, follows) = (previous.total, previous.ticks, true);
             } else {
-                self.close(&previous, 0.0, Then::Terminated);
+                self.close(&previous, 0.0, Successor::Terminated);
             }
         }
-        self.observations.extend_from_slice(taken.observation);
-        self.masks.push(taken.mask.0);
-        self.actions.push(taken.action);
-        self.log_probs.push(taken.log_prob);
-        self.values.push(taken.value);
+        self.observations.extend_from_slice(decision.observation);
+        self.action_masks.push(decision.action_mask.0);
+        self.actions.push(decision.action);
+        self.log_probs.push(decision.log_prob);
+        self.values.push(decision.value);
         self.rewards.push(0.0);
         self.discounts.push(0.0);
-        self.then.push(Then::Open);
-        self.follows.push(follows);
-        self.agents.push(taken.agent);
-        self.open[taken.agent.at()] = Some(open);
+        self.successors.push(Successor::Open);
+        self.continues_episode.push(follows);
+        self.agents.push(decision.agent);
+        self.open[decision.agent.at()] = Some(open);
     }
 
-    /// A tick's reward for a resident; of no account before their first decision.
+    /// Adds a tick's reward. Ignored before the resident's first decision.
     pub fn reward(&mut self, agent: AgentId, who: ResidentId, reward: f64) {
         if let Some(open) = self.open[agent.at()].as_mut().filter(|open| open.who == who) {
             open.reward += open.discount * reward;
@@ -167,37 +166,37 @@ impl Decisions {
         }
     }
 
-    /// A resident has left. Their episode, when they ever decided.
+    /// Closes a resident's episode at their exit; `None` when they never made a decision.
     pub fn terminate(&mut self, agent: AgentId, who: ResidentId) -> Option<Episode> {
         let open = self.open[agent.at()].take_if(|open| open.who == who)?;
-        self.close(&open, 0.0, Then::Terminated);
+        self.close(&open, 0.0, Successor::Terminated);
         Some(Episode { total: open.total, ticks: open.ticks, terminated: true })
     }
 
-    /// The horizon has come for a resident, and what they see now is worth `value`.
+    /// Closes a resident's episode at the horizon, in a state of this `value`.
     pub fn truncate(&mut self, agent: AgentId, value: f32) -> Option<Episode> {
         let open = self.open[agent.at()].take()?;
-        self.close(&open, open.discount, Then::Truncated(value));
+        self.close(&open, open.discount, Successor::Truncated(value));
         Some(Episode { total: open.total, ticks: open.ticks, terminated: false })
     }
 
-    fn close(&mut self, open: &Open, discount: f64, then: Then) {
+    fn close(&mut self, open: &OpenDecision, discount: f64, successor: Successor) {
         let at = open.at as usize;
         self.rewards[at] = open.reward as f32;
         self.discounts[at] = discount as f32;
-        self.then[at] = then;
+        self.successors[at] = successor;
     }
 
-    /// Forgets what is closed; the open ones stand first now and go on. They keep the log-probability and the value of the
-    /// policy that chose.
-    pub fn carry(&mut self) {
+    /// Drops closed decisions and moves the open ones to the front. They keep the log-probability and value of the policy
+    /// that chose.
+    pub fn retain_open(&mut self) {
         let mut kept = 0;
         for at in 0..self.len() {
-            if self.then[at] != Then::Open {
+            if self.successors[at] != Successor::Open {
                 continue;
             }
             self.observations.copy_within(at * self.width..(at + 1) * self.width, kept * self.width);
-            self.masks[kept] = self.masks[at];
+            self.action_masks[kept] = self.action_masks[at];
             self.actions[kept] = self.actions[at];
             self.log_probs[kept] = self.log_probs[at];
             self.values[kept] = self.values[at];
@@ -208,7 +207,7 @@ impl Decisions {
             kept += 1;
         }
         self.observations.truncate(kept * self.width);
-        self.masks.truncate(kept);
+        self.action_masks.truncate(kept);
         self.actions.truncate(kept);
         self.log_probs.truncate(kept);
         self.values.truncate(kept);
@@ -217,9 +216,9 @@ impl Decisions {
         self.rewards.fill(0.0);
         self.discounts.truncate(kept);
         self.discounts.fill(0.0);
-        self.then.truncate(kept);
-        self.then.fill(Then::Open);
-        self.follows.truncate(kept);
-        self.follows.fill(false);
+        self.successors.truncate(kept);
+        self.successors.fill(Successor::Open);
+        self.continues_episode.truncate(kept);
+        self.continues_episode.fill(false);
     }
 }

@@ -1,7 +1,7 @@
-//! One replica's town while it is learned from: its decisions, its horizon, and its new beginnings.
+//! One training environment: a town that is reset at its horizon, with its decisions and counters.
 //!
-//! Owns what is counted of a town; who chooses stands in `tile`. A town begins anew at its horizon with a seed of its own;
-//! first horizons are staggered, so that an update sees every hour of every day. Rule: "Decision process".
+//! Each reset uses another seed. The first horizons are staggered, so that every update covers all times of day. Rule:
+//! "Decision process".
 
 use std::sync::Arc;
 
@@ -9,53 +9,53 @@ use serde::{Deserialize, Serialize};
 use townlet_town::kpi::{self, KPIS};
 use townlet_town::{Micro, Refusal, Rules, State, Town};
 
-use super::decision_buffer::{Decisions, Episode};
+use super::decision_buffer::{DecisionBuffer, Episode};
 use crate::network::Normalizer;
 use crate::seeds;
 
-/// What was counted since the last update.
+/// Counters since the last update.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Tally {
-    /// Episodes that ended.
+pub struct RolloutStats {
+    /// Finished episodes.
     pub episodes: Vec<Episode>,
-    /// KPIs at the end of each day lived through, in the order of their table; `None` without enough samples.
+    /// KPIs at the end of each day, in the order of their table; `None` without enough samples.
     pub days: Vec<Vec<Option<f64>>>,
-    /// The same at each horizon.
+    /// KPIs at each horizon.
     pub horizons: Vec<Vec<Option<f64>>>,
-    /// Ticks lived, summed over residents.
+    /// Ticks, summed over residents.
     pub resident_ticks: u64,
-    /// Decisions taken.
+    /// Decisions made.
     pub decisions: u64,
-    /// Of these, such as the mask forbade.
+    /// Decisions that the mask forbade.
     pub invalid: u64,
 }
 
-/// A replica: a town, and what is remembered of it.
+/// A replica of the town with its decisions and counters.
 #[derive(Clone, Debug)]
-pub(super) struct Life {
+pub(super) struct Env {
     pub(super) town: Town,
-    pub(super) decisions: Decisions,
-    pub(super) tally: Tally,
-    /// Rows seen since the last update, unscaled.
+    pub(super) decisions: DecisionBuffer,
+    pub(super) stats: RolloutStats,
+    /// Statistics of the observations since the last update, unscaled.
     pub(super) seen: Normalizer,
     replica: u32,
     run: u64,
     resets: u64,
-    /// The tick at which the town begins anew.
+    /// The tick at which the town is reset.
     horizon: u64,
 }
 
-/// A replica between two updates, as a checkpoint keeps it.
+/// An environment between two updates, for a checkpoint.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Kept {
+pub struct EnvState {
     state: State,
-    decisions: Decisions,
+    decisions: DecisionBuffer,
     resets: u64,
     horizon: u64,
 }
 
-impl Life {
-    /// Replica `replica` of `replicas`, before its first tick.
+impl Env {
+    /// Replica `replica` of `replicas`, at its first tick.
     pub(super) fn new(rules: &Arc<Rules>, run: u64, replica: u32, replicas: u32, width: usize) -> Self {
         let whole = whole_horizon(rules);
         let gamma = rules.config.ppo.gamma.to_f64();
@@ -63,8 +63,8 @@ impl Life {
         let slots = town.state().agents.tile.len();
         Self {
             town,
-            decisions: Decisions::new(slots, width, gamma),
-            tally: Tally::default(),
+            decisions: DecisionBuffer::new(slots, width, gamma),
+            stats: RolloutStats::default(),
             seen: Normalizer::new(width),
             replica,
             run,
@@ -73,49 +73,49 @@ impl Life {
         }
     }
 
-    /// Whether the tick just lived through was the last of this town.
-    pub(super) fn is_over(&self) -> bool {
+    /// Whether the town has reached its horizon.
+    pub(super) fn is_done(&self) -> bool {
         self.town.tick() >= self.horizon
     }
 
-    /// Counts the tick just lived through: rewards, exits, days.
+    /// Records the latest tick: rewards, exits, and KPIs at the end of a day.
     pub(super) fn after_tick(&mut self) {
         for gone in self.town.departures() {
             self.decisions.reward(gone.agent, gone.who, gone.reward.to_f64());
-            self.tally.episodes.extend(self.decisions.terminate(gone.agent, gone.who));
+            self.stats.episodes.extend(self.decisions.terminate(gone.agent, gone.who));
         }
         let agents = &self.town.state().agents;
         for agent in &agents.present {
             self.decisions.reward(*agent, agents.resident[*agent], self.town.reward(*agent).to_f64());
         }
-        self.tally.resident_ticks += agents.present.len() as u64;
+        self.stats.resident_ticks += agents.present.len() as u64;
         if self.town.rules().tick_of_day(self.town.tick()) == 0 {
-            self.tally.days.push(kpis(&self.town));
+            self.stats.days.push(kpis(&self.town));
         }
     }
 
-    /// Ends every episode with what its resident is expected to be worth, in the order of `agents.present`, and begins anew.
+    /// Truncates every episode, with the value of each present resident, and starts a town with the next seed.
     pub(super) fn reset(&mut self, values: &[f32]) {
         for (agent, value) in self.town.state().agents.present.iter().zip(values) {
-            self.tally.episodes.extend(self.decisions.truncate(*agent, *value));
+            self.stats.episodes.extend(self.decisions.truncate(*agent, *value));
         }
-        self.tally.horizons.push(kpis(&self.town));
+        self.stats.horizons.push(kpis(&self.town));
         self.resets += 1;
         let rules = Arc::clone(self.town.rules());
         self.horizon = whole_horizon(&rules);
         self.town = Town::new(rules, seeds::training(self.run, self.replica, self.resets));
     }
 
-    /// Goes on under other rules; nobody reads what it has to tell of that.
+    /// Applies other rules to the running town.
     pub(super) fn reload(&mut self, rules: &Arc<Rules>) -> Result<(), Refusal> {
         let done = self.town.reload(rules);
         self.town.clear_events();
         done
     }
 
-    /// What a checkpoint keeps; asked for between two updates.
-    pub(super) fn keep(&self) -> Kept {
-        Kept {
+    /// The state for a checkpoint; valid between two updates.
+    pub(super) fn state(&self) -> EnvState {
+        EnvState {
             state: self.town.state().clone(),
             decisions: self.decisions.clone(),
             resets: self.resets,
@@ -123,15 +123,15 @@ impl Life {
         }
     }
 
-    /// Goes on from what was kept.
-    pub(super) fn restore(&mut self, kept: Kept) -> Result<(), String> {
+    /// Continues from a saved state.
+    pub(super) fn restore(&mut self, state: EnvState) -> Result<(), String> {
         let rules = Arc::clone(self.town.rules());
-        if kept.decisions.width() != self.decisions.width() {
-            return Err("its decisions were seen through another layout".into());
+        if state.decisions.width() != self.decisions.width() {
+            return Err("its decisions have another observation layout".into());
         }
-        self.town = Town::resume(rules, kept.state)?;
-        (self.decisions, self.resets, self.horizon) = (kept.decisions, kept.resets, kept.horizon);
-        (self.tally, self.seen) = (Tally::default(), self.seen.empty());
+        self.town = Town::resume(rules, state.state)?;
+        (self.decisions, self.resets, self.horizon) = (state.decisions, state.resets, state.horizon);
+        (self.stats, self.seen) = (RolloutStats::default(), self.seen.empty());
         Ok(())
     }
 }

@@ -1,7 +1,6 @@
-//! Collecting: replicas of a town lived through by the policy that learns, and the batch that comes of it.
+//! Rollouts: collects decisions from replicas of the town and gathers them into a batch.
 //!
-//! Owns where experience comes from and in which order it is put together: replica by replica, so that neither threads nor
-//! timing show in a batch. Knows nothing of how a batch is learned from. Rule: "Rollouts".
+//! A batch is put together replica by replica, so it does not depend on threads or timing. Rule: "Rollouts".
 
 pub mod decision_buffer;
 mod env;
@@ -17,31 +16,31 @@ use townlet_town::{Refusal, Rules};
 use crate::network::{Forward, Normalizer};
 use crate::parallel::{self, ShouldContinue};
 use crate::ppo::{self, Batch};
-use decision_buffer::{Decisions, Then};
-use env::Life;
-pub use env::{Kept, Tally};
+use decision_buffer::{DecisionBuffer, Successor};
+use env::Env;
+pub use env::{EnvState, RolloutStats};
 pub use vec_env::BehaviorPolicy;
 pub(crate) use vec_env::uniform;
-use vec_env::{CollectContext, Tile};
+use vec_env::{CollectContext, VecEnv};
 
-/// Towns that advance together: enough for a worthwhile inference, few enough for a core's own cache.
-const TILE: usize = 16;
+/// Environments per inference: enough for an efficient batch, few enough for a core's own cache.
+const ENVS_PER_BATCH: usize = 16;
 
-/// Replicas of one town, and what they have lived through since the last batch.
+/// Replicas of the town and their decisions since the last batch.
 pub struct Rollout {
-    tiles: Vec<Tile>,
+    vec_envs: Vec<VecEnv>,
     layout: &'static Layout,
     ticks: u64,
     gae_lambda: f32,
     trajectory: Trajectory,
 }
 
-/// One resident's decisions on their way through the advantage estimation.
+/// Buffers for the advantages of one resident's decisions.
 #[derive(Default)]
 struct Trajectory {
-    /// Where each decision of the town stands in the batch.
+    /// Row of the batch by decision of the town.
     rows: Vec<usize>,
-    /// The resident's decisions.
+    /// Indices of the resident's decisions.
     at: Vec<usize>,
     rewards: Vec<f32>,
     values: Vec<f32>,
@@ -50,20 +49,20 @@ struct Trajectory {
 }
 
 impl Rollout {
-    /// As many replicas as the configuration says, each at its first tick. The seed decides which towns they are.
+    /// As many replicas as configured, each at its first tick. The seed determines their towns.
     pub fn new(rules: &Arc<Rules>, seed: u64, forward: &Forward) -> Self {
         let training = &rules.config.training;
         let layout = layout(rules.config.features.systems.observations);
-        let lives: Vec<Life> = (0..training.replicas)
-            .map(|replica| Life::new(rules, seed, replica, training.replicas, layout.width))
+        let envs: Vec<Env> = (0..training.replicas)
+            .map(|replica| Env::new(rules, seed, replica, training.replicas, layout.width))
             .collect();
-        let mut tiles = Vec::new();
-        let mut lives = lives.into_iter().peekable();
-        while lives.peek().is_some() {
-            tiles.push(Tile::new(lives.by_ref().take(TILE).collect(), forward.clone()));
+        let mut vec_envs = Vec::new();
+        let mut envs = envs.into_iter().peekable();
+        while envs.peek().is_some() {
+            vec_envs.push(VecEnv::new(envs.by_ref().take(ENVS_PER_BATCH).collect(), forward.clone()));
         }
         Self {
-            tiles,
+            vec_envs,
             layout,
             ticks: u64::from(training.rollout_ticks),
             gae_lambda: rules.config.ppo.gae_lambda.to_f64() as f32,
@@ -71,144 +70,144 @@ impl Rollout {
         }
     }
 
-    /// Lives through a rollout on up to `threads` workers. What comes of it does not depend on their number.
+    /// Collects one rollout on up to `threads` workers. The result does not depend on their number.
+    ///
+    /// `should_continue` is asked at every tick. Returns `false` when it said no: the replicas then stand at different
+    /// ticks and need [`Self::restore`].
     pub fn collect(
         &mut self,
         forward: &Forward,
         normalizer: &Normalizer,
         behavior_policy: BehaviorPolicy,
         threads: NonZero<usize>,
-    ) {
-        let whole = self.collect_while(forward, normalizer, behavior_policy, threads, &|| true);
-        debug_assert!(whole, "nothing cuts it off");
-    }
-
-    /// As [`Self::collect`], as long as `go_on` says so, asked at every tick. `false`: it was cut off, and the replicas
-    /// stand at different ticks; [`Self::restore`] them.
-    pub fn collect_while(
-        &mut self,
-        forward: &Forward,
-        normalizer: &Normalizer,
-        behavior_policy: BehaviorPolicy,
-        threads: NonZero<usize>,
-        go_on: ShouldContinue<'_>,
+        should_continue: ShouldContinue<'_>,
     ) -> bool {
-        let sight = CollectContext { layout: self.layout, normalizer, behavior_policy, go_on };
-        let (ticks, whole) = (self.ticks, AtomicBool::new(true));
-        parallel::for_each_chunk(&mut self.tiles, 1, threads, |tiles| {
-            for tile in tiles {
-                tile.set_network(forward.clone());
-                if !tile.advance(ticks, &sight) {
-                    whole.store(false, Ordering::Relaxed);
+        let context = CollectContext { layout: self.layout, normalizer, behavior_policy, should_continue };
+        let (ticks, completed) = (self.ticks, AtomicBool::new(true));
+        parallel::for_each_chunk(&mut self.vec_envs, 1, threads, |vec_envs| {
+            for vec_env in vec_envs {
+                vec_env.set_network(forward.clone());
+                if !vec_env.advance(ticks, &context) {
+                    completed.store(false, Ordering::Relaxed);
                 }
             }
         });
-        whole.into_inner()
+        completed.into_inner()
     }
 
-    /// Puts everything that was decided and has come to an end into `batch`, and takes out what was counted. Open decisions
-    /// stay and are part of the next batch. What was seen is counted in `normalizer`, which scales by it once settled.
-    pub fn gather(&mut self, batch: &mut Batch, normalizer: &mut Normalizer) -> Tally {
+    /// Moves all closed decisions into `batch` and returns the counters. Open decisions stay for the next batch. The
+    /// observations' statistics are merged into `normalizer`, which uses them once settled.
+    pub fn gather(&mut self, batch: &mut Batch, normalizer: &mut Normalizer) -> RolloutStats {
         batch.clear();
-        let mut all = Tally::default();
-        for life in self.tiles.iter_mut().flat_map(|tile| &mut tile.lives) {
-            gather(&life.decisions, self.gae_lambda, &mut self.trajectory, batch);
-            life.decisions.carry();
-            normalizer.merge(&life.seen);
-            life.seen = life.seen.empty();
-            let tally = &mut life.tally;
-            all.episodes.append(&mut tally.episodes);
-            all.days.append(&mut tally.days);
-            all.horizons.append(&mut tally.horizons);
-            all.resident_ticks += std::mem::take(&mut tally.resident_ticks);
-            all.decisions += std::mem::take(&mut tally.decisions);
-            all.invalid += std::mem::take(&mut tally.invalid);
+        let mut total = RolloutStats::default();
+        for env in self.vec_envs.iter_mut().flat_map(|vec_env| &mut vec_env.envs) {
+            gather(&env.decisions, self.gae_lambda, &mut self.trajectory, batch);
+            env.decisions.retain_open();
+            normalizer.merge(&env.seen);
+            env.seen = env.seen.empty();
+            let stats = &mut env.stats;
+            total.episodes.append(&mut stats.episodes);
+            total.days.append(&mut stats.days);
+            total.horizons.append(&mut stats.horizons);
+            total.resident_ticks += std::mem::take(&mut stats.resident_ticks);
+            total.decisions += std::mem::take(&mut stats.decisions);
+            total.invalid += std::mem::take(&mut stats.invalid);
         }
-        all
+        total
     }
 
-    /// Decisions of each replica since the last batch, in the order of the replicas.
-    pub fn decisions(&self) -> impl Iterator<Item = &Decisions> {
-        self.lives().map(|life| &life.decisions)
+    /// The decisions of each replica since the last batch, in the order of the replicas.
+    pub fn decisions(&self) -> impl Iterator<Item = &DecisionBuffer> {
+        self.envs().map(|env| &env.decisions)
     }
 
-    /// Every replica goes on under other rules.
+    /// Applies other rules to every replica.
     ///
     /// # Errors
-    /// What a running town does not take; as all are of the same rules, then none has changed.
+    /// A change that a running town refuses. All replicas have the same rules, so then none has changed.
     pub fn reload(&mut self, rules: &Arc<Rules>) -> Result<(), Refusal> {
-        self.tiles.iter_mut().flat_map(|tile| &mut tile.lives).try_for_each(|life| life.reload(rules))
+        self.vec_envs.iter_mut().flat_map(|vec_env| &mut vec_env.envs).try_for_each(|env| env.reload(rules))
     }
 
-    /// Every replica as a checkpoint keeps it; asked for between two batches.
-    pub fn keep(&self) -> Vec<Kept> {
-        self.lives().map(Life::keep).collect()
+    /// The state of every replica for a checkpoint; valid between two batches.
+    pub fn state(&self) -> Vec<EnvState> {
+        self.envs().map(Env::state).collect()
     }
 
-    /// Goes on from what was kept.
+    /// Continues from a saved state.
     ///
     /// # Errors
-    /// What does not fit these rules; then some replicas have changed and this rollout is of no use.
-    pub fn restore(&mut self, kept: Vec<Kept>) -> Result<(), String> {
-        let replicas = self.lives().count();
-        if kept.len() != replicas {
-            return Err(format!("it has {} replicas, the configuration {replicas}", kept.len()));
+    /// A mismatch with these rules. Some replicas may have changed; the rollout must not be used any more.
+    pub fn restore(&mut self, state: Vec<EnvState>) -> Result<(), String> {
+        let replicas = self.envs().count();
+        if state.len() != replicas {
+            return Err(format!("it has {} replicas, the configuration {replicas}", state.len()));
         }
-        self.tiles.iter_mut().flat_map(|tile| &mut tile.lives).zip(kept).try_for_each(|(life, kept)| life.restore(kept))
+        self.vec_envs
+            .iter_mut()
+            .flat_map(|vec_env| &mut vec_env.envs)
+            .zip(state)
+            .try_for_each(|(env, state)| env.restore(state))
     }
 
-    fn lives(&self) -> impl Iterator<Item = &Life> {
-        self.tiles.iter().flat_map(|tile| &tile.lives)
+    fn envs(&self) -> impl Iterator<Item = &Env> {
+        self.vec_envs.iter().flat_map(|vec_env| &vec_env.envs)
     }
 }
 
-/// Puts the closed decisions behind the batch, in the order in which they were taken; each resident's advantages are worked
-/// out from their first to their last.
-fn gather(decisions: &Decisions, gae_lambda: f32, life: &mut Trajectory, batch: &mut Batch) {
-    life.rows.clear();
+/// Appends the closed decisions to the batch in their order, and computes advantages resident by resident.
+fn gather(decisions: &DecisionBuffer, gae_lambda: f32, trajectory: &mut Trajectory, batch: &mut Batch) {
+    trajectory.rows.clear();
     for at in 0..decisions.len() {
-        life.rows.push(batch.len());
-        if decisions.then[at] == Then::Open {
+        trajectory.rows.push(batch.len());
+        if decisions.successors[at] == Successor::Open {
             continue;
         }
         batch.observations.extend_from_slice(decisions.observation(at));
         batch.actions.push(decisions.actions[at]);
-        batch.action_masks.push(decisions.masks[at]);
+        batch.action_masks.push(decisions.action_masks[at]);
         batch.log_probs.push(decisions.log_probs[at]);
         batch.values.push(decisions.values[at]);
     }
     batch.advantages.resize(batch.len(), 0.0);
     batch.returns.resize(batch.len(), 0.0);
-    for first in (0..decisions.len()).filter(|at| !decisions.follows[*at]) {
-        let bootstrap = life.follow(decisions, first);
-        ppo::gae(&life.rewards, &life.values, &life.discounts, bootstrap, gae_lambda, &mut life.advantages);
-        for (at, advantage) in life.at.iter().zip(&life.advantages) {
-            batch.advantages[life.rows[*at]] = *advantage;
-            batch.returns[life.rows[*at]] = advantage + decisions.values[*at];
+    for first in (0..decisions.len()).filter(|at| !decisions.continues_episode[*at]) {
+        let bootstrap = trajectory.collect_from(decisions, first);
+        ppo::gae(
+            &trajectory.rewards,
+            &trajectory.values,
+            &trajectory.discounts,
+            bootstrap,
+            gae_lambda,
+            &mut trajectory.advantages,
+        );
+        for (at, advantage) in trajectory.at.iter().zip(&trajectory.advantages) {
+            batch.advantages[trajectory.rows[*at]] = *advantage;
+            batch.returns[trajectory.rows[*at]] = advantage + decisions.values[*at];
         }
     }
 }
 
 impl Trajectory {
-    /// Collects the closed decisions from `first` on; what stands behind the last of them is worth the answer.
-    fn follow(&mut self, decisions: &Decisions, first: usize) -> f32 {
+    /// Collects a resident's closed decisions from `first` on and returns the value of the state after the last.
+    fn collect_from(&mut self, decisions: &DecisionBuffer, first: usize) -> f32 {
         self.at.clear();
         self.rewards.clear();
         self.values.clear();
         self.discounts.clear();
         let mut at = first;
         let bootstrap = loop {
-            if decisions.then[at] == Then::Open {
+            if decisions.successors[at] == Successor::Open {
                 break decisions.values[at];
             }
             self.at.push(at);
             self.rewards.push(decisions.rewards[at]);
             self.values.push(decisions.values[at]);
             self.discounts.push(decisions.discounts[at]);
-            match decisions.then[at] {
-                Then::Decision(next) => at = next as usize,
-                Then::Truncated(value) => break value,
-                Then::Terminated | Then::Open => break 0.0,
+            match decisions.successors[at] {
+                Successor::Decision(next) => at = next as usize,
+                Successor::Truncated(value) => break value,
+                Successor::Terminated | Successor::Open => break 0.0,
             }
         };
         self.advantages.clear();

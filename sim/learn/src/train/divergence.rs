@@ -1,31 +1,31 @@
-//! When a training has exploded: numbers that are none, and numbers that no learning has.
+//! Detects a diverged training: values that are not finite, or far outside the range of any training.
 //!
-//! Owns the limits. Adam keeps each step within the step size, so an absurd one seldom ends in infinities: it ends in a policy
-//! that has jumped out of sight, and goes on without learning anything. Rule: "Diverging runs".
+//! Adam bounds each step by the learning rate, so a bad update rarely produces infinities; the policy jumps far away and stops
+//! learning. Rule: "Diverging runs".
 
 use crate::ppo::{Diverged, UpdateStats};
 
-/// Why a training stopped. Its weights are those before the update.
+/// Why a training stopped. The weights are those from before the update.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Divergence {
-    /// A number is none.
+    /// A value is not finite.
     #[error(transparent)]
     Diverged(#[from] Diverged),
-    /// A figure left everything that learning knows.
-    #[error("{what} became {value:.3e} in update {update}, where at most {limit:.0e} is learning")]
+    /// A statistic is out of range.
+    #[error("{what} became {value:.3e} in update {update}; at most {limit:.0e} is plausible")]
     OutOfRange {
         /// Such as `approx_kl`.
         what: &'static str,
-        /// What it became.
+        /// Its value.
         value: f32,
-        /// The most it may be: several hundred times what a training that learns shows.
+        /// The limit: several hundred times the values of a training that learns.
         limit: f32,
         /// Updates before this one.
         update: u64,
     },
 }
 
-/// That an update's figures are such as a learning has.
+/// Checks an update's statistics against their limits.
 pub(super) fn check(stats: &UpdateStats, update: u64) -> Result<(), Divergence> {
     let figures = [
         ("approx_kl", stats.approx_kl, 10.0),

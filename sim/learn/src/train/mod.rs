@@ -1,7 +1,7 @@
-//! Training on the town: collect, estimate, update, log; again and again until somebody says stop.
+//! The training loop: collect, estimate advantages, update, log.
 //!
-//! Owns the loop and what must be kept so that it goes on as if it had never stopped. The number of steps shapes the
-//! schedule, the clock never does. Must not know files: `checkpoint` does. Rule: "Training command".
+//! A resumed training continues as if it had not stopped. The schedule depends on steps, never on the clock. Rule: "Training
+//! command".
 
 mod divergence;
 mod row;
@@ -17,27 +17,27 @@ use townlet_town::observations::layout;
 use townlet_town::options::OPTIONS;
 use townlet_town::{Refusal, Rules};
 
-use crate::checkpoint::{Checkpoint, CheckpointError, Meta, Registry, Saved};
+use crate::checkpoint::{Checkpoint, CheckpointError, Meta, Registry, TrainingState};
 use crate::network::{Forward, Normalizer, Shape};
 use crate::parallel::ShouldContinue;
 use crate::ppo::{Batch, Learner, Settings, UpdateStats};
-use crate::rollout::{BehaviorPolicy, Kept, Rollout, Tally};
+use crate::rollout::{BehaviorPolicy, EnvState, Rollout, RolloutStats};
 pub use divergence::Divergence;
 pub use row::{KpiMean, Row};
 use running_metrics::RunningMetrics;
 
-/// What a training is made from, besides the rules.
+/// Parameters of a training besides the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Decides the first weights, every town and every choice.
+    /// Determines the first weights, every town and every choice.
     pub seed: u64,
-    /// Resident-ticks the schedule is made for.
+    /// Resident-ticks of the schedule.
     pub total_steps: u64,
-    /// Workers; their number changes nothing but the time.
+    /// Worker threads; they do not affect results.
     pub threads: NonZero<usize>,
 }
 
-/// A training under way.
+/// A running training.
 pub struct Trainer {
     rules: Arc<Rules>,
     plan: Plan,
@@ -45,40 +45,40 @@ pub struct Trainer {
     normalizer: Normalizer,
     rollout: Rollout,
     batch: Batch,
-    recent: RunningMetrics,
+    running: RunningMetrics,
     steps: u64,
     updates: u64,
     seconds: f64,
     warm: bool,
-    /// The latest checkpoint, and after how many updates it was made.
+    /// The latest checkpoint, and the number of updates it was made after.
     saved: Option<(u64, String)>,
 }
 
-/// Everything but the learner's and the normaliser's numbers that a training goes on from.
+/// The state of a training besides learner and normalizer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Progress {
-    /// Ticks of residents' lives learned from.
+    /// Resident-ticks learned from.
     pub steps: u64,
-    /// Of how many the schedule is made.
+    /// Resident-ticks of the schedule.
     pub total_steps: u64,
     /// Updates done.
     pub updates: u64,
-    /// Seconds of work.
+    /// Seconds spent training.
     pub seconds: f64,
-    /// The seed of the training.
+    /// Seed of the training.
     pub seed: u64,
-    recent: RunningMetrics,
-    lives: Vec<Kept>,
+    running: RunningMetrics,
+    envs: Vec<EnvState>,
 }
 
-/// The sizes of the network that a configuration asks for.
+/// The network shape for a configuration.
 pub fn shape(rules: &Rules) -> Shape {
     let units = rules.config.training.hidden_units as usize;
     let observation = layout(rules.config.features.systems.observations).width;
     Shape { observation, hidden: [units, units], options: OPTIONS.len() }
 }
 
-/// The settings of the update that a configuration asks for.
+/// The PPO settings for a configuration.
 pub fn settings(rules: &Rules) -> Settings {
     let training = &rules.config.training;
     let target_kl = training.target_kl.to_f64() as f32;
@@ -90,7 +90,7 @@ pub fn settings(rules: &Rules) -> Settings {
 }
 
 impl Trainer {
-    /// A training at its beginning: random weights, every town at its first tick.
+    /// A new training: random weights, every town at its first tick.
     pub fn new(rules: &Arc<Rules>, plan: Plan) -> Self {
         let shape = shape(rules);
         let mut learner = Learner::new(shape, settings(rules), plan.seed);
@@ -103,7 +103,7 @@ impl Trainer {
             learner,
             normalizer: Normalizer::new(shape.observation),
             batch: Batch::default(),
-            recent: RunningMetrics::default(),
+            running: RunningMetrics::default(),
             steps: 0,
             updates: 0,
             seconds: 0.0,
@@ -117,27 +117,27 @@ impl Trainer {
         &self.rules
     }
 
-    /// What it was made from.
+    /// The parameters.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Its towns go on under other rules, from where they are; what is learned and how far is kept.
+    /// Applies other rules to the running towns. Weights and progress are kept.
     ///
     /// # Errors
-    /// What a running town does not take; then nothing has changed.
+    /// A change that a running town refuses; then nothing has changed.
     pub fn reload(&mut self, rules: &Arc<Rules>) -> Result<(), Refusal> {
         self.rollout.reload(rules)?;
         self.rules = Arc::clone(rules);
         Ok(())
     }
 
-    /// The learner, as it is.
+    /// The learner.
     pub fn learner(&self) -> &Learner {
         &self.learner
     }
 
-    /// How observations are scaled, as it is.
+    /// The observation normalizer.
     pub fn normalizer(&self) -> &Normalizer {
         &self.normalizer
     }
@@ -152,64 +152,64 @@ impl Trainer {
         self.updates
     }
 
-    /// The newest checkpoint; before the first update the policy it began from, if any.
+    /// The latest checkpoint; before the first update the policy it started from, if any.
     pub fn checkpoint(&self) -> Option<&str> {
         self.saved.as_ref().map(|(_, id)| id.as_str())
     }
 
-    /// Whether the schedule is through.
+    /// Whether the schedule is complete.
     pub fn finished(&self) -> bool {
         self.steps >= self.plan.total_steps
     }
 
-    /// One rollout, and what is learned from it.
+    /// Runs one rollout and one update.
     ///
     /// # Errors
-    /// What exploded; the weights are then those before.
+    /// What diverged. The weights are then those from before.
     pub fn advance(&mut self) -> Result<Row, Divergence> {
-        Ok(self.attempt(&|| true)?.expect("nothing cuts it off"))
+        Ok(self.attempt(&|| true)?.expect("nothing interrupts it"))
     }
 
-    /// As [`Self::advance`], as long as `go_on` says so: it is asked at every tick and minibatch. `None`: it was cut off,
-    /// what was begun is thrown away, and the training is as it was before.
+    /// Like [`Self::advance`], but asks `should_continue` at every tick and minibatch. Returns `None` when it said no; the
+    /// training is then as it was before.
     ///
     /// # Errors
     /// As [`Self::advance`].
-    pub fn advance_while(&mut self, go_on: ShouldContinue<'_>) -> Result<Option<Row>, Divergence> {
-        let (lives, normalizer) = (self.rollout.keep(), self.normalizer.clone());
-        let row = self.attempt(go_on)?;
+    pub fn advance_while(&mut self, should_continue: ShouldContinue<'_>) -> Result<Option<Row>, Divergence> {
+        let (envs, normalizer) = (self.rollout.state(), self.normalizer.clone());
+        let row = self.attempt(should_continue)?;
         if row.is_none() {
-            let restored = self.rollout.restore(lives);
+            let restored = self.rollout.restore(envs);
             debug_assert!(restored.is_ok(), "replicas of the same rules");
             self.normalizer = normalizer;
         }
         Ok(row)
     }
 
-    fn attempt(&mut self, go_on: ShouldContinue<'_>) -> Result<Option<Row>, Divergence> {
+    fn attempt(&mut self, should_continue: ShouldContinue<'_>) -> Result<Option<Row>, Divergence> {
         let begun = Instant::now();
-        let Some(tally) = self.collect(BehaviorPolicy::Network, go_on) else { return Ok(None) };
+        let Some(rollout_stats) = self.collect(BehaviorPolicy::Network, should_continue) else { return Ok(None) };
         let collected = begun.elapsed().as_secs_f64();
         let progress = (self.steps as f64 / self.plan.total_steps.max(1) as f64).min(1.0);
-        let Some(stats) = self.learn(progress, go_on)? else { return Ok(None) };
+        let Some(stats) = self.learn(progress, should_continue)? else { return Ok(None) };
         self.normalizer.settle();
         let elapsed = begun.elapsed().as_secs_f64();
-        let lived = tally.resident_ticks;
+        let lived = rollout_stats.resident_ticks;
         self.steps += lived;
         self.updates += 1;
         self.seconds += elapsed;
-        let mut row = self.row(&tally, &stats);
+        let mut row = self.row(&rollout_stats, &stats);
         row.steps_per_second = lived as f64 / elapsed.max(1e-9);
         row.rollout_share = collected / elapsed.max(1e-9);
-        self.recent.take(tally);
-        self.recent.tell(&self.rules, &mut row);
+        self.running.push(rollout_stats);
+        self.running.fill(&self.rules, &mut row);
         Ok(Some(row))
     }
 
-    /// An update that leaves everything as it was when it explodes or is cut off.
-    fn learn(&mut self, progress: f64, go_on: ShouldContinue<'_>) -> Result<Option<UpdateStats>, Divergence> {
+    /// An update that changes nothing when it diverges or is interrupted.
+    fn learn(&mut self, progress: f64, should_continue: ShouldContinue<'_>) -> Result<Option<UpdateStats>, Divergence> {
         let before = self.learner.state().clone();
-        let Some(stats) = self.learner.update_while(&self.batch, progress, go_on)? else { return Ok(None) };
+        let Some(stats) = self.learner.update_while(&self.batch, progress, should_continue)? else { return Ok(None) };
         let checked = divergence::check(&stats, self.updates);
         if checked.is_err() {
             let restored = self.learner.restore(before);
@@ -218,13 +218,18 @@ impl Trainer {
         checked.map(|()| Some(stats))
     }
 
-    fn collect(&mut self, behavior_policy: BehaviorPolicy, go_on: ShouldContinue<'_>) -> Option<Tally> {
+    fn collect(
+        &mut self,
+        behavior_policy: BehaviorPolicy,
+        should_continue: ShouldContinue<'_>,
+    ) -> Option<RolloutStats> {
         let forward = Forward::new(*self.learner.shape(), self.learner.weights());
-        let whole = self.rollout.collect_while(&forward, &self.normalizer, behavior_policy, self.plan.threads, go_on);
-        whole.then(|| self.rollout.gather(&mut self.batch, &mut self.normalizer))
+        let completed =
+            self.rollout.collect(&forward, &self.normalizer, behavior_policy, self.plan.threads, should_continue);
+        completed.then(|| self.rollout.gather(&mut self.batch, &mut self.normalizer))
     }
 
-    fn row(&self, tally: &Tally, stats: &UpdateStats) -> Row {
+    fn row(&self, rollout_stats: &RolloutStats, stats: &UpdateStats) -> Row {
         let decimal = |value: f32| f64::from(value);
         Row {
             update: self.updates,
@@ -232,7 +237,7 @@ impl Trainer {
             total_steps: self.plan.total_steps,
             seconds: self.seconds,
             decisions: self.batch.len() as u64,
-            episodes: tally.episodes.len() as u64,
+            episodes: rollout_stats.episodes.len() as u64,
             policy_loss: decimal(stats.policy_loss),
             value_loss: decimal(stats.value_loss),
             entropy: decimal(stats.entropy),
@@ -243,16 +248,16 @@ impl Trainer {
             learning_rate: decimal(stats.learning_rate),
             epochs: stats.epochs,
             samples_per_second: stats.samples_per_second,
-            invalid_rate: tally.invalid as f64 / tally.decisions.max(1) as f64,
+            invalid_rate: rollout_stats.invalid as f64 / rollout_stats.decisions.max(1) as f64,
             ..Row::default()
         }
     }
 
-    /// A training that goes on as if it had never stopped.
+    /// Resumes a saved training.
     ///
     /// # Errors
-    /// What does not fit these rules.
-    pub fn resume(rules: &Arc<Rules>, saved: &Saved, threads: NonZero<usize>) -> Result<Self, CheckpointError> {
+    /// A mismatch with these rules.
+    pub fn resume(rules: &Arc<Rules>, saved: &TrainingState, threads: NonZero<usize>) -> Result<Self, CheckpointError> {
         let progress = saved.progress.clone();
         let plan = Plan { seed: progress.seed, total_steps: progress.total_steps, threads };
         let mut trainer = Self::new(rules, plan);
@@ -260,25 +265,25 @@ impl Trainer {
         let restored = trainer.learner.restore(saved.learner(&shape)?);
         restored.map_err(|error| CheckpointError::Weights { id: saved.policy.clone(), error })?;
         trainer.normalizer = saved.normalizer(shape.observation)?;
-        let towns = trainer.rollout.restore(progress.lives);
+        let towns = trainer.rollout.restore(progress.envs);
         towns.map_err(|why| CheckpointError::Unreadable { id: saved.policy.clone(), why })?;
         (trainer.steps, trainer.updates) = (progress.steps, progress.updates);
-        (trainer.seconds, trainer.recent, trainer.warm) = (progress.seconds, progress.recent, saved.warm_start);
+        (trainer.seconds, trainer.running, trainer.warm) = (progress.seconds, progress.running, saved.warm_start);
         trainer.saved = Some((progress.updates, saved.policy.clone()));
         Ok(trainer)
     }
 
-    /// Writes the policy as it is, with what the training goes on from beside it. Answers with its id; after the same update
-    /// it is the same.
+    /// Writes the policy and the training state beside it, and returns the checkpoint's id. Saving again after the same
+    /// update returns the same id.
     ///
     /// # Errors
-    /// The disk's; then what was there before is untouched.
+    /// An I/O error. Earlier checkpoints are then untouched.
     pub fn save(&mut self, registry: &Registry, run: &str) -> Result<String, CheckpointError> {
         if let Some((_, id)) = self.saved.as_ref().filter(|(updates, _)| *updates == self.updates) {
             return Ok(id.clone());
         }
         let mut row = Row::default();
-        self.recent.tell(&self.rules, &mut row);
+        self.running.fill(&self.rules, &mut row);
         let meta = Meta {
             steps: self.steps,
             updates: self.updates,
@@ -291,15 +296,15 @@ impl Trainer {
         };
         let (id, bytes) = Checkpoint::encode(&meta, self.learner.weights(), &self.normalizer);
         registry.store(&id, &bytes)?;
-        let made_of = (self.rules.sources.clone(), self.warm);
+        let origin = (self.rules.sources.clone(), self.warm);
         let names = (id.clone(), run.to_owned());
-        let saved = Saved::new(names, made_of, self.progress(), self.learner.state(), &self.normalizer);
+        let saved = TrainingState::new(names, origin, self.progress(), self.learner.state(), &self.normalizer);
         registry.save(&saved)?;
         self.saved = Some((self.updates, id.clone()));
         Ok(id)
     }
 
-    /// What a checkpoint keeps besides the learner and the normaliser.
+    /// The state for a checkpoint, besides learner and normalizer.
     pub fn progress(&self) -> Progress {
         Progress {
             steps: self.steps,
@@ -307,8 +312,8 @@ impl Trainer {
             updates: self.updates,
             seconds: self.seconds,
             seed: self.plan.seed,
-            recent: self.recent.clone(),
-            lives: self.rollout.keep(),
+            running: self.running.clone(),
+            envs: self.rollout.state(),
         }
     }
 }

@@ -1,104 +1,98 @@
-//! What is logged after every update: the one struct that files, screens and curves read.
+//! The training log: one row per update, read by files, screens and plots.
 //!
-//! Names are CleanRL's where it has one. Knows nothing of who reads it. Rule: "Training log".
+//! Names follow CleanRL where it has one. Rule: "Training log".
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 use townlet_town::Rules;
-use townlet_town::config::Config;
-use townlet_town::kpi::{KPIS, Target};
+use townlet_town::kpi::KPIS;
+
+use crate::evaluate::meets;
 
 /// One update, as a line of `logs/training/<run>.jsonl`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// Updates done, this one included.
+    /// Updates done, including this one.
     pub update: u64,
-    /// Ticks of residents' lives learned from since the training began.
+    /// Resident-ticks learned from since the training began.
     pub steps: u64,
-    /// Of how many the schedule is made.
+    /// Resident-ticks of the schedule.
     pub total_steps: u64,
-    /// Seconds of work since the training began, those before a resumption included.
+    /// Seconds spent training, including before a resume.
     pub seconds: f64,
-    /// Resident-ticks a second in this update, collecting and learning together.
+    /// Resident-ticks per second in this update, rollout and learning together.
     pub steps_per_second: f64,
-    /// Share of the time that went into collecting, in [0, 1].
+    /// Share of the time spent on the rollout, in [0, 1].
     pub rollout_share: f64,
     /// Decisions learned from.
     pub decisions: u64,
-    /// Episodes that ended.
+    /// Finished episodes.
     pub episodes: u64,
-    /// Share of these that ended by an exit; the others came to the horizon.
+    /// Share of them that ended by an exit; the others were truncated.
     pub terminated: Option<f64>,
-    /// Mean undiscounted return of the latest hundred ended episodes.
+    /// Mean undiscounted return of the latest hundred episodes.
     pub episodic_return: Option<f64>,
-    /// Mean length of the same, in days.
+    /// Mean length of these episodes, in days.
     pub episode_days: Option<f64>,
-    /// Their return for each day of their lives: what can be compared whatever their length.
+    /// Mean return per day of these episodes; comparable whatever their length.
     pub return_per_day: Option<f64>,
-    /// Mean town score of the latest days lived through by the replicas.
+    /// Mean town score of the latest days of the replicas.
     pub town_score: Option<f64>,
-    /// Clipped surrogate.
+    /// Clipped surrogate loss.
     pub policy_loss: f64,
-    /// Before its weight.
+    /// Value loss, unweighted.
     pub value_loss: f64,
-    /// In nats, over what was allowed.
+    /// Entropy over the allowed options, in nats.
     pub entropy: f64,
-    /// How far the policy moved from the one that collected.
+    /// Approximate KL divergence from the policy that collected.
     pub approx_kl: f64,
-    /// Share of decisions whose ratio was outside the clip.
+    /// Share of decisions whose ratio was clipped.
     pub clip_frac: f64,
-    /// How much of the returns' variance the values explained; `None` when returns did not vary.
+    /// Explained variance of the returns; `None` when they did not vary.
     pub explained_variance: Option<f64>,
-    /// Length of the gradient before it was cut.
+    /// Norm of the gradient before clipping.
     pub grad_norm: f64,
-    /// Step size used.
+    /// Learning rate used.
     pub learning_rate: f64,
-    /// Passes over the batch that were begun.
+    /// Epochs begun.
     pub epochs: u32,
-    /// Decisions learned from in a second of the update alone, each as often as it was used.
+    /// Decisions per second of the update alone, counted once per epoch.
     pub samples_per_second: f64,
-    /// Share of decisions that the mask forbade: 0.
+    /// Share of decisions that the mask forbade; always 0.
     pub invalid_rate: f64,
-    /// KPIs of the latest towns that came to their horizon.
+    /// KPIs of the latest towns at their horizon.
     pub kpis: Vec<KpiMean>,
-    /// Whether every charter KPI is where it should be, on enough of these towns.
+    /// Whether every charter KPI meets its target over enough of these towns.
     pub charter_met: bool,
 }
 
-/// A KPI over several towns.
+/// A KPI averaged over several towns.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct KpiMean {
-    /// As in the table of KPIs.
+    /// Name as in the table of KPIs.
     pub name: String,
-    /// Mean over the towns that had enough data; `None` when none had.
+    /// Mean over the towns with enough data; `None` when there are none.
     pub value: Option<f64>,
-    /// Whether it is where it should be; `None` without a value.
+    /// Whether the mean meets the target; `None` without a value.
     pub met: Option<bool>,
-    /// Whether it is of the charter.
+    /// Whether it belongs to the charter.
     pub charter: bool,
 }
 
-/// Each KPI over towns, in the order of the table; `towns` hold one value each.
+/// The mean of each KPI over `towns`, in the order of the table.
 pub(super) fn kpi_means(rules: &Rules, towns: &VecDeque<Vec<Option<f64>>>) -> Vec<KpiMean> {
     let mean = |kpi: usize| mean(towns.iter().filter_map(|town| town.get(kpi).copied().flatten()));
     let row = |kpi: usize| {
         let row = &KPIS[kpi];
         let value = mean(kpi);
-        let met = value.map(|value| meets(&rules.config, row.target, value));
+        let met = value.map(|value| meets((row.target)(&rules.config), value));
         KpiMean { name: row.name.into(), value, met, charter: row.charter }
     };
     (0..KPIS.len()).map(row).collect()
 }
 
-fn meets(config: &Config, target: fn(&Config) -> Target, value: f64) -> bool {
-    match target(config) {
-        Target::AtLeast(limit) => value >= limit.to_f64(),
-        Target::AtMost(limit) => value <= limit.to_f64(),
-    }
-}
-
-/// `None` of nothing.
+/// The mean; `None` without values.
 pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
     (count > 0).then(|| sum / f64::from(count))

@@ -1,6 +1,4 @@
-//! The latest of what rarely comes: ended episodes, days, and towns at their horizon.
-//!
-//! Owns how far back a figure of the log looks. Rule: "Training log".
+//! Running means for the training log, over the latest episodes, days and towns. Rule: "Training log".
 
 use std::collections::VecDeque;
 
@@ -9,19 +7,19 @@ use townlet_town::Rules;
 use townlet_town::kpi::KPIS;
 
 use super::row::{KpiMean, Row, kpi_means, mean};
-use crate::rollout::Tally;
+use crate::rollout::RolloutStats;
 use crate::rollout::decision_buffer::Episode;
 
-/// Episodes a return looks back on.
+/// Episodes in the mean return.
 const EPISODES: usize = 100;
-/// Days a score looks back on.
+/// Days in the mean score.
 const DAYS: usize = 128;
-/// Towns the KPIs look back on.
+/// Towns in the mean KPIs.
 const TOWNS: usize = 32;
-/// Towns without which the charter has no verdict.
-const ENOUGH_TOWNS: usize = 16;
+/// Fewer towns than this give no charter verdict.
+const MIN_TOWNS: usize = 16;
 
-/// What the log looks back on.
+/// The latest episodes, days and towns.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct RunningMetrics {
     episodes: VecDeque<Episode>,
@@ -30,17 +28,17 @@ pub(super) struct RunningMetrics {
 }
 
 impl RunningMetrics {
-    /// Takes in what was counted since the last update.
-    pub(super) fn take(&mut self, tally: Tally) {
+    /// Adds what was counted since the last update.
+    pub(super) fn push(&mut self, rollout_stats: RolloutStats) {
         let score = KPIS.iter().position(|row| row.name == "town_score");
-        let scores = tally.days.iter().filter_map(|day| score.and_then(|score| day[score]));
-        keep(&mut self.scores, DAYS, scores);
-        keep(&mut self.episodes, EPISODES, tally.episodes.into_iter());
-        keep(&mut self.towns, TOWNS, tally.horizons.into_iter());
+        let scores = rollout_stats.days.iter().filter_map(|day| score.and_then(|score| day[score]));
+        push_bounded(&mut self.scores, DAYS, scores);
+        push_bounded(&mut self.episodes, EPISODES, rollout_stats.episodes.into_iter());
+        push_bounded(&mut self.towns, TOWNS, rollout_stats.horizons.into_iter());
     }
 
-    /// Fills in what the log says of them.
-    pub(super) fn tell(&self, rules: &Rules, row: &mut Row) {
+    /// Writes the means into a row.
+    pub(super) fn fill(&self, rules: &Rules, row: &mut Row) {
         let day = rules.day_length() as f64;
         let episodes = || self.episodes.iter();
         let days = mean(episodes().map(|episode| episode.ticks as f64 / day));
@@ -50,7 +48,7 @@ impl RunningMetrics {
         row.terminated = mean(episodes().map(|episode| f64::from(u8::from(episode.terminated))));
         row.town_score = mean(self.scores.iter().copied());
         row.kpis = kpi_means(rules, &self.towns);
-        row.charter_met = self.towns.len() >= ENOUGH_TOWNS && charter_met(&row.kpis);
+        row.charter_met = self.towns.len() >= MIN_TOWNS && charter_met(&row.kpis);
     }
 }
 
@@ -58,7 +56,7 @@ fn charter_met(kpis: &[KpiMean]) -> bool {
     kpis.iter().filter(|kpi| kpi.charter).all(|kpi| kpi.met == Some(true))
 }
 
-fn keep<T>(kept: &mut VecDeque<T>, most: usize, new: impl Iterator<Item = T>) {
+fn push_bounded<T>(kept: &mut VecDeque<T>, most: usize, new: impl Iterator<Item = T>) {
     kept.extend(new);
     let over = kept.len().saturating_sub(most);
     kept.drain(..over);

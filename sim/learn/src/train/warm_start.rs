@@ -1,8 +1,7 @@
-//! A start from another policy: from the scripted one, whose choices the network learns to make, and what they are worth,
-//! before it improves; or from a trained one, whose weights it takes.
+//! Starting a training from another policy: by imitating the scripted policy, or from the weights of a checkpoint.
 //!
-//! Behaviour cloning with the very update that learns later: every scripted choice counts as equally good news, so that the
-//! gradient at ratio 1 is that of the log-likelihood. Rule: "Behaviour cloning warm start".
+//! Imitation uses the PPO update itself: every scripted choice has advantage 1, so the gradient at ratio 1 is that of the
+//! log-likelihood. Rule: "Behaviour cloning warm start".
 
 use super::{BehaviorPolicy, Trainer, settings};
 use crate::checkpoint::{Checkpoint, CheckpointError};
@@ -10,30 +9,24 @@ use crate::network::Normalizer;
 use crate::parallel::ShouldContinue;
 use crate::ppo::{Diverged, Learner, Settings, UpdateStats};
 
-/// Step size while it imitates.
+/// Learning rate during imitation.
 const LEARNING_RATE: f32 = 1e-3;
-/// Decisions in a gradient step while it imitates: small, because each rollout is seen once.
+/// Minibatch size during imitation: small, because each rollout is used once.
 const MINIBATCH: usize = 256;
 
 impl Trainer {
-    /// Imitates the scripted policy for as many rollouts as the configuration says, tells of each with its number, and
-    /// forgets the moments. Counts as no step.
+    /// Imitates the scripted policy for `training.warm_start_rollouts` rollouts, then clears the moments. It counts as no
+    /// step. `on_rollout` gets the number and the statistics of each rollout.
+    ///
+    /// `should_continue` is asked at every tick and minibatch. Returns `false` when it said no; the training is then of no
+    /// use.
     ///
     /// # Errors
-    /// What exploded; the weights are then those of before.
-    pub fn warm_start(&mut self, told: impl FnMut(u32, &UpdateStats)) -> Result<(), Diverged> {
-        self.warm_start_while(&|| true, told).map(|_| ())
-    }
-
-    /// As [`Self::warm_start`], as long as `go_on` says so: it is asked at every tick and minibatch. `false`: it was cut off,
-    /// and this training is of no use.
-    ///
-    /// # Errors
-    /// As [`Self::warm_start`].
-    pub fn warm_start_while(
+    /// What diverged. The weights are then those from before.
+    pub fn warm_start(
         &mut self,
-        go_on: ShouldContinue<'_>,
-        mut told: impl FnMut(u32, &UpdateStats),
+        should_continue: ShouldContinue<'_>,
+        mut on_rollout: impl FnMut(u32, &UpdateStats),
     ) -> Result<bool, Diverged> {
         let from = settings(&self.rules);
         let imitating = Settings {
@@ -48,15 +41,15 @@ impl Trainer {
             clip_vloss: None,
             ..from
         };
-        let mut pupil = Learner::new(*self.learner.shape(), imitating, self.plan.seed);
-        pupil.set_threads(self.plan.threads);
-        std::mem::swap(&mut pupil, &mut self.learner);
-        let done = self.imitate(go_on, &mut told);
-        std::mem::swap(&mut pupil, &mut self.learner);
+        let mut imitator = Learner::new(*self.learner.shape(), imitating, self.plan.seed);
+        imitator.set_threads(self.plan.threads);
+        std::mem::swap(&mut imitator, &mut self.learner);
+        let done = self.imitate(should_continue, &mut on_rollout);
+        std::mem::swap(&mut imitator, &mut self.learner);
         if !done? {
             return Ok(false);
         }
-        let kept = self.learner.start_from(pupil.weights().clone());
+        let kept = self.learner.start_from(imitator.weights().clone());
         debug_assert!(kept.is_ok(), "weights of the same network");
         self.warm = true;
         Ok(true)
@@ -64,27 +57,27 @@ impl Trainer {
 
     fn imitate(
         &mut self,
-        go_on: ShouldContinue<'_>,
-        told: &mut impl FnMut(u32, &UpdateStats),
+        should_continue: ShouldContinue<'_>,
+        on_rollout: &mut impl FnMut(u32, &UpdateStats),
     ) -> Result<bool, Diverged> {
         for rollout in 0..self.rules.config.training.warm_start_rollouts {
-            // What others lived through is not counted in the log.
-            if self.collect(BehaviorPolicy::Scripted, go_on).is_none() {
+            // Decisions of the scripted policy do not count in the log.
+            if self.collect(BehaviorPolicy::Scripted, should_continue).is_none() {
                 return Ok(false);
             }
             self.batch.advantages.fill(1.0);
-            let Some(stats) = self.learner.update_while(&self.batch, 0.0, go_on)? else { return Ok(false) };
+            let Some(stats) = self.learner.update_while(&self.batch, 0.0, should_continue)? else { return Ok(false) };
             self.normalizer.settle();
-            told(rollout, &stats);
+            on_rollout(rollout, &stats);
         }
         Ok(true)
     }
 
-    /// Goes on from a trained policy: its weights, its scale of observations, and it is the parent of what comes. For a
-    /// training at its beginning; until the first update its checkpoint is that policy.
+    /// Starts from a trained policy: takes its weights and normalizer, and records it as the parent. Valid before the first
+    /// update.
     ///
     /// # Errors
-    /// What does not fit these rules, or that its network has other layers; then nothing has changed.
+    /// A mismatch with these rules or other hidden layers; then nothing has changed.
     pub fn start_from(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
         checkpoint.fits(&self.rules)?;
         let (found, wanted) = (checkpoint.shape().hidden, self.learner.shape().hidden);

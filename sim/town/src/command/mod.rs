@@ -102,8 +102,8 @@ pub enum Command {
     QueueFairness(bool),
     /// Starts an event of the perturbation file now, whatever cooldowns and limits say.
     Trigger {
-        /// In the order of their names.
-        event: u16,
+        /// Its name; a reload may give it another row.
+        event: String,
         /// Ticks; drawn when left out.
         duration: Option<u32>,
         /// Factor of a price spike; drawn when left out.
@@ -111,8 +111,8 @@ pub enum Command {
     },
     /// Ends an event of the perturbation file, or keeps it from coming today.
     Cancel {
-        /// In the order of their names.
-        event: u16,
+        /// Its name.
+        event: String,
     },
     /// Whether shocks come by themselves.
     Perturbations(bool),
@@ -324,7 +324,7 @@ fn resident(cx: &mut TickContext<'_>, command: &Command, agent: AgentId, dry: bo
 }
 
 fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String, Refusal> {
-    match *command {
+    match command {
         Command::Spawn => {
             if lifecycle::free_slot(cx.rules, cx.state).is_none() {
                 let slots = lifecycle::slots(cx.rules);
@@ -337,7 +337,7 @@ fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String
             }
             Ok(format!("{name} arrives."))
         }
-        Command::SetPrice { item, value } => {
+        &Command::SetPrice { item, value } => {
             let Some((_, name)) = crate::affordances::ITEMS.get(item as usize) else {
                 return Err(not_found("there is no such item.".into(), "Name one of the price list."));
             };
@@ -350,13 +350,13 @@ fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String
             let spike = if spike { " once the price spike is over" } else { "" };
             Ok(format!("{name} costs {value}{spike}."))
         }
-        Command::Mortality(on) => {
+        &Command::Mortality(on) => {
             if !dry {
                 cx.state.live_settings.mortality = on;
             }
             Ok(format!("residents {} collapse from hunger.", if on { "can" } else { "cannot" }))
         }
-        Command::ExitCap(cap) => {
+        &Command::ExitCap(cap) => {
             if !dry {
                 cx.state.live_settings.daily_exit_cap = cap;
             }
@@ -369,7 +369,7 @@ fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String
             };
             Ok(format!("at most {cap} employment exits a day.{bound}"))
         }
-        Command::SpawnDelay(least, most) => {
+        &Command::SpawnDelay(least, most) => {
             if least > most {
                 return Err(invalid(format!("{least} is more than {most}."), "Give the least first."));
             }
@@ -381,14 +381,14 @@ fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String
             }
             Ok(format!("newcomers arrive {least} to {most} ticks after an exit."))
         }
-        Command::Perturb { kind, on } => perturbation_commands::utility(cx, kind, on, dry),
+        &Command::Perturb { kind, on } => perturbation_commands::utility(cx, kind, on, dry),
         Command::Trigger { event, duration, magnitude } => {
-            perturbation_commands::trigger(cx, event, duration, magnitude, dry)
+            perturbation_commands::trigger(cx, event, *duration, *magnitude, dry)
         }
         Command::Cancel { event } => perturbation_commands::cancel(cx, event, dry),
-        Command::Perturbations(on) => Ok(perturbation_commands::switch(cx, on, dry)),
-        Command::ArrangeMeet { who, other, place } => perturbation_commands::meet(cx, [who, other], place, dry),
-        Command::QueueFairness(on) => {
+        &Command::Perturbations(on) => Ok(perturbation_commands::switch(cx, on, dry)),
+        &Command::ArrangeMeet { who, other, place } => perturbation_commands::meet(cx, [who, other], place, dry),
+        &Command::QueueFairness(on) => {
             if !dry {
                 cx.state.live_settings.queue_fairness = on;
                 if !on {

@@ -4,6 +4,7 @@
 //! comes by itself like anything else.
 
 use super::{Refusal, conflict, invalid, not_found, present};
+use crate::config::nearest;
 use crate::fixed_point::Micro;
 use crate::ids::{PlaceId, ResidentId};
 use crate::names;
@@ -36,22 +37,29 @@ pub(super) fn utility(cx: &mut TickContext<'_>, kind: u8, on: bool, dry: bool) -
     Ok(if on { format!("{} begins: {}.", row.name, row.detail) } else { format!("{} ends.", row.name) })
 }
 
-/// The name of an event of the file.
-fn named(cx: &TickContext<'_>, event: u16) -> Result<(String, u8), Refusal> {
-    let event_rule = cx.rules.perturbation_events.get(event as usize);
-    event_rule
-        .map(|event_rule| (event_rule.name.clone(), event_rule.kind))
-        .ok_or_else(|| not_found("there is no such event.".into(), "`perturbation_queue` lists them."))
+/// The row of an event of the perturbation file, and its kind.
+fn event_row(cx: &TickContext<'_>, name: &str) -> Result<(u16, u8), Refusal> {
+    let events = &cx.rules.perturbation_events;
+    if let Some(row) = events.iter().position(|event| event.name == name) {
+        return Ok((row as u16, events[row].kind));
+    }
+    let names: Vec<&str> = events.iter().map(|event| event.name.as_str()).collect();
+    let hint = match nearest(name, names.iter().copied()) {
+        Some(near) => format!("Did you mean `{near}`?"),
+        None if names.is_empty() => "The perturbation file has no events.".to_owned(),
+        None => format!("Events: {}.", names.join(", ")),
+    };
+    Err(not_found(format!("the perturbation file has no event `{name}`."), &hint))
 }
 
 pub(super) fn trigger(
     cx: &mut TickContext<'_>,
-    event: u16,
+    name: &str,
     duration: Option<u32>,
     magnitude: Option<Micro>,
     dry: bool,
 ) -> Result<String, Refusal> {
-    let (name, kind) = named(cx, event)?;
+    let (event, kind) = event_row(cx, name)?;
     if cx.state.perturbations.is_event_active(event) {
         return Err(conflict(format!("{name} is under way already."), "`perturbation_cancel` ends it."));
     }
@@ -76,8 +84,8 @@ pub(super) fn trigger(
     Ok(format!("{name} begins, at most {ticks} ticks long{factor}{meets}."))
 }
 
-pub(super) fn cancel(cx: &mut TickContext<'_>, event: u16, dry: bool) -> Result<String, Refusal> {
-    let (name, _) = named(cx, event)?;
+pub(super) fn cancel(cx: &mut TickContext<'_>, name: &str, dry: bool) -> Result<String, Refusal> {
+    let (event, _) = event_row(cx, name)?;
     let perturbations = &cx.state.perturbations;
     let active = perturbations.is_event_active(event);
     if !active && !perturbations.pending.iter().any(|pending| pending.event == event) {

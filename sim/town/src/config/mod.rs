@@ -17,6 +17,7 @@ mod sections;
 mod tests;
 pub(crate) mod tree;
 
+pub(crate) use check::nearest;
 pub(crate) use describe::difference;
 pub use describe::{Difference, Row, diff, markdown, row, rows, schema};
 pub use error::{ConfigError, ConfigErrors};

@@ -28,8 +28,17 @@ fn under(file: &str, flags: &[(&str, &str)], seed: u64) -> Town {
     Town::new(Arc::new(Rules::new(sources).expect("the town can be made")), seed)
 }
 
-fn trigger(event: u16) -> Command {
-    Command::Trigger { event, duration: None, magnitude: None }
+/// An event of the file by its row; of a row that it does not have, a name that it does not have.
+fn event_name(town: &Town, row: u16) -> String {
+    town.rules().perturbation_events.get(row as usize).map_or_else(|| "nothing".into(), |event| event.name.clone())
+}
+
+fn trigger(town: &Town, row: u16) -> Command {
+    Command::Trigger { event: event_name(town, row), duration: None, magnitude: None }
+}
+
+fn cancel(town: &Town, row: u16) -> Command {
+    Command::Cancel { event: event_name(town, row) }
 }
 
 fn began(events: &[Event]) -> Vec<(u64, u8)> {
@@ -54,10 +63,15 @@ fn price_spike_and_its_revert() {
     let mut town = under(SPIKES, &[UNTIRING, SAFE].concat(), 7);
     let list = town.state().economy.prices;
     let half_more = Some(Micro(1_500_000));
-    town.apply(&Command::Trigger { event: DEARER, duration: None, magnitude: half_more }).unwrap();
+    town.apply(&Command::Trigger { event: event_name(&town, DEARER), duration: None, magnitude: half_more }).unwrap();
     assert_eq!(town.state().economy.prices, [list[0].times(Micro(1_500_000)), list[1]]);
     through(&mut town, 9, idle);
-    town.apply(&Command::Trigger { event: DEAR, duration: Some(200), magnitude: Some(Micro::whole(2)) }).unwrap();
+    town.apply(&Command::Trigger {
+        event: event_name(&town, DEAR),
+        duration: Some(200),
+        magnitude: Some(Micro::whole(2)),
+    })
+    .unwrap();
     assert_eq!(town.state().economy.prices, [Micro(1_200_000), Micro(300_000)]);
     // The price on the tag changes while both are under way: it is what remains.
     town.apply(&Command::SetPrice { item: 0, value: Micro(333_333) }).unwrap();
@@ -80,7 +94,8 @@ fn a_shock_cut_short_leaves_the_town_as_if_it_had_ended_by_itself() {
         let lasting = |ticks: u32| {
             let mut town = under(SPIKES, &[UNTIRING, SAFE].concat(), 7);
             through(&mut town, 99, idle);
-            town.apply(&Command::Trigger { event, duration: Some(ticks), magnitude: None }).unwrap();
+            town.apply(&Command::Trigger { event: event_name(&town, event), duration: Some(ticks), magnitude: None })
+                .unwrap();
             town
         };
         let (mut own, mut cut) = (lasting(10), lasting(400));
@@ -88,7 +103,7 @@ fn a_shock_cut_short_leaves_the_town_as_if_it_had_ended_by_itself() {
         through(&mut own, ends - 1, wander);
         through(&mut cut, ends - 1, wander);
         assert!(own.state().perturbations.is_event_active(event), "event {event} lasts until {ends}");
-        cut.apply(&Command::Cancel { event }).unwrap();
+        cut.apply(&cancel(&cut, event)).unwrap();
         for tick in ends..ends + 700 {
             through(&mut own, tick, wander);
             through(&mut cut, tick, wander);
@@ -103,7 +118,7 @@ fn a_shock_cut_short_leaves_the_town_as_if_it_had_ended_by_itself() {
 fn a_second_cut_does_not_bring_the_power_back_early() {
     let mut town = under(SPIKES, &[UNTIRING, SAFE].concat(), 7);
     town.apply(&Command::Perturb { kind: BLACKOUT, on: true }).unwrap();
-    town.apply(&Command::Trigger { event: STORM, duration: Some(10), magnitude: None }).unwrap();
+    town.apply(&Command::Trigger { event: event_name(&town, STORM), duration: Some(10), magnitude: None }).unwrap();
     let events = through(&mut town, 20, idle);
     assert!(!town.state().economy.power, "the one begun by hand goes on");
     let switched =
@@ -150,10 +165,10 @@ fn the_same_resident_is_not_asked_twice_in_a_row() {
     let mut town = under(SPIKES, &[UNTIRING, SAFE].concat(), 7);
     let mut asked: Vec<ResidentId> = Vec::new();
     for _ in 0..2 {
-        town.apply(&trigger(MEET)).unwrap();
+        town.apply(&trigger(&town, MEET)).unwrap();
         let meeting = town.state().perturbations.active[0].meeting.expect("a meeting");
         asked.extend(meeting.who);
-        town.apply(&Command::Cancel { event: MEET }).unwrap();
+        town.apply(&cancel(&town, MEET)).unwrap();
     }
     asked.sort();
     asked.dedup();
@@ -212,15 +227,15 @@ fn switched_off_nothing_comes() {
 fn what_holds_an_event_is_said() {
     let mut town = under(DAILY, &[UNTIRING, SAFE].concat(), 11);
     assert_eq!(hold(town.rules(), town.state(), 0), Some(Hold::Grace(300)));
-    town.apply(&trigger(1)).unwrap();
+    town.apply(&trigger(&town, 1)).unwrap();
     assert_eq!(hold(town.rules(), town.state(), 1), Some(Hold::Active));
-    assert_eq!(town.apply(&trigger(1)).unwrap_err().code, "E_CONFLICT");
-    town.apply(&Command::Cancel { event: 1 }).unwrap();
+    assert_eq!(town.apply(&trigger(&town, 1)).unwrap_err().code, "E_CONFLICT");
+    town.apply(&cancel(&town, 1)).unwrap();
     assert!(town.state().economy.power);
     through(&mut town, 300, idle);
     assert_eq!(hold(town.rules(), town.state(), 1), Some(Hold::Cooldown(700)));
-    assert_eq!(town.apply(&trigger(9)).unwrap_err().code, "E_NOT_FOUND");
-    let factor = Command::Trigger { event: 1, duration: None, magnitude: Some(Micro::whole(2)) };
+    assert_eq!(town.apply(&trigger(&town, 9)).unwrap_err().code, "E_NOT_FOUND");
+    let factor = Command::Trigger { event: event_name(&town, 1), duration: None, magnitude: Some(Micro::whole(2)) };
     assert_eq!(town.apply(&factor).unwrap_err().code, "E_INVALID_ARG");
     let quiet = under(QUIET, &[], 7);
     assert!(quiet.rules().perturbation_events.is_empty());
@@ -245,8 +260,8 @@ fn after_everything_ended_nothing_is_off() {
             let who = ResidentId(roll(1, town.state().lifecycle.next_resident));
             let event = roll(2, 5) as u16;
             let command = match roll(0, 60) {
-                0..=4 => trigger(event),
-                5 | 6 => Command::Cancel { event },
+                0..=4 => trigger(&town, event),
+                5 | 6 => cancel(&town, event),
                 7 => Command::Perturb { kind: roll(3, 2) as u8, on: roll(4, 2) == 0 },
                 8 => Command::SetPrice { item: roll(3, 2) as u8, value: Micro(i64::from(roll(4, 900_000))) },
                 9 => Command::Kill { who },

@@ -28,6 +28,11 @@ fn chosen() -> impl Strategy<Value = OptionKind> {
     (0..OPTIONS.len()).prop_map(|index| OPTIONS[index].0)
 }
 
+/// The events of `SHOCKS`, and one it does not have.
+fn event() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["dear", "flood", "meet", "storm", "nothing"]).prop_map(str::to_owned)
+}
+
 fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         who().prop_map(|who| Command::ExitRequest { who }),
@@ -59,10 +64,10 @@ fn command() -> impl Strategy<Value = Command> {
             other,
             place: PlaceId(place)
         }),
-        (0_u16..6, option::of(0_u32..200), option::of(0_i64..11_000_000)).prop_map(|(event, duration, magnitude)| {
+        (event(), option::of(0_u32..200), option::of(0_i64..11_000_000)).prop_map(|(event, duration, magnitude)| {
             Command::Trigger { event, duration, magnitude: magnitude.map(Micro) }
         }),
-        (0_u16..6).prop_map(|event| Command::Cancel { event }),
+        event().prop_map(|event| Command::Cancel { event }),
         any::<bool>().prop_map(Command::Perturbations),
     ]
 }

@@ -140,7 +140,12 @@ fn whoever_is_possessed_does_the_same_in_the_new_way() {
 #[test]
 fn a_shock_under_way_goes_on_and_todays_luck_keeps_what_still_exists() {
     let mut town = Town::new(with_events(sources(SAFE), &[FLOODED, STORMY]), 7);
-    town.apply(&Command::Trigger { event: 1, duration: Some(50), magnitude: None }).expect("it can be");
+    town.apply(&Command::Trigger {
+        event: town.rules().perturbation_events[1].name.clone(),
+        duration: Some(50),
+        magnitude: None,
+    })
+    .expect("it can be");
     through(&mut town, 0, wander);
     let storm = town.state().perturbations.last_of[1];
     let pending: Vec<u16> = town.state().perturbations.pending.iter().map(|it| it.event).collect();

@@ -131,7 +131,7 @@ fn without_tokens_a_reason_is_asked_for() {
     desk.type_in("a \"backlog\"");
     desk.press("enter");
     assert_eq!(desk.lines(), ["escalate --reason \"a \\\"backlog\\\"\""]);
-    assert_eq!(townlet_wire::line::words(&desk.sent[0].command).unwrap()[2], "a \"backlog\"");
+    assert_eq!(townlet_wire::command_line::words(&desk.sent[0].command).unwrap()[2], "a \"backlog\"");
 }
 
 #[test]

@@ -13,8 +13,8 @@ use crate::keymap::Action;
 use crate::list::List;
 use crate::pane::{Confirmation, Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
 use townlet_wire::Request;
+use townlet_wire::escape;
 use townlet_wire::telemetry::{Perturbation, PerturbationEvent};
-use townlet_wire::text::escape;
 
 /// Columns of name, kind, state and when. The kind goes first where there is little room.
 const NAME: usize = 18;

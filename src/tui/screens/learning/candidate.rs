@@ -12,8 +12,8 @@ use crate::keymap::Action;
 use crate::list::List;
 use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
 use crate::screens::promotion;
+use townlet_wire::escape;
 use townlet_wire::telemetry::PromotionStep;
-use townlet_wire::text::escape;
 
 /// Columns from which on what happened stands beside the evidence where rows are few.
 const BESIDE: u16 = 100;

@@ -10,8 +10,8 @@ use crate::keymap::Action;
 use crate::list::Selection;
 use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
 use crate::theme::Theme;
+use townlet_wire::escape;
 use townlet_wire::telemetry::{Alert, Narration};
-use townlet_wire::text::escape;
 
 /// The pane of alerts and narration. Until the operator selects something below it, the first line is selected, and so
 /// the newest alert when one is raised.

@@ -11,7 +11,7 @@ use crate::format::{clip, pad, pad_left, thousands, width};
 use crate::keymap::Action;
 use crate::list::Selection;
 use crate::pane::{Context, KeyHint, Pane, Reaction, frame_block, scrolled};
-use townlet_wire::text::escape;
+use townlet_wire::escape;
 
 /// The Console pane. Its selection stays at the newest answer until it is moved.
 #[derive(Default)]

@@ -7,8 +7,8 @@ use crate::format::{
 };
 use crate::pane::{Context, DetailCard};
 use townlet_wire::Snapshot;
+use townlet_wire::escape;
 use townlet_wire::telemetry::{Event, ExitEntry, Job};
-use townlet_wire::text::escape;
 
 /// Events of the resident that a card lists.
 const LISTED: usize = 12;

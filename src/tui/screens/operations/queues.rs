@@ -12,8 +12,8 @@ use crate::keymap::Action;
 use crate::list::List;
 use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
 use townlet_wire::Snapshot;
+use townlet_wire::escape;
 use townlet_wire::telemetry::Queue;
-use townlet_wire::text::escape;
 
 /// The Queues pane. Objects in use or waited for come first.
 #[derive(Default)]

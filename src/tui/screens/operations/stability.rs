@@ -13,8 +13,8 @@ use crate::keymap::Action;
 use crate::list::List;
 use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
 use crate::screens::promotion;
+use townlet_wire::escape;
 use townlet_wire::telemetry::{Check, Window};
-use townlet_wire::text::escape;
 
 /// The Stability pane.
 #[derive(Default)]

@@ -1,0 +1,37 @@
+//! All integration tests of this crate in one binary, so that it is linked once.
+
+mod allocations;
+mod evaluation;
+mod golden_digests;
+mod ppo;
+mod replicas;
+mod scripted_baseline;
+mod simulation;
+mod training;
+
+use std::num::NonZero;
+use std::sync::Arc;
+
+use townlet_town::config::{DEFAULT_PERTURBATIONS, Layers, load};
+use townlet_town::{Rules, Sources};
+
+/// The rules of the default town with some settings changed.
+fn default_rules(flags: &[(&str, &str)]) -> Arc<Rules> {
+    let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let sources = Sources {
+        config: load(&Layers { flags, ..Layers::default() }).expect("the settings are valid").config.canonical(),
+        plan: ("default.txt".into(), include_str!("../../../../configs/towns/default.txt").into()),
+        affordances: ("affordances.yaml".into(), include_str!("../../../../configs/affordances.yaml").into()),
+        perturbations: ("default.yaml".into(), DEFAULT_PERTURBATIONS.into()),
+    };
+    Arc::new(Rules::new(sources).expect("the sources are valid"))
+}
+
+fn threads(count: usize) -> NonZero<usize> {
+    NonZero::new(count).expect("at least one thread")
+}
+
+/// Whether the long tests are wanted.
+fn is_soak() -> bool {
+    std::env::var("TOWNLET_SOAK").is_ok_and(|value| value == "1")
+}

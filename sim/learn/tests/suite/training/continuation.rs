@@ -1,0 +1,179 @@
+//! A training gives the same results on any number of threads, and when stopped, reloaded or interrupted.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use townlet_learn::checkpoint::{CheckpointError, Registry};
+use townlet_learn::network::Forward;
+use townlet_learn::rollout::{BehaviorPolicy, Rollout};
+use townlet_learn::train::{Row, Trainer};
+
+use super::{rules, trainer};
+use crate::threads;
+
+/// Everything that is learned, as bits.
+fn bits(trainer: &Trainer) -> Vec<u32> {
+    let state = trainer.learner().state();
+    let all = [&state.weights, &state.first_moments, &state.second_moments];
+    let columns = all.into_iter().flat_map(|weights| &weights.tensors);
+    let scale = trainer.normalizer().tensors();
+    columns.chain(&scale).flat_map(|column| column.values.iter().map(|value| value.to_bits())).collect()
+}
+
+/// A row without its timings.
+fn timeless(row: Row) -> Row {
+    Row { seconds: 0.0, steps_per_second: 0.0, rollout_share: 0.0, samples_per_second: 0.0, ..row }
+}
+
+fn advance(trainer: &mut Trainer, updates: usize) -> Vec<Row> {
+    (0..updates).map(|_| timeless(trainer.advance().expect("it does not diverge"))).collect()
+}
+
+#[test]
+fn the_number_of_threads_does_not_matter() {
+    let rules = rules(&[("training.replicas", "40")]);
+    let mut one = trainer(&rules, 1);
+    let before = bits(&one);
+    let rows = advance(&mut one, 3);
+    assert_ne!(bits(&one), before, "something was learned");
+    for workers in [2, 3] {
+        let mut other = trainer(&rules, workers);
+        assert_eq!(advance(&mut other, 3), rows, "{workers} threads");
+        assert_eq!(bits(&other), bits(&one), "{workers} threads");
+    }
+}
+
+#[test]
+fn a_resumed_training_continues_with_the_same_bits() {
+    let rules = rules(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = Registry::new(folder.path());
+    let mut whole = trainer(&rules, 2);
+    advance(&mut whole, 4);
+    let id = whole.save(&registry, "run-1").expect("it is written");
+    // Past a horizon and the arrival of a newcomer.
+    let rows = advance(&mut whole, 7);
+    let saved = registry.training(&id).expect("it is there");
+    assert_eq!((saved.run.as_str(), saved.progress.updates), ("run-1", 4));
+    let mut resumed = Trainer::resume(&rules, &saved, threads(1)).expect("it fits");
+    assert_eq!(advance(&mut resumed, 7), rows);
+    assert_eq!(bits(&resumed), bits(&whole));
+    let again = [whole.save(&registry, "run-1"), resumed.save(&registry, "run-1")].map(|id| id.expect("it is written"));
+    assert_eq!(again[0], again[1], "the checkpoint ids agree");
+    assert_eq!(registry.load(&again[0]).expect("it is whole").meta.parent, Some(id));
+}
+
+#[test]
+fn a_reload_keeps_the_weights_and_changes_every_town() {
+    let (before, after) = (rules(&[]), rules(&[("rewards.clip.clip_per_tick", "0.05")]));
+    let (mut plain, mut taught) = (trainer(&before, 2), trainer(&before, 2));
+    assert_eq!(advance(&mut plain, 2), advance(&mut taught, 2));
+    let learned = bits(&taught);
+    taught.reload(&after).expect("the clip can be changed at run time");
+    assert_eq!((bits(&taught), taught.updates()), (learned, 2), "nothing is lost");
+    assert_ne!(advance(&mut taught, 3), advance(&mut plain, 3), "rewards differ");
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = Registry::new(folder.path());
+    let id = taught.save(&registry, "run-1").expect("it is written");
+    let saved = registry.training(&id).expect("it is there");
+    assert_eq!(saved.sources.config, after.sources.config);
+    let mut resumed = Trainer::resume(&after, &saved, threads(1)).expect("it fits");
+    assert_eq!(advance(&mut resumed, 3), advance(&mut taught, 3));
+    assert!(taught.reload(&rules(&[("ppo.gamma", "0.9")])).is_err(), "not changeable at run time");
+}
+
+/// Says yes `times` times.
+fn continue_for(times: u64) -> impl Fn() -> bool + Sync {
+    let left = AtomicU64::new(times);
+    move || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+}
+
+#[test]
+fn an_interrupted_update_leaves_no_trace() {
+    let rules = rules(&[]);
+    let (mut whole, mut cut) = (trainer(&rules, 2), trainer(&rules, 2));
+    let asked = AtomicU64::new(0);
+    let count = || {
+        asked.fetch_add(1, Ordering::Relaxed);
+        true
+    };
+    for update in 0..4 {
+        asked.store(0, Ordering::Relaxed);
+        let row = whole.advance_while(&count).expect("it does not diverge").expect("nothing interrupts it");
+        let times = asked.load(Ordering::Relaxed);
+        // In the first tick, during collection, at the first minibatch, at the last one.
+        for left in [0, 77, 200, times - 1] {
+            let before = (bits(&cut), cut.progress().steps);
+            assert_eq!(cut.advance_while(&continue_for(left)), Ok(None), "update {update}, {left} of {times}");
+            assert_eq!((bits(&cut), cut.progress().steps), before, "update {update}, {left} of {times}");
+        }
+        let again =
+            cut.advance_while(&continue_for(times)).expect("it does not diverge").expect("nothing interrupts it");
+        assert_eq!((timeless(again), bits(&cut)), (timeless(row), bits(&whole)), "update {update}");
+    }
+}
+
+#[test]
+fn a_training_can_start_from_a_checkpoint_and_names_it_as_parent() {
+    let rules = rules(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let registry = Registry::new(folder.path());
+    let mut first = trainer(&rules, 1);
+    advance(&mut first, 2);
+    let id = first.save(&registry, "run-1").expect("it is written");
+    let policy = registry.load(&id).expect("it is whole");
+    let mut second = trainer(&rules, 1);
+    second.start_from(&policy).expect("it fits");
+    assert_eq!((second.learner().weights(), second.steps()), (&policy.weights, 0));
+    assert_eq!(second.normalizer().tensors(), policy.normalizer.tensors());
+    assert_eq!(second.save(&registry, "run-2").expect("nothing is written"), id, "unchanged before the first update");
+    advance(&mut second, 1);
+    assert_ne!(second.normalizer().tensors(), policy.normalizer.tensors(), "it continues to count");
+    let next = second.save(&registry, "run-2").expect("it is written");
+    assert_eq!(registry.load(&next).expect("it is whole").meta.parent, Some(id));
+    assert!(registry.newest_training(|saved| saved.run == "run-1").is_some());
+
+    let wider = super::rules(&[("training.hidden_units", "24")]);
+    let refused = trainer(&wider, 1).start_from(&policy).expect_err("other hidden layers");
+    assert!(matches!(refused, CheckpointError::Mismatch { .. }), "{refused}");
+}
+
+/// Mean log-probability of the scripted policy's choices under the network, in other towns.
+fn mean_log_prob(trainer: &Trainer) -> f64 {
+    let forward = Forward::new(*trainer.learner().shape(), trainer.learner().weights());
+    let mut rollout = Rollout::new(trainer.rules(), 99, &forward);
+    rollout.collect(&forward, trainer.normalizer(), BehaviorPolicy::Scripted, threads(2), &|| true);
+    let log_probs = rollout.decisions().flat_map(|decisions| &decisions.log_probs);
+    let (sum, count) = log_probs.fold((0.0, 0), |(sum, count), it| (sum + f64::from(*it), count + 1));
+    sum / f64::from(count)
+}
+
+#[test]
+fn a_warm_start_imitates_and_counts_as_no_step() {
+    let rules = rules(&[("training.warm_start_rollouts", "30"), ("training.replicas", "20")]);
+    let mut trainer = trainer(&rules, 2);
+    let before = mean_log_prob(&trainer);
+    let mut rollouts = 0;
+    trainer.warm_start(&|| true, |_, _| rollouts += 1).expect("it does not diverge");
+    assert_eq!((rollouts, trainer.steps()), (30, 0));
+    let mut cut = super::trainer(&rules, 2);
+    assert_eq!(cut.warm_start(&continue_for(9), |_, _| unreachable!("it is interrupted")), Ok(false));
+    let after = mean_log_prob(&trainer);
+    // From 1 in 6 to better than 1 in 3.
+    assert!(before < -1.3 && after > -1.1, "{before} {after}");
+}
+
+#[test]
+fn a_diverged_training_is_named_and_keeps_the_weights() {
+    let rules = rules(&[("ppo.learning_rate", "1")]);
+    let mut trainer = trainer(&rules, 1);
+    for _ in 0..20 {
+        let before = trainer.learner().state().clone();
+        if let Err(why) = trainer.advance() {
+            let named = ["loss", "gradient", "weight", "approx_kl", "grad_norm"];
+            assert!(named.iter().any(|what| why.to_string().contains(what)), "{why}");
+            assert_eq!(*trainer.learner().state(), before, "weights and moments are those from before");
+            return;
+        }
+    }
+    panic!("it did not diverge");
+}

@@ -1,0 +1,237 @@
+//! The types of command arguments: how clients see each, and the typed value that a row gets.
+//!
+//! A word that a type does not know is refused by the wire's grammar, because both read the same [`ArgKind`].
+
+use townlet_town::affordances::ITEMS;
+use townlet_town::needs::NEEDS;
+use townlet_town::options::{OPTIONS, OptionKind};
+use townlet_town::ties::ASPECTS;
+use townlet_town::{Micro, ResidentId, names};
+use townlet_wire::command_line::ArgValue;
+use townlet_wire::{ArgKind, ErrorBody};
+
+use super::command_table::{error, near_hint};
+use super::engine::{SPEEDS, Speed};
+use super::publish::Mode;
+
+/// The type of an argument in a row of the command table.
+pub(super) trait Argument: Sized {
+    /// Whether it must be given.
+    const REQUIRED: bool = true;
+    /// Given as `--name value`.
+    const FLAG: bool = false;
+
+    /// As clients see it.
+    fn kind() -> ArgKind;
+
+    /// The typed value; `None` only where the argument may be left out.
+    ///
+    /// # Errors
+    /// `E_NOT_FOUND` for a name that nothing can have.
+    fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody>;
+}
+
+fn text(value: Option<ArgValue>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+fn choice<'a>(words: impl IntoIterator<Item = &'a str>) -> ArgKind {
+    ArgKind::Choice(words.into_iter().map(str::to_owned).collect())
+}
+
+fn chosen(value: Option<ArgValue>) -> usize {
+    let Some(ArgValue::Choice(index, _)) = value else { unreachable!("the grammar reads a choice as a choice") };
+    index
+}
+
+/// An argument that may be left out.
+impl<T: Argument> Argument for Option<T> {
+    const REQUIRED: bool = false;
+
+    fn kind() -> ArgKind {
+        T::kind()
+    }
+
+    fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
+        value.map(|value| T::read(Some(value))).transpose()
+    }
+}
+
+/// An argument that may be given as `--name value`.
+pub(super) struct Flag<T>(pub Option<T>);
+
+impl<T: Argument> Argument for Flag<T> {
+    const REQUIRED: bool = false;
+    const FLAG: bool = true;
+
+    fn kind() -> ArgKind {
+        T::kind()
+    }
+
+    fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
+        Option::read(value).map(Self)
+    }
+}
+
+/// `--reason <text>`, which goes to the audit log.
+pub(super) type Reason = Flag<String>;
+
+impl Argument for String {
+    fn kind() -> ArgKind {
+        ArgKind::Text
+    }
+
+    fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
+        Ok(text(value))
+    }
+}
+
+/// Names by kind: each is completed from other places.
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident: $kind:ident;)+) => {$(
+        $(#[$doc])*
+        pub(super) struct $name(pub String);
+
+        impl Argument for $name {
+            fn kind() -> ArgKind {
+                ArgKind::$kind
+            }
+
+            fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
+                Ok(Self(text(value)))
+            }
+        }
+    )+};
+}
+
+names! {
+    /// The name of an object or a place of the map.
+    Location: Place;
+    /// The name of a command.
+    CommandName: Command;
+    /// The file name of a snapshot of this run.
+    SnapshotName: Snapshot;
+    /// A checkpoint's id, `shipped` or `scripted`.
+    PolicyName: Policy;
+    /// The name of a release snapshot.
+    ReleaseName: Release;
+}
+
+/// A resident, whether or not they live in the town now.
+impl Argument for ResidentId {
+    fn kind() -> ArgKind {
+        ArgKind::Agent
+    }
+
+    fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
+        let id = text(value);
+        names::resident(&id).ok_or_else(|| {
+            let ids: Vec<String> = names::ids().collect();
+            let hint =
+                near_hint(&id, ids.iter().map(String::as_str), || "The Agents screen lists the residents.".into());
+            error("E_NOT_FOUND", format!("there is no resident `{id}`."), hint)
+        })
+    }
+}
+
+/// `on` or `off`.
+impl Argument for bool {
+    fn kind() -> ArgKind {
+        choice(["on", "off"])
+    }
+
+    fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
+        Ok(chosen(value) == 0)
+    }
+}
+
+/// A whole number from `MIN` to `MAX`.
+pub(super) struct Integer<const MIN: i64, const MAX: i64>(pub i64);
+
+impl<const MIN: i64, const MAX: i64> Argument for Integer<MIN, MAX> {
+    fn kind() -> ArgKind {
+        ArgKind::Integer { min: MIN, max: MAX }
+    }
+
+    fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
+        let Some(ArgValue::Integer(number)) = value else { unreachable!("the grammar reads a number as a number") };
+        Ok(Self(number))
+    }
+}
+
+/// A decimal from `MIN` to `MAX` thousandths.
+pub(super) struct Decimal<const MIN: i64, const MAX: i64>(pub Micro);
+
+impl<const MIN: i64, const MAX: i64> Argument for Decimal<MIN, MAX> {
+    fn kind() -> ArgKind {
+        ArgKind::Decimal { min: MIN as f64 / 1e3, max: MAX as f64 / 1e3 }
+    }
+
+    fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
+        let Some(ArgValue::Decimal(number)) = value else { unreachable!("the grammar reads a decimal as a decimal") };
+        Micro::from_f64(number)
+            .map(Self)
+            .ok_or_else(|| error("E_INVALID_ARG", format!("{number} is out of range."), "Give a smaller number."))
+    }
+}
+
+/// Words of the tables of town and shard.
+macro_rules! choices {
+    ($($(#[$doc:meta])* $name:ident: $words:expr;)+) => {$(
+        $(#[$doc])*
+        pub(super) struct $name(pub usize);
+
+        impl Argument for $name {
+            fn kind() -> ArgKind {
+                choice($words)
+            }
+
+            fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
+                Ok(Self(chosen(value)))
+            }
+        }
+    )+};
+}
+
+choices! {
+    /// A row of the needs table.
+    Need: NEEDS.iter().map(|row| row.name);
+    /// A row of the price list.
+    Item: ITEMS.iter().map(|row| row.1);
+    /// A side of a tie.
+    Aspect: ASPECTS;
+    /// A system of the town that can be switched.
+    Feature: ["queue_fairness"];
+    /// `on`, `off` or `limit`.
+    NarrationSwitch: ["on", "off", "limit"];
+}
+
+impl Argument for OptionKind {
+    fn kind() -> ArgKind {
+        choice(OPTIONS.iter().map(|row| row.1))
+    }
+
+    fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
+        Ok(OPTIONS[chosen(value)].0)
+    }
+}
+
+impl Argument for Speed {
+    fn kind() -> ArgKind {
+        choice(SPEEDS.iter().map(|row| row.1))
+    }
+
+    fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
+        Ok(SPEEDS[chosen(value)].0)
+    }
+}
+
+impl Argument for Mode {
+    fn kind() -> ArgKind {
+        choice(["full", "aggregate", "auto"])
+    }
+
+    fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
+        Ok([Self::Full, Self::Aggregate, Self::Auto][chosen(value)])
+    }
+}

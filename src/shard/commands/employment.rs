@@ -1,0 +1,80 @@
+//! The exit queue: who waits, and the three decisions of an operator about it.
+
+use serde_json::json;
+use townlet_town::{Command, ResidentId, names};
+
+use crate::arguments::Reason;
+use crate::command_table::{Reply, listed, row};
+use crate::operation::ShardView;
+use crate::telemetry;
+
+row! {
+    STATUS = "employment_status", Viewer, "employment KPIs: pending exits, cap usage, queue limit, and the queue";
+    Read() => status
+}
+
+row! {
+    REVIEW = "employment_exit review", Viewer, "the exit queue, one entry a resident, with what led there";
+    Read() => review
+}
+
+row! {
+    REQUEST = "employment_exit request", Admin, "puts a resident into the exit queue by hand";
+    Town(agent: ResidentId, reason: Reason) => Command::ExitRequest { who: agent }
+}
+
+row! {
+    APPROVE = "employment_exit approve", Destructive, "the resident leaves town on the next tick";
+    Town(agent: ResidentId, reason: Reason) => Command::ExitApprove { who: agent }
+}
+
+row! {
+    DEFER = "employment_exit defer", Admin, "the entry goes and the resident's absences are forgiven";
+    Town(agent: ResidentId, reason: Reason) => Command::ExitDefer { who: agent }
+}
+
+fn status(view: &ShardView<'_>) -> Reply {
+    let employment = telemetry::employment(view.town.rules(), view.town.state());
+    let summary = format!(
+        "{} pending (limit {}), {} of {} exits today.",
+        employment.pending_count, employment.queue_limit, employment.exits_today, employment.daily_exit_cap
+    );
+    let mut result = json!(employment);
+    result["summary"] = json!(summary);
+    Ok(result)
+}
+
+fn review(view: &ShardView<'_>) -> Reply {
+    let (rules, state) = (view.town.rules(), view.town.state());
+    let entries: Vec<_> = state
+        .employment
+        .queue
+        .iter()
+        .map(|entry| {
+            let agents = &state.agents;
+            let job = agents.job[entry.agent].map(|job| rules.jobs[job].name.clone());
+            json!({
+                "agent": telemetry::agent_id(state, entry.agent),
+                "name": names::name(agents.resident[entry.agent]),
+                "job": job,
+                "reason": entry.reason.name(),
+                "absent_shifts_7d": agents.absent_shifts(entry.agent),
+                "attendance_ratio": agents
+                    .attendance(entry.agent, rules.config.employment.attendance_window)
+                    .map(townlet_town::Micro::to_f64),
+                "waiting_ticks": state.tick - entry.enqueued,
+                "releases_at_tick": townlet_town::employment::review_ends_at(rules, entry),
+                "approved": entry.approved,
+            })
+        })
+        .collect();
+    let summary = match entries.len() {
+        0 => "nobody waits in the exit queue.".to_owned(),
+        count => {
+            let names: Vec<String> =
+                state.employment.queue.iter().map(|entry| names::name(state.agents.resident[entry.agent])).collect();
+            format!("{count} waiting: {}.", listed(&names))
+        }
+    };
+    Ok(json!({ "summary": summary, "queue": entries }))
+}

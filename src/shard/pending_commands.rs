@@ -1,0 +1,212 @@
+//! Commands between their intent and their answer, and the ids of commands that were sent before.
+//!
+//! Rules: "`cmd_id`", "Audit log".
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use townlet_audit::{Entry, Index, Stage};
+use townlet_wire::{Answer, ErrorBody, Session, Status};
+
+use super::operation::Operation;
+use super::reload::ReloadedFiles;
+use super::submission::AnswerFn;
+
+/// How long a command waits for the disk before its session is notified.
+const NOTIFY_AFTER: Duration = Duration::from_secs(2);
+/// How often ids past their window are forgotten. They are answered alike before and after, so it is for memory alone.
+const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
+
+/// The sender of a command and the command as the audit log names it.
+pub(super) struct CommandContext {
+    /// The number of its session.
+    pub session: u64,
+    /// The session when it was sent.
+    pub who: Session,
+    /// Its id.
+    pub cmd_id: String,
+    /// Its name; `?` for an unknown one.
+    pub name: &'static str,
+    /// Its line in the normal form.
+    pub line: String,
+    /// Its arguments by name.
+    pub args: Value,
+}
+
+impl CommandContext {
+    /// The reason that was given.
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.args["reason"].as_str()
+    }
+
+    /// An answer to it.
+    pub(super) fn answer(&self, tick: u64, result: Result<Value, ErrorBody>) -> Answer {
+        let status = if result.is_ok() { Status::Ok } else { Status::Error };
+        let (result, error) = match result {
+            Ok(result) => (Some(result), None),
+            Err(error) => (None, Some(error)),
+        };
+        let (cmd_id, command) = (self.cmd_id.clone(), self.line.clone());
+        Answer { cmd_id, command, status, tick, result, error, replayed: false, audit: String::new() }
+    }
+
+    /// An audit entry about it.
+    pub(super) fn entry(&self, config_id: &str, tick: u64, stage: Stage) -> Entry {
+        let mut entry = Entry::of(&self.who, self.cmd_id.clone(), self.name, self.args.clone());
+        config_id.clone_into(&mut entry.config_id);
+        entry.reason = self.reason().map(str::to_owned);
+        (entry.stage, entry.tick) = (stage, tick);
+        entry
+    }
+}
+
+/// A command whose intent is on its way to the audit log, or that is applied and not answered yet.
+pub(super) struct PendingCommand {
+    /// Its sender and its names.
+    pub context: CommandContext,
+    /// What it does; taken when it is done.
+    pub operation: Option<Operation>,
+    /// The files that were read for a reload.
+    pub files: Option<Result<ReloadedFiles, ErrorBody>>,
+    /// The answer, once it is applied.
+    pub answer: Option<Answer>,
+    /// Its outcome, until it is in the audit log.
+    pub outcome: Option<Entry>,
+    /// Senders of equal requests.
+    pub waiting: Vec<AnswerFn>,
+    since: Instant,
+    notified: bool,
+}
+
+impl PendingCommand {
+    /// A command that begins now.
+    pub(super) fn new(
+        context: CommandContext,
+        operation: Operation,
+        files: Option<Result<ReloadedFiles, ErrorBody>>,
+        reply: AnswerFn,
+    ) -> Self {
+        Self {
+            context,
+            operation: Some(operation),
+            files,
+            answer: None,
+            outcome: None,
+            waiting: vec![reply],
+            since: Instant::now(),
+            notified: false,
+        }
+    }
+}
+
+/// Pending commands by number.
+pub(super) struct PendingCommands {
+    commands: BTreeMap<u64, PendingCommand>,
+    last: u64,
+    /// Ids of this run.
+    pub index: Index,
+    pruned: Option<Instant>,
+    /// Outcomes, with their answers, that the audit log could not take when they were due.
+    pub late_outcomes: Vec<(Entry, Answer)>,
+}
+
+impl PendingCommands {
+    /// None yet; `index` holds the ids of the run so far.
+    pub(super) fn new(index: Index) -> Self {
+        Self { commands: BTreeMap::new(), last: 0, index, pruned: None, late_outcomes: Vec::new() }
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// Adds a command and returns its number.
+    pub(super) fn add(&mut self, command: PendingCommand) -> u64 {
+        self.last += 1;
+        self.commands.insert(self.last, command);
+        self.last
+    }
+
+    /// A command by its number.
+    pub(super) fn get(&mut self, number: u64) -> Option<&mut PendingCommand> {
+        self.commands.get_mut(&number)
+    }
+
+    /// Adds somebody who sent an equal request.
+    pub(super) fn wait_for(&mut self, context: &CommandContext, reply: AnswerFn) {
+        let same = |command: &&mut PendingCommand| {
+            command.context.cmd_id == context.cmd_id && command.context.who.issuer == context.who.issuer
+        };
+        if let Some(command) = self.commands.values_mut().find(same) {
+            command.waiting.push(reply);
+        }
+    }
+
+    /// Answers everybody who waits for a command. When it was `applied`, later retries get the same answer; else the id is free.
+    pub(super) fn finish(&mut self, number: u64, answer: &Answer, applied: bool) {
+        let Some(command) = self.commands.remove(&number) else { return };
+        let CommandContext { who, cmd_id, .. } = &command.context;
+        if applied {
+            self.index.done(&who.issuer, answer);
+        } else {
+            self.index.abort(&who.issuer, cmd_id);
+        }
+        for (place, reply) in command.waiting.into_iter().enumerate() {
+            reply(Answer { replayed: place > 0, ..answer.clone() });
+        }
+    }
+
+    /// When the next session is to be notified.
+    pub(super) fn next_overdue(&self) -> Option<Instant> {
+        self.commands.values().find(|command| !command.notified).map(|command| command.since + NOTIFY_AFTER)
+    }
+
+    /// Commands whose sessions are to be notified now, each once.
+    pub(super) fn overdue(&mut self, now: Instant) -> impl Iterator<Item = &CommandContext> {
+        let due = move |command: &&mut PendingCommand| !command.notified && now >= command.since + NOTIFY_AFTER;
+        self.commands.values_mut().filter(due).map(|command| {
+            command.notified = true;
+            &command.context
+        })
+    }
+
+    /// Forgets ids past their window, once an hour.
+    pub(super) fn prune(&mut self, now: Instant) {
+        if self.pruned.is_none_or(|pruned| now >= pruned + PRUNE_INTERVAL) {
+            self.pruned = Some(now);
+            self.index.prune(jiff::Timestamp::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use townlet_audit::Lookup;
+
+    use super::*;
+
+    #[test]
+    fn expired_ids_are_pruned_and_still_refused() {
+        let mut pending = PendingCommands::new(Index::default());
+        let start = Instant::now();
+        pending.prune(start);
+        let old = uuid::Builder::from_unix_timestamp_millis(1, &[7; 10]).into_uuid().to_string();
+        for cmd_id in [old.as_str(), "script-1"] {
+            pending.index.begin("tui:ada", cmd_id, "f");
+            let (command, audit) = (String::from("spawn"), String::new());
+            let (cmd_id, status, tick) = (cmd_id.to_owned(), Status::Ok, 0);
+            let answer = Answer { cmd_id, command, status, tick, result: None, error: None, replayed: false, audit };
+            pending.index.done("tui:ada", &answer);
+        }
+        let mut kept = |later: Duration| {
+            pending.prune(start + later);
+            pending.index.len()
+        };
+        assert_eq!((kept(Duration::ZERO), kept(PRUNE_INTERVAL)), (2, 1));
+        let now = jiff::Timestamp::now();
+        let found = ["script-1", &old].map(|cmd_id| pending.index.look_up("tui:ada", cmd_id, "f", now));
+        assert!(matches!(found[0], Lookup::Replay(_)) && found[1] == Lookup::Expired, "{found:?}");
+    }
+}

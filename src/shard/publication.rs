@@ -1,0 +1,58 @@
+//! When states are published: whether there is a new one, how often one may go out, and who wants it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use townlet_town::config::Telemetry;
+
+use super::subscribers::Subscribers;
+
+/// The publishing of states.
+pub(super) struct Publication {
+    /// Where states go.
+    pub subscribers: Arc<Subscribers>,
+    /// There is a state that was not published yet.
+    pub dirty: bool,
+    interval: Duration,
+    last: Instant,
+    renamed: bool,
+}
+
+impl Publication {
+    /// The first state goes out at once.
+    pub(super) fn new(subscribers: Arc<Subscribers>, telemetry: &Telemetry) -> Self {
+        let (interval, now) = (interval(telemetry), Instant::now());
+        let last = now.checked_sub(interval).unwrap_or(now);
+        Self { subscribers, dirty: true, interval, last, renamed: false }
+    }
+
+    /// Takes another rate from the configuration.
+    pub(super) fn set_rate(&mut self, telemetry: &Telemetry) {
+        self.interval = interval(telemetry);
+    }
+
+    /// When the next state is to go out; `None` when nobody wants one or there is none.
+    pub(super) fn due(&self) -> Option<Instant> {
+        (self.dirty && self.subscribers.has_readers()).then(|| self.last + self.interval)
+    }
+
+    /// The next state goes out at once, with every name: residents are called otherwise now.
+    pub(super) fn names_changed(&mut self) {
+        self.renamed = true;
+        self.last = self.last.checked_sub(self.interval).unwrap_or(self.last);
+    }
+
+    /// Whether names have changed since this was last asked.
+    pub(super) fn take_renamed(&mut self) -> bool {
+        std::mem::take(&mut self.renamed)
+    }
+
+    /// A state goes out now.
+    pub(super) fn publishing(&mut self, now: Instant) {
+        self.last = now;
+    }
+}
+
+fn interval(telemetry: &Telemetry) -> Duration {
+    Duration::from_secs(1) / telemetry.backpressure.max_messages_per_second.max(1)
+}

@@ -1,0 +1,99 @@
+//! The sessions of this process: their roles, how they are notified, and the tokens that make an admin.
+//!
+//! Rule: "Roles and identity".
+
+use std::collections::HashMap;
+
+use townlet_wire::{Answer, ErrorBody, Role, Session};
+
+use super::command_table::error;
+use super::submission::HTTP_TRANSPORT;
+use super::tokens::TokenStore;
+
+/// The number of remote callers, who have no session: sessions are counted from 1.
+pub(super) const NO_SESSION: u64 = 0;
+
+/// What a session is sent beside the answers to its requests.
+#[derive(Clone, Debug)]
+pub enum SessionEvent {
+    /// Its role has changed.
+    RoleChanged(Session),
+    /// A command of its has waited for the disk for two seconds: `E_IN_FLIGHT`. It may yet be done; its answer follows.
+    InFlight(Answer),
+}
+
+/// Takes the events of a session.
+pub(super) type NotifyFn = Box<dyn Fn(SessionEvent) + Send>;
+
+/// The open sessions.
+pub(super) struct SessionTable {
+    open: HashMap<u64, (Session, NotifyFn)>,
+    /// The tokens that make an admin, when the configuration asks for them.
+    tokens: Option<TokenStore>,
+}
+
+impl SessionTable {
+    /// No session yet.
+    pub(super) fn new(tokens: Option<TokenStore>) -> Self {
+        Self { open: HashMap::new(), tokens }
+    }
+
+    /// Opens a session.
+    pub(super) fn open(&mut self, number: u64, session: Session, notify: NotifyFn) {
+        self.open.insert(number, (session, notify));
+    }
+
+    /// A session by its number.
+    pub(super) fn get(&self, number: u64) -> Option<&Session> {
+        self.open.get(&number).map(|(session, _)| session)
+    }
+
+    /// Sends a session an event.
+    pub(super) fn notify(&self, number: u64, event: SessionEvent) {
+        if let Some((_, notify)) = self.open.get(&number) {
+            notify(event);
+        }
+    }
+
+    /// Gives a session another role and notifies it.
+    pub(super) fn change_role(&mut self, number: u64, role: Role) {
+        if let Some((session, notify)) = self.open.get_mut(&number) {
+            session.role = role;
+            notify(SessionEvent::RoleChanged(session.clone()));
+        }
+    }
+
+    /// Checks what an escalation needs: the admin token where one is configured, else a reason; of a remote caller, a token
+    /// that it has given the service.
+    ///
+    /// # Errors
+    /// `E_FORBIDDEN` or `E_INVALID_ARG`.
+    pub(super) fn check_escalation(
+        &mut self,
+        who: &Session,
+        reason: Option<&str>,
+        secret: Option<&str>,
+        dry_run: bool,
+    ) -> Result<(), ErrorBody> {
+        if who.transport == HTTP_TRANSPORT {
+            let hint =
+                "Give it when `escalate` asks, or send it as `Authorization: Bearer`; `townlet token new` makes one.";
+            let refusal = || error("E_FORBIDDEN", "remote sessions need an admin token to become admin.", hint);
+            return (who.role == Role::Admin).then_some(()).ok_or_else(refusal);
+        }
+        if let Some(tokens) = &mut self.tokens {
+            // A dry run leaves no trace, so it may not be a way to try tokens.
+            if dry_run {
+                return Ok(());
+            }
+            return tokens
+                .check(&who.issuer, secret.unwrap_or_default())
+                .map_err(|why| error("E_FORBIDDEN", why, "Type `:escalate` and give the admin token when asked."));
+        }
+        if reason.is_none_or(|reason| reason.trim().is_empty()) {
+            let hint = "Such as `escalate --reason \"review of the exit queue\"`.";
+            return Err(error("E_INVALID_ARG", "an escalation needs a reason.", hint));
+        }
+        Ok(())
+    }
+}

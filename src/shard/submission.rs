@@ -1,0 +1,150 @@
+//! A request on its way to the town's thread: checked, and its line read once into an operation, on the caller's thread.
+//!
+//! Rules: "`cmd_id`", "Roles and identity", "Service".
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use townlet_town::Rules;
+use townlet_wire::service::is_older;
+use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, SCHEMA_VERSION, Session, command_line, escape};
+
+use super::command_table::{Invocation, error};
+use super::privacy::PrivacyFilter;
+
+/// Longest `cmd_id` taken, in bytes.
+const MAX_ID: usize = 128;
+
+/// The transport of sessions over a network.
+pub(super) const HTTP_TRANSPORT: &str = "http";
+
+/// Takes the answer to a request.
+pub(super) type AnswerFn = Box<dyn FnOnce(Answer) + Send>;
+
+/// A caller over a network, who sends its identity with each request: the shard keeps no session of it.
+#[derive(Clone, Debug)]
+pub struct RemoteCaller {
+    /// Its name and role; the transport is `http`.
+    pub session: Session,
+    /// The schema its program speaks; `None` when it did not say.
+    pub schema: Option<String>,
+}
+
+impl RemoteCaller {
+    /// A caller with this name in the log and this role.
+    pub fn new(issuer: String, role: Role, schema: Option<String>) -> Self {
+        Self { session: Session { issuer, role, transport: HTTP_TRANSPORT.into(), owner: false }, schema }
+    }
+
+    /// Refuses a change that could not be retried safely, or whose meaning an older program may not know.
+    ///
+    /// # Errors
+    /// `E_SCHEMA_OLD` or `E_CMD_ID_REQUIRED`.
+    pub(super) fn check(&self, spec: &CommandSpec, dry_run: bool, has_id: bool) -> Result<(), ErrorBody> {
+        if !spec.mutating || dry_run {
+            return Ok(());
+        }
+        if let Some(theirs) = self.schema.as_deref().filter(|theirs| is_older(theirs)) {
+            let message = format!("your program speaks schema {}, this shard {SCHEMA_VERSION}.", escape(theirs));
+            return Err(error("E_SCHEMA_OLD", message, "Upgrade it before you send commands; reading still works."));
+        }
+        if !has_id {
+            let message = format!("`{}` changes something and needs a cmd_id.", spec.name);
+            return Err(error("E_CMD_ID_REQUIRED", message, "Make a UUIDv7, and send a retry with the same one."));
+        }
+        Ok(())
+    }
+}
+
+/// The sender of a request: a session of this process by its number, or a remote caller.
+pub(super) enum Caller {
+    /// A session.
+    Session(u64),
+    /// A caller over a network.
+    Remote(RemoteCaller),
+}
+
+/// A request with its line read.
+pub(super) struct Submission {
+    /// Its sender.
+    pub caller: Caller,
+    /// As sent, or made here.
+    pub cmd_id: String,
+    /// Whether the sender gave the id.
+    pub has_id: bool,
+    /// See [`Request`].
+    pub dry_run: bool,
+    /// See [`Request`].
+    pub query: bool,
+    /// See [`Request`].
+    pub secret: Option<String>,
+    /// The line as answers and the log may show it.
+    pub line: String,
+    /// The command it is.
+    pub command: Result<Invocation, ErrorBody>,
+    /// Takes the answer.
+    pub reply: AnswerFn,
+}
+
+/// What it takes to read a command line; none of it belongs to the town's thread.
+pub(super) struct CommandReader {
+    /// The rules at the start: their plan never changes.
+    pub rules: Arc<Rules>,
+    /// The key of hashed ids, which may be typed in place of ids.
+    pub names: PrivacyFilter,
+    /// How many residents have arrived so far.
+    pub arrived: Arc<AtomicU64>,
+}
+
+impl CommandReader {
+    /// Reads a request.
+    pub(super) fn read(&self, caller: Caller, request: Request, reply: AnswerFn) -> Submission {
+        let Request { command, cmd_id, dry_run, query, secret } = request;
+        let typed = self.names.resolve_pseudonyms(&command, self.arrived.load(Ordering::Relaxed) as u32);
+        let has_id = cmd_id.is_some();
+        let cmd_id = cmd_id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        let command = check(&cmd_id, &typed).and_then(|()| Invocation::of_line(&typed, &self.rules.plan));
+        Submission { caller, cmd_id, has_id, dry_run, query, secret, line: shown(&typed), command, reply }
+    }
+}
+
+/// Refuses ids that would read otherwise in the audit log, by which they are known after a restart, or break the
+/// operators' tables; and lines that hold a token, which would be kept.
+fn check(cmd_id: &str, line: &str) -> Result<(), ErrorBody> {
+    if !is_id(cmd_id) {
+        let hint = format!("Make a UUIDv7; 1 to {MAX_ID} plain characters without blanks or `|` will do.");
+        return Err(error("E_INVALID_ARG", "this is no cmd_id.", hint));
+    }
+    if holds_token(line) {
+        let hint = "Type `escalate` alone and give the token when asked; revoke the one that was shown.";
+        return Err(error("E_INVALID_ARG", "a token has no place in a command line.", hint));
+    }
+    Ok(())
+}
+
+/// Whether a text can be a `cmd_id`: 1 to 128 plain characters without blanks or `|`.
+pub fn is_id(cmd_id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'|';
+    !cmd_id.is_empty() && cmd_id.len() <= MAX_ID && cmd_id.bytes().all(plain)
+}
+
+fn shown(line: &str) -> String {
+    if holds_token(line) {
+        return String::from("(a line with a token)");
+    }
+    escape(line).chars().take(command_line::MAX_LINE).collect()
+}
+
+fn holds_token(line: &str) -> bool {
+    line.contains("twn_")
+}
+
+/// An answer with every control character written out: it repeats what was typed.
+pub(super) fn escaped(mut answer: Answer) -> Answer {
+    answer.command = escape(&answer.command);
+    if let Some(error) = &mut answer.error {
+        error.message = escape(&error.message);
+        error.hint = escape(&error.hint);
+    }
+    answer
+}

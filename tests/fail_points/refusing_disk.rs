@@ -1,0 +1,178 @@
+//! A disk that refuses, kind of file by kind of file: it is told, nothing is acknowledged falsely, the town and its view go
+//! on, and everything is written by itself once the disk takes it again.
+//!
+//! Fail points belong to a whole process, so these tests have their own and take turns. Rule: "Audit log", and the table of
+//! fail points in `src/shard/faults.rs`.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::kit::{TestShard, refusal, temp_home, wait_for};
+use townlet_audit::verify;
+use townlet_shard::{Home, incident};
+use townlet_wire::{Request, Snapshot, Status};
+
+/// Points of a process are one; tests take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// What refuses, what health says of it, and whether commands are refused meanwhile.
+const CASES: &[(&str, &str, bool)] = &[
+    ("audit_write", "the audit log cannot be written", true),
+    ("audit_torn", "the audit log cannot be written", true),
+    ("audit_sync", "the audit log cannot be written", true),
+    ("audit_head", "the audit log cannot be written", true),
+    ("journal_write", "the journal cannot be written", true),
+    ("journal_torn", "the journal cannot be written", true),
+    ("journal_sync", "the journal cannot be written", true),
+    ("snapshot_write", "the last snapshot could not be written", false),
+    ("ops_write", "the operators' log could not be written", false),
+    ("archive_open", "the archive of the raw stream cannot be written", false),
+    ("archive_write", "the archive of the raw stream cannot be written", false),
+];
+
+/// Something of each kind is written; whatever comes of it.
+fn write_all(live: &TestShard, round: u64) {
+    live.line("snapshot save");
+    live.line(&format!("employment_exit request {}", ["ben", "cleo", "hugo"][round as usize]));
+    live.line("telemetry_mode auto");
+    live.line("telemetry_mode aggregate");
+}
+
+#[test]
+fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for (point, says, refuses) in CASES {
+        let scenario = fail::FailScenario::setup();
+        let home = temp_home();
+        let live = TestShard::paused(home.path());
+        let views = live.watch();
+        let _stream = live.shard.stream(None, || {});
+        live.expect_ok("resume");
+        write_all(&live, 0);
+        fail::cfg(*point, "return").unwrap();
+        write_all(&live, 1);
+        let told = wait_for(&views, says, |view| view.health.problems.iter().any(|problem| problem.contains(says)));
+        assert_eq!(told.health.status, "degraded", "{point}");
+        assert!(told.alerts.iter().any(|alert| alert.message.contains(says)), "{point}: {:?}", told.alerts);
+        wait_for(&views, "the town going on", |view| view.tick > told.tick + 100);
+        let merged = wait_for(&views, "merged telemetry", |view| view.transport.mode == "aggregate");
+        for own in ["shard_degraded", "telemetry_aggregating"] {
+            assert!(merged.alerts_raised.contains_key(own), "{point}: {own}: {:?}", merged.alerts_raised);
+        }
+        let answer = live.line("setmoney ada 77");
+        if *refuses {
+            assert_eq!(refusal(&answer), "E_AUDIT_UNAVAILABLE", "{point}");
+        } else {
+            assert_eq!(answer.status, Status::Ok, "{point}: {answer:?}");
+        }
+        // Paused, so that no tick and no autosave helps.
+        live.expect_ok("pause");
+        fail::remove(*point);
+        wait_for(&views, "a disk that is well", |view| view.health.status == "ok" && view.health.problems.is_empty());
+        live.expect_ok("setmoney ada 78");
+        live.expect_ok("snapshot save");
+        live.expect_ok("snapshot list");
+        live.shard.stop().unwrap_or_else(|why| panic!("{point}: {why}"));
+        drop(live);
+        scenario.teardown();
+        whole(point, home.path());
+    }
+}
+
+/// What stands there in the end: a whole log, snapshots, each acknowledged decision once.
+fn whole(point: &str, home: &std::path::Path) {
+    assert!(verify(&home.join("logs/console")).unwrap().passed(), "{point}");
+    let live = TestShard::resumed(home);
+    let list = live.result("snapshot list")["snapshots"].as_array().unwrap().len();
+    assert!(list >= 2, "{point}: {list} snapshots");
+    let ops = std::fs::read_to_string(home.join("ops/employment.md")).unwrap();
+    let refuses = CASES.iter().any(|row| row.0 == point && row.2);
+    let rows = ops.lines().filter(|line| line.contains("| request | cleo |")).count();
+    assert!(rows == 1 || (refuses && rows == 0), "{point}: {ops}");
+}
+
+#[test]
+fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let scenario = fail::FailScenario::setup();
+    let home = temp_home();
+    let live = TestShard::with_edited_file(home.path());
+    let views = live.watch();
+    live.run(120);
+    live.expect_ok("setmoney ada 3");
+    let before = live.view().texts_digest;
+    fail::cfg("journal_write", "1*return->off").unwrap();
+    let request = Request { cmd_id: Some("once".into()), ..Request::line("reload_config") };
+    let told = live.ask(live.admin, request.clone());
+    assert_eq!(refusal(&told), "E_AUDIT_UNAVAILABLE");
+    assert!(told.error.as_ref().unwrap().message.contains("it was applied at tick 120"));
+    let now = wait_for(&views, "a journal that is well", |view| {
+        view.texts_digest != before && view.health.status == "ok" && view.health.problems.is_empty()
+    });
+    live.run(50);
+    live.expect_ok("setmoney ada 4");
+    let digest = live.digest();
+    let again = live.ask(live.admin, request);
+    assert_eq!((again.replayed, again.error), (true, told.error), "it is not done again");
+    live.shard.stop().unwrap();
+    drop(live);
+    scenario.teardown();
+    // The journal's own town is what it goes on from, and the file on disk is another by now.
+    std::fs::remove_dir_all(home.path().join("snapshots")).unwrap();
+    std::fs::write(home.path().join(crate::kit::CONFIG_FILE), "seed: 9\n").unwrap();
+    let recorded =
+        townlet_shard::recorded(&Home::new(home.path()), "harbour", None, "snapshots").expect("there is a run");
+    assert_eq!(recorded.sources.digest(), now.texts_digest);
+    let live = TestShard::resumed(home.path());
+    assert_eq!((live.digest(), live.view().texts_digest), (digest, now.texts_digest.clone()));
+}
+
+#[test]
+fn an_archive_goes_on_in_a_further_file_and_leaves_no_empty_ones() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let scenario = fail::FailScenario::setup();
+    let home = temp_home();
+    let live = TestShard::paused(home.path());
+    let views = live.watch();
+    let _stream = live.shard.stream(None, || {});
+    live.expect_ok("resume");
+    live.expect_ok("telemetry_mode aggregate");
+    let first = wait_for(&views, "an archive", |view| view.transport.archive.is_some()).transport.archive.clone();
+    fail::cfg("archive_write", "3*return").unwrap();
+    let next = |view: &townlet_wire::Snapshot| view.transport.archive.is_some() && view.transport.archive != first;
+    wait_for(&views, "a further archive", next);
+    live.ask(live.admin, Request::line("telemetry_mode full"));
+    wait_for(&views, "its end", |view| view.transport.archive.is_none());
+    live.shard.stop().unwrap();
+    drop(live);
+    scenario.teardown();
+    let files = std::fs::read_dir(home.path().join("logs/telemetry")).unwrap().count();
+    assert_eq!(files, 2);
+}
+
+#[test]
+fn an_incident_that_cannot_be_kept_is_an_alert_until_the_next_one_is() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    let views = live.watch();
+    live.run(120);
+    let place = home.path().join("ops/incidents");
+    std::fs::create_dir_all(home.path().join("ops")).unwrap();
+    std::fs::write(&place, "in its place").unwrap();
+    let alert = |view: &Snapshot| view.alerts.iter().find(|alert| alert.name == "incident_unwritten").cloned();
+    live.expect_ok("incident --reason drill");
+    let told = wait_for(&views, "the alert", |view| alert(view).is_some());
+    let raised = alert(&told).unwrap();
+    assert!(raised.severity == "critical" && raised.message.contains("ops/incidents"), "{raised:?}");
+    assert!(raised.hint.contains("townlet incident bundle --output"), "{raised:?}");
+    assert!(told.health.status == "degraded" && told.health.problems.contains(&raised.message), "{:?}", told.health);
+    live.run(50);
+    let view = live.view();
+    assert_eq!(alert(&view).map(|alert| alert.since_tick), Some(120), "it keeps its tick");
+    assert_eq!(view.alerts_raised.get("incident_unwritten"), Some(&1));
+    std::fs::remove_file(&place).unwrap();
+    live.expect_ok("incident --reason drill");
+    wait_for(&views, "the end of the alert", |view| alert(view).is_none() && view.health.status == "ok");
+    live.shard.stop().unwrap();
+    assert_eq!(incident::kept(&Home::new(home.path())).len(), 1);
+}

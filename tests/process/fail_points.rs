@@ -1,0 +1,377 @@
+//! Every named fail point: the thread that meets it panics, the process dies there, or the disk refuses there.
+//!
+//! Whatever happens: the process ends by itself and says why, or goes on; nothing is acknowledged that a resumed run does
+//! not hold; nothing is applied twice; the logs agree. Needs `--features failpoints`. Points come from the one table;
+//! `TOWNLET_SOAK=1` meets each at twenty instants.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Mutex;
+
+use townlet_shard::fail_points::{Met, POINTS};
+use townlet_shard::publish::archive;
+
+use super::headless::{Batch, Ended, SCRIPT, ScriptAnswer, audited, replay, verified, write_script};
+use super::kill::{once_each, send, send_again, soak, token};
+use super::pty_session::WatchedSource;
+use super::remote::Server;
+
+/// Commands of a script.
+const COMMANDS: u64 = 12;
+const LIMIT: &str = "300";
+
+/// Points met by these.
+fn met(by: &'static [Met]) -> impl Iterator<Item = &'static str> {
+    POINTS.iter().filter(move |row| by.contains(&row.1)).map(|row| row.0)
+}
+
+/// How often a point is passed before it is met for good: a few, or in the soak as many as twenty.
+fn passes(few: &[u32]) -> Vec<u32> {
+    if soak() { (0..20).collect() } else { few.to_vec() }
+}
+
+#[test]
+fn every_fail_point_of_the_code_is_in_the_table() {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the sources").flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+                for before in ["fail_point!(\"", "point(\""] {
+                    let names = text.split(before).skip(1).filter_map(|rest| rest.split('"').next());
+                    found.extend(names.map(str::to_owned));
+                }
+            }
+        }
+    }
+    let known: BTreeSet<String> = POINTS.iter().map(|row| row.0.to_owned()).collect();
+    assert_eq!(found, known);
+}
+
+fn script(home: &Path, ticks: bool) -> Vec<String> {
+    let line = |number: u64| {
+        let command = match number % 4 {
+            0 => format!("setmoney ada {number}.5"),
+            1 => format!("set_exit_cap {number}"),
+            2 => String::from("spawn"),
+            _ => format!("employment_exit request {}", ["ben", "cleo", "hugo"][number as usize / 4]),
+        };
+        (ticks.then_some(number * 9), command, format!("id-{number}"))
+    };
+    let lines: Vec<_> = (0..COMMANDS).map(line).collect();
+    write_script(home, &lines);
+    lines.into_iter().map(|(_, _, cmd_id)| cmd_id).collect()
+}
+
+fn run(home: &Path, resumed: bool, environment: &[(&str, &str)]) -> Ended {
+    let mut args = vec!["--script", SCRIPT, "--tick-limit", LIMIT];
+    args.extend(resumed.then_some("--resume"));
+    Batch::start(home, &args, environment).end()
+}
+
+fn acknowledged(ended: &Ended) -> BTreeSet<String> {
+    ended.answers.iter().filter(|answer| answer.ok).map(|answer| answer.cmd_id.clone()).collect()
+}
+
+fn has_run(home: &Path) -> bool {
+    std::fs::read_dir(home.join("logs/journal")).is_ok_and(|mut files| {
+        files.any(|file| file.is_ok_and(|file| file.path().extension().is_some_and(|found| found == "tlj")))
+    })
+}
+
+/// After a run that broke off: resumed, everything acknowledged is held and everything else is done, once.
+#[track_caller]
+fn assert_resume_completes(what: &str, home: &Path, before: &Ended) {
+    let known = acknowledged(before);
+    let ids = script(home, false);
+    assert!(has_run(home) || known.is_empty(), "{what}");
+    let after = run(home, has_run(home), &[]);
+    assert_eq!(after.status, Some(0), "{what}: {}{}", after.out, after.said);
+    assert_eq!(acknowledged(&after).len(), ids.len(), "{what}: {}", after.out);
+    for answer in &after.answers {
+        assert!(answer.replayed || !known.contains(&answer.cmd_id), "{what}: applied twice: {}", answer.text);
+    }
+    let replayed = replay(home);
+    assert_eq!(replayed.ids, ids, "{what}: each once, in order");
+    assert_eq!(replayed.digest, after.digest(), "{what}");
+    assert_eq!(audited(home).len(), ids.len(), "{what}");
+    let ops = std::fs::read_to_string(home.join("ops/employment.md")).expect("the operators' log");
+    for cmd_id in ["id-3", "id-7", "id-11"] {
+        let rows = ops.lines().filter(|line| line.ends_with(&format!("| {cmd_id} |"))).count();
+        assert_eq!(rows, 1, "{what}: {cmd_id} in the operators' log");
+    }
+}
+
+#[test]
+fn a_town_that_panics_ends_the_batch_with_a_sentence() {
+    for point in met(&[Met::TownThread]) {
+        let home = tempfile::tempdir().unwrap();
+        script(home.path(), true);
+        let points = format!("{point}=4*off->panic");
+        let ended = run(home.path(), false, &[("FAILPOINTS", &points)]);
+        assert_eq!(ended.status, Some(3), "{point}: {}{}", ended.out, ended.said);
+        assert!(ended.said.contains("the town's thread broke off: failpoint"), "{point}: {}", ended.said);
+        assert_resume_completes(point, home.path(), &ended);
+    }
+}
+
+#[test]
+fn a_town_that_panics_gives_the_terminal_back_and_says_why() {
+    let home = tempfile::tempdir().unwrap();
+    let points = [("FAILPOINTS", "engine_tick=300*off->panic")];
+    let mut seat = WatchedSource::start(home.path(), (80, 24), &["--speed", "100x"], &points);
+    seat.until("the screen", vt100::Screen::alternate_screen);
+    seat.terminal_restored();
+    assert_eq!(seat.ended(), 3);
+    assert!(seat.text().contains("the town's thread broke off: failpoint engine_tick"), "{}", seat.text());
+    let ended = Batch::start(home.path(), &["--resume", "--tick-limit", LIMIT], &[]).end();
+    assert_eq!(ended.status, Some(0), "{}", ended.said);
+    assert_eq!(replay(home.path()).digest, ended.digest());
+}
+
+#[test]
+fn a_writer_that_panics_keeps_nobody_waiting() {
+    for point in met(&[Met::RequiredWriter]) {
+        for passed in passes(&[0, 1, 4]) {
+            let what = format!("{point} after {passed}");
+            let home = tempfile::tempdir().unwrap();
+            script(home.path(), true);
+            let points = format!("{point}={passed}*off->panic");
+            let ended = run(home.path(), false, &[("FAILPOINTS", &points)]);
+            let reached = ended.said.contains("panicked");
+            assert!(!reached || ended.status != Some(0), "{what}: {}{}", ended.out, ended.said);
+            assert!(reached || passed > 0, "{what} was never met");
+            if reached {
+                safe_after_errors(&what, home.path(), &ended);
+            }
+        }
+    }
+}
+
+#[test]
+fn dead_on_the_spot_at_every_point() {
+    let mut died = 0;
+    for point in met(&[Met::TownThread, Met::RequiredWriter, Met::OptionalWriter]) {
+        // How often a run passes it; then it is met at each of these again.
+        let mut often = u32::MAX;
+        for number in passes(&[0, 1, 2, 7]) {
+            loop {
+                let passed = number % often;
+                let what = format!("{point} after {passed}");
+                let home = tempfile::tempdir().unwrap();
+                script(home.path(), true);
+                let points = format!("{point}={passed}*off->panic");
+                let ended = run(home.path(), false, &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
+                assert!(ended.status.is_none() || passed > 0, "{what} was never met");
+                verified(home.path());
+                assert_resume_completes(&what, home.path(), &ended);
+                if ended.status.is_none() {
+                    died += 1;
+                    break;
+                }
+                often = passed;
+            }
+        }
+    }
+    println!("dead on the spot {died} times");
+}
+
+/// Most commands until a point must have been met.
+const LONG: usize = 2_000;
+
+/// Of the raw stream every message that was written reads back: `passed` of them when it died at the next message, and that
+/// many whole files when it died at the next file. Only the file it died in ends before its end.
+#[track_caller]
+fn archived(what: &str, home: &Path, point: &str, passed: u64) {
+    let mut files: Vec<_> = std::fs::read_dir(home.join("logs/telemetry"))
+        .map(|files| files.map(|file| file.expect("a file").path()).collect())
+        .unwrap_or_default();
+    files.sort();
+    let found: Vec<_> = files.iter().map(|file| archive::verify(file).expect("it opens")).collect();
+    let at_a_message = point == "archive_write";
+    let told = if at_a_message { found.iter().map(|it| it.messages).sum() } else { found.len() as u64 };
+    assert_eq!(told, passed, "{what}: {found:?}");
+    let whole = found.len() - usize::from(at_a_message);
+    for (number, it) in found.iter().enumerate() {
+        assert!(number >= whole || it.damage.is_none(), "{what}: {found:?}");
+        let next = format!("message {}: ", it.messages + 1);
+        assert!(it.messages == 0 || it.damage.iter().all(|why| why.starts_with(&next)), "{what}: {found:?}");
+    }
+}
+
+#[test]
+fn dead_on_the_spot_while_the_raw_stream_is_archived() {
+    for point in met(&[Met::In("process::faults")]) {
+        for passed in passes(&[0, 2]) {
+            let what = format!("{point} after {passed}");
+            let home = tempfile::tempdir().unwrap();
+            let (home, ledger) = (home.path(), Mutex::default());
+            let (token, points) = (token(home), format!("{point}={passed}*off->panic"));
+            let listen = ["--listen", "127.0.0.1:0", "--speed", "100x"];
+            let server = Server::start_in(home, &listen, &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
+            let mut stream = TcpStream::connect(server.address()).expect("it listens");
+            write!(stream, "GET /v1/telemetry/stream HTTP/1.1\r\nhost: x\r\n\r\n").expect("it listens");
+            let reader = std::thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
+            let command = |number: usize| match number % 3 {
+                0 => "telemetry_mode aggregate".to_owned(),
+                // One file for all messages, or one after another.
+                2 if point == "archive_open" => "telemetry_mode full".to_owned(),
+                _ => format!("setmoney ada {number}.5"),
+            };
+            let mut numbers = 0..LONG;
+            let alive = |number| send(server.address(), &token, (&format!("id-{number}"), &command(number)), &ledger);
+            assert!(numbers.any(|number| alive(number).is_none()), "{what} was never met");
+            server.died();
+            drop(reader.join());
+            verified(home);
+            archived(&what, home, point, u64::from(passed));
+            let server = Server::start(home, &[&listen[..], &["--resume"]].concat());
+            send_again(server.address(), &token, &ledger);
+            server.terminate();
+            once_each(home, ledger.into_inner().unwrap());
+        }
+    }
+}
+
+/// A run from a file, whose affordances change before it is resumed to reload them and dies on the way.
+#[test]
+fn a_reload_is_held_whole_or_not_at_all_wherever_it_dies() {
+    let affordances = include_str!("../../configs/affordances.yaml");
+    let lines = |tick| {
+        let line = |tick, command: &str| (tick, command.to_owned(), command.split(' ').next().unwrap().to_owned());
+        [line(tick, "reload_config"), line(tick, "setmoney ada 3")]
+    };
+    let file = ["--config", "town.yaml", "--tick-limit"];
+    for point in
+        ["before_apply", "after_apply", "before_ack", "journal_write", "journal_sync", "audit_write", "audit_sync"]
+    {
+        for (passed, abort) in [(0, "0"), (0, "1"), (2, "1")] {
+            let what = format!("{point} after {passed}");
+            let home = tempfile::tempdir().unwrap();
+            std::fs::write(home.path().join("town.yaml"), "policy: { release: scripted }\n").unwrap();
+            std::fs::write(home.path().join("affordances.yaml"), affordances).unwrap();
+            let first = Batch::start(home.path(), &[&file[..], &["120"]].concat(), &[]).end();
+            assert_eq!(first.status, Some(0), "{what}: {}", first.said);
+            std::fs::write(
+                home.path().join("affordances.yaml"),
+                affordances.replacen("duration: 20", "duration: 9", 1),
+            )
+            .unwrap();
+            write_script(home.path(), &lines(Some(150)));
+            let args = [&file[..], &[LIMIT, "--resume", "--script", SCRIPT]].concat();
+            let points = format!("{point}={passed}*off->panic");
+            let mut environment = vec![("FAILPOINTS", points.as_str())];
+            environment.extend((abort == "1").then_some(("FAILPOINTS_ABORT", "1")));
+            let died = Batch::start(home.path(), &args, &environment).end();
+            let known = acknowledged(&died);
+            write_script(home.path(), &lines(None));
+            let after = Batch::start(home.path(), &args, &[]).end();
+            assert_eq!(after.status, Some(0), "{what}: {}{}", after.out, after.said);
+            assert_eq!(acknowledged(&after).len(), 2, "{what}: {}", after.out);
+            for answer in &after.answers {
+                assert!(answer.replayed || !known.contains(&answer.cmd_id), "{what}: applied twice: {}", answer.text);
+            }
+            // What the file says by now is nothing to a replay, nor to a further restart.
+            std::fs::write(home.path().join("affordances.yaml"), affordances).unwrap();
+            let replayed = replay(home.path());
+            assert_eq!(replayed.ids, ["reload_config", "setmoney"], "{what}: each once");
+            assert_eq!(replayed.digest, after.digest(), "{what}");
+            assert_eq!(audited(home.path()).len(), 2, "{what}");
+            let last = Batch::start(home.path(), &["--resume", "--tick-limit", LIMIT], &[]).end();
+            assert_eq!(last.digest(), after.digest(), "{what}: {}", last.said);
+        }
+    }
+}
+
+/// After a run in which a disk refused: no id stands twice in the journal, what was acknowledged is answered alike, and
+/// the town that goes on is the one the journal replays.
+#[track_caller]
+fn safe_after_errors(what: &str, home: &Path, before: &Ended) {
+    let known = acknowledged(before);
+    script(home, false);
+    assert!(has_run(home) || known.is_empty(), "{what}");
+    let after = run(home, has_run(home), &[]);
+    assert_eq!(after.status, Some(0), "{what}: {}{}", after.out, after.said);
+    assert_eq!(after.answers.len() as u64, COMMANDS, "{what}");
+    for answer in &after.answers {
+        assert!(!known.contains(&answer.cmd_id) || (answer.ok && answer.replayed), "{what}: {}", answer.text);
+        assert!(answer.ok || was_applied(answer), "{what}: {}", answer.text);
+        // What was applied and told to be unsafe is gone with a town that could not be saved, and kept by one that was.
+        let kept = |told: &&ScriptAnswer| told.cmd_id == answer.cmd_id && was_applied(told) && before.status == Some(0);
+        assert!(
+            !before.answers.iter().any(|told| kept(&told)) || answer.replayed,
+            "{what}: applied twice: {}",
+            answer.text
+        );
+    }
+    let replayed = replay(home);
+    let once: BTreeSet<&String> = replayed.ids.iter().collect();
+    assert_eq!(once.len(), replayed.ids.len(), "{what}: {:?}", replayed.ids);
+    assert_eq!(replayed.digest, after.digest(), "{what}");
+    audited(home);
+}
+
+/// The one refusal after which something has changed, and says so.
+fn was_applied(answer: &ScriptAnswer) -> bool {
+    !answer.ok && answer.text.contains("E_AUDIT_UNAVAILABLE") && answer.text.contains("it was applied")
+}
+
+#[test]
+fn a_disk_that_refuses_once_or_for_good_acknowledges_nothing_falsely() {
+    for point in met(&[Met::RequiredWriter, Met::OptionalWriter]).filter(|point| *point != "journal_create") {
+        for (passed, times) in [(1, "1*return->off"), (3, "1*return->off"), (4, "2*return->off"), (4, "return")] {
+            let what = format!("{point}={passed}*off->{times}");
+            let home = tempfile::tempdir().unwrap();
+            script(home.path(), true);
+            let ended = run(home.path(), false, &[("FAILPOINTS", &what)]);
+            assert!(matches!(ended.status, Some(0 | 3)), "{what}: {}{}", ended.out, ended.said);
+            assert_eq!(ended.answers.len() as u64, COMMANDS, "{what}: every command is answered");
+            for answer in ended.answers.iter().filter(|answer| !answer.ok) {
+                assert!(answer.text.contains("E_AUDIT_UNAVAILABLE"), "{what}: {}", answer.text);
+            }
+            safe_after_errors(&what, home.path(), &ended);
+        }
+    }
+}
+
+#[test]
+fn when_the_fault_goes_away_the_town_takes_commands_again() {
+    for point in ["journal_write", "journal_sync", "audit_write", "audit_sync"] {
+        let home = tempfile::tempdir().unwrap();
+        // Paused, so that both faults of the journal meet it at one tick.
+        let points = format!("{point}=6*off->2*return->off");
+        let mut seat = WatchedSource::start(
+            home.path(),
+            (120, 40),
+            &["--paused", "--screen", "operations"],
+            &[("FAILPOINTS", &points)],
+        );
+        seat.shows("PAUSED");
+        seat.command("escalate --reason test");
+        seat.shows("you are admin now");
+        let mut answers = Vec::new();
+        for number in 0..30 {
+            seat.command(&format!("set_exit_cap {number}"));
+            let foot = |screen: &vt100::Screen| screen.contents().lines().rev().take(2).collect::<String>();
+            seat.until("an answer", |screen| foot(screen).contains(['✓', '✗']));
+            answers.push(foot(seat.screen()).contains('✓'));
+            // The town tries again every second by itself, and takes the banner down.
+            let banner = |screen: &vt100::Screen| screen.contents().lines().any(|line| line.starts_with(" ‼"));
+            seat.until("a writable log", |screen| !banner(screen));
+        }
+        assert!(answers.contains(&false), "{point} was never met");
+        assert_eq!(answers.last(), Some(&true), "{point}: {answers:?}");
+        seat.press("q");
+        seat.terminal_restored();
+        assert_eq!(seat.ended(), 0, "{point}: {}", seat.text());
+        let ended = Batch::start(home.path(), &["--resume", "--tick-limit", LIMIT], &[]).end();
+        assert_eq!(ended.status, Some(0), "{point}: {}", ended.said);
+        assert_eq!(replay(home.path()).digest, ended.digest(), "{point}");
+        audited(home.path());
+    }
+}

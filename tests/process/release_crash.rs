@@ -1,0 +1,81 @@
+//! A change of the release cut off at every step: on restart there is exactly one release, and its history tells what happened.
+//!
+//! Needs `--features failpoints`. Rule: "Stability, promotion, rollback".
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::headless::{Batch, Ended, SCRIPT, audited, replay, verified, write_script};
+use super::kill::soak;
+
+/// Met by whoever writes files, or by the town's thread, in this order.
+const POINTS: [&str; 10] = [
+    "promote_begin",
+    "promote_begun",
+    "promote_saving",
+    "promote_flip",
+    "promote_flipped",
+    "promote_driven",
+    "rollback_driven",
+    "release_write",
+    "release_written",
+    "release_noting",
+];
+
+fn script(home: &Path, ticks: bool, instant: u64) {
+    let line = |tick: u64, command: &str, id: &str| (ticks.then_some(tick), command.to_owned(), id.to_owned());
+    let swap = line(20 + 5 * instant, "policy_swap shipped --reason drill", "swap-1");
+    write_script(home, &[swap, line(150 + instant, "rollback_policy --reason drill", "back-1")]);
+}
+
+fn run(home: &Path, resumed: bool, environment: &[(&str, &str)]) -> Ended {
+    let mut args = vec!["--script", SCRIPT, "--tick-limit", "300"];
+    args.extend(if resumed { ["--resume"].as_slice() } else { &["--set", "policy.release=scripted"] });
+    Batch::start(home, &args, environment).end()
+}
+
+/// At how many ticks each point is met.
+fn instants() -> u64 {
+    if soak() { 20 } else { 1 }
+}
+
+/// The release's file, when there is one; whatever a crash did, it is whole.
+fn pointer(home: &Path) -> Option<Value> {
+    let text = std::fs::read(home.join("snapshots/rel/harbour.release.json")).ok()?;
+    Some(serde_json::from_slice(&text).expect("it is whole"))
+}
+
+#[test]
+fn one_release_whatever_step_a_crash_cuts_off() {
+    for (point, instant) in POINTS.iter().flat_map(|point| (0..instants()).map(move |instant| (point, instant))) {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        script(home, true, instant);
+        let points = format!("{point}=panic");
+        let broken = run(home, false, &[("FAILPOINTS", &points), ("FAILPOINTS_ABORT", "1")]);
+        assert_eq!(broken.status, None, "{point} was never met: {}{}", broken.out, broken.said);
+        verified(home);
+        let made = pointer(home).filter(|pointer| !pointer["since"].is_null());
+        let release = made.as_ref().map_or("scripted", |pointer| pointer["release"].as_str().unwrap()).to_owned();
+        script(home, false, instant);
+        let on = Batch::start(home, &["--resume", "--tick-limit", "200", "--json"], &[]).end();
+        assert_eq!(on.status, Some(0), "{point}: {}{}", on.out, on.said);
+        let told: Value = serde_json::from_str(&on.out).expect("a report");
+        assert_eq!(told["policy"], release.as_str(), "{point}: the release's file decides");
+        let after = run(home, true, &[]);
+        assert_eq!(after.status, Some(0), "{point}: {}{}", after.out, after.said);
+        assert!(after.answers.iter().all(|answer| answer.ok), "{point}: {:?}", after.answers);
+        let end = pointer(home).expect("there is a release");
+        assert_eq!((&end["release"], &end["stage"]), (&"scripted".into(), &"rolled_back".into()), "{point}");
+        let steps = end["steps"].as_array().expect("a history");
+        let count = |to: &str, id: &str| steps.iter().filter(|it| it["to"] == to && it["act"]["cmd_id"] == id).count();
+        assert_eq!((count("canary", "swap-1"), count("rolled_back", "back-1")), (1, 1), "{point}: {steps:#?}");
+        let changes = steps.iter().filter(|step| !step["replaced"].is_null()).count();
+        let rollouts = std::fs::read_to_string(home.join("ops/rollouts.md")).expect("rows");
+        let rows = rollouts.lines().filter(|line| line.starts_with("| harbour") && line.contains(" → ")).count();
+        assert_eq!((changes, rows), (2, 2), "{point}: {rollouts}");
+        assert_eq!(replay(home).digest, after.digest(), "{point}");
+        audited(home);
+    }
+}

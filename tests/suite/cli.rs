@@ -1,0 +1,413 @@
+//! The command line as a person meets it: every help text, and what each subcommand says to bad input.
+//!
+//! Runs the real program in an empty folder. Bad input: exit status 2, where, what, what would be right, and nothing
+//! written. Rule: "Bad input". New help texts are accepted with `INSTA_UPDATE=always`.
+
+use std::path::Path;
+
+use crate::kit::{repository, shipped_policy, temp_home, text, townlet};
+use tempfile::TempDir;
+use townlet_learn::checkpoint::Checkpoint;
+
+const SCENARIO: &str = "configs/scenarios/employment_backlog.yaml";
+
+/// An empty folder with these files in it.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = temp_home();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).expect("a file");
+    }
+    folder
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("the folder");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[track_caller]
+fn refused(files: &[(&str, &str)], line: &str, says: &[&str]) {
+    let folder = folder(files);
+    let before = names(folder.path());
+    let output = townlet(folder.path(), line);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "townlet {line}\n{message}");
+    for part in says {
+        assert!(message.contains(part), "townlet {line}: {part:?} is not in\n{message}");
+    }
+    assert!(!message.contains("panicked") && !message.contains("backtrace"), "{message}");
+    assert_eq!(names(folder.path()), before, "townlet {line} wrote something");
+}
+
+const UNKNOWN: (&str, &str) = ("unknown.yaml", "employment: { grace_tick: 5 }\n");
+const WRONG: (&str, &str) = ("wrong.yaml", "employment: { grace_ticks: soon }\n");
+const RANGE: (&str, &str) = ("range.yaml", "employment: { grace_ticks: 5000 }\n");
+const NO_PLAN: (&str, &str) = ("no_plan.yaml", "world: { plan: towns/nowhere.txt }\n");
+
+#[test]
+fn a_bad_configuration_is_refused_wherever_one_is_read() {
+    for line in
+        ["config check", "config show --config", "run --headless --tick-limit 10 --config", "--headless --config"]
+    {
+        let with = |file: &str| format!("{line} {file}");
+        refused(&[UNKNOWN], &with("unknown.yaml"), &["unknown.yaml:1:15", "grace_tick", "`grace_ticks`", "0 to 1000"]);
+        refused(&[WRONG], &with("wrong.yaml"), &["wrong.yaml:1:28", "a whole number", "\"soon\"", "0 to 1000"]);
+        refused(&[RANGE], &with("range.yaml"), &["range.yaml:1:28", "5000", "0 to 1000"]);
+        refused(&[NO_PLAN], &with("no_plan.yaml"), &["world.plan", "towns/nowhere.txt", "towns/default.txt"]);
+        refused(&[], &with("none.yaml"), &["none.yaml", "no such file"]);
+    }
+    refused(&[UNKNOWN, RANGE], "config diff range.yaml unknown.yaml", &["range.yaml:1:28", "0 to 1000"]);
+}
+
+#[test]
+fn bad_arguments_are_refused_by_name() {
+    refused(&[], "rnu", &["rnu", "--help"]);
+    refused(&[], "run --headless --tick-limit=-5", &["--tick-limit", "-5"]);
+    refused(&[], "run --headless --tick-limit many", &["--tick-limit", "many"]);
+    refused(&[], "run --headless --tick-limit 5 --days 1", &["--tick-limit", "--days"]);
+    refused(&[], "run --headless --tick-limit 5 --script none.jsonl", &["none.jsonl"]);
+    refused(&[], "run --headless --tick-limit 5 --resume", &["no run", "--resume"]);
+    refused(&[], "replay x --every 0", &["--every", "0"]);
+    refused(&[], "audit export --since yesterday", &["--since", "yesterday", "2026-03-01"]);
+    refused(&[], "audit export --format xml", &["xml", "jsonl", "csv"]);
+    refused(&[], "token new --role king", &["king", "admin", "viewer"]);
+    refused(&[], "bench --seconds 0", &["--seconds", "0"]);
+    refused(&[], "completions tcsh9", &["tcsh9", "bash"]);
+}
+
+#[test]
+fn missing_and_damaged_files_are_refused_by_name() {
+    refused(&[], "audit verify logs/console", &["logs/console", "no such file or folder"]);
+    refused(&[], "audit verify .", &["holds no audit log"]);
+    refused(&[("x.txt", "")], "audit verify x.txt", &["x.txt", "no file of an audit log"]);
+    refused(&[], "audit tail", &["logs/console", "--home"]);
+    refused(&[], "replay harbour-1", &["harbour-1", "--home"]);
+    refused(&[("x.tlj", "nonsense")], "replay x.tlj", &["x.tlj", "does not begin with a journal header"]);
+    refused(&[("x.tls", "nonsense")], "snapshot inspect x.tls", &["x.tls", "not a townlet snapshot"]);
+    refused(&[], "snapshot inspect x.tls", &["x.tls", "no such file"]);
+    refused(&[("tokens", "{}\n")], "token list --file tokens", &["tokens:1:", "not a stored token"]);
+}
+
+/// A short run's folder.
+fn ran() -> (TempDir, String) {
+    let folder = folder(&[]);
+    let output = townlet(folder.path(), "run --headless --tick-limit 250 --json");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let journal = names(&folder.path().join("logs/journal"));
+    let run = journal[0].rsplit_once('-').expect("a run's name").0.to_owned();
+    (folder, run)
+}
+
+#[test]
+fn a_run_can_be_replayed_verified_and_its_snapshots_judged() {
+    let (folder, run) = ran();
+    let path = folder.path();
+    let output = townlet(path, &format!("replay {run} --every 100 --json"));
+    let replayed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((replayed["tick"].as_u64(), replayed["digests_equal"].as_u64()), (Some(250), Some(2)));
+    assert_eq!(replayed["digests"].as_array().map(Vec::len), Some(2));
+    assert!(townlet(path, "audit verify logs/console").status.success());
+    refused_run(path, &run);
+
+    let snapshots = path.join("snapshots/auto").join(&run);
+    let whole = snapshots.join(&names(&snapshots)[0]);
+    let bytes = std::fs::read(&whole).expect("a snapshot");
+    let cut = snapshots.join("000000000999.tls");
+    std::fs::write(&cut, &bytes[..bytes.len() / 2]).expect("a file");
+    let output = townlet(path, &format!("snapshot validate {} {}", whole.display(), cut.display()));
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("whole. Tick 250") && said.contains("too short"), "{said}");
+    assert!(said.contains(&format!("The good one before it is {}", whole.display())), "{said}");
+    let output = townlet(path, &format!("snapshot inspect {}", cut.display()));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("The good one before it"));
+}
+
+fn refused_run(path: &Path, run: &str) {
+    let near = format!("{}z", &run[..run.len() - 1]);
+    let output = townlet(path, &format!("replay {near}"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains(&format!("Did you mean `{run}`?")), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_journal_of_another_town_disagrees() {
+    let (folder, run) = ran();
+    let file = folder.path().join(format!("logs/journal/{run}-000000000000.tlj"));
+    let contents = townlet_shard::journal::read(&file).expect("a journal");
+    let other = folder.path().join("other.tlj");
+    let base = townlet_shard::journal::Base::Seed(4242);
+    let header = townlet_shard::journal::Header { base, ..contents.header };
+    let journal = townlet_shard::journal::Journal::create(&other, &header).expect("a journal");
+    contents.entries.into_iter().for_each(|entry| journal.append(entry));
+    drop(journal);
+    let output = townlet(folder.path(), "replay other.tlj");
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("DISAGREES") && said.contains("other.tlj"), "{said}");
+}
+
+#[test]
+fn a_token_is_shown_once_and_can_be_revoked() {
+    let folder = folder(&[]);
+    let path = folder.path();
+    let output = townlet(path, "token new --role admin --file tokens");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let token = text(&output.stdout).trim().to_owned();
+    let id = token.split('_').nth(1).expect("an id").to_owned();
+    let listed = text(&townlet(path, "token list --file tokens").stdout);
+    assert!(token.starts_with("twn_") && listed.contains(&id) && !listed.contains(&token));
+    assert!(!std::fs::read_to_string(path.join("tokens")).expect("the store").contains(&token));
+    let output = townlet(path, "token revoke nobody --file tokens");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains(&id), "{}", text(&output.stderr));
+    assert!(townlet(path, &format!("token revoke {id} --file tokens")).status.success());
+    assert!(!text(&townlet(path, "token list --file tokens").stdout).contains(&id));
+    assert!(townlet(path, "token new --role viewer --home shard").status.success());
+    assert!(path.join("shard/ops/tokens.json").is_file(), "where the shard of that home looks");
+}
+
+#[test]
+fn configurations_are_shown_with_their_origin_and_compared() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let checked = townlet(root, &format!("config check {SCENARIO}"));
+    assert!(checked.status.success() && text(&checked.stdout).contains("employment-backlog-v1"));
+    let folder = folder(&[("mine.yaml", "seed: 9\n")]);
+    let shown = text(&townlet(folder.path(), "config show --changed --config mine.yaml").stdout);
+    assert!(shown.contains("seed") && shown.contains("mine.yaml:1"), "{shown}");
+    let output = townlet(root, &format!("config diff configs/default.yaml {SCENARIO} --json"));
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(rows.as_array().expect("rows").iter().any(|row| row["key"] == "world.population" && row["right"] == "16"));
+    let schema: serde_json::Value = serde_json::from_slice(&townlet(root, "config schema").stdout).expect("JSON");
+    assert_eq!(schema["title"], "Townlet configuration");
+    assert!(text(&townlet(root, "completions bash").stdout).contains("_townlet()"));
+}
+
+#[test]
+fn every_help_text_is_as_it_was_read_last() {
+    let mut root = townlet::cli::command().term_width(100);
+    root.build();
+    let mut texts = String::new();
+    helps(&root, "townlet", &mut texts);
+    insta::assert_snapshot!("help", texts);
+}
+
+/// The help of a command and of all below it; the built-in `help` says only what they say.
+fn helps(command: &clap::Command, name: &str, texts: &mut String) {
+    use std::fmt::Write as _;
+    let help = command.clone().term_width(100).render_help();
+    writeln!(texts, "$ {name} --help\n{help}").expect("a string takes every write");
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+        helps(below, &format!("{name} {}", below.get_name()), texts);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_device_without_end_is_no_file() {
+    for line in [
+        "--headless --tick-limit 9 --script /dev/zero",
+        "snapshot inspect /dev/zero",
+        "telemetry check /dev/zero",
+        "config diff /dev/zero /dev/zero",
+        "serve --tls-cert /dev/zero --tls-key /dev/zero",
+        "telemetry tail --connect https://127.0.0.1:1 --ca /dev/zero",
+    ] {
+        refused(&[], line, &["/dev/zero"]);
+    }
+    // To judge files is what it is asked for: one that is no snapshot is a verdict, not bad input.
+    let judged = townlet(folder(&[]).path(), "snapshot validate /dev/zero");
+    assert_eq!(judged.status.code(), Some(1));
+    assert!(text(&judged.stdout).contains("not an ordinary file"), "{}", text(&judged.stdout));
+}
+
+#[test]
+fn a_place_that_cannot_be_served_at_starts_no_town() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    refused(&[], &format!("serve --listen {address}"), &[&address]);
+    refused(&[], "serve --listen 0.0.0.0:0", &["--tls-cert"]);
+    refused(&[], "serve --tls-cert none.pem --tls-key none.key", &["none.pem"]);
+}
+
+/// The shipped checkpoint, changed, in the folder of released ones under the name its bytes make; that name.
+fn released(home: &Path, change: impl FnOnce(&mut Checkpoint)) -> String {
+    let mut it = shipped_policy();
+    change(&mut it);
+    let (id, bytes) = Checkpoint::encode(&it.meta, &it.weights, &it.normalizer);
+    keep(home, &id, &bytes);
+    id
+}
+
+fn keep(home: &Path, id: &str, bytes: &[u8]) {
+    let folder = home.join("snapshots/rel");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join(format!("{id}.safetensors")), bytes).expect("it can be written");
+}
+
+#[test]
+fn every_fault_of_a_checkpoint_is_refused_by_name_wherever_it_is_asked_for() {
+    let home = folder(&[]);
+    let whole = released(home.path(), |it| it.meta.seed += 1);
+    let bytes = std::fs::read(home.path().join(format!("snapshots/rel/{whole}.safetensors"))).expect("it is there");
+    let (truncated, altered) = ("0123456789abcdef", "fedcba9876543210");
+    keep(home.path(), truncated, &bytes[..bytes.len() - 5]);
+    keep(home.path(), altered, &bytes);
+    let nan = released(home.path(), |it| it.weights.tensors[0].values[3] = f32::NAN);
+    let elsewhere = released(home.path(), |it| it.meta.config_id = "elsewhere".into());
+    let layout = released(home.path(), |it| it.meta.layout_hash = "0".repeat(16));
+    let format = released(home.path(), |it| it.meta.format = "townlet-policy-9".into());
+    let asked =
+        ["--headless --tick-limit 9 --set policy.release=", "eval --seeds 1 --days 1 --policy ", "policy inspect "];
+    for (id, says) in [
+        (truncated, "truncated"),
+        (altered, "was altered"),
+        (&nan, "every weight must be finite"),
+        (&format, "`townlet-policy-1`"),
+        (&elsewhere, "config_id `elsewhere`"),
+        (&layout, "the observation layout"),
+    ] {
+        for line in asked {
+            let output = townlet(home.path(), &format!("{line}{id}"));
+            let (code, out, said) = (output.status.code(), text(&output.stdout), text(&output.stderr));
+            // To look at a policy for another town is no fault; that it does not fit here is said.
+            let looked = line.starts_with("policy") && (id == elsewhere || id == layout);
+            let (wanted, words) = if looked { (Some(0), &out) } else { (Some(2), &said) };
+            assert!(code == wanted && words.contains(id) && words.contains(says), "{line}{id}: {code:?}\n{out}{said}");
+        }
+    }
+    assert!(!home.path().join("logs/journal").exists(), "nothing was run");
+}
+
+#[test]
+fn a_configuration_that_the_shipped_policy_does_not_fit_is_told_so() {
+    let folder =
+        folder(&[("mine.yaml", "config_id: mine\n"), ("own.yaml", "config_id: own\npolicy: { release: scripted }\n")]);
+    let check = |file| text(&townlet(folder.path(), &format!("config check {file}")).stdout);
+    let warned = check("mine.yaml");
+    assert!(warned.contains("warning: policy.release: ") && warned.contains("`mine`"), "{warned}");
+    assert!(warned.contains("`town-v1`") && warned.contains("fine"), "{warned}");
+    assert!(!check("own.yaml").contains("warning"));
+}
+
+#[test]
+fn scripts_are_refused_whole_before_anything_is_written() {
+    let script = |line: &'static str| [("s.jsonl", line)];
+    let run = "run --headless --tick-limit 50 --script s.jsonl";
+    refused(&script("{\"tick\":5,\"command\":\"pause\"}"), run, &["s.jsonl:1", "its own pace", "`pause`"]);
+    refused(&script("{\"command\":\"kpi\",\"cmd_id\":\"a b\"}"), run, &["s.jsonl:1", "cmd_id"]);
+    refused(&script("{\"tick\":51,\"command\":\"kpi\"}"), run, &["s.jsonl:1", "tick 51", "from 0 to 50"]);
+    refused(&script("\n{\"command\":\"kpo\"}"), run, &["s.jsonl:2", "`kpo`", "`kpi`"]);
+    refused(&script("{\"command\":\"kill nobody\"}"), run, &["s.jsonl:1", "`nobody`", "`ada`"]);
+    refused(&script("{\"command\":\"kill adda\"}"), run, &["s.jsonl:1", "`adda`", "Did you mean `ada`"]);
+    let long = format!("{{\"command\":\"employment_exit approve ada --reason {}\"}}", "x".repeat(2_000));
+    refused(&[("s.jsonl", &long)], run, &["s.jsonl:1", "1024"]);
+    refused(&script("{\"command\":\"\\u001b[31mkpi\"}"), run, &["s.jsonl:1", "\\u{1b}"]);
+    refused(&script("{\"tick\":\"x\",\"command\":\"kpi\"}"), run, &["s.jsonl:1", "employment_exit approve ada"]);
+}
+
+#[test]
+fn no_training_writes_where_releases_are_taken_from() {
+    let folder = folder(&[]);
+    let inside = folder.path().join("snapshots/rel").display().to_string();
+    for shadow in [inside.as_str(), "snapshots/../snapshots/rel", "new/../snapshots/rel"] {
+        std::fs::create_dir_all(folder.path().join("snapshots")).expect("a folder");
+        for what in ["train --steps 2000", "--headless --train --tick-limit 10"] {
+            let output = townlet(folder.path(), &format!("{what} --set policy.shadow_dir={shadow}"));
+            let said = text(&output.stderr);
+            assert_eq!((output.status.code(), said.contains("are one folder")), (Some(2), true), "{what}: {said}");
+        }
+    }
+    assert!(!folder.path().join("snapshots/rel").exists(), "nothing was written");
+    // A home that is not there yet has two folders all the same.
+    let output = townlet(folder.path(), "--headless --train --tick-limit 10 --home towns/new");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_resumed_run_keeps_its_configuration_and_its_log() {
+    let folder = folder(&[("s.jsonl", "{\"command\":\"price meal 0.5\"}")]);
+    assert!(townlet(folder.path(), "--headless --tick-limit 250 --script s.jsonl").status.success());
+    let journal = names(&folder.path().join("logs/journal"));
+    let run = journal[0].rsplit_once('-').expect("a run's name").0.to_owned();
+    let resume = |flags: &str| townlet(folder.path(), &format!("--headless --resume --days 1 {flags}"));
+    for (flags, key) in [("--seed 99", "seed"), ("--set employment.daily_exit_cap=1", "employment.daily_exit_cap")] {
+        let output = resume(flags);
+        assert_eq!(output.status.code(), Some(2), "{flags}");
+        assert!(text(&output.stderr).contains(&format!("{key} differs")), "{}", text(&output.stderr));
+    }
+    let before = names(&folder.path().join("logs/console"));
+    let output = townlet(folder.path(), "--headless --resume nope");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains(&run), "the runs there are: {}", text(&output.stderr));
+    assert_eq!(names(&folder.path().join("logs/console")), before, "nothing was written");
+    assert!(resume("").status.success());
+    std::fs::remove_file(folder.path().join(format!("logs/console/{run}-0001.jsonl"))).expect("the log");
+    let output = resume("");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("audit log of this run is missing"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_last_snapshot_stands_beside_an_autosave_of_the_same_tick() {
+    for _ in 0..10 {
+        let folder = folder(&[]);
+        let output = townlet(folder.path(), "--headless --tick-limit 2000 --set snapshot.autosave.min_seconds=0");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_token_store_that_is_no_ordinary_file_is_left_alone() {
+    let folder = folder(&[("real", "")]);
+    std::os::unix::fs::symlink(folder.path().join("real"), folder.path().join("link")).expect("a link");
+    let output = townlet(folder.path(), "token new --role viewer --file link");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("not an ordinary file"), "{}", text(&output.stderr));
+    assert!(folder.path().join("link").is_symlink());
+    assert_eq!(names(folder.path()), ["link", "real"], "nothing was written beside it");
+}
+
+#[test]
+fn a_file_of_the_original_program_is_imported_and_runs() {
+    for old in ["hybrid", "shocked"] {
+        let folder = folder(&[]);
+        let line = format!(
+            "config import {} --out new.yaml --json",
+            repository("tests/import").join(format!("{old}.yaml")).display()
+        );
+        let run = |line: &str| {
+            let output = townlet(folder.path(), line);
+            (output.status.code(), text(&output.stdout), text(&output.stderr))
+        };
+        let (status, told, errors) = run(&line);
+        assert_eq!(status, Some(0), "{errors}");
+        let told: serde_json::Value = serde_json::from_str(&told).expect("one JSON object");
+        let fates: Vec<String> = told["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| {
+                format!(
+                    "{:>7}  {}  {}\n",
+                    it["fate"].as_str().unwrap(),
+                    it["key"].as_str().unwrap(),
+                    it["words"].as_str().unwrap()
+                )
+            })
+            .collect();
+        insta::assert_snapshot!(format!("import_{old}"), fates.concat());
+        for line in ["config check new.yaml", "--headless --config new.yaml --days 1"] {
+            let (status, _, errors) = run(line);
+            assert_eq!(status, Some(0), "{line}\n{errors}");
+        }
+        let (status, _, errors) = run(&line);
+        assert_eq!(status, Some(2));
+        assert!(errors.contains("new.yaml") && errors.contains("not replaced"), "{errors}");
+    }
+}

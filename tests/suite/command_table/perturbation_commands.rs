@@ -1,0 +1,180 @@
+//! The rows about shocks, narration and privacy.
+
+use townlet_wire::Snapshot;
+use townlet_wire::telemetry::Perturbation;
+
+use super::town_commands::{AGAIN, BAD, Case, NONE, case, count, text, with};
+use crate::kit::{TestShard, default_sources, options, temp_home};
+
+/// The rows, in the order of the table.
+pub(crate) static CASES: &[Case] = &[
+    case("perturbation_queue", &[], "perturbation_queue", &[], queue),
+    case(
+        "perturbation_trigger",
+        &[],
+        "perturbation_trigger price_spike",
+        &[
+            ("perturbation_trigger", BAD),
+            ("perturbation_trigger price_spik", NONE),
+            ("perturbation_trigger price_spike --duration 0", BAD),
+            ("perturbation_trigger price_spike --magnitude 11", BAD),
+        ],
+        trigger,
+    ),
+    case(
+        "perturbation_cancel",
+        &["perturbation_trigger blackout"],
+        "perturbation_cancel blackout",
+        &[("perturbation_cancel", BAD), ("perturbation_cancel blakout", NONE), ("perturbation_cancel outage", AGAIN)],
+        cancel,
+    ),
+    case("perturbations", &[], "perturbations on", &[("perturbations", BAD), ("perturbations maybe", BAD)], switch),
+    case(
+        "arrange_meet",
+        &[],
+        "arrange_meet ada ben park",
+        &[
+            ("arrange_meet ada ben", BAD),
+            ("arrange_meet nobody ben park", NONE),
+            ("arrange_meet ada nobody park", NONE),
+            ("arrange_meet ada ben prak", NONE),
+        ],
+        arrange_meet,
+    ),
+    Case {
+        live: TestShard::with_edited_file,
+        ..case("reload_config", &[], "reload_config", &[("reload_config now", BAD)], reload)
+    },
+    case(
+        "narration",
+        &[],
+        "narration off",
+        &[("narration", BAD), ("narration loud", BAD), ("narration limit", BAD), ("narration on 3", BAD)],
+        narration,
+    ),
+    case("privacy", &[], "privacy on", &[("privacy", BAD), ("privacy maybe", BAD)], privacy),
+];
+
+fn active(view: &Snapshot, kind: &str) -> Option<Perturbation> {
+    view.perturbations.iter().find(|it| it.kind == kind && it.state == "active").cloned()
+}
+
+fn queue() {
+    with(|live| {
+        let told = live.result("perturbation_queue");
+        assert_eq!(
+            (text(&told, "summary"), told["enabled"].as_bool()),
+            ("0 under way, 0 expected today, 0 cooling down; by themselves off.", Some(false))
+        );
+        live.expect_ok("perturbation_trigger price_spike");
+        let told = live.result("perturbation_queue");
+        assert_eq!(told["perturbations"], serde_json::to_value(live.view().perturbations).unwrap());
+        assert!(text(&told, "summary").starts_with("1 under way"), "{told}");
+    });
+}
+
+fn trigger() {
+    with(|live| {
+        let price = || live.view().prices["meal"];
+        let before = price();
+        live.expect_ok("perturbation_trigger price_spike --duration 40 --magnitude 2");
+        let spike = active(&live.view(), "price_spike").expect("it is under way");
+        assert_eq!(spike.ends_tick, Some(40));
+        assert!((price() - 2.0 * before).abs() < 1e-9, "{} of {before}", price());
+        assert_eq!(live.refused("perturbation_trigger price_spike"), AGAIN);
+        live.run(41);
+        assert_eq!((active(&live.view(), "price_spike"), price().to_bits()), (None, before.to_bits()));
+    });
+}
+
+fn cancel() {
+    with(|live| {
+        live.expect_ok("perturbation_trigger blackout --duration 500");
+        assert!(!live.view().utilities["power"]);
+        live.expect_ok("perturbation_cancel blackout");
+        assert!(live.view().utilities["power"] && active(&live.view(), "blackout").is_none());
+        assert_eq!(live.refused("perturbation_cancel blackout"), AGAIN);
+    });
+}
+
+/// Switched on, shocks come by themselves; switched off, they do not.
+fn switch() {
+    for (switch, comes) in [("on", true), ("off", false)] {
+        with(|live| {
+            live.expect_ok(&format!("perturbations {switch}"));
+            assert_eq!(live.result("perturbation_queue")["enabled"].as_bool(), Some(comes));
+            let mut came = false;
+            for _ in 0..100 {
+                live.run(100);
+                came |= live.view().perturbations.iter().any(|it| it.state == "active");
+            }
+            assert_eq!(came, comes, "perturbations {switch}, in ten days");
+        });
+    }
+}
+
+fn arrange_meet() {
+    with(|live| {
+        live.expect_ok("teleport ada home_1");
+        live.expect_ok("teleport ben home_4");
+        live.expect_ok("arrange_meet ada ben park");
+        assert_eq!(live.refused("arrange_meet ada ada park"), BAD);
+        for _ in 0..300 {
+            live.run(1);
+            let place = |id: &str| live.agent(id).expect("nobody left").place;
+            if (place("ada"), place("ben")) == ("park".into(), "park".into()) {
+                return;
+            }
+        }
+        panic!("they never met");
+    });
+}
+
+fn reload() {
+    let home = temp_home();
+    let live = TestShard::with_edited_file(home.path());
+    let target = |view: &Snapshot| view.kpis.iter().find(|kpi| kpi.name == "attendance").expect("a row").threshold;
+    let before = live.view();
+    let result = live.result("reload_config");
+    let now = live.view();
+    assert!(text(&result, "summary").contains("kpis.attendance 0.8 -> 0.5"), "{result}");
+    assert_eq!((target(&before), target(&now)), (Some(0.8), Some(0.5)));
+    assert_ne!(before.texts_digest, now.texts_digest);
+}
+
+fn narration() {
+    with(|live| {
+        let told = |live: &TestShard| live.view().narrations.len();
+        live.expect_ok("narration off");
+        let before = told(live);
+        live.expect_ok("employment_exit request ada");
+        live.run(1_500);
+        assert_eq!(told(live), before, "{:?}", live.view().narrations);
+        live.expect_ok("narration on");
+        live.run(1_500);
+        assert!(told(live) > before);
+    });
+    with(|live| {
+        live.expect_ok("narration limit 0");
+        live.run(1_500);
+        let urgent = live.view().narrations.iter().all(|it| it.priority == "high" || it.tick == 0);
+        assert!(urgent, "{:?}", live.view().narrations);
+    });
+}
+
+fn privacy() {
+    let home = temp_home();
+    let live = TestShard::from_handle(
+        townlet_shard::start(default_sources(&[]), 7, options(home.path(), true)).expect("it starts"),
+    );
+    live.run(20);
+    live.expect_ok("privacy on");
+    let view = live.view();
+    assert!(view.agents.iter().all(|agent| agent.id != "ada" && agent.name != "Ada"));
+    let hidden = view.agents[0].id.clone();
+    live.expect_ok(&format!("setmoney {hidden} 9"));
+    assert_eq!(live.view().jobs[&hidden].wallet.to_bits(), 9.0_f64.to_bits());
+    live.expect_ok("privacy off");
+    assert!(live.agent("ada").is_some());
+    assert_eq!(count(&live.view(), "resident_left"), 0);
+}

@@ -1,0 +1,123 @@
+//! The rows about how residents stand to each other.
+
+use super::town_commands::{BAD, Case, NONE, case, text, with};
+use crate::kit::TestShard;
+
+/// The rows, in the order of the table.
+pub(crate) static CASES: &[Case] = &[
+    case("relationship_summary", &[], "relationship_summary", &[], summary),
+    case(
+        "relationship_detail",
+        &[],
+        "relationship_detail ada",
+        &[("relationship_detail", BAD), ("relationship_detail nobody", NONE)],
+        detail,
+    ),
+    case("rivalry_dump", &[], "rivalry_dump", &[], rivalries),
+    case("conflict_status", &[], "conflict_status", &[], conflict),
+    case("social_events", &[], "social_events", &[], social_events),
+    case(
+        "set_rel",
+        &[],
+        "set_rel ada ben trust 0.5",
+        &[
+            ("set_rel ada ben trust", BAD),
+            ("set_rel ada ben love 0.5", BAD),
+            ("set_rel ada ben trust 1.5", BAD),
+            ("set_rel nobody ben trust 0.5", NONE),
+            ("set_rel ada nobody trust 0.5", NONE),
+        ],
+        set_rel,
+    ),
+    case(
+        "force_chat",
+        &[],
+        "force_chat ada ben",
+        &[("force_chat ada", BAD), ("force_chat ada nobody", NONE), ("force_chat nobody ben", NONE)],
+        force_chat,
+    ),
+];
+
+/// Aspects of the tie from `agent` to `other` as telemetry shows them.
+fn tie(live: &TestShard, agent: &str, other: &str) -> Option<(f64, f64, f64)> {
+    let ties = live.view().relationships.ties;
+    ties.iter()
+        .find(|tie| tie.agent == agent && tie.other == other)
+        .map(|tie| (tie.trust, tie.familiarity, tie.rivalry))
+}
+
+fn summary() {
+    with(|live| {
+        assert!(text(&live.result("relationship_summary"), "summary").starts_with("0 ties"));
+        live.expect_ok("set_rel ada ben trust 0.6");
+        live.expect_ok("set_rel ada cleo rivalry 0.6");
+        let told = live.result("relationship_summary");
+        assert_eq!(text(&told, "summary"), "2 ties: 1 of trust, 0 of mistrust, 1 of rivalry over 0.3.");
+        let residents = told["residents"].as_array().unwrap();
+        let ada = residents.iter().find(|it| text(it, "agent") == "ada").unwrap();
+        assert_eq!((text(ada, "friend"), text(ada, "rival"), ada["ties"].as_u64()), ("ben", "cleo", Some(2)));
+    });
+}
+
+fn detail() {
+    with(|live| {
+        live.expect_ok("set_rel ada ben trust 0.6");
+        live.expect_ok("set_rel cleo ada rivalry 0.4");
+        let told = live.result("relationship_detail Ada");
+        assert_eq!(text(&told, "summary"), "Ada has 1 ties; 1 others have one to Ada.");
+        assert_eq!((text(&told["ties"][0], "other"), text(&told["towards"][0], "agent")), ("ben", "cleo"));
+        let seen = live.agent("ada").unwrap().personality;
+        assert_eq!(told["personality"], serde_json::to_value(seen).unwrap());
+    });
+}
+
+fn rivalries() {
+    with(|live| {
+        assert_eq!(live.result("rivalry_dump")["rivalries"], serde_json::json!([]));
+        live.expect_ok("set_rel ada ben rivalry 0.4");
+        live.expect_ok("set_rel ben cleo rivalry 0.9");
+        let told = live.result("rivalry_dump");
+        assert!(text(&told, "summary").starts_with("2 rivalries, 1 at or over 0.7"), "{told}");
+        assert_eq!(text(&told["rivalries"][0], "agent"), "ben");
+    });
+}
+
+fn conflict() {
+    with(|live| {
+        assert!(text(&live.result("conflict_status"), "summary").starts_with("today: 0 queue conflicts, 0 quarrels"));
+        live.run(990);
+        let told = live.result("conflict_status");
+        assert!(told["today"]["quarrels"].as_u64() > Some(0), "{told}");
+        assert_eq!(told["conflict"], serde_json::to_value(live.view().conflict).unwrap());
+    });
+}
+
+fn social_events() {
+    with(|live| {
+        assert_eq!(live.result("social_events")["events"], serde_json::json!([]));
+        live.expect_ok("force_chat ada ben");
+        let told = live.result("social_events");
+        assert!(text(&told["events"][0], "event").starts_with("chat_"), "{told}");
+    });
+}
+
+fn set_rel() {
+    with(|live| {
+        for (aspect, value) in [("trust", 0.5), ("familiarity", -0.25), ("rivalry", 1.0)] {
+            live.expect_ok(&format!("set_rel ada ben {aspect} {value}"));
+        }
+        assert_eq!((tie(live, "ada", "ben"), tie(live, "ben", "ada")), (Some((0.5, -0.25, 1.0)), None));
+        assert_eq!(live.refused("set_rel ada ada trust 0.5"), BAD);
+    });
+}
+
+fn force_chat() {
+    with(|live| {
+        assert_eq!(tie(live, "ada", "ben"), None);
+        live.expect_ok("force_chat ada ben");
+        let view = live.view();
+        assert_eq!(view.events.iter().filter(|it| it.event.starts_with("chat_")).count(), 1);
+        assert!(tie(live, "ada", "ben").is_some() && tie(live, "ben", "ada").is_some());
+        assert_eq!(live.refused("force_chat ada ada"), BAD);
+    });
+}

@@ -1,0 +1,262 @@
+//! The rows about the shard itself: its telemetry, its pace, its snapshots, who sits at it.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use townlet_shard::incident::{Kind, kept};
+use townlet_shard::{Home, SessionEvent};
+
+use townlet_wire::{Request, Role, Snapshot};
+
+use super::town_commands::{AGAIN, BAD, Case, NONE, case, text, with};
+use crate::kit::{TestShard, refusal, temp_home, test_session, wait_for};
+
+/// The rows, in the order of the table.
+pub(crate) static CASES: &[Case] = &[
+    case(
+        "telemetry_mode",
+        &[],
+        "telemetry_mode aggregate",
+        &[("telemetry_mode", BAD), ("telemetry_mode fast", BAD)],
+        telemetry_mode,
+    ),
+    case("speed", &[], "speed 10x", &[("speed", BAD), ("speed 3x", BAD)], speed),
+    case("pause", &[], "pause", &[], pause),
+    case("resume", &[], "resume", &[], resume),
+    case("step", &[], "step 3", &[("step 0", BAD), ("step many", BAD), ("step 10001", BAD)], step),
+    case("snapshot save", &[], "snapshot save", &[("snapshot", BAD)], snapshot_save),
+    case("snapshot list", &[], "snapshot list", &[], snapshot_list),
+    case(
+        "snapshot inspect",
+        &["snapshot save"],
+        "snapshot inspect 000000000000.tls",
+        &[("snapshot inspect", BAD), ("snapshot inspect 000000000001.tls", NONE), ("snapshot inspect ../x.tls", NONE)],
+        snapshot_inspect,
+    ),
+    case(
+        "snapshot validate",
+        &["snapshot save"],
+        "snapshot validate 000000000000.tls",
+        &[("snapshot validate", BAD), ("snapshot validate 000000000001.tls", NONE)],
+        snapshot_validate,
+    ),
+    case("training status", &[], "training status", &[("training", BAD)], training_status),
+    Case {
+        live: TestShard::with_training,
+        ..case("training pause", &[], "training pause", &[("training halt", BAD)], training_pause)
+    },
+    Case {
+        live: TestShard::with_training,
+        ..case("training resume", &["training pause"], "training resume", &[], training_resume)
+    },
+    case("incident", &[], "incident --reason look", &[("incident now", BAD), ("incident --reason", BAD)], incident),
+    case("escalate", &[], "escalate --reason review", &[("escalate", BAD), ("escalate --reason \" \"", BAD)], escalate),
+    case("viewer", &[], "viewer", &[], viewer),
+];
+
+fn telemetry_mode() {
+    with(|live| {
+        let views = live.watch();
+        live.expect_ok("telemetry_mode aggregate");
+        let view = wait_for(&views, "merged telemetry", |view| view.transport.mode == "aggregate");
+        assert!(view.transport.archive.is_some(), "the raw stream is archived");
+        assert!(view.alerts.iter().any(|alert| alert.name == "telemetry_aggregating"));
+        live.expect_ok("telemetry_mode full");
+        wait_for(&views, "every message", |view| view.transport.mode == "full" && view.alerts.is_empty());
+    });
+}
+
+/// A paused town whose pace is tried.
+fn pacing(test: impl FnOnce(&TestShard)) {
+    let home = temp_home();
+    test(&TestShard::paused(home.path()));
+}
+
+fn speed() {
+    pacing(|live| {
+        let views = live.watch();
+        wait_for(&views, "paused", |view| view.clock.speed == "paused");
+        for rate in ["1x", "10x", "100x", "max"] {
+            live.expect_ok(&format!("speed {rate}"));
+            let seen = wait_for(&views, rate, |view| view.clock.speed == rate);
+            wait_for(&views, "a later tick", |view| view.clock.speed == rate && view.tick > seen.tick);
+        }
+    });
+}
+
+fn pause() {
+    pacing(|live| {
+        let views = live.watch();
+        live.expect_ok("speed max");
+        wait_for(&views, "ticks", |view| view.tick > 0);
+        live.expect_ok("pause");
+        let stopped = live.view();
+        assert_eq!(stopped.clock.speed, "paused");
+        live.expect_ok("setmoney ada 3");
+        assert_eq!((live.view().tick, live.view().jobs["ada"].wallet.to_bits()), (stopped.tick, 3.0_f64.to_bits()));
+    });
+}
+
+fn resume() {
+    pacing(|live| {
+        let views = live.watch();
+        live.expect_ok("resume");
+        wait_for(&views, "ticks at the speed it had", |view| view.clock.speed == "max" && view.tick > 5);
+    });
+}
+
+fn step() {
+    pacing(|live| {
+        let views = live.watch();
+        for (line, until) in [("step 3", 3), ("step", 4)] {
+            live.expect_ok(line);
+            wait_for(&views, line, |view| view.tick == until);
+            live.expect_ok("setmoney ada 1");
+            assert_eq!((live.view().tick, &*live.view().clock.speed), (until, "paused"), "{line}");
+        }
+    });
+}
+
+fn snapshot_save() {
+    with(|live| {
+        assert_eq!(live.view().health.last_snapshot_tick, None);
+        live.run(12);
+        live.expect_ok("snapshot save");
+        assert_eq!(live.result("snapshot list")["snapshots"], serde_json::json!(["000000000012.tls"]));
+        assert_eq!(live.view().health.last_snapshot_tick, Some(12));
+    });
+}
+
+fn snapshot_list() {
+    with(|live| {
+        assert_eq!(live.result("snapshot list")["snapshots"], serde_json::json!([]));
+        live.expect_ok("snapshot save");
+        let told = live.result("snapshot list");
+        assert_eq!(told["snapshots"], serde_json::json!(["000000000000.tls"]));
+        assert!(std::path::Path::new(text(&told, "folder")).join("000000000000.tls").exists());
+    });
+}
+
+fn snapshot_inspect() {
+    with(|live| {
+        live.run(25);
+        live.expect_ok("spawn");
+        live.expect_ok("snapshot save");
+        let told = live.result("snapshot inspect 000000000025.tls");
+        assert_eq!((text(&told, "digest"), told["tick"].as_u64()), (&*live.digest(), Some(25)));
+        assert_eq!((told["residents"].as_u64(), text(&told, "config_id")), (Some(9), "town-v1"));
+    });
+}
+
+fn snapshot_validate() {
+    with(|live| {
+        live.expect_ok("snapshot save");
+        let told = live.result("snapshot validate 000000000000.tls");
+        assert!(text(&told, "summary").contains(&live.digest()));
+        let folder = text(&live.result("snapshot list"), "folder").to_owned();
+        let path = std::path::Path::new(&folder).join("000000000000.tls");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(live.refused("snapshot validate 000000000000.tls"), "E_DAMAGED");
+    });
+}
+
+/// A town with a training beside it, once that has learned something.
+fn learning(test: impl FnOnce(&TestShard, &Receiver<Arc<Snapshot>>, u64)) {
+    let home = temp_home();
+    let live = TestShard::with_training(home.path());
+    let views = live.watch();
+    let view = wait_for(&views, "an update", |view| newest(view) > 0);
+    test(&live, &views, newest(&view));
+}
+
+/// The newest update, 0 before the first.
+fn newest(view: &Snapshot) -> u64 {
+    view.learning.history.last().map_or(0, |row| row.update)
+}
+
+fn training_status() {
+    with(|live| {
+        let told = live.result("training status");
+        assert_eq!(text(&told, "state"), "off");
+        assert!(text(&told, "summary").contains("--train"));
+    });
+    learning(|live, _, update| {
+        let told = live.result("training status");
+        assert_eq!((text(&told, "state"), text(&told, "run")), ("training", &*live.view().learning.run));
+        assert!(told["row"]["update"].as_u64() >= Some(update), "{told}");
+    });
+}
+
+fn training_pause() {
+    with(|live| {
+        let answer = live.line("training pause");
+        assert_eq!(refusal(&answer), AGAIN);
+        assert!(answer.error.unwrap().hint.contains("--train"));
+    });
+    learning(|live, views, _| {
+        live.expect_ok("training pause");
+        let paused = wait_for(views, "a pause", |view| view.learning.state == "paused");
+        live.run(3_000);
+        assert_eq!(live.view().learning, paused.learning, "nothing is learned while days go by");
+    });
+}
+
+fn training_resume() {
+    with(|live| assert_eq!(live.refused("training resume"), AGAIN));
+    learning(|live, views, _| {
+        live.expect_ok("training pause");
+        let paused = wait_for(views, "a pause", |view| view.learning.state == "paused");
+        live.expect_ok("training resume");
+        wait_for(views, "a later update", |view| view.learning.state == "training" && newest(view) > newest(&paused));
+    });
+}
+
+fn incident() {
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    live.run(120);
+    live.expect_ok("setmoney ada 7");
+    let digest = live.digest();
+    let told = live.result("incident --reason look");
+    assert!(text(&told, "summary").contains("bundle.tar.zst is being written"), "{told}");
+    assert_eq!(live.digest(), digest, "the town goes on as it was");
+    // What was begun is there once the shard has ended.
+    drop(live);
+    let kept = kept(&Home::new(home.path()));
+    assert_eq!(kept.len(), 1);
+    let (it, folder) = (&kept[0], home.path().join("ops/incidents").join(&kept[0].id));
+    assert_eq!((it.kind, it.replay.clone()), (Kind::Asked, Some((120, digest))));
+    assert!(text(&told, "summary").contains(&it.id) && it.headline == "test:admin: look");
+    assert_eq!(std::fs::metadata(home.path().join(&it.bundle)).unwrap().len(), it.bytes);
+    let note = std::fs::read_to_string(folder.join("note.md")).unwrap();
+    assert!(note.contains("ops/asked") && note.contains("setmoney agent=\"ada\""), "{note}");
+}
+
+fn escalate() {
+    with(|live| {
+        let (sender, roles) = std::sync::mpsc::channel();
+        let session = test_session("test:climber", Role::Viewer, true);
+        let session = live.shard.open(session, move |told| {
+            let SessionEvent::RoleChanged(session) = told else { return };
+            sender.send(session.role).expect("the test listens");
+        });
+        let ask = |line: &str| live.ask(session, Request::line(line));
+        assert_eq!(ask("spawn").error.unwrap().code, "E_FORBIDDEN");
+        assert_eq!(ask("escalate --reason review").error, None);
+        assert_eq!(roles.recv(), Ok(Role::Admin));
+        assert_eq!(ask("spawn").error, None);
+    });
+}
+
+fn viewer() {
+    with(|live| {
+        live.expect_ok("spawn");
+        live.expect_ok("viewer");
+        assert_eq!(live.refused("spawn"), "E_FORBIDDEN");
+        live.expect_ok("escalate --reason back");
+        live.expect_ok("spawn");
+    });
+}

@@ -1,0 +1,525 @@
+//! What each row of the command table does to a live town, one entry a row: what looks, and what acts on one thing in town.
+//!
+//! The other rows stand in `shocks`, `pace` and `ties`; they share what stands here.
+
+use std::path::Path;
+
+use serde_json::Value;
+use townlet_shard::specs;
+use townlet_wire::Snapshot;
+
+use crate::kit::{TestShard, temp_home};
+
+/// How a row is held to its word.
+pub(crate) struct Case {
+    /// The row.
+    pub(crate) name: &'static str,
+    /// What a town needs first.
+    pub(crate) before: &'static [&'static str],
+    /// A line that is right then.
+    pub(crate) line: &'static str,
+    /// Lines that are wrong, and the code each is refused with.
+    pub(crate) wrong: &'static [(&'static str, &'static str)],
+    /// Runs the row and looks at answer and state.
+    pub(crate) holds: fn(),
+    /// The town that it takes.
+    pub(crate) live: fn(&Path) -> TestShard,
+}
+
+pub(crate) const fn case(
+    name: &'static str,
+    before: &'static [&'static str],
+    line: &'static str,
+    wrong: &'static [(&'static str, &'static str)],
+    holds: fn(),
+) -> Case {
+    Case { name, before, line, wrong, holds, live: TestShard::new }
+}
+
+pub(crate) const BAD: &str = "E_INVALID_ARG";
+pub(crate) const NONE: &str = "E_NOT_FOUND";
+pub(crate) const AGAIN: &str = "E_CONFLICT";
+
+/// The rows that look, and those that act on one thing in town.
+pub(crate) static CASES: &[Case] = &[
+    case("help", &[], "help", &[("help emplyment_status", NONE)], help),
+    case("telemetry_snapshot", &[], "telemetry_snapshot", &[], telemetry_snapshot),
+    case("health_status", &[], "health_status", &[], health_status),
+    case("kpi", &[], "kpi", &[], kpi),
+    case("employment_status", &[], "employment_status", &[], employment_status),
+    case("employment_exit review", &[], "employment_exit review", &[], exit_review),
+    case(
+        "employment_exit request",
+        &[],
+        "employment_exit request ada",
+        &[("employment_exit request", BAD), ("employment_exit request adda", NONE), ("employment_exit", BAD)],
+        exit_request,
+    ),
+    case(
+        "employment_exit approve",
+        &["employment_exit request ada"],
+        "employment_exit approve ada",
+        &[
+            ("employment_exit approve", BAD),
+            ("employment_exit approve nobody", NONE),
+            ("employment_exit approve ben", NONE),
+        ],
+        exit_approve,
+    ),
+    case(
+        "employment_exit defer",
+        &["employment_exit request ada"],
+        "employment_exit defer ada",
+        &[("employment_exit defer", BAD), ("employment_exit defer nobody", NONE), ("employment_exit defer ben", NONE)],
+        exit_defer,
+    ),
+    case(
+        "queue_inspect",
+        &[],
+        "queue_inspect shower_1",
+        &[("queue_inspect", BAD), ("queue_inspect showr_1", NONE)],
+        queue_inspect,
+    ),
+    case("debug queues", &[], "debug queues", &[("debug", BAD)], debug_queues),
+    case("affordance_status", &[], "affordance_status", &[], affordance_status),
+    case("explain", &[], "explain ada", &[("explain", BAD), ("explain nobody", NONE)], explain),
+    case("spawn", &[], "spawn", &[], spawn),
+    case(
+        "teleport",
+        &[],
+        "teleport ada park",
+        &[("teleport ada", BAD), ("teleport nobody park", NONE), ("teleport ada prak", NONE)],
+        teleport,
+    ),
+    case(
+        "setneed",
+        &[],
+        "setneed ada hunger 0.25",
+        &[
+            ("setneed ada hunger", BAD),
+            ("setneed ada thirst 0.5", BAD),
+            ("setneed ada hunger 1.5", BAD),
+            ("setneed ada hunger nan", BAD),
+            ("setneed nobody hunger 0.5", NONE),
+        ],
+        setneed,
+    ),
+    case(
+        "setmoney",
+        &[],
+        "setmoney ada 12.5",
+        &[("setmoney ada", BAD), ("setmoney ada -1", BAD), ("setmoney ada inf", BAD), ("setmoney nobody 1", NONE)],
+        setmoney,
+    ),
+    case(
+        "possess",
+        &[],
+        "possess ada wait",
+        &[("possess", BAD), ("possess ada fly", BAD), ("possess nobody", NONE)],
+        possess,
+    ),
+    case(
+        "release",
+        &["possess ada wait"],
+        "release ada",
+        &[("release", BAD), ("release nobody", NONE), ("release ben", AGAIN)],
+        release,
+    ),
+    case("kill", &[], "kill ada", &[("kill", BAD), ("kill nobody", NONE)], kill),
+    case(
+        "price",
+        &[],
+        "price meal 0.9",
+        &[("price meal", BAD), ("price gold 1", BAD), ("price meal -1", BAD), ("price meal 101", BAD)],
+        price,
+    ),
+    case(
+        "blackout",
+        &[],
+        "blackout on",
+        &[("blackout", BAD), ("blackout maybe", BAD), ("blackout off", AGAIN)],
+        blackout,
+    ),
+    case("outage", &[], "outage on", &[("outage", BAD), ("outage maybe", BAD), ("outage off", AGAIN)], outage),
+    case(
+        "toggle_mortality",
+        &[],
+        "toggle_mortality off",
+        &[("toggle_mortality", BAD), ("toggle_mortality x", BAD)],
+        mortality,
+    ),
+    case(
+        "set_exit_cap",
+        &[],
+        "set_exit_cap 5",
+        &[("set_exit_cap", BAD), ("set_exit_cap -1", BAD), ("set_exit_cap 1001", BAD), ("set_exit_cap 2.5", BAD)],
+        set_exit_cap,
+    ),
+    case(
+        "set_spawn_delay",
+        &[],
+        "set_spawn_delay 50 50",
+        &[("set_spawn_delay 5", BAD), ("set_spawn_delay 9 5", BAD), ("set_spawn_delay 0 100001", BAD)],
+        set_spawn_delay,
+    ),
+    case(
+        "set_feature",
+        &[],
+        "set_feature queue_fairness off",
+        &[("set_feature queue_fairness", BAD), ("set_feature gravity off", BAD)],
+        set_feature,
+    ),
+];
+
+/// A new town, and what is done to it.
+pub(crate) fn with(test: impl FnOnce(&TestShard)) {
+    let home = temp_home();
+    test(&TestShard::new(home.path()));
+}
+
+pub(crate) fn count(view: &Snapshot, event: &str) -> usize {
+    view.events.iter().filter(|it| it.event == event).count()
+}
+
+pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_default()
+}
+
+fn help() {
+    with(|live| {
+        let listed = live.result("help")["commands"].as_array().unwrap().len();
+        assert_eq!(listed, specs().len());
+        let family = live.result("help employment_exit");
+        assert_eq!(family["commands"].as_array().unwrap().len(), 4, "{family}");
+        for spec in specs() {
+            let one = live.result(&format!("help \"{}\"", spec.name));
+            assert!(text(&one, "summary").contains(&spec.usage()) && text(&one, "summary").contains(&spec.help));
+        }
+    });
+}
+
+fn telemetry_snapshot() {
+    with(|live| {
+        for _ in 0..2 {
+            live.run(30);
+            live.expect_ok("employment_exit request ada");
+            let told: Snapshot = serde_json::from_value(live.result("telemetry_snapshot")).unwrap();
+            let view = live.view();
+            assert_eq!((told.tick, &told.schema_version), (view.tick, &view.schema_version));
+            assert_eq!((&told.agents, &told.jobs), (&view.agents, &view.jobs));
+            assert_eq!((&told.employment, &told.conflict), (&view.employment, &view.conflict));
+            assert_eq!((&told.kpis, &told.events, &told.map), (&view.kpis, &view.events, &view.map));
+            assert_eq!(told.transport.mode, "full", "nobody has to listen for it to be said");
+            live.expect_ok("employment_exit defer ada");
+        }
+    });
+}
+
+fn health_status() {
+    with(|live| {
+        let first = live.result("health_status");
+        assert_eq!((text(&first, "run_id"), text(&first, "digest")), (&*live.shard.run_id, &*live.digest()));
+        assert_eq!((text(&first["health"], "status"), first["health"]["journal_tick"].as_u64()), ("ok", Some(0)));
+        live.run(200);
+        let later = live.result("health_status");
+        assert_eq!((text(&later, "digest"), later["health"]["journal_tick"].as_u64()), (&*live.digest(), Some(200)));
+    });
+}
+
+fn kpi() {
+    with(|live| {
+        let first = live.result("kpi");
+        live.run(1_200);
+        let later = live.result("kpi");
+        assert_ne!(first["kpis"], later["kpis"]);
+        assert_eq!(later["kpis"], serde_json::to_value(live.view().kpis).unwrap());
+        assert_ne!(text(&first, "summary"), text(&later, "summary"));
+    });
+}
+
+fn employment_status() {
+    with(|live| {
+        assert_eq!(live.result("employment_status")["pending_count"], 0);
+        live.expect_ok("employment_exit request ada");
+        let mut told = live.result("employment_status");
+        assert!(text(&told, "summary").starts_with("1 pending (limit "));
+        told.as_object_mut().unwrap().remove("summary");
+        assert_eq!(told, serde_json::to_value(live.view().employment).unwrap());
+        assert_eq!(told["pending"], serde_json::json!(["ada"]));
+    });
+}
+
+fn exit_review() {
+    with(|live| {
+        assert_eq!(live.result("employment_exit review")["queue"], serde_json::json!([]));
+        live.expect_ok("employment_exit request ada");
+        live.run(10);
+        let queue = &live.result("employment_exit review")["queue"];
+        assert_eq!((text(&queue[0], "agent"), text(&queue[0], "reason")), ("ada", "operator_request"));
+        assert_eq!((queue[0]["waiting_ticks"].as_u64(), queue[0]["approved"].as_bool()), (Some(10), Some(false)));
+    });
+}
+
+fn exit_request() {
+    with(|live| {
+        assert!(live.view().employment.pending.is_empty());
+        live.expect_ok("employment_exit request ada");
+        let view = live.view();
+        assert_eq!(view.employment.pending, ["ada"]);
+        assert!(view.jobs["ada"].exit_pending && count(&view, "employment_exit_pending") == 1);
+        assert_eq!(live.refused("employment_exit request ada"), AGAIN);
+    });
+}
+
+/// The rows of the operators' log, once everything has been written.
+fn decisions(live: &TestShard) -> String {
+    live.shard.stop().expect("it stops");
+    std::fs::read_to_string(live.shard.home().employment_log()).expect("the log is there")
+}
+
+fn exit_approve() {
+    with(|live| {
+        live.expect_ok("employment_exit request ada");
+        let answer = live.expect_ok("employment_exit approve ada --reason \"moved | away\"");
+        let view = live.view();
+        assert!(view.employment.queue[0].approved && count(&view, "employment_exit_manual_request") == 1);
+        assert_eq!(live.refused("employment_exit approve ada"), AGAIN);
+        live.run(1);
+        let view = live.view();
+        assert!(live.agent("ada").is_none() && view.employment.pending.is_empty());
+        assert_eq!((view.employment.exits_today, count(&view, "employment_exit_processed")), (1, 1));
+        let log = decisions(live);
+        let row = log.lines().find(|line| line.contains(&answer.cmd_id)).expect("the decision is written down");
+        assert!(row.contains("| test:admin | approve | ada | moved \\| away |"), "{row}");
+    });
+}
+
+fn exit_defer() {
+    with(|live| {
+        live.expect_ok("employment_exit request ada");
+        let answer = live.expect_ok("employment_exit defer ada");
+        let view = live.view();
+        assert!(view.employment.pending.is_empty() && !view.jobs["ada"].exit_pending);
+        assert_eq!(count(&view, "employment_exit_deferred"), 1);
+        live.run(2);
+        assert!(live.agent("ada").is_some());
+        assert!(decisions(live).contains(&format!("| defer | ada |  | {} |", answer.cmd_id)));
+    });
+}
+
+/// Runs until somebody holds an object; which.
+fn run_until_object_in_use(live: &TestShard) -> String {
+    for _ in 0..500 {
+        live.run(1);
+        if let Some(queue) = live.view().conflict.queues.iter().find(|queue| !queue.users.is_empty()) {
+            return queue.object.clone();
+        }
+    }
+    panic!("in 500 ticks nobody used anything");
+}
+
+fn queue_inspect() {
+    with(|live| {
+        let free = live.result("queue_inspect shower_1");
+        assert!(text(&free, "summary").starts_with("shower_1: 0 using"));
+        let object = run_until_object_in_use(live);
+        let told = live.result(&format!("queue_inspect {object}"));
+        let view = live.view();
+        let queue = view.conflict.queues.iter().find(|queue| queue.object == object).unwrap();
+        assert_eq!(told["queue"], serde_json::to_value(queue).unwrap());
+        assert!(!told["queue"]["users"].as_array().unwrap().is_empty());
+    });
+}
+
+fn debug_queues() {
+    with(|live| {
+        assert!(text(&live.result("debug queues"), "summary").starts_with("0 in use, 0 waiting"));
+        run_until_object_in_use(live);
+        live.expect_ok("set_feature queue_fairness off");
+        let told = live.result("debug queues");
+        assert_eq!(told["conflict"], serde_json::to_value(live.view().conflict).unwrap());
+        assert!(!text(&told, "summary").starts_with("0 in use") && text(&told, "summary").contains("fairness off"));
+        assert_eq!(told["violations"], serde_json::json!([]));
+    });
+}
+
+fn affordance_status() {
+    with(|live| {
+        let dark = |told: &Value| {
+            let rows = told["affordances"].as_array().unwrap().clone();
+            rows.iter().filter(|row| text(row, "why_not").contains("power")).count()
+        };
+        assert_eq!(dark(&live.result("affordance_status")), 0);
+        live.expect_ok("blackout on");
+        let told = live.result("affordance_status");
+        assert!(dark(&told) > 0, "{told}");
+    });
+}
+
+fn explain() {
+    with(|live| {
+        live.run(20);
+        let told = live.result("explain Ada");
+        let seen = live.agent("ada").unwrap();
+        assert_eq!((text(&told, "id"), text(&told, "option")), ("ada", &*seen.option));
+        assert_eq!(told["mask"], serde_json::to_value(&seen.mask).unwrap());
+        assert!(text(&told, "summary").contains("driven by scripted"), "{told}");
+        live.expect_ok("possess ada wait");
+        assert!(text(&live.result("explain ada"), "summary").contains("driven by an operator"));
+    });
+}
+
+fn spawn() {
+    with(|live| {
+        let (before, arrivals) = (live.view().agents.len(), count(&live.view(), "resident_arrived"));
+        live.expect_ok("spawn");
+        assert_eq!((live.view().agents.len(), count(&live.view(), "resident_arrived")), (before + 1, arrivals + 1));
+        while live.view().agents.len() < 64 {
+            live.expect_ok("spawn");
+        }
+        assert_eq!(live.refused("spawn"), AGAIN);
+    });
+}
+
+fn teleport() {
+    with(|live| {
+        for place in ["park", "cafe"] {
+            assert_ne!(live.agent("ada").unwrap().place, place);
+            live.expect_ok(&format!("teleport ada {place}"));
+            assert_eq!(live.agent("ada").unwrap().place, place);
+        }
+        let view = live.view();
+        let object = view.map.objects.iter().find(|object| object.id == "shower_1").unwrap();
+        let answer = live.line("teleport ada shower_1");
+        let seen = live.agent("ada").unwrap();
+        match answer.error {
+            None => assert_eq!((seen.x, seen.y), (object.x, object.y)),
+            Some(error) => assert_eq!(error.code, BAD),
+        }
+    });
+}
+
+fn setneed() {
+    with(|live| {
+        for (need, value) in [("hunger", 0.25), ("hygiene", 0.0), ("energy", 1.0)] {
+            live.expect_ok(&format!("setneed ada {need} {value}"));
+            let seen = live.agent("ada").unwrap().needs;
+            assert_eq!(seen.iter().find(|it| it.name == need).unwrap().value.to_bits(), f64::to_bits(value), "{need}");
+        }
+    });
+}
+
+fn setmoney() {
+    with(|live| {
+        live.expect_ok("setmoney ada 12.5");
+        assert_eq!(live.view().jobs["ada"].wallet.to_bits(), 12.5_f64.to_bits());
+    });
+}
+
+fn possess() {
+    with(|live| {
+        assert!(!live.agent("ada").unwrap().possessed);
+        live.expect_ok("possess ada wait");
+        live.run(100);
+        let seen = live.agent("ada").unwrap();
+        assert!(seen.possessed && seen.option == "wait", "{seen:?}");
+    });
+}
+
+fn release() {
+    with(|live| {
+        live.expect_ok("possess ada wait");
+        live.expect_ok("release ada");
+        assert!(!live.agent("ada").unwrap().possessed);
+        live.expect_ok("setneed ada hunger 0.2");
+        live.run(200);
+        assert_ne!(live.agent("ada").unwrap().option, "wait", "the policy drives again");
+    });
+}
+
+fn kill() {
+    with(|live| {
+        live.expect_ok("kill ada");
+        let view = live.view();
+        let left = view.events.iter().find(|event| event.event == "resident_left").expect("it is told");
+        assert_eq!((left.fields["agent"].as_str(), live.agent("ada")), (Some("ada"), None));
+        assert_eq!(live.refused("kill ada"), NONE);
+    });
+}
+
+fn price() {
+    with(|live| {
+        for (item, value) in [("meal", 0.9), ("groceries", 0.0)] {
+            assert_ne!(live.view().prices[item].to_bits(), f64::to_bits(value));
+            live.expect_ok(&format!("price {item} {value}"));
+            assert_eq!(live.view().prices[item].to_bits(), f64::to_bits(value));
+        }
+    });
+}
+
+fn shock(kind: &str, utility: &str) {
+    with(|live| {
+        let stands = |view: &Snapshot| view.alerts.iter().any(|alert| alert.name == kind);
+        for (switch, works) in [("on", false), ("off", true)] {
+            live.expect_ok(&format!("{kind} {switch}"));
+            let view = live.view();
+            assert_eq!((view.utilities[utility], stands(&view)), (works, !works), "{kind} {switch}");
+            assert_eq!(view.perturbations.iter().any(|it| it.kind == kind), !works);
+            assert_eq!(live.refused(&format!("{kind} {switch}")), AGAIN);
+            live.run(3);
+        }
+    });
+}
+
+fn blackout() {
+    shock("blackout", "power");
+}
+
+fn outage() {
+    shock("outage", "water");
+}
+
+fn mortality() {
+    for (switch, lives) in [("off", true), ("on", false)] {
+        with(|live| {
+            live.expect_ok("toggle_mortality off");
+            live.expect_ok(&format!("toggle_mortality {switch}"));
+            live.expect_ok("setneed ada hunger 0");
+            live.expect_ok("possess ada wait");
+            live.run(60);
+            assert_eq!(live.agent("ada").is_some(), lives, "mortality {switch}");
+        });
+    }
+}
+
+fn set_exit_cap() {
+    with(|live| {
+        assert_ne!(live.view().employment.daily_exit_cap, 5);
+        let answer = live.expect_ok("set_exit_cap 5");
+        assert_eq!(live.view().employment.daily_exit_cap, 5);
+        // The town's own bound on exits of all causes is 2: the cap above it changes less than it seems to.
+        assert!(answer.summary().contains("`lifecycle.max_exits_per_day`"), "{}", answer.summary());
+        let answer = live.expect_ok("set_exit_cap 1");
+        assert!(!answer.summary().contains("max_exits_per_day"), "{}", answer.summary());
+    });
+}
+
+fn set_spawn_delay() {
+    with(|live| {
+        live.expect_ok("set_spawn_delay 50 50");
+        live.expect_ok("kill ada");
+        live.run(45);
+        assert_eq!(live.view().agents.len(), 7);
+        live.run(10);
+        assert_eq!(live.view().agents.len(), 8);
+    });
+}
+
+fn set_feature() {
+    with(|live| {
+        for (switch, on) in [("off", false), ("on", true)] {
+            live.expect_ok(&format!("set_feature queue_fairness {switch}"));
+            assert_eq!(live.view().conflict.queue_fairness, on);
+        }
+    });
+}

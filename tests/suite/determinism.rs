@@ -1,0 +1,219 @@
+//! Same seed, configuration and script: the same town, tick for tick – twice, through a stop and a new process, through a
+//! replay, in another home, another time zone and another environment.
+//!
+//! Runs the program itself and compares the digests that its journals hold every 100 ticks. Rules: "Journal"; "Tests".
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use crate::kit::command;
+use townlet_shard::Home;
+use townlet_shard::journal::{self, Contents, Entry};
+use townlet_shard::recovery::JournalReplayer;
+
+const TICKS: u64 = 20_000;
+const HALF: u64 = 10_000;
+
+/// Tick and line of every command, with some of each kind; what is refused belongs to it.
+fn script() -> Vec<(u64, String)> {
+    let mut lines: Vec<(u64, String)> = Vec::new();
+    for (at, line) in [
+        (0, "setmoney ada 9.5"),
+        (0, "employment_exit request hugo --reason \"a \\\"quoted\\\" | reason\""),
+        (3, "employment_status"),
+        (50, "employment_exit approve hugo"),
+        (51, "employment_exit approve hugo"),
+        (120, "price meal 0.7"),
+        (250, "blackout on"),
+        (260, "help"),
+        (333, "blackout off"),
+        (400, "possess ben work"),
+        (410, "setneed ben hunger 0.1"),
+        (777, "release ben"),
+        (900, "set_exit_cap 1"),
+        (1_000, "snapshot save"),
+        (1_100, "employment_exit request cleo"),
+        (1_300, "employment_exit defer cleo"),
+        (2_000, "outage on"),
+        (2_222, "outage off"),
+        (2_500, "set_feature queue_fairness off"),
+        (3_000, "kill dov"),
+        (3_001, "spawn"),
+        (3_500, "set_spawn_delay 1 9"),
+        (4_000, "toggle_mortality off"),
+        (4_500, "teleport ada park"),
+        (HALF, "price meal 0.4"),
+        (HALF, "spawn"),
+        (10_050, "toggle_mortality on"),
+        (11_000, "set_feature queue_fairness on"),
+        (12_000, "employment_exit request ada"),
+        (15_000, "kill wanda"),
+        (15_500, "set_exit_cap 3"),
+        (19_999, "setmoney ada 1"),
+    ] {
+        lines.push((at, line.to_owned()));
+    }
+    lines.extend((0..40).map(|n| (n * 491 + 17, format!("setneed ada energy 0.{:02}", n + 10))));
+    lines.sort_by_key(|(at, _)| *at);
+    lines
+}
+
+fn write_script(path: &Path, lines: impl Iterator<Item = (u64, String)>) {
+    let line = |(tick, command)| serde_json::json!({ "tick": tick, "command": command }).to_string() + "\n";
+    std::fs::write(path, lines.map(line).collect::<String>()).expect("the script can be written");
+}
+
+/// Runs the program in a home to a tick, without any setting from outside but `env`.
+fn run(home: &Path, more: &[&str], script: &Path, until: u64, env: &[(&str, &str)]) {
+    let mut command = command(home, ["run", "--headless", "--json", "--set", "policy.release=scripted"]);
+    command.args(more);
+    command.args(["--tick-limit", &until.to_string()]);
+    command.arg("--home").arg(home).arg("--script").arg(script).envs(env.iter().copied());
+    let out = command.output().expect("the program starts");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&out.stdout).expect("the report is JSON");
+    assert_eq!(report["tick"], until);
+}
+
+/// The one run of a home, as its journal holds it.
+fn contents(home: &Path) -> Contents {
+    let home = Home::new(home);
+    let runs = home.runs("harbour");
+    assert_eq!(runs.len(), 1);
+    let files = home.journal_files(&runs[0]);
+    assert_eq!(files.len(), 1);
+    let contents = journal::read(&files[0]).expect("the journal can be read");
+    assert_eq!(contents.torn, 0);
+    contents
+}
+
+/// Tick → digest.
+fn digests(contents: &Contents) -> BTreeMap<u64, String> {
+    let digest = |entry: &Entry| match entry {
+        Entry::Ticks { to, digest: Some(digest), .. } => Some((*to, digest.clone())),
+        _ => None,
+    };
+    let digests: BTreeMap<u64, String> = contents.entries.iter().filter_map(digest).collect();
+    let every: Vec<u64> = (1..=TICKS / journal::DIGEST_TICKS).map(|n| n * journal::DIGEST_TICKS).collect();
+    assert_eq!(digests.keys().copied().collect::<Vec<_>>(), every);
+    digests
+}
+
+/// The commands that took effect, with their ticks; ids aside, which are made up.
+fn commands(contents: &Contents) -> Vec<String> {
+    let command = |entry: &Entry| match entry {
+        Entry::Command { index, tick, issuer, command, .. } => Some(format!("{index} {tick} {issuer} {command:?}")),
+        Entry::Reload { index, tick, issuer, .. } => Some(format!("{index} {tick} {issuer} reloads")),
+        Entry::Ticks { .. } | Entry::Policy { .. } => None,
+    };
+    contents.entries.iter().filter_map(command).collect()
+}
+
+/// What a run is compared by.
+struct Lived {
+    digests: BTreeMap<u64, String>,
+    commands: Vec<String>,
+}
+
+/// The straight run, once for all tests.
+fn straight() -> &'static (Lived, Contents) {
+    static RUN: OnceLock<(Lived, Contents)> = OnceLock::new();
+    RUN.get_or_init(|| {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("script.jsonl");
+        write_script(&file, script().into_iter());
+        run(home.path(), &[], &file, TICKS, &[]);
+        let contents = contents(home.path());
+        let lived = Lived { digests: digests(&contents), commands: commands(&contents) };
+        assert!(lived.commands.len() > 50, "the script has effects: {}", lived.commands.len());
+        (lived, contents)
+    })
+}
+
+#[track_caller]
+fn same(contents: &Contents) {
+    let lived = &straight().0;
+    let other = digests(contents);
+    let parted = lived.digests.iter().find(|(tick, digest)| other.get(tick) != Some(digest));
+    assert_eq!(parted, None, "the towns part there");
+    assert_eq!(commands(contents), lived.commands);
+}
+
+#[test]
+fn another_home_zone_and_environment_is_the_same_town() {
+    let home = tempfile::tempdir().unwrap();
+    let nested = home.path().join("a home/ünder another name");
+    std::fs::create_dir_all(&nested).unwrap();
+    let file = nested.join("script.jsonl");
+    write_script(&file, script().into_iter());
+    let env = [("TZ", "Pacific/Chatham"), ("LANG", "tr_TR.UTF-8"), ("LC_ALL", "tr_TR.UTF-8"), ("RUST_BACKTRACE", "1")];
+    run(&nested, &["--seed", "7"], &file, TICKS, &env);
+    same(&contents(&nested));
+}
+
+#[test]
+fn stopped_and_gone_on_in_a_new_process_is_the_same_town() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("script.jsonl");
+    write_script(&file, script().into_iter().filter(|(at, _)| *at < HALF));
+    run(home.path(), &[], &file, HALF, &[]);
+    write_script(&file, script().into_iter().filter(|(at, _)| *at >= HALF));
+    run(home.path(), &["--resume"], &file, TICKS, &[]);
+    same(&contents(home.path()));
+}
+
+#[test]
+fn gone_on_without_any_snapshot_is_the_same_town() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("script.jsonl");
+    write_script(&file, script().into_iter().filter(|(at, _)| *at < HALF));
+    run(home.path(), &[], &file, HALF, &[]);
+    std::fs::remove_dir_all(home.path().join("snapshots")).unwrap();
+    write_script(&file, script().into_iter().filter(|(at, _)| *at >= HALF));
+    run(home.path(), &["--resume"], &file, TICKS, &[]);
+    same(&contents(home.path()));
+}
+
+#[test]
+fn a_replay_is_the_same_town() {
+    let (lived, contents) = straight();
+    let mut player = JournalReplayer::from_header(&contents.header).expect("the header makes a town");
+    let mut seen = BTreeMap::new();
+    for entry in &contents.entries {
+        let each_tick = |town: &townlet_town::Town| {
+            if town.tick().is_multiple_of(journal::DIGEST_TICKS) {
+                seen.insert(town.tick(), town.digest());
+            }
+        };
+        player.play(entry, each_tick).expect("the journal fits the town");
+    }
+    assert_eq!((player.town.tick(), player.checked), (TICKS, TICKS / journal::DIGEST_TICKS));
+    assert_eq!(seen, lived.digests);
+}
+
+#[test]
+fn another_seed_or_another_command_is_another_town() {
+    let last = &straight().0.digests[&TICKS];
+    for (more, lines) in [(["--seed", "8"], script()), (["--seed", "7"], Vec::new())] {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("script.jsonl");
+        write_script(&file, lines.into_iter());
+        run(home.path(), &more, &file, TICKS, &[]);
+        assert_ne!(digests(&contents(home.path()))[&TICKS], *last);
+    }
+}
+
+#[test]
+fn a_replay_notices_a_journal_that_is_not_the_towns() {
+    let contents = &straight().1;
+    let mut player = JournalReplayer::from_header(&contents.header).expect("the header makes a town");
+    let told = contents.entries.iter().find_map(|entry| {
+        let mut entry = entry.clone();
+        if let Entry::Command { command: townlet_town::Command::SetPrice { value, .. }, .. } = &mut entry {
+            *value = townlet_town::Micro::whole(3);
+        }
+        player.play(&entry, |_| {}).err()
+    });
+    assert!(told.expect("the digest is another").contains("the digest is"));
+}

@@ -1,0 +1,33 @@
+//! Tests of the library crates and of single runs of the program, in one binary so that they share what they link.
+//!
+//! `cargo test --test suite <module>` runs one file. Tests that drive the program in a terminal, kill it or inject faults are in
+//! `tests/process` and `tests/fail_points`.
+
+#[path = "../kit/mod.rs"]
+mod kit;
+
+mod cli;
+mod command_table;
+mod determinism;
+mod employment;
+mod eval_command;
+mod generated_docs;
+mod idempotency_and_tokens;
+mod parser_mutations;
+mod preflight_command;
+mod privacy;
+mod promotion;
+mod recorded_source;
+mod rehearse_command;
+mod reload;
+mod resource_growth;
+mod restart;
+mod scenarios;
+mod service;
+#[cfg(unix)]
+mod shadow_training;
+#[cfg(target_os = "linux")]
+mod special_files;
+mod telemetry;
+#[cfg(unix)]
+mod train_command;

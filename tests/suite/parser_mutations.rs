@@ -1,0 +1,167 @@
+//! What strangers can send, taken apart by chance: command lines, requests, the events of a stream and its messages. Nothing may
+//! panic, and what is refused says why.
+//!
+//! `TOWNLET_SOAK=1` makes two hundred rounds of what is one otherwise. A failing input is printed with its seed;
+//! `TOWNLET_PARSER_SEED` repeats it. Good inputs are changed a little at a time, because bytes drawn blindly are refused
+//! by the first comma.
+
+use std::time::Instant;
+
+use townlet_shard::specs;
+use townlet_wire::sse::{Event, Reader};
+use townlet_wire::stream::digest;
+use townlet_wire::{Answer, Body, Diff, Envelope, Mirror, Request, SCHEMA_VERSION, Snapshot, command_line};
+
+/// Inputs a round, for each parser.
+const INPUTS: u64 = 10_000;
+
+/// `SplitMix64`: good enough to break things, and a seed repeats it.
+struct Chance(u64);
+
+impl Chance {
+    fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.draw() % limit.max(1) as u64) as usize
+    }
+
+    /// One of `seeds`, changed in up to eight places.
+    fn changed(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
+        const PIECES: [&[u8]; 14] = [
+            b"\"",
+            b"{",
+            b"}",
+            b"[",
+            b"null",
+            b"-1",
+            b"1e999",
+            b"18446744073709551616",
+            b"\\u0000",
+            b"\xff",
+            b"\x1b[2J",
+            b" --",
+            b"\n",
+            b":",
+        ];
+        let mut bytes = seeds[self.below(seeds.len())].clone();
+        for _ in 0..=self.below(8) {
+            let at = self.below(bytes.len() + 1);
+            match self.below(6) {
+                0 if at < bytes.len() => bytes[at] = self.draw() as u8,
+                1 if at < bytes.len() => drop(bytes.remove(at)),
+                2 => bytes.truncate(at),
+                3 => {
+                    let end = (at + self.below(40)).min(bytes.len());
+                    let piece = bytes[at..end].to_vec();
+                    let to = self.below(bytes.len() + 1);
+                    bytes.splice(to..to, piece);
+                }
+                _ => {
+                    let piece = PIECES[self.below(PIECES.len())];
+                    bytes.splice(at..at, piece.iter().copied());
+                }
+            }
+        }
+        bytes
+    }
+}
+
+/// Gives every round's inputs to a parser; how many it took as good.
+fn rounds(name: &str, seeds: &[Vec<u8>], mut takes: impl FnMut(&[u8]) -> bool) {
+    let soak = std::env::var("TOWNLET_SOAK").is_ok_and(|value| value == "1");
+    let fixed = std::env::var("TOWNLET_PARSER_SEED").ok().map(|seed| seed.parse::<u64>().expect("a seed is a number"));
+    let count = if fixed.is_some() { 1 } else { INPUTS * if soak { 200 } else { 1 } };
+    let started = Instant::now();
+    let mut good = 0_u64;
+    for input in 0..count {
+        let seed = fixed.unwrap_or(0x70_776e_6c65_7400 + input);
+        let bytes = Chance(seed).changed(seeds);
+        let taken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| takes(&bytes)));
+        let taken = taken.unwrap_or_else(|_| panic!("TOWNLET_PARSER_SEED={seed}: {}", String::from_utf8_lossy(&bytes)));
+        good += u64::from(taken);
+    }
+    println!("{name}: {count} inputs, {good} good, in {:.1} s", started.elapsed().as_secs_f64());
+    assert!(fixed.is_some() || (good > 0 && good < count), "{name}: nothing was taken, or nothing refused");
+}
+
+fn texts(seeds: &[&str]) -> Vec<Vec<u8>> {
+    seeds.iter().map(|seed| seed.as_bytes().to_vec()).collect()
+}
+
+#[test]
+fn command_lines() {
+    let specs = specs();
+    let mut seeds: Vec<Vec<u8>> = specs.iter().map(|spec| spec.usage().into_bytes()).collect();
+    seeds.extend(texts(&[
+        "employment_exit approve ada --reason \"moved \\\"away\\\"\"",
+        "setmoney ada 7.5",
+        "step 9",
+        "kpi",
+    ]));
+    rounds("command lines", &seeds, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        match command_line::parse(&specs, &text) {
+            Ok(parsed) => {
+                // Its normal form means the same.
+                let again = parsed.normalised();
+                assert_eq!(command_line::parse(&specs, &again).as_ref(), Ok(&parsed), "{again}");
+                true
+            }
+            Err(error) => {
+                assert!(error.code.starts_with("E_") && !error.message.is_empty());
+                false
+            }
+        }
+    });
+}
+
+#[test]
+fn requests_and_answers() {
+    let seeds = texts(&[
+        r#"{"command": "setmoney ada 7", "cmd_id": "01920000-0000-7000-8000-000000000000", "dry_run": true}"#,
+        r#"{"command": "escalate", "secret": "x", "query": false}"#,
+        r#"{"cmd_id":"a","command":"kpi","status":"ok","tick":3,"result":{"summary":"4 met"},"replayed":false,"audit":"f:1"}"#,
+    ]);
+    rounds("requests and answers", &seeds, |bytes| {
+        let answer = serde_json::from_slice::<Answer>(bytes);
+        if let Ok(answer) = &answer {
+            assert!(!answer.summary().is_empty() || answer.result.is_some());
+        }
+        serde_json::from_slice::<Request>(bytes).is_ok() || answer.is_ok()
+    });
+}
+
+#[test]
+fn streams() {
+    let one = Snapshot { schema_version: SCHEMA_VERSION.into(), tick: 1, ..Snapshot::default() };
+    let mut two = Snapshot { tick: 2, ..one.clone() };
+    two.agents.push(townlet_wire::telemetry::Agent { id: "ada".into(), ..Default::default() });
+    let message = |prev_seq, body, state: &Snapshot| {
+        let message = Envelope::leading_to(state, 7, prev_seq + 1, prev_seq, body);
+        Envelope { digest: Some(digest(state)), ..message }
+    };
+    let first = message(0, Body::Snapshot(Box::new(one.clone())), &one);
+    let then = message(1, Body::Diff(Box::new(Diff::between(&one, &two))), &two);
+    let event = |message: &Envelope| {
+        let data = serde_json::to_string(message).expect("it is plain data");
+        Event { id: message.position().to_string(), kind: message.body.kind().into(), data }.encoded()
+    };
+    let seeds = texts(&[&event(&first), &event(&then), &(event(&first) + &event(&then)), ": nothing\n\ndata: 1\n\n"]);
+    rounds("streams", &seeds, |bytes| {
+        let mut reader = Reader::default();
+        let mut mirror = Mirror::default();
+        mirror.take(first.clone()).expect("it is a snapshot");
+        let mut good = false;
+        for event in reader.take(bytes).expect("it is short") {
+            if let Ok(message) = serde_json::from_str::<Envelope>(&event.data) {
+                good |= mirror.take(message).is_ok();
+            }
+        }
+        good
+    });
+}

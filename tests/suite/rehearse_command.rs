@@ -1,0 +1,90 @@
+//! `townlet rehearse` by the program: that it holds on the shipped towns, what it says when a point is missed, and that it
+//! leaves nothing behind.
+
+use std::path::Path;
+use std::process::Output;
+
+use crate::kit::{command, repository};
+use serde_json::Value;
+
+fn rehearse(home: &Path, args: &[&str]) -> Output {
+    let args = std::iter::once("rehearse").chain(args.iter().copied());
+    command(home, args).env("TMPDIR", home).output().expect("the program starts")
+}
+
+fn left(home: &Path) -> usize {
+    std::fs::read_dir(home).expect("the folder").count()
+}
+
+fn config(name: &str) -> String {
+    repository("configs").join(name).display().to_string()
+}
+
+fn report(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+/// Names of the points that were missed.
+fn missed(report: &Value) -> Vec<&str> {
+    let points = report["points"].as_array().expect("points").iter();
+    points.filter(|point| point["passed"] == false).map(|point| point["point"].as_str().expect("a name")).collect()
+}
+
+#[test]
+fn the_checklist_holds_on_shipped_towns_and_leaves_nothing() {
+    for args in [vec![], vec!["--config".to_owned(), config("scenarios/employment_backlog.yaml")]] {
+        let home = tempfile::tempdir().expect("a folder");
+        let output = rehearse(home.path(), &args.iter().map(String::as_str).collect::<Vec<_>>());
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        for point in ["spawn", "setneed", "force_chat", "arrange_meet", "exit approved", "exit deferred"] {
+            assert!(said.lines().any(|line| line.starts_with(&format!("✓ {point}"))), "{point}: {said}");
+        }
+        assert!(said.contains("all 12 points hold"), "{said}");
+        assert_eq!(left(home.path()), 0, "the throw-away towns are gone, and nothing else was written");
+    }
+}
+
+#[test]
+fn under_privacy_it_holds_as_well() {
+    let home = tempfile::tempdir().expect("a folder");
+    let output = rehearse(home.path(), &["--json", "--set", "telemetry.privacy.enabled=true"]);
+    assert_eq!((output.status.code(), missed(&report(&output)).len()), (Some(0), 0), "{output:?}");
+}
+
+#[test]
+fn a_missed_point_is_said_with_what_was_expected_and_seen() {
+    let home = tempfile::tempdir().expect("a folder");
+    let shocked = config("default.yaml");
+    // Two days are too few for a tenure of three, and the default town's shocks come by themselves.
+    let args = ["--json", "--days", "2", "--fallback", &shocked];
+    let output = rehearse(home.path(), &args);
+    let told = report(&output);
+    assert_eq!((output.status.code(), missed(&told)), (Some(1), vec!["charter", "fallback"]), "{told}");
+    let charter = &told["points"].as_array().expect("points")[10];
+    assert!(charter["expected"].as_str().expect("text").contains("tenure ≥ 3 days"), "{charter}");
+    assert!(charter["seen"].as_str().expect("text").contains("tenure"), "{charter}");
+    // Nobody to talk to, to meet or to go on with.
+    let alone = rehearse(home.path(), &["--days", "2", "--set", "world.population=1"]);
+    let said = String::from_utf8_lossy(&alone.stdout);
+    assert_eq!(alone.status.code(), Some(1), "{said}");
+    assert!(said.contains("✗ force_chat") && said.contains("expected: two residents to try it on; seen: 1"), "{said}");
+    assert!(said.contains("Missed: ") && said.contains("✓ spawn"), "{said}");
+    assert_eq!(left(home.path()), 0);
+}
+
+#[test]
+fn bad_input_is_refused_before_any_town_starts() {
+    let home = tempfile::tempdir().expect("a folder");
+    for (args, words) in [
+        (["--config", "none.yaml"], "none.yaml: there is no such file"),
+        (["--fallback", "none.yaml"], "none.yaml: there is no such file"),
+        (["--set", "policy.release=0123456789abcdef"], "policy.release: `0123456789abcdef`"),
+        (["--days", "0"], "--days"),
+    ] {
+        let output = rehearse(home.path(), &args);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), said.contains(words)), (Some(2), true), "{args:?}: {said}");
+        assert!(output.stdout.is_empty());
+    }
+}

@@ -1,0 +1,556 @@
+//! The service over a live shard, by plain sockets and by the client of this program: what it answers, what it refuses, and
+//! that the town goes on whatever is sent to it.
+//!
+//! Knows the shard's handle, the service and the client. Rules: "HTTP service", "Roles and identity", "Idempotent retries".
+
+mod hostile_clients;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use crate::kit::{TIMEOUT, default_sources, options};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use townlet_audit::{Record, records};
+use townlet_server::{Server, ServerError};
+use townlet_shard::tokens::TokenStore;
+use townlet_shard::{Handle, Log, ShardError};
+use townlet_source::remote::{Client, ClientError, Target};
+use townlet_source::{Link, Remote, Source, SourceEvent};
+use townlet_wire::service::{AUDIT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, SNAPSHOT, STREAM};
+use townlet_wire::{Answer, Request, Role, Snapshot, Status};
+
+/// A served shard that stands still.
+struct Served {
+    home: TempDir,
+    shard: Arc<Handle>,
+    server: Server,
+    admin: String,
+    viewer: String,
+}
+
+/// What came back.
+struct Reply {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|why| panic!("{why}: {}", self.body))
+    }
+
+    fn code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+fn service(
+    home: &TempDir,
+    listen: &str,
+    tls: Option<(PathBuf, PathBuf)>,
+) -> (townlet_server::ListenOptions, townlet_server::Options) {
+    let place = townlet_server::ListenOptions { listen: listen.parse().expect("an address"), tls };
+    let options = townlet_server::Options {
+        token_file: home.path().join("ops/tokens.json"),
+        facts: vec![("townlet".into(), "test".into())],
+        log: Log::new(home.path().join("logs/townlet.log"), "service", false),
+    };
+    (place, options)
+}
+
+/// Serves a shard.
+fn serve(
+    shard: &Arc<Handle>,
+    (place, options): (townlet_server::ListenOptions, townlet_server::Options),
+) -> Result<Server, ServerError> {
+    townlet_server::start(Arc::clone(shard), place, options)
+}
+
+impl Served {
+    fn start() -> Self {
+        Self::with(None)
+    }
+
+    fn with(tls: Option<(PathBuf, PathBuf)>) -> Self {
+        let start = |home: &TempDir| townlet_shard::start(default_sources(&[]), 7, options(home.path(), true));
+        Self::around(crate::kit::temp_home(), tls, start)
+    }
+
+    fn around(
+        home: TempDir,
+        tls: Option<(PathBuf, PathBuf)>,
+        start: impl FnOnce(&TempDir) -> Result<Handle, ShardError>,
+    ) -> Self {
+        let file = home.path().join("ops/tokens.json");
+        let mut tokens = TokenStore::load(&file).expect("an empty store");
+        let (admin, viewer) = (tokens.make(Role::Admin).unwrap(), tokens.make(Role::Viewer).unwrap());
+        tokens.save(&file).expect("it is saved");
+        let shard = Arc::new(start(&home).expect("the shard starts"));
+        let server = serve(&shard, service(&home, "127.0.0.1:0", tls)).expect("it listens");
+        Self { home, shard, server, admin, viewer }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.server.address()).expect("it listens");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a time");
+        stream
+    }
+
+    fn send(&self, bytes: &[u8]) -> Reply {
+        let mut stream = self.connect();
+        // It may answer and close before all of it was read.
+        let _ = stream.write_all(bytes);
+        read(&mut stream)
+    }
+
+    fn get(&self, path: &str, headers: &str) -> Reply {
+        self.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n").as_bytes())
+    }
+
+    fn post(&self, headers: &str, body: &str) -> Reply {
+        let length = body.len();
+        let head = format!("POST {CONSOLE} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n");
+        self.send(format!("{head}content-type: application/json\r\n{headers}\r\n{body}").as_bytes())
+    }
+
+    fn admin(&self) -> String {
+        format!("authorization: Bearer {}\r\n", self.admin)
+    }
+
+    fn digest(&self) -> String {
+        self.shard.view().expect("it lives").1
+    }
+
+    fn log(&self) -> Vec<Record> {
+        let mut all = Vec::new();
+        records(&self.home.path().join("logs/console"), |_, _, record| {
+            all.extend(record);
+            Ok(())
+        })
+        .expect("the audit log is read");
+        all
+    }
+
+    fn client(&self, token: Option<&str>) -> Client {
+        Client::new(&Target { url: self.server.url(), token: token.map(str::to_owned), ca: None }).expect("an address")
+    }
+}
+
+fn read(stream: &mut TcpStream) -> Reply {
+    let mut bytes = Vec::new();
+    // A connection that is reset has said what it had to say; one that stays open has not.
+    if let Err(why) = stream.read_to_end(&mut bytes) {
+        assert!(!matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "it is not closed");
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    Reply { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+fn wait<T>(does: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(does)
+}
+
+#[test]
+fn every_endpoint_answers_and_is_in_the_document() {
+    let served = Served::start();
+    for path in [HEALTH, READY, SNAPSHOT, COMMANDS, AUDIT, METRICS, OPENAPI] {
+        let reply = served.get(path, "");
+        assert_eq!(reply.status, 200, "{path}: {}", reply.body);
+        assert!(reply.head.contains("townlet-schema: 0.2.0"), "{path}: {}", reply.head);
+    }
+    let view: Snapshot = serde_json::from_str(&served.get(SNAPSHOT, "").body).expect("a snapshot");
+    assert_eq!(view.schema_version, "0.2.0");
+    let figures = served.get(METRICS, "").body;
+    for part in [
+        "townlet_residents",
+        "# TYPE townlet_ghost_steps counter",
+        "townlet_ghost_steps_total",
+        "townlet_exit_queue_peak",
+    ] {
+        assert!(figures.contains(part), "{part}: {figures}");
+    }
+    let document = served.get(OPENAPI, "").json();
+    for path in [HEALTH, READY, SNAPSHOT, STREAM, CONSOLE, COMMANDS, AUDIT, METRICS, OPENAPI] {
+        assert!(document["paths"][path].is_object(), "{path}");
+    }
+    // Every reference of the document leads somewhere in it.
+    let text = document.to_string();
+    for place in text.split("\"$ref\":\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(document["components"]["schemas"][place].is_object(), "{place}");
+    }
+}
+
+#[test]
+fn a_command_by_http_is_answered_in_the_envelope_and_logged_by_its_token() {
+    let served = Served::start();
+    let line = |cmd_id: &str, command: &str| json!({ "command": command, "cmd_id": cmd_id }).to_string();
+    let done = served.post(&served.admin(), &line("a-1", "setmoney ada 7"));
+    assert_eq!((done.status, done.json()["replayed"].clone()), (200, json!(false)), "{}", done.body);
+    let before = served.digest();
+    let again = served.post(&served.admin(), &line("a-1", "setmoney ada 7"));
+    assert_eq!((again.status, again.json()["replayed"].clone()), (200, json!(true)), "{}", again.body);
+    assert_eq!(served.digest(), before);
+    for (headers, body, status, code) in [
+        (served.admin(), json!({ "command": "setmoney ada 7" }).to_string(), 400, "E_CMD_ID_REQUIRED"),
+        (served.admin(), line("a-1", "setmoney ada 8"), 422, "E_CMD_ID_REUSED"),
+        (served.admin(), line("a-2", "setmoney nobody 8"), 404, "E_NOT_FOUND"),
+        (served.admin(), line("a-2", "setmony ada 8"), 404, "E_UNKNOWN_COMMAND"),
+        (served.admin(), line("a-2", "setmoney ada much"), 400, "E_INVALID_ARG"),
+        (served.admin(), line("a|2", "setmoney ada 8"), 400, "E_INVALID_ARG"),
+        (served.admin(), line("01800000-0000-7000-8000-000000000000", "setmoney ada 8"), 409, "E_CMD_ID_EXPIRED"),
+        (served.admin(), "{}".into(), 400, "E_INVALID_ARG"),
+        (served.admin(), "[".into(), 400, "E_INVALID_ARG"),
+        (served.admin(), json!({ "command": "kpi", "more": 1 }).to_string(), 400, "E_INVALID_ARG"),
+        (served.admin(), line("a-3", "setmoney ada 9 twn_a_b"), 400, "E_INVALID_ARG"),
+        (String::new(), line("a-3", "setmoney ada 9"), 403, "E_FORBIDDEN"),
+        (String::new(), line("a-3", "escalate --reason \"let me\""), 403, "E_FORBIDDEN"),
+        (format!("authorization: Bearer {}\r\n", served.viewer), line("a-3", "pause"), 403, "E_FORBIDDEN"),
+        (format!("{}townlet-schema: 0.1.0\r\n", served.admin()), line("a-3", "setmoney ada 9"), 426, "E_SCHEMA_OLD"),
+    ] {
+        let reply = served.post(&headers, &body);
+        assert_eq!((reply.status, reply.code().as_str()), (status, code), "{body}: {}", reply.body);
+        assert!(!reply.body.contains("twn_a_b"), "{}", reply.body);
+    }
+    assert_eq!(served.digest(), before, "whatever was refused changed nothing");
+    // An older client may look, and one may try out anything.
+    let older = "townlet-schema: 0.1.0\r\n";
+    assert_eq!(served.post(older, &json!({ "command": "kpi" }).to_string()).status, 200);
+    let dry = json!({ "command": "setmoney ada 9", "dry_run": true }).to_string();
+    assert_eq!(served.post(&served.admin(), &dry).json()["status"], json!("dry_run"));
+    // Refusals are not waited for; a command that is acknowledged has them before it in the file.
+    assert_eq!(served.post(&served.admin(), &line("a-9", "setmoney ada 9")).status, 200);
+    let log = served.log();
+    let outcome = log.iter().find(|record| record.cmd_id == "a-1").expect("it is logged");
+    let id = served.admin.split('_').nth(1).unwrap();
+    assert_eq!((outcome.issuer.clone(), outcome.transport.as_str()), (format!("token:{id}"), "http"));
+    let refused = log.iter().find(|record| record.cmd_id == "a-3" && record.command == "setmoney");
+    assert!(refused.is_some_and(|record| record.issuer == "http:127.0.0.1"), "what was refused is logged too");
+    let secret = served.admin.rsplit('_').next().unwrap();
+    let text = std::fs::read_to_string(served.home.path().join("logs/console").join(log_name(&served))).unwrap();
+    assert!(!text.contains(secret));
+}
+
+#[test]
+fn an_admin_from_afar_reloads_the_shards_own_file_and_a_viewer_does_not() {
+    let home = crate::kit::temp_home();
+    let file = home.path().join(crate::kit::CONFIG_FILE);
+    std::fs::write(&file, "policy: { release: scripted }\n").unwrap();
+    let served = Served::around(home, None, |home| {
+        townlet_shard::start(
+            crate::kit::read_config(home.path()).expect("the file holds").sources,
+            7,
+            crate::kit::options_with_reload(home.path()),
+        )
+    });
+    std::fs::write(&file, "policy: { release: scripted }\nkpis: { attendance: 0.5 }\n").unwrap();
+    let line = |cmd_id: &str| json!({ "command": "reload_config", "cmd_id": cmd_id }).to_string();
+    let viewer = served.post(&format!("authorization: Bearer {}\r\n", served.viewer), &line("r-1"));
+    assert_eq!((viewer.status, viewer.code().as_str()), (403, "E_FORBIDDEN"));
+    let done = served.post(&served.admin(), &line("r-1"));
+    assert_eq!((done.status, &done.json()["result"]["changes"][0]["key"]), (200, &json!("kpis.attendance")));
+    std::fs::write(&file, "seed: 9\n").unwrap();
+    let again = served.post(&served.admin(), &line("r-1"));
+    assert_eq!((again.status, &again.json()["replayed"]), (200, &json!(true)), "{}", again.body);
+    let fixed = served.post(&served.admin(), &line("r-2"));
+    assert_eq!((fixed.status, fixed.code().as_str()), (409, "E_CONFLICT"), "{}", fixed.body);
+    let view: Snapshot = serde_json::from_str(&served.get(SNAPSHOT, "").body).expect("a snapshot");
+    assert_eq!(json!(view.texts_digest), done.json()["result"]["texts_digest"]["after"]);
+}
+
+fn log_name(served: &Served) -> String {
+    format!("{}-0001.jsonl", served.shard.run_id)
+}
+
+#[test]
+fn a_wrong_token_waits_and_a_right_one_never_does() {
+    let served = Served::start();
+    let with = |token: &str| served.get(COMMANDS, &format!("authorization: Bearer {token}\r\n"));
+    assert_eq!((with("twn_a_b").status, with("twn_a_c").status), (401, 429));
+    assert_eq!(with("twn_a_d").code(), "E_TOO_MANY");
+    assert!(with("twn_a_d").head.contains("retry-after: "));
+    let reply = with(&served.admin);
+    assert_eq!((reply.status, &reply.json()["session"]["role"]), (200, &json!("admin")));
+    for headers in [
+        "authorization: Basic YTpi\r\n",
+        "authorization: Bearer \r\n",
+        "authorization: Bearer a\r\nauthorization: Bearer b\r\n",
+    ] {
+        assert_eq!(served.get(COMMANDS, headers).status, 401, "{headers}");
+    }
+    assert_eq!(served.get(COMMANDS, "").json()["session"]["role"], json!("viewer"), "without one anybody may look");
+    let shown = served.get(&format!("{COMMANDS}?token={}", served.admin), "");
+    assert_eq!((shown.status, shown.code().as_str()), (400, "E_INVALID_ARG"));
+    // Revoked and made while it runs.
+    let file = served.home.path().join("ops/tokens.json");
+    let mut tokens = TokenStore::load(&file).unwrap();
+    assert!(tokens.revoke(served.admin.split('_').nth(1).unwrap()));
+    let fresh = tokens.make(Role::Admin).unwrap();
+    tokens.save(&file).unwrap();
+    assert_ne!(with(&served.admin).status, 200);
+    assert_eq!(with(&fresh).status, 200);
+    let said = std::fs::read_to_string(served.home.path().join("logs/townlet.log")).expect("refusals are written down");
+    assert!(
+        said.contains("E_UNAUTHORIZED")
+            && !said.contains("twn_")
+            && !said.contains(served.admin.rsplit('_').next().unwrap())
+    );
+}
+
+#[test]
+fn beyond_this_machine_it_takes_tls_and_tokens() {
+    let home = crate::kit::temp_home();
+    let shard = Arc::new(townlet_shard::start(default_sources(&[]), 7, options(home.path(), true)).unwrap());
+    let refused = |options| match serve(&shard, options) {
+        Err(ServerError::Open(why)) => why,
+        other => panic!("{other:?}"),
+    };
+    assert!(refused(service(&home, "0.0.0.0:0", None)).contains("--tls-cert"));
+    assert!(refused(service(&home, "[::]:0", None)).contains("--tls-cert"));
+    let (pair, _) = certificate(&home, "one");
+    assert!(refused(service(&home, "0.0.0.0:0", Some(pair.clone()))).contains("townlet token new"));
+    let file = home.path().join("ops/tokens.json");
+    let mut tokens = TokenStore::load(&file).unwrap();
+    tokens.make(Role::Admin).unwrap();
+    tokens.save(&file).unwrap();
+    assert!(serve(&shard, service(&home, "0.0.0.0:0", Some(pair))).is_ok());
+    let missing = (home.path().join("none.pem"), home.path().join("none.key"));
+    let why = serve(&shard, service(&home, "127.0.0.1:0", Some(missing))).unwrap_err();
+    assert!(why.to_string().contains("none.pem"), "{why}");
+}
+
+/// A certificate for 127.0.0.1 of its own, with its key; and the certificate alone, as an authority.
+fn certificate(home: &TempDir, name: &str) -> ((PathBuf, PathBuf), PathBuf) {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).expect("a certificate");
+    let (cert, key) = (home.path().join(format!("{name}.pem")), home.path().join(format!("{name}.key")));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    ((cert.clone(), key), cert)
+}
+
+#[test]
+fn tls_is_what_the_files_say_and_a_new_pair_is_taken_up() {
+    let folder = crate::kit::temp_home();
+    let (pair, authority) = certificate(&folder, "served");
+    let served = Served::with(Some(pair.clone()));
+    let ca = folder.path().join("ca.pem");
+    std::fs::copy(&authority, &ca).unwrap();
+    let with = |ca: &PathBuf| {
+        let target = Target { url: served.server.url(), token: Some(served.admin.clone()), ca: Some(ca.clone()) };
+        wait(Client::new(&target).expect("an address").welcome())
+    };
+    assert_eq!(with(&ca).expect("it is trusted").session.role, Role::Admin);
+    let (other, other_ca) = certificate(&folder, "other");
+    assert!(matches!(with(&other_ca), Err(ClientError::Lost(_))), "another authority vouches for nothing");
+    std::fs::copy(other.0, &pair.0).unwrap();
+    std::fs::copy(other.1, &pair.1).unwrap();
+    served.server.reload();
+    let late = Instant::now() + TIMEOUT;
+    while with(&other_ca).is_err() {
+        assert!(Instant::now() < late, "the new certificate is not taken up");
+    }
+    assert!(with(&ca).is_err());
+}
+
+/// What a source delivers.
+fn deliveries(source: &mut Remote) -> Receiver<SourceEvent> {
+    let (send, notices) = channel();
+    source.start(Box::new(move |notice| drop(send.send(notice))));
+    notices
+}
+
+#[track_caller]
+fn until<T>(notices: &Receiver<SourceEvent>, what: &str, mut fits: impl FnMut(SourceEvent) -> Option<T>) -> T {
+    let late = Instant::now() + TIMEOUT;
+    loop {
+        let notice = notices.recv_timeout(late.saturating_duration_since(Instant::now()));
+        if let Some(found) = fits(notice.unwrap_or_else(|_| panic!("it never came: {what}"))) {
+            return found;
+        }
+    }
+}
+
+fn view(notice: SourceEvent) -> Option<Arc<Snapshot>> {
+    if let SourceEvent::View(view) = notice { Some(view) } else { None }
+}
+
+fn answer(notice: SourceEvent) -> Option<Answer> {
+    if let SourceEvent::Answer(answer) = notice { Some(answer) } else { None }
+}
+
+/// Without what changes while a town stands still.
+fn steady(mut view: Snapshot) -> Snapshot {
+    view.health.uptime_seconds = 0;
+    view.clock.ticks_per_second = 0.0;
+    view
+}
+
+#[test]
+fn what_is_seen_from_afar_is_the_state() {
+    let served = Served::start();
+    let mut source = Remote::new(served.client(Some(&served.admin)));
+    let notices = deliveries(&mut source);
+    until(&notices, "who one is", |notice| match notice {
+        SourceEvent::SourceInfo(hello) if hello.session.role == Role::Admin => Some(()),
+        _ => None,
+    });
+    until(&notices, "a live connection", |notice| matches!(notice, SourceEvent::Link(Link::Live { .. })).then_some(()));
+    served.shard.run_to(400, |_| true);
+    source.send(Request::line("setmoney ada 3"));
+    assert_eq!(until(&notices, "an answer", answer).status, Status::Ok);
+    let here = steady(served.shard.view().unwrap().0);
+    until(&notices, "the same state", |notice| view(notice).filter(|view| steady(view.as_ref().clone()) == here));
+    assert!(source.close().contains("the town goes on"));
+    assert!(served.shard.view().is_some());
+}
+
+#[test]
+fn a_viewer_becomes_admin_by_a_token_and_viewer_again() {
+    let served = Served::start();
+    let mut source = Remote::new(served.client(None));
+    let notices = deliveries(&mut source);
+    until(&notices, "a live connection", |notice| matches!(notice, SourceEvent::Link(Link::Live { .. })).then_some(()));
+    let ask = |source: &mut Remote, request: Request| {
+        source.send(request);
+        until(&notices, "an answer", answer)
+    };
+    let code = |answer: Answer| answer.error.map(|error| error.code).unwrap_or_default();
+    assert_eq!(code(ask(&mut source, Request::line("setmoney ada 3"))), "E_FORBIDDEN");
+    let wrong = Request { secret: Some("twn_no_no".into()), ..Request::line("escalate") };
+    assert_eq!(code(ask(&mut source, wrong)), "E_UNAUTHORIZED");
+    let right = Request { secret: Some(served.admin.clone()), ..Request::line("escalate") };
+    assert_eq!(ask(&mut source, right).status, Status::Ok);
+    assert_eq!(ask(&mut source, Request::line("setmoney ada 3")).status, Status::Ok);
+    assert_eq!(ask(&mut source, Request::line("viewer")).status, Status::Ok);
+    assert_eq!(code(ask(&mut source, Request::line("setmoney ada 4"))), "E_FORBIDDEN");
+    assert!(served.log().iter().any(|record| record.command == "escalate" && record.transport == "http"));
+}
+
+#[test]
+fn a_service_that_stops_says_so_and_one_that_comes_back_is_found() {
+    let mut served = Served::start();
+    let mut source = Remote::new(served.client(Some(&served.admin)));
+    let notices = deliveries(&mut source);
+    until(&notices, "a live connection", |notice| matches!(notice, SourceEvent::Link(Link::Live { .. })).then_some(()));
+    let address = served.server.address();
+    served.server.stop();
+    let late = Instant::now() + TIMEOUT;
+    while TcpStream::connect(address).is_ok() {
+        assert!(Instant::now() < late, "it listens no more");
+    }
+    let why = until(&notices, "that it is lost", |notice| match notice {
+        SourceEvent::Link(Link::Reconnecting { why, .. }) => Some(why),
+        _ => None,
+    });
+    assert_eq!(why, "the shard is stopping");
+    // Sent while nobody listens: done once, when somebody does again.
+    let cmd_id = source.send(Request::line("setmoney ada 3"));
+    let again = service(&served.home, &address.to_string(), None);
+    served.server = serve(&served.shard, again).expect("the address is free again");
+    // The stream and the command find their way back each by itself: whichever is first.
+    let (mut live, mut done) = (false, None);
+    until(&notices, "the answer, and a live connection again", |notice| {
+        match notice {
+            SourceEvent::Link(link) => live = matches!(link, Link::Live { .. }),
+            SourceEvent::Answer(answer) => done = Some(answer),
+            _ => {}
+        }
+        (live && done.is_some()).then_some(())
+    });
+    let done = done.expect("waited for");
+    assert_eq!((done.status, done.cmd_id), (Status::Ok, cmd_id.clone()), "{:?}", done.error);
+    let outcomes =
+        served.log().into_iter().filter(|record| record.cmd_id == cmd_id && record.status == Some(Status::Ok)).count();
+    assert_eq!(outcomes, 1);
+}
+
+/// Answers like a shard of a newer schema, and counts the commands it gets.
+fn fake(state: &Snapshot) -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let commands = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let got = Arc::clone(&commands);
+    let session = json!({ "issuer": "token:x", "role": "admin", "transport": "http", "owner": false });
+    let welcome = json!({ "shard": "future", "schema_version": "0.3.0", "session": session,
+        "commands": townlet_shard::specs(), "facts": [], "also": "something new" });
+    let mut payload = serde_json::to_value(state).expect("a state");
+    payload["schema_version"] = json!("0.3.0");
+    payload["weather"] = json!({ "rain": 1.0 });
+    let envelope = json!({ "schema_version": "0.3.0", "config_id": "c", "shard": "future", "epoch": 1, "seq": 1,
+        "prev_seq": 0, "tick": 1, "kind": "snapshot", "payload": payload });
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut head = vec![0; 4_096];
+            let read = stream.read(&mut head).unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..read]).into_owned();
+            let (kind, body) = if head.contains(STREAM) {
+                ("text/event-stream", format!("id: 1:1\nevent: snapshot\ndata: {envelope}\n\n"))
+            } else if head.contains(COMMANDS) {
+                ("application/json", welcome.to_string())
+            } else if head.contains(SNAPSHOT) {
+                ("application/json", envelope["payload"].to_string())
+            } else {
+                got.lock().unwrap_or_else(PoisonError::into_inner).push(head.clone());
+                ("application/json", "{}".to_owned())
+            };
+            let open =
+                if head.contains(STREAM) { String::new() } else { format!("content-length: {}\r\n", body.len()) };
+            let _ = stream.write_all(
+                format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ntownlet-schema: 0.3.0\r\nconnection: close\r\n{open}\r\n{body}")
+                    .as_bytes(),
+            );
+            // The stream stays open until the client leaves.
+            if head.contains(STREAM) {
+                std::thread::spawn(move || stream.read(&mut [0; 16]));
+            }
+        }
+    });
+    (address, commands)
+}
+
+#[test]
+fn a_newer_shard_is_watched_and_not_commanded() {
+    let served = Served::start();
+    let (address, commands) = fake(&served.shard.view().unwrap().0);
+    let target = Target { url: format!("http://{address}"), token: Some(served.admin.clone()), ca: None };
+    let mut source = Remote::new(Client::new(&target).unwrap());
+    let notices = deliveries(&mut source);
+    assert_eq!(until(&notices, "its state", view).schema_version, "0.3.0");
+    source.send(Request::line("setmoney ada 3"));
+    let refused = until(&notices, "a refusal", answer);
+    assert_eq!(refused.error.map(|error| error.code).as_deref(), Some("E_SCHEMA_NEW"));
+    assert!(commands.lock().unwrap().is_empty(), "nothing was sent");
+    let binary = env!("CARGO_BIN_EXE_townlet");
+    let run = |args: &[&str]| {
+        let url = target.url.as_str();
+        let home = served.home.path();
+        let command = std::process::Command::new(binary)
+            .args(args)
+            .args(["--connect", url])
+            .env("HOME", home)
+            .env("XDG_CONFIG_HOME", home)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("it runs");
+        (command.status.code(), String::from_utf8_lossy(&command.stderr).into_owned())
+    };
+    let (status, said) = run(&["telemetry", "tail", "--count", "1"]);
+    assert!(status == Some(0) && said.contains("schema 0.3.0, newer than 0.2.0"), "{status:?} {said}");
+    let (status, said) = run(&["telemetry", "snapshot"]);
+    assert!(status == Some(0) && said.contains("schema 0.3.0, newer than 0.2.0"), "{status:?} {said}");
+    let told = std::process::Command::new(binary)
+        .args(["console", "--connect", &target.url, "setmoney ada 3"])
+        .env("HOME", served.home.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&told.stderr);
+    assert!(told.status.code() == Some(2) && said.contains("newer") && said.contains("Nothing was sent"), "{said}");
+    assert!(commands.lock().unwrap().is_empty(), "nothing was sent");
+}

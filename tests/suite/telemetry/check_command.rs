@@ -1,0 +1,148 @@
+//! `townlet telemetry check` and `archive` as somebody types them.
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::{Value, json};
+use townlet_shard::publish::Next;
+
+use super::schema::{golden, root};
+use crate::kit::{TestShard, command, temp_home};
+
+fn townlet(arguments: &[&str]) -> Output {
+    command(Path::new("."), arguments.iter().copied()).output().expect("the program runs")
+}
+
+fn check(path: &Path) -> (i32, String) {
+    let output = townlet(&["telemetry", "check", path.to_str().unwrap()]);
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.code().unwrap(), text)
+}
+
+fn fixed() -> Value {
+    golden().into_iter().find(|(name, _)| name == "fixed-names.json").unwrap().1
+}
+
+#[test]
+fn the_published_payloads_pass_as_a_folder() {
+    let folder = root().join("tests/golden/telemetry-0.2.0");
+    let (status, text) = check(&folder);
+    assert_eq!((status, text.lines().count()), (0, golden().len()), "{text}");
+    assert!(text.lines().all(|line| line.ends_with(": snapshot 0.2.0: valid")), "{text}");
+}
+
+type Change<'a> = &'a dyn Fn(&mut Value);
+
+#[test]
+fn what_is_wrong_is_said_with_its_path() {
+    let home = temp_home();
+    let path = home.path().join("payload.json");
+    let tell = |change: &dyn Fn(&mut Value)| {
+        let mut payload = fixed();
+        change(&mut payload);
+        std::fs::write(&path, payload.to_string()).unwrap();
+        check(&path)
+    };
+    let gone = |value: &mut Value, name: &str| drop(value.as_object_mut().unwrap().shift_remove(name));
+    let cases: [(Change<'_>, &str); 8] = [
+        (&|it| gone(it, "employment"), "$.employment: is missing"),
+        (&|it| gone(&mut it["jobs"]["ada"], "wallet"), "$.jobs.ada.wallet: is missing"),
+        (&|it| it["jobs"]["ada"]["wallet"] = json!("much"), "$.jobs.ada.wallet: expected number, found string"),
+        (&|it| it["employment"]["pending"] = json!([1]), "$.employment.pending[0]: expected string, found number"),
+        (&|it| it["tick"] = json!(-1), "$.tick: -1 is below the minimum of 0"),
+        (&|it| it["schema_version"] = json!("0.3.0"), "$.schema_version: \"0.3.0\" is not a known version"),
+        (&|it| gone(it, "schema_version"), "$.schema_version: is missing"),
+        (&|it| *it = json!([]), "$.schema_version: is missing"),
+    ];
+    for (change, says) in cases {
+        let (status, text) = tell(change);
+        assert_eq!(status, 1, "{text}");
+        assert!(text.contains(says), "{says}\n{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_bad_input_and_the_rest_is_told_all_the_same() {
+    let home = temp_home();
+    let (good, bad) = (home.path().join("a.json"), home.path().join("b.json"));
+    std::fs::write(&good, fixed().to_string()).unwrap();
+    std::fs::write(&bad, "{\"tick\": ").unwrap();
+    let (status, text) = check(home.path());
+    assert_eq!(status, 2);
+    assert!(text.contains("a.json: snapshot 0.2.0: valid") && text.contains("b.json: invalid JSON"), "{text}");
+    assert_eq!(check(&home.path().join("none.json")).0, 2);
+    let empty = home.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    assert_eq!(check(&empty).0, 2);
+}
+
+#[test]
+fn states_and_messages_of_a_living_town_pass_many_files_at_once() {
+    let home = temp_home();
+    let live = TestShard::new(home.path());
+    let stream = live.shard.stream(None, || {});
+    let folder = home.path().join("payloads");
+    std::fs::create_dir(&folder).unwrap();
+    let mut files = Vec::new();
+    for ticks in [0_u64, 40, 900, 1_500] {
+        live.run(ticks);
+        let file = folder.join(format!("{ticks}.json"));
+        std::fs::write(&file, serde_json::to_string(&live.view()).unwrap()).unwrap();
+        files.push(file);
+    }
+    let mut messages = String::new();
+    while let Next::Message(message) = stream.next(std::time::Duration::from_millis(500)) {
+        messages.push_str(&message.text);
+        messages.push('\n');
+    }
+    files.push(folder.join("stream.jsonl"));
+    std::fs::write(files.last().unwrap(), &messages).unwrap();
+    let named: Vec<&str> = files.iter().map(|file| file.to_str().unwrap()).collect();
+    let output = townlet(&[&["telemetry", "check"][..], &named].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(messages.lines().count() > 1 && text.lines().count() == 4 + messages.lines().count(), "{text}");
+    assert!(text.lines().all(|line| line.ends_with(" 0.2.0: valid")), "{text}");
+}
+
+#[test]
+fn a_program_gets_json() {
+    let home = temp_home();
+    let path = home.path().join("payload.jsonl");
+    let mut wrong = fixed();
+    wrong["day"] = json!(null);
+    let answer = json!({ "cmd_id": "1", "command": "telemetry_snapshot", "status": "ok", "result": fixed() });
+    std::fs::write(&path, format!("{}\n\n{wrong}\n{answer}\n", fixed())).unwrap();
+    let output = townlet(&["telemetry", "check", "--json", path.to_str().unwrap()]);
+    let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let passed: Vec<&Value> = rows.as_array().unwrap().iter().map(|row| &row["passed"]).collect();
+    assert_eq!((output.status.code(), passed), (Some(1), vec![&json!(true), &json!(false), &json!(true)]));
+    assert_eq!(rows[1]["mistakes"][0]["path"], "$.day");
+    assert_eq!(rows[2]["kind"], "answer");
+}
+
+#[test]
+fn messages_of_a_stream_are_held_to_their_own_schema() {
+    let home = temp_home();
+    let path = home.path().join("message.json");
+    let message = |kind: &str, payload: Value| {
+        json!({
+            "schema_version": "0.2.0", "config_id": "a", "shard": "b", "epoch": 1, "seq": 2, "prev_seq": 1, "tick": 3,
+            "kind": kind, "payload": payload,
+        })
+    };
+    let mut wrong = fixed();
+    wrong["day"] = json!("two");
+    let cases = [
+        (message("snapshot", fixed()), 0, "message 0.2.0: valid"),
+        (message("diff", json!({ "tick": 4, "kpis": { "remove": ["a"] } })), 0, "valid"),
+        (message("snapshot", wrong), 1, "$.payload.day: "),
+        (message("diff", json!({ "tick": "four" })), 1, "$.payload.tick: "),
+        (message("gossip", json!({})), 1, "$: matches none of the allowed forms ($.kind: expected \"snapshot\""),
+    ];
+    for (value, expected, says) in cases {
+        std::fs::write(&path, value.to_string()).unwrap();
+        let (status, text) = check(&path);
+        assert!(status == expected && text.contains(says), "{says}\n{text}");
+    }
+}

@@ -1,0 +1,215 @@
+//! `townlet train` and the policies it makes, as the command line has them: killed and gone on with, interrupted, diverging,
+//! released, refused.
+//!
+//! Runs the real program in a folder of its own on a small network and a few towns; how well it learns is not asked here.
+//! Rule: "Checkpoints".
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::kit::{self, command, json, shipped_policy, temp_home, wait_until};
+use townlet_learn::checkpoint::{Checkpoint, Registry};
+use townlet_learn::{Choice, NetworkPolicy};
+use townlet_shard::Driver;
+use townlet_town::Rules;
+
+/// A small training with a checkpoint every other update.
+const SMALL: &str = "train --seed 3 --set training.replicas=5 --set training.rollout_ticks=200 --set training.horizon_days=1 \
+                     --set training.hidden_units=16 --set ppo.mini_batch_size=64 --set training.checkpoint_updates=2";
+
+fn townlet(home: &Path, line: &str) -> (Option<i32>, String, String) {
+    ended(kit::townlet(home, line))
+}
+
+fn ended(output: Output) -> (Option<i32>, String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// Files of the shadow folder with this ending.
+fn shadows(home: &Path, ending: &str) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(home.join("snapshots/shadow")).into_iter().flatten().flatten();
+    files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
+}
+
+/// Starts a long training, waits for a state it can go on from, and sends a signal.
+fn stopped(home: &Path, line: &str, signal: &str) -> (Option<i32>, String, String) {
+    let mut child = command(home, line.split_whitespace()).spawn().expect("the program starts");
+    wait_until("a training that can be resumed", || {
+        assert_eq!(child.try_wait().expect("it can be asked"), None, "it ended before it could be stopped");
+        !shadows(home, "training").is_empty()
+    });
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
+    assert!(sent.success());
+    ended(child.wait_with_output().expect("it ends"))
+}
+
+#[test]
+fn ctrl_c_saves_and_says_how_to_go_on() {
+    let home = temp_home();
+    let (code, out, said) = stopped(home.path(), &format!("{SMALL} --steps 100000000 --plot"), "-INT");
+    assert_eq!(code, Some(130), "{said}");
+    let id = out.split("--resume ").nth(1).and_then(|rest| rest.split('`').next()).expect("how to go on");
+    let svg = out.lines().find_map(|line| line.strip_prefix("curves ")).expect("where the curves are").trim();
+    assert!(std::fs::read_to_string(home.path().join(svg)).expect("curves").starts_with("<svg"));
+    let again = json(home.path(), &format!("train --resume {id} --minutes 0.001 --json"));
+    assert_eq!(again["end"], "time limit reached");
+    assert!(again["row"]["update"].as_u64() > Some(2));
+}
+
+#[test]
+fn a_released_checkpoint_drives_a_town_and_anything_wrong_with_it_is_refused_by_name() {
+    let home = temp_home();
+    let told = json(home.path(), &format!("{SMALL} --steps 20000 --json"));
+    let id = told["checkpoint"].as_str().expect("an id");
+    let run = format!("--headless --tick-limit 200 --json --set policy.release={id}");
+    let refused = |line: &str, parts: &[&str]| {
+        let (code, out, said) = townlet(home.path(), line);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{said}");
+        for part in parts {
+            assert!(said.contains(part), "{part} is not in\n{said}");
+        }
+        assert!(!home.path().join("logs/journal").exists(), "nothing was written");
+    };
+    refused(&run, &[id, "shadow", "to release it"]);
+    let shadow = home.path().join(told["policy"].as_str().expect("a path"));
+    let released = home.path().join(format!("snapshots/rel/{id}.safetensors"));
+    std::fs::create_dir_all(released.parent().expect("a folder")).expect("it can be made");
+    let bytes = std::fs::read(&shadow).expect("a checkpoint");
+    std::fs::write(&released, &bytes[..bytes.len() - 5]).expect("it can be written");
+    refused(&run, &[id, "truncated"]);
+    let mut altered = bytes.clone();
+    *altered.last_mut().expect("bytes") ^= 1;
+    std::fs::write(&released, &altered).expect("it can be written");
+    refused(&run, &[id, "was altered"]);
+    std::fs::write(&released, &bytes).expect("it can be written");
+    refused(&format!("{run} --set config_id=elsewhere"), &[id, "config_id", "`town-v1`", "`elsewhere`"]);
+    refused(&format!("{run} --set features.systems.observations=full"), &[id, "observations", "`compact`", "`full`"]);
+    refused("--headless --tick-limit 9 --set policy.release=nobody", &["`nobody`", "shipped, scripted"]);
+    assert_eq!(json(home.path(), &run)["policy"], id);
+    // Evaluated by its name as well, without a step beyond its folder.
+    let judged = json(home.path(), &format!("eval --policy {id} --seeds 2 --days 1 --choice greedy --json"));
+    assert_eq!((&judged["policy"], &judged["against"]["policy"]), (&format!("{id} greedy").into(), &"scripted".into()));
+}
+
+#[test]
+fn a_town_that_runs_goes_on_whatever_becomes_of_its_checkpoint() {
+    let home = temp_home();
+    let (sources, registry) = (kit::default_sources(&[]), Registry::new(home.path().join("snapshots/rel")));
+    let mut shipped = shipped_policy();
+    shipped.meta.seed += 1;
+    let (id, bytes) = Checkpoint::encode(&shipped.meta, &shipped.weights, &shipped.normalizer);
+    let file = registry.path(&id);
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("it can be made");
+    std::fs::write(&file, bytes).expect("it can be written");
+    let rules = Rules::new(sources.clone()).expect("a town");
+    let network = NetworkPolicy::new(&registry.load(&id).expect("it is whole"), &rules, Choice::default());
+    let driver = Driver::Network(Box::new(network.expect("it fits")));
+    let town = townlet_shard::start(sources, 7, townlet_shard::Options { driver, ..kit::options(home.path(), true) })
+        .expect("it starts");
+    assert_eq!(town.run_to(20, |_| true), Some(20));
+    std::fs::write(&file, "nothing of use").expect("it can be written");
+    assert_eq!(town.run_to(60, |_| true), Some(60));
+    assert_eq!(town.view().expect("it runs").0.policy.id, id);
+    town.stop().expect("it is saved");
+}
+
+#[test]
+fn the_shipped_policy_drives_the_default_town_and_a_journal_needs_none() {
+    let home = temp_home();
+    let shipped = json(home.path(), "policy inspect shipped --json");
+    assert_eq!(shipped["refused_here"], Value::Null);
+    let first = json(home.path(), "--headless --tick-limit 600 --json");
+    assert_eq!(first["policy"], shipped["id"]);
+    let run = first["run_id"].as_str().expect("a run");
+    let replayed = json(home.path(), &format!("replay {run} --json"));
+    assert_eq!((&replayed["digest"], &replayed["disagreement"]), (&first["digest"], &Value::Null));
+    // Gone on with, it is as if it had never stopped.
+    let second = json(home.path(), "--headless --resume --tick-limit 1200 --json");
+    let apart = temp_home();
+    let whole = json(apart.path(), "--headless --tick-limit 1200 --json");
+    assert_eq!(second["digest"], whole["digest"]);
+    assert_eq!(json(home.path(), &format!("replay {run} --json"))["digest"], whole["digest"]);
+    let scripted = json(apart.path(), "--headless --tick-limit 1200 --json --set policy.release=scripted");
+    assert_eq!(scripted["policy"], "scripted");
+    assert_ne!(scripted["digest"], whole["digest"]);
+}
+
+#[test]
+fn a_live_town_tells_who_drives_it_what_was_weighed_and_who_drove_it_before() {
+    let home = temp_home();
+    let sources = kit::default_sources(&[]);
+    let shipped = shipped_policy();
+    let rules = Rules::new(sources.clone()).expect("a town");
+    let network = NetworkPolicy::new(&shipped, &rules, Choice::default()).expect("it fits");
+    let options =
+        townlet_shard::Options { driver: Driver::Network(Box::new(network)), ..kit::options(home.path(), true) };
+    let town = townlet_shard::start(sources, 7, options).expect("it starts");
+    assert_eq!(town.run_to(50, |_| true), Some(50));
+    let (view, _) = town.view().expect("it runs");
+    assert_eq!((view.policy.id.as_str(), view.policy.kind.as_str()), (shipped.id.as_str(), "network"));
+    assert!(!view.agents.is_empty());
+    for agent in &view.agents {
+        let top: Vec<f64> = agent.top_options.iter().map(|top| top.probability).collect();
+        assert!(top.len() == 3 && top[0] > 0.0 && top.is_sorted_by(|a, b| a >= b), "{top:?}");
+        assert!(top.iter().sum::<f64>() < 1.001 && agent.value.expect("a value").is_finite());
+    }
+    town.stop().expect("it is saved");
+    // Another policy may go on, and says so.
+    let recorded =
+        townlet_shard::recorded(&townlet_shard::Home::new(home.path()), "harbour", None, "snapshots").expect("the run");
+    let town = townlet_shard::resume(&recorded, kit::options(home.path(), true)).expect("it goes on");
+    let told = format!("the policy was {}; from tick 50 on it is scripted.", shipped.id);
+    assert!(town.notes.contains(&told), "{:?}", town.notes);
+    let (view, _) = town.view().expect("it runs");
+    assert_eq!(view.policy.id, "scripted");
+    assert!(view.agents.iter().all(|agent| agent.top_options.is_empty() && agent.value.is_none()));
+    town.stop().expect("it is saved");
+}
+
+#[test]
+fn a_training_goes_on_while_the_disk_refuses_and_writes_everything_when_it_no_longer_does() {
+    use std::io::{BufRead, BufReader};
+    let home = temp_home();
+    // Files stand where its folders should be.
+    let blocked = ["snapshots/shadow", "logs/training"].map(|folder| home.path().join(folder));
+    for path in &blocked {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
+        std::fs::write(path, b"").expect("it can be written");
+    }
+    let line = format!("{SMALL} --steps 1000000000");
+    let mut child = command(home.path(), line.split_whitespace())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut said = BufReader::new(child.stderr.take().expect("its messages")).lines().map_while(Result::ok);
+    let refused = said.find(|line| line.contains("logs/training")).expect("it says what the disk refuses");
+    assert!(refused.contains("The training continues"), "{refused}");
+    for path in &blocked {
+        std::fs::remove_file(path).expect("it can be removed");
+    }
+    assert!(said.any(|line| line.contains("rows and checkpoints can be written again")));
+    let signal = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("a signal");
+    assert!(signal.success());
+    assert_eq!(child.wait().expect("its status").code(), Some(130));
+    assert!(!shadows(home.path(), "training").is_empty());
+    let rows = std::fs::read_dir(home.path().join("logs/training")).expect("rows").flatten().next().expect("a file");
+    let text = std::fs::read_to_string(rows.path()).expect("text");
+    let updates: Vec<u64> = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("a row")["update"].as_u64().expect("a number"))
+        .collect();
+    assert_eq!(updates, (1..=updates.len() as u64).collect::<Vec<_>>(), "none is missing, none stands twice");
+    // Gone on with for a moment there are two; the newest one damaged, the one before it is gone on with, and it is said.
+    assert_eq!(townlet(home.path(), "train --resume --minutes 0.0001").0, Some(0));
+    let newest =
+        shadows(home.path(), "training").into_iter().max_by_key(|path| path.metadata().unwrap().modified().unwrap());
+    let newest = newest.expect("a training");
+    std::fs::write(&newest, b"townlet-train-1\ncut").expect("it can be written");
+    let (code, _, said) = townlet(home.path(), "train --resume --minutes 0.0001");
+    let id = newest.file_stem().unwrap().to_str().unwrap();
+    assert!(code == Some(0) && said.contains(id) && said.contains("passed over"), "{said}");
+}
