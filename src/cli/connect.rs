@@ -138,7 +138,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
 pub(super) fn warn_if_newer(version: &str) {
     if is_newer(version) {
         output::stderr!(
-            "warning: the shard's schema {} is newer than {SCHEMA_VERSION}. Read-only until this program is upgraded.",
+            "warning: the shard uses schema {}, newer than {SCHEMA_VERSION}. Read-only until this program is upgraded.",
             escape(version)
         );
     }

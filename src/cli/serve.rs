@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     for note in warnings.iter().chain(&shard.notes) {
         output::stderr!("{note}");
     }
-    output::line(&format!("serving {} at {}", shard.run_id, server.url()))?;
+    output::line(&format!("{} is served at {}", shard.run_id, server.url()))?;
     let mut stopped = false;
     while !stopped && !shard.is_over() {
         for signal in signals.pending() {

@@ -126,7 +126,7 @@ pub(super) fn append_decisions(path: &Path, decisions: &[Decision]) -> Result<us
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(say)?;
     }
-    townlet_files::ordinary(path).map_err(say)?;
+    townlet_files::require_regular(path).map_err(say)?;
     let known = std::fs::read_to_string(path).unwrap_or_default();
     let rows: Vec<&str> = known.lines().filter(|line| line.starts_with('|')).collect();
     let missing: Vec<&Decision> = decisions.iter().filter(|decision| !decision.is_listed_in(&rows)).collect();

@@ -69,7 +69,7 @@ impl Inner {
 }
 
 fn append(path: &Path, line: &str) -> std::io::Result<()> {
-    townlet_files::ordinary(path)?;
+    townlet_files::require_regular(path)?;
     if std::fs::metadata(path).is_ok_and(|found| found.len() >= MOST_BYTES) {
         std::fs::rename(path, path.with_extension("log.1"))?;
     }

@@ -66,7 +66,7 @@ fn while_a_tick_hangs_the_service_tells_and_the_process_ends_when_told() {
     assert!(observer.lost.contains("stopping"), "{}", observer.lost);
     let (status, said) = server.ended();
     assert_eq!(status, Some(3), "{said}");
-    for words in ["not everything could be saved: tick 300 hangs", "not waited for any longer", "--resume harbour-"] {
+    for words in ["saving failed: tick 300 hangs", "not waited for any longer", "--resume harbour-"] {
         assert!(said.contains(words), "{words}: {said}");
     }
     assert_eq!(kinds(home), [Kind::Hang]);

@@ -113,7 +113,7 @@ fn a_bundle_of_a_run_that_was_reloaded_replays_under_both_texts_and_holds_no_sec
     let into = tempfile::tempdir().unwrap();
     let folder = unpacked(&home.join("b.tar.zst"), into.path());
     let (status, said) = run(&folder, &["replay", "replay.tlj"]);
-    assert_eq!((status, said.contains("ran under a reloaded configuration")), (Some(0), true), "{said}");
+    assert_eq!((status, said.contains("configuration reloaded at tick")), (Some(0), true), "{said}");
     assert!(said.contains(&format!("tick {}  {}", expected.tick, expected.digest)), "{said}");
     let told = std::fs::read_to_string(folder.join("config/affordances-affordances.yaml")).expect("the texts");
     assert!(told.contains("duration: 9\n"), "the texts are those it ran under last");
@@ -332,7 +332,7 @@ mod broken {
         seat.until("the screen", vt100::Screen::alternate_screen);
         seat.terminal_restored();
         assert_eq!(seat.ended(), 3);
-        for words in ["failpoint screen_draw", "the screen broke off at tick", "the town was saved", "--resume"] {
+        for words in ["failpoint screen_draw", "the interface crashed at tick", "the town was saved", "--resume"] {
             assert!(seat.text().contains(words), "{words}: {}", seat.text());
         }
         let (it, folder) = only(home, Kind::Crash);

@@ -52,7 +52,7 @@ fn in_a_new_home_every_check_holds_and_nothing_is_written() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(said.lines().filter(|line| line.starts_with('✓')).count(), 9, "{said}");
-    assert!(said.contains("config_id") && said.contains("town-v1") && said.contains("all 9 checks hold"), "{said}");
+    assert!(said.contains("config_id") && said.contains("town-v1") && said.contains("all 9 checks passed"), "{said}");
     assert_eq!(names(home.path()), Vec::<String>::new());
 }
 
@@ -99,7 +99,7 @@ fn one_folder_under_two_names_and_a_file_in_the_way_are_named() {
     fails(home.path(), "", "folders", &["one folder"]);
     std::fs::remove_file(snapshots.join("shadow")).expect("the link goes");
     std::fs::write(home.path().join("ops"), "in the way").expect("a file");
-    fails(home.path(), "", "folders", &["ops/incidents", "cannot be written to"]);
+    fails(home.path(), "", "folders", &["ops/incidents", "is not writable"]);
 }
 
 #[cfg(unix)]

@@ -37,7 +37,7 @@ pub(super) fn append(
     evidence: Option<&Evidence>,
 ) -> Result<(), String> {
     let say = |error: std::io::Error| format!("{}: {error}", path.display());
-    townlet_files::ordinary(path).map_err(say)?;
+    townlet_files::require_regular(path).map_err(say)?;
     let known = std::fs::read_to_string(path).unwrap_or_default();
     let missing = |step: &&Step| {
         let begin = begin(shard, step);
