@@ -94,10 +94,6 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
     moment.parse().map_err(|_| "expected a date such as 2026-03-01 or a time such as 2026-03-01T12:00:00Z".to_owned())
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// A folder or file that is missing or cannot be read.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Subcommand::Verify { paths, json } => verify(paths, *json),

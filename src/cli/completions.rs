@@ -14,10 +14,6 @@ pub(super) struct Args {
     shell: Shell,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// When standard output cannot be written.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut super::command(), "townlet", &mut script);

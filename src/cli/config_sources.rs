@@ -45,9 +45,6 @@ pub(super) struct ConfigSources {
 }
 
 /// Reads and validates the configuration and the files that it names.
-///
-/// # Errors
-/// A missing or invalid file, with the position of each mistake.
 pub(super) fn load(args: &ConfigArgs, flags: Vec<(String, String)>) -> anyhow::Result<ConfigSources> {
     let file = args.config.as_deref().map(read_file).transpose()?;
     let mut environment = Vec::new();
@@ -78,9 +75,6 @@ fn reloader(args: &ConfigArgs, flags: Vec<(String, String)>) -> Result<Read, Str
 }
 
 /// Loads a built-in configuration, independent of environment and flags.
-///
-/// # Errors
-/// A named file that is not built in.
 pub(super) fn shipped(name: &str, text: &str) -> anyhow::Result<ConfigSources> {
     assemble(&Layers { file: Some((name.into(), text.into())), ..Layers::default() }, None)
 }
@@ -103,9 +97,6 @@ fn assemble(layers: &Layers, folder: Option<&Path>) -> anyhow::Result<ConfigSour
 }
 
 /// Reads a text file. Returns its name and content.
-///
-/// # Errors
-/// A file that cannot be read, is not UTF-8 or is too large.
 pub(super) fn read_file(path: &Path) -> anyhow::Result<(String, String)> {
     Ok((path.display().to_string(), output::read_text(path, MAX_BYTES)?))
 }

@@ -43,9 +43,6 @@ pub(super) struct ShardTarget {
 
 impl ConnectArgs {
     /// The requested shards; without `--connect`, those of the user configuration.
-    ///
-    /// # Errors
-    /// An unknown name, or an invalid URL, token or certificate.
     pub(super) fn targets(&self, user: &UserConfig) -> Result<Vec<ShardTarget>> {
         let requested: Vec<String> = if self.connect.is_empty() {
             user.shards.iter().map(|shard| shard.name.clone()).collect()
@@ -61,9 +58,6 @@ impl ConnectArgs {
     }
 
     /// The only requested shard.
-    ///
-    /// # Errors
-    /// As [`Self::targets`]; several shards.
     pub(super) fn single_target(&self, user: &UserConfig) -> Result<ShardTarget> {
         let mut targets = self.targets(user)?;
         match (targets.pop(), targets.is_empty()) {
@@ -123,9 +117,6 @@ fn read_token(file: &Path) -> Result<String> {
 }
 
 /// A single-threaded runtime.
-///
-/// # Errors
-/// An error of the operating system.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_io()

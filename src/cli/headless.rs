@@ -24,10 +24,6 @@ use townlet_wire::{Answer, Status};
 /// Default number of days.
 const DEFAULT_DAYS: u64 = 10;
 
-/// Runs the town to its limit.
-///
-/// # Errors
-/// Invalid input, or an output file that cannot be written.
 pub(super) fn run(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
     let day = u64::from(input.loaded.config.time.ticks_per_day);
     let warnings = input.loaded.warnings.clone();

@@ -54,10 +54,6 @@ struct Bundle {
     json: bool,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// An unknown run, or a file that cannot be written.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Subcommand::Bundle(args) => bundle(args)?,

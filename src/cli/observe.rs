@@ -19,10 +19,6 @@ pub(super) struct Args {
     screen: ScreenArgs,
 }
 
-/// Runs the interface until the operator leaves.
-///
-/// # Errors
-/// Invalid input, or a terminal error.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let user = user_config::load()?;
     let targets = args.connect.targets(&user)?;

@@ -5,12 +5,14 @@
 
 use std::io::{self, IsTerminal as _, Read as _, Write};
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
+use super::EXIT_CHECK_FAILED;
 use townlet_tui::format::{pad, width};
 use townlet_wire::escape;
 
@@ -82,9 +84,6 @@ pub(super) fn read_error(path: &Path, error: &io::Error) -> anyhow::Error {
 }
 
 /// Fails unless `path` names a new file in an existing folder.
-///
-/// # Errors
-/// With the name of the existing file or the missing folder.
 pub(super) fn require_new_file(path: &Path) -> Result<()> {
     let name = escape(&path.display().to_string());
     if path.symlink_metadata().is_ok() {
@@ -98,9 +97,6 @@ pub(super) fn require_new_file(path: &Path) -> Result<()> {
 }
 
 /// Fails unless the folder of `--home` exists.
-///
-/// # Errors
-/// With the name of the folder.
 pub(super) fn require_home(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -109,9 +105,6 @@ pub(super) fn require_home(path: &Path) -> Result<()> {
 }
 
 /// Reads a file of at most `limit` bytes.
-///
-/// # Errors
-/// A file that cannot be read or is larger.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = townlet_files::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
@@ -124,9 +117,6 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 }
 
 /// Reads a text file of at most `limit` bytes.
-///
-/// # Errors
-/// As [`read`]; a file that is not UTF-8.
 pub(super) fn read_text(path: &Path, limit: u64) -> Result<String> {
     let not_text = |_| read_error(path, &io::ErrorKind::InvalidData.into());
     String::from_utf8(read(path, limit)?).map_err(not_text)
@@ -168,6 +158,48 @@ pub(super) fn progress_bar(length: u64, hidden: bool, template: &str) -> Progres
     }
     bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
+}
+
+/// Prints the results of named checks, as lines or as one JSON object.
+pub(super) struct CheckReport {
+    json: bool,
+    name_width: usize,
+    rows: Vec<Value>,
+    failed: Vec<&'static str>,
+}
+
+impl CheckReport {
+    /// An empty report with the width of the column of names.
+    pub(super) const fn new(json: bool, name_width: usize) -> Self {
+        Self { json, name_width, rows: Vec::new(), failed: Vec::new() }
+    }
+
+    /// Adds a result. Prints it at once, unless the output is JSON.
+    pub(super) fn add(&mut self, name: &'static str, passed: bool, text: &str, row: Value) -> Result<()> {
+        self.rows.push(row);
+        if !passed {
+            self.failed.push(name);
+        }
+        if self.json {
+            return Ok(());
+        }
+        line(&format!("{} {name:<width$} {}", if passed { '✓' } else { '✗' }, escape(text), width = self.name_width))
+    }
+
+    /// Prints the summary with `subject` appended, or `document` with the rows under `key`. Returns the exit status.
+    pub(super) fn finish(self, subject: &str, mut document: Value, key: &str) -> Result<ExitCode> {
+        let (all, failed) = (self.rows.len(), self.failed.len());
+        if self.json {
+            document["passed"] = (failed == 0).into();
+            document[key] = self.rows.into();
+            json(&document)?;
+        } else if failed == 0 {
+            line(&format!("all {all} checks passed{subject}"))?;
+        } else {
+            line(&format!("{failed} of {all} checks failed: {}{subject}", self.failed.join(", ")))?;
+        }
+        Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CHECK_FAILED) })
+    }
 }
 
 #[cfg(test)]

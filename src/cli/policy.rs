@@ -57,10 +57,6 @@ struct CatalogArgs {
     json: bool,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// A checkpoint that cannot be read.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Subcommand::List { catalog } => list(catalog)?,

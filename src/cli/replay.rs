@@ -71,10 +71,6 @@ struct Digest {
     digest: String,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// A run or file that is missing or cannot be read.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let files = files(args)?;
     if args.watch {

@@ -45,9 +45,6 @@ pub(super) struct LaunchArgs {
 
 impl LaunchArgs {
     /// Loads the configuration and the files that it names.
-    ///
-    /// # Errors
-    /// See [`config_sources::load`].
     pub(super) fn load(&self) -> anyhow::Result<ConfigSources> {
         let flags = self.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
         config_sources::load(&self.config, flags)
@@ -143,10 +140,6 @@ static SCREENS: [(&str, Screen); 7] = [
     ("economy", Screen::Economy),
 ];
 
-/// Runs a town.
-///
-/// # Errors
-/// Invalid input; nothing is written in that case.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let sources = args.launch.load()?;
     if args.headless {
@@ -166,9 +159,6 @@ pub(super) struct Pace {
 }
 
 /// Starts or resumes a shard.
-///
-/// # Errors
-/// A configuration, policy or run that cannot be used.
 pub(super) fn launch(args: &LaunchArgs, pace: Pace, input: ConfigSources) -> anyhow::Result<Handle> {
     let config = &input.loaded.config;
     let mut options = Options {
@@ -249,9 +239,6 @@ pub(super) fn token_file(home: &Path, config: &Config) -> PathBuf {
 }
 
 /// Options of the terminal interface; flags override the user's configuration.
-///
-/// # Errors
-/// An unknown theme or an invalid key binding.
 pub(super) fn screen_options(
     args: &ScreenArgs,
     user: &user_config::UserConfig,

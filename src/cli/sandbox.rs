@@ -34,9 +34,6 @@ impl CheckFailure {
 }
 
 /// Checks an expectation.
-///
-/// # Errors
-/// The failure, unless it `holds`.
 pub(super) fn ensure(holds: bool, expected: impl Into<String>, seen: impl Into<String>) -> Result<(), CheckFailure> {
     if holds { Ok(()) } else { Err(CheckFailure::new(expected, seen)) }
 }
@@ -51,9 +48,6 @@ pub(super) struct Sandbox {
 
 impl Sandbox {
     /// Starts a new town.
-    ///
-    /// # Errors
-    /// A town that does not start.
     pub(super) fn open(sources: Sources, seed: u64, driver: Driver) -> Result<Self> {
         let home = tempfile::tempdir().context("cannot create a temporary folder")?;
         let options = Options {
@@ -79,17 +73,11 @@ impl Sandbox {
     }
 
     /// The current state and digest.
-    ///
-    /// # Errors
-    /// When the town has stopped.
     pub(super) fn view(&self) -> Result<(Snapshot, String), CheckFailure> {
         self.shard.view().ok_or_else(|| self.stopped())
     }
 
     /// The next snapshot that observers receive.
-    ///
-    /// # Errors
-    /// After [`TIMEOUT`].
     pub(super) fn next_snapshot(&self) -> Result<Arc<Snapshot>, CheckFailure> {
         let (sender, messages) = channel();
         self.shard.subscribe(move |view| drop(sender.send(view)));
@@ -99,9 +87,6 @@ impl Sandbox {
     }
 
     /// Advances the town.
-    ///
-    /// # Errors
-    /// When the town has stopped.
     pub(super) fn run(&self, ticks: u64) -> Result<(), CheckFailure> {
         let until = self.shard.tick() + ticks;
         let reached = self.shard.run_to(until, |_| true);
@@ -109,9 +94,6 @@ impl Sandbox {
     }
 
     /// Runs a command, first as a dry run.
-    ///
-    /// # Errors
-    /// A refused command, or a dry run that changes the town.
     pub(super) fn run_command(&self, line: &str) -> Result<Answer, CheckFailure> {
         let before = self.view()?.1;
         self.ask(line, true)?;

@@ -41,9 +41,6 @@ pub(super) struct Script {
 
 impl Script {
     /// Reads a script and checks JSON, command, arguments and tick of every line.
-    ///
-    /// # Errors
-    /// The first invalid line, with file and line number.
     pub(super) fn load(path: &Path, role: Role, from: u64, until: u64) -> anyhow::Result<Self> {
         let name = path.display();
         let text = output::read_text(path, MAX_BYTES)?;

@@ -35,10 +35,6 @@ pub(super) struct Args {
     paused: bool,
 }
 
-/// Serves a town.
-///
-/// # Errors
-/// Invalid input; nothing listens in that case.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let input = args.launch.load()?;
     let warnings = input.loaded.warnings.clone();
@@ -75,18 +71,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Binds the address, before a town is started.
-///
-/// # Errors
-/// An address or certificate that cannot be used.
 pub(super) fn bind(listen: SocketAddr, tls: &TlsArgs) -> Result<BoundListener> {
     let options = townlet_server::ListenOptions { listen, tls: tls.tls_cert.clone().zip(tls.tls_key.clone()) };
     townlet_server::bind(options).map_err(|why| anyhow!(why))
 }
 
 /// Serves a running shard. Refused requests are logged, with `to_stderr` also to standard error.
-///
-/// # Errors
-/// See [`townlet_server::ServerError`].
 pub(super) fn serve(
     listener: BoundListener,
     shard: &Arc<Handle>,

@@ -53,10 +53,6 @@ enum Subcommand {
     },
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// A file that cannot be read.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Subcommand::List { home, root, json } => list(&Home::new(home), root, *json)?,
@@ -67,9 +63,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Reads a snapshot. The inner result tells whether its content is valid.
-///
-/// # Errors
-/// A file that cannot be opened.
 fn read(file: &Path) -> Result<Result<Found, String>> {
     match townlet_files::open(file) {
         // `snapshots::read` reports a path that is not a regular file.

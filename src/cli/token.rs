@@ -51,10 +51,6 @@ enum Subcommand {
     },
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// A token store that cannot be used, or an unknown token.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let file = args.file.clone().unwrap_or_else(|| token_file(&args.home, &Config::default()));
     if std::fs::symlink_metadata(&file).is_ok_and(|found| !found.is_file()) {

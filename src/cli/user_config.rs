@@ -47,9 +47,6 @@ pub(super) fn path() -> Option<PathBuf> {
 }
 
 /// Reads the file; a missing file is empty.
-///
-/// # Errors
-/// An invalid file, with the position of each mistake.
 pub(super) fn load() -> anyhow::Result<UserConfig> {
     let Some(path) = path() else { return Ok(UserConfig::default()) };
     match townlet_files::text(&path) {
@@ -62,9 +59,6 @@ pub(super) fn load() -> anyhow::Result<UserConfig> {
 
 impl UserConfig {
     /// The default keys with the user's changes.
-    ///
-    /// # Errors
-    /// Every invalid or duplicate key.
     pub(super) fn keymap(&self) -> anyhow::Result<Keymap> {
         Keymap::remapped(&self.keys).map_err(|errors| {
             let file = path().map_or_else(|| "the user configuration".to_owned(), |path| path.display().to_string());

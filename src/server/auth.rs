@@ -45,9 +45,6 @@ impl Rejection {
 
 impl Authenticator {
     /// Reads the token store. A missing file is an empty store.
-    ///
-    /// # Errors
-    /// The line that cannot be parsed.
     pub(super) fn open(path: &Path) -> Result<Self, String> {
         let seen = file_stamp(path);
         Ok(Self { path: path.to_owned(), seen, tokens: TokenStore::load(path)? })

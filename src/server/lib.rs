@@ -56,22 +56,10 @@ pub struct BoundListener {
     tls: Option<tls::Tls>,
 }
 
-/// Why a service cannot start.
+/// Why a service cannot start, as a message: the address, the certificate, the token store or a missing token.
 #[derive(Debug, Error)]
-pub enum ServerError {
-    /// An address other than loopback without TLS or without a token.
-    #[error("{0}")]
-    Open(String),
-    /// The certificate or its key.
-    #[error("{0}")]
-    Tls(String),
-    /// The token store.
-    #[error("{0}")]
-    Tokens(String),
-    /// The address, or the threads.
-    #[error("{0}")]
-    Listen(String),
-}
+#[error("{0}")]
+pub struct ServerError(String);
 
 /// A running service. Dropping it stops the service, not the shard.
 #[derive(Debug)]
@@ -111,13 +99,13 @@ impl AppState {
 pub fn bind(place: ListenOptions) -> Result<BoundListener, ServerError> {
     let address = place.listen;
     if !address.ip().is_loopback() && place.tls.is_none() {
-        return Err(ServerError::Open(format!(
+        return Err(ServerError(format!(
             "{address} is reachable from other machines and requires TLS. Pass `--tls-cert` and `--tls-key`, or listen on \
              127.0.0.1."
         )));
     }
-    let tls = place.tls.map(|(cert, key)| tls::Tls::load(cert, key)).transpose().map_err(ServerError::Tls)?;
-    let listen_error = |error: std::io::Error| ServerError::Listen(format!("{address}: {error}."));
+    let tls = place.tls.map(|(cert, key)| tls::Tls::load(cert, key)).transpose().map_err(ServerError)?;
+    let listen_error = |error: std::io::Error| ServerError(format!("{address}: {error}."));
     let listener = TcpListener::bind(address).map_err(listen_error)?;
     listener.set_nonblocking(true).map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
@@ -140,9 +128,9 @@ impl BoundListener {
     /// See [`ServerError`]. The address is then released.
     pub fn serve(self, shard: Arc<Handle>, options: Options) -> Result<Server, ServerError> {
         let Self { address, listener, tls } = self;
-        let authenticator = auth::Authenticator::open(&options.token_file).map_err(ServerError::Tokens)?;
+        let authenticator = auth::Authenticator::open(&options.token_file).map_err(ServerError)?;
         if !address.ip().is_loopback() && !authenticator.has_tokens() {
-            return Err(ServerError::Open(format!(
+            return Err(ServerError(format!(
                 "{address} is reachable from other machines and requires a token, but {} contains none. Create one with \
                  `townlet token new --role admin`.",
                 options.token_file.display()
@@ -161,7 +149,7 @@ impl BoundListener {
             log: options.log,
             audit_reads: Arc::new(tokio::sync::Semaphore::new(1)),
         });
-        let listen_error = |error: std::io::Error| ServerError::Listen(format!("{address}: {error}."));
+        let listen_error = |error: std::io::Error| ServerError(format!("{address}: {error}."));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(8)

@@ -26,9 +26,6 @@ type Stamp = (Option<SystemTime>, Option<SystemTime>);
 
 impl Tls {
     /// Reads both files.
-    ///
-    /// # Errors
-    /// The unusable file and the reason.
     pub(super) fn load(cert: PathBuf, key: PathBuf) -> Result<Self, String> {
         let current = (file_stamp(&cert, &key), read(&cert, &key)?);
         Ok(Self { cert, key, current: Mutex::new(current) })
@@ -40,9 +37,6 @@ impl Tls {
     }
 
     /// Reads both files again if they changed or with `force`; returns whether it did. After an error the old pair stays in use.
-    ///
-    /// # Errors
-    /// The unusable file and the reason.
     pub(super) fn reload(&self, force: bool) -> Result<bool, String> {
         let found = file_stamp(&self.cert, &self.key);
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);

@@ -298,7 +298,11 @@ fn a_configuration_that_the_shipped_policy_does_not_fit_is_told_so() {
 fn scripts_are_refused_whole_before_anything_is_written() {
     let script = |line: &'static str| [("s.jsonl", line)];
     let run = "run --headless --tick-limit 50 --script s.jsonl";
-    refused(&script("{\"tick\":5,\"command\":\"pause\"}"), run, &["s.jsonl:1", "not available in headless runs", "`pause`"]);
+    refused(
+        &script("{\"tick\":5,\"command\":\"pause\"}"),
+        run,
+        &["s.jsonl:1", "not available in headless runs", "`pause`"],
+    );
     refused(&script("{\"command\":\"kpi\",\"cmd_id\":\"a b\"}"), run, &["s.jsonl:1", "cmd_id"]);
     refused(&script("{\"tick\":51,\"command\":\"kpi\"}"), run, &["s.jsonl:1", "tick 51", "from 0 to 50"]);
     refused(&script("\n{\"command\":\"kpo\"}"), run, &["s.jsonl:2", "`kpo`", "`kpi`"]);

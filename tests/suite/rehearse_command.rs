@@ -69,7 +69,7 @@ fn a_missed_point_is_said_with_what_was_expected_and_seen() {
     let said = String::from_utf8_lossy(&alone.stdout);
     assert_eq!(alone.status.code(), Some(1), "{said}");
     assert!(said.contains("✗ force_chat") && said.contains("expected at least two residents, found 1"), "{said}");
-    assert!(said.contains("Failed: ") && said.contains("✓ spawn"), "{said}");
+    assert!(said.contains("checks failed: ") && said.contains("✓ spawn"), "{said}");
     assert_eq!(left(home.path()), 0);
 }
 

@@ -12,9 +12,6 @@ use crate::cli::{config_sources, output};
 use townlet_shard::home;
 
 /// Converts `old` into `out`, or to standard output with the report on standard error.
-///
-/// # Errors
-/// A file that cannot be read, or an existing output file; nothing is written in that case.
 pub(super) fn import(old: &Path, out: Option<&Path>, json: bool) -> Result<()> {
     let (name, text) = config_sources::read_file(old)?;
     let events = out.map(perturbations_path);

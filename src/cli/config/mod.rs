@@ -68,10 +68,6 @@ enum Subcommand {
     },
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// An invalid file, with the position of each mistake.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Subcommand::Check { file, json } => return check(file, *json),

@@ -44,10 +44,6 @@ pub(super) struct Args {
     command: Vec<String>,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// Invalid input; nothing was sent.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let target = args.connect.single_target(&user_config::load()?)?;
     let mut console = match ConsoleClient::open(runtime()?, target.client) {

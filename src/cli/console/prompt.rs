@@ -44,9 +44,6 @@ impl Drop for RawMode {
 type Screen = Terminal<CrosstermBackend<std::io::Stdout>>;
 
 /// Reads and runs commands until the operator leaves.
-///
-/// # Errors
-/// A terminal error.
 pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>) -> Result<()> {
     enable_raw_mode().context("the terminal")?;
     let raw = RawMode;

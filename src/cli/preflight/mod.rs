@@ -12,12 +12,12 @@ use serde_json::json;
 use townlet_learn::checkpoint::Checkpoint;
 use townlet_town::Rules;
 
+use super::ConfigArgs;
 use super::config_sources::{self, ConfigSources};
-use super::{ConfigArgs, EXIT_CHECK_FAILED, output};
-use checks::{CHECKS, SOURCE};
+use super::output::CheckReport;
+use checks::{CHECKS, Problem, SOURCE};
 use townlet_shard::Home;
 use townlet_shard::policies::{PolicyCatalog, PolicyError, SCRIPTED};
-use townlet_wire::escape;
 
 /// `townlet preflight`.
 #[derive(clap::Args, Debug)]
@@ -58,10 +58,6 @@ struct PreflightContext {
     script: Option<PathBuf>,
 }
 
-/// Runs the checks.
-///
-/// # Errors
-/// An invalid configuration or an unknown candidate; no check runs in that case.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let config = ConfigArgs { config: args.release.clone().or(args.config.config.clone()), ..args.config.clone() };
     let release = config_sources::load(&config, Vec::new())?;
@@ -91,28 +87,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     }
     let rules = Rules::new(release.sources.clone())?;
     let context = PreflightContext { home: Home::new(&args.home), release, rules, shadow, policies, candidate, script };
-    let (mut rows, mut failed) = (Vec::new(), Vec::new());
+    let mut report = CheckReport::new(args.json, 13);
     for check in CHECKS.iter().chain(args.source.is_some().then_some(&SOURCE)) {
-        let found = (check.run)(&context);
-        let (passed, seen, to_do) = match &found {
+        let (passed, seen, to_do) = match (check.run)(&context) {
             Ok(seen) => (true, seen, None),
-            Err(problem) => (false, &problem.seen, Some(&problem.to_do)),
+            Err(Problem { seen, to_do }) => (false, seen, Some(to_do)),
         };
-        if !passed {
-            failed.push(check.name);
-        }
-        if !args.json {
-            let (sign, way) = (if passed { '✓' } else { '✗' }, to_do.map_or_else(String::new, |way| format!(" {way}")));
-            output::line(&format!("{sign} {:<13} {}", check.name, escape(&format!("{seen}{way}"))))?;
-        }
-        rows.push(json!({ "check": check.name, "passed": passed, "seen": seen, "to_do": to_do }));
+        let text = to_do.as_ref().map_or_else(|| seen.clone(), |to_do| format!("{seen} {to_do}"));
+        let row = json!({ "check": check.name, "passed": passed, "seen": seen, "to_do": to_do });
+        report.add(check.name, passed, &text, row)?;
     }
-    if args.json {
-        output::json(&json!({ "passed": failed.is_empty(), "checks": rows }))?;
-    } else if failed.is_empty() {
-        output::line(&format!("all {} checks passed", rows.len()))?;
-    } else {
-        output::line(&format!("{} of {} checks failed: {}", failed.len(), rows.len(), failed.join(", ")))?;
-    }
-    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CHECK_FAILED) })
+    report.finish("", json!({}), "checks")
 }

@@ -207,9 +207,6 @@ fn perturbations_off(sandbox: &Sandbox) -> CheckResult {
 }
 
 /// Checks the charter targets after a number of days.
-///
-/// # Errors
-/// The missed targets.
 pub(super) fn charter(sandbox: &Sandbox, days: u64) -> CheckResult {
     let day = u64::from(sandbox.config().time.ticks_per_day);
     sandbox.run(days * day)?;
@@ -228,9 +225,6 @@ pub(super) fn charter(sandbox: &Sandbox, days: u64) -> CheckResult {
 }
 
 /// Checks that the fallback runs for a day without perturbations.
-///
-/// # Errors
-/// The failed expectation.
 pub(super) fn fallback(sandbox: &Sandbox) -> CheckResult {
     let config = sandbox.config().config_id.clone();
     let off = !sandbox.next_snapshot()?.perturbation_events.by_themselves;

@@ -11,13 +11,13 @@ use anyhow::Result;
 use serde_json::json;
 use townlet_town::Rules;
 
+use super::ConfigArgs;
 use super::config_sources::{self, ConfigSources};
+use super::output::CheckReport;
 use super::sandbox::{CheckFailure, Sandbox};
-use super::{ConfigArgs, EXIT_CHECK_FAILED, output};
 use checklist::{CHECKLIST, CheckResult};
 use townlet_shard::Driver;
 use townlet_shard::policies::PolicyCatalog;
-use townlet_wire::escape;
 
 /// The shipped fallback configuration.
 const FALLBACK: (&str, &str) = ("configs/fallback.yaml", include_str!("../../../configs/fallback.yaml"));
@@ -61,10 +61,6 @@ impl DemoTown {
     }
 }
 
-/// Runs the checklist.
-///
-/// # Errors
-/// An invalid configuration or release; no town starts in that case.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let town = DemoTown::new(config_sources::load(&args.config, Vec::new())?, &args.home)?;
     let fallback = match &args.fallback {
@@ -75,49 +71,23 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         None => config_sources::shipped(FALLBACK.0, FALLBACK.1)?,
     };
     let fallback = DemoTown::new(fallback, &args.home)?;
-    let mut report = Report { json: args.json, rows: Vec::new(), failed: Vec::new() };
-    for point in &CHECKLIST {
-        report.add(point.name, town.run(point.check))?;
-    }
-    report.add("charter", town.run(|sandbox| checklist::charter(sandbox, args.days)))?;
-    report.add("fallback", fallback.run(checklist::fallback))?;
-    report.finish(&town)
-}
-
-struct Report {
-    json: bool,
-    rows: Vec<serde_json::Value>,
-    failed: Vec<&'static str>,
-}
-
-impl Report {
-    /// Prints a result at once.
-    fn add(&mut self, name: &'static str, found: CheckResult) -> Result<()> {
-        let (sign, text, row) = match found {
-            Ok(seen) => ('✓', seen.clone(), json!({ "point": name, "passed": true, "seen": seen })),
+    let mut report = CheckReport::new(args.json, 18);
+    let mut add = |name, result: CheckResult| {
+        let (passed, text, row) = match result {
+            Ok(seen) => (true, seen.clone(), json!({ "point": name, "passed": true, "seen": seen })),
             Err(CheckFailure { expected, seen }) => {
-                self.failed.push(name);
                 let row = json!({ "point": name, "passed": false, "expected": expected, "seen": seen });
-                ('✗', format!("expected {expected}, found {seen}"), row)
+                (false, format!("expected {expected}, found {seen}"), row)
             }
         };
-        self.rows.push(row);
-        if self.json { Ok(()) } else { output::line(&format!("{sign} {name:<18} {}", escape(&text))) }
+        report.add(name, passed, &text, row)
+    };
+    for item in &CHECKLIST {
+        add(item.name, town.run(item.check))?;
     }
-
-    fn finish(self, town: &DemoTown) -> Result<ExitCode> {
-        let (config, policy) = (&town.input.loaded.config.config_id, town.driver.id());
-        let (all, passed) = (self.rows.len(), self.rows.len() - self.failed.len());
-        if self.json {
-            output::json(&json!({
-                "config_id": config, "policy": policy, "passed": self.failed.is_empty(), "points": self.rows,
-            }))?;
-        } else if self.failed.is_empty() {
-            output::line(&format!("all {all} checks passed: {config} with policy {policy}"))?;
-        } else {
-            let failed = self.failed.join(", ");
-            output::line(&format!("{passed} of {all} checks passed: {config} with policy {policy}. Failed: {failed}"))?;
-        }
-        Ok(if self.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CHECK_FAILED) })
-    }
+    add("charter", town.run(|sandbox| checklist::charter(sandbox, args.days)))?;
+    add("fallback", fallback.run(checklist::fallback))?;
+    let (config, policy) = (&town.input.loaded.config.config_id, town.driver.id());
+    let document = json!({ "config_id": config, "policy": policy });
+    report.finish(&format!(" ({config} with policy {policy})"), document, "points")
 }

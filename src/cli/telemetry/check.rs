@@ -44,10 +44,6 @@ struct PayloadReport {
     violations: Vec<SchemaViolation>,
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// When standard output cannot be written.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let schemas = parse_schemas()?;
     let (mut reports, mut unread) = (Vec::new(), Vec::new());

@@ -27,10 +27,6 @@ enum Subcommand {
     Archive(archive::Args),
 }
 
-/// Runs the command.
-///
-/// # Errors
-/// Invalid input, or a shard that is not reached.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Subcommand::Snapshot(args) => remote::snapshot(args),

@@ -37,9 +37,6 @@ pub(super) struct TailArgs {
 }
 
 /// Prints the state of the shard.
-///
-/// # Errors
-/// A shard that is not reached or refuses the request.
 pub(super) fn snapshot(args: &SnapshotArgs) -> Result<ExitCode> {
     let client = args.connect.single_target(&user_config::load()?)?.client;
     let body = runtime()?.block_on(client.snapshot()).map_err(|failure| anyhow!(failure.words()))?;
@@ -51,9 +48,6 @@ pub(super) fn snapshot(args: &SnapshotArgs) -> Result<ExitCode> {
 }
 
 /// Follows a shard. A lost connection is retried, except the first.
-///
-/// # Errors
-/// A shard that is not reached or refuses the request.
 pub(super) fn tail(args: &TailArgs) -> Result<ExitCode> {
     let client = args.connect.single_target(&user_config::load()?)?.client;
     let mut tail = Tail { json: args.json, left: args.count, ..Tail::default() };

@@ -308,7 +308,7 @@ fn beyond_this_machine_it_takes_tls_and_tokens() {
     let home = crate::kit::temp_home();
     let shard = Arc::new(townlet_shard::start(default_sources(&[]), 7, options(home.path(), true)).unwrap());
     let refused = |options| match serve(&shard, options) {
-        Err(ServerError::Open(why)) => why,
+        Err(why) => why.to_string(),
         other => panic!("{other:?}"),
     };
     assert!(refused(service(&home, "0.0.0.0:0", None)).contains("--tls-cert"));
