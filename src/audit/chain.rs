@@ -1,22 +1,21 @@
-//! The chain on disk: the open segment, its last durable line, the head beside it, and the change to a further segment.
+//! The hash chain on disk: appends to the open segment, syncs it, replaces the head file and rotates to the next segment.
 //!
-//! Owns every write of the log. Must not know queues, threads or who waits. After a failed write or fsync the chain goes on
-//! in a further segment. A failed write costs what it left torn, which was acknowledged to nobody; the whole lines before
-//! it are synced and stay. After a failed fsync the segment is never synced again, because a second fsync may call lost
-//! data saved: what it holds beyond the last durable line is cut off.
+//! After a failed write or fsync the chain continues in a new segment. A failed write leaves an unacknowledged torn line, which
+//! is cut off; the complete lines before it are synced and kept. A segment whose fsync failed is never synced again, because a
+//! second fsync may report lost data as saved: everything after its last durable line is cut off.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::json;
 
 use super::log_files::{Head, head_name, segment_name};
 use super::record::{Entry, GENESIS, Link, Record, Stage, VERSION};
-use super::verify::End;
-use super::writer::Clock;
+use super::verify::ChainEnd;
+use super::writer::Options;
 
-/// A named place where a test makes the disk fail (`return`) or the process die (`return(abort)`).
+/// A fail point: a test makes the disk fail (`return`) or the process die (`return(abort)`) here.
 fn point(name: &'static str) -> io::Result<()> {
     fail::fail_point!(name, |how| {
         if how.as_deref() == Some("abort") {
@@ -29,14 +28,14 @@ fn point(name: &'static str) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes names created, replaced or removed in `dir` durable.
+/// Makes file creations, renames and removals in `dir` durable.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
 fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     point("audit_write")?;
-    // Half of it is written, and then the disk fails or the process dies.
+    // Half of the bytes are written, then the disk fails or the process dies.
     fail::fail_point!("audit_torn", |how| {
         file.write_all(&bytes[..bytes.len() / 2])?;
         if how.as_deref() == Some("abort") {
@@ -52,85 +51,75 @@ fn sync(file: &File) -> io::Result<()> {
     file.sync_data()
 }
 
-/// A line of the open segment: its number, its hash, and the segment's size up to it.
+/// A line of the open segment: its sequence number, its hash, and the segment's size in bytes including it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct ChainPosition {
     pub(crate) seq: u64,
     pub(crate) hash: String,
     bytes: u64,
 }
 
-/// Where and as what a chain is written.
-pub(crate) struct Home {
-    pub(crate) dir: PathBuf,
-    pub(crate) run_id: String,
-    pub(crate) shard: String,
-    /// A segment of this size is followed by another, in bytes.
-    pub(crate) segment_bytes: u64,
-    pub(crate) clock: Clock,
-}
-
-/// How the open segment stands.
+/// Whether the open segment can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// It is written and synced.
+enum SegmentState {
     Open,
-    /// Done with: all it holds is durable, and a further one follows.
-    Done,
-    /// A write failed: what follows its last whole line is torn.
-    Torn,
-    /// A sync failed: nobody knows what it holds beyond its last durable line.
-    Unsure,
+    /// Full and durable; the next segment follows.
+    Closed,
+    /// A write failed: bytes after the last complete line are torn.
+    WriteFailed,
+    /// A sync failed: the content after the last durable line is unknown.
+    SyncFailed,
 }
 
 /// The open chain of one run.
 pub(crate) struct Chain {
-    home: Home,
-    /// Held for as long as the chain is open: the run's lock is on its first segment.
+    options: Options,
+    /// Locks the run; held on its first segment.
     _lock: File,
     file: File,
     number: u32,
-    end: Mark,
-    durable: Mark,
-    /// Number of the open segment's `rotate` line; 0 in the first. A segment is never left with nothing else in it.
-    begun: u64,
-    /// The number the head on disk names; `None` before it is known to.
+    end: ChainPosition,
+    durable: ChainPosition,
+    /// Sequence number of the open segment's `rotate` line; 0 in the first segment. A segment always gets at least one more line.
+    first_seq: u64,
+    /// The sequence number that the head file names; `None` until it has been written.
     head: Option<u64>,
-    standing: Standing,
-    /// `config_id` and tick of the last entry, for records of the log's own.
+    segment_state: SegmentState,
+    /// `config_id` and tick of the last entry, for records the log writes itself.
     last: (String, u64),
 }
 
 impl Chain {
-    /// Goes on after `end`, which recovery has read; makes all of it durable first.
-    pub(crate) fn open(home: Home, lock: File, end: Option<End>, last: (String, u64)) -> io::Result<Self> {
-        let end = end.unwrap_or(End { segment: 1, bytes: 0, lines: 0, seq: 0, hash: GENESIS.to_owned() });
-        let path = home.dir.join(segment_name(&home.run_id, end.segment));
+    /// Continues after `end`, where recovery stopped reading, and makes everything before it durable first.
+    pub(crate) fn open(options: Options, lock: File, end: Option<ChainEnd>, last: (String, u64)) -> io::Result<Self> {
+        let end = end.unwrap_or(ChainEnd { segment: 1, bytes: 0, lines: 0, seq: 0, hash: GENESIS.to_owned() });
+        let path = options.dir.join(segment_name(&options.run_id, end.segment));
         let file = OpenOptions::new().append(true).open(path)?;
         sync(&file)?;
-        sync_dir(&home.dir)?;
-        let mark = Mark { seq: end.seq, hash: end.hash, bytes: end.bytes };
+        sync_dir(&options.dir)?;
+        let mark = ChainPosition { seq: end.seq, hash: end.hash, bytes: end.bytes };
         let (durable, number) = (mark.clone(), end.segment);
-        let begun = if number == 1 { 0 } else { durable.seq + 1 - end.lines };
-        let (head, standing) = (None, Standing::Open);
-        let mut chain = Self { home, _lock: lock, file, number, end: mark, durable, begun, head, standing, last };
+        let first_seq = if number == 1 { 0 } else { durable.seq + 1 - end.lines };
+        let (head, segment_state) = (None, SegmentState::Open);
+        let mut chain =
+            Self { options, _lock: lock, file, number, end: mark, durable, first_seq, head, segment_state, last };
         chain.write_head()?;
         Ok(chain)
     }
 
-    /// The open segment's name.
+    /// The open segment's file name.
     pub(crate) fn file_name(&self) -> String {
-        segment_name(&self.home.run_id, self.number)
+        segment_name(&self.options.run_id, self.number)
     }
 
     /// The last written line.
-    pub(crate) fn end(&self) -> &Mark {
+    pub(crate) fn end(&self) -> &ChainPosition {
         &self.end
     }
 
-    /// The last line that a failure leaves.
-    pub(crate) fn kept(&self) -> &Mark {
-        if self.standing == Standing::Unsure { &self.durable } else { &self.end }
+    /// The last line that survives a failure.
+    pub(crate) fn last_kept(&self) -> &ChainPosition {
+        if self.segment_state == SegmentState::SyncFailed { &self.durable } else { &self.end }
     }
 
     /// Whether every line is durable.
@@ -143,12 +132,12 @@ impl Chain {
         self.head != Some(self.durable.seq)
     }
 
-    /// Writes the entries behind each other into one segment, a further one when the open one is full. Not yet durable.
+    /// Writes the entries into one segment, after rotating if the open one is full. They are not durable until [`Self::sync`].
     pub(crate) fn append<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) -> io::Result<Vec<Record>> {
-        if self.end.bytes >= self.home.segment_bytes && self.end.seq > self.begun {
+        if self.end.bytes >= self.options.segment_bytes && self.end.seq > self.first_seq {
             self.sync()?;
-            // If the further segment cannot be begun, mending tries that again.
-            self.standing = Standing::Done;
+            // If the next segment cannot be created, `repair` tries again.
+            self.segment_state = SegmentState::Closed;
             self.rotate("size")?;
         }
         let mut lines = String::new();
@@ -162,32 +151,32 @@ impl Chain {
         }
         let written = write(&mut self.file, lines.as_bytes());
         if written.is_err() {
-            self.standing = Standing::Torn;
+            self.segment_state = SegmentState::WriteFailed;
         }
         written?;
         self.end = end;
         Ok(records)
     }
 
-    /// The entry as the line after `end`, and `end` moved behind it.
-    fn link(&self, entry: &Entry, end: &mut Mark) -> (Record, String) {
+    /// The entry as the line after `end`; advances `end` past it.
+    fn link(&self, entry: &Entry, end: &mut ChainPosition) -> (Record, String) {
         let link = Link {
             seq: end.seq + 1,
-            ts: format!("{:.3}", (self.home.clock)()),
-            shard: &self.home.shard,
-            run_id: &self.home.run_id,
+            ts: format!("{:.3}", (self.options.clock)()),
+            shard: &self.options.shard,
+            run_id: &self.options.run_id,
             prev: &end.hash,
         };
         let record = Record::new(entry, link);
         let line = record.line();
-        *end = Mark { seq: record.seq, hash: record.hash.clone(), bytes: end.bytes + line.len() as u64 };
+        *end = ChainPosition { seq: record.seq, hash: record.hash.clone(), bytes: end.bytes + line.len() as u64 };
         (record, line)
     }
 
     /// Makes everything written durable.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        if self.standing != Standing::Open {
-            return Err(io::Error::other("the segment has failed and is not synced again"));
+        if self.segment_state != SegmentState::Open {
+            return Err(io::Error::other("the segment failed and is not synced again"));
         }
         if self.is_synced() { Ok(()) } else { self.sync_file() }
     }
@@ -195,7 +184,7 @@ impl Chain {
     fn sync_file(&mut self) -> io::Result<()> {
         let synced = sync(&self.file);
         if synced.is_err() {
-            self.standing = Standing::Unsure;
+            self.segment_state = SegmentState::SyncFailed;
         }
         synced?;
         self.durable = self.end.clone();
@@ -206,14 +195,14 @@ impl Chain {
     pub(crate) fn write_head(&mut self) -> io::Result<()> {
         let head = Head {
             v: VERSION,
-            run_id: self.home.run_id.clone(),
+            run_id: self.options.run_id.clone(),
             file: self.file_name(),
             seq: self.durable.seq,
             hash: self.durable.hash.clone(),
         };
-        let path = self.home.dir.join(head_name(&self.home.run_id));
+        let path = self.options.dir.join(head_name(&self.options.run_id));
         let fresh = path.with_extension("head.tmp");
-        // What is left of a failed attempt is not synced again either.
+        // A file left by a failed attempt is not synced again either.
         match std::fs::remove_file(&fresh) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -223,34 +212,34 @@ impl Chain {
         file.sync_all()?;
         point("audit_head")?;
         std::fs::rename(&fresh, &path)?;
-        sync_dir(&self.home.dir)?;
+        sync_dir(&self.options.dir)?;
         self.head = Some(head.seq);
         Ok(())
     }
 
-    /// Makes the log writable again after a failure: in a further segment when the open one failed, and with a head.
-    pub(crate) fn mend(&mut self, cause: &str) -> io::Result<()> {
-        if self.standing == Standing::Open { self.write_head() } else { self.rotate(cause) }
+    /// Makes the log writable again after a failure, in a new segment if the open one failed.
+    pub(crate) fn repair(&mut self, cause: &str) -> io::Result<()> {
+        if self.segment_state == SegmentState::Open { self.write_head() } else { self.rotate(cause) }
     }
 
-    /// Cuts off what a failure left at the end of the open segment.
-    fn cut(&mut self) -> io::Result<()> {
-        match self.standing {
-            Standing::Open | Standing::Done => {}
-            Standing::Torn => {
+    /// Truncates what a failure left at the end of the open segment.
+    fn truncate_failed(&mut self) -> io::Result<()> {
+        match self.segment_state {
+            SegmentState::Open | SegmentState::Closed => {}
+            SegmentState::WriteFailed => {
                 self.file.set_len(self.end.bytes)?;
                 self.sync_file()?;
-                self.standing = Standing::Done;
+                self.segment_state = SegmentState::Closed;
             }
-            Standing::Unsure => self.file.set_len(self.durable.bytes)?,
+            SegmentState::SyncFailed => self.file.set_len(self.durable.bytes)?,
         }
         Ok(())
     }
 
-    /// Goes on in a further segment from the last durable line.
+    /// Starts the next segment after the last durable line.
     fn rotate(&mut self, cause: &str) -> io::Result<()> {
         point("audit_rotate")?;
-        self.cut()?;
+        self.truncate_failed()?;
         let entry = Entry::own(
             Stage::Rotate,
             &self.last.0,
@@ -259,28 +248,28 @@ impl Chain {
                 "from": self.file_name(),
                 "seq": self.durable.seq,
                 "cause": cause,
-                // Records that a failed sync may have lost.
+                // Records that the failed sync may have lost.
                 "dropped": self.end.seq - self.durable.seq,
             }),
         );
-        let mut end = Mark { bytes: 0, ..self.durable.clone() };
+        let mut end = ChainPosition { bytes: 0, ..self.durable.clone() };
         let (_, line) = self.link(&entry, &mut end);
-        let path = self.home.dir.join(segment_name(&self.home.run_id, self.number + 1));
+        let path = self.options.dir.join(segment_name(&self.options.run_id, self.number + 1));
         let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
-        let begun =
-            write(&mut file, line.as_bytes()).and_then(|()| sync(&file)).and_then(|()| sync_dir(&self.home.dir));
-        if let Err(error) = begun {
-            // Nothing stands in it yet; the next attempt begins with a new file.
+        let started =
+            write(&mut file, line.as_bytes()).and_then(|()| sync(&file)).and_then(|()| sync_dir(&self.options.dir));
+        if let Err(error) = started {
+            // The next attempt starts with a new file.
             drop(file);
             std::fs::remove_file(&path)?;
             return Err(error);
         }
         self.file = file;
         self.number += 1;
-        self.begun = end.seq;
+        self.first_seq = end.seq;
         self.durable = end.clone();
         self.end = end;
-        self.standing = Standing::Open;
+        self.segment_state = SegmentState::Open;
         self.write_head()
     }
 }

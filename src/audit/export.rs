@@ -1,7 +1,6 @@
-//! The log for other tools: filtered, as JSON lines or CSV, redacted on request; and its newest records for a terminal.
+//! Export of the audit log as JSON lines or CSV, filtered and optionally redacted; and the newest records for a terminal.
 //!
-//! Owns the outgoing forms. Reads line by line. Must not know names of residents: redaction is the caller's function.
-//! A line that does not verify is left out and counted, never passed on as if it were good.
+//! Lines that do not verify are left out and counted. Redaction is a function of the caller.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -16,23 +15,23 @@ use super::verify::{Finding, Verdict};
 use townlet_wire::Status;
 use townlet_wire::telemetry::AuditRow;
 
-/// Which records; every condition given must hold.
+/// Conditions on records; all that are set must hold.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Written at this time or later.
     pub since: Option<Timestamp>,
     /// Written before this time.
     pub until: Option<Timestamp>,
-    /// By exactly this issuer.
+    /// Exactly this issuer.
     pub issuer: Option<String>,
     /// The command's name contains this.
     pub command: Option<String>,
-    /// It ended so.
+    /// The status of the answer.
     pub status: Option<Status>,
 }
 
 impl Filter {
-    fn takes(&self, record: &Record) -> bool {
+    fn matches(&self, record: &Record) -> bool {
         let time: Option<Timestamp> = record.ts.parse().ok();
         self.since.is_none_or(|since| time.is_some_and(|time| time >= since))
             && self.until.is_none_or(|until| time.is_some_and(|time| time < until))
@@ -42,19 +41,19 @@ impl Filter {
     }
 }
 
-/// The form of an export.
+/// The format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// The lines as they stand in the log; a redacted one has `"redacted": true` at its end.
+    /// The lines as in the log; a redacted line ends with `"redacted": true`.
     Jsonl,
-    /// A header and a row each; texts that a spreadsheet would take for a formula begin with `'`.
+    /// A header and one row per record. A text that a spreadsheet would read as a formula starts with `'`.
     Csv,
 }
 
-/// Changes what must not leave. The hashes stay, so that the original line can be found; they no longer fit the text.
+/// Redacts a record. Hashes stay, so that the original line can be found, but no longer match the text.
 pub type Redact<'a> = &'a dyn Fn(&mut Record);
 
-/// What an export wrote.
+/// The result of an export.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exported {
     /// Records written.
@@ -63,10 +62,7 @@ pub struct Exported {
     pub damaged: Vec<Finding>,
 }
 
-/// Writes the records of every run in `dir` that `filter` takes.
-///
-/// # Errors
-/// When a file cannot be read or `out` cannot be written.
+/// Writes the records of every run in `dir` that match `filter`.
 pub fn export(
     dir: &Path,
     filter: &Filter,
@@ -87,7 +83,7 @@ pub fn export(
                 return Ok(());
             }
         };
-        if !filter.takes(&record) {
+        if !filter.matches(&record) {
             return Ok(());
         }
         if let Some(redact) = redact {
@@ -107,10 +103,7 @@ pub fn export(
     Ok(exported)
 }
 
-/// The newest `count` good records of all runs in `dir`, oldest first.
-///
-/// # Errors
-/// When a file cannot be read.
+/// The newest `count` valid records of all runs in `dir`, oldest first.
 pub fn newest(dir: &Path, count: usize) -> io::Result<Vec<AuditRow>> {
     let mut rows: Vec<AuditRow> = Vec::new();
     let mut run = String::new();
@@ -198,7 +191,7 @@ fn write_row(out: &mut dyn Write, fields: impl IntoIterator<Item = String>) -> i
     write!(out, "{}\r\n", cells.join(","))
 }
 
-/// One cell after RFC 4180, harmless to a spreadsheet.
+/// One cell as in RFC 4180, safe to open in a spreadsheet.
 fn cell(field: &str) -> String {
     let formula = field.trim_start().starts_with(['=', '+', '-', '@']) || field.starts_with(['\t', '\r', '\n']);
     let field = if formula { format!("'{field}") } else { field.to_owned() };

@@ -1,8 +1,7 @@
-//! Which `cmd_id`s were seen, so that a retried command is answered and not run twice.
+//! The index of command ids of one run, which makes retries idempotent: a repeated command is answered, not run again.
 //!
-//! Owns the decision table of "`cmd_id` (idempotent retries)". Knows no files: it is rebuilt from the run's records when
-//! the log is opened, and kept by the shard from then on. One index holds one run, which is the third part of its key.
-//! An id enters by its intent and leaves by an abort; a refused command never had an intent and is not kept.
+//! It is rebuilt from the run's records when the log is opened. An id enters with its intent and leaves with an abort; a
+//! refused command has no intent and is not kept. Rule: "Idempotent retries".
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,30 +9,29 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::record::{Record, Stage, arguments, bounded, sha256, text};
-use townlet_wire::{Answer, ErrorBody, Status};
+use super::record::{Record, Stage, arguments, bounded, safe_error, sha256, text};
+use townlet_wire::{Answer, Status};
 
-/// How long an id is remembered, by the time in the id itself.
+/// How long an id is remembered, counted from the time inside the id.
 pub const WINDOW: Duration = Duration::from_hours(7 * 24);
 
 /// What to do with a command that carries this id.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Lookup {
-    /// Never run: run it.
+    /// Not seen before: run it.
     New,
-    /// Done before: give this, marked `replayed`. Its `command` is the command's name; the line of the request that asks
-    /// is equal to the first one's and takes its place.
+    /// Finished: return this answer, marked `replayed`. Its `command` holds the command's name only; the caller puts the
+    /// request's line in its place.
     Replay(Box<Answer>),
-    /// The id belongs to another command: `E_CMD_ID_REUSED`.
+    /// The id was used for another command: `E_CMD_ID_REUSED`.
     Reused,
-    /// Under way: wait, then `E_CONFLICT`.
+    /// Still running: wait, then `E_CONFLICT`.
     InFlight,
-    /// Older than [`WINDOW`]: `E_CMD_ID_EXPIRED`, never run again.
+    /// Older than [`WINDOW`]: `E_CMD_ID_EXPIRED`; never run.
     Expired,
 }
 
-/// By what two requests are the same: SHA-256 in hex of the command's name and its normalised arguments.
-/// The order of the arguments does not matter.
+/// Identifies a command: SHA-256 in hex of its name and normalised arguments. The order of the arguments does not matter.
 pub fn fingerprint(command: &str, args: &Value) -> String {
     let mut args = arguments(args.clone());
     args.sort_all_objects();
@@ -42,18 +40,18 @@ pub fn fingerprint(command: &str, args: &Value) -> String {
 
 struct Slot {
     fingerprint: String,
-    /// `None` while under way.
+    /// `None` while the command is running.
     answer: Option<Box<Answer>>,
 }
 
-/// The ids of one run.
+/// The command ids of one run.
 #[derive(Default)]
-pub struct Index {
+pub struct IdempotencyIndex {
     slots: HashMap<(String, String), Slot>,
 }
 
-impl Index {
-    /// What to do with `cmd_id` of `issuer` now.
+impl IdempotencyIndex {
+    /// What to do with `cmd_id` of `issuer` at time `now`.
     pub fn look_up(&self, issuer: &str, cmd_id: &str, fingerprint: &str, now: Timestamp) -> Lookup {
         if is_expired(issuer, cmd_id, now) {
             return Lookup::Expired;
@@ -66,57 +64,53 @@ impl Index {
         }
     }
 
-    /// Its intent is on its way to the log.
+    /// Records that the command's intent was queued.
     pub fn begin(&mut self, issuer: &str, cmd_id: &str, fingerprint: impl Into<String>) {
         self.slots.insert(key(issuer, cmd_id), Slot { fingerprint: fingerprint.into(), answer: None });
     }
 
-    /// It was done, and this was its answer. An id that was not begun is not kept. The answer is kept as the log keeps
-    /// it, so that a retry is answered alike before and after a restart.
+    /// Stores the answer of a finished command, in the form in which the log keeps it, so that a retry gets the same answer
+    /// before and after a restart. An id that did not begin is not stored.
     pub fn done(&mut self, issuer: &str, answer: &Answer) {
         if let Some(slot) = self.slots.get_mut(&key(issuer, &answer.cmd_id)) {
             let mut kept = Box::new(answer.clone());
             kept.result = kept.result.filter(|result| !result.is_null()).map(bounded);
-            kept.error = kept.error.map(|error| ErrorBody {
-                code: text(&error.code),
-                message: text(&error.message),
-                hint: text(&error.hint),
-            });
+            kept.error = kept.error.as_ref().map(safe_error);
             kept.replayed = true;
             slot.answer = Some(kept);
         }
     }
 
-    /// It was not done; the id may be used again.
+    /// Removes a command that was not applied; its id may be used again.
     pub fn abort(&mut self, issuer: &str, cmd_id: &str) {
         self.slots.remove(&key(issuer, cmd_id));
     }
 
-    /// Forgets the ids that are expired by now: they are answered without being remembered.
+    /// Removes expired ids.
     pub fn prune(&mut self, now: Timestamp) {
         self.slots.retain(|(issuer, cmd_id), slot| slot.answer.is_none() || !is_expired(issuer, cmd_id, now));
     }
 
-    /// How many ids are remembered.
+    /// Number of ids kept.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Whether no id is remembered.
+    /// Whether no id is kept.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// Whether the id was begun and not given back.
-    pub fn knows(&self, issuer: &str, cmd_id: &str) -> bool {
+    /// Whether the id has begun and was not aborted.
+    pub fn contains(&self, issuer: &str, cmd_id: &str) -> bool {
         self.slots.contains_key(&key(issuer, cmd_id))
     }
 
-    /// Takes a record of the run in, in the order of the log.
-    pub(crate) fn take(&mut self, file: &str, record: &Record) {
+    /// Applies a record of the run; records must come in log order.
+    pub(crate) fn apply(&mut self, file: &str, record: &Record) {
         match record.stage {
             Stage::Intent => self.begin(&record.issuer, &record.cmd_id, fingerprint(&record.command, &record.args)),
-            // The town refused it after its intent: nothing was done, as the shard that wrote this held too.
+            // The town refused the command after its intent, so nothing was applied.
             Stage::Outcome if refused(record) => self.abort(&record.issuer, &record.cmd_id),
             Stage::Outcome | Stage::Recovered => {
                 let answer = Answer {
@@ -137,12 +131,12 @@ impl Index {
     }
 }
 
-/// Keys are held as the log writes them.
+/// Keys in the form in which the log writes them.
 fn key(issuer: &str, cmd_id: &str) -> (String, String) {
     (text(issuer), text(cmd_id))
 }
 
-/// By the time inside a version 7 UUID. Ids of scripts, and ids that hold no time, never expire.
+/// By the time inside a version 7 UUID. Ids of scripts, and ids without a time, never expire.
 fn is_expired(issuer: &str, cmd_id: &str, now: Timestamp) -> bool {
     if issuer.starts_with("script:") {
         return false;
@@ -155,11 +149,10 @@ fn is_expired(issuer: &str, cmd_id: &str, now: Timestamp) -> bool {
     age > WINDOW.as_secs() as i64
 }
 
-/// Whether an outcome says that nothing was done. One that was applied and could not be made safe was done, and is not
-/// run again.
+/// Whether an outcome says that nothing was applied. A command that was applied but is not durable must not run again.
 fn refused(record: &Record) -> bool {
-    let unsafe_on_disk = record.error.as_ref().is_some_and(|error| error.code == "E_AUDIT_UNAVAILABLE");
-    record.status == Some(Status::Error) && !unsafe_on_disk
+    let not_durable = record.error.as_ref().is_some_and(|error| error.code == "E_AUDIT_UNAVAILABLE");
+    record.status == Some(Status::Error) && !not_durable
 }
 
 #[cfg(test)]
@@ -193,7 +186,7 @@ mod tests {
     #[test]
     fn every_case_of_the_table() {
         let (id, print) = (v7(NOW - 60), fingerprint("spawn", &json!({ "name": "ada" })));
-        let mut index = Index::default();
+        let mut index = IdempotencyIndex::default();
         assert_eq!(index.look_up("tui:a", &id, &print, now()), Lookup::New);
         index.begin("tui:a", &id, &print);
         assert_eq!(index.look_up("tui:a", &id, &print, now()), Lookup::InFlight);
@@ -211,7 +204,7 @@ mod tests {
     fn only_timed_ids_of_people_expire() {
         let week = WINDOW.as_secs() as i64;
         let (young, old) = (v7(NOW - week), v7(NOW - week - 1));
-        let mut index = Index::default();
+        let mut index = IdempotencyIndex::default();
         for issuer in ["tui:a", "script:night"] {
             for id in [&young, &old, "run-1"] {
                 index.begin(issuer, id, "f");
@@ -229,7 +222,7 @@ mod tests {
 
     #[test]
     fn what_never_began_is_not_kept() {
-        let mut index = Index::default();
+        let mut index = IdempotencyIndex::default();
         index.done("tui:a", &answer("read"));
         assert!(index.is_empty());
     }

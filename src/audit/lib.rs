@@ -1,16 +1,15 @@
-//! The audit log: every command that reached the console, refused ones too, in a chain that shows every change to it.
+//! The audit log: a tamper-evident hash chain of every console command, including refused ones.
 //!
-//! One JSON object a line in `logs/console/<run_id>-NNNN.jsonl`, each holding the hash of the line before, and
-//! `<run_id>.head` beside it naming the last durable line. Knows the wire; knows nothing of towns or shards.
-//! Rule: "Audit log", "Idempotent retries".
+//! `logs/console/<run_id>-NNNN.jsonl` holds one JSON object per line with the hash of the line before; `<run_id>.head` names
+//! the last durable line. Rule: "Audit log", "Idempotent retries".
 //!
-//! A shard opens its run with [`Log::open`], closes the [`Pending`] intents it is given (as `recovered` when the journal
-//! holds them, as `abort` when not), asks the [`Index`] before it runs a mutating command, and appends [`Entry`]s.
-//! Every intent must be ended by an `outcome`, `recovered` or `abort`; a `rejected` ends nothing, because a refused
-//! retry carries the id of the command it retries. `townlet audit` uses [`verify`], [`export`] and [`newest`].
+//! A shard opens its run with [`Log::open`], ends each intent in [`Opened::pending`] (as `recovered` if the journal holds it,
+//! else as `abort`), asks the [`IdempotencyIndex`] before it runs a mutating command, and appends [`Entry`]s. Every intent must
+//! end with an `outcome`, `recovered` or `abort` record. A `rejected` record ends nothing, because a refused retry carries the
+//! id of the command it retries.
 //!
-//! What the chain cannot show: the removal of a whole run with its head, or lines and head put back together to an
-//! earlier moment. Copies of `.head` kept elsewhere show those.
+//! The chain cannot show that a whole run was removed with its head, or that lines and head were both rolled back to an earlier
+//! state. Copies of `.head` kept elsewhere show those.
 
 mod chain;
 mod export;
@@ -25,9 +24,8 @@ mod writer;
 mod tests;
 
 pub use export::{Exported, Filter, Format, Redact, export, newest};
-pub use idempotency::{Index, Lookup, WINDOW, fingerprint};
+pub use idempotency::{IdempotencyIndex, Lookup, WINDOW, fingerprint};
 pub use log_files::records;
 pub use record::{Entry, GENESIS, MAX_RESULT, Record, Stage, VERSION, bounded};
-pub use recovery::Pending;
-pub use verify::{Finding, Open, Report, RunReport, Verdict, verify};
+pub use verify::{Finding, OpenIntentRow, Report, RunReport, Verdict, verify};
 pub use writer::{AuditError, Clock, Log, Opened, Options, State, Written};

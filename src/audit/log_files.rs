@@ -1,6 +1,4 @@
-//! The files of a log folder and their lines, streamed: what verifying, recovering and exporting all read through.
-//!
-//! Owns file names and the head's byte form. Judges nothing beyond one line.
+//! File names of a log folder, its listing, and streaming readers for heads and lines.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::Record;
 
-/// Longest line read, in bytes; the writer's limits keep every record far below it.
+/// Longest line read, in bytes; every record is far shorter.
 const MAX_LINE: u64 = 256 * 1024;
 
 /// `<run_id>-0001.jsonl`.
@@ -24,13 +22,13 @@ pub(crate) fn head_name(run_id: &str) -> String {
     format!("{run_id}.head")
 }
 
-/// Whether a run may be called so: its files must be told apart by name alone.
+/// Whether a run id is valid: file names must tell runs apart.
 pub(crate) fn is_run_id(run_id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     !run_id.is_empty() && run_id.len() <= 128 && run_id.bytes().all(plain)
 }
 
-/// The last durable line of a run, as its head file names it.
+/// The content of a head file: the last durable line of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Head {
@@ -51,7 +49,7 @@ impl Head {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let head: Self = serde_json::from_slice(bytes).map_err(|why| format!("the head is not readable: {why}."))?;
         if head.v != super::record::VERSION || head.line().as_bytes() != bytes {
-            return Err("the head is not written in the one form of the log.".into());
+            return Err("the head is not in the canonical form of the log.".into());
         }
         Ok(head)
     }
@@ -60,21 +58,21 @@ impl Head {
 /// The files of one run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RunFiles {
-    /// Segments in order of their number.
+    /// File names by segment number.
     pub(crate) segments: BTreeMap<u32, String>,
-    /// Whether there is a head.
+    /// Whether the head file exists.
     pub(crate) head: bool,
-    /// Torn lines set aside.
+    /// Names of `.torn` files.
     pub(crate) torn: Vec<String>,
 }
 
-/// What lies in a log folder.
+/// The content of a log folder.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Listing {
-    /// Runs by name.
+    /// Files by run id.
     pub(crate) runs: BTreeMap<String, RunFiles>,
     /// Files that belong to no run.
-    pub(crate) alien: Vec<String>,
+    pub(crate) unknown_files: Vec<String>,
 }
 
 fn segment_of(name: &str) -> Option<(&str, u32)> {
@@ -83,7 +81,7 @@ fn segment_of(name: &str) -> Option<(&str, u32)> {
     (number > 0 && is_run_id(run_id) && segment_name(run_id, number) == name).then_some((run_id, number))
 }
 
-/// Lists a log folder. A folder that is not there holds nothing.
+/// Lists a log folder; a missing folder is empty.
 pub(crate) fn list(dir: &Path) -> io::Result<Listing> {
     let mut listing = Listing::default();
     let entries = match std::fs::read_dir(dir) {
@@ -104,28 +102,27 @@ pub(crate) fn list(dir: &Path) -> io::Result<Listing> {
             listing.runs.entry(run_id).or_default().torn.push(name);
         } else if !name.strip_suffix(".head.tmp").is_some_and(is_run_id) {
             // A `.head.tmp` is what a crash leaves of a head that was being replaced.
-            listing.alien.push(name);
+            listing.unknown_files.push(name);
         }
     }
-    listing.alien.sort();
+    listing.unknown_files.sort();
     Ok(listing)
 }
 
-/// The files of one run.
 pub(crate) fn run_files(dir: &Path, run_id: &str) -> io::Result<RunFiles> {
     Ok(list(dir)?.runs.remove(run_id).unwrap_or_default())
 }
 
-/// One line of a segment, with its newline when it has one.
+/// One line of a segment, including its newline if it has one.
 pub(crate) struct Line {
-    /// From 1.
+    /// Line number, from 1.
     pub(crate) number: u64,
-    /// Of its first byte.
+    /// Offset of its first byte.
     pub(crate) offset: u64,
     pub(crate) bytes: Vec<u8>,
 }
 
-/// The lines of a segment, one at a time. A line longer than any record comes in pieces, none of which is a record.
+/// Iterator over the lines of a segment. A line longer than any record comes in pieces, none of which is a valid record.
 pub(crate) struct Lines {
     reader: BufReader<File>,
     number: u64,
@@ -163,11 +160,8 @@ impl Iterator for Lines {
     }
 }
 
-/// Calls `visit` with the file's name, the line's number and the record (or what is wrong with it) of every line of
-/// every run in `dir`, run by run, in the order they were written.
-///
-/// # Errors
-/// When a file cannot be read, or what `visit` returns.
+/// Calls `visit` with the file name, line number and record (or why it is invalid) of every line in `dir`, run by run in
+/// the order written. Stops at an error that `visit` returns.
 pub fn records(
     dir: &Path,
     mut visit: impl FnMut(&str, u64, Result<Record, String>) -> io::Result<()>,
@@ -183,13 +177,13 @@ pub fn records(
     Ok(())
 }
 
-/// What went wrong, and with which file of the folder.
+/// Adds the file's name to an error.
 fn named(path: &Path, error: &io::Error) -> io::Error {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     io::Error::new(error.kind(), format!("{name}: {error}"))
 }
 
-/// The bytes of a file, or `None` when there is none.
+/// The bytes of a file; `None` if it does not exist.
 pub(crate) fn bytes_of(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match townlet_files::read(path) {
         Ok(bytes) => Ok(Some(bytes)),

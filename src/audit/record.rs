@@ -1,8 +1,9 @@
-//! One line of the audit log and its only byte form.
+//! One line of the audit log and its canonical byte form.
 //!
-//! Owns the keys, their order, the hash and what is made safe or cut on the way in. Knows no files.
-//! A line is compact JSON with every key present; a line that reads the same but is written otherwise is refused, so that
-//! no byte of the log is free to change.
+//! A line is compact JSON with every key present and in fixed order. A line with the same meaning but other bytes is refused, so
+//! that no byte of the log can be changed unnoticed.
+
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -14,40 +15,39 @@ use townlet_wire::{ErrorBody, Role, Session, Status};
 
 /// Version of the record's keys.
 pub const VERSION: u32 = 1;
-/// The `prev` of a run's first line.
+/// The `prev` hash of a run's first line.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// Largest result kept, in bytes of JSON; of a larger one the smallest members stay, beside
-/// `"truncated": true` and `"bytes": N`.
+/// Largest result kept, in bytes of JSON. A larger one keeps its smallest members, with `"truncated": true` and `"bytes": N`.
 pub const MAX_RESULT: usize = 4_096;
-/// Largest arguments kept, in bytes of JSON; larger than any line the console reads.
+/// Largest arguments kept, in bytes of JSON; larger than any console line.
 const MAX_ARGS: usize = 8_192;
 /// Longest free text kept, in characters.
 const MAX_TEXT: usize = 1_024;
-/// What parts a line's hashed bytes from its hash.
+/// Separates the hashed bytes of a line from its hash.
 const HASH_KEY: &str = ",\"hash\":\"";
 /// Bytes of `,"hash":"<64 hex>"}`.
 const HASH_TAIL: usize = HASH_KEY.len() + 64 + 2;
 
-/// Where in a command's life a record was written.
+/// The stage of a command at which a record was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// A mutating command is about to be applied.
     Intent,
-    /// It was applied (or a read was answered), and this is the answer.
+    /// The command was applied, or the read was answered; holds the answer.
     Outcome,
-    /// Refused by role or validation; nothing was applied and nothing ended.
+    /// Refused by role or validation. Nothing was applied, and no intent ends.
     Rejected,
     /// The intent was never applied; its id may be used again.
     Abort,
-    /// After a crash: the journal holds the intent, so it was applied; or a torn line was set aside.
+    /// After a crash: the journal holds the command, so it was applied; or a torn line was set aside.
     Recovered,
-    /// First line of a further segment.
+    /// First line of every segment but the first.
     Rotate,
 }
 
 impl Stage {
-    /// As the log writes it.
+    /// The word in the log.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Intent => "intent",
@@ -60,32 +60,32 @@ impl Stage {
     }
 }
 
-/// What a caller has to say; the log adds version, number, time, shard, run and chain.
+/// The content of a record; the log adds version, sequence number, time, shard, run and hashes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// The configuration in force.
+    /// The `config_id` in force.
     pub config_id: String,
-    /// The command's id; empty for the log's own records.
+    /// The command's id; empty for records the log writes itself.
     pub cmd_id: String,
-    /// Who asked.
+    /// The issuer, such as `tui:ada`.
     pub issuer: String,
-    /// The role they had.
+    /// The issuer's role.
     pub role: Role,
-    /// Over what they asked: `local`, `script`, `http`.
+    /// How the command arrived: `local`, `script`, `http`.
     pub transport: String,
     /// The command's name, such as `employment_exit approve`.
     pub command: String,
     /// Its normalised arguments by name.
     pub args: Value,
-    /// The reason they typed.
+    /// The reason the issuer gave.
     pub reason: Option<String>,
-    /// Where in the command's life this is.
+    /// The stage of the command.
     pub stage: Stage,
-    /// How it ended; `None` for an intent.
+    /// The status of the answer; `None` for an intent.
     pub status: Option<Status>,
-    /// Why not.
+    /// The error of the answer.
     pub error: Option<ErrorBody>,
-    /// What it answered; what is beyond [`MAX_RESULT`] is left out.
+    /// The result of the answer, at most [`MAX_RESULT`] bytes.
     pub result: Option<Value>,
     /// The tick it was applied at, or the current one.
     pub tick: u64,
@@ -96,7 +96,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An intent of `session`; change its stage and fill in the rest for any other.
+    /// An intent of `session`. For another stage, set the remaining fields.
     pub fn of(session: &Session, cmd_id: impl Into<String>, command: impl Into<String>, args: Value) -> Self {
         Self {
             config_id: String::new(),
@@ -117,7 +117,7 @@ impl Entry {
         }
     }
 
-    /// A record of the log's own.
+    /// A record of the log itself.
     pub(crate) fn own(stage: Stage, config_id: &str, tick: u64, args: Value) -> Self {
         let session = Session {
             issuer: String::from("townlet"),
@@ -135,13 +135,13 @@ impl Entry {
     }
 }
 
-/// One line, whole.
+/// A complete line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
     /// Version of the record's keys.
     pub v: u32,
-    /// Number within the run, from 1, without gaps.
+    /// Sequence number within the run, from 1, without gaps.
     pub seq: u64,
     /// RFC 3339, UTC, milliseconds.
     pub ts: String,
@@ -171,7 +171,7 @@ pub struct Record {
     pub error: Option<ErrorBody>,
     /// See [`Entry`].
     pub result: Option<Value>,
-    /// The run whose log this is.
+    /// The run.
     pub run_id: String,
     /// See [`Entry`].
     pub tick: u64,
@@ -179,13 +179,13 @@ pub struct Record {
     pub digest_before: Option<String>,
     /// See [`Entry`].
     pub digest_after: Option<String>,
-    /// `hash` of the line before, [`GENESIS`] for the first.
+    /// `hash` of the line before; [`GENESIS`] for the first.
     pub prev: String,
     /// SHA-256 in hex over this line's bytes up to `,"hash":"`.
     pub hash: String,
 }
 
-/// What the log adds to an entry.
+/// The fields that the log adds to an entry.
 pub(crate) struct Link<'a> {
     pub(crate) seq: u64,
     pub(crate) ts: String,
@@ -195,7 +195,7 @@ pub(crate) struct Link<'a> {
 }
 
 impl Record {
-    /// The record of `entry` at this place of the chain, its hash made.
+    /// The record of `entry` at this position of the chain, including its hash.
     pub(crate) fn new(entry: &Entry, link: Link<'_>) -> Self {
         let mut record = Self {
             v: VERSION,
@@ -212,12 +212,8 @@ impl Record {
             reason: entry.reason.as_deref().map(text),
             stage: entry.stage,
             status: entry.status,
-            error: entry.error.as_ref().map(|error| ErrorBody {
-                code: text(&error.code),
-                message: text(&error.message),
-                hint: text(&error.hint),
-            }),
-            // JSON has one null: a result that is `null` is no result.
+            error: entry.error.as_ref().map(safe_error),
+            // A result of `null` counts as no result.
             result: entry.result.clone().filter(|result| !result.is_null()).map(bounded),
             run_id: text(link.run_id),
             tick: entry.tick,
@@ -231,17 +227,14 @@ impl Record {
         record
     }
 
-    /// The line with its newline.
+    /// The line, including its newline.
     pub fn line(&self) -> String {
         let mut line = serde_json::to_string(self).expect("a record holds only strings, numbers and JSON values");
         line.push('\n');
         line
     }
 
-    /// Reads one line with its newline.
-    ///
-    /// # Errors
-    /// One sentence saying what is wrong with the bytes.
+    /// Parses one line, including its newline; the error is a sentence about the bytes.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let Some(body) = bytes.strip_suffix(b"\n") else {
             return Err("the line ends without a newline.".into());
@@ -257,12 +250,12 @@ impl Record {
         }
         let line = record.line();
         if line.as_bytes() != bytes || !is_safe(line.trim_end_matches('\n')) {
-            return Err("the line is not written in the one form of the log.".into());
+            return Err("the line is not in the canonical form of the log.".into());
         }
         Ok(record)
     }
 
-    /// The entry this record was made of.
+    /// The entry the record was made from.
     pub fn entry(&self) -> Entry {
         Entry {
             config_id: self.config_id.clone(),
@@ -283,7 +276,7 @@ impl Record {
         }
     }
 
-    /// As a screen shows it.
+    /// The row that screens show.
     pub fn row(&self) -> AuditRow {
         AuditRow {
             seq: self.seq,
@@ -306,8 +299,8 @@ impl Record {
     }
 }
 
-/// Whether no text of a line can reach a terminal as a control sequence: none stands in it as it is, and JSON's own
-/// escapes stand for quotes and backslashes only.
+/// Whether the line contains no control sequence: no raw control character, and no JSON escapes but those of quotes and
+/// backslashes.
 fn is_safe(line: &str) -> bool {
     let mut characters = line.chars();
     while let Some(character) = characters.next() {
@@ -318,7 +311,7 @@ fn is_safe(line: &str) -> bool {
     escape(line) == line
 }
 
-/// As the log writes it.
+/// The word in the log.
 pub(crate) const fn status_word(status: Status) -> &'static str {
     match status {
         Status::Ok => "ok",
@@ -329,16 +322,14 @@ pub(crate) const fn status_word(status: Status) -> &'static str {
 
 /// SHA-256 in lower-case hex.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        write!(hex, "{byte:02x}").expect("a string takes every write");
-    }
-    hex
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
-/// A result as the log keeps it: its texts made safe. Of one that is too large only what is short stays, with a marker and its
-/// size: the `summary` first, cut, so that a replayed answer still says what happened, then members from the smallest on.
+/// A result as the log keeps it, control characters escaped. A result that is too large keeps a marker, its size, its `summary`
+/// (shortened, so that a replayed answer still says what happened) and then its members from the smallest on.
 pub fn bounded(result: Value) -> Value {
     let result = safe(result);
     let bytes = size(&result);
@@ -367,7 +358,12 @@ fn size(value: &Value) -> usize {
     value.to_string().len()
 }
 
-/// Free text as the log keeps it.
+/// An error as the log keeps it.
+pub(crate) fn safe_error(error: &ErrorBody) -> ErrorBody {
+    ErrorBody { code: text(&error.code), message: text(&error.message), hint: text(&error.hint) }
+}
+
+/// Free text as the log keeps it: escaped and shortened.
 pub(crate) fn text(text: &str) -> String {
     clip(&escape(text))
 }
@@ -382,7 +378,7 @@ fn within(value: Value, limit: usize) -> Value {
     if bytes <= limit { value } else { json!({ "truncated": true, "bytes": bytes }) }
 }
 
-/// Every text of a value, keys too, escaped.
+/// Escapes every text of a value, including keys.
 pub(crate) fn safe(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(escape(&text)),
@@ -394,7 +390,7 @@ pub(crate) fn safe(value: Value) -> Value {
     }
 }
 
-/// `text` cut to [`MAX_TEXT`] characters, and marked when it was cut.
+/// Shortens a text to [`MAX_TEXT`] characters and marks the cut.
 fn clip(text: &str) -> String {
     match text.char_indices().nth(MAX_TEXT) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -1,7 +1,6 @@
-//! Opening a run that was written before: what a crash left unfinished is set aside, anything else wrong is refused.
+//! Recovery of an existing run: moves the torn end that a crash left aside and refuses any other damage.
 //!
-//! Owns the mending of files. Must not judge: that is `verify`'s walk. Called with the run's lock held.
-//! Only what lies beyond the head is ever set aside, and only when no whole line follows it; nothing is thrown away.
+//! Only bytes beyond the head with no complete line after them are moved; nothing is deleted. Requires the run's lock.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -9,53 +8,40 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::chain::sync_dir;
-use super::idempotency::Index;
+use super::idempotency::IdempotencyIndex;
 use super::log_files::{run_files, segment_name};
 use super::record::{Entry, Record, Stage, sha256};
-use super::verify::{End, Finding, Torn, TornPiece, Verdict, walk};
+use super::verify::{ChainEnd, Finding, TornPiece, TornTail, Verdict, scan_run};
 use super::writer::{AuditError, TAIL};
 use townlet_wire::telemetry::AuditRow;
 
-/// An intent whose end the log does not hold. Set `entry.stage` to `recovered` (with status, result and digest) or to
-/// `abort`, and append it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Pending {
-    /// The intent as it was written: `cmd_id`, `issuer`, `command`, `args`, …
-    pub entry: Entry,
-    /// Its number.
-    pub seq: u64,
-    /// Its file.
-    pub file: String,
-    /// Its line in that file, from 1.
-    pub line: u64,
-}
-
-/// A run as it stands after mending.
+/// A run after recovery.
 pub(crate) struct Recovered {
-    /// The last good line; `None` for an empty log.
-    pub(crate) end: Option<End>,
-    pub(crate) pending: Vec<Pending>,
-    /// Ends of mutating commands that were applied, in the order of the log.
+    /// The last valid line; `None` for an empty log.
+    pub(crate) end: Option<ChainEnd>,
+    /// Intents without an end, oldest first.
+    pub(crate) pending: Vec<Entry>,
+    /// Outcomes of mutating commands that were applied, in log order.
     pub(crate) done: Vec<Record>,
-    pub(crate) index: Index,
+    pub(crate) index: IdempotencyIndex,
     pub(crate) tail: VecDeque<AuditRow>,
-    /// What was set aside, still to be told in the log.
-    pub(crate) aside: Option<TornPiece>,
+    /// What was moved aside; the log does not record it yet.
+    pub(crate) torn_piece: Option<TornPiece>,
     /// `config_id` and tick of the last record.
     pub(crate) last: (String, u64),
 }
 
-/// Reads and mends the run.
+/// Reads a run and moves a torn end aside.
 pub(crate) fn recover(dir: &Path, run_id: &str) -> Result<Recovered, AuditError> {
     let failed = |error| AuditError::io("read the audit log in", dir, &error);
     let files = run_files(dir, run_id).map_err(failed)?;
-    let (mut index, mut done) = (Index::default(), Vec::new());
+    let (mut index, mut done) = (IdempotencyIndex::default(), Vec::new());
     let mut tail = VecDeque::new();
     let mut last = (String::new(), 0);
-    let walk = walk(dir, run_id, &files, None, &mut |file, record| {
-        index.take(file, record);
+    let scan = scan_run(dir, run_id, &files, None, &mut |file, record| {
+        index.apply(file, record);
         let ends = matches!(record.stage, Stage::Outcome | Stage::Recovered);
-        if ends && index.knows(&record.issuer, &record.cmd_id) {
+        if ends && index.contains(&record.issuer, &record.cmd_id) {
             done.push(record.clone());
         }
         if tail.len() == TAIL {
@@ -65,39 +51,36 @@ pub(crate) fn recover(dir: &Path, run_id: &str) -> Result<Recovered, AuditError>
         last = (record.config_id.clone(), record.tick);
     })
     .map_err(failed)?;
-    let torn = walk.torn.as_ref();
-    let broken: Vec<&Finding> = walk.report.findings.iter().filter(|finding| !is_of(finding, torn)).collect();
+    let torn = scan.torn.as_ref();
+    let broken: Vec<&Finding> = scan.report.findings.iter().filter(|finding| !is_torn_end(finding, torn)).collect();
     if let Some(first) = broken.first() {
         return Err(AuditError::Broken { first: first.to_string(), findings: broken.len() });
     }
-    let aside = torn
-        .map(|torn| set_aside(dir, run_id, torn).map_err(|error| AuditError::io("mend", &dir.join(&torn.file), &error)))
+    let torn_piece = torn
+        .map(|torn| {
+            set_aside(dir, run_id, torn).map_err(|error| AuditError::io("repair", &dir.join(&torn.file), &error))
+        })
         .transpose()?
         .flatten();
-    let pending = walk.open.into_iter().map(|(open, record)| Pending {
-        entry: record.entry(),
-        seq: record.seq,
-        file: open.file,
-        line: open.line,
-    });
-    Ok(Recovered { end: walk.end, pending: pending.collect(), done, index, tail, aside, last })
+    let pending = scan.open.into_iter().map(|(_, record)| record.entry()).collect();
+    Ok(Recovered { end: scan.end, pending, done, index, tail, torn_piece, last })
 }
 
-/// Whether a finding speaks of the torn end alone.
-fn is_of(finding: &Finding, torn: Option<&Torn>) -> bool {
+/// Whether a finding is about the torn end only.
+fn is_torn_end(finding: &Finding, torn: Option<&TornTail>) -> bool {
     torn.is_some_and(|torn| {
         finding.verdict == Verdict::Integrity && finding.file == torn.file && finding.line >= torn.line
     })
 }
 
-/// Moves everything from the torn line on into `<file>.torn`: first there, durably, then away here.
-fn set_aside(dir: &Path, run_id: &str, torn: &Torn) -> std::io::Result<Option<TornPiece>> {
+/// Moves everything from the torn line on to `<file>.torn`: copies it durably, then truncates the segment.
+fn set_aside(dir: &Path, run_id: &str, torn: &TornTail) -> std::io::Result<Option<TornPiece>> {
     let path = dir.join(&torn.file);
     let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
-    let mut piece = Vec::new();
+    let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(torn.offset))?;
-    file.read_to_end(&mut piece)?;
-    let aside = if piece.is_empty() { None } else { Some(keep(dir, &torn.file, &piece)?) };
+    file.read_to_end(&mut bytes)?;
+    let piece = if bytes.is_empty() { None } else { Some(copy_torn(dir, &torn.file, &bytes)?) };
     if torn.offset == 0 && torn.file != segment_name(run_id, 1) {
         std::fs::remove_file(&path)?;
     } else {
@@ -105,15 +88,15 @@ fn set_aside(dir: &Path, run_id: &str, torn: &Torn) -> std::io::Result<Option<To
         file.sync_all()?;
     }
     sync_dir(dir)?;
-    Ok(aside)
+    Ok(piece)
 }
 
-fn keep(dir: &Path, name: &str, piece: &[u8]) -> std::io::Result<TornPiece> {
+fn copy_torn(dir: &Path, name: &str, bytes: &[u8]) -> std::io::Result<TornPiece> {
     let name = format!("{name}.torn");
     let mut torn: File = OpenOptions::new().create(true).append(true).open(dir.join(&name))?;
     let from = torn.metadata()?.len();
-    torn.write_all(piece)?;
+    torn.write_all(bytes)?;
     torn.sync_all()?;
     sync_dir(dir)?;
-    Ok(TornPiece { file: name, from, bytes: piece.len() as u64, sha256: sha256(piece) })
+    Ok(TornPiece { file: name, from, bytes: bytes.len() as u64, sha256: sha256(bytes) })
 }

@@ -1,8 +1,8 @@
-//! Is the log what was written? Three verdicts: integrity, continuity, completeness; each finding with file and line.
+//! Verification of audit logs: three verdicts (integrity, continuity, completeness), each finding with file and line.
 //!
-//! Owns the one walk over a run, which recovery shares. Changes nothing on disk. Must not know who wrote the log.
-//! Rule: "Audit log"; any byte, line or file that was changed, added, moved or removed is named. Whole chained lines beyond the head,
-//! a torn piece after them, and intents without an outcome are what a crash or a live run leaves, and are told, not failed.
+//! Any byte, line or file that was changed, added, moved or removed is reported. Complete lines beyond the head, a torn piece
+//! after them and intents without an outcome are normal after a crash or in a live run: they are notes, not findings. Recovery
+//! uses the same scan. Rule: "Audit log".
 
 use std::collections::HashMap;
 use std::io;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::log_files::{Head, Line, Lines, RunFiles, bytes_of, head_name, list, segment_name};
 use super::record::{GENESIS, Record, Stage, sha256};
 
-/// What a finding speaks against.
+/// What a finding contradicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -22,20 +22,20 @@ pub enum Verdict {
     Integrity,
     /// Every line follows the one before, across segments.
     Continuity,
-    /// Nothing was cut off or put beside: the head, the segments and the set-aside pieces are all there.
+    /// Nothing was removed or added: the head, the segments and the torn pieces are all there.
     Completeness,
 }
 
-/// Something wrong, and where.
+/// A violation and its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What it speaks against.
+    /// The verdict it contradicts.
     pub verdict: Verdict,
     /// Name of the file within the folder.
     pub file: String,
-    /// From 1; 0 when it is the file as a whole.
+    /// Line number from 1; 0 for the whole file.
     pub line: u64,
-    /// One sentence.
+    /// A sentence.
     pub message: String,
 }
 
@@ -45,56 +45,56 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// An intent without an outcome: a command under way, or one a crash interrupted.
+/// An intent without an outcome: the command is running, or a crash interrupted it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Open {
-    /// Where its intent is.
+pub struct OpenIntentRow {
+    /// File of the intent.
     pub file: String,
-    /// From 1.
+    /// Its line, from 1.
     pub line: u64,
     /// The command's id.
     pub cmd_id: String,
-    /// Who asked.
+    /// The issuer.
     pub issuer: String,
     /// The command's name.
     pub command: String,
 }
 
-/// One run.
+/// The result of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RunReport {
-    /// The run.
+    /// The run id.
     pub run_id: String,
-    /// Whole records read.
+    /// Valid records read.
     pub records: u64,
-    /// The last good record's number; 0 for an empty log.
+    /// Sequence number of the last valid record; 0 for an empty log.
     pub seq: u64,
-    /// The last good record's hash.
+    /// Hash of the last valid record.
     pub hash: String,
-    /// What is wrong, in the order met.
+    /// Violations, in file order.
     pub findings: Vec<Finding>,
     /// Intents without an outcome, oldest first.
-    pub open: Vec<Open>,
-    /// What a reader should know and is not wrong.
+    pub open: Vec<OpenIntentRow>,
+    /// Remarks that are no violations.
     pub notes: Vec<String>,
 }
 
-/// A folder of logs.
+/// The result of a log folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Every run, by name.
+    /// Every run, by id.
     pub runs: Vec<RunReport>,
     /// Files that belong to no run.
-    pub alien: Vec<Finding>,
+    pub unknown_files: Vec<Finding>,
 }
 
 impl Report {
-    /// Everything wrong.
+    /// All violations.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.runs.iter().flat_map(|run| &run.findings).chain(&self.alien)
+        self.runs.iter().flat_map(|run| &run.findings).chain(&self.unknown_files)
     }
 
-    /// Whether nothing speaks against this verdict.
+    /// Whether no finding contradicts this verdict.
     pub fn holds(&self, verdict: Verdict) -> bool {
         self.findings().all(|finding| finding.verdict != verdict)
     }
@@ -105,13 +105,10 @@ impl Report {
     }
 }
 
-/// Checks every run in `dir`.
-///
-/// # Errors
-/// When the folder is not there or a file cannot be read.
+/// Checks every run in `dir`. Fails if the folder does not exist or a file cannot be read.
 pub fn verify(dir: &Path) -> io::Result<Report> {
     std::fs::metadata(dir)?;
-    // Heads first, then names, then lines: whatever a live writer adds meanwhile lies beyond the head that was read.
+    // Heads first, then names, then lines: lines that a live writer adds meanwhile are beyond the head that was read.
     let mut heads = HashMap::new();
     for run_id in list(dir)?.runs.into_keys() {
         let head = bytes_of(&dir.join(head_name(&run_id)))?;
@@ -119,42 +116,42 @@ pub fn verify(dir: &Path) -> io::Result<Report> {
     }
     let listing = list(dir)?;
     let mut report = Report::default();
-    for name in listing.alien {
+    for name in listing.unknown_files {
         let message = String::from("the file belongs to no run of this log.");
-        report.alien.push(Finding { verdict: Verdict::Completeness, file: name, line: 0, message });
+        report.unknown_files.push(Finding { verdict: Verdict::Completeness, file: name, line: 0, message });
     }
     for (run_id, files) in listing.runs {
         if let Some(head) = heads.remove(&run_id) {
-            report.runs.push(walk(dir, &run_id, &files, head, &mut |_, _| {})?.report);
+            report.runs.push(scan_run(dir, &run_id, &files, head, &mut |_, _| {})?.report);
         }
     }
     Ok(report)
 }
 
-/// What a torn line's `recovered` record says of it.
+/// The description of a torn piece in its `recovered` record.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct TornPiece {
     /// The `.torn` file.
     pub(crate) file: String,
-    /// Where in that file.
+    /// Offset in that file.
     pub(crate) from: u64,
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
 }
 
-/// A last piece beyond the head that is no record: what a crash leaves of lines nobody was told of.
+/// An incomplete end beyond the head, which a crash left of unacknowledged lines.
 #[derive(Clone, Debug)]
-pub(crate) struct Torn {
+pub(crate) struct TornTail {
     pub(crate) file: String,
     pub(crate) line: u64,
     pub(crate) offset: u64,
 }
 
-/// Where the last good line ends.
+/// The end of the last valid line.
 #[derive(Clone, Debug)]
-pub(crate) struct End {
+pub(crate) struct ChainEnd {
     pub(crate) segment: u32,
-    /// Bytes of that segment up to and with its last good line.
+    /// Size of the segment in bytes, up to and including that line.
     pub(crate) bytes: u64,
     /// Number of that line within its segment.
     pub(crate) lines: u64,
@@ -162,39 +159,39 @@ pub(crate) struct End {
     pub(crate) hash: String,
 }
 
-/// A run, read once.
-pub(crate) struct Walk {
+/// The result of reading a run once.
+pub(crate) struct RunScan {
     pub(crate) report: RunReport,
-    pub(crate) end: Option<End>,
-    pub(crate) torn: Option<Torn>,
-    /// Records of the open intents, with their place.
-    pub(crate) open: Vec<(Open, Record)>,
+    pub(crate) end: Option<ChainEnd>,
+    pub(crate) torn: Option<TornTail>,
+    /// Open intents with their records.
+    pub(crate) open: Vec<(OpenIntentRow, Record)>,
 }
 
-/// A walk under way.
+/// A scan in progress.
 struct RunScanner<'a> {
     report: RunReport,
     head: Option<Head>,
     head_seen: bool,
-    end: Option<End>,
-    /// Whether the line before was good, so that the next can be held to it.
+    end: Option<ChainEnd>,
+    /// Whether the line before was valid, so that the next line's link can be checked.
     linked: bool,
-    bad: Option<Torn>,
-    open: HashMap<(String, String), (Open, Record)>,
-    aside: Vec<(String, u64, TornPiece)>,
+    bad: Option<TornTail>,
+    open: HashMap<(String, String), (OpenIntentRow, Record)>,
+    torn_pieces: Vec<(String, u64, TornPiece)>,
     visit: &'a mut dyn FnMut(&str, &Record),
 }
 
-/// Reads a run's files once, judging every line, and shows `visit` every good record with its file's name.
-pub(crate) fn walk(
+/// Reads a run's files once, checks every line, and passes every valid record to `visit` with its file name.
+pub(crate) fn scan_run(
     dir: &Path,
     run_id: &str,
     files: &RunFiles,
     head: Option<Vec<u8>>,
     visit: &mut dyn FnMut(&str, &Record),
-) -> io::Result<Walk> {
+) -> io::Result<RunScan> {
     let report = RunReport { run_id: run_id.to_owned(), hash: GENESIS.to_owned(), ..RunReport::default() };
-    let mut walker = RunScanner {
+    let mut scanner = RunScanner {
         report,
         head: None,
         head_seen: false,
@@ -202,30 +199,30 @@ pub(crate) fn walk(
         linked: true,
         bad: None,
         open: HashMap::new(),
-        aside: Vec::new(),
+        torn_pieces: Vec::new(),
         visit,
     };
-    // A run that had no head a moment ago is at its first line, or it has lost it.
+    // A run without a head a moment ago may have written its first one since.
     let head = head.map_or_else(|| bytes_of(&dir.join(head_name(run_id))), |head| Ok(Some(head)))?;
-    walker.take_head(head.as_deref());
+    scanner.take_head(head.as_deref());
     let mut expected = 1;
     for (number, name) in &files.segments {
         while expected < *number {
             let missing = segment_name(run_id, expected);
-            walker.find(Verdict::Continuity, &missing, 0, "the segment is missing.");
-            walker.linked = false;
+            scanner.report_finding(Verdict::Continuity, &missing, 0, "the segment is missing.");
+            scanner.linked = false;
             expected += 1;
         }
         expected += 1;
-        walker.segment(&dir.join(name), name, *number)?;
+        scanner.segment(&dir.join(name), name, *number)?;
     }
-    walker.judge_head(files);
-    walker.judge_aside(dir, files)?;
-    Ok(walker.finish())
+    scanner.check_head(files);
+    scanner.check_torn_pieces(dir, files)?;
+    Ok(scanner.finish())
 }
 
 impl RunScanner<'_> {
-    fn find(&mut self, verdict: Verdict, file: &str, line: u64, message: impl Into<String>) {
+    fn report_finding(&mut self, verdict: Verdict, file: &str, line: u64, message: impl Into<String>) {
         self.report.findings.push(Finding { verdict, file: file.to_owned(), line, message: message.into() });
     }
 
@@ -237,15 +234,15 @@ impl RunScanner<'_> {
                 self.head_seen = head.seq == 0 && head.hash == GENESIS;
                 self.head = Some(head);
             }
-            Some(Ok(_)) => self.find(Verdict::Completeness, &name, 1, "the head is that of another run."),
-            Some(Err(message)) => self.find(Verdict::Completeness, &name, 1, message),
+            Some(Ok(_)) => self.report_finding(Verdict::Completeness, &name, 1, "the head belongs to another run."),
+            Some(Err(message)) => self.report_finding(Verdict::Completeness, &name, 1, message),
         }
     }
 
     fn segment(&mut self, path: &Path, name: &str, number: u32) -> io::Result<()> {
         if let Some(torn) = self.bad.take() {
-            // A piece that is no record may only lie at the very end of a run.
-            self.find_bad(&torn);
+            // An invalid piece is allowed only at the very end of a run.
+            self.report_bad_line(&torn);
         }
         let mut empty = true;
         for line in Lines::open(path)? {
@@ -254,59 +251,62 @@ impl RunScanner<'_> {
             match Record::parse(&line.bytes) {
                 Ok(record) => {
                     if let Some(torn) = self.bad.take() {
-                        self.find_bad(&torn);
+                        self.report_bad_line(&torn);
                     }
-                    self.good(&record, name, &line, number);
+                    self.accept(&record, name, &line, number);
                 }
                 Err(message) => self.bad_line(name, &line, message),
             }
         }
         if empty && number > 1 {
-            // A crash between making a segment and writing its first line.
-            self.bad = Some(Torn { file: name.to_owned(), line: 1, offset: 0 });
+            // A crash between creating a segment and writing its first line.
+            self.bad = Some(TornTail { file: name.to_owned(), line: 1, offset: 0 });
         }
         Ok(())
     }
 
-    /// Says that a piece set by for being the last was not the last.
-    fn find_bad(&mut self, torn: &Torn) {
+    /// Reports a torn piece that turned out not to be the last line.
+    fn report_bad_line(&mut self, torn: &TornTail) {
         let known = self.report.findings.iter().any(|finding| finding.file == torn.file && finding.line == torn.line);
         if !known {
-            self.find(Verdict::Integrity, &torn.file, torn.line, "the line ends without a newline.");
+            self.report_finding(Verdict::Integrity, &torn.file, torn.line, "the line ends without a newline.");
         }
     }
 
     fn bad_line(&mut self, name: &str, line: &Line, message: String) {
         self.linked = false;
-        let torn = Torn { file: name.to_owned(), line: line.number, offset: line.offset };
+        let torn = TornTail { file: name.to_owned(), line: line.number, offset: line.offset };
         let first = self.bad.is_none();
         self.bad.get_or_insert(torn);
-        // One unfinished piece may be a writer's line under way; whole lines that are no records may not.
+        // One incomplete piece may be a line that is being written; a complete invalid line may not.
         if line.bytes.ends_with(b"\n") || !first {
-            self.find(Verdict::Integrity, name, line.number, message);
+            self.report_finding(Verdict::Integrity, name, line.number, message);
         }
     }
 
-    fn good(&mut self, record: &Record, name: &str, line: &Line, segment: u32) {
+    fn accept(&mut self, record: &Record, name: &str, line: &Line, segment: u32) {
         if self.linked {
-            self.judge_link(record, name, line.number);
+            self.check_link(record, name, line.number);
         }
         if record.run_id != self.report.run_id {
             let message = format!("the line belongs to run `{}`.", record.run_id);
-            self.find(Verdict::Continuity, name, line.number, message);
+            self.report_finding(Verdict::Continuity, name, line.number, message);
         }
         let opens = line.number == 1 && segment > 1;
         if opens != (record.stage == Stage::Rotate) {
-            let message =
-                if opens { "the segment does not begin with `rotate`." } else { "`rotate` is not a first line." };
-            self.find(Verdict::Continuity, name, line.number, message);
+            let message = if opens {
+                "the segment does not begin with `rotate`."
+            } else {
+                "`rotate` is not the first line of its segment."
+            };
+            self.report_finding(Verdict::Continuity, name, line.number, message);
         }
         self.linked = true;
         self.report.records += 1;
         self.report.seq = record.seq;
         self.report.hash.clone_from(&record.hash);
         let bytes = line.offset + line.bytes.len() as u64;
-        self.end = Some(End { segment, bytes, lines: line.number, seq: record.seq, hash: record.hash.clone() });
+        self.end = Some(ChainEnd { segment, bytes, lines: line.number, seq: record.seq, hash: record.hash.clone() });
         if self
             .head
             .as_ref()
@@ -314,25 +314,25 @@ impl RunScanner<'_> {
         {
             self.head_seen = true;
         }
-        self.follow(record, name, line.number);
+        self.track_intent(record, name, line.number);
         (self.visit)(name, record);
     }
 
-    fn judge_link(&mut self, record: &Record, name: &str, line: u64) {
+    fn check_link(&mut self, record: &Record, name: &str, line: u64) {
         let expected = self.report.seq + 1;
         if record.seq != expected {
-            let message = format!("the line has number {} where {expected} follows.", record.seq);
-            self.find(Verdict::Continuity, name, line, message);
+            let message = format!("the line has number {}; {expected} was expected.", record.seq);
+            self.report_finding(Verdict::Continuity, name, line, message);
         } else if record.prev != self.report.hash {
-            self.find(Verdict::Continuity, name, line, "the line does not name the hash of the line before.");
+            self.report_finding(Verdict::Continuity, name, line, "the line does not name the hash of the line before.");
         }
     }
 
-    fn follow(&mut self, record: &Record, name: &str, line: u64) {
+    fn track_intent(&mut self, record: &Record, name: &str, line: u64) {
         let key = (record.issuer.clone(), record.cmd_id.clone());
         match record.stage {
             Stage::Intent => {
-                let open = Open {
+                let open = OpenIntentRow {
                     file: name.to_owned(),
                     line,
                     cmd_id: record.cmd_id.clone(),
@@ -344,8 +344,13 @@ impl RunScanner<'_> {
             Stage::Recovered if record.cmd_id.is_empty() => {
                 if let Some(aside) = record.args.get("set_aside").cloned().map(serde_json::from_value::<TornPiece>) {
                     match aside {
-                        Ok(aside) => self.aside.push((name.to_owned(), line, aside)),
-                        Err(_) => self.find(Verdict::Completeness, name, line, "the line names no piece set aside."),
+                        Ok(aside) => self.torn_pieces.push((name.to_owned(), line, aside)),
+                        Err(_) => self.report_finding(
+                            Verdict::Completeness,
+                            name,
+                            line,
+                            "the line does not describe a torn piece.",
+                        ),
                     }
                 }
             }
@@ -356,48 +361,48 @@ impl RunScanner<'_> {
         }
     }
 
-    fn judge_head(&mut self, files: &RunFiles) {
+    fn check_head(&mut self, files: &RunFiles) {
         let name = head_name(&self.report.run_id);
         let last = files.segments.values().next_back().cloned();
         let Some(head) = self.head.clone() else {
             let named = self.report.findings.iter().any(|finding| finding.file == name);
             if self.report.records > 0 && !named {
-                let message = "the head is missing: what was cut off the end cannot be told.";
-                self.find(Verdict::Completeness, &name, 0, message);
+                let message = "the head is missing, so a removed end cannot be detected.";
+                self.report_finding(Verdict::Completeness, &name, 0, message);
             } else if !files.segments.is_empty() && !named {
-                // A process that died while it made them leaves the same.
-                let note = "no line and no head: nothing was ever logged, or all of it was taken away.";
+                // A process that died while it created them leaves the same.
+                let note = "no lines and no head: nothing was logged, or everything was removed.";
                 self.report.notes.push(note.to_owned());
             }
             return;
         };
         let Some(last) = last else {
             let message = format!("the head names `{}`, and the run has no segment.", head.file);
-            return self.find(Verdict::Completeness, &name, 1, message);
+            return self.report_finding(Verdict::Completeness, &name, 1, message);
         };
         if self.head_seen {
             if head.seq == 0 && head.file != segment_name(&self.report.run_id, 1) {
-                self.find(Verdict::Completeness, &name, 1, "the head of an empty log names another file.");
+                self.report_finding(Verdict::Completeness, &name, 1, "the head of an empty log names another file.");
             }
             return;
         }
         if head.seq <= self.report.seq {
-            let message = format!("the head names line {} of `{}`, and that line is another.", head.seq, head.file);
-            return self.find(Verdict::Completeness, &name, 1, message);
+            let message = format!("the head names line {} of `{}`, and that line differs.", head.seq, head.file);
+            return self.report_finding(Verdict::Completeness, &name, 1, message);
         }
         if let Some(torn) = self.bad.clone() {
-            self.find_bad(&torn);
+            self.report_bad_line(&torn);
         }
         let message = format!(
-            "the head names number {} as the last durable line; the log ends at {}: the end was cut off.",
+            "the head names number {} as the last durable line; the log ends at {}: its end was removed.",
             head.seq, self.report.seq
         );
         let line = self.report.findings.iter().filter(|finding| finding.file == last).map(|finding| finding.line).max();
         let line = line.unwrap_or_else(|| self.line_after_end(&last));
-        self.find(Verdict::Completeness, &last, line, message);
+        self.report_finding(Verdict::Completeness, &last, line, message);
     }
 
-    /// The line that would follow in the last segment: records are numbered through the run, lines through a file.
+    /// The line after the end in the last segment: sequence numbers count through the run, lines through a file.
     fn line_after_end(&self, last: &str) -> u64 {
         self.end
             .as_ref()
@@ -405,42 +410,42 @@ impl RunScanner<'_> {
             .map_or(1, |end| end.lines + 1)
     }
 
-    fn judge_aside(&mut self, dir: &Path, files: &RunFiles) -> io::Result<()> {
-        let aside = std::mem::take(&mut self.aside);
+    fn check_torn_pieces(&mut self, dir: &Path, files: &RunFiles) -> io::Result<()> {
+        let aside = std::mem::take(&mut self.torn_pieces);
         for (name, line, claim) in &aside {
-            // The name comes from the log: only a file the listing knows is opened.
+            // The name comes from the log, so only a listed file is opened.
             let bytes = if files.torn.contains(&claim.file) { bytes_of(&dir.join(&claim.file))? } else { None };
             let end = claim.from.saturating_add(claim.bytes);
             let piece = bytes.as_ref().and_then(|bytes| bytes.get(claim.from as usize..end as usize));
             if piece.is_none_or(|piece| sha256(piece) != claim.sha256) {
-                let message = format!("the piece set aside into `{}` is missing or was changed.", claim.file);
-                self.find(Verdict::Completeness, name, *line, message);
+                let message = format!("the torn piece in `{}` is missing or was changed.", claim.file);
+                self.report_finding(Verdict::Completeness, name, *line, message);
             }
         }
         for torn in &files.torn {
-            self.report.notes.push(format!("{torn}: holds what a crash left unfinished."));
+            self.report.notes.push(format!("{torn}: holds incomplete lines that a crash left."));
         }
         Ok(())
     }
 
-    fn finish(mut self) -> Walk {
-        let mut open: Vec<(Open, Record)> = self.open.into_values().collect();
+    fn finish(mut self) -> RunScan {
+        let mut open: Vec<(OpenIntentRow, Record)> = self.open.into_values().collect();
         open.sort_by_key(|(_, record)| record.seq);
         self.report.open = open.iter().map(|(open, _)| open.clone()).collect();
         if let Some(torn) = &self.bad {
             let note =
-                format!("{}:{}: an unfinished line; it is set aside when the run is opened.", torn.file, torn.line);
+                format!("{}:{}: an incomplete line; it is moved aside when the run is opened.", torn.file, torn.line);
             self.report.notes.push(note);
         }
         if let Some(head) = self.head.as_ref().filter(|head| head.seq < self.report.seq) {
             let beyond = self.report.seq - head.seq;
-            self.report.notes.push(format!("{beyond} chained lines beyond the head: a live run, or one that crashed."));
+            self.report.notes.push(format!("{beyond} chained lines beyond the head: the run is live, or it crashed."));
         }
-        Walk { report: self.report, end: self.end, torn: self.bad, open }
+        RunScan { report: self.report, end: self.end, torn: self.bad, open }
     }
 }
 
-/// The arguments of a `recovered` record about a torn line.
+/// The arguments of the `recovered` record of a torn piece.
 pub(crate) fn torn_piece_args(aside: &TornPiece) -> Value {
     serde_json::json!({ "set_aside": aside })
 }

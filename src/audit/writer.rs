@@ -1,9 +1,8 @@
-//! The one writer of a run's log: a queue, a thread, group commit, and what happens when the disk fails.
+//! The writer thread of a run's audit log: queue, group commit, and recovery from disk failures.
 //!
-//! Owns who waits for what. Must not know bytes (that is `segment`) or commands. Callers never wait for the disk: they
-//! hand over a callback. The thread takes everything queued, writes it, syncs once and calls back; it never delays a
-//! commit. The head follows when the queue is empty or a tenth of a second has passed, because lines beyond it are legal.
-//! Lines that nobody waits for are synced with the next that somebody does, or after a second.
+//! Callers never wait for the disk; they pass a callback. The thread takes everything queued, writes it, syncs once and calls
+//! back; it never delays a commit. The head file is replaced when the queue is empty or after 100 ms, because lines beyond the
+//! head are valid. Lines that no caller waits for are synced with the next durable line, or after a second.
 
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
@@ -14,61 +13,61 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::chain::{Chain, Home, sync_dir};
-use super::idempotency::Index;
+use super::chain::{Chain, sync_dir};
+use super::idempotency::IdempotencyIndex;
 use super::log_files::{is_run_id, run_files, segment_name};
 use super::record::{Entry, Record, Stage};
-use super::recovery::{Pending, recover};
+use super::recovery::recover;
 use super::verify::torn_piece_args;
 use townlet_wire::ErrorBody;
 use townlet_wire::telemetry::{AuditRow, AuditTail};
 
 /// Records kept in memory for screens.
 pub(crate) const TAIL: usize = 200;
-/// Records that may wait for the disk before further ones are refused.
+/// Records that may wait for the disk; more are refused.
 const QUEUE: usize = 16_384;
-/// Most records of one commit.
+/// Maximum records of one commit.
 const BATCH: usize = 4_096;
-/// How long the queue must be empty before the head is replaced.
+/// How long the queue must be empty before the head is written.
 const HEAD_IDLE: Duration = Duration::from_millis(20);
-/// The longest the head stays behind while the queue never empties.
+/// The longest the head file may lag while the queue never empties.
 const HEAD_LAG: Duration = Duration::from_millis(100);
-/// The longest a written line stays unsynced, and so out of the head's reach.
+/// The longest a written line stays unsynced.
 const UNSYNCED: Duration = Duration::from_secs(1);
-/// A disk that has not answered for this long counts as one that cannot be written.
+/// After this long without an answer from the disk the log counts as unavailable.
 const STALLED: Duration = Duration::from_secs(1);
 
-/// Where the time of a record comes from.
+/// Supplies the time of a record.
 pub type Clock = Box<dyn Fn() -> jiff::Timestamp + Send>;
 
-/// What went wrong with a log.
+/// Why an audit log cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuditError {
-    /// Another process writes this run.
+    /// Another process writes this run's log.
     #[error("the audit log `{0}` is being written by another process.")]
     Locked(String),
-    /// A name that cannot be told apart from others in the folder.
+    /// The run id contains characters that are not allowed in it.
     #[error("`{0}` cannot name a run: letters, digits, `-` and `_` can.")]
     BadRunId(String),
-    /// The log is not what was written; nothing was touched.
+    /// The log differs from what was written; no file was changed.
     #[error(
-        "the audit log is damaged and was left as it is: {first} ({findings} findings; `townlet audit verify` lists them). Put \
-         back a copy of what it names, or start anew without `--resume`"
+        "the audit log is damaged and was left unchanged: {first} ({findings} findings; `townlet audit verify` lists them). \
+         Restore a copy of the named file, or start a new run without `--resume`"
     )]
     Broken {
         /// The first finding.
         first: String,
-        /// How many there are.
+        /// The number of findings.
         findings: usize,
     },
-    /// A file could not be opened, read or mended.
+    /// A file operation failed.
     #[error("cannot {action} `{path}`: {why}.")]
     Io {
-        /// What was tried.
+        /// The operation, a verb.
         action: &'static str,
-        /// On which file.
+        /// The file.
         path: String,
-        /// As the system says it.
+        /// The system's message.
         why: String,
     },
     /// The log cannot be written now.
@@ -81,12 +80,12 @@ impl AuditError {
         Self::Io { action, path: path.display().to_string(), why: error.to_string() }
     }
 
-    /// As an answer says it: `E_AUDIT_UNAVAILABLE`.
+    /// As the error of an answer: `E_AUDIT_UNAVAILABLE`.
     pub fn body(&self) -> ErrorBody {
         ErrorBody {
             code: String::from("E_AUDIT_UNAVAILABLE"),
             message: self.to_string(),
-            hint: String::from("Nothing was changed. Free or repair the disk; the log tries again by itself."),
+            hint: String::from("Nothing was changed. Free or repair the disk; the log retries by itself."),
         }
     }
 }
@@ -94,41 +93,41 @@ impl AuditError {
 /// Where a record was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Name of the segment.
+    /// File name of the segment.
     pub file: String,
-    /// The record's number.
+    /// The record's sequence number.
     pub seq: u64,
     /// Its hash.
     pub hash: String,
 }
 
-/// Whether the log can be written, for a banner.
+/// Whether the log can be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It can.
+    /// It can be written.
     Ok,
-    /// It cannot, and why.
+    /// It cannot be written; why.
     Unavailable(String),
 }
 
-/// How a run's log is opened.
+/// How to open a run's log.
 pub struct Options {
-    /// The folder, such as `logs/console`; made when it is not there.
+    /// The log folder, such as `logs/console`; created if missing.
     pub dir: PathBuf,
-    /// The run: letters, digits, `-`, `_`.
+    /// The run id: letters, digits, `-`, `_`.
     pub run_id: String,
     /// The shard's name.
     pub shard: String,
-    /// A segment of this many bytes is followed by another; 16 MiB.
+    /// Size in bytes after which the next segment starts; default 16 MiB.
     pub segment_bytes: u64,
-    /// After a failure, appends try to write again at most this often; a second.
+    /// After a failure, appends retry the disk at most this often; default one second.
     pub retry: Duration,
-    /// Where the time of a record comes from.
+    /// Supplies the time of a record.
     pub clock: Clock,
 }
 
 impl Options {
-    /// The usual options.
+    /// The default options.
     pub fn new(dir: impl Into<PathBuf>, run_id: impl Into<String>, shard: impl Into<String>) -> Self {
         Self {
             dir: dir.into(),
@@ -141,16 +140,17 @@ impl Options {
     }
 }
 
-/// A run's log, open, and what the shard must know of what it already holds.
+/// An open log and what the shard needs from the records it already holds.
 pub struct Opened {
     /// The log.
     pub log: Log,
-    /// Intents without an end, oldest first. Their ids are in flight in `index` until the shard ends them.
-    pub pending: Vec<Pending>,
-    /// How mutating commands that were applied ended, in the order of the log; also those told to be unsafe on disk.
+    /// Intents without an end, oldest first. Append each with its stage set to `recovered` (with status, result and digest) or
+    /// `abort`; until then its id is in flight in `index`.
+    pub pending: Vec<Entry>,
+    /// Outcomes of mutating commands that were applied, in log order, including those reported as not durable.
     pub done: Vec<Record>,
-    /// The ids of the run.
-    pub index: Index,
+    /// The command ids of the run.
+    pub index: IdempotencyIndex,
 }
 
 type Done = Box<dyn FnOnce(Result<Written, AuditError>) + Send>;
@@ -167,40 +167,38 @@ enum Message {
     Flush(SyncSender<Result<(), AuditError>>),
 }
 
-/// What the thread shows to everybody.
-struct Board {
+/// State that the writer thread shares with callers.
+struct SharedState {
     state: State,
     tail: VecDeque<AuditRow>,
     file: String,
     seq: u64,
     hash: String,
-    /// Since when the thread has been at the disk.
+    /// When the current disk operation started.
     busy: Option<Instant>,
 }
 
 /// The open log of one run. Shared by reference; dropping it writes and syncs everything queued.
 pub struct Log {
     inbox: Option<SyncSender<Message>>,
-    board: Arc<Mutex<Board>>,
+    shared: Arc<Mutex<SharedState>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Log {
-    /// Opens a run's log, new or written before, locks it, mends what a crash left and starts the writer.
-    ///
-    /// # Errors
-    /// When another process writes it, it is damaged, or the disk refuses. Nothing of a damaged log is touched.
+    /// Opens or creates a run's log: locks it, repairs what a crash left and starts the writer. Fails without changing any file
+    /// if another process writes the log or the log is damaged.
     pub fn open(options: Options) -> Result<Opened, AuditError> {
-        let Options { dir, run_id, shard, segment_bytes, retry, clock } = options;
-        if !is_run_id(&run_id) {
-            return Err(AuditError::BadRunId(run_id));
+        if !is_run_id(&options.run_id) {
+            return Err(AuditError::BadRunId(options.run_id));
         }
+        let (dir, run_id) = (options.dir.clone(), options.run_id.clone());
         let first = dir.join(segment_name(&run_id, 1));
         let failed = |error| AuditError::io("open", &first, &error);
-        std::fs::create_dir_all(&dir).map_err(|error| AuditError::io("make", &dir, &error))?;
+        std::fs::create_dir_all(&dir).map_err(|error| AuditError::io("create", &dir, &error))?;
         let files = run_files(&dir, &run_id).map_err(failed)?;
         if !files.segments.contains_key(&1) && (files.head || !files.segments.is_empty()) {
-            // Damaged for certain: let it be said before a first segment is made in the place of the lost one.
+            // The log is damaged: report it before a new first segment takes the place of the lost one.
             recover(&dir, &run_id)?;
         }
         let lock = OpenOptions::new().create(true).append(true).open(&first).map_err(failed)?;
@@ -211,17 +209,17 @@ impl Log {
         }
         sync_dir(&dir).map_err(failed)?;
         let found = recover(&dir, &run_id)?;
-        let home = Home { dir, run_id, shard, segment_bytes, clock };
+        let retry = options.retry;
         let (config_id, tick) = found.last.clone();
-        let mut chain = Chain::open(home, lock, found.end, found.last).map_err(failed)?;
+        let mut chain = Chain::open(options, lock, found.end, found.last).map_err(failed)?;
         let mut tail = found.tail;
-        if let Some(aside) = found.aside {
-            let entry = Entry::own(Stage::Recovered, &config_id, tick, torn_piece_args(&aside));
+        if let Some(piece) = found.torn_piece {
+            let entry = Entry::own(Stage::Recovered, &config_id, tick, torn_piece_args(&piece));
             let records = chain.append(std::iter::once(&entry)).map_err(failed)?;
             chain.sync().and_then(|()| chain.write_head()).map_err(failed)?;
             tail.extend(records.iter().map(Record::row));
         }
-        let board = Arc::new(Mutex::new(Board {
+        let shared = Arc::new(Mutex::new(SharedState {
             state: State::Ok,
             tail,
             file: chain.file_name(),
@@ -230,18 +228,24 @@ impl Log {
             busy: None,
         }));
         let (inbox, queue) = mpsc::sync_channel(QUEUE);
-        let writer =
-            Writer { chain, board: Arc::clone(&board), retry, tried: None, head_at: Instant::now(), unsynced: None };
+        let writer = Writer {
+            chain,
+            shared: Arc::clone(&shared),
+            retry,
+            last_attempt: None,
+            head_written_at: Instant::now(),
+            unsynced_since: None,
+        };
         let thread = std::thread::Builder::new()
             .name(String::from("audit"))
             .spawn(move || writer.run(&queue))
             .map_err(|error| AuditError::Unavailable(error.to_string()))?;
-        let log = Self { inbox: Some(inbox), board, thread: Some(thread) };
+        let log = Self { inbox: Some(inbox), shared, thread: Some(thread) };
         Ok(Opened { log, pending: found.pending, done: found.done, index: found.index })
     }
 
-    /// Queues a record. `done` is called once, from the writer's thread or at once when the log cannot be written: with
-    /// `durable`, after the record is on the disk for good; without, after it is written, to be synced with a later one.
+    /// Queues a record. `done` is called once: with `durable`, after the record is synced; otherwise after it is written and
+    /// before it is synced. It is called at once if the log cannot be written.
     pub fn append(&self, entry: Entry, durable: bool, done: impl FnOnce(Result<Written, AuditError>) + Send + 'static) {
         let append = Box::new(Append { entry, durable, done: Box::new(done) });
         if let Some(why) = self.stalled() {
@@ -254,31 +258,22 @@ impl Log {
         }
     }
 
-    /// Appends and waits. For callers that have nothing else to do, never for a tick loop.
-    ///
-    /// # Errors
-    /// When the log cannot be written.
+    /// Appends and waits. Not for the tick loop.
     pub fn append_and_wait(&self, entry: Entry, durable: bool) -> Result<Written, AuditError> {
         let (sender, answer) = mpsc::sync_channel(1);
         self.append(entry, durable, move |written| {
-            // The caller may have gone; then nobody is to be told.
+            // The caller may be gone.
             let _ = sender.send(written);
         });
         answer.recv().unwrap_or_else(|_| Err(AuditError::Unavailable(stopped())))
     }
 
-    /// Waits until everything queued before is durable and named by the head.
-    ///
-    /// # Errors
-    /// When the log cannot be written.
+    /// Waits until everything queued so far is durable and named by the head.
     pub fn flush(&self) -> Result<(), AuditError> {
         self.ask(Message::Flush)
     }
 
-    /// After a failure: tries now to go on, in a further segment. Appends do so by themselves, [`Options::retry`] apart.
-    ///
-    /// # Errors
-    /// When the log still cannot be written.
+    /// Retries now after a failure, in a new segment. Appends do this by themselves every [`Options::retry`].
     pub fn reopen(&self) -> Result<(), AuditError> {
         self.ask(Message::Reopen)
     }
@@ -294,14 +289,14 @@ impl Log {
             return Err((message, stopped()));
         };
         inbox.try_send(message).map_err(|error| match error {
-            TrySendError::Full(message) => (message, format!("{QUEUE} records already wait for the disk")),
+            TrySendError::Full(message) => (message, format!("{QUEUE} records are already waiting for the disk")),
             TrySendError::Disconnected(message) => (message, stopped()),
         })
     }
 
-    /// Why no append can be taken, when the thread is stuck at the disk.
+    /// Why no append is accepted, if the thread is stuck in a disk operation.
     fn stalled(&self) -> Option<String> {
-        let busy = board(&self.board).busy?.elapsed();
+        let busy = lock(&self.shared).busy?.elapsed();
         (busy >= STALLED).then(|| "the disk does not answer".to_owned())
     }
 
@@ -312,25 +307,25 @@ impl Log {
         }
         match self.stalled() {
             Some(why) => State::Unavailable(why),
-            None => board(&self.board).state.clone(),
+            None => lock(&self.shared).state.clone(),
         }
     }
 
-    /// Whether writing has failed, so that [`Log::reopen`] may help. A disk that has not answered yet has not failed.
+    /// Whether writing has failed, so that [`Log::reopen`] may help. A stalled disk has not failed.
     pub fn has_failed(&self) -> bool {
-        board(&self.board).state != State::Ok
+        lock(&self.shared).state != State::Ok
     }
 
-    /// The newest `count` records (at most 200), newest last, and where the log stands.
+    /// The newest `count` records (at most 200), newest last, and the state of the log.
     pub fn tail(&self, count: usize) -> AuditTail {
         let state = match self.state() {
             State::Ok => String::from("ok"),
             State::Unavailable(why) => why,
         };
-        let board = board(&self.board);
-        let skip = board.tail.len().saturating_sub(count);
-        let records = board.tail.iter().skip(skip).cloned().collect();
-        AuditTail { records, state, file: board.file.clone(), seq: board.seq, head: board.hash.clone() }
+        let shared = lock(&self.shared);
+        let skip = shared.tail.len().saturating_sub(count);
+        let records = shared.tail.iter().skip(skip).cloned().collect();
+        AuditTail { records, state, file: shared.file.clone(), seq: shared.seq, head: shared.hash.clone() }
     }
 }
 
@@ -338,10 +333,10 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.inbox = None;
         if let Some(thread) = self.thread.take()
-            // The last owner may be a callback, on the thread itself: it ends when that returns.
+            // A callback may drop the last reference on the writer thread itself, which then ends when the callback returns.
             && thread.thread().id() != std::thread::current().id()
         {
-            // A panic of a callback was printed when it happened.
+            // The panic hook has already reported a panic of a callback.
             let _ = thread.join();
         }
     }
@@ -351,21 +346,21 @@ fn stopped() -> String {
     String::from("its writer has stopped")
 }
 
-fn board(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
-    // Every field is whole at every moment, so a panic elsewhere spoils nothing.
-    board.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(shared: &Mutex<SharedState>) -> MutexGuard<'_, SharedState> {
+    // Every field is valid at every moment, so a panic while the lock was held leaves no partial state.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The thread's own.
+/// The state of the writer thread.
 struct Writer {
     chain: Chain,
-    board: Arc<Mutex<Board>>,
+    shared: Arc<Mutex<SharedState>>,
     retry: Duration,
-    /// When writing was last tried and failed.
-    tried: Option<Instant>,
-    head_at: Instant,
-    /// Since when there are lines that are written and not synced.
-    unsynced: Option<Instant>,
+    /// When the last failed attempt to write was.
+    last_attempt: Option<Instant>,
+    head_written_at: Instant,
+    /// When the oldest unsynced line was written.
+    unsynced_since: Option<Instant>,
 }
 
 impl Writer {
@@ -378,11 +373,11 @@ impl Writer {
                     Message::Append(append) => batch.push(*append),
                     Message::Reopen(done) => {
                         self.commit(std::mem::take(&mut batch));
-                        let _ = done.send(self.mend());
+                        let _ = done.send(self.repair());
                     }
                     Message::Flush(done) => {
                         self.commit(std::mem::take(&mut batch));
-                        let _ = done.send(self.settle());
+                        let _ = done.send(self.sync_and_write_head());
                     }
                 }
                 if batch.len() < BATCH {
@@ -390,90 +385,88 @@ impl Writer {
                 }
             }
             self.commit(batch);
-            if self.owes_sync().is_some_and(|left| left.is_zero()) {
-                // The failure is on the board, and every append meets it there.
-                let _ = self.settle();
-            } else if self.owes_head() && self.head_at.elapsed() >= HEAD_LAG {
+            if self.until_sync_due().is_some_and(|left| left.is_zero()) {
+                // The failure is in the shared state, where every append sees it.
+                let _ = self.sync_and_write_head();
+            } else if self.is_head_due() && self.head_written_at.elapsed() >= HEAD_LAG {
                 self.replace_head();
             }
         }
-        // Everybody has gone; a failure now is found by `verify` as lines beyond the head at most.
-        let _ = self.settle();
+        // All senders are gone. After a failure here, `verify` reports lines beyond the head.
+        let _ = self.sync_and_write_head();
     }
 
-    /// The next message; what is owed to the disk is done meanwhile. `None` when everybody has gone.
+    /// The next message; syncs and replaces the head while it waits. `None` when all senders are gone.
     fn wait(&mut self, queue: &Receiver<Message>) -> Option<Message> {
         loop {
-            let head = self.owes_head();
-            let owed = if head { Some(HEAD_IDLE) } else { self.owes_sync() };
-            let Some(idle) = owed else { return queue.recv().ok() };
-            match queue.recv_timeout(idle) {
+            let head = self.is_head_due();
+            let timeout = if head { Some(HEAD_IDLE) } else { self.until_sync_due() };
+            let Some(timeout) = timeout else { return queue.recv().ok() };
+            match queue.recv_timeout(timeout) {
                 Ok(message) => return Some(message),
                 Err(RecvTimeoutError::Timeout) if head => self.replace_head(),
-                // The failure is on the board, and every append meets it there.
-                Err(RecvTimeoutError::Timeout) => drop(self.settle()),
+                // The failure is in the shared state, where every append sees it.
+                Err(RecvTimeoutError::Timeout) => drop(self.sync_and_write_head()),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
     }
 
-    /// How long unsynced lines may still wait, when there are any.
-    fn owes_sync(&self) -> Option<Duration> {
-        let since = self.unsynced.filter(|_| self.why_not().is_none())?;
+    /// How long until unsynced lines must be synced, if there are any.
+    fn until_sync_due(&self) -> Option<Duration> {
+        let since = self.unsynced_since.filter(|_| self.unavailable_reason().is_none())?;
         Some(UNSYNCED.saturating_sub(since.elapsed()))
     }
 
-    fn owes_head(&self) -> bool {
-        self.why_not().is_none() && self.chain.is_head_stale()
+    fn is_head_due(&self) -> bool {
+        self.unavailable_reason().is_none() && self.chain.is_head_stale()
     }
 
-    fn why_not(&self) -> Option<String> {
-        match &board(&self.board).state {
+    fn unavailable_reason(&self) -> Option<String> {
+        match &lock(&self.shared).state {
             State::Ok => None,
             State::Unavailable(why) => Some(why.clone()),
         }
     }
 
-    /// Does something at the disk; a failure makes the log unavailable.
+    /// Runs a disk operation; a failure makes the log unavailable.
     fn at_disk<T>(&mut self, work: impl FnOnce(&mut Chain) -> io::Result<T>) -> Result<T, AuditError> {
-        board(&self.board).busy = Some(Instant::now());
+        lock(&self.shared).busy = Some(Instant::now());
         let result = work(&mut self.chain);
-        self.unsynced = if self.chain.is_synced() { None } else { self.unsynced.or_else(|| Some(Instant::now())) };
-        let mut board = board(&self.board);
-        board.busy = None;
+        self.unsynced_since =
+            if self.chain.is_synced() { None } else { self.unsynced_since.or_else(|| Some(Instant::now())) };
+        let mut shared = lock(&self.shared);
+        shared.busy = None;
         result.map_err(|error| {
             let why = format!("{}: {error}", self.chain.file_name());
-            let kept = self.chain.kept().seq;
-            board.tail.retain(|row| row.seq <= kept);
-            board.state = State::Unavailable(why.clone());
-            self.tried = Some(Instant::now());
+            let kept = self.chain.last_kept().seq;
+            shared.tail.retain(|row| row.seq <= kept);
+            shared.state = State::Unavailable(why.clone());
+            self.last_attempt = Some(Instant::now());
             AuditError::Unavailable(why)
         })
     }
 
     fn replace_head(&mut self) {
-        self.head_at = Instant::now();
-        // The failure is on the board, and every append meets it there.
+        self.head_written_at = Instant::now();
+        // The failure is in the shared state, where every append sees it.
         let _ = self.at_disk(Chain::write_head);
     }
 
-    /// Makes the log writable again; nothing to do when it is.
-    fn mend(&mut self) -> Result<(), AuditError> {
-        let Some(why) = self.why_not() else {
+    /// Makes the log writable again, if it is not.
+    fn repair(&mut self) -> Result<(), AuditError> {
+        let Some(why) = self.unavailable_reason() else {
             return Ok(());
         };
-        // The log itself tells why it goes on elsewhere.
-        self.at_disk(|chain| chain.mend(&why))?;
-        let mut board = board(&self.board);
-        board.state = State::Ok;
-        board.file = self.chain.file_name();
-        board.seq = self.chain.end().seq;
-        board.hash.clone_from(&self.chain.end().hash);
+        // The cause goes into the `rotate` record of the new segment.
+        self.at_disk(|chain| chain.repair(&why))?;
+        lock(&self.shared).state = State::Ok;
+        self.publish(&[]);
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<(), AuditError> {
-        if let Some(why) = self.why_not() {
+    fn sync_and_write_head(&mut self) -> Result<(), AuditError> {
+        if let Some(why) = self.unavailable_reason() {
             return Err(AuditError::Unavailable(why));
         }
         self.at_disk(|chain| {
@@ -489,7 +482,7 @@ impl Writer {
         match self.write(&batch) {
             Ok(records) => {
                 let file = self.chain.file_name();
-                self.publish(&file, &records);
+                self.publish(&records);
                 for (append, record) in batch.into_iter().zip(records) {
                     (append.done)(Ok(Written { file: file.clone(), seq: record.seq, hash: record.hash }));
                 }
@@ -503,11 +496,11 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &[Append]) -> Result<Vec<Record>, AuditError> {
-        if let Some(why) = self.why_not() {
-            if self.tried.is_some_and(|tried| tried.elapsed() < self.retry) {
+        if let Some(why) = self.unavailable_reason() {
+            if self.last_attempt.is_some_and(|attempt| attempt.elapsed() < self.retry) {
                 return Err(AuditError::Unavailable(why));
             }
-            self.mend()?;
+            self.repair()?;
         }
         let durable = batch.iter().any(|append| append.durable);
         self.at_disk(|chain| {
@@ -519,16 +512,17 @@ impl Writer {
         })
     }
 
-    fn publish(&self, file: &str, records: &[Record]) {
-        let mut board = board(&self.board);
+    /// Shows new records and the end of the chain to callers.
+    fn publish(&self, records: &[Record]) {
+        let mut shared = lock(&self.shared);
         for record in records {
-            if board.tail.len() >= TAIL {
-                board.tail.pop_front();
+            if shared.tail.len() >= TAIL {
+                shared.tail.pop_front();
             }
-            board.tail.push_back(record.row());
+            shared.tail.push_back(record.row());
         }
-        file.clone_into(&mut board.file);
-        board.seq = self.chain.end().seq;
-        board.hash.clone_from(&self.chain.end().hash);
+        shared.file = self.chain.file_name();
+        shared.seq = self.chain.end().seq;
+        shared.hash.clone_from(&self.chain.end().hash);
     }
 }

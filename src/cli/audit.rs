@@ -153,7 +153,7 @@ fn report(path: &Path) -> Result<Report> {
     })?;
     let mut report = townlet_audit::verify(folder).with_context(|| folder.display().to_string())?;
     report.runs.retain(|found| found.run_id == run);
-    report.alien.clear();
+    report.unknown_files.clear();
     if report.runs.is_empty() {
         bail!("{}: the folder contains no run `{}`.", name(), escape(&run));
     }

@@ -159,7 +159,7 @@ fn export(shard: &Handle, path: &Path, names: &PrivacyFilter) -> anyhow::Result<
     let mut out = std::fs::File::create(path).with_context(|| path.display().to_string())?;
     for segment in segments {
         let bytes = std::fs::read(&segment).with_context(|| segment.display().to_string())?;
-        out.write_all(&names.lines(&bytes)).with_context(|| path.display().to_string())?;
+        out.write_all(&names.redact_lines(&bytes)).with_context(|| path.display().to_string())?;
     }
     out.sync_all().with_context(|| path.display().to_string())
 }

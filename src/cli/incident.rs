@@ -78,8 +78,8 @@ fn bundle(args: &Bundle) -> Result<()> {
     if let Some((tick, digest)) = &made.replay {
         output::line(&format!("verify with `townlet replay replay.tlj`: tick {tick}, digest {digest}"))?;
     }
-    for lack in &made.lacking {
-        output::line(&format!("missing: {}", escape(lack)))?;
+    for item in &made.missing {
+        output::line(&format!("missing: {}", escape(item)))?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::{output, user_config};
 use townlet_shard::Home;
 use townlet_shard::journal::{self, Contents, Entry};
 use townlet_shard::recorded_run::RecordedRun;
-use townlet_shard::recovery::{JournalReplayer, reached};
+use townlet_shard::recovery::{JournalReplayer, position};
 use townlet_source::Recorded;
 use townlet_tui::format::count;
 use townlet_wire::command_line::nearest;
@@ -98,7 +98,7 @@ fn watch(args: &Args, files: &[PathBuf]) -> Result<ExitCode> {
     output::require_terminal("omit `--watch` without one.")?;
     let home = Home::new(&args.home);
     let mut recording = RecordedRun::open(&home, files).map_err(|why| anyhow!("{why}."))?;
-    recording.go_to(args.at.unwrap_or(u64::MAX)).map_err(|why| anyhow!("{why}."))?;
+    recording.seek(args.at.unwrap_or(u64::MAX)).map_err(|why| anyhow!("{why}."))?;
     let facts = files.iter().map(|file| ("journal".to_owned(), file.display().to_string())).collect();
     let last = townlet_tui::run(vec![townlet_tui::WatchedSource::new(Recorded::new(recording, facts))], options)
         .context("the terminal failed")?;
@@ -158,7 +158,7 @@ fn replay(
         }
         for entry in &contents.entries {
             let mut due = Vec::new();
-            let played = player.play(entry, |town| {
+            let played = player.apply(entry, |town| {
                 if every.is_some_and(|every| town.tick().is_multiple_of(every)) {
                     due.push(Digest { tick: town.tick(), digest: town.digest() });
                 }
@@ -198,8 +198,8 @@ fn replay(
 /// Begins a journal file. Its initial town must be the replayed one, or a later one if entries were lost; returns a note on
 /// the lost entries.
 fn begin_file(player: &mut JournalReplayer, path: &Path, contents: &Contents) -> Result<Option<String>> {
-    let at = reached(&player.town);
-    let own = player.begin(&contents.header).map_err(|why| anyhow!("{}: {why}.", path.display()))?;
+    let at = position(&player.town);
+    let own = player.begin_file(&contents.header).map_err(|why| anyhow!("{}: {why}.", path.display()))?;
     let Some(on) = own.filter(|on| *on > at) else { return Ok(None) };
     let lost = if at.0 < on.0 {
         format!("ticks {} to {} are", at.0, on.0)

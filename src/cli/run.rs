@@ -14,7 +14,7 @@ use super::config_sources::{self, ConfigSources};
 use super::{ConfigArgs, EXIT_FAILED, headless, one_of, output, serve, user_config};
 use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
 use townlet_shard::training::TrainingSpec;
-use townlet_shard::{Driver, Handle, Home, Options, Recorded, Speed};
+use townlet_shard::{Driver, Handle, Home, Options, ResumableRun, Speed};
 use townlet_source::Local;
 use townlet_tui::pane::Screen;
 use townlet_tui::terminal;
@@ -181,9 +181,9 @@ pub(super) fn launch(args: &LaunchArgs, pace: Pace, input: ConfigSources) -> any
     let named = (!run.is_empty()).then(|| run.to_owned());
     let newest = options.home.runs(&config.shard).pop();
     // A newer headless run, such as a smoke test, is not the run that the operator left.
-    let claimed = || options.home.claimed(&config.shard).filter(|_| !pace.headless);
+    let claimed = || options.home.last_locked_run(&config.shard).filter(|_| !pace.headless);
     let run = named.clone().or_else(claimed);
-    let recorded = townlet_shard::recorded(&options.home, &config.shard, run.as_deref(), &config.snapshot.root)?;
+    let recorded = townlet_shard::find_run(&options.home, &config.shard, run.as_deref(), &config.snapshot.root)?;
     require_same_settings(args, &input, &recorded)?;
     let rules = Rules::new(recorded.sources.clone())?;
     options.driver = PolicyCatalog::of(&args.home, &rules.config.policy).released(&rules)?;
@@ -201,14 +201,14 @@ fn training_spec(args: &LaunchArgs, rules: &Rules, release: &str) -> anyhow::Res
         return Ok(None);
     }
     let policies = PolicyCatalog::of(&args.home, &rules.config.policy);
-    policies.apart().map_err(|why| anyhow!("{why} Set policy.shadow_dir to another folder."))?;
+    policies.check_folders_differ().map_err(|why| anyhow!("{why} Set policy.shadow_dir to another folder."))?;
     let release = (release != SCRIPTED).then(|| policies.checkpoint(release)).transpose()?;
     let spec = TrainingSpec::new(&rules.sources, release);
     Ok(Some(spec.context("--train: the configuration cannot be combined with the training configuration")?))
 }
 
 /// Refuses requested settings that differ from those of the resumed run, because a run keeps its configuration.
-fn require_same_settings(args: &LaunchArgs, input: &ConfigSources, recorded: &Recorded) -> anyhow::Result<()> {
+fn require_same_settings(args: &LaunchArgs, input: &ConfigSources, recorded: &ResumableRun) -> anyhow::Result<()> {
     let differs = townlet_town::config::diff(&recorded.config, &input.loaded.config);
     let asked = |key: &str| {
         let row = input.loaded.settings.iter().find(|row| row.key == key);
@@ -219,7 +219,7 @@ fn require_same_settings(args: &LaunchArgs, input: &ConfigSources, recorded: &Re
         return Ok(());
     }
     // The last reloaded configuration applies, even if its journal entry was lost.
-    let reloaded = || townlet_shard::reloaded(&Home::new(&args.home), &recorded.run_id).ok().flatten();
+    let reloaded = || townlet_shard::last_reload_digest(&Home::new(&args.home), &recorded.run_id).ok().flatten();
     if differs.iter().all(|it| it.hot) && reloaded() == Some(input.sources.digest()) {
         return Ok(());
     }

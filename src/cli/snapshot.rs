@@ -11,7 +11,7 @@ use townlet_town::snapshot;
 
 use super::output;
 use townlet_shard::Home;
-use townlet_shard::snapshots::{self, Found};
+use townlet_shard::snapshots::{self, SnapshotFile};
 
 /// `townlet snapshot`.
 #[derive(clap::Args, Debug)]
@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Reads a snapshot. The inner result tells whether its content is valid.
-fn read(file: &Path) -> Result<Result<Found, String>> {
+fn read(file: &Path) -> Result<Result<SnapshotFile, String>> {
     match townlet_files::open(file) {
         // `snapshots::read` reports a path that is not a regular file.
         Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => return Err(output::read_error(file, &error)),
@@ -84,7 +84,7 @@ fn list(home: &Home, root: &str, json: bool) -> Result<()> {
     let mut found: Vec<(String, PathBuf, u64)> = Vec::new();
     for run in &runs {
         let name = run.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for file in snapshots::of(run) {
+        for file in snapshots::list(run) {
             let bytes = std::fs::metadata(&file).with_context(|| file.display().to_string())?.len();
             found.push((name.clone(), file, bytes));
         }
@@ -105,7 +105,7 @@ fn list(home: &Home, root: &str, json: bool) -> Result<()> {
     output::print(&output::columns(&rows))
 }
 
-fn details(found: &Found) -> Value {
+fn details(found: &SnapshotFile) -> Value {
     let town = &found.town;
     let (rules, state) = (town.rules(), town.state());
     json!({
@@ -145,7 +145,7 @@ fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
             bail!("{}: is a folder, expected a snapshot file.", file.display());
         }
         let row = match read(file)? {
-            Ok(Found { town, layout, .. }) => {
+            Ok(SnapshotFile { town, layout, .. }) => {
                 let older = if layout == snapshot::VERSION { String::new() } else { format!(" Layout {layout}.") };
                 let line = format!("{}: valid. Tick {}, digest {}.{older}", file.display(), town.tick(), town.digest());
                 let digest = town.digest();

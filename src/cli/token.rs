@@ -83,7 +83,7 @@ fn change<T>(file: &Path, edit: impl FnOnce(&mut TokenStore) -> Result<T>) -> Re
 }
 
 fn create(file: &Path, role: Role) -> Result<()> {
-    let token = change(file, |tokens| tokens.make(role).map_err(|why| anyhow!(why)))?;
+    let token = change(file, |tokens| tokens.create(role).map_err(|why| anyhow!(why)))?;
     output::line(&token)?;
     output::stderr!("New {} token; it is not shown again. Its hash is stored in {}.", role.word(), file.display());
     Ok(())

@@ -49,7 +49,7 @@ pub(super) fn path() -> Option<PathBuf> {
 /// Reads the file; a missing file is empty.
 pub(super) fn load() -> anyhow::Result<UserConfig> {
     let Some(path) = path() else { return Ok(UserConfig::default()) };
-    match townlet_files::text(&path) {
+    match townlet_files::read_to_string(&path) {
         Ok(text) if text.trim().is_empty() => Ok(UserConfig::default()),
         Ok(text) => Ok(parse_typed(&path.display().to_string(), &text)?),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(UserConfig::default()),

@@ -1,53 +1,63 @@
-//! Opens regular files and refuses pipes and devices, which could block or never end. Callers limit the size.
+//! Reads regular files only, so that a pipe or a device in a file's place is refused instead of blocking, and replaces files
+//! atomically.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
-/// Paths that a shell passes in place of a file, such as `--config <(…)` or `/dev/null`.
+use fail::fail_point;
+
+/// Paths that a shell passes in place of a file, as in `--config <(…)`.
 const SHELL_PATHS: [&str; 4] = ["/dev/stdin", "/dev/null", "/dev/fd", "/proc/self/fd"];
 
-/// Fails if `path` is neither a regular file, a link to one, nor missing. A folder passes, because opening it fails anyway.
-///
-/// # Errors
-/// Another kind of file, or an error of the operating system.
-pub fn require_regular(path: &Path) -> io::Result<()> {
-    let from_shell = || SHELL_PATHS.iter().any(|place| path.starts_with(place));
+/// Checks that a path is a regular file, a folder, a link to either, or does not exist. Folders pass because opening one reports
+/// the mistake by itself.
+pub fn ensure_regular(path: &Path) -> io::Result<()> {
+    let from_shell = || SHELL_PATHS.iter().any(|shell| path.starts_with(shell));
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() || found.is_dir() || from_shell() => Ok(()),
-        Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
 }
 
 /// Opens a regular file for reading.
-///
-/// # Errors
-/// As [`require_regular`]; a missing file.
 pub fn open(path: &Path) -> io::Result<File> {
-    require_regular(path)?;
+    ensure_regular(path)?;
     File::open(path)
 }
 
 /// Reads a regular file.
-///
-/// # Errors
-/// As [`open`].
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Reads a regular file as text.
-///
-/// # Errors
-/// As [`open`]; a file that is not UTF-8.
-pub fn text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    open(path)?.read_to_string(&mut text)?;
-    Ok(text)
+/// Reads a regular UTF-8 file.
+pub fn read_to_string(path: &Path) -> io::Result<String> {
+    io::read_to_string(open(path)?)
+}
+
+/// Replaces a file so that its name always refers to the complete old or the complete new content: writes a temporary file,
+/// syncs, renames it and syncs the folder. Creates missing folders.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // The parent of a bare file name is an empty path.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let temporary = path.with_extension("part");
+    fail_point!("replace_write", |_| Err(io::Error::other("fail point replace_write")));
+    let mut file = File::create(&temporary)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        drop(std::fs::remove_file(&temporary));
+        return Err(error);
+    }
+    fail_point!("replace_rename", |_| Err(io::Error::other("fail point replace_rename")));
+    std::fs::rename(&temporary, path)?;
+    fail_point!("replace_sync", |_| Err(io::Error::other("fail point replace_sync")));
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -55,17 +65,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pipes_and_devices_are_refused() {
+    fn only_regular_files_are_opened() {
         let folder = tempfile::tempdir().unwrap();
         let (file, link, pipe) = (folder.path().join("file"), folder.path().join("link"), folder.path().join("pipe"));
         std::fs::write(&file, "text").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        assert_eq!((text(&file).unwrap(), read(&link).unwrap()), ("text".to_owned(), b"text".to_vec()));
-        for odd in [pipe.as_path(), Path::new("/dev/zero"), Path::new("/dev/full")] {
-            assert_eq!(read(odd).unwrap_err().to_string(), "not a regular file", "{}", odd.display());
+        assert_eq!((read_to_string(&file).unwrap(), read(&link).unwrap()), ("text".to_owned(), b"text".to_vec()));
+        for special in [pipe.as_path(), Path::new("/dev/zero"), Path::new("/dev/full")] {
+            assert_eq!(read(special).unwrap_err().to_string(), "it is not a regular file", "{}", special.display());
         }
-        assert_eq!(text(Path::new("/dev/null")).unwrap(), "");
+        assert_eq!(read_to_string(Path::new("/dev/null")).unwrap(), "");
         assert_eq!(open(&folder.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -118,7 +118,7 @@ pub(super) async fn audit(
     let read = tokio::task::spawn_blocking(move || {
         let rows = townlet_audit::newest(&app.shard.home().console(), limit);
         drop(permit);
-        rows.map(|rows| app.shard.names().rows(rows))
+        rows.map(|rows| app.shard.names().apply(rows))
     });
     match read.await {
         Ok(Ok(rows)) => Ok(Json(json!({ "records": rows })).into_response()),

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use super::AppState;
 use super::auth::{Caller, Rejection};
 use super::connections::Disconnect;
-use townlet_shard::publish::{Next, Sent, Stream};
+use townlet_shard::publish::{EncodedMessage, Stream, StreamItem};
 use townlet_wire::Position;
 use townlet_wire::sse::{self, Event};
 
@@ -88,19 +88,19 @@ async fn pump(slot: SubscriberSlot, stream: Stream, fresh: Arc<Notify>, send: Se
     let mut stop = app.stop.clone();
     loop {
         match stream.try_next() {
-            Next::Message(message) => {
+            StreamItem::Message(message) => {
                 for piece in pieces(message) {
                     if !send_piece(app, &send, piece, &disconnect, &mut stop).await {
                         return;
                     }
                 }
             }
-            Next::Ended(why) => {
+            StreamItem::Ended(why) => {
                 drop(send.try_send(bye(&why)));
                 app.log.say(&format!("dropped a subscriber: {why}"));
                 return disconnect_after_grace(&send, &disconnect).await;
             }
-            Next::Nothing => tokio::select! {
+            StreamItem::Nothing => tokio::select! {
                 () = stopped(&mut stop) => {
                     drop(send.try_send(bye("the shard is stopping")));
                     return;
@@ -113,7 +113,7 @@ async fn pump(slot: SubscriberSlot, stream: Stream, fresh: Arc<Notify>, send: Se
 }
 
 /// The text of a message, shared by all subscribers.
-struct Text(Arc<Sent>);
+struct Text(Arc<EncodedMessage>);
 
 impl AsRef<[u8]> for Text {
     fn as_ref(&self) -> &[u8] {
@@ -122,7 +122,7 @@ impl AsRef<[u8]> for Text {
 }
 
 /// A message as an event in three pieces, so that its text is not copied for each subscriber.
-fn pieces(message: Arc<Sent>) -> [Bytes; 3] {
+fn pieces(message: Arc<EncodedMessage>) -> [Bytes; 3] {
     let [head, tail] = sse::around(&message.position.to_string(), message.kind);
     [head.into(), Bytes::from_owner(Text(message)), tail.into()]
 }

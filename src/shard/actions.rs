@@ -10,7 +10,7 @@ use super::command_table::Invocation;
 use super::commands::session::PERSISTENT;
 use super::commands::world::RELOAD_CONFIG;
 use super::engine::Engine;
-use super::incident::{IncidentTrigger, Kind, Now};
+use super::incident::{IncidentTrigger, Kind, LiveState};
 use super::operation::{Operation, PaceChange, ShardAction};
 use super::publish::Mode;
 use super::snapshots;
@@ -39,15 +39,15 @@ impl Engine {
             }
             ShardAction::Incident(why) => self.keep_incident(why),
             ShardAction::Narration(on) => {
-                self.status.story.narration(on);
+                self.status.story.set_narration(on);
                 format!("narration is {}.", if on { "on" } else { "off" })
             }
             ShardAction::NarrationLimit(limit) => {
-                self.status.story.limit(Some(limit));
+                self.status.story.set_limit(Some(limit));
                 format!("at most {limit} sentences a window; urgent ones always pass.")
             }
             ShardAction::Privacy(on) => {
-                self.status.names.hide(on);
+                self.status.names.set_hidden(on);
                 self.publication.names_changed();
                 let outside = if on { "leave as keyed hashes" } else { "leave as they are" };
                 format!("names and ids of residents {outside}; the audit log stays plain.")
@@ -76,7 +76,7 @@ impl Engine {
                 self.apply_configured_visibility(changed);
                 if changes.is_some_and(Value::is_null) && self.town.rules().config.telemetry.privacy.enabled {
                     // The log had no room for the changes: names are rather hidden than shown.
-                    self.status.names.hide(true);
+                    self.status.names.set_hidden(true);
                 }
             }
             if PERSISTENT.iter().any(|row| row.name == record.command) {
@@ -92,9 +92,9 @@ impl Engine {
     /// Has a bundle of this moment made, away from this thread.
     fn keep_incident(&mut self, why: String) -> String {
         let who = self.diagnostics.last_command().map(|given| given.issuer).unwrap_or_default();
-        let headline = if why.is_empty() { format!("{who} asked for a bundle") } else { format!("{who}: {why}") };
-        let asked = Some((who, why));
-        match self.incident(IncidentTrigger { asked, ..IncidentTrigger::new(Kind::Asked, headline) }) {
+        let headline = if why.is_empty() { format!("{who} requested a bundle") } else { format!("{who}: {why}") };
+        let requested_by = Some((who, why));
+        match self.incident(IncidentTrigger { requested_by, ..IncidentTrigger::new(Kind::Requested, headline) }) {
             Ok(path) => format!("the incident bundle {path} is being written; note.md stands beside it."),
             Err(why) => format!("no incident bundle: {why}"),
         }
@@ -109,7 +109,7 @@ impl Engine {
         self.write_journal();
         self.refresh();
         let view = Some(Arc::new(self.snapshot()));
-        let now = Some(Now { tick: self.town.tick(), digest: self.town.digest() });
+        let now = Some(LiveState { tick: self.town.tick(), digest: self.town.digest() });
         let path = self.recorder.start(IncidentTrigger { now, view, ..occasion })?;
         Ok(path.display().to_string())
     }

@@ -56,7 +56,7 @@ impl Engine {
         let who = remote.as_ref().map(|remote| &remote.session).or_else(|| self.sessions.get(session)).cloned();
         let Some(who) = who else { return };
         let names = self.status.names.clone();
-        let reply: AnswerFn = Box::new(move |answer| reply(escaped(names.answer(answer))));
+        let reply: AnswerFn = Box::new(move |answer| reply(escaped(names.apply(answer))));
         let quiet = dry_run || query;
         let Invocation { spec, row, line, args, operation } = match command {
             Ok(invocation) => invocation,
@@ -238,7 +238,7 @@ impl Engine {
         for context in self.pending.overdue(now) {
             let hint = "It may yet be done; its answer follows once the disk is back.";
             let error = error("E_IN_FLIGHT", "it is under way and not answered yet.", hint);
-            let answer = escaped(self.status.names.answer(context.answer(tick, Err(error))));
+            let answer = escaped(self.status.names.apply(context.answer(tick, Err(error))));
             self.sessions.notify(context.session, SessionEvent::InFlight(answer));
         }
     }

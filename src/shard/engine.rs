@@ -17,9 +17,9 @@ use townlet_wire::telemetry::Transport;
 use townlet_wire::{Answer, ErrorBody, Session, Snapshot};
 
 use super::admission::Admission;
-use super::disk_thread::Disk;
+use super::disk_thread::DiskThread;
 use super::home::Home;
-use super::incident::{Diagnostics, IncidentRecorder, Phase, Watched};
+use super::incident::{Diagnostics, IncidentRecorder, Phase, PhaseTracker};
 use super::journal::DIGEST_TICKS;
 use super::maintenance::{RETRY_EVERY, SpeedMeter};
 use super::operator_log::{OperatorLog, RowsWritten};
@@ -96,7 +96,7 @@ pub(super) enum Message {
     /// A subscriber for every published snapshot.
     Subscribe(Box<dyn Fn(Arc<Snapshot>) + Send>),
     /// A subscriber for every message.
-    Stream(super::publish::Asked),
+    Stream(super::publish::SubscribeRequest),
     /// The state of telemetry itself.
     Transport(Transport),
     /// A new session.
@@ -153,7 +153,7 @@ pub(super) struct Engine {
     pub(super) training: Option<Training>,
     /// Reads the files that the shard was started from.
     pub(super) reloader: Option<ConfigReloader>,
-    pub(super) disk: Disk,
+    pub(super) disk: DiskThread,
     pub(super) home: Home,
     /// Outlives this thread.
     pub(super) diagnostics: Arc<Diagnostics>,
@@ -303,7 +303,7 @@ impl Engine {
         self.disk.run(move || {
             let done = catch_unwind(AssertUnwindSafe(job));
             // The loop may have ended; then nobody waits.
-            drop(sender.send(named(done.map_err(|_| "the thread that writes files broke off".to_owned()))));
+            drop(sender.send(named(done.map_err(|_| "the disk thread crashed".to_owned()))));
         });
     }
 
@@ -313,9 +313,9 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Instant) {
-        self.diagnostics.enter(Phase::Beginning);
+        self.diagnostics.enter(Phase::Starting);
         fail_point!("engine_tick");
-        self.town.step(&mut Watched { policy: &mut self.status.driver, diagnostics: &self.diagnostics });
+        self.town.step(&mut PhaseTracker { policy: &mut self.status.driver, diagnostics: &self.diagnostics });
         self.diagnostics.enter(Phase::Housekeeping);
         self.journal.keep_options(&self.town);
         self.record_town_events();
@@ -339,7 +339,7 @@ impl Engine {
     pub(super) fn record_town_events(&mut self) {
         let rules = Arc::clone(self.town.rules());
         for event in self.town.events() {
-            self.status.story.tell(&rules, event);
+            self.status.story.record(&rules, event);
         }
         if !self.town.events().is_empty() {
             let closed = self.town.events().iter().any(|event| matches!(event.kind, EventKind::WindowClosed { .. }));
@@ -367,7 +367,7 @@ impl Engine {
         let (sender, saved) = channel();
         let write = self.snapshots.writer(&self.town);
         self.disk.run(move || drop(sender.send(journal.and_then(|()| write()))));
-        let saved = saved.recv().unwrap_or_else(|_| Err("the disk's thread broke off".into()));
+        let saved = saved.recv().unwrap_or_else(|_| Err("the disk thread crashed".into()));
         let trained = self.training.take().map_or(Ok(()), Training::end);
         let log = self.log.flush().map_err(|error| error.to_string());
         if let Some(stopped) = self.stopping.take() {

@@ -11,9 +11,9 @@ use townlet_town::Command;
 use townlet_wire::{Answer, ErrorBody, Status};
 
 use super::command_table::{error, refused};
-use super::disk_thread::Decision;
+use super::employment_log::ExitDecision;
 use super::engine::{Engine, Message};
-use super::incident::{Given, Phase};
+use super::incident::{AppliedCommand, Phase};
 use super::journal::Entry as JournalEntry;
 use super::operation::Operation;
 use super::pending_commands::CommandContext;
@@ -29,7 +29,7 @@ impl Engine {
         }
         let Some(operation) = command.operation.take() else { return };
         self.diagnostics.enter(Phase::Commanding);
-        self.diagnostics.command(Given {
+        self.diagnostics.command(AppliedCommand {
             line: command.context.line.clone(),
             cmd_id: command.context.cmd_id.clone(),
             issuer: command.context.who.issuer.clone(),
@@ -179,7 +179,9 @@ impl Engine {
     fn log_decision(&mut self, number: u64, tick: u64) {
         let Some(command) = self.pending.get(number) else { return };
         let CommandContext { who, name, args, cmd_id, .. } = &command.context;
-        let Some(decision) = Decision::of(&self.status.shard, tick, &who.issuer, name, args, cmd_id) else { return };
+        let Some(decision) = ExitDecision::of(&self.status.shard, tick, &who.issuer, name, args, cmd_id) else {
+            return;
+        };
         self.operator_log.append(vec![decision], &self.disk, &self.sender);
     }
 

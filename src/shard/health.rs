@@ -23,7 +23,7 @@ impl Engine {
         let raised = self.diagnostics.alerts();
         problems.extend(raised.iter().map(|alert| alert.message.clone()));
         self.status.raised = raised;
-        self.own_alerts_changed |= self.diagnostics.hung_lately();
+        self.own_alerts_changed |= self.diagnostics.has_ended_hangs();
         let health = &mut self.status.health;
         if health.problems != problems {
             (self.publication.dirty, self.own_alerts_changed) = (true, true);

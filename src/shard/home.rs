@@ -1,6 +1,4 @@
-//! A shard's files: where each kind lives under its home folder, how runs are named, and who may run at a time.
-//!
-//! Owns paths and locks, not contents. Folders are made when first needed. Rule: "Home folder and runs".
+//! The home folder: paths of every kind of file, run ids, and the lock of a shard's name. Rule: "Home folder and runs".
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub struct Home(PathBuf);
 
 impl Home {
-    /// The home at a folder, which need not exist yet.
+    /// The home at a folder, which need not exist; subfolders are created when needed.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self(folder.into())
     }
@@ -26,17 +24,17 @@ impl Home {
         self.0.join("logs/townlet.log")
     }
 
-    /// Incidents, a folder each.
+    /// Folder of incidents, one subfolder each.
     pub fn incidents(&self) -> PathBuf {
         self.0.join("ops/incidents")
     }
 
-    /// Audit logs.
+    /// Folder of audit logs.
     pub fn console(&self) -> PathBuf {
         self.0.join("logs/console")
     }
 
-    /// Journals.
+    /// Folder of journals.
     pub fn journals(&self) -> PathBuf {
         self.0.join("logs/journal")
     }
@@ -46,7 +44,7 @@ impl Home {
         self.journals().join(format!("{run_id}-{from:012}.tlj"))
     }
 
-    /// A further journal file of a run at this tick. A paused town may begin several at one tick; none is written over.
+    /// A free path for the next journal file of a run. A paused town may start several at one tick; none is overwritten.
     pub fn unused_journal_path(&self, run_id: &str, from: u64) -> PathBuf {
         let mut names = (from.max(1)..).map(|tick| self.journal(run_id, tick));
         names.find(|path| !path.exists()).expect("ticks do not run out")
@@ -64,69 +62,62 @@ impl Home {
         files
     }
 
-    /// Archives of the raw telemetry stream.
+    /// Folder of archives of the raw telemetry stream.
     pub fn archives(&self) -> PathBuf {
         self.0.join("logs/telemetry")
     }
 
-    /// Rows of trainings.
+    /// Folder of training metrics.
     pub fn trainings(&self) -> PathBuf {
         self.0.join("logs/training")
     }
 
-    /// A run's snapshots.
+    /// Folder of a run's snapshots.
     pub fn snapshots(&self, root: &str, run_id: &str) -> PathBuf {
         self.0.join(root).join("auto").join(run_id)
     }
 
-    /// The operators' log of exit decisions.
+    /// The Markdown log of exit decisions.
     pub fn employment_log(&self) -> PathBuf {
         self.0.join("ops/employment.md")
     }
 
-    /// The operators' log of changes of a release.
+    /// The Markdown log of release changes.
     pub fn rollouts(&self) -> PathBuf {
         self.0.join("ops/rollouts.md")
     }
 
-    /// The key of a shard's hashed names.
+    /// The key of a shard's pseudonyms.
     pub fn privacy_key(&self, shard: &str) -> PathBuf {
         self.0.join("ops").join(format!("{}.privacy-key", slug(shard)))
     }
 
-    /// Runs of a shard that have a journal or an audit log, oldest first.
+    /// Run ids of a shard that have a journal or an audit log, oldest first.
     pub fn runs(&self, shard: &str) -> Vec<String> {
         let prefix = format!("{}-", slug(shard));
-        let logs = files(&self.console(), "jsonl");
-        let mut runs: Vec<String> = files(&self.journals(), "tlj")
-            .iter()
-            .chain(&logs)
-            .filter_map(|file| file.file_stem()?.to_str()?.rsplit_once('-').map(|(run, _)| run.to_owned()))
-            .filter(|run| run.strip_prefix(&prefix).is_some_and(|rest| rest.len() == STAMP_LENGTH))
+        let mut runs = self.all_runs();
+        runs.retain(|run| run.strip_prefix(&prefix).is_some_and(|stamp| stamp.len() == STAMP_LENGTH));
+        runs
+    }
+
+    /// Run ids of all shards that have a journal or an audit log, oldest first.
+    pub fn all_runs(&self) -> Vec<String> {
+        let files = files(&self.journals(), "tlj").into_iter().chain(files(&self.console(), "jsonl"));
+        let stamp = |run: &str| run.len().checked_sub(STAMP_LENGTH).and_then(|from| run.get(from..)).map(str::to_owned);
+        let mut runs: Vec<(String, String)> = files
+            .filter_map(|file| {
+                let run = file.file_stem()?.to_str()?.rsplit_once('-')?.0.to_owned();
+                Some((stamp(&run)?, run))
+            })
             .collect();
         runs.sort();
         runs.dedup();
-        runs
+        runs.into_iter().map(|(_, run)| run).collect()
     }
 
-    /// Runs of all shards that have a journal or an audit log, oldest first.
-    pub fn all_runs(&self) -> Vec<String> {
-        let files = files(&self.journals(), "tlj").into_iter().chain(files(&self.console(), "jsonl"));
-        let run = |file: PathBuf| file.file_stem()?.to_str()?.rsplit_once('-').map(|(run, _)| run.to_owned());
-        let stamp =
-            |run: &String| run.len().checked_sub(STAMP_LENGTH).and_then(|from| run.get(from..)).map(str::to_owned);
-        let mut runs: Vec<String> = files.filter_map(run).filter(|run| stamp(run).is_some()).collect();
-        runs.sort_by_key(|run| (stamp(run), run.clone()));
-        runs.dedup();
-        runs
-    }
-
-    /// Claims a shard's name in this home for a run, until the claim is dropped.
-    ///
-    /// # Errors
-    /// Who holds it, or why it cannot be claimed.
-    pub fn claim(&self, shard: &str, run_id: &str) -> Result<ShardLock, String> {
-        let path = self.lock(shard);
+    /// Locks a shard's name in this home for a run, until the lock is dropped. The error names the process that holds it.
+    pub fn lock_shard(&self, shard: &str, run_id: &str) -> Result<ShardLock, String> {
+        let path = self.lock_file(shard);
         let say = |error: io::Error| format!("{}: {error}", path.display());
         std::fs::create_dir_all(self.0.join("logs")).map_err(say)?;
         let mut file =
@@ -135,8 +126,8 @@ impl Home {
             let mut holder = String::new();
             drop(file.read_to_string(&mut holder));
             return Err(format!(
-                "a shard named `{shard}` is running in this home already (process {}). Stop it, or give this one another \
-                 name (`shard:` in the configuration) or another home (`--home`).",
+                "a shard named `{shard}` is running in this home already (process {}). Stop it, or use another name \
+                 (`shard:` in the configuration) or another home (`--home`).",
                 holder.split_whitespace().next().unwrap_or("unknown")
             ));
         }
@@ -145,19 +136,19 @@ impl Home {
         Ok(ShardLock { _file: file })
     }
 
-    /// The run that claimed a shard's name last, when something of it is there: the one people watched, whatever batches ran since.
-    pub fn claimed(&self, shard: &str) -> Option<String> {
-        let holder = townlet_files::text(&self.lock(shard)).ok()?;
+    /// The last run that locked a shard's name, if its files exist. Batch runs do not lock.
+    pub fn last_locked_run(&self, shard: &str) -> Option<String> {
+        let holder = townlet_files::read_to_string(&self.lock_file(shard)).ok()?;
         let run = holder.split_whitespace().nth(1)?.to_owned();
         self.runs(shard).contains(&run).then_some(run)
     }
 
-    fn lock(&self, shard: &str) -> PathBuf {
+    fn lock_file(&self, shard: &str) -> PathBuf {
         self.0.join("logs").join(format!("{}.lock", slug(shard)))
     }
 }
 
-/// A shard's name, held.
+/// The lock of a shard's name.
 #[derive(Debug)]
 pub struct ShardLock {
     _file: File,
@@ -166,25 +157,25 @@ pub struct ShardLock {
 /// `yyyymmdd-hhmmss-mmmxxx`.
 const STAMP_LENGTH: usize = 22;
 
-/// A new run's name: shard, time to the millisecond, and chance for runs of one millisecond. Later runs sort later.
+/// A new run id: shard, time to the millisecond and three random characters. Later runs sort later.
 pub fn new_run_id(shard: &str) -> String {
-    let chance = uuid::Uuid::now_v7().simple().to_string();
-    run_id_at(shard, jiff::Timestamp::now(), &chance[29..])
+    let random = uuid::Uuid::now_v7().simple().to_string();
+    run_id_at(shard, jiff::Timestamp::now(), &random[29..])
 }
 
-/// The name of a run that starts at this moment; `chance` is three characters.
-pub(super) fn run_id_at(shard: &str, now: jiff::Timestamp, chance: &str) -> String {
+/// The id of a run that starts at `now`; `random` is three characters.
+pub(super) fn run_id_at(shard: &str, now: jiff::Timestamp, random: &str) -> String {
     let now = now.to_zoned(jiff::tz::TimeZone::UTC);
-    format!("{}-{}-{:03}{chance}", slug(shard), now.strftime("%Y%m%d-%H%M%S"), now.millisecond())
+    format!("{}-{}-{:03}{random}", slug(shard), now.strftime("%Y%m%d-%H%M%S"), now.millisecond())
 }
 
-/// A name that is safe in a file's name.
+/// A name reduced to characters that are safe in a file name.
 pub(super) fn slug(name: &str) -> String {
     let safe = |character: char| if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '_' };
     name.chars().map(safe).collect()
 }
 
-/// Files of a folder with this ending, by name; none when it cannot be read.
+/// Files of a folder with this extension, sorted by name; none if the folder cannot be read.
 pub(super) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut files: Vec<PathBuf> = entries
@@ -193,28 +184,4 @@ pub(super) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
-}
-
-/// Writes a file so that its name always holds the old or the new content, whole: beside it, synced, renamed, folder
-/// synced.
-///
-/// # Errors
-/// What the system says.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use fail::fail_point;
-    // The parent of a bare name is an empty path, which names no folder.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let beside = path.with_extension("part");
-    fail_point!("replace_write", |_| Err(io::Error::other("fail point replace_write")));
-    let mut file = File::create(&beside)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    if let Err(error) = written {
-        drop(std::fs::remove_file(&beside));
-        return Err(error);
-    }
-    fail_point!("replace_rename", |_| Err(io::Error::other("fail point replace_rename")));
-    std::fs::rename(&beside, path)?;
-    fail_point!("replace_sync", |_| Err(io::Error::other("fail point replace_sync")));
-    File::open(folder)?.sync_all()
 }

@@ -1,9 +1,8 @@
-//! The journal: what replays a run. Seed and texts, the commands applied, the options chosen, a digest every 100 ticks.
+//! The journal, which replays a run: seed, configuration texts, applied commands, chosen options, and a digest every 100 ticks.
 //!
-//! Owns the byte layout, the writing thread and the reader. No wall clock is in it. Entries are written as they come and
-//! synced at least once a second and for every command; a torn tail after a crash is cut off and said. Rule: "Journal".
-//!
-//! A file is a sequence of frames: length (u32), CRC-32 of the body (u32), body (postcard). The first frame is a [`Header`].
+//! A file is a sequence of frames: body length (u32), CRC-32 of the body (u32), body (postcard). The first frame is a
+//! [`Header`]. It holds no wall-clock times. A writer thread syncs at least once a second and for every command. After a crash
+//! a torn last frame is cut off. Rule: "Journal".
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Write};
@@ -16,104 +15,103 @@ use std::time::{Duration, Instant};
 use fail::fail_point;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use townlet_files::write_atomically;
 use townlet_town::{Command, Sources};
 
-use super::home::{Home, replace};
+use super::home::Home;
 
-/// Version of the layout.
-pub const VERSION: u32 = 4;
-/// The oldest layout that is read: it has no [`Entry::Policy`], and those before 4 no [`Entry::Reload`].
-const OLDEST: u32 = 2;
+/// Version of the file format.
+pub const VERSION: u32 = 1;
 /// Ticks between two digests.
 pub const DIGEST_TICKS: u64 = 100;
 /// Longest time written entries stay unsynced.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
-/// A disk that has not answered for this long counts as one that cannot be written.
+/// After this long without an answer from the disk the journal counts as unavailable.
 const STALLED: Duration = Duration::from_secs(1);
-/// Largest body read back; a longer one is damage.
+/// Largest body read; a longer one is damage.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// What helps when a file cannot be used.
+/// What an operator can do about a file that cannot be used.
 const REPAIR_HINT: &str =
-    "put back a copy of the file, or move it away to go on from the newest snapshot and the audit log";
+    "put back a copy of the file, or move it away to resume from the newest snapshot and the audit log";
 
-/// What a journal file starts from.
+/// The state at the start of a journal file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Base {
     /// A new town of this seed.
     Seed(u64),
-    /// A packed town, where an earlier file is lost or could not be written.
+    /// A saved town, used when an earlier file is missing or could not be written.
     Snapshot(Vec<u8>),
 }
 
 /// First frame of every file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
-    /// Layout.
+    /// Format version.
     pub version: u32,
-    /// Whose.
+    /// The run.
     pub run_id: String,
     /// The shard's name.
     pub shard: String,
-    /// The texts the town was made from.
+    /// The texts the town was built from.
     pub sources: Sources,
-    /// The policy that chose.
+    /// The policy at the start of the file.
     pub policy: String,
-    /// Where it starts from.
+    /// The state at the start of the file.
     pub base: Base,
 }
 
-/// One further frame.
+/// A frame after the header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
-    /// Ticks `from..to` and the options chosen in them, in the order the town asked.
+    /// Ticks `from..to` with the options chosen in them, in the order the town asked for them.
     Ticks {
         /// First tick.
         from: u64,
-        /// First tick after.
+        /// End of the range, exclusive.
         to: u64,
-        /// [`townlet_town::OptionKind`] by number.
+        /// Numbers of [`townlet_town::OptionKind`]s.
         options: Vec<u8>,
-        /// Digest after the last of them, when it is a multiple of [`DIGEST_TICKS`].
+        /// Digest after the last tick, if `to` is a multiple of [`DIGEST_TICKS`].
         digest: Option<String>,
     },
-    /// A command applied before tick `tick` ran.
+    /// A command applied before tick `tick`.
     Command {
-        /// How many commands the town had behind it.
+        /// Number of commands applied before it.
         index: u64,
-        /// The tick that had not yet run.
+        /// The next tick to run.
         tick: u64,
-        /// By which it is found after a crash.
+        /// Finds the command after a crash.
         cmd_id: String,
-        /// Who.
+        /// The issuer.
         issuer: String,
-        /// What.
+        /// The command.
         command: Command,
     },
-    /// Another policy chooses from tick `tick` on. A replay needs none: the options are in the journal.
+    /// A change of policy, effective from tick `tick`. Replay does not need it, because the journal holds the options.
     Policy {
-        /// The first tick it chooses in.
+        /// The first tick of the new policy.
         tick: u64,
-        /// By which it is found after a crash.
+        /// Finds the command after a crash.
         cmd_id: String,
-        /// Who; `town` when nobody asked.
+        /// The issuer; `town` for an automatic change.
         issuer: String,
-        /// Who chose before.
+        /// The old policy.
         from: String,
-        /// Who chooses.
+        /// The new policy.
         to: String,
     },
-    /// Before tick `tick` ran, the town went on under other texts. It counts as a command.
+    /// A configuration reload before tick `tick`. It counts as a command.
     Reload {
-        /// How many commands the town had behind it.
+        /// Number of commands applied before it.
         index: u64,
-        /// The tick that had not yet run.
+        /// The next tick to run.
         tick: u64,
-        /// By which it is found after a crash.
+        /// Finds the command after a crash.
         cmd_id: String,
-        /// Who.
+        /// The issuer.
         issuer: String,
-        /// All of them, so that a replay needs no file.
+        /// The complete new texts.
         sources: Box<Sources>,
     },
 }
@@ -121,20 +119,20 @@ pub enum Entry {
 /// Why a journal cannot be used.
 #[derive(Debug, Error)]
 pub enum JournalError {
-    /// The disk.
+    /// A file operation failed.
     #[error("{path}: {error}")]
     Io {
         /// The file.
         path: String,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// The content.
+    /// The content is invalid.
     #[error("{path}: {what}")]
     Damaged {
         /// The file.
         path: String,
-        /// What is wrong.
+        /// What is invalid.
         what: String,
     },
 }
@@ -146,49 +144,43 @@ fn io_error(path: &Path, error: io::Error) -> JournalError {
 type Done = Box<dyn FnOnce(Result<(), String>) + Send>;
 
 enum Message {
-    /// Append; `written` once the system holds it, `durable` once the disk does.
+    /// Appends. Calls `written` once the operating system has the entry, `durable` once it is synced.
     Append { entry: Box<Entry>, written: Option<Done>, durable: Option<Done> },
-    /// Go on in a new file that starts at this tick.
+    /// Continues in a new file that starts at this tick.
     Restart { home: Home, tick: u64, header: Box<Header> },
-    /// Sync and answer.
+    /// Syncs and answers.
     Flush(Sender<Result<(), String>>),
 }
 
-/// What the thread shows to everybody.
+/// State that the writer thread shares with callers.
 #[derive(Default)]
-struct Diagnostics {
-    /// Why nothing can be written.
+struct SharedState {
+    /// Why the journal cannot be written.
     trouble: Option<String>,
-    /// Since when the thread has been at the disk.
+    /// When the current disk operation started.
     busy: Option<Instant>,
 }
 
-fn diagnostics(diagnostics: &Mutex<Diagnostics>) -> MutexGuard<'_, Diagnostics> {
-    // Every field is whole at every moment, so a panic elsewhere spoils nothing.
-    diagnostics.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(shared: &Mutex<SharedState>) -> MutexGuard<'_, SharedState> {
+    // Every field is valid at every moment, so a panic while the lock was held leaves no partial state.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The writing end. Dropping it syncs and closes the file.
+/// The handle of the writer thread. Dropping it syncs and closes the file.
 pub struct Journal {
     sender: Option<Sender<Message>>,
     thread: Option<JoinHandle<()>>,
-    diagnostics: Arc<Mutex<Diagnostics>>,
+    shared: Arc<Mutex<SharedState>>,
 }
 
 impl Journal {
-    /// Starts a new file.
-    ///
-    /// # Errors
-    /// When it exists or cannot be written.
+    /// Creates a new file. Fails if it exists.
     pub fn create(path: &Path, header: &Header) -> Result<Self, JournalError> {
         let file = start(path, header).map_err(|error| io_error(path, error))?;
         Ok(Self::writer(file))
     }
 
-    /// Goes on at the end of a file that [`read`] has read, cutting off `torn` bytes.
-    ///
-    /// # Errors
-    /// When it cannot be written.
+    /// Reopens a file to append after its first `whole` bytes, as [`read`] returns them; the rest is cut off.
     pub fn reopen(path: &Path, whole: u64) -> Result<Self, JournalError> {
         let file = OpenOptions::new().append(true).open(path).map_err(|error| io_error(path, error))?;
         file.set_len(whole).and_then(|()| file.sync_all()).map_err(|error| io_error(path, error))?;
@@ -197,20 +189,20 @@ impl Journal {
 
     fn writer(file: File) -> Self {
         let (sender, receiver) = channel();
-        let diagnostics = Arc::default();
-        let shown = Arc::clone(&diagnostics);
+        let shared = Arc::default();
+        let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("journal".into())
             .spawn(move || {
-                Writer { file: Some(file), diagnostics: shown, waiting: Vec::new(), unsynced: None }.run(&receiver);
+                Writer { file: Some(file), shared: theirs, waiting: Vec::new(), unsynced: None }.run(&receiver);
             })
             .expect("a thread can be started");
-        Self { sender: Some(sender), thread: Some(thread), diagnostics }
+        Self { sender: Some(sender), thread: Some(thread), shared }
     }
 
     fn send(&self, message: Message) {
         if let Some(sender) = &self.sender {
-            // A writer that is gone has said why on the board, and every later command is refused by it.
+            // If the writer has stopped, `trouble` says so and later commands are refused.
             drop(sender.send(message));
         }
     }
@@ -220,7 +212,7 @@ impl Journal {
         self.send(Message::Append { entry: Box::new(entry), written: None, durable: None });
     }
 
-    /// Appends a command: `written` runs once a crash of this process cannot lose it, `durable` once a power cut cannot.
+    /// Appends a command. Calls `written` once a crash of this process cannot lose it, `durable` once a power failure cannot.
     pub fn command(
         &self,
         entry: Entry,
@@ -231,32 +223,29 @@ impl Journal {
         self.send(Message::Append { entry: Box::new(entry), written, durable });
     }
 
-    /// Gives up a file that cannot be written and goes on in a new one.
+    /// Gives up a file that cannot be written and continues in a new one.
     pub fn restart(&self, home: Home, tick: u64, header: Header) {
         self.send(Message::Restart { home, tick, header: Box::new(header) });
     }
 
-    /// Waits until everything appended so far is on disk.
-    ///
-    /// # Errors
-    /// Why it is not.
+    /// Waits until everything appended so far is synced; the error says why it is not.
     pub fn flush(&self) -> Result<(), String> {
         let (sender, receiver) = channel();
         self.send(Message::Flush(sender));
         receiver.recv().unwrap_or_else(|_| Err("the journal's writer has stopped".into()))
     }
 
-    /// Why nothing can be written until it goes on in a new file, if so.
+    /// Why the journal cannot be written until it continues in a new file, if so.
     pub fn trouble(&self) -> Option<String> {
         if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
             return Some("the journal cannot be written: its writer has stopped".into());
         }
-        diagnostics(&self.diagnostics).trouble.clone()
+        lock(&self.shared).trouble.clone()
     }
 
-    /// Why nothing can be written until the disk answers, if so. Then there is nothing to be done but to wait.
+    /// Why the journal cannot be written until the disk answers, if so.
     pub fn stalled(&self) -> Option<String> {
-        let busy = diagnostics(&self.diagnostics).busy?.elapsed();
+        let busy = lock(&self.shared).busy?.elapsed();
         (busy >= STALLED).then(|| "the journal cannot be written: the disk does not answer".to_owned())
     }
 }
@@ -270,7 +259,7 @@ impl Drop for Journal {
     }
 }
 
-/// A value as a frame: length, sum, body.
+/// Encodes a value as a frame.
 pub(super) fn frame<T: Serialize>(value: &T) -> Vec<u8> {
     let body = postcard::to_stdvec(value).expect("journal entries are plain data");
     let mut bytes = Vec::with_capacity(body.len() + 8);
@@ -285,14 +274,14 @@ fn start(path: &Path, header: &Header) -> io::Result<File> {
     if path.exists() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    // It appears with its header or not at all: a file without one could not be resumed.
-    replace(path, &frame(header))?;
+    // The file appears with its header or not at all: a file without a header could not be resumed.
+    write_atomically(path, &frame(header))?;
     OpenOptions::new().append(true).open(path)
 }
 
 struct Writer {
     file: Option<File>,
-    diagnostics: Arc<Mutex<Diagnostics>>,
+    shared: Arc<Mutex<SharedState>>,
     waiting: Vec<Done>,
     unsynced: Option<Instant>,
 }
@@ -303,7 +292,7 @@ impl Writer {
             let message = match (self.waiting.is_empty(), self.unsynced) {
                 (true, None) => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 (true, Some(since)) => receiver.recv_timeout(SYNC_EVERY.saturating_sub(since.elapsed())),
-                // Commands wait for the disk: take what has queued up meanwhile, then sync at once.
+                // Commands wait for the disk: take everything queued meanwhile, then sync.
                 (false, _) => receiver.try_recv().map_err(|error| match error {
                     std::sync::mpsc::TryRecvError::Empty => RecvTimeoutError::Timeout,
                     std::sync::mpsc::TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
@@ -326,9 +315,9 @@ impl Writer {
     }
 
     fn at_disk<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
-        diagnostics(&self.diagnostics).busy = Some(Instant::now());
+        lock(&self.shared).busy = Some(Instant::now());
         let result = work(self);
-        diagnostics(&self.diagnostics).busy = None;
+        lock(&self.shared).busy = None;
         result
     }
 
@@ -354,9 +343,9 @@ impl Writer {
     fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
         fail_point!("journal_write", |_| Err("fail point journal_write".into()));
         let Some(file) = &mut self.file else {
-            return Err(self.lost());
+            return Err(self.trouble());
         };
-        // Half of it is written, and then the disk fails.
+        // Half of the bytes are written, then the disk fails.
         fail_point!("journal_torn", |_| {
             file.write_all(&bytes[..bytes.len() / 2]).map_err(|error| error.to_string())?;
             Err("fail point journal_torn".into())
@@ -366,7 +355,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Syncs and tells everybody who waits. A failed sync is never retried on the same file.
+    /// Syncs and calls the waiting callbacks. A failed sync is never retried on the same file.
     fn sync(&mut self) -> Result<(), String> {
         let result = if self.unsynced.take().is_some() || self.file.is_none() {
             self.at_disk(|writer| writer.sync_file())
@@ -384,19 +373,19 @@ impl Writer {
 
     fn sync_file(&self) -> Result<(), String> {
         fail_point!("journal_sync", |_| Err("fail point journal_sync".into()));
-        // Without a file, what was appended since is lost, and nobody may be told otherwise.
-        let Some(file) = &self.file else { return Err(self.lost()) };
+        // Without a file, entries appended since the failure are lost.
+        let Some(file) = &self.file else { return Err(self.trouble()) };
         file.sync_data().map_err(|error| error.to_string())
     }
 
-    fn lost(&self) -> String {
-        diagnostics(&self.diagnostics).trouble.clone().unwrap_or_default()
+    fn trouble(&self) -> String {
+        lock(&self.shared).trouble.clone().unwrap_or_default()
     }
 
     fn fail(&mut self, why: &str) {
         self.file = None;
         self.unsynced = None;
-        diagnostics(&self.diagnostics).trouble.get_or_insert_with(|| format!("the journal cannot be written: {why}"));
+        lock(&self.shared).trouble.get_or_insert_with(|| format!("the journal cannot be written: {why}"));
     }
 
     fn restart(&mut self, home: &Home, tick: u64, header: &Header) {
@@ -404,27 +393,27 @@ impl Writer {
         match self.at_disk(|_| start(&path, header)) {
             Ok(file) => {
                 self.file = Some(file);
-                diagnostics(&self.diagnostics).trouble = None;
+                lock(&self.shared).trouble = None;
             }
             Err(error) => self.fail(&error.to_string()),
         }
     }
 }
 
-/// A journal file read back.
+/// The content of a journal file.
 pub struct Contents {
-    /// Its first frame.
+    /// The first frame.
     pub header: Header,
     /// The frames after it.
     pub entries: Vec<Entry>,
-    /// Bytes up to the end of the last whole frame.
+    /// Bytes up to the end of the last valid frame.
     pub whole: u64,
-    /// Bytes behind it that are no frame: torn by a crash.
+    /// Bytes after it: an incomplete frame that a crash left.
     pub torn: u64,
 }
 
 impl Contents {
-    /// The texts the town ran under where the file ends.
+    /// The configuration texts in force at the end of the file.
     pub fn sources(&self) -> &Sources {
         let reloaded = self.entries.iter().rev().find_map(|entry| match entry {
             Entry::Reload { sources, .. } => Some(&**sources),
@@ -434,10 +423,7 @@ impl Contents {
     }
 }
 
-/// Reads a file up to the first frame that is torn or damaged.
-///
-/// # Errors
-/// When the file cannot be read or its header is no header.
+/// Reads a file up to a torn last frame. Fails if the header is invalid, or if a valid frame follows an invalid one.
 pub fn read(path: &Path) -> Result<Contents, JournalError> {
     let damaged = |what: String| JournalError::Damaged { path: path.display().to_string(), what };
     let mut bytes = Vec::new();
@@ -447,10 +433,7 @@ pub fn read(path: &Path) -> Result<Contents, JournalError> {
     let mut at = 0;
     let header: Header = next(&bytes, &mut at)
         .ok_or_else(|| damaged(format!("it does not begin with a journal header; {REPAIR_HINT}")))?;
-    if !(OLDEST..=VERSION).contains(&header.version) {
-        let reads = format!("this program reads {OLDEST} to {VERSION}");
-        return Err(damaged(format!("it is version {} of the journal; {reads}", header.version)));
-    }
+    check_version(&header).map_err(damaged)?;
     let mut entries = Vec::new();
     while let Some(entry) = next(&bytes, &mut at) {
         entries.push(entry);
@@ -463,8 +446,15 @@ pub fn read(path: &Path) -> Result<Contents, JournalError> {
     Ok(Contents { header, entries, whole: at as u64, torn: (bytes.len() - at) as u64 })
 }
 
-/// A file's entries one at a time, each with the bytes of its frame: a long journal need not fit in memory. Ends at the
-/// first frame that is torn or damaged.
+fn check_version(header: &Header) -> Result<(), String> {
+    if header.version == VERSION {
+        return Ok(());
+    }
+    Err(format!("it is version {} of the journal; this program reads version {VERSION}", header.version))
+}
+
+/// Streams a file's entries, each with the bytes of its frame, because a long journal may not fit in memory. Ends at the first
+/// invalid frame.
 pub(super) struct FrameReader {
     reader: BufReader<File>,
     /// The first frame.
@@ -472,27 +462,24 @@ pub(super) struct FrameReader {
 }
 
 impl FrameReader {
-    /// At the first entry.
-    ///
-    /// # Errors
-    /// When the file cannot be read or its header is no header.
+    /// Opens a file and reads its header.
     pub(super) fn open(path: &Path) -> Result<Self, JournalError> {
+        let damaged = |what: String| JournalError::Damaged { path: path.display().to_string(), what };
         let mut reader = BufReader::new(townlet_files::open(path).map_err(|error| io_error(path, error))?);
-        let what = "it does not begin with a journal header of this program".into();
-        let header = frame_of(&mut reader).and_then(|bytes| next::<Header>(&bytes, &mut 0));
-        let header = header.filter(|header| (OLDEST..=VERSION).contains(&header.version));
-        let header = header.ok_or_else(|| JournalError::Damaged { path: path.display().to_string(), what })?;
+        let header = read_frame(&mut reader).and_then(|bytes| next::<Header>(&bytes, &mut 0));
+        let header = header.ok_or_else(|| damaged("it does not begin with a journal header".into()))?;
+        check_version(&header).map_err(damaged)?;
         Ok(Self { reader, header })
     }
 
-    /// The header, with the texts the town ran under where the file ends, and whether it was read that far by then.
-    pub(super) fn header_at_the_end(self, late: Instant) -> (Header, bool) {
+    /// The header with the configuration texts in force at the end of the file, and whether the end was reached before `deadline`.
+    pub(super) fn header_at_end(self, deadline: Instant) -> (Header, bool) {
         let mut header = self.header.clone();
         for (entry, _) in self {
             if let Entry::Reload { sources, .. } = entry {
                 header.sources = *sources;
             }
-            if Instant::now() > late {
+            if Instant::now() > deadline {
                 return (header, false);
             }
         }
@@ -504,21 +491,21 @@ impl Iterator for FrameReader {
     type Item = (Entry, Vec<u8>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let bytes = frame_of(&mut self.reader)?;
+        let bytes = read_frame(&mut self.reader)?;
         Some((next(&bytes, &mut 0)?, bytes))
     }
 }
 
-fn frame_of(reader: &mut impl Read) -> Option<Vec<u8>> {
+fn read_frame(reader: &mut impl Read) -> Option<Vec<u8>> {
     let mut bytes = vec![0; 8];
     reader.read_exact(&mut bytes).ok()?;
     let length = u64::from(u32::from_le_bytes(bytes[..4].try_into().ok()?));
-    // Grows with what is there: a damaged length must not take the memory it announces.
+    // The buffer grows with the data read, so a damaged length does not allocate memory.
     let read = reader.take(length.min(MAX_BODY as u64)).read_to_end(&mut bytes).ok()?;
     (read as u64 == length).then_some(bytes)
 }
 
-/// Where a whole entry stands behind a frame that cannot be read: then that frame was damaged, not torn by a crash.
+/// The offset of a valid entry after an invalid frame, which shows that the frame was damaged and not torn by a crash.
 fn intact_frame_after(bytes: &[u8], bad: usize) -> Option<usize> {
     (bad + 1..bytes.len()).find(|at| {
         let mut next_at = *at;

@@ -11,9 +11,9 @@ mod command_table;
 mod commands;
 mod disk_thread;
 mod driver;
+mod employment_log;
 mod engine;
 mod execution;
-pub mod fail_points;
 mod health;
 pub mod home;
 pub mod incident;
@@ -21,6 +21,7 @@ pub mod journal;
 pub mod lateness;
 mod log;
 mod maintenance;
+mod markdown_log;
 mod operation;
 mod operator_log;
 mod pending_commands;
@@ -54,7 +55,7 @@ pub use home::Home;
 pub use log::Log;
 pub use promotion::ReleasePointerError;
 pub use reload::{ConfigReloader, Read};
-pub use resume::{Recorded, recorded, reloaded, resume};
+pub use resume::{ResumableRun, find_run, last_reload_digest, resume};
 pub use sessions::SessionEvent;
 pub use submission::{RemoteCaller, is_id};
 
@@ -66,7 +67,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use disk_thread::Disk;
+use disk_thread::DiskThread;
 use engine::{Engine, Message, Progress};
 use incident::{Diagnostics, IncidentRecorder, TOWN, Watchdog};
 use journal::{Base, Header, Journal};
@@ -180,7 +181,7 @@ pub fn start(sources: Sources, seed: u64, options: Options) -> Result<Handle, Sh
 }
 
 fn claim(options: &Options, shard: &str, run_id: &str) -> Result<Option<home::ShardLock>, ShardError> {
-    options.claim.then(|| options.home.claim(shard, run_id)).transpose().map_err(ShardError::Claimed)
+    options.claim.then(|| options.home.lock_shard(shard, run_id)).transpose().map_err(ShardError::Claimed)
 }
 
 fn header(run_id: &str, driver: &Driver, sources: Sources, base: Base, shard: &str) -> Header {
@@ -254,7 +255,7 @@ fn launch(
         publication: Publication::new(Arc::clone(&subscribers), telemetry),
         training: None,
         reloader: options.reloader,
-        disk: Disk::start(),
+        disk: DiskThread::start(),
         home: home.clone(),
         diagnostics: Arc::clone(&diagnostics),
         recorder: Arc::clone(&recorder),
@@ -274,7 +275,7 @@ fn launch(
     engine.record_town_events();
     let lateness = Arc::clone(&engine.status.lateness);
     let say = |error: std::io::Error| ShardError::Resume(error.to_string());
-    let training = options.training.map(|recipe| Training::start(recipe, &home, sender.clone()));
+    let training = options.training.map(|spec| Training::start(spec, &home, sender.clone()));
     engine.training = training.transpose().map_err(say)?;
     let watchdog = Watchdog::start(Arc::clone(&diagnostics), Arc::clone(&recorder), Arc::downgrade(&subscribers));
     let watchdog = Mutex::new(Some(watchdog.map_err(say)?));
@@ -322,7 +323,7 @@ fn live(
             || "No new incident bundle was made; logs/townlet.log says why.".to_owned(),
             |path| format!("The incident bundle is {}.", path.display()),
         );
-        format!("the town's thread broke off: {said}. {bundle} {resume_hint}")
+        format!("the town's thread crashed: {said}. {bundle} {resume_hint}")
     })
 }
 
@@ -449,7 +450,7 @@ impl Handle {
             (None, _) => Err(self.stop_timed_out()),
             (Some(result), thread) => match thread.map(JoinHandle::join) {
                 Some(Ok(Err(why))) => Err(why),
-                Some(Err(panic)) => Err(format!("the town's thread broke off: {}", incident::said(panic.as_ref()))),
+                Some(Err(panic)) => Err(format!("the town's thread crashed: {}", incident::said(panic.as_ref()))),
                 _ => result,
             },
         };
@@ -495,7 +496,7 @@ impl Handle {
     /// What residents are called outside: in telemetry, narration, answers and exports. Of a shard that has ended and cannot say
     /// whether they are hidden, they are.
     pub fn names(&self) -> privacy::PrivacyFilter {
-        self.view_names().unwrap_or_else(|| privacy::PrivacyFilter::default().hiding())
+        self.view_names().unwrap_or_else(|| privacy::PrivacyFilter::default().always_hidden())
     }
 
     fn view_names(&self) -> Option<privacy::PrivacyFilter> {

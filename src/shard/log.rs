@@ -1,8 +1,7 @@
-//! `logs/townlet.log`: when shard and service came and went, what degraded, what broke off, what the service refused; and on
-//! standard error where nobody draws on it.
+//! The program's log, `logs/townlet.log`: starts and stops, degradations, crashes, refused connections; optionally also on
+//! standard error.
 //!
-//! Bounded in every way: so many lines a second, so many bytes a file, two files. Holds no token, and no text of a stranger
-//! that was not escaped.
+//! Bounded by lines per second, bytes per file, and two files. Text from outside is escaped; tokens are never written.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -12,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use townlet_wire::escape;
 
-/// Bytes after which a file is set aside; one is kept.
-const MOST_BYTES: u64 = 1024 * 1024;
-/// Lines a second; what is more is counted.
-const LINES: u32 = 10;
+/// Size in bytes at which the file is renamed to `townlet.log.1`, replacing the one before.
+const MAX_BYTES: u64 = 1024 * 1024;
+/// Maximum lines per second; more are counted and left out.
+const MAX_LINES: u32 = 10;
 
-/// Where it is written; copies write to the same.
+/// A handle of the log; clones write to the same file.
 #[derive(Clone, Debug)]
 pub struct Log(Arc<Mutex<Inner>>);
 
@@ -32,12 +31,12 @@ struct Inner {
 }
 
 impl Log {
-    /// In this file, in the name of `who`; `aloud` also on standard error.
+    /// A log in this file with `who` in every line; with `aloud` also on standard error.
     pub fn new(path: PathBuf, who: &'static str, aloud: bool) -> Self {
         Self(Arc::new(Mutex::new(Inner { path, who, aloud, second: Instant::now(), lines: 0, left_out: 0 })))
     }
 
-    /// One line.
+    /// Writes one line.
     pub fn say(&self, text: &str) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.second.elapsed() >= Duration::from_secs(1) {
@@ -47,7 +46,7 @@ impl Log {
                 inner.write(&format!("{left_out} more lines were left out"));
             }
         }
-        if inner.lines >= LINES {
+        if inner.lines >= MAX_LINES {
             inner.left_out += 1;
             return;
         }
@@ -63,14 +62,14 @@ impl Inner {
         if self.aloud {
             drop(writeln!(std::io::stderr(), "{line}"));
         }
-        // A log that cannot be written must not stop the service; what matters is in the audit log.
+        // A log that cannot be written must not stop the program; the audit log has the essentials.
         drop(append(&self.path, &line));
     }
 }
 
 fn append(path: &Path, line: &str) -> std::io::Result<()> {
-    townlet_files::require_regular(path)?;
-    if std::fs::metadata(path).is_ok_and(|found| found.len() >= MOST_BYTES) {
+    townlet_files::ensure_regular(path)?;
+    if std::fs::metadata(path).is_ok_and(|found| found.len() >= MAX_BYTES) {
         std::fs::rename(path, path.with_extension("log.1"))?;
     }
     if let Some(folder) = path.parent() {
@@ -92,8 +91,8 @@ mod tests {
             log.say("a\u{1b}[2Jb");
         }
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.lines().count() <= 2 * LINES as usize && !text.contains('\u{1b}') && text.contains("\\u{1b}"));
-        std::fs::write(&path, vec![b'x'; MOST_BYTES as usize]).unwrap();
+        assert!(text.lines().count() <= 2 * MAX_LINES as usize && !text.contains('\u{1b}') && text.contains("\\u{1b}"));
+        std::fs::write(&path, vec![b'x'; MAX_BYTES as usize]).unwrap();
         append(&path, "new").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");
         assert!(path.with_extension("log.1").exists());

@@ -104,8 +104,8 @@ impl Engine {
         self.status.story.keep_all(wanted);
         let frame = (wanted && free).then(|| {
             let ShardStatus { story, names, .. } = &mut self.status;
-            let (events, narrations, lost) = story.fresh();
-            let (events, narrations) = (names.story(events), names.story(narrations));
+            let (events, narrations, lost) = story.take_new();
+            let (events, narrations) = (names.apply(events), names.apply(narrations));
             let renamed = self.publication.take_renamed();
             Frame { view: Arc::clone(&view), events, narrations, renamed, lost }
         });
@@ -115,23 +115,23 @@ impl Engine {
     /// Dates, counts and reports alerts, the town's and the shard's own. No other place does.
     pub(super) fn note_alerts(&mut self) {
         let mut active = telemetry::active_alerts(self.town.rules(), self.town.state(), &self.status);
-        active.extend(self.diagnostics.hangs_over());
+        active.extend(self.diagnostics.take_ended_hangs());
         let tick = self.town.tick();
         let mut raised = Vec::new();
         let ShardStatus { alerts_since, alerts_raised, story, .. } = &mut self.status;
-        story.queue(self.town.state().employment.queue.len() as u64);
+        story.record_queue_length(self.town.state().employment.queue.len() as u64);
         let keys: BTreeSet<_> = active.iter().map(telemetry::key).collect();
         alerts_since.retain(|key, _| {
             let stands = keys.contains(key);
             if !stands {
-                story.alert(tick, &key.0, false);
+                story.record_alert(tick, &key.0, false);
             }
             stands
         });
         for alert in active {
             alerts_since.entry(telemetry::key(&alert)).or_insert_with(|| {
                 *alerts_raised.entry(alert.name.clone()).or_default() += 1;
-                story.alert(tick, &alert.name, true);
+                story.record_alert(tick, &alert.name, true);
                 raised.push((alert.name, alert.severity));
                 alert.since_tick
             });

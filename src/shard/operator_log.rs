@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 
-use super::disk_thread::{Decision, Disk, append_decisions};
+use super::disk_thread::DiskThread;
+use super::employment_log::{ExitDecision, append_decisions};
 use super::engine::Message;
 
 /// How a write ended; a failed one with its rows.
-pub(super) type RowsWritten = Result<(), (String, Vec<Decision>)>;
+pub(super) type RowsWritten = Result<(), (String, Vec<ExitDecision>)>;
 
 /// The shard's end of the operators' log.
 pub(super) struct OperatorLog {
     path: PathBuf,
-    missing: Vec<Decision>,
+    missing: Vec<ExitDecision>,
     /// Why it could not be written.
     pub trouble: Option<String>,
 }
@@ -24,7 +25,7 @@ impl OperatorLog {
     }
 
     /// Appends rows on the thread that writes files.
-    pub(super) fn append(&self, rows: Vec<Decision>, disk: &Disk, sender: &Sender<Message>) {
+    pub(super) fn append(&self, rows: Vec<ExitDecision>, disk: &DiskThread, sender: &Sender<Message>) {
         let (path, sender) = (self.path.clone(), sender.clone());
         disk.run(move || {
             let written = append_decisions(&path, &rows).map(drop).map_err(|why| (why, rows));
@@ -34,7 +35,7 @@ impl OperatorLog {
     }
 
     /// Tries the missing rows again.
-    pub(super) fn retry(&mut self, disk: &Disk, sender: &Sender<Message>) {
+    pub(super) fn retry(&mut self, disk: &DiskThread, sender: &Sender<Message>) {
         if !self.missing.is_empty() {
             let rows = std::mem::take(&mut self.missing);
             self.append(rows, disk, sender);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use townlet_audit::{Entry, Index, Stage};
+use townlet_audit::{Entry, IdempotencyIndex, Stage};
 use townlet_wire::{Answer, ErrorBody, Session, Status};
 
 use super::operation::Operation;
@@ -105,7 +105,7 @@ pub(super) struct PendingCommands {
     commands: BTreeMap<u64, PendingCommand>,
     last: u64,
     /// Ids of this run.
-    pub index: Index,
+    pub index: IdempotencyIndex,
     pruned: Option<Instant>,
     /// Outcomes, with their answers, that the audit log could not take when they were due.
     pub late_outcomes: Vec<(Entry, Answer)>,
@@ -113,7 +113,7 @@ pub(super) struct PendingCommands {
 
 impl PendingCommands {
     /// None yet; `index` holds the ids of the run so far.
-    pub(super) fn new(index: Index) -> Self {
+    pub(super) fn new(index: IdempotencyIndex) -> Self {
         Self { commands: BTreeMap::new(), last: 0, index, pruned: None, late_outcomes: Vec::new() }
     }
 
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn expired_ids_are_pruned_and_still_refused() {
-        let mut pending = PendingCommands::new(Index::default());
+        let mut pending = PendingCommands::new(IdempotencyIndex::default());
         let start = Instant::now();
         pending.prune(start);
         let old = uuid::Builder::from_unix_timestamp_millis(1, &[7; 10]).into_uuid().to_string();

@@ -1,7 +1,7 @@
-//! A past run to look at: its journal played to any tick, forwards and back, and what an observer would have seen there.
+//! A past run: replays its journal to any tick, forwards and backwards, and shows what an observer would have seen.
 //!
-//! Reads files and changes none. No policy is asked: the options are in the journal. What the shard around the town was busy
-//! with (its training, its promotion, its health) is in no journal and not told. Rule: "Journal".
+//! No policy runs, because the journal holds the chosen options. Training, promotion and health of the shard are not in the
+//! journal and are not shown. Rule: "Journal".
 
 use std::path::{Path, PathBuf};
 
@@ -11,52 +11,49 @@ use super::home::Home;
 use super::journal::{self, Contents, Entry};
 use super::privacy::PrivacyFilter;
 use super::recovery::JournalReplayer;
-use super::telemetry::{self, ShardStatus, Story};
+use super::telemetry::{self, EventFeed, ShardStatus};
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{AuditRow, AuditTail, Health, Policy, Transport};
 
-/// Towns kept on the way, from which one goes back: so many over the whole run.
-const MARKS: u64 = 64;
-/// Fewest ticks between two of them: playing these takes no time that anybody feels.
-const APART: u64 = 2_000;
-/// Records of the audit log that a view carries.
+/// Maximum number of keyframes, from which seeking backwards starts.
+const MAX_KEYFRAMES: u64 = 64;
+/// Minimum ticks between keyframes; replaying this many takes an unnoticeable time.
+const MIN_KEYFRAME_DISTANCE: u64 = 2_000;
+/// Audit records in a view.
 const TAIL: usize = 200;
 
-/// A town on its way, and which entry is next.
+/// A position in the run: the town there and the next entry.
 #[derive(Clone)]
-struct Place {
+struct Cursor {
     player: JournalReplayer,
-    /// File, and entry in it.
+    /// Indices of the file and of the entry in it.
     next: (usize, usize),
-    story: Story,
+    story: EventFeed,
     policy: String,
 }
 
-/// A run played from its journal.
+/// A run replayed from its journal.
 pub struct RecordedRun {
     files: Vec<(PathBuf, Contents)>,
-    /// Records of the audit log with the names of their files, by tick.
+    /// Audit records with their file names, by tick.
     rows: Vec<(String, AuditRow)>,
     names: PrivacyFilter,
-    now: Place,
-    /// Oldest first; the first is where the journal begins.
-    marks: Vec<Place>,
+    current: Cursor,
+    /// Oldest first; the first is the start of the journal.
+    keyframes: Vec<Cursor>,
     end: u64,
 }
 
 impl RecordedRun {
-    /// Of these journal files of one run, oldest first; its audit log is looked for in `home`.
-    ///
-    /// # Errors
-    /// What is missing or damaged, by file.
+    /// Opens the journal files of one run, oldest first, and its audit log in `home`. The error names the missing or damaged file.
     pub fn open(home: &Home, files: &[PathBuf]) -> Result<Self, String> {
         let read = |file: &PathBuf| journal::read(file).map(|it| (file.clone(), it)).map_err(|why| why.to_string());
         let files: Vec<(PathBuf, Contents)> = files.iter().map(read).collect::<Result<_, _>>()?;
         let (path, first) = files.first().ok_or("there is no journal")?;
         let header = &first.header;
         let mut player = JournalReplayer::from_header(header).map_err(|why| format!("{}: {why}", path.display()))?;
-        let mut story = Story::default();
-        tell(&mut story, &player.town);
+        let mut story = EventFeed::default();
+        record_events(&mut story, &player.town);
         player.town.clear_events();
         let ends = files.iter().filter_map(|(_, read)| read.entries.iter().rev().find_map(ends_at)).max();
         let hidden = player.town.rules().config.telemetry.privacy.enabled;
@@ -64,45 +61,43 @@ impl RecordedRun {
         let names = if hidden { PrivacyFilter::open(home, &header.shard, true)? } else { PrivacyFilter::default() };
         let rows = rows(&home.console(), &header.run_id).unwrap_or_default();
         let end = ends.unwrap_or_default().max(player.town.tick());
-        let now = Place { player, next: (0, 0), story, policy: header.policy.clone() };
-        Ok(Self { rows, names, marks: vec![now.clone()], now, end, files })
+        let current = Cursor { player, next: (0, 0), story, policy: header.policy.clone() };
+        Ok(Self { rows, names, keyframes: vec![current.clone()], current, end, files })
     }
 
-    /// The run.
+    /// The run id.
     pub fn run_id(&self) -> &str {
         &self.files[0].1.header.run_id
     }
 
-    /// The first tick there is, the one that is looked at, and the last.
+    /// The first, current and last tick.
     pub fn ticks(&self) -> (u64, u64, u64) {
-        (self.marks[0].player.town.tick(), self.now.player.town.tick(), self.end)
+        (self.keyframes[0].player.town.tick(), self.current.player.town.tick(), self.end)
     }
 
     /// Milliseconds a tick took at 1×.
     pub fn tick_ms(&self) -> u64 {
-        self.now.player.town.rules().config.time.tick_ms.into()
+        self.current.player.town.rules().config.time.tick_ms.into()
     }
 
-    /// Goes to a tick, or to the nearest there is. Where a stretch is in no journal, the town after it stands for it.
-    ///
-    /// # Errors
-    /// Where and how the journal and the town disagree; then it stands before that.
-    pub fn go_to(&mut self, tick: u64) -> Result<(), String> {
+    /// Moves to a tick, clamped to the run. If entries before it are missing, moves to the first town after the gap. After an
+    /// error the position is before the disagreement.
+    pub fn seek(&mut self, tick: u64) -> Result<(), String> {
         let (first, now, last) = self.ticks();
         let tick = tick.clamp(first, last);
         if tick < now {
-            let mark = self.marks.iter().rposition(|mark| mark.player.town.tick() <= tick).unwrap_or_default();
-            self.now = self.marks[mark].clone();
+            let before = |keyframe: &Cursor| keyframe.player.town.tick() <= tick;
+            self.current = self.keyframes[self.keyframes.iter().rposition(before).unwrap_or_default()].clone();
         }
-        self.forward(tick)
+        self.play_forward(tick)
     }
 
-    fn forward(&mut self, tick: u64) -> Result<(), String> {
-        let apart = ((self.end - self.marks[0].player.town.tick()) / MARKS).max(APART);
-        while let Some((file, read)) = self.files.get(self.now.next.0) {
-            let Place { player, next, story, policy } = &mut self.now;
+    fn play_forward(&mut self, tick: u64) -> Result<(), String> {
+        let distance = ((self.end - self.keyframes[0].player.town.tick()) / MAX_KEYFRAMES).max(MIN_KEYFRAME_DISTANCE);
+        while let Some((file, read)) = self.files.get(self.current.next.0) {
+            let Cursor { player, next, story, policy } = &mut self.current;
             if *next == (next.0, 0) && next.0 > 0 {
-                player.begin(&read.header).map_err(|why| format!("{}: {why}", file.display()))?;
+                player.begin_file(&read.header).map_err(|why| format!("{}: {why}", file.display()))?;
             }
             let Some(entry) = read.entries.get(next.1) else {
                 *next = (next.0 + 1, 0);
@@ -115,31 +110,31 @@ impl RecordedRun {
                 policy.clone_from(to);
             }
             player
-                .apply_until(entry, tick, |town| tell(story, town))
+                .apply_until(entry, tick, |town| record_events(story, town))
                 .map_err(|why| format!("{}: {why}", file.display()))?;
             if ends_at(entry).is_some_and(|end| end > player.town.tick()) {
                 break;
             }
             next.1 += 1;
-            let newest = self.marks.last().map_or(0, |mark| mark.player.town.tick());
-            if self.now.player.town.tick() >= newest + apart {
-                self.marks.push(self.now.clone());
+            let newest = self.keyframes.last().map_or(0, |keyframe| keyframe.player.town.tick());
+            if self.current.player.town.tick() >= newest + distance {
+                self.keyframes.push(self.current.clone());
             }
         }
         Ok(())
     }
 
-    /// What an observer would have seen; `speed` is how it is played.
+    /// What an observer would have seen; `speed` is the playback speed.
     pub fn view(&self, speed: &str) -> Snapshot {
         let header = &self.files[0].1.header;
-        let town = &self.now.player.town;
-        let kind = if self.now.policy == super::policies::SCRIPTED { "scripted" } else { "network" };
+        let town = &self.current.player.town;
+        let kind = if self.current.policy == super::policies::SCRIPTED { "scripted" } else { "network" };
         let status = ShardStatus {
             shard: header.shard.clone(),
             run_id: header.run_id.clone(),
-            policy: Policy { id: self.now.policy.clone(), kind: kind.into(), hash: String::new() },
+            policy: Policy { id: self.current.policy.clone(), kind: kind.into(), hash: String::new() },
             speed: speed.into(),
-            story: self.now.story.clone(),
+            story: self.current.story.clone(),
             health: Health { status: "ok".into(), audit_ok: true, journal_tick: self.end, ..Health::default() },
             transport: Transport { mode: "full".into(), ..Transport::default() },
             names: self.names.clone(),
@@ -155,35 +150,35 @@ impl RecordedRun {
         )
     }
 
-    /// The digest of the town that is looked at.
+    /// The digest of the current town.
     pub fn digest(&self) -> String {
-        self.now.player.town.digest()
+        self.current.player.town.digest()
     }
 }
 
-/// What happened in a tick, or by what was done between two.
-fn tell(story: &mut Story, town: &Town) {
+/// Records the town's events and queue length.
+fn record_events(story: &mut EventFeed, town: &Town) {
     for event in town.events() {
-        story.tell(town.rules(), event);
+        story.record(town.rules(), event);
     }
-    story.queue(town.state().employment.queue.len() as u64);
+    story.record_queue_length(town.state().employment.queue.len() as u64);
 }
 
-/// The tick an entry needs the town to be at, when it does something to it.
+/// The tick the town must have reached before an entry has an effect.
 const fn starts_at(entry: &Entry) -> Option<u64> {
     match entry {
-        // A tick is run to get beyond where it starts.
+        // Running a tick leads past its start.
         Entry::Ticks { from, .. } => Some(*from + 1),
         Entry::Command { tick, .. } | Entry::Reload { tick, .. } | Entry::Policy { tick, .. } => Some(*tick),
     }
 }
 
-/// The tick the town is at behind it, when it has ticks.
+/// The tick after an entry's ticks, if it has any.
 const fn ends_at(entry: &Entry) -> Option<u64> {
     if let Entry::Ticks { to, .. } = entry { Some(*to) } else { None }
 }
 
-/// What the audit log of a run holds, as far as it can be read.
+/// The audit records of a run, as far as they can be read.
 fn rows(folder: &Path, run_id: &str) -> std::io::Result<Vec<(String, AuditRow)>> {
     let mut rows = Vec::new();
     townlet_audit::records(folder, |file, _, record| {
@@ -191,7 +186,7 @@ fn rows(folder: &Path, run_id: &str) -> std::io::Result<Vec<(String, AuditRow)>>
         rows.extend(ours.map(|record| (file.to_owned(), record.row())));
         Ok(())
     })?;
-    // A refusal may stand behind a record of a later tick, by a moment.
+    // A refusal may follow a record of a slightly later tick.
     rows.sort_by_key(|(_, row)| row.tick);
     Ok(rows)
 }

@@ -1,6 +1,6 @@
-//! Coming back: a run's town rebuilt from its newest good snapshot and the journal after it, digest for digest.
+//! Recovery of a run: rebuilds its town from the newest intact snapshot and the journal after it, and checks the digests.
 //!
-//! Also what `townlet replay` runs. No policy is asked: the options are in the journal. Rule: "Journal".
+//! `townlet replay` uses the same code. No policy runs, because the journal holds the chosen options. Rule: "Journal".
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,25 +12,22 @@ use townlet_town::{OptionKind, Rules, Town, snapshot};
 
 use super::home::Home;
 use super::journal::{self, Base, Contents, Entry, Header};
-use super::snapshots::{self, Found};
+use super::snapshots::{self, SnapshotFile};
 
-/// A town that journal entries are played into.
+/// A town to which journal entries are applied.
 #[derive(Clone)]
 pub struct JournalReplayer {
-    /// As far as it has come.
+    /// The town after the entries applied so far.
     pub town: Town,
     policy: ReplayPolicy,
-    /// Whether it stands in the midst of an entry's ticks.
+    /// Whether an entry's ticks have been applied in part.
     within: bool,
-    /// Digests found equal.
+    /// Number of digests compared and found equal.
     pub checked: u64,
 }
 
 impl JournalReplayer {
-    /// From what a header says.
-    ///
-    /// # Errors
-    /// Why its texts or its snapshot make no town.
+    /// Starts from the state in a header.
     pub fn from_header(header: &Header) -> Result<Self, String> {
         let town = match &header.base {
             Base::Seed(seed) => {
@@ -42,51 +39,41 @@ impl JournalReplayer {
         Ok(Self::from_town(town))
     }
 
-    /// From a town, such as one unpacked from a snapshot.
+    /// Starts from a town, such as one loaded from a snapshot.
     pub fn from_town(town: Town) -> Self {
         Self { town, policy: ReplayPolicy::default(), within: false, checked: 0 }
     }
 
-    /// Plays one entry; what the town already has behind it is passed over. `each_tick` sees the town after every tick.
-    ///
-    /// # Errors
-    /// Where and how the journal and the town disagree.
-    pub fn play(&mut self, entry: &Entry, mut each_tick: impl FnMut(&Town)) -> Result<(), String> {
-        self.drive(entry, u64::MAX, |_| {}, &mut each_tick)
+    /// Applies one entry, skipping what the town has already passed. Calls `each_tick` after every tick. The error says where the
+    /// journal and the town disagree.
+    pub fn apply(&mut self, entry: &Entry, mut each_tick: impl FnMut(&Town)) -> Result<(), String> {
+        self.apply_inner(entry, u64::MAX, |_| {}, &mut each_tick)
     }
 
-    /// The same, as far as tick `until`: ticks from there on, and what was done between later ones, wait for the next call with
-    /// this entry. `told` sees the town with its events, after every tick and after whatever was done to it between two.
-    ///
-    /// # Errors
-    /// Where and how the journal and the town disagree.
-    pub fn apply_until(&mut self, entry: &Entry, until: u64, told: impl FnMut(&Town)) -> Result<(), String> {
-        self.drive(entry, until, told, |_| {})
+    /// Applies an entry up to tick `until`; the next call with the same entry continues. Calls `each_change`, with the town's
+    /// events still present, after every tick and every command.
+    pub fn apply_until(&mut self, entry: &Entry, until: u64, each_change: impl FnMut(&Town)) -> Result<(), String> {
+        self.apply_inner(entry, until, each_change, |_| {})
     }
 
-    /// Goes on with a further file of the journal. Where it starts from a town of its own that is further, that one stands for
-    /// whatever was lost before it. Answers with how far such a town had come.
-    ///
-    /// # Errors
-    /// Why its texts or its snapshot make no town.
-    pub fn begin(&mut self, header: &Header) -> Result<Option<(u64, u64)>, String> {
+    /// Continues with the next journal file. If the file starts from a snapshot that is ahead, the snapshot replaces the town,
+    /// because entries before it are missing. Returns the position of that snapshot.
+    pub fn begin_file(&mut self, header: &Header) -> Result<Option<(u64, u64)>, String> {
         let Base::Snapshot(_) = header.base else { return Ok(None) };
-        let based = Self::from_header(header)?;
-        let own = reached(&based.town);
-        // A command lost at this very tick shows in the number of commands alone.
-        if own > reached(&self.town) {
-            *self = Self { checked: self.checked, ..based };
+        let base = Self::from_header(header)?;
+        let start = position(&base.town);
+        if start > position(&self.town) {
+            *self = Self { checked: self.checked, ..base };
         }
-        Ok(Some(own))
+        Ok(Some(start))
     }
 
-    /// Events are no part of what a journal holds, nor of its digests: `told` sees them before they are gone, `each_tick` sees
-    /// the town without them.
-    fn drive(
+    /// `each_change` sees the town before its events are cleared, `each_tick` after. Events are not part of journals or digests.
+    fn apply_inner(
         &mut self,
         entry: &Entry,
         until: u64,
-        mut told: impl FnMut(&Town),
+        mut each_change: impl FnMut(&Town),
         mut each_tick: impl FnMut(&Town),
     ) -> Result<(), String> {
         match entry {
@@ -102,7 +89,7 @@ impl JournalReplayer {
                 }
                 while self.town.tick() < until.min(*to) {
                     self.town.step(&mut self.policy);
-                    told(&self.town);
+                    each_change(&self.town);
                     self.town.clear_events();
                     each_tick(&self.town);
                 }
@@ -132,16 +119,16 @@ impl JournalReplayer {
                 Err(format!("command {index} of tick {tick} does not follow tick {}", self.town.tick()))
             }
             Entry::Reload { tick, sources, .. } => {
-                let odd = |why: String| format!("tick {tick}: what was reloaded there makes no town: {why}");
-                let rules = Rules::new((**sources).clone()).map_err(|error| odd(error.to_string()))?;
-                let done = self.town.reload(&Arc::new(rules)).map_err(|refusal| odd(refusal.message));
-                told(&self.town);
+                let invalid = |why: String| format!("tick {tick}: the configuration reloaded there is invalid: {why}");
+                let rules = Rules::new((**sources).clone()).map_err(|error| invalid(error.to_string()))?;
+                let done = self.town.reload(&Arc::new(rules)).map_err(|refusal| invalid(refusal.message));
+                each_change(&self.town);
                 self.town.clear_events();
                 done
             }
             Entry::Command { command, .. } => {
                 let done = self.town.apply(command).map(drop).map_err(|refusal| refusal.message);
-                told(&self.town);
+                each_change(&self.town);
                 self.town.clear_events();
                 done
             }
@@ -149,29 +136,26 @@ impl JournalReplayer {
     }
 }
 
-/// A run as it was when it stopped.
+/// A run in the state in which it stopped.
 pub struct RecoveredRun {
     /// The town at the last journalled tick.
     pub town: Town,
-    /// The newest journal file's header, with the policy that chose last and the texts the town has now; of a run without a
-    /// journal, what its newest snapshot says.
+    /// The newest journal file's header with the last policy and the current texts; without a journal, made from the newest
+    /// snapshot.
     pub header: Header,
-    /// The newest journal file and how much of it is whole; nothing when none leads up to the town, so that a further one
-    /// must begin.
+    /// The newest journal file and the length of its valid part; `None` if the journal ends before the town, so that a new file
+    /// must start.
     pub journal: Option<(PathBuf, u64)>,
-    /// Tick and digest of the packed town, or of the new one, that entries were played into.
+    /// Tick and digest of the snapshot, or of the new town, from which replay started.
     pub base: (u64, String),
-    /// Commands the journal holds: (issuer, `cmd_id`) → tick. Two issuers may use one id.
+    /// Commands in the journal: (issuer, `cmd_id`) → tick. Two issuers may use one id.
     pub commands: BTreeMap<(String, String), u64>,
-    /// What an operator should know, a line each.
+    /// Messages for the operator, one line each.
     pub notes: Vec<String>,
 }
 
-/// Rebuilds a run: from its newest snapshot that is whole, of this run and in accord with the journal, else from the journal's
-/// own beginning.
-///
-/// # Errors
-/// What is missing or damaged, by file.
+/// Rebuilds a run from its newest intact snapshot that agrees with the journal, else from the start of the journal. The error
+/// names the missing or damaged file.
 pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str) -> Result<RecoveredRun, String> {
     let mut notes = Vec::new();
     let mut contents: Vec<(PathBuf, Contents)> = Vec::new();
@@ -181,7 +165,7 @@ pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rec
     }
     let folder = home.snapshots(snapshot_root, run_id);
     let Some((newest_path, newest)) = contents.last() else {
-        let found = newest(&folder, &mut notes, Ok);
+        let found = newest_usable(&folder, &mut notes, Ok);
         return recover_from_snapshot(home, run_id, found, notes);
     };
     let (mut commands, mut policy) = (BTreeMap::new(), None);
@@ -197,20 +181,20 @@ pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rec
             policy = Some(to.clone());
         }
     }
-    let Played { player, from, base, end } = played(&contents, &folder, &mut notes)?;
+    let Replay { player, from, base, end } = replay_newest(&contents, &folder, &mut notes)?;
     for (number, (file, read)) in contents.iter().enumerate() {
         note_torn_bytes(file, read, number + 1 == contents.len(), &mut notes);
     }
     notes.push(format!(
-        "resumed at tick {}, from tick {} of {}; {} digests of the journal are equal.",
+        "resumed at tick {}, from tick {} of {}; {} journal digests match.",
         player.town.tick(),
         from.1,
         from.0.display(),
         player.checked
     ));
-    let journal = if reached(&player.town) > end {
+    let journal = if position(&player.town) > end {
         notes.push(format!(
-            "{}: it ends at tick {}, before the snapshot; another goes on.",
+            "{}: it ends at tick {}, before the snapshot; a new file continues.",
             newest_path.display(),
             end.0
         ));
@@ -224,50 +208,52 @@ pub fn recover_run(home: &Home, snapshot_root: &str, run_id: &str) -> Result<Rec
     Ok(RecoveredRun { town: player.town, header, journal, base, commands, notes })
 }
 
-/// A journal played from somewhere to its end.
-struct Played {
+/// A journal replayed to its end.
+struct Replay {
     player: JournalReplayer,
-    /// The file it began with, and at which tick.
+    /// The file it started from, and the tick.
     from: (PathBuf, u64),
     /// As [`RecoveredRun::base`].
     base: (u64, String),
-    /// What the journal leads up to: a tick, and how many commands before it.
+    /// The journal's end: a tick and the number of commands before it.
     end: (u64, u64),
 }
 
-/// From the newest snapshot that accords with the journal; what was passed over is noted.
-fn played(contents: &[(PathBuf, Contents)], folder: &Path, notes: &mut Vec<String>) -> Result<Played, String> {
-    let mut first = None;
-    let found = newest(folder, notes, |found| {
+/// Replays from the newest snapshot that agrees with the journal, and notes those skipped.
+fn replay_newest(contents: &[(PathBuf, Contents)], folder: &Path, notes: &mut Vec<String>) -> Result<Replay, String> {
+    let mut first_error = None;
+    let found = newest_usable(folder, notes, |found| {
         check_same_run(&found.town, &contents[0].1.header)?;
         replay_all(contents, JournalReplayer::from_town(found.town), &found.path).map_err(|why| {
-            let odd = format!("it and the journal disagree ({why})");
-            first.get_or_insert(why);
-            odd
+            let message = format!("it and the journal disagree ({why})");
+            first_error.get_or_insert(why);
+            message
         })
     });
-    if let Some(played) = found {
-        return Ok(played);
+    if let Some(replay) = found {
+        return Ok(replay);
     }
-    replay_all(contents, based(&contents[0])?, &contents[0].0).map_err(|why| first.unwrap_or(why))
+    let (file, read) = &contents[0];
+    let player = JournalReplayer::from_header(&read.header).map_err(|why| format!("{}: {why}", file.display()))?;
+    replay_all(contents, player, file).map_err(|why| first_error.unwrap_or(why))
 }
 
-/// Plays what the player has not behind it yet.
-fn replay_all(contents: &[(PathBuf, Contents)], mut player: JournalReplayer, from: &Path) -> Result<Played, String> {
-    let began = player.town.tick();
-    let mut base = (began, player.town.digest());
+/// Applies all entries that the player has not passed.
+fn replay_all(contents: &[(PathBuf, Contents)], mut player: JournalReplayer, from: &Path) -> Result<Replay, String> {
+    let started = player.town.tick();
+    let mut base = (started, player.town.digest());
     let mut end = (0, 0);
     for file in contents {
-        let before = reached(&player.town);
-        if let Some(own) = player.begin(&file.1.header).map_err(|why| format!("{}: {why}", file.0.display()))? {
-            end = own;
-            if own > before {
+        let before = position(&player.town);
+        if let Some(start) = player.begin_file(&file.1.header).map_err(|why| format!("{}: {why}", file.0.display()))? {
+            end = start;
+            if start > before {
                 player.checked = 0;
                 base = (player.town.tick(), player.town.digest());
             }
         }
         for entry in &file.1.entries {
-            player.play(entry, |_| {}).map_err(|why| {
+            player.apply(entry, |_| {}).map_err(|why| {
                 format!("{}: {why}. A journal before it may be missing; put back a copy of it", file.0.display())
             })?;
             end = match entry {
@@ -277,11 +263,10 @@ fn replay_all(contents: &[(PathBuf, Contents)], mut player: JournalReplayer, fro
             };
         }
     }
-    Ok(Played { player, from: (from.to_owned(), began), base, end })
+    Ok(Replay { player, from: (from.to_owned(), started), base, end })
 }
 
-/// That a packed town can be one of the run whose journal begins so: of one seed, with no setting that a running town does not
-/// take set otherwise.
+/// Checks that a saved town can belong to the run of a journal: same seed, and equal settings except those that can be reloaded.
 fn check_same_run(town: &Town, header: &Header) -> Result<(), String> {
     let seed = match &header.base {
         Base::Seed(seed) => *seed,
@@ -292,19 +277,15 @@ fn check_same_run(town: &Town, header: &Header) -> Result<(), String> {
     }
     let config = Config::from_canonical(&header.sources.config).map_err(|why| why.to_string())?;
     let other = diff(&config, &town.rules().config).into_iter().find(|it| !it.hot);
-    let said = |value: Option<String>| value.unwrap_or_else(|| "missing".to_owned());
+    let shown = |value: Option<String>| value.unwrap_or_else(|| "missing".to_owned());
     other.map_or(Ok(()), |it| {
-        Err(format!("it is of another run: its {} is {}, this run's {}", it.key, said(it.right), said(it.left)))
+        Err(format!("it is of another run: its {} is {}, this run's {}", it.key, shown(it.right), shown(it.left)))
     })
 }
 
-/// How far a town has come: two at one tick differ in the number of commands alone.
-pub fn reached(town: &Town) -> (u64, u64) {
+/// The position of a town in its run: tick and number of commands. A paused town changes only the second.
+pub fn position(town: &Town) -> (u64, u64) {
     (town.tick(), town.state().commands)
-}
-
-fn based((file, read): &(PathBuf, Contents)) -> Result<JournalReplayer, String> {
-    JournalReplayer::from_header(&read.header).map_err(|why| format!("{}: {why}", file.display()))
 }
 
 fn note_torn_bytes(file: &Path, read: &Contents, newest: bool, notes: &mut Vec<String>) {
@@ -314,33 +295,37 @@ fn note_torn_bytes(file: &Path, read: &Contents, newest: bool, notes: &mut Vec<S
     }
 }
 
-/// What is made of the newest snapshot that is whole and that something can be made of; what was passed over is noted.
-fn newest<T>(folder: &Path, notes: &mut Vec<String>, mut make: impl FnMut(Found) -> Result<T, String>) -> Option<T> {
-    for file in snapshots::of(folder).iter().rev() {
+/// The result of `make` for the newest intact snapshot for which it succeeds; notes those skipped.
+fn newest_usable<T>(
+    folder: &Path,
+    notes: &mut Vec<String>,
+    mut make: impl FnMut(SnapshotFile) -> Result<T, String>,
+) -> Option<T> {
+    for file in snapshots::list(folder).iter().rev() {
         match snapshots::read(file).and_then(&mut make) {
             Ok(made) => return Some(made),
-            Err(why) => notes.push(format!("{}: {why}. It was passed over.", file.display())),
+            Err(why) => notes.push(format!("{}: {why}. It was skipped.", file.display())),
         }
     }
     None
 }
 
-/// A run whose journal is gone goes on from its newest snapshot, and with a further journal.
+/// Recovers a run without a journal from its newest snapshot; a new journal starts.
 fn recover_from_snapshot(
     home: &Home,
     run_id: &str,
-    found: Option<Found>,
+    found: Option<SnapshotFile>,
     mut notes: Vec<String>,
 ) -> Result<RecoveredRun, String> {
     let missing = home.journal(run_id, 0);
-    let Some(Found { town, path, .. }) = found else {
+    let Some(SnapshotFile { town, path, .. }) = found else {
         return Err(format!(
-            "{}: the journal of this run is missing, and no snapshot of it is whole; put one of them back, or name an \
-             earlier run behind `--resume`",
+            "{}: the journal of this run is missing, and it has no intact snapshot; put one of them back, or name an \
+             earlier run with `--resume`",
             missing.display()
         ));
     };
-    notes.push(format!("{}: the journal of this run is missing; another begins.", missing.display()));
+    notes.push(format!("{}: the journal of this run is missing; a new one starts.", missing.display()));
     notes.push(format!("resumed at tick {}, from {}.", town.tick(), path.display()));
     let rules = town.rules();
     let header = Header {
@@ -348,7 +333,7 @@ fn recover_from_snapshot(
         run_id: run_id.to_owned(),
         shard: rules.config.shard.clone(),
         sources: rules.sources.clone(),
-        // Which one it was is told by nothing that is left.
+        // Unknown: only the journal says which policy was in use.
         policy: String::new(),
         base: Base::Seed(town.state().seed),
     };

@@ -241,11 +241,11 @@ impl Engine {
     pub(super) fn apply_configured_visibility(&mut self, changed: impl Fn(&str) -> bool) {
         if changed("telemetry.privacy.enabled") {
             let hidden = self.town.rules().config.telemetry.privacy.enabled;
-            self.status.names.hide(hidden);
+            self.status.names.set_hidden(hidden);
             self.publication.names_changed();
         }
         if changed("telemetry.narration.global_window_limit") {
-            self.status.story.limit(None);
+            self.status.story.set_limit(None);
         }
     }
 

@@ -1,14 +1,14 @@
-//! Restarting a run: which one it is, and that town, journal and audit log agree before it goes on.
+//! Resuming a run: finds it, checks that town, journal and audit log agree, completes what a crash interrupted, and starts.
 //!
-//! Owns what a restart does to the logs: intents are ended, rows of the operators' log made up for, a further journal begun
-//! where none leads up to the town. Rebuilding the town is `recover`'s. Rules: "Journal", "Audit log".
+//! Open intents are ended, missing rows of the employment log are added, and a new journal file starts if the journal ends
+//! before the town. Rules: "Journal", "Audit log".
 
 use townlet_town::config::Config;
 use townlet_town::{Sources, snapshot};
 
 use super::command_table::{error, listed};
 use super::commands::world::RELOAD_CONFIG;
-use super::disk_thread::{Decision, append_decisions};
+use super::employment_log::{ExitDecision, append_decisions};
 use super::home::Home;
 use super::journal::{self, Base, Entry, Header, Journal};
 use super::recovery::{RecoveredRun, recover_run};
@@ -16,23 +16,25 @@ use super::{Handle, Options, ShardError, audit_replay, claim, launch, promotion}
 use townlet_audit::{Record, Stage};
 use townlet_wire::{Answer, Status};
 
-/// A run that can be resumed, and what it was started with or has taken since.
+/// A run that can be resumed, with its current configuration.
 #[derive(Clone, Debug)]
-pub struct Recorded {
-    /// Its name.
+pub struct ResumableRun {
+    /// The run id.
     pub run_id: String,
     /// Its effective configuration.
     pub config: Config,
-    /// What its town is made of.
+    /// The texts its town is built from.
     pub sources: Sources,
 }
 
-/// Finds the newest run of a shard, or the one named. `snapshot_root` is where snapshots lie when the journal that would say
-/// so is gone. Only looks.
-///
-/// # Errors
-/// What is missing or damaged, by file.
-pub fn recorded(home: &Home, shard: &str, run_id: Option<&str>, snapshot_root: &str) -> Result<Recorded, ShardError> {
+/// Finds the newest run of a shard, or the given one, without changing anything. `snapshot_root` is used if the journal is
+/// missing. The error names the missing or damaged file.
+pub fn find_run(
+    home: &Home,
+    shard: &str,
+    run_id: Option<&str>,
+    snapshot_root: &str,
+) -> Result<ResumableRun, ShardError> {
     let runs = home.runs(shard);
     let folder = home.journals().display().to_string();
     let run_id = run_id
@@ -45,7 +47,7 @@ pub fn recorded(home: &Home, shard: &str, run_id: Option<&str>, snapshot_root: &
         return Err(ShardError::Resume(format!("no run `{run_id}` in {folder}; runs of `{shard}`: {runs}.")));
     }
     let log = home.console().join(format!("{run_id}-0001.jsonl"));
-    // A run that died before its log was made has no commands either, and can go on.
+    // A run that died before its log was created has no commands and can be resumed.
     if !log.exists() && holds_commands(home, &run_id)? {
         return Err(ShardError::Resume(format!(
             "{}: the audit log of this run is missing; put it back. Without it, commands could be applied twice.",
@@ -58,15 +60,12 @@ pub fn recorded(home: &Home, shard: &str, run_id: Option<&str>, snapshot_root: &
         recover_run(home, snapshot_root, &run_id).map_err(ShardError::Resume)?.header.sources
     };
     let config = Config::from_canonical(&sources.config).map_err(|error| ShardError::Resume(error.to_string()))?;
-    Ok(Recorded { run_id, config, sources })
+    Ok(ResumableRun { run_id, config, sources })
 }
 
-/// Digest of the texts that the last acknowledged `reload_config` of a run brought, by its audit log; nothing when there was
-/// none. A journal that lost its end does not know it.
-///
-/// # Errors
-/// What the system says.
-pub fn reloaded(home: &Home, run_id: &str) -> std::io::Result<Option<String>> {
+/// Digest of the texts of the last acknowledged `reload_config` of a run, from its audit log, which is complete even if the
+/// journal lost its end.
+pub fn last_reload_digest(home: &Home, run_id: &str) -> std::io::Result<Option<String>> {
     let mut digest = None;
     townlet_audit::records(&home.console(), |_, _, record| {
         if let Ok(record) = record
@@ -94,20 +93,17 @@ fn holds_commands(home: &Home, run_id: &str) -> Result<bool, ShardError> {
     Ok(false)
 }
 
-/// A recorded run, where it stopped.
-///
-/// # Errors
-/// See [`ShardError`]; then nothing runs.
-pub fn resume(recorded: &Recorded, mut options: Options) -> Result<Handle, ShardError> {
-    let Recorded { run_id, config, .. } = recorded;
+/// Resumes a run where it stopped. After an error nothing runs.
+pub fn resume(recorded: &ResumableRun, mut options: Options) -> Result<Handle, ShardError> {
+    let ResumableRun { run_id, config, .. } = recorded;
     let shard = &config.shard;
     let claim = claim(&options, shard, run_id)?;
     // The log is opened first: its lock keeps a second process from cutting the journal.
     let mut opened = townlet_audit::Log::open(townlet_audit::Options::new(options.home.console(), run_id, shard))?;
     let mut rebuilt = recover_run(&options.home, &config.snapshot.root, run_id).map_err(ShardError::Resume)?;
-    // A release may have been made in the moment before a crash, and its file holds it already.
-    let made = promotion::carried_out(options.home.folder(), rebuilt.town.rules(), run_id);
-    rebuilt.commands.extend(made.into_iter().filter(|((issuer, cmd_id), _)| opened.index.knows(issuer, cmd_id)));
+    // A release may have changed just before a crash; the release file records it.
+    let applied = promotion::applied_commands(options.home.folder(), rebuilt.town.rules(), run_id);
+    rebuilt.commands.extend(applied.into_iter().filter(|((issuer, cmd_id), _)| opened.index.contains(issuer, cmd_id)));
     check_log_holds_commands(&options.home, &opened, &rebuilt)?;
     let entries =
         audit_replay::replay_from_audit(&mut rebuilt, &opened, &mut options.driver, options.reloader.as_ref())
@@ -122,36 +118,37 @@ pub fn resume(recorded: &Recorded, mut options: Options) -> Result<Handle, Shard
     }
     let key = options.home.privacy_key(shard);
     if !key.exists() {
-        notes.push(format!("{}: it was missing; hashed ids of residents are others from now on.", key.display()));
+        notes.push(format!("{}: it was missing; residents have other pseudonyms from now on.", key.display()));
     }
     let policy = options.driver.id().to_owned();
     let header = Header { version: journal::VERSION, policy, ..rebuilt.header.clone() };
     let rules = rebuilt.town.rules();
-    // Reloaded in what the journal does not hold: the training beside the town learns what the town is.
+    // The texts changed in a part that the journal lost, so the training follows the town.
     if rules.texts_digest != recorded.sources.digest()
-        && let Some(recipe) = &mut options.training
+        && let Some(spec) = &mut options.training
     {
-        recipe.follow(&rules.sources).map_err(|why| ShardError::Resume(format!("the training: {why}")))?;
+        spec.set_town(&rules.sources).map_err(|why| ShardError::Resume(format!("the training: {why}")))?;
     }
-    let journal = go_on(&options.home, &rebuilt, &header, entries)?;
-    let mut decisions: Vec<Decision> = opened.done.iter().filter_map(|record| decided(shard, record)).collect();
-    decisions.extend(complete(&mut opened, &rebuilt, shard, &mut notes)?);
+    let journal = continue_journal(&options.home, &rebuilt, &header, entries)?;
+    let mut decisions: Vec<ExitDecision> =
+        opened.done.iter().filter_map(|record| exit_decision(shard, record)).collect();
+    decisions.extend(close_open_intents(&mut opened, &rebuilt, shard, &mut notes)?);
     let path = options.home.employment_log();
     match append_decisions(&path, &decisions) {
         Ok(0) => {}
-        Ok(rows) => notes.push(format!("{}: made up for {rows} missing from it, by the audit log.", path.display())),
-        Err(why) => notes.push(format!("the operators' log could not be written: {why}")),
+        Ok(rows) => notes.push(format!("{}: added {rows} missing rows from the audit log.", path.display())),
+        Err(why) => notes.push(format!("the employment log could not be written: {why}")),
     }
     launch(rebuilt.town, header, journal, opened, options, claim, notes)
 }
 
-/// Every command in the journal had its intent in the audit log first; one that is not there was cut off behind the head.
+/// Checks that the audit log has the intent of every command in the journal; otherwise the log lost its end.
 fn check_log_holds_commands(
     home: &Home,
     opened: &townlet_audit::Opened,
     rebuilt: &RecoveredRun,
 ) -> Result<(), ShardError> {
-    let lacks = |(issuer, cmd_id): &&(String, String)| !opened.index.knows(issuer, cmd_id);
+    let lacks = |(issuer, cmd_id): &&(String, String)| !opened.index.contains(issuer, cmd_id);
     let Some((issuer, cmd_id)) = rebuilt.commands.keys().find(lacks) else { return Ok(()) };
     Err(ShardError::Resume(format!(
         "{}: its end is missing: the journal holds `{cmd_id}` of {issuer}, and the audit log does not. Put back a copy of \
@@ -160,11 +157,14 @@ fn check_log_holds_commands(
     )))
 }
 
-/// The journal that goes on: the newest file and what was lived again, or a further one that starts from the town, as after a file
-/// in an earlier layout, which a program of its time reads to its end.
-fn go_on(home: &Home, rebuilt: &RecoveredRun, header: &Header, entries: Vec<Entry>) -> Result<Journal, ShardError> {
-    let as_written = rebuilt.journal.as_ref().filter(|_| rebuilt.header.version == header.version);
-    let journal = if let Some((path, whole)) = as_written {
+/// The journal to continue with: the newest file plus the replayed entries, or a new file that starts from the town.
+fn continue_journal(
+    home: &Home,
+    rebuilt: &RecoveredRun,
+    header: &Header,
+    entries: Vec<Entry>,
+) -> Result<Journal, ShardError> {
+    let journal = if let Some((path, whole)) = &rebuilt.journal {
         let journal = Journal::reopen(path, *whole)?;
         for entry in entries {
             journal.append(entry);
@@ -179,41 +179,40 @@ fn go_on(home: &Home, rebuilt: &RecoveredRun, header: &Header, entries: Vec<Entr
     Ok(journal)
 }
 
-/// The row of the operators' log that a record stands for.
-fn decided(shard: &str, record: &Record) -> Option<Decision> {
+/// The row of the employment log for a record.
+fn exit_decision(shard: &str, record: &Record) -> Option<ExitDecision> {
     let Record { tick, issuer, command, args, cmd_id, ts, .. } = record;
     let decision = (record.status == Some(Status::Ok))
-        .then(|| Decision::of(shard, *tick, issuer, command, args, cmd_id))
+        .then(|| ExitDecision::of(shard, *tick, issuer, command, args, cmd_id))
         .flatten()?;
-    Some(Decision { when: ts.parse().unwrap_or(decision.when), ..decision })
+    Some(ExitDecision { when: ts.parse().unwrap_or(decision.when), ..decision })
 }
 
-/// Ends every intent that a crash left open: `recovered` when the journal holds it, `abort` when not. Answers with the
-/// decisions that were applied.
-fn complete(
+/// Ends every open intent: `recovered` if the journal holds the command, else `abort`. Returns the exit decisions that were
+/// applied.
+fn close_open_intents(
     opened: &mut townlet_audit::Opened,
     rebuilt: &RecoveredRun,
     shard: &str,
     notes: &mut Vec<String>,
-) -> Result<Vec<Decision>, ShardError> {
+) -> Result<Vec<ExitDecision>, ShardError> {
     let mut decisions = Vec::new();
-    for intent in std::mem::take(&mut opened.pending) {
-        let mut entry = intent.entry;
+    for mut entry in std::mem::take(&mut opened.pending) {
         let key = (entry.issuer.clone(), entry.cmd_id.clone());
         if let Some(tick) = rebuilt.commands.get(&key) {
             (entry.stage, entry.status, entry.tick) = (Stage::Recovered, Some(Status::Ok), *tick);
             let summary = "applied before the crash; the journal holds it.";
             entry.result = Some(serde_json::json!({ "summary": summary }));
             notes.push(format!("{} ({}) was applied before the crash.", entry.command, entry.cmd_id));
-            opened.index.done(&key.0, &ended(&entry));
-            decisions.extend(Decision::of(shard, *tick, &key.0, &entry.command, &entry.args, &key.1));
+            opened.index.done(&key.0, &final_answer(&entry));
+            decisions.extend(ExitDecision::of(shard, *tick, &key.0, &entry.command, &entry.args, &key.1));
         } else if rebuilt.journal.is_none() && entry.tick <= rebuilt.base.0 {
-            // The town may hold it, and what would say so is gone: it is not run again.
+            // The town may contain the command, and the journal that would show it is missing, so it is not run again.
             (entry.stage, entry.status) = (Stage::Recovered, Some(Status::Error));
-            let message = "whether it was applied cannot be told: the journal that would say so is missing.";
-            entry.error = Some(error("E_AUDIT_UNAVAILABLE", message, "It is not run again; look at the state."));
-            notes.push(format!("{} ({}): whether it was applied cannot be told.", entry.command, entry.cmd_id));
-            opened.index.done(&key.0, &ended(&entry));
+            let message = "it is unknown whether this was applied: the journal that would show it is missing.";
+            entry.error = Some(error("E_AUDIT_UNAVAILABLE", message, "It is not run again; check the state."));
+            notes.push(format!("{} ({}): it is unknown whether it was applied.", entry.command, entry.cmd_id));
+            opened.index.done(&key.0, &final_answer(&entry));
         } else {
             (entry.stage, entry.status) = (Stage::Abort, Some(Status::Error));
             notes.push(format!("{} ({}) was not applied; it may be sent again.", entry.command, entry.cmd_id));
@@ -224,7 +223,7 @@ fn complete(
     Ok(decisions)
 }
 
-fn ended(entry: &townlet_audit::Entry) -> Answer {
+fn final_answer(entry: &townlet_audit::Entry) -> Answer {
     Answer {
         cmd_id: entry.cmd_id.clone(),
         command: entry.command.clone(),

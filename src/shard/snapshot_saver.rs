@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use townlet_town::{Town, snapshot};
 
-use super::disk_thread::Disk;
+use super::disk_thread::DiskThread;
 use super::engine::Message;
 use super::run_journal::RunJournal;
 use super::snapshots;
@@ -51,7 +51,7 @@ impl SnapshotSaver {
 
     /// Packs the town now and has it written once the journal up to it is on disk: a snapshot ahead of its journal could be
     /// resumed but not replayed, and would hold commands that were reported as not safe.
-    pub(super) fn save(&mut self, town: &Town, journal: &RunJournal, disk: &Disk, sender: &Sender<Message>) {
+    pub(super) fn save(&mut self, town: &Town, journal: &RunJournal, disk: &DiskThread, sender: &Sender<Message>) {
         self.saving = true;
         let (write, journal, sender) = (self.writer(town), journal.shared(), sender.clone());
         let tick = town.tick();

@@ -1,43 +1,39 @@
-//! Snapshot files of a run: written whole or not at all, the oldest removed, read within bounds, and the good one before a
-//! damaged one.
-//!
-//! Owns the files. The bytes inside are `townlet_town::snapshot`'s. Rule: "Durable state".
+//! Snapshot files of a run: atomic writing, retention and bounded reading. `townlet_town::snapshot` owns their content.
+//! Rule: "Durable state".
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use fail::fail_point;
+use townlet_files::write_atomically;
 use townlet_town::{Town, snapshot};
 
-use super::home::{files, replace};
+use super::home::files;
 
-/// A snapshot that was read and is whole.
-pub struct Found {
+/// An intact snapshot that was read.
+pub struct SnapshotFile {
     /// The file.
     pub path: PathBuf,
-    /// The town inside.
+    /// The saved town.
     pub town: Town,
-    /// Version of the layout it was written in.
+    /// Format version in which it was written.
     pub layout: u32,
-    /// Its size.
+    /// Its size in bytes.
     pub bytes: usize,
 }
 
-/// A snapshot's file name.
+/// The file name of the snapshot at a tick.
 pub fn name(tick: u64) -> String {
     format!("{tick:012}.tls")
 }
 
 /// All snapshot files of a folder, oldest first.
-pub fn of(folder: &Path) -> Vec<PathBuf> {
+pub fn list(folder: &Path) -> Vec<PathBuf> {
     files(folder, "tls")
 }
 
-/// Reads a snapshot. A file larger than a snapshot may be is not read into memory.
-///
-/// # Errors
-/// What is wrong, in a sentence without its full stop that fits behind the file's name.
-pub fn read(path: &Path) -> Result<Found, String> {
+/// Reads a snapshot, up to the largest size allowed. The error is a sentence without full stop to follow the file's name.
+pub fn read(path: &Path) -> Result<SnapshotFile, String> {
     let say = |error: std::io::Error| error.to_string();
     let mut bytes = Vec::new();
     townlet_files::open(path)
@@ -48,35 +44,32 @@ pub fn read(path: &Path) -> Result<Found, String> {
     }
     let town = snapshot::load(&bytes).map_err(|error| error.to_string())?;
     let layout = snapshot::version(&bytes).unwrap_or(snapshot::VERSION);
-    Ok(Found { path: path.to_owned(), town, layout, bytes: bytes.len() })
+    Ok(SnapshotFile { path: path.to_owned(), town, layout, bytes: bytes.len() })
 }
 
-/// The newest snapshot of the same folder that sorts before `path` and is whole.
-pub fn previous_intact(path: &Path) -> Option<Found> {
+/// The newest intact snapshot before `path` in its folder.
+pub fn previous_intact(path: &Path) -> Option<SnapshotFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let before = of(folder).into_iter().filter(|other| other.file_name() < path.file_name());
+    let before = list(folder).into_iter().filter(|other| other.file_name() < path.file_name());
     before.rev().find_map(|other| read(&other).ok())
 }
 
-/// A damaged snapshot in words: what is wrong with it, and which one before it is good.
+/// Describes a damaged snapshot and names the intact one before it.
 pub fn damage(path: &Path, why: &str) -> String {
     let good = previous_intact(path).map_or_else(
-        || "No good one lies before it in its folder.".to_owned(),
-        |good| format!("The good one before it is {}, tick {}.", good.path.display(), good.town.tick()),
+        || "Its folder holds no intact snapshot before it.".to_owned(),
+        |good| format!("The intact one before it is {}, tick {}.", good.path.display(), good.town.tick()),
     );
     format!("{}: {why}. {good} Nothing was changed.", path.display())
 }
 
 /// Writes a snapshot and removes the oldest beyond `retain`.
-///
-/// # Errors
-/// The file and what the system says.
 pub(super) fn save(folder: &Path, tick: u64, bytes: &[u8], retain: usize) -> Result<PathBuf, String> {
     let path = folder.join(name(tick));
     write(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))?;
-    let files = of(folder);
+    let files = list(folder);
     for old in files.iter().take(files.len().saturating_sub(retain.max(1))) {
-        // An old snapshot that stays costs space, not safety.
+        // An old snapshot that cannot be removed only costs space.
         drop(std::fs::remove_file(old));
     }
     Ok(path)
@@ -84,5 +77,5 @@ pub(super) fn save(folder: &Path, tick: u64, bytes: &[u8], retain: usize) -> Res
 
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     fail_point!("snapshot_write", |_| Err(std::io::Error::other("fail point snapshot_write")));
-    replace(path, bytes)
+    write_atomically(path, bytes)
 }

@@ -4,17 +4,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use townlet_files::write_atomically;
 use townlet_town::affordances::ITEMS;
 use townlet_town::config::{Layers, load};
 use townlet_town::ids::{JobId, ResidentId};
 use townlet_town::{Command, Event, EventKind, Rules, Sources, Town, snapshot};
 
-use super::disk_thread::{Decision, append_decisions};
-use super::home::{Home, new_run_id, replace, run_id_at};
+use super::employment_log::{ExitDecision, append_decisions};
+use super::home::{Home, new_run_id, run_id_at};
 use super::journal::{self, Base, Entry, Header, Journal};
 use super::recovery::{JournalReplayer, recover_run};
 use super::snapshots;
-use super::telemetry::Story;
+use super::telemetry::EventFeed;
 
 const RUN: &str = "harbour-20260101-000000-000aaa";
 
@@ -170,10 +171,10 @@ fn a_damaged_snapshot_is_passed_over_and_said() {
 fn a_replay_refuses_what_does_not_follow() {
     let mut player = JournalReplayer::from_header(&header(Base::Seed(7))).unwrap();
     let ticks = |from, to, options| Entry::Ticks { from, to, options, digest: None };
-    assert!(player.play(&ticks(5, 6, Vec::new()), |_| {}).unwrap_err().contains("tick 5"));
-    assert!(player.play(&ticks(0, 1, vec![200]), |_| {}).unwrap_err().contains("does not exist"));
-    assert!(player.play(&price(4, 0), |_| {}).unwrap_err().contains("does not follow"));
-    assert!(player.play(&ticks(0, 1, Vec::new()), |_| {}).unwrap_err().contains("do not fit"));
+    assert!(player.apply(&ticks(5, 6, Vec::new()), |_| {}).unwrap_err().contains("tick 5"));
+    assert!(player.apply(&ticks(0, 1, vec![200]), |_| {}).unwrap_err().contains("does not exist"));
+    assert!(player.apply(&price(4, 0), |_| {}).unwrap_err().contains("does not follow"));
+    assert!(player.apply(&ticks(0, 1, Vec::new()), |_| {}).unwrap_err().contains("do not fit"));
 }
 
 #[test]
@@ -203,18 +204,18 @@ fn later_runs_sort_later_and_are_found_by_shard() {
 fn a_second_claim_is_refused_by_name_until_the_first_is_gone() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::new(folder.path());
-    let claim = home.claim("harbour", "harbour-1").unwrap();
-    let why = home.claim("harbour", "harbour-1").unwrap_err();
+    let claim = home.lock_shard("harbour", "harbour-1").unwrap();
+    let why = home.lock_shard("harbour", "harbour-1").unwrap_err();
     assert!(why.contains("`harbour`") && why.contains(&format!("process {}", std::process::id())), "{why}");
-    home.claim("backlog", "backlog-1").unwrap();
+    home.lock_shard("backlog", "backlog-1").unwrap();
     drop(claim);
-    assert_eq!(home.claimed("harbour"), None, "nothing of that run is there");
+    assert_eq!(home.last_locked_run("harbour"), None, "nothing of that run is there");
     let runs = [run_id_at("harbour", "2026-03-01T10:00:00Z".parse().unwrap(), "aaa"), new_run_id("harbour")];
     for run in &runs {
         journal(&home.journal(run, 0), Base::Seed(1), &[]);
     }
-    home.claim("harbour", &runs[0]).unwrap();
-    assert_eq!((home.claimed("harbour"), home.runs("harbour")), (Some(runs[0].clone()), runs.to_vec()));
+    home.lock_shard("harbour", &runs[0]).unwrap();
+    assert_eq!((home.last_locked_run("harbour"), home.runs("harbour")), (Some(runs[0].clone()), runs.to_vec()));
 }
 
 #[test]
@@ -224,17 +225,17 @@ fn the_oldest_snapshots_go_and_the_newest_stay() {
         snapshots::save(folder.path(), tick, b"x", 3).unwrap();
     }
     let names = [300, 1_000, 4_000].map(|tick| folder.path().join(snapshots::name(tick)));
-    assert_eq!(snapshots::of(folder.path()), names);
+    assert_eq!(snapshots::list(folder.path()), names);
     snapshots::save(folder.path(), 5_000, b"x", 0).unwrap();
-    assert_eq!(snapshots::of(folder.path()), [folder.path().join(snapshots::name(5_000))], "one is always kept");
+    assert_eq!(snapshots::list(folder.path()), [folder.path().join(snapshots::name(5_000))], "one is always kept");
 }
 
 #[test]
-fn a_file_is_replaced_whole() {
+fn a_file_is_replaced_atomically() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/a.tls");
     for text in ["first", "a longer second", ""] {
-        replace(&path, text.as_bytes()).unwrap();
+        write_atomically(&path, text.as_bytes()).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }
     assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 1, "nothing is left beside it");
@@ -244,12 +245,12 @@ fn a_file_is_replaced_whole() {
 fn decisions_are_one_row_each_whatever_was_typed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ops/employment.md");
-    let decision = |cmd_id: &str, reason: &str| Decision {
+    let decision = |cmd_id: &str, reason: &str| ExitDecision {
         when: jiff::Timestamp::UNIX_EPOCH,
         shard: "har|bour".into(),
         tick: 3,
-        who: "tui:ada".into(),
-        what: "approve".into(),
+        issuer: "tui:ada".into(),
+        decision: "approve".into(),
         resident: "ben".into(),
         reason: reason.into(),
         cmd_id: cmd_id.into(),
@@ -272,7 +273,7 @@ fn late(who: u32, tick: u64) -> Event {
     Event { tick, kind: EventKind::ShiftLate { who: ResidentId(who), job: JobId(0), ticks: 9 } }
 }
 
-fn told(story: &Story) -> Vec<u64> {
+fn told(story: &EventFeed) -> Vec<u64> {
     story.narrations().map(|narration| narration.tick).collect()
 }
 
@@ -281,13 +282,13 @@ fn sentences_keep_their_distance_and_what_is_urgent_always_passes() {
     let narration = |name: &str| format!("telemetry.narration.{name}");
     let cooldown = narration("global_cooldown_ticks");
     let limits = rules(&[(&cooldown, "30")]);
-    let mut story = Story::default();
+    let mut story = EventFeed::default();
     for tick in [0, 29, 30, 59, 61] {
-        story.tell(&limits, &late(tick as u32, tick));
+        story.record(&limits, &late(tick as u32, tick));
     }
     assert_eq!(told(&story), [0, 30, 61]);
     for who in 0..3 {
-        story.tell(&limits, &Event { tick: 62, kind: EventKind::Starving { who: ResidentId(who) } });
+        story.record(&limits, &Event { tick: 62, kind: EventKind::Starving { who: ResidentId(who) } });
     }
     assert_eq!(told(&story), [0, 30, 61, 62, 62, 62]);
     assert_eq!(story.events().count(), 8, "every event is kept, told or not");
@@ -303,15 +304,15 @@ fn nothing_is_said_twice_inside_the_window_nor_too_much() {
         ("telemetry.narration.global_window_limit", "3"),
     ];
     let limits = rules(&settings);
-    let mut story = Story::default();
+    let mut story = EventFeed::default();
     for tick in [200, 210, 219, 220] {
-        story.tell(&limits, &late(1, tick));
+        story.record(&limits, &late(1, tick));
     }
     assert_eq!(told(&story), [200, 220], "one sentence in 20 ticks");
     for who in 2..9 {
-        story.tell(&limits, &late(who, 225));
+        story.record(&limits, &late(who, 225));
     }
     assert_eq!(told(&story), [200, 220, 225], "three sentences in 100 ticks");
-    story.tell(&limits, &late(20, 300));
+    story.record(&limits, &late(20, 300));
     assert_eq!(told(&story), [200, 220, 225, 300]);
 }

@@ -156,13 +156,13 @@ impl Play {
         self.last = began;
         if self.speed == Speed::Max {
             while began.elapsed() < STEPPED && self.tick() < self.recording.ticks().2 {
-                self.recording.go_to(self.tick() + STRIDE)?;
+                self.recording.seek(self.tick() + STRIDE)?;
             }
         } else {
             self.owed += elapsed * f64::from(self.speed.row().2) / self.recording.tick_ms().max(1) as f64;
             let due = self.owed.floor();
             self.owed -= due;
-            self.recording.go_to(self.tick() + due as u64)?;
+            self.recording.seek(self.tick() + due as u64)?;
         }
         self.paused = self.tick() == self.recording.ticks().2;
         Ok(())
@@ -250,7 +250,7 @@ impl Play {
             Asked::Speed(speed) => (self.speed, self.paused) = (*speed, self.tick() == self.recording.ticks().2),
             Asked::Tick(tick) => {
                 self.paused = true;
-                self.recording.go_to(*tick)?;
+                self.recording.seek(*tick)?;
             }
         }
         Ok(())

@@ -91,7 +91,7 @@ impl TestShard {
     /// The last run of a home, resumed where it stopped.
     pub(crate) fn resumed(home: &Path) -> Self {
         let options = options(home, true);
-        let recorded = townlet_shard::recorded(&options.home, "harbour", None, "snapshots").expect("there is a run");
+        let recorded = townlet_shard::find_run(&options.home, "harbour", None, "snapshots").expect("there is a run");
         Self::from_handle(townlet_shard::resume(&recorded, options).expect("the shard resumes"))
     }
 

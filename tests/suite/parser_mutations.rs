@@ -1,18 +1,17 @@
-//! What strangers can send, taken apart by chance: command lines, requests, the events of a stream and its messages. Nothing may
-//! panic, and what is refused says why.
+//! Random changes to command lines, requests, stream events and messages: no parser panics, and every refusal has a reason.
 //!
-//! `TOWNLET_SOAK=1` makes two hundred rounds of what is one otherwise. A failing input is printed with its seed;
-//! `TOWNLET_PARSER_SEED` repeats it. Good inputs are changed a little at a time, because bytes drawn blindly are refused
-//! by the first comma.
+//! `TOWNLET_SOAK=1` tries two hundred times as many inputs. A failing input is printed with its seed; `TOWNLET_PARSER_SEED` repeats
+//! it. Valid inputs are changed a little at a time, because random bytes fail at the first one.
 
 use std::time::Instant;
 
+use crate::kit::soak;
 use townlet_shard::specs;
 use townlet_wire::sse::{Event, Reader};
 use townlet_wire::stream::digest;
 use townlet_wire::{Answer, Body, Diff, Envelope, Mirror, Request, SCHEMA_VERSION, Snapshot, command_line};
 
-/// Inputs a round, for each parser.
+/// Inputs for each parser.
 const INPUTS: u64 = 10_000;
 
 /// `SplitMix64`: good enough to break things, and a seed repeats it.
@@ -71,11 +70,10 @@ impl Chance {
     }
 }
 
-/// Gives every round's inputs to a parser; how many it took as good.
+/// Feeds changed inputs to a parser; some must be accepted and some refused.
 fn rounds(name: &str, seeds: &[Vec<u8>], mut takes: impl FnMut(&[u8]) -> bool) {
-    let soak = std::env::var("TOWNLET_SOAK").is_ok_and(|value| value == "1");
     let fixed = std::env::var("TOWNLET_PARSER_SEED").ok().map(|seed| seed.parse::<u64>().expect("a seed is a number"));
-    let count = if fixed.is_some() { 1 } else { INPUTS * if soak { 200 } else { 1 } };
+    let count = if fixed.is_some() { 1 } else { INPUTS * if soak() { 200 } else { 1 } };
     let started = Instant::now();
     let mut good = 0_u64;
     for input in 0..count {
@@ -107,7 +105,7 @@ fn command_lines() {
         let text = String::from_utf8_lossy(bytes);
         match command_line::parse(&specs, &text) {
             Ok(parsed) => {
-                // Its normal form means the same.
+                // Its normal form parses to the same.
                 let again = parsed.normalised();
                 assert_eq!(command_line::parse(&specs, &again).as_ref(), Ok(&parsed), "{again}");
                 true

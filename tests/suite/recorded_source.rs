@@ -67,7 +67,7 @@ fn every_tick_is_the_one_that_was_lived_in_whatever_order_one_looks() {
     assert_eq!(recording.ticks(), (0, 0, 4_999));
     let order = [5, 0, 3, 2, 4, 1, 2, 5, 1, 0, 4];
     for (tick, digest, view) in order.into_iter().map(|place| &seen[place]) {
-        recording.go_to(*tick).expect("journal and town agree");
+        recording.seek(*tick).expect("journal and town agree");
         // The price was set at the last tick, which is looked at with what was done there.
         if *tick != 4_999 {
             assert_eq!(&recording.digest(), digest, "tick {tick}");
@@ -78,12 +78,12 @@ fn every_tick_is_the_one_that_was_lived_in_whatever_order_one_looks() {
         }
         assert_eq!(recording.ticks().1, *tick);
     }
-    recording.go_to(u64::MAX).unwrap();
+    recording.seek(u64::MAX).unwrap();
     let last = recording.view("paused");
     assert_eq!((last.tick, last.prices["meal"]), (4_999, 1.25));
     let commands: Vec<&str> = last.audit.records.iter().map(|row| row.command.as_str()).collect();
     assert!(commands.contains(&"setmoney") && commands.contains(&"price"), "{commands:?}");
-    recording.go_to(149).unwrap();
+    recording.seek(149).unwrap();
     assert!(recording.view("paused").audit.records.is_empty(), "what came later is not known yet");
     assert_eq!(files(home.path()), before);
 }
@@ -92,7 +92,7 @@ fn every_tick_is_the_one_that_was_lived_in_whatever_order_one_looks() {
 fn watched(home: &Path) -> (Recorded, Receiver<SourceEvent>) {
     let (journal, _) = lived(home);
     let mut recording = RecordedRun::open(&Home::new(home), &journal).expect("it is whole");
-    recording.go_to(u64::MAX).expect("journal and town agree");
+    recording.seek(u64::MAX).expect("journal and town agree");
     let mut source = Recorded::new(recording, Vec::new());
     let (send, notices) = channel();
     source.start(Box::new(move |notice| drop(send.send(notice))));

@@ -24,7 +24,7 @@ struct File {
     code: String,
 }
 
-/// One rule: what must hold, and where it does not.
+/// A rule and the function that finds where it is broken.
 struct Rule {
     name: &'static str,
     sentence: &'static str,

@@ -131,15 +131,14 @@ fn intents_are_handed_over_and_ids_remembered() {
     let Opened { log, pending, index, .. } = open(dir.path());
     let print = fingerprint("setmoney", &intent("").args);
     let now = jiff::Timestamp::from_millisecond(START).unwrap();
-    let ask = |index: &Index, id: &str| index.look_up("tui:ada", id, &print, now);
-    assert_eq!(pending.iter().map(|open| open.entry.cmd_id.as_str()).collect::<Vec<_>>(), ["applied", "lost"]);
-    assert_eq!((pending[0].file.as_str(), pending[0].line, pending[0].seq), ("r-0001.jsonl", 3, 3));
-    assert_eq!(pending[0].entry, intent("applied"));
+    let ask = |index: &IdempotencyIndex, id: &str| index.look_up("tui:ada", id, &print, now);
+    assert_eq!(pending.iter().map(|entry| entry.cmd_id.as_str()).collect::<Vec<_>>(), ["applied", "lost"]);
+    assert_eq!(pending[0], intent("applied"));
     let Lookup::Replay(answer) = ask(&index, "id-0") else { panic!("forgotten") };
     assert_eq!((answer.result, answer.tick, answer.replayed), (outcome("").result, 40, true));
     assert_eq!((ask(&index, "applied"), ask(&index, "refused")), (Lookup::InFlight, Lookup::New));
-    for (open, stage) in pending.into_iter().zip([Stage::Recovered, Stage::Abort]) {
-        log.append_and_wait(Entry { stage, status: Some(Status::Ok), ..open.entry }, true).unwrap();
+    for (entry, stage) in pending.into_iter().zip([Stage::Recovered, Stage::Abort]) {
+        log.append_and_wait(Entry { stage, status: Some(Status::Ok), ..entry }, true).unwrap();
     }
     drop(log);
 

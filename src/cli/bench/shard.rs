@@ -15,7 +15,7 @@ use townlet_town::Sources;
 
 use super::timing::{median, milliseconds, percentile, resident_kib, time};
 use super::{Row, Target};
-use townlet_shard::publish::{Next, Stream};
+use townlet_shard::publish::{Stream, StreamItem};
 use townlet_shard::training::TrainingSpec;
 use townlet_shard::{Driver, Handle, Home, Options, Speed};
 use townlet_wire::{Answer, Request, Role, Session, Status};
@@ -214,7 +214,7 @@ fn read_all(streams: &[Stream], over: &AtomicBool) -> u64 {
     let mut read = 0;
     while !over.load(Ordering::Relaxed) {
         for stream in streams {
-            while let Next::Message(message) = stream.try_next() {
+            while let StreamItem::Message(message) = stream.try_next() {
                 read += u64::from(!message.text.is_empty());
             }
         }

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use townlet_town::config::import::{Fate, Finding, Imported, import as read};
 
 use crate::cli::{config_sources, output};
-use townlet_shard::home;
 
 /// Converts `old` into `out`, or to standard output with the report on standard error.
 pub(super) fn import(old: &Path, out: Option<&Path>, json: bool) -> Result<()> {
@@ -33,7 +32,7 @@ pub(super) fn import(old: &Path, out: Option<&Path>, json: bool) -> Result<()> {
     let files = imported.perturbations.as_ref().zip(events.as_deref()).map(|(text, path)| (path, text.as_str()));
     // The file of events is written first, because the configuration refers to it.
     for (path, text) in files.into_iter().chain([(out, imported.config.as_str())]) {
-        home::replace(path, text.as_bytes()).map_err(|error| output::read_error(path, &error))?;
+        townlet_files::write_atomically(path, text.as_bytes()).map_err(|error| output::read_error(path, &error))?;
         written.push(path.display().to_string());
     }
     if json {

@@ -10,7 +10,7 @@ use townlet_town::observations::layout;
 use super::PreflightContext;
 use crate::cli::output;
 use crate::cli::sandbox::{CheckFailure, Sandbox};
-use townlet_shard::policies::there;
+use townlet_shard::policies::canonical_existing;
 use townlet_shard::{Driver, snapshots};
 
 /// Length of the smoke run, in ticks.
@@ -134,13 +134,13 @@ fn candidate(context: &PreflightContext) -> CheckResult {
 fn folders(context: &PreflightContext) -> CheckResult {
     let (release, shadow) = (context.policies.release.folder(), context.policies.shadow.folder());
     let both = format!("{} and {}", release.display(), shadow.display());
-    if let Err(why) = context.policies.apart() {
+    if let Err(why) = context.policies.check_folders_differ() {
         return Err(problem(why, "Set policy.shadow_dir to another folder."));
     }
     let home = &context.home;
     let written = [release.to_path_buf(), shadow.to_path_buf(), home.console(), home.journals(), home.incidents()];
     for folder in &written {
-        if let Err(why) = tempfile::tempfile_in(there(folder)) {
+        if let Err(why) = tempfile::tempfile_in(canonical_existing(folder)) {
             let seen = format!("{} is not writable: {why}.", folder.display());
             return Err(problem(seen, "Make it writable for the user that runs the shard."));
         }
@@ -161,7 +161,7 @@ fn free_bytes(_: &Path) -> Option<u64> {
 }
 
 fn disk(context: &PreflightContext) -> CheckResult {
-    let folder = there(context.home.folder());
+    let folder = canonical_existing(context.home.folder());
     match free_bytes(&folder) {
         None => Ok("unknown free space on this system".into()),
         Some(free) if free >= MIN_FREE_BYTES => Ok(format!("{} free", output::bytes(free))),
@@ -236,7 +236,7 @@ struct RecentWindows {
 fn recent_windows(context: &PreflightContext) -> Result<RecentWindows, Problem> {
     let config = &context.rules.config;
     if let Some(run) = context.home.runs(&config.shard).pop()
-        && let Some(file) = snapshots::of(&context.home.snapshots(&config.snapshot.root, &run)).pop()
+        && let Some(file) = snapshots::list(&context.home.snapshots(&config.snapshot.root, &run)).pop()
     {
         let to_do = "Run `townlet snapshot validate` to find the last intact one.";
         let found = snapshots::read(&file).map_err(|why| problem(format!("{}: {why}", file.display()), to_do))?;

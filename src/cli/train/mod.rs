@@ -136,7 +136,7 @@ impl Session {
             output::stderr!("{warning}");
         }
         let policies = PolicyCatalog::of(&args.home, &texts.loaded.config.policy);
-        policies.apart().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
+        policies.check_folders_differ().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
         let registry = policies.shadow;
         let Some(id) = &args.resume else {
             let rules = Arc::new(Rules::new(texts.sources)?);

@@ -8,7 +8,7 @@ use townlet_wire::ErrorBody;
 use crate::arguments::SnapshotName;
 use crate::command_table::{Reply, error, near_hint, row};
 use crate::operation::ShardAction;
-use crate::snapshots::{self, Found};
+use crate::snapshots::{self, SnapshotFile};
 
 row! { SAVE = "snapshot save", Admin, "writes a snapshot of the town now"; Shard() => ShardAction::SaveSnapshot }
 
@@ -26,7 +26,7 @@ row! {
 
 fn names(folder: &Path) -> Vec<String> {
     let name = |path: &std::path::PathBuf| path.file_name()?.to_str().map(str::to_owned);
-    snapshots::of(folder).iter().filter_map(name).collect()
+    snapshots::list(folder).iter().filter_map(name).collect()
 }
 
 fn list(folder: &Path) -> Reply {
@@ -39,7 +39,7 @@ fn list(folder: &Path) -> Reply {
 }
 
 /// Snapshots are named as `snapshot list` shows them, never by path.
-fn open(folder: &Path, typed: &str) -> Result<Found, ErrorBody> {
+fn open(folder: &Path, typed: &str) -> Result<SnapshotFile, ErrorBody> {
     let names = names(folder);
     if !names.iter().any(|name| name == typed) {
         let hint = near_hint(typed, names.iter().map(String::as_str), || "`snapshot list` shows them.".into());
@@ -56,7 +56,7 @@ fn open(folder: &Path, typed: &str) -> Result<Found, ErrorBody> {
 }
 
 fn inspect(folder: &Path, file: &str) -> Reply {
-    let Found { town, layout, bytes, .. } = open(folder, file)?;
+    let SnapshotFile { town, layout, bytes, .. } = open(folder, file)?;
     let config = &town.rules().config;
     let residents = town.state().agents.present.len();
     Ok(json!({
@@ -73,6 +73,6 @@ fn inspect(folder: &Path, file: &str) -> Reply {
 }
 
 fn validate(folder: &Path, file: &str) -> Reply {
-    let Found { town, .. } = open(folder, file)?;
+    let SnapshotFile { town, .. } = open(folder, file)?;
     Ok(json!({ "summary": format!("{} is whole: tick {}, digest {}.", file, town.tick(), town.digest()) }))
 }

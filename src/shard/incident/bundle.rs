@@ -1,7 +1,5 @@
-//! A bundle: items by name, packed into one archive that unpacks to a home folder of its own.
-//!
-//! Owns the size, the manifest, what is blotted out and how the archive is written: whole or not at all. What goes in
-//! stands in `gather`. Rule: "Incidents".
+//! An incident bundle: named items in an archive that unpacks to a home folder, with a manifest. Limits the size, redacts
+//! secrets and writes atomically. Rule: "Incidents".
 
 use std::io;
 use std::path::Path;
@@ -11,17 +9,15 @@ use sha2::{Digest, Sha256};
 use townlet_town::snapshot::hex;
 
 use super::redaction::SecretRedactor;
-use crate::home::replace;
+use townlet_files::write_atomically;
 
-/// Most bytes of a bundle, packed.
-pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
-/// Most bytes of its items, unpacked: packed they are no more than that and what follows.
-const MAX_UNPACKED_BYTES: usize = MOST_BYTES - 4 * 1024 * 1024;
-/// How hard it packs; somebody may be waiting.
+/// Maximum size of a packed bundle in bytes.
+pub(super) const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Maximum size of the unpacked items in bytes; leaves room for manifest and summary.
+const MAX_UNPACKED_BYTES: usize = MAX_BYTES - 4 * 1024 * 1024;
+/// zstd level; low, because an operator may be waiting.
 const LEVEL: i32 = 3;
-/// The manifest's name.
 pub(super) const MANIFEST: &str = "manifest.json";
-/// The summary's name.
 pub(super) const SUMMARY: &str = "SUMMARY.md";
 
 /// One file of a bundle.
@@ -32,12 +28,10 @@ struct Item {
     redacted: bool,
 }
 
-/// Something a bundle could not get, or left out.
+/// An item that is not in the bundle.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct MissingItem {
-    /// What.
     pub(super) item: String,
-    /// Why.
     pub(super) why: String,
 }
 
@@ -46,16 +40,15 @@ struct Row<'a> {
     name: &'a str,
     bytes: usize,
     sha256: String,
-    /// Something secret was taken out.
+    /// Whether secrets were removed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     redacted: bool,
 }
 
-/// What is packed.
 #[derive(Debug, Default)]
 pub(super) struct Bundle {
     items: Vec<Item>,
-    lacks: Vec<MissingItem>,
+    missing: Vec<MissingItem>,
     secrets: SecretRedactor,
     taken: usize,
     /// The limit, for tests smaller than [`MAX_UNPACKED_BYTES`].
@@ -63,54 +56,52 @@ pub(super) struct Bundle {
 }
 
 impl Bundle {
-    /// An empty one that holds none of these.
+    /// An empty bundle that must not contain these secrets.
     pub(super) fn without(secrets: SecretRedactor) -> Self {
         Self { secrets, ..Self::default() }
     }
 
-    /// What may stand nowhere in it.
     pub(super) const fn secrets(&self) -> &SecretRedactor {
         &self.secrets
     }
 
-    /// Says that something is not there, and why.
-    pub(super) fn lacks(&mut self, item: impl Into<String>, why: impl Into<String>) {
-        let (why, _) = self.secrets.blotted(why.into().as_bytes());
-        self.lacks.push(MissingItem { item: item.into(), why: String::from_utf8_lossy(&why).into_owned() });
+    /// Lists an item as missing.
+    pub(super) fn add_missing(&mut self, item: impl Into<String>, why: impl Into<String>) {
+        let (why, _) = self.secrets.redact(why.into().as_bytes());
+        self.missing.push(MissingItem { item: item.into(), why: String::from_utf8_lossy(&why).into_owned() });
     }
 
-    /// What is not there.
-    pub(super) fn lacking(&self) -> &[MissingItem] {
-        &self.lacks
+    pub(super) fn missing(&self) -> &[MissingItem] {
+        &self.missing
     }
 
-    /// Names of what is there.
+    /// Names of the items.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.items.iter().map(|item| item.name.as_str())
     }
 
-    /// Whether so many more bytes fit.
+    /// Whether this many more bytes fit.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
         (self.taken as u64).saturating_add(bytes) <= self.most.unwrap_or(MAX_UNPACKED_BYTES) as u64
     }
 
-    /// Adds a text; secrets in it are blotted out. Answers whether it fitted.
+    /// Adds a text without secrets. Returns whether it fitted.
     pub(super) fn text(&mut self, name: impl Into<String>, text: &[u8]) -> bool {
-        let (bytes, redacted) = self.secrets.blotted(text);
+        let (bytes, redacted) = self.secrets.redact(text);
         self.add(name.into(), bytes, redacted)
     }
 
-    /// Adds JSON for people and programs.
+    /// Adds a value as formatted JSON.
     pub(super) fn json(&mut self, name: impl Into<String>, value: &impl Serialize) -> bool {
         let bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
         self.text(name, &bytes)
     }
 
-    /// Adds bytes that cannot be blotted; with a secret in them they stay out. `redacted`: one was taken out before.
+    /// Adds binary content, unless it contains a secret. `redacted` says that secrets were removed before.
     pub(super) fn bytes(&mut self, name: impl Into<String>, bytes: Vec<u8>, redacted: bool) -> bool {
         let name = name.into();
-        if self.secrets.are_in(&bytes) {
-            self.lacks(name, "it holds a secret that cannot be taken out");
+        if self.secrets.found_in(&bytes) {
+            self.add_missing(name, "it contains a secret that cannot be removed");
             return false;
         }
         self.add(name, bytes, redacted)
@@ -118,7 +109,7 @@ impl Bundle {
 
     fn add(&mut self, name: String, bytes: Vec<u8>, redacted: bool) -> bool {
         if !self.has_room(bytes.len() as u64) {
-            self.lacks(name, format!("its {} bytes would make the bundle too large", bytes.len()));
+            self.add_missing(name, format!("its {} bytes would make the bundle too large", bytes.len()));
             return false;
         }
         self.taken += bytes.len();
@@ -126,15 +117,12 @@ impl Bundle {
         true
     }
 
-    /// Writes the archive: the summary first, then the manifest, then the rest.
-    ///
-    /// # Errors
-    /// What the disk says; then nothing is left behind.
+    /// Writes the archive: summary, manifest, items. Returns its size in bytes.
     pub(super) fn pack(mut self, path: &Path, id: &str, summary: &str) -> io::Result<u64> {
-        let (summary, redacted) = self.secrets.blotted(summary.as_bytes());
+        let (summary, redacted) = self.secrets.redact(summary.as_bytes());
         self.items.insert(0, Item { name: SUMMARY.into(), bytes: summary, redacted });
         let rows: Vec<Row<'_>> = self.items.iter().map(Item::row).collect();
-        let manifest = serde_json::json!({ "bundle": id, "format": 1, "items": rows, "lacking": self.lacks });
+        let manifest = serde_json::json!({ "bundle": id, "format": 1, "items": rows, "missing": self.missing });
         let manifest = serde_json::to_vec_pretty(&manifest)?;
         let mut tar = tar::Builder::new(zstd::stream::write::Encoder::new(Vec::new(), LEVEL)?);
         let folder = format!("townlet-{id}");
@@ -152,7 +140,7 @@ impl Bundle {
             }
         }
         let packed = tar.into_inner()?.finish()?;
-        replace(path, &packed)?;
+        write_atomically(path, &packed)?;
         Ok(packed.len() as u64)
     }
 }
@@ -169,16 +157,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_is_left_out_and_said() {
+    fn items_that_do_not_fit_are_listed_as_missing() {
         let mut bundle = Bundle { most: Some(100), ..Bundle::default() };
         assert!(bundle.text("newest", &[b'a'; 60]) && !bundle.text("older", &[b'b'; 60]));
         assert!(bundle.text("small", b"c") && bundle.has_room(39) && !bundle.has_room(40));
         assert_eq!(bundle.names().collect::<Vec<_>>(), ["newest", "small"]);
-        assert!(bundle.lacking()[0].item == "older" && bundle.lacking()[0].why.contains("60 bytes"));
+        assert!(bundle.missing()[0].item == "older" && bundle.missing()[0].why.contains("60 bytes"));
     }
 
     #[test]
-    fn it_unpacks_to_what_the_manifest_says() {
+    fn it_unpacks_to_the_items_of_the_manifest() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("b.tar.zst");
         let mut bundle = Bundle::default();
@@ -193,6 +181,6 @@ mod tests {
         let item = &manifest["items"][1];
         assert_eq!((&item["name"], &item["redacted"]), (&"a/b.txt".into(), &true.into()));
         assert_eq!(item["sha256"], hex(&Sha256::digest(read("a/b.txt"))));
-        assert_eq!(manifest["lacking"][0]["item"], "c.bin");
+        assert_eq!(manifest["missing"][0]["item"], "c.bin");
     }
 }

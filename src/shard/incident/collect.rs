@@ -1,8 +1,6 @@
-//! What goes into a bundle, item by item, the most telling first: from a shard's files, and from what the shard itself
-//! still knew.
+//! Collects the items of a bundle, most useful first, from a shard's files and from what a running shard knows.
 //!
-//! Each item is got by itself: one that is missing, damaged or too large is named with its reason, and the next one is
-//! tried. Changes nothing. Rule: "Incidents".
+//! Items are independent: one that is missing, damaged or too large is listed with its reason. Rule: "Incidents".
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Component, Path, PathBuf};
@@ -27,55 +25,53 @@ use townlet_audit::Verdict;
 use townlet_wire::telemetry::{AuditTail, Policy};
 use townlet_wire::{SCHEMA_VERSION, Snapshot};
 
-/// Most bytes taken of a log's end.
+/// Maximum bytes taken from the end of a log.
 const MAX_LOG_BYTES: u64 = 2 * 1024 * 1024;
-/// Most bytes of a small file.
+/// Maximum size of a small file in bytes.
 const MAX_SMALL_FILE_BYTES: u64 = 512 * 1024;
-/// The replay's name.
+/// File name of the replay.
 pub(super) const REPLAY: &str = "replay.tlj";
 
-/// A run by its files.
+/// A run and its files.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
-    /// Where they are.
     pub(crate) home: Home,
-    /// The run.
     pub(crate) id: String,
     /// `snapshot.root` of its configuration.
     pub(crate) root: String,
 }
 
-/// A bundle in the making, and what its summary will need.
+/// A bundle in progress, with the data for its summary.
 pub(super) struct BundleContents {
     pub(super) bundle: Bundle,
-    /// The shard's name, as its journal has it.
+    /// The shard's name, from the journal.
     pub(super) shard: String,
-    /// The policy that chose when the journal began.
+    /// The policy at the start of the journal.
     policy: String,
-    /// What the town was made from.
+    /// The texts the town was built from.
     pub(super) sources: Option<Sources>,
-    /// When to read and play no longer.
-    late: Instant,
+    /// When to stop reading and replaying.
+    deadline: Instant,
     pub(super) replay: Option<Replay>,
-    /// The last state: the shard's own, or the one that the replay led to.
+    /// The last snapshot for observers: the shard's, or made from the end of the replay.
     pub(super) view: Option<Arc<Snapshot>>,
     pub(super) seed: Option<u64>,
-    /// The newest whole snapshot, with its name, when the journal does not say what the town was made from.
+    /// The newest intact snapshot with its name, if no journal can be read.
     fallback: Option<(String, Town)>,
-    /// What is known of the town from elsewhere than the journal, and from where, a sentence each.
+    /// Facts that come from other files than the journal, a sentence each.
     pub(super) origins: Vec<String>,
-    /// In a sentence.
+    /// Result of the audit log's verification, one sentence.
     pub(super) audit: String,
 }
 
 type Get = fn(&mut BundleContents, &Run, &IncidentTrigger) -> Result<(), String>;
 
-/// THE list of items.
+/// All items, in order.
 const ITEMS: [(&str, Get); 12] = [
     ("versions.json", versions),
     ("crash report", crash),
     ("configuration", configuration),
-    (REPLAY, the_replay),
+    (REPLAY, add_replay),
     ("last telemetry", last_telemetry),
     ("system facts", system_facts),
     ("audit log", audit_log),
@@ -86,50 +82,49 @@ const ITEMS: [(&str, Get); 12] = [
     ("journal", journals),
 ];
 
-/// Gets everything there is. What has to read or play a whole journal has so long for it, all in all.
-pub(super) fn gather(run: &Run, occasion: &IncidentTrigger, patience: Duration) -> BundleContents {
-    let late = Instant::now() + patience;
+/// Collects all items. Reading and replaying journals may take `timeout` in total.
+pub(super) fn collect(run: &Run, trigger: &IncidentTrigger, timeout: Duration) -> BundleContents {
+    let deadline = Instant::now() + timeout;
     let frames = run.home.journal_files(&run.id).iter().rev().find_map(|file| FrameReader::open(file).ok());
-    let (header, whole) = frames.map(|frames| frames.header_at_the_end(late)).unzip();
+    let (header, whole) = frames.map(|frames| frames.header_at_end(deadline)).unzip();
     let fallback = if header.is_none() { newest_whole(run) } else { None };
     let of_snapshot = || fallback.as_ref().map(|(_, town)| town.rules().sources.clone());
     let sources = header.as_ref().map(|header| header.sources.clone()).or_else(of_snapshot);
     let config = sources.as_ref().and_then(|sources| Config::from_canonical(&sources.config).ok());
-    let told =
-        |(name, _): &(String, Town)| format!("no journal can be read: texts, seed and shard are those of {name}.");
+    let note = |(name, _): &(String, Town)| format!("no journal can be read; texts, seed and shard come from {name}.");
     let shard = header.as_ref().map(|header| header.shard.clone());
     let mut all = BundleContents {
         bundle: Bundle::without(SecretRedactor::known(config.as_ref())),
         shard: shard.or_else(|| config.as_ref().map(|config| config.shard.clone())).unwrap_or_default(),
         policy: header.map_or_else(String::new, |header| header.policy),
         sources,
-        late,
+        deadline,
         replay: None,
-        view: occasion.view.clone(),
+        view: trigger.view.clone(),
         seed: fallback.as_ref().map(|(_, town)| town.state().seed).or(config.map(|config| config.seed)),
-        origins: fallback.iter().map(told).collect(),
+        origins: fallback.iter().map(note).collect(),
         fallback,
         audit: String::from("the audit log could not be read"),
     };
     if whole == Some(false) {
-        let why = "reading the journal to its end takes too long; texts of a later reload are not there";
-        all.bundle.lacks("configuration at the end", why);
+        let why = "reading the journal to its end takes too long; a later reload may be missing";
+        all.bundle.add_missing("configuration at the end", why);
     }
     for (item, get) in ITEMS {
-        // Whatever a damaged file does to its reader, the next item is got all the same.
-        let got = catch_unwind(AssertUnwindSafe(|| get(&mut all, run, occasion)));
-        let got = got.unwrap_or_else(|panic| Err(format!("its reader broke off: {}", said(panic.as_ref()))));
+        // A damaged file may make its reader panic; the other items are still collected.
+        let got = catch_unwind(AssertUnwindSafe(|| get(&mut all, run, trigger)));
+        let got = got.unwrap_or_else(|panic| Err(format!("reading it crashed: {}", said(panic.as_ref()))));
         if let Err(why) = got {
-            all.bundle.lacks(item, why);
+            all.bundle.add_missing(item, why);
         }
     }
-    for (name, bytes) in &occasion.attachments {
+    for (name, bytes) in &trigger.attachments {
         all.bundle.text(name, bytes);
     }
     all
 }
 
-fn versions(all: &mut BundleContents, run: &Run, occasion: &IncidentTrigger) -> Result<(), String> {
+fn versions(all: &mut BundleContents, run: &Run, trigger: &IncidentTrigger) -> Result<(), String> {
     all.bundle.json(
         "versions.json",
         &json!({
@@ -139,14 +134,14 @@ fn versions(all: &mut BundleContents, run: &Run, occasion: &IncidentTrigger) -> 
             "snapshot": snapshot::VERSION,
             "audit": townlet_audit::VERSION,
             "run_id": run.id,
-            "made_by": if occasion.now.is_some() || occasion.fault.is_some() { "the shard itself" } else { "another process" },
+            "made_by": if trigger.now.is_some() || trigger.fault.is_some() { "the shard itself" } else { "another process" },
         }),
     );
     Ok(())
 }
 
-fn crash(all: &mut BundleContents, run: &Run, occasion: &IncidentTrigger) -> Result<(), String> {
-    let fault = occasion.fault.clone().or_else(|| super::latest_fault(&run.home, &run.id));
+fn crash(all: &mut BundleContents, run: &Run, trigger: &IncidentTrigger) -> Result<(), String> {
+    let fault = trigger.fault.clone().or_else(|| super::latest_fault(&run.home, &run.id));
     let fault = fault.ok_or("there is none: no thread panicked and no tick hung, or the process was killed")?;
     all.bundle.json("crash.json", &fault);
     Ok(())
@@ -156,7 +151,7 @@ fn configuration(all: &mut BundleContents, _: &Run, _: &IncidentTrigger) -> Resu
     let sources = all
         .sources
         .clone()
-        .ok_or("neither a journal nor a snapshot of the run can be read, and the texts stand there")?;
+        .ok_or("neither a journal nor a snapshot of the run can be read, and they hold the texts")?;
     all.bundle.text("config/effective.yaml", sources.config.as_bytes());
     for (key, (name, text)) in
         [("plan", &sources.plan), ("affordances", &sources.affordances), ("perturbations", &sources.perturbations)]
@@ -166,7 +161,7 @@ fn configuration(all: &mut BundleContents, _: &Run, _: &IncidentTrigger) -> Resu
     }
     let config = Config::from_canonical(&sources.config).map_err(|error| error.to_string())?;
     let rows = diff(&Config::shipped(), &config);
-    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(not there)".into());
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(missing)".into());
     let rows = rows.iter().map(|row| format!("{}: {} -> {}\n", row.key, value(&row.left), value(&row.right)));
     let mut text = String::from("# Settings that differ from the default: KEY: default -> here\n");
     text.extend(rows);
@@ -174,8 +169,8 @@ fn configuration(all: &mut BundleContents, _: &Run, _: &IncidentTrigger) -> Resu
     Ok(())
 }
 
-fn the_replay(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<(), String> {
-    let mut found = replay(&run.home, &run.root, &run.id, all.bundle.secrets(), all.late)?;
+fn add_replay(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<(), String> {
+    let mut found = replay(&run.home, &run.root, &run.id, all.bundle.secrets(), all.deadline)?;
     all.seed = found.town.as_ref().map(|town| town.state().seed).or(all.seed);
     if all.bundle.bytes(REPLAY, std::mem::take(&mut found.bytes), found.redacted) {
         all.replay = Some(found);
@@ -183,25 +178,24 @@ fn the_replay(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Resul
     Ok(())
 }
 
-fn last_telemetry(all: &mut BundleContents, run: &Run, occasion: &IncidentTrigger) -> Result<(), String> {
+fn last_telemetry(all: &mut BundleContents, run: &Run, trigger: &IncidentTrigger) -> Result<(), String> {
     if all.view.is_none() {
         let played = all.replay.as_ref().and_then(|replay| replay.town.as_ref());
         let snapshot = if played.is_none() { all.fallback.take().or_else(|| newest_whole(run)) } else { None };
-        let told =
-            |(name, _): &(String, Town)| format!("no replay was played to its end: the state is that of {name}.");
-        all.origins.extend(snapshot.iter().map(told));
+        let note = |(name, _): &(String, Town)| format!("no replay reached its end; the state comes from {name}.");
+        all.origins.extend(snapshot.iter().map(note));
         let town = played.or(snapshot.as_ref().map(|(_, town)| town));
-        let town = town.ok_or("the shard left none, and neither a replay nor a snapshot is there to make one from")?;
+        let town = town.ok_or("the shard left none, and there is no replay or snapshot to make one from")?;
         let policy = Policy { id: all.policy.clone(), ..Policy::default() };
         let status = ShardStatus { shard: all.shard.clone(), run_id: run.id.clone(), policy, ..ShardStatus::default() };
         all.view = Some(Arc::new(telemetry::snapshot(town, &status, AuditTail::default())));
     }
     let view = all.view.clone().ok_or("there is none")?;
-    if occasion.view.is_some() {
+    if trigger.view.is_some() {
         all.bundle.json("health.json", &view.health);
     } else {
-        let why = "it was known to the shard alone; the last telemetry was made anew from files";
-        all.bundle.lacks("health.json", why);
+        let why = "only the running shard knew it; the last telemetry was rebuilt from files";
+        all.bundle.add_missing("health.json", why);
     }
     all.bundle.json("telemetry.json", &*view);
     Ok(())
@@ -217,13 +211,18 @@ fn audit_log(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result
     let folder = run.home.console();
     let report = townlet_audit::verify(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let found = report.runs.iter().find(|found| found.run_id == run.id);
-    let found = found.ok_or_else(|| format!("{}: it holds nothing of this run", folder.display()))?;
+    let found = found.ok_or_else(|| format!("{}: it contains nothing of this run", folder.display()))?;
     let holds = |verdict: Verdict| !found.findings.iter().any(|finding| finding.verdict == verdict);
     let passed = found.findings.is_empty();
     all.audit = if passed {
-        format!("whole: {} records, the last is number {}, {} open intents", found.records, found.seq, found.open.len())
+        format!(
+            "intact: {} records, the last is number {}, {} open intents",
+            found.records,
+            found.seq,
+            found.open.len()
+        )
     } else {
-        format!("NOT whole: {} findings, see audit.json", found.findings.len())
+        format!("NOT intact: {} findings, see audit.json", found.findings.len())
     };
     let verdicts = json!({
         "integrity": holds(Verdict::Integrity),
@@ -241,7 +240,7 @@ fn audit_log(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result
             name == head || name.strip_prefix(&prefix).is_some_and(|rest| rest.len() < 24)
         })
         .collect();
-    // The newest segment first: when there is no room for all, the oldest stay out.
+    // Newest first: if there is not enough room, the oldest are left out.
     files.sort();
     for file in files.iter().rev() {
         whole(&mut all.bundle, &run.home, file, u64::MAX);
@@ -269,26 +268,27 @@ fn notes(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<(),
         }
     }
     if !folder.join("ops/rollouts.md").exists() {
-        all.bundle.lacks("promotion history", "ops/rollouts.md: nothing was promoted or rolled back in this home");
+        all.bundle
+            .add_missing("promotion history", "ops/rollouts.md: nothing was promoted or rolled back in this home");
     }
     Ok(())
 }
 
-/// Which policy is released, and how it came to be.
+/// The release pointer and the manifests of release changes.
 fn releases(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<(), String> {
-    let sources = all.sources.as_ref().ok_or("no configuration is known, and it names the folder")?;
+    let sources = all.sources.as_ref().ok_or("the configuration, which names the folder, is unknown")?;
     let config = Config::from_canonical(&sources.config).map_err(|error| error.to_string())?;
     let (pointer, manifests) = promotion::files(run.home.folder(), &config);
     if pointer.exists() {
         whole(&mut all.bundle, &run.home, &pointer, MAX_SMALL_FILE_BYTES);
     } else {
         let why = format!("{}: there is none; the release is that of the configuration", pointer.display());
-        all.bundle.lacks("release pointer", why);
+        all.bundle.add_missing("release pointer", why);
     }
     if manifests.is_empty() {
-        all.bundle.lacks("release manifests", "no release of this home was changed");
+        all.bundle.add_missing("release manifests", "no release of this home was changed");
     }
-    // The newest first: when there is no room for all, the oldest stay out.
+    // Newest first: if there is not enough room, the oldest are left out.
     for manifest in manifests.iter().rev() {
         whole(&mut all.bundle, &run.home, manifest, MAX_SMALL_FILE_BYTES);
     }
@@ -298,20 +298,20 @@ fn releases(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<
 fn newest_snapshot(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<(), String> {
     let folder = run.home.snapshots(&run.root, &run.id);
     let mut why = format!("{}: there is none", folder.display());
-    for file in snapshots::of(&folder).iter().rev() {
+    for file in snapshots::list(&folder).iter().rev() {
         match snapshots::read(file) {
             Ok(found) => {
                 let clean = all.bundle.secrets().town(&found.town);
                 let redacted = clean.is_some();
-                // Packed anew: bytes of a version before would be read all the same, and a packed secret is not seen.
+                // Saved again, because a secret inside the packed bytes would not be found.
                 let bytes = snapshot::save(&clean.unwrap_or(found.town));
                 all.bundle.bytes(inside(&run.home, file), bytes, redacted);
                 return Ok(());
             }
-            // The damaged one is evidence as well.
+            // A damaged snapshot is listed as missing.
             Err(damage) => {
                 why = format!("{}: {damage}", file.display());
-                all.bundle.lacks(inside(&run.home, file), format!("{damage}; the one before it is taken"));
+                all.bundle.add_missing(inside(&run.home, file), format!("{damage}; the one before it is used"));
             }
         }
     }
@@ -326,9 +326,9 @@ fn journals(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<
     if files.is_empty() { Err(format!("{}: there is none", run.home.journals().display())) } else { Ok(()) }
 }
 
-/// The newest snapshot that is whole, with its name. One that breaks its reader is as good as damaged.
+/// The newest intact snapshot with its name. A snapshot whose reader panics counts as damaged.
 fn newest_whole(run: &Run) -> Option<(String, Town)> {
-    let files = snapshots::of(&run.home.snapshots(&run.root, &run.id));
+    let files = snapshots::list(&run.home.snapshots(&run.root, &run.id));
     let whole = |file: &PathBuf| {
         let found = catch_unwind(AssertUnwindSafe(|| snapshots::read(file))).ok()?.ok()?;
         Some((inside(&run.home, file), found.town))
@@ -336,25 +336,25 @@ fn newest_whole(run: &Run) -> Option<(String, Town)> {
     files.iter().rev().find_map(whole)
 }
 
-/// A file under the name it has in the home folder, if it fits.
+/// Adds a file under its path in the home folder, if it fits.
 fn whole(bundle: &mut Bundle, home: &Home, file: &Path, most: u64) {
     let name = inside(home, file);
     let size = match std::fs::metadata(file) {
         Ok(found) => found.len(),
-        Err(error) => return bundle.lacks(name, error.to_string()),
+        Err(error) => return bundle.add_missing(name, error.to_string()),
     };
     if size > most || !bundle.has_room(size) {
-        return bundle.lacks(name, format!("its {size} bytes would make the bundle too large"));
+        return bundle.add_missing(name, format!("its {size} bytes would make the bundle too large"));
     }
     let text = file.extension().is_some_and(|found| found != "tlj" && found != "tls");
     match std::fs::read(file) {
         Ok(bytes) if text => drop(bundle.text(name, &bytes)),
         Ok(bytes) => drop(bundle.bytes(name, bytes, false)),
-        Err(error) => bundle.lacks(name, error.to_string()),
+        Err(error) => bundle.add_missing(name, error.to_string()),
     }
 }
 
-/// A log's end.
+/// The end of a log.
 fn end_of(file: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::{Read, Seek, SeekFrom};
     let mut opened = std::fs::File::open(file)?;
@@ -365,8 +365,7 @@ fn end_of(file: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The name in the bundle: the path below the home. What the configuration keeps elsewhere has a folder of its own there, as no
-/// archive leads out of itself.
+/// The name in the bundle: the path below the home, or a path below `elsewhere/` for files outside the home.
 fn inside(home: &Home, file: &Path) -> String {
     let below = file.strip_prefix(home.folder()).ok();
     let below = below.filter(|path| path.components().all(|part| is_name(&part)));

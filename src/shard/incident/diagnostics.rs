@@ -1,7 +1,7 @@
-//! What a shard's threads leave where others can read it: what the town's thread is at, the last command, the last state,
-//! and every panic. It is all there is when the town's thread no longer answers.
+//! Diagnostics that a shard's threads publish for the watchdog: the phase of the town's thread, the last command, the last
+//! snapshot, and panics.
 //!
-//! Writing costs the tick two stores without a lock; locks are held for a copy alone. Rule: "Incidents".
+//! A tick writes two atomics; locks are held only to copy. Rule: "Incidents".
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,100 +13,98 @@ use townlet_town::{Decider, OptionKind, Policy, Town};
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::Alert;
 
-/// Panics kept; what follows the first few is seldom news.
+/// Maximum number of panics kept.
 const MAX_FAULTS: usize = 16;
 
 /// The name of the town's thread.
 pub(crate) const TOWN: &str = "town";
 
-/// What the town's thread is at.
+/// What the town's thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Phase {
-    /// Nothing: it waits for a message or for the next tick. The only one that may take for ever, but for the end.
+    /// Waiting for a message or the next tick. Only this phase and [`Phase::Ending`] may take any time.
     Waiting,
-    /// A tick, up to the question who decides.
-    Beginning,
-    /// The policy chooses.
+    /// The start of a tick, before the policy decides.
+    Starting,
+    /// The policy decides.
     Deciding,
-    /// What comes of the choices, to the end of the tick.
-    CarryingOut,
-    /// A command is applied.
+    /// The rest of the tick.
+    Applying,
+    /// Applying a command.
     Commanding,
-    /// Any other message.
+    /// Handling another message.
     Answering,
-    /// The story, the journal's entry, an autosave, a state for observers.
+    /// Recording events, journal, autosave, telemetry.
     Housekeeping,
-    /// The last snapshot: it waits for the disk then, as it must.
+    /// Writing the last snapshot, which waits for the disk.
     Ending,
 }
 
-/// Every phase with its words.
+/// Descriptions of all phases, in order.
 const PHASES: [(Phase, &str); 8] = [
     (Phase::Waiting, "waiting"),
-    (Phase::Beginning, "beginning the tick (turn of the day, perturbations)"),
-    (Phase::Deciding, "deciding (the policy)"),
-    (Phase::CarryingOut, "carrying out what was decided"),
+    (Phase::Starting, "starting the tick (day change, perturbations)"),
+    (Phase::Deciding, "running the policy"),
+    (Phase::Applying, "applying decisions"),
     (Phase::Commanding, "applying a command"),
-    (Phase::Answering, "answering"),
-    (Phase::Housekeeping, "housekeeping (story, journal, telemetry, snapshot)"),
-    (Phase::Ending, "ending"),
+    (Phase::Answering, "handling a message"),
+    (Phase::Housekeeping, "housekeeping (events, journal, telemetry, snapshot)"),
+    (Phase::Ending, "stopping"),
 ];
 
 impl Phase {
-    /// In words.
     pub(super) fn words(self) -> &'static str {
         PHASES[self as usize].1
     }
 }
 
-/// A command as it was given.
+/// A command that was applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Given {
-    /// The normalised line.
+pub(crate) struct AppliedCommand {
+    /// The normalised command line.
     pub(crate) line: String,
-    /// Its id.
+    /// The command id.
     pub(crate) cmd_id: String,
-    /// Who gave it.
+    /// The issuer.
     pub(crate) issuer: String,
     /// The tick before which it was applied.
     pub(crate) tick: u64,
 }
 
-/// A panic, or a hang: what is known of it.
+/// A panic or a hang.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Fault {
     /// The thread's name.
     pub(super) thread: String,
-    /// What it said.
+    /// The message.
     pub(super) message: String,
-    /// File and line.
+    /// Source file and line.
     pub(super) location: String,
-    /// RFC 3339, UTC.
+    /// Time, RFC 3339, UTC.
     pub(super) ts: String,
-    /// Ticks the town had behind it.
+    /// The tick.
     pub(super) tick: u64,
-    /// What the town's thread was at.
+    /// The phase of the town's thread.
     pub(super) phase: String,
     /// The last command that was applied.
-    pub(super) last_command: Option<Given>,
-    /// Frame by frame, of a panic.
+    pub(super) last_command: Option<AppliedCommand>,
+    /// Backtrace of a panic.
     pub(super) backtrace: String,
 }
 
-/// A hung tick, while it hangs.
+/// A tick that hangs.
 #[derive(Clone, Debug)]
 pub(super) struct Hang {
-    /// In a sentence.
+    /// A sentence.
     pub(super) message: String,
-    /// Ticks the town had behind it.
     pub(super) tick: u64,
 }
 
 impl Hang {
     fn alert(&self) -> Alert {
-        let hint = "Viewing shows the last state. If it does not end, stop the process and go on with `--resume`.";
+        let hint = "Screens show the last state. If the tick does not end, stop the process and use `--resume`.";
         alert("tick_hung", self.tick, self.message.clone(), hint)
     }
 }
@@ -116,80 +114,76 @@ fn alert(name: &str, since_tick: u64, message: String, hint: &str) -> Alert {
 }
 
 #[derive(Default)]
-struct Kept {
-    command: Option<Given>,
+struct State {
+    command: Option<AppliedCommand>,
     view: Option<Arc<Snapshot>>,
     hang: Option<Hang>,
-    /// Hangs that are over and that the town's thread has not heard of: it could not look while they lasted.
+    /// Hangs that have ended and that the town's thread has not taken yet.
     over: Vec<Hang>,
     faults: Vec<Fault>,
-    /// Faults that nobody has taken to a bundle yet.
+    /// Number of faults without a bundle yet.
     fresh: usize,
     /// Why the last bundle could not be written.
     trouble: Option<String>,
 }
 
-/// The board of one shard.
+/// The diagnostics of one shard.
 #[derive(Default)]
 pub(crate) struct Diagnostics {
     phase: AtomicU8,
     beat: AtomicU64,
     tick: AtomicU64,
-    kept: Mutex<Kept>,
+    state: Mutex<State>,
 }
 
 impl Diagnostics {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The town's thread goes on to something else. That thread alone calls it.
+    /// Enters a phase. Only the town's thread calls this.
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
         self.beat.store(self.beat.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
-    /// The town has this many ticks behind it.
     pub(crate) fn reached(&self, tick: u64) {
         self.tick.store(tick, Ordering::Relaxed);
     }
 
-    /// A command is about to be applied.
-    pub(crate) fn command(&self, given: Given) {
-        self.kept().command = Some(given);
+    /// Records a command that is about to be applied.
+    pub(crate) fn command(&self, given: AppliedCommand) {
+        self.lock().command = Some(given);
     }
 
-    /// The command applied last, or now.
-    pub(crate) fn last_command(&self) -> Option<Given> {
-        self.kept().command.clone()
+    /// The command applied last or being applied.
+    pub(crate) fn last_command(&self) -> Option<AppliedCommand> {
+        self.lock().command.clone()
     }
 
-    /// The last state that was made.
+    /// Records the last snapshot.
     pub(crate) fn show(&self, view: Arc<Snapshot>) {
-        self.kept().view = Some(view);
+        self.lock().view = Some(view);
     }
 
-    /// Changes whenever the town's thread goes on to something else.
+    /// A counter that changes with every phase.
     pub(super) fn beat(&self) -> u64 {
         self.beat.load(Ordering::Acquire)
     }
 
-    /// What the town's thread is at.
     pub(super) fn phase(&self) -> Phase {
         PHASES.get(self.phase.load(Ordering::Relaxed) as usize).map_or(Phase::Waiting, |row| row.0)
     }
 
-    /// Ticks the town has behind it.
     pub(super) fn tick(&self) -> u64 {
         self.tick.load(Ordering::Relaxed)
     }
 
-    /// The last state.
     pub(crate) fn view(&self) -> Option<Arc<Snapshot>> {
-        self.kept().view.clone()
+        self.lock().view.clone()
     }
 
-    /// A fault of this moment.
+    /// A fault at the current tick and phase.
     pub(super) fn fault(&self, thread: &str, message: String, location: String, backtrace: String) -> Fault {
         Fault {
             thread: thread.to_owned(),
@@ -203,61 +197,61 @@ impl Diagnostics {
         }
     }
 
-    /// A thread panicked.
+    /// Records a panic.
     pub(super) fn panicked(&self, fault: Fault) {
-        let mut kept = self.kept();
+        let mut kept = self.lock();
         if kept.faults.len() < MAX_FAULTS {
             kept.faults.push(fault);
             kept.fresh += 1;
         }
     }
 
-    /// The panics that nobody has asked for yet, but for the town's own.
+    /// Takes the panics not reported yet, except those of the town's thread.
     pub(super) fn unreported_faults(&self) -> Vec<Fault> {
-        let mut kept = self.kept();
+        let mut kept = self.lock();
         let from = kept.faults.len() - std::mem::take(&mut kept.fresh);
         kept.faults[from..].iter().filter(|fault| fault.thread != TOWN).cloned().collect()
     }
 
-    /// The panic of the town's own thread.
+    /// The panic of the town's thread.
     pub(super) fn town_fault(&self) -> Option<Fault> {
-        self.kept().faults.iter().rev().find(|fault| fault.thread == TOWN).cloned()
+        self.lock().faults.iter().rev().find(|fault| fault.thread == TOWN).cloned()
     }
 
-    /// The tick hangs, or no longer.
+    /// Records that a tick hangs, or that it ended.
     pub(super) fn hang(&self, hang: Option<Hang>) {
-        let mut kept = self.kept();
+        let mut kept = self.lock();
         let before = std::mem::replace(&mut kept.hang, hang);
         kept.over.extend(before);
     }
 
-    /// In a sentence, while a tick hangs.
+    /// The message of the current hang.
     pub(crate) fn hung(&self) -> Option<String> {
-        self.kept().hang.as_ref().map(|hang| hang.message.clone())
+        self.lock().hang.as_ref().map(|hang| hang.message.clone())
     }
 
-    /// Whether there are hangs to take.
-    pub(crate) fn hung_lately(&self) -> bool {
-        !self.kept().over.is_empty()
+    /// Whether hangs have ended.
+    pub(crate) fn has_ended_hangs(&self) -> bool {
+        !self.lock().over.is_empty()
     }
 
-    /// Takes the alerts of hangs that are over.
-    pub(crate) fn hangs_over(&self) -> Vec<Alert> {
-        std::mem::take(&mut self.kept().over).iter().map(Hang::alert).collect()
+    /// Takes the alerts of hangs that have ended.
+    pub(crate) fn take_ended_hangs(&self) -> Vec<Alert> {
+        std::mem::take(&mut self.lock().over).iter().map(Hang::alert).collect()
     }
 
-    /// A bundle was written, or could not be.
+    /// Records whether a bundle was written.
     pub(super) fn filed(&self, trouble: Option<String>) {
-        self.kept().trouble = trouble;
+        self.lock().trouble = trouble;
     }
 
-    /// What an operator must know, as alerts. Every one is a problem of the shard's health as well.
+    /// Active alerts; each is also a health problem.
     pub(crate) fn alerts(&self) -> Vec<Alert> {
-        let kept = self.kept();
+        let kept = self.lock();
         let hung = kept.hang.iter().map(Hang::alert);
         let lost = kept.faults.iter().map(|fault| {
-            let message = format!("the thread `{}` broke off: {}.", fault.thread, fault.message.trim_end_matches('.'));
-            alert("thread_lost", fault.tick, message, "The town goes on. Its incident bundle stands in ops/incidents.")
+            let message = format!("the thread `{}` crashed: {}.", fault.thread, fault.message.trim_end_matches('.'));
+            alert("thread_lost", fault.tick, message, "The town continues. The incident bundle is in ops/incidents.")
         });
         let trouble = kept.trouble.iter().map(|why| {
             let message = format!("an incident bundle could not be written: {why}");
@@ -267,19 +261,17 @@ impl Diagnostics {
     }
 }
 
-/// A policy that says when it is asked.
-pub(crate) struct Watched<'a, P> {
-    /// Who chooses.
+/// A policy that records the phases around its decisions.
+pub(crate) struct PhaseTracker<'a, P> {
     pub(crate) policy: &'a mut P,
-    /// Where it says so.
     pub(crate) diagnostics: &'a Diagnostics,
 }
 
-impl<P: Policy> Policy for Watched<'_, P> {
+impl<P: Policy> Policy for PhaseTracker<'_, P> {
     fn decide(&mut self, town: &Town, deciders: &[Decider], choices: &mut Vec<OptionKind>) {
         self.diagnostics.enter(Phase::Deciding);
         self.policy.decide(town, deciders, choices);
-        self.diagnostics.enter(Phase::CarryingOut);
+        self.diagnostics.enter(Phase::Applying);
     }
 }
 
@@ -288,21 +280,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_phase_stands_in_its_place() {
+    fn phases_are_in_order() {
         for (place, (phase, _)) in PHASES.iter().enumerate() {
             assert_eq!(*phase as usize, place);
         }
     }
 
     #[test]
-    fn a_hang_that_was_over_before_anybody_looked_is_told_once() {
+    fn a_hang_that_ended_is_reported_once() {
         let diagnostics = Diagnostics::default();
         diagnostics.hang(Some(Hang { message: "tick 7 hangs.".into(), tick: 7 }));
-        assert_eq!((diagnostics.alerts().len(), diagnostics.hung_lately()), (1, false));
+        assert_eq!((diagnostics.alerts().len(), diagnostics.has_ended_hangs()), (1, false));
         diagnostics.hang(None);
-        assert_eq!((diagnostics.alerts(), diagnostics.hung_lately()), (Vec::new(), true));
-        let told = diagnostics.hangs_over();
+        assert_eq!((diagnostics.alerts(), diagnostics.has_ended_hangs()), (Vec::new(), true));
+        let told = diagnostics.take_ended_hangs();
         assert_eq!((told.len(), &*told[0].name, told[0].since_tick), (1, "tick_hung", 7));
-        assert_eq!((diagnostics.hangs_over(), diagnostics.hung_lately()), (Vec::new(), false));
+        assert_eq!((diagnostics.take_ended_hangs(), diagnostics.has_ended_hangs()), (Vec::new(), false));
     }
 }

@@ -1,9 +1,7 @@
-//! Incidents: what is kept when something goes wrong, so that nobody has to be there. A bundle of everything that explains
-//! it, and a note for the operators, under `ops/incidents/<id>/`.
+//! Incidents: a bundle of diagnostic files and a note for operators under `ops/incidents/<id>/`.
 //!
-//! Owns names, when one is made by itself, and how many are kept. What goes in stands in `gather`, who notices in `watchdog`
-//! and `panics`. Whatever a shard does by itself and wants kept, such as a rollback, goes through `Engine::incident` with an
-//! `IncidentTrigger` whose sections the note shows. Rule: "Incidents".
+//! This module decides when a bundle is made automatically and how many are kept. `collect` fills bundles; `watchdog` and
+//! `panics` detect hangs and crashes. Rule: "Incidents".
 
 mod bundle;
 mod collect;
@@ -19,7 +17,7 @@ mod timeline;
 mod watchdog;
 
 pub(super) use collect::Run;
-pub(super) use diagnostics::{Diagnostics, Given, Phase, TOWN, Watched};
+pub(super) use diagnostics::{AppliedCommand, Diagnostics, Phase, PhaseTracker, TOWN};
 pub(super) use panics::{register_thread, said};
 pub(super) use watchdog::{Watchdog, hanging};
 
@@ -30,52 +28,53 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use townlet_files::write_atomically;
 use townlet_town::config::Config;
 
 use super::command_table::listed;
-use super::home::{Home, replace};
+use super::home::Home;
 use super::journal::{FrameReader, Journal};
 use super::log::Log;
 use diagnostics::Fault;
 use townlet_wire::Snapshot;
 
-/// Bundles kept; of an older incident the note alone stays.
-const KEPT: usize = 20;
-/// For so long a run's further incident of one kind is a line in the note of the first.
-const QUIET: Duration = Duration::from_mins(10);
-/// Bundles made without being asked for in that time, of all runs in a home.
+/// Maximum number of bundles; older incidents keep only their note.
+const MAX_BUNDLES: usize = 20;
+/// Within this time a further incident of the same kind and run becomes a line in the note of the first.
+const REPEAT_WINDOW: Duration = Duration::from_mins(10);
+/// Maximum number of automatic bundles within that time, over all runs of a home.
 const MAX_AUTOMATIC: usize = 6;
-/// How long reading and playing a journal may take for a bundle.
+/// Time limit for reading and replaying a journal for a bundle.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Lines that a note grows by.
+/// Maximum number of lines added to a note.
 const MAX_REPEAT_LINES: usize = 50;
-/// A bundle's name in its incident's folder.
+/// File name of a bundle.
 const BUNDLE: &str = "bundle.tar.zst";
-/// What is known of an incident, for programs.
+/// File name of the incident record.
 const RECORD: &str = "incident.json";
 
-/// What happened.
+/// The kind of an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A thread panicked.
     Crash,
-    /// A tick did not end.
+    /// A tick did not finish.
     Hang,
-    /// A release was taken back, by hand or by itself.
+    /// A release was rolled back, by an operator or automatically.
     Rollback,
-    /// Somebody asked.
-    Asked,
+    /// An operator requested a bundle.
+    Requested,
 }
 
 impl Kind {
-    /// As part of an id.
+    /// The word in ids and tags.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Crash => "crash",
             Self::Hang => "hang",
             Self::Rollback => "rollback",
-            Self::Asked => "asked",
+            Self::Requested => "requested",
         }
     }
 
@@ -85,42 +84,41 @@ impl Kind {
     }
 }
 
-/// What a shard that lives can say of itself.
+/// The state of a running town.
 #[derive(Clone, Debug)]
-pub(super) struct Now {
-    /// Ticks behind it; the journal has been told of all of them.
+pub(super) struct LiveState {
+    /// The tick; the journal has received all entries up to it.
     pub(super) tick: u64,
-    /// Its digest then.
+    /// The digest at that tick.
     pub(super) digest: String,
 }
 
-/// Why a bundle is made, and what only the shard knew.
+/// Why a bundle is made, with what only the shard knows.
 #[derive(Clone, Debug)]
 pub(super) struct IncidentTrigger {
     pub(super) kind: Kind,
-    /// In a sentence.
+    /// One sentence.
     pub(super) headline: String,
-    /// Who asked for it, and why.
-    pub(super) asked: Option<(String, String)>,
-    /// The town, where it can still be asked.
-    pub(super) now: Option<Now>,
-    /// The last state.
+    /// The issuer who requested it, and the reason.
+    pub(super) requested_by: Option<(String, String)>,
+    /// The town, if it is running.
+    pub(super) now: Option<LiveState>,
+    /// The last snapshot.
     pub(super) view: Option<Arc<Snapshot>>,
     /// The panic or the hang.
     pub(super) fault: Option<Fault>,
-    /// Further sections of the note, in Markdown.
+    /// Additional sections of the note, in Markdown.
     pub(super) sections: String,
-    /// Further items, by name: text.
+    /// Additional text files by name.
     pub(super) attachments: Vec<(String, Vec<u8>)>,
 }
 
 impl IncidentTrigger {
-    /// Something of this kind, in a sentence.
     pub(super) fn new(kind: Kind, headline: impl Into<String>) -> Self {
         Self {
             kind,
             headline: headline.into(),
-            asked: None,
+            requested_by: None,
             now: None,
             view: None,
             fault: None,
@@ -130,54 +128,54 @@ impl IncidentTrigger {
     }
 }
 
-/// An incident as it is kept.
+/// An incident record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Incident {
-    /// Time and kind: later ones sort later.
+    /// Time and kind; later incidents sort later.
     pub id: String,
-    /// What happened.
+    /// The kind.
     pub kind: Kind,
-    /// RFC 3339, UTC.
+    /// Time, RFC 3339, UTC.
     pub ts: String,
-    /// The run.
+    /// The run id.
     pub run_id: String,
     /// The shard.
     pub shard: String,
-    /// In a sentence.
+    /// One sentence.
     pub headline: String,
-    /// The bundle; relative to the home when it is inside.
+    /// Path of the bundle, relative to the home if it is inside.
     pub bundle: String,
-    /// Bytes of it.
+    /// Size of the bundle in bytes.
     pub bytes: u64,
-    /// The tick that its replay leads to, and the digest there.
+    /// The last tick of its replay, and the digest there.
     pub replay: Option<(u64, String)>,
-    /// What it could not get, `item: why`.
-    pub lacking: Vec<String>,
-    /// Whether somebody asked for it, or for what it tells of.
+    /// Items that are missing, as `item: why`.
+    pub missing: Vec<String>,
+    /// Whether an operator requested the bundle, or caused the incident.
     #[serde(default)]
-    asked: bool,
+    requested: bool,
     /// The panic or the hang.
     #[serde(default)]
     fault: Option<Fault>,
 }
 
-/// The newest panic or hang of a run that was kept.
+/// The fault of the newest incident of a run.
 fn latest_fault(home: &Home, run_id: &str) -> Option<Fault> {
     let of_run = |incident: &Incident| incident.run_id == run_id;
     kept(home).into_iter().rev().filter(of_run).find_map(|incident| incident.fault)
 }
 
-/// Every incident of a home, oldest first.
+/// All incidents of a home, oldest first.
 pub fn kept(home: &Home) -> Vec<Incident> {
     folders(home).iter().filter_map(|folder| record(folder).ok()).collect()
 }
 
-/// Folders of incidents whose record cannot be read, and why; their notes and bundles may be whole.
+/// Incident folders whose record cannot be read, and why; their notes and bundles may be intact.
 pub fn unread(home: &Home) -> Vec<(PathBuf, String)> {
     folders(home).into_iter().filter_map(|folder| record(&folder).err().map(|why| (folder, why))).collect()
 }
 
-/// By name, which is by time.
+/// Incident folders, oldest first.
 fn folders(home: &Home) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(home.incidents()).into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
@@ -190,10 +188,8 @@ fn record(folder: &Path) -> Result<Incident, String> {
     serde_json::from_slice(&bytes).map_err(|why| format!("{RECORD}: {why}"))
 }
 
-/// A run that a bundle can be made of, by name, by its shard, or the newest of all. Only looks, and needs no file whole.
-///
-/// # Errors
-/// What there is instead.
+/// Finds the run for a bundle: by id, the newest of a shard, or the newest of all. Files of the run may be damaged. Returns the run
+/// id and the snapshot root.
 pub fn find(home: &Home, shard: Option<&str>, run_id: Option<&str>) -> Result<(String, String), String> {
     let known = home.all_runs();
     let newest = |run: &&String| shard.is_none_or(|shard| home.runs(shard).contains(run));
@@ -211,15 +207,11 @@ pub fn find(home: &Home, shard: Option<&str>, run_id: Option<&str>) -> Result<(S
     Ok((run_id, config.map_or_else(|| "snapshots".to_owned(), |config| config.snapshot.root)))
 }
 
-/// Makes a bundle of a run from its files alone, whether its shard lives or not. Into `output`, or into the home, with a
-/// note.
-///
-/// # Errors
-/// What the disk says.
+/// Makes a bundle of a run from its files, whether or not its shard is running. Writes it to `output`, or to the home with a note.
 pub fn take(home: &Home, run_id: &str, root: &str, output: Option<&Path>) -> Result<Incident, String> {
     let run = Run { home: home.clone(), id: run_id.to_owned(), root: root.to_owned() };
-    let headline = format!("a bundle of {run_id} was asked for from the command line");
-    write(&run, &new_id(Kind::Asked), &IncidentTrigger::new(Kind::Asked, headline), output)
+    let headline = format!("a bundle of {run_id} was requested on the command line");
+    write(&run, &new_id(Kind::Requested), &IncidentTrigger::new(Kind::Requested, headline), output)
 }
 
 fn new_id(kind: Kind) -> String {
@@ -227,68 +219,67 @@ fn new_id(kind: Kind) -> String {
     format!("{}{:03}-{}", now.strftime("%Y%m%d-%H%M%S"), now.millisecond(), kind.word())
 }
 
-fn write(run: &Run, id: &str, occasion: &IncidentTrigger, output: Option<&Path>) -> Result<Incident, String> {
+fn write(run: &Run, id: &str, trigger: &IncidentTrigger, output: Option<&Path>) -> Result<Incident, String> {
     let folder = run.home.incidents().join(id);
     let path = output.map_or_else(|| folder.join(BUNDLE), Path::to_owned);
     let say = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-    let mut all = collect::gather(run, occasion, TIMEOUT);
+    let mut all = collect::collect(run, trigger, TIMEOUT);
     let mut incident = Incident {
         id: id.to_owned(),
-        kind: occasion.kind,
+        kind: trigger.kind,
         ts: Timestamp::now().to_string(),
         run_id: run.id.clone(),
         shard: all.shard.clone(),
-        headline: occasion.headline.clone(),
+        headline: trigger.headline.clone(),
         bundle: path.strip_prefix(run.home.folder()).unwrap_or(&path).display().to_string(),
         bytes: 0,
-        replay: note::target(&all, occasion),
-        lacking: Vec::new(),
-        asked: occasion.kind == Kind::Asked || occasion.asked.is_some(),
-        fault: occasion.fault.clone(),
+        replay: note::target(&all, trigger),
+        missing: Vec::new(),
+        requested: trigger.kind == Kind::Requested || trigger.requested_by.is_some(),
+        fault: trigger.fault.clone(),
     };
-    let moments = note::moments(run, &all, occasion, &incident);
-    all.bundle.text("timeline.md", timeline::table(&moments, usize::MAX).as_bytes());
-    incident.lacking = all.bundle.lacking().iter().map(|lack| format!("{}: {}", lack.item, lack.why)).collect();
-    let summary = note::summary(&all, occasion, &incident, &moments);
-    let note = note::note(&all, occasion, &incident, &moments);
+    let entries = note::entries(run, &all, trigger, &incident);
+    all.bundle.text("timeline.md", timeline::table(&entries, usize::MAX).as_bytes());
+    incident.missing = all.bundle.missing().iter().map(|item| format!("{}: {}", item.item, item.why)).collect();
+    let summary = note::summary(&all, trigger, &incident, &entries);
+    let note = note::note(&all, trigger, &incident, &entries);
     incident.bytes = all.bundle.pack(&path, id, &summary).map_err(|error| say(&path, error))?;
     if output.is_none() {
         let record = serde_json::to_vec_pretty(&incident).map_err(|error| error.to_string())?;
         for (name, bytes) in [("note.md", note.as_bytes()), (RECORD, &record)] {
             let path = folder.join(name);
-            replace(&path, bytes).map_err(|error| say(&path, error))?;
+            write_atomically(&path, bytes).map_err(|error| say(&path, error))?;
         }
-        forget(&run.home);
+        remove_old_bundles(&run.home);
     }
     Ok(incident)
 }
 
-/// Removes the oldest bundles; their notes stay.
-fn forget(home: &Home) {
+/// Removes the oldest bundles and keeps their notes.
+fn remove_old_bundles(home: &Home) {
     let kept = kept(home);
     let with_bundle: Vec<PathBuf> = kept
         .iter()
         .map(|incident| home.incidents().join(&incident.id).join(BUNDLE))
         .filter(|path| path.exists())
         .collect();
-    for path in with_bundle.iter().take(with_bundle.len().saturating_sub(KEPT)) {
-        // One that stays costs space, not safety.
+    for path in with_bundle.iter().take(with_bundle.len().saturating_sub(MAX_BUNDLES)) {
+        // A bundle that cannot be removed only costs space.
         drop(std::fs::remove_file(path));
     }
 }
 
-/// Makes the bundles of one shard, one at a time, on a thread of their own.
+/// Makes the bundles of one shard, one at a time, each on its own thread.
 pub(super) struct IncidentRecorder {
     run: Run,
     diagnostics: Arc<Diagnostics>,
     journal: std::sync::Weak<Journal>,
     audit: std::sync::Weak<townlet_audit::Log>,
     log: Log,
-    at_work: Mutex<Option<JoinHandle<()>>>,
+    in_progress: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl IncidentRecorder {
-    /// For a run.
     pub(super) fn new(
         run: Run,
         diagnostics: Arc<Diagnostics>,
@@ -298,79 +289,74 @@ impl IncidentRecorder {
     ) -> Self {
         panics::watch(&diagnostics);
         let (journal, audit) = (Arc::downgrade(journal), Arc::downgrade(audit));
-        Self { run, diagnostics, journal, audit, log, at_work: Mutex::new(None) }
+        Self { run, diagnostics, journal, audit, log, in_progress: Mutex::new(None) }
     }
 
-    /// What it writes about.
     pub(super) const fn log(&self) -> &Log {
         &self.log
     }
 
-    /// Begins a bundle, behind the one that is being made. Answers with its path.
-    ///
-    /// # Errors
-    /// That no thread can be had.
-    pub(super) fn start(self: &Arc<Self>, occasion: IncidentTrigger) -> Result<PathBuf, String> {
-        let mut at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = at_work.take();
-        let id = new_id(occasion.kind);
+    /// Starts a bundle after the one in progress, and returns its path.
+    pub(super) fn start(self: &Arc<Self>, trigger: IncidentTrigger) -> Result<PathBuf, String> {
+        let mut in_progress = self.in_progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = in_progress.take();
+        let id = new_id(trigger.kind);
         let path = self.run.home.incidents().join(&id).join(BUNDLE);
         let this = Arc::clone(self);
         let work = move || {
             drop(before.map(JoinHandle::join));
-            drop(this.make(&id, &occasion));
+            drop(this.make(&id, &trigger));
         };
         let thread = std::thread::Builder::new().name("incident".into()).spawn(work);
-        *at_work = Some(thread.map_err(|error| format!("no thread can be had: {error}."))?);
+        *in_progress = Some(thread.map_err(|error| format!("no thread could be started: {error}."))?);
         Ok(path)
     }
 
-    /// Makes a bundle of what happened by itself, unless there was enough of it lately.
-    pub(super) fn notice(self: &Arc<Self>, occasion: IncidentTrigger) {
-        self.log.say(&occasion.headline);
-        if !self.is_news(&occasion) {
+    /// Logs an incident and makes an automatic bundle, unless there were too many recently.
+    pub(super) fn notice(self: &Arc<Self>, trigger: IncidentTrigger) {
+        self.log.say(&trigger.headline);
+        if !self.should_record(&trigger) {
             return;
         }
-        if let Err(why) = self.start(occasion) {
+        if let Err(why) = self.start(trigger) {
             self.log.say(&format!("no incident bundle: {why}"));
         }
     }
 
-    /// The same, here and now, for a thread that has nothing else to do any more. Answers with its path.
-    fn notice_and_wait(&self, occasion: &IncidentTrigger) -> Option<PathBuf> {
-        self.log.say(&occasion.headline);
+    /// The same on the calling thread, which has nothing else to do. Returns the path.
+    fn notice_and_wait(&self, trigger: &IncidentTrigger) -> Option<PathBuf> {
+        self.log.say(&trigger.headline);
         self.finish();
-        self.is_news(occasion).then_some(())?;
-        let incident = self.make(&new_id(occasion.kind), occasion).ok()?;
+        self.should_record(trigger).then_some(())?;
+        let incident = self.make(&new_id(trigger.kind), trigger).ok()?;
         Some(self.run.home.folder().join(incident.bundle))
     }
 
-    /// The town's thread broke off, and this is what is left of it: its bundle is made here and now, where there is nothing
-    /// else to do any more. Answers with its path.
-    pub(super) fn record_town_crash(&self, said: &str) -> Option<PathBuf> {
+    /// Makes the bundle of a crash of the town's thread, on that thread. Returns the path.
+    pub(super) fn record_town_crash(&self, message: &str) -> Option<PathBuf> {
         let (fault, view) = (self.diagnostics.town_fault(), self.diagnostics.view());
-        let occasion = IncidentTrigger {
+        let trigger = IncidentTrigger {
             view,
             fault,
-            ..IncidentTrigger::new(Kind::Crash, format!("the town's thread broke off: {said}"))
+            ..IncidentTrigger::new(Kind::Crash, format!("the town's thread crashed: {message}"))
         };
-        self.notice_and_wait(&occasion)
+        self.notice_and_wait(&trigger)
     }
 
-    /// Waits for what was begun.
+    /// Waits for the bundle in progress.
     pub(super) fn finish(&self) {
-        let thread = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A panic of its own was told by the panic itself.
+        let thread = self.in_progress.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The panic hook has reported a panic of that thread.
         drop(thread.map(JoinHandle::join));
     }
 
-    fn make(&self, id: &str, occasion: &IncidentTrigger) -> Result<Incident, String> {
+    fn make(&self, id: &str, trigger: &IncidentTrigger) -> Result<Incident, String> {
         panics::ignore_thread_panics();
-        // What the shard knows is in its files then; a disk that refuses has been told by its writer.
+        // Writes everything the shard knows to its files; their writers report failures.
         drop(self.journal.upgrade().map(|journal| journal.flush()));
         drop(self.audit.upgrade().map(|audit| audit.flush()));
-        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&self.run, id, occasion, None)));
-        let made = made.unwrap_or_else(|panic| Err(format!("its maker broke off: {}", said(panic.as_ref()))));
+        let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&self.run, id, trigger, None)));
+        let made = made.unwrap_or_else(|panic| Err(format!("making it crashed: {}", said(panic.as_ref()))));
         match &made {
             Ok(incident) => self.log.say(&format!("incident bundle {}, {} bytes", incident.bundle, incident.bytes)),
             Err(why) => self.log.say(&format!("the incident bundle could not be written: {why}")),
@@ -379,23 +365,22 @@ impl IncidentRecorder {
         made
     }
 
-    /// Whether a bundle is worth its space: not the same again and again, and not too many of any. What is no news is a
-    /// line in the note of the one before.
-    fn is_news(&self, occasion: &IncidentTrigger) -> bool {
-        let since = Timestamp::now() - QUIET;
-        let mut lately = kept(&self.run.home);
-        lately.retain(|incident| !incident.asked && incident.ts.parse::<Timestamp>().is_ok_and(|ts| ts > since));
-        let same = |incident: &&Incident| incident.kind == occasion.kind && incident.run_id == self.run.id;
-        if let Some(same) = lately.iter().rev().find(same) {
+    /// Whether an automatic bundle should be made. A repetition is added to the note of the earlier incident instead.
+    fn should_record(&self, trigger: &IncidentTrigger) -> bool {
+        let since = Timestamp::now() - REPEAT_WINDOW;
+        let mut recent = kept(&self.run.home);
+        recent.retain(|incident| !incident.requested && incident.ts.parse::<Timestamp>().is_ok_and(|ts| ts > since));
+        let same = |incident: &&Incident| incident.kind == trigger.kind && incident.run_id == self.run.id;
+        if let Some(same) = recent.iter().rev().find(same) {
             let note = self.run.home.incidents().join(&same.id).join("note.md");
-            if let Err(why) = note::again(&note, &occasion.headline) {
+            if let Err(why) = note::add_repetition(&note, &trigger.headline) {
                 self.log.say(&format!("{}: {why}", note.display()));
             }
             return false;
         }
-        if lately.len() >= MAX_AUTOMATIC {
-            self.log.say("no incident bundle: there were too many lately.");
+        if recent.len() >= MAX_AUTOMATIC {
+            self.log.say("no incident bundle: there were too many recently.");
         }
-        lately.len() < MAX_AUTOMATIC
+        recent.len() < MAX_AUTOMATIC
     }
 }

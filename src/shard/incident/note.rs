@@ -1,6 +1,4 @@
-//! What a person reads of an incident: the summary in the bundle, and the note beside it that operators write on in.
-//!
-//! Owns the words and their order. Rule: "Incidents".
+//! The texts of an incident: `SUMMARY.md` in the bundle and `note.md` beside it. Rule: "Incidents".
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,79 +7,84 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::collect::{BundleContents, REPLAY, Run};
-use super::timeline::{Moment, merged, table};
+use super::timeline::{TimelineEntry, merged, table};
 use super::{Incident, IncidentTrigger, Kind, MAX_REPEAT_LINES};
 use townlet_wire::escape;
 
 /// Rows of the timeline in the summary and in the note.
 const ROWS: usize = 60;
 
-/// The tick and digest that the replay must reach: the shard's own, where it could be asked.
-pub(super) fn target(all: &BundleContents, occasion: &IncidentTrigger) -> Option<(u64, String)> {
+/// The tick and digest that the replay must reach; those of the running town if known.
+pub(super) fn target(all: &BundleContents, trigger: &IncidentTrigger) -> Option<(u64, String)> {
     let replay = all.replay.as_ref()?;
-    let own = occasion.now.as_ref().filter(|now| now.tick == replay.tick).map(|now| (now.tick, now.digest.clone()));
+    let own = trigger.now.as_ref().filter(|now| now.tick == replay.tick).map(|now| (now.tick, now.digest.clone()));
     own.or_else(|| replay.target())
 }
 
-/// Everything that kept time, with the incident itself.
-pub(super) fn moments(run: &Run, all: &BundleContents, occasion: &IncidentTrigger, incident: &Incident) -> Vec<Moment> {
-    let tick = occasion.fault.as_ref().map(|fault| fault.tick).or_else(|| occasion.now.as_ref().map(|now| now.tick));
-    let at = occasion.fault.as_ref().map_or(&incident.ts, |fault| &fault.ts).parse().ok();
-    let own = vec![Moment::new(at, tick, "incident", format!("{}: {}", incident.kind.tag(), occasion.headline))];
+/// The timeline, including the incident itself.
+pub(super) fn entries(
+    run: &Run,
+    all: &BundleContents,
+    trigger: &IncidentTrigger,
+    incident: &Incident,
+) -> Vec<TimelineEntry> {
+    let tick = trigger.fault.as_ref().map(|fault| fault.tick).or_else(|| trigger.now.as_ref().map(|now| now.tick));
+    let at = trigger.fault.as_ref().map_or(&incident.ts, |fault| &fault.ts).parse().ok();
+    let own = vec![TimelineEntry::new(at, tick, "incident", format!("{}: {}", incident.kind.tag(), trigger.headline))];
     merged(&run.home, &run.root, &run.id, all.view.as_deref(), own)
 }
 
 /// `SUMMARY.md`.
 pub(super) fn summary(
     all: &BundleContents,
-    occasion: &IncidentTrigger,
+    trigger: &IncidentTrigger,
     incident: &Incident,
-    moments: &[Moment],
+    entries: &[TimelineEntry],
 ) -> String {
-    let mut text = format!("# Incident {}\n\n{}.\n\n", incident.id, escape(occasion.headline.trim_end_matches('.')));
-    head(&mut text, all, occasion, incident);
+    let mut text = format!("# Incident {}\n\n{}.\n\n", incident.id, escape(trigger.headline.trim_end_matches('.')));
+    head(&mut text, all, trigger, incident);
     text.push_str("\n## Replay\n\n");
     replay(&mut text, all, incident);
-    text.push_str("\n## What is here\n\n");
+    text.push_str("\n## Contents\n\n");
     text.push_str("`manifest.json` lists every file with its SHA-256; paths are those of a home folder.\n\n");
     for name in all.bundle.names() {
         let _ = writeln!(text, "- `{}`", escape(name));
     }
-    lacking(&mut text, incident);
-    if let Some(fault) = &occasion.fault {
-        let _ = writeln!(text, "\n## What broke\n\n```text\n{} at {}", fault.message, fault.location);
+    missing(&mut text, incident);
+    if let Some(fault) = &trigger.fault {
+        let _ = writeln!(text, "\n## Fault\n\n```text\n{} at {}", fault.message, fault.location);
         let _ = writeln!(text, "{}\n```", fault.backtrace);
     }
-    text.push_str("\nTokens and values that their names call secret are taken out. Names of residents are not.\n");
-    let _ = write!(text, "\n## Timeline\n\n{}", table(moments, ROWS));
+    text.push_str("\nTokens and values of settings with secret names are removed. Names of residents are not.\n");
+    let _ = write!(text, "\n## Timeline\n\n{}", table(entries, ROWS));
     text
 }
 
 /// `note.md`.
 pub(super) fn note(
     all: &BundleContents,
-    occasion: &IncidentTrigger,
+    trigger: &IncidentTrigger,
     incident: &Incident,
-    moments: &[Moment],
+    entries: &[TimelineEntry],
 ) -> String {
-    let mut text = format!("# {}: {}\n\n", incident.kind.tag(), escape(&occasion.headline));
-    head(&mut text, all, occasion, incident);
+    let mut text = format!("# {}: {}\n\n", incident.kind.tag(), escape(&trigger.headline));
+    head(&mut text, all, trigger, incident);
     let _ = writeln!(text, "| bundle | `{}` |", incident.bundle);
     text.push_str("\n## What happened\n\n");
-    let _ = writeln!(text, "{}", escape(&occasion.headline));
-    if !occasion.sections.is_empty() {
-        let _ = writeln!(text, "\n{}", occasion.sections.trim_end());
+    let _ = writeln!(text, "{}", escape(&trigger.headline));
+    if !trigger.sections.is_empty() {
+        let _ = writeln!(text, "\n{}", trigger.sections.trim_end());
     }
     text.push_str("\n## Replay\n\n");
     replay(&mut text, all, incident);
-    lacking(&mut text, incident);
-    text.push_str("\n## Cause, what was done, what follows\n\nTo be written by whoever looked into it.\n");
-    let _ = write!(text, "\n## Timeline\n\n{}", table(moments, ROWS));
-    text.push_str("\n## Again\n\n");
+    missing(&mut text, incident);
+    text.push_str("\n## Cause, actions taken, follow-up\n\nTo be filled in after the investigation.\n");
+    let _ = write!(text, "\n## Timeline\n\n{}", table(entries, ROWS));
+    text.push_str("\n## Repetitions\n\n");
     text
 }
 
-fn head(text: &mut String, all: &BundleContents, occasion: &IncidentTrigger, incident: &Incident) {
+fn head(text: &mut String, all: &BundleContents, trigger: &IncidentTrigger, incident: &Incident) {
     let mut row = |name: &str, value: String| {
         let _ = writeln!(text, "| {name} | {} |", escape(&value).replace('|', "\\|"));
     };
@@ -94,24 +97,24 @@ fn head(text: &mut String, all: &BundleContents, occasion: &IncidentTrigger, inc
     if let Some(seed) = all.seed {
         row("seed", seed.to_string());
     }
-    if let Some(now) = &occasion.now {
+    if let Some(now) = &trigger.now {
         row("tick", format!("{} ({})", now.tick, now.digest));
     }
-    if let Some(fault) = &occasion.fault {
+    if let Some(fault) = &trigger.fault {
         row("thread", fault.thread.clone());
-        row("tick", format!("{} were behind it", fault.tick));
-        row("at", fault.phase.clone());
+        row("tick", format!("after {}", fault.tick));
+        row("phase", fault.phase.clone());
         let command = fault.last_command.as_ref();
         let command = command.map_or_else(
             || "none".into(),
-            |given| format!("{} ({}, {}, before tick {})", given.line, given.issuer, given.cmd_id, given.tick),
+            |it| format!("{} ({}, {}, before tick {})", it.line, it.issuer, it.cmd_id, it.tick),
         );
         row("last command", command);
     }
-    if let Some((who, why)) = &occasion.asked {
-        row("asked by", if why.is_empty() { who.clone() } else { format!("{who}: {why}") });
+    if let Some((who, why)) = &trigger.requested_by {
+        row("requested by", if why.is_empty() { who.clone() } else { format!("{who}: {why}") });
     }
-    all.origins.iter().for_each(|origin| row("from elsewhere", origin.clone()));
+    all.origins.iter().for_each(|origin| row("other sources", origin.clone()));
     row("audit log", all.audit.clone());
     if let Some(view) = &all.view {
         row("state", format!("tick {}, day {}, policy {}", view.tick, view.day, view.policy.id));
@@ -121,7 +124,7 @@ fn head(text: &mut String, all: &BundleContents, occasion: &IncidentTrigger, inc
 
 fn replay(text: &mut String, all: &BundleContents, incident: &Incident) {
     let Some(replay) = &all.replay else {
-        text.push_str("There is none: see what could not be had.\n");
+        text.push_str("There is none: see the missing items.\n");
         return;
     };
     let _ = writeln!(text, "Unpack the bundle, then, in its folder:\n\n```sh\ntownlet replay {REPLAY}\n```\n");
@@ -129,30 +132,30 @@ fn replay(text: &mut String, all: &BundleContents, incident: &Incident) {
         Some((tick, digest)) => {
             let _ = writeln!(text, "It must reach tick {tick} with the digest `{digest}`.");
         }
-        None => text.push_str("No digest is known that it must reach.\n"),
+        None => text.push_str("The digest to reach is unknown.\n"),
     }
     if let Some((tick, digest)) = &replay.written {
-        let _ = writeln!(text, "The last digest that the shard itself wrote is `{digest}`, at tick {tick}.");
+        let _ = writeln!(text, "The last digest that the shard wrote is `{digest}`, at tick {tick}.");
     }
     for note in &replay.notes {
         let _ = writeln!(text, "- {}", escape(note));
     }
     if matches!(incident.kind, Kind::Crash | Kind::Hang) {
-        let _ = writeln!(text, "\nThe town goes on with `townlet run --resume {}`.", incident.run_id);
+        let _ = writeln!(text, "\nContinue the town with `townlet run --resume {}`.", incident.run_id);
     }
 }
 
-fn lacking(text: &mut String, incident: &Incident) {
-    if !incident.lacking.is_empty() {
-        text.push_str("\n## What could not be had\n\n");
+fn missing(text: &mut String, incident: &Incident) {
+    if !incident.missing.is_empty() {
+        text.push_str("\n## Missing items\n\n");
     }
-    for lack in &incident.lacking {
-        let _ = writeln!(text, "- {}", escape(lack));
+    for item in &incident.missing {
+        let _ = writeln!(text, "- {}", escape(item));
     }
 }
 
-/// The same happened again: a line at the note's end, while there are not too many.
-pub(super) fn again(note: &Path, headline: &str) -> std::io::Result<()> {
+/// Adds a line for a repetition at the end of the note, up to a limit.
+pub(super) fn add_repetition(note: &Path, headline: &str) -> std::io::Result<()> {
     let lines = std::fs::read_to_string(note)?.lines().rev().take_while(|line| line.starts_with("- ")).count();
     if lines >= MAX_REPEAT_LINES {
         return Ok(());

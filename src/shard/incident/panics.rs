@@ -1,7 +1,6 @@
-//! Panics: every one of a thread of ours is written on its shard's board, with a backtrace, before it is forgotten.
+//! The panic hook: records every panic of a shard's threads, with a backtrace, in the shard's diagnostics.
 //!
-//! Owns the hook, one for the process; what is done about a panic stands in `watchdog` and `shard`. The hook there was is
-//! called first. Rule: "Incidents".
+//! There is one hook per process; it calls the previous hook first. `watchdog` handles recorded panics. Rule: "Incidents".
 
 use std::any::Any;
 use std::backtrace::Backtrace;
@@ -12,18 +11,18 @@ use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use super::diagnostics::Diagnostics;
 
 thread_local! {
-    /// The shard that this thread belongs to.
+    /// The shard of this thread.
     static OURS: RefCell<Option<Weak<Diagnostics>>> = const { RefCell::new(None) };
 }
 
-/// Boards of the shards of this process. A static, because a panic hook has nothing else to go by.
+/// Diagnostics of the shards in this process. Static, because a panic hook has no context.
 static BOARDS: Mutex<Vec<Weak<Diagnostics>>> = Mutex::new(Vec::new());
 static HOOK: Once = Once::new();
 
-/// Lines of a backtrace that are kept.
+/// Lines kept of a backtrace.
 const FRAMES: usize = 200;
 
-/// From now on panics are written on this board: of its own threads, and of any thread while it is the only one.
+/// Records panics of the shard's threads from now on; of unregistered threads too while there is only one shard.
 pub(super) fn watch(diagnostics: &Arc<Diagnostics>) {
     let mut boards = BOARDS.lock().unwrap_or_else(PoisonError::into_inner);
     boards.retain(|diagnostics| diagnostics.strong_count() > 0);
@@ -33,22 +32,22 @@ pub(super) fn watch(diagnostics: &Arc<Diagnostics>) {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             before(info);
-            heard(info);
+            record(info);
         }));
     });
 }
 
-/// This thread belongs to the shard of this board.
+/// Assigns this thread to a shard.
 pub(crate) fn register_thread(diagnostics: &Arc<Diagnostics>) {
     OURS.with_borrow_mut(|ours| *ours = Some(Arc::downgrade(diagnostics)));
 }
 
-/// This thread's panics are nobody's: it is at work on a bundle, and another one would be of no more use.
+/// Ignores panics of this thread, because it makes bundles and another bundle would not help.
 pub(super) fn ignore_thread_panics() {
     OURS.with_borrow_mut(|ours| *ours = Some(Weak::new()));
 }
 
-fn heard(info: &PanicHookInfo<'_>) {
+fn record(info: &PanicHookInfo<'_>) {
     let Some(diagnostics) = diagnostics() else { return };
     let thread = std::thread::current();
     let backtrace = Backtrace::force_capture().to_string();
@@ -58,7 +57,7 @@ fn heard(info: &PanicHookInfo<'_>) {
     diagnostics.panicked(diagnostics.fault(thread.name().unwrap_or("unnamed"), message, location, backtrace));
 }
 
-/// Of this thread's shard; of the only one there is, for a thread that belongs to none.
+/// The diagnostics of this thread's shard, or of the only shard.
 fn diagnostics() -> Option<Arc<Diagnostics>> {
     if let Some(ours) = OURS.with_borrow(Clone::clone) {
         return ours.upgrade();
@@ -69,8 +68,8 @@ fn diagnostics() -> Option<Arc<Diagnostics>> {
     living.next().is_none().then_some(only)
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no reason")
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }

@@ -1,7 +1,5 @@
-//! The part of a bundle that proves what happened: a journal of its own that starts from the last whole snapshot but one, the
-//! command that replays it, and the digest it must reach.
-//!
-//! Works from files alone, of a shard that runs or is dead. Changes nothing. Rules: "Journal", "Incidents".
+//! The replay in a bundle: a journal that starts from the last intact snapshot but one, and the digest it must reach. Made from
+//! files alone, so that it also works for a crashed shard. Rules: "Journal", "Incidents".
 
 use std::path::Path;
 use std::time::Instant;
@@ -11,78 +9,75 @@ use townlet_town::{Town, snapshot};
 use super::redaction::SecretRedactor;
 use crate::home::Home;
 use crate::journal::{Base, Entry, FrameReader, Header, frame};
-use crate::recovery::{JournalReplayer, reached};
+use crate::recovery::{JournalReplayer, position};
 use crate::snapshots;
 
-/// Most bytes of the journal that a bundle carries for the replay.
-const MOST: usize = 32 * 1024 * 1024;
-/// A journal of fewer bytes can be replayed from its beginning.
-const SHORT: u64 = 1024 * 1024;
+/// Maximum size of the replay in bytes.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Below this size in bytes a journal may be replayed from its start.
+const SHORT_BYTES: u64 = 1024 * 1024;
 
-/// What replays the end of a run.
+/// A journal that replays the end of a run.
 pub(super) struct Replay {
-    /// A whole journal file.
+    /// The journal file.
     pub(super) bytes: Vec<u8>,
-    /// The last tick it holds.
+    /// Its last tick.
     pub(super) tick: u64,
-    /// The last digest the shard itself wrote into it, and its tick.
+    /// The last digest that the shard wrote, with its tick.
     pub(super) written: Option<(u64, String)>,
-    /// The town it leads to, when it was played to its end here.
+    /// The town at its end, if it was replayed here.
     pub(super) town: Option<Town>,
-    /// Where it starts, what it passed over, and what does not fit, a sentence each.
+    /// Remarks: where it starts, what was skipped, and disagreements.
     pub(super) notes: Vec<String>,
-    /// Whether the texts were changed to take a secret out.
+    /// Whether secrets were removed from the texts.
     pub(super) redacted: bool,
 }
 
-/// Makes it, for the newest journal file of a run. Played until then; a longer one is left to whoever reads it.
-///
-/// # Errors
-/// What is missing or damaged, by file.
+/// Makes the replay of a run's newest journal file, and replays it until `deadline`. The error names the missing or damaged file.
 pub(super) fn replay(
     home: &Home,
     root: &str,
     run_id: &str,
     secrets: &SecretRedactor,
-    late: Instant,
+    deadline: Instant,
 ) -> Result<Replay, String> {
     let files = home.journal_files(run_id);
     let newest = files.last().ok_or_else(|| format!("run {run_id} has no journal in {}", home.journals().display()))?;
     let frames = FrameReader::open(newest).map_err(|error| error.to_string())?;
     let mut notes = Vec::new();
     let mut header = frames.header.clone();
-    let long = std::fs::metadata(newest).is_ok_and(|found| found.len() > SHORT);
+    let long = std::fs::metadata(newest).is_ok_and(|found| found.len() > SHORT_BYTES);
     let snapshot = start_from(&home.snapshots(root, run_id), long, &mut notes);
     let based = JournalReplayer::from_header(&header).map_err(|why| format!("{}: {why}", newest.display()))?.town;
-    let town = snapshot.filter(|town| reached(town) > reached(&based)).unwrap_or(based);
+    let town = snapshot.filter(|town| position(town) > position(&based)).unwrap_or(based);
     let cleaned = secrets.town(&town);
     let redacted = cleaned.is_some();
     let town = cleaned.unwrap_or(town);
     header.sources.clone_from(&town.rules().sources);
     header.base = match header.base {
-        Base::Seed(seed) if reached(&town) == (0, 0) => Base::Seed(seed),
+        Base::Seed(seed) if position(&town) == (0, 0) => Base::Seed(seed),
         _ => Base::Snapshot(snapshot::save(&town)),
     };
     notes.push(match &header.base {
-        Base::Seed(seed) => format!("it starts from the seed, {seed}."),
+        Base::Seed(seed) => format!("it starts from seed {seed}."),
         Base::Snapshot(_) => format!("it starts from the town at tick {}.", town.tick()),
     });
     let mut replay = Replay { bytes: frame(&header), tick: town.tick(), written: None, town: None, notes, redacted };
-    replay.take(newest, frames, town, (&header, late), secrets)?;
+    replay.take(newest, frames, town, (&header, deadline), secrets)?;
     Ok(replay)
 }
 
 impl Replay {
-    /// Takes the entries behind where it starts, and plays them.
+    /// Adds and replays the entries after the start.
     fn take(
         &mut self,
         path: &Path,
         frames: FrameReader,
         from: Town,
-        (header, late): (&Header, Instant),
+        (header, deadline): (&Header, Instant),
         secrets: &SecretRedactor,
     ) -> Result<(), String> {
-        let start = reached(&from);
+        let start = position(&from);
         let mut player = Some(JournalReplayer::from_town(from));
         for (entry, bytes) in frames {
             let behind = match &entry {
@@ -96,9 +91,9 @@ impl Replay {
             let clean = without_secrets(&entry, secrets);
             self.redacted |= clean.is_some();
             let (entry, bytes) = clean.unwrap_or((entry, bytes));
-            if self.bytes.len() + bytes.len() > MOST {
+            if self.bytes.len() + bytes.len() > MAX_BYTES {
                 self.notes.push(format!(
-                    "{} is longer than a bundle may hold; it was cut off at tick {}.",
+                    "{} is too long for a bundle; the replay ends at tick {}.",
                     path.display(),
                     self.tick
                 ));
@@ -110,18 +105,20 @@ impl Replay {
                 self.written = digest.clone().map(|digest| (*to, digest)).or_else(|| self.written.take());
             }
             if let Some(town) = &mut player
-                && let Err(why) = town.play(&entry, |_| {})
+                && let Err(why) = town.apply(&entry, |_| {})
             {
                 self.notes.push(format!("JOURNAL AND TOWN DISAGREE: {why}."));
                 player = None;
             }
-            if player.is_some() && Instant::now() > late {
-                self.notes.push("it was not played to its end while the bundle was made: that takes too long.".into());
+            if player.is_some() && Instant::now() > deadline {
+                self.notes.push(
+                    "it was not replayed to its end while the bundle was made, because that takes too long.".into(),
+                );
                 player = None;
             }
         }
         self.town = player.map(|player| player.town);
-        // A journal whose first digest is still to come is held to the town it starts from.
+        // A journal without a digest yet is compared with the town it starts from.
         if self.written.is_none()
             && let Base::Snapshot(bytes) = &header.base
         {
@@ -130,14 +127,14 @@ impl Replay {
         Ok(())
     }
 
-    /// The tick and digest it must reach: of its last entry when it was played here, else the last one written.
+    /// The tick and digest to reach: of the last entry if it was replayed here, else the last ones written.
     pub(super) fn target(&self) -> Option<(u64, String)> {
         let played = self.town.as_ref().map(|town| (town.tick(), town.digest()));
         played.or_else(|| self.written.clone())
     }
 }
 
-/// What was reloaded, with the secrets taken out; nothing when it holds none.
+/// A reload entry without secrets; `None` if it contains none.
 fn without_secrets(entry: &Entry, secrets: &SecretRedactor) -> Option<(Entry, Vec<u8>)> {
     let Entry::Reload { sources, .. } = entry else { return None };
     let without = secrets.sources(sources)?;
@@ -149,11 +146,10 @@ fn without_secrets(entry: &Entry, secrets: &SecretRedactor) -> Option<(Entry, Ve
     Some((clean, bytes))
 }
 
-/// The last snapshot but one that is whole, so that there is something to replay. With one alone: that one when the journal
-/// is long, else none.
+/// The last intact snapshot but one, so that there is something to replay. If there is only one, that one if the journal is long.
 fn start_from(folder: &Path, long: bool, notes: &mut Vec<String>) -> Option<Town> {
     let mut whole = Vec::new();
-    for file in snapshots::of(folder).iter().rev() {
+    for file in snapshots::list(folder).iter().rev() {
         match snapshots::read(file) {
             Ok(found) => whole.push(found.town),
             Err(why) => notes.push(format!("{}: {why}. One before it is used.", file.display())),

@@ -1,6 +1,4 @@
-//! What a bundle tells of the machine and of this process: bounded, and nothing that names a person or a place.
-//!
-//! Knows the files of `/proc` and does without where there are none. Rule: "Incidents".
+//! Facts about the machine and this process for bundles, without personal data. Rule: "Incidents".
 
 use std::io::Read;
 use std::path::Path;
@@ -9,14 +7,14 @@ use serde_json::{Map, Value, json};
 
 use super::redaction::is_secret_name;
 
-/// Most bytes read of one file.
-const MOST: u64 = 8 * 1024;
-/// Variables whose values are told: what changes how the program behaves. Of any other only that it is set.
-const TOLD: [&str; 8] = ["TERM", "COLORTERM", "LANG", "LC_ALL", "NO_COLOR", "TZ", "RUST_BACKTRACE", "FAILPOINTS"];
-/// Variables that settings come from.
+/// Maximum bytes read of one file.
+const MAX_BYTES: u64 = 8 * 1024;
+/// Variables whose values are included; of others only that they are set.
+const SHOWN: [&str; 8] = ["TERM", "COLORTERM", "LANG", "LC_ALL", "NO_COLOR", "TZ", "RUST_BACKTRACE", "FAILPOINTS"];
+/// Prefix of variables that configure the program.
 const SETTINGS: &str = "TOWNLET_";
 
-/// The machine, and this process.
+/// Facts about the machine and this process.
 pub(super) fn facts() -> Value {
     json!({
         "os": std::env::consts::OS,
@@ -35,22 +33,22 @@ fn open_files() -> Option<u64> {
     Some(std::fs::read_dir("/proc/self/fd").ok()?.count() as u64)
 }
 
-/// The environment: names, and the values of the few that matter.
+/// Environment variables, with the values of some.
 pub(super) fn environment() -> Value {
-    let mut told = Map::new();
+    let mut shown = Map::new();
     for (name, value) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        let open = (TOLD.contains(&&*name) || name.starts_with(SETTINGS)) && !is_secret_name(&name);
+        let open = (SHOWN.contains(&&*name) || name.starts_with(SETTINGS)) && !is_secret_name(&name);
         let value = if open { value.to_string_lossy().chars().take(200).collect() } else { "(set)".to_owned() };
-        told.insert(name, value.into());
+        shown.insert(name, value.into());
     }
-    told.sort_keys();
-    told.into()
+    shown.sort_keys();
+    shown.into()
 }
 
 fn read(path: &str) -> Option<String> {
     let mut bytes = Vec::new();
-    std::fs::File::open(Path::new(path)).ok()?.take(MOST).read_to_end(&mut bytes).ok()?;
+    std::fs::File::open(Path::new(path)).ok()?.take(MAX_BYTES).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -74,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_machine_is_told_and_no_value_of_a_stranger() {
+    fn machine_facts_are_included_and_other_values_are_not() {
         let (facts, environment) = (facts(), environment());
         assert!(facts["os"].is_string() && facts["cores"].as_u64() > Some(0));
         assert!(environment["PATH"] == "(set)");

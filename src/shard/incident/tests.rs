@@ -1,4 +1,4 @@
-//! How many incidents are kept and made, and bundles of files that are long or hold what may not leave.
+//! Limits on incidents and bundles, and bundles of long files or files with secrets.
 
 use std::sync::Weak;
 
@@ -19,7 +19,7 @@ fn recorder(home: &Path) -> Arc<IncidentRecorder> {
     let run = run(home, RUN);
     let log = Log::new(run.home.log(), "shard", false);
     let (journal, audit) = (Weak::new(), Weak::new());
-    Arc::new(IncidentRecorder { run, diagnostics: Arc::default(), journal, audit, log, at_work: Mutex::default() })
+    Arc::new(IncidentRecorder { run, diagnostics: Arc::default(), journal, audit, log, in_progress: Mutex::default() })
 }
 
 /// Keeps so many incidents of this kind, each of a run of its own.
@@ -37,18 +37,18 @@ fn bundles(home: &Path) -> Vec<bool> {
 }
 
 #[test]
-fn of_the_oldest_incidents_the_note_alone_stays() {
+fn the_oldest_incidents_keep_only_their_note() {
     let folder = tempfile::tempdir().unwrap();
-    keep(folder.path(), KEPT + 1, &IncidentTrigger::new(Kind::Asked, "somebody asked"));
+    keep(folder.path(), MAX_BUNDLES + 1, &IncidentTrigger::new(Kind::Requested, "an operator requested it"));
     let there = bundles(folder.path());
-    assert_eq!((there.len(), there[0]), (KEPT + 1, false));
+    assert_eq!((there.len(), there[0]), (MAX_BUNDLES + 1, false));
     assert!(there[1..].iter().all(|there| *there), "{there:?}");
     let oldest = &kept(&Home::new(folder.path()))[0];
     assert!(Home::new(folder.path()).incidents().join(&oldest.id).join("note.md").exists());
 }
 
 #[test]
-fn after_six_incidents_that_nobody_asked_for_there_are_no_bundles_for_a_while() {
+fn after_six_automatic_bundles_there_are_none_for_a_while() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = recorder(folder.path());
     keep(folder.path(), MAX_AUTOMATIC - 1, &IncidentTrigger::new(Kind::Rollback, "it was taken back"));
@@ -58,15 +58,15 @@ fn after_six_incidents_that_nobody_asked_for_there_are_no_bundles_for_a_while() 
         assert_eq!(bundles(folder.path()).len(), made, "{kind:?}");
     }
     let log = std::fs::read_to_string(Home::new(folder.path()).log()).unwrap();
-    assert!(log.contains("it happened") && log.contains("there were too many lately"), "{log}");
+    assert!(log.contains("it happened") && log.contains("there were too many recently"), "{log}");
 }
 
 #[test]
-fn incidents_that_somebody_asked_for_take_no_others_place() {
-    for kind in [Kind::Rollback, Kind::Asked] {
+fn requested_bundles_do_not_count_as_automatic() {
+    for kind in [Kind::Rollback, Kind::Requested] {
         let folder = tempfile::tempdir().unwrap();
-        let asked = Some(("local:ada".to_owned(), String::new()));
-        keep(folder.path(), MAX_AUTOMATIC, &IncidentTrigger { asked, ..IncidentTrigger::new(kind, "by hand") });
+        let requested_by = Some(("local:ada".to_owned(), String::new()));
+        keep(folder.path(), MAX_AUTOMATIC, &IncidentTrigger { requested_by, ..IncidentTrigger::new(kind, "by hand") });
         let recorder = recorder(folder.path());
         recorder.notice(IncidentTrigger::new(Kind::Crash, "it broke"));
         recorder.finish();
@@ -76,7 +76,7 @@ fn incidents_that_somebody_asked_for_take_no_others_place() {
 }
 
 #[test]
-fn the_same_again_is_a_line_in_the_note_and_there_are_not_too_many() {
+fn a_repetition_is_a_line_in_the_note_up_to_a_limit() {
     let folder = tempfile::tempdir().unwrap();
     let recorder = recorder(folder.path());
     for _ in 0..=MAX_REPEAT_LINES + 1 {
@@ -87,7 +87,7 @@ fn the_same_again_is_a_line_in_the_note_and_there_are_not_too_many() {
     assert_eq!(kept.len(), 1, "{kept:?}");
     let note = Home::new(folder.path()).incidents().join(&kept[0].id).join("note.md");
     let text = std::fs::read_to_string(note).unwrap();
-    let (_, again) = text.split_once("## Again").expect("its last section");
+    let (_, again) = text.split_once("## Repetitions").expect("its last section");
     assert_eq!(again.matches("tick 7 hangs").count(), MAX_REPEAT_LINES, "{text}");
 }
 
@@ -130,21 +130,21 @@ fn journalled(home: &Path, entries: &[Entry]) -> Run {
 }
 
 #[test]
-fn a_journal_that_takes_too_long_to_read_is_read_no_further_and_that_is_said() {
+fn reading_a_journal_stops_at_the_time_limit() {
     let folder = tempfile::tempdir().unwrap();
     let texts: Vec<Sources> = ["0.5", "0.6"].map(sources).into();
     let run = journalled(folder.path(), &[reload(0, 0, texts[0].clone()), reload(1, 0, texts[1].clone())]);
     for (patience, read, whole) in [(Duration::ZERO, 0, false), (TIMEOUT, 1, true)] {
-        let all = collect::gather(&run, &IncidentTrigger::new(Kind::Asked, "somebody asked"), patience);
+        let all = collect::collect(&run, &IncidentTrigger::new(Kind::Requested, "an operator requested it"), patience);
         assert_eq!(all.sources.as_ref(), Some(&texts[read]));
         assert_eq!(all.replay.as_ref().map(|replay| replay.town.is_some()), Some(whole));
-        let said = all.bundle.lacking().iter().any(|lack| lack.item == "configuration at the end");
-        assert_eq!(said, !whole, "{:?}", all.bundle.lacking());
+        let said = all.bundle.missing().iter().any(|item| item.item == "configuration at the end");
+        assert_eq!(said, !whole, "{:?}", all.bundle.missing());
     }
 }
 
 #[test]
-fn texts_from_before_the_replay_begins_are_not_said_to_be_changed() {
+fn texts_before_the_replay_are_not_reported_as_redacted() {
     let folder = tempfile::tempdir().unwrap();
     let token = with(&[("affordances.affordances_file", "twn_ab12_00ffee00ffee00ff")]);
     for (at, redacted) in [(0, false), (1, true)] {

@@ -1,8 +1,7 @@
-//! One timeline of an incident, merged from everything that kept time: the audit log, the story, the program's own log,
-//! journals and snapshots.
+//! The timeline of an incident, merged from the audit log, events, the program's log, journals and snapshots.
 //!
-//! Owns the order. What has a tick and no time of its own is placed by the nearest record before it that has both, and
-//! marked with `~`. Rule: "Incidents".
+//! An entry with a tick but no time takes the time of the nearest earlier entry with both, marked with `~`. Rule:
+//! "Incidents".
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -17,78 +16,88 @@ use townlet_audit::{Record, Stage};
 use townlet_wire::escape;
 use townlet_wire::{Snapshot, Status};
 
-/// Most rows of one source, newest kept.
-const MOST: usize = 400;
-/// Longest text of a row, in characters.
-const LONGEST: usize = 240;
+/// Maximum rows per source; the newest are kept.
+const MAX_ROWS: usize = 400;
+/// Maximum length of a row's text, in characters.
+const MAX_TEXT: usize = 240;
 
-/// Something that happened.
+/// A row of the timeline.
 #[derive(Clone, Debug)]
-pub(super) struct Moment {
-    /// When, if anybody knew.
+pub(super) struct TimelineEntry {
+    /// The time, if known.
     pub(super) at: Option<Timestamp>,
-    /// The town's tick, if anybody knew.
+    /// The tick, if known.
     pub(super) tick: Option<u64>,
-    /// Who tells.
+    /// The source.
     pub(super) from: &'static str,
-    /// What.
     pub(super) text: String,
-    /// Its time is that of a neighbour.
-    about: bool,
+    /// Whether the time is that of a neighbour.
+    approximate: bool,
 }
 
-impl Moment {
-    /// One moment.
+impl TimelineEntry {
     pub(super) fn new(at: Option<Timestamp>, tick: Option<u64>, from: &'static str, text: impl Into<String>) -> Self {
-        Self { at, tick, from, text: text.into(), about: false }
+        Self { at, tick, from, text: text.into(), approximate: false }
     }
 }
 
-/// Everything that kept time about a run, in order.
-pub(super) fn merged(home: &Home, root: &str, run_id: &str, view: Option<&Snapshot>, own: Vec<Moment>) -> Vec<Moment> {
-    let mut moments = own;
-    moments.extend(of_audit(&home.console(), run_id));
-    moments.extend(of_log(&home.log()));
-    moments.extend(home.journal_files(run_id).iter().filter_map(|file| of_file("journal", "is first written", file)));
-    let snapshots = snapshots::of(&home.snapshots(root, run_id));
-    moments.extend(snapshots.iter().filter_map(|file| of_file("snapshot", "is written", file)));
+/// All entries of a run, in order.
+pub(super) fn merged(
+    home: &Home,
+    root: &str,
+    run_id: &str,
+    view: Option<&Snapshot>,
+    own: Vec<TimelineEntry>,
+) -> Vec<TimelineEntry> {
+    let mut entries = own;
+    entries.extend(of_audit(&home.console(), run_id));
+    entries.extend(of_log(&home.log()));
+    entries.extend(home.journal_files(run_id).iter().filter_map(|file| of_file("journal", "started", file)));
+    let snapshots = snapshots::list(&home.snapshots(root, run_id));
+    entries.extend(snapshots.iter().filter_map(|file| of_file("snapshot", "written", file)));
     if let Some(view) = view {
         let events = view.events.iter().map(|event| {
             let fields = pairs(&event.fields);
-            Moment::new(None, Some(event.tick), "event", format!("{}{fields}", event.event))
+            TimelineEntry::new(None, Some(event.tick), "event", format!("{}{fields}", event.event))
         });
-        moments.extend(events);
-        let told = |it: &townlet_wire::telemetry::Narration| Moment::new(None, Some(it.tick), "story", it.text.clone());
-        moments.extend(view.narrations.iter().map(told));
-        moments.extend(view.alerts.iter().map(|alert| {
-            Moment::new(None, Some(alert.since_tick), "alert", format!("{} since here: {}", alert.name, alert.message))
+        entries.extend(events);
+        let told =
+            |it: &townlet_wire::telemetry::Narration| TimelineEntry::new(None, Some(it.tick), "story", it.text.clone());
+        entries.extend(view.narrations.iter().map(told));
+        entries.extend(view.alerts.iter().map(|alert| {
+            TimelineEntry::new(
+                None,
+                Some(alert.since_tick),
+                "alert",
+                format!("{} active from here: {}", alert.name, alert.message),
+            )
         }));
     }
-    ordered(moments)
+    ordered(entries)
 }
 
-/// By time; what has none by its neighbour's.
-fn ordered(mut moments: Vec<Moment>) -> Vec<Moment> {
-    let mut known: Vec<(u64, Timestamp)> = moments.iter().filter_map(|it| Some((it.tick?, it.at?))).collect();
+/// Sorts by time, after estimating missing times.
+fn ordered(mut entries: Vec<TimelineEntry>) -> Vec<TimelineEntry> {
+    let mut known: Vec<(u64, Timestamp)> = entries.iter().filter_map(|it| Some((it.tick?, it.at?))).collect();
     known.sort();
-    for moment in moments.iter_mut().filter(|moment| moment.at.is_none()) {
-        let tick = moment.tick.unwrap_or_default();
+    for entry in entries.iter_mut().filter(|entry| entry.at.is_none()) {
+        let tick = entry.tick.unwrap_or_default();
         let behind = known.partition_point(|(at, _)| *at <= tick);
-        moment.at = known.get(behind.saturating_sub(1)).map(|(_, at)| *at);
-        moment.about = true;
+        entry.at = known.get(behind.saturating_sub(1)).map(|(_, at)| *at);
+        entry.approximate = true;
     }
-    moments.sort_by_key(|moment| (moment.at, moment.tick));
-    moments
+    entries.sort_by_key(|entry| (entry.at, entry.tick));
+    entries
 }
 
-fn of_audit(folder: &Path, run_id: &str) -> Vec<Moment> {
-    let mut kept: VecDeque<Moment> = VecDeque::new();
-    // What cannot be read is told by the audit log's verdict.
+fn of_audit(folder: &Path, run_id: &str) -> Vec<TimelineEntry> {
+    let mut kept: VecDeque<TimelineEntry> = VecDeque::new();
+    // The verification of the audit log reports unreadable files.
     drop(townlet_audit::records(folder, |_, _, record| {
         if let Ok(record) = record
             && record.run_id == run_id
         {
-            if kept.len() == MOST {
+            if kept.len() == MAX_ROWS {
                 kept.pop_front();
             }
             kept.push_back(of_record(&record));
@@ -98,7 +107,7 @@ fn of_audit(folder: &Path, run_id: &str) -> Vec<Moment> {
     kept.into()
 }
 
-fn of_record(record: &Record) -> Moment {
+fn of_record(record: &Record) -> TimelineEntry {
     let ended = match (record.stage, record.status) {
         (Stage::Outcome, Some(Status::Ok)) => "done",
         (Stage::Outcome, _) => "failed",
@@ -107,20 +116,20 @@ fn of_record(record: &Record) -> Moment {
     let args = pairs(record.args.as_object().into_iter().flatten());
     let error = record.error.as_ref().map_or_else(String::new, |error| format!(": {}", error.message));
     let text = format!("{}: {}{args} {ended}{error}", record.issuer, record.command);
-    Moment::new(record.ts.parse().ok(), Some(record.tick), "command", text)
+    TimelineEntry::new(record.ts.parse().ok(), Some(record.tick), "command", text)
 }
 
-fn of_log(path: &Path) -> Vec<Moment> {
+fn of_log(path: &Path) -> Vec<TimelineEntry> {
     let Ok(text) = std::fs::read(path) else { return Vec::new() };
     let text = String::from_utf8_lossy(&text).into_owned();
-    let rows = text.lines().rev().take(MOST).filter_map(|line| {
+    let rows = text.lines().rev().take(MAX_ROWS).filter_map(|line| {
         let (at, text) = line.split_once("  ")?;
-        Some(Moment::new(Some(at.parse().ok()?), None, "log", text))
+        Some(TimelineEntry::new(Some(at.parse().ok()?), None, "log", text))
     });
     rows.collect()
 }
 
-/// ` name=value`, one behind the other.
+/// Joins pairs as ` name=value`.
 fn pairs<'a>(fields: impl IntoIterator<Item = (&'a String, &'a Value)>) -> String {
     fields.into_iter().fold(String::new(), |mut text, (name, value)| {
         let _ = write!(text, " {name}={value}");
@@ -128,30 +137,30 @@ fn pairs<'a>(fields: impl IntoIterator<Item = (&'a String, &'a Value)>) -> Strin
     })
 }
 
-/// A file whose name ends with its tick.
-fn of_file(what: &'static str, done: &str, path: &Path) -> Option<Moment> {
+/// The entry of a file whose name ends with its tick.
+fn of_file(what: &'static str, done: &str, path: &Path) -> Option<TimelineEntry> {
     let stem = path.file_stem()?.to_str()?;
     let tick = stem.rsplit('-').next()?.parse().ok()?;
     let at = Timestamp::try_from(std::fs::metadata(path).ok()?.modified().ok()?).ok()?;
-    // A journal's file is written to from its tick on; only that it begins there is known.
+    // A journal is written over time; only its start tick is known.
     let at = (what == "snapshot").then_some(at);
     let name = path.file_name()?.to_string_lossy();
-    Some(Moment::new(at, Some(tick), what, format!("{name} {done}")))
+    Some(TimelineEntry::new(at, Some(tick), what, format!("{name} {done}")))
 }
 
-/// As a table, the newest `most` rows.
-pub(super) fn table(moments: &[Moment], most: usize) -> String {
+/// A Markdown table of the newest `most` rows.
+pub(super) fn table(entries: &[TimelineEntry], most: usize) -> String {
     let mut text = String::from("| when (UTC) | tick | from | what |\n|---|---|---|---|\n");
-    let left_out = moments.len().saturating_sub(most);
+    let left_out = entries.len().saturating_sub(most);
     if left_out > 0 {
-        let _ = writeln!(text, "| … | | | {left_out} earlier rows stand in the bundle's `timeline.md` |");
+        let _ = writeln!(text, "| … | | | {left_out} earlier rows are in the bundle's `timeline.md` |");
     }
-    for moment in &moments[left_out..] {
-        let about = if moment.about { "~ " } else { "" };
-        let at = moment.at.map_or_else(|| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string());
-        let tick = moment.tick.map_or_else(String::new, |tick| tick.to_string());
-        let what: String = escape(&moment.text).replace('|', "\\|").chars().take(LONGEST).collect();
-        let _ = writeln!(text, "| {about}{at} | {tick} | {} | {what} |", moment.from);
+    for entry in &entries[left_out..] {
+        let mark = if entry.approximate { "~ " } else { "" };
+        let at = entry.at.map_or_else(|| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string());
+        let tick = entry.tick.map_or_else(String::new, |tick| tick.to_string());
+        let what: String = escape(&entry.text).replace('|', "\\|").chars().take(MAX_TEXT).collect();
+        let _ = writeln!(text, "| {mark}{at} | {tick} | {} | {what} |", entry.from);
     }
     text
 }
@@ -161,17 +170,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_only_a_tick_stands_behind_its_neighbour() {
+    fn an_entry_without_a_time_follows_its_neighbour() {
         let at = |second: i64| Timestamp::from_second(second).ok();
-        let moments = vec![
-            Moment::new(at(30), Some(300), "command", "third"),
-            Moment::new(None, Some(250), "event", "second"),
-            Moment::new(at(20), Some(200), "command", "first"),
-            Moment::new(None, Some(50), "event", "before all, as far as anybody knows"),
-            Moment::new(at(40), None, "log", "last | with a bar\u{1b}"),
+        let entries = vec![
+            TimelineEntry::new(at(30), Some(300), "command", "third"),
+            TimelineEntry::new(None, Some(250), "event", "second"),
+            TimelineEntry::new(at(20), Some(200), "command", "first"),
+            TimelineEntry::new(None, Some(50), "event", "before all, as far as anybody knows"),
+            TimelineEntry::new(at(40), None, "log", "last | with a bar\u{1b}"),
         ];
-        let ordered = ordered(moments);
-        let words: Vec<&str> = ordered.iter().map(|moment| moment.text.split_whitespace().next().unwrap()).collect();
+        let ordered = ordered(entries);
+        let words: Vec<&str> = ordered.iter().map(|entry| entry.text.split_whitespace().next().unwrap()).collect();
         assert_eq!(words, ["before", "first", "second", "third", "last"]);
         let table = table(&ordered, 4);
         assert!(table.contains("1 earlier rows") && table.contains("| ~ 1970-01-01 00:00:20.000 | 250 | event |"));

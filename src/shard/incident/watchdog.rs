@@ -1,8 +1,7 @@
-//! The watchdog: notices that the town's thread neither goes on nor waits, and that a thread broke off; says so, and has it
-//! kept.
+//! The watchdog thread: detects a hanging tick and crashed threads, reports them and makes incidents.
 //!
-//! A thread that looks four times a second and never asks the town's. While a tick hangs it tells observers in the town's
-//! place. Rule: "Incidents".
+//! It checks four times a second without using the town's thread. While a tick hangs, it sends the snapshots to observers.
+//! Rule: "Incidents".
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Weak};
@@ -14,31 +13,27 @@ use super::{IncidentRecorder, IncidentTrigger, Kind};
 use crate::subscribers::Subscribers;
 use townlet_wire::Snapshot;
 
-/// How often it looks.
-const LOOK: Duration = Duration::from_millis(250);
-/// Looks in a row without a change that make a hang: more than three seconds.
-const LOOKS: u32 = 13;
-/// A look that comes so late says that this process was stopped, not that the tick hangs.
-const STOPPED: Duration = Duration::from_secs(1);
+/// Interval of checks.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
+/// Consecutive checks without progress that count as a hang: more than three seconds.
+const HANG_CHECKS: u32 = 13;
+/// A check that comes this late shows that the process was suspended, not that the tick hangs.
+const SUSPENDED: Duration = Duration::from_secs(1);
 
-/// The thread. Dropping it ends it.
+/// The handle of the thread. Dropping it ends the thread.
 pub(crate) struct Watchdog {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watchdog {
-    /// Starts it.
-    ///
-    /// # Errors
-    /// That no thread can be had.
     pub(crate) fn start(
         diagnostics: Arc<Diagnostics>,
         recorder: Arc<IncidentRecorder>,
         subscribers: Weak<Subscribers>,
     ) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
-        let watch = Watch { diagnostics, recorder, subscribers, beat: 0, looks: 0, hung: None };
+        let watch = Watch { diagnostics, recorder, subscribers, beat: 0, checks: 0, hung: None };
         let thread = std::thread::Builder::new().name("watchdog".into()).spawn(move || watch.run(&stopped))?;
         Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
@@ -55,53 +50,53 @@ struct Watch {
     diagnostics: Arc<Diagnostics>,
     recorder: Arc<IncidentRecorder>,
     subscribers: Weak<Subscribers>,
-    /// As it was last seen, and for how many looks.
+    /// The beat last seen, and for how many checks.
     beat: u64,
-    looks: u32,
-    /// Since when the tick hangs.
+    checks: u32,
+    /// When the hang was detected.
     hung: Option<Instant>,
 }
 
 impl Watch {
     fn run(mut self, stopped: &Receiver<()>) {
         super::panics::ignore_thread_panics();
-        let mut looked = Instant::now();
-        while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-            let late = looked.elapsed() > STOPPED;
-            looked = Instant::now();
-            self.look(late);
-            self.broken_off();
+        let mut checked = Instant::now();
+        while stopped.recv_timeout(CHECK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            let late = checked.elapsed() > SUSPENDED;
+            checked = Instant::now();
+            self.check(late);
+            self.report_crashes();
         }
-        self.broken_off();
+        self.report_crashes();
         self.recorder.finish();
     }
 
-    fn look(&mut self, late: bool) {
+    fn check(&mut self, late: bool) {
         let beat = self.diagnostics.beat();
         if beat != self.beat {
             self.beat = beat;
-            self.looks = 0;
+            self.checks = 0;
             if let Some(since) = self.hung.take() {
                 self.diagnostics.hang(None);
                 let seconds = since.elapsed().as_secs();
-                self.recorder.log().say(&format!("the tick has ended; it hung for {seconds} s after it was noticed"));
+                self.recorder.log().say(&format!("the tick has ended; it hung for {seconds} s after it was detected"));
             }
             return;
         }
         let at_rest = matches!(self.diagnostics.phase(), Phase::Waiting | Phase::Ending);
         if at_rest || late || self.hung.is_some() {
-            self.looks = 0;
+            self.checks = 0;
             return;
         }
-        self.looks += 1;
-        if self.looks >= LOOKS {
-            self.hangs();
+        self.checks += 1;
+        if self.checks >= HANG_CHECKS {
+            self.report_hang();
         }
     }
 
-    fn hangs(&mut self) {
+    fn report_hang(&mut self) {
         let (tick, phase) = (self.diagnostics.tick(), self.diagnostics.phase().words());
-        let message = format!("tick {tick} hangs for more than 3 s: {phase}.");
+        let message = format!("tick {tick} has been hanging for more than 3 s: {phase}.");
         self.hung = Some(Instant::now());
         self.diagnostics.hang(Some(Hang { message: message.clone(), tick }));
         let fault = self.diagnostics.fault(TOWN, message.clone(), "the town's thread".into(), String::new());
@@ -113,22 +108,22 @@ impl Watch {
         self.recorder.notice(IncidentTrigger { fault: Some(fault), view, ..IncidentTrigger::new(Kind::Hang, message) });
     }
 
-    /// Threads other than the town's, whose own panic is kept by itself as it ends.
-    fn broken_off(&self) {
+    /// Reports crashes of threads other than the town's, which reports its own.
+    fn report_crashes(&self) {
         for fault in self.diagnostics.unreported_faults() {
             let message = fault.message.trim_end_matches('.');
-            let headline = format!("the thread `{}` broke off: {message}", fault.thread);
-            let occasion = IncidentTrigger {
+            let headline = format!("the thread `{}` crashed: {message}", fault.thread);
+            let trigger = IncidentTrigger {
                 view: self.diagnostics.view(),
                 fault: Some(fault),
                 ..IncidentTrigger::new(Kind::Crash, headline)
             };
-            self.recorder.notice(occasion);
+            self.recorder.notice(trigger);
         }
     }
 }
 
-/// The last state, and that it is the last for now.
+/// The last snapshot, with the active alerts of the diagnostics.
 pub(crate) fn hanging(view: &Snapshot, diagnostics: &Diagnostics) -> Snapshot {
     let mut view = view.clone();
     let raised = diagnostics.alerts();

@@ -47,7 +47,7 @@ fn no_name_or_id_is_in_any_byte_of_a_snapshot() {
         town.step(&mut Scripted);
         let rules = std::sync::Arc::clone(town.rules());
         for event in town.events() {
-            status.story.tell(&rules, event);
+            status.story.record(&rules, event);
         }
         town.clear_events();
         if tick.is_multiple_of(50) {
@@ -71,20 +71,29 @@ fn no_name_or_id_is_in_any_byte_of_a_snapshot() {
 #[test]
 fn a_hash_is_stable_and_keyed() {
     let (one, other) = (names(), PrivacyFilter { key: [8; 32], hidden: true });
-    assert_eq!(one.hash(ResidentId(3)), one.hash(ResidentId(3)));
-    assert_ne!(one.hash(ResidentId(3)), one.hash(ResidentId(4)));
-    assert_ne!(one.hash(ResidentId(3)), other.hash(ResidentId(3)));
-    assert_eq!(one.text("Ada met ada-2."), format!("{} met {}.", one.hash(ResidentId(0)), one.hash(ResidentId(96))));
+    assert_eq!(one.pseudonym(ResidentId(3)), one.pseudonym(ResidentId(3)));
+    assert_ne!(one.pseudonym(ResidentId(3)), one.pseudonym(ResidentId(4)));
+    assert_ne!(one.pseudonym(ResidentId(3)), other.pseudonym(ResidentId(3)));
+    assert_eq!(
+        one.text("Ada met ada-2."),
+        format!("{} met {}.", one.pseudonym(ResidentId(0)), one.pseudonym(ResidentId(96)))
+    );
     assert_eq!(one.text("adam and the parade"), "adam and the parade");
 }
 
 #[test]
 fn hashed_ids_are_understood() {
     let names = names();
-    let line =
-        format!("explain {} --reason \"{}!\"", names.hash(ResidentId(2)), names.hash(ResidentId(0)).to_uppercase());
+    let line = format!(
+        "explain {} --reason \"{}!\"",
+        names.pseudonym(ResidentId(2)),
+        names.pseudonym(ResidentId(0)).to_uppercase()
+    );
     assert_eq!(names.resolve_pseudonyms(&line, 8), "explain cleo --reason \"ada!\"");
-    assert_eq!(names.resolve_pseudonyms(&line, 1), format!("explain {} --reason \"ada!\"", names.hash(ResidentId(2))));
+    assert_eq!(
+        names.resolve_pseudonyms(&line, 1),
+        format!("explain {} --reason \"ada!\"", names.pseudonym(ResidentId(2)))
+    );
 }
 
 #[test]
@@ -93,9 +102,9 @@ fn the_key_is_kept_in_the_home() {
     let home = Home::new(folder.path());
     let first = PrivacyFilter::open(&home, "harbour", true).unwrap();
     let again = PrivacyFilter::open(&home, "harbour", true).unwrap();
-    assert_eq!(first.hash(ResidentId(0)), again.hash(ResidentId(0)));
+    assert_eq!(first.pseudonym(ResidentId(0)), again.pseudonym(ResidentId(0)));
     let other = PrivacyFilter::open(&home, "elsewhere", true).unwrap();
-    assert_ne!(first.hash(ResidentId(0)), other.hash(ResidentId(0)));
+    assert_ne!(first.pseudonym(ResidentId(0)), other.pseudonym(ResidentId(0)));
     std::fs::write(home.privacy_key("harbour"), b"short").unwrap();
     assert!(PrivacyFilter::open(&home, "harbour", true).unwrap_err().contains("32 bytes"));
 }
@@ -103,8 +112,8 @@ fn the_key_is_kept_in_the_home() {
 #[test]
 fn exported_lines_are_redacted_and_say_so() {
     let line = b"{\"args\":{\"agent\":\"ada\"},\"reason\":\"Ben knows\"}\nhalf a li\n";
-    assert_eq!(PrivacyFilter::default().lines(line).as_ref(), line);
-    let text = String::from_utf8(names().lines(line).into_owned()).unwrap();
+    assert_eq!(PrivacyFilter::default().redact_lines(line).as_ref(), line);
+    let text = String::from_utf8(names().redact_lines(line).into_owned()).unwrap();
     assert_eq!((leaks(&text), text.lines().count()), (Vec::new(), 1));
     assert!(text.contains("\"redacted\":true"));
 }

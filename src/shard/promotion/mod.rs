@@ -356,7 +356,7 @@ pub(super) fn files(home: &Path, config: &Config) -> (PathBuf, Vec<PathBuf>) {
 }
 
 /// Commands of a run that changed a release and were not told to the log: (issuer, `cmd_id`) → tick.
-pub(super) fn carried_out(home: &Path, rules: &Rules, run: &str) -> BTreeMap<(String, String), u64> {
+pub(super) fn applied_commands(home: &Path, rules: &Rules, run: &str) -> BTreeMap<(String, String), u64> {
     let found = ReleasePointer::read(home, rules).ok().flatten();
     let steps = found.iter().flat_map(|pointer| pointer.content.machine.steps());
     steps

@@ -261,8 +261,8 @@ impl Engine {
             Err(error) => return self.record_release_change(number, Err(error), None),
         };
         drop(self.releases.machine.take(event, act));
-        let asked = Some((act.issuer.clone(), why.to_owned()));
-        let occasion = self.rollback_occasion().map(|occasion| IncidentTrigger { asked, ..occasion });
+        let requested_by = Some((act.issuer.clone(), why.to_owned()));
+        let occasion = self.rollback_occasion().map(|occasion| IncidentTrigger { requested_by, ..occasion });
         let entry = self.drive(policy, number);
         fail_point!("rollback_driven");
         self.keep_rollback(occasion);

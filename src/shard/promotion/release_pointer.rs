@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
+use townlet_files::write_atomically;
 use townlet_town::Rules;
 use townlet_town::config::Config;
 use townlet_town::snapshot::hex;
 
 use super::state_machine::{ConfigFingerprint, Machine};
-use crate::home::{replace, slug};
+use crate::home::slug;
 use crate::policies::{Loaded, PolicyCatalog, PolicyError};
 
 /// What the file says first.
@@ -87,7 +88,7 @@ impl ReleasePointer {
     pub(crate) fn read(home: &Path, rules: &Rules) -> Result<Option<Self>, ReleasePointerError> {
         let path = path(home, &rules.config);
         let refused = |why: String| ReleasePointerError { path: path.clone(), why };
-        let text = match townlet_files::text(&path) {
+        let text = match townlet_files::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refused(error.to_string())),
@@ -198,7 +199,8 @@ impl Writer {
         if lock.try_lock().is_err() {
             return Err(format!("another run of `{}` in this home decides about its release", self.shard));
         }
-        let now = townlet_files::text(&self.path).ok().and_then(|text| serde_json::from_str::<Content>(&text).ok());
+        let now =
+            townlet_files::read_to_string(&self.path).ok().and_then(|text| serde_json::from_str::<Content>(&text).ok());
         if now != self.known {
             return Err(format!("another run of `{}` has changed its release since this one began", self.shard));
         }
@@ -225,5 +227,5 @@ impl Writer {
 /// # Errors
 /// The file and what the system says.
 pub(super) fn write((path, bytes): (PathBuf, Vec<u8>)) -> Result<(), String> {
-    replace(&path, &bytes).map_err(|error| format!("{}: {error}", path.display()))
+    write_atomically(&path, &bytes).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -14,8 +14,8 @@ use townlet_town::snapshot::hex;
 
 use super::state_machine::{Act, ConfigFingerprint};
 use crate::command_table::error;
-use crate::home::replace;
-use crate::policies::{Loaded, PolicyCatalog, SCRIPTED, ready};
+use crate::policies::{Loaded, PolicyCatalog, SCRIPTED, decode_policy};
+use townlet_files::write_atomically;
 use townlet_wire::ErrorBody;
 use townlet_wire::command_line::nearest;
 use townlet_wire::learning::Evidence;
@@ -82,7 +82,7 @@ pub(super) fn name(root: &Path) -> String {
 pub(super) fn write(folder: &Path, manifest: &Manifest, policies: [&Loaded; 2]) -> Result<(), String> {
     let put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
-        replace(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+        write_atomically(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))
     };
     for (part, policy) in [&manifest.release, &manifest.candidate].into_iter().zip(policies) {
         if let Some(file) = &part.file {
@@ -130,7 +130,7 @@ pub(super) fn release(root: &Path, name: &str, policies: &PolicyCatalog, rules: 
         policies.load(SCRIPTED, rules)
     } else {
         let bytes = townlet_files::read(&folder.join(format!("{id}.safetensors")));
-        ready(id, bytes.map_err(|why| damaged(why.to_string()))?, rules)
+        decode_policy(id, bytes.map_err(|why| damaged(why.to_string()))?, rules)
     };
     loaded.map_err(|why| damaged(why.to_string().trim_end_matches('.').to_owned()))
 }

@@ -37,7 +37,7 @@ pub(super) fn append(
     evidence: Option<&Evidence>,
 ) -> Result<(), String> {
     let say = |error: std::io::Error| format!("{}: {error}", path.display());
-    townlet_files::require_regular(path).map_err(say)?;
+    townlet_files::ensure_regular(path).map_err(say)?;
     let known = std::fs::read_to_string(path).unwrap_or_default();
     let missing = |step: &&Step| {
         let begin = begin(shard, step);
@@ -62,7 +62,7 @@ pub(super) fn append(
 /// Whether a shard's release was ever changed here.
 pub(super) fn knows(path: &Path, shard: &str) -> bool {
     let begin = format!("| {} |", cell(shard));
-    townlet_files::text(path).is_ok_and(|known| known.lines().any(|line| line.starts_with(&begin)))
+    townlet_files::read_to_string(path).is_ok_and(|known| known.lines().any(|line| line.starts_with(&begin)))
 }
 
 fn cell(text: &str) -> String {

@@ -1,8 +1,7 @@
-//! The raw stream on disk while subscribers get merged messages: `logs/telemetry/<run>-NNNN.jsonl.zst`.
+//! The archive of the raw stream, written while subscribers get merged messages: `logs/telemetry/<run>-NNNN.jsonl.zst`.
 //!
-//! One file for each time; it begins with a whole state, so that it can be read by itself. A file that cannot be written
-//! is given up and said, and another begun as soon as one can be; the town goes on. One that holds no message is taken
-//! away. Rule: "Telemetry".
+//! Each period has one file, which starts with a full state. A file that cannot be written is given up and reported, and a new one
+//! starts when possible. A file without messages is removed. Rule: "Telemetry".
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -14,29 +13,29 @@ use serde::Serialize;
 
 use townlet_wire::{Envelope, Mirror};
 
-/// How hard it packs; the publisher has other work.
+/// zstd level; low, because the publisher has other work.
 const LEVEL: i32 = 3;
-/// How often a file that could not be written is followed by another.
+/// Time before a new file is tried after a failure.
 const RETRY: Duration = Duration::from_secs(1);
-/// Longest line read, in bytes: a whole state of a thousand residents is far below it.
+/// Longest line read, in bytes; a full state of a thousand residents is far shorter.
 const LONGEST: u64 = 64 * 1024 * 1024;
 
-/// A file that is written.
-struct Open {
+/// The file being written.
+struct OpenFile {
     path: PathBuf,
     out: zstd::stream::write::Encoder<'static, File>,
-    /// Whether it holds a message.
-    begun: bool,
+    /// Whether it contains a message.
+    started: bool,
 }
 
-/// Writes archives of a run.
+/// Writes the archives of a run.
 pub(super) struct Archive {
-    /// Nowhere, when the configuration wants none.
+    /// `None` if archives are turned off.
     folder: Option<PathBuf>,
     run_id: String,
-    open: Option<Open>,
+    open: Option<OpenFile>,
     trouble: Option<String>,
-    /// When a file was begun last.
+    /// When the last file was opened.
     tried: Duration,
 }
 
@@ -45,21 +44,21 @@ impl Archive {
         Self { folder, run_id: run_id.into(), open: None, trouble: None, tried: Duration::ZERO }
     }
 
-    /// Files begun from now on are kept here; nowhere ends the one that is written.
-    pub(super) fn keep_in(&mut self, folder: Option<PathBuf>) {
+    /// Sets the folder of new files; `None` closes the current file.
+    pub(super) fn set_folder(&mut self, folder: Option<PathBuf>) {
         self.folder = folder;
         if self.folder.is_none() {
             self.close();
         }
     }
 
-    /// The file that is written now.
+    /// Name of the file being written.
     pub(super) fn file(&self) -> Option<String> {
         let name = self.open.as_ref()?.path.file_name()?;
         Some(name.to_string_lossy().into_owned())
     }
 
-    /// Why the last file was given up.
+    /// Why the last file could not be written.
     pub(super) fn trouble(&self) -> Option<String> {
         self.trouble.clone()
     }
@@ -68,12 +67,12 @@ impl Archive {
         self.open.is_some()
     }
 
-    /// Whether one should be written, none is, and it is time to try again.
+    /// Whether a file should be opened now.
     pub(super) fn is_due(&self, now: Duration) -> bool {
         self.folder.is_some() && self.open.is_none() && now >= self.tried + RETRY
     }
 
-    /// Begins the next file.
+    /// Opens the next file.
     pub(super) fn open(&mut self, now: Duration) {
         self.tried = now;
         let Some(folder) = &self.folder else { return };
@@ -83,20 +82,20 @@ impl Archive {
         }
     }
 
-    /// Adds a message, if a file is open.
+    /// Appends a message if a file is open.
     pub(super) fn write(&mut self, line: &str) {
-        let Some(Open { path, out, begun }) = &mut self.open else { return };
-        // Flushed, so that a crash loses nothing that was sent.
+        let Some(OpenFile { path, out, started }) = &mut self.open else { return };
+        // Flushed, so that a crash loses no message that was sent.
         let written = point("archive_write")
             .and_then(|()| out.write_all(line.as_bytes()))
             .and_then(|()| out.write_all(b"\n"))
             .and_then(|()| out.flush());
         match written {
-            Ok(()) => *begun = true,
+            Ok(()) => *started = true,
             Err(error) => {
                 self.trouble = Some(format!("{}: {error}", path.display()));
-                if !*begun {
-                    // A disk that stays full would be left with another of them every second.
+                if !*started {
+                    // Otherwise a full disk would collect an empty file every second.
                     drop(std::fs::remove_file(&*path));
                 }
                 self.open = None;
@@ -104,9 +103,9 @@ impl Archive {
         }
     }
 
-    /// Ends the file.
+    /// Closes the file.
     pub(super) fn close(&mut self) {
-        if let Some(Open { path, out, .. }) = self.open.take() {
+        if let Some(OpenFile { path, out, .. }) = self.open.take() {
             let closed = out.finish().and_then(|file| file.sync_all());
             self.trouble = closed.err().map(|error| format!("{}: {error}", path.display()));
         }
@@ -126,7 +125,7 @@ fn point(name: &'static str) -> io::Result<()> {
     Ok(())
 }
 
-fn create(folder: &Path, run_id: &str) -> io::Result<Open> {
+fn create(folder: &Path, run_id: &str) -> io::Result<OpenFile> {
     point("archive_open")?;
     std::fs::create_dir_all(folder)?;
     for number in 1..10_000 {
@@ -135,7 +134,7 @@ fn create(folder: &Path, run_id: &str) -> io::Result<Open> {
             Ok(file) => {
                 let mut out = zstd::stream::write::Encoder::new(file, LEVEL)?;
                 out.include_checksum(true)?;
-                return Ok(Open { path, out, begun: false });
+                return Ok(OpenFile { path, out, started: false });
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -144,23 +143,20 @@ fn create(folder: &Path, run_id: &str) -> io::Result<Open> {
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "the run has 9,999 archives already; move some away"))
 }
 
-/// What an archive holds, and what is wrong with it.
+/// The content of an archive.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Contents {
-    /// Messages that are whole and follow one another.
+    /// Number of valid, consecutive messages.
     pub messages: u64,
-    /// Of them, those whose digest was checked.
+    /// Number of messages whose digest was checked.
     pub checked: u64,
-    /// Ticks of the first and the last one.
+    /// Ticks of the first and the last message.
     pub ticks: Option<(u64, u64)>,
-    /// Where and why the rest is of no use; nothing when the archive is whole.
+    /// Where and why reading stopped; `None` if the archive is intact.
     pub damage: Option<String>,
 }
 
-/// Reads an archive to its end and holds every message to the state before it.
-///
-/// # Errors
-/// The file cannot be opened.
+/// Reads an archive and checks that every message fits the state before it.
 pub fn verify(path: &Path) -> io::Result<Contents> {
     let mut contents = Contents::default();
     let mut mirror = Mirror::default();
@@ -178,10 +174,7 @@ pub fn verify(path: &Path) -> io::Result<Contents> {
     Ok(contents)
 }
 
-/// Hands over each line of an archive. Answers with what is wrong: what `each` says, or that the file cannot be unpacked.
-///
-/// # Errors
-/// The file cannot be opened.
+/// Passes each line of an archive to `each`. Returns the error of `each` or of the decompression, if any.
 pub fn lines(path: &Path, mut each: impl FnMut(&str) -> Result<(), String>) -> io::Result<Option<String>> {
     let file = townlet_files::open(path)?;
     if file.metadata()?.is_dir() {

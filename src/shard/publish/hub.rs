@@ -1,7 +1,6 @@
-//! Who gets which message: numbers states, keeps the newest messages for readers that come back, and moves a subscriber
-//! that falls behind down the ladder full → aggregated → resynced → disconnected, and up again.
-//!
-//! Knows no clock and no thread: the time is handed in. Rule: "Telemetry".
+//! The hub decides which subscriber gets which message: it numbers states, keeps recent messages for subscribers that
+//! reconnect, and applies backpressure. A subscriber that falls behind goes from full to aggregated to resynced messages, is then
+//! disconnected, and recovers in the same order. The caller passes in the time. Rule: "Telemetry".
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -11,53 +10,52 @@ use std::time::Duration;
 use townlet_town::config::Backpressure;
 
 use super::archive::Archive;
-use super::queue::{Queue, Sent};
+use super::queue::{EncodedMessage, Queue};
 use townlet_wire::stream::{DIGEST_EVERY, digest};
 use townlet_wire::telemetry::{Event, Narration, Transport};
 use townlet_wire::{Body, Diff, Envelope, Position, Snapshot};
 
-/// Bytes of messages kept for readers that come back.
+/// Bytes of messages kept for subscribers that reconnect.
 const KEPT_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes that may wait for one subscriber: merged messages of a fast town are long, and so few may not wait.
+/// Bytes that may wait for one subscriber; merged messages of a fast town are long.
 const WAITING_BYTES: usize = 8 * 1024 * 1024;
-/// Messages kept for them.
-const KEPT: usize = 1_200;
-/// A stream says after so long a silence that it lives.
+/// Messages kept for subscribers that reconnect.
+const KEPT_MESSAGES: usize = 1_200;
+/// Time without messages after which a heartbeat is sent.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How long messages are kept when nobody is there.
-const LINGER: Duration = Duration::from_secs(30);
-/// Intervals in which a subscriber takes nothing until it is given a new state, while messages are merged for all.
-const STUCK: u32 = 2;
-/// A subscriber that has not taken its new snapshot after so long is let go.
+/// How long messages are kept after the last subscriber has gone.
+const KEEP_AFTER_LAST: Duration = Duration::from_secs(30);
+/// While messages are merged: intervals without a read after which a subscriber is resynced.
+const STUCK_INTERVALS: u32 = 2;
+/// Time after which a subscriber that has not read its new snapshot is disconnected.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whether messages are sent one by one or merged.
+/// Whether messages are sent individually or merged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// As the backlog asks.
+    /// Depends on the backlog.
     #[default]
     Auto,
-    /// One by one, whatever waits.
+    /// Individually, whatever the backlog.
     Full,
     /// Merged.
     Aggregate,
 }
 
-/// What bounds a hub; `telemetry.backpressure` of the configuration.
+/// Limits from `telemetry.backpressure` of the configuration.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Waiting messages above which it aggregates.
+    /// Waiting messages above which merging starts.
     pub threshold: usize,
-    /// Waiting messages under which it stops.
+    /// Waiting messages below which merging stops.
     pub recover_below: usize,
-    /// Between two merged messages.
+    /// Interval of merged messages.
     pub every: Duration,
-    /// Messages kept for one subscriber.
+    /// Messages that may wait for one subscriber.
     pub buffer: usize,
 }
 
 impl Limits {
-    /// As the configuration has them.
     pub(super) fn of(pressure: &Backpressure) -> Self {
         Self {
             threshold: pressure.backlog_threshold as usize,
@@ -68,27 +66,26 @@ impl Limits {
     }
 }
 
-/// A state and what happened since the one before.
+/// A state, with all events since the one before.
 pub(crate) struct Frame {
-    /// The state.
     pub view: Arc<Snapshot>,
-    /// All of it, also what the state no longer holds.
+    /// All events, including those the state no longer lists.
     pub events: Vec<Event>,
-    /// As well.
+    /// All sentences.
     pub narrations: Vec<Narration>,
-    /// Names of residents are others than before.
+    /// Whether residents have other names than before.
     pub renamed: bool,
-    /// Events that were too many to keep until now.
+    /// Number of events that were dropped.
     pub lost: u64,
 }
 
-/// A step from one state to the next, as its message alone: taken apart it would need several times the room.
-struct Step {
+/// A diff between two states, in encoded form because that is several times smaller.
+struct KeptDiff {
     from: u64,
-    sent: Arc<Sent>,
+    sent: Arc<EncodedMessage>,
 }
 
-impl Step {
+impl KeptDiff {
     fn diff(&self) -> Option<Diff> {
         match serde_json::from_str::<Envelope>(&self.sent.text).ok()?.body {
             Body::Diff(diff) => Some(*diff),
@@ -106,39 +103,38 @@ enum DeliveryMode {
 
 struct Subscriber {
     queue: Arc<Queue>,
-    /// The state it will have once it has taken what waits; nothing before its first message.
+    /// The state it has after reading what waits; `None` before its first message.
     at: Option<u64>,
     resume: Option<Position>,
-    rung: DeliveryMode,
+    mode: DeliveryMode,
     since: Duration,
-    heard: Duration,
-    /// Messages it had taken at the end of the last interval, and for how many intervals it has taken none that waited.
+    last_sent: Duration,
+    /// Messages read by the end of the last interval, and the number of intervals without a read.
     taken: u64,
     stuck: u32,
 }
 
-/// See the opening of the file.
 pub(super) struct Hub {
     epoch: u64,
     limits: Limits,
     seq: u64,
     state: Option<Arc<Snapshot>>,
-    steps: VecDeque<Step>,
+    kept: VecDeque<KeptDiff>,
     kept_bytes: usize,
     subscribers: Vec<Subscriber>,
     mode: Mode,
     aggregating: bool,
-    /// When the last subscriber went.
-    left: Option<Duration>,
-    boundary: Duration,
+    /// When the last subscriber left.
+    empty_since: Option<Duration>,
+    next_interval: Duration,
     archive: Archive,
     counts: Transport,
-    /// Messages made from a state to the newest one, so that each is encoded once.
-    merged: BTreeMap<u64, Arc<Sent>>,
-    /// The newest state as a message, by the reason it is sent for.
-    wholes: BTreeMap<Option<String>, Arc<Sent>>,
-    /// The newest state's, once it was asked for.
-    proof: Option<String>,
+    /// Merged messages to the newest state by starting state, so that each is encoded once.
+    merged: BTreeMap<u64, Arc<EncodedMessage>>,
+    /// The newest state as a message, by the reason for sending it.
+    full_states: BTreeMap<Option<String>, Arc<EncodedMessage>>,
+    /// Digest of the newest state, computed on demand.
+    digest: Option<String>,
 }
 
 impl Hub {
@@ -148,29 +144,29 @@ impl Hub {
             limits,
             seq: 0,
             state: None,
-            steps: VecDeque::new(),
+            kept: VecDeque::new(),
             kept_bytes: 0,
             subscribers: Vec::new(),
             mode: Mode::Auto,
             aggregating: false,
-            left: None,
-            boundary: Duration::ZERO,
+            empty_since: None,
+            next_interval: Duration::ZERO,
             archive,
             counts: Transport { mode: "full".into(), ..Transport::default() },
             merged: BTreeMap::new(),
-            wholes: BTreeMap::new(),
-            proof: None,
+            full_states: BTreeMap::new(),
+            digest: None,
         }
     }
 
-    /// Whether anybody wants states at all.
+    /// Whether states are needed.
     pub(super) fn is_wanted(&self) -> bool {
-        !self.subscribers.is_empty() || self.aggregating || self.left.is_some()
+        !self.subscribers.is_empty() || self.aggregating || self.empty_since.is_some()
     }
 
-    /// How telemetry itself fares.
+    /// The state of telemetry itself.
     pub(super) fn report(&self) -> Transport {
-        let behind = self.subscribers.iter().filter(|it| it.rung != DeliveryMode::Full).count() as u64;
+        let behind = self.subscribers.iter().filter(|it| it.mode != DeliveryMode::Full).count() as u64;
         let mode = if self.aggregating { "aggregate" } else { "full" };
         Transport {
             queue_length: self.backlog() as u64,
@@ -183,37 +179,37 @@ impl Hub {
         }
     }
 
-    /// Somebody new, or somebody who comes back and has read up to `resume`.
+    /// Adds a subscriber; one that reconnects has read up to `resume`.
     pub(super) fn subscribe(&mut self, now: Duration, queue: Arc<Queue>, resume: Option<Position>) {
         self.subscribers.push(Subscriber {
             queue,
             at: None,
             resume,
-            rung: DeliveryMode::Full,
+            mode: DeliveryMode::Full,
             since: now,
-            heard: now,
+            last_sent: now,
             taken: 0,
             stuck: 0,
         });
-        self.left = None;
+        self.empty_since = None;
         if self.state.is_some() {
-            self.begin(now, self.subscribers.len() - 1);
+            self.send_first(now, self.subscribers.len() - 1);
         }
     }
 
-    /// Other limits from now on; `folder` is where the raw stream is kept while messages are merged, if anywhere.
+    /// Changes the limits; `folder` is where the raw stream is archived while messages are merged.
     pub(super) fn set_limits(&mut self, limits: Limits, folder: Option<PathBuf>) {
         self.limits = limits;
-        self.archive.keep_in(folder);
+        self.archive.set_folder(folder);
     }
 
-    /// What an operator wants.
+    /// Sets the mode an operator chose.
     pub(super) fn set_mode(&mut self, now: Duration, mode: Mode) {
         self.mode = mode;
-        self.weigh(now);
+        self.update_aggregation(now);
     }
 
-    /// The next state.
+    /// Publishes the next state.
     pub(super) fn frame(&mut self, now: Duration, frame: Frame) {
         if !self.is_wanted() {
             return;
@@ -224,7 +220,7 @@ impl Hub {
             Some(before) if !frame.renamed => {
                 let diff = Diff::carrying(&before, &frame.view, frame.events, frame.narrations);
                 if diff.is_empty() {
-                    return self.beat(now);
+                    return self.on_timer(now);
                 }
                 Some(diff)
             }
@@ -232,38 +228,38 @@ impl Hub {
         };
         self.seq += 1;
         self.merged.clear();
-        self.wholes.clear();
-        self.proof = None;
+        self.full_states.clear();
+        self.digest = None;
         if let Some(diff) = step {
-            self.keep(diff);
+            self.keep_diff(diff);
             self.deliver(now);
         } else {
-            self.steps.clear();
+            self.kept.clear();
             self.kept_bytes = 0;
             self.archive_state();
             for at in 0..self.subscribers.len() {
                 if self.subscribers[at].at.is_some() {
-                    self.resync(now, at, "what residents are called outside has changed");
+                    self.resync(now, at, "the names of residents have changed");
                 } else {
-                    self.begin(now, at);
+                    self.send_first(now, at);
                 }
             }
         }
-        self.beat(now);
+        self.on_timer(now);
     }
 
-    /// What time alone brings: merged messages, signs of life, subscribers that are let go.
-    pub(super) fn beat(&mut self, now: Duration) {
+    /// Sends merged messages and heartbeats that are due, and disconnects subscribers that timed out.
+    pub(super) fn on_timer(&mut self, now: Duration) {
         let some = !self.subscribers.is_empty();
-        self.subscribers.retain(|it| !it.queue.is_left());
-        self.weigh(now);
+        self.subscribers.retain(|it| !it.queue.has_left());
+        self.update_aggregation(now);
         if self.aggregating && self.archive.is_due(now) {
             self.archive.open(now);
             self.archive_state();
         }
-        self.linger(now, some && self.subscribers.is_empty());
-        if now >= self.boundary {
-            self.boundary = now + self.limits.every;
+        self.forget_when_unused(now, some && self.subscribers.is_empty());
+        if now >= self.next_interval {
+            self.next_interval = now + self.limits.every;
             for at in 0..self.subscribers.len() {
                 self.catch_up(now, at);
             }
@@ -274,22 +270,22 @@ impl Hub {
         }
     }
 
-    /// Goes on for a while after the last subscriber went, who may come back for what it has missed; then forgets.
-    fn linger(&mut self, now: Duration, just_left: bool) {
+    /// Drops kept messages some time after the last subscriber left, so that it can reconnect until then.
+    fn forget_when_unused(&mut self, now: Duration, just_left: bool) {
         if just_left {
-            self.left = Some(now);
+            self.empty_since = Some(now);
         }
-        if self.left.is_some_and(|left| now >= left + LINGER) {
-            self.left = None;
+        if self.empty_since.is_some_and(|since| now >= since + KEEP_AFTER_LAST) {
+            self.empty_since = None;
         }
         if !self.is_wanted() {
             self.state = None;
-            self.steps.clear();
+            self.kept.clear();
             self.kept_bytes = 0;
         }
     }
 
-    /// Nothing comes any more.
+    /// Ends all streams.
     pub(super) fn end(&mut self, why: &str) {
         self.archive.close();
         for subscriber in self.subscribers.drain(..) {
@@ -301,8 +297,8 @@ impl Hub {
         self.subscribers.iter().map(|it| it.queue.len()).sum()
     }
 
-    /// Begins to aggregate, or stops.
-    fn weigh(&mut self, now: Duration) {
+    /// Starts or stops merging.
+    fn update_aggregation(&mut self, now: Duration) {
         let backlog = self.backlog();
         let aggregating = match self.mode {
             Mode::Full => false,
@@ -314,7 +310,7 @@ impl Hub {
             return;
         }
         self.aggregating = aggregating;
-        self.boundary = now + self.limits.every;
+        self.next_interval = now + self.limits.every;
         if aggregating {
             self.archive.open(now);
             self.archive_state();
@@ -329,39 +325,39 @@ impl Hub {
 
     fn archive_state(&mut self) {
         if self.archive.is_open() && self.state.is_some() {
-            let whole = self.whole(None);
+            let whole = self.full_state(None);
             self.archive.write(&whole.text);
         }
     }
 
-    /// Keeps a step for those who come back, and in the archive while it is written.
-    fn keep(&mut self, diff: Diff) {
-        let proof = self.seq.is_multiple_of(DIGEST_EVERY).then(|| self.digest());
+    /// Keeps a diff for subscribers that reconnect, and archives it while the archive is open.
+    fn keep_diff(&mut self, diff: Diff) {
+        let digest = self.seq.is_multiple_of(DIGEST_EVERY).then(|| self.digest());
         let mut envelope = self.envelope(Body::Diff(Box::new(diff)), self.seq - 1);
-        envelope.digest = proof;
-        let sent = sent(&envelope);
+        envelope.digest = digest;
+        let sent = encode(&envelope);
         self.archive.write(&sent.text);
         self.kept_bytes += sent.text.len();
-        self.steps.push_back(Step { from: self.seq - 1, sent });
-        while self.steps.len() > 1 && (self.steps.len() > KEPT || self.kept_bytes > KEPT_BYTES) {
-            self.kept_bytes -= self.steps.pop_front().map_or(0, |step| step.sent.text.len());
+        self.kept.push_back(KeptDiff { from: self.seq - 1, sent });
+        while self.kept.len() > 1 && (self.kept.len() > KEPT_MESSAGES || self.kept_bytes > KEPT_BYTES) {
+            self.kept_bytes -= self.kept.pop_front().map_or(0, |step| step.sent.text.len());
         }
     }
 
-    /// Gives the newest step to whoever gets every message.
+    /// Sends the newest diff to subscribers in full mode.
     fn deliver(&mut self, now: Duration) {
-        let newest = self.steps.back().map(|step| Arc::clone(&step.sent));
+        let newest = self.kept.back().map(|step| Arc::clone(&step.sent));
         for at in 0..self.subscribers.len() {
             let (buffer, aggregating, seq) = (self.limits.buffer, self.aggregating, self.seq);
             let it = &mut self.subscribers[at];
             match (it.at, &newest) {
-                (None, _) => self.begin(now, at),
-                (Some(has), Some(newest)) if it.rung == DeliveryMode::Full && !aggregating && has + 1 == seq => {
+                (None, _) => self.send_first(now, at),
+                (Some(has), Some(newest)) if it.mode == DeliveryMode::Full && !aggregating && has + 1 == seq => {
                     if it.queue.has_room(buffer, WAITING_BYTES) {
                         it.queue.push(Arc::clone(newest));
-                        (it.at, it.heard) = (Some(seq), now);
+                        (it.at, it.last_sent) = (Some(seq), now);
                     } else {
-                        (it.rung, it.since) = (DeliveryMode::Aggregated, now);
+                        (it.mode, it.since) = (DeliveryMode::Aggregated, now);
                     }
                 }
                 _ => {}
@@ -369,70 +365,70 @@ impl Hub {
         }
     }
 
-    /// The first message: what is missing since a position that is still known, or the whole state.
-    fn begin(&mut self, now: Duration, at: usize) {
+    /// Sends the first messages: the diffs since a known position, or the full state.
+    fn send_first(&mut self, now: Duration, at: usize) {
         let resume = self.subscribers[at].resume.take();
         let known = resume.filter(|resume| resume.epoch == self.epoch);
-        let rest = known.and_then(|resume| self.since(resume.seq));
+        let rest = known.and_then(|resume| self.messages_after(resume.seq));
         let messages = match (rest, resume) {
             (Some(rest), _) if rest.len() <= self.limits.buffer => rest,
-            (Some(_), Some(resume)) => self.step_from(resume.seq).into_iter().collect(),
+            (Some(_), Some(resume)) => self.merged_since(resume.seq).into_iter().collect(),
             (None, Some(_)) => {
                 self.counts.resynced += 1;
-                vec![self.whole(Some("the messages since are not kept any more"))]
+                vec![self.full_state(Some("the messages since then are no longer available"))]
             }
-            _ => vec![self.whole(None)],
+            _ => vec![self.full_state(None)],
         };
         let it = &mut self.subscribers[at];
-        (it.at, it.heard, it.since) = (Some(self.seq), now, now);
+        (it.at, it.last_sent, it.since) = (Some(self.seq), now, now);
         for message in messages {
             it.queue.push(message);
         }
     }
 
-    /// At the end of an interval: what a subscriber that gets no single messages has missed, or a rung down.
+    /// At the end of an interval: sends merged messages to a subscriber that is behind, or moves it to the next lower mode.
     fn catch_up(&mut self, now: Duration, at: usize) {
         let it = &mut self.subscribers[at];
         let (Some(has), waiting, taken) = (it.at, it.queue.len(), it.queue.taken()) else { return };
         it.stuck = if self.aggregating && waiting > 0 && taken == it.taken { it.stuck + 1 } else { 0 };
         it.taken = taken;
-        let stuck = it.stuck >= STUCK;
+        let stuck = it.stuck >= STUCK_INTERVALS;
         let full = stuck || !it.queue.has_room(self.limits.buffer, WAITING_BYTES);
         let none = waiting == 0;
-        match it.rung {
+        match it.mode {
             DeliveryMode::Resynced if !none => {
                 if now >= it.since + TIMEOUT {
                     self.disconnect(at);
                 }
             }
             DeliveryMode::Full if has == self.seq && !stuck => {}
-            _ if full => self.resync(now, at, "too many messages waited to be read"),
-            _ => match self.step_from(has) {
+            _ if full => self.resync(now, at, "too many messages were waiting"),
+            _ => match self.merged_since(has) {
                 Some(message) => {
                     let it = &mut self.subscribers[at];
                     it.queue.push(message);
-                    (it.at, it.heard) = (Some(self.seq), now);
+                    (it.at, it.last_sent) = (Some(self.seq), now);
                     if none {
-                        it.rung = DeliveryMode::Full;
+                        it.mode = DeliveryMode::Full;
                     }
                 }
                 None if has == self.seq => {
                     if none {
-                        self.subscribers[at].rung = DeliveryMode::Full;
+                        self.subscribers[at].mode = DeliveryMode::Full;
                     }
                 }
-                None => self.resync(now, at, "the messages in between are not kept any more"),
+                None => self.resync(now, at, "the messages in between are no longer available"),
             },
         }
     }
 
     fn resync(&mut self, now: Duration, at: usize, why: &str) {
-        let whole = self.whole(Some(why));
+        let whole = self.full_state(Some(why));
         let it = &mut self.subscribers[at];
         self.counts.dropped += it.queue.clear() as u64;
         self.counts.resynced += 1;
         it.queue.push(whole);
-        (it.at, it.rung, it.since, it.heard) = (Some(self.seq), DeliveryMode::Resynced, now, now);
+        (it.at, it.mode, it.since, it.last_sent) = (Some(self.seq), DeliveryMode::Resynced, now, now);
     }
 
     fn disconnect(&mut self, at: usize) {
@@ -445,44 +441,44 @@ impl Hub {
 
     fn send_heartbeat(&mut self, now: Duration, at: usize) {
         let it = &self.subscribers[at];
-        let Some(has) = it.at.filter(|_| now >= it.heard + HEARTBEAT && it.queue.len() == 0) else { return };
+        let Some(has) = it.at.filter(|_| now >= it.last_sent + HEARTBEAT && it.queue.len() == 0) else { return };
         let mut envelope = self.envelope(Body::Heartbeat, has);
         envelope.seq = has;
         let it = &mut self.subscribers[at];
-        it.queue.push(sent(&envelope));
-        it.heard = now;
+        it.queue.push(encode(&envelope));
+        it.last_sent = now;
     }
 
-    /// Every single message after a state; nothing when they are not kept any more.
-    fn since(&self, seq: u64) -> Option<Vec<Arc<Sent>>> {
-        let rest: Vec<_> = self.steps.iter().filter(|step| step.from >= seq).collect();
+    /// All messages after a state; `None` if they are no longer kept.
+    fn messages_after(&self, seq: u64) -> Option<Vec<Arc<EncodedMessage>>> {
+        let rest: Vec<_> = self.kept.iter().filter(|step| step.from >= seq).collect();
         let whole = seq <= self.seq && (self.seq - seq) as usize == rest.len();
         whole.then(|| rest.iter().map(|step| Arc::clone(&step.sent)).collect())
     }
 
-    /// One message from a state to the newest; nothing when there is no such step.
-    fn step_from(&mut self, seq: u64) -> Option<Arc<Sent>> {
-        let mut rest = self.since(seq)?;
+    /// One message that leads from a state to the newest; `None` if there is none.
+    fn merged_since(&mut self, seq: u64) -> Option<Arc<EncodedMessage>> {
+        let mut rest = self.messages_after(seq)?;
         if rest.len() <= 1 {
             return rest.pop();
         }
         if let Some(message) = self.merged.get(&seq) {
             return Some(Arc::clone(message));
         }
-        let steps = self.steps.iter().filter(|step| step.from >= seq).map(Step::diff);
-        let all = steps.reduce(|all, step| all?.then(step?).ok())??;
-        let proof = self.digest();
+        let kept = self.kept.iter().filter(|step| step.from >= seq).map(KeptDiff::diff);
+        let all = kept.reduce(|all, step| all?.then(step?).ok())??;
+        let digest = self.digest();
         let mut envelope = self.envelope(Body::Aggregate(Box::new(all)), seq);
-        envelope.digest = Some(proof);
-        let message = sent(&envelope);
+        envelope.digest = Some(digest);
+        let message = encode(&envelope);
         self.merged.insert(seq, Arc::clone(&message));
         Some(message)
     }
 
-    /// The newest state as a message.
-    fn whole(&mut self, why: Option<&str>) -> Arc<Sent> {
+    /// The newest state as a message; with a reason, as a resync.
+    fn full_state(&mut self, why: Option<&str>) -> Arc<EncodedMessage> {
         let why = why.map(str::to_owned);
-        if let Some(message) = self.wholes.get(&why) {
+        if let Some(message) = self.full_states.get(&why) {
             return Arc::clone(message);
         }
         let state = Box::new(self.state.as_deref().cloned().unwrap_or_default());
@@ -490,14 +486,14 @@ impl Hub {
         let mut envelope = self.envelope(body, 0);
         envelope.reason.clone_from(&why);
         envelope.digest = Some(self.digest());
-        let message = sent(&envelope);
-        self.wholes.insert(why, Arc::clone(&message));
+        let message = encode(&envelope);
+        self.full_states.insert(why, Arc::clone(&message));
         message
     }
 
     fn digest(&mut self) -> String {
         let state = &self.state;
-        self.proof.get_or_insert_with(|| state.as_deref().map(digest).unwrap_or_default()).clone()
+        self.digest.get_or_insert_with(|| state.as_deref().map(digest).unwrap_or_default()).clone()
     }
 
     fn envelope(&self, body: Body, prev_seq: u64) -> Envelope {
@@ -507,7 +503,7 @@ impl Hub {
     }
 }
 
-fn sent(envelope: &Envelope) -> Arc<Sent> {
+fn encode(envelope: &Envelope) -> Arc<EncodedMessage> {
     let text = serde_json::to_string(envelope).expect("a message is plain data");
-    Arc::new(Sent { position: envelope.position(), kind: envelope.body.kind(), text: text.into() })
+    Arc::new(EncodedMessage { position: envelope.position(), kind: envelope.body.kind(), text: text.into() })
 }

@@ -1,7 +1,7 @@
-//! The publisher: from the engine's states to the messages of every subscriber, on a thread of its own.
+//! The publisher thread: turns the engine's states into messages for subscribers.
 //!
-//! The engine hands over a state when the publisher is free and goes on; finding what changed, encoding and archiving are
-//! done here. Who gets what is the hub's. Rule: "Telemetry".
+//! The engine passes a state when the publisher is free and never waits; diffing, encoding and archiving happen here.
+//! Rule: "Telemetry".
 
 pub mod archive;
 mod hub;
@@ -9,7 +9,7 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
-pub use queue::{Next, Sent, Stream};
+pub use queue::{EncodedMessage, Stream, StreamItem};
 
 pub(super) use hub::{Frame, Mode};
 
@@ -28,45 +28,48 @@ use queue::Queue;
 use townlet_wire::Position;
 use townlet_wire::telemetry::Transport;
 
-/// How often it looks at the time when nothing comes.
-const BEAT: Duration = Duration::from_millis(100);
+/// Interval of the timer while no message arrives.
+const TIMER: Duration = Duration::from_millis(100);
 
-enum Told {
+enum PublisherMessage {
     Frame(Frame),
     Mode(Mode),
     Limits(Limits, Option<PathBuf>),
     Subscribe(Arc<Queue>, Option<Position>),
 }
 
-/// Somebody who asked for a stream.
-pub(super) struct Asked {
+/// A request to start a stream.
+pub(super) struct SubscribeRequest {
     queue: Arc<Queue>,
     resume: Option<Position>,
 }
 
-/// Both ends of a stream that nobody feeds yet.
-pub(super) fn stream(resume: Option<Position>, notify: impl Fn() + Send + Sync + 'static) -> (Asked, Stream) {
+/// Creates a stream; [`Publisher::subscribe`] starts it.
+pub(super) fn stream(
+    resume: Option<Position>,
+    notify: impl Fn() + Send + Sync + 'static,
+) -> (SubscribeRequest, Stream) {
     let (queue, stream) = queue::queue(notify);
-    (Asked { queue, resume }, stream)
+    (SubscribeRequest { queue, resume }, stream)
 }
 
-/// The engine's end of the publisher's thread.
+/// The handle of the publisher thread.
 pub(super) struct Publisher {
-    sender: Option<Sender<Told>>,
+    sender: Option<Sender<PublisherMessage>>,
     thread: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
 }
 
 #[derive(Default)]
 struct Shared {
-    /// A state was handed over and is not published yet.
+    /// A state was passed and is not published yet.
     busy: AtomicBool,
-    /// Somebody wants states.
+    /// States are needed.
     wanted: AtomicBool,
 }
 
 impl Publisher {
-    /// Starts the thread; `report` hears how telemetry fares whenever that is not as it was.
+    /// Starts the thread; `report` receives the state of telemetry whenever it changes.
     pub(super) fn start(
         config: &Telemetry,
         folder: PathBuf,
@@ -82,46 +85,44 @@ impl Publisher {
         let theirs = Arc::clone(&shared);
         let spawned =
             std::thread::Builder::new().name("publisher".into()).spawn(move || run(hub, &inbox, &theirs, &report));
-        // Without its thread nobody is served, and the town runs all the same.
+        // Without the thread nothing is published, and the town runs on.
         let sender = spawned.is_ok().then_some(sender);
         Self { sender, thread: spawned.ok(), shared }
     }
 
-    /// Whether somebody wants states.
+    /// Whether states are needed.
     pub(super) fn is_wanted(&self) -> bool {
         self.shared.wanted.load(Ordering::Acquire)
     }
 
-    /// Whether it can take a state now.
+    /// Whether it can accept a state now.
     pub(super) fn is_free(&self) -> bool {
         !self.shared.busy.load(Ordering::Acquire)
     }
 
-    /// Hands over a state; only when it is free.
+    /// Passes a state; only if [`Self::is_free`].
     pub(super) fn publish(&self, frame: Frame) {
         self.shared.busy.store(true, Ordering::Release);
-        self.tell(Told::Frame(frame));
+        self.send(PublisherMessage::Frame(frame));
     }
 
-    /// Takes somebody in.
-    pub(super) fn subscribe(&self, asked: Asked) {
+    pub(super) fn subscribe(&self, request: SubscribeRequest) {
         self.shared.wanted.store(true, Ordering::Release);
-        self.tell(Told::Subscribe(asked.queue, asked.resume));
+        self.send(PublisherMessage::Subscribe(request.queue, request.resume));
     }
 
-    /// What an operator wants.
     pub(super) fn set_mode(&self, mode: Mode) {
-        self.tell(Told::Mode(mode));
+        self.send(PublisherMessage::Mode(mode));
     }
 
-    /// Other limits from now on, and whether the raw stream is kept in `folder` while messages are merged.
+    /// Changes the limits, and the folder of archives.
     pub(super) fn set_limits(&self, pressure: &Backpressure, folder: PathBuf) {
-        self.tell(Told::Limits(Limits::of(pressure), pressure.archive.then_some(folder)));
+        self.send(PublisherMessage::Limits(Limits::of(pressure), pressure.archive.then_some(folder)));
     }
 
-    fn tell(&self, told: Told) {
-        // A publisher that broke off leaves its streams ended; the town goes on without.
-        drop(self.sender.as_ref().map(|sender| sender.send(told)));
+    fn send(&self, message: PublisherMessage) {
+        // If the publisher has crashed, its streams have ended and the town runs on.
+        drop(self.sender.as_ref().map(|sender| sender.send(message)));
     }
 }
 
@@ -132,19 +133,19 @@ impl Drop for Publisher {
     }
 }
 
-fn run(mut hub: Hub, inbox: &Receiver<Told>, shared: &Shared, report: &impl Fn(Transport)) {
+fn run(mut hub: Hub, inbox: &Receiver<PublisherMessage>, shared: &Shared, report: &impl Fn(Transport)) {
     let started = Instant::now();
     let mut reported = Transport { queue_length: 0, ..hub.report() };
     loop {
-        let told = inbox.recv_timeout(BEAT);
+        let message = inbox.recv_timeout(TIMER);
         let now = started.elapsed();
-        let framed = matches!(told, Ok(Told::Frame(_)));
-        match told {
-            Ok(Told::Frame(frame)) => hub.frame(now, frame),
-            Ok(Told::Mode(mode)) => hub.set_mode(now, mode),
-            Ok(Told::Limits(limits, folder)) => hub.set_limits(limits, folder),
-            Ok(Told::Subscribe(queue, resume)) => hub.subscribe(now, queue, resume),
-            Err(RecvTimeoutError::Timeout) => hub.beat(now),
+        let framed = matches!(message, Ok(PublisherMessage::Frame(_)));
+        match message {
+            Ok(PublisherMessage::Frame(frame)) => hub.frame(now, frame),
+            Ok(PublisherMessage::Mode(mode)) => hub.set_mode(now, mode),
+            Ok(PublisherMessage::Limits(limits, folder)) => hub.set_limits(limits, folder),
+            Ok(PublisherMessage::Subscribe(queue, resume)) => hub.subscribe(now, queue, resume),
+            Err(RecvTimeoutError::Timeout) => hub.on_timer(now),
             Err(RecvTimeoutError::Disconnected) => return hub.end("the shard has stopped"),
         }
         shared.wanted.store(hub.is_wanted(), Ordering::Release);
@@ -152,7 +153,7 @@ fn run(mut hub: Hub, inbox: &Receiver<Told>, shared: &Shared, report: &impl Fn(T
             shared.busy.store(false, Ordering::Release);
         }
         let found = hub.report();
-        // A queue that grows and shrinks is no news: the state that tells of it would make the next message.
+        // The queue length alone is not reported, because the report itself causes the next message.
         let news = Transport { queue_length: 0, ..found.clone() };
         if news != reported {
             reported = news;

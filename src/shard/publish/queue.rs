@@ -1,7 +1,5 @@
-//! What waits for one subscriber: a bounded queue between the publisher and whoever carries the messages on.
-//!
-//! Neither side waits for the other's work: the publisher puts and goes, a reader takes what is there. How full a queue may
-//! be is the hub's rule.
+//! The message queue of one subscriber, between the publisher and the reader. Neither waits for the other; the hub limits the
+//! length.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,132 +7,131 @@ use std::time::Duration;
 
 use townlet_wire::Position;
 
-/// A message, encoded once for everybody who gets it.
+/// A message, encoded once for all subscribers.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Sent {
-    /// Where its reader stands afterwards.
+pub struct EncodedMessage {
+    /// Position of the reader after this message.
     pub position: Position,
     /// `snapshot`, `diff`, `aggregate`, `heartbeat`, `resync`.
     pub kind: &'static str,
-    /// The envelope as one line of JSON, without its end.
+    /// The envelope as one line of JSON, without newline.
     pub text: Arc<str>,
 }
 
-/// What a reader is told.
+/// The result of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum StreamItem {
     /// A message.
-    Message(Arc<Sent>),
-    /// There is none now.
+    Message(Arc<EncodedMessage>),
+    /// No message is waiting.
     Nothing,
-    /// There will be none any more, and why.
+    /// The stream has ended, and why.
     Ended(String),
 }
 
-/// A reader's end of its queue. Dropped, it is no subscriber any more.
+/// The reader's end of a queue. Dropping it ends the subscription.
 pub struct Stream(Arc<Queue>);
 
 /// The publisher's end.
 pub(super) struct Queue {
-    inside: Mutex<Inside>,
+    state: Mutex<QueueState>,
     changed: Condvar,
     notify: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
-struct Inside {
-    messages: VecDeque<Arc<Sent>>,
+struct QueueState {
+    messages: VecDeque<Arc<EncodedMessage>>,
     taken: u64,
     ended: Option<String>,
     left: bool,
 }
 
 impl Stream {
-    /// The next message if there is one; never waits.
-    pub fn try_next(&self) -> Next {
+    /// The next message, without waiting.
+    pub fn try_next(&self) -> StreamItem {
         take(&mut self.0.lock())
     }
 
-    /// The next message, for which it waits so long.
-    pub fn next(&self, patience: Duration) -> Next {
-        let nothing = |inside: &mut Inside| inside.messages.is_empty() && inside.ended.is_none();
-        let waited = self.0.changed.wait_timeout_while(self.0.lock(), patience, nothing);
+    /// The next message; waits at most `timeout`.
+    pub fn next(&self, timeout: Duration) -> StreamItem {
+        let nothing = |state: &mut QueueState| state.messages.is_empty() && state.ended.is_none();
+        let waited = self.0.changed.wait_timeout_while(self.0.lock(), timeout, nothing);
         take(&mut waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let mut inside = self.0.lock();
-        inside.left = true;
-        inside.messages.clear();
+        let mut state = self.0.lock();
+        state.left = true;
+        state.messages.clear();
     }
 }
 
-fn take(inside: &mut Inside) -> Next {
-    match (inside.messages.pop_front(), &inside.ended) {
+fn take(state: &mut QueueState) -> StreamItem {
+    match (state.messages.pop_front(), &state.ended) {
         (Some(message), _) => {
-            inside.taken += 1;
-            Next::Message(message)
+            state.taken += 1;
+            StreamItem::Message(message)
         }
-        (None, Some(why)) => Next::Ended(why.clone()),
-        (None, None) => Next::Nothing,
+        (None, Some(why)) => StreamItem::Ended(why.clone()),
+        (None, None) => StreamItem::Nothing,
     }
 }
 
-/// Both ends of a new queue; `notify` is called on the publisher's thread whenever there is something to take.
+/// Creates a queue; `notify` is called on the publisher's thread whenever there is something to read.
 pub(super) fn queue(notify: impl Fn() + Send + Sync + 'static) -> (Arc<Queue>, Stream) {
-    let queue = Queue { inside: Mutex::default(), changed: Condvar::new(), notify: Box::new(notify) };
+    let queue = Queue { state: Mutex::default(), changed: Condvar::new(), notify: Box::new(notify) };
     let queue = Arc::new(queue);
     (Arc::clone(&queue), Stream(queue))
 }
 
 impl Queue {
-    /// A reader that broke off while it held the lock left whole messages behind.
-    fn lock(&self) -> MutexGuard<'_, Inside> {
-        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A panic of the other side leaves complete messages behind.
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Messages not taken yet.
+    /// Number of waiting messages.
     pub(super) fn len(&self) -> usize {
         self.lock().messages.len()
     }
 
-    /// Whether fewer messages wait than `messages`, and fewer bytes than `bytes`; one message may always wait.
+    /// Whether fewer than `messages` messages and fewer than `bytes` bytes are waiting; one message may always wait.
     pub(super) fn has_room(&self, messages: usize, bytes: usize) -> bool {
         let waiting = &self.lock().messages;
         waiting.is_empty()
             || waiting.len() < messages && waiting.iter().map(|message| message.text.len()).sum::<usize>() < bytes
     }
 
-    /// Messages taken so far.
+    /// Number of messages read so far.
     pub(super) fn taken(&self) -> u64 {
         self.lock().taken
     }
 
-    /// Whether the reader is gone.
-    pub(super) fn is_left(&self) -> bool {
+    /// Whether the reader has dropped its end.
+    pub(super) fn has_left(&self) -> bool {
         self.lock().left
     }
 
-    /// Adds a message.
-    pub(super) fn push(&self, message: Arc<Sent>) {
+    pub(super) fn push(&self, message: Arc<EncodedMessage>) {
         self.lock().messages.push_back(message);
-        self.tell();
+        self.wake();
     }
 
-    /// Throws away what waits. Answers with how many messages that were.
+    /// Drops all waiting messages and returns their number.
     pub(super) fn clear(&self) -> usize {
         std::mem::take(&mut self.lock().messages).len()
     }
 
-    /// No more messages after those that wait.
+    /// Ends the stream after the waiting messages.
     pub(super) fn end(&self, why: &str) {
         self.lock().ended.get_or_insert_with(|| why.to_owned());
-        self.tell();
+        self.wake();
     }
 
-    fn tell(&self) {
+    fn wake(&self) {
         self.changed.notify_all();
         (self.notify)();
     }

@@ -1,11 +1,11 @@
-//! The ladder, with the time in the test's hands: who gets what, who is moved down and up, what is counted and archived.
+//! Backpressure with a simulated clock: which messages subscribers get, mode changes, counters and archives.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::archive::{self, Archive};
 use super::hub::{Frame, Hub, Limits, Mode};
-use super::queue::{Next, Sent, Stream, queue};
+use super::queue::{EncodedMessage, Stream, StreamItem, queue};
 use townlet_wire::telemetry::{Event, Transport};
 use townlet_wire::{Envelope, Mirror, Position, SCHEMA_VERSION, Snapshot};
 
@@ -76,7 +76,7 @@ impl Reader {
     fn read(&mut self) {
         loop {
             match self.stream.try_next() {
-                Next::Message(message) => {
+                StreamItem::Message(message) => {
                     let envelope: Envelope = serde_json::from_str(&message.text).unwrap();
                     assert_eq!(envelope.position(), message.position);
                     if let townlet_wire::Body::Diff(diff) | townlet_wire::Body::Aggregate(diff) = &envelope.body {
@@ -85,8 +85,8 @@ impl Reader {
                     self.mirror.take(envelope).unwrap();
                     self.kinds.push(message.kind);
                 }
-                Next::Nothing => return,
-                Next::Ended(why) => {
+                StreamItem::Nothing => return,
+                StreamItem::Ended(why) => {
                     self.ended = Some(why);
                     return;
                 }
@@ -108,16 +108,16 @@ fn a_snapshot_comes_first_and_every_event_after_it() {
     assert_eq!(reader.events, 200, "a state holds three events, and all were carried");
     assert_eq!(reader.mirror.state(), Some(&town.state()));
     let others = [town.join(None), town.join(None)];
-    let [Next::Message(one), Next::Message(other)] = others.map(|reader| reader.stream.try_next()) else {
+    let [StreamItem::Message(one), StreamItem::Message(other)] = others.map(|reader| reader.stream.try_next()) else {
         panic!("a state comes at once");
     };
     assert!(Arc::ptr_eq(&one, &other), "a state is encoded once for all who come");
-    town.hub.beat(town.now);
+    town.hub.on_timer(town.now);
     assert_eq!(town.report(), Transport { subscribers: 1, mode: "full".into(), ..Transport::default() });
 }
 
 #[test]
-fn whoever_falls_behind_goes_down_the_ladder_and_all_of_it_is_counted() {
+fn a_subscriber_that_falls_behind_is_degraded_and_counted() {
     let mut town = Town::new();
     let (mut quick, mut slow) = (town.join(None), town.join(None));
     town.frames(21, &mut [&mut quick]);
@@ -134,7 +134,7 @@ fn whoever_falls_behind_goes_down_the_ladder_and_all_of_it_is_counted() {
 }
 
 #[test]
-fn whoever_reads_again_climbs_up_without_losing_an_event() {
+fn a_subscriber_that_reads_again_recovers_without_losing_events() {
     let mut town = Town::new();
     let mut reader = town.join(None);
     town.frames(1, &mut [&mut reader]);
@@ -147,7 +147,7 @@ fn whoever_reads_again_climbs_up_without_losing_an_event() {
 }
 
 #[test]
-fn a_new_snapshot_that_is_taken_leads_back_to_every_message() {
+fn reading_a_resync_leads_back_to_full_mode() {
     let mut town = Town::new();
     let mut reader = town.join(None);
     town.frames(60, &mut []);
@@ -182,7 +182,7 @@ fn a_backlog_is_merged_and_archived_until_it_is_gone() {
 }
 
 #[test]
-fn an_operator_may_have_it_merged_and_back() {
+fn an_operator_can_turn_merging_on_and_off() {
     let mut town = Town::new();
     let mut reader = town.join(None);
     town.frames(5, &mut [&mut reader]);
@@ -195,7 +195,7 @@ fn an_operator_may_have_it_merged_and_back() {
 }
 
 #[test]
-fn other_names_reach_everybody_at_once_and_nothing_older_does() {
+fn changed_names_reach_all_subscribers_and_no_older_message_does() {
     let mut town = Town::new();
     let (mut one, mut other) = (town.join(None), town.join(None));
     town.frames(10, &mut [&mut one]);
@@ -210,7 +210,7 @@ fn other_names_reach_everybody_at_once_and_nothing_older_does() {
 }
 
 #[test]
-fn whoever_comes_back_gets_what_it_missed_or_a_new_state() {
+fn a_reconnecting_subscriber_gets_the_missed_messages_or_a_new_state() {
     let mut town = Town::new();
     let (mut stays, mut goes) = (town.join(None), town.join(None));
     town.frames(10, &mut [&mut stays, &mut goes]);
@@ -234,13 +234,13 @@ fn whoever_comes_back_gets_what_it_missed_or_a_new_state() {
 }
 
 #[test]
-fn a_quiet_stream_shows_that_it_lives() {
+fn a_quiet_stream_sends_heartbeats() {
     let mut town = Town::new();
     let mut reader = town.join(None);
     town.frames(2, &mut [&mut reader]);
     for _ in 0..50 {
         town.now += FRAME;
-        town.hub.beat(town.now);
+        town.hub.on_timer(town.now);
         reader.read();
     }
     assert_eq!(reader.count("heartbeat"), 2);
@@ -248,7 +248,7 @@ fn a_quiet_stream_shows_that_it_lives() {
 }
 
 #[test]
-fn whoever_hears_of_the_end_has_read_everything_before() {
+fn the_end_follows_all_messages() {
     let mut town = Town::new();
     let mut reader = town.join(None);
     town.frames(3, &mut []);
@@ -270,7 +270,7 @@ fn archived() -> (Town, std::path::PathBuf, Reader) {
 }
 
 #[test]
-fn an_archive_reads_back_and_names_its_damage() {
+fn an_archive_can_be_read_and_damage_is_located() {
     let (_town, path, _) = archived();
     let whole = archive::verify(&path).unwrap();
     assert_eq!((whole.messages, whole.ticks, whole.damage), (31, Some((10, 160)), None));
@@ -303,7 +303,7 @@ fn an_archive_reads_back_and_names_its_damage() {
 }
 
 #[test]
-fn an_archive_that_cannot_be_written_is_said_and_nothing_waits_for_it() {
+fn an_archive_that_cannot_be_written_is_reported_and_blocks_nothing() {
     let mut town = Town::new();
     let blocked = town.home.path().join("file");
     std::fs::write(&blocked, "").unwrap();
@@ -317,10 +317,14 @@ fn an_archive_that_cannot_be_written_is_said_and_nothing_waits_for_it() {
 }
 
 #[test]
-fn what_waits_is_bounded_in_bytes_as_well() {
+fn waiting_messages_are_bounded_in_bytes() {
     let (theirs, _stream) = queue(|| {});
     assert!(theirs.has_room(1, 0), "one message may always wait");
-    theirs.push(Arc::new(Sent { position: Position { epoch: 1, seq: 1 }, kind: "diff", text: "0123456789".into() }));
+    theirs.push(Arc::new(EncodedMessage {
+        position: Position { epoch: 1, seq: 1 },
+        kind: "diff",
+        text: "0123456789".into(),
+    }));
     assert!(theirs.has_room(2, 11));
     assert!(!theirs.has_room(2, 10) && !theirs.has_room(1, 11));
 }

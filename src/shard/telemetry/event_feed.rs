@@ -1,7 +1,7 @@
-//! What happened, kept for observers: the newest events with their fields, and sentences about those worth one.
+//! The newest events of a town for observers, and narration: sentences about some of them.
 //!
-//! Sentences are throttled: a cooldown for all, one for each category, no repetition inside a window, a limit a window;
-//! what is of high priority always passes. Rule: "Narration".
+//! Narration is limited by a global cooldown, a cooldown per category, deduplication within a window and a maximum per window.
+//! Sentences of high priority are not limited. Rule: "Narration".
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,16 +12,16 @@ use townlet_town::{Event, EventKind, Rules, names};
 
 use townlet_wire::telemetry::{Event as WireEvent, Narration};
 
-/// Events kept.
+/// Events kept for snapshots.
 const EVENTS: usize = 200;
-/// Events kept between two messages of a stream. A town at full speed stays far below.
-const FRESH: usize = 100_000;
-/// Sentences kept.
+/// Events kept between two messages of a stream; a town at full speed stays far below.
+const MAX_NEW: usize = 100_000;
+/// Sentences kept for snapshots.
 const NARRATIONS: usize = 60;
 
-/// The newest of both, oldest first.
+/// The newest events and sentences, oldest first.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Story {
+pub(crate) struct EventFeed {
     events: VecDeque<WireEvent>,
     narrations: VecDeque<Narration>,
     last: Option<u64>,
@@ -30,12 +30,12 @@ pub(crate) struct Story {
     peak: u64,
     silent: bool,
     limit: Option<u32>,
-    fresh: Option<Fresh>,
+    new: Option<NewItems>,
 }
 
-/// Everything since the last message, for a stream that carries all of it.
+/// Everything since the last message of a stream.
 #[derive(Clone, Debug, Default)]
-struct Fresh {
+struct NewItems {
     events: Vec<WireEvent>,
     narrations: Vec<Narration>,
     lost: u64,
@@ -47,47 +47,46 @@ struct Sentence {
     text: String,
 }
 
-impl Story {
-    /// Takes in what a town reports.
-    pub(crate) fn tell(&mut self, rules: &Rules, event: &Event) {
+impl EventFeed {
+    /// Records an event of the town.
+    pub(crate) fn record(&mut self, rules: &Rules, event: &Event) {
         *self.counters.entry(event.kind.name()).or_default() += 1;
         if is_listed(&event.kind) {
-            self.happened(wire_event(rules, event));
+            self.push_event(wire_event(rules, event));
         }
         if let Some(sentence) = sentence(rules, event) {
             self.narrate(rules, event.tick, sentence);
         }
     }
 
-    /// Newest last.
     pub(crate) fn events(&self) -> impl Iterator<Item = &WireEvent> {
         self.events.iter()
     }
 
-    /// Whether there are sentences from now on.
-    pub(crate) fn narration(&mut self, on: bool) {
+    /// Turns narration on or off.
+    pub(crate) fn set_narration(&mut self, on: bool) {
         self.silent = !on;
     }
 
-    /// Sentences a window from now on, in place of the configuration's; `None` is what that says.
-    pub(crate) fn limit(&mut self, limit: Option<u32>) {
+    /// Overrides the configured maximum of sentences per window; `None` restores it.
+    pub(crate) fn set_limit(&mut self, limit: Option<u32>) {
         self.limit = limit;
     }
 
-    /// Takes in that an alert was raised or is over.
-    pub(crate) fn alert(&mut self, tick: u64, name: &str, raised: bool) {
+    /// Records that an alert was raised or cleared.
+    pub(crate) fn record_alert(&mut self, tick: u64, name: &str, raised: bool) {
         let event = if raised { "alert_raised" } else { "alert_cleared" };
         *self.counters.entry(event).or_default() += 1;
         let fields = [("alert".to_owned(), json!(name))].into();
-        self.happened(WireEvent { event: event.into(), tick, fields });
+        self.push_event(WireEvent { event: event.into(), tick, fields });
     }
 
-    /// Takes in how long the exit queue is.
-    pub(crate) fn queue(&mut self, length: u64) {
+    /// Records the length of the exit queue.
+    pub(crate) fn record_queue_length(&mut self, length: u64) {
         self.peak = self.peak.max(length);
     }
 
-    /// Event → how often, with the longest exit queue.
+    /// Counts by event, and the peak length of the exit queue.
     pub(crate) fn counters(&self) -> BTreeMap<String, u64> {
         let mut counters: BTreeMap<String, u64> =
             self.counters.iter().map(|(name, times)| ((*name).to_owned(), *times)).collect();
@@ -95,29 +94,28 @@ impl Story {
         counters
     }
 
-    /// Newest last.
     pub(crate) fn narrations(&self) -> impl Iterator<Item = &Narration> {
         self.narrations.iter()
     }
 
-    /// Keeps all that happens from now on until it is asked for, or only the newest.
+    /// Whether to keep everything until [`Self::take_new`], or only the newest items.
     pub(crate) fn keep_all(&mut self, all: bool) {
-        self.fresh = all.then(|| self.fresh.take().unwrap_or_default());
+        self.new = all.then(|| self.new.take().unwrap_or_default());
     }
 
-    /// All that happened since this was asked for last, and how many events were too many.
-    pub(crate) fn fresh(&mut self) -> (Vec<WireEvent>, Vec<Narration>, u64) {
-        let fresh = self.fresh.as_mut().map(std::mem::take).unwrap_or_default();
-        (fresh.events, fresh.narrations, fresh.lost)
+    /// Takes everything since the last call, and the number of events dropped.
+    pub(crate) fn take_new(&mut self) -> (Vec<WireEvent>, Vec<Narration>, u64) {
+        let new = self.new.as_mut().map(std::mem::take).unwrap_or_default();
+        (new.events, new.narrations, new.lost)
     }
 
-    fn happened(&mut self, event: WireEvent) {
-        if let Some(fresh) = &mut self.fresh {
-            if fresh.events.len() >= FRESH {
-                // The newer half is kept: it is more than a state holds, so that the message still leads there.
-                fresh.lost += fresh.events.drain(..FRESH / 2).len() as u64;
+    fn push_event(&mut self, event: WireEvent) {
+        if let Some(new) = &mut self.new {
+            if new.events.len() >= MAX_NEW {
+                // The newer half is more than a snapshot holds, so the message still leads to the new state.
+                new.lost += new.events.drain(..MAX_NEW / 2).len() as u64;
             }
-            fresh.events.push(event.clone());
+            new.events.push(event.clone());
         }
         push(&mut self.events, EVENTS, event);
     }
@@ -130,8 +128,8 @@ impl Story {
         self.last_of.insert(sentence.category, tick);
         let Sentence { category, priority, text } = sentence;
         let narration = Narration { tick, category: category.into(), text, priority: priority.into() };
-        if let Some(fresh) = &mut self.fresh {
-            fresh.narrations.push(narration.clone());
+        if let Some(new) = &mut self.new {
+            new.narrations.push(narration.clone());
         }
         push(&mut self.narrations, NARRATIONS, narration);
     }
@@ -158,7 +156,7 @@ fn push<T>(kept: &mut VecDeque<T>, limit: usize, value: T) {
     kept.push_back(value);
 }
 
-/// Uses that ended well are the town's heartbeat, not news.
+/// Whether an event is listed; events of every tick are not.
 fn is_listed(kind: &EventKind) -> bool {
     !matches!(kind, EventKind::AffordanceDone { .. } | EventKind::GhostStep { .. })
 }
@@ -313,7 +311,7 @@ fn sentence(rules: &Rules, event: &Event) -> Option<Sentence> {
         }
         EventKind::PerturbationBegan { kind: PRICE_SPIKE, .. } => say("prices", "normal", "prices are up".into()),
         EventKind::PerturbationEnded { kind: PRICE_SPIKE, .. } => {
-            say("prices", "normal", "prices are back to what they were".into())
+            say("prices", "normal", "prices are back to normal".into())
         }
         EventKind::Met { who, other, place } => say(
             "meeting",
@@ -349,53 +347,53 @@ mod tests {
         .unwrap()
     }
 
-    /// A sentence of normal priority about somebody.
-    fn late(story: &mut Story, rules: &Rules, tick: u64, days: u32) {
-        story.tell(rules, &Event { tick, kind: EventKind::RentMissed { who: ResidentId(0), days } });
+    /// Records an event with a sentence of normal priority.
+    fn late(story: &mut EventFeed, rules: &Rules, tick: u64, days: u32) {
+        story.record(rules, &Event { tick, kind: EventKind::RentMissed { who: ResidentId(0), days } });
     }
 
-    fn told(story: &Story) -> Vec<u64> {
+    fn ticks(story: &EventFeed) -> Vec<u64> {
         story.narrations().map(|narration| narration.tick).collect()
     }
 
     #[test]
     fn a_window_has_a_limit_that_can_be_changed_at_once() {
-        let (rules, mut story) = (rules(), Story::default());
-        story.limit(Some(3));
+        let (rules, mut story) = (rules(), EventFeed::default());
+        story.set_limit(Some(3));
         for tick in 0..20 {
             late(&mut story, &rules, tick * 30, tick as u32);
         }
-        assert_eq!(told(&story), [0, 30, 60], "600 ticks have three");
-        story.limit(Some(4));
+        assert_eq!(ticks(&story), [0, 30, 60], "600 ticks have three");
+        story.set_limit(Some(4));
         late(&mut story, &rules, 600, 99);
         late(&mut story, &rules, 630, 98);
-        assert_eq!(told(&story), [0, 30, 60, 600, 630], "the first has left the window by then");
+        assert_eq!(ticks(&story), [0, 30, 60, 600, 630], "the first has left the window by then");
     }
 
     #[test]
     fn the_same_sentence_is_not_repeated_inside_its_window() {
         let mut rules = rules();
         rules.config.telemetry.narration.global_cooldown_ticks = 0;
-        let mut story = Story::default();
+        let mut story = EventFeed::default();
         for (tick, days) in [(0, 1), (10, 1), (11, 2), (25, 1)] {
             late(&mut story, &rules, tick, days);
         }
-        assert_eq!(told(&story), [0, 11, 25]);
+        assert_eq!(ticks(&story), [0, 11, 25]);
     }
 
     #[test]
-    fn what_is_urgent_passes_every_limit_but_off() {
-        let (rules, mut story) = (rules(), Story::default());
+    fn high_priority_passes_every_limit_but_off() {
+        let (rules, mut story) = (rules(), EventFeed::default());
         let starving = |tick| Event { tick, kind: EventKind::Starving { who: ResidentId(0) } };
-        story.limit(Some(0));
+        story.set_limit(Some(0));
         late(&mut story, &rules, 0, 1);
-        story.tell(&rules, &starving(1));
-        assert_eq!(told(&story), [1]);
-        story.narration(false);
-        story.tell(&rules, &starving(2));
-        assert_eq!(told(&story), [1]);
-        story.narration(true);
-        story.tell(&rules, &starving(3));
-        assert_eq!(told(&story), [1, 3]);
+        story.record(&rules, &starving(1));
+        assert_eq!(ticks(&story), [1]);
+        story.set_narration(false);
+        story.record(&rules, &starving(2));
+        assert_eq!(ticks(&story), [1]);
+        story.set_narration(true);
+        story.record(&rules, &starving(3));
+        assert_eq!(ticks(&story), [1, 3]);
     }
 }

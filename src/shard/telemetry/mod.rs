@@ -1,12 +1,12 @@
-//! From a town and the shard around it to the one snapshot observers see.
-//!
-//! Owns the translation and nothing else: no rule of the town is decided here. Rule: "Telemetry".
+//! Builds the telemetry snapshot from a town and the status of its shard. Rule: "Telemetry".
 
+mod alerts;
 mod event_feed;
 mod places;
 mod residents;
 
-pub(super) use event_feed::Story;
+pub(super) use alerts::{AlertDraft, active_alerts, key};
+pub(super) use event_feed::EventFeed;
 pub(super) use places::conflict;
 pub(super) use residents::{inspect, personality, relationships};
 
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use townlet_town::affordances::ITEMS;
 use townlet_town::fixed_point::Micro;
 use townlet_town::kpi::{self, Target};
-use townlet_town::perturbations::{self, ARRANGED_MEET, BLACKOUT, Hold, OUTAGE, PERTURBATIONS};
+use townlet_town::perturbations::{self, Hold, PERTURBATIONS};
 use townlet_town::rewards::ITEM_NAMES;
 use townlet_town::stability::{self, CHECKS, Reading};
 use townlet_town::state::State;
@@ -31,58 +31,50 @@ use townlet_wire::telemetry::{
     PerturbationEvents, Policy, Promotion, Rewards, Snapshot, Stability, Transport, Window,
 };
 
-/// What the shard adds to the town: everything in a snapshot that is not the town's own state.
+/// The status of the shard: everything in a snapshot that is not the town's state.
 #[derive(Debug, Default)]
 pub(super) struct ShardStatus {
-    /// The shard's name.
     pub shard: String,
-    /// This run.
     pub run_id: String,
-    /// Who drives the residents.
+    /// The policy that drives the residents, as telemetry shows it.
     pub policy: Policy,
-    /// The same at work.
+    /// The policy itself.
     pub driver: Driver,
     /// `paused`, `1x`, `10x`, `100x`, `max`.
     pub speed: String,
-    /// Measured.
     pub ticks_per_second: f64,
-    /// Events and sentences so far.
-    pub story: Story,
-    /// How the shard itself fares.
+    pub story: EventFeed,
     pub health: Health,
-    /// What the shard itself raised: a tick that hangs, a thread that broke off. Each is a problem of its health as well.
+    /// Alerts of the shard itself: a hanging tick, a crashed thread. Each is also listed as a health problem.
     pub raised: Vec<Alert>,
-    /// When each standing alert was raised, by [`key`].
+    /// The tick at which each active alert was raised, by [`key`].
     pub alerts_since: BTreeMap<(String, String), u64>,
-    /// How often each alert was raised.
+    /// How often each alert was raised, by name.
     pub alerts_raised: BTreeMap<String, u64>,
-    /// How telemetry itself fares.
+    /// The state of telemetry itself.
     pub transport: Transport,
-    /// When the publisher began to merge messages, while it does.
+    /// The tick since which the publisher merges messages.
     pub aggregating_since: Option<u64>,
-    /// What residents are called outside, when that is not their name.
     pub names: PrivacyFilter,
-    /// The training beside the town.
+    /// The shadow training.
     pub learning: Learning,
-    /// Where the promotion of a policy stands.
     pub promotion: Promotion,
-    /// Whether the release is on canary and its last conclusive window was red.
+    /// Whether the release is in canary and its last conclusive window was red.
     pub canary_is_red: bool,
-    /// How late ticks come.
     pub lateness: Arc<Lateness>,
 }
 
-/// The id of whoever lives in a slot.
+/// The id of the resident in a slot.
 pub(super) fn agent_id(state: &State, agent: AgentId) -> String {
     names::id(state.agents.resident[agent])
 }
 
-/// Everything an observer knows, by the names it may know. The one way out of a shard.
+/// The snapshot for observers, after the privacy filter. All telemetry leaves the shard through it.
 pub(super) fn snapshot(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
-    status.names.snapshot(whole(town, status, audit))
+    status.names.apply(build(town, status, audit))
 }
 
-fn whole(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
+fn build(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
     let (rules, state) = (town.rules(), town.state());
     Snapshot {
         schema_version: SCHEMA_VERSION.into(),
@@ -126,7 +118,7 @@ fn whole(town: &Town, status: &ShardStatus, audit: AuditTail) -> Snapshot {
         counters: status.story.counters(),
         alerts_raised: status.alerts_raised.clone(),
         kpis: kpis(rules, state),
-        alerts: alerts(rules, state, status),
+        alerts: alerts::alerts(rules, state, status),
         transport: status.transport.clone(),
         health: status.health.clone(),
         agents: residents::agents(town, &status.driver),
@@ -146,7 +138,7 @@ pub(super) fn stage(rules: &Rules) -> String {
     format!("{:?}", rules.config.features.stages.relationships).to_uppercase()
 }
 
-/// The exit queue as `employment_status` and the screen show it.
+/// The exit queue, as `employment_status` and the Employment pane show it.
 pub(super) fn employment(rules: &Rules, state: &State) -> Employment {
     let present = || state.agents.present.iter().copied();
     let ratios: Vec<f64> = present()
@@ -180,7 +172,7 @@ pub(super) fn employment(rules: &Rules, state: &State) -> Employment {
     }
 }
 
-/// Shocks under way, expected today, and events that may not come again yet.
+/// Perturbations that are active, expected today, or in cooldown.
 pub(super) fn perturbations(rules: &Rules, state: &State) -> Vec<Perturbation> {
     let perturbations = &state.perturbations;
     let row = |kind: u8, event: Option<u16>, stage: &str, started_tick, ends_tick, detail: String| {
@@ -237,7 +229,7 @@ fn list_prices(state: &State) -> BTreeMap<String, f64> {
     ITEMS.iter().zip(state.economy.list_prices).map(|(row, price)| (row.1.into(), price.to_f64())).collect()
 }
 
-/// Every KPI with its verdict.
+/// All KPIs with their verdicts.
 pub(super) fn kpis(rules: &Rules, state: &State) -> Vec<Kpi> {
     kpi::read(rules, state)
         .map(|reading| Kpi {
@@ -323,128 +315,4 @@ fn stability(rules: &Rules, state: &State) -> Stability {
         streak: state.stability.streak,
         required_passes: u64::from(rules.config.stability.promotion.required_passes),
     }
-}
-
-/// An alert before it is dated: name, severity, message, hint.
-pub(super) type AlertDraft = (&'static str, &'static str, String, &'static str);
-
-/// Alerts of which several may stand at once, told apart by their messages.
-const SEVERAL: [&str; 3] = ["shard_degraded", "thread_lost", "tick_hung"];
-
-/// What makes an alert another one.
-pub(super) fn key(alert: &Alert) -> (String, String) {
-    let message = SEVERAL.contains(&alert.name.as_str()).then(|| alert.message.clone());
-    (alert.name.clone(), message.unwrap_or_default())
-}
-
-/// What the town and its policies need an operator for, by the names the handbook uses.
-fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertDraft> {
-    let mut alerts = promotion_alerts(&status.promotion, status.canary_is_red);
-    let waiting = state.employment.queue.len();
-    let limit = rules.config.employment.exit_queue_limit;
-    if employment::overflows(rules, state) {
-        let message = format!("{waiting} residents wait in the exit queue; its limit is {limit}.");
-        alerts.push(("exit_queue_overflow", "critical", message, "Approve or defer entries in the Employment pane."));
-    } else if waiting > 0 && state.employment.exits_today >= state.live_settings.daily_exit_cap {
-        let message = format!("exit cap reached: {waiting} wait for review.");
-        alerts.push(("exit_cap_reached", "warning", message, "Approve or defer, or wait for tomorrow."));
-    }
-    let starving =
-        state.agents.present.iter().filter(|agent| {
-            state.agents.starving_ticks[**agent] >= rules.config.stability.starvation.min_duration_ticks
-        });
-    let names: Vec<String> = starving.map(|agent| names::name(state.agents.resident[*agent])).collect();
-    if !names.is_empty() {
-        let message = format!("starving: {}.", names.join(", "));
-        alerts.push(("starvation", "critical", message, "`explain` says why they do not eat."));
-    }
-    for (kind, row) in (0_u8..).zip(&PERTURBATIONS).filter(|(kind, _)| *kind != ARRANGED_MEET) {
-        if state.perturbations.is_active(kind) {
-            let by_switch = kind == BLACKOUT || kind == OUTAGE;
-            let spike = "`perturbation_queue` lists it, `perturbation_cancel` ends it.";
-            let hint = if by_switch { "End it with the same command and `off`." } else { spike };
-            alerts.push((row.name, "warning", format!("{}.", row.detail), hint));
-        }
-    }
-    let (reused, arrived) = (state.lifecycle.early_reuses, state.lifecycle.next_resident);
-    let share = Micro::ratio(i64::from(reused), i64::from(arrived));
-    if reused > 0 && share > rules.config.embedding_allocator.reuse_warning_threshold {
-        let message = format!("{reused} of {arrived} identities were handed out again before their cooldown.");
-        alerts.push((
-            "identity_reuse",
-            "warning",
-            message,
-            "Raise embedding_allocator.max_slots in the configuration.",
-        ));
-    }
-    if let Some(window) = state.stability.closed.last().filter(|window| window.green == Some(false)) {
-        let broken: Vec<&str> = CHECKS
-            .iter()
-            .zip(&window.checks)
-            .filter(|(_, check)| check.holds() == Some(false))
-            .map(|(row, _)| row.name)
-            .collect();
-        let message = format!("stability window {} was red: {}.", window.number, broken.join(", "));
-        alerts.push(("stability_red", "warning", message, "The Stability pane shows each check."));
-    }
-    let failures = state.stability.counters.affordance_failures;
-    if failures > rules.config.stability.affordance_fail_threshold {
-        let message = format!("{failures} uses failed in this window.");
-        alerts.push(("affordance_failures", "warning", message, "`affordance_status` lists what cannot be used."));
-    }
-    alerts
-}
-
-fn promotion_alerts(promotion: &Promotion, red: bool) -> Vec<AlertDraft> {
-    let mut alerts = Vec::new();
-    if promotion.state == "eligible" {
-        let message = format!("`{}` may be promoted.", promotion.candidate.as_deref().unwrap_or_default());
-        alerts.push((
-            "candidate_ready",
-            "warning",
-            message,
-            "`promotion_status` shows the evidence; `promote_policy`.",
-        ));
-    }
-    if red {
-        let message = format!("the last window of `{}` on canary was red.", promotion.release);
-        alerts.push(("canary_red", "critical", message, "`rollback_policy` takes it back on the next tick."));
-    }
-    alerts
-}
-
-/// Everything that needs an operator now. The shard notes when each was raised.
-pub(super) fn active_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<Alert> {
-    let since_tick = state.tick;
-    let dated = |(name, severity, message, hint): AlertDraft| Alert {
-        name: name.into(),
-        severity: severity.into(),
-        since_tick,
-        message,
-        hint: hint.into(),
-    };
-    let town = town_alerts(rules, state, status).into_iter().chain(super::training::alert(&status.learning));
-    let told = |problem: &&String| status.raised.iter().all(|alert| alert.message != **problem);
-    let degraded = status.health.problems.iter().filter(told).map(|problem| {
-        let hint = "Commands that change anything are refused until it is mended; viewing goes on.";
-        ("shard_degraded", "critical", problem.clone(), hint)
-    });
-    let aggregating = status.aggregating_since.map(|since_tick| {
-        let archive = status.transport.archive.as_deref();
-        let raw = archive.map_or_else(String::new, |file| format!(" The raw stream goes to logs/telemetry/{file}."));
-        let message = format!("telemetry is merged: too many messages wait to be read, or it was asked for.{raw}");
-        let hint = "It goes back by itself; `telemetry_mode` decides otherwise.";
-        Alert { since_tick, ..dated(("telemetry_aggregating", "warning", message, hint)) }
-    });
-    let own = status.raised.iter().cloned().chain(degraded.map(dated)).chain(aggregating);
-    town.map(dated).chain(own).collect()
-}
-
-fn alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<Alert> {
-    let mut alerts = active_alerts(rules, state, status);
-    for alert in &mut alerts {
-        alert.since_tick = status.alerts_since.get(&key(alert)).copied().unwrap_or(alert.since_tick);
-    }
-    alerts.sort_by_key(|alert| alert.severity != "critical");
-    alerts
 }

@@ -1,4 +1,4 @@
-//! The place as observers see it: stores, queues, the map.
+//! Telemetry of places: stores, queues and the map.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use townlet_wire::telemetry::{
     Conflict, Map, MapObject, MapPlace, Queue, QueueCooldown, QueueUser, QueueWaiter, Store,
 };
 
-/// Every object that holds stock, by id.
+/// All objects with stock, by id.
 pub(super) fn stores(rules: &Rules, state: &State) -> BTreeMap<String, Store> {
     rules
         .plan
@@ -32,7 +32,7 @@ pub(super) fn stores(rules: &Rules, state: &State) -> BTreeMap<String, Store> {
         .collect()
 }
 
-/// Every object one can queue for.
+/// Queues of all objects that residents can wait for.
 pub(crate) fn conflict(rules: &Rules, state: &State) -> Conflict {
     let used = |id: ObjectId| rules.choices.iter().flatten().any(|(object, _)| *object == id);
     Conflict {
@@ -82,7 +82,7 @@ fn queue(rules: &Rules, state: &State, id: ObjectId) -> Queue {
     }
 }
 
-/// The plan. It never changes while a town runs.
+/// The map; constant while a town runs.
 pub(super) fn map(rules: &Rules) -> Map {
     let plan = &rules.plan;
     Map {

@@ -1,4 +1,4 @@
-//! Residents as observers see them: job status under the fixed names, and what the inspector shows.
+//! Telemetry of residents: job status and what the inspector shows.
 
 use std::collections::BTreeMap;
 
@@ -47,12 +47,12 @@ fn job(rules: &Rules, state: &State, agent: AgentId) -> Job {
     }
 }
 
-/// Everybody present, in the order of their slots.
+/// All present residents, by slot.
 pub(super) fn agents(town: &Town, driver: &Driver) -> Vec<Agent> {
     town.state().agents.present.iter().map(|agent| inspect(town, driver, *agent)).collect()
 }
 
-/// One resident as the inspector shows them.
+/// One resident, as the inspector shows it.
 pub(crate) fn inspect(town: &Town, driver: &Driver, agent: AgentId) -> Agent {
     let (rules, state) = (town.rules(), town.state());
     let agents = &state.agents;
@@ -82,7 +82,7 @@ pub(crate) fn inspect(town: &Town, driver: &Driver, agent: AgentId) -> Agent {
         target: agents.activity[agent].target().map(|(object, _)| rules.plan.objects[object].name.clone()),
         mask: mask(rules, state, agent),
         top_options: last_decision.as_ref().map(top_options).unwrap_or_default(),
-        value: last_decision.map(|last_decision| f64::from(last_decision.value)),
+        value: last_decision.map(|it| f64::from(it.value)),
         possessed: agents.possessed[agent],
         shift: shift(rules, state, agent),
         groceries: u64::from(agents.groceries[agent]),
@@ -91,7 +91,7 @@ pub(crate) fn inspect(town: &Town, driver: &Driver, agent: AgentId) -> Agent {
     }
 }
 
-/// What was likely at the latest decision, likeliest first; what was forbidden is left out.
+/// Probabilities of the allowed options at the latest decision, most likely first.
 fn top_options(last_decision: &LastDecision) -> Vec<TopOption> {
     let likely = last_decision.top.iter().filter(|(_, probability)| *probability > 0.0);
     likely
@@ -105,7 +105,7 @@ pub(crate) fn personality(state: &State, agent: AgentId) -> Vec<Trait> {
     TRAITS.iter().zip(values).map(|(name, value)| Trait { name: (*name).into(), value: value.to_f64() }).collect()
 }
 
-/// Every tie, by the slot of whoever has it, most trusted first.
+/// All relationships, by slot, most trusted first.
 pub(crate) fn relationships(rules: &Rules, state: &State) -> Relationships {
     let ties = state.agents.present.iter().flat_map(|agent| {
         let mut ties: Vec<_> = state.agents.ties[*agent].iter().collect();
@@ -121,7 +121,7 @@ pub(crate) fn relationships(rules: &Rules, state: &State) -> Relationships {
     Relationships { stage: super::stage(rules), ties: ties.collect() }
 }
 
-/// Every option with whether it may be chosen, and why not.
+/// All options: whether each may be chosen, and if not, why.
 pub(super) fn mask(rules: &Rules, state: &State, agent: AgentId) -> Vec<MaskBit> {
     OPTIONS
         .iter()
@@ -134,7 +134,7 @@ pub(super) fn mask(rules: &Rules, state: &State, agent: AgentId) -> Vec<MaskBit>
         .collect()
 }
 
-/// What a resident is doing, in words.
+/// The current activity in words.
 pub(super) fn activity(rules: &Rules, state: &State, agent: AgentId) -> String {
     let agents = &state.agents;
     let name = |object| &rules.plan.objects[object].name;

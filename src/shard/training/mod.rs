@@ -66,10 +66,10 @@ impl Training {
     ///
     /// # Errors
     /// That the system gives none.
-    pub(super) fn start(recipe: TrainingSpec, home: &Home, sender: Sender<Message>) -> io::Result<Self> {
+    pub(super) fn start(spec: TrainingSpec, home: &Home, sender: Sender<Message>) -> io::Result<Self> {
         let orders = Arc::new(Orders::new());
-        let registry = Registry::new(home.folder().join(&recipe.shadow_dir));
-        let worker = Worker { recipe, registry, rows: home.trainings(), orders: Arc::clone(&orders), sender };
+        let registry = Registry::new(home.folder().join(&spec.shadow_dir));
+        let worker = Worker { spec, registry, rows: home.trainings(), orders: Arc::clone(&orders), sender };
         let thread = std::thread::Builder::new().name("trainer".into()).spawn(move || {
             let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
             ended.unwrap_or_else(|panic| {

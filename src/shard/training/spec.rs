@@ -59,7 +59,7 @@ impl TrainingSpec {
     ///
     /// # Errors
     /// When they and what is taught do not go together.
-    pub(crate) fn follow(&mut self, town: &Sources) -> Result<(), RulesError> {
+    pub(crate) fn set_town(&mut self, town: &Sources) -> Result<(), RulesError> {
         self.rules = Self::taught(town)?;
         Ok(())
     }
@@ -167,8 +167,8 @@ mod tests {
     fn another_release_or_token_file_makes_no_other_training() {
         let flags = [("policy.release", "scripted"), ("shard", "other"), ("console_auth.token_file", "x.json")];
         assert_eq!(taught(&flags).canonical(), taught(&[]).canonical());
-        let recipe = TrainingSpec::new(&sources(&[("policy.shadow_dir", "shadows"), ("shard", "other")]), None);
-        let recipe = recipe.expect("they go together");
-        assert_eq!((recipe.shadow_dir.as_str(), recipe.shard.as_str()), ("shadows", "other"));
+        let spec = TrainingSpec::new(&sources(&[("policy.shadow_dir", "shadows"), ("shard", "other")]), None);
+        let spec = spec.expect("they go together");
+        assert_eq!((spec.shadow_dir.as_str(), spec.shard.as_str()), ("shadows", "other"));
     }
 }

@@ -87,7 +87,7 @@ impl Orders {
 
 /// What the thread is given.
 pub(super) struct Worker {
-    pub(super) recipe: TrainingSpec,
+    pub(super) spec: TrainingSpec,
     pub(super) registry: Registry,
     /// The folder of rows.
     pub(super) rows: PathBuf,
@@ -178,9 +178,9 @@ impl Worker {
     /// The newest training of the same towns. One that cannot be gone on with is as if it were not there, and so is one that
     /// another process goes on with.
     fn resumed(&self) -> Result<Option<Session>, LogError> {
-        let newest = self.registry.newest_training(|saved| self.recipe.fits(saved));
-        let Some(saved) = newest.filter(|saved| !self.recipe.is_spent(saved)) else { return Ok(None) };
-        let Some(trainer) = self.recipe.resume(&saved, ALONE) else { return Ok(None) };
+        let newest = self.registry.newest_training(|saved| self.spec.fits(saved));
+        let Some(saved) = newest.filter(|saved| !self.spec.is_spent(saved)) else { return Ok(None) };
+        let Some(trainer) = self.spec.resume(&saved, ALONE) else { return Ok(None) };
         match Log::resume(&self.rows, &saved.run, saved.progress.updates) {
             Ok(log) => Ok(Some(Session { trainer, run: saved.run, log })),
             Err(LogError::Taken { .. }) => Ok(None),
@@ -191,15 +191,15 @@ impl Worker {
     /// A new training: from the release where its network is of the same size, else from the scripted policy. `None`: it was
     /// told otherwise meanwhile.
     fn anew(&self) -> Result<Option<Session>, Diverged> {
-        let config = &self.recipe.rules.config;
+        let config = &self.spec.rules.config;
         let plan = Plan { seed: config.seed, total_steps: config.training.total_steps, threads: ALONE };
-        let mut trainer = Trainer::new(&self.recipe.rules, plan);
-        let release = self.recipe.release.as_ref();
+        let mut trainer = Trainer::new(&self.spec.rules, plan);
+        let release = self.spec.release.as_ref();
         let taken = release.is_some_and(|release| trainer.start_from(release).is_ok());
         if !taken && !trainer.warm_start(&|| self.orders.now() == Wanted::Train, |_, _| {})? {
             return Ok(None);
         }
-        let run = new_run_id(&self.recipe.shard);
+        let run = new_run_id(&self.spec.shard);
         let log = Log::new(&self.rows, &run);
         Ok(Some(Session { trainer, run, log }))
     }
@@ -210,7 +210,7 @@ impl Worker {
             return;
         }
         self.tell(TrainerEvent::Row(Box::new(shown(row))));
-        if row.update.is_multiple_of(u64::from(self.recipe.rules.config.training.checkpoint_updates)) {
+        if row.update.is_multiple_of(u64::from(self.spec.rules.config.training.checkpoint_updates)) {
             self.save(session);
         }
     }

@@ -1,6 +1,6 @@
-//! The stream of a living town: snapshot and diffs are its state, whatever is commanded, lost and taken up again.
+//! The stream of a running town: snapshot and diffs give its state through commands, lost connections and resumes.
 
-use townlet_shard::publish::{Next, Stream};
+use townlet_shard::publish::{Stream, StreamItem};
 use townlet_shard::start;
 use townlet_wire::{Body, Envelope, Mirror, Request};
 
@@ -11,7 +11,7 @@ struct Reader {
     mirror: Mirror,
     kinds: Vec<&'static str>,
     digests: u64,
-    /// Every event that was carried, by tick and name.
+    /// Tick and name of every event in the stream.
     events: Vec<(u64, String)>,
 }
 
@@ -25,12 +25,12 @@ impl Reader {
     fn read_to(&mut self, tick: u64) {
         while self.mirror.state().is_none_or(|state| state.tick < tick) {
             match self.stream.next(TIMEOUT) {
-                Next::Message(message) => {
+                StreamItem::Message(message) => {
                     let envelope: Envelope = serde_json::from_str(&message.text).unwrap();
                     self.digests += u64::from(envelope.digest.is_some());
                     if let Body::Diff(diff) | Body::Aggregate(diff) = &envelope.body {
-                        let told = diff.events.iter().flat_map(|tail| &tail.append);
-                        self.events.extend(told.map(|event| (event.tick, event.event.clone())));
+                        let events = diff.events.iter().flat_map(|tail| &tail.append);
+                        self.events.extend(events.map(|event| (event.tick, event.event.clone())));
                     }
                     self.kinds.push(message.kind);
                     self.mirror.take(envelope).unwrap();
@@ -48,7 +48,7 @@ fn chance(seed: &mut u64, below: u64) -> u64 {
 }
 
 #[test]
-fn snapshot_and_diffs_are_the_state_over_ten_thousand_ticks() {
+fn snapshot_and_diffs_equal_the_state_for_ten_thousand_ticks() {
     let home = temp_home();
     let quick = [
         ("telemetry.backpressure.aggregate_every_ms", "50"),
@@ -92,7 +92,7 @@ fn snapshot_and_diffs_are_the_state_over_ten_thousand_ticks() {
         tick += ticks;
         reader.read_to(tick);
         if chance(&mut seed, 8) == 0 {
-            // The connection is lost; the town goes on meanwhile, and the reader comes back with what it has.
+            // The connection is lost, the town runs on, and the reader resumes from its position.
             let Reader { mirror, kinds: read, digests: checked, .. } = reader;
             kinds.extend(read);
             digests += checked;
@@ -110,7 +110,7 @@ fn snapshot_and_diffs_are_the_state_over_ten_thousand_ticks() {
     kinds.extend(reader.kinds);
     digests += reader.digests;
     let (state, mut view) = (reader.mirror.state().unwrap(), live.view());
-    // What the wall clock says, and what the stream says about itself, may be newer by the time it is asked for.
+    // Values of the wall clock and of the stream itself may be newer in the view.
     (view.clock, view.health, view.transport) = (state.clock.clone(), state.health.clone(), state.transport.clone());
     (view.audit, view.alerts) = (state.audit.clone(), state.alerts.clone());
     assert_eq!((state.tick, &state.jobs, &state.agents), (view.tick, &view.jobs, &view.agents));
@@ -121,7 +121,7 @@ fn snapshot_and_diffs_are_the_state_over_ten_thousand_ticks() {
 }
 
 #[test]
-fn every_event_is_carried_at_full_speed() {
+fn stream_carries_every_event_at_full_speed() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     let mut reader = Reader::join(&live, Mirror::default());
@@ -141,7 +141,7 @@ fn every_event_is_carried_at_full_speed() {
 }
 
 #[test]
-fn privacy_reaches_the_stream_with_the_next_message() {
+fn privacy_takes_effect_with_the_next_message() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     let mut reader = Reader::join(&live, Mirror::default());
@@ -164,8 +164,8 @@ fn stalled_readers_do_not_hold_up_the_town() {
     live.run(20_000);
     reader.read_to(20_000);
     assert_eq!(reader.mirror.state().unwrap().tick, 20_000);
-    assert!(stalled.iter().all(|stream| !matches!(stream.try_next(), Next::Ended(_))));
+    assert!(stalled.iter().all(|stream| !matches!(stream.try_next(), StreamItem::Ended(_))));
     assert!(live.shard.stop().is_ok());
-    let last = std::iter::repeat_with(|| reader.stream.next(TIMEOUT)).find(|next| matches!(next, Next::Ended(_)));
-    assert_eq!(last, Some(Next::Ended("the shard has stopped".into())));
+    let last = std::iter::repeat_with(|| reader.stream.next(TIMEOUT)).find(|next| matches!(next, StreamItem::Ended(_)));
+    assert_eq!(last, Some(StreamItem::Ended("the shard has stopped".into())));
 }

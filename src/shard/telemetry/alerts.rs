@@ -1,0 +1,135 @@
+//! Alerts: conditions of the town, its policies and the shard that need an operator.
+
+use townlet_town::fixed_point::Micro;
+use townlet_town::perturbations::{ARRANGED_MEET, BLACKOUT, OUTAGE, PERTURBATIONS};
+use townlet_town::stability::CHECKS;
+use townlet_town::state::State;
+use townlet_town::{Rules, employment, names};
+
+use super::ShardStatus;
+use townlet_wire::telemetry::{Alert, Promotion};
+
+/// An alert without its tick: name, severity, message, hint.
+pub(crate) type AlertDraft = (&'static str, &'static str, String, &'static str);
+
+/// Alerts of which several may be active at once, distinguished by their messages.
+const REPEATABLE: [&str; 3] = ["shard_degraded", "thread_lost", "tick_hung"];
+
+/// Identifies an alert.
+pub(crate) fn key(alert: &Alert) -> (String, String) {
+    let message = REPEATABLE.contains(&alert.name.as_str()).then(|| alert.message.clone());
+    (alert.name.clone(), message.unwrap_or_default())
+}
+
+/// Alerts of the town and its policies.
+fn town_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<AlertDraft> {
+    let mut alerts = promotion_alerts(&status.promotion, status.canary_is_red);
+    let waiting = state.employment.queue.len();
+    let limit = rules.config.employment.exit_queue_limit;
+    if employment::overflows(rules, state) {
+        let message = format!("{waiting} residents wait in the exit queue; its limit is {limit}.");
+        alerts.push(("exit_queue_overflow", "critical", message, "Approve or defer entries in the Employment pane."));
+    } else if waiting > 0 && state.employment.exits_today >= state.live_settings.daily_exit_cap {
+        let message = format!("exit cap reached: {waiting} wait for review.");
+        alerts.push(("exit_cap_reached", "warning", message, "Approve or defer, or wait for tomorrow."));
+    }
+    let starving =
+        state.agents.present.iter().filter(|agent| {
+            state.agents.starving_ticks[**agent] >= rules.config.stability.starvation.min_duration_ticks
+        });
+    let names: Vec<String> = starving.map(|agent| names::name(state.agents.resident[*agent])).collect();
+    if !names.is_empty() {
+        let message = format!("starving: {}.", names.join(", "));
+        alerts.push(("starvation", "critical", message, "`explain` shows why they do not eat."));
+    }
+    for (kind, row) in (0_u8..).zip(&PERTURBATIONS).filter(|(kind, _)| *kind != ARRANGED_MEET) {
+        if state.perturbations.is_active(kind) {
+            let by_switch = kind == BLACKOUT || kind == OUTAGE;
+            let spike = "`perturbation_queue` lists it, `perturbation_cancel` ends it.";
+            let hint = if by_switch { "End it with the same command and `off`." } else { spike };
+            alerts.push((row.name, "warning", format!("{}.", row.detail), hint));
+        }
+    }
+    let (reused, arrived) = (state.lifecycle.early_reuses, state.lifecycle.next_resident);
+    let share = Micro::ratio(i64::from(reused), i64::from(arrived));
+    if reused > 0 && share > rules.config.embedding_allocator.reuse_warning_threshold {
+        let message = format!("{reused} of {arrived} identities were reused before their cooldown ended.");
+        alerts.push((
+            "identity_reuse",
+            "warning",
+            message,
+            "Raise embedding_allocator.max_slots in the configuration.",
+        ));
+    }
+    if let Some(window) = state.stability.closed.last().filter(|window| window.green == Some(false)) {
+        let broken: Vec<&str> = CHECKS
+            .iter()
+            .zip(&window.checks)
+            .filter(|(_, check)| check.holds() == Some(false))
+            .map(|(row, _)| row.name)
+            .collect();
+        let message = format!("stability window {} was red: {}.", window.number, broken.join(", "));
+        alerts.push(("stability_red", "warning", message, "The Stability pane shows each check."));
+    }
+    let failures = state.stability.counters.affordance_failures;
+    if failures > rules.config.stability.affordance_fail_threshold {
+        let message = format!("{failures} uses failed in this window.");
+        alerts.push(("affordance_failures", "warning", message, "`affordance_status` lists what cannot be used."));
+    }
+    alerts
+}
+
+fn promotion_alerts(promotion: &Promotion, red: bool) -> Vec<AlertDraft> {
+    let mut alerts = Vec::new();
+    if promotion.state == "eligible" {
+        let message = format!("`{}` can be promoted.", promotion.candidate.as_deref().unwrap_or_default());
+        alerts.push((
+            "candidate_ready",
+            "warning",
+            message,
+            "`promotion_status` shows the evidence; `promote_policy`.",
+        ));
+    }
+    if red {
+        let message = format!("the last window of `{}` on canary was red.", promotion.release);
+        alerts.push(("canary_red", "critical", message, "`rollback_policy` reverts it on the next tick."));
+    }
+    alerts
+}
+
+/// All active alerts, with the current tick; the shard records when each was raised.
+pub(crate) fn active_alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<Alert> {
+    let since_tick = state.tick;
+    let dated = |(name, severity, message, hint): AlertDraft| Alert {
+        name: name.into(),
+        severity: severity.into(),
+        since_tick,
+        message,
+        hint: hint.into(),
+    };
+    let town = town_alerts(rules, state, status).into_iter().chain(crate::training::alert(&status.learning));
+    let is_raised = |problem: &&String| status.raised.iter().any(|alert| alert.message == **problem);
+    let degraded = status.health.problems.iter().filter(|problem| !is_raised(problem)).map(|problem| {
+        let hint = "Commands that change state are refused until this is fixed; viewing continues.";
+        ("shard_degraded", "critical", problem.clone(), hint)
+    });
+    let aggregating = status.aggregating_since.map(|since_tick| {
+        let archive = status.transport.archive.as_deref();
+        let raw = archive.map_or_else(String::new, |file| format!(" The raw stream goes to logs/telemetry/{file}."));
+        let message = format!("telemetry messages are merged: too many are waiting, or an operator requested it.{raw}");
+        let hint = "It returns to normal by itself; `telemetry_mode` overrides this.";
+        Alert { since_tick, ..dated(("telemetry_aggregating", "warning", message, hint)) }
+    });
+    let own = status.raised.iter().cloned().chain(degraded.map(dated)).chain(aggregating);
+    town.map(dated).chain(own).collect()
+}
+
+/// The alerts of a snapshot: each with the tick at which it was raised, critical ones first.
+pub(super) fn alerts(rules: &Rules, state: &State, status: &ShardStatus) -> Vec<Alert> {
+    let mut alerts = active_alerts(rules, state, status);
+    for alert in &mut alerts {
+        alert.since_tick = status.alerts_since.get(&key(alert)).copied().unwrap_or(alert.since_tick);
+    }
+    alerts.sort_by_key(|alert| alert.severity != "critical");
+    alerts
+}
