@@ -1,6 +1,6 @@
 //! `townlet run --headless`: runs a town at full speed without a screen and prints a summary as text or JSON.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::config_sources::ConfigSources;
@@ -53,7 +53,9 @@ pub(super) fn run(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode>
         output::stderr!("{note}");
     }
     let started = Instant::now();
-    let bar = progress(from, until);
+    let bar = output::progress_bar(until, false, "{bar:30} tick {human_pos} of {human_len} · {per_sec} · {eta} left");
+    bar.set_position(from);
+    bar.reset_elapsed();
     let answers = run_script(&shard, script.as_ref(), until, &interrupted, &bar, args.json)?;
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
@@ -130,18 +132,6 @@ fn print_answer(answer: &Answer) -> std::io::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         printed => printed,
     }
-}
-
-fn progress(from: u64, until: u64) -> ProgressBar {
-    let bar = ProgressBar::new(until);
-    if !std::io::stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    let style = ProgressStyle::with_template("{bar:30} tick {human_pos} of {human_len} · {per_sec} · {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_position(from);
-    bar.reset_elapsed();
-    bar
 }
 
 /// Writes the lines of this run byte for byte, so that the copy can be verified. Under privacy mode the lines are redacted

@@ -150,7 +150,7 @@ pub(super) fn bytes(count: u64) -> String {
     }
 }
 
-/// A progress bar on standard error, for people; hidden on request and where standard error is no terminal.
+/// A progress bar on standard error, unless `hidden` or standard error is not a terminal.
 pub(super) fn progress_bar(length: u64, hidden: bool, template: &str) -> ProgressBar {
     let bar = ProgressBar::new(length);
     if hidden || !io::stderr().is_terminal() {

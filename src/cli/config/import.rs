@@ -1,6 +1,6 @@
 //! `townlet config import`: converts a configuration of the original program and reports what happened to each key.
 //!
-//! The conversion is in `townlet_town::config::import`. Existing files are not replaced. Rule: "Configuration files".
+//! The conversion is in `townlet_town::config::import`. Existing files are not replaced. Rule: "Configuration import".
 
 use std::path::{Path, PathBuf};
 

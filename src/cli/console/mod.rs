@@ -192,7 +192,7 @@ impl ConsoleClient {
         }
     }
 
-    /// From now on with this token, or without any.
+    /// Sets the token of later requests and reads the session again.
     fn renew_session(&mut self, token: Option<&str>) {
         let Ok(client) = self.client.clone().with_token(token) else { return };
         if let Ok(welcome) = self.runtime.block_on(client.welcome()) {
