@@ -1,3 +1,3 @@
-//! Townlet: the operator toolkit over towns of learning agents. The other crates of `src` do the work; `cli` joins them.
+//! The `townlet` command line over the other crates of this workspace.
 
 pub mod cli;

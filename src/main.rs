@@ -1,4 +1,4 @@
-//! The program: everything stands in `townlet::cli`.
+//! The `townlet` binary. See [`townlet::cli`].
 
 fn main() -> std::process::ExitCode {
     townlet::cli::main()

@@ -1,7 +1,6 @@
-//! `townlet audit`: is the log what was written, what does it say, and the same for other tools.
+//! `townlet audit`: verifies, shows and exports the audit log. Rules: "Audit log", "Privacy mode".
 //!
-//! Owns the telling; what the chain proves stands in `audit::verify`, what an export holds in `audit::export`. Changes
-//! nothing, but for a privacy key that a redacted export makes where there is none. Rule: "Audit log", "Privacy mode".
+//! Read-only, except that a redacted export creates a missing privacy key.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -10,11 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::ValueEnum;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{audit_tail, output};
+use super::{audit_tail, one_of, output};
 use townlet_audit::{Filter, Finding, Format, Record, Redact, Report, Verdict};
 use townlet_shard::Home;
 use townlet_shard::privacy::PrivacyFilter;
@@ -26,116 +24,96 @@ use townlet_wire::escape;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Subcommand,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
-    /// Checks that nothing was changed, moved, added or taken away
+enum Subcommand {
+    /// Check that no record was changed, moved, added or removed
     Verify {
-        /// A folder of logs, or a run's file in one
+        /// A log folder, or one log file of a run
         #[arg(required = true, value_name = "DIR|FILE")]
         paths: Vec<PathBuf>,
-        /// For a program: a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Shows the newest records, a line each
+    /// Show the newest records, one per line
     Tail {
-        /// The folder the shard keeps its files in
+        /// Home folder of the shard
         #[arg(long, value_name = "DIR", default_value = ".")]
         home: PathBuf,
-        /// How many
+        /// Number of records
         #[arg(short = 'n', value_name = "N", default_value_t = 20)]
         count: usize,
-        /// Goes on with new records until ctrl-c
+        /// Keep printing new records until ctrl-c
         #[arg(short, long)]
         follow: bool,
     },
-    /// Writes the records for other tools
+    /// Export records as JSON lines or CSV
     Export(Export),
 }
 
 #[derive(clap::Args, Debug)]
 struct Export {
-    /// The folder the shard keeps its files in
+    /// Home folder of the shard
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
-    /// Written at this time or later: 2026-03-01 or 2026-03-01T12:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    /// Only records from this time on, such as 2026-03-01 or 2026-03-01T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
-    /// Written before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    /// Only records before this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
-    /// By exactly this issuer
+    /// Only records of this issuer
     #[arg(long, value_name = "NAME")]
     issuer: Option<String>,
-    /// The command's name contains this
+    /// Only commands whose name contains TEXT
     #[arg(long, value_name = "TEXT")]
     command: Option<String>,
-    /// It ended so
-    #[arg(long)]
-    status: Option<StatusName>,
-    /// The form
-    #[arg(long, default_value = "jsonl")]
-    format: FormatName,
-    /// Residents by keyed hashes instead of names, as under `privacy on`; each record says that it is redacted
+    /// Only records with this outcome
+    #[arg(long, value_parser = one_of(&STATUSES))]
+    status: Option<Status>,
+    /// Output format
+    #[arg(long, default_value = "jsonl", value_parser = one_of(&FORMATS))]
+    format: Format,
+    /// Replace names of residents with keyed hashes, as under `privacy on`, and mark each record as redacted
     #[arg(long)]
     redact: bool,
-    /// Into this file instead of standard output; it is there whole or not at all
+    /// Write to FILE instead of standard output, all or nothing
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum StatusName {
-    /// Done
-    Ok,
-    /// Refused or failed
-    Error,
-    /// Only asked what would happen
-    #[value(name = "dry_run")]
-    DryRun,
-}
+static STATUSES: [(&str, Status); 3] = [("ok", Status::Ok), ("error", Status::Error), ("dry_run", Status::DryRun)];
+static FORMATS: [(&str, Format); 2] = [("jsonl", Format::Jsonl), ("csv", Format::Csv)];
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FormatName {
-    /// The lines as they stand in the log
-    Jsonl,
-    /// For spreadsheets
-    Csv,
-}
-
-/// A date means its first moment, UTC.
-fn time(text: &str) -> Result<Timestamp, String> {
+/// Parses a time; a date is its start in UTC.
+fn parse_time(text: &str) -> Result<Timestamp, String> {
     let moment = if text.contains(['T', 't', ' ']) { text.to_owned() } else { format!("{text}T00:00:00Z") };
-    moment.parse().map_err(|_| "write a date like 2026-03-01 or a time like 2026-03-01T12:00:00Z".to_owned())
+    moment.parse().map_err(|_| "expected a date such as 2026-03-01 or a time such as 2026-03-01T12:00:00Z".to_owned())
 }
 
-/// Runs it.
-///
-/// # Errors
-/// A folder or file that is not there or cannot be read.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.what {
-        What::Verify { paths, json } => verify(paths, *json),
-        What::Tail { home, count, follow } => audit_tail::tail(&console(home)?, *count, *follow),
-        What::Export(export) => write_out(export),
+    match &args.command {
+        Subcommand::Verify { paths, json } => verify(paths, *json),
+        Subcommand::Tail { home, count, follow } => audit_tail::tail(&audit_folder(home)?, *count, *follow),
+        Subcommand::Export(export) => export_records(export),
     }
 }
 
-fn console(home: &Path) -> Result<PathBuf> {
+fn audit_folder(home: &Path) -> Result<PathBuf> {
     let folder = Home::new(home).console();
     if !folder.is_dir() {
-        bail!("{}: there is no audit log; `--home` names another folder.", folder.display());
+        bail!("{}: no audit log. Name the shard's home with `--home`.", folder.display());
     }
     Ok(folder)
 }
 
 const VERDICTS: [(Verdict, &str, &str); 3] = [
-    (Verdict::Integrity, "integrity", "every line is byte for byte what was written"),
-    (Verdict::Continuity, "continuity", "every line follows the one before"),
-    (Verdict::Completeness, "completeness", "nothing was cut off or put beside"),
+    (Verdict::Integrity, "integrity", "every line is unchanged"),
+    (Verdict::Continuity, "continuity", "no line is missing or out of order"),
+    (Verdict::Completeness, "completeness", "nothing was cut off and no file was added"),
 ];
 
 fn verify(paths: &[PathBuf], json: bool) -> Result<ExitCode> {
@@ -149,7 +127,7 @@ fn verify(paths: &[PathBuf], json: bool) -> Result<ExitCode> {
                 VERDICTS.iter().map(|row| (row.1.to_owned(), report.holds(row.0).into())).collect();
             rows.push(json!({ "path": path.to_string_lossy(), "passed": report.passed(), "verdicts": verdicts, "report": report }));
         } else {
-            tell(path, &report)?;
+            print_report(path, &report)?;
         }
     }
     if json {
@@ -158,31 +136,31 @@ fn verify(paths: &[PathBuf], json: bool) -> Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::from(super::EXIT_CHECK_FAILED) })
 }
 
-/// The report on a folder, or on the one run that a file belongs to.
+/// The report on a folder, or on the run of a file.
 fn report(path: &Path) -> Result<Report> {
     let name = || path.display().to_string();
     if path.is_dir() {
         let report = townlet_audit::verify(path).with_context(name)?;
         if report.runs.is_empty() {
-            bail!("{}: the folder holds no audit log.", name());
+            bail!("{}: the folder contains no audit log.", name());
         }
         return Ok(report);
     }
-    std::fs::metadata(path).map_err(|error| output::unreadable(path, &error))?;
+    std::fs::metadata(path).map_err(|error| output::read_error(path, &error))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let run = run_of(path).ok_or_else(|| {
-        anyhow!("{}: it is no file of an audit log, which is called `<run>-0001.jsonl` or `<run>.head`.", name())
+    let run = run_id_of(path).ok_or_else(|| {
+        anyhow!("{}: not an audit log file. These are named `<run>-0001.jsonl` or `<run>.head`.", name())
     })?;
     let mut report = townlet_audit::verify(folder).with_context(|| folder.display().to_string())?;
     report.runs.retain(|found| found.run_id == run);
     report.unknown_files.clear();
     if report.runs.is_empty() {
-        bail!("{}: the folder holds no run `{}`.", name(), escape(&run));
+        bail!("{}: the folder contains no run `{}`.", name(), escape(&run));
     }
     Ok(report)
 }
 
-fn run_of(path: &Path) -> Option<String> {
+fn run_id_of(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let run = match name.strip_suffix(".head") {
         Some(run) => run,
@@ -191,7 +169,7 @@ fn run_of(path: &Path) -> Option<String> {
     Some(run.to_owned())
 }
 
-fn tell(path: &Path, report: &Report) -> Result<()> {
+fn print_report(path: &Path, report: &Report) -> Result<()> {
     let records: u64 = report.runs.iter().map(|run| run.records).sum();
     output::line(&format!(
         "{}: {}, {}",
@@ -202,18 +180,18 @@ fn tell(path: &Path, report: &Report) -> Result<()> {
     let mut rows = Vec::new();
     for (verdict, name, meaning) in VERDICTS {
         let against = report.findings().filter(|finding| finding.verdict == verdict).count();
-        let word = if against == 0 { "holds".to_owned() } else { format!("FAILED ({against})") };
+        let word = if against == 0 { "passed".to_owned() } else { format!("FAILED ({against})") };
         rows.push([format!("  {name}"), word, meaning.to_owned()]);
     }
     output::print(&output::columns(&rows))?;
     for finding in report.findings() {
-        output::line(&format!("  {}", escape(&shown(finding))))?;
+        output::line(&format!("  {}", escape(&describe(finding))))?;
     }
     for run in &report.runs {
         for open in &run.open {
-            let says =
+            let note =
                 format!("{}:{}: `{}` by {} has no outcome yet.", open.file, open.line, open.command, open.issuer);
-            output::line(&format!("  note: {}", escape(&says)))?;
+            output::line(&format!("  note: {}", escape(&note)))?;
         }
         for note in &run.notes {
             output::line(&format!("  note: {}", escape(note)))?;
@@ -222,51 +200,43 @@ fn tell(path: &Path, report: &Report) -> Result<()> {
     Ok(())
 }
 
-fn shown(finding: &Finding) -> String {
+fn describe(finding: &Finding) -> String {
     if finding.line == 0 { format!("{}: {}", finding.file, finding.message) } else { finding.to_string() }
 }
 
-fn write_out(export: &Export) -> Result<ExitCode> {
-    let folder = console(&export.home)?;
+fn export_records(export: &Export) -> Result<ExitCode> {
+    let folder = audit_folder(&export.home)?;
     let filter = Filter {
         since: export.since,
         until: export.until,
         issuer: export.issuer.clone(),
         command: export.command.clone(),
-        status: export.status.map(|status| match status {
-            StatusName::Ok => Status::Ok,
-            StatusName::Error => Status::Error,
-            StatusName::DryRun => Status::DryRun,
-        }),
+        status: export.status,
     };
-    let format = match export.format {
-        FormatName::Jsonl => Format::Jsonl,
-        FormatName::Csv => Format::Csv,
-    };
-    let names = if export.redact { keys(&export.home, &folder)? } else { BTreeMap::new() };
-    // A shard whose first record came since is hidden too, under a key of nobody's.
+    let names = if export.redact { privacy_filters(&export.home, &folder)? } else { BTreeMap::new() };
+    // A shard that appeared since is redacted with an empty filter.
     let hide = |record: &mut Record| names.get(&record.shard).unwrap_or(&PrivacyFilter::default()).redact(record);
     let redact: Option<Redact<'_>> = if export.redact { Some(&hide) } else { None };
     let exported = if let Some(path) = &export.out {
-        into_file(path, |out| townlet_audit::export(&folder, &filter, format, redact, out))?
+        write_atomically(path, |out| townlet_audit::export(&folder, &filter, export.format, redact, out))?
     } else {
         let mut text = Vec::new();
-        let exported = townlet_audit::export(&folder, &filter, format, redact, &mut text)?;
+        let exported = townlet_audit::export(&folder, &filter, export.format, redact, &mut text)?;
         output::print(&String::from_utf8_lossy(&text))?;
         exported
     };
     for finding in &exported.damaged {
-        output::stderr!("left out: {}", escape(&shown(finding)));
+        output::stderr!("left out: {}", escape(&describe(finding)));
     }
     let into = export.out.as_ref().map(|path| format!(" into {}", path.display())).unwrap_or_default();
     output::stderr!("{} records written{into}, {} damaged lines left out.", exported.records, exported.damaged.len());
     Ok(if exported.damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(super::EXIT_CHECK_FAILED) })
 }
 
-/// By shard, what its residents are called outside; of every shard that wrote into the log.
-fn keys(home: &Path, console: &Path) -> Result<BTreeMap<String, PrivacyFilter>> {
+/// The privacy filter of each shard that wrote into the log.
+fn privacy_filters(home: &Path, folder: &Path) -> Result<BTreeMap<String, PrivacyFilter>> {
     let mut shards = BTreeSet::new();
-    townlet_audit::records(console, |_, _, record| {
+    townlet_audit::records(folder, |_, _, record| {
         shards.extend(record.ok().map(|record| record.shard));
         Ok(())
     })?;
@@ -278,22 +248,22 @@ fn keys(home: &Path, console: &Path) -> Result<BTreeMap<String, PrivacyFilter>> 
     shards.into_iter().map(names).collect()
 }
 
-/// Writes beside the file and renames, so that its name never holds half an export; a file that is there stays as it is.
-fn into_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<T>) -> Result<T> {
-    output::is_free(path)?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    let beside = PathBuf::from(beside);
-    let written = File::create(&beside).and_then(|file| {
+/// Writes to a temporary file and renames it, so that `path` never contains half an export.
+fn write_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<T>) -> Result<T> {
+    output::require_new_file(path)?;
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".part");
+    let partial = PathBuf::from(partial);
+    let written = File::create(&partial).and_then(|file| {
         let mut out = BufWriter::new(file);
         let done = write(&mut out)?;
         out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&beside, path)?;
+        std::fs::rename(&partial, path)?;
         Ok(done)
     });
     if written.is_err() {
-        // It is ours alone; that it may not even exist is no second error.
-        drop(std::fs::remove_file(&beside));
+        // The file may not exist, so an error here is ignored.
+        drop(std::fs::remove_file(&partial));
     }
     written.with_context(|| path.display().to_string())
 }

@@ -1,7 +1,6 @@
-//! `townlet audit tail`: the newest records of a folder of logs, and the new ones as they come.
+//! `townlet audit tail`: prints the newest records of a log folder and follows new ones.
 //!
-//! Owns how far each file has been read. Whether the chain is whole is `audit verify`'s question; a line that does not
-//! hold by itself is shown as damaged, never as a record.
+//! Checks each line by itself and marks damaged ones. It does not verify the chain; `audit verify` does.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,14 +19,14 @@ use townlet_audit::Record;
 use townlet_wire::escape;
 use townlet_wire::telemetry::AuditRow;
 
-/// How often the files are looked at.
-const POLL: Duration = Duration::from_millis(250);
+/// Interval at which the files are checked.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Prints the newest `count` records, then, when asked to, every new one until interrupted.
+/// Prints the newest `count` records and, with `follow`, every new one until interrupted.
 pub(super) fn tail(folder: &Path, count: usize, follow: bool) -> Result<ExitCode> {
     let mut follower = Follower::default();
     let mut newest = follower.read(folder).with_context(|| folder.display().to_string())?;
-    // All times have one length, so their order is that of the text; the sort keeps each file's order.
+    // Timestamps have equal length, so they sort as text. The stable sort keeps the order within a file.
     newest.sort_by(|a, b| a.0.cmp(&b.0));
     for (_, line) in newest.iter().skip(newest.len().saturating_sub(count)) {
         output::line(line)?;
@@ -37,28 +36,28 @@ pub(super) fn tail(folder: &Path, count: usize, follow: bool) -> Result<ExitCode
     }
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("signals")?;
+        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("cannot handle signals")?;
     }
     while !interrupted.load(Ordering::Relaxed) {
-        if output::is_gone() {
+        if output::stdout_closed() {
             return Ok(ExitCode::SUCCESS);
         }
         for (_, line) in follower.read(folder).with_context(|| folder.display().to_string())? {
             output::line(&line)?;
         }
-        std::thread::sleep(POLL);
+        std::thread::sleep(POLL_INTERVAL);
     }
     Ok(ExitCode::from(super::EXIT_INTERRUPTED))
 }
 
-/// How far each file has been read: bytes and lines.
+/// Bytes and lines read of each file.
 #[derive(Default)]
 struct Follower {
     read: BTreeMap<PathBuf, (u64, u64)>,
 }
 
 impl Follower {
-    /// The whole lines that are new, each with its time and as it is shown. A piece without its newline waits.
+    /// New complete lines, each with its timestamp and its printed form. A line without its newline is read later.
     fn read(&mut self, folder: &Path) -> io::Result<Vec<(String, String)>> {
         let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?
             .filter_map(|entry| Some(entry.ok()?.path()))
@@ -69,7 +68,7 @@ impl Follower {
         for path in files {
             let (bytes, number) = self.read.entry(path.clone()).or_default();
             let mut file = File::open(&path)?;
-            // Shorter than what was read: it was replaced, which is worth starting over.
+            // The file is shorter than before, so it was replaced: start over.
             if file.metadata()?.len() < *bytes {
                 (*bytes, *number) = (0, 0);
             }
@@ -81,7 +80,7 @@ impl Follower {
                 *number += 1;
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 lines.push(match Record::parse(&line) {
-                    Ok(record) => (record.ts.clone(), shown(&record.row())),
+                    Ok(record) => (record.ts.clone(), format_row(&record.row())),
                     Err(why) => (String::new(), escape(&format!("DAMAGED  {name}:{number}: {why}"))),
                 });
                 line.clear();
@@ -91,8 +90,8 @@ impl Follower {
     }
 }
 
-/// A record as one line: when, at which tick, who as what, what, how it ended.
-fn shown(row: &AuditRow) -> String {
+/// A record as a line: time, tick, issuer, role, command, stage, status.
+fn format_row(row: &AuditRow) -> String {
     let mut command = row.command.clone();
     for (name, value) in row.args.as_object().into_iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);

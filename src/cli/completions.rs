@@ -1,6 +1,4 @@
-//! `townlet completions`: what a shell needs to complete this program's command line.
-//!
-//! Made from the command line's own definition; nothing is listed here.
+//! `townlet completions`: shell completion scripts, generated from the definition of the command line.
 
 use std::process::ExitCode;
 
@@ -12,14 +10,10 @@ use super::output;
 /// `townlet completions`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// For which shell
+    /// Shell
     shell: Shell,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// When standard output cannot be written.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut super::command(), "townlet", &mut script);

@@ -1,19 +1,18 @@
-//! From files, environment and flags to the texts a town is made of. The shipped ones are inside the program.
+//! Loads the configuration from file, environment and flags, and the files that it names.
 //!
-//! Owns where things are looked for. A name in a configuration is relative to the folder of configurations: the file's
-//! own folder, one of the folders above it, or what is shipped.
+//! A file name in a configuration is relative to the folder of the configuration file or a folder above it. Shipped files
+//! are built in.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use townlet_town::Sources;
 use townlet_town::config::{ConfigErrors, ENVIRONMENT_PREFIX, Layers, Loaded, PerturbationFile, load as load_config};
 
-use super::ConfigArgs;
+use super::{ConfigArgs, output};
 use townlet_shard::{ConfigFiles, ConfigReloader};
 
-/// Shipped files by the name a configuration uses.
+/// Built-in files by name.
 const SHIPPED: [(&str, &str); 9] = [
     ("towns/default.txt", include_str!("../../configs/towns/default.txt")),
     ("towns/backlog.txt", include_str!("../../configs/towns/backlog.txt")),
@@ -26,29 +25,26 @@ const SHIPPED: [(&str, &str); 9] = [
     ("perturbations/price_spike.yaml", include_str!("../../configs/perturbations/price_spike.yaml")),
 ];
 
-/// Most bytes read of one file.
+/// Maximum size of a file, in bytes.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Folders above the configuration file in which a name is looked for.
+/// Number of folders searched, from that of the configuration file upwards.
 const LEVELS: usize = 3;
 
-/// What a shard is started from.
+/// The input from which a shard starts.
 #[derive(Debug)]
 pub(super) struct ConfigSources {
-    /// The checked configuration with the origin of every value.
+    /// The validated configuration with the origin of every value.
     pub(super) loaded: Loaded,
-    /// What the town is made of.
+    /// Configuration and named files of the town.
     pub(super) sources: Sources,
-    /// The files it came from; nothing when all is inside the program.
+    /// Files read from disk.
     files: Vec<String>,
-    /// How all of it is read again.
+    /// Reads everything again, for `reload_config`.
     pub(super) reloader: Option<ConfigReloader>,
 }
 
-/// Reads and checks everything; nothing is written.
-///
-/// # Errors
-/// Where, what, and what would be right.
+/// Reads and validates the configuration and the files that it names.
 pub(super) fn load(args: &ConfigArgs, flags: Vec<(String, String)>) -> anyhow::Result<ConfigSources> {
     let file = args.config.as_deref().map(read_file).transpose()?;
     let mut environment = Vec::new();
@@ -56,19 +52,19 @@ pub(super) fn load(args: &ConfigArgs, flags: Vec<(String, String)>) -> anyhow::R
         let Ok(name) = name.into_string() else { continue };
         match value.into_string() {
             Ok(value) => environment.push((name, value)),
-            Err(_) if name.starts_with(ENVIRONMENT_PREFIX) => bail!("{name}: its value is not text in UTF-8."),
+            Err(_) if name.starts_with(ENVIRONMENT_PREFIX) => bail!("{name}: the value is not UTF-8 text."),
             Err(_) => {}
         }
     }
     let mut all = args.settings.clone();
     all.extend(flags.iter().cloned());
-    let texts = assemble(&Layers { file, environment, flags: all }, args.config.as_deref())?;
+    let input = assemble(&Layers { file, environment, flags: all }, args.config.as_deref())?;
     let args = args.clone();
     let reloader = ConfigReloader::new(move || reloader(&args, flags.clone()));
-    Ok(ConfigSources { reloader: Some(reloader), ..texts })
+    Ok(ConfigSources { reloader: Some(reloader), ..input })
 }
 
-/// The same once more; what is wrong is said in a line, as an answer has it.
+/// Reads everything again. Errors are joined into one line for an answer.
 fn reloader(args: &ConfigArgs, flags: Vec<(String, String)>) -> Result<ConfigFiles, String> {
     let one_line = |error: anyhow::Error| match error.downcast_ref::<ConfigErrors>() {
         Some(errors) => errors.one_line(),
@@ -78,10 +74,7 @@ fn reloader(args: &ConfigArgs, flags: Vec<(String, String)>) -> Result<ConfigFil
     Ok(ConfigFiles { sources, files, warnings: loaded.warnings })
 }
 
-/// A configuration inside the program, whatever the surroundings say.
-///
-/// # Errors
-/// What it names and is not shipped.
+/// Loads a built-in configuration, independent of environment and flags.
 pub(super) fn shipped(name: &str, text: &str) -> anyhow::Result<ConfigSources> {
     assemble(&Layers { file: Some((name.into(), text.into())), ..Layers::default() }, None)
 }
@@ -103,35 +96,21 @@ fn assemble(layers: &Layers, folder: Option<&Path>) -> anyhow::Result<ConfigSour
     Ok(ConfigSources { loaded, sources, files, reloader: None })
 }
 
-/// A text file, by its name, bounded.
-///
-/// # Errors
-/// That it is not there, not text, or too long.
+/// Reads a text file. Returns its name and content.
 pub(super) fn read_file(path: &Path) -> anyhow::Result<(String, String)> {
-    let name = path.display().to_string();
-    let mut text = String::new();
-    let read = townlet_files::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text));
-    let size = read.map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => anyhow::anyhow!("{name}: there is no such file. Give the path of a YAML file."),
-        std::io::ErrorKind::InvalidData => anyhow::anyhow!("{name}: it is not text in UTF-8."),
-        _ => anyhow::anyhow!("{name}: {error}"),
-    })?;
-    if size as u64 > MAX_BYTES {
-        bail!("{name}: it has more than {MAX_BYTES} bytes, which no configuration or plan needs.");
-    }
-    Ok((name, text))
+    Ok((path.display().to_string(), output::read_text(path, MAX_BYTES)?))
 }
 
-/// A text by the name of its file, and whether that is a file and not inside the program.
+/// A file with its name, and whether it is on disk rather than built in.
 struct Found {
     text: (String, String),
     on_disk: bool,
 }
 
 fn find(config: Option<&Path>, name: &str, key: &str) -> anyhow::Result<Found> {
-    let mut looked: Vec<PathBuf> = Vec::new();
+    let mut searched: Vec<PathBuf> = Vec::new();
     let read = |path: &Path| {
-        let text = read_file(path).with_context(|| format!("{key}: `{name}` cannot be read."))?;
+        let text = read_file(path).with_context(|| format!("{key}: cannot read `{name}`."))?;
         anyhow::Ok(Found { text, on_disk: true })
     };
     if Path::new(name).is_absolute() {
@@ -142,16 +121,20 @@ fn find(config: Option<&Path>, name: &str, key: &str) -> anyhow::Result<Found> {
         if path.exists() {
             return read(&path);
         }
-        looked.push(path);
+        searched.push(path);
     }
     if let Some((name, text)) = SHIPPED.iter().find(|row| row.0 == name) {
         return Ok(Found { text: ((*name).to_owned(), (*text).to_owned()), on_disk: false });
     }
     let shipped: Vec<&str> = SHIPPED.iter().map(|row| row.0).collect();
-    let looked: Vec<String> = looked.iter().map(|path| path.display().to_string()).collect();
+    let searched: Vec<String> = searched.iter().map(|path| path.display().to_string()).collect();
     bail!(
-        "{key}: there is no `{name}`.\n  looked for: {}\n  shipped: {}",
-        if looked.is_empty() { String::from("nothing, as no --config was given") } else { looked.join(", ") },
+        "{key}: no file `{name}`.\n  searched: {}\n  built in: {}",
+        if searched.is_empty() {
+            String::from("only built-in files, because --config is not set")
+        } else {
+            searched.join(", ")
+        },
         shipped.join(", ")
     )
 }

@@ -1,6 +1,6 @@
-//! `townlet run --headless`: a town in batch, with a progress bar for people and one JSON object for programs.
+//! `townlet run --headless`: runs a town at full speed without a screen and prints a summary as text or JSON.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,43 +8,44 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::config_sources::ConfigSources;
-use super::run::{Args, launch};
+use super::run::{Args, Pace, launch};
 use super::script::Script;
 use super::{EXIT_CHECK_FAILED, EXIT_FAILED, EXIT_INTERRUPTED, output};
-use townlet_shard::Handle;
 use townlet_shard::privacy::PrivacyFilter;
+use townlet_shard::{Handle, Speed};
 use townlet_wire::escape;
 use townlet_wire::telemetry::Snapshot;
 use townlet_wire::{Answer, Status};
 
-/// Days a batch runs unless told otherwise.
+/// Default number of days.
 const DEFAULT_DAYS: u64 = 10;
 
-/// Runs a batch.
-pub(super) fn run(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode> {
-    let day = u64::from(texts.loaded.config.time.ticks_per_day);
-    let warnings = texts.loaded.warnings.clone();
-    // A new run's script is checked before anything is written; a resumed one's once it is known where it goes on.
+pub(super) fn run(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
+    let day = u64::from(input.loaded.config.time.ticks_per_day);
+    let warnings = input.loaded.warnings.clone();
+    // The script of a new run is checked before anything is written, that of a resumed run when its start tick is known.
     let limit = |from: u64| args.tick_limit.unwrap_or(from + args.days.unwrap_or(DEFAULT_DAYS) * day);
-    let load = |from: u64| {
-        args.script.as_deref().map(|path| Script::load(path, args.role.into(), from, limit(from))).transpose()
-    };
-    let mut script = if args.resume.is_none() { load(0)? } else { None };
-    writable(args.export_audit.as_deref())?;
+    let load =
+        |from: u64| args.script.as_deref().map(|path| Script::load(path, args.role, from, limit(from))).transpose();
+    let mut script = if args.launch.resume.is_none() { load(0)? } else { None };
+    if let Some(path) = &args.export_audit {
+        output::require_new_file(path).context("--export-audit")?;
+    }
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("signals cannot be watched")?;
+        signal_hook::flag::register(signal, Arc::clone(&interrupted)).context("cannot handle signals")?;
     }
-    let shard = launch(args.wanted(), texts)?;
+    let pace = Pace { speed: Speed::Max, paused: false, headless: true };
+    let shard = launch(&args.launch, pace, input)?;
     let from = shard.tick();
     let until = limit(from);
-    if args.resume.is_some() {
+    if args.launch.resume.is_some() {
         if until < from {
-            bail!("{} is at tick {from} already, past the limit of {until}.", shard.run_id);
+            bail!("{} is already at tick {from}, past the limit of {until}.", shard.run_id);
         }
         script = load(from)?;
     }
@@ -52,8 +53,10 @@ pub(super) fn run(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode>
         output::stderr!("{note}");
     }
     let started = Instant::now();
-    let bar = progress(from, until);
-    let answers = drive(&shard, script.as_ref(), until, &interrupted, &bar, args.json)?;
+    let bar = output::progress_bar(until, false, "{bar:30} tick {human_pos} of {human_len} · {per_sec} · {eta} left");
+    bar.set_position(from);
+    bar.reset_elapsed();
+    let answers = run_script(&shard, script.as_ref(), until, &interrupted, &bar, args.json)?;
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
     let view = shard.view();
@@ -62,7 +65,7 @@ pub(super) fn run(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode>
         (Some((view, digest)), Ok(stopped)) => (view, digest, stopped),
         (_, stopped) => {
             let why = stopped.err().unwrap_or_default();
-            output::stderr!("townlet: {} at tick {}: not everything could be saved: {why}", shard.run_id, shard.tick());
+            output::stderr!("townlet: {} at tick {}: saving failed: {why}", shard.run_id, shard.tick());
             return Ok(ExitCode::from(EXIT_FAILED));
         }
     };
@@ -81,15 +84,15 @@ pub(super) fn run(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode>
     }
     Ok(if interrupted {
         ExitCode::from(EXIT_INTERRUPTED)
-    } else if args.strict && report.fell_short() {
+    } else if args.strict && report.check_failed() {
         ExitCode::from(EXIT_CHECK_FAILED)
     } else {
         ExitCode::SUCCESS
     })
 }
 
-/// Runs to each of the script's ticks in turn, sends what is due there, and then to the end.
-fn drive(
+/// Runs the town to `until` and sends the commands of the script at their ticks.
+fn run_script(
     shard: &Handle,
     script: Option<&Script>,
     until: u64,
@@ -97,14 +100,14 @@ fn drive(
     bar: &ProgressBar,
     quiet: bool,
 ) -> anyhow::Result<Vec<Answer>> {
-    let go_on = |tick: u64| {
+    let keep_going = |tick: u64| {
         bar.set_position(tick);
         !interrupted.load(Ordering::Relaxed)
     };
     let mut answers = Vec::new();
     let session = script.map(|script| script.session(shard));
     for ((tick, line), session) in script.iter().flat_map(|script| &script.lines).zip(session.into_iter().cycle()) {
-        if shard.run_to(*tick, go_on) != Some(*tick) {
+        if shard.run_to(*tick, keep_going) != Some(*tick) {
             return Ok(answers);
         }
         let Some(answer) = line.send(shard, session) else { break };
@@ -113,11 +116,11 @@ fn drive(
         }
         answers.push(answer);
     }
-    shard.run_to(until, go_on);
+    shard.run_to(until, keep_going);
     Ok(answers)
 }
 
-/// An answer on its line as soon as it is there: what stands here has been acknowledged.
+/// Prints an answer at once, so that a printed command is an acknowledged one.
 fn print_answer(answer: &Answer) -> std::io::Result<()> {
     let sign = if answer.status == Status::Error { '✗' } else { '✓' };
     let again = if answer.replayed { " (replayed)" } else { "" };
@@ -125,36 +128,14 @@ fn print_answer(answer: &Answer) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let printed = writeln!(out, "{sign} tick {:>6}  {line}  {summary}{again}  {}", answer.tick, escape(&answer.cmd_id));
     match printed.and_then(|()| out.flush()) {
-        // Whoever read along has gone; the run goes on to its end all the same.
+        // The run continues without a reader.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         printed => printed,
     }
 }
 
-fn progress(from: u64, until: u64) -> ProgressBar {
-    let bar = ProgressBar::new(until);
-    if !std::io::stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    let style = ProgressStyle::with_template("{bar:30} tick {human_pos} of {human_len} · {per_sec} · {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_position(from);
-    bar.reset_elapsed();
-    bar
-}
-
-/// Whether a file can be made there, said before the town runs for an hour.
-fn writable(path: Option<&Path>) -> anyhow::Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if path.is_dir() || !folder.is_dir() {
-        bail!("--export-audit {}: name a file in a folder that exists.", path.display());
-    }
-    output::is_free(path).context("--export-audit")
-}
-
-/// This run's lines, byte for byte, so that the chain can be checked wherever they are taken; under privacy redacted, and
-/// each line says so.
+/// Writes the lines of this run byte for byte, so that the copy can be verified. Under privacy mode the lines are redacted
+/// and marked as such.
 fn export(shard: &Handle, path: &Path, names: &PrivacyFilter) -> anyhow::Result<()> {
     let prefix = format!("{}-", shard.run_id);
     let folder = shard.home().console();
@@ -184,7 +165,7 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    fn fell_short(&self) -> bool {
+    fn check_failed(&self) -> bool {
         self.view.kpis.iter().any(|kpi| kpi.verdict == "missed")
             || self.view.alerts.iter().any(|alert| alert.severity == "critical")
             || self.answers.iter().any(|answer| answer.status == Status::Error)
@@ -217,7 +198,7 @@ impl Report<'_> {
             "script": self.answers,
             "learning": { "state": view.learning.state, "run": view.learning.run, "detail": view.learning.detail,
                           "checkpoint": view.learning.checkpoint, "row": view.learning.history.last() },
-            "fell_short": self.fell_short(),
+            "fell_short": self.check_failed(),
             "ticks_per_second": self.ticks_per_second().round(),
             "seconds": self.seconds,
             "snapshot": self.snapshot,
@@ -241,7 +222,7 @@ impl Report<'_> {
         writeln!(out)?;
         writeln!(out, "  {:<24} {:>10}  {:<14} verdict", "KPI", "value", "target")?;
         for kpi in &view.kpis {
-            let value = kpi.value.map_or_else(|| "–".to_owned(), |value| figure(value, &kpi.unit));
+            let value = kpi.value.map_or_else(|| "–".to_owned(), |value| format_kpi(value, &kpi.unit));
             let (sign, words) = match kpi.verdict.as_str() {
                 "met" => ('✓', "met".to_owned()),
                 "missed" => ('✗', "missed".to_owned()),
@@ -249,7 +230,7 @@ impl Report<'_> {
             };
             writeln!(out, "{sign} {:<24} {value:>10}  {:<14} {words}", kpi.title, kpi.target)?;
         }
-        let windows: String = view.stability.windows.iter().map(|window| letter(&window.verdict)).collect();
+        let windows: String = view.stability.windows.iter().map(|window| verdict_letter(&window.verdict)).collect();
         let employment = &view.employment;
         writeln!(out)?;
         writeln!(out, "  stability windows  {windows} (G green, R red, · inconclusive)")?;
@@ -276,8 +257,8 @@ impl Report<'_> {
     }
 }
 
-/// A KPI as a person reads it.
-pub(super) fn figure(value: f64, unit: &str) -> String {
+/// A KPI value with its unit.
+pub(super) fn format_kpi(value: f64, unit: &str) -> String {
     match unit {
         "ratio" => format!("{:.1} %", value * 100.0),
         "days" => format!("{value:.1} days"),
@@ -285,7 +266,7 @@ pub(super) fn figure(value: f64, unit: &str) -> String {
     }
 }
 
-fn letter(verdict: &str) -> char {
+fn verdict_letter(verdict: &str) -> char {
     match verdict {
         "green" => 'G',
         "red" => 'R',

@@ -1,12 +1,11 @@
-//! `townlet incident`: a bundle of everything that explains what happened to a run, and the incidents of a home.
+//! `townlet incident`: creates evidence bundles and lists incidents. Rule: "Incidents".
 //!
-//! Owns the telling; what goes in stands in `shard::incident`. Works from files, so also on a shard that is dead. Rule:
-//! "Incidents".
+//! Works from files, so also for a crashed shard. The content of a bundle is defined in `townlet_shard::incident`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use serde_json::json;
 
 use super::output;
@@ -18,19 +17,19 @@ use townlet_wire::escape;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Subcommand,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
-    /// Packs what there is of a run: logs, journal, snapshot, the command that replays it; says what could not be had
+enum Subcommand {
+    /// Bundle the logs, journal and snapshot of a run with a command to replay it; report missing parts
     Bundle(Bundle),
-    /// Lists the incidents of a home, oldest first
+    /// List the incidents of a home, oldest first
     List {
-        /// The folder the shard keeps its files in
+        /// Home folder of the shard
         #[arg(long, value_name = "DIR", default_value = ".")]
         home: PathBuf,
-        /// For a program: a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
@@ -38,31 +37,27 @@ enum What {
 
 #[derive(clap::Args, Debug)]
 struct Bundle {
-    /// The folder the shard keeps its files in
+    /// Home folder of the shard
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
-    /// The newest run of this shard; without it, the newest of all
+    /// Bundle the newest run of this shard [default: the newest run of all shards]
     #[arg(long, value_name = "NAME", conflicts_with = "run")]
     shard: Option<String>,
-    /// This run
+    /// Bundle this run
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
-    /// Into this file, and no note; otherwise into `ops/incidents` of the home
+    /// Write the bundle to FILE, without a note [default: a new folder in ops/incidents of the home]
     #[arg(long, value_name = "FILE.tar.zst")]
     output: Option<PathBuf>,
-    /// For a program: one JSON object
+    /// Print a JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// A home without such a run, or a file that cannot be written.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.what {
-        What::Bundle(args) => bundle(args)?,
-        What::List { home, json } => list(&Home::new(home), *json)?,
+    match &args.command {
+        Subcommand::Bundle(args) => bundle(args)?,
+        Subcommand::List { home, json } => list(&Home::new(home), *json)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -70,10 +65,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 fn bundle(args: &Bundle) -> Result<()> {
     let home = Home::new(&args.home);
     if let Some(path) = &args.output {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if path.exists() || !folder.is_dir() {
-            bail!("--output {}: name a new file in a folder that exists.", path.display());
-        }
+        output::require_new_file(path).context("--output")?;
     }
     let (run_id, root) =
         incident::find(&home, args.shard.as_deref(), args.run.as_deref()).map_err(|why| anyhow!(why))?;
@@ -84,23 +76,20 @@ fn bundle(args: &Bundle) -> Result<()> {
     let path = if args.output.is_some() { PathBuf::from(&made.bundle) } else { args.home.join(&made.bundle) };
     output::line(&format!("{}: {}, {}", escape(&made.run_id), path.display(), output::bytes(made.bytes)))?;
     if let Some((tick, digest)) = &made.replay {
-        output::line(&format!("its replay.tlj must reach tick {tick}, digest {digest}: `townlet replay replay.tlj`"))?;
+        output::line(&format!("verify with `townlet replay replay.tlj`: tick {tick}, digest {digest}"))?;
     }
     for item in &made.missing {
-        output::line(&format!("not in it: {}", escape(item)))?;
+        output::line(&format!("missing: {}", escape(item)))?;
     }
     Ok(())
 }
 
 fn list(home: &Home, json: bool) -> Result<()> {
-    output::is_folder(home.folder())?;
+    output::require_home(home.folder())?;
     let (kept, unread) = (incident::kept(home), incident::unread(home));
     for (folder, why) in &unread {
         let folder = escape(&folder.display().to_string());
-        output::stderr!(
-            "{folder}: the incident's record cannot be read; its note and bundle may be whole. {}",
-            escape(why)
-        );
+        output::stderr!("{folder}: cannot read the incident's record; note and bundle may be intact. {}", escape(why));
     }
     if json {
         return output::json(&json!(kept));
@@ -109,14 +98,14 @@ fn list(home: &Home, json: bool) -> Result<()> {
         return output::line(&format!("{}: no incidents.", home.incidents().display()));
     }
     let row = |it: &Incident| {
-        let bundle = if home.folder().join(&it.bundle).exists() { output::bytes(it.bytes) } else { "gone".into() };
+        let bundle = if home.folder().join(&it.bundle).exists() { output::bytes(it.bytes) } else { "deleted".into() };
         [it.id.clone(), it.kind.tag(), it.run_id.clone(), bundle, it.headline.clone()]
     };
-    let head = ["id", "tag", "run", "bundle", "what"].map(str::to_owned);
-    let lost = unread.iter().map(|(folder, _)| {
+    let head = ["id", "tag", "run", "bundle", "headline"].map(str::to_owned);
+    let unreadable = unread.iter().map(|(folder, _)| {
         let id = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        [id, "?".into(), String::new(), String::new(), "its record cannot be read".into()]
+        [id, "?".into(), String::new(), String::new(), "record cannot be read".into()]
     });
-    let rows: Vec<_> = std::iter::once(head).chain(kept.iter().map(row)).chain(lost).collect();
+    let rows: Vec<_> = std::iter::once(head).chain(kept.iter().map(row)).chain(unreadable).collect();
     output::print(&output::columns(&rows))
 }

@@ -1,7 +1,7 @@
-//! The command line: one file a subcommand, and the one place where errors become exit statuses.
+//! The command line: one file per subcommand, and the mapping of errors to exit statuses.
 //!
-//! The only room that knows all the others. Exit status: 0 fine, 1 a check fell short, 2 bad input, 3 the
-//! town broke off, could not be saved or was not reached, 130 interrupted.
+//! Exit status: 0 success, 1 a check failed, 2 invalid input, 3 the town stopped with an error, could not be saved or was
+//! not reached, 130 interrupted.
 
 mod audit;
 mod audit_tail;
@@ -34,12 +34,13 @@ mod user_config;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use townlet_wire::escape;
 
 /// Run, watch and operate towns of learning agents.
 ///
-/// Without a subcommand the embedded default town opens in the terminal; with `--headless` it runs in batch.
+/// Without a subcommand, townlet runs the built-in default town in the terminal.
 #[derive(Parser, Debug)]
 #[command(name = "townlet", version, about, max_term_width = 100, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -51,82 +52,82 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Runs a town: in the terminal, or in batch with `--headless`
+    /// Run a town in the terminal, or without one with `--headless`
     Run(run::Args),
-    /// Runs a town without a screen and serves it to other programs
+    /// Run a town without a screen and serve it over the network
     Serve(serve::Args),
-    /// Watches and operates one shard or several over the network
+    /// Open the terminal interface on one or more shards over the network
     Observe(observe::Args),
-    /// Sends commands to a shard over the network
+    /// Send commands to a shard over the network
     Console(console::Args),
-    /// Checks, shows and compares configurations
+    /// Check, show and compare configurations
     Config(config::Args),
-    /// Verifies, shows and exports the audit log
+    /// Verify, show and export the audit log
     Audit(audit::Args),
-    /// Rebuilds a run from its journal and checks every digest
+    /// Replay a run from its journal and verify every digest
     Replay(replay::Args),
-    /// Checks what must hold before a promotion, a line a check
+    /// Check the preconditions of a promotion
     Preflight(preflight::Args),
-    /// Tries the checklist before a demonstration on throw-away towns, a line a point
+    /// Run the demonstration checklist on temporary towns
     Rehearse(rehearse::Args),
-    /// Packs everything that explains what happened to a run, also of a dead shard; lists incidents
+    /// Bundle the evidence of a run, also of a crashed shard; list incidents
     Incident(incident::Args),
-    /// Lists, shows and validates snapshots
+    /// List, show and validate snapshots
     Snapshot(snapshot::Args),
-    /// Reads a shard's telemetry; holds payloads to their schema, and reads archives of the raw stream
+    /// Follow telemetry, validate payloads and read telemetry archives
     Telemetry(telemetry::Args),
-    /// Makes, lists and revokes tokens
+    /// Create, list and revoke access tokens
     Token(token::Args),
-    /// Runs a policy over many towns and tells how well they did
+    /// Evaluate a policy over many towns
     Eval(eval::Args),
-    /// Lists trained policies and shows what one is
+    /// List and inspect trained policies
     Policy(policy::Args),
-    /// Trains a policy on a town, from nothing or from the scripted one
+    /// Train a policy
     Train(train::Args),
-    /// Measures this machine against the speed table
+    /// Measure the performance of this machine
     Bench(bench::Args),
-    /// Prints what a shell needs to complete the command line
+    /// Print a shell completion script
     Completions(completions::Args),
 }
 
-/// Which configuration.
+/// Options that select a configuration.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ConfigArgs {
-    /// The shard's configuration file; without one the embedded default
+    /// Configuration file [default: built in]
     #[arg(long, value_name = "FILE")]
     pub config: Option<std::path::PathBuf>,
-    /// Overrides one setting, such as `--set employment.daily_exit_cap=3`; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    /// Override a setting, such as `--set employment.daily_exit_cap=3`; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_setting)]
     pub settings: Vec<(String, String)>,
 }
 
-fn setting(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("it needs the form KEY=VALUE, such as seed=7")?;
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, such as seed=7")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
-/// The whole command line as data, for completions, references and tests.
+/// The definition of the command line, for completions and tests.
 pub fn command() -> clap::Command {
     Cli::command()
 }
 
-/// Exit status when a check fell short.
+/// A check failed.
 const EXIT_CHECK_FAILED: u8 = 1;
-/// Exit status for bad input.
+/// Invalid input.
 const EXIT_BAD_INPUT: u8 = 2;
-/// Exit status when the town broke off or could not be saved.
+/// The town stopped with an error, could not be saved or was not reached.
 const EXIT_FAILED: u8 = 3;
-/// Exit status after ctrl-c.
+/// Interrupted by a signal.
 const EXIT_INTERRUPTED: u8 = 130;
 
-/// Longest line of a message, in characters: what was typed may be endless.
-const LONGEST_LINE: usize = 400;
+/// Maximum length of a line of an error message, in characters.
+const MAX_LINE_CHARS: usize = 400;
 
-/// A message as a terminal may have it: no escapes, no endless lines.
-fn shown(message: &str) -> String {
+/// A message with escaped control characters and bounded lines, because it may quote input.
+fn printable(message: &str) -> String {
     let line = |line: &str| {
         let safe = escape(line);
-        match safe.char_indices().nth(LONGEST_LINE) {
+        match safe.char_indices().nth(MAX_LINE_CHARS) {
             Some((end, _)) => format!("{} …", &safe[..end]),
             None => safe,
         }
@@ -134,17 +135,23 @@ fn shown(message: &str) -> String {
     message.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Parses, runs, and maps whatever went wrong to a message and a status.
+/// A parser for one of a fixed set of names.
+fn one_of<T: Copy + Send + Sync + 'static>(rows: &'static [(&'static str, T)]) -> impl TypedValueParser<Value = T> {
+    let value = |name: String| rows.iter().find(|row| row.0 == name).map(|row| row.1);
+    PossibleValuesParser::new(rows.iter().map(|row| row.0)).try_map(move |name| value(name).ok_or("unknown name"))
+}
+
+/// Parses the command line, runs the subcommand, and maps errors to a message and an exit status.
 pub fn main() -> ExitCode {
-    // Read from the environment variable FAILPOINTS, for as long as the program runs.
+    // Reads the environment variable FAILPOINTS.
     #[cfg(feature = "failpoints")]
     let _scenario = fail::FailScenario::setup();
-    // A fail point that panics is death on the spot then, as by `kill -9`.
+    // Makes a panicking fail point end the process at once, as `kill -9` does.
     #[cfg(feature = "failpoints")]
     if std::env::var_os("FAILPOINTS_ABORT").is_some() {
         std::panic::set_hook(Box::new(|_| std::process::abort()));
     }
-    // A limit on the size of files is to whoever writes as a full disk is, and not the end of the program.
+    // Handles SIGXFSZ, so that a file size limit is a write error and does not kill the process.
     #[cfg(target_os = "linux")]
     drop(signal_hook::flag::register(rustix::process::Signal::XFSZ.as_raw(), Arc::default()));
     let cli = Cli::parse();
@@ -170,10 +177,10 @@ pub fn main() -> ExitCode {
         Some(Command::Completions(args)) => completions::run(&args),
     };
     result.unwrap_or_else(|error| {
-        // Causes stand behind their consequences on lines of their own; nobody sees a backtrace for what they typed.
-        output::stderr!("townlet: {}", shown(&error.to_string()));
+        // One line per cause, without a backtrace.
+        output::stderr!("townlet: {}", printable(&error.to_string()));
         for cause in error.chain().skip(1) {
-            output::stderr!("  {}", shown(&cause.to_string()));
+            output::stderr!("  {}", printable(&cause.to_string()));
         }
         ExitCode::from(EXIT_BAD_INPUT)
     })

@@ -1,4 +1,4 @@
-//! `townlet observe`: the whole interface on shards somewhere else. Quitting detaches; the towns go on.
+//! `townlet observe`: the terminal interface on remote shards. Quitting detaches; the towns keep running.
 
 use std::process::ExitCode;
 
@@ -19,25 +19,22 @@ pub(super) struct Args {
     screen: ScreenArgs,
 }
 
-/// Watches until the operator leaves.
-///
-/// # Errors
-/// Bad input, before anything is drawn.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let settings = user_config::load()?;
-    let places = args.connect.places(&settings)?;
-    let options = screen_options(&args.screen, &settings)?;
-    let mut seats = Vec::new();
-    for place in places {
-        let colour = place.colour.as_deref().map(|name| {
+    let user = user_config::load()?;
+    let targets = args.connect.targets(&user)?;
+    let options = screen_options(&args.screen, &user)?;
+    let mut sources = Vec::new();
+    for target in targets {
+        let colour = target.colour.as_deref().map(|name| {
             Theme::badge(name, options.theme.has_colour()).with_context(|| {
-                format!("shards: there is no colour `{name}`; there are {}.", Theme::LABEL_COLOURS.join(", "))
+                format!("shards: unknown colour `{name}`. Colours: {}.", Theme::LABEL_COLOURS.join(", "))
             })
         });
-        seats.push(townlet_tui::WatchedSource::new(Remote::new(place.client)).called(place.name, colour.transpose()?));
+        sources
+            .push(townlet_tui::WatchedSource::new(Remote::new(target.client)).called(target.name, colour.transpose()?));
     }
-    output::needs_terminal("`townlet telemetry tail` and `townlet console` do without.")?;
-    let last = townlet_tui::run(seats, options).context("the terminal failed")?;
+    output::require_terminal("use `townlet telemetry tail` or `townlet console` without one.")?;
+    let last = townlet_tui::run(sources, options).context("the terminal failed")?;
     output::line(&last)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,24 +1,25 @@
-//! Plain output of the subcommands: text and JSON to standard output, rows in columns.
+//! Input and output of the subcommands: text, tables and JSON on standard output, and files named by the user.
 //!
-//! Owns what happens when the reader of a pipe has gone. Knows no subcommand. Whatever may hold text from outside passes
-//! [`columns`] or `wire::text::escape`, so that no control character reaches a terminal.
+//! A closed standard output is no error. Text from outside goes through [`columns`] or `townlet_wire::escape`, so that
+//! no control character reaches the terminal.
 
 use std::io::{self, IsTerminal as _, Read as _, Write};
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, anyhow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
+use super::EXIT_CHECK_FAILED;
 use townlet_tui::format::{pad, width};
 use townlet_wire::escape;
 
-/// Widest a column is filled up to; a longer cell moves only its own row.
-const WIDEST: usize = 48;
+/// Maximum padded width of a column. A longer cell shifts only its own row.
+const MAX_COLUMN_WIDTH: usize = 48;
 
-/// A line to standard error, as `eprintln!`; one that nobody takes, as on a full disk or a closed pipe, changes nothing of what is
-/// done and how it ends.
+/// Prints a line to standard error, as `eprintln!`, but ignores write errors such as a closed pipe.
 macro_rules! stderr {
     ($($text:tt)*) => {
         drop(std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($text)*))))
@@ -26,39 +27,39 @@ macro_rules! stderr {
 }
 pub(super) use stderr;
 
-/// Whether whoever read standard output has gone.
-static GONE: AtomicBool = AtomicBool::new(false);
+/// Whether the reader of standard output has closed it.
+static STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// That there is a terminal to draw on and to read keys from; `else_use` is what does without.
+/// Fails without a terminal; `alternative` says what to run instead.
 ///
 /// # Errors
-/// That there is none.
-pub(super) fn needs_terminal(else_use: &str) -> Result<()> {
+/// When standard input or output is not a terminal.
+pub(super) fn require_terminal(alternative: &str) -> Result<()> {
     if io::stdout().is_terminal() && io::stdin().is_terminal() {
         return Ok(());
     }
-    Err(anyhow!("the screen needs a terminal; {else_use}"))
+    Err(anyhow!("the interface requires a terminal; {alternative}"))
 }
 
-/// Writes to standard output. Once its reader has gone, as that of `| head` does, nothing more is written; what was to be found out
-/// still is, so that the exit status says it.
+/// Writes to standard output. After the reader closed it, as `| head` does, output is dropped and the command continues, so
+/// that its exit status is right.
 pub(super) fn print(text: &str) -> Result<()> {
-    if is_gone() {
+    if stdout_closed() {
         return Ok(());
     }
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-            GONE.store(true, Ordering::Relaxed);
+            STDOUT_CLOSED.store(true, Ordering::Relaxed);
             Ok(())
         }
         written => written.context("standard output"),
     }
 }
 
-/// Whether nobody reads standard output any more: what would go on for ever ends.
-pub(super) fn is_gone() -> bool {
-    GONE.load(Ordering::Relaxed)
+/// Whether the reader of standard output has closed it, which ends endless commands.
+pub(super) fn stdout_closed() -> bool {
+    STDOUT_CLOSED.load(Ordering::Relaxed)
 }
 
 /// Writes one line.
@@ -66,83 +67,73 @@ pub(super) fn line(text: &str) -> Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Writes a JSON value for a program to read.
+/// Writes a JSON value.
 pub(super) fn json(value: &Value) -> Result<()> {
     line(&serde_json::to_string_pretty(value).context("JSON")?)
 }
 
-/// Why a file that was named cannot be read.
-pub(super) fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
+/// The error for a file that cannot be read.
+pub(super) fn read_error(path: &Path, error: &io::Error) -> anyhow::Error {
     let name = escape(&path.display().to_string());
     match error.kind() {
-        io::ErrorKind::NotFound => anyhow!("{name}: there is no such file or folder."),
-        io::ErrorKind::IsADirectory => anyhow!("{name}: it is a folder; name a file in it."),
-        io::ErrorKind::InvalidData => anyhow!("{name}: it is not text in UTF-8."),
+        io::ErrorKind::NotFound => anyhow!("{name}: no such file or folder."),
+        io::ErrorKind::IsADirectory => anyhow!("{name}: is a folder, expected a file."),
+        io::ErrorKind::InvalidData => anyhow!("{name}: not UTF-8 text."),
         _ => anyhow!("{name}: {error}."),
     }
 }
 
-/// That nothing stands where something new is to be written.
-///
-/// # Errors
-/// That something does, by name.
-pub(super) fn is_free(path: &Path) -> Result<()> {
+/// Fails unless `path` names a new file in an existing folder.
+pub(super) fn require_new_file(path: &Path) -> Result<()> {
+    let name = escape(&path.display().to_string());
     if path.symlink_metadata().is_ok() {
-        let name = escape(&path.display().to_string());
-        return Err(anyhow!("{name}: it is there already, and nothing is written over. Name a new file."));
+        return Err(anyhow!("{name}: already exists and is not overwritten. Name a new file."));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(anyhow!("{name}: the folder does not exist."));
     }
     Ok(())
 }
 
-/// That a home that was named is there.
-///
-/// # Errors
-/// That it is not, by name.
-pub(super) fn is_folder(path: &Path) -> Result<()> {
+/// Fails unless the folder of `--home` exists.
+pub(super) fn require_home(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    Err(anyhow!("--home {}: there is no such folder.", escape(&path.display().to_string())))
+    Err(anyhow!("--home {}: no such folder.", escape(&path.display().to_string())))
 }
 
-/// A file that was named, whole. Of a device, which has no end, no more than `most` bytes are read.
-///
-/// # Errors
-/// Why it cannot be read, by name.
-pub(super) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+/// Reads a file of at most `limit` bytes.
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = townlet_files::open(path).and_then(|file| file.take(most + 1).read_to_end(&mut bytes));
-    let size = read.map_err(|error| unreadable(path, &error))?;
-    if size as u64 > most {
+    let read = townlet_files::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+    let size = read.map_err(|error| read_error(path, &error))?;
+    if size as u64 > limit {
         let name = escape(&path.display().to_string());
-        return Err(anyhow!("{name}: it has more than {}, which no such file has.", self::bytes(most)));
+        return Err(anyhow!("{name}: larger than the limit of {}.", self::bytes(limit)));
     }
     Ok(bytes)
 }
 
-/// The same as text.
-///
-/// # Errors
-/// As [`read`]; that it is no text.
-pub(super) fn read_text(path: &Path, most: u64) -> Result<String> {
-    let not_text = |_| unreadable(path, &io::ErrorKind::InvalidData.into());
-    String::from_utf8(read(path, most)?).map_err(not_text)
+/// Reads a text file of at most `limit` bytes.
+pub(super) fn read_text(path: &Path, limit: u64) -> Result<String> {
+    let not_text = |_| read_error(path, &io::ErrorKind::InvalidData.into());
+    String::from_utf8(read(path, limit)?).map_err(not_text)
 }
 
-/// Rows in aligned columns, made safe to print; the first row is the heading.
+/// Rows in aligned columns with control characters escaped. The first row is the heading.
 pub(super) fn columns<R: AsRef<[String]>>(rows: &[R]) -> String {
     let mut widths = vec![0; rows.first().map_or(0, |row| row.as_ref().len())];
     for row in rows {
         for (widest, cell) in widths.iter_mut().zip(row.as_ref()) {
-            *widest = (*widest).max(width(&escape(cell)).min(WIDEST));
+            *widest = (*widest).max(width(&escape(cell)).min(MAX_COLUMN_WIDTH));
         }
     }
     let mut text = String::new();
     for row in rows {
-        let cells = row.as_ref().iter().zip(&widths).map(|(cell, columns)| {
-            let room = (*columns).max(width(&escape(cell)));
-            pad(cell, room)
-        });
+        let cells =
+            row.as_ref().iter().zip(&widths).map(|(cell, columns)| pad(cell, (*columns).max(width(&escape(cell)))));
         let line = cells.collect::<Vec<_>>().join("  ");
         text.push_str(line.trim_end());
         text.push('\n');
@@ -150,7 +141,7 @@ pub(super) fn columns<R: AsRef<[String]>>(rows: &[R]) -> String {
     text
 }
 
-/// A number of bytes as a person reads it.
+/// A size with a unit.
 pub(super) fn bytes(count: u64) -> String {
     match count {
         0..1024 => format!("{count} B"),
@@ -159,7 +150,7 @@ pub(super) fn bytes(count: u64) -> String {
     }
 }
 
-/// A progress bar on standard error, for people; hidden on request and where standard error is no terminal.
+/// A progress bar on standard error, unless `hidden` or standard error is not a terminal.
 pub(super) fn progress_bar(length: u64, hidden: bool, template: &str) -> ProgressBar {
     let bar = ProgressBar::new(length);
     if hidden || !io::stderr().is_terminal() {
@@ -167,6 +158,48 @@ pub(super) fn progress_bar(length: u64, hidden: bool, template: &str) -> Progres
     }
     bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
+}
+
+/// Prints the results of named checks, as lines or as one JSON object.
+pub(super) struct CheckReport {
+    json: bool,
+    name_width: usize,
+    rows: Vec<Value>,
+    failed: Vec<&'static str>,
+}
+
+impl CheckReport {
+    /// An empty report with the width of the column of names.
+    pub(super) const fn new(json: bool, name_width: usize) -> Self {
+        Self { json, name_width, rows: Vec::new(), failed: Vec::new() }
+    }
+
+    /// Adds a result. Prints it at once, unless the output is JSON.
+    pub(super) fn add(&mut self, name: &'static str, passed: bool, text: &str, row: Value) -> Result<()> {
+        self.rows.push(row);
+        if !passed {
+            self.failed.push(name);
+        }
+        if self.json {
+            return Ok(());
+        }
+        line(&format!("{} {name:<width$} {}", if passed { '✓' } else { '✗' }, escape(text), width = self.name_width))
+    }
+
+    /// Prints the summary with `subject` appended, or `document` with the rows under `key`. Returns the exit status.
+    pub(super) fn finish(self, subject: &str, mut document: Value, key: &str) -> Result<ExitCode> {
+        let (all, failed) = (self.rows.len(), self.failed.len());
+        if self.json {
+            document["passed"] = (failed == 0).into();
+            document[key] = self.rows.into();
+            json(&document)?;
+        } else if failed == 0 {
+            line(&format!("all {all} checks passed{subject}"))?;
+        } else {
+            line(&format!("{failed} of {all} checks failed: {}{subject}", self.failed.join(", ")))?;
+        }
+        Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CHECK_FAILED) })
+    }
 }
 
 #[cfg(test)]
@@ -177,18 +210,18 @@ mod tests {
     fn columns_are_aligned_and_safe() {
         let rows = [["key".into(), "value".into()], ["seed".into(), "7\u{1b}[31m".into()], ["x".into(), String::new()]];
         assert_eq!(columns(&rows), "key   value\nseed  7\\u{1b}[31m\nx\n");
-        let long = [["k".repeat(WIDEST + 5), "1".into()], ["s".into(), "2".into()]];
+        let long = [["k".repeat(MAX_COLUMN_WIDTH + 5), "1".into()], ["s".into(), "2".into()]];
         let text = columns(&long);
-        assert_eq!(text.lines().nth(1).map(|line| line.find('2')), Some(Some(WIDEST + 2)));
+        assert_eq!(text.lines().nth(1).map(|line| line.find('2')), Some(Some(MAX_COLUMN_WIDTH + 2)));
     }
 
     #[test]
-    fn no_more_is_read_than_a_file_may_have() {
+    fn a_file_over_the_limit_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "abc").unwrap();
         assert_eq!(read_text(&file, 3).unwrap(), "abc");
-        assert!(read_text(&file, 2).unwrap_err().to_string().contains("more than 2 B"));
+        assert!(read_text(&file, 2).unwrap_err().to_string().contains("limit of 2 B"));
         std::fs::write(&file, [0xff]).unwrap();
         assert!(read_text(&file, 3).unwrap_err().to_string().contains("UTF-8"));
         assert!(read(folder.path(), 3).unwrap_err().to_string().contains("folder"));

@@ -1,7 +1,4 @@
-//! `townlet policy`: lists trained policies and shows what one is.
-//!
-//! How a name becomes a policy stands in `shard::policies`, what a checkpoint is in `townlet_learn::checkpoint`. Rule:
-//! "Checkpoints".
+//! `townlet policy`: lists and inspects trained policies. Rule: "Checkpoints".
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,68 +21,64 @@ use townlet_shard::policies::{PolicyCatalog, shipped};
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Subcommand,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
-    /// Lists the shipped policy and the checkpoints of a home: those released, and the shadows of trainings
+enum Subcommand {
+    /// List the shipped policy and the released and shadow checkpoints of a home
     List {
         #[command(flatten)]
-        place: Place,
+        catalog: CatalogArgs,
     },
-    /// Shows what a checkpoint is made for, where it comes from, and its tensors
+    /// Show the metadata and tensors of a checkpoint
     Inspect {
-        /// Its id, as `list` shows it, or `shipped`
+        /// Checkpoint id, or `shipped`
         id: String,
-        /// As JSON: what residents of a town with this seed see after half a day, and what the network makes of it; for
-        /// checking a forward pass written elsewhere
+        /// Print observations after half a day of a town with this seed, and the network's logits and values for them, as
+        /// JSON, to verify another implementation of the network
         #[arg(long, value_name = "SEED")]
         probe: Option<u64>,
         #[command(flatten)]
-        place: Place,
+        catalog: CatalogArgs,
     },
 }
 
-/// Where checkpoints are looked for.
+/// Options that select the checkpoints.
 #[derive(clap::Args, Debug)]
-struct Place {
+struct CatalogArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The folder that holds them
+    /// Home folder with the checkpoints
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
-    /// For a program: JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// A checkpoint that cannot be read, and why.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.what {
-        What::List { place } => list(place)?,
-        What::Inspect { id, probe, place } => inspect(id, *probe, place)?,
+    match &args.command {
+        Subcommand::List { catalog } => list(catalog)?,
+        Subcommand::Inspect { id, probe, catalog } => inspect(id, *probe, catalog)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Why the policy inside the program cannot drive a town with these rules, when `policy.release` names it.
-pub(super) fn misfit(rules: &Rules) -> Option<String> {
+/// The reason why the shipped policy cannot control a town with these rules, if `policy.release` selects it.
+pub(super) fn release_mismatch(rules: &Rules) -> Option<String> {
     let (release, shipped) = (rules.config.policy.release.as_str(), shipped().ok()?);
     let named = release == "shipped" || release == shipped.id;
     let why = named.then_some(shipped)?.fits(rules).err()?;
-    Some(format!("policy.release: {why}. `policy.release: scripted` drives any town."))
+    Some(format!("policy.release: {why}. `policy.release: scripted` works with any town."))
 }
 
-fn list(place: &Place) -> Result<()> {
-    let texts = config_sources::load(&place.config, Vec::new())?;
+fn list(catalog: &CatalogArgs) -> Result<()> {
+    let input = config_sources::load(&catalog.config, Vec::new())?;
     let mut rows = vec![["id", "kind", "steps", "score", "observations", "config", "parent"].map(str::to_owned)];
     let mut values = Vec::new();
     let mut found = vec![("shipped", "shipped".to_owned(), shipped().map_err(|why| why.to_string()))];
-    for (kind, registry) in PolicyCatalog::of(&place.home, &texts.loaded.config.policy).registries() {
+    for (kind, registry) in PolicyCatalog::of(&catalog.home, &input.loaded.config.policy).registries() {
         let load = |id: String| {
             let loaded = registry.load(&id).map_err(|why| why.to_string());
             (kind, id, loaded)
@@ -108,23 +101,23 @@ fn list(place: &Place) -> Result<()> {
             }
         }
     }
-    if place.json {
+    if catalog.json {
         return output::json(&Value::Array(values));
     }
     output::print(&output::columns(&rows))
 }
 
-fn inspect(id: &str, seed: Option<u64>, place: &Place) -> Result<()> {
-    let texts = config_sources::load(&place.config, Vec::new())?;
-    let it = PolicyCatalog::of(&place.home, &texts.loaded.config.policy).checkpoint(id)?;
-    let rules = Arc::new(Rules::new(texts.sources)?);
+fn inspect(id: &str, seed: Option<u64>, catalog: &CatalogArgs) -> Result<()> {
+    let input = config_sources::load(&catalog.config, Vec::new())?;
+    let it = PolicyCatalog::of(&catalog.home, &input.loaded.config.policy).checkpoint(id)?;
+    let rules = Arc::new(Rules::new(input.sources)?);
     if let Some(seed) = seed {
         return output::json(&probe(&it, &rules, seed)?);
     }
     let fits = it.fits(&rules).err().map(|why| why.to_string());
     let scale = it.normalizer.tensors();
     let tensors = || it.weights.tensors.iter().chain(&scale);
-    if place.json {
+    if catalog.json {
         let tensors: Vec<Value> =
             tensors().map(|column| json!({ "name": column.name, "shape": column.shape })).collect();
         return output::json(&json!({ "id": it.id, "meta": it.meta, "tensors": tensors, "refused_here": fits }));
@@ -143,14 +136,14 @@ fn inspect(id: &str, seed: Option<u64>, place: &Place) -> Result<()> {
         ["trained with".into(), meta.training_hash.clone()],
         ["parent".into(), text(meta.parent.clone())],
         ["town score".into(), text(meta.town_score.map(|score| format!("{score:.3} in training")))],
-        ["fits".into(), fits.map_or_else(|| "this configuration".into(), |why| format!("not here: {why}"))],
+        ["fits".into(), fits.map_or_else(|| "this configuration".into(), |why| format!("no: {why}"))],
     ];
     rows.extend(meta.kpis.iter().map(|kpi| [kpi.name.clone(), text(kpi.value.map(|value| format!("{value:.3}")))]));
     rows.extend(tensors().map(|column| [column.name.clone(), format!("{:?}", column.shape)]));
     output::print(&output::columns(&rows))
 }
 
-/// Observations as they are before the network's scale, and the logits and values of them.
+/// Observations before normalisation, with the logits and values of the network.
 fn probe(it: &Checkpoint, rules: &Arc<Rules>, seed: u64) -> Result<Value> {
     let mut policy = NetworkPolicy::new(it, rules, Choice::Greedy)?;
     let mut town = Town::new(Arc::clone(rules), seed);

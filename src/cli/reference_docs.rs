@@ -1,6 +1,6 @@
-//! Reference pages made from the program's own tables: the console's commands and the keys of the interface.
+//! Generates `docs/COMMANDS.md` from the command table and `docs/KEYS.md` from the table of actions.
 //!
-//! `tests/suite/generated_docs.rs` holds the files in `docs/` to what is made here. Nothing is listed here that a table knows.
+//! `tests/suite/generated_docs.rs` checks that both files are up to date.
 
 use std::fmt::Write as _;
 
@@ -9,29 +9,30 @@ use townlet_wire::{CommandSpec, Effect};
 
 const COMMANDS: &str = "# Console commands
 
-Made from the command table by `UPDATE_DOCS=1 cargo test --test suite`; a test holds it to the table.
+Generated from the command table by `UPDATE_DOCS=1 cargo test --test suite`. A test checks that the page is up to date.
 
-Every command is reached from the console line, the palette, `townlet console`, HTTP and scripts, which refuse those of pace. A session starts as a viewer; `escalate` makes it an
-admin. A command that changes anything is logged before and after, and carries a `cmd_id`, under which a retry is safe. Every command can
-be asked as a dry run: same checks, no effect. Marked **takes away**: screens ask first.
+Commands are available on the console line, in the palette, in `townlet console`, over HTTP and, except pace commands, in
+scripts. A session starts as a viewer; `escalate` gives it the admin role. A mutating command is logged before and after it
+runs and has a `cmd_id`, with which it can be retried safely. Every command has a dry run: the same checks without effect.
+Screens ask for confirmation before a **destructive** command.
 ";
 
 const EFFECTS: [(Effect, &str, &str); 4] = [
-    (Effect::Read, "Looking", "Answers from what is; changes nothing."),
-    (Effect::Town, "The town", "Applied between two ticks, journalled and replayed."),
-    (Effect::Shard, "The shard", "Acts on the shard around the town; not part of the town's digest."),
-    (Effect::Pace, "Pace", "The owner of a local town may do this whatever the role."),
+    (Effect::Read, "Read-only", "Answers from the current state."),
+    (Effect::Town, "Town", "Change the town. Applied between two ticks, recorded in the journal and replayed."),
+    (Effect::Shard, "Shard", "Act on the shard. Not part of the town's digest."),
+    (Effect::Pace, "Pace", "Available to the owner of a local town in any role."),
 ];
 
 /// `docs/COMMANDS.md`.
 pub fn commands(specs: &[CommandSpec]) -> String {
     let mut page = COMMANDS.to_owned();
     for (effect, title, meaning) in EFFECTS {
-        let _ = write!(page, "\n## {title}\n\n{meaning}\n\n| command | role | | what it does |\n|---|---|---|---|\n");
+        let _ = write!(page, "\n## {title}\n\n{meaning}\n\n| command | role | | description |\n|---|---|---|---|\n");
         for spec in specs.iter().filter(|spec| spec.effect == effect) {
-            let takes = if spec.destructive { "takes away" } else { "" };
+            let destructive = if spec.destructive { "destructive" } else { "" };
             let usage = spec.usage().replace('|', "\\|");
-            let _ = writeln!(page, "| `{usage}` | {} | {takes} | {} |", spec.role.word(), cell(&spec.help));
+            let _ = writeln!(page, "| `{usage}` | {} | {destructive} | {} |", spec.role.word(), cell(&spec.help));
         }
     }
     page
@@ -39,8 +40,8 @@ pub fn commands(specs: &[CommandSpec]) -> String {
 
 const KEYS: &str = "# Keys
 
-Made from the table of actions by `UPDATE_DOCS=1 cargo test --test suite`; a test holds it to the table. The names are those by
-which keys are given to other actions.
+Generated from the table of actions by `UPDATE_DOCS=1 cargo test --test suite`. A test checks that the page is up to date.
+The names identify actions in the `keys` section of the user configuration.
 ";
 
 /// `docs/KEYS.md`.
@@ -48,7 +49,7 @@ pub fn keys() -> String {
     let keymap = Keymap::default();
     let mut page = KEYS.to_owned();
     for group in Group::ALL {
-        let _ = write!(page, "\n## {}\n\n| key | name | what it does |\n|---|---|---|\n", group.title());
+        let _ = write!(page, "\n## {}\n\n| key | name | description |\n|---|---|---|\n", group.title());
         for row in ACTIONS.iter().filter(|row| row.group == group) {
             let keys = keymap.labels(row.action);
             let keys: Vec<String> = keys.split("  ").map(|key| format!("`{}`", cell(key))).collect();

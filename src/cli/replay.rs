@@ -1,7 +1,6 @@
-//! `townlet replay`: rebuilds a run from its journal, from the beginning, and holds every digest against it; or shows it.
+//! `townlet replay`: replays a run from its journal and verifies every digest, or opens the run in the interface.
 //!
-//! Owns the telling. Playing an entry and finding a disagreement is `shard::recover`'s; no policy is asked and nothing is
-//! written. Rule: "Journal".
+//! No policy runs and nothing is written. Rule: "Journal".
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,45 +23,45 @@ use townlet_wire::escape;
 /// `townlet replay`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// A run's name, or one journal file
+    /// Name of a run, or a journal file
     #[arg(value_name = "RUN|FILE")]
-    what: String,
-    /// The folder the shard kept its files in
+    journal: String,
+    /// Home folder of the shard
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
-    /// Prints the digest every so many ticks
+    /// Print the digest every N ticks
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     every: Option<u64>,
-    /// For a program: one JSON object
+    /// Print a JSON object
     #[arg(long)]
     json: bool,
-    /// Watches it in the whole interface instead: paused at its end; `goto -1000` on the console line goes back, `speed` plays it
+    /// Open the run in the interface, paused at its end; `goto -1000` seeks, `speed` plays
     #[arg(long, conflicts_with_all = ["every", "json"])]
     watch: bool,
-    /// The tick to be looked at first [default: the last]
+    /// Initial tick [default: the last]
     #[arg(long, value_name = "TICK", requires = "watch")]
     at: Option<u64>,
     #[command(flatten)]
     screen: ScreenArgs,
 }
 
-/// What a replay found.
+/// Result of a replay.
 #[derive(Default, Serialize)]
-struct Replayed {
+struct ReplayReport {
     run_id: String,
     shard: String,
-    /// Where it began.
+    /// First tick.
     from_tick: u64,
-    /// Where it ended.
+    /// Last tick.
     tick: u64,
     digest: String,
     commands: u64,
     digests_equal: u64,
-    /// The last tick whose digest the journal holds.
+    /// Last tick with a digest in the journal.
     checked_to: u64,
     digests: Vec<Digest>,
     notes: Vec<String>,
-    /// Where journal and town disagree.
+    /// The first difference between journal and replayed town.
     disagreement: Option<String>,
 }
 
@@ -72,10 +71,6 @@ struct Digest {
     digest: String,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// A run or file that is not there or cannot be read.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let files = files(args)?;
     if args.watch {
@@ -86,21 +81,21 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         let contents = journal::read(&file)?;
         read.push((file, contents));
     }
-    let replayed = replay(&read, args.every, |digest| {
+    let report = replay(&read, args.every, |digest| {
         if args.json { Ok(()) } else { output::line(&format!("tick {}  {}", digest.tick, digest.digest)) }
     })?;
     if args.json {
-        output::json(&json!(replayed))?;
+        output::json(&json!(report))?;
     } else {
-        tell(&replayed)?;
+        print_report(&report)?;
     }
-    Ok(ExitCode::from(if replayed.disagreement.is_some() { super::EXIT_CHECK_FAILED } else { 0 }))
+    Ok(ExitCode::from(if report.disagreement.is_some() { super::EXIT_CHECK_FAILED } else { 0 }))
 }
 
-/// The run in the terminal.
+/// Opens the run in the interface.
 fn watch(args: &Args, files: &[PathBuf]) -> Result<ExitCode> {
     let options = screen_options(&args.screen, &user_config::load()?)?;
-    output::needs_terminal("`townlet replay` without `--watch` does without.")?;
+    output::require_terminal("omit `--watch` without one.")?;
     let home = Home::new(&args.home);
     let mut recording = RecordedRun::open(&home, files).map_err(|why| anyhow!("{why}."))?;
     recording.seek(args.at.unwrap_or(u64::MAX)).map_err(|why| anyhow!("{why}."))?;
@@ -112,25 +107,25 @@ fn watch(args: &Args, files: &[PathBuf]) -> Result<ExitCode> {
 }
 
 fn files(args: &Args) -> Result<Vec<PathBuf>> {
-    let path = Path::new(&args.what);
+    let path = Path::new(&args.journal);
     if path.is_file() || path.extension().is_some_and(|extension| extension == "tlj") {
         return Ok(vec![path.to_owned()]);
     }
     let home = Home::new(&args.home);
-    let files = home.journal_files(&args.what);
+    let files = home.journal_files(&args.journal);
     if files.is_empty() {
         let runs = runs(&home);
-        let hint = match (nearest(&args.what, runs.iter().map(String::as_str)), runs.last()) {
+        let hint = match (nearest(&args.journal, runs.iter().map(String::as_str)), runs.last()) {
             (Some(near), _) => format!("Did you mean `{near}`?"),
-            (None, Some(newest)) => format!("The newest of {} is `{newest}`.", runs.len()),
-            (None, None) => "There is no journal at all; `--home` names another folder.".into(),
+            (None, Some(newest)) => format!("The newest of {} runs is `{newest}`.", runs.len()),
+            (None, None) => "There is no journal. Name the home folder with `--home`.".into(),
         };
-        bail!("there is no run `{}` in {}. {hint}", escape(&args.what), home.journals().display());
+        bail!("unknown run `{}` in {}. {hint}", escape(&args.journal), home.journals().display());
     }
     Ok(files)
 }
 
-/// Every run that has a journal, by name, which is by shard and time.
+/// All runs with a journal, sorted by name.
 fn runs(home: &Home) -> Vec<String> {
     let entries = std::fs::read_dir(home.journals()).into_iter().flatten().flatten();
     let mut runs: Vec<String> = entries
@@ -147,18 +142,18 @@ fn replay(
     files: &[(PathBuf, Contents)],
     every: Option<u64>,
     mut show: impl FnMut(&Digest) -> Result<()>,
-) -> Result<Replayed> {
-    let (first_path, first) = files.first().ok_or_else(|| anyhow!("there is nothing to replay."))?;
+) -> Result<ReplayReport> {
+    let (first_path, first) = files.first().ok_or_else(|| anyhow!("nothing to replay."))?;
     let mut player =
         JournalReplayer::from_header(&first.header).map_err(|why| anyhow!("{}: {why}.", first_path.display()))?;
-    let mut found = Replayed {
+    let mut found = ReplayReport {
         run_id: first.header.run_id.clone(),
         shard: first.header.shard.clone(),
         from_tick: player.town.tick(),
-        ..Replayed::default()
+        ..ReplayReport::default()
     };
     'files: for (index, (path, contents)) in files.iter().enumerate() {
-        if let Some(note) = follow_on(&mut player, path, contents)? {
+        if let Some(note) = begin_file(&mut player, path, contents)? {
             found.notes.push(note);
         }
         for entry in &contents.entries {
@@ -180,18 +175,18 @@ fn replay(
                 Entry::Command { .. } => found.commands += 1,
                 Entry::Reload { tick, .. } => {
                     found.commands += 1;
-                    found.notes.push(format!("from tick {tick} on the town ran under a reloaded configuration."));
+                    found.notes.push(format!("configuration reloaded at tick {tick}."));
                 }
                 Entry::Ticks { to, digest: Some(_), .. } => found.checked_to = found.checked_to.max(*to),
                 Entry::Ticks { .. } => {}
                 Entry::Policy { tick, from, to, .. } => {
-                    found.notes.push(format!("from tick {tick} on {to} chose in place of {from}."));
+                    found.notes.push(format!("policy {from} replaced by {to} at tick {tick}."));
                 }
             }
         }
         if contents.torn > 0 {
-            let what = if index + 1 == files.len() { "torn at its end, as a crash leaves them" } else { "damaged" };
-            found.notes.push(format!("{}: {} bytes are {what}; they were passed over.", path.display(), contents.torn));
+            let what = if index + 1 == files.len() { "incomplete at the end, as after a crash" } else { "damaged" };
+            found.notes.push(format!("{}: skipped {} bytes that are {what}.", path.display(), contents.torn));
         }
     }
     found.tick = player.town.tick();
@@ -200,8 +195,9 @@ fn replay(
     Ok(found)
 }
 
-/// A later file that starts from a town of its own: it must be the one replayed so far, or stands for what was lost.
-fn follow_on(player: &mut JournalReplayer, path: &Path, contents: &Contents) -> Result<Option<String>> {
+/// Begins a journal file. Its initial town must be the replayed one, or a later one if entries were lost; returns a note on
+/// the lost entries.
+fn begin_file(player: &mut JournalReplayer, path: &Path, contents: &Contents) -> Result<Option<String>> {
     let at = position(&player.town);
     let own = player.begin_file(&contents.header).map_err(|why| anyhow!("{}: {why}.", path.display()))?;
     let Some(on) = own.filter(|on| *on > at) else { return Ok(None) };
@@ -210,25 +206,25 @@ fn follow_on(player: &mut JournalReplayer, path: &Path, contents: &Contents) -> 
     } else {
         format!("{} of tick {} {}", count(on.1 - at.1, "command"), at.0, if on.1 - at.1 == 1 { "is" } else { "are" })
     };
-    Ok(Some(format!("{lost} in no journal; {} goes on from a packed town.", path.display())))
+    Ok(Some(format!("{lost} missing from the journal; {} continues from a saved town.", path.display())))
 }
 
-fn tell(replayed: &Replayed) -> Result<()> {
-    for note in &replayed.notes {
+fn print_report(report: &ReplayReport) -> Result<()> {
+    for note in &report.notes {
         output::line(&format!("note: {note}"))?;
     }
-    let Replayed { run_id, from_tick, tick, digest, commands, digests_equal, .. } = replayed;
+    let ReplayReport { run_id, from_tick, tick, digest, commands, digests_equal, .. } = report;
     output::line(&format!(
         "{}: ticks {from_tick} to {tick}, {}, {} equal (the last at tick {}).",
         escape(run_id),
         count(*commands, "command"),
         count(*digests_equal, "digest"),
-        replayed.checked_to
+        report.checked_to
     ))?;
     output::line(&format!("tick {tick}  {digest}"))?;
-    match &replayed.disagreement {
-        Some(why) => output::line(&format!("DISAGREES  {why}")),
-        None => output::line("The journal and the town agree."),
+    match &report.disagreement {
+        Some(why) => output::line(&format!("MISMATCH  {why}")),
+        None => output::line("Replay matches the journal."),
     }
 }
 
@@ -243,10 +239,10 @@ mod tests {
     use super::*;
     use townlet_shard::journal::{Base, Header, VERSION};
 
-    /// A command that no journal holds, as when it could not be written for a moment, and a further file that starts behind it
-    /// at the same tick.
+    /// A command that is missing from the journal, as after a failed write, and a further file that begins after it at the
+    /// same tick.
     #[test]
-    fn a_file_that_starts_one_command_on_stands_for_what_was_lost() {
+    fn a_file_that_begins_after_a_lost_command_is_accepted_with_a_note() {
         let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
         let sources = Sources {
             config: load(&Layers::default()).expect("it holds").config.canonical(),
@@ -272,6 +268,9 @@ mod tests {
         let files = [("first.tlj".into(), first), ("further.tlj".into(), further)];
         let found = replay(&files, None, |_| Ok(())).expect("they are read");
         assert_eq!((found.disagreement, found.digest), (None, town.digest()));
-        assert_eq!(found.notes, ["1 command of tick 0 is in no journal; further.tlj goes on from a packed town."]);
+        assert_eq!(
+            found.notes,
+            ["1 command of tick 0 is missing from the journal; further.tlj continues from a saved town."]
+        );
     }
 }

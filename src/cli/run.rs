@@ -1,4 +1,4 @@
-//! `townlet run`, and `townlet` alone: a town in the terminal, or in batch.
+//! `townlet run`: starts or resumes a town, in the terminal or headless.
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,12 +7,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
-use clap::ValueEnum;
 use townlet_town::Rules;
 use townlet_town::config::{Config, Difference, Layer};
 
 use super::config_sources::{self, ConfigSources};
-use super::{ConfigArgs, EXIT_FAILED, headless, output, serve, user_config};
+use super::{ConfigArgs, EXIT_FAILED, headless, one_of, output, serve, user_config};
 use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
 use townlet_shard::training::TrainingSpec;
 use townlet_shard::{Driver, Handle, Home, Options, ResumableRun, Speed};
@@ -23,334 +22,267 @@ use townlet_tui::theme::Theme;
 use townlet_wire::{Role, SCHEMA_VERSION};
 
 const SCRIPT_HELP: &str =
-    r#"Commands at ticks, as JSON lines: {"tick": 120, "command": "employment_exit approve ada"}"#;
+    r#"Run commands at given ticks, from JSON lines: {"tick": 120, "command": "employment_exit approve ada"}"#;
 
-/// How to run a town.
+/// Options that start or resume a shard.
 #[derive(clap::Args, Clone, Debug)]
-pub(super) struct Args {
+pub(super) struct LaunchArgs {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
     /// Folder for logs, snapshots and ops notes
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(super) home: PathBuf,
-    /// In batch: no screen, as fast as it goes
-    #[arg(long, conflicts_with_all = ["screen", "theme", "no_mouse", "keep_screen"])]
-    pub(super) headless: bool,
-    /// Seed of all chance, instead of the configuration's
+    /// Random seed; overrides the configuration
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
-    /// Goes on where the shard's newest run, or the one named, stopped
+    /// Resume RUN, or the shard's newest run
     #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "")]
     pub(super) resume: Option<String>,
-    /// Trains a shadow of the policy beside the town, on replicas of it; goes on from the newest training that fits
+    /// Train a shadow policy while the town runs; continues the newest training that fits
     #[arg(long)]
     pub(super) train: bool,
-    /// Ends the batch when the town is at this tick
-    #[arg(long, value_name = "TICK", requires = "headless", conflicts_with = "days", help_heading = "Batch")]
+}
+
+impl LaunchArgs {
+    /// Loads the configuration and the files that it names.
+    pub(super) fn load(&self) -> anyhow::Result<ConfigSources> {
+        let flags = self.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
+        config_sources::load(&self.config, flags)
+    }
+}
+
+/// `townlet run`, and `townlet` without a subcommand.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) launch: LaunchArgs,
+    /// Run without a screen, at full speed
+    #[arg(long, conflicts_with_all = ["screen", "theme", "no_mouse", "keep_screen"])]
+    pub(super) headless: bool,
+    /// Stop at this tick
+    #[arg(long, value_name = "TICK", requires = "headless", conflicts_with = "days", help_heading = "Headless")]
     pub(super) tick_limit: Option<u64>,
-    /// Ends the batch after so many more days (10 unless told otherwise)
-    #[arg(long, value_name = "DAYS", requires = "headless", help_heading = "Batch", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    /// Stop after this many days [default: 10]
+    #[arg(long, value_name = "DAYS", requires = "headless", help_heading = "Headless", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(super) days: Option<u64>,
-    #[arg(long, value_name = "FILE", requires = "headless", help_heading = "Batch", help = SCRIPT_HELP)]
+    #[arg(long, value_name = "FILE", requires = "headless", help_heading = "Headless", help = SCRIPT_HELP)]
     pub(super) script: Option<PathBuf>,
     /// Role of the script
-    #[arg(long, value_enum, default_value = "admin", requires = "script", help_heading = "Batch")]
-    pub(super) role: RoleArg,
-    /// The summary as one JSON object on standard output
-    #[arg(long, requires = "headless", help_heading = "Batch")]
+    #[arg(long, value_parser = one_of(&ROLES), default_value = "admin", requires = "script", help_heading = "Headless")]
+    pub(super) role: Role,
+    /// Print the summary as a JSON object
+    #[arg(long, requires = "headless", help_heading = "Headless")]
     pub(super) json: bool,
-    /// Exit status 1 when a KPI is missed, a critical alert stands, or a scripted command failed
-    #[arg(long, requires = "headless", help_heading = "Batch")]
+    /// Exit with status 1 if a KPI is missed, a critical alert is raised or a scripted command failed
+    #[arg(long, requires = "headless", help_heading = "Headless")]
     pub(super) strict: bool,
-    /// Writes this run's audit log to a file as JSON lines
-    #[arg(long, value_name = "FILE", requires = "headless", help_heading = "Batch")]
+    /// Write the audit log of this run to a file as JSON lines
+    #[arg(long, value_name = "FILE", requires = "headless", help_heading = "Headless")]
     pub(super) export_audit: Option<PathBuf>,
-    /// How fast the town runs
-    #[arg(long, value_enum, default_value = "1x", conflicts_with = "headless", help_heading = "Terminal")]
-    pub(super) speed: SpeedArg,
-    /// Opens paused
+    /// Initial speed
+    #[arg(long, value_parser = one_of(&SPEEDS), default_value = "1x", conflicts_with = "headless", help_heading = "Terminal")]
+    pub(super) speed: Speed,
+    /// Start paused
     #[arg(long, conflicts_with = "headless", help_heading = "Terminal")]
     pub(super) paused: bool,
     #[command(flatten)]
     pub(super) screen: ScreenArgs,
-    /// Serves the town over the network as well, such as `--listen 127.0.0.1:7420`
+    /// Also serve the town over the network, such as `--listen 127.0.0.1:7420`
     #[arg(long, value_name = "ADDR", conflicts_with = "headless", help_heading = "Service")]
     pub(super) listen: Option<SocketAddr>,
     #[command(flatten)]
     pub(super) tls: TlsArgs,
 }
 
-/// How the screen is to be.
+/// Options of the terminal interface.
 #[derive(clap::Args, Clone, Debug)]
 #[group(id = "screen_options")]
 pub(super) struct ScreenArgs {
-    /// First screen
-    #[arg(long, value_enum, default_value = "operations", help_heading = "Terminal")]
-    pub(super) screen: ScreenArg,
-    /// Colours; `NO_COLOR` is honoured whatever the theme
+    /// Initial screen
+    #[arg(long, value_parser = one_of(&SCREENS), default_value = "operations", help_heading = "Terminal")]
+    pub(super) screen: Screen,
+    /// Colour theme; `NO_COLOR` disables colours in every theme
     #[arg(long, value_parser = Theme::NAMES, help_heading = "Terminal")]
     pub(super) theme: Option<String>,
-    /// Leaves the mouse to the terminal
+    /// Do not capture the mouse
     #[arg(long, help_heading = "Terminal")]
     pub(super) no_mouse: bool,
-    /// Leaves the last screen in the scrollback on quitting
+    /// Keep the last screen in the scrollback on exit
     #[arg(long, help_heading = "Terminal")]
     pub(super) keep_screen: bool,
 }
 
-/// What proves to clients which shard this is.
+/// TLS certificate of the service.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(super) struct TlsArgs {
-    /// Certificate chain in PEM; read again when it changes and on SIGHUP
+    /// Certificate chain in PEM; reloaded when the file changes and on SIGHUP
     #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "Service")]
     pub(super) tls_cert: Option<PathBuf>,
-    /// Its private key in PEM
+    /// Private key of the certificate in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "Service")]
     pub(super) tls_key: Option<PathBuf>,
 }
 
-/// A role on the command line.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum RoleArg {
-    /// Looks; changes nothing
-    Viewer,
-    /// May change the town
-    Admin,
-}
+/// Roles by name.
+pub(super) static ROLES: [(&str, Role); 2] = [("viewer", Role::Viewer), ("admin", Role::Admin)];
 
-impl From<RoleArg> for Role {
-    fn from(role: RoleArg) -> Self {
-        match role {
-            RoleArg::Viewer => Self::Viewer,
-            RoleArg::Admin => Self::Admin,
-        }
-    }
-}
+/// Speeds by name.
+pub(super) static SPEEDS: [(&str, Speed); 4] =
+    [("1x", Speed::X1), ("10x", Speed::X10), ("100x", Speed::X100), ("max", Speed::Max)];
 
-/// A speed on the command line.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum SpeedArg {
-    #[value(name = "1x")]
-    X1,
-    #[value(name = "10x")]
-    X10,
-    #[value(name = "100x")]
-    X100,
-    Max,
-}
+static SCREENS: [(&str, Screen); 7] = [
+    ("operations", Screen::Operations),
+    ("town", Screen::Town),
+    ("agents", Screen::Agents),
+    ("learning", Screen::Learning),
+    ("metrics", Screen::Metrics),
+    ("audit", Screen::Audit),
+    ("economy", Screen::Economy),
+];
 
-impl From<SpeedArg> for Speed {
-    fn from(speed: SpeedArg) -> Self {
-        match speed {
-            SpeedArg::X1 => Self::X1,
-            SpeedArg::X10 => Self::X10,
-            SpeedArg::X100 => Self::X100,
-            SpeedArg::Max => Self::Max,
-        }
-    }
-}
-
-/// A screen on the command line.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum ScreenArg {
-    Operations,
-    Town,
-    Agents,
-    Learning,
-    Metrics,
-    Audit,
-    Economy,
-}
-
-impl From<ScreenArg> for Screen {
-    fn from(screen: ScreenArg) -> Self {
-        match screen {
-            ScreenArg::Operations => Self::Operations,
-            ScreenArg::Town => Self::Town,
-            ScreenArg::Agents => Self::Agents,
-            ScreenArg::Learning => Self::Learning,
-            ScreenArg::Metrics => Self::Metrics,
-            ScreenArg::Audit => Self::Audit,
-            ScreenArg::Economy => Self::Economy,
-        }
-    }
-}
-
-/// Runs a town.
-///
-/// # Errors
-/// Bad input, before anything is written.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let flags = args.seed.map(|seed| ("seed".to_owned(), seed.to_string())).into_iter().collect();
-    let texts = config_sources::load(&args.config, flags)?;
+    let sources = args.launch.load()?;
     if args.headless {
-        return headless::run(args, texts);
+        return headless::run(args, sources);
     }
-    output::needs_terminal("use `--headless` for a batch run.")?;
-    screen(args, texts)
+    output::require_terminal("pass `--headless` to run without one.")?;
+    run_screen(args, sources)
 }
 
-/// A shard as it is asked for on the command line.
+/// How the town of a shard advances.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted<'a> {
-    pub(super) config: &'a ConfigArgs,
-    pub(super) home: &'a Path,
-    /// The run to go on with; empty for the newest.
-    pub(super) resume: Option<&'a str>,
-    pub(super) paused: bool,
+pub(super) struct Pace {
     pub(super) speed: Speed,
-    /// In batch: it waits to be told how far, and claims no name.
-    pub(super) batch: bool,
-    /// With a training beside it.
-    pub(super) train: bool,
-}
-
-impl Args {
-    /// The shard these arguments ask for.
-    pub(super) fn wanted(&self) -> Wanted<'_> {
-        Wanted {
-            config: &self.config,
-            home: &self.home,
-            resume: self.resume.as_deref(),
-            paused: self.paused,
-            speed: if self.headless { Speed::Max } else { self.speed.into() },
-            batch: self.headless,
-            train: self.train,
-        }
-    }
+    pub(super) paused: bool,
+    /// The town advances only on request and does not become the shard's resumable run.
+    pub(super) headless: bool,
 }
 
 /// Starts or resumes a shard.
-///
-/// # Errors
-/// Why it cannot be.
-pub(super) fn launch(wanted: Wanted<'_>, texts: ConfigSources) -> anyhow::Result<Handle> {
-    let config = &texts.loaded.config;
+pub(super) fn launch(args: &LaunchArgs, pace: Pace, input: ConfigSources) -> anyhow::Result<Handle> {
+    let config = &input.loaded.config;
     let mut options = Options {
-        home: Home::new(wanted.home),
-        paused: wanted.paused,
-        speed: wanted.speed,
-        held: wanted.batch,
-        claim: !wanted.batch,
+        home: Home::new(&args.home),
+        paused: pace.paused,
+        speed: pace.speed,
+        held: pace.headless,
+        claim: !pace.headless,
         driver: Driver::default(),
         training: None,
-        token_file: config.console_auth.enabled.then(|| token_file(wanted.home, config)),
-        reloader: texts.reloader.clone(),
+        token_file: config.console_auth.enabled.then(|| token_file(&args.home, config)),
+        reloader: input.reloader.clone(),
     };
-    let Some(run) = wanted.resume else {
-        let rules = Rules::new(texts.sources.clone())?;
-        options.driver = PolicyCatalog::of(wanted.home, &rules.config.policy).released(&rules)?;
-        options.training = recipe(wanted, &rules, options.driver.id())?;
-        return Ok(townlet_shard::start(texts.sources, config.seed, options)?);
+    let Some(run) = args.resume.as_deref() else {
+        let rules = Rules::new(input.sources.clone())?;
+        options.driver = PolicyCatalog::of(&args.home, &rules.config.policy).released(&rules)?;
+        options.training = training_spec(args, &rules, options.driver.id())?;
+        return Ok(townlet_shard::start(input.sources, config.seed, options)?);
     };
     let named = (!run.is_empty()).then(|| run.to_owned());
     let newest = options.home.runs(&config.shard).pop();
-    // A batch that ran since, such as a smoke run, is not what the shard stopped at.
-    let watched = || options.home.last_locked_run(&config.shard).filter(|_| !wanted.batch);
-    let run = named.clone().or_else(watched);
+    // A newer headless run, such as a smoke test, is not the run that the operator left.
+    let claimed = || options.home.last_locked_run(&config.shard).filter(|_| !pace.headless);
+    let run = named.clone().or_else(claimed);
     let recorded = townlet_shard::find_run(&options.home, &config.shard, run.as_deref(), &config.snapshot.root)?;
-    same_settings(wanted, &texts, &recorded)?;
+    require_same_settings(args, &input, &recorded)?;
     let rules = Rules::new(recorded.sources.clone())?;
-    options.driver = PolicyCatalog::of(wanted.home, &rules.config.policy).released(&rules)?;
-    options.training = recipe(wanted, &rules, options.driver.id())?;
+    options.driver = PolicyCatalog::of(&args.home, &rules.config.policy).released(&rules)?;
+    options.training = training_spec(args, &rules, options.driver.id())?;
     let mut shard = townlet_shard::resume(&recorded, options)?;
     if let Some(newest) = newest.filter(|newest| named.is_none() && *newest != recorded.run_id) {
-        shard.notes.push(format!("the batch {newest} ran later; `--resume {newest}` goes on with that."));
+        shard.notes.push(format!("a newer headless run exists: resume it with `--resume {newest}`."));
     }
     Ok(shard)
 }
 
-/// What a training beside the town is made from, when one is wanted.
-fn recipe(wanted: Wanted<'_>, rules: &Rules, release: &str) -> anyhow::Result<Option<TrainingSpec>> {
-    if !wanted.train {
+/// The training that runs beside the town, with `--train`.
+fn training_spec(args: &LaunchArgs, rules: &Rules, release: &str) -> anyhow::Result<Option<TrainingSpec>> {
+    if !args.train {
         return Ok(None);
     }
-    let policies = PolicyCatalog::of(wanted.home, &rules.config.policy);
-    policies.check_folders_differ().map_err(|why| anyhow!("{why} Give policy.shadow_dir a folder of its own."))?;
+    let policies = PolicyCatalog::of(&args.home, &rules.config.policy);
+    policies.check_folders_differ().map_err(|why| anyhow!("{why} Set policy.shadow_dir to another folder."))?;
     let release = (release != SCRIPTED).then(|| policies.checkpoint(release)).transpose()?;
-    let recipe = TrainingSpec::new(&rules.sources, release);
-    Ok(Some(recipe.context("--train: this town's settings and those it would be taught with do not go together")?))
+    let spec = TrainingSpec::new(&rules.sources, release);
+    Ok(Some(spec.context("--train: the configuration cannot be combined with the training configuration")?))
 }
 
-/// A resumed run keeps the configuration it was started with: refuses whatever was asked for and differs.
-fn same_settings(wanted: Wanted<'_>, texts: &ConfigSources, recorded: &ResumableRun) -> anyhow::Result<()> {
-    let differs = townlet_town::config::diff(&recorded.config, &texts.loaded.config);
+/// Refuses requested settings that differ from those of the resumed run, because a run keeps its configuration.
+fn require_same_settings(args: &LaunchArgs, input: &ConfigSources, recorded: &ResumableRun) -> anyhow::Result<()> {
+    let differs = townlet_town::config::diff(&recorded.config, &input.loaded.config);
     let asked = |key: &str| {
-        let row = texts.loaded.settings.iter().find(|row| row.key == key);
-        wanted.config.config.is_some() || row.is_some_and(|row| row.layer != Layer::Default)
+        let row = input.loaded.settings.iter().find(|row| row.key == key);
+        args.config.config.is_some() || row.is_some_and(|row| row.layer != Layer::Default)
     };
     let differs: Vec<Difference> = differs.into_iter().filter(|it| asked(&it.key)).collect();
     if differs.is_empty() {
         return Ok(());
     }
-    // What was reloaded last is what it runs under, even where its journal lost that.
-    let reloaded = || townlet_shard::last_reload_digest(&Home::new(wanted.home), &recorded.run_id).ok().flatten();
-    if differs.iter().all(|it| it.hot) && reloaded() == Some(texts.sources.digest()) {
+    // The last reloaded configuration applies, even if its journal entry was lost.
+    let reloaded = || townlet_shard::last_reload_digest(&Home::new(&args.home), &recorded.run_id).ok().flatten();
+    if differs.iter().all(|it| it.hot) && reloaded() == Some(input.sources.digest()) {
         return Ok(());
     }
     let keys: Vec<String> = differs.into_iter().map(|it| it.key).collect();
     bail!(
-        "{} was started with another configuration: {} {}. Resume it as it was, without `--config`, `--seed`, `--set` \
-         and TOWNLET__ variables, or start anew without `--resume`. What a running town takes, `reload_config` gives it.",
+        "{} was started with another configuration: {} {}. Resume it without `--config`, `--seed`, `--set` and TOWNLET__ \
+         variables, or start a new run without `--resume`. To change settings of a running town, use `reload_config`.",
         recorded.run_id,
         keys.join(", "),
         if keys.len() == 1 { "differs" } else { "differ" }
     )
 }
 
-/// The token store, relative to the shard's home.
+/// The token store in a home folder.
 pub(super) fn token_file(home: &Path, config: &Config) -> PathBuf {
     home.join(&config.console_auth.token_file)
 }
 
-/// How the screen is to be: what was asked for here, else what the user's config says.
-///
-/// # Errors
-/// What is wrong with either.
+/// Options of the terminal interface; flags override the user's configuration.
 pub(super) fn screen_options(
     args: &ScreenArgs,
-    settings: &user_config::Settings,
+    user: &user_config::UserConfig,
 ) -> anyhow::Result<townlet_tui::Options> {
-    let theme = args.theme.clone().or_else(|| settings.theme.clone()).unwrap_or_else(|| "dark".into());
+    let theme = args.theme.clone().or_else(|| user.theme.clone()).unwrap_or_else(|| "dark".into());
     let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let theme = Theme::named(&theme, colour)
-        .with_context(|| format!("theme: there is no `{theme}`; there are {}.", Theme::NAMES.join(", ")))?;
+        .with_context(|| format!("theme: unknown theme `{theme}`. Themes: {}.", Theme::NAMES.join(", ")))?;
     Ok(townlet_tui::Options {
         theme,
-        mouse: !args.no_mouse && settings.mouse.unwrap_or(true),
-        keymap: settings.keymap()?,
+        mouse: !args.no_mouse && user.mouse.unwrap_or(true),
+        keymap: user.keymap()?,
         history: terminal::history_file(),
-        screen: args.screen.into(),
-        keep_last_screen: args.keep_screen || settings.keep_screen.unwrap_or(false),
+        screen: args.screen,
+        keep_last_screen: args.keep_screen || user.keep_screen.unwrap_or(false),
     })
 }
 
-fn screen(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode> {
+fn run_screen(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
     let options = screen_options(&args.screen, &user_config::load()?)?;
-    let warnings = texts.loaded.warnings.clone();
-    let requires_token = texts.loaded.config.console_auth.enabled;
-    let door = args.listen.map(|listen| serve::door(listen, &args.tls)).transpose()?;
-    let shard = Arc::new(launch(args.wanted(), texts)?);
-    let facts = facts(&shard, &args.config);
-    let server = door.map(|door| serve::serve(door, &shard, &args.config, false)).transpose()?;
+    let warnings = input.loaded.warnings.clone();
+    let requires_token = input.loaded.config.console_auth.enabled;
+    let listener = args.listen.map(|listen| serve::bind(listen, &args.tls)).transpose()?;
+    let pace = Pace { speed: args.speed, paused: args.paused, headless: false };
+    let shard = Arc::new(launch(&args.launch, pace, input)?);
+    let facts = shard_facts(&shard, &args.launch.config);
+    let server = listener.map(|listener| serve::serve(listener, &shard, &args.launch.config, false)).transpose()?;
     let notes = shard.notes.clone();
     let source = Local::new(Arc::clone(&shard), issuer(), requires_token, facts);
-    // A screen that breaks off takes the town along, but saved.
-    let looked =
+    // If the interface panics, the town is saved before the program exits.
+    let result =
         catch_unwind(AssertUnwindSafe(|| townlet_tui::run(vec![townlet_tui::WatchedSource::new(source)], options)));
-    let Ok(looked) = looked else {
+    let Ok(result) = result else {
         drop(server);
-        let saved = shard.stop().map_or_else(
-            |why| format!("not everything could be saved: {why}"),
-            |path| format!("the town was saved: {path}."),
-        );
+        let saved = shard
+            .stop()
+            .map_or_else(|why| format!("saving failed: {why}"), |path| format!("the town was saved in {path}."));
         output::stderr!(
-            "townlet: the screen broke off at tick {}; {saved} `townlet run --resume` goes on.",
+            "townlet: the interface crashed at tick {}; {saved} Resume with `townlet run --resume`.",
             shard.tick()
         );
         return Ok(ExitCode::from(EXIT_FAILED));
     };
-    let last = looked.context("the terminal failed")?;
+    let last = result.context("the terminal failed")?;
     drop(server);
     for note in notes.iter().chain(&warnings) {
         output::stderr!("{note}");
@@ -363,8 +295,8 @@ fn screen(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Label → version or path, for the help screen.
-pub(super) fn facts(shard: &Handle, config: &ConfigArgs) -> Vec<(String, String)> {
+/// Labels with versions and paths, for the help screen.
+pub(super) fn shard_facts(shard: &Handle, config: &ConfigArgs) -> Vec<(String, String)> {
     let home = shard.home();
     let config_name = config.config.as_ref().map_or_else(|| "embedded".into(), |path| path.display().to_string());
     vec![
@@ -380,7 +312,7 @@ pub(super) fn facts(shard: &Handle, config: &ConfigArgs) -> Vec<(String, String)
     ]
 }
 
-/// Who sits here, for the log.
+/// The issuer of local commands in the audit log.
 fn issuer() -> String {
     let user = std::env::var("USER").or_else(|_| std::env::var("USERNAME")).unwrap_or_default();
     let user: String = user.chars().filter(|character| character.is_alphanumeric()).take(32).collect();

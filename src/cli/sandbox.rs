@@ -1,7 +1,7 @@
-//! A town to try things on: in a folder that goes with it, ticking only when told how far, with an admin at its console.
+//! A temporary town for `preflight` and `rehearse`. It advances only on request and has an admin session.
 //!
-//! Owns how things are tried: whatever changes the town is asked as a dry run first, which must change nothing, and what
-//! is seen afterwards is what an observer is sent next. Which things are tried stand in `rehearse` and `preflight`.
+//! Every command first runs as a dry run, which must not change the town. Effects are checked on the next snapshot that
+//! observers receive.
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -14,48 +14,42 @@ use townlet_town::Sources;
 use townlet_shard::{Driver, Handle, Home, Options, Speed};
 use townlet_wire::{Answer, Request, Role, Session, Snapshot, Status};
 
-/// Longest a message is waited for.
+/// Time limit for the next snapshot.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What would have been right, and what was seen instead.
+/// A failed expectation.
 #[derive(Debug)]
 pub(super) struct CheckFailure {
-    /// What would have been right.
+    /// The expected state.
     pub(super) expected: String,
-    /// What was seen.
+    /// The actual state.
     pub(super) seen: String,
 }
 
 impl CheckFailure {
-    /// A point that was missed.
+    /// A failed expectation.
     pub(super) fn new(expected: impl Into<String>, seen: impl Into<String>) -> Self {
         Self { expected: expected.into(), seen: seen.into() }
     }
 }
 
-/// Goes on when it holds.
-///
-/// # Errors
-/// The miss, when it does not.
-pub(super) fn hold(holds: bool, expected: impl Into<String>, seen: impl Into<String>) -> Result<(), CheckFailure> {
+/// Checks an expectation.
+pub(super) fn ensure(holds: bool, expected: impl Into<String>, seen: impl Into<String>) -> Result<(), CheckFailure> {
     if holds { Ok(()) } else { Err(CheckFailure::new(expected, seen)) }
 }
 
-/// A throw-away town.
-pub(super) struct Stage {
+/// A running temporary town.
+pub(super) struct Sandbox {
     shard: Handle,
     session: u64,
-    // Goes last: the shard still writes while it stops.
+    // Dropped last, because the shard writes while it stops.
     _home: TempDir,
 }
 
-impl Stage {
-    /// A new town of these texts.
-    ///
-    /// # Errors
-    /// Why it does not start.
+impl Sandbox {
+    /// Starts a new town.
     pub(super) fn open(sources: Sources, seed: u64, driver: Driver) -> Result<Self> {
-        let home = tempfile::tempdir().context("no folder can be made for the throw-away town")?;
+        let home = tempfile::tempdir().context("cannot create a temporary folder")?;
         let options = Options {
             home: Home::new(home.path()),
             paused: false,
@@ -73,60 +67,50 @@ impl Stage {
         Ok(Self { shard, session, _home: home })
     }
 
-    /// The configuration it runs with.
+    /// Configuration of the town.
     pub(super) fn config(&self) -> &townlet_town::config::Config {
         &self.shard.config
     }
 
-    /// The state and the digest now.
-    ///
-    /// # Errors
-    /// That the town broke off.
-    pub(super) fn now(&self) -> Result<(Snapshot, String), CheckFailure> {
-        self.shard.view().ok_or_else(|| self.broken())
+    /// The current state and digest.
+    pub(super) fn view(&self) -> Result<(Snapshot, String), CheckFailure> {
+        self.shard.view().ok_or_else(|| self.stopped())
     }
 
-    /// What an observer is sent next, from now on.
-    ///
-    /// # Errors
-    /// That nothing comes.
-    pub(super) fn next(&self) -> Result<Arc<Snapshot>, CheckFailure> {
+    /// The next snapshot that observers receive.
+    pub(super) fn next_snapshot(&self) -> Result<Arc<Snapshot>, CheckFailure> {
         let (sender, messages) = channel();
         self.shard.subscribe(move |view| drop(sender.send(view)));
-        messages.recv_timeout(TIMEOUT).map_err(|_| CheckFailure::new("a message to observers", "none in ten seconds"))
+        messages
+            .recv_timeout(TIMEOUT)
+            .map_err(|_| CheckFailure::new("a message to observers", "none within ten seconds"))
     }
 
-    /// Runs for so many ticks.
-    ///
-    /// # Errors
-    /// That the town broke off.
+    /// Advances the town.
     pub(super) fn run(&self, ticks: u64) -> Result<(), CheckFailure> {
         let until = self.shard.tick() + ticks;
         let reached = self.shard.run_to(until, |_| true);
-        if reached == Some(until) { Ok(()) } else { Err(self.broken()) }
+        if reached == Some(until) { Ok(()) } else { Err(self.stopped()) }
     }
 
-    /// Asks for a line as a dry run, which must leave the town as it is, and then for real.
-    ///
-    /// # Errors
-    /// That either was refused, or that the dry run changed something.
-    pub(super) fn order(&self, line: &str) -> Result<Answer, CheckFailure> {
-        let before = self.now()?.1;
+    /// Runs a command, first as a dry run.
+    pub(super) fn run_command(&self, line: &str) -> Result<Answer, CheckFailure> {
+        let before = self.view()?.1;
         self.ask(line, true)?;
-        hold(self.now()?.1 == before, format!("a dry run of `{line}` changes nothing"), "the town's digest changed")?;
+        ensure(self.view()?.1 == before, format!("a dry run of `{line}` without effect"), "the town's digest changed")?;
         self.ask(line, false)
     }
 
     fn ask(&self, line: &str, dry_run: bool) -> Result<Answer, CheckFailure> {
         let request = Request { dry_run, ..Request::line(line) };
-        let answer = self.shard.ask_and_wait(self.session, request).ok_or_else(|| self.broken())?;
+        let answer = self.shard.ask_and_wait(self.session, request).ok_or_else(|| self.stopped())?;
         let (wanted, word) = if dry_run { (Status::DryRun, "as a dry run ") } else { (Status::Ok, "") };
-        hold(answer.status == wanted, format!("`{line}` {word}is done"), answer.summary())?;
+        ensure(answer.status == wanted, format!("`{line}` {word}to succeed"), answer.summary())?;
         Ok(answer)
     }
 
-    fn broken(&self) -> CheckFailure {
+    fn stopped(&self) -> CheckFailure {
         let why = self.shard.stop().err().unwrap_or_else(|| "the shard has ended".into());
-        CheckFailure::new("the town goes on", why)
+        CheckFailure::new("a running town", why)
     }
 }

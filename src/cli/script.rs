@@ -1,4 +1,4 @@
-//! Commands at ticks, from a file of JSON lines: checked whole before the town starts, then sent at their ticks.
+//! Scripts for headless runs: commands at given ticks, from JSON lines. The whole file is checked before the town starts.
 
 use std::path::Path;
 
@@ -10,40 +10,37 @@ use super::output;
 use townlet_shard::{Handle, is_id, specs};
 use townlet_wire::{Answer, ArgKind, Effect, ErrorBody, Request, Role, Session, command_line};
 
-/// Largest script read, in bytes.
+/// Maximum size of a script, in bytes.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// One line.
+/// A line of a script.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Line {
-    /// Sent when the town is at this tick, before it runs; when absent, as soon as the town is up.
+    /// Tick before which the command is sent [default: the start tick].
     #[serde(default)]
     pub(super) tick: Option<u64>,
-    /// As typed at the console.
+    /// Command line, as on the console.
     pub(super) command: String,
-    /// Made up when absent.
+    /// Generated when absent.
     #[serde(default)]
     pub(super) cmd_id: Option<String>,
-    /// Same checks, no effect.
+    /// Check only, without effect.
     #[serde(default)]
     pub(super) dry_run: bool,
 }
 
-/// A checked script, in the order of its ticks.
+/// A checked script.
 #[derive(Debug)]
 pub(super) struct Script {
     issuer: String,
     role: Role,
-    /// By tick, lines of one tick in the order of the file.
+    /// Lines with their ticks, sorted by tick and position in the file.
     pub(super) lines: Vec<(u64, Line)>,
 }
 
 impl Script {
-    /// Reads and checks every line: its JSON, its command, its arguments, and that its tick is inside the run.
-    ///
-    /// # Errors
-    /// The first line that is wrong, with file and line.
+    /// Reads a script and checks JSON, command, arguments and tick of every line.
     pub(super) fn load(path: &Path, role: Role, from: u64, until: u64) -> anyhow::Result<Self> {
         let name = path.display();
         let text = output::read_text(path, MAX_BYTES)?;
@@ -51,16 +48,19 @@ impl Script {
         let mut lines = Vec::new();
         for (number, text) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let place = format!("{name}:{}", number + 1);
-            let right = r#"Such as {"tick": 120, "command": "employment_exit approve ada"}."#;
+            let example = r#"Example: {"tick": 120, "command": "employment_exit approve ada"}."#;
             let it: Line = serde_json::from_str(text)
-                .map_err(|error| anyhow::anyhow!("{place}:{}: {}. {right}", error.column(), message_only(&error)))?;
+                .map_err(|error| anyhow::anyhow!("{place}:{}: {}. {example}", error.column(), message_only(&error)))?;
             let parsed = command_line::parse(&specs, &it.command)
                 .map_err(|ErrorBody { message, hint, .. }| anyhow::anyhow!("{place}: {message} {hint}"))?;
             if it.cmd_id.as_ref().is_some_and(|cmd_id| !is_id(cmd_id)) {
-                bail!("{place}: this is no cmd_id; 1 to 128 plain characters without blanks or `|` will do.");
+                bail!("{place}: invalid cmd_id. Use 1 to 128 printable ASCII characters without spaces and `|`.");
             }
             if parsed.spec.effect == Effect::Pace {
-                bail!("{place}: a batch keeps its own pace; `{}` is for the screen. Leave it out.", parsed.spec.name);
+                bail!(
+                    "{place}: `{}` is not available in headless runs, which always run at full speed. Remove it.",
+                    parsed.spec.name
+                );
             }
             for (_, value) in parsed.given().filter(|(arg, _)| arg.kind == ArgKind::Agent) {
                 if let Some(id) = value.map(ToString::to_string).filter(|id| names::resident(id).is_none()) {
@@ -69,7 +69,7 @@ impl Script {
             }
             let tick = it.tick.unwrap_or(from);
             if !(from..=until).contains(&tick) {
-                bail!("{place}: tick {tick} is outside the run, which goes from {from} to {until}.");
+                bail!("{place}: tick {tick} is outside the run ({from} to {until}).");
             }
             lines.push((tick, it));
         }
@@ -78,7 +78,7 @@ impl Script {
         Ok(Self { issuer: format!("script:{file}"), role, lines })
     }
 
-    /// Opens the session the script speaks in.
+    /// Opens a session for the script.
     pub(super) fn session(&self, shard: &Handle) -> u64 {
         let session = Session { issuer: self.issuer.clone(), role: self.role, transport: "script".into(), owner: true };
         shard.open(session, |_| {})
@@ -86,7 +86,7 @@ impl Script {
 }
 
 impl Line {
-    /// Sends it and waits for the answer; `None` when the shard has ended.
+    /// Sends the command and waits for its answer; `None` when the shard has ended.
     pub(super) fn send(&self, shard: &Handle, session: u64) -> Option<Answer> {
         let request = Request {
             command: self.command.clone(),
@@ -102,13 +102,13 @@ fn unknown_resident(id: &str) -> String {
     let known: Vec<String> = names::ids().collect();
     let near = command_line::nearest(id, known.iter().map(String::as_str));
     let hint = near.map_or_else(
-        || "Residents have ids such as `ada`; the Agents screen lists them.".to_owned(),
+        || "Ids of residents look like `ada`; the Agents screen lists them.".to_owned(),
         |near| format!("Did you mean `{near}`?"),
     );
-    format!("no resident is ever called `{id}`. {hint}")
+    format!("`{id}` is not an id that a resident can have. {hint}")
 }
 
-/// The message alone: the place in the line is said in our own form.
+/// The message without its position.
 fn message_only(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_owned()

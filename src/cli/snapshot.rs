@@ -1,7 +1,6 @@
-//! `townlet snapshot`: lists the snapshots of a home, shows what one holds, says whether they are whole.
+//! `townlet snapshot`: lists, inspects and validates snapshots. The file format is in `townlet_town::snapshot`.
 //!
-//! Reads files by path; a running shard's own are saved by its console. The byte layout stands in
-//! `townlet_town::snapshot`. Rule: "Bad input": a damaged file is named, and the good one before it offered.
+//! For a damaged file the error names the newest intact snapshot before it. Rule: "Bad input".
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,70 +17,63 @@ use townlet_shard::snapshots::{self, SnapshotFile};
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Subcommand,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
-    /// Lists the snapshots under a home, run by run, oldest first
+enum Subcommand {
+    /// List the snapshots of a home by run, oldest first
     List {
-        /// The folder the shard keeps its files in
+        /// Home folder of the shard
         #[arg(long, value_name = "DIR", default_value = ".")]
         home: PathBuf,
-        /// `snapshot.root` of the configuration
+        /// Value of `snapshot.root` in the configuration
         #[arg(long, value_name = "DIR", default_value = "snapshots")]
         root: String,
-        /// For a program: a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Shows what a snapshot holds: configuration, tick, residents, digest
+    /// Show configuration, tick, residents and digest of a snapshot
     Inspect {
-        /// The snapshot
+        /// Snapshot file
         file: PathBuf,
-        /// For a program: one JSON object
+        /// Print a JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Says of each snapshot whether it is whole and can be loaded
+    /// Check that snapshots are intact and can be loaded
     Validate {
-        /// The snapshots
+        /// Snapshot files
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// For a program: a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
 }
 
-/// Runs it.
-///
-/// # Errors
-/// A file that cannot be read, by name.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.what {
-        What::List { home, root, json } => list(&Home::new(home), root, *json)?,
-        What::Inspect { file, json } => inspect(file, *json)?,
-        What::Validate { files, json } => return validate(files, *json),
+    match &args.command {
+        Subcommand::List { home, root, json } => list(&Home::new(home), root, *json)?,
+        Subcommand::Inspect { file, json } => inspect(file, *json)?,
+        Subcommand::Validate { files, json } => return validate(files, *json),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads a snapshot that must be there.
-///
-/// # Errors
-/// That it is not, which no check of its content needs to say.
+/// Reads a snapshot. The inner result tells whether its content is valid.
 fn read(file: &Path) -> Result<Result<SnapshotFile, String>> {
     match townlet_files::open(file) {
-        // What is there and no file is no snapshot either, which is for the reader to say.
-        Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => return Err(output::unreadable(file, &error)),
+        // `snapshots::read` reports a path that is not a regular file.
+        Err(error) if error.kind() != std::io::ErrorKind::InvalidInput => return Err(output::read_error(file, &error)),
         _ => {}
     }
     Ok(snapshots::read(file))
 }
 
 fn list(home: &Home, root: &str, json: bool) -> Result<()> {
-    output::is_folder(home.folder())?;
+    output::require_home(home.folder())?;
     let folder = home.folder().join(root).join("auto");
     let mut runs: Vec<PathBuf> = match std::fs::read_dir(&folder) {
         Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect(),
@@ -102,7 +94,7 @@ fn list(home: &Home, root: &str, json: bool) -> Result<()> {
         return output::json(&found.iter().map(row).collect());
     }
     if found.is_empty() {
-        return output::line(&format!("No snapshot in {}.", folder.display()));
+        return output::line(&format!("No snapshots in {}.", folder.display()));
     }
     let mut rows = vec![["run", "tick", "size", "file"].map(String::from)];
     for (run, file, bytes) in &found {
@@ -113,7 +105,7 @@ fn list(home: &Home, root: &str, json: bool) -> Result<()> {
     output::print(&output::columns(&rows))
 }
 
-fn facts(found: &SnapshotFile) -> Value {
+fn details(found: &SnapshotFile) -> Value {
     let town = &found.town;
     let (rules, state) = (town.rules(), town.state());
     json!({
@@ -135,13 +127,13 @@ fn facts(found: &SnapshotFile) -> Value {
 }
 
 fn inspect(file: &Path, json: bool) -> Result<()> {
-    let facts = facts(&read(file)?.map_err(|why| anyhow!(snapshots::damage(file, &why)))?);
+    let details = details(&read(file)?.map_err(|why| anyhow!(snapshots::damage(file, &why)))?);
     if json {
-        return output::json(&facts);
+        return output::json(&details);
     }
     let shown = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let rows: Vec<[String; 2]> =
-        facts.as_object().into_iter().flatten().map(|(name, value)| [name.clone(), shown(value)]).collect();
+        details.as_object().into_iter().flatten().map(|(name, value)| [name.clone(), shown(value)]).collect();
     output::print(&output::columns(&rows))
 }
 
@@ -150,15 +142,15 @@ fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
     let mut whole = true;
     for file in files {
         if file.is_dir() {
-            bail!("{}: it is a folder; name the snapshots in it.", file.display());
+            bail!("{}: is a folder, expected a snapshot file.", file.display());
         }
         let row = match read(file)? {
             Ok(SnapshotFile { town, layout, .. }) => {
                 let older = if layout == snapshot::VERSION { String::new() } else { format!(" Layout {layout}.") };
-                let says = format!("{}: whole. Tick {}, digest {}.{older}", file.display(), town.tick(), town.digest());
+                let line = format!("{}: valid. Tick {}, digest {}.{older}", file.display(), town.tick(), town.digest());
                 let digest = town.digest();
                 let row = json!({ "file": file.to_string_lossy(), "ok": true, "tick": town.tick(), "digest": digest, "layout": layout });
-                (says, row)
+                (line, row)
             }
             Err(why) => {
                 whole = false;
@@ -170,8 +162,8 @@ fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
     if json {
         output::json(&rows.into_iter().map(|(_, row)| row).collect())?;
     } else {
-        for (says, _) in rows {
-            output::line(&says)?;
+        for (line, _) in rows {
+            output::line(&line)?;
         }
     }
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(super::EXIT_CHECK_FAILED) })

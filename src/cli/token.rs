@@ -1,19 +1,17 @@
-//! `townlet token`: makes, lists and revokes the tokens that open a shard's console.
+//! `townlet token`: creates, lists and revokes access tokens. Rule: "Roles and identity".
 //!
-//! Owns the default place of the store. How a token is made, stored and compared stands in `shard::tokens`. A token is
-//! shown once, on standard output, and never taken from the command line. Rule: "Roles and identity".
+//! A token is printed once and never read from the command line. `townlet_shard::tokens` generates and stores tokens.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::ValueEnum;
 use serde_json::json;
 use townlet_town::config::Config;
 
-use super::output;
-use super::run::token_file;
+use super::run::{ROLES, token_file};
+use super::{one_of, output};
 use townlet_shard::tokens::TokenStore;
 use townlet_wire::Role;
 use townlet_wire::command_line::nearest;
@@ -23,57 +21,45 @@ use townlet_wire::escape;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
-    /// The shard's home, whose store is ops/tokens.json
+    command: Subcommand,
+    /// Home folder of the shard, with the token store ops/tokens.json
     #[arg(long, global = true, value_name = "DIR", default_value = ".")]
     home: PathBuf,
-    /// Another token store (`console_auth.token_file` of the shard's configuration)
+    /// Token store, if the configuration sets `console_auth.token_file`
     #[arg(long, global = true, value_name = "FILE")]
     file: Option<PathBuf>,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
-    /// Makes a token and prints it this once
+enum Subcommand {
+    /// Create a token and print it once
     New {
-        /// What it makes its holder
-        #[arg(long)]
-        role: RoleName,
+        /// Role: `admin` may change the town and the shard, `viewer` is read-only
+        #[arg(long, value_parser = one_of(&ROLES))]
+        role: Role,
     },
-    /// Lists the tokens, without their secrets
+    /// List the tokens without their secrets
     List {
-        /// For a program: a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Forgets a token
+    /// Revoke a token
     Revoke {
-        /// The part between `twn_` and the secret, as `token list` shows it
+        /// Token id from `token list`, the part between `twn_` and the secret
         id: String,
     },
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum RoleName {
-    /// May change the town and the shard
-    Admin,
-    /// Looks; changes nothing
-    Viewer,
-}
-
-/// Runs it.
-///
-/// # Errors
-/// What is wrong with the store or the request.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let file = args.file.clone().unwrap_or_else(|| token_file(&args.home, &Config::default()));
     if std::fs::symlink_metadata(&file).is_ok_and(|found| !found.is_file()) {
-        bail!("{}: it is not a regular file; nothing was changed. Name one, or a name that is free.", file.display());
+        bail!("{}: not a regular file; nothing was changed. Name a regular file or a new file.", file.display());
     }
-    match &args.what {
-        What::New { role } => make(&file, *role)?,
-        What::List { json } => list(&file, *json)?,
-        What::Revoke { id } => revoke(&file, id)?,
+    match &args.command {
+        Subcommand::New { role } => create(&file, *role)?,
+        Subcommand::List { json } => list(&file, *json)?,
+        Subcommand::Revoke { id } => revoke(&file, id)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -82,8 +68,8 @@ fn load(file: &Path) -> Result<TokenStore> {
     TokenStore::load(file).map_err(|why| anyhow!(why))
 }
 
-/// Changes the store under a lock, so that of two changes at once none is lost.
-fn change<T>(file: &Path, deed: impl FnOnce(&mut TokenStore) -> Result<T>) -> Result<T> {
+/// Edits the store under a lock, so that concurrent edits are not lost.
+fn change<T>(file: &Path, edit: impl FnOnce(&mut TokenStore) -> Result<T>) -> Result<T> {
     let lock = file.with_extension("lock");
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
@@ -91,19 +77,15 @@ fn change<T>(file: &Path, deed: impl FnOnce(&mut TokenStore) -> Result<T>) -> Re
     let held = held.with_context(|| lock.display().to_string())?;
     held.lock().with_context(|| lock.display().to_string())?;
     let mut tokens = load(file)?;
-    let done = deed(&mut tokens)?;
+    let done = edit(&mut tokens)?;
     tokens.save(file).map_err(|why| anyhow!(why))?;
     Ok(done)
 }
 
-fn make(file: &Path, role: RoleName) -> Result<()> {
-    let role = match role {
-        RoleName::Admin => Role::Admin,
-        RoleName::Viewer => Role::Viewer,
-    };
+fn create(file: &Path, role: Role) -> Result<()> {
     let token = change(file, |tokens| tokens.create(role).map_err(|why| anyhow!(why)))?;
     output::line(&token)?;
-    output::stderr!("A token for {}; it is not shown again. Its hash is in {}.", role.word(), file.display());
+    output::stderr!("New {} token; it is not shown again. Its hash is stored in {}.", role.word(), file.display());
     Ok(())
 }
 
@@ -114,7 +96,7 @@ fn list(file: &Path, json: bool) -> Result<()> {
         return output::json(&tokens.stored().iter().map(row).collect());
     }
     if tokens.stored().is_empty() {
-        return output::line(&format!("No token in {}; `townlet token new` makes one.", file.display()));
+        return output::line(&format!("No tokens in {}. Create one with `townlet token new`.", file.display()));
     }
     let mut rows = vec![["id", "role", "created"].map(String::from)];
     rows.extend(
@@ -124,7 +106,7 @@ fn list(file: &Path, json: bool) -> Result<()> {
 }
 
 fn revoke(file: &Path, id: &str) -> Result<()> {
-    // Whoever pastes a whole token by mistake must not find it in the message again.
+    // The argument may be a whole token by mistake. The secret must not appear in the message.
     let id = id.strip_prefix("twn_").unwrap_or(id);
     let id = id.split('_').next().unwrap_or_default();
     let tokens = load(file)?;
@@ -132,13 +114,13 @@ fn revoke(file: &Path, id: &str) -> Result<()> {
         let ids: Vec<&str> = tokens.stored().iter().map(|token| token.id.as_str()).collect();
         let hint = match (nearest(id, ids.iter().copied()), ids.is_empty()) {
             (Some(near), _) => format!("Did you mean `{near}`?"),
-            (None, true) => "It holds no token.".into(),
-            (None, false) => format!("It holds: {}.", ids.join(", ")),
+            (None, true) => "The store contains no tokens.".into(),
+            (None, false) => format!("Known ids: {}.", ids.join(", ")),
         };
-        bail!("there is no token `{}` in {}. {hint}", escape(id), file.display());
+        bail!("unknown token `{}` in {}. {hint}", escape(id), file.display());
     }
     change(file, |tokens| Ok(tokens.revoke(id)))?;
     output::line(&format!(
-        "Revoked {id}. A served shard takes it no more; one on screen reads the store when it is started."
+        "Revoked {id}. A served shard refuses it at once; a shard in a local terminal reads the store at its next start."
     ))
 }

@@ -1,63 +1,63 @@
-//! The door: whose token it is, what that makes them, and which schema they speak.
-//!
-//! Owns the store as it is on disk now, that no token is taken from an address, and by which names one may ask. Rule: "Roles and identity".
+//! Authentication of requests: bearer tokens, the `Host` header and the client's schema version. Rule: "Roles and identity".
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
+use axum::extract::{Extension, FromRequestParts};
+use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
 
+use super::AppState;
+use super::connections::PeerAddress;
 use townlet_shard::RemoteCaller;
 use townlet_shard::tokens::{TokenError, TokenStore};
 use townlet_wire::service::SCHEMA_HEADER;
 use townlet_wire::{ErrorBody, Role};
 
-/// Longest schema a client may name.
-const LONGEST_SCHEMA: usize = 32;
+/// Maximum length of a schema version, in bytes.
+const MAX_SCHEMA_LENGTH: usize = 32;
 
-/// The token store, as it was last read.
-pub(super) struct Gate {
+/// Maps tokens to visitors. Reads the token store again when the file changes.
+pub(super) struct Authenticator {
     path: PathBuf,
     seen: Option<(SystemTime, u64)>,
     tokens: TokenStore,
 }
 
-/// Why somebody is not let in.
+/// A refused request.
 #[derive(Debug)]
 pub(super) struct Rejection {
-    /// Code, sentence, hint.
+    /// Code, message and hint.
     pub(super) error: ErrorBody,
-    /// Seconds to wait.
+    /// Seconds until the client may retry.
     pub(super) wait: Option<u64>,
 }
 
 impl Rejection {
-    /// Turned away with these words.
+    /// A rejection without a waiting time.
     pub(super) fn new(code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { error: ErrorBody { code: code.into(), message: message.into(), hint: hint.into() }, wait: None }
     }
 }
 
-impl Gate {
-    /// Reads the store; one that is not there yet is empty.
-    ///
-    /// # Errors
-    /// Which line cannot be read.
+impl Authenticator {
+    /// Reads the token store. A missing file is an empty store.
     pub(super) fn open(path: &Path) -> Result<Self, String> {
-        let seen = stamp(path);
+        let seen = file_stamp(path);
         Ok(Self { path: path.to_owned(), seen, tokens: TokenStore::load(path)? })
     }
 
-    /// Whether anybody has one.
+    /// Whether the store holds a token.
     pub(super) fn has_tokens(&self) -> bool {
         !self.tokens.stored().is_empty()
     }
 
-    /// Who asks: the token's holder, or, without one, a viewer known by where they are. A token made or revoked a moment ago
-    /// counts already.
-    pub(super) fn visitor(
+    /// The visitor of a request: the token's role, or a viewer without a token. Created and revoked tokens take effect at
+    /// the next request.
+    pub(super) fn authenticate(
         &mut self,
         from: IpAddr,
         token: Option<&str>,
@@ -67,9 +67,9 @@ impl Gate {
         let Some(token) = token else {
             return Ok(RemoteCaller::new(format!("http:{from}"), Role::Viewer, schema));
         };
-        let found = stamp(&self.path);
+        let found = file_stamp(&self.path);
         if found != self.seen {
-            // A store that cannot be read leaves the tokens known so far in force.
+            // If the file cannot be read, the tokens read before stay valid.
             if self.tokens.reload(&self.path).is_ok() {
                 self.seen = found;
             }
@@ -78,24 +78,28 @@ impl Gate {
             Ok(stored) => Ok(RemoteCaller::new(format!("token:{}", stored.id), stored.role, schema)),
             Err(TokenError::Unknown) => Err(Rejection::new(
                 "E_UNAUTHORIZED",
-                "this token opens nothing here.",
-                "`townlet token list` on the shard's machine shows which do; without one you may look.",
+                "the token is not valid.",
+                "Run `townlet token list` on the shard's machine, or connect without a token as a viewer.",
             )),
             Err(TokenError::Throttled(seconds)) => Err(Rejection {
                 wait: Some(seconds),
-                ..Rejection::new("E_TOO_MANY", "too many wrong tokens came from there.", format!("Wait {seconds} s."))
+                ..Rejection::new(
+                    "E_TOO_MANY",
+                    "too many invalid tokens from this address.",
+                    format!("Wait {seconds} s."),
+                )
             }),
         }
     }
 }
 
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+fn file_stamp(path: &Path) -> Option<(SystemTime, u64)> {
     let found = std::fs::metadata(path).ok()?;
     Some((found.modified().ok()?, found.len()))
 }
 
-/// The token of the one `Authorization: Bearer` header; `None` without any.
-pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Rejection> {
+/// The token of the `Authorization: Bearer` header; `None` without one.
+pub(super) fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, Rejection> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let Some(first) = given.next() else { return Ok(None) };
     let token = first.to_str().ok().and_then(|text| {
@@ -106,26 +110,26 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Rejection> {
         (Some(token), None) if !token.is_empty() => Ok(Some(token)),
         _ => Err(Rejection::new(
             "E_UNAUTHORIZED",
-            "the authorization is not understood.",
-            "One header is: `Authorization: Bearer twn_…`.",
+            "invalid authorization header.",
+            "Send one header: `Authorization: Bearer twn_…`.",
         )),
     }
 }
 
-/// Addresses are logged and remembered everywhere, so a token in one is given away: it is refused, and should be revoked.
+/// Refuses a token in the URL, because URLs are stored in logs and browser histories.
 pub(super) fn reject_token_in_uri(uri: &Uri) -> Result<(), Rejection> {
     if uri.to_string().contains("twn_") {
         return Err(Rejection::new(
             "E_INVALID_ARG",
-            "a token has no place in an address.",
-            "Bring it as `Authorization: Bearer`, and revoke the one that was shown.",
+            "the URL contains a token.",
+            "Send it as `Authorization: Bearer`. Revoke this token, because URLs are logged.",
         ));
     }
     Ok(())
 }
 
-/// A page from elsewhere whose name was made to lead to this machine reads what only this machine should: over plain HTTP a
-/// service answers to addresses and to names without a dot, which nobody outside can own.
+/// Protects against DNS rebinding over plain HTTP: only IP addresses, names without a dot and `*.localhost` are accepted,
+/// because a web page cannot own such a name.
 pub(super) fn reject_foreign_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Rejection> {
     let asked = uri.authority().cloned();
     let named = headers.get_all(header::HOST).iter().map(|host| host.to_str().ok()?.parse().ok());
@@ -135,20 +139,57 @@ pub(super) fn reject_foreign_host(uri: &Uri, headers: &HeaderMap) -> Result<(), 
         if !here || name.is_empty() {
             return Err(Rejection::new(
                 "E_FORBIDDEN",
-                "this service is asked for by a name of elsewhere.",
-                "Ask for it by its address, such as 127.0.0.1; a service with a name of its own needs TLS.",
+                "the host name is not accepted over plain HTTP.",
+                "Use the IP address, such as 127.0.0.1, or serve with TLS.",
             ));
         }
     }
     Ok(())
 }
 
+/// The authenticated client of a request.
+pub(super) struct Caller {
+    /// Issuer, role and schema version.
+    pub(super) visitor: RemoteCaller,
+    /// Whether the request carried a token.
+    pub(super) has_token: bool,
+}
+
+impl FromRequestParts<Arc<AppState>> for Caller {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<AppState>) -> Result<Self, Rejection> {
+        let peer = Extension::<PeerAddress>::from_request_parts(parts, app).await;
+        let Extension(peer) = peer.expect("every connection adds its peer address");
+        let token = bearer_token(&parts.headers)?;
+        let visitor = authenticate(app, peer, token, &parts.headers)?;
+        Ok(Self { visitor, has_token: token.is_some() })
+    }
+}
+
+/// Authenticates a client, or logs and counts the rejection.
+pub(super) fn authenticate(
+    app: &AppState,
+    peer: PeerAddress,
+    token: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<RemoteCaller, Rejection> {
+    let mut authenticator = app.authenticator.lock().unwrap_or_else(PoisonError::into_inner);
+    authenticator.authenticate(peer.0, token, headers).inspect_err(|rejection| {
+        app.counts.refused("token");
+        app.log.say(&format!("refused {}: {} {}", peer.0, rejection.error.code, rejection.error.message));
+    })
+}
+
+/// The client's schema version, when it names one.
 fn schema(headers: &HeaderMap) -> Result<Option<String>, Rejection> {
     let Some(value) = headers.get(SCHEMA_HEADER) else { return Ok(None) };
     match value.to_str() {
-        Ok(text) if text.len() <= LONGEST_SCHEMA => Ok(Some(text.to_owned())),
-        _ => {
-            Err(Rejection::new("E_INVALID_ARG", "`Townlet-Schema` is no version.", "Such as `Townlet-Schema: 0.2.0`."))
-        }
+        Ok(text) if text.len() <= MAX_SCHEMA_LENGTH => Ok(Some(text.to_owned())),
+        _ => Err(Rejection::new(
+            "E_INVALID_ARG",
+            "`Townlet-Schema` is not a version.",
+            "Example: `Townlet-Schema: 0.2.0`.",
+        )),
     }
 }

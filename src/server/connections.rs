@@ -1,6 +1,4 @@
-//! Connections: so many at once, each with so much time, and an end for all of them.
-//!
-//! Owns sockets and handshakes; requests are the router's. A connection that is refused costs one `accept`.
+//! The accept loop: limits the number of connections and their time, and drains them on shutdown.
 
 use std::net::{IpAddr, TcpListener as Bound};
 use std::pin::pin;
@@ -18,112 +16,117 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::tls::Tls;
-use super::{AppState, DRAIN, routes};
+use super::{AppState, DRAIN_TIMEOUT, routes};
 
-/// Connections at once.
+/// Maximum number of open connections.
 const MAX_CONNECTIONS: usize = 512;
-/// Longest a handshake may take, and the headers of a request; also how long a connection may idle between two.
+/// Limit for a TLS handshake, for the headers of a request and for the idle time between two requests.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How often certificate and key are looked at.
-const LOOK: Duration = Duration::from_secs(2);
-/// Bytes of headers read at most.
-const HEADERS: usize = 32 * 1024;
+/// Interval at which the certificate files are checked for changes.
+const CERTIFICATE_POLL: Duration = Duration::from_secs(2);
+/// Maximum size of a request's headers, in bytes.
+const MAX_HEADER_BYTES: usize = 32 * 1024;
 
-/// Where a request comes from.
+/// The client's address, added to every request as an extension.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PeerAddress(pub(super) IpAddr);
 
-/// Cuts the connection a request came on, for a reader that reads no more.
+/// Closes the connection of a request, for a subscriber that stopped reading. Added to every request as an extension.
 #[derive(Clone, Debug)]
-pub(super) struct Cut(pub(super) Arc<Notify>);
+pub(super) struct Disconnect(pub(super) Arc<Notify>);
 
-/// Serves until the lobby says stop.
-pub(super) async fn serve(lobby: Arc<AppState>, bound: Bound, tls: Option<Tls>, reload: Arc<Notify>) {
+/// Accepts connections until `app.stop` is set, then drains them.
+pub(super) async fn serve(app: Arc<AppState>, bound: Bound, tls: Option<Tls>, reload: Arc<Notify>) {
     let listener = match TcpListener::from_std(bound) {
         Ok(listener) => listener,
-        Err(error) => return lobby.log.say(&format!("it cannot listen: {error}")),
+        Err(error) => return app.log.say(&format!("cannot listen: {error}")),
     };
-    let router = routes::router(&lobby);
+    let router = routes::router(&app);
     let tls = tls.map(Arc::new);
-    let seats = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut open = JoinSet::new();
-    let mut stop = lobby.stop.clone();
+    let mut stop = app.stop.clone();
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
-            () = reload.notified() => renew(&lobby, tls.as_deref(), true),
-            () = sleep(LOOK), if tls.is_some() => renew(&lobby, tls.as_deref(), false),
+            () = reload.notified() => reload_certificate(&app, tls.as_deref(), true),
+            () = sleep(CERTIFICATE_POLL), if tls.is_some() => reload_certificate(&app, tls.as_deref(), false),
             Some(_) = open.join_next(), if !open.is_empty() => {}
             taken = listener.accept() => match taken {
                 Ok((stream, peer)) => {
                     let peer = PeerAddress(peer.ip());
-                    if let Ok(seat) = Arc::clone(&seats).try_acquire_owned() {
-                        open.spawn(welcome(Arc::clone(&lobby), router.clone(), tls.clone(), stream, peer, seat));
+                    if let Ok(permit) = Arc::clone(&permits).try_acquire_owned() {
+                        open.spawn(accept(Arc::clone(&app), router.clone(), tls.clone(), stream, peer, permit));
                     } else {
-                        lobby.counts.refused("connections");
-                        lobby.log.say(&format!("refused a connection of {}: {MAX_CONNECTIONS} are open", peer.0));
+                        app.counts.refused("connections");
+                        app.log.say(&format!("refused a connection from {}: {MAX_CONNECTIONS} connections are open", peer.0));
                     }
                 }
-                // Out of files, as a rule; those that are open will end.
+                // Usually out of file descriptors, until other connections close.
                 Err(error) => {
-                    lobby.log.say(&format!("no connection can be taken: {error}"));
+                    app.log.say(&format!("cannot accept a connection: {error}"));
                     sleep(Duration::from_millis(100)).await;
                 }
             },
         }
     }
     drop(listener);
-    if timeout(DRAIN, async { while open.join_next().await.is_some() {} }).await.is_err() {
-        lobby.log.say(&format!("closed {} connections that did not end by themselves", open.len()));
+    if timeout(DRAIN_TIMEOUT, async { while open.join_next().await.is_some() {} }).await.is_err() {
+        app.log.say(&format!("closed {} connections that did not finish in time", open.len()));
         open.shutdown().await;
     }
 }
 
-fn renew(lobby: &AppState, tls: Option<&Tls>, anyway: bool) {
+fn reload_certificate(app: &AppState, tls: Option<&Tls>, force: bool) {
     let Some(tls) = tls else { return };
-    match tls.reload(anyway) {
-        Ok(true) => lobby.log.say("certificate and key were read again"),
+    match tls.reload(force) {
+        Ok(true) => app.log.say("reloaded certificate and key"),
         Ok(false) => {}
-        Err(why) => lobby.log.say(&format!("the old certificate stays: {why}")),
+        Err(why) => app.log.say(&format!("kept the old certificate: {why}")),
     }
 }
 
-async fn welcome(
-    lobby: Arc<AppState>,
+async fn accept(
+    app: Arc<AppState>,
     router: Router,
     tls: Option<Arc<Tls>>,
     stream: TcpStream,
     peer: PeerAddress,
-    _seat: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 ) {
-    // Answers are short and somebody waits for them; a socket that cannot be told so still works.
+    // Sends short answers without delay. A failure only costs latency.
     drop(stream.set_nodelay(true));
-    let Some(tls) = tls else { return speak(&lobby, router, stream, peer).await };
+    let Some(tls) = tls else { return serve_connection(&app, router, stream, peer).await };
     match timeout(TIMEOUT, tls.acceptor().accept(stream)).await {
-        Ok(Ok(stream)) => speak(&lobby, router, stream, peer).await,
-        _ => lobby.counts.refused("handshake"),
+        Ok(Ok(stream)) => serve_connection(&app, router, stream, peer).await,
+        _ => app.counts.refused("handshake"),
     }
 }
 
-async fn speak(lobby: &AppState, router: Router, stream: impl AsyncRead + AsyncWrite + Unpin, peer: PeerAddress) {
-    let cut = Cut(Arc::default());
-    let service = TowerToHyperService::new(router.layer(Extension(peer)).layer(Extension(cut.clone())));
-    let mut talk = pin!(
+async fn serve_connection(
+    app: &AppState,
+    router: Router,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: PeerAddress,
+) {
+    let disconnect = Disconnect(Arc::default());
+    let service = TowerToHyperService::new(router.layer(Extension(peer)).layer(Extension(disconnect.clone())));
+    let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(TIMEOUT)
-            .max_buf_size(HEADERS)
+            .max_buf_size(MAX_HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service)
     );
-    let mut stop = lobby.stop.clone();
+    let mut stop = app.stop.clone();
     tokio::select! {
-        // How a client leaves is its own affair.
-        _ = talk.as_mut() => return,
-        () = cut.0.notified() => return,
-        _ = stop.wait_for(|stop| *stop) => talk.as_mut().graceful_shutdown(),
+        // A client may close the connection in any way.
+        _ = connection.as_mut() => return,
+        () = disconnect.0.notified() => return,
+        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
-        _ = talk => {}
-        () = cut.0.notified() => {}
+        _ = connection => {}
+        () = disconnect.0.notified() => {}
     }
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/console`: a command by HTTP. The answer is the one envelope, whatever became of it.
+//! `POST /v1/console`: runs a command. The answer is always an [`Answer`], also for a refused command.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,52 +12,52 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::auth::{Rejection, bearer};
+use super::auth::{Rejection, authenticate, bearer_token};
 use super::connections::PeerAddress;
 use super::{AppState, http_status};
 use townlet_wire::{Answer, ErrorBody, Request, Status};
 
-/// Longest a request waits for its answer.
+/// Time that a request waits for its answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Takes a command and waits for what becomes of it.
+/// Sends a command to the shard and waits for the answer.
 pub(super) async fn post(
-    State(lobby): State<Arc<AppState>>,
+    State(app): State<Arc<AppState>>,
     Extension(peer): Extension<PeerAddress>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let mut request = match read(&headers, body) {
         Ok(request) => request,
-        Err(turned) => return said(&Request::default(), turned.error, lobby.shard.tick()),
+        Err(rejection) => return error_response(&Request::default(), rejection.error, app.shard.tick()),
     };
-    // A token given to `escalate` is the token one comes with from here on; the shard never sees it.
+    // `escalate` sends its token in the body. It replaces the one of the header, and the shard never sees it.
     let secret = request.secret.take();
-    let token = match bearer(&headers) {
+    let token = match bearer_token(&headers) {
         Ok(token) => secret.as_deref().or(token),
-        Err(turned) => return turned.into_response(),
+        Err(rejection) => return rejection.into_response(),
     };
-    let visitor = match super::read_handlers::authenticate(&lobby, peer, token, &headers) {
+    let visitor = match authenticate(&app, peer, token, &headers) {
         Ok(visitor) => visitor,
-        Err(turned) => return turned.into_response(),
+        Err(rejection) => return rejection.into_response(),
     };
-    if lobby.is_stopping() {
-        return said(&request, stopping(), lobby.shard.tick());
+    if app.is_stopping() {
+        return error_response(&request, stopping(), app.shard.tick());
     }
-    let asked = request.clone();
+    let sent = request.clone();
     let (send, answer) = oneshot::channel();
-    // Nobody may wait for it any more; it is done all the same, and the log says so.
-    lobby.shard.ask_remote(visitor, request, move |answer| drop(send.send(answer)));
+    // The command runs also when the client is gone; the audit log records its outcome.
+    app.shard.ask_remote(visitor, request, move |answer| drop(send.send(answer)));
     match timeout(TIMEOUT, answer).await {
         Ok(Ok(answer)) => http_status::response(&answer),
-        Ok(Err(_)) => said(&asked, stopping(), lobby.shard.tick()),
+        Ok(Err(_)) => error_response(&sent, stopping(), app.shard.tick()),
         Err(_) => {
             let error = ErrorBody {
                 code: "E_IN_FLIGHT".into(),
-                message: "it is under way and not answered yet.".into(),
-                hint: "Send it again with the same cmd_id: it is not done twice.".into(),
+                message: "the command is still running.".into(),
+                hint: "Send it again with the same cmd_id to get its answer. It does not run twice.".into(),
             };
-            said(&asked, error, lobby.shard.tick())
+            error_response(&sent, error, app.shard.tick())
         }
     }
 }
@@ -66,32 +66,33 @@ fn stopping() -> ErrorBody {
     ErrorBody {
         code: "E_STOPPING".into(),
         message: "the shard is stopping.".into(),
-        hint: "Send it again with the same cmd_id once it is back: it is not done twice.".into(),
+        hint: "Send it again with the same cmd_id when the shard runs again. It does not run twice.".into(),
     }
 }
 
 fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Request, Rejection> {
-    const RIGHT: &str = r#"Such as {"command": "employment_status"}."#;
+    const EXAMPLE: &str = r#"Example: {"command": "employment_status"}."#;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !kind.trim_start().to_ascii_lowercase().starts_with("application/json") {
-        return Err(Rejection::new("E_MEDIA_TYPE", "a command comes as application/json.", RIGHT));
+        return Err(Rejection::new("E_MEDIA_TYPE", "the content type is not application/json.", EXAMPLE));
     }
     let body = body.map_err(|why| match why.status().as_u16() {
-        413 => Rejection::new("E_TOO_LARGE", "the body is larger than 64 KiB.", "A command has at most 1,024 bytes."),
-        _ => Rejection::new("E_INVALID_ARG", "the body could not be read.", RIGHT),
+        413 => {
+            Rejection::new("E_TOO_LARGE", "the body is larger than 64 KiB.", "A command line has at most 1,024 bytes.")
+        }
+        _ => Rejection::new("E_INVALID_ARG", "the body cannot be read.", EXAMPLE),
     })?;
     serde_json::from_slice(&body).map_err(|why| {
-        // The position, not the text: whatever was sent may hold a token.
-        let message = format!("the body is no request, at line {} column {}.", why.line(), why.column());
-        let fields = "Its fields are command, cmd_id, dry_run, query and secret.";
-        Rejection::new("E_INVALID_ARG", message, format!("{RIGHT} {fields}"))
+        // Only the position: the text may contain a token.
+        let message = format!("the body is not a request (line {}, column {}).", why.line(), why.column());
+        let fields = "Fields: command, cmd_id, dry_run, query, secret.";
+        Rejection::new("E_INVALID_ARG", message, format!("{EXAMPLE} {fields}"))
     })
 }
 
-/// A refusal that the shard did not make, in the envelope all the same.
-fn said(request: &Request, error: ErrorBody, tick: u64) -> Response {
-    let command =
-        if request.command.contains("twn_") { "(a line with a token)".into() } else { request.command.clone() };
+/// The answer to a command that did not reach the shard.
+fn error_response(request: &Request, error: ErrorBody, tick: u64) -> Response {
+    let command = if request.command.contains("twn_") { "(line with a token)".into() } else { request.command.clone() };
     http_status::response(&Answer {
         cmd_id: request.cmd_id.clone().unwrap_or_default(),
         command: townlet_wire::escape(&command).chars().take(townlet_wire::command_line::MAX_LINE).collect(),

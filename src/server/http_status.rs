@@ -1,4 +1,4 @@
-//! Which HTTP status a code of ours has: the one place that says so.
+//! The HTTP status of each error code.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -8,7 +8,7 @@ use super::auth::Rejection;
 use townlet_wire::Answer;
 use townlet_wire::service::Refusal;
 
-/// The status of a code.
+/// The status of an error code.
 pub(super) fn of(code: &str) -> StatusCode {
     match code {
         "E_CMD_ID_REQUIRED" | "E_INVALID_ARG" => StatusCode::BAD_REQUEST,
@@ -28,7 +28,7 @@ pub(super) fn of(code: &str) -> StatusCode {
     }
 }
 
-/// An answer in its envelope.
+/// An answer as a response with the status of its error.
 pub(super) fn response(answer: &Answer) -> Response {
     let status = answer.error.as_ref().map_or(StatusCode::OK, |error| of(&error.code));
     let mut response = (status, Json(answer)).into_response();

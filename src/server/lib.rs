@@ -1,8 +1,7 @@
-//! A shard over the network: looks, commands and the telemetry stream by HTTP, for other machines' screens and programs.
+//! The HTTP service of a shard: state, commands and telemetry stream for remote terminals and programs.
 //!
-//! Owns listening, limits, tokens at the door and the mapping to HTTP; what a command does stands in the shard. Must not know
-//! the town or the terminal. Listens on loopback unless told otherwise, and then not without TLS and tokens. Rule: "HTTP service"
-//! and "Roles and identity".
+//! Owns listening, limits, authentication and the mapping to HTTP. Addresses other than loopback require TLS and a token.
+//! Rules: "HTTP service", "Roles and identity".
 
 mod auth;
 mod connections;
@@ -27,54 +26,42 @@ use tokio::sync::watch;
 use read_handlers::SnapshotCache;
 use townlet_shard::{Handle, Log};
 
-/// Longest the connections that are open may take to end once the shard stops.
-const DRAIN: Duration = Duration::from_secs(3);
+/// Time that open connections have to finish when the service stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Where a shard is served.
+/// Address and certificate of a service.
 #[derive(Clone, Debug)]
-pub struct Place {
-    /// Where it listens; port 0 takes a free one.
+pub struct ListenOptions {
+    /// The address; port 0 selects a free port.
     pub listen: SocketAddr,
-    /// Certificate chain and private key, in PEM.
+    /// PEM files with the certificate chain and the private key.
     pub tls: Option<(PathBuf, PathBuf)>,
 }
 
-/// How a shard is served.
+/// Settings of a service.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The token store; read again whenever it changes.
+    /// The token store. It is read again when it changes.
     pub token_file: PathBuf,
-    /// Label → version or path, told to clients.
+    /// Labels with versions and paths, which clients show on the help screen.
     pub facts: Vec<(String, String)>,
-    /// Where refusals are written down.
+    /// Log for refused requests.
     pub log: Log,
 }
 
-/// A place that is taken and nobody is served at yet: what can be wrong with it is said before a town is started.
+/// A bound address that does not serve yet, so that its errors are reported before a town is started.
 pub struct BoundListener {
     address: SocketAddr,
     listener: TcpListener,
     tls: Option<tls::Tls>,
 }
 
-/// Why a shard is not served.
+/// Why a service cannot start, as a message: the address, the certificate, the token store or a missing token.
 #[derive(Debug, Error)]
-pub enum ServerError {
-    /// Beyond this machine, and something that takes is missing.
-    #[error("{0}")]
-    Open(String),
-    /// The certificate or its key.
-    #[error("{0}")]
-    Tls(String),
-    /// The token store.
-    #[error("{0}")]
-    Tokens(String),
-    /// The address, or the threads.
-    #[error("{0}")]
-    Listen(String),
-}
+#[error("{0}")]
+pub struct ServerError(String);
 
-/// A served shard. Dropping it stops the service, not the shard.
+/// A running service. Dropping it stops the service, not the shard.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -84,19 +71,19 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What every request finds.
+/// State shared by all request handlers.
 struct AppState {
     shard: Arc<Handle>,
-    gate: Mutex<auth::Gate>,
-    counts: metrics::Counts,
-    latest: SnapshotCache,
+    authenticator: Mutex<auth::Authenticator>,
+    counts: metrics::RequestCounts,
+    snapshots: SnapshotCache,
     stop: watch::Receiver<bool>,
-    /// Served with TLS.
+    /// Whether the service uses TLS.
     secure: bool,
     facts: Vec<(String, String)>,
     log: Log,
-    /// One reads the audit log at a time.
-    reading: Arc<tokio::sync::Semaphore>,
+    /// Limits reads of the audit log to one at a time.
+    audit_reads: Arc<tokio::sync::Semaphore>,
 }
 
 impl AppState {
@@ -105,63 +92,64 @@ impl AppState {
     }
 }
 
-/// Takes a place. Anywhere but on loopback a service without TLS would show tokens to the network.
+/// Binds the address. An address other than loopback requires TLS, because tokens would be readable on the network.
 ///
 /// # Errors
-/// See [`ServerError`]; then nothing listens.
-pub fn open(place: Place) -> Result<BoundListener, ServerError> {
+/// See [`ServerError`].
+pub fn bind(place: ListenOptions) -> Result<BoundListener, ServerError> {
     let address = place.listen;
     if !address.ip().is_loopback() && place.tls.is_none() {
-        return Err(ServerError::Open(format!(
-            "{address} can be reached from other machines: it needs TLS. Give `--tls-cert` and `--tls-key`, or listen on \
+        return Err(ServerError(format!(
+            "{address} is reachable from other machines and requires TLS. Pass `--tls-cert` and `--tls-key`, or listen on \
              127.0.0.1."
         )));
     }
-    let tls = place.tls.map(|(cert, key)| tls::Tls::load(cert, key)).transpose().map_err(ServerError::Tls)?;
-    let say = |error: std::io::Error| ServerError::Listen(format!("{address}: {error}."));
-    let listener = TcpListener::bind(address).map_err(say)?;
-    listener.set_nonblocking(true).map_err(say)?;
-    let address = listener.local_addr().map_err(say)?;
+    let tls = place.tls.map(|(cert, key)| tls::Tls::load(cert, key)).transpose().map_err(ServerError)?;
+    let listen_error = |error: std::io::Error| ServerError(format!("{address}: {error}."));
+    let listener = TcpListener::bind(address).map_err(listen_error)?;
+    listener.set_nonblocking(true).map_err(listen_error)?;
+    let address = listener.local_addr().map_err(listen_error)?;
     Ok(BoundListener { address, listener, tls })
 }
 
-/// Serves a shard at a place until stopped.
+/// Binds the address and serves the shard until stopped.
 ///
 /// # Errors
-/// See [`ServerError`]; then nothing listens.
-pub fn start(shard: Arc<Handle>, place: Place, options: Options) -> Result<Server, ServerError> {
-    open(place)?.serve(shard, options)
+/// See [`ServerError`].
+pub fn start(shard: Arc<Handle>, place: ListenOptions, options: Options) -> Result<Server, ServerError> {
+    bind(place)?.serve(shard, options)
 }
 
 impl BoundListener {
-    /// Serves a shard until stopped. Anywhere but on loopback a shard without tokens has nobody to obey.
+    /// Serves the shard until stopped. An address other than loopback requires a token in the store, because nobody could
+    /// operate the shard otherwise.
     ///
     /// # Errors
-    /// See [`ServerError`]; then nothing listens.
+    /// See [`ServerError`]. The address is then released.
     pub fn serve(self, shard: Arc<Handle>, options: Options) -> Result<Server, ServerError> {
         let Self { address, listener, tls } = self;
-        let gate = auth::Gate::open(&options.token_file).map_err(ServerError::Tokens)?;
-        if !address.ip().is_loopback() && !gate.has_tokens() {
-            return Err(ServerError::Open(format!(
-                "{address} can be reached from other machines: it needs tokens, and {} holds none. `townlet token new --role \
-                 admin` makes one.",
+        let authenticator = auth::Authenticator::open(&options.token_file).map_err(ServerError)?;
+        if !address.ip().is_loopback() && !authenticator.has_tokens() {
+            return Err(ServerError(format!(
+                "{address} is reachable from other machines and requires a token, but {} contains none. Create one with \
+                 `townlet token new --role admin`.",
                 options.token_file.display()
             )));
         }
         let (stop, stopped) = watch::channel(false);
         let reload = Arc::new(tokio::sync::Notify::new());
-        let lobby = Arc::new(AppState {
+        let app = Arc::new(AppState {
             shard,
-            gate: Mutex::new(gate),
-            counts: metrics::Counts::new(),
-            latest: SnapshotCache::default(),
+            authenticator: Mutex::new(authenticator),
+            counts: metrics::RequestCounts::default(),
+            snapshots: SnapshotCache::default(),
             stop: stopped,
             secure: tls.is_some(),
             facts: options.facts,
             log: options.log,
-            reading: Arc::new(tokio::sync::Semaphore::new(1)),
+            audit_reads: Arc::new(tokio::sync::Semaphore::new(1)),
         });
-        let say = |error: std::io::Error| ServerError::Listen(format!("{address}: {error}."));
+        let listen_error = |error: std::io::Error| ServerError(format!("{address}: {error}."));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .max_blocking_threads(8)
@@ -169,39 +157,39 @@ impl BoundListener {
             .enable_io()
             .enable_time()
             .build()
-            .map_err(say)?;
+            .map_err(listen_error)?;
         let secure = tls.is_some();
         let reloaded = Arc::clone(&reload);
         let thread = std::thread::Builder::new().name("listen".into()).spawn(move || {
-            runtime.block_on(connections::serve(lobby, listener, tls, reloaded));
+            runtime.block_on(connections::serve(app, listener, tls, reloaded));
             runtime.shutdown_timeout(Duration::from_secs(1));
         });
-        Ok(Server { address, secure, stop, reload, thread: Some(thread.map_err(say)?) })
+        Ok(Server { address, secure, stop, reload, thread: Some(thread.map_err(listen_error)?) })
     }
 }
 
 impl Server {
-    /// Where it listens.
+    /// The bound address.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// As a client names it.
+    /// The URL for clients.
     pub fn url(&self) -> String {
         format!("{}://{}", if self.secure { "https" } else { "http" }, self.address)
     }
 
-    /// Reads certificate and key again.
+    /// Reads the certificate files again.
     pub fn reload(&self) {
         self.reload.notify_one();
     }
 
-    /// Takes nobody any more, tells every subscriber, lets what is under way end, and closes what is left after three
-    /// seconds.
+    /// Stops accepting connections, notifies subscribers, lets running requests finish and closes the remaining connections
+    /// after three seconds.
     pub fn stop(&mut self) {
         self.stop.send_replace(true);
         if let Some(thread) = self.thread.take() {
-            // A service that broke off has stopped as well.
+            // A panicked thread has stopped as well.
             drop(thread.join());
         }
     }

@@ -1,6 +1,6 @@
-//! Figures for Prometheus: what the service counted, and the town's own figures as the snapshot has them.
+//! Prometheus metrics of the service and of the town.
 //!
-//! KPIs, alerts and counters of the snapshot are rows with a name, so a new one appears here by itself.
+//! KPIs, alerts and counters are named rows of the snapshot, so a new one appears here without a change.
 
 use std::sync::atomic::AtomicU64;
 
@@ -12,101 +12,100 @@ use prometheus_client::registry::Registry;
 
 use townlet_wire::Snapshot;
 
-/// The type of the text.
+/// Media type of the metrics.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The one counter of the snapshot that is a maximum.
+/// The only counter of the snapshot that is a maximum.
 const PEAK: &str = "exit_queue_peak";
 
-/// Label and value.
+/// A label and its value.
 type Label = [(&'static str, String); 1];
-/// A whole number that goes up and down.
 pub(super) type Level = Gauge;
 type Real = Gauge<f64, AtomicU64>;
 
-/// What the service has counted since it began.
+/// Counts of requests and subscribers since the service started.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct RequestCounts {
     answered: Family<[(&'static str, String); 2], Counter>,
     refused: Family<Label, Counter>,
-    /// Subscribers now.
+    /// Current subscribers of the stream.
     pub(super) subscribers: Level,
 }
 
-impl Counts {
-    /// Nothing yet.
-    pub(super) fn new() -> Self {
-        Self::default()
-    }
-
-    /// A request was answered.
+impl RequestCounts {
+    /// Counts a response.
     pub(super) fn answered(&self, path: &'static str, status: u16) {
         self.answered.get_or_create(&[("path", path.to_owned()), ("status", status.to_string())]).inc();
     }
 
-    /// Somebody was turned away at the door: `connections`, `handshake`, `token`.
+    /// Counts a refusal: `address`, `connections`, `handshake`, `stalled` or `token`.
     pub(super) fn refused(&self, why: &'static str) {
         self.refused.get_or_create(&[("why", why.to_owned())]).inc();
     }
 }
 
-/// Everything as text.
-pub(super) fn text(counts: &Counts, view: &Snapshot) -> String {
+/// All metrics in the `OpenMetrics` text format.
+pub(super) fn text(counts: &RequestCounts, view: &Snapshot) -> String {
     let labels = [("shard", &view.shard), ("config_id", &view.config_id)];
     let labels = labels.map(|(name, value)| (name.into(), value.clone().into()));
     let mut registry = Registry::with_prefix_and_labels("townlet", labels.into_iter());
     registry.register("http_requests", "Requests answered", counts.answered.clone());
-    registry.register("http_refused", "Turned away at the door", counts.refused.clone());
-    registry.register("stream_subscribers", "Subscribers of the stream now", counts.subscribers.clone());
+    registry.register("http_refused", "Requests and connections refused before a handler ran", counts.refused.clone());
+    registry.register("stream_subscribers", "Current subscribers of the telemetry stream", counts.subscribers.clone());
     let peak = view.counters.get(PEAK).copied().unwrap_or_default();
-    let mut whole = |name: &str, help: &str, value: u64| {
-        let gauge = Level::default();
-        gauge.set(value as i64);
-        registry.register(name, help, gauge);
+    let mut gauge = |name: &str, help: &str, value: u64| {
+        let metric = Level::default();
+        metric.set(value as i64);
+        registry.register(name, help, metric);
     };
-    whole("tick", "Tick of the town", view.tick);
-    whole("residents", "Residents", view.agents.len() as u64);
-    whole("uptime_seconds", "Since this process took the town up", view.health.uptime_seconds);
-    whole("audit_writable", "1 while the audit log can be written", u64::from(view.health.audit_ok));
-    whole("employment_pending", "Residents in the exit queue", view.employment.pending_count);
-    whole("employment_exits_today", "Exits today", view.employment.exits_today);
-    whole("employment_queue_limit", "Limit of the exit queue", view.employment.queue_limit);
-    whole("telemetry_queue_length", "Messages waiting to leave", view.transport.queue_length);
-    whole("stability_streak", "Green windows in a row", view.stability.streak);
-    whole("exit_queue_peak", "Longest exit queue since this process took the town up", peak);
-    let mut grown = |name: &str, help: &str, value: u64| {
-        let counter = Counter::<u64>::default();
-        counter.inc_by(value);
-        registry.register(name, help, counter);
+    gauge("tick", "Tick of the town", view.tick);
+    gauge("residents", "Residents", view.agents.len() as u64);
+    gauge("uptime_seconds", "Seconds since this process loaded the town", view.health.uptime_seconds);
+    gauge("audit_writable", "1 if the audit log is writable", u64::from(view.health.audit_ok));
+    gauge("employment_pending", "Residents in the exit queue", view.employment.pending_count);
+    gauge("employment_exits_today", "Employment exits today", view.employment.exits_today);
+    gauge("employment_queue_limit", "Maximum length of the exit queue", view.employment.queue_limit);
+    gauge("telemetry_queue_length", "Telemetry messages waiting to be sent", view.transport.queue_length);
+    gauge("stability_streak", "Consecutive green stability windows", view.stability.streak);
+    gauge("exit_queue_peak", "Longest exit queue since this process loaded the town", peak);
+    let mut counter = |name: &str, help: &str, value: u64| {
+        let metric = Counter::<u64>::default();
+        metric.inc_by(value);
+        registry.register(name, help, metric);
     };
-    grown("telemetry_dropped", "Messages that were never sent", view.transport.dropped);
-    grown("reward_clip_events", "Rewards clipped since the town began", view.rewards.reward_clip_events);
-    grown("ghost_steps", "Ghost steps since the town began", view.conflict.ghost_steps);
+    counter("telemetry_dropped", "Telemetry messages dropped", view.transport.dropped);
+    counter("reward_clip_events", "Clipped rewards since the town started", view.rewards.reward_clip_events);
+    counter("ghost_steps", "Ghost steps since the town started", view.conflict.ghost_steps);
     let rate = Real::default();
     rate.set(view.clock.ticks_per_second);
-    registry.register("ticks_per_second", "Measured over the last second", rate);
-    family(&mut registry, "kpi", "name", "A KPI; without enough data it is not there", {
+    registry.register("ticks_per_second", "Ticks per second, measured over the last second", rate);
+    gauge_family(&mut registry, "kpi", "name", "Value of a KPI; absent without enough data", {
         view.kpis.iter().filter_map(|kpi| Some((kpi.name.clone(), kpi.value?)))
     });
-    counts_of(&mut registry, "events", "event", "How often it happened since this process took the town up", {
+    counter_family(&mut registry, "events", "event", "Events since this process loaded the town", {
         view.counters.iter().filter(|(name, _)| *name != PEAK)
     });
-    family(&mut registry, "alert", "name", "1 while the alert stands", {
+    gauge_family(&mut registry, "alert", "name", "1 while the alert is raised", {
         view.alerts.iter().map(|alert| (alert.name.clone(), 1.0))
     });
-    counts_of(&mut registry, "alerts_raised", "name", "How often it was raised since this process took the town up", {
-        view.alerts_raised.iter()
-    });
-    family(&mut registry, "price_meals", "item", "Price in meals", {
+    counter_family(
+        &mut registry,
+        "alerts_raised",
+        "name",
+        "Alerts raised since this process loaded the town",
+        view.alerts_raised.iter(),
+    );
+    gauge_family(&mut registry, "price_meals", "item", "Price of an item, in meals", {
         view.prices.iter().map(|(item, price)| (item.clone(), *price))
     });
     let mut text = String::new();
-    // Writing into a text cannot fail.
+    // Writing to a string cannot fail.
     let _ = encode(&mut text, &registry);
     text
 }
 
-fn family(
+/// A family of gauges.
+fn gauge_family(
     registry: &mut Registry,
     name: &str,
     label: &'static str,
@@ -120,8 +119,8 @@ fn family(
     registry.register(name, help, family);
 }
 
-/// The same of counts that only grow.
-fn counts_of<'a>(
+/// A family of monotonic counters.
+fn counter_family<'a>(
     registry: &mut Registry,
     name: &str,
     label: &'static str,

@@ -1,99 +1,127 @@
-//! The service as an `OpenAPI` document, made from the table of endpoints and from the types of the wire.
+//! The `OpenAPI` document of the service, generated from the endpoint table and the wire types.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-use utoipa::openapi::path::{OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathsBuilder};
-use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, HttpMethod, InfoBuilder, OpenApiBuilder, PathItem, Ref, Required,
-    ResponseBuilder,
-};
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
 
 use super::http_status;
-use super::routes::{ENDPOINTS, Endpoint};
+use super::routes::{ENDPOINTS, Endpoint, JSON};
 use townlet_wire::service::{Refusal, STREAM, ServiceInfo};
 use townlet_wire::{Answer, Envelope, Request, SCHEMA_VERSION, Snapshot};
 
-/// The document.
+/// The document as JSON.
 pub(super) fn document() -> Value {
-    let mut paths = PathsBuilder::new();
-    for endpoint in ENDPOINTS {
-        let method = if endpoint.post { HttpMethod::Post } else { HttpMethod::Get };
-        paths = paths.path(endpoint.path, PathItem::new(method, operation(endpoint)));
-    }
-    let info = InfoBuilder::new().title("Townlet shard").version(SCHEMA_VERSION);
-    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-    let document = OpenApiBuilder::new()
-        .info(info.description(Some("One running town: telemetry, console and audit log.")).build())
-        .paths(paths.build())
-        .components(Some(ComponentsBuilder::new().security_scheme("token", bearer).build()))
-        .build();
-    let mut document = serde_json::to_value(document).unwrap_or_default();
-    document["components"]["schemas"] = schemas();
-    document
-}
-
-fn operation(endpoint: &Endpoint) -> utoipa::openapi::path::Operation {
-    let (kind, schema) = endpoint.answers;
-    let content = match schema {
-        Some(name) => ContentBuilder::new().schema(Some(Ref::from_schema_name(name))),
-        None => ContentBuilder::new(),
+    let path = |endpoint: &Endpoint| {
+        let method = if endpoint.post { "post" } else { "get" };
+        (endpoint.path, json!({ method: operation(endpoint) }))
     };
-    let good = ResponseBuilder::new().description(endpoint.help).content(kind, content.build()).build();
-    let mut operation = OperationBuilder::new()
-        .operation_id(Some(name_of(endpoint.path)))
-        .summary(Some(endpoint.help))
-        .securities(Some([SecurityRequirement::default(), SecurityRequirement::new("token", [""; 0])]))
-        .parameter(header("Townlet-Schema", "The schema the client speaks; an older one may only look."))
-        .response("200", good);
+    let paths: BTreeMap<&str, Value> = ENDPOINTS.iter().map(path).collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Townlet shard",
+            "description": "A running town: telemetry, console and audit log.",
+            "version": SCHEMA_VERSION,
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+        },
+    })
+}
+
+fn operation(endpoint: &Endpoint) -> Value {
+    let (media_type, schema) = endpoint.response;
+    let mut parameters = vec![header(
+        "Townlet-Schema",
+        "The client's schema version. An older client may only send read-only commands.",
+    )];
     if endpoint.path == STREAM {
-        operation = operation.parameter(header("Last-Event-ID", "The id of the last event that arrived."));
+        parameters.push(header("Last-Event-ID", "The id of the last event received."));
     }
+    let mut responses = BTreeMap::from([("200".to_owned(), content(endpoint.help, media_type, schema))]);
+    let mut codes: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for code in endpoint.error_codes {
+        codes.entry(http_status::of(code).as_str().to_owned()).or_default().push(code);
+    }
+    let refusal = if endpoint.post { "Answer" } else { "Refusal" };
+    responses
+        .extend(codes.into_iter().map(|(status, codes)| (status, content(&codes.join(", "), JSON, Some(refusal)))));
+    let mut operation = json!({
+        "summary": endpoint.help,
+        "operationId": endpoint.path.trim_start_matches("/v1/").trim_matches('/').replace(['/', '.'], "_"),
+        "parameters": parameters,
+        "responses": responses,
+        "security": [{}, { "token": [] }],
+    });
     if endpoint.post {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Request"))).build();
-        let body = RequestBodyBuilder::new().required(Some(Required::True)).content("application/json", content);
-        operation = operation.request_body(Some(body.build()));
+        operation["requestBody"] = json!({ "required": true, "content": { JSON: { "schema": reference("Request") } } });
     }
-    let mut refusals: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for code in endpoint.refuses {
-        refusals.entry(http_status::of(code).as_str().to_owned()).or_default().push(code);
-    }
-    for (status, codes) in refusals {
-        let schema = Ref::from_schema_name(if endpoint.post { "Answer" } else { "Refusal" });
-        let content = ContentBuilder::new().schema(Some(schema)).build();
-        let response = ResponseBuilder::new().description(codes.join(", ")).content("application/json", content);
-        operation = operation.response(status, response.build());
-    }
-    operation.build()
+    operation
 }
 
-fn header(name: &str, help: &str) -> Parameter {
-    let text = ObjectBuilder::new().schema_type(Type::String).build();
-    let header = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Header).required(Required::False);
-    header.description(Some(help)).schema(Some(text)).build()
+/// A response or request body of one media type.
+fn content(description: &str, media_type: &str, schema: Option<&str>) -> Value {
+    let body = schema.map_or_else(|| json!({}), |name| json!({ "schema": reference(name) }));
+    json!({ "description": description, "content": { media_type: body } })
 }
 
-fn name_of(path: &str) -> String {
-    path.trim_start_matches("/v1/").trim_matches('/').replace(['/', '.'], "_")
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
-/// The types of the wire, each with what it is made of beside it.
-fn schemas() -> Value {
-    let mut generator = schemars::generate::SchemaSettings::draft2020_12()
-        .with(|settings| settings.definitions_path = "/components/schemas".into())
-        .into_generator();
-    for name in [
-        generator.subschema_for::<Request>(),
-        generator.subschema_for::<Answer>(),
-        generator.subschema_for::<ServiceInfo>(),
-        generator.subschema_for::<Refusal>(),
-        generator.subschema_for::<Snapshot>(),
-        generator.subschema_for::<Envelope>(),
-    ] {
-        debug_assert!(name.as_value().get("$ref").is_some(), "{name:?}");
+fn header(name: &str, help: &str) -> Value {
+    json!({ "name": name, "in": "header", "description": help, "required": false, "schema": { "type": "string" } })
+}
+
+/// The wire types and every type that they contain.
+fn schemas() -> Map<String, Value> {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.definitions_path = "/components/schemas".into();
+    let mut generator = settings.into_generator();
+    generator.subschema_for::<Request>();
+    generator.subschema_for::<Answer>();
+    generator.subschema_for::<ServiceInfo>();
+    generator.subschema_for::<Refusal>();
+    generator.subschema_for::<Snapshot>();
+    generator.subschema_for::<Envelope>();
+    generator.take_definitions(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                fields.values().for_each(|value| references(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
     }
-    json!(generator.take_definitions(true))
+
+    #[test]
+    fn every_endpoint_is_described_and_every_reference_resolves() {
+        let document = document();
+        for endpoint in ENDPOINTS {
+            let method = if endpoint.post { "post" } else { "get" };
+            let operation = &document["paths"][endpoint.path][method];
+            assert_eq!(operation["summary"], endpoint.help);
+            for code in endpoint.error_codes {
+                let description = &operation["responses"][http_status::of(code).as_str()]["description"];
+                assert!(description.as_str().unwrap().split(", ").any(|it| it == *code), "{}: {code}", endpoint.path);
+            }
+        }
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > ENDPOINTS.len());
+        for reference in found {
+            assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+        }
+    }
 }

@@ -1,17 +1,17 @@
-//! THE table of endpoints: the router and the `OpenAPI` document are made from it.
+//! The endpoint table, from which the router and the `OpenAPI` document are generated, and the checks common to all requests.
 //!
-//! No path has a part that a client chooses, so none can lead anywhere else.
+//! No path contains a parameter, which rules out path traversal.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
-use tower_http::timeout::TimeoutLayer;
+use tokio::time::timeout;
 
 use super::auth::{Rejection, reject_foreign_host, reject_token_in_uri};
 use super::connections::PeerAddress;
@@ -19,68 +19,68 @@ use super::{AppState, console, read_handlers, stream};
 use townlet_wire::SCHEMA_VERSION;
 use townlet_wire::service;
 
-/// Bytes of a body read at most.
-const BODY: usize = 64 * 1024;
-/// Longest a request may take from its headers to its answer, its body included. A stream's answer begins at once.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum size of a request body, in bytes.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Limit from a request's headers to its response, including the body. The response of a stream begins at once.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One endpoint.
 pub(super) struct Endpoint {
-    /// Whether it is a `POST`; else a `GET`.
+    /// Whether the method is `POST`, otherwise `GET`.
     pub(super) post: bool,
-    /// Its path.
+    /// The path.
     pub(super) path: &'static str,
-    /// One line.
+    /// A one-line description.
     pub(super) help: &'static str,
-    /// The type of what it answers, and the schema when it is one of ours.
-    pub(super) answers: (&'static str, Option<&'static str>),
-    /// Codes it refuses with, beside those of every endpoint.
-    pub(super) refuses: &'static [&'static str],
-    serves: fn() -> MethodRouter<Arc<AppState>>,
+    /// Media type of the response and the name of its schema, if it has one.
+    pub(super) response: (&'static str, Option<&'static str>),
+    /// Error codes specific to this endpoint.
+    pub(super) error_codes: &'static [&'static str],
+    handler: fn() -> MethodRouter<Arc<AppState>>,
 }
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 
-/// The table.
+/// The endpoint table.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         post: false,
         path: service::HEALTH,
-        help: "That the process lives, and how the shard fares.",
-        answers: (JSON, None),
-        refuses: &["E_STOPPING"],
-        serves: || get(read_handlers::health),
+        help: "Liveness of the process and health of the shard.",
+        response: (JSON, None),
+        error_codes: &["E_STOPPING"],
+        handler: || get(read_handlers::health),
     },
     Endpoint {
         post: false,
         path: service::READY,
-        help: "Whether it takes commands.",
-        answers: (JSON, None),
-        refuses: &["E_STOPPING"],
-        serves: || get(read_handlers::ready),
+        help: "Readiness: whether the shard takes commands.",
+        response: (JSON, None),
+        error_codes: &["E_STOPPING"],
+        handler: || get(read_handlers::ready),
     },
     Endpoint {
         post: false,
         path: service::SNAPSHOT,
-        help: "The whole state as observers see it.",
-        answers: (JSON, Some("Snapshot")),
-        refuses: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING"],
-        serves: || get(read_handlers::snapshot),
+        help: "The state of the town as a snapshot.",
+        response: (JSON, Some("Snapshot")),
+        error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING"],
+        handler: || get(read_handlers::snapshot),
     },
     Endpoint {
         post: false,
         path: service::STREAM,
-        help: "The state and every change of it as server-sent events; `Last-Event-ID` goes on where a reader was cut off.",
-        answers: ("text/event-stream", Some("Envelope")),
-        refuses: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING"],
-        serves: || get(stream::subscribe),
+        help: "The state and every change as server-sent events. `Last-Event-ID` resumes an interrupted stream.",
+        response: ("text/event-stream", Some("Envelope")),
+        error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY", "E_STOPPING"],
+        handler: || get(stream::subscribe),
     },
     Endpoint {
         post: true,
         path: service::CONSOLE,
-        help: "A command. The answer is one envelope, whatever became of it; a retry with the same cmd_id is not done twice.",
-        answers: (JSON, Some("Answer")),
-        refuses: &[
+        help: "Run a command. Every outcome has the same answer type. A retry with the same cmd_id does not run twice.",
+        response: (JSON, Some("Answer")),
+        error_codes: &[
             "E_CMD_ID_REQUIRED",
             "E_UNAUTHORIZED",
             "E_FORBIDDEN",
@@ -93,60 +93,60 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             "E_TOO_MANY",
             "E_AUDIT_UNAVAILABLE",
         ],
-        serves: || post(console::post),
+        handler: || post(console::post),
     },
     Endpoint {
         post: false,
         path: service::COMMANDS,
-        help: "The command table, and who one is here.",
-        answers: (JSON, Some("Welcome")),
-        refuses: &["E_UNAUTHORIZED", "E_TOO_MANY"],
-        serves: || get(read_handlers::commands),
+        help: "The command table and the caller's role.",
+        response: (JSON, Some("ServiceInfo")),
+        error_codes: &["E_UNAUTHORIZED", "E_TOO_MANY"],
+        handler: || get(read_handlers::commands),
     },
     Endpoint {
         post: false,
         path: service::AUDIT,
-        help: "The newest records of the audit log, oldest first; `limit` says how many.",
-        answers: (JSON, None),
-        refuses: &["E_INVALID_ARG", "E_UNAUTHORIZED", "E_TOO_MANY"],
-        serves: || get(read_handlers::records),
+        help: "The newest audit records, oldest first. `limit` sets their number.",
+        response: (JSON, None),
+        error_codes: &["E_INVALID_ARG", "E_UNAUTHORIZED", "E_TOO_MANY"],
+        handler: || get(read_handlers::audit),
     },
     Endpoint {
         post: false,
         path: service::METRICS,
-        help: "Figures for Prometheus.",
-        answers: ("text/plain", None),
-        refuses: &["E_STOPPING"],
-        serves: || get(read_handlers::figures),
+        help: "Metrics in the Prometheus format.",
+        response: ("text/plain", None),
+        error_codes: &["E_STOPPING"],
+        handler: || get(read_handlers::metrics_text),
     },
     Endpoint {
         post: false,
         path: service::OPENAPI,
         help: "This document.",
-        answers: (JSON, None),
-        refuses: &[],
-        serves: || get(read_handlers::document),
+        response: (JSON, None),
+        error_codes: &[],
+        handler: || get(read_handlers::openapi_document),
     },
 ];
 
-/// Every endpoint with what all of them have in common.
-pub(super) fn router(lobby: &Arc<AppState>) -> Router {
+/// The router over all endpoints.
+pub(super) fn router(app: &Arc<AppState>) -> Router {
     let mut router = Router::new();
     for endpoint in ENDPOINTS {
-        router = router.route(endpoint.path, (endpoint.serves)());
+        router = router.route(endpoint.path, (endpoint.handler)());
     }
     router
-        .fallback(nowhere)
-        .method_not_allowed_fallback(otherwise)
-        .layer(DefaultBodyLimit::max(BODY))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIMEOUT))
-        .layer(middleware::from_fn_with_state(Arc::clone(lobby), all))
-        .with_state(Arc::clone(lobby))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(Arc::clone(app), common))
+        .with_state(Arc::clone(app))
 }
 
-/// What holds for every request: no token in the address, no name of elsewhere over plain HTTP, our schema in the answer, counted.
-async fn all(
-    State(lobby): State<Arc<AppState>>,
+/// Runs for every request: refuses tokens in the URL and foreign host names over plain HTTP, limits the time, adds common
+/// headers and counts the response.
+async fn common(
+    State(app): State<Arc<AppState>>,
     Extension(peer): Extension<PeerAddress>,
     request: Request,
     next: Next,
@@ -155,16 +155,19 @@ async fn all(
     let path = known.map_or("other", |endpoint| endpoint.path);
     let (uri, headers) = (request.uri(), request.headers());
     let may =
-        reject_token_in_uri(uri).and_then(|()| if lobby.secure { Ok(()) } else { reject_foreign_host(uri, headers) });
+        reject_token_in_uri(uri).and_then(|()| if app.secure { Ok(()) } else { reject_foreign_host(uri, headers) });
     let mut response = match may {
-        Ok(()) => next.run(request).await,
-        Err(turned) => {
-            lobby.counts.refused("address");
-            lobby.log.say(&format!("refused {}: {} {}", peer.0, turned.error.message, turned.error.hint));
-            turned.into_response()
+        Ok(()) => match timeout(REQUEST_TIMEOUT, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Rejection::new("E_TIMEOUT", "the request took too long.", "Retry it.").into_response(),
+        },
+        Err(rejection) => {
+            app.counts.refused("address");
+            app.log.say(&format!("refused {}: {} {}", peer.0, rejection.error.message, rejection.error.hint));
+            rejection.into_response()
         }
     };
-    lobby.counts.answered(path, response.status().as_u16());
+    app.counts.answered(path, response.status().as_u16());
     let schema = (HeaderName::from_static(service::SCHEMA_HEADER), HeaderValue::from_static(SCHEMA_VERSION));
     response.headers_mut().insert(schema.0, schema.1);
     response.headers_mut().insert("cache-control", HeaderValue::from_static("no-store"));
@@ -172,11 +175,11 @@ async fn all(
     response
 }
 
-async fn nowhere() -> Rejection {
+async fn not_found() -> Rejection {
     let paths: Vec<&str> = ENDPOINTS.iter().map(|endpoint| endpoint.path).collect();
-    Rejection::new("E_NOT_FOUND", "there is nothing here.", format!("There are: {}.", paths.join(", ")))
+    Rejection::new("E_NOT_FOUND", "unknown path.", format!("Paths: {}.", paths.join(", ")))
 }
 
-async fn otherwise() -> Rejection {
-    Rejection::new("E_METHOD", "it is not asked for in this way.", "Commands are POSTed, everything else is a GET.")
+async fn method_not_allowed() -> Rejection {
+    Rejection::new("E_METHOD", "wrong method.", "`/v1/console` takes POST, all other paths take GET.")
 }

@@ -1,7 +1,7 @@
-//! `GET /v1/telemetry/stream`: what the shard publishes, as server-sent events.
+//! `GET /v1/telemetry/stream`: the shard's telemetry as server-sent events.
 //!
-//! Owns the last step, from a subscriber's queue to its socket. What a message says, who falls behind and who is let go is
-//! the publisher's; a socket whose reader takes nothing is cut off here.
+//! Moves messages from a subscriber's queue to its socket and disconnects sockets that stop reading. The publisher in
+//! `townlet-shard` builds the messages and drops subscribers that fall behind.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,83 +19,86 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use super::auth::{Rejection, bearer};
-use super::connections::{Cut, PeerAddress};
-use super::{AppState, read_handlers};
+use super::AppState;
+use super::auth::{Caller, Rejection};
+use super::connections::Disconnect;
 use townlet_shard::publish::{EncodedMessage, Stream, StreamItem};
 use townlet_wire::Position;
 use townlet_wire::sse::{self, Event};
 
-/// Subscribers at once.
-const MOST: i64 = 200;
-/// Of these, for those who bring a token: whoever merely looks cannot lock out those who answer for the town.
-const KEPT: i64 = 20;
-/// A socket that takes nothing for so long is cut off. Longer than the publisher's patience, which tells why first.
-const STALLED: Duration = Duration::from_secs(15);
-/// Pieces that wait for a subscriber's socket, besides its queue: those of one message.
-const WAITING: usize = 3;
+/// Maximum number of subscribers.
+const MAX_SUBSCRIBERS: i64 = 200;
+/// Places reserved for clients with a token, so that anonymous viewers cannot lock out operators.
+const RESERVED_FOR_TOKENS: i64 = 20;
+/// A socket that accepts no data for this long is disconnected. Longer than the publisher's limit, so that the subscriber
+/// first receives the reason.
+const STALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// Pieces buffered between queue and socket: one message.
+const SOCKET_QUEUE: usize = 3;
 
 pub(super) async fn subscribe(
-    State(lobby): State<Arc<AppState>>,
-    Extension(peer): Extension<PeerAddress>,
-    Extension(cut): Extension<Cut>,
+    State(app): State<Arc<AppState>>,
+    caller: Caller,
+    Extension(disconnect): Extension<Disconnect>,
     headers: HeaderMap,
 ) -> Result<Response, Rejection> {
-    read_handlers::looking(&lobby, peer, &headers)?;
-    // Taken before it is counted: of two who come at once for the last seat one is refused.
-    let seat = WatchedSource::take(&lobby);
-    let known = bearer(&headers)?.is_some();
-    let (most, hint) = if known { (MOST, "Come later.") } else { (MOST - KEPT, "Come later, or with a token.") };
-    if lobby.counts.subscribers.get() > most {
+    // The slot is taken before the count is checked, so that two clients cannot both get the last one.
+    let slot = SubscriberSlot::take(&app);
+    let (most, hint) = if caller.has_token {
+        (MAX_SUBSCRIBERS, "Retry later.")
+    } else {
+        (MAX_SUBSCRIBERS - RESERVED_FOR_TOKENS, "Retry later or with a token.")
+    };
+    if app.counts.subscribers.get() > most {
         return Err(Rejection {
             wait: Some(5),
-            ..Rejection::new("E_TOO_MANY", format!("{most} watch already."), hint)
+            ..Rejection::new("E_TOO_MANY", format!("there are already {most} subscribers."), hint)
         });
     }
-    // An id that is not one of ours is one from nowhere: everything is told.
+    // An unknown id starts with a full snapshot.
     let last: Option<Position> = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let fresh = Arc::new(Notify::new());
-    let told = Arc::clone(&fresh);
-    let stream = lobby.shard.stream(last, move || told.notify_one());
-    let (send, inbox) = channel(WAITING);
-    tokio::spawn(pump(seat, stream, fresh, send, cut));
+    let notify = Arc::clone(&fresh);
+    let stream = app.shard.stream(last, move || notify.notify_one());
+    let (send, inbox) = channel(SOCKET_QUEUE);
+    tokio::spawn(pump(slot, stream, fresh, send, disconnect));
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];
     Ok((kind, Body::new(Events { inbox })).into_response())
 }
 
-/// Counts a subscriber for as long as it lives.
-struct WatchedSource(Arc<AppState>);
+/// Counts a subscriber until it is dropped.
+struct SubscriberSlot(Arc<AppState>);
 
-impl WatchedSource {
-    fn take(lobby: &Arc<AppState>) -> Self {
-        lobby.counts.subscribers.inc();
-        Self(Arc::clone(lobby))
+impl SubscriberSlot {
+    fn take(app: &Arc<AppState>) -> Self {
+        app.counts.subscribers.inc();
+        Self(Arc::clone(app))
     }
 }
 
-impl Drop for WatchedSource {
+impl Drop for SubscriberSlot {
     fn drop(&mut self) {
         self.0.counts.subscribers.dec();
     }
 }
 
-/// Hands one subscriber what is new until it leaves, is let go, or the service stops.
-async fn pump(seat: WatchedSource, stream: Stream, fresh: Arc<Notify>, send: Sender<Bytes>, cut: Cut) {
-    let lobby = &seat.0;
-    let mut stop = lobby.stop.clone();
+/// Sends messages to a subscriber until it disconnects, is dropped by the publisher, or the service stops.
+async fn pump(slot: SubscriberSlot, stream: Stream, fresh: Arc<Notify>, send: Sender<Bytes>, disconnect: Disconnect) {
+    let app = &slot.0;
+    let mut stop = app.stop.clone();
     loop {
         match stream.try_next() {
             StreamItem::Message(message) => {
                 for piece in pieces(message) {
-                    if !hand(lobby, &send, piece, &cut, &mut stop).await {
+                    if !send_piece(app, &send, piece, &disconnect, &mut stop).await {
                         return;
                     }
                 }
             }
             StreamItem::Ended(why) => {
                 drop(send.try_send(bye(&why)));
-                lobby.log.say(&format!("a subscriber was let go: {why}"));
-                return cut_off(&send, &cut).await;
+                app.log.say(&format!("dropped a subscriber: {why}"));
+                return disconnect_after_grace(&send, &disconnect).await;
             }
             StreamItem::Nothing => tokio::select! {
                 () = stopped(&mut stop) => {
@@ -109,7 +112,7 @@ async fn pump(seat: WatchedSource, stream: Stream, fresh: Arc<Notify>, send: Sen
     }
 }
 
-/// The text of a message, which everybody who gets it shares.
+/// The text of a message, shared by all subscribers.
 struct Text(Arc<EncodedMessage>);
 
 impl AsRef<[u8]> for Text {
@@ -118,7 +121,7 @@ impl AsRef<[u8]> for Text {
     }
 }
 
-/// A message as an event, in three pieces, so that its text is not copied for each subscriber.
+/// A message as an event in three pieces, so that its text is not copied for each subscriber.
 fn pieces(message: Arc<EncodedMessage>) -> [Bytes; 3] {
     let [head, tail] = sse::around(&message.position.to_string(), message.kind);
     [head.into(), Bytes::from_owner(Text(message)), tail.into()]
@@ -129,39 +132,39 @@ fn bye(reason: &str) -> Bytes {
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // A service whose end of it is gone has stopped as well.
+    // A dropped sender means that the service has stopped.
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-/// Hands a message over; false when the subscriber has gone or was cut off.
-async fn hand(
-    lobby: &AppState,
+/// Sends a piece; false when the subscriber has left or was disconnected.
+async fn send_piece(
+    app: &AppState,
     send: &Sender<Bytes>,
     bytes: Bytes,
-    cut: &Cut,
+    disconnect: &Disconnect,
     stop: &mut watch::Receiver<bool>,
 ) -> bool {
-    let handed = tokio::select! {
+    let sent = tokio::select! {
         () = stopped(stop) => return false,
-        handed = timeout(STALLED, send.send(bytes)) => handed,
+        sent = timeout(STALL_TIMEOUT, send.send(bytes)) => sent,
     };
-    if let Ok(sent) = handed {
+    if let Ok(sent) = sent {
         return sent.is_ok();
     }
-    lobby.counts.refused("stalled");
-    lobby.log.say(&format!("cut off a subscriber that read nothing for {} s", STALLED.as_secs()));
-    cut.0.notify_one();
+    app.counts.refused("stalled");
+    app.log.say(&format!("disconnected a subscriber that read nothing for {} s", STALL_TIMEOUT.as_secs()));
+    disconnect.0.notify_one();
     false
 }
 
-/// Gives a reader a moment to take why it was let go, then cuts it off.
-async fn cut_off(send: &Sender<Bytes>, cut: &Cut) {
+/// Gives the client a second to read the reason, then disconnects it.
+async fn disconnect_after_grace(send: &Sender<Bytes>, disconnect: &Disconnect) {
     if timeout(Duration::from_secs(1), send.closed()).await.is_err() {
-        cut.0.notify_one();
+        disconnect.0.notify_one();
     }
 }
 
-/// A body of events as they come.
+/// A response body that yields pieces as they arrive.
 struct Events {
     inbox: Receiver<Bytes>,
 }

@@ -1,6 +1,4 @@
-//! Certificate and key of a service, read again when the files change: new connections get the new one, open ones go on.
-//!
-//! Knows PEM files and nothing of requests.
+//! The TLS certificate and key. Both files are read again when they change; open connections keep the old certificate.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -13,72 +11,66 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-/// Bytes of a file read at most.
-const MOST_PEM: u64 = 1024 * 1024;
+/// Maximum size of a PEM file, in bytes.
+const MAX_PEM_BYTES: u64 = 1024 * 1024;
 
-/// Both files, and what they last held.
+/// Paths of both files and the configuration last read from them.
 pub(super) struct Tls {
     cert: PathBuf,
     key: PathBuf,
-    now: Mutex<(Stamp, Arc<ServerConfig>)>,
+    current: Mutex<(Stamp, Arc<ServerConfig>)>,
 }
 
-/// When each file was last changed.
+/// Modification time of each file.
 type Stamp = (Option<SystemTime>, Option<SystemTime>);
 
 impl Tls {
     /// Reads both files.
-    ///
-    /// # Errors
-    /// Which file cannot be used and why.
     pub(super) fn load(cert: PathBuf, key: PathBuf) -> Result<Self, String> {
-        let now = (stamp(&cert, &key), read(&cert, &key)?);
-        Ok(Self { cert, key, now: Mutex::new(now) })
+        let current = (file_stamp(&cert, &key), read(&cert, &key)?);
+        Ok(Self { cert, key, current: Mutex::new(current) })
     }
 
-    /// For the next connection.
+    /// The acceptor for a new connection.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.now.lock().unwrap_or_else(PoisonError::into_inner).1))
+        TlsAcceptor::from(Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner).1))
     }
 
-    /// Reads both files again, if they changed or `anyway`; whether it did. What cannot be used leaves the old pair in force.
-    ///
-    /// # Errors
-    /// Which file cannot be used and why.
-    pub(super) fn reload(&self, anyway: bool) -> Result<bool, String> {
-        let found = stamp(&self.cert, &self.key);
-        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.0 == found && !anyway {
+    /// Reads both files again if they changed or with `force`; returns whether it did. After an error the old pair stays in use.
+    pub(super) fn reload(&self, force: bool) -> Result<bool, String> {
+        let found = file_stamp(&self.cert, &self.key);
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 == found && !force {
             return Ok(false);
         }
-        // Told once, not at every look: the same broken file is not read again until it changes.
-        now.0 = found;
-        now.1 = read(&self.cert, &self.key)?;
+        // Set before reading, so that a broken file is reported once and not at every check.
+        current.0 = found;
+        current.1 = read(&self.cert, &self.key)?;
         Ok(true)
     }
 }
 
-fn stamp(cert: &Path, key: &Path) -> Stamp {
+fn file_stamp(cert: &Path, key: &Path) -> Stamp {
     let of = |path: &Path| std::fs::metadata(path).and_then(|it| it.modified()).ok();
     (of(cert), of(key))
 }
 
-/// A file's bytes, no more than a certificate or a key can have.
+/// The bytes of a file, up to the size limit.
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let read = townlet_files::open(path).and_then(|file| file.take(MOST_PEM).read_to_end(&mut bytes));
+    let read = townlet_files::open(path).and_then(|file| file.take(MAX_PEM_BYTES).read_to_end(&mut bytes));
     read.map(|_| bytes).map_err(|error| format!("{}: {error}.", path.display()))
 }
 
 fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, String> {
     let certs = CertificateDer::pem_slice_iter(&bytes(cert)?)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("{}: no certificate in PEM: {error}.", cert.display()))?;
+        .map_err(|error| format!("{}: invalid PEM certificate: {error}.", cert.display()))?;
     if certs.is_empty() {
-        return Err(format!("{}: it holds no certificate in PEM.", cert.display()));
+        return Err(format!("{}: the file contains no PEM certificate.", cert.display()));
     }
     let secret = PrivateKeyDer::from_pem_slice(&bytes(key)?)
-        .map_err(|error| format!("{}: no private key in PEM: {error}.", key.display()))?;
+        .map_err(|error| format!("{}: invalid PEM private key: {error}.", key.display()))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("TLS: {error}."))?

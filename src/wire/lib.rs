@@ -11,6 +11,7 @@ pub mod field_change;
 pub mod learning;
 pub mod perturbations;
 pub mod schema;
+pub mod schema_check;
 pub mod service;
 pub mod sse;
 pub mod stream;

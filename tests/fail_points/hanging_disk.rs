@@ -65,7 +65,7 @@ impl Town {
         let token = tokens.create(Role::Admin).expect("a token");
         tokens.save(&token_file).expect("it is saved");
         let log = Log::new(home.path().join("logs/townlet.log"), "service", false);
-        let place = townlet_server::Place { listen: "127.0.0.1:0".parse().expect("an address"), tls: None };
+        let place = townlet_server::ListenOptions { listen: "127.0.0.1:0".parse().expect("an address"), tls: None };
         let options = townlet_server::Options { token_file, facts: Vec::new(), log };
         let server = townlet_server::start(Arc::clone(&shard), place, options).expect("it listens");
         let (send, views) = channel();

@@ -113,7 +113,7 @@ fn bundle_of_a_reloaded_run_replays_and_holds_no_secrets() {
     let into = tempfile::tempdir().unwrap();
     let folder = unpacked(&home.join("b.tar.zst"), into.path());
     let (status, said) = run(&folder, &["replay", "replay.tlj"]);
-    assert_eq!((status, said.contains("ran under a reloaded configuration")), (Some(0), true), "{said}");
+    assert_eq!((status, said.contains("configuration reloaded at tick")), (Some(0), true), "{said}");
     assert!(said.contains(&format!("tick {}  {}", expected.tick, expected.digest)), "{said}");
     let affordances_used =
         std::fs::read_to_string(folder.join("config/affordances-affordances.yaml")).expect("the texts");
@@ -327,7 +327,7 @@ mod broken {
         seat.until("the screen", vt100::Screen::alternate_screen);
         seat.terminal_restored();
         assert_eq!(seat.ended(), 3);
-        for words in ["failpoint screen_draw", "the screen broke off at tick", "the town was saved", "--resume"] {
+        for words in ["failpoint screen_draw", "the interface crashed at tick", "the town was saved", "--resume"] {
             assert!(seat.text().contains(words), "{words}: {}", seat.text());
         }
         let (it, folder) = only(home, Kind::Crash);

@@ -51,7 +51,7 @@ fn new_home_passes_every_check_and_stays_empty() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(said.lines().filter(|line| line.starts_with('✓')).count(), 9, "{said}");
-    assert!(said.contains("config_id") && said.contains("town-v1") && said.contains("all 9 checks hold"), "{said}");
+    assert!(said.contains("config_id") && said.contains("town-v1") && said.contains("all 9 checks passed"), "{said}");
     assert_eq!(names(home.path()), Vec::<String>::new());
 }
 
@@ -98,7 +98,7 @@ fn aliased_or_unwritable_folders_fail() {
     fails(home.path(), "", "folders", &["one folder"]);
     std::fs::remove_file(snapshots.join("shadow")).expect("the link goes");
     std::fs::write(home.path().join("ops"), "in the way").expect("a file");
-    fails(home.path(), "", "folders", &["ops/incidents", "cannot be written to"]);
+    fails(home.path(), "", "folders", &["ops/incidents", "is not writable"]);
 }
 
 #[cfg(unix)]

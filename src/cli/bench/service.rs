@@ -27,7 +27,7 @@ const TURNS: u32 = 5;
 /// The share of the tick rate that remains, and the memory gained.
 pub(super) fn subscribers(sources: &Sources, folder: &TempDir, budget: Duration) -> Result<Vec<Row>> {
     let shard = Arc::new(start(sources, folder, false, Speed::Max, false)?);
-    let place = townlet_server::Place { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tls: None };
+    let place = townlet_server::ListenOptions { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tls: None };
     let options = townlet_server::Options {
         token_file: shard.home().folder().join("tokens.json"),
         facts: Vec::new(),

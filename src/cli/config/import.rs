@@ -1,79 +1,74 @@
-//! `townlet config import`: a file of the original program becomes one of ours, with a report of every key.
+//! `townlet config import`: converts a configuration of the original program and reports what happened to each key.
 //!
-//! What becomes of a key stands in `townlet_town::config::import`. Replaces no file. Rule: "Configuration files".
+//! The conversion is in `townlet_town::config::import`. Existing files are not replaced. Rule: "Configuration import".
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use townlet_town::config::import::{Fate, Finding, Imported, import as read};
 
 use crate::cli::{config_sources, output};
 
-/// Reads `old` and writes the result to `out`, or to standard output with the report beside it.
-///
-/// # Errors
-/// A file that cannot be read or that is in the way; then nothing is written.
+/// Converts `old` into `out`, or to standard output with the report on standard error.
 pub(super) fn import(old: &Path, out: Option<&Path>, json: bool) -> Result<()> {
     let (name, text) = config_sources::read_file(old)?;
-    let events = out.map(beside);
+    let events = out.map(perturbations_path);
     for path in out.iter().copied().chain(events.as_deref()) {
-        if path.symlink_metadata().is_ok() {
-            bail!("{}: there is such a file already; it is not replaced. Give another --out.", path.display());
-        }
+        output::require_new_file(path).context("--out")?;
     }
     let file_name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let events_name = events.as_ref().map_or_else(|| "perturbations.yaml".into(), file_name);
     let imported = read(&name, &text, &events_name)?;
     let Some(out) = out else {
         output::print(&imported.config)?;
-        report(&imported.findings, &mut |line| output::stderr!("{line}"));
+        print_report(&imported.findings, &mut |line| output::stderr!("{line}"));
         if imported.perturbations.is_some() {
-            output::stderr!("The events need a file of their own, `{events_name}`; with --out it is written.");
+            output::stderr!("The events need a file of their own, `{events_name}`. Pass --out to write both.");
         }
         return Ok(());
     };
     let mut written = Vec::new();
     let files = imported.perturbations.as_ref().zip(events.as_deref()).map(|(text, path)| (path, text.as_str()));
-    // What the configuration names is there before it is.
+    // The file of events is written first, because the configuration refers to it.
     for (path, text) in files.into_iter().chain([(out, imported.config.as_str())]) {
-        townlet_files::write_atomically(path, text.as_bytes()).map_err(|error| output::unreadable(path, &error))?;
+        townlet_files::write_atomically(path, text.as_bytes()).map_err(|error| output::read_error(path, &error))?;
         written.push(path.display().to_string());
     }
     if json {
-        return output::json(&machine(&imported, &written));
+        return output::json(&json_report(&imported, &written));
     }
     let mut lines = String::new();
-    report(&imported.findings, &mut |line| lines.extend([line, "\n"]));
+    print_report(&imported.findings, &mut |line| lines.extend([line, "\n"]));
     output::print(&lines)?;
-    output::line(&format!("\nwritten: {}. Check it with `townlet config check`.", written.join(", ")))
+    output::line(&format!("\nwritten: {}. Check the result with `townlet config check`.", written.join(", ")))
 }
 
-/// Where the events of a configuration go: `harbour.yaml` has `harbour.perturbations.yaml` beside it.
-fn beside(out: &Path) -> PathBuf {
+/// The file of events for a configuration, such as `harbour.perturbations.yaml` for `harbour.yaml`.
+fn perturbations_path(out: &Path) -> PathBuf {
     let stem = out.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     out.with_file_name(format!("{stem}.perturbations.yaml"))
 }
 
-fn words(fate: &Fate) -> String {
+fn describe(fate: &Fate) -> String {
     match fate {
         Fate::Kept => String::new(),
         Fate::Moved { to, note } if note.is_empty() => to.clone(),
         Fate::Moved { to, note } => format!("{to}: {note}"),
         Fate::Dropped { why } => why.clone(),
-        Fate::Refused { why } => format!("{why}; the default stands"),
+        Fate::Refused { why } => format!("{why}; the default applies"),
     }
 }
 
-fn report(findings: &[Finding], line: &mut dyn FnMut(&str)) {
-    let mut rows = vec![["line", "key", "fate", "what became of it"].map(String::from)];
+fn print_report(findings: &[Finding], line: &mut dyn FnMut(&str)) {
+    let mut rows = vec![["line", "key", "result", "details"].map(String::from)];
     rows.extend(
-        findings.iter().map(|it| [it.line.to_string(), it.key.clone(), it.fate.word().into(), words(&it.fate)]),
+        findings.iter().map(|it| [it.line.to_string(), it.key.clone(), it.fate.word().into(), describe(&it.fate)]),
     );
     output::columns(&rows).lines().for_each(&mut *line);
     let count = |word: &str| findings.iter().filter(|it| it.fate.word() == word).count();
     line(&format!(
-        "\n{} keys: {} kept, {} moved, {} without counterpart, {} refused.",
+        "\n{} keys: {} kept, {} moved, {} without a counterpart, {} refused.",
         findings.len(),
         count("kept"),
         count("moved"),
@@ -82,14 +77,14 @@ fn report(findings: &[Finding], line: &mut dyn FnMut(&str)) {
     ));
 }
 
-fn machine(imported: &Imported, written: &[String]) -> Value {
+fn json_report(imported: &Imported, written: &[String]) -> Value {
     let findings = imported.findings.iter().map(|it| {
         let to = match &it.fate {
             Fate::Kept => Some(&it.key),
             Fate::Moved { to, .. } => Some(to),
             Fate::Dropped { .. } | Fate::Refused { .. } => None,
         };
-        json!({ "key": it.key, "line": it.line, "fate": it.fate.word(), "to": to, "words": words(&it.fate) })
+        json!({ "key": it.key, "line": it.line, "fate": it.fate.word(), "to": to, "words": describe(&it.fate) })
     });
     json!({ "written": written, "findings": findings.collect::<Vec<_>>() })
 }

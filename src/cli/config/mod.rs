@@ -1,6 +1,5 @@
-//! `townlet config`: checks a configuration, shows every value and where it comes from, the schema, and differences.
+//! `townlet config`: checks, shows, compares and imports configurations. The settings are defined in `townlet_town::config`.
 //!
-//! What a setting means and allows stands in `townlet_town::config`; nothing of it is repeated here.
 //! Rule: "Configuration files".
 
 mod import;
@@ -20,68 +19,64 @@ use import::import;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Subcommand,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
-    /// Checks a file, and the map and affordances it names, as a start would
+enum Subcommand {
+    /// Check a configuration and the files that it names
     Check {
-        /// The configuration
+        /// Configuration file
         file: PathBuf,
-        /// For a program: one JSON object
+        /// Print a JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Shows every setting, its value and where it comes from
+    /// Show every setting with its value and origin
     Show {
         #[command(flatten)]
         config: ConfigArgs,
-        /// Only what differs from the default
+        /// Only settings that differ from the default
         #[arg(long)]
         changed: bool,
-        /// For a program: a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Prints the JSON Schema of a configuration file, for editors
+    /// Print the JSON Schema of a configuration file, for editors
     Schema,
-    /// Reads a file of the original program: each key is kept, moved, or told why not
+    /// Convert a configuration of the original program and report every key
     Import {
-        /// The original program's configuration
+        /// Configuration of the original program
         old: PathBuf,
-        /// Where the result goes; standard output without it. A file that is there is not replaced
+        /// Write the result to a new file instead of standard output
         #[arg(long, value_name = "NEW.yaml")]
         out: Option<PathBuf>,
-        /// The report as one JSON object
+        /// Print the report as a JSON object
         #[arg(long, requires = "out")]
         json: bool,
     },
-    /// Shows the settings in which two files differ, and whether a running town takes the change
+    /// Show the settings in which two files differ, and which of them `reload_config` can change
     Diff {
-        /// The first file
+        /// First file
         left: PathBuf,
-        /// The second file
+        /// Second file
         right: PathBuf,
-        /// For a program: a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
 }
 
-/// Runs it.
-///
-/// # Errors
-/// What is wrong with a file, by place.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.what {
-        What::Check { file, json } => return check(file, *json),
-        What::Show { config, changed, json } => {
+    match &args.command {
+        Subcommand::Check { file, json } => return check(file, *json),
+        Subcommand::Show { config, changed, json } => {
             show(&config_sources::load(config, Vec::new())?.loaded, *changed, *json)?
         }
-        What::Schema => output::json(&config::schema())?,
-        What::Import { old, out, json } => import(old, out.as_deref(), *json)?,
-        What::Diff { left, right, json } => diff(left, right, *json)?,
+        Subcommand::Schema => output::json(&config::schema())?,
+        Subcommand::Import { old, out, json } => import(old, out.as_deref(), *json)?,
+        Subcommand::Diff { left, right, json } => diff(left, right, *json)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -90,10 +85,10 @@ fn check(file: &Path, json: bool) -> Result<ExitCode> {
     let name = file.display().to_string();
     let checked =
         config_sources::load(&ConfigArgs { config: Some(file.to_owned()), ..ConfigArgs::default() }, Vec::new())
-            .and_then(|texts| {
-                let rules = Rules::new(texts.sources).map_err(|error| anyhow!("{error}"))?;
-                let mut loaded = texts.loaded;
-                loaded.warnings.extend(policy::misfit(&rules));
+            .and_then(|input| {
+                let rules = Rules::new(input.sources).map_err(|error| anyhow!("{error}"))?;
+                let mut loaded = input.loaded;
+                loaded.warnings.extend(policy::release_mismatch(&rules));
                 Ok((loaded, rules))
             });
     match checked {
@@ -106,13 +101,13 @@ fn check(file: &Path, json: bool) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Ok((loaded, _)) => {
-            let changed = loaded.settings.iter().filter(|shown| shown.layer != Layer::Default).count();
+            let changed = loaded.settings.iter().filter(|setting| setting.layer != Layer::Default).count();
             for warning in &loaded.warnings {
                 output::line(&format!("warning: {warning}"))?;
             }
             let settings = if changed == 1 { "setting" } else { "settings" };
             let id = &loaded.config.config_id;
-            output::line(&format!("{name}: fine. {id}; it states {changed} {settings}, the rest is the default's."))?;
+            output::line(&format!("{name}: valid. {id} with {changed} {settings} other than the default."))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) if json => {
@@ -124,16 +119,16 @@ fn check(file: &Path, json: bool) -> Result<ExitCode> {
 }
 
 fn show(loaded: &Loaded, changed: bool, json: bool) -> Result<()> {
-    let settings = loaded.settings.iter().filter(|shown| !changed || shown.layer != Layer::Default);
+    let settings = loaded.settings.iter().filter(|setting| !changed || setting.layer != Layer::Default);
     if json {
-        let rows = settings.map(|shown| {
-            let layer = format!("{:?}", shown.layer).to_lowercase();
-            json!({ "key": shown.key, "value": shown.value, "layer": layer, "origin": shown.origin })
+        let rows = settings.map(|setting| {
+            let layer = format!("{:?}", setting.layer).to_lowercase();
+            json!({ "key": setting.key, "value": setting.value, "layer": layer, "origin": setting.origin })
         });
         return output::json(&rows.collect());
     }
     let mut rows = vec![["setting", "value", "from"].map(String::from)];
-    rows.extend(settings.map(|shown| [shown.key.clone(), shown.value.clone(), shown.origin.clone()]));
+    rows.extend(settings.map(|setting| [setting.key.clone(), setting.value.clone(), setting.origin.clone()]));
     output::print(&output::columns(&rows))?;
     for warning in &loaded.warnings {
         output::line(&format!("warning: {warning}"))?;
@@ -141,19 +136,19 @@ fn show(loaded: &Loaded, changed: bool, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// A file over the default and nothing else: what two files say does not depend on who compares them.
-fn alone(path: &Path) -> Result<Config> {
+/// A file over the defaults, without environment variables and flags, so that a comparison depends on the files alone.
+fn load_over_default(path: &Path) -> Result<Config> {
     Ok(config::load(&Layers { file: Some(config_sources::read_file(path)?), ..Layers::default() })?.config)
 }
 
 fn diff(left: &Path, right: &Path, json: bool) -> Result<()> {
-    let differences = config::diff(&alone(left)?, &alone(right)?);
+    let differences = config::diff(&load_over_default(left)?, &load_over_default(right)?);
     if json {
         let row = |row: &config::Difference| json!({ "key": row.key, "left": row.left, "right": row.right, "reload": row.hot });
         return output::json(&differences.iter().map(row).collect());
     }
     if differences.is_empty() {
-        return output::line("The two make the same configuration.");
+        return output::line("The configurations are equal.");
     }
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
     let named = |path: &Path| path.display().to_string();

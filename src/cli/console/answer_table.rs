@@ -1,6 +1,6 @@
-//! What an answer holds besides its sentence, as rows to read: lists as tables, the rest as names and values.
+//! Formats the result of a command as text: lists of objects as tables, other values as names and values.
 //!
-//! Knows no command: any answer of the table is shown alike, and `--json` has all of it. Rule: "Command table".
+//! Works for any command. `--json` prints the complete result. Rule: "Command table".
 
 use serde_json::{Map, Value};
 
@@ -8,16 +8,16 @@ use crate::cli::output;
 use townlet_tui::format::{plain as text, thousands};
 use townlet_wire::escape;
 
-/// Most lines of an answer; the whole state is for programs.
-const MOST: usize = 120;
+/// Maximum number of lines.
+const MAX_LINES: usize = 120;
 
-/// The rows of a result, without the sentence that is said of it.
+/// The rows of a result without its summary.
 pub(super) fn rows(result: &Value) -> Vec<String> {
     let mut facts = Vec::new();
     let mut tables = Vec::new();
     if let Value::Object(fields) = result {
         for (name, value) in fields.iter().filter(|(name, _)| *name != "summary") {
-            sort(name, value, &mut facts, &mut tables);
+            collect(name, value, &mut facts, &mut tables);
         }
     }
     let mut lines: Vec<String> = output::columns(&facts).lines().map(str::to_owned).collect();
@@ -25,28 +25,28 @@ pub(super) fn rows(result: &Value) -> Vec<String> {
         lines.push(format!("{}:", escape(&name)));
         lines.extend(output::columns(&table).lines().map(|line| format!("  {line}")));
     }
-    let more = lines.len().saturating_sub(MOST);
+    let more = lines.len().saturating_sub(MAX_LINES);
     if more > 0 {
-        lines.truncate(MOST);
-        lines.push(format!("… {} more lines; `--json` has all of it", thousands(more as u64)));
+        lines.truncate(MAX_LINES);
+        lines.push(format!("… {} more lines; use `--json` for all", thousands(more as u64)));
     }
     lines
 }
 
-/// A value is a fact of its own, or a table, or holds some of both.
-fn sort(name: &str, value: &Value, facts: &mut Vec<[String; 2]>, tables: &mut Vec<(String, Vec<Vec<String>>)>) {
+/// Adds a value to the facts or to the tables; nested objects become dotted names.
+fn collect(name: &str, value: &Value, facts: &mut Vec<[String; 2]>, tables: &mut Vec<(String, Vec<Vec<String>>)>) {
     match value {
         Value::Null => {}
         Value::Array(items) if items.is_empty() => facts.push([name.to_owned(), "none".to_owned()]),
         Value::Array(items) if items.iter().all(Value::is_object) => tables.push((name.to_owned(), table(items))),
         Value::Object(fields) => {
-            fields.iter().for_each(|(key, value)| sort(&format!("{name}.{key}"), value, facts, tables));
+            fields.iter().for_each(|(key, value)| collect(&format!("{name}.{key}"), value, facts, tables));
         }
         other => facts.push([name.to_owned(), cell(other)]),
     }
 }
 
-/// A heading and a row an item; columns are the fields that any of them has.
+/// A heading and a row per item. The columns are the fields of any item.
 fn table(items: &[Value]) -> Vec<Vec<String>> {
     let items: Vec<&Map<String, Value>> = items.iter().filter_map(Value::as_object).collect();
     let mut columns: Vec<&String> = Vec::new();
@@ -61,7 +61,7 @@ fn table(items: &[Value]) -> Vec<Vec<String>> {
     std::iter::once(heading).chain(items.iter().map(row)).collect()
 }
 
-/// A value where there is room for one: yes and no for truths, a list in a line, how many for what is a table itself.
+/// A value as one cell: booleans as yes or no, lists on one line, nested tables as their length.
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => "–".to_owned(),
@@ -86,15 +86,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_tables_and_the_rest_stands_before_them() {
-        let told = rows(&json!({
+    fn lists_become_tables_after_other_values() {
+        let lines = rows(&json!({
             "summary": "2 wait.",
             "queue": [{ "agent": "ada", "tick": 1200, "held": true }, { "agent": "ben", "tick": 7, "why": ["a", "b"] }],
             "limit": 4,
             "stage": { "name": "idle", "next": null, "steps": [] },
         }));
         assert_eq!(
-            told,
+            lines,
             [
                 "limit        4",
                 "stage.name   idle",
@@ -108,11 +108,11 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_state_is_cut_and_says_so() {
+    fn long_results_are_cut_with_a_note() {
         let many: Vec<Value> = (0..500).map(|number| json!({ "number": number })).collect();
-        let told = rows(&json!({ "many": many }));
-        assert_eq!(told.len(), MOST + 1);
-        assert_eq!(told[MOST], "… 382 more lines; `--json` has all of it");
+        let lines = rows(&json!({ "many": many }));
+        assert_eq!(lines.len(), MAX_LINES + 1);
+        assert_eq!(lines[MAX_LINES], "… 382 more lines; use `--json` for all");
         assert!(rows(&json!({ "summary": "done" })).is_empty() && rows(&Value::Null).is_empty());
     }
 }

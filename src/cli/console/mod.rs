@@ -1,7 +1,7 @@
-//! `townlet console`: commands to a shard over the network; one from the command line, many from a pipe, or a prompt.
+//! `townlet console`: sends commands to a shard: one from the command line, many from a pipe, or from an interactive prompt.
 //!
-//! Owns what an exit status says: 0 done, 1 refused or failed, 2 bad input, 3 not reached. A command that changes something is
-//! sent with a `cmd_id` until it is answered, so that a broken connection does not do it twice.
+//! Exit status: 0 done, 1 refused or failed, 2 invalid input, 3 not reached. A mutating command is sent with the same
+//! `cmd_id` until it is answered, so it runs once even if the connection breaks.
 
 mod answer_table;
 mod prompt;
@@ -13,45 +13,41 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use tokio::runtime::Runtime;
 
-use super::connect::{ConnectArgs, runtime};
+use super::connect::{ConnectArgs, runtime, warn_if_newer};
 use super::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, EXIT_FAILED, output, user_config};
 use townlet_source::remote::{Client, ClientError};
 use townlet_wire::escape;
 use townlet_wire::service::{ServiceInfo, is_newer};
-use townlet_wire::{Answer, Request, SCHEMA_VERSION, Status, command_line};
+use townlet_wire::{Answer, Request, Status, command_line};
 
-/// Longest a command that changes something is tried again.
+/// How long a mutating command is retried.
 const RETRY_DEADLINE: Duration = Duration::from_secs(30);
-/// Between two attempts.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Interval between two attempts.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// `townlet console`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
     connect: ConnectArgs,
-    /// The answer as one JSON object a line
+    /// Print each answer as a JSON object on one line
     #[arg(long)]
     json: bool,
-    /// The same checks, no effect: says what would happen
+    /// Check the command and show its effect without running it
     #[arg(long)]
     dry_run: bool,
-    /// The id of this command, to send it again safely; made up when absent
+    /// Id of the command, to retry it safely [default: generated]
     #[arg(long, value_name = "ID", requires = "command")]
     cmd_id: Option<String>,
-    /// The command, such as `employment_exit approve ada`; without one a prompt, or the lines of standard input
+    /// The command, such as `employment_exit approve ada` [default: an interactive prompt, or lines of standard input]
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
 
-/// Runs it.
-///
-/// # Errors
-/// Bad input; nothing was sent.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let place = args.connect.single_target(&user_config::load()?)?;
-    let mut desk = match Desk::open(runtime()?, place.client) {
-        Ok(desk) => desk,
+    let target = args.connect.single_target(&user_config::load()?)?;
+    let mut console = match ConsoleClient::open(runtime()?, target.client) {
+        Ok(console) => console,
         Err(failure) => {
             output::stderr!("townlet: {}", escape(&failure.words()));
             return Ok(ExitCode::from(if matches!(failure, ClientError::Refused(_)) {
@@ -62,29 +58,29 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
     };
     if !args.command.is_empty() {
-        let request = Request { cmd_id: args.cmd_id.clone(), ..asked(&joined(&args.command), args.dry_run) };
-        return Ok(ExitCode::from(desk.tell(request, args.json)?));
+        let request = Request { cmd_id: args.cmd_id.clone(), ..new_request(&join_words(&args.command), args.dry_run) };
+        return Ok(ExitCode::from(console.send(request, args.json)?));
     }
     if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
-        prompt::run(&mut desk, place.name.as_deref())?;
+        prompt::run(&mut console, target.name.as_deref())?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut worst = 0;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         if !line.trim().is_empty() {
-            worst = worst.max(desk.tell(asked(&line, args.dry_run), args.json)?);
+            worst = worst.max(console.send(new_request(&line, args.dry_run), args.json)?);
         }
     }
     Ok(ExitCode::from(worst))
 }
 
-fn asked(line: &str, dry_run: bool) -> Request {
+fn new_request(line: &str, dry_run: bool) -> Request {
     Request { dry_run, ..Request::line(line.trim()) }
 }
 
-/// Words of a shell as one line: what the shell kept together stays together.
-fn joined(words: &[String]) -> String {
+/// Joins shell words into a command line, quoting words that contain spaces.
+fn join_words(words: &[String]) -> String {
     if let [line] = words {
         return line.clone();
     }
@@ -98,31 +94,24 @@ fn joined(words: &[String]) -> String {
     words.iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// A shard, and what it said of itself.
-pub(super) struct Desk {
+/// A connection to a shard with its command table.
+pub(super) struct ConsoleClient {
     runtime: Runtime,
     client: Client,
     welcome: ServiceInfo,
 }
 
-impl Desk {
+impl ConsoleClient {
     fn open(runtime: Runtime, client: Client) -> Result<Self, ClientError> {
         let welcome = runtime.block_on(client.welcome())?;
-        if is_newer(&welcome.schema_version) {
-            let theirs = escape(&welcome.schema_version);
-            output::stderr!(
-                "warning: the shard speaks schema {theirs}, newer than {SCHEMA_VERSION}: looking only; upgrade to command."
-            );
-        }
+        warn_if_newer(&welcome.schema_version);
         Ok(Self { runtime, client, welcome })
     }
 
-    /// Sends one command and prints its answer; the exit status it stands for.
-    fn tell(&mut self, request: Request, json: bool) -> Result<u8> {
+    /// Sends a command and prints its answer. Returns the exit status.
+    fn send(&mut self, request: Request, json: bool) -> Result<u8> {
         if request.command.contains("twn_") {
-            bail!(
-                "a token has no place in a command; give it by `--token-file` or TOWNLET_TOKEN, and revoke this one."
-            );
+            bail!("the command contains a token. Pass it with `--token-file` or TOWNLET_TOKEN, and revoke this one.");
         }
         let answer = match self.ask(request) {
             Ok(answer) => answer,
@@ -131,19 +120,19 @@ impl Desk {
         if json {
             output::line(&serde_json::to_string(&answer)?)?;
         } else {
-            output::line(&sentence(&answer))?;
-            self.more(&answer).iter().try_for_each(|row| output::line(row))?;
+            output::line(&summary_line(&answer))?;
+            self.result_rows(&answer).iter().try_for_each(|row| output::line(row))?;
         }
         Ok(if answer.status == Status::Error { EXIT_CHECK_FAILED } else { 0 })
     }
 
-    /// Sends a command until it is answered; the exit status, said already, when it is not.
+    /// Sends a command until it is answered. On failure prints the reason and returns the exit status.
     fn ask(&self, mut request: Request) -> Result<Answer, u8> {
         let parsed = command_line::parse(&self.welcome.commands, &request.command);
         let changes = parsed.is_ok_and(|parsed| parsed.spec.mutating) && !request.dry_run;
         if changes && is_newer(&self.welcome.schema_version) {
             output::stderr!(
-                "townlet: the shard speaks a newer schema: upgrade this program before you command. Nothing was sent."
+                "townlet: the shard has a newer schema. Upgrade this program to send commands. Nothing was sent."
             );
             return Err(EXIT_BAD_INPUT);
         }
@@ -165,34 +154,31 @@ impl Desk {
             if !changes || started.elapsed() >= RETRY_DEADLINE {
                 output::stderr!("townlet: {}", escape(&why));
                 if changes {
-                    output::stderr!(
-                        "  whether it was done is not known; `--cmd-id {}` sends it again safely.",
-                        escape(&cmd_id)
-                    );
+                    output::stderr!("  The outcome is unknown. Retry safely with `--cmd-id {}`.", escape(&cmd_id));
                 }
                 return Err(status);
             }
-            output::stderr!("{}; sending it again.", escape(why.trim_end_matches('.')));
-            std::thread::sleep(PAUSE);
+            output::stderr!("{}; retrying.", escape(why.trim_end_matches('.')));
+            std::thread::sleep(RETRY_INTERVAL);
         }
     }
 }
 
-impl Desk {
-    /// Who one is there: `admin (token:1234abcd)`.
-    fn who(&self) -> String {
+impl ConsoleClient {
+    /// Role and issuer, such as `admin (token:1234abcd)`.
+    fn identity(&self) -> String {
         let session = &self.welcome.session;
         format!("{} ({})", session.role.word(), session.issuer)
     }
 
-    /// What somebody who asked wants to see besides the sentence; what was done needs no more than that.
-    fn more(&self, answer: &Answer) -> Vec<String> {
-        let looked =
+    /// The result of a read-only command as rows.
+    fn result_rows(&self, answer: &Answer) -> Vec<String> {
+        let read_only =
             command_line::parse(&self.welcome.commands, &answer.command).is_ok_and(|parsed| !parsed.spec.mutating);
-        answer.result.as_ref().filter(|_| looked).map_or_else(Vec::new, answer_table::rows)
+        answer.result.as_ref().filter(|_| read_only).map_or_else(Vec::new, answer_table::rows)
     }
 
-    /// Becomes admin by a token, which every later request brings; what to say of it.
+    /// Switches to the role of a token, which later requests send. Returns the line to print.
     fn escalate(&mut self, token: &str) -> String {
         let request = Request { secret: Some(token.to_owned()), ..Request::line("escalate") };
         match self.ask(request) {
@@ -200,13 +186,13 @@ impl Desk {
                 if answer.status == Status::Ok {
                     self.renew_session(Some(token));
                 }
-                format!("{} You are {}.", sentence(&answer), escape(&self.who()))
+                format!("{} Role: {}.", summary_line(&answer), escape(&self.identity()))
             }
-            Err(_) => format!("You are {}.", escape(&self.who())),
+            Err(_) => format!("Role: {}.", escape(&self.identity())),
         }
     }
 
-    /// From now on with this token, or without any.
+    /// Sets the token of later requests and reads the session again.
     fn renew_session(&mut self, token: Option<&str>) {
         let Ok(client) = self.client.clone().with_token(token) else { return };
         if let Ok(welcome) = self.runtime.block_on(client.welcome()) {
@@ -216,9 +202,9 @@ impl Desk {
 }
 
 /// `✓ Ada leaves town on the next tick. · tick 3402 · 0192…`.
-fn sentence(answer: &Answer) -> String {
+fn summary_line(answer: &Answer) -> String {
     let sign = if answer.status == Status::Error { '✗' } else { '✓' };
-    let again = if answer.replayed { " (done before)" } else { "" };
+    let again = if answer.replayed { " (replayed)" } else { "" };
     let logged = if answer.audit.is_empty() { String::new() } else { format!(" · logged {}", answer.audit) };
     escape(&format!("{sign} {}{again} · tick {} · {}{logged}", answer.summary(), answer.tick, answer.cmd_id))
 }
@@ -228,8 +214,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_shell_kept_together_stays_together() {
-        let words = |words: &[&str]| joined(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+    fn words_with_spaces_are_quoted() {
+        let words = |words: &[&str]| join_words(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         assert_eq!(words(&["employment_exit approve ada"]), "employment_exit approve ada");
         assert_eq!(
             words(&["employment_exit", "defer", "ada", "--reason", "she said \"no\""]),

@@ -1,7 +1,7 @@
-//! The prompt: the interface's own console line below what was answered, with its completion, its history and its preview.
+//! The interactive prompt, with the completion, history and preview of the interface's command line.
 //!
-//! Reads the terminal and blocks on the network while a command is under way, as a shell does; a preview is asked for once
-//! the keys rest, and waits for no slow network. A token is typed masked and stands in nothing that stays.
+//! Blocks while a command runs, as a shell does. A preview is requested after a pause in typing and has a short timeout.
+//! Tokens are masked and never stored.
 
 use std::io::stdout;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
-use super::{Desk, asked, sentence};
+use super::{ConsoleClient, new_request, summary_line};
 use townlet_tui::console::{CommandLine, Typed};
 use townlet_tui::format::{clip, wrap};
 use townlet_tui::terminal::{append, history_file, read_lines};
@@ -25,17 +25,17 @@ use townlet_tui::theme::Theme;
 use townlet_wire::escape;
 use townlet_wire::{Request, Snapshot, Status};
 
-/// Rows the prompt takes: six completions, the line, its help.
-const ROWS: u16 = 8;
-/// Keys rest for so long before a preview is asked for.
-const REST: Duration = Duration::from_millis(150);
-/// Longest a preview is waited for.
-const TIMEOUT: Duration = Duration::from_millis(500);
+/// Rows of the prompt: six completions, the command line and its help.
+const VIEWPORT_ROWS: u16 = 8;
+/// Pause in typing after which a preview is requested.
+const PREVIEW_DELAY: Duration = Duration::from_millis(150);
+/// Time limit of a preview.
+const PREVIEW_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Gives the terminal back when it goes out of scope.
-struct Raw;
+/// Leaves raw mode when dropped.
+struct RawMode;
 
-impl Drop for Raw {
+impl Drop for RawMode {
     fn drop(&mut self) {
         drop(disable_raw_mode());
     }
@@ -43,48 +43,45 @@ impl Drop for Raw {
 
 type Screen = Terminal<CrosstermBackend<std::io::Stdout>>;
 
-/// Asks until the operator leaves.
-///
-/// # Errors
-/// When the terminal cannot be used.
-pub(super) fn run(desk: &mut Desk, name: Option<&str>) -> Result<()> {
+/// Reads and runs commands until the operator leaves.
+pub(super) fn run(console: &mut ConsoleClient, name: Option<&str>) -> Result<()> {
     enable_raw_mode().context("the terminal")?;
-    let raw = Raw;
-    let options = TerminalOptions { viewport: Viewport::Inline(ROWS) };
+    let raw = RawMode;
+    let options = TerminalOptions { viewport: Viewport::Inline(VIEWPORT_ROWS) };
     let mut screen = Terminal::with_options(CrosstermBackend::new(stdout()), options).context("the terminal")?;
     let called = name.map_or_else(String::new, |name| format!("{name}, "));
     let hello = format!(
-        "{called}{} at {}: you are {}. Tab completes, `quit` leaves; the town goes on.",
-        desk.welcome.shard,
-        desk.client.url(),
-        desk.who()
+        "{called}{} at {}: {}. Tab completes, `quit` leaves; the town keeps running.",
+        console.welcome.shard,
+        console.client.url(),
+        console.identity()
     );
-    say(&mut screen, &escape(&hello))?;
-    let mut prompt = Prompt::new(desk)?;
+    print_above(&mut screen, &escape(&hello))?;
+    let mut prompt = Prompt::new(console)?;
     loop {
-        screen.draw(|frame| prompt.draw(frame, desk))?;
-        if prompt.dry_run.is_some() && !event::poll(REST).context("keys")? {
-            prompt.preview_line(desk);
+        screen.draw(|frame| prompt.draw(frame, console))?;
+        if prompt.dry_run.is_some() && !event::poll(PREVIEW_DELAY).context("keys")? {
+            prompt.preview_line(console);
             continue;
         }
-        let said = match event::read().context("keys")? {
+        let action = match event::read().context("keys")? {
             Event::Key(key) if key.kind == KeyEventKind::Release => continue,
-            Event::Key(key) if prompt.leaves(key) => break,
-            Event::Key(key) => prompt.key(key, desk),
-            Event::Paste(text) => prompt.paste(&text, desk),
+            Event::Key(key) if prompt.is_exit(key) => break,
+            Event::Key(key) => prompt.key(key, console),
+            Event::Paste(text) => prompt.paste(&text, console),
             _ => continue,
         };
-        match said {
-            Said::Nothing => {}
-            Said::Quit => break,
-            Said::Command(text) => {
-                say(&mut screen, &format!("› {}", shown(&text)))?;
-                let answer = prompt.send(&text, desk);
-                say(&mut screen, &answer)?;
+        match action {
+            PromptAction::Nothing => {}
+            PromptAction::Quit => break,
+            PromptAction::Command(text) => {
+                print_above(&mut screen, &format!("› {}", redacted(&text)))?;
+                let answer = prompt.send(&text, console);
+                print_above(&mut screen, &answer)?;
             }
-            Said::Token(token) => {
-                let answer = desk.escalate(&token);
-                say(&mut screen, &answer)?;
+            PromptAction::Token(token) => {
+                let answer = console.escalate(&token);
+                print_above(&mut screen, &answer)?;
             }
         }
     }
@@ -94,8 +91,8 @@ pub(super) fn run(desk: &mut Desk, name: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// What a key came to.
-enum Said {
+/// The effect of a key.
+enum PromptAction {
     Nothing,
     Quit,
     Command(String),
@@ -104,9 +101,9 @@ enum Said {
 
 struct Prompt {
     line: CommandLine,
-    /// A token that is being typed.
+    /// The token being typed after `escalate`.
     secret: Option<Field>,
-    /// What to ask once the keys rest.
+    /// The preview to request after a pause in typing.
     dry_run: Option<Request>,
     view: Option<Arc<Snapshot>>,
     history: Option<PathBuf>,
@@ -114,41 +111,41 @@ struct Prompt {
 }
 
 impl Prompt {
-    fn new(desk: &Desk) -> Result<Self> {
+    fn new(console: &ConsoleClient) -> Result<Self> {
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let history = history_file();
         Ok(Self {
             line: CommandLine::new(history.as_deref().map_or_else(Vec::new, read_lines)),
             secret: None,
             dry_run: None,
-            view: state(desk),
+            view: fetch_snapshot(console),
             history,
-            theme: Theme::named("dark", colour).context("there is a dark theme")?,
+            theme: Theme::named("dark", colour).context("missing theme `dark`")?,
         })
     }
 
-    fn draw(&mut self, frame: &mut Frame<'_>, desk: &Desk) {
+    fn draw(&mut self, frame: &mut Frame<'_>, console: &ConsoleClient) {
         let rows = [Constraint::Fill(1), Constraint::Length(2)];
         let [_, below] = Layout::vertical(rows).areas(frame.area());
         let Some(secret) = &mut self.secret else {
-            let known = (&desk.welcome.commands[..], &desk.welcome.session, self.view.as_deref());
+            let known = (&console.welcome.commands[..], &console.welcome.session, self.view.as_deref());
             return self.line.draw(frame, below, frame.area(), known, &self.theme);
         };
         let [field, advice] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(below);
         frame.render_widget(Span::styled("token › ", self.theme.key), field);
         secret.draw(frame, Rect { x: field.x + 8, width: field.width.saturating_sub(8), ..field }, &self.theme);
-        let words = "  an admin token; it is masked and kept nowhere · enter asks the shard · esc leaves it";
+        let words = "  admin token, masked and not stored · enter sends it · esc cancels";
         frame.render_widget(Line::styled(words, self.theme.dim), advice);
     }
 
-    /// Whether a key ends the prompt.
-    fn leaves(&self, key: KeyEvent) -> bool {
+    /// Whether a key leaves the prompt.
+    fn is_exit(&self, key: KeyEvent) -> bool {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let empty = self.secret.is_none() && self.line.text().is_empty();
         control && (key.code == KeyCode::Char('c') || (key.code == KeyCode::Char('d') && empty))
     }
 
-    fn key(&mut self, key: KeyEvent, desk: &Desk) -> Said {
+    fn key(&mut self, key: KeyEvent, console: &ConsoleClient) -> PromptAction {
         if let Some(secret) = &mut self.secret {
             match key.code {
                 KeyCode::Esc => self.secret = None,
@@ -156,89 +153,88 @@ impl Prompt {
                     let token = secret.text().trim().to_owned();
                     self.secret = None;
                     if !token.is_empty() {
-                        return Said::Token(token);
+                        return PromptAction::Token(token);
                     }
                 }
                 _ => drop(secret.key(key)),
             }
-            return Said::Nothing;
+            return PromptAction::Nothing;
         }
-        let specs = &desk.welcome.commands;
+        let specs = &console.welcome.commands;
         match self.line.key(key, specs, self.view.as_deref()) {
             Typed::Edited(dry_run) => self.dry_run = dry_run,
             Typed::Entered(text) => {
                 self.line.open("", specs);
                 self.dry_run = None;
                 return match text.as_str() {
-                    "quit" | "q" | "exit" => Said::Quit,
+                    "quit" | "q" | "exit" => PromptAction::Quit,
                     "escalate" => {
                         self.secret = Some(Field::masked());
-                        Said::Nothing
+                        PromptAction::Nothing
                     }
-                    _ => Said::Command(text),
+                    _ => PromptAction::Command(text),
                 };
             }
             Typed::Moved | Typed::Left => {}
         }
-        Said::Nothing
+        PromptAction::Nothing
     }
 
-    fn paste(&mut self, text: &str, desk: &Desk) -> Said {
+    fn paste(&mut self, text: &str, console: &ConsoleClient) -> PromptAction {
         match &mut self.secret {
             Some(secret) => secret.paste(text.trim()),
-            None => self.dry_run = self.line.paste(text, &desk.welcome.commands),
+            None => self.dry_run = self.line.paste(text, &console.welcome.commands),
         }
-        Said::Nothing
+        PromptAction::Nothing
     }
 
-    /// Asks what the line would do. Nobody waits for it: without an answer there is no preview.
-    fn preview_line(&mut self, desk: &Desk) {
+    /// Requests the pending preview.
+    fn preview_line(&mut self, console: &ConsoleClient) {
         let Some(request) = self.dry_run.take() else { return };
-        let asking = async { tokio::time::timeout(TIMEOUT, desk.client.ask(&request)).await };
-        if let Ok(Ok(answer)) = desk.runtime.block_on(asking) {
+        let asking = async { tokio::time::timeout(PREVIEW_TIMEOUT, console.client.ask(&request)).await };
+        if let Ok(Ok(answer)) = console.runtime.block_on(asking) {
             self.line.told(&request.command, answer);
         }
     }
 
-    /// Sends a line; what to say of it.
-    fn send(&mut self, text: &str, desk: &mut Desk) -> String {
+    /// Sends a command line. Returns the text to print.
+    fn send(&mut self, text: &str, console: &mut ConsoleClient) -> String {
         if let (true, Some(file)) = (self.line.remember(text), &self.history) {
-            // A line that is not kept for next time is still sent now.
+            // The command is sent even if it cannot be added to the history.
             drop(append(file, text));
         }
         if text.contains("twn_") {
-            return "a token has no place in a command: type `escalate` alone, and revoke the one that was shown."
-                .into();
+            return "the command contains a token. Enter `escalate` alone, and revoke this token.".into();
         }
-        let said = match desk.ask(asked(text, false)) {
+        let output = match console.ask(new_request(text, false)) {
             Ok(answer) => {
                 if answer.status == Status::Ok && text == "viewer" {
-                    desk.renew_session(None);
+                    console.renew_session(None);
                 }
-                [vec![sentence(&answer)], desk.more(&answer)].concat().join("\n")
+                [vec![summary_line(&answer)], console.result_rows(&answer)].concat().join("\n")
             }
-            Err(_) => "nothing came back.".to_owned(),
+            Err(_) => "no answer.".to_owned(),
         };
-        self.view = state(desk);
-        said
+        self.view = fetch_snapshot(console);
+        output
     }
 }
 
-/// A line as it may stay on the screen.
-fn shown(line: &str) -> String {
-    if line.contains("twn_") { "(a line with a token)".into() } else { escape(line) }
+/// A command line without control characters and tokens.
+fn redacted(line: &str) -> String {
+    if line.contains("twn_") { "(line with a token)".into() } else { escape(line) }
 }
 
-/// The state, for completion; without one there is less to complete.
-fn state(desk: &Desk) -> Option<Arc<Snapshot>> {
-    let body = desk.runtime.block_on(desk.client.snapshot()).ok()?;
+/// The state of the town, for completion.
+fn fetch_snapshot(console: &ConsoleClient) -> Option<Arc<Snapshot>> {
+    let body = console.runtime.block_on(console.client.snapshot()).ok()?;
     Some(Arc::new(serde_json::from_slice(&body).ok()?))
 }
 
-/// Puts lines above the prompt, where they stay.
-fn say(screen: &mut Screen, text: &str) -> Result<()> {
+/// Prints lines above the prompt.
+fn print_above(screen: &mut Screen, text: &str) -> Result<()> {
     let columns = usize::from(screen.size()?.width.max(1));
-    // A sentence is wrapped, a row of a table cut.
+    // The summary is wrapped, rows of a table are cut.
     let (first, rows) = text.split_once('\n').unwrap_or((text, ""));
     for part in wrap(first, columns).into_iter().chain(rows.lines().map(|row| clip(row, columns))) {
         screen.insert_before(1, |buffer| {

@@ -8,7 +8,7 @@ use townlet_town::Micro;
 use townlet_town::kpi::{Target, Verdict};
 
 use super::summary::{Check, Comparison, KpiLine, OtherChoice, SignLine, Summary};
-use crate::cli::headless::figure;
+use crate::cli::headless::format_kpi;
 use townlet_tui::format::{spark, thousands};
 use townlet_wire::escape;
 
@@ -154,7 +154,7 @@ const fn sign_of(verdict: Option<bool>) -> char {
 
 fn kpi_line(text: &mut String, kpi: &KpiLine, towns: usize) {
     let unit = kpi.row.unit;
-    let cell = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value, unit));
+    let cell = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| format_kpi(value, unit));
     let [mean, least, most] =
         [cell(kpi.figures.map(|it| it.mean)), cell(kpi.figures.map(|it| it.min)), cell(kpi.figures.map(|it| it.max))];
     let verdict = match kpi.verdict {
@@ -172,8 +172,8 @@ fn kpi_line(text: &mut String, kpi: &KpiLine, towns: usize) {
 
 fn target(target: Target, unit: &str) -> String {
     match target {
-        Target::AtLeast(limit) => format!("≥ {}", figure(limit.to_f64(), unit)),
-        Target::AtMost(limit) => format!("≤ {}", figure(limit.to_f64(), unit)),
+        Target::AtLeast(limit) => format!("≥ {}", format_kpi(limit.to_f64(), unit)),
+        Target::AtMost(limit) => format!("≤ {}", format_kpi(limit.to_f64(), unit)),
     }
 }
 
@@ -187,7 +187,7 @@ fn sign_line(text: &mut String, line_of: &SignLine) {
 }
 
 fn check_line(text: &mut String, check: &Check) {
-    let cell = |value| if check.unit == "count" { format!("{value:.0}") } else { figure(value, check.unit) };
+    let cell = |value| if check.unit == "count" { format!("{value:.0}") } else { format_kpi(value, check.unit) };
     let value = check.measured.map_or_else(|| "–".to_owned(), cell);
     let (sign, title) = (sign_of(check.holds()), &check.title);
     let target = match check.target {

@@ -1,7 +1,4 @@
-//! The checks before a promotion: each looks at one thing and says what it saw, and what to do when that is wrong.
-//!
-//! A row of [`CHECKS`] is a check; a new one needs nothing else. What is tried is tried on a throw-away town. Rule:
-//! "Promotion preflight".
+//! The preflight checks. To add one, add a row to [`CHECKS`]. Towns run in a sandbox. Rule: "Promotion preflight".
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -12,39 +9,39 @@ use townlet_town::observations::layout;
 
 use super::PreflightContext;
 use crate::cli::output;
-use crate::cli::sandbox::{CheckFailure, Stage};
+use crate::cli::sandbox::{CheckFailure, Sandbox};
 use townlet_shard::policies::canonical_existing;
 use townlet_shard::{Driver, snapshots};
 
-/// Ticks of a smoke run.
-const SMOKE: u64 = 1_000;
-/// Room a shard should have: twenty incident bundles of 64 MiB, and its logs and snapshots.
-const ROOM: u64 = 2 << 30;
+/// Length of the smoke run, in ticks.
+const SMOKE_TICKS: u64 = 1_000;
+/// Required disk space: twenty incident bundles of 64 MiB, plus logs and snapshots.
+const MIN_FREE_BYTES: u64 = 2 << 30;
 
-/// What is wrong, and what to do about it.
-pub(super) struct Fault {
-    /// What was seen.
+/// A failed check.
+pub(super) struct Problem {
+    /// What the check found.
     pub(super) seen: String,
-    /// What to do.
+    /// How to fix it.
     pub(super) to_do: String,
 }
 
-/// What was seen.
-type Found = Result<String, Fault>;
+/// What the check found.
+type CheckResult = Result<String, Problem>;
 
 /// A check.
 pub(super) struct Check {
-    /// What it is called.
+    /// Name in the output.
     pub(super) name: &'static str,
-    /// Looks.
-    pub(super) run: fn(&PreflightContext) -> Found,
+    /// Runs the check.
+    pub(super) run: fn(&PreflightContext) -> CheckResult,
 }
 
-const fn check(name: &'static str, run: fn(&PreflightContext) -> Found) -> Check {
+const fn check(name: &'static str, run: fn(&PreflightContext) -> CheckResult) -> Check {
     Check { name, run }
 }
 
-/// In the order of the handbook.
+/// All checks, in the order of the rule.
 pub(super) static CHECKS: [Check; 9] = [
     check("config_id", config_id),
     check("observations", observations),
@@ -57,207 +54,212 @@ pub(super) static CHECKS: [Check; 9] = [
     check("stability", stability),
 ];
 
-/// The repository's own checks, which are asked for.
+/// The checks of the source repository, run with `--source`.
 pub(super) static SOURCE: Check = check("source", source);
 
-fn fault(seen: impl Into<String>, to_do: impl Into<String>) -> Fault {
-    Fault { seen: seen.into(), to_do: to_do.into() }
+fn problem(seen: impl Into<String>, to_do: impl Into<String>) -> Problem {
+    Problem { seen: seen.into(), to_do: to_do.into() }
 }
 
-/// That release, shadow and candidate say the same.
-fn same(
-    flight: &PreflightContext,
+/// Compares a value of release, shadow and candidate.
+fn compare(
+    context: &PreflightContext,
     what: &str,
     town: String,
     of: fn(&Checkpoint) -> String,
     shadow: Option<String>,
-) -> Found {
-    let candidate = flight.candidate.as_ref().and_then(|found| found.as_ref().ok()).map(of);
-    let others = [("the shadow's configuration", shadow), ("the candidate", candidate)];
-    let others: Vec<_> = others.into_iter().filter_map(|(who, value)| Some((who, value?))).collect();
+) -> CheckResult {
+    let candidate = context.candidate.as_ref().and_then(|found| found.as_ref().ok()).map(of);
+    let others = [("the shadow configuration", shadow), ("the candidate", candidate)];
+    let others: Vec<_> = others.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     match others.iter().find(|(_, value)| *value != town) {
-        None => Ok(others.iter().fold(town, |text, (who, _)| format!("{text}, as {who}"))),
-        Some((who, value)) => Err(fault(
-            format!("{town} in the release's configuration, {value} in {who}."),
-            format!("Train with the same {what} as the release, or release with that of the shadow."),
+        None => Ok(others.iter().fold(town, |text, (name, _)| format!("{text}, same in {name}"))),
+        Some((name, value)) => Err(problem(
+            format!("{town} in the release configuration, {value} in {name}."),
+            format!("Use the same {what} for training and release."),
         )),
     }
 }
 
-fn config_id(flight: &PreflightContext) -> Found {
-    let shadow = flight.shadow.as_ref().map(|texts| texts.loaded.config.config_id.clone());
-    let town = flight.rules.config.config_id.clone();
-    same(flight, "config_id", town, |candidate| candidate.meta.config_id.clone(), shadow)
+fn config_id(context: &PreflightContext) -> CheckResult {
+    let shadow = context.shadow.as_ref().map(|input| input.loaded.config.config_id.clone());
+    let town = context.rules.config.config_id.clone();
+    compare(context, "config_id", town, |candidate| candidate.meta.config_id.clone(), shadow)
 }
 
-fn observations(flight: &PreflightContext) -> Found {
+fn observations(context: &PreflightContext) -> CheckResult {
     let text = |name: &str, hash: &str| format!("{name} ({hash})");
     let of = |config: &townlet_town::config::Config| {
         let layout = layout(config.features.systems.observations);
         text(layout.name, &layout.hash)
     };
-    let shadow = flight.shadow.as_ref().map(|texts| of(&texts.loaded.config));
+    let shadow = context.shadow.as_ref().map(|input| of(&input.loaded.config));
     let seen = |candidate: &Checkpoint| format!("{} ({})", candidate.meta.observations, candidate.meta.layout_hash);
-    same(flight, "features.systems.observations", of(&flight.rules.config), seen, shadow)
+    compare(context, "features.systems.observations", of(&context.rules.config), seen, shadow)
 }
 
-fn released(flight: &PreflightContext) -> Result<Driver, Fault> {
-    flight.policies.released(&flight.rules).map_err(|why| {
-        let to_do = "`townlet policy list` shows what there is; the release pointer stands in policy.release_dir.";
-        fault(why.to_string(), to_do)
+fn released(context: &PreflightContext) -> Result<Driver, Problem> {
+    context.policies.released(&context.rules).map_err(|why| {
+        let to_do = "Run `townlet policy list`. The release pointer is in policy.release_dir.";
+        problem(why.to_string(), to_do)
     })
 }
 
-fn release(flight: &PreflightContext) -> Found {
-    let driver = released(flight)?;
-    Ok(format!("{} drives the town, whole and made for it", driver.id()))
+fn release(context: &PreflightContext) -> CheckResult {
+    let driver = released(context)?;
+    Ok(format!("{} is intact and fits the town", driver.id()))
 }
 
-fn candidate(flight: &PreflightContext) -> Found {
-    let to_do = "Take another, or train it again; `townlet policy list` shows what there is.";
-    match &flight.candidate {
-        Some(Err(why)) => Err(fault(why, to_do)),
+fn candidate(context: &PreflightContext) -> CheckResult {
+    let to_do = "Choose another candidate with `townlet policy list`, or train it again.";
+    match &context.candidate {
+        Some(Err(why)) => Err(problem(why, to_do)),
         Some(Ok(found)) => {
-            found.fits(&flight.rules).map_err(|why| fault(why.to_string(), to_do))?;
-            Ok(format!("{} is whole, its options and observations are the town's", found.id))
+            found.fits(&context.rules).map_err(|why| problem(why.to_string(), to_do))?;
+            Ok(format!("{} is intact; options and observations match the town", found.id))
         }
         None => {
-            let registry = &flight.policies.shadow;
+            let registry = &context.policies.shadow;
             let ids = registry.ids();
             let damaged: Vec<String> =
                 ids.iter().filter_map(|id| registry.load(id).err()).map(|why| why.to_string()).collect();
             if damaged.is_empty() {
-                return Ok(format!("none named; {} shadows, all whole", ids.len()));
+                return Ok(format!("no candidate given; {} shadows, all intact", ids.len()));
             }
-            Err(fault(damaged.join("; "), "Move them out of policy.shadow_dir."))
+            Err(problem(damaged.join("; "), "Move them out of policy.shadow_dir."))
         }
     }
 }
 
-fn folders(flight: &PreflightContext) -> Found {
-    let (release, shadow) = (flight.policies.release.folder(), flight.policies.shadow.folder());
+fn folders(context: &PreflightContext) -> CheckResult {
+    let (release, shadow) = (context.policies.release.folder(), context.policies.shadow.folder());
     let both = format!("{} and {}", release.display(), shadow.display());
-    if let Err(why) = flight.policies.check_folders_differ() {
-        return Err(fault(why, "Give policy.shadow_dir a folder of its own."));
+    if let Err(why) = context.policies.check_folders_differ() {
+        return Err(problem(why, "Set policy.shadow_dir to another folder."));
     }
-    let home = &flight.home;
+    let home = &context.home;
     let written = [release.to_path_buf(), shadow.to_path_buf(), home.console(), home.journals(), home.incidents()];
     for folder in &written {
         if let Err(why) = tempfile::tempfile_in(canonical_existing(folder)) {
-            let seen = format!("{} cannot be written to: {why}.", folder.display());
-            return Err(fault(seen, "Make it a folder that belongs to whoever runs the shard."));
+            let seen = format!("{} is not writable: {why}.", folder.display());
+            return Err(problem(seen, "Make it writable for the user that runs the shard."));
         }
     }
-    Ok(format!("{both} are two, and can be written to"))
+    Ok(format!("{both} are separate and writable"))
 }
 
-/// Bytes that may still be written beside a path; `None` where the system does not tell.
+/// Free disk space at a path, in bytes; `None` if unknown.
 #[cfg(target_os = "linux")]
-fn room(path: &Path) -> Option<u64> {
+fn free_bytes(path: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(path).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn room(_: &Path) -> Option<u64> {
+fn free_bytes(_: &Path) -> Option<u64> {
     None
 }
 
-fn disk(flight: &PreflightContext) -> Found {
-    let folder = canonical_existing(flight.home.folder());
-    match room(&folder) {
-        None => Ok("this system does not tell how much room there is".into()),
-        Some(free) if free >= ROOM => Ok(format!("{} free", output::bytes(free))),
-        Some(free) => Err(fault(
-            format!("{} free at {}; {} are wanted.", output::bytes(free), folder.display(), output::bytes(ROOM)),
-            "Make room, or move the home.",
+fn disk(context: &PreflightContext) -> CheckResult {
+    let folder = canonical_existing(context.home.folder());
+    match free_bytes(&folder) {
+        None => Ok("unknown free space on this system".into()),
+        Some(free) if free >= MIN_FREE_BYTES => Ok(format!("{} free", output::bytes(free))),
+        Some(free) => Err(problem(
+            format!(
+                "{} free at {}; {} required.",
+                output::bytes(free),
+                folder.display(),
+                output::bytes(MIN_FREE_BYTES)
+            ),
+            "Free disk space, or move the home folder.",
         )),
     }
 }
 
-fn audit_log(flight: &PreflightContext) -> Found {
-    let folder = flight.home.console();
+fn audit_log(context: &PreflightContext) -> CheckResult {
+    let folder = context.home.console();
     if !folder.exists() {
         return Ok("none yet".into());
     }
-    let to_do = format!("`townlet audit verify {}` says more; keep the folder as it is.", folder.display());
+    let to_do = format!("Run `townlet audit verify {}`, and do not change the folder.", folder.display());
     let report =
-        townlet_audit::verify(&folder).map_err(|why| fault(format!("{}: {why}.", folder.display()), &*to_do))?;
+        townlet_audit::verify(&folder).map_err(|why| problem(format!("{}: {why}.", folder.display()), &*to_do))?;
     match report.findings().next() {
-        Some(finding) => Err(fault(format!("{finding}"), to_do)),
-        None => Ok(format!("{} runs, every line as it was written", report.runs.len())),
+        Some(finding) => Err(problem(format!("{finding}"), to_do)),
+        None => Ok(format!("{} runs, every line intact", report.runs.len())),
     }
 }
 
-fn stage(flight: &PreflightContext, driver: Driver) -> Result<Stage, Fault> {
-    let (sources, seed) = (flight.release.sources.clone(), flight.rules.config.seed);
-    let to_do = "`townlet run --headless --tick-limit 1000` shows the same.";
-    Stage::open(sources, seed, driver).map_err(|why| fault(format!("the town does not start: {why:#}."), to_do))
+fn sandbox(context: &PreflightContext, driver: Driver) -> Result<Sandbox, Problem> {
+    let (sources, seed) = (context.release.sources.clone(), context.rules.config.seed);
+    let to_do = "Reproduce it with `townlet run --headless --tick-limit 1000`.";
+    Sandbox::open(sources, seed, driver).map_err(|why| problem(format!("the town does not start: {why:#}."), to_do))
 }
 
-impl From<CheckFailure> for Fault {
+impl From<CheckFailure> for Problem {
     fn from(CheckFailure { expected, seen }: CheckFailure) -> Self {
-        fault(format!("{seen}, instead of: {expected}."), "Look for the cause before anything is promoted.")
+        problem(format!("expected {expected}, found {seen}."), "Find the cause before a promotion.")
     }
 }
 
-fn smoke_run(flight: &PreflightContext) -> Found {
-    let mut drivers = vec![released(flight)?];
-    if let Some(Ok(candidate)) = &flight.candidate {
-        let to_do = "Take a candidate that fits the town.";
-        let policy = NetworkPolicy::new(candidate, &flight.rules, Choice::default());
-        drivers.push(Driver::Network(Box::new(policy.map_err(|why| fault(why.to_string(), to_do))?)));
+fn smoke_run(context: &PreflightContext) -> CheckResult {
+    let mut drivers = vec![released(context)?];
+    if let Some(Ok(candidate)) = &context.candidate {
+        let to_do = "Choose a candidate that fits the town.";
+        let policy = NetworkPolicy::new(candidate, &context.rules, Choice::default());
+        drivers.push(Driver::Network(Box::new(policy.map_err(|why| problem(why.to_string(), to_do))?)));
     }
-    let mut told = Vec::new();
+    let mut runs = Vec::new();
     for driver in drivers {
         let id = driver.id().to_owned();
-        let stage = stage(flight, driver)?;
-        stage.run(SMOKE)?;
-        let view = stage.now()?.0;
+        let sandbox = sandbox(context, driver)?;
+        sandbox.run(SMOKE_TICKS)?;
+        let view = sandbox.view()?.0;
         if view.health.status != "ok" || view.agents.is_empty() {
-            let seen = format!("after {SMOKE} ticks under {id}: {}", view.health.problems.join("; "));
-            return Err(fault(seen, "Look for the cause before anything is promoted."));
+            let seen = format!("after {SMOKE_TICKS} ticks with {id}: {}", view.health.problems.join("; "));
+            return Err(problem(seen, "Find the cause before a promotion."));
         }
-        told.push(format!("{} residents under {id}", view.agents.len()));
+        runs.push(format!("{} residents with {id}", view.agents.len()));
     }
-    Ok(format!("{SMOKE} ticks: {}", told.join(", ")))
+    Ok(format!("{SMOKE_TICKS} ticks: {}", runs.join(", ")))
 }
 
-/// A town's windows by number, oldest first; `None` is inconclusive.
-struct Watched {
+/// Stability windows of a town by number, oldest first; `None` is inconclusive.
+struct RecentWindows {
     town: String,
     windows: Vec<(u64, Option<bool>)>,
 }
 
-/// The windows in the newest snapshot of the shard's newest run, else those of a throw-away town a window longer than asked
-/// for, as newcomers are late on their first day.
-fn watched(flight: &PreflightContext) -> Result<Watched, Fault> {
-    let config = &flight.rules.config;
-    if let Some(run) = flight.home.runs(&config.shard).pop()
-        && let Some(file) = snapshots::list(&flight.home.snapshots(&config.snapshot.root, &run)).pop()
+/// Windows from the newest snapshot of the newest run. Without one, of a sandbox town that runs one window longer than
+/// required, because new residents are late on their first day.
+fn recent_windows(context: &PreflightContext) -> Result<RecentWindows, Problem> {
+    let config = &context.rules.config;
+    if let Some(run) = context.home.runs(&config.shard).pop()
+        && let Some(file) = snapshots::list(&context.home.snapshots(&config.snapshot.root, &run)).pop()
     {
-        let to_do = "`townlet snapshot validate` offers the good one before it.";
-        let found = snapshots::read(&file).map_err(|why| fault(format!("{}: {why}", file.display()), to_do))?;
+        let to_do = "Run `townlet snapshot validate` to find the last intact one.";
+        let found = snapshots::read(&file).map_err(|why| problem(format!("{}: {why}", file.display()), to_do))?;
         let closed = found.town.state().stability.closed.iter();
-        return Ok(Watched { town: run, windows: closed.map(|window| (window.number, window.green)).collect() });
+        return Ok(RecentWindows { town: run, windows: closed.map(|window| (window.number, window.green)).collect() });
     }
-    let stage = stage(flight, released(flight)?)?;
+    let sandbox = sandbox(context, released(context)?)?;
     let required = u64::from(config.stability.promotion.required_passes);
-    stage.run(u64::from(config.stability.window_ticks) * (required + 1))?;
-    let view = stage.now()?.0;
+    sandbox.run(u64::from(config.stability.window_ticks) * (required + 1))?;
+    let view = sandbox.view()?.0;
     let green = |verdict: &str| match verdict {
         "green" => Some(true),
         "red" => Some(false),
         _ => None,
     };
     let windows = view.stability.windows.iter().map(|window| (window.number, green(&window.verdict))).collect();
-    Ok(Watched { town: "a throw-away town".into(), windows })
+    Ok(RecentWindows { town: "a sandbox town".into(), windows })
 }
 
-fn stability(flight: &PreflightContext) -> Found {
-    let Watched { town, windows } = watched(flight)?;
-    let required = flight.rules.config.stability.promotion.required_passes as usize;
-    // Windows that tell nothing neither count nor break a row.
+fn stability(context: &PreflightContext) -> CheckResult {
+    let RecentWindows { town, windows } = recent_windows(context)?;
+    let required = context.rules.config.stability.promotion.required_passes as usize;
+    // Inconclusive windows are skipped.
     let conclusive: Vec<_> = windows.iter().filter_map(|(number, green)| Some((number, (*green)?))).collect();
     let newest = &conclusive[conclusive.len().saturating_sub(required)..];
     let listed = |windows: &[(&u64, bool)]| {
@@ -268,20 +270,21 @@ fn stability(flight: &PreflightContext) -> Found {
     if newest.len() == required && newest.iter().all(|(_, green)| *green) {
         return Ok(seen);
     }
-    let to_do =
-        format!("It takes {required} green ones in a row: let the town run on; the Stability pane shows each check.");
-    Err(fault(format!("{seen}."), to_do))
+    let to_do = format!(
+        "{required} consecutive green windows are required. Let the town run; the Stability pane shows each check."
+    );
+    Err(problem(format!("{seen}."), to_do))
 }
 
-fn source(flight: &PreflightContext) -> Found {
-    let Some(script) = &flight.script else { return Ok("not asked for".into()) };
-    let to_do = format!("Run {} and mend what it names.", script.display());
+fn source(context: &PreflightContext) -> CheckResult {
+    let Some(script) = &context.script else { return Ok("not requested".into()) };
+    let to_do = format!("Run {} and fix what it reports.", script.display());
     let run = Command::new(script).stdin(Stdio::null()).output();
-    let output = run.map_err(|why| fault(format!("{}: {why}.", script.display()), &*to_do))?;
+    let output = run.map_err(|why| problem(format!("{}: {why}.", script.display()), &*to_do))?;
     if output.status.success() {
         return Ok(format!("{} passed", script.display()));
     }
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("nothing was said").trim();
-    Err(fault(format!("{} ended with {}: {last}.", script.display(), output.status), to_do))
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no output").trim();
+    Err(problem(format!("{} ended with {}: {last}.", script.display(), output.status), to_do))
 }

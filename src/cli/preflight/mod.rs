@@ -1,6 +1,6 @@
-//! `townlet preflight`: what must hold before a policy is promoted, a line a check with what to do when it does not.
+//! `townlet preflight`: checks the preconditions of a promotion and says how to fix failures.
 //!
-//! Owns what is looked at and the telling; the checks stand in `checks`. Nothing in the home is changed. Rule: "Promotion preflight".
+//! Changes nothing in the home folder. Rule: "Promotion preflight".
 
 mod checks;
 
@@ -12,56 +12,52 @@ use serde_json::json;
 use townlet_learn::checkpoint::Checkpoint;
 use townlet_town::Rules;
 
+use super::ConfigArgs;
 use super::config_sources::{self, ConfigSources};
-use super::{ConfigArgs, EXIT_CHECK_FAILED, output};
-use checks::{CHECKS, SOURCE};
+use super::output::CheckReport;
+use checks::{CHECKS, Problem, SOURCE};
 use townlet_shard::Home;
 use townlet_shard::policies::{PolicyCatalog, PolicyError, SCRIPTED};
-use townlet_wire::escape;
 
 /// `townlet preflight`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The configuration of the release; the same as `--config`
+    /// Configuration of the release; same as `--config`
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     release: Option<PathBuf>,
-    /// The configuration that the shadow is trained with; without one, it is trained beside the town
+    /// Configuration of the shadow training [default: trained beside the town]
     #[arg(long, visible_alias = "shadow", value_name = "FILE")]
     shadow_config: Option<PathBuf>,
-    /// The checkpoint to be promoted, as `townlet policy list` shows it
+    /// Checkpoint to promote, an id from `townlet policy list`
     #[arg(long, value_name = "ID")]
     candidate: Option<String>,
-    /// The shard's home
+    /// Home folder of the shard
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
-    /// The program's repository: runs its own checks as well, `.ci/run`, which takes minutes
+    /// Also run the checks of the source repository in DIR, `.ci/run`; takes minutes
     #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
-    /// For a program: one JSON object
+    /// Print a JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// What is checked.
+/// Input of the checks.
 struct PreflightContext {
     home: Home,
     release: ConfigSources,
     rules: Rules,
-    /// The shadow's configuration, when it has one of its own.
+    /// Configuration of the shadow training, if separate.
     shadow: Option<ConfigSources>,
     policies: PolicyCatalog,
-    /// The checkpoint to be promoted, or why it cannot be read.
+    /// The checkpoint to promote, or the reason why it cannot be read.
     candidate: Option<Result<Checkpoint, String>>,
-    /// The script of the repository's own checks, when they are asked for.
+    /// Script with the checks of the source repository.
     script: Option<PathBuf>,
 }
 
-/// Checks.
-///
-/// # Errors
-/// A configuration that is wrong, or a candidate that is nowhere; nothing was checked then.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let config = ConfigArgs { config: args.release.clone().or(args.config.config.clone()), ..args.config.clone() };
     let release = config_sources::load(&config, Vec::new())?;
@@ -77,7 +73,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let policies = PolicyCatalog::of(&args.home, &folders);
     let candidate = match args.candidate.as_deref() {
         None => None,
-        Some(SCRIPTED) => bail!("--candidate {SCRIPTED}: it fits any town and is no checkpoint; name one."),
+        Some(SCRIPTED) => {
+            bail!("--candidate {SCRIPTED}: not a checkpoint. Name a checkpoint from `townlet policy list`.")
+        }
         Some(name) => match policies.checkpoint(name) {
             Err(why @ PolicyError::Unknown { .. }) => return Err(why.into()),
             found => Some(found.map_err(|why| why.to_string())),
@@ -85,32 +83,19 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     };
     let script = args.source.as_ref().map(|folder| folder.join(".ci/run"));
     if let Some(script) = script.as_ref().filter(|script| !script.is_file()) {
-        bail!("--source: there is no {}; name the folder of the repository.", script.display());
+        bail!("--source: no such file: {}. Name the folder of the repository.", script.display());
     }
     let rules = Rules::new(release.sources.clone())?;
-    let flight = PreflightContext { home: Home::new(&args.home), release, rules, shadow, policies, candidate, script };
-    let (mut rows, mut failed) = (Vec::new(), Vec::new());
+    let context = PreflightContext { home: Home::new(&args.home), release, rules, shadow, policies, candidate, script };
+    let mut report = CheckReport::new(args.json, 13);
     for check in CHECKS.iter().chain(args.source.is_some().then_some(&SOURCE)) {
-        let found = (check.run)(&flight);
-        let (passed, seen, to_do) = match &found {
+        let (passed, seen, to_do) = match (check.run)(&context) {
             Ok(seen) => (true, seen, None),
-            Err(fault) => (false, &fault.seen, Some(&fault.to_do)),
+            Err(Problem { seen, to_do }) => (false, seen, Some(to_do)),
         };
-        if !passed {
-            failed.push(check.name);
-        }
-        if !args.json {
-            let (sign, way) = (if passed { '✓' } else { '✗' }, to_do.map_or_else(String::new, |way| format!(" {way}")));
-            output::line(&format!("{sign} {:<13} {}", check.name, escape(&format!("{seen}{way}"))))?;
-        }
-        rows.push(json!({ "check": check.name, "passed": passed, "seen": seen, "to_do": to_do }));
+        let text = to_do.as_ref().map_or_else(|| seen.clone(), |to_do| format!("{seen} {to_do}"));
+        let row = json!({ "check": check.name, "passed": passed, "seen": seen, "to_do": to_do });
+        report.add(check.name, passed, &text, row)?;
     }
-    if args.json {
-        output::json(&json!({ "passed": failed.is_empty(), "checks": rows }))?;
-    } else if failed.is_empty() {
-        output::line(&format!("all {} checks hold", rows.len()))?;
-    } else {
-        output::line(&format!("{} of {} checks failed: {}", failed.len(), rows.len(), failed.join(", ")))?;
-    }
-    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CHECK_FAILED) })
+    report.finish("", json!({}), "checks")
 }

@@ -1,28 +1,26 @@
-//! The checklist itself: each point a function that tries one thing on a throw-away town and tells what it saw.
-//!
-//! A row of [`CHECKLIST`] is an item; a new one needs nothing else. Rule: "Demonstration rehearsal".
+//! The checks of `townlet rehearse`. To add one, add a row to [`CHECKLIST`]. Rule: "Demonstration rehearsal".
 
-use crate::cli::headless::figure;
-use crate::cli::sandbox::{CheckFailure, Stage, hold};
+use crate::cli::headless::format_kpi;
+use crate::cli::sandbox::{CheckFailure, Sandbox, ensure};
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, Event};
 
-/// What was seen, when the point holds.
-pub(super) type Found = Result<String, CheckFailure>;
+/// What a passed check observed.
+pub(super) type CheckResult = Result<String, CheckFailure>;
 
-/// A point of the checklist.
+/// A check.
 pub(super) struct ChecklistItem {
-    /// What it is called.
+    /// Name in the output.
     pub(super) name: &'static str,
-    /// Tries it on a new town of the rehearsed configuration.
-    pub(super) tried: fn(&Stage) -> Found,
+    /// Runs the check on a new town.
+    pub(super) check: fn(&Sandbox) -> CheckResult,
 }
 
-const fn row(name: &'static str, tried: fn(&Stage) -> Found) -> ChecklistItem {
-    ChecklistItem { name, tried }
+const fn row(name: &'static str, check: fn(&Sandbox) -> CheckResult) -> ChecklistItem {
+    ChecklistItem { name, check }
 }
 
-/// In the order of the handbook. The charter and the fallback take towns of their own and stand in `mod`.
+/// All checks on the rehearsed configuration, in the order of the rule. `mod.rs` adds [`charter`] and [`fallback`].
 pub(super) static CHECKLIST: [ChecklistItem; 10] = [
     row("spawn", spawn),
     row("setneed", setneed),
@@ -36,211 +34,205 @@ pub(super) static CHECKLIST: [ChecklistItem; 10] = [
     row("perturbations off", perturbations_off),
 ];
 
-/// Two residents.
-fn two(stage: &Stage) -> Result<[Agent; 2], CheckFailure> {
-    let agents = stage.now()?.0.agents;
+/// The first two residents.
+fn two_residents(sandbox: &Sandbox) -> Result<[Agent; 2], CheckFailure> {
+    let agents = sandbox.view()?.0.agents;
     let count = agents.len();
     let pair: Option<[Agent; 2]> = agents.into_iter().take(2).collect::<Vec<_>>().try_into().ok();
-    pair.ok_or_else(|| CheckFailure::new("two residents to try it on", format!("{count}")))
+    pair.ok_or_else(|| CheckFailure::new("at least two residents", format!("{count}")))
 }
 
-fn about<'a>(event: &'a Event, name: &str) -> Option<&'a str> {
+fn field<'a>(event: &'a Event, name: &str) -> Option<&'a str> {
     event.fields.get(name).and_then(serde_json::Value::as_str)
 }
 
-fn spawn(stage: &Stage) -> Found {
-    let before = stage.now()?.0.agents.len();
-    stage.order("spawn")?;
-    let after = stage.next()?.agents.len();
-    hold(after == before + 1, format!("{} residents in the next message", before + 1), format!("{after}"))?;
+fn spawn(sandbox: &Sandbox) -> CheckResult {
+    let before = sandbox.view()?.0.agents.len();
+    sandbox.run_command("spawn")?;
+    let after = sandbox.next_snapshot()?.agents.len();
+    ensure(after == before + 1, format!("{} residents in the next message", before + 1), format!("{after}"))?;
     Ok(format!("{before} residents, then {after}"))
 }
 
-fn setneed(stage: &Stage) -> Found {
-    let [agent, _] = two(stage)?;
-    stage.order(&format!("setneed {} hunger 0.5", agent.id))?;
-    let view = stage.next()?;
+fn setneed(sandbox: &Sandbox) -> CheckResult {
+    let [agent, _] = two_residents(sandbox)?;
+    sandbox.run_command(&format!("setneed {} hunger 0.5", agent.id))?;
+    let view = sandbox.next_snapshot()?;
     let needs = view.agents.iter().find(|it| it.id == agent.id).map(|it| it.needs.clone()).unwrap_or_default();
     let hunger = needs.iter().find(|need| need.name == "hunger").map_or(f64::NAN, |need| need.value);
-    hold((hunger - 0.5).abs() < 1e-6, format!("hunger of {} at 0.5", agent.name), format!("{hunger}"))?;
+    ensure((hunger - 0.5).abs() < 1e-6, format!("hunger of {} to be 0.5", agent.name), format!("{hunger}"))?;
     Ok(format!("hunger of {} is {hunger}", agent.name))
 }
 
-fn force_chat(stage: &Stage) -> Found {
-    let [one, other] = two(stage)?;
+fn force_chat(sandbox: &Sandbox) -> CheckResult {
+    let [one, other] = two_residents(sandbox)?;
     let talks = |view: &Snapshot| view.events.iter().filter(|it| it.event.starts_with("chat_")).count();
-    let before = talks(&stage.now()?.0);
-    stage.order(&format!("force_chat {} {}", one.id, other.id))?;
-    let view = stage.next()?;
+    let before = talks(&sandbox.view()?.0);
+    sandbox.run_command(&format!("force_chat {} {}", one.id, other.id))?;
+    let view = sandbox.next_snapshot()?;
     let seen = talks(&view);
-    hold(seen == before + 1, "one more talk in the next message", format!("{}", seen - before.min(seen)))?;
+    ensure(seen == before + 1, "one more chat in the next message", format!("{}", seen - before.min(seen)))?;
     let how = view.events.iter().rev().find(|it| it.event.starts_with("chat_")).map_or("", |it| it.event.as_str());
     Ok(format!("{} and {}: {how}", one.name, other.name))
 }
 
-fn arrange_meet(stage: &Stage) -> Found {
-    let [one, other] = two(stage)?;
-    let view = stage.now()?.0;
+fn arrange_meet(sandbox: &Sandbox) -> CheckResult {
+    let [one, other] = two_residents(sandbox)?;
+    let view = sandbox.view()?.0;
     let tables = |kind: &str| kind == "park" || kind == "cafe";
     let place = view.map.places.iter().find(|place| tables(&place.kind)).map(|place| place.name.clone());
-    let place = place.ok_or_else(|| CheckFailure::new("a park or a cafe to meet at", "neither"))?;
-    stage.order(&format!("arrange_meet {} {} {place}", one.id, other.id))?;
+    let place = place.ok_or_else(|| CheckFailure::new("a park or a cafe", "neither"))?;
+    sandbox.run_command(&format!("arrange_meet {} {} {place}", one.id, other.id))?;
     let pair = [Some(&*one.id), Some(&*other.id)];
     for ticks in 1..=view.clock.ticks_per_day {
-        stage.run(1)?;
-        let now = stage.now()?.0;
-        let met = |event: &&Event| event.event == "met" && pair.contains(&about(event, "agent"));
-        if now.events.iter().rev().find(met).is_some_and(|event| pair.contains(&about(event, "other"))) {
+        sandbox.run(1)?;
+        let now = sandbox.view()?.0;
+        let met = |event: &&Event| event.event == "met" && pair.contains(&field(event, "agent"));
+        if now.events.iter().rev().find(met).is_some_and(|event| pair.contains(&field(event, "other"))) {
             return Ok(format!("{} and {} met at {place} after {ticks} ticks", one.name, other.name));
         }
     }
-    Err(CheckFailure::new(format!("{} and {} meet at {place} within a day", one.name, other.name), "they never met"))
+    Err(CheckFailure::new(format!("{} and {} to meet at {place} within a day", one.name, other.name), "no meeting"))
 }
 
-/// Queues a resident by hand, and checks that observers are told.
-fn queued(stage: &Stage) -> Result<Agent, CheckFailure> {
-    let [agent, _] = two(stage)?;
-    stage.order(&format!("employment_exit request {}", agent.id))?;
-    let view = stage.next()?;
+/// Queues an exit and checks that the next snapshot shows it.
+fn queue_exit(sandbox: &Sandbox) -> Result<Agent, CheckFailure> {
+    let [agent, _] = two_residents(sandbox)?;
+    sandbox.run_command(&format!("employment_exit request {}", agent.id))?;
+    let view = sandbox.next_snapshot()?;
     let pending = &view.employment.pending;
-    hold(pending.contains(&agent.id), format!("{} among those pending", agent.id), format!("{pending:?}"))?;
+    ensure(pending.contains(&agent.id), format!("{} in the exit queue", agent.id), format!("{pending:?}"))?;
     let marked = view.jobs.get(&agent.id).is_some_and(|job| job.exit_pending);
-    hold(marked, format!("exit_pending in the job of {}", agent.id), "not set")?;
+    ensure(marked, format!("exit_pending in the job of {}", agent.id), "not set")?;
     Ok(agent)
 }
 
-fn exit_requested(stage: &Stage) -> Found {
-    let agent = queued(stage)?;
-    let count = stage.next()?.employment.pending_count;
-    Ok(format!("{} waits, pending_count {count}", agent.name))
+fn exit_requested(sandbox: &Sandbox) -> CheckResult {
+    let agent = queue_exit(sandbox)?;
+    let count = sandbox.next_snapshot()?.employment.pending_count;
+    Ok(format!("{} is queued, pending_count {count}", agent.name))
 }
 
-fn exit_approved(stage: &Stage) -> Found {
-    let agent = queued(stage)?;
-    let exits = stage.now()?.0.employment.exits_today;
-    stage.order(&format!("employment_exit approve {} --reason rehearsal", agent.id))?;
-    let view = stage.next()?;
-    let told =
-        |event: &Event| event.event == "employment_exit_manual_request" && about(event, "agent") == Some(&agent.id);
-    hold(view.events.iter().any(told), "employment_exit_manual_request in the next message", "no such event")?;
-    stage.run(1)?;
-    let view = stage.next()?;
+fn exit_approved(sandbox: &Sandbox) -> CheckResult {
+    let agent = queue_exit(sandbox)?;
+    let exits = sandbox.view()?.0.employment.exits_today;
+    sandbox.run_command(&format!("employment_exit approve {} --reason rehearsal", agent.id))?;
+    let view = sandbox.next_snapshot()?;
+    let announced =
+        |event: &Event| event.event == "employment_exit_manual_request" && field(event, "agent") == Some(&agent.id);
+    ensure(view.events.iter().any(announced), "employment_exit_manual_request in the next message", "no such event")?;
+    sandbox.run(1)?;
+    let view = sandbox.next_snapshot()?;
     let gone = !view.jobs.contains_key(&agent.id) && !view.employment.pending.contains(&agent.id);
-    hold(gone, format!("{} gone on the next tick", agent.id), "still told of")?;
+    ensure(gone, format!("{} to leave on the next tick", agent.id), "still present")?;
     let now = view.employment.exits_today;
-    hold(now > exits, format!("more than {exits} exits today"), format!("{now}"))?;
+    ensure(now > exits, format!("more than {exits} exits today"), format!("{now}"))?;
     Ok(format!("{} left on the next tick, exits_today {now}", agent.name))
 }
 
-fn exit_deferred(stage: &Stage) -> Found {
-    let agent = queued(stage)?;
-    stage.order(&format!("employment_exit defer {} --reason rehearsal", agent.id))?;
-    let view = stage.next()?;
-    hold(!view.employment.pending.contains(&agent.id), format!("{} no longer pending", agent.id), "still pending")?;
-    stage.run(2)?;
-    let stays = stage.next()?.jobs.get(&agent.id).is_some_and(|job| !job.exit_pending);
-    hold(stays, format!("{} in town and not pending", agent.id), "gone, or pending again")?;
+fn exit_deferred(sandbox: &Sandbox) -> CheckResult {
+    let agent = queue_exit(sandbox)?;
+    sandbox.run_command(&format!("employment_exit defer {} --reason rehearsal", agent.id))?;
+    let view = sandbox.next_snapshot()?;
+    ensure(!view.employment.pending.contains(&agent.id), format!("{} to leave the queue", agent.id), "still pending")?;
+    sandbox.run(2)?;
+    let stays = sandbox.next_snapshot()?.jobs.get(&agent.id).is_some_and(|job| !job.exit_pending);
+    ensure(stays, format!("{} in town and not queued", agent.id), "absent, or queued again")?;
     Ok(format!("{} stays, pending_count {}", agent.name, view.employment.pending_count))
 }
 
-/// Sentences of the newest tick.
-fn told(view: &Snapshot) -> usize {
+/// Number of narrations of the newest tick.
+fn narration_count(view: &Snapshot) -> usize {
     view.narrations.iter().filter(|it| it.tick == view.tick).count()
 }
 
-fn narration(stage: &Stage) -> Found {
-    let [one, other] = two(stage)?;
-    stage.order("narration off")?;
-    let before = told(&*stage.next()?);
-    stage.order(&format!("employment_exit request {}", one.id))?;
-    hold(told(&*stage.next()?) == before, "no sentence after `narration off`", "one was told")?;
-    stage.order("narration on")?;
-    stage.order(&format!("employment_exit request {}", other.id))?;
-    hold(told(&*stage.next()?) > before, "a sentence after `narration on`", "none was told")?;
-    stage.order("narration limit 0")?;
-    // Until every cooldown is over, so that nothing but the limit keeps a sentence back.
-    let limits = &stage.config().telemetry.narration;
+fn narration(sandbox: &Sandbox) -> CheckResult {
+    let [one, other] = two_residents(sandbox)?;
+    sandbox.run_command("narration off")?;
+    let before = narration_count(&*sandbox.next_snapshot()?);
+    sandbox.run_command(&format!("employment_exit request {}", one.id))?;
+    ensure(narration_count(&*sandbox.next_snapshot()?) == before, "no narration after `narration off`", "one")?;
+    sandbox.run_command("narration on")?;
+    sandbox.run_command(&format!("employment_exit request {}", other.id))?;
+    ensure(narration_count(&*sandbox.next_snapshot()?) > before, "a narration after `narration on`", "none")?;
+    sandbox.run_command("narration limit 0")?;
+    // Waits until every cooldown is over, so that only the limit suppresses narrations.
+    let limits = &sandbox.config().telemetry.narration;
     let cooldown = limits.category_cooldown_ticks.values().copied().fold(limits.global_cooldown_ticks, u32::max);
-    stage.run(u64::from(cooldown) + 1)?;
-    let before = told(&*stage.next()?);
-    stage.order("spawn")?;
-    hold(told(&*stage.next()?) == before, "no sentence about a newcomer at a limit of 0", "one was told")?;
-    stage.order("narration limit 10000")?;
-    stage.order("spawn")?;
-    hold(told(&*stage.next()?) > before, "a sentence about a newcomer at a limit of 10000", "none was told")?;
-    Ok("off, on, limit 0 and limit 10000 each hold from the next message on".into())
+    sandbox.run(u64::from(cooldown) + 1)?;
+    let before = narration_count(&*sandbox.next_snapshot()?);
+    sandbox.run_command("spawn")?;
+    ensure(narration_count(&*sandbox.next_snapshot()?) == before, "no narration of a spawn with limit 0", "one")?;
+    sandbox.run_command("narration limit 10000")?;
+    sandbox.run_command("spawn")?;
+    ensure(narration_count(&*sandbox.next_snapshot()?) > before, "a narration of a spawn with limit 10000", "none")?;
+    Ok("off, on, limit 0 and limit 10000 apply from the next message".into())
 }
 
-fn privacy(stage: &Stage) -> Found {
+fn privacy(sandbox: &Sandbox) -> CheckResult {
     let ids = |view: &Snapshot| -> Vec<String> {
         let agents = view.agents.iter().flat_map(|agent| [agent.id.clone(), agent.name.clone()]);
         agents.chain(view.jobs.keys().cloned()).collect()
     };
-    let plain = ids(&*stage.next()?);
-    let hidden = stage.config().telemetry.privacy.enabled;
+    let plain = ids(&*sandbox.next_snapshot()?);
+    let hidden = sandbox.config().telemetry.privacy.enabled;
     let word = |hidden: bool| if hidden { "on" } else { "off" };
-    stage.order(&format!("privacy {}", word(!hidden)))?;
-    let view = stage.next()?;
+    sandbox.run_command(&format!("privacy {}", word(!hidden)))?;
+    let view = sandbox.next_snapshot()?;
     let other = ids(&view);
     let same = other.iter().find(|id| plain.contains(id));
-    hold(same.is_none(), "every id and name another in the next message", format!("{same:?} as before"))?;
-    let [agent, _] = two(stage)?;
-    stage.order(&format!("setmoney {} 4.5", agent.id))?;
-    stage.order(&format!("privacy {}", word(hidden)))?;
-    hold(ids(&*stage.next()?) == plain, "the first ids and names in the next message", "others")?;
+    ensure(same.is_none(), "no id or name kept in the next message", format!("{same:?}"))?;
+    let [agent, _] = two_residents(sandbox)?;
+    sandbox.run_command(&format!("setmoney {} 4.5", agent.id))?;
+    sandbox.run_command(&format!("privacy {}", word(hidden)))?;
+    ensure(ids(&*sandbox.next_snapshot()?) == plain, "the original ids and names in the next message", "others")?;
     let count = view.agents.len();
     Ok(format!(
-        "{} and {}: {count} residents under other names in the next message, which commands take",
+        "{} and {}: {count} residents under other names in the next message, and commands accept them",
         word(!hidden),
         word(hidden)
     ))
 }
 
-fn perturbations_off(stage: &Stage) -> Found {
-    if stage.next()?.perturbation_events.by_themselves {
-        stage.order("perturbations off")?;
+fn perturbations_off(sandbox: &Sandbox) -> CheckResult {
+    if sandbox.next_snapshot()?.perturbation_events.by_themselves {
+        sandbox.run_command("perturbations off")?;
     }
-    hold(
-        !stage.next()?.perturbation_events.by_themselves,
-        "no shocks by themselves in the next message",
-        "they still come",
+    ensure(
+        !sandbox.next_snapshot()?.perturbation_events.by_themselves,
+        "no scheduled perturbations in the next message",
+        "still scheduled",
     )?;
-    Ok("no shock comes by itself".into())
+    Ok("perturbations are not scheduled".into())
 }
 
-/// The charter's targets after so many days.
-///
-/// # Errors
-/// Those that are missed.
-pub(super) fn charter(stage: &Stage, days: u64) -> Found {
-    let day = u64::from(stage.config().time.ticks_per_day);
-    stage.run(days * day)?;
-    let kpis: Vec<_> = stage.next()?.kpis.iter().filter(|kpi| kpi.charter).cloned().collect();
+/// Checks the charter targets after a number of days.
+pub(super) fn charter(sandbox: &Sandbox, days: u64) -> CheckResult {
+    let day = u64::from(sandbox.config().time.ticks_per_day);
+    sandbox.run(days * day)?;
+    let kpis: Vec<_> = sandbox.next_snapshot()?.kpis.iter().filter(|kpi| kpi.charter).cloned().collect();
     let seen: Vec<String> = kpis
         .iter()
         .map(|kpi| {
-            let value = kpi.value.map_or_else(|| "not enough data".into(), |value| figure(value, &kpi.unit));
+            let value = kpi.value.map_or_else(|| "not enough data".into(), |value| format_kpi(value, &kpi.unit));
             format!("{} {value}", kpi.title)
         })
         .collect();
     let targets: Vec<String> = kpis.iter().map(|kpi| format!("{} {}", kpi.title, kpi.target)).collect();
     let met = !kpis.is_empty() && kpis.iter().all(|kpi| kpi.verdict == "met");
-    hold(met, format!("after {days} days {}", targets.join(", ")), seen.join(", "))?;
+    ensure(met, format!("after {days} days {}", targets.join(", ")), seen.join(", "))?;
     Ok(format!("after {days} days {}", seen.join(", ")))
 }
 
-/// That a fallback starts, runs and lets nothing come over the town by itself.
-///
-/// # Errors
-/// What it lacks.
-pub(super) fn fallback(stage: &Stage) -> Found {
-    let config = stage.config().config_id.clone();
-    let off = !stage.next()?.perturbation_events.by_themselves;
-    hold(off, format!("{config} has its perturbations off"), "they come by themselves")?;
-    stage.run(u64::from(stage.config().time.ticks_per_day))?;
-    let view = stage.next()?;
+/// Checks that the fallback runs for a day without perturbations.
+pub(super) fn fallback(sandbox: &Sandbox) -> CheckResult {
+    let config = sandbox.config().config_id.clone();
+    let off = !sandbox.next_snapshot()?.perturbation_events.by_themselves;
+    ensure(off, format!("{config} without scheduled perturbations"), "they are scheduled")?;
+    sandbox.run(u64::from(sandbox.config().time.ticks_per_day))?;
+    let view = sandbox.next_snapshot()?;
     let begun = view.counters.get("perturbation_began").copied().unwrap_or(0);
-    hold(begun == 0, "no shock in a day", format!("{begun}"))?;
-    hold(view.health.status == "ok", "a healthy shard", view.health.problems.join("; "))?;
-    Ok(format!("{config} runs a day, {} residents, no shock", view.agents.len()))
+    ensure(begun == 0, "no perturbation within a day", format!("{begun}"))?;
+    ensure(view.health.status == "ok", "a healthy shard", view.health.problems.join("; "))?;
+    Ok(format!("{config} ran for a day: {} residents, no perturbations", view.agents.len()))
 }

@@ -1,7 +1,6 @@
-//! `townlet rehearse`: the checklist before a demonstration, tried on throw-away towns, a line a point.
+//! `townlet rehearse`: runs the demonstration checklist on temporary towns. Rule: "Demonstration rehearsal".
 //!
-//! Owns which towns are made and the telling; the points stand in `points`. Nothing is written into the home it is given:
-//! only the release is read there. Rule: "Demonstration rehearsal".
+//! Reads the release from the home folder and writes nothing there.
 
 mod checklist;
 
@@ -12,15 +11,15 @@ use anyhow::Result;
 use serde_json::json;
 use townlet_town::Rules;
 
+use super::ConfigArgs;
 use super::config_sources::{self, ConfigSources};
-use super::sandbox::{CheckFailure, Stage};
-use super::{ConfigArgs, EXIT_CHECK_FAILED, output};
-use checklist::{CHECKLIST, Found};
+use super::output::CheckReport;
+use super::sandbox::{CheckFailure, Sandbox};
+use checklist::{CHECKLIST, CheckResult};
 use townlet_shard::Driver;
 use townlet_shard::policies::PolicyCatalog;
-use townlet_wire::escape;
 
-/// The shipped fallback.
+/// The shipped fallback configuration.
 const FALLBACK: (&str, &str) = ("configs/fallback.yaml", include_str!("../../../configs/fallback.yaml"));
 
 /// `townlet rehearse`.
@@ -28,46 +27,42 @@ const FALLBACK: (&str, &str) = ("configs/fallback.yaml", include_str!("../../../
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The folder whose release drives the towns; nothing is written there
+    /// Home folder whose release controls the towns; read-only
     #[arg(long, value_name = "DIR", default_value = ".")]
     home: PathBuf,
-    /// The configuration to go on with when something is unstable; without one the shipped fallback
+    /// Fallback configuration for unstable demonstrations [default: built in]
     #[arg(long, value_name = "FILE")]
     fallback: Option<PathBuf>,
-    /// Days after which the charter's targets are looked at
+    /// Days after which the charter targets are checked
     #[arg(long, value_name = "DAYS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     days: u64,
-    /// For a program: one JSON object
+    /// Print a JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// Texts with who drives their towns.
-struct Play {
-    texts: ConfigSources,
+/// A configuration with its policy.
+struct DemoTown {
+    input: ConfigSources,
     driver: Driver,
 }
 
-impl Play {
-    fn new(texts: ConfigSources, home: &std::path::Path) -> Result<Self> {
-        let rules = Rules::new(texts.sources.clone())?;
+impl DemoTown {
+    fn new(input: ConfigSources, home: &std::path::Path) -> Result<Self> {
+        let rules = Rules::new(input.sources.clone())?;
         let driver = PolicyCatalog::of(home, &rules.config.policy).released(&rules)?;
-        Ok(Self { texts, driver })
+        Ok(Self { input, driver })
     }
 
-    /// Tries something on a new town.
-    fn try_out(&self, tried: impl FnOnce(&Stage) -> Found) -> Found {
-        let stage = Stage::open(self.texts.sources.clone(), self.texts.loaded.config.seed, self.driver.clone());
-        tried(&stage.map_err(|why| CheckFailure::new("a town starts", format!("{why:#}")))?)
+    /// Runs a check on a new town.
+    fn run(&self, check: impl FnOnce(&Sandbox) -> CheckResult) -> CheckResult {
+        let sandbox = Sandbox::open(self.input.sources.clone(), self.input.loaded.config.seed, self.driver.clone());
+        check(&sandbox.map_err(|why| CheckFailure::new("the town to start", format!("{why:#}")))?)
     }
 }
 
-/// Runs the checklist.
-///
-/// # Errors
-/// A configuration or a release that is wrong, before any town starts.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let play = Play::new(config_sources::load(&args.config, Vec::new())?, &args.home)?;
+    let town = DemoTown::new(config_sources::load(&args.config, Vec::new())?, &args.home)?;
     let fallback = match &args.fallback {
         Some(file) => {
             let config = ConfigArgs { config: Some(file.clone()), settings: Vec::new() };
@@ -75,50 +70,24 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
         None => config_sources::shipped(FALLBACK.0, FALLBACK.1)?,
     };
-    let fallback = Play::new(fallback, &args.home)?;
-    let mut told = Report { json: args.json, rows: Vec::new(), missed: Vec::new() };
-    for point in &CHECKLIST {
-        told.tell(point.name, play.try_out(point.tried))?;
-    }
-    told.tell("charter", play.try_out(|stage| checklist::charter(stage, args.days)))?;
-    told.tell("fallback", fallback.try_out(checklist::fallback))?;
-    told.end(&play)
-}
-
-struct Report {
-    json: bool,
-    rows: Vec<serde_json::Value>,
-    missed: Vec<&'static str>,
-}
-
-impl Report {
-    /// A line as soon as its point has been tried.
-    fn tell(&mut self, name: &'static str, found: Found) -> Result<()> {
-        let (sign, text, row) = match found {
-            Ok(seen) => ('✓', seen.clone(), json!({ "point": name, "passed": true, "seen": seen })),
+    let fallback = DemoTown::new(fallback, &args.home)?;
+    let mut report = CheckReport::new(args.json, 18);
+    let mut add = |name, result: CheckResult| {
+        let (passed, text, row) = match result {
+            Ok(seen) => (true, seen.clone(), json!({ "point": name, "passed": true, "seen": seen })),
             Err(CheckFailure { expected, seen }) => {
-                self.missed.push(name);
                 let row = json!({ "point": name, "passed": false, "expected": expected, "seen": seen });
-                ('✗', format!("expected: {expected}; seen: {seen}"), row)
+                (false, format!("expected {expected}, found {seen}"), row)
             }
         };
-        self.rows.push(row);
-        if self.json { Ok(()) } else { output::line(&format!("{sign} {name:<18} {}", escape(&text))) }
+        report.add(name, passed, &text, row)
+    };
+    for item in &CHECKLIST {
+        add(item.name, town.run(item.check))?;
     }
-
-    fn end(self, play: &Play) -> Result<ExitCode> {
-        let (config, policy) = (&play.texts.loaded.config.config_id, play.driver.id());
-        let (all, held) = (self.rows.len(), self.rows.len() - self.missed.len());
-        if self.json {
-            output::json(&json!({
-                "config_id": config, "policy": policy, "passed": self.missed.is_empty(), "points": self.rows,
-            }))?;
-        } else if self.missed.is_empty() {
-            output::line(&format!("all {all} points hold: {config}, driven by {policy}"))?;
-        } else {
-            let missed = self.missed.join(", ");
-            output::line(&format!("{held} of {all} points hold: {config}, driven by {policy}. Missed: {missed}"))?;
-        }
-        Ok(if self.missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CHECK_FAILED) })
-    }
+    add("charter", town.run(|sandbox| checklist::charter(sandbox, args.days)))?;
+    add("fallback", fallback.run(checklist::fallback))?;
+    let (config, policy) = (&town.input.loaded.config.config_id, town.driver.id());
+    let document = json!({ "config_id": config, "policy": policy });
+    report.finish(&format!(" ({config} with policy {policy})"), document, "points")
 }

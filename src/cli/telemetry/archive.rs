@@ -1,4 +1,4 @@
-//! `townlet telemetry archive`: whether an archive of the raw stream is whole, and its messages as lines of JSON.
+//! `townlet telemetry archive`: verifies and prints archives of the telemetry stream.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,31 +14,31 @@ use townlet_wire::escape;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Subcommand,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
-    /// Reads archives to their end: every message follows the one before, every digest holds
+enum Subcommand {
+    /// Check the sequence of messages and every digest
     Verify {
-        /// Files such as logs/telemetry/<run>-0001.jsonl.zst
+        /// Archive files, such as logs/telemetry/<run>-0001.jsonl.zst
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// For a program: a JSON array
+        /// Print a JSON array
         #[arg(long)]
         json: bool,
     },
-    /// Prints the messages of an archive, one JSON object a line
+    /// Print the messages as JSON objects, one per line
     Cat {
-        /// The archive
+        /// Archive file
         file: PathBuf,
     },
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.what {
-        What::Verify { files, json } => verify(files, *json),
-        What::Cat { file } => cat(file),
+    match &args.command {
+        Subcommand::Verify { files, json } => verify(files, *json),
+        Subcommand::Cat { file } => cat(file),
     }
 }
 
@@ -46,7 +46,7 @@ fn verify(files: &[PathBuf], as_json: bool) -> Result<ExitCode> {
     let mut whole = true;
     let mut rows = Vec::new();
     for file in files {
-        let found = archive::verify(file).map_err(|error| output::unreadable(file, &error))?;
+        let found = archive::verify(file).map_err(|error| output::read_error(file, &error))?;
         whole &= found.damage.is_none();
         let name = escape(&file.display().to_string());
         if as_json {
@@ -54,9 +54,9 @@ fn verify(files: &[PathBuf], as_json: bool) -> Result<ExitCode> {
             continue;
         }
         let ticks = found.ticks.map(|(first, last)| format!(", ticks {first} to {last}")).unwrap_or_default();
-        let holds = found.damage.map_or_else(|| "whole".into(), |why| format!("DAMAGED: {}", escape(&why)));
+        let verdict = found.damage.map_or_else(|| "intact".into(), |why| format!("DAMAGED: {}", escape(&why)));
         let (messages, checked) = (found.messages, found.checked);
-        output::line(&format!("{name}: {messages} messages{ticks}, {checked} digests hold; {holds}"))?;
+        output::line(&format!("{name}: {messages} messages{ticks}, {checked} digests match; {verdict}"))?;
     }
     if as_json {
         output::json(&rows.into())?;
@@ -66,7 +66,7 @@ fn verify(files: &[PathBuf], as_json: bool) -> Result<ExitCode> {
 
 fn cat(file: &Path) -> Result<ExitCode> {
     let damage = archive::lines(file, |line| output::line(line).map_err(|error| error.to_string()))
-        .map_err(|error| output::unreadable(file, &error))?;
+        .map_err(|error| output::read_error(file, &error))?;
     let Some(why) = damage else { return Ok(ExitCode::SUCCESS) };
     output::stderr!("townlet: {}: {}", escape(&file.display().to_string()), escape(&why));
     Ok(ExitCode::from(EXIT_CHECK_FAILED))

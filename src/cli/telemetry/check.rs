@@ -1,18 +1,17 @@
-//! `townlet telemetry check`: payloads of any producer held to the published schema of the version they name.
+//! `townlet telemetry check`: validates payloads of any producer against the published schema of their version.
 //!
-//! A payload is a snapshot, an answer to `telemetry_snapshot` or a message of the stream. The schemas are those in
-//! `docs/schema`, part of the program. Exit status 1 when one falls short, 2 when one cannot be read.
+//! A payload is a snapshot, an answer to `telemetry_snapshot` or a message of the stream. The schemas in `docs/schema` are
+//! part of the program. Exit status 1 when a payload is invalid, 2 when a file cannot be read.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, bail};
-use jsonschema::error::ValidationErrorKind;
-use jsonschema::{ValidationError, Validator};
 use serde_json::{Value, json};
 
 use crate::cli::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, output};
 use townlet_wire::escape;
+use townlet_wire::schema_check::{SchemaViolation, violations};
 
 /// Every published version with the schemas of a snapshot and of a message.
 const SCHEMAS: &[(&str, &str, &str)] = &[(
@@ -23,114 +22,106 @@ const SCHEMAS: &[(&str, &str, &str)] = &[(
 
 /// Largest file read, in bytes.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
-/// Mistakes of one payload that are told.
-const TOLD: usize = 50;
+/// Violations printed for each payload.
+const MAX_SHOWN: usize = 50;
 
 /// `townlet telemetry check`.
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
-    /// Payloads (.json), streams (.jsonl, one a line), or folders of both
+    /// Payloads (.json), streams (.jsonl, one payload per line), or folders of both
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// For a program: a JSON array
+    /// Print a JSON array
     #[arg(long)]
     json: bool,
 }
 
-/// One payload and what is wrong with it.
-struct Verdict {
+/// A payload and its violations.
+struct PayloadReport {
     name: String,
     version: String,
     kind: &'static str,
-    mistakes: Vec<SchemaViolation>,
-}
-
-struct SchemaViolation {
-    path: String,
-    message: String,
+    violations: Vec<SchemaViolation>,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let schemas = Schemas::new()?;
-    let (mut verdicts, mut unread) = (Vec::new(), Vec::new());
+    let schemas = parse_schemas()?;
+    let (mut reports, mut unread) = (Vec::new(), Vec::new());
     for path in &args.files {
-        match files(path) {
-            Ok(files) => {
-                for file in files {
-                    match read(&file) {
-                        Ok(found) => verdicts.extend(found.iter().map(|(name, value)| schemas.judge(name, value))),
-                        Err(why) => unread.push((file, why)),
-                    }
-                }
+        let files = payload_files(path).unwrap_or_else(|error| {
+            unread.push((path.clone(), error));
+            Vec::new()
+        });
+        for file in files {
+            match read(&file) {
+                Ok(payloads) => reports.extend(payloads.iter().map(|(name, value)| check(&schemas, name, value))),
+                Err(error) => unread.push((file, error)),
             }
-            Err(why) => unread.push((path.clone(), why)),
         }
     }
-    tell(&verdicts, &unread, args.json)?;
-    Ok(match (unread.is_empty(), verdicts.iter().all(|verdict| verdict.mistakes.is_empty())) {
+    print_reports(&reports, &unread, args.json)?;
+    Ok(match (unread.is_empty(), reports.iter().all(|report| report.violations.is_empty())) {
         (false, _) => ExitCode::from(EXIT_BAD_INPUT),
         (true, false) => ExitCode::from(EXIT_CHECK_FAILED),
         (true, true) => ExitCode::SUCCESS,
     })
 }
 
-fn tell(verdicts: &[Verdict], unread: &[(PathBuf, anyhow::Error)], as_json: bool) -> Result<()> {
-    for (_, why) in unread {
-        output::stderr!("townlet: {}", escape(&format!("{why:#}")));
+fn print_reports(reports: &[PayloadReport], unread: &[(PathBuf, anyhow::Error)], as_json: bool) -> Result<()> {
+    for (_, error) in unread {
+        output::stderr!("townlet: {}", escape(&format!("{error:#}")));
     }
     if as_json {
-        let mistake = |it: &SchemaViolation| json!({ "path": it.path, "message": it.message });
-        let judged = verdicts.iter().map(|it| {
-            let mistakes: Vec<Value> = it.mistakes.iter().map(mistake).collect();
+        let reports = reports.iter().map(|it| {
+            let mistakes: Vec<Value> =
+                it.violations.iter().map(|it| json!({ "path": it.path, "message": it.message })).collect();
             json!({
                 "file": it.name, "kind": it.kind, "schema_version": it.version,
                 "passed": mistakes.is_empty(), "mistakes": mistakes,
             })
         });
-        let unread = unread.iter().map(
-            |(path, why)| json!({ "file": path.to_string_lossy(), "passed": false, "unreadable": format!("{why:#}"), "mistakes": [] }),
-        );
-        return output::json(&judged.chain(unread).collect());
+        let unread = unread.iter().map(|(path, error)| {
+            json!({ "file": path.to_string_lossy(), "passed": false, "unreadable": format!("{error:#}"), "mistakes": [] })
+        });
+        return output::json(&reports.chain(unread).collect());
     }
-    for it in verdicts {
-        let count = it.mistakes.len();
-        let says = if count == 0 { "holds".to_owned() } else { format!("{count} wrong") };
-        output::line(&escape(&format!("{}: {} {}: {says}", it.name, it.kind, it.version)))?;
-        for mistake in it.mistakes.iter().take(TOLD) {
-            output::line(&format!("  {}: {}", escape(&mistake.path), escape(&mistake.message)))?;
+    for it in reports {
+        let count = it.violations.len();
+        let verdict = if count == 0 { "valid".to_owned() } else { format!("INVALID ({count})") };
+        output::line(&escape(&format!("{}: {} {}: {verdict}", it.name, it.kind, it.version)))?;
+        for violation in it.violations.iter().take(MAX_SHOWN) {
+            output::line(&format!("  {}: {}", escape(&violation.path), escape(&violation.message)))?;
         }
-        if count > TOLD {
-            output::line(&format!("  and {} more", count - TOLD))?;
+        if count > MAX_SHOWN {
+            output::line(&format!("  and {} more", count - MAX_SHOWN))?;
         }
     }
     Ok(())
 }
 
-/// The file itself, or every payload in a folder and below it, by name.
-fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    let facts = std::fs::metadata(path).map_err(|error| output::unreadable(path, &error))?;
-    if !facts.is_dir() {
+/// The file itself, or every payload file in a folder and its subfolders, sorted.
+fn payload_files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !std::fs::metadata(path).map_err(|error| output::read_error(path, &error))?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let mut found = Vec::new();
-    inside(path, &mut found)?;
-    found.sort();
-    if found.is_empty() {
-        bail!("{}: the folder holds no .json or .jsonl file.", path.display());
+    let mut files = Vec::new();
+    collect_files(path, &mut files)?;
+    files.sort();
+    if files.is_empty() {
+        bail!("{}: the folder contains no .json or .jsonl file.", path.display());
     }
-    Ok(found)
+    Ok(files)
 }
 
-fn inside(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in std::fs::read_dir(folder).map_err(|error| output::unreadable(folder, &error))? {
-        let entry = entry.map_err(|error| output::unreadable(folder, &error))?;
+fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    for entry in entries.map_err(|error| output::read_error(folder, &error))? {
         let path = entry.path();
-        // A link is not followed: it may lead round in a circle.
-        let kind = entry.file_type().map_err(|error| output::unreadable(&path, &error))?;
-        if kind.is_dir() {
-            inside(&path, found)?;
-        } else if path.extension().is_some_and(|end| end == "json" || end == "jsonl") {
-            found.push(path);
+        // Links are not followed, because they can form a cycle.
+        if entry.file_type().map_err(|error| output::read_error(&path, &error))?.is_dir() {
+            collect_files(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "json" || extension == "jsonl") {
+            files.push(path);
         }
     }
     Ok(())
@@ -142,86 +133,41 @@ fn read(path: &Path) -> Result<Vec<(String, Value)>> {
     let name = path.display().to_string();
     let parse = |name: String, text: &str| match serde_json::from_str(text) {
         Ok(value) => Ok((name, value)),
-        Err(why) => Err(anyhow!("{name}: it is not JSON: {why}")),
+        Err(error) => Err(anyhow!("{name}: invalid JSON: {error}")),
     };
-    if path.extension().is_none_or(|end| end != "jsonl") {
+    if path.extension().is_none_or(|extension| extension != "jsonl") {
         return Ok(vec![parse(name, &text)?]);
     }
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines.map(|(number, line)| parse(format!("{name}:{}", number + 1), line)).collect()
 }
 
-/// The schemas, ready to be asked.
-struct Schemas(Vec<(&'static str, Validator, Validator)>);
+/// A version with the schemas of a snapshot and of a message.
+type Schemas = Vec<(&'static str, Value, Value)>;
 
-impl Schemas {
-    fn new() -> Result<Self> {
-        let ready = |text: &str| -> Result<Validator> {
-            jsonschema::validator_for(&serde_json::from_str(text)?)
-                .map_err(|why| anyhow!("{why}"))
-                .context("a schema of this program is wrong")
-        };
-        SCHEMAS.iter().map(|row| Ok((row.0, ready(row.1)?, ready(row.2)?))).collect::<Result<_>>().map(Self)
-    }
-
-    fn judge(&self, name: &str, whole: &Value) -> Verdict {
-        let has = |key: &str| whole.get(key).is_some();
-        let (kind, place, payload) = match whole.get("result") {
-            Some(result) if has("cmd_id") => ("answer", "$.result", result),
-            _ if has("kind") && (has("seq") || has("epoch") || has("payload")) => ("message", "$", whole),
-            _ => ("snapshot", "$", whole),
-        };
-        let named = payload.get("schema_version");
-        let version = named.and_then(Value::as_str).unwrap_or("without a version").to_owned();
-        let mistakes = match self.0.iter().find(|row| named.and_then(Value::as_str) == Some(row.0)) {
-            Some((_, snapshot, message)) => {
-                let schema = if kind == "message" { message } else { snapshot };
-                schema.iter_errors(payload).flat_map(|error| mistakes(place, &error)).collect()
-            }
-            None => vec![SchemaViolation { path: format!("{place}.schema_version"), message: unknown(named) }],
-        };
-        Verdict { name: name.into(), version, kind, mistakes }
-    }
+fn parse_schemas() -> Result<Schemas> {
+    let parse = |text| serde_json::from_str(text).context("a built-in schema is invalid");
+    SCHEMAS.iter().map(|(version, snapshot, message)| Ok((*version, parse(snapshot)?, parse(message)?))).collect()
 }
 
-fn unknown(named: Option<&Value>) -> String {
-    let known = SCHEMAS.iter().map(|row| row.0).collect::<Vec<_>>().join(", ");
-    match named {
-        None => format!("it is missing; known versions: {known}"),
-        Some(named) => format!("{named} is no version known here; known versions: {known}"),
-    }
-}
-
-/// A mistake in words; of several forms that a value may have, why it has none of them.
-fn mistakes(place: &str, error: &ValidationError<'_>) -> Vec<SchemaViolation> {
-    let mut path = place.to_owned();
-    for step in error.instance_path().as_str().split('/').skip(1) {
-        let step = step.replace("~1", "/").replace("~0", "~");
-        if step.bytes().all(|byte| byte.is_ascii_digit()) && !step.is_empty() {
-            path = format!("{path}[{step}]");
-        } else {
-            path = format!("{path}.{step}");
-        }
-    }
-    let message = match error.kind() {
-        ValidationErrorKind::Required { property } => {
-            path = format!("{path}.{}", property.as_str().unwrap_or_default());
-            "it is missing".to_owned()
-        }
-        ValidationErrorKind::AnyOf { context } | ValidationErrorKind::OneOfNotValid { context } => {
-            let form = context.iter().filter(|form| form.iter().all(|error| is_inside(error)));
-            return form.min_by_key(|form| form.len()).map_or_else(
-                || vec![SchemaViolation { path: path.clone(), message: "it has none of the forms it may have".into() }],
-                |form| form.iter().flat_map(|error| mistakes(place, error)).collect(),
-            );
-        }
-        _ => error.masked_with("it").to_string(),
+fn check(schemas: &Schemas, name: &str, file: &Value) -> PayloadReport {
+    let has = |key: &str| file.get(key).is_some();
+    let (kind, path, payload) = match file.get("result") {
+        Some(result) if has("cmd_id") => ("answer", "$.result", result),
+        _ if has("kind") && (has("seq") || has("epoch") || has("payload")) => ("message", "$", file),
+        _ => ("snapshot", "$", file),
     };
-    vec![SchemaViolation { path, message }]
-}
-
-/// Whether a form fits as such and only something in it does not: a message of its `kind`, a list and not an object.
-fn is_inside(error: &ValidationError<'_>) -> bool {
-    !matches!(error.kind(), ValidationErrorKind::Type { .. } | ValidationErrorKind::Constant { .. })
-        || error.instance_path().as_str().matches('/').count() > 1
+    let version = payload.get("schema_version").and_then(Value::as_str);
+    let report =
+        |version: &str, violations| PayloadReport { name: name.into(), version: version.into(), kind, violations };
+    if let Some((version, snapshot, message)) = schemas.iter().find(|schema| version == Some(schema.0)) {
+        return report(version, violations(if kind == "message" { message } else { snapshot }, payload, path));
+    }
+    let known = SCHEMAS.iter().map(|schema| schema.0).collect::<Vec<_>>().join(", ");
+    let message = match payload.get("schema_version") {
+        None => format!("is missing; known versions: {known}"),
+        Some(version) => format!("{version} is not a known version; known versions: {known}"),
+    };
+    let violation = SchemaViolation::new(format!("{path}.schema_version"), message);
+    report(version.unwrap_or("without a version"), vec![violation])
 }

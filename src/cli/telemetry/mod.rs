@@ -1,5 +1,4 @@
-//! `townlet telemetry`: a shard's telemetry over the network, payloads held to their published schema, and archives of the raw
-//! stream.
+//! `townlet telemetry`: follows the telemetry of a shard, validates payloads and reads archives.
 
 mod archive;
 mod check;
@@ -13,30 +12,26 @@ use anyhow::Result;
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    command: Subcommand,
 }
 
 #[derive(clap::Subcommand, Debug)]
-enum What {
-    /// Prints the state of a shard as one JSON object
+enum Subcommand {
+    /// Print the state of a shard as a JSON object
     Snapshot(remote::SnapshotArgs),
-    /// Follows a shard: a line for each message, until interrupted
+    /// Follow a shard, one line per message, until interrupted
     Tail(remote::TailArgs),
-    /// Holds payloads to the published schema of their version, each mistake with its path
+    /// Validate payloads against the published schema of their version
     Check(check::Args),
-    /// Verifies and shows archives of the raw stream
+    /// Verify and print archives of the telemetry stream
     Archive(archive::Args),
 }
 
-/// Runs it.
-///
-/// # Errors
-/// Bad input, or a shard that is not reached.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    match &args.what {
-        What::Snapshot(args) => remote::snapshot(args),
-        What::Tail(args) => remote::tail(args),
-        What::Check(args) => check::run(args),
-        What::Archive(args) => archive::run(args),
+    match &args.command {
+        Subcommand::Snapshot(args) => remote::snapshot(args),
+        Subcommand::Tail(args) => remote::tail(args),
+        Subcommand::Check(args) => check::run(args),
+        Subcommand::Archive(args) => archive::run(args),
     }
 }

@@ -1,4 +1,4 @@
-//! `townlet telemetry snapshot|tail --connect URL`: a shard's telemetry over the network.
+//! `townlet telemetry snapshot` and `tail`: reads the telemetry of a shard over the network.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -6,16 +6,15 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use serde_json::Value;
 
-use crate::cli::connect::{ConnectArgs, runtime};
+use crate::cli::connect::{ConnectArgs, runtime, warn_if_newer};
 use crate::cli::{output, user_config};
 use townlet_source::remote::{Client, ClientError, StreamDecoder, StreamEvent};
+use townlet_wire::Snapshot;
 use townlet_wire::escape;
-use townlet_wire::service::is_newer;
 use townlet_wire::sse::{Event, Reader};
-use townlet_wire::{SCHEMA_VERSION, Snapshot};
 
-/// Between two attempts after the line was lost.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Interval between two attempts to reconnect.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `townlet telemetry snapshot`.
 #[derive(clap::Args, Debug)]
@@ -29,40 +28,34 @@ pub(super) struct SnapshotArgs {
 pub(super) struct TailArgs {
     #[command(flatten)]
     connect: ConnectArgs,
-    /// The messages as they come, a JSON object a line
+    /// Print each message as a JSON object on one line
     #[arg(long)]
     json: bool,
-    /// Ends after so many messages
+    /// Stop after N messages
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 }
 
-/// Prints the state.
-///
-/// # Errors
-/// Why there is none.
+/// Prints the state of the shard.
 pub(super) fn snapshot(args: &SnapshotArgs) -> Result<ExitCode> {
     let client = args.connect.single_target(&user_config::load()?)?.client;
     let body = runtime()?.block_on(client.snapshot()).map_err(|failure| anyhow!(failure.words()))?;
     let state: Value = serde_json::from_slice(&body)
-        .map_err(|why| anyhow!("{}: whoever answers there sends no state: {why}.", client.url()))?;
-    warn_of(state.get("schema_version").and_then(Value::as_str).unwrap_or_default());
+        .map_err(|why| anyhow!("{}: the answer is not a snapshot: {why}.", client.url()))?;
+    warn_if_newer(state.get("schema_version").and_then(Value::as_str).unwrap_or_default());
     output::json(&state)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Follows a shard. The first connection must come about; a later one that is lost is tried again.
-///
-/// # Errors
-/// Why it cannot be followed.
+/// Follows a shard. A lost connection is retried, except the first.
 pub(super) fn tail(args: &TailArgs) -> Result<ExitCode> {
     let client = args.connect.single_target(&user_config::load()?)?.client;
     let mut tail = Tail { json: args.json, left: args.count, ..Tail::default() };
     runtime()?.block_on(async {
         tail.follow(&client).await.map_err(|failure| anyhow!(failure.words()))?;
         while !tail.is_done() {
-            output::stderr!("{}: the stream was lost; it is tried again.", client.url());
-            tokio::time::sleep(PAUSE).await;
+            output::stderr!("{}: connection lost; reconnecting.", client.url());
+            tokio::time::sleep(RETRY_INTERVAL).await;
             if let Err(failure) = tail.follow(&client).await {
                 output::stderr!("{}", escape(&failure.words()));
             }
@@ -81,10 +74,10 @@ struct Tail {
 
 impl Tail {
     fn is_done(&self) -> bool {
-        self.left == Some(0) || output::is_gone()
+        self.left == Some(0) || output::stdout_closed()
     }
 
-    /// Until the line breaks.
+    /// Reads the stream until the connection breaks.
     async fn follow(&mut self, client: &Client) -> Result<(), ClientError> {
         let mut response = client.stream(self.heard.last().as_deref()).await?;
         let mut reader = Reader::default();
@@ -110,16 +103,16 @@ impl Tail {
         }
         let Some(state) = self.heard.state() else { return Ok(()) };
         if !std::mem::replace(&mut self.warned, true) {
-            warn_of(&state.schema_version);
+            warn_if_newer(&state.schema_version);
         }
-        let line = if self.json { event.data.clone() } else { line_of(state) };
+        let line = if self.json { event.data.clone() } else { summary_line(state) };
         output::line(&line)?;
         self.left = self.left.map(|left| left.saturating_sub(1));
         Ok(())
     }
 }
 
-fn line_of(state: &Snapshot) -> String {
+fn summary_line(state: &Snapshot) -> String {
     let alerts = state.alerts.iter().map(|alert| alert.name.as_str()).collect::<Vec<_>>().join(" ");
     let employment = &state.employment;
     escape(&format!(
@@ -134,16 +127,4 @@ fn line_of(state: &Snapshot) -> String {
         employment.queue_limit,
         if alerts.is_empty() { "no alert" } else { alerts.as_str() },
     ))
-}
-
-/// Says that a shard speaks a newer schema.
-pub(super) fn warn_of(theirs: &str) {
-    if is_newer(theirs) {
-        output::stderr!("warning: {}", escape(&newer(theirs)));
-    }
-}
-
-/// One sentence.
-fn newer(theirs: &str) -> String {
-    format!("the shard speaks schema {theirs}, newer than {SCHEMA_VERSION}: looking only; upgrade to command.")
 }

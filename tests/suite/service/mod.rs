@@ -53,8 +53,8 @@ fn service(
     home: &TempDir,
     listen: &str,
     tls: Option<(PathBuf, PathBuf)>,
-) -> (townlet_server::Place, townlet_server::Options) {
-    let place = townlet_server::Place { listen: listen.parse().expect("an address"), tls };
+) -> (townlet_server::ListenOptions, townlet_server::Options) {
+    let place = townlet_server::ListenOptions { listen: listen.parse().expect("an address"), tls };
     let options = townlet_server::Options {
         token_file: home.path().join("ops/tokens.json"),
         facts: vec![("townlet".into(), "test".into())],
@@ -66,7 +66,7 @@ fn service(
 /// Serves a shard.
 fn serve(
     shard: &Arc<Handle>,
-    (place, options): (townlet_server::Place, townlet_server::Options),
+    (place, options): (townlet_server::ListenOptions, townlet_server::Options),
 ) -> Result<Server, ServerError> {
     townlet_server::start(Arc::clone(shard), place, options)
 }
@@ -308,7 +308,7 @@ fn public_address_requires_tls_and_tokens() {
     let home = crate::kit::temp_home();
     let shard = Arc::new(townlet_shard::start(default_sources(&[]), 7, options(home.path(), true)).unwrap());
     let refused = |options| match serve(&shard, options) {
-        Err(ServerError::Open(why)) => why,
+        Err(why) => why.to_string(),
         other => panic!("{other:?}"),
     };
     assert!(refused(service(&home, "0.0.0.0:0", None)).contains("--tls-cert"));
