@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use townlet_town::Sources;
-use townlet_town::config::{ConfigErrors, ENVIRONMENT_PREFIX, Layers, Loaded, PerturbationFile, load as load_config};
+use townlet_town::config::{
+    ConfigErrors, ENVIRONMENT_PREFIX, Layers, LoadedConfig, PerturbationFile, load as load_config,
+};
 
 use super::ConfigArgs;
 use townlet_shard::{ConfigReloader, Read};
@@ -36,7 +38,7 @@ const LEVELS: usize = 3;
 #[derive(Debug)]
 pub(super) struct ConfigSources {
     /// The checked configuration with the origin of every value.
-    pub(super) loaded: Loaded,
+    pub(super) loaded: LoadedConfig,
     /// What the town is made of.
     pub(super) sources: Sources,
     /// The files it came from; nothing when all is inside the program.

@@ -219,7 +219,7 @@ fn step(cx: &mut TickContext<'_>, agent: AgentId, field: &crate::pathfinding::Fi
     let from = cx.state.agents.tile[agent];
     let here = field[from];
     let nearer = || neighbours(&cx.rules.plan, from).into_iter().flatten().filter(|tile| field[*tile] < here);
-    if let Some(free) = nearer().find(|tile| cx.crowd.on(*tile) == 0) {
+    if let Some(free) = nearer().find(|tile| cx.occupancy.on(*tile) == 0) {
         cx.state.agents.blocked[agent] = 0;
         place(cx, agent, free);
         return;
@@ -242,7 +242,7 @@ fn step(cx: &mut TickContext<'_>, agent: AgentId, field: &crate::pathfinding::Fi
 /// Puts a resident on a tile.
 pub(crate) fn place(cx: &mut TickContext<'_>, agent: AgentId, tile: Tile) {
     let from = cx.state.agents.tile[agent];
-    cx.crowd.leave(from);
-    cx.crowd.enter(tile);
+    cx.occupancy.leave(from);
+    cx.occupancy.enter(tile);
     cx.state.agents.tile[agent] = tile;
 }

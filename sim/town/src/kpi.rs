@@ -66,14 +66,14 @@ pub const DAYS: usize = 7;
 
 /// Counters by day.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Days {
+pub struct DailyCounters {
     /// Today first.
     pub days: [Counters; DAYS],
     /// Days begun, at most [`DAYS`].
     pub begun: u32,
 }
 
-impl Days {
+impl DailyCounters {
     pub(crate) fn today(&mut self) -> &mut Counters {
         &mut self.days[0]
     }
@@ -91,7 +91,7 @@ impl Days {
 
 /// A figure and what it stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Measure {
+pub struct Measurement {
     /// The figure; without meaning when there are too few samples.
     pub value: Micro,
     /// Residents, shifts, decisions or days it stands on.
@@ -118,7 +118,7 @@ pub struct KpiRow {
     /// Samples below which there is no verdict.
     pub samples_required: u32,
     /// How it is measured.
-    pub measure: fn(&Rules, &State) -> Measure,
+    pub measure: fn(&Rules, &State) -> Measurement,
     /// What it is held to.
     pub target: fn(&Config) -> Target,
     /// One of the three charter targets.
@@ -177,7 +177,7 @@ pub static KPIS: [KpiRow; 11] = [
         title: "starvation events",
         unit: "count",
         samples_required: 1,
-        measure: |_, state| Measure {
+        measure: |_, state| Measurement {
             value: Micro::whole(state.days.sum(|day| day.starvation_events)),
             samples: state.days.begun,
         },
@@ -255,7 +255,7 @@ impl Verdict {
 
 /// A KPI measured and judged.
 #[derive(Clone, Copy)]
-pub struct Reading {
+pub struct KpiReading {
     /// Its row.
     pub row: &'static KpiRow,
     /// The figure; `None` without enough samples.
@@ -269,19 +269,19 @@ pub struct Reading {
 }
 
 /// Measures every row.
-pub fn read(rules: &Rules, state: &State) -> impl Iterator<Item = Reading> {
+pub fn read(rules: &Rules, state: &State) -> impl Iterator<Item = KpiReading> {
     KPIS.iter().map(move |row| {
-        let Measure { value, samples } = (row.measure)(rules, state);
+        let Measurement { value, samples } = (row.measure)(rules, state);
         let target = (row.target)(&rules.config);
         if samples < row.samples_required {
-            return Reading { row, value: None, samples, target, verdict: Verdict::NotEnoughData };
+            return KpiReading { row, value: None, samples, target, verdict: Verdict::NotEnoughData };
         }
         let met = match target {
             Target::AtLeast(limit) => value >= limit,
             Target::AtMost(limit) => value <= limit,
         };
         let verdict = if met { Verdict::Met } else { Verdict::Missed };
-        Reading { row, value: Some(value), samples, target, verdict }
+        KpiReading { row, value: Some(value), samples, target, verdict }
     })
 }
 
@@ -291,37 +291,37 @@ fn settled<'a>(rules: &'a Rules, state: &'a State) -> impl Iterator<Item = Agent
     agents.present.iter().copied().filter(|agent| state.tick >= agents.arrived[*agent] + rules.day_length())
 }
 
-fn self_sufficiency(rules: &Rules, state: &State) -> Measure {
+fn self_sufficiency(rules: &Rules, state: &State) -> Measurement {
     let (mut sufficient, mut all) = (0, 0);
     for agent in settled(rules, state) {
         all += 1;
         let low = state.agents.low_tick[agent];
         sufficient += i64::from(low.is_none_or(|low| state.tick >= low + rules.day_length()));
     }
-    Measure { value: Micro::ratio(sufficient, i64::from(all)), samples: all }
+    Measurement { value: Micro::ratio(sufficient, i64::from(all)), samples: all }
 }
 
-fn tenure(rules: &Rules, state: &State) -> Measure {
+fn tenure(rules: &Rules, state: &State) -> Measurement {
     let (mut ticks, mut all) = (0, 0);
     for agent in settled(rules, state).filter(|agent| state.agents.job[*agent].is_some()) {
         all += 1;
         ticks += (state.tick - state.agents.job_since[agent]) as i64;
     }
-    Measure { value: Micro::ratio(ticks, i64::from(all) * rules.day_length() as i64), samples: all }
+    Measurement { value: Micro::ratio(ticks, i64::from(all) * rules.day_length() as i64), samples: all }
 }
 
-fn attendance(rules: &Rules, state: &State) -> Measure {
+fn attendance(rules: &Rules, state: &State) -> Measurement {
     let window = rules.config.employment.attendance_window;
     let (mut sum, mut all) = (Micro::ZERO, 0);
     for ratio in settled(rules, state).filter_map(|agent| state.agents.attendance(agent, window)) {
         all += 1;
         sum += ratio;
     }
-    Measure { value: Micro(sum.0 / i64::from(all.max(1))), samples: all }
+    Measurement { value: Micro(sum.0 / i64::from(all.max(1))), samples: all }
 }
 
 /// A town that keeps no ties has no share of them either.
-fn relationship_coverage(rules: &Rules, state: &State) -> Measure {
+fn relationship_coverage(rules: &Rules, state: &State) -> Measurement {
     let (mut covered, mut all) = (0, 0);
     if ties::kept(rules) {
         for agent in settled(rules, state) {
@@ -330,21 +330,21 @@ fn relationship_coverage(rules: &Rules, state: &State) -> Measure {
             covered += i64::from(state.agents.ties[agent].iter().any(strong));
         }
     }
-    Measure { value: Micro::ratio(covered, i64::from(all)), samples: all }
+    Measurement { value: Micro::ratio(covered, i64::from(all)), samples: all }
 }
 
 /// Of the last whole day; see [`score`].
-fn town_score(rules: &Rules, state: &State) -> Measure {
+fn town_score(rules: &Rules, state: &State) -> Measurement {
     let last = score::last(rules, state);
-    Measure { value: last.unwrap_or_default().total, samples: u32::from(last.is_some()) }
+    Measurement { value: last.unwrap_or_default().total, samples: u32::from(last.is_some()) }
 }
 
-fn share(state: &State, part: fn(&Counters) -> u32, whole: fn(&Counters) -> u32) -> Measure {
+fn share(state: &State, part: fn(&Counters) -> u32, whole: fn(&Counters) -> u32) -> Measurement {
     let all = state.days.sum(whole);
-    Measure { value: Micro::ratio(state.days.sum(part), all), samples: all as u32 }
+    Measurement { value: Micro::ratio(state.days.sum(part), all), samples: all as u32 }
 }
 
-fn per_day(state: &State, what: fn(&Counters) -> u32) -> Measure {
+fn per_day(state: &State, what: fn(&Counters) -> u32) -> Measurement {
     let days = state.days.begun;
-    Measure { value: Micro::ratio(state.days.sum(what), i64::from(days)), samples: days }
+    Measurement { value: Micro::ratio(state.days.sum(what), i64::from(days)), samples: days }
 }

@@ -5,13 +5,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::counter_rng::{self, Purpose, Stream};
-use crate::crowd::Crowd;
 use crate::economy::{self, Account};
 use crate::employment::{self, ExitReason};
 use crate::events::EventKind;
 use crate::fixed_point::Micro;
 use crate::ids::{AgentId, Column, Key, PlaceId, ResidentId, Tile};
 use crate::needs::NEEDS;
+use crate::occupancy::Occupancy;
 use crate::rules::Rules;
 use crate::state::{Agents, State};
 use crate::tick_context::TickContext;
@@ -143,7 +143,7 @@ pub(crate) fn leave(cx: &mut TickContext<'_>, agent: AgentId, cause: ExitCause) 
     }
     crate::rewards::depart(cx, agent, cause);
     let tile = cx.state.agents.tile[agent];
-    cx.crowd.leave(tile);
+    cx.occupancy.leave(tile);
     let tick = cx.state.tick;
     let lifecycle = &mut cx.state.lifecycle;
     lifecycle.exits_today += 1;
@@ -266,9 +266,9 @@ pub(crate) fn arrive(cx: &mut TickContext<'_>) -> Option<AgentId> {
     agents.job_since[agent] = tick;
     agents.shift[agent] = work::first_shift(rules, job, tick);
     agents.low_tick[agent] = None;
-    let tile = free_tile_at_home(rules, cx.crowd, home);
+    let tile = free_tile_at_home(rules, cx.occupancy, home);
     cx.state.agents.tile[agent] = tile;
-    cx.crowd.enter(tile);
+    cx.occupancy.enter(tile);
     economy::pay(cx, agent, rules.config.lifecycle.starter_wallet, Account::Starter);
     crate::rewards::welcome(cx, agent);
     cx.emit(EventKind::ResidentArrived { who });
@@ -287,8 +287,8 @@ fn emptiest_home(rules: &Rules, state: &State) -> PlaceId {
 }
 
 /// A tile of the home with nobody on it, or its first.
-fn free_tile_at_home(rules: &Rules, crowd: &Crowd, home: PlaceId) -> Tile {
-    let taken = |tile: &Tile| crowd.on(*tile) > 0;
+fn free_tile_at_home(rules: &Rules, occupancy: &Occupancy, home: PlaceId) -> Tile {
+    let taken = |tile: &Tile| occupancy.on(*tile) > 0;
     let mut floor = rules.plan.floor_of(home);
     let first = floor.next().expect("a place without floor is refused");
     if taken(&first) { floor.find(|tile| !taken(tile)).unwrap_or(first) } else { first }

@@ -74,7 +74,7 @@ impl OptionKind {
 
 /// Why an option may not be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum MaskReason {
     /// The town has no object for it.
     NoObject,
     /// The wallet does not cover the price.
@@ -101,7 +101,7 @@ pub enum Why {
     AtHome,
 }
 
-impl Why {
+impl MaskReason {
     /// As an operator reads it.
     pub const fn words(self) -> &'static str {
         match self {
@@ -136,7 +136,7 @@ impl Mask {
 pub const WORK_LEAD_TICKS: u32 = 100;
 
 /// What each option's test of possibility says, in the order of [`OPTIONS`].
-pub fn reasons(rules: &Rules, state: &State, agent: AgentId) -> [Option<Why>; 9] {
+pub fn reasons(rules: &Rules, state: &State, agent: AgentId) -> [Option<MaskReason>; 9] {
     OPTIONS.map(|(option, _)| refusal(rules, state, agent, option))
 }
 
@@ -155,26 +155,26 @@ pub fn mask(rules: &Rules, state: &State, agent: AgentId) -> Mask {
 }
 
 /// Why `agent` may not choose `option` now; `None` when it may.
-pub fn refusal(rules: &Rules, state: &State, agent: AgentId, option: OptionKind) -> Option<Why> {
+pub fn refusal(rules: &Rules, state: &State, agent: AgentId, option: OptionKind) -> Option<MaskReason> {
     match option {
         OptionKind::Wait => None,
         OptionKind::Work => work_refusal(rules, state, agent),
         OptionKind::GoHome => {
             let here = rules.plan.place_of[state.agents.tile[agent]];
-            (here == Some(state.agents.home[agent])).then_some(Why::AtHome)
+            (here == Some(state.agents.home[agent])).then_some(MaskReason::AtHome)
         }
         _ => best_object(rules, state, agent, option).err(),
     }
 }
 
-fn work_refusal(rules: &Rules, state: &State, agent: AgentId) -> Option<Why> {
-    let Some(job) = state.agents.covering[agent].or(state.agents.job[agent]) else { return Some(Why::NoJob) };
+fn work_refusal(rules: &Rules, state: &State, agent: AgentId) -> Option<MaskReason> {
+    let Some(job) = state.agents.covering[agent].or(state.agents.job[agent]) else { return Some(MaskReason::NoJob) };
     let job = &rules.jobs[job];
     let now = rules.tick_of_day(state.tick);
     match state.agents.shift[agent].state {
         _ if state.agents.covering[agent].is_some() => None,
-        ShiftState::Absent | ShiftState::PostShift => Some(Why::ShiftOver),
-        _ if now + WORK_LEAD_TICKS < job.start => Some(Why::ShiftNotYet),
+        ShiftState::Absent | ShiftState::PostShift => Some(MaskReason::ShiftOver),
+        _ if now + WORK_LEAD_TICKS < job.start => Some(MaskReason::ShiftNotYet),
         _ => None,
     }
 }
@@ -188,7 +188,7 @@ pub fn best_object(
     state: &State,
     agent: AgentId,
     option: OptionKind,
-) -> Result<(ObjectId, AffordanceId), Why> {
+) -> Result<(ObjectId, AffordanceId), MaskReason> {
     choose(rules, state, agent, option, true)
 }
 
@@ -214,9 +214,9 @@ fn choose(
     agent: AgentId,
     option: OptionKind,
     avoid: bool,
-) -> Result<(ObjectId, AffordanceId), Why> {
+) -> Result<(ObjectId, AffordanceId), MaskReason> {
     let mut best: Option<(u32, ObjectId, AffordanceId)> = None;
-    let mut why = Why::NoObject;
+    let mut why = MaskReason::NoObject;
     let here = state.agents.tile[agent];
     let at = rules.plan.at(here);
     for (object, affordance) in &rules.choices_at[state.agents.home[agent]][option.index()] {
@@ -265,41 +265,41 @@ pub fn object_refusal(
     agent: AgentId,
     object: ObjectId,
     affordance: AffordanceId,
-) -> Option<Why> {
+) -> Option<MaskReason> {
     let what = &rules.affordances[affordance];
     if let Some(why) = works(rules, state, object, what) {
         return Some(why);
     }
     if what.takes_stock > state.objects[object].stock {
-        return Some(Why::NoStock);
+        return Some(MaskReason::NoStock);
     }
     if what.takes_groceries > state.agents.groceries[agent] {
-        return Some(Why::NoGroceries);
+        return Some(MaskReason::NoGroceries);
     }
     if price(state, what) > state.agents.wallet[agent] {
-        return Some(Why::NoMoney);
+        return Some(MaskReason::NoMoney);
     }
     if what.cooking {
-        let Some(fridge) = rules.fridge_of[state.agents.home[agent]] else { return Some(Why::NoObject) };
+        let Some(fridge) = rules.fridge_of[state.agents.home[agent]] else { return Some(MaskReason::NoObject) };
         if state.objects[fridge].stock + rules.config.economy.stove_stock_replenish
             > rules.config.economy.fridge_capacity
         {
-            return Some(Why::FridgeFull);
+            return Some(MaskReason::FridgeFull);
         }
     }
     None
 }
 
 /// Why the object itself cannot be used by anybody now.
-pub fn works(rules: &Rules, state: &State, object: ObjectId, what: &Affordance) -> Option<Why> {
+pub fn works(rules: &Rules, state: &State, object: ObjectId, what: &Affordance) -> Option<MaskReason> {
     if what.power && !state.economy.power {
-        return Some(Why::NoPower);
+        return Some(MaskReason::NoPower);
     }
     if what.water && !state.economy.water {
-        return Some(Why::NoWater);
+        return Some(MaskReason::NoWater);
     }
     if what.opening_hours && !rules.open(object, rules.tick_of_day(state.tick)) {
-        return Some(Why::Closed);
+        return Some(MaskReason::Closed);
     }
     None
 }

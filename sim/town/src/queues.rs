@@ -14,14 +14,14 @@ pub(crate) const HOLD_TICKS: u64 = 10;
 
 /// What of the objects' state every tick asks of all of them, small enough to stay close to the core; follows from it.
 #[derive(Clone, Debug)]
-pub(crate) struct Lines {
+pub(crate) struct QueueIndex {
     /// A bit each, set where somebody waits or sits out: a tick passes over the rest. An object that has been left is
     /// dropped when it is next served.
     busy: Vec<u64>,
     users: Column<ObjectId, u8>,
 }
 
-impl Lines {
+impl QueueIndex {
     /// Those of a state.
     pub(crate) fn new(objects: &Column<ObjectId, ObjectState>) -> Self {
         let users = objects.iter().map(|it| it.uses.len() as u8).collect::<Vec<_>>().into();
@@ -52,7 +52,7 @@ impl Lines {
 pub(crate) fn join(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
     let since = cx.state.tick;
     cx.state.objects[object].queue.push(Waiter { agent, affordance, since });
-    cx.lines.note(object);
+    cx.queue_index.note(object);
     cx.state.agents.activity[agent] = Activity::Waiting(object, affordance);
     cx.state.agents.blocked[agent] = 0;
     if cx.state.objects[object].uses.len() >= cx.rules.plan.objects[object].kind.capacity() as usize {
@@ -80,7 +80,7 @@ pub(crate) fn give_up(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId
 pub(crate) fn lapse(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId, since: u64) {
     vacate(cx, agent, object);
     cx.state.objects[object].queue.push(Waiter { agent, affordance, since });
-    cx.lines.note(object);
+    cx.queue_index.note(object);
     cx.state.agents.activity[agent] = Activity::Waiting(object, affordance);
     cx.count(|counters| counters.queue_conflicts += 1);
     let waited = (cx.state.tick - since) as u32;
@@ -94,11 +94,11 @@ pub(crate) fn vacate(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId)
     let fair = cx.state.live_settings.queue_fairness;
     let it = &mut cx.state.objects[object];
     it.uses.retain(|user| *user != agent);
-    cx.lines.users[object] = it.uses.len() as u8;
+    cx.queue_index.users[object] = it.uses.len() as u8;
     if fair {
         it.cooldowns.retain(|cooldown| cooldown.agent != agent);
         it.cooldowns.push(Cooldown { agent, until });
-        cx.lines.note(object);
+        cx.queue_index.note(object);
     }
 }
 
@@ -112,14 +112,14 @@ pub(crate) fn forget(cx: &mut TickContext<'_>, agent: AgentId) {
 
 /// Gives every free object to the next in line, in the order of the plan.
 pub(crate) fn serve(cx: &mut TickContext<'_>) {
-    for word in 0..cx.lines.busy.len() {
-        let mut left = cx.lines.busy[word];
+    for word in 0..cx.queue_index.busy.len() {
+        let mut left = cx.queue_index.busy[word];
         while left != 0 {
             let object = ObjectId((word * 64) as u16 + left.trailing_zeros() as u16);
             left &= left - 1;
             serve_at(cx, object);
             if cx.state.objects[object].is_left() {
-                cx.lines.drop(object);
+                cx.queue_index.drop(object);
             }
         }
     }
@@ -136,7 +136,7 @@ fn serve_at(cx: &mut TickContext<'_>, object: ObjectId) {
         let Some(position) = next(cx, object) else { break };
         let waiter = cx.state.objects[object].queue.remove(position);
         cx.state.objects[object].uses.push(waiter.agent);
-        cx.lines.users[object] += 1;
+        cx.queue_index.users[object] += 1;
         cx.state.agents.activity[waiter.agent] =
             Activity::Holding(object, waiter.affordance, tick + HOLD_TICKS, waiter.since);
         ties::served(cx, waiter.agent, waiter.since, object);

@@ -27,7 +27,7 @@ use crate::tick_context::TickContext;
 
 /// What a day adds up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sums {
+pub struct DayTotals {
     /// Σ (1 − level)² over needs, residents and ticks; rounded down once a tick.
     pub deficits: Micro,
     /// Residents at the end of each tick.
@@ -54,14 +54,14 @@ pub struct Sums {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Score {
     /// Since the day began.
-    pub today: Sums,
+    pub today: DayTotals,
     /// Of the last whole day; all zero before there was one.
-    pub last: Sums,
+    pub last: DayTotals,
 }
 
 /// The terms of a day's score and what they come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Terms {
+pub struct ScoreTerms {
     /// Mean squared need deficit, in [0, 1].
     pub deficit: Micro,
     /// In [0, 1].
@@ -79,7 +79,7 @@ pub struct Terms {
 }
 
 /// A day's score; `None` when nobody lived here or no shift started. `day` is its length in ticks.
-pub fn terms(sums: &Sums, day: u64) -> Option<Terms> {
+pub fn terms(sums: &DayTotals, day: u64) -> Option<ScoreTerms> {
     if sums.resident_ticks == 0 || sums.scheduled_ticks == 0 {
         return None;
     }
@@ -94,11 +94,11 @@ pub fn terms(sums: &Sums, day: u64) -> Option<Terms> {
     let tenths = (Micro::ONE - deficit).scaled(4) + (attendance + wages + trust).scaled(2)
         - starvation.scaled(5)
         - exits.scaled(2);
-    Some(Terms { deficit, attendance, wages, trust, starvation, exits, total: Micro(tenths.0 / 10) })
+    Some(ScoreTerms { deficit, attendance, wages, trust, starvation, exits, total: Micro(tenths.0 / 10) })
 }
 
 /// The score of the last whole day; `None` before there was one.
-pub fn last(rules: &Rules, state: &State) -> Option<Terms> {
+pub fn last(rules: &Rules, state: &State) -> Option<ScoreTerms> {
     terms(&state.score.last, rules.day_length())
 }
 
@@ -142,7 +142,7 @@ fn close(cx: &mut TickContext<'_>) {
     let trust = agents.present.iter().map(|agent| two_highest(agents.ties[*agent].iter().map(|tie| tie.trust))).sum();
     let counters = cx.state.days.days[0];
     let today = std::mem::take(&mut cx.state.score.today);
-    cx.state.score.last = Sums {
+    cx.state.score.last = DayTotals {
         starvation_events: counters.starvation_events,
         involuntary_exits: counters.involuntary_exits,
         residents: cx.state.agents.present.len() as u32,
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     /// Two residents through a day of ten ticks, one of whom had to leave and whose place was free for half of it.
-    const DAY: Sums = Sums {
+    const DAY: DayTotals = DayTotals {
         deficits: Micro(9_000_000),
         resident_ticks: 15,
         scheduled_ticks: 8,
@@ -181,7 +181,7 @@ mod tests {
     fn a_days_score_by_hand() {
         // 9 ÷ (15 · 3) = 0.2; 6 ÷ 8; 0.1 ÷ 0.16; 0.9 ÷ 2; 3 ÷ 1.5; 1 ÷ 1.5.
         // 0.4 · 0.8 + 0.2 · (0.75 + 0.625 + 0.45) − 0.5 · 2 − 0.2 · 0.666666
-        let expected = Terms {
+        let expected = ScoreTerms {
             deficit: Micro(200_000),
             attendance: Micro(750_000),
             wages: Micro(625_000),
@@ -191,13 +191,13 @@ mod tests {
             total: Micro(-448_333),
         };
         assert_eq!(terms(&DAY, 10), Some(expected));
-        let calm = Sums { starvation_events: 0, involuntary_exits: 0, ..DAY };
+        let calm = DayTotals { starvation_events: 0, involuntary_exits: 0, ..DAY };
         assert_eq!(terms(&calm, 10).unwrap().total, Micro(685_000));
     }
 
     #[test]
     fn a_perfect_day_is_one_and_a_wasted_one_nothing() {
-        let perfect = Sums {
+        let perfect = DayTotals {
             deficits: Micro::ZERO,
             worked_ticks: 8,
             earned_wages: Micro(160_000),
@@ -207,7 +207,7 @@ mod tests {
             ..DAY
         };
         assert_eq!(terms(&perfect, 10).unwrap().total, Micro::ONE);
-        let wasted = Sums {
+        let wasted = DayTotals {
             deficits: Micro::whole(45),
             worked_ticks: 0,
             earned_wages: Micro::ZERO,
@@ -219,9 +219,9 @@ mod tests {
 
     #[test]
     fn without_residents_or_shifts_there_is_no_score() {
-        assert_eq!(terms(&Sums::default(), 10), None);
-        assert_eq!(terms(&Sums { resident_ticks: 0, ..DAY }, 10), None);
-        assert_eq!(terms(&Sums { scheduled_ticks: 0, scheduled_wages: Micro::ZERO, ..DAY }, 10), None);
+        assert_eq!(terms(&DayTotals::default(), 10), None);
+        assert_eq!(terms(&DayTotals { resident_ticks: 0, ..DAY }, 10), None);
+        assert_eq!(terms(&DayTotals { scheduled_ticks: 0, scheduled_wages: Micro::ZERO, ..DAY }, 10), None);
     }
 
     #[test]

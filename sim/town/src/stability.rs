@@ -47,12 +47,12 @@ pub struct Window {
     /// Green or red; `None` is inconclusive.
     pub green: Option<bool>,
     /// In the order of [`CHECKS`].
-    pub checks: [Reading; CHECK_COUNT],
+    pub checks: [CheckReading; CHECK_COUNT],
 }
 
 /// One check's figure, limit and verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reading {
+pub struct CheckReading {
     /// The figure; without meaning when there are too few samples.
     pub value: Micro,
     /// At most this much is fine.
@@ -63,7 +63,7 @@ pub struct Reading {
     pub required: u32,
 }
 
-impl Reading {
+impl CheckReading {
     /// Whether it holds; `None` with too few samples.
     pub fn holds(&self) -> Option<bool> {
         (self.samples >= self.required).then_some(self.value <= self.threshold)
@@ -77,7 +77,7 @@ pub struct CheckRow {
     /// `ratio`, `count`, `variance`, `ticks`.
     pub unit: &'static str,
     /// How it is read from the open window.
-    pub read: fn(&Rules, &State) -> Reading,
+    pub read: fn(&Rules, &State) -> CheckReading,
 }
 
 /// Number of checks.
@@ -93,7 +93,7 @@ pub static CHECKS: [CheckRow; CHECK_COUNT] = [
 ];
 
 /// Every check as it stands.
-pub fn read(rules: &Rules, state: &State) -> [Reading; CHECK_COUNT] {
+pub fn read(rules: &Rules, state: &State) -> [CheckReading; CHECK_COUNT] {
     std::array::from_fn(|check| (CHECKS[check].read)(rules, state))
 }
 
@@ -104,10 +104,10 @@ pub fn lateness_baseline(rules: &Rules, state: &State) -> Micro {
     mean.max(rules.config.stability.lateness.baseline_floor)
 }
 
-fn lateness(rules: &Rules, state: &State) -> Reading {
+fn lateness(rules: &Rules, state: &State) -> CheckReading {
     let counters = &state.stability.counters;
     let limit = rules.config.stability.lateness.max_ratio_to_baseline;
-    Reading {
+    CheckReading {
         value: Micro::ratio(i64::from(counters.late_shifts), i64::from(counters.shifts)),
         threshold: lateness_baseline(rules, state).times(limit),
         samples: counters.shifts,
@@ -115,8 +115,8 @@ fn lateness(rules: &Rules, state: &State) -> Reading {
     }
 }
 
-fn starvation(rules: &Rules, state: &State) -> Reading {
-    Reading {
+fn starvation(rules: &Rules, state: &State) -> CheckReading {
+    CheckReading {
         value: Micro::whole(i64::from(state.stability.counters.starvation_events)),
         threshold: Micro::whole(i64::from(rules.config.stability.starvation.max_incidents)),
         samples: 1,
@@ -124,9 +124,9 @@ fn starvation(rules: &Rules, state: &State) -> Reading {
     }
 }
 
-fn switching(rules: &Rules, state: &State) -> Reading {
+fn switching(rules: &Rules, state: &State) -> CheckReading {
     let counters = &state.stability.counters;
-    Reading {
+    CheckReading {
         value: Micro::ratio(i64::from(counters.switches), i64::from(counters.decisions)),
         threshold: rules.config.stability.option_thrash.max_switch_rate,
         samples: counters.decisions,
@@ -134,12 +134,12 @@ fn switching(rules: &Rules, state: &State) -> Reading {
     }
 }
 
-fn variance(rules: &Rules, state: &State) -> Reading {
+fn variance(rules: &Rules, state: &State) -> CheckReading {
     let returns = &state.stability.returns;
     let count = returns.len() as i64;
     let mean = Micro(returns.iter().map(|value| value.0).sum::<i64>() / count.max(1));
     let squares: Micro = returns.iter().map(|value| (*value - mean).times(*value - mean)).sum();
-    Reading {
+    CheckReading {
         value: Micro(squares.0 / count.max(1)),
         threshold: rules.config.stability.reward_variance.max_variance,
         samples: returns.len() as u32,
@@ -148,9 +148,9 @@ fn variance(rules: &Rules, state: &State) -> Reading {
 }
 
 /// Queues given up or lapsed, against those served.
-fn fairness(_rules: &Rules, state: &State) -> Reading {
+fn fairness(_rules: &Rules, state: &State) -> CheckReading {
     let counters = &state.stability.counters;
-    Reading {
+    CheckReading {
         value: Micro::ratio(i64::from(counters.queue_conflicts), i64::from(counters.served)),
         threshold: Micro(500_000),
         samples: counters.served,

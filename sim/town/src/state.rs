@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::employment::Employment;
 use crate::fixed_point::Micro;
 use crate::ids::{AffordanceId, AgentId, Column, JobId, ObjectId, PlaceId, ResidentId, Tile};
-use crate::kpi::Days;
+use crate::kpi::DailyCounters;
 use crate::lifecycle::Lifecycle;
 use crate::needs::NEED_COUNT;
 use crate::options::OptionKind;
@@ -41,7 +41,7 @@ pub struct State {
     /// Shocks under way.
     pub perturbations: Perturbations,
     /// Counters by day, for the KPIs.
-    pub days: Days,
+    pub days: DailyCounters,
     /// What the town score is made of.
     pub score: Score,
     /// Stability windows.

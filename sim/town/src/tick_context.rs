@@ -2,11 +2,11 @@
 //!
 //! Knows nobody's room. What is kept beside the state follows from it and is never in it.
 
-use crate::crowd::Crowd;
 use crate::events::{Event, EventKind};
 use crate::ids::{AgentId, ResidentId};
 use crate::kpi::Counters;
-use crate::queues::Lines;
+use crate::occupancy::Occupancy;
+use crate::queues::QueueIndex;
 use crate::rewards::TickRewards;
 use crate::rules::Rules;
 use crate::state::State;
@@ -16,9 +16,9 @@ pub(crate) struct TickContext<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) state: &'a mut State,
     /// How many residents stand on a tile; follows from `agents.tile`.
-    pub(crate) crowd: &'a mut Crowd,
+    pub(crate) occupancy: &'a mut Occupancy,
     /// Where somebody waits, and how many use what; follows from `objects`.
-    pub(crate) lines: &'a mut Lines,
+    pub(crate) queue_index: &'a mut QueueIndex,
     /// What the tick is worth to each.
     pub(crate) rewarded: &'a mut TickRewards,
     pub(crate) events: &'a mut Vec<Event>,

@@ -10,7 +10,7 @@ use crate::counter_rng::{self, Purpose, Stream};
 use crate::events::EventKind;
 use crate::fixed_point::Micro;
 use crate::ids::{AgentId, ObjectId};
-use crate::people::{Personality, personality};
+use crate::personality::{Personality, personality};
 use crate::plan::ObjectKind;
 use crate::rules::Rules;
 use crate::state::{Activity, State};

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::activity::{self, Decider};
 use crate::command::{self, Command, Refusal};
-use crate::crowd::Crowd;
 use crate::events::Event;
 use crate::fixed_point::Micro;
 use crate::ids::AgentId;
+use crate::occupancy::Occupancy;
 use crate::options::OptionKind;
-use crate::queues::Lines;
+use crate::queues::QueueIndex;
 use crate::rewards::{Departure, TickRewards};
 use crate::rules::Rules;
 use crate::state::{Agents, LiveSettings, ObjectState, State};
@@ -27,8 +27,8 @@ pub trait Policy {
 pub struct Town {
     rules: Arc<Rules>,
     state: State,
-    crowd: Crowd,
-    lines: Lines,
+    occupancy: Occupancy,
+    queue_index: QueueIndex,
     rewarded: TickRewards,
     events: Vec<Event>,
     deciders: Vec<Decider>,
@@ -57,7 +57,7 @@ impl Town {
             employment: crate::employment::Employment::default(),
             lifecycle: lifecycle::start(slots),
             perturbations: perturbations::start(&rules),
-            days: crate::kpi::Days { begun: 1, ..crate::kpi::Days::default() },
+            days: crate::kpi::DailyCounters { begun: 1, ..crate::kpi::DailyCounters::default() },
             score: score::Score::default(),
             stability: stability::Stability::default(),
             rewards: rewards::Rewards::default(),
@@ -117,24 +117,24 @@ impl Town {
 
     fn around(rules: Arc<Rules>, mut state: State) -> Self {
         reserve(&rules, &mut state);
-        let mut crowd = Crowd::new(&rules.plan);
+        let mut occupancy = Occupancy::new(&rules.plan);
         for agent in &state.agents.present {
-            crowd.enter(state.agents.tile[*agent]);
+            occupancy.enter(state.agents.tile[*agent]);
         }
-        let lines = Lines::new(&state.objects);
+        let queue_index = QueueIndex::new(&state.objects);
         let slots = state.agents.tile.len();
         let (events, deciders, choices) =
             (Vec::with_capacity(slots * 8), Vec::with_capacity(slots), Vec::with_capacity(slots));
         let rewarded = TickRewards::with_slots(slots);
-        Self { rules, state, crowd, lines, rewarded, events, deciders, choices }
+        Self { rules, state, occupancy, queue_index, rewarded, events, deciders, choices }
     }
 
     pub(crate) fn cx(&mut self) -> TickContext<'_> {
         TickContext {
             rules: &self.rules,
             state: &mut self.state,
-            crowd: &mut self.crowd,
-            lines: &mut self.lines,
+            occupancy: &mut self.occupancy,
+            queue_index: &mut self.queue_index,
             rewarded: &mut self.rewarded,
             events: &mut self.events,
         }
@@ -244,13 +244,13 @@ impl Town {
     }
 
     /// How many residents stand on each tile.
-    pub(crate) fn crowd(&self) -> &Crowd {
-        &self.crowd
+    pub(crate) fn occupancy(&self) -> &Occupancy {
+        &self.occupancy
     }
 
     /// Where somebody waits, and how many use what.
-    pub(crate) fn lines(&self) -> &Lines {
-        &self.lines
+    pub(crate) fn queue_index(&self) -> &QueueIndex {
+        &self.queue_index
     }
 
     /// Ticks since the town began.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
-use townlet_town::config::import::{Fate, Finding, Imported, import as read};
+use townlet_town::config::import::{Imported, ImportedKey, KeyOutcome, import as read};
 
 use crate::cli::{config_sources, output};
 use townlet_shard::home;
@@ -56,17 +56,17 @@ fn beside(out: &Path) -> PathBuf {
     out.with_file_name(format!("{stem}.perturbations.yaml"))
 }
 
-fn words(fate: &Fate) -> String {
+fn words(fate: &KeyOutcome) -> String {
     match fate {
-        Fate::Kept => String::new(),
-        Fate::Moved { to, note } if note.is_empty() => to.clone(),
-        Fate::Moved { to, note } => format!("{to}: {note}"),
-        Fate::Dropped { why } => why.clone(),
-        Fate::Refused { why } => format!("{why}; the default stands"),
+        KeyOutcome::Kept => String::new(),
+        KeyOutcome::Moved { to, note } if note.is_empty() => to.clone(),
+        KeyOutcome::Moved { to, note } => format!("{to}: {note}"),
+        KeyOutcome::Dropped { why } => why.clone(),
+        KeyOutcome::Refused { why } => format!("{why}; the default stands"),
     }
 }
 
-fn report(findings: &[Finding], line: &mut dyn FnMut(&str)) {
+fn report(findings: &[ImportedKey], line: &mut dyn FnMut(&str)) {
     let mut rows = vec![["line", "key", "fate", "what became of it"].map(String::from)];
     rows.extend(
         findings.iter().map(|it| [it.line.to_string(), it.key.clone(), it.fate.word().into(), words(&it.fate)]),
@@ -86,9 +86,9 @@ fn report(findings: &[Finding], line: &mut dyn FnMut(&str)) {
 fn machine(imported: &Imported, written: &[String]) -> Value {
     let findings = imported.findings.iter().map(|it| {
         let to = match &it.fate {
-            Fate::Kept => Some(&it.key),
-            Fate::Moved { to, .. } => Some(to),
-            Fate::Dropped { .. } | Fate::Refused { .. } => None,
+            KeyOutcome::Kept => Some(&it.key),
+            KeyOutcome::Moved { to, .. } => Some(to),
+            KeyOutcome::Dropped { .. } | KeyOutcome::Refused { .. } => None,
         };
         json!({ "key": it.key, "line": it.line, "fate": it.fate.word(), "to": to, "words": words(&it.fate) })
     });

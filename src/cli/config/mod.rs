@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use serde_json::json;
 use townlet_town::Rules;
-use townlet_town::config::{self, Config, Layer, Layers, Loaded};
+use townlet_town::config::{self, Config, Layer, Layers, LoadedConfig};
 
 use super::{ConfigArgs, config_sources, output, policy};
 use import::import;
@@ -123,7 +123,7 @@ fn check(file: &Path, json: bool) -> Result<ExitCode> {
     }
 }
 
-fn show(loaded: &Loaded, changed: bool, json: bool) -> Result<()> {
+fn show(loaded: &LoadedConfig, changed: bool, json: bool) -> Result<()> {
     let settings = loaded.settings.iter().filter(|shown| !changed || shown.layer != Layer::Default);
     if json {
         let rows = settings.map(|shown| {

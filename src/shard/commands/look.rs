@@ -142,14 +142,14 @@ fn affordance_status(look: &Look<'_>, _: &Args) -> Reply {
             let affordance = &rules.affordances[*what];
             let why = works(rules, state, *object, affordance)
                 .or((affordance.takes_stock > state.objects[*object].stock)
-                    .then_some(townlet_town::options::Why::NoStock));
+                    .then_some(townlet_town::options::MaskReason::NoStock));
             rows.push(json!({
                 "affordance": affordance.id,
                 "option": option.1,
                 "object": rules.plan.objects[*object].name,
                 "duration": affordance.duration,
                 "usable": why.is_none(),
-                "why_not": why.map(townlet_town::options::Why::words),
+                "why_not": why.map(townlet_town::options::MaskReason::words),
             }));
         }
     }

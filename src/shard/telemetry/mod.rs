@@ -16,9 +16,9 @@ use std::sync::Arc;
 use townlet_town::affordances::ITEMS;
 use townlet_town::fixed_point::Micro;
 use townlet_town::kpi::{self, Target};
-use townlet_town::perturbations::{self, ARRANGED_MEET, BLACKOUT, Hold, OUTAGE, PERTURBATIONS};
+use townlet_town::perturbations::{self, ARRANGED_MEET, BLACKOUT, OUTAGE, PERTURBATIONS, StartBlock};
 use townlet_town::rewards::ITEM_NAMES;
-use townlet_town::stability::{self, CHECKS, Reading};
+use townlet_town::stability::{self, CHECKS, CheckReading};
 use townlet_town::state::State;
 use townlet_town::{AgentId, Rules, Town, employment, names};
 
@@ -210,7 +210,7 @@ pub(super) fn perturbations(rules: &Rules, state: &State) -> Vec<Perturbation> {
         row(event_rule(it.event), Some(it.event), "pending", it.at, None, detail)
     });
     let cooling = (0..rules.perturbation_events.len() as u16).filter_map(|event| {
-        let hold @ Hold::Cooldown(until) = perturbations::hold(rules, state, event)? else { return None };
+        let hold @ StartBlock::Cooldown(until) = perturbations::hold(rules, state, event)? else { return None };
         let began = perturbations.last_of[event as usize].unwrap_or_default();
         Some(row(event_rule(event), Some(event), "cooldown", began, Some(until), hold.words().to_owned()))
     });
@@ -275,7 +275,7 @@ fn target(target: Target, unit: &str) -> String {
 }
 
 fn stability(rules: &Rules, state: &State) -> Stability {
-    let checks = |readings: &[Reading]| {
+    let checks = |readings: &[CheckReading]| {
         CHECKS
             .iter()
             .zip(readings)

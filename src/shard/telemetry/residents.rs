@@ -8,7 +8,7 @@ use townlet_town::fixed_point::Micro;
 use townlet_town::names;
 use townlet_town::needs::NEEDS;
 use townlet_town::options::{OPTIONS, OptionKind, reasons};
-use townlet_town::people::{self, TRAITS};
+use townlet_town::personality::{self, TRAITS};
 use townlet_town::state::{Activity, ShiftState, State};
 use townlet_town::{AgentId, Rules, Town};
 
@@ -101,7 +101,7 @@ fn top_options(weighed: &LastDecision) -> Vec<TopOption> {
 
 /// A resident's traits.
 pub(crate) fn personality(state: &State, agent: AgentId) -> Vec<Trait> {
-    let values = people::personality(state.agents.resident[agent]).all();
+    let values = personality::personality(state.agents.resident[agent]).all();
     TRAITS.iter().zip(values).map(|(name, value)| Trait { name: (*name).into(), value: value.to_f64() }).collect()
 }
 

@@ -11,8 +11,8 @@ pub mod stats;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use townlet_town::kpi::{self, Counters, KPIS, Reading};
-use townlet_town::score::{self, Terms};
+use townlet_town::kpi::{self, Counters, KPIS, KpiReading};
+use townlet_town::score::{self, ScoreTerms};
 use townlet_town::{Policy, Rules, Town};
 
 use invariant_monitor::{Fault, Watch};
@@ -32,11 +32,11 @@ pub struct Span {
 #[derive(Clone, Copy)]
 pub struct Day {
     /// The day's score with its terms; `None` when it has none.
-    pub score: Option<Terms>,
+    pub score: Option<ScoreTerms>,
     /// What was counted over the day.
     pub counters: Counters,
     /// Every KPI with its verdict, in the order of [`KPIS`].
-    pub kpis: [Reading; KPIS.len()],
+    pub kpis: [KpiReading; KPIS.len()],
 }
 
 /// What came of one town.

@@ -3,7 +3,7 @@
 //! Goes by the table of rows alone; what a row means is not known here.
 
 use townlet_town::Town;
-use townlet_town::observations::{Layout, ROWS, VARIANTS, layout};
+use townlet_town::observations::{FEATURES, Layout, VARIANTS, layout};
 
 use crate::{Held, hold};
 
@@ -32,7 +32,7 @@ impl ObservationCheck {
     /// What two variants both say they say alike, bit by bit.
     fn alike(&self, people: usize) -> Held {
         let all = || VARIANTS.iter().map(|row| layout(row.0)).zip(&self.seen);
-        for row in &ROWS {
+        for row in &FEATURES {
             let mut shown = all().filter_map(|(layout, seen)| Some((layout, seen, layout.place(row.name)?.offset)));
             let Some((first, told, from)) = shown.next() else { continue };
             for (other, seen, at) in shown {

@@ -2,7 +2,7 @@
 //!
 //! Dry run and execution are one procedure. Who may send a command is not this room's business. Rule: "Command table".
 
-mod perturbation_commands;
+mod perturbation;
 
 use serde::{Deserialize, Serialize};
 
@@ -381,13 +381,11 @@ fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String
             }
             Ok(format!("newcomers arrive {least} to {most} ticks after an exit."))
         }
-        Command::Perturb { kind, on } => perturbation_commands::utility(cx, kind, on, dry),
-        Command::Trigger { event, duration, magnitude } => {
-            perturbation_commands::trigger(cx, event, duration, magnitude, dry)
-        }
-        Command::Cancel { event } => perturbation_commands::cancel(cx, event, dry),
-        Command::Perturbations(on) => Ok(perturbation_commands::switch(cx, on, dry)),
-        Command::ArrangeMeet { who, other, place } => perturbation_commands::meet(cx, [who, other], place, dry),
+        Command::Perturb { kind, on } => perturbation::utility(cx, kind, on, dry),
+        Command::Trigger { event, duration, magnitude } => perturbation::trigger(cx, event, duration, magnitude, dry),
+        Command::Cancel { event } => perturbation::cancel(cx, event, dry),
+        Command::Perturbations(on) => Ok(perturbation::switch(cx, on, dry)),
+        Command::ArrangeMeet { who, other, place } => perturbation::meet(cx, [who, other], place, dry),
         Command::QueueFairness(on) => {
             if !dry {
                 cx.state.live_settings.queue_fairness = on;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::tree::{Layer, Place, Source};
+use super::yaml_tree::{Layer, Place, Source};
 
 /// Blocks shown before the rest is only counted, so that a message fits a screen.
 const SHOWN: usize = 4;

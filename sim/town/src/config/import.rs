@@ -6,16 +6,16 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::describe::row;
 use super::error::{ConfigError, ConfigErrors};
 use super::load::{Layers, load};
-use super::perturbation::PerturbationFile;
-use super::tree::{Entry, Layer, Node, Source, Value, parse};
+use super::perturbation_file::PerturbationFile;
+use super::reference::row;
+use super::yaml_tree::{Entry, Layer, Node, Source, Value, parse};
 use crate::fixed_point::Micro;
 
 /// What became of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum KeyOutcome {
     /// It means the same here.
     Kept,
     /// It stands elsewhere, or is written in another way.
@@ -37,7 +37,7 @@ pub enum Fate {
     },
 }
 
-impl Fate {
+impl KeyOutcome {
     /// In a word: `kept`, `moved`, `dropped`, `refused`.
     pub const fn word(&self) -> &'static str {
         match self {
@@ -51,20 +51,20 @@ impl Fate {
 
 /// One key of the original file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct ImportedKey {
     /// Such as `rewards.decay_rates.hunger`.
     pub key: String,
     /// Its line in the original file; 0 when that is not known.
     pub line: usize,
     /// What became of it.
-    pub fate: Fate,
+    pub fate: KeyOutcome,
 }
 
 /// An original file, read.
 #[derive(Clone, Debug)]
 pub struct Imported {
     /// Every key, in the order of the file.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<ImportedKey>,
     /// A file of this program; it has been loaded and holds.
     pub config: String,
     /// A perturbation file for it, when the original named events.
@@ -79,7 +79,7 @@ enum Rule {
     /// Gone, for this reason.
     Gone(&'static str),
     /// By a function of their own.
-    By(fn(&str, &Value, &mut Vec<(String, Value)>) -> Fate),
+    By(fn(&str, &Value, &mut Vec<(String, Value)>) -> KeyOutcome),
     /// To the perturbation file, under the same name.
     Events,
 }
@@ -164,24 +164,24 @@ fn without(value: &Value, names: &[(&str, &str)]) -> Value {
     }
 }
 
-fn moved(to: &str, note: &str) -> Fate {
-    Fate::Moved { to: to.to_owned(), note: note.to_owned() }
+fn moved(to: &str, note: &str) -> KeyOutcome {
+    KeyOutcome::Moved { to: to.to_owned(), note: note.to_owned() }
 }
 
-fn refused(why: impl Into<String>) -> Fate {
-    Fate::Refused { why: why.into() }
+fn refused(why: impl Into<String>) -> KeyOutcome {
+    KeyOutcome::Refused { why: why.into() }
 }
 
 /// Identities have fewer letters here.
-fn identity(key: &str, value: &Value, out: &mut Vec<(String, Value)>) -> Fate {
+fn identity(key: &str, value: &Value, out: &mut Vec<(String, Value)>) -> KeyOutcome {
     let Value::Text(text) = value else { return refused("an identity is text") };
     let allowed = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_-".contains(letter);
     let name: String = text.to_lowercase().chars().map(|letter| if allowed(letter) { letter } else { '-' }).collect();
     out.push((key.to_owned(), Value::Text(name.clone())));
-    if name == *text { Fate::Kept } else { moved(key, &format!("written `{name}`")) }
+    if name == *text { KeyOutcome::Kept } else { moved(key, &format!("written `{name}`")) }
 }
 
-fn decay(key: &str, value: &Value, out: &mut Vec<(String, Value)>) -> Fate {
+fn decay(key: &str, value: &Value, out: &mut Vec<(String, Value)>) -> KeyOutcome {
     let need = key.rsplit('.').next().unwrap_or_default();
     match value.decimal() {
         Some(rate) if rate <= FASTEST_DECAY => {
@@ -196,14 +196,14 @@ fn decay(key: &str, value: &Value, out: &mut Vec<(String, Value)>) -> Fate {
     }
 }
 
-fn spawn_delay(_: &str, value: &Value, out: &mut Vec<(String, Value)>) -> Fate {
+fn spawn_delay(_: &str, value: &Value, out: &mut Vec<(String, Value)>) -> KeyOutcome {
     let to = "lifecycle.spawn_delay_ticks";
     out.push((to.to_owned(), Value::List(vec![Node::bare(value.clone()), Node::bare(value.clone())])));
     moved(to, "the same least and most")
 }
 
 /// The original's day had 1,440 ticks, 60 an hour.
-fn rivalry_decay(_: &str, value: &Value, out: &mut Vec<(String, Value)>) -> Fate {
+fn rivalry_decay(_: &str, value: &Value, out: &mut Vec<(String, Value)>) -> KeyOutcome {
     let Some(rate) = value.decimal() else { return refused("a rate is a number") };
     let to = "conflict.rivalry.decay_per_hour";
     let hourly = Micro(rate.0.saturating_mul(60).min(Micro::ONE.0));
@@ -212,7 +212,7 @@ fn rivalry_decay(_: &str, value: &Value, out: &mut Vec<(String, Value)>) -> Fate
 }
 
 /// A job needs a site here, and has its tile from the plan.
-fn job(key: &str, value: &Value, out: &mut Vec<(String, Value)>) -> Fate {
+fn job(key: &str, value: &Value, out: &mut Vec<(String, Value)>) -> KeyOutcome {
     let Value::Map(entries) = value else { return refused("a job is a map of settings") };
     let name = key.rsplit('.').next().unwrap_or_default();
     let site = SITES.iter().find(|row| row.0 == name).map_or("office", |row| row.1);
@@ -251,7 +251,7 @@ fn rule(path: &str) -> Option<Rule> {
 /// What is gathered while a file is walked.
 #[derive(Default)]
 struct Walk {
-    findings: Vec<Finding>,
+    findings: Vec<ImportedKey>,
     /// Settings of ours, with the finding they come from.
     settings: Vec<(usize, String, Value)>,
     /// Entries of the perturbation file, likewise.
@@ -277,7 +277,7 @@ impl Walk {
                 out.push((to.to_owned(), node.value.clone()));
                 moved(to, "")
             }
-            Some(Rule::Gone(why)) => Fate::Dropped { why: why.to_owned() },
+            Some(Rule::Gone(why)) => KeyOutcome::Dropped { why: why.to_owned() },
             Some(Rule::By(change)) => change(path, &node.value, &mut out),
             Some(Rule::Events) => {
                 let name = path.trim_start_matches("perturbations.").to_owned();
@@ -286,12 +286,12 @@ impl Walk {
             }
             None if row(path).is_some() => {
                 out.push((path.to_owned(), node.value.clone()));
-                Fate::Kept
+                KeyOutcome::Kept
             }
-            None => Fate::Dropped { why: unknown(path) },
+            None => KeyOutcome::Dropped { why: unknown(path) },
         };
         self.settings.extend(out.into_iter().map(|(key, value)| (at, key, value)));
-        self.findings.push(Finding { key: path.to_owned(), line, fate });
+        self.findings.push(ImportedKey { key: path.to_owned(), line, fate });
         let extras: &[(&str, &str)] = match rule {
             Some(Rule::Events) => &EVENT_EXTRAS,
             _ if fits("jobs.*", path) => &JOB_EXTRAS,
@@ -300,8 +300,8 @@ impl Walk {
         for Entry { name, place, .. } in node.entries().unwrap_or_default() {
             if let Some((_, why)) = extras.iter().find(|extra| extra.0 == name) {
                 let (key, line) = (format!("{path}.{name}"), place.as_ref().map_or(0, |place| place.line));
-                let fate = Fate::Dropped { why: (*why).to_owned() };
-                self.findings.push(Finding { key, line, fate });
+                let fate = KeyOutcome::Dropped { why: (*why).to_owned() };
+                self.findings.push(ImportedKey { key, line, fate });
             }
         }
     }
@@ -324,8 +324,8 @@ fn about(error: &ConfigError, key: &str) -> bool {
 }
 
 fn unknown(path: &str) -> String {
-    let keys = super::describe::rows();
-    match super::check::nearest(path, keys.iter().map(|row| row.key.as_str())) {
+    let keys = super::reference::rows();
+    match super::validate::nearest(path, keys.iter().map(|row| row.key.as_str())) {
         Some(near) => format!("neither program has such a setting; the nearest here is `{near}`"),
         None => "neither program has such a setting".to_owned(),
     }
@@ -467,7 +467,7 @@ fn block(node: &Node, depth: usize, text: &mut String) {
 mod tests {
     use super::*;
 
-    fn fate(imported: &Imported, key: &str) -> Fate {
+    fn fate(imported: &Imported, key: &str) -> KeyOutcome {
         imported.findings.iter().find(|it| it.key == key).unwrap_or_else(|| panic!("{key} is told of")).fate.clone()
     }
 
@@ -490,12 +490,16 @@ mod tests {
                     world: { weather_seed: 1, grid_size: [48, 48] }\nlifecycle: { respawn_delay_ticks: 9 }\nwrld: { x: 1 }\n";
         let imported = import("old.yaml", text, "events.yaml").unwrap();
         assert_eq!(fate(&imported, "config_id"), moved("config_id", "written `v1-3`"));
-        assert!(matches!(fate(&imported, "rewards.decay_rates.hunger"), Fate::Refused { .. }));
+        assert!(matches!(fate(&imported, "rewards.decay_rates.hunger"), KeyOutcome::Refused { .. }));
         assert_eq!(fate(&imported, "rewards.decay_rates.energy"), moved("needs.decay_rates.energy", ""));
-        assert_eq!(fate(&imported, "rewards.wage_rate"), Fate::Kept);
-        assert!(matches!(fate(&imported, "rewards.punctuality_bonus"), Fate::Refused { why } if why.contains("0.1")));
-        assert!(matches!(fate(&imported, "world.weather_seed"), Fate::Dropped { why } if why.contains("weather")));
-        assert!(matches!(fate(&imported, "wrld.x"), Fate::Dropped { why } if why.contains("neither")));
+        assert_eq!(fate(&imported, "rewards.wage_rate"), KeyOutcome::Kept);
+        assert!(
+            matches!(fate(&imported, "rewards.punctuality_bonus"), KeyOutcome::Refused { why } if why.contains("0.1"))
+        );
+        assert!(
+            matches!(fate(&imported, "world.weather_seed"), KeyOutcome::Dropped { why } if why.contains("weather"))
+        );
+        assert!(matches!(fate(&imported, "wrld.x"), KeyOutcome::Dropped { why } if why.contains("neither")));
         assert_eq!(imported.findings.iter().find(|it| it.key == "rewards.wage_rate").unwrap().line, 4);
         assert!(imported.config.contains("spawn_delay_ticks: [9, 9]") && !imported.config.contains("weather"));
     }
@@ -504,8 +508,8 @@ mod tests {
     fn events_become_a_file_of_their_own() {
         let text = "perturbations:\n  max_concurrent_events: 2\n  events:\n    blackout: { kind: blackout, prob_per_day: 0.1, cooldown_ticks: 9, duration: [5, 9] }\n    storm: { kind: storm, prob_per_day: 0.1 }\n";
         let imported = import("old.yaml", text, "events.yaml").unwrap();
-        assert!(matches!(fate(&imported, "perturbations.events.blackout"), Fate::Moved { .. }));
-        assert!(matches!(fate(&imported, "perturbations.events.storm"), Fate::Refused { .. }));
+        assert!(matches!(fate(&imported, "perturbations.events.blackout"), KeyOutcome::Moved { .. }));
+        assert!(matches!(fate(&imported, "perturbations.events.storm"), KeyOutcome::Refused { .. }));
         let events = imported.perturbations.expect("there are events");
         assert!(
             events.contains("blackout") && !events.contains("storm") && events.contains("max_concurrent_events: 2")

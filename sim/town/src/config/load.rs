@@ -8,12 +8,12 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-use super::check::{check, join, nearest, settings};
-use super::cross;
+use super::cross_checks;
 use super::error::{ConfigError, ConfigErrors};
-use super::form::{Form, Shape};
-use super::sections::Config;
-use super::tree::{Entry, Layer, Node, Source, Value, parse, unreadable};
+use super::schema::{ConfigValue, Shape};
+use super::town_settings::Config;
+use super::validate::{check, join, nearest, settings};
+use super::yaml_tree::{Entry, Layer, Node, Source, Value, parse, unreadable};
 use crate::fixed_point::Micro;
 
 /// The embedded default: complete, commented, the only place where default values stand.
@@ -34,18 +34,18 @@ pub struct Layers {
 
 /// A configuration that holds.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// The settings.
     pub config: Config,
     /// Every setting with its value and where it comes from, in the order of the default file.
-    pub settings: Vec<Shown>,
+    pub settings: Vec<EffectiveSetting>,
     /// What is allowed and yet worth a second look.
     pub warnings: Vec<String>,
 }
 
 /// A setting as `config show` lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct EffectiveSetting {
     /// `employment.grace_ticks`.
     pub key: String,
     /// The value, as it would stand in a file.
@@ -57,7 +57,7 @@ pub struct Shown {
 }
 
 /// Lays the texts over the default and checks the result. Refuses with everything that is wrong.
-pub fn load(layers: &Layers) -> Result<Loaded, ConfigErrors> {
+pub fn load(layers: &Layers) -> Result<LoadedConfig, ConfigErrors> {
     let shape = Config::shape();
     let mut errors = Vec::new();
     let default = source(Layer::Default, "default.yaml", DEFAULT);
@@ -128,7 +128,7 @@ impl<'de> Deserialize<'de> for Decimal {
 }
 
 /// Reads a whole file of a shape that `section!` made.
-pub(crate) fn parse_form<T: Form>(file_name: &str, text: &str) -> Result<(T, Node), ConfigErrors> {
+pub(crate) fn parse_form<T: ConfigValue>(file_name: &str, text: &str) -> Result<(T, Node), ConfigErrors> {
     let source = source(Layer::File, file_name, text);
     let node = parse_map(&source)?;
     let mut errors = check(&node, &T::shape(), true);
@@ -186,7 +186,7 @@ impl Config {
 }
 
 /// Every setting of a form with its value, in the order of its shape.
-pub(crate) fn leaves_of<T: Form>(form: &T) -> Vec<(String, Value)> {
+pub(crate) fn leaves_of<T: ConfigValue>(form: &T) -> Vec<(String, Value)> {
     let root = Node::bare(form.write());
     leaves(&root, &T::shape()).into_iter().map(|(key, node)| (key, node.value.clone())).collect()
 }
@@ -221,11 +221,11 @@ fn parse_map(source: &Arc<Source>) -> Result<Node, ConfigErrors> {
 }
 
 /// Checks the laid-together tree and reads it.
-fn finish(mut root: Node, shape: &Shape) -> Result<Loaded, ConfigErrors> {
+fn finish(mut root: Node, shape: &Shape) -> Result<LoadedConfig, ConfigErrors> {
     give_jobs_a_wage(&mut root);
     let errors = check(&root, shape, true);
     let config = Config::read(&root).filter(|_| errors.is_empty()).ok_or_else(|| incomplete(errors))?;
-    let (errors, warnings) = cross::check(&config, &root);
+    let (errors, warnings) = cross_checks::check(&config, &root);
     if !errors.is_empty() {
         return Err(ConfigErrors(errors));
     }
@@ -234,10 +234,10 @@ fn finish(mut root: Node, shape: &Shape) -> Result<Loaded, ConfigErrors> {
             Some(place) => (place.source.layer, place.to_string()),
             None => (Layer::Default, "default".to_owned()),
         };
-        Shown { key, value: value.to_string(), layer, origin }
+        EffectiveSetting { key, value: value.to_string(), layer, origin }
     });
     let settings = settings.collect();
-    Ok(Loaded { config, settings, warnings })
+    Ok(LoadedConfig { config, settings, warnings })
 }
 
 fn incomplete(mut errors: Vec<ConfigError>) -> ConfigErrors {

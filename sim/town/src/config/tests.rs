@@ -102,14 +102,14 @@ harbour.yaml:3:20: rewards.clip.clip_per_tick is 3, out of range
 
 #[test]
 fn every_range_of_the_table_holds_at_both_ends() {
-    for row in rows().into_iter().filter(|row| !row.key.contains('*') && row.kind != Kind::Text) {
-        let outside = match row.rule.limit {
-            Limit::Whole(low, high) => [i128::from(low) - 1, i128::from(high) + 1].map(|value| value.to_string()),
-            Limit::Decimal(low, high) => [low - Micro(1), high + Micro(1)].map(|value| value.to_string()),
-            Limit::Free | Limit::Text(_) => continue,
+    for row in rows().into_iter().filter(|row| !row.key.contains('*') && row.kind != ValueKind::Text) {
+        let outside = match row.constraint.limit {
+            ValueRange::Whole(low, high) => [i128::from(low) - 1, i128::from(high) + 1].map(|value| value.to_string()),
+            ValueRange::Decimal(low, high) => [low - Micro(1), high + Micro(1)].map(|value| value.to_string()),
+            ValueRange::Free | ValueRange::Text(_) => continue,
         };
         for value in outside {
-            let value = if matches!(row.kind, Kind::Pair(_)) { format!("[{value}, {value}]") } else { value };
+            let value = if matches!(row.kind, ValueKind::Pair(_)) { format!("[{value}, {value}]") } else { value };
             let error = load(&flag(&row.key, &value)).expect_err(&row.key);
             assert_eq!((error.0[0].key.as_str(), error.0.len()), (row.key.as_str(), 1), "{error}");
             assert!(error.0[0].problem.ends_with("out of range"), "{error}");

@@ -1,11 +1,11 @@
 //! What a policy sees of the town: three layouts made from one table of rows, written in place.
 //!
 //! Owns where each value stands and what it may be; `f32` begins here and nothing here is read back by the town. Must not
-//! know who looks. Every variant takes its rows from [`rows::ROWS`], so what two variants both say they say alike. Rule:
+//! know who looks. Every variant takes its rows from [`features::FEATURES`], so what two variants both say they say alike. Rule:
 //! "Observations".
 
-mod map;
-mod rows;
+mod features;
+mod map_features;
 mod social_features;
 mod static_features;
 mod tile_mask;
@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
-pub use rows::ROWS;
+pub use features::FEATURES;
 pub(crate) use static_features::StaticFeatures;
 pub use static_features::TARGETS;
 pub(crate) use tile_mask::TileMask;
@@ -28,15 +28,15 @@ use crate::town::Town;
 use view::Frame;
 
 /// Tiles seen to each side of a resident.
-pub const REACH: usize = 5;
+pub const VIEW_RADIUS: usize = 5;
 /// Tiles along an edge of the map a resident sees.
-pub const SIDE: usize = 2 * REACH + 1;
+pub const VIEW_SIDE: usize = 2 * VIEW_RADIUS + 1;
 /// Tiles of that map.
-pub const WINDOW: usize = SIDE * SIDE;
+pub const VIEW_TILES: usize = VIEW_SIDE * VIEW_SIDE;
 
 /// Residents whose views are made before the first of them is written out. What a view holds lies far apart in memory, and
 /// is fetched at once for all of them instead of one after the other.
-const TOGETHER: usize = 8;
+const VIEW_BATCH: usize = 8;
 
 /// One row of the table: some values that belong together.
 pub struct Row {
@@ -55,7 +55,7 @@ pub struct Row {
 }
 
 /// Rows that are written together, in one variant.
-struct Stretch {
+struct WriteSpan {
     write: fn(&View<'_>, &mut [f32]),
     length: usize,
 }
@@ -83,7 +83,7 @@ pub struct Layout {
     /// 32 hex digits over names, offsets, lengths and ranges; part of a checkpoint's identity.
     pub hash: String,
     /// Who writes which values, in their order.
-    stretches: Vec<Stretch>,
+    spans: Vec<WriteSpan>,
 }
 
 static LAYOUTS: LazyLock<[Layout; 3]> = LazyLock::new(|| std::array::from_fn(Layout::build));
@@ -111,21 +111,21 @@ pub fn observe_all(town: &Town, out: &mut [f32]) -> usize {
 impl Layout {
     fn build(variant: usize) -> Self {
         let name = VARIANTS[variant].1;
-        let (mut places, mut stretches, mut offset) = (Vec::new(), Vec::<Stretch>::new(), 0);
+        let (mut places, mut spans, mut offset) = (Vec::new(), Vec::<WriteSpan>::new(), 0);
         let mut sealed = Sha256::new();
-        for row in ROWS.iter().filter(|row| row.shown[variant]) {
+        for row in FEATURES.iter().filter(|row| row.shown[variant]) {
             let [least, most] = row.range;
             sealed.update(format!("{} {offset} {} {least} {most}\n", row.name, row.length));
             places.push(Place { row, offset });
-            match (row.write, stretches.last_mut()) {
-                (Some(write), _) => stretches.push(Stretch { write, length: row.length }),
+            match (row.write, spans.last_mut()) {
+                (Some(write), _) => spans.push(WriteSpan { write, length: row.length }),
                 (None, Some(before)) => before.length += row.length,
                 (None, None) => unreachable!("the first row is written by itself"),
             }
             offset += row.length;
         }
         let hash = crate::snapshot::hex(&sealed.finalize()[..16]);
-        Self { name, places, width: offset, hash, stretches }
+        Self { name, places, width: offset, hash, spans }
     }
 
     /// The row of that name, as far as this variant shows it.
@@ -146,8 +146,8 @@ impl Layout {
         assert!(out.len() >= present.len() * self.width, "there is room for everybody");
         let frame = Frame::new(town);
         let (rows, rest) = out.split_at_mut(present.len() * self.width);
-        for (present, rows) in present.chunks(TOGETHER).zip(rows.chunks_mut(TOGETHER * self.width)) {
-            let views: [View<'_>; TOGETHER] =
+        for (present, rows) in present.chunks(VIEW_BATCH).zip(rows.chunks_mut(VIEW_BATCH * self.width)) {
+            let views: [View<'_>; VIEW_BATCH] =
                 std::array::from_fn(|at| View::new(town, &frame, present[at.min(present.len() - 1)]));
             for (view, out) in views.iter().zip(rows.chunks_exact_mut(self.width)) {
                 self.write(view, out);
@@ -161,9 +161,9 @@ impl Layout {
         // At once for all rows: most values are 0, and one long stretch is cleared faster than many short ones.
         out.fill(0.0);
         let mut rest = out;
-        for stretch in &self.stretches {
-            let (values, after) = rest.split_at_mut(stretch.length);
-            (stretch.write)(view, values);
+        for span in &self.spans {
+            let (values, after) = rest.split_at_mut(span.length);
+            (span.write)(view, values);
             rest = after;
         }
     }

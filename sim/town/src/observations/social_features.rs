@@ -3,9 +3,9 @@
 //! Owns the order in which ties are seen. Shows nobody's ties but the resident's own. Rules: "Residents and ties", "Observations".
 
 use crate::fixed_point::Micro;
-use crate::observations::rows::{decimal, is};
+use crate::observations::features::{decimal, is};
 use crate::observations::view::View;
-use crate::people;
+use crate::personality;
 use crate::ties::{self, Tie};
 
 /// People a row shows.
@@ -19,7 +19,7 @@ pub(super) const VALUES: usize = SHOWN * EACH;
 const FAR_TILES: f32 = 32.0;
 
 pub(super) fn personality(view: &View<'_>, out: &mut [f32]) {
-    let who = people::personality(view.state.agents.resident[view.agent]);
+    let who = personality::personality(view.state.agents.resident[view.agent]);
     for (out, value) in out.iter_mut().zip(who.all()) {
         *out = decimal(value).clamp(-1.0, 1.0);
     }

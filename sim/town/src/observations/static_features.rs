@@ -3,7 +3,7 @@
 //! Worked out once with the rules and shared by every replica. Knows the plan only. Rule: "Observations".
 
 use crate::ids::{Column, JobId, ObjectId, PlaceId, Tile};
-use crate::observations::{REACH, SIDE, TileMask};
+use crate::observations::{TileMask, VIEW_RADIUS, VIEW_SIDE};
 use crate::pathfinding::{self, FAR, Field, neighbours};
 use crate::plan::{ObjectKind, PlaceKind, Plan};
 
@@ -186,13 +186,13 @@ fn ground(plan: &Plan) -> Column<Tile, u128> {
 }
 
 fn near(plan: &Plan) -> (Vec<Near>, Vec<u32>) {
-    let reach = REACH as u32;
+    let reach = VIEW_RADIUS as u32;
     let mut by_tile: Vec<Vec<Near>> = vec![Vec::new(); (plan.width * plan.height) as usize];
     for (object, it) in plan.objects() {
         let (x, y) = plan.at(it.tile);
         for row in y.saturating_sub(reach)..(y + reach + 1).min(plan.height) {
             for column in x.saturating_sub(reach)..(x + reach + 1).min(plan.width) {
-                let at = (y + reach - row) as usize * SIDE + (x + reach - column) as usize;
+                let at = (y + reach - row) as usize * VIEW_SIDE + (x + reach - column) as usize;
                 by_tile[(row * plan.width + column) as usize].push(Near::new(plan, object, at));
             }
         }

@@ -3,9 +3,9 @@
 //! Even a large town's plane stays close to the core, whoever looks from wherever, and a window is eleven short reads.
 
 use crate::ids::Tile;
-use crate::observations::{REACH, SIDE};
+use crate::observations::{VIEW_RADIUS, VIEW_SIDE};
 
-/// A bit a tile, row by row. Each row begins with a byte of its own and ends with [`REACH`] empty bits; as many empty rows lie
+/// A bit a tile, row by row. Each row begins with a byte of its own and ends with [`VIEW_RADIUS`] empty bits; as many empty rows lie
 /// above and below: a look past the edge sees nothing, and every row of a window is shifted alike.
 #[derive(Clone, Debug)]
 pub(crate) struct TileMask {
@@ -18,8 +18,8 @@ pub(crate) struct TileMask {
 impl TileMask {
     /// All bits 0.
     pub(crate) fn new(width: u32, height: u32) -> Self {
-        let stride = (width as usize + REACH).div_ceil(8);
-        let bytes = stride * (height as usize + 2 * REACH) + size_of::<u32>();
+        let stride = (width as usize + VIEW_RADIUS).div_ceil(8);
+        let bytes = stride * (height as usize + 2 * VIEW_RADIUS) + size_of::<u32>();
         Self { bits: vec![0; bytes], width, stride }
     }
 
@@ -36,7 +36,7 @@ impl TileMask {
     }
 
     fn place(&self, tile: Tile) -> (usize, u8) {
-        let (x, y) = ((tile.0 % self.width) as usize + REACH, (tile.0 / self.width) as usize + REACH);
+        let (x, y) = ((tile.0 % self.width) as usize + VIEW_RADIUS, (tile.0 / self.width) as usize + VIEW_RADIUS);
         (y * self.stride + x / 8, 1 << (x % 8))
     }
 
@@ -45,9 +45,9 @@ impl TileMask {
     pub(crate) fn around(&self, (x, y): (usize, usize)) -> u128 {
         let mut first = y * self.stride + x / 8;
         let mut window = 0;
-        for row in 0..SIDE {
+        for row in 0..VIEW_SIDE {
             let bytes = self.bits[first..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-            window |= u128::from(bytes >> (x % 8) & ((1 << SIDE) - 1)) << (row * SIDE);
+            window |= u128::from(bytes >> (x % 8) & ((1 << VIEW_SIDE) - 1)) << (row * VIEW_SIDE);
             first += self.stride;
         }
         window

@@ -4,10 +4,10 @@
 
 use std::f32::consts::TAU;
 
-use crate::crowd::Crowd;
 use crate::ids::{AgentId, PlaceId, Tile};
 use crate::observations::static_features::{HOME_TARGETS, Near, Way};
-use crate::queues::Lines;
+use crate::occupancy::Occupancy;
+use crate::queues::QueueIndex;
 use crate::rules::Rules;
 use crate::state::State;
 use crate::town::Town;
@@ -54,8 +54,8 @@ impl Frame {
 pub struct View<'a> {
     pub(super) rules: &'a Rules,
     pub(super) state: &'a State,
-    pub(super) crowd: &'a Crowd,
-    pub(super) lines: &'a Lines,
+    pub(super) occupancy: &'a Occupancy,
+    pub(super) queue_index: &'a QueueIndex,
     pub(super) frame: &'a Frame,
     pub(super) agent: AgentId,
     pub(super) tile: Tile,
@@ -83,8 +83,8 @@ impl<'a> View<'a> {
         Self {
             rules,
             state,
-            crowd: town.crowd(),
-            lines: town.lines(),
+            occupancy: town.occupancy(),
+            queue_index: town.queue_index(),
             frame,
             agent,
             tile,
@@ -94,7 +94,7 @@ impl<'a> View<'a> {
             to_work: state.agents.job[agent].map_or(Way::NONE, |job| rules.static_features.way_to_work(job, tile)),
             ground: rules.static_features.ground(tile),
             near: rules.static_features.near(tile),
-            beside: town.crowd().on(tile) - 1,
+            beside: town.occupancy().on(tile) - 1,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! They walk to the place, wait there for each other, and sit down at one of its tables together; then they are free again. A need that turns critical, an
 //! operator's command or an exit breaks it off. Must not know ties: company is company, whoever arranged it.
 
-use super::{Active, MEET, Meeting};
+use super::{ActivePerturbation, MEET, Meeting};
 use crate::activity;
 use crate::events::EventKind;
 use crate::ids::{AffordanceId, AgentId, ObjectId, PlaceId, ResidentId};
@@ -78,7 +78,7 @@ pub(super) fn pair(
 }
 
 /// Both drop what they do and set out.
-pub(super) fn summon(cx: &mut TickContext<'_>, it: &Active) {
+pub(super) fn summon(cx: &mut TickContext<'_>, it: &ActivePerturbation) {
     let Some(Meeting { who, place, .. }) = it.meeting else { return };
     let tick = cx.state.tick;
     for who in who {
@@ -96,7 +96,7 @@ pub(super) fn summon(cx: &mut TickContext<'_>, it: &Active) {
 }
 
 /// Whoever still waits for the other is free again; who sits at a table finishes the talk like anybody else.
-pub(super) fn dismiss(cx: &mut TickContext<'_>, it: &Active) {
+pub(super) fn dismiss(cx: &mut TickContext<'_>, it: &ActivePerturbation) {
     let Some(Meeting { who, place, .. }) = it.meeting else { return };
     let tick = cx.state.tick;
     for who in who {

@@ -22,7 +22,7 @@ use crate::state::{Economy, State};
 use crate::tick_context::TickContext;
 
 pub(crate) use schedule::cancel;
-pub use schedule::{Hold, hold};
+pub use schedule::{StartBlock, hold};
 
 /// One kind of shock.
 pub struct PerturbationRow {
@@ -31,9 +31,9 @@ pub struct PerturbationRow {
     /// What a file may say of it besides its chance, cooldown and duration.
     pub settings: &'static [&'static str],
     /// What it does to the town; it stands among those under way already.
-    apply: fn(&mut TickContext<'_>, &Active),
+    apply: fn(&mut TickContext<'_>, &ActivePerturbation),
     /// How it is undone; it stands among those under way no more.
-    revert: fn(&mut TickContext<'_>, &Active),
+    revert: fn(&mut TickContext<'_>, &ActivePerturbation),
     /// For a reader.
     pub detail: &'static str,
 }
@@ -104,7 +104,7 @@ pub struct PerturbationEvent {
 
 /// A shock under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Active {
+pub struct ActivePerturbation {
     /// Row of [`PERTURBATIONS`].
     pub kind: u8,
     /// Its event of the perturbation file; `None` when an operator began it by its own command.
@@ -134,7 +134,7 @@ pub struct Meeting {
 
 /// An event that today's luck has chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pending {
+pub struct PendingPerturbation {
     /// Of the perturbation file.
     pub event: u16,
     /// It starts then, or as soon after as the limits allow; at the end of the day it is dropped.
@@ -145,9 +145,9 @@ pub struct Pending {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Perturbations {
     /// In the order they began.
-    pub active: Vec<Active>,
+    pub active: Vec<ActivePerturbation>,
     /// Chosen by today's luck and not begun.
-    pub pending: Vec<Pending>,
+    pub pending: Vec<PendingPerturbation>,
     /// By event of the file, when it last began.
     pub last_of: Vec<Option<u64>>,
     /// When any of the file's events last began.
@@ -271,19 +271,32 @@ fn event_rule(name: &str, event: &FileEvent, plan: &Plan) -> Result<Perturbation
 pub(crate) const ALL_ITEMS: u8 = (1 << ITEMS.len()) - 1;
 
 /// A kind begun by hand: until `ends`, or until somebody ends it.
-pub(crate) fn by_hand(cx: &TickContext<'_>, kind: u8, ends: Option<u64>, meeting: Option<Meeting>) -> Active {
-    Active { kind, event: None, started: cx.state.tick, ends, magnitude: Micro::ONE, items: ALL_ITEMS, meeting }
+pub(crate) fn by_hand(
+    cx: &TickContext<'_>,
+    kind: u8,
+    ends: Option<u64>,
+    meeting: Option<Meeting>,
+) -> ActivePerturbation {
+    ActivePerturbation {
+        kind,
+        event: None,
+        started: cx.state.tick,
+        ends,
+        magnitude: Micro::ONE,
+        items: ALL_ITEMS,
+        meeting,
+    }
 }
 
 /// Begins one.
-pub(crate) fn begin(cx: &mut TickContext<'_>, it: Active) {
+pub(crate) fn begin(cx: &mut TickContext<'_>, it: ActivePerturbation) {
     cx.state.perturbations.active.push(it);
     cx.emit(EventKind::PerturbationBegan { kind: it.kind, event: it.event });
     (PERTURBATIONS[it.kind as usize].apply)(cx, &it);
 }
 
 /// Ends every one that `over` picks, the oldest first.
-pub(crate) fn end(cx: &mut TickContext<'_>, over: impl Fn(&Active) -> bool) {
+pub(crate) fn end(cx: &mut TickContext<'_>, over: impl Fn(&ActivePerturbation) -> bool) {
     while let Some(index) = cx.state.perturbations.active.iter().position(&over) {
         let it = cx.state.perturbations.active.remove(index);
         (PERTURBATIONS[it.kind as usize].revert)(cx, &it);
@@ -301,7 +314,7 @@ pub(crate) fn run(cx: &mut TickContext<'_>) {
 }
 
 /// Starts an event of the file now, with what the caller has drawn.
-pub(crate) fn begin_event(cx: &mut TickContext<'_>, event: u16, drawn: Active) {
+pub(crate) fn begin_event(cx: &mut TickContext<'_>, event: u16, drawn: ActivePerturbation) {
     let tick = cx.state.tick;
     let perturbations = &mut cx.state.perturbations;
     perturbations.last_of[event as usize] = Some(tick);
@@ -320,12 +333,12 @@ pub(crate) fn draw(
     event: u16,
     duration: Option<u64>,
     magnitude: Option<Micro>,
-) -> Result<Active, &'static str> {
+) -> Result<ActivePerturbation, &'static str> {
     schedule::draw(cx, event, duration, magnitude)
 }
 
 /// Power and water follow from what is under way; whoever looks hears when one goes off or comes back.
-fn utilities(cx: &mut TickContext<'_>, ended: Option<&Active>) {
+fn utilities(cx: &mut TickContext<'_>, ended: Option<&ActivePerturbation>) {
     let perturbations = &cx.state.perturbations;
     let (power, water) = (!perturbations.is_active(BLACKOUT), !perturbations.is_active(OUTAGE));
     let after = ended.map_or(0, |it| cx.state.tick - it.started);

@@ -3,7 +3,7 @@
 //! At the start of a day every event of the file draws whether it happens today and when. It then starts at its time, or
 //! as soon after as the limits allow, and is dropped when the day is over first.
 
-use super::{ARRANGED_MEET, Active, Meeting, PRICE_SPIKE, Pending, begin_event, end, meeting};
+use super::{ARRANGED_MEET, ActivePerturbation, Meeting, PRICE_SPIKE, PendingPerturbation, begin_event, end, meeting};
 use crate::counter_rng::{Purpose, Stream, below};
 use crate::fixed_point::Micro;
 use crate::rules::Rules;
@@ -33,7 +33,7 @@ fn luck(state: &State, event: u16, question: Question, bound: u64) -> u64 {
 
 /// What keeps an event from starting now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
+pub enum StartBlock {
     /// It is under way.
     Active,
     /// The town is young.
@@ -48,7 +48,7 @@ pub enum Hold {
     Concurrent,
 }
 
-impl Hold {
+impl StartBlock {
     /// The first tick at which this holds no more, when that is known.
     pub const fn until(self) -> Option<u64> {
         match self {
@@ -73,30 +73,30 @@ impl Hold {
 }
 
 /// What keeps an event from starting by itself now; `None` when nothing does.
-pub fn hold(rules: &Rules, state: &State, event: u16) -> Option<Hold> {
+pub fn hold(rules: &Rules, state: &State, event: u16) -> Option<StartBlock> {
     let (limits, perturbations, tick) = (&rules.perturbations, &state.perturbations, state.tick);
     let later = |since: Option<u64>, ticks: u64| since.map(|since| since + ticks).filter(|until| tick < *until);
     if perturbations.is_event_active(event) {
-        return Some(Hold::Active);
+        return Some(StartBlock::Active);
     }
     if tick < u64::from(limits.grace_window_ticks) {
-        return Some(Hold::Grace(u64::from(limits.grace_window_ticks)));
+        return Some(StartBlock::Grace(u64::from(limits.grace_window_ticks)));
     }
     if let Some(until) =
         later(perturbations.last_of[event as usize], rules.perturbation_events[event as usize].cooldown)
     {
-        return Some(Hold::Cooldown(until));
+        return Some(StartBlock::Cooldown(until));
     }
     if let Some(until) = later(perturbations.last, u64::from(limits.global_cooldown_ticks)) {
-        return Some(Hold::GlobalCooldown(until));
+        return Some(StartBlock::GlobalCooldown(until));
     }
     let window = u64::from(limits.window_ticks);
     let most = limits.max_events_per_window as usize;
     let mut recent = perturbations.recent.iter().filter(|began| tick < **began + window);
     if recent.clone().count() >= most {
-        return Some(Hold::Window(recent.next().map_or(tick + 1, |began| began + window)));
+        return Some(StartBlock::Window(recent.next().map_or(tick + 1, |began| began + window)));
     }
-    (perturbations.active.len() >= limits.max_concurrent_events as usize).then_some(Hold::Concurrent)
+    (perturbations.active.len() >= limits.max_concurrent_events as usize).then_some(StartBlock::Concurrent)
 }
 
 /// Today's luck at the start of a day, and what is due now.
@@ -130,7 +130,7 @@ fn today(cx: &mut TickContext<'_>) {
         let event = index as u16;
         if luck(cx.state, event, Question::Today, 1_000_000) < event_rule.chance.0 as u64 {
             let at = tick + luck(cx.state, event, Question::When, day);
-            cx.state.perturbations.pending.push(Pending { event, at });
+            cx.state.perturbations.pending.push(PendingPerturbation { event, at });
         }
     }
     cx.state.perturbations.pending.sort_by_key(|pending| (pending.at, pending.event));
@@ -142,7 +142,7 @@ pub(super) fn draw(
     event: u16,
     duration: Option<u64>,
     magnitude: Option<Micro>,
-) -> Result<Active, &'static str> {
+) -> Result<ActivePerturbation, &'static str> {
     let (state, event_rule) = (&*cx.state, &cx.rules.perturbation_events[event as usize]);
     let (least, most) = event_rule.duration;
     let duration = duration.unwrap_or_else(|| least + luck(state, event, Question::Duration, most - least + 1));
@@ -161,7 +161,15 @@ pub(super) fn draw(
         meet = Some(Meeting { who: who.map(|agent| state.agents.resident[agent]), place, met: false });
     }
     let (kind, items) = (event_rule.kind, event_rule.items);
-    Ok(Active { kind, event: Some(event), started: state.tick, ends: Some(ends), magnitude, items, meeting: meet })
+    Ok(ActivePerturbation {
+        kind,
+        event: Some(event),
+        started: state.tick,
+        ends: Some(ends),
+        magnitude,
+        items,
+        meeting: meet,
+    })
 }
 
 /// Ends an event that is under way and takes it off today's list; answers with how many of either there were.

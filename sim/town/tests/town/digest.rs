@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use townlet_town::employment::{ExitEntry, ExitReason};
 use townlet_town::fixed_point::Micro;
-use townlet_town::perturbations::Active;
+use townlet_town::perturbations::ActivePerturbation;
 use townlet_town::state::{Cooldown, PastShift, ShiftState};
 use townlet_town::{AgentId, Command, ResidentId, State, snapshot};
 
@@ -24,7 +24,7 @@ fn rich() -> State {
         let agent = state.agents.present[0];
         state.employment.queue.push(ExitEntry { agent, reason: ExitReason::Absences, enqueued: 3, approved: false });
         state.employment.due.push(agent);
-        state.perturbations.active.push(Active {
+        state.perturbations.active.push(ActivePerturbation {
             kind: 0,
             event: None,
             started: 5,

@@ -3,6 +3,7 @@
 //! Uses the town through its public face only: a state is taken, edited and resumed, so that a test begins where its rule
 //! is decided. Runs no policy of `learn`.
 
+mod config_table;
 mod digest;
 mod economy;
 mod kpi;
@@ -10,14 +11,14 @@ mod lifecycle;
 mod observations;
 mod options;
 mod perturbations;
+mod plan_and_affordances;
+mod properties;
 mod queues;
-mod random;
 mod reload;
 mod rewards;
 mod score;
 mod snapshots;
 mod stability;
-mod texts;
 mod ties;
 mod work;
 

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use townlet_town::config::Observations;
 use townlet_town::fixed_point::Micro;
 use townlet_town::ids::Tile;
-use townlet_town::observations::{self, Layout, ROWS, VARIANTS, WINDOW, layout, layout_hash, observe, observe_all};
+use townlet_town::observations::{
+    self, FEATURES, Layout, VARIANTS, VIEW_TILES, layout, layout_hash, observe, observe_all,
+};
 use townlet_town::{AgentId, Command, OptionKind, ResidentId, Town};
 
 use crate::{edited, idle, place, slot, through, town, wander};
@@ -99,8 +101,8 @@ fn layouts_have_no_gap_and_their_rows_are_where_they_say() {
     }
     let widths: Vec<usize> = layouts().map(|layout| layout.width).collect();
     assert!(widths[0] > widths[1] && widths[1] > widths[2], "{widths:?}");
-    let names: std::collections::BTreeSet<&str> = ROWS.iter().map(|row| row.name).collect();
-    assert_eq!(names.len(), ROWS.len(), "names are unique");
+    let names: std::collections::BTreeSet<&str> = FEATURES.iter().map(|row| row.name).collect();
+    assert_eq!(names.len(), FEATURES.len(), "names are unique");
     assert_ne!(layout_hash(Observations::Full), layout_hash(Observations::Hybrid));
 }
 
@@ -252,7 +254,7 @@ fn everybody_sees_their_own_character() {
     let town = town(&[]);
     let compact = layout(Observations::Compact);
     for who in 0..8 {
-        let own = townlet_town::people::personality(ResidentId(who)).all().map(|value| value.0 as f32 * 1e-6);
+        let own = townlet_town::personality::personality(ResidentId(who)).all().map(|value| value.0 as f32 * 1e-6);
         assert_eq!(row(compact, &seen(compact, &town, slot(&town, who)), "personality"), own, "{who}");
     }
 }
@@ -273,10 +275,10 @@ fn people_and_things_are_seen_where_they_are() {
     });
     let values = seen(full, &town, me);
     let people = row(full, &values, "map_people");
-    assert_eq!(people[WINDOW / 2 + 2 * 11 + 1], 0.25);
+    assert_eq!(people[VIEW_TILES / 2 + 2 * 11 + 1], 0.25);
     assert_eq!(people.iter().sum::<f32>(), 0.25, "only the other, not oneself");
-    assert_eq!(row(full, &values, "map_company")[WINDOW / 2], 1.0);
-    assert_eq!(row(full, &values, "map_open")[WINDOW / 2], 1.0);
+    assert_eq!(row(full, &values, "map_company")[VIEW_TILES / 2], 1.0);
+    assert_eq!(row(full, &values, "map_open")[VIEW_TILES / 2], 1.0);
     assert_eq!(row(full, &values, "map_care").iter().sum::<f32>(), 0.0);
     assert_eq!(town.state().objects[bed].uses.len(), 0);
     let compact = layout(Observations::Compact);

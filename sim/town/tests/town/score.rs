@@ -9,7 +9,7 @@ use townlet_town::{Command, OptionKind, ResidentId, Town};
 use crate::{SAFE, UNTIRING, edited, idle, job, keep, site, slot, through, town};
 
 /// The score's reading in the table of KPIs.
-fn reading(town: &Town) -> kpi::Reading {
+fn reading(town: &Town) -> kpi::KpiReading {
     kpi::read(town.rules(), town.state()).find(|reading| reading.row.name == "town_score").expect("it is in the table")
 }
 

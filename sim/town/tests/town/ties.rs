@@ -97,7 +97,7 @@ fn values_stay_in_range_and_the_weakest_is_forgotten() {
 #[test]
 fn ties_fade_by_the_hour_and_the_forgiving_forget_sooner() {
     let mut town = quiet(&[]);
-    let forgiveness = |who| townlet_town::people::personality(ResidentId(who)).forgiveness;
+    let forgiveness = |who| townlet_town::personality::personality(ResidentId(who)).forgiveness;
     let mut people: Vec<u32> = (0..8).collect();
     people.sort_by_key(|who| forgiveness(*who));
     let (hard, soft) = (people[0], people[7]);
@@ -252,8 +252,8 @@ fn by_trait(value: i64, trait_: Micro) -> Micro {
     Micro(value) + Micro(value).times(Micro(trait_.0 / 4))
 }
 
-fn person(who: u32) -> townlet_town::people::Personality {
-    townlet_town::people::personality(ResidentId(who))
+fn person(who: u32) -> townlet_town::personality::Personality {
+    townlet_town::personality::personality(ResidentId(who))
 }
 
 #[test]

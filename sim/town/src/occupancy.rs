@@ -9,12 +9,12 @@ use crate::plan::Plan;
 
 /// People by tile.
 #[derive(Clone, Debug)]
-pub(crate) struct Crowd {
+pub(crate) struct Occupancy {
     people: Column<Tile, u16>,
     taken: TileMask,
 }
 
-impl Crowd {
+impl Occupancy {
     /// An empty town.
     pub(crate) fn new(plan: &Plan) -> Self {
         let people = Column::filled((plan.width * plan.height) as usize, 0);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::form::{Letters, choice, decimal, free, section, text, ticks, unit, whole};
+use super::schema::{TextFormat, choice, decimal, free, section, text, ticks, unit, whole};
 use crate::fixed_point::Micro;
 
 section! {
@@ -17,13 +17,13 @@ section! {
     /// What can be done with objects.
     Affordances {
         /// File of affordances, relative to the folder of configurations.
-        affordances_file: String = text(Letters::Path).hot(),
+        affordances_file: String = text(TextFormat::Path).hot(),
     }
 
     /// Price spikes, blackouts and the like.
     Perturbations {
         /// File of perturbations, relative to the folder of configurations.
-        file: String = text(Letters::Path).hot(),
+        file: String = text(TextFormat::Path).hot(),
     }
 
     /// The windows by which a policy is judged.
@@ -83,7 +83,7 @@ section! {
         /// Green windows in a row.
         required_passes: u32 = whole(1, 100, "windows").hot(),
         /// Alerts that do not make a window red.
-        allowed_alerts: Vec<String> = text(Letters::Name).hot(),
+        allowed_alerts: Vec<String> = text(TextFormat::Name).hot(),
         /// When the release is rolled back without an operator; acts once, then holds.
         auto_rollback: AutoRollback = free().hot(),
     }
@@ -211,17 +211,17 @@ section! {
     /// Which policy runs and where checkpoints go.
     Policy {
         /// `shipped`, `scripted` or the id of a checkpoint; the release until a promotion makes another.
-        release: String = text(Letters::Name),
+        release: String = text(TextFormat::Name),
         /// Folder of released checkpoints.
-        release_dir: String = text(Letters::Path),
+        release_dir: String = text(TextFormat::Path),
         /// Folder of the trainer's checkpoints; never the same.
-        shadow_dir: String = text(Letters::Path),
+        shadow_dir: String = text(TextFormat::Path),
     }
 
     /// Snapshots of the town.
     Snapshot {
         /// Folder of snapshots.
-        root: String = text(Letters::Path),
+        root: String = text(TextFormat::Path),
         /// Snapshots the shard takes by itself.
         autosave: Autosave = free(),
     }
@@ -241,7 +241,7 @@ section! {
         /// Whether sessions need a token.
         enabled: bool = free(),
         /// Token store, relative to the shard's home.
-        token_file: String = text(Letters::Path),
+        token_file: String = text(TextFormat::Path),
     }
 }
 

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::form::{Letters, choice, decimal, free, section, text, ticks, unit, whole};
-use super::operating::{
+use super::schema::{TextFormat, choice, decimal, free, section, text, ticks, unit, whole};
+use super::shard_settings::{
     Affordances, ConsoleAuth, Kpis, Perturbations, Policy, PolicyRuntime, Ppo, Snapshot, Stability, Telemetry, Training,
 };
 use crate::fixed_point::Micro;
@@ -15,11 +15,11 @@ section! {
     /// Everything a shard is started with.
     Config {
         /// Identity of the configuration; stamped on every snapshot, checkpoint and message, mismatches are refused.
-        config_id: String = text(Letters::Name),
+        config_id: String = text(TextFormat::Name),
         /// Seed of all chance; the same seed, config and commands give the same town.
         seed: u64 = whole(0, 9_007_199_254_740_991, ""),
         /// The name operators see.
-        shard: String = text(Letters::Label),
+        shard: String = text(TextFormat::Label),
         /// Length of a day and of a tick.
         time: Time = free(),
         /// What is switched on.
@@ -127,7 +127,7 @@ section! {
     /// The place and how many live there.
     World {
         /// Text plan of the town, relative to the folder of configurations.
-        plan: String = text(Letters::Path),
+        plan: String = text(TextFormat::Path),
         /// Residents.
         population: u32 = whole(1, 2_000, "residents"),
         /// Width and height of the plan.

@@ -4,7 +4,7 @@
 
 use crate::ids::Tile;
 use crate::observations::view::View;
-use crate::observations::{REACH, SIDE, WINDOW};
+use crate::observations::{VIEW_RADIUS, VIEW_SIDE, VIEW_TILES};
 
 /// Eight bits as eight values: a window of bits is written out by them, eight tiles at a time.
 static EIGHT: [[f32; 8]; 256] = {
@@ -26,25 +26,25 @@ pub(super) fn ground(view: &View<'_>, out: &mut [f32]) {
     for (out, bits) in eights.iter_mut().zip(window) {
         *out = EIGHT[bits as usize];
     }
-    last[0] = f32::from(window[WINDOW / 8] & 1);
+    last[0] = f32::from(window[VIEW_TILES / 8] & 1);
 }
 
 /// Others on a tile, four or more being 1.
 pub(super) fn people(view: &View<'_>, out: &mut [f32]) {
     // Apart from the resident, most windows are empty.
-    let mut window = view.crowd.around(view.at) & !(1 << (WINDOW / 2));
+    let mut window = view.occupancy.around(view.at) & !(1 << (VIEW_TILES / 2));
     while window != 0 {
         let at = window.trailing_zeros() as usize;
         window &= window - 1;
-        out[at] = share(view.crowd.on(tile(view, at)));
+        out[at] = share(view.occupancy.on(tile(view, at)));
     }
-    out[WINDOW / 2] = share(view.beside);
+    out[VIEW_TILES / 2] = share(view.beside);
 }
 
 /// The tile at a place of the window.
 fn tile(view: &View<'_>, at: usize) -> Tile {
-    let (row, column) = (at / SIDE, at % SIDE);
-    let (x, y) = (view.at.0 + column - REACH, view.at.1 + row - REACH);
+    let (row, column) = (at / VIEW_SIDE, at % VIEW_SIDE);
+    let (x, y) = (view.at.0 + column - VIEW_RADIUS, view.at.1 + row - VIEW_RADIUS);
     Tile((y * view.rules.plan.width as usize + x) as u32)
 }
 
@@ -54,10 +54,10 @@ fn share(people: u16) -> f32 {
 
 /// Others in the window, eight or more being 1.
 pub(super) fn around(view: &View<'_>, out: &mut [f32]) {
-    let mut window = view.crowd.around(view.at);
+    let mut window = view.occupancy.around(view.at);
     let mut people = 0;
     while window != 0 {
-        people += view.crowd.on(tile(view, window.trailing_zeros() as usize));
+        people += view.occupancy.on(tile(view, window.trailing_zeros() as usize));
         window &= window - 1;
     }
     out[0] = (f32::from(people - 1) / 8.0).min(1.0);
@@ -68,14 +68,14 @@ pub(super) fn around(view: &View<'_>, out: &mut [f32]) {
 /// because how many there are differs from tile to tile, and a loop that ends elsewhere each time is a slow one.
 pub(super) fn objects(view: &View<'_>, out: &mut [f32]) {
     let near = view.near;
-    match out.as_chunks_mut::<WINDOW>().0 {
+    match out.as_chunks_mut::<VIEW_TILES>().0 {
         [open] => near.iter().for_each(|near| open[near.at as usize] = near.is_open(view.home)),
         [open, kinds @ .., taken] => {
             for near in near {
                 let at = near.at as usize;
                 open[at] = near.is_open(view.home);
                 kinds[near.kind as usize][at] = 1.0;
-                let users = view.lines.users(near.object);
+                let users = view.queue_index.users(near.object);
                 // Seldom, and a division is slow.
                 if users > 0 {
                     taken[at] = f32::from(users) / f32::from(near.capacity);

@@ -12,7 +12,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn shipped(path: &str) -> Result<Loaded, ConfigErrors> {
+fn shipped(path: &str) -> Result<LoadedConfig, ConfigErrors> {
     let text = fs::read_to_string(root().join("configs").join(path)).unwrap();
     load(&Layers { file: Some((path.to_owned(), text)), ..Layers::default() })
 }
@@ -28,8 +28,8 @@ fn every_setting_has_a_row_and_every_row_a_setting() {
     assert_eq!(used.len(), rows.len(), "two rows of one key");
     for row in rows {
         assert!(row.meaning.ends_with('.'), "{}: {:?} is not a sentence", row.key, row.meaning);
-        let number = matches!(row.kind, Kind::Whole | Kind::Decimal | Kind::Pair(_));
-        assert!(!number || row.rule.limit != Limit::Free, "{} has no range", row.key);
+        let number = matches!(row.kind, ValueKind::Whole | ValueKind::Decimal | ValueKind::Pair(_));
+        assert!(!number || row.constraint.limit != ValueRange::Free, "{} has no range", row.key);
     }
 }
 
@@ -46,9 +46,9 @@ fn what_may_be_reloaded_is_what_the_contract_says() {
         ("jobs.grocer.start_tick", false),
         ("rewards.wage_rate", false),
     ] {
-        assert_eq!(row(key).unwrap().rule.hot, hot, "{key}");
+        assert_eq!(row(key).unwrap().constraint.hot, hot, "{key}");
     }
-    assert_eq!(row("ppo.clip_param").unwrap().rule.term, "clip_coef");
+    assert_eq!(row("ppo.clip_param").unwrap().constraint.term, "clip_coef");
     assert!(row("jobs.grocer").is_none());
 }
 

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::tree::{Node, Value};
+use super::yaml_tree::{Node, Value};
 use crate::fixed_point::Micro;
 
 /// A type that can be read from and written to a configuration tree.
-pub trait Form: Sized {
+pub trait ConfigValue: Sized {
     /// What the value may look like.
     fn shape() -> Shape;
     /// The value of a node that has passed the check; `None` when it does not have the shape.
@@ -22,7 +22,7 @@ pub trait Form: Sized {
 #[derive(Clone, Debug)]
 pub enum Shape {
     /// One setting.
-    Leaf(Kind),
+    Leaf(ValueKind),
     /// Named settings, all known beforehand.
     Section(Vec<Field>),
     /// Entries under names the file chooses, all of one shape.
@@ -31,7 +31,7 @@ pub enum Shape {
 
 /// The form of one setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     /// `on` or `off` (`true` and `false` mean the same).
     Switch,
     /// A whole number, never negative.
@@ -43,11 +43,11 @@ pub enum Kind {
     /// One of these words, upper or lower case.
     Choice(&'static [&'static str]),
     /// Exactly two values.
-    Pair(Box<Kind>),
+    Pair(Box<ValueKind>),
     /// Any number of values.
-    List(Box<Kind>),
+    List(Box<ValueKind>),
     /// A value or `null`.
-    Optional(Box<Kind>),
+    Optional(Box<ValueKind>),
 }
 
 /// A field of a section.
@@ -58,14 +58,14 @@ pub struct Field {
     /// What it means, in a sentence.
     pub meaning: &'static str,
     /// What is allowed.
-    pub rule: Rule,
+    pub constraint: Constraint,
     /// Its form.
     pub shape: Shape,
 }
 
 /// What a text may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Letters {
+pub enum TextFormat {
     /// `a-z`, `0-9`, `_` and `-`, 1 to 40 of them.
     Name,
     /// Anything printable, 1 to 40 characters.
@@ -76,7 +76,7 @@ pub enum Letters {
 
 /// The allowed range of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
+pub enum ValueRange {
     /// The kind says it all.
     Free,
     /// Whole numbers, both ends allowed.
@@ -84,14 +84,14 @@ pub enum Limit {
     /// Decimals, both ends allowed.
     Decimal(Micro, Micro),
     /// Text.
-    Text(Letters),
+    Text(TextFormat),
 }
 
 /// Range, unit, learning term and whether a running town takes a new value.
 #[derive(Clone, Copy, Debug)]
-pub struct Rule {
+pub struct Constraint {
     /// The allowed range.
-    pub limit: Limit,
+    pub limit: ValueRange,
     /// What it counts: `ticks`, `meals`, … ; empty when there is nothing to count.
     pub unit: &'static str,
     /// What the reinforcement-learning field calls it (`clip_coef`); empty when the key is the term.
@@ -102,8 +102,8 @@ pub struct Rule {
     pub ordered: bool,
 }
 
-impl Rule {
-    const fn of(limit: Limit, unit: &'static str) -> Self {
+impl Constraint {
+    const fn of(limit: ValueRange, unit: &'static str) -> Self {
         Self { limit, unit, term: "", hot: false, ordered: false }
     }
 
@@ -127,33 +127,33 @@ impl Rule {
 }
 
 /// The kind alone decides.
-pub(crate) const fn free() -> Rule {
-    Rule::of(Limit::Free, "")
+pub(crate) const fn free() -> Constraint {
+    Constraint::of(ValueRange::Free, "")
 }
 
 /// Whole numbers from `low` to `high`.
-pub(crate) const fn whole(low: u64, high: u64, unit: &'static str) -> Rule {
-    Rule::of(Limit::Whole(low, high), unit)
+pub(crate) const fn whole(low: u64, high: u64, unit: &'static str) -> Constraint {
+    Constraint::of(ValueRange::Whole(low, high), unit)
 }
 
 /// Ticks from `low` to `high`.
-pub(crate) const fn ticks(low: u64, high: u64) -> Rule {
+pub(crate) const fn ticks(low: u64, high: u64) -> Constraint {
     whole(low, high, "ticks")
 }
 
 /// Decimals from `low` to `high`.
-pub(crate) const fn decimal(low: f64, high: f64, unit: &'static str) -> Rule {
-    Rule::of(Limit::Decimal(micro(low), micro(high)), unit)
+pub(crate) const fn decimal(low: f64, high: f64, unit: &'static str) -> Constraint {
+    Constraint::of(ValueRange::Decimal(micro(low), micro(high)), unit)
 }
 
 /// A level or ratio between 0 and 1.
-pub(crate) const fn unit() -> Rule {
+pub(crate) const fn unit() -> Constraint {
     decimal(0.0, 1.0, "")
 }
 
 /// Text of the given letters.
-pub(crate) const fn text(letters: Letters) -> Rule {
-    Rule::of(Limit::Text(letters), "")
+pub(crate) const fn text(letters: TextFormat) -> Constraint {
+    Constraint::of(ValueRange::Text(letters), "")
 }
 
 const fn micro(value: f64) -> Micro {
@@ -161,9 +161,9 @@ const fn micro(value: f64) -> Micro {
     Micro((value * 1e6 + half) as i64)
 }
 
-impl Form for bool {
+impl ConfigValue for bool {
     fn shape() -> Shape {
-        Shape::Leaf(Kind::Switch)
+        Shape::Leaf(ValueKind::Switch)
     }
     fn read(node: &Node) -> Option<Self> {
         match &node.value {
@@ -180,9 +180,9 @@ impl Form for bool {
 
 macro_rules! whole_numbers {
     ($($type:ty),+) => {$(
-        impl Form for $type {
+        impl ConfigValue for $type {
             fn shape() -> Shape {
-                Shape::Leaf(Kind::Whole)
+                Shape::Leaf(ValueKind::Whole)
             }
             fn read(node: &Node) -> Option<Self> {
                 match node.value {
@@ -198,9 +198,9 @@ macro_rules! whole_numbers {
 }
 whole_numbers!(u32, u64);
 
-impl Form for Micro {
+impl ConfigValue for Micro {
     fn shape() -> Shape {
-        Shape::Leaf(Kind::Decimal)
+        Shape::Leaf(ValueKind::Decimal)
     }
     fn read(node: &Node) -> Option<Self> {
         node.value.decimal()
@@ -210,9 +210,9 @@ impl Form for Micro {
     }
 }
 
-impl Form for String {
+impl ConfigValue for String {
     fn shape() -> Shape {
-        Shape::Leaf(Kind::Text)
+        Shape::Leaf(ValueKind::Text)
     }
     fn read(node: &Node) -> Option<Self> {
         match &node.value {
@@ -228,28 +228,28 @@ impl Form for String {
 }
 
 /// The kind of a type that is one setting by itself.
-fn kind<T: Form>() -> Kind {
+fn kind<T: ConfigValue>() -> ValueKind {
     match T::shape() {
         Shape::Leaf(kind) => kind,
         Shape::Section(_) | Shape::Map(_) => unreachable!("lists and options hold single settings"),
     }
 }
 
-impl<T: Form> Form for Option<T> {
+impl<T: ConfigValue> ConfigValue for Option<T> {
     fn shape() -> Shape {
-        Shape::Leaf(Kind::Optional(Box::new(kind::<T>())))
+        Shape::Leaf(ValueKind::Optional(Box::new(kind::<T>())))
     }
     fn read(node: &Node) -> Option<Self> {
         if node.value == Value::Null { Some(None) } else { T::read(node).map(Some) }
     }
     fn write(&self) -> Value {
-        self.as_ref().map_or(Value::Null, Form::write)
+        self.as_ref().map_or(Value::Null, ConfigValue::write)
     }
 }
 
-impl<T: Form> Form for Vec<T> {
+impl<T: ConfigValue> ConfigValue for Vec<T> {
     fn shape() -> Shape {
-        Shape::Leaf(Kind::List(Box::new(kind::<T>())))
+        Shape::Leaf(ValueKind::List(Box::new(kind::<T>())))
     }
     fn read(node: &Node) -> Option<Self> {
         match &node.value {
@@ -262,9 +262,9 @@ impl<T: Form> Form for Vec<T> {
     }
 }
 
-impl<T: Form> Form for [T; 2] {
+impl<T: ConfigValue> ConfigValue for [T; 2] {
     fn shape() -> Shape {
-        Shape::Leaf(Kind::Pair(Box::new(kind::<T>())))
+        Shape::Leaf(ValueKind::Pair(Box::new(kind::<T>())))
     }
     fn read(node: &Node) -> Option<Self> {
         Vec::<T>::read(node)?.try_into().ok()
@@ -274,7 +274,7 @@ impl<T: Form> Form for [T; 2] {
     }
 }
 
-impl<T: Form> Form for BTreeMap<String, T> {
+impl<T: ConfigValue> ConfigValue for BTreeMap<String, T> {
     fn shape() -> Shape {
         Shape::Map(Box::new(T::shape()))
     }
@@ -312,23 +312,23 @@ macro_rules! section {
             $( $(#[doc = $meaning])+ pub $field: $type, )+
         }
 
-        impl $crate::config::form::Form for $name {
-            fn shape() -> $crate::config::form::Shape {
-                $crate::config::form::Shape::Section(vec![$(
-                    $crate::config::form::Field {
-                        name: $crate::config::form::key!($field $(as $key)?),
+        impl $crate::config::schema::ConfigValue for $name {
+            fn shape() -> $crate::config::schema::Shape {
+                $crate::config::schema::Shape::Section(vec![$(
+                    $crate::config::schema::Field {
+                        name: $crate::config::schema::key!($field $(as $key)?),
                         meaning: concat!($($meaning),+).trim_ascii(),
-                        rule: $rule,
-                        shape: <$type as $crate::config::form::Form>::shape(),
+                        constraint: $rule,
+                        shape: <$type as $crate::config::schema::ConfigValue>::shape(),
                     },
                 )+])
             }
-            fn read(node: &$crate::config::tree::Node) -> Option<Self> {
-                Some(Self { $( $field: <$type as $crate::config::form::Form>::read(node.get($crate::config::form::key!($field $(as $key)?)))?, )+ })
+            fn read(node: &$crate::config::yaml_tree::Node) -> Option<Self> {
+                Some(Self { $( $field: <$type as $crate::config::schema::ConfigValue>::read(node.get($crate::config::schema::key!($field $(as $key)?)))?, )+ })
             }
-            fn write(&self) -> $crate::config::tree::Value {
-                $crate::config::tree::Value::map([$(
-                    ($crate::config::form::key!($field $(as $key)?), $crate::config::form::Form::write(&self.$field)),
+            fn write(&self) -> $crate::config::yaml_tree::Value {
+                $crate::config::yaml_tree::Value::map([$(
+                    ($crate::config::schema::key!($field $(as $key)?), $crate::config::schema::ConfigValue::write(&self.$field)),
                 )+])
             }
         }
@@ -353,17 +353,17 @@ macro_rules! choice {
             }
         }
 
-        impl $crate::config::form::Form for $name {
-            fn shape() -> $crate::config::form::Shape {
-                $crate::config::form::Shape::Leaf($crate::config::form::Kind::Choice(&[$($word),+]))
+        impl $crate::config::schema::ConfigValue for $name {
+            fn shape() -> $crate::config::schema::Shape {
+                $crate::config::schema::Shape::Leaf($crate::config::schema::ValueKind::Choice(&[$($word),+]))
             }
-            fn read(node: &$crate::config::tree::Node) -> Option<Self> {
+            fn read(node: &$crate::config::yaml_tree::Node) -> Option<Self> {
                 let word = node.value.word()?;
                 $( if word.eq_ignore_ascii_case($word) { return Some(Self::$variant); } )+
                 None
             }
-            fn write(&self) -> $crate::config::tree::Value {
-                $crate::config::tree::Value::Text(self.word().to_owned())
+            fn write(&self) -> $crate::config::yaml_tree::Value {
+                $crate::config::yaml_tree::Value::Text(self.word().to_owned())
             }
         }
     )+};

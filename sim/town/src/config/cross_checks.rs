@@ -4,9 +4,9 @@
 //! that is the one whoever reads it can change.
 
 use super::error::ConfigError;
-use super::operating::Policy;
-use super::sections::{Config, ConsoleMode, Job};
-use super::tree::{Node, Place};
+use super::shard_settings::Policy;
+use super::town_settings::{Config, ConsoleMode, Job};
+use super::yaml_tree::{Node, Place};
 use crate::fixed_point::Micro;
 
 /// Meals a resident eats in a day.

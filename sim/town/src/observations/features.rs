@@ -6,7 +6,7 @@ use crate::fixed_point::Micro;
 use crate::needs::NEED_COUNT;
 use crate::observations::static_features::{HOME_TARGETS, TARGETS, Way};
 use crate::observations::view::View;
-use crate::observations::{Row, WINDOW, map, social_features};
+use crate::observations::{Row, VIEW_TILES, map_features, social_features};
 use crate::options::OPTIONS;
 use crate::state::{Activity, ShiftState};
 
@@ -38,14 +38,21 @@ const SHARE: [f32; 2] = [0.0, 1.0];
 const SIGNED: [f32; 2] = [-1.0, 1.0];
 
 /// The rows, in the order of every layout.
-pub static ROWS: [Row; 23] = [
-    row("map_ground", WINDOW, SHARE, MAPS, map::ground, "Whether one can walk there."),
-    row("map_people", WINDOW, SHARE, MAPS, map::people, "Others on the tile; four or more are 1."),
-    row("map_open", WINDOW, SHARE, MAPS, map::objects, "Objects the resident may use: public ones and those at home."),
-    with_it("map_food", WINDOW, SHARE, FULL, "Fridges, stoves, tills, shelves."),
-    with_it("map_care", WINDOW, SHARE, FULL, "Beds and showers."),
-    with_it("map_company", WINDOW, SHARE, FULL, "Tables and desks."),
-    with_it("map_taken", WINDOW, SHARE, FULL, "Users of an object over its capacity."),
+pub static FEATURES: [Row; 23] = [
+    row("map_ground", VIEW_TILES, SHARE, MAPS, map_features::ground, "Whether one can walk there."),
+    row("map_people", VIEW_TILES, SHARE, MAPS, map_features::people, "Others on the tile; four or more are 1."),
+    row(
+        "map_open",
+        VIEW_TILES,
+        SHARE,
+        MAPS,
+        map_features::objects,
+        "Objects the resident may use: public ones and those at home.",
+    ),
+    with_it("map_food", VIEW_TILES, SHARE, FULL, "Fridges, stoves, tills, shelves."),
+    with_it("map_care", VIEW_TILES, SHARE, FULL, "Beds and showers."),
+    with_it("map_company", VIEW_TILES, SHARE, FULL, "Tables and desks."),
+    with_it("map_taken", VIEW_TILES, SHARE, FULL, "Users of an object over its capacity."),
     row("needs", NEED_COUNT, SHARE, ALL, needs, "Levels of hunger, hygiene, energy; 1 is satisfied."),
     row(
         "purse",
@@ -116,7 +123,7 @@ pub static ROWS: [Row; 23] = [
         social_features::rivals,
         "The two worst rivals, the worst first; the same seven values for each.",
     ),
-    row("around", 1, SHARE, COMPACT, map::around, "Others within the 11 × 11 tiles over 8."),
+    row("around", 1, SHARE, COMPACT, map_features::around, "Others within the 11 × 11 tiles over 8."),
     row(
         "context_reset",
         1,

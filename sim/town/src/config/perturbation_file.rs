@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::error::{ConfigError, ConfigErrors};
-use super::form::{Letters, choice, decimal, free, section, text, ticks, unit, whole};
 use super::parse_form;
+use super::schema::{TextFormat, choice, decimal, free, section, text, ticks, unit, whole};
 use crate::fixed_point::Micro;
 
 /// The file shipped with the default configuration.
@@ -84,11 +84,11 @@ section! {
         /// How strong it is, least and most; for a price spike the factor on prices.
         magnitude: Option<[Micro; 2]> = decimal(0.1, 10.0, "×").ordered().hot(),
         /// Goods a price spike is about: `meal`, `groceries`; left out, all of them.
-        targets: Option<Vec<String>> = text(Letters::Name).hot(),
+        targets: Option<Vec<String>> = text(TextFormat::Name).hot(),
         /// Resident an arranged meeting is about: a name, or `any`.
-        target: Option<String> = text(Letters::Name).hot(),
+        target: Option<String> = text(TextFormat::Name).hot(),
         /// Kind of place an arranged meeting is at, such as `park`.
-        location: Option<String> = text(Letters::Name).hot(),
+        location: Option<String> = text(TextFormat::Name).hot(),
     }
 }
 

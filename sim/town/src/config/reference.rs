@@ -7,11 +7,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::check::{allowed, inner, join};
-use super::form::{Form, Kind, Letters, Limit, Rule, Shape, free};
 use super::load::leaves_of;
-use super::perturbation::{DEFAULT_PERTURBATIONS, PerturbationFile};
-use super::sections::Config;
+use super::perturbation_file::{DEFAULT_PERTURBATIONS, PerturbationFile};
+use super::schema::{ConfigValue, Constraint, Shape, TextFormat, ValueKind, ValueRange, free};
+use super::town_settings::Config;
+use super::validate::{allowed, inner, join};
 
 /// One setting of the table.
 #[derive(Clone, Debug)]
@@ -19,9 +19,9 @@ pub struct Row {
     /// `employment.grace_ticks`; `*` stands for a name the file chooses.
     pub key: String,
     /// Its form.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// Range, unit, the field's term, whether it can be reloaded.
-    pub rule: Rule,
+    pub constraint: Constraint,
     /// What it means.
     pub meaning: &'static str,
 }
@@ -64,7 +64,7 @@ pub fn diff(left: &Config, right: &Config) -> Vec<Difference> {
 }
 
 /// The same of any two forms.
-pub(crate) fn difference<T: Form>(left: &T, right: &T) -> Vec<Difference> {
+pub(crate) fn difference<T: ConfigValue>(left: &T, right: &T) -> Vec<Difference> {
     let values = |form: &T| -> BTreeMap<String, String> {
         leaves_of(form).into_iter().map(|(key, value)| (key, value.to_string())).collect()
     };
@@ -95,17 +95,17 @@ fn is_hot(rows: &[Row], key: &str) -> bool {
         Some(row) => vec![row],
         None => rows.iter().filter(|row| row.key.starts_with(&within)).collect(),
     };
-    !found.is_empty() && found.iter().all(|row| row.rule.hot)
+    !found.is_empty() && found.iter().all(|row| row.constraint.hot)
 }
 
 fn rows_of(shape: &Shape) -> Vec<Row> {
-    fn walk(shape: &Shape, rule: Rule, path: &str, meaning: &'static str, rows: &mut Vec<Row>) {
+    fn walk(shape: &Shape, constraint: Constraint, path: &str, meaning: &'static str, rows: &mut Vec<Row>) {
         match shape {
-            Shape::Leaf(kind) => rows.push(Row { key: path.to_owned(), kind: kind.clone(), rule, meaning }),
-            Shape::Map(item) => walk(item, rule, &join(path, "*"), meaning, rows),
+            Shape::Leaf(kind) => rows.push(Row { key: path.to_owned(), kind: kind.clone(), constraint, meaning }),
+            Shape::Map(item) => walk(item, constraint, &join(path, "*"), meaning, rows),
             Shape::Section(fields) => {
                 for field in fields {
-                    walk(&field.shape, inner(field, rule), &join(path, field.name), field.meaning, rows);
+                    walk(&field.shape, inner(field, constraint), &join(path, field.name), field.meaning, rows);
                 }
             }
         }
@@ -125,24 +125,24 @@ pub fn schema() -> Json {
     schema
 }
 
-fn schema_of(shape: &Shape, rule: Rule, whole: bool) -> Json {
+fn schema_of(shape: &Shape, constraint: Constraint, whole: bool) -> Json {
     match shape {
-        Shape::Leaf(kind) => schema_of_kind(kind, rule),
+        Shape::Leaf(kind) => schema_of_kind(kind, constraint),
         Shape::Map(item) => json!({
             "type": "object",
             "propertyNames": { "pattern": "^[a-z0-9_-]{1,40}$" },
-            "additionalProperties": schema_of(item, rule, true),
+            "additionalProperties": schema_of(item, constraint, true),
         }),
         Shape::Section(fields) => {
             let mut properties = Map::new();
             for field in fields {
-                let mut property = schema_of(&field.shape, inner(field, rule), false);
+                let mut property = schema_of(&field.shape, inner(field, constraint), false);
                 property["description"] = json!(field.meaning);
                 properties.insert(field.name.to_owned(), property);
             }
             let mut section = json!({ "type": "object", "additionalProperties": false, "properties": properties });
             if whole {
-                let optional = |shape: &Shape| matches!(shape, Shape::Leaf(Kind::Optional(_)));
+                let optional = |shape: &Shape| matches!(shape, Shape::Leaf(ValueKind::Optional(_)));
                 let required = fields.iter().filter(|field| !optional(&field.shape) && field.name != "wage_rate");
                 section["required"] = required.map(|field| json!(field.name)).collect();
             }
@@ -151,24 +151,30 @@ fn schema_of(shape: &Shape, rule: Rule, whole: bool) -> Json {
     }
 }
 
-fn schema_of_kind(kind: &Kind, rule: Rule) -> Json {
-    match (kind, rule.limit) {
-        (Kind::Switch, _) => json!({ "enum": [true, false, "on", "off"] }),
-        (Kind::Whole, Limit::Whole(low, high)) => json!({ "type": "integer", "minimum": low, "maximum": high }),
-        (Kind::Whole, _) => json!({ "type": "integer", "minimum": 0 }),
-        (Kind::Decimal, Limit::Decimal(low, high)) => {
+fn schema_of_kind(kind: &ValueKind, constraint: Constraint) -> Json {
+    match (kind, constraint.limit) {
+        (ValueKind::Switch, _) => json!({ "enum": [true, false, "on", "off"] }),
+        (ValueKind::Whole, ValueRange::Whole(low, high)) => {
+            json!({ "type": "integer", "minimum": low, "maximum": high })
+        }
+        (ValueKind::Whole, _) => json!({ "type": "integer", "minimum": 0 }),
+        (ValueKind::Decimal, ValueRange::Decimal(low, high)) => {
             json!({ "type": "number", "minimum": low.to_f64(), "maximum": high.to_f64() })
         }
-        (Kind::Decimal, _) => json!({ "type": "number" }),
-        (Kind::Text, Limit::Text(Letters::Name)) => json!({ "type": "string", "pattern": "^[a-z0-9_-]{1,40}$" }),
-        (Kind::Text, Limit::Text(Letters::Path)) => json!({ "type": "string", "minLength": 1, "maxLength": 200 }),
-        (Kind::Text, _) => json!({ "type": "string", "minLength": 1, "maxLength": 40 }),
-        (Kind::Choice(words), _) => json!({ "enum": words }),
-        (Kind::Pair(item), _) => {
-            json!({ "type": "array", "items": schema_of_kind(item, rule), "minItems": 2, "maxItems": 2 })
+        (ValueKind::Decimal, _) => json!({ "type": "number" }),
+        (ValueKind::Text, ValueRange::Text(TextFormat::Name)) => {
+            json!({ "type": "string", "pattern": "^[a-z0-9_-]{1,40}$" })
         }
-        (Kind::List(item), _) => json!({ "type": "array", "items": schema_of_kind(item, rule) }),
-        (Kind::Optional(item), _) => json!({ "anyOf": [schema_of_kind(item, rule), { "type": "null" }] }),
+        (ValueKind::Text, ValueRange::Text(TextFormat::Path)) => {
+            json!({ "type": "string", "minLength": 1, "maxLength": 200 })
+        }
+        (ValueKind::Text, _) => json!({ "type": "string", "minLength": 1, "maxLength": 40 }),
+        (ValueKind::Choice(words), _) => json!({ "enum": words }),
+        (ValueKind::Pair(item), _) => {
+            json!({ "type": "array", "items": schema_of_kind(item, constraint), "minItems": 2, "maxItems": 2 })
+        }
+        (ValueKind::List(item), _) => json!({ "type": "array", "items": schema_of_kind(item, constraint) }),
+        (ValueKind::Optional(item), _) => json!({ "anyOf": [schema_of_kind(item, constraint), { "type": "null" }] }),
     }
 }
 
@@ -223,9 +229,9 @@ fn table(rows: &[Row], shown: impl Fn(&str) -> bool, defaults: &BTreeMap<String,
     let mut table = String::from("| key | meaning | allowed | default | term | reload |\n|---|---|---|---|---|---|\n");
     for row in rows.iter().filter(|row| shown(&row.key)) {
         let default = defaults.get(&row.key).map(|value| format!("`{value}`")).unwrap_or_default();
-        let term = if row.rule.term.is_empty() { String::new() } else { format!("`{}`", row.rule.term) };
-        let reload = if row.rule.hot { "yes" } else { "" };
-        let allowed = allowed(&row.kind, row.rule);
+        let term = if row.constraint.term.is_empty() { String::new() } else { format!("`{}`", row.constraint.term) };
+        let reload = if row.constraint.hot { "yes" } else { "" };
+        let allowed = allowed(&row.kind, row.constraint);
         let _ = writeln!(table, "| `{}` | {} | {allowed} | {default} | {term} | {reload} |", row.key, row.meaning);
     }
     table
@@ -234,6 +240,6 @@ fn table(rows: &[Row], shown: impl Fn(&str) -> bool, defaults: &BTreeMap<String,
 impl Row {
     /// The allowed values in words: `a whole number from 0 to 1000 ticks`.
     pub fn allowed(&self) -> String {
-        allowed(&self.kind, self.rule)
+        allowed(&self.kind, self.constraint)
     }
 }

@@ -4,8 +4,8 @@
 //! settings mean to each other is in `cross`.
 
 use super::error::ConfigError;
-use super::form::{Field, Kind, Letters, Limit, Rule, Shape, free};
-use super::tree::{Entry, Node, Place, Value};
+use super::schema::{Constraint, Field, Shape, TextFormat, ValueKind, ValueRange, free};
+use super::yaml_tree::{Entry, Node, Place, Value};
 
 /// A check under way.
 struct Check<'a> {
@@ -25,11 +25,11 @@ pub(crate) fn check(node: &Node, shape: &Shape, complete: bool) -> Vec<ConfigErr
 }
 
 /// The rule of a field inside another: its own, or the outer one where it has none.
-pub(crate) fn inner(field: &Field, outer: Rule) -> Rule {
-    let mut rule = if field.rule.limit == Limit::Free { outer } else { field.rule };
-    rule.hot |= field.rule.hot || outer.hot;
-    rule.term = field.rule.term;
-    rule
+pub(crate) fn inner(field: &Field, outer: Constraint) -> Constraint {
+    let mut constraint = if field.constraint.limit == ValueRange::Free { outer } else { field.constraint };
+    constraint.hot |= field.constraint.hot || outer.hot;
+    constraint.term = field.constraint.term;
+    constraint
 }
 
 /// `path.name`, or `name` at the top.
@@ -38,11 +38,11 @@ pub(crate) fn join(path: &str, name: &str) -> String {
 }
 
 impl Check<'_> {
-    fn node(&mut self, node: &Node, shape: &Shape, rule: Rule, path: &str, key: Option<&Place>) {
+    fn node(&mut self, node: &Node, shape: &Shape, constraint: Constraint, path: &str, key: Option<&Place>) {
         match (shape, &node.value) {
-            (Shape::Leaf(kind), _) => self.leaf(node, kind, rule, path, key),
-            (Shape::Section(fields), Value::Map(entries)) => self.section(entries, fields, rule, path, key),
-            (Shape::Map(item), Value::Map(entries)) => self.map(entries, item, rule, path),
+            (Shape::Leaf(kind), _) => self.leaf(node, kind, constraint, path, key),
+            (Shape::Section(fields), Value::Map(entries)) => self.section(entries, fields, constraint, path, key),
+            (Shape::Map(item), Value::Map(entries)) => self.map(entries, item, constraint, path),
             (_, found) => {
                 let what = if path.is_empty() { "the file" } else { path };
                 let problem = format!("{what} must be a section of settings, found {}", found_words(found));
@@ -58,7 +58,14 @@ impl Check<'_> {
         self.errors.push(help.iter().fold(error, ConfigError::help));
     }
 
-    fn section(&mut self, entries: &[Entry], fields: &[Field], rule: Rule, path: &str, key: Option<&Place>) {
+    fn section(
+        &mut self,
+        entries: &[Entry],
+        fields: &[Field],
+        constraint: Constraint,
+        path: &str,
+        key: Option<&Place>,
+    ) {
         for (index, entry) in entries.iter().enumerate() {
             let full = join(path, &entry.name);
             if self.duplicate(&entries[..index], entry, &full) {
@@ -66,32 +73,32 @@ impl Check<'_> {
             }
             match fields.iter().find(|field| field.name == entry.name) {
                 Some(field) => {
-                    self.node(&entry.node, &field.shape, inner(field, rule), &full, entry.place.as_ref());
+                    self.node(&entry.node, &field.shape, inner(field, constraint), &full, entry.place.as_ref());
                 }
                 None => self.unknown(entry, fields, path),
             }
         }
         let expected = if self.complete { fields } else { &[] };
         for field in expected {
-            let optional = matches!(field.shape, Shape::Leaf(Kind::Optional(_)));
+            let optional = matches!(field.shape, Shape::Leaf(ValueKind::Optional(_)));
             if !optional && !entries.iter().any(|entry| entry.name == field.name) {
-                let help = allowed_of(&field.shape, inner(field, rule));
+                let help = allowed_of(&field.shape, inner(field, constraint));
                 let problem = format!("{} is missing", join(path, field.name));
                 self.refuse(key.or(entries.first().and_then(|entry| entry.place.as_ref())), path, problem, &help);
             }
         }
     }
 
-    fn map(&mut self, entries: &[Entry], item: &Shape, rule: Rule, path: &str) {
+    fn map(&mut self, entries: &[Entry], item: &Shape, constraint: Constraint, path: &str) {
         for (index, entry) in entries.iter().enumerate() {
             let full = join(path, &entry.name);
             if self.duplicate(&entries[..index], entry, &full) {
                 continue;
             }
-            if letters_fit(&entry.name, Letters::Name) {
-                self.node(&entry.node, item, rule, &full, entry.place.as_ref());
+            if letters_fit(&entry.name, TextFormat::Name) {
+                self.node(&entry.node, item, constraint, &full, entry.place.as_ref());
             } else {
-                let help = [format!("allowed: {}", letters_words(Letters::Name))];
+                let help = [format!("allowed: {}", letters_words(TextFormat::Name))];
                 self.refuse(entry.place.as_ref(), &full, format!("{full} is not a name"), &help);
             }
         }
@@ -110,7 +117,7 @@ impl Check<'_> {
         if let Some(name) = nearest(&entry.name, fields.iter().map(|field| field.name)) {
             help.push(format!("did you mean `{name}`?"));
             if let Some(field) = fields.iter().find(|field| field.name == name) {
-                help.extend(allowed_of(&field.shape, field.rule));
+                help.extend(allowed_of(&field.shape, field.constraint));
             }
         } else if let Some(elsewhere) = settings(self.root).into_iter().find(|key| last(key) == entry.name) {
             help.push(format!("did you mean `{elsewhere}`?"));
@@ -121,15 +128,15 @@ impl Check<'_> {
         self.refuse(entry.place.as_ref(), &full, format!("{full} is not a setting"), &help);
     }
 
-    fn leaf(&mut self, node: &Node, kind: &Kind, rule: Rule, path: &str, key: Option<&Place>) {
-        let Err(problem) = fits(&node.value, kind, rule) else { return };
+    fn leaf(&mut self, node: &Node, kind: &ValueKind, constraint: Constraint, path: &str, key: Option<&Place>) {
+        let Err(problem) = fits(&node.value, kind, constraint) else { return };
         let mut help = Vec::new();
-        if let (Kind::Choice(words), Some(word)) = (kind, node.value.word())
+        if let (ValueKind::Choice(words), Some(word)) = (kind, node.value.word())
             && let Some(near) = nearest(word, words.iter().copied())
         {
             help.push(format!("did you mean `{near}`?"));
         }
-        help.push(format!("allowed: {}", allowed(kind, rule)));
+        help.push(format!("allowed: {}", allowed(kind, constraint)));
         self.refuse(node.place.as_ref().or(key), path, format!("{path} {problem}"), &help);
     }
 }
@@ -164,86 +171,94 @@ pub(crate) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> O
 }
 
 /// `Err` with the rest of a sentence that begins with the key.
-fn fits(value: &Value, kind: &Kind, rule: Rule) -> Result<(), String> {
+fn fits(value: &Value, kind: &ValueKind, constraint: Constraint) -> Result<(), String> {
     let wrong = || Err(format!("must be {}, found {}", kind_words(kind), found_words(value)));
     match (kind, value) {
-        (Kind::Optional(_), Value::Null) | (Kind::Switch, Value::Bool(_)) => Ok(()),
-        (Kind::Optional(inner), value) => fits(value, inner, rule),
-        (Kind::Switch, Value::Text(word)) if word.eq_ignore_ascii_case("on") || word.eq_ignore_ascii_case("off") => {
+        (ValueKind::Optional(_), Value::Null) | (ValueKind::Switch, Value::Bool(_)) => Ok(()),
+        (ValueKind::Optional(inner), value) => fits(value, inner, constraint),
+        (ValueKind::Switch, Value::Text(word))
+            if word.eq_ignore_ascii_case("on") || word.eq_ignore_ascii_case("off") =>
+        {
             Ok(())
         }
-        (Kind::Whole, Value::Whole(number)) => match rule.limit {
-            Limit::Whole(low, high) if !(i128::from(low)..=i128::from(high)).contains(number) => {
+        (ValueKind::Whole, Value::Whole(number)) => match constraint.limit {
+            ValueRange::Whole(low, high) if !(i128::from(low)..=i128::from(high)).contains(number) => {
                 Err(format!("is {number}, out of range"))
             }
             _ => Ok(()),
         },
-        (Kind::Decimal, Value::Whole(_) | Value::Decimal(_)) => {
+        (ValueKind::Decimal, Value::Whole(_) | Value::Decimal(_)) => {
             let number = value.decimal();
-            match rule.limit {
+            match constraint.limit {
                 _ if number.is_some() && value.too_fine() => Err("has more than six decimal places".to_owned()),
                 _ if number.is_none() => Err(format!("is {value}, out of range")),
-                Limit::Decimal(low, high) if number.is_some_and(|number| number < low || number > high) => {
+                ValueRange::Decimal(low, high) if number.is_some_and(|number| number < low || number > high) => {
                     Err(format!("is {value}, out of range"))
                 }
                 _ => Ok(()),
             }
         }
-        (Kind::Text, Value::Text(_) | Value::Whole(_)) => {
+        (ValueKind::Text, Value::Text(_) | Value::Whole(_)) => {
             let text = if let Value::Text(text) = value { text.clone() } else { value.to_string() };
-            match rule.limit {
-                Limit::Text(letters) if !letters_fit(&text, letters) => {
+            match constraint.limit {
+                ValueRange::Text(letters) if !letters_fit(&text, letters) => {
                     Err(format!("is {value}, which is not allowed"))
                 }
                 _ => Ok(()),
             }
         }
-        (Kind::Choice(words), value) => match value.word() {
+        (ValueKind::Choice(words), value) => match value.word() {
             Some(word) if words.iter().any(|allowed| allowed.eq_ignore_ascii_case(word)) => Ok(()),
             Some(word) => Err(format!("is {}, which is none of its words", Value::Text(word.to_owned()))),
             None => wrong(),
         },
-        (Kind::Pair(inner), Value::List(items)) if items.len() == 2 => {
-            items.iter().try_for_each(|item| fits(&item.value, inner, rule))?;
+        (ValueKind::Pair(inner), Value::List(items)) if items.len() == 2 => {
+            items.iter().try_for_each(|item| fits(&item.value, inner, constraint))?;
             let (low, high) = (items[0].value.decimal(), items[1].value.decimal());
-            if rule.ordered && low > high { Err(format!("is {value}: the lower end comes first")) } else { Ok(()) }
+            if constraint.ordered && low > high {
+                Err(format!("is {value}: the lower end comes first"))
+            } else {
+                Ok(())
+            }
         }
-        (Kind::List(inner), Value::List(items)) => items.iter().try_for_each(|item| fits(&item.value, inner, rule)),
+        (ValueKind::List(inner), Value::List(items)) => {
+            items.iter().try_for_each(|item| fits(&item.value, inner, constraint))
+        }
         _ => wrong(),
     }
 }
 
-fn letters_fit(text: &str, letters: Letters) -> bool {
+fn letters_fit(text: &str, letters: TextFormat) -> bool {
     let length = text.chars().count();
     let printable = |character: char| !character.is_control() && character != '\u{feff}';
     match letters {
-        Letters::Name => {
+        TextFormat::Name => {
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
             (1..=40).contains(&length) && text.chars().all(plain)
         }
-        Letters::Label => (1..=40).contains(&length) && text.chars().all(printable) && !text.trim().is_empty(),
-        Letters::Path => (1..=200).contains(&length) && text.chars().all(printable) && !text.trim().is_empty(),
+        TextFormat::Label => (1..=40).contains(&length) && text.chars().all(printable) && !text.trim().is_empty(),
+        TextFormat::Path => (1..=200).contains(&length) && text.chars().all(printable) && !text.trim().is_empty(),
     }
 }
 
-fn letters_words(letters: Letters) -> &'static str {
+fn letters_words(letters: TextFormat) -> &'static str {
     match letters {
-        Letters::Name => "1 to 40 of a-z, 0-9, _ and -",
-        Letters::Label => "1 to 40 printable characters",
-        Letters::Path => "a path of 1 to 200 printable characters",
+        TextFormat::Name => "1 to 40 of a-z, 0-9, _ and -",
+        TextFormat::Label => "1 to 40 printable characters",
+        TextFormat::Path => "a path of 1 to 200 printable characters",
     }
 }
 
-fn kind_words(kind: &Kind) -> String {
+fn kind_words(kind: &ValueKind) -> String {
     match kind {
-        Kind::Switch => "on or off".to_owned(),
-        Kind::Whole => "a whole number".to_owned(),
-        Kind::Decimal => "a number".to_owned(),
-        Kind::Text => "text".to_owned(),
-        Kind::Choice(words) => format!("one of {}", words.join(", ")),
-        Kind::Pair(inner) => format!("a pair [a, b], each {}", kind_words(inner)),
-        Kind::List(inner) => format!("a list, each {}", kind_words(inner)),
-        Kind::Optional(inner) => format!("{} or null", kind_words(inner)),
+        ValueKind::Switch => "on or off".to_owned(),
+        ValueKind::Whole => "a whole number".to_owned(),
+        ValueKind::Decimal => "a number".to_owned(),
+        ValueKind::Text => "text".to_owned(),
+        ValueKind::Choice(words) => format!("one of {}", words.join(", ")),
+        ValueKind::Pair(inner) => format!("a pair [a, b], each {}", kind_words(inner)),
+        ValueKind::List(inner) => format!("a list, each {}", kind_words(inner)),
+        ValueKind::Optional(inner) => format!("{} or null", kind_words(inner)),
     }
 }
 
@@ -259,24 +274,24 @@ fn found_words(value: &Value) -> String {
 }
 
 /// What a setting may be, in words: `a whole number from 0 to 1000 ticks`.
-pub(crate) fn allowed(kind: &Kind, rule: Rule) -> String {
-    if let Kind::Optional(inner) = kind {
-        return format!("{} or null", allowed(inner, rule));
+pub(crate) fn allowed(kind: &ValueKind, constraint: Constraint) -> String {
+    if let ValueKind::Optional(inner) = kind {
+        return format!("{} or null", allowed(inner, constraint));
     }
     let range = |low: String, high: String| format!("{} from {low} to {high}", kind_words(kind));
-    let words = match rule.limit {
-        Limit::Free => kind_words(kind),
-        Limit::Whole(low, high) => range(low.to_string(), high.to_string()),
-        Limit::Decimal(low, high) => range(low.to_string(), high.to_string()),
-        Limit::Text(letters) if *kind == Kind::Text => letters_words(letters).to_owned(),
-        Limit::Text(letters) => format!("{} of {}", kind_words(kind), letters_words(letters)),
+    let words = match constraint.limit {
+        ValueRange::Free => kind_words(kind),
+        ValueRange::Whole(low, high) => range(low.to_string(), high.to_string()),
+        ValueRange::Decimal(low, high) => range(low.to_string(), high.to_string()),
+        ValueRange::Text(letters) if *kind == ValueKind::Text => letters_words(letters).to_owned(),
+        ValueRange::Text(letters) => format!("{} of {}", kind_words(kind), letters_words(letters)),
     };
-    if rule.unit.is_empty() { words } else { format!("{words} {}", rule.unit) }
+    if constraint.unit.is_empty() { words } else { format!("{words} {}", constraint.unit) }
 }
 
-fn allowed_of(shape: &Shape, rule: Rule) -> Vec<String> {
+fn allowed_of(shape: &Shape, constraint: Constraint) -> Vec<String> {
     match shape {
-        Shape::Leaf(kind) => vec![format!("allowed: {}", allowed(kind, rule))],
+        Shape::Leaf(kind) => vec![format!("allowed: {}", allowed(kind, constraint))],
         Shape::Section(_) | Shape::Map(_) => Vec::new(),
     }
 }
