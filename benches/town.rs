@@ -20,7 +20,7 @@ fn main() {
 /// The default town, two days old.
 fn town() -> Town {
     let sources = Sources {
-        config: Config::shipped().canonical(),
+        config: Config::shipped(),
         plan: ("default.txt".into(), include_str!("../configs/towns/default.txt").into()),
         affordances: ("affordances.yaml".into(), include_str!("../configs/affordances.yaml").into()),
         perturbations: ("default.yaml".into(), include_str!("../configs/perturbations/default.yaml").into()),

@@ -41,7 +41,7 @@ fn rules(file: &str, plan: &str, flags: &[&[(&str, &str)]]) -> Arc<Rules> {
     let flags = flags.concat().iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let layers = Layers { file: Some(("test.yaml".into(), file.into())), environment: Vec::new(), flags };
     let sources = Sources {
-        config: load(&layers).expect("the settings hold").config.canonical(),
+        config: load(&layers).expect("the settings hold").config,
         plan: ("plan.txt".into(), plan.into()),
         affordances: ("affordances.yaml".into(), include_str!("../configs/affordances.yaml").into()),
         perturbations: ("perturbations.yaml".into(), QUIET.into()),

@@ -20,7 +20,7 @@ fn town(name: &str, flags: &[(&str, &str)]) -> Town {
     let layers = Layers { file: Some(text(name)), environment: Vec::new(), flags };
     let config = load(&layers).unwrap_or_else(|errors| panic!("{errors}")).config;
     let sources = Sources {
-        config: config.canonical(),
+        config: config.clone(),
         plan: text(&config.world.plan),
         affordances: text(&config.affordances.affordances_file),
         perturbations: text(&config.perturbations.file),

@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use townlet_town::Sources;
-use townlet_town::config::{
-    ConfigErrors, ENVIRONMENT_PREFIX, Layers, LoadedConfig, PerturbationFile, load as load_config,
-};
+use townlet_town::config::{ConfigErrors, ENVIRONMENT_PREFIX, Layers, LoadedConfig, load as load_config};
 
 use super::ConfigArgs;
 use townlet_shard::{ConfigReloader, Read};
@@ -100,8 +98,7 @@ fn assemble(layers: &Layers, folder: Option<&Path>) -> anyhow::Result<ConfigSour
     let plan = found(&config.world.plan, "world.plan")?;
     let affordances = found(&config.affordances.affordances_file, "affordances.affordances_file")?;
     let perturbations = found(&config.perturbations.file, "perturbations.file")?;
-    PerturbationFile::parse(&perturbations.0, &perturbations.1)?;
-    let sources = Sources { config: config.canonical(), plan, affordances, perturbations };
+    let sources = Sources { config: config.clone(), plan, affordances, perturbations };
     Ok(ConfigSources { loaded, sources, files, reloader: None })
 }
 

@@ -44,7 +44,7 @@ impl ConnectArgs {
     /// What is wrong with one of them, by name.
     pub(super) fn places(&self, settings: &Settings) -> Result<Vec<Place>> {
         let asked: Vec<String> = if self.connect.is_empty() {
-            settings.shards.iter().map(|shard| shard.name.clone()).collect()
+            settings.shards.iter().flatten().map(|shard| shard.name.clone()).collect()
         } else {
             self.connect.clone()
         };
@@ -69,9 +69,9 @@ impl ConnectArgs {
     }
 
     fn place(&self, asked: &str, settings: &Settings) -> Result<Place> {
-        let known = settings.shards.iter().find(|shard| shard.name == asked);
+        let known = settings.shards.iter().flatten().find(|shard| shard.name == asked);
         if known.is_none() && !asked.contains("://") {
-            let names = settings.shards.iter().map(|shard| shard.name.as_str());
+            let names = settings.shards.iter().flatten().map(|shard| shard.name.as_str());
             let hint = nearest(asked, names).map_or_else(
                 || "An address begins with http:// or https://.".to_owned(),
                 |near| format!("Did you mean `{near}`?"),

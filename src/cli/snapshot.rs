@@ -119,7 +119,7 @@ fn facts(found: &Found) -> Value {
     json!({
         "file": found.path,
         "bytes": found.bytes,
-        "layout": found.layout,
+        "layout": snapshot::VERSION,
         "config_id": rules.config.config_id,
         "config_digest": rules.config.digest(),
         "shard": rules.config.shard,
@@ -153,11 +153,10 @@ fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
             bail!("{}: it is a folder; name the snapshots in it.", file.display());
         }
         let row = match read(file)? {
-            Ok(Found { town, layout, .. }) => {
-                let older = if layout == snapshot::VERSION { String::new() } else { format!(" Layout {layout}.") };
-                let says = format!("{}: whole. Tick {}, digest {}.{older}", file.display(), town.tick(), town.digest());
+            Ok(Found { town, .. }) => {
+                let says = format!("{}: whole. Tick {}, digest {}.", file.display(), town.tick(), town.digest());
                 let digest = town.digest();
-                let row = json!({ "file": file.to_string_lossy(), "ok": true, "tick": town.tick(), "digest": digest, "layout": layout });
+                let row = json!({ "file": file.to_string_lossy(), "ok": true, "tick": town.tick(), "digest": digest, "layout": snapshot::VERSION });
                 (says, row)
             }
             Err(why) => {

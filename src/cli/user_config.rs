@@ -1,72 +1,68 @@
-//! What a person prefers, whatever the town: theme, mouse, keys. From `townlet/config.yaml` in the user's config folder.
+//! The user's configuration file: theme, mouse, keys and known shards, in `townlet/config.yaml` of the user's config folder.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use etcetera::BaseStrategy;
-use serde::Deserialize;
-use townlet_town::config::parse_typed;
+use townlet_town::config::{TextFormat, free, parse_file, text};
 
 use townlet_tui::keymap::Keymap;
 
-/// The file's content.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Settings {
-    /// `dark`, `light`, `high-contrast`, `colour-blind`.
-    pub(super) theme: Option<String>,
-    /// Whether the mouse is taken.
-    pub(super) mouse: Option<bool>,
-    /// Leave the last screen in the scrollback on quitting.
-    pub(super) keep_screen: Option<bool>,
-    /// Action → keys.
-    pub(super) keys: BTreeMap<String, String>,
-    /// Shards that `townlet observe` knows by name, in the order of the fleet screen.
-    pub(super) shards: Vec<Shard>,
+townlet_town::section! {
+    /// The user's configuration.
+    Settings {
+        /// `dark`, `light`, `high-contrast`, `colour-blind`.
+        theme: Option<String> = text(TextFormat::Label),
+        /// Whether the mouse is used.
+        mouse: Option<bool> = free(),
+        /// Whether the last screen stays in the scrollback on quitting.
+        keep_screen: Option<bool> = free(),
+        /// Keys by action.
+        keys: Option<BTreeMap<String, String>> = text(TextFormat::Label),
+        /// Shards that `townlet observe` knows by name, in the order of the fleet screen.
+        shards: Option<Vec<Shard>> = free(),
+    }
+
+    /// A remote shard.
+    Shard {
+        /// The operator's name for it.
+        name: String = text(TextFormat::Label),
+        /// Address of its service.
+        url: String = text(TextFormat::Path),
+        /// File with the token.
+        token_file: Option<PathBuf> = text(TextFormat::Path),
+        /// File with the only accepted certificate authority.
+        ca: Option<PathBuf> = text(TextFormat::Path),
+        /// `red`, `yellow`, `green`, `blue`, `magenta` or `cyan`, to tell shards apart.
+        colour: Option<String> = text(TextFormat::Label),
+    }
 }
 
-/// A shard somewhere else.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Shard {
-    /// As the operator calls it.
-    pub(super) name: String,
-    /// Where it is served.
-    pub(super) url: String,
-    /// Holds the token to come with.
-    pub(super) token_file: Option<PathBuf>,
-    /// The one authority its certificate may come from.
-    pub(super) ca: Option<PathBuf>,
-    /// `red`, `yellow`, `green`, `blue`, `magenta` or `cyan`, so that none is mistaken for another.
-    pub(super) colour: Option<String>,
-}
-
-/// Where the file is.
+/// Path of the file.
 pub(super) fn path() -> Option<PathBuf> {
     Some(etcetera::choose_base_strategy().ok()?.config_dir().join("townlet").join("config.yaml"))
 }
 
-/// Reads it; a file that is not there is an empty one.
+/// Reads the file. A missing file counts as empty.
 ///
 /// # Errors
-/// Where it is wrong and what would be right.
+/// All errors in the file, with their positions.
 pub(super) fn load() -> anyhow::Result<Settings> {
-    let Some(path) = path() else { return Ok(Settings::default()) };
-    match townlet_files::text(&path) {
-        Ok(text) if text.trim().is_empty() => Ok(Settings::default()),
-        Ok(text) => Ok(parse_typed(&path.display().to_string(), &text)?),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Settings::default()),
-        Err(error) => Err(anyhow::anyhow!("{}: {error}", path.display())),
-    }
+    let path = path().unwrap_or_default();
+    let text = match townlet_files::text(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        other => other.map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?,
+    };
+    Ok(parse_file(&path.display().to_string(), &text)?.0)
 }
 
 impl Settings {
-    /// The keys in force.
+    /// The keymap with the user's keys.
     ///
     /// # Errors
-    /// Every key that is wrong or given twice, by name.
+    /// Every key that is invalid or used twice.
     pub(super) fn keymap(&self) -> anyhow::Result<Keymap> {
-        Keymap::remapped(&self.keys).map_err(|errors| {
+        Keymap::remapped(self.keys.as_ref().unwrap_or(&BTreeMap::new())).map_err(|errors| {
             let file = path().map_or_else(|| "the user's config".to_owned(), |path| path.display().to_string());
             anyhow::anyhow!("{file}: keys:\n  {}", errors.join("\n  "))
         })

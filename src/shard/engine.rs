@@ -369,7 +369,7 @@ impl Engine {
         fail_point!("engine_tick");
         self.town.step(&mut Watched { policy: &mut self.status.driver, diagnostics: &self.diagnostics });
         self.diagnostics.enter(Phase::Housekeeping);
-        self.options.extend(self.town.decided().map(|(_, option)| option.index() as u8));
+        self.options.extend(self.town.decisions().map(|(_, option)| option.index() as u8));
         self.record_town_events();
         let tick = self.town.tick();
         self.ticker.store(tick, Ordering::Relaxed);

@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use townlet_town::affordances::AffordanceError;
-use townlet_town::config::{Config, Difference, diff};
+use townlet_town::config::{Difference, diff};
 use townlet_town::reload::changes;
 use townlet_town::{Rules, RulesError, Sources};
 
@@ -108,15 +107,14 @@ fn fresh(reloader: Option<&ConfigReloader>, running: &Rules, training: bool) -> 
         return Err(inside());
     }
     // Before anything is made of them: what does not fit the plan that stands is to be named as well.
-    let config = Config::from_canonical(&sources.config).map_err(|errors| unread(&errors.one_line()))?;
-    refuse_fixed_settings(&diff(&running.config, &config))?;
+    refuse_fixed_settings(&diff(&running.config, &sources.config))?;
     let made = reloader.made(sources, training).map_err(|why| unread(&why))?;
     Ok(Fresh { made, files, warnings })
 }
 
 fn one_line(why: &RulesError) -> String {
     match why {
-        RulesError::Config(errors) | RulesError::Affordances(AffordanceError::Form(errors)) => errors.one_line(),
+        RulesError::Config(errors) => errors.one_line(),
         other => other.to_string(),
     }
 }

@@ -57,8 +57,7 @@ pub fn recorded(home: &Home, shard: &str, run_id: Option<&str>, snapshot_root: &
     } else {
         recover_run(home, snapshot_root, &run_id).map_err(ShardError::Resume)?.header.sources
     };
-    let config = Config::from_canonical(&sources.config).map_err(|error| ShardError::Resume(error.to_string()))?;
-    Ok(Recorded { run_id, config, sources })
+    Ok(Recorded { run_id, config: sources.config.clone(), sources })
 }
 
 /// Digest of the texts that the last acknowledged `reload_config` of a run brought, by its audit log; nothing when there was

@@ -17,8 +17,6 @@ pub struct Found {
     pub path: PathBuf,
     /// The town inside.
     pub town: Town,
-    /// Version of the layout it was written in.
-    pub layout: u32,
     /// Its size.
     pub bytes: usize,
 }
@@ -47,8 +45,7 @@ pub fn read(path: &Path) -> Result<Found, String> {
         return Err(format!("it is larger than a snapshot may be ({} bytes)", snapshot::MAX_BYTES));
     }
     let town = snapshot::load(&bytes).map_err(|error| error.to_string())?;
-    let layout = snapshot::version(&bytes).unwrap_or(snapshot::VERSION);
-    Ok(Found { path: path.to_owned(), town, layout, bytes: bytes.len() })
+    Ok(Found { path: path.to_owned(), town, bytes: bytes.len() })
 }
 
 /// The newest snapshot of the same folder that sorts before `path` and is whole.

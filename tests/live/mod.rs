@@ -49,7 +49,7 @@ pub(crate) fn sources(backlog: bool, settings: &[(&str, &str)]) -> Sources {
     let flags = [quiet].iter().chain(settings).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let layers = Layers { file: Some(("test.yaml".into(), file.into())), environment: Vec::new(), flags };
     Sources {
-        config: load(&layers).expect("the settings hold").config.canonical(),
+        config: load(&layers).expect("the settings hold").config,
         plan: ("plan.txt".into(), plan.into()),
         affordances: ("affordances.yaml".into(), include_str!("../../configs/affordances.yaml").into()),
         perturbations: ("default.yaml".into(), include_str!("../../configs/perturbations/default.yaml").into()),
@@ -89,7 +89,7 @@ pub(crate) fn read(folder: &Path) -> Result<Read, String> {
         (name.to_owned(), text)
     };
     let sources = Sources {
-        config: loaded.config.canonical(),
+        config: loaded.config,
         affordances: beside("affordances.yaml", include_str!("../../configs/affordances.yaml")),
         perturbations: beside("events.yaml", include_str!("../../configs/perturbations/default.yaml")),
         ..sources(false, &[])

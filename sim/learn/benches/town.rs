@@ -27,7 +27,7 @@ fn rules(flags: &[(&str, String)], plan: String) -> Arc<Rules> {
     let config = load(&Layers { flags, ..Layers::default() }).expect("the settings hold").config;
     let affordances = include_str!("../../../configs/affordances.yaml");
     let sources = Sources {
-        config: config.canonical(),
+        config,
         plan: ("bench.txt".into(), plan),
         affordances: ("affordances.yaml".into(), affordances.into()),
         perturbations: ("default.yaml".into(), include_str!("../../../configs/perturbations/default.yaml").into()),

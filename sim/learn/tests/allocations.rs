@@ -10,7 +10,7 @@ use townlet_town::{Command, EventKind, Rules, Sources, Town};
 
 fn default_rules() -> Arc<Rules> {
     let sources = Sources {
-        config: Config::shipped().canonical(),
+        config: Config::shipped(),
         plan: ("default.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
         affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
         perturbations: ("default.yaml".into(), include_str!("../../../configs/perturbations/default.yaml").into()),

@@ -13,7 +13,7 @@ const TICKS: u64 = 2_000;
 
 fn default_rules() -> Arc<Rules> {
     let sources = Sources {
-        config: Config::shipped().canonical(),
+        config: Config::shipped(),
         plan: ("default.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
         affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
         perturbations: ("default.yaml".into(), include_str!("../../../configs/perturbations/default.yaml").into()),

@@ -1,47 +1,44 @@
-//! Who stands where, by tile.
-//!
-//! Follows from `agents.tile` and is kept beside the state, never in it: counts for those who walk, bits for those who
-//! look around. Knows nobody by name.
+//! Residents per tile, derived from `agents.tile`: counts for movement and bits for observations.
 
 use crate::ids::{Column, Tile};
-use crate::observations::TileMask;
 use crate::plan::Plan;
+use crate::tile_mask::TileMask;
 
-/// People by tile.
+/// Number of residents on every tile.
 #[derive(Clone, Debug)]
 pub(crate) struct Occupancy {
-    people: Column<Tile, u16>,
-    taken: TileMask,
+    residents: Column<Tile, u16>,
+    occupied: TileMask,
 }
 
 impl Occupancy {
-    /// An empty town.
+    /// An empty map.
     pub(crate) fn new(plan: &Plan) -> Self {
-        let people = Column::filled((plan.width * plan.height) as usize, 0);
-        Self { people, taken: TileMask::new(plan.width, plan.height) }
+        let residents = Column::filled((plan.width * plan.height) as usize, 0);
+        Self { residents, occupied: TileMask::new(plan.width, plan.height) }
     }
 
-    /// How many stand there.
+    /// Residents on a tile.
     pub(crate) fn on(&self, tile: Tile) -> u16 {
-        self.people[tile]
+        self.residents[tile]
     }
 
-    /// Somebody comes to stand there.
+    /// Adds a resident.
     pub(crate) fn enter(&mut self, tile: Tile) {
-        self.people[tile] += 1;
-        self.taken.set(tile);
+        self.residents[tile] += 1;
+        self.occupied.set(tile);
     }
 
-    /// Somebody stands there no more.
+    /// Removes a resident.
     pub(crate) fn leave(&mut self, tile: Tile) {
-        self.people[tile] = self.people[tile].saturating_sub(1);
-        if self.people[tile] == 0 {
-            self.taken.clear(tile);
+        self.residents[tile] = self.residents[tile].saturating_sub(1);
+        if self.residents[tile] == 0 {
+            self.occupied.clear(tile);
         }
     }
 
-    /// Which tiles of the window around a column and row somebody stands on.
-    pub(crate) fn around(&self, at: (usize, usize)) -> u128 {
-        self.taken.around(at)
+    /// The occupied tiles in the window around a column and row.
+    pub(crate) fn window(&self, at: (usize, usize)) -> u128 {
+        self.occupied.window(at)
     }
 }

@@ -1,4 +1,4 @@
-//! The town score: one number a day by which policies are compared.
+//! The town score: one number per day, used to compare policies.
 //!
 //! `0.4·(1 − deficit) + 0.2·attendance + 0.2·wages + 0.2·trust − 0.5·starvation − 0.2·exits`, in [0, 1] before the two
 //! penalties. What each term is counted over:
@@ -16,50 +16,14 @@
 //! its start to be expected. Whoever works it for somebody absent is paid and counts as attending it.
 //! A day in which nobody lived here or no shift started has no score. Rule: "Town score".
 
-use serde::{Deserialize, Serialize};
-
 use crate::fixed_point::Micro;
 use crate::ids::JobId;
 use crate::needs::NEED_COUNT;
 use crate::rules::Rules;
-use crate::state::State;
+use crate::state::{DayTotals, State};
 use crate::tick_context::TickContext;
 
-/// What a day adds up to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DayTotals {
-    /// Σ (1 − level)² over needs, residents and ticks; rounded down once a tick.
-    pub deficits: Micro,
-    /// Residents at the end of each tick.
-    pub resident_ticks: u64,
-    /// Ticks of the shifts that started.
-    pub scheduled_ticks: u64,
-    /// Ticks worked.
-    pub worked_ticks: u64,
-    /// What the shifts that started pay in full.
-    pub scheduled_wages: Micro,
-    /// What was paid.
-    pub earned_wages: Micro,
-    /// Starvation events; known at the day's end, as all below.
-    pub starvation_events: u32,
-    /// Exits that no operator asked for.
-    pub involuntary_exits: u32,
-    /// Residents.
-    pub residents: u32,
-    /// Sum over them of the mean of their two highest trusts.
-    pub trust: Micro,
-}
-
-/// The day under way and the last whole one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Score {
-    /// Since the day began.
-    pub today: DayTotals,
-    /// Of the last whole day; all zero before there was one.
-    pub last: DayTotals,
-}
-
-/// The terms of a day's score and what they come to.
+/// The terms of a day's score and the score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScoreTerms {
     /// Mean squared need deficit, in [0, 1].
@@ -78,7 +42,7 @@ pub struct ScoreTerms {
     pub total: Micro,
 }
 
-/// A day's score; `None` when nobody lived here or no shift started. `day` is its length in ticks.
+/// The score of a day of `day` ticks; `None` when the town was empty or no shift started.
 pub fn terms(sums: &DayTotals, day: u64) -> Option<ScoreTerms> {
     if sums.resident_ticks == 0 || sums.scheduled_ticks == 0 {
         return None;
@@ -90,20 +54,20 @@ pub fn terms(sums: &DayTotals, day: u64) -> Option<ScoreTerms> {
     let wages = Micro::ratio(sums.earned_wages.0, sums.scheduled_wages.0).unit();
     let trust = Micro(sums.trust.0 / i64::from(sums.residents.max(1)));
     let (starvation, exits) = (each(sums.starvation_events), each(sums.involuntary_exits));
-    // Tenths first, so that what rounding takes is less than a millionth of the whole.
+    // In tenths first, so that rounding loses less than a millionth.
     let tenths = (Micro::ONE - deficit).scaled(4) + (attendance + wages + trust).scaled(2)
         - starvation.scaled(5)
         - exits.scaled(2);
     Some(ScoreTerms { deficit, attendance, wages, trust, starvation, exits, total: Micro(tenths.0 / 10) })
 }
 
-/// The score of the last whole day; `None` before there was one.
+/// The score of the last whole day; `None` before the first one is over.
 pub fn last(rules: &Rules, state: &State) -> Option<ScoreTerms> {
     terms(&state.score.last, rules.day_length())
 }
 
-/// A shift starts: it is on somebody's day.
-pub(crate) fn scheduled(cx: &mut TickContext<'_>, job: JobId) {
+/// Adds a shift that starts.
+pub(crate) fn add_scheduled(cx: &mut TickContext<'_>, job: JobId) {
     let it = &cx.rules.jobs[job];
     let ticks = it.end - it.start;
     let today = &mut cx.state.score.today;
@@ -111,14 +75,14 @@ pub(crate) fn scheduled(cx: &mut TickContext<'_>, job: JobId) {
     today.scheduled_wages += it.wage.scaled(i64::from(ticks));
 }
 
-/// A tick of a shift was worked, and paid so much.
-pub(crate) fn worked(cx: &mut TickContext<'_>, paid: Micro) {
+/// Adds a tick worked and its pay.
+pub(crate) fn add_worked(cx: &mut TickContext<'_>, paid: Micro) {
     let today = &mut cx.state.score.today;
     today.worked_ticks += 1;
     today.earned_wages += paid;
 }
 
-/// Counts the tick just lived through, and closes the day when it was the last of it.
+/// Adds the needs and residents of the tick, and closes the day at its last tick.
 pub(crate) fn run(cx: &mut TickContext<'_>) {
     let agents = &cx.state.agents;
     let mut squares = 0;
@@ -151,7 +115,7 @@ fn close(cx: &mut TickContext<'_>) {
     };
 }
 
-/// The mean of the two highest, none of them below zero.
+/// The mean of the two highest values, where missing and negative ones count as zero.
 fn two_highest(trusts: impl Iterator<Item = Micro>) -> Micro {
     let (first, second) = trusts.fold((Micro::ZERO, Micro::ZERO), |(first, second), trust| {
         if trust > first { (trust, first) } else { (first, second.max(trust)) }

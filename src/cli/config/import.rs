@@ -56,8 +56,8 @@ fn beside(out: &Path) -> PathBuf {
     out.with_file_name(format!("{stem}.perturbations.yaml"))
 }
 
-fn words(fate: &KeyOutcome) -> String {
-    match fate {
+fn words(outcome: &KeyOutcome) -> String {
+    match outcome {
         KeyOutcome::Kept => String::new(),
         KeyOutcome::Moved { to, note } if note.is_empty() => to.clone(),
         KeyOutcome::Moved { to, note } => format!("{to}: {note}"),
@@ -69,10 +69,10 @@ fn words(fate: &KeyOutcome) -> String {
 fn report(findings: &[ImportedKey], line: &mut dyn FnMut(&str)) {
     let mut rows = vec![["line", "key", "fate", "what became of it"].map(String::from)];
     rows.extend(
-        findings.iter().map(|it| [it.line.to_string(), it.key.clone(), it.fate.word().into(), words(&it.fate)]),
+        findings.iter().map(|it| [it.line.to_string(), it.key.clone(), it.outcome.word().into(), words(&it.outcome)]),
     );
     output::columns(&rows).lines().for_each(&mut *line);
-    let count = |word: &str| findings.iter().filter(|it| it.fate.word() == word).count();
+    let count = |word: &str| findings.iter().filter(|it| it.outcome.word() == word).count();
     line(&format!(
         "\n{} keys: {} kept, {} moved, {} without counterpart, {} refused.",
         findings.len(),
@@ -85,12 +85,12 @@ fn report(findings: &[ImportedKey], line: &mut dyn FnMut(&str)) {
 
 fn machine(imported: &Imported, written: &[String]) -> Value {
     let findings = imported.findings.iter().map(|it| {
-        let to = match &it.fate {
+        let to = match &it.outcome {
             KeyOutcome::Kept => Some(&it.key),
             KeyOutcome::Moved { to, .. } => Some(to),
             KeyOutcome::Dropped { .. } | KeyOutcome::Refused { .. } => None,
         };
-        json!({ "key": it.key, "line": it.line, "fate": it.fate.word(), "to": to, "words": words(&it.fate) })
+        json!({ "key": it.key, "line": it.line, "fate": it.outcome.word(), "to": to, "words": words(&it.outcome) })
     });
     json!({ "written": written, "findings": findings.collect::<Vec<_>>() })
 }

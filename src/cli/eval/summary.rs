@@ -9,6 +9,7 @@ use townlet_learn::evaluate::stats::{Estimate, mean};
 use townlet_learn::evaluate::{Record, SIGNS, Sign, Span, differences};
 use townlet_town::Rules;
 use townlet_town::kpi::{KPIS, KpiRow, Target, Verdict};
+use townlet_town::state::LiveSettings;
 
 /// A policy and what came of its towns.
 pub(super) struct Entry {
@@ -153,7 +154,7 @@ impl Summary {
         Self {
             config: (config.config_id.clone(), config.digest()),
             residents: config.world.population,
-            perturbations: config.features.systems.perturbations,
+            perturbations: LiveSettings::at_start(config).perturbations,
             day_length: rules.day_length(),
             span,
             threads: threads.get(),

@@ -80,7 +80,7 @@ fn open(folder: &Path, args: &Args) -> Result<Found, ErrorBody> {
 }
 
 fn inspect(folder: &Path, args: &Args) -> Reply {
-    let Found { town, layout, bytes, .. } = open(folder, args)?;
+    let Found { town, bytes, .. } = open(folder, args)?;
     let config = &town.rules().config;
     let residents = town.state().agents.present.len();
     Ok(json!({
@@ -91,7 +91,7 @@ fn inspect(folder: &Path, args: &Args) -> Reply {
         "residents": residents,
         "commands": town.state().commands,
         "digest": town.digest(),
-        "layout": layout,
+        "layout": townlet_town::snapshot::VERSION,
         "bytes": bytes,
     }))
 }

@@ -1,7 +1,8 @@
 //! How residents stand to each other: what operators look at, and the two things they can do about it.
 
 use serde_json::{Value, json};
-use townlet_town::ties::{self, ASPECTS};
+use townlet_town::state::ASPECTS;
+use townlet_town::ties;
 use townlet_town::{Command, ResidentId, names};
 
 use crate::table::{Args, Kind, Look, Reply, Row, Run, arg, error};
@@ -80,7 +81,7 @@ fn both(
 
 /// Every tie, or that the town keeps none.
 fn all(look: &Look<'_>) -> Result<Vec<Tie>, ErrorBody> {
-    if ties::kept(look.town.rules()) {
+    if ties::enabled(look.town.rules()) {
         return Ok(telemetry::relationships(look.town.rules(), look.town.state()).ties);
     }
     Err(error("E_CONFLICT", "this town keeps no ties.", "features.stages.relationships is OFF."))
@@ -149,7 +150,7 @@ fn rivalries(look: &Look<'_>, _: &Args) -> Reply {
 fn conflict(look: &Look<'_>, _: &Args) -> Reply {
     let days = &look.town.state().days;
     let today = days.days[0];
-    let week = |what: fn(&townlet_town::kpi::Counters) -> u32| days.days.iter().map(what).sum::<u32>();
+    let week = |what: fn(&townlet_town::state::Counters) -> u32| days.days.iter().map(what).sum::<u32>();
     let summary = format!(
         "today: {} queue conflicts, {} quarrels, {} rivals avoided; in {} days: {}, {}, {}.",
         today.queue_conflicts,

@@ -30,7 +30,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use townlet_town::config::Config;
 
 use super::home::{Home, replace};
 use super::journal::{FrameReader, Journal};
@@ -207,8 +206,7 @@ pub fn find(home: &Home, shard: Option<&str>, run_id: Option<&str>) -> Result<(S
         return Err(format!("{what} in {}; runs there: {runs}.", home.journals().display()));
     };
     let header = home.journal_files(&run_id).iter().rev().find_map(|file| Some(FrameReader::open(file).ok()?.header));
-    let config = header.and_then(|header| Config::from_canonical(&header.sources.config).ok());
-    Ok((run_id, config.map_or_else(|| "snapshots".to_owned(), |config| config.snapshot.root)))
+    Ok((run_id, header.map_or_else(|| "snapshots".to_owned(), |header| header.sources.config.snapshot.root)))
 }
 
 /// Makes a bundle of a run from its files alone, whether its shard lives or not. Into `output`, or into the home, with a

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 use townlet_town::Rules;
 use townlet_town::config::Config;
-use townlet_town::snapshot::hex;
+use townlet_town::hash::hex;
 
 use super::state_machine::{ConfigFingerprint, Machine};
 use crate::home::{replace, slug};

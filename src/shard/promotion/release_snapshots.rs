@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use townlet_town::Rules;
 use townlet_town::config::Config;
-use townlet_town::snapshot::hex;
+use townlet_town::hash::hex;
 
 use super::state_machine::{Act, ConfigFingerprint};
 use crate::home::replace;

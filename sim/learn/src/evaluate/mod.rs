@@ -11,8 +11,10 @@ pub mod stats;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use townlet_town::kpi::{self, Counters, KPIS, KpiReading};
+use townlet_town::kpi::{self, KPIS, KpiReading};
+
 use townlet_town::score::{self, ScoreTerms};
+use townlet_town::state::Counters;
 use townlet_town::{Policy, Rules, Town};
 
 use invariant_monitor::{Fault, Watch};

@@ -11,8 +11,9 @@ use ledger::Ledger;
 use townlet_learn::Scripted;
 use townlet_town::config::{Layers, load};
 use townlet_town::fixed_point::Micro;
-use townlet_town::kpi::{self, Counters};
-use townlet_town::lifecycle::ExitCause;
+use townlet_town::kpi;
+use townlet_town::state::Counters;
+use townlet_town::state::ExitCause;
 use townlet_town::{Event, EventKind, ResidentId, Rules, Sources, Town, queues};
 
 const DAYS: usize = 10;
@@ -20,7 +21,7 @@ const DAYS: usize = 10;
 fn default_rules(flags: &[(&str, &str)]) -> Arc<Rules> {
     let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let sources = Sources {
-        config: load(&Layers { flags, ..Layers::default() }).expect("the settings hold").config.canonical(),
+        config: load(&Layers { flags, ..Layers::default() }).expect("the settings hold").config,
         plan: ("default.txt".into(), include_str!("../../../../configs/towns/default.txt").into()),
         affordances: ("affordances.yaml".into(), include_str!("../../../../configs/affordances.yaml").into()),
         perturbations: ("default.yaml".into(), include_str!("../../../../configs/perturbations/default.yaml").into()),

@@ -22,7 +22,7 @@ use townlet_town::{Decider, OptionKind, Policy, Rules, Sources, State, Town};
 fn rules(flags: &[(&str, &str)]) -> Arc<Rules> {
     let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let sources = Sources {
-        config: load(&Layers { flags, ..Layers::default() }).expect("the settings hold").config.canonical(),
+        config: load(&Layers { flags, ..Layers::default() }).expect("the settings hold").config,
         plan: ("default.txt".into(), include_str!("../../../../configs/towns/default.txt").into()),
         affordances: ("affordances.yaml".into(), include_str!("../../../../configs/affordances.yaml").into()),
         perturbations: ("perturbations.yaml".into(), DEFAULT_PERTURBATIONS.into()),

@@ -1,7 +1,7 @@
 //! What is told is what happened: events of their tick, about those who live there, in step with state and counters.
 
 use townlet_town::events::Utility;
-use townlet_town::kpi::Counters;
+use townlet_town::state::Counters;
 use townlet_town::state::State;
 use townlet_town::{EventKind, ResidentId};
 
@@ -93,7 +93,7 @@ fn comings_and_goings(moment: &Moment<'_>) -> Held {
     hold!(came == without(after, before), "events: {came:?} are said to have come");
     hold!(went == without(before, after), "events: {went:?} are said to have gone");
     let over_work = told(|kind| match kind {
-        EventKind::ResidentLeft { who, cause: townlet_town::lifecycle::ExitCause::Employment { .. } } => Some(who),
+        EventKind::ResidentLeft { who, cause: townlet_town::state::ExitCause::Employment { .. } } => Some(who),
         _ => None,
     });
     let processed =

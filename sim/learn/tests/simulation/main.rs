@@ -190,7 +190,7 @@ impl Run {
             return Err(format!("mask: {wrong}"));
         }
         state_invariants::check(&moment)?;
-        state_invariants::options(&moment, &self.policy.deciders, self.town.decided())?;
+        state_invariants::options(&moment, &self.policy.deciders, self.town.decisions())?;
         state_invariants::rewards(&moment)?;
         conservation::tick(&moment)?;
         self.gate.tick(&moment)?;

@@ -33,7 +33,7 @@ impl ObservationCheck {
     fn alike(&self, people: usize) -> Held {
         let all = || VARIANTS.iter().map(|row| layout(row.0)).zip(&self.seen);
         for row in &FEATURES {
-            let mut shown = all().filter_map(|(layout, seen)| Some((layout, seen, layout.place(row.name)?.offset)));
+            let mut shown = all().filter_map(|(layout, seen)| Some((layout, seen, layout.feature(row.name)?.offset)));
             let Some((first, told, from)) = shown.next() else { continue };
             for (other, seen, at) in shown {
                 for person in 0..people {
@@ -49,13 +49,13 @@ impl ObservationCheck {
 }
 
 fn within(layout: &Layout, seen: &[f32], people: usize) -> Held {
-    for place in &layout.places {
-        let [least, most] = place.row.range;
+    for placed in &layout.features {
+        let [least, most] = placed.feature.range;
         for person in 0..people {
-            let values = &seen[person * layout.width + place.offset..][..place.row.length];
+            let values = &seen[person * layout.width + placed.offset..][..placed.feature.length];
             // What is no number is within no range.
             let fits = values.iter().all(|value| (least..=most).contains(value));
-            hold!(fits, "observations: {} of {} is {values:?}", place.row.name, layout.name);
+            hold!(fits, "observations: {} of {} is {values:?}", placed.feature.name, layout.name);
         }
     }
     Ok(())

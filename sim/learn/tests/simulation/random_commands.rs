@@ -4,13 +4,13 @@
 //! here.
 
 use townlet_town::affordances::ITEMS;
-use townlet_town::command::MAX_MONEY;
+use townlet_town::economy::MAX_MONEY;
 use townlet_town::ids::{PlaceId, Tile};
 use townlet_town::needs::NEED_COUNT;
 use townlet_town::options::OPTIONS;
 use townlet_town::perturbations::PERTURBATIONS;
+use townlet_town::state::ASPECTS;
 use townlet_town::state::Activity;
-use townlet_town::ties::ASPECTS;
 use townlet_town::{AgentId, Command, Micro, ResidentId, Town};
 
 use crate::prng::Prng;

@@ -34,7 +34,7 @@ pub(crate) fn rules(luck: &mut Prng) -> (Arc<Rules>, String) {
     work(luck, &mut text, day);
     let perturbations = perturbations(luck);
     let sources = |config: &Config| Sources {
-        config: config.canonical(),
+        config: config.clone(),
         plan: (plan.into(), map.into()),
         affordances: ("affordances.yaml".into(), AFFORDANCES.into()),
         perturbations: ("drawn.yaml".into(), perturbations.clone()),
@@ -71,7 +71,7 @@ pub(crate) fn reloaded(luck: &mut Prng, rules: &Rules) -> Arc<Rules> {
     sources.affordances.1 = format!("{head}{}\n", rows.concat());
     sources.perturbations.1 = perturbations(luck);
     // Thresholds may be out of order; then the texts alone change.
-    let tried = Rules::new(Sources { config: config.canonical(), ..sources.clone() });
+    let tried = Rules::new(Sources { config, ..sources.clone() });
     Arc::new(tried.or_else(|_| Rules::new(sources)).expect("the texts hold"))
 }
 

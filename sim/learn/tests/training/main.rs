@@ -29,7 +29,7 @@ pub(crate) fn rules(flags: &[(&str, &str)]) -> Arc<Rules> {
     let flags = SMALL.iter().chain(flags).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let loaded = load(&Layers { flags, ..Layers::default() }).expect("the settings hold");
     let sources = Sources {
-        config: loaded.config.canonical(),
+        config: loaded.config,
         plan: ("default.txt".into(), include_str!("../../../../configs/towns/default.txt").into()),
         affordances: ("affordances.yaml".into(), include_str!("../../../../configs/affordances.yaml").into()),
         perturbations: ("default.yaml".into(), include_str!("../../../../configs/perturbations/default.yaml").into()),

@@ -49,7 +49,7 @@ fn relive(rules: &Arc<Rules>, replica: u32, ticks: u64, decisions: &Decisions) -
         town.step(&mut recorded);
         let who_had: BTreeMap<AgentId, ResidentId> =
             town.departures().iter().map(|gone| (gone.agent, gone.who)).collect();
-        for (agent, _) in town.decided() {
+        for (agent, _) in town.decisions() {
             let who = who_had.get(&agent).copied().unwrap_or(town.state().agents.resident[agent]);
             let life = lives.entry(who).or_default();
             life.decided.push((life.rewards.len(), at));
@@ -169,7 +169,7 @@ fn no_option_outside_the_mask_is_ever_chosen_and_the_scripted_policy_is_followed
             let mut chosen = Vec::new();
             for _ in 0..200 {
                 town.step(&mut townlet_learn::Scripted);
-                chosen.extend(town.decided().map(|(_, option)| option.index() as u8));
+                chosen.extend(town.decisions().map(|(_, option)| option.index() as u8));
             }
             let again = collected(&rules, behavior_policy);
             assert_eq!(again.decisions().nth(4).expect("five").actions, chosen);

@@ -1,7 +1,7 @@
-//! The configuration: typed, strict, layered, with the origin of every value.
+//! The configuration: typed settings from layered texts, with the origin of every value and errors with their position.
 //!
-//! One table of settings (the `section!` lists in `sections`, `operating` and `perturbation`) makes the structs,
-//! the check, the documentation and the schema. The contract is `docs/CONFIG.md`. Pure: whoever loads brings the texts.
+//! The `section!` lists define the settings. Structs, validation, documentation and schema are derived from them. Callers read
+//! the files. Reference: `docs/CONFIG.md`.
 
 mod cross_checks;
 mod error;
@@ -15,15 +15,14 @@ mod shard_settings;
 mod tests;
 mod town_settings;
 mod validate;
-pub(crate) mod yaml_tree;
+mod yaml_tree;
 
 pub use error::{ConfigError, ConfigErrors};
-pub(crate) use load::parse_form;
-pub use load::{DEFAULT, Decimal, ENVIRONMENT_PREFIX, EffectiveSetting, Layers, LoadedConfig, load, parse_typed};
+pub use load::{DEFAULT, ENVIRONMENT_PREFIX, EffectiveSetting, Layers, LoadedConfig, load, parse_file};
 pub use perturbation_file::{DEFAULT_PERTURBATIONS, Event, EventKind, PerturbationFile};
 pub(crate) use reference::difference;
 pub use reference::{Difference, Row, diff, markdown, row, rows, schema};
-pub use schema::{ConfigValue, Constraint, Field, Shape, TextFormat, ValueKind, ValueRange};
+pub use schema::{AtStart, ConfigValue, Constraint, Field, Shape, TextFormat, ValueKind, ValueRange, free, text};
 pub use shard_settings::*;
 pub use town_settings::*;
-pub use yaml_tree::{Layer, Place, Source, Value};
+pub use yaml_tree::{Layer, Node, Place, Source, Value};

@@ -1,6 +1,5 @@
-//! The table shown: rows, the reference page, the JSON Schema for editors, and the difference of two configurations.
-//!
-//! Everything here is made from the shapes; nothing is written twice. Must not decide what is allowed.
+//! Everything derived from the shapes: the rows of the table of settings, the reference page, the JSON Schema for editors, and
+//! the differences between two configurations.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,13 +15,13 @@ use super::validate::{allowed, inner, join};
 /// One setting of the table.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// `employment.grace_ticks`; `*` stands for a name the file chooses.
+    /// The key, such as `employment.grace_ticks`; `*` stands for a name that the file chooses.
     pub key: String,
-    /// Its form.
+    /// The type.
     pub kind: ValueKind,
-    /// Range, unit, the field's term, whether it can be reloaded.
+    /// The allowed values, the unit and whether it can be reloaded.
     pub constraint: Constraint,
-    /// What it means.
+    /// The meaning.
     pub meaning: &'static str,
 }
 
@@ -31,11 +30,11 @@ pub struct Row {
 pub struct Difference {
     /// The setting.
     pub key: String,
-    /// Its value in the first, when there.
+    /// The first value, when present.
     pub left: Option<String>,
-    /// Its value in the second, when there.
+    /// The second value, when present.
     pub right: Option<String>,
-    /// Whether a running town takes the change.
+    /// Whether the change can be reloaded while the town runs.
     pub hot: bool,
 }
 
@@ -63,7 +62,7 @@ pub fn diff(left: &Config, right: &Config) -> Vec<Difference> {
     difference(left, right)
 }
 
-/// The same of any two forms.
+/// The settings in which two values of any type differ, sorted by key.
 pub(crate) fn difference<T: ConfigValue>(left: &T, right: &T) -> Vec<Difference> {
     let values = |form: &T| -> BTreeMap<String, String> {
         leaves_of(form).into_iter().map(|(key, value)| (key, value.to_string())).collect()
@@ -88,7 +87,7 @@ pub(crate) fn difference<T: ConfigValue>(left: &T, right: &T) -> Vec<Difference>
     differences
 }
 
-/// Whether a running town takes another value. A map without entries stands for what would be in it.
+/// Whether a key can be reloaded while the town runs. The key of an empty map stands for its entries.
 fn is_hot(rows: &[Row], key: &str) -> bool {
     let within = format!("{key}.");
     let found: Vec<&Row> = match row_of(rows, key) {
@@ -102,7 +101,8 @@ fn rows_of(shape: &Shape) -> Vec<Row> {
     fn walk(shape: &Shape, constraint: Constraint, path: &str, meaning: &'static str, rows: &mut Vec<Row>) {
         match shape {
             Shape::Leaf(kind) => rows.push(Row { key: path.to_owned(), kind: kind.clone(), constraint, meaning }),
-            Shape::Map(item) => walk(item, constraint, &join(path, "*"), meaning, rows),
+            Shape::Map(item) | Shape::List(item) => walk(item, constraint, &join(path, "*"), meaning, rows),
+            Shape::Optional(inner) => walk(inner, constraint, path, meaning, rows),
             Shape::Section(fields) => {
                 for field in fields {
                     walk(&field.shape, inner(field, constraint), &join(path, field.name), field.meaning, rows);
@@ -115,7 +115,7 @@ fn rows_of(shape: &Shape) -> Vec<Row> {
     rows
 }
 
-/// The JSON Schema of a configuration file, so that editors complete and check one.
+/// The JSON Schema of a configuration file, for editors.
 pub fn schema() -> Json {
     let mut schema = schema_of(&Config::shape(), free(), false);
     if let Some(root) = schema.as_object_mut() {
@@ -133,6 +133,8 @@ fn schema_of(shape: &Shape, constraint: Constraint, whole: bool) -> Json {
             "propertyNames": { "pattern": "^[a-z0-9_-]{1,40}$" },
             "additionalProperties": schema_of(item, constraint, true),
         }),
+        Shape::List(item) => json!({ "type": "array", "items": schema_of(item, constraint, true) }),
+        Shape::Optional(inner) => schema_of(inner, constraint, whole),
         Shape::Section(fields) => {
             let mut properties = Map::new();
             for field in fields {
@@ -142,8 +144,7 @@ fn schema_of(shape: &Shape, constraint: Constraint, whole: bool) -> Json {
             }
             let mut section = json!({ "type": "object", "additionalProperties": false, "properties": properties });
             if whole {
-                let optional = |shape: &Shape| matches!(shape, Shape::Leaf(ValueKind::Optional(_)));
-                let required = fields.iter().filter(|field| !optional(&field.shape) && field.name != "wage_rate");
+                let required = fields.iter().filter(|field| !field.shape.is_optional() && field.name != "wage_rate");
                 section["required"] = required.map(|field| json!(field.name)).collect();
             }
             section
@@ -180,26 +181,26 @@ fn schema_of_kind(kind: &ValueKind, constraint: Constraint) -> Json {
 
 const OPENING: &str = "# Configuration
 
-Made from the table in `sim/town/src/config` by `UPDATE_DOCS=1 cargo test -p townlet-town`; a test holds it to the code.
+Generated from the table in `sim/town/src/config`. Run `UPDATE_DOCS=1 cargo test -p townlet-town` to update it; a test compares them.
 
-One YAML file a shard. It overlays the default (`configs/default.yaml`, built into the program): give only what differs. Over the
-file lie environment variables (`TOWNLET__EMPLOYMENT__GRACE_TICKS=7`), over those flags. `jobs` and category cooldowns given in a
-file replace the default ones as a whole. Every file is checked before anything starts; an unknown or duplicate key, a wrong type or a
-value out of range is refused with its place.
+A shard has one YAML file. It overlays the default (`configs/default.yaml`, which is part of the program), so give only what differs.
+Environment variables (`TOWNLET__EMPLOYMENT__GRACE_TICKS=7`) override the file, and flags override both. `jobs` and category cooldowns in
+a file replace all default ones. Every file is validated before anything starts. Unknown or duplicate keys, wrong types and values out of
+range are refused with their position.
 
-- `townlet config check FILE` checks a file, `config show` lists every value and where it comes from.
-- `townlet config schema` prints the JSON Schema, `config diff A B` what two files change.
-- Decimals have six places. `on` and `true` mean the same, `off` and `false` too.
-- **Term** is what the reinforcement-learning field calls a setting, where that differs from the key.
-- **Reload** marks what `reload_config` changes while a town runs. The rest is refused by name, and then nothing of the file is taken. Of
-  the affordance and the perturbation file everything can be reloaded, of the plan nothing.
-- A job that states no `wage_rate` earns `economy.wage_income`.
+- `townlet config check FILE` validates a file; `config show` lists every value and its origin.
+- `townlet config schema` prints the JSON Schema; `config diff A B` shows the differences between two files.
+- Decimals have at most six places. `on` and `true` mean the same, and so do `off` and `false`.
+- **Term** is the usual term of reinforcement learning for a setting, where it differs from the key.
+- **Reload** marks settings that `reload_config` can change while a town runs. Any other change is refused by name, and then nothing
+  of the file is applied. Everything in the affordance and the perturbation file can be reloaded, nothing in the plan.
+- A job without `wage_rate` earns `economy.wage_income`.
 
-These combinations are refused: equal `policy.release_dir` and `policy.shadow_dir`; a punctuality bonus that outweighs a skipped meal;
-`grace_ticks` or `absence_slack` over `absent_cutoff`; an `absent_cutoff` longer than a shift; a shift that does not begin before it
-ends or ends after the day; `daily_exit_cap` over `max_exits_per_day`; exits that do not fit a day with their cooldown; stock over
-capacity; more residents than `embedding_allocator.max_slots`; a console that starts as admin; thresholds out of order. Rent and three meals
-that leave less than 10 % or more than 20 % of the worst paid shift's wages are a warning.
+These combinations are refused: equal `policy.release_dir` and `policy.shadow_dir`; a punctuality bonus above the cost of a skipped
+meal; `grace_ticks` or `absence_slack` over `absent_cutoff`; an `absent_cutoff` longer than a shift; a shift that does not start before
+it ends, or ends after the day; `daily_exit_cap` over `max_exits_per_day`; exits that do not fit a day with their cooldown; stock over
+capacity; more residents than `embedding_allocator.max_slots`; a console that starts as admin; thresholds in the wrong order. A warning
+is given when rent and three meals leave less than 10 % or more than 20 % of the wages of the worst paid shift.
 ";
 
 /// The reference page, `docs/CONFIG.md`.
@@ -218,7 +219,7 @@ pub fn markdown() -> String {
             &defaults,
         ));
     }
-    page.push_str("\n## The perturbation file\n\nNamed by `perturbations.file`. The shipped one:\n\n```yaml\n");
+    page.push_str("\n## Perturbation file\n\nThe file that `perturbations.file` names. The default:\n\n```yaml\n");
     page.push_str(DEFAULT_PERTURBATIONS);
     page.push_str("```\n\n");
     page.push_str(&table(&rows_of(&PerturbationFile::shape()), |_| true, &BTreeMap::new()));

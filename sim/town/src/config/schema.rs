@@ -1,46 +1,58 @@
-//! What a setting looks like: the trait and the two macros that turn a list of fields into a struct *and* its rows.
+//! The schema of configuration files: the trait of readable types, and the macros that define them.
 //!
-//! A field is written once, with its meaning, type and rule; the struct, the strict check, the documentation and the
-//! JSON Schema all come from that one line, so none of them can drift. Must not know any particular setting.
+//! A setting is written once, with its meaning, type and constraint. The struct, the validation, the documentation and the
+//! JSON Schema are all derived from that line.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::yaml_tree::{Node, Value};
 use crate::fixed_point::Micro;
 
 /// A type that can be read from and written to a configuration tree.
 pub trait ConfigValue: Sized {
-    /// What the value may look like.
+    /// The shape of the value.
     fn shape() -> Shape;
-    /// The value of a node that has passed the check; `None` when it does not have the shape.
+    /// The value of a validated node; `None` when the node has another shape.
     fn read(node: &Node) -> Option<Self>;
     /// The value as a tree without positions.
     fn write(&self) -> Value;
 }
 
-/// The form of a value.
+/// The shape of a value.
 #[derive(Clone, Debug)]
 pub enum Shape {
     /// One setting.
     Leaf(ValueKind),
-    /// Named settings, all known beforehand.
+    /// Named settings.
     Section(Vec<Field>),
-    /// Entries under names the file chooses, all of one shape.
+    /// Entries of one shape under names that the file chooses.
     Map(Box<Shape>),
+    /// Entries of one shape without names.
+    List(Box<Shape>),
+    /// A section, map or list that may be missing.
+    Optional(Box<Shape>),
 }
 
-/// The form of one setting.
+impl Shape {
+    /// Whether the value may be missing.
+    pub(crate) fn is_optional(&self) -> bool {
+        matches!(self, Self::Leaf(ValueKind::Optional(_)) | Self::Optional(_))
+    }
+}
+
+/// The type of one setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ValueKind {
     /// `on` or `off` (`true` and `false` mean the same).
     Switch,
-    /// A whole number, never negative.
+    /// A whole number from zero on.
     Whole,
     /// A decimal with at most six places.
     Decimal,
     /// Text.
     Text,
-    /// One of these words, upper or lower case.
+    /// One of these words, in any case.
     Choice(&'static [&'static str]),
     /// Exactly two values.
     Pair(Box<ValueKind>),
@@ -53,17 +65,17 @@ pub enum ValueKind {
 /// A field of a section.
 #[derive(Clone, Debug)]
 pub struct Field {
-    /// The key as it stands in the file.
+    /// The key in the file.
     pub name: &'static str,
-    /// What it means, in a sentence.
+    /// The meaning, in a sentence.
     pub meaning: &'static str,
-    /// What is allowed.
+    /// The allowed values.
     pub constraint: Constraint,
-    /// Its form.
+    /// The shape.
     pub shape: Shape,
 }
 
-/// What a text may hold.
+/// The characters a text may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextFormat {
     /// `a-z`, `0-9`, `_` and `-`, 1 to 40 of them.
@@ -77,28 +89,28 @@ pub enum TextFormat {
 /// The allowed range of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueRange {
-    /// The kind says it all.
+    /// Everything of the type.
     Free,
-    /// Whole numbers, both ends allowed.
+    /// Whole numbers between the bounds, inclusive.
     Whole(u64, u64),
-    /// Decimals, both ends allowed.
+    /// Decimals between the bounds, inclusive.
     Decimal(Micro, Micro),
     /// Text.
     Text(TextFormat),
 }
 
-/// Range, unit, learning term and whether a running town takes a new value.
+/// Constraint and metadata of a setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Constraint {
     /// The allowed range.
     pub limit: ValueRange,
-    /// What it counts: `ticks`, `meals`, … ; empty when there is nothing to count.
+    /// The unit, such as `ticks`; empty without one.
     pub unit: &'static str,
-    /// What the reinforcement-learning field calls it (`clip_coef`); empty when the key is the term.
+    /// The usual term of reinforcement learning, such as `clip_coef`; empty when it is the key.
     pub term: &'static str,
     /// Whether `reload_config` may change it while the town runs.
     pub hot: bool,
-    /// Whether a pair must be given lower end first.
+    /// Whether the first value of a pair may not exceed the second.
     pub ordered: bool,
 }
 
@@ -107,27 +119,27 @@ impl Constraint {
         Self { limit, unit, term: "", hot: false, ordered: false }
     }
 
-    /// The same rule for a setting that can be reloaded while the town runs.
+    /// Marks a setting that can be reloaded while the town runs.
     pub(crate) const fn hot(mut self) -> Self {
         self.hot = true;
         self
     }
 
-    /// The same rule with the field's term for the setting.
+    /// Adds the term of reinforcement learning.
     pub(crate) const fn term(mut self, term: &'static str) -> Self {
         self.term = term;
         self
     }
 
-    /// The same rule for a pair whose lower end comes first.
+    /// Requires the values of a pair in ascending order.
     pub(crate) const fn ordered(mut self) -> Self {
         self.ordered = true;
         self
     }
 }
 
-/// The kind alone decides.
-pub(crate) const fn free() -> Constraint {
+/// Every value of the type.
+pub const fn free() -> Constraint {
     Constraint::of(ValueRange::Free, "")
 }
 
@@ -151,8 +163,8 @@ pub(crate) const fn unit() -> Constraint {
     decimal(0.0, 1.0, "")
 }
 
-/// Text of the given letters.
-pub(crate) const fn text(letters: TextFormat) -> Constraint {
+/// Text in the given format.
+pub const fn text(letters: TextFormat) -> Constraint {
     Constraint::of(ValueRange::Text(letters), "")
 }
 
@@ -217,7 +229,7 @@ impl ConfigValue for String {
     fn read(node: &Node) -> Option<Self> {
         match &node.value {
             Value::Text(text) => Some(text.clone()),
-            // An id such as `2024` is text to whoever wrote it.
+            // An unquoted id such as `2024` is meant as text.
             Value::Whole(number) => Some(number.to_string()),
             _ => None,
         }
@@ -227,17 +239,47 @@ impl ConfigValue for String {
     }
 }
 
-/// The kind of a type that is one setting by itself.
-fn kind<T: ConfigValue>() -> ValueKind {
-    match T::shape() {
-        Shape::Leaf(kind) => kind,
-        Shape::Section(_) | Shape::Map(_) => unreachable!("lists and options hold single settings"),
+impl ConfigValue for PathBuf {
+    fn shape() -> Shape {
+        Shape::Leaf(ValueKind::Text)
+    }
+    fn read(node: &Node) -> Option<Self> {
+        String::read(node).map(Self::from)
+    }
+    fn write(&self) -> Value {
+        Value::Text(self.to_string_lossy().into_owned())
+    }
+}
+
+/// A setting that an operator can change while the town runs. The configuration holds only the value at the start, and only
+/// `LiveSettings::at_start` reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtStart<T>(T);
+
+impl<T: Copy> AtStart<T> {
+    pub(crate) const fn at_start(self) -> T {
+        self.0
+    }
+}
+
+impl<T: ConfigValue> ConfigValue for AtStart<T> {
+    fn shape() -> Shape {
+        T::shape()
+    }
+    fn read(node: &Node) -> Option<Self> {
+        T::read(node).map(Self)
+    }
+    fn write(&self) -> Value {
+        self.0.write()
     }
 }
 
 impl<T: ConfigValue> ConfigValue for Option<T> {
     fn shape() -> Shape {
-        Shape::Leaf(ValueKind::Optional(Box::new(kind::<T>())))
+        match T::shape() {
+            Shape::Leaf(kind) => Shape::Leaf(ValueKind::Optional(Box::new(kind))),
+            other => Shape::Optional(Box::new(other)),
+        }
     }
     fn read(node: &Node) -> Option<Self> {
         if node.value == Value::Null { Some(None) } else { T::read(node).map(Some) }
@@ -249,7 +291,10 @@ impl<T: ConfigValue> ConfigValue for Option<T> {
 
 impl<T: ConfigValue> ConfigValue for Vec<T> {
     fn shape() -> Shape {
-        Shape::Leaf(ValueKind::List(Box::new(kind::<T>())))
+        match T::shape() {
+            Shape::Leaf(kind) => Shape::Leaf(ValueKind::List(Box::new(kind))),
+            other => Shape::List(Box::new(other)),
+        }
     }
     fn read(node: &Node) -> Option<Self> {
         match &node.value {
@@ -264,7 +309,10 @@ impl<T: ConfigValue> ConfigValue for Vec<T> {
 
 impl<T: ConfigValue> ConfigValue for [T; 2] {
     fn shape() -> Shape {
-        Shape::Leaf(ValueKind::Pair(Box::new(kind::<T>())))
+        match T::shape() {
+            Shape::Leaf(kind) => Shape::Leaf(ValueKind::Pair(Box::new(kind))),
+            _ => unreachable!("a pair holds single settings"),
+        }
     }
     fn read(node: &Node) -> Option<Self> {
         Vec::<T>::read(node)?.try_into().ok()
@@ -287,7 +335,9 @@ impl<T: ConfigValue> ConfigValue for BTreeMap<String, T> {
 }
 
 /// The key of a field: its name, unless another is given.
-macro_rules! key {
+#[doc(hidden)]
+#[macro_export]
+macro_rules! config_key {
     ($field:ident) => {
         stringify!($field)
     };
@@ -295,40 +345,40 @@ macro_rules! key {
         $key
     };
 }
-pub(crate) use key;
-
-/// Writes a struct whose every field is a setting: `name: Type = rule`, or `name as "key": Type = rule`. The doc comment
-/// is the setting's meaning.
+/// Defines structs of settings: `name: Type = constraint`, or `name as "key": Type = constraint`. The doc comment is the
+/// meaning of the setting.
+#[macro_export]
 macro_rules! section {
     ($(
         $(#[doc = $about:literal])+
         $name:ident {
-            $( $(#[doc = $meaning:literal])+ $field:ident $(as $key:literal)? : $type:ty = $rule:expr ),+ $(,)?
+            $( $(#[doc = $meaning:literal])+ $field:ident $(as $key:literal)? : $type:ty = $constraint:expr ),+ $(,)?
         }
     )+) => {$(
         $(#[doc = $about])+
+        #[allow(unreachable_pub, reason = "private modules use the macro too")]
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name {
             $( $(#[doc = $meaning])+ pub $field: $type, )+
         }
 
-        impl $crate::config::schema::ConfigValue for $name {
-            fn shape() -> $crate::config::schema::Shape {
-                $crate::config::schema::Shape::Section(vec![$(
-                    $crate::config::schema::Field {
-                        name: $crate::config::schema::key!($field $(as $key)?),
+        impl $crate::config::ConfigValue for $name {
+            fn shape() -> $crate::config::Shape {
+                $crate::config::Shape::Section(vec![$(
+                    $crate::config::Field {
+                        name: $crate::config_key!($field $(as $key)?),
                         meaning: concat!($($meaning),+).trim_ascii(),
-                        constraint: $rule,
-                        shape: <$type as $crate::config::schema::ConfigValue>::shape(),
+                        constraint: $constraint,
+                        shape: <$type as $crate::config::ConfigValue>::shape(),
                     },
                 )+])
             }
-            fn read(node: &$crate::config::yaml_tree::Node) -> Option<Self> {
-                Some(Self { $( $field: <$type as $crate::config::schema::ConfigValue>::read(node.get($crate::config::schema::key!($field $(as $key)?)))?, )+ })
+            fn read(node: &$crate::config::Node) -> Option<Self> {
+                Some(Self { $( $field: <$type as $crate::config::ConfigValue>::read(node.get($crate::config_key!($field $(as $key)?)))?, )+ })
             }
-            fn write(&self) -> $crate::config::yaml_tree::Value {
-                $crate::config::yaml_tree::Value::map([$(
-                    ($crate::config::schema::key!($field $(as $key)?), $crate::config::schema::ConfigValue::write(&self.$field)),
+            fn write(&self) -> $crate::config::Value {
+                $crate::config::Value::map([$(
+                    ($crate::config_key!($field $(as $key)?), $crate::config::ConfigValue::write(&self.$field)),
                 )+])
             }
         }
@@ -336,7 +386,7 @@ macro_rules! section {
 }
 pub(crate) use section;
 
-/// Writes an enum of words: `Variant = "word"`.
+/// Defines enums of words: `Variant = "word"`.
 macro_rules! choice {
     ($(
         $(#[doc = $about:literal])+
@@ -347,23 +397,23 @@ macro_rules! choice {
         pub enum $name { $( $(#[doc = $meaning])+ #[serde(rename = $word)] $variant, )+ }
 
         impl $name {
-            /// The word for it in a file and on screens.
+            /// The word in files and on screens.
             pub const fn word(self) -> &'static str {
                 match self { $( Self::$variant => $word, )+ }
             }
         }
 
-        impl $crate::config::schema::ConfigValue for $name {
-            fn shape() -> $crate::config::schema::Shape {
-                $crate::config::schema::Shape::Leaf($crate::config::schema::ValueKind::Choice(&[$($word),+]))
+        impl $crate::config::ConfigValue for $name {
+            fn shape() -> $crate::config::Shape {
+                $crate::config::Shape::Leaf($crate::config::ValueKind::Choice(&[$($word),+]))
             }
-            fn read(node: &$crate::config::yaml_tree::Node) -> Option<Self> {
+            fn read(node: &$crate::config::Node) -> Option<Self> {
                 let word = node.value.word()?;
                 $( if word.eq_ignore_ascii_case($word) { return Some(Self::$variant); } )+
                 None
             }
-            fn write(&self) -> $crate::config::yaml_tree::Value {
-                $crate::config::yaml_tree::Value::Text(self.word().to_owned())
+            fn write(&self) -> $crate::config::Value {
+                $crate::config::Value::Text(self.word().to_owned())
             }
         }
     )+};

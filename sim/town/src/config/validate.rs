@@ -1,30 +1,28 @@
-//! The strict check of a tree against a shape: unknown and duplicate keys, kinds, ranges, what is missing.
-//!
-//! Collects everything that is wrong, so that a file is corrected in one go. Must not know any particular setting; what
-//! settings mean to each other is in `cross`.
+//! Validation of a tree against a shape: unknown, duplicate and missing keys, types and ranges. It collects all errors, so that
+//! a file can be corrected in one pass. Combinations of settings are checked in `cross_checks`.
 
 use super::error::ConfigError;
 use super::schema::{Constraint, Field, Shape, TextFormat, ValueKind, ValueRange, free};
 use super::yaml_tree::{Entry, Node, Place, Value};
 
-/// A check under way.
+/// A running validation.
 struct Check<'a> {
-    /// The whole shape, for suggesting a setting that lives elsewhere.
+    /// The whole shape, for suggesting a setting of another section.
     root: &'a Shape,
-    /// Whether every setting must be there, or the tree only overlays another.
+    /// Whether every setting is required; false for an overlay.
     complete: bool,
-    /// What is wrong so far.
+    /// The errors so far.
     errors: Vec<ConfigError>,
 }
 
-/// Everything wrong with `node` as a `shape`.
-pub(crate) fn check(node: &Node, shape: &Shape, complete: bool) -> Vec<ConfigError> {
+/// All errors of a tree.
+pub(crate) fn validate(node: &Node, shape: &Shape, complete: bool) -> Vec<ConfigError> {
     let mut check = Check { root: shape, complete, errors: Vec::new() };
     check.node(node, shape, free(), "", None);
     check.errors
 }
 
-/// The rule of a field inside another: its own, or the outer one where it has none.
+/// The constraint of a field in a section: its own, or that of the section when it has none.
 pub(crate) fn inner(field: &Field, outer: Constraint) -> Constraint {
     let mut constraint = if field.constraint.limit == ValueRange::Free { outer } else { field.constraint };
     constraint.hot |= field.constraint.hot || outer.hot;
@@ -43,9 +41,17 @@ impl Check<'_> {
             (Shape::Leaf(kind), _) => self.leaf(node, kind, constraint, path, key),
             (Shape::Section(fields), Value::Map(entries)) => self.section(entries, fields, constraint, path, key),
             (Shape::Map(item), Value::Map(entries)) => self.map(entries, item, constraint, path),
+            (Shape::List(item), Value::List(items)) => {
+                for (index, node) in items.iter().enumerate() {
+                    self.node(node, item, constraint, &join(path, &index.to_string()), node.place.as_ref());
+                }
+            }
+            (Shape::Optional(_), Value::Null) => {}
+            (Shape::Optional(inner), _) => self.node(node, inner, constraint, path, key),
             (_, found) => {
                 let what = if path.is_empty() { "the file" } else { path };
-                let problem = format!("{what} must be a section of settings, found {}", found_words(found));
+                let expected = if matches!(shape, Shape::List(_)) { "a list" } else { "a section of settings" };
+                let problem = format!("{what} must be {expected}, found {}", found_words(found));
                 let help = ["give settings under it, or leave it out".to_owned()];
                 self.refuse(node.place.as_ref().or(key), path, problem, &help);
             }
@@ -80,8 +86,7 @@ impl Check<'_> {
         }
         let expected = if self.complete { fields } else { &[] };
         for field in expected {
-            let optional = matches!(field.shape, Shape::Leaf(ValueKind::Optional(_)));
-            if !optional && !entries.iter().any(|entry| entry.name == field.name) {
+            if !field.shape.is_optional() && !entries.iter().any(|entry| entry.name == field.name) {
                 let help = allowed_of(&field.shape, inner(field, constraint));
                 let problem = format!("{} is missing", join(path, field.name));
                 self.refuse(key.or(entries.first().and_then(|entry| entry.place.as_ref())), path, problem, &help);
@@ -141,12 +146,13 @@ impl Check<'_> {
     }
 }
 
-/// Keys of every setting, with `*` for names a file chooses.
+/// The keys of all settings, with `*` for names that a file chooses.
 pub(crate) fn settings(shape: &Shape) -> Vec<String> {
     fn walk(shape: &Shape, path: &str, keys: &mut Vec<String>) {
         match shape {
             Shape::Leaf(_) => keys.push(path.to_owned()),
-            Shape::Map(item) => walk(item, &join(path, "*"), keys),
+            Shape::Map(item) | Shape::List(item) => walk(item, &join(path, "*"), keys),
+            Shape::Optional(inner) => walk(inner, path, keys),
             Shape::Section(fields) => fields.iter().for_each(|field| walk(&field.shape, &join(path, field.name), keys)),
         }
     }
@@ -159,7 +165,7 @@ fn last(key: &str) -> &str {
     key.rsplit('.').next().unwrap_or(key)
 }
 
-/// The name most like `word`, when one is near enough to be what was meant.
+/// The name with the smallest edit distance to `word`, when it is small enough to be a misspelling.
 pub(crate) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let near = (word.chars().count() / 3).max(1);
@@ -170,7 +176,7 @@ pub(crate) fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> O
         .map(|(_, name)| name)
 }
 
-/// `Err` with the rest of a sentence that begins with the key.
+/// Checks a value. The error continues a sentence that begins with the key.
 fn fits(value: &Value, kind: &ValueKind, constraint: Constraint) -> Result<(), String> {
     let wrong = || Err(format!("must be {}, found {}", kind_words(kind), found_words(value)));
     match (kind, value) {
@@ -273,7 +279,7 @@ fn found_words(value: &Value) -> String {
     }
 }
 
-/// What a setting may be, in words: `a whole number from 0 to 1000 ticks`.
+/// The allowed values in words, such as `a whole number from 0 to 1000 ticks`.
 pub(crate) fn allowed(kind: &ValueKind, constraint: Constraint) -> String {
     if let ValueKind::Optional(inner) = kind {
         return format!("{} or null", allowed(inner, constraint));
@@ -292,6 +298,6 @@ pub(crate) fn allowed(kind: &ValueKind, constraint: Constraint) -> String {
 fn allowed_of(shape: &Shape, constraint: Constraint) -> Vec<String> {
     match shape {
         Shape::Leaf(kind) => vec![format!("allowed: {}", allowed(kind, constraint))],
-        Shape::Section(_) | Shape::Map(_) => Vec::new(),
+        _ => Vec::new(),
     }
 }

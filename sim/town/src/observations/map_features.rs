@@ -1,12 +1,10 @@
-//! The map rows: what lies, stands and walks on the tiles around a resident.
-//!
-//! Windows are cut off by the edge of the town where they are made: in `sights` and `crowd`. Rule: "Observations".
+//! Map features: walkable tiles, residents and objects in the window around a resident. Rule: "Observations".
 
 use crate::ids::Tile;
 use crate::observations::view::View;
 use crate::observations::{VIEW_RADIUS, VIEW_SIDE, VIEW_TILES};
 
-/// Eight bits as eight values: a window of bits is written out by them, eight tiles at a time.
+/// The eight values of every byte, used to write a window of bits eight tiles at a time.
 static EIGHT: [[f32; 8]; 256] = {
     let mut eight = [[0.0; 8]; 256];
     let mut place = 0;
@@ -19,9 +17,9 @@ static EIGHT: [[f32; 8]; 256] = {
     eight
 };
 
-/// Where one can walk.
-pub(super) fn ground(view: &View<'_>, out: &mut [f32]) {
-    let window = view.ground.to_le_bytes();
+/// Walkable tiles.
+pub(super) fn walkable(view: &View<'_>, out: &mut [f32]) {
+    let window = view.walkable.to_le_bytes();
     let (eights, last) = out.as_chunks_mut::<8>();
     for (out, bits) in eights.iter_mut().zip(window) {
         *out = EIGHT[bits as usize];
@@ -29,10 +27,10 @@ pub(super) fn ground(view: &View<'_>, out: &mut [f32]) {
     last[0] = f32::from(window[VIEW_TILES / 8] & 1);
 }
 
-/// Others on a tile, four or more being 1.
-pub(super) fn people(view: &View<'_>, out: &mut [f32]) {
-    // Apart from the resident, most windows are empty.
-    let mut window = view.occupancy.around(view.at) & !(1 << (VIEW_TILES / 2));
+/// Other residents per tile; four or more are 1.
+pub(super) fn residents(view: &View<'_>, out: &mut [f32]) {
+    // Most windows hold only the resident itself.
+    let mut window = view.occupancy.window(view.at) & !(1 << (VIEW_TILES / 2));
     while window != 0 {
         let at = window.trailing_zeros() as usize;
         window &= window - 1;
@@ -41,7 +39,7 @@ pub(super) fn people(view: &View<'_>, out: &mut [f32]) {
     out[VIEW_TILES / 2] = share(view.beside);
 }
 
-/// The tile at a place of the window.
+/// The tile at a position of the window.
 fn tile(view: &View<'_>, at: usize) -> Tile {
     let (row, column) = (at / VIEW_SIDE, at % VIEW_SIDE);
     let (x, y) = (view.at.0 + column - VIEW_RADIUS, view.at.1 + row - VIEW_RADIUS);
@@ -52,9 +50,9 @@ fn share(people: u16) -> f32 {
     (f32::from(people) * 0.25).min(1.0)
 }
 
-/// Others in the window, eight or more being 1.
-pub(super) fn around(view: &View<'_>, out: &mut [f32]) {
-    let mut window = view.occupancy.around(view.at);
+/// Other residents in the window; eight or more are 1.
+pub(super) fn nearby_residents(view: &View<'_>, out: &mut [f32]) {
+    let mut window = view.occupancy.window(view.at);
     let mut people = 0;
     while window != 0 {
         people += view.occupancy.on(tile(view, window.trailing_zeros() as usize));
@@ -63,9 +61,9 @@ pub(super) fn around(view: &View<'_>, out: &mut [f32]) {
     out[0] = (f32::from(people - 1) / 8.0).min(1.0);
 }
 
-/// The objects near by: those this resident may use, because they stand in no home or in their own; with room for more
-/// rows, food, care and company by themselves, and how far each is taken: its users over its capacity. One pass for all,
-/// because how many there are differs from tile to tile, and a loop that ends elsewhere each time is a slow one.
+/// Objects in the window: those the resident may use and, when the buffer has room for more features, their groups (food,
+/// care, company) and their load (users over capacity). One pass writes all of them, because the number of objects differs
+/// from tile to tile and mispredicted loop ends are slow.
 pub(super) fn objects(view: &View<'_>, out: &mut [f32]) {
     let near = view.near;
     match out.as_chunks_mut::<VIEW_TILES>().0 {
@@ -76,7 +74,7 @@ pub(super) fn objects(view: &View<'_>, out: &mut [f32]) {
                 open[at] = near.is_open(view.home);
                 kinds[near.kind as usize][at] = 1.0;
                 let users = view.queue_index.users(near.object);
-                // Seldom, and a division is slow.
+                // Rarely true, and a division is slow.
                 if users > 0 {
                     taken[at] = f32::from(users) / f32::from(near.capacity);
                 }

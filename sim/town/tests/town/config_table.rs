@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use townlet_town::config::*;
+use townlet_town::state::LiveSettings;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -57,7 +58,7 @@ fn shipped_files_load_and_say_what_they_are() {
     let default = shipped("default.yaml").unwrap();
     assert_eq!((default.config, default.warnings.len()), (Config::shipped(), 0));
     let fallback = shipped("fallback.yaml").unwrap().config;
-    assert!(!fallback.features.systems.perturbations);
+    assert!(!LiveSettings::at_start(&fallback).perturbations);
     let backlog = shipped("scenarios/employment_backlog.yaml").unwrap();
     assert_eq!((backlog.config.world.population, backlog.config.employment.exit_queue_limit), (16, 4));
     assert_eq!(backlog.config.world.plan, "towns/backlog.txt");

@@ -1,10 +1,10 @@
 //! Money: rent, eviction, and that a use cut short has paid and taken nothing.
 
-use townlet_town::economy::ACCOUNTS;
 use townlet_town::fixed_point::Micro;
-use townlet_town::lifecycle::ExitCause;
 use townlet_town::needs::ENERGY;
+use townlet_town::state::ACCOUNTS;
 use townlet_town::state::Activity;
+use townlet_town::state::ExitCause;
 use townlet_town::{Command, Event, EventKind, OptionKind, ResidentId, Town};
 
 use crate::{SAFE, UNTIRING, idle, slot, through, town};
@@ -34,7 +34,7 @@ fn rent_is_due_once_a_day() {
     assert_eq!(town.state().agents.wallet[slot(&town, 0)], Micro::whole(5));
     through(&mut town, 1_500, idle);
     assert_eq!(town.state().agents.wallet[slot(&town, 0)], Micro(3_200_000));
-    let rent = town.state().economy.accounts[townlet_town::economy::Account::Rent as usize];
+    let rent = town.state().economy.accounts[townlet_town::state::Account::Rent as usize];
     assert_eq!(rent, -RENT.scaled(8), "eight residents paid");
 }
 

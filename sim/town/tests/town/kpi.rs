@@ -2,7 +2,8 @@
 
 use townlet_town::Town;
 use townlet_town::fixed_point::Micro;
-use townlet_town::kpi::{self, Counters, KPIS, KpiReading, Verdict};
+use townlet_town::kpi::{self, KPIS, KpiReading, Verdict};
+use townlet_town::state::Counters;
 use townlet_town::state::{PastShift, ShiftState};
 
 use crate::{SAFE, edited, idle, through, town};

@@ -1,8 +1,8 @@
 //! "People": exits of every cause, what holds them back, and that nothing stays stuck or half-paid when somebody goes.
 
-use townlet_town::lifecycle::ExitCause;
 use townlet_town::needs::HUNGER;
 use townlet_town::state::Activity;
+use townlet_town::state::ExitCause;
 use townlet_town::{AgentId, Command, Event, EventKind, Micro, OptionKind, ResidentId, Town, queues};
 
 use crate::{By, SAFE, UNTIRING, edited, idle, keep, place, slot, through, town};

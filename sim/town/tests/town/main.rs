@@ -8,6 +8,7 @@ mod digest;
 mod economy;
 mod kpi;
 mod lifecycle;
+mod module_order;
 mod observations;
 mod options;
 mod perturbations;
@@ -53,7 +54,7 @@ pub(crate) fn sources(flags: &[(&str, &str)]) -> Sources {
     let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let loaded = load(&Layers { flags, ..Layers::default() }).expect("the settings hold");
     Sources {
-        config: loaded.config.canonical(),
+        config: loaded.config,
         plan: ("default.txt".into(), PLAN.into()),
         affordances: ("affordances.yaml".into(), AFFORDANCES.into()),
         perturbations: ("perturbations.yaml".into(), QUIET.into()),

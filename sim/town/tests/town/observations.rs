@@ -25,8 +25,8 @@ fn seen(layout: &Layout, town: &Town, agent: AgentId) -> Vec<f32> {
 }
 
 fn row<'a>(layout: &Layout, values: &'a [f32], name: &str) -> &'a [f32] {
-    let place = layout.place(name).unwrap_or_else(|| panic!("{} shows {name}", layout.name));
-    &values[place.offset..place.offset + place.row.length]
+    let placed = layout.feature(name).unwrap_or_else(|| panic!("{} shows {name}", layout.name));
+    &values[placed.offset..placed.offset + placed.feature.length]
 }
 
 /// A town in which much has happened, and much is out of the ordinary.
@@ -68,15 +68,15 @@ proptest! {
         for agent in town.state().agents.present.iter().copied() {
             let all: Vec<(&Layout, Vec<f32>)> = layouts().map(|layout| (layout, seen(layout, &town, agent))).collect();
             for (layout, values) in &all {
-                for place in &layout.places {
-                    let [least, most] = place.row.range;
-                    let values = &values[place.offset..place.offset + place.row.length];
+                for placed in &layout.features {
+                    let [least, most] = placed.feature.range;
+                    let values = &values[placed.offset..placed.offset + placed.feature.length];
                     for value in values {
-                        prop_assert!((least..=most).contains(value), "{} {}: {values:?}", layout.name, place.row.name);
+                        prop_assert!((least..=most).contains(value), "{} {}: {values:?}", layout.name, placed.feature.name);
                     }
                     // Compared by their bits with the first variant that shows the row.
-                    let (first, all) = all.iter().find(|(other, _)| other.place(place.row.name).is_some()).unwrap();
-                    prop_assert_eq!(row(first, all, place.row.name), values, "{} {}", layout.name, place.row.name);
+                    let (first, all) = all.iter().find(|(other, _)| other.feature(placed.feature.name).is_some()).unwrap();
+                    prop_assert_eq!(row(first, all, placed.feature.name), values, "{} {}", layout.name, placed.feature.name);
                 }
             }
             let (full, compact) = (&all[0], &all[2]);
@@ -92,9 +92,9 @@ proptest! {
 fn layouts_have_no_gap_and_their_rows_are_where_they_say() {
     for layout in layouts() {
         let mut next = 0;
-        for place in &layout.places {
-            assert_eq!(place.offset, next, "{} {}", layout.name, place.row.name);
-            next += place.row.length;
+        for placed in &layout.features {
+            assert_eq!(placed.offset, next, "{} {}", layout.name, placed.feature.name);
+            next += placed.feature.length;
         }
         assert_eq!(layout.width, next);
         assert_eq!(layout.hash.len(), 32);
@@ -167,7 +167,7 @@ fn looking_changes_nothing_and_the_variant_is_the_configurations() {
 }
 
 #[test]
-fn ways_lead_there_and_the_map_shows_the_ground() {
+fn routes_lead_there_and_the_map_shows_the_ground() {
     let town = town(&[]);
     let full = layout(Observations::Full);
     let (width, rules) = (rules_width(&town), town.rules());

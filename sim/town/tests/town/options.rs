@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use townlet_town::fixed_point::Micro;
-use townlet_town::options::{MaskReason, OPTIONS, mask, reasons, refusal};
+use townlet_town::masks::{MaskReason, mask, reasons, refusal};
+use townlet_town::options::OPTIONS;
 use townlet_town::state::ShiftState;
 use townlet_town::{AgentId, OptionKind, Rules, Sources, State, Town};
 
@@ -49,7 +50,7 @@ fn every_reason_occurs_and_has_words() {
         let town = edited(&noon, edit);
         assert_eq!(refusal(town.rules(), town.state(), ADA, option), Some(why), "{}", option.name());
         assert!(!mask(town.rules(), town.state(), ADA).allows(option));
-        assert!(!why.words().is_empty());
+        assert!(!why.description().is_empty());
     }
     let nothing = without("sit_at_table", "");
     assert_eq!(refusal(nothing.rules(), nothing.state(), ADA, OptionKind::Socialise), Some(MaskReason::NoObject));

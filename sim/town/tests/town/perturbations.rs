@@ -5,7 +5,9 @@ use std::sync::Arc;
 use townlet_town::counter_rng::{Purpose, Stream, below};
 use townlet_town::events::Utility;
 use townlet_town::ids::PlaceId;
-use townlet_town::perturbations::{ARRANGED_MEET, BLACKOUT, OUTAGE, PERTURBATIONS, PRICE_SPIKE, StartBlock, hold};
+use townlet_town::perturbations::{
+    ARRANGED_MEET, BLACKOUT, OUTAGE, PERTURBATIONS, PRICE_SPIKE, StartBlock, start_block,
+};
 use townlet_town::{Command, Event, EventKind, Micro, OptionKind, ResidentId, Rules, State, Town, queues};
 
 use crate::{By, QUIET, SAFE, UNTIRING, idle, slot, sources, through, town, wander};
@@ -211,14 +213,14 @@ fn switched_off_nothing_comes() {
 #[test]
 fn what_holds_an_event_is_said() {
     let mut town = under(DAILY, &[UNTIRING, SAFE].concat(), 11);
-    assert_eq!(hold(town.rules(), town.state(), 0), Some(StartBlock::Grace(300)));
+    assert_eq!(start_block(town.rules(), town.state(), 0), Some(StartBlock::Grace(300)));
     town.apply(&trigger(1)).unwrap();
-    assert_eq!(hold(town.rules(), town.state(), 1), Some(StartBlock::Active));
+    assert_eq!(start_block(town.rules(), town.state(), 1), Some(StartBlock::Active));
     assert_eq!(town.apply(&trigger(1)).unwrap_err().code, "E_CONFLICT");
     town.apply(&Command::Cancel { event: 1 }).unwrap();
     assert!(town.state().economy.power);
     through(&mut town, 300, idle);
-    assert_eq!(hold(town.rules(), town.state(), 1), Some(StartBlock::Cooldown(700)));
+    assert_eq!(start_block(town.rules(), town.state(), 1), Some(StartBlock::Cooldown(700)));
     assert_eq!(town.apply(&trigger(9)).unwrap_err().code, "E_NOT_FOUND");
     let factor = Command::Trigger { event: 1, duration: None, magnitude: Some(Micro::whole(2)) };
     assert_eq!(town.apply(&factor).unwrap_err().code, "E_INVALID_ARG");

@@ -10,7 +10,7 @@ use townlet_town::fixed_point::Micro;
 use townlet_town::ids::{PlaceId, Tile};
 use townlet_town::observations::{VARIANTS, layout};
 use townlet_town::options::OPTIONS;
-use townlet_town::rewards::Item;
+use townlet_town::state::Item;
 use townlet_town::{Command, OptionKind, ResidentId, Rules, Sources, State, Town, queues};
 
 use crate::{By, sources, wander};
@@ -133,11 +133,12 @@ fn seen(town: &Town) {
     for layout in VARIANTS.iter().map(|row| layout(row.0)) {
         let mut out = vec![f32::NAN; town.state().agents.present.len() * layout.width];
         layout.observe_all(town, &mut out);
-        for (values, place) in out.chunks(layout.width).flat_map(|all| layout.places.iter().map(move |it| (all, it))) {
-            let [least, most] = place.row.range;
-            let values = &values[place.offset..place.offset + place.row.length];
+        for (values, placed) in out.chunks(layout.width).flat_map(|all| layout.features.iter().map(move |it| (all, it)))
+        {
+            let [least, most] = placed.feature.range;
+            let values = &values[placed.offset..placed.offset + placed.feature.length];
             let fits = values.iter().all(|value| (least..=most).contains(value));
-            assert!(fits, "{} {}: {values:?} at {}", layout.name, place.row.name, town.tick());
+            assert!(fits, "{} {}: {values:?} at {}", layout.name, placed.feature.name, town.tick());
         }
     }
 }

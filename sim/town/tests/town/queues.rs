@@ -1,7 +1,6 @@
 //! Who is served next, who sits out, and how people get past each other.
 
 use townlet_town::ids::{AffordanceId, ObjectId, Tile};
-use townlet_town::pathfinding::neighbours;
 use townlet_town::state::{Activity, Cooldown, Waiter};
 use townlet_town::{AgentId, Command, EventKind, OptionKind, ResidentId, State, Town, queues};
 
@@ -190,7 +189,7 @@ fn after_three_blocked_attempts_people_pass_each_other() {
     let (shower, affordance) = shower(&base);
     let (plan, field) = (&base.rules().plan, &base.rules().fields[shower]);
     let ahead = |tile: Tile| -> Vec<Tile> {
-        let near = neighbours(plan, tile).into_iter().flatten();
+        let near = plan.neighbours(tile).into_iter().flatten();
         near.filter(|next| plan.walkable[*next] && field[*next] < field[tile]).collect()
     };
     let narrow = (0..plan.width * plan.height)

@@ -1,7 +1,7 @@
 //! Rewards: the items add up, every clip is counted, nobody about to leave is given anything.
 
 use townlet_town::fixed_point::Micro;
-use townlet_town::rewards::{ITEM_COUNT, ITEM_NAMES, Item};
+use townlet_town::state::{ITEM_COUNT, ITEM_NAMES, Item};
 use townlet_town::{Command, ResidentId, State};
 
 use crate::{SAFE, edited, idle, slot, through, town, wander};
@@ -168,7 +168,7 @@ fn a_tick_in_two_halves_is_a_tick() {
         let asked = halves.begin_step().to_vec();
         let choices: Vec<_> = asked.iter().map(|it| wander(&halves, it.agent, it.mask)).collect();
         halves.finish_step(&choices);
-        assert_eq!(halves.decided().count(), asked.len());
+        assert_eq!(halves.decisions().count(), asked.len());
     }
     assert_eq!(whole.digest(), halves.digest());
 }

@@ -1,8 +1,9 @@
 //! Stability windows: green, red, inconclusive, and the streak.
 
 use townlet_town::fixed_point::Micro;
-use townlet_town::kpi::Counters;
-use townlet_town::stability::{self, CHECKS, KEPT_WINDOWS, Window};
+use townlet_town::stability::{self, CHECKS, KEPT_WINDOWS};
+use townlet_town::state::Counters;
+use townlet_town::state::Window;
 use townlet_town::{EventKind, State, Town};
 
 use crate::{SAFE, edited, idle, through, town};

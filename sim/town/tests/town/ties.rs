@@ -3,9 +3,9 @@
 use townlet_town::fixed_point::Micro;
 use townlet_town::ids::Tile;
 use townlet_town::kpi::{self, Verdict};
-use townlet_town::rewards::Item;
+use townlet_town::state::Item;
+use townlet_town::state::{ASPECTS, CAPACITY, Tie};
 use townlet_town::state::{Activity, ShiftState, Waiter};
-use townlet_town::ties::{ASPECTS, CAPACITY, Tie};
 use townlet_town::{AgentId, Command, Event, EventKind, OptionKind, ResidentId, Town};
 
 use crate::{SAFE, UNTIRING, edited, idle, job, keep, place, site, slot, through, town};

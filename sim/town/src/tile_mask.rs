@@ -1,17 +1,22 @@
-//! One bit a tile, and the window around a tile cut out of it.
-//!
-//! Even a large town's plane stays close to the core, whoever looks from wherever, and a window is eleven short reads.
+//! One bit per tile, and the window of bits around a tile. Also defines the size of that window, which is the map a
+//! resident observes.
 
 use crate::ids::Tile;
-use crate::observations::{VIEW_RADIUS, VIEW_SIDE};
 
-/// A bit a tile, row by row. Each row begins with a byte of its own and ends with [`VIEW_RADIUS`] empty bits; as many empty rows lie
-/// above and below: a look past the edge sees nothing, and every row of a window is shifted alike.
+/// Tiles a resident sees in each direction.
+pub const VIEW_RADIUS: usize = 5;
+/// Tiles along an edge of the observed map.
+pub const VIEW_SIDE: usize = 2 * VIEW_RADIUS + 1;
+/// Tiles of the observed map.
+pub const VIEW_TILES: usize = VIEW_SIDE * VIEW_SIDE;
+
+/// One bit per tile, row by row. Each row starts at a byte and ends with [`VIEW_RADIUS`] empty bits, and as many empty rows
+/// surround the map. So a window at the edge needs no special case, and all rows of a window have the same shift.
 #[derive(Clone, Debug)]
 pub(crate) struct TileMask {
     bits: Vec<u8>,
     width: u32,
-    /// Bytes a row.
+    /// Bytes per row.
     stride: usize,
 }
 
@@ -25,24 +30,24 @@ impl TileMask {
 
     /// Sets a tile's bit.
     pub(crate) fn set(&mut self, tile: Tile) {
-        let (byte, bit) = self.place(tile);
+        let (byte, bit) = self.position(tile);
         self.bits[byte] |= bit;
     }
 
     /// Clears a tile's bit.
     pub(crate) fn clear(&mut self, tile: Tile) {
-        let (byte, bit) = self.place(tile);
+        let (byte, bit) = self.position(tile);
         self.bits[byte] &= !bit;
     }
 
-    fn place(&self, tile: Tile) -> (usize, u8) {
+    fn position(&self, tile: Tile) -> (usize, u8) {
         let (x, y) = ((tile.0 % self.width) as usize + VIEW_RADIUS, (tile.0 / self.width) as usize + VIEW_RADIUS);
         (y * self.stride + x / 8, 1 << (x % 8))
     }
 
-    /// The window around a column and row, bit by bit as windows are laid out; 0 outside the town.
+    /// The window around a column and row, row by row; bits outside the map are 0.
     #[inline]
-    pub(crate) fn around(&self, (x, y): (usize, usize)) -> u128 {
+    pub(crate) fn window(&self, (x, y): (usize, usize)) -> u128 {
         let mut first = y * self.stride + x / 8;
         let mut window = 0;
         for row in 0..VIEW_SIDE {
