@@ -146,7 +146,7 @@ pub struct Plan {
     pub height: u32,
     /// The rows as drawn.
     pub rows: Vec<String>,
-    /// Whether residents can stand on a tile.
+    /// Whether a tile is walkable.
     pub walkable: Column<Tile, bool>,
     /// The place of every tile.
     pub place_of: Column<Tile, Option<PlaceId>>,
@@ -287,7 +287,7 @@ impl Plan {
         }
         for (id, place) in self.places() {
             if self.floor_of(id).next().is_none() {
-                return Err(at(corner, format!("the place `{}` has no tile to stand on.", place.name)));
+                return Err(at(corner, format!("the place `{}` has no walkable tile.", place.name)));
             }
         }
         let reach = self.distances(&[self.floor_of(PlaceId(0)).next().expect("checked above")]);
@@ -361,7 +361,11 @@ fn draw(file: &str, rows: &[(usize, &str)], size: (u32, u32), places: Vec<Place>
                 return Err(at(*number, x + 1, what));
             };
             let Some(place) = place_of[tile] else {
-                return Err(at(*number, x + 1, format!("this {name} stands in no place; widen one or move it.")));
+                return Err(at(
+                    *number,
+                    x + 1,
+                    format!("this {name} is outside every place; enlarge a place or move it."),
+                ));
             };
             let count = objects.iter().filter(|object| object.kind == *kind).count() + 1;
             objects.push(Object { name: format!("{name}_{count}"), kind: *kind, tile, place });

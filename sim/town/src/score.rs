@@ -1,20 +1,19 @@
 //! The town score: one number per day, used to compare policies.
 //!
 //! `0.4·(1 − deficit) + 0.2·attendance + 0.2·wages + 0.2·trust − 0.5·starvation − 0.2·exits`, in [0, 1] before the two
-//! penalties. What each term is counted over:
+//! penalties. The terms:
 //!
 //! | term | over |
 //! |---|---|
-//! | deficit | mean of (1 − level)², unweighted, over needs, residents and ticks: everybody counts for the ticks they are here at the end of |
+//! | deficit | mean of (1 − level)², unweighted, over needs, residents and ticks; a resident counts for every tick at whose end it is present |
 //! | attendance | ticks worked ÷ ticks of the day's shifts |
 //! | wages | paid, after what lateness withholds ÷ what those shifts would pay in full |
 //! | trust | mean over residents at the day's end of the mean of their two highest trusts; a tie they lack, or one below zero, counts as 0 |
 //! | starvation, exits | events and involuntary exits of the day ÷ mean number of residents in it |
 //!
-//! A shift belongs to a day, with its whole length, for whoever holds the job and is here when it starts; somebody who leaves
-//! in the middle leaves the rest of it unworked. It is nobody's for those without a job and for newcomers who came too near
-//! its start to be expected. Whoever works it for somebody absent is paid and counts as attending it.
-//! A day in which nobody lived here or no shift started has no score. Rule: "Town score".
+//! A shift counts with its whole length for every resident who holds the job and is present at its start. When the resident
+//! leaves early, the rest counts as not worked. It does not count for newcomers who arrived too shortly before it. A resident
+//! who takes over a shift is paid and counts as attending. A day without residents or shifts has no score. Rule: "Town score".
 
 use crate::fixed_point::Micro;
 use crate::ids::JobId;

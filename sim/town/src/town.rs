@@ -78,7 +78,10 @@ impl Town {
         let tiles = (rules.plan.width * rules.plan.height) as usize;
         let slots = state.agents.tile.len();
         if slots != lifecycle::slots(&rules) || state.objects.len() != rules.plan.objects.len() {
-            return Err(format!("it has {slots} slots and {} objects, which is another town", state.objects.len()));
+            return Err(format!(
+                "it has {slots} slots and {} objects, so it belongs to another town",
+                state.objects.len()
+            ));
         }
         let fits = |agent: &AgentId| {
             (agent.0 as usize) < slots
@@ -92,7 +95,7 @@ impl Town {
                 })
         };
         if !state.agents.present.iter().all(fits) {
-            return Err("a resident stands outside the town".into());
+            return Err("a resident is outside the town".into());
         }
         let known = |agent: AgentId| state.agents.tile.get(agent).is_some();
         let orderly = |object: &ObjectState| {
@@ -102,7 +105,7 @@ impl Town {
         };
         let due = state.employment.queue.iter().map(|entry| entry.agent).chain(state.employment.due.iter().copied());
         if !state.objects.iter().all(orderly) || !due.into_iter().all(|agent| state.agents.is_present(agent)) {
-            return Err("it names residents who do not live there".into());
+            return Err("it refers to residents who do not live there".into());
         }
         if !perturbations::are_known(&rules, &state.perturbations) {
             return Err("it has perturbations that this town does not".into());

@@ -271,7 +271,7 @@ fn resident(cx: &mut TickContext<'_>, command: &Command, agent: AgentId, dry: bo
                 cx.state.agents.ended[agent] = true;
                 activity::place(cx, agent, tile);
             }
-            Ok(format!("{name} stands at [{x}, {y}]."))
+            Ok(format!("{name} is at [{x}, {y}]."))
         }
         Command::SetNeed { need, value, .. } => {
             let Some(row) = NEEDS.get(need as usize) else {
@@ -294,7 +294,7 @@ fn resident(cx: &mut TickContext<'_>, command: &Command, agent: AgentId, dry: bo
         Command::Possess { option, .. } => {
             if let Some(why) = refusal(cx.rules, cx.state, agent, option) {
                 let message = format!("{name} cannot {} now: {}.", option.name(), why.description());
-                return Err(conflict(message, "`explain` lists what is possible."));
+                return Err(conflict(message, "`explain` lists the possible options."));
             }
             if !dry {
                 cx.state.agents.possessed[agent] = true;

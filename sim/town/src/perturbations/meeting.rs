@@ -66,16 +66,14 @@ pub(super) fn draw_pair(
         let count = all().count() as u64;
         all().nth(random_below(place, count) as usize)
     };
-    let nobody = "nobody has time to meet now";
+    let none = "no resident has time to meet now";
     let first = match target {
-        None => pick(0, None).ok_or(nobody)?,
-        Some(who) => state
-            .agents
-            .slot_of(who)
-            .filter(|agent| able(*agent))
-            .ok_or("the resident it is about has no time to meet now")?,
+        None => pick(0, None).ok_or(none)?,
+        Some(who) => {
+            state.agents.slot_of(who).filter(|agent| able(*agent)).ok_or("its resident has no time to meet now")?
+        }
     };
-    let second = pick(1, Some(first)).ok_or(nobody)?;
+    let second = pick(1, Some(first)).ok_or(none)?;
     Ok([first, second])
 }
 

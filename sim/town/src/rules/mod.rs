@@ -275,7 +275,7 @@ fn jobs(config: &Config, plan: &Plan) -> Result<Column<JobId, Job>, RulesError> 
         let (goals, place) = if let Some([x, y]) = job.location {
             let tile = plan.tile(x, y).filter(|tile| plan.walkable[*tile]).ok_or_else(|| {
                 RulesError::Misfit(format!(
-                    "jobs.{name}.location: [{x}, {y}] is not a tile of {} that one can stand on.",
+                    "jobs.{name}.location: [{x}, {y}] is not a walkable tile of {}.",
                     config.world.plan
                 ))
             })?;

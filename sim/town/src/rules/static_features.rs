@@ -69,7 +69,7 @@ pub(crate) struct NearObject {
     home: PlaceId,
 }
 
-/// Stands for no home; a plan has fewer places.
+/// Marks an object outside homes; a plan has fewer places.
 const PUBLIC: PlaceId = PlaceId(u16::MAX);
 
 impl NearObject {

@@ -1,4 +1,4 @@
-//! Table, types, defaults, shipped files and documents are one thing said once.
+//! The table of settings, the shipped files and the generated documents agree.
 
 #![allow(clippy::disallowed_methods, reason = "these tests hold checked-in files to the table")]
 
@@ -35,7 +35,7 @@ fn every_setting_has_a_row_and_every_row_a_setting() {
 }
 
 #[test]
-fn what_may_be_reloaded_is_what_the_contract_says() {
+fn reloadable_settings_match_the_contract() {
     for (key, hot) in [
         ("affordances.affordances_file", true),
         ("perturbations.file", true),
@@ -54,7 +54,7 @@ fn what_may_be_reloaded_is_what_the_contract_says() {
 }
 
 #[test]
-fn shipped_files_load_and_say_what_they_are() {
+fn shipped_files_load_with_their_identity() {
     let default = shipped("default.yaml").unwrap();
     assert_eq!((default.config, default.warnings.len()), (Config::shipped(), 0));
     let fallback = shipped("fallback.yaml").unwrap().config;
@@ -67,7 +67,7 @@ fn shipped_files_load_and_say_what_they_are() {
 }
 
 #[test]
-fn canonical_bytes_bring_the_configuration_back() {
+fn canonical_text_round_trips() {
     for path in ["default.yaml", "fallback.yaml", "scenarios/employment_backlog.yaml"] {
         let config = shipped(path).unwrap().config;
         let canonical = config.canonical();
@@ -90,7 +90,7 @@ fn canonical_bytes_bring_the_configuration_back() {
 }
 
 #[test]
-fn the_digest_is_of_the_settings_and_not_of_how_they_are_written() {
+fn the_digest_depends_on_the_settings_only() {
     let digest = |text: &str| {
         let layers = Layers { file: Some(("a.yaml".to_owned(), text.to_owned())), ..Layers::default() };
         load(&layers).unwrap().config.digest()
@@ -104,7 +104,7 @@ fn the_digest_is_of_the_settings_and_not_of_how_they_are_written() {
 }
 
 #[test]
-fn a_difference_names_settings_values_and_what_can_be_reloaded() {
+fn a_difference_has_key_values_and_reload_flag() {
     let text = "seed: 8\nrewards: { clip: { clip_per_tick: 0.1 } }\njobs: { a: { site: gym, start_tick: 9, end_tick: 199, lateness_penalty: 0 } }\n";
     let layers = Layers { file: Some(("a.yaml".to_owned(), text.to_owned())), ..Layers::default() };
     let differences = diff(&Config::shipped(), &load(&layers).unwrap().config);
@@ -119,7 +119,7 @@ fn a_difference_names_settings_values_and_what_can_be_reloaded() {
 }
 
 #[test]
-fn the_schema_knows_every_setting() {
+fn the_json_schema_contains_every_setting() {
     let schema = schema();
     for row in rows() {
         let mut at = &schema;
@@ -136,7 +136,7 @@ fn the_schema_knows_every_setting() {
 }
 
 #[test]
-fn the_reference_page_is_the_table() {
+fn the_reference_page_matches_the_table() {
     let path = root().join("docs/CONFIG.md");
     let page = markdown();
     for row in rows() {

@@ -1,4 +1,4 @@
-//! The digest covers every field of the state, and a state survives being written down.
+//! The digest covers every field of the state, and a state survives serialisation.
 
 use serde_json::{Value, json};
 use townlet_town::fixed_point::Micro;
@@ -116,7 +116,7 @@ impl DeserializeFrom for State {
 }
 
 #[test]
-fn a_freed_slot_holds_nothing_of_who_lived_there() {
+fn a_freed_slot_holds_default_values() {
     let mut town = town(&[]);
     through(&mut town, 700, wander);
     let gone = crate::slot(&town, 3);

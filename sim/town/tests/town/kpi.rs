@@ -1,4 +1,4 @@
-//! KPIs: a value with a verdict, or not enough data, and never a number made of nothing.
+//! KPIs: values, verdicts, and no value with too few samples.
 
 use townlet_town::Town;
 use townlet_town::fixed_point::Micro;

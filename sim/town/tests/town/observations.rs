@@ -1,5 +1,4 @@
-//! Observations: every value inside its row's range and written anew, the variants at one, nobody's values with somebody
-//! else, and nothing about the town changed by looking.
+//! Observations: ranges, agreement of the variants, separation of residents, and no effect on the town.
 
 #![expect(clippy::float_cmp, reason = "equal values must be equal bit by bit")]
 
@@ -107,7 +106,7 @@ fn layouts_have_no_gap_and_their_rows_are_where_they_say() {
 }
 
 #[test]
-fn nobody_sees_another_and_nobody_stays_behind() {
+fn observations_are_separate_and_unused_rows_are_cleared() {
     let mut town = town(&[("lifecycle.mortality", "off")]);
     through(&mut town, 900, wander);
     for layout in layouts() {
@@ -143,7 +142,7 @@ fn nobody_sees_another_and_nobody_stays_behind() {
 }
 
 #[test]
-fn looking_changes_nothing_and_the_variant_is_the_configurations() {
+fn observing_changes_nothing_and_uses_the_configured_variant() {
     let (mut watched, mut unwatched) = (town(&[]), town(&[]));
     let mut out = vec![0.0; 64 * layout(Observations::Full).width];
     for tick in 0..1_200 {
@@ -167,7 +166,7 @@ fn looking_changes_nothing_and_the_variant_is_the_configurations() {
 }
 
 #[test]
-fn routes_lead_there_and_the_map_shows_the_ground() {
+fn routes_lead_there_and_the_map_shows_walkable_tiles() {
     let town = town(&[]);
     let full = layout(Observations::Full);
     let (width, rules) = (rules_width(&town), town.rules());
@@ -204,7 +203,7 @@ fn rules_width(town: &Town) -> i64 {
 }
 
 #[test]
-fn the_context_is_new_until_somebody_chooses_and_while_an_operator_drives() {
+fn context_reset_is_set_until_a_choice_and_while_possessed() {
     let mut town = town(&[]);
     let full = layout(Observations::Full);
     let flag = |town: &Town| row(full, &seen(full, town, slot(town, 4)), "context_reset")[0];
@@ -238,7 +237,7 @@ fn seen_ties(stage: &str) -> [Vec<f32>; 2] {
 }
 
 #[test]
-fn the_two_best_friends_and_the_two_worst_rivals_are_seen_from_stage_b_on() {
+fn friends_and_rivals_are_observed_from_stage_b_on() {
     let cleo = [1.0, 0.8, 0.4, 0.0, 0.125, 0.0, 1.0];
     let ben = [1.0, 0.5, 0.0, 0.2, -0.25, 0.0, 0.0];
     for stage in ["B", "C1", "C2", "C3"] {
@@ -250,7 +249,7 @@ fn the_two_best_friends_and_the_two_worst_rivals_are_seen_from_stage_b_on() {
 }
 
 #[test]
-fn everybody_sees_their_own_character() {
+fn residents_observe_their_own_personality() {
     let town = town(&[]);
     let compact = layout(Observations::Compact);
     for who in 0..8 {
@@ -260,7 +259,7 @@ fn everybody_sees_their_own_character() {
 }
 
 #[test]
-fn people_and_things_are_seen_where_they_are() {
+fn residents_and_objects_are_observed_at_their_tiles() {
     let base = town(&[]);
     let full = layout(Observations::Full);
     let (me, other) = (slot(&base, 0), slot(&base, 1));
@@ -287,7 +286,7 @@ fn people_and_things_are_seen_where_they_are() {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test may read and write the page it holds")]
-fn the_page_is_what_the_table_says() {
+fn the_page_matches_the_table() {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/OBSERVATIONS.md");
     let page = observations::page();
     if std::env::var_os("UPDATE_DOCS").is_some() {

@@ -1,4 +1,4 @@
-//! What may be chosen, and the reason behind every bit that is not set.
+//! Option masks and their reasons.
 
 use std::sync::Arc;
 
@@ -70,7 +70,7 @@ fn without(affordance: &str, plan: &str) -> Town {
 }
 
 #[test]
-fn nobody_cooks_without_a_fridge() {
+fn cooking_needs_a_fridge() {
     let plan = crate::PLAN.replace("#f.........#", "#..........#");
     let town = edited(&without("sit_at_table", &plan), |state| state.agents.groceries[ADA] = 1);
     assert_eq!(refusal(town.rules(), town.state(), ADA, OptionKind::Cook), Some(MaskReason::NoObject));

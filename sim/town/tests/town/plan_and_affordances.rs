@@ -109,14 +109,14 @@ fn affordance_error(old: &str, new: &str) -> String {
 #[test]
 fn an_invalid_affordance_file_is_refused_with_position_and_reason() {
     let cases = [
-        ("id: eat_at_cafe", "id: eat_at_home", "few.yaml:19:9: affordances.1.id is eat_at_home, which is taken"),
-        ("duration: 24", "duration: 0", "few.yaml:23:15: affordances.1.duration is 0, which is out of range"),
+        ("id: eat_at_cafe", "id: eat_at_home", "few.yaml:22:9: affordances.1.id is eat_at_home, which is taken"),
+        ("duration: 24", "duration: 0", "few.yaml:26:15: affordances.1.duration is 0, out of range"),
         ("duration: 24", "duration: 10001", "allowed: a whole number from 1 to 10000 ticks"),
         ("gradual: true", "gradual: true\n    price: meal", "gradual is set, so nothing can be taken or given"),
         ("hunger: 0.55", "thirst: 0.55", "settings here: hunger, hygiene, energy"),
         ("hunger: 0.55", "hunger: 1.5", "allowed: a number from -1 to 1"),
-        ("option: sleep", "option: wait", "no affordance serves the option sleep"),
-        ("duration: 24", "durations: 12", "few.yaml:23:5: affordances.1.durations is not a setting"),
+        ("option: sleep", "option: wait", "affordances lacks one for the option sleep"),
+        ("duration: 24", "durations: 12", "few.yaml:26:5: affordances.1.durations is not a setting"),
         (
             "object: fridge",
             "object: oven",
