@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use townlet_town::Sources;
-use townlet_town::config::{ConfigErrors, ENVIRONMENT_PREFIX, Layers, Loaded, PerturbationFile, load as load_config};
+use townlet_town::config::{ConfigErrors, ENVIRONMENT_PREFIX, Layers, LoadedConfig, load as load_config};
 
 use super::{ConfigArgs, output};
 use townlet_shard::{ConfigFiles, ConfigReloader};
@@ -35,7 +35,7 @@ const LEVELS: usize = 3;
 #[derive(Debug)]
 pub(super) struct ConfigSources {
     /// The validated configuration with the origin of every value.
-    pub(super) loaded: Loaded,
+    pub(super) loaded: LoadedConfig,
     /// Configuration and named files of the town.
     pub(super) sources: Sources,
     /// Files read from disk.
@@ -91,8 +91,7 @@ fn assemble(layers: &Layers, folder: Option<&Path>) -> anyhow::Result<ConfigSour
     let plan = found(&config.world.plan, "world.plan")?;
     let affordances = found(&config.affordances.affordances_file, "affordances.affordances_file")?;
     let perturbations = found(&config.perturbations.file, "perturbations.file")?;
-    PerturbationFile::parse(&perturbations.0, &perturbations.1)?;
-    let sources = Sources { config: config.canonical(), plan, affordances, perturbations };
+    let sources = Sources { config: config.clone(), plan, affordances, perturbations };
     Ok(ConfigSources { loaded, sources, files, reloader: None })
 }
 

@@ -245,7 +245,7 @@ mod tests {
     fn a_file_that_begins_after_a_lost_command_is_accepted_with_a_note() {
         let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
         let sources = Sources {
-            config: load(&Layers::default()).expect("it holds").config.canonical(),
+            config: load(&Layers::default()).expect("it holds").config,
             plan: text("default.txt", include_str!("../../configs/towns/default.txt")),
             affordances: text("affordances.yaml", include_str!("../../configs/affordances.yaml")),
             perturbations: text("default.yaml", include_str!("../../configs/perturbations/default.yaml")),
@@ -262,7 +262,7 @@ mod tests {
         let mut options = Vec::new();
         while town.tick() < 100 {
             town.step(&mut Scripted);
-            options.extend(town.decided().map(|(_, option)| option.index() as u8));
+            options.extend(town.decisions().map(|(_, option)| option.index() as u8));
         }
         let further = file(base, vec![Entry::Ticks { from: 0, to: 100, options, digest: Some(town.digest()) }]);
         let files = [("first.tlj".into(), first), ("further.tlj".into(), further)];

@@ -90,7 +90,7 @@ impl Life {
         }
         while self.town.tick() < tick {
             self.town.step(driver);
-            self.options.extend(self.town.decided().map(|(_, option)| option.index() as u8));
+            self.options.extend(self.town.decisions().map(|(_, option)| option.index() as u8));
             self.town.clear_events();
             if self.town.tick().is_multiple_of(DIGEST_TICKS) {
                 self.write();

@@ -5,8 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
-use townlet_town::affordances::AffordanceError;
-use townlet_town::config::{Config, Difference, diff};
+use townlet_town::config::{Difference, diff};
 use townlet_town::reload::changes;
 use townlet_town::{Rules, RulesError, Sources};
 
@@ -107,15 +106,14 @@ fn read_files(reloader: Option<&ConfigReloader>, running: &Rules, training: bool
         return Err(inside());
     }
     // Before the rules are built, so that fixed settings are named even when they do not fit the plan.
-    let config = Config::from_canonical(&sources.config).map_err(|errors| unread(&errors.one_line()))?;
-    refuse_fixed_settings(&diff(&running.config, &config))?;
+    refuse_fixed_settings(&diff(&running.config, &sources.config))?;
     let built = reloader.build(sources, training).map_err(|why| unread(&why))?;
     Ok(ReloadedFiles { built, files, warnings })
 }
 
 fn one_line(why: &RulesError) -> String {
     match why {
-        RulesError::Config(errors) | RulesError::Affordances(AffordanceError::Form(errors)) => errors.one_line(),
+        RulesError::Config(errors) => errors.one_line(),
         other => other.to_string(),
     }
 }

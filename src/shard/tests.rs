@@ -25,7 +25,7 @@ fn sources(settings: &[(&str, &str)]) -> Sources {
     let flags = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let layers = Layers { file: None, environment: Vec::new(), flags };
     Sources {
-        config: load(&layers).unwrap().config.canonical(),
+        config: load(&layers).unwrap().config,
         plan: ("plan.txt".into(), include_str!("../../configs/towns/default.txt").into()),
         affordances: ("affordances.yaml".into(), include_str!("../../configs/affordances.yaml").into()),
         perturbations: ("none.yaml".into(), include_str!("../../configs/perturbations/none.yaml").into()),
@@ -69,7 +69,7 @@ fn lived(home: &Home, ticks: u64) -> (PathBuf, Town) {
         town.apply(&command).unwrap();
         entries.push(price(index, from));
         town.step(&mut townlet_learn::Scripted);
-        let options = town.decided().map(|(_, option)| option.index() as u8).collect();
+        let options = town.decisions().map(|(_, option)| option.index() as u8).collect();
         entries.push(Entry::Ticks { from, to: town.tick(), options, digest: Some(town.digest()) });
         town.clear_events();
     }

@@ -25,10 +25,10 @@ pub(crate) fn sources(name: &str, settings: &[(&str, &str)]) -> Sources {
     let config = load(&layers).unwrap_or_else(|errors| panic!("{name}: {errors}")).config;
     let named = |name: &str| (name.to_owned(), config_text(name));
     Sources {
-        config: config.canonical(),
         plan: named(&config.world.plan),
         affordances: named(&config.affordances.affordances_file),
         perturbations: named(&config.perturbations.file),
+        config,
     }
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn read_config(folder: &Path) -> Result<ConfigFiles, String> {
         (name.to_owned(), std::fs::read_to_string(folder.join(name)).unwrap_or(shipped))
     };
     let sources = Sources {
-        config: loaded.config.canonical(),
+        config: loaded.config,
         plan: shipped.plan,
         affordances: or_shipped("affordances.yaml", shipped.affordances),
         perturbations: or_shipped("events.yaml", shipped.perturbations),

@@ -24,7 +24,7 @@ use townlet_town::Rules;
 use townlet_town::config::{AutoRollback, Config};
 
 use super::command_table::error;
-use super::policies::{Loaded, PolicyCatalog, PolicyError};
+use super::policies::{LoadedConfig, PolicyCatalog, PolicyError};
 use super::{Driver, Home};
 use evaluator::{EvaluationJob, PairedEvaluation};
 use state_machine::{Event, Machine, Origin, Stage};
@@ -50,10 +50,10 @@ pub(super) struct Releases {
     /// Whether a release change is in progress; no other change starts and nothing else is written until it ends.
     busy: bool,
     file: release_pointer::Writer,
-    release: Loaded,
-    previous: Option<Loaded>,
+    release: LoadedConfig,
+    previous: Option<LoadedConfig>,
     /// Other policies by requested name, or why they cannot be loaded; newest last.
-    loaded: Vec<(String, Result<Loaded, ErrorBody>)>,
+    loaded: Vec<(String, Result<LoadedConfig, ErrorBody>)>,
     evaluation: Option<PairedEvaluation>,
     /// Names of release snapshots.
     saved: Vec<String>,
@@ -105,7 +105,7 @@ impl Releases {
         } else {
             // The configured driver may have no file.
             let bytes = policies.load(driver.id(), rules).map_or_else(|_| Arc::from([]), |loaded| loaded.bytes);
-            Loaded { driver, bytes }
+            LoadedConfig { driver, bytes }
         };
         let kept = found.as_ref().map_or_else(
             || Machine::new(release.driver.id(), fingerprint.clone(), required),
@@ -161,12 +161,12 @@ impl Releases {
     }
 
     /// A loaded policy by name.
-    pub(super) fn named(&self, name: &str) -> Result<&Loaded, ErrorBody> {
+    pub(super) fn named(&self, name: &str) -> Result<&LoadedConfig, ErrorBody> {
         let known = [Some(&self.release), self.previous.as_ref()].into_iter().flatten();
         if let Some(loaded) = known.into_iter().find(|loaded| loaded.driver.id() == name) {
             return Ok(loaded);
         }
-        let called = |row: &&(String, Result<Loaded, ErrorBody>)| {
+        let called = |row: &&(String, Result<LoadedConfig, ErrorBody>)| {
             row.0 == name || row.1.as_ref().is_ok_and(|loaded| loaded.driver.id() == name)
         };
         match self.loaded.iter().rev().find(called) {
@@ -180,7 +180,7 @@ impl Releases {
         self.named(name).is_ok()
     }
 
-    fn put(&mut self, name: String, found: Result<Loaded, ErrorBody>) {
+    fn put(&mut self, name: String, found: Result<LoadedConfig, ErrorBody>) {
         self.loaded.retain(|row| row.0 != name);
         if self.loaded.len() == MAX_LOADED {
             drop(self.loaded.remove(0));

@@ -21,7 +21,7 @@ use crate::engine::{Engine, Message};
 use crate::incident::{IncidentTrigger, Kind as Incident};
 use crate::journal::Entry as JournalEntry;
 use crate::operation::Operation;
-use crate::policies::{Loaded, PolicyError};
+use crate::policies::{LoadedConfig, PolicyError};
 use townlet_audit::{Entry, Stage as Logged};
 use townlet_wire::learning::Evidence;
 use townlet_wire::{ErrorBody, Role, Session, Status};
@@ -75,7 +75,7 @@ type PromotionFiles = (Result<(), String>, Vec<String>);
 /// A promotion whose files are written.
 pub(crate) struct ReleasePromoted {
     number: u64,
-    candidate: Loaded,
+    candidate: LoadedConfig,
     flipped: Machine,
     written: Result<PromotionFiles, String>,
 }
@@ -145,7 +145,7 @@ impl Engine {
     }
 
     /// Keeps a loaded policy and goes on with what asked for it.
-    pub(crate) fn policy_loaded(&mut self, name: String, found: Result<Loaded, ErrorBody>, next: AfterLoad) {
+    pub(crate) fn policy_loaded(&mut self, name: String, found: Result<LoadedConfig, ErrorBody>, next: AfterLoad) {
         self.releases.put(name.clone(), found);
         match next {
             AfterLoad::Admit(admission) => self.admit(*admission),
@@ -277,7 +277,7 @@ impl Engine {
     }
 
     /// Who drives the town from the next tick on. The old policy stays at hand.
-    fn drive(&mut self, policy: Loaded, number: u64) -> JournalEntry {
+    fn drive(&mut self, policy: LoadedConfig, number: u64) -> JournalEntry {
         let (issuer, cmd_id) = self.sender_of(number).unwrap_or_else(|| (TOWN.into(), String::new()));
         self.write_journal();
         let tick = self.town.tick();

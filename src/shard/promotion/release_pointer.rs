@@ -12,11 +12,11 @@ use thiserror::Error;
 use townlet_files::write_atomically;
 use townlet_town::Rules;
 use townlet_town::config::Config;
-use townlet_town::snapshot::hex;
+use townlet_town::hash::hex;
 
 use super::state_machine::{ConfigFingerprint, Machine};
 use crate::home::slug;
-use crate::policies::{Loaded, PolicyCatalog, PolicyError};
+use crate::policies::{LoadedConfig, PolicyCatalog, PolicyError};
 
 /// Name and version of the file format.
 const FORMAT: &str = "townlet-release-1";
@@ -117,7 +117,12 @@ impl ReleasePointer {
     }
 
     /// Loads a policy that the pointer names.
-    pub(crate) fn load(&self, policies: &PolicyCatalog, name: &str, rules: &Rules) -> Result<Loaded, PolicyError> {
+    pub(crate) fn load(
+        &self,
+        policies: &PolicyCatalog,
+        name: &str,
+        rules: &Rules,
+    ) -> Result<LoadedConfig, PolicyError> {
         policies.load(name, rules).map_err(|error| {
             let why = format!("the release `{name}` cannot drive this town: {error}").trim_end_matches('.').to_owned();
             ReleasePointerError { path: self.path.clone(), why }.into()

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use townlet_town::Rules;
 use townlet_town::config::Config;
-use townlet_town::snapshot::hex;
+use townlet_town::hash::hex;
 
 use super::state_machine::{ConfigFingerprint, Origin};
 use crate::command_table::error;
-use crate::policies::{Loaded, PolicyCatalog, SCRIPTED, decode_policy};
+use crate::policies::{LoadedConfig, PolicyCatalog, SCRIPTED, decode_policy};
 use townlet_files::write_atomically;
 use townlet_wire::ErrorBody;
 use townlet_wire::command_line::nearest;
@@ -47,7 +47,7 @@ pub(super) struct PolicyFile {
 }
 
 impl PolicyFile {
-    pub(super) fn of(policy: &Loaded) -> Self {
+    pub(super) fn of(policy: &LoadedConfig) -> Self {
         let id = policy.driver.id().to_owned();
         let there = !policy.bytes.is_empty();
         let file = there.then(|| format!("{id}.safetensors"));
@@ -69,7 +69,7 @@ pub(super) fn name(root: &Path) -> String {
 }
 
 /// Writes a release snapshot, the manifest last.
-pub(super) fn write(folder: &Path, manifest: &Manifest, policies: [&Loaded; 2]) -> Result<(), String> {
+pub(super) fn write(folder: &Path, manifest: &Manifest, policies: [&LoadedConfig; 2]) -> Result<(), String> {
     let put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
         write_atomically(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))
@@ -100,7 +100,12 @@ pub(super) fn manifests(root: &Path) -> impl DoubleEndedIterator<Item = PathBuf>
 }
 
 /// Loads the earlier release in a snapshot, by a name that `promotion_status` lists.
-pub(super) fn release(root: &Path, name: &str, policies: &PolicyCatalog, rules: &Rules) -> Result<Loaded, ErrorBody> {
+pub(super) fn release(
+    root: &Path,
+    name: &str,
+    policies: &PolicyCatalog,
+    rules: &Rules,
+) -> Result<LoadedConfig, ErrorBody> {
     let names = list(root);
     if !names.iter().any(|known| known == name) {
         let near = nearest(name, names.iter().map(String::as_str));

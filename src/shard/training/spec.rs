@@ -37,7 +37,7 @@ pub struct TrainingSpec {
 impl TrainingSpec {
     /// For a town with these texts, starting from `release`. Fails if its settings do not fit the training settings.
     pub fn new(town: &Sources, release: Option<Checkpoint>) -> Result<Self, RulesError> {
-        let Config { shard, policy, .. } = Config::from_canonical(&town.config)?;
+        let Config { shard, policy, .. } = town.config.clone();
         Ok(Self { rules: Self::training_rules(town)?, release, shard, shadow_dir: policy.shadow_dir })
     }
 
@@ -78,11 +78,12 @@ impl TrainingSpec {
 }
 
 /// A town's configuration with the training settings.
-fn training_config(town: &str) -> Result<String, RulesError> {
+fn training_config(town: &Config) -> Result<Config, RulesError> {
     let file = Some(("training.yaml".into(), TRAINING.into()));
     let training = load(&Layers { file, ..Layers::default() })?.config.canonical();
     let default = Config::shipped().canonical();
-    let (town, training, default) = (settings(town), settings(&training), settings(&default));
+    let town = town.canonical();
+    let (town, training, default) = (settings(&town), settings(&training), settings(&default));
     let own = |key: &str| within(key, &LEARNING) && town.get(key) != default.get(key);
     let replaced =
         |key: &str| [&REWARDS[..], &LEARNING, &IRRELEVANT].into_iter().any(|all| within(key, all)) && !own(key);
@@ -91,7 +92,7 @@ fn training_config(town: &str) -> Result<String, RulesError> {
     // Sorted as lines, which is not as keys.
     let mut lines: Vec<String> = all.into_iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
     lines.sort();
-    Ok(lines.concat())
+    Ok(Config::from_canonical(&lines.concat())?)
 }
 
 fn settings(canonical: &str) -> BTreeMap<&str, &str> {
@@ -110,7 +111,7 @@ mod tests {
 
     fn sources(flags: &[(&str, &str)]) -> Sources {
         let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let config = load(&Layers { flags, ..Layers::default() }).expect("the settings hold").config.canonical();
+        let config = load(&Layers { flags, ..Layers::default() }).expect("the settings hold").config;
         let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
         Sources {
             config,
