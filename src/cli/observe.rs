@@ -27,17 +27,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let settings = user_config::load()?;
     let places = args.connect.places(&settings)?;
     let options = screen_options(&args.screen, &settings)?;
-    let mut seats = Vec::new();
+    let mut sources = Vec::new();
     for place in places {
         let colour = place.colour.as_deref().map(|name| {
-            Theme::badge(name, options.theme.has_colour()).with_context(|| {
+            Theme::label_style(name, options.theme.has_colour()).with_context(|| {
                 format!("shards: there is no colour `{name}`; there are {}.", Theme::LABEL_COLOURS.join(", "))
             })
         });
-        seats.push(townlet_tui::WatchedSource::new(Remote::new(place.client)).called(place.name, colour.transpose()?));
+        sources
+            .push(townlet_tui::WatchedSource::new(Remote::new(place.client)).labelled(place.name, colour.transpose()?));
     }
     output::needs_terminal("`townlet telemetry tail` and `townlet console` do without.")?;
-    let last = townlet_tui::run(seats, options).context("the terminal failed")?;
+    let last = townlet_tui::run(sources, options).context("the terminal failed")?;
     output::line(&last)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -83,7 +83,7 @@ pub struct SourceInfo {
 
 /// A place a screen can watch and command. Never blocks.
 pub trait Source {
-    /// Facts known before the first view.
+    /// Facts info before the first view.
     fn hello(&self) -> SourceInfo;
     /// Starts delivery; `deliver` is called from another thread.
     fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>);

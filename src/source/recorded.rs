@@ -20,11 +20,11 @@ type Deliver = Box<dyn Fn(SourceEvent) + Send + Sync>;
 /// Time from one view to the next while it is played.
 const FRAME: Duration = Duration::from_millis(33);
 /// Of it, how long a town is stepped at full speed.
-const STEPPED: Duration = Duration::from_millis(25);
+const STEP_BUDGET: Duration = Duration::from_millis(25);
 /// Ticks stepped at once then.
-const STRIDE: u64 = 500;
+const MAX_SPEED_STEP: u64 = 500;
 /// Commands of the table that a recording takes.
-const TAKEN: [&str; 4] = ["pause", "resume", "step", "speed"];
+const SUPPORTED_COMMANDS: [&str; 4] = ["pause", "resume", "step", "speed"];
 
 /// A recorded run, to be watched.
 pub struct Recorded {
@@ -44,7 +44,7 @@ impl Recorded {
 impl Source for Recorded {
     fn hello(&self) -> SourceInfo {
         let mut commands: Vec<CommandSpec> = specs();
-        commands.retain(|spec| TAKEN.contains(&spec.name.as_str()));
+        commands.retain(|spec| SUPPORTED_COMMANDS.contains(&spec.name.as_str()));
         for spec in &mut commands {
             spec.role = Role::Viewer;
         }
@@ -60,9 +60,9 @@ impl Source for Recorded {
 
     fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>) {
         let Some(recording) = self.recording.take() else { return };
-        let (inbox, asked) = channel();
-        let play = Play { recording, deliver, speed: Speed::X1, paused: true, owed: 0.0, last: Instant::now() };
-        let thread = std::thread::Builder::new().name("recording".into()).spawn(move || play.run(&asked));
+        let (inbox, command) = channel();
+        let play = Playback { recording, deliver, speed: Speed::X1, paused: true, owed: 0.0, last: Instant::now() };
+        let thread = std::thread::Builder::new().name("recording".into()).spawn(move || play.run(&command));
         self.thread = thread.ok();
         self.inbox = Some(inbox);
     }
@@ -97,7 +97,7 @@ fn goto() -> CommandSpec {
 }
 
 /// What a line asks for.
-enum Asked {
+enum PlaybackCommand {
     Pause,
     Resume,
     Speed(Speed),
@@ -106,7 +106,7 @@ enum Asked {
 }
 
 /// A recording being watched.
-struct Play {
+struct Playback {
     recording: RecordedRun,
     deliver: Deliver,
     speed: Speed,
@@ -116,17 +116,17 @@ struct Play {
     last: Instant,
 }
 
-impl Play {
+impl Playback {
     /// Until whoever watches has gone; answers with a line of farewell.
     fn run(mut self, inbox: &Receiver<Request>) -> String {
         self.show();
         loop {
-            let asked = if self.paused {
+            let command = if self.paused {
                 inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 inbox.recv_timeout(FRAME)
             };
-            let done = match asked {
+            let done = match command {
                 Ok(request) => self.answer(&request),
                 Err(RecvTimeoutError::Timeout) => self.play(),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -155,8 +155,8 @@ impl Play {
         let elapsed = began.duration_since(self.last).as_secs_f64() * 1e3;
         self.last = began;
         if self.speed == Speed::Max {
-            while began.elapsed() < STEPPED && self.tick() < self.recording.ticks().2 {
-                self.recording.go_to(self.tick() + STRIDE)?;
+            while began.elapsed() < STEP_BUDGET && self.tick() < self.recording.ticks().2 {
+                self.recording.go_to(self.tick() + MAX_SPEED_STEP)?;
             }
         } else {
             self.owed += elapsed * f64::from(self.speed.row().2) / self.recording.tick_ms().max(1) as f64;
@@ -169,11 +169,13 @@ impl Play {
     }
 
     fn answer(&mut self, request: &Request) -> Result<(), String> {
-        let (result, error, status) = match self.asked(&request.command) {
-            Ok(asked) if request.dry_run => (Some(json!({ "summary": self.said(&asked) })), None, Status::DryRun),
-            Ok(asked) => {
-                let said = self.said(&asked);
-                self.take(&asked)?;
+        let (result, error, status) = match self.parse(&request.command) {
+            Ok(command) if request.dry_run => {
+                (Some(json!({ "summary": self.summary(&command) })), None, Status::DryRun)
+            }
+            Ok(command) => {
+                let said = self.summary(&command);
+                self.apply(&command)?;
                 (Some(json!({ "summary": said })), None, Status::Ok)
             }
             Err(error) => (None, Some(error), Status::Error),
@@ -193,27 +195,30 @@ impl Play {
         Ok(())
     }
 
-    fn asked(&self, line: &str) -> Result<Asked, ErrorBody> {
+    fn parse(&self, line: &str) -> Result<PlaybackCommand, ErrorBody> {
         let (first, now, last) = self.recording.ticks();
-        let odd = |message: String, hint: &str| ErrorBody { code: "E_INVALID_ARG".into(), message, hint: hint.into() };
+        let invalid =
+            |message: String, hint: &str| ErrorBody { code: "E_INVALID_ARG".into(), message, hint: hint.into() };
         let mut words = line.split_whitespace();
         let (name, word) = (words.next().unwrap_or_default(), words.next());
         let number = |text: &str| text.replace([',', '_'], "").parse::<u64>().ok();
         Ok(match (name, word) {
-            ("pause", None) => Asked::Pause,
-            ("resume", None) if now < last => Asked::Resume,
+            ("pause", None) => PlaybackCommand::Pause,
+            ("resume", None) if now < last => PlaybackCommand::Resume,
             ("resume", None) => {
-                return Err(odd(format!("the recording ends here, at tick {last}."), "`goto -1000` goes back."));
+                return Err(invalid(format!("the recording ends here, at tick {last}."), "`goto -1000` goes back."));
             }
-            ("step", None) => Asked::Tick((now + 1).min(last)),
+            ("step", None) => PlaybackCommand::Tick((now + 1).min(last)),
             ("step", Some(ticks)) => {
                 let ticks =
-                    number(ticks).ok_or_else(|| odd(format!("{ticks} is no number of ticks."), "`step 10`."))?;
-                Asked::Tick(now.saturating_add(ticks).min(last))
+                    number(ticks).ok_or_else(|| invalid(format!("{ticks} is no number of ticks."), "`step 10`."))?;
+                PlaybackCommand::Tick(now.saturating_add(ticks).min(last))
             }
             ("speed", Some(speed)) => {
                 let hint = "There are 1x, 10x, 100x and max.";
-                Asked::Speed(Speed::named(speed).ok_or_else(|| odd(format!("{speed} is no speed."), hint))?)
+                PlaybackCommand::Speed(
+                    Speed::named(speed).ok_or_else(|| invalid(format!("{speed} is no speed."), hint))?,
+                )
             }
             ("goto", Some(tick)) => {
                 let hint = "`goto 5000`, `goto -100` or `goto +100`.";
@@ -222,7 +227,9 @@ impl Play {
                     ("+", on) => number(on).map(|on| now.saturating_add(on)),
                     (_, tick) => number(tick),
                 };
-                Asked::Tick(to.ok_or_else(|| odd(format!("{tick} is no tick."), hint))?.clamp(first, last))
+                PlaybackCommand::Tick(
+                    to.ok_or_else(|| invalid(format!("{tick} is no tick."), hint))?.clamp(first, last),
+                )
             }
             _ => {
                 let message = "this is a recording: it can be looked at, and nothing can be done to it.".into();
@@ -232,23 +239,25 @@ impl Play {
         })
     }
 
-    fn said(&self, asked: &Asked) -> String {
+    fn summary(&self, command: &PlaybackCommand) -> String {
         let (first, _, last) = self.recording.ticks();
-        match asked {
-            Asked::Pause => format!("paused at tick {}.", self.tick()),
-            Asked::Resume => format!("it is played at {}.", self.speed.row().1),
-            Asked::Speed(speed) => format!("it is played at {}.", speed.row().1),
-            Asked::Tick(tick) => format!("tick {tick} of {first} to {last}."),
+        match command {
+            PlaybackCommand::Pause => format!("paused at tick {}.", self.tick()),
+            PlaybackCommand::Resume => format!("it is played at {}.", self.speed.row().1),
+            PlaybackCommand::Speed(speed) => format!("it is played at {}.", speed.row().1),
+            PlaybackCommand::Tick(tick) => format!("tick {tick} of {first} to {last}."),
         }
     }
 
-    fn take(&mut self, asked: &Asked) -> Result<(), String> {
+    fn apply(&mut self, command: &PlaybackCommand) -> Result<(), String> {
         (self.owed, self.last) = (0.0, Instant::now());
-        match asked {
-            Asked::Pause => self.paused = true,
-            Asked::Resume => self.paused = false,
-            Asked::Speed(speed) => (self.speed, self.paused) = (*speed, self.tick() == self.recording.ticks().2),
-            Asked::Tick(tick) => {
+        match command {
+            PlaybackCommand::Pause => self.paused = true,
+            PlaybackCommand::Resume => self.paused = false,
+            PlaybackCommand::Speed(speed) => {
+                (self.speed, self.paused) = (*speed, self.tick() == self.recording.ticks().2)
+            }
+            PlaybackCommand::Tick(tick) => {
                 self.paused = true;
                 self.recording.go_to(*tick)?;
             }

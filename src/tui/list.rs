@@ -8,7 +8,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::keymap::Action;
-use super::pane::{Reaction, scrolled};
+use super::pane::{Reaction, draw_scroll_position};
 use super::theme::Theme;
 
 /// The selected row of a list by its id, and how far the list is scrolled. Until somebody selects it is the first row, whatever
@@ -16,7 +16,7 @@ use super::theme::Theme;
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     id: Option<String>,
-    chosen: bool,
+    moved: bool,
     row: usize,
     offset: usize,
 }
@@ -24,8 +24,8 @@ pub struct Selection {
 impl Selection {
     /// The selected row among `ids`, and the first row to draw in `height` rows. When the selected one is gone, its
     /// place in the list is selected.
-    pub fn settle(&mut self, ids: &[String], height: usize) -> (usize, usize) {
-        self.row = if self.chosen { self.row_in(ids) } else { 0 };
+    pub fn update(&mut self, ids: &[String], height: usize) -> (usize, usize) {
+        self.row = if self.moved { self.index_in(ids) } else { 0 };
         self.id = ids.get(self.row).cloned();
         let height = height.max(1);
         self.offset = self.offset.min(self.row).max((self.row + 1).saturating_sub(height));
@@ -34,7 +34,7 @@ impl Selection {
     }
 
     /// The selected row among `ids`, without scrolling: the one that was last seen selected.
-    fn row_in(&self, ids: &[String]) -> usize {
+    fn index_in(&self, ids: &[String]) -> usize {
         let found = self.id.as_ref().and_then(|id| ids.iter().position(|other| other == id));
         found.unwrap_or(self.row).min(ids.len().saturating_sub(1))
     }
@@ -42,7 +42,7 @@ impl Selection {
     /// Moves by an action of the group *moving*, `page` rows at a time for a page; whether anything changed.
     pub fn act(&mut self, action: Action, ids: &[String], page: usize) -> bool {
         let last = ids.len().saturating_sub(1);
-        let row = self.row_in(ids);
+        let row = self.index_in(ids);
         let to = match action {
             Action::Up => row.saturating_sub(1),
             Action::Down => (row + 1).min(last),
@@ -54,7 +54,7 @@ impl Selection {
         };
         self.select(ids, to);
         // Back at the head it stays there.
-        self.chosen &= action != Action::First;
+        self.moved &= action != Action::First;
         to != row
     }
 
@@ -62,11 +62,11 @@ impl Selection {
     pub fn select(&mut self, ids: &[String], row: usize) {
         if let Some(id) = ids.get(row) {
             self.id = Some(id.clone());
-            (self.row, self.chosen) = (row, true);
+            (self.row, self.moved) = (row, true);
         }
     }
 
-    /// The id of the selected row as of the last [`Selection::settle`].
+    /// The id of the selected row as of the last [`Selection::update`].
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
@@ -83,16 +83,16 @@ pub struct List {
 impl List {
     /// Takes `rows` for the list of `ids` and says on the border of `pane` which of them are seen: the selected row, and
     /// those to draw.
-    pub fn place(
+    pub fn layout(
         &mut self,
         frame: &mut Frame<'_>,
         (pane, rows): (Rect, Rect),
         ids: &[String],
         theme: &Theme,
     ) -> (usize, Range<usize>) {
-        let (at, first) = self.selection.settle(ids, rows.height.into());
+        let (at, first) = self.selection.update(ids, rows.height.into());
         (self.rows, self.first) = (rows, first);
-        scrolled(frame, pane, (first, rows.height, ids.len()), theme);
+        draw_scroll_position(frame, pane, (first, rows.height, ids.len()), theme);
         (at, first..ids.len().min(first + usize::from(rows.height)))
     }
 
@@ -102,8 +102,8 @@ impl List {
     }
 
     /// The selected row.
-    pub fn at(&self, ids: &[String]) -> usize {
-        self.selection.row_in(ids)
+    pub fn selected_index(&self, ids: &[String]) -> usize {
+        self.selection.index_in(ids)
     }
 
     /// Moves by an action of the group *moving*.
@@ -143,13 +143,13 @@ mod tests {
     #[test]
     fn follows_the_one_and_falls_to_the_neighbour() {
         let mut selection = Selection::default();
-        assert_eq!(selection.settle(&ids("a b c"), 2), (0, 0));
+        assert_eq!(selection.update(&ids("a b c"), 2), (0, 0));
         assert!(selection.act(Action::Down, &ids("a b c"), 2));
-        assert_eq!(selection.settle(&ids("x y a b c"), 2), (3, 2));
+        assert_eq!(selection.update(&ids("x y a b c"), 2), (3, 2));
         assert_eq!(selection.id(), Some("b"));
-        assert_eq!(selection.settle(&ids("x y a c"), 2), (3, 2));
+        assert_eq!(selection.update(&ids("x y a c"), 2), (3, 2));
         assert_eq!(selection.id(), Some("c"));
-        assert_eq!(selection.settle(&[], 2), (0, 0));
+        assert_eq!(selection.update(&[], 2), (0, 0));
         assert_eq!(selection.id(), None);
         assert!(!selection.act(Action::Down, &[], 2));
     }
@@ -157,14 +157,14 @@ mod tests {
     #[test]
     fn stays_at_the_head_until_somebody_chooses() {
         let mut list = Selection::default();
-        assert_eq!(list.settle(&ids("a b c"), 2), (0, 0));
-        assert_eq!((list.settle(&ids("x y a b c"), 2), list.id()), ((0, 0), Some("x")));
+        assert_eq!(list.update(&ids("a b c"), 2), (0, 0));
+        assert_eq!((list.update(&ids("x y a b c"), 2), list.id()), ((0, 0), Some("x")));
         // What is done to the selected one is done to the one that was seen, whatever came before it since.
-        assert_eq!(list.row_in(&ids("z x y")), 1);
+        assert_eq!(list.index_in(&ids("z x y")), 1);
         assert!(list.act(Action::Down, &ids("z x y"), 2));
-        assert_eq!((list.settle(&ids("w z x y"), 2), list.id()), ((3, 2), Some("y")));
+        assert_eq!((list.update(&ids("w z x y"), 2), list.id()), ((3, 2), Some("y")));
         list.act(Action::First, &ids("w z x y"), 2);
-        assert_eq!((list.settle(&ids("v w z x y"), 2), list.id()), ((0, 0), Some("v")));
+        assert_eq!((list.update(&ids("v w z x y"), 2), list.id()), ((0, 0), Some("v")));
     }
 
     #[test]
@@ -172,10 +172,10 @@ mod tests {
         let mut selection = Selection::default();
         let ids = ids("a b c d e");
         selection.act(Action::PageDown, &ids, 3);
-        assert_eq!(selection.settle(&ids, 3), (3, 1));
+        assert_eq!(selection.update(&ids, 3), (3, 1));
         selection.act(Action::Last, &ids, 3);
-        assert_eq!(selection.settle(&ids, 3), (4, 2));
+        assert_eq!(selection.update(&ids, 3), (4, 2));
         selection.act(Action::First, &ids, 3);
-        assert_eq!(selection.settle(&ids, 3), (0, 0));
+        assert_eq!(selection.update(&ids, 3), (0, 0));
     }
 }

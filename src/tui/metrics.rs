@@ -1,8 +1,8 @@
 //! Every figure of a snapshot under a name of its own: what the Metrics screen lists and the history keeps.
 //!
-//! Reads the snapshot alone, so that a remote town has the same figures as a local one. Rule: "Screens".
+//! Reads the snapshot expanded, so that a remote town has the same figures as a local one. Rule: "Screens".
 
-use super::screens::learning::curves::CURVES;
+use super::screens::learning::training_metrics::TRAINING_METRICS;
 use townlet_wire::Snapshot;
 
 /// What a figure is about, in the order of the list.
@@ -109,7 +109,9 @@ pub fn all(view: &Snapshot) -> Vec<Metric> {
     shard(view, &mut metrics);
     let newest = view.learning.history.last();
     metrics.extend(newest.into_iter().flat_map(|row| {
-        CURVES.iter().map(|curve| Metric::new(Group::Training, curve.name, curve.title, curve.unit, (curve.value)(row)))
+        TRAINING_METRICS
+            .iter()
+            .map(|metric| Metric::new(Group::Training, metric.name, metric.title, metric.unit, (metric.value)(row)))
     }));
     metrics
 }

@@ -10,7 +10,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType};
 
-use super::console::Log;
+use super::console::AnswerLog;
 use super::format::wrap;
 use super::keymap::Action;
 use super::metric_history::MetricHistory;
@@ -31,7 +31,7 @@ pub struct Context<'a> {
     /// The command table of the shard.
     pub commands: &'a [CommandSpec],
     /// What was asked and answered in this session.
-    pub log: &'a Log,
+    pub log: &'a AnswerLog,
     /// How things are coloured and signed.
     pub theme: &'a Theme,
     /// Whether keys go to this pane.
@@ -42,8 +42,8 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     /// Whether the session may run `command` (the name of a row), or in one sentence why not.
-    pub fn may(&self, command: &str) -> Result<(), String> {
-        allows(self.session, self.commands, self.view, command)
+    pub fn check_allowed(&self, command: &str) -> Result<(), String> {
+        check_allowed(self.session, self.commands, self.view, command)
     }
 
     /// How a row of a list looks: marked when it is selected, more so where keys go to it.
@@ -62,7 +62,12 @@ impl Context<'_> {
 }
 
 /// Whether `session` may run `command` (the name of a row) on the shard of `view`, or in one sentence why not.
-pub fn allows(session: &Session, commands: &[CommandSpec], view: &Snapshot, command: &str) -> Result<(), String> {
+pub fn check_allowed(
+    session: &Session,
+    commands: &[CommandSpec],
+    view: &Snapshot,
+    command: &str,
+) -> Result<(), String> {
     match commands.iter().find(|spec| spec.name == command) {
         None => Err(format!("there is no command `{command}` here")),
         Some(spec) if spec.mutating && has_newer_schema(view) => Err(format!(
@@ -85,7 +90,7 @@ pub fn has_newer_schema(view: &Snapshot) -> bool {
 
 /// One tile of a screen.
 pub trait Pane {
-    /// Draws all of `area`, its border included (see [`frame_block`]).
+    /// Draws all of `area`, its border included (see [`pane_block`]).
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>);
 
     /// Does what a key means here. Called for movement, and for other actions that [`Pane::bindings`] lists as enabled.
@@ -145,11 +150,11 @@ pub enum Reaction {
     /// Put this on the clipboard.
     Copy(String),
     /// Say this in the status line.
-    Say(String),
+    Status(String),
     /// Open the console line with this typed already.
-    Type(String),
+    OpenConsole(String),
     /// Show this to read.
-    Show(DetailCard),
+    ShowDetail(DetailCard),
 }
 
 /// Something to read that does not fit into a pane.
@@ -285,7 +290,7 @@ pub static PANES: &[PaneRow] = &[
 ];
 
 /// The border every pane draws: heavy when focused, so that focus does not hang on a colour.
-pub fn frame_block<'a>(title: impl Into<Span<'a>>, focused: bool, theme: &Theme) -> Block<'a> {
+pub fn pane_block<'a>(title: impl Into<Span<'a>>, focused: bool, theme: &Theme) -> Block<'a> {
     let title: Span<'a> = title.into();
     let (border, kind, style) = if focused {
         (theme.border_focused, BorderType::Thick, theme.title_focused)
@@ -297,7 +302,12 @@ pub fn frame_block<'a>(title: impl Into<Span<'a>>, focused: bool, theme: &Theme)
 }
 
 /// Says on the bottom border which rows of a list longer than its pane are seen: `3–9 of 40`.
-pub fn scrolled(frame: &mut Frame<'_>, area: Rect, (first, shown, total): (usize, u16, usize), theme: &Theme) {
+pub fn draw_scroll_position(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    (first, shown, total): (usize, u16, usize),
+    theme: &Theme,
+) {
     let shown = usize::from(shown);
     if shown == 0 || total <= shown {
         return;
@@ -309,7 +319,7 @@ pub fn scrolled(frame: &mut Frame<'_>, area: Rect, (first, shown, total): (usize
 }
 
 /// One centred paragraph for a pane that has nothing to show: what is missing, and what to do.
-pub fn empty(frame: &mut Frame<'_>, area: Rect, missing: &str, advice: &str, theme: &Theme) {
+pub fn draw_empty(frame: &mut Frame<'_>, area: Rect, missing: &str, advice: &str, theme: &Theme) {
     let rows = |text: &str, style| {
         let rows = wrap(text, usize::from(area.width));
         rows.into_iter().map(move |row| Line::styled(row, style))

@@ -26,13 +26,13 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A town that stands still and does what it is told.
 #[derive(Default)]
-struct Still {
+struct StaticSource {
     deliver: Option<Box<dyn Fn(SourceEvent) + Send + Sync>>,
     /// Never done closing.
-    lingers: bool,
+    hangs_on_close: bool,
 }
 
-impl Source for Still {
+impl Source for StaticSource {
     fn hello(&self) -> SourceInfo {
         hello(Role::Admin)
     }
@@ -44,14 +44,14 @@ impl Source for Still {
 
     fn send(&mut self, request: Request) -> String {
         assert!(request.command != "fall", "the floor is gone");
-        self.lingers |= request.command == "linger";
+        self.hangs_on_close |= request.command == "linger";
         let answer = done("id-1", &request.command, "it is done");
         self.deliver.as_ref().expect("it was started")(SourceEvent::Answer(answer));
         "id-1".into()
     }
 
     fn close(&mut self) -> String {
-        if self.lingers {
+        if self.hangs_on_close {
             println!("still saving");
             loop {
                 std::thread::park();
@@ -75,12 +75,12 @@ fn child() {
         screen: Screen::Operations,
         keep_last_screen: true,
     };
-    let farewell = run(vec![WatchedSource::new(Still::default())], options).unwrap();
+    let farewell = run(vec![WatchedSource::new(StaticSource::default())], options).unwrap();
     println!("{farewell}");
 }
 
 /// A terminal with the child in it.
-struct Desk {
+struct PtySession {
     master: Box<dyn MasterPty + Send>,
     keys: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
@@ -88,7 +88,7 @@ struct Desk {
     terminal: vt100::Parser,
 }
 
-impl Desk {
+impl PtySession {
     fn open() -> Self {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
@@ -108,10 +108,10 @@ impl Desk {
                 }
             }
         });
-        let mut desk =
+        let mut pty =
             Self { master: pair.master, keys, child, bytes, terminal: vt100::Parser::new(cells(24), cells(80), 200) };
-        desk.until("the first screen", |screen| screen.alternate_screen() && screen.contents().contains("Employment"));
-        desk
+        pty.until("the first screen", |screen| screen.alternate_screen() && screen.contents().contains("Employment"));
+        pty
     }
 
     /// Reads until the screen is as wanted.
@@ -157,7 +157,7 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
+impl Drop for PtySession {
     fn drop(&mut self) {
         let _ = self.child.kill();
     }
@@ -173,61 +173,61 @@ fn contains(text: &'static str) -> impl Fn(&vt100::Screen) -> bool {
 
 #[test]
 fn keys_work_and_q_gives_the_terminal_back() {
-    let mut desk = Desk::open();
-    desk.press("d");
-    desk.until("the answer", contains("it is done"));
-    desk.press("U");
-    desk.until("the queues", contains("┏ Queues"));
-    desk.press("q");
-    desk.until("the farewell", contains("the town is saved"));
-    desk.terminal_restored();
-    assert!(desk.ended_well());
+    let mut pty = PtySession::open();
+    pty.press("d");
+    pty.until("the answer", contains("it is done"));
+    pty.press("U");
+    pty.until("the queues", contains("┏ Queues"));
+    pty.press("q");
+    pty.until("the farewell", contains("the town is saved"));
+    pty.terminal_restored();
+    assert!(pty.ended_well());
 }
 
 #[test]
 fn the_window_may_change_its_size() {
-    let mut desk = Desk::open();
-    desk.terminal.screen_mut().set_size(cells(12), cells(40));
-    desk.master.resize(PtySize { rows: 12, cols: 40, pixel_width: 0, pixel_height: 0 }).unwrap();
-    desk.until("the complaint", contains("40 × 12 is too small"));
-    desk.terminal.screen_mut().set_size(cells(40), cells(120));
-    desk.master.resize(PtySize { rows: 40, cols: 120, pixel_width: 0, pixel_height: 0 }).unwrap();
-    desk.until("all panes", contains("Alerts and story"));
-    desk.press("q");
-    desk.terminal_restored();
+    let mut pty = PtySession::open();
+    pty.terminal.screen_mut().set_size(cells(12), cells(40));
+    pty.master.resize(PtySize { rows: 12, cols: 40, pixel_width: 0, pixel_height: 0 }).unwrap();
+    pty.until("the complaint", contains("40 × 12 is too small"));
+    pty.terminal.screen_mut().set_size(cells(40), cells(120));
+    pty.master.resize(PtySize { rows: 40, cols: 120, pixel_width: 0, pixel_height: 0 }).unwrap();
+    pty.until("all panes", contains("Alerts and story"));
+    pty.press("q");
+    pty.terminal_restored();
 }
 
 #[test]
 fn a_signal_to_end_gives_the_terminal_back() {
     for signal in ["TERM", "HUP"] {
-        let mut desk = Desk::open();
-        desk.signal(signal);
-        desk.until("the farewell", contains("the town is saved"));
-        desk.terminal_restored();
+        let mut pty = PtySession::open();
+        pty.signal(signal);
+        pty.until("the farewell", contains("the town is saved"));
+        pty.terminal_restored();
     }
 }
 
 #[test]
 fn a_panic_gives_the_terminal_back_and_is_told() {
-    let mut desk = Desk::open();
-    desk.press(":");
-    desk.until("the console line", contains("tab completes"));
-    desk.press("fall\r");
-    desk.until("the panic", contains("the floor is gone"));
-    desk.terminal_restored();
-    assert!(!desk.ended_well());
+    let mut pty = PtySession::open();
+    pty.press(":");
+    pty.until("the console line", contains("tab completes"));
+    pty.press("fall\r");
+    pty.until("the panic", contains("the floor is gone"));
+    pty.terminal_restored();
+    assert!(!pty.ended_well());
 }
 
 #[test]
 fn a_source_that_does_not_close_can_be_interrupted() {
-    let mut desk = Desk::open();
-    desk.press(":");
-    desk.until("the console line", contains("tab completes"));
-    desk.press("linger\r");
-    desk.until("the answer", contains("it is done"));
-    desk.press("q\r");
-    desk.until("the source", contains("still saving"));
-    desk.terminal_restored();
-    desk.signal("INT");
-    assert!(!desk.ended_well());
+    let mut pty = PtySession::open();
+    pty.press(":");
+    pty.until("the console line", contains("tab completes"));
+    pty.press("linger\r");
+    pty.until("the answer", contains("it is done"));
+    pty.press("q\r");
+    pty.until("the source", contains("still saving"));
+    pty.terminal_restored();
+    pty.signal("INT");
+    assert!(!pty.ended_well());
 }

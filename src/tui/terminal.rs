@@ -55,20 +55,20 @@ pub struct Options {
 /// A source with what the operator calls it.
 pub struct WatchedSource {
     source: Box<dyn Source>,
-    badge: Option<ShardLabel>,
+    label: Option<ShardLabel>,
 }
 
 impl WatchedSource {
     /// A source under its own name.
     pub fn new(source: impl Source + 'static) -> Self {
-        Self { source: Box::new(source), badge: None }
+        Self { source: Box::new(source), label: None }
     }
 
     /// Under this name and in this colour.
     #[must_use]
-    pub fn called(self, name: Option<String>, style: Option<Style>) -> Self {
+    pub fn labelled(self, name: Option<String>, style: Option<Style>) -> Self {
         let style = style.unwrap_or_else(|| Style::new().add_modifier(Modifier::BOLD));
-        Self { badge: name.map(|name| ShardLabel { name, style }), ..self }
+        Self { label: name.map(|name| ShardLabel { name, style }), ..self }
     }
 }
 
@@ -83,9 +83,9 @@ pub fn history_file() -> Option<PathBuf> {
 /// Something that wakes the shell.
 enum ShellEvent {
     Event(Event),
-    /// Of the source at this place.
+    /// Of the source at this index.
     SourceEvent(usize, Box<SourceEvent>),
-    /// A newer view is in this source's slot.
+    /// A newer view is in this source's latest.
     View(usize),
     Suspend,
     /// The screen may be spoilt: draw all of it.
@@ -94,10 +94,10 @@ enum ShellEvent {
 }
 
 /// Whether the terminal is ours now. A static, because a panic hook has nothing else to go by.
-static OURS: AtomicBool = AtomicBool::new(false);
+static TERMINAL_TAKEN: AtomicBool = AtomicBool::new(false);
 
-fn take(mouse: bool) -> io::Result<()> {
-    OURS.store(true, Ordering::SeqCst);
+fn take_terminal(mouse: bool) -> io::Result<()> {
+    TERMINAL_TAKEN.store(true, Ordering::SeqCst);
     enable_raw_mode()?;
     execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
     if mouse {
@@ -108,16 +108,16 @@ fn take(mouse: bool) -> io::Result<()> {
 
 /// Gives the terminal back, if it is ours. Errors are of no use any more: there may be no terminal.
 fn restore_terminal() {
-    if OURS.swap(false, Ordering::SeqCst) {
+    if TERMINAL_TAKEN.swap(false, Ordering::SeqCst) {
         let _ = execute!(stdout(), DisableMouseCapture, DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }
 }
 
 /// Gives the terminal back when it goes out of scope, however that happens.
-struct Held;
+struct TerminalGuard;
 
-impl Drop for Held {
+impl Drop for TerminalGuard {
     fn drop(&mut self) {
         restore_terminal();
     }
@@ -129,19 +129,20 @@ impl Drop for Held {
 ///
 /// # Errors
 /// When the terminal cannot be used. The sources have been closed all the same.
-pub fn run(mut seats: Vec<WatchedSource>, options: Options) -> io::Result<String> {
+pub fn run(mut sources: Vec<WatchedSource>, options: Options) -> io::Result<String> {
     let (send, inbox) = channel();
     let hook = watch_panics(send.clone());
-    let held = Held;
+    let held = TerminalGuard;
     let keep = options.keep_last_screen;
     let left = Arc::new(AtomicBool::new(false));
-    let result = take(options.mouse).and_then(|()| {
-        listen(&send, &left)?;
-        let places = seats.iter_mut().enumerate();
-        let slots = places.map(|(place, seat)| deliver(place, seat.source.as_mut(), send.clone())).collect();
+    let result = take_terminal(options.mouse).and_then(|()| {
+        spawn_input_threads(&send, &left)?;
+        let indexed = sources.iter_mut().enumerate();
+        let latest_views =
+            indexed.map(|(index, watched)| start_source(index, watched.source.as_mut(), send.clone())).collect();
         drop(send);
-        let mut shell = Shell::new(&mut seats, options, slots)?;
-        shell.serve(&inbox)?;
+        let mut shell = Shell::new(&mut sources, options, latest_views)?;
+        shell.run_loop(&inbox)?;
         Ok(shell.last)
     });
     drop(held);
@@ -150,7 +151,7 @@ pub fn run(mut seats: Vec<WatchedSource>, options: Options) -> io::Result<String
     if let (Ok(Some(last)), true) = (&result, keep) {
         let _ = stdout().write_all(screenshot::text(last).as_bytes());
     }
-    let farewells: Vec<String> = seats.iter_mut().map(|seat| seat.source.close()).collect();
+    let farewells: Vec<String> = sources.iter_mut().map(|watched| watched.source.close()).collect();
     result.map(|_| farewells.join("\n"))
 }
 
@@ -174,7 +175,7 @@ fn watch_panics(send: Sender<ShellEvent>) -> Hook {
 
 /// Starts the threads that wait for keys and for signals. Once `left`, signals do again what they do by default: a source
 /// that takes long to close can still be interrupted.
-fn listen(send: &Sender<ShellEvent>, left: &Arc<AtomicBool>) -> io::Result<()> {
+fn spawn_input_threads(send: &Sender<ShellEvent>, left: &Arc<AtomicBool>) -> io::Result<()> {
     for signal in [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP] {
         signal_hook::flag::register_conditional_default(signal, Arc::clone(left))?;
     }
@@ -190,15 +191,15 @@ fn listen(send: &Sender<ShellEvent>, left: &Arc<AtomicBool>) -> io::Result<()> {
         let _ = keys.send(ShellEvent::Quit);
     })?;
     let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT])?;
-    let heard = send.clone();
+    let sender = send.clone();
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
-            let wake = match signal {
+            let event = match signal {
                 SIGTSTP => ShellEvent::Suspend,
                 SIGCONT => ShellEvent::Repaint,
                 _ => ShellEvent::Quit,
             };
-            if heard.send(wake).is_err() {
+            if sender.send(event).is_err() {
                 return;
             }
         }
@@ -207,35 +208,35 @@ fn listen(send: &Sender<ShellEvent>, left: &Arc<AtomicBool>) -> io::Result<()> {
 }
 
 /// The newest view of a source, not yet taken.
-type Slot = Arc<Mutex<Option<Arc<Snapshot>>>>;
+type LatestView = Arc<Mutex<Option<Arc<Snapshot>>>>;
 
-/// Lets a source deliver. Views go through a slot in which the latest wins, so a suspended screen hoards none.
-fn deliver(place: usize, source: &mut dyn Source, send: Sender<ShellEvent>) -> Slot {
-    let slot = Slot::default();
-    let filled = Arc::clone(&slot);
+/// Lets a source deliver. Views go through a latest in which the latest wins, so a suspended screen hoards none.
+fn start_source(index: usize, source: &mut dyn Source, send: Sender<ShellEvent>) -> LatestView {
+    let latest = LatestView::default();
+    let filled = Arc::clone(&latest);
     source.start(Box::new(move |notice| {
-        let wake = match notice {
+        let event = match notice {
             SourceEvent::View(view) => {
                 let old = filled.lock().unwrap_or_else(PoisonError::into_inner).replace(view);
                 if old.is_some() {
                     return;
                 }
-                ShellEvent::View(place)
+                ShellEvent::View(index)
             }
-            other => ShellEvent::SourceEvent(place, Box::new(other)),
+            other => ShellEvent::SourceEvent(index, Box::new(other)),
         };
         // Nobody listens any more when this fails; the source is told by `close`.
-        let _ = send.send(wake);
+        let _ = send.send(event);
     }));
-    slot
+    latest
 }
 
 struct Shell<'a> {
-    seats: &'a mut [WatchedSource],
+    sources: &'a mut [WatchedSource],
     /// Whether what is watched is in this process.
     local: bool,
     options: Options,
-    slots: Vec<Slot>,
+    latest_views: Vec<LatestView>,
     terminal: Terminal<CrosstermBackend<io::Stdout>>,
     fleet: Fleet,
     /// Where screens are saved.
@@ -247,42 +248,53 @@ struct Shell<'a> {
 }
 
 impl<'a> Shell<'a> {
-    fn new(seats: &'a mut [WatchedSource], options: Options, slots: Vec<Slot>) -> io::Result<Self> {
-        let recall = options.history.as_deref().map_or_else(Vec::new, read_lines);
-        let fleet = seats.len() > 1;
-        let hellos: Vec<SourceInfo> = seats.iter().map(|seat| seat.source.hello()).collect();
+    fn new(sources: &'a mut [WatchedSource], options: Options, latest_views: Vec<LatestView>) -> io::Result<Self> {
+        let console_history = options.history.as_deref().map_or_else(Vec::new, read_lines);
+        let fleet = sources.len() > 1;
+        let hellos: Vec<SourceInfo> = sources.iter().map(|watched| watched.source.hello()).collect();
         let local = hellos.iter().all(|hello| matches!(hello.link, Link::Local | Link::Recorded));
         let screens = hellos
             .first()
             .filter(|_| local)
             .map_or_else(|| screenshot::folder(&[]), |hello| screenshot::folder(&hello.facts));
-        let apps = hellos.into_iter().zip(seats.iter()).map(|(hello, seat)| {
+        let apps = hellos.into_iter().zip(sources.iter()).map(|(hello, watched)| {
             let setup = AppOptions {
                 theme: options.theme,
                 keymap: options.keymap.clone(),
                 screen: options.screen,
-                recall: recall.clone(),
-                badge: seat.badge.clone(),
+                console_history: console_history.clone(),
+                label: watched.label.clone(),
                 fleet,
             };
             App::new(hello, setup)
         });
         let fleet = Fleet::new(apps.collect(), options.keymap.clone(), options.theme);
         let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
-        Ok(Self { seats, local, options, slots, terminal, fleet, screens, last: None, dirty: true, quit: false })
+        Ok(Self {
+            sources,
+            local,
+            options,
+            latest_views,
+            terminal,
+            fleet,
+            screens,
+            last: None,
+            dirty: true,
+            quit: false,
+        })
     }
 
     /// Until somebody leaves: takes what is there, then draws if anything changed, at most every [`FRAME`].
-    fn serve(&mut self, inbox: &Receiver<ShellEvent>) -> io::Result<()> {
+    fn run_loop(&mut self, inbox: &Receiver<ShellEvent>) -> io::Result<()> {
         let mut drawn: Option<Instant> = None;
         while !self.quit {
-            if let Ok(wake) = inbox.try_recv() {
-                self.wake(wake)?;
+            if let Ok(event) = inbox.try_recv() {
+                self.handle(event)?;
                 continue;
             }
             if !self.dirty {
                 match inbox.recv() {
-                    Ok(wake) => self.wake(wake)?,
+                    Ok(event) => self.handle(event)?,
                     Err(_) => return Ok(()),
                 }
                 continue;
@@ -294,7 +306,7 @@ impl<'a> Shell<'a> {
                 continue;
             }
             match inbox.recv_timeout(early) {
-                Ok(wake) => self.wake(wake)?,
+                Ok(event) => self.handle(event)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
@@ -312,8 +324,8 @@ impl<'a> Shell<'a> {
         Ok(())
     }
 
-    fn wake(&mut self, wake: ShellEvent) -> io::Result<()> {
-        let message = match wake {
+    fn handle(&mut self, event: ShellEvent) -> io::Result<()> {
+        let message = match event {
             ShellEvent::Event(Event::Key(key)) => Message::Key(key),
             ShellEvent::Event(Event::Mouse(mouse)) => {
                 if matches!(mouse.kind, event::MouseEventKind::Moved | event::MouseEventKind::Up(_)) {
@@ -332,58 +344,58 @@ impl<'a> Shell<'a> {
                 self.quit = true;
                 return Ok(());
             }
-            ShellEvent::SourceEvent(place, notice) => return self.heard(place, *notice),
-            ShellEvent::View(place) => {
-                let view = self.slots[place].lock().unwrap_or_else(PoisonError::into_inner).take();
+            ShellEvent::SourceEvent(index, notice) => return self.deliver(index, *notice),
+            ShellEvent::View(index) => {
+                let view = self.latest_views[index].lock().unwrap_or_else(PoisonError::into_inner).take();
                 let Some(view) = view else { return Ok(()) };
-                return self.heard(place, SourceEvent::View(view));
+                return self.deliver(index, SourceEvent::View(view));
             }
             ShellEvent::Suspend => return self.suspend(),
             ShellEvent::Repaint => {
-                take(self.options.mouse)?;
-                return self.start_over();
+                take_terminal(self.options.mouse)?;
+                return self.redraw_all();
             }
             ShellEvent::Quit => {
                 self.quit = true;
                 return Ok(());
             }
         };
-        self.tell(message)
+        self.update(message)
     }
 
-    fn heard(&mut self, place: usize, notice: SourceEvent) -> io::Result<()> {
+    fn deliver(&mut self, index: usize, notice: SourceEvent) -> io::Result<()> {
         self.dirty = true;
-        let tasks = self.fleet.heard(place, Message::SourceEvent(notice));
+        let tasks = self.fleet.deliver(index, Message::SourceEvent(notice));
         self.carry_out(tasks)
     }
 
     /// Tells whoever is on screen, and does what it asks for.
-    fn tell(&mut self, message: Message) -> io::Result<()> {
+    fn update(&mut self, message: Message) -> io::Result<()> {
         self.dirty = true;
         let tasks = self.fleet.update(message);
         self.carry_out(tasks)
     }
 
     fn carry_out(&mut self, tasks: Vec<(usize, Task)>) -> io::Result<()> {
-        for (place, task) in tasks {
+        for (index, task) in tasks {
             match task {
                 Task::Send(request, purpose) => {
-                    let cmd_id = self.seats[place].source.send(request);
-                    self.fleet.heard(place, Message::Sent(cmd_id, purpose));
+                    let cmd_id = self.sources[index].source.send(request);
+                    self.fleet.deliver(index, Message::Sent(cmd_id, purpose));
                 }
                 // The fleet has taken it already.
-                Task::Leave => {}
+                Task::ShowFleet => {}
                 Task::Copy(text) => {
                     write!(stdout(), "\x1b]52;c;{}\x07", base64(text.as_bytes()))?;
                     stdout().flush()?;
                 }
                 Task::Save(tick) => {
                     let said = self.save(tick);
-                    self.fleet.update(Message::Said(said));
+                    self.fleet.update(Message::Status(said));
                 }
                 Task::Remember(line) => {
                     if let Some(Err(error)) = self.options.history.as_deref().map(|file| append(file, &line)) {
-                        self.fleet.update(Message::Said(format!("the line is not kept for next time: {error}")));
+                        self.fleet.update(Message::Status(format!("the line is not kept for next time: {error}")));
                     }
                 }
                 Task::Suspend => self.suspend()?,
@@ -396,13 +408,13 @@ impl<'a> Shell<'a> {
     fn suspend(&mut self) -> io::Result<()> {
         restore_terminal();
         signal_hook::low_level::raise(SIGSTOP)?;
-        take(self.options.mouse)?;
-        self.start_over()
+        take_terminal(self.options.mouse)?;
+        self.redraw_all()
     }
 
     /// Draws every cell next time. `Terminal::clear` would ask the terminal where its cursor is, and the answer would go
     /// to the thread that reads keys.
-    fn start_over(&mut self) -> io::Result<()> {
+    fn redraw_all(&mut self) -> io::Result<()> {
         self.dirty = true;
         let size = self.terminal.size()?;
         self.terminal.resize(size.into())
@@ -444,7 +456,7 @@ fn write_screen(folder: &Path, tick: u64, text: &str, svg: &str) -> io::Result<P
 pub fn read_lines(file: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(input_history::KEPT)..].iter().map(|line| (*line).to_owned()).collect()
+    lines[lines.len().saturating_sub(input_history::MAX_LINES)..].iter().map(|line| (*line).to_owned()).collect()
 }
 
 /// Writes a line to the history file, which only its owner can read.
@@ -468,9 +480,9 @@ fn base64(bytes: &[u8]) -> String {
     let mut text = String::new();
     for three in bytes.chunks(3) {
         let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-        for place in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * place)) as usize & 63] as char;
-            text.push(if place <= three.len() { letter } else { '=' });
+        for index in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * index)) as usize & 63] as char;
+            text.push(if index <= three.len() { letter } else { '=' });
         }
     }
     text

@@ -11,11 +11,11 @@ use super::theme::Theme;
 
 /// A single-line editor with the usual keys of a shell.
 #[derive(Clone, Debug, Default)]
-pub struct Field {
+pub struct TextField {
     area: TextArea<'static>,
 }
 
-impl Field {
+impl TextField {
     /// Holding `text`, the cursor behind it.
     pub fn with(text: &str) -> Self {
         let mut field = Self::default();
@@ -83,13 +83,13 @@ impl Field {
 mod tests {
     use super::*;
 
-    fn press(field: &mut Field, code: KeyCode, modifiers: KeyModifiers) -> bool {
+    fn press(field: &mut TextField, code: KeyCode, modifiers: KeyModifiers) -> bool {
         field.key(KeyEvent::new(code, modifiers))
     }
 
     #[test]
     fn a_line_stays_a_line() {
-        let mut field = Field::with("ab");
+        let mut field = TextField::with("ab");
         assert!(!press(&mut field, KeyCode::Enter, KeyModifiers::NONE));
         assert!(!press(&mut field, KeyCode::Char('m'), KeyModifiers::CONTROL));
         field.paste("c\nd\u{1b}[2J");

@@ -181,7 +181,7 @@ impl Theme {
     pub const LABEL_COLOURS: [&'static str; 6] = ["red", "yellow", "green", "blue", "magenta", "cyan"];
 
     /// How a shard's name is shown in that colour, the same in every theme; `None` when there is none.
-    pub fn badge(name: &str, colour: bool) -> Option<Style> {
+    pub fn label_style(name: &str, colour: bool) -> Option<Style> {
         let ground = [160, 178, 34, 26, 127, 37];
         let place = Self::LABEL_COLOURS.iter().position(|known| *known == name)?;
         let words = bold(Style::new());
@@ -288,9 +288,9 @@ mod tests {
                 assert_eq!((style.fg, style.bg), (None, None), "{name}");
             }
         }
-        assert!(Theme::named("mauve", true).is_none() && Theme::badge("mauve", true).is_none());
+        assert!(Theme::named("mauve", true).is_none() && Theme::label_style("mauve", true).is_none());
         for name in Theme::LABEL_COLOURS {
-            let (coloured, plain) = (Theme::badge(name, true).unwrap(), Theme::badge(name, false).unwrap());
+            let (coloured, plain) = (Theme::label_style(name, true).unwrap(), Theme::label_style(name, false).unwrap());
             assert!(coloured.bg.is_some() && plain.bg.is_none() && plain.fg.is_none());
         }
     }

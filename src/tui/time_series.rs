@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-/// Points kept at most; half of that at least, once there were as many.
-const KEPT: usize = 512;
-/// Names kept at most: a shard that makes up names must not fill the memory of whoever watches it.
-const NAMES: usize = 1_024;
+/// Points keep at most; half of that at least, once there were as many.
+const MAX_POINTS: usize = 512;
+/// Names keep at most: a shard that makes up names must not fill the memory of whoever watches it.
+const MAX_NAMES: usize = 1_024;
 
 /// Points of all figures, taken at the same ticks.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +34,7 @@ impl TimeSeries {
             }
         }
         self.at = at;
-        let (last, room) = (self.ticks.len() - 1, NAMES);
+        let (last, room) = (self.ticks.len() - 1, MAX_NAMES);
         self.ticks[last] = tick;
         for (name, value) in figures {
             if let Some(values) = self.values.get_mut(name) {
@@ -45,19 +45,19 @@ impl TimeSeries {
                 self.values.insert(name.to_owned(), values);
             }
         }
-        if self.ticks.len() > KEPT {
-            self.thin();
+        if self.ticks.len() > MAX_POINTS {
+            self.downsample();
         }
     }
 
-    fn thin(&mut self) {
+    fn downsample(&mut self) {
         let last = self.ticks.len() - 1;
-        let kept = |index: usize| (last - index).is_multiple_of(2);
+        let keep = |index: usize| (last - index).is_multiple_of(2);
         let mut index = 0..;
-        self.ticks.retain(|_| index.next().is_some_and(kept));
+        self.ticks.retain(|_| index.next().is_some_and(keep));
         self.values.retain(|_, values| {
             let mut index = 0..;
-            values.retain(|_| index.next().is_some_and(kept));
+            values.retain(|_| index.next().is_some_and(keep));
             values.iter().any(|value| value.is_finite())
         });
         self.at /= 2;
@@ -74,11 +74,11 @@ impl TimeSeries {
     /// How much a figure that only grows grew, a stretch of `per` ticks, from point to point. What fell began anew.
     pub fn rate(&self, name: &str, per: u64) -> Vec<(f64, f64)> {
         let points = self.points(name);
-        let grown = |pair: &[(f64, f64)]| {
+        let growth = |pair: &[(f64, f64)]| {
             let (ticks, more) = (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1);
             (pair[1].0, more.max(0.0) * per as f64 / ticks.max(1.0))
         };
-        points.windows(2).map(grown).collect()
+        points.windows(2).map(growth).collect()
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
             let timeline = recorded(slots);
             let points = timeline.points("a");
             assert!(
-                points.len() <= KEPT && points.len() as u64 >= slots.min(KEPT as u64 / 2),
+                points.len() <= MAX_POINTS && points.len() as u64 >= slots.min(MAX_POINTS as u64 / 2),
                 "{slots}: {}",
                 points.len()
             );
@@ -136,6 +136,6 @@ mod tests {
             let name = format!("n{number}");
             timeline.record(number, number, [(name.as_str(), Some(1.0))].into_iter());
         }
-        assert!(timeline.values.len() <= NAMES);
+        assert!(timeline.values.len() <= MAX_NAMES);
     }
 }

@@ -18,7 +18,7 @@ use ratatui::backend::TestBackend;
 use rows::Case;
 use townlet_shard::specs;
 use townlet_town::kpi::KPIS;
-use townlet_tui::console::Log;
+use townlet_tui::console::AnswerLog;
 use townlet_tui::metric_history::MetricHistory;
 use townlet_tui::pane::{Context, PANES};
 use townlet_tui::screenshot;
@@ -251,7 +251,7 @@ fn picture(title: &str, live: &Live, around: fn(&mut Snapshot), answers: &[Answe
     // As a remote screen would have it.
     let mut view: Snapshot = serde_json::from_slice(&serde_json::to_vec(&live.view()).unwrap()).unwrap();
     around(&mut view);
-    let (mut history, mut log) = (MetricHistory::default(), Log::default());
+    let (mut history, mut log) = (MetricHistory::default(), AnswerLog::default());
     history.record(&view);
     for answer in answers {
         log.push(answer.clone(), Role::Admin);

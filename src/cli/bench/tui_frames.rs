@@ -56,8 +56,8 @@ pub(super) fn frames(sources: &Sources, folder: &Folder, budget: Duration) -> Re
         theme,
         keymap: Keymap::default(),
         screen: Screen::Operations,
-        recall: Vec::new(),
-        badge: None,
+        console_history: Vec::new(),
+        label: None,
         fleet: false,
     };
     let mut app = App::new(source.hello(), setup);

@@ -17,10 +17,10 @@ use ratatui::text::{Line, Span};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
 use super::{Desk, asked, sentence};
-use townlet_tui::console::{CommandLine, Typed};
+use townlet_tui::console::{CommandLine, LineInput};
 use townlet_tui::format::{clip, wrap};
 use townlet_tui::terminal::{append, history_file, read_lines};
-use townlet_tui::text_field::Field;
+use townlet_tui::text_field::TextField;
 use townlet_tui::theme::Theme;
 use townlet_wire::text::escape;
 use townlet_wire::{Request, Snapshot, Status};
@@ -105,7 +105,7 @@ enum Said {
 struct Prompt {
     line: CommandLine,
     /// A token that is being typed.
-    secret: Option<Field>,
+    secret: Option<TextField>,
     /// What to ask once the keys rest.
     dry_run: Option<Request>,
     view: Option<Arc<Snapshot>>,
@@ -165,20 +165,20 @@ impl Prompt {
         }
         let specs = &desk.welcome.commands;
         match self.line.key(key, specs, self.view.as_deref()) {
-            Typed::Edited(dry_run) => self.dry_run = dry_run,
-            Typed::Entered(text) => {
+            LineInput::Edited(dry_run) => self.dry_run = dry_run,
+            LineInput::Submitted(text) => {
                 self.line.open("", specs);
                 self.dry_run = None;
                 return match text.as_str() {
                     "quit" | "q" | "exit" => Said::Quit,
                     "escalate" => {
-                        self.secret = Some(Field::masked());
+                        self.secret = Some(TextField::masked());
                         Said::Nothing
                     }
                     _ => Said::Command(text),
                 };
             }
-            Typed::Moved | Typed::Left => {}
+            LineInput::Unchanged | LineInput::Closed => {}
         }
         Said::Nothing
     }
@@ -194,9 +194,9 @@ impl Prompt {
     /// Asks what the line would do. Nobody waits for it: without an answer there is no preview.
     fn preview_line(&mut self, desk: &Desk) {
         let Some(request) = self.dry_run.take() else { return };
-        let asking = async { tokio::time::timeout(TIMEOUT, desk.client.ask(&request)).await };
+        let asking = async { tokio::time::timeout(TIMEOUT, desk.client.send_command(&request)).await };
         if let Ok(Ok(answer)) = desk.runtime.block_on(asking) {
-            self.line.told(&request.command, answer);
+            self.line.set_preview(&request.command, answer);
         }
     }
 

@@ -43,7 +43,7 @@ pub(super) struct TailArgs {
 /// Why there is none.
 pub(super) fn snapshot(args: &SnapshotArgs) -> Result<ExitCode> {
     let client = args.connect.single_target(&user_config::load()?)?.client;
-    let body = runtime()?.block_on(client.snapshot()).map_err(|failure| anyhow!(failure.words()))?;
+    let body = runtime()?.block_on(client.snapshot()).map_err(|failure| anyhow!(failure.message()))?;
     let state: Value = serde_json::from_slice(&body)
         .map_err(|why| anyhow!("{}: whoever answers there sends no state: {why}.", client.url()))?;
     warn_of(state.get("schema_version").and_then(Value::as_str).unwrap_or_default());
@@ -59,12 +59,12 @@ pub(super) fn tail(args: &TailArgs) -> Result<ExitCode> {
     let client = args.connect.single_target(&user_config::load()?)?.client;
     let mut tail = Tail { json: args.json, left: args.count, ..Tail::default() };
     runtime()?.block_on(async {
-        tail.follow(&client).await.map_err(|failure| anyhow!(failure.words()))?;
+        tail.follow(&client).await.map_err(|failure| anyhow!(failure.message()))?;
         while !tail.is_done() {
             output::stderr!("{}: the stream was lost; it is tried again.", client.url());
             tokio::time::sleep(PAUSE).await;
             if let Err(failure) = tail.follow(&client).await {
-                output::stderr!("{}", escape(&failure.words()));
+                output::stderr!("{}", escape(&failure.message()));
             }
         }
         Ok(ExitCode::SUCCESS)

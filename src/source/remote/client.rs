@@ -19,9 +19,9 @@ use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION};
 const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(6);
 /// Bytes of authorities read at most.
-const MOST_PEM: u64 = 4 * 1024 * 1024;
+const MAX_PEM_BYTES: u64 = 4 * 1024 * 1024;
 /// Bytes of an answer read at most.
-const MOST: usize = 32 * 1024 * 1024;
+const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// A shard's address and what is needed there.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +55,7 @@ pub enum ClientError {
 
 impl ClientError {
     /// One sentence.
-    pub fn words(&self) -> String {
+    pub fn message(&self) -> String {
         match self {
             Self::Lost(why) | Self::Alien(why) => why.clone(),
             Self::Refused(error) => format!("{}  {} {}", error.code, error.message, error.hint).trim_end().to_owned(),
@@ -101,7 +101,7 @@ impl Client {
         }
         if let Some(path) = &target.ca {
             let mut pem = Vec::new();
-            let read = townlet_files::open(path).and_then(|file| file.take(MOST_PEM).read_to_end(&mut pem));
+            let read = townlet_files::open(path).and_then(|file| file.take(MAX_PEM_BYTES).read_to_end(&mut pem));
             read.map_err(|why| format!("{}: {why}.", path.display()))?;
             let authorities = Certificate::from_pem_bundle(&pem);
             let authorities =
@@ -145,7 +145,7 @@ impl Client {
     /// See [`ClientError`].
     pub async fn welcome(&self) -> Result<ServiceInfo, ClientError> {
         let (_, body) = self.fetch(self.get(COMMANDS)).await?;
-        serde_json::from_slice(&body).map_err(|why| self.alien(&why))
+        serde_json::from_slice(&body).map_err(|why| self.not_a_shard(&why))
     }
 
     /// The whole state, as the shard wrote it.
@@ -168,12 +168,12 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn ask(&self, request: &Request) -> Result<Answer, ClientError> {
+    pub async fn send_command(&self, request: &Request) -> Result<Answer, ClientError> {
         let body = serde_json::to_vec(request).map_err(|why| ClientError::Alien(why.to_string()))?;
         let post =
             self.http.post(format!("{}{CONSOLE}", self.url)).header("content-type", "application/json").body(body);
         match self.fetch(post).await {
-            Ok((_, body)) => serde_json::from_slice(&body).map_err(|why| self.alien(&why)),
+            Ok((_, body)) => serde_json::from_slice(&body).map_err(|why| self.not_a_shard(&why)),
             Err(failure) => Err(failure),
         }
     }
@@ -227,8 +227,8 @@ impl Client {
             let mut body = Vec::new();
             while let Some(piece) = response.chunk().await.map_err(|why| format!("{}: {}.", self.url, chain(&why)))? {
                 body.extend_from_slice(&piece);
-                if body.len() > MOST {
-                    return Err(format!("{}: an answer of more than {MOST} bytes.", self.url));
+                if body.len() > MAX_ANSWER_BYTES {
+                    return Err(format!("{}: an answer of more than {MAX_ANSWER_BYTES} bytes.", self.url));
                 }
             }
             Ok(body)
@@ -249,7 +249,7 @@ impl Client {
         }
     }
 
-    fn alien(&self, why: &serde_json::Error) -> ClientError {
+    fn not_a_shard(&self, why: &serde_json::Error) -> ClientError {
         ClientError::Alien(format!("{}: its answer is not understood: {why}.", self.url))
     }
 }

@@ -15,26 +15,26 @@ const RETRY_DEADLINE: Duration = Duration::from_mins(1);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(400);
 
-/// Sends what is asked for until nobody asks any more.
+/// Sends what is command for until nobody asks any more.
 pub(super) async fn serve(shared: &Shared, mut inbox: UnboundedReceiver<Request>) {
     while let Some(request) = inbox.recv().await {
-        let answer = answered(shared, &request).await;
+        let answer = send_until_answered(shared, &request).await;
         let word = request.command.split_whitespace().next().unwrap_or_default();
         if answer.status == Status::Ok && matches!(word, "escalate" | "viewer") {
             renew_session(shared, &request).await;
         }
-        shared.tell(SourceEvent::Answer(answer));
+        shared.emit(SourceEvent::Answer(answer));
     }
 }
 
-async fn answered(shared: &Shared, request: &Request) -> Answer {
+async fn send_until_answered(shared: &Shared, request: &Request) -> Answer {
     let changes = !request.dry_run && shared.is_mutating(&request.command);
     if changes && let Some(theirs) = shared.newer_schema_version() {
         let message = format!("the shard speaks schema {}, this program {SCHEMA_VERSION}.", escape(&theirs));
-        return unanswered(request, "E_SCHEMA_NEW", message, "Upgrade this program before you command.");
+        return error_answer(request, "E_SCHEMA_NEW", message, "Upgrade this program before you command.");
     }
-    if !changes && !shared.with(|known| known.live) {
-        return unanswered(
+    if !changes && !shared.with(|info| info.live) {
+        return error_answer(
             request,
             "E_UNREACHABLE",
             "the shard is not connected.".into(),
@@ -44,18 +44,18 @@ async fn answered(shared: &Shared, request: &Request) -> Answer {
     let client = shared.client();
     let started = Instant::now();
     loop {
-        let why = match client.ask(request).await {
+        let why = match client.send_command(request).await {
             Ok(answer) if !(changes && is_undecided(&answer)) => return answer,
             Ok(answer) => answer.summary(),
             Err(ClientError::Refused(error)) => {
-                return unanswered(request, &error.code, error.message, &error.hint);
+                return error_answer(request, &error.code, error.message, &error.hint);
             }
-            Err(failure) if changes => failure.words(),
-            Err(failure) => return unanswered(request, "E_UNREACHABLE", failure.words(), "Ask again."),
+            Err(failure) if changes => failure.message(),
+            Err(failure) => return error_answer(request, "E_UNREACHABLE", failure.message(), "Ask again."),
         };
         if started.elapsed() >= RETRY_DEADLINE {
             let hint = "Look at the state and the audit log before you send it again.";
-            return unanswered(request, "E_UNREACHABLE", format!("whether it was done is not known: {why}"), hint);
+            return error_answer(request, "E_UNREACHABLE", format!("whether it was done is not info: {why}"), hint);
         }
         sleep(PAUSE).await;
     }
@@ -71,12 +71,12 @@ async fn renew_session(shared: &Shared, request: &Request) {
     let client = shared.client();
     let Ok(client) = client.with_token(request.secret.as_deref()) else { return };
     if let Ok(welcome) = client.welcome().await {
-        shared.with(|known| known.client = client.clone());
-        shared.tell(SourceEvent::Session(welcome.session));
+        shared.with(|info| info.client = client.clone());
+        shared.emit(SourceEvent::Session(welcome.session));
     }
 }
 
-fn unanswered(request: &Request, code: &str, message: String, hint: &str) -> Answer {
+fn error_answer(request: &Request, code: &str, message: String, hint: &str) -> Answer {
     Answer {
         cmd_id: request.cmd_id.clone().unwrap_or_default(),
         command: request.command.clone(),

@@ -11,7 +11,7 @@ use townlet_wire::sse::Reader;
 use std::sync::Arc;
 
 /// How often silence is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Silence after which the screen says so; heartbeats come every second.
 const STALE_AFTER: Duration = Duration::from_millis(1_500);
 /// Silence after which the line counts as lost.
@@ -22,14 +22,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
 /// Watches for ever.
 pub(super) async fn watch(shared: &Arc<Shared>) {
-    let mut heard = StreamDecoder::default();
+    let mut decoder = StreamDecoder::default();
     let mut attempt = 0_u32;
     loop {
-        let before = heard.last();
-        let why = follow(shared, &mut heard).await;
-        shared.with(|known| known.live = false);
+        let before = decoder.last();
+        let why = follow(shared, &mut decoder).await;
+        shared.with(|info| info.live = false);
         // Something arrived: the next loss begins with short waits again.
-        attempt = if heard.last() == before { attempt + 1 } else { 0 };
+        attempt = if decoder.last() == before { attempt + 1 } else { 0 };
         count_down(shared, &why, wait(attempt)).await;
     }
 }
@@ -47,7 +47,7 @@ async fn count_down(shared: &Shared, why: &str, wait: Duration) {
     let mut left = wait;
     loop {
         let in_seconds = left.as_millis().div_ceil(1_000) as u64;
-        shared.tell(SourceEvent::Link(Link::Reconnecting { url: url.clone(), in_seconds, why: why.to_owned() }));
+        shared.emit(SourceEvent::Link(Link::Reconnecting { url: url.clone(), in_seconds, why: why.to_owned() }));
         let step = left.min(Duration::from_secs(1));
         sleep(step).await;
         left -= step;
@@ -58,37 +58,42 @@ async fn count_down(shared: &Shared, why: &str, wait: Duration) {
 }
 
 /// Follows the stream until it is lost; why.
-async fn follow(shared: &Arc<Shared>, heard: &mut StreamDecoder) -> String {
+async fn follow(shared: &Arc<Shared>, decoder: &mut StreamDecoder) -> String {
     let client = shared.client();
-    match open(shared, &client, heard).await {
-        Ok(response) => read(shared, &client, heard, response).await,
-        Err(failure) => failure.words(),
+    match open(shared, &client, decoder).await {
+        Ok(response) => read(shared, &client, decoder, response).await,
+        Err(failure) => failure.message(),
     }
 }
 
-async fn open(shared: &Shared, client: &Client, heard: &StreamDecoder) -> Result<reqwest::Response, ClientError> {
+async fn open(shared: &Shared, client: &Client, decoder: &StreamDecoder) -> Result<reqwest::Response, ClientError> {
     let welcome = client.welcome().await?;
     shared.apply_welcome(welcome, client.url());
-    client.stream(heard.last().as_deref()).await
+    client.stream(decoder.last().as_deref()).await
 }
 
-async fn read(shared: &Shared, client: &Client, heard: &mut StreamDecoder, mut response: reqwest::Response) -> String {
+async fn read(
+    shared: &Shared,
+    client: &Client,
+    decoder: &mut StreamDecoder,
+    mut response: reqwest::Response,
+) -> String {
     let mut reader = Reader::default();
     let mut silent = Duration::ZERO;
     let url = client.url().to_owned();
     loop {
-        let piece = match timeout(LOOK, response.chunk()).await {
+        let piece = match timeout(POLL_INTERVAL, response.chunk()).await {
             Ok(Ok(Some(piece))) => piece,
             Ok(Ok(None)) => return "the shard closed the stream".into(),
             Ok(Err(_)) => return "the connection broke".into(),
             Err(_) => {
-                silent += LOOK;
+                silent += POLL_INTERVAL;
                 if silent >= LOST_AFTER {
-                    return format!("nothing was heard for {} s", LOST_AFTER.as_secs());
+                    return format!("nothing was decoder for {} s", LOST_AFTER.as_secs());
                 }
                 if silent >= STALE_AFTER {
-                    shared.tell(SourceEvent::Link(Link::Stale { url: url.clone(), seconds: silent.as_secs() }));
-                    shared.with(|known| known.live = false);
+                    shared.emit(SourceEvent::Link(Link::Stale { url: url.clone(), seconds: silent.as_secs() }));
+                    shared.with(|info| info.live = false);
                 }
                 continue;
             }
@@ -99,19 +104,19 @@ async fn read(shared: &Shared, client: &Client, heard: &mut StreamDecoder, mut r
             Err(why) => return why,
         };
         for event in &events {
-            match heard.take(event) {
+            match decoder.take(event) {
                 StreamEvent::State => {
-                    if let Some(state) = heard.state() {
-                        shared.with(|known| known.schema.clone_from(&state.schema_version));
-                        shared.tell(SourceEvent::View(Arc::new(state.clone())));
+                    if let Some(state) = decoder.state() {
+                        shared.with(|info| info.schema.clone_from(&state.schema_version));
+                        shared.emit(SourceEvent::View(Arc::new(state.clone())));
                     }
                 }
                 StreamEvent::Heartbeat => {}
                 StreamEvent::Closed(why) | StreamEvent::OutOfSync(why) => return why,
             }
         }
-        if !events.is_empty() && !shared.with(|known| std::mem::replace(&mut known.live, true)) {
-            shared.tell(SourceEvent::Link(Link::Live { url: url.clone() }));
+        if !events.is_empty() && !shared.with(|info| std::mem::replace(&mut info.live, true)) {
+            shared.emit(SourceEvent::Link(Link::Live { url: url.clone() }));
         }
     }
 }

@@ -35,10 +35,10 @@ pub struct Remote {
 /// What both halves, watching and commanding, know.
 struct Shared {
     deliver: Deliver,
-    known: Mutex<Known>,
+    info: Mutex<ConnectionInfo>,
 }
 
-struct Known {
+struct ConnectionInfo {
     client: Client,
     commands: Vec<CommandSpec>,
     schema: String,
@@ -47,26 +47,26 @@ struct Known {
 
 impl Shared {
     fn client(&self) -> Client {
-        self.with(|known| known.client.clone())
+        self.with(|info| info.client.clone())
     }
 
-    fn with<T>(&self, does: impl FnOnce(&mut Known) -> T) -> T {
-        does(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, does: impl FnOnce(&mut ConnectionInfo) -> T) -> T {
+        does(&mut self.info.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn tell(&self, notice: SourceEvent) {
+    fn emit(&self, notice: SourceEvent) {
         (self.deliver)(notice);
     }
 
     /// Takes what the shard says of itself, and tells it on.
     fn apply_welcome(&self, welcome: ServiceInfo, url: &str) {
-        let link = self.with(|known| {
-            known.commands.clone_from(&welcome.commands);
-            known.schema.clone_from(&welcome.schema_version);
-            if known.live { Link::Live { url: url.to_owned() } } else { Link::Connecting { url: url.to_owned() } }
+        let link = self.with(|info| {
+            info.commands.clone_from(&welcome.commands);
+            info.schema.clone_from(&welcome.schema_version);
+            if info.live { Link::Live { url: url.to_owned() } } else { Link::Connecting { url: url.to_owned() } }
         });
         let ServiceInfo { session, commands, facts, .. } = welcome;
-        self.tell(SourceEvent::SourceInfo(Box::new(SourceInfo {
+        self.emit(SourceEvent::SourceInfo(Box::new(SourceInfo {
             commands,
             session,
             link,
@@ -75,13 +75,13 @@ impl Shared {
         })));
     }
 
-    /// Whether a line changes anything, as far as the shard's table is known.
+    /// Whether a line changes anything, as far as the shard's table is info.
     fn is_mutating(&self, command: &str) -> bool {
-        self.with(|known| line::parse(&known.commands, command).is_ok_and(|parsed| parsed.spec.mutating))
+        self.with(|info| line::parse(&info.commands, command).is_ok_and(|parsed| parsed.spec.mutating))
     }
 
     fn newer_schema_version(&self) -> Option<String> {
-        self.with(|known| is_newer(&known.schema).then(|| known.schema.clone()))
+        self.with(|info| is_newer(&info.schema).then(|| info.schema.clone()))
     }
 }
 
@@ -111,15 +111,15 @@ impl Source for Remote {
 
     fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>) {
         let Some((client, inbox)) = self.inbox.take() else { return };
-        let known = Known { client, commands: Vec::new(), schema: SCHEMA_VERSION.into(), live: false };
-        let shared = Arc::new(Shared { deliver: Arc::from(deliver), known: Mutex::new(known) });
+        let info = ConnectionInfo { client, commands: Vec::new(), schema: SCHEMA_VERSION.into(), live: false };
+        let shared = Arc::new(Shared { deliver: Arc::from(deliver), info: Mutex::new(info) });
         let mut stop = self.stop.subscribe();
         let told = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("remote".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
             let runtime = match runtime {
                 Ok(runtime) => runtime,
-                Err(why) => return shared.tell(SourceEvent::Ended(format!("the network cannot be used: {why}"))),
+                Err(why) => return shared.emit(SourceEvent::Ended(format!("the network cannot be used: {why}"))),
             };
             runtime.block_on(async {
                 tokio::select! {
@@ -132,7 +132,7 @@ impl Source for Remote {
         });
         match thread {
             Ok(thread) => self.thread = Some(thread),
-            Err(why) => told.tell(SourceEvent::Ended(format!("no thread for the network: {why}"))),
+            Err(why) => told.emit(SourceEvent::Ended(format!("no thread for the network: {why}"))),
         }
     }
 

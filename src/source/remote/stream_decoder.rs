@@ -20,7 +20,7 @@ pub enum StreamEvent {
     OutOfSync(String),
 }
 
-/// What was heard so far.
+/// What was decoder so far.
 #[derive(Clone, Debug, Default)]
 pub struct StreamDecoder {
     mirror: Mirror,
@@ -85,26 +85,26 @@ mod tests {
         let at = |tick| Snapshot { schema_version: SCHEMA_VERSION.into(), tick, ..Snapshot::default() };
         let (one, two) = (at(1), at(2));
         let diff = || Body::Diff(Box::new(Diff::between(&one, &two)));
-        let mut heard = StreamDecoder::default();
+        let mut decoder = StreamDecoder::default();
         assert!(
-            matches!(heard.take(&event(2, 1, diff(), None)), StreamEvent::OutOfSync(_)),
+            matches!(decoder.take(&event(2, 1, diff(), None)), StreamEvent::OutOfSync(_)),
             "a diff before any snapshot"
         );
         let start = event(1, 0, Body::Snapshot(Box::new(one.clone())), Some(&one));
-        assert_eq!(heard.take(&start), StreamEvent::State);
-        assert_eq!(heard.take(&event(2, 1, diff(), Some(&two))), StreamEvent::State);
-        assert_eq!((heard.state(), heard.last().as_deref()), (Some(&two), Some("7:2")));
-        assert_eq!(heard.take(&event(2, 0, Body::Heartbeat, None)), StreamEvent::Heartbeat);
-        assert!(matches!(heard.take(&event(4, 3, Body::Diff(Box::default()), None)), StreamEvent::OutOfSync(_)));
-        assert_eq!(heard.last(), None, "everything is asked for anew");
-        heard.take(&start);
+        assert_eq!(decoder.take(&start), StreamEvent::State);
+        assert_eq!(decoder.take(&event(2, 1, diff(), Some(&two))), StreamEvent::State);
+        assert_eq!((decoder.state(), decoder.last().as_deref()), (Some(&two), Some("7:2")));
+        assert_eq!(decoder.take(&event(2, 0, Body::Heartbeat, None)), StreamEvent::Heartbeat);
+        assert!(matches!(decoder.take(&event(4, 3, Body::Diff(Box::default()), None)), StreamEvent::OutOfSync(_)));
+        assert_eq!(decoder.last(), None, "everything is command for anew");
+        decoder.take(&start);
         assert!(
-            matches!(heard.take(&event(2, 1, diff(), Some(&one))), StreamEvent::OutOfSync(why) if why.contains("the shard's was"))
+            matches!(decoder.take(&event(2, 1, diff(), Some(&one))), StreamEvent::OutOfSync(why) if why.contains("the shard's was"))
         );
-        heard.take(&start);
+        decoder.take(&start);
         let nonsense = Event { data: "{\"kind\": 1}".into(), ..Event::default() };
-        assert!(matches!(heard.take(&nonsense), StreamEvent::OutOfSync(_)));
+        assert!(matches!(decoder.take(&nonsense), StreamEvent::OutOfSync(_)));
         let bye = Event { kind: "bye".into(), data: json!({ "reason": "so" }).to_string(), ..Event::default() };
-        assert_eq!(heard.take(&bye), StreamEvent::Closed("so".into()));
+        assert_eq!(decoder.take(&bye), StreamEvent::Closed("so".into()));
     }
 }

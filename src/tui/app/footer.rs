@@ -8,13 +8,13 @@ use ratatui::widgets::{Clear, Paragraph};
 use super::{App, Tone};
 use crate::format::{width, wrap};
 use crate::keymap::Action;
-use crate::pane::{Context, KeyHint, allows};
+use crate::pane::{Context, KeyHint, check_allowed};
 
 impl App {
     /// What the focused pane says works now.
     pub(super) fn pane_hints(&self) -> Vec<KeyHint> {
         let Some(view) = &self.view else { return Vec::new() };
-        let tile = &self.tiles[self.focused()];
+        let pane_state = &self.panes[self.focused_pane()];
         let cx = Context {
             view,
             history: &self.history,
@@ -23,16 +23,16 @@ impl App {
             log: &self.log,
             theme: &self.theme,
             focused: true,
-            filter: &tile.filter,
+            filter: &pane_state.filter,
         };
-        tile.pane.bindings(&cx)
+        pane_state.pane.bindings(&cx)
     }
 
-    fn everywhere_hints(&self) -> Vec<KeyHint> {
+    fn global_hints(&self) -> Vec<KeyHint> {
         let view = self.view.as_deref();
         let paused = view.is_some_and(|view| view.clock.speed == "paused");
         let may = |name: &str| match view {
-            Some(view) => allows(&self.session, &self.hello.commands, view, name),
+            Some(view) => check_allowed(&self.session, &self.hello.commands, view, name),
             None => Err("nothing has arrived from the shard yet".to_owned()),
         };
         let mut hints = vec![
@@ -53,7 +53,7 @@ impl App {
             KeyHint::new(Action::Palette, "palette"),
             KeyHint::new(Action::Save, "save"),
         ];
-        if self.here().len() == 1 {
+        if self.visible_panes().len() == 1 {
             hints.retain(|hint| !matches!(hint.action, Action::NextPane | Action::Zoom));
         }
         hints
@@ -91,7 +91,7 @@ impl App {
         Line::from(spans)
     }
 
-    /// Two rows: the pane's keys; the keys that work everywhere, or what was just said, or the filter being typed.
+    /// Two rows: the pane's keys; the keys that work everywhere, or what was just status, or the filter being typed.
     pub(super) fn draw_footer(&mut self, frame: &mut Frame<'_>, area: Rect) {
         frame.buffer_mut().set_style(area, self.theme.bar);
         let [upper, lower] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
@@ -111,20 +111,20 @@ impl App {
             frame.render_widget(Span::styled(" filter › ", self.theme.key), mark);
             field.draw(frame, text, &self.theme);
             frame.render_widget(Span::styled("  enter keeps it · esc clears ", self.theme.dim), hint);
-        } else if let Some(said) = &self.said {
-            let style = match said.tone {
+        } else if let Some(status) = &self.status {
+            let style = match status.tone {
                 Tone::Plain => self.theme.warn,
                 Tone::Good => self.theme.good,
                 Tone::Bad => self.theme.bad,
             };
             // A message that needs it takes the pane's row as well: an audit location cut off would be of no use.
-            let lines = wrap(&said.text, usize::from(lower.width.saturating_sub(2)));
+            let lines = wrap(&status.text, usize::from(lower.width.saturating_sub(2)));
             let room = if lines.len() > 1 { area } else { lower };
             let lines: Vec<Line<'_>> = lines.into_iter().map(|line| Line::styled(format!(" {line}"), style)).collect();
             frame.render_widget(Clear, room);
             frame.render_widget(Paragraph::new(lines).style(self.theme.bar), room);
         } else if !taken {
-            frame.render_widget(self.hint_line(&self.everywhere_hints(), lower.width), lower);
+            frame.render_widget(self.hint_line(&self.global_hints(), lower.width), lower);
         }
     }
 }

@@ -14,7 +14,7 @@ use townlet_wire::text::escape;
 use townlet_wire::{Answer, Role, Status};
 
 /// Entries kept.
-const KEPT: usize = 500;
+const MAX_ENTRIES: usize = 500;
 
 /// One line of the console pane.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,14 +76,14 @@ impl Entry {
 
 /// The session's answers, bounded.
 #[derive(Clone, Debug, Default)]
-pub struct Log {
+pub struct AnswerLog {
     entries: VecDeque<Entry>,
 }
 
-impl Log {
+impl AnswerLog {
     /// Adds an answer; the oldest goes when there are too many.
     pub fn push(&mut self, answer: Answer, role: Role) {
-        if self.entries.len() == KEPT {
+        if self.entries.len() == MAX_ENTRIES {
             self.entries.pop_front();
         }
         self.entries.push_back(Entry { answer, role });

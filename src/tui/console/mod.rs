@@ -7,5 +7,5 @@ mod command_line;
 pub mod completion;
 pub mod input_history;
 
-pub use answer_log::{Entry, Log};
-pub use command_line::{CommandLine, Typed};
+pub use answer_log::{AnswerLog, Entry};
+pub use command_line::{CommandLine, LineInput};

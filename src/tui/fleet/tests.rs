@@ -19,8 +19,8 @@ fn app(name: &str, colour: &str, url: &str, view: Option<Snapshot>) -> App {
         theme,
         keymap: Keymap::default(),
         screen: Screen::Operations,
-        recall: Vec::new(),
-        badge: Some(ShardLabel { name: name.into(), style: Theme::badge(colour, true).unwrap() }),
+        console_history: Vec::new(),
+        label: Some(ShardLabel { name: name.into(), style: Theme::label_style(colour, true).unwrap() }),
         fleet: true,
     };
     let hello = SourceInfo { link: Link::Connecting { url: url.into() }, ..hello(Role::Viewer) };
@@ -99,7 +99,7 @@ fn what_a_shard_says_reaches_it_alone_and_commands_go_where_one_is() {
     assert!(tasks.iter().all(|(shard, _)| *shard == 0) && !tasks.is_empty(), "{tasks:?}");
     let mut view = snapshot();
     view.shard = "moved".into();
-    fleet.heard(1, Message::SourceEvent(SourceEvent::View(Arc::new(view))));
+    fleet.deliver(1, Message::SourceEvent(SourceEvent::View(Arc::new(view))));
     assert!(!screenshot::text(&picture(&mut fleet, (120, 40))).contains("Moved"));
     press(&mut fleet, "0");
     assert!(screenshot::text(&picture(&mut fleet, (120, 40))).contains("Moved"));

@@ -6,11 +6,11 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::{Outcome, window};
+use super::{DialogResult, window};
 use crate::format::{clip, pad, width};
 use crate::keymap::{ACTIONS, Group, Keymap};
 use crate::pane::PANES;
-use crate::text_field::Field;
+use crate::text_field::TextField;
 use crate::theme::Theme;
 
 /// The console line's own keys, which are those of a shell and not remapped.
@@ -30,9 +30,9 @@ type Section = (&'static str, Vec<(String, String)>);
 #[derive(Debug)]
 pub struct Help {
     sections: Vec<Section>,
-    search: Field,
+    search: TextField,
     offset: u16,
-    most: u16,
+    max_offset: u16,
 }
 
 impl Help {
@@ -49,19 +49,19 @@ impl Help {
         let line = LINE_KEYS.iter().map(|(keys, what)| ((*keys).to_owned(), (*what).to_owned()));
         sections.push(("On the console line", line.collect()));
         sections.push(("Versions and paths", facts.to_vec()));
-        Self { sections, search: Field::default(), offset: 0, most: 0 }
+        Self { sections, search: TextField::default(), offset: 0, max_offset: 0 }
     }
 
     pub(super) fn paste(&mut self, text: &str) {
         self.search.paste(text);
     }
 
-    pub(super) fn key(&mut self, key: KeyEvent) -> Outcome {
+    pub(super) fn key(&mut self, key: KeyEvent) -> DialogResult {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         self.offset = match key.code {
-            KeyCode::Char('c') if control => return Outcome::Closed,
-            KeyCode::Enter | KeyCode::Esc => return Outcome::Closed,
-            KeyCode::Char('?') if self.search.text().is_empty() => return Outcome::Closed,
+            KeyCode::Char('c') if control => return DialogResult::Closed,
+            KeyCode::Enter | KeyCode::Esc => return DialogResult::Closed,
+            KeyCode::Char('?') if self.search.text().is_empty() => return DialogResult::Closed,
             KeyCode::Up => self.offset.saturating_sub(1),
             KeyCode::Down => self.offset + 1,
             KeyCode::PageUp => self.offset.saturating_sub(10),
@@ -71,8 +71,8 @@ impl Help {
                 0
             }
         }
-        .min(self.most);
-        Outcome::Stays
+        .min(self.max_offset);
+        DialogResult::Open
     }
 
     fn lines(&self, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
@@ -116,8 +116,8 @@ impl Help {
         frame.render_widget(Span::styled("search › ", theme.key), mark);
         self.search.draw(frame, field, theme);
         let lines = self.lines(list.width.into(), theme);
-        self.most = (lines.len() as u16).saturating_sub(list.height);
-        self.offset = self.offset.min(self.most);
+        self.max_offset = (lines.len() as u16).saturating_sub(list.height);
+        self.offset = self.offset.min(self.max_offset);
         frame.render_widget(Paragraph::new(lines).scroll((self.offset, 0)), list);
     }
 }

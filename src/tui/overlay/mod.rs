@@ -11,7 +11,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Block, BorderType, Clear};
 
-pub use dialogs::{DetailDialog, Prompt, Question};
+pub use dialogs::{ConfirmDialog, DetailDialog, EscalateDialog};
 pub use help::Help;
 pub use palette::{Palette, PaletteTarget};
 
@@ -22,9 +22,9 @@ use townlet_wire::Request;
 #[derive(Debug)]
 pub enum Overlay {
     /// Asks before something that does not come back.
-    Question(Question),
+    Confirm(ConfirmDialog),
     /// Asks for a reason or a token.
-    Prompt(Prompt),
+    Escalate(EscalateDialog),
     /// Something to read.
     DetailCard(DetailDialog),
     /// Every key.
@@ -35,23 +35,23 @@ pub enum Overlay {
 
 /// What a key did to the overlay.
 #[derive(Debug, PartialEq)]
-pub enum Outcome {
+pub enum DialogResult {
     /// It stays.
-    Stays,
+    Open,
     /// It is done, and nothing came of it.
     Closed,
     /// It is done: send these.
     Send(Vec<Request>),
     /// It is done: go there.
-    Go(PaletteTarget),
+    Navigate(PaletteTarget),
 }
 
 impl Overlay {
     /// Takes a key.
-    pub fn key(&mut self, key: KeyEvent) -> Outcome {
+    pub fn key(&mut self, key: KeyEvent) -> DialogResult {
         match self {
-            Self::Question(question) => question.key(key),
-            Self::Prompt(prompt) => prompt.key(key),
+            Self::Confirm(dialog) => dialog.key(key),
+            Self::Escalate(dialog) => dialog.key(key),
             Self::DetailCard(card) => card.key(key),
             Self::Help(help) => help.key(key),
             Self::Palette(palette) => palette.key(key),
@@ -61,18 +61,18 @@ impl Overlay {
     /// Takes text from the clipboard.
     pub fn paste(&mut self, text: &str) {
         match self {
-            Self::Prompt(prompt) => prompt.paste(text),
+            Self::Escalate(dialog) => dialog.paste(text),
             Self::Help(help) => help.paste(text),
             Self::Palette(palette) => palette.paste(text),
-            Self::Question(_) | Self::DetailCard(_) => {}
+            Self::Confirm(_) | Self::DetailCard(_) => {}
         }
     }
 
     /// Draws it over `area`.
     pub fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         match self {
-            Self::Question(question) => question.draw(frame, area, theme),
-            Self::Prompt(prompt) => prompt.draw(frame, area, theme),
+            Self::Confirm(dialog) => dialog.draw(frame, area, theme),
+            Self::Escalate(dialog) => dialog.draw(frame, area, theme),
             Self::DetailCard(card) => card.draw(frame, area, theme),
             Self::Help(help) => help.draw(frame, area, theme),
             Self::Palette(palette) => palette.draw(frame, area, theme),

@@ -8,11 +8,11 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::{Outcome, window};
+use super::{DialogResult, window};
 use crate::format::{clip, pad, pad_left};
 use crate::keymap::{ACTIONS, Action, Group, Keymap};
 use crate::pane::{PANES, Screen};
-use crate::text_field::Field;
+use crate::text_field::TextField;
 use crate::theme::Theme;
 use townlet_wire::CommandSpec;
 
@@ -49,7 +49,7 @@ impl AsRef<str> for Entry {
 #[derive(Debug)]
 pub struct Palette {
     entries: Vec<Entry>,
-    field: Field,
+    field: TextField,
     at: usize,
 }
 
@@ -84,10 +84,10 @@ impl Palette {
             note: keymap.label(row.action),
             goal: PaletteTarget::Act(row.action),
         });
-        Self { entries: screens.chain(panes).chain(commands).chain(keys).collect(), field: Field::default(), at: 0 }
+        Self { entries: screens.chain(panes).chain(commands).chain(keys).collect(), field: TextField::default(), at: 0 }
     }
 
-    fn found(&self) -> Vec<&Entry> {
+    fn matches(&self) -> Vec<&Entry> {
         let mut matcher = Matcher::new(Config::DEFAULT);
         let pattern = Pattern::new(self.field.text(), CaseMatching::Ignore, Normalization::Smart, AtomKind::Fuzzy);
         pattern.match_list(self.entries.iter(), &mut matcher).into_iter().map(|(entry, _)| entry).collect()
@@ -98,25 +98,28 @@ impl Palette {
         self.at = 0;
     }
 
-    pub(super) fn key(&mut self, key: KeyEvent) -> Outcome {
+    pub(super) fn key(&mut self, key: KeyEvent) -> DialogResult {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
-            KeyCode::Esc => return Outcome::Closed,
-            KeyCode::Char('c') if control => return Outcome::Closed,
+            KeyCode::Esc => return DialogResult::Closed,
+            KeyCode::Char('c') if control => return DialogResult::Closed,
             KeyCode::Enter => {
-                return self.found().get(self.at).map_or(Outcome::Stays, |entry| Outcome::Go(entry.goal.clone()));
+                return self
+                    .matches()
+                    .get(self.at)
+                    .map_or(DialogResult::Open, |entry| DialogResult::Navigate(entry.goal.clone()));
             }
             KeyCode::Up | KeyCode::BackTab => self.at = self.at.saturating_sub(1),
-            KeyCode::Down | KeyCode::Tab => self.at = (self.at + 1).min(self.found().len().saturating_sub(1)),
+            KeyCode::Down | KeyCode::Tab => self.at = (self.at + 1).min(self.matches().len().saturating_sub(1)),
             KeyCode::Char('p') if control => self.at = self.at.saturating_sub(1),
-            KeyCode::Char('n') if control => self.at = (self.at + 1).min(self.found().len().saturating_sub(1)),
+            KeyCode::Char('n') if control => self.at = (self.at + 1).min(self.matches().len().saturating_sub(1)),
             _ => {
                 if self.field.key(key) {
                     self.at = 0;
                 }
             }
         }
-        Outcome::Stays
+        DialogResult::Open
     }
 
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
@@ -133,7 +136,7 @@ impl Palette {
         let height = usize::from(list.height).max(1);
         let first = (self.at + 1).saturating_sub(height);
         let lines: Vec<Line<'_>> = self
-            .found()
+            .matches()
             .iter()
             .enumerate()
             .skip(first)

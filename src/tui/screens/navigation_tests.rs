@@ -21,8 +21,8 @@ fn open() -> App {
         theme,
         keymap: Keymap::default(),
         screen: Screen::Town,
-        recall: Vec::new(),
-        badge: None,
+        console_history: Vec::new(),
+        label: None,
         fleet: false,
     };
     let mut app = App::new(fixtures::hello(Role::Viewer), setup);

@@ -10,7 +10,7 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::Style;
 
-use crate::console::Log;
+use crate::console::AnswerLog;
 use crate::fixtures;
 use crate::keymap::{ACTIONS, Action, Group};
 use crate::metric_history::MetricHistory;
@@ -22,17 +22,17 @@ use townlet_wire::{CommandSpec, Role, Session, Snapshot};
 pub(super) const SIZES: [(u16, u16); 3] = [(80, 20), (120, 36), (200, 56)];
 
 /// Everything a pane is given.
-pub(super) struct Stage {
+pub(super) struct PaneHarness {
     pub(super) view: Snapshot,
     pub(super) filter: String,
     pub(super) theme: Theme,
     history: MetricHistory,
     session: Session,
     commands: Vec<CommandSpec>,
-    log: Log,
+    log: AnswerLog,
 }
 
-impl Stage {
+impl PaneHarness {
     /// A viewer in front of `view`, which passes through JSON as a remote one would.
     pub(super) fn new(view: &Snapshot) -> Self {
         let text = serde_json::to_string(view).expect("a snapshot can be written");
@@ -43,7 +43,7 @@ impl Stage {
             history: fixtures::history(),
             session: fixtures::session(Role::Viewer),
             commands: fixtures::commands(),
-            log: Log::default(),
+            log: AnswerLog::default(),
         }
     }
 

@@ -129,8 +129,8 @@ pub(super) fn pairs(evidence: &Evidence) -> String {
 }
 
 /// Whether the candidate may be promoted by this session now, or why not.
-fn promotable<'a>(cx: &Context<'a>) -> Result<&'a str, String> {
-    cx.may(PROMOTE)?;
+fn promotion_target<'a>(cx: &Context<'a>) -> Result<&'a str, String> {
+    cx.check_allowed(PROMOTE)?;
     let promotion = &cx.view.promotion;
     let candidate = promotion.candidate.as_deref().ok_or_else(|| "there is no candidate".to_owned())?;
     if promotion.state == "eligible" {
@@ -142,16 +142,16 @@ fn promotable<'a>(cx: &Context<'a>) -> Result<&'a str, String> {
 }
 
 /// Whether there is a release to go back to, and this session may.
-fn reversible<'a>(cx: &Context<'a>) -> Result<&'a str, String> {
-    cx.may(ROLLBACK)?;
+fn rollback_target<'a>(cx: &Context<'a>) -> Result<&'a str, String> {
+    cx.check_allowed(ROLLBACK)?;
     cx.view.promotion.previous.as_deref().ok_or_else(|| "there is no release before this one".to_owned())
 }
 
 /// The two keys, dimmed with the reason while they do not work.
 pub(super) fn hints(cx: &Context<'_>) -> [KeyHint; 2] {
     [
-        KeyHint::when(Action::Promote, "promote", promotable(cx).map(|_| ())),
-        KeyHint::when(Action::Rollback, "roll back", reversible(cx).map(|_| ())),
+        KeyHint::when(Action::Promote, "promote", promotion_target(cx).map(|_| ())),
+        KeyHint::when(Action::Rollback, "roll back", rollback_target(cx).map(|_| ())),
     ]
 }
 
@@ -161,7 +161,7 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
     let release = if promotion.release.is_empty() { &cx.view.policy.id } else { &promotion.release };
     let asked = match action {
         Action::Promote => {
-            let candidate = promotable(cx).ok()?;
+            let candidate = promotion_target(cx).ok()?;
             let mut text = vec![format!(
                 "{candidate} drives the town from the next tick; {release} is kept, and one key brings it back."
             )];
@@ -171,7 +171,7 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
                 text.push(format!("Against {release}: {words}; {}.", pairs(evidence)));
             }
             text.push(format!("Green windows: {} of {} that count.", promotion.green, promotion.required));
-            text.push(format!("It is watched as a canary first; {}.", watch(promotion)));
+            text.push(format!("It is watched as a canary first; {}.", canary_rule(promotion)));
             Confirmation {
                 title: "Promote the candidate".into(),
                 text,
@@ -180,7 +180,7 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
             }
         }
         Action::Rollback => {
-            let previous = reversible(cx).ok()?;
+            let previous = rollback_target(cx).ok()?;
             Confirmation {
                 title: "Roll back".into(),
                 text: vec![
@@ -197,7 +197,7 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
 }
 
 /// When a canary is taken back without anybody asking.
-pub(super) fn watch(promotion: &Promotion) -> String {
+pub(super) fn canary_rule(promotion: &Promotion) -> String {
     match promotion.auto_rollback.as_str() {
         "critical" => "it is rolled back by itself on a critical alert".to_owned(),
         "any" => "it is rolled back by itself on any alert".to_owned(),

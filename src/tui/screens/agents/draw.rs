@@ -5,7 +5,7 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::inspector::{Block, Case};
+use super::inspector::{Block, ResidentDetail};
 use super::shift_bar;
 use super::table::{Column, Order, Row};
 use crate::format::{pad, pad_left, percent, short};
@@ -112,19 +112,24 @@ fn cell(row: &Row<'_>, column: Column, cx: &Context<'_>) -> (String, Style) {
 }
 
 /// The inspector's blocks in one, two or three stacks, with an empty line between them where all still fits.
-pub(super) fn beside<'a>(case: &Case<'a>, stacks: usize, width: usize, height: usize) -> Vec<Vec<Line<'a>>> {
-    let (now, needs, work) = (case.now(width), case.needs(width), case.work(width));
-    let (purse, ties, events) = (case.purse(width), case.ties(width), case.events(width));
-    let (choice, mask) = (case.choice(width), case.mask(width));
+pub(super) fn block_columns<'a>(
+    detail: &ResidentDetail<'a>,
+    stacks: usize,
+    width: usize,
+    height: usize,
+) -> Vec<Vec<Line<'a>>> {
+    let (now, needs, work) = (detail.now(width), detail.needs(width), detail.work(width));
+    let (money, ties, events) = (detail.money(width), detail.ties(width), detail.events(width));
+    let (choice, mask) = (detail.policy_choice(width), detail.mask(width));
     let stacks = match stacks {
-        1 => vec![vec![now, needs, work, choice, mask, purse, ties, events]],
-        2 => vec![vec![now, needs, choice, mask], vec![work, purse, ties, events]],
-        _ => vec![vec![now, needs, choice], vec![work, purse, ties], vec![mask, events]],
+        1 => vec![vec![now, needs, work, choice, mask, money, ties, events]],
+        2 => vec![vec![now, needs, choice, mask], vec![work, money, ties, events]],
+        _ => vec![vec![now, needs, choice], vec![work, money, ties], vec![mask, events]],
     };
-    stacks.into_iter().map(|blocks| stack(blocks, height)).collect()
+    stacks.into_iter().map(|blocks| stack_blocks(blocks, height)).collect()
 }
 
-fn stack(blocks: Vec<Block<'_>>, height: usize) -> Vec<Line<'_>> {
+fn stack_blocks(blocks: Vec<Block<'_>>, height: usize) -> Vec<Line<'_>> {
     let lines: usize = blocks.iter().map(Vec::len).sum();
     let airy = lines + blocks.len() - 1 <= height;
     let mut stacked = Vec::with_capacity(lines + blocks.len());

@@ -16,7 +16,7 @@ use townlet_wire::telemetry::{Agent, Event, Job, Tie};
 
 /// The resident and all that is known around them.
 #[derive(Clone, Copy)]
-pub(super) struct Case<'a> {
+pub(super) struct ResidentDetail<'a> {
     pub(super) view: &'a Snapshot,
     pub(super) history: &'a MetricHistory,
     pub(super) theme: &'a Theme,
@@ -28,7 +28,7 @@ pub(super) struct Case<'a> {
 pub(super) type Block<'a> = Vec<Line<'a>>;
 
 /// Why this one does what they do, in words an operator can act on.
-pub(super) fn why(agent: &Agent) -> String {
+pub(super) fn option_reason(agent: &Agent) -> String {
     if agent.possessed {
         return "An operator holds the reins; the policy is not asked.".into();
     }
@@ -51,7 +51,7 @@ pub(super) fn why(agent: &Agent) -> String {
     }
 }
 
-impl<'a> Case<'a> {
+impl<'a> ResidentDetail<'a> {
     fn heading(&self, text: &str, width: usize) -> Line<'a> {
         Line::styled(pad(text, width), self.theme.head)
     }
@@ -88,7 +88,7 @@ impl<'a> Case<'a> {
         lines.extend(self.fact("option", &format!("{} for {}", agent.option, self.ago(agent.option_since)), width));
         lines.extend(self.fact("activity", &agent.activity, width));
         let style = if agent.option == "wait" || agent.possessed { self.theme.warn } else { self.theme.dim };
-        lines.extend(wrap(&why(agent), width).into_iter().map(|line| Line::styled(line, style)));
+        lines.extend(wrap(&option_reason(agent), width).into_iter().map(|line| Line::styled(line, style)));
         lines
     }
 
@@ -102,7 +102,7 @@ impl<'a> Case<'a> {
         for need in &self.agent.needs {
             let critical = need.value < need.critical;
             let style = if critical { self.theme.bad } else { self.theme.chart };
-            let series = self.history.last(&format!("need.{}.{}", self.agent.id, need.name), past);
+            let series = self.history.recent(&format!("need.{}.{}", self.agent.id, need.name), past);
             let sign = if critical { "!" } else { " " };
             let limit = if limits { format!("min {:>2.0} % ", need.critical * 100.0) } else { String::new() };
             lines.push(Line::from(vec![
@@ -153,7 +153,7 @@ impl<'a> Case<'a> {
     }
 
     /// Money and home.
-    pub(super) fn purse(&self, width: usize) -> Block<'a> {
+    pub(super) fn money(&self, width: usize) -> Block<'a> {
         let agent = self.agent;
         let mut lines = vec![self.heading("purse and home", width)];
         if let Some(job) = self.job {
@@ -212,7 +212,7 @@ impl<'a> Case<'a> {
     }
 
     /// What the policy would choose, and what it may not.
-    pub(super) fn choice(&self, width: usize) -> Block<'a> {
+    pub(super) fn policy_choice(&self, width: usize) -> Block<'a> {
         let agent = self.agent;
         let value = agent.value.map_or_else(String::new, |value| format!(" · value {value:+.2}"));
         let mut lines = vec![self.heading(&format!("policy{value}"), width)];
@@ -257,7 +257,7 @@ impl<'a> Case<'a> {
     /// What happened to them lately, newest first.
     pub(super) fn events(&self, width: usize) -> Block<'a> {
         let mut lines = vec![self.heading("lately", width)];
-        let about: Vec<&Event> = self.view.events.iter().rev().filter(|event| concerns(event, self.agent)).collect();
+        let about: Vec<&Event> = self.view.events.iter().rev().filter(|event| mentions(event, self.agent)).collect();
         let times: Vec<String> = about.iter().map(|event| time_of(event.tick, self.view)).collect();
         let wide = times.iter().map(String::len).max().unwrap_or(0);
         for (event, time) in about.into_iter().zip(times) {
@@ -275,7 +275,7 @@ impl<'a> Case<'a> {
     }
 }
 
-fn concerns(event: &Event, agent: &Agent) -> bool {
+fn mentions(event: &Event, agent: &Agent) -> bool {
     event.fields.values().any(|value| value.as_str().is_some_and(|text| text == agent.id || text == agent.name))
 }
 
@@ -305,16 +305,19 @@ mod tests {
     #[test]
     fn idleness_is_explained() {
         let barred = agent("wait", &[("wait", ""), ("eat", "no money"), ("work", "shift over")]);
-        assert_eq!(why(&barred), "Idle: nothing else is possible: eat (no money), work (shift over).");
+        assert_eq!(option_reason(&barred), "Idle: nothing else is possible: eat (no money), work (shift over).");
         assert_eq!(
-            why(&agent("wait", &[("wait", ""), ("eat", ""), ("work", "shift over")])),
+            option_reason(&agent("wait", &[("wait", ""), ("eat", ""), ("work", "shift over")])),
             "Idle by choice: could eat."
         );
-        assert_eq!(why(&Agent { possessed: true, ..barred }), "An operator holds the reins; the policy is not asked.");
+        assert_eq!(
+            option_reason(&Agent { possessed: true, ..barred }),
+            "An operator holds the reins; the policy is not asked."
+        );
         let mut eats = agent("eat", &[]);
-        assert_eq!(why(&eats), "Chose eat and is committed to it.");
+        assert_eq!(option_reason(&eats), "Chose eat and is committed to it.");
         eats.top_options = vec![TopOption { option: "eat".into(), probability: 0.62 }];
-        assert_eq!(why(&eats), "The policy chose eat with 62 %.");
+        assert_eq!(option_reason(&eats), "The policy chose eat with 62 %.");
     }
 
     #[test]
@@ -322,8 +325,8 @@ mod tests {
         let ada = Agent { id: "ada".into(), name: "Ada".into(), ..Agent::default() };
         let fields = serde_json::from_str(r#"{"agent":"ada","object":"shower_1","waited":18}"#).unwrap();
         let event = Event { event: "queue_joined".into(), tick: 1, fields };
-        assert!(concerns(&event, &ada));
-        assert!(!concerns(&event, &Agent { id: "ad".into(), name: "Ad".into(), ..Agent::default() }));
+        assert!(mentions(&event, &ada));
+        assert!(!mentions(&event, &Agent { id: "ad".into(), name: "Ad".into(), ..Agent::default() }));
         assert_eq!(details(&event, &ada), " · object shower_1 · waited 18");
     }
 }

@@ -16,17 +16,17 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use self::draw::{beside, header, row};
-use self::inspector::Case;
+use self::draw::{block_columns, header, row};
+use self::inspector::ResidentDetail;
 use self::table::{Column, Order, Row, fitting, rows};
 use crate::format::{clip, count};
 use crate::keymap::Action;
-use crate::pane::{Context, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
 
 /// Rows a page key moves by.
 const PAGE: isize = 10;
 /// Lines the inspector needs under the table to be of use.
-const INSPECTOR_LEAST: u16 = 6;
+const MIN_INSPECTOR_ROWS: u16 = 6;
 
 /// The screen's one pane takes all of it.
 pub fn layout(area: Rect) -> Vec<Rect> {
@@ -110,14 +110,14 @@ impl Residents {
     /// Draws the inspector; tells how many lines did not fit.
     fn draw_inspector(&mut self, frame: &mut Frame<'_>, area: Rect, resident: &Row<'_>, cx: &Context<'_>) -> u16 {
         let Row { agent, job } = *resident;
-        let case = Case { view: cx.view, history: cx.history, theme: cx.theme, agent, job };
+        let detail = ResidentDetail { view: cx.view, history: cx.history, theme: cx.theme, agent, job };
         let columns = match area.width {
             0..70 => 1,
             70..150 => 2,
             _ => 3,
         };
         let width = (area.width + 2) / columns - 2;
-        let stacks = beside(&case, usize::from(columns), usize::from(width), usize::from(area.height));
+        let stacks = block_columns(&detail, usize::from(columns), usize::from(width), usize::from(area.height));
         let longest = stacks.iter().map(Vec::len).max().unwrap_or(0) as u16;
         let hidden = longest.saturating_sub(area.height);
         self.scroll = self.scroll.min(hidden);
@@ -132,7 +132,7 @@ impl Residents {
 impl Pane for Residents {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
         let rows = rows(cx.view, cx.filter, self.order);
-        let mut block = frame_block(self.title(&rows, cx.view.agents.len()), cx.focused, cx.theme);
+        let mut block = pane_block(self.title(&rows, cx.view.agents.len()), cx.focused, cx.theme);
         let inner = block.inner(area);
         self.table = Rect::default();
         let Some(selected) = rows.get(self.at(&rows)).copied() else {
@@ -145,7 +145,7 @@ impl Pane for Residents {
             } else {
                 ("The filter leaves nobody.", "esc clears it; words match any column, is:critical and job:barista one.")
             };
-            return empty(frame, inner, missing, advice, cx.theme);
+            return draw_empty(frame, inner, missing, advice, cx.theme);
         };
         self.row = self.at(&rows);
         self.selected = Some(selected.agent.id.clone());
@@ -153,11 +153,11 @@ impl Pane for Residents {
             self.draw_inspector(frame, inner, &selected, cx)
         } else {
             let wanted = rows.len() as u16 + 1;
-            let most = if inner.height > 2 * INSPECTOR_LEAST { inner.height.div_ceil(2) } else { inner.height };
+            let most = if inner.height > 2 * MIN_INSPECTOR_ROWS { inner.height.div_ceil(2) } else { inner.height };
             let table = Rect { height: wanted.min(most), ..inner };
             self.draw_table(frame, table, &rows, cx);
             let below = Rect { y: table.bottom() + 1, height: inner.height.saturating_sub(table.height + 1), ..inner };
-            if below.height >= INSPECTOR_LEAST {
+            if below.height >= MIN_INSPECTOR_ROWS {
                 let rule = Rect { y: table.bottom(), height: 1, ..inner };
                 let line = "─".repeat(usize::from(inner.width));
                 frame.render_widget(Line::styled(line, cx.theme.border), rule);
@@ -224,18 +224,18 @@ impl Pane for Residents {
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let someone = if rows(cx.view, cx.filter, self.order).is_empty() {
+        let has_resident = if rows(cx.view, cx.filter, self.order).is_empty() {
             Err("there is no resident to show".to_owned())
         } else {
             Ok(())
         };
         let mut hints = vec![
-            KeyHint::when(Action::Up, "select", someone.clone()),
-            KeyHint::when(Action::Down, "select", someone.clone()),
-            KeyHint::when(Action::Open, if self.open { "table" } else { "inspect" }, someone.clone()),
+            KeyHint::when(Action::Up, "select", has_resident.clone()),
+            KeyHint::when(Action::Down, "select", has_resident.clone()),
+            KeyHint::when(Action::Open, if self.open { "table" } else { "inspect" }, has_resident.clone()),
             KeyHint::new(Action::Sort, "sort"),
             KeyHint::new(Action::Reverse, "reverse"),
-            KeyHint::when(Action::Copy, "copy id", someone),
+            KeyHint::when(Action::Copy, "copy id", has_resident),
         ];
         if self.open {
             hints.push(KeyHint::new(Action::PageDown, "scroll"));

@@ -25,9 +25,9 @@ pub(super) enum Column {
 }
 
 /// Given up in this order when the screen is narrow; the inspector shows them all the same.
-const GIVEN_UP: [Column; 4] = [Column::Job, Column::Place, Column::Wallet, Column::Attendance];
+const DROP_ORDER: [Column; 4] = [Column::Job, Column::Place, Column::Wallet, Column::Attendance];
 /// The activity gets what is left, and is worth at least this much.
-const ACTIVITY_LEAST: usize = 12;
+const MIN_ACTIVITY_WIDTH: usize = 12;
 
 impl Column {
     /// Every column, left to right; `s` walks through them.
@@ -66,7 +66,7 @@ impl Column {
     const fn width(self, needs: usize) -> usize {
         match self {
             Self::Option | Self::Shift => 9,
-            Self::Activity => ACTIVITY_LEAST,
+            Self::Activity => MIN_ACTIVITY_WIDTH,
             Self::Name | Self::Place | Self::Job => 10,
             Self::Needs => {
                 if needs * 3 < 6 {
@@ -97,7 +97,7 @@ impl Column {
 pub(super) fn fitting(width: usize, needs: usize) -> Vec<(Column, usize)> {
     let mut columns = Column::ALL.to_vec();
     let total = |columns: &[Column]| columns.iter().map(|column| column.width(needs) + 1).sum::<usize>() - 1;
-    for column in GIVEN_UP {
+    for column in DROP_ORDER {
         if total(&columns) > width {
             columns.retain(|kept| *kept != column);
         }
@@ -137,7 +137,7 @@ impl Row<'_> {
     }
 
     /// What the filter can ask for besides the fields: words a person would look for.
-    fn marks(&self) -> String {
+    fn tags(&self) -> String {
         let critical = self.agent.needs.iter().any(|need| need.value < need.critical);
         let pending = self.job.is_some_and(|job| job.exit_pending);
         let idle = self.agent.option == "wait";
@@ -150,7 +150,7 @@ impl Row<'_> {
     }
 
     fn passes(&self, filter: &Filter) -> bool {
-        let marks = self.marks();
+        let tags = self.tags();
         let (job, shift) = self.job.map_or(("", ""), |job| (job.job_id.as_str(), job.shift_state.as_str()));
         filter.passes(&[
             ("name", self.agent.name.as_str()),
@@ -160,7 +160,7 @@ impl Row<'_> {
             ("place", self.agent.place.as_str()),
             ("job", job),
             ("shift", shift),
-            ("is", marks.as_str()),
+            ("is", tags.as_str()),
         ])
     }
 

@@ -15,7 +15,7 @@ pub(super) const FIELDS: [&str; 10] =
 
 /// How a command ended, as far as the log tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum CommandStatus {
     /// Done.
     Ok,
     /// Would have been done.
@@ -34,7 +34,7 @@ pub(super) enum Ending {
     Log,
 }
 
-impl Ending {
+impl CommandStatus {
     /// One cell; beside it always stands the [`word`](Self::word) or the error.
     pub(super) const fn sign(self) -> &'static str {
         match self {
@@ -65,13 +65,13 @@ impl Ending {
 
 /// The lines of one command, oldest first; never empty.
 #[derive(Clone, Debug)]
-pub(super) struct Group<'a> {
+pub(super) struct CommandRecords<'a> {
     /// Oldest first.
     pub(super) rows: Vec<&'a AuditRow>,
 }
 
-impl<'a> Group<'a> {
-    /// The line that opened it. Its number names the group for as long as the log keeps it.
+impl<'a> CommandRecords<'a> {
+    /// The line that opened it. Its number names the command for as long as the log keeps it.
     pub(super) fn first(&self) -> &'a AuditRow {
         self.rows[0]
     }
@@ -82,17 +82,17 @@ impl<'a> Group<'a> {
     }
 
     /// How it ended.
-    pub(super) fn ending(&self) -> Ending {
+    pub(super) fn status(&self) -> CommandStatus {
         let last = self.last();
         match (last.stage.as_str(), last.status.as_str()) {
-            ("intent", _) => Ending::Open,
-            ("rejected", _) => Ending::Rejected,
-            ("abort", _) => Ending::Aborted,
-            ("recovered", _) => Ending::Recovered,
-            (_, "ok") => Ending::Ok,
-            (_, "dry_run") => Ending::DryRun,
-            (_, "error") => Ending::Error,
-            _ => Ending::Log,
+            ("intent", _) => CommandStatus::Open,
+            ("rejected", _) => CommandStatus::Rejected,
+            ("abort", _) => CommandStatus::Aborted,
+            ("recovered", _) => CommandStatus::Recovered,
+            (_, "ok") => CommandStatus::Ok,
+            (_, "dry_run") => CommandStatus::DryRun,
+            (_, "error") => CommandStatus::Error,
+            _ => CommandStatus::Log,
         }
     }
 
@@ -117,7 +117,7 @@ impl<'a> Group<'a> {
             ("command", row.command.as_str()),
             ("args", args.as_str()),
             ("issuer", row.issuer.as_str()),
-            ("status", self.ending().word()),
+            ("status", self.status().word()),
             ("role", row.role.as_str()),
             ("transport", row.transport.as_str()),
             ("id", row.cmd_id.as_str()),
@@ -128,23 +128,23 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Groups in the order in which they were opened. An intent opens a group and the next line of the same `cmd_id` that
+/// Groups in the order in which they were opened. An intent opens a command and the next line of the same `cmd_id` that
 /// ends it joins; everything else stands alone, so that a refused reuse of an id never overwrites how the first use ended.
-pub(super) fn groups(records: &[AuditRow]) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group<'_>> = Vec::with_capacity(records.len());
+pub(super) fn commands(records: &[AuditRow]) -> Vec<CommandRecords<'_>> {
+    let mut commands: Vec<CommandRecords<'_>> = Vec::with_capacity(records.len());
     for row in records {
         let ends = matches!(row.stage.as_str(), "outcome" | "abort" | "recovered") && !row.cmd_id.is_empty();
-        let open = groups
+        let open = commands
             .iter_mut()
             .rev()
             .filter(|_| ends)
-            .find(|group| group.last().stage == "intent" && group.first().cmd_id == row.cmd_id);
+            .find(|command| command.last().stage == "intent" && command.first().cmd_id == row.cmd_id);
         match open {
-            Some(group) => group.rows.push(row),
-            None => groups.push(Group { rows: vec![row] }),
+            Some(command) => command.rows.push(row),
+            None => commands.push(CommandRecords { rows: vec![row] }),
         }
     }
-    groups
+    commands
 }
 
 /// The values of the arguments, in the order of the log: much as they were typed.
@@ -187,16 +187,18 @@ mod tests {
             row(3, "a", "outcome", "error"),
             row(4, "c", "intent", ""),
         ];
-        let seen: Vec<_> =
-            groups(&records).iter().map(|group| (group.first().seq, group.rows.len(), group.ending())).collect();
-        assert_eq!(seen, [(1, 2, Ending::Error), (2, 1, Ending::Ok), (4, 1, Ending::Open)]);
+        let seen: Vec<_> = commands(&records)
+            .iter()
+            .map(|command| (command.first().seq, command.rows.len(), command.status()))
+            .collect();
+        assert_eq!(seen, [(1, 2, CommandStatus::Error), (2, 1, CommandStatus::Ok), (4, 1, CommandStatus::Open)]);
     }
 
     #[test]
     fn a_refused_reuse_of_an_id_leaves_the_first_use_as_it_ended() {
         let records = [row(1, "a", "intent", ""), row(2, "a", "outcome", "ok"), row(3, "a", "rejected", "error")];
-        let seen: Vec<_> = groups(&records).iter().map(Group::ending).collect();
-        assert_eq!(seen, [Ending::Ok, Ending::Rejected]);
+        let seen: Vec<_> = commands(&records).iter().map(CommandRecords::status).collect();
+        assert_eq!(seen, [CommandStatus::Ok, CommandStatus::Rejected]);
     }
 
     #[test]
@@ -208,8 +210,8 @@ mod tests {
             row(4, "a", "recovered", "ok"),
             row(5, "", "rotate", ""),
         ];
-        let seen: Vec<_> = groups(&records).iter().map(|group| (group.rows.len(), group.ending())).collect();
-        assert_eq!(seen, [(2, Ending::Aborted), (2, Ending::Recovered), (1, Ending::Log)]);
+        let seen: Vec<_> = commands(&records).iter().map(|command| (command.rows.len(), command.status())).collect();
+        assert_eq!(seen, [(2, CommandStatus::Aborted), (2, CommandStatus::Recovered), (1, CommandStatus::Log)]);
     }
 
     #[test]

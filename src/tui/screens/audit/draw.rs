@@ -5,7 +5,7 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::command_records::{Ending, Group, arguments, values};
+use super::command_records::{CommandRecords, CommandStatus, arguments, values};
 use crate::format::{clip, pad, pad_left, thousands, width, wrap};
 use crate::pane::Context;
 use crate::theme::Theme;
@@ -14,12 +14,12 @@ use townlet_wire::telemetry::AuditTail;
 /// Columns before the command: mark, sign, tick.
 const INDENT: usize = 14;
 
-fn style(ending: Ending, theme: &Theme) -> Style {
-    match ending {
-        Ending::Ok | Ending::Recovered => theme.good,
-        Ending::Error | Ending::Rejected => theme.bad,
-        Ending::Aborted | Ending::Open => theme.warn,
-        Ending::DryRun | Ending::Log => theme.dim,
+fn style(status: CommandStatus, theme: &Theme) -> Style {
+    match status {
+        CommandStatus::Ok | CommandStatus::Recovered => theme.good,
+        CommandStatus::Error | CommandStatus::Rejected => theme.bad,
+        CommandStatus::Aborted | CommandStatus::Open => theme.warn,
+        CommandStatus::DryRun | CommandStatus::Log => theme.dim,
     }
 }
 
@@ -57,17 +57,22 @@ pub(super) fn short(id: &str) -> String {
     clip(&text, 9)
 }
 
-fn line_of(group: &Group<'_>, args: fn(&serde_json::Value) -> String) -> String {
-    let row = group.last();
+fn line_of(command: &CommandRecords<'_>, args: fn(&serde_json::Value) -> String) -> String {
+    let row = command.last();
     let command = if row.command.is_empty() { row.stage.as_str() } else { &row.command };
     format!("{command} {}", args(&row.args)).trim_end().to_owned()
 }
 
 /// A command in the list. The second line comes when there is something to say: why not, the reason, the digests.
-pub(super) fn entry<'a>(group: &Group<'_>, selected: bool, across: usize, cx: &Context<'_>) -> Vec<Line<'a>> {
+pub(super) fn entry<'a>(
+    command: &CommandRecords<'_>,
+    selected: bool,
+    across: usize,
+    cx: &Context<'_>,
+) -> Vec<Line<'a>> {
     let theme = cx.theme;
-    let row = group.last();
-    let ending = group.ending();
+    let row = command.last();
+    let status = command.status();
     let wide = across >= 110;
     let issuer = if wide { 20 } else { 12 };
     let time = if wide { format!("{} ", pad(time_of_day(&row.ts), 8)) } else { String::new() };
@@ -81,23 +86,23 @@ pub(super) fn entry<'a>(group: &Group<'_>, selected: bool, across: usize, cx: &C
     let room = across.saturating_sub(INDENT + time.len() + width(&who) + 1);
     let first = Line::from(vec![
         Span::styled(if selected { "▸" } else { " " }, theme.accent),
-        Span::styled(format!("{} ", ending.sign()), style(ending, theme)),
+        Span::styled(format!("{} ", status.sign()), style(status, theme)),
         Span::styled(format!("{} ", pad_left(&thousands(row.tick), INDENT - 4)), theme.dim),
         Span::styled(time, theme.dim),
-        Span::styled(format!("{} ", pad(&line_of(group, values), room)), theme.text),
+        Span::styled(format!("{} ", pad(&line_of(command, values), room)), theme.text),
         Span::styled(who, theme.dim),
     ]);
     let mut said = Vec::new();
-    if !matches!(ending, Ending::Ok | Ending::Log) {
-        said.push(Span::styled(ending.word(), style(ending, theme)));
+    if !matches!(status, CommandStatus::Ok | CommandStatus::Log) {
+        said.push(Span::styled(status.word(), style(status, theme)));
     }
     if !row.error.is_empty() {
         said.push(Span::styled(row.error.clone(), theme.text));
     }
-    if let Some(reason) = group.reason() {
+    if let Some(reason) = command.reason() {
         said.push(Span::styled(format!("“{reason}”"), theme.text));
     }
-    if let Some((before, after)) = group.digests() {
+    if let Some((before, after)) = command.digests() {
         let text = if before == after {
             "digest unchanged".into()
         } else {
@@ -125,9 +130,9 @@ fn time_of_day(ts: &str) -> &str {
 }
 
 /// Everything the log says about a command.
-pub(super) fn detail<'a>(group: &Group<'_>, across: usize, theme: &Theme) -> Vec<Line<'a>> {
-    let row = group.last();
-    let ending = group.ending();
+pub(super) fn detail<'a>(command: &CommandRecords<'_>, across: usize, theme: &Theme) -> Vec<Line<'a>> {
+    let row = command.last();
+    let status = command.status();
     let mut lines = Vec::new();
     let mut fact = |name: &str, value: &str, style: Style| {
         for (index, part) in wrap(value, across.saturating_sub(11).max(1)).into_iter().enumerate() {
@@ -138,17 +143,17 @@ pub(super) fn detail<'a>(group: &Group<'_>, across: usize, theme: &Theme) -> Vec
             ]));
         }
     };
-    fact("command", &line_of(group, arguments), theme.strong);
-    fact("ended", &format!("{} {}", ending.sign(), ending.word()), style(ending, theme));
+    fact("command", &line_of(command, arguments), theme.strong);
+    fact("ended", &format!("{} {}", status.sign(), status.word()), style(status, theme));
     if !row.error.is_empty() {
         fact("error", &row.error, theme.text);
     }
-    if let Some(reason) = group.reason() {
+    if let Some(reason) = command.reason() {
         fact("reason", reason, theme.text);
     }
     fact("issuer", &format!("{} as {} over {}", row.issuer, row.role, row.transport), theme.text);
     fact("cmd_id", if row.cmd_id.is_empty() { "–" } else { &row.cmd_id }, theme.text);
-    for record in &group.rows {
+    for record in &command.rows {
         let status = if record.status.is_empty() { String::new() } else { format!(" · {}", record.status) };
         let text = format!("line {} · tick {} · {}{status}", thousands(record.seq), thousands(record.tick), record.ts);
         fact(&record.stage, &text, theme.text);

@@ -11,7 +11,7 @@ use ratatui::widgets::Paragraph;
 use crate::format::{bar, downsampled, pad, pad_left, spark, thousands};
 use crate::keymap::Action;
 use crate::list::List;
-use crate::pane::{Confirmation, Context, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Confirmation, Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use townlet_wire::Request;
 use townlet_wire::telemetry::Store;
 
@@ -127,7 +127,7 @@ impl Goods {
         let over = |style: Style| if selected { base } else { style };
         let (name, figure, sign, style, text) = item.words(cx);
         let trend = columns.saturating_sub(2 + NAME + FIGURE + 3 + 28);
-        let points = item.past().map_or_else(Vec::new, |name| cx.history.whole().points(&name));
+        let points = item.past().map_or_else(Vec::new, |name| cx.history.full().points(&name));
         let values: Vec<f64> = points.into_iter().map(|point| point.1).collect();
         Line::from(vec![
             Span::styled(if selected { "▸ " } else { "  " }, over(cx.theme.accent)),
@@ -139,21 +139,21 @@ impl Goods {
         ])
     }
 
-    /// Which utility is chosen, the command that switches it and what it does; or why none.
+    /// Which utility is selected, the command that switches it and what it does; or why none.
     fn switch<'a>(&self, cx: &Context<'a>) -> Result<(&'a str, bool, &'static str, &'static str), String> {
-        let chosen = Self::shown(cx).get(self.list.at(&Self::ids(cx))).copied();
-        let Some(Item::Utility(name, on)) = chosen else {
+        let selected = Self::shown(cx).get(self.list.selected_index(&Self::ids(cx))).copied();
+        let Some(Item::Utility(name, on)) = selected else {
             return Err("select power or water: they are what can be switched".to_owned());
         };
         let (command, what) = switch(name).ok_or_else(|| format!("no command switches {name}"))?;
-        cx.may(command)?;
+        cx.check_allowed(command)?;
         Ok((name, on, command, what))
     }
 }
 
 impl Pane for Goods {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = frame_block("Goods", cx.focused, cx.theme);
+        let block = pane_block("Goods", cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let items = Self::shown(cx);
@@ -164,21 +164,21 @@ impl Pane for Goods {
             } else {
                 ("Nothing here fits the filter.", "esc clears it.")
             };
-            return empty(frame, inner, missing, advice, cx.theme);
+            return draw_empty(frame, inner, missing, advice, cx.theme);
         }
         let [head, table] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(inner);
         let text = format!("  {}{}   {}trend", pad("what", NAME), pad_left("now", FIGURE), pad("", 28));
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        let (at, seen) = self.list.place(frame, (area, table), &Self::ids(cx), cx.theme);
+        let (at, seen) = self.list.layout(frame, (area, table), &Self::ids(cx), cx.theme);
         let line = |index: usize| Self::row(items[index], index == at, inner.width.into(), cx);
         frame.render_widget(Paragraph::new(seen.map(line).collect::<Vec<_>>()), table);
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = Self::ids(cx);
-        match (action, Self::shown(cx).get(self.list.at(&ids))) {
+        match (action, Self::shown(cx).get(self.list.selected_index(&ids))) {
             (Action::Switch, _) => match self.switch(cx) {
-                Err(why) => Reaction::Say(why),
+                Err(why) => Reaction::Status(why),
                 Ok((_, false, command, _)) => Reaction::Send(vec![Request::line(format!("{command} off"))]),
                 Ok((name, true, command, what)) => Reaction::Confirm(Confirmation {
                     title: format!("Switch the {name} off"),

@@ -10,15 +10,15 @@ use ratatui::widgets::Paragraph;
 use crate::format::{clip, pad, thousands, time_of, wrap};
 use crate::keymap::Action;
 use crate::list::List;
-use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use crate::screens::promotion;
 use townlet_wire::telemetry::PromotionStep;
 use townlet_wire::text::escape;
 
 /// Columns from which on what happened stands beside the evidence where rows are few.
-const BESIDE: u16 = 100;
+const SIDE_BY_SIDE_WIDTH: u16 = 100;
 /// Rows from which on everything stands one below the other.
-const TALL: u16 = 24;
+const STACKED_HEIGHT: u16 = 24;
 /// Columns of a label.
 const LABEL: usize = 12;
 
@@ -73,7 +73,7 @@ fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     } else {
         lines.push(Line::from(vec![label("town score", cx), Span::styled("not compared yet", theme.dim)]));
     }
-    let watch = wrap(&promotion::watch(promotion), columns.saturating_sub(LABEL + 2));
+    let watch = wrap(&promotion::canary_rule(promotion), columns.saturating_sub(LABEL + 2));
     for (row, text) in watch.into_iter().enumerate() {
         lines.push(Line::from(vec![label(if row == 0 { "canary" } else { "" }, cx), Span::styled(text, theme.dim)]));
     }
@@ -154,7 +154,7 @@ impl Candidate {
             let words = if cx.filter.is_empty() { "  nothing yet" } else { "  nothing fits the filter; esc clears it" };
             return frame.render_widget(Line::styled(words, cx.theme.dim), rows);
         }
-        let (at, seen) = self.list.place(frame, (pane, rows), &Self::ids(cx), cx.theme);
+        let (at, seen) = self.list.layout(frame, (pane, rows), &Self::ids(cx), cx.theme);
         let row = |index: usize| Self::row(steps[index], index == at && cx.focused, rows.width.into(), cx);
         frame.render_widget(Paragraph::new(seen.map(row).collect::<Vec<_>>()), rows);
     }
@@ -162,23 +162,23 @@ impl Candidate {
 
 impl Pane for Candidate {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = frame_block("Candidate", cx.focused, cx.theme);
+        let block = pane_block("Candidate", cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         self.list.hide();
         if cx.view.promotion.state.is_empty() {
             let advice = "A newer one judges what a training hands over.";
-            return empty(frame, inner, "This shard knows nothing of promotion.", advice, cx.theme);
+            return draw_empty(frame, inner, "This shard knows nothing of promotion.", advice, cx.theme);
         }
-        let [left, right] = if inner.height < TALL && inner.width >= BESIDE {
+        let [left, right] = if inner.height < STACKED_HEIGHT && inner.width >= SIDE_BY_SIDE_WIDTH {
             Layout::horizontal([Constraint::Ratio(1, 2); 2]).spacing(1).areas(inner)
         } else {
-            let rows = evidence(cx, inner.width.into()).len() as u16 + u16::from(inner.height >= TALL);
+            let rows = evidence(cx, inner.width.into()).len() as u16 + u16::from(inner.height >= STACKED_HEIGHT);
             Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]).areas(inner)
         };
         frame.render_widget(Paragraph::new(evidence(cx, left.width.into())), left);
         let blockers = blockers(cx, right.width.into());
-        let rows = blockers.len() as u16 + u16::from(right.height >= TALL / 2);
+        let rows = blockers.len() as u16 + u16::from(right.height >= STACKED_HEIGHT / 2);
         let [upper, lower] = Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]).areas(right);
         frame.render_widget(Paragraph::new(blockers), upper);
         if lower.height > 1 {
@@ -191,8 +191,8 @@ impl Pane for Candidate {
             return asked;
         }
         let ids = Self::ids(cx);
-        match (action, Self::shown(cx).get(self.list.at(&ids))) {
-            (Action::Open, Some(step)) => Reaction::Show(card(step, cx)),
+        match (action, Self::shown(cx).get(self.list.selected_index(&ids))) {
+            (Action::Open, Some(step)) => Reaction::ShowDetail(card(step, cx)),
             (Action::Copy, _) => match &cx.view.promotion.candidate {
                 Some(candidate) => Reaction::Copy(candidate.clone()),
                 None => Reaction::Copy(cx.view.promotion.release.clone()),

@@ -3,10 +3,10 @@
 //! Owns where its two panes stand. Rule: "Training log", "Screens".
 
 mod candidate;
-pub(crate) mod curves;
 #[cfg(test)]
 mod tests;
 mod training;
+pub(crate) mod training_metrics;
 
 use ratatui::layout::{Constraint, Layout, Rect};
 

@@ -8,21 +8,21 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::curves::{CURVES, Curve};
+use super::training_metrics::{TRAINING_METRICS, TrainingMetric};
 use crate::chart;
 use crate::format::{
     bar, clip, downsampled, figure, pad, pad_left, percent, seconds, short, spark, thousands, width, wrap,
 };
 use crate::keymap::Action;
 use crate::list::List;
-use crate::pane::{Context, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use townlet_wire::Request;
 use townlet_wire::telemetry::{Learning, LearningRow};
 
-/// The least a chart in a wall of them is worth.
-const TILE: (u16, u16) = (38, 8);
+/// The least a chart in a grid of them is worth.
+const MIN_CHART_SIZE: (u16, u16) = (38, 8);
 /// Columns from which on the selected chart stands beside the list.
-const BESIDE: u16 = 96;
+const SIDE_BY_SIDE_WIDTH: u16 = 96;
 /// Columns of the list's figures: title, value, least, greatest.
 const FIGURES: usize = 20 + 12 + 2 * 11;
 
@@ -31,10 +31,10 @@ const FIGURES: usize = 20 + 12 + 2 * 11;
 pub struct Training {
     list: List,
     /// Whether the selected chart has the pane to itself.
-    alone: bool,
-    /// Where each chart of the wall was drawn, and how many stand in a row of it; empty when there is no wall.
-    wall: Vec<Rect>,
-    across: usize,
+    expanded: bool,
+    /// Where each chart of the grid was drawn, and how many stand in a row of it; empty when there is no grid.
+    grid: Vec<Rect>,
+    grid_columns: usize,
 }
 
 /// The state's sign, its style and the word for it.
@@ -112,7 +112,7 @@ fn head(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     lines
 }
 
-/// What is missing when there is no curve, and what to do.
+/// What is missing when there is no metric, and what to do.
 fn nothing(learning: &Learning) -> (&'static str, &'static str) {
     match learning.state.as_str() {
         "" => ("This shard knows nothing of training.", "A newer one does; `townlet train` works without a town."),
@@ -127,28 +127,28 @@ fn nothing(learning: &Learning) -> (&'static str, &'static str) {
 }
 
 impl Training {
-    fn shown(cx: &Context<'_>) -> Vec<&'static Curve> {
-        CURVES.iter().filter(|curve| cx.matches(&[curve.name, curve.title])).collect()
+    fn shown(cx: &Context<'_>) -> Vec<&'static TrainingMetric> {
+        TRAINING_METRICS.iter().filter(|metric| cx.matches(&[metric.name, metric.title])).collect()
     }
 
     fn ids(cx: &Context<'_>) -> Vec<String> {
-        Self::shown(cx).into_iter().map(|curve| curve.name.to_owned()).collect()
+        Self::shown(cx).into_iter().map(|metric| metric.name.to_owned()).collect()
     }
 
     /// One chart under its title: the figure now, and between which ends it was.
-    fn chart(frame: &mut Frame<'_>, area: Rect, curve: &Curve, selected: bool, cx: &Context<'_>) {
+    fn chart(frame: &mut Frame<'_>, area: Rect, metric: &TrainingMetric, selected: bool, cx: &Context<'_>) {
         let theme = cx.theme;
-        let points = curve.points(&cx.view.learning);
+        let points = metric.points(&cx.view.learning);
         let [title, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
-        let now = points.last().map_or_else(|| "–".to_owned(), |point| figure(point.1, curve.unit));
+        let now = points.last().map_or_else(|| "–".to_owned(), |point| figure(point.1, metric.unit));
         let ends = chart::range(points.iter().map(|point| point.1)).map_or_else(String::new, |(low, high)| {
-            format!("{} … {}", figure(low, curve.unit), figure(high, curve.unit))
+            format!("{} … {}", figure(low, metric.unit), figure(high, metric.unit))
         });
         let mark = if selected { "▸ " } else { "  " };
         let name = cx.row(selected && cx.focused).patch(theme.strong);
         let left = Line::from(vec![
             Span::styled(mark, theme.accent),
-            Span::styled(curve.title, name),
+            Span::styled(metric.title, name),
             Span::styled(format!("  {now}"), theme.accent),
         ]);
         let room = usize::from(title.width).saturating_sub(left.width() + 2);
@@ -159,43 +159,55 @@ impl Training {
         if points.is_empty() {
             return frame.render_widget(Line::styled("    no value yet", theme.dim), below);
         }
-        let along = |steps: f64| if steps == 0.0 { "0".to_owned() } else { short(steps) };
-        let value = |value: f64| figure(value, if curve.unit == "ratio" { "ratio" } else { "" });
-        chart::draw(frame, below, &chart::Curve { points: &points, target: None, along: &along, value: &value }, theme);
+        let format_x = |steps: f64| if steps == 0.0 { "0".to_owned() } else { short(steps) };
+        let value = |value: f64| figure(value, if metric.unit == "ratio" { "ratio" } else { "" });
+        chart::draw(
+            frame,
+            below,
+            &chart::LineChart { points: &points, target: None, format_x: &format_x, format_y: &value },
+            theme,
+        );
     }
 
     /// Every chart at once, if each gets enough room.
-    fn draw_wall(&mut self, frame: &mut Frame<'_>, area: Rect, shown: &[&Curve], at: usize, cx: &Context<'_>) -> bool {
-        let across = usize::from(area.width / TILE.0).min(4).min(shown.len());
+    fn draw_grid(
+        &mut self,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        shown: &[&TrainingMetric],
+        at: usize,
+        cx: &Context<'_>,
+    ) -> bool {
+        let across = usize::from(area.width / MIN_CHART_SIZE.0).min(4).min(shown.len());
         let Some(down) = (across >= 2).then(|| shown.len().div_ceil(across)) else { return false };
-        if area.height < TILE.1 * down as u16 {
+        if area.height < MIN_CHART_SIZE.1 * down as u16 {
             return false;
         }
         let rows = Layout::vertical(vec![Constraint::Fill(1); down]).split(area);
         let tiles = rows
             .iter()
             .flat_map(|row| Layout::horizontal(vec![Constraint::Fill(1); across]).spacing(2).split(*row).to_vec());
-        self.across = across;
-        self.wall = tiles.take(shown.len()).collect();
-        for (index, (tile, curve)) in self.wall.iter().zip(shown).enumerate() {
-            Self::chart(frame, *tile, curve, index == at, cx);
+        self.grid_columns = across;
+        self.grid = tiles.take(shown.len()).collect();
+        for (index, (tile, metric)) in self.grid.iter().zip(shown).enumerate() {
+            Self::chart(frame, *tile, metric, index == at, cx);
         }
         true
     }
 
-    fn row(curve: &Curve, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+    fn row(metric: &TrainingMetric, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
         let (learning, base) = (&cx.view.learning, cx.row(selected));
-        let values: Vec<f64> = curve.points(learning).into_iter().map(|point| point.1).collect();
-        let text = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value, curve.unit));
+        let values: Vec<f64> = metric.points(learning).into_iter().map(|point| point.1).collect();
+        let text = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value, metric.unit));
         // The unit stands beside the value; where only figures have room it is left out.
-        let plain = if curve.unit == "ratio" { "ratio" } else { "" };
+        let plain = if metric.unit == "ratio" { "ratio" } else { "" };
         let end = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value, plain));
         let ends = chart::range(values.iter().copied());
         let over = |style: Style| if selected { base } else { style };
         let trend = columns.saturating_sub(2 + FIGURES + 2);
         Line::from(vec![
             Span::styled(if selected { "▸ " } else { "  " }, over(cx.theme.accent)),
-            Span::styled(pad(curve.title, 20), base),
+            Span::styled(pad(metric.title, 20), base),
             Span::styled(pad_left(&text(values.last().copied()), 12), over(cx.theme.strong)),
             Span::styled("  ", base),
             Span::styled(pad(&spark(&downsampled(&values, trend), trend), trend), over(cx.theme.chart)),
@@ -205,9 +217,15 @@ impl Training {
     }
 
     /// The curves as a list, and the selected one as a chart where there is room for it.
-    fn draw_list(&mut self, frame: &mut Frame<'_>, (pane, area): (Rect, Rect), shown: &[&Curve], cx: &Context<'_>) {
+    fn draw_list(
+        &mut self,
+        frame: &mut Frame<'_>,
+        (pane, area): (Rect, Rect),
+        shown: &[&TrainingMetric],
+        cx: &Context<'_>,
+    ) {
         let (mut list, mut beside) = (area, Rect::ZERO);
-        if area.width >= BESIDE {
+        if area.width >= SIDE_BY_SIDE_WIDTH {
             [list, beside] = Layout::horizontal([Constraint::Length(area.width / 2 + 6), Constraint::Fill(1)])
                 .spacing(1)
                 .areas(area);
@@ -227,7 +245,7 @@ impl Training {
             pad_left("most", 11)
         );
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        let (at, seen) = self.list.place(frame, (pane, rows), &Self::ids(cx), cx.theme);
+        let (at, seen) = self.list.layout(frame, (pane, rows), &Self::ids(cx), cx.theme);
         let lines: Vec<Line<'_>> = seen.map(|index| Self::row(shown[index], index == at, columns, cx)).collect();
         frame.render_widget(Paragraph::new(lines), rows);
         if beside.height > chart::MIN_ROWS {
@@ -238,10 +256,10 @@ impl Training {
 
 impl Pane for Training {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = frame_block("Training", cx.focused, cx.theme);
+        let block = pane_block("Training", cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
-        self.wall.clear();
+        self.grid.clear();
         self.list.hide();
         let head = head(cx, inner.width.into());
         let used = head.len() as u16;
@@ -249,30 +267,30 @@ impl Pane for Training {
         let body = Rect { y: inner.y + used, height: inner.height.saturating_sub(used), ..inner };
         if cx.view.learning.history.is_empty() {
             let (missing, advice) = nothing(&cx.view.learning);
-            return empty(frame, body, missing, advice, cx.theme);
+            return draw_empty(frame, body, missing, advice, cx.theme);
         }
         let shown = Self::shown(cx);
         if shown.is_empty() {
-            return empty(frame, body, "No figure fits the filter.", "esc clears it.", cx.theme);
+            return draw_empty(frame, body, "No figure fits the filter.", "esc clears it.", cx.theme);
         }
-        let at = self.list.at(&Self::ids(cx));
+        let at = self.list.selected_index(&Self::ids(cx));
         let spaced = u16::from(body.height > 12);
         let body = Rect { y: body.y + spaced, height: body.height.saturating_sub(spaced), ..body };
-        if self.alone {
+        if self.expanded {
             Self::chart(frame, body, shown[at], false, cx);
-        } else if !self.draw_wall(frame, body, &shown, at, cx) {
+        } else if !self.draw_grid(frame, body, &shown, at, cx) {
             self.draw_list(frame, (area, body), &shown, cx);
         }
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = Self::ids(cx);
-        let at = self.list.at(&ids);
+        let at = self.list.selected_index(&ids);
         let step = match action {
             Action::Left => -1,
             Action::Right => 1,
-            Action::Up => -(self.across.max(1) as isize),
-            Action::Down => self.across.max(1) as isize,
+            Action::Up => -(self.grid_columns.max(1) as isize),
+            Action::Down => self.grid_columns.max(1) as isize,
             _ => 0,
         };
         match (action, Self::shown(cx).get(at)) {
@@ -281,22 +299,22 @@ impl Pane for Training {
                 Reaction::Send(vec![Request::line(format!("training {verb}"))])
             }
             (Action::Open | Action::Back, _) => {
-                self.alone = action == Action::Open && !self.alone;
+                self.expanded = action == Action::Open && !self.expanded;
                 Reaction::Redraw
             }
-            (Action::Copy, Some(curve)) => match cx.view.learning.history.last() {
+            (Action::Copy, Some(metric)) => match cx.view.learning.history.last() {
                 Some(row) => Reaction::Copy(format!(
                     "{} {} at {} steps, update {}",
-                    curve.name,
-                    (curve.value)(row).map_or_else(|| "–".to_owned(), |value| value.to_string()),
+                    metric.name,
+                    (metric.value)(row).map_or_else(|| "–".to_owned(), |value| value.to_string()),
                     row.steps,
                     row.update
                 )),
                 None => Reaction::None,
             },
-            // In a wall a step down is a row of charts; alone, any step is the next chart.
+            // In a grid a step down is a row of charts; expanded, any step is the next chart.
             (Action::Left | Action::Right | Action::Up | Action::Down, Some(_)) => {
-                let step = if self.wall.is_empty() { step.signum() } else { step };
+                let step = if self.grid.is_empty() { step.signum() } else { step };
                 match at.checked_add_signed(step).filter(|to| *to < ids.len()) {
                     Some(to) => self.list.select(&ids, to),
                     None => Reaction::None,
@@ -308,7 +326,7 @@ impl Pane for Training {
 
     fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
         let ids = Self::ids(cx);
-        match self.wall.iter().position(|tile| tile.contains((column, row).into())) {
+        match self.grid.iter().position(|tile| tile.contains((column, row).into())) {
             Some(index) => self.list.select(&ids, index),
             None => self.list.click(column, row, &ids),
         }
@@ -318,19 +336,19 @@ impl Pane for Training {
         let learning = &cx.view.learning;
         let some = if learning.history.is_empty() { Err("there is no update yet".to_owned()) } else { Ok(()) };
         let (verb, may) = match learning.state.as_str() {
-            "paused" => ("resume training", cx.may("training resume")),
-            "training" => ("pause training", cx.may("training pause")),
+            "paused" => ("resume training", cx.check_allowed("training resume")),
+            "training" => ("pause training", cx.check_allowed("training pause")),
             "off" | "" => ("pause training", Err("no training runs; `--train` starts one with the shard".to_owned())),
             other => ("pause training", Err(format!("the training is {}", other.replace('_', " ")))),
         };
         let mut hints = vec![
             KeyHint::when(Action::Up, "select", some.clone()),
             KeyHint::when(Action::Down, "select", some.clone()),
-            KeyHint::when(Action::Open, if self.alone { "all charts" } else { "one chart" }, some.clone()),
+            KeyHint::when(Action::Open, if self.expanded { "all charts" } else { "one chart" }, some.clone()),
             KeyHint::when(Action::Train, verb, may),
             KeyHint::when(Action::Copy, "copy", some),
         ];
-        if self.alone {
+        if self.expanded {
             hints.push(KeyHint::new(Action::Back, "all charts"));
         }
         hints

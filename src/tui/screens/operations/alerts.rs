@@ -8,7 +8,7 @@ use ratatui::widgets::Paragraph;
 use crate::format::{clock, other_day, pad, thousands, wrap};
 use crate::keymap::Action;
 use crate::list::Selection;
-use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use crate::theme::Theme;
 use townlet_wire::telemetry::{Alert, Narration};
 use townlet_wire::text::escape;
@@ -19,7 +19,7 @@ use townlet_wire::text::escape;
 pub struct Alerts {
     selection: Selection,
     /// Whether the operator has selected what is selected.
-    held: bool,
+    pinned: bool,
     rows: Rect,
     first: usize,
     /// The entry every drawn row belongs to.
@@ -30,37 +30,37 @@ pub struct Alerts {
 #[derive(Clone, Copy)]
 enum Item<'a> {
     Alert(&'a Alert),
-    Story(&'a Narration),
+    Narration(&'a Narration),
 }
 
 impl Item<'_> {
     fn id(self) -> String {
         match self {
             Self::Alert(alert) => format!("alert {}", alert.name),
-            Self::Story(story) => format!("{} {}", story.tick, story.text),
+            Self::Narration(story) => format!("{} {}", story.tick, story.text),
         }
     }
 
     const fn tick(self) -> u64 {
         match self {
             Self::Alert(alert) => alert.since_tick,
-            Self::Story(story) => story.tick,
+            Self::Narration(story) => story.tick,
         }
     }
 
     fn text(self) -> String {
         match self {
             Self::Alert(alert) => format!("{}. {}", alert.message.trim_end_matches('.'), alert.hint),
-            Self::Story(story) => story.text.clone(),
+            Self::Narration(story) => story.text.clone(),
         }
     }
 
-    fn look(self, theme: &Theme) -> (ratatui::style::Style, &'static str) {
+    fn style(self, theme: &Theme) -> (ratatui::style::Style, &'static str) {
         match self {
             Self::Alert(alert) => theme.severity(&alert.severity),
-            Self::Story(story) if story.priority == "high" => (theme.strong, "•"),
-            Self::Story(story) if story.priority == "low" => (theme.dim, " "),
-            Self::Story(_) => (theme.text, " "),
+            Self::Narration(story) if story.priority == "high" => (theme.strong, "•"),
+            Self::Narration(story) if story.priority == "low" => (theme.dim, " "),
+            Self::Narration(_) => (theme.text, " "),
         }
     }
 }
@@ -70,10 +70,10 @@ impl Alerts {
         let mut alerts: Vec<&Alert> = cx.view.alerts.iter().collect();
         alerts.sort_by_key(|alert| std::cmp::Reverse(alert.since_tick));
         let alerts = alerts.into_iter().map(Item::Alert);
-        let stories = cx.view.narrations.iter().rev().map(Item::Story);
+        let stories = cx.view.narrations.iter().rev().map(Item::Narration);
         let kind = |item: &Item<'_>| match item {
             Item::Alert(alert) => alert.severity.clone(),
-            Item::Story(story) => story.category.clone(),
+            Item::Narration(story) => story.category.clone(),
         };
         alerts.chain(stories).filter(|item| cx.matches(&[&item.text(), &kind(item)])).collect()
     }
@@ -82,13 +82,13 @@ impl Alerts {
         Self::shown(cx).into_iter().map(Item::id).collect()
     }
 
-    /// The selected row and the first in sight. What is gone is held no longer.
-    fn settle(&mut self, ids: &[String]) -> (usize, usize) {
-        self.held &= self.selection.id().is_some_and(|id| ids.iter().any(|other| other == id));
-        if !self.held {
+    /// The selected row and the first in sight. What is gone is pinned no longer.
+    fn update_selection(&mut self, ids: &[String]) -> (usize, usize) {
+        self.pinned &= self.selection.id().is_some_and(|id| ids.iter().any(|other| other == id));
+        if !self.pinned {
             self.selection.select(ids, 0);
         }
-        self.selection.settle(ids, self.rows.height.into())
+        self.selection.update(ids, self.rows.height.into())
     }
 }
 
@@ -120,7 +120,7 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
                 fact("do", &alert.hint),
             ],
         ),
-        Item::Story(story) => (
+        Item::Narration(story) => (
             "Story",
             vec![fact("when", &when), fact("about", &story.category.replace('_', " ")), fact("what", &story.text)],
         ),
@@ -130,7 +130,7 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
 
 impl Pane for Alerts {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = frame_block("Alerts and story", cx.focused, cx.theme);
+        let block = pane_block("Alerts and story", cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let items = Self::shown(cx);
@@ -141,10 +141,10 @@ impl Pane for Alerts {
             } else {
                 ("Nothing told here fits the filter.", "esc clears it.")
             };
-            return empty(frame, inner, missing, advice, cx.theme);
+            return draw_empty(frame, inner, missing, advice, cx.theme);
         }
         self.rows = inner;
-        let (at, mut first) = self.settle(&Self::ids(cx));
+        let (at, mut first) = self.update_selection(&Self::ids(cx));
         // Days have more digits the older a town is; the texts begin in one column all the same.
         let times: Vec<String> = items.iter().map(|item| time(item.tick(), cx)).collect();
         let wide = times.iter().map(String::len).max().unwrap_or(0);
@@ -158,7 +158,7 @@ impl Pane for Alerts {
         self.owners.clear();
         let mut lines: Vec<Line<'static>> = Vec::new();
         for (index, item) in items.iter().enumerate().skip(first) {
-            let (style, sign) = item.look(cx.theme);
+            let (style, sign) = item.style(cx.theme);
             let selected = index == at && cx.focused;
             let (dim, style) = if selected { (cx.theme.selected, cx.theme.selected) } else { (cx.theme.dim, style) };
             for (row, text) in wrap(&item.text(), columns).into_iter().enumerate() {
@@ -180,13 +180,13 @@ impl Pane for Alerts {
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = Self::ids(cx);
-        let (row, _) = self.settle(&ids);
+        let (row, _) = self.update_selection(&ids);
         match (action, Self::shown(cx).get(row)) {
-            (Action::Open, Some(item)) => Reaction::Show(card(*item, cx)),
+            (Action::Open, Some(item)) => Reaction::ShowDetail(card(*item, cx)),
             (Action::Copy, Some(item)) => Reaction::Copy(escape(&item.text())),
             _ if self.selection.act(action, &ids, self.rows.height.into()) => {
                 // Back on the first line, what is newest is wanted again.
-                self.held = self.selection.id() != ids.first().map(String::as_str);
+                self.pinned = self.selection.id() != ids.first().map(String::as_str);
                 Reaction::Redraw
             }
             _ => Reaction::None,
@@ -199,7 +199,7 @@ impl Pane for Alerts {
         }
         let Some(owner) = self.owners.get(usize::from(row - self.rows.y)) else { return Reaction::None };
         self.selection.select(&Self::ids(cx), *owner);
-        self.held = *owner > 0;
+        self.pinned = *owner > 0;
         Reaction::Redraw
     }
 

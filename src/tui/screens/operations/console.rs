@@ -10,7 +10,7 @@ use crate::console::Entry;
 use crate::format::{clip, pad, pad_left, thousands, width};
 use crate::keymap::Action;
 use crate::list::Selection;
-use crate::pane::{Context, KeyHint, Pane, Reaction, frame_block, scrolled};
+use crate::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block};
 use townlet_wire::text::escape;
 
 /// The Console pane. Its selection stays at the newest answer until it is moved.
@@ -59,7 +59,7 @@ fn row(entry: &Entry, selected: bool, columns: usize, cx: &Context<'_>) -> Line<
 
 impl Pane for Console {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        frame.render_widget(frame_block("Console", cx.focused, cx.theme), area);
+        frame.render_widget(pane_block("Console", cx.focused, cx.theme), area);
         let inner = inner(area);
         let [log, line] = Layout::vertical([Constraint::Fill(1), Constraint::Length(2)]).areas(inner);
         let hint = vec![
@@ -85,9 +85,9 @@ impl Pane for Console {
             self.selection.select(&ids, ids.len() - 1);
         }
         self.newest.clone_from(newest);
-        let (at, first) = self.selection.settle(&ids, log.height.into());
+        let (at, first) = self.selection.update(&ids, log.height.into());
         (self.rows, self.first) = (log, first);
-        scrolled(frame, area, (first, log.height, entries.len()), cx.theme);
+        draw_scroll_position(frame, area, (first, log.height, entries.len()), cx.theme);
         let rows = entries.iter().enumerate().skip(first).take(log.height.into());
         let columns = usize::from(log.width.saturating_sub(1));
         let lines: Vec<Line<'_>> =
@@ -97,9 +97,9 @@ impl Pane for Console {
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = ids(cx);
-        let (row, _) = self.selection.settle(&ids, self.rows.height.into());
+        let (row, _) = self.selection.update(&ids, self.rows.height.into());
         match (action, shown(cx).get(row)) {
-            (Action::Open, Some(entry)) => Reaction::Show(entry.card(cx.theme)),
+            (Action::Open, Some(entry)) => Reaction::ShowDetail(entry.card(cx.theme)),
             (Action::Copy, Some(entry)) => Reaction::Copy(escape(&entry.answer.cmd_id)),
             _ if self.selection.act(action, &ids, self.rows.height.into()) => Reaction::Redraw,
             _ => Reaction::None,
@@ -111,7 +111,7 @@ impl Pane for Console {
             self.selection.select(&ids(cx), self.first + usize::from(row - self.rows.y));
             return Reaction::Redraw;
         }
-        Reaction::Type(String::new())
+        Reaction::OpenConsole(String::new())
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {

@@ -10,7 +10,7 @@ use ratatui::widgets::Paragraph;
 use crate::format::{clip, count, duration, pad, pad_left, resident, short, thousands, width};
 use crate::keymap::Action;
 use crate::list::List;
-use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::Queue;
 use townlet_wire::text::escape;
@@ -208,7 +208,7 @@ impl Queues {
 
 impl Pane for Queues {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = frame_block("Queues", cx.focused, cx.theme);
+        let block = pane_block("Queues", cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let rows = [Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)];
@@ -222,7 +222,7 @@ impl Pane for Queues {
             } else {
                 ("No queue fits the filter.", "esc clears it.")
             };
-            return empty(frame, table, missing, advice, cx.theme);
+            return draw_empty(frame, table, missing, advice, cx.theme);
         }
         let columns = Columns::of(inner.width.saturating_sub(1), &queues, cx.view);
         let text = format!(
@@ -235,7 +235,7 @@ impl Pane for Queues {
             pad_left("ghosts", columns.ghosts),
         );
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        let (at, seen) = self.list.place(frame, (area, table), &Self::ids(cx), cx.theme);
+        let (at, seen) = self.list.layout(frame, (area, table), &Self::ids(cx), cx.theme);
         let lines: Vec<Line<'_>> =
             seen.map(|index| Self::row(queues[index], index == at && cx.focused, cx, &columns)).collect();
         frame.render_widget(Paragraph::new(lines), table);
@@ -243,8 +243,8 @@ impl Pane for Queues {
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = Self::ids(cx);
-        match (action, Self::shown(cx).get(self.list.at(&ids))) {
-            (Action::Open, Some(queue)) => Reaction::Show(card(queue, cx)),
+        match (action, Self::shown(cx).get(self.list.selected_index(&ids))) {
+            (Action::Open, Some(queue)) => Reaction::ShowDetail(card(queue, cx)),
             (Action::Copy, Some(queue)) => Reaction::Copy(format!(
                 "{}: used by {}; waiting {}",
                 escape(&queue.object),

@@ -11,7 +11,7 @@ use ratatui::widgets::Paragraph;
 use crate::format::{bar, clip, count, pad, pad_left, percent, samples, spark, thousands, width};
 use crate::keymap::Action;
 use crate::list::List;
-use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use crate::screens::promotion;
 use townlet_wire::telemetry::{Check, Window};
 use townlet_wire::text::escape;
@@ -196,7 +196,7 @@ impl Stability {
 
 impl Pane for Stability {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = frame_block("Stability", cx.focused, cx.theme);
+        let block = pane_block("Stability", cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let checks = Self::shown(cx);
@@ -210,9 +210,9 @@ impl Pane for Stability {
         frame.render_widget(Paragraph::new(foot), line(inner.height.saturating_sub(rows), rows));
         if checks.is_empty() {
             self.list.hide();
-            return empty(frame, table, "No check has run yet.", "They start with the first window.", cx.theme);
+            return draw_empty(frame, table, "No check has run yet.", "They start with the first window.", cx.theme);
         }
-        let (at, seen) = self.list.place(frame, (area, table), &Self::ids(cx), cx.theme);
+        let (at, seen) = self.list.layout(frame, (area, table), &Self::ids(cx), cx.theme);
         let lines: Vec<Line<'_>> =
             seen.map(|index| row(checks[index], index == at && cx.focused, cx, inner.width)).collect();
         frame.render_widget(Paragraph::new(lines), table);
@@ -228,8 +228,8 @@ impl Pane for Stability {
             return asked;
         }
         let ids = Self::ids(cx);
-        match (action, Self::shown(cx).get(self.list.at(&ids))) {
-            (Action::Open, Some(check)) => Reaction::Show(card(check, &cx.view.stability.windows, cx)),
+        match (action, Self::shown(cx).get(self.list.selected_index(&ids))) {
+            (Action::Open, Some(check)) => Reaction::ShowDetail(card(check, &cx.view.stability.windows, cx)),
             (Action::Copy, Some(check)) => {
                 Reaction::Copy(format!("{} {} (limit {})", check.name, value(check), check.limit))
             }

@@ -1,6 +1,6 @@
 //! The map as cells: ground, objects, residents, cursor, painted one over the other.
 //!
-//! Owns signs and the piece of the map in sight. Must not know what is selected beyond where the cursor stands.
+//! Owns legend and the piece of the map in sight. Must not know what is selected beyond where the cursor stands.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,17 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
-use super::resident_letters::Letters;
+use super::resident_letters::ResidentLetters;
 use crate::theme::Theme;
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, Map, MapObject, MapPlace, Queue};
 
 /// Kinds of places with the texture of their ground. The texture stands for the colour where there is none.
-pub(super) const PLACES: [(&str, char); 7] =
+pub(super) const PLACE_TEXTURES: [(&str, char); 7] =
     [("road", '·'), ("home", '.'), ("grocer", ':'), ("cafe", '~'), ("office", '-'), ("park", '"'), ("gym", '=')];
 
-/// Kinds of objects with their signs. Letters are for residents alone, digits for who waits.
-const OBJECTS: [(&str, char); 8] = [
+/// Kinds of objects with their legend. ResidentLetters are for residents alone, digits for who waits.
+const OBJECT_SIGNS: [(&str, char); 8] = [
     ("bed", '▬'),
     ("fridge", '▯'),
     ("stove", '◉'),
@@ -31,14 +31,14 @@ const OBJECTS: [(&str, char); 8] = [
 
 /// The sign of an object of this kind.
 pub(super) fn object_sign(kind: &str) -> char {
-    OBJECTS.iter().find(|(name, _)| *name == kind).map_or('◊', |(_, sign)| *sign)
+    OBJECT_SIGNS.iter().find(|(name, _)| *name == kind).map_or('◊', |(_, sign)| *sign)
 }
 
 /// Ground texture and style of a place of this kind.
 pub(super) fn ground(kind: &str, theme: &Theme) -> (char, Style) {
-    match PLACES.iter().position(|(name, _)| *name == kind) {
+    match PLACE_TEXTURES.iter().position(|(name, _)| *name == kind) {
         Some(0) | None => ('·', theme.dim),
-        Some(at) => (PLACES[at].1, theme.hues[(at - 1) % theme.hues.len()]),
+        Some(at) => (PLACE_TEXTURES[at].1, theme.hues[(at - 1) % theme.hues.len()]),
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) struct Window {
 
 impl Window {
     /// Centred on the cursor, but never beyond the edge while there is map to show.
-    pub(super) fn on(map: &Map, area: Rect, cursor: (u64, u64)) -> Self {
+    pub(super) fn centred_on(map: &Map, area: Rect, cursor: (u64, u64)) -> Self {
         let scale = if u64::from(area.width) >= map.width * 2 { 2 } else { 1 };
         let columns = u64::from(area.width / scale).min(map.width);
         let rows = u64::from(area.height).min(map.height);
@@ -205,7 +205,7 @@ impl Canvas<'_> {
     }
 
     /// Residents as letters; beside the letter, where there is room, how many stand there or the tie to `focus`.
-    pub(super) fn residents(&mut self, view: &Snapshot, letters: &Letters, focus: Option<&Agent>, ties: bool) {
+    pub(super) fn residents(&mut self, view: &Snapshot, letters: &ResidentLetters, focus: Option<&Agent>, ties: bool) {
         let mut crowd: BTreeMap<(u64, u64), u32> = BTreeMap::new();
         // The one in focus is painted last, over whoever shares the tile.
         let others = view.agents.iter().filter(|agent| focus.is_none_or(|focus| focus.id != agent.id));
@@ -259,9 +259,9 @@ mod tests {
     fn the_window_centres_on_the_cursor_and_stops_at_the_edges() {
         let map = map(48, 48);
         let area = Rect::new(1, 1, 48, 20);
-        let top = |y| Window::on(&map, area, (24, y)).top;
+        let top = |y| Window::centred_on(&map, area, (24, y)).top;
         assert_eq!((top(0), top(24), top(47)), (0, 14, 28));
-        let window = Window::on(&map, area, (24, 24));
+        let window = Window::centred_on(&map, area, (24, 24));
         assert_eq!(window.scrolled(&map).as_deref(), Some("rows 15–34 of 48 ↑↓"));
         assert_eq!(window.tile(1, 1), Some((0, 14)));
         assert_eq!(window.tile(0, 1), None);
@@ -270,11 +270,11 @@ mod tests {
     #[test]
     fn a_tile_is_two_cells_wide_where_there_is_room() {
         let small = map(10, 4);
-        let window = Window::on(&small, Rect::new(0, 0, 24, 8), (0, 0));
+        let window = Window::centred_on(&small, Rect::new(0, 0, 24, 8), (0, 0));
         assert_eq!((window.scale, window.area), (2, Rect::new(2, 2, 20, 4)));
         assert_eq!(window.scrolled(&small), None);
         assert_eq!((window.tile(4, 3), window.tile(5, 3)), (Some((1, 1)), Some((1, 1))));
-        assert_eq!(Window::on(&small, Rect::new(0, 0, 19, 8), (0, 0)).scale, 1);
+        assert_eq!(Window::centred_on(&small, Rect::new(0, 0, 19, 8), (0, 0)).scale, 1);
     }
 
     #[test]
@@ -285,7 +285,7 @@ mod tests {
         map.places = vec![place(3, 3, 2), place(0, 0, 9), place(7, 7, 30)];
         let theme = Theme::named("dark", true).expect("there is a dark theme");
         let area = Rect::new(0, 0, 10, 10);
-        let window = Window::on(&map, area, (7, 7));
+        let window = Window::centred_on(&map, area, (7, 7));
         let canvas = Canvas { buffer: &mut Buffer::empty(area), window, theme: &theme };
         let seen = canvas.places(&map);
         for y in 0..window.rows {

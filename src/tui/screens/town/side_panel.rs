@@ -1,11 +1,11 @@
-//! The panel beside the map: what is under the cursor, utilities, queues, who is who, and what the signs mean.
+//! The panel beside the map: what is under the cursor, utilities, queues, who is who, and what the legend mean.
 //!
 //! Lines only; where they are drawn is the pane's business.
 
 use ratatui::text::{Line, Span};
 
-use super::map_canvas::{PLACES, ground, object_at, object_sign, place_at, resident_style, tie_sign};
-use super::resident_letters::Letters;
+use super::map_canvas::{PLACE_TEXTURES, ground, object_at, object_sign, place_at, resident_style, tie_sign};
+use super::resident_letters::ResidentLetters;
 use crate::format::{bar, clip, count, duration, pad, resident, thousands};
 use crate::theme::Theme;
 use townlet_wire::Snapshot;
@@ -13,9 +13,9 @@ use townlet_wire::telemetry::{Agent, MapObject, Queue};
 
 /// What the panel is made from.
 #[derive(Clone, Copy)]
-pub(super) struct Side<'a> {
+pub(super) struct SidePanel<'a> {
     pub(super) view: &'a Snapshot,
-    pub(super) letters: &'a Letters,
+    pub(super) letters: &'a ResidentLetters,
     pub(super) theme: &'a Theme,
     pub(super) cursor: (u64, u64),
     /// The resident followed or under the cursor.
@@ -28,7 +28,7 @@ pub(super) struct Side<'a> {
 
 /// The panel's lines, and which of them stand for which resident (for the mouse).
 #[derive(Default)]
-pub(super) struct Drawn<'a> {
+pub(super) struct PanelLines<'a> {
     pub(super) lines: Vec<Line<'a>>,
     pub(super) residents: Vec<(usize, String)>,
 }
@@ -44,10 +44,10 @@ pub(super) fn utilities<'a>(view: &Snapshot, theme: &Theme) -> Vec<Span<'a>> {
     spans
 }
 
-impl<'a> Side<'a> {
-    /// Everything that fits, what matters most first; the signs come only where there is room for all of them.
-    pub(super) fn lines(&self) -> Drawn<'a> {
-        let mut drawn = Drawn::default();
+impl<'a> SidePanel<'a> {
+    /// Everything that fits, what matters most first; the legend come only where there is room for all of them.
+    pub(super) fn lines(&self) -> PanelLines<'a> {
+        let mut drawn = PanelLines::default();
         drawn.lines.extend(self.under_cursor());
         let queues = self.queues();
         if !queues.is_empty() {
@@ -60,9 +60,9 @@ impl<'a> Side<'a> {
             }
         }
         self.residents(&mut drawn);
-        let signs = self.signs();
-        if drawn.lines.len() + signs.len() <= self.height {
-            drawn.lines.extend(signs);
+        let legend = self.legend();
+        if drawn.lines.len() + legend.len() <= self.height {
+            drawn.lines.extend(legend);
         }
         drawn.lines.truncate(self.height);
         drawn
@@ -176,7 +176,7 @@ impl<'a> Side<'a> {
         queues.iter().map(line).collect()
     }
 
-    fn residents(&self, drawn: &mut Drawn<'a>) {
+    fn residents(&self, drawn: &mut PanelLines<'a>) {
         let asked = |agent: &&Agent| {
             self.filter.is_empty()
                 || [&agent.name, &agent.option, &agent.place]
@@ -226,13 +226,13 @@ impl<'a> Side<'a> {
         if focused { line.patch_style(self.theme.selected_idle) } else { line }
     }
 
-    fn signs(&self) -> Vec<Line<'a>> {
+    fn legend(&self) -> Vec<Line<'a>> {
         let map = &self.view.map;
-        let mut signs: Vec<Vec<Span<'a>>> = Vec::new();
-        for (kind, _) in PLACES {
+        let mut legend: Vec<Vec<Span<'a>>> = Vec::new();
+        for (kind, _) in PLACE_TEXTURES {
             if map.places.iter().any(|place| place.kind == kind) {
                 let (texture, style) = ground(kind, self.theme);
-                signs.push(vec![
+                legend.push(vec![
                     Span::styled(format!("{texture} "), style),
                     Span::styled(pad(kind, 10), self.theme.dim),
                 ]);
@@ -245,14 +245,14 @@ impl<'a> Side<'a> {
         let fixed =
             [('▒', "wall"), ('+', "door"), ('✗', "out of use"), ('2', "how many"), ('♥', "trust"), ('!', "rival")];
         for (sign, word) in objects.chain(fixed.map(|(sign, word)| (sign, word.to_owned()))) {
-            signs.push(vec![
+            legend.push(vec![
                 Span::styled(format!("{sign} "), self.theme.text),
                 Span::styled(pad(&word, 11), self.theme.dim),
             ]);
         }
         let across = (self.width / 13).max(1);
-        let mut lines = vec![self.heading("signs")];
-        lines.extend(signs.chunks(across).map(|spans| Line::from(spans.concat())));
+        let mut lines = vec![self.heading("legend")];
+        lines.extend(legend.chunks(across).map(|spans| Line::from(spans.concat())));
         lines
     }
 }
