@@ -12,7 +12,7 @@ use townlet_town::Rules;
 use townlet_town::config::{Config, Difference, Layer};
 
 use super::config_sources::{self, ConfigSources};
-use super::{ConfigArgs, EXIT_FAILED, headless, output, serve, user_config};
+use super::{ConfigArgs, EXIT_FAILED, EXIT_INTERRUPTED, headless, output, serve, user_config};
 use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
 use townlet_shard::training::TrainingSpec;
 use townlet_shard::{Driver, Handle, Home, Options, Recorded, Speed};
@@ -20,6 +20,7 @@ use townlet_source::Local;
 use townlet_tui::pane::Screen;
 use townlet_tui::terminal;
 use townlet_tui::theme::Theme;
+use townlet_tui::{TerminalSession, WatchedSource};
 use townlet_wire::{Role, SCHEMA_VERSION};
 
 const SCRIPT_HELP: &str =
@@ -330,14 +331,19 @@ fn screen(args: &Args, texts: ConfigSources) -> anyhow::Result<ExitCode> {
     let warnings = texts.loaded.warnings.clone();
     let requires_token = texts.loaded.config.console_auth.enabled;
     let door = args.listen.map(|listen| serve::door(listen, &args.tls)).transpose()?;
-    let shard = Arc::new(launch(args.wanted(), texts)?);
+    let mut session = TerminalSession::open(options).context("the terminal failed")?;
+    let verb = if args.resume.is_some() { "Resuming" } else { "Starting" };
+    let message = format!("{verb} shard {}: town, policy, journal", texts.loaded.config.shard);
+    let loading = args.clone();
+    let loaded = session.load(&message, move || launch(loading.wanted(), texts)).context("the terminal failed")?;
+    let Some(shard) = loaded else { return Ok(ExitCode::from(EXIT_INTERRUPTED)) };
+    let shard = Arc::new(shard?);
     let facts = facts(&shard, &args.config);
     let server = door.map(|door| serve::serve(door, &shard, &args.config, false)).transpose()?;
     let notes = shard.notes.clone();
     let source = Local::new(Arc::clone(&shard), issuer(), requires_token, facts);
     // A screen that breaks off takes the town along, but saved.
-    let looked =
-        catch_unwind(AssertUnwindSafe(|| townlet_tui::run(vec![townlet_tui::WatchedSource::new(source)], options)));
+    let looked = catch_unwind(AssertUnwindSafe(|| session.run(vec![WatchedSource::new(source)])));
     let Ok(looked) = looked else {
         drop(server);
         let saved = shard.stop().map_or_else(
