@@ -1,6 +1,4 @@
-//! A past run as a screen's source: paused where it ended, played at any pace, gone to at any tick. Nothing can be done to it.
-//!
-//! Owns the pace and the few commands of looking; what there is to see is the recording's.
+//! A source for a recorded run: read-only, starts paused, plays at any speed and seeks to any tick.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -17,16 +15,16 @@ use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Statu
 
 type Deliver = Box<dyn Fn(SourceEvent) + Send + Sync>;
 
-/// Time from one view to the next while it is played.
+/// Time between two views during playback.
 const FRAME: Duration = Duration::from_millis(33);
-/// Of it, how long a town is stepped at full speed.
+/// Share of a frame spent on stepping at maximum speed.
 const STEP_BUDGET: Duration = Duration::from_millis(25);
-/// Ticks stepped at once then.
+/// Ticks per step at maximum speed.
 const MAX_SPEED_STEP: u64 = 500;
-/// Commands of the table that a recording takes.
+/// Commands of the shard's table that a recording supports.
 const SUPPORTED_COMMANDS: [&str; 4] = ["pause", "resume", "step", "speed"];
 
-/// A recorded run, to be watched.
+/// A recorded run.
 pub struct Recorded {
     recording: Option<RecordedRun>,
     facts: Vec<(String, String)>,
@@ -35,7 +33,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Around a recording, which is looked at where it stands.
+    /// Starts at the recording's current tick.
     pub fn new(recording: RecordedRun, facts: Vec<(String, String)>) -> Self {
         Self { recording: Some(recording), facts, inbox: None, thread: None }
     }
@@ -70,7 +68,7 @@ impl Source for Recorded {
     fn send(&mut self, mut request: Request) -> String {
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
         if let Some(inbox) = &self.inbox {
-            // A thread that has ended has said why.
+            // Fails only after the thread has delivered `Ended`.
             drop(inbox.send(request));
         }
         cmd_id
@@ -79,11 +77,11 @@ impl Source for Recorded {
     fn close(&mut self) -> String {
         self.inbox = None;
         let told = self.thread.take().and_then(|thread| thread.join().ok());
-        told.unwrap_or_else(|| "The recording was not played.".into())
+        told.unwrap_or_else(|| "The recording was not opened.".into())
     }
 }
 
-/// The one command that only a recording has.
+/// The command that only recordings have.
 fn goto() -> CommandSpec {
     CommandSpec {
         name: "goto".into(),
@@ -92,32 +90,32 @@ fn goto() -> CommandSpec {
         effect: Effect::Shard,
         mutating: false,
         destructive: false,
-        help: "looks at a tick of the recording: `goto 5000`, or `goto -100` and `goto +100` from here".into(),
+        help: "seek to a tick: `goto 5000`, or relative: `goto -100`, `goto +100`".into(),
     }
 }
 
-/// What a line asks for.
+/// A parsed command.
 enum PlaybackCommand {
     Pause,
     Resume,
     Speed(Speed),
-    /// Look at this tick.
+    /// Seek to this tick.
     Tick(u64),
 }
 
-/// A recording being watched.
+/// Playback of a recording.
 struct Playback {
     recording: RecordedRun,
     deliver: Deliver,
     speed: Speed,
     paused: bool,
-    /// Ticks that are due, and when that was last counted.
+    /// Fraction of a tick that is due, and when it was computed.
     owed: f64,
     last: Instant,
 }
 
 impl Playback {
-    /// Until whoever watches has gone; answers with a line of farewell.
+    /// Runs until the sender is dropped. Returns a closing line.
     fn run(mut self, inbox: &Receiver<Request>) -> String {
         self.show();
         loop {
@@ -137,7 +135,7 @@ impl Playback {
             }
             self.show();
         }
-        format!("{} was looked at last at tick {}; nothing was changed.", self.recording.run_id(), self.tick())
+        format!("{} closed at tick {}; nothing was changed.", self.recording.run_id(), self.tick())
     }
 
     fn tick(&self) -> u64 {
@@ -149,7 +147,7 @@ impl Playback {
         (self.deliver)(SourceEvent::View(Arc::new(self.recording.view(speed))));
     }
 
-    /// The ticks that are due by now.
+    /// Runs the ticks that are due.
     fn play(&mut self) -> Result<(), String> {
         let began = Instant::now();
         let elapsed = began.duration_since(self.last).as_secs_f64() * 1e3;
@@ -206,34 +204,34 @@ impl Playback {
             ("pause", None) => PlaybackCommand::Pause,
             ("resume", None) if now < last => PlaybackCommand::Resume,
             ("resume", None) => {
-                return Err(invalid(format!("the recording ends here, at tick {last}."), "`goto -1000` goes back."));
+                return Err(invalid(format!("the recording ends at tick {last}."), "Go back with `goto -1000`."));
             }
             ("step", None) => PlaybackCommand::Tick((now + 1).min(last)),
             ("step", Some(ticks)) => {
-                let ticks =
-                    number(ticks).ok_or_else(|| invalid(format!("{ticks} is no number of ticks."), "`step 10`."))?;
+                let ticks = number(ticks)
+                    .ok_or_else(|| invalid(format!("{ticks} is not a number of ticks."), "Example: `step 10`."))?;
                 PlaybackCommand::Tick(now.saturating_add(ticks).min(last))
             }
             ("speed", Some(speed)) => {
-                let hint = "There are 1x, 10x, 100x and max.";
+                let hint = "Use 1x, 10x, 100x or max.";
                 PlaybackCommand::Speed(
-                    Speed::named(speed).ok_or_else(|| invalid(format!("{speed} is no speed."), hint))?,
+                    Speed::named(speed).ok_or_else(|| invalid(format!("{speed} is not a speed."), hint))?,
                 )
             }
             ("goto", Some(tick)) => {
-                let hint = "`goto 5000`, `goto -100` or `goto +100`.";
+                let hint = "Use `goto 5000`, `goto -100` or `goto +100`.";
                 let to = match tick.split_at(usize::from(tick.starts_with(['-', '+']))) {
                     ("-", back) => number(back).map(|back| now.saturating_sub(back)),
                     ("+", on) => number(on).map(|on| now.saturating_add(on)),
                     (_, tick) => number(tick),
                 };
                 PlaybackCommand::Tick(
-                    to.ok_or_else(|| invalid(format!("{tick} is no tick."), hint))?.clamp(first, last),
+                    to.ok_or_else(|| invalid(format!("{tick} is not a tick."), hint))?.clamp(first, last),
                 )
             }
             _ => {
-                let message = "this is a recording: it can be looked at, and nothing can be done to it.".into();
-                let hint = "It takes `pause`, `resume`, `step`, `speed` and `goto`.".into();
+                let message = "a recording is read-only.".into();
+                let hint = "Use `pause`, `resume`, `step`, `speed` or `goto`.".into();
                 return Err(ErrorBody { code: "E_FORBIDDEN".into(), message, hint });
             }
         })
@@ -243,8 +241,8 @@ impl Playback {
         let (first, _, last) = self.recording.ticks();
         match command {
             PlaybackCommand::Pause => format!("paused at tick {}.", self.tick()),
-            PlaybackCommand::Resume => format!("it is played at {}.", self.speed.row().1),
-            PlaybackCommand::Speed(speed) => format!("it is played at {}.", speed.row().1),
+            PlaybackCommand::Resume => format!("playing at {}.", self.speed.row().1),
+            PlaybackCommand::Speed(speed) => format!("playing at {}.", speed.row().1),
             PlaybackCommand::Tick(tick) => format!("tick {tick} of {first} to {last}."),
         }
     }

@@ -1,6 +1,4 @@
-//! One figure over time as a chart: axes with their units, the least and the greatest, a dotted line for the target.
-//!
-//! Draws points it is given and knows nothing of where they come from. Rule: "Screens".
+//! Line chart of one metric: axes with units and a dotted line for the target. Rule: "Screens".
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -10,24 +8,24 @@ use ratatui::widgets::{Axis, Chart, Dataset, GraphType};
 
 use super::theme::Theme;
 
-/// Rows below which a chart shows less than a sparkline would.
+/// Height below which a sparkline shows more.
 pub const MIN_ROWS: u16 = 5;
-/// Columns from one dot of the target line to the next.
+/// Columns between two dots of the target line.
 const TARGET_DOT_STEP: u16 = 3;
 
-/// What is drawn.
+/// Data and labels of a chart.
 pub struct LineChart<'a> {
-    /// Rising in the first; what is not finite is left out.
+    /// Points in ascending order of x. Points that are not finite are left out.
     pub points: &'a [(f64, f64)],
-    /// Where the figure is meant to be.
+    /// Target value.
     pub target: Option<f64>,
-    /// A place on the horizontal axis in words.
+    /// Label of a position on the x axis.
     pub format_x: &'a dyn Fn(f64) -> String,
-    /// A value in words, with its unit.
+    /// Label of a value on the y axis, with its unit.
     pub format_y: &'a dyn Fn(f64) -> String,
 }
 
-/// Least and greatest of the finite values; `None` without any.
+/// Minimum and maximum of the finite values; `None` if there are none.
 pub fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     let ends = values
         .filter(|value| value.is_finite())
@@ -35,7 +33,7 @@ pub fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     (ends.0 <= ends.1).then_some(ends)
 }
 
-/// What a flat line needs above and below it to be seen as one.
+/// Bounds of the y axis: a flat line gets space above and below it.
 fn padded((low, high): (f64, f64)) -> [f64; 2] {
     if high > low {
         return [low, high];
@@ -44,7 +42,7 @@ fn padded((low, high): (f64, f64)) -> [f64; 2] {
     [low - around, high + around]
 }
 
-/// Draws the chart over all of `area`.
+/// Draws the chart into `area`.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, chart: &LineChart<'_>, theme: &Theme) {
     let points: Vec<(f64, f64)> = chart.points.iter().copied().filter(|point| point.1.is_finite()).collect();
     let (Some(across), Some(up)) =

@@ -1,7 +1,6 @@
-//! The past of the numbers a screen shows: the last days by the half hour for sparklines, the full of it for charts.
+//! History of the metrics on screen: half-hourly samples of the last days for sparklines, and the full time for charts.
 //!
-//! Made from the snapshots that arrive, so a remote screen has the same as a local one. Knows names of series, not
-//! what they mean.
+//! Recorded from the snapshots that arrive, so that remote and local screens show the same.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,15 +8,15 @@ use super::metrics;
 use super::time_series::TimeSeries;
 use townlet_wire::Snapshot;
 
-/// Samples kept per series: four days at 48 a day.
+/// Samples kept per series: four days.
 const MAX_SAMPLES: usize = 192;
-/// Samples a day.
+/// Samples per town day.
 const SAMPLES_PER_DAY: u64 = 48;
 
-/// Named series, one value every half hour of town time.
+/// Named series with one value per half hour of town time.
 #[derive(Clone, Debug, Default)]
 pub struct MetricHistory {
-    /// Name → the slot last written, and the values.
+    /// Name → the half hour last written, and the values.
     series: BTreeMap<String, (u64, VecDeque<f64>)>,
     full: TimeSeries,
     run: String,
@@ -26,8 +25,7 @@ pub struct MetricHistory {
 }
 
 impl MetricHistory {
-    /// Takes what `view` says. Several views of one half hour leave the last one's values; another run, or a tick
-    /// before the last, starts over.
+    /// Records a view. The last view of a half hour wins. Another run, or an earlier tick, starts over.
     pub fn record(&mut self, view: &Snapshot) {
         if view.run_id != self.run || view.tick < self.tick {
             *self = Self { run: view.run_id.clone(), slot: u64::MAX, ..Self::default() };
@@ -36,7 +34,7 @@ impl MetricHistory {
         let new_slot = slot != self.slot;
         (self.slot, self.tick) = (slot, view.tick);
         if new_slot {
-            // Those who left town would otherwise stay here for ever.
+            // Drops the series of residents that have left.
             self.series.retain(|_, (written, _)| slot.saturating_sub(*written) <= MAX_SAMPLES as u64);
         }
         let metrics = metrics::all(view);
@@ -69,7 +67,7 @@ impl MetricHistory {
         if !self.series.contains_key(name) {
             self.series.insert(name.to_owned(), (self.slot, VecDeque::new()));
         }
-        let (written, series) = self.series.get_mut(name).expect("it was just put there");
+        let (written, series) = self.series.get_mut(name).expect("inserted above");
         *written = self.slot;
         if !new_slot {
             series.pop_back();
@@ -80,12 +78,12 @@ impl MetricHistory {
         }
     }
 
-    /// Every figure of [`metrics`] since the screen opened.
+    /// All [`metrics`] since the screen opened.
     pub const fn full(&self) -> &TimeSeries {
         &self.full
     }
 
-    /// The last `most` values of a series, oldest first. Names: `attendance`, `late_today`, `absent_7d`, `pending`,
+    /// The newest `most` values of a series, oldest first. Names: `attendance`, `late_today`, `absent_7d`, `pending`,
     /// `reward_total`, `kpi.<name>`, `check.<name>`, `waiting.<object>`, `need.<agent>.<need>`.
     pub fn recent(&self, name: &str, most: usize) -> Vec<f64> {
         let Some((_, series)) = self.series.get(name) else { return Vec::new() };
@@ -105,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_a_slot_and_a_new_start_with_another_run() {
+    fn one_value_per_slot_and_an_earlier_tick_starts_over() {
         let mut history = MetricHistory::default();
         for (tick, pending) in [(0, 1), (3, 2), (10, 3), (20, 4)] {
             history.record(&view(tick, pending));
@@ -117,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn forgets_those_who_left() {
+    fn series_not_written_for_long_are_dropped() {
         let mut history = MetricHistory::default();
         let mut first = view(0, 1);
         first.conflict.queues.push(townlet_wire::telemetry::Queue { object: "till_1".into(), ..Default::default() });

@@ -365,7 +365,7 @@ fn the_prompt_foretells_and_takes_a_token_that_is_shown_nowhere() {
     pty.press("\r");
     pty.shows("You are admin");
     pty.press("setmoney ada 3");
-    pty.shows("would: ");
+    pty.shows("preview: ");
     pty.press(" ");
     pty.press("\r");
     pty.shows("· logged ");
@@ -396,7 +396,7 @@ fn it_refuses_what_would_give_a_token_or_a_town_away() {
         (&["serve", "--listen", "0.0.0.0:0"][..], "--tls-cert"),
         (&["serve", "--listen", "127.0.0.1:99999"], "--listen"),
         (&["serve", "--tls-cert", "x"], "--tls-key"),
-        (&["observe", "--connect", "http://ada:twn_a_b@127.0.0.1"], "no place in an address"),
+        (&["observe", "--connect", "http://ada:twn_a_b@127.0.0.1"], "must not contain a token"),
         (&["observe", "--connect", "nowhere"], "no shard `nowhere`"),
         (&["observe"], "--connect"),
         (&["console", "--connect", "http://towns.example", "kpi"], "without TLS"),

@@ -89,8 +89,8 @@ impl Tail {
         let mut response = client.stream(self.heard.last().as_deref()).await?;
         let mut reader = Reader::default();
         while let Ok(Some(piece)) = response.chunk().await {
-            for event in reader.take(&piece).map_err(ClientError::Alien)? {
-                self.take(&event).map_err(|why| ClientError::Alien(why.to_string()))?;
+            for event in reader.take(&piece).map_err(ClientError::NotAShard)? {
+                self.take(&event).map_err(|why| ClientError::NotAShard(why.to_string()))?;
                 if self.is_done() {
                     return Ok(());
                 }

@@ -1,4 +1,4 @@
-//! Watching: the stream, how long it has been silent, its loss and its return.
+//! Follows the telemetry stream, detects silence and loss, and reconnects.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use townlet_wire::sse::Reader;
 
 use std::sync::Arc;
 
-/// How often silence is looked at.
+/// Interval of checking for silence.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// Silence after which the screen says so; heartbeats come every second.
+/// Silence after which the link is stale. The shard sends a heartbeat every second.
 const STALE_AFTER: Duration = Duration::from_millis(1_500);
-/// Silence after which the line counts as lost.
+/// Silence after which the connection counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(8);
-/// The first wait before another attempt, and the longest.
+/// First and longest wait before an attempt.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
-/// Watches for ever.
+/// Follows the stream and reconnects forever.
 pub(super) async fn watch(shared: &Arc<Shared>) {
     let mut decoder = StreamDecoder::default();
     let mut attempt = 0_u32;
@@ -28,20 +28,20 @@ pub(super) async fn watch(shared: &Arc<Shared>) {
         let before = decoder.last();
         let why = follow(shared, &mut decoder).await;
         shared.with(|info| info.live = false);
-        // Something arrived: the next loss begins with short waits again.
+        // Data arrived, so the next loss starts with short waits.
         attempt = if decoder.last() == before { attempt + 1 } else { 0 };
         count_down(shared, &why, wait(attempt)).await;
     }
 }
 
-/// Twice as long each time, up to the longest, and never the same for two clients.
+/// Exponential backoff with jitter.
 fn wait(attempt: u32) -> Duration {
     let longest = LONGEST_WAIT.min(FIRST_WAIT * 2_u32.saturating_pow(attempt.min(10)));
     let chance = u32::from(uuid::Uuid::now_v7().as_bytes()[15]);
     longest / 2 + longest / 512 * chance
 }
 
-/// Says how long it is until the next attempt, each second anew.
+/// Waits, publishing the remaining seconds every second.
 async fn count_down(shared: &Shared, why: &str, wait: Duration) {
     let url = shared.client().url().to_owned();
     let mut left = wait;
@@ -57,7 +57,7 @@ async fn count_down(shared: &Shared, why: &str, wait: Duration) {
     }
 }
 
-/// Follows the stream until it is lost; why.
+/// Follows the stream until it is lost. Returns the reason.
 async fn follow(shared: &Arc<Shared>, decoder: &mut StreamDecoder) -> String {
     let client = shared.client();
     match open(shared, &client, decoder).await {
@@ -89,7 +89,7 @@ async fn read(
             Err(_) => {
                 silent += POLL_INTERVAL;
                 if silent >= LOST_AFTER {
-                    return format!("nothing was decoder for {} s", LOST_AFTER.as_secs());
+                    return format!("no data for {} s", LOST_AFTER.as_secs());
                 }
                 if silent >= STALE_AFTER {
                     shared.emit(SourceEvent::Link(Link::Stale { url: url.clone(), seconds: silent.as_secs() }));

@@ -1,7 +1,7 @@
-//! A shard somewhere else, as a screen's source: by HTTP, on a thread of its own.
+//! A source for a remote shard, over HTTP on its own thread. Owns the connection and reconnecting.
 //!
-//! Owns the connection, its loss and its return; the screen only hears of it. A command is sent with its `cmd_id` until it is
-//! answered, so that one that met a broken connection is not done twice. Rule: "HTTP service".
+//! A command is sent with the same `cmd_id` until it is answered, so that a broken connection never executes it twice.
+//! Rule: "HTTP service".
 
 mod client;
 mod command_sender;
@@ -23,7 +23,7 @@ use townlet_wire::{CommandSpec, Request, Role, SCHEMA_VERSION, Session, line};
 
 type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
 
-/// A shard at an address.
+/// A remote shard.
 pub struct Remote {
     url: String,
     requests: UnboundedSender<Request>,
@@ -32,7 +32,7 @@ pub struct Remote {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What both halves, watching and commanding, know.
+/// State shared by the stream and the command sender.
 struct Shared {
     deliver: Deliver,
     info: Mutex<ConnectionInfo>,
@@ -58,7 +58,7 @@ impl Shared {
         (self.deliver)(notice);
     }
 
-    /// Takes what the shard says of itself, and tells it on.
+    /// Stores and publishes the shard's information.
     fn apply_welcome(&self, welcome: ServiceInfo, url: &str) {
         let link = self.with(|info| {
             info.commands.clone_from(&welcome.commands);
@@ -75,7 +75,7 @@ impl Shared {
         })));
     }
 
-    /// Whether a line changes anything, as far as the shard's table is info.
+    /// Whether a line is a mutating command, according to the shard's command table.
     fn is_mutating(&self, command: &str) -> bool {
         self.with(|info| line::parse(&info.commands, command).is_ok_and(|parsed| parsed.spec.mutating))
     }
@@ -86,7 +86,7 @@ impl Shared {
 }
 
 impl Remote {
-    /// Of a shard that need not be there yet.
+    /// The shard need not be reachable yet.
     pub fn new(client: Client) -> Self {
         let (requests, inbox) = unbounded_channel();
         let url = client.url().to_owned();
@@ -119,7 +119,7 @@ impl Source for Remote {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
             let runtime = match runtime {
                 Ok(runtime) => runtime,
-                Err(why) => return shared.emit(SourceEvent::Ended(format!("the network cannot be used: {why}"))),
+                Err(why) => return shared.emit(SourceEvent::Ended(format!("cannot use the network: {why}"))),
             };
             runtime.block_on(async {
                 tokio::select! {
@@ -132,13 +132,13 @@ impl Source for Remote {
         });
         match thread {
             Ok(thread) => self.thread = Some(thread),
-            Err(why) => told.emit(SourceEvent::Ended(format!("no thread for the network: {why}"))),
+            Err(why) => told.emit(SourceEvent::Ended(format!("cannot start the network thread: {why}"))),
         }
     }
 
     fn send(&mut self, mut request: Request) -> String {
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
-        // A thread that has ended has said so.
+        // Fails only after the thread has delivered `Ended`.
         drop(self.requests.send(request));
         cmd_id
     }
@@ -148,7 +148,7 @@ impl Source for Remote {
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
-        format!("detached from {}; the town goes on", self.url)
+        format!("detached from {}; the town keeps running", self.url)
     }
 }
 

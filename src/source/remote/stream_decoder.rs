@@ -1,26 +1,24 @@
-//! The events of a shard's stream, one by one: what each comes to for whoever watches.
-//!
-//! The state itself is kept by the wire's mirror. Pure: bytes are somebody else's.
+//! Applies the events of a shard's stream to a mirror of its state. Does no I/O.
 
 use serde::Deserialize;
 
 use townlet_wire::sse::Event;
 use townlet_wire::{Envelope, Mirror, Snapshot};
 
-/// What an event came to.
+/// Effect of an event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StreamEvent {
-    /// The state is another.
+    /// The state changed.
     State,
-    /// Nothing new, but the line lives.
+    /// No change; the connection is alive.
     Heartbeat,
-    /// The shard says that the stream ends, and why.
+    /// The shard ends the stream, with the reason.
     Closed(String),
-    /// The thread is lost: everything must be told anew.
+    /// A message is missing or invalid; a new snapshot is needed.
     OutOfSync(String),
 }
 
-/// What was decoder so far.
+/// Decodes one stream.
 #[derive(Clone, Debug, Default)]
 pub struct StreamDecoder {
     mirror: Mirror,
@@ -32,17 +30,17 @@ struct Bye {
 }
 
 impl StreamDecoder {
-    /// The state, once there is one.
+    /// The state, after the first snapshot.
     pub const fn state(&self) -> Option<&Snapshot> {
         self.mirror.state()
     }
 
-    /// What to say one had last; nothing when everything must be told anew.
+    /// Id of the last event, to resume after; `None` when a new snapshot is needed.
     pub fn last(&self) -> Option<String> {
         self.mirror.position().map(|position| position.to_string())
     }
 
-    /// Takes an event.
+    /// Applies an event.
     pub fn take(&mut self, event: &Event) -> StreamEvent {
         if event.kind == "bye" {
             return StreamEvent::Closed(
@@ -53,7 +51,7 @@ impl StreamDecoder {
             Ok(message) => message,
             Err(why) => {
                 self.mirror = Mirror::default();
-                return StreamEvent::OutOfSync(format!("a message of the shard is not understood: {why}"));
+                return StreamEvent::OutOfSync(format!("cannot parse a message of the shard: {why}"));
             }
         };
         match self.mirror.take(message) {

@@ -1,4 +1,4 @@
-//! What keys that work everywhere do, and how a typed command is sent.
+//! Global actions, and sending of typed commands.
 
 use super::{App, RequestPurpose, Task, preview, send};
 use crate::keymap::{ACTIONS, Action, Group};
@@ -7,7 +7,7 @@ use crate::pane::{Confirmation, PANES, Screen, check_allowed, has_newer_schema};
 use crate::text_field::TextField;
 use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, allowed, line};
 
-/// From slow to fast, as the command `speed` names them.
+/// Arguments of the command `speed`, in ascending order.
 const SPEEDS: [&str; 4] = ["1x", "10x", "100x", "max"];
 
 impl App {
@@ -29,13 +29,13 @@ impl App {
             Action::PreviousPane => self.cycle_focus(-1),
             Action::Back => return self.back(),
             Action::Fleet if self.fleet => return vec![Task::ShowFleet],
-            Action::Fleet => self.set_status("one shard is watched; `townlet observe` shows several"),
+            Action::Fleet => self.set_status("only one shard is open; `townlet observe` shows several"),
             _ => return self.pane_action(action),
         }
         Vec::new()
     }
 
-    /// An action that means something only to a pane. One place says why a key does not work now.
+    /// Passes an action to the focused pane, or shows why it is disabled.
     fn pane_action(&mut self, action: Action) -> Vec<Task> {
         let index = self.focused_pane();
         let row = ACTIONS.iter().find(|row| row.action == action).expect("every action has a row");
@@ -49,8 +49,12 @@ impl App {
                     return Vec::new();
                 }
                 None => {
-                    let text =
-                        format!("{} ({}) means nothing in {}", self.keymap.label(action), row.name, PANES[index].title);
+                    let text = format!(
+                        "{} ({}) is not available in {}",
+                        self.keymap.label(action),
+                        row.name,
+                        PANES[index].title
+                    );
                     self.set_status(text);
                     return Vec::new();
                 }
@@ -59,7 +63,7 @@ impl App {
         self.with_pane(index, |pane, cx| pane.act(action, cx))
     }
 
-    /// What the pane has opened closes first, then the filter goes, then the zoom, then the shard.
+    /// Goes back one step: closes what the pane has open, then the filter, then the zoom, then the shard.
     fn back(&mut self) -> Vec<Task> {
         let focused = self.focused_pane();
         if self.pane_hints().iter().any(|hint| hint.action == Action::Back && hint.enabled.is_ok()) {
@@ -85,7 +89,7 @@ impl App {
     fn open_help(&mut self) {
         let hints = self.pane_hints().into_iter();
         let rows = hints.map(|hint| {
-            let why = hint.enabled.err().map_or_else(String::new, |why| format!(" — not now: {why}"));
+            let why = hint.enabled.err().map_or_else(String::new, |why| format!(" — disabled: {why}"));
             (self.keymap.labels(hint.action), format!("{}{why}", hint.label))
         });
         let here = (PANES[self.focused_pane()].title, rows.collect());
@@ -127,11 +131,11 @@ impl App {
             Action::Pause => ("pause", "pause".to_owned()),
             Action::Step => ("step", "step".to_owned()),
             Action::Faster if at == Some(SPEEDS.len() - 1) => {
-                self.set_status("already as fast as it goes");
+                self.set_status("max is the fastest speed");
                 return Vec::new();
             }
             Action::Slower if at.is_none_or(|at| at == 0) => {
-                let slowest = format!("1× is the slowest; {} pauses", self.keymap.label(Action::Pause));
+                let slowest = format!("1× is the slowest speed; {} pauses", self.keymap.label(Action::Pause));
                 self.set_status(slowest);
                 return Vec::new();
             }
@@ -145,12 +149,11 @@ impl App {
         send(vec![Request::line(line)])
     }
 
-    /// Sends a typed line and closes it: the next key belongs to the pane it was opened from. A role is not checked
-    /// here: the shard refuses, and writes down that it did.
+    /// Sends a typed line and closes the console line. The role is not checked here: the shard refuses the command and logs
+    /// the refusal.
     pub(super) fn submit_line(&mut self, typed: &str) -> Vec<Task> {
         let mut tasks = Vec::new();
         self.line_open = false;
-        // As in every program with such a line.
         if matches!(typed, "q" | "quit") {
             return vec![Task::Quit];
         }
@@ -158,7 +161,7 @@ impl App {
             tasks.push(Task::Remember(typed.to_owned()));
         }
         let words = typed.split_whitespace().collect::<Vec<_>>();
-        // A token must never be part of a line: lines are logged.
+        // Lines are logged, so a token must not be part of one.
         let token = self.hello.requires_token || typed.contains("twn_");
         if words.first() == Some(&"escalate") && (words.len() == 1 || token) {
             self.line.open("", &[]);
@@ -169,18 +172,18 @@ impl App {
         let spec = parsed.as_ref().ok().map(|parsed| parsed.spec);
         let newer = self.view.as_deref().is_some_and(has_newer_schema);
         if newer && spec.is_some_and(|spec| spec.mutating) {
-            self.set_status("the shard speaks a newer schema: upgrade this program before you command");
+            self.set_status("the shard uses a newer schema; upgrade this program to send commands");
             return tasks;
         }
         if let Some(spec) = spec.filter(|spec| spec.destructive && !self.is_refused(spec)) {
             let preview_of = self.line.preview_of(typed).map(townlet_wire::Answer::summary);
             self.overlay = Some(Overlay::Confirm(ConfirmDialog::new(Confirmation {
-                title: "This does not come back".into(),
+                title: "This cannot be undone".into(),
                 text: vec![
                     typed.to_owned(),
                     preview_of.unwrap_or_else(|| format!("{}.", crate::format::capital(&spec.help))),
                 ],
-                verb: "do it".into(),
+                verb: "execute".into(),
                 requests: vec![Request::line(typed)],
             })));
         } else {
@@ -190,8 +193,8 @@ impl App {
         tasks
     }
 
-    /// Whether the shard is sure to refuse: asking first would promise what cannot be. While an answer is still out,
-    /// which may be that this is an admin now, nothing is sure.
+    /// Whether the shard will certainly refuse the command, so that no confirmation is needed. A pending answer may change
+    /// the role, so nothing is certain until it arrives.
     fn is_refused(&self, spec: &CommandSpec) -> bool {
         !allowed(&self.session, spec) && !self.waiting.values().any(|(purpose, _)| *purpose == RequestPurpose::Execute)
     }

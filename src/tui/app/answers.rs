@@ -1,4 +1,4 @@
-//! What becomes of an answer: a preview on the console line, or a line in the log and one above the keys.
+//! Handling of answers: a preview on the console line, or an entry in the log and a status message.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use townlet_wire::{Answer, Effect, line};
 
 impl App {
     pub(super) fn handle_answer(&mut self, answer: Answer) {
-        // One that is under way is waited for still.
+        // An answer in flight is followed by the final one.
         let waited = if is_in_flight(&answer) {
             self.waiting.get(&answer.cmd_id).cloned()
         } else {
@@ -26,13 +26,13 @@ impl App {
         }
     }
 
-    /// Pace shows in the header; saying it as well would be noise.
+    /// Whether the effect is visible in the header anyway.
     fn is_pace_command(&self, command: &str) -> bool {
         line::parse(&self.hello.commands, command).is_ok_and(|parsed| parsed.spec.effect == Effect::Pace)
     }
 }
 
-/// Neither done nor refused yet.
+/// Whether the command is neither executed nor refused yet.
 fn is_in_flight(answer: &Answer) -> bool {
     answer.error.as_ref().is_some_and(|error| error.code == "E_IN_FLIGHT")
 }
@@ -54,7 +54,7 @@ fn sentence(answer: &Answer) -> String {
     };
     let mut sentence = format!("{sign} {}", answer.summary());
     if answer.replayed {
-        sentence.push_str(" (done before)");
+        sentence.push_str(" (already executed)");
     }
     let _ = write!(sentence, " · tick {} · {}", thousands(answer.tick), short_cmd_id(&answer.cmd_id));
     if !answer.audit.is_empty() {

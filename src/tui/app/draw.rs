@@ -1,4 +1,4 @@
-//! The picture: header, banners, tabs, panes, console line, footer, and what stands over them.
+//! Drawing of the whole screen: header, banners, tabs, panes, console line, footer and overlay.
 
 use fail::fail_point;
 use ratatui::Frame;
@@ -14,9 +14,9 @@ use townlet_source::Link;
 use townlet_wire::text::escape;
 use townlet_wire::{Role, SCHEMA_VERSION, Snapshot};
 
-/// The smallest terminal that shows anything.
+/// Minimum terminal size.
 const MIN_SIZE: (u16, u16) = (60, 18);
-/// From here on a screen shows all its panes at once.
+/// Minimum size to show all panes of a screen at once.
 const MULTI_PANE_SIZE: (u16, u16) = (100, 30);
 
 impl App {
@@ -65,13 +65,13 @@ impl App {
         let lines = vec![
             Line::styled(format!("{} × {} is too small", area.width, area.height), self.theme.strong),
             Line::styled(format!("townlet needs {} × {}", MIN_SIZE.0, MIN_SIZE.1), self.theme.text),
-            Line::styled("enlarge the window, or q quits", self.theme.dim),
+            Line::styled("enlarge the window, or press q to quit", self.theme.dim),
         ];
         let middle = area.centered(Constraint::Fill(1), Constraint::Length(3));
         frame.render_widget(Paragraph::new(lines).centered(), middle);
     }
 
-    /// The panes, and where the console line is typed: in a pane that offers room for it, else below them all.
+    /// Draws the panes. Returns the area of the console line: in a pane that reserves one, else below the panes.
     fn draw_body(&mut self, frame: &mut Frame<'_>, body: Rect, here: &[usize], single_pane: bool) -> Option<Rect> {
         let Some(view) = self.view.clone() else {
             self.draw_waiting(frame, body);
@@ -119,17 +119,17 @@ impl App {
 
     fn draw_waiting(&self, frame: &mut Frame<'_>, area: Rect) {
         let (what, advice) = match &self.ended {
-            Some(why) => (format!("The source has ended: {}", escape(why)), "q quits."),
+            Some(why) => (format!("The connection has ended: {}", escape(why)), "Press q to quit."),
             None => match &self.link {
                 Link::Reconnecting { url, in_seconds, why } => (
-                    format!("{} is not reached: {}", escape(url), escape(why)),
+                    format!("Cannot reach {}: {}", escape(url), escape(why)),
                     if *in_seconds > 1 {
-                        "It is tried again by itself. q quits."
+                        "Retrying automatically. Press q to quit."
                     } else {
-                        "It is tried again now. q quits."
+                        "Retrying now. Press q to quit."
                     },
                 ),
-                _ => ("Nothing has arrived from the shard yet.".to_owned(), "It is asked; this fills itself. q quits."),
+                _ => ("Waiting for the first data from the shard.".to_owned(), "Press q to quit."),
             },
         };
         crate::pane::draw_empty(frame, area, &what, advice, &self.theme);
@@ -144,7 +144,7 @@ impl App {
         let mut right = vec![(0, vec![role])];
         right.push((5, vec![Span::styled(format!("schema {SCHEMA_VERSION} "), self.theme.dim)]));
         let left = self.header_parts();
-        // Least important first out, until the rest fits.
+        // Drops the least important parts until the rest fits.
         let mut limit = 9;
         let total = |parts: &[(u8, Vec<Span<'_>>)], limit: u8| -> usize {
             parts
@@ -173,7 +173,7 @@ impl App {
         frame.render_widget(right, end);
     }
 
-    /// Parts of the header with their rank: 0 is always shown, 9 goes first.
+    /// Parts of the header with their rank: 0 is always shown, 9 is dropped first.
     fn header_parts(&self) -> Vec<(u8, Vec<Span<'static>>)> {
         let theme = &self.theme;
         let (link, style) = match &self.link {
@@ -232,39 +232,39 @@ impl App {
         match &self.link {
             Link::Local | Link::Recorded | Link::Connecting { .. } | Link::Live { .. } => {}
             Link::Stale { seconds, .. } => {
-                banners.push(format!("nothing has arrived for {seconds} s: what you see is old"));
+                banners.push(format!("no data for {seconds} s; the screen is out of date"));
             }
             Link::Reconnecting { in_seconds, why, .. } => {
                 banners
-                    .push(format!("not connected ({why}): the next attempt is in {in_seconds} s; what you see is old"));
+                    .push(format!("not connected ({why}); next attempt in {in_seconds} s; the screen is out of date"));
             }
         }
         let Some(view) = &self.view else { return banners };
         if let Some(why) = &self.ended {
-            banners.push(format!("the source has ended: {why}"));
+            banners.push(format!("the connection has ended: {why}"));
         }
         if has_newer_schema(view) {
             let newer = &view.schema_version;
             banners.push(format!(
-                "the shard speaks schema {newer}, newer than {SCHEMA_VERSION}: looking only; upgrade to command"
+                "the shard uses schema {newer}, newer than {SCHEMA_VERSION}: read-only; upgrade to send commands"
             ));
         }
         if !view.health.audit_ok {
-            banners.push("the audit log cannot be written: commands are refused".into());
+            banners.push("the audit log is not writable; commands are refused".into());
         }
         banners.extend(view.health.problems.iter().cloned());
         if view.transport.mode == "aggregate" {
-            banners.push("telemetry is aggregated: one message a second".into());
+            banners.push("telemetry is aggregated to one message per second".into());
         }
         match view.promotion.state.as_str() {
             "eligible" => banners
                 .push(format!("candidate {} is ready to promote", view.promotion.candidate.as_deref().unwrap_or("?"))),
-            "rolled_back" => banners.push("the canary was red: rolled back".into()),
+            "rolled_back" => banners.push("the canary failed and was rolled back".into()),
             "canary" if view.stability.windows.last().is_some_and(|window| window.verdict == "red") => {
                 let key = self.keymap.label(Action::Rollback);
-                banners.push(format!("the canary is red: {key} in Stability or Candidate rolls back"));
+                banners.push(format!("the canary is failing; {key} in Stability or Candidate rolls back"));
             }
-            "held" => banners.push(format!("promotion is held: {}", view.promotion.detail)),
+            "held" => banners.push(format!("promotion is on hold: {}", view.promotion.detail)),
             _ => {}
         }
         let worst = view.alerts.iter().filter(|alert| alert.severity == "critical");
@@ -292,7 +292,7 @@ impl App {
         let fits = |labels: &[String], gap: usize| {
             labels.iter().map(|label| width(label) + gap).sum::<usize>() < usize::from(area.width)
         };
-        // Where not all titles fit, they stand closer, then the first letters have to do.
+        // Titles that do not fit are moved closer, then abbreviated.
         let (mut all, mut gap) = (labels(usize::MAX), 1);
         if !fits(&all, gap) {
             gap = 0;
@@ -326,7 +326,7 @@ impl App {
         for index in here {
             let row = &PANES[*index];
             let active = *index == self.focused_pane();
-            // Where not all titles fit, the first word has to do.
+            // Titles that do not fit are cut to their first word.
             let first = row.title.split(' ').next().unwrap_or_default();
             let title = if whole < usize::from(area.width) { row.title } else { first };
             let name = if active { format!(" {title} ") } else { format!(" {} {title} ", row.key) };

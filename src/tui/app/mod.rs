@@ -1,7 +1,7 @@
-//! The pure core of the interface: messages in, tasks and pictures out.
+//! The pure core of the interface: messages in, tasks and frames out.
 //!
-//! Owns what is open, focused and typed. Must not know a terminal, a thread, a file or a clock: the shell does what the
-//! tasks say. That is what lets every test press keys and read the screen.
+//! Owns what is open, focused and typed. It uses no terminal, thread, file or clock: the shell executes the tasks, and tests
+//! press keys and read the screen.
 
 mod actions;
 mod answers;

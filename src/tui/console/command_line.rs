@@ -1,6 +1,6 @@
-//! The line commands are typed on: editing, history, completion, help and a preview of what would happen.
+//! The console line: editing, history, completion, help and a dry-run preview.
 //!
-//! Pure: says what should be sent, never sends. A line that may hold a secret is never previewed.
+//! Returns the requests to send. A line that may contain a secret is never previewed.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
@@ -15,33 +15,33 @@ use crate::text_field::TextField;
 use crate::theme::Theme;
 use townlet_wire::{Answer, CommandSpec, Request, Session, Snapshot, Status, allowed, line};
 
-/// Ways to go on that are listed at once.
+/// Completions shown at once.
 const MAX_SHOWN: usize = 6;
 
-/// What a key did to the line.
+/// Effect of a key on the line.
 #[derive(Debug, PartialEq)]
 pub enum LineInput {
-    /// Nothing that matters outside.
+    /// The text is unchanged.
     Unchanged,
-    /// The text changed; when it is a whole command that changes something, its dry run.
+    /// The text changed. Contains the dry run to send if the text is a complete mutating command.
     Edited(Option<Request>),
-    /// Enter on this.
+    /// Enter was pressed on this line.
     Submitted(String),
-    /// Done here.
+    /// The line was closed.
     Closed,
 }
 
-/// The line while it is open.
+/// The console line.
 #[derive(Debug, Default)]
 pub struct CommandLine {
     field: TextField,
     history: InputHistory,
     cycle: Option<Cycle>,
-    /// What the shard says would happen, for the text it was asked about.
+    /// Text and answer of the last dry run.
     preview: Option<(String, Answer)>,
 }
 
-/// Going through completions with tab.
+/// State of cycling through completions with tab.
 #[derive(Debug)]
 struct Cycle {
     base: String,
@@ -50,12 +50,12 @@ struct Cycle {
 }
 
 impl CommandLine {
-    /// With the lines of earlier sessions, oldest first.
+    /// `history`: lines of earlier sessions, oldest first.
     pub fn new(history: Vec<String>) -> Self {
         Self { history: InputHistory::new(history), ..Self::default() }
     }
 
-    /// Starts over with `text` typed already. The dry run to send, if it is whole.
+    /// Resets the line to `text`. Returns the dry run to send, if any.
     pub fn open(&mut self, text: &str, specs: &[CommandSpec]) -> Option<Request> {
         self.field.set(text);
         self.history.reset_position();
@@ -64,36 +64,36 @@ impl CommandLine {
         self.dry_run(specs)
     }
 
-    /// What is typed.
+    /// The text.
     pub fn text(&self) -> &str {
         self.field.text()
     }
 
-    /// Keeps a line that was sent; whether it is worth writing to the file.
+    /// Adds a sent line to the history. Returns whether to write it to the history file.
     pub fn remember(&mut self, line: &str) -> bool {
         self.history.push(line)
     }
 
-    /// What the shard says would happen if `command` was sent, if it has said so.
+    /// The dry-run answer for `command`, if it has arrived.
     pub fn preview_of(&self, command: &str) -> Option<&Answer> {
         self.preview.as_ref().filter(|(text, _)| text == command).map(|(_, answer)| answer)
     }
 
-    /// The answer to the dry run of `command`. Too late ones are of no use and dropped.
+    /// Stores the dry-run answer for `command`, unless the text has changed since.
     pub fn set_preview(&mut self, command: &str, answer: Answer) {
         if self.field.text() == command {
             self.preview = Some((command.to_owned(), answer));
         }
     }
 
-    /// Takes text from the clipboard.
+    /// Inserts pasted text.
     pub fn paste(&mut self, text: &str, specs: &[CommandSpec]) -> Option<Request> {
         self.field.paste(text);
         self.cycle = None;
         self.dry_run(specs)
     }
 
-    /// Takes a key.
+    /// Handles a key.
     pub fn key(&mut self, key: KeyEvent, specs: &[CommandSpec], view: Option<&Snapshot>) -> LineInput {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let now = self.field.text().to_owned();
@@ -153,7 +153,7 @@ impl CommandLine {
         tells.then(|| Request { dry_run: true, query: true, ..Request::line(text) })
     }
 
-    /// Draws the line and its help into `area` (two rows), and completion to go on above it, inside `room`.
+    /// Draws the line and its help into `area` (two rows), and the completions above it, inside `room`.
     pub fn draw(
         &mut self,
         frame: &mut Frame<'_>,
@@ -176,7 +176,7 @@ impl CommandLine {
         self.draw_completions(frame, input, room, (specs, view), theme);
     }
 
-    /// What the usage has that is not typed yet.
+    /// The part of the usage that is not typed yet.
     fn remaining_usage(&self, specs: &[CommandSpec]) -> Option<String> {
         let text = self.field.text();
         let spec = row(specs, text)?;
@@ -201,24 +201,24 @@ impl CommandLine {
             ])
         };
         if text.trim().is_empty() {
-            return words(theme.dim, " ", "tab completes · ↑ earlier lines · enter sends and closes · esc closes");
+            return words(theme.dim, " ", "tab complete · ↑ history · enter send and close · esc close");
         }
         let Some(spec) = row(specs, text) else {
             let none = complete(specs, view, text).items.is_empty();
             let error = line::parse(specs, text).err().filter(|_| none);
             return match error {
                 Some(error) => words(theme.warn, "!", &format!("{} {}", error.message, error.hint)),
-                None => words(theme.dim, " ", "tab completes"),
+                None => words(theme.dim, " ", "tab complete"),
             };
         };
         if let Some(answer) = self.preview_of(text) {
             return match answer.status {
                 Status::Error => words(theme.bad, "✗", &answer.summary()),
-                _ => words(theme.good, "≈", &format!("would: {}", answer.summary())),
+                _ => words(theme.good, "≈", &format!("preview: {}", answer.summary())),
             };
         }
         if !allowed(session, spec) {
-            let why = format!("{} · for {}s; `escalate` to act", spec.help, spec.role.word());
+            let why = format!("{} · needs the {} role; run `escalate`", spec.help, spec.role.word());
             return words(theme.warn, "!", &why);
         }
         let missing = line::parse(specs, text).err().filter(|error| !error.message.ends_with("is missing."));

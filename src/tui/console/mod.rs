@@ -1,6 +1,4 @@
-//! The console: what was asked and answered, and the line commands are typed on.
-//!
-//! Rule: "Operator actions", "Command table".
+//! The console: the input line and the log of answers. Rule: "Operator actions", "Command table".
 
 mod answer_log;
 mod command_line;

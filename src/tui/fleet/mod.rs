@@ -1,7 +1,6 @@
-//! Several shards on one screen: a row each, and the whole interface of one of them when it is opened.
+//! The fleet: a list of several shards, and the interface of the open one.
 //!
-//! Pure like [`App`], of which it holds one a shard. With one shard there is no fleet to see and every message goes
-//! straight through. Each shard keeps the name and the colour the operator gave it, so that none is mistaken for another.
+//! Owns one [`App`] per shard and is pure like it. With a single shard there is no list, and every message goes to its app.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
 use ratatui::Frame;
@@ -19,35 +18,35 @@ use super::theme::Theme;
 use townlet_source::Link;
 use townlet_wire::{Role, SCHEMA_VERSION, Session, Snapshot};
 
-/// The smallest terminal that shows anything.
+/// Minimum terminal size.
 const MIN_SIZE: (u16, u16) = (60, 18);
 
-/// How an operator calls a shard.
+/// The operator's name and colour for a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardLabel {
-    /// Such as `production`.
+    /// Name, such as `production`.
     pub name: String,
-    /// Its colour.
+    /// Style with the colour.
     pub style: Style,
 }
 
-/// What is known of one shard, for its row.
+/// State of a shard, for its row.
 pub struct ShardSummary<'a> {
-    /// How the operator calls it.
+    /// The operator's name and colour.
     pub label: Option<&'a ShardLabel>,
-    /// Its address.
+    /// Address.
     pub url: &'a str,
-    /// The newest state.
+    /// The newest snapshot.
     pub view: Option<&'a Snapshot>,
-    /// The connection.
+    /// Connection state.
     pub link: &'a Link,
-    /// Who one is there.
+    /// The operator's session.
     pub session: &'a Session,
-    /// Why there will be nothing more.
+    /// Why the source has ended.
     pub ended: Option<&'a str>,
 }
 
-/// All shards of a screen.
+/// All watched shards.
 pub struct Fleet {
     apps: Vec<App>,
     open: Option<usize>,
@@ -55,11 +54,11 @@ pub struct Fleet {
     status: Option<String>,
     keymap: Keymap,
     theme: Theme,
-    /// Where the rows were last drawn, and the first of them.
+    /// Where the rows were last drawn, and the first visible row.
     rows: (Rect, usize),
 }
 
-/// A column: heading, width, and whether it is shown only where there is room for everything.
+/// Columns: heading, width, and the minimum width of the terminal to show it.
 const COLUMNS: [(&str, usize, u16); 8] = [
     ("connection", 14, 0),
     ("health", 9, 0),
@@ -72,24 +71,24 @@ const COLUMNS: [(&str, usize, u16); 8] = [
 ];
 
 impl Fleet {
-    /// Over one app a shard, in the order of the rows. One alone is opened at once.
+    /// One app per shard, in the order of the rows. A single shard is opened at once.
     pub fn new(apps: Vec<App>, keymap: Keymap, theme: Theme) -> Self {
         let open = (apps.len() == 1).then_some(0);
         Self { apps, open, selection: Selection::default(), status: None, keymap, theme, rows: (Rect::ZERO, 0) }
     }
 
-    /// The shard that is open, by its place.
+    /// Index of the open shard.
     pub const fn open(&self) -> Option<usize> {
         self.open
     }
 
-    /// What a source has to say, to its own app.
+    /// Passes a message of a source to its app. Returns the tasks with the index of their shard.
     pub fn deliver(&mut self, shard: usize, message: Message) -> Vec<(usize, Task)> {
         let tasks = self.apps.get_mut(shard).map(|app| app.update(message)).unwrap_or_default();
         self.route(shard, tasks)
     }
 
-    /// Takes a message of the operator's; what is to be done, and for which shard.
+    /// Handles a message of the operator. Returns the tasks with the index of their shard.
     pub fn update(&mut self, message: Message) -> Vec<(usize, Task)> {
         if let Some(open) = self.open {
             return self.deliver(open, message);
@@ -147,7 +146,7 @@ impl Fleet {
             }
             _ => {
                 let open = self.keymap.label(Action::Open);
-                self.status = Some(format!("`{pressed}` does nothing here; {open} opens the selected shard"));
+                self.status = Some(format!("`{pressed}` is not bound here; {open} opens the selected shard"));
             }
         }
         Vec::new()
@@ -166,7 +165,7 @@ impl Fleet {
         }
     }
 
-    /// Draws the shard that is open, or all of them.
+    /// Draws the open shard, or the list.
     pub fn draw(&mut self, frame: &mut Frame<'_>) {
         if let Some(app) = self.open.and_then(|open| self.apps.get_mut(open)) {
             return app.draw(frame);
@@ -176,7 +175,7 @@ impl Fleet {
             return draw_empty(
                 frame,
                 area,
-                "too small",
+                "Terminal too small",
                 &format!("townlet needs {} × {}", MIN_SIZE.0, MIN_SIZE.1),
                 &self.theme,
             );
@@ -242,7 +241,7 @@ impl Fleet {
         selected
     }
 
-    /// The cells of a row, in the order of [`COLUMNS`]. What is not known is a dash, never a guess.
+    /// Cells of a row, in the order of [`COLUMNS`]; a dash for unknown values.
     fn cells(&self, summary: &ShardSummary<'_>) -> [(String, Style); COLUMNS.len()] {
         let theme = &self.theme;
         let link = self.connection(summary);
@@ -275,7 +274,7 @@ impl Fleet {
         let exits =
             format!("{} / {}{}", employment.pending_count, employment.queue_limit, if over { " !" } else { "" });
         let kind = if view.policy.kind == "network" { "learned" } else { view.policy.kind.as_str() };
-        // Which one counts more than which kind.
+        // The id is more important than the kind.
         let both = format!("{} {kind}", view.policy.id);
         let policy = if view.policy.id == kind || width(&both) > 12 { view.policy.id.clone() } else { both };
         [
@@ -301,11 +300,11 @@ impl Fleet {
             Link::Live { .. } => ("live".into(), theme.good),
             Link::Connecting { .. } => ("connecting".into(), theme.warn),
             Link::Stale { seconds, .. } => (format!("stale {seconds} s"), theme.warn),
-            Link::Reconnecting { in_seconds, .. } => (format!("back in {in_seconds} s"), theme.bad),
+            Link::Reconnecting { in_seconds, .. } => (format!("retry in {in_seconds} s"), theme.bad),
         }
     }
 
-    /// What there is to know of the selected shard besides.
+    /// Draws the problems and alerts of the selected shard.
     fn draw_details(&self, frame: &mut Frame<'_>, area: Rect, selected: usize) {
         let Some(summary) = self.apps.get(selected).map(App::summary) else { return };
         let block = pane_block(name_of(&summary), false, &self.theme);
@@ -318,8 +317,7 @@ impl Fleet {
         }
         if let Some(view) = summary.view {
             if has_newer_schema(view) {
-                let newer =
-                    format!("it speaks schema {}, newer than {SCHEMA_VERSION}: looking only", view.schema_version);
+                let newer = format!("uses schema {}, newer than {SCHEMA_VERSION}: read-only", view.schema_version);
                 lines.push(Line::styled(clip(&newer, columns), self.theme.bad));
             }
             for problem in &view.health.problems {
@@ -331,7 +329,7 @@ impl Fleet {
                 lines.extend(wrap(&text, columns).into_iter().map(|line| Line::styled(line, style)));
             }
             if lines.len() == 1 {
-                lines.push(Line::styled("nothing needs an operator", self.theme.good));
+                lines.push(Line::styled("no problems and no alerts", self.theme.good));
             }
         }
         frame.render_widget(Paragraph::new(lines), inside);
@@ -347,14 +345,14 @@ impl Fleet {
         for (action, label) in [
             (Action::Open, "open"),
             (Action::Down, "next"),
-            (Action::Up, "before"),
+            (Action::Up, "previous"),
             (Action::Save, "save"),
-            (Action::Quit, "detach from all"),
+            (Action::Quit, "quit"),
         ] {
             spans.push(Span::styled(format!(" {}", self.keymap.label(action)), self.theme.key));
             spans.push(Span::styled(format!(" {label} "), self.theme.text));
         }
-        let back = pad_left(&format!("{} in a shard comes back here ", self.keymap.label(Action::Fleet)), 0);
+        let back = pad_left(&format!("{} in a shard returns here ", self.keymap.label(Action::Fleet)), 0);
         let used: usize = spans.iter().map(Span::width).sum();
         if used + width(&back) <= usize::from(area.width) {
             frame.render_widget(Line::styled(back, self.theme.dim).right_aligned(), area);
@@ -363,7 +361,7 @@ impl Fleet {
     }
 }
 
-/// The operator's name for it first: two shards may call themselves the same.
+/// The operator's name first, because two shards may have the same own name.
 fn name_of(summary: &ShardSummary<'_>) -> String {
     let own = summary.view.map(|view| capital(&view.shard));
     match (summary.label, own) {

@@ -1,4 +1,4 @@
-//! The fleet by keystroke, at three sizes against stored snapshots.
+//! Tests of the fleet, at three sizes.
 
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ fn the_fleet_at_three_sizes() {
 }
 
 #[test]
-fn enter_dives_in_and_esc_comes_out_where_one_was() {
+fn enter_opens_a_shard_and_esc_returns_to_it() {
     let mut fleet = fleet();
     assert_eq!(fleet.open(), None);
     press(&mut fleet, "down enter");
@@ -92,7 +92,7 @@ fn enter_dives_in_and_esc_comes_out_where_one_was() {
 }
 
 #[test]
-fn what_a_shard_says_reaches_it_alone_and_commands_go_where_one_is() {
+fn source_events_and_commands_stay_with_their_shard() {
     let mut fleet = fleet();
     press(&mut fleet, "enter");
     let tasks = press(&mut fleet, ": k p i enter");
@@ -106,7 +106,7 @@ fn what_a_shard_says_reaches_it_alone_and_commands_go_where_one_is() {
 }
 
 #[test]
-fn one_shard_is_no_fleet() {
+fn a_single_shard_has_no_list() {
     let mut fleet = Fleet::new(
         vec![app("one", "red", "http://x", Some(snapshot()))],
         Keymap::default(),
@@ -118,7 +118,7 @@ fn one_shard_is_no_fleet() {
 }
 
 #[test]
-fn production_has_its_own_colour() {
+fn labels_keep_their_colours() {
     let picture = picture(&mut fleet(), (120, 40));
     let styles: std::collections::BTreeSet<String> = (3..7).map(|row| format!("{:?}", picture[(4, row)].bg)).collect();
     assert_eq!(styles.len(), 4, "{styles:?}");

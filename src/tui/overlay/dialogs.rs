@@ -1,4 +1,4 @@
-//! Questions, prompts and cards.
+//! The confirmation, escalation and detail dialogs.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
@@ -17,7 +17,7 @@ fn is_cancel(key: KeyEvent) -> bool {
     key.code == KeyCode::Esc || (key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL))
 }
 
-/// A confirmation. *Cancel* is focused, so that a slip of the finger cancels.
+/// A confirmation. *Cancel* has the focus first.
 #[derive(Debug)]
 pub struct ConfirmDialog {
     confirmation: Confirmation,
@@ -25,7 +25,7 @@ pub struct ConfirmDialog {
 }
 
 impl ConfirmDialog {
-    /// Not yet answered.
+    /// Shows `confirmation`.
     pub const fn new(confirmation: Confirmation) -> Self {
         Self { confirmation, confirm_focused: false }
     }
@@ -65,8 +65,9 @@ impl ConfirmDialog {
             button(&self.confirmation.verb, self.confirm_focused),
         ];
         let size = (width, lines.len() as u16 + 5);
-        let inside = window(frame, area, size, &self.confirmation.title, "← → choose · enter · esc cancels", theme);
-        // However long the text, the buttons are on the screen.
+        let inside =
+            window(frame, area, size, &self.confirmation.title, "← → select · enter confirm · esc cancel", theme);
+        // The buttons stay visible, however long the text is.
         let rows = [Constraint::Fill(1), Constraint::Length(1), Constraint::Length(1), Constraint::Length(1)];
         let [text, _, bottom, _] = Layout::vertical(rows).areas(inside);
         frame.render_widget(Paragraph::new(lines), text);
@@ -74,7 +75,7 @@ impl ConfirmDialog {
     }
 }
 
-/// How `escalate` asks: for a token that is masked, or for a reason.
+/// Asks for the token (masked) or the reason of `escalate`.
 #[derive(Debug)]
 pub struct EscalateDialog {
     field: TextField,
@@ -82,7 +83,7 @@ pub struct EscalateDialog {
 }
 
 impl EscalateDialog {
-    /// Empty. `token`: whether the shard has tokens.
+    /// `token`: whether the shard requires a token.
     pub fn escalate(token: bool) -> Self {
         Self { field: if token { TextField::masked() } else { TextField::default() }, token }
     }
@@ -112,9 +113,9 @@ impl EscalateDialog {
 
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let text = if self.token {
-            "An admin may change the town. Type or paste an admin token; it is masked and kept nowhere."
+            "Admins can change the town. Enter an admin token. It is masked and not stored."
         } else {
-            "An admin may change the town, and every change is logged with your name. Why do you need it?"
+            "Admins can change the town. Every change is logged with your name. Enter a reason."
         };
         let width = 66.min(area.width.saturating_sub(4));
         let lines: Vec<Line<'_>> = wrap(text, usize::from(width.saturating_sub(4)))
@@ -123,7 +124,7 @@ impl EscalateDialog {
             .collect();
         let rows = lines.len() as u16;
         let title = if self.token { "Become admin: token" } else { "Become admin: reason" };
-        let inside = window(frame, area, (width, rows + 6), title, "enter asks the shard · esc cancels", theme);
+        let inside = window(frame, area, (width, rows + 6), title, "enter send · esc cancel", theme);
         let at = |y: u16, height| Rect { y: inside.y + y, height, ..inside }.intersection(inside);
         frame.render_widget(Paragraph::new(lines), at(1, rows));
         frame.render_widget(Span::styled("›", theme.key), at(rows + 2, 1));
@@ -132,7 +133,7 @@ impl EscalateDialog {
     }
 }
 
-/// A card, scrolled.
+/// A scrollable dialog with details.
 #[derive(Debug)]
 pub struct DetailDialog {
     card: DetailCard,
@@ -141,7 +142,7 @@ pub struct DetailDialog {
 }
 
 impl DetailDialog {
-    /// From its top.
+    /// Scrolled to the top.
     pub const fn new(card: DetailCard) -> Self {
         Self { card, offset: 0, max_offset: 0 }
     }
@@ -172,7 +173,7 @@ impl DetailDialog {
         let height = (rows + 2).min(area.height.saturating_sub(2));
         self.max_offset = (rows + 2).saturating_sub(height);
         self.offset = self.offset.min(self.max_offset);
-        let foot = if self.max_offset > 0 { "↑↓ scroll · esc closes" } else { "esc closes" };
+        let foot = if self.max_offset > 0 { "↑↓ scroll · esc close" } else { "esc close" };
         let inside = window(frame, area, (width, height), &self.card.title, foot, theme);
         frame.render_widget(text.scroll((self.offset, 0)), inside);
     }

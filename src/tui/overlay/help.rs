@@ -1,4 +1,4 @@
-//! Every key, made from the keymap; versions and paths from the source. Typing searches.
+//! The help screen: all keys of the keymap, versions and paths, with a search.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
@@ -13,17 +13,17 @@ use crate::pane::PANES;
 use crate::text_field::TextField;
 use crate::theme::Theme;
 
-/// The console line's own keys, which are those of a shell and not remapped.
+/// Keys of the console line. They are fixed.
 const LINE_KEYS: [(&str, &str); 6] = [
-    ("tab  shift-tab", "complete, and go through the ways to go on"),
-    ("up  down", "lines typed before"),
+    ("tab  shift-tab", "complete, next or previous completion"),
+    ("up  down", "history"),
     ("enter", "send and close"),
-    ("ctrl-a  ctrl-e", "to the start, to the end"),
+    ("ctrl-a  ctrl-e", "move to start, move to end"),
     ("ctrl-w  ctrl-u", "delete a word, delete to the start"),
     ("esc", "close"),
 ];
 
-/// A heading and its rows: key or label, and what it is.
+/// Heading and rows of a section: key or label, and description.
 type Section = (&'static str, Vec<(String, String)>);
 
 /// The help screen.
@@ -36,7 +36,7 @@ pub struct Help {
 }
 
 impl Help {
-    /// From the keys in force and the source's facts. `here` is the focused pane: its keys and title come first.
+    /// `here`: title and keys of the focused pane, listed first. `facts`: versions and paths.
     pub fn new(keymap: &Keymap, here: Section, facts: &[(String, String)]) -> Self {
         let mut sections = vec![here];
         for group in Group::ALL {
@@ -45,9 +45,9 @@ impl Help {
         }
         let panes =
             PANES.iter().map(|pane| (pane.key.to_string(), format!("{} on {}", pane.title, pane.screen.title())));
-        sections.push(("Straight to a pane", panes.collect()));
+        sections.push(("Pane shortcuts", panes.collect()));
         let line = LINE_KEYS.iter().map(|(keys, what)| ((*keys).to_owned(), (*what).to_owned()));
-        sections.push(("On the console line", line.collect()));
+        sections.push(("Console line", line.collect()));
         sections.push(("Versions and paths", facts.to_vec()));
         Self { sections, search: TextField::default(), offset: 0, max_offset: 0 }
     }
@@ -102,14 +102,14 @@ impl Help {
             }));
         }
         if lines.is_empty() {
-            lines.push(Line::styled("Nothing here has that in it. Delete some letters.", theme.dim));
+            lines.push(Line::styled("No help matches the search.", theme.dim));
         }
         lines
     }
 
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let size = (92, area.height.saturating_sub(2));
-        let inside = window(frame, area, size, "Help", "type to search · ↑↓ scroll · esc closes", theme);
+        let inside = window(frame, area, size, "Help", "type to search · ↑↓ scroll · esc close", theme);
         let [search, _, list] =
             Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(inside);
         let [mark, field] = Layout::horizontal([Constraint::Length(9), Constraint::Fill(1)]).areas(search);

@@ -1,6 +1,4 @@
-//! What stands over the screen until it is answered: questions, prompts, cards, help and the palette.
-//!
-//! While one is open it takes every key. Pure: each says how it ended.
+//! Overlays: dialogs, help and the command palette. An open overlay receives every key.
 
 mod dialogs;
 mod help;
@@ -18,36 +16,36 @@ pub use palette::{Palette, PaletteTarget};
 use super::theme::Theme;
 use townlet_wire::Request;
 
-/// The one overlay there may be.
+/// The open overlay.
 #[derive(Debug)]
 pub enum Overlay {
-    /// Asks before something that does not come back.
+    /// Asks for confirmation.
     Confirm(ConfirmDialog),
     /// Asks for a reason or a token.
     Escalate(EscalateDialog),
-    /// Something to read.
+    /// Details.
     DetailCard(DetailDialog),
-    /// Every key.
+    /// Help.
     Help(Help),
-    /// Find by a few letters.
+    /// Command palette.
     Palette(Palette),
 }
 
-/// What a key did to the overlay.
+/// Effect of a key on the overlay.
 #[derive(Debug, PartialEq)]
 pub enum DialogResult {
-    /// It stays.
+    /// It stays open.
     Open,
-    /// It is done, and nothing came of it.
+    /// It closes.
     Closed,
-    /// It is done: send these.
+    /// It closes; send these commands.
     Send(Vec<Request>),
-    /// It is done: go there.
+    /// It closes; go to this target.
     Navigate(PaletteTarget),
 }
 
 impl Overlay {
-    /// Takes a key.
+    /// Handles a key.
     pub fn key(&mut self, key: KeyEvent) -> DialogResult {
         match self {
             Self::Confirm(dialog) => dialog.key(key),
@@ -58,7 +56,7 @@ impl Overlay {
         }
     }
 
-    /// Takes text from the clipboard.
+    /// Inserts pasted text.
     pub fn paste(&mut self, text: &str) {
         match self {
             Self::Escalate(dialog) => dialog.paste(text),
@@ -80,7 +78,7 @@ impl Overlay {
     }
 }
 
-/// Clears a box of this size in the middle of `area`, frames it, and gives its inside with a blank column on both sides.
+/// Draws an empty window in the middle of `area`. Returns the area inside its border and margin.
 fn window(
     frame: &mut Frame<'_>,
     area: Rect,

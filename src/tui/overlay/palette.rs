@@ -1,4 +1,4 @@
-//! Commands, screens, panes and keys, found by a few letters in the right order.
+//! The command palette: fuzzy search over commands, screens, panes and actions.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
@@ -16,25 +16,25 @@ use crate::text_field::TextField;
 use crate::theme::Theme;
 use townlet_wire::CommandSpec;
 
-/// Where a choice leads.
+/// What an entry of the palette does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaletteTarget {
-    /// The command of that name: run when it needs nothing, typed on the console line otherwise.
+    /// Runs the command, or opens the console line if it needs arguments.
     Command(String),
-    /// A screen.
+    /// Shows a screen.
     Screen(Screen),
-    /// A row of the pane table.
+    /// Focuses a pane, by its index in the pane table.
     Pane(usize),
-    /// What a key would do.
+    /// Performs an action.
     Act(Action),
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// What is searched and shown.
+    /// Text to search and show.
     text: String,
     help: String,
-    /// Its key, or the role it needs.
+    /// Key, or required role.
     note: String,
     goal: PaletteTarget,
 }
@@ -45,7 +45,7 @@ impl AsRef<str> for Entry {
     }
 }
 
-/// The palette.
+/// The command palette.
 #[derive(Debug)]
 pub struct Palette {
     entries: Vec<Entry>,
@@ -54,7 +54,7 @@ pub struct Palette {
 }
 
 impl Palette {
-    /// Everything there is.
+    /// With all commands, screens, panes and global actions.
     pub fn new(specs: &[CommandSpec], keymap: &Keymap) -> Self {
         let screens = Screen::ALL.iter().map(|screen| Entry {
             text: format!("screen {}", screen.title()),
@@ -124,7 +124,7 @@ impl Palette {
 
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let size = (92, area.height.saturating_sub(4).min(22));
-        let inside = window(frame, area, size, "Palette", "type a few letters · ↑↓ · enter · esc closes", theme);
+        let inside = window(frame, area, size, "Palette", "type to search · ↑↓ select · enter run · esc close", theme);
         let [input, _, list] =
             Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(inside);
         let [mark, field] = Layout::horizontal([Constraint::Length(2), Constraint::Fill(1)]).areas(input);
@@ -152,8 +152,7 @@ impl Palette {
                 ])
             })
             .collect();
-        let lines =
-            if lines.is_empty() { vec![Line::styled("Nothing fits. Delete some letters.", theme.dim)] } else { lines };
+        let lines = if lines.is_empty() { vec![Line::styled("No matches.", theme.dim)] } else { lines };
         frame.render_widget(Paragraph::new(lines), list);
     }
 }

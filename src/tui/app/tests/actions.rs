@@ -1,13 +1,13 @@
-//! Approving, deferring and pacing by key: what is asked, what is sent, what is refused and why.
+//! Approving, deferring and changing the speed by key.
 
 use super::*;
 
 #[test]
-fn approving_asks_first_with_cancel_focused() {
+fn approving_asks_for_confirmation_with_cancel_focused() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
     ui.press("down a");
     ui.shows("Ben leaves town on the next tick. Ben has worked 2.5 days as");
-    ui.shows("This counts towards today: 2 of 2 exits used.");
+    ui.shows("This counts towards today's exit cap: 2 of 2 used.");
     ui.shows("▸ cancel ◂");
     ui.press("enter");
     assert!(ui.sent.is_empty(), "enter on cancel sent {:?}", ui.lines());
@@ -19,7 +19,7 @@ fn approving_asks_first_with_cancel_focused() {
 }
 
 #[test]
-fn a_command_the_disk_keeps_waiting_is_under_way_and_then_done() {
+fn a_command_in_flight_is_shown_until_it_is_executed() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
     ui.press("d");
     let answer = done("id-1", "employment_exit defer ben", "Ben stays");
@@ -32,7 +32,7 @@ fn a_command_the_disk_keeps_waiting_is_under_way_and_then_done() {
 }
 
 #[test]
-fn several_marked_are_a_command_each() {
+fn every_marked_resident_is_a_command() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
     ui.press("space space d");
     ui.shows("Ada and Ben stay, and their absences are forgiven.");
@@ -45,7 +45,7 @@ fn several_marked_are_a_command_each() {
 }
 
 #[test]
-fn where_it_was_logged_is_not_cut_off_at_80_columns() {
+fn the_audit_location_is_not_cut_off_at_80_columns() {
     let mut ui = AppHarness::new(Role::Admin, (80, 24));
     ui.press("d");
     ui.answer(done("id-1", "employment_exit defer ada", "Ada stays and 3 absences are forgiven"));
@@ -54,7 +54,7 @@ fn where_it_was_logged_is_not_cut_off_at_80_columns() {
 }
 
 #[test]
-fn a_long_queue_scrolls_and_a_long_question_keeps_its_buttons() {
+fn a_long_queue_scrolls_and_a_long_dialog_keeps_its_buttons() {
     let mut ui = AppHarness::new(Role::Admin, (80, 24));
     let mut view = snapshot();
     let entry = view.employment.queue[0].clone();
@@ -73,18 +73,18 @@ fn a_long_queue_scrolls_and_a_long_question_keeps_its_buttons() {
 }
 
 #[test]
-fn deferring_one_does_not_ask() {
+fn deferring_one_does_not_ask_for_confirmation() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
     ui.press("d");
     assert_eq!(ui.lines(), ["employment_exit defer ada"]);
 }
 
 #[test]
-fn a_viewer_is_told_why_and_how() {
+fn a_viewer_sees_the_reason_and_the_remedy() {
     let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     ui.shows("(a approve)");
     ui.press("a");
-    ui.shows("a approve: `employment_exit approve` is for admins and you are a viewer; `:escalate` to act");
+    ui.shows("a approve: `employment_exit approve` needs the admin role; you are viewer. Run `:escalate`");
     assert!(ui.sent.is_empty());
     ui.app.update(Message::SourceEvent(SourceEvent::Session(session(Role::Admin))));
     ui.hides("(a approve)");
@@ -104,20 +104,20 @@ fn the_selection_follows_the_resident() {
 }
 
 #[test]
-fn the_case_explains_itself() {
+fn exit_details_open_and_scroll() {
     let mut ui = AppHarness::new(Role::Viewer, (80, 24));
     ui.press("enter");
-    ui.shows("Ada: the case");
-    ui.shows("What led here");
+    ui.shows("Exit: Ada");
+    ui.shows("Related events");
     ui.hides("shift absent");
     ui.press("end");
     ui.shows("shift absent");
     ui.press("esc");
-    ui.hides("the case ");
+    ui.hides("Exit: Ada");
 }
 
 #[test]
-fn pace_belongs_to_the_owner_whatever_the_role() {
+fn the_owner_controls_the_speed_in_any_role() {
     let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     ui.press("p . + -");
     assert_eq!(ui.lines(), ["pause", "step", "speed 100x", "speed 1x"]);
@@ -127,21 +127,21 @@ fn pace_belongs_to_the_owner_whatever_the_role() {
     ui.shows("‖ PAUSED");
     ui.press("p -");
     assert_eq!(ui.lines().last(), Some(&"resume"));
-    ui.shows("1× is the slowest");
+    ui.shows("1× is the slowest speed");
     ui.app.session.owner = false;
     ui.press(".");
-    ui.shows("is for admins");
+    ui.shows("needs the admin role");
 }
 
 #[test]
-fn a_newer_schema_warns_and_keeps_hands_off() {
+fn a_newer_schema_disables_commands() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
     let mut view = snapshot();
     view.schema_version = "0.3.1".into();
     ui.view(view);
-    ui.shows("the shard speaks schema 0.3.1, newer than 0.2.0");
+    ui.shows("the shard uses schema 0.3.1, newer than 0.2.0");
     ui.press("a");
-    ui.shows("upgrade first");
+    ui.shows("upgrade this program");
     ui.press(":");
     ui.type_in("blackout on");
     ui.sent.clear();

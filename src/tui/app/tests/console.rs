@@ -18,7 +18,7 @@ fn the_console_completes_previews_and_sends() {
     let id = format!("id-{}", ui.sent.len());
     let preview_of = Answer { status: Status::DryRun, ..done(&id, preview, "Cleo stays and 4 absences are forgiven") };
     ui.answer(preview_of);
-    ui.shows("≈ would: Cleo stays and 4 absences are forgiven");
+    ui.shows("≈ preview: Cleo stays and 4 absences are forgiven");
     let tasks = ui.press("enter");
     assert_eq!(tasks[0], Task::Remember("employment_exit defer cleo".into()));
     assert_eq!(ui.sent.last().unwrap(), &Request::line("employment_exit defer cleo"));
@@ -43,17 +43,17 @@ fn late_previews_are_dropped() {
     let late = format!("id-{}", ui.sent.len());
     ui.answer(done(&late, "blackout off", "the lights go on"));
     ui.answer(done(&early, "blackout on", "the lights go out"));
-    ui.shows("≈ would: the lights go on");
+    ui.shows("≈ preview: the lights go on");
     ui.hides("the lights go out");
 }
 
 #[test]
-fn a_destructive_line_asks_first() {
+fn a_destructive_line_asks_for_confirmation() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
     ui.press(":");
     ui.type_in("kill ada");
     ui.press("enter");
-    ui.shows("This does not come back");
+    ui.shows("This cannot be undone");
     ui.shows("A resident collapses at once.");
     let before = ui.sent.len();
     ui.press("enter");
@@ -61,7 +61,7 @@ fn a_destructive_line_asks_first() {
 }
 
 #[test]
-fn enter_closes_the_line_and_the_next_key_is_the_panes() {
+fn enter_closes_the_line_and_the_pane_gets_the_next_key() {
     let mut ui = AppHarness::new(Role::Admin, (120, 40));
     ui.press("U :");
     ui.type_in("employment_status");
@@ -81,32 +81,32 @@ fn enter_closes_the_line_and_the_next_key_is_the_panes() {
 }
 
 #[test]
-fn a_viewer_is_refused_by_the_shard_before_anything_is_asked() {
+fn the_shard_refuses_a_viewer_without_confirmation() {
     let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     ui.press(":");
     ui.type_in("kill ada");
     ui.press("enter");
     assert_eq!(ui.sent.last().unwrap(), &Request::line("kill ada"));
-    ui.hides("This does not come back");
+    ui.hides("This cannot be undone");
     let id = format!("id-{}", ui.sent.len());
     ui.answer(refused(&id, "kill ada"));
-    ui.shows("✗ E_FORBIDDEN viewers look and change nothing. `escalate` first.");
+    ui.shows("✗ E_FORBIDDEN This command needs the admin role. Run `escalate`.");
 }
 
 #[test]
-fn while_an_answer_may_make_an_admin_a_destructive_line_asks() {
+fn a_destructive_line_asks_while_escalate_is_pending() {
     let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     ui.press(":");
     ui.type_in("escalate --reason backlog");
     ui.press("enter :");
     ui.type_in("kill ada");
     ui.press("enter");
-    ui.shows("This does not come back");
+    ui.shows("This cannot be undone");
     assert_ne!(ui.sent.last().unwrap(), &Request::line("kill ada"));
 }
 
 #[test]
-fn a_token_is_masked_and_remembered_nowhere() {
+fn a_token_is_masked_and_not_stored() {
     let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     ui.app.hello.requires_token = true;
     ui.press(":");
@@ -137,7 +137,7 @@ fn without_tokens_a_reason_is_asked_for() {
 }
 
 #[test]
-fn the_palette_finds_by_a_few_letters() {
+fn the_palette_matches_fuzzily() {
     let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     ui.press("ctrl-p");
     ui.type_in("emstat");
@@ -155,13 +155,13 @@ fn the_palette_finds_by_a_few_letters() {
 }
 
 #[test]
-fn help_is_searched_and_has_paths() {
+fn help_can_be_searched_and_lists_paths() {
     let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     ui.press("?");
     ui.shows("Everywhere");
     ui.type_in("audit");
     ui.shows("logs/console/run-1-0001.jsonl");
-    ui.hides("the next faster");
+    ui.hides("next faster speed");
     ui.press("esc");
     ui.hides("Everywhere");
 }

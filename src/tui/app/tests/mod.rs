@@ -1,4 +1,4 @@
-//! The whole interface by keystroke: keys in, tasks and screens out. Every snapshot has been through JSON.
+//! Tests of the whole interface: keys in, tasks and screens out.
 
 mod actions;
 mod console;
@@ -13,7 +13,7 @@ use ratatui::buffer::Buffer;
 use ratatui::style::Color;
 
 use super::{App, AppOptions, Message, RequestPurpose, Task};
-use crate::fixtures::{bare, done, hello, history, refused, session, snapshot};
+use crate::fixtures::{bare, done, hello, history, refused, session, snapshot, styled_words};
 use crate::keymap::{Key, Keymap};
 use crate::pane::Screen;
 use crate::screenshot;
@@ -22,7 +22,7 @@ use townlet_source::{Link, SourceEvent};
 use townlet_wire::telemetry::ExitEntry;
 use townlet_wire::{Answer, ErrorBody, Request, Role, Snapshot, Status};
 
-/// An app with a screen to look at and a count of requests to give ids.
+/// An app, its terminal size, and the requests it sent.
 struct AppHarness {
     app: App,
     size: (u16, u16),
@@ -57,7 +57,7 @@ impl AppHarness {
         self.app.update(Message::SourceEvent(SourceEvent::Answer(answer)));
     }
 
-    /// Presses keys as the keymap writes them; the tasks that came of the last one.
+    /// Presses keys in the notation of the keymap. Returns the tasks of the last one.
     fn press(&mut self, keys: &str) -> Vec<Task> {
         let mut tasks = Vec::new();
         for text in keys.split(' ') {
@@ -115,25 +115,6 @@ impl AppHarness {
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
 
-/// The styles of a picture: every run of cells that is not plain, by row.
-fn styles(picture: &Buffer) -> String {
-    let mut text = String::new();
-    for y in 0..picture.area.height {
-        let cells: Vec<_> = (0..picture.area.width).map(|x| (x, &picture[(x, y)])).collect();
-        let look = |cell: &ratatui::buffer::Cell| (cell.fg, cell.bg, cell.modifier);
-        let runs = cells.chunk_by(|(_, one), (_, other)| look(one) == look(other));
-        let named: Vec<String> = runs
-            .filter(|run| look(run[0].1) != (Color::Reset, Color::Reset, ratatui::style::Modifier::empty()))
-            .map(|run| {
-                let (fg, bg, modifier) = look(run[0].1);
-                format!("{}-{}:{fg}/{bg}/{modifier:?}", run[0].0, run[run.len() - 1].0)
-            })
-            .collect();
-        text.extend([y.to_string(), ": ".into(), named.join(" "), "\n".into()]);
-    }
-    text
-}
-
 #[test]
 fn operations_at_three_sizes() {
     for size in SIZES {
@@ -143,7 +124,7 @@ fn operations_at_three_sizes() {
         let picture = ui.picture();
         let name = format!("operations_{}x{}", size.0, size.1);
         insta::assert_snapshot!(name.clone(), screenshot::text(&picture));
-        insta::assert_snapshot!(format!("{name}_styles"), styles(&picture));
+        insta::assert_snapshot!(format!("{name}_styles"), styled_words(&picture, &ui.app.theme));
     }
 }
 
@@ -159,15 +140,15 @@ fn every_pane_alone_at_80x24() {
 }
 
 #[test]
-fn an_empty_town_says_what_is_missing() {
+fn an_empty_town_shows_empty_states() {
     let mut ui = AppHarness::without_view(Role::Viewer, (120, 40));
-    ui.shows("Nothing has arrived from the shard yet.");
+    ui.shows("Waiting for the first data from the shard.");
     ui.view(bare());
     insta::assert_snapshot!(ui.screen());
 }
 
 #[test]
-fn the_filter_narrows_and_esc_widens() {
+fn filters_apply_and_esc_clears_them() {
     let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     ui.press("/");
     ui.type_in("cleo");
@@ -178,7 +159,7 @@ fn the_filter_narrows_and_esc_widens() {
     ui.shows("Ada ");
     ui.press("/");
     ui.type_in("nobody");
-    ui.shows("Nobody here fits the filter.");
+    ui.shows("No residents match the filter.");
 }
 
 #[test]
@@ -220,7 +201,7 @@ fn the_mouse_focuses_selects_and_changes_screens() {
 }
 
 #[test]
-fn sizes_change_and_too_small_says_so() {
+fn size_changes_and_too_small_terminals() {
     let mut ui = AppHarness::new(Role::Viewer, (200, 60));
     ui.press(":");
     for size in [(60, 18), (59, 18), (1, 1), (300, 80), (80, 24), (100, 30), (99, 29)] {
@@ -235,17 +216,17 @@ fn sizes_change_and_too_small_says_so() {
 }
 
 #[test]
-fn banners_and_links_are_words() {
+fn banners_and_connection_states() {
     let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     let mut view = snapshot();
     view.health.audit_ok = false;
     view.transport.mode = "aggregate".into();
     ui.view(view);
-    ui.shows("the audit log cannot be written: commands are refused  (+1 more)");
+    ui.shows("the audit log is not writable; commands are refused  (+1 more)");
     for (state, verdict, words) in [
         ("eligible", "green", "candidate 91c0f2ab33de4410 is ready to promote"),
-        ("canary", "red", "the canary is red: b in Stability or Candidate rolls back"),
-        ("held", "green", "promotion is held: waits for"),
+        ("canary", "red", "the canary is failing; b in Stability or Candidate rolls back"),
+        ("held", "green", "promotion is on hold: waits for"),
     ] {
         let mut view = snapshot();
         view.promotion.state = state.into();
@@ -256,7 +237,7 @@ fn banners_and_links_are_words() {
     let mut view = snapshot();
     view.promotion.state = "canary".into();
     ui.view(view);
-    ui.hides("canary is red");
+    ui.hides("canary is failing");
     ui.app.update(Message::SourceEvent(SourceEvent::Link(Link::Reconnecting {
         url: "http://x".into(),
         in_seconds: 4,
@@ -282,7 +263,7 @@ fn names_from_outside_emit_no_escapes() {
 }
 
 #[test]
-fn without_colour_the_screen_has_none() {
+fn themes_without_colour_draw_none() {
     for name in Theme::NAMES {
         let mut ui = AppHarness::new(Role::Admin, (120, 40));
         ui.app.theme = Theme::named(name, false).unwrap();
@@ -293,7 +274,7 @@ fn without_colour_the_screen_has_none() {
 }
 
 #[test]
-fn what_stands_over_the_screen() {
+fn overlays() {
     let mut all = String::new();
     let mut ui = AppHarness::new(Role::Admin, (80, 24));
     ui.press(":");

@@ -1,4 +1,4 @@
-//! What the panes of the Operations screen say and keep whole, at sizes where room is short.
+//! Tests of the panes of the Operations screen, at small sizes.
 
 use super::*;
 use townlet_wire::telemetry::{Alert, QueueCooldown, QueueUser};
@@ -23,7 +23,7 @@ fn alert(name: &str, since_tick: u64) -> Alert {
 }
 
 #[test]
-fn a_limit_is_beside_its_figure() {
+fn limits_are_shown_beside_their_values() {
     let mut ui = changed((120, 40), |view| {
         view.employment.pending_count = 7;
         view.employment.queue_limit = 4;
@@ -34,36 +34,36 @@ fn a_limit_is_beside_its_figure() {
 }
 
 #[test]
-fn one_who_only_waits_for_the_cap_is_not_said_to_leave_now() {
+fn an_exit_that_waits_for_the_cap_has_no_release_time() {
     let mut ui = changed((120, 40), |view| {
         view.employment.queue[0].releases_at_tick = 3_000;
         view.jobs.get_mut("ada").unwrap().tenure_days = 2.96;
     });
     ui.shows("when allowed");
     ui.shows("Ada, barista for 3 days; attended 71 % of the latest");
-    ui.shows("Leaves as soon as the cap and the gap");
+    ui.shows("Leaves as soon as the exit cap and");
     ui.hides("now (tick");
     ui.press("enter");
-    ui.shows("leaves      as soon as the cap and the gap between exits allow");
+    ui.shows("leaves      as soon as the exit cap and exit gap allow");
     ui.press("esc a");
     ui.shows("Ada leaves town on the next tick. Ada has worked 3 days as");
 }
 
 #[test]
-fn the_streak_is_whole_and_the_oldest_letters_go() {
+fn the_streak_is_never_cut_and_the_oldest_letters_are_dropped() {
     let mut ui = changed((120, 40), |view| {
         let window = view.stability.windows[2].clone();
         view.stability.windows = vec![window; 12];
         view.stability.windows[0].verdict = "red".into();
     });
-    ui.shows(" G   G    streak 1 green · 2 needed ");
+    ui.shows(" G   G    streak 1 green · 2 required ");
     ui.hides(" R   G ");
     ui.size = (200, 60);
     ui.shows(" R   G ");
 }
 
 #[test]
-fn what_is_in_use_keeps_its_unit_and_names_keep_apart() {
+fn users_keep_their_unit_in_narrow_columns() {
     for size in [(120, 40), (100, 30), (80, 24), (60, 18)] {
         let mut ui = changed(size, |view| {
             let eva = QueueUser { agent: "eva".into(), affordance: "work".into(), remaining: Some(213) };
@@ -79,7 +79,7 @@ fn what_is_in_use_keeps_its_unit_and_names_keep_apart() {
 }
 
 #[test]
-fn busy_objects_come_first_and_rows_do_not_jump() {
+fn objects_in_use_are_first_and_rows_stay_in_place() {
     let mut ui = changed((120, 40), |view| {
         let idle = view.conflict.queues[2].clone();
         let named = |name: &str| townlet_wire::telemetry::Queue { object: name.into(), ..idle.clone() };
@@ -95,7 +95,7 @@ fn busy_objects_come_first_and_rows_do_not_jump() {
 }
 
 #[test]
-fn the_newest_alert_is_selected_until_the_operator_selects() {
+fn the_newest_alert_is_selected_until_the_selection_moves() {
     let mut ui = changed((120, 40), |view| view.alerts = vec![alert("early", 3_000)]);
     ui.press("A");
     ui.shows("early stands");
@@ -104,23 +104,23 @@ fn the_newest_alert_is_selected_until_the_operator_selects() {
     ui.view(view.clone());
     ui.press("enter");
     ui.shows("late stands");
-    ui.shows("what      late");
+    ui.shows("alert     late");
     ui.press("esc down enter");
-    ui.shows("what      early");
+    ui.shows("alert     early");
     ui.press("esc");
     view.alerts.push(alert("latest", 3_401));
     ui.view(view.clone());
     ui.press("enter");
-    ui.shows("what      early");
+    ui.shows("alert     early");
     view.alerts.remove(0);
     ui.press("esc");
     ui.view(view);
     ui.press("enter");
-    ui.shows("what      latest");
+    ui.shows("alert     latest");
 }
 
 #[test]
-fn a_selected_story_is_in_sight_however_long_the_others_are() {
+fn the_selected_event_is_visible() {
     let mut ui = changed((80, 24), |view| {
         let mut long = view.narrations[0].clone();
         long.text = "a long story ".repeat(12);
@@ -140,17 +140,17 @@ fn a_selected_story_is_in_sight_however_long_the_others_are() {
 }
 
 #[test]
-fn pane_tabs_are_whole_at_the_smallest_size() {
+fn pane_tabs_fit_at_the_minimum_size() {
     let mut ui = AppHarness::new(Role::Admin, (60, 18));
     ui.shows("A Alerts  C Console");
     ui.shows(" 1 Operations  2 Tow  3 Age  4 Lea  5 Met  6 Aud  7 Eco");
     ui.size = (80, 24);
     ui.shows(" 1 Operations  2 Town  3 Agents  4 Learning  5 Metrics  6 Audit  7 Economy");
-    ui.shows("A Alerts and story  C Console");
+    ui.shows("A Alerts and events  C Console");
 }
 
 #[test]
-fn promoting_and_rolling_back_ask_first_from_stability() {
+fn stability_asks_before_promoting_and_rolling_back() {
     let mut ui = changed((120, 40), |view| {
         crate::fixtures::eligible(view);
         view.stability.windows[0].checks[0].value = Some(0.01);
@@ -163,10 +163,10 @@ fn promoting_and_rolling_back_ask_first_from_stability() {
     ui.press("enter m tab enter");
     assert_eq!(ui.lines(), ["promote_policy 91c0f2ab33de4410"]);
     ui.press("b");
-    ui.shows("shipped drives the town again");
+    ui.shows("shipped replaces rel-7f3a");
     ui.press("tab enter");
     assert_eq!(ui.lines().last(), Some(&"rollback_policy"));
     ui.app.session.role = Role::Viewer;
     ui.press("b");
-    ui.shows("b rollback: `rollback_policy` is for admins and you are a viewer");
+    ui.shows("b rollback: `rollback_policy` needs the admin role; you are viewer");
 }

@@ -1,6 +1,4 @@
-//! One resident in full: what they do and why, needs, work, ties, what the policy thinks, what happened to them.
-//!
-//! Blocks of lines, each made for a given width; the pane decides how they stand. Must not know the table.
+//! Details of one resident: activity, needs, work, money, ties, policy output, action mask and events, as blocks of lines.
 
 use ratatui::text::{Line, Span};
 
@@ -14,7 +12,7 @@ use crate::theme::Theme;
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, Event, Job, Tie};
 
-/// The resident and all that is known around them.
+/// The resident and the data around them.
 #[derive(Clone, Copy)]
 pub(super) struct ResidentDetail<'a> {
     pub(super) view: &'a Snapshot,
@@ -24,30 +22,30 @@ pub(super) struct ResidentDetail<'a> {
     pub(super) job: Option<&'a Job>,
 }
 
-/// A titled part of the inspector.
+/// Lines of a section.
 pub(super) type Block<'a> = Vec<Line<'a>>;
 
-/// Why this one does what they do, in words an operator can act on.
+/// Reason for the current option.
 pub(super) fn option_reason(agent: &Agent) -> String {
     if agent.possessed {
-        return "An operator holds the reins; the policy is not asked.".into();
+        return "Controlled by an operator; the policy is not used.".into();
     }
     if agent.option != "wait" {
         let chance = agent.top_options.iter().find(|top| top.option == agent.option);
         return match chance {
-            Some(top) => format!("The policy chose {} with {}.", agent.option, percent(top.probability)),
-            None => format!("Chose {} and is committed to it.", agent.option),
+            Some(top) => format!("The policy chose {} (probability {}).", agent.option, percent(top.probability)),
+            None => format!("Committed to {}.", agent.option),
         };
     }
     let others = || agent.mask.iter().filter(|bit| bit.option != "wait");
     let free: Vec<&str> = others().filter(|bit| bit.allowed).map(|bit| bit.option.as_str()).collect();
     if others().next().is_none() {
-        "Idle; the shard does not say what else was possible.".into()
+        "Idle; the shard does not send the action mask.".into()
     } else if free.is_empty() {
         let reasons: Vec<String> = others().map(|bit| format!("{} ({})", bit.option, bit.reason)).collect();
-        format!("Idle: nothing else is possible: {}.", reasons.join(", "))
+        format!("Idle: no other option is available: {}.", reasons.join(", "))
     } else {
-        format!("Idle by choice: could {}.", free.join(", "))
+        format!("Idle by choice; available: {}.", free.join(", "))
     }
 }
 
@@ -60,7 +58,7 @@ impl<'a> ResidentDetail<'a> {
         Line::styled(clip(text, width), self.theme.dim)
     }
 
-    /// A name and its value, on as many lines as the value needs.
+    /// A label and its wrapped value.
     fn fact(&self, name: &str, value: &str, width: usize) -> Vec<Line<'a>> {
         let line = |(index, part): (usize, String)| {
             let name = pad(if index == 0 { name } else { "" }, 9);
@@ -73,7 +71,7 @@ impl<'a> ResidentDetail<'a> {
         duration(self.view.tick.saturating_sub(tick), self.view.clock.ticks_per_day)
     }
 
-    /// What they do and why.
+    /// Option, activity and reason.
     pub(super) fn now(&self, width: usize) -> Block<'a> {
         let agent = self.agent;
         let name = clip(&agent.name, width.saturating_sub(2) / 2);
@@ -92,10 +90,10 @@ impl<'a> ResidentDetail<'a> {
         lines
     }
 
-    /// Levels with their recent past and the level below which they are critical.
+    /// Levels of the needs with sparklines and critical levels.
     pub(super) fn needs(&self, width: usize) -> Block<'a> {
         let mut lines = vec![self.heading("needs", width)];
-        // A narrow column gives up the critical level for the past: a critical need has its sign all the same.
+        // A narrow column has no space for the critical level.
         let limits = width >= 50;
         let room = width.saturating_sub(if limits { 28 } else { 18 });
         let (bars, past) = if room >= 10 { (room / 2, room - room / 2) } else { (room.max(4), 0) };
@@ -114,16 +112,16 @@ impl<'a> ResidentDetail<'a> {
             ]));
         }
         if self.agent.needs.is_empty() {
-            lines.push(self.dim("the shard sends no needs", width));
+            lines.push(self.dim("not sent by this shard", width));
         }
         lines
     }
 
-    /// Job, today's shift on the day's bar, how past shifts went.
+    /// Job, today's shift and past shifts.
     pub(super) fn work(&self, width: usize) -> Block<'a> {
         let mut lines = vec![self.heading("work", width)];
         let Some(job) = self.job.filter(|job| !job.job_id.is_empty()) else {
-            lines.push(self.dim("without a job", width));
+            lines.push(self.dim("no job", width));
             return lines;
         };
         let tenure = format!("{} · {} · {}", job.job_id, shift_bar::state(&job.shift_state), days(job.tenure_days));
@@ -143,7 +141,7 @@ impl<'a> ResidentDetail<'a> {
                 None => "! due to leave".to_owned(),
                 Some(entry) if entry.approved => "! exit approved: leaves on the next tick".to_owned(),
                 Some(entry) if entry.releases_at_tick <= self.view.tick => {
-                    "! leaves as soon as the cap and the gap between exits allow".to_owned()
+                    "! leaves as soon as the exit cap and exit gap allow".to_owned()
                 }
                 Some(entry) => format!("! leaves {}", moment(entry.releases_at_tick, self.view)),
             };
@@ -155,9 +153,9 @@ impl<'a> ResidentDetail<'a> {
     /// Money and home.
     pub(super) fn money(&self, width: usize) -> Block<'a> {
         let agent = self.agent;
-        let mut lines = vec![self.heading("purse and home", width)];
+        let mut lines = vec![self.heading("money and home", width)];
         if let Some(job) = self.job {
-            let wallet = format!("{:.2} meals · a day is {:.2}", job.wallet, job.basket_cost);
+            let wallet = format!("{:.2} meals · {:.2} per day", job.wallet, job.basket_cost);
             lines.extend(self.fact("wallet", &wallet, width));
             let wages = format!("{:.2} earned · {:.2} withheld", job.wages_earned, job.wages_withheld);
             lines.extend(self.fact("wages", &wages, width));
@@ -179,14 +177,14 @@ impl<'a> ResidentDetail<'a> {
         lines
     }
 
-    /// Who they are, fixed at arrival.
+    /// Personality, fixed at arrival.
     fn character(&self, width: usize) -> Block<'a> {
         let sides = self.agent.personality.iter().map(|side| format!("{} {:+.1}", side.name, side.value));
         let sides: Vec<String> = sides.collect();
-        if sides.is_empty() { Vec::new() } else { self.fact("nature", &sides.join(" · "), width) }
+        if sides.is_empty() { Vec::new() } else { self.fact("traits", &sides.join(" · "), width) }
     }
 
-    /// How they stand to others, strongest first.
+    /// Ties to others, strongest first.
     pub(super) fn ties(&self, width: usize) -> Block<'a> {
         let mut lines = vec![self.heading("ties       trust  rivalry  known", width)];
         lines.extend(self.character(width));
@@ -204,14 +202,14 @@ impl<'a> ResidentDetail<'a> {
         }
         if ties.is_empty() {
             lines.push(match self.view.relationships.stage.as_str() {
-                "OFF" => self.dim("off: features.stages.relationships is OFF", width),
-                _ => self.dim("none yet: they grow with shared meals and chats", width),
+                "OFF" => self.dim("disabled: features.stages.relationships is OFF", width),
+                _ => self.dim("none yet; ties grow with shared meals and chats", width),
             });
         }
         lines
     }
 
-    /// What the policy would choose, and what it may not.
+    /// Value estimate and most likely options of the policy.
     pub(super) fn policy_choice(&self, width: usize) -> Block<'a> {
         let agent = self.agent;
         let value = agent.value.map_or_else(String::new, |value| format!(" · value {value:+.2}"));
@@ -235,9 +233,9 @@ impl<'a> ResidentDetail<'a> {
         lines
     }
 
-    /// Every option with what stands against it.
+    /// All options with the reason if they are unavailable.
     pub(super) fn mask(&self, width: usize) -> Block<'a> {
-        let mut lines = vec![self.heading("options now", width)];
+        let mut lines = vec![self.heading("available options", width)];
         for bit in &self.agent.mask {
             let (sign, style) = if bit.allowed { ("✓", self.theme.good) } else { ("✗", self.theme.dim) };
             let chosen = if bit.option == self.agent.option { "◂ chosen" } else { "" };
@@ -249,14 +247,14 @@ impl<'a> ResidentDetail<'a> {
             ]));
         }
         if self.agent.mask.is_empty() {
-            lines.push(self.dim("the shard sends no mask", width));
+            lines.push(self.dim("not sent by this shard", width));
         }
         lines
     }
 
-    /// What happened to them lately, newest first.
+    /// Recent events of the resident, newest first.
     pub(super) fn events(&self, width: usize) -> Block<'a> {
-        let mut lines = vec![self.heading("lately", width)];
+        let mut lines = vec![self.heading("recent events", width)];
         let about: Vec<&Event> = self.view.events.iter().rev().filter(|event| mentions(event, self.agent)).collect();
         let times: Vec<String> = about.iter().map(|event| time_of(event.tick, self.view)).collect();
         let wide = times.iter().map(String::len).max().unwrap_or(0);
@@ -269,7 +267,7 @@ impl<'a> ResidentDetail<'a> {
             }
         }
         if lines.len() == 1 {
-            lines.push(self.dim("nothing among the recent events", width));
+            lines.push(self.dim("none", width));
         }
         lines
     }
@@ -279,7 +277,7 @@ fn mentions(event: &Event, agent: &Agent) -> bool {
     event.fields.values().any(|value| value.as_str().is_some_and(|text| text == agent.id || text == agent.name))
 }
 
-/// The event's own fields but for the resident themselves: ` · object shower_1`.
+/// Fields of the event except the resident: ` · object shower_1`.
 fn details(event: &Event, agent: &Agent) -> String {
     let field = |(name, value): (&String, &serde_json::Value)| {
         let text = plain(value);
@@ -305,23 +303,23 @@ mod tests {
     #[test]
     fn idleness_is_explained() {
         let barred = agent("wait", &[("wait", ""), ("eat", "no money"), ("work", "shift over")]);
-        assert_eq!(option_reason(&barred), "Idle: nothing else is possible: eat (no money), work (shift over).");
+        assert_eq!(option_reason(&barred), "Idle: no other option is available: eat (no money), work (shift over).");
         assert_eq!(
             option_reason(&agent("wait", &[("wait", ""), ("eat", ""), ("work", "shift over")])),
-            "Idle by choice: could eat."
+            "Idle by choice; available: eat."
         );
         assert_eq!(
             option_reason(&Agent { possessed: true, ..barred }),
-            "An operator holds the reins; the policy is not asked."
+            "Controlled by an operator; the policy is not used."
         );
         let mut eats = agent("eat", &[]);
-        assert_eq!(option_reason(&eats), "Chose eat and is committed to it.");
+        assert_eq!(option_reason(&eats), "Committed to eat.");
         eats.top_options = vec![TopOption { option: "eat".into(), probability: 0.62 }];
-        assert_eq!(option_reason(&eats), "The policy chose eat with 62 %.");
+        assert_eq!(option_reason(&eats), "The policy chose eat (probability 62 %).");
     }
 
     #[test]
-    fn an_event_concerns_whom_it_names() {
+    fn an_event_mentions_the_residents_it_names() {
         let ada = Agent { id: "ada".into(), name: "Ada".into(), ..Agent::default() };
         let fields = serde_json::from_str(r#"{"agent":"ada","object":"shower_1","waited":18}"#).unwrap();
         let event = Event { event: "queue_joined".into(), tick: 1, fields };

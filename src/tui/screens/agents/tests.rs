@@ -39,7 +39,7 @@ fn pictures() {
 }
 
 #[test]
-fn what_was_not_today_has_its_day() {
+fn events_of_other_days_show_the_day() {
     let harness = PaneHarness::new(&fixtures::snapshot());
     let mut pane = Residents::default();
     harness.draw(&mut pane, SIZES[1]);
@@ -50,7 +50,7 @@ fn what_was_not_today_has_its_day() {
 
 /// A resident of a town under the scripted policy, new, without a job, ties or a past.
 #[test]
-fn what_is_missing_is_said() {
+fn missing_data_has_empty_states() {
     let mut view = fixtures::snapshot();
     view.policy.kind = "scripted".into();
     view.relationships.ties.clear();
@@ -72,10 +72,10 @@ fn what_is_missing_is_said() {
     for words in [
         "Gwen (7 of 8)",
         "the scripted policy has none",
-        "none yet: they grow",
-        "without a job",
-        "nothing among the recent events",
-        "Idle: nothing else is possible: eat (no money)",
+        "none yet; ties grow",
+        "no job",
+        "recent events",
+        "Idle: no other option is available: eat (no money)",
     ] {
         assert!(text.contains(words), "{words}\n{text}");
     }
@@ -98,13 +98,13 @@ fn keys_sort_reverse_and_keep_the_selected_resident() {
 }
 
 #[test]
-fn the_filter_narrows_and_a_resident_who_leaves_hands_over_to_the_neighbour() {
+fn the_filter_applies_and_the_neighbour_replaces_a_resident_who_left() {
     let mut harness = PaneHarness::new(&fixtures::snapshot());
     let mut pane = Residents::default();
     harness.filter = "is:critical".into();
     assert_eq!(seen(&harness, &mut pane), ("Gwen".into(), "Gwen".into()));
     harness.filter = "nobody".into();
-    assert!(harness.text(&mut pane, SIZES[0]).contains("The filter leaves nobody."));
+    assert!(harness.text(&mut pane, SIZES[0]).contains("No residents match the filter."));
     harness.filter.clear();
     seen(&harness, &mut pane);
     harness.act(&mut pane, Action::First);
@@ -135,7 +135,7 @@ fn the_inspector_opens_scrolls_and_closes() {
 }
 
 #[test]
-fn another_screen_can_ask_for_a_resident() {
+fn another_screen_can_open_a_resident() {
     let harness = PaneHarness::new(&fixtures::snapshot());
     let mut pane = Residents::default();
     Pane::open(&mut pane, "eva");
@@ -145,7 +145,7 @@ fn another_screen_can_ask_for_a_resident() {
 }
 
 #[test]
-fn a_click_on_a_head_sorts_and_on_a_row_selects() {
+fn clicks_on_headings_sort_and_on_rows_select() {
     let harness = PaneHarness::new(&fixtures::snapshot());
     let mut pane = Residents::default();
     harness.draw(&mut pane, SIZES[0]);

@@ -1,41 +1,38 @@
-//! The audit log's lines gathered into what an operator means by "a command": its intent and how it ended.
-//!
-//! Owns the pairing and the words for how a command ended. Must not know the terminal. Rule: "Audit log": a mutating
-//! command leaves an intent and an outcome (or, after a crash, an abort or a recovery), a read one
-//! outcome, a refused command one rejection.
+//! Groups audit records by command. A mutating command has an intent and an outcome (after a crash: an abort or a
+//! recovery), a read has one outcome, a refused command one rejection. Rule: "Audit log".
 
 use serde_json::Value;
 
 use crate::screens::filter::Filter;
 use townlet_wire::telemetry::AuditRow;
 
-/// What can stand before a colon in the filter.
+/// Fields of the filter.
 pub(super) const FIELDS: [&str; 10] =
     ["command", "args", "issuer", "status", "role", "transport", "id", "tick", "error", "reason"];
 
-/// How a command ended, as far as the log tells.
+/// Status of a command according to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CommandStatus {
-    /// Done.
+    /// Executed.
     Ok,
-    /// Would have been done.
+    /// Dry run.
     DryRun,
-    /// Tried, and failed.
+    /// Failed.
     Error,
-    /// Not let in: role, grammar, a reused id.
+    /// Refused: role, syntax or a reused id.
     Rejected,
-    /// Cut off by a crash; nothing was changed.
+    /// Interrupted by a crash; not executed.
     Aborted,
-    /// Cut off by a crash after it was applied; completed at restart.
+    /// Interrupted by a crash after execution; completed at restart.
     Recovered,
-    /// The intent is durable, the outcome has not come.
+    /// The intent is durable; no outcome yet.
     Open,
-    /// The log's own business, such as the change to a new file.
+    /// A record of the log itself, such as a rotation.
     Log,
 }
 
 impl CommandStatus {
-    /// One cell; beside it always stands the [`word`](Self::word) or the error.
+    /// A sign of one cell.
     pub(super) const fn sign(self) -> &'static str {
         match self {
             Self::Ok => "✓",
@@ -48,7 +45,7 @@ impl CommandStatus {
         }
     }
 
-    /// What `status:` in the filter matches.
+    /// Text for screen and filter.
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -63,25 +60,25 @@ impl CommandStatus {
     }
 }
 
-/// The lines of one command, oldest first; never empty.
+/// The records of one command.
 #[derive(Clone, Debug)]
 pub(super) struct CommandRecords<'a> {
-    /// Oldest first.
+    /// Oldest first; never empty.
     pub(super) rows: Vec<&'a AuditRow>,
 }
 
 impl<'a> CommandRecords<'a> {
-    /// The line that opened it. Its number names the command for as long as the log keeps it.
+    /// The first record. Its sequence number identifies the command.
     pub(super) fn first(&self) -> &'a AuditRow {
         self.rows[0]
     }
 
-    /// The line that says most: the newest.
+    /// The newest record.
     pub(super) fn last(&self) -> &'a AuditRow {
         self.rows[self.rows.len() - 1]
     }
 
-    /// How it ended.
+    /// Status.
     pub(super) fn status(&self) -> CommandStatus {
         let last = self.last();
         match (last.stage.as_str(), last.status.as_str()) {
@@ -96,19 +93,19 @@ impl<'a> CommandRecords<'a> {
         }
     }
 
-    /// The reason given with the command, wherever it was written.
+    /// The reason given with the command.
     pub(super) fn reason(&self) -> Option<&'a str> {
         self.rows.iter().find_map(|row| row.reason.as_deref()).filter(|reason| !reason.is_empty())
     }
 
-    /// The state digests around the command, when the log has both.
+    /// State digests before and after the command, if the log has both.
     pub(super) fn digests(&self) -> Option<(&'a str, &'a str)> {
         let before = self.rows.iter().map(|row| row.digest_before.as_str()).find(|text| !text.is_empty())?;
         let after = self.rows.iter().rev().map(|row| row.digest_after.as_str()).find(|text| !text.is_empty())?;
         Some((before, after))
     }
 
-    /// Whether it passes the filter: bare words match any field, `issuer:`, `status:` and the like only theirs.
+    /// Whether it matches the filter.
     pub(super) fn passes(&self, filter: &Filter) -> bool {
         let row = self.last();
         let args = arguments(&row.args);
@@ -128,8 +125,8 @@ impl<'a> CommandRecords<'a> {
     }
 }
 
-/// Groups in the order in which they were opened. An intent opens a command and the next line of the same `cmd_id` that
-/// ends it joins; everything else stands alone, so that a refused reuse of an id never overwrites how the first use ended.
+/// Groups records by command, in order. An intent is joined by the next final record of the same `cmd_id`. Every other record
+/// is a group of its own, so that a refused reuse of an id does not change the status of the first use.
 pub(super) fn commands(records: &[AuditRow]) -> Vec<CommandRecords<'_>> {
     let mut commands: Vec<CommandRecords<'_>> = Vec::with_capacity(records.len());
     for row in records {
@@ -147,7 +144,7 @@ pub(super) fn commands(records: &[AuditRow]) -> Vec<CommandRecords<'_>> {
     commands
 }
 
-/// The values of the arguments, in the order of the log: much as they were typed.
+/// Values of the arguments, in the order of the log.
 pub(super) fn values(args: &Value) -> String {
     match args {
         Value::Object(fields) => fields.values().map(plain).collect::<Vec<_>>().join(" "),
@@ -155,7 +152,7 @@ pub(super) fn values(args: &Value) -> String {
     }
 }
 
-/// The arguments with their names where the log has them: `agent=ada value=0.5`.
+/// Arguments with their names: `agent=ada value=0.5`.
 pub(super) fn arguments(args: &Value) -> String {
     match args {
         Value::Null => String::new(),
@@ -180,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_intent_and_its_outcome_are_one_group_even_when_others_stand_between() {
+    fn interleaved_intents_and_outcomes_are_grouped_by_command() {
         let records = [
             row(1, "a", "intent", ""),
             row(2, "b", "outcome", "ok"),
@@ -195,14 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_reuse_of_an_id_leaves_the_first_use_as_it_ended() {
+    fn a_refused_reuse_of_an_id_does_not_change_the_first_use() {
         let records = [row(1, "a", "intent", ""), row(2, "a", "outcome", "ok"), row(3, "a", "rejected", "error")];
         let seen: Vec<_> = commands(&records).iter().map(CommandRecords::status).collect();
         assert_eq!(seen, [CommandStatus::Ok, CommandStatus::Rejected]);
     }
 
     #[test]
-    fn a_crash_ends_an_intent_and_a_retry_opens_anew() {
+    fn a_retry_after_a_crash_is_a_new_group() {
         let records = [
             row(1, "a", "intent", ""),
             row(2, "a", "abort", "error"),
@@ -215,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_read_like_a_line() {
+    fn arguments_are_formatted() {
         assert_eq!(arguments(&serde_json::json!({"agent": "ada", "value": 0.5})), "agent=ada value=0.5");
         assert_eq!(values(&serde_json::json!({"agent": "ada", "value": 0.5})), "ada 0.5");
         assert_eq!(arguments(&Value::Null), "");

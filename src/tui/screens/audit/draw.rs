@@ -1,6 +1,4 @@
-//! How the log's commands look: one line or two in the list, everything in full below it.
-//!
-//! Styles and widths; the pane decides what is shown.
+//! Drawing of the audit log: list entries of one or two lines, and the details of a command.
 
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -23,7 +21,7 @@ fn style(status: CommandStatus, theme: &Theme) -> Style {
     }
 }
 
-/// Whether the log can be written, in words, and where it stands.
+/// State and position of the log.
 pub(super) fn chain<'a>(audit: &AuditTail, width: usize, theme: &Theme) -> Vec<Line<'a>> {
     let file = if audit.file.is_empty() { "no file yet" } else { &audit.file };
     let stands = format!("{file} · line {} · head {}", thousands(audit.seq), short(&audit.head));
@@ -34,12 +32,12 @@ pub(super) fn chain<'a>(audit: &AuditTail, width: usize, theme: &Theme) -> Vec<L
             vec![Line::from(vec![Span::styled(word, theme.good), Span::styled(rest, theme.dim)])]
         }
         state => {
-            let state = if state.is_empty() { "the shard has not said how the log fares" } else { state };
+            let state = if state.is_empty() { "the shard does not report its state" } else { state };
             let mut lines: Vec<Line<'a>> = wrap(&format!("✗ AUDIT UNAVAILABLE: {state}"), width)
                 .into_iter()
                 .map(|line| Line::styled(line, theme.bad))
                 .collect();
-            let what = "Commands that change anything are refused until it can be written; viewing goes on.";
+            let what = "Mutating commands are refused until the log is writable.";
             lines.extend(wrap(what, width).into_iter().map(|line| Line::styled(line, theme.text)));
             lines.push(Line::styled(clip(&stands, width), theme.dim));
             lines
@@ -47,7 +45,7 @@ pub(super) fn chain<'a>(audit: &AuditTail, width: usize, theme: &Theme) -> Vec<L
     }
 }
 
-/// Both ends of a long id: time is at the front of a `cmd_id`, chance at its end.
+/// The first and last characters of a long id.
 pub(super) fn short(id: &str) -> String {
     let letters: Vec<char> = id.chars().collect();
     if letters.len() <= 9 {
@@ -63,7 +61,7 @@ fn line_of(command: &CommandRecords<'_>, args: fn(&serde_json::Value) -> String)
     format!("{command} {}", args(&row.args)).trim_end().to_owned()
 }
 
-/// A command in the list. The second line comes when there is something to say: why not, the reason, the digests.
+/// A command in the list. The second line has the error, reason and digests, if any.
 pub(super) fn entry<'a>(
     command: &CommandRecords<'_>,
     selected: bool,
@@ -124,12 +122,12 @@ pub(super) fn entry<'a>(
     vec![first, Line::from(second)]
 }
 
-/// `09:38:12` of an RFC 3339 time; the text itself when it is none.
+/// `09:38:12` of an RFC 3339 time; other text unchanged.
 fn time_of_day(ts: &str) -> &str {
     ts.split_once('T').and_then(|(_, time)| time.get(..8)).unwrap_or(ts)
 }
 
-/// Everything the log says about a command.
+/// All details of a command.
 pub(super) fn detail<'a>(command: &CommandRecords<'_>, across: usize, theme: &Theme) -> Vec<Line<'a>> {
     let row = command.last();
     let status = command.status();
@@ -144,7 +142,7 @@ pub(super) fn detail<'a>(command: &CommandRecords<'_>, across: usize, theme: &Th
         }
     };
     fact("command", &line_of(command, arguments), theme.strong);
-    fact("ended", &format!("{} {}", status.sign(), status.word()), style(status, theme));
+    fact("status", &format!("{} {}", status.sign(), status.word()), style(status, theme));
     if !row.error.is_empty() {
         fact("error", &row.error, theme.text);
     }

@@ -1,7 +1,4 @@
-//! The Audit screen: who did what, live, intent and outcome together, and whether the log can still be written.
-//!
-//! Owns what is selected and whether the newest line is followed. Knows the snapshot's tail of the log only; the log's
-//! chain is checked elsewhere. Rule: "Screens", "Audit log".
+//! The Audit screen: the newest commands of the audit log, and the state of the log. It does not verify the chain. Rule: "Screens", "Audit log".
 
 mod command_records;
 mod draw;
@@ -21,28 +18,28 @@ use crate::format::{clip, count};
 use crate::keymap::Action;
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
 
-/// Commands a page key moves by.
+/// Commands of a page.
 const PAGE: isize = 10;
-/// Lines inside the border from which on the selected command is shown in full below the list.
+/// Minimum inner height to show the details below the list.
 const TALL: u16 = 28;
 
-/// The screen's one pane takes all of it.
+/// A single pane.
 pub fn layout(area: Rect) -> Vec<Rect> {
     vec![area]
 }
 
-/// The log.
+/// The Audit log pane.
 #[derive(Debug, Default)]
 pub struct AuditLog {
-    /// Number of the selected command's first line; `None` follows the newest.
+    /// Sequence number of the selected command; `None` follows the newest.
     pinned: Option<u64>,
-    /// Number of the first line of the first command in sight.
+    /// Sequence number of the first visible command.
     top: u64,
-    /// Whether the selected command has the pane to itself.
+    /// Whether the details fill the pane.
     open: bool,
-    /// Lines of it above the pane's edge.
+    /// Scroll offset of the details.
     scroll: u16,
-    /// Which command each row of the screen belongs to.
+    /// Screen rows with the sequence number of their command.
     row_owners: Vec<(u16, u64)>,
 }
 
@@ -55,7 +52,7 @@ fn shown<'a>(cx: &Context<'a>) -> Vec<CommandRecords<'a>> {
 }
 
 impl AuditLog {
-    /// Position of the selected command: the newest when following, the next younger one when it has left the tail.
+    /// Position of the selected command; of the next newer one if it is no longer in the snapshot.
     fn at(&self, commands: &[CommandRecords<'_>]) -> usize {
         let newest = commands.len().saturating_sub(1);
         match self.pinned {
@@ -74,9 +71,9 @@ impl AuditLog {
     fn place(&self, commands: &[CommandRecords<'_>], filtered: bool) -> String {
         let newer = commands.len().saturating_sub(1) - self.at(commands);
         let following = match self.pinned {
-            None => " following the newest".to_owned(),
-            Some(_) if newer == 0 => " held · end follows again".to_owned(),
-            Some(_) => format!(" held · {} below · end follows again", count(newer as u64, "newer command")),
+            None => " following newest".to_owned(),
+            Some(_) if newer == 0 => " paused · end to follow".to_owned(),
+            Some(_) => format!(" paused · {} below · end to follow", count(newer as u64, "newer command")),
         };
         let filter = if filtered { format!(" · {} match", commands.len()) } else { String::new() };
         format!("{following}{filter} ")
@@ -136,12 +133,12 @@ impl Pane for AuditLog {
         let Some(selected) = commands.get(self.at(&commands)) else {
             frame.render_widget(block, area);
             let (missing, advice) = if cx.view.audit.records.is_empty() {
-                (
-                    "No command has reached the console yet.",
-                    "Try :employment_status; reads and refusals are logged too.",
-                )
+                ("No commands yet.", "Reads and refusals are logged too. Try :employment_status.")
             } else {
-                ("The filter leaves nothing.", "esc clears it; try status:rejected, issuer:tui, or a command's name.")
+                (
+                    "No commands match the filter.",
+                    "Press esc to clear it. Examples: status:rejected, issuer:tui, a command name.",
+                )
             };
             return draw_empty(frame, body, missing, advice, cx.theme);
         };
@@ -189,7 +186,7 @@ impl Pane for AuditLog {
             Action::Last => self.select(&commands, usize::MAX),
             Action::Open | Action::Back => {
                 self.open = action == Action::Open && !self.open;
-                // What is being read must not be replaced by what comes in.
+                // New commands must not replace the one being read.
                 if self.open {
                     self.pinned = commands.get(at).map(|command| command.first().seq);
                 }
@@ -198,7 +195,7 @@ impl Pane for AuditLog {
             }
             Action::Copy => match commands.get(at).map(|command| command.last().cmd_id.clone()) {
                 Some(id) if !id.is_empty() => Reaction::Copy(id),
-                _ => Reaction::Status("This line of the log belongs to no command.".into()),
+                _ => Reaction::Status("this record does not belong to a command".into()),
             },
             _ => Reaction::None,
         }
@@ -214,7 +211,7 @@ impl Pane for AuditLog {
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let some = if shown(cx).is_empty() { Err("there is no command to show".to_owned()) } else { Ok(()) };
+        let some = if shown(cx).is_empty() { Err("no command is selected".to_owned()) } else { Ok(()) };
         let mut hints = vec![
             KeyHint::when(Action::Up, "older, newer", some.clone()),
             KeyHint::when(Action::Down, "older, newer", some.clone()),

@@ -91,22 +91,22 @@ fn intent_and_outcome_are_one_command_with_its_sign() {
 fn the_newest_is_followed_until_one_looks_up_and_again_from_the_end() {
     let mut harness = PaneHarness::new(&log());
     let mut pane = AuditLog::default();
-    assert!(harness.text(&mut pane, SIZES[0]).contains("following the newest"));
+    assert!(harness.text(&mut pane, SIZES[0]).contains("following newest"));
     harness.act(&mut pane, Action::Up);
     let id = Reaction::Copy("0192a1b2-7c00-7000-8000-0000000000e0".into());
     assert_eq!(harness.act(&mut pane, Action::Copy), id);
     harness.view.audit.records.push(line(19, "g0", "outcome", "ok", "debug queues", json!(null)));
     let text = harness.text(&mut pane, SIZES[0]);
-    assert!(text.contains("held · 2 newer commands below · end follows again"), "{text}");
+    assert!(text.contains("paused · 2 newer commands below · end to follow"), "{text}");
     assert_eq!(harness.act(&mut pane, Action::Copy), id, "what is selected stays selected");
     harness.act(&mut pane, Action::Down);
-    assert!(harness.text(&mut pane, SIZES[0]).contains("held · 1 newer command below"));
+    assert!(harness.text(&mut pane, SIZES[0]).contains("paused · 1 newer command below"));
     harness.act(&mut pane, Action::Down);
-    assert!(harness.text(&mut pane, SIZES[0]).contains("following the newest"), "down to the last follows as well");
+    assert!(harness.text(&mut pane, SIZES[0]).contains("following newest"), "down to the last follows as well");
     harness.act(&mut pane, Action::Up);
     harness.act(&mut pane, Action::Last);
     let text = harness.text(&mut pane, SIZES[0]);
-    assert!(text.contains("following the newest") && text.contains("debug queues"), "{text}");
+    assert!(text.contains("following newest") && text.contains("debug queues"), "{text}");
     harness.act(&mut pane, Action::First);
     assert!(matches!(harness.act(&mut pane, Action::Copy), Reaction::Status(_)), "a rotation has no cmd_id");
 }
@@ -144,7 +144,7 @@ fn the_filter_finds_issuers_and_statuses() {
     let text = shown("issuer:tui employment");
     assert!(text.contains("2 match") && !text.contains("approve"), "{text}");
     assert!(shown("moved").contains("approve"));
-    assert!(shown("status:nothing").contains("The filter leaves nothing."));
+    assert!(shown("status:nothing").contains("No commands match the filter."));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn an_unwritable_log_says_so_and_what_it_means() {
     view.audit.state = "the disk is full: \u{1b}[2Jno space left on device".into();
     let text = PaneHarness::new(&view).text(&mut AuditLog::default(), SIZES[0]);
     assert!(text.contains("✗ AUDIT UNAVAILABLE: the disk is full: \\u{1b}[2Jno space"), "{text}");
-    assert!(text.contains("are refused until it can be written"), "{text}");
+    assert!(text.contains("are refused until the log is writable"), "{text}");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn enter_shows_both_records_and_what_is_read_stays() {
     let mut pane = AuditLog::default();
     harness.act(&mut pane, Action::Open);
     let text = harness.text(&mut pane, SIZES[0]);
-    assert!(text.contains(" held · end follows again"), "nothing newer is not worth a number\n{text}");
+    assert!(text.contains(" paused · end to follow"), "nothing newer is not worth a number\n{text}");
     harness.view.audit.records.push(line(19, "g0", "outcome", "ok", "debug queues", json!(null)));
     let text = harness.text(&mut pane, SIZES[0]);
     assert!(text.contains("teleport") && !text.contains("debug queues"), "{text}");

@@ -1,6 +1,4 @@
-//! PerturbationsPane from outside: under way, expected today, cooling down, and those that may come; begun and ended by key.
-//!
-//! Commands are only named here. Rule: "Perturbations", "Operator actions".
+//! Perturbations: active, pending, in cooldown and possible ones, with keys to start and end them. Rule: "Perturbations", "Operator actions".
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -16,20 +14,20 @@ use townlet_wire::Request;
 use townlet_wire::telemetry::{Perturbation, PerturbationEvent};
 use townlet_wire::text::escape;
 
-/// Columns of name, kind, state and when. The kind goes first where there is little room.
+/// Column widths. The kind is dropped on narrow screens.
 const NAME: usize = 18;
 const KIND: usize = 15;
 const STATE: usize = 10;
 const WHEN: usize = 34;
 const ROOM_FOR_KIND: usize = 96;
 
-/// The shocks.
+/// The Perturbations pane.
 #[derive(Default)]
 pub struct PerturbationsPane {
     list: List,
 }
 
-/// A perturbation as it stands, or an event that may come.
+/// An occurring perturbation, or an event of the perturbation file that may occur.
 #[derive(Clone, Copy)]
 enum Item<'a> {
     Occurring(&'a Perturbation),
@@ -54,21 +52,21 @@ impl<'a> Item<'a> {
     fn state(self) -> &'a str {
         match self {
             Self::Occurring(perturbation) => &perturbation.state,
-            Self::Scheduled(_) => "may come",
+            Self::Scheduled(_) => "possible",
         }
     }
 
-    /// When it ends, comes or may come again.
+    /// When it ends, starts or may occur again.
     fn when(self, cx: &Context<'_>) -> String {
         match self {
             Self::Scheduled(event) if cx.view.perturbation_events.by_themselves => {
-                format!("{} a day", percent(event.chance))
+                format!("{} per day", percent(event.chance))
             }
             Self::Scheduled(_) => "by command only".to_owned(),
             Self::Occurring(perturbation) => match (perturbation.state.as_str(), perturbation.ends_tick) {
-                ("active", None) => "until it is ended".to_owned(),
+                ("active", None) => "until ended by command".to_owned(),
                 ("active", Some(tick)) => format!("ends {}", moment(tick, cx.view)),
-                ("pending", _) => format!("comes {}", moment(perturbation.started_tick, cx.view)),
+                ("pending", _) => format!("starts {}", moment(perturbation.started_tick, cx.view)),
                 (_, Some(tick)) => format!("again {}", moment(tick, cx.view)),
                 (_, None) => "–".to_owned(),
             },
@@ -92,7 +90,7 @@ impl<'a> Item<'a> {
 
     fn id(self) -> String {
         match self {
-            // One event can be under way and cool down at once.
+            // One event can be active and in cooldown at the same time.
             Self::Occurring(perturbation) => {
                 format!("{} {} {}", perturbation.name, perturbation.state, perturbation.started_tick)
             }
@@ -101,15 +99,15 @@ impl<'a> Item<'a> {
     }
 }
 
-/// The event of the file that this is an occurrence of.
+/// The event of the perturbation file that this is an occurrence of.
 fn event<'a>(item: Item<'a>, cx: &Context<'a>) -> Option<&'a PerturbationEvent> {
     cx.view.perturbation_events.events.iter().find(|event| event.name == item.name())
 }
 
-/// What ends it: an event is cancelled, what an operator switched is switched back.
+/// The command that ends it: an event is cancelled, a manual blackout or outage is switched off.
 fn end_command(item: Item<'_>, cx: &Context<'_>) -> Result<String, String> {
     if !matches!(item.state(), "active" | "pending") {
-        return Err(format!("`{}` is not under way and not expected", escape(item.name())));
+        return Err(format!("`{}` is neither active nor pending", escape(item.name())));
     }
     if event(item, cx).is_some() {
         cx.check_allowed("perturbation_cancel")?;
@@ -117,38 +115,36 @@ fn end_command(item: Item<'_>, cx: &Context<'_>) -> Result<String, String> {
     }
     match item.kind() {
         switch @ ("blackout" | "outage") => cx.check_allowed(switch).map(|()| format!("{switch} off")),
-        _ => Err(format!("`{}` is no event of the perturbation file; it ends by itself", escape(item.name()))),
+        _ => Err(format!("`{}` is not an event of the perturbation file; it ends by itself", escape(item.name()))),
     }
 }
 
 fn start_confirmation(item: Item<'_>, cx: &Context<'_>) -> Result<Confirmation, String> {
     cx.check_allowed("perturbation_trigger")?;
     let event =
-        event(item, cx).ok_or_else(|| format!("`{}` is no event of the perturbation file", escape(item.name())))?;
+        event(item, cx).ok_or_else(|| format!("`{}` is not an event of the perturbation file", escape(item.name())))?;
     if cx
         .view
         .perturbations
         .iter()
         .any(|perturbation| perturbation.name == event.name && perturbation.state == "active")
     {
-        return Err(format!("`{}` is under way already", escape(&event.name)));
+        return Err(format!("`{}` is already active", escape(&event.name)));
     }
     let per_day = cx.view.clock.ticks_per_day;
     Ok(Confirmation {
-        title: "Begin a perturbation".into(),
+        title: "Start perturbation".into(),
         text: vec![
-            format!("{} begins on the next tick, whatever cooldowns say: {}.", event.name, event.detail),
-            format!("It lasts {} to {}.", duration(event.least_ticks, per_day), duration(event.most_ticks, per_day)),
+            format!("{} starts on the next tick, regardless of cooldowns: {}.", event.name, event.detail),
+            format!("Duration: {} to {}.", duration(event.least_ticks, per_day), duration(event.most_ticks, per_day)),
         ],
-        verb: "begin".into(),
+        verb: "start".into(),
         requests: vec![Request::line(format!("perturbation_trigger {}", event.name))],
     })
 }
 
 fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
-    let fact = |name: &str, value: &str| {
-        Line::from(vec![Span::styled(pad(name, 9), cx.theme.dim), Span::styled(escape(value), cx.theme.text)])
-    };
+    let fact = |name: &str, value: &str| DetailCard::fact(name, value, 10, cx.theme);
     let mut lines = vec![
         fact("kind", &item.kind().replace('_', " ")),
         fact("state", &format!("{}, {}", item.state(), item.when(cx))),
@@ -164,13 +160,13 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
     if let Some(event) = event(item, cx) {
         let per_day = cx.view.clock.ticks_per_day;
         let lasts = format!("{} to {}", duration(event.least_ticks, per_day), duration(event.most_ticks, per_day));
-        lines.extend([fact("lasts", &lasts), fact("chance", &format!("{} a day", percent(event.chance)))]);
+        lines.extend([fact("duration", &lasts), fact("chance", &format!("{} per day", percent(event.chance)))]);
     }
-    DetailCard { title: format!("Shock: {}", escape(item.name())), lines }
+    DetailCard { title: format!("Perturbation: {}", escape(item.name())), lines }
 }
 
 impl PerturbationsPane {
-    /// What stands, then the events that may come.
+    /// Occurring perturbations, then the possible events.
     fn shown<'a>(cx: &Context<'a>) -> Vec<Item<'a>> {
         let view = cx.view;
         let stands =
@@ -188,7 +184,7 @@ impl PerturbationsPane {
         Self::shown(cx)
             .get(self.list.selected_index(&Self::ids(cx)))
             .copied()
-            .ok_or_else(|| "there is no perturbation to choose".to_owned())
+            .ok_or_else(|| "no perturbation is selected".to_owned())
     }
 
     fn head(cx: &Context<'_>) -> Line<'static> {
@@ -196,17 +192,14 @@ impl PerturbationsPane {
         let of =
             |state: &str| view.perturbations.iter().filter(|perturbation| perturbation.state == state).count() as u64;
         let (word, style) = if view.perturbation_events.by_themselves {
-            ("on: shocks come by themselves", theme.text)
+            ("on: perturbations occur automatically", theme.text)
         } else {
             ("OFF", theme.warn)
         };
         Line::from(vec![
             Span::styled(format!(" {word}"), style),
-            Span::styled(
-                format!("  {} under way", of("active")),
-                if of("active") > 0 { theme.warn } else { theme.dim },
-            ),
-            Span::styled(format!(" · {} expected today", of("pending")), theme.dim),
+            Span::styled(format!("  {} active", of("active")), if of("active") > 0 { theme.warn } else { theme.dim }),
+            Span::styled(format!(" · {} pending", of("pending")), theme.dim),
         ])
     }
 
@@ -240,12 +233,9 @@ impl Pane for PerturbationsPane {
         if items.is_empty() {
             self.list.hide();
             let (missing, advice) = if cx.filter.is_empty() {
-                (
-                    "Nothing comes over this town.",
-                    "Its perturbation file has no events; :blackout on and :outage on switch by hand.",
-                )
+                ("No perturbations.", "The perturbation file has no events. Use :blackout on or :outage on.")
             } else {
-                ("No perturbation fits the filter.", "esc clears it.")
+                ("No perturbations match the filter.", "Press esc to clear it.")
             };
             return draw_empty(frame, table, missing, advice, cx.theme);
         }

@@ -38,45 +38,45 @@ fn pictures() {
     let harness = admin(|_| {});
     for size in SIZES {
         let name = |pane: &str| format!("{pane}_{}x{}", size.0, size.1);
-        insta::assert_snapshot!(name("shocks"), harness.picture(&mut PerturbationsPane::default(), size));
+        insta::assert_snapshot!(name("perturbations"), harness.picture(&mut PerturbationsPane::default(), size));
         insta::assert_snapshot!(name("goods"), harness.picture(&mut Goods::default(), size));
     }
     let bare = PaneHarness::new(&fixtures::bare());
-    insta::assert_snapshot!("shocks_empty", bare.text(&mut PerturbationsPane::default(), SIZES[0]));
+    insta::assert_snapshot!("perturbations_empty", bare.text(&mut PerturbationsPane::default(), SIZES[0]));
     insta::assert_snapshot!("goods_empty", bare.text(&mut Goods::default(), SIZES[0]));
 }
 
 #[test]
-fn a_shock_begins_after_a_question_and_ends_at_once() {
+fn a_perturbation_starts_after_confirmation_and_ends_at_once() {
     let harness = admin(|_| {});
     let mut pane = PerturbationsPane::default();
-    assert_eq!(harness.refused(&pane, Action::Trigger), "`spring_prices` is under way already");
+    assert_eq!(harness.refused(&pane, Action::Trigger), "`spring_prices` is already active");
     assert_eq!(sends(harness.act(&mut pane, Action::Cancel)), "perturbation_cancel spring_prices");
     harness.act(&mut pane, Action::Down);
     assert_eq!(sends(harness.act(&mut pane, Action::Cancel)), "perturbation_cancel storm");
     harness.act(&mut pane, Action::Last);
     let text = asks(harness.act(&mut pane, Action::Trigger), "perturbation_trigger burst_main");
-    assert!(text.contains("water is off") && text.contains("It lasts 43 m to 1 h 55 m."), "{text}");
-    assert_eq!(harness.refused(&pane, Action::Cancel), "`burst_main` is not under way and not expected");
+    assert!(text.contains("water is off") && text.contains("Duration: 43 m to 1 h 55 m."), "{text}");
+    assert_eq!(harness.refused(&pane, Action::Cancel), "`burst_main` is neither active nor pending");
     assert!(
-        matches!(harness.act(&mut pane, Action::Open), Reaction::ShowDetail(card) if card.title == "Shock: burst_main")
+        matches!(harness.act(&mut pane, Action::Open), Reaction::ShowDetail(card) if card.title == "Perturbation: burst_main")
     );
 }
 
 #[test]
-fn what_an_operator_switched_is_switched_back() {
+fn a_manual_blackout_is_switched_off() {
     let harness = admin(|view| {
         let perturbation = &mut view.perturbations[0];
         (perturbation.kind, perturbation.name, perturbation.ends_tick) = ("blackout".into(), "blackout".into(), None);
     });
     let mut pane = PerturbationsPane::default();
-    assert!(harness.text(&mut pane, SIZES[1]).contains("until it is ended"));
+    assert!(harness.text(&mut pane, SIZES[1]).contains("until ended by command"));
     assert_eq!(sends(harness.act(&mut pane, Action::Cancel)), "blackout off");
-    assert!(harness.refused(&pane, Action::Trigger).contains("is no event of the perturbation file"));
+    assert!(harness.refused(&pane, Action::Trigger).contains("is not an event of the perturbation file"));
 }
 
 #[test]
-fn shocks_by_themselves_are_switched_and_viewers_are_told_why_not() {
+fn automatic_perturbations_are_switched_by_admins_only() {
     let mut harness = admin(|_| {});
     let mut pane = PerturbationsPane::default();
     assert_eq!(sends(harness.act(&mut pane, Action::Switch)), "perturbations off");
@@ -85,21 +85,21 @@ fn shocks_by_themselves_are_switched_and_viewers_are_told_why_not() {
     assert!(harness.text(&mut pane, SIZES[1]).contains("by command only"));
     harness.role(Role::Viewer);
     for action in [Action::Trigger, Action::Cancel, Action::Switch] {
-        assert!(harness.refused(&pane, action).contains("is for admins"));
+        assert!(harness.refused(&pane, action).contains("needs the admin role"));
     }
     harness.filter = "storm".into();
     let text = harness.text(&mut pane, SIZES[0]);
     assert!(text.contains("storm") && !text.contains("market_day"), "{text}");
     harness.filter = "nothing".into();
-    assert!(harness.text(&mut pane, SIZES[0]).contains("No perturbation fits the filter."));
+    assert!(harness.text(&mut pane, SIZES[0]).contains("No perturbations match the filter."));
 }
 
 #[test]
-fn power_goes_off_after_a_question_and_comes_back_at_once() {
+fn power_is_switched_off_after_confirmation_and_on_at_once() {
     let mut harness = admin(|_| {});
     let mut pane = Goods::default();
     let text = asks(harness.act(&mut pane, Action::Switch), "blackout on");
-    assert!(text.contains("stoves stop, and nobody leaves unless approved"), "{text}");
+    assert!(text.contains("stoves stop. No residents leave because of it."), "{text}");
     harness.act(&mut pane, Action::Down);
     harness.view.utilities.insert("water".into(), false);
     assert!(harness.text(&mut pane, SIZES[0]).contains("OFF ✗ showers stop"));
@@ -108,11 +108,11 @@ fn power_goes_off_after_a_question_and_comes_back_at_once() {
     assert!(harness.refused(&pane, Action::Switch).contains("select power or water"));
     harness.act(&mut pane, Action::First);
     harness.role(Role::Viewer);
-    assert!(harness.refused(&pane, Action::Switch).contains("is for admins"));
+    assert!(harness.refused(&pane, Action::Switch).contains("needs the admin role"));
 }
 
 #[test]
-fn prices_stand_against_their_list_and_stores_run_low() {
+fn prices_are_compared_with_list_prices_and_low_stock_is_marked() {
     let mut harness = admin(|_| {});
     let mut pane = Goods::default();
     let text = harness.text(&mut pane, SIZES[1]);

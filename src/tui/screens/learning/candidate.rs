@@ -1,6 +1,4 @@
-//! The candidate against the release: the path of its promotion, the evidence, what stands in its way, what happened.
-//!
-//! Rule: "Stability, promotion, rollback".
+//! The release candidate: path of the promotion, evidence, blockers and history. Rule: "Stability, promotion, rollback".
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -13,16 +11,15 @@ use crate::list::List;
 use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use crate::screens::promotion;
 use townlet_wire::telemetry::PromotionStep;
-use townlet_wire::text::escape;
 
-/// Columns from which on what happened stands beside the evidence where rows are few.
+/// Minimum width to put the history beside the evidence.
 const SIDE_BY_SIDE_WIDTH: u16 = 100;
-/// Rows from which on everything stands one below the other.
+/// Minimum height to stack everything.
 const STACKED_HEIGHT: u16 = 24;
-/// Columns of a label.
+/// Width of a label.
 const LABEL: usize = 12;
 
-/// The candidate.
+/// The Candidate pane.
 #[derive(Default)]
 pub struct Candidate {
     list: List,
@@ -32,7 +29,7 @@ fn label(text: &str, cx: &Context<'_>) -> Span<'static> {
     Span::styled(format!(" {}", pad(text, LABEL)), cx.theme.dim)
 }
 
-/// The path, who is judged against whom, and the evidence.
+/// Path, release, candidate, windows and evidence.
 fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     let (promotion, theme) = (&cx.view.promotion, cx.theme);
     let mut lines = vec![promotion::path(cx, columns)];
@@ -43,7 +40,7 @@ fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     let release = if promotion.release.is_empty() { &cx.view.policy.id } else { &promotion.release };
     let mut released = vec![label("release", cx), name(release)];
     if let Some(previous) = &promotion.previous {
-        released.extend([Span::styled("  before it ", theme.dim), Span::styled(clip(previous, 28), theme.text)]);
+        released.extend([Span::styled("  previous ", theme.dim), Span::styled(clip(previous, 28), theme.text)]);
     }
     lines.push(Line::from(released));
     lines.push(Line::from(vec![label("candidate", cx), promotion.candidate.as_deref().map_or_else(none, name)]));
@@ -71,7 +68,7 @@ fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
         let text = clip(&promotion::pairs(evidence), columns.saturating_sub(LABEL + 1));
         lines.push(Line::from(vec![label("evidence", cx), Span::styled(text, theme.text)]));
     } else {
-        lines.push(Line::from(vec![label("town score", cx), Span::styled("not compared yet", theme.dim)]));
+        lines.push(Line::from(vec![label("town score", cx), Span::styled("not evaluated yet", theme.dim)]));
     }
     let watch = wrap(&promotion::canary_rule(promotion), columns.saturating_sub(LABEL + 2));
     for (row, text) in watch.into_iter().enumerate() {
@@ -80,15 +77,15 @@ fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     lines
 }
 
-/// What stands between the candidate and its promotion.
+/// What blocks the promotion.
 fn blockers(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     let (promotion, theme) = (&cx.view.promotion, cx.theme);
-    let mut lines = vec![Line::styled(" In its way", theme.strong)];
+    let mut lines = vec![Line::styled(" Blockers", theme.strong)];
     if promotion.blockers.is_empty() {
         let (sign, words, style) = match (promotion.state.as_str(), &promotion.candidate) {
-            ("eligible", _) => ("✓", "nothing: it may be promoted", theme.good),
-            (_, None) => ("·", "there is no candidate", theme.dim),
-            _ => ("·", "nothing is said to", theme.dim),
+            ("eligible", _) => ("✓", "none: ready to promote", theme.good),
+            (_, None) => ("·", "no candidate", theme.dim),
+            _ => ("·", "none reported", theme.dim),
         };
         lines.push(Line::styled(format!("  {sign} {words}"), style));
     }
@@ -107,17 +104,15 @@ fn change(step: &PromotionStep) -> String {
 }
 
 fn card(step: &PromotionStep, cx: &Context<'_>) -> DetailCard {
-    let fact = |name: &str, value: &str| {
-        Line::from(vec![Span::styled(pad(name, 9), cx.theme.dim), Span::styled(escape(value), cx.theme.text)])
-    };
+    let fact = |name: &str, value: &str| DetailCard::fact(name, value, 9, cx.theme);
     let when = format!("{} · tick {} · {}", time_of(step.tick, cx.view), thousands(step.tick), step.ts);
     let id = if step.cmd_id.is_empty() { "–" } else { &step.cmd_id };
     let lines = vec![
         fact("change", &change(step)),
         fact("when", &when),
-        fact("who", &step.issuer),
+        fact("issuer", &step.issuer),
         fact("cmd_id", id),
-        fact("why", &step.why),
+        fact("reason", &step.why),
     ];
     DetailCard { title: format!("Promotion: change {}", thousands(step.number)), lines }
 }
@@ -148,10 +143,14 @@ impl Candidate {
 
     fn draw_history(&mut self, frame: &mut Frame<'_>, (pane, area): (Rect, Rect), cx: &Context<'_>) {
         let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
-        frame.render_widget(Line::styled(" What happened, newest first", cx.theme.strong), head);
+        frame.render_widget(Line::styled(" History, newest first", cx.theme.strong), head);
         let steps = Self::shown(cx);
         if steps.is_empty() {
-            let words = if cx.filter.is_empty() { "  nothing yet" } else { "  nothing fits the filter; esc clears it" };
+            let words = if cx.filter.is_empty() {
+                "  none yet"
+            } else {
+                "  no changes match the filter; press esc to clear it"
+            };
             return frame.render_widget(Line::styled(words, cx.theme.dim), rows);
         }
         let (at, seen) = self.list.layout(frame, (pane, rows), &Self::ids(cx), cx.theme);
@@ -167,8 +166,8 @@ impl Pane for Candidate {
         frame.render_widget(block, area);
         self.list.hide();
         if cx.view.promotion.state.is_empty() {
-            let advice = "A newer one judges what a training hands over.";
-            return draw_empty(frame, inner, "This shard knows nothing of promotion.", advice, cx.theme);
+            let advice = "Upgrade the shard to use promotion.";
+            return draw_empty(frame, inner, "This shard does not support promotion.", advice, cx.theme);
         }
         let [left, right] = if inner.height < STACKED_HEIGHT && inner.width >= SIDE_BY_SIDE_WIDTH {
             Layout::horizontal([Constraint::Ratio(1, 2); 2]).spacing(1).areas(inner)
@@ -207,7 +206,7 @@ impl Pane for Candidate {
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let none = cx.view.promotion.history.is_empty();
-        let some = if none { Err("nothing has happened yet".to_owned()) } else { Ok(()) };
+        let some = if none { Err("no changes yet".to_owned()) } else { Ok(()) };
         let [promote, rollback] = promotion::hints(cx);
         vec![
             KeyHint::when(Action::Up, "select", some.clone()),

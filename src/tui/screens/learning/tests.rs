@@ -35,22 +35,22 @@ fn pictures() {
 }
 
 #[test]
-fn without_a_training_it_says_how_to_get_one() {
+fn without_training_the_pane_shows_how_to_start_it() {
     let harness = harness(fixtures::untrained);
     let mut pane = Training::default();
     let text = harness.text(&mut pane, SIZES[0]);
-    assert!(text.contains("○ off") && text.contains("Start the shard with `--train`"), "{text}");
-    assert_eq!(text.matches("--train`").count(), 3, "no word is cut: {text}");
-    assert!(harness.refused(&pane, Action::Train).contains("`--train` starts one"));
+    assert!(text.contains("○ off") && text.contains("Training is off."), "{text}");
+    assert_eq!(text.matches("--train`").count(), 2, "no word is cut: {text}");
+    assert!(harness.refused(&pane, Action::Train).contains("start the shard with `--train`"));
     let text = harness.text(&mut Candidate::default(), SIZES[0]);
-    assert!(text.contains("▸idle") && text.contains("there is no candidate"), "{text}");
+    assert!(text.contains("▸idle") && text.contains("no candidate"), "{text}");
     let bare = PaneHarness::new(&fixtures::bare());
-    assert!(bare.text(&mut Training::default(), SIZES[0]).contains("knows nothing of training"));
-    assert!(bare.text(&mut Candidate::default(), SIZES[0]).contains("knows nothing of promotion"));
+    assert!(bare.text(&mut Training::default(), SIZES[0]).contains("does not support training"));
+    assert!(bare.text(&mut Candidate::default(), SIZES[0]).contains("does not support promotion"));
 }
 
 #[test]
-fn what_exploded_is_said_and_the_curves_stay() {
+fn a_diverged_training_shows_the_reason_and_the_charts() {
     let harness = harness(fixtures::diverged);
     let text = harness.text(&mut Training::default(), SIZES[0]);
     assert!(text.contains("✗ diverged") && text.contains("approx_kl 14.2 is over 1 in update 41"), "{text}");
@@ -58,26 +58,26 @@ fn what_exploded_is_said_and_the_curves_stay() {
 }
 
 #[test]
-fn the_schedule_says_how_long_it_takes() {
+fn progress_shows_the_remaining_time() {
     let text = harness(|_| {}).text(&mut Training::default(), SIZES[1]);
     assert!(text.contains("43 %  1.29 M of 3.00 M resident-ticks · 4 m left · update 40"), "{text}");
     let text = harness(|view| view.learning.state = "paused".into()).text(&mut Training::default(), SIZES[1]);
-    assert!(text.contains("‖ paused") && text.contains("4 m of work left"), "{text}");
+    assert!(text.contains("‖ paused") && text.contains("4 m left when resumed"), "{text}");
     let text = harness(|view| view.learning.total_steps = 0).text(&mut Training::default(), SIZES[1]);
-    assert!(text.contains("the schedule is done"), "{text}");
+    assert!(text.contains("schedule finished"), "{text}");
 }
 
 #[test]
-fn t_pauses_and_resumes_and_says_why_not() {
+fn t_pauses_and_resumes_or_shows_the_reason() {
     let mut harness = harness(|_| {});
     let mut pane = Training::default();
-    assert!(harness.refused(&pane, Action::Train).contains("`training pause` is for admins"));
+    assert!(harness.refused(&pane, Action::Train).contains("`training pause` needs the admin role"));
     harness.role(Role::Admin);
     assert_eq!(harness.act(&mut pane, Action::Train), Reaction::Send(vec![Request::line("training pause")]));
     harness.view.learning.state = "paused".into();
     assert_eq!(harness.act(&mut pane, Action::Train), Reaction::Send(vec![Request::line("training resume")]));
     harness.view.learning.state = "diverged".into();
-    assert!(harness.refused(&pane, Action::Train).contains("the training is diverged"));
+    assert!(harness.refused(&pane, Action::Train).contains("training has diverged"));
     harness.view.learning.state = "training".into();
     harness.forget("training pause");
     assert!(harness.refused(&pane, Action::Train).contains("no command `training pause`"));
@@ -112,14 +112,14 @@ fn charts_are_chosen_in_list_wall_and_alone() {
     let text = harness.text(&mut pane, SIZES[0]);
     assert!(text.contains("value loss") && !text.contains("entropy"), "{text}");
     harness.filter = "nothing".into();
-    assert!(harness.text(&mut pane, SIZES[0]).contains("No figure fits the filter."));
+    assert!(harness.text(&mut pane, SIZES[0]).contains("No metrics match the filter."));
 }
 
 #[test]
-fn promoting_asks_with_the_evidence_and_only_what_is_eligible() {
+fn promotion_needs_eligibility_and_confirmation() {
     let mut harness = harness(|_| {});
     let mut pane = Candidate::default();
-    assert!(harness.refused(&pane, Action::Promote).contains("is for admins"));
+    assert!(harness.refused(&pane, Action::Promote).contains("needs the admin role"));
     harness.role(Role::Admin);
     assert_eq!(harness.refused(&pane, Action::Promote), "One green window of two");
     fixtures::eligible(&mut harness.view);
@@ -127,9 +127,9 @@ fn promoting_asks_with_the_evidence_and_only_what_is_eligible() {
     assert_eq!(question.requests, [Request::line("promote_policy 91c0f2ab33de4410")]);
     let text = question.text.join(" ");
     assert!(text.contains("better  +0.046 from +0.012 to +0.081; 61 pairs of at most 200"), "{text}");
-    assert!(text.contains("rolled back by itself on a critical alert"), "{text}");
+    assert!(text.contains("rolled back automatically on a critical alert"), "{text}");
     harness.view.promotion.candidate = None;
-    assert_eq!(harness.refused(&pane, Action::Promote), "there is no candidate");
+    assert_eq!(harness.refused(&pane, Action::Promote), "no candidate");
     harness.forget("promote_policy");
     assert!(harness.refused(&pane, Action::Promote).contains("no command `promote_policy`"));
 }
@@ -141,13 +141,13 @@ fn one_key_rolls_back() {
     let mut pane = Candidate::default();
     let question = asked(harness.act(&mut pane, Action::Rollback));
     assert_eq!(question.requests, [Request::line("rollback_policy")]);
-    assert!(question.text[0].contains("shipped drives the town again from the next tick, in place of rel-7f3a"));
+    assert!(question.text[0].contains("shipped replaces rel-7f3a from the next tick"));
     harness.view.promotion.previous = None;
-    assert_eq!(harness.refused(&pane, Action::Rollback), "there is no release before this one");
+    assert_eq!(harness.refused(&pane, Action::Rollback), "there is no previous release");
 }
 
 #[test]
-fn every_state_has_its_place_on_the_path() {
+fn every_state_is_shown_on_the_path() {
     for (state, words) in [
         ("idle", "▸idle ─ evaluating"),
         ("promoting", "eligible ─ ▸promoting ─ canary"),
@@ -185,7 +185,7 @@ fn the_interval_is_drawn_with_zero_marked() {
 }
 
 #[test]
-fn what_happened_opens_and_nothing_emits_escapes_or_panics() {
+fn history_opens_and_nothing_emits_escapes_or_panics() {
     let mut harness = harness(|_| {});
     let mut pane = Candidate::default();
     harness.draw(&mut pane, SIZES[2]);

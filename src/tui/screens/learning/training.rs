@@ -1,6 +1,4 @@
-//! The training beside the town: its state in words, how far its schedule is, and what every update said as charts.
-//!
-//! Rule: "Training log", "Shadow training".
+//! Shadow training: state, progress and charts of the training metrics. Rule: "Training log", "Shadow training".
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -19,25 +17,25 @@ use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use townlet_wire::Request;
 use townlet_wire::telemetry::{Learning, LearningRow};
 
-/// The least a chart in a grid of them is worth.
+/// Minimum size of a chart in the grid.
 const MIN_CHART_SIZE: (u16, u16) = (38, 8);
-/// Columns from which on the selected chart stands beside the list.
+/// Minimum width to put the selected chart beside the list.
 const SIDE_BY_SIDE_WIDTH: u16 = 96;
-/// Columns of the list's figures: title, value, least, greatest.
+/// Width of the list's title, value, minimum and maximum.
 const FIGURES: usize = 20 + 12 + 2 * 11;
 
-/// The training.
+/// The Training pane.
 #[derive(Default)]
 pub struct Training {
     list: List,
-    /// Whether the selected chart has the pane to itself.
+    /// Whether the selected chart fills the pane.
     expanded: bool,
-    /// Where each chart of the grid was drawn, and how many stand in a row of it; empty when there is no grid.
+    /// Where the charts of the grid were drawn; empty without a grid.
     grid: Vec<Rect>,
     grid_columns: usize,
 }
 
-/// The state's sign, its style and the word for it.
+/// Sign, style and text of the state.
 fn state<'a>(cx: &Context<'a>) -> (&'static str, Style, &'a str) {
     let theme = cx.theme;
     match cx.view.learning.state.as_str() {
@@ -50,7 +48,7 @@ fn state<'a>(cx: &Context<'a>) -> (&'static str, Style, &'a str) {
     }
 }
 
-/// Seconds of work that the rest of the schedule takes at the newest update's speed.
+/// Seconds until the schedule is finished, at the speed of the newest update.
 fn left(learning: &Learning, newest: &LearningRow) -> Option<f64> {
     let rest = learning.total_steps.checked_sub(newest.steps).filter(|rest| *rest > 0)?;
     (newest.steps_per_second > 0.0).then(|| rest as f64 / newest.steps_per_second)
@@ -59,14 +57,14 @@ fn left(learning: &Learning, newest: &LearningRow) -> Option<f64> {
 fn progress(cx: &Context<'_>, columns: usize) -> Line<'static> {
     let (learning, theme) = (&cx.view.learning, cx.theme);
     let Some(newest) = learning.history.last() else {
-        return Line::styled(" no update yet: the first comes when a rollout is full", theme.dim);
+        return Line::styled(" no update yet: the first follows the first full rollout", theme.dim);
     };
     let total = learning.total_steps;
     let done = newest.steps as f64 / total.max(1) as f64;
     let rest = match left(learning, newest) {
         Some(rest) if learning.state == "training" => format!("{} left", seconds(rest)),
-        Some(rest) => format!("{} of work left", seconds(rest)),
-        None => "the schedule is done".to_owned(),
+        Some(rest) => format!("{} left when resumed", seconds(rest)),
+        None => "schedule finished".to_owned(),
     };
     let mut text = format!("  {} of {} resident-ticks · {rest}", short(newest.steps as f64), short(total as f64));
     let update = format!(" · update {}", thousands(newest.update));
@@ -82,7 +80,7 @@ fn progress(cx: &Context<'_>, columns: usize) -> Line<'static> {
     ])
 }
 
-/// State, progress, newest checkpoint; what exploded or failed over as many lines as it takes.
+/// State, error details, progress and newest checkpoint.
 fn head(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     let (learning, theme) = (&cx.view.learning, cx.theme);
     let (sign, style, word) = state(cx);
@@ -112,17 +110,14 @@ fn head(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     lines
 }
 
-/// What is missing when there is no metric, and what to do.
+/// Empty state.
 fn nothing(learning: &Learning) -> (&'static str, &'static str) {
     match learning.state.as_str() {
-        "" => ("This shard knows nothing of training.", "A newer one does; `townlet train` works without a town."),
-        "off" => (
-            "No training runs beside this town.",
-            "Start the shard with `--train`: `townlet run --train`, or `townlet serve --train`.",
-        ),
-        "paused" => ("Paused before the first update.", "t lets it go on."),
-        "training" => ("The first update is on its way.", "It comes when the first rollout is full."),
-        _ => ("It ended before the first update.", "The words above say why; start the shard with `--train` again."),
+        "" => ("This shard does not support training.", "Upgrade the shard, or use `townlet train`."),
+        "off" => ("Training is off.", "Start the shard with `townlet run --train` or `townlet serve --train`."),
+        "paused" => ("Paused before the first update.", "Press t to resume."),
+        "training" => ("Waiting for the first update.", "It follows the first full rollout."),
+        _ => ("Training ended before the first update.", "See the reason above. Restart the shard with `--train`."),
     }
 }
 
@@ -135,7 +130,7 @@ impl Training {
         Self::shown(cx).into_iter().map(|metric| metric.name.to_owned()).collect()
     }
 
-    /// One chart under its title: the figure now, and between which ends it was.
+    /// Draws a chart with title, current value and range.
     fn chart(frame: &mut Frame<'_>, area: Rect, metric: &TrainingMetric, selected: bool, cx: &Context<'_>) {
         let theme = cx.theme;
         let points = metric.points(&cx.view.learning);
@@ -169,7 +164,7 @@ impl Training {
         );
     }
 
-    /// Every chart at once, if each gets enough room.
+    /// Draws all charts in a grid, if each gets the minimum size.
     fn draw_grid(
         &mut self,
         frame: &mut Frame<'_>,
@@ -199,7 +194,7 @@ impl Training {
         let (learning, base) = (&cx.view.learning, cx.row(selected));
         let values: Vec<f64> = metric.points(learning).into_iter().map(|point| point.1).collect();
         let text = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value, metric.unit));
-        // The unit stands beside the value; where only figures have room it is left out.
+        // Minimum and maximum have no space for the unit.
         let plain = if metric.unit == "ratio" { "ratio" } else { "" };
         let end = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value, plain));
         let ends = chart::range(values.iter().copied());
@@ -216,7 +211,7 @@ impl Training {
         ])
     }
 
-    /// The curves as a list, and the selected one as a chart where there is room for it.
+    /// Draws the metrics as a list, and a chart of the selected one if there is space.
     fn draw_list(
         &mut self,
         frame: &mut Frame<'_>,
@@ -238,11 +233,11 @@ impl Training {
         let trend = columns.saturating_sub(2 + FIGURES);
         let text = format!(
             "  {}{}  {}{}{}",
-            pad("figure", 20),
+            pad("metric", 20),
             pad_left("now", 12),
             pad("trend", trend.saturating_sub(2)),
-            pad_left("least", 11),
-            pad_left("most", 11)
+            pad_left("min", 11),
+            pad_left("max", 11)
         );
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
         let (at, seen) = self.list.layout(frame, (pane, rows), &Self::ids(cx), cx.theme);
@@ -271,7 +266,7 @@ impl Pane for Training {
         }
         let shown = Self::shown(cx);
         if shown.is_empty() {
-            return draw_empty(frame, body, "No figure fits the filter.", "esc clears it.", cx.theme);
+            return draw_empty(frame, body, "No metrics match the filter.", "Press esc to clear it.", cx.theme);
         }
         let at = self.list.selected_index(&Self::ids(cx));
         let spaced = u16::from(body.height > 12);
@@ -312,7 +307,7 @@ impl Pane for Training {
                 )),
                 None => Reaction::None,
             },
-            // In a grid a step down is a row of charts; expanded, any step is the next chart.
+            // In the grid, down moves by a row of charts. Otherwise every step selects the next chart.
             (Action::Left | Action::Right | Action::Up | Action::Down, Some(_)) => {
                 let step = if self.grid.is_empty() { step.signum() } else { step };
                 match at.checked_add_signed(step).filter(|to| *to < ids.len()) {
@@ -334,12 +329,12 @@ impl Pane for Training {
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let learning = &cx.view.learning;
-        let some = if learning.history.is_empty() { Err("there is no update yet".to_owned()) } else { Ok(()) };
+        let some = if learning.history.is_empty() { Err("no update yet".to_owned()) } else { Ok(()) };
         let (verb, may) = match learning.state.as_str() {
             "paused" => ("resume training", cx.check_allowed("training resume")),
             "training" => ("pause training", cx.check_allowed("training pause")),
-            "off" | "" => ("pause training", Err("no training runs; `--train` starts one with the shard".to_owned())),
-            other => ("pause training", Err(format!("the training is {}", other.replace('_', " ")))),
+            "off" | "" => ("pause training", Err("training is off; start the shard with `--train`".to_owned())),
+            other => ("pause training", Err(format!("training has {}", other.replace('_', " ")))),
         };
         let mut hints = vec![
             KeyHint::when(Action::Up, "select", some.clone()),

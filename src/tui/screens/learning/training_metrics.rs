@@ -1,12 +1,10 @@
-//! The figures of an update that are drawn, one row each, by the names of the training's own log.
-//!
-//! Knows what a figure is called and where it stands in a row of the wire. Rule: "Training log".
+//! Table of the training metrics with a chart. Rule: "Training log".
 
 use townlet_wire::telemetry::{Learning, LearningRow};
 
-/// A figure that every update has.
+/// A metric of a training update.
 pub(crate) struct TrainingMetric {
-    /// As in `logs/training/<run>.jsonl`.
+    /// Name in `logs/training/<run>.jsonl`.
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     /// As [`crate::text::figure`] reads it.
@@ -23,11 +21,11 @@ const fn metric(
     TrainingMetric { name, title, unit, value }
 }
 
-/// What the training is for, then how it learns, then what it costs.
+/// Results first, then learning progress, then speed.
 pub(crate) static TRAINING_METRICS: [TrainingMetric; 12] = [
-    metric("return_per_day", "return a day", "", |row| row.return_per_day),
+    metric("return_per_day", "return per day", "", |row| row.return_per_day),
     metric("town_score", "town score", "score", |row| row.town_score),
-    metric("episodic_return", "return a life", "", |row| row.episodic_return),
+    metric("episodic_return", "episodic return", "", |row| row.episodic_return),
     metric("policy_loss", "policy loss", "", |row| Some(row.policy_loss)),
     metric("value_loss", "value loss", "", |row| Some(row.value_loss)),
     metric("entropy", "entropy", "nats", |row| Some(row.entropy)),
@@ -36,11 +34,11 @@ pub(crate) static TRAINING_METRICS: [TrainingMetric; 12] = [
     metric("explained_variance", "explained variance", "", |row| row.explained_variance),
     metric("grad_norm", "gradient norm", "", |row| Some(row.grad_norm)),
     metric("learning_rate", "learning rate", "", |row| Some(row.learning_rate)),
-    metric("steps_per_second", "steps a second", "", |row| Some(row.steps_per_second)),
+    metric("steps_per_second", "steps per second", "", |row| Some(row.steps_per_second)),
 ];
 
 impl TrainingMetric {
-    /// Its points by resident-ticks learned from; updates that do not have it are left out.
+    /// Values by resident-ticks; updates without the metric are left out.
     pub(crate) fn points(&self, learning: &Learning) -> Vec<(f64, f64)> {
         let known = |row: &LearningRow| Some((row.steps as f64, (self.value)(row)?));
         learning.history.iter().filter_map(known).filter(|point| point.1.is_finite()).collect()

@@ -1,7 +1,4 @@
-//! The Metrics screen: every figure of the telemetry stream over the time it was watched, with its unit and target.
-//!
-//! Owns how the list is sorted, which figure is drawn and whether as a rate. Figures come from the snapshot and the
-//! history expanded. Rule: "Screens".
+//! The Metrics screen: a list of all metrics with unit, target and trend, and a chart of the selected one. Rule: "Screens".
 
 #[cfg(test)]
 mod tests;
@@ -22,23 +19,23 @@ use crate::list::List;
 use crate::metrics::{Metric, all};
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
 
-/// What `/` asks for in one field.
+/// Fields of the filter.
 const FIELDS: [&str; 4] = ["group", "name", "unit", "verdict"];
-/// Columns from which on the chart stands beside the list; rows from which on below it.
+/// Minimum width to put the chart beside the list, and minimum height to put it below.
 const SIDE_BY_SIDE_WIDTH: u16 = 150;
 const STACKED_HEIGHT: u16 = 26;
-/// Columns of the title, the figure, the target; with least and most where there is room for all.
+/// Column widths. Minimum and maximum are dropped on narrow screens.
 const TITLE: usize = 25;
 const FIGURE: usize = 14;
 const TARGET: usize = 13;
 const EXTREMES: usize = 12;
 
-/// The screen's one pane takes all of it.
+/// A single pane.
 pub fn layout(area: Rect) -> Vec<Rect> {
     vec![area]
 }
 
-/// What the list is sorted by; `s` walks through them.
+/// Sort order of the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Order {
     #[default]
@@ -84,19 +81,19 @@ impl Order {
     }
 }
 
-/// The figures.
+/// The Metrics pane.
 #[derive(Debug, Default)]
 pub struct Metrics {
     list: List,
     order: Order,
     reversed: bool,
-    /// Whether the chart has the pane to itself.
+    /// Whether the chart fills the pane.
     expanded: bool,
-    /// Whether what only grows is drawn as its total instead of its rate.
+    /// Whether counters are drawn as totals instead of rates.
     total: bool,
 }
 
-/// A figure with its past as it is drawn: what only grows as its rate a day.
+/// The series to draw: counters as rates per day unless `total`.
 fn series(metric: &Metric, total: bool, cx: &Context<'_>) -> Vec<(f64, f64)> {
     if metric.counts && !total {
         cx.history.full().rate(&metric.name, cx.view.clock.ticks_per_day)
@@ -109,7 +106,7 @@ fn value(metric: &Metric) -> String {
     metric.value.map_or_else(|| "–".to_owned(), |value| figure(value, &metric.unit))
 }
 
-/// The unit that the drawn past is in.
+/// Unit of the drawn series.
 fn drawn_unit(metric: &Metric, total: bool) -> &str {
     if metric.counts && !total { "per_day" } else { &metric.unit }
 }
@@ -142,7 +139,7 @@ fn row(metric: &Metric, selected: bool, columns: usize, cx: &Context<'_>) -> Lin
     Line::from(spans)
 }
 
-/// The selected figure large: its name and target, what it is now, and the line through the town's days.
+/// Draws the chart of a metric with title, current value and target.
 fn draw_chart(frame: &mut Frame<'_>, area: Rect, metric: &Metric, total: bool, cx: &Context<'_>) {
     let theme = cx.theme;
     let [title, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
@@ -163,9 +160,8 @@ fn draw_chart(frame: &mut Frame<'_>, area: Rect, metric: &Metric, total: bool, c
     }
     frame.render_widget(Line::from(spans), title);
     if points.len() < 2 {
-        let advice = "It grows while the town runs and this screen watches; p resumes a paused town.";
-        let missing =
-            if metric.value.is_none() { "Not enough data for this figure yet." } else { "No past to draw yet." };
+        let advice = "The chart is recorded while the town runs. Press p to resume a paused town.";
+        let missing = if metric.value.is_none() { "Not enough data for this metric yet." } else { "No history yet." };
         return draw_empty(frame, below, missing, advice, theme);
     }
     let per_day = cx.view.clock.ticks_per_day.max(1);
@@ -207,12 +203,12 @@ impl Metrics {
         let ends = if rest >= 2 * EXTREMES + 14 { EXTREMES } else { 0 };
         let text = format!(
             "  {}{}   {}{}{}{}",
-            pad("figure", TITLE),
+            pad("metric", TITLE),
             pad_left("now", FIGURE),
             pad("target", TARGET),
             pad("trend", rest.saturating_sub(2 * ends)),
-            pad_left("least", ends),
-            pad_left("most", ends)
+            pad_left("min", ends),
+            pad_left("max", ends)
         );
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
         let (at, seen) = self.list.layout(frame, (pane, rows), &Self::ids(metrics), cx.theme);
@@ -231,8 +227,8 @@ impl Pane for Metrics {
         frame.render_widget(block, area);
         self.list.hide();
         if metrics.is_empty() {
-            let advice = "esc clears it; try group:kpi, verdict:missed or a word of a title.";
-            return draw_empty(frame, inner, "No figure fits the filter.", advice, cx.theme);
+            let advice = "Press esc to clear it. Examples: group:kpi, verdict:missed, a word of a title.";
+            return draw_empty(frame, inner, "No metrics match the filter.", advice, cx.theme);
         }
         let at = self.list.selected_index(&Self::ids(&metrics));
         if self.expanded {

@@ -30,7 +30,7 @@ fn pictures() {
 }
 
 #[test]
-fn a_figure_has_its_target_on_the_chart_and_beside_it() {
+fn targets_are_shown_in_list_and_chart() {
     let harness = harness("group:kpi tenure");
     let text = harness.text(&mut Metrics::default(), SIZES[1]);
     assert!(text.contains("tenure") && text.contains("2.4 days ✗ ≥ 3 days"), "{text}");
@@ -38,11 +38,11 @@ fn a_figure_has_its_target_on_the_chart_and_beside_it() {
 }
 
 #[test]
-fn what_only_grows_is_a_rate_and_a_total() {
+fn counters_are_drawn_as_rate_or_total() {
     let harness = harness("ghost");
     let mut pane = Metrics { expanded: true, ..Metrics::default() };
     let text = harness.text(&mut pane, SIZES[1]);
-    assert!(text.contains("a day  drawn: rate"), "{text}");
+    assert!(text.contains("per day  drawn: rate"), "{text}");
     harness.act(&mut pane, Action::Right);
     let text = harness.text(&mut pane, SIZES[1]);
     assert!(text.contains("ghost steps  2  drawn: total"), "{text}");
@@ -51,7 +51,7 @@ fn what_only_grows_is_a_rate_and_a_total() {
 }
 
 #[test]
-fn the_list_is_sorted_turned_filtered_and_keeps_what_is_selected() {
+fn sorting_and_filtering_keep_the_selection() {
     let mut harness = harness("");
     let mut pane = Metrics::default();
     harness.draw(&mut pane, SIZES[0]);
@@ -72,11 +72,11 @@ fn the_list_is_sorted_turned_filtered_and_keeps_what_is_selected() {
     assert!(harness.text(&mut pane, SIZES[0]).contains("queue fairness"));
     harness.filter = "nothing at all".into();
     let text = harness.text(&mut pane, SIZES[0]);
-    assert!(text.contains("No figure fits the filter."), "{text}");
+    assert!(text.contains("No metrics match the filter."), "{text}");
 }
 
 #[test]
-fn enter_shows_the_chart_alone_and_a_click_selects() {
+fn enter_expands_the_chart_and_clicks_select() {
     let harness = harness("");
     let mut pane = Metrics::default();
     harness.draw(&mut pane, SIZES[0]);
@@ -85,7 +85,7 @@ fn enter_shows_the_chart_alone_and_a_click_selects() {
     let text = harness.text(&mut pane, SIZES[0]);
     assert!(text.contains(" tenure  2.4 days") && !text.contains("self-sufficiency"), "{text}");
     harness.act(&mut pane, Action::Down);
-    assert!(harness.text(&mut pane, SIZES[0]).contains("Not enough data for this figure yet."));
+    assert!(harness.text(&mut pane, SIZES[0]).contains("Not enough data for this metric yet."));
     harness.act(&mut pane, Action::Back);
     let text = harness.text(&mut pane, SIZES[0]);
     assert!(

@@ -1,4 +1,4 @@
-//! What stands and needs somebody, then what the town tells about itself, newest first.
+//! Active alerts, then narrated events, newest first.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -13,20 +13,19 @@ use crate::theme::Theme;
 use townlet_wire::telemetry::{Alert, Narration};
 use townlet_wire::text::escape;
 
-/// The pane of alerts and narration. Until the operator selects something below it, the first line is selected, and so
-/// the newest alert when one is raised.
+/// The Alerts and events pane. Until the operator moves the selection, the newest entry is selected.
 #[derive(Default)]
 pub struct Alerts {
     selection: Selection,
-    /// Whether the operator has selected what is selected.
+    /// Whether the operator moved the selection.
     pinned: bool,
     rows: Rect,
     first: usize,
-    /// The entry every drawn row belongs to.
+    /// The entry of every drawn row.
     owners: Vec<usize>,
 }
 
-/// One thing to read.
+/// An entry.
 #[derive(Clone, Copy)]
 enum Item<'a> {
     Alert(&'a Alert),
@@ -82,7 +81,7 @@ impl Alerts {
         Self::shown(cx).into_iter().map(Item::id).collect()
     }
 
-    /// The selected row and the first in sight. What is gone is pinned no longer.
+    /// The selected and the first visible row. A selected entry that is gone releases the selection.
     fn update_selection(&mut self, ids: &[String]) -> (usize, usize) {
         self.pinned &= self.selection.id().is_some_and(|id| ids.iter().any(|other| other == id));
         if !self.pinned {
@@ -92,7 +91,7 @@ impl Alerts {
     }
 }
 
-/// The time of today, or the day when it was another.
+/// Time of day, or the day if it is not today.
 fn time(tick: u64, cx: &Context<'_>) -> String {
     let per_day = cx.view.clock.ticks_per_day;
     match other_day(tick, cx.view) {
@@ -104,9 +103,7 @@ fn time(tick: u64, cx: &Context<'_>) -> String {
 fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
     let theme = cx.theme;
     let per_day = cx.view.clock.ticks_per_day;
-    let fact = |label: &str, value: &str| {
-        Line::from(vec![Span::styled(pad(label, 10), theme.dim), Span::styled(escape(value), theme.text)])
-    };
+    let fact = |label: &str, value: &str| DetailCard::fact(label, value, 10, theme);
     let day = item.tick() / per_day.max(1) + 1;
     let when = format!("day {day} · {} · tick {}", clock(item.tick(), per_day), thousands(item.tick()));
     let (title, lines) = match item {
@@ -116,13 +113,13 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
                 fact("alert", &alert.name.replace('_', " ")),
                 fact("severity", &alert.severity),
                 fact("since", &when),
-                fact("what", &alert.message),
-                fact("do", &alert.hint),
+                fact("message", &alert.message),
+                fact("action", &alert.hint),
             ],
         ),
         Item::Narration(story) => (
-            "Story",
-            vec![fact("when", &when), fact("about", &story.category.replace('_', " ")), fact("what", &story.text)],
+            "Event",
+            vec![fact("when", &when), fact("category", &story.category.replace('_', " ")), fact("text", &story.text)],
         ),
     };
     DetailCard { title: title.into(), lines }
@@ -130,27 +127,27 @@ fn card(item: Item<'_>, cx: &Context<'_>) -> DetailCard {
 
 impl Pane for Alerts {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = pane_block("Alerts and story", cx.focused, cx.theme);
+        let block = pane_block("Alerts and events", cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let items = Self::shown(cx);
         if items.is_empty() {
             self.rows = Rect::ZERO;
             let (missing, advice) = if cx.filter.is_empty() {
-                ("All quiet: no alert stands, nothing to tell yet.", "Step or resume the town and stories come.")
+                ("No alerts and no events.", "Events appear while the town runs.")
             } else {
-                ("Nothing told here fits the filter.", "esc clears it.")
+                ("No alerts or events match the filter.", "Press esc to clear it.")
             };
             return draw_empty(frame, inner, missing, advice, cx.theme);
         }
         self.rows = inner;
         let (at, mut first) = self.update_selection(&Self::ids(cx));
-        // Days have more digits the older a town is; the texts begin in one column all the same.
+        // The widest time aligns all texts.
         let times: Vec<String> = items.iter().map(|item| time(item.tick(), cx)).collect();
         let wide = times.iter().map(String::len).max().unwrap_or(0);
         let columns = usize::from(inner.width).saturating_sub(wide + 5);
         let rows = |item: &Item<'_>| wrap(&item.text(), columns).len();
-        // Entries take more rows than one: what is selected must be in sight all the same.
+        // Entries may take several rows; the selected one must be visible.
         while first < at && items[first..=at].iter().map(rows).sum::<usize>() > usize::from(inner.height) {
             first += 1;
         }
@@ -185,7 +182,7 @@ impl Pane for Alerts {
             (Action::Open, Some(item)) => Reaction::ShowDetail(card(*item, cx)),
             (Action::Copy, Some(item)) => Reaction::Copy(escape(&item.text())),
             _ if self.selection.act(action, &ids, self.rows.height.into()) => {
-                // Back on the first line, what is newest is wanted again.
+                // Selecting the first line follows the newest entry again.
                 self.pinned = self.selection.id() != ids.first().map(String::as_str);
                 Reaction::Redraw
             }
@@ -205,7 +202,7 @@ impl Pane for Alerts {
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let none = cx.view.alerts.is_empty() && cx.view.narrations.is_empty();
-        let some = if none { Err("nothing has been told yet".to_owned()) } else { Ok(()) };
+        let some = if none { Err("no alerts and no events".to_owned()) } else { Ok(()) };
         vec![
             KeyHint::new(Action::Up, "select"),
             KeyHint::new(Action::Down, "select"),

@@ -1,4 +1,4 @@
-//! What was asked and answered in this session, one line each, and room for the console line.
+//! Commands and answers of this session, and space for the console line.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -13,7 +13,7 @@ use crate::list::Selection;
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block};
 use townlet_wire::text::escape;
 
-/// The Console pane. Its selection stays at the newest answer until it is moved.
+/// The Console pane. The newest answer is selected until the selection is moved.
 #[derive(Default)]
 pub struct Console {
     selection: Selection,
@@ -74,9 +74,9 @@ impl Pane for Console {
         let Some(newest) = ids.last() else {
             self.rows = Rect::ZERO;
             let text = if cx.filter.is_empty() {
-                " Nothing was asked in this session yet."
+                " No commands in this session yet."
             } else {
-                " No answer fits the filter; esc clears it."
+                " No commands match the filter; press esc to clear it."
             };
             frame.render_widget(Line::styled(text, cx.theme.dim), log);
             return;
@@ -116,11 +116,11 @@ impl Pane for Console {
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let none = cx.log.entries().len() == 0;
-        let some = if none { Err("nothing was asked yet".to_owned()) } else { Ok(()) };
+        let some = if none { Err("no commands yet".to_owned()) } else { Ok(()) };
         vec![
             KeyHint::new(Action::Up, "select"),
             KeyHint::new(Action::Down, "select"),
-            KeyHint::when(Action::Open, "whole answer", some.clone()),
+            KeyHint::when(Action::Open, "details", some.clone()),
             KeyHint::when(Action::Copy, "copy cmd_id", some),
         ]
     }

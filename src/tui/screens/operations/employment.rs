@@ -1,6 +1,4 @@
-//! The employment KPIs and the exit queue: who is due to leave, why, and when.
-//!
-//! Approve and defer are commands like any other; this pane only names them. Rule: "Work and the exit queue", "Operator actions".
+//! Employment KPIs and the exit queue. Rule: "Work and the exit queue", "Operator actions".
 
 use std::collections::BTreeSet;
 
@@ -21,7 +19,7 @@ use townlet_wire::{Request, Snapshot};
 
 const APPROVE: &str = "employment_exit approve";
 const DEFER: &str = "employment_exit defer";
-/// Residents a question names; the rest are counted.
+/// Maximum number of residents a dialog names; the rest are counted.
 const MAX_NAMED: usize = 5;
 
 /// The Employment pane.
@@ -31,7 +29,7 @@ pub struct Employment {
     marked: BTreeSet<String>,
 }
 
-/// Columns of the table for a width.
+/// Column widths of the table.
 struct Columns {
     agent: usize,
     job: usize,
@@ -39,7 +37,7 @@ struct Columns {
 }
 
 impl Columns {
-    /// Fixed: mark 2, absent 7, attend 7, waiting 10.
+    /// Fixed widths: mark 2, absent 7, attend 7, waiting 10.
     fn of(width: u16) -> Self {
         let free = usize::from(width).saturating_sub(2 + 7 + 7 + 10);
         let leaves = if free >= 46 { 28 } else { 13 };
@@ -62,7 +60,7 @@ impl Employment {
         Self::shown(cx).into_iter().map(|entry| entry.agent.clone()).collect()
     }
 
-    /// The marked residents that still wait, in the order of the queue; the selected one when none is marked.
+    /// The marked residents in the order of the queue; the selected one if none is marked.
     fn chosen(&self, cx: &Context<'_>) -> Vec<String> {
         let ids = Self::ids(cx);
         let marked: Vec<String> = ids.iter().filter(|id| self.marked.contains(*id)).cloned().collect();
@@ -80,7 +78,7 @@ impl Employment {
         let value = |text: String, bad: bool| Span::styled(text, if bad { theme.warn } else { theme.strong });
         let limit = |text: String| Span::styled(text, theme.dim);
         let label = |text: &str| Span::styled(text.to_owned(), theme.dim);
-        // What the words and figures leave to the two trends, with a column between the last figure and the border.
+        // Width left for the two sparklines.
         let wide = (usize::from(columns).saturating_sub(49) / 2).min(16);
         let trend = |name: &str| Span::styled(pad(&spark(&cx.history.recent(name, wide), wide), wide), theme.chart);
         let pending = format!("{} / {}", thousands(employment.pending_count), thousands(employment.queue_limit));
@@ -177,7 +175,7 @@ impl Employment {
     }
 }
 
-/// The charter's KPIs with their targets, one a line.
+/// KPIs of the charter with their targets, one per line.
 fn charter_kpis(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
     let theme = cx.theme;
     let kpis = cx.view.kpis.iter().filter(|kpi| kpi.charter);
@@ -220,8 +218,10 @@ fn names(view: &Snapshot, ids: &[String]) -> String {
 
 fn approval(view: &Snapshot, ids: &[String]) -> Vec<String> {
     let employment = &view.employment;
-    let used =
-        format!("This counts towards today: {} of {} exits used.", employment.exits_today, employment.daily_exit_cap);
+    let used = format!(
+        "This counts towards today's exit cap: {} of {} used.",
+        employment.exits_today, employment.daily_exit_cap
+    );
     if let [id] = ids {
         let name = resident(view, id);
         return vec![
@@ -232,14 +232,14 @@ fn approval(view: &Snapshot, ids: &[String]) -> Vec<String> {
     }
     let mut text = vec![format!("{} leave town on the next tick:", names(view, ids))];
     text.extend(ids.iter().take(MAX_NAMED).map(|id| exit_details::service(view, id)));
-    text.extend([used, "Each is a command of its own in the audit log.".to_owned()]);
+    text.extend([used, "Each resident is a separate command in the audit log.".to_owned()]);
     text
 }
 
 fn deferral(view: &Snapshot, ids: &[String]) -> Vec<String> {
     vec![
         format!("{} stay, and their absences are forgiven.", names(view, ids)),
-        "Each is a command of its own in the audit log.".to_owned(),
+        "Each resident is a separate command in the audit log.".to_owned(),
     ]
 }
 
@@ -271,9 +271,9 @@ impl Pane for Employment {
             });
             frame.render_widget(Paragraph::new(charter), foot);
             let (missing, advice) = if cx.filter.is_empty() {
-                ("Nobody waits to leave.", "Residents come here after too many absent shifts.")
+                ("The exit queue is empty.", "Residents are queued after too many absent shifts.")
             } else {
-                ("Nobody here fits the filter.", "esc clears it.")
+                ("No residents match the filter.", "Press esc to clear it.")
             };
             return draw_empty(frame, rest, missing, advice, cx.theme);
         }
@@ -286,7 +286,7 @@ impl Pane for Employment {
             let text = format!("{} marked ", self.marked.len());
             frame.render_widget(Line::styled(text, cx.theme.accent).right_aligned(), head);
         }
-        // The selected case explains itself where there is room for it.
+        // Shows a summary of the selected exit if there is space.
         let room = Rect {
             x: below.x + 2,
             y: below.y + 1,
@@ -336,13 +336,13 @@ impl Pane for Employment {
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let some = if cx.view.employment.queue.is_empty() { Err("nobody waits to leave".to_owned()) } else { Ok(()) };
+        let some = if cx.view.employment.queue.is_empty() { Err("the exit queue is empty".to_owned()) } else { Ok(()) };
         let may = |command: &str| some.clone().and_then(|()| cx.check_allowed(command));
         vec![
             KeyHint::new(Action::Up, "select"),
             KeyHint::new(Action::Down, "select"),
             KeyHint::when(Action::Mark, "mark", some.clone()),
-            KeyHint::when(Action::Open, "case", some.clone()),
+            KeyHint::when(Action::Open, "details", some.clone()),
             KeyHint::when(Action::Approve, "approve", may(APPROVE)),
             KeyHint::when(Action::Defer, "defer", may(DEFER)),
             KeyHint::when(Action::Copy, "copy", some.clone()),

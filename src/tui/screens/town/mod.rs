@@ -1,6 +1,4 @@
-//! The Town screen: the map, who is where, and what is under the cursor.
-//!
-//! Owns where the cursor stands and whom it follows. Knows the snapshot only. Rule: "Screens".
+//! The Town screen: the map with a cursor that may follow a resident, and a side panel. Rule: "Screens".
 
 mod map_canvas;
 mod resident_letters;
@@ -21,29 +19,29 @@ use crate::keymap::Action;
 use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use townlet_wire::telemetry::{Agent, Map as Plan};
 
-/// Cells the panel beside the map takes at least, and at most.
+/// Minimum and maximum width of the side panel.
 const PANEL_WIDTH: std::ops::RangeInclusive<u16> = 21..=44;
-/// Tiles a page key moves the cursor by.
+/// Tiles of a page.
 const PAGE: i64 = 10;
 
-/// The screen's one pane takes all of it.
+/// A single pane.
 pub fn layout(area: Rect) -> Vec<Rect> {
     vec![area]
 }
 
-/// What the cursor does.
+/// Mode of the cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum CursorMode {
-    /// Nothing was chosen yet: the first resident, as soon as there is one.
+    /// Follows the first resident as soon as there is one.
     #[default]
     Initial,
-    /// It goes where this resident goes.
+    /// Follows this resident.
     Following(String),
-    /// It stays where it was put.
+    /// Stays where it is.
     Free,
 }
 
-/// The map.
+/// The Map pane.
 #[derive(Debug, Default)]
 pub struct Map {
     letters: ResidentLetters,
@@ -51,13 +49,13 @@ pub struct Map {
     cursor: (u64, u64),
     ties: bool,
     window: Option<Window>,
-    /// Rows of the panel that stand for residents, in screen coordinates, and the panel.
+    /// Screen rows of the panel with the id of their resident.
     listed: Vec<(u16, String)>,
     panel: Rect,
 }
 
 impl Map {
-    /// Brings the cursor to where it belongs now.
+    /// Updates the cursor to the followed resident and the map's size.
     fn update_cursor(&mut self, cx: &Context<'_>) {
         self.letters.update(&cx.view.agents);
         let map = &cx.view.map;
@@ -70,7 +68,7 @@ impl Map {
         if let CursorMode::Following(id) = &self.mode {
             match cx.view.agents.iter().find(|agent| agent.id == *id) {
                 Some(agent) => self.cursor = (agent.x, agent.y),
-                // Whoever was followed has left town; the cursor stays where they were last seen.
+                // The resident has left; the cursor stays.
                 None => self.mode = CursorMode::Free,
             }
         }
@@ -78,7 +76,7 @@ impl Map {
         self.cursor.1 = self.cursor.1.min(map.height.saturating_sub(1));
     }
 
-    /// The resident followed, or else under the cursor.
+    /// The followed resident, or the one under the cursor.
     fn focus<'a>(&self, cx: &Context<'a>) -> Option<&'a Agent> {
         cx.view.agents.iter().find(|agent| match &self.mode {
             CursorMode::Following(id) => agent.id == *id,
@@ -93,7 +91,7 @@ impl Map {
         Reaction::Redraw
     }
 
-    /// Under the cursor, or the next one in the list when somebody is followed already, or whoever is nearest.
+    /// The resident to follow next: the next in the list if one is followed, else the nearest to the cursor.
     fn next<'a>(&self, cx: &Context<'a>) -> Option<&'a Agent> {
         let agents = &cx.view.agents;
         if let CursorMode::Following(id) = &self.mode {
@@ -120,8 +118,7 @@ impl Map {
     }
 }
 
-/// Map and panel side by side. The map gets two cells a tile if the panel still fits beside it; without room for both
-/// at one cell a tile, the map has all of it and the line below the map says what is under the cursor.
+/// Areas of map and panel. The map has two cells per tile if the panel fits beside it. On narrow screens there is no panel.
 fn split_map_and_panel(inner: Rect, plan: &Plan) -> (Rect, Rect) {
     let width = u64::from(inner.width);
     let least = u64::from(*PANEL_WIDTH.start()) + 1;
@@ -150,13 +147,7 @@ impl Pane for Map {
         let plan = &cx.view.map;
         if plan.width == 0 || plan.height == 0 {
             frame.render_widget(block, area);
-            draw_empty(
-                frame,
-                inner,
-                "The map has not arrived yet.",
-                "It comes with the first full message of the shard.",
-                cx.theme,
-            );
+            draw_empty(frame, inner, "No map yet.", "It arrives with the first data from the shard.", cx.theme);
             return;
         }
         let (ground, panel) = split_map_and_panel(inner, plan);
@@ -222,11 +213,10 @@ impl Pane for Map {
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let has_resident = if cx.view.agents.is_empty() { Err("nobody lives here now".to_owned()) } else { Ok(()) };
-        let here =
-            self.focus(cx).map(|_| ()).ok_or_else(|| "nobody stands under the cursor; f follows somebody".to_owned());
+        let has_resident = if cx.view.agents.is_empty() { Err("no residents".to_owned()) } else { Ok(()) };
+        let here = self.focus(cx).map(|_| ()).ok_or_else(|| "no resident under the cursor; f follows one".to_owned());
         let ties = if cx.view.relationships.stage == "OFF" {
-            Err("this town keeps no ties: features.stages.relationships is OFF".to_owned())
+            Err("ties are disabled: features.stages.relationships is OFF".to_owned())
         } else {
             Ok(())
         };
@@ -235,8 +225,8 @@ impl Pane for Map {
             KeyHint::when(Action::Follow, if following { "follow next" } else { "follow" }, has_resident.clone()),
             KeyHint::when(Action::Open, "inspect", here),
             KeyHint::when(Action::Overlay, "ties", ties),
-            KeyHint::new(Action::Up, "look around"),
-            KeyHint::new(Action::Down, "look around"),
+            KeyHint::new(Action::Up, "move cursor"),
+            KeyHint::new(Action::Down, "move cursor"),
             KeyHint::when(Action::First, "first resident", has_resident),
         ]
     }

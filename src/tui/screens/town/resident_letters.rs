@@ -1,7 +1,4 @@
-//! Which letter stands for which resident on the map.
-//!
-//! The first letter of the name where it is free, another letter of the name where it is not. A letter stays with its
-//! resident until they leave: whoever comes later gives way, so that a map one has learnt to read stays readable.
+//! Letters of the residents on the map: the first free letter of the name. A resident keeps the letter until leaving.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +6,7 @@ use unicode_width::UnicodeWidthChar;
 
 use townlet_wire::telemetry::Agent;
 
-/// Shown for a name without any letter.
+/// Shown for names without letters.
 const NO_LETTER: char = '@';
 
 /// ResidentLetters by agent id.
@@ -19,7 +16,7 @@ pub(super) struct ResidentLetters {
 }
 
 impl ResidentLetters {
-    /// Gives newcomers a letter and takes back those of the departed.
+    /// Assigns letters to new residents and frees those of residents who left.
     pub(super) fn update(&mut self, agents: &[Agent]) {
         if self.by_id.len() == agents.len() && agents.iter().all(|agent| self.by_id.contains_key(&agent.id)) {
             return;
@@ -47,8 +44,7 @@ impl ResidentLetters {
     }
 }
 
-/// Capitals of the name in order, then its small letters; when all are taken, the first again (colour and the list
-/// beside the map tell the two apart).
+/// The first free upper-case letter of the name, then lower-case; if all are taken, the first letter again.
 fn choose(name: &str, taken: &BTreeSet<char>) -> char {
     let one_cell = |letter: &char| letter.is_alphabetic() && letter.width() == Some(1);
     let capitals = name.chars().flat_map(char::to_uppercase).filter(one_cell);
@@ -75,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_stays_when_others_come_and_go() {
+    fn letters_are_kept_when_residents_come_and_go() {
         let mut letters = ResidentLetters::default();
         letters.update(&town(&["Ada", "Anna"]));
         letters.update(&town(&["Anna"]));

@@ -73,7 +73,7 @@ fn follow_takes_the_next_and_an_arrow_lets_go() {
 }
 
 #[test]
-fn who_leaves_town_is_no_longer_followed() {
+fn a_resident_who_left_is_no_longer_followed() {
     let mut harness = PaneHarness::new(&large());
     let mut pane = Map::default();
     harness.draw(&mut pane, SIZES[0]);
@@ -98,7 +98,7 @@ fn outages_and_queues_are_seen_without_colour() {
 }
 
 #[test]
-fn an_object_under_the_cursor_explains_itself() {
+fn an_object_under_the_cursor_shows_its_queue() {
     let harness = PaneHarness::new(&large());
     let mut pane = Map::default();
     harness.draw(&mut pane, SIZES[0]);
@@ -108,10 +108,10 @@ fn an_object_under_the_cursor_explains_itself() {
     let text = harness.text(&mut pane, SIZES[0]);
     for line in [
         "shower_1 · home_1",
-        "not working: water off",
+        "unavailable: water off",
         "Ben wash · 12 ticks left",
         "1. Cleo waits 18 ticks",
-        "sitting out: Eva",
+        "in cooldown: Eva",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
