@@ -17,6 +17,7 @@ use townlet_shard::recorded_run::RecordedRun;
 use townlet_shard::recovery::{JournalReplayer, position};
 use townlet_source::Recorded;
 use townlet_tui::format::count;
+use townlet_tui::{TerminalSession, WatchedSource};
 use townlet_wire::command_line::nearest;
 use townlet_wire::escape;
 
@@ -96,12 +97,19 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 fn watch(args: &Args, files: &[PathBuf]) -> Result<ExitCode> {
     let options = screen_options(&args.screen, &user_config::load()?)?;
     output::require_terminal("omit `--watch` without one.")?;
-    let home = Home::new(&args.home);
-    let mut recording = RecordedRun::open(&home, files).map_err(|why| anyhow!("{why}."))?;
-    recording.seek(args.at.unwrap_or(u64::MAX)).map_err(|why| anyhow!("{why}."))?;
+    let (home, journal, tick) = (Home::new(&args.home), files.to_vec(), args.at.unwrap_or(u64::MAX));
+    let mut session = TerminalSession::open(options).context("the terminal failed")?;
+    let open = move || {
+        let mut recording = RecordedRun::open(&home, &journal)?;
+        recording.seek(tick).map(|()| recording)
+    };
+    let message = format!("Replaying {}", args.journal);
+    let loaded = session.load(&message, open).context("the terminal failed")?;
+    let Some(recording) = loaded else { return Ok(ExitCode::from(super::EXIT_INTERRUPTED)) };
+    let recording = recording.map_err(|why| anyhow!("{why}."))?;
     let facts = files.iter().map(|file| ("journal".to_owned(), file.display().to_string())).collect();
-    let last = townlet_tui::run(vec![townlet_tui::WatchedSource::new(Recorded::new(recording, facts))], options)
-        .context("the terminal failed")?;
+    let source = WatchedSource::new(Recorded::new(recording, facts));
+    let last = session.run(vec![source]).context("the terminal failed")?;
     output::line(&last)?;
     Ok(ExitCode::SUCCESS)
 }

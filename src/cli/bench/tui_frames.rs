@@ -57,8 +57,8 @@ pub(super) fn frames(sources: &Sources, folder: &TempDir, budget: Duration) -> R
         theme,
         keymap: Keymap::default(),
         screen: Screen::Operations,
-        recall: Vec::new(),
-        badge: None,
+        console_history: Vec::new(),
+        label: None,
         fleet: false,
     };
     let mut app = App::new(source.hello(), setup);
