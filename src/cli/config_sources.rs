@@ -11,7 +11,7 @@ use townlet_town::Sources;
 use townlet_town::config::{ConfigErrors, ENVIRONMENT_PREFIX, Layers, Loaded, PerturbationFile, load as load_config};
 
 use super::ConfigArgs;
-use townlet_shard::{ConfigReloader, Read};
+use townlet_shard::{ConfigFiles, ConfigReloader};
 
 /// Shipped files by the name a configuration uses.
 const SHIPPED: [(&str, &str); 9] = [
@@ -69,13 +69,13 @@ pub(super) fn load(args: &ConfigArgs, flags: Vec<(String, String)>) -> anyhow::R
 }
 
 /// The same once more; what is wrong is said in a line, as an answer has it.
-fn reloader(args: &ConfigArgs, flags: Vec<(String, String)>) -> Result<Read, String> {
+fn reloader(args: &ConfigArgs, flags: Vec<(String, String)>) -> Result<ConfigFiles, String> {
     let one_line = |error: anyhow::Error| match error.downcast_ref::<ConfigErrors>() {
         Some(errors) => errors.one_line(),
         None => format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" "),
     };
     let ConfigSources { loaded, sources, files, .. } = load(args, flags).map_err(one_line)?;
-    Ok(Read { sources, files, warnings: loaded.warnings })
+    Ok(ConfigFiles { sources, files, warnings: loaded.warnings })
 }
 
 /// A configuration inside the program, whatever the surroundings say.

@@ -54,7 +54,7 @@ pub use engine::Speed;
 pub use home::Home;
 pub use log::Log;
 pub use promotion::ReleasePointerError;
-pub use reload::{ConfigReloader, Read};
+pub use reload::{ConfigFiles, ConfigReloader};
 pub use resume::{ResumableRun, find_run, last_reload_digest, resume};
 pub use sessions::SessionEvent;
 pub use submission::{RemoteCaller, is_id};

@@ -1,13 +1,11 @@
-//! The audit log under injected I/O errors, and under death at each of its durable steps.
-//!
-//! Run with `cargo test --features failpoints`. Fail points belong to a whole process, so these tests have their own.
+//! The audit log under injected I/O errors, and under a crash at each of its durable steps.
 
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::kit::TIMEOUT;
+use crate::kit::{soak, wait_until};
 use serde_json::json;
 use townlet_audit::{Entry, Log, Options, Record, Stage, records, verify};
 use townlet_wire::{Role, Session};
@@ -27,7 +25,7 @@ fn read_verified(dir: &Path) -> Vec<Record> {
     assert!(report.passed(), "{:?}", report.findings().map(ToString::to_string).collect::<Vec<_>>());
     let mut all = Vec::new();
     records(dir, |_, _, record| {
-        // A dead writer's last, unfinished line is no record.
+        // The unfinished last line of a crashed writer is no record.
         all.extend(record);
         Ok(())
     })
@@ -35,7 +33,7 @@ fn read_verified(dir: &Path) -> Vec<Record> {
     all
 }
 
-/// Fails once at `point` after an acknowledged command and an unsynced read, then goes on in a further segment, with these.
+/// Fails once at `point` after an acknowledged command and an unsynced read. The log continues in the next segment and keeps these records.
 fn assert_continues_in_next_segment(point: &str, kept: &[&str]) {
     let scenario = fail::FailScenario::setup();
     let dir = tempfile::tempdir().unwrap();
@@ -61,40 +59,35 @@ fn assert_continues_in_next_segment(point: &str, kept: &[&str]) {
 }
 
 #[test]
-fn a_failed_write() {
+fn failed_write_continues_in_the_next_segment() {
     assert_continues_in_next_segment("audit_write", &["held", "read"]);
 }
 
 #[test]
-fn a_write_that_fails_half_way() {
+fn torn_write_continues_in_the_next_segment() {
     assert_continues_in_next_segment("audit_torn", &["held", "read"]);
 }
 
 #[test]
-fn a_failed_sync() {
+fn failed_sync_continues_in_the_next_segment() {
     assert_continues_in_next_segment("audit_sync", &["held"]);
 }
 
 #[test]
-fn what_nobody_waited_for_is_missed_too_when_it_is_cut_off() {
+fn unsynced_records_are_covered_by_the_next_head() {
     let scenario = fail::FailScenario::setup();
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path(), 1 << 20);
-    let ((synced, syncs), (named, heads)) = (channel(), channel());
+    let (synced, syncs) = channel();
     fail::cfg_callback("audit_sync", move || synced.send(()).unwrap_or_default()).unwrap();
-    fail::cfg_callback("audit_head", move || named.send(()).unwrap_or_default()).unwrap();
-    let began = Instant::now();
     for number in 0..300 {
         let refused = Entry { stage: Stage::Rejected, ..entry(&format!("id-{number}")) };
         log.append_and_wait(refused, false).unwrap();
     }
-    let took = began.elapsed().as_secs() as usize;
-    assert!(syncs.try_iter().count() <= took, "no line of these is synced for itself");
-    heads.recv_timeout(TIMEOUT).expect("a head, with nobody asking for it");
-    // In place before its writer takes anything else; beyond it is this line alone, unless they took long.
-    log.append_and_wait(entry("after"), false).unwrap();
-    let head = std::fs::read_to_string(dir.path().join("r.head")).unwrap();
-    assert!(took > 0 || head.contains(r#""seq":300,"#), "{head}");
+    // The writer syncs once a second at most, however long this took.
+    assert!(syncs.try_iter().count() < 100, "a record that nobody waits for is not synced by itself");
+    let head = || std::fs::read_to_string(dir.path().join("r.head")).unwrap_or_default();
+    wait_until("a head that names the last record, without a request for it", || head().contains(r#""seq":300,"#));
     std::fs::write(dir.path().join("r-0001.jsonl"), "").unwrap();
     assert!(!verify(dir.path()).expect("readable").passed());
     drop(log);
@@ -102,7 +95,7 @@ fn what_nobody_waited_for_is_missed_too_when_it_is_cut_off() {
 }
 
 #[test]
-fn a_disk_that_fills_up_and_then_refuses_a_sync_too_keeps_what_was_acknowledged() {
+fn full_disk_and_failed_sync_keep_acknowledged_records() {
     let scenario = fail::FailScenario::setup();
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path(), 1 << 20);
@@ -122,7 +115,7 @@ fn a_disk_that_fills_up_and_then_refuses_a_sync_too_keeps_what_was_acknowledged(
 }
 
 #[test]
-fn a_disk_that_stays_full_leaves_nothing_behind() {
+fn full_disk_leaves_no_partial_segment() {
     let scenario = fail::FailScenario::setup();
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path(), 1 << 20);
@@ -138,7 +131,7 @@ fn a_disk_that_stays_full_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_failed_rotation_and_a_failed_head() {
+fn failed_rotation_and_failed_head_are_retried() {
     let scenario = fail::FailScenario::setup();
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path(), 1);
@@ -156,9 +149,9 @@ fn a_failed_rotation_and_a_failed_head() {
     assert_eq!(records.iter().filter(|record| record.cmd_id == "b").count(), 2, "nothing refused was written");
 }
 
-/// How often a point is passed before it is met for good, and the commands after which it was met in any case.
+/// How often a point is passed before the crash; [`commands`] is enough to reach it that often.
 fn passes() -> u32 {
-    if std::env::var("TOWNLET_SOAK").is_ok_and(|value| value == "1") { 20 } else { 6 }
+    if soak() { 20 } else { 6 }
 }
 
 fn commands() -> u32 {
@@ -167,18 +160,13 @@ fn commands() -> u32 {
 
 const FOLDER: &str = "TOWNLET_AUDIT_FAULT_DIR";
 
-/// The process that dies. Does nothing when it is not asked to by [`no_death_loses_what_was_acknowledged`].
-#[test]
-fn crash_child_process() {
-    let Ok(dir) = std::env::var(FOLDER) else {
-        return;
-    };
-    let _scenario = fail::FailScenario::setup();
-    let log = open(Path::new(&dir), 2_000);
+/// The work of the process that crashes: commands, each printed once it is acknowledged.
+fn append_until_killed(folder: &Path) {
+    let log = open(folder, 2_000);
     for number in 0..commands() {
         let id = format!("id-{number}");
         log.append_and_wait(entry(&id), true).expect("written");
-        // One write call, so that a death cannot cut it in two.
+        // One write call, so that a crash cannot split it.
         eprintln!("acknowledged {id}");
         if number % 5 == 4 {
             log.flush().expect("the head");
@@ -187,15 +175,19 @@ fn crash_child_process() {
 }
 
 #[test]
-fn no_death_loses_what_was_acknowledged() {
-    // Logs opened here pass no point of another test.
+fn crash_at_every_point_keeps_acknowledged_records() {
+    // Logs opened here do not reach fail points of another test.
     let _scenario = fail::FailScenario::setup();
+    // This test starts itself again as the process that crashes.
+    if let Ok(folder) = std::env::var(FOLDER) {
+        return append_until_killed(Path::new(&folder));
+    }
     let me = std::env::current_exe().unwrap();
     for point in ["audit_write", "audit_torn", "audit_sync", "audit_head", "audit_rotate"] {
         for passed in 0..passes() {
             let dir = tempfile::tempdir().unwrap();
             let child = Command::new(&me)
-                .args(["--exact", "dying_child", "--nocapture"])
+                .args(["--exact", "audit_log::crash_at_every_point_keeps_acknowledged_records", "--nocapture"])
                 .env(FOLDER, dir.path())
                 .env("FAILPOINTS", format!("{point}={passed}*off->return(abort)"))
                 .output()
@@ -208,7 +200,7 @@ fn no_death_loses_what_was_acknowledged() {
                 drop(open(dir.path(), 2_000));
                 assert!(read_verified(dir.path()).len() >= before);
             } else {
-                // It died before its first head was in place, and had told nobody anything.
+                // It crashed before its first head was written, and had acknowledged nothing.
                 drop(open(dir.path(), 2_000));
             }
             let held = read_verified(dir.path());

@@ -1,7 +1,7 @@
-//! A disk that does not answer: new commands are refused, what was handed to it is told to be under way, the town and its
-//! view go on, and once the disk is back everything is answered and nothing was done twice.
+//! A disk that does not answer: new commands are refused, commands in flight are reported as such, the town keeps running, and
+//! afterwards every command is answered and applied once.
 //!
-//! A paused fail point holds the log's or the journal's writer where it is until the test lets it go. Rule: "Audit log".
+//! A paused fail point blocks the writer of the audit log or of the journal. Rule: "Audit log".
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -21,10 +21,10 @@ use townlet_source::{Local, Source as _, SourceEvent};
 use townlet_wire::service::CONSOLE;
 use townlet_wire::{Answer, Request, Role, Snapshot, Status};
 
-/// Where a writer hangs.
+/// Fail points at which a writer can be paused.
 const POINTS: [&str; 4] = ["audit_write", "audit_sync", "journal_write", "journal_sync"];
 
-/// A writer held where it is until this goes, and so also by a test that fails.
+/// Pauses a writer at a fail point until this value is dropped, also when a test fails.
 struct PausedFailPoint(&'static str);
 
 impl PausedFailPoint {
@@ -73,7 +73,7 @@ impl Town {
         Self { home, shard, admin, token, server, views }
     }
 
-    /// The answer to a line of the admin's, which must come although the disk does not.
+    /// The answer to an admin's command line, which must come although the disk hangs.
     #[track_caller]
     fn line(&self, line: &str) -> Answer {
         let (send, answers) = channel();
@@ -81,7 +81,7 @@ impl Town {
         answers.recv_timeout(TIMEOUT).expect("an answer")
     }
 
-    /// What HTTP says to a command.
+    /// The HTTP response to a command.
     #[track_caller]
     fn post(&self, cmd_id: &str, line: &str) -> String {
         let body = json!({ "command": line, "cmd_id": cmd_id }).to_string();
@@ -99,7 +99,7 @@ impl Town {
         reply
     }
 
-    /// The disk hangs, and everybody sees it; new commands are refused, and the town and its view go on.
+    /// Asserts that the hang is reported, new commands are refused, and the town keeps running.
     #[track_caller]
     fn assert_stalled(&self, point: &str) {
         assert_eq!(refusal(&self.line("setmoney ada 77")), "E_AUDIT_UNAVAILABLE", "{point}");
@@ -110,7 +110,7 @@ impl Town {
         wait_for(&self.views, "the town going on", |it| it.tick > view.tick + 100);
     }
 
-    /// The disk is back: everything is taken again, and these were done once each, as both logs say.
+    /// Asserts that commands are accepted again and that these were applied once each in both logs.
     #[track_caller]
     fn assert_recovered(self, point: &str, ids: &[&str]) {
         for line in ["setmoney ada 78", "pause"] {
@@ -126,7 +126,7 @@ impl Town {
     }
 }
 
-/// These were done once each, as both logs say.
+/// Asserts that each of these commands is once in both logs.
 #[track_caller]
 fn once_each(what: &str, home: &Path, run: &str, ids: &[&str]) {
     assert!(verify(&home.join("logs/console")).unwrap().passed(), "{what}");
@@ -158,7 +158,7 @@ fn once_each(what: &str, home: &Path, run: &str, ids: &[&str]) {
 }
 
 #[test]
-fn a_console_is_told_what_is_refused_and_what_is_under_way() {
+fn console_is_told_refused_and_in_flight_commands() {
     let scenario = FailScenario::setup();
     for point in POINTS {
         let town = Town::start();
@@ -170,19 +170,19 @@ fn a_console_is_told_what_is_refused_and_what_is_under_way() {
                 send.lock().expect("nobody panics").send(answer).expect("the test listens");
             }
         }));
-        let heard = || answers.recv_timeout(TIMEOUT).expect("an answer");
+        let next_answer = || answers.recv_timeout(TIMEOUT).expect("an answer");
         console.send(Request::line("escalate --reason test"));
-        assert_eq!(heard().status, Status::Ok);
+        assert_eq!(next_answer().status, Status::Ok);
         let hanging = PausedFailPoint::at(point);
         console.send(request("held", "setmoney ada 50"));
-        let told = heard();
-        assert_eq!((refusal(&told).as_str(), told.cmd_id.as_str()), ("E_IN_FLIGHT", "held"), "{point}");
+        let first = next_answer();
+        assert_eq!((refusal(&first).as_str(), first.cmd_id.as_str()), ("E_IN_FLIGHT", "held"), "{point}");
         town.assert_stalled(point);
-        // Sent again it waits for the same outcome.
+        // A retry waits for the same outcome.
         console.send(request("held", "setmoney ada 50"));
         drop(hanging);
         for replayed in [false, true] {
-            let answer = heard();
+            let answer = next_answer();
             assert_eq!((answer.status, answer.cmd_id.as_str()), (Status::Ok, "held"), "{point}: {answer:?}");
             assert_eq!(answer.replayed, replayed, "{point}");
         }
@@ -193,7 +193,7 @@ fn a_console_is_told_what_is_refused_and_what_is_under_way() {
 }
 
 #[test]
-fn over_http_it_is_a_conflict_to_be_sent_again() {
+fn http_answers_conflict_with_retry_after() {
     let scenario = FailScenario::setup();
     for point in POINTS {
         let town = Town::start();

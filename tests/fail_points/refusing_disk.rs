@@ -1,20 +1,14 @@
-//! A disk that refuses, kind of file by kind of file: it is told, nothing is acknowledged falsely, the town and its view go
-//! on, and everything is written by itself once the disk takes it again.
+//! A disk that refuses writes, for each kind of file: the shard reports it, acknowledges nothing falsely, keeps running, and
+//! writes everything once the disk accepts writes again.
 //!
-//! Fail points belong to a whole process, so these tests have their own and take turns. Rule: "Audit log", and the table of
-//! fail points in `tests/process/fail_point_table.rs`.
-
-use std::sync::{Mutex, PoisonError};
+//! Rule: "Audit log", and the table of fail points in `tests/process/fail_point_table.rs`.
 
 use crate::kit::{TestShard, refusal, temp_home, wait_for};
 use townlet_audit::verify;
 use townlet_shard::{Home, incident};
 use townlet_wire::{Request, Snapshot, Status};
 
-/// Points of a process are one; tests take turns.
-static TURN: Mutex<()> = Mutex::new(());
-
-/// What refuses, what health says of it, and whether commands are refused meanwhile.
+/// A fail point, the problem that health reports, and whether commands are refused meanwhile.
 const CASES: &[(&str, &str, bool)] = &[
     ("audit_write", "the audit log cannot be written", true),
     ("audit_torn", "the audit log cannot be written", true),
@@ -29,7 +23,7 @@ const CASES: &[(&str, &str, bool)] = &[
     ("archive_write", "the archive of the raw stream cannot be written", false),
 ];
 
-/// Something of each kind is written; whatever comes of it.
+/// Writes something of each kind; answers may be refusals.
 fn write_all(live: &TestShard, round: u64) {
     live.line("snapshot save");
     live.line(&format!("employment_exit request {}", ["ben", "cleo", "hugo"][round as usize]));
@@ -38,8 +32,7 @@ fn write_all(live: &TestShard, round: u64) {
 }
 
 #[test]
-fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+fn each_kind_of_file_degrades_and_recovers() {
     for (point, says, refuses) in CASES {
         let scenario = fail::FailScenario::setup();
         let home = temp_home();
@@ -50,10 +43,10 @@ fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
         write_all(&live, 0);
         fail::cfg(*point, "return").unwrap();
         write_all(&live, 1);
-        let told = wait_for(&views, says, |view| view.health.problems.iter().any(|problem| problem.contains(says)));
-        assert_eq!(told.health.status, "degraded", "{point}");
-        assert!(told.alerts.iter().any(|alert| alert.message.contains(says)), "{point}: {:?}", told.alerts);
-        wait_for(&views, "the town going on", |view| view.tick > told.tick + 100);
+        let seen = wait_for(&views, says, |view| view.health.problems.iter().any(|problem| problem.contains(says)));
+        assert_eq!(seen.health.status, "degraded", "{point}");
+        assert!(seen.alerts.iter().any(|alert| alert.message.contains(says)), "{point}: {:?}", seen.alerts);
+        wait_for(&views, "the town going on", |view| view.tick > seen.tick + 100);
         let merged = wait_for(&views, "merged telemetry", |view| view.transport.mode == "aggregate");
         for own in ["shard_degraded", "telemetry_aggregating"] {
             assert!(merged.alerts_raised.contains_key(own), "{point}: {own}: {:?}", merged.alerts_raised);
@@ -64,7 +57,7 @@ fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
         } else {
             assert_eq!(answer.status, Status::Ok, "{point}: {answer:?}");
         }
-        // Paused, so that no tick and no autosave helps.
+        // Paused, so that no tick and no autosave causes the retry.
         live.expect_ok("pause");
         fail::remove(*point);
         wait_for(&views, "a disk that is well", |view| view.health.status == "ok" && view.health.problems.is_empty());
@@ -78,7 +71,7 @@ fn each_kind_of_file_degrades_as_it_should_and_comes_back_by_itself() {
     }
 }
 
-/// What stands there in the end: a whole log, snapshots, each acknowledged decision once.
+/// The final files: a valid log, snapshots, each acknowledged decision once.
 fn whole(point: &str, home: &std::path::Path) {
     assert!(verify(&home.join("logs/console")).unwrap().passed(), "{point}");
     let live = TestShard::resumed(home);
@@ -91,8 +84,7 @@ fn whole(point: &str, home: &std::path::Path) {
 }
 
 #[test]
-fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+fn reload_refused_by_the_journal_is_in_its_next_file() {
     let scenario = fail::FailScenario::setup();
     let home = temp_home();
     let live = TestShard::with_edited_file(home.path());
@@ -102,9 +94,9 @@ fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
     let before = live.view().texts_digest;
     fail::cfg("journal_write", "1*return->off").unwrap();
     let request = Request { cmd_id: Some("once".into()), ..Request::line("reload_config") };
-    let told = live.ask(live.admin, request.clone());
-    assert_eq!(refusal(&told), "E_AUDIT_UNAVAILABLE");
-    assert!(told.error.as_ref().unwrap().message.contains("it was applied at tick 120"));
+    let seen = live.ask(live.admin, request.clone());
+    assert_eq!(refusal(&seen), "E_AUDIT_UNAVAILABLE");
+    assert!(seen.error.as_ref().unwrap().message.contains("it was applied at tick 120"));
     let now = wait_for(&views, "a journal that is well", |view| {
         view.texts_digest != before && view.health.status == "ok" && view.health.problems.is_empty()
     });
@@ -112,11 +104,11 @@ fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
     live.expect_ok("setmoney ada 4");
     let digest = live.digest();
     let again = live.ask(live.admin, request);
-    assert_eq!((again.replayed, again.error), (true, told.error), "it is not done again");
+    assert_eq!((again.replayed, again.error), (true, seen.error), "it is not done again");
     live.shard.stop().unwrap();
     drop(live);
     scenario.teardown();
-    // The journal's own town is what it goes on from, and the file on disk is another by now.
+    // The run resumes with the sources in the journal, although the file on disk differs.
     std::fs::remove_dir_all(home.path().join("snapshots")).unwrap();
     std::fs::write(home.path().join(crate::kit::CONFIG_FILE), "seed: 9\n").unwrap();
     let recorded =
@@ -127,8 +119,7 @@ fn a_reload_that_the_journal_could_not_take_is_in_its_further_file() {
 }
 
 #[test]
-fn an_archive_goes_on_in_a_further_file_and_leaves_no_empty_ones() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+fn archive_continues_in_a_new_file_without_empty_ones() {
     let scenario = fail::FailScenario::setup();
     let home = temp_home();
     let live = TestShard::paused(home.path());
@@ -150,8 +141,8 @@ fn an_archive_goes_on_in_a_further_file_and_leaves_no_empty_ones() {
 }
 
 #[test]
-fn an_incident_that_cannot_be_kept_is_an_alert_until_the_next_one_is() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+fn unwritable_incident_is_an_alert_until_the_next_is_written() {
+    let _scenario = fail::FailScenario::setup();
     let home = temp_home();
     let live = TestShard::new(home.path());
     let views = live.watch();
@@ -161,11 +152,11 @@ fn an_incident_that_cannot_be_kept_is_an_alert_until_the_next_one_is() {
     std::fs::write(&place, "in its place").unwrap();
     let alert = |view: &Snapshot| view.alerts.iter().find(|alert| alert.name == "incident_unwritten").cloned();
     live.expect_ok("incident --reason drill");
-    let told = wait_for(&views, "the alert", |view| alert(view).is_some());
-    let raised = alert(&told).unwrap();
+    let seen = wait_for(&views, "the alert", |view| alert(view).is_some());
+    let raised = alert(&seen).unwrap();
     assert!(raised.severity == "critical" && raised.message.contains("ops/incidents"), "{raised:?}");
     assert!(raised.hint.contains("townlet incident bundle --output"), "{raised:?}");
-    assert!(told.health.status == "degraded" && told.health.problems.contains(&raised.message), "{:?}", told.health);
+    assert!(seen.health.status == "degraded" && seen.health.problems.contains(&raised.message), "{:?}", seen.health);
     live.run(50);
     let view = live.view();
     assert_eq!(alert(&view).map(|alert| alert.since_tick), Some(120), "it keeps its tick");

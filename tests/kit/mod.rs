@@ -17,4 +17,4 @@ pub(crate) use sources::{
     CONFIG_FILE, backlog_sources, config_text, default_sources, read_config, repository, shipped_policy, sources,
     store_idle_policy,
 };
-pub(crate) use wait::{TIMEOUT, soak, wait_for, wait_until};
+pub(crate) use wait::{TIMEOUT, soak, stands_still, wait_for, wait_until};

@@ -27,6 +27,11 @@ pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Lets this time pass, for a test about time itself, such as a process that is stopped.
+pub(crate) fn stands_still(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// The first published state for which the condition holds.
 #[track_caller]
 pub(crate) fn wait_for(

@@ -1,8 +1,7 @@
-//! Every named fail point: the thread that meets it panics, the process dies there, or the disk refuses there.
+//! Every named fail point of the program: the thread that reaches it panics, the process aborts there, or the disk fails there.
 //!
-//! Whatever happens: the process ends by itself and says why, or goes on; nothing is acknowledged that a resumed run does
-//! not hold; nothing is applied twice; the logs agree. Needs `--features failpoints`. Points come from the one table;
-//! `TOWNLET_SOAK=1` meets each at twenty instants.
+//! In each case the process ends with a message or continues, a resumed run holds everything acknowledged, nothing is applied
+//! twice, and the logs agree. Needs `--features failpoints`. `TOWNLET_SOAK=1` reaches each point at twenty instants.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -14,20 +13,21 @@ use townlet_shard::publish::archive;
 
 use super::fail_point_table::{POINTS, ReachedBy};
 use super::headless::{Batch, Ended, SCRIPT, ScriptAnswer, audited, replay, verified, write_script};
-use super::kill::{once_each, send, send_again, soak, token};
+use super::kill::{once_each, send, send_again, token};
 use super::pty_session::WatchedSource;
 use super::remote::Server;
+use crate::kit::{config_text, has_journal, soak};
 
-/// Commands of a script.
+/// Commands in a script.
 const COMMANDS: u64 = 12;
 const LIMIT: &str = "300";
 
-/// Points reached by these.
-fn reached_by(by: &'static [ReachedBy]) -> impl Iterator<Item = &'static str> {
+/// The fail points that are reached in one of these ways.
+pub(crate) fn reached_by(by: &'static [ReachedBy]) -> impl Iterator<Item = &'static str> {
     POINTS.iter().filter(move |row| by.contains(&row.1)).map(|row| row.0)
 }
 
-/// How often a point is passed before it is met for good: a few, or in the soak as many as twenty.
+/// How often a point is passed before it fails: these, or up to twenty times in a soak.
 fn passes(few: &[u32]) -> Vec<u32> {
     if soak() { (0..20).collect() } else { few.to_vec() }
 }
@@ -78,19 +78,13 @@ fn acknowledged(ended: &Ended) -> BTreeSet<String> {
     ended.answers.iter().filter(|answer| answer.ok).map(|answer| answer.cmd_id.clone()).collect()
 }
 
-fn has_run(home: &Path) -> bool {
-    std::fs::read_dir(home.join("logs/journal")).is_ok_and(|mut files| {
-        files.any(|file| file.is_ok_and(|file| file.path().extension().is_some_and(|found| found == "tlj")))
-    })
-}
-
-/// After a run that broke off: resumed, everything acknowledged is held and everything else is done, once.
+/// Asserts that a crashed run, when resumed, keeps every acknowledged command and applies the others once.
 #[track_caller]
 fn assert_resume_completes(what: &str, home: &Path, before: &Ended) {
     let known = acknowledged(before);
     let ids = script(home, false);
-    assert!(has_run(home) || known.is_empty(), "{what}");
-    let after = run(home, has_run(home), &[]);
+    assert!(has_journal(home) || known.is_empty(), "{what}");
+    let after = run(home, has_journal(home), &[]);
     assert_eq!(after.status, Some(0), "{what}: {}{}", after.out, after.said);
     assert_eq!(acknowledged(&after).len(), ids.len(), "{what}: {}", after.out);
     for answer in &after.answers {
@@ -108,7 +102,7 @@ fn assert_resume_completes(what: &str, home: &Path, before: &Ended) {
 }
 
 #[test]
-fn a_town_that_panics_ends_the_batch_with_a_sentence() {
+fn panic_in_the_tick_ends_a_batch_with_a_message() {
     for point in reached_by(&[ReachedBy::TownThread]) {
         let home = tempfile::tempdir().unwrap();
         script(home.path(), true);
@@ -121,7 +115,7 @@ fn a_town_that_panics_ends_the_batch_with_a_sentence() {
 }
 
 #[test]
-fn a_town_that_panics_gives_the_terminal_back_and_says_why() {
+fn panic_in_the_tick_restores_the_terminal() {
     let home = tempfile::tempdir().unwrap();
     let points = [("FAILPOINTS", "engine_tick=300*off->panic")];
     let mut seat = WatchedSource::start(home.path(), (80, 24), &["--speed", "100x"], &points);
@@ -135,29 +129,35 @@ fn a_town_that_panics_gives_the_terminal_back_and_says_why() {
 }
 
 #[test]
-fn a_writer_that_panics_keeps_nobody_waiting() {
+fn panic_in_a_writer_answers_every_command() {
     for point in reached_by(&[ReachedBy::RequiredWriter]) {
-        for passed in passes(&[0, 1, 4]) {
-            let what = format!("{point} after {passed}");
-            let home = tempfile::tempdir().unwrap();
-            script(home.path(), true);
-            let points = format!("{point}={passed}*off->panic");
-            let ended = run(home.path(), false, &[("FAILPOINTS", &points)]);
-            let reached = ended.said.contains("panicked");
-            assert!(!reached || ended.status != Some(0), "{what}: {}{}", ended.out, ended.said);
-            assert!(reached || passed > 0, "{what} was never met");
-            if reached {
-                safe_after_errors(&what, home.path(), &ended);
+        // How often a run passes the point; a higher number is reduced to that.
+        let mut often = u32::MAX;
+        for number in passes(&[0, 1, 4]) {
+            loop {
+                let passed = number % often;
+                let what = format!("{point} after {passed}");
+                let home = tempfile::tempdir().unwrap();
+                script(home.path(), true);
+                let points = format!("{point}={passed}*off->panic");
+                let ended = run(home.path(), false, &[("FAILPOINTS", &points)]);
+                if ended.said.contains("panicked") {
+                    assert_ne!(ended.status, Some(0), "{what}: {}{}", ended.out, ended.said);
+                    safe_after_errors(&what, home.path(), &ended);
+                    break;
+                }
+                assert!(passed > 0, "{what} was never met");
+                often = passed;
             }
         }
     }
 }
 
 #[test]
-fn dead_on_the_spot_at_every_point() {
+fn abort_at_every_point_loses_nothing_acknowledged() {
     let mut died = 0;
     for point in reached_by(&[ReachedBy::TownThread, ReachedBy::RequiredWriter, ReachedBy::OptionalWriter]) {
-        // How often a run passes it; then it is met at each of these again.
+        // How often a run passes the point; a higher number is reduced to that.
         let mut often = u32::MAX;
         for number in passes(&[0, 1, 2, 7]) {
             loop {
@@ -181,11 +181,11 @@ fn dead_on_the_spot_at_every_point() {
     println!("dead on the spot {died} times");
 }
 
-/// Most commands until a point must have been met.
+/// Commands after which a point must have been reached.
 const LONG: usize = 2_000;
 
-/// Of the raw stream every message that was written reads back: `passed` of them when it died at the next message, and that
-/// many whole files when it died at the next file. Only the file it died in ends before its end.
+/// Asserts that the archive of the raw stream holds what was written before the crash: `passed` messages when it crashed at a
+/// message, `passed` whole files when it crashed at a new file. Only the last file may be incomplete.
 #[track_caller]
 fn archived(what: &str, home: &Path, point: &str, passed: u64) {
     let mut files: Vec<_> = std::fs::read_dir(home.join("logs/telemetry"))
@@ -194,8 +194,8 @@ fn archived(what: &str, home: &Path, point: &str, passed: u64) {
     files.sort();
     let found: Vec<_> = files.iter().map(|file| archive::verify(file).expect("it opens")).collect();
     let at_a_message = point == "archive_write";
-    let told = if at_a_message { found.iter().map(|it| it.messages).sum() } else { found.len() as u64 };
-    assert_eq!(told, passed, "{what}: {found:?}");
+    let written = if at_a_message { found.iter().map(|it| it.messages).sum() } else { found.len() as u64 };
+    assert_eq!(written, passed, "{what}: {found:?}");
     let whole = found.len() - usize::from(at_a_message);
     for (number, it) in found.iter().enumerate() {
         assert!(number >= whole || it.damage.is_none(), "{what}: {found:?}");
@@ -205,7 +205,7 @@ fn archived(what: &str, home: &Path, point: &str, passed: u64) {
 }
 
 #[test]
-fn dead_on_the_spot_while_the_raw_stream_is_archived() {
+fn abort_while_the_raw_stream_is_archived() {
     for point in reached_by(&[ReachedBy::Test("process::fail_points")]) {
         for passed in passes(&[0, 2]) {
             let what = format!("{point} after {passed}");
@@ -219,7 +219,7 @@ fn dead_on_the_spot_while_the_raw_stream_is_archived() {
             let reader = std::thread::spawn(move || std::io::copy(&mut stream, &mut std::io::sink()));
             let command = |number: usize| match number % 3 {
                 0 => "telemetry_mode aggregate".to_owned(),
-                // One file for all messages, or one after another.
+                // One archive file for all messages, or several.
                 2 if point == "archive_open" => "telemetry_mode full".to_owned(),
                 _ => format!("setmoney ada {number}.5"),
             };
@@ -238,10 +238,10 @@ fn dead_on_the_spot_while_the_raw_stream_is_archived() {
     }
 }
 
-/// A run from a file, whose affordances change before it is resumed to reload them and dies on the way.
+/// A run whose affordance file changes before it is resumed, and which crashes during the reload.
 #[test]
-fn a_reload_is_held_whole_or_not_at_all_wherever_it_dies() {
-    let affordances = include_str!("../../configs/affordances.yaml");
+fn reload_is_atomic_under_a_crash() {
+    let affordances = &config_text("affordances.yaml");
     let lines = |tick| {
         let line = |tick, command: &str| (tick, command.to_owned(), command.split(' ').next().unwrap().to_owned());
         [line(tick, "reload_config"), line(tick, "setmoney ada 3")]
@@ -276,7 +276,7 @@ fn a_reload_is_held_whole_or_not_at_all_wherever_it_dies() {
             for answer in &after.answers {
                 assert!(answer.replayed || !known.contains(&answer.cmd_id), "{what}: applied twice: {}", answer.text);
             }
-            // What the file says by now is nothing to a replay, nor to a further restart.
+            // The current file does not matter to a replay or a further restart.
             std::fs::write(home.path().join("affordances.yaml"), affordances).unwrap();
             let replayed = replay(home.path());
             assert_eq!(replayed.ids, ["reload_config", "setmoney"], "{what}: each once");
@@ -288,23 +288,25 @@ fn a_reload_is_held_whole_or_not_at_all_wherever_it_dies() {
     }
 }
 
-/// After a run in which a disk refused: no id stands twice in the journal, what was acknowledged is answered alike, and
-/// the town that goes on is the one the journal replays.
+/// Asserts that after disk errors no id is twice in the journal, acknowledged commands are answered as replayed, and the resumed
+/// town equals the replayed journal.
 #[track_caller]
 fn safe_after_errors(what: &str, home: &Path, before: &Ended) {
     let known = acknowledged(before);
     script(home, false);
-    assert!(has_run(home) || known.is_empty(), "{what}");
-    let after = run(home, has_run(home), &[]);
+    assert!(has_journal(home) || known.is_empty(), "{what}");
+    let after = run(home, has_journal(home), &[]);
     assert_eq!(after.status, Some(0), "{what}: {}{}", after.out, after.said);
     assert_eq!(after.answers.len() as u64, COMMANDS, "{what}");
     for answer in &after.answers {
         assert!(!known.contains(&answer.cmd_id) || (answer.ok && answer.replayed), "{what}: {}", answer.text);
         assert!(answer.ok || was_applied(answer), "{what}: {}", answer.text);
-        // What was applied and told to be unsafe is gone with a town that could not be saved, and kept by one that was.
-        let kept = |told: &&ScriptAnswer| told.cmd_id == answer.cmd_id && was_applied(told) && before.status == Some(0);
+        // A command that was applied but not durable is kept only when the town could be saved.
+        let kept = |earlier: &&ScriptAnswer| {
+            earlier.cmd_id == answer.cmd_id && was_applied(earlier) && before.status == Some(0)
+        };
         assert!(
-            !before.answers.iter().any(|told| kept(&told)) || answer.replayed,
+            !before.answers.iter().any(|earlier| kept(&earlier)) || answer.replayed,
             "{what}: applied twice: {}",
             answer.text
         );
@@ -316,13 +318,13 @@ fn safe_after_errors(what: &str, home: &Path, before: &Ended) {
     audited(home);
 }
 
-/// The one refusal after which something has changed, and says so.
+/// The one refusal that reports an applied command.
 fn was_applied(answer: &ScriptAnswer) -> bool {
     !answer.ok && answer.text.contains("E_AUDIT_UNAVAILABLE") && answer.text.contains("it was applied")
 }
 
 #[test]
-fn a_disk_that_refuses_once_or_for_good_acknowledges_nothing_falsely() {
+fn disk_errors_never_acknowledge_falsely() {
     for point in
         reached_by(&[ReachedBy::RequiredWriter, ReachedBy::OptionalWriter]).filter(|point| *point != "journal_create")
     {
@@ -342,10 +344,10 @@ fn a_disk_that_refuses_once_or_for_good_acknowledges_nothing_falsely() {
 }
 
 #[test]
-fn when_the_fault_goes_away_the_town_takes_commands_again() {
+fn commands_are_accepted_again_after_a_disk_error() {
     for point in ["journal_write", "journal_sync", "audit_write", "audit_sync"] {
         let home = tempfile::tempdir().unwrap();
-        // Paused, so that both faults of the journal meet it at one tick.
+        // Paused, so that both journal faults happen at one tick.
         let points = format!("{point}=6*off->2*return->off");
         let mut seat = WatchedSource::start(
             home.path(),
@@ -362,7 +364,7 @@ fn when_the_fault_goes_away_the_town_takes_commands_again() {
             let foot = |screen: &vt100::Screen| screen.contents().lines().rev().take(2).collect::<String>();
             seat.until("an answer", |screen| foot(screen).contains(['✓', '✗']));
             answers.push(foot(seat.screen()).contains('✓'));
-            // The town tries again every second by itself, and takes the banner down.
+            // The shard retries every second and removes the banner.
             let banner = |screen: &vt100::Screen| screen.contents().lines().any(|line| line.starts_with(" ‼"));
             seat.until("a writable log", |screen| !banner(screen));
         }

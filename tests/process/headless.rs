@@ -1,4 +1,4 @@
-//! The binary in batch: scripts in, answers and reports out, and what the files under its home folder then say.
+//! Runs of the program in batch, their answers and reports, and checks of the files they leave in a home.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -12,14 +12,14 @@ use townlet_shard::journal::{self, Entry};
 use townlet_shard::recovery::JournalReplayer;
 use townlet_wire::Status;
 
-use super::pty_session::BINARY;
+use crate::kit::BINARY;
 
 /// The shard's name in the embedded configuration.
 const SHARD: &str = "harbour";
 /// The script's name in the home folder; it is the issuer, so a retry must keep it.
 pub(crate) const SCRIPT: &str = "rounds.jsonl";
 
-/// A line of a script that has been answered.
+/// The printed answer of a script line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ScriptAnswer {
     pub(crate) cmd_id: String,
@@ -32,7 +32,7 @@ impl ScriptAnswer {
     /// `✓ tick 12  setmoney ada 3  … (replayed)  id`; `None` for any other line.
     fn read(line: &str) -> Option<Self> {
         let ok = line.starts_with("✓ tick ");
-        // The rows of the report begin with the same signs.
+        // Rows of the report begin with the same signs.
         if !ok && !line.starts_with("✗ tick ") {
             return None;
         }
@@ -60,7 +60,7 @@ impl Ended {
         line.unwrap_or_else(|| panic!("no report:\n{}\n{}", self.out, self.said)).trim()
     }
 
-    /// The tick it went on from.
+    /// The tick from which it resumed.
     #[track_caller]
     pub(crate) fn resumed_at(&self) -> u64 {
         let note = self.said.lines().find_map(|line| line.strip_prefix("resumed at tick "));
@@ -69,7 +69,7 @@ impl Ended {
     }
 }
 
-/// A batch that runs.
+/// A running batch.
 pub(crate) struct Batch {
     child: Child,
     out: BufReader<ChildStdout>,
@@ -94,20 +94,20 @@ impl Batch {
     pub(crate) fn answer(&mut self) -> Option<ScriptAnswer> {
         let mut line = String::new();
         self.out.read_line(&mut line).expect("its output is text");
-        // A line cut off by a kill was not told.
+        // A line cut off by a kill is no answer.
         line.ends_with('\n').then_some(())?;
         self.answered.get_or_insert(self.started.elapsed());
         ScriptAnswer::read(&line)
     }
 
-    /// How long it took from its start to its first answer, when one was taken.
+    /// Time from the start to the first answer that was read.
     pub(crate) fn time_to_first_answer(&self) -> Option<Duration> {
         self.answered
     }
 
-    /// `kill -9`, and what it had still said.
+    /// Kills it with SIGKILL; its remaining output.
     pub(crate) fn kill(mut self) -> Ended {
-        // It may have ended by itself meanwhile.
+        // It may have ended by itself.
         drop(self.child.kill());
         self.end()
     }
@@ -124,7 +124,7 @@ impl Batch {
     }
 }
 
-/// Writes a script of commands with ids, each at its tick or, without one, at once.
+/// Writes a script of commands with ids; a command without a tick runs at once.
 pub(crate) fn write_script(home: &Path, lines: &[(Option<u64>, String, String)]) {
     let lines = lines.iter().map(|(tick, command, cmd_id)| {
         let mut line = serde_json::json!({ "command": command, "cmd_id": cmd_id });
@@ -136,7 +136,7 @@ pub(crate) fn write_script(home: &Path, lines: &[(Option<u64>, String, String)])
     std::fs::write(home.join(SCRIPT), lines.collect::<String>()).expect("a script is written");
 }
 
-/// What a run's journal holds, replayed: every entry must fit and every digest must be equal.
+/// The result of replaying a run's journal, in which every digest is equal.
 pub(crate) struct Replayed {
     /// The ids of the commands, in order.
     pub(crate) ids: Vec<String>,
@@ -144,7 +144,7 @@ pub(crate) struct Replayed {
     pub(crate) digest: String,
 }
 
-/// Replays the only run of a home, with every digest on the way.
+/// Replays the only run of a home and compares every digest.
 #[track_caller]
 pub(crate) fn replay(home: &Path) -> Replayed {
     let home = Home::new(home);
@@ -174,7 +174,7 @@ pub(crate) fn replay(home: &Path) -> Replayed {
     Replayed { ids, tick: player.town.tick(), digest: player.town.digest() }
 }
 
-/// The run goes on where its journal ends.
+/// Asserts that the run resumes where its journal ends.
 #[cfg(feature = "failpoints")]
 #[track_caller]
 pub(crate) fn goes_on(home: &Path) {
@@ -185,7 +185,7 @@ pub(crate) fn goes_on(home: &Path) {
     assert_eq!((ended.status, ended.resumed_at()), (Some(0), expected.tick), "{}", ended.said);
 }
 
-/// `audit verify` finds nothing wrong with what a process left behind, just as it lies there.
+/// Asserts that the audit log verifies as the process left it.
 #[track_caller]
 pub(crate) fn verified(home: &Path) {
     let folder = home.join("logs/console");
@@ -195,7 +195,7 @@ pub(crate) fn verified(home: &Path) {
     }
 }
 
-/// The audit log is whole, every command is ended, and each id was done at most once. Answers with how often each was.
+/// Asserts that the audit log verifies, every command has ended, and each id succeeded at most once. Returns how often each did.
 #[track_caller]
 pub(crate) fn audited(home: &Path) -> BTreeMap<String, usize> {
     verified(home);

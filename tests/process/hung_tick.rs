@@ -1,11 +1,12 @@
-//! A served town whose tick hangs, whose thread breaks off, or whose process stands still for a while: what the service says
-//! meanwhile, what is left, and that the process ends when it is told to.
+//! A served town whose tick hangs, whose thread panics, or whose process is stopped: what the service reports, what is kept,
+//! and that SIGTERM still ends the process.
 //!
 //! Needs `--features failpoints`. Rules: "Incidents", "HTTP service".
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 use townlet_shard::Home;
@@ -13,8 +14,8 @@ use townlet_shard::incident::{Kind, kept};
 use townlet_source::Source as _;
 
 use super::headless::goes_on;
-use super::pty_session::TIMEOUT;
 use super::remote::{Observer, Server};
+use crate::kit::{TIMEOUT, stands_still, wait_until};
 
 const LISTEN: [&str; 3] = ["--listen", "127.0.0.1:0", "--speed"];
 
@@ -40,7 +41,7 @@ fn kinds(home: &Path) -> Vec<Kind> {
 }
 
 #[test]
-fn while_a_tick_hangs_the_service_tells_and_the_process_ends_when_told() {
+fn hung_tick_is_reported_and_sigterm_ends_the_process() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
     let server = served(home, "100x", "engine_tick=300*off->1*sleep(3600000)->off");
@@ -52,10 +53,10 @@ fn while_a_tick_hangs_the_service_tells_and_the_process_ends_when_told() {
     observer.until("the alert on the stream", hangs);
     let (status, health) = get(&address, "/v1/health");
     assert_eq!((status, &health["health"]["status"]), (200, &"degraded".into()));
-    // The last state that was made before.
+    // The last state before the hang.
     assert!(health["tick"].as_u64().is_some_and(|tick| tick <= 300), "{health}");
-    let told = health["health"]["problems"][0].as_str().unwrap();
-    assert!(told.contains("tick 300 has been hanging for more than 3 s"), "{health}");
+    let problem = health["health"]["problems"][0].as_str().unwrap();
+    assert!(problem.contains("tick 300 has been hanging for more than 3 s"), "{health}");
     let (status, ready) = get(&address, "/v1/ready");
     assert_eq!((status, &ready["ready"], &ready["why"]), (503, &false.into(), &"a tick hangs".into()));
     let (status, snapshot) = get(&address, "/v1/telemetry/snapshot");
@@ -75,16 +76,19 @@ fn while_a_tick_hangs_the_service_tells_and_the_process_ends_when_told() {
 }
 
 #[test]
-fn a_process_that_stood_still_says_of_no_tick_that_it_hung() {
+fn stopped_process_is_not_reported_as_hung() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
-    // Whenever it is stopped, it is in the middle of a tick.
+    // Slow ticks, so that the process is stopped in the middle of one.
     let server = served(home, "max", "engine_tick=sleep(1000)");
     let address = server.address().to_owned();
     let tick = |health: &Value| health["tick"].as_u64().expect("a tick");
     let before = tick(&get(&address, "/v1/health").1);
-    server.signal("kill -STOP $1; sleep 6; kill -CONT $1");
-    while tick(&get(&address, "/v1/health").1) < before + 4 {}
+    server.signal("kill -STOP $1");
+    // Longer than a tick may take before it counts as hung.
+    stands_still(Duration::from_secs(6));
+    server.signal("kill -CONT $1");
+    wait_until("four further ticks", || tick(&get(&address, "/v1/health").1) >= before + 4);
     let (_, view) = get(&address, "/v1/telemetry/snapshot");
     assert_eq!((&view["health"]["status"], view["alerts_raised"].get("tick_hung")), (&"ok".into(), None), "{view}");
     server.terminate();
@@ -94,7 +98,7 @@ fn a_process_that_stood_still_says_of_no_tick_that_it_hung() {
 }
 
 #[test]
-fn a_served_town_that_breaks_off_ends_the_process_with_a_bundle() {
+fn panic_in_a_served_town_leaves_a_bundle() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
     let server = served(home, "100x", "engine_tick=120*off->panic");

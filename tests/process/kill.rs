@@ -1,8 +1,9 @@
 //! `kill -9` at random instants, then resume: nothing acknowledged is lost, nothing is applied twice, the logs agree.
 //!
-//! Commands come from a script and, by two clients at once, over the network. After every single kill the audit log is verified
-//! and the journal replayed as they lie there. `TOWNLET_SOAK=1` makes a thousand kills under commands and two hundred without of
-//! what is fifty otherwise, and each test prints what it came to. A failing round prints its seed; `TOWNLET_CRASH_SEED` repeats it.
+//! Commands come from a script and from two network clients at once. After every kill the audit log is verified and the journal
+//! replayed as they are. `TOWNLET_SOAK=1` makes 1,200 kills instead of fifty. A failing round prints its seed.
+//! `TOWNLET_CRASH_SEED` repeats its commands and the length of its pauses, but not the exact instant of a kill, which depends on
+//! the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -11,72 +12,56 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use townlet_learn::prng::Prng;
 use townlet_shard::tokens::TokenStore;
 use townlet_wire::{Answer, Role, Status};
 
 use super::headless::{Batch, Ended, SCRIPT, ScriptAnswer, audited, replay, verified, write_script};
 use super::remote::Server;
+use crate::kit::{has_journal, soak};
 
-/// Commands of a script.
+/// Commands in a script.
 const COMMANDS: u64 = 40;
-/// Where a batch with commands ends.
+/// Last tick of a batch with commands.
 const LIMIT: &str = "1200";
 
-/// `SplitMix64`: good enough to scatter instants, and a seed repeats them.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-
-    /// Lets a random moment pass, so that a kill falls anywhere between two lines.
-    fn moment(&mut self, spins: u64) {
-        for _ in 0..self.below(spins) {
-            std::hint::spin_loop();
-        }
+/// Waits for a random time, so that a kill can happen anywhere between two answers.
+fn pause(prng: &mut Prng, spins: usize) {
+    for _ in 0..prng.below(spins) {
+        std::hint::spin_loop();
     }
 }
 
-/// Whether everything runs at full size.
-pub(crate) fn soak() -> bool {
-    std::env::var("TOWNLET_SOAK").is_ok_and(|value| value == "1")
-}
-
-/// What rounds have come to: kills, and how long a restart took, from its start to its first sign of life.
+/// Totals of all rounds; a restart lasts from its start to its first answer.
 #[derive(Default)]
 struct Tally {
     kills: u64,
-    /// Commands that were acknowledged before a kill; none of them may be lost.
+    /// Commands acknowledged before a kill.
     acknowledged: usize,
     restarts: Vec<Duration>,
 }
 
 impl Tally {
-    /// After a kill: what lies there is whole, whoever looks at it now.
+    /// Counts a kill and checks the files it left.
     #[track_caller]
     fn killed(&mut self, home: &Path) {
         self.kills += 1;
         verified(home);
-        if has_run(home) {
+        if has_journal(home) {
             replay(home);
         }
     }
 }
 
-/// Runs a body, each time with a seed of its own that is printed when it fails, until there were so many kills.
-fn rounds(what: &str, kills: [u64; 2], body: impl Fn(&mut Chance, &mut Tally)) {
+/// Runs a body with one seed after another until there were so many kills. The seed of a failing round is printed.
+fn rounds(what: &str, kills: [u64; 2], body: impl Fn(&mut Prng, &mut Tally)) {
     let fixed = std::env::var("TOWNLET_CRASH_SEED").ok().map(|seed| seed.parse().expect("a seed is a number"));
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    let (first, wanted) = (now.as_nanos() as u64, if fixed.is_some() { 1 } else { kills[usize::from(soak())] });
+    let wanted = if fixed.is_some() { 1 } else { kills[usize::from(soak())] };
     let (begun, mut tally, mut round) = (Instant::now(), Tally::default(), 0);
     while tally.kills < wanted {
-        let seed = fixed.unwrap_or(first.wrapping_add(round));
+        let seed = fixed.unwrap_or(round);
         println!("TOWNLET_CRASH_SEED={seed}");
-        body(&mut Chance(seed), &mut tally);
+        body(&mut Prng::from_state(seed), &mut tally);
         round += 1;
     }
     tally.restarts.sort();
@@ -94,8 +79,8 @@ fn rounds(what: &str, kills: [u64; 2], body: impl Fn(&mut Chance, &mut Tally)) {
     );
 }
 
-/// Commands whose effects differ, so that one lost, doubled or out of order changes the town.
-fn commands(chance: &mut Chance) -> Vec<(Option<u64>, String, String)> {
+/// Commands with different effects, so that a lost, doubled or reordered one changes the digest.
+fn commands(prng: &mut Prng) -> Vec<(Option<u64>, String, String)> {
     let command = |number: u64| match number % 4 {
         0 => format!("setmoney ada {number}.5"),
         1 => format!("set_exit_cap {number}"),
@@ -105,13 +90,13 @@ fn commands(chance: &mut Chance) -> Vec<(Option<u64>, String, String)> {
     let mut tick = 0;
     (0..COMMANDS)
         .map(|number| {
-            tick += chance.below(20);
+            tick += prng.below(20) as u64;
             (Some(tick), command(number), format!("id-{number}"))
         })
         .collect()
 }
 
-/// Acknowledged so far; what is told again must be told as such.
+/// Ids acknowledged so far; a repeated answer must be marked as replayed.
 #[derive(Default)]
 struct Acknowledged(BTreeSet<String>);
 
@@ -124,17 +109,17 @@ impl Acknowledged {
     }
 }
 
-fn run(home: &Path, resumed: bool, chance: &mut Chance, tally: &mut Tally, known: &mut Acknowledged) -> Ended {
+fn run(home: &Path, resumed: bool, prng: &mut Prng, tally: &mut Tally, known: &mut Acknowledged) -> Ended {
     let mut args = vec!["--script", SCRIPT, "--tick-limit", LIMIT];
     args.extend(resumed.then_some("--resume"));
     let mut batch = Batch::start(home, &args, &[]);
-    for _ in 0..chance.below(COMMANDS) {
+    for _ in 0..prng.below(COMMANDS as usize) {
         match batch.answer() {
             Some(answer) => known.take(&answer),
             None => break,
         }
     }
-    chance.moment(3_000_000);
+    pause(prng, 3_000_000);
     tally.restarts.extend(batch.time_to_first_answer().filter(|_| resumed));
     let ended = batch.kill();
     tally.killed(home);
@@ -142,33 +127,27 @@ fn run(home: &Path, resumed: bool, chance: &mut Chance, tally: &mut Tally, known
     ended
 }
 
-fn has_run(home: &Path) -> bool {
-    std::fs::read_dir(home.join("logs/journal")).is_ok_and(|mut files| {
-        files.any(|file| file.is_ok_and(|file| file.path().extension().is_some_and(|found| found == "tlj")))
-    })
-}
-
 #[test]
-fn killed_under_commands_nothing_acknowledged_is_lost_and_nothing_is_done_twice() {
-    rounds("commands of a script", [20, 600], |chance, tally| {
+fn kill_during_a_script_loses_and_repeats_nothing() {
+    rounds("commands of a script", [20, 600], |prng, tally| {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
-        let mut script = commands(chance);
+        let mut script = commands(prng);
         write_script(home, &script);
         let mut known = Acknowledged::default();
-        run(home, false, chance, tally, &mut known);
-        // Sent again as fast as it goes, with the same ids; and killed at that as well.
+        run(home, false, prng, tally, &mut known);
+        // The same commands again without ticks, with kills in between.
         for (tick, _, _) in &mut script {
             *tick = None;
         }
         write_script(home, &script);
-        for _ in 0..chance.below(3) {
-            run(home, has_run(home), chance, tally, &mut known);
+        for _ in 0..prng.below(3) {
+            run(home, has_journal(home), prng, tally, &mut known);
         }
         let before = known.0.clone();
         tally.acknowledged += before.len();
-        assert!(has_run(home) || before.is_empty());
-        let resume: &[&str] = if has_run(home) { &["--resume"] } else { &[] };
+        assert!(has_journal(home) || before.is_empty());
+        let resume: &[&str] = if has_journal(home) { &["--resume"] } else { &[] };
         let args = [&["--script", SCRIPT, "--tick-limit", LIMIT], resume].concat();
         let ended = Batch::start(home, &args, &[]).end();
         assert_eq!(ended.status, Some(0), "{}{}", ended.out, ended.said);
@@ -186,21 +165,21 @@ fn killed_under_commands_nothing_acknowledged_is_lost_and_nothing_is_done_twice(
 }
 
 #[test]
-fn killed_at_full_speed_it_goes_on_from_the_last_journalled_tick() {
-    rounds("full speed", [20, 200], |chance, tally| {
+fn kill_at_full_speed_resumes_from_the_last_journalled_tick() {
+    rounds("full speed", [20, 200], |prng, tally| {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let batch = Batch::start(home, &["--tick-limit", "1000000000"], &[]);
-        chance.moment(4_000_000);
+        pause(prng, 4_000_000);
         batch.kill();
         tally.killed(home);
         for _ in 0..2 {
-            if !has_run(home) {
+            if !has_journal(home) {
                 return;
             }
             let before = replay(home);
             let batch = Batch::start(home, &["--resume", "--tick-limit", "1000000000"], &[]);
-            chance.moment(4_000_000);
+            pause(prng, 4_000_000);
             batch.kill();
             tally.killed(home);
             let after = replay(home);
@@ -217,10 +196,10 @@ fn killed_at_full_speed_it_goes_on_from_the_last_journalled_tick() {
     });
 }
 
-/// Clients that send at once.
+/// Concurrent clients.
 const CLIENTS: u64 = 2;
 
-/// Sends one command and waits; nothing when no whole answer came back.
+/// Sends one command; `None` when no complete answer came back.
 fn post(address: &str, token: &str, command: &str, cmd_id: &str) -> Option<Answer> {
     let body = serde_json::json!({ "command": command, "cmd_id": cmd_id }).to_string();
     let mut stream = TcpStream::connect(address).ok()?;
@@ -235,28 +214,28 @@ fn post(address: &str, token: &str, command: &str, cmd_id: &str) -> Option<Answe
     serde_json::from_str(reply.split_once("\r\n\r\n")?.1).ok()
 }
 
-/// What clients have sent, by its id, and what of it was acknowledged.
+/// Commands that clients have sent, by id, and the acknowledged ids.
 #[derive(Default)]
 pub(crate) struct Ledger {
     pub(crate) sent: BTreeMap<String, String>,
     pub(crate) known: BTreeSet<String>,
 }
 
-/// Sends one command, new or again; what is told again must be told as such. Nothing when nobody answers.
+/// Sends a command, which must be answered as replayed when it was acknowledged before. `None` when the shard does not answer.
 pub(crate) fn send(address: &str, token: &str, (cmd_id, command): (&str, &str), ledger: &Mutex<Ledger>) -> Option<()> {
-    let told = {
+    let known = {
         let mut ledger = ledger.lock().expect("no client panics");
         ledger.sent.insert(cmd_id.to_owned(), command.to_owned());
         ledger.known.contains(cmd_id)
     };
     let answer = post(address, token, command, cmd_id)?;
     assert_eq!(answer.status, Status::Ok, "{answer:?}");
-    assert!(!told || answer.replayed, "{cmd_id} was applied twice: {answer:?}");
+    assert!(!known || answer.replayed, "{cmd_id} was applied twice: {answer:?}");
     ledger.lock().expect("no client panics").known.insert(cmd_id.to_owned());
     Some(())
 }
 
-/// New commands without end by clients at once, until the shard is killed.
+/// Sends new commands from concurrent clients until the shard is killed.
 fn send_commands_until_killed(address: &str, token: &str, ledger: &Mutex<Ledger>, round: u64) {
     std::thread::scope(|clients| {
         for client in 0..CLIENTS {
@@ -277,7 +256,7 @@ fn send_commands_until_killed(address: &str, token: &str, ledger: &Mutex<Ledger>
     });
 }
 
-/// Everything that was ever sent, once more.
+/// Sends every command once more.
 pub(crate) fn send_again(address: &str, token: &str, ledger: &Mutex<Ledger>) {
     let sent = ledger.lock().expect("no client panics").sent.clone();
     for (cmd_id, command) in &sent {
@@ -285,7 +264,7 @@ pub(crate) fn send_again(address: &str, token: &str, ledger: &Mutex<Ledger>) {
     }
 }
 
-/// Everything that was sent is acknowledged and stands once in the audit log, and what is done to the town once in the journal.
+/// Asserts that every command is acknowledged, once in the audit log and, if it changes the town, once in the journal.
 #[track_caller]
 pub(crate) fn once_each(home: &Path, Ledger { sent, known }: Ledger) {
     assert_eq!(known, sent.keys().cloned().collect());
@@ -296,7 +275,7 @@ pub(crate) fn once_each(home: &Path, Ledger { sent, known }: Ledger) {
     assert_eq!(audited(home).into_keys().collect::<BTreeSet<_>>(), known);
 }
 
-/// A token that may do everything.
+/// Makes an admin token.
 pub(crate) fn token(home: &Path) -> String {
     let mut tokens = TokenStore::default();
     let token = tokens.create(Role::Admin).unwrap();
@@ -305,17 +284,17 @@ pub(crate) fn token(home: &Path) -> String {
 }
 
 #[test]
-fn killed_under_commands_over_the_network_nothing_acknowledged_is_lost_or_done_twice() {
-    rounds("commands of two clients", [10, 400], |chance, tally| {
+fn kill_during_network_commands_loses_and_repeats_nothing() {
+    rounds("commands of two clients", [10, 400], |prng, tally| {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let token = token(home);
         let ledger = Mutex::default();
         let listen = ["--listen", "127.0.0.1:0", "--speed", "100x"];
         let mut server = Server::start(home, &listen);
-        for round in 0..=chance.below(3) {
+        for round in 0..=prng.below(3) as u64 {
             let address = server.address().to_owned();
-            let wait = chance.below(20_000_000);
+            let wait = prng.below(20_000_000);
             std::thread::scope(|scope| {
                 scope.spawn(|| send_commands_until_killed(&address, &token, &ledger, round));
                 (0..wait).for_each(|_| std::hint::spin_loop());

@@ -1,10 +1,11 @@
-//! The program as a whole: the real binary in a real terminal, under `kill -9`, and with faults injected.
+//! Tests of the program as a process: in a terminal, over a network, in batch, under `kill -9`, and with injected faults.
 //!
-//! Knows the command line, the files under a home folder and their readers; nothing of what happens inside. Rules:
-//! "Interface tests", "Tests".
-//!
-//! One program of tests, because all of them speak to the same binary: `cargo test --test process`.
+//! They know the command line, the files of a home and their readers. Rules: "Interface tests", "Tests".
 
+#[path = "../kit/mod.rs"]
+mod kit;
+
+#[cfg(unix)]
 mod document_blocks;
 #[cfg(feature = "failpoints")]
 mod fail_point_table;
@@ -19,5 +20,7 @@ mod pty_session;
 #[cfg(feature = "failpoints")]
 mod release_crash;
 mod remote;
+#[cfg(target_os = "linux")]
+mod resource_growth;
 mod terminal_ui;
 mod train_kill;

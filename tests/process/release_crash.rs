@@ -1,4 +1,5 @@
-//! A change of the release cut off at every step: on restart there is exactly one release, and its history tells what happened.
+//! A change of the release that crashes at each of its steps: after a restart there is exactly one release, and its history is
+//! complete.
 //!
 //! Needs `--features failpoints`. Rule: "Stability, promotion, rollback".
 
@@ -6,22 +7,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::fail_point_table::ReachedBy;
+use super::fail_points::reached_by;
 use super::headless::{Batch, Ended, SCRIPT, audited, replay, verified, write_script};
-use super::kill::soak;
-
-/// Met by whoever writes files, or by the town's thread, in this order.
-const POINTS: [&str; 10] = [
-    "promote_begin",
-    "promote_begun",
-    "promote_saving",
-    "promote_flip",
-    "promote_flipped",
-    "promote_driven",
-    "rollback_driven",
-    "release_write",
-    "release_written",
-    "release_noting",
-];
+use crate::kit::soak;
 
 fn script(home: &Path, ticks: bool, instant: u64) {
     let line = |tick: u64, command: &str, id: &str| (ticks.then_some(tick), command.to_owned(), id.to_owned());
@@ -35,20 +24,22 @@ fn run(home: &Path, resumed: bool, environment: &[(&str, &str)]) -> Ended {
     Batch::start(home, &args, environment).end()
 }
 
-/// At how many ticks each point is met.
+/// At how many ticks each point is reached.
 fn instants() -> u64 {
     if soak() { 20 } else { 1 }
 }
 
-/// The release's file, when there is one; whatever a crash did, it is whole.
+/// The release pointer, when there is one; it must be whole.
 fn pointer(home: &Path) -> Option<Value> {
     let text = std::fs::read(home.join("snapshots/rel/harbour.release.json")).ok()?;
     Some(serde_json::from_slice(&text).expect("it is whole"))
 }
 
 #[test]
-fn one_release_whatever_step_a_crash_cuts_off() {
-    for (point, instant) in POINTS.iter().flat_map(|point| (0..instants()).map(move |instant| (point, instant))) {
+fn crash_at_every_step_of_a_release_leaves_one_release() {
+    for (point, instant) in reached_by(&[ReachedBy::Test("process::release_crash")])
+        .flat_map(|point| (0..instants()).map(move |at| (point, at)))
+    {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         script(home, true, instant);
@@ -61,8 +52,8 @@ fn one_release_whatever_step_a_crash_cuts_off() {
         script(home, false, instant);
         let on = Batch::start(home, &["--resume", "--tick-limit", "200", "--json"], &[]).end();
         assert_eq!(on.status, Some(0), "{point}: {}{}", on.out, on.said);
-        let told: Value = serde_json::from_str(&on.out).expect("a report");
-        assert_eq!(told["policy"], release.as_str(), "{point}: the release's file decides");
+        let report: Value = serde_json::from_str(&on.out).expect("a report");
+        assert_eq!(report["policy"], release.as_str(), "{point}: the release's file decides");
         let after = run(home, true, &[]);
         assert_eq!(after.status, Some(0), "{point}: {}{}", after.out, after.said);
         assert!(after.answers.iter().all(|answer| answer.ok), "{point}: {:?}", after.answers);

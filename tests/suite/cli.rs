@@ -1,17 +1,17 @@
-//! The command line as a person meets it: every help text, and what each subcommand says to bad input.
+//! The command line: help texts, and how each subcommand refuses bad input.
 //!
-//! Runs the real program in an empty folder. Bad input: exit status 2, where, what, what would be right, and nothing
-//! written. Rule: "Bad input". New help texts are accepted with `INSTA_UPDATE=always`.
+//! Runs the program in an empty folder. Bad input exits with status 2, names the place, the mistake and the correction, and writes
+//! nothing. Rule: "Bad input". `INSTA_UPDATE=always` accepts new help texts.
 
 use std::path::Path;
 
-use crate::kit::{repository, shipped_policy, temp_home, text, townlet};
+use crate::kit::{files_below, repository, shipped_policy, temp_home, text, townlet};
 use tempfile::TempDir;
 use townlet_learn::checkpoint::Checkpoint;
 
 const SCENARIO: &str = "configs/scenarios/employment_backlog.yaml";
 
-/// An empty folder with these files in it.
+/// A folder with only these files.
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = temp_home();
     for (name, text) in files {
@@ -48,7 +48,7 @@ const RANGE: (&str, &str) = ("range.yaml", "employment: { grace_ticks: 5000 }\n"
 const NO_PLAN: (&str, &str) = ("no_plan.yaml", "world: { plan: towns/nowhere.txt }\n");
 
 #[test]
-fn a_bad_configuration_is_refused_wherever_one_is_read() {
+fn invalid_configuration_is_refused_by_every_command_that_reads_one() {
     for line in
         ["config check", "config show --config", "run --headless --tick-limit 10 --config", "--headless --config"]
     {
@@ -91,7 +91,7 @@ fn missing_and_damaged_files_are_refused_by_name() {
     refused(&[("tokens", "{}\n")], "token list --file tokens", &["tokens:1:", "not a stored token"]);
 }
 
-/// A short run's folder.
+/// The folder and run id of a short run.
 fn ran() -> (TempDir, String) {
     let folder = folder(&[]);
     let output = townlet(folder.path(), "run --headless --tick-limit 250 --json");
@@ -102,7 +102,7 @@ fn ran() -> (TempDir, String) {
 }
 
 #[test]
-fn a_run_can_be_replayed_verified_and_its_snapshots_judged() {
+fn replay_audit_verify_and_snapshot_validate_accept_a_run() {
     let (folder, run) = ran();
     let path = folder.path();
     let output = townlet(path, &format!("replay {run} --every 100 --json"));
@@ -135,7 +135,7 @@ fn refused_run(path: &Path, run: &str) {
 }
 
 #[test]
-fn a_journal_of_another_town_disagrees() {
+fn replay_reports_a_journal_of_another_seed() {
     let (folder, run) = ran();
     let file = folder.path().join(format!("logs/journal/{run}-000000000000.tlj"));
     let contents = townlet_shard::journal::read(&file).expect("a journal");
@@ -152,7 +152,7 @@ fn a_journal_of_another_town_disagrees() {
 }
 
 #[test]
-fn a_token_is_shown_once_and_can_be_revoked() {
+fn token_is_printed_once_and_can_be_revoked() {
     let folder = folder(&[]);
     let path = folder.path();
     let output = townlet(path, "token new --role admin --file tokens");
@@ -172,7 +172,7 @@ fn a_token_is_shown_once_and_can_be_revoked() {
 }
 
 #[test]
-fn configurations_are_shown_with_their_origin_and_compared() {
+fn config_show_names_origins_and_diff_lists_changes() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let checked = townlet(root, &format!("config check {SCENARIO}"));
     assert!(checked.status.success() && text(&checked.stdout).contains("employment-backlog-v1"));
@@ -188,7 +188,7 @@ fn configurations_are_shown_with_their_origin_and_compared() {
 }
 
 #[test]
-fn every_help_text_is_as_it_was_read_last() {
+fn help_texts_match_the_snapshot() {
     let mut root = townlet::cli::command().term_width(100);
     root.build();
     let mut texts = String::new();
@@ -196,7 +196,7 @@ fn every_help_text_is_as_it_was_read_last() {
     insta::assert_snapshot!("help", texts);
 }
 
-/// The help of a command and of all below it; the built-in `help` says only what they say.
+/// Appends the help of a command and of its subcommands, except clap's own `help`.
 fn helps(command: &clap::Command, name: &str, texts: &mut String) {
     use std::fmt::Write as _;
     let help = command.clone().term_width(100).render_help();
@@ -208,7 +208,7 @@ fn helps(command: &clap::Command, name: &str, texts: &mut String) {
 
 #[test]
 #[cfg(unix)]
-fn a_device_without_end_is_no_file() {
+fn endless_devices_are_refused_as_files() {
     for line in [
         "--headless --tick-limit 9 --script /dev/zero",
         "snapshot inspect /dev/zero",
@@ -219,14 +219,14 @@ fn a_device_without_end_is_no_file() {
     ] {
         refused(&[], line, &["/dev/zero"]);
     }
-    // To judge files is what it is asked for: one that is no snapshot is a verdict, not bad input.
+    // `validate` judges files: one that is no snapshot is a verdict, not bad input.
     let judged = townlet(folder(&[]).path(), "snapshot validate /dev/zero");
     assert_eq!(judged.status.code(), Some(1));
     assert!(text(&judged.stdout).contains("not a regular file"), "{}", text(&judged.stdout));
 }
 
 #[test]
-fn a_place_that_cannot_be_served_at_starts_no_town() {
+fn serve_refuses_an_address_before_the_town_starts() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     refused(&[], &format!("serve --listen {address}"), &[&address]);
@@ -234,7 +234,7 @@ fn a_place_that_cannot_be_served_at_starts_no_town() {
     refused(&[], "serve --tls-cert none.pem --tls-key none.key", &["none.pem"]);
 }
 
-/// The shipped checkpoint, changed, in the folder of released ones under the name its bytes make; that name.
+/// Stores a changed copy of the shipped checkpoint among the released ones, under the id of its bytes; the id.
 fn released(home: &Path, change: impl FnOnce(&mut Checkpoint)) -> String {
     let mut it = shipped_policy();
     change(&mut it);
@@ -250,7 +250,7 @@ fn keep(home: &Path, id: &str, bytes: &[u8]) {
 }
 
 #[test]
-fn every_fault_of_a_checkpoint_is_refused_by_name_wherever_it_is_asked_for() {
+fn damaged_or_foreign_checkpoints_are_refused_by_every_command() {
     let home = folder(&[]);
     let whole = released(home.path(), |it| it.meta.seed += 1);
     let bytes = std::fs::read(home.path().join(format!("snapshots/rel/{whole}.safetensors"))).expect("it is there");
@@ -274,7 +274,7 @@ fn every_fault_of_a_checkpoint_is_refused_by_name_wherever_it_is_asked_for() {
         for line in asked {
             let output = townlet(home.path(), &format!("{line}{id}"));
             let (code, out, said) = (output.status.code(), text(&output.stdout), text(&output.stderr));
-            // To look at a policy for another town is no fault; that it does not fit here is said.
+            // `policy inspect` shows a policy of another town and reports that it does not fit here.
             let looked = line.starts_with("policy") && (id == elsewhere || id == layout);
             let (wanted, words) = if looked { (Some(0), &out) } else { (Some(2), &said) };
             assert!(code == wanted && words.contains(id) && words.contains(says), "{line}{id}: {code:?}\n{out}{said}");
@@ -284,7 +284,7 @@ fn every_fault_of_a_checkpoint_is_refused_by_name_wherever_it_is_asked_for() {
 }
 
 #[test]
-fn a_configuration_that_the_shipped_policy_does_not_fit_is_told_so() {
+fn config_check_warns_when_the_shipped_policy_does_not_fit() {
     let folder =
         folder(&[("mine.yaml", "config_id: mine\n"), ("own.yaml", "config_id: own\npolicy: { release: scripted }\n")]);
     let check = |file| text(&townlet(folder.path(), &format!("config check {file}")).stdout);
@@ -295,7 +295,7 @@ fn a_configuration_that_the_shipped_policy_does_not_fit_is_told_so() {
 }
 
 #[test]
-fn scripts_are_refused_whole_before_anything_is_written() {
+fn invalid_script_is_refused_before_anything_is_written() {
     let script = |line: &'static str| [("s.jsonl", line)];
     let run = "run --headless --tick-limit 50 --script s.jsonl";
     refused(&script("{\"tick\":5,\"command\":\"pause\"}"), run, &["s.jsonl:1", "its own pace", "`pause`"]);
@@ -311,7 +311,7 @@ fn scripts_are_refused_whole_before_anything_is_written() {
 }
 
 #[test]
-fn no_training_writes_where_releases_are_taken_from() {
+fn shadow_folder_must_differ_from_the_release_folder() {
     let folder = folder(&[]);
     let inside = folder.path().join("snapshots/rel").display().to_string();
     for shadow in [inside.as_str(), "snapshots/../snapshots/rel", "new/../snapshots/rel"] {
@@ -323,13 +323,13 @@ fn no_training_writes_where_releases_are_taken_from() {
         }
     }
     assert!(!folder.path().join("snapshots/rel").exists(), "nothing was written");
-    // A home that is not there yet has two folders all the same.
+    // A home that does not exist yet has two different folders.
     let output = townlet(folder.path(), "--headless --train --tick-limit 10 --home towns/new");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 }
 
 #[test]
-fn a_resumed_run_keeps_its_configuration_and_its_log() {
+fn resume_requires_the_same_configuration_and_audit_log() {
     let folder = folder(&[("s.jsonl", "{\"command\":\"price meal 0.5\"}")]);
     assert!(townlet(folder.path(), "--headless --tick-limit 250 --script s.jsonl").status.success());
     let journal = names(&folder.path().join("logs/journal"));
@@ -353,17 +353,22 @@ fn a_resumed_run_keeps_its_configuration_and_its_log() {
 }
 
 #[test]
-fn the_last_snapshot_stands_beside_an_autosave_of_the_same_tick() {
-    for _ in 0..10 {
-        let folder = folder(&[]);
-        let output = townlet(folder.path(), "--headless --tick-limit 2000 --set snapshot.autosave.min_seconds=0");
-        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+fn last_snapshot_and_autosave_of_the_same_tick_are_one_file() {
+    let folder = folder(&[]);
+    let output = townlet(folder.path(), "--headless --tick-limit 2000 --set snapshot.autosave.min_seconds=0");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let saved = files_below(&folder.path().join("snapshots/auto"));
+    let names: Vec<_> = saved.iter().map(|file| file.file_name().unwrap().to_string_lossy()).collect();
+    assert_eq!(names.iter().filter(|name| *name == "000000002000.tls").count(), 1, "{names:?}");
+    for file in &saved {
+        let output = townlet(folder.path(), &format!("snapshot validate {}", file.display()));
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn a_token_store_that_is_no_ordinary_file_is_left_alone() {
+fn token_store_behind_a_symlink_is_refused() {
     let folder = folder(&[("real", "")]);
     std::os::unix::fs::symlink(folder.path().join("real"), folder.path().join("link")).expect("a link");
     let output = townlet(folder.path(), "token new --role viewer --file link");
@@ -374,7 +379,7 @@ fn a_token_store_that_is_no_ordinary_file_is_left_alone() {
 }
 
 #[test]
-fn a_file_of_the_original_program_is_imported_and_runs() {
+fn config_import_converts_files_of_the_original_program() {
     for old in ["hybrid", "shocked"] {
         let folder = folder(&[]);
         let line = format!(
@@ -385,10 +390,10 @@ fn a_file_of_the_original_program_is_imported_and_runs() {
             let output = townlet(folder.path(), line);
             (output.status.code(), text(&output.stdout), text(&output.stderr))
         };
-        let (status, told, errors) = run(&line);
+        let (status, report, errors) = run(&line);
         assert_eq!(status, Some(0), "{errors}");
-        let told: serde_json::Value = serde_json::from_str(&told).expect("one JSON object");
-        let fates: Vec<String> = told["findings"]
+        let report: serde_json::Value = serde_json::from_str(&report).expect("one JSON object");
+        let fates: Vec<String> = report["findings"]
             .as_array()
             .unwrap()
             .iter()

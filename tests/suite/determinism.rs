@@ -1,7 +1,7 @@
-//! Same seed, configuration and script: the same town, tick for tick – twice, through a stop and a new process, through a
-//! replay, in another home, another time zone and another environment.
+//! The same seed, configuration and script give the same digests in a second run, after a resume, in a replay, and in another
+//! home, time zone and environment.
 //!
-//! Runs the program itself and compares the digests that its journals hold every 100 ticks. Rules: "Journal"; "Tests".
+//! Runs the program and compares the digests that its journals hold every 100 ticks. Rules: "Journal", "Tests".
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ use townlet_shard::recovery::JournalReplayer;
 const TICKS: u64 = 20_000;
 const HALF: u64 = 10_000;
 
-/// Tick and line of every command, with some of each kind; what is refused belongs to it.
+/// Tick and line of every command; some of them are refused.
 fn script() -> Vec<(u64, String)> {
     let mut lines: Vec<(u64, String)> = Vec::new();
     for (at, line) in [
@@ -64,7 +64,7 @@ fn write_script(path: &Path, lines: impl Iterator<Item = (u64, String)>) {
     std::fs::write(path, lines.map(line).collect::<String>()).expect("the script can be written");
 }
 
-/// Runs the program in a home to a tick, without any setting from outside but `env`.
+/// Runs the program in a home up to a tick.
 fn run(home: &Path, more: &[&str], script: &Path, until: u64, env: &[(&str, &str)]) {
     let mut command = command(home, ["run", "--headless", "--json", "--set", "policy.release=scripted"]);
     command.args(more);
@@ -76,7 +76,7 @@ fn run(home: &Path, more: &[&str], script: &Path, until: u64, env: &[(&str, &str
     assert_eq!(report["tick"], until);
 }
 
-/// The one run of a home, as its journal holds it.
+/// The journal of a home's only run.
 fn contents(home: &Path) -> Contents {
     let home = Home::new(home);
     let runs = home.runs("harbour");
@@ -100,7 +100,7 @@ fn digests(contents: &Contents) -> BTreeMap<u64, String> {
     digests
 }
 
-/// The commands that took effect, with their ticks; ids aside, which are made up.
+/// The commands that took effect, with their ticks and without their random ids.
 fn commands(contents: &Contents) -> Vec<String> {
     let command = |entry: &Entry| match entry {
         Entry::Command { index, tick, issuer, command, .. } => Some(format!("{index} {tick} {issuer} {command:?}")),
@@ -110,13 +110,13 @@ fn commands(contents: &Contents) -> Vec<String> {
     contents.entries.iter().filter_map(command).collect()
 }
 
-/// What a run is compared by.
+/// What two runs are compared by.
 struct Lived {
     digests: BTreeMap<u64, String>,
     commands: Vec<String>,
 }
 
-/// The straight run, once for all tests.
+/// The uninterrupted run, made once for all tests.
 fn straight() -> &'static (Lived, Contents) {
     static RUN: OnceLock<(Lived, Contents)> = OnceLock::new();
     RUN.get_or_init(|| {
@@ -141,7 +141,7 @@ fn same(contents: &Contents) {
 }
 
 #[test]
-fn another_home_zone_and_environment_is_the_same_town() {
+fn digests_do_not_depend_on_home_time_zone_or_locale() {
     let home = tempfile::tempdir().unwrap();
     let nested = home.path().join("a home/ünder another name");
     std::fs::create_dir_all(&nested).unwrap();
@@ -153,7 +153,7 @@ fn another_home_zone_and_environment_is_the_same_town() {
 }
 
 #[test]
-fn stopped_and_gone_on_in_a_new_process_is_the_same_town() {
+fn resume_in_a_new_process_keeps_the_digests() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("script.jsonl");
     write_script(&file, script().into_iter().filter(|(at, _)| *at < HALF));
@@ -164,7 +164,7 @@ fn stopped_and_gone_on_in_a_new_process_is_the_same_town() {
 }
 
 #[test]
-fn gone_on_without_any_snapshot_is_the_same_town() {
+fn resume_without_snapshots_keeps_the_digests() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("script.jsonl");
     write_script(&file, script().into_iter().filter(|(at, _)| *at < HALF));
@@ -176,7 +176,7 @@ fn gone_on_without_any_snapshot_is_the_same_town() {
 }
 
 #[test]
-fn a_replay_is_the_same_town() {
+fn replay_keeps_the_digests() {
     let (lived, contents) = straight();
     let mut player = JournalReplayer::from_header(&contents.header).expect("the header makes a town");
     let mut seen = BTreeMap::new();
@@ -193,7 +193,7 @@ fn a_replay_is_the_same_town() {
 }
 
 #[test]
-fn another_seed_or_another_command_is_another_town() {
+fn digests_depend_on_seed_and_commands() {
     let last = &straight().0.digests[&TICKS];
     for (more, lines) in [(["--seed", "8"], script()), (["--seed", "7"], Vec::new())] {
         let home = tempfile::tempdir().unwrap();
@@ -205,15 +205,15 @@ fn another_seed_or_another_command_is_another_town() {
 }
 
 #[test]
-fn a_replay_notices_a_journal_that_is_not_the_towns() {
+fn replay_detects_a_changed_command() {
     let contents = &straight().1;
     let mut player = JournalReplayer::from_header(&contents.header).expect("the header makes a town");
-    let told = contents.entries.iter().find_map(|entry| {
+    let error = contents.entries.iter().find_map(|entry| {
         let mut entry = entry.clone();
         if let Entry::Command { command: townlet_town::Command::SetPrice { value, .. }, .. } = &mut entry {
             *value = townlet_town::Micro::whole(3);
         }
         player.apply(&entry, |_| {}).err()
     });
-    assert!(told.expect("the digest is another").contains("the digest is"));
+    assert!(error.expect("the digest is another").contains("the digest is"));
 }

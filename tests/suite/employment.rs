@@ -1,7 +1,7 @@
-//! The rules of employment exits, one test a rule, as `docs/EMPLOYMENT_DOCS_TEST_CHECKLIST.md` lists them; and the backlog
-//! scenario that operators practise on.
+//! The rules of employment exits, one test per rule as `docs/EMPLOYMENT_DOCS_TEST_CHECKLIST.md` lists them, and the backlog
+//! scenario.
 //!
-//! Drives the town itself, without a shard: what is held here must hold for every operator, local or remote.
+//! Drives the town itself, without a shard, so that the rules hold for every operator, local or remote.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const BACKLOG: &str = "scenarios/employment_backlog.yaml";
 const NO_PERTURBATIONS: &str = "max_concurrent_events: 1\nglobal_cooldown_ticks: 0\nper_agent_cooldown_ticks: 0\n\
 grace_window_ticks: 0\nwindow_ticks: 1000\nmax_events_per_window: 1\nevents: {}\n";
 
-/// Settings under which nobody leaves for another reason than work, and one absence is enough for that.
+/// Settings under which residents leave only because of work, after one absence.
 const STRICT: &[(&str, &str)] = &[
     ("lifecycle.mortality", "off"),
     ("economy.rent_per_day", "0"),
@@ -48,7 +48,7 @@ fn town(flags: &[(&str, &str)]) -> Town {
     Town::new(rules("default.yaml", &[STRICT, flags]), 7)
 }
 
-/// Steps until the tick has been lived through, with nobody going to work; what happened on the way.
+/// Steps through this tick while nobody goes to work; the events on the way.
 fn idle_through(town: &mut Town, tick: u64) -> Vec<Event> {
     let mut events = town.events().to_vec();
     town.clear_events();
@@ -79,7 +79,7 @@ fn slot(town: &Town, who: u32) -> AgentId {
     *agents.present.iter().find(|agent| agents.resident[**agent] == ResidentId(who)).expect("they live here")
 }
 
-/// Who left over their job, when, and whether an operator approved it.
+/// Employment exits: tick, resident, and whether an operator approved it.
 fn processed(events: &[Event]) -> Vec<(u64, u32, bool)> {
     let exit = |event: &Event| match event.kind {
         EventKind::EmploymentExitProcessed { who, manual, .. } => Some((event.tick, who.0, manual)),
@@ -88,7 +88,7 @@ fn processed(events: &[Event]) -> Vec<(u64, u32, bool)> {
     events.iter().filter_map(exit).collect()
 }
 
-/// Who joined the exit queue, when, and whether an operator asked for it.
+/// New entries of the exit queue: tick, resident, and whether an operator requested it.
 fn pending(events: &[Event]) -> Vec<(u64, u32, bool)> {
     let entry = |event: &Event| match event.kind {
         EventKind::EmploymentExitPending { who, requested } => Some((event.tick, who.0, requested)),
@@ -101,7 +101,7 @@ fn pending(events: &[Event]) -> Vec<(u64, u32, bool)> {
 // tick 260, Ben the clerk from 400, Cleo the grocer from 180, Dov the trainer from 520. Absence is certain 30 ticks later.
 
 #[test]
-fn exit_at_once_below_cap() {
+fn exit_is_immediate_below_the_cap() {
     let mut town = town(&[("world.population", "4")]);
     let events = idle_through(&mut town, 210);
     assert_eq!(processed(&events), [(210, 2, false)]);
@@ -111,7 +111,7 @@ fn exit_at_once_below_cap() {
 }
 
 #[test]
-fn joins_queue_at_cap() {
+fn resident_joins_the_queue_at_the_cap() {
     let mut town = town(&[("world.population", "4")]);
     let events = idle_through(&mut town, 550);
     assert_eq!(processed(&events), [(210, 2, false), (290, 0, false)]);
@@ -120,7 +120,7 @@ fn joins_queue_at_cap() {
 }
 
 #[test]
-fn joins_queue_while_somebody_waits() {
+fn resident_joins_the_queue_when_it_is_not_empty() {
     let mut town = town(&[("world.population", "4")]);
     request(&mut town, 3);
     let events = idle_through(&mut town, 210);
@@ -129,7 +129,7 @@ fn joins_queue_while_somebody_waits() {
 }
 
 #[test]
-fn joins_queue_within_the_gap() {
+fn resident_joins_the_queue_within_the_exit_cooldown() {
     let mut town = town(&[("lifecycle.exit_cooldown_ticks", "120"), ("world.population", "4")]);
     let events = idle_through(&mut town, 290);
     assert_eq!(processed(&events), [(210, 2, false)]);
@@ -137,7 +137,7 @@ fn joins_queue_within_the_gap() {
 }
 
 #[test]
-fn one_absence_too_few_is_forgiven() {
+fn fewer_absences_than_the_limit_do_not_count() {
     let mut town = town(&[("world.population", "4"), ("employment.max_absent_shifts", "2")]);
     let events = idle_through(&mut town, 999);
     assert_eq!((processed(&events), pending(&events)), (vec![], vec![]));
@@ -146,8 +146,8 @@ fn one_absence_too_few_is_forgiven() {
 }
 
 #[test]
-fn approve_leaves_next_tick() {
-    // No cap left, an exit just before, and a blackout: none of it holds back what an operator approved.
+fn approved_resident_leaves_on_the_next_tick() {
+    // An exhausted cap, a recent exit and a blackout do not hold back an approved exit.
     let mut town = town(&[("lifecycle.exit_cooldown_ticks", "400"), ("employment.daily_exit_cap", "0")]);
     request(&mut town, 5);
     town.apply(&Command::Kill { who: ResidentId(0) }).unwrap();
@@ -168,7 +168,7 @@ fn approve_leaves_next_tick() {
 }
 
 #[test]
-fn manual_exits_count_towards_today() {
+fn approved_exits_count_towards_the_daily_cap() {
     let mut town = town(&[("world.population", "4"), ("employment.daily_exit_cap", "1")]);
     request(&mut town, 0);
     town.apply(&Command::ExitApprove { who: ResidentId(0) }).unwrap();
@@ -181,7 +181,7 @@ fn manual_exits_count_towards_today() {
 }
 
 #[test]
-fn approve_unknown_is_not_found() {
+fn approving_an_unknown_resident_is_not_found() {
     let mut town = town(&[]);
     let before = town.digest();
     for who in [3, 999] {
@@ -194,7 +194,7 @@ fn approve_unknown_is_not_found() {
 }
 
 #[test]
-fn defer_forgives_absences() {
+fn deferring_clears_absences() {
     let mut town = town(&[("world.population", "4"), ("employment.daily_exit_cap", "0")]);
     idle_through(&mut town, 210);
     assert_eq!(queue(&town), [2]);
@@ -212,7 +212,7 @@ fn defer_forgives_absences() {
 }
 
 #[test]
-fn review_window_releases() {
+fn entries_older_than_the_review_window_leave() {
     let window = [("employment.exit_review_window", "100"), ("employment.enforce_job_loop", "false")];
     let mut left_alone = town(&window);
     request(&mut left_alone, 4);
@@ -231,18 +231,18 @@ fn review_window_releases() {
 }
 
 #[test]
-fn an_outage_holds_back_who_was_not_approved() {
+fn outage_holds_back_exits_that_were_not_approved() {
     let mut town = town(&[("employment.exit_review_window", "100"), ("employment.enforce_job_loop", "false")]);
     request(&mut town, 4);
     town.apply(&Command::Perturb { kind: 1, on: true }).unwrap();
     assert_eq!(processed(&idle_through(&mut town, 199)), []);
     town.apply(&Command::Perturb { kind: 1, on: false }).unwrap();
-    // The last dry tick was 199; the grace of 60 ticks begins there.
+    // The last tick of the outage was 199; the grace period of 60 ticks begins there.
     assert_eq!(processed(&idle_through(&mut town, 400)), [(259, 4, false)]);
 }
 
 #[test]
-fn overflow_alert_stands() {
+fn overflow_alert_lasts_as_long_as_the_overflow() {
     let limit = [("employment.exit_queue_limit", "2"), ("employment.enforce_job_loop", "false")];
     let mut town = town(&limit);
     let overflows = |town: &Town| employment::overflows(town.rules(), town.state());
@@ -269,7 +269,7 @@ fn overflow_alert_stands() {
 }
 
 #[test]
-fn nobody_is_queued_twice() {
+fn resident_is_queued_once() {
     let mut town = town(&[("world.population", "4"), ("employment.daily_exit_cap", "0")]);
     request(&mut town, 2);
     assert_eq!(town.apply(&Command::ExitRequest { who: ResidentId(2) }).unwrap_err().code, "E_CONFLICT");
@@ -280,7 +280,7 @@ fn nobody_is_queued_twice() {
 }
 
 #[test]
-fn leaving_for_another_reason_clears_the_entry() {
+fn leaving_for_another_reason_removes_the_entry() {
     let mut town = town(&[]);
     request(&mut town, 1);
     request(&mut town, 2);
@@ -290,7 +290,7 @@ fn leaving_for_another_reason_clears_the_entry() {
     assert_eq!(town.apply(&Command::ExitApprove { who: ResidentId(1) }).unwrap_err().code, "E_NOT_FOUND");
 }
 
-/// What eight days of the scenario came to.
+/// Totals of eight days of the scenario.
 struct Outcome {
     absences: u32,
     worked: u32,
@@ -336,7 +336,7 @@ fn backlog(seed: u64, flags: &[(&str, &str)]) -> Outcome {
 }
 
 #[test]
-fn the_scenario_overflows_on_every_seed() {
+fn backlog_scenario_overflows_on_every_seed() {
     for seed in 0..12 {
         let outcome = backlog(seed, &[]);
         assert!(outcome.overflowed && outcome.longest > 4, "seed {seed}: at most {} waited", outcome.longest);
@@ -353,7 +353,7 @@ fn the_scenario_overflows_on_every_seed() {
 }
 
 #[test]
-fn nearer_job_shrinks_backlog() {
+fn nearer_job_shrinks_the_backlog() {
     for seed in 0..6 {
         let far = backlog(seed, &[]);
         let nearer = backlog(seed, &[("jobs.clerk.location", "[33, 11]")]);
@@ -364,7 +364,7 @@ fn nearer_job_shrinks_backlog() {
 }
 
 #[test]
-fn attendance_tells_the_far_jobs_from_the_near_ones() {
+fn attendance_is_lower_for_far_jobs() {
     let mut town = Town::new(rules(BACKLOG, &[]), 7);
     for _ in 0..3_000 {
         town.step(&mut Scripted);

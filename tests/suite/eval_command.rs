@@ -1,13 +1,13 @@
-//! `townlet eval` as a person and a program meet it: one command that proves what the scripted policy must show.
+//! `townlet eval`: its report, its verdicts and its refusals.
 //!
-//! Runs the real program in an empty folder, into which it writes nothing. Rule: "Scripted baseline".
+//! Runs the program in an empty folder, in which it must write nothing. Rule: "Scripted baseline".
 
 use std::process::{Command, Output};
 
 use crate::kit::{self, command, text};
 use serde_json::Value;
 
-/// Runs a line in an empty folder, which must be empty afterwards.
+/// Runs a command line in an empty folder, which must stay empty.
 fn townlet(line: &str) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     let output = kit::townlet(folder.path(), line);
@@ -22,13 +22,13 @@ fn json(line: &str) -> Value {
 }
 
 #[test]
-fn one_command_shows_what_the_scripted_baseline_must_show() {
-    let told = json("eval --policy scripted --seed 1 --seeds 20 --days 10 --strict --json");
+fn scripted_baseline_passes_strict_evaluation() {
+    let report = json("eval --policy scripted --seed 1 --seeds 20 --days 10 --strict --json");
     assert_eq!(
-        (&told["policy"], &told["perturbations"], &told["residents"]),
+        (&report["policy"], &report["perturbations"], &report["residents"]),
         (&"scripted".into(), &true.into(), &8.into())
     );
-    let towns = told["towns"].as_array().expect("the towns");
+    let towns = report["towns"].as_array().expect("the towns");
     assert_eq!(
         towns.iter().map(|town| town["seed"].as_u64().unwrap()).collect::<Vec<_>>(),
         (1..=20).collect::<Vec<_>>()
@@ -48,7 +48,7 @@ fn one_command_shows_what_the_scripted_baseline_must_show() {
             assert!((score - formula).abs() < 2e-6, "{score} is not {formula}");
         }
     }
-    // Worked out here once more, from the towns alone.
+    // Recomputed from the towns alone.
     let mean = |value: &dyn Fn(&Value) -> f64| towns.iter().map(value).sum::<f64>() / towns.len() as f64;
     let kpi =
         |name: &'static str, day: usize| mean(&|town| town["days"][day - 1]["kpis"][name].as_f64().expect("a value"));
@@ -60,53 +60,53 @@ fn one_command_shows_what_the_scripted_baseline_must_show() {
             assert!(mean(&|town| town["days"][day]["signs_of_life"][sign].as_f64().expect("a count")) > 0.0, "{sign}");
         }
     }
-    let checks = told["must_show"].as_array().expect("the checks");
+    let checks = report["must_show"].as_array().expect("the checks");
     assert!(checks.len() == 11 && checks.iter().all(|check| check["holds"] == true), "{checks:?}");
     let scores: Vec<f64> = towns.iter().map(|town| town["score"].as_f64().unwrap()).collect();
-    let (iqm, mean) = (told["score"]["iqm"].as_f64().unwrap(), told["score"]["mean"].as_f64().unwrap());
+    let (iqm, mean) = (report["score"]["iqm"].as_f64().unwrap(), report["score"]["mean"].as_f64().unwrap());
     assert!((mean - scores.iter().sum::<f64>() / 20.0).abs() < 1e-12);
-    let ends = [told["score"]["interval"][0].as_f64().unwrap(), told["score"]["interval"][1].as_f64().unwrap()];
+    let ends = [report["score"]["interval"][0].as_f64().unwrap(), report["score"]["interval"][1].as_f64().unwrap()];
     assert!(ends[0] <= iqm && iqm <= ends[1] && ends[0] > 0.5 && ends[1] < 1.0, "{ends:?}");
-    assert_eq!((&told["fell_short"], &told["against"]), (&false.into(), &Value::Null));
+    assert_eq!((&report["fell_short"], &report["against"]), (&false.into(), &Value::Null));
 }
 
 #[test]
-fn neither_threads_nor_the_hour_change_a_figure() {
-    let told = |threads| {
-        let mut told =
+fn figures_do_not_depend_on_threads() {
+    let report = |threads| {
+        let mut report =
             json(&format!("eval --policy scripted --seeds 3 --days 2 --json --against scripted --threads {threads}"));
-        let speed = told.as_object_mut().unwrap().remove("speed").expect("it says how fast it was");
+        let speed = report.as_object_mut().unwrap().remove("speed").expect("it says how fast it was");
         assert_eq!(speed["ticks"], 12_000, "both policies");
-        told
+        report
     };
-    let one = told(1);
-    assert_eq!(one, told(3));
+    let one = report(1);
+    assert_eq!(one, report(3));
     assert_eq!(one["against"]["by_town"], serde_json::json!([0.0, 0.0, 0.0]), "the same policy twice, the same luck");
 }
 
 #[test]
-fn the_shipped_policy_is_better_than_the_scripted_one_by_either_way_of_choosing() {
-    let told = json("eval --seed 5001 --seeds 12 --days 10 --json");
-    let name = told["policy"].as_str().expect("a name");
+fn shipped_policy_beats_the_scripted_one_sampled_and_greedy() {
+    let report = json("eval --seed 5001 --seeds 12 --days 10 --json");
+    let name = report["policy"].as_str().expect("a name");
     assert!(name.starts_with("shipped ") && name.ends_with(" sampled"), "{name}");
-    assert_eq!((&told["perturbations"], &told["against"]["policy"]), (&true.into(), &"scripted".into()));
-    for difference in [&told["against"]["difference"], &told["other_choice"]["difference"]] {
+    assert_eq!((&report["perturbations"], &report["against"]["policy"]), (&true.into(), &"scripted".into()));
+    for difference in [&report["against"]["difference"], &report["other_choice"]["difference"]] {
         assert_eq!(difference["towns"], 12);
         assert!(difference["interval"][0].as_f64().expect("an interval") > 0.0, "{difference}");
     }
-    assert!(told["other_choice"]["policy"].as_str().expect("a name").ends_with(" greedy"));
-    assert_eq!(told["fell_short"], false, "every charter KPI is met");
-    // Asked for one way, it is shown alone, and it is the same as when it stood aside.
+    assert!(report["other_choice"]["policy"].as_str().expect("a name").ends_with(" greedy"));
+    assert_eq!(report["fell_short"], false, "every charter KPI is met");
+    // With `--choice` only that way is reported, with the same figures as before.
     let greedy = json("eval --seed 5001 --seeds 12 --days 10 --choice greedy --json");
     assert_eq!(greedy["other_choice"], Value::Null);
-    assert_eq!(greedy["score"], told["other_choice"]["score"]);
-    assert_eq!(greedy["against"]["difference"], told["other_choice"]["difference"]);
+    assert_eq!(greedy["score"], report["other_choice"]["score"]);
+    assert_eq!(greedy["against"]["difference"], report["other_choice"]["difference"]);
 }
 
 #[test]
-fn a_person_sees_the_score_the_kpis_and_how_fast() {
+fn text_report_has_score_kpis_and_speed() {
     let output = townlet("eval --policy scripted --seeds 4 --days 3 --set shard=harbour");
-    let told = text(&output.stdout);
+    let report = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     for part in [
         "policy scripted",
@@ -121,29 +121,33 @@ fn a_person_sees_the_score_the_kpis_and_how_fast() {
         "not enough days",
         "ticks/s",
     ] {
-        assert!(told.contains(part), "{part:?} is not in\n{told}");
+        assert!(report.contains(part), "{part:?} is not in\n{report}");
     }
-    assert!(told.lines().all(|line| line.chars().count() <= 100), "{told}");
+    assert!(report.lines().all(|line| line.chars().count() <= 100), "{report}");
 }
 
 #[test]
-fn strict_fails_for_a_charter_kpi_missed_on_average() {
+fn strict_fails_when_a_charter_kpi_is_missed_on_average() {
     let line = "eval --policy scripted --seeds 4 --days 6 --json --set kpis.attendance=1";
-    let told = json(line);
-    let verdict = |told: &Value, name: &str| {
-        told["kpis"].as_array().unwrap().iter().find(|kpi| kpi["name"] == name).unwrap()["verdict"].clone()
+    let report = json(line);
+    let verdict = |report: &Value, name: &str| {
+        report["kpis"].as_array().unwrap().iter().find(|kpi| kpi["name"] == name).unwrap()["verdict"].clone()
     };
-    assert_eq!((verdict(&told, "attendance"), &told["fell_short"]), ("missed".into(), &false.into()), "no charter KPI");
+    assert_eq!(
+        (verdict(&report, "attendance"), &report["fell_short"]),
+        ("missed".into(), &false.into()),
+        "no charter KPI"
+    );
     assert_eq!(townlet(&format!("{line} --strict")).status.code(), Some(0));
-    // Nobody can have kept a job for longer than the town is old.
+    // A tenure longer than the age of the town is impossible.
     let line = format!("{line} --set kpis.tenure_days=7");
-    let told = json(&line);
-    assert_eq!((verdict(&told, "tenure"), &told["fell_short"]), ("missed".into(), &true.into()));
+    let report = json(&line);
+    assert_eq!((verdict(&report, "tenure"), &report["fell_short"]), ("missed".into(), &true.into()));
     assert_eq!(townlet(&format!("{line} --strict")).status.code(), Some(1));
 }
 
 #[test]
-fn bad_input_is_refused_by_name_before_anything_runs() {
+fn invalid_arguments_are_refused_before_a_town_starts() {
     for (line, says) in [
         ("--policy scriptd", &["--policy", "`scriptd`", "`scripted`", "`shipped`"][..]),
         ("--against nobody", &["--against", "`nobody`", "`scripted`"]),
@@ -169,9 +173,9 @@ fn bad_input_is_refused_by_name_before_anything_runs() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_ends_it_at_once() {
+fn ctrl_c_ends_an_evaluation() {
     let folder = tempfile::tempdir().expect("a folder");
-    // A warning comes once signals are watched, before the first of many towns.
+    // The warning is printed after the signal handlers are installed and before the first town.
     let line = "eval --seeds 5000 --days 100 --set economy.rent_per_day=9";
     let mut child = command(folder.path(), line.split(' ')).spawn().expect("it starts");
     let mut stderr = std::io::BufReader::new(child.stderr.take().expect("its messages"));

@@ -1,6 +1,5 @@
-//! Pages made from the program's tables say what the tables say. `UPDATE_DOCS=1 cargo test --test docs` writes them anew.
-//!
-//! Knows the generators and the files in `docs/`; the tables are the program's.
+//! Pages of `docs/` that are generated from tables are up to date. `UPDATE_DOCS=1 cargo test --test suite generated_docs` writes
+//! them again.
 
 use std::path::Path;
 
@@ -17,7 +16,7 @@ fn holds(name: &str, page: &str) {
 }
 
 #[test]
-fn the_page_of_commands_is_the_table() {
+fn commands_page_matches_the_table() {
     let page = reference_docs::commands(&specs());
     for spec in specs() {
         assert!(page.contains(&format!("| `{}", spec.name)), "{} is in no group", spec.name);
@@ -26,7 +25,7 @@ fn the_page_of_commands_is_the_table() {
 }
 
 #[test]
-fn the_page_of_keys_is_the_table() {
+fn keys_page_matches_the_table() {
     let page = reference_docs::keys();
     for row in townlet_tui::keymap::ACTIONS {
         assert!(page.contains(&format!("| `{}` |", row.name)), "{} is in no group", row.name);

@@ -1,7 +1,6 @@
-//! A command sent twice is done once: `cmd_id` on a live shard and across a restart, roles and tokens, and the audit log
-//! that a real run leaves – whole, and showing every change made to it.
+//! `cmd_id` on a live shard and across a restart, roles and tokens, and changes to the audit log of a real run.
 //!
-//! Rules: "Idempotent retries", "Roles and identity" and "Audit log".
+//! Rules: "Idempotent retries", "Roles and identity", "Audit log".
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
@@ -31,7 +30,7 @@ fn replayed(answer: &Answer, first: &Answer) {
 }
 
 #[test]
-fn the_same_command_under_one_id_is_done_once() {
+fn repeated_cmd_id_returns_the_stored_answer() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     let residents = live.view().agents.len();
@@ -59,7 +58,7 @@ fn the_same_command_under_one_id_is_done_once() {
 }
 
 #[test]
-fn ids_survive_a_restart() {
+fn cmd_ids_survive_a_restart() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     live.run(30);
@@ -79,7 +78,7 @@ fn ids_survive_a_restart() {
 }
 
 #[test]
-fn a_refused_command_is_logged_and_may_be_sent_again_corrected() {
+fn refused_commands_are_logged_and_may_be_retried_with_the_same_id() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     for (session, line, code) in [
@@ -93,6 +92,7 @@ fn a_refused_command_is_logged_and_may_be_sent_again_corrected() {
     let done = live.ask(live.admin, with_id("setmoney ada 5", "tried"));
     assert_eq!((done.status, done.replayed), (Status::Ok, false));
     assert_eq!(refusal(&live.ask(live.viewer, with_id("spawn", "looked"))), "E_FORBIDDEN");
+    assert_eq!(refusal(&live.ask(live.viewer, with_id("setmoney ADA 5", "forbidden"))), "E_FORBIDDEN");
     live.ask(live.viewer, Request::line("escalate --reason practice"));
     assert_eq!(live.ask(live.viewer, with_id("spawn", "looked")).status, Status::Ok);
     drop(live);
@@ -103,10 +103,13 @@ fn a_refused_command_is_logged_and_may_be_sent_again_corrected() {
     assert_eq!(stages(&records, "looked"), [Stage::Rejected, Stage::Intent, Stage::Outcome]);
     let refused = records.iter().find(|record| record.cmd_id == "looked").unwrap();
     assert_eq!((refused.role, refused.error.as_ref().unwrap().code.as_str()), (Role::Viewer, "E_FORBIDDEN"));
+    let args = |cmd_id: &str| &records.iter().find(|record| record.cmd_id == cmd_id).unwrap().args;
+    assert_eq!(*args("forbidden"), serde_json::json!({ "agent": "ada", "value": "5" }), "what was refused is known");
+    assert_eq!(*args("tried"), serde_json::json!({ "agent": "adda", "value": "5" }));
 }
 
 #[test]
-fn two_issuers_may_use_one_id() {
+fn cmd_ids_belong_to_their_issuer() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     let second = live.shard.open(test_session("test:second", Role::Admin, false), |_| {});
@@ -122,7 +125,7 @@ fn two_issuers_may_use_one_id() {
 }
 
 #[test]
-fn ids_of_any_other_form_are_refused_or_old() {
+fn malformed_and_expired_cmd_ids_are_refused() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     let before = live.digest();
@@ -141,7 +144,7 @@ fn ids_of_any_other_form_are_refused_or_old() {
 }
 
 #[test]
-fn duplicates_under_way_are_both_answered_and_done_once() {
+fn concurrent_duplicates_are_all_answered_and_applied_once() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     let residents = live.view().agents.len();
@@ -162,7 +165,7 @@ fn duplicates_under_way_are_both_answered_and_done_once() {
 }
 
 #[test]
-fn a_command_that_the_town_refused_late_may_be_sent_again() {
+fn command_refused_after_its_intent_may_be_retried() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     let (sender, answers) = channel();
@@ -183,7 +186,7 @@ fn a_command_that_the_town_refused_late_may_be_sent_again() {
 }
 
 #[test]
-fn every_stage_says_what_it_did_to_the_town() {
+fn audit_stages_carry_the_right_digests() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     live.run(10);
@@ -217,7 +220,7 @@ fn every_stage_says_what_it_did_to_the_town() {
     assert!(records.iter().all(|record| record.tick == 10 && record.config_id == "town-v1"));
 }
 
-/// A shard that asks for tokens.
+/// A shard that requires tokens.
 fn guarded(home: &Path, store: PathBuf) -> TestShard {
     let options = Options { token_file: Some(store), ..options(home, true) };
     TestShard::from_handle(
@@ -226,7 +229,7 @@ fn guarded(home: &Path, store: PathBuf) -> TestShard {
 }
 
 #[test]
-fn the_right_token_makes_an_admin_and_is_written_nowhere() {
+fn token_escalates_and_is_never_written_to_disk() {
     let home = temp_home();
     let store = home.path().join("ops/tokens.json");
     let mut tokens = TokenStore::default();
@@ -241,7 +244,7 @@ fn the_right_token_makes_an_admin_and_is_written_nowhere() {
         assert_eq!(refusal(&escalate(wrong)), "E_FORBIDDEN");
         assert_eq!(refusal(&live.ask(live.viewer, Request::line("spawn"))), "E_FORBIDDEN");
     }
-    // A token typed into the line, as somebody will.
+    // A token typed into the command line by mistake.
     for line in [format!("escalate {token}"), format!("escalate --token {token}"), format!("kpi --reason {token}")] {
         let answer = live.ask(live.viewer, Request::line(line));
         assert_eq!(refusal(&answer), "E_INVALID_ARG");
@@ -271,7 +274,7 @@ fn the_right_token_makes_an_admin_and_is_written_nowhere() {
 }
 
 #[test]
-fn an_escalation_without_a_token_needs_a_reason() {
+fn escalation_without_a_token_needs_a_reason() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     let ask = |line: &str| live.ask(live.viewer, Request::line(line));
@@ -288,7 +291,7 @@ fn an_escalation_without_a_token_needs_a_reason() {
     );
 }
 
-/// A log of a real run: its folder and its one segment.
+/// The audit log of a real run: its folder, its only segment and the segment's bytes.
 fn real_log(home: &Path) -> (PathBuf, PathBuf, Vec<u8>) {
     let live = TestShard::new(home);
     for line in ["setmoney ada 5", "spawn", "kpi", "setmoney nobody 5", "employment_exit request ben", "price meal 0.5"]
@@ -317,7 +320,7 @@ fn found(folder: &Path, segment: &Path, changed: &[u8], what: &str) -> u64 {
 }
 
 #[test]
-fn every_change_to_a_real_log_is_seen_and_its_line_named() {
+fn verify_finds_every_change_to_an_audit_log_and_its_line() {
     let home = temp_home();
     let (folder, segment, bytes) = real_log(home.path());
     let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();

@@ -20,7 +20,6 @@ mod promotion;
 mod recorded_source;
 mod rehearse_command;
 mod reload;
-mod resource_growth;
 mod restart;
 mod scenarios;
 mod service;

@@ -1,5 +1,4 @@
-//! `townlet preflight` by the program: that it holds in a new home, and that each thing that can be wrong is named, with what
-//! to do and status 1.
+//! `townlet preflight`: a new home passes, and each possible fault is named with a remedy and status 1.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,12 +16,12 @@ fn names(home: &Path) -> Vec<String> {
     entries.map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
-/// The checks that fail, with what each says.
+/// The checks that fail, each with what it found.
 #[track_caller]
 fn failing(home: &Path, line: &str) -> Vec<(String, String)> {
     let output = townlet(home, &format!("preflight --json {line}"));
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
-    let checks = told["checks"].as_array().expect("checks").iter();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let checks = report["checks"].as_array().expect("checks").iter();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let failed: Vec<_> = checks
         .filter(|check| check["passed"] == false)
@@ -31,11 +30,11 @@ fn failing(home: &Path, line: &str) -> Vec<(String, String)> {
             (text(&check["check"]), text(&check["seen"]))
         })
         .collect();
-    assert_eq!(output.status.code(), Some(i32::from(!failed.is_empty())), "{told}");
+    assert_eq!(output.status.code(), Some(i32::from(!failed.is_empty())), "{report}");
     failed
 }
 
-/// That this check alone fails, and says so.
+/// Asserts that only this check fails, with these words.
 #[track_caller]
 fn fails(home: &Path, line: &str, check: &str, says: &[&str]) {
     let failed = failing(home, line);
@@ -46,7 +45,7 @@ fn fails(home: &Path, line: &str, check: &str, says: &[&str]) {
 }
 
 #[test]
-fn in_a_new_home_every_check_holds_and_nothing_is_written() {
+fn new_home_passes_every_check_and_stays_empty() {
     let home = temp_home();
     let output = townlet(home.path(), "preflight --candidate shipped");
     let said = String::from_utf8_lossy(&output.stdout);
@@ -57,7 +56,7 @@ fn in_a_new_home_every_check_holds_and_nothing_is_written() {
 }
 
 #[test]
-fn a_shadow_of_another_town_is_named() {
+fn shadow_configuration_of_another_town_fails() {
     let home = temp_home();
     let place = home.path().join("other.yaml");
     std::fs::write(&place, "config_id: elsewhere\npolicy: { release: scripted }\n").expect("a file");
@@ -65,7 +64,7 @@ fn a_shadow_of_another_town_is_named() {
     std::fs::write(&place, "features: { systems: { observations: full } }\npolicy: { release: scripted }\n")
         .expect("a file");
     fails(home.path(), "--shadow other.yaml", "observations", &["compact", "full", "shadow"]);
-    // The shipped policy as candidate of a town with another name: its own check says why as well.
+    // The shipped policy as candidate of a town with another id fails its own check too.
     let line = format!("--candidate shipped --config {}", config("fallback.yaml"));
     let failed = failing(home.path(), &line);
     let checks: Vec<&str> = failed.iter().map(|it| &*it.0).collect();
@@ -76,7 +75,7 @@ fn a_shadow_of_another_town_is_named() {
 }
 
 #[test]
-fn damaged_checkpoints_are_named() {
+fn damaged_checkpoints_fail() {
     let home = temp_home();
     let registry = Registry::new(home.path().join("snapshots/shadow"));
     let (id, bytes) = ("0123456789abcdef", include_bytes!("../../configs/policies/shipped.safetensors"));
@@ -91,7 +90,7 @@ fn damaged_checkpoints_are_named() {
 
 #[cfg(unix)]
 #[test]
-fn one_folder_under_two_names_and_a_file_in_the_way_are_named() {
+fn aliased_or_unwritable_folders_fail() {
     let home = temp_home();
     let snapshots = home.path().join("snapshots");
     std::fs::create_dir_all(snapshots.join("rel")).expect("a folder");
@@ -104,12 +103,12 @@ fn one_folder_under_two_names_and_a_file_in_the_way_are_named() {
 
 #[cfg(unix)]
 #[test]
-fn the_repositorys_own_checks_are_run_when_asked_for() {
+fn source_option_runs_the_repositorys_checks() {
     let home = temp_home();
     std::fs::create_dir_all(home.path().join("repository/.ci")).expect("a folder");
     let output = townlet(home.path(), "preflight --source repository");
     assert_eq!(output.status.code(), Some(2), "there is no script yet: {output:?}");
-    // Written by a process of its own: a file that is still open here could not be run.
+    // Written by another process, because a file that is still open here cannot be executed.
     let script = |ends: &str| {
         let line = format!("printf '#!/bin/sh\\n{ends}\\n' > repository/.ci/run && chmod +x repository/.ci/run");
         let written = Command::new("sh").arg("-c").arg(line).current_dir(home.path()).status();
@@ -122,7 +121,7 @@ fn the_repositorys_own_checks_are_run_when_asked_for() {
 }
 
 #[test]
-fn an_altered_audit_log_and_a_red_window_are_named() {
+fn altered_audit_log_and_red_stability_window_fail() {
     let home = temp_home();
     let line = "{\"tick\": 5, \"command\": \"employment_status\"}\n";
     std::fs::write(home.path().join("script.jsonl"), line).expect("a file");

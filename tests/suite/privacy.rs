@@ -1,7 +1,7 @@
-//! Privacy on: no name or id of a resident in any byte that leaves, whichever way; and hashed ids that commands take.
+//! With privacy on, no name or id of a resident leaves the shard by any channel, and commands accept hashed ids.
 //!
-//! The names a town can give are the sentinels: each word of what leaves is looked up among them. Screens show what the
-//! source hands them and nothing else, which is what is read here. Rule: "Privacy mode".
+//! Every word that leaves is looked up among the names that a town can give. Screens show only what their source gives them, so the
+//! source is what is read here. Rule: "Privacy mode".
 
 use std::path::Path;
 
@@ -27,7 +27,7 @@ fn hidden(home: &Path) -> TestShard {
     )
 }
 
-/// Lines about two residents: what each command of the table says of them, done or refused.
+/// Command lines about two residents, valid and invalid.
 fn lines(one: &str, other: &str) -> Vec<String> {
     let about = [
         "explain ONE",
@@ -65,12 +65,12 @@ fn lines(one: &str, other: &str) -> Vec<String> {
     about.iter().map(|line| line.replace("ONE", one).replace("OTHER", other)).collect()
 }
 
-fn told(view: &Snapshot) -> String {
+fn as_json(view: &Snapshot) -> String {
     serde_json::to_string(view).expect("plain data")
 }
 
 #[test]
-fn telemetry_and_answers_name_nobody() {
+fn telemetry_and_answers_contain_no_names() {
     let folder = temp_home();
     let live = hidden(folder.path());
     let views = live.watch();
@@ -81,25 +81,25 @@ fn telemetry_and_answers_name_nobody() {
         let view = live.view();
         let [one, other] = [0, 1].map(|place| view.agents[place].id.clone());
         let mut all = lines(&one, &other);
-        // Typed by name, as somebody may who remembers it.
+        // Names typed from memory.
         all.extend(["explain ada", "kill Ben --reason \"Cleo knows\"", "setmoney dov 1", "eva"].map(str::to_owned));
         for line in all {
             let answer = live.line(&line);
             done += usize::from(answer.error.is_none());
             silent(&line, &serde_json::to_string(&answer).expect("plain data"));
         }
-        // Who may not eat starves, and an alert says who.
+        // A resident that may not eat starves, and an alert names them.
         for line in ["possess WHO wait", "setneed WHO hunger 0"] {
             live.expect_ok(&line.replace("WHO", &view.agents[2].id));
         }
         live.run(35);
         let view = live.view();
         starving |= view.alerts.iter().any(|alert| alert.name == "starvation");
-        silent(&format!("round {round}"), &told(&view));
+        silent(&format!("round {round}"), &as_json(&view));
     }
     drop(live.shard.stop());
     for view in views.try_iter() {
-        silent("published", &told(&view));
+        silent("published", &as_json(&view));
     }
     let last = live_story(folder.path());
     assert!(done > 200, "{done} commands were done");
@@ -107,7 +107,7 @@ fn telemetry_and_answers_name_nobody() {
     assert!(!leaks(&last).is_empty(), "the audit log stays plain, so this test can see names");
 }
 
-/// The lines of the audit log as they stand on disk.
+/// The text of the audit log on disk.
 fn live_story(home: &Path) -> String {
     let files = std::fs::read_dir(home.join("logs/console")).expect("there is a log");
     let files = files.map(|file| file.expect("it can be listed").path());
@@ -115,7 +115,7 @@ fn live_story(home: &Path) -> String {
 }
 
 #[test]
-fn hashed_ids_work_in_commands() {
+fn commands_accept_hashed_ids() {
     let folder = temp_home();
     let live = hidden(folder.path());
     live.run(5);
@@ -130,11 +130,11 @@ fn hashed_ids_work_in_commands() {
     let plain = live.view().agents[0].id.clone();
     assert!(names::resident(&plain).is_some(), "{plain}");
     live.expect_ok("privacy on");
-    silent("switched on", &told(&live.view()));
+    silent("switched on", &as_json(&live.view()));
 }
 
 #[test]
-fn batch_reports_and_exports_name_nobody() {
+fn batch_reports_and_exports_contain_no_names() {
     let folder = temp_home();
     let run = |line: &str| {
         let output = townlet(folder.path(), line);

@@ -1,13 +1,15 @@
-//! A policy's whole way on a live shard: judged, promoted, watched, stable; and one that starves its town, refused, forced in,
-//! and taken back.
+//! A candidate policy on a live shard, from evaluation to stable, and one that starves its town: refused, forced, rolled back.
 //!
 //! The shipped policy is the candidate against the scripted one. Rule: "Stability, promotion, rollback".
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use crate::kit::{TestShard, default_sources, options, refusal, store_idle_policy, temp_home, wait_for};
 use townlet_shard::{Home, incident};
 use townlet_wire::Snapshot;
+use townlet_wire::telemetry::Alert;
 
 fn rollouts(home: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(home.join("ops/rollouts.md")).expect("there are rollouts");
@@ -15,7 +17,7 @@ fn rollouts(home: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_candidate_goes_the_whole_way_and_a_restart_keeps_it() {
+fn candidate_is_promoted_to_stable_and_survives_a_restart() {
     let home = temp_home();
     let live = TestShard::with_eligible_candidate(home.path());
     let evidence = live.view().promotion.evidence.expect("it was judged");
@@ -26,13 +28,13 @@ fn a_candidate_goes_the_whole_way_and_a_restart_keeps_it() {
     assert_eq!((&view.policy.id, &*view.promotion.state), (&evidence.candidate, "canary"));
     live.run_until_promotion("stable");
     let (digest, policy) = (live.digest(), live.view().policy);
-    // The last row may still be on its way to the disk while the town goes on; a shard that has stopped owes nothing.
+    // The last row may not be on disk while the town runs; a stopped shard has written everything.
     live.shard.stop().expect("it is saved");
     let rows = rollouts(home.path());
     assert_eq!(rows.len(), 2, "{rows:?}");
     assert!(rows[0].contains("promotion") && rows[0].contains("test:admin") && rows[0].contains("better"), "{rows:?}");
     assert!(rows[1].contains("stable"), "{rows:?}");
-    // The configuration still says scripted; the pointer decides, and the town is the one that stopped.
+    // The configuration still names `scripted`, but the release pointer decides.
     let live = TestShard::resumed(home.path());
     let view = live.view();
     assert_eq!((live.digest(), &view.policy, &*view.promotion.state), (digest, &policy, "stable"));
@@ -42,7 +44,7 @@ fn a_candidate_goes_the_whole_way_and_a_restart_keeps_it() {
 }
 
 #[test]
-fn a_policy_that_starves_its_town_is_refused_and_when_forced_in_is_taken_back() {
+fn starving_policy_is_refused_and_rolled_back_when_forced() {
     let home = temp_home();
     let id = store_idle_policy(home.path());
     let live = TestShard::new(home.path());
@@ -74,7 +76,7 @@ fn a_policy_that_starves_its_town_is_refused_and_when_forced_in_is_taken_back() 
     assert!(note.contains("| requested by | test:admin: they starve |"), "{note}");
 }
 
-/// The one incident of a rollback, with a bundle that replays, and its note.
+/// The note of the home's only incident, a rollback with a bundle that replays.
 fn rolled_back(home: &Path, run_id: &str) -> String {
     let kept = incident::kept(&Home::new(home));
     let [it] = kept.as_slice() else { panic!("{kept:?}") };
@@ -86,7 +88,7 @@ fn rolled_back(home: &Path, run_id: &str) -> String {
 }
 
 #[test]
-fn a_canary_is_taken_back_by_itself_once_and_then_everything_is_held() {
+fn canary_is_rolled_back_automatically_once_and_then_held() {
     let home = temp_home();
     let id = store_idle_policy(home.path());
     let settings = [("stability.promotion.auto_rollback", "critical")];
@@ -107,60 +109,67 @@ fn a_canary_is_taken_back_by_itself_once_and_then_everything_is_held() {
     assert!(note.contains("by itself, on ") && note.contains("## Stability windows"), "{note}");
 }
 
-#[test]
-fn what_the_shard_itself_raises_counts_as_what_the_town_does() {
-    for auto in ["off", "critical"] {
-        let home = temp_home();
-        let lenient = ("stability.lateness.max_ratio_to_baseline", "100");
-        let settings = [("stability.promotion.auto_rollback", auto), lenient];
-        let live = TestShard::from_handle(
-            townlet_shard::start(default_sources(&settings), 7, options(home.path(), true)).expect("it starts"),
-        );
-        live.run(1_500);
-        live.expect_ok("policy_swap shipped --reason drill");
-        live.run(600);
-        let view = live.view();
-        assert_eq!(view.promotion.state, "canary", "{:?} {:?}", view.promotion.history, view.alerts);
-        let views = live.watch();
-        let own = |view: &Snapshot| view.alerts.iter().find(|alert| alert.name == "shard_degraded").cloned();
-        // In the place of the folder stands a file, so that no snapshot can be written.
-        let (folder, aside) = (home.path().join("snapshots/auto"), home.path().join("aside"));
-        let degrade = || {
-            drop(std::fs::rename(&folder, &aside));
-            std::fs::write(&folder, "").expect("it is written");
-            live.line("snapshot save");
-            wait_for(&views, "the alert", |view| own(view).is_some());
-        };
-        degrade();
-        if auto == "off" {
-            live.run(1_000);
-            let view = live.view();
-            assert!(view.alerts.iter().any(|alert| alert.name == "canary_red"), "{:?}", view.promotion);
-            assert_eq!(view.stability.windows.last().map(|window| &*window.verdict), Some("green"));
-            assert_eq!(own(&view).map(|alert| alert.since_tick), Some(2_100), "it keeps its tick");
-            continue;
-        }
-        let view = wait_for(&views, "a rollback", |view| view.promotion.state == "held");
-        assert_eq!((&*view.policy.id, view.tick), ("scripted", 2_100));
-        let told = view.promotion.history.iter().rev().find(|step| step.to == "rolled_back").expect("it is told");
-        assert!(told.why.contains("by itself, on shard_degraded"), "{told:?}");
-        assert_eq!(live.view().alerts_raised["shard_degraded"], 1);
-        std::fs::remove_file(&folder).expect("it is taken away");
-        wait_for(&views, "the end of the alert", |view| own(view).is_none());
-        degrade();
-        assert_eq!(live.view().alerts_raised["shard_degraded"], 2);
-        let told = live
-            .view()
-            .events
-            .iter()
-            .filter(|event| event.fields.get("alert") == Some(&"shard_degraded".into()))
-            .count();
-        assert_eq!(told, 3, "raised, over, raised");
-    }
+/// A shard in its second day with the shipped policy as canary, and the states it publishes.
+fn canary(home: &Path, auto_rollback: &str) -> (TestShard, Receiver<Arc<Snapshot>>) {
+    let lenient = ("stability.lateness.max_ratio_to_baseline", "100");
+    let sources = default_sources(&[("stability.promotion.auto_rollback", auto_rollback), lenient]);
+    let live = TestShard::from_handle(townlet_shard::start(sources, 7, options(home, true)).expect("it starts"));
+    live.run(1_500);
+    live.expect_ok("policy_swap shipped --reason drill");
+    live.run(600);
+    let view = live.view();
+    assert_eq!(view.promotion.state, "canary", "{:?} {:?}", view.promotion.history, view.alerts);
+    let views = live.watch();
+    (live, views)
+}
+
+fn degraded(view: &Snapshot) -> Option<Alert> {
+    view.alerts.iter().find(|alert| alert.name == "shard_degraded").cloned()
+}
+
+/// Puts a file in place of the snapshot folder and waits for the shard to notice; the file.
+fn degrade(home: &Path, live: &TestShard, views: &Receiver<Arc<Snapshot>>) -> PathBuf {
+    let folder = home.join("snapshots/auto");
+    drop(std::fs::rename(&folder, home.join("aside")));
+    std::fs::write(&folder, "").expect("it is written");
+    live.line("snapshot save");
+    wait_for(views, "the alert", |view| degraded(view).is_some());
+    folder
 }
 
 #[test]
-fn a_pointer_for_another_configuration_is_refused_by_name() {
+fn shard_alert_makes_a_canary_red() {
+    let home = temp_home();
+    let (live, views) = canary(home.path(), "off");
+    degrade(home.path(), &live, &views);
+    live.run(1_000);
+    let view = live.view();
+    assert!(view.alerts.iter().any(|alert| alert.name == "canary_red"), "{:?}", view.promotion);
+    assert_eq!(view.stability.windows.last().map(|window| &*window.verdict), Some("green"));
+    assert_eq!(degraded(&view).map(|alert| alert.since_tick), Some(2_100), "it keeps its tick");
+}
+
+#[test]
+fn shard_alert_rolls_a_canary_back_and_is_counted_each_time() {
+    let home = temp_home();
+    let (live, views) = canary(home.path(), "critical");
+    let blocked = degrade(home.path(), &live, &views);
+    let view = wait_for(&views, "a rollback", |view| view.promotion.state == "held");
+    assert_eq!((&*view.policy.id, view.tick), ("scripted", 2_100));
+    let step = view.promotion.history.iter().rev().find(|step| step.to == "rolled_back").expect("it is recorded");
+    assert!(step.why.contains("by itself, on shard_degraded"), "{step:?}");
+    assert_eq!(live.view().alerts_raised["shard_degraded"], 1);
+    std::fs::remove_file(&blocked).expect("it is taken away");
+    wait_for(&views, "the end of the alert", |view| degraded(view).is_none());
+    degrade(home.path(), &live, &views);
+    let view = live.view();
+    assert_eq!(view.alerts_raised["shard_degraded"], 2);
+    let events = view.events.iter().filter(|event| event.fields.get("alert") == Some(&"shard_degraded".into())).count();
+    assert_eq!(events, 3, "raised, over, raised");
+}
+
+#[test]
+fn release_pointer_of_another_configuration_is_refused() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     live.expect_ok("policy_swap shipped");

@@ -1,5 +1,4 @@
-//! `townlet rehearse` by the program: that it holds on the shipped towns, what it says when a point is missed, and that it
-//! leaves nothing behind.
+//! `townlet rehearse`: it passes on the shipped towns, reports each missed point, and leaves no files behind.
 
 use std::path::Path;
 use std::process::Output;
@@ -24,14 +23,14 @@ fn report(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
-/// Names of the points that were missed.
+/// Names of the missed points.
 fn missed(report: &Value) -> Vec<&str> {
     let points = report["points"].as_array().expect("points").iter();
     points.filter(|point| point["passed"] == false).map(|point| point["point"].as_str().expect("a name")).collect()
 }
 
 #[test]
-fn the_checklist_holds_on_shipped_towns_and_leaves_nothing() {
+fn checklist_passes_on_shipped_towns_and_leaves_no_files() {
     for args in [vec![], vec!["--config".to_owned(), config("scenarios/employment_backlog.yaml")]] {
         let home = tempfile::tempdir().expect("a folder");
         let output = rehearse(home.path(), &args.iter().map(String::as_str).collect::<Vec<_>>());
@@ -46,25 +45,29 @@ fn the_checklist_holds_on_shipped_towns_and_leaves_nothing() {
 }
 
 #[test]
-fn under_privacy_it_holds_as_well() {
+fn checklist_passes_under_privacy() {
     let home = tempfile::tempdir().expect("a folder");
     let output = rehearse(home.path(), &["--json", "--set", "telemetry.privacy.enabled=true"]);
     assert_eq!((output.status.code(), missed(&report(&output)).len()), (Some(0), 0), "{output:?}");
 }
 
 #[test]
-fn a_missed_point_is_said_with_what_was_expected_and_seen() {
+fn missed_points_report_expected_and_seen_values() {
     let home = tempfile::tempdir().expect("a folder");
     let shocked = config("default.yaml");
-    // Two days are too few for a tenure of three, and the default town's shocks come by themselves.
+    // Two days are too few for a tenure of three, and perturbations start by themselves in the default town.
     let args = ["--json", "--days", "2", "--fallback", &shocked];
     let output = rehearse(home.path(), &args);
-    let told = report(&output);
-    assert_eq!((output.status.code(), missed(&told)), (Some(1), vec!["charter", "fallback"]), "{told}");
-    let charter = &told["points"].as_array().expect("points")[10];
+    let missing_points = report(&output);
+    assert_eq!(
+        (output.status.code(), missed(&missing_points)),
+        (Some(1), vec!["charter", "fallback"]),
+        "{missing_points}"
+    );
+    let charter = &missing_points["points"].as_array().expect("points")[10];
     assert!(charter["expected"].as_str().expect("text").contains("tenure ≥ 3 days"), "{charter}");
     assert!(charter["seen"].as_str().expect("text").contains("tenure"), "{charter}");
-    // Nobody to talk to, to meet or to go on with.
+    // A single resident cannot chat or meet.
     let alone = rehearse(home.path(), &["--days", "2", "--set", "world.population=1"]);
     let said = String::from_utf8_lossy(&alone.stdout);
     assert_eq!(alone.status.code(), Some(1), "{said}");
@@ -74,7 +77,7 @@ fn a_missed_point_is_said_with_what_was_expected_and_seen() {
 }
 
 #[test]
-fn bad_input_is_refused_before_any_town_starts() {
+fn invalid_input_is_refused_before_a_town_starts() {
     let home = tempfile::tempdir().expect("a folder");
     for (args, words) in [
         (["--config", "none.yaml"], "none.yaml: there is no such file"),

@@ -1,7 +1,7 @@
-//! `reload_config`: what of the files a running town takes, all at once, what is refused by name, and that journal, snapshots
-//! and restarts know under which texts the town ran.
+//! `reload_config`: which changes of its files a running town takes, which are refused by name, and how journal, snapshots and
+//! restarts follow a reload.
 //!
-//! What a town does with other rules is held in `sim/town/tests`. Rule: "Configuration reload".
+//! What a town does with other rules is tested in `sim/town/tests`. Rule: "Configuration reload".
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,7 +25,7 @@ fn write(home: &Path, file: &str, text: &str) {
     std::fs::write(home.join(file), text).expect("the home can be written");
 }
 
-/// The quiet file with more in it.
+/// The file without perturbations and with more settings.
 fn quiet(more: &str) -> String {
     format!("{QUIET}{more}\n")
 }
@@ -37,7 +37,7 @@ fn resume(home: &Path, options: Options) -> Result<Handle, String> {
     townlet_shard::resume(&recorded, options).map_err(|why| why.to_string())
 }
 
-/// Plays every journal file of the home's run from its beginning.
+/// Replays every journal file of the home's run.
 fn replayed(home: &Path) -> JournalReplayer {
     let mut player: Option<JournalReplayer> = None;
     let mut files: Vec<_> =
@@ -54,7 +54,7 @@ fn replayed(home: &Path) -> JournalReplayer {
     player.expect("there is a journal")
 }
 
-/// Settings as a file, given by their full keys.
+/// A file with these settings, which are given by their full keys.
 fn as_file(settings: &BTreeMap<String, String>) -> String {
     let mut root = Map::new();
     for (key, value) in settings {
@@ -69,7 +69,7 @@ fn as_file(settings: &BTreeMap<String, String>) -> String {
     Value::Object(root).to_string()
 }
 
-/// Other values of a setting, some of which may not hold.
+/// Other values of a setting, some of which may be invalid.
 fn others(row: &Row, value: &str) -> Vec<String> {
     let number = |kind: &Kind, value: &str| -> Vec<String> {
         let value: f64 = value.parse().unwrap_or_default();
@@ -91,7 +91,7 @@ fn others(row: &Row, value: &str) -> Vec<String> {
     }
 }
 
-/// Every setting with another value that holds, by its key.
+/// For each setting, another valid value and the whole configuration with it.
 fn altered() -> BTreeMap<String, (String, BTreeMap<String, String>)> {
     let layers = Layers { file: Some((CONFIG_FILE.into(), QUIET.into())), ..Layers::default() };
     let settings = load(&layers).expect("the file holds").settings;
@@ -115,7 +115,7 @@ fn altered() -> BTreeMap<String, (String, BTreeMap<String, String>)> {
 }
 
 #[test]
-fn every_setting_that_is_marked_is_taken_and_every_other_is_refused_by_name() {
+fn reloadable_settings_change_and_others_are_refused_by_name() {
     let home = temp_home();
     let live = TestShard::from_file(home.path(), QUIET);
     let plain = live.view().texts_digest;
@@ -131,7 +131,7 @@ fn every_setting_that_is_marked_is_taken_and_every_other_is_refused_by_name() {
                 result["changes"].as_array().unwrap().iter().map(|it| it["key"].as_str().unwrap()).collect();
             assert_eq!(keys, [key.as_str()]);
             assert!(result["summary"].as_str().unwrap().contains(&format!("{key} ")), "{result}");
-            // What runs is what the files say, to the last setting.
+            // The running configuration equals the files in every setting.
             let expected = read_config(home.path()).expect("the files hold").sources.digest();
             assert_eq!(live.view().texts_digest, expected, "{key}");
             assert_ne!(expected, plain, "{key}");
@@ -153,7 +153,7 @@ fn every_setting_that_is_marked_is_taken_and_every_other_is_refused_by_name() {
 }
 
 #[test]
-fn all_of_it_is_taken_at_one_tick_and_told_everywhere() {
+fn reload_applies_at_one_tick_and_is_logged() {
     let home = temp_home();
     let live = TestShard::from_file(home.path(), QUIET);
     live.run(150);
@@ -172,7 +172,7 @@ fn all_of_it_is_taken_at_one_tick_and_told_everywhere() {
     let kpi = now.kpis.iter().find(|kpi| kpi.name == "attendance").unwrap().threshold;
     assert!(before > kpi && (now.config_id == view.config_id), "{before:?} {kpi:?}");
     assert_eq!(json!(now.texts_digest), answer.result.as_ref().unwrap()["texts_digest"]["after"]);
-    // Said again, it says so and changes nothing.
+    // A second reload reports that nothing changes.
     let (digest, again) = (live.digest(), live.expect_ok("reload_config"));
     assert_eq!(
         (again.summary().as_str(), live.digest()),
@@ -195,7 +195,7 @@ fn all_of_it_is_taken_at_one_tick_and_told_everywhere() {
 }
 
 #[test]
-fn affordances_and_events_are_taken_from_the_files_that_the_configuration_names() {
+fn reload_reads_affordance_and_perturbation_files() {
     let home = temp_home();
     let live = TestShard::from_file(home.path(), QUIET);
     live.run(300);
@@ -214,7 +214,7 @@ fn affordances_and_events_are_taken_from_the_files_that_the_configuration_names(
 }
 
 #[test]
-fn a_file_that_is_wrong_is_refused_with_its_place_and_the_town_goes_on() {
+fn invalid_file_is_refused_with_its_position_and_the_town_continues() {
     let home = temp_home();
     let live = TestShard::from_file(home.path(), QUIET);
     let digest = live.digest();
@@ -245,7 +245,7 @@ fn a_file_that_is_wrong_is_refused_with_its_place_and_the_town_goes_on() {
 }
 
 #[test]
-fn a_shard_without_a_file_says_what_would_be_right() {
+fn reload_without_a_configuration_file_is_refused_with_a_hint() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     let answer = live.line("reload_config");
@@ -254,7 +254,7 @@ fn a_shard_without_a_file_says_what_would_be_right() {
 }
 
 #[test]
-fn one_fixed_setting_keeps_all_of_it_out() {
+fn one_fixed_setting_refuses_the_whole_reload() {
     let home = temp_home();
     let live = TestShard::from_file(home.path(), QUIET);
     write(home.path(), CONFIG_FILE, &quiet("seed: 8\nrewards: { clip: { clip_per_tick: 0.05 } }\nppo: { gamma: 0.9 }"));
@@ -270,7 +270,7 @@ fn one_fixed_setting_keeps_all_of_it_out() {
 }
 
 #[test]
-fn a_retry_is_answered_without_the_file() {
+fn retried_reload_does_not_read_the_file_again() {
     let home = temp_home();
     let reads = Arc::new(AtomicU64::new(0));
     let (counted, folder) = (Arc::clone(&reads), home.path().to_owned());
@@ -293,9 +293,9 @@ fn a_retry_is_answered_without_the_file() {
     assert_eq!((again.result, live.digest(), reads.load(Ordering::Relaxed)), (answer.result, digest, 1));
 }
 
-/// Two snapshots with a reload between them, and ticks behind the second.
+/// Two snapshots with a reload between them, and ticks after the second.
 #[test]
-fn a_run_goes_on_under_what_was_reloaded_wherever_it_is_resumed_from() {
+fn resume_from_any_snapshot_keeps_the_reloaded_configuration() {
     let home = temp_home();
     let live = TestShard::from_file(home.path(), QUIET);
     let changed = quiet("rewards: { clip: { clip_per_tick: 0.05 } }\nbehavior: { hunger_threshold: 0.6 }");
@@ -315,7 +315,7 @@ fn a_run_goes_on_under_what_was_reloaded_wherever_it_is_resumed_from() {
     copy_folder(home.path(), crashed.path());
     let snapshots = crashed.path().join("snapshots/auto").join(&live.shard.run_id);
     drop(live.shard);
-    // From the snapshot behind the reload, from the one before it, and from the seed.
+    // From the snapshot after the reload, from the one before it, and from the seed.
     for round in 0..3 {
         let copied = crate::kit::temp_home();
         copy_folder(crashed.path(), copied.path());
@@ -331,7 +331,7 @@ fn a_run_goes_on_under_what_was_reloaded_wherever_it_is_resumed_from() {
 }
 
 #[test]
-fn what_a_run_is_resumed_with_is_what_it_runs_under() {
+fn recorded_sources_are_those_of_the_last_reload() {
     let home = temp_home();
     let live = TestShard::from_file(home.path(), QUIET);
     write(home.path(), CONFIG_FILE, &quiet("kpis: { attendance: 0.5 }"));
@@ -356,7 +356,7 @@ fn what_a_run_is_resumed_with_is_what_it_runs_under() {
 }
 
 #[test]
-fn a_reload_that_the_journal_has_lost_is_lived_again_when_the_files_still_say_it() {
+fn reload_missing_from_the_journal_is_replayed_from_the_files() {
     let lived = temp_home();
     let live = TestShard::from_file(lived.path(), QUIET);
     live.run(150);
@@ -393,7 +393,7 @@ fn a_reload_that_the_journal_has_lost_is_lived_again_when_the_files_still_say_it
 }
 
 #[test]
-fn privacy_narration_and_the_stream_follow() {
+fn privacy_setting_follows_a_reload() {
     let home = temp_home();
     let live = TestShard::from_file(home.path(), QUIET);
     assert!(live.agent("ada").is_some());
@@ -411,7 +411,7 @@ fn privacy_narration_and_the_stream_follow() {
 }
 
 #[test]
-fn a_candidate_who_might_be_promoted_is_judged_from_the_beginning() {
+fn reload_restarts_the_evaluation_of_a_candidate() {
     let home = temp_home();
     let live = TestShard::from_file(home.path(), QUIET);
     live.make_candidate_eligible();
@@ -421,7 +421,7 @@ fn a_candidate_who_might_be_promoted_is_judged_from_the_beginning() {
     let promotion = live.view().promotion;
     assert_eq!((promotion.state.as_str(), promotion.green), ("evaluating", 0));
     assert!(promotion.evidence.is_none_or(|evidence| evidence.verdict == "running"), "of the town as it was");
-    let step = promotion.history.last().expect("it is told");
+    let step = promotion.history.last().expect("it is recorded");
     assert!(step.why.contains("from the beginning: what the town is made from changed"), "{step:?}");
     assert_eq!(live.refused(&format!("promote_policy {candidate}")), "E_CONFLICT");
     assert_eq!(live.view().policy.id, "scripted", "the release drives on");

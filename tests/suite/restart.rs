@@ -1,12 +1,12 @@
-//! A run resumed with each of its files missing, cut or altered: it goes on and names the file, or is refused by name; never in
-//! silence, and never without a command that was acknowledged.
+//! A run resumed with each of its files missing, truncated or altered: it continues and names the file, or is refused by name,
+//! and never loses an acknowledged command.
 //!
 //! A crash is a copy of the home folder of a shard that still runs. Rules: "Journal", "Audit log".
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::kit::{TestShard, copy_folder, options, temp_home};
+use crate::kit::{TestShard, copy_folder, options, soak, temp_home, wait_for};
 use townlet_audit::{Stage, records, verify};
 use townlet_shard::Handle;
 use townlet_shard::journal::{VERSION, read};
@@ -14,11 +14,11 @@ use townlet_town::command::Command;
 use townlet_town::{Rules, Sources, Town, snapshot};
 use townlet_wire::{Request, Status};
 
-/// Ticks of the run, of its two snapshots, and commands before each and after.
+/// Ticks of the two snapshots and of the end of the run; commands come before each.
 const SNAPSHOTS: [u64; 2] = [130, 260];
 const LAST: u64 = 390;
 
-/// A shard that died: its home, and the town at its last acknowledged command.
+/// A crashed run: its home, and the town at its last acknowledged command.
 struct CrashedRun {
     home: tempfile::TempDir,
     run: String,
@@ -26,7 +26,7 @@ struct CrashedRun {
     commands: u64,
 }
 
-/// Commands that change the town, two at one tick among them, and two rows for the operators' log.
+/// Makes a run with commands, two of them at one tick, and with rows in the operators' log.
 fn lived() -> CrashedRun {
     let running = temp_home();
     let live = TestShard::new(running.path());
@@ -43,7 +43,7 @@ fn lived() -> CrashedRun {
             live.expect_ok("set_exit_cap 2");
         } else {
             live.expect_ok("snapshot save");
-            // A command of files is behind it on the same thread.
+            // This command waits for the save, on the same thread.
             live.expect_ok("snapshot list");
         }
     }
@@ -54,7 +54,7 @@ fn lived() -> CrashedRun {
     CrashedRun { home: died, run, digest, commands }
 }
 
-/// Ids of commands that were acknowledged.
+/// Ids of the acknowledged commands.
 fn done(home: &Path) -> Vec<String> {
     let mut done = Vec::new();
     let mut intents = std::collections::BTreeSet::new();
@@ -81,7 +81,7 @@ fn resume(home: &Path) -> Result<Handle, String> {
     townlet_shard::resume(&recorded, options).map_err(|why| why.to_string())
 }
 
-/// The files of a folder with this ending, by name.
+/// The files of a folder with this ending, sorted.
 fn with_ending(folder: PathBuf, ending: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()).collect();
     files.retain(|file| file.to_string_lossy().ends_with(ending));
@@ -118,20 +118,20 @@ fn length(path: &Path) -> usize {
     std::fs::metadata(path).unwrap().len() as usize
 }
 
-/// Bytes of a journal's first frame.
+/// Length of a journal's first frame in bytes.
 fn header(path: &Path) -> usize {
     let bytes = std::fs::read(path).unwrap();
     8 + u32::from_le_bytes(bytes[..4].try_into().unwrap()) as usize
 }
 
-/// Puts a town beside the run's snapshots, newer by its name than all of them.
+/// Adds a snapshot of another town that is newer by its name than the run's own.
 fn add_foreign_snapshot(died: &CrashedRun, town: impl Fn(&Town) -> Town) {
     let newest = &died.snapshots()[1];
     let own = snapshot::load(&std::fs::read(newest).unwrap()).unwrap();
     std::fs::write(newest.with_file_name("000000000300.tls"), snapshot::save(&town(&own))).unwrap();
 }
 
-/// What is done to a run, and what a restart must say; what begins with `!` is a refusal.
+/// A name, a damage, and what the restart must report; `!` in front means that it is refused.
 type Case = (&'static str, fn(&CrashedRun), &'static [&'static str]);
 
 const CASES: &[Case] = &[
@@ -268,8 +268,7 @@ fn key(died: &CrashedRun) -> PathBuf {
     died.home.path().join("ops/harbour.privacy-key")
 }
 
-/// A copy of a run that was damaged and has come back as the same town, with what had to be said; nothing when it was refused, as
-/// it had to be.
+/// A damaged copy of a run that resumed to the same town with the expected notes; `None` when it was refused as expected.
 #[track_caller]
 fn resumed_or_refused(original: &CrashedRun, (what, damage, says): &Case) -> Option<(CrashedRun, TestShard)> {
     let died =
@@ -290,7 +289,7 @@ fn resumed_or_refused(original: &CrashedRun, (what, damage, says): &Case) -> Opt
 }
 
 #[test]
-fn whatever_file_is_missing_or_damaged_a_run_goes_on_and_says_so_or_is_refused_by_name() {
+fn resume_with_each_file_missing_or_damaged_continues_or_is_refused_by_name() {
     let original = lived();
     for case @ (what, ..) in CASES {
         let Some((died, live)) = resumed_or_refused(&original, case) else { continue };
@@ -298,7 +297,7 @@ fn whatever_file_is_missing_or_damaged_a_run_goes_on_and_says_so_or_is_refused_b
     }
 }
 
-/// Nothing acknowledged is done again, and what comes now can be resumed and replayed like anything before.
+/// No acknowledged command is applied again, and new commands can be resumed and replayed.
 fn goes_on(what: &str, died: &CrashedRun, live: TestShard) {
     for cmd_id in done(died.home.path()) {
         let request = Request { cmd_id: Some(cmd_id.clone()), ..Request::line("set_exit_cap 2") };
@@ -312,7 +311,7 @@ fn goes_on(what: &str, died: &CrashedRun, live: TestShard) {
     live.shard.stop().unwrap_or_else(|why| panic!("{what}: {why}"));
     drop(live);
     assert!(verify(&died.home.path().join("logs/console")).unwrap().passed(), "{what}");
-    // Without the snapshots, so that every journal file must be right.
+    // Without snapshots, so that every journal file is needed.
     for file in died.snapshots().into_iter().skip(usize::from(what.contains("journal missing"))) {
         std::fs::remove_file(file).unwrap();
     }
@@ -324,7 +323,7 @@ fn goes_on(what: &str, died: &CrashedRun, live: TestShard) {
 }
 
 #[test]
-fn what_was_said_of_names_and_the_stream_stands_after_a_crash() {
+fn privacy_and_telemetry_mode_survive_a_crash() {
     let running = temp_home();
     let live = TestShard::new(running.path());
     for line in ["privacy on", "telemetry_mode aggregate", "narration off", "narration on", "narration limit 1"] {
@@ -332,14 +331,12 @@ fn what_was_said_of_names_and_the_stream_stands_after_a_crash() {
     }
     let died = temp_home();
     copy_folder(running.path(), died.path());
-    // Names are hidden in the first view there is; how the stream leaves is told by the thread that sends it.
+    // Names are hidden in the first view; the telemetry mode is reported by the thread that sends it.
     let said = |live: &TestShard| {
         let named = live.agent("ada").is_some();
-        let merged = (0..100_000).any(|_| {
-            live.run(1);
-            live.view().transport.mode == "aggregate"
-        });
-        assert!(merged, "{:?}", live.view().transport);
+        let views = live.watch();
+        live.run(1);
+        wait_for(&views, "merged telemetry", |view| view.transport.mode == "aggregate");
         named
     };
     assert!(!said(&live));
@@ -363,7 +360,7 @@ fn of_an_earlier_layout(path: &Path) {
 }
 
 #[test]
-fn a_run_in_an_earlier_layout_goes_on_in_a_file_of_this_one() {
+fn journal_of_an_earlier_layout_continues_in_a_new_file() {
     let died = lived();
     of_an_earlier_layout(&died.journal());
     let before = std::fs::read(died.journal()).unwrap();
@@ -377,7 +374,7 @@ fn a_run_in_an_earlier_layout_goes_on_in_a_file_of_this_one() {
     assert_eq!(with_ending(folder, ".tlj").len(), 2, "and it stays with that");
 }
 
-/// A run whose release was made: a policy of its own, after the scripted one.
+/// A run whose release was changed from the scripted policy to another.
 fn released() -> (CrashedRun, String) {
     let running = temp_home();
     let id = crate::kit::store_idle_policy(running.path());
@@ -402,14 +399,14 @@ fn policy(died: &CrashedRun) -> PathBuf {
     with_ending(died.home.path().join("snapshots/rel"), ".safetensors").remove(0)
 }
 
-/// Its copy among the shadows.
+/// Its copy among the shadow policies.
 fn shadow(died: &CrashedRun) -> PathBuf {
     with_ending(died.home.path().join("snapshots/shadow"), ".safetensors").remove(0)
 }
 
 const REFUSED: &[&str] = &["!", "harbour.release.json: ", "move the file away"];
 
-/// What is done to what a release is made of.
+/// Damages to the files of a release.
 const RELEASES: &[Case] = &[
     ("nothing", |_| {}, &["since tick 100 of"]),
     (
@@ -456,7 +453,7 @@ const RELEASES: &[Case] = &[
 ];
 
 #[test]
-fn whatever_of_a_release_is_missing_or_damaged_there_is_one_release_or_a_refusal_by_name() {
+fn resume_with_damaged_release_files_has_one_release_or_is_refused_by_name() {
     let (original, id) = released();
     for case @ (what, ..) in RELEASES {
         let Some((died, live)) = resumed_or_refused(&original, case) else { continue };
@@ -476,17 +473,17 @@ fn whatever_of_a_release_is_missing_or_damaged_there_is_one_release_or_a_refusal
 }
 
 #[test]
-fn no_flipped_byte_of_a_release_pointer_is_followed() {
+fn altered_release_pointer_is_refused() {
     let died = released().0;
     let whole = std::fs::read(pointer(&died)).unwrap();
-    let step = if std::env::var("TOWNLET_SOAK").is_ok_and(|value| value == "1") { 1 } else { 61 };
+    let step = if soak() { 1 } else { 61 };
     for at in (0..whole.len()).step_by(step) {
         flip(&pointer(&died), at);
         let why = resume(died.home.path()).err().unwrap_or_else(|| panic!("byte {at} was followed"));
         assert!(why.contains("harbour.release.json"), "byte {at}: {why}");
         std::fs::write(pointer(&died), &whole).unwrap();
     }
-    // Nor one without its seal.
+    // A pointer without its seal is refused too.
     let text = String::from_utf8(whole.clone()).unwrap();
     let (before, rest) = text.split_once("\"seal\": \"").expect("a seal");
     let (_, after) = rest.split_once('"').expect("the end of the seal");
@@ -497,7 +494,7 @@ fn no_flipped_byte_of_a_release_pointer_is_followed() {
 }
 
 #[test]
-fn a_snapshot_of_the_layout_before_is_read_and_a_damaged_one_names_the_good_one_before_it() {
+fn snapshot_of_the_previous_layout_is_read_and_a_damaged_one_names_its_predecessor() {
     let died = lived();
     let before = include_bytes!("../golden/snapshot-3.tls");
     assert_eq!(snapshot::version(before), Some(snapshot::VERSION - 1));
@@ -507,6 +504,6 @@ fn a_snapshot_of_the_layout_before_is_read_and_a_damaged_one_names_the_good_one_
     assert_eq!((found.layout, found.town.tick()), (snapshot::VERSION - 1, 1_500));
     flip(&folder.join("000000001500.tls"), 90);
     let why = townlet_shard::snapshots::read(&folder.join("000000001500.tls")).err().unwrap();
-    let told = townlet_shard::snapshots::damage(&folder.join("000000001500.tls"), &why);
-    assert!(told.contains("000000000260.tls, tick 260"), "{told}");
+    let message = townlet_shard::snapshots::damage(&folder.join("000000001500.tls"), &why);
+    assert!(message.contains("000000000260.tls, tick 260"), "{message}");
 }

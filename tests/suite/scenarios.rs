@@ -1,7 +1,6 @@
-//! Every shipped scenario does what its name says, under the scripted policy and with nobody touching it; the demo's
-//! timeline is understood to the last line.
+//! Every shipped scenario does what its name says under the scripted policy without commands, and the demo's timeline parses.
 //!
-//! Drives the town itself. That rivals form in `rivalry` is not shown here: only the conflicts that make them.
+//! Drives the town itself. `rivalry` is tested for the conflicts that cause rivals, not for the rivals.
 
 use std::sync::Arc;
 
@@ -36,7 +35,7 @@ fn waits(town: &Town) -> u32 {
 }
 
 #[test]
-fn queue_conflict_has_more_of_them_than_the_default() {
+fn queue_conflict_waits_longer_than_the_default() {
     let (mut crowded, mut plain) = (town("scenarios/queue_conflict.yaml"), town("default.yaml"));
     run(&mut crowded, 4_000);
     run(&mut plain, 4_000);
@@ -45,14 +44,14 @@ fn queue_conflict_has_more_of_them_than_the_default() {
 }
 
 #[test]
-fn rivalry_has_conflicts_to_feed_on() {
+fn rivalry_has_queue_conflicts() {
     let mut town = town("scenarios/rivalry.yaml");
     run(&mut town, 4_000);
     assert!(waits(&town) > 40, "{}", waits(&town));
 }
 
 #[test]
-fn blackout_cuts_the_power_and_gives_it_back() {
+fn blackout_cuts_and_restores_power() {
     let mut town = town("scenarios/blackout.yaml");
     let events = run(&mut town, 6_000);
     let (off, on) = (count(&events, "utility_off"), count(&events, "utility_on"));
@@ -76,7 +75,7 @@ fn price_spike_raises_prices_and_reverts_them() {
 }
 
 #[test]
-fn demo_training_and_fallback_run() {
+fn demo_training_and_fallback_differ_in_perturbations() {
     for (name, quiet) in [("demo.yaml", true), ("training.yaml", false), ("fallback.yaml", true)] {
         let mut town = town(name);
         let events = run(&mut town, 5_000);
@@ -85,7 +84,7 @@ fn demo_training_and_fallback_run() {
 }
 
 #[test]
-fn stress_has_a_thousand_residents_who_live() {
+fn stress_keeps_a_thousand_residents() {
     let mut town = town("stress.yaml");
     assert_eq!(town.state().agents.present.len(), 1_000);
     let events = run(&mut town, 300);
@@ -94,7 +93,7 @@ fn stress_has_a_thousand_residents_who_live() {
 }
 
 #[test]
-fn the_timeline_of_the_demo_is_understood_to_the_last_line() {
+fn demo_timeline_parses() {
     let specs = townlet_shard::specs();
     let timeline = config_text("demo.timeline.jsonl");
     let mut last = 0;

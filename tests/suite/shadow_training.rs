@@ -1,6 +1,6 @@
-//! The training beside a town (`--train`): on a live shard, and in the program itself, stopped, killed and gone on with.
+//! Training beside a town (`--train`): on a live shard, and in the program, stopped, killed and resumed.
 //!
-//! Trains a small network on a few towns; how well it learns is not asked here. Rule: "Shadow training".
+//! Trains a small network on a few towns; how well it learns is not tested here. Rule: "Shadow training".
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -38,13 +38,13 @@ fn rows(home: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a row a line")).collect()
 }
 
-/// What stands in the rows' files; the last line may be on its way.
+/// The text of the row files; the last line may be incomplete.
 fn rows_so_far(home: &Path) -> String {
     let files = std::fs::read_dir(home.join("logs/training")).into_iter().flatten().flatten();
     files.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default()).collect()
 }
 
-/// The updates of a home's only training, which must follow one another from the first; how many.
+/// The number of updates of a home's only training, which must be consecutive from 1.
 #[track_caller]
 fn updates(home: &Path) -> u64 {
     let found: Vec<u64> = rows(home).iter().map(|row| row["update"].as_u64().expect("a number")).collect();
@@ -52,7 +52,7 @@ fn updates(home: &Path) -> u64 {
     found.len() as u64
 }
 
-/// A held town with a small training and these settings.
+/// A town with a small training and these settings.
 fn training(home: &Path, settings: &[(&str, &str)]) -> TestShard {
     let sources = default_sources(&[SMALL_TRAINING, settings].concat());
     let training = Some(TrainingSpec::new(&sources, None).expect("they go together"));
@@ -71,7 +71,7 @@ fn wait_for_state(live: &TestShard, state: &str) -> Arc<Snapshot> {
 }
 
 #[test]
-fn the_town_lives_the_same_with_a_training_beside_it() {
+fn training_does_not_change_the_towns_digests() {
     let (alone, beside) = (temp_home(), temp_home());
     let plain = townlet_shard::start(default_sources(SMALL_TRAINING), 7, options(alone.path(), true))
         .expect("the shard starts");
@@ -89,7 +89,7 @@ fn the_town_lives_the_same_with_a_training_beside_it() {
 }
 
 #[test]
-fn a_training_goes_on_under_what_was_reloaded() {
+fn training_continues_under_a_reloaded_configuration() {
     let home = temp_home();
     let small: String = SMALL_TRAINING
         .iter()
@@ -130,7 +130,7 @@ fn a_training_goes_on_under_what_was_reloaded() {
     live.shard.stop().expect("everything is saved");
     let saved = newest(home.path());
     assert_eq!((clip(&saved).as_deref(), &saved.run), (Some("0.05"), &before.0), "the same training goes on");
-    // Whoever starts with what differs in such settings alone goes on with it, too.
+    // A start that differs only in such settings continues the same training.
     std::fs::write(home.path().join(CONFIG_FILE), file.clone()).unwrap();
     let live = start();
     let seen = wait_for(&live.watch(), "the training", |view| !view.learning.run.is_empty());
@@ -140,9 +140,9 @@ fn a_training_goes_on_under_what_was_reloaded() {
 }
 
 #[test]
-fn stopping_saves_and_the_next_shard_goes_on_as_if_nothing_had_happened() {
+fn stopped_training_resumes_with_the_same_weights() {
     let (whole, cut) = (temp_home(), temp_home());
-    // No checkpoint but those of stopping and of the end.
+    // Checkpoints only when stopped and at the end.
     let steps = [("training.total_steps", "64000"), ("training.checkpoint_updates", "1000000")];
     let (uncut, first) = (training(whole.path(), &steps), training(cut.path(), &steps));
     wait_for(&first.watch(), "an update", |view| update(view) > 0);
@@ -160,13 +160,13 @@ fn stopping_saves_and_the_next_shard_goes_on_as_if_nothing_had_happened() {
     let [there, here] = [load(whole.path(), &there), load(cut.path(), &here)];
     assert_eq!((here.weights, here.normalizer), (there.weights, there.normalizer), "the same bits");
     assert_eq!(updates(cut.path()), updates(whole.path()), "none twice");
-    // Finished, it says so, and the next shard has nothing left to learn.
+    // A finished training stays finished on the next shard.
     assert_eq!(second.refused("training pause"), "E_CONFLICT");
     second.shard.stop().expect("everything is saved");
     let third = training(cut.path(), &steps);
     wait_for_state(&third, "finished");
     assert_eq!(updates(cut.path()), updates(whole.path()));
-    // Taught otherwise it is another training.
+    // Other settings make another training.
     third.shard.stop().expect("everything is saved");
     let other = training(cut.path(), &[("training.total_steps", "64001")]);
     let view = wait_for(&other.watch(), "an update", |view| update(view) > 0);
@@ -174,7 +174,7 @@ fn stopping_saves_and_the_next_shard_goes_on_as_if_nothing_had_happened() {
 }
 
 #[test]
-fn a_candidate_fits_the_town_and_comes_from_its_release() {
+fn candidate_descends_from_the_release_and_fits_the_town() {
     let home = temp_home();
     let shipped = shipped_policy();
     let settings = [SMALL_TRAINING, &[("training.hidden_units", "128")]].concat();
@@ -195,8 +195,12 @@ fn a_candidate_fits_the_town_and_comes_from_its_release() {
 }
 
 #[test]
-fn a_training_that_explodes_is_told_and_leaves_the_town_and_the_last_good_checkpoint() {
+fn diverged_training_raises_an_alert_and_keeps_earlier_checkpoints() {
     let home = temp_home();
+    let sound = training(home.path(), &[]);
+    let good = wait_for(&sound.watch(), "a checkpoint", |view| view.learning.checkpoint.is_some());
+    let good = good.learning.checkpoint.clone().expect("just seen");
+    sound.shard.stop().expect("everything is saved");
     let live = training(home.path(), &[("ppo.learning_rate", "0.3"), ("training.checkpoint_updates", "1")]);
     let view = wait_for_state(&live, "diverged");
     assert!(view.learning.detail.contains("became"), "{}", view.learning.detail);
@@ -205,14 +209,16 @@ fn a_training_that_explodes_is_told_and_leaves_the_town_and_the_last_good_checkp
     assert_eq!(view.alerts_raised.get("training_diverged"), Some(&1));
     live.run(200);
     assert_eq!(live.refused("training resume"), "E_CONFLICT");
-    if let Some(id) = &view.learning.checkpoint {
-        registry(home.path()).load(id).expect("it is whole");
+    let stored = registry(home.path()).ids();
+    assert!(stored.contains(&good) && view.learning.checkpoint.iter().all(|id| stored.contains(id)), "{stored:?}");
+    for id in stored {
+        registry(home.path()).load(&id).expect("it is whole");
     }
     live.shard.stop().expect("the town is saved");
 }
 
 #[test]
-fn a_disk_that_fails_is_told_and_tried_again() {
+fn failed_write_raises_an_alert_and_is_retried() {
     let home = temp_home();
     let place = home.path().join("logs/training");
     std::fs::create_dir_all(home.path().join("logs")).expect("a folder");
@@ -230,7 +236,7 @@ fn a_disk_that_fails_is_told_and_tried_again() {
 }
 
 #[test]
-fn a_training_is_gone_on_with_by_one_shard_at_a_time() {
+fn two_shards_do_not_continue_one_training() {
     let home = temp_home();
     let first = training(home.path(), &[]);
     let view = wait_for(&first.watch(), "a checkpoint", |view| view.learning.checkpoint.is_some());
@@ -239,7 +245,7 @@ fn a_training_is_gone_on_with_by_one_shard_at_a_time() {
     assert_ne!(other.learning.run, view.learning.run);
 }
 
-// ---- the program itself -----------------------------------------------------------------------------------------
+// The program itself.
 
 fn townlet(home: &Path, line: &str, settings: &[(&str, &str)]) -> Command {
     let mut command = command(home, line.split_whitespace());
@@ -264,7 +270,7 @@ fn stopped(mut command: Command, signal: &str, mut condition: impl FnMut() -> bo
 }
 
 #[test]
-fn a_batch_and_a_service_train_and_save_when_they_are_told_to_end() {
+fn batch_and_service_save_their_training_on_sigterm() {
     for (line, code) in [("run --headless --train --days 1000000", 130), ("serve --train --listen 127.0.0.1:0", 0)] {
         let home = temp_home();
         let seldom = [("training.checkpoint_updates", "1000000")];
@@ -278,7 +284,7 @@ fn a_batch_and_a_service_train_and_save_when_they_are_told_to_end() {
 }
 
 #[test]
-fn an_update_that_would_take_minutes_is_cut_off() {
+fn sigterm_interrupts_a_long_update() {
     let home = temp_home();
     let endless = [("training.rollout_ticks", "100000"), ("training.replicas", "64")];
     let begun = || home.path().join("logs/journal").exists();
@@ -289,7 +295,7 @@ fn an_update_that_would_take_minutes_is_cut_off() {
 }
 
 #[test]
-fn killed_on_the_spot_it_goes_on_from_its_last_checkpoint() {
+fn killed_training_resumes_from_its_last_checkpoint() {
     let home = temp_home();
     let line = "run --headless --train --days 1000000";
     let (ended, said) = stopped(townlet(home.path(), line, &[]), "-KILL", || {
@@ -309,9 +315,9 @@ fn killed_on_the_spot_it_goes_on_from_its_last_checkpoint() {
 }
 
 #[test]
-fn what_does_not_go_together_is_refused_before_anything_is_written() {
+fn incompatible_training_settings_are_refused_before_anything_is_written() {
     let home = temp_home();
-    // A bonus that this town's rewards outweigh and those it would be taught with do not.
+    // A bonus that is valid for this town's rewards and not for those of the training.
     let odd = [("needs.decay_rates.hunger", "0.0002"), ("rewards.homeostasis_scale", "1")];
     let ended = townlet(home.path(), "run --headless --train", &odd).output().expect("the program runs");
     let said = String::from_utf8_lossy(&ended.stderr);

@@ -1,7 +1,7 @@
-//! What stands where something else is expected: pipes and devices in a file's place, names that are not UTF-8, a reader that has
-//! gone, standard error that takes nothing. Nothing waits, nothing panics, and the exit status says what was found.
+//! Pipes and devices in place of files, names that are not UTF-8, and output streams that are closed or full: the program never
+//! blocks, never panics, and keeps its exit status.
 //!
-//! Runs the real program; one that waits is killed, which fails the test. Rule: "Bad input".
+//! Runs the program; a run that blocks is killed, which fails the test. Rule: "Bad input".
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -32,7 +32,7 @@ fn townlet(home: &Path, args: &[&str]) -> (Option<i32>, String) {
     ended(command(home, args.iter().copied()))
 }
 
-/// A home in which a town has run, with a release of its own.
+/// A home with a run and a release of its own.
 fn lived() -> TempDir {
     let home = tempfile::tempdir().expect("a folder");
     std::fs::write(home.path().join("swap.jsonl"), "{\"command\":\"policy_swap scripted --reason drill\"}\n").unwrap();
@@ -49,7 +49,7 @@ fn pipe_in_place_of(file: &Path) {
 }
 
 #[test]
-fn a_pipe_in_a_files_place_is_refused_by_name() {
+fn pipe_in_place_of_a_file_is_refused() {
     let lived = lived();
     let resume = ["run", "--headless", "--tick-limit", "150", "--resume"];
     let start = ["run", "--headless", "--tick-limit", "10"];
@@ -74,11 +74,11 @@ fn a_pipe_in_a_files_place_is_refused_by_name() {
         pipe_in_place_of(&file);
         let (status, said) = townlet(home.path(), args);
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        // `audit verify` and a check of a snapshot tell what they found; the others refuse to begin.
+        // `audit verify` and `snapshot inspect` report what they found; the others refuse to start.
         assert!(matches!(status, Some(1 | 2)), "{name} {args:?}: {status:?} {said}");
         assert!(said.contains(&name) && said.contains("not a regular file"), "{name} {args:?}: {said}");
     }
-    // One beside a damaged snapshot is passed over when the good one before it is looked for.
+    // A pipe beside a damaged snapshot is skipped in the search for the last good one.
     let snapshot = only_file(&lived.path().join("snapshots/auto").join(&run), ".tls");
     std::fs::write(&snapshot, "damaged").unwrap();
     pipe_in_place_of(&snapshot.with_file_name("000000000001.tls"));
@@ -87,7 +87,7 @@ fn a_pipe_in_a_files_place_is_refused_by_name() {
 }
 
 #[test]
-fn a_shell_may_hand_a_configuration_over_through_a_pipe() {
+fn configuration_is_read_from_standard_input() {
     let home = tempfile::tempdir().unwrap();
     let mut command = command(home.path(), ["config", "show", "--changed", "--config", "/dev/stdin"]);
     let (read, mut write) = std::io::pipe().unwrap();
@@ -99,7 +99,7 @@ fn a_shell_may_hand_a_configuration_over_through_a_pipe() {
 }
 
 #[test]
-fn standard_error_that_takes_nothing_changes_no_status() {
+fn full_standard_error_does_not_change_the_exit_status() {
     let home = lived();
     for (args, status) in [
         (&["config", "check", "none.yaml"][..], 2),
@@ -115,7 +115,7 @@ fn standard_error_that_takes_nothing_changes_no_status() {
 }
 
 #[test]
-fn a_reader_that_has_gone_changes_no_verdict() {
+fn closed_standard_output_does_not_change_the_exit_status() {
     let home = lived();
     let log = only_file(&home.path().join("logs/console"), "-0001.jsonl");
     let text = std::fs::read_to_string(&log).unwrap().replace("drill", "thrill");
@@ -129,7 +129,7 @@ fn a_reader_that_has_gone_changes_no_verdict() {
 }
 
 #[test]
-fn names_that_are_not_utf_8_are_told_as_well_as_it_goes() {
+fn file_names_that_are_not_utf_8_are_reported() {
     let home = lived();
     let run = std::fs::read_dir(home.path().join("snapshots/auto")).unwrap().flatten().next().unwrap().path();
     let name = OsStr::from_bytes(b"odd\xff.tls");
@@ -153,7 +153,7 @@ fn names_that_are_not_utf_8_are_told_as_well_as_it_goes() {
 }
 
 #[test]
-fn an_incident_whose_record_is_damaged_is_listed_all_the_same() {
+fn incident_with_a_damaged_record_is_listed() {
     let home = lived();
     let (status, said) = townlet(home.path(), &["incident", "bundle"]);
     assert_eq!(status, Some(0), "{said}");
@@ -172,7 +172,7 @@ fn an_incident_whose_record_is_damaged_is_listed_all_the_same() {
 }
 
 #[test]
-fn what_is_there_is_not_written_over() {
+fn existing_files_are_not_overwritten() {
     let home = lived();
     std::fs::write(home.path().join("own.yaml"), "seed: 4\n").unwrap();
     let run = ["run", "--headless", "--tick-limit", "10", "--config", "own.yaml", "--export-audit", "own.yaml"];
@@ -184,13 +184,13 @@ fn what_is_there_is_not_written_over() {
 }
 
 #[test]
-fn a_limit_on_the_size_of_files_is_a_full_disk() {
+fn file_size_limit_starts_a_further_journal_file() {
     let home = tempfile::tempdir().unwrap();
     let script = format!("ulimit -f 64; exec {} run --headless --days 500", BINARY);
     let mut command = Command::new("bash");
     command.args(["-c", &script]).current_dir(home.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (status, said) = ended(command);
-    // A further file goes on where the journal is at its limit, so nothing is lost.
+    // Another file continues where the journal reaches its limit, so nothing is lost.
     assert_eq!((status, said.contains("tick 500000")), (Some(0), true), "{said}");
     let journals = home.path().join("logs/journal");
     let mut files: Vec<PathBuf> = std::fs::read_dir(journals).unwrap().flatten().map(|it| it.path()).collect();

@@ -1,8 +1,6 @@
-//! `townlet train` and the policies it makes, as the command line has them: killed and gone on with, interrupted, diverging,
-//! released, refused.
+//! `townlet train` and its policies: interrupted, resumed, released, damaged and refused.
 //!
-//! Runs the real program in a folder of its own on a small network and a few towns; how well it learns is not asked here.
-//! Rule: "Checkpoints".
+//! Runs the program on a small network and a few towns; how well it learns is not tested here. Rule: "Checkpoints".
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -28,13 +26,13 @@ fn ended(output: Output) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// Files of the shadow folder with this ending.
+/// Files of the shadow folder with this extension.
 fn shadows(home: &Path, ending: &str) -> Vec<PathBuf> {
     let files = std::fs::read_dir(home.join("snapshots/shadow")).into_iter().flatten().flatten();
     files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
 }
 
-/// Starts a long training, waits for a state it can go on from, and sends a signal.
+/// Starts a long training, waits for its first training state, and sends a signal.
 fn stopped(home: &Path, line: &str, signal: &str) -> (Option<i32>, String, String) {
     let mut child = command(home, line.split_whitespace()).spawn().expect("the program starts");
     wait_until("a training that can be resumed", || {
@@ -47,7 +45,7 @@ fn stopped(home: &Path, line: &str, signal: &str) -> (Option<i32>, String, Strin
 }
 
 #[test]
-fn ctrl_c_saves_and_says_how_to_go_on() {
+fn ctrl_c_saves_and_prints_how_to_resume() {
     let home = temp_home();
     let (code, out, said) = stopped(home.path(), &format!("{SMALL} --steps 100000000 --plot"), "-INT");
     assert_eq!(code, Some(130), "{said}");
@@ -60,10 +58,10 @@ fn ctrl_c_saves_and_says_how_to_go_on() {
 }
 
 #[test]
-fn a_released_checkpoint_drives_a_town_and_anything_wrong_with_it_is_refused_by_name() {
+fn released_checkpoint_drives_a_town_and_damaged_ones_are_refused() {
     let home = temp_home();
-    let told = json(home.path(), &format!("{SMALL} --steps 20000 --json"));
-    let id = told["checkpoint"].as_str().expect("an id");
+    let report = json(home.path(), &format!("{SMALL} --steps 20000 --json"));
+    let id = report["checkpoint"].as_str().expect("an id");
     let run = format!("--headless --tick-limit 200 --json --set policy.release={id}");
     let refused = |line: &str, parts: &[&str]| {
         let (code, out, said) = townlet(home.path(), line);
@@ -74,7 +72,7 @@ fn a_released_checkpoint_drives_a_town_and_anything_wrong_with_it_is_refused_by_
         assert!(!home.path().join("logs/journal").exists(), "nothing was written");
     };
     refused(&run, &[id, "shadow", "to release it"]);
-    let shadow = home.path().join(told["policy"].as_str().expect("a path"));
+    let shadow = home.path().join(report["policy"].as_str().expect("a path"));
     let released = home.path().join(format!("snapshots/rel/{id}.safetensors"));
     std::fs::create_dir_all(released.parent().expect("a folder")).expect("it can be made");
     let bytes = std::fs::read(&shadow).expect("a checkpoint");
@@ -89,13 +87,13 @@ fn a_released_checkpoint_drives_a_town_and_anything_wrong_with_it_is_refused_by_
     refused(&format!("{run} --set features.systems.observations=full"), &[id, "observations", "`compact`", "`full`"]);
     refused("--headless --tick-limit 9 --set policy.release=nobody", &["`nobody`", "shipped, scripted"]);
     assert_eq!(json(home.path(), &run)["policy"], id);
-    // Evaluated by its name as well, without a step beyond its folder.
+    // `eval` finds it by its id as well.
     let judged = json(home.path(), &format!("eval --policy {id} --seeds 2 --days 1 --choice greedy --json"));
     assert_eq!((&judged["policy"], &judged["against"]["policy"]), (&format!("{id} greedy").into(), &"scripted".into()));
 }
 
 #[test]
-fn a_town_that_runs_goes_on_whatever_becomes_of_its_checkpoint() {
+fn running_town_does_not_need_its_checkpoint_file() {
     let home = temp_home();
     let (sources, registry) = (kit::default_sources(&[]), Registry::new(home.path().join("snapshots/rel")));
     let mut shipped = shipped_policy();
@@ -117,7 +115,7 @@ fn a_town_that_runs_goes_on_whatever_becomes_of_its_checkpoint() {
 }
 
 #[test]
-fn the_shipped_policy_drives_the_default_town_and_a_journal_needs_none() {
+fn shipped_policy_drives_the_default_town_and_replay_needs_no_policy() {
     let home = temp_home();
     let shipped = json(home.path(), "policy inspect shipped --json");
     assert_eq!(shipped["refused_here"], Value::Null);
@@ -126,7 +124,7 @@ fn the_shipped_policy_drives_the_default_town_and_a_journal_needs_none() {
     let run = first["run_id"].as_str().expect("a run");
     let replayed = json(home.path(), &format!("replay {run} --json"));
     assert_eq!((&replayed["digest"], &replayed["disagreement"]), (&first["digest"], &Value::Null));
-    // Gone on with, it is as if it had never stopped.
+    // Resumed, the run equals one that never stopped.
     let second = json(home.path(), "--headless --resume --tick-limit 1200 --json");
     let apart = temp_home();
     let whole = json(apart.path(), "--headless --tick-limit 1200 --json");
@@ -138,7 +136,7 @@ fn the_shipped_policy_drives_the_default_town_and_a_journal_needs_none() {
 }
 
 #[test]
-fn a_live_town_tells_who_drives_it_what_was_weighed_and_who_drove_it_before() {
+fn telemetry_names_the_policy_and_its_top_options() {
     let home = temp_home();
     let sources = kit::default_sources(&[]);
     let shipped = shipped_policy();
@@ -157,12 +155,12 @@ fn a_live_town_tells_who_drives_it_what_was_weighed_and_who_drove_it_before() {
         assert!(top.iter().sum::<f64>() < 1.001 && agent.value.expect("a value").is_finite());
     }
     town.stop().expect("it is saved");
-    // Another policy may go on, and says so.
+    // Resuming with another policy is noted.
     let recorded =
         townlet_shard::find_run(&townlet_shard::Home::new(home.path()), "harbour", None, "snapshots").expect("the run");
     let town = townlet_shard::resume(&recorded, kit::options(home.path(), true)).expect("it goes on");
-    let told = format!("the policy was {}; from tick 50 on it is scripted.", shipped.id);
-    assert!(town.notes.contains(&told), "{:?}", town.notes);
+    let report = format!("the policy was {}; from tick 50 on it is scripted.", shipped.id);
+    assert!(town.notes.contains(&report), "{:?}", town.notes);
     let (view, _) = town.view().expect("it runs");
     assert_eq!(view.policy.id, "scripted");
     assert!(view.agents.iter().all(|agent| agent.top_options.is_empty() && agent.value.is_none()));
@@ -170,10 +168,10 @@ fn a_live_town_tells_who_drives_it_what_was_weighed_and_who_drove_it_before() {
 }
 
 #[test]
-fn a_training_goes_on_while_the_disk_refuses_and_writes_everything_when_it_no_longer_does() {
+fn training_continues_while_the_disk_fails_and_writes_everything_later() {
     use std::io::{BufRead, BufReader};
     let home = temp_home();
-    // Files stand where its folders should be.
+    // Files take the place of its folders.
     let blocked = ["snapshots/shadow", "logs/training"].map(|folder| home.path().join(folder));
     for path in &blocked {
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
@@ -203,7 +201,7 @@ fn a_training_goes_on_while_the_disk_refuses_and_writes_everything_when_it_no_lo
         .map(|line| serde_json::from_str::<Value>(line).expect("a row")["update"].as_u64().expect("a number"))
         .collect();
     assert_eq!(updates, (1..=updates.len() as u64).collect::<Vec<_>>(), "none is missing, none stands twice");
-    // Gone on with for a moment there are two; the newest one damaged, the one before it is gone on with, and it is said.
+    // After a short resume there are two states. When the newest is damaged, the one before it is resumed, with a note.
     assert_eq!(townlet(home.path(), "train --resume --minutes 0.0001").0, Some(0));
     let newest =
         shadows(home.path(), "training").into_iter().max_by_key(|path| path.metadata().unwrap().modified().unwrap());

@@ -1,6 +1,4 @@
-//! Reading the repository: its files, and Rust text as code, paths and words.
-//!
-//! Knows files and text only; no rule is written here.
+//! Reads the repository: its files, and Rust text as code, paths and words. No rule is defined here.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,7 +6,7 @@ use std::process::Command;
 
 use super::File;
 
-/// Every file that belongs to the repository: what git lists, or, without git, what lies under the root.
+/// Every file of the repository: those that git lists or, without git, those below the root.
 pub(super) fn repository() -> Vec<File> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let listed = Command::new("git")
@@ -45,7 +43,7 @@ pub(super) fn file(path: &str, text: &str) -> File {
     File { path: path.to_owned(), text: text.to_owned(), code }
 }
 
-/// What a file is, by the end of its name: `rs`, `md`.
+/// The extension of a file: `rs`, `md`.
 pub(super) fn kind(path: &str) -> &str {
     path.rsplit_once('.').map_or("", |(_, kind)| kind)
 }
@@ -128,7 +126,7 @@ pub(super) fn code_of(text: &str) -> String {
     code
 }
 
-/// Where the comment or literal that begins `here` ends; `None` when none begins.
+/// The end of the comment or literal that begins `here`; `None` when none begins.
 fn literal_end(source: &[char], here: usize) -> Option<usize> {
     let starts = |place: usize, with: &str| with.chars().enumerate().all(|(i, c)| source.get(place + i) == Some(&c));
     let end = source.len();

@@ -1,5 +1,5 @@
 //! A disk that refuses: nobody is told what is not held, and the log goes on by itself.
-//! Injected errors and deaths are in `tests/audit_faults.rs`: fail points belong to a whole process.
+//! Injected errors and deaths are in `tests/fail_points/audit_log.rs`: fail points belong to a whole process.
 
 use super::*;
 

@@ -3,17 +3,14 @@
 use std::fmt::Write as _;
 
 use townlet_learn::evaluate::Record;
-use townlet_learn::evaluate::stats::Estimate;
+use townlet_learn::evaluate::stats::{Estimate, mean};
 use townlet_town::Micro;
 use townlet_town::kpi::{Target, Verdict};
 
 use super::summary::{Check, Comparison, KpiLine, OtherChoice, SignLine, Summary};
 use crate::cli::headless::figure;
-use townlet_tui::format::thousands;
+use townlet_tui::format::{spark, thousands};
 use townlet_wire::escape;
-
-/// Levels of a small chart.
-const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// The report.
 pub(super) fn text(summary: &Summary) -> String {
@@ -107,10 +104,8 @@ const WIDEST: usize = 40;
 
 fn chart(values: &[f64]) -> String {
     let each = values.len().div_ceil(WIDEST);
-    let means: Vec<f64> = values.chunks(each).map(|part| part.iter().sum::<f64>() / part.len() as f64).collect();
-    let (low, high) = means.iter().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
-    let level = |value: &f64| ((value - low) / (high - low).max(1e-9) * 7.0).round() as usize;
-    means.iter().map(|value| BARS[level(value).min(7)]).collect()
+    let means: Vec<f64> = values.chunks(each).map(mean).collect();
+    spark(&means, WIDEST)
 }
 
 fn against(text: &mut String, pairing: &Comparison) {

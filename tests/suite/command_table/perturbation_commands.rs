@@ -1,4 +1,4 @@
-//! The rows about shocks, narration and privacy.
+//! Cases of the commands about perturbations, meetings, reload, narration and privacy.
 
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::Perturbation;
@@ -6,7 +6,7 @@ use townlet_wire::telemetry::Perturbation;
 use super::town_commands::{AGAIN, BAD, Case, NONE, case, count, text, with};
 use crate::kit::{TestShard, default_sources, options, temp_home};
 
-/// The rows, in the order of the table.
+/// The cases, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
     case("perturbation_queue", &[], "perturbation_queue", &[], queue),
     case(
@@ -61,15 +61,15 @@ fn active(view: &Snapshot, kind: &str) -> Option<Perturbation> {
 
 fn queue() {
     with(|live| {
-        let told = live.result("perturbation_queue");
+        let result = live.result("perturbation_queue");
         assert_eq!(
-            (text(&told, "summary"), told["enabled"].as_bool()),
+            (text(&result, "summary"), result["enabled"].as_bool()),
             ("0 under way, 0 expected today, 0 cooling down; by themselves off.", Some(false))
         );
         live.expect_ok("perturbation_trigger price_spike");
-        let told = live.result("perturbation_queue");
-        assert_eq!(told["perturbations"], serde_json::to_value(live.view().perturbations).unwrap());
-        assert!(text(&told, "summary").starts_with("1 under way"), "{told}");
+        let result = live.result("perturbation_queue");
+        assert_eq!(result["perturbations"], serde_json::to_value(live.view().perturbations).unwrap());
+        assert!(text(&result, "summary").starts_with("1 under way"), "{result}");
     });
 }
 
@@ -97,7 +97,7 @@ fn cancel() {
     });
 }
 
-/// Switched on, shocks come by themselves; switched off, they do not.
+/// Perturbations start by themselves only when switched on.
 fn switch() {
     for (switch, comes) in [("on", true), ("off", false)] {
         with(|live| {
@@ -144,15 +144,15 @@ fn reload() {
 
 fn narration() {
     with(|live| {
-        let told = |live: &TestShard| live.view().narrations.len();
+        let story_length = |live: &TestShard| live.view().narrations.len();
         live.expect_ok("narration off");
-        let before = told(live);
+        let before = story_length(live);
         live.expect_ok("employment_exit request ada");
         live.run(1_500);
-        assert_eq!(told(live), before, "{:?}", live.view().narrations);
+        assert_eq!(story_length(live), before, "{:?}", live.view().narrations);
         live.expect_ok("narration on");
         live.run(1_500);
-        assert!(told(live) > before);
+        assert!(story_length(live) > before);
     });
     with(|live| {
         live.expect_ok("narration limit 0");

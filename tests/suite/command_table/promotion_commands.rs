@@ -1,9 +1,9 @@
-//! The rows about the release: how its promotion stands, who is judged, and handing the town to another policy.
+//! Cases of the commands about candidates, the release and its rollback.
 
 use super::town_commands::{AGAIN, BAD, Case, NONE, case, text, with};
 use crate::kit::{TestShard, temp_home};
 
-/// The rows, in the order of the table.
+/// The cases, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
     case("promotion_status", &[], "promotion_status", &[], status),
     case(
@@ -53,12 +53,12 @@ pub(crate) static CASES: &[Case] = &[
 
 fn status() {
     with(|live| {
-        let told = live.result("promotion_status");
-        assert_eq!((text(&told["promotion"], "state"), text(&told["promotion"], "release")), ("idle", "scripted"));
+        let result = live.result("promotion_status");
+        assert_eq!((text(&result["promotion"], "state"), text(&result["promotion"], "release")), ("idle", "scripted"));
         live.expect_ok("policy_swap shipped");
-        let told = live.result("promotion_status");
-        assert_eq!(text(&told["promotion"], "previous"), "scripted");
-        assert_eq!(told["snapshots"].as_array().map(Vec::len), Some(1));
+        let result = live.result("promotion_status");
+        assert_eq!(text(&result["promotion"], "previous"), "scripted");
+        assert_eq!(result["snapshots"].as_array().map(Vec::len), Some(1));
     });
 }
 

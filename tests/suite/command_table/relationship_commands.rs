@@ -1,9 +1,9 @@
-//! The rows about how residents stand to each other.
+//! Cases of the commands about relationships.
 
 use super::town_commands::{BAD, Case, NONE, case, text, with};
 use crate::kit::TestShard;
 
-/// The rows, in the order of the table.
+/// The cases, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
     case("relationship_summary", &[], "relationship_summary", &[], summary),
     case(
@@ -38,7 +38,7 @@ pub(crate) static CASES: &[Case] = &[
     ),
 ];
 
-/// Aspects of the tie from `agent` to `other` as telemetry shows them.
+/// Trust, familiarity and rivalry of the tie from `agent` to `other` in telemetry.
 fn tie(live: &TestShard, agent: &str, other: &str) -> Option<(f64, f64, f64)> {
     let ties = live.view().relationships.ties;
     ties.iter()
@@ -51,9 +51,9 @@ fn summary() {
         assert!(text(&live.result("relationship_summary"), "summary").starts_with("0 ties"));
         live.expect_ok("set_rel ada ben trust 0.6");
         live.expect_ok("set_rel ada cleo rivalry 0.6");
-        let told = live.result("relationship_summary");
-        assert_eq!(text(&told, "summary"), "2 ties: 1 of trust, 0 of mistrust, 1 of rivalry over 0.3.");
-        let residents = told["residents"].as_array().unwrap();
+        let result = live.result("relationship_summary");
+        assert_eq!(text(&result, "summary"), "2 ties: 1 of trust, 0 of mistrust, 1 of rivalry over 0.3.");
+        let residents = result["residents"].as_array().unwrap();
         let ada = residents.iter().find(|it| text(it, "agent") == "ada").unwrap();
         assert_eq!((text(ada, "friend"), text(ada, "rival"), ada["ties"].as_u64()), ("ben", "cleo", Some(2)));
     });
@@ -63,11 +63,11 @@ fn detail() {
     with(|live| {
         live.expect_ok("set_rel ada ben trust 0.6");
         live.expect_ok("set_rel cleo ada rivalry 0.4");
-        let told = live.result("relationship_detail Ada");
-        assert_eq!(text(&told, "summary"), "Ada has 1 ties; 1 others have one to Ada.");
-        assert_eq!((text(&told["ties"][0], "other"), text(&told["towards"][0], "agent")), ("ben", "cleo"));
+        let result = live.result("relationship_detail Ada");
+        assert_eq!(text(&result, "summary"), "Ada has 1 ties; 1 others have one to Ada.");
+        assert_eq!((text(&result["ties"][0], "other"), text(&result["towards"][0], "agent")), ("ben", "cleo"));
         let seen = live.agent("ada").unwrap().personality;
-        assert_eq!(told["personality"], serde_json::to_value(seen).unwrap());
+        assert_eq!(result["personality"], serde_json::to_value(seen).unwrap());
     });
 }
 
@@ -76,9 +76,9 @@ fn rivalries() {
         assert_eq!(live.result("rivalry_dump")["rivalries"], serde_json::json!([]));
         live.expect_ok("set_rel ada ben rivalry 0.4");
         live.expect_ok("set_rel ben cleo rivalry 0.9");
-        let told = live.result("rivalry_dump");
-        assert!(text(&told, "summary").starts_with("2 rivalries, 1 at or over 0.7"), "{told}");
-        assert_eq!(text(&told["rivalries"][0], "agent"), "ben");
+        let result = live.result("rivalry_dump");
+        assert!(text(&result, "summary").starts_with("2 rivalries, 1 at or over 0.7"), "{result}");
+        assert_eq!(text(&result["rivalries"][0], "agent"), "ben");
     });
 }
 
@@ -86,9 +86,9 @@ fn conflict() {
     with(|live| {
         assert!(text(&live.result("conflict_status"), "summary").starts_with("today: 0 queue conflicts, 0 quarrels"));
         live.run(990);
-        let told = live.result("conflict_status");
-        assert!(told["today"]["quarrels"].as_u64() > Some(0), "{told}");
-        assert_eq!(told["conflict"], serde_json::to_value(live.view().conflict).unwrap());
+        let result = live.result("conflict_status");
+        assert!(result["today"]["quarrels"].as_u64() > Some(0), "{result}");
+        assert_eq!(result["conflict"], serde_json::to_value(live.view().conflict).unwrap());
     });
 }
 
@@ -96,8 +96,8 @@ fn social_events() {
     with(|live| {
         assert_eq!(live.result("social_events")["events"], serde_json::json!([]));
         live.expect_ok("force_chat ada ben");
-        let told = live.result("social_events");
-        assert!(text(&told["events"][0], "event").starts_with("chat_"), "{told}");
+        let result = live.result("social_events");
+        assert!(text(&result["events"][0], "event").starts_with("chat_"), "{result}");
     });
 }
 

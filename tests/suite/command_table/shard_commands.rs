@@ -1,4 +1,4 @@
-//! The rows about the shard itself: its telemetry, its pace, its snapshots, who sits at it.
+//! Cases of the commands about the shard itself: telemetry, speed, snapshots, training, incidents, roles.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -11,7 +11,7 @@ use townlet_wire::{Request, Role, Snapshot};
 use super::town_commands::{AGAIN, BAD, Case, NONE, case, text, with};
 use crate::kit::{TestShard, refusal, temp_home, test_session, wait_for};
 
-/// The rows, in the order of the table.
+/// The cases, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
     case(
         "telemetry_mode",
@@ -66,7 +66,7 @@ fn telemetry_mode() {
     });
 }
 
-/// A paused town whose pace is tried.
+/// Runs a test on a paused town.
 fn pacing(test: impl FnOnce(&TestShard)) {
     let home = temp_home();
     test(&TestShard::paused(home.path()));
@@ -131,9 +131,9 @@ fn snapshot_list() {
     with(|live| {
         assert_eq!(live.result("snapshot list")["snapshots"], serde_json::json!([]));
         live.expect_ok("snapshot save");
-        let told = live.result("snapshot list");
-        assert_eq!(told["snapshots"], serde_json::json!(["000000000000.tls"]));
-        assert!(std::path::Path::new(text(&told, "folder")).join("000000000000.tls").exists());
+        let result = live.result("snapshot list");
+        assert_eq!(result["snapshots"], serde_json::json!(["000000000000.tls"]));
+        assert!(std::path::Path::new(text(&result, "folder")).join("000000000000.tls").exists());
     });
 }
 
@@ -142,17 +142,17 @@ fn snapshot_inspect() {
         live.run(25);
         live.expect_ok("spawn");
         live.expect_ok("snapshot save");
-        let told = live.result("snapshot inspect 000000000025.tls");
-        assert_eq!((text(&told, "digest"), told["tick"].as_u64()), (&*live.digest(), Some(25)));
-        assert_eq!((told["residents"].as_u64(), text(&told, "config_id")), (Some(9), "town-v1"));
+        let result = live.result("snapshot inspect 000000000025.tls");
+        assert_eq!((text(&result, "digest"), result["tick"].as_u64()), (&*live.digest(), Some(25)));
+        assert_eq!((result["residents"].as_u64(), text(&result, "config_id")), (Some(9), "town-v1"));
     });
 }
 
 fn snapshot_validate() {
     with(|live| {
         live.expect_ok("snapshot save");
-        let told = live.result("snapshot validate 000000000000.tls");
-        assert!(text(&told, "summary").contains(&live.digest()));
+        let result = live.result("snapshot validate 000000000000.tls");
+        assert!(text(&result, "summary").contains(&live.digest()));
         let folder = text(&live.result("snapshot list"), "folder").to_owned();
         let path = std::path::Path::new(&folder).join("000000000000.tls");
         let mut bytes = std::fs::read(&path).unwrap();
@@ -163,7 +163,7 @@ fn snapshot_validate() {
     });
 }
 
-/// A town with a training beside it, once that has learned something.
+/// Runs a test on a town with a training that has made an update.
 fn learning(test: impl FnOnce(&TestShard, &Receiver<Arc<Snapshot>>, u64)) {
     let home = temp_home();
     let live = TestShard::with_training(home.path());
@@ -179,14 +179,14 @@ fn newest(view: &Snapshot) -> u64 {
 
 fn training_status() {
     with(|live| {
-        let told = live.result("training status");
-        assert_eq!(text(&told, "state"), "off");
-        assert!(text(&told, "summary").contains("--train"));
+        let result = live.result("training status");
+        assert_eq!(text(&result, "state"), "off");
+        assert!(text(&result, "summary").contains("--train"));
     });
     learning(|live, _, update| {
-        let told = live.result("training status");
-        assert_eq!((text(&told, "state"), text(&told, "run")), ("training", &*live.view().learning.run));
-        assert!(told["row"]["update"].as_u64() >= Some(update), "{told}");
+        let result = live.result("training status");
+        assert_eq!((text(&result, "state"), text(&result, "run")), ("training", &*live.view().learning.run));
+        assert!(result["row"]["update"].as_u64() >= Some(update), "{result}");
     });
 }
 
@@ -220,16 +220,16 @@ fn incident() {
     live.run(120);
     live.expect_ok("setmoney ada 7");
     let digest = live.digest();
-    let told = live.result("incident --reason look");
-    assert!(text(&told, "summary").contains("bundle.tar.zst is being written"), "{told}");
+    let result = live.result("incident --reason look");
+    assert!(text(&result, "summary").contains("bundle.tar.zst is being written"), "{result}");
     assert_eq!(live.digest(), digest, "the town goes on as it was");
-    // What was begun is there once the shard has ended.
+    // The bundle is complete once the shard has stopped.
     drop(live);
     let kept = kept(&Home::new(home.path()));
     assert_eq!(kept.len(), 1);
     let (it, folder) = (&kept[0], home.path().join("ops/incidents").join(&kept[0].id));
     assert_eq!((it.kind, it.replay.clone()), (Kind::Requested, Some((120, digest))));
-    assert!(text(&told, "summary").contains(&it.id) && it.headline == "test:admin: look");
+    assert!(text(&result, "summary").contains(&it.id) && it.headline == "test:admin: look");
     assert_eq!(std::fs::metadata(home.path().join(&it.bundle)).unwrap().len(), it.bytes);
     let note = std::fs::read_to_string(folder.join("note.md")).unwrap();
     assert!(note.contains("ops/requested") && note.contains("setmoney agent=\"ada\""), "{note}");
@@ -239,8 +239,8 @@ fn escalate() {
     with(|live| {
         let (sender, roles) = std::sync::mpsc::channel();
         let session = test_session("test:climber", Role::Viewer, true);
-        let session = live.shard.open(session, move |told| {
-            let SessionEvent::RoleChanged(session) = told else { return };
+        let session = live.shard.open(session, move |event| {
+            let SessionEvent::RoleChanged(session) = event else { return };
             sender.send(session.role).expect("the test listens");
         });
         let ask = |line: &str| live.ask(session, Request::line(line));

@@ -1,6 +1,4 @@
-//! What each row of the command table does to a live town, one entry a row: what looks, and what acts on one thing in town.
-//!
-//! The other rows stand in `shocks`, `pace` and `ties`; they share what stands here.
+//! Cases of the commands that read the town or act on one resident, object or price; the type of a case.
 
 use std::path::Path;
 
@@ -10,19 +8,19 @@ use townlet_wire::Snapshot;
 
 use crate::kit::{TestShard, temp_home};
 
-/// How a row is held to its word.
+/// The tests of one row.
 pub(crate) struct Case {
-    /// The row.
+    /// Name of the row.
     pub(crate) name: &'static str,
-    /// What a town needs first.
+    /// Command lines to run first.
     pub(crate) before: &'static [&'static str],
-    /// A line that is right then.
+    /// A valid line after that.
     pub(crate) line: &'static str,
-    /// Lines that are wrong, and the code each is refused with.
+    /// Invalid lines, each with its error code.
     pub(crate) wrong: &'static [(&'static str, &'static str)],
-    /// Runs the row and looks at answer and state.
+    /// Runs the command and checks answer and state.
     pub(crate) holds: fn(),
-    /// The town that it takes.
+    /// Makes the shard that it needs.
     pub(crate) live: fn(&Path) -> TestShard,
 }
 
@@ -40,7 +38,7 @@ pub(crate) const BAD: &str = "E_INVALID_ARG";
 pub(crate) const NONE: &str = "E_NOT_FOUND";
 pub(crate) const AGAIN: &str = "E_CONFLICT";
 
-/// The rows that look, and those that act on one thing in town.
+/// The cases, in the order of the table.
 pub(crate) static CASES: &[Case] = &[
     case("help", &[], "help", &[("help emplyment_status", NONE)], help),
     case("telemetry_snapshot", &[], "telemetry_snapshot", &[], telemetry_snapshot),
@@ -171,7 +169,7 @@ pub(crate) static CASES: &[Case] = &[
     ),
 ];
 
-/// A new town, and what is done to it.
+/// Runs a test on a new town.
 pub(crate) fn with(test: impl FnOnce(&TestShard)) {
     let home = temp_home();
     test(&TestShard::new(home.path()));
@@ -203,13 +201,13 @@ fn telemetry_snapshot() {
         for _ in 0..2 {
             live.run(30);
             live.expect_ok("employment_exit request ada");
-            let told: Snapshot = serde_json::from_value(live.result("telemetry_snapshot")).unwrap();
+            let result: Snapshot = serde_json::from_value(live.result("telemetry_snapshot")).unwrap();
             let view = live.view();
-            assert_eq!((told.tick, &told.schema_version), (view.tick, &view.schema_version));
-            assert_eq!((&told.agents, &told.jobs), (&view.agents, &view.jobs));
-            assert_eq!((&told.employment, &told.conflict), (&view.employment, &view.conflict));
-            assert_eq!((&told.kpis, &told.events, &told.map), (&view.kpis, &view.events, &view.map));
-            assert_eq!(told.transport.mode, "full", "nobody has to listen for it to be said");
+            assert_eq!((result.tick, &result.schema_version), (view.tick, &view.schema_version));
+            assert_eq!((&result.agents, &result.jobs), (&view.agents, &view.jobs));
+            assert_eq!((&result.employment, &result.conflict), (&view.employment, &view.conflict));
+            assert_eq!((&result.kpis, &result.events, &result.map), (&view.kpis, &view.events, &view.map));
+            assert_eq!(result.transport.mode, "full", "nobody has to listen for it to be said");
             live.expect_ok("employment_exit defer ada");
         }
     });
@@ -241,11 +239,11 @@ fn employment_status() {
     with(|live| {
         assert_eq!(live.result("employment_status")["pending_count"], 0);
         live.expect_ok("employment_exit request ada");
-        let mut told = live.result("employment_status");
-        assert!(text(&told, "summary").starts_with("1 pending (limit "));
-        told.as_object_mut().unwrap().remove("summary");
-        assert_eq!(told, serde_json::to_value(live.view().employment).unwrap());
-        assert_eq!(told["pending"], serde_json::json!(["ada"]));
+        let mut result = live.result("employment_status");
+        assert!(text(&result, "summary").starts_with("1 pending (limit "));
+        result.as_object_mut().unwrap().remove("summary");
+        assert_eq!(result, serde_json::to_value(live.view().employment).unwrap());
+        assert_eq!(result["pending"], serde_json::json!(["ada"]));
     });
 }
 
@@ -271,7 +269,7 @@ fn exit_request() {
     });
 }
 
-/// The rows of the operators' log, once everything has been written.
+/// Stops the shard and reads its operators' log.
 fn decisions(live: &TestShard) -> String {
     live.shard.stop().expect("it stops");
     std::fs::read_to_string(live.shard.home().employment_log()).expect("the log is there")
@@ -307,7 +305,7 @@ fn exit_defer() {
     });
 }
 
-/// Runs until somebody holds an object; which.
+/// Runs until an object is in use; its id.
 fn run_until_object_in_use(live: &TestShard) -> String {
     for _ in 0..500 {
         live.run(1);
@@ -323,11 +321,11 @@ fn queue_inspect() {
         let free = live.result("queue_inspect shower_1");
         assert!(text(&free, "summary").starts_with("shower_1: 0 using"));
         let object = run_until_object_in_use(live);
-        let told = live.result(&format!("queue_inspect {object}"));
+        let result = live.result(&format!("queue_inspect {object}"));
         let view = live.view();
         let queue = view.conflict.queues.iter().find(|queue| queue.object == object).unwrap();
-        assert_eq!(told["queue"], serde_json::to_value(queue).unwrap());
-        assert!(!told["queue"]["users"].as_array().unwrap().is_empty());
+        assert_eq!(result["queue"], serde_json::to_value(queue).unwrap());
+        assert!(!result["queue"]["users"].as_array().unwrap().is_empty());
     });
 }
 
@@ -336,34 +334,34 @@ fn debug_queues() {
         assert!(text(&live.result("debug queues"), "summary").starts_with("0 in use, 0 waiting"));
         run_until_object_in_use(live);
         live.expect_ok("set_feature queue_fairness off");
-        let told = live.result("debug queues");
-        assert_eq!(told["conflict"], serde_json::to_value(live.view().conflict).unwrap());
-        assert!(!text(&told, "summary").starts_with("0 in use") && text(&told, "summary").contains("fairness off"));
-        assert_eq!(told["violations"], serde_json::json!([]));
+        let result = live.result("debug queues");
+        assert_eq!(result["conflict"], serde_json::to_value(live.view().conflict).unwrap());
+        assert!(!text(&result, "summary").starts_with("0 in use") && text(&result, "summary").contains("fairness off"));
+        assert_eq!(result["violations"], serde_json::json!([]));
     });
 }
 
 fn affordance_status() {
     with(|live| {
-        let dark = |told: &Value| {
-            let rows = told["affordances"].as_array().unwrap().clone();
+        let dark = |result: &Value| {
+            let rows = result["affordances"].as_array().unwrap().clone();
             rows.iter().filter(|row| text(row, "why_not").contains("power")).count()
         };
         assert_eq!(dark(&live.result("affordance_status")), 0);
         live.expect_ok("blackout on");
-        let told = live.result("affordance_status");
-        assert!(dark(&told) > 0, "{told}");
+        let result = live.result("affordance_status");
+        assert!(dark(&result) > 0, "{result}");
     });
 }
 
 fn explain() {
     with(|live| {
         live.run(20);
-        let told = live.result("explain Ada");
+        let result = live.result("explain Ada");
         let seen = live.agent("ada").unwrap();
-        assert_eq!((text(&told, "id"), text(&told, "option")), ("ada", &*seen.option));
-        assert_eq!(told["mask"], serde_json::to_value(&seen.mask).unwrap());
-        assert!(text(&told, "summary").contains("driven by scripted"), "{told}");
+        assert_eq!((text(&result, "id"), text(&result, "option")), ("ada", &*seen.option));
+        assert_eq!(result["mask"], serde_json::to_value(&seen.mask).unwrap());
+        assert!(text(&result, "summary").contains("driven by scripted"), "{result}");
         live.expect_ok("possess ada wait");
         assert!(text(&live.result("explain ada"), "summary").contains("driven by an operator"));
     });
@@ -390,12 +388,9 @@ fn teleport() {
         }
         let view = live.view();
         let object = view.map.objects.iter().find(|object| object.id == "shower_1").unwrap();
-        let answer = live.line("teleport ada shower_1");
+        live.expect_ok("teleport ada shower_1");
         let seen = live.agent("ada").unwrap();
-        match answer.error {
-            None => assert_eq!((seen.x, seen.y), (object.x, object.y)),
-            Some(error) => assert_eq!(error.code, BAD),
-        }
+        assert_eq!((seen.x, seen.y), (object.x, object.y));
     });
 }
 
@@ -441,7 +436,7 @@ fn kill() {
     with(|live| {
         live.expect_ok("kill ada");
         let view = live.view();
-        let left = view.events.iter().find(|event| event.event == "resident_left").expect("it is told");
+        let left = view.events.iter().find(|event| event.event == "resident_left").expect("it is recorded");
         assert_eq!((left.fields["agent"].as_str(), live.agent("ada")), (Some("ada"), None));
         assert_eq!(live.refused("kill ada"), NONE);
     });
@@ -497,7 +492,7 @@ fn set_exit_cap() {
         assert_ne!(live.view().employment.daily_exit_cap, 5);
         let answer = live.expect_ok("set_exit_cap 5");
         assert_eq!(live.view().employment.daily_exit_cap, 5);
-        // The town's own bound on exits of all causes is 2: the cap above it changes less than it seems to.
+        // The limit on exits of all causes is 2, so a higher employment cap has less effect.
         assert!(answer.summary().contains("`lifecycle.max_exits_per_day`"), "{}", answer.summary());
         let answer = live.expect_ok("set_exit_cap 1");
         assert!(!answer.summary().contains("max_exits_per_day"), "{}", answer.summary());

@@ -1,4 +1,4 @@
-//! What a hostile client can send: each is refused or dropped, and the town and everybody else go on.
+//! Requests of hostile clients are refused or dropped, and the town and other clients are not affected.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,10 +8,12 @@ use serde_json::json;
 use townlet_source::remote::{Client, Target};
 use townlet_wire::service::{CONSOLE, HEALTH, METRICS, SNAPSHOT, STREAM};
 
+use crate::kit::soak;
+
 use super::{Served, TIMEOUT, certificate, read, wait};
 
 #[test]
-fn hostile_requests_are_refused_and_the_town_goes_on() {
+fn malformed_requests_are_refused() {
     let served = Served::start();
     let before = served.digest();
     let huge = "x".repeat(10 * 1024 * 1024);
@@ -57,7 +59,7 @@ fn hostile_requests_are_refused_and_the_town_goes_on() {
 }
 
 #[test]
-fn who_sends_slowly_or_connects_without_end_is_dropped() {
+fn slow_and_excess_connections_are_dropped() {
     let served = Served::start();
     let mut slow = served.connect();
     slow.write_all(b"GET /v1/health HTTP/1.1\r\nx: ").unwrap();
@@ -65,8 +67,8 @@ fn who_sends_slowly_or_connects_without_end_is_dropped() {
     let head =
         format!("POST {CONSOLE} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{{");
     slow_body.write_all(head.as_bytes()).unwrap();
-    // Far more than there are seats: the rest is closed at once, and the town answers all the while.
-    let attempts = if std::env::var_os("TOWNLET_SOAK").is_some() { 10_000 } else { 1_500 };
+    // Far more connections than allowed: the excess is closed at once, and the town keeps answering.
+    let attempts = if soak() { 10_000 } else { 1_500 };
     let mut kept = Vec::new();
     for _ in 0..attempts {
         if let Ok(stream) = TcpStream::connect(served.server.address()) {
@@ -82,15 +84,15 @@ fn who_sends_slowly_or_connects_without_end_is_dropped() {
     while served.get(HEALTH, "").status != 200 {
         assert!(Instant::now() < late, "it does not recover");
     }
-    // Both are answered by being closed; neither was ever a request.
+    // Both are closed; neither was a complete request.
     assert!(matches!(read(&mut slow).status, 0 | 408));
     assert!(matches!(read(&mut slow_body).status, 0 | 408));
     assert!(served.get(METRICS, "").body.contains("townlet_http_refused_total"));
 }
 
-/// A request that another program could take for two is one or none here: what hides in its body is never a command.
+/// A request that a proxy could take for two is one or none here: a command hidden in its body is never executed.
 #[test]
-fn what_hides_in_a_request_is_no_request() {
+fn smuggled_requests_are_not_executed() {
     let served = Served::start();
     let before = served.digest();
     let body = json!({ "command": "setmoney ada 9", "cmd_id": "smuggled" }).to_string();
@@ -141,9 +143,9 @@ fn what_hides_in_a_request_is_no_request() {
     assert_eq!((served.digest(), served.get(HEALTH, "").status), (before, 200));
 }
 
-/// Wherever a reader claims to have been, it is told the whole state.
+/// A reader with an unknown position gets the whole state.
 #[test]
-fn a_reader_that_claims_to_have_been_nowhere_known_gets_everything() {
+fn unknown_last_event_id_gets_a_full_state() {
     let served = Served::start();
     let long = "9".repeat(10_000);
     for id in [
@@ -173,7 +175,7 @@ fn a_reader_that_claims_to_have_been_nowhere_known_gets_everything() {
             said.starts_with("HTTP/1.1 200") && (said.contains("event: snapshot") || said.contains("event: resync"))
         );
     }
-    // Of this epoch, and ahead of everything.
+    // A position of this epoch that lies in the future.
     let epoch = |text: &str| text.split("id: ").nth(1)?.split(':').next().map(str::to_owned);
     let mut stream = served.connect();
     write!(stream, "GET {STREAM} HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
@@ -194,7 +196,7 @@ fn a_reader_that_claims_to_have_been_nowhere_known_gets_everything() {
 }
 
 #[test]
-fn no_more_subscribe_than_there_are_seats_and_some_are_kept_for_tokens() {
+fn subscriptions_are_limited_and_some_are_reserved_for_tokens() {
     let served = Served::start();
     let mut streams = Vec::new();
     for (headers, seats) in [(String::new(), 180), (served.admin(), 20)] {
@@ -220,7 +222,7 @@ fn no_more_subscribe_than_there_are_seats_and_some_are_kept_for_tokens() {
 }
 
 #[test]
-fn a_page_from_elsewhere_that_was_led_here_reads_nothing() {
+fn foreign_host_headers_are_refused() {
     let served = Served::start();
     let asks = |path: &str, host: &str| {
         served.send(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n").as_bytes())
@@ -242,7 +244,7 @@ fn a_page_from_elsewhere_that_was_led_here_reads_nothing() {
 }
 
 #[test]
-fn a_handshake_that_is_never_ended_holds_nobody_up() {
+fn unfinished_tls_handshakes_do_not_block_others() {
     let folder = crate::kit::temp_home();
     let (pair, authority) = certificate(&folder, "served");
     let served = Served::with(Some(pair));
@@ -260,7 +262,7 @@ fn a_handshake_that_is_never_ended_holds_nobody_up() {
     let client = Client::new(&target).expect("an address");
     assert!(wait(client.welcome()).is_ok(), "the others wait for nobody");
     for half in &mut halves {
-        // Closed by the service; what it says before is an alert, never an answer.
+        // Closed by the service, after a TLS alert at most.
         assert_eq!(read(half).status, 0);
     }
     assert!(wait(client.welcome()).is_ok());

@@ -1,7 +1,7 @@
-//! The service over a live shard, by plain sockets and by the client of this program: what it answers, what it refuses, and
-//! that the town goes on whatever is sent to it.
+//! The HTTP service over a live shard, through plain sockets and through the program's own client: statuses, tokens, TLS,
+//! reconnection, a shard of a newer schema.
 //!
-//! Knows the shard's handle, the service and the client. Rules: "HTTP service", "Roles and identity", "Idempotent retries".
+//! Rules: "HTTP service", "Roles and identity", "Idempotent retries".
 
 mod hostile_clients;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -23,7 +23,7 @@ use townlet_source::{Link, Remote, Source, SourceEvent};
 use townlet_wire::service::{AUDIT, COMMANDS, CONSOLE, HEALTH, METRICS, OPENAPI, READY, SNAPSHOT, STREAM};
 use townlet_wire::{Answer, Request, Role, Snapshot, Status};
 
-/// A served shard that stands still.
+/// A served shard that does not tick by itself.
 struct Served {
     home: TempDir,
     shard: Arc<Handle>,
@@ -32,7 +32,7 @@ struct Served {
     viewer: String,
 }
 
-/// What came back.
+/// A response.
 struct Reply {
     status: u16,
     head: String,
@@ -78,10 +78,10 @@ impl Served {
 
     fn with(tls: Option<(PathBuf, PathBuf)>) -> Self {
         let start = |home: &TempDir| townlet_shard::start(default_sources(&[]), 7, options(home.path(), true));
-        Self::around(crate::kit::temp_home(), tls, start)
+        Self::with_shard(crate::kit::temp_home(), tls, start)
     }
 
-    fn around(
+    fn with_shard(
         home: TempDir,
         tls: Option<(PathBuf, PathBuf)>,
         start: impl FnOnce(&TempDir) -> Result<Handle, ShardError>,
@@ -103,7 +103,7 @@ impl Served {
 
     fn send(&self, bytes: &[u8]) -> Reply {
         let mut stream = self.connect();
-        // It may answer and close before all of it was read.
+        // The service may answer and close before it has read everything.
         let _ = stream.write_all(bytes);
         read(&mut stream)
     }
@@ -143,7 +143,7 @@ impl Served {
 
 fn read(stream: &mut TcpStream) -> Reply {
     let mut bytes = Vec::new();
-    // A connection that is reset has said what it had to say; one that stays open has not.
+    // A reset ends a response; a connection that stays open is a failure.
     if let Err(why) = stream.read_to_end(&mut bytes) {
         assert!(!matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "it is not closed");
     }
@@ -158,7 +158,7 @@ fn wait<T>(does: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn every_endpoint_answers_and_is_in_the_document() {
+fn every_endpoint_answers_and_is_in_the_openapi_document() {
     let served = Served::start();
     for path in [HEALTH, READY, SNAPSHOT, COMMANDS, AUDIT, METRICS, OPENAPI] {
         let reply = served.get(path, "");
@@ -180,7 +180,7 @@ fn every_endpoint_answers_and_is_in_the_document() {
     for path in [HEALTH, READY, SNAPSHOT, STREAM, CONSOLE, COMMANDS, AUDIT, METRICS, OPENAPI] {
         assert!(document["paths"][path].is_object(), "{path}");
     }
-    // Every reference of the document leads somewhere in it.
+    // Every reference of the document resolves.
     let text = document.to_string();
     for place in text.split("\"$ref\":\"#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next()) {
         assert!(document["components"]["schemas"][place].is_object(), "{place}");
@@ -188,7 +188,7 @@ fn every_endpoint_answers_and_is_in_the_document() {
 }
 
 #[test]
-fn a_command_by_http_is_answered_in_the_envelope_and_logged_by_its_token() {
+fn http_commands_are_answered_and_logged_with_their_token() {
     let served = Served::start();
     let line = |cmd_id: &str, command: &str| json!({ "command": command, "cmd_id": cmd_id }).to_string();
     let done = served.post(&served.admin(), &line("a-1", "setmoney ada 7"));
@@ -219,12 +219,12 @@ fn a_command_by_http_is_answered_in_the_envelope_and_logged_by_its_token() {
         assert!(!reply.body.contains("twn_a_b"), "{}", reply.body);
     }
     assert_eq!(served.digest(), before, "whatever was refused changed nothing");
-    // An older client may look, and one may try out anything.
+    // An older client may read, and dry runs are allowed.
     let older = "townlet-schema: 0.1.0\r\n";
     assert_eq!(served.post(older, &json!({ "command": "kpi" }).to_string()).status, 200);
     let dry = json!({ "command": "setmoney ada 9", "dry_run": true }).to_string();
     assert_eq!(served.post(&served.admin(), &dry).json()["status"], json!("dry_run"));
-    // Refusals are not waited for; a command that is acknowledged has them before it in the file.
+    // Refusals are not synced; an acknowledged command comes after them in the file.
     assert_eq!(served.post(&served.admin(), &line("a-9", "setmoney ada 9")).status, 200);
     let log = served.log();
     let outcome = log.iter().find(|record| record.cmd_id == "a-1").expect("it is logged");
@@ -238,11 +238,11 @@ fn a_command_by_http_is_answered_in_the_envelope_and_logged_by_its_token() {
 }
 
 #[test]
-fn an_admin_from_afar_reloads_the_shards_own_file_and_a_viewer_does_not() {
+fn remote_admin_can_reload_and_viewer_cannot() {
     let home = crate::kit::temp_home();
     let file = home.path().join(crate::kit::CONFIG_FILE);
     std::fs::write(&file, "policy: { release: scripted }\n").unwrap();
-    let served = Served::around(home, None, |home| {
+    let served = Served::with_shard(home, None, |home| {
         townlet_shard::start(
             crate::kit::read_config(home.path()).expect("the file holds").sources,
             7,
@@ -269,7 +269,7 @@ fn log_name(served: &Served) -> String {
 }
 
 #[test]
-fn a_wrong_token_waits_and_a_right_one_never_does() {
+fn wrong_tokens_are_rate_limited_and_right_ones_are_not() {
     let served = Served::start();
     let with = |token: &str| served.get(COMMANDS, &format!("authorization: Bearer {token}\r\n"));
     assert_eq!((with("twn_a_b").status, with("twn_a_c").status), (401, 429));
@@ -287,7 +287,7 @@ fn a_wrong_token_waits_and_a_right_one_never_does() {
     assert_eq!(served.get(COMMANDS, "").json()["session"]["role"], json!("viewer"), "without one anybody may look");
     let shown = served.get(&format!("{COMMANDS}?token={}", served.admin), "");
     assert_eq!((shown.status, shown.code().as_str()), (400, "E_INVALID_ARG"));
-    // Revoked and made while it runs.
+    // Tokens revoked and made while the service runs.
     let file = served.home.path().join("ops/tokens.json");
     let mut tokens = TokenStore::load(&file).unwrap();
     assert!(tokens.revoke(served.admin.split('_').nth(1).unwrap()));
@@ -304,7 +304,7 @@ fn a_wrong_token_waits_and_a_right_one_never_does() {
 }
 
 #[test]
-fn beyond_this_machine_it_takes_tls_and_tokens() {
+fn public_address_requires_tls_and_tokens() {
     let home = crate::kit::temp_home();
     let shard = Arc::new(townlet_shard::start(default_sources(&[]), 7, options(home.path(), true)).unwrap());
     let refused = |options| match serve(&shard, options) {
@@ -325,7 +325,7 @@ fn beyond_this_machine_it_takes_tls_and_tokens() {
     assert!(why.to_string().contains("none.pem"), "{why}");
 }
 
-/// A certificate for 127.0.0.1 of its own, with its key; and the certificate alone, as an authority.
+/// A self-signed certificate for 127.0.0.1 with its key, and the certificate alone as an authority.
 fn certificate(home: &TempDir, name: &str) -> ((PathBuf, PathBuf), PathBuf) {
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).expect("a certificate");
     let (cert, key) = (home.path().join(format!("{name}.pem")), home.path().join(format!("{name}.key")));
@@ -335,7 +335,7 @@ fn certificate(home: &TempDir, name: &str) -> ((PathBuf, PathBuf), PathBuf) {
 }
 
 #[test]
-fn tls_is_what_the_files_say_and_a_new_pair_is_taken_up() {
+fn tls_certificates_are_reloaded() {
     let folder = crate::kit::temp_home();
     let (pair, authority) = certificate(&folder, "served");
     let served = Served::with(Some(pair.clone()));
@@ -358,7 +358,7 @@ fn tls_is_what_the_files_say_and_a_new_pair_is_taken_up() {
     assert!(with(&ca).is_err());
 }
 
-/// What a source delivers.
+/// The notices of a source.
 fn deliveries(source: &mut Remote) -> Receiver<SourceEvent> {
     let (send, notices) = channel();
     source.start(Box::new(move |notice| drop(send.send(notice))));
@@ -384,7 +384,7 @@ fn answer(notice: SourceEvent) -> Option<Answer> {
     if let SourceEvent::Answer(answer) = notice { Some(answer) } else { None }
 }
 
-/// Without what changes while a town stands still.
+/// The state without values that change while the town is paused.
 fn steady(mut view: Snapshot) -> Snapshot {
     view.health.uptime_seconds = 0;
     view.clock.ticks_per_second = 0.0;
@@ -392,7 +392,7 @@ fn steady(mut view: Snapshot) -> Snapshot {
 }
 
 #[test]
-fn what_is_seen_from_afar_is_the_state() {
+fn remote_source_shows_the_shards_state() {
     let served = Served::start();
     let mut source = Remote::new(served.client(Some(&served.admin)));
     let notices = deliveries(&mut source);
@@ -411,7 +411,7 @@ fn what_is_seen_from_afar_is_the_state() {
 }
 
 #[test]
-fn a_viewer_becomes_admin_by_a_token_and_viewer_again() {
+fn remote_viewer_escalates_with_a_token_and_back() {
     let served = Served::start();
     let mut source = Remote::new(served.client(None));
     let notices = deliveries(&mut source);
@@ -433,7 +433,7 @@ fn a_viewer_becomes_admin_by_a_token_and_viewer_again() {
 }
 
 #[test]
-fn a_service_that_stops_says_so_and_one_that_comes_back_is_found() {
+fn remote_source_reconnects_after_a_service_restart() {
     let mut served = Served::start();
     let mut source = Remote::new(served.client(Some(&served.admin)));
     let notices = deliveries(&mut source);
@@ -449,11 +449,11 @@ fn a_service_that_stops_says_so_and_one_that_comes_back_is_found() {
         _ => None,
     });
     assert_eq!(why, "the shard is stopping");
-    // Sent while nobody listens: done once, when somebody does again.
+    // Sent while the service is down: applied once when it is back.
     let cmd_id = source.send(Request::line("setmoney ada 3"));
     let again = service(&served.home, &address.to_string(), None);
     served.server = serve(&served.shard, again).expect("the address is free again");
-    // The stream and the command find their way back each by itself: whichever is first.
+    // Stream and command reconnect independently, in any order.
     let (mut live, mut done) = (false, None);
     until(&notices, "the answer, and a live connection again", |notice| {
         match notice {
@@ -470,7 +470,7 @@ fn a_service_that_stops_says_so_and_one_that_comes_back_is_found() {
     assert_eq!(outcomes, 1);
 }
 
-/// Answers like a shard of a newer schema, and counts the commands it gets.
+/// A server that answers like a shard of a newer schema and records the commands it gets.
 fn fake(state: &Snapshot) -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -516,7 +516,7 @@ fn fake(state: &Snapshot) -> (SocketAddr, Arc<std::sync::Mutex<Vec<String>>>) {
 }
 
 #[test]
-fn a_newer_shard_is_watched_and_not_commanded() {
+fn shard_of_a_newer_schema_is_read_only() {
     let served = Served::start();
     let (address, commands) = fake(&served.shard.view().unwrap().0);
     let target = Target { url: format!("http://{address}"), token: Some(served.admin.clone()), ca: None };
@@ -545,12 +545,12 @@ fn a_newer_shard_is_watched_and_not_commanded() {
     assert!(status == Some(0) && said.contains("schema 0.3.0, newer than 0.2.0"), "{status:?} {said}");
     let (status, said) = run(&["telemetry", "snapshot"]);
     assert!(status == Some(0) && said.contains("schema 0.3.0, newer than 0.2.0"), "{status:?} {said}");
-    let told = std::process::Command::new(binary)
+    let console = std::process::Command::new(binary)
         .args(["console", "--connect", &target.url, "setmoney ada 3"])
         .env("HOME", served.home.path())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&told.stderr);
-    assert!(told.status.code() == Some(2) && said.contains("newer") && said.contains("Nothing was sent"), "{said}");
+    let said = String::from_utf8_lossy(&console.stderr);
+    assert!(console.status.code() == Some(2) && said.contains("newer") && said.contains("Nothing was sent"), "{said}");
     assert!(commands.lock().unwrap().is_empty(), "nothing was sent");
 }

@@ -1,4 +1,4 @@
-//! `townlet telemetry check` and `archive` as somebody types them.
+//! `townlet telemetry check`: valid and invalid payloads, messages and files.
 
 use std::path::Path;
 use std::process::Output;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use townlet_shard::publish::StreamItem;
 
 use super::schema::{golden, root};
-use crate::kit::{TestShard, command, temp_home};
+use crate::kit::{TIMEOUT, TestShard, command, temp_home};
 
 fn townlet(arguments: &[&str]) -> Output {
     command(Path::new("."), arguments.iter().copied()).output().expect("the program runs")
@@ -24,7 +24,7 @@ fn fixed() -> Value {
 }
 
 #[test]
-fn the_published_payloads_pass_as_a_folder() {
+fn published_payloads_pass_as_a_folder() {
     let folder = root().join("tests/golden/telemetry-0.2.0");
     let (status, text) = check(&folder);
     assert_eq!((status, text.lines().count()), (0, golden().len()), "{text}");
@@ -34,7 +34,7 @@ fn the_published_payloads_pass_as_a_folder() {
 type Change<'a> = &'a dyn Fn(&mut Value);
 
 #[test]
-fn what_is_wrong_is_said_with_its_path() {
+fn mistakes_are_reported_with_their_path() {
     let home = temp_home();
     let path = home.path().join("payload.json");
     let tell = |change: &dyn Fn(&mut Value)| {
@@ -62,7 +62,7 @@ fn what_is_wrong_is_said_with_its_path() {
 }
 
 #[test]
-fn what_cannot_be_read_is_bad_input_and_the_rest_is_told_all_the_same() {
+fn unreadable_files_do_not_hide_the_results_of_others() {
     let home = temp_home();
     let (good, bad) = (home.path().join("a.json"), home.path().join("b.json"));
     std::fs::write(&good, fixed().to_string()).unwrap();
@@ -77,7 +77,7 @@ fn what_cannot_be_read_is_bad_input_and_the_rest_is_told_all_the_same() {
 }
 
 #[test]
-fn states_and_messages_of_a_living_town_pass_many_files_at_once() {
+fn states_and_messages_of_a_running_town_pass() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     let stream = live.shard.stream(None, || {});
@@ -91,7 +91,11 @@ fn states_and_messages_of_a_living_town_pass_many_files_at_once() {
         files.push(file);
     }
     let mut messages = String::new();
-    while let StreamItem::Message(message) = stream.next(std::time::Duration::from_millis(500)) {
+    let mut tick = 0;
+    while tick < 2_440 {
+        let StreamItem::Message(message) = stream.next(TIMEOUT) else { panic!("no message of tick 2440") };
+        let value: Value = serde_json::from_str(&message.text).unwrap();
+        tick = value["tick"].as_u64().unwrap();
         messages.push_str(&message.text);
         messages.push('\n');
     }
@@ -106,7 +110,7 @@ fn states_and_messages_of_a_living_town_pass_many_files_at_once() {
 }
 
 #[test]
-fn a_program_gets_json() {
+fn json_report_has_paths_and_verdicts() {
     let home = temp_home();
     let path = home.path().join("payload.jsonl");
     let mut wrong = fixed();
@@ -122,7 +126,7 @@ fn a_program_gets_json() {
 }
 
 #[test]
-fn messages_of_a_stream_are_held_to_their_own_schema() {
+fn stream_messages_are_checked_against_their_schema() {
     let home = temp_home();
     let path = home.path().join("message.json");
     let message = |kind: &str, payload: Value| {

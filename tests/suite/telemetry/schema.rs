@@ -1,4 +1,4 @@
-//! The published schemas are what the types make, ask for the fixed names alone, and hold for every published payload.
+//! The published schemas match the types, require exactly the fixed names, and accept every published payload.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn published(name: &str) -> PathBuf {
 }
 
 #[test]
-fn the_published_schemas_are_what_the_types_make() {
+fn published_schemas_match_the_types() {
     for (name, made) in [("telemetry", schema::snapshot()), ("stream", schema::stream())] {
         let text = format!("{}\n", serde_json::to_string_pretty(&made).unwrap());
         let path = published(name);
@@ -38,7 +38,7 @@ fn mistakes(schema: &jsonschema::Validator, value: &Value) -> Vec<String> {
     schema.iter_errors(value).map(|why| format!("{}: {why}", why.instance_path())).collect()
 }
 
-/// The payloads of this version, by name.
+/// The published payloads of this version, by file name.
 pub(crate) fn golden() -> Vec<(String, Value)> {
     let folder = root().join("tests/golden").join(format!("telemetry-{SCHEMA_VERSION}"));
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -51,7 +51,7 @@ pub(crate) fn golden() -> Vec<(String, Value)> {
 }
 
 #[test]
-fn every_published_payload_still_holds_and_can_be_read() {
+fn published_payloads_are_still_valid() {
     let schema = validator("telemetry");
     let payloads = golden();
     assert!(payloads.len() >= 3);
@@ -62,7 +62,7 @@ fn every_published_payload_still_holds_and_can_be_read() {
 }
 
 #[test]
-fn a_living_town_keeps_to_the_schema() {
+fn running_town_matches_the_schema() {
     let (home, schema) = (temp_home(), validator("telemetry"));
     let live = TestShard::new(home.path());
     for ticks in [0, 700, 1_500] {
@@ -73,7 +73,7 @@ fn a_living_town_keeps_to_the_schema() {
     assert_eq!(mistakes(&schema, &serde_json::to_value(live.view()).unwrap()), [""; 0]);
 }
 
-/// A definition that a schema refers to, or the schema itself.
+/// The definition that a schema refers to, or the schema itself.
 fn of<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
     let name = schema.get("$ref").and_then(Value::as_str);
     name.map_or(schema, |name| &root["$defs"][name.trim_start_matches("#/$defs/")])
@@ -87,7 +87,7 @@ fn names(schema: &Value, key: &str) -> BTreeSet<String> {
     }
 }
 
-/// Words in backticks, without what stands in brackets behind them.
+/// Words in backticks outside brackets.
 fn quoted(cell: &str) -> BTreeSet<String> {
     let mut text = String::new();
     let mut depth = 0;
@@ -102,7 +102,7 @@ fn quoted(cell: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_changelogs_fixed_names_are_those_the_schema_asks_for() {
+fn fixed_names_in_the_changelog_match_the_schema() {
     let schema = schema::snapshot();
     let at = |path: &[&str]| {
         path.iter().fold(of(&schema, &schema), |schema_here, step| {
@@ -137,7 +137,7 @@ fn the_changelogs_fixed_names_are_those_the_schema_asks_for() {
 }
 
 #[test]
-fn what_is_not_fixed_may_be_missing_and_has_its_type() {
+fn optional_fields_are_typed() {
     let schema = validator("telemetry");
     let (_, mut value) = golden().into_iter().find(|(name, _)| name == "fixed-names.json").unwrap();
     assert_eq!(mistakes(&schema, &value), [""; 0]);
@@ -148,7 +148,7 @@ fn what_is_not_fixed_may_be_missing_and_has_its_type() {
 }
 
 #[test]
-fn the_page_of_interfaces_names_the_versions_of_the_code() {
+fn interfaces_page_names_the_versions_of_the_code() {
     let page = std::fs::read_to_string(root().join("docs/ARCHITECTURE_INTERFACES.md")).unwrap();
     let versions = [
         ("wire: telemetry and commands", SCHEMA_VERSION.to_owned()),

@@ -1,5 +1,6 @@
-//! The stream of a living town: snapshot and diffs are its state, whatever is commanded, lost and taken up again.
+//! The stream of a running town: snapshot and diffs give its state through commands, lost connections and resumes.
 
+use townlet_learn::prng::Prng;
 use townlet_shard::publish::{Stream, StreamItem};
 use townlet_shard::start;
 use townlet_wire::{Body, Envelope, Mirror, Request};
@@ -11,7 +12,7 @@ struct Reader {
     mirror: Mirror,
     kinds: Vec<&'static str>,
     digests: u64,
-    /// Every event that was carried, by tick and name.
+    /// Tick and name of every event in the stream.
     events: Vec<(u64, String)>,
 }
 
@@ -29,8 +30,8 @@ impl Reader {
                     let envelope: Envelope = serde_json::from_str(&message.text).unwrap();
                     self.digests += u64::from(envelope.digest.is_some());
                     if let Body::Diff(diff) | Body::Aggregate(diff) = &envelope.body {
-                        let told = diff.events.iter().flat_map(|tail| &tail.append);
-                        self.events.extend(told.map(|event| (event.tick, event.event.clone())));
+                        let events = diff.events.iter().flat_map(|tail| &tail.append);
+                        self.events.extend(events.map(|event| (event.tick, event.event.clone())));
                     }
                     self.kinds.push(message.kind);
                     self.mirror.take(envelope).unwrap();
@@ -41,14 +42,8 @@ impl Reader {
     }
 }
 
-/// A number from a seed, the same everywhere.
-fn chance(seed: &mut u64, below: u64) -> u64 {
-    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*seed >> 33) % below
-}
-
 #[test]
-fn snapshot_and_diffs_are_the_state_over_ten_thousand_ticks() {
+fn snapshot_and_diffs_equal_the_state_for_ten_thousand_ticks() {
     let home = temp_home();
     let quick = [
         ("telemetry.backpressure.aggregate_every_ms", "50"),
@@ -80,24 +75,24 @@ fn snapshot_and_diffs_are_the_state_over_ten_thousand_ticks() {
         "narration off",
         "narration on",
     ];
-    let (mut seed, mut tick) = (11, 0);
+    let (mut prng, mut tick) = (Prng::from_state(11), 0);
     let mut reader = Reader::join(&live, Mirror::default());
     let (mut kinds, mut digests, mut resumes) = (Vec::new(), 0, 0);
     while tick < 10_000 {
-        for _ in 0..chance(&mut seed, 3) {
-            live.ask(live.admin, Request::line(lines[chance(&mut seed, lines.len() as u64) as usize]));
+        for _ in 0..prng.below(3) {
+            live.ask(live.admin, Request::line(lines[prng.below(lines.len())]));
         }
-        let ticks = 1 + chance(&mut seed, 150);
+        let ticks = 1 + prng.below(150) as u64;
         live.run(ticks);
         tick += ticks;
         reader.read_to(tick);
-        if chance(&mut seed, 8) == 0 {
-            // The connection is lost; the town goes on meanwhile, and the reader comes back with what it has.
+        if prng.below(8) == 0 {
+            // The connection is lost, the town runs on, and the reader resumes from its position.
             let Reader { mirror, kinds: read, digests: checked, .. } = reader;
             kinds.extend(read);
             digests += checked;
             resumes += 1;
-            let ticks = chance(&mut seed, 100);
+            let ticks = prng.below(100) as u64;
             live.run(ticks);
             tick += ticks;
             reader = Reader::join(&live, mirror);
@@ -110,7 +105,7 @@ fn snapshot_and_diffs_are_the_state_over_ten_thousand_ticks() {
     kinds.extend(reader.kinds);
     digests += reader.digests;
     let (state, mut view) = (reader.mirror.state().unwrap(), live.view());
-    // What the wall clock says, and what the stream says about itself, may be newer by the time it is asked for.
+    // Values of the wall clock and of the stream itself may be newer in the view.
     (view.clock, view.health, view.transport) = (state.clock.clone(), state.health.clone(), state.transport.clone());
     (view.audit, view.alerts) = (state.audit.clone(), state.alerts.clone());
     assert_eq!((state.tick, &state.jobs, &state.agents), (view.tick, &view.jobs, &view.agents));
@@ -121,7 +116,7 @@ fn snapshot_and_diffs_are_the_state_over_ten_thousand_ticks() {
 }
 
 #[test]
-fn every_event_is_carried_at_full_speed() {
+fn stream_carries_every_event_at_full_speed() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     let mut reader = Reader::join(&live, Mirror::default());
@@ -141,7 +136,7 @@ fn every_event_is_carried_at_full_speed() {
 }
 
 #[test]
-fn privacy_reaches_the_stream_with_the_next_message() {
+fn privacy_takes_effect_with_the_next_message() {
     let home = temp_home();
     let live = TestShard::new(home.path());
     let mut reader = Reader::join(&live, Mirror::default());
