@@ -485,7 +485,7 @@ fn altered_release_pointer_is_refused() {
         assert!(why.contains("harbour.release.json"), "byte {at}: {why}");
         std::fs::write(pointer(&died), &whole).unwrap();
     }
-    // Nor one without its seal.
+    // A pointer without its seal is refused too.
     let text = String::from_utf8(whole.clone()).unwrap();
     let (before, rest) = text.split_once("\"seal\": \"").expect("a seal");
     let (_, after) = rest.split_once('"').expect("the end of the seal");
