@@ -71,14 +71,14 @@ fn objects_outside_places_and_unreachable_tiles_are_refused() {
     let nowhere = SMALL.replacen("#+##+##+###", "#+##+##w###", 1);
     let (line, column, what) = refused(&nowhere);
     assert_eq!((line, column), (12, 8));
-    assert!(what.contains("stands in no place"), "{what}");
+    assert!(what.contains("is outside every place"), "{what}");
     let walled =
         SMALL.replacen("#+##+##+###\n#..d+", "###########\n#..d#", 1).replacen("#f..+..+..#", "#f..+..#..#", 1);
     let (line, column, what) = refused(&walled);
     assert_eq!((line, column), (9, 9), "the first tile of the café");
     assert!(what.contains("cannot be reached"), "{what}");
     let solid = SMALL.replacen("place bar cafe 8 1 2 3", "place bar cafe 7 1 1 1", 1).replacen("#t.#", "#..#", 1);
-    assert!(refused(&solid).2.contains("no tile to stand on"));
+    assert!(refused(&solid).2.contains("has no walkable tile"));
     assert_eq!((refused("").0, refused("").1), (1, 1));
     assert!(refused("place home_1 home 1 1 3 3\n").2.contains("no line `map`"));
     assert!(refused("map\n").2.contains("0 rows"));
