@@ -160,7 +160,7 @@ fn check_log_holds_commands(
     )))
 }
 
-/// The journal that goes on: the newest file and what was lived again, or a further one that starts from the town, as after a file
+/// The journal that goes on: the newest file and what was replayed, or a further one that starts from the town, as after a file
 /// in an earlier layout, which a program of its time reads to its end.
 fn go_on(home: &Home, rebuilt: &RecoveredRun, header: &Header, entries: Vec<Entry>) -> Result<Journal, ShardError> {
     let as_written = rebuilt.journal.as_ref().filter(|_| rebuilt.header.version == header.version);
