@@ -461,7 +461,7 @@ fn a_served_shard_reads_its_file_again_and_a_restart_keeps_what_it_read() {
     assert_eq!((status, said.contains("the texts it brought are lost")), (Some(2), true), "{said}");
     file("0.1", "");
     let (status, said) = resume(&over);
-    assert_eq!((status, said.contains("lived again under scripted, with 1 command")), (Some(0), true), "{said}");
+    assert_eq!((status, said.contains("replayed under scripted, with 1 command")), (Some(0), true), "{said}");
     // Without the file, with the file as it was read, and with another one.
     std::fs::remove_file(home.join("town.yaml")).unwrap();
     let (status, said) = resume(&[]);

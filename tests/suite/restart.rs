@@ -189,27 +189,27 @@ const CASES: &[Case] = &[
     (
         "the journal's last command torn",
         |it| cut(&it.journal(), length(&it.journal()) - 3),
-        &["torn bytes at the end were cut off", "lived again under scripted, with 1 command"],
+        &["torn bytes at the end were cut off", "replayed under scripted, with 1 command"],
     ),
     (
         "the journal's last command altered",
         |it| flip(&it.journal(), length(&it.journal()) - 3),
-        &["torn bytes at the end were cut off", "lived again under scripted, with 1 command"],
+        &["torn bytes at the end were cut off", "replayed under scripted, with 1 command"],
     ),
     (
         "the journal cut to a half",
         |it| cut(&it.journal(), length(&it.journal()) - 400),
-        &["lived again under scripted, with", "every digest there is equal"],
+        &["replayed under scripted, with", "every digest there is equal"],
     ),
     (
         "the journal cut before its snapshots",
         |it| cut(&it.journal(), header(&it.journal()) + 20),
-        &["20 torn bytes", "it ends at tick 0, before the snapshot; a new file continues", "lived again"],
+        &["20 torn bytes", "it ends at tick 0, before the snapshot; a new file continues", "replayed"],
     ),
     (
         "the journal missing",
         |it| std::fs::remove_file(it.journal()).unwrap(),
-        &["the journal of this run is missing; a new one starts", "lived again under scripted"],
+        &["the journal of this run is missing; a new one starts", "replayed under scripted"],
     ),
     (
         "the journal altered in the middle",
