@@ -317,7 +317,7 @@ fn live(
     // Engine and inbox are gone afterwards: whoever waits for an answer hears that none comes.
     let lived = catch_unwind(AssertUnwindSafe(move || engine.run(&inbox)));
     lived.map_err(|panic| {
-        let said = incident::said(panic.as_ref()).trim_end_matches('.').to_owned();
+        let said = incident::panic_message(panic.as_ref()).trim_end_matches('.').to_owned();
         let bundle = recorder.record_town_crash(&said);
         let bundle = bundle.map_or_else(
             || "No new incident bundle was made; logs/townlet.log says why.".to_owned(),
@@ -450,7 +450,9 @@ impl Handle {
             (None, _) => Err(self.stop_timed_out()),
             (Some(result), thread) => match thread.map(JoinHandle::join) {
                 Some(Ok(Err(why))) => Err(why),
-                Some(Err(panic)) => Err(format!("the town's thread crashed: {}", incident::said(panic.as_ref()))),
+                Some(Err(panic)) => {
+                    Err(format!("the town's thread crashed: {}", incident::panic_message(panic.as_ref())))
+                }
                 _ => result,
             },
         };
