@@ -328,7 +328,7 @@ impl Model {
                 }
             }
             Draw::Crash { fingerprint: config, configured, written } => {
-                self.crash(*config, NAMES[*configured], *written)
+                self.crash(*config, NAMES[*configured], *written);
             }
         }
         // Judged anew is counted anew, also when it is the same candidate; a restart loses pairs and no window.

@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn stopping_takes_precedence() {
         let control = TrainerControl::new();
-        for (told, stands) in [
+        for (set, expected) in [
             (TrainerState::Pause, TrainerState::Pause),
             (TrainerState::Train, TrainerState::Train),
             (TrainerState::Pause, TrainerState::Pause),
@@ -325,8 +325,8 @@ mod tests {
             (TrainerState::Train, TrainerState::Stop),
             (TrainerState::Pause, TrainerState::Stop),
         ] {
-            control.set(told);
-            assert_eq!(control.now(), stands, "{told:?}");
+            control.set(set);
+            assert_eq!(control.now(), expected, "{set:?}");
         }
     }
 }
