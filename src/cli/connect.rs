@@ -23,7 +23,7 @@ pub(super) struct ConnectArgs {
     /// URL of the shard, such as `http://127.0.0.1:7420`, or a name from `shards` in the user configuration
     #[arg(long, value_name = "URL")]
     pub(super) connect: Vec<String>,
-    /// File with the access token, readable only by its owner [default: the variable TOWNLET_TOKEN]
+    /// File with the access token, readable only by its owner [default: the variable `TOWNLET_TOKEN`]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Trust only this certificate authority (PEM)

@@ -304,7 +304,7 @@ fn invalid_script_is_refused_before_anything_is_written() {
         &["s.jsonl:1", "not available in headless runs", "`pause`"],
     );
     refused(&script("{\"command\":\"kpi\",\"cmd_id\":\"a b\"}"), run, &["s.jsonl:1", "cmd_id"]);
-    refused(&script("{\"tick\":51,\"command\":\"kpi\"}"), run, &["s.jsonl:1", "tick 51", "from 0 to 50"]);
+    refused(&script("{\"tick\":51,\"command\":\"kpi\"}"), run, &["s.jsonl:1", "tick 51", "0 to 50"]);
     refused(&script("\n{\"command\":\"kpo\"}"), run, &["s.jsonl:2", "`kpo`", "`kpi`"]);
     refused(&script("{\"command\":\"kill nobody\"}"), run, &["s.jsonl:1", "`nobody`", "`ada`"]);
     refused(&script("{\"command\":\"kill adda\"}"), run, &["s.jsonl:1", "`adda`", "Did you mean `ada`"]);
@@ -417,6 +417,6 @@ fn config_import_converts_files_of_the_original_program() {
         }
         let (status, _, errors) = run(&line);
         assert_eq!(status, Some(2));
-        assert!(errors.contains("new.yaml") && errors.contains("not replaced"), "{errors}");
+        assert!(errors.contains("new.yaml") && errors.contains("not overwritten"), "{errors}");
     }
 }

@@ -186,7 +186,7 @@ fn existing_files_are_not_overwritten() {
 #[test]
 fn file_size_limit_starts_a_further_journal_file() {
     let home = tempfile::tempdir().unwrap();
-    let script = format!("ulimit -f 64; exec {} run --headless --days 500", BINARY);
+    let script = format!("ulimit -f 64; exec {BINARY} run --headless --days 500");
     let mut command = Command::new("bash");
     command.args(["-c", &script]).current_dir(home.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (status, said) = ended(command);

@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     match &args.command {
         Subcommand::Check { file, json } => return check(file, *json),
         Subcommand::Show { config, changed, json } => {
-            show(&config_sources::load(config, Vec::new())?.loaded, *changed, *json)?
+            show(&config_sources::load(config, Vec::new())?.loaded, *changed, *json)?;
         }
         Subcommand::Schema => output::json(&config::schema())?,
         Subcommand::Import { old, out, json } => import(old, out.as_deref(), *json)?,
