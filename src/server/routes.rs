@@ -99,7 +99,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         post: false,
         path: service::COMMANDS,
         help: "The command table, and who one is here.",
-        answers: (JSON, Some("Welcome")),
+        answers: (JSON, Some("ServiceInfo")),
         refuses: &["E_UNAUTHORIZED", "E_TOO_MANY"],
         serves: || get(read_handlers::commands),
     },
