@@ -221,7 +221,12 @@ impl Shell<'_> {
                 if place > 0 && keys[place - 1] == ":" {
                     session.shows("tab completes");
                 }
+                let before = session.text();
                 session.press(key(name));
+                if name == "esc" {
+                    // A key right behind it would be read as one with Alt.
+                    session.until("what escape closes", |screen| screen.contents() != before);
+                }
             }
             for text in texts {
                 session.shows(text);

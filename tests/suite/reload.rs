@@ -251,7 +251,7 @@ fn reload_without_a_configuration_file_is_refused_with_a_hint() {
     let live = TestShard::new(home.path());
     let answer = live.line("reload_config");
     assert_eq!(refusal(&answer), "E_NOT_FOUND");
-    assert!(answer.error.unwrap().hint.contains("--config CONFIG_FILE"));
+    assert!(answer.error.unwrap().hint.contains("--config FILE"));
 }
 
 #[test]
