@@ -253,7 +253,7 @@ impl Playback {
             PlaybackCommand::Pause => self.paused = true,
             PlaybackCommand::Resume => self.paused = false,
             PlaybackCommand::Speed(speed) => {
-                (self.speed, self.paused) = (*speed, self.tick() == self.recording.ticks().2)
+                (self.speed, self.paused) = (*speed, self.tick() == self.recording.ticks().2);
             }
             PlaybackCommand::Tick(tick) => {
                 self.paused = true;
