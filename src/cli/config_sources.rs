@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use townlet_town::Sources;
-use townlet_town::config::{ConfigErrors, ENVIRONMENT_PREFIX, Layers, Loaded, PerturbationFile, load as load_config};
+use townlet_town::config::{ConfigErrors, ENVIRONMENT_PREFIX, Layers, LoadedConfig, load as load_config};
 
 use super::{ConfigArgs, output};
-use townlet_shard::{ConfigReloader, Read};
+use townlet_shard::{ConfigFiles, ConfigReloader};
 
 /// Built-in files by name.
 const SHIPPED: [(&str, &str); 9] = [
@@ -35,7 +35,7 @@ const LEVELS: usize = 3;
 #[derive(Debug)]
 pub(super) struct ConfigSources {
     /// The validated configuration with the origin of every value.
-    pub(super) loaded: Loaded,
+    pub(super) loaded: LoadedConfig,
     /// Configuration and named files of the town.
     pub(super) sources: Sources,
     /// Files read from disk.
@@ -65,13 +65,13 @@ pub(super) fn load(args: &ConfigArgs, flags: Vec<(String, String)>) -> anyhow::R
 }
 
 /// Reads everything again. Errors are joined into one line for an answer.
-fn reloader(args: &ConfigArgs, flags: Vec<(String, String)>) -> Result<Read, String> {
+fn reloader(args: &ConfigArgs, flags: Vec<(String, String)>) -> Result<ConfigFiles, String> {
     let one_line = |error: anyhow::Error| match error.downcast_ref::<ConfigErrors>() {
         Some(errors) => errors.one_line(),
         None => format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" "),
     };
     let ConfigSources { loaded, sources, files, .. } = load(args, flags).map_err(one_line)?;
-    Ok(Read { sources, files, warnings: loaded.warnings })
+    Ok(ConfigFiles { sources, files, warnings: loaded.warnings })
 }
 
 /// Loads a built-in configuration, independent of environment and flags.
@@ -91,8 +91,7 @@ fn assemble(layers: &Layers, folder: Option<&Path>) -> anyhow::Result<ConfigSour
     let plan = found(&config.world.plan, "world.plan")?;
     let affordances = found(&config.affordances.affordances_file, "affordances.affordances_file")?;
     let perturbations = found(&config.perturbations.file, "perturbations.file")?;
-    PerturbationFile::parse(&perturbations.0, &perturbations.1)?;
-    let sources = Sources { config: config.canonical(), plan, affordances, perturbations };
+    let sources = Sources { config: config.clone(), plan, affordances, perturbations };
     Ok(ConfigSources { loaded, sources, files, reloader: None })
 }
 

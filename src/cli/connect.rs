@@ -45,7 +45,7 @@ impl ConnectArgs {
     /// The requested shards; without `--connect`, those of the user configuration.
     pub(super) fn targets(&self, user: &UserConfig) -> Result<Vec<ShardTarget>> {
         let requested: Vec<String> = if self.connect.is_empty() {
-            user.shards.iter().map(|shard| shard.name.clone()).collect()
+            user.shards.iter().flatten().map(|shard| shard.name.clone()).collect()
         } else {
             self.connect.clone()
         };
@@ -67,9 +67,9 @@ impl ConnectArgs {
     }
 
     fn target(&self, requested: &str, user: &UserConfig) -> Result<ShardTarget> {
-        let known = user.shards.iter().find(|shard| shard.name == requested);
+        let known = user.shards.iter().flatten().find(|shard| shard.name == requested);
         if known.is_none() && !requested.contains("://") {
-            let names = user.shards.iter().map(|shard| shard.name.as_str());
+            let names = user.shards.iter().flatten().map(|shard| shard.name.as_str());
             let hint = nearest(requested, names).map_or_else(
                 || "A URL begins with http:// or https://.".to_owned(),
                 |near| format!("Did you mean `{near}`?"),

@@ -26,12 +26,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut sources = Vec::new();
     for target in targets {
         let colour = target.colour.as_deref().map(|name| {
-            Theme::badge(name, options.theme.has_colour()).with_context(|| {
+            Theme::label_style(name, options.theme.has_colour()).with_context(|| {
                 format!("shards: unknown colour `{name}`. Colours: {}.", Theme::LABEL_COLOURS.join(", "))
             })
         });
-        sources
-            .push(townlet_tui::WatchedSource::new(Remote::new(target.client)).called(target.name, colour.transpose()?));
+        sources.push(
+            townlet_tui::WatchedSource::new(Remote::new(target.client)).labelled(target.name, colour.transpose()?),
+        );
     }
     output::require_terminal("use `townlet telemetry tail` or `townlet console` without one.")?;
     let last = townlet_tui::run(sources, options).context("the terminal failed")?;

@@ -17,6 +17,7 @@ use townlet_shard::recorded_run::RecordedRun;
 use townlet_shard::recovery::{JournalReplayer, position};
 use townlet_source::Recorded;
 use townlet_tui::format::count;
+use townlet_tui::{TerminalSession, WatchedSource};
 use townlet_wire::command_line::nearest;
 use townlet_wire::escape;
 
@@ -96,12 +97,19 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 fn watch(args: &Args, files: &[PathBuf]) -> Result<ExitCode> {
     let options = screen_options(&args.screen, &user_config::load()?)?;
     output::require_terminal("omit `--watch` without one.")?;
-    let home = Home::new(&args.home);
-    let mut recording = RecordedRun::open(&home, files).map_err(|why| anyhow!("{why}."))?;
-    recording.seek(args.at.unwrap_or(u64::MAX)).map_err(|why| anyhow!("{why}."))?;
+    let (home, journal, tick) = (Home::new(&args.home), files.to_vec(), args.at.unwrap_or(u64::MAX));
+    let mut session = TerminalSession::open(options).context("the terminal failed")?;
+    let open = move || {
+        let mut recording = RecordedRun::open(&home, &journal)?;
+        recording.seek(tick).map(|()| recording)
+    };
+    let message = format!("Replaying {}", args.journal);
+    let loaded = session.load(&message, open).context("the terminal failed")?;
+    let Some(recording) = loaded else { return Ok(ExitCode::from(super::EXIT_INTERRUPTED)) };
+    let recording = recording.map_err(|why| anyhow!("{why}."))?;
     let facts = files.iter().map(|file| ("journal".to_owned(), file.display().to_string())).collect();
-    let last = townlet_tui::run(vec![townlet_tui::WatchedSource::new(Recorded::new(recording, facts))], options)
-        .context("the terminal failed")?;
+    let source = WatchedSource::new(Recorded::new(recording, facts));
+    let last = session.run(vec![source]).context("the terminal failed")?;
     output::line(&last)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -245,7 +253,7 @@ mod tests {
     fn a_file_that_begins_after_a_lost_command_is_accepted_with_a_note() {
         let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
         let sources = Sources {
-            config: load(&Layers::default()).expect("it holds").config.canonical(),
+            config: load(&Layers::default()).expect("it holds").config,
             plan: text("default.txt", include_str!("../../configs/towns/default.txt")),
             affordances: text("affordances.yaml", include_str!("../../configs/affordances.yaml")),
             perturbations: text("default.yaml", include_str!("../../configs/perturbations/default.yaml")),
@@ -262,7 +270,7 @@ mod tests {
         let mut options = Vec::new();
         while town.tick() < 100 {
             town.step(&mut Scripted);
-            options.extend(town.decided().map(|(_, option)| option.index() as u8));
+            options.extend(town.decisions().map(|(_, option)| option.index() as u8));
         }
         let further = file(base, vec![Entry::Ticks { from: 0, to: 100, options, digest: Some(town.digest()) }]);
         let files = [("first.tlj".into(), first), ("further.tlj".into(), further)];

@@ -11,7 +11,7 @@ use townlet_town::Rules;
 use townlet_town::config::{Config, Difference, Layer};
 
 use super::config_sources::{self, ConfigSources};
-use super::{ConfigArgs, EXIT_FAILED, headless, one_of, output, serve, user_config};
+use super::{ConfigArgs, EXIT_FAILED, EXIT_INTERRUPTED, headless, one_of, output, serve, user_config};
 use townlet_shard::policies::{PolicyCatalog, SCRIPTED};
 use townlet_shard::training::TrainingSpec;
 use townlet_shard::{Driver, Handle, Home, Options, ResumableRun, Speed};
@@ -19,6 +19,7 @@ use townlet_source::Local;
 use townlet_tui::pane::Screen;
 use townlet_tui::terminal;
 use townlet_tui::theme::Theme;
+use townlet_tui::{TerminalSession, WatchedSource};
 use townlet_wire::{Role, SCHEMA_VERSION};
 
 const SCRIPT_HELP: &str =
@@ -263,14 +264,19 @@ fn run_screen(args: &Args, input: ConfigSources) -> anyhow::Result<ExitCode> {
     let requires_token = input.loaded.config.console_auth.enabled;
     let listener = args.listen.map(|listen| serve::bind(listen, &args.tls)).transpose()?;
     let pace = Pace { speed: args.speed, paused: args.paused, headless: false };
-    let shard = Arc::new(launch(&args.launch, pace, input)?);
+    let mut session = TerminalSession::open(options).context("the terminal failed")?;
+    let verb = if args.launch.resume.is_some() { "Resuming" } else { "Starting" };
+    let message = format!("{verb} shard {}: town, policy, journal", input.loaded.config.shard);
+    let launch_args = args.launch.clone();
+    let loaded = session.load(&message, move || launch(&launch_args, pace, input)).context("the terminal failed")?;
+    let Some(shard) = loaded else { return Ok(ExitCode::from(EXIT_INTERRUPTED)) };
+    let shard = Arc::new(shard?);
     let facts = shard_facts(&shard, &args.launch.config);
     let server = listener.map(|listener| serve::serve(listener, &shard, &args.launch.config, false)).transpose()?;
     let notes = shard.notes.clone();
     let source = Local::new(Arc::clone(&shard), issuer(), requires_token, facts);
     // If the interface panics, the town is saved before the program exits.
-    let result =
-        catch_unwind(AssertUnwindSafe(|| townlet_tui::run(vec![townlet_tui::WatchedSource::new(source)], options)));
+    let result = catch_unwind(AssertUnwindSafe(|| session.run(vec![WatchedSource::new(source)])));
     let Ok(result) = result else {
         drop(server);
         let saved = shard

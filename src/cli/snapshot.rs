@@ -111,7 +111,7 @@ fn details(found: &SnapshotFile) -> Value {
     json!({
         "file": found.path,
         "bytes": found.bytes,
-        "layout": found.layout,
+        "layout": snapshot::VERSION,
         "config_id": rules.config.config_id,
         "config_digest": rules.config.digest(),
         "shard": rules.config.shard,
@@ -145,11 +145,10 @@ fn validate(files: &[PathBuf], json: bool) -> Result<ExitCode> {
             bail!("{}: is a folder, expected a snapshot file.", file.display());
         }
         let row = match read(file)? {
-            Ok(SnapshotFile { town, layout, .. }) => {
-                let older = if layout == snapshot::VERSION { String::new() } else { format!(" Layout {layout}.") };
-                let line = format!("{}: valid. Tick {}, digest {}.{older}", file.display(), town.tick(), town.digest());
+            Ok(SnapshotFile { town, .. }) => {
+                let line = format!("{}: valid. Tick {}, digest {}.", file.display(), town.tick(), town.digest());
                 let digest = town.digest();
-                let row = json!({ "file": file.to_string_lossy(), "ok": true, "tick": town.tick(), "digest": digest, "layout": layout });
+                let row = json!({ "file": file.to_string_lossy(), "ok": true, "tick": town.tick(), "digest": digest, "layout": snapshot::VERSION });
                 (line, row)
             }
             Err(why) => {

@@ -1,44 +1,41 @@
-//! The user's configuration: theme, mouse, keys and known shards, from `townlet/config.yaml` in the user's configuration folder.
+//! The user's configuration file: theme, mouse, keys and known shards, in `townlet/config.yaml` of the user's config folder.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use etcetera::BaseStrategy;
-use serde::Deserialize;
-use townlet_town::config::parse_typed;
+use townlet_town::config::{TextFormat, free, parse_file, text};
 
 use townlet_tui::keymap::Keymap;
 
-/// Content of the file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct UserConfig {
-    /// `dark`, `light`, `high-contrast`, `colour-blind`.
-    pub(super) theme: Option<String>,
-    /// Capture the mouse.
-    pub(super) mouse: Option<bool>,
-    /// Keep the last screen in the scrollback on exit.
-    pub(super) keep_screen: Option<bool>,
-    /// Keys by action.
-    pub(super) keys: BTreeMap<String, String>,
-    /// Shards by name, in the order of the fleet screen.
-    pub(super) shards: Vec<Shard>,
-}
+townlet_town::section! {
+    /// The user's configuration.
+    UserConfig {
+        /// `dark`, `light`, `high-contrast`, `colour-blind`.
+        theme: Option<String> = text(TextFormat::Label),
+        /// Whether the mouse is used.
+        mouse: Option<bool> = free(),
+        /// Whether the last screen stays in the scrollback on quitting.
+        keep_screen: Option<bool> = free(),
+        /// Keys by action.
+        keys: Option<BTreeMap<String, String>> = text(TextFormat::Label),
+        /// Shards that `townlet observe` knows by name, in the order of the fleet screen.
+        shards: Option<Vec<Shard>> = free(),
+    }
 
-/// A remote shard.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Shard {
-    /// Name for `--connect`.
-    pub(super) name: String,
-    /// URL of its service.
-    pub(super) url: String,
-    /// File with the access token.
-    pub(super) token_file: Option<PathBuf>,
-    /// Trust only this certificate authority (PEM).
-    pub(super) ca: Option<PathBuf>,
-    /// Colour of its badge: `red`, `yellow`, `green`, `blue`, `magenta` or `cyan`.
-    pub(super) colour: Option<String>,
+    /// A remote shard.
+    Shard {
+        /// The operator's name for it.
+        name: String = text(TextFormat::Label),
+        /// Address of its service.
+        url: String = text(TextFormat::Path),
+        /// File with the token.
+        token_file: Option<PathBuf> = text(TextFormat::Path),
+        /// File with the only accepted certificate authority.
+        ca: Option<PathBuf> = text(TextFormat::Path),
+        /// `red`, `yellow`, `green`, `blue`, `magenta` or `cyan`, to tell shards apart.
+        colour: Option<String> = text(TextFormat::Label),
+    }
 }
 
 /// Path of the file.
@@ -46,22 +43,27 @@ pub(super) fn path() -> Option<PathBuf> {
     Some(etcetera::choose_base_strategy().ok()?.config_dir().join("townlet").join("config.yaml"))
 }
 
-/// Reads the file; a missing file is empty.
+/// Reads the file. A missing file counts as empty.
+///
+/// # Errors
+/// All errors in the file, with their positions.
 pub(super) fn load() -> anyhow::Result<UserConfig> {
-    let Some(path) = path() else { return Ok(UserConfig::default()) };
-    match townlet_files::read_to_string(&path) {
-        Ok(text) if text.trim().is_empty() => Ok(UserConfig::default()),
-        Ok(text) => Ok(parse_typed(&path.display().to_string(), &text)?),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(UserConfig::default()),
-        Err(error) => Err(anyhow::anyhow!("{}: {error}", path.display())),
-    }
+    let path = path().unwrap_or_default();
+    let text = match townlet_files::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        other => other.map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?,
+    };
+    Ok(parse_file(&path.display().to_string(), &text)?.0)
 }
 
 impl UserConfig {
-    /// The default keys with the user's changes.
+    /// The keymap with the user's keys.
+    ///
+    /// # Errors
+    /// Every key that is invalid or used twice.
     pub(super) fn keymap(&self) -> anyhow::Result<Keymap> {
-        Keymap::remapped(&self.keys).map_err(|errors| {
-            let file = path().map_or_else(|| "the user configuration".to_owned(), |path| path.display().to_string());
+        Keymap::remapped(self.keys.as_ref().unwrap_or(&BTreeMap::new())).map_err(|errors| {
+            let file = path().map_or_else(|| "the user's config".to_owned(), |path| path.display().to_string());
             anyhow::anyhow!("{file}: keys:\n  {}", errors.join("\n  "))
         })
     }

@@ -215,8 +215,8 @@ impl Engine {
         self.pending.index.begin(&context.who.issuer, &context.cmd_id, print);
         let intent = context.entry(self.config_id(), self.town.tick(), Stage::Intent);
         let number = self.pending.add(PendingCommand::new(context, operation, files, reply));
-        let mut owed = PendingIntent::new(self.sender.clone(), number);
-        self.log.append(intent, true, move |written| owed.tell(written));
+        let mut pending = PendingIntent::new(self.sender.clone(), number);
+        self.log.append(intent, true, move |written| pending.report(written));
     }
 
     fn check_begin(&mut self, admission: &Admission) -> Result<(), ErrorBody> {

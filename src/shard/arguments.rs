@@ -5,7 +5,7 @@
 use townlet_town::affordances::ITEMS;
 use townlet_town::needs::NEEDS;
 use townlet_town::options::{OPTIONS, OptionKind};
-use townlet_town::ties::ASPECTS;
+use townlet_town::state::ASPECTS;
 use townlet_town::{Micro, ResidentId, names};
 use townlet_wire::command_line::ArgValue;
 use townlet_wire::{ArgKind, ErrorBody};

@@ -1,7 +1,7 @@
-//! Lost ticks lived again: commands that the audit log holds and a cut journal does not, put back where they were.
+//! Replays the commands that the audit log holds and a truncated journal lacks.
 //!
-//! One seed, one policy and the same commands make the same town, so what a journal has lost can be lived once more; each
-//! command's digests in the audit log prove it, and without that proof nothing goes on. Rule: "Journal".
+//! One seed, one policy and the same commands make the same town, so lost ticks can be simulated again. The digests of each
+//! command in the audit log prove the result; without that proof the run is not resumed. Rule: "Journal".
 
 use std::sync::Arc;
 
@@ -33,33 +33,34 @@ pub(super) fn replay_from_audit(
     let began = rebuilt.town.tick();
     let refuse = |record: &Record, why: String| {
         format!(
-            "it ends at tick {began}, and `{}` ({}) was applied at tick {} and acknowledged. Lived again, {why}. Put back \
+            "it ends at tick {began}, and `{}` ({}) was applied at tick {} and acknowledged. It cannot be replayed: {why}. Put back \
              a copy of the journal, or name an earlier run behind `--resume`; nothing was changed.",
             record.command, record.cmd_id, record.tick
         )
     };
-    let mut life = Life { town: rebuilt.town.clone(), from: began, options: Vec::new(), entries: Vec::new() };
+    let mut replay = Replay { town: rebuilt.town.clone(), from: began, options: Vec::new(), entries: Vec::new() };
     for record in &lost {
-        life.up_to(record.tick, driver)
-            .and_then(|()| life.again(record, reloader))
+        replay
+            .up_to(record.tick, driver)
+            .and_then(|()| replay.apply(record, reloader))
             .map_err(|why| refuse(record, why))?;
     }
     rebuilt.notes.push(format!(
-        "ticks {began} to {} were missing from the journal and were lived again under {}, with {} of the audit log, the \
+        "ticks {began} to {} were missing from the journal and were replayed under {}, with {} of the audit log, the \
          first `{}` ({}); every digest there is equal.",
-        life.town.tick(),
+        replay.town.tick(),
         driver.id(),
         if lost.len() == 1 { "1 command".to_owned() } else { format!("{} commands", lost.len()) },
         first.command,
         first.cmd_id
     ));
     rebuilt.commands.extend(lost.iter().map(|it| ((it.issuer.clone(), it.cmd_id.clone()), it.tick)));
-    rebuilt.header.sources.clone_from(&life.town.rules().sources);
-    rebuilt.town = life.town;
-    Ok(life.entries)
+    rebuilt.header.sources.clone_from(&replay.town.rules().sources);
+    rebuilt.town = replay.town;
+    Ok(replay.entries)
 }
 
-/// Commands that were applied to the town, and that neither the journal nor the packed town it starts from holds.
+/// Commands that were applied to the town, and that neither the journal nor the snapshot it starts from holds.
 fn lost<'a>(done: &'a [Record], rebuilt: &RecoveredRun) -> Vec<&'a Record> {
     let (tick, digest) = &rebuilt.base;
     let held = done.iter().rposition(|it| it.tick == *tick && it.digest_after.as_ref() == Some(digest));
@@ -74,8 +75,8 @@ fn lost<'a>(done: &'a [Record], rebuilt: &RecoveredRun) -> Vec<&'a Record> {
     lost.map(|(_, it)| it).collect()
 }
 
-/// A town that lives ticks again, with what its journal must say of them.
-struct Life {
+/// A town that is replayed, with the journal entries of its ticks.
+struct Replay {
     town: Town,
     /// First tick that no entry holds yet.
     from: u64,
@@ -83,14 +84,14 @@ struct Life {
     entries: Vec<Entry>,
 }
 
-impl Life {
+impl Replay {
     fn up_to(&mut self, tick: u64, driver: &mut Driver) -> Result<(), String> {
         if self.town.tick() > tick {
             return Err("the journal passes that tick without it".into());
         }
         while self.town.tick() < tick {
             self.town.step(driver);
-            self.options.extend(self.town.decided().map(|(_, option)| option.index() as u8));
+            self.options.extend(self.town.decisions().map(|(_, option)| option.index() as u8));
             self.town.clear_events();
             if self.town.tick().is_multiple_of(DIGEST_TICKS) {
                 self.write();
@@ -108,12 +109,12 @@ impl Life {
         }
     }
 
-    /// Applies a command as the log has it; the town before and after must be the one that the log names.
-    fn again(&mut self, record: &Record, reloader: Option<&ConfigReloader>) -> Result<(), String> {
+    /// Applies a command of the log; the digests of the town before and after must be those of the log.
+    fn apply(&mut self, record: &Record, reloader: Option<&ConfigReloader>) -> Result<(), String> {
         let equal = |town: &Town, digest: &Option<String>| match digest {
             Some(digest) if *digest == town.digest() => Ok(()),
-            Some(_) => Err("the town is another there".to_owned()),
-            None => Err("nothing in the log proves the town".to_owned()),
+            Some(_) => Err("the town has another digest there".to_owned()),
+            None => Err("the log has no digest to prove it".to_owned()),
         };
         equal(&self.town, &record.digest_before)?;
         let (index, tick) = (self.town.state().commands, self.town.tick());

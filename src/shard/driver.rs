@@ -1,14 +1,11 @@
-//! Who drives a shard's residents: the scripted policy, or a trained one.
-//!
-//! Owns the choice between them and what they tell of a resident's latest decision. How either chooses is the packages'
-//! below. Rule: "Network policy".
+//! The policy that drives a shard's residents: the scripted one, or a trained network. Rule: "Network policy".
 
 use townlet_learn::{LastDecision, NetworkPolicy, Scripted};
 use townlet_town::{AgentId, Decider, OptionKind, Policy, Town};
 
 use townlet_wire::telemetry;
 
-/// A policy at work.
+/// A policy of either kind.
 #[derive(Clone, Default)]
 pub enum Driver {
     /// Thresholds of the configuration.
@@ -27,7 +24,7 @@ impl Driver {
         }
     }
 
-    /// As telemetry shows it. A checkpoint's id is the beginning of its hash.
+    /// As telemetry shows it. The id of a checkpoint is the beginning of its hash.
     pub(super) fn policy(&self) -> telemetry::Policy {
         let (kind, hash) = match self {
             Self::Scripted => ("scripted", ""),

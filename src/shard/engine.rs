@@ -25,7 +25,7 @@ use super::maintenance::{RETRY_EVERY, SpeedMeter};
 use super::operator_log::{OperatorLog, RowsWritten};
 use super::pending_commands::PendingCommands;
 use super::pending_writes::NotDurable;
-use super::policies::Loaded;
+use super::policies::LoadedConfig;
 use super::promotion::{AfterLoad, ReleaseFileWritten, ReleasePromoted, Releases};
 use super::publication::Publication;
 use super::reload::{ConfigReloader, ReloadedFiles};
@@ -74,7 +74,7 @@ pub(super) enum Message {
     /// The files that a reload was waiting for.
     ConfigRead(Box<Admission>, Result<ReloadedFiles, ErrorBody>),
     /// A policy by the name it was asked for, and what goes on with it.
-    PolicyLoaded(String, Result<Loaded, ErrorBody>, AfterLoad),
+    PolicyLoaded(String, Result<LoadedConfig, ErrorBody>, AfterLoad),
     /// An intent is durable, or could not be made so.
     Intent(u64, Result<Written, AuditError>),
     /// A command's outcome is in both logs, or could not be.

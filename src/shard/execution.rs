@@ -19,6 +19,9 @@ use super::operation::Operation;
 use super::pending_commands::CommandContext;
 use super::pending_writes::{NotDurable, PendingOutcome};
 
+/// What a command answers, and the journal's entry for it where it has one.
+pub(super) type Applied = Result<(Value, Option<JournalEntry>), ErrorBody>;
+
 impl Engine {
     /// The intent is durable: does the command.
     pub(super) fn execute(&mut self, number: u64, written: Result<Written, AuditError>) {
@@ -39,18 +42,15 @@ impl Engine {
         let session = command.context.session;
         let before = self.town.digest();
         let tick = self.town.tick();
-        let done = |summary: String| (Ok(json!({ "summary": summary })), None);
-        let (result, journalled) = match operation {
+        let done = |summary: String| (json!({ "summary": summary }), None);
+        let applied = match operation {
             Operation::Town(command) => self.apply(number, command),
             Operation::Reload => self.reload(number),
             Operation::Release(request) => return self.change_release(number, &request),
-            Operation::Shard(action) => match self.check_action(&action) {
-                Ok(()) => done(self.perform_action(action)),
-                Err(error) => (Err(error), None),
-            },
+            Operation::Shard(action) => self.check_action(&action).map(|()| done(self.perform_action(action))),
             Operation::Session(role) => {
                 self.sessions.change_role(session, role);
-                done(format!("you are {} now.", role.word()))
+                Ok(done(format!("you are {} now.", role.word())))
             }
             Operation::Pace(_) | Operation::Read(_) | Operation::Files(_) => {
                 unreachable!("a command that changes nothing has no intent")
@@ -59,22 +59,21 @@ impl Engine {
         fail_point!("after_apply");
         let after = self.town.digest();
         self.publication.dirty = true;
-        self.record(number, tick, result, (before, after), journalled);
+        let (result, entry) = match applied {
+            Ok((result, entry)) => (Ok(result), entry),
+            Err(error) => (Err(error), None),
+        };
+        self.record(number, tick, result, (before, after), entry);
     }
 
-    /// Applies a change to the town and returns the journal's entry for it.
-    fn apply(&mut self, number: u64, command: Command) -> (Result<Value, ErrorBody>, Option<JournalEntry>) {
+    fn apply(&mut self, number: u64, command: Command) -> Applied {
         self.write_journal();
         let (index, tick) = (self.town.state().commands, self.town.tick());
-        match self.town.apply(&command) {
-            Ok(summary) => {
-                self.record_town_events();
-                let (issuer, cmd_id) = self.sender_of(number).unwrap_or_default();
-                let entry = JournalEntry::Command { index, tick, cmd_id, issuer, command };
-                (Ok(json!({ "summary": summary })), Some(entry))
-            }
-            Err(refusal) => (Err(refused(refusal)), None),
-        }
+        let summary = self.town.apply(&command).map_err(refused)?;
+        self.record_town_events();
+        let (issuer, cmd_id) = self.sender_of(number).unwrap_or_default();
+        let entry = JournalEntry::Command { index, tick, cmd_id, issuer, command };
+        Ok((json!({ "summary": summary }), Some(entry)))
     }
 
     /// The issuer and the id of a pending command.

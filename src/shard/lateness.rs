@@ -1,17 +1,16 @@
-//! How late ticks come: counts by lateness, from the first tick at a set pace on.
+//! A histogram of how late ticks begin.
 //!
-//! Owns nothing but counters that the town's thread adds to and anybody may read. At full speed no tick has a time it is due
-//! at, and none is counted. Rule: "Tick deadlines".
+//! The town's thread adds to it, any thread may read it. At full speed no tick has a due time, and none is counted. Rule: "Tick deadlines".
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Steps in which a lateness doubles.
+/// Buckets until a lateness doubles.
 const STEPS: f64 = 8.0;
-/// Up to 2²⁴ microseconds, 17 seconds; what is later counts as that.
+/// Up to 2²⁴ microseconds, 17 seconds; the last bucket takes everything later.
 const COUNTS: usize = 24 * 8 + 1;
 
-/// Ticks by how late they were.
+/// Ticks by how late they began.
 #[derive(Debug)]
 pub struct Lateness(Box<[AtomicU64]>);
 
@@ -22,7 +21,7 @@ impl Default for Lateness {
 }
 
 impl Lateness {
-    /// A tick was so late.
+    /// Counts a tick.
     pub(super) fn note(&self, late: Duration) {
         let step = ((late.as_secs_f64() * 1e6 + 1.0).log2() * STEPS) as usize;
         self.0[step.min(COUNTS - 1)].fetch_add(1, Ordering::Relaxed);

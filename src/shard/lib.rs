@@ -1,7 +1,6 @@
 //! The shard: a running town with its console, journal, audit log and telemetry.
 //!
-//! Owns threads, clocks and files; the town's rules stand in `townlet-town`. Must not know screens or servers: they reach a
-//! shard through a [`Handle`]. Rule: "Shards".
+//! Screens and servers reach a shard through a [`Handle`]. The rules of the town are in `townlet-town`. Rule: "Shards".
 
 mod actions;
 mod admission;
@@ -54,7 +53,7 @@ pub use engine::Speed;
 pub use home::Home;
 pub use log::Log;
 pub use promotion::ReleasePointerError;
-pub use reload::{ConfigReloader, Read};
+pub use reload::{ConfigFiles, ConfigReloader};
 pub use resume::{ResumableRun, find_run, last_reload_digest, resume};
 pub use sessions::SessionEvent;
 pub use submission::{RemoteCaller, is_id};
@@ -90,7 +89,7 @@ use townlet_wire::telemetry::{Learning, Transport};
 use townlet_wire::{Answer, Position, Request, Session, Snapshot};
 use training::Training;
 
-/// How often somebody who waits looks whether there is still hope.
+/// How often a waiting caller checks whether the town's thread still answers.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a stop waits for a tick that hangs.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -106,25 +105,25 @@ pub struct Options {
     pub speed: Speed,
     /// Do not tick before [`Handle::run_to`] says how far.
     pub held: bool,
-    /// Claim the shard's name in this home; batch runs do without, so that they can run side by side.
+    /// Lock the shard's name in this home; batch runs do not, so that several can run side by side.
     pub claim: bool,
-    /// Who drives the residents.
+    /// The policy that drives the residents.
     pub driver: Driver,
-    /// What a training beside the town is made from, when one is wanted.
+    /// The training beside the town, when one is wanted.
     pub training: Option<training::TrainingSpec>,
     /// Where admin tokens are stored, when the configuration asks for them.
     pub token_file: Option<std::path::PathBuf>,
-    /// How the files it was started from are read again, where there are any.
+    /// Reads the files it was started from again, where there are any.
     pub reloader: Option<ConfigReloader>,
 }
 
 /// Why a shard did not start.
 #[derive(Debug, Error)]
 pub enum ShardError {
-    /// Somebody else has the name.
+    /// Another process holds the name.
     #[error("{0}")]
     Claimed(String),
-    /// The texts make no town.
+    /// The configuration makes no town.
     #[error(transparent)]
     Rules(#[from] townlet_town::RulesError),
     /// The audit log.
@@ -151,13 +150,13 @@ pub struct Handle {
     progress: Progress,
     reader: CommandReader,
     sessions: AtomicU64,
-    /// How it ended, once it was asked to.
+    /// How it ended, once it was stopped.
     stopped: OnceLock<Result<String, String>>,
     /// This run.
     pub run_id: String,
-    /// The effective configuration as it came up; a reload changes only what no one outside goes by.
+    /// The effective configuration at the start; a reload changes only settings that no caller of this depends on.
     pub config: Config,
-    /// What an operator should know about how it came up, a line each.
+    /// Notes about the start for the operator, a line each.
     pub notes: Vec<String>,
     home: Home,
     lateness: Arc<Lateness>,
@@ -282,7 +281,7 @@ fn launch(
     let (theirs, resume_hint) = ((Arc::clone(&diagnostics), Arc::clone(&recorder)), resume_hint(&home, &run_id));
     let thread = std::thread::Builder::new()
         .name(TOWN.into())
-        .spawn(move || live(engine, inbox, &theirs.0, &theirs.1, &resume_hint))
+        .spawn(move || run_town(engine, inbox, &theirs.0, &theirs.1, &resume_hint))
         .map_err(say)?;
     let thread = Mutex::new(Some(thread));
     let (sessions, stopped) = (AtomicU64::new(1), OnceLock::new());
@@ -305,8 +304,8 @@ fn launch(
     })
 }
 
-/// The town's thread, from beginning to end. A panic is kept as an incident before it is told.
-fn live(
+/// Runs the town's thread. A panic is recorded as an incident before it is reported.
+fn run_town(
     engine: Engine,
     inbox: Receiver<Message>,
     diagnostics: &Arc<Diagnostics>,
@@ -314,9 +313,9 @@ fn live(
     resume_hint: &str,
 ) -> Result<(), String> {
     incident::register_thread(diagnostics);
-    // Engine and inbox are gone afterwards: whoever waits for an answer hears that none comes.
-    let lived = catch_unwind(AssertUnwindSafe(move || engine.run(&inbox)));
-    lived.map_err(|panic| {
+    // Engine and inbox are dropped afterwards, so that every waiting caller sees its channel close.
+    let ended = catch_unwind(AssertUnwindSafe(move || engine.run(&inbox)));
+    ended.map_err(|panic| {
         let said = incident::said(panic.as_ref()).trim_end_matches('.').to_owned();
         let bundle = recorder.record_town_crash(&said);
         let bundle = bundle.map_or_else(
@@ -335,7 +334,7 @@ fn resume_hint(home: &Home, run_id: &str) -> String {
 }
 
 impl Handle {
-    /// Opens a session; `notify` hears when its role changes, and when a command waits for the disk.
+    /// Opens a session; `notify` is called when its role changes, and when a command waits for the disk.
     pub fn open(&self, session: Session, notify: impl Fn(SessionEvent) + Send + 'static) -> u64 {
         let id = self.sessions.fetch_add(1, Ordering::Relaxed);
         self.send(Message::Open(id, session, Box::new(notify)));
@@ -368,7 +367,7 @@ impl Handle {
         self.send(Message::CandidateOffered(checkpoint.to_owned()));
     }
 
-    /// Every published snapshot, at most twenty a second, on the town's thread: be quick.
+    /// Calls `subscriber` with every published snapshot, at most twenty a second, on the town's thread: it must be quick.
     pub fn subscribe(&self, subscriber: impl Fn(Arc<Snapshot>) + Send + 'static) {
         self.send(Message::Subscribe(Box::new(subscriber)));
     }
@@ -511,7 +510,7 @@ impl Handle {
     }
 
     fn send(&self, message: Message) {
-        // A shard that has ended answers nobody; whoever waits hears that its sender is gone.
+        // A shard that has ended answers nothing; a waiting caller sees its channel close.
         drop(self.sender.send(message));
     }
 }

@@ -109,7 +109,7 @@ impl Engine {
             let renamed = self.publication.take_renamed();
             Frame { view: Arc::clone(&view), events, narrations, renamed, lost }
         });
-        subscribers.tell(&view, frame);
+        subscribers.publish(&view, frame);
     }
 
     /// Dates, counts and reports alerts, the town's and the shard's own. No other place does.

@@ -1,7 +1,6 @@
-//! What a command's two logs still owe it: the fate of its intent, and of its outcome and journal entry.
+//! Pending log writes of a command: its intent, and its outcome with its journal entry.
 //!
-//! Owns that nobody waits for ever: a writer that dies with an entry in its hands tells that much. Must not know commands.
-//! Rule: "Audit log".
+//! Every write is reported, also when its writer dies: the report is then made on drop. Rule: "Audit log".
 
 use std::sync::mpsc::Sender;
 
@@ -9,67 +8,67 @@ use super::engine::Message;
 
 const WRITER_STOPPED: &str = "its writer has stopped";
 
-/// Owes the desk the fate of an intent. A writer that dies with it in its hands tells that much.
+/// Reports how the write of an intent ended.
 pub(super) struct PendingIntent(Option<(Sender<Message>, u64)>);
 
 impl PendingIntent {
-    /// For a ticket.
-    pub(super) fn new(sender: Sender<Message>, ticket: u64) -> Self {
-        Self(Some((sender, ticket)))
+    /// For a pending command.
+    pub(super) fn new(sender: Sender<Message>, number: u64) -> Self {
+        Self(Some((sender, number)))
     }
 
-    /// How it went.
-    pub(super) fn tell(&mut self, written: Result<townlet_audit::Written, townlet_audit::AuditError>) {
-        if let Some((sender, ticket)) = self.0.take() {
+    /// Reports it.
+    pub(super) fn report(&mut self, written: Result<townlet_audit::Written, townlet_audit::AuditError>) {
+        if let Some((sender, number)) = self.0.take() {
             // The loop may have ended; then nobody waits for it.
-            drop(sender.send(Message::Intent(ticket, written)));
+            drop(sender.send(Message::Intent(number, written)));
         }
     }
 }
 
 impl Drop for PendingIntent {
     fn drop(&mut self) {
-        self.tell(Err(townlet_audit::AuditError::Unavailable(WRITER_STOPPED.into())));
+        self.report(Err(townlet_audit::AuditError::Unavailable(WRITER_STOPPED.into())));
     }
 }
 
 /// Why a command that was applied is not safe on disk.
 pub(super) struct NotDurable {
-    /// As the system says it.
+    /// The system's error.
     pub(super) why: String,
-    /// Whether its outcome stands in the audit log all the same.
+    /// Whether its outcome is in the audit log.
     pub(super) logged: bool,
 }
 
-/// Waits for two disks; for one whose writer dies, not at all.
+/// Collects the writes of an outcome and reports once all have ended.
 pub(super) struct PendingOutcome {
     left: usize,
     trouble: Option<String>,
     written: Option<townlet_audit::Written>,
     sender: Sender<Message>,
-    ticket: u64,
+    number: u64,
 }
 
 impl PendingOutcome {
-    /// For a ticket; `parts` are waited for.
-    pub(super) fn new(parts: usize, sender: Sender<Message>, ticket: u64) -> Self {
-        Self { left: parts, trouble: None, written: None, sender, ticket }
+    /// For a pending command with this many writes.
+    pub(super) fn new(writes: usize, sender: Sender<Message>, number: u64) -> Self {
+        Self { left: writes, trouble: None, written: None, sender, number }
     }
 
-    /// One part; the audit log's says where.
-    pub(super) fn take(&mut self, part: Result<Option<townlet_audit::Written>, String>) {
-        match part {
+    /// Takes in one write; that of the audit log has its place there.
+    pub(super) fn take(&mut self, write: Result<Option<townlet_audit::Written>, String>) {
+        match write {
             Ok(Some(written)) => self.written = Some(written),
             Ok(None) => {}
             Err(why) => self.trouble = Some(why),
         }
         self.left = self.left.saturating_sub(1);
         if self.left == 0 {
-            self.settle();
+            self.report();
         }
     }
 
-    fn settle(&mut self) {
+    fn report(&mut self) {
         let result = match (self.trouble.take(), self.written.take()) {
             (None, Some(written)) => Ok(written),
             (trouble, written) => {
@@ -77,7 +76,7 @@ impl PendingOutcome {
             }
         };
         // The loop may have ended; then nobody waits for it.
-        drop(self.sender.send(Message::Settled(self.ticket, result)));
+        drop(self.sender.send(Message::Settled(self.number, result)));
     }
 }
 
@@ -85,7 +84,7 @@ impl Drop for PendingOutcome {
     fn drop(&mut self) {
         if self.left > 0 {
             self.trouble.get_or_insert_with(|| WRITER_STOPPED.into());
-            self.settle();
+            self.report();
         }
     }
 }

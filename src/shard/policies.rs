@@ -58,7 +58,7 @@ pub enum PolicyError {
 
 /// A policy that is ready to drive, and its bytes.
 #[derive(Clone, Debug)]
-pub(super) struct Loaded {
+pub(super) struct LoadedConfig {
     pub driver: Driver,
     /// The checkpoint file's content; empty for the scripted policy.
     pub bytes: Arc<[u8]>,
@@ -133,9 +133,9 @@ impl PolicyCatalog {
     }
 
     /// Loads any policy, ready to drive a town with these rules.
-    pub(super) fn load(&self, name: &str, rules: &Rules) -> Result<Loaded, PolicyError> {
+    pub(super) fn load(&self, name: &str, rules: &Rules) -> Result<LoadedConfig, PolicyError> {
         if name == SCRIPTED {
-            return Ok(Loaded { driver: Driver::Scripted, bytes: Arc::from([]) });
+            return Ok(LoadedConfig { driver: Driver::Scripted, bytes: Arc::from([]) });
         }
         decode_policy(&id_of(name)?, self.bytes(name)?, rules)
     }
@@ -202,10 +202,10 @@ fn canonical(path: &Path) -> PathBuf {
 }
 
 /// Decodes a checkpoint file into a policy for a town with these rules.
-pub(super) fn decode_policy(id: &str, bytes: Vec<u8>, rules: &Rules) -> Result<Loaded, PolicyError> {
+pub(super) fn decode_policy(id: &str, bytes: Vec<u8>, rules: &Rules) -> Result<LoadedConfig, PolicyError> {
     let checkpoint = Checkpoint::decode(id, &bytes)?;
     let policy = NetworkPolicy::new(&checkpoint, rules, Choice::default())?;
-    Ok(Loaded { driver: Driver::Network(Box::new(policy)), bytes: bytes.into() })
+    Ok(LoadedConfig { driver: Driver::Network(Box::new(policy)), bytes: bytes.into() })
 }
 
 /// The shipped policy. Tests ensure that it loads.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use townlet_learn::ReplayPolicy;
-use townlet_town::config::{Config, diff};
+use townlet_town::config::diff;
 use townlet_town::{OptionKind, Rules, Town, snapshot};
 
 use super::home::Home;
@@ -275,8 +275,7 @@ fn check_same_run(town: &Town, header: &Header) -> Result<(), String> {
     if town.state().seed != seed {
         return Err(format!("it is of another run: its seed is {}, this run's {seed}", town.state().seed));
     }
-    let config = Config::from_canonical(&header.sources.config).map_err(|why| why.to_string())?;
-    let other = diff(&config, &town.rules().config).into_iter().find(|it| !it.hot);
+    let other = diff(&header.sources.config, &town.rules().config).into_iter().find(|it| !it.hot);
     let shown = |value: Option<String>| value.unwrap_or_else(|| "missing".to_owned());
     other.map_or(Ok(()), |it| {
         Err(format!("it is of another run: its {} is {}, this run's {}", it.key, shown(it.right), shown(it.left)))

@@ -1,69 +1,68 @@
-//! Reloading: the files of a shard read again beside the loop, weighed against what runs, and given to the town between ticks.
+//! `reload_config`: reads the shard's files again on the disk thread, compares them with what runs, and applies them between ticks.
 //!
-//! Owns what follows a reload everywhere in the shard. Which settings a running town takes stands in the table of settings
-//! (`townlet_town::config`), how files are found in `cli`. Rule: "Configuration reload".
+//! Which settings can change while a town runs is in the table of settings (`townlet_town::config`). Rule: "Configuration reload".
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
-use townlet_town::affordances::AffordanceError;
-use townlet_town::config::{Config, Difference, diff};
+use townlet_town::config::{Difference, diff};
 use townlet_town::reload::changes;
 use townlet_town::{Rules, RulesError, Sources};
 
 use super::admission::Admission;
 use super::command_table::{error, listed, refused};
 use super::engine::{Engine, Message};
+use super::execution::Applied;
 use super::journal::Entry as JournalEntry;
 use super::training::TrainingSpec;
 use townlet_audit::{Lookup, fingerprint};
 use townlet_wire::ErrorBody;
 
-/// Texts as they were read.
+/// The configuration files of a shard.
 #[derive(Clone, Debug)]
-pub struct Read {
-    /// What a town is made of.
+pub struct ConfigFiles {
+    /// Their texts.
     pub sources: Sources,
-    /// The files they came from; nothing when all of them are inside the program.
+    /// Their paths; none when all texts are built into the program.
     pub files: Vec<String>,
-    /// What is allowed and yet worth a second look.
+    /// Settings that are allowed and probably not meant.
     pub warnings: Vec<String>,
 }
 
-/// How the files that a shard was started from are read again, with the same environment and flags over them.
+/// Reads the files that a shard was started from again, with the same environment and flags on top.
 #[derive(Clone)]
 pub struct ConfigReloader {
-    read: Arc<dyn Fn() -> Result<Read, String> + Send + Sync>,
-    /// A preview is asked for with every key, and a large town's rules take a second to make.
-    made: Arc<Mutex<Option<Last>>>,
+    read: Arc<dyn Fn() -> Result<ConfigFiles, String> + Send + Sync>,
+    /// A preview is sent on every key, and the rules of a large town take a second to build.
+    last: Arc<Mutex<Option<Last>>>,
 }
 
-/// What was made last, or why nothing could be, of the texts of this digest.
-type Last = (String, Result<Made, String>);
+/// The digest of some texts and the rules built from them.
+type Last = (String, Result<BuiltRules, String>);
 
 impl ConfigReloader {
-    /// `read` says where, what, and what would be right when it cannot.
-    pub fn new(read: impl Fn() -> Result<Read, String> + Send + Sync + 'static) -> Self {
-        Self { read: Arc::new(read), made: Arc::default() }
+    /// `read` reads the files; its error names the place, the problem and the remedy.
+    pub fn new(read: impl Fn() -> Result<ConfigFiles, String> + Send + Sync + 'static) -> Self {
+        Self { read: Arc::new(read), last: Arc::default() }
     }
 
     /// Reads them.
-    pub(super) fn read(&self) -> Result<Read, String> {
+    pub(super) fn read(&self) -> Result<ConfigFiles, String> {
         (self.read)()
     }
 
-    /// Rules of these texts, made anew where they are not those of the last time.
-    fn made(&self, sources: Sources, training: bool) -> Result<Made, String> {
-        let mut last = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The rules of these texts; those of the last call when the texts are the same.
+    fn build(&self, sources: Sources, training: bool) -> Result<BuiltRules, String> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let digest = sources.digest();
         if let Some((_, made)) = last.as_ref().filter(|made| made.0 == digest) {
             return made.clone();
         }
         let make = || {
-            let training = training.then(|| TrainingSpec::taught(&sources)).transpose();
+            let training = training.then(|| TrainingSpec::training_rules(&sources)).transpose();
             let training = training.map_err(|why| format!("the training beside the town: {}", one_line(&why)))?;
             let rules = Arc::new(Rules::new(sources).map_err(|why| one_line(&why))?);
-            Ok(Made { rules, training })
+            Ok(BuiltRules { rules, training })
         };
         last.insert((digest, make())).1.clone()
     }
@@ -71,30 +70,30 @@ impl ConfigReloader {
 
 impl std::fmt::Debug for ConfigReloader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Reread")
+        f.write_str("ConfigReloader")
     }
 }
 
-/// Rules made of what files said.
+/// Rules built from files.
 #[derive(Clone)]
-struct Made {
+struct BuiltRules {
     rules: Arc<Rules>,
-    /// What a training beside the town would be made from, when there is one.
+    /// For the training beside the town, when there is one.
     training: Option<Arc<Rules>>,
 }
 
-/// What the files say now.
+/// The files as they are now, checked.
 #[derive(Clone)]
 pub(super) struct ReloadedFiles {
-    made: Made,
+    built: BuiltRules,
     files: Vec<String>,
     warnings: Vec<String>,
 }
 
-/// Reads and checks everything, on the thread that reads files.
+/// Reads and checks the files; runs on the disk thread.
 fn read_files(reloader: Option<&ConfigReloader>, running: &Rules, training: bool) -> Result<ReloadedFiles, ErrorBody> {
     let unread = |why: &str| {
-        let hint = "The town goes on as it is. Correct the file, which `townlet config check` looks at as well.";
+        let hint = "The town goes on unchanged. Correct the file; `townlet config check` checks it too.";
         error("E_INVALID_ARG", format!("{}.", why.trim_end_matches('.')), hint)
     };
     let inside = || {
@@ -102,31 +101,30 @@ fn read_files(reloader: Option<&ConfigReloader>, running: &Rules, training: bool
         error("E_NOT_FOUND", "there is no file to read again: this shard was started without `--config`.", hint)
     };
     let reloader = reloader.ok_or_else(inside)?;
-    let Read { sources, files, warnings } = reloader.read().map_err(|why| unread(&why))?;
+    let ConfigFiles { sources, files, warnings } = reloader.read().map_err(|why| unread(&why))?;
     if files.is_empty() {
         return Err(inside());
     }
-    // Before anything is made of them: what does not fit the plan that stands is to be named as well.
-    let config = Config::from_canonical(&sources.config).map_err(|errors| unread(&errors.one_line()))?;
-    refuse_fixed_settings(&diff(&running.config, &config))?;
-    let made = reloader.made(sources, training).map_err(|why| unread(&why))?;
-    Ok(ReloadedFiles { made, files, warnings })
+    // Before the rules are built, so that fixed settings are named even when they do not fit the plan.
+    refuse_fixed_settings(&diff(&running.config, &sources.config))?;
+    let built = reloader.build(sources, training).map_err(|why| unread(&why))?;
+    Ok(ReloadedFiles { built, files, warnings })
 }
 
 fn one_line(why: &RulesError) -> String {
     match why {
-        RulesError::Config(errors) | RulesError::Affordances(AffordanceError::Form(errors)) => errors.one_line(),
+        RulesError::Config(errors) => errors.one_line(),
         other => other.to_string(),
     }
 }
 
-/// Why a setting stays as it is while the town runs.
+/// Why a setting cannot change while the town runs.
 fn reason(key: &str) -> &'static str {
     match key.split('.').next().unwrap_or_default() {
-        "config_id" | "shard" => "logs, policies and observers go by it",
-        "ppo" | "training" => "a training is made with it",
+        "config_id" | "shard" => "logs, policies and observers are filed under it",
+        "ppo" | "training" => "a training is set up with it",
         "policy" | "snapshot" | "console_auth" | "telemetry" => "it is read when a shard starts",
-        _ => "the town was made with it",
+        _ => "the town was built with it",
     }
 }
 
@@ -136,17 +134,17 @@ fn shown(change: &Difference) -> String {
     format!("{} {} -> {}", change.key, value(&change.left), value(&change.right))
 }
 
-/// That a running town takes all of these.
+/// Refuses changes of settings that are fixed while a town runs.
 ///
 /// # Errors
-/// Every setting that is fixed, with the reason.
+/// `E_CONFLICT` with each of them and the reason.
 fn refuse_fixed_settings(changes: &[Difference]) -> Result<(), ErrorBody> {
     let fixed = changes.iter().filter(|change| !change.hot);
     let fixed: Vec<String> = fixed.map(|change| format!("{} ({})", shown(change), reason(&change.key))).collect();
     if fixed.is_empty() {
         return Ok(());
     }
-    let message = format!("a running town does not take {}.", listed(&fixed));
+    let message = format!("these settings cannot change while the town runs: {}.", listed(&fixed));
     let hint = "Nothing was changed. Put these back to reload the rest, or stop the shard and start a new run.";
     Err(error("E_CONFLICT", message, hint))
 }
@@ -169,12 +167,12 @@ impl Engine {
         );
     }
 
-    /// What the files change, as long as the running town takes all of it.
+    /// The settings that the files change.
     ///
     /// # Errors
-    /// What was wrong with a file; every setting that is fixed, with the reason; or a release being made.
-    fn acceptable_changes(&self, fresh: &ReloadedFiles) -> Result<Vec<Difference>, ErrorBody> {
-        let changes = changes(self.town.rules(), &fresh.made.rules);
+    /// `E_CONFLICT` for fixed settings, or while a change of the release is being written.
+    fn acceptable_changes(&self, files: &ReloadedFiles) -> Result<Vec<Difference>, ErrorBody> {
+        let changes = changes(self.town.rules(), &files.built.rules);
         refuse_fixed_settings(&changes)?;
         if !changes.is_empty() && self.releases.is_busy() {
             let hint = "It takes a moment; send the command again.";
@@ -183,15 +181,15 @@ impl Engine {
         Ok(changes)
     }
 
-    /// The same checks as in earnest; what would be answered.
-    pub(super) fn preview_reload(&self, fresh: Option<&Result<ReloadedFiles, ErrorBody>>) -> Result<Value, ErrorBody> {
-        let fresh = at_hand(fresh)?;
-        Ok(self.reload_answer(fresh, &self.acceptable_changes(fresh)?))
+    /// What a reload would answer, after the same checks.
+    pub(super) fn preview_reload(&self, files: Option<&Result<ReloadedFiles, ErrorBody>>) -> Result<Value, ErrorBody> {
+        let files = files_read(files)?;
+        Ok(self.reload_answer(files, &self.acceptable_changes(files)?))
     }
 
-    fn reload_answer(&self, fresh: &ReloadedFiles, changes: &[Difference]) -> Value {
+    fn reload_answer(&self, files: &ReloadedFiles, changes: &[Difference]) -> Value {
         let summary = match changes {
-            [] => format!("{} says what runs already; nothing changes.", fresh.files.join(", ")),
+            [] => format!("{} agrees with what runs; nothing changes.", files.files.join(", ")),
             changes => {
                 let all: Vec<String> = changes.iter().map(shown).collect();
                 let many = if all.len() == 1 { "1 setting".to_owned() } else { format!("{} settings", all.len()) };
@@ -200,44 +198,36 @@ impl Engine {
         };
         let rows: Vec<Value> =
             changes.iter().map(|it| json!({ "key": it.key, "from": it.left, "to": it.right })).collect();
-        // Texts that change nothing, such as those of a comment, are not taken.
+        // Texts that change no setting, such as a comment, are not applied.
         let before = &self.town.rules().texts_digest;
-        let after = if changes.is_empty() { before } else { &fresh.made.rules.texts_digest };
+        let after = if changes.is_empty() { before } else { &files.built.rules.texts_digest };
         let digests = json!({ "before": before, "after": after });
         json!({
-            "summary": summary, "changes": rows, "texts_digest": digests, "files": fresh.files,
-            "warnings": fresh.warnings,
+            "summary": summary, "changes": rows, "texts_digest": digests, "files": files.files,
+            "warnings": files.warnings,
         })
     }
 
-    /// The intent is durable: the town goes on under what was read, all of it at once; answers with the journal's entry.
-    pub(super) fn reload(&mut self, number: u64) -> (Result<Value, ErrorBody>, Option<JournalEntry>) {
+    /// The intent is durable: applies all changes at once and returns the journal's entry.
+    pub(super) fn reload(&mut self, number: u64) -> Applied {
         let files = self.pending.get(number).and_then(|command| command.files.take());
         let (issuer, cmd_id) = self.sender_of(number).unwrap_or_default();
-        let fresh = match at_hand(files.as_ref()) {
-            Ok(fresh) => fresh,
-            Err(error) => return (Err(error), None),
-        };
-        // Another reload may have come between.
-        let changes = match self.acceptable_changes(fresh) {
-            Ok(changes) => changes,
-            Err(error) => return (Err(error), None),
-        };
-        let answer = self.reload_answer(fresh, &changes);
+        let files = files_read(files.as_ref())?;
+        // Another reload may have been applied meanwhile.
+        let changes = self.acceptable_changes(files)?;
+        let answer = self.reload_answer(files, &changes);
         if changes.is_empty() {
-            return (Ok(answer), None);
+            return Ok((answer, None));
         }
         self.write_journal();
         let (index, tick) = (self.town.state().commands, self.town.tick());
-        if let Err(refusal) = self.town.reload(&fresh.made.rules) {
-            return (Err(refused(refusal)), None);
-        }
-        let sources = Box::new(fresh.made.rules.sources.clone());
-        self.follow(fresh, &changes);
-        (Ok(answer), Some(JournalEntry::Reload { index, tick, cmd_id, issuer, sources }))
+        self.town.reload(&files.built.rules).map_err(refused)?;
+        let sources = Box::new(files.built.rules.sources.clone());
+        self.propagate(files, &changes);
+        Ok((answer, Some(JournalEntry::Reload { index, tick, cmd_id, issuer, sources })))
     }
 
-    /// Names and narration are as the configuration has them, where a reload changed that: its word is newer than a command's.
+    /// Sets names and narration to the configuration where a reload changed it: it is newer than any command.
     pub(super) fn apply_configured_visibility(&mut self, changed: impl Fn(&str) -> bool) {
         if changed("telemetry.privacy.enabled") {
             let hidden = self.town.rules().config.telemetry.privacy.enabled;
@@ -249,8 +239,8 @@ impl Engine {
         }
     }
 
-    /// Everything in the shard that goes by the rules.
-    fn follow(&mut self, fresh: &ReloadedFiles, changes: &[Difference]) {
+    /// Gives the new rules to every part of the shard that uses them.
+    fn propagate(&mut self, files: &ReloadedFiles, changes: &[Difference]) {
         let rules = Arc::clone(self.town.rules());
         let changed = |key: &str| changes.iter().any(|change| change.key == key);
         self.journal.header.sources.clone_from(&rules.sources);
@@ -259,8 +249,8 @@ impl Engine {
         self.publication.subscribers.publisher.set_limits(&telemetry.backpressure, self.home.archives());
         self.apply_configured_visibility(changed);
         self.record_town_events();
-        if let (Some(training), Some(taught)) = (&self.training, &fresh.made.training) {
-            training.teach(Arc::clone(taught));
+        if let (Some(training), Some(taught)) = (&self.training, &files.built.training) {
+            training.update_rules(Arc::clone(taught));
         }
         self.rules_changed(rules);
         self.refresh();
@@ -268,11 +258,13 @@ impl Engine {
     }
 }
 
-/// What was read, or why it could not be.
-fn at_hand(fresh: Option<&Result<ReloadedFiles, ErrorBody>>) -> Result<&ReloadedFiles, ErrorBody> {
-    match fresh {
-        Some(Ok(fresh)) => Ok(fresh),
+/// The files that were read, or the error.
+fn files_read(files: Option<&Result<ReloadedFiles, ErrorBody>>) -> Result<&ReloadedFiles, ErrorBody> {
+    match files {
+        Some(Ok(files)) => Ok(files),
         Some(Err(error)) => Err(error.clone()),
-        None => Err(error("E_CONFLICT", "what the files say is not at hand any more.", "Send the command again.")),
+        None => {
+            Err(error("E_CONFLICT", "the files that were read are no longer in memory.", "Send the command again."))
+        }
     }
 }

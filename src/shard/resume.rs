@@ -59,8 +59,7 @@ pub fn find_run(
     } else {
         recover_run(home, snapshot_root, &run_id).map_err(ShardError::Resume)?.header.sources
     };
-    let config = Config::from_canonical(&sources.config).map_err(|error| ShardError::Resume(error.to_string()))?;
-    Ok(ResumableRun { run_id, config, sources })
+    Ok(ResumableRun { run_id, config: sources.config.clone(), sources })
 }
 
 /// Digest of the texts of the last acknowledged `reload_config` of a run, from its audit log, which is complete even if the

@@ -33,7 +33,7 @@ impl RunJournal {
 
     /// Keeps the options of the tick that the town has just lived.
     pub(super) fn keep_options(&mut self, town: &Town) {
-        self.options.extend(town.decided().map(|(_, option)| option.index() as u8));
+        self.options.extend(town.decisions().map(|(_, option)| option.index() as u8));
     }
 
     /// Writes the ticks that it does not hold yet, and the digest where one is due. Does not wait for the disk.

@@ -16,8 +16,6 @@ pub struct SnapshotFile {
     pub path: PathBuf,
     /// The saved town.
     pub town: Town,
-    /// Format version in which it was written.
-    pub layout: u32,
     /// Its size in bytes.
     pub bytes: usize,
 }
@@ -43,8 +41,7 @@ pub fn read(path: &Path) -> Result<SnapshotFile, String> {
         return Err(format!("it is larger than a snapshot may be ({} bytes)", snapshot::MAX_BYTES));
     }
     let town = snapshot::load(&bytes).map_err(|error| error.to_string())?;
-    let layout = snapshot::version(&bytes).unwrap_or(snapshot::VERSION);
-    Ok(SnapshotFile { path: path.to_owned(), town, layout, bytes: bytes.len() })
+    Ok(SnapshotFile { path: path.to_owned(), town, bytes: bytes.len() })
 }
 
 /// The newest intact snapshot before `path` in its folder.

@@ -1,7 +1,7 @@
-//! Where states leave the shard: to whoever subscribed in this process, and to the publisher of streams.
+//! The subscribers of a shard's states: those in this process, and the publisher of streams.
 //!
-//! The town's thread speaks here; while a tick hangs the watchdog does in its place, and never with an older state after a
-//! newer one. Must not know what a state says. Rules: "Telemetry", "Incidents".
+//! The town's thread publishes here; while a tick hangs, the watchdog does in its place, and never an older state after a newer one.
+//! Rules: "Telemetry", "Incidents".
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,17 +11,17 @@ use townlet_wire::Snapshot;
 
 type Subscriber = Box<dyn Fn(Arc<Snapshot>) + Send>;
 
-/// Everybody who is told.
+/// All subscribers.
 pub(super) struct Subscribers {
     subscribers: Mutex<Vec<Subscriber>>,
-    /// Whether there are any: asked every tick.
+    /// Whether there are any; read every tick.
     subscribed: AtomicBool,
-    /// Streams.
+    /// Serves streams.
     pub(super) publisher: Publisher,
 }
 
 impl Subscribers {
-    /// Nobody yet.
+    /// No subscriber yet.
     pub(super) fn new(publisher: Publisher) -> Self {
         Self { subscribers: Mutex::default(), subscribed: AtomicBool::new(false), publisher }
     }
@@ -30,24 +30,24 @@ impl Subscribers {
         self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more in this process.
+    /// Adds a subscriber of this process.
     pub(super) fn subscribe(&self, subscriber: Subscriber) {
         self.subscribers().push(subscriber);
         self.subscribed.store(true, Ordering::Release);
     }
 
-    /// Whether anybody in this process is told.
+    /// Whether this process has a subscriber.
     pub(super) fn has_subscribers(&self) -> bool {
         self.subscribed.load(Ordering::Acquire)
     }
 
-    /// Whether anybody is told.
+    /// Whether there is a subscriber or a stream.
     pub(super) fn has_readers(&self) -> bool {
         self.publisher.is_wanted() || self.has_subscribers()
     }
 
-    /// Tells everybody: subscribers the state, streams the frame, when there is one.
-    pub(super) fn tell(&self, view: &Arc<Snapshot>, frame: Option<Frame>) {
+    /// Sends subscribers the state, and streams the frame when there is one.
+    pub(super) fn publish(&self, view: &Arc<Snapshot>, frame: Option<Frame>) {
         let subscribers = self.subscribers();
         subscribers.iter().for_each(|subscriber| subscriber(Arc::clone(view)));
         if let Some(frame) = frame {
@@ -55,8 +55,8 @@ impl Subscribers {
         }
     }
 
-    /// Tells a state in the place of the town's thread, if that is `still` silent. Streams that are busy get none.
-    pub(super) fn speak(&self, view: Snapshot, still: impl Fn() -> bool) {
+    /// Publishes a state in place of the town's thread, as long as that is `still` silent. A busy publisher gets none.
+    pub(super) fn publish_hanging(&self, view: Snapshot, still: impl Fn() -> bool) {
         let view = Arc::new(view);
         let subscribers = self.subscribers();
         if !still() {

@@ -8,11 +8,13 @@ use townlet_files::write_atomically;
 use townlet_town::affordances::ITEMS;
 use townlet_town::config::{Layers, load};
 use townlet_town::ids::{JobId, ResidentId};
-use townlet_town::{Command, Event, EventKind, Rules, Sources, Town, snapshot};
+use townlet_town::{Command, Event, EventKind, Micro, Rules, Sources, Town, snapshot};
 
+use super::command_table::Invocation;
 use super::employment_log::{ExitDecision, append_decisions};
 use super::home::{Home, new_run_id, run_id_at};
 use super::journal::{self, Base, Entry, Header, Journal};
+use super::operation::Operation;
 use super::recovery::{JournalReplayer, recover_run};
 use super::snapshots;
 use super::telemetry::EventFeed;
@@ -23,7 +25,7 @@ fn sources(settings: &[(&str, &str)]) -> Sources {
     let flags = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let layers = Layers { file: None, environment: Vec::new(), flags };
     Sources {
-        config: load(&layers).unwrap().config.canonical(),
+        config: load(&layers).unwrap().config,
         plan: ("plan.txt".into(), include_str!("../../configs/towns/default.txt").into()),
         affordances: ("affordances.yaml".into(), include_str!("../../configs/affordances.yaml").into()),
         perturbations: ("none.yaml".into(), include_str!("../../configs/perturbations/none.yaml").into()),
@@ -41,7 +43,7 @@ fn header(base: Base) -> Header {
 
 fn price(index: u64, tick: u64) -> Entry {
     assert!(!ITEMS.is_empty());
-    let value = townlet_town::Micro::whole(index as i64 + 1);
+    let value = Micro::whole(index as i64 + 1);
     let command = Command::SetPrice { item: 0, value };
     Entry::Command { index, tick, cmd_id: format!("id-{index}"), issuer: "test".into(), command }
 }
@@ -67,7 +69,7 @@ fn lived(home: &Home, ticks: u64) -> (PathBuf, Town) {
         town.apply(&command).unwrap();
         entries.push(price(index, from));
         town.step(&mut townlet_learn::Scripted);
-        let options = town.decided().map(|(_, option)| option.index() as u8).collect();
+        let options = town.decisions().map(|(_, option)| option.index() as u8).collect();
         entries.push(Entry::Ticks { from, to: town.tick(), options, digest: Some(town.digest()) });
         town.clear_events();
     }
@@ -269,6 +271,30 @@ fn decisions_are_one_row_each_whatever_was_typed() {
 }
 
 /// Late to work: a sentence of normal priority.
+#[test]
+fn a_line_is_read_once_and_read_back_from_the_log_as_the_same_operation() {
+    let rules = rules(&[]);
+    let read = |line: &str| Invocation::of_line(line, &rules.plan);
+    for (line, command) in [
+        ("setneed ADA hunger 0.5", Command::SetNeed { who: ResidentId(0), need: 0, value: Micro(500_000) }),
+        ("set_exit_cap 7", Command::ExitCap(7)),
+        ("employment_exit approve ben --reason \"moved away\"", Command::ExitApprove { who: ResidentId(1) }),
+        (
+            "perturbation_trigger storm --magnitude 2",
+            Command::Trigger { event: "storm".into(), duration: None, magnitude: Some(Micro::whole(2)) },
+        ),
+    ] {
+        let first = read(line).unwrap();
+        let again = Invocation::of_record(first.row.name, &first.args, &rules.plan).unwrap();
+        for invocation in [first, again] {
+            assert!(matches!(invocation.operation, Ok(Operation::Town(it)) if it == command), "{line}");
+        }
+    }
+    let why = read("set_exit_cap 1001").err().expect("it is out of range");
+    assert_eq!(why.code, "E_INVALID_ARG");
+    assert!(why.message.contains("from 0 to 1000") && why.hint.contains("set_exit_cap <exits>"), "{why:?}");
+}
+
 fn late(who: u32, tick: u64) -> Event {
     Event { tick, kind: EventKind::ShiftLate { who: ResidentId(who), job: JobId(0), ticks: 9 } }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use townlet_town::snapshot::hex;
+use townlet_town::hash::hex;
 
 use townlet_wire::Role;
 

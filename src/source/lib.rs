@@ -1,6 +1,4 @@
-//! Where a screen gets its town from: one trait, and behind it a shard in this process, a remote one, or a recording.
-//!
-//! Knows the wire. What a source delivers is complete: a screen needs nothing else to draw.
+//! Sources of what the screens show: a trait, implemented by a local shard, a remote shard and a recorded run.
 
 mod local;
 mod recorded;
@@ -14,82 +12,81 @@ use std::sync::Arc;
 
 use townlet_wire::{Answer, CommandSpec, Request, Session, Snapshot};
 
-/// Something a source has to say.
+/// An event of a source.
 #[derive(Clone, Debug)]
 pub enum SourceEvent {
-    /// The newest state. Older ones not yet drawn may be thrown away.
+    /// The newest snapshot. Older ones that are not drawn yet may be dropped.
     View(Arc<Snapshot>),
-    /// The answer to a request, in the order they were decided.
+    /// The answer to a request, in the order of execution.
     Answer(Answer),
-    /// The source knows more about itself than at first: its command table, who one is there.
+    /// Updated information about the source, such as its command table.
     SourceInfo(Box<SourceInfo>),
     /// The session's role changed.
     Session(Session),
     /// The connection changed.
     Link(Link),
-    /// The source has ended and says why; nothing more comes.
+    /// The source has ended, with the reason. It is the last event.
     Ended(String),
 }
 
-/// The connection, in words an operator reads.
+/// State of the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Link {
     /// A shard in this process.
     Local,
-    /// A past run.
+    /// A recorded run.
     Recorded,
-    /// Nothing has arrived yet.
+    /// No data yet.
     Connecting {
-        /// Where.
+        /// Address.
         url: String,
     },
-    /// Messages arrive.
+    /// Connected.
     Live {
-        /// Where.
+        /// Address.
         url: String,
     },
-    /// Nothing has arrived for this long.
+    /// Connected, but no data for a while.
     Stale {
-        /// Where.
+        /// Address.
         url: String,
-        /// How long.
+        /// Seconds without data.
         seconds: u64,
     },
-    /// Lost; the next attempt is this far away.
+    /// Lost; the next attempt follows.
     Reconnecting {
-        /// Where.
+        /// Address.
         url: String,
-        /// How far.
+        /// Seconds until the next attempt.
         in_seconds: u64,
-        /// Why it was lost.
+        /// Why the connection was lost.
         why: String,
     },
 }
 
-/// What a source says about itself once.
+/// Information about a source.
 #[derive(Clone, Debug)]
 pub struct SourceInfo {
     /// The command table.
     pub commands: Vec<CommandSpec>,
-    /// Who this session is.
+    /// The operator's session.
     pub session: Session,
-    /// How it is connected.
+    /// State of the connection.
     pub link: Link,
-    /// Whether `escalate` asks for a token (true) or for a reason.
+    /// Whether `escalate` needs a token; otherwise it needs a reason.
     pub requires_token: bool,
-    /// Label → path or version, for the help screen: `audit`, `snapshots`, `config`, `townlet`.
+    /// Labels with a path or version, for the help screen: `audit`, `snapshots`, `config`, `townlet`.
     pub facts: Vec<(String, String)>,
 }
 
-/// A place a screen can watch and command. Never blocks.
+/// A town that screens can watch and command. No method blocks, except `close`.
 pub trait Source {
-    /// Facts known before the first view.
+    /// Information available before the first snapshot.
     fn hello(&self) -> SourceInfo;
-    /// Starts delivery; `deliver` is called from another thread.
+    /// Starts delivery. `deliver` is called from another thread.
     fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>);
-    /// Sends a request. Its [`Answer`] comes back through `deliver`; a request without a `cmd_id` that needs one is
-    /// given one. Returns the `cmd_id` under which the answer will come.
+    /// Sends a request, with a new `cmd_id` if it has none. Returns the `cmd_id`. The [`Answer`] is delivered as an event.
     fn send(&mut self, request: Request) -> String;
-    /// Local: takes a final snapshot and stops the shard. Remote: detaches. Recorded: changes nothing. Returns a line for the terminal.
+    /// Ends the source: stops a local shard after a final snapshot, disconnects from a remote one. Returns a line for the terminal.
     fn close(&mut self) -> String;
 }

@@ -1,4 +1,4 @@
-//! A shard in this process, as a screen's source.
+//! A source for a shard in this process.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use townlet_wire::{Request, Role, Session};
 
 type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
 
-/// A local shard. Its owner sits at the screen.
+/// A local shard. The operator owns it.
 pub struct Local {
     shard: Arc<Handle>,
     session: Session,
@@ -18,17 +18,17 @@ pub struct Local {
     requires_token: bool,
 }
 
-/// Held by the town's thread: that it ended, by itself or by a panic, is delivered when it lets go.
+/// Delivers `Ended` when the shard's thread drops it, that is, when the thread returns or panics.
 struct EndNotifier(Deliver);
 
 impl Drop for EndNotifier {
     fn drop(&mut self) {
-        self.0(SourceEvent::Ended("the town's thread has ended".into()));
+        self.0(SourceEvent::Ended("the shard's thread has ended".into()));
     }
 }
 
 impl Local {
-    /// Around a shard; `issuer` is the name in the log.
+    /// `issuer`: name of the operator in the audit log.
     pub fn new(shard: Arc<Handle>, issuer: String, requires_token: bool, facts: Vec<(String, String)>) -> Self {
         let session = Session { issuer, role: Role::Viewer, transport: "local".into(), owner: true };
         Self { shard, session, id: 0, deliver: None, facts, requires_token }

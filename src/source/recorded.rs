@@ -1,6 +1,4 @@
-//! A past run as a screen's source: paused where it ended, played at any pace, gone to at any tick. Nothing can be done to it.
-//!
-//! Owns the pace and the few commands of looking; what there is to see is the recording's.
+//! A source for a recorded run: read-only, starts paused, plays at any speed and seeks to any tick.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -17,16 +15,16 @@ use townlet_wire::{Answer, CommandSpec, ErrorBody, Request, Role, Session, Statu
 
 type Deliver = Box<dyn Fn(SourceEvent) + Send + Sync>;
 
-/// Time from one view to the next while it is played.
+/// Time between two views during playback.
 const FRAME: Duration = Duration::from_millis(33);
-/// Of it, how long a town is stepped at full speed.
-const STEPPED: Duration = Duration::from_millis(25);
-/// Ticks stepped at once then.
-const STRIDE: u64 = 500;
-/// Commands of the table that a recording takes.
-const TAKEN: [&str; 4] = ["pause", "resume", "step", "speed"];
+/// Share of a frame spent on stepping at maximum speed.
+const STEP_BUDGET: Duration = Duration::from_millis(25);
+/// Ticks per step at maximum speed.
+const MAX_SPEED_STEP: u64 = 500;
+/// Commands of the shard's table that a recording supports.
+const SUPPORTED_COMMANDS: [&str; 4] = ["pause", "resume", "step", "speed"];
 
-/// A recorded run, to be watched.
+/// A recorded run.
 pub struct Recorded {
     recording: Option<RecordedRun>,
     facts: Vec<(String, String)>,
@@ -35,7 +33,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Around a recording, which is looked at where it stands.
+    /// Starts at the recording's current tick.
     pub fn new(recording: RecordedRun, facts: Vec<(String, String)>) -> Self {
         Self { recording: Some(recording), facts, inbox: None, thread: None }
     }
@@ -44,7 +42,7 @@ impl Recorded {
 impl Source for Recorded {
     fn hello(&self) -> SourceInfo {
         let mut commands: Vec<CommandSpec> = specs();
-        commands.retain(|spec| TAKEN.contains(&spec.name.as_str()));
+        commands.retain(|spec| SUPPORTED_COMMANDS.contains(&spec.name.as_str()));
         for spec in &mut commands {
             spec.role = Role::Viewer;
         }
@@ -60,9 +58,9 @@ impl Source for Recorded {
 
     fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>) {
         let Some(recording) = self.recording.take() else { return };
-        let (inbox, asked) = channel();
-        let play = Play { recording, deliver, speed: Speed::X1, paused: true, owed: 0.0, last: Instant::now() };
-        let thread = std::thread::Builder::new().name("recording".into()).spawn(move || play.run(&asked));
+        let (inbox, command) = channel();
+        let play = Playback { recording, deliver, speed: Speed::X1, paused: true, owed: 0.0, last: Instant::now() };
+        let thread = std::thread::Builder::new().name("recording".into()).spawn(move || play.run(&command));
         self.thread = thread.ok();
         self.inbox = Some(inbox);
     }
@@ -70,7 +68,7 @@ impl Source for Recorded {
     fn send(&mut self, mut request: Request) -> String {
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
         if let Some(inbox) = &self.inbox {
-            // A thread that has ended has said why.
+            // Fails only after the thread has delivered `Ended`.
             drop(inbox.send(request));
         }
         cmd_id
@@ -79,11 +77,11 @@ impl Source for Recorded {
     fn close(&mut self) -> String {
         self.inbox = None;
         let told = self.thread.take().and_then(|thread| thread.join().ok());
-        told.unwrap_or_else(|| "The recording was not played.".into())
+        told.unwrap_or_else(|| "The recording was not opened.".into())
     }
 }
 
-/// The one command that only a recording has.
+/// The command that only recordings have.
 fn goto() -> CommandSpec {
     CommandSpec {
         name: "goto".into(),
@@ -92,41 +90,41 @@ fn goto() -> CommandSpec {
         effect: Effect::Shard,
         mutating: false,
         destructive: false,
-        help: "looks at a tick of the recording: `goto 5000`, or `goto -100` and `goto +100` from here".into(),
+        help: "seek to a tick: `goto 5000`, or relative: `goto -100`, `goto +100`".into(),
     }
 }
 
-/// What a line asks for.
-enum Asked {
+/// A parsed command.
+enum PlaybackCommand {
     Pause,
     Resume,
     Speed(Speed),
-    /// Look at this tick.
+    /// Seek to this tick.
     Tick(u64),
 }
 
-/// A recording being watched.
-struct Play {
+/// Playback of a recording.
+struct Playback {
     recording: RecordedRun,
     deliver: Deliver,
     speed: Speed,
     paused: bool,
-    /// Ticks that are due, and when that was last counted.
+    /// Fraction of a tick that is due, and when it was computed.
     owed: f64,
     last: Instant,
 }
 
-impl Play {
-    /// Until whoever watches has gone; answers with a line of farewell.
+impl Playback {
+    /// Runs until the sender is dropped. Returns a closing line.
     fn run(mut self, inbox: &Receiver<Request>) -> String {
         self.show();
         loop {
-            let asked = if self.paused {
+            let command = if self.paused {
                 inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 inbox.recv_timeout(FRAME)
             };
-            let done = match asked {
+            let done = match command {
                 Ok(request) => self.answer(&request),
                 Err(RecvTimeoutError::Timeout) => self.play(),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -137,7 +135,7 @@ impl Play {
             }
             self.show();
         }
-        format!("{} was looked at last at tick {}; nothing was changed.", self.recording.run_id(), self.tick())
+        format!("{} closed at tick {}; nothing was changed.", self.recording.run_id(), self.tick())
     }
 
     fn tick(&self) -> u64 {
@@ -149,14 +147,14 @@ impl Play {
         (self.deliver)(SourceEvent::View(Arc::new(self.recording.view(speed))));
     }
 
-    /// The ticks that are due by now.
+    /// Runs the ticks that are due.
     fn play(&mut self) -> Result<(), String> {
         let began = Instant::now();
         let elapsed = began.duration_since(self.last).as_secs_f64() * 1e3;
         self.last = began;
         if self.speed == Speed::Max {
-            while began.elapsed() < STEPPED && self.tick() < self.recording.ticks().2 {
-                self.recording.seek(self.tick() + STRIDE)?;
+            while began.elapsed() < STEP_BUDGET && self.tick() < self.recording.ticks().2 {
+                self.recording.seek(self.tick() + MAX_SPEED_STEP)?;
             }
         } else {
             self.owed += elapsed * f64::from(self.speed.row().2) / self.recording.tick_ms().max(1) as f64;
@@ -169,11 +167,13 @@ impl Play {
     }
 
     fn answer(&mut self, request: &Request) -> Result<(), String> {
-        let (result, error, status) = match self.asked(&request.command) {
-            Ok(asked) if request.dry_run => (Some(json!({ "summary": self.said(&asked) })), None, Status::DryRun),
-            Ok(asked) => {
-                let said = self.said(&asked);
-                self.take(&asked)?;
+        let (result, error, status) = match self.parse(&request.command) {
+            Ok(command) if request.dry_run => {
+                (Some(json!({ "summary": self.summary(&command) })), None, Status::DryRun)
+            }
+            Ok(command) => {
+                let said = self.summary(&command);
+                self.apply(&command)?;
                 (Some(json!({ "summary": said })), None, Status::Ok)
             }
             Err(error) => (None, Some(error), Status::Error),
@@ -193,62 +193,69 @@ impl Play {
         Ok(())
     }
 
-    fn asked(&self, line: &str) -> Result<Asked, ErrorBody> {
+    fn parse(&self, line: &str) -> Result<PlaybackCommand, ErrorBody> {
         let (first, now, last) = self.recording.ticks();
-        let odd = |message: String, hint: &str| ErrorBody { code: "E_INVALID_ARG".into(), message, hint: hint.into() };
+        let invalid =
+            |message: String, hint: &str| ErrorBody { code: "E_INVALID_ARG".into(), message, hint: hint.into() };
         let mut words = line.split_whitespace();
         let (name, word) = (words.next().unwrap_or_default(), words.next());
         let number = |text: &str| text.replace([',', '_'], "").parse::<u64>().ok();
         Ok(match (name, word) {
-            ("pause", None) => Asked::Pause,
-            ("resume", None) if now < last => Asked::Resume,
+            ("pause", None) => PlaybackCommand::Pause,
+            ("resume", None) if now < last => PlaybackCommand::Resume,
             ("resume", None) => {
-                return Err(odd(format!("the recording ends here, at tick {last}."), "`goto -1000` goes back."));
+                return Err(invalid(format!("the recording ends at tick {last}."), "Go back with `goto -1000`."));
             }
-            ("step", None) => Asked::Tick((now + 1).min(last)),
+            ("step", None) => PlaybackCommand::Tick((now + 1).min(last)),
             ("step", Some(ticks)) => {
-                let ticks =
-                    number(ticks).ok_or_else(|| odd(format!("{ticks} is no number of ticks."), "`step 10`."))?;
-                Asked::Tick(now.saturating_add(ticks).min(last))
+                let ticks = number(ticks)
+                    .ok_or_else(|| invalid(format!("{ticks} is not a number of ticks."), "Example: `step 10`."))?;
+                PlaybackCommand::Tick(now.saturating_add(ticks).min(last))
             }
             ("speed", Some(speed)) => {
-                let hint = "There are 1x, 10x, 100x and max.";
-                Asked::Speed(Speed::named(speed).ok_or_else(|| odd(format!("{speed} is no speed."), hint))?)
+                let hint = "Use 1x, 10x, 100x or max.";
+                PlaybackCommand::Speed(
+                    Speed::named(speed).ok_or_else(|| invalid(format!("{speed} is not a speed."), hint))?,
+                )
             }
             ("goto", Some(tick)) => {
-                let hint = "`goto 5000`, `goto -100` or `goto +100`.";
+                let hint = "Use `goto 5000`, `goto -100` or `goto +100`.";
                 let to = match tick.split_at(usize::from(tick.starts_with(['-', '+']))) {
                     ("-", back) => number(back).map(|back| now.saturating_sub(back)),
                     ("+", on) => number(on).map(|on| now.saturating_add(on)),
                     (_, tick) => number(tick),
                 };
-                Asked::Tick(to.ok_or_else(|| odd(format!("{tick} is no tick."), hint))?.clamp(first, last))
+                PlaybackCommand::Tick(
+                    to.ok_or_else(|| invalid(format!("{tick} is not a tick."), hint))?.clamp(first, last),
+                )
             }
             _ => {
-                let message = "this is a recording: it can be looked at, and nothing can be done to it.".into();
-                let hint = "It takes `pause`, `resume`, `step`, `speed` and `goto`.".into();
+                let message = "a recording is read-only.".into();
+                let hint = "Use `pause`, `resume`, `step`, `speed` or `goto`.".into();
                 return Err(ErrorBody { code: "E_FORBIDDEN".into(), message, hint });
             }
         })
     }
 
-    fn said(&self, asked: &Asked) -> String {
+    fn summary(&self, command: &PlaybackCommand) -> String {
         let (first, _, last) = self.recording.ticks();
-        match asked {
-            Asked::Pause => format!("paused at tick {}.", self.tick()),
-            Asked::Resume => format!("it is played at {}.", self.speed.row().1),
-            Asked::Speed(speed) => format!("it is played at {}.", speed.row().1),
-            Asked::Tick(tick) => format!("tick {tick} of {first} to {last}."),
+        match command {
+            PlaybackCommand::Pause => format!("paused at tick {}.", self.tick()),
+            PlaybackCommand::Resume => format!("playing at {}.", self.speed.row().1),
+            PlaybackCommand::Speed(speed) => format!("playing at {}.", speed.row().1),
+            PlaybackCommand::Tick(tick) => format!("tick {tick} of {first} to {last}."),
         }
     }
 
-    fn take(&mut self, asked: &Asked) -> Result<(), String> {
+    fn apply(&mut self, command: &PlaybackCommand) -> Result<(), String> {
         (self.owed, self.last) = (0.0, Instant::now());
-        match asked {
-            Asked::Pause => self.paused = true,
-            Asked::Resume => self.paused = false,
-            Asked::Speed(speed) => (self.speed, self.paused) = (*speed, self.tick() == self.recording.ticks().2),
-            Asked::Tick(tick) => {
+        match command {
+            PlaybackCommand::Pause => self.paused = true,
+            PlaybackCommand::Resume => self.paused = false,
+            PlaybackCommand::Speed(speed) => {
+                (self.speed, self.paused) = (*speed, self.tick() == self.recording.ticks().2)
+            }
+            PlaybackCommand::Tick(tick) => {
                 self.paused = true;
                 self.recording.seek(*tick)?;
             }

@@ -1,6 +1,4 @@
-//! One figure over time as a chart: axes with their units, the least and the greatest, a dotted line for the target.
-//!
-//! Draws points it is given and knows nothing of where they come from. Rule: "Screens".
+//! Line chart of one metric: axes with units and a dotted line for the target. Rule: "Screens".
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -10,24 +8,24 @@ use ratatui::widgets::{Axis, Chart, Dataset, GraphType};
 
 use super::theme::Theme;
 
-/// Rows below which a chart shows less than a sparkline would.
+/// Height below which a sparkline shows more.
 pub const MIN_ROWS: u16 = 5;
-/// Columns from one dot of the target line to the next.
-const DOTS: u16 = 3;
+/// Columns between two dots of the target line.
+const TARGET_DOT_STEP: u16 = 3;
 
-/// What is drawn.
-pub struct Curve<'a> {
-    /// Rising in the first; what is not finite is left out.
+/// Data and labels of a chart.
+pub struct LineChart<'a> {
+    /// Points in ascending order of x. Points that are not finite are left out.
     pub points: &'a [(f64, f64)],
-    /// Where the figure is meant to be.
+    /// Target value.
     pub target: Option<f64>,
-    /// A place on the horizontal axis in words.
-    pub along: &'a dyn Fn(f64) -> String,
-    /// A value in words, with its unit.
-    pub value: &'a dyn Fn(f64) -> String,
+    /// Label of a position on the x axis.
+    pub format_x: &'a dyn Fn(f64) -> String,
+    /// Label of a value on the y axis, with its unit.
+    pub format_y: &'a dyn Fn(f64) -> String,
 }
 
-/// Least and greatest of the finite values; `None` without any.
+/// Minimum and maximum of the finite values; `None` if there are none.
 pub fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     let ends = values
         .filter(|value| value.is_finite())
@@ -35,8 +33,8 @@ pub fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     (ends.0 <= ends.1).then_some(ends)
 }
 
-/// What a flat line needs above and below it to be seen as one.
-fn spread((low, high): (f64, f64)) -> [f64; 2] {
+/// Bounds of the y axis: a flat line gets space above and below it.
+fn padded((low, high): (f64, f64)) -> [f64; 2] {
     if high > low {
         return [low, high];
     }
@@ -44,33 +42,33 @@ fn spread((low, high): (f64, f64)) -> [f64; 2] {
     [low - around, high + around]
 }
 
-/// Draws the curve over all of `area`.
-pub fn draw(frame: &mut Frame<'_>, area: Rect, curve: &Curve<'_>, theme: &Theme) {
-    let points: Vec<(f64, f64)> = curve.points.iter().copied().filter(|point| point.1.is_finite()).collect();
+/// Draws the chart into `area`.
+pub fn draw(frame: &mut Frame<'_>, area: Rect, chart: &LineChart<'_>, theme: &Theme) {
+    let points: Vec<(f64, f64)> = chart.points.iter().copied().filter(|point| point.1.is_finite()).collect();
     let (Some(across), Some(up)) =
-        (range(points.iter().map(|point| point.0)), range(points.iter().map(|point| point.1).chain(curve.target)))
+        (range(points.iter().map(|point| point.0)), range(points.iter().map(|point| point.1).chain(chart.target)))
     else {
         return;
     };
-    let (across, up) = ([across.0, across.1.max(across.0 + 1.0)], spread(up));
-    let dots: Vec<(f64, f64)> = curve.target.map_or_else(Vec::new, |target| {
-        let count = (area.width / DOTS).max(2);
+    let (across, up) = ([across.0, across.1.max(across.0 + 1.0)], padded(up));
+    let dots: Vec<(f64, f64)> = chart.target.map_or_else(Vec::new, |target| {
+        let count = (area.width / TARGET_DOT_STEP).max(2);
         let step = (across[1] - across[0]) / f64::from(count - 1);
         (0..count).map(|at| (across[0] + step * f64::from(at), target)).collect()
     });
     let line = Dataset::default().marker(Marker::Braille).graph_type(GraphType::Line);
     let dotted = Dataset::default().marker(Marker::Dot).graph_type(GraphType::Scatter).style(theme.warn).data(&dots);
     let label = |text: String| Span::styled(text, theme.dim);
-    let mut heights = vec![label((curve.value)(up[0]))];
+    let mut heights = vec![label((chart.format_y)(up[0]))];
     if area.height >= 9 {
-        heights.push(label((curve.value)(f64::midpoint(up[0], up[1]))));
+        heights.push(label((chart.format_y)(f64::midpoint(up[0], up[1]))));
     }
-    heights.push(label((curve.value)(up[1])));
-    let mut places = vec![label((curve.along)(across[0]))];
+    heights.push(label((chart.format_y)(up[1])));
+    let mut places = vec![label((chart.format_x)(across[0]))];
     if area.width >= 60 {
-        places.push(label((curve.along)(f64::midpoint(across[0], across[1]))));
+        places.push(label((chart.format_x)(f64::midpoint(across[0], across[1]))));
     }
-    places.push(label((curve.along)(across[1])));
+    places.push(label((chart.format_x)(across[1])));
     let chart = Chart::new(vec![dotted, line.style(theme.chart).data(&points)])
         .x_axis(Axis::default().style(theme.border).bounds(across).labels(places))
         .y_axis(Axis::default().style(theme.border).bounds(up).labels(heights));
@@ -88,9 +86,9 @@ mod tests {
     fn picture(points: &[(f64, f64)], target: Option<f64>, (width, height): (u16, u16)) -> String {
         let theme = Theme::named("dark", true).unwrap();
         let words = |value: f64| format!("{value:.1}");
-        let curve = Curve { points, target, along: &words, value: &words };
+        let chart = LineChart { points, target, format_x: &words, format_y: &words };
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| draw(frame, frame.area(), &curve, &theme)).unwrap();
+        terminal.draw(|frame| draw(frame, frame.area(), &chart, &theme)).unwrap();
         screenshot::text(terminal.backend().buffer())
     }
 

@@ -1,19 +1,18 @@
-//! Numbers, times and names as a person reads them, and text cut to a width.
+//! Formatting of numbers, times and names, and text cut to a width.
 //!
-//! Pure functions of what they are given. Everything that came from outside passes [`clip`], [`pad`] or
-//! [`resident`], which write terminal escapes out. Rule: "Terminal behaviour".
+//! All external text passes [`clip`], [`pad`], [`wrap`] or [`resident`], which escape control characters. Rule: "Terminal behaviour".
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use townlet_wire::Snapshot;
 use townlet_wire::escape;
 
-/// Columns `text` takes.
+/// Width of `text` in columns.
 pub fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
 }
 
-/// `text` made safe and cut to `columns`, with `…` where something is missing.
+/// `text` escaped and cut to `columns`, with `…` if it was cut.
 pub fn clip(text: &str, columns: usize) -> String {
     let safe = escape(text);
     if width(&safe) <= columns {
@@ -34,14 +33,14 @@ pub fn clip(text: &str, columns: usize) -> String {
     cut
 }
 
-/// [`clip`], then blanks on the right up to `columns`.
+/// [`clip`], padded with spaces on the right.
 pub fn pad(text: &str, columns: usize) -> String {
     let mut cut = clip(text, columns);
     cut.extend(std::iter::repeat_n(' ', columns.saturating_sub(width(&cut))));
     cut
 }
 
-/// [`clip`], then blanks on the left up to `columns`: for numbers.
+/// [`clip`], padded with spaces on the left.
 pub fn pad_left(text: &str, columns: usize) -> String {
     let cut = clip(text, columns);
     let mut padded = " ".repeat(columns.saturating_sub(width(&cut)));
@@ -49,11 +48,11 @@ pub fn pad_left(text: &str, columns: usize) -> String {
     padded
 }
 
-/// `text` made safe and broken at blanks into lines of at most `columns`.
+/// `text` escaped and wrapped at spaces into lines of at most `columns`.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in escape(text).split_whitespace() {
-        let line = lines.last_mut().expect("there is always a line");
+        let line = lines.last_mut().expect("never empty");
         if line.is_empty() {
             *line = clip(word, columns);
         } else if width(line) + 1 + width(word) <= columns {
@@ -84,7 +83,7 @@ pub fn count(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
-/// `14/20 samples`, without the word where `columns` are too few.
+/// `14/20 samples`, or `14/20` if `columns` is too small.
 pub fn samples(have: u64, needed: u64, columns: usize) -> String {
     let figures = format!("{}/{}", thousands(have), thousands(needed));
     let whole = format!("{figures} samples");
@@ -96,7 +95,7 @@ pub fn percent(ratio: f64) -> String {
     format!("{:.0} %", ratio * 100.0)
 }
 
-/// A number with the digits that tell it apart: `1,204`, `12.4`, `0.031`, `2.5e-4`.
+/// A number with about three significant digits: `1,204`, `12.4`, `0.031`, `2.5e-4`.
 pub fn decimal(value: f64) -> String {
     let size = value.abs();
     let places = match size {
@@ -113,24 +112,24 @@ pub fn decimal(value: f64) -> String {
     format!("{value:.places$}").replace('-', "−")
 }
 
-/// [`decimal`] with a sign in front.
+/// [`decimal`] with a plus sign for positive values.
 pub fn signed(value: f64) -> String {
     if value > 0.0 { format!("+{}", decimal(value)) } else { decimal(value) }
 }
 
-/// A value in its unit as the wire names it: `88.0 %`, `2.4 days`, `5.50 a day`, `31`.
+/// A value with a unit of the wire: `88.0 %`, `2.4 days`, `5.50 per day`, `31`.
 pub fn figure(value: f64, unit: &str) -> String {
     match unit {
         "ratio" => format!("{:.1} %", value * 100.0).replace('-', "−"),
         "days" => days(value),
-        "per_day" => format!("{} a day", decimal(value)),
+        "per_day" => format!("{} per day", decimal(value)),
         "count" if value.fract() == 0.0 && value >= 0.0 => thousands(value as u64),
         "count" | "score" | "" => decimal(value),
         other => format!("{} {other}", decimal(value)),
     }
 }
 
-/// `940`, `1.29 M`, `12.0 k`: a great number where there is little room.
+/// Abbreviated: `940`, `12.0 k`, `1.29 M`.
 pub fn short(number: f64) -> String {
     match number.abs() {
         size if size >= 999.5e6 => format!("{} G", decimal(number / 1e9)),
@@ -140,13 +139,13 @@ pub fn short(number: f64) -> String {
     }
 }
 
-/// Seconds of a wall clock: `40 s`, `12 m`, `2 h 10 m`, `3 d 4 h`.
+/// Real time: `40 s`, `12 m`, `2 h 10 m`, `3 d 4 h`.
 pub fn seconds(seconds: f64) -> String {
     let whole = seconds.max(0.0).round() as u64;
     if whole < 60 { format!("{whole} s") } else { duration(whole, 86_400) }
 }
 
-/// Ticks as town time, a day of `ticks_per_day` being 24 hours: `48 m`, `2 h 10 m`, `3 d 4 h`.
+/// Ticks as town time, with `ticks_per_day` as 24 hours: `48 m`, `2 h 10 m`, `3 d 4 h`.
 pub fn duration(ticks: u64, ticks_per_day: u64) -> String {
     let minutes = ticks * 1_440 / ticks_per_day.max(1);
     match (minutes / 1_440, minutes / 60 % 24, minutes % 60) {
@@ -156,33 +155,33 @@ pub fn duration(ticks: u64, ticks_per_day: u64) -> String {
     }
 }
 
-/// Time of day as `09:38`. Takes any tick.
+/// Time of day of any tick: `09:38`.
 pub fn clock(tick: u64, ticks_per_day: u64) -> String {
     let per_day = ticks_per_day.max(1);
     let minutes = tick % per_day * 1_440 / per_day;
     format!("{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
-/// `4 days`, `2.5 days`: whole where there is no tenth, and from a hundred on.
+/// `4 days`, `2.5 days`; without a decimal from 100 days.
 pub fn days(number: f64) -> String {
     let tenths = if number < 100.0 { (number * 10.0).round() } else { number.round() * 10.0 };
     if tenths % 10.0 == 0.0 { count((tenths / 10.0) as u64, "day") } else { format!("{:.1} days", tenths / 10.0) }
 }
 
-/// The day of a tick, counted from 1, when it is not today.
+/// The day of a tick, counted from 1; `None` for today.
 pub fn other_day(tick: u64, view: &Snapshot) -> Option<u64> {
     let per_day = view.clock.ticks_per_day.max(1);
     let day = tick / per_day;
     (day != view.tick / per_day).then_some(day + 1)
 }
 
-/// `06:14`, or `day 3 06:14` when that is not today.
+/// `06:14`, or `day 3 06:14` if that is not today.
 pub fn time_of(tick: u64, view: &Snapshot) -> String {
     let time = clock(tick, view.clock.ticks_per_day);
     other_day(tick, view).map_or_else(|| time.clone(), |day| format!("day {day} {time}"))
 }
 
-/// A value of an event as text, its number as on the rest of the screen.
+/// A field of an event as text.
 pub fn plain(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),
@@ -190,7 +189,7 @@ pub fn plain(value: &serde_json::Value) -> String {
     }
 }
 
-/// `in 2 h 10 m · tick 4,310`, or `now` when the moment has come.
+/// `in 2 h 10 m · tick 4,310`, or `now · tick 4,310`.
 pub fn moment(tick: u64, view: &Snapshot) -> String {
     match tick.checked_sub(view.tick) {
         None | Some(0) => format!("now · tick {}", thousands(tick)),
@@ -198,7 +197,7 @@ pub fn moment(tick: u64, view: &Snapshot) -> String {
     }
 }
 
-/// The last `columns` of `values` as blocks from the lowest to the highest of them; flat values are flat and low.
+/// Sparkline of the last `columns` values, scaled to their range.
 pub fn spark(values: &[f64], columns: usize) -> String {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let shown = &values[values.len().saturating_sub(columns)..];
@@ -214,7 +213,7 @@ pub fn spark(values: &[f64], columns: usize) -> String {
         .collect()
 }
 
-/// As many of the values as there are columns, over all of them, the newest always.
+/// At most `columns` of the values, evenly spread, including the newest.
 pub fn downsampled(values: &[f64], columns: usize) -> Vec<f64> {
     if values.len() <= columns || columns < 2 {
         return values.to_vec();
@@ -222,20 +221,20 @@ pub fn downsampled(values: &[f64], columns: usize) -> Vec<f64> {
     (0..columns).map(|column| values[column * (values.len() - 1) / (columns - 1)]).collect()
 }
 
-/// `▓▓▓░░`: the share `done` of `total` over `columns`.
+/// Progress bar: `▓▓▓░░`.
 pub fn bar(done: f64, total: f64, columns: usize) -> String {
     let share = if total > 0.0 { (done / total).clamp(0.0, 1.0) } else { 0.0 };
     let full = (share * columns as f64).round() as usize;
     format!("{}{}", "▓".repeat(full), "░".repeat(columns - full))
 }
 
-/// The name of a resident given by id, or the id when the snapshot does not have them. Safe to show.
+/// Name of the resident with this id, escaped; the id if the snapshot does not contain the resident.
 pub fn resident(view: &Snapshot, id: &str) -> String {
     let named = view.agents.iter().find(|agent| agent.id == id).filter(|agent| !agent.name.is_empty());
     escape(named.map_or(id, |agent| &agent.name))
 }
 
-/// The first letter in upper case, the rest as it is.
+/// `text` with its first letter in upper case.
 pub fn capital(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
@@ -246,7 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cuts_by_columns_and_writes_escapes_out() {
+    fn clips_by_width_and_escapes() {
         assert_eq!(clip("barista", 4), "bar…");
         assert_eq!(clip("山山山", 4), "山…");
         assert_eq!(clip("\u{1b}[2J", 20), "\\u{1b}[2J");
@@ -257,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_town_times() {
+    fn ticks_are_shown_as_town_time() {
         assert_eq!(duration(90, 1_000), "2 h 09 m");
         assert_eq!(duration(20, 1_000), "28 m");
         assert_eq!(duration(3_200, 1_000), "3 d 4 h");
@@ -275,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_read_well() {
+    fn numbers_are_formatted() {
         assert_eq!(thousands(1_234_567), "1,234,567");
         assert_eq!(thousands(999), "999");
         assert_eq!(plain(&serde_json::json!(7_915)), "7,915");
@@ -290,7 +289,7 @@ mod tests {
         assert_eq!(texts, ["1,204", "−1,204", "12.4", "−0.031", "2.5e-4", "0", "1.00", "125"]);
         assert_eq!([0.04, -0.04, 0.0].map(signed), ["+0.040", "−0.040", "0"]);
         let units = ["ratio", "days", "per_day", "count", "nats", ""].map(|unit| figure(2.5, unit));
-        assert_eq!(units, ["250.0 %", "2.5 days", "2.50 a day", "2.50", "2.50 nats", "2.50"]);
+        assert_eq!(units, ["250.0 %", "2.5 days", "2.50 per day", "2.50", "2.50 nats", "2.50"]);
         assert_eq!([940.0, 1_290_240.0, 12_000.0, 3e9].map(short), ["940", "1.29 M", "12.0 k", "3.00 G"]);
         assert_eq!([39.6, 725.0, 7_800.0].map(seconds), ["40 s", "12 m", "2 h 10 m"]);
         assert_eq!(spark(&[0.0, 1.0, 2.0], 2), "▁█");

@@ -1,7 +1,6 @@
-//! Which key does what: one table of actions, their names in the config file, their keys and their help.
+//! Key bindings: the table of actions with their names in the config file, keys and help texts.
 //!
-//! Footer, help screen and palette are made from it, so no text can disagree with the keyboard. Knows keys and actions,
-//! not what an action does. Rule: "Header and footer" and "Operator actions".
+//! Footer, help screen and palette are generated from it. Rule: "Header and footer" and "Operator actions".
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,52 +10,52 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::pane::PANES;
 use townlet_wire::command_line::nearest;
 
-/// Everything a key can mean.
+/// An action a key can be bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Leaves the screen.
+    /// Exits the interface.
     Quit,
-    /// Shows every key.
+    /// Opens the help.
     Help,
-    /// Finds a command, screen or pane by a few letters.
+    /// Opens the command palette.
     Palette,
     /// Opens the console line.
     Console,
-    /// Narrows the focused pane.
+    /// Filters the focused pane.
     Filter,
-    /// Closes, clears or steps back.
+    /// Closes, clears or goes back.
     Back,
-    /// The focused pane alone, and back.
+    /// Maximizes the focused pane, or restores it.
     Zoom,
     /// Focuses the next pane.
     NextPane,
-    /// Focuses the pane before.
+    /// Focuses the previous pane.
     PreviousPane,
-    /// Back to the fleet of shards.
+    /// Shows the list of shards.
     Fleet,
-    /// The screen of that name.
+    /// Shows this screen.
     Operations,
-    /// The screen of that name.
+    /// Shows this screen.
     Town,
-    /// The screen of that name.
+    /// Shows this screen.
     Agents,
-    /// The screen of that name.
+    /// Shows this screen.
     Learning,
-    /// The screen of that name.
+    /// Shows this screen.
     Metrics,
-    /// The screen of that name.
+    /// Shows this screen.
     Audit,
-    /// The screen of that name.
+    /// Shows this screen.
     Economy,
-    /// Pauses the town, or lets it go on.
+    /// Pauses or resumes the town.
     Pause,
-    /// One tick.
+    /// Runs one tick.
     Step,
-    /// The next faster speed.
+    /// Selects the next faster speed.
     Faster,
-    /// The next slower speed.
+    /// Selects the next slower speed.
     Slower,
-    /// Copies what is selected.
+    /// Copies the selected item.
     Copy,
     /// Saves the screen to files.
     Save,
@@ -72,13 +71,13 @@ pub enum Action {
     PageUp,
     /// Moves down a page.
     PageDown,
-    /// To the first.
+    /// Selects the first item.
     First,
-    /// To the last.
+    /// Selects the last item.
     Last,
-    /// Opens what is selected.
+    /// Opens the selected item.
     Open,
-    /// Marks what is selected.
+    /// Marks the selected item.
     Mark,
     /// Approves an exit.
     Approve,
@@ -86,65 +85,65 @@ pub enum Action {
     Defer,
     /// Sorts by the next column.
     Sort,
-    /// Turns the order around.
+    /// Reverses the sort order.
     Reverse,
     /// Follows a resident.
     Follow,
-    /// Shows or hides a layer of the map.
+    /// Shows or hides the ties on the map.
     Overlay,
-    /// Pauses the training, or lets it go on.
+    /// Pauses or resumes training.
     Train,
-    /// Makes the candidate the release.
+    /// Promotes the candidate.
     Promote,
-    /// Brings back the release before.
+    /// Rolls back to the previous release.
     Rollback,
-    /// Begins what is selected.
+    /// Starts the selected perturbation.
     Trigger,
-    /// Ends what is selected.
+    /// Ends the selected perturbation.
     Cancel,
-    /// Switches what is selected on or off.
+    /// Switches perturbations or the selected utility on or off.
     Switch,
 }
 
-/// Where the help screen lists an action.
+/// Section of the help screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     /// Works on every screen.
     Everywhere,
-    /// The pace of the town.
+    /// Controls the speed of the town.
     Pace,
     /// Moves within a pane.
     Moving,
-    /// Means something in some panes.
+    /// Works in some panes.
     Panes,
 }
 
 impl Group {
-    /// In the order of the help screen.
+    /// Every section, in the order of the help screen.
     pub const ALL: [Self; 4] = [Self::Everywhere, Self::Pace, Self::Moving, Self::Panes];
 
-    /// As a heading.
+    /// Heading.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Everywhere => "Everywhere",
-            Self::Pace => "Pace",
-            Self::Moving => "Moving in a pane",
-            Self::Panes => "In some panes",
+            Self::Pace => "Speed",
+            Self::Moving => "Navigation in a pane",
+            Self::Panes => "Pane actions",
         }
     }
 }
 
 /// A row of the action table.
 pub struct ActionRow {
-    /// What the key means.
+    /// The action.
     pub action: Action,
-    /// Its name in the config file.
+    /// Name in the config file.
     pub name: &'static str,
-    /// Its keys unless the config file says otherwise, blank-separated. The first is shown.
+    /// Default keys, separated by spaces. The first is shown.
     keys: &'static str,
-    /// One line for the help screen.
+    /// Help text.
     pub help: &'static str,
-    /// Where the help screen lists it.
+    /// Section of the help screen.
     pub group: Group,
 }
 
@@ -154,20 +153,20 @@ const fn row(action: Action, name: &'static str, keys: &'static str, group: Grou
 
 /// The action table.
 pub static ACTIONS: &[ActionRow] = &[
-    row(Action::Help, "help", "?", Group::Everywhere, "every key, versions and paths; type to search"),
+    row(Action::Help, "help", "?", Group::Everywhere, "list all keys, versions and paths; type to search"),
     row(
         Action::Console,
         "console",
         ":",
         Group::Everywhere,
-        "the console line: any command, with completion and preview",
+        "open the console line: any command, with completion and preview",
     ),
-    row(Action::Palette, "palette", "ctrl-p", Group::Everywhere, "find a command, screen or pane by a few letters"),
-    row(Action::Filter, "filter", "/", Group::Everywhere, "narrow the focused pane to what contains a text"),
-    row(Action::Zoom, "zoom", "z", Group::Everywhere, "the focused pane alone on the screen, and back"),
+    row(Action::Palette, "palette", "ctrl-p", Group::Everywhere, "find a command, screen or pane by name"),
+    row(Action::Filter, "filter", "/", Group::Everywhere, "filter the focused pane"),
+    row(Action::Zoom, "zoom", "z", Group::Everywhere, "maximize the focused pane, or restore it"),
     row(Action::NextPane, "next_pane", "tab", Group::Everywhere, "focus the next pane"),
-    row(Action::PreviousPane, "previous_pane", "shift-tab", Group::Everywhere, "focus the pane before"),
-    row(Action::Fleet, "fleet", "0 backspace", Group::Everywhere, "Fleet: every shard that is watched, a row each"),
+    row(Action::PreviousPane, "previous_pane", "shift-tab", Group::Everywhere, "focus the previous pane"),
+    row(Action::Fleet, "fleet", "0 backspace", Group::Everywhere, "Fleet: list of all watched shards"),
     row(
         Action::Operations,
         "operations",
@@ -175,69 +174,63 @@ pub static ACTIONS: &[ActionRow] = &[
         Group::Everywhere,
         "Operations: employment, queues, stability, alerts, console",
     ),
-    row(Action::Town, "town", "2", Group::Everywhere, "Town: the map and who is where"),
-    row(Action::Agents, "agents", "3", Group::Everywhere, "Agents: every resident, and one in detail"),
-    row(
-        Action::Learning,
-        "learning",
-        "4",
-        Group::Everywhere,
-        "Learning: the training beside the town, and the candidate it hands over",
-    ),
-    row(Action::Metrics, "metrics", "5", Group::Everywhere, "Metrics: every figure over time, with its target"),
-    row(Action::Audit, "audit", "6", Group::Everywhere, "Audit: who did what, and whether the log is whole"),
-    row(Action::Economy, "economy", "7", Group::Everywhere, "Economy: shocks, prices, stock, power and water"),
-    row(Action::Copy, "copy", "y", Group::Everywhere, "copy what is selected to the clipboard"),
+    row(Action::Town, "town", "2", Group::Everywhere, "Town: the map and its residents"),
+    row(Action::Agents, "agents", "3", Group::Everywhere, "Agents: all residents, and one in detail"),
+    row(Action::Learning, "learning", "4", Group::Everywhere, "Learning: training progress and the release candidate"),
+    row(Action::Metrics, "metrics", "5", Group::Everywhere, "Metrics: all metrics over time, with their targets"),
+    row(Action::Audit, "audit", "6", Group::Everywhere, "Audit: log of all commands and its integrity"),
+    row(Action::Economy, "economy", "7", Group::Everywhere, "Economy: perturbations, prices, stock, power and water"),
+    row(Action::Copy, "copy", "y", Group::Everywhere, "copy the selected item to the clipboard"),
     row(
         Action::Save,
         "save",
         "S",
         Group::Everywhere,
-        "save the screen as text and SVG, in the town's folder of screens if it has one",
+        "save the screen as text and SVG: in ops/screens of a local town, else in the current folder",
     ),
-    row(Action::Back, "back", "esc", Group::Everywhere, "close, clear the filter, leave the zoom"),
+    row(Action::Back, "back", "esc", Group::Everywhere, "close, clear the filter, or restore a maximized pane"),
+    row(Action::Quit, "quit", "q ctrl-c", Group::Everywhere, "quit: saves a local town; a remote town keeps running"),
+    row(Action::Pause, "pause", "p", Group::Pace, "pause or resume the town"),
+    row(Action::Step, "step", ".", Group::Pace, "run one tick, then pause"),
+    row(Action::Faster, "faster", "+ =", Group::Pace, "next faster speed: 1×, 10×, 100×, max"),
+    row(Action::Slower, "slower", "-", Group::Pace, "next slower speed: 1×, 10×, 100×, max"),
+    row(Action::Up, "up", "up k", Group::Moving, "up"),
+    row(Action::Down, "down", "down j", Group::Moving, "down"),
+    row(Action::Left, "left", "left h", Group::Moving, "left"),
+    row(Action::Right, "right", "right l", Group::Moving, "right"),
+    row(Action::PageUp, "page_up", "pageup ctrl-u", Group::Moving, "page up"),
+    row(Action::PageDown, "page_down", "pagedown ctrl-d", Group::Moving, "page down"),
+    row(Action::First, "first", "home g", Group::Moving, "first item"),
+    row(Action::Last, "last", "end G", Group::Moving, "last item"),
+    row(Action::Open, "open", "enter", Group::Panes, "open the selected item"),
+    row(Action::Mark, "mark", "space", Group::Panes, "mark the selected item, to act on several at once"),
     row(
-        Action::Quit,
-        "quit",
-        "q ctrl-c",
-        Group::Everywhere,
-        "leave; a local town is saved first, a remote one goes on",
+        Action::Approve,
+        "approve",
+        "a",
+        Group::Panes,
+        "exit queue: approve the exit; the resident leaves on the next tick (asks for confirmation)",
     ),
-    row(Action::Pause, "pause", "p", Group::Pace, "pause the town, or let it go on"),
-    row(Action::Step, "step", ".", Group::Pace, "one tick, then pause"),
-    row(Action::Faster, "faster", "+ =", Group::Pace, "the next faster of 1×, 10×, 100×, max"),
-    row(Action::Slower, "slower", "-", Group::Pace, "the next slower of 1×, 10×, 100×, max"),
-    row(Action::Up, "up", "up k", Group::Moving, "one up"),
-    row(Action::Down, "down", "down j", Group::Moving, "one down"),
-    row(Action::Left, "left", "left h", Group::Moving, "one to the left"),
-    row(Action::Right, "right", "right l", Group::Moving, "one to the right"),
-    row(Action::PageUp, "page_up", "pageup ctrl-u", Group::Moving, "a page up"),
-    row(Action::PageDown, "page_down", "pagedown ctrl-d", Group::Moving, "a page down"),
-    row(Action::First, "first", "home g", Group::Moving, "the first"),
-    row(Action::Last, "last", "end G", Group::Moving, "the last"),
-    row(Action::Open, "open", "enter", Group::Panes, "open what is selected"),
-    row(Action::Mark, "mark", "space", Group::Panes, "mark what is selected, to act on several at once"),
-    row(Action::Approve, "approve", "a", Group::Panes, "exit queue: the resident leaves on the next tick (asks first)"),
-    row(Action::Defer, "defer", "d", Group::Panes, "exit queue: clear the entry and forgive the absences"),
+    row(Action::Defer, "defer", "d", Group::Panes, "exit queue: remove the entry and forgive the absences"),
     row(Action::Sort, "sort", "s", Group::Panes, "sort by the next column"),
-    row(Action::Reverse, "reverse", "r", Group::Panes, "turn the order around"),
+    row(Action::Reverse, "reverse", "r", Group::Panes, "reverse the sort order"),
     row(Action::Follow, "follow", "f", Group::Panes, "follow the selected resident"),
     row(Action::Overlay, "overlay", "o", Group::Panes, "show or hide the ties between residents"),
-    row(Action::Train, "train", "t", Group::Panes, "pause the training, or let it go on"),
-    row(Action::Promote, "promote", "m", Group::Panes, "the candidate becomes the release (asks first)"),
-    row(Action::Rollback, "rollback", "b", Group::Panes, "back to the release before this one (asks first)"),
-    row(Action::Trigger, "trigger", "n", Group::Panes, "the selected shock begins now (asks first)"),
-    row(Action::Cancel, "cancel", "x", Group::Panes, "the selected shock ends, or does not come today"),
+    row(Action::Train, "train", "t", Group::Panes, "pause or resume training"),
+    row(Action::Promote, "promote", "m", Group::Panes, "promote the candidate to release (asks for confirmation)"),
+    row(Action::Rollback, "rollback", "b", Group::Panes, "roll back to the previous release (asks for confirmation)"),
+    row(Action::Trigger, "trigger", "n", Group::Panes, "start the selected perturbation now (asks for confirmation)"),
+    row(Action::Cancel, "cancel", "x", Group::Panes, "end the selected perturbation, or cancel it for today"),
     row(
         Action::Switch,
         "switch",
         "w",
         Group::Panes,
-        "shocks, power, water: on or off (asks before power or water goes)",
+        "switch perturbations, power or water on or off (asks before switching power or water off)",
     ),
 ];
 
-/// A key with its modifiers, as the config file and the screen write it: `ctrl-p`, `shift-tab`, `space`, `G`.
+/// A key with its modifiers, written as in the config file: `ctrl-p`, `shift-tab`, `space`, `G`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     code: KeyCode,
@@ -263,7 +256,7 @@ const NAMED: [(&str, KeyCode); 15] = [
 ];
 
 impl Key {
-    /// The key of a terminal's event, in the one form comparisons use.
+    /// Converts a terminal event to the normalized form that is compared.
     pub fn of(event: KeyEvent) -> Self {
         let mut modifiers = event.modifiers & (KeyModifiers::CONTROL | KeyModifiers::ALT | KeyModifiers::SHIFT);
         let code = match event.code {
@@ -271,7 +264,7 @@ impl Key {
                 modifiers |= KeyModifiers::SHIFT;
                 KeyCode::Tab
             }
-            // A capital already says that shift was held.
+            // An upper-case letter implies shift.
             KeyCode::Char(character) => {
                 modifiers -= KeyModifiers::SHIFT;
                 KeyCode::Char(character)
@@ -281,16 +274,16 @@ impl Key {
         Self { code, modifiers }
     }
 
-    /// The event a terminal would send for it.
+    /// The terminal event of this key.
     #[cfg(test)]
     pub(crate) const fn event(self) -> KeyEvent {
         KeyEvent::new(self.code, self.modifiers)
     }
 
-    /// Reads `ctrl-p`, `alt-enter`, `f5`, `G`.
+    /// Parses `ctrl-p`, `alt-enter`, `f5` or `G`.
     ///
     /// # Errors
-    /// What is wrong with it, in one sentence.
+    /// The reason, as one sentence.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut modifiers = KeyModifiers::NONE;
         let mut rest = text;
@@ -304,10 +297,10 @@ impl Key {
         let mut characters = rest.chars();
         let code = match (characters.next(), characters.next()) {
             (Some(character), None) => KeyCode::Char(character),
-            _ => named(rest).ok_or_else(|| format!("`{text}` is not a key; write one like ctrl-p, f5, space or G"))?,
+            _ => named(rest).ok_or_else(|| format!("`{text}` is not a key; examples: ctrl-p, f5, space, G"))?,
         };
         if matches!(code, KeyCode::Char(_)) && modifiers.contains(KeyModifiers::SHIFT) {
-            return Err(format!("`{text}`: write the capital letter instead of shift"));
+            return Err(format!("`{text}`: use the upper-case letter instead of shift"));
         }
         Ok(Self { code, modifiers })
     }
@@ -340,7 +333,7 @@ impl fmt::Display for Key {
     }
 }
 
-/// The keys in force.
+/// The bindings in effect.
 #[derive(Clone, Debug)]
 pub struct Keymap {
     bound: Vec<(Key, Action)>,
@@ -348,15 +341,15 @@ pub struct Keymap {
 
 impl Default for Keymap {
     fn default() -> Self {
-        Self::remapped(&BTreeMap::new()).expect("a test holds the table free of duplicates")
+        Self::remapped(&BTreeMap::new()).expect("a test checks that the table has no duplicates")
     }
 }
 
 impl Keymap {
-    /// The table with some actions' keys replaced: action name → keys, blank-separated (`approve: "f2 alt-a"`).
+    /// The table with the keys of some actions replaced: action name → keys, separated by spaces (`approve: "f2 alt-a"`).
     ///
     /// # Errors
-    /// One sentence for every unknown action, unreadable key and key that would mean two things.
+    /// One sentence for every unknown action, invalid key and key bound twice.
     pub fn remapped(changes: &BTreeMap<String, String>) -> Result<Self, Vec<String>> {
         let mut wrong = Vec::new();
         for name in changes.keys() {
@@ -387,18 +380,18 @@ impl Keymap {
         for pane in PANES {
             let jump = Key { code: KeyCode::Char(pane.key), modifiers: KeyModifiers::NONE };
             if let Some((_, other)) = bound.iter().find(|(taken, _)| *taken == jump) {
-                wrong.push(format!("`{jump}` is bound to `{}` and goes to the pane {}", name(*other), pane.title));
+                wrong.push(format!("`{jump}` is bound to `{}` and to the pane {}", name(*other), pane.title));
             }
         }
         if wrong.is_empty() { Ok(Self { bound }) } else { Err(wrong) }
     }
 
-    /// What a key means.
+    /// The action bound to a key.
     pub fn action(&self, key: Key) -> Option<Action> {
         self.bound.iter().find(|(bound, _)| *bound == key).map(|(_, action)| *action)
     }
 
-    /// The key to show for an action, with arrows as arrows.
+    /// The key to show for an action; arrow keys as arrows.
     pub fn label(&self, action: Action) -> String {
         let key = self.bound.iter().find(|(_, bound)| *bound == action).map(|(key, _)| *key);
         match key {
@@ -411,7 +404,7 @@ impl Keymap {
         }
     }
 
-    /// Every key of an action, for the help screen.
+    /// All keys of an action, for the help screen.
     pub fn labels(&self, action: Action) -> String {
         let keys = self.bound.iter().filter(|(_, bound)| *bound == action);
         keys.map(|(key, _)| key.to_string()).collect::<Vec<_>>().join("  ")
@@ -431,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_no_duplicates_and_reads_back() {
+    fn the_table_has_no_duplicates_and_keys_round_trip() {
         let keymap = Keymap::default();
         for (key, action) in &keymap.bound {
             assert_eq!(Key::parse(&key.to_string()), Ok(*key));
@@ -443,23 +436,20 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_remapped_and_duplicates_refused_by_name() {
+    fn keys_are_remapped_and_duplicates_are_refused() {
         let keymap = remap(&[("approve", "f2 alt-a")]).unwrap();
         assert_eq!(keymap.label(Action::Approve), "f2");
         assert_eq!(keymap.action(Key::parse("a").unwrap()), None);
         assert_eq!(remap(&[("approve", "d")]).unwrap_err(), ["`d` is bound to `approve` and to `defer`"]);
         assert_eq!(remap(&[("aprove", "x")]).unwrap_err(), ["`aprove` is not an action; did you mean `approve`?"]);
-        assert_eq!(
-            remap(&[("approve", "E")]).unwrap_err(),
-            ["`E` is bound to `approve` and goes to the pane Employment"]
-        );
-        assert!(remap(&[("approve", "shift-a")]).unwrap_err()[0].contains("capital letter"));
+        assert_eq!(remap(&[("approve", "E")]).unwrap_err(), ["`E` is bound to `approve` and to the pane Employment"]);
+        assert!(remap(&[("approve", "shift-a")]).unwrap_err()[0].contains("upper-case letter"));
         assert!(remap(&[("approve", "")]).unwrap_err()[0].contains("at least one key"));
         assert!(remap(&[("approve", "hyper-x")]).unwrap_err()[0].contains("not a key"));
     }
 
     #[test]
-    fn events_have_one_form() {
+    fn events_are_normalized() {
         let event = |code, modifiers| Key::of(KeyEvent::new(code, modifiers)).to_string();
         assert_eq!(event(KeyCode::Char('G'), KeyModifiers::SHIFT), "G");
         assert_eq!(event(KeyCode::BackTab, KeyModifiers::NONE), "shift-tab");

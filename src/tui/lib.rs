@@ -1,8 +1,8 @@
 //! The terminal interface: screens over a source.
 //!
-//! Knows the wire and the source trait, never a town, a shard or a trainer: a remote town and a local one are the same
-//! here. The core ([`app`]) is pure: messages in, tasks and pictures out. The shell ([`terminal`]) owns the terminal, the
-//! threads and the files. Rule: "Interface core", "Invariants".
+//! Depends on `wire` and the source trait only, so that a remote town and a local one look the same. The core ([`app`]) is
+//! pure: messages in, tasks and frames out. The shell ([`terminal`]) owns the terminal, the threads and the files.
+//! Rule: "Interface core", "Invariants".
 
 pub mod app;
 pub mod chart;
@@ -26,4 +26,4 @@ pub mod text_field;
 pub mod theme;
 pub mod time_series;
 
-pub use terminal::{Options, WatchedSource, run};
+pub use terminal::{Options, TerminalSession, WatchedSource, run};

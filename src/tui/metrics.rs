@@ -1,14 +1,12 @@
-//! Every figure of a snapshot under a name of its own: what the Metrics screen lists and the history keeps.
-//!
-//! Reads the snapshot alone, so that a remote town has the same figures as a local one. Rule: "Screens".
+//! The metrics of a snapshot: what the Metrics screen lists and the history records. Rule: "Screens".
 
-use super::screens::learning::curves::CURVES;
+use super::screens::learning::training_metrics::TRAINING_METRICS;
 use townlet_wire::Snapshot;
 
-/// What a figure is about, in the order of the list.
+/// Group of a metric, in the order of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
-    /// With a target and a verdict.
+    /// KPIs with targets.
     Kpi,
     /// Checks of the open stability window.
     Stability,
@@ -20,20 +18,20 @@ pub enum Group {
     Rewards,
     /// Prices and stock.
     Economy,
-    /// Events since this process took the town up.
+    /// Events since this process started or resumed the town.
     Counters,
-    /// Alerts standing and raised.
+    /// Alerts active and raised.
     Alerts,
-    /// How telemetry fares.
+    /// Telemetry transport.
     Transport,
-    /// How the shard fares.
+    /// Health of the shard.
     Health,
-    /// The newest update of the training.
+    /// The newest training update.
     Training,
 }
 
 impl Group {
-    /// As the list shows it and the filter finds it.
+    /// Name in the list and in filters.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Kpi => "kpi",
@@ -51,24 +49,24 @@ impl Group {
     }
 }
 
-/// One figure now.
+/// One metric with its current value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
-    /// Tells it from every other: `kpi.tenure`.
+    /// Unique name: `kpi.tenure`.
     pub name: String,
-    /// What it is about.
+    /// Group.
     pub group: Group,
-    /// For a reader.
+    /// Title on screen.
     pub title: String,
-    /// As [`super::text::figure`] reads it.
+    /// Unit as [`super::format::figure`] expects it.
     pub unit: String,
-    /// Whether it only grows, so that its rate is worth more than its total.
+    /// Whether it is a counter, which is shown as a rate.
     pub counts: bool,
-    /// `None` while it cannot be known.
+    /// Current value, if known.
     pub value: Option<f64>,
-    /// Its bound as a number, and for a reader.
+    /// Target as a number and as text.
     pub target: Option<(f64, String)>,
-    /// As [`super::theme::Theme::verdict`] reads it; empty without a target.
+    /// Verdict as [`super::theme::Theme::verdict`] expects it; empty without a target.
     pub verdict: String,
 }
 
@@ -94,14 +92,14 @@ impl Metric {
         Self { target: bound.map(|bound| (bound, text.to_owned())), verdict: verdict.to_owned(), ..self }
     }
 
-    /// Held to be at most `limit`.
+    /// Sets a maximum as the target.
     fn at_most(self, limit: u64) -> Self {
         let verdict = if self.value.is_some_and(|value| value > limit as f64) { "missed" } else { "met" };
         self.bound(Some(limit as f64), &format!("≤ {limit}"), verdict)
     }
 }
 
-/// Every figure of a snapshot, group by group.
+/// All metrics of a snapshot, by group.
 pub fn all(view: &Snapshot) -> Vec<Metric> {
     let mut metrics = Vec::new();
     town(view, &mut metrics);
@@ -109,12 +107,14 @@ pub fn all(view: &Snapshot) -> Vec<Metric> {
     shard(view, &mut metrics);
     let newest = view.learning.history.last();
     metrics.extend(newest.into_iter().flat_map(|row| {
-        CURVES.iter().map(|curve| Metric::new(Group::Training, curve.name, curve.title, curve.unit, (curve.value)(row)))
+        TRAINING_METRICS
+            .iter()
+            .map(|metric| Metric::new(Group::Training, metric.name, metric.title, metric.unit, (metric.value)(row)))
     }));
     metrics
 }
 
-/// What residents do and what comes of it.
+/// KPIs, stability, employment and queues.
 fn town(view: &Snapshot, into: &mut Vec<Metric>) {
     into.extend(view.kpis.iter().map(|kpi| {
         let metric = Metric::new(Group::Kpi, &kpi.name, &kpi.title, &kpi.unit, kpi.value);
@@ -154,7 +154,7 @@ fn town(view: &Snapshot, into: &mut Vec<Metric>) {
     }));
 }
 
-/// What is handed out, what things cost, what is left of them.
+/// Rewards, prices and stock.
 fn economy(view: &Snapshot, into: &mut Vec<Metric>) {
     let rewards = &view.rewards;
     into.push(Metric::new(Group::Rewards, "total", "reward, all items", "", Some(rewards.total)));
@@ -174,15 +174,15 @@ fn economy(view: &Snapshot, into: &mut Vec<Metric>) {
     }));
 }
 
-/// What is counted, raised, sent and kept around the town.
+/// Counters, alerts, transport and health.
 fn shard(view: &Snapshot, into: &mut Vec<Metric>) {
     into.extend(view.counters.iter().map(|(event, times)| {
         let metric = Metric::count(Group::Counters, event, event, *times);
-        // The one of them that is a level.
+        // The only gauge among the counters.
         Metric { counts: event != "exit_queue_peak", ..metric }
     }));
     let standing = view.alerts.len() as f64;
-    into.push(Metric::new(Group::Alerts, "standing", "alerts standing", "count", Some(standing)));
+    into.push(Metric::new(Group::Alerts, "standing", "active alerts", "count", Some(standing)));
     let raised = view.alerts_raised.iter();
     into.extend(raised.map(|(alert, times)| Metric::count(Group::Alerts, alert, alert, *times)));
     let transport = &view.transport;
@@ -195,16 +195,10 @@ fn shard(view: &Snapshot, into: &mut Vec<Metric>) {
         level(Group::Transport, "subscribers", "subscribers", "count", transport.subscribers),
         level(Group::Transport, "behind", "subscribers behind", "count", transport.behind),
         Metric::count(Group::Transport, "resynced", "subscribers resynced", transport.resynced),
-        Metric::count(Group::Transport, "disconnected", "subscribers let go", transport.disconnected),
+        Metric::count(Group::Transport, "disconnected", "subscribers disconnected", transport.disconnected),
         Metric::new(Group::Health, "ticks_per_second", "speed", "ticks/s", Some(view.clock.ticks_per_second)),
         level(Group::Health, "uptime", "uptime", "s", view.health.uptime_seconds),
-        level(
-            Group::Health,
-            "journal_lag",
-            "journal behind",
-            "ticks",
-            view.tick.saturating_sub(view.health.journal_tick),
-        ),
+        level(Group::Health, "journal_lag", "journal lag", "ticks", view.tick.saturating_sub(view.health.journal_tick)),
         level(Group::Health, "problems", "problems", "count", view.health.problems.len() as u64),
         level(Group::Health, "audit_seq", "audit log lines", "count", view.audit.seq),
     ]);
@@ -218,7 +212,7 @@ mod tests {
     use crate::fixtures;
 
     #[test]
-    fn every_block_of_a_snapshot_has_its_figures_under_names_of_their_own() {
+    fn every_block_of_a_snapshot_has_uniquely_named_metrics() {
         let metrics = all(&fixtures::snapshot());
         let names: BTreeSet<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
         assert_eq!(names.len(), metrics.len());

@@ -1,7 +1,6 @@
-//! Panes: what a screen is made of, what they are given, and how they answer.
+//! The pane trait and the tables of panes and screens. A new pane is a file and a row in [`PANES`].
 //!
-//! Owns the pane and screen tables. A pane knows the wire's snapshot and draws it; it must not know where the snapshot
-//! comes from, send anything itself, or decide what a role may do. A new pane is a file and a row here.
+//! A pane draws a snapshot and returns reactions. It must not send commands itself or decide what a role may do.
 //! Rule: "Extension tables", "Screens".
 
 use ratatui::Frame;
@@ -10,43 +9,44 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType};
 
-use super::console::Log;
-use super::format::wrap;
+use super::console::AnswerLog;
+use super::format::{pad, wrap};
 use super::keymap::Action;
 use super::metric_history::MetricHistory;
 use super::screens::{agents, audit, economy, learning, metrics, operations, town};
 use super::theme::Theme;
+use townlet_wire::escape;
 use townlet_wire::service::is_newer;
 use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, Session, Snapshot, allowed};
 
-/// Everything a pane may look at while it draws or acts.
+/// Input of a pane for drawing and for handling keys.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
-    /// The newest state.
+    /// The newest snapshot.
     pub view: &'a Snapshot,
-    /// How the numbers came to be what they are.
+    /// History of the metrics.
     pub history: &'a MetricHistory,
-    /// Who is looking, and as what.
+    /// The operator's session.
     pub session: &'a Session,
-    /// The command table of the shard.
+    /// The shard's command table.
     pub commands: &'a [CommandSpec],
-    /// What was asked and answered in this session.
-    pub log: &'a Log,
-    /// How things are coloured and signed.
+    /// Commands and answers of this session.
+    pub log: &'a AnswerLog,
+    /// Colours and signs.
     pub theme: &'a Theme,
-    /// Whether keys go to this pane.
+    /// Whether the pane has the keyboard focus.
     pub focused: bool,
-    /// What the operator typed after `/` here; empty for everything. Lower case.
+    /// The pane's filter, in lower case; empty for no filter.
     pub filter: &'a str,
 }
 
 impl Context<'_> {
-    /// Whether the session may run `command` (the name of a row), or in one sentence why not.
-    pub fn may(&self, command: &str) -> Result<(), String> {
-        allows(self.session, self.commands, self.view, command)
+    /// Checks whether the session may run `command`; see [`check_allowed`].
+    pub fn check_allowed(&self, command: &str) -> Result<(), String> {
+        check_allowed(self.session, self.commands, self.view, command)
     }
 
-    /// How a row of a list looks: marked when it is selected, more so where keys go to it.
+    /// Style of a list row.
     pub const fn row(&self, selected: bool) -> Style {
         match (selected, self.focused) {
             (true, true) => self.theme.selected,
@@ -55,126 +55,139 @@ impl Context<'_> {
         }
     }
 
-    /// Whether any of `texts` contains the filter, without regard to case.
+    /// Whether any of `texts` contains the filter, ignoring case.
     pub fn matches(&self, texts: &[&str]) -> bool {
         self.filter.is_empty() || texts.iter().any(|text| text.to_lowercase().contains(self.filter))
     }
 }
 
-/// Whether `session` may run `command` (the name of a row) on the shard of `view`, or in one sentence why not.
-pub fn allows(session: &Session, commands: &[CommandSpec], view: &Snapshot, command: &str) -> Result<(), String> {
+/// Checks whether `session` may run `command`, the name of a row of the command table, on the shard of `view`. The error is
+/// a sentence.
+pub fn check_allowed(
+    session: &Session,
+    commands: &[CommandSpec],
+    view: &Snapshot,
+    command: &str,
+) -> Result<(), String> {
     match commands.iter().find(|spec| spec.name == command) {
-        None => Err(format!("there is no command `{command}` here")),
+        None => Err(format!("this shard has no command `{command}`")),
         Some(spec) if spec.mutating && has_newer_schema(view) => Err(format!(
-            "the shard speaks schema {}, this program {SCHEMA_VERSION}: upgrade first",
+            "the shard uses schema {}, this program {SCHEMA_VERSION}; upgrade this program",
             view.schema_version
         )),
         Some(spec) if allowed(session, spec) => Ok(()),
         Some(spec) => Err(format!(
-            "`{command}` is for {}s and you are a {}; `:escalate` to act",
+            "`{command}` needs the {} role; you are {}. Run `:escalate`",
             spec.role.word(),
             session.role.word()
         )),
     }
 }
 
-/// Whether the shard speaks a newer schema than this program, which then looks but does not command.
+/// Whether the shard uses a newer schema than this program. Commands are disabled then.
 pub fn has_newer_schema(view: &Snapshot) -> bool {
     is_newer(&view.schema_version)
 }
 
-/// One tile of a screen.
+/// A part of a screen.
 pub trait Pane {
-    /// Draws all of `area`, its border included (see [`frame_block`]).
+    /// Draws into `area`, including the border (see [`pane_block`]).
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>);
 
-    /// Does what a key means here. Called for movement, and for other actions that [`Pane::bindings`] lists as enabled.
+    /// Handles an action: any navigation, and the other actions that [`Pane::bindings`] lists as enabled.
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction;
 
-    /// A click at these screen coordinates, inside the area last drawn to.
+    /// Handles a click at these screen coordinates, inside the area last drawn to.
     fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction;
 
-    /// What works here now: the footer is made of it, and a disabled key says its reason.
+    /// Actions to list in the footer, each enabled or with the reason why not.
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint>;
 
-    /// Shows the resident of this id, if that is what the pane is for.
+    /// Shows the resident with this id, if the pane shows residents.
     fn open(&mut self, _agent: &str) {}
 
-    /// The two rows of `area` on which the console line may be typed, if the pane keeps some for it.
+    /// The two rows of `area` reserved for the console line, if any.
     fn line_area(&self, _area: Rect) -> Option<Rect> {
         None
     }
 }
 
-/// A key that means something in a pane.
+/// A key listed in the footer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyHint {
-    /// The key is whatever the keymap binds to this.
+    /// Action; the keymap knows its key.
     pub action: Action,
-    /// One or two words, as in the footer.
+    /// One or two words.
     pub label: &'static str,
-    /// Why not, in one sentence, when it does not work now.
+    /// The reason when it is disabled, as a sentence.
     pub enabled: Result<(), String>,
 }
 
 impl KeyHint {
-    /// A key that works.
+    /// An enabled key.
     pub const fn new(action: Action, label: &'static str) -> Self {
         Self { action, label, enabled: Ok(()) }
     }
 
-    /// A key that works, or says why not.
+    /// A key that may be disabled.
     pub const fn when(action: Action, label: &'static str, enabled: Result<(), String>) -> Self {
         Self { action, label, enabled }
     }
 }
 
-/// What a pane wants after a key or a click.
+/// What a pane asks for after a key or a click.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reaction {
-    /// Nothing happened.
+    /// Nothing.
     None,
-    /// The pane looks different now.
+    /// Redraw the pane.
     Redraw,
-    /// Commands to send, each with a `cmd_id` of its own.
+    /// Send these commands, each with its own `cmd_id`.
     Send(Vec<Request>),
-    /// Ask first.
+    /// Ask for confirmation.
     Confirm(Confirmation),
-    /// Show this resident (by id) on the Agents screen.
+    /// Show the resident with this id on the Agents screen.
     OpenAgent(String),
-    /// Put this on the clipboard.
+    /// Copy to the clipboard.
     Copy(String),
-    /// Say this in the status line.
-    Say(String),
-    /// Open the console line with this typed already.
-    Type(String),
-    /// Show this to read.
-    Show(DetailCard),
+    /// Show in the status line.
+    Status(String),
+    /// Open the console line with this text.
+    OpenConsole(String),
+    /// Open a detail dialog.
+    ShowDetail(DetailCard),
 }
 
-/// Something to read that does not fit into a pane.
+/// Content of a detail dialog.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DetailCard {
-    /// Of what it is about.
+    /// Title.
     pub title: String,
-    /// Its lines; long ones are wrapped.
+    /// Lines; long ones are wrapped.
     pub lines: Vec<Line<'static>>,
 }
 
-/// A question with *cancel* focused.
+impl DetailCard {
+    /// A line with a label of `columns` columns and an escaped value.
+    pub fn fact(label: &str, value: &str, columns: usize, theme: &Theme) -> Line<'static> {
+        Line::from(vec![Span::styled(pad(label, columns), theme.dim), Span::styled(escape(value), theme.text)])
+    }
+}
+
+/// Content of a confirmation dialog.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Confirmation {
-    /// Two or three words: `Approve exit`.
+    /// Title, such as `Approve exit`.
     pub title: String,
-    /// What will happen, in words, one sentence or two a line.
+    /// Paragraphs that describe the effect.
     pub text: Vec<String>,
-    /// The word on the button that does it: `approve`.
+    /// Label of the confirm button, such as `approve`.
     pub verb: String,
-    /// What is sent when it is confirmed.
+    /// Commands to send on confirmation.
     pub requests: Vec<Request>,
 }
 
-/// A screen: its number is its key.
+/// A screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Screen {
     /// Employment, queues, stability, alerts and console.
@@ -183,22 +196,22 @@ pub enum Screen {
     Town,
     /// The residents.
     Agents,
-    /// The training and the promotion of its candidate.
+    /// Training and promotion.
     Learning,
-    /// Every figure over time.
+    /// All metrics over time.
     Metrics,
     /// The audit log.
     Audit,
-    /// Shocks, prices and stock.
+    /// Perturbations, prices and stock.
     Economy,
 }
 
 impl Screen {
-    /// Every screen, in the order of the tabs.
+    /// All screens, in the order of the tabs.
     pub const ALL: [Self; 7] =
         [Self::Operations, Self::Town, Self::Agents, Self::Learning, Self::Metrics, Self::Audit, Self::Economy];
 
-    /// The digit that opens it.
+    /// Number of its tab.
     pub const fn number(self) -> u8 {
         match self {
             Self::Operations => 1,
@@ -211,7 +224,7 @@ impl Screen {
         }
     }
 
-    /// As on its tab.
+    /// Title of its tab.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Operations => "Operations",
@@ -224,7 +237,7 @@ impl Screen {
         }
     }
 
-    /// The action that opens it.
+    /// Action that opens it.
     pub const fn action(self) -> Action {
         match self {
             Self::Operations => Action::Operations,
@@ -237,7 +250,7 @@ impl Screen {
         }
     }
 
-    /// Where its panes stand, in the order of their rows. Not asked when the terminal has room for one pane only.
+    /// Areas of its panes, in the order of the pane table. Not used when the terminal has space for one pane only.
     pub fn layout(self, area: Rect) -> Vec<Rect> {
         match self {
             Self::Operations => operations::layout(area),
@@ -251,15 +264,15 @@ impl Screen {
     }
 }
 
-/// One row of the pane table.
+/// A row of the pane table.
 pub struct PaneRow {
-    /// As on its border.
+    /// Title on the border.
     pub title: &'static str,
-    /// Goes to it from anywhere.
+    /// Key that focuses it from any screen.
     pub key: char,
-    /// Where it stands.
+    /// Screen it belongs to.
     pub screen: Screen,
-    /// A fresh one.
+    /// Constructor.
     pub new: fn() -> Box<dyn Pane>,
 }
 
@@ -267,12 +280,12 @@ const fn row(title: &'static str, key: char, screen: Screen, new: fn() -> Box<dy
     PaneRow { title, key, screen, new }
 }
 
-/// The pane table. Order within a screen is the order of `tab`.
+/// The pane table. Within a screen, the order is that of the tab key.
 pub static PANES: &[PaneRow] = &[
     row("Employment", 'E', Screen::Operations, || Box::new(operations::Employment::default())),
     row("Stability", 'B', Screen::Operations, || Box::new(operations::Stability::default())),
     row("Queues", 'U', Screen::Operations, || Box::new(operations::Queues::default())),
-    row("Alerts and story", 'A', Screen::Operations, || Box::new(operations::Alerts::default())),
+    row("Alerts and events", 'A', Screen::Operations, || Box::new(operations::Alerts::default())),
     row("Console", 'C', Screen::Operations, || Box::new(operations::Console::default())),
     row("Map", 'M', Screen::Town, || Box::new(town::Map::default())),
     row("Residents", 'R', Screen::Agents, || Box::new(agents::Residents::default())),
@@ -280,12 +293,12 @@ pub static PANES: &[PaneRow] = &[
     row("Candidate", 'P', Screen::Learning, || Box::new(learning::Candidate::default())),
     row("Metrics", 'K', Screen::Metrics, || Box::new(metrics::Metrics::default())),
     row("Audit log", 'L', Screen::Audit, || Box::new(audit::AuditLog::default())),
-    row("Shocks", 'H', Screen::Economy, || Box::new(economy::PerturbationsPane::default())),
+    row("Perturbations", 'H', Screen::Economy, || Box::new(economy::PerturbationsPane::default())),
     row("Goods", 'O', Screen::Economy, || Box::new(economy::Goods::default())),
 ];
 
-/// The border every pane draws: heavy when focused, so that focus does not hang on a colour.
-pub fn frame_block<'a>(title: impl Into<Span<'a>>, focused: bool, theme: &Theme) -> Block<'a> {
+/// Border of a pane: heavy when focused, so that focus does not depend on colour.
+pub fn pane_block<'a>(title: impl Into<Span<'a>>, focused: bool, theme: &Theme) -> Block<'a> {
     let title: Span<'a> = title.into();
     let (border, kind, style) = if focused {
         (theme.border_focused, BorderType::Thick, theme.title_focused)
@@ -296,8 +309,13 @@ pub fn frame_block<'a>(title: impl Into<Span<'a>>, focused: bool, theme: &Theme)
     Block::bordered().border_type(kind).border_style(border).title(title)
 }
 
-/// Says on the bottom border which rows of a list longer than its pane are seen: `3–9 of 40`.
-pub fn scrolled(frame: &mut Frame<'_>, area: Rect, (first, shown, total): (usize, u16, usize), theme: &Theme) {
+/// Draws the visible rows of a scrolled list on the bottom border: `3–9 of 40`.
+pub fn draw_scroll_position(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    (first, shown, total): (usize, u16, usize),
+    theme: &Theme,
+) {
     let shown = usize::from(shown);
     if shown == 0 || total <= shown {
         return;
@@ -308,8 +326,8 @@ pub fn scrolled(frame: &mut Frame<'_>, area: Rect, (first, shown, total): (usize
     frame.render_widget(Line::styled(text, theme.dim).right_aligned(), foot.intersection(area));
 }
 
-/// One centred paragraph for a pane that has nothing to show: what is missing, and what to do.
-pub fn empty(frame: &mut Frame<'_>, area: Rect, missing: &str, advice: &str, theme: &Theme) {
+/// Draws an empty state in the middle of `area`: what is missing, and what to do.
+pub fn draw_empty(frame: &mut Frame<'_>, area: Rect, missing: &str, advice: &str, theme: &Theme) {
     let rows = |text: &str, style| {
         let rows = wrap(text, usize::from(area.width));
         rows.into_iter().map(move |row| Line::styled(row, style))

@@ -1,6 +1,6 @@
-//! The interface through a real pseudo-terminal: keys and signals in, screen out, the terminal given back.
+//! The interface in a real pseudo-terminal: keys, signals, panics and loading, and that the terminal is restored.
 //!
-//! The test program starts itself again as the child that runs the interface, so no other program is needed.
+//! The test binary starts itself again as the child that runs the interface.
 
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
@@ -14,25 +14,25 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 use super::fixtures::{done, hello, snapshot};
 use super::keymap::Keymap;
 use super::pane::Screen;
-use super::terminal::{Options, WatchedSource, run};
+use super::terminal::{Options, TerminalSession, WatchedSource};
 use super::theme::Theme;
 use townlet_source::{Source, SourceEvent, SourceInfo};
 use townlet_wire::{Request, Role};
 
-/// Set for the child.
+/// Environment variable that tells the child how to load: `ready`, `fails` or `hangs`.
 const CHILD: &str = "TOWNLET_TEST_PTY_CHILD";
-/// Nothing here takes this long; it only turns a hang into a failure.
+/// Turns a hang into a failure; far longer than any step takes.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A town that stands still and does what it is told.
+/// A town that does not move and accepts every command.
 #[derive(Default)]
-struct Still {
+struct StaticSource {
     deliver: Option<Box<dyn Fn(SourceEvent) + Send + Sync>>,
-    /// Never done closing.
-    lingers: bool,
+    /// `close` never returns.
+    hangs_on_close: bool,
 }
 
-impl Source for Still {
+impl Source for StaticSource {
     fn hello(&self) -> SourceInfo {
         hello(Role::Admin)
     }
@@ -43,15 +43,15 @@ impl Source for Still {
     }
 
     fn send(&mut self, request: Request) -> String {
-        assert!(request.command != "fall", "the floor is gone");
-        self.lingers |= request.command == "linger";
-        let answer = done("id-1", &request.command, "it is done");
-        self.deliver.as_ref().expect("it was started")(SourceEvent::Answer(answer));
+        assert!(request.command != "panic", "the source failed");
+        self.hangs_on_close |= request.command == "hang";
+        let answer = done("id-1", &request.command, "command executed");
+        self.deliver.as_ref().expect("the source was started")(SourceEvent::Answer(answer));
         "id-1".into()
     }
 
     fn close(&mut self) -> String {
-        if self.lingers {
+        if self.hangs_on_close {
             println!("still saving");
             loop {
                 std::thread::park();
@@ -61,12 +61,10 @@ impl Source for Still {
     }
 }
 
-/// Not a test of its own: the program that the tests below look at.
+/// The child process of the tests below; does nothing when run as a test.
 #[test]
 fn child() {
-    if std::env::var_os(CHILD).is_none() {
-        return;
-    }
+    let Ok(loading) = std::env::var(CHILD) else { return };
     let options = Options {
         theme: Theme::named("dark", true).unwrap(),
         mouse: true,
@@ -75,12 +73,24 @@ fn child() {
         screen: Screen::Operations,
         keep_last_screen: true,
     };
-    let farewell = run(vec![WatchedSource::new(Still::default())], options).unwrap();
-    println!("{farewell}");
+    let mut session = TerminalSession::open(options).unwrap();
+    let load = move || match loading.as_str() {
+        "ready" => StaticSource::default(),
+        "fails" => panic!("the town cannot be built"),
+        _ => loop {
+            std::thread::park();
+        },
+    };
+    let Some(source) = session.load("Building the town", load).unwrap() else {
+        drop(session);
+        println!("cancelled");
+        std::process::exit(3);
+    };
+    println!("{}", session.run(vec![WatchedSource::new(source)]).unwrap());
 }
 
-/// A terminal with the child in it.
-struct Desk {
+/// A pseudo-terminal that runs the child.
+struct PtySession {
     master: Box<dyn MasterPty + Send>,
     keys: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
@@ -88,13 +98,20 @@ struct Desk {
     terminal: vt100::Parser,
 }
 
-impl Desk {
+impl PtySession {
+    /// With the interface on screen.
     fn open() -> Self {
+        let mut pty = Self::start("ready");
+        pty.until("the first screen", |screen| screen.alternate_screen() && screen.contents().contains("Employment"));
+        pty
+    }
+
+    fn start(loading: &str) -> Self {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "tui::pty_tests::child", "--nocapture"]);
-        command.env(CHILD, "1");
+        command.args(["--exact", "pty_tests::child", "--nocapture"]);
+        command.env(CHILD, loading);
         command.env("TERM", "xterm-256color");
         let child = pair.slave.spawn_command(command).unwrap();
         let keys = pair.master.take_writer().unwrap();
@@ -108,30 +125,29 @@ impl Desk {
                 }
             }
         });
-        let mut desk =
-            Self { master: pair.master, keys, child, bytes, terminal: vt100::Parser::new(cells(24), cells(80), 200) };
-        desk.until("the first screen", |screen| screen.alternate_screen() && screen.contents().contains("Employment"));
-        desk
+        Self { master: pair.master, keys, child, bytes, terminal: vt100::Parser::new(cells(24), cells(80), 200) }
     }
 
-    /// Reads until the screen is as wanted.
+    /// Reads until `wanted` holds.
     #[track_caller]
     fn until(&mut self, what: &str, wanted: impl Fn(&vt100::Screen) -> bool) {
         while !wanted(self.terminal.screen()) {
             match self.bytes.recv_timeout(TIMEOUT) {
                 Ok(bytes) => self.terminal.process(&bytes),
-                Err(why) => panic!("{what} did not come ({why}):\n{}", self.terminal.screen().contents()),
+                Err(why) => panic!("{what} did not appear ({why}):\n{}", self.terminal.screen().contents()),
             }
         }
     }
 
-    /// Waits until the child is gone; whether it ended well.
+    /// Waits until the child has exited. Returns whether its status is 0.
     #[track_caller]
-    fn ended_well(&mut self) -> bool {
+    fn exited_successfully(&mut self) -> bool {
         loop {
             match self.bytes.recv_timeout(TIMEOUT) {
                 Ok(bytes) => self.terminal.process(&bytes),
-                Err(RecvTimeoutError::Timeout) => panic!("it does not end:\n{}", self.terminal.screen().contents()),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("the child does not exit:\n{}", self.terminal.screen().contents())
+                }
                 Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap().success(),
             }
         }
@@ -147,7 +163,7 @@ impl Desk {
         assert!(Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap().success());
     }
 
-    /// The terminal is as it was before.
+    /// Asserts that the terminal is in its initial state.
     #[track_caller]
     fn terminal_restored(&mut self) {
         self.until("the terminal", |screen| !screen.alternate_screen() && !screen.hide_cursor());
@@ -157,7 +173,7 @@ impl Desk {
     }
 }
 
-impl Drop for Desk {
+impl Drop for PtySession {
     fn drop(&mut self) {
         let _ = self.child.kill();
     }
@@ -172,62 +188,94 @@ fn contains(text: &'static str) -> impl Fn(&vt100::Screen) -> bool {
 }
 
 #[test]
-fn keys_work_and_q_gives_the_terminal_back() {
-    let mut desk = Desk::open();
-    desk.press("d");
-    desk.until("the answer", contains("it is done"));
-    desk.press("U");
-    desk.until("the queues", contains("┏ Queues"));
-    desk.press("q");
-    desk.until("the farewell", contains("the town is saved"));
-    desk.terminal_restored();
-    assert!(desk.ended_well());
+fn keys_work_and_q_restores_the_terminal() {
+    let mut pty = PtySession::open();
+    pty.press("d");
+    pty.until("the answer", contains("command executed"));
+    pty.press("U");
+    pty.until("the queues", contains("┏ Queues"));
+    pty.press("q");
+    pty.until("the closing line", contains("the town is saved"));
+    pty.terminal_restored();
+    assert!(pty.exited_successfully());
 }
 
 #[test]
-fn the_window_may_change_its_size() {
-    let mut desk = Desk::open();
-    desk.terminal.screen_mut().set_size(cells(12), cells(40));
-    desk.master.resize(PtySize { rows: 12, cols: 40, pixel_width: 0, pixel_height: 0 }).unwrap();
-    desk.until("the complaint", contains("40 × 12 is too small"));
-    desk.terminal.screen_mut().set_size(cells(40), cells(120));
-    desk.master.resize(PtySize { rows: 40, cols: 120, pixel_width: 0, pixel_height: 0 }).unwrap();
-    desk.until("all panes", contains("Alerts and story"));
-    desk.press("q");
-    desk.terminal_restored();
+fn the_screen_follows_window_size_changes() {
+    let mut pty = PtySession::open();
+    pty.terminal.screen_mut().set_size(cells(12), cells(40));
+    pty.master.resize(PtySize { rows: 12, cols: 40, pixel_width: 0, pixel_height: 0 }).unwrap();
+    pty.until("the size message", contains("40 × 12 is too small"));
+    pty.terminal.screen_mut().set_size(cells(40), cells(120));
+    pty.master.resize(PtySize { rows: 40, cols: 120, pixel_width: 0, pixel_height: 0 }).unwrap();
+    pty.until("all panes", contains("Alerts and events"));
+    pty.press("q");
+    pty.terminal_restored();
 }
 
 #[test]
-fn a_signal_to_end_gives_the_terminal_back() {
+fn termination_signals_restore_the_terminal() {
     for signal in ["TERM", "HUP"] {
-        let mut desk = Desk::open();
-        desk.signal(signal);
-        desk.until("the farewell", contains("the town is saved"));
-        desk.terminal_restored();
+        let mut pty = PtySession::open();
+        pty.signal(signal);
+        pty.until("the closing line", contains("the town is saved"));
+        pty.terminal_restored();
     }
 }
 
 #[test]
-fn a_panic_gives_the_terminal_back_and_is_told() {
-    let mut desk = Desk::open();
-    desk.press(":");
-    desk.until("the console line", contains("tab completes"));
-    desk.press("fall\r");
-    desk.until("the panic", contains("the floor is gone"));
-    desk.terminal_restored();
-    assert!(!desk.ended_well());
+fn a_panic_restores_the_terminal_and_is_reported() {
+    let mut pty = PtySession::open();
+    pty.press(":");
+    pty.until("the console line", contains("tab complete"));
+    pty.press("panic\r");
+    pty.until("the panic", contains("the source failed"));
+    pty.terminal_restored();
+    assert!(!pty.exited_successfully());
 }
 
 #[test]
-fn a_source_that_does_not_close_can_be_interrupted() {
-    let mut desk = Desk::open();
-    desk.press(":");
-    desk.until("the console line", contains("tab completes"));
-    desk.press("linger\r");
-    desk.until("the answer", contains("it is done"));
-    desk.press("q\r");
-    desk.until("the source", contains("still saving"));
-    desk.terminal_restored();
-    desk.signal("INT");
-    assert!(!desk.ended_well());
+fn a_source_that_hangs_on_close_can_be_interrupted() {
+    let mut pty = PtySession::open();
+    pty.press(":");
+    pty.until("the console line", contains("tab complete"));
+    pty.press("hang\r");
+    pty.until("the answer", contains("command executed"));
+    pty.press("q\r");
+    pty.until("the source", contains("still saving"));
+    pty.terminal_restored();
+    pty.signal("INT");
+    assert!(!pty.exited_successfully());
+}
+
+#[test]
+fn loading_shows_a_message_and_does_not_echo_keys() {
+    for (key, name) in [("q", "q"), ("\u{3}", "ctrl-c")] {
+        let mut pty = PtySession::start("hangs");
+        pty.until("the loading message", contains("Building the town"));
+        pty.press("xyxy");
+        pty.until("the elapsed time", contains("1 s ·"));
+        assert!(!pty.terminal.screen().contents().contains('x'), "{}", pty.terminal.screen().contents());
+        pty.press(key);
+        pty.until(name, contains("cancelled"));
+        pty.terminal_restored();
+        assert!(!pty.exited_successfully());
+    }
+}
+
+#[test]
+fn termination_signals_cancel_loading() {
+    let mut pty = PtySession::start("hangs");
+    pty.until("the loading message", contains("Building the town"));
+    pty.signal("TERM");
+    pty.until("the exit", contains("cancelled"));
+    pty.terminal_restored();
+}
+
+#[test]
+fn a_panic_while_loading_restores_the_terminal() {
+    let mut pty = PtySession::start("fails");
+    pty.until("the panic", contains("the town cannot be built"));
+    pty.terminal_restored();
+    assert!(!pty.exited_successfully());
 }

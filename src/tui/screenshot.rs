@@ -1,6 +1,4 @@
-//! The screen as text and as SVG, for reports and incident notes.
-//!
-//! Pure: from the cells of a picture to strings. The shell writes the files.
+//! Converts a drawn screen to text and SVG. The shell writes the files.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -12,21 +10,21 @@ use unicode_width::UnicodeWidthStr;
 /// Width and height of a cell in the SVG, in pixels.
 const CELL: (f64, f64) = (8.4, 18.0);
 
-/// Ink and paper where the terminal's own colours stand.
+/// Default foreground and background.
 const DARK: (&str, &str) = ("#d0d0d0", "#1c1c1c");
 const LIGHT: (&str, &str) = ("#262626", "#fafafa");
 
-/// Where screens are saved: the source's fact `screens`, else the working folder.
+/// Folder for saved screens: the source's fact `screens`, else the current folder.
 pub fn folder(facts: &[(String, String)]) -> PathBuf {
     facts.iter().find(|(label, _)| label == "screens").map_or_else(|| ".".into(), |(_, path)| path.into())
 }
 
-/// The file of a tick's screen as text; `count` tells several of one tick apart.
+/// File name of the text; `count` distinguishes several screens of one tick.
 pub fn name(tick: u64, count: u32) -> String {
     format!("townlet-screen-{tick}-{count}.txt")
 }
 
-/// Rows of text without the blanks at their ends.
+/// The text without trailing spaces.
 pub fn text(buffer: &Buffer) -> String {
     let mut text = String::new();
     for y in buffer.area.rows() {
@@ -45,7 +43,7 @@ pub fn text(buffer: &Buffer) -> String {
     text
 }
 
-/// A picture of the screen that any browser shows; `light` when the theme is made for light terminals.
+/// The screen as SVG; `light` for themes with a light background.
 pub fn svg(buffer: &Buffer, light: bool) -> String {
     let ground = if light { LIGHT } else { DARK };
     let (wide, high) = (f64::from(buffer.area.width) * CELL.0, f64::from(buffer.area.height) * CELL.1);
@@ -100,7 +98,7 @@ fn draw_run(svg: &mut String, run: &[(u16, &Cell)], top: f64, ground: (&str, &st
     );
 }
 
-/// A terminal colour as the 256-colour palette of xterm has it.
+/// Colour of xterm's 256-colour palette as `#rrggbb`.
 fn hex(color: Color, otherwise: &str) -> String {
     const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     match color {
@@ -126,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn screens_go_where_the_source_says() {
+    fn the_source_names_the_folder() {
         let fact = |label: &str, value: &str| (label.to_owned(), value.to_owned());
         let facts = [fact("audit", "logs/console"), fact("screens", "home/screens")];
         assert_eq!(folder(&facts), PathBuf::from("home/screens"));
@@ -134,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn text_and_svg_hold_what_is_on_the_screen() {
+    fn text_and_svg_contain_the_screen() {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 8, 2));
         buffer.set_string(0, 0, "山 <a>", Style::new().fg(Color::Indexed(203)));
         assert_eq!(text(&buffer), "山 <a>\n\n");

@@ -1,6 +1,6 @@
-//! The imperative shell: the terminal, the threads, the signals and the few files of the interface.
+//! The imperative shell: owns the terminal, the input and signal threads, and the files of the interface.
 //!
-//! Everything decided is decided in [`App`]; here it is done. The terminal is given back exactly once, whatever ends us.
+//! [`App`] decides what happens; this module does it. The terminal is restored exactly once, however the process ends.
 //! Rule: "Terminal behaviour".
 
 use std::io::{self, Write, stdout};
@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use crossterm::cursor::Show;
-use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event};
+use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{event, execute};
 use ratatui::Terminal;
@@ -25,54 +27,59 @@ use signal_hook::iterator::Signals;
 use super::app::{App, AppOptions, Message, Task};
 use super::console::input_history;
 use super::fleet::{Fleet, ShardLabel};
-use super::keymap::Keymap;
-use super::pane::Screen;
+use super::format::duration;
+use super::keymap::{Action, Key, Keymap};
+use super::pane::{Screen, draw_empty};
 use super::screenshot;
 use super::theme::Theme;
 use townlet_source::{Link, Source, SourceEvent, SourceInfo};
 use townlet_wire::Snapshot;
 
-/// The shortest time from one picture to the next: 30 a second.
+/// The shortest time between two frames: 30 a second.
 const FRAME: Duration = Duration::from_millis(33);
+/// How often the loading screen updates its elapsed time.
+const LOADING_FRAME: Duration = Duration::from_secs(1);
+/// Name of the thread that builds what is loaded.
+const LOADING_THREAD: &str = "loading";
 
-/// How the interface is to be.
+/// Settings of the interface.
 #[derive(Debug)]
 pub struct Options {
-    /// Colours and signs; made with `NO_COLOR` in mind.
+    /// Colours and signs; created without colour when `NO_COLOR` is set.
     pub theme: Theme,
-    /// Whether the mouse is taken; without it the terminal's own selection works.
+    /// Whether to capture the mouse. When false, the terminal's own selection works.
     pub mouse: bool,
-    /// Keys in force.
+    /// Key bindings.
     pub keymap: Keymap,
-    /// The file of console lines typed before; `None` keeps them in memory.
+    /// File of the console history; `None` keeps it in memory.
     pub history: Option<PathBuf>,
-    /// The first screen.
+    /// Screen to open first.
     pub screen: Screen,
-    /// Leave the last screen in the scrollback on quitting.
+    /// Whether to leave the last screen in the scrollback on exit.
     pub keep_last_screen: bool,
 }
 
-/// A source with what the operator calls it.
+/// A source with the operator's name and colour for it.
 pub struct WatchedSource {
     source: Box<dyn Source>,
-    badge: Option<ShardLabel>,
+    label: Option<ShardLabel>,
 }
 
 impl WatchedSource {
-    /// A source under its own name.
+    /// A source shown under its own name.
     pub fn new(source: impl Source + 'static) -> Self {
-        Self { source: Box::new(source), badge: None }
+        Self { source: Box::new(source), label: None }
     }
 
-    /// Under this name and in this colour.
+    /// Sets the name and colour to show.
     #[must_use]
-    pub fn called(self, name: Option<String>, style: Option<Style>) -> Self {
+    pub fn labelled(self, name: Option<String>, style: Option<Style>) -> Self {
         let style = style.unwrap_or_else(|| Style::new().add_modifier(Modifier::BOLD));
-        Self { badge: name.map(|name| ShardLabel { name, style }), ..self }
+        Self { label: name.map(|name| ShardLabel { name, style }), ..self }
     }
 }
 
-/// Where console lines are kept unless the operator says otherwise: the user's state folder.
+/// Default file of the console history, in the user's state folder.
 pub fn history_file() -> Option<PathBuf> {
     use etcetera::BaseStrategy;
     let strategy = etcetera::choose_base_strategy().ok()?;
@@ -80,24 +87,26 @@ pub fn history_file() -> Option<PathBuf> {
     Some(folder.join("townlet").join("console_history"))
 }
 
-/// Something that wakes the shell.
+/// An event of the main loop.
 enum ShellEvent {
-    Event(Event),
-    /// Of the source at this place.
+    Input(Event),
+    /// From the source with this index.
     SourceEvent(usize, Box<SourceEvent>),
-    /// A newer view is in this source's slot.
+    /// The source with this index has a newer view.
     View(usize),
+    /// The loading thread has finished.
+    Loaded,
     Suspend,
-    /// The screen may be spoilt: draw all of it.
+    /// Something else may have written to the terminal.
     Repaint,
     Quit,
 }
 
-/// Whether the terminal is ours now. A static, because a panic hook has nothing else to go by.
-static OURS: AtomicBool = AtomicBool::new(false);
+/// Whether this process holds the terminal. Static, because the panic hook needs it.
+static TERMINAL_TAKEN: AtomicBool = AtomicBool::new(false);
 
-fn take(mouse: bool) -> io::Result<()> {
-    OURS.store(true, Ordering::SeqCst);
+fn take_terminal(mouse: bool) -> io::Result<()> {
+    TERMINAL_TAKEN.store(true, Ordering::SeqCst);
     enable_raw_mode()?;
     execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
     if mouse {
@@ -106,99 +115,190 @@ fn take(mouse: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Gives the terminal back, if it is ours. Errors are of no use any more: there may be no terminal.
+/// Restores the terminal if this process holds it. Errors are ignored: the terminal may be gone.
 fn restore_terminal() {
-    if OURS.swap(false, Ordering::SeqCst) {
+    if TERMINAL_TAKEN.swap(false, Ordering::SeqCst) {
         let _ = execute!(stdout(), DisableMouseCapture, DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }
 }
 
-/// Gives the terminal back when it goes out of scope, however that happens.
-struct Held;
+/// The terminal while the interface owns it: raw mode, alternate screen, input and signal threads. Dropping it restores the
+/// terminal.
+///
+/// The input thread outlives the session: it waits for a key until the process ends.
+pub struct TerminalSession {
+    options: Options,
+    terminal: Terminal<CrosstermBackend<io::Stdout>>,
+    inbox: Receiver<ShellEvent>,
+    sender: Sender<ShellEvent>,
+    /// Set when the session ends. Signals then have their default effect, so that a source that is slow to close can be
+    /// interrupted.
+    ended: Arc<AtomicBool>,
+}
 
-impl Drop for Held {
+impl Drop for TerminalSession {
     fn drop(&mut self) {
         restore_terminal();
+        self.ended.store(true, Ordering::SeqCst);
     }
 }
 
-/// Watches and commands towns until the operator leaves. Returns the sources' lines of farewell.
-///
-/// One thread stays behind, waiting for a key that will not come; it ends with the process.
+impl TerminalSession {
+    /// Takes over the terminal.
+    ///
+    /// # Errors
+    /// When the terminal cannot be used.
+    pub fn open(options: Options) -> io::Result<Self> {
+        let (sender, inbox) = channel();
+        install_panic_hook(sender.clone());
+        let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+        let session = Self { options, terminal, inbox, sender, ended: Arc::default() };
+        take_terminal(session.options.mouse)?;
+        spawn_input_threads(&session.sender, &session.ended)?;
+        Ok(session)
+    }
+
+    /// Runs `build` on another thread and shows `message` until it returns. `None` when the operator quits first; `build`
+    /// then runs until the process ends.
+    ///
+    /// # Errors
+    /// When the terminal cannot be used.
+    ///
+    /// # Panics
+    /// When `build` panics.
+    pub fn load<T: Send + 'static>(
+        &mut self,
+        message: &str,
+        build: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<Option<T>> {
+        let sender = self.sender.clone();
+        let loader = thread::Builder::new().name(LOADING_THREAD.into()).spawn(move || {
+            let built = build();
+            let _ = sender.send(ShellEvent::Loaded);
+            built
+        })?;
+        if self.wait_for(&loader, message)? {
+            loader.join().map_or_else(|panic| std::panic::resume_unwind(panic), |built| Ok(Some(built)))
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Whether `loader` finished before the operator quit.
+    fn wait_for<T>(&mut self, loader: &JoinHandle<T>, message: &str) -> io::Result<bool> {
+        let started = Instant::now();
+        loop {
+            let seconds = started.elapsed().as_secs();
+            let elapsed = if seconds < 60 { format!("{seconds} s") } else { duration(seconds, 86_400) };
+            let hint = format!("{elapsed} · {} cancels", self.options.keymap.label(Action::Quit));
+            let theme = &self.options.theme;
+            self.terminal.draw(|frame| draw_empty(frame, frame.area(), message, &hint, theme))?;
+            match self.inbox.recv_timeout(LOADING_FRAME) {
+                Ok(ShellEvent::Loaded) => return Ok(true),
+                Ok(ShellEvent::Quit) => return Ok(false),
+                Ok(ShellEvent::Input(Event::Key(key))) => {
+                    if is_suspend(key) {
+                        self.suspend()?;
+                    } else if self.options.keymap.action(Key::of(key)) == Some(Action::Quit) {
+                        return Ok(false);
+                    }
+                }
+                Ok(ShellEvent::Suspend) => self.suspend()?,
+                Ok(ShellEvent::Repaint) if !loader.is_finished() => self.retake()?,
+                _ => {}
+            }
+        }
+    }
+
+    /// Watches and commands the sources until the operator quits. Returns the sources' closing lines.
+    ///
+    /// # Errors
+    /// When the terminal cannot be used. The sources are closed in any case.
+    pub fn run(mut self, mut sources: Vec<WatchedSource>) -> io::Result<String> {
+        let indexed = sources.iter_mut().enumerate();
+        let latest_views =
+            indexed.map(|(index, watched)| start_source(index, watched.source.as_mut(), self.sender.clone())).collect();
+        let mut shell = Shell::new(&mut self, &mut sources, latest_views);
+        let result = shell.run_loop();
+        let last = shell.last.take();
+        drop(self);
+        if let (Ok(()), Some(last)) = (&result, last) {
+            let _ = stdout().write_all(screenshot::text(&last).as_bytes());
+        }
+        let closing: Vec<String> = sources.iter_mut().map(|watched| watched.source.close()).collect();
+        result.map(|()| closing.join("\n"))
+    }
+
+    fn suspend(&mut self) -> io::Result<()> {
+        restore_terminal();
+        signal_hook::low_level::raise(SIGSTOP)?;
+        self.retake()
+    }
+
+    /// Takes the terminal again and redraws every cell with the next frame. `Terminal::clear` would ask the terminal for its
+    /// cursor position, and the input thread would receive the answer.
+    fn retake(&mut self) -> io::Result<()> {
+        take_terminal(self.options.mouse)?;
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
+    }
+}
+
+/// Takes over the terminal and runs the interface on `sources`; see [`TerminalSession::run`].
 ///
 /// # Errors
-/// When the terminal cannot be used. The sources have been closed all the same.
-pub fn run(mut seats: Vec<WatchedSource>, options: Options) -> io::Result<String> {
-    let (send, inbox) = channel();
-    let hook = watch_panics(send.clone());
-    let held = Held;
-    let keep = options.keep_last_screen;
-    let left = Arc::new(AtomicBool::new(false));
-    let result = take(options.mouse).and_then(|()| {
-        listen(&send, &left)?;
-        let places = seats.iter_mut().enumerate();
-        let slots = places.map(|(place, seat)| deliver(place, seat.source.as_mut(), send.clone())).collect();
-        drop(send);
-        let mut shell = Shell::new(&mut seats, options, slots)?;
-        shell.serve(&inbox)?;
-        Ok(shell.last)
-    });
-    drop(held);
-    left.store(true, Ordering::SeqCst);
-    std::panic::set_hook(Box::new(move |info| hook(info)));
-    if let (Ok(Some(last)), true) = (&result, keep) {
-        let _ = stdout().write_all(screenshot::text(last).as_bytes());
-    }
-    let farewells: Vec<String> = seats.iter_mut().map(|seat| seat.source.close()).collect();
-    result.map(|_| farewells.join("\n"))
+/// When the terminal cannot be used.
+pub fn run(sources: Vec<WatchedSource>, options: Options) -> io::Result<String> {
+    TerminalSession::open(options)?.run(sources)
 }
 
-type Hook = Arc<dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync>;
+fn is_suspend(key: KeyEvent) -> bool {
+    key.code == KeyCode::Char('z') && key.modifiers.contains(KeyModifiers::CONTROL)
+}
 
-/// Gives the terminal back before a panic of this thread is told; after one of another thread, draws the screen again.
-/// Returns the hook there was.
-fn watch_panics(send: Sender<ShellEvent>) -> Hook {
-    let before: Hook = Arc::from(std::panic::take_hook());
-    let ours = thread::current().id();
-    let told = Arc::clone(&before);
+/// Restores the terminal before a panic of this thread or the loading thread is reported. After a panic of any other thread,
+/// repaints the screen.
+fn install_panic_hook(sender: Sender<ShellEvent>) {
+    let previous = std::panic::take_hook();
+    let main = thread::current().id();
     std::panic::set_hook(Box::new(move |info| {
-        if thread::current().id() == ours {
+        let thread = thread::current();
+        let loading = thread.name() == Some(LOADING_THREAD);
+        if thread.id() == main || loading {
             restore_terminal();
         }
-        told(info);
-        let _ = send.send(ShellEvent::Repaint);
+        previous(info);
+        let _ = sender.send(if loading { ShellEvent::Loaded } else { ShellEvent::Repaint });
     }));
-    before
 }
 
-/// Starts the threads that wait for keys and for signals. Once `left`, signals do again what they do by default: a source
-/// that takes long to close can still be interrupted.
-fn listen(send: &Sender<ShellEvent>, left: &Arc<AtomicBool>) -> io::Result<()> {
+/// Starts the threads that read input and signals. Once `ended` is set, signals have their default effect.
+fn spawn_input_threads(sender: &Sender<ShellEvent>, ended: &Arc<AtomicBool>) -> io::Result<()> {
     for signal in [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP] {
-        signal_hook::flag::register_conditional_default(signal, Arc::clone(left))?;
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(ended))?;
     }
-    // Begins to hear of new sizes now, not when the thread first runs: one that came before would be lost.
+    // Registers for resize events now: one that arrives before the thread runs would be lost.
     event::poll(Duration::ZERO)?;
-    let keys = send.clone();
+    let input = sender.clone();
     thread::Builder::new().name("keys".into()).spawn(move || {
         while let Ok(event) = event::read() {
-            if keys.send(ShellEvent::Event(event)).is_err() {
+            if input.send(ShellEvent::Input(event)).is_err() {
                 return;
             }
         }
-        let _ = keys.send(ShellEvent::Quit);
+        let _ = input.send(ShellEvent::Quit);
     })?;
     let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGCONT])?;
-    let heard = send.clone();
+    let sender = sender.clone();
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
-            let wake = match signal {
+            let event = match signal {
                 SIGTSTP => ShellEvent::Suspend,
                 SIGCONT => ShellEvent::Repaint,
                 _ => ShellEvent::Quit,
             };
-            if heard.send(wake).is_err() {
+            if sender.send(event).is_err() {
                 return;
             }
         }
@@ -206,97 +306,88 @@ fn listen(send: &Sender<ShellEvent>, left: &Arc<AtomicBool>) -> io::Result<()> {
     Ok(())
 }
 
-/// The newest view of a source, not yet taken.
-type Slot = Arc<Mutex<Option<Arc<Snapshot>>>>;
+/// The newest view of a source that the main loop has not taken yet.
+type LatestView = Arc<Mutex<Option<Arc<Snapshot>>>>;
 
-/// Lets a source deliver. Views go through a slot in which the latest wins, so a suspended screen hoards none.
-fn deliver(place: usize, source: &mut dyn Source, send: Sender<ShellEvent>) -> Slot {
-    let slot = Slot::default();
-    let filled = Arc::clone(&slot);
-    source.start(Box::new(move |notice| {
-        let wake = match notice {
+/// Starts a source. Views are passed through a slot that holds the newest only, so they do not pile up while suspended.
+fn start_source(index: usize, source: &mut dyn Source, sender: Sender<ShellEvent>) -> LatestView {
+    let latest = LatestView::default();
+    let slot = Arc::clone(&latest);
+    source.start(Box::new(move |event| {
+        let event = match event {
             SourceEvent::View(view) => {
-                let old = filled.lock().unwrap_or_else(PoisonError::into_inner).replace(view);
-                if old.is_some() {
+                let unread = slot.lock().unwrap_or_else(PoisonError::into_inner).replace(view);
+                if unread.is_some() {
                     return;
                 }
-                ShellEvent::View(place)
+                ShellEvent::View(index)
             }
-            other => ShellEvent::SourceEvent(place, Box::new(other)),
+            other => ShellEvent::SourceEvent(index, Box::new(other)),
         };
-        // Nobody listens any more when this fails; the source is told by `close`.
-        let _ = send.send(wake);
+        // Fails only after the session has ended; the source is closed then.
+        let _ = sender.send(event);
     }));
-    slot
+    latest
 }
 
+/// The main loop of a session.
 struct Shell<'a> {
-    seats: &'a mut [WatchedSource],
-    /// Whether what is watched is in this process.
+    session: &'a mut TerminalSession,
+    sources: &'a mut [WatchedSource],
+    latest_views: Vec<LatestView>,
+    /// Whether every source is in this process.
     local: bool,
-    options: Options,
-    slots: Vec<Slot>,
-    terminal: Terminal<CrosstermBackend<io::Stdout>>,
     fleet: Fleet,
-    /// Where screens are saved.
+    /// Folder of saved screens.
     screens: PathBuf,
-    /// The last picture, when it may be asked for.
+    /// The last frame, when it is to be printed on exit.
     last: Option<Buffer>,
     dirty: bool,
     quit: bool,
 }
 
 impl<'a> Shell<'a> {
-    fn new(seats: &'a mut [WatchedSource], options: Options, slots: Vec<Slot>) -> io::Result<Self> {
-        let recall = options.history.as_deref().map_or_else(Vec::new, read_lines);
-        let fleet = seats.len() > 1;
-        let hellos: Vec<SourceInfo> = seats.iter().map(|seat| seat.source.hello()).collect();
-        let local = hellos.iter().all(|hello| matches!(hello.link, Link::Local | Link::Recorded));
-        let screens = hellos
-            .first()
-            .filter(|_| local)
-            .map_or_else(|| screenshot::folder(&[]), |hello| screenshot::folder(&hello.facts));
-        let apps = hellos.into_iter().zip(seats.iter()).map(|(hello, seat)| {
-            let setup = AppOptions {
+    fn new(session: &'a mut TerminalSession, sources: &'a mut [WatchedSource], latest_views: Vec<LatestView>) -> Self {
+        let options = &session.options;
+        let console_history = options.history.as_deref().map_or_else(Vec::new, read_lines);
+        let infos: Vec<SourceInfo> = sources.iter().map(|watched| watched.source.hello()).collect();
+        let local = infos.iter().all(|info| matches!(info.link, Link::Local | Link::Recorded));
+        let facts = infos.first().filter(|_| local).map_or(&[][..], |info| &info.facts);
+        let screens = screenshot::folder(facts);
+        let apps = infos.into_iter().zip(sources.iter()).map(|(info, watched)| {
+            let options = AppOptions {
                 theme: options.theme,
                 keymap: options.keymap.clone(),
                 screen: options.screen,
-                recall: recall.clone(),
-                badge: seat.badge.clone(),
-                fleet,
+                console_history: console_history.clone(),
+                label: watched.label.clone(),
+                fleet: sources.len() > 1,
             };
-            App::new(hello, setup)
+            App::new(info, options)
         });
         let fleet = Fleet::new(apps.collect(), options.keymap.clone(), options.theme);
-        let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
-        Ok(Self { seats, local, options, slots, terminal, fleet, screens, last: None, dirty: true, quit: false })
+        Self { session, sources, latest_views, local, fleet, screens, last: None, dirty: true, quit: false }
     }
 
-    /// Until somebody leaves: takes what is there, then draws if anything changed, at most every [`FRAME`].
-    fn serve(&mut self, inbox: &Receiver<ShellEvent>) -> io::Result<()> {
+    /// Handles every pending event, then draws if anything changed, at most once per [`FRAME`], until the operator quits.
+    fn run_loop(&mut self) -> io::Result<()> {
         let mut drawn: Option<Instant> = None;
         while !self.quit {
-            if let Ok(wake) = inbox.try_recv() {
-                self.wake(wake)?;
-                continue;
-            }
-            if !self.dirty {
-                match inbox.recv() {
-                    Ok(wake) => self.wake(wake)?,
-                    Err(_) => return Ok(()),
-                }
-                continue;
-            }
             let early = drawn.map_or(Duration::ZERO, |drawn| FRAME.saturating_sub(drawn.elapsed()));
-            if early.is_zero() {
-                self.draw()?;
-                drawn = Some(Instant::now());
-                continue;
-            }
-            match inbox.recv_timeout(early) {
-                Ok(wake) => self.wake(wake)?,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            let event = if self.dirty {
+                match self.session.inbox.recv_timeout(early) {
+                    Err(RecvTimeoutError::Timeout) => None,
+                    received => received.ok(),
+                }
+            } else {
+                self.session.inbox.recv().ok()
+            };
+            match event {
+                Some(event) => self.handle(event)?,
+                None => {
+                    self.draw()?;
+                    drawn = Some(Instant::now());
+                }
             }
         }
         Ok(())
@@ -304,86 +395,86 @@ impl<'a> Shell<'a> {
 
     fn draw(&mut self) -> io::Result<()> {
         let fleet = &mut self.fleet;
-        let picture = self.terminal.draw(|frame| fleet.draw(frame))?;
-        if self.options.keep_last_screen {
-            self.last = Some(picture.buffer.clone());
+        let frame = self.session.terminal.draw(|frame| fleet.draw(frame))?;
+        if self.session.options.keep_last_screen {
+            self.last = Some(frame.buffer.clone());
         }
         self.dirty = false;
         Ok(())
     }
 
-    fn wake(&mut self, wake: ShellEvent) -> io::Result<()> {
-        let message = match wake {
-            ShellEvent::Event(Event::Key(key)) => Message::Key(key),
-            ShellEvent::Event(Event::Mouse(mouse)) => {
-                if matches!(mouse.kind, event::MouseEventKind::Moved | event::MouseEventKind::Up(_)) {
-                    return Ok(());
+    fn handle(&mut self, event: ShellEvent) -> io::Result<()> {
+        match event {
+            ShellEvent::Input(Event::Key(key)) => return self.update(Message::Key(key)),
+            ShellEvent::Input(Event::Mouse(mouse)) => {
+                if !matches!(mouse.kind, event::MouseEventKind::Moved | event::MouseEventKind::Up(_)) {
+                    return self.update(Message::Mouse(mouse));
                 }
-                Message::Mouse(mouse)
             }
-            ShellEvent::Event(Event::Paste(text)) => Message::Paste(text),
-            ShellEvent::Event(Event::Resize(..)) => {
-                self.dirty = true;
-                return Ok(());
-            }
-            ShellEvent::Event(_) => return Ok(()),
-            // A town in this process that has ended leaves nothing to look at; why is told when it is closed.
-            ShellEvent::SourceEvent(_, notice) if self.local && matches!(*notice, SourceEvent::Ended(_)) => {
+            ShellEvent::Input(Event::Paste(text)) => return self.update(Message::Paste(text)),
+            ShellEvent::Input(Event::Resize(..)) => self.dirty = true,
+            ShellEvent::Input(_) | ShellEvent::Loaded => {}
+            // A town of this process that has ended leaves nothing to show; closing the source reports the reason.
+            ShellEvent::SourceEvent(_, event) if self.local && matches!(*event, SourceEvent::Ended(_)) => {
                 self.quit = true;
-                return Ok(());
             }
-            ShellEvent::SourceEvent(place, notice) => return self.heard(place, *notice),
-            ShellEvent::View(place) => {
-                let view = self.slots[place].lock().unwrap_or_else(PoisonError::into_inner).take();
-                let Some(view) = view else { return Ok(()) };
-                return self.heard(place, SourceEvent::View(view));
+            ShellEvent::SourceEvent(index, event) => return self.deliver(index, *event),
+            ShellEvent::View(index) => {
+                let view = self.latest_views[index].lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some(view) = view {
+                    return self.deliver(index, SourceEvent::View(view));
+                }
             }
             ShellEvent::Suspend => return self.suspend(),
             ShellEvent::Repaint => {
-                take(self.options.mouse)?;
-                return self.start_over();
+                self.dirty = true;
+                return self.session.retake();
             }
-            ShellEvent::Quit => {
-                self.quit = true;
-                return Ok(());
-            }
-        };
-        self.tell(message)
+            ShellEvent::Quit => self.quit = true,
+        }
+        Ok(())
     }
 
-    fn heard(&mut self, place: usize, notice: SourceEvent) -> io::Result<()> {
+    fn suspend(&mut self) -> io::Result<()> {
         self.dirty = true;
-        let tasks = self.fleet.heard(place, Message::SourceEvent(notice));
+        self.session.suspend()
+    }
+
+    /// Passes an event of a source to its app.
+    fn deliver(&mut self, index: usize, event: SourceEvent) -> io::Result<()> {
+        self.dirty = true;
+        let tasks = self.fleet.deliver(index, Message::SourceEvent(event));
         self.carry_out(tasks)
     }
 
-    /// Tells whoever is on screen, and does what it asks for.
-    fn tell(&mut self, message: Message) -> io::Result<()> {
+    /// Passes a message to the fleet or the open app.
+    fn update(&mut self, message: Message) -> io::Result<()> {
         self.dirty = true;
         let tasks = self.fleet.update(message);
         self.carry_out(tasks)
     }
 
     fn carry_out(&mut self, tasks: Vec<(usize, Task)>) -> io::Result<()> {
-        for (place, task) in tasks {
+        for (index, task) in tasks {
             match task {
                 Task::Send(request, purpose) => {
-                    let cmd_id = self.seats[place].source.send(request);
-                    self.fleet.heard(place, Message::Sent(cmd_id, purpose));
+                    let cmd_id = self.sources[index].source.send(request);
+                    self.fleet.deliver(index, Message::Sent(cmd_id, purpose));
                 }
-                // The fleet has taken it already.
-                Task::Leave => {}
+                // The fleet handles it.
+                Task::ShowFleet => {}
                 Task::Copy(text) => {
-                    write!(stdout(), "\x1b]52;c;{}\x07", base64(text.as_bytes()))?;
+                    write!(stdout(), "\x1b]52;c;{}\x07", BASE64_STANDARD.encode(text))?;
                     stdout().flush()?;
                 }
                 Task::Save(tick) => {
-                    let said = self.save(tick);
-                    self.fleet.update(Message::Said(said));
+                    let status = self.save(tick);
+                    self.fleet.update(Message::Status(status));
                 }
                 Task::Remember(line) => {
-                    if let Some(Err(error)) = self.options.history.as_deref().map(|file| append(file, &line)) {
-                        self.fleet.update(Message::Said(format!("the line is not kept for next time: {error}")));
+                    let file = self.session.options.history.as_deref();
+                    if let Some(Err(error)) = file.map(|file| append(file, &line)) {
+                        self.fleet.update(Message::Status(format!("cannot write the console history: {error}")));
                     }
                 }
                 Task::Suspend => self.suspend()?,
@@ -393,36 +484,22 @@ impl<'a> Shell<'a> {
         Ok(())
     }
 
-    fn suspend(&mut self) -> io::Result<()> {
-        restore_terminal();
-        signal_hook::low_level::raise(SIGSTOP)?;
-        take(self.options.mouse)?;
-        self.start_over()
-    }
-
-    /// Draws every cell next time. `Terminal::clear` would ask the terminal where its cursor is, and the answer would go
-    /// to the thread that reads keys.
-    fn start_over(&mut self) -> io::Result<()> {
-        self.dirty = true;
-        let size = self.terminal.size()?;
-        self.terminal.resize(size.into())
-    }
-
+    /// Saves the current screen as text and SVG. Returns the status to show.
     fn save(&mut self, tick: u64) -> String {
         let fleet = &mut self.fleet;
-        let picture = match self.terminal.draw(|frame| fleet.draw(frame)) {
-            Ok(picture) => picture.buffer.clone(),
-            Err(error) => return format!("the screen was not saved: {error}"),
+        let frame = match self.session.terminal.draw(|frame| fleet.draw(frame)) {
+            Ok(frame) => frame.buffer.clone(),
+            Err(error) => return format!("cannot draw the screen to save it: {error}"),
         };
-        let svg = screenshot::svg(&picture, self.options.theme.name == "light");
-        match write_screen(&self.screens, tick, &screenshot::text(&picture), &svg) {
+        let svg = screenshot::svg(&frame, self.session.options.theme.name == "light");
+        match write_screen(&self.screens, tick, &screenshot::text(&frame), &svg) {
             Ok(file) => format!("saved {} and .svg", file.display()),
-            Err(error) => format!("the screen was not saved in {}: {error}", self.screens.display()),
+            Err(error) => format!("cannot save the screen in {}: {error}", self.screens.display()),
         }
     }
 }
 
-/// Writes text and picture under the first name of this tick that is free, so that nothing is replaced. The text's file.
+/// Writes the text and the SVG under the first unused name for this tick. Returns the path of the text file.
 fn write_screen(folder: &Path, tick: u64, text: &str, svg: &str) -> io::Result<PathBuf> {
     std::fs::create_dir_all(folder)?;
     let mut count = 1_u32;
@@ -440,17 +517,17 @@ fn write_screen(folder: &Path, tick: u64, text: &str, svg: &str) -> io::Result<P
     }
 }
 
-/// The lines of the history file; a missing or unreadable one has none.
+/// Reads the newest lines of the console history; none when the file cannot be read.
 pub fn read_lines(file: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(input_history::KEPT)..].iter().map(|line| (*line).to_owned()).collect()
+    lines[lines.len().saturating_sub(input_history::MAX_LINES)..].iter().map(|line| (*line).to_owned()).collect()
 }
 
-/// Writes a line to the history file, which only its owner can read.
+/// Appends a line to the console history, a file that only its owner can read.
 ///
 /// # Errors
-/// What the system says.
+/// When the file cannot be written.
 pub fn append(file: &Path, line: &str) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder)?;
@@ -462,34 +539,12 @@ pub fn append(file: &Path, line: &str) -> io::Result<()> {
     writeln!(options.open(file)?, "{line}")
 }
 
-/// Base64, as OSC 52 wants what goes to the clipboard.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let bits = three.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-        for place in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * place)) as usize & 63] as char;
-            text.push(if place <= three.len() { letter } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_the_standard_one() {
-        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
-        for (plain, coded) in cases {
-            assert_eq!(base64(plain.as_bytes()), coded);
-        }
-    }
-
-    #[test]
-    fn two_screens_of_one_tick_are_two_files() {
+    fn two_screens_of_one_tick_get_two_files() {
         let folder = tempfile::tempdir().unwrap();
         let screens = folder.path().join("runs/screens");
         let first = write_screen(&screens, 3_402, "one", "<svg/>").unwrap();
@@ -501,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_typed_are_had_again() {
+    fn appended_lines_are_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("state/history");
         assert!(read_lines(&file).is_empty());

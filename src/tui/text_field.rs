@@ -1,6 +1,4 @@
-//! One line of typed text: the console line, filters, searches and prompts.
-//!
-//! Wraps the text area so that a line stays a line. Knows nothing of what the text means.
+//! Single-line text input: the console line, filters, searches and prompts.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
@@ -11,51 +9,51 @@ use super::theme::Theme;
 
 /// A single-line editor with the usual keys of a shell.
 #[derive(Clone, Debug, Default)]
-pub struct Field {
+pub struct TextField {
     area: TextArea<'static>,
 }
 
-impl Field {
-    /// Holding `text`, the cursor behind it.
+impl TextField {
+    /// Contains `text`, with the cursor at its end.
     pub fn with(text: &str) -> Self {
         let mut field = Self::default();
         field.set(text);
         field
     }
 
-    /// Showing a dot for every character typed.
+    /// Shows a dot for every character.
     pub fn masked() -> Self {
         let mut field = Self::default();
         field.area.set_mask_char('•');
         field
     }
 
-    /// What is typed.
+    /// The text.
     pub fn text(&self) -> &str {
         self.area.lines().first().map_or("", String::as_str)
     }
 
-    /// What is typed before the cursor.
+    /// The text before the cursor.
     pub fn before(&self) -> &str {
         let column = self.area.cursor().1;
         let text = self.text();
         &text[..text.char_indices().nth(column).map_or(text.len(), |(at, _)| at)]
     }
 
-    /// Replaces everything; the cursor goes behind it.
+    /// Replaces the text and moves the cursor to its end.
     pub fn set(&mut self, text: &str) {
         self.area.clear();
         self.paste(text);
     }
 
-    /// Inserts text from outside: line ends become blanks, other control characters are dropped.
+    /// Inserts pasted text: line breaks and tabs become spaces, other control characters are dropped.
     pub fn paste(&mut self, text: &str) {
         let clean = text.chars().map(|character| if matches!(character, '\n' | '\t') { ' ' } else { character });
         let clean: String = clean.filter(|character| !character.is_control()).collect();
         self.area.insert_str(clean);
     }
 
-    /// Takes a key; whether the text changed.
+    /// Handles a key. Returns whether the text changed.
     pub fn key(&mut self, key: KeyEvent) -> bool {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
@@ -66,12 +64,12 @@ impl Field {
         }
     }
 
-    /// Moves the cursor behind the text.
+    /// Moves the cursor to the end.
     pub fn end(&mut self) {
         self.area.move_cursor(CursorMove::End);
     }
 
-    /// Draws the text with its cursor, scrolled so that the cursor is visible.
+    /// Draws the text and the cursor, scrolled so that the cursor is visible.
     pub fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         self.area.set_style(theme.text);
         self.area.set_cursor_line_style(theme.text);
@@ -83,13 +81,13 @@ impl Field {
 mod tests {
     use super::*;
 
-    fn press(field: &mut Field, code: KeyCode, modifiers: KeyModifiers) -> bool {
+    fn press(field: &mut TextField, code: KeyCode, modifiers: KeyModifiers) -> bool {
         field.key(KeyEvent::new(code, modifiers))
     }
 
     #[test]
-    fn a_line_stays_a_line() {
-        let mut field = Field::with("ab");
+    fn line_breaks_are_never_inserted() {
+        let mut field = TextField::with("ab");
         assert!(!press(&mut field, KeyCode::Enter, KeyModifiers::NONE));
         assert!(!press(&mut field, KeyCode::Char('m'), KeyModifiers::CONTROL));
         field.paste("c\nd\u{1b}[2J");

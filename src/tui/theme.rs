@@ -1,22 +1,22 @@
-//! Colours and signs by meaning. Panes ask for `warn`, never for yellow.
+//! Styles and signs by meaning: panes use `warn`, never yellow.
 //!
-//! Colour never carries meaning alone: every coloured thing has a letter, a sign or a weight beside it. `NO_COLOR` is
-//! honoured here, by themes that have none. Rule: "Terminal behaviour".
+//! Colour never carries meaning alone: a letter, sign or weight accompanies it. With `NO_COLOR`, themes have no colour.
+//! Rule: "Terminal behaviour".
 
 use ratatui::style::{Color, Modifier, Style};
 
-/// A style for every meaning the screens have.
+/// A style for every meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
-    /// As in the config file and on the command line.
+    /// Name in the config file and on the command line.
     pub name: &'static str,
     /// Ordinary text.
     pub text: Style,
-    /// What matters less: units, limits, hints.
+    /// Less important text: units, limits, hints.
     pub dim: Style,
-    /// What matters more.
+    /// More important text.
     pub strong: Style,
-    /// Column heads.
+    /// Column headings.
     pub head: Style,
     /// A pane's title.
     pub title: Style,
@@ -30,27 +30,27 @@ pub struct Theme {
     pub selected: Style,
     /// The selected row of another pane.
     pub selected_idle: Style,
-    /// As it should be.
+    /// OK.
     pub good: Style,
-    /// Worth a look.
+    /// Warning.
     pub warn: Style,
-    /// Wrong.
+    /// Error.
     pub bad: Style,
-    /// Links, values, the cursor's mark.
+    /// Links, values, the selection mark.
     pub accent: Style,
     /// A key in the footer.
     pub key: Style,
-    /// A key that does not work now.
+    /// A disabled key in the footer.
     pub disabled: Style,
-    /// The header and the footer.
+    /// Header and footer.
     pub bar: Style,
-    /// The role word of a viewer.
+    /// The role in the header, for viewers.
     pub viewer: Style,
-    /// The role word of an admin.
+    /// The role in the header, for admins.
     pub admin: Style,
     /// Sparklines and bars.
     pub chart: Style,
-    /// Six hues to tell kinds of places apart; letters stand beside them.
+    /// Six colours for kinds of places.
     pub hues: [Style; 6],
 }
 
@@ -62,7 +62,7 @@ const fn bold(style: Style) -> Style {
     style.add_modifier(Modifier::BOLD)
 }
 
-/// The colours a theme is mixed from.
+/// Colours of a theme.
 struct Palette {
     name: &'static str,
     text: Color,
@@ -144,7 +144,7 @@ const HIGH_CONTRAST: Palette = Palette {
     ],
 };
 
-/// After Okabe and Ito: blue for good, yellow for a warning, vermilion for wrong; no pair that looks alike.
+/// After Okabe and Ito: blue for OK, yellow for warnings, vermilion for errors.
 const COLOUR_BLIND: Palette = Palette {
     name: "colour-blind",
     text: Color::Reset,
@@ -168,20 +168,20 @@ const COLOUR_BLIND: Palette = Palette {
 };
 
 impl Theme {
-    /// The names of the themes there are.
+    /// Names of the themes.
     pub const NAMES: [&'static str; 4] = ["dark", "light", "high-contrast", "colour-blind"];
 
-    /// The theme of that name; `None` when there is none. Without `colour` it tells things apart by weight alone.
+    /// The theme with this name, if any. Without `colour` it uses weight, underline and reverse only.
     pub fn named(name: &str, colour: bool) -> Option<Self> {
         let palette = [DARK, LIGHT, HIGH_CONTRAST, COLOUR_BLIND].into_iter().find(|palette| palette.name == name)?;
         Some(if colour { Self::of(&palette) } else { Self::plain(palette.name) })
     }
 
-    /// The names of the colours a shard may have.
+    /// Colours a shard's label may have.
     pub const LABEL_COLOURS: [&'static str; 6] = ["red", "yellow", "green", "blue", "magenta", "cyan"];
 
-    /// How a shard's name is shown in that colour, the same in every theme; `None` when there is none.
-    pub fn badge(name: &str, colour: bool) -> Option<Style> {
+    /// Style of a shard's label in this colour, the same in every theme; `None` for an unknown colour.
+    pub fn label_style(name: &str, colour: bool) -> Option<Style> {
         let ground = [160, 178, 34, 26, 127, 37];
         let place = Self::LABEL_COLOURS.iter().position(|known| *known == name)?;
         let words = bold(Style::new());
@@ -191,7 +191,7 @@ impl Theme {
         Some(words.fg(Color::Indexed(if place == 1 { 16 } else { 231 })).bg(Color::Indexed(ground[place])))
     }
 
-    /// Whether it tells things apart by colour.
+    /// Whether the theme uses colour.
     pub fn has_colour(&self) -> bool {
         self.good.fg.is_some()
     }
@@ -254,8 +254,7 @@ impl Theme {
         }
     }
 
-    /// The style and the one-letter sign of a verdict as the wire names it: `ok`, `met`, `green`; `breach`, `missed`,
-    /// `red`; anything else has not enough data.
+    /// Style and sign of a verdict: `ok`, `met`, `green`; `breach`, `missed`, `red`; any other is unknown.
     pub fn verdict(&self, verdict: &str) -> (Style, &'static str) {
         match verdict {
             "ok" | "met" | "green" => (self.good, "✓"),
@@ -264,7 +263,7 @@ impl Theme {
         }
     }
 
-    /// The style and sign of an alert's severity: `critical`, `warning`.
+    /// Style and sign of an alert's severity: `critical`, `warning`.
     pub fn severity(&self, severity: &str) -> (Style, &'static str) {
         match severity {
             "critical" => (self.bad, "‼"),
@@ -288,9 +287,9 @@ mod tests {
                 assert_eq!((style.fg, style.bg), (None, None), "{name}");
             }
         }
-        assert!(Theme::named("mauve", true).is_none() && Theme::badge("mauve", true).is_none());
+        assert!(Theme::named("mauve", true).is_none() && Theme::label_style("mauve", true).is_none());
         for name in Theme::LABEL_COLOURS {
-            let (coloured, plain) = (Theme::badge(name, true).unwrap(), Theme::badge(name, false).unwrap());
+            let (coloured, plain) = (Theme::label_style(name, true).unwrap(), Theme::label_style(name, false).unwrap());
             assert!(coloured.bg.is_some() && plain.bg.is_none() && plain.fg.is_none());
         }
     }

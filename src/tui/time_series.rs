@@ -1,29 +1,27 @@
-//! Figures over the whole time they were watched, in bounded room: when it is full, every second point goes and points
-//! are taken half as often from then on. The newest is always there.
-//!
-//! Knows names and numbers, not what they mean.
+//! Time series of bounded size. When it is full, every second point is dropped and the sampling interval doubles. The
+//! newest point is always kept.
 
 use std::collections::BTreeMap;
 
-/// Points kept at most; half of that at least, once there were as many.
-const KEPT: usize = 512;
-/// Names kept at most: a shard that makes up names must not fill the memory of whoever watches it.
-const NAMES: usize = 1_024;
+/// Maximum number of points. Once reached, at least half of them remain.
+const MAX_POINTS: usize = 512;
+/// Maximum number of names: a shard that invents names must not fill the memory of its observers.
+const MAX_NAMES: usize = 1_024;
 
-/// Points of all figures, taken at the same ticks.
+/// Values of all metrics, sampled at the same ticks.
 #[derive(Clone, Debug, Default)]
 pub struct TimeSeries {
-    /// Slots from one point to the next; 0 before the first.
+    /// Slots between two points; 0 before the first point.
     stride: u64,
-    /// The slot of the newest point, counted in strides.
+    /// Slot of the newest point, in strides.
     at: u64,
     ticks: Vec<u64>,
-    /// A value a tick; not a number where it was not known.
+    /// One value per tick; NaN where it was unknown.
     values: BTreeMap<String, Vec<f64>>,
 }
 
 impl TimeSeries {
-    /// Takes the figures of a tick, in place of the newest point when that is of the same stretch of slots.
+    /// Records the values of a tick. Replaces the newest point if that lies in the same stride.
     pub fn record<'a>(&mut self, tick: u64, slot: u64, figures: impl Iterator<Item = (&'a str, Option<f64>)>) {
         self.stride = self.stride.max(1);
         let at = slot / self.stride;
@@ -34,7 +32,7 @@ impl TimeSeries {
             }
         }
         self.at = at;
-        let (last, room) = (self.ticks.len() - 1, NAMES);
+        let (last, room) = (self.ticks.len() - 1, MAX_NAMES);
         self.ticks[last] = tick;
         for (name, value) in figures {
             if let Some(values) = self.values.get_mut(name) {
@@ -45,40 +43,40 @@ impl TimeSeries {
                 self.values.insert(name.to_owned(), values);
             }
         }
-        if self.ticks.len() > KEPT {
-            self.thin();
+        if self.ticks.len() > MAX_POINTS {
+            self.downsample();
         }
     }
 
-    fn thin(&mut self) {
+    fn downsample(&mut self) {
         let last = self.ticks.len() - 1;
-        let kept = |index: usize| (last - index).is_multiple_of(2);
+        let keep = |index: usize| (last - index).is_multiple_of(2);
         let mut index = 0..;
-        self.ticks.retain(|_| index.next().is_some_and(kept));
+        self.ticks.retain(|_| index.next().is_some_and(keep));
         self.values.retain(|_, values| {
             let mut index = 0..;
-            values.retain(|_| index.next().is_some_and(kept));
+            values.retain(|_| index.next().is_some_and(keep));
             values.iter().any(|value| value.is_finite())
         });
         self.at /= 2;
         self.stride *= 2;
     }
 
-    /// (tick, value), oldest first, where the value was known.
+    /// The known values as (tick, value), oldest first.
     pub fn points(&self, name: &str) -> Vec<(f64, f64)> {
         let Some(values) = self.values.get(name) else { return Vec::new() };
         let known = self.ticks.iter().zip(values).filter(|(_, value)| value.is_finite());
         known.map(|(tick, value)| (*tick as f64, *value)).collect()
     }
 
-    /// How much a figure that only grows grew, a stretch of `per` ticks, from point to point. What fell began anew.
+    /// Increase of a counter between consecutive points, per `per` ticks. A decrease counts as a reset.
     pub fn rate(&self, name: &str, per: u64) -> Vec<(f64, f64)> {
         let points = self.points(name);
-        let grown = |pair: &[(f64, f64)]| {
+        let growth = |pair: &[(f64, f64)]| {
             let (ticks, more) = (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1);
             (pair[1].0, more.max(0.0) * per as f64 / ticks.max(1.0))
         };
-        points.windows(2).map(grown).collect()
+        points.windows(2).map(growth).collect()
     }
 }
 
@@ -95,12 +93,12 @@ mod tests {
     }
 
     #[test]
-    fn room_is_bounded_the_whole_time_is_kept_and_the_newest_is_there() {
+    fn size_is_bounded_and_the_oldest_and_newest_points_are_kept() {
         for slots in [1, 2, 511, 512, 513, 514, 1_000, 5_000, 20_001] {
             let timeline = recorded(slots);
             let points = timeline.points("a");
             assert!(
-                points.len() <= KEPT && points.len() as u64 >= slots.min(KEPT as u64 / 2),
+                points.len() <= MAX_POINTS && points.len() as u64 >= slots.min(MAX_POINTS as u64 / 2),
                 "{slots}: {}",
                 points.len()
             );
@@ -111,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn one_stretch_leaves_one_point_and_what_came_later_has_no_past() {
+    fn one_stride_has_one_point_and_new_names_start_late() {
         let mut timeline = recorded(7);
         timeline.record(69, 6, [("a", Some(9.0))].into_iter());
         assert_eq!(timeline.points("a").last(), Some(&(69.0, 9.0)));
@@ -121,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_a_day_and_a_new_beginning_is_no_fall() {
+    fn rates_ignore_counter_resets() {
         let mut timeline = TimeSeries::default();
         for (slot, total) in [(0, 0.0), (1, 5.0), (2, 2.0)] {
             timeline.record(slot * 100, slot, [("n", Some(total))].into_iter());
@@ -130,12 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn names_without_end_do_not_fill_the_memory() {
+    fn the_number_of_names_is_bounded() {
         let mut timeline = TimeSeries::default();
         for number in 0..3_000_u64 {
             let name = format!("n{number}");
             timeline.record(number, number, [(name.as_str(), Some(1.0))].into_iter());
         }
-        assert!(timeline.values.len() <= NAMES);
+        assert!(timeline.values.len() <= MAX_NAMES);
     }
 }

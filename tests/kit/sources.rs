@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use townlet_learn::checkpoint::{Checkpoint, Registry};
-use townlet_shard::Read;
+use townlet_shard::ConfigFiles;
 use townlet_town::Sources;
 use townlet_town::config::{Layers, load};
 use townlet_town::options::OPTIONS;
@@ -25,10 +25,10 @@ pub(crate) fn sources(name: &str, settings: &[(&str, &str)]) -> Sources {
     let config = load(&layers).unwrap_or_else(|errors| panic!("{name}: {errors}")).config;
     let named = |name: &str| (name.to_owned(), config_text(name));
     Sources {
-        config: config.canonical(),
         plan: named(&config.world.plan),
         affordances: named(&config.affordances.affordances_file),
         perturbations: named(&config.perturbations.file),
+        config,
     }
 }
 
@@ -53,7 +53,7 @@ pub(crate) const CONFIG_FILE: &str = "town.yaml";
 ///
 /// # Errors
 /// What is wrong with them, in one line.
-pub(crate) fn read_config(folder: &Path) -> Result<Read, String> {
+pub(crate) fn read_config(folder: &Path) -> Result<ConfigFiles, String> {
     let text = std::fs::read_to_string(folder.join(CONFIG_FILE)).map_err(|why| format!("{CONFIG_FILE}: {why}"))?;
     let layers = Layers { file: Some((CONFIG_FILE.into(), text)), ..Layers::default() };
     let loaded = load(&layers).map_err(|errors| errors.one_line())?;
@@ -62,12 +62,12 @@ pub(crate) fn read_config(folder: &Path) -> Result<Read, String> {
         (name.to_owned(), std::fs::read_to_string(folder.join(name)).unwrap_or(shipped))
     };
     let sources = Sources {
-        config: loaded.config.canonical(),
+        config: loaded.config,
         plan: shipped.plan,
         affordances: or_shipped("affordances.yaml", shipped.affordances),
         perturbations: or_shipped("events.yaml", shipped.perturbations),
     };
-    Ok(Read { sources, files: vec![CONFIG_FILE.into()], warnings: loaded.warnings })
+    Ok(ConfigFiles { sources, files: vec![CONFIG_FILE.into()], warnings: loaded.warnings })
 }
 
 /// The policy that ships with the program.

@@ -118,11 +118,11 @@ fn panic_in_the_tick_ends_a_batch_with_a_message() {
 fn panic_in_the_tick_restores_the_terminal() {
     let home = tempfile::tempdir().unwrap();
     let points = [("FAILPOINTS", "engine_tick=300*off->panic")];
-    let mut seat = WatchedSource::start(home.path(), (80, 24), &["--speed", "100x"], &points);
-    seat.until("the screen", vt100::Screen::alternate_screen);
-    seat.terminal_restored();
-    assert_eq!(seat.ended(), 3);
-    assert!(seat.text().contains("the town's thread crashed: failpoint engine_tick"), "{}", seat.text());
+    let mut pty = WatchedSource::start(home.path(), (80, 24), &["--speed", "100x"], &points);
+    pty.until("the screen", vt100::Screen::alternate_screen);
+    pty.terminal_restored();
+    assert_eq!(pty.ended(), 3);
+    assert!(pty.text().contains("the town's thread crashed: failpoint engine_tick"), "{}", pty.text());
     let ended = Batch::start(home.path(), &["--resume", "--tick-limit", LIMIT], &[]).end();
     assert_eq!(ended.status, Some(0), "{}", ended.said);
     assert_eq!(replay(home.path()).digest, ended.digest());
@@ -349,30 +349,30 @@ fn commands_are_accepted_again_after_a_disk_error() {
         let home = tempfile::tempdir().unwrap();
         // Paused, so that both journal faults happen at one tick.
         let points = format!("{point}=6*off->2*return->off");
-        let mut seat = WatchedSource::start(
+        let mut pty = WatchedSource::start(
             home.path(),
             (120, 40),
             &["--paused", "--screen", "operations"],
             &[("FAILPOINTS", &points)],
         );
-        seat.shows("PAUSED");
-        seat.command("escalate --reason test");
-        seat.shows("you are admin now");
+        pty.shows("PAUSED");
+        pty.command("escalate --reason test");
+        pty.shows("you are admin now");
         let mut answers = Vec::new();
         for number in 0..30 {
-            seat.command(&format!("set_exit_cap {number}"));
+            pty.command(&format!("set_exit_cap {number}"));
             let foot = |screen: &vt100::Screen| screen.contents().lines().rev().take(2).collect::<String>();
-            seat.until("an answer", |screen| foot(screen).contains(['✓', '✗']));
-            answers.push(foot(seat.screen()).contains('✓'));
+            pty.until("an answer", |screen| foot(screen).contains(['✓', '✗']));
+            answers.push(foot(pty.screen()).contains('✓'));
             // The shard retries every second and removes the banner.
             let banner = |screen: &vt100::Screen| screen.contents().lines().any(|line| line.starts_with(" ‼"));
-            seat.until("a writable log", |screen| !banner(screen));
+            pty.until("a writable log", |screen| !banner(screen));
         }
         assert!(answers.contains(&false), "{point} was never met");
         assert_eq!(answers.last(), Some(&true), "{point}: {answers:?}");
-        seat.press("q");
-        seat.terminal_restored();
-        assert_eq!(seat.ended(), 0, "{point}: {}", seat.text());
+        pty.press("q");
+        pty.terminal_restored();
+        assert_eq!(pty.ended(), 0, "{point}: {}", pty.text());
         let ended = Batch::start(home.path(), &["--resume", "--tick-limit", LIMIT], &[]).end();
         assert_eq!(ended.status, Some(0), "{point}: {}", ended.said);
         assert_eq!(replay(home.path()).digest, ended.digest(), "{point}");

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use townlet_learn::prng::Prng;
 use townlet_shard::Home;
 use townlet_shard::incident::{Kind, kept};
 
@@ -217,14 +218,8 @@ fn bundle_contains_release_pointer_and_manifests() {
 
 /// Bytes that do not compress.
 fn noise(length: usize) -> Vec<u8> {
-    let mut state = 7_u64;
-    let mut word = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    (0..length / 8).flat_map(|_| word()).collect()
+    let mut prng = Prng::from_state(7);
+    (0..length / 8).flat_map(|_| prng.next_u64().to_le_bytes()).collect()
 }
 
 #[test]
@@ -312,11 +307,11 @@ mod broken {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let points = [("FAILPOINTS", "journal_write=5*off->panic")];
-        let mut seat = WatchedSource::start(home, (120, 40), &["--speed", "100x"], &points);
-        seat.shows("the thread `journal` crashed");
-        seat.press("q");
-        seat.terminal_restored();
-        assert_eq!(seat.ended(), 3, "{}", seat.text());
+        let mut pty = WatchedSource::start(home, (120, 40), &["--speed", "100x"], &points);
+        pty.shows("the thread `journal` crashed");
+        pty.press("q");
+        pty.terminal_restored();
+        assert_eq!(pty.ended(), 3, "{}", pty.text());
         let (it, _) = only(home, Kind::Crash);
         assert!(it.headline.contains("journal_write"), "{it:?}");
         let log = std::fs::read_to_string(home.join("logs/townlet.log")).unwrap();
@@ -328,12 +323,12 @@ mod broken {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let points = [("FAILPOINTS", "screen_draw=30*off->panic")];
-        let mut seat = WatchedSource::start(home, (120, 40), &["--speed", "100x"], &points);
-        seat.until("the screen", vt100::Screen::alternate_screen);
-        seat.terminal_restored();
-        assert_eq!(seat.ended(), 3);
+        let mut pty = WatchedSource::start(home, (120, 40), &["--speed", "100x"], &points);
+        pty.until("the screen", vt100::Screen::alternate_screen);
+        pty.terminal_restored();
+        assert_eq!(pty.ended(), 3);
         for words in ["failpoint screen_draw", "the interface crashed at tick", "the town was saved", "--resume"] {
-            assert!(seat.text().contains(words), "{words}: {}", seat.text());
+            assert!(pty.text().contains(words), "{words}: {}", pty.text());
         }
         let (it, folder) = only(home, Kind::Crash);
         assert!(it.headline.contains("screen_draw"), "{it:?}");
@@ -350,12 +345,12 @@ mod broken {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let points = [("FAILPOINTS", "engine_tick=300*off->1*sleep(9000)->off")];
-        let mut seat = WatchedSource::start(home, (120, 40), &["--speed", "100x"], &points);
-        seat.shows("tick 300 has been hanging for more than 3 s");
-        seat.hides("hanging for more than 3 s");
-        seat.press("q");
-        seat.terminal_restored();
-        assert_eq!(seat.ended(), 0, "{}", seat.text());
+        let mut pty = WatchedSource::start(home, (120, 40), &["--speed", "100x"], &points);
+        pty.shows("tick 300 has been hanging for more than 3 s");
+        pty.hides("hanging for more than 3 s");
+        pty.press("q");
+        pty.terminal_restored();
+        assert_eq!(pty.ended(), 0, "{}", pty.text());
         let (it, folder) = only(home, Kind::Hang);
         assert!(it.headline.contains("tick 300") && it.headline.contains("starting the tick"), "{it:?}");
         let note = std::fs::read_to_string(folder.join("note.md")).unwrap();

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use townlet_learn::prng::Prng;
 use townlet_shard::tokens::TokenStore;
 use townlet_wire::{Answer, Role, Status};
 
@@ -24,22 +25,10 @@ const COMMANDS: u64 = 40;
 /// Last tick of a batch with commands.
 const LIMIT: &str = "1200";
 
-/// `SplitMix64`: good enough to scatter instants, and a seed repeats them.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-
-    /// Waits for a random time, so that a kill can happen anywhere between two answers.
-    fn moment(&mut self, spins: u64) {
-        for _ in 0..self.below(spins) {
-            std::hint::spin_loop();
-        }
+/// Waits for a random time, so that a kill can happen anywhere between two answers.
+fn pause(prng: &mut Prng, spins: usize) {
+    for _ in 0..prng.below(spins) {
+        std::hint::spin_loop();
     }
 }
 
@@ -65,14 +54,14 @@ impl Tally {
 }
 
 /// Runs a body with one seed after another until there were so many kills. The seed of a failing round is printed.
-fn rounds(what: &str, kills: [u64; 2], body: impl Fn(&mut Chance, &mut Tally)) {
+fn rounds(what: &str, kills: [u64; 2], body: impl Fn(&mut Prng, &mut Tally)) {
     let fixed = std::env::var("TOWNLET_CRASH_SEED").ok().map(|seed| seed.parse().expect("a seed is a number"));
     let wanted = if fixed.is_some() { 1 } else { kills[usize::from(soak())] };
     let (begun, mut tally, mut round) = (Instant::now(), Tally::default(), 0);
     while tally.kills < wanted {
         let seed = fixed.unwrap_or(round);
         println!("TOWNLET_CRASH_SEED={seed}");
-        body(&mut Chance(seed), &mut tally);
+        body(&mut Prng::from_state(seed), &mut tally);
         round += 1;
     }
     tally.restarts.sort();
@@ -91,7 +80,7 @@ fn rounds(what: &str, kills: [u64; 2], body: impl Fn(&mut Chance, &mut Tally)) {
 }
 
 /// Commands with different effects, so that a lost, doubled or reordered one changes the digest.
-fn commands(chance: &mut Chance) -> Vec<(Option<u64>, String, String)> {
+fn commands(prng: &mut Prng) -> Vec<(Option<u64>, String, String)> {
     let command = |number: u64| match number % 4 {
         0 => format!("setmoney ada {number}.5"),
         1 => format!("set_exit_cap {number}"),
@@ -101,7 +90,7 @@ fn commands(chance: &mut Chance) -> Vec<(Option<u64>, String, String)> {
     let mut tick = 0;
     (0..COMMANDS)
         .map(|number| {
-            tick += chance.below(20);
+            tick += prng.below(20) as u64;
             (Some(tick), command(number), format!("id-{number}"))
         })
         .collect()
@@ -120,17 +109,17 @@ impl Acknowledged {
     }
 }
 
-fn run(home: &Path, resumed: bool, chance: &mut Chance, tally: &mut Tally, known: &mut Acknowledged) -> Ended {
+fn run(home: &Path, resumed: bool, prng: &mut Prng, tally: &mut Tally, known: &mut Acknowledged) -> Ended {
     let mut args = vec!["--script", SCRIPT, "--tick-limit", LIMIT];
     args.extend(resumed.then_some("--resume"));
     let mut batch = Batch::start(home, &args, &[]);
-    for _ in 0..chance.below(COMMANDS) {
+    for _ in 0..prng.below(COMMANDS as usize) {
         match batch.answer() {
             Some(answer) => known.take(&answer),
             None => break,
         }
     }
-    chance.moment(3_000_000);
+    pause(prng, 3_000_000);
     tally.restarts.extend(batch.time_to_first_answer().filter(|_| resumed));
     let ended = batch.kill();
     tally.killed(home);
@@ -140,20 +129,20 @@ fn run(home: &Path, resumed: bool, chance: &mut Chance, tally: &mut Tally, known
 
 #[test]
 fn kill_during_a_script_loses_and_repeats_nothing() {
-    rounds("commands of a script", [20, 600], |chance, tally| {
+    rounds("commands of a script", [20, 600], |prng, tally| {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
-        let mut script = commands(chance);
+        let mut script = commands(prng);
         write_script(home, &script);
         let mut known = Acknowledged::default();
-        run(home, false, chance, tally, &mut known);
+        run(home, false, prng, tally, &mut known);
         // The same commands again without ticks, with kills in between.
         for (tick, _, _) in &mut script {
             *tick = None;
         }
         write_script(home, &script);
-        for _ in 0..chance.below(3) {
-            run(home, has_journal(home), chance, tally, &mut known);
+        for _ in 0..prng.below(3) {
+            run(home, has_journal(home), prng, tally, &mut known);
         }
         let before = known.0.clone();
         tally.acknowledged += before.len();
@@ -177,11 +166,11 @@ fn kill_during_a_script_loses_and_repeats_nothing() {
 
 #[test]
 fn kill_at_full_speed_resumes_from_the_last_journalled_tick() {
-    rounds("full speed", [20, 200], |chance, tally| {
+    rounds("full speed", [20, 200], |prng, tally| {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let batch = Batch::start(home, &["--tick-limit", "1000000000"], &[]);
-        chance.moment(4_000_000);
+        pause(prng, 4_000_000);
         batch.kill();
         tally.killed(home);
         for _ in 0..2 {
@@ -190,7 +179,7 @@ fn kill_at_full_speed_resumes_from_the_last_journalled_tick() {
             }
             let before = replay(home);
             let batch = Batch::start(home, &["--resume", "--tick-limit", "1000000000"], &[]);
-            chance.moment(4_000_000);
+            pause(prng, 4_000_000);
             batch.kill();
             tally.killed(home);
             let after = replay(home);
@@ -296,16 +285,16 @@ pub(crate) fn token(home: &Path) -> String {
 
 #[test]
 fn kill_during_network_commands_loses_and_repeats_nothing() {
-    rounds("commands of two clients", [10, 400], |chance, tally| {
+    rounds("commands of two clients", [10, 400], |prng, tally| {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let token = token(home);
         let ledger = Mutex::default();
         let listen = ["--listen", "127.0.0.1:0", "--speed", "100x"];
         let mut server = Server::start(home, &listen);
-        for round in 0..=chance.below(3) {
+        for round in 0..=prng.below(3) as u64 {
             let address = server.address().to_owned();
-            let wait = chance.below(20_000_000);
+            let wait = prng.below(20_000_000);
             std::thread::scope(|scope| {
                 scope.spawn(|| send_commands_until_killed(&address, &token, &ledger, round));
                 (0..wait).for_each(|_| std::hint::spin_loop());

@@ -1,4 +1,4 @@
-//! The binary in a pseudo-terminal: keys and signals in, screen and bytes out. Waits by reading, never by the clock.
+//! Test harness: the binary in a pseudo-terminal. It waits by reading the output, never by sleeping.
 
 use std::io::{Read, Write};
 use std::num::NonZeroU16;
@@ -160,7 +160,7 @@ impl WatchedSource {
     #[track_caller]
     pub(crate) fn command(&mut self, line: &str) {
         self.press(":");
-        self.shows("tab completes");
+        self.shows("tab complete");
         self.press(&format!("{line}\r"));
     }
 

@@ -60,7 +60,8 @@ fn crash_at_every_step_of_a_release_leaves_one_release() {
         let end = pointer(home).expect("there is a release");
         assert_eq!((&end["release"], &end["stage"]), (&"scripted".into(), &"rolled_back".into()), "{point}");
         let steps = end["steps"].as_array().expect("a history");
-        let count = |to: &str, id: &str| steps.iter().filter(|it| it["to"] == to && it["act"]["cmd_id"] == id).count();
+        let count =
+            |to: &str, id: &str| steps.iter().filter(|it| it["to"] == to && it["origin"]["cmd_id"] == id).count();
         assert_eq!((count("canary", "swap-1"), count("rolled_back", "back-1")), (1, 1), "{point}: {steps:#?}");
         let changes = steps.iter().filter(|step| !step["replaced"].is_null()).count();
         let rollouts = std::fs::read_to_string(home.join("ops/rollouts.md")).expect("rows");

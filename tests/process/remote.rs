@@ -160,26 +160,26 @@ fn an_exit_is_approved_from_afar() {
     let served =
         Server::start(home.path(), &["--config", &config, "--listen", "127.0.0.1:0", "--speed", "max", "--paused"]);
     let arguments = ["observe", "--connect", served.url.as_str()];
-    let mut seat = WatchedSource::start(desk.path(), LARGE, &arguments, &[("TOWNLET_TOKEN", &token)]);
-    seat.shows("live");
-    seat.shows("ADMIN");
-    seat.command("step 3500");
-    seat.shows("tick 3,500");
-    seat.settle();
-    seat.press("a");
-    seat.shows("▸ cancel ◂");
-    seat.press(RIGHT);
-    seat.shows("▸ approve ◂");
-    seat.press("\r");
-    seat.shows("logged");
-    seat.press(".");
-    seat.shows("tick 3,501");
-    seat.press("6");
-    seat.shows("written and chained");
-    seat.press("q");
-    seat.terminal_restored();
-    assert_eq!(seat.ended(), 0, "{}", seat.text());
-    assert!(seat.text().contains("detached from"), "{}", seat.text());
+    let mut pty = WatchedSource::start(desk.path(), LARGE, &arguments, &[("TOWNLET_TOKEN", &token)]);
+    pty.shows("live");
+    pty.shows("ADMIN");
+    pty.command("step 3500");
+    pty.shows("tick 3,500");
+    pty.settle();
+    pty.press("a");
+    pty.shows("▸ cancel ◂");
+    pty.press(RIGHT);
+    pty.shows("▸ approve ◂");
+    pty.press("\r");
+    pty.shows("logged");
+    pty.press(".");
+    pty.shows("tick 3,501");
+    pty.press("6");
+    pty.shows("written and chained");
+    pty.press("q");
+    pty.terminal_restored();
+    assert_eq!(pty.ended(), 0, "{}", pty.text());
+    assert!(pty.text().contains("detached from"), "{}", pty.text());
     assert_eq!(
         std::fs::read_dir(desk.path())
             .unwrap()
@@ -202,27 +202,27 @@ fn a_server_that_was_killed_is_missed_found_again_and_does_nothing_twice() {
     let token = token(home.path());
     let served = Server::start(home.path(), &["--listen", "127.0.0.1:0", "--speed", "10x"]);
     let (url, address) = (served.url.clone(), served.address().to_owned());
-    let mut seat =
+    let mut pty =
         WatchedSource::start(desk.path(), LARGE, &["observe", "--connect", &url], &[("TOWNLET_TOKEN", &token)]);
-    seat.shows("ADMIN");
-    seat.shows("live");
+    pty.shows("ADMIN");
+    pty.shows("live");
     let once = ["console", "--connect", &url, "--cmd-id", "once", "setmoney ada 77"];
     let (status, said) = townlet(desk.path(), &once, &token);
     assert!(status == Some(0) && !said.contains("done before"), "{said}");
     served.kill();
-    seat.shows("not connected");
-    seat.shows("reconnecting in");
+    pty.shows("not connected");
+    pty.shows("reconnecting in");
     // Typed while nobody listens; it keeps its id until somebody does again.
-    seat.command("set_exit_cap 1");
+    pty.command("set_exit_cap 1");
     let served = Server::start(home.path(), &["--listen", &address, "--speed", "10x", "--resume"]);
-    seat.shows("· live");
-    seat.shows("logged");
+    pty.shows("· live");
+    pty.shows("logged");
     let (status, said) = townlet(desk.path(), &once, &token);
     assert!(status == Some(0) && said.contains("done before"), "{said}");
-    seat.command("pause");
-    seat.shows("PAUSED");
-    seat.press("q");
-    assert_eq!(seat.ended(), 0, "{}", seat.text());
+    pty.command("pause");
+    pty.shows("PAUSED");
+    pty.press("q");
+    assert_eq!(pty.ended(), 0, "{}", pty.text());
     served.terminate();
     let log = log_of(home.path());
     for command in ["setmoney", "set_exit_cap"] {
@@ -318,16 +318,16 @@ fn a_fleet_shows_every_shard_and_one_of_them_whole() {
     );
     std::fs::create_dir_all(desk.path().join("townlet")).unwrap();
     std::fs::write(desk.path().join("townlet/config.yaml"), shards).unwrap();
-    let mut seat = WatchedSource::start(desk.path(), (80, 24), &["observe"], &[]);
-    seat.shows("2 of 2 shards live");
-    seat.shows("production");
-    seat.press("j\r");
-    seat.shows("Employment");
-    seat.shows(" trial ");
-    seat.press("0");
-    seat.shows("2 of 2 shards live");
-    seat.press("q");
-    assert_eq!(seat.ended(), 0, "{}", seat.text());
+    let mut pty = WatchedSource::start(desk.path(), (80, 24), &["observe"], &[]);
+    pty.shows("2 of 2 shards live");
+    pty.shows("production");
+    pty.press("j\r");
+    pty.shows("Employment");
+    pty.shows(" trial ");
+    pty.press("0");
+    pty.shows("2 of 2 shards live");
+    pty.press("q");
+    assert_eq!(pty.ended(), 0, "{}", pty.text());
     let (status, said) = townlet(desk.path(), &["console", "--connect", "trail", "kpi"], "");
     assert!(status == Some(2) && said.contains("Did you mean `trial`?"), "{said}");
 }
@@ -340,14 +340,14 @@ fn the_console_asks_at_a_prompt_and_says_how_it_went() {
     assert!(status == Some(0) && said.starts_with('{'), "{said}");
     let (status, said) = townlet(home.path(), &["console", "--connect", &served.url, "setmoney", "ada", "3"], "");
     assert!(status == Some(1) && said.contains("E_FORBIDDEN"), "{said}");
-    let mut seat = WatchedSource::start(home.path(), (80, 24), &["console", "--connect", &served.url], &[]);
-    seat.shows("you are viewer");
-    seat.press("employment_st\t\r");
-    seat.shows("pending (limit");
-    seat.press("setmoney ada 3\r");
-    seat.shows("E_FORBIDDEN");
-    seat.press("quit\r");
-    assert_eq!(seat.ended(), 0, "{}", seat.text());
+    let mut pty = WatchedSource::start(home.path(), (80, 24), &["console", "--connect", &served.url], &[]);
+    pty.shows("you are viewer");
+    pty.press("employment_st\t\r");
+    pty.shows("pending (limit");
+    pty.press("setmoney ada 3\r");
+    pty.shows("E_FORBIDDEN");
+    pty.press("quit\r");
+    assert_eq!(pty.ended(), 0, "{}", pty.text());
     let url = served.url.clone();
     served.terminate();
     let (status, said) = townlet(home.path(), &["console", "--connect", &url, "kpi"], "");
@@ -359,32 +359,32 @@ fn the_prompt_foretells_and_takes_a_token_that_is_shown_nowhere() {
     let (home, desk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let token = token(home.path());
     let served = Server::start(home.path(), &["--listen", "127.0.0.1:0"]);
-    let mut seat = WatchedSource::start(desk.path(), LARGE, &["console", "--connect", &served.url], &[]);
-    seat.shows("you are viewer");
-    seat.press("setmoney ada 3");
-    seat.shows("E_FORBIDDEN");
-    seat.press("\u{15}escalate\r");
-    seat.shows("token ›");
-    seat.press("twn_wrong_one\r");
-    seat.shows("E_UNAUTHORIZED");
-    seat.press("escalate\r");
-    seat.shows("token ›");
-    seat.press(&token);
-    seat.shows("••••");
-    seat.press("\r");
-    seat.shows("You are admin");
-    seat.press("setmoney ada 3");
-    seat.shows("would: ");
-    seat.press(" ");
-    seat.press("\r");
-    seat.shows("· logged ");
-    seat.press(&format!("say {token}\r"));
-    seat.shows("(a line with a token)");
-    seat.press("viewer\r");
-    seat.press("setmoney ada 4\r");
-    seat.shows("needs the admin role");
-    seat.press("quit\r");
-    assert_eq!(seat.ended(), 0, "{}", seat.text());
+    let mut pty = WatchedSource::start(desk.path(), LARGE, &["console", "--connect", &served.url], &[]);
+    pty.shows("you are viewer");
+    pty.press("setmoney ada 3");
+    pty.shows("E_FORBIDDEN");
+    pty.press("\u{15}escalate\r");
+    pty.shows("token ›");
+    pty.press("twn_wrong_one\r");
+    pty.shows("E_UNAUTHORIZED");
+    pty.press("escalate\r");
+    pty.shows("token ›");
+    pty.press(&token);
+    pty.shows("••••");
+    pty.press("\r");
+    pty.shows("You are admin");
+    pty.press("setmoney ada 3");
+    pty.shows("preview: ");
+    pty.press(" ");
+    pty.press("\r");
+    pty.shows("· logged ");
+    pty.press(&format!("say {token}\r"));
+    pty.shows("(a line with a token)");
+    pty.press("viewer\r");
+    pty.press("setmoney ada 4\r");
+    pty.shows("needs the admin role");
+    pty.press("quit\r");
+    assert_eq!(pty.ended(), 0, "{}", pty.text());
     served.terminate();
     let log = log_of(home.path());
     let money = |stage| log.iter().filter(|it| it.command == "setmoney" && it.stage == stage).count();
@@ -405,7 +405,7 @@ fn it_refuses_what_would_give_a_token_or_a_town_away() {
         (&["serve", "--listen", "0.0.0.0:0"][..], "--tls-cert"),
         (&["serve", "--listen", "127.0.0.1:99999"], "--listen"),
         (&["serve", "--tls-cert", "x"], "--tls-key"),
-        (&["observe", "--connect", "http://ada:twn_a_b@127.0.0.1"], "no place in an address"),
+        (&["observe", "--connect", "http://ada:twn_a_b@127.0.0.1"], "must not contain a token"),
         (&["observe", "--connect", "nowhere"], "no shard `nowhere`"),
         (&["observe"], "--connect"),
         (&["console", "--connect", "http://towns.example", "kpi"], "without TLS"),
@@ -461,7 +461,7 @@ fn a_served_shard_reads_its_file_again_and_a_restart_keeps_what_it_read() {
     assert_eq!((status, said.contains("the texts it brought are lost")), (Some(2), true), "{said}");
     file("0.1", "");
     let (status, said) = resume(&over);
-    assert_eq!((status, said.contains("lived again under scripted, with 1 command")), (Some(0), true), "{said}");
+    assert_eq!((status, said.contains("replayed under scripted, with 1 command")), (Some(0), true), "{said}");
     // Without the file, with the file as it was read, and with another one.
     std::fs::remove_file(home.join("town.yaml")).unwrap();
     let (status, said) = resume(&[]);

@@ -45,13 +45,13 @@ fn backlog(home: &Path, size: (u16, u16)) -> WatchedSource {
     let config = repository("configs/scenarios/employment_backlog.yaml");
     let (config, folder) = (config.display().to_string(), home.display().to_string());
     let arguments = ["run", "--config", &config, "--home", &folder, "--speed", "max", "--paused"];
-    let mut seat = WatchedSource::start(home, size, &arguments, &[]);
-    seat.shows("PAUSED");
-    seat.command(&format!("step {BACKLOG_TICKS}"));
-    seat.shows("tick 3,500");
-    seat.settle();
-    seat.until("a backlog", |screen| names(screen).len() >= 5);
-    seat
+    let mut pty = WatchedSource::start(home, size, &arguments, &[]);
+    pty.shows("PAUSED");
+    pty.command(&format!("step {BACKLOG_TICKS}"));
+    pty.shows("tick 3,500");
+    pty.settle();
+    pty.until("a backlog", |screen| names(screen).len() >= 5);
+    pty
 }
 
 fn snapshots(home: &Path) -> Vec<PathBuf> {
@@ -62,10 +62,10 @@ fn snapshots(home: &Path) -> Vec<PathBuf> {
 
 /// Ended as it should: the terminal given back, status 0, a last snapshot, a whole audit log.
 #[track_caller]
-fn assert_clean_exit(seat: &mut WatchedSource, home: &Path) {
-    seat.terminal_restored();
-    assert_eq!(seat.ended(), 0, "{}", seat.text());
-    assert!(seat.text().contains("stopped at tick"), "{}", seat.text());
+fn assert_clean_exit(pty: &mut WatchedSource, home: &Path) {
+    pty.terminal_restored();
+    assert_eq!(pty.ended(), 0, "{}", pty.text());
+    assert!(pty.text().contains("stopped at tick"), "{}", pty.text());
     assert!(!snapshots(home).is_empty());
     let report = verify(&home.join("logs/console")).expect("the audit log is read");
     assert!(report.passed(), "{:?}", report.findings().map(ToString::to_string).collect::<Vec<_>>());
@@ -74,43 +74,43 @@ fn assert_clean_exit(seat: &mut WatchedSource, home: &Path) {
 /// A shift at the exit queue, from the first look to the last key.
 fn a_shift(size: (u16, u16)) {
     let home = tempfile::tempdir().unwrap();
-    let mut seat = backlog(home.path(), size);
-    let before = names(seat.screen());
+    let mut pty = backlog(home.path(), size);
+    let before = names(pty.screen());
 
     // A viewer changes nothing and is told how to.
-    seat.press("j");
-    seat.until("the second row", |screen| queue(screen).get(1).is_some_and(|row| row.selected));
-    assert!(seat.text().contains("VIEWER"));
-    seat.press("a");
-    seat.shows(":escalate");
-    assert!(!seat.text().contains("cancel"));
-    assert_eq!(names(seat.screen()), before);
+    pty.press("j");
+    pty.until("the second row", |screen| queue(screen).get(1).is_some_and(|row| row.selected));
+    assert!(pty.text().contains("VIEWER"));
+    pty.press("a");
+    pty.shows(":escalate");
+    assert!(!pty.text().contains("cancel"));
+    assert_eq!(names(pty.screen()), before);
 
-    seat.command("escalate");
-    seat.shows("Become admin");
-    seat.press("exits of today\r");
-    seat.shows("you are admin now");
-    assert!(seat.text().contains("ADMIN"));
+    pty.command("escalate");
+    pty.shows("Become admin");
+    pty.press("exits of today\r");
+    pty.shows("you are admin now");
+    assert!(pty.text().contains("ADMIN"));
 
     // Cancel is focused: enter alone does nothing.
-    seat.press("a");
-    seat.shows("▸ cancel ◂");
-    assert!(seat.text().contains(&format!("{} leaves town on the next tick", before[1])), "{}", seat.text());
-    seat.press("\r");
-    seat.hides("cancel");
-    assert_eq!(names(seat.screen()), before);
+    pty.press("a");
+    pty.shows("▸ cancel ◂");
+    assert!(pty.text().contains(&format!("{} leaves town on the next tick", before[1])), "{}", pty.text());
+    pty.press("\r");
+    pty.hides("cancel");
+    assert_eq!(names(pty.screen()), before);
 
-    seat.press("a");
-    seat.shows("▸ cancel ◂");
-    seat.press(RIGHT);
-    seat.shows("▸ approve ◂");
-    seat.press("\r");
-    seat.shows("logged");
-    assert!(names(seat.screen()).contains(&before[1]), "it leaves on the next tick, not at once");
-    seat.press(".");
-    seat.until("a row less", |screen| !names(screen).contains(&before[1]));
+    pty.press("a");
+    pty.shows("▸ cancel ◂");
+    pty.press(RIGHT);
+    pty.shows("▸ approve ◂");
+    pty.press("\r");
+    pty.shows("logged");
+    assert!(names(pty.screen()).contains(&before[1]), "it leaves on the next tick, not at once");
+    pty.press(".");
+    pty.until("a row less", |screen| !names(screen).contains(&before[1]));
 
-    the_audit_screen_shows(&mut seat, "employment_exit approve", &format!("agent={}", before[1].to_lowercase()));
+    the_audit_screen_shows(&mut pty, "employment_exit approve", &format!("agent={}", before[1].to_lowercase()));
     let log = log_of(home.path());
     let approved: Vec<&Record> = log.iter().filter(|record| record.command == "employment_exit approve").collect();
     let stages: Vec<Stage> = approved.iter().map(|record| record.stage).collect();
@@ -118,25 +118,25 @@ fn a_shift(size: (u16, u16)) {
     assert_eq!(approved[0].cmd_id, approved[1].cmd_id);
 
     // Deferring one asks nothing; deferring several does, and each is a command of its own.
-    seat.settle();
-    let left = names(seat.screen());
-    seat.press("g");
-    seat.until("the first row", |screen| queue(screen).first().is_some_and(|row| row.selected));
-    seat.press("d");
-    seat.until("the first to stay", |screen| !names(screen).contains(&left[0]));
-    seat.settle();
-    let left = names(seat.screen());
-    seat.press("g  ");
-    seat.until("two marks", |screen| queue(screen).iter().filter(|row| row.marked).count() == 2);
-    seat.press("d");
-    seat.shows("▸ cancel ◂");
-    seat.press(RIGHT);
-    seat.shows("▸ defer 2 ◂");
-    seat.press("\r");
-    seat.until("two more to stay", |screen| !names(screen).iter().any(|name| left[..2].contains(name)));
+    pty.settle();
+    let left = names(pty.screen());
+    pty.press("g");
+    pty.until("the first row", |screen| queue(screen).first().is_some_and(|row| row.selected));
+    pty.press("d");
+    pty.until("the first to stay", |screen| !names(screen).contains(&left[0]));
+    pty.settle();
+    let left = names(pty.screen());
+    pty.press("g  ");
+    pty.until("two marks", |screen| queue(screen).iter().filter(|row| row.marked).count() == 2);
+    pty.press("d");
+    pty.shows("▸ cancel ◂");
+    pty.press(RIGHT);
+    pty.shows("▸ defer 2 ◂");
+    pty.press("\r");
+    pty.until("two more to stay", |screen| !names(screen).iter().any(|name| left[..2].contains(name)));
 
-    seat.press("q");
-    assert_clean_exit(&mut seat, home.path());
+    pty.press("q");
+    assert_clean_exit(&mut pty, home.path());
     let log = log_of(home.path());
     let deferred = |stage| {
         let fits = move |record: &&Record| record.command == "employment_exit defer" && record.stage == stage;
@@ -152,25 +152,25 @@ fn a_shift(size: (u16, u16)) {
 
 /// The newest command is a step; above it this one, then its record.
 #[track_caller]
-fn the_audit_screen_shows(seat: &mut WatchedSource, command: &str, argument: &str) {
-    seat.press("6");
-    seat.shows("written and chained");
+fn the_audit_screen_shows(pty: &mut WatchedSource, command: &str, argument: &str) {
+    pty.press("6");
+    pty.shows("written and chained");
     let selected = |screen: &vt100::Screen, command: &str| {
         screen.contents().lines().any(|line| line.contains('▸') && line.contains(command))
     };
     // The step after it may come in while one looks; one above it is the command.
-    seat.until("the step, newest and selected", |screen| selected(screen, "step"));
-    seat.press("k");
-    seat.until("the command, selected", |screen| selected(screen, command));
-    seat.press("\r");
-    seat.until("intent and outcome", |screen| {
+    pty.until("the step, newest and selected", |screen| selected(screen, "step"));
+    pty.press("k");
+    pty.until("the command, selected", |screen| selected(screen, command));
+    pty.press("\r");
+    pty.until("intent and outcome", |screen| {
         let text = screen.contents();
         let labels = ["command ", "cmd_id ", "intent ", "outcome "];
         text.contains(argument) && labels.iter().all(|label| text.contains(&format!("┃{label}")))
     });
-    assert_eq!(seat.text().matches("┃cmd_id ").count(), 1);
-    seat.press("1");
-    seat.shows("pending ");
+    assert_eq!(pty.text().matches("┃cmd_id ").count(), 1);
+    pty.press("1");
+    pty.shows("pending ");
 }
 
 #[test]
@@ -186,37 +186,37 @@ fn a_shift_at_80x24() {
 #[test]
 fn bare_it_opens_the_embedded_town() {
     let home = tempfile::tempdir().unwrap();
-    let mut seat = WatchedSource::start(home.path(), SMALL, &[], &[]);
-    seat.shows("Employment");
-    seat.press("q");
-    assert_clean_exit(&mut seat, home.path());
+    let mut pty = WatchedSource::start(home.path(), SMALL, &[], &[]);
+    pty.shows("Employment");
+    pty.press("q");
+    assert_clean_exit(&mut pty, home.path());
 }
 
 #[test]
 fn signals_to_end_end_it_well() {
     for signal in ["TERM", "HUP", "INT", "QUIT"] {
         let home = tempfile::tempdir().unwrap();
-        let mut seat = WatchedSource::start(home.path(), SMALL, &["--speed", "max"], &[]);
-        seat.shows("Employment");
-        seat.signal(signal);
-        assert_clean_exit(&mut seat, home.path());
+        let mut pty = WatchedSource::start(home.path(), SMALL, &["--speed", "max"], &[]);
+        pty.shows("Employment");
+        pty.signal(signal);
+        assert_clean_exit(&mut pty, home.path());
     }
 }
 
 #[test]
 fn suspended_and_continued() {
     let home = tempfile::tempdir().unwrap();
-    let mut seat = WatchedSource::start(home.path(), LARGE, &["--speed", "max"], &[]);
-    seat.shows("Employment");
+    let mut pty = WatchedSource::start(home.path(), LARGE, &["--speed", "max"], &[]);
+    pty.shows("Employment");
     for _ in 0..3 {
-        seat.press("\u{1a}");
-        seat.terminal_restored();
-        seat.stopped();
-        seat.signal("CONT");
-        seat.until("the screen again", |screen| screen.alternate_screen() && screen.contents().contains("Employment"));
+        pty.press("\u{1a}");
+        pty.terminal_restored();
+        pty.stopped();
+        pty.signal("CONT");
+        pty.until("the screen again", |screen| screen.alternate_screen() && screen.contents().contains("Employment"));
     }
-    seat.press("q");
-    assert_clean_exit(&mut seat, home.path());
+    pty.press("q");
+    assert_clean_exit(&mut pty, home.path());
 }
 
 /// The parameters of every SGR sequence (`ESC [ … m`) that names a colour.
@@ -234,36 +234,36 @@ fn colours(written: &[u8]) -> Vec<String> {
 fn no_color_is_honoured_everywhere() {
     let home = tempfile::tempdir().unwrap();
     for (environment, plain) in [(&[("NO_COLOR", "1")][..], true), (&[], false)] {
-        let mut seat = WatchedSource::start(home.path(), LARGE, &["--speed", "max"], environment);
-        seat.shows("Employment");
+        let mut pty = WatchedSource::start(home.path(), LARGE, &["--speed", "max"], environment);
+        pty.shows("Employment");
         for (key, text) in [("2", "Map"), ("3", "Agents"), ("6", "Audit log"), ("1", "Employment")] {
-            seat.press(key);
-            seat.until(text, |screen| screen.contents().contains(text));
+            pty.press(key);
+            pty.until(text, |screen| screen.contents().contains(text));
         }
-        seat.settle();
-        seat.press("q");
-        assert_clean_exit(&mut seat, home.path());
-        assert_eq!(colours(&seat.written).is_empty(), plain, "{:?}", colours(&seat.written).first());
+        pty.settle();
+        pty.press("q");
+        assert_clean_exit(&mut pty, home.path());
+        assert_eq!(colours(&pty.written).is_empty(), plain, "{:?}", colours(&pty.written).first());
     }
 }
 
 #[test]
 fn a_terminal_too_small_says_so_and_a_storm_of_sizes_is_weathered() {
     let home = tempfile::tempdir().unwrap();
-    let mut seat = WatchedSource::start(home.path(), (50, 10), &["--speed", "max"], &[]);
-    seat.shows("50 × 10 is too small");
+    let mut pty = WatchedSource::start(home.path(), (50, 10), &["--speed", "max"], &[]);
+    pty.shows("50 × 10 is too small");
     for round in 0..60_u16 {
-        seat.resize((1 + round * 37 % 220, 1 + round * 23 % 70));
+        pty.resize((1 + round * 37 % 220, 1 + round * 23 % 70));
     }
-    seat.resize((1, 1));
-    seat.resize(LARGE);
-    seat.until("every pane", |screen| {
+    pty.resize((1, 1));
+    pty.resize(LARGE);
+    pty.until("every pane", |screen| {
         let text = screen.contents();
         ["Employment", "Stability", "Queues", "Alerts", "Console"].iter().all(|pane| text.contains(pane))
             && text.lines().count() >= 39
     });
-    seat.press("q");
-    assert_clean_exit(&mut seat, home.path());
+    pty.press("q");
+    assert_clean_exit(&mut pty, home.path());
 }
 
 #[test]

@@ -92,6 +92,7 @@ fn refused_commands_are_logged_and_may_be_retried_with_the_same_id() {
     let done = live.ask(live.admin, with_id("setmoney ada 5", "tried"));
     assert_eq!((done.status, done.replayed), (Status::Ok, false));
     assert_eq!(refusal(&live.ask(live.viewer, with_id("spawn", "looked"))), "E_FORBIDDEN");
+    assert_eq!(refusal(&live.ask(live.viewer, with_id("setmoney ADA 5", "forbidden"))), "E_FORBIDDEN");
     live.ask(live.viewer, Request::line("escalate --reason practice"));
     assert_eq!(live.ask(live.viewer, with_id("spawn", "looked")).status, Status::Ok);
     drop(live);
@@ -102,6 +103,9 @@ fn refused_commands_are_logged_and_may_be_retried_with_the_same_id() {
     assert_eq!(stages(&records, "looked"), [Stage::Rejected, Stage::Intent, Stage::Outcome]);
     let refused = records.iter().find(|record| record.cmd_id == "looked").unwrap();
     assert_eq!((refused.role, refused.error.as_ref().unwrap().code.as_str()), (Role::Viewer, "E_FORBIDDEN"));
+    let args = |cmd_id: &str| &records.iter().find(|record| record.cmd_id == cmd_id).unwrap().args;
+    assert_eq!(*args("forbidden"), serde_json::json!({ "agent": "ada", "value": "5" }), "what was refused is known");
+    assert_eq!(*args("tried"), serde_json::json!({ "agent": "adda", "value": "5" }));
 }
 
 #[test]

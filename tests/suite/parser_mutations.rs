@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use crate::kit::soak;
+use townlet_learn::prng::Prng;
 use townlet_shard::specs;
 use townlet_wire::sse::{Event, Reader};
 use townlet_wire::stream::digest;
@@ -14,60 +15,44 @@ use townlet_wire::{Answer, Body, Diff, Envelope, Mirror, Request, SCHEMA_VERSION
 /// Inputs for each parser.
 const INPUTS: u64 = 10_000;
 
-/// `SplitMix64`: good enough to break things, and a seed repeats it.
-struct Chance(u64);
-
-impl Chance {
-    fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.draw() % limit.max(1) as u64) as usize
-    }
-
-    /// One of `seeds`, changed in up to eight places.
-    fn changed(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
-        const PIECES: [&[u8]; 14] = [
-            b"\"",
-            b"{",
-            b"}",
-            b"[",
-            b"null",
-            b"-1",
-            b"1e999",
-            b"18446744073709551616",
-            b"\\u0000",
-            b"\xff",
-            b"\x1b[2J",
-            b" --",
-            b"\n",
-            b":",
-        ];
-        let mut bytes = seeds[self.below(seeds.len())].clone();
-        for _ in 0..=self.below(8) {
-            let at = self.below(bytes.len() + 1);
-            match self.below(6) {
-                0 if at < bytes.len() => bytes[at] = self.draw() as u8,
-                1 if at < bytes.len() => drop(bytes.remove(at)),
-                2 => bytes.truncate(at),
-                3 => {
-                    let end = (at + self.below(40)).min(bytes.len());
-                    let piece = bytes[at..end].to_vec();
-                    let to = self.below(bytes.len() + 1);
-                    bytes.splice(to..to, piece);
-                }
-                _ => {
-                    let piece = PIECES[self.below(PIECES.len())];
-                    bytes.splice(at..at, piece.iter().copied());
-                }
+/// One of `seeds`, changed in up to eight places.
+fn changed(prng: &mut Prng, seeds: &[Vec<u8>]) -> Vec<u8> {
+    const PIECES: [&[u8]; 14] = [
+        b"\"",
+        b"{",
+        b"}",
+        b"[",
+        b"null",
+        b"-1",
+        b"1e999",
+        b"18446744073709551616",
+        b"\\u0000",
+        b"\xff",
+        b"\x1b[2J",
+        b" --",
+        b"\n",
+        b":",
+    ];
+    let mut bytes = seeds[prng.below(seeds.len())].clone();
+    for _ in 0..=prng.below(8) {
+        let at = prng.below(bytes.len() + 1);
+        match prng.below(6) {
+            0 if at < bytes.len() => bytes[at] = prng.next_u64() as u8,
+            1 if at < bytes.len() => drop(bytes.remove(at)),
+            2 => bytes.truncate(at),
+            3 => {
+                let end = (at + prng.below(40)).min(bytes.len());
+                let piece = bytes[at..end].to_vec();
+                let to = prng.below(bytes.len() + 1);
+                bytes.splice(to..to, piece);
+            }
+            _ => {
+                let piece = PIECES[prng.below(PIECES.len())];
+                bytes.splice(at..at, piece.iter().copied());
             }
         }
-        bytes
     }
+    bytes
 }
 
 /// Feeds changed inputs to a parser; some must be accepted and some refused.
@@ -78,7 +63,7 @@ fn rounds(name: &str, seeds: &[Vec<u8>], mut takes: impl FnMut(&[u8]) -> bool) {
     let mut good = 0_u64;
     for input in 0..count {
         let seed = fixed.unwrap_or(0x70_776e_6c65_7400 + input);
-        let bytes = Chance(seed).changed(seeds);
+        let bytes = changed(&mut Prng::from_state(seed), seeds);
         let taken = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| takes(&bytes)));
         let taken = taken.unwrap_or_else(|_| panic!("TOWNLET_PARSER_SEED={seed}: {}", String::from_utf8_lossy(&bytes)));
         good += u64::from(taken);

@@ -162,7 +162,7 @@ fn a_recording_is_looked_at_and_nothing_can_be_done_to_it() {
     });
     assert_eq!(stopped, 4_999);
     let (answer, _) = asked(&mut source, &notices, Request::line("resume"));
-    assert!(answer.summary().contains("ends here, at tick 4999"), "{}", answer.summary());
+    assert!(answer.summary().contains("ends at tick 4999"), "{}", answer.summary());
     assert!(source.close().contains("nothing was changed"));
     assert_eq!(files(home.path()), before);
 }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use townlet_audit::{Stage, records};
 use townlet_shard::recovery::JournalReplayer;
 use townlet_shard::{ConfigReloader, Handle, Options, journal};
-use townlet_town::config::{Kind, Layers, Row, load, row};
+use townlet_town::config::{Layers, Row, ValueKind, load, row};
 use townlet_wire::{Request, Status};
 
 const QUIET: &str = "features: { systems: { perturbations: off } }\npolicy: { release: scripted }\n";
@@ -71,22 +71,23 @@ fn as_file(settings: &BTreeMap<String, String>) -> String {
 
 /// Other values of a setting, some of which may be invalid.
 fn others(row: &Row, value: &str) -> Vec<String> {
-    let number = |kind: &Kind, value: &str| -> Vec<String> {
+    let number = |kind: &ValueKind, value: &str| -> Vec<String> {
         let value: f64 = value.parse().unwrap_or_default();
-        let steps: &[f64] = if *kind == Kind::Whole { &[1.0, -1.0, 10.0, -10.0] } else { &[0.01, -0.01, 0.5, -0.5] };
+        let steps: &[f64] =
+            if *kind == ValueKind::Whole { &[1.0, -1.0, 10.0, -10.0] } else { &[0.01, -0.01, 0.5, -0.5] };
         steps.iter().map(|step| format!("{}", ((value + step) * 1e6).round() / 1e6)).collect()
     };
     match &row.kind {
-        Kind::Switch => vec![(value != "true").to_string()],
-        Kind::Choice(words) => words.iter().map(|word| format!("\"{word}\"")).collect(),
-        Kind::Text => vec![format!("\"x{}\"", value.trim_matches('"')), "\"scripted\"".into()],
-        Kind::List(_) => vec!["[\"starvation\"]".into(), "[]".into()],
-        Kind::Pair(item) => {
+        ValueKind::Switch => vec![(value != "true").to_string()],
+        ValueKind::Choice(words) => words.iter().map(|word| format!("\"{word}\"")).collect(),
+        ValueKind::Text => vec![format!("\"x{}\"", value.trim_matches('"')), "\"scripted\"".into()],
+        ValueKind::List(_) => vec!["[\"starvation\"]".into(), "[]".into()],
+        ValueKind::Pair(item) => {
             let ends: Vec<&str> = value.trim_matches(['[', ']']).split(", ").collect();
             let first = number(item, ends[0]).into_iter().map(|end| format!("[{end}, {}]", ends[1]));
             first.chain(number(item, ends[1]).into_iter().map(|end| format!("[{}, {end}]", ends[0]))).collect()
         }
-        Kind::Optional(_) => vec!["null".into(), "[5, 6]".into()],
+        ValueKind::Optional(_) => vec!["null".into(), "[5, 6]".into()],
         kind => number(kind, value),
     }
 }
@@ -124,7 +125,7 @@ fn reloadable_settings_change_and_others_are_refused_by_name() {
         write(home.path(), CONFIG_FILE, &as_file(&settings));
         let before = (live.digest(), live.view().texts_digest);
         let answer = live.line("reload_config");
-        if row(&key).expect("it has a row").rule.hot {
+        if row(&key).expect("it has a row").constraint.hot {
             assert_eq!(answer.status, Status::Ok, "{key} = {value}: {answer:?}");
             let result = answer.result.expect("a result");
             let keys: Vec<&str> =

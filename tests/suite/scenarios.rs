@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use crate::kit::{config_text, sources};
 use townlet_learn::Scripted;
-use townlet_town::config::Config;
 use townlet_town::{Event, EventKind, Rules, Town, queues};
 
 fn town(name: &str) -> Town {
     let sources = sources(name, &[]);
-    let seed = Config::from_canonical(&sources.config).expect("the configuration is valid").seed;
+    let seed = sources.config.seed;
     Town::new(Arc::new(Rules::new(sources).unwrap_or_else(|why| panic!("{name}: {why}"))), seed)
 }
 

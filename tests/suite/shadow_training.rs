@@ -117,8 +117,8 @@ fn training_continues_under_a_reloaded_configuration() {
     live.expect_ok("training pause");
     wait_for_state(&live, "paused");
     let clip = |saved: &TrainingState| {
-        let row = saved.sources.config.lines().find_map(|line| line.strip_prefix("rewards.clip.clip_per_tick: "));
-        row.map(str::to_owned)
+        let text = saved.sources.config.canonical();
+        text.lines().find_map(|line| line.strip_prefix("rewards.clip.clip_per_tick: ")).map(str::to_owned)
     };
     assert_eq!(clip(&newest(home.path())).as_deref(), Some("1"), "the recipe's");
     let before = (newest(home.path()).run, update(&live.view()));

@@ -7,7 +7,7 @@ use townlet_town::fixed_point::Micro;
 use townlet_town::ids::AgentId;
 use townlet_town::needs::{ENERGY, HUNGER, HYGIENE};
 use townlet_town::options::Mask;
-use townlet_town::people::personality;
+use townlet_town::personality::personality;
 use townlet_town::state::{Activity, ShiftState};
 use townlet_town::{Decider, OptionKind, Policy, Town};
 

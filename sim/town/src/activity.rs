@@ -1,29 +1,26 @@
-//! How an option is carried out: walk, queue, hold, use; and the decision that sets it going.
-//!
-//! Who is served next stands in `queues`.
+//! Decisions and the execution of options: walking, queueing, holding and using. Rule: "Options".
 
 use crate::events::EventKind;
 use crate::fixed_point::Micro;
 use crate::ids::{AffordanceId, AgentId, ObjectId, Tile};
-use crate::options::{Mask, OptionKind, avoided_rival, best_object, mask, object_refusal};
-use crate::pathfinding::neighbours;
-use crate::perturbations::meeting;
-use crate::queues;
+use crate::masks::{avoided_rival, best_object, mask, object_refusal};
+use crate::options::{Mask, OptionKind};
+use crate::plan::DistanceField;
 use crate::rules::Rules;
 use crate::state::{Activity, State};
 use crate::tick_context::TickContext;
-use crate::work::workplace;
+use crate::{economy, queues, ties};
 
-/// Somebody who must choose now.
+/// A resident with a decision due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decider {
-    /// Who.
+    /// The resident.
     pub agent: AgentId,
-    /// What they may choose.
+    /// The options it may choose.
     pub mask: Mask,
 }
 
-/// Collects who decides in this tick: option ended, commitment over, impossible by now, or a need turned critical.
+/// Collects the decisions due: the option ended or became impossible, the commitment is over, or a need became critical.
 pub(crate) fn deciders(rules: &Rules, state: &State, out: &mut Vec<Decider>) {
     out.clear();
     for agent in state.agents.present.iter().copied() {
@@ -32,24 +29,25 @@ pub(crate) fn deciders(rules: &Rules, state: &State, out: &mut Vec<Decider>) {
             continue;
         }
         let due = agents.ended[agent] || agents.decide[agent] || state.tick >= agents.commit_until[agent];
-        if due || impossible(rules, state, agent) {
+        if due || is_impossible(rules, state, agent) {
             out.push(Decider { agent, mask: mask(rules, state, agent) });
         }
     }
 }
 
-/// Whether what they are doing cannot go on.
-fn impossible(rules: &Rules, state: &State, agent: AgentId) -> bool {
+/// Whether the current activity cannot be completed.
+fn is_impossible(rules: &Rules, state: &State, agent: AgentId) -> bool {
     let Some((object, affordance)) = state.agents.activity[agent].target() else { return false };
     object_refusal(rules, state, agent, object, affordance).is_some()
 }
 
-/// A resident takes up an option. An option outside the mask is taken as `wait`.
+/// Applies a decision. An option outside the mask counts as `wait`.
 pub(crate) fn choose(cx: &mut TickContext<'_>, decider: Decider, choice: OptionKind) {
     let agent = decider.agent;
     let choice = if decider.mask.allows(choice) { choice } else { OptionKind::Wait };
     let previous = cx.state.agents.option[agent];
-    let open = !cx.state.agents.ended[agent] && decider.mask.allows(previous) && !impossible(cx.rules, cx.state, agent);
+    let open =
+        !cx.state.agents.ended[agent] && decider.mask.allows(previous) && !is_impossible(cx.rules, cx.state, agent);
     if open {
         cx.count(|counters| counters.decisions += 1);
         if choice != previous {
@@ -63,7 +61,7 @@ pub(crate) fn choose(cx: &mut TickContext<'_>, decider: Decider, choice: OptionK
     }
 }
 
-/// Drops whatever was under way and sets out for `option`.
+/// Drops the current activity and begins an option.
 pub(crate) fn begin(cx: &mut TickContext<'_>, agent: AgentId, option: OptionKind) {
     release(cx, agent);
     let tick = cx.state.tick;
@@ -78,7 +76,7 @@ pub(crate) fn begin(cx: &mut TickContext<'_>, agent: AgentId, option: OptionKind
             Ok((object, affordance)) => {
                 cx.state.agents.activity[agent] = Activity::Walking(object, affordance);
                 if let Some((rival, left)) = avoided_rival(cx.rules, cx.state, agent, option, object) {
-                    crate::ties::avoided(cx, agent, rival, left);
+                    ties::rival_avoided(cx, agent, rival, left);
                 }
             }
             Err(_) => cx.state.agents.ended[agent] = true,
@@ -86,7 +84,7 @@ pub(crate) fn begin(cx: &mut TickContext<'_>, agent: AgentId, option: OptionKind
     }
 }
 
-/// Lets go of everything: the object in use, the reservation, the place in the queue. Nothing is paid or taken.
+/// Releases the object in use, the reservation or the place in a queue. Nothing is paid or taken.
 pub(crate) fn release(cx: &mut TickContext<'_>, agent: AgentId) {
     let activity = std::mem::take(&mut cx.state.agents.activity[agent]);
     cx.state.agents.blocked[agent] = 0;
@@ -98,8 +96,8 @@ pub(crate) fn release(cx: &mut TickContext<'_>, agent: AgentId) {
     }
 }
 
-/// One step or wait or tick of use for everybody, in the order of their slots.
-pub(crate) fn carry_out(cx: &mut TickContext<'_>) {
+/// Advances the activity of every resident by a tick, in the order of the slots.
+pub(crate) fn run(cx: &mut TickContext<'_>) {
     cx.each(|cx, agent| match cx.state.agents.activity[agent] {
         Activity::Idle => idle(cx, agent),
         Activity::Walking(object, affordance) => walk(cx, agent, object, affordance),
@@ -114,7 +112,7 @@ fn idle(cx: &mut TickContext<'_>, agent: AgentId) {
     match agents.option[agent] {
         OptionKind::Work => {
             let rules = cx.rules;
-            match workplace(cx.state, agent) {
+            match agents.workplace(agent) {
                 Some(job) => {
                     if rules.jobs[job].field[agents.tile[agent]] > 0 {
                         step(cx, agent, &rules.jobs[job].field, None);
@@ -133,7 +131,7 @@ fn idle(cx: &mut TickContext<'_>, agent: AgentId) {
             }
         }
         OptionKind::Socialise => {
-            if let Some(place) = meeting::meeting_place_of(cx.state, agent) {
+            if let Some(place) = cx.state.perturbations.meeting_place(agents.resident[agent]) {
                 step(cx, agent, &cx.rules.place_fields[place], None);
             }
         }
@@ -141,9 +139,9 @@ fn idle(cx: &mut TickContext<'_>, agent: AgentId) {
     }
 }
 
-/// Steps to an object at which one joins its queue.
+/// Steps to an object within which a resident joins its queue.
 pub(crate) const QUEUE_REACH: u16 = 2;
-/// Steps to an object at which one uses it.
+/// Steps to an object within which a resident uses it.
 pub(crate) const USE_REACH: u16 = 1;
 
 fn walk(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
@@ -152,15 +150,15 @@ fn walk(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, affordance: 
         step(cx, agent, &rules.fields[object], Some(object));
     }
     if rules.fields[object][cx.state.agents.tile[agent]] <= QUEUE_REACH {
-        match elsewhere(cx, agent, object) {
+        match retarget(cx, agent, object) {
             Some((other, affordance)) => cx.state.agents.activity[agent] = Activity::Walking(other, affordance),
             None => queues::join(cx, agent, object, affordance),
         }
     }
 }
 
-/// Who finds a thing taken looks round once more before queueing: somebody may have been quicker, and another be free.
-fn elsewhere(cx: &TickContext<'_>, agent: AgentId, object: ObjectId) -> Option<(ObjectId, AffordanceId)> {
+/// A better object when this one is busy on arrival; `None` to queue here.
+fn retarget(cx: &TickContext<'_>, agent: AgentId, object: ObjectId) -> Option<(ObjectId, AffordanceId)> {
     let it = &cx.state.objects[object];
     if it.uses.len() + it.queue.len() < cx.rules.plan.objects[object].kind.capacity() as usize {
         return None;
@@ -183,7 +181,7 @@ fn hold(
     if rules.fields[object][cx.state.agents.tile[agent]] <= USE_REACH {
         let done = cx.state.tick + u64::from(rules.affordances[affordance].duration);
         cx.state.agents.activity[agent] = Activity::Using(object, affordance, done);
-        crate::ties::step_up(cx, agent, object);
+        ties::use_begun(cx, agent, object);
         cx.state.agents.blocked[agent] = 0;
     } else if cx.state.tick >= until {
         queues::lapse(cx, agent, object, affordance, since);
@@ -197,29 +195,29 @@ fn use_it(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, affordance
         let duration = i64::from(what.duration);
         let levels = &mut cx.state.agents.needs[agent];
         for (level, effect) in levels.iter_mut().zip(what.effects) {
-            // Most effects are none, and a division is slow.
+            // Most effects are zero, and a division is slow.
             if effect == Micro::ZERO {
                 continue;
             }
-            // Equal parts that add up to the whole exactly.
+            // Parts that add up to the whole exactly.
             let part = effect.0 * (duration - left + 1) / duration - effect.0 * (duration - left) / duration;
             *level = Micro(level.0 + part).unit();
         }
     }
     if cx.state.tick >= until {
-        crate::economy::settle(cx, agent, object, affordance);
+        economy::complete_use(cx, agent, object, affordance);
         queues::vacate(cx, agent, object);
         cx.state.agents.activity[agent] = Activity::Idle;
         cx.state.agents.ended[agent] = true;
     }
 }
 
-/// Moves one tile nearer. A blocked resident waits, tries the other way round, and after enough attempts passes through.
-fn step(cx: &mut TickContext<'_>, agent: AgentId, field: &crate::pathfinding::Field, towards: Option<ObjectId>) {
+/// Moves one tile along a distance field. A blocked resident waits, and after enough attempts passes through (a ghost step).
+fn step(cx: &mut TickContext<'_>, agent: AgentId, field: &DistanceField, towards: Option<ObjectId>) {
     let from = cx.state.agents.tile[agent];
     let here = field[from];
-    let nearer = || neighbours(&cx.rules.plan, from).into_iter().flatten().filter(|tile| field[*tile] < here);
-    if let Some(free) = nearer().find(|tile| cx.crowd.on(*tile) == 0) {
+    let nearer = || cx.rules.plan.neighbours(from).into_iter().flatten().filter(|tile| field[*tile] < here);
+    if let Some(free) = nearer().find(|tile| cx.occupancy.on(*tile) == 0) {
         cx.state.agents.blocked[agent] = 0;
         place(cx, agent, free);
         return;
@@ -239,10 +237,10 @@ fn step(cx: &mut TickContext<'_>, agent: AgentId, field: &crate::pathfinding::Fi
     }
 }
 
-/// Puts a resident on a tile.
+/// Moves a resident to a tile.
 pub(crate) fn place(cx: &mut TickContext<'_>, agent: AgentId, tile: Tile) {
     let from = cx.state.agents.tile[agent];
-    cx.crowd.leave(from);
-    cx.crowd.enter(tile);
+    cx.occupancy.leave(from);
+    cx.occupancy.enter(tile);
     cx.state.agents.tile[agent] = tile;
 }

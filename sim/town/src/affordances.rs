@@ -1,19 +1,16 @@
-//! What one can do with things: the affordance file, read strictly.
-//!
-//! Owns the file's shape and its checks. Must not know who uses what. Rule: "Affordances".
+//! Affordances: the ways to use objects, parsed from the affordance file. Rule: "Affordances".
 
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
+use std::sync::LazyLock;
 
-use crate::config::{ConfigErrors, parse_typed};
+use crate::config::schema::{choice, decimal, free, section, text, ticks, whole};
+use crate::config::{ConfigError, ConfigErrors, ConfigValue, Node, Shape, TextFormat, Value, ValueKind, parse_file};
 use crate::fixed_point::Micro;
 use crate::needs::{NEED_COUNT, NEEDS};
-use crate::options::OptionKind;
-use crate::plan::ObjectKind;
+use crate::options::{OPTIONS, OptionKind};
+use crate::plan::{OBJECT_KINDS, ObjectKind};
 
-/// What can be bought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// A good with a price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Item {
     /// A meal at the café.
@@ -22,68 +19,58 @@ pub enum Item {
     Groceries = 1,
 }
 
-/// Every item with its name, in the order of the price list.
+/// The items with their names, in the order of the price list.
 pub const ITEMS: [(Item, &str); 2] = [(Item::Meal, "meal"), (Item::Groceries, "groceries")];
 
-/// Who may use the objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Access {
-    /// Only those who live there.
-    Home,
-    /// Everybody.
-    Public,
-}
-
-/// What it costs.
+/// The price of a use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Price {
-    /// Nothing.
+    /// No price.
     Free,
     /// Today's price of an item.
     Item(Item),
 }
 
-/// One thing one can do with one kind of object. All of it happens at the end, except `gradual` effects on needs, so
-/// that a use cut short has paid and taken nothing.
+/// A way to use a kind of object. Everything happens at the end of the use, except `gradual` effects on needs. So a use that is
+/// cut short has paid and taken nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Affordance {
-    /// Such as `eat_at_home`.
+    /// Id, such as `eat_at_home`.
     pub id: String,
     /// The option it serves.
     pub option: OptionKind,
-    /// What it needs.
+    /// The kind of object.
     pub object: ObjectKind,
-    /// Who may.
+    /// Which objects of the kind can be used.
     pub access: Access,
-    /// In ticks, at least 1.
+    /// Duration in ticks, at least 1.
     pub duration: u32,
-    /// Needs power.
+    /// Whether it needs power.
     pub power: bool,
-    /// Needs water.
+    /// Whether it needs water.
     pub water: bool,
-    /// Keeps the place's opening hours.
+    /// Whether it is limited to the opening hours of the place.
     pub opening_hours: bool,
-    /// Paid at the end.
+    /// Price, paid at the end.
     pub price: Price,
-    /// Taken out of the object at the end.
+    /// Stock taken from the object at the end.
     pub takes_stock: u32,
-    /// Taken from what the resident carries at the end.
+    /// Groceries taken from the resident at the end.
     pub takes_groceries: u32,
-    /// Given to the resident at the end.
+    /// Groceries given to the resident at the end.
     pub gives_groceries: u32,
-    /// Costs energy and hygiene and fills the fridge at home, as the economy section says.
+    /// Whether it costs energy and hygiene and fills the fridge at home, as configured in `economy`.
     pub cooking: bool,
-    /// Counts as a meal eaten.
+    /// Whether it counts as a meal eaten.
     pub meal: bool,
     /// Change of each need over the whole duration.
     pub effects: [Micro; NEED_COUNT],
-    /// Effects come in equal parts every tick instead of at the end.
+    /// Whether the effects come in equal parts every tick instead of at the end.
     pub gradual: bool,
 }
 
 impl Affordance {
-    /// What the file says of it, a name and a value each, in the order of the file's form.
+    /// Name and value of every setting, for the comparison of two files.
     pub(crate) fn facts(&self) -> Vec<(String, String)> {
         let price = match self.price {
             Price::Free => "free",
@@ -92,7 +79,7 @@ impl Affordance {
         let rows: [(&str, String); 14] = [
             ("option", self.option.name().to_owned()),
             ("object", self.object.name().to_owned()),
-            ("access", if self.access == Access::Home { "home" } else { "public" }.to_owned()),
+            ("access", self.access.word().to_owned()),
             ("duration", self.duration.to_string()),
             ("requires.power", self.power.to_string()),
             ("requires.water", self.water.to_string()),
@@ -111,117 +98,155 @@ impl Affordance {
     }
 }
 
-/// Why an affordance file was refused.
-#[derive(Debug, Error)]
-pub enum AffordanceError {
-    /// Its grammar, with the place.
-    #[error(transparent)]
-    Form(#[from] ConfigErrors),
-    /// What it says.
-    #[error("{file}: `{id}`: {what}")]
-    Wrong {
-        /// The file.
-        file: String,
-        /// The affordance.
-        id: String,
-        /// What is wrong and what would be right.
-        what: String,
-    },
+choice! {
+    /// Which objects can be used.
+    Access {
+        /// Those in the resident's home.
+        Home = "home",
+        /// Public ones.
+        Public = "public",
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    affordances: Vec<Row>,
+/// Makes the values of a table of names readable from a file.
+macro_rules! named_values {
+    ($type:ty, $table:ident) => {
+        impl ConfigValue for $type {
+            fn shape() -> Shape {
+                static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| $table.iter().map(|row| row.1).collect());
+                Shape::Leaf(ValueKind::Choice(&NAMES))
+            }
+            fn read(node: &Node) -> Option<Self> {
+                let name = node.value.word()?;
+                $table.iter().find(|row| row.1.eq_ignore_ascii_case(name)).map(|row| row.0)
+            }
+            fn write(&self) -> Value {
+                let row = $table.iter().find(|row| row.0 == *self);
+                Value::Text(row.map(|row| row.1.to_owned()).unwrap_or_default())
+            }
+        }
+    };
+}
+named_values!(OptionKind, OPTIONS);
+named_values!(ObjectKind, OBJECT_KINDS);
+named_values!(Item, ITEMS);
+
+section! {
+    /// The affordance file.
+    AffordanceFile {
+        /// The affordances.
+        affordances: Vec<AffordanceEntry> = free(),
+    }
+
+    /// An affordance.
+    AffordanceEntry {
+        /// Unique id.
+        id: String = text(TextFormat::Name),
+        /// The option it serves.
+        option: OptionKind = free(),
+        /// The kind of object.
+        object: ObjectKind = free(),
+        /// Which objects of the kind can be used.
+        access: Access = free(),
+        /// Duration.
+        duration: u32 = ticks(1, 10_000),
+        /// Requirements.
+        requires: Option<Requirements> = free(),
+        /// The item whose price is paid.
+        price: Option<Item> = free(),
+        /// Groceries given to the resident.
+        gives_groceries: Option<u32> = whole(0, 100_000, "portions"),
+        /// Whether it costs energy and hygiene and fills the fridge at home.
+        cooking: Option<bool> = free(),
+        /// Whether it counts as a meal.
+        meal: Option<bool> = free(),
+        /// Changes of the needs.
+        effects: Option<Effects> = free(),
+        /// Whether the effects come in equal parts every tick.
+        gradual: Option<bool> = free(),
+    }
+
+    /// Requirements of an affordance.
+    Requirements {
+        /// Power.
+        power: Option<bool> = free(),
+        /// Water.
+        water: Option<bool> = free(),
+        /// Opening hours.
+        opening_hours: Option<bool> = free(),
+        /// Stock taken from the object.
+        stock: Option<u32> = whole(0, 100_000, "portions"),
+        /// Groceries taken from the resident.
+        groceries: Option<u32> = whole(0, 100_000, "portions"),
+    }
+
+    /// Changes of the needs.
+    Effects {
+        /// Hunger.
+        hunger: Option<Micro> = decimal(-1.0, 1.0, ""),
+        /// Hygiene.
+        hygiene: Option<Micro> = decimal(-1.0, 1.0, ""),
+        /// Energy.
+        energy: Option<Micro> = decimal(-1.0, 1.0, ""),
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Row {
-    id: String,
-    option: OptionKind,
-    object: ObjectKind,
-    access: Access,
-    duration: u32,
-    #[serde(default)]
-    requires: Requires,
-    #[serde(default)]
-    price: Option<Item>,
-    #[serde(default)]
-    gives_groceries: u32,
-    #[serde(default)]
-    cooking: bool,
-    #[serde(default)]
-    meal: bool,
-    #[serde(default)]
-    effects: std::collections::BTreeMap<String, f64>,
-    #[serde(default)]
-    gradual: bool,
+impl From<AffordanceEntry> for Affordance {
+    fn from(entry: AffordanceEntry) -> Self {
+        let requires = entry.requires.as_ref();
+        let on = |flag: fn(&Requirements) -> Option<bool>| requires.and_then(flag).unwrap_or_default();
+        let amount = |count: fn(&Requirements) -> Option<u32>| requires.and_then(count).unwrap_or_default();
+        let effects = entry.effects.map_or([None; NEED_COUNT], |it| [it.hunger, it.hygiene, it.energy]);
+        Self {
+            option: entry.option,
+            object: entry.object,
+            access: entry.access,
+            duration: entry.duration,
+            power: on(|it| it.power),
+            water: on(|it| it.water),
+            opening_hours: on(|it| it.opening_hours),
+            price: entry.price.map_or(Price::Free, Price::Item),
+            takes_stock: amount(|it| it.stock),
+            takes_groceries: amount(|it| it.groceries),
+            gives_groceries: entry.gives_groceries.unwrap_or_default(),
+            cooking: entry.cooking.unwrap_or_default(),
+            meal: entry.meal.unwrap_or_default(),
+            effects: effects.map(Option::unwrap_or_default),
+            gradual: entry.gradual.unwrap_or_default(),
+            id: entry.id,
+        }
+    }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Requires {
-    power: bool,
-    water: bool,
-    opening_hours: bool,
-    stock: u32,
-    groceries: u32,
-}
-
-/// Reads an affordance file.
+/// Parses an affordance file.
 ///
 /// # Errors
-/// The first thing that is wrong, with its place where the file's grammar is at fault.
-pub fn parse(file: &str, text: &str) -> Result<Vec<Affordance>, AffordanceError> {
-    let rows: File = parse_typed(file, text)?;
-    let mut affordances: Vec<Affordance> = Vec::new();
-    for row in rows.affordances {
-        let wrong = |what: String| AffordanceError::Wrong { file: file.to_owned(), id: row.id.clone(), what };
-        if affordances.iter().any(|other| other.id == row.id) {
-            return Err(wrong("is named twice; ids are unique.".into()));
+/// All errors, with their positions.
+pub fn parse(file: &str, text: &str) -> Result<Vec<Affordance>, ConfigErrors> {
+    let (parsed, root) = parse_file::<AffordanceFile>(file, text)?;
+    let affordances: Vec<Affordance> = parsed.affordances.into_iter().map(Affordance::from).collect();
+    let mut errors = Vec::new();
+    let mut refuse = |key: String, problem: String| {
+        errors.extend(root.place_of(&key).map(|place| ConfigError::at(place, &key, format!("{key} {problem}"))));
+    };
+    for (index, it) in affordances.iter().enumerate() {
+        if affordances[..index].iter().any(|other| other.id == it.id) {
+            refuse(format!("affordances.{index}.id"), format!("is {}, which is taken; ids are unique", it.id));
         }
-        if row.duration == 0 || row.duration > 10_000 {
-            return Err(wrong("its duration must be from 1 to 10000 ticks.".into()));
+        if it.gradual && (it.price != Price::Free || it.takes_stock + it.takes_groceries + it.gives_groceries > 0) {
+            refuse(
+                format!("affordances.{index}.gradual"),
+                "is set, so nothing can be taken or given: the use may be cut short".to_owned(),
+            );
         }
-        if row.gradual && (row.price.is_some() || row.requires.stock + row.requires.groceries + row.gives_groceries > 0)
-        {
-            return Err(wrong("a gradual affordance cannot cost or give anything; it could be left half-paid.".into()));
-        }
-        let mut effects = [Micro::ZERO; NEED_COUNT];
-        for (name, value) in &row.effects {
-            let Some(need) = NEEDS.iter().position(|need| need.name == name) else {
-                let names: Vec<&str> = NEEDS.iter().map(|need| need.name).collect();
-                return Err(wrong(format!("`{name}` is not a need; there are {}.", names.join(", "))));
-            };
-            effects[need] = Micro::from_f64(*value)
-                .filter(|value| value.0.abs() <= Micro::ONE.0)
-                .ok_or_else(|| wrong(format!("its effect on {name} is {value}; it must be from -1 to 1.")))?;
-        }
-        affordances.push(Affordance {
-            id: row.id,
-            option: row.option,
-            object: row.object,
-            access: row.access,
-            duration: row.duration,
-            power: row.requires.power,
-            water: row.requires.water,
-            opening_hours: row.requires.opening_hours,
-            price: row.price.map_or(Price::Free, Price::Item),
-            takes_stock: row.requires.stock,
-            takes_groceries: row.requires.groceries,
-            gives_groceries: row.gives_groceries,
-            cooking: row.cooking,
-            meal: row.meal,
-            effects,
-            gradual: row.gradual,
-        });
     }
     for option in [OptionKind::Eat, OptionKind::Wash, OptionKind::Sleep] {
-        if !affordances.iter().any(|affordance| affordance.option == option) {
-            let what = format!("none serves the option `{}`; residents would perish.", option.name());
-            return Err(AffordanceError::Wrong { file: file.to_owned(), id: String::from("affordances"), what });
+        if !affordances.iter().any(|it| it.option == option) {
+            refuse(
+                "affordances".to_owned(),
+                format!("lacks one for the option {}, which residents need", option.name()),
+            );
         }
     }
-    Ok(affordances)
+    if errors.is_empty() { Ok(affordances) } else { Err(ConfigErrors(errors)) }
 }

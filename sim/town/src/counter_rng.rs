@@ -1,47 +1,48 @@
-//! The town's luck: a counter-based generator with no state to save and no order to depend on.
+//! A counter-based random number generator without state: Philox 4×32-10 (Salmon and others, "Parallel random numbers: as
+//! easy as 1, 2, 3", 2011).
 //!
-//! Philox 4×32-10 (Salmon and others, "Parallel random numbers: as easy as 1, 2, 3", 2011), keyed by the seed; the counter
-//! is (tick, entity, stream and purpose, draw). Two runs that diverge keep drawing the same luck for the same questions.
+//! The seed is the key, and (tick, entity, stream and purpose, draw) is the counter. So a value does not depend on the order
+//! of the draws, and diverging runs keep drawing the same values for the same counters.
 
-/// What a draw is for. Streams keep the three kinds of luck apart.
+/// Separates the draws of the three users of the generator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
     /// The town itself: arrivals, delays.
     World = 0,
     /// Shocks from outside.
     Events = 1,
-    /// Choices of whoever drives the residents.
+    /// Choices of policies.
     Policy = 2,
 }
 
-/// Why it is drawn, so that two questions about the same resident in the same tick have different answers.
+/// Purpose of a draw, so that two draws for the same resident in the same tick differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// How long until a newcomer arrives.
+    /// Delay until a newcomer arrives.
     SpawnDelay = 0,
-    /// What a newcomer's needs are.
+    /// Needs of a newcomer.
     StartNeeds = 1,
-    /// Which option a policy samples.
+    /// Option sampled by a policy.
     Option = 2,
     /// Tests.
     Probe = 3,
-    /// Whether a talk goes well.
+    /// Whether a chat goes well.
     Chat = 4,
     /// Whether a quarrel breaks out.
     Quarrel = 5,
-    /// The seed of a town to learn on.
+    /// Seed of a training replica.
     Replica = 10,
-    /// What a perturbation does, and whether it comes today.
+    /// Occurrence and parameters of a perturbation.
     PerturbationEvent = 20,
 }
 
-/// One answer to one question; 128 bits.
+/// The 128 random bits of a counter.
 pub fn draw(seed: u64, stream: Stream, tick: u64, entity: u32, purpose: Purpose, draw: u32) -> [u32; 4] {
-    let question = ((stream as u32) << 30) | ((purpose as u32) << 16) | (((tick >> 32) as u32) & 0xffff);
-    philox([tick as u32, entity, question, draw], [seed as u32, (seed >> 32) as u32])
+    let kind = ((stream as u32) << 30) | ((purpose as u32) << 16) | (((tick >> 32) as u32) & 0xffff);
+    philox([tick as u32, entity, kind, draw], [seed as u32, (seed >> 32) as u32])
 }
 
-/// A whole number in `[0, bound)`; zero when `bound` is zero. Bias is below 2⁻³² × bound.
+/// A whole number in `[0, bound)`; zero when `bound` is zero. The bias is below 2⁻³² × bound.
 pub fn below(seed: u64, stream: Stream, tick: u64, entity: u32, purpose: Purpose, bound: u32) -> u32 {
     let word = draw(seed, stream, tick, entity, purpose, 0)[0];
     ((u64::from(word) * u64::from(bound)) >> 32) as u32
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_of_the_question_matters() {
+    fn every_part_of_the_counter_matters() {
         let base = draw(1, Stream::World, 5, 3, Purpose::SpawnDelay, 0);
         assert_ne!(base, draw(2, Stream::World, 5, 3, Purpose::SpawnDelay, 0));
         assert_ne!(base, draw(1, Stream::Events, 5, 3, Purpose::SpawnDelay, 0));

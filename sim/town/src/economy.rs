@@ -1,52 +1,24 @@
-//! Money and goods: prices, stock, restocking, rent, and the one way money moves.
+//! Payments, stock, restocking and rent. Rules: "Map and economy", "Affordances".
 //!
-//! Invariant: all wallets and the outside world together hold exactly nothing. Rule: "Map and economy", "Affordances".
-
-use serde::{Deserialize, Serialize};
+//! Invariant: all wallets and the outside balance sum to zero.
 
 use crate::affordances::{Access, Price};
 use crate::events::EventKind;
 use crate::fixed_point::Micro;
 use crate::ids::{AffordanceId, AgentId, ObjectId};
-use crate::options::{object_refusal, price};
+use crate::masks::{object_refusal, price};
+use crate::needs::{ENERGY, HYGIENE};
 use crate::plan::ObjectKind;
 use crate::rules::Rules;
-use crate::state::{Economy, ObjectState};
+use crate::state::{Account, Economy, ObjectState, State};
 use crate::tick_context::TickContext;
+use crate::ties;
 
-/// Why money moves between a resident and the outside world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum Account {
-    /// To residents.
-    Wages = 0,
-    /// From residents.
-    Rent = 1,
-    /// From residents.
-    Meals = 2,
-    /// From residents.
-    Groceries = 3,
-    /// To newcomers.
-    Starter = 4,
-    /// From those who leave.
-    Departure = 5,
-    /// By an operator, either way.
-    Operator = 6,
-}
+/// Most money in a wallet or on a price tag, in meals, so that sums stay far from the limits of the number type.
+pub const MAX_MONEY: Micro = Micro::whole(1_000_000);
 
-/// Every account with its name, in the order of [`Economy::accounts`].
-pub const ACCOUNTS: [(Account, &str); 7] = [
-    (Account::Wages, "wages"),
-    (Account::Rent, "rent"),
-    (Account::Meals, "meals"),
-    (Account::Groceries, "groceries"),
-    (Account::Starter, "starter"),
-    (Account::Departure, "departure"),
-    (Account::Operator, "operator"),
-];
-
-/// Prices and utilities as a town begins.
-pub(crate) fn start(rules: &Rules) -> Economy {
+/// Prices and utilities at the start of a town.
+pub(crate) fn initial(rules: &Rules) -> Economy {
     let economy = &rules.config.economy;
     Economy {
         prices: [economy.meal_cost, economy.ingredients_cost],
@@ -58,7 +30,7 @@ pub(crate) fn start(rules: &Rules) -> Economy {
     }
 }
 
-/// What a store starts with, is given a day, and holds at most; `None` for what nobody restocks.
+/// Initial stock, daily delivery and capacity of a store; `None` for objects that are not restocked.
 fn supply(rules: &Rules, object: ObjectId) -> Option<[u32; 3]> {
     let economy = &rules.config.economy;
     match rules.plan.objects[object].kind {
@@ -68,8 +40,8 @@ fn supply(rules: &Rules, object: ObjectId) -> Option<[u32; 3]> {
     }
 }
 
-/// An object as a town begins.
-pub(crate) fn object(rules: &Rules, object: ObjectId) -> ObjectState {
+/// An object at the start of a town.
+pub(crate) fn initial_object(rules: &Rules, object: ObjectId) -> ObjectState {
     let stock = match rules.plan.objects[object].kind {
         ObjectKind::Fridge => rules.config.economy.stove_stock_replenish.min(rules.config.economy.fridge_capacity),
         _ => supply(rules, object).map_or(0, |supply| supply[0]),
@@ -77,20 +49,20 @@ pub(crate) fn object(rules: &Rules, object: ObjectId) -> ObjectState {
     ObjectState { stock, ..ObjectState::default() }
 }
 
-/// The one way money moves: `amount` from the outside world to a resident, or back when negative.
+/// Pays `amount` from the outside world to a resident; a negative amount goes the other way. All money moves through here.
 pub(crate) fn pay(cx: &mut TickContext<'_>, agent: AgentId, amount: Micro, account: Account) {
     cx.state.agents.wallet[agent] += amount;
     cx.state.economy.outside -= amount;
     cx.state.economy.accounts[account as usize] += amount;
 }
 
-/// The end of a use: checks once more that all it takes is there, then takes, pays and gives everything at once.
-pub(crate) fn settle(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
+/// Completes a use: checks its requirements again, then takes, pays and gives everything at once.
+pub(crate) fn complete_use(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, affordance: AffordanceId) {
     let rules = cx.rules;
     let what = &rules.affordances[affordance];
     if let Some(why) = object_refusal(rules, cx.state, agent, object, affordance) {
         cx.count(|counters| counters.affordance_failures += 1);
-        let why = why.words();
+        let why = why.description();
         cx.emit_for(agent, |who| EventKind::AffordanceFailed { who, affordance, object, why });
         return;
     }
@@ -113,8 +85,8 @@ pub(crate) fn settle(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId,
     if what.cooking {
         let economy = &rules.config.economy;
         let levels = &mut agents.needs[agent];
-        levels[crate::needs::ENERGY] = (levels[crate::needs::ENERGY] - economy.cook_energy_cost).unit();
-        levels[crate::needs::HYGIENE] = (levels[crate::needs::HYGIENE] - economy.cook_hygiene_cost).unit();
+        levels[ENERGY] = (levels[ENERGY] - economy.cook_energy_cost).unit();
+        levels[HYGIENE] = (levels[HYGIENE] - economy.cook_hygiene_cost).unit();
         agents.meals_cooked[agent] += economy.stove_stock_replenish;
         if let Some(fridge) = rules.fridge_of[agents.home[agent]] {
             cx.state.objects[fridge].stock += economy.stove_stock_replenish;
@@ -122,10 +94,10 @@ pub(crate) fn settle(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId,
     }
     debug_assert!(what.access == Access::Public || rules.plan.objects[object].place == cx.state.agents.home[agent]);
     cx.emit_for(agent, |who| EventKind::AffordanceDone { who, affordance, object });
-    crate::ties::used(cx, agent, object, what.meal);
+    ties::use_completed(cx, agent, object, what.meal);
 }
 
-/// Deliveries, at their hour.
+/// The daily delivery to the stores.
 pub(crate) fn restock(cx: &mut TickContext<'_>) {
     let rules = cx.rules;
     if rules.tick_of_day(cx.state.tick) != rules.config.economy.restock_tick {
@@ -140,7 +112,7 @@ pub(crate) fn restock(cx: &mut TickContext<'_>) {
     cx.emit(EventKind::Restocked);
 }
 
-/// At the turn of the day: rent is due.
+/// Collects the rent of a day, and unpaid rent as far as the wallet allows.
 pub(crate) fn turn_of_day(cx: &mut TickContext<'_>) {
     let rules = cx.rules;
     let rent = rules.config.economy.rent_per_day;
@@ -157,7 +129,7 @@ pub(crate) fn turn_of_day(cx: &mut TickContext<'_>) {
     });
 }
 
-/// What a day costs at today's prices: rent and three meals.
-pub fn basket(rules: &Rules, state: &crate::state::State) -> Micro {
+/// The cost of a day at today's prices: rent and three meals.
+pub fn basket(rules: &Rules, state: &State) -> Micro {
     rules.config.economy.rent_per_day + state.economy.prices[0].scaled(3)
 }

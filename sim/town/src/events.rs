@@ -1,17 +1,15 @@
-//! What happened: facts the rules report, for the log, the story and the alerts.
-//!
-//! Events are output, not state: dropping them changes nothing in the town. They name residents, not slots, so that they
-//! stay true when a slot has a new tenant.
+//! Events reported by the rules, for logs, narration and alerts. They are output, not state. They name residents by identity,
+//! so they stay valid when a slot is reused.
 
 use crate::ids::{AffordanceId, JobId, ObjectId, PlaceId, ResidentId};
-use crate::lifecycle::ExitCause;
+use crate::state::ExitCause;
 
-/// One fact.
+/// An event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// When.
+    /// Tick.
     pub tick: u64,
-    /// What.
+    /// Kind.
     pub kind: EventKind,
 }
 
@@ -24,131 +22,131 @@ pub enum Utility {
     Water,
 }
 
-/// What can happen.
+/// Kinds of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// A newcomer.
+    /// A resident arrived.
     ResidentArrived {
-        /// Who.
+        /// The resident.
         who: ResidentId,
     },
-    /// Somebody left the town.
+    /// A resident left the town.
     ResidentLeft {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// Why.
+        /// The cause.
         cause: ExitCause,
     },
-    /// A shift began with them there.
+    /// A shift began with the resident present.
     ShiftOnTime {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// Their job.
+        /// The job.
         job: JobId,
     },
-    /// They came late by so many ticks.
+    /// A resident arrived late.
     ShiftLate {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// Their job.
+        /// The job.
         job: JobId,
         /// Ticks after the start of the shift.
         ticks: u32,
     },
-    /// They did not come, or left.
+    /// A resident missed a shift or left it.
     ShiftAbsent {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// Their job.
+        /// The job.
         job: JobId,
         /// Absent shifts in seven days, this one included.
         absent_7d: u32,
     },
-    /// Joined the exit queue.
+    /// A resident joined the exit queue.
     EmploymentExitPending {
-        /// Who.
+        /// The resident.
         who: ResidentId,
         /// Whether an operator asked for it.
         requested: bool,
     },
-    /// An operator approved.
+    /// An operator approved an exit.
     EmploymentExitManualRequest {
-        /// Who.
+        /// The resident.
         who: ResidentId,
     },
-    /// An operator deferred.
+    /// An operator deferred an exit.
     EmploymentExitDeferred {
-        /// Who.
+        /// The resident.
         who: ResidentId,
     },
-    /// Left over the job.
+    /// A resident left through the exit queue.
     EmploymentExitProcessed {
-        /// Who.
+        /// The resident.
         who: ResidentId,
         /// Whether an operator asked for it.
         requested: bool,
         /// Whether an operator approved it.
         manual: bool,
     },
-    /// Hunger under the threshold for as long as the definition says.
+    /// Hunger was below the starvation threshold for the configured time.
     Starving {
-        /// Who.
+        /// The resident.
         who: ResidentId,
     },
-    /// A use that ended as it should.
+    /// A use was completed.
     AffordanceDone {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// Which use.
+        /// The use.
         affordance: AffordanceId,
-        /// Of what.
+        /// The object.
         object: ObjectId,
     },
-    /// A use that did not.
+    /// A use failed at its end.
     AffordanceFailed {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// Which use.
+        /// The use.
         affordance: AffordanceId,
-        /// Of what.
+        /// The object.
         object: ObjectId,
-        /// As an operator reads it.
+        /// The reason as text.
         why: &'static str,
     },
-    /// Gave up a queue, or let a reservation lapse.
+    /// A resident gave up a queue, or its reservation lapsed.
     QueueConflict {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// Of what.
+        /// The object.
         object: ObjectId,
-        /// Ticks.
+        /// Ticks waited.
         waited: u32,
     },
-    /// Stepped through somebody after being blocked.
+    /// A blocked resident passed through another.
     GhostStep {
-        /// Who.
+        /// The resident.
         who: ResidentId,
     },
     /// Rent could not be paid.
     RentMissed {
-        /// Who.
+        /// The resident.
         who: ResidentId,
         /// Days of rent owed.
         days: u32,
     },
     /// Power or water went off.
     UtilityOff {
-        /// Which.
+        /// The utility.
         utility: Utility,
     },
     /// Power or water came back.
     UtilityOn {
-        /// Which.
+        /// The utility.
         utility: Utility,
-        /// Ticks it was off.
+        /// Ticks without it.
         after: u64,
     },
-    /// Shelves and tills were filled.
+    /// The stores were restocked.
     Restocked,
     /// A stability window closed.
     WindowClosed {
@@ -161,115 +159,115 @@ pub enum EventKind {
     PerturbationBegan {
         /// Row of the perturbations table.
         kind: u8,
-        /// Its event of the perturbation file; `None` by hand.
+        /// Its event of the perturbation file; `None` when begun directly.
         event: Option<u16>,
     },
     /// A shock is over.
     PerturbationEnded {
         /// Row of the perturbations table.
         kind: u8,
-        /// Its event of the perturbation file; `None` by hand.
+        /// Its event of the perturbation file; `None` when begun directly.
         event: Option<u16>,
         /// Ticks it lasted.
         after: u64,
     },
-    /// Two were asked to meet.
+    /// Two residents were invited to meet.
     MeetingArranged {
-        /// One.
+        /// The first resident.
         who: ResidentId,
-        /// And the other.
+        /// The second resident.
         other: ResidentId,
-        /// Where.
+        /// The place.
         place: PlaceId,
     },
-    /// They sat down together.
+    /// The invited residents sat down together.
     Met {
-        /// One.
+        /// The first resident.
         who: ResidentId,
-        /// And the other.
+        /// The second resident.
         other: ResidentId,
-        /// Where.
+        /// The place.
         place: PlaceId,
     },
-    /// A talk that went well.
+    /// A chat went well.
     ChatDone {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// With whom.
+        /// The other resident.
         other: ResidentId,
     },
-    /// A talk that did not.
+    /// A chat went wrong.
     ChatFailed {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// With whom.
+        /// The other resident.
         other: ResidentId,
     },
-    /// Ate in company.
+    /// A resident ate together with another.
     SharedMeal {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// With whom.
+        /// The other resident.
         other: ResidentId,
     },
-    /// Quarrelled in or after a queue.
+    /// Two residents quarrelled.
     Argument {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// With whom.
+        /// The other resident.
         other: ResidentId,
-        /// Of what.
+        /// The object.
         object: ObjectId,
     },
-    /// Sat out and let the other past.
+    /// A resident on cooldown let the other past.
     PoliteQueue {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// With whom.
+        /// The other resident.
         other: ResidentId,
-        /// Of what.
+        /// The object.
         object: ObjectId,
     },
-    /// Was served before the other, who had waited longer.
+    /// A resident was served before the other, who had waited longer.
     JumpedQueue {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// With whom.
+        /// The other resident.
         other: ResidentId,
-        /// Of what.
+        /// The object.
         object: ObjectId,
     },
-    /// Went elsewhere because of the other.
+    /// A resident chose another object because of a rival.
     ConflictAvoided {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// With whom.
+        /// The other resident.
         other: ResidentId,
-        /// Of what.
+        /// The object.
         object: ObjectId,
     },
-    /// Came late, and the other covered up for it.
+    /// A friend covered up for a late arrival.
     HelpedLate {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// With whom.
+        /// The other resident.
         other: ResidentId,
-        /// Whose job.
+        /// The job.
         job: JobId,
     },
-    /// Works the shift of the other, who did not come.
+    /// A friend took over the shift of an absent resident.
     ShiftTaken {
-        /// Who.
+        /// The resident.
         who: ResidentId,
-        /// With whom.
+        /// The other resident.
         other: ResidentId,
-        /// Whose job.
+        /// The job.
         job: JobId,
     },
 }
 
 impl EventKind {
-    /// As telemetry names it.
+    /// The name in telemetry.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ResidentArrived { .. } => "resident_arrived",

@@ -1,7 +1,5 @@
-//! Fixed-point decimals: every fraction in the town is a whole number of millionths.
-//!
-//! Exact, conserved and the same on every machine. Knows nothing of what it counts: a [`Micro`] may be a need level
-//! in [0, 1], money in meals, a ratio or a reward. Floats exist only at the edges: config files in, screens out.
+//! Fixed-point decimals with six places, for need levels, money in meals, ratios and rewards. They are exact and the same on
+//! every machine; floats exist only in files and on screens.
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
@@ -33,13 +31,13 @@ impl Micro {
     pub fn ratio(part: i64, total: i64) -> Self {
         match part.checked_mul(1_000_000) {
             _ if total == 0 => Self::ZERO,
-            // Division of 128 bits is many times slower, and seldom needed.
+            // Division of 128 bits is many times slower and rarely needed.
             Some(part) if total > 0 => Self(part / total),
             _ => Self((i128::from(part) * 1_000_000 / i128::from(total)) as i64),
         }
     }
 
-    /// For screens and files; never fed back into the town.
+    /// For screens and files. The town never reads it back.
     pub fn to_f64(self) -> f64 {
         self.0 as f64 / 1e6
     }
@@ -48,7 +46,7 @@ impl Micro {
     #[must_use]
     pub fn times(self, other: Self) -> Self {
         match self.0.checked_mul(other.0) {
-            // Division of 128 bits is many times slower, and seldom needed.
+            // Division of 128 bits is many times slower and rarely needed.
             Some(product) => Self(product / 1_000_000),
             None => Self((i128::from(self.0) * i128::from(other.0) / 1_000_000) as i64),
         }
@@ -60,7 +58,7 @@ impl Micro {
         Self(self.0 * count)
     }
 
-    /// Held inside `[0, 1]`.
+    /// Clamped to `[0, 1]`.
     #[must_use]
     pub fn unit(self) -> Self {
         self.clamp(Self::ZERO, Self::ONE)
@@ -144,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn great_products_and_ratios_are_exact() {
+    fn large_products_and_ratios_are_exact() {
         assert_eq!(Micro::whole(3_000_000).times(Micro::whole(1_000_000)), Micro(3_000_000_000_000_000_000));
         assert_eq!(Micro::ratio(i64::MAX, i64::MAX), Micro::ONE);
         assert_eq!(Micro::ratio(i64::MAX, -i64::MAX), -Micro::ONE);

@@ -1,13 +1,13 @@
-//! Typed indices and the columns they index: a resident's slot never opens an object's drawer.
+//! Typed indices, and columns that only their own index type can access.
 
 use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
 
 use serde::{Deserialize, Serialize};
 
-/// Something that indexes a [`Column`].
+/// An index of a [`Column`].
 pub trait Key: Copy {
-    /// Its place in the column.
+    /// The position in the column.
     fn at(self) -> usize;
 }
 
@@ -27,11 +27,11 @@ macro_rules! key {
 }
 
 key!(
-    /// A resident's slot. Slots are used again after a cooldown; [`ResidentId`] is who lives in it.
+    /// A resident's slot. Slots are reused after a cooldown; [`ResidentId`] is the identity of the resident in it.
     AgentId(u16)
 );
 key!(
-    /// A resident for ever: the n-th person who ever arrived. Names follow from it.
+    /// The identity of a resident: the n-th one who ever arrived. It determines name and personality.
     ResidentId(u32)
 );
 key!(
@@ -55,7 +55,7 @@ key!(
     Tile(u32)
 );
 
-/// A vector that only its own kind of index opens.
+/// A vector with a typed index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Column<K, T>(Vec<T>, #[serde(skip)] PhantomData<K>);

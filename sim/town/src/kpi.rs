@@ -1,104 +1,24 @@
-//! The KPI table: how a town is doing, each figure with the samples it stands on and the target it is held to.
-//!
-//! A KPI answers with a value and a verdict, and never with a number made of nothing. Rule: "KPIs".
-
-use serde::{Deserialize, Serialize};
+//! The KPI table: measurement, required samples and target of every KPI. Below the required samples a KPI has no value.
+//! Rule: "KPIs".
 
 use crate::config::Config;
 use crate::fixed_point::Micro;
 use crate::ids::AgentId;
 use crate::rules::Rules;
 use crate::score;
-use crate::state::State;
+use crate::state::{Counters, State, Tie};
 use crate::ties;
 
-/// What is counted over a day and over a stability window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters {
-    /// Shifts that began with somebody there, or were missed.
-    pub shifts: u32,
-    /// Begun late.
-    pub late_shifts: u32,
-    /// Missed or left.
-    pub absences: u32,
-    /// Starvation events.
-    pub starvation_events: u32,
-    /// Decisions at which the previous option was still possible.
-    pub decisions: u32,
-    /// Of these, changes.
-    pub switches: u32,
-    /// Queues given up, reservations lapsed.
-    pub queue_conflicts: u32,
-    /// Residents who had to wait for an object.
-    pub waits: u32,
-    /// Residents served from a queue.
-    pub served: u32,
-    /// Ticks they had waited.
-    pub wait_ticks: u32,
-    /// Ghost steps.
-    pub ghost_steps: u32,
-    /// Uses that failed.
-    pub affordance_failures: u32,
-    /// Exits of all causes.
-    pub exits: u32,
-    /// Exits that no operator asked for.
-    pub involuntary_exits: u32,
-    /// Residents who sat down with others.
-    pub meetings: u32,
-    /// Talks.
-    pub chats: u32,
-    /// Of these, good ones.
-    pub chats_done: u32,
-    /// Meals eaten while somebody else ate in the same place, by pairs.
-    pub shared_meals: u32,
-    /// Arguments.
-    pub quarrels: u32,
-    /// Rivals gone out of the way of.
-    pub avoided: u32,
-    /// Late arrivals that a friend covered up for.
-    pub helped_late: u32,
-    /// Shifts worked for somebody absent.
-    pub takeovers: u32,
-}
-
-/// Days the KPIs look back on, today included.
-pub const DAYS: usize = 7;
-
-/// Counters by day.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Days {
-    /// Today first.
-    pub days: [Counters; DAYS],
-    /// Days begun, at most [`DAYS`].
-    pub begun: u32,
-}
-
-impl Days {
-    pub(crate) fn today(&mut self) -> &mut Counters {
-        &mut self.days[0]
-    }
-
-    pub(crate) fn turn(&mut self) {
-        self.days.rotate_right(1);
-        self.days[0] = Counters::default();
-        self.begun = (self.begun + 1).min(DAYS as u32);
-    }
-
-    fn sum(&self, what: fn(&Counters) -> u32) -> i64 {
-        self.days.iter().map(|day| i64::from(what(day))).sum()
-    }
-}
-
-/// A figure and what it stands on.
+/// A value and its number of samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Measure {
-    /// The figure; without meaning when there are too few samples.
+pub struct Measurement {
+    /// The value; meaningless with too few samples.
     pub value: Micro,
-    /// Residents, shifts, decisions or days it stands on.
+    /// Residents, shifts, decisions or days measured.
     pub samples: u32,
 }
 
-/// What a KPI is held to.
+/// The target of a KPI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Met at or above.
@@ -109,23 +29,23 @@ pub enum Target {
 
 /// One KPI.
 pub struct KpiRow {
-    /// As in telemetry: `self_sufficiency`.
+    /// The name in telemetry, such as `self_sufficiency`.
     pub name: &'static str,
-    /// As on screen: `self-sufficiency`.
+    /// The title on screen.
     pub title: &'static str,
     /// `ratio`, `days`, `count`, `per_day`, `score`.
     pub unit: &'static str,
-    /// Samples below which there is no verdict.
+    /// Samples needed for a verdict.
     pub samples_required: u32,
-    /// How it is measured.
-    pub measure: fn(&Rules, &State) -> Measure,
-    /// What it is held to.
+    /// Measures the KPI.
+    pub measure: fn(&Rules, &State) -> Measurement,
+    /// Reads the target from the configuration.
     pub target: fn(&Config) -> Target,
-    /// One of the three charter targets.
+    /// Whether it is one of the three charter targets.
     pub charter: bool,
 }
 
-/// THE table of KPIs.
+/// The KPI table.
 pub static KPIS: [KpiRow; 11] = [
     KpiRow {
         name: "self_sufficiency",
@@ -177,7 +97,7 @@ pub static KPIS: [KpiRow; 11] = [
         title: "starvation events",
         unit: "count",
         samples_required: 1,
-        measure: |_, state| Measure {
+        measure: |_, state| Measurement {
             value: Micro::whole(state.days.sum(|day| day.starvation_events)),
             samples: state.days.begun,
         },
@@ -231,19 +151,19 @@ pub static KPIS: [KpiRow; 11] = [
     },
 ];
 
-/// Whether a KPI is where it should be.
+/// Verdict on a KPI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is.
+    /// The value reaches the target.
     Met,
-    /// It is not.
+    /// The value misses the target.
     Missed,
-    /// Too few samples to say.
+    /// Too few samples.
     NotEnoughData,
 }
 
 impl Verdict {
-    /// As telemetry writes it.
+    /// The name in telemetry.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Met => "met",
@@ -253,98 +173,98 @@ impl Verdict {
     }
 }
 
-/// A KPI measured and judged.
+/// A measured KPI.
 #[derive(Clone, Copy)]
-pub struct Reading {
+pub struct KpiReading {
     /// Its row.
     pub row: &'static KpiRow,
-    /// The figure; `None` without enough samples.
+    /// The value; `None` with too few samples.
     pub value: Option<Micro>,
-    /// What it stands on.
+    /// Samples.
     pub samples: u32,
-    /// What it is held to.
+    /// The target.
     pub target: Target,
-    /// How it compares.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
 /// Measures every row.
-pub fn read(rules: &Rules, state: &State) -> impl Iterator<Item = Reading> {
+pub fn read(rules: &Rules, state: &State) -> impl Iterator<Item = KpiReading> {
     KPIS.iter().map(move |row| {
-        let Measure { value, samples } = (row.measure)(rules, state);
+        let Measurement { value, samples } = (row.measure)(rules, state);
         let target = (row.target)(&rules.config);
         if samples < row.samples_required {
-            return Reading { row, value: None, samples, target, verdict: Verdict::NotEnoughData };
+            return KpiReading { row, value: None, samples, target, verdict: Verdict::NotEnoughData };
         }
         let met = match target {
             Target::AtLeast(limit) => value >= limit,
             Target::AtMost(limit) => value <= limit,
         };
         let verdict = if met { Verdict::Met } else { Verdict::Missed };
-        Reading { row, value: Some(value), samples, target, verdict }
+        KpiReading { row, value: Some(value), samples, target, verdict }
     })
 }
 
-/// Residents of at least one day.
+/// Residents who have lived here for at least a day.
 fn settled<'a>(rules: &'a Rules, state: &'a State) -> impl Iterator<Item = AgentId> + 'a {
     let agents = &state.agents;
     agents.present.iter().copied().filter(|agent| state.tick >= agents.arrived[*agent] + rules.day_length())
 }
 
-fn self_sufficiency(rules: &Rules, state: &State) -> Measure {
+fn self_sufficiency(rules: &Rules, state: &State) -> Measurement {
     let (mut sufficient, mut all) = (0, 0);
     for agent in settled(rules, state) {
         all += 1;
         let low = state.agents.low_tick[agent];
         sufficient += i64::from(low.is_none_or(|low| state.tick >= low + rules.day_length()));
     }
-    Measure { value: Micro::ratio(sufficient, i64::from(all)), samples: all }
+    Measurement { value: Micro::ratio(sufficient, i64::from(all)), samples: all }
 }
 
-fn tenure(rules: &Rules, state: &State) -> Measure {
+fn tenure(rules: &Rules, state: &State) -> Measurement {
     let (mut ticks, mut all) = (0, 0);
     for agent in settled(rules, state).filter(|agent| state.agents.job[*agent].is_some()) {
         all += 1;
         ticks += (state.tick - state.agents.job_since[agent]) as i64;
     }
-    Measure { value: Micro::ratio(ticks, i64::from(all) * rules.day_length() as i64), samples: all }
+    Measurement { value: Micro::ratio(ticks, i64::from(all) * rules.day_length() as i64), samples: all }
 }
 
-fn attendance(rules: &Rules, state: &State) -> Measure {
+fn attendance(rules: &Rules, state: &State) -> Measurement {
     let window = rules.config.employment.attendance_window;
     let (mut sum, mut all) = (Micro::ZERO, 0);
     for ratio in settled(rules, state).filter_map(|agent| state.agents.attendance(agent, window)) {
         all += 1;
         sum += ratio;
     }
-    Measure { value: Micro(sum.0 / i64::from(all.max(1))), samples: all }
+    Measurement { value: Micro(sum.0 / i64::from(all.max(1))), samples: all }
 }
 
-/// A town that keeps no ties has no share of them either.
-fn relationship_coverage(rules: &Rules, state: &State) -> Measure {
+/// Without ties there are no samples, and so no value.
+fn relationship_coverage(rules: &Rules, state: &State) -> Measurement {
     let (mut covered, mut all) = (0, 0);
-    if ties::kept(rules) {
+    if ties::enabled(rules) {
         for agent in settled(rules, state) {
             all += 1;
-            let strong = |tie: &ties::Tie| tie.trust.0.abs() > ties::STRONG.0 || tie.rivalry > ties::STRONG;
+            let strong = |tie: &Tie| tie.trust.0.abs() > ties::STRONG.0 || tie.rivalry > ties::STRONG;
             covered += i64::from(state.agents.ties[agent].iter().any(strong));
         }
     }
-    Measure { value: Micro::ratio(covered, i64::from(all)), samples: all }
+    Measurement { value: Micro::ratio(covered, i64::from(all)), samples: all }
 }
 
-/// Of the last whole day; see [`score`].
-fn town_score(rules: &Rules, state: &State) -> Measure {
+/// The score of the last whole day; see [`score`].
+fn town_score(rules: &Rules, state: &State) -> Measurement {
     let last = score::last(rules, state);
-    Measure { value: last.unwrap_or_default().total, samples: u32::from(last.is_some()) }
+    Measurement { value: last.unwrap_or_default().total, samples: u32::from(last.is_some()) }
 }
 
-fn share(state: &State, part: fn(&Counters) -> u32, whole: fn(&Counters) -> u32) -> Measure {
+fn share(state: &State, part: fn(&Counters) -> u32, whole: fn(&Counters) -> u32) -> Measurement {
     let all = state.days.sum(whole);
-    Measure { value: Micro::ratio(state.days.sum(part), all), samples: all as u32 }
+    Measurement { value: Micro::ratio(state.days.sum(part), all), samples: all as u32 }
 }
 
-fn per_day(state: &State, what: fn(&Counters) -> u32) -> Measure {
+fn per_day(state: &State, what: fn(&Counters) -> u32) -> Measurement {
     let days = state.days.begun;
-    Measure { value: Micro::ratio(state.days.sum(what), i64::from(days)), samples: days }
+    Measurement { value: Micro::ratio(state.days.sum(what), i64::from(days)), samples: days }
 }

@@ -1,29 +1,39 @@
-//! The town: state, rules, KPIs, digest and snapshot. Pure and deterministic.
+//! The simulation of a town: state, rules, observations, rewards, KPIs and snapshots. It is pure and deterministic: no I/O, no
+//! clock, no threads, and no floats except in observations and files. Start reading at [`town`].
 //!
-//! No I/O, no clock, no threads, no floats before something is handed out; whoever runs a town brings those. Read
-//! [`town`] first: a tick is one page, and each of its lines is a room of this crate.
+//! Module order: a module imports only modules before it in this list. `tests/town/module_order.rs` checks it.
+//!
+//! 1. Basics: `fixed_point`, `hash`, `ids`, `counter_rng`, `names`, `options`, `personality`
+//! 2. Inputs: `config`, `needs`, `plan`, `affordances`, `tile_mask`, `rules`
+//! 3. Data: `state`, `events`, `occupancy`, `queue_index`, `tick_context`
+//! 4. Rules of a tick: `ties`, `masks`, `economy`, `queues`, `activity`, `employment`, `score`, `work`, `rewards`,
+//!    `lifecycle`, `perturbations`, `decay`, `stability`, `kpi`
+//! 5. The running town: `command`, `town`, `observations`, `reload`, `snapshot`
 
 pub mod activity;
 pub mod affordances;
 pub mod command;
 pub mod config;
 pub mod counter_rng;
-mod crowd;
+mod decay;
 pub mod economy;
 pub mod employment;
 pub mod events;
 pub mod fixed_point;
+pub mod hash;
 pub mod ids;
 pub mod kpi;
 pub mod lifecycle;
+pub mod masks;
 pub mod names;
 pub mod needs;
 pub mod observations;
+mod occupancy;
 pub mod options;
-pub mod pathfinding;
-pub mod people;
+pub mod personality;
 pub mod perturbations;
 pub mod plan;
+mod queue_index;
 pub mod queues;
 pub mod reload;
 pub mod rewards;
@@ -34,6 +44,7 @@ pub mod stability;
 pub mod state;
 mod tick_context;
 pub mod ties;
+mod tile_mask;
 pub mod town;
 pub mod work;
 
@@ -45,4 +56,5 @@ pub use ids::{AgentId, ResidentId};
 pub use options::OptionKind;
 pub use rules::{Rules, RulesError, Sources};
 pub use state::State;
+pub use tick_context::Departure;
 pub use town::{Policy, Town};

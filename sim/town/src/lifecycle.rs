@@ -1,76 +1,19 @@
-//! Comings and goings: why residents leave, what holds them back, who comes after them.
-//!
-//! Rule: "Lifecycle" and "Work and the exit queue". Exits of all causes share a daily cap and a gap; operators are excepted.
-
-use serde::{Deserialize, Serialize};
+//! Exits and arrivals. All exits share a daily cap and a minimum gap; those ordered by an operator ignore both. Rules:
+//! "Lifecycle", "Work and the exit queue".
 
 use crate::counter_rng::{self, Purpose, Stream};
-use crate::crowd::Crowd;
-use crate::economy::{self, Account};
-use crate::employment::{self, ExitReason};
 use crate::events::EventKind;
 use crate::fixed_point::Micro;
 use crate::ids::{AgentId, Column, Key, PlaceId, ResidentId, Tile};
 use crate::needs::NEEDS;
+use crate::occupancy::Occupancy;
 use crate::rules::Rules;
-use crate::state::{Agents, State};
+use crate::state::{Account, ExitCause, ExitReason, Lifecycle, State};
 use crate::tick_context::TickContext;
-use crate::{queues, ties, work};
+use crate::{activity, economy, employment, queues, rewards, ties, work};
 
-/// Why somebody left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ExitCause {
-    /// Hunger.
-    Collapse,
-    /// Rent unpaid too long.
-    Eviction,
-    /// Over the job.
-    Employment {
-        /// Why they were due.
-        reason: ExitReason,
-        /// Whether an operator approved it.
-        manual: bool,
-    },
-    /// A day without energy or hygiene.
-    Neglect,
-    /// An operator's command.
-    Operator,
-}
-
-impl ExitCause {
-    /// As telemetry writes it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Collapse => "collapse",
-            Self::Eviction => "eviction",
-            Self::Employment { .. } => "employment",
-            Self::Neglect => "neglect",
-            Self::Operator => "operator",
-        }
-    }
-}
-
-/// Who is expected, who is gone, and when the next may go.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lifecycle {
-    /// Exits of all causes today.
-    pub exits_today: u32,
-    /// Tick of the last exit.
-    pub last_exit: Option<u64>,
-    /// Until this tick nobody leaves by themselves: an outage and its grace.
-    pub suppressed_until: u64,
-    /// Ticks at which newcomers arrive.
-    pub arrivals: Vec<u64>,
-    /// Residents who ever arrived.
-    pub next_resident: u32,
-    /// Tick each slot was freed; a slot is not used again before its cooldown.
-    pub freed: Column<AgentId, Option<u64>>,
-    /// Slots used again before their cooldown because there was no other.
-    pub early_reuses: u32,
-}
-
-/// An empty town's.
-pub(crate) fn start(slots: usize) -> Lifecycle {
+/// The lifecycle state of an empty town.
+pub(crate) fn initial(slots: usize) -> Lifecycle {
     Lifecycle {
         exits_today: 0,
         last_exit: None,
@@ -82,8 +25,8 @@ pub(crate) fn start(slots: usize) -> Lifecycle {
     }
 }
 
-/// Whether somebody may leave by themselves now: a lifecycle at all, cap, gap, and no city-wide outage.
-pub(crate) fn gate(rules: &Rules, state: &State) -> bool {
+/// Whether an exit may happen now: lifecycle on, below the cap, after the gap, and outside an outage and its grace.
+pub(crate) fn exits_allowed(rules: &Rules, state: &State) -> bool {
     let lifecycle = &state.lifecycle;
     let gap = u64::from(rules.config.lifecycle.exit_cooldown_ticks);
     rules.config.features.systems.lifecycle
@@ -94,23 +37,38 @@ pub(crate) fn gate(rules: &Rules, state: &State) -> bool {
         && state.economy.water
 }
 
-/// One tick of comings and goings.
+/// The exits and arrivals of a tick.
 pub(crate) fn run(cx: &mut TickContext<'_>) {
     if !cx.state.economy.power || !cx.state.economy.water {
         let grace = u64::from(cx.rules.config.lifecycle.outage_grace_ticks);
         cx.state.lifecycle.suppressed_until = cx.state.tick + grace;
     }
-    employment::release(cx);
-    employment::admit(cx);
-    while gate(cx.rules, cx.state) {
-        let Some((agent, cause)) = due(cx) else { break };
+    while let Some((agent, cause)) = employment::next_approved(cx.state) {
         leave(cx, agent, cause);
     }
+    leave_while_allowed(cx, |cx| employment::next_overdue(cx.rules, cx.state));
+    while !cx.state.employment.due.is_empty() {
+        let agent = cx.state.employment.due.remove(0);
+        if employment::may_skip_queue(cx.state) && exits_allowed(cx.rules, cx.state) {
+            leave(cx, agent, ExitCause::Employment { reason: ExitReason::Absences, manual: false });
+        } else {
+            employment::enqueue(cx, agent, ExitReason::Absences);
+        }
+    }
+    leave_while_allowed(cx, next_involuntary);
     arrivals(cx);
 }
 
-/// The first resident who is due to leave by themselves.
-fn due(cx: &TickContext<'_>) -> Option<(AgentId, ExitCause)> {
+fn leave_while_allowed(cx: &mut TickContext<'_>, next: impl Fn(&TickContext<'_>) -> Option<(AgentId, ExitCause)>) {
+    while exits_allowed(cx.rules, cx.state)
+        && let Some((agent, cause)) = next(cx)
+    {
+        leave(cx, agent, cause);
+    }
+}
+
+/// The first resident who has to leave because of hunger, rent or neglect.
+fn next_involuntary(cx: &TickContext<'_>) -> Option<(AgentId, ExitCause)> {
     let (agents, config) = (&cx.state.agents, &cx.rules.config.lifecycle);
     let day = cx.rules.day_length() as u32;
     let rent = cx.rules.config.economy.rent_per_day;
@@ -118,7 +76,7 @@ fn due(cx: &TickContext<'_>) -> Option<(AgentId, ExitCause)> {
         if cx.state.live_settings.mortality && agents.collapse_ticks[agent] >= config.collapse_ticks {
             Some((agent, ExitCause::Collapse))
         } else if agents.rent_owed[agent] >= config.eviction_unpaid_days.max(1) && agents.wallet[agent] < rent {
-            // Whoever has come by a day's rent meanwhile pays it at the next turn of the day.
+            // A resident who has a day's rent again pays it at the next turn of the day.
             Some((agent, ExitCause::Eviction))
         } else if agents.neglect_ticks[agent] >= day {
             Some((agent, ExitCause::Neglect))
@@ -128,9 +86,10 @@ fn due(cx: &TickContext<'_>) -> Option<(AgentId, ExitCause)> {
     })
 }
 
-/// Somebody leaves: everything they held is free, their money goes with them, a newcomer is on the way.
+/// Removes a resident: frees everything it held, takes its money out of the town, and schedules a newcomer.
 pub(crate) fn leave(cx: &mut TickContext<'_>, agent: AgentId, cause: ExitCause) {
-    queues::forget(cx, agent);
+    activity::release(cx, agent);
+    queues::drop_cooldowns(cx, agent);
     cx.state.employment.queue.retain(|entry| entry.agent != agent);
     cx.state.employment.due.retain(|other| *other != agent);
     let wallet = cx.state.agents.wallet[agent];
@@ -141,9 +100,9 @@ pub(crate) fn leave(cx: &mut TickContext<'_>, agent: AgentId, cause: ExitCause) 
         cx.state.employment.exits_today += 1;
         cx.emit_for(agent, |who| EventKind::EmploymentExitProcessed { who, requested, manual });
     }
-    crate::rewards::depart(cx, agent, cause);
+    rewards::close_episode(cx, agent, cause);
     let tile = cx.state.agents.tile[agent];
-    cx.crowd.leave(tile);
+    cx.occupancy.leave(tile);
     let tick = cx.state.tick;
     let lifecycle = &mut cx.state.lifecycle;
     lifecycle.exits_today += 1;
@@ -151,7 +110,7 @@ pub(crate) fn leave(cx: &mut TickContext<'_>, agent: AgentId, cause: ExitCause) 
     lifecycle.freed[agent] = Some(tick);
     let next = lifecycle.next_resident + lifecycle.arrivals.len() as u32;
     cx.state.agents.present.retain(|other| *other != agent);
-    clear(&mut cx.state.agents, agent);
+    cx.state.agents.clear(agent);
     ties::forget(cx, agent);
     let (least, most) = cx.state.live_settings.spawn_delay;
     let delay = counter_rng::below(cx.state.seed, Stream::World, tick, next, Purpose::SpawnDelay, most - least + 1);
@@ -165,67 +124,20 @@ pub(crate) fn leave(cx: &mut TickContext<'_>, agent: AgentId, cause: ExitCause) 
     });
 }
 
-/// A freed slot holds only defaults, so that equal towns have equal digests.
-fn clear(agents: &mut Agents, agent: AgentId) {
-    macro_rules! clear {
-        ($($column:ident),+) => { $( agents.$column[agent] = Default::default(); )+ };
-    }
-    clear!(
-        resident,
-        tile,
-        home,
-        arrived,
-        needs,
-        wallet,
-        groceries,
-        option,
-        option_since,
-        commit_until,
-        ended,
-        decide,
-        activity,
-        blocked,
-        possessed,
-        job,
-        job_since,
-        shift,
-        past,
-        absent_days,
-        late_ticks_today,
-        lateness_counter,
-        wages_earned,
-        wages_withheld,
-        penalty,
-        meals_cooked,
-        meals_consumed,
-        rent_owed,
-        low_tick,
-        starving_ticks,
-        collapse_ticks,
-        neglect_ticks,
-        potential,
-        episode_return,
-        window_return,
-        invited,
-        ties,
-        social,
-        covering
-    );
-}
-
 fn arrivals(cx: &mut TickContext<'_>) {
     let tick = cx.state.tick;
     while let Some(index) = cx.state.lifecycle.arrivals.iter().position(|due| *due <= tick) {
         cx.state.lifecycle.arrivals.remove(index);
         if arrive(cx).is_none() {
-            // No slot: they try again tomorrow rather than vanish.
+            // Without a free slot the newcomer tries again a day later.
             cx.state.lifecycle.arrivals.push(tick + cx.rules.day_length());
             break;
         }
     }
 }
 
-/// The slot a newcomer gets: the lowest one never used or cooled down, else the one freed longest ago.
+/// The slot for a newcomer and whether it is reused before its cooldown: the lowest slot that was never used or has cooled
+/// down, else the one that was freed first.
 pub(crate) fn free_slot(rules: &Rules, state: &State) -> Option<(AgentId, bool)> {
     let cooldown = u64::from(rules.config.embedding_allocator.cooldown_ticks);
     let slots = (0..state.agents.tile.len() as u16).map(AgentId).filter(|slot| !state.agents.is_present(*slot));
@@ -237,7 +149,7 @@ pub(crate) fn free_slot(rules: &Rules, state: &State) -> Option<(AgentId, bool)>
         .or_else(|| slots.min_by_key(|slot| (state.lifecycle.freed[*slot], *slot)).map(|slot| (slot, true)))
 }
 
-/// A newcomer with a starter kit, in the emptiest home; `None` when every slot is taken.
+/// Adds a newcomer with a starter kit to the emptiest home; `None` when every slot is occupied.
 pub(crate) fn arrive(cx: &mut TickContext<'_>) -> Option<AgentId> {
     let (agent, early) = free_slot(cx.rules, cx.state)?;
     let rules = cx.rules;
@@ -247,7 +159,7 @@ pub(crate) fn arrive(cx: &mut TickContext<'_>) -> Option<AgentId> {
     cx.state.lifecycle.early_reuses += u32::from(early);
     let home = emptiest_home(rules, cx.state);
     let job = work::vacancy(rules, cx.state);
-    let luck = counter_rng::draw(cx.state.seed, Stream::World, tick, who.0, Purpose::StartNeeds, 0);
+    let draw = counter_rng::draw(cx.state.seed, Stream::World, tick, who.0, Purpose::StartNeeds, 0);
     let agents = &mut cx.state.agents;
     let place = agents.present.partition_point(|other| *other < agent);
     agents.present.insert(place, agent);
@@ -255,8 +167,8 @@ pub(crate) fn arrive(cx: &mut TickContext<'_>) -> Option<AgentId> {
     agents.home[agent] = home;
     agents.arrived[agent] = tick;
     for (need, row) in NEEDS.iter().enumerate() {
-        // Up to a tenth less than the starting level, so that a town's first residents do not move in step.
-        let spread = Micro(i64::from(luck[need] % 100_000));
+        // Up to 0.1 below the starting level, so that the first residents do not move in step.
+        let spread = Micro(i64::from(draw[need] % 100_000));
         agents.needs[agent][need] = ((row.start)(&rules.config) - spread).unit();
     }
     agents.groceries[agent] = rules.config.lifecycle.starter_groceries;
@@ -265,12 +177,11 @@ pub(crate) fn arrive(cx: &mut TickContext<'_>) -> Option<AgentId> {
     agents.job[agent] = job;
     agents.job_since[agent] = tick;
     agents.shift[agent] = work::first_shift(rules, job, tick);
-    agents.low_tick[agent] = None;
-    let tile = free_tile_at_home(rules, cx.crowd, home);
+    let tile = free_tile_at_home(rules, cx.occupancy, home);
     cx.state.agents.tile[agent] = tile;
-    cx.crowd.enter(tile);
+    cx.occupancy.enter(tile);
     economy::pay(cx, agent, rules.config.lifecycle.starter_wallet, Account::Starter);
-    crate::rewards::welcome(cx, agent);
+    rewards::open_episode(cx, agent);
     cx.emit(EventKind::ResidentArrived { who });
     Some(agent)
 }
@@ -286,21 +197,21 @@ fn emptiest_home(rules: &Rules, state: &State) -> PlaceId {
         .expect("a plan without homes is refused")
 }
 
-/// A tile of the home with nobody on it, or its first.
-fn free_tile_at_home(rules: &Rules, crowd: &Crowd, home: PlaceId) -> Tile {
-    let taken = |tile: &Tile| crowd.on(*tile) > 0;
+/// An unoccupied tile of a home, or the first tile when all are occupied.
+fn free_tile_at_home(rules: &Rules, occupancy: &Occupancy, home: PlaceId) -> Tile {
+    let taken = |tile: &Tile| occupancy.on(*tile) > 0;
     let mut floor = rules.plan.floor_of(home);
     let first = floor.next().expect("a place without floor is refused");
     if taken(&first) { floor.find(|tile| !taken(tile)).unwrap_or(first) } else { first }
 }
 
-/// At the turn of the day: new caps.
+/// Resets the daily exit counts.
 pub(crate) fn turn_of_day(cx: &mut TickContext<'_>) {
     cx.state.lifecycle.exits_today = 0;
     cx.state.employment.exits_today = 0;
 }
 
-/// Slots in use, for those who size tables by it.
+/// Number of resident slots.
 pub fn slots(rules: &Rules) -> usize {
     AgentId(rules.config.embedding_allocator.max_slots as u16).at()
 }

@@ -1,4 +1,4 @@
-//! What residents are called: a fixed list, used round and round with a number behind from the second round on.
+//! Names of residents: a fixed list, reused with a number from the second round on.
 
 use crate::ids::ResidentId;
 
@@ -12,18 +12,18 @@ const NAMES: [&str; 96] = [
     "Lotte", "Marek", "Neva", "Olaf", "Petra", "Rune", "Selma", "Tilo", "Ulla", "Vaclav", "Wanda",
 ];
 
-/// As shown: `Ada`, in the second round `Ada-2`.
+/// The display name, such as `Ada`, or `Ada-2` in the second round.
 pub fn name(resident: ResidentId) -> String {
     let (round, index) = (resident.0 as usize / NAMES.len(), resident.0 as usize % NAMES.len());
     if round == 0 { NAMES[index].to_owned() } else { format!("{}-{}", NAMES[index], round + 1) }
 }
 
-/// As typed and written to logs: `ada`, `ada-2`.
+/// The id in commands and logs, such as `ada` or `ada-2`.
 pub fn id(resident: ResidentId) -> String {
     name(resident).to_lowercase()
 }
 
-/// The resident of a name or an id, upper or lower case; whether they ever arrived is not asked.
+/// The resident of a name or id in any case, whether or not it ever arrived.
 pub fn resident(text: &str) -> Option<ResidentId> {
     let (base, round) = match text.rsplit_once('-') {
         Some((base, round)) => {
@@ -35,7 +35,7 @@ pub fn resident(text: &str) -> Option<ResidentId> {
     (round - 1).checked_mul(NAMES.len() as u32)?.checked_add(index).map(ResidentId)
 }
 
-/// Every name of the list, as typed, for the nearest one to a misspelt name.
+/// The ids of the first round, for suggestions after a misspelt name.
 pub fn ids() -> impl Iterator<Item = String> {
     NAMES.iter().map(|name| name.to_lowercase())
 }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_shares_an_id() {
+    fn ids_are_unique_and_resolve_to_their_resident() {
         let ids: std::collections::BTreeSet<String> = (0..1_000).map(|n| id(ResidentId(n))).collect();
         assert_eq!(ids.len(), 1_000);
         assert_eq!(id(ResidentId(96)), "ada-2");

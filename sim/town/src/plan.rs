@@ -1,6 +1,4 @@
-//! The map plan: a text a person can read and edit, one character a tile.
-//!
-//! Owns the file's grammar and the geometry read from it. Must not know who lives there. Rule: "Map and economy".
+//! The map plan: parser of the text file, geometry and distance fields. Rule: "Map and economy".
 //!
 //! ```text
 //! place home_1 home 1 1 9 8      name, kind, left, top, width, height
@@ -9,34 +7,42 @@
 //! #b..f.w.##      # wall, + door, . floor, : road, " grass, and the objects below
 //! ```
 
+use std::collections::VecDeque;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::ids::{Column, ObjectId, PlaceId, Tile};
 
-/// What an object is. The character is its mark on the plan.
+/// Steps to a destination by tile. A resident follows it by moving to an adjacent tile with a lower value.
+pub type DistanceField = Column<Tile, u16>;
+
+/// No path to the destination.
+pub const UNREACHABLE: u16 = u16::MAX;
+
+/// Kind of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectKind {
-    /// Sleep.
+    /// For sleeping.
     Bed,
     /// Holds meals.
     Fridge,
-    /// Turns groceries into meals.
+    /// Turns groceries into meals. Needs power.
     Stove,
     /// Needs water.
     Shower,
     /// Sells meals.
     Till,
-    /// A place of work.
+    /// For working.
     Desk,
-    /// Four may sit at one.
+    /// Seats four.
     Table,
     /// Sells groceries.
     Shelf,
 }
 
-/// Kind, name, mark on the plan, how many may use one at a time.
+/// Kind, name, character on the plan, and capacity.
 pub const OBJECT_KINDS: [(ObjectKind, &str, char, u16); 8] = [
     (ObjectKind::Bed, "bed", 'b', 1),
     (ObjectKind::Fridge, "fridge", 'f', 1),
@@ -53,32 +59,32 @@ impl ObjectKind {
         &OBJECT_KINDS[self as usize]
     }
 
-    /// Such as `shower`.
+    /// The name, such as `shower`.
     pub fn name(self) -> &'static str {
         self.row().1
     }
 
-    /// How many may use one at a time.
+    /// Residents who can use one at a time.
     pub fn capacity(self) -> u16 {
         self.row().3
     }
 }
 
-/// What a place is for.
+/// Kind of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PlaceKind {
-    /// Residents live here.
+    /// For living.
     Home,
     /// Sells groceries.
     Grocer,
     /// Sells meals.
     Cafe,
-    /// Desks.
+    /// Has desks.
     Office,
-    /// Tables under trees.
+    /// Has tables.
     Park,
-    /// Showers open to all.
+    /// Has public showers.
     Gym,
 }
 
@@ -93,7 +99,7 @@ pub const PLACE_KINDS: [(PlaceKind, &str); 6] = [
 ];
 
 impl PlaceKind {
-    /// Such as `cafe`.
+    /// The name, such as `cafe`.
     pub fn name(self) -> &'static str {
         PLACE_KINDS.iter().find(|row| row.0 == self).expect("every kind has a row").1
     }
@@ -102,9 +108,9 @@ impl PlaceKind {
 /// A named rectangle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Such as `home_1`; unique.
+    /// Unique name, such as `home_1`.
     pub name: String,
-    /// What it is for.
+    /// Kind.
     pub kind: PlaceKind,
     /// Left edge, in tiles.
     pub x: u32,
@@ -116,33 +122,33 @@ pub struct Place {
     pub height: u32,
 }
 
-/// A thing on a tile.
+/// An object on a tile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
-    /// Such as `shower_1`: kind and number in reading order.
+    /// Kind and number in reading order, such as `shower_1`.
     pub name: String,
-    /// What it is.
+    /// Kind.
     pub kind: ObjectKind,
-    /// Where it stands. Residents use it from here or from a tile beside it.
+    /// Position. Residents use the object from this tile or an adjacent one.
     pub tile: Tile,
-    /// The place it belongs to.
+    /// The place around it.
     pub place: PlaceId,
 }
 
-/// A plan that has been read and checked.
+/// A parsed and checked plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// In tiles.
     pub width: u32,
-    /// 2³² over the width, rounded up: a product with it takes the place of a division.
+    /// 2³² divided by the width, rounded up. Multiplying by it replaces a division by the width.
     per_row: u64,
     /// In tiles.
     pub height: u32,
     /// The rows as drawn.
     pub rows: Vec<String>,
-    /// Whether residents can stand on a tile.
+    /// Whether a tile is walkable.
     pub walkable: Column<Tile, bool>,
-    /// Which place a tile belongs to.
+    /// The place of every tile.
     pub place_of: Column<Tile, Option<PlaceId>>,
     /// In the order of the legend.
     pub places: Column<PlaceId, Place>,
@@ -150,7 +156,7 @@ pub struct Plan {
     pub objects: Column<ObjectId, Object>,
 }
 
-/// What is wrong with a plan, and where.
+/// An error in a plan, with its position.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{file}:{line}:{column}: {what}")]
 pub struct PlanError {
@@ -160,15 +166,15 @@ pub struct PlanError {
     pub line: usize,
     /// From 1.
     pub column: usize,
-    /// What is wrong and what would be right.
+    /// The error and what is allowed.
     pub what: String,
 }
 
 impl Plan {
-    /// Reads a plan of `size` = (width, height) tiles.
+    /// Parses a plan of `size` = (width, height) tiles.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its place in the file.
+    /// The first error in the text.
     pub fn parse(file: &str, text: &str, size: (u32, u32)) -> Result<Self, PlanError> {
         let at = |line: usize, column: usize, what: String| PlanError { file: file.to_owned(), line, column, what };
         let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim_end()));
@@ -205,12 +211,12 @@ impl Plan {
 
     /// Column and row of a tile.
     pub fn at(&self, tile: Tile) -> (u32, u32) {
-        // Exact, as a map has at most 2²⁰ tiles and 2¹⁰ columns.
+        // Exact, because a map has at most 2²⁰ tiles and 2¹⁰ columns.
         let row = ((u64::from(tile.0) * self.per_row) >> 32) as u32;
         (tile.0 - row * self.width, row)
     }
 
-    /// The tile at a column and row, when it is on the map.
+    /// The tile at a column and row on the map.
     pub fn tile(&self, x: u32, y: u32) -> Option<Tile> {
         (x < self.width && y < self.height).then(|| Tile(y * self.width + x))
     }
@@ -225,11 +231,47 @@ impl Plan {
         self.places.iter().enumerate().map(|(index, place)| (PlaceId(index as u16), place))
     }
 
-    /// Tiles of a place that residents can stand on, in reading order.
+    /// Walkable tiles of a place, in reading order.
     pub fn floor_of(&self, place: PlaceId) -> impl Iterator<Item = Tile> + '_ {
         (0..self.width * self.height)
             .map(Tile)
             .filter(move |tile| self.walkable[*tile] && self.place_of[*tile] == Some(place))
+    }
+
+    /// Whether a place has a table to meet at.
+    pub(crate) fn has_table(&self, place: PlaceId) -> bool {
+        self.objects.iter().any(|object| object.place == place && object.kind == ObjectKind::Table)
+    }
+
+    /// The adjacent tiles north, east, south and west, as far as they are on the map.
+    pub fn neighbours(&self, tile: Tile) -> [Option<Tile>; 4] {
+        let (x, y) = self.at(tile);
+        [
+            y.checked_sub(1).map(|_| Tile(tile.0 - self.width)),
+            (x + 1 < self.width).then(|| Tile(tile.0 + 1)),
+            (y + 1 < self.height).then(|| Tile(tile.0 + self.width)),
+            x.checked_sub(1).map(|_| Tile(tile.0 - 1)),
+        ]
+    }
+
+    /// Steps from every tile to the nearest goal around walls; [`UNREACHABLE`] without a path.
+    pub fn distances(&self, goals: &[Tile]) -> DistanceField {
+        let mut field = Column::filled((self.width * self.height) as usize, UNREACHABLE);
+        let mut front: VecDeque<Tile> = VecDeque::new();
+        for goal in goals {
+            field[*goal] = 0;
+            front.push_back(*goal);
+        }
+        while let Some(tile) = front.pop_front() {
+            let next = field[tile] + 1;
+            for neighbour in self.neighbours(tile).into_iter().flatten() {
+                if self.walkable[neighbour] && field[neighbour] == UNREACHABLE {
+                    field[neighbour] = next;
+                    front.push_back(neighbour);
+                }
+            }
+        }
+        field
     }
 
     fn check(&self, file: &str, first_row: usize) -> Result<(), PlanError> {
@@ -245,12 +287,12 @@ impl Plan {
         }
         for (id, place) in self.places() {
             if self.floor_of(id).next().is_none() {
-                return Err(at(corner, format!("the place `{}` has no tile to stand on.", place.name)));
+                return Err(at(corner, format!("the place `{}` has no walkable tile.", place.name)));
             }
         }
-        let reach = crate::pathfinding::field(self, &[self.floor_of(PlaceId(0)).next().expect("checked above")]);
+        let reach = self.distances(&[self.floor_of(PlaceId(0)).next().expect("checked above")]);
         for tile in (0..self.width * self.height).map(Tile).filter(|tile| self.walkable[*tile]) {
-            if reach[tile] == crate::pathfinding::FAR {
+            if reach[tile] == UNREACHABLE {
                 return Err(at(tile, "this tile cannot be reached from the first place; open a door.".into()));
             }
         }
@@ -319,7 +361,11 @@ fn draw(file: &str, rows: &[(usize, &str)], size: (u32, u32), places: Vec<Place>
                 return Err(at(*number, x + 1, what));
             };
             let Some(place) = place_of[tile] else {
-                return Err(at(*number, x + 1, format!("this {name} stands in no place; widen one or move it.")));
+                return Err(at(
+                    *number,
+                    x + 1,
+                    format!("this {name} is outside every place; enlarge a place or move it."),
+                ));
             };
             let count = objects.iter().filter(|object| object.kind == *kind).count() + 1;
             objects.push(Object { name: format!("{name}_{count}"), kind: *kind, tile, place });

@@ -1,7 +1,5 @@
-//! What a running town takes of other rules: in which settings two differ, and how a town goes on under the new ones.
-//!
-//! Owns what becomes of things under way when the text that named them has changed. Which settings may change stands in the
-//! table of settings (`config`), and nowhere else. Must not know files. Rule: "Configuration reload".
+//! Reload: the differences between two rules, and the switch of a running town from one to the other. The table of settings
+//! decides which may change. Rule: "Configuration reload".
 
 use std::sync::Arc;
 
@@ -12,9 +10,9 @@ use crate::config::{Difference, diff, difference};
 use crate::ids::{AffordanceId, AgentId, Column};
 use crate::rules::Rules;
 use crate::state::{Activity, State};
-use crate::town::{Town, reserve};
+use crate::town::{Town, reserve_capacity};
 
-/// Every setting in which two rules differ, sorted by key: of the configuration, of the perturbation file (under
+/// Every setting in which two rules differ, sorted by key: those of the configuration, of the perturbation file (under
 /// `perturbations`), of the affordance file (under `affordances`), and the plan as a whole.
 pub fn changes(old: &Rules, new: &Rules) -> Vec<Difference> {
     let mut changes = diff(&old.config, &new.config);
@@ -31,12 +29,12 @@ pub fn changes(old: &Rules, new: &Rules) -> Vec<Difference> {
     changes
 }
 
-type All = Column<AffordanceId, Affordance>;
+type Affordances = Column<AffordanceId, Affordance>;
 
-/// What differs between two affordance files, by id; all of it may change while a town runs.
-fn affordances(old: &All, new: &All) -> Vec<Difference> {
+/// The differences between two affordance files by id. All of them may change while a town runs.
+fn affordances(old: &Affordances, new: &Affordances) -> Vec<Difference> {
     let hot = |key: String, left, right| Difference { key, left, right, hot: true };
-    let of = |all: &All, id: &str| all.iter().find(|it| it.id == id).map(Affordance::facts);
+    let of = |all: &Affordances, id: &str| all.iter().find(|it| it.id == id).map(Affordance::facts);
     let mut ids: Vec<&str> = old.iter().chain(new.iter()).map(|it| it.id.as_str()).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -55,8 +53,8 @@ fn affordances(old: &All, new: &All) -> Vec<Difference> {
             }
         }
     }
-    // Of two that serve as well the first is taken, so that their order says something.
-    let order = |all: &All, other: &All| {
+    // The first of two equal choices is taken, so the order matters.
+    let order = |all: &Affordances, other: &Affordances| {
         let both = all.iter().filter(|it| other.iter().any(|other| other.id == it.id));
         both.map(|it| it.id.as_str()).collect::<Vec<_>>().join(", ")
     };
@@ -68,13 +66,13 @@ fn affordances(old: &All, new: &All) -> Vec<Difference> {
 }
 
 impl Town {
-    /// Goes on under other rules from the next tick on, all of them at once. It counts as a command.
+    /// Switches to other rules from the next tick on. It counts as a command.
     ///
-    /// Who uses an affordance that is another one now, or is gone, lets go of it: nothing is paid or taken, and they choose
-    /// again. A shock under way goes on to its end as it was drawn, and one of today's luck comes if its event still exists.
+    /// Residents who use an affordance that changed or is gone release it: nothing is paid or taken, and they decide anew. An
+    /// active perturbation continues as it was drawn, and a pending one starts if its event still exists.
     ///
     /// # Errors
-    /// The settings that a running town does not take; then nothing has changed.
+    /// The settings that cannot change while the town runs; then nothing has changed.
     pub fn reload(&mut self, rules: &Arc<Rules>) -> Result<(), Refusal> {
         let fixed: Vec<String> =
             changes(self.rules(), rules).into_iter().filter(|change| !change.hot).map(|change| change.key).collect();
@@ -88,12 +86,12 @@ impl Town {
         let old = Arc::clone(self.rules());
         let kept: Vec<Option<AffordanceId>> = old.affordances.iter().map(|it| same(&rules.affordances, it)).collect();
         let kept: Column<AffordanceId, Option<AffordanceId>> = kept.into();
-        let freed = self.disconnect(&kept);
-        self.take_rules(Arc::clone(rules));
+        let freed = self.release_changed(&kept);
+        self.set_rules(Arc::clone(rules));
         let mut cx = self.cx();
-        rename(cx.state, &kept);
-        perturbations(cx.state, &old, rules);
-        starving(cx.state, &old, rules);
+        renumber_affordances(cx.state, &kept);
+        renumber_events(cx.state, &old, rules);
+        adjust_starvation(cx.state, &old, rules);
         for agent in freed {
             if cx.state.agents.possessed[agent] {
                 let option = cx.state.agents.option[agent];
@@ -102,13 +100,13 @@ impl Town {
                 cx.state.agents.ended[agent] = true;
             }
         }
-        reserve(rules, cx.state);
+        reserve_capacity(rules, cx.state);
         cx.state.commands += 1;
         Ok(())
     }
 
-    /// Whoever is about an affordance that is not kept lets go of it.
-    fn disconnect(&mut self, kept: &Column<AffordanceId, Option<AffordanceId>>) -> Vec<AgentId> {
+    /// Releases every resident whose affordance is not kept, and returns them.
+    fn release_changed(&mut self, kept: &Column<AffordanceId, Option<AffordanceId>>) -> Vec<AgentId> {
         let mut cx = self.cx();
         let agents = &cx.state.agents;
         let gone = |agent: &AgentId| agents.activity[*agent].target().is_some_and(|(_, what)| kept[what].is_none());
@@ -120,14 +118,14 @@ impl Town {
     }
 }
 
-/// Where an affordance stands now, if it is still the same.
+/// The new index of an affordance that did not change.
 fn same(new: &Column<AffordanceId, Affordance>, old: &Affordance) -> Option<AffordanceId> {
     new.iter().position(|it| it == old).map(|place| AffordanceId(place as u16))
 }
 
-/// Affordances by their new places; what is not kept is named by nobody any more.
-fn rename(state: &mut State, kept: &Column<AffordanceId, Option<AffordanceId>>) {
-    let now = |what: AffordanceId| kept[what].expect("whoever was about another one has let go");
+/// Replaces affordance indices in the state by the new ones. No resident uses one that is not kept.
+fn renumber_affordances(state: &mut State, kept: &Column<AffordanceId, Option<AffordanceId>>) {
+    let now = |what: AffordanceId| kept[what].expect("residents released the others before");
     for agent in &state.agents.present {
         let activity = &mut state.agents.activity[*agent];
         *activity = match *activity {
@@ -145,8 +143,8 @@ fn rename(state: &mut State, kept: &Column<AffordanceId, Option<AffordanceId>>) 
     }
 }
 
-/// Events by their new places; one that the file has no more, or has as another kind, leaves its shock to itself.
-fn perturbations(state: &mut State, old: &Rules, new: &Rules) {
+/// Replaces event indices in the state by the new ones. A perturbation whose event is gone or has another kind continues without.
+fn renumber_events(state: &mut State, old: &Rules, new: &Rules) {
     let now = |event: u16| {
         let before = &old.perturbation_events[event as usize];
         let place = new.perturbation_events.iter().position(|it| it.name == before.name && it.kind == before.kind);
@@ -171,8 +169,9 @@ fn perturbations(state: &mut State, old: &Rules, new: &Rules) {
     perturbations.recent.reserve(room(perturbations.recent.len(), limits.max_events_per_window as usize + 4));
 }
 
-/// Who has starved for longer than the new limit is counted on the next tick; who has been counted is not counted again.
-fn starving(state: &mut State, old: &Rules, new: &Rules) {
+/// Adjusts starvation counts to a new limit: a resident already counted is not counted again, and one beyond a lower limit is
+/// counted on the next tick.
+fn adjust_starvation(state: &mut State, old: &Rules, new: &Rules) {
     let limit = |rules: &Rules| rules.config.stability.starvation.min_duration_ticks;
     let (before, now) = (limit(old), limit(new));
     for agent in &state.agents.present {

@@ -1,67 +1,30 @@
-//! The town score: one number a day by which policies are compared.
+//! The town score: one number per day, used to compare policies.
 //!
 //! `0.4·(1 − deficit) + 0.2·attendance + 0.2·wages + 0.2·trust − 0.5·starvation − 0.2·exits`, in [0, 1] before the two
-//! penalties. What each term is counted over:
+//! penalties. The terms:
 //!
 //! | term | over |
 //! |---|---|
-//! | deficit | mean of (1 − level)², unweighted, over needs, residents and ticks: everybody counts for the ticks they are here at the end of |
+//! | deficit | mean of (1 − level)², unweighted, over needs, residents and ticks; a resident counts for every tick at whose end it is present |
 //! | attendance | ticks worked ÷ ticks of the day's shifts |
 //! | wages | paid, after what lateness withholds ÷ what those shifts would pay in full |
 //! | trust | mean over residents at the day's end of the mean of their two highest trusts; a tie they lack, or one below zero, counts as 0 |
 //! | starvation, exits | events and involuntary exits of the day ÷ mean number of residents in it |
 //!
-//! A shift belongs to a day, with its whole length, for whoever holds the job and is here when it starts; somebody who leaves
-//! in the middle leaves the rest of it unworked. It is nobody's for those without a job and for newcomers who came too near
-//! its start to be expected. Whoever works it for somebody absent is paid and counts as attending it.
-//! A day in which nobody lived here or no shift started has no score. Rule: "Town score".
-
-use serde::{Deserialize, Serialize};
+//! A shift counts with its whole length for every resident who holds the job and is present at its start. When the resident
+//! leaves early, the rest counts as not worked. It does not count for newcomers who arrived too shortly before it. A resident
+//! who takes over a shift is paid and counts as attending. A day without residents or shifts has no score. Rule: "Town score".
 
 use crate::fixed_point::Micro;
 use crate::ids::JobId;
 use crate::needs::NEED_COUNT;
 use crate::rules::Rules;
-use crate::state::State;
+use crate::state::{DayTotals, State};
 use crate::tick_context::TickContext;
 
-/// What a day adds up to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sums {
-    /// Σ (1 − level)² over needs, residents and ticks; rounded down once a tick.
-    pub deficits: Micro,
-    /// Residents at the end of each tick.
-    pub resident_ticks: u64,
-    /// Ticks of the shifts that started.
-    pub scheduled_ticks: u64,
-    /// Ticks worked.
-    pub worked_ticks: u64,
-    /// What the shifts that started pay in full.
-    pub scheduled_wages: Micro,
-    /// What was paid.
-    pub earned_wages: Micro,
-    /// Starvation events; known at the day's end, as all below.
-    pub starvation_events: u32,
-    /// Exits that no operator asked for.
-    pub involuntary_exits: u32,
-    /// Residents.
-    pub residents: u32,
-    /// Sum over them of the mean of their two highest trusts.
-    pub trust: Micro,
-}
-
-/// The day under way and the last whole one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Score {
-    /// Since the day began.
-    pub today: Sums,
-    /// Of the last whole day; all zero before there was one.
-    pub last: Sums,
-}
-
-/// The terms of a day's score and what they come to.
+/// The terms of a day's score and the score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Terms {
+pub struct ScoreTerms {
     /// Mean squared need deficit, in [0, 1].
     pub deficit: Micro,
     /// In [0, 1].
@@ -78,8 +41,8 @@ pub struct Terms {
     pub total: Micro,
 }
 
-/// A day's score; `None` when nobody lived here or no shift started. `day` is its length in ticks.
-pub fn terms(sums: &Sums, day: u64) -> Option<Terms> {
+/// The score of a day of `day` ticks; `None` when the town was empty or no shift started.
+pub fn terms(sums: &DayTotals, day: u64) -> Option<ScoreTerms> {
     if sums.resident_ticks == 0 || sums.scheduled_ticks == 0 {
         return None;
     }
@@ -90,20 +53,20 @@ pub fn terms(sums: &Sums, day: u64) -> Option<Terms> {
     let wages = Micro::ratio(sums.earned_wages.0, sums.scheduled_wages.0).unit();
     let trust = Micro(sums.trust.0 / i64::from(sums.residents.max(1)));
     let (starvation, exits) = (each(sums.starvation_events), each(sums.involuntary_exits));
-    // Tenths first, so that what rounding takes is less than a millionth of the whole.
+    // In tenths first, so that rounding loses less than a millionth.
     let tenths = (Micro::ONE - deficit).scaled(4) + (attendance + wages + trust).scaled(2)
         - starvation.scaled(5)
         - exits.scaled(2);
-    Some(Terms { deficit, attendance, wages, trust, starvation, exits, total: Micro(tenths.0 / 10) })
+    Some(ScoreTerms { deficit, attendance, wages, trust, starvation, exits, total: Micro(tenths.0 / 10) })
 }
 
-/// The score of the last whole day; `None` before there was one.
-pub fn last(rules: &Rules, state: &State) -> Option<Terms> {
+/// The score of the last whole day; `None` before the first one is over.
+pub fn last(rules: &Rules, state: &State) -> Option<ScoreTerms> {
     terms(&state.score.last, rules.day_length())
 }
 
-/// A shift starts: it is on somebody's day.
-pub(crate) fn scheduled(cx: &mut TickContext<'_>, job: JobId) {
+/// Adds a shift that starts.
+pub(crate) fn add_scheduled(cx: &mut TickContext<'_>, job: JobId) {
     let it = &cx.rules.jobs[job];
     let ticks = it.end - it.start;
     let today = &mut cx.state.score.today;
@@ -111,14 +74,14 @@ pub(crate) fn scheduled(cx: &mut TickContext<'_>, job: JobId) {
     today.scheduled_wages += it.wage.scaled(i64::from(ticks));
 }
 
-/// A tick of a shift was worked, and paid so much.
-pub(crate) fn worked(cx: &mut TickContext<'_>, paid: Micro) {
+/// Adds a tick worked and its pay.
+pub(crate) fn add_worked(cx: &mut TickContext<'_>, paid: Micro) {
     let today = &mut cx.state.score.today;
     today.worked_ticks += 1;
     today.earned_wages += paid;
 }
 
-/// Counts the tick just lived through, and closes the day when it was the last of it.
+/// Adds the needs and residents of the tick, and closes the day at its last tick.
 pub(crate) fn run(cx: &mut TickContext<'_>) {
     let agents = &cx.state.agents;
     let mut squares = 0;
@@ -142,7 +105,7 @@ fn close(cx: &mut TickContext<'_>) {
     let trust = agents.present.iter().map(|agent| two_highest(agents.ties[*agent].iter().map(|tie| tie.trust))).sum();
     let counters = cx.state.days.days[0];
     let today = std::mem::take(&mut cx.state.score.today);
-    cx.state.score.last = Sums {
+    cx.state.score.last = DayTotals {
         starvation_events: counters.starvation_events,
         involuntary_exits: counters.involuntary_exits,
         residents: cx.state.agents.present.len() as u32,
@@ -151,7 +114,7 @@ fn close(cx: &mut TickContext<'_>) {
     };
 }
 
-/// The mean of the two highest, none of them below zero.
+/// The mean of the two highest values, where missing and negative ones count as zero.
 fn two_highest(trusts: impl Iterator<Item = Micro>) -> Micro {
     let (first, second) = trusts.fold((Micro::ZERO, Micro::ZERO), |(first, second), trust| {
         if trust > first { (trust, first) } else { (first, second.max(trust)) }
@@ -164,7 +127,7 @@ mod tests {
     use super::*;
 
     /// Two residents through a day of ten ticks, one of whom had to leave and whose place was free for half of it.
-    const DAY: Sums = Sums {
+    const DAY: DayTotals = DayTotals {
         deficits: Micro(9_000_000),
         resident_ticks: 15,
         scheduled_ticks: 8,
@@ -181,7 +144,7 @@ mod tests {
     fn a_days_score_by_hand() {
         // 9 ÷ (15 · 3) = 0.2; 6 ÷ 8; 0.1 ÷ 0.16; 0.9 ÷ 2; 3 ÷ 1.5; 1 ÷ 1.5.
         // 0.4 · 0.8 + 0.2 · (0.75 + 0.625 + 0.45) − 0.5 · 2 − 0.2 · 0.666666
-        let expected = Terms {
+        let expected = ScoreTerms {
             deficit: Micro(200_000),
             attendance: Micro(750_000),
             wages: Micro(625_000),
@@ -191,13 +154,13 @@ mod tests {
             total: Micro(-448_333),
         };
         assert_eq!(terms(&DAY, 10), Some(expected));
-        let calm = Sums { starvation_events: 0, involuntary_exits: 0, ..DAY };
+        let calm = DayTotals { starvation_events: 0, involuntary_exits: 0, ..DAY };
         assert_eq!(terms(&calm, 10).unwrap().total, Micro(685_000));
     }
 
     #[test]
     fn a_perfect_day_is_one_and_a_wasted_one_nothing() {
-        let perfect = Sums {
+        let perfect = DayTotals {
             deficits: Micro::ZERO,
             worked_ticks: 8,
             earned_wages: Micro(160_000),
@@ -207,7 +170,7 @@ mod tests {
             ..DAY
         };
         assert_eq!(terms(&perfect, 10).unwrap().total, Micro::ONE);
-        let wasted = Sums {
+        let wasted = DayTotals {
             deficits: Micro::whole(45),
             worked_ticks: 0,
             earned_wages: Micro::ZERO,
@@ -219,9 +182,9 @@ mod tests {
 
     #[test]
     fn without_residents_or_shifts_there_is_no_score() {
-        assert_eq!(terms(&Sums::default(), 10), None);
-        assert_eq!(terms(&Sums { resident_ticks: 0, ..DAY }, 10), None);
-        assert_eq!(terms(&Sums { scheduled_ticks: 0, scheduled_wages: Micro::ZERO, ..DAY }, 10), None);
+        assert_eq!(terms(&DayTotals::default(), 10), None);
+        assert_eq!(terms(&DayTotals { resident_ticks: 0, ..DAY }, 10), None);
+        assert_eq!(terms(&DayTotals { scheduled_ticks: 0, scheduled_wages: Micro::ZERO, ..DAY }, 10), None);
     }
 
     #[test]

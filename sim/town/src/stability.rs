@@ -1,87 +1,30 @@
-//! Stability windows: is the town as steady as it should be, window by window.
-//!
-//! Owns the checks and their verdicts; what is done about them stands outside the town. Rule: "Stability, promotion,
-//! rollback".
-
-use serde::{Deserialize, Serialize};
+//! Stability windows: their checks and verdicts. Rule: "Stability, promotion, rollback".
 
 use crate::events::EventKind;
 use crate::fixed_point::Micro;
 use crate::ids::AgentId;
-use crate::kpi::Counters;
 use crate::rules::Rules;
-use crate::state::State;
+use crate::state::{CHECK_COUNT, CheckReading, Counters, State, Window};
 use crate::tick_context::TickContext;
 
 /// Closed windows kept.
 pub const KEPT_WINDOWS: usize = 32;
-/// Return samples a resident gives in a window: eight residents must be able to give twenty.
+/// Return samples per resident and window, so that eight residents give at least twenty.
 pub(crate) const SAMPLES_A_WINDOW: u64 = 4;
-/// Shifts without which lateness has no verdict.
+/// Shifts needed for a verdict on lateness.
 const LATENESS_SAMPLES: u32 = 4;
-/// Served residents without which queue fairness has no verdict.
+/// Served residents needed for a verdict on queue fairness.
 const QUEUE_SAMPLES: u32 = 10;
-
-/// The open window and the closed ones.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stability {
-    /// Of the open window.
-    pub counters: Counters,
-    /// Per-resident returns of the open window.
-    pub returns: Vec<Micro>,
-    /// Oldest first.
-    pub closed: Vec<Window>,
-    /// Windows ever closed.
-    pub windows: u64,
-    /// Consecutive green ones among the conclusive.
-    pub streak: u64,
-}
-
-/// A closed window.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    /// From 1.
-    pub number: u64,
-    /// First tick after it.
-    pub end: u64,
-    /// Green or red; `None` is inconclusive.
-    pub green: Option<bool>,
-    /// In the order of [`CHECKS`].
-    pub checks: [Reading; CHECK_COUNT],
-}
-
-/// One check's figure, limit and verdict.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reading {
-    /// The figure; without meaning when there are too few samples.
-    pub value: Micro,
-    /// At most this much is fine.
-    pub threshold: Micro,
-    /// What the figure stands on.
-    pub samples: u32,
-    /// What it would have to stand on.
-    pub required: u32,
-}
-
-impl Reading {
-    /// Whether it holds; `None` with too few samples.
-    pub fn holds(&self) -> Option<bool> {
-        (self.samples >= self.required).then_some(self.value <= self.threshold)
-    }
-}
 
 /// One check.
 pub struct CheckRow {
-    /// As in telemetry.
+    /// The name in telemetry.
     pub name: &'static str,
     /// `ratio`, `count`, `variance`, `ticks`.
     pub unit: &'static str,
-    /// How it is read from the open window.
-    pub read: fn(&Rules, &State) -> Reading,
+    /// Measures the open window.
+    pub read: fn(&Rules, &State) -> CheckReading,
 }
-
-/// Number of checks.
-pub const CHECK_COUNT: usize = 5;
 
 /// The checks of a window.
 pub static CHECKS: [CheckRow; CHECK_COUNT] = [
@@ -92,22 +35,22 @@ pub static CHECKS: [CheckRow; CHECK_COUNT] = [
     CheckRow { name: "queue_fairness", unit: "ratio", read: fairness },
 ];
 
-/// Every check as it stands.
-pub fn read(rules: &Rules, state: &State) -> [Reading; CHECK_COUNT] {
+/// Every check of the open window.
+pub fn read(rules: &Rules, state: &State) -> [CheckReading; CHECK_COUNT] {
     std::array::from_fn(|check| (CHECKS[check].read)(rules, state))
 }
 
-/// Lateness that counts as usual: the mean of the conclusive windows so far, with a floor.
+/// Baseline of lateness: the mean over the conclusive windows kept, but at least the configured floor.
 pub fn lateness_baseline(rules: &Rules, state: &State) -> Micro {
     let seen = || state.stability.closed.iter().filter(|window| window.green.is_some());
     let mean = Micro(seen().map(|window| window.checks[0].value.0).sum::<i64>() / seen().count().max(1) as i64);
     mean.max(rules.config.stability.lateness.baseline_floor)
 }
 
-fn lateness(rules: &Rules, state: &State) -> Reading {
+fn lateness(rules: &Rules, state: &State) -> CheckReading {
     let counters = &state.stability.counters;
     let limit = rules.config.stability.lateness.max_ratio_to_baseline;
-    Reading {
+    CheckReading {
         value: Micro::ratio(i64::from(counters.late_shifts), i64::from(counters.shifts)),
         threshold: lateness_baseline(rules, state).times(limit),
         samples: counters.shifts,
@@ -115,8 +58,8 @@ fn lateness(rules: &Rules, state: &State) -> Reading {
     }
 }
 
-fn starvation(rules: &Rules, state: &State) -> Reading {
-    Reading {
+fn starvation(rules: &Rules, state: &State) -> CheckReading {
+    CheckReading {
         value: Micro::whole(i64::from(state.stability.counters.starvation_events)),
         threshold: Micro::whole(i64::from(rules.config.stability.starvation.max_incidents)),
         samples: 1,
@@ -124,9 +67,9 @@ fn starvation(rules: &Rules, state: &State) -> Reading {
     }
 }
 
-fn switching(rules: &Rules, state: &State) -> Reading {
+fn switching(rules: &Rules, state: &State) -> CheckReading {
     let counters = &state.stability.counters;
-    Reading {
+    CheckReading {
         value: Micro::ratio(i64::from(counters.switches), i64::from(counters.decisions)),
         threshold: rules.config.stability.option_thrash.max_switch_rate,
         samples: counters.decisions,
@@ -134,12 +77,12 @@ fn switching(rules: &Rules, state: &State) -> Reading {
     }
 }
 
-fn variance(rules: &Rules, state: &State) -> Reading {
+fn variance(rules: &Rules, state: &State) -> CheckReading {
     let returns = &state.stability.returns;
     let count = returns.len() as i64;
     let mean = Micro(returns.iter().map(|value| value.0).sum::<i64>() / count.max(1));
     let squares: Micro = returns.iter().map(|value| (*value - mean).times(*value - mean)).sum();
-    Reading {
+    CheckReading {
         value: Micro(squares.0 / count.max(1)),
         threshold: rules.config.stability.reward_variance.max_variance,
         samples: returns.len() as u32,
@@ -147,10 +90,10 @@ fn variance(rules: &Rules, state: &State) -> Reading {
     }
 }
 
-/// Queues given up or lapsed, against those served.
-fn fairness(_rules: &Rules, state: &State) -> Reading {
+/// Queues given up or lapsed per resident served.
+fn fairness(_rules: &Rules, state: &State) -> CheckReading {
     let counters = &state.stability.counters;
-    Reading {
+    CheckReading {
         value: Micro::ratio(i64::from(counters.queue_conflicts), i64::from(counters.served)),
         threshold: Micro(500_000),
         samples: counters.served,
@@ -163,7 +106,7 @@ pub fn progress(rules: &Rules, state: &State) -> u64 {
     state.tick % u64::from(rules.config.stability.window_ticks)
 }
 
-/// Takes return samples and closes the window when its time has come. Called with the tick just finished.
+/// Takes return samples and closes the window, when the tick that ends is due for it.
 pub(crate) fn run(cx: &mut TickContext<'_>) {
     let length = u64::from(cx.rules.config.stability.window_ticks);
     let finished = cx.state.tick + 1;

@@ -1,26 +1,23 @@
-//! What every room of the tick is handed: the rules, the state, and what is kept beside it.
-//!
-//! Knows nobody's room. What is kept beside the state follows from it and is never in it.
+//! The context of a tick: rules, state and the data derived from the state, passed to every rule module.
 
-use crate::crowd::Crowd;
 use crate::events::{Event, EventKind};
-use crate::ids::{AgentId, ResidentId};
-use crate::kpi::Counters;
-use crate::queues::Lines;
-use crate::rewards::TickRewards;
+use crate::fixed_point::Micro;
+use crate::ids::{AgentId, Column, ResidentId};
+use crate::occupancy::Occupancy;
+use crate::queue_index::QueueIndex;
 use crate::rules::Rules;
-use crate::state::State;
+use crate::state::{Counters, State};
 
-/// What every room of the tick works on.
+/// Everything a rule reads or changes.
 pub(crate) struct TickContext<'a> {
     pub(crate) rules: &'a Rules,
     pub(crate) state: &'a mut State,
-    /// How many residents stand on a tile; follows from `agents.tile`.
-    pub(crate) crowd: &'a mut Crowd,
-    /// Where somebody waits, and how many use what; follows from `objects`.
-    pub(crate) lines: &'a mut Lines,
-    /// What the tick is worth to each.
-    pub(crate) rewarded: &'a mut TickRewards,
+    /// Derived from `agents.tile`.
+    pub(crate) occupancy: &'a mut Occupancy,
+    /// Derived from `objects`.
+    pub(crate) queue_index: &'a mut QueueIndex,
+    /// Rewards of this tick by resident.
+    pub(crate) rewards: &'a mut TickRewards,
     pub(crate) events: &'a mut Vec<Event>,
 }
 
@@ -34,17 +31,41 @@ impl TickContext<'_> {
         self.emit(kind(who));
     }
 
-    /// Counts in the day's and in the window's counters.
-    pub(crate) fn count(&mut self, note: impl Fn(&mut Counters)) {
-        note(self.state.days.today());
-        note(&mut self.state.stability.counters);
+    /// Updates the counters of the day and of the stability window.
+    pub(crate) fn count(&mut self, update: impl Fn(&mut Counters)) {
+        update(self.state.days.today());
+        update(&mut self.state.stability.counters);
     }
 
-    /// Residents by position in the list of those present; safe while nobody comes or goes.
+    /// Visits every resident by slot. The visitor must not add or remove residents.
     pub(crate) fn each(&mut self, mut visit: impl FnMut(&mut Self, AgentId)) {
         for index in 0..self.state.agents.present.len() {
             let agent = self.state.agents.present[index];
             visit(self, agent);
         }
     }
+}
+
+/// Rewards of the last tick by resident.
+#[derive(Clone, Debug)]
+pub(crate) struct TickRewards {
+    pub(crate) by_agent: Column<AgentId, Micro>,
+    pub(crate) departures: Vec<Departure>,
+}
+
+impl TickRewards {
+    pub(crate) fn with_slots(slots: usize) -> Self {
+        Self { by_agent: Column::filled(slots, Micro::ZERO), departures: Vec::with_capacity(slots) }
+    }
+}
+
+/// A resident who left in the last tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// Its former slot, which may have a new resident.
+    pub agent: AgentId,
+    /// Its identity.
+    pub who: ResidentId,
+    /// Its reward of that tick.
+    pub reward: Micro,
 }

@@ -1,124 +1,47 @@
-//! How residents stand to each other: directed ties, what moves them, how they fade, and what they make people do.
-//!
-//! Owns the table of tie events. Chats, meals, queues and shifts happen elsewhere and report here. With the stage OFF
-//! nothing of this happens. Rule: "Residents and ties".
-
-use serde::{Deserialize, Serialize};
+//! Ties between residents: the table of tie events, decay, chats and quarrels. Other rule modules report meals, queues and
+//! shifts to this one. With the relationship stage OFF nothing changes a tie. Rule: "Residents and ties".
 
 use crate::config::{RelationshipStage, SocialStage};
 use crate::counter_rng::{self, Purpose, Stream};
 use crate::events::EventKind;
 use crate::fixed_point::Micro;
 use crate::ids::{AgentId, ObjectId};
-use crate::people::{Personality, personality};
+use crate::personality::{Personality, personality};
 use crate::plan::ObjectKind;
 use crate::rules::Rules;
 use crate::state::{Activity, State};
 use crate::tick_context::TickContext;
 
-/// Most ties a resident keeps; `conflict.rivalry.max_edges` may say fewer.
-pub const CAPACITY: usize = 6;
-/// A tie that counts as a friendship or a rivalry, on screens and in the KPI.
+/// Trust or rivalry from which a tie counts as a friendship or a rivalry, on screens and in the KPI.
 pub const STRONG: Micro = Micro(300_000);
-/// Trust from which somebody works another's shift.
+/// Trust from which a resident takes over another's shift.
 pub const TAKEOVER_TRUST: Micro = Micro(500_000);
 
-/// How one resident stands to another. Each value in [−1, 1].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tie {
-    /// To whom.
-    pub other: AgentId,
-    /// Trust.
-    pub trust: Micro,
-    /// How well they know them.
-    pub familiarity: Micro,
-    /// Rivalry.
-    pub rivalry: Micro,
-}
-
-impl Tie {
-    const fn to(other: AgentId) -> Self {
-        Self { other, trust: Micro::ZERO, familiarity: Micro::ZERO, rivalry: Micro::ZERO }
-    }
-
-    /// What decides which tie is forgotten first.
-    fn strength(&self) -> i64 {
-        self.trust.0.abs() + self.familiarity.0.abs() + self.rivalry.0.abs()
-    }
-
-    /// The value of an aspect, in the order of [`ASPECTS`].
-    pub fn aspect(&mut self, aspect: u8) -> Option<&mut Micro> {
-        [&mut self.trust, &mut self.familiarity, &mut self.rivalry].into_iter().nth(aspect as usize)
-    }
-}
-
-/// What a tie is made of.
-pub const ASPECTS: [&str; 3] = ["trust", "familiarity", "rivalry"];
-
-/// A resident's ties, in no order that means anything.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Ties([Option<Tie>; CAPACITY]);
-
-impl Ties {
-    /// Those there are.
-    pub fn iter(&self) -> impl Iterator<Item = &Tie> {
-        self.0.iter().flatten()
-    }
-
-    /// How they stand to somebody; nothing in every aspect when there is no tie.
-    pub fn to(&self, other: AgentId) -> Tie {
-        self.iter().find(|tie| tie.other == other).copied().unwrap_or(Tie::to(other))
-    }
-
-    /// The tie to somebody, made when there is none; with `capacity` others the weakest is forgotten.
-    fn entry(&mut self, other: AgentId, capacity: usize) -> &mut Tie {
-        let places = &self.0[..capacity];
-        let known = places.iter().position(|tie| tie.is_some_and(|tie| tie.other == other));
-        let free = || places.iter().position(Option::is_none);
-        let weakest = || (0..capacity).min_by_key(|place| places[*place].map_or(0, |tie| tie.strength()));
-        let place = known.or_else(free).or_else(weakest).unwrap_or_default();
-        let tie = &mut self.0[place];
-        if known.is_none() {
-            *tie = Some(Tie::to(other));
-        }
-        tie.get_or_insert(Tie::to(other))
-    }
-
-    fn forget(&mut self, mut gone: impl FnMut(&Tie) -> bool) {
-        for tie in &mut self.0 {
-            if tie.as_ref().is_some_and(&mut gone) {
-                *tie = None;
-            }
-        }
-    }
-}
-
-/// What moves a tie.
+/// An event that changes a tie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum TieEvent {
-    /// Had a meal in the same place at the same time.
+    /// Ate in the same place at the same time.
     SharedMeal = 0,
-    /// Was let past in a queue.
+    /// Was let past in a queue by the other.
     PoliteQueue = 1,
-    /// Was passed over in a queue.
+    /// Was passed over in a queue for the other.
     JumpedQueue = 2,
-    /// A good talk.
+    /// A chat that went well.
     GoodChat = 3,
-    /// A talk that went wrong.
+    /// A chat that went wrong.
     FailedChat = 4,
-    /// The other worked one's shift.
+    /// The other took over the shift.
     TookShift = 5,
-    /// The other covered up for one's lateness.
+    /// The other covered up for a late arrival.
     HelpedLate = 6,
     /// A quarrel.
     Argument = 7,
 }
 
-/// One row: what an event does to the tie of whoever lived through it.
+/// The effect of an event on a tie.
 pub struct TieRow {
-    /// As in telemetry and in `docs`.
+    /// The name in telemetry and in the documentation.
     pub name: &'static str,
     /// Added to trust.
     pub trust: Micro,
@@ -126,18 +49,18 @@ pub struct TieRow {
     pub familiarity: Micro,
     /// Added to rivalry.
     pub rivalry: Micro,
-    /// Conflicts it counts as, each worth `conflict.rivalry.increment_per_conflict` of rivalry.
+    /// Conflicts the event counts as; each adds `conflict.rivalry.increment_per_conflict` to the rivalry.
     pub conflicts: i64,
-    /// Whether both sides feel it; else only the first.
+    /// Whether both ties change; else only that of the first resident.
     pub mutual: bool,
 }
 
-const fn row(name: &'static str, moves: [i64; 3], conflicts: i64, mutual: bool) -> TieRow {
-    let [trust, familiarity, rivalry] = moves;
+const fn row(name: &'static str, changes: [i64; 3], conflicts: i64, mutual: bool) -> TieRow {
+    let [trust, familiarity, rivalry] = changes;
     TieRow { name, trust: Micro(trust), familiarity: Micro(familiarity), rivalry: Micro(rivalry), conflicts, mutual }
 }
 
-/// THE table of tie events, in the order of [`TieEvent`]; moves of trust, familiarity, rivalry in millionths.
+/// The table of tie events, in the order of [`TieEvent`]. Changes of trust, familiarity and rivalry are in millionths.
 pub static TIE_EVENTS: [TieRow; 8] = [
     row("shared_meal", [80_000, 100_000, -30_000], 0, true),
     row("polite_queue", [30_000, 20_000, -20_000], 0, false),
@@ -149,17 +72,17 @@ pub static TIE_EVENTS: [TieRow; 8] = [
     row("argument", [-50_000, 20_000, 0], 1, true),
 ];
 
-/// Part of trust and of familiarity that an hour takes; what it takes of rivalry stands in the configuration.
-const TRUST_FADES: Micro = Micro(10_000);
-/// As [`TRUST_FADES`].
-const FAMILIARITY_FADES: Micro = Micro(5_000);
+/// Share of trust lost per hour. The loss of rivalry is a setting.
+const TRUST_DECAY: Micro = Micro(10_000);
+/// Share of familiarity lost per hour.
+const FAMILIARITY_DECAY: Micro = Micro(5_000);
 
-/// Whether this town keeps ties.
-pub fn kept(rules: &Rules) -> bool {
+/// Whether residents have ties.
+pub fn enabled(rules: &Rules) -> bool {
     rules.config.features.stages.relationships != RelationshipStage::Off
 }
 
-/// Whether residents see their own ties: from stage B on. In stage A only operators do.
+/// Whether residents observe their own ties: from stage B on.
 pub fn observed(rules: &Rules) -> bool {
     !matches!(rules.config.features.stages.relationships, RelationshipStage::Off | RelationshipStage::A)
 }
@@ -168,60 +91,60 @@ fn capacity(rules: &Rules) -> usize {
     rules.config.conflict.rivalry.max_edges as usize
 }
 
-fn within(value: Micro) -> Micro {
+fn bounded(value: Micro) -> Micro {
     value.clamp(-Micro::ONE, Micro::ONE)
 }
 
-fn person(state: &State, agent: AgentId) -> Personality {
+fn personality_of(state: &State, agent: AgentId) -> Personality {
     personality(state.agents.resident[agent])
 }
 
-/// Something happened between two residents.
-pub(crate) fn note(cx: &mut TickContext<'_>, who: AgentId, other: AgentId, event: TieEvent) {
-    feel(cx, who, other, event);
+/// Applies an event between two residents.
+pub(crate) fn record(cx: &mut TickContext<'_>, who: AgentId, other: AgentId, event: TieEvent) {
+    apply(cx, who, other, event);
     if TIE_EVENTS[event as usize].mutual {
-        feel(cx, other, who, event);
+        apply(cx, other, who, event);
     }
 }
 
-/// One side of it. Outgoing people get to know others faster; the unforgiving take a wrong harder.
-fn feel(cx: &mut TickContext<'_>, who: AgentId, other: AgentId, event: TieEvent) {
-    if !kept(cx.rules) || who == other {
+/// Changes the tie of one side. Extroverts gain familiarity faster, and forgiving residents gain less rivalry.
+fn apply(cx: &mut TickContext<'_>, who: AgentId, other: AgentId, event: TieEvent) {
+    if !enabled(cx.rules) || who == other {
         return;
     }
     let row = &TIE_EVENTS[event as usize];
-    let character = person(cx.state, who);
+    let traits = personality_of(cx.state, who);
     let wrong = row.rivalry + cx.rules.config.conflict.rivalry.increment_per_conflict.scaled(row.conflicts);
-    let wrong = if wrong > Micro::ZERO { wrong - wrong.times(quarter(character.forgiveness)) } else { wrong };
-    let known = row.familiarity + row.familiarity.times(quarter(character.extroversion));
+    let wrong = if wrong > Micro::ZERO { wrong - wrong.times(quarter(traits.forgiveness)) } else { wrong };
+    let known = row.familiarity + row.familiarity.times(quarter(traits.extroversion));
     let tie = cx.state.agents.ties[who].entry(other, capacity(cx.rules));
-    tie.trust = within(tie.trust + row.trust);
-    tie.familiarity = within(tie.familiarity + known);
-    // Making peace ends a rivalry; it does not turn into less than none.
+    tie.trust = bounded(tie.trust + row.trust);
+    tie.familiarity = bounded(tie.familiarity + known);
+    // A reduction of rivalry stops at zero.
     let floor = tie.rivalry.min(Micro::ZERO);
-    tie.rivalry = within((tie.rivalry + wrong).max(floor));
+    tie.rivalry = bounded((tie.rivalry + wrong).max(floor));
 }
 
 fn quarter(value: Micro) -> Micro {
     Micro(value.0 / 4)
 }
 
-/// Once an hour all ties fade; those that have come to nothing are forgotten.
+/// Reduces all ties once an hour and drops those below the eviction threshold.
 pub(crate) fn run(cx: &mut TickContext<'_>) {
     let hour = (cx.rules.day_length() / 24).max(1);
-    if !kept(cx.rules) || !(cx.state.tick + 1).is_multiple_of(hour) {
+    if !enabled(cx.rules) || !(cx.state.tick + 1).is_multiple_of(hour) {
         return;
     }
     let rivalry = &cx.rules.config.conflict.rivalry;
     cx.each(|cx, agent| {
-        // From half as fast to half again as fast.
-        let forgives = Micro(person(cx.state, agent).forgiveness.0 / 2);
-        let fades = rivalry.decay_per_hour + rivalry.decay_per_hour.times(forgives);
+        // Forgiveness changes the loss of rivalry by up to a half.
+        let forgives = Micro(personality_of(cx.state, agent).forgiveness.0 / 2);
+        let loss = rivalry.decay_per_hour + rivalry.decay_per_hour.times(forgives);
         let ties = &mut cx.state.agents.ties[agent];
-        for tie in ties.0.iter_mut().flatten() {
-            tie.trust -= tie.trust.times(TRUST_FADES);
-            tie.familiarity -= tie.familiarity.times(FAMILIARITY_FADES);
-            let left = Micro((tie.rivalry.0.abs() - fades.0).max(0));
+        for tie in ties.iter_mut() {
+            tie.trust -= tie.trust.times(TRUST_DECAY);
+            tie.familiarity -= tie.familiarity.times(FAMILIARITY_DECAY);
+            let left = Micro((tie.rivalry.0.abs() - loss.0).max(0));
             tie.rivalry = if tie.rivalry < Micro::ZERO { -left } else { left };
         }
         ties.forget(|tie| {
@@ -230,44 +153,45 @@ pub(crate) fn run(cx: &mut TickContext<'_>) {
     });
 }
 
-/// Forgets somebody who has left the town.
+/// Drops the ties of all residents to one who left.
 pub(crate) fn forget(cx: &mut TickContext<'_>, gone: AgentId) {
     cx.each(|cx, agent| cx.state.agents.ties[agent].forget(|tie| tie.other == gone));
 }
 
-/// Sets one aspect by hand.
+/// Sets one aspect of a tie, for an operator.
 pub(crate) fn set(cx: &mut TickContext<'_>, who: AgentId, other: AgentId, aspect: u8, value: Micro) {
     let tie = cx.state.agents.ties[who].entry(other, capacity(cx.rules));
     if let Some(held) = tie.aspect(aspect) {
-        *held = within(value);
+        *held = bounded(value);
     }
 }
 
-/// A chance in [0, 1], drawn for this pair, this tick and this question.
-fn luck(state: &State, who: AgentId, other: AgentId, purpose: Purpose, chance: Micro) -> bool {
+/// Draws an event of the given chance for a pair, this tick and a purpose.
+fn happens(state: &State, who: AgentId, other: AgentId, purpose: Purpose, chance: Micro) -> bool {
     let (who, other) = (state.agents.resident[who], state.agents.resident[other]);
     let word = counter_rng::draw(state.seed, Stream::World, state.tick, who.0, purpose, other.0)[0];
     ((u64::from(word) * 1_000_000) >> 32) < chance.0 as u64
 }
 
-/// Trust and the worse of two rivalries between two residents.
-fn between(state: &State, who: AgentId, other: AgentId) -> (Micro, Micro) {
+/// Mean trust and the higher rivalry between two residents.
+fn mutual_attitude(state: &State, who: AgentId, other: AgentId) -> (Micro, Micro) {
     let (a, b) = (state.agents.ties[who].to(other), state.agents.ties[other].to(who));
     (Micro(i64::midpoint(a.trust.0, b.trust.0)), a.rivalry.max(b.rivalry))
 }
 
-/// Whether a talk between two goes well now: outgoing people who trust each other and are no rivals talk best.
+/// Whether a chat between two residents goes well now. Extroversion and trust raise the chance, rivalry lowers it.
 pub(crate) fn chat_succeeds(state: &State, who: AgentId, other: AgentId) -> bool {
-    let (trust, rivalry) = between(state, who, other);
-    let outgoing = i64::midpoint(person(state, who).extroversion.0, person(state, other).extroversion.0);
+    let (trust, rivalry) = mutual_attitude(state, who, other);
+    let outgoing =
+        i64::midpoint(personality_of(state, who).extroversion.0, personality_of(state, other).extroversion.0);
     let chance = 750_000 + outgoing / 4 + trust.0 / 4 - rivalry.0 / 2;
-    luck(state, who, other, Purpose::Chat, Micro(chance.clamp(50_000, 950_000)))
+    happens(state, who, other, Purpose::Chat, Micro(chance.clamp(50_000, 950_000)))
 }
 
-/// Two residents talk. A talk that goes wrong over a table may end in a quarrel.
+/// Two residents chat. A chat at a table that goes wrong may end in a quarrel.
 pub(crate) fn chat(cx: &mut TickContext<'_>, who: AgentId, other: AgentId) {
     let good = chat_succeeds(cx.state, who, other);
-    note(cx, who, other, if good { TieEvent::GoodChat } else { TieEvent::FailedChat });
+    record(cx, who, other, if good { TieEvent::GoodChat } else { TieEvent::FailedChat });
     cx.count(|counters| {
         counters.chats += 1;
         counters.chats_done += u32::from(good);
@@ -278,7 +202,7 @@ pub(crate) fn chat(cx: &mut TickContext<'_>, who: AgentId, other: AgentId) {
         emit(cx, who, other, |who, other| EventKind::ChatDone { who, other });
     } else {
         emit(cx, who, other, |who, other| EventKind::ChatFailed { who, other });
-        let (_, rivalry) = between(cx.state, who, other);
+        let (_, rivalry) = mutual_attitude(cx.state, who, other);
         if let Some((object, _)) = cx.state.agents.activity[who].target() {
             quarrel(cx, who, other, object, 600_000 + rivalry.0 / 4);
         }
@@ -295,7 +219,7 @@ fn emit(
     cx.emit_for(who, |who| kind(who, other));
 }
 
-/// How far social rewards go: as `social_rewards` says, and at least as far as the stage of the ties.
+/// Stage of the social rewards, 0 to 3: the configured one, and at least that of the relationships.
 pub fn social_stage(rules: &Rules) -> u8 {
     let stages = &rules.config.features.stages;
     let ties = match stages.relationships {
@@ -313,7 +237,7 @@ pub fn social_stage(rules: &Rules) -> u8 {
     })
 }
 
-/// C1: a finished chat is worth more with whom one trusts and knows. C3: and with a tie of quality.
+/// Rewards a chat that went well. From C1 trust and familiarity add to it, from C3 the quality of the tie does too.
 fn reward_chat(cx: &mut TickContext<'_>, who: AgentId, other: AgentId) {
     let (stage, social) = (social_stage(cx.rules), &cx.rules.config.rewards.social);
     if stage == 0 {
@@ -327,25 +251,25 @@ fn reward_chat(cx: &mut TickContext<'_>, who: AgentId, other: AgentId) {
     cx.state.agents.social[who] += social.c1_chat_base.times(factor);
 }
 
-/// Whether somebody else has stepped up to an object already.
-fn in_company(cx: &TickContext<'_>, agent: AgentId, object: ObjectId) -> bool {
+/// Whether another resident uses an object.
+fn has_other_user(cx: &TickContext<'_>, agent: AgentId, object: ObjectId) -> bool {
     cx.state.objects[object].uses.iter().any(|user| {
         *user != agent && matches!(cx.state.agents.activity[*user], Activity::Using(at, ..) if at == object)
     })
 }
 
-/// Somebody sits down or steps up: at a table with others that is a meeting.
-pub(crate) fn step_up(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId) {
-    if cx.rules.plan.objects[object].kind == ObjectKind::Table && in_company(cx, agent, object) {
+/// Counts a meeting when a resident sits down at an occupied table.
+pub(crate) fn use_begun(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId) {
+    if cx.rules.plan.objects[object].kind == ObjectKind::Table && has_other_user(cx, agent, object) {
         cx.count(|counters| counters.meetings += 1);
     }
 }
 
-/// A use has ended well: who sat at a table has talked with everybody there; who ate has eaten with everybody who
-/// eats there too, stands in line for a plate or sits at a table.
-pub(crate) fn used(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, meal: bool) {
+/// A use was completed: a resident at a table chats with every other user of it, and a resident who ate shares the meal with
+/// everybody in the place who eats, queues for a meal or sits at a table.
+pub(crate) fn use_completed(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, meal: bool) {
     let table = cx.rules.plan.objects[object].kind == ObjectKind::Table;
-    if !kept(cx.rules) || !(table || meal) {
+    if !enabled(cx.rules) || !(table || meal) {
         return;
     }
     let place = cx.rules.plan.objects[object].place;
@@ -361,50 +285,50 @@ pub(crate) fn used(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId, m
         }
         let it = &cx.rules.plan.objects[at];
         if meal && it.place == place && (cx.rules.affordances[what].meal || it.kind == ObjectKind::Table) {
-            note(cx, agent, other, TieEvent::SharedMeal);
+            record(cx, agent, other, TieEvent::SharedMeal);
             cx.count(|counters| counters.shared_meals += 1);
             emit(cx, agent, other, |who, other| EventKind::SharedMeal { who, other });
         }
     });
 }
 
-/// Somebody joins a queue: with whoever is before them a quarrel may break out, the sooner the worse they stand.
-pub(crate) fn joined(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId) {
-    if !kept(cx.rules) {
+/// A resident joins a queue and may quarrel with the one ahead.
+pub(crate) fn queue_joined(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId) {
+    if !enabled(cx.rules) {
         return;
     }
     let it = &cx.state.objects[object];
     let ahead = it.queue.iter().rev().map(|waiter| waiter.agent).find(|other| *other != agent);
     if let Some(other) = ahead.or_else(|| it.uses.iter().copied().find(|user| *user != agent)) {
-        let (trust, rivalry) = between(cx.state, agent, other);
-        let chance = 550_000 + rivalry.0 / 2 - trust.0 / 5 - person(cx.state, agent).forgiveness.0 / 20;
+        let (trust, rivalry) = mutual_attitude(cx.state, agent, other);
+        let chance = 550_000 + rivalry.0 / 2 - trust.0 / 5 - personality_of(cx.state, agent).forgiveness.0 / 20;
         quarrel(cx, agent, other, object, chance);
     }
 }
 
-/// Somebody gave up a queue or was sent back in it: whoever holds the thing may hear about it.
-pub(crate) fn blocked_in_queue(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId) {
-    if !kept(cx.rules) {
+/// A resident gave up a queue or was sent back in it, and may quarrel with a user of the object.
+pub(crate) fn queue_left(cx: &mut TickContext<'_>, agent: AgentId, object: ObjectId) {
+    if !enabled(cx.rules) {
         return;
     }
     let user = cx.state.objects[object].uses.iter().copied().find(|user| *user != agent);
     if let Some(other) = user {
-        let (trust, rivalry) = between(cx.state, agent, other);
+        let (trust, rivalry) = mutual_attitude(cx.state, agent, other);
         quarrel(cx, agent, other, object, 400_000 + rivalry.0 - trust.0 / 4);
     }
 }
 
 fn quarrel(cx: &mut TickContext<'_>, agent: AgentId, other: AgentId, object: ObjectId, chance: i64) {
-    if luck(cx.state, agent, other, Purpose::Quarrel, Micro(chance.clamp(10_000, 950_000))) {
-        note(cx, agent, other, TieEvent::Argument);
+    if happens(cx.state, agent, other, Purpose::Quarrel, Micro(chance.clamp(10_000, 950_000))) {
+        record(cx, agent, other, TieEvent::Argument);
         cx.count(|counters| counters.quarrels += 1);
         emit(cx, agent, other, |who, other| EventKind::Argument { who, other, object });
     }
 }
 
-/// Somebody is served: those who waited longer were let past politely when they sit out, else they were jumped.
-pub(crate) fn served(cx: &mut TickContext<'_>, agent: AgentId, since: u64, object: ObjectId) {
-    if !kept(cx.rules) {
+/// A resident is served. Those who waited longer let it past politely when they are on cooldown; else it jumped the queue.
+pub(crate) fn queue_served(cx: &mut TickContext<'_>, agent: AgentId, since: u64, object: ObjectId) {
+    if !enabled(cx.rules) {
         return;
     }
     for index in 0..cx.state.objects[object].queue.len() {
@@ -414,16 +338,16 @@ pub(crate) fn served(cx: &mut TickContext<'_>, agent: AgentId, since: u64, objec
         }
         let fair = cx.state.live_settings.queue_fairness;
         if fair && cx.state.objects[object].cooldown_of(waiter.agent) > cx.state.tick {
-            note(cx, agent, waiter.agent, TieEvent::PoliteQueue);
+            record(cx, agent, waiter.agent, TieEvent::PoliteQueue);
             emit(cx, waiter.agent, agent, |who, other| EventKind::PoliteQueue { who, other, object });
         } else {
-            note(cx, waiter.agent, agent, TieEvent::JumpedQueue);
+            record(cx, waiter.agent, agent, TieEvent::JumpedQueue);
             emit(cx, agent, waiter.agent, |who, other| EventKind::JumpedQueue { who, other, object });
         }
     }
 }
 
-/// A rival of `agent` who uses an object or waits for it, when there is one it avoids.
+/// A rival to avoid who uses an object or waits for it.
 pub(crate) fn rival_at(rules: &Rules, state: &State, agent: AgentId, object: ObjectId) -> Option<AgentId> {
     let threshold = rules.config.conflict.rivalry.avoid_threshold;
     let it = &state.objects[object];
@@ -431,8 +355,8 @@ pub(crate) fn rival_at(rules: &Rules, state: &State, agent: AgentId, object: Obj
     rivals.into_iter().find(|rival| it.uses.contains(rival) || it.queue.iter().any(|waiter| waiter.agent == *rival))
 }
 
-/// Somebody went elsewhere because of a rival.
-pub(crate) fn avoided(cx: &mut TickContext<'_>, agent: AgentId, rival: AgentId, object: ObjectId) {
+/// A resident chose another object because of a rival.
+pub(crate) fn rival_avoided(cx: &mut TickContext<'_>, agent: AgentId, rival: AgentId, object: ObjectId) {
     cx.count(|counters| counters.avoided += 1);
     if social_stage(cx.rules) >= 2 {
         cx.state.agents.social[agent] += cx.rules.config.rewards.social.c2_avoid_conflict;
@@ -440,7 +364,7 @@ pub(crate) fn avoided(cx: &mut TickContext<'_>, agent: AgentId, rival: AgentId, 
     emit(cx, agent, rival, |who, other| EventKind::ConflictAvoided { who, other, object });
 }
 
-/// Whoever fulfils `able` and trusts `agent` most, at least so much.
+/// The resident who trusts `agent` most, at least `least`, among those that `able` accepts.
 pub(crate) fn friend(
     cx: &TickContext<'_>,
     agent: AgentId,

@@ -1,24 +1,23 @@
-//! The town itself: rules, state, and the tick that reads like the handbook.
+//! A running town: its state, the phases of a tick, and commands between ticks.
 
 use std::sync::Arc;
 
 use crate::activity::{self, Decider};
 use crate::command::{self, Command, Refusal};
-use crate::crowd::Crowd;
 use crate::events::Event;
 use crate::fixed_point::Micro;
 use crate::ids::AgentId;
+use crate::occupancy::Occupancy;
 use crate::options::OptionKind;
-use crate::queues::Lines;
-use crate::rewards::{Departure, TickRewards};
+use crate::queue_index::QueueIndex;
 use crate::rules::Rules;
-use crate::state::{Agents, LiveSettings, ObjectState, State};
-use crate::tick_context::TickContext;
-use crate::{economy, lifecycle, names, needs, perturbations, queues, rewards, score, snapshot, stability, ties, work};
+use crate::state::{Agents, DailyCounters, Employment, LiveSettings, ObjectState, Rewards, Score, Stability, State};
+use crate::tick_context::{Departure, TickContext, TickRewards};
+use crate::{decay, economy, lifecycle, names, perturbations, queues, rewards, score, stability, ties, work};
 
-/// Whoever drives the residents.
+/// Chooses options for residents.
 pub trait Policy {
-    /// Chooses an option for every decider, into `choices` in the same order. An option outside the mask counts as `wait`.
+    /// Appends an option for every decider to `choices`, in the same order. An option outside the mask counts as `wait`.
     fn decide(&mut self, town: &Town, deciders: &[Decider], choices: &mut Vec<OptionKind>);
 }
 
@@ -27,9 +26,9 @@ pub trait Policy {
 pub struct Town {
     rules: Arc<Rules>,
     state: State,
-    crowd: Crowd,
-    lines: Lines,
-    rewarded: TickRewards,
+    occupancy: Occupancy,
+    queue_index: QueueIndex,
+    rewards: TickRewards,
     events: Vec<Event>,
     deciders: Vec<Decider>,
     choices: Vec<OptionKind>,
@@ -44,43 +43,45 @@ impl Town {
             seed,
             tick: 0,
             commands: 0,
-            live_settings: LiveSettings {
-                queue_fairness: config.features.systems.queue_fairness,
-                mortality: config.lifecycle.mortality,
-                daily_exit_cap: config.employment.daily_exit_cap,
-                spawn_delay: (config.lifecycle.spawn_delay_ticks[0], config.lifecycle.spawn_delay_ticks[1]),
-                perturbations: config.features.systems.perturbations,
-            },
+            live_settings: LiveSettings::at_start(config),
             agents: Agents::new(slots),
-            objects: rules.plan.objects().map(|(object, _)| economy::object(&rules, object)).collect::<Vec<_>>().into(),
-            economy: economy::start(&rules),
-            employment: crate::employment::Employment::default(),
-            lifecycle: lifecycle::start(slots),
-            perturbations: perturbations::start(&rules),
-            days: crate::kpi::Days { begun: 1, ..crate::kpi::Days::default() },
-            score: score::Score::default(),
-            stability: stability::Stability::default(),
-            rewards: rewards::Rewards::default(),
+            objects: rules
+                .plan
+                .objects()
+                .map(|(object, _)| economy::initial_object(&rules, object))
+                .collect::<Vec<_>>()
+                .into(),
+            economy: economy::initial(&rules),
+            employment: Employment::default(),
+            lifecycle: lifecycle::initial(slots),
+            perturbations: perturbations::initial(&rules),
+            days: DailyCounters { begun: 1, ..DailyCounters::default() },
+            score: Score::default(),
+            stability: Stability::default(),
+            rewards: Rewards::default(),
             ghost_steps: 0,
             blocked_steps: 0,
         };
         let population = config.world.population;
-        let mut town = Self::around(rules, state);
+        let mut town = Self::from_parts(rules, state);
         for _ in 0..population {
             lifecycle::arrive(&mut town.cx());
         }
         town
     }
 
-    /// A town that goes on from a state.
+    /// A town that continues from a state.
     ///
     /// # Errors
-    /// What does not fit, when the state belongs to other rules.
+    /// What does not match, when the state belongs to other rules.
     pub fn resume(rules: Arc<Rules>, state: State) -> Result<Self, String> {
         let tiles = (rules.plan.width * rules.plan.height) as usize;
         let slots = state.agents.tile.len();
         if slots != lifecycle::slots(&rules) || state.objects.len() != rules.plan.objects.len() {
-            return Err(format!("it has {slots} slots and {} objects, which is another town", state.objects.len()));
+            return Err(format!(
+                "it has {slots} slots and {} objects, so it belongs to another town",
+                state.objects.len()
+            ));
         }
         let fits = |agent: &AgentId| {
             (agent.0 as usize) < slots
@@ -94,7 +95,7 @@ impl Town {
                 })
         };
         if !state.agents.present.iter().all(fits) {
-            return Err("a resident stands outside the town".into());
+            return Err("a resident is outside the town".into());
         }
         let known = |agent: AgentId| state.agents.tile.get(agent).is_some();
         let orderly = |object: &ObjectState| {
@@ -104,48 +105,48 @@ impl Town {
         };
         let due = state.employment.queue.iter().map(|entry| entry.agent).chain(state.employment.due.iter().copied());
         if !state.objects.iter().all(orderly) || !due.into_iter().all(|agent| state.agents.is_present(agent)) {
-            return Err("it names residents who do not live there".into());
+            return Err("it refers to residents who do not live there".into());
         }
-        if !state.perturbations.fits(&rules) {
+        if !perturbations::are_known(&rules, &state.perturbations) {
             return Err("it has perturbations that this town does not".into());
         }
         if let Some(violation) = queues::violations(&rules, &state).into_iter().next() {
             return Err(violation);
         }
-        Ok(Self::around(rules, state))
+        Ok(Self::from_parts(rules, state))
     }
 
-    fn around(rules: Arc<Rules>, mut state: State) -> Self {
-        reserve(&rules, &mut state);
-        let mut crowd = Crowd::new(&rules.plan);
+    fn from_parts(rules: Arc<Rules>, mut state: State) -> Self {
+        reserve_capacity(&rules, &mut state);
+        let mut occupancy = Occupancy::new(&rules.plan);
         for agent in &state.agents.present {
-            crowd.enter(state.agents.tile[*agent]);
+            occupancy.enter(state.agents.tile[*agent]);
         }
-        let lines = Lines::new(&state.objects);
+        let queue_index = QueueIndex::new(&state.objects);
         let slots = state.agents.tile.len();
         let (events, deciders, choices) =
             (Vec::with_capacity(slots * 8), Vec::with_capacity(slots), Vec::with_capacity(slots));
-        let rewarded = TickRewards::with_slots(slots);
-        Self { rules, state, crowd, lines, rewarded, events, deciders, choices }
+        let rewards = TickRewards::with_slots(slots);
+        Self { rules, state, occupancy, queue_index, rewards, events, deciders, choices }
     }
 
     pub(crate) fn cx(&mut self) -> TickContext<'_> {
         TickContext {
             rules: &self.rules,
             state: &mut self.state,
-            crowd: &mut self.crowd,
-            lines: &mut self.lines,
-            rewarded: &mut self.rewarded,
+            occupancy: &mut self.occupancy,
+            queue_index: &mut self.queue_index,
+            rewards: &mut self.rewards,
             events: &mut self.events,
         }
     }
 
-    /// Other rules for the same plan; whoever hands them over sees to it that the state fits them.
-    pub(crate) fn take_rules(&mut self, rules: Arc<Rules>) {
+    /// Replaces the rules by others for the same plan. The caller makes the state match them.
+    pub(crate) fn set_rules(&mut self, rules: Arc<Rules>) {
         self.rules = rules;
     }
 
-    /// One tick. What happened stands in [`Town::events`] until they are taken.
+    /// Runs one tick. Its events are added to [`Town::events`].
     pub fn step(&mut self, policy: &mut impl Policy) {
         self.begin_step();
         let mut choices = std::mem::take(&mut self.choices);
@@ -155,29 +156,29 @@ impl Town {
         self.choices = choices;
     }
 
-    /// The first half of a tick, up to the question: who decides now, and what they may choose. For whoever asks one policy
-    /// for many towns at once; [`Town::step`] is both halves.
+    /// Runs the first half of a tick and returns the decisions due. Use it with [`Town::finish_step`] to evaluate one policy for
+    /// many towns at once; [`Town::step`] runs both halves.
     pub fn begin_step(&mut self) -> &[Decider] {
         let cx = &mut self.cx();
-        rewards::begin(cx);
+        rewards::reset(cx);
         turn_of_day(cx);
         perturbations::run(cx);
         activity::deciders(&self.rules, &self.state, &mut self.deciders);
         &self.deciders
     }
 
-    /// The second half: the choices, one a decider in the same order, and what comes of them.
+    /// Runs the second half of a tick with one choice per decider, in the same order.
     fn finish(&mut self, choices: &[OptionKind]) {
-        assert_eq!(choices.len(), self.deciders.len(), "a policy answers once for every decider");
+        assert_eq!(choices.len(), self.deciders.len(), "a policy returns one choice per decider");
         let deciders = std::mem::take(&mut self.deciders);
         let cx = &mut self.cx();
         for (decider, choice) in deciders.iter().zip(choices) {
             activity::choose(cx, *decider, *choice);
         }
-        activity::carry_out(cx);
+        activity::run(cx);
         queues::serve(cx);
-        needs::decay(cx);
-        work::shifts(cx);
+        decay::run(cx);
+        work::run(cx);
         economy::restock(cx);
         ties::run(cx);
         lifecycle::run(cx);
@@ -188,29 +189,29 @@ impl Town {
         self.deciders = deciders;
     }
 
-    /// [`Town::begin_step`]'s answer: goes through the rest of the tick with these choices.
+    /// Runs the second half of a tick with these choices, one for every decider that [`Town::begin_step`] returned.
     pub fn finish_step(&mut self, choices: &[OptionKind]) {
         self.choices.clear();
         self.choices.extend_from_slice(choices);
         self.finish(choices);
     }
 
-    /// Who decides in this tick, between [`Town::begin_step`] and [`Town::finish_step`]; afterwards, who decided in it.
+    /// The decisions due in this tick, or after it the decisions of the last tick.
     pub fn deciders(&self) -> &[Decider] {
         &self.deciders
     }
 
-    /// Applies a command between two ticks, or only says what it would do.
+    /// Applies a command between two ticks and returns a sentence about its effect.
     ///
     /// # Errors
-    /// Why it cannot be done; then nothing has changed.
+    /// Why it is refused; then nothing has changed.
     pub fn apply(&mut self, command: &Command) -> Result<String, Refusal> {
         let done = command::run(&mut self.cx(), command, false)?;
         self.state.commands += 1;
         Ok(done)
     }
 
-    /// What [`Town::apply`] would answer, without doing it.
+    /// The result of [`Town::apply`], without the effect.
     ///
     /// # Errors
     /// As [`Town::apply`].
@@ -218,18 +219,18 @@ impl Town {
         command::run(&mut self.cx(), command, true)
     }
 
-    /// Events since they were last taken, oldest first.
+    /// Events since the last [`Town::clear_events`], oldest first.
     pub fn events(&self) -> &[Event] {
         &self.events
     }
 
-    /// Forgets the events; whoever runs a town does this after reading them.
+    /// Drops the events. The caller does this after reading them.
     pub fn clear_events(&mut self) {
         self.events.clear();
     }
 
-    /// Who decided in the last tick, and what; for the journal.
-    pub fn decided(&self) -> impl Iterator<Item = (AgentId, OptionKind)> {
+    /// The decisions of the last tick.
+    pub fn decisions(&self) -> impl Iterator<Item = (AgentId, OptionKind)> {
         self.deciders.iter().map(|decider| decider.agent).zip(self.choices.iter().copied())
     }
 
@@ -243,14 +244,14 @@ impl Town {
         &self.state
     }
 
-    /// How many residents stand on each tile.
-    pub(crate) fn crowd(&self) -> &Crowd {
-        &self.crowd
+    /// Residents per tile.
+    pub(crate) fn occupancy(&self) -> &Occupancy {
+        &self.occupancy
     }
 
-    /// Where somebody waits, and how many use what.
-    pub(crate) fn lines(&self) -> &Lines {
-        &self.lines
+    /// Busy objects and users per object.
+    pub(crate) fn queue_index(&self) -> &QueueIndex {
+        &self.queue_index
     }
 
     /// Ticks since the town began.
@@ -258,22 +259,22 @@ impl Town {
         self.state.tick
     }
 
-    /// What the last tick was worth to the resident of a slot; a newcomer's count begins with them.
+    /// The reward of the last tick for the resident in a slot.
     pub fn reward(&self, agent: AgentId) -> Micro {
-        self.rewarded.of[agent]
+        self.rewards.by_agent[agent]
     }
 
-    /// Who left in the last tick, and what it was worth to them.
+    /// Residents who left in the last tick, with their rewards.
     pub fn departures(&self) -> &[Departure] {
-        &self.rewarded.left
+        &self.rewards.departures
     }
 
     /// Digest of the whole state, 32 hex digits.
     pub fn digest(&self) -> String {
-        snapshot::digest(&self.state)
+        self.state.digest()
     }
 
-    /// The resident of an id such as `ada`, upper or lower case.
+    /// The resident with an id such as `ada`, in any case.
     pub fn find(&self, id: &str) -> Option<AgentId> {
         let id = id.to_lowercase();
         let agents = &self.state.agents;
@@ -281,8 +282,8 @@ impl Town {
     }
 }
 
-/// Room for all that a tick may add, so that no tick has to ask for memory.
-pub(crate) fn reserve(rules: &Rules, state: &mut State) {
+/// Reserves room for everything a tick may add, so that no tick allocates.
+pub(crate) fn reserve_capacity(rules: &Rules, state: &mut State) {
     let slots = state.agents.tile.len();
     let room = |has: usize, wanted: usize| wanted.saturating_sub(has);
     state.agents.present.reserve(room(state.agents.present.len(), slots));
@@ -292,7 +293,7 @@ pub(crate) fn reserve(rules: &Rules, state: &mut State) {
     let stability = &mut state.stability;
     stability.returns.reserve(room(stability.returns.len(), slots * stability::SAMPLES_A_WINDOW as usize * 2));
     stability.closed.reserve(room(stability.closed.len(), stability::KEPT_WINDOWS));
-    // A queue of more than this many is a matter of the largest towns; theirs grow while they warm up.
+    // Only the largest towns have longer queues; those grow during warm-up.
     let people = slots.min(64);
     for (object, it) in rules.plan.objects() {
         let state = &mut state.objects[object];
@@ -302,12 +303,12 @@ pub(crate) fn reserve(rules: &Rules, state: &mut State) {
     }
 }
 
-/// What happens once a day, before anything else: counters turn, shifts begin anew, rent is due.
+/// The first phase of a day: resets daily counters and shifts, and collects rent.
 fn turn_of_day(cx: &mut TickContext<'_>) {
     if cx.state.tick == 0 || cx.rules.tick_of_day(cx.state.tick) != 0 {
         return;
     }
-    cx.state.days.turn();
+    cx.state.days.start_day();
     lifecycle::turn_of_day(cx);
     work::turn_of_day(cx);
     economy::turn_of_day(cx);

@@ -1,40 +1,39 @@
-//! Jobs: the shift of the day, wages while present, and what lateness and absence cost.
-//!
-//! Owns the shift's state machine. Absences come from distance, queues and needs, never from a flag. Rule: "Work and the
-//! exit queue".
+//! Shifts: the state machine of the day's shift, wages, lateness and absence. Rule: "Work and the exit queue".
 
-use crate::economy::{self, Account};
+use crate::activity;
+use crate::economy;
+use crate::employment;
 use crate::events::EventKind;
 use crate::fixed_point::Micro;
 use crate::ids::{AgentId, JobId};
 use crate::options::OptionKind;
 use crate::rules::Rules;
 use crate::score;
-use crate::state::{Activity, PastShift, Shift, ShiftState, State};
+use crate::state::{Account, Activity, PastShift, Shift, ShiftState, State};
 use crate::tick_context::TickContext;
 use crate::ties::{self, TieEvent};
 
-/// Steps from the site within which one is at work.
+/// Steps from the site within which a resident is at work.
 const SITE_REACH: u16 = 2;
 
-/// The job with the fewest people in it, the first of equals; `None` when the town has no jobs.
+/// The job with the fewest holders; `None` when the town has no jobs.
 pub(crate) fn vacancy(rules: &Rules, state: &State) -> Option<JobId> {
     let holders =
         |job: JobId| state.agents.present.iter().filter(|agent| state.agents.job[**agent] == Some(job)).count();
     rules.jobs().map(|(job, _)| job).min_by_key(|job| (holders(*job), *job))
 }
 
-/// The shift of somebody who arrives now: one that has begun already is not theirs.
+/// The shift of a resident who arrives now. A shift that starts within [`ARRIVAL_LEEWAY`] or has begun does not count.
 pub(crate) fn first_shift(rules: &Rules, job: Option<JobId>, tick: u64) -> Shift {
     let begun = job.is_some_and(|job| rules.tick_of_day(tick) + ARRIVAL_LEEWAY >= rules.jobs[job].start);
     Shift { state: if begun { ShiftState::PostShift } else { ShiftState::PreShift }, ..Shift::default() }
 }
 
-/// A newcomer with less than this before the shift has the day off.
+/// Ticks before the shift below which a newcomer has the day off.
 const ARRIVAL_LEEWAY: u32 = 60;
 
-/// One tick of everybody's shift.
-pub(crate) fn shifts(cx: &mut TickContext<'_>) {
+/// Advances every shift by a tick.
+pub(crate) fn run(cx: &mut TickContext<'_>) {
     if !cx.rules.config.employment.enforce_job_loop {
         return;
     }
@@ -43,7 +42,7 @@ pub(crate) fn shifts(cx: &mut TickContext<'_>) {
             shift(cx, agent, job);
         }
     });
-    // Afterwards, so that a shift taken over counts from this tick whoever takes it.
+    // After all own shifts, so that a shift taken over in this tick counts whatever the order of the slots.
     cx.each(cover);
 }
 
@@ -52,11 +51,11 @@ fn shift(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) {
     let it = &rules.jobs[job];
     let employment = &rules.config.employment;
     let now = rules.tick_of_day(cx.state.tick);
-    // Asked during a shift only: in a large town the field lies far away in memory.
+    // Read during a shift only: in a large town the distance field is far away in memory.
     let there = |cx: &TickContext<'_>| it.field[cx.state.agents.tile[agent]] <= SITE_REACH;
     let shift = cx.state.agents.shift[agent];
     if now == it.start && matches!(shift.state, ShiftState::PreShift | ShiftState::AwaitStart) {
-        score::scheduled(cx, job);
+        score::add_scheduled(cx, job);
     }
     match shift.state {
         ShiftState::PreShift if now + rules.config.behavior.job_arrival_buffer >= it.start => {
@@ -104,7 +103,7 @@ fn arrive(cx: &mut TickContext<'_>, agent: AgentId, job: JobId, now: u32) {
             ties::friend(cx, agent, ties::STRONG, |state, friend| at_site(cx.rules, state, friend, job))
         {
             penalty = Micro(penalty.0 / 2);
-            ties::note(cx, agent, friend, TieEvent::HelpedLate);
+            ties::record(cx, agent, friend, TieEvent::HelpedLate);
             cx.count(|counters| counters.helped_late += 1);
             let other = cx.state.agents.resident[friend];
             cx.emit_for(agent, |who| EventKind::HelpedLate { who, other, job });
@@ -126,47 +125,43 @@ fn work(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) {
     withhold(cx, agent, kept);
     let paid = wage - kept;
     cx.state.agents.wages_earned[agent] += paid;
-    score::worked(cx, paid);
+    score::add_worked(cx, paid);
     economy::pay(cx, agent, paid, Account::Wages);
-}
-
-/// The job somebody goes to when they go to work: one they cover, or their own until its shift is over.
-pub(crate) fn workplace(state: &State, agent: AgentId) -> Option<JobId> {
-    let own = || state.agents.job[agent].filter(|_| state.agents.shift[agent].state != ShiftState::PostShift);
-    state.agents.covering[agent].or_else(own)
 }
 
 fn at_site(rules: &Rules, state: &State, agent: AgentId, job: JobId) -> bool {
     rules.jobs[job].field[state.agents.tile[agent]] <= SITE_REACH
 }
 
-/// Whether they work somebody else's shift at this moment.
-pub(crate) fn covers(rules: &Rules, state: &State, agent: AgentId) -> bool {
+/// Whether a resident works the shift of another at this moment.
+pub(crate) fn is_covering(rules: &Rules, state: &State, agent: AgentId) -> bool {
     state.agents.covering[agent].is_some_and(|job| at_site(rules, state, agent, job))
 }
 
-/// Farthest from the site, in steps, that somebody hears of an empty place there and goes.
-const NEAR: u16 = 24;
+/// Steps from the site within which a friend can take over a shift.
+const TAKEOVER_STEPS: u16 = 24;
 
-/// Nobody has come: somebody near who trusts them much and has the time takes the shift, and it is no absence.
+/// Lets a free friend nearby take over the shift of an absent resident. Then it is no absence. Returns whether one did.
 fn take_over(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) -> bool {
     let rules = cx.rules;
     let able = |state: &State, other: AgentId| {
         let agents = &state.agents;
         let free = match (agents.shift[other].state, agents.job[other]) {
             (ShiftState::PostShift, _) | (_, None) => true,
-            (ShiftState::PreShift, Some(own)) => rules.jobs[own].start >= rules.jobs[job].end + u32::from(NEAR),
+            (ShiftState::PreShift, Some(own)) => {
+                rules.jobs[own].start >= rules.jobs[job].end + u32::from(TAKEOVER_STEPS)
+            }
             _ => false,
         };
         let busy =
             agents.possessed[other] || matches!(agents.activity[other], Activity::Holding(..) | Activity::Using(..));
-        free && !busy && agents.covering[other].is_none() && rules.jobs[job].field[agents.tile[other]] <= NEAR
+        free && !busy && agents.covering[other].is_none() && rules.jobs[job].field[agents.tile[other]] <= TAKEOVER_STEPS
     };
     let Some(taker) = ties::friend(cx, agent, ties::TAKEOVER_TRUST, able) else { return false };
     cx.state.agents.shift[agent].state = ShiftState::PostShift;
     cx.state.agents.covering[taker] = Some(job);
-    crate::activity::begin(cx, taker, OptionKind::Work);
-    ties::note(cx, agent, taker, TieEvent::TookShift);
+    activity::begin(cx, taker, OptionKind::Work);
+    ties::record(cx, agent, taker, TieEvent::TookShift);
     cx.count(|counters| {
         counters.shifts += 1;
         counters.takeovers += 1;
@@ -176,7 +171,7 @@ fn take_over(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) -> bool {
     true
 }
 
-/// One tick of a shift worked for somebody else: paid while there, without penalties.
+/// A tick of a shift worked for another resident: paid while at the site, without penalties.
 fn cover(cx: &mut TickContext<'_>, agent: AgentId) {
     let Some(job) = cx.state.agents.covering[agent] else { return };
     if cx.rules.tick_of_day(cx.state.tick) >= cx.rules.jobs[job].end {
@@ -187,7 +182,7 @@ fn cover(cx: &mut TickContext<'_>, agent: AgentId) {
     } else if at_site(cx.rules, cx.state, agent, job) {
         let wage = cx.rules.jobs[job].wage;
         cx.state.agents.wages_earned[agent] += wage;
-        score::worked(cx, wage);
+        score::add_worked(cx, wage);
         economy::pay(cx, agent, wage, Account::Wages);
     }
 }
@@ -196,7 +191,7 @@ fn withhold(cx: &mut TickContext<'_>, agent: AgentId, amount: Micro) {
     cx.state.agents.wages_withheld[agent] += amount;
 }
 
-/// The shift is lost: an absence, and the way into the exit queue.
+/// Records an absence, which may make the resident due to leave.
 fn miss(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) {
     let worked = cx.state.agents.shift[agent].worked;
     if cx.state.agents.shift[agent].arrived.is_none() {
@@ -210,7 +205,7 @@ fn miss(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) {
     let absent_7d = agents.absent_shifts(agent);
     past(cx, agent, job, ShiftState::Absent, worked);
     cx.emit_for(agent, |who| EventKind::ShiftAbsent { who, job, absent_7d });
-    crate::employment::absence(cx, agent);
+    employment::check_absences(cx, agent);
 }
 
 fn end(cx: &mut TickContext<'_>, agent: AgentId, job: JobId) {
@@ -229,7 +224,7 @@ fn past(cx: &mut TickContext<'_>, agent: AgentId, job: JobId, outcome: ShiftStat
     past[0] = Some(PastShift { outcome, worked, scheduled });
 }
 
-/// At the turn of the day: shifts that last until midnight end, a new one begins, absences of a week ago are forgotten.
+/// Ends shifts that last until midnight, starts the new day's shifts and drops absences older than a week.
 pub(crate) fn turn_of_day(cx: &mut TickContext<'_>) {
     cx.each(|cx, agent| {
         if let Some(job) = cx.state.agents.job[agent] {

@@ -1,7 +1,7 @@
 //! `townlet bench`: measures the performance targets on this machine, in one run.
 //!
-//! Owns the rows, their targets and the table; each module measures some rows. A row that cannot be measured says why. Rule:
-//! "Performance targets".
+//! Owns the rows, their targets and the table; each module measures some rows. A row that cannot be measured says why.
+//! Rule: "Performance targets".
 
 mod ppo_update;
 mod service;

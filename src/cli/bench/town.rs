@@ -141,13 +141,13 @@ pub(super) fn large_town(sources: &Sources) -> Result<Vec<Row>> {
         for ((town, buffer), times) in towns.iter_mut().zip(&mut buffers).zip(&mut times) {
             // Ten days of the small town are enough; as many resident-ticks as in the large one would take too long.
             let days = if town.state().agents.present.len() < 100 { 10 } else { 1 };
-            let (started, mut lived) = (Instant::now(), 0.0);
+            let (started, mut resident_ticks) = (Instant::now(), 0.0);
             for _ in 0..day * days {
                 run(town, 1);
                 layout.observe_all(town, std::hint::black_box(&mut *buffer));
-                lived += town.state().agents.present.len() as f64;
+                resident_ticks += town.state().agents.present.len() as f64;
             }
-            times.push(started.elapsed().as_secs_f64() / lived);
+            times.push(started.elapsed().as_secs_f64() / resident_ticks);
         }
     }
     let mut ratios: Vec<f64> = times[1].iter().zip(&times[0]).map(|(large, small)| large / small).collect();

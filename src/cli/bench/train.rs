@@ -23,7 +23,7 @@ const SEED: u64 = 1;
 pub(super) fn rows(sources: &Sources, budget: Duration) -> Result<Vec<Row>> {
     let text = include_str!("../../../configs/training.yaml").to_owned();
     let loaded = load(&Layers { file: Some(("training.yaml".into(), text)), ..Layers::default() })?;
-    let rules = Arc::new(Rules::new(Sources { config: loaded.config.canonical(), ..sources.clone() })?);
+    let rules = Arc::new(Rules::new(Sources { config: loaded.config, ..sources.clone() })?);
     let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
     let plan = Plan { seed: SEED, total_steps: rules.config.training.total_steps, threads };
     let (mut trainer, begun, mut met) = (Trainer::new(&rules, plan), Instant::now(), false);

@@ -1,7 +1,7 @@
 //! The cost of a frame of the terminal interface: from a new view of the town to the bytes for the terminal.
 //!
-//! The town runs at full speed in this process. The terminal discards its input, so its own latency is not included. Rule:
-//! "Performance targets".
+//! The town runs at full speed in this process. The terminal discards its input, so its own latency is not included.
+//! Rule: "Performance targets".
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -57,8 +57,8 @@ pub(super) fn frames(sources: &Sources, folder: &TempDir, budget: Duration) -> R
         theme,
         keymap: Keymap::default(),
         screen: Screen::Operations,
-        recall: Vec::new(),
-        badge: None,
+        console_history: Vec::new(),
+        label: None,
         fleet: false,
     };
     let mut app = App::new(source.hello(), setup);

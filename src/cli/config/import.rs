@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use townlet_town::config::import::{Fate, Finding, Imported, import as read};
+use townlet_town::config::import::{Imported, ImportedKey, KeyOutcome, import as read};
 
 use crate::cli::{config_sources, output};
 
@@ -50,23 +50,25 @@ fn perturbations_path(out: &Path) -> PathBuf {
     out.with_file_name(format!("{stem}.perturbations.yaml"))
 }
 
-fn describe(fate: &Fate) -> String {
-    match fate {
-        Fate::Kept => String::new(),
-        Fate::Moved { to, note } if note.is_empty() => to.clone(),
-        Fate::Moved { to, note } => format!("{to}: {note}"),
-        Fate::Dropped { why } => why.clone(),
-        Fate::Refused { why } => format!("{why}; the default applies"),
+fn describe(outcome: &KeyOutcome) -> String {
+    match outcome {
+        KeyOutcome::Kept => String::new(),
+        KeyOutcome::Moved { to, note } if note.is_empty() => to.clone(),
+        KeyOutcome::Moved { to, note } => format!("{to}: {note}"),
+        KeyOutcome::Dropped { why } => why.clone(),
+        KeyOutcome::Refused { why } => format!("{why}; the default applies"),
     }
 }
 
-fn print_report(findings: &[Finding], line: &mut dyn FnMut(&str)) {
+fn print_report(findings: &[ImportedKey], line: &mut dyn FnMut(&str)) {
     let mut rows = vec![["line", "key", "result", "details"].map(String::from)];
     rows.extend(
-        findings.iter().map(|it| [it.line.to_string(), it.key.clone(), it.fate.word().into(), describe(&it.fate)]),
+        findings
+            .iter()
+            .map(|it| [it.line.to_string(), it.key.clone(), it.outcome.word().into(), describe(&it.outcome)]),
     );
     output::columns(&rows).lines().for_each(&mut *line);
-    let count = |word: &str| findings.iter().filter(|it| it.fate.word() == word).count();
+    let count = |word: &str| findings.iter().filter(|it| it.outcome.word() == word).count();
     line(&format!(
         "\n{} keys: {} kept, {} moved, {} without a counterpart, {} refused.",
         findings.len(),
@@ -79,12 +81,12 @@ fn print_report(findings: &[Finding], line: &mut dyn FnMut(&str)) {
 
 fn json_report(imported: &Imported, written: &[String]) -> Value {
     let findings = imported.findings.iter().map(|it| {
-        let to = match &it.fate {
-            Fate::Kept => Some(&it.key),
-            Fate::Moved { to, .. } => Some(to),
-            Fate::Dropped { .. } | Fate::Refused { .. } => None,
+        let to = match &it.outcome {
+            KeyOutcome::Kept => Some(&it.key),
+            KeyOutcome::Moved { to, .. } => Some(to),
+            KeyOutcome::Dropped { .. } | KeyOutcome::Refused { .. } => None,
         };
-        json!({ "key": it.key, "line": it.line, "fate": it.fate.word(), "to": to, "words": describe(&it.fate) })
+        json!({ "key": it.key, "line": it.line, "fate": it.outcome.word(), "to": to, "words": describe(&it.outcome) })
     });
     json!({ "written": written, "findings": findings.collect::<Vec<_>>() })
 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Result, anyhow};
 use serde_json::json;
 use townlet_town::Rules;
-use townlet_town::config::{self, Config, Layer, Layers, Loaded};
+use townlet_town::config::{self, Config, Layer, Layers, LoadedConfig};
 
 use super::{ConfigArgs, config_sources, output, policy};
 use import::import;
@@ -118,7 +118,7 @@ fn check(file: &Path, json: bool) -> Result<ExitCode> {
     }
 }
 
-fn show(loaded: &Loaded, changed: bool, json: bool) -> Result<()> {
+fn show(loaded: &LoadedConfig, changed: bool, json: bool) -> Result<()> {
     let settings = loaded.settings.iter().filter(|setting| !changed || setting.layer != Layer::Default);
     if json {
         let rows = settings.map(|setting| {

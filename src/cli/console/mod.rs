@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut console = match ConsoleClient::open(runtime()?, target.client) {
         Ok(console) => console,
         Err(failure) => {
-            output::stderr!("townlet: {}", escape(&failure.words()));
+            output::stderr!("townlet: {}", escape(&failure.message()));
             return Ok(ExitCode::from(if matches!(failure, ClientError::Refused(_)) {
                 EXIT_CHECK_FAILED
             } else {
@@ -142,12 +142,12 @@ impl ConsoleClient {
             let undecided = |answer: &Answer| {
                 answer.error.as_ref().is_some_and(|error| matches!(error.code.as_str(), "E_IN_FLIGHT" | "E_STOPPING"))
             };
-            let (why, status) = match self.runtime.block_on(self.client.ask(&request)) {
+            let (why, status) = match self.runtime.block_on(self.client.send_command(&request)) {
                 Ok(answer) if !(changes && undecided(&answer)) => return Ok(answer),
                 Ok(answer) => (answer.summary(), EXIT_FAILED),
-                Err(failure @ ClientError::Lost(_)) => (failure.words(), EXIT_FAILED),
+                Err(failure @ ClientError::Lost(_)) => (failure.message(), EXIT_FAILED),
                 Err(failure) => {
-                    output::stderr!("townlet: {}", escape(&failure.words()));
+                    output::stderr!("townlet: {}", escape(&failure.message()));
                     return Err(EXIT_CHECK_FAILED);
                 }
             };

@@ -17,10 +17,10 @@ use ratatui::text::{Line, Span};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
 use super::{ConsoleClient, new_request, summary_line};
-use townlet_tui::console::{CommandLine, Typed};
+use townlet_tui::console::{CommandLine, LineInput};
 use townlet_tui::format::{clip, wrap};
 use townlet_tui::terminal::{append, history_file, read_lines};
-use townlet_tui::text_field::Field;
+use townlet_tui::text_field::TextField;
 use townlet_tui::theme::Theme;
 use townlet_wire::escape;
 use townlet_wire::{Request, Snapshot, Status};
@@ -102,7 +102,7 @@ enum PromptAction {
 struct Prompt {
     line: CommandLine,
     /// The token being typed after `escalate`.
-    secret: Option<Field>,
+    secret: Option<TextField>,
     /// The preview to request after a pause in typing.
     dry_run: Option<Request>,
     view: Option<Arc<Snapshot>>,
@@ -162,20 +162,20 @@ impl Prompt {
         }
         let specs = &console.welcome.commands;
         match self.line.key(key, specs, self.view.as_deref()) {
-            Typed::Edited(dry_run) => self.dry_run = dry_run,
-            Typed::Entered(text) => {
+            LineInput::Edited(dry_run) => self.dry_run = dry_run,
+            LineInput::Submitted(text) => {
                 self.line.open("", specs);
                 self.dry_run = None;
                 return match text.as_str() {
                     "quit" | "q" | "exit" => PromptAction::Quit,
                     "escalate" => {
-                        self.secret = Some(Field::masked());
+                        self.secret = Some(TextField::masked());
                         PromptAction::Nothing
                     }
                     _ => PromptAction::Command(text),
                 };
             }
-            Typed::Moved | Typed::Left => {}
+            LineInput::Unchanged | LineInput::Closed => {}
         }
         PromptAction::Nothing
     }
@@ -191,9 +191,9 @@ impl Prompt {
     /// Requests the pending preview.
     fn preview_line(&mut self, console: &ConsoleClient) {
         let Some(request) = self.dry_run.take() else { return };
-        let asking = async { tokio::time::timeout(PREVIEW_TIMEOUT, console.client.ask(&request)).await };
+        let asking = async { tokio::time::timeout(PREVIEW_TIMEOUT, console.client.send_command(&request)).await };
         if let Ok(Ok(answer)) = console.runtime.block_on(asking) {
-            self.line.told(&request.command, answer);
+            self.line.set_preview(&request.command, answer);
         }
     }
 

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use townlet_learn::evaluate::invariant_monitor::Violation;
 use townlet_learn::evaluate::stats::{CONFIDENCE, Estimate, RESAMPLES};
 use townlet_learn::evaluate::{Day, Record, SIGNS};
-use townlet_town::kpi::{KPIS, Reading, Target};
-use townlet_town::score::Terms;
+use townlet_town::kpi::{KPIS, KpiReading, Target};
+use townlet_town::score::ScoreTerms;
 
 use super::summary::{Check, Comparison, KpiLine, Summary};
 
@@ -108,7 +108,7 @@ fn violation(violation: &Violation) -> Value {
     json!({ "tick": violation.tick, "what": violation.what })
 }
 
-fn reading(reading: &Reading) -> Value {
+fn reading(reading: &KpiReading) -> Value {
     json!({
         "name": reading.row.name, "value": reading.value.map(townlet_town::Micro::to_f64),
         "verdict": reading.verdict.name(), "samples": reading.samples,
@@ -134,7 +134,7 @@ fn day(number: usize, day: &Day) -> Value {
     })
 }
 
-fn terms(terms: &Terms) -> Value {
+fn terms(terms: &ScoreTerms) -> Value {
     json!({
         "deficit": terms.deficit.to_f64(), "attendance": terms.attendance.to_f64(), "wages": terms.wages.to_f64(),
         "trust": terms.trust.to_f64(), "starvation": terms.starvation.to_f64(), "exits": terms.exits.to_f64(),

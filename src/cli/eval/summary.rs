@@ -7,6 +7,7 @@ use townlet_learn::evaluate::stats::{Estimate, mean};
 use townlet_learn::evaluate::{Record, SIGNS, Sign, Span, differences, meets};
 use townlet_town::Rules;
 use townlet_town::kpi::{KPIS, KpiRow, Target, Verdict};
+use townlet_town::state::LiveSettings;
 
 /// A policy with its records.
 pub(super) struct Entry {
@@ -151,7 +152,7 @@ impl Summary {
         Self {
             config: (config.config_id.clone(), config.digest()),
             residents: config.world.population,
-            perturbations: config.features.systems.perturbations,
+            perturbations: LiveSettings::at_start(config).perturbations,
             day_length: rules.day_length(),
             span,
             threads: threads.get(),

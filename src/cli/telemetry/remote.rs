@@ -39,7 +39,7 @@ pub(super) struct TailArgs {
 /// Prints the state of the shard.
 pub(super) fn snapshot(args: &SnapshotArgs) -> Result<ExitCode> {
     let client = args.connect.single_target(&user_config::load()?)?.client;
-    let body = runtime()?.block_on(client.snapshot()).map_err(|failure| anyhow!(failure.words()))?;
+    let body = runtime()?.block_on(client.snapshot()).map_err(|failure| anyhow!(failure.message()))?;
     let state: Value = serde_json::from_slice(&body)
         .map_err(|why| anyhow!("{}: the answer is not a snapshot: {why}.", client.url()))?;
     warn_if_newer(state.get("schema_version").and_then(Value::as_str).unwrap_or_default());
@@ -52,12 +52,12 @@ pub(super) fn tail(args: &TailArgs) -> Result<ExitCode> {
     let client = args.connect.single_target(&user_config::load()?)?.client;
     let mut tail = Tail { json: args.json, left: args.count, ..Tail::default() };
     runtime()?.block_on(async {
-        tail.follow(&client).await.map_err(|failure| anyhow!(failure.words()))?;
+        tail.follow(&client).await.map_err(|failure| anyhow!(failure.message()))?;
         while !tail.is_done() {
             output::stderr!("{}: connection lost; reconnecting.", client.url());
             tokio::time::sleep(RETRY_INTERVAL).await;
             if let Err(failure) = tail.follow(&client).await {
-                output::stderr!("{}", escape(&failure.words()));
+                output::stderr!("{}", escape(&failure.message()));
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -82,8 +82,8 @@ impl Tail {
         let mut response = client.stream(self.heard.last().as_deref()).await?;
         let mut reader = Reader::default();
         while let Ok(Some(piece)) = response.chunk().await {
-            for event in reader.take(&piece).map_err(ClientError::Alien)? {
-                self.take(&event).map_err(|why| ClientError::Alien(why.to_string()))?;
+            for event in reader.take(&piece).map_err(ClientError::NotAShard)? {
+                self.take(&event).map_err(|why| ClientError::NotAShard(why.to_string()))?;
                 if self.is_done() {
                     return Ok(());
                 }

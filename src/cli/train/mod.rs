@@ -1,7 +1,7 @@
 //! `townlet train`: trains a policy, with a progress bar and a log row per update.
 //!
-//! Owns when a training stops and what it writes: rows in `logs/training` and checkpoints in the shadow folder. Rule:
-//! "Training command".
+//! Owns when a training stops and what it writes: rows in `logs/training` and checkpoints in the shadow folder.
+//! Rule: "Training command".
 
 mod plot;
 

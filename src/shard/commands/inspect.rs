@@ -1,7 +1,8 @@
 //! Commands that only read.
 
 use serde_json::{Value, json};
-use townlet_town::options::{OPTIONS, works};
+use townlet_town::masks::closure_reason;
+use townlet_town::options::OPTIONS;
 use townlet_town::{ResidentId, names, queues};
 use townlet_wire::CommandSpec;
 
@@ -149,16 +150,16 @@ fn affordance_status(view: &ShardView<'_>) -> Reply {
     for (option, choices) in OPTIONS.iter().zip(&rules.choices) {
         for (object, what) in choices {
             let affordance = &rules.affordances[*what];
-            let why = works(rules, state, *object, affordance)
+            let why = closure_reason(rules, state, *object, affordance)
                 .or((affordance.takes_stock > state.objects[*object].stock)
-                    .then_some(townlet_town::options::Why::NoStock));
+                    .then_some(townlet_town::masks::MaskReason::NoStock));
             rows.push(json!({
                 "affordance": affordance.id,
                 "option": option.1,
                 "object": rules.plan.objects[*object].name,
                 "duration": affordance.duration,
                 "usable": why.is_none(),
-                "why_not": why.map(townlet_town::options::Why::words),
+                "why_not": why.map(townlet_town::masks::MaskReason::description),
             }));
         }
     }

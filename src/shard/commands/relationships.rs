@@ -57,7 +57,7 @@ row! {
 
 /// Every tie, or that the town keeps none.
 fn all(view: &ShardView<'_>) -> Result<Vec<Tie>, ErrorBody> {
-    if ties::kept(view.town.rules()) {
+    if ties::enabled(view.town.rules()) {
         return Ok(telemetry::relationships(view.town.rules(), view.town.state()).ties);
     }
     Err(error("E_CONFLICT", "this town keeps no ties.", "features.stages.relationships is OFF."))
@@ -126,7 +126,7 @@ fn rivalries(view: &ShardView<'_>) -> Reply {
 fn conflict(view: &ShardView<'_>) -> Reply {
     let days = &view.town.state().days;
     let today = days.days[0];
-    let week = |what: fn(&townlet_town::kpi::Counters) -> u32| days.days.iter().map(what).sum::<u32>();
+    let week = |what: fn(&townlet_town::state::Counters) -> u32| days.days.iter().map(what).sum::<u32>();
     let summary = format!(
         "today: {} queue conflicts, {} quarrels, {} rivals avoided; in {} days: {}, {}, {}.",
         today.queue_conflicts,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use townlet_town::snapshot::hex;
+use townlet_town::hash::hex;
 
 use super::redaction::SecretRedactor;
 use townlet_files::write_atomically;

@@ -90,7 +90,7 @@ pub(super) fn collect(run: &Run, trigger: &IncidentTrigger, timeout: Duration) -
     let fallback = if header.is_none() { newest_whole(run) } else { None };
     let of_snapshot = || fallback.as_ref().map(|(_, town)| town.rules().sources.clone());
     let sources = header.as_ref().map(|header| header.sources.clone()).or_else(of_snapshot);
-    let config = sources.as_ref().and_then(|sources| Config::from_canonical(&sources.config).ok());
+    let config = sources.as_ref().map(|sources| sources.config.clone());
     let note = |(name, _): &(String, Town)| format!("no journal can be read; texts, seed and shard come from {name}.");
     let shard = header.as_ref().map(|header| header.shard.clone());
     let mut all = BundleContents {
@@ -152,15 +152,14 @@ fn configuration(all: &mut BundleContents, _: &Run, _: &IncidentTrigger) -> Resu
         .sources
         .clone()
         .ok_or("neither a journal nor a snapshot of the run can be read, and they hold the texts")?;
-    all.bundle.text("config/effective.yaml", sources.config.as_bytes());
+    all.bundle.text("config/effective.yaml", sources.config.canonical().as_bytes());
     for (key, (name, text)) in
         [("plan", &sources.plan), ("affordances", &sources.affordances), ("perturbations", &sources.perturbations)]
     {
         let name = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
         all.bundle.text(format!("config/{key}-{name}"), text.as_bytes());
     }
-    let config = Config::from_canonical(&sources.config).map_err(|error| error.to_string())?;
-    let rows = diff(&Config::shipped(), &config);
+    let rows = diff(&Config::shipped(), &sources.config);
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(missing)".into());
     let rows = rows.iter().map(|row| format!("{}: {} -> {}\n", row.key, value(&row.left), value(&row.right)));
     let mut text = String::from("# Settings that differ from the default: KEY: default -> here\n");
@@ -277,8 +276,7 @@ fn notes(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<(),
 /// The release pointer and the manifests of release changes.
 fn releases(all: &mut BundleContents, run: &Run, _: &IncidentTrigger) -> Result<(), String> {
     let sources = all.sources.as_ref().ok_or("the configuration, which names the folder, is unknown")?;
-    let config = Config::from_canonical(&sources.config).map_err(|error| error.to_string())?;
-    let (pointer, manifests) = promotion::files(run.home.folder(), &config);
+    let (pointer, manifests) = promotion::files(run.home.folder(), &sources.config);
     if pointer.exists() {
         whole(&mut all.bundle, &run.home, &pointer, MAX_SMALL_FILE_BYTES);
     } else {

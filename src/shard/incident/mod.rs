@@ -29,7 +29,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use townlet_files::write_atomically;
-use townlet_town::config::Config;
 
 use super::command_table::listed;
 use super::home::Home;
@@ -203,8 +202,7 @@ pub fn find(home: &Home, shard: Option<&str>, run_id: Option<&str>) -> Result<(S
         return Err(format!("{what} in {}; runs there: {runs}.", home.journals().display()));
     };
     let header = home.journal_files(&run_id).iter().rev().find_map(|file| Some(FrameReader::open(file).ok()?.header));
-    let config = header.and_then(|header| Config::from_canonical(&header.sources.config).ok());
-    Ok((run_id, config.map_or_else(|| "snapshots".to_owned(), |config| config.snapshot.root)))
+    Ok((run_id, header.map_or_else(|| "snapshots".to_owned(), |header| header.sources.config.snapshot.root)))
 }
 
 /// Makes a bundle of a run from its files, whether or not its shard is running. Writes it to `output`, or to the home with a note.

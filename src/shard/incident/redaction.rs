@@ -76,8 +76,10 @@ impl SecretRedactor {
 
     /// The texts of a town without secrets; `None` if they contain none.
     pub(super) fn sources(&self, sources: &Sources) -> Option<Sources> {
-        let (config, changed) = self.redact(sources.config.as_bytes());
+        let (config, changed) = self.redact(sources.config.canonical().as_bytes());
         let config = String::from_utf8(config).ok().filter(|_| changed)?;
+        // A redacted value may be invalid. Then the default configuration takes the place of the whole.
+        let config = Config::from_canonical(&config).unwrap_or_default();
         Some(Sources { config, ..sources.clone() })
     }
 

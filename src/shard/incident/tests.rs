@@ -99,7 +99,7 @@ fn sources(attendance: &str) -> Sources {
 fn with(settings: &[(&str, &str)]) -> Sources {
     let flags = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     Sources {
-        config: load(&Layers { flags, ..Layers::default() }).expect("it holds").config.canonical(),
+        config: load(&Layers { flags, ..Layers::default() }).expect("it holds").config,
         plan: ("plan.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
         affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
         perturbations: ("none.yaml".into(), include_str!("../../../configs/perturbations/none.yaml").into()),

@@ -102,7 +102,7 @@ impl Watch {
         let fault = self.diagnostics.fault(TOWN, message.clone(), "the town's thread".into(), String::new());
         let view = self.diagnostics.view().map(|view| hanging(&view, &self.diagnostics));
         if let (Some(subscribers), Some(view)) = (self.subscribers.upgrade(), &view) {
-            subscribers.speak(view.clone(), || self.diagnostics.beat() == self.beat);
+            subscribers.publish_hanging(view.clone(), || self.diagnostics.beat() == self.beat);
         }
         let view = view.map(Arc::new);
         self.recorder.notice(IncidentTrigger { fault: Some(fault), view, ..IncidentTrigger::new(Kind::Hang, message) });

@@ -12,9 +12,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use townlet_town::hash::hex;
 use townlet_town::ids::ResidentId;
 use townlet_town::names;
-use townlet_town::snapshot::hex;
 
 use super::home::Home;
 use super::tokens::random_bytes;

@@ -16,7 +16,7 @@ fn town() -> Town {
     let flags = [("employment.max_absent_shifts", "1"), ("embedding_allocator.max_slots", "8")];
     let flags = flags.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
     let sources = Sources {
-        config: load(&Layers { flags, ..Layers::default() }).unwrap().config.canonical(),
+        config: load(&Layers { flags, ..Layers::default() }).unwrap().config,
         plan: ("default.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
         affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
         perturbations: ("default.yaml".into(), DEFAULT_PERTURBATIONS.into()),

@@ -1,8 +1,5 @@
-//! Judging a candidate: towns lived twice, once with it and once with the release, on the same seeds with the same luck, pair
-//! by pair on a thread of its own until the sequential test decides.
-//!
-//! Owns the thread and the seeds. What a pair says is the evaluation's, what the pairs say together is the test's; what is
-//! done about it stands in `machine`. Rule: "Stability, promotion, rollback".
+//! Paired evaluation of a candidate: runs towns with the candidate and with the release on the same seeds, on a thread of its
+//! own, until the sequential test decides. Rule: "Stability, promotion, rollback".
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -16,66 +13,63 @@ use super::state_machine::{BETTER, EvaluationKey, NOT_BETTER, RUNNING};
 use crate::Driver;
 use townlet_wire::learning::Evidence;
 
-/// Days a town of a pair lives: as `townlet eval` has them, so that the figures compare.
+/// Length of each run in days; as in `townlet eval`, so that results are comparable.
 const DAYS: usize = 10;
-/// The first seed of the first judgement: far from towns that people run, below those of trainings.
+/// The first seed of the first evaluation; apart from the seeds of operators and of trainings.
 const FIRST_SEED: u64 = 1 << 40;
-/// Seeds a judgement has to itself.
+/// Number of seeds reserved for each evaluation.
 const SEEDS: u64 = 1 << 12;
 
-/// A judgement under way. Dropping it stops it after the town that is being lived.
+/// A running evaluation. Dropping it stops it after the current town.
 #[derive(Debug)]
-pub(super) struct Judge {
-    /// What it is about, and which one it is.
+pub(super) struct PairedEvaluation {
+    /// What is evaluated, and the number of the evaluation.
     pub about: (EvaluationKey, u64),
     stop: Arc<AtomicBool>,
 }
 
-/// Two policies and what they are compared for.
-pub(super) struct Case {
-    /// What the judgement is about.
-    pub bond: EvaluationKey,
-    /// Which one it is, from 1.
+/// The policies to compare.
+pub(super) struct EvaluationJob {
+    pub key: EvaluationKey,
+    /// Number of the evaluation, from 1.
     pub number: u64,
-    /// The candidate, ready to drive.
     pub candidate: Driver,
-    /// The release, ready to drive.
     pub release: Driver,
 }
 
-impl Judge {
-    /// Begins. `tell` hears how it stands after each pair, on the judge's thread.
-    pub(super) fn start(rules: Arc<Rules>, case: Case, tell: impl Fn(Evidence) + Send + 'static) -> Self {
+impl PairedEvaluation {
+    /// Starts the thread, which calls `tell` with the evidence after each pair.
+    pub(super) fn start(rules: Arc<Rules>, case: EvaluationJob, tell: impl Fn(Evidence) + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (about, stopped) = ((case.bond.clone(), case.number), Arc::clone(&stop));
-        let work = move || judge(&rules, &case, &stopped, &tell);
-        // Nobody waits for it: it ends by itself with the town it lives.
-        drop(std::thread::Builder::new().name("judge".into()).spawn(work).expect("a thread can be started"));
+        let (about, stopped) = ((case.key.clone(), case.number), Arc::clone(&stop));
+        let work = move || evaluate_pairs(&rules, &case, &stopped, &tell);
+        // The thread is detached: it ends with its current town.
+        drop(std::thread::Builder::new().name("evaluation".into()).spawn(work).expect("a thread can be started"));
         Self { about, stop }
     }
 }
 
-impl Drop for Judge {
+impl Drop for PairedEvaluation {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 }
 
-fn judge(rules: &Arc<Rules>, case: &Case, stop: &AtomicBool, tell: &impl Fn(Evidence)) {
+fn evaluate_pairs(rules: &Arc<Rules>, case: &EvaluationJob, stop: &AtomicBool, tell: &impl Fn(Evidence)) {
     let first_seed = FIRST_SEED + case.number * SEEDS;
     let mut test = SequentialTest::new(Plan::default());
     tell(evidence(case, first_seed, &test, RUNNING));
     let live = |driver: &Driver, seed: u64| -> Option<Vec<Record>> {
         let span = Span { seed, seeds: 1, days: DAYS };
         let record = || evaluate(rules, span, NonZero::<usize>::MIN, |_| driver.clone(), || {});
-        // The town that people watch comes first.
+        // The live town has priority.
         std::thread::yield_now();
         (!stop.load(Ordering::Relaxed)).then(record)
     };
     for seed in first_seed..first_seed + SEEDS {
         let pair = live(&case.candidate, seed).and_then(|ours| Some((ours, live(&case.release, seed)?)));
         let Some((ours, theirs)) = pair else { return };
-        // A town in which a day had no score says nothing.
+        // A town with a day without score is skipped.
         for difference in differences(&ours, &theirs) {
             test.add(difference);
         }
@@ -89,15 +83,15 @@ fn judge(rules: &Arc<Rules>, case: &Case, stop: &AtomicBool, tell: &impl Fn(Evid
             return;
         }
     }
-    // No seed says anything more: it has not shown that it is better.
+    // All seeds are used up without showing that the candidate is better.
     tell(evidence(case, first_seed, &test, NOT_BETTER));
 }
 
-fn evidence(case: &Case, first_seed: u64, test: &SequentialTest, verdict: &str) -> Evidence {
+fn evidence(case: &EvaluationJob, first_seed: u64, test: &SequentialTest, verdict: &str) -> Evidence {
     let bounds = test.interval();
     Evidence {
-        candidate: case.bond.candidate.clone(),
-        release: case.bond.release.clone(),
+        candidate: case.key.candidate.clone(),
+        release: case.key.release.clone(),
         verdict: verdict.into(),
         pairs: test.pairs() as u64,
         max_pairs: test.max_pairs() as u64,

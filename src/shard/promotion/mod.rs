@@ -1,7 +1,6 @@
-//! A shard's release and who may follow it: the state machine at work, its file, its judge, and policies kept at hand.
+//! Releases and promotion: the state machine with its file, the paired evaluation, and loaded policies.
 //!
-//! Owns what is known of releases while a shard runs. What may happen next is `machine`'s to say, what is done to the town
-//! is `orders`'. Rule: "Stability, promotion, rollback".
+//! `state_machine` decides what is allowed; `operations` changes the town. Rule: "Stability, promotion, rollback".
 
 mod evaluator;
 mod operations;
@@ -25,62 +24,58 @@ use townlet_town::Rules;
 use townlet_town::config::{AutoRollback, Config};
 
 use super::command_table::error;
-use super::policies::{Loaded, PolicyCatalog, PolicyError};
+use super::policies::{LoadedConfig, PolicyCatalog, PolicyError};
 use super::{Driver, Home};
-use evaluator::{Case, Judge};
-use state_machine::{Act, Event, Machine, Stage};
+use evaluator::{EvaluationJob, PairedEvaluation};
+use state_machine::{Event, Machine, Origin, Stage};
 use townlet_wire::ErrorBody;
 use townlet_wire::learning::{Promotion, PromotionStep};
 
-/// Policies kept at hand beside the release and the one before it.
-const KEPT_AT_HAND: usize = 16;
+/// Maximum number of loaded policies besides the release and the previous one.
+const MAX_LOADED: usize = 16;
 
-/// Who asks when nobody does.
+/// The issuer of automatic changes.
 pub(super) const TOWN: &str = "town";
 
-/// What a shard knows of its releases.
+/// The releases of a running shard.
 pub(super) struct Releases {
     rules: Arc<Rules>,
     home: Home,
     policies: PolicyCatalog,
     machine: Machine,
-    /// As the file has it.
+    /// The state in the file.
     kept: Machine,
-    /// Writes of the file under way.
+    /// Number of pending writes of the file.
     writing: usize,
-    /// Whether an order is being carried out; until it is, no other one is begun and nothing else is written.
-    ordered: bool,
+    /// Whether a release change is in progress; no other change starts and nothing else is written until it ends.
+    busy: bool,
     file: release_pointer::Writer,
-    release: Loaded,
-    previous: Option<Loaded>,
-    /// Others by the name they were asked for, or why they cannot be had; the newest last.
-    at_hand: Vec<(String, Result<Loaded, ErrorBody>)>,
-    judge: Option<Judge>,
-    /// Names under `snapshots/release`.
+    release: LoadedConfig,
+    previous: Option<LoadedConfig>,
+    /// Other policies by requested name, or why they cannot be loaded; newest last.
+    loaded: Vec<(String, Result<LoadedConfig, ErrorBody>)>,
+    evaluation: Option<PairedEvaluation>,
+    /// Names of release snapshots.
     saved: Vec<String>,
-    /// A window that begins before this tick was not the release's alone, or not whole.
+    /// Windows that start before this tick do not count, because another release was in use or the run started later.
     whole_from: u64,
-    /// Whether an alert was raised that makes the open window red.
+    /// Whether an alert makes the open window red.
     alarmed: bool,
-    /// Why this run may not or cannot change the release.
+    /// Why this run cannot change the release.
     trouble: Option<String>,
 }
 
-/// The release that a shard starts with, and what an operator should know about it.
+/// The release at the start of a shard.
 pub(super) struct Opened {
-    /// What is known.
     pub releases: Releases,
-    /// Who drives the town.
+    /// The policy that drives the town.
     pub driver: Driver,
-    /// A line each.
+    /// Messages for the operator, one line each.
     pub notes: Vec<String>,
 }
 
 impl Releases {
-    /// Opens what there is. `driver` is what the configuration names; a release that was made is driven instead.
-    ///
-    /// # Errors
-    /// A pointer that does not fit this town, or whose release cannot drive it.
+    /// Reads the release pointer. `driver` is the configured policy; a promoted release is used instead.
     pub(super) fn open(
         home: &Home,
         rules: &Arc<Rules>,
@@ -90,14 +85,14 @@ impl Releases {
     ) -> Result<Opened, PolicyError> {
         let policies = PolicyCatalog::of(home.folder(), &rules.config.policy);
         let found = ReleasePointer::read(home.folder(), rules)?;
-        let (ground, required) =
-            (release_pointer::ground(rules), u64::from(rules.config.stability.promotion.required_passes));
+        let (fingerprint, required) =
+            (release_pointer::fingerprint(rules), u64::from(rules.config.stability.promotion.required_passes));
         let mut notes = Vec::new();
         let rollouts = home.rollouts();
-        if found.is_none() && rollout_log::knows(&rollouts, &rules.config.shard) {
+        if found.is_none() && rollout_log::has_shard(&rollouts, &rules.config.shard) {
             notes.push(format!(
                 "{}: it is missing, and {} holds changes of the release: `policy.release` drives the town again. Put the file \
-                 back, or give the release its place by `policy_swap`.",
+                 back, or set the release with `policy_swap`.",
                 release_pointer::path(home.folder(), &rules.config).display(),
                 rollouts.display()
             ));
@@ -108,28 +103,28 @@ impl Releases {
             notes.extend(policies.damaged_copies(name));
             loaded
         } else {
-            // A driver that was handed in need not be among the files.
+            // The configured driver may have no file.
             let bytes = policies.load(driver.id(), rules).map_or_else(|_| Arc::from([]), |loaded| loaded.bytes);
-            Loaded { driver, bytes }
+            LoadedConfig { driver, bytes }
         };
         let kept = found.as_ref().map_or_else(
-            || Machine::new(release.driver.id(), ground.clone(), required),
+            || Machine::new(release.driver.id(), fingerprint.clone(), required),
             |pointer| pointer.content.machine.clone(),
         );
         let mut machine = kept.clone();
-        let act = Act { tick, ts: now(), run: run.into(), issuer: TOWN.into(), cmd_id: String::new() };
-        machine.open(release.driver.id(), &ground, required, &act);
+        let origin = Origin { tick, ts: now(), run: run.into(), issuer: TOWN.into(), cmd_id: String::new() };
+        machine.open(release.driver.id(), &fingerprint, required, &origin);
         let previous = machine.previous().and_then(|name| match policies.load(name, rules) {
             Ok(previous) => Some(previous),
             Err(why) => {
-                notes.push(format!("the release before this one, `{name}`, cannot be gone back to: {why}"));
+                notes.push(format!("the release before this one, `{name}`, cannot be restored: {why}"));
                 None
             }
         });
         if let Some(since) = machine.since() {
             let name = machine.release();
             notes.push(format!(
-                "the release is `{name}` since tick {} of {}; policy.release is passed over.",
+                "the release is `{name}` since tick {} of {}; policy.release is ignored.",
                 since.tick, since.run
             ));
         }
@@ -138,7 +133,7 @@ impl Releases {
         if machine != kept || matches!(machine.stage(), Stage::Evaluating | Stage::Eligible | Stage::Canary) {
             trouble = file.claim().err();
             if trouble.is_some() {
-                // The run that decides goes on with it.
+                // Another run controls the release.
                 machine = kept.clone();
             }
         }
@@ -151,12 +146,12 @@ impl Releases {
             machine,
             kept,
             writing: 0,
-            ordered: false,
+            busy: false,
             file,
             release,
             previous,
-            at_hand: Vec::new(),
-            judge: None,
+            loaded: Vec::new(),
+            evaluation: None,
             saved,
             whole_from: tick,
             alarmed: false,
@@ -165,49 +160,40 @@ impl Releases {
         Ok(Opened { releases, driver, notes })
     }
 
-    /// A policy by the name it was asked for.
-    ///
-    /// # Errors
-    /// Why it cannot be had.
-    pub(super) fn named(&self, name: &str) -> Result<&Loaded, ErrorBody> {
+    /// A loaded policy by name.
+    pub(super) fn named(&self, name: &str) -> Result<&LoadedConfig, ErrorBody> {
         let known = [Some(&self.release), self.previous.as_ref()].into_iter().flatten();
         if let Some(loaded) = known.into_iter().find(|loaded| loaded.driver.id() == name) {
             return Ok(loaded);
         }
-        let called = |row: &&(String, Result<Loaded, ErrorBody>)| {
+        let called = |row: &&(String, Result<LoadedConfig, ErrorBody>)| {
             row.0 == name || row.1.as_ref().is_ok_and(|loaded| loaded.driver.id() == name)
         };
-        match self.at_hand.iter().rev().find(called) {
+        match self.loaded.iter().rev().find(called) {
             Some((_, found)) => found.as_ref().map_err(Clone::clone),
-            None => Err(error("E_CONFLICT", format!("`{name}` is not at hand any more."), "Send the command again.")),
+            None => Err(error("E_CONFLICT", format!("`{name}` is no longer loaded."), "Send the command again.")),
         }
     }
 
-    /// Whether a policy of this name is at hand.
+    /// Whether a policy of this name is loaded.
     pub(super) fn holds(&self, name: &str) -> bool {
         self.named(name).is_ok()
     }
 
-    fn put(&mut self, name: String, found: Result<Loaded, ErrorBody>) {
-        self.at_hand.retain(|row| row.0 != name);
-        if self.at_hand.len() == KEPT_AT_HAND {
-            drop(self.at_hand.remove(0));
+    fn put(&mut self, name: String, found: Result<LoadedConfig, ErrorBody>) {
+        self.loaded.retain(|row| row.0 != name);
+        if self.loaded.len() == MAX_LOADED {
+            drop(self.loaded.remove(0));
         }
-        self.at_hand.push((name, found));
+        self.loaded.push((name, found));
     }
 
-    /// Whether a request may be done now.
-    ///
-    /// # Errors
-    /// See [`Self::event_of`].
+    /// Checks whether a request is allowed now.
     pub(super) fn check(&self, request: &ReleaseRequest) -> Result<(), ErrorBody> {
         self.event_of(request).map(drop)
     }
 
-    /// The event of a request, when it may be done now.
-    ///
-    /// # Errors
-    /// `E_NOT_FOUND` for a policy that is not to be had; `E_CONFLICT` with everything that stands in its way.
+    /// The event of a request, if it is allowed now: `E_NOT_FOUND` for an unknown policy, `E_CONFLICT` with all reasons.
     fn event_of(&self, request: &ReleaseRequest) -> Result<Event, ErrorBody> {
         let id = |name: &str| self.named(name).map(|loaded| loaded.driver.id().to_owned());
         let event = match request {
@@ -217,12 +203,12 @@ impl Releases {
             ReleaseRequest::Rollback(to, reason) => Event::Rollback(to.as_deref().map(id).transpose()?, reason.clone()),
             ReleaseRequest::Hold(on, reason) => Event::Hold(*on, reason.clone()),
         };
-        if self.ordered {
+        if self.busy {
             let hint = "It takes a moment; send the command again.";
-            return Err(error("E_CONFLICT", "a change of the release is being written.", hint));
+            return Err(error("E_CONFLICT", "a release change is in progress.", hint));
         }
         let mut tried = self.machine.clone();
-        tried.take(event.clone(), &Act::default()).map_err(|blockers| refused(request, &blockers))?;
+        tried.apply(event.clone(), &Origin::default()).map_err(|blockers| refused(request, &blockers))?;
         if matches!(request, ReleaseRequest::Rollback(None, _)) && self.previous.is_none() {
             let hint = "`rollback_policy --to <snapshot>` goes back to a saved one; `promotion_status` lists them.";
             return Err(error("E_CONFLICT", "the release before this one cannot be loaded.", hint));
@@ -230,12 +216,12 @@ impl Releases {
         Ok(event)
     }
 
-    /// Whether an order is being carried out.
+    /// Whether a release change is in progress.
     pub(super) fn is_busy(&self) -> bool {
-        self.ordered
+        self.busy
     }
 
-    /// As telemetry shows it.
+    /// The telemetry block.
     pub(super) fn wire(&self) -> Promotion {
         let machine = &self.machine;
         let (green, required) = Self::counted(machine);
@@ -256,19 +242,19 @@ impl Releases {
                 .iter()
                 .map(|step| PromotionStep {
                     number: step.number,
-                    tick: step.act.tick,
-                    ts: step.act.ts.clone(),
+                    tick: step.origin.tick,
+                    ts: step.origin.ts.clone(),
                     from: step.from.word().into(),
                     to: step.to.word().into(),
-                    issuer: step.act.issuer.clone(),
-                    cmd_id: step.act.cmd_id.clone(),
+                    issuer: step.origin.issuer.clone(),
+                    cmd_id: step.origin.cmd_id.clone(),
                     why: step.why.clone(),
                 })
                 .collect(),
         }
     }
 
-    /// Green windows that count, and how many it takes; more than that prove nothing more.
+    /// Green windows, at most as many as required, and the number required.
     fn counted(machine: &Machine) -> (u64, u64) {
         let (green, required) = machine.green();
         (green.min(required), required)
@@ -283,28 +269,28 @@ impl Releases {
         let waiting = machine.waiting().map_or_else(String::new, |name| format!(" `{name}` waits."));
         let last = machine.steps().last().map_or("", |step| step.why.as_str());
         let stands = match machine.stage() {
-            Stage::Idle => {
-                "nobody is judged; a training beside the town or `promotion_candidate` brings somebody.".into()
-            }
+            Stage::Idle => "there is no candidate; a shadow training or `promotion_candidate` provides one.".into(),
             Stage::Evaluating => format!("{last}; {green} of {required} green windows."),
             Stage::Eligible => {
                 format!("`promote_policy {}` makes it the release.", machine.candidate().unwrap_or_default())
             }
-            Stage::Canary if machine.is_red() => "the last window was red; `rollback_policy` takes it back.".into(),
+            Stage::Canary if machine.is_red() => {
+                "the last window was red; `rollback_policy` reverts the release.".into()
+            }
             Stage::Canary => format!("watched: {green} of {required} green windows."),
-            Stage::Stable => format!("`{}` has held.", machine.release()),
+            Stage::Stable => format!("`{}` is stable.", machine.release()),
             Stage::Promoting | Stage::RolledBack => format!("{last}."),
-            Stage::Held => format!("{last}; `promotion_hold off` lets promotions go on."),
+            Stage::Held => format!("{last}; `promotion_hold off` resumes promotions."),
         };
         format!("{stands}{waiting}")
     }
 
-    /// Names under `snapshots/release`, oldest first.
+    /// Names of release snapshots, oldest first.
     pub(super) fn saved(&self) -> &[String] {
         &self.saved
     }
 
-    /// Whether a change of the stage is still on its way to the disk, which takes it.
+    /// Whether a change of stage still has to be written.
     pub(super) fn owes(&self) -> bool {
         let changed = self.machine.steps().last() != self.kept.steps().last();
         self.trouble.is_none() && self.file.is_claimed() && (self.writing > 0 || changed)
@@ -323,31 +309,32 @@ impl Releases {
         self.rules.config.stability.promotion.allowed_alerts.iter().any(|allowed| allowed == alert)
     }
 
-    /// The pairs are lived while somebody is to be judged, and only then; the candidate has to be at hand.
-    fn attend(&mut self, tell: impl Fn(u64, townlet_wire::learning::Evidence) + Send + 'static) {
-        let number = self.machine.judgements();
-        let Some(bond) = self.machine.to_judge().filter(|_| self.trouble.is_none()).cloned() else {
-            self.judge = None;
+    /// Starts or stops the paired evaluation to match the state machine; the candidate must be loaded.
+    fn update_evaluation(&mut self, tell: impl Fn(u64, townlet_wire::learning::Evidence) + Send + 'static) {
+        let number = self.machine.evaluations();
+        let Some(key) = self.machine.open_evaluation().filter(|_| self.trouble.is_none()).cloned() else {
+            self.evaluation = None;
             return;
         };
-        if self.judge.as_ref().is_some_and(|judge| judge.about == (bond.clone(), number)) {
+        if self.evaluation.as_ref().is_some_and(|running| running.about == (key.clone(), number)) {
             return;
         }
-        self.judge = None;
-        let Ok(candidate) = self.named(&bond.candidate).map(|loaded| loaded.driver.clone()) else { return };
-        let case = Case { bond, number, candidate, release: self.release.driver.clone() };
-        self.judge = Some(Judge::start(Arc::clone(&self.rules), case, move |evidence| tell(number, evidence)));
+        self.evaluation = None;
+        let Ok(candidate) = self.named(&key.candidate).map(|loaded| loaded.driver.clone()) else { return };
+        let case = EvaluationJob { key, number, candidate, release: self.release.driver.clone() };
+        self.evaluation =
+            Some(PairedEvaluation::start(Arc::clone(&self.rules), case, move |evidence| tell(number, evidence)));
     }
 
-    /// A candidate who is to be judged and has to be fetched first.
-    fn missing(&self) -> Option<String> {
-        let bond = self.machine.to_judge().filter(|_| self.trouble.is_none())?;
-        let asked = self.at_hand.iter().any(|row| row.0 == bond.candidate);
-        (!asked && !self.holds(&bond.candidate)).then(|| bond.candidate.clone())
+    /// The candidate to load before its evaluation can start.
+    fn candidate_to_load(&self) -> Option<String> {
+        let key = self.machine.open_evaluation().filter(|_| self.trouble.is_none())?;
+        let asked = self.loaded.iter().any(|row| row.0 == key.candidate);
+        (!asked && !self.holds(&key.candidate)).then(|| key.candidate.clone())
     }
 }
 
-/// Where the release pointer stands, and the manifests of changes of the release, oldest first.
+/// Paths of the release pointer and of the manifests of release changes, oldest first.
 pub(super) fn files(home: &Path, config: &Config) -> (PathBuf, Vec<PathBuf>) {
     (
         release_pointer::path(home, config),
@@ -355,13 +342,13 @@ pub(super) fn files(home: &Path, config: &Config) -> (PathBuf, Vec<PathBuf>) {
     )
 }
 
-/// Commands of a run that changed a release and were not told to the log: (issuer, `cmd_id`) → tick.
+/// Commands of a run that changed the release, by the release pointer: (issuer, `cmd_id`) → tick.
 pub(super) fn applied_commands(home: &Path, rules: &Rules, run: &str) -> BTreeMap<(String, String), u64> {
     let found = ReleasePointer::read(home, rules).ok().flatten();
     let steps = found.iter().flat_map(|pointer| pointer.content.machine.steps());
     steps
-        .filter(|step| step.act.run == run && !step.act.cmd_id.is_empty() && step.to != Stage::Promoting)
-        .map(|step| ((step.act.issuer.clone(), step.act.cmd_id.clone()), step.act.tick))
+        .filter(|step| step.origin.run == run && !step.origin.cmd_id.is_empty() && step.to != Stage::Promoting)
+        .map(|step| ((step.origin.issuer.clone(), step.origin.cmd_id.clone()), step.origin.tick))
         .collect()
 }
 

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use townlet_town::Rules;
 use townlet_town::config::AutoRollback;
 
-use super::release_snapshots::{Manifest, Part};
-use super::state_machine::{Act, Event, Machine, Stage, Step};
+use super::release_snapshots::{Manifest, PolicyFile};
+use super::state_machine::{Event, Machine, Origin, Stage, Step};
 use super::{TOWN, now, release_pointer, release_snapshots, rollback_note, rollout_log};
 use crate::admission::Admission;
 use crate::command_table::error;
@@ -21,7 +21,7 @@ use crate::engine::{Engine, Message};
 use crate::incident::{IncidentTrigger, Kind as Incident};
 use crate::journal::Entry as JournalEntry;
 use crate::operation::Operation;
-use crate::policies::{Loaded, PolicyError};
+use crate::policies::{LoadedConfig, PolicyError};
 use townlet_audit::{Entry, Stage as Logged};
 use townlet_wire::learning::Evidence;
 use townlet_wire::{ErrorBody, Role, Session, Status};
@@ -75,7 +75,7 @@ type PromotionFiles = (Result<(), String>, Vec<String>);
 /// A promotion whose files are written.
 pub(crate) struct ReleasePromoted {
     number: u64,
-    candidate: Loaded,
+    candidate: LoadedConfig,
     flipped: Machine,
     written: Result<PromotionFiles, String>,
 }
@@ -99,7 +99,13 @@ struct RolloutNotes {
 
 impl RolloutNotes {
     fn write(&self) -> Result<(), String> {
-        rollout_log::append(&self.rollouts, &self.shard, &self.steps, self.machine.ground(), self.machine.evidence())?;
+        rollout_log::append(
+            &self.rollouts,
+            &self.shard,
+            &self.steps,
+            self.machine.fingerprint(),
+            self.machine.evidence(),
+        )?;
         fail_point!("release_noting");
         Ok(())
     }
@@ -139,7 +145,7 @@ impl Engine {
     }
 
     /// Keeps a loaded policy and goes on with what asked for it.
-    pub(crate) fn policy_loaded(&mut self, name: String, found: Result<Loaded, ErrorBody>, next: AfterLoad) {
+    pub(crate) fn policy_loaded(&mut self, name: String, found: Result<LoadedConfig, ErrorBody>, next: AfterLoad) {
         self.releases.put(name.clone(), found);
         match next {
             AfterLoad::Admit(admission) => self.admit(*admission),
@@ -157,7 +163,7 @@ impl Engine {
     /// The intent is durable: changes the release, and answers when its file holds the change.
     pub(crate) fn change_release(&mut self, number: u64, request: &ReleaseRequest) {
         let Some((issuer, cmd_id)) = self.sender_of(number) else { return };
-        let act = self.act(&issuer, &cmd_id);
+        let origin = self.origin(&issuer, &cmd_id);
         let checked = self.releases.event_of(request).and_then(|event| {
             let claimed = self.releases.file.claim();
             claimed.map_err(|why| error("E_CONFLICT", format!("{why}."), "Stop that run first.")).map(|()| event)
@@ -170,11 +176,11 @@ impl Engine {
         match request {
             ReleaseRequest::Promote(name) | ReleaseRequest::Swap(name, _) => {
                 let forced = matches!(request, ReleaseRequest::Swap(..));
-                self.make_release(number, name, event, forced, act);
+                self.make_release(number, name, event, forced, origin);
             }
-            ReleaseRequest::Rollback(to, why) => self.execute_rollback(number, to.as_deref(), why, event, &act),
+            ReleaseRequest::Rollback(to, why) => self.execute_rollback(number, to.as_deref(), why, event, &origin),
             ReleaseRequest::Nominate(_) | ReleaseRequest::Hold(..) => {
-                drop(self.releases.machine.take(event, &act));
+                drop(self.releases.machine.apply(event, &origin));
                 self.write_release_file(Some((number, None)));
                 self.after_release_change();
             }
@@ -183,31 +189,31 @@ impl Engine {
 
     /// Saves both policies, flips the pointer, and has the town driven by the new one. Until the pointer is flipped the old
     /// release stands, whatever happens.
-    fn make_release(&mut self, number: u64, name: &str, event: Event, forced: bool, act: Act) {
+    fn make_release(&mut self, number: u64, name: &str, event: Event, forced: bool, origin: Origin) {
         let candidate = match self.releases.named(name).cloned() {
             Ok(candidate) => candidate,
             Err(error) => return self.record_release_change(number, Err(error), None),
         };
         let releases = &mut self.releases;
-        drop(releases.machine.take(event, &act));
+        drop(releases.machine.apply(event, &origin));
         let begun = releases.file.bytes(&releases.machine);
         let mut flipped = releases.machine.clone();
-        drop(flipped.take(Event::Flipped, &act));
+        drop(flipped.apply(Event::Activated, &origin));
         let end = releases.file.bytes(&flipped);
         let root = release_snapshots::root(self.home.folder(), &releases.rules.config);
         let folder = root.join(release_snapshots::name(&root));
         let manifest = Manifest {
             shard: self.status.shard.clone(),
             config_id: releases.rules.config.config_id.clone(),
-            act,
-            release: Part::of(&releases.release),
-            candidate: Part::of(&candidate),
-            ground: flipped.ground().clone(),
+            origin,
+            release: PolicyFile::of(&releases.release),
+            candidate: PolicyFile::of(&candidate),
+            fingerprint: flipped.fingerprint().clone(),
             evidence: flipped.evidence().filter(|_| !forced).cloned(),
         };
         let (old, new, registry) = (releases.release.clone(), candidate.clone(), releases.policies.release.clone());
         let papers = papers(releases, &flipped);
-        (releases.ordered, releases.writing) = (true, releases.writing + 1);
+        (releases.busy, releases.writing) = (true, releases.writing + 1);
         let job = move || -> Result<PromotionFiles, String> {
             fail_point!("promote_begin");
             release_pointer::write(begun)?;
@@ -232,7 +238,7 @@ impl Engine {
     pub(crate) fn release_promoted(&mut self, promoted: ReleasePromoted) {
         let ReleasePromoted { number, candidate, mut flipped, written } = promoted;
         let releases = &mut self.releases;
-        (releases.ordered, releases.writing) = (false, releases.writing - 1);
+        (releases.busy, releases.writing) = (false, releases.writing - 1);
         match written {
             Ok((rollouts, names)) => {
                 releases.kept = flipped.clone();
@@ -244,8 +250,8 @@ impl Engine {
                 self.answer_release_change(number, Some(entry), None);
             }
             Err(why) => {
-                let act = self.act(TOWN, "");
-                drop(self.releases.machine.take(Event::Broke(why.clone()), &act));
+                let origin = self.origin(TOWN, "");
+                drop(self.releases.machine.apply(Event::ActivationFailed(why.clone()), &origin));
                 let hint = "Nothing was changed: the release is what it was.";
                 self.record_release_change(number, Err(error("E_IO", format!("{why}."), hint)), None);
             }
@@ -254,14 +260,14 @@ impl Engine {
     }
 
     /// Hands the town back at once, whatever the disk does, and answers when the release's file holds it.
-    fn execute_rollback(&mut self, number: u64, to: Option<&str>, why: &str, event: Event, act: &Act) {
+    fn execute_rollback(&mut self, number: u64, to: Option<&str>, why: &str, event: Event, origin: &Origin) {
         let name = to.or_else(|| self.releases.machine.previous()).unwrap_or_default();
         let policy = match self.releases.named(name).cloned() {
             Ok(policy) => policy,
             Err(error) => return self.record_release_change(number, Err(error), None),
         };
-        drop(self.releases.machine.take(event, act));
-        let requested_by = Some((act.issuer.clone(), why.to_owned()));
+        drop(self.releases.machine.apply(event, origin));
+        let requested_by = Some((origin.issuer.clone(), why.to_owned()));
         let occasion = self.rollback_occasion().map(|occasion| IncidentTrigger { requested_by, ..occasion });
         let entry = self.drive(policy, number);
         fail_point!("rollback_driven");
@@ -271,7 +277,7 @@ impl Engine {
     }
 
     /// Who drives the town from the next tick on. The old policy stays at hand.
-    fn drive(&mut self, policy: Loaded, number: u64) -> JournalEntry {
+    fn drive(&mut self, policy: LoadedConfig, number: u64) -> JournalEntry {
         let (issuer, cmd_id) = self.sender_of(number).unwrap_or_else(|| (TOWN.into(), String::new()));
         self.write_journal();
         let tick = self.town.tick();
@@ -296,7 +302,7 @@ impl Engine {
         let file = releases.file.bytes(&machine);
         let papers = papers(releases, &machine);
         releases.writing += 1;
-        releases.ordered |= waiting.is_some();
+        releases.busy |= waiting.is_some();
         let job = move || {
             fail_point!("release_write");
             let written = release_pointer::write(file);
@@ -315,7 +321,7 @@ impl Engine {
         let ReleaseFileWritten { machine, waiting, written, rollouts } = file;
         let releases = &mut self.releases;
         releases.writing -= 1;
-        releases.ordered &= waiting.is_none();
+        releases.busy &= waiting.is_none();
         match &written {
             Ok(()) => (releases.kept, releases.trouble) = (machine, None),
             Err(why) => releases.trouble = Some(format!("the release's file could not be written: {why}")),
@@ -335,7 +341,7 @@ impl Engine {
     /// Writes what the file does not have yet; tried every second until it has.
     pub(crate) fn retry_release_file(&mut self) {
         let releases = &self.releases;
-        let idle = releases.writing == 0 && !releases.ordered;
+        let idle = releases.writing == 0 && !releases.busy;
         if idle && releases.machine != releases.kept && self.releases.file.claim().is_ok() {
             self.write_release_file(None);
         }
@@ -344,7 +350,7 @@ impl Engine {
     /// Answers a command that changed something about the release.
     fn answer_release_change(&mut self, number: u64, entry: Option<JournalEntry>, trouble: Option<String>) {
         // By itself more may have happened meanwhile, such as that the next one is judged.
-        let step = self.releases.machine.steps().iter().rev().find(|step| !step.act.cmd_id.is_empty());
+        let step = self.releases.machine.steps().iter().rev().find(|step| !step.origin.cmd_id.is_empty());
         let result = match trouble {
             None => {
                 let why = step.map_or("done", |step| step.why.as_str());
@@ -364,16 +370,16 @@ impl Engine {
         self.record(number, self.town.tick(), result, (digest.clone(), digest), entry);
     }
 
-    fn act(&self, issuer: &str, cmd_id: &str) -> Act {
+    fn origin(&self, issuer: &str, cmd_id: &str) -> Origin {
         let (tick, run) = (self.town.tick(), self.status.run_id.clone());
-        Act { tick, ts: now(), run, issuer: issuer.into(), cmd_id: cmd_id.into() }
+        Origin { tick, ts: now(), run, issuer: issuer.into(), cmd_id: cmd_id.into() }
     }
 
     /// What happens by itself. A run that may not decide about the release leaves it as it is.
     fn advance(&mut self, event: Event) {
-        let act = self.act(TOWN, "");
+        let origin = self.origin(TOWN, "");
         let mut next = self.releases.machine.clone();
-        if next.take(event, &act).is_err() || next == self.releases.machine {
+        if next.apply(event, &origin).is_err() || next == self.releases.machine {
             return;
         }
         if let Err(why) = self.releases.file.claim() {
@@ -386,15 +392,15 @@ impl Engine {
 
     /// After any change: whoever is to be judged is, the file follows, and observers see it.
     pub(crate) fn after_release_change(&mut self) {
-        if let Some(name) = self.releases.missing() {
+        if let Some(name) = self.releases.candidate_to_load() {
             self.load_policy(PolicySource { name, is_snapshot: false }, AfterLoad::Evaluate);
         }
         let sender = self.sender.clone();
-        let tell = move |judgement: u64, evidence: Evidence| {
+        let tell = move |evaluation: u64, evidence: Evidence| {
             // The loop may have ended; then nobody is to know.
-            drop(sender.send(Message::Evidence(judgement, evidence)));
+            drop(sender.send(Message::Evidence(evaluation, evidence)));
         };
-        self.releases.attend(tell);
+        self.releases.update_evaluation(tell);
         self.retry_release_file();
         self.publish_releases();
     }
@@ -408,15 +414,15 @@ impl Engine {
 
     /// The town is made from other texts now: whoever is judged begins again, and the open window counts for nobody.
     pub(crate) fn rules_changed(&mut self, rules: Arc<Rules>) {
-        let act = self.act(TOWN, "");
+        let origin = self.origin(TOWN, "");
         let releases = &mut self.releases;
         let mut next = releases.machine.clone();
         let required = u64::from(rules.config.stability.promotion.required_passes);
-        next.open(releases.machine.release(), &release_pointer::ground(&rules), required, &act);
+        next.open(releases.machine.release(), &release_pointer::fingerprint(&rules), required, &origin);
         (releases.rules, releases.whole_from) = (rules, self.town.tick());
         releases.alarmed = false;
         // The judge lives pairs of the town as it was.
-        releases.judge = None;
+        releases.evaluation = None;
         if let Err(why) = releases.file.claim() {
             releases.trouble = Some(why);
             return self.publish_releases();
@@ -458,15 +464,15 @@ impl Engine {
     /// Once, and then nothing moves until an operator says so.
     fn roll_back_automatically(&mut self, alerts: &str) {
         let cmd_id = uuid::Uuid::now_v7().to_string();
-        let act = self.act(TOWN, &cmd_id);
+        let origin = self.origin(TOWN, &cmd_id);
         let (Some(policy), Ok(())) = (self.releases.previous.clone(), self.releases.file.claim()) else { return };
         let reason = format!("by itself, on {alerts}");
-        if self.releases.ordered || self.releases.machine.take(Event::Rollback(None, reason.clone()), &act).is_err() {
+        if self.releases.busy || self.releases.machine.apply(Event::Rollback(None, reason.clone()), &origin).is_err() {
             return;
         }
         let occasion = self.rollback_occasion();
         let held = format!("it rolled back {reason}; an operator decides");
-        drop(self.releases.machine.take(Event::Hold(true, held), &act));
+        drop(self.releases.machine.apply(Event::Hold(true, held), &origin));
         let (digest, tick) = (self.town.digest(), self.town.tick());
         let mut entry = self.drive(policy, 0);
         if let JournalEntry::Policy { cmd_id: id, .. } = &mut entry {
@@ -516,7 +522,7 @@ impl Engine {
     /// Rows that a crash left out of `ops/rollouts.md` are written, and what was open goes on.
     pub(crate) fn resume_releases(&mut self) {
         let releases = &self.releases;
-        if releases.kept.steps().iter().any(rollout_log::is_worth) {
+        if releases.kept.steps().iter().any(rollout_log::is_listed) {
             let papers = RolloutNotes { steps: releases.kept.steps().to_vec(), ..papers(releases, &releases.kept) };
             self.on_disk(move || papers.write(), |written| Message::RolloutsWritten(written.and_then(|done| done)));
         }

@@ -1,7 +1,7 @@
-//! The release pointer: one small file that says which policy is a shard's release, and how it came to that.
+//! The release pointer: a file with a shard's released policy, its promotion state and history.
 //!
-//! Owns the file, its lock and that it is whole at any moment: release, promotion and history change together or not at
-//! all, so a crash anywhere leaves exactly one release. Knows no policy. Rule: "Stability, promotion, rollback".
+//! The file is locked by one run and replaced atomically, so that a crash at any time leaves exactly one release. A seal detects
+//! changes. Rule: "Stability, promotion, rollback".
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -12,18 +12,16 @@ use thiserror::Error;
 use townlet_files::write_atomically;
 use townlet_town::Rules;
 use townlet_town::config::Config;
-use townlet_town::snapshot::hex;
+use townlet_town::hash::hex;
 
 use super::state_machine::{ConfigFingerprint, Machine};
 use crate::home::slug;
-use crate::policies::{Loaded, PolicyCatalog, PolicyError};
+use crate::policies::{LoadedConfig, PolicyCatalog, PolicyError};
 
-/// What the file says first.
-const FORMAT: &str = "townlet-release-2";
-/// What it said before it was sealed.
-const UNSEALED: &str = "townlet-release-1";
+/// Name and version of the file format.
+const FORMAT: &str = "townlet-release-1";
 
-/// Why a release pointer is not followed. Nothing runs then, and nothing is written.
+/// Why a release pointer is refused. Nothing runs and nothing is written then.
 #[derive(Debug, Error)]
 #[error(
     "{}: {why}. To begin again with `policy.release`, move the file away.", path.display()
@@ -37,8 +35,7 @@ pub struct ReleasePointerError {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Content {
     format: String,
-    /// SHA-256 of the rest as it is written, in hex.
-    #[serde(default)]
+    /// SHA-256 of the file's text without the seal, in hex.
     seal: String,
     shard: String,
     config_id: String,
@@ -53,18 +50,15 @@ impl Content {
         text + "\n"
     }
 
-    /// As it is written.
+    /// The text with its seal.
     fn sealed(mut self) -> String {
         self.seal.clear();
         self.seal = sealed(&self.text());
         self.text()
     }
 
-    /// Whether the text that it was read from is what was written, to the byte.
-    fn is_whole(&self, text: &str) -> bool {
-        if self.seal.is_empty() {
-            return self.format == UNSEALED;
-        }
+    /// Whether the seal matches the text this was read from.
+    fn is_intact(&self, text: &str) -> bool {
         sealed(&text.replacen(&self.seal, "", 1)) == self.seal
     }
 }
@@ -73,7 +67,7 @@ fn sealed(text: &str) -> String {
     hex(&Sha256::digest(text))
 }
 
-/// A pointer that was read.
+/// A pointer file that was read.
 #[derive(Clone, Debug)]
 pub(crate) struct ReleasePointer {
     path: PathBuf,
@@ -81,10 +75,8 @@ pub(crate) struct ReleasePointer {
 }
 
 impl ReleasePointer {
-    /// The pointer of the shard that these rules are for; `None` when there is none yet.
-    ///
-    /// # Errors
-    /// When it is damaged, or made for another configuration or other observations.
+    /// Reads the pointer of a shard; `None` if there is none. Refuses one that is damaged or belongs to another configuration or
+    /// observation layout.
     pub(crate) fn read(home: &Path, rules: &Rules) -> Result<Option<Self>, ReleasePointerError> {
         let path = path(home, &rules.config);
         let refused = |why: String| ReleasePointerError { path: path.clone(), why };
@@ -95,18 +87,18 @@ impl ReleasePointer {
         };
         let content: Content =
             serde_json::from_str(&text).map_err(|error| refused(format!("it is no release pointer: {error}")))?;
-        if ![FORMAT, UNSEALED].contains(&content.format.as_str()) {
+        if content.format != FORMAT {
             return Err(refused(format!("its format is `{}`; this program reads `{FORMAT}`", content.format)));
         }
-        if !content.is_whole(&text) {
-            return Err(refused("it was altered: its seal does not fit the rest".into()));
+        if !content.is_intact(&text) {
+            return Err(refused("it was altered: its seal does not match its content".into()));
         }
         let pointer = Self { path: path.clone(), content };
         let rows = [
             ("config_id", &pointer.content.config_id, &rules.config.config_id),
             ("observations", &pointer.content.observations, &variant(rules)),
         ];
-        // Before the first promotion it points nowhere, and whoever was judged starts over.
+        // Before the first promotion it names no release, and the evaluation starts again.
         if pointer.release().is_some() {
             for (what, found, wanted) in rows {
                 if found != wanted {
@@ -119,16 +111,18 @@ impl ReleasePointer {
         Ok(Some(pointer))
     }
 
-    /// The release that was made; `None` while it is the configuration's.
+    /// The promoted release; `None` while the configured one is in use.
     pub(crate) fn release(&self) -> Option<&str> {
         self.content.machine.since().map(|_| self.content.machine.release())
     }
 
     /// Loads a policy that the pointer names.
-    ///
-    /// # Errors
-    /// Why not, with the pointer's file.
-    pub(crate) fn load(&self, policies: &PolicyCatalog, name: &str, rules: &Rules) -> Result<Loaded, PolicyError> {
+    pub(crate) fn load(
+        &self,
+        policies: &PolicyCatalog,
+        name: &str,
+        rules: &Rules,
+    ) -> Result<LoadedConfig, PolicyError> {
         policies.load(name, rules).map_err(|error| {
             let why = format!("the release `{name}` cannot drive this town: {error}").trim_end_matches('.').to_owned();
             ReleasePointerError { path: self.path.clone(), why }.into()
@@ -136,7 +130,7 @@ impl ReleasePointer {
     }
 }
 
-/// Where the pointer stands.
+/// Path of the pointer file.
 pub(super) fn path(home: &Path, config: &Config) -> PathBuf {
     home.join(&config.policy.release_dir).join(format!("{}.release.json", slug(&config.shard)))
 }
@@ -146,13 +140,13 @@ fn variant(rules: &Rules) -> String {
     townlet_town::observations::layout(rules.config.features.systems.observations).name.to_owned()
 }
 
-/// What a town with these rules is made from.
-pub(super) fn ground(rules: &Rules) -> ConfigFingerprint {
+/// The fingerprint of these rules.
+pub(super) fn fingerprint(rules: &Rules) -> ConfigFingerprint {
     let layout = townlet_town::observations::layout_hash(rules.config.features.systems.observations);
     ConfigFingerprint { config: rules.texts_digest.clone(), layout: layout.to_owned() }
 }
 
-/// The file as one process writes it, once it has claimed it.
+/// Writes the pointer file, for the one run that has locked it.
 #[derive(Debug)]
 pub(super) struct Writer {
     path: PathBuf,
@@ -160,12 +154,11 @@ pub(super) struct Writer {
     config_id: String,
     observations: String,
     lock: Option<File>,
-    /// As it was read when this run began.
+    /// The content when this run started.
     known: Option<Content>,
 }
 
 impl Writer {
-    /// For the shard of these rules, which found this pointer.
     pub(super) fn new(home: &Path, rules: &Rules, known: Option<&ReleasePointer>) -> Self {
         Self {
             path: path(home, &rules.config),
@@ -177,15 +170,13 @@ impl Writer {
         }
     }
 
-    /// Whether this run decides about the release.
+    /// Whether this run holds the lock.
     pub(super) fn is_claimed(&self) -> bool {
         self.lock.is_some()
     }
 
-    /// Claims the file until the program ends. Runs of one shard may go side by side in a home; one of them decides.
-    ///
-    /// # Errors
-    /// Another run has it, or has changed it since this one began.
+    /// Locks the file until the program ends: of several runs of a shard in a home, one decides about the release. Fails if
+    /// another run holds the lock or has changed the file since this run started.
     pub(super) fn claim(&mut self) -> Result<(), String> {
         if self.lock.is_some() {
             return Ok(());
@@ -197,18 +188,18 @@ impl Writer {
         }
         let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(say)?;
         if lock.try_lock().is_err() {
-            return Err(format!("another run of `{}` in this home decides about its release", self.shard));
+            return Err(format!("another run of `{}` in this home controls its release", self.shard));
         }
         let now =
             townlet_files::read_to_string(&self.path).ok().and_then(|text| serde_json::from_str::<Content>(&text).ok());
         if now != self.known {
-            return Err(format!("another run of `{}` has changed its release since this one began", self.shard));
+            return Err(format!("another run of `{}` has changed its release since this one started", self.shard));
         }
         self.lock = Some(lock);
         Ok(())
     }
 
-    /// The file's new content, and where it goes.
+    /// The path and new content of the file.
     pub(super) fn bytes(&self, machine: &Machine) -> (PathBuf, Vec<u8>) {
         let content = Content {
             format: FORMAT.into(),
@@ -222,10 +213,7 @@ impl Writer {
     }
 }
 
-/// Writes the file: beside it, synced, renamed into place, folder synced.
-///
-/// # Errors
-/// The file and what the system says.
+/// Writes the file atomically.
 pub(super) fn write((path, bytes): (PathBuf, Vec<u8>)) -> Result<(), String> {
     write_atomically(&path, &bytes).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -1,7 +1,5 @@
-//! What is kept of a change of release: both policies under `snapshots/release/<time>`, with a manifest.
-//!
-//! Owns that folder's layout; a folder without its manifest was left unfinished and counts for nothing. Rule: "Stability,
-//! promotion, rollback".
+//! Release snapshots: both policies of a release change under `snapshots/release/<time>`, with a manifest. A folder without a
+//! manifest is incomplete and ignored. Rule: "Stability, promotion, rollback".
 
 use std::path::{Path, PathBuf};
 
@@ -10,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use townlet_town::Rules;
 use townlet_town::config::Config;
-use townlet_town::snapshot::hex;
+use townlet_town::hash::hex;
 
-use super::state_machine::{Act, ConfigFingerprint};
+use super::state_machine::{ConfigFingerprint, Origin};
 use crate::command_table::error;
-use crate::policies::{Loaded, PolicyCatalog, SCRIPTED, decode_policy};
+use crate::policies::{LoadedConfig, PolicyCatalog, SCRIPTED, decode_policy};
 use townlet_files::write_atomically;
 use townlet_wire::ErrorBody;
 use townlet_wire::command_line::nearest;
@@ -22,39 +20,34 @@ use townlet_wire::learning::Evidence;
 
 const MANIFEST: &str = "manifest.json";
 
-/// What stands in a folder of `snapshots/release`.
+/// The manifest of a release snapshot.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Manifest {
-    /// The shard.
     pub shard: String,
-    /// Its configuration.
     pub config_id: String,
-    /// When, and who asked.
-    pub act: Act,
-    /// The release that stood.
-    pub release: Part,
-    /// Who was to take its place.
-    pub candidate: Part,
-    /// What towns were made from.
-    pub ground: ConfigFingerprint,
-    /// What spoke for it; `None` when it was forced.
+    /// When and by whom the change was requested.
+    pub origin: Origin,
+    /// The release before the change.
+    pub release: PolicyFile,
+    /// The policy that was to replace it.
+    pub candidate: PolicyFile,
+    pub fingerprint: ConfigFingerprint,
+    /// The evidence for the change; `None` if it was forced.
     pub evidence: Option<Evidence>,
 }
 
-/// A policy in such a folder.
+/// A policy in a release snapshot.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Part {
-    /// Its id.
+pub(super) struct PolicyFile {
     pub id: String,
-    /// Its file beside the manifest; `None` for the scripted policy, which is part of the program.
+    /// Its file beside the manifest; `None` for the scripted policy.
     pub file: Option<String>,
-    /// Of that file.
+    /// SHA-256 of the file.
     pub sha256: Option<String>,
 }
 
-impl Part {
-    /// Of a policy at hand.
-    pub(super) fn of(policy: &Loaded) -> Self {
+impl PolicyFile {
+    pub(super) fn of(policy: &LoadedConfig) -> Self {
         let id = policy.driver.id().to_owned();
         let there = !policy.bytes.is_empty();
         let file = there.then(|| format!("{id}.safetensors"));
@@ -62,12 +55,12 @@ impl Part {
     }
 }
 
-/// Where the folders stand.
+/// The folder of release snapshots.
 pub(super) fn root(home: &Path, config: &Config) -> PathBuf {
     home.join(&config.snapshot.root).join("release")
 }
 
-/// The name of the folder of a moment, free in `root`.
+/// An unused folder name with the current time.
 pub(super) fn name(root: &Path) -> String {
     let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
     let plain = format!("{}-{:03}", now.strftime("%Y%m%d-%H%M%S"), now.millisecond());
@@ -75,11 +68,8 @@ pub(super) fn name(root: &Path) -> String {
     names.find(|name| !root.join(name).exists()).unwrap_or(plain)
 }
 
-/// Writes a folder, the manifest last.
-///
-/// # Errors
-/// The file and what the system says.
-pub(super) fn write(folder: &Path, manifest: &Manifest, policies: [&Loaded; 2]) -> Result<(), String> {
+/// Writes a release snapshot, the manifest last.
+pub(super) fn write(folder: &Path, manifest: &Manifest, policies: [&LoadedConfig; 2]) -> Result<(), String> {
     let put = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
         write_atomically(&path, bytes).map_err(|error| format!("{}: {error}", path.display()))
@@ -95,7 +85,7 @@ pub(super) fn write(folder: &Path, manifest: &Manifest, policies: [&Loaded; 2]) 
     put(MANIFEST, &text)
 }
 
-/// Names of the finished folders, oldest first.
+/// Names of the complete snapshots, oldest first.
 pub(super) fn list(root: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
     let finished = entries.filter(|entry| entry.path().join(MANIFEST).is_file());
@@ -104,16 +94,18 @@ pub(super) fn list(root: &Path) -> Vec<String> {
     names
 }
 
-/// Manifests of the finished folders, oldest first.
+/// Manifests of the complete snapshots, oldest first.
 pub(super) fn manifests(root: &Path) -> impl DoubleEndedIterator<Item = PathBuf> {
     list(root).into_iter().map(move |name| root.join(name).join(MANIFEST))
 }
 
-/// The release that a folder was made from, ready to drive. Named as `promotion_status` lists them, never by path.
-///
-/// # Errors
-/// That there is no such folder, or why its release cannot drive this town.
-pub(super) fn release(root: &Path, name: &str, policies: &PolicyCatalog, rules: &Rules) -> Result<Loaded, ErrorBody> {
+/// Loads the earlier release in a snapshot, by a name that `promotion_status` lists.
+pub(super) fn release(
+    root: &Path,
+    name: &str,
+    policies: &PolicyCatalog,
+    rules: &Rules,
+) -> Result<LoadedConfig, ErrorBody> {
     let names = list(root);
     if !names.iter().any(|known| known == name) {
         let near = nearest(name, names.iter().map(String::as_str));

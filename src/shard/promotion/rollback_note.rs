@@ -1,7 +1,5 @@
-//! What the note of a rollback's incident says besides what every note does: who did it, and what the town's windows, KPIs and
-//! alerts looked like.
-//!
-//! Owns the text alone. Rule: "Incidents".
+//! The additional sections of a rollback's incident note: origin, stability windows, KPIs, alerts and history. Rule:
+//! "Incidents".
 
 use std::fmt::Write as _;
 
@@ -9,20 +7,19 @@ use super::state_machine::Step;
 use townlet_wire::escape;
 use townlet_wire::telemetry::{Alert, Snapshot};
 
-/// Bars of a graph, lowest first.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Sections of the note, in Markdown.
 pub(super) fn sections(view: &Snapshot, step: &Step, steps: &[Step]) -> String {
-    let act = &step.act;
+    let origin = &step.origin;
     let mut text = format!(
-        "- from `{}` to `{}`, at tick {}, {} UTC\n- who: {}, cmd_id `{}`\n- why: {}\n",
+        "- from `{}` to `{}`, at tick {}, {} UTC\n- issuer: {}, cmd_id `{}`\n- why: {}\n",
         escape(step.replaced.as_deref().unwrap_or("–")),
         escape(&step.release),
-        act.tick,
-        act.ts,
-        escape(&act.issuer),
-        escape(&act.cmd_id),
+        origin.tick,
+        origin.ts,
+        escape(&origin.issuer),
+        escape(&origin.cmd_id),
         escape(&step.why)
     );
     graphs(&mut text, view);
@@ -31,34 +28,34 @@ pub(super) fn sections(view: &Snapshot, step: &Step, steps: &[Step]) -> String {
         let value = kpi.value.map_or_else(|| "–".to_owned(), |value| format!("{value:.3}"));
         let _ = writeln!(text, "| {} | {value} | {} | {} |", kpi.title, kpi.target, kpi.verdict);
     }
-    text.push_str("\n## Alerts that stood\n\n");
+    text.push_str("\n## Active alerts\n\n");
     if view.alerts.is_empty() {
         text.push_str("None.\n");
     }
     for Alert { name, severity, since_tick, message, .. } in &view.alerts {
         let _ = writeln!(text, "- {name} ({severity}, since tick {since_tick}): {}", escape(message));
     }
-    text.push_str("\n## Steps of the release\n\n");
+    text.push_str("\n## History of the release\n\n");
     for step in steps {
-        let (act, from, to) = (&step.act, step.from.word(), step.to.word());
+        let (origin, from, to) = (&step.origin, step.from.word(), step.to.word());
         let _ = writeln!(
             text,
             "- {} tick {}: {from} → {to} ({}): {}",
-            act.ts,
-            act.tick,
-            escape(&act.issuer),
+            origin.ts,
+            origin.tick,
+            escape(&origin.issuer),
             escape(&step.why)
         );
     }
     text
 }
 
-/// A row for each check, a bar for each window.
+/// One row per check with one bar per window.
 fn graphs(text: &mut String, view: &Snapshot) {
     let windows = &view.stability.windows;
     text.push_str("\n## Stability windows\n\n");
     if windows.is_empty() {
-        text.push_str("None was over.\n");
+        text.push_str("No window has closed.\n");
         return;
     }
     let letters: String = windows.iter().map(|window| letter(&window.verdict)).collect();
@@ -81,7 +78,7 @@ fn letter(verdict: &str) -> char {
     }
 }
 
-/// From nothing to the largest value; a dot where there was not enough data.
+/// A sparkline from zero to the largest value; a dot means not enough data.
 fn spark(values: &[Option<f64>]) -> String {
     let most = values.iter().flatten().copied().fold(0.0, f64::max);
     let bar = |value: &Option<f64>| match value {

@@ -1,7 +1,7 @@
-//! The promotion's state machine: which policy is the release, which one is judged, and what may happen next.
+//! The promotion state machine: the release, the candidate, and which changes are allowed.
 //!
-//! Pure: it is told what happened and answers with what it is now, or with every reason why not. Knows no file, no clock,
-//! no thread and no policy, only their names. Rule: "Stability, promotion, rollback".
+//! Pure: events go in, and the new state or all reasons for a refusal come out. Policies are names only. Rule: "Stability,
+//! promotion, rollback".
 
 mod accessors;
 
@@ -9,40 +9,39 @@ use serde::{Deserialize, Serialize};
 
 use townlet_wire::learning::Evidence;
 
-/// Verdicts of [`Evidence`].
+/// The verdicts of [`Evidence`].
 pub(super) const RUNNING: &str = "running";
 pub(super) const BETTER: &str = "better";
 pub(super) const NOT_BETTER: &str = "not_better";
-/// Steps kept with the release; `ops/rollouts.md` keeps every change of it.
-const KEPT_STEPS: usize = 64;
-/// Names of refused candidates kept, so that they are not taken up again by themselves.
-const KEPT_REFUSED: usize = 32;
+/// Maximum number of steps kept; `ops/rollouts.md` keeps every release change.
+const MAX_STEPS: usize = 64;
+/// Maximum number of refused candidates kept; these are not evaluated again automatically.
+const MAX_REFUSED: usize = 32;
 
-/// Where the promotion stands.
+/// The stage of the promotion.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Stage {
-    /// Nobody is judged.
+    /// No candidate.
     #[default]
     Idle,
-    /// A candidate is judged: windows of the live town, and pairs of towns beside it.
+    /// A candidate is evaluated by stability windows of the live town and by paired runs.
     Evaluating,
-    /// It may be promoted.
+    /// The candidate can be promoted.
     Eligible,
-    /// A release is being made; until that is done the old one stands.
+    /// A release change is being written; the old release is still in use.
     Promoting,
-    /// The new release is watched.
+    /// The new release is in use and watched.
     Canary,
-    /// It has held.
+    /// The new release has passed its canary windows.
     Stable,
-    /// It was taken back.
+    /// The release was rolled back.
     RolledBack,
-    /// Nothing moves until an operator says so.
+    /// An operator has paused promotions.
     Held,
 }
 
 impl Stage {
-    /// As the wire and the history write it.
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -57,38 +56,36 @@ impl Stage {
     }
 }
 
-/// What towns are made from, by hashes: a judgement on other ground says nothing.
+/// Hashes of what towns are built from; evidence is valid only for equal fingerprints.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ConfigFingerprint {
-    /// Of the configuration and every text it names.
+    /// Hash of the configuration and all texts it names.
     pub config: String,
-    /// Of the layout of observations.
+    /// Hash of the observation layout.
     pub layout: String,
 }
 
-/// What a judgement is about. Policies are named by what is in them, so each name is a hash.
+/// What an evaluation compares. Policy names are content hashes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct EvaluationKey {
-    /// Who is judged.
+    /// The candidate.
     pub candidate: String,
-    /// Against whom.
+    /// The release it is compared with.
     pub release: String,
-    /// Where.
-    pub ground: ConfigFingerprint,
+    pub fingerprint: ConfigFingerprint,
 }
 
-/// When something happened and who asked for it.
+/// When, where and by whom a change was requested.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Act {
-    /// Of the town.
+pub(super) struct Origin {
     pub tick: u64,
     /// RFC 3339, UTC.
     pub ts: String,
-    /// The run.
+    /// The run id.
     pub run: String,
-    /// `town` when nobody asked.
+    /// The issuer; `town` for automatic changes.
     pub issuer: String,
-    /// Empty when nobody asked.
+    /// The command id; empty for automatic changes.
     pub cmd_id: String,
 }
 
@@ -97,138 +94,135 @@ pub(super) struct Act {
 pub(super) struct Step {
     /// From 1, without gaps.
     pub number: u64,
-    /// When, and who asked.
-    pub act: Act,
+    /// When and by whom it was requested.
+    pub origin: Origin,
     /// The stage before.
     pub from: Stage,
     /// The stage after.
     pub to: Stage,
-    /// In words.
+    /// The reason, in words.
     pub why: String,
-    /// The release after it.
+    /// The release after the step.
     pub release: String,
-    /// The release before it, when it is another.
+    /// The release before the step, if it changed.
     pub replaced: Option<String>,
-    /// Whether an operator passed over what speaks against it.
-    #[serde(default)]
+    /// Whether an operator forced the change.
     pub forced: bool,
 }
 
-/// Who is being made the release.
+/// The policy being promoted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Target {
     name: String,
-    /// The stage to go back to should that fail.
+    /// The stage to return to if that fails.
     back: Stage,
     forced: bool,
 }
 
-/// What can happen.
+/// An event.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Event {
-    /// A window of the live town is over; `None` is inconclusive.
+    /// A stability window closed green or red; `None` is inconclusive.
     Window(Option<bool>),
-    /// A training made a checkpoint.
+    /// A training wrote a checkpoint.
     Offered(String),
-    /// An operator wants this one judged, whoever is judged now.
+    /// An operator chose a candidate, replacing the current one.
     Nominated(String),
-    /// How the paired evaluation of the judgement of this number stands.
+    /// New evidence of the evaluation with this number.
     Evidence(u64, Evidence),
-    /// Make the candidate the release.
+    /// Promote the candidate.
     Promote(String),
-    /// Make this the release, whatever speaks against it.
+    /// Make this policy the release, with a reason, bypassing the gates.
     Swap(String, String),
-    /// The release was made.
-    Flipped,
-    /// It could not be made.
-    Broke(String),
-    /// Back to the release before, or to this one.
+    /// The promotion was written.
+    Activated,
+    /// The promotion could not be written, and why.
+    ActivationFailed(String),
+    /// Roll back to this policy or the previous release, with a reason.
     Rollback(Option<String>, String),
-    /// Nothing moves any more, or everything does again.
+    /// Pause or resume promotions, with a reason.
     Hold(bool, String),
 }
 
-/// The machine. Everything in it is kept on disk.
+/// The state machine. All fields are stored in the release pointer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Machine {
     stage: Stage,
     release: String,
     previous: Option<String>,
-    /// When the release was made; `None` while it is the configuration's.
-    since: Option<Act>,
-    ground: ConfigFingerprint,
-    /// Green windows in a row that it takes.
+    /// When the release was promoted; `None` while it is the configured one.
+    since: Option<Origin>,
+    fingerprint: ConfigFingerprint,
+    /// Consecutive green windows required.
     required: u64,
-    /// Those there are, for the candidate or the canary.
+    /// Consecutive green windows so far.
     green: u64,
     /// Whether the canary's last conclusive window was red.
     red: bool,
-    /// Whether the release has yet to hold.
+    /// Whether the release has not passed its canary windows yet.
     on_trial: bool,
-    /// Who is judged, and on what.
-    bond: Option<EvaluationKey>,
-    /// Who comes next.
+    key: Option<EvaluationKey>,
+    /// The next candidate.
     waiting: Option<String>,
     evidence: Option<Evidence>,
     target: Option<Target>,
     refused: Vec<String>,
-    /// Judgements begun, so that each has seeds of its own.
-    judgements: u64,
+    /// Number of evaluations started; gives each its own seeds.
+    evaluations: u64,
     steps: Vec<Step>,
     number: u64,
 }
 
 impl Machine {
-    /// With the configuration's release and nothing else.
-    pub(super) fn new(release: &str, ground: ConfigFingerprint, required: u64) -> Self {
+    pub(super) fn new(release: &str, fingerprint: ConfigFingerprint, required: u64) -> Self {
         Self {
             stage: Stage::Idle,
             release: release.into(),
             previous: None,
             since: None,
-            ground,
+            fingerprint,
             required,
             green: 0,
             red: false,
             on_trial: false,
-            bond: None,
+            key: None,
             waiting: None,
             evidence: None,
             target: None,
             refused: Vec::new(),
-            judgements: 0,
+            evaluations: 0,
             steps: Vec::new(),
             number: 0,
         }
     }
 
-    /// Who is to be evaluated, while nobody knows how that ends.
-    pub(super) fn to_judge(&self) -> Option<&EvaluationKey> {
+    /// The evaluation that is still undecided.
+    pub(super) fn open_evaluation(&self) -> Option<&EvaluationKey> {
         let open = self.evidence.as_ref().is_none_or(|evidence| evidence.verdict == RUNNING);
-        self.bond.as_ref().filter(|_| self.stage == Stage::Evaluating && open)
+        self.key.as_ref().filter(|_| self.stage == Stage::Evaluating && open)
     }
 
-    /// What stands between a candidate and eligibility, a sentence each; empty when nothing does.
+    /// Reasons why a candidate cannot be promoted, a sentence each.
     pub(super) fn blockers(&self, name: Option<&str>) -> Vec<String> {
         let mut blockers = Vec::new();
         match self.stage {
-            Stage::Held => blockers.push("promotions are held; `promotion_hold off` lets them go on".into()),
-            Stage::Promoting => blockers.push("a release is being made".into()),
-            Stage::Canary => blockers.push(format!("`{}` is still on canary", self.release)),
+            Stage::Held => blockers.push("promotions are on hold; `promotion_hold off` resumes them".into()),
+            Stage::Promoting => blockers.push("a release change is in progress".into()),
+            Stage::Canary => blockers.push(format!("`{}` is still in canary", self.release)),
             _ => {}
         }
-        let Some(bond) = &self.bond else {
-            blockers.push("nobody is judged".into());
+        let Some(key) = &self.key else {
+            blockers.push("there is no candidate".into());
             return blockers;
         };
-        if let Some(name) = name.filter(|name| *name != bond.candidate) {
-            blockers.push(format!("`{name}` is not the candidate; that is `{}`", bond.candidate));
+        if let Some(name) = name.filter(|name| *name != key.candidate) {
+            blockers.push(format!("`{name}` is not the candidate; `{}` is", key.candidate));
         }
-        if *bond != self.bond_of(&bond.candidate) {
-            blockers.push("release, configuration or observations are others than those it was judged with".into());
+        if *key != self.key_for(&key.candidate) {
+            blockers.push("the release, configuration or observations have changed since it was evaluated".into());
         }
         if self.green < self.required {
-            blockers.push(format!("{} of {} green windows in a row", self.green, self.required));
+            blockers.push(format!("{} of {} consecutive green windows", self.green, self.required));
         }
         match &self.evidence {
             Some(evidence) if evidence.verdict == BETTER => {}
@@ -237,131 +231,128 @@ impl Machine {
             }
             evidence => {
                 let pairs = evidence.as_ref().map_or(0, |evidence| evidence.pairs);
-                blockers.push(format!("not yet known to be better than the release, after {pairs} pairs"));
+                blockers.push(format!("not yet shown to be better than the release, after {pairs} pairs"));
             }
         }
         blockers
     }
 
-    /// Those who came while a release was being made still wait.
+    /// Keeps the candidate that arrived during the promotion.
     pub(super) fn carry_over(&mut self, meanwhile: &Self) {
         self.waiting = meanwhile.waiting.clone().filter(|waiting| *waiting != self.release).or(self.waiting.take());
     }
 
-    /// It starts with this release of the configuration's, on this ground. A release that was made stays.
-    pub(super) fn open(&mut self, configured: &str, ground: &ConfigFingerprint, required: u64, act: &Act) {
+    /// Starts a run with the configured release and this fingerprint. A promoted release stays in use.
+    pub(super) fn open(&mut self, configured: &str, fingerprint: &ConfigFingerprint, required: u64, origin: &Origin) {
         if let Some(Target { name, back, .. }) = self.target.take() {
-            let why = format!("the program ended before `{name}` was the release; `{}` still is", self.release);
-            self.go(back, why, act);
+            let why = format!("the program ended before `{name}` became the release; it is still `{}`", self.release);
+            self.go_to(back, why, origin);
         }
         let mut changed = Vec::new();
         if self.since.is_none() && self.release != configured {
             configured.clone_into(&mut self.release);
             changed.push("the configuration's release");
         }
-        if self.ground != *ground {
-            self.ground.clone_from(ground);
-            changed.push("what the town is made from");
+        if self.fingerprint != *fingerprint {
+            self.fingerprint.clone_from(fingerprint);
+            changed.push("the configuration of the town");
         }
         self.required = required;
         if !changed.is_empty() {
             let changed = format!("{} changed", changed.join(" and "));
             self.green = 0;
             if self.candidate() == Some(&self.release) {
-                self.bond = None;
-                self.go(Stage::Idle, format!("the candidate is the release: {changed}"), act);
+                self.key = None;
+                self.go_to(Stage::Idle, format!("the candidate is the release: {changed}"), origin);
             }
             self.waiting = self.waiting.take().filter(|waiting| *waiting != self.release);
-            if self.bond.is_some() {
-                self.start_over(&changed, act);
+            if self.key.is_some() {
+                self.restart_evaluation(&changed, origin);
             }
-        } else if self.to_judge().is_some() {
-            // Pairs that were under way are lost; those of another judgement's seeds come instead.
+        } else if self.open_evaluation().is_some() {
+            // Running pairs are lost, so a new evaluation with other seeds starts.
             self.evidence = None;
-            self.judgements += 1;
+            self.evaluations += 1;
         }
     }
 
-    /// Takes in what happened.
-    ///
-    /// # Errors
-    /// Every reason why it may not happen, a sentence each; then nothing has changed.
-    pub(super) fn take(&mut self, event: Event, act: &Act) -> Result<(), Vec<String>> {
+    /// Applies an event. If it is not allowed, returns every reason and changes nothing.
+    pub(super) fn apply(&mut self, event: Event, origin: &Origin) -> Result<(), Vec<String>> {
         match event {
-            Event::Window(green) => self.window(green, act),
-            Event::Offered(name) => self.offered(name, act),
-            Event::Nominated(name) => self.nominated(&name, act)?,
-            Event::Evidence(judgement, evidence) => self.weigh(judgement, evidence, act),
+            Event::Window(green) => self.window(green, origin),
+            Event::Offered(name) => self.offered(name, origin),
+            Event::Nominated(name) => self.nominated(&name, origin)?,
+            Event::Evidence(evaluation, evidence) => self.add_evidence(evaluation, evidence, origin),
             Event::Promote(name) => {
                 let blockers = self.blockers(Some(&name));
                 if !blockers.is_empty() {
                     return Err(blockers);
                 }
-                self.begin(name, false, "its windows and its pairs speak for it", act);
+                self.begin(name, false, "its windows and paired runs meet the requirements", origin);
             }
             Event::Swap(name, reason) => {
-                self.may_replace(&name)?;
+                self.check_replaceable(&name)?;
                 let reason = if reason.is_empty() { "no reason was given" } else { &reason };
-                self.begin(name, true, &format!("forced: {reason}"), act);
+                self.begin(name, true, &format!("forced: {reason}"), origin);
             }
-            Event::Flipped => self.flipped(act),
-            Event::Broke(why) => {
+            Event::Activated => self.activated(origin),
+            Event::ActivationFailed(why) => {
                 if let Some(Target { name, back, .. }) = self.target.take() {
-                    self.go(back, format!("`{name}` could not be made the release: {why}"), act);
+                    self.go_to(back, format!("`{name}` could not become the release: {why}"), origin);
                 }
             }
-            Event::Rollback(to, reason) => self.roll_back(to, &reason, act)?,
-            Event::Hold(on, reason) => self.hold(on, reason, act)?,
+            Event::Rollback(to, reason) => self.roll_back(to, &reason, origin)?,
+            Event::Hold(on, reason) => self.hold(on, reason, origin)?,
         }
         Ok(())
     }
 
-    fn window(&mut self, green: Option<bool>, act: &Act) {
+    fn window(&mut self, green: Option<bool>, origin: &Origin) {
         match (self.stage, green) {
-            (Stage::Idle | Stage::Stable | Stage::RolledBack, _) => self.take_up(act),
+            (Stage::Idle | Stage::Stable | Stage::RolledBack, _) => self.evaluate_waiting(origin),
             (Stage::Evaluating | Stage::Canary, Some(true)) => {
                 self.green += 1;
                 self.red = false;
-                self.ripen(act);
+                self.advance_if_ready(origin);
             }
             (Stage::Evaluating, Some(false)) => self.green = 0,
             (Stage::Eligible, Some(false)) => {
                 self.green = 0;
-                self.go(Stage::Evaluating, "a window was red".into(), act);
+                self.go_to(Stage::Evaluating, "a window was red".into(), origin);
             }
             (Stage::Canary, Some(false)) => (self.green, self.red) = (0, true),
-            (Stage::Promoting, Some(false)) => self.spoil(),
+            (Stage::Promoting, Some(false)) => self.note_red_window(),
             _ => {}
         }
     }
 
-    /// A red window while a release is being made: should that fail, its candidate is eligible no more.
-    fn spoil(&mut self) {
+    /// A red window during a promotion: if the promotion fails, its candidate is no longer eligible.
+    fn note_red_window(&mut self) {
         self.green = 0;
         if let Some(target) = self.target.as_mut().filter(|target| target.back == Stage::Eligible) {
             target.back = Stage::Evaluating;
         }
     }
 
-    /// Goes on where enough windows, and for a candidate the evidence, are there.
-    fn ripen(&mut self, act: &Act) {
+    /// Moves to the next stage if the windows, and for a candidate the evidence, suffice.
+    fn advance_if_ready(&mut self, origin: &Origin) {
         if self.green < self.required {
             return;
         }
-        let windows = format!("{} green windows in a row", self.green);
+        let windows = format!("{} consecutive green windows", self.green);
         match self.stage {
             Stage::Canary => {
                 self.on_trial = false;
-                self.go(Stage::Stable, windows, act);
+                self.go_to(Stage::Stable, windows, origin);
             }
             Stage::Evaluating if self.evidence.as_ref().is_some_and(|it| it.verdict == BETTER) => {
-                self.go(Stage::Eligible, format!("{windows}, and better than the release"), act);
+                self.go_to(Stage::Eligible, format!("{windows}, and better than the release"), origin);
             }
             _ => {}
         }
     }
 
-    fn offered(&mut self, name: String, act: &Act) {
+    fn offered(&mut self, name: String, origin: &Origin) {
         let known = name == self.release
             || self.candidate() == Some(&name)
             || self.target() == Some(&name)
@@ -369,14 +360,14 @@ impl Machine {
         if known {
             return;
         }
-        // The newest waits; those between were steps on its way.
+        // Only the newest candidate waits.
         self.waiting = Some(name);
         if matches!(self.stage, Stage::Idle | Stage::Stable | Stage::RolledBack) {
-            self.take_up(act);
+            self.evaluate_waiting(origin);
         }
     }
 
-    fn nominated(&mut self, name: &str, act: &Act) -> Result<(), Vec<String>> {
+    fn nominated(&mut self, name: &str, origin: &Origin) -> Result<(), Vec<String>> {
         let mut blockers = Vec::new();
         match self.stage {
             Stage::Held | Stage::Promoting | Stage::Canary => blockers.extend(self.blockers(None).into_iter().take(1)),
@@ -386,78 +377,82 @@ impl Machine {
             blockers.push(format!("`{name}` is the release"));
         }
         if self.candidate() == Some(name) {
-            blockers.push(format!("`{name}` is judged already"));
+            blockers.push(format!("`{name}` is already the candidate"));
         }
         if !blockers.is_empty() {
             return Err(blockers);
         }
         self.refused.retain(|refused| refused != name);
-        self.judge(name, "an operator named it", act);
+        self.evaluate(name, "an operator nominated it", origin);
         Ok(())
     }
 
-    fn take_up(&mut self, act: &Act) {
+    fn evaluate_waiting(&mut self, origin: &Origin) {
         if let Some(name) = self.waiting.take() {
-            self.judge(&name, "it was offered", act);
+            self.evaluate(&name, "a training wrote it", origin);
         }
     }
 
-    fn judge(&mut self, name: &str, why: &str, act: &Act) {
+    fn evaluate(&mut self, name: &str, why: &str, origin: &Origin) {
         if self.waiting.as_deref() == Some(name) {
             self.waiting = None;
         }
-        let why = format!("`{name}` is judged: {why}");
-        self.bond = Some(self.bond_of(name));
-        self.restart(why, act);
+        let why = format!("evaluating `{name}`: {why}");
+        self.key = Some(self.key_for(name));
+        self.reset_evaluation(why, origin);
     }
 
-    /// The candidate is judged from the beginning.
-    fn start_over(&mut self, changed: &str, act: &Act) {
-        let Some(bond) = self.bond.take() else { return };
-        self.bond = Some(self.bond_of(&bond.candidate));
-        self.restart(format!("`{}` is judged from the beginning: {changed}", bond.candidate), act);
+    /// Starts the evaluation of the candidate again.
+    fn restart_evaluation(&mut self, changed: &str, origin: &Origin) {
+        let Some(key) = self.key.take() else { return };
+        self.key = Some(self.key_for(&key.candidate));
+        self.reset_evaluation(format!("evaluating `{}` again: {changed}", key.candidate), origin);
     }
 
-    fn restart(&mut self, why: String, act: &Act) {
+    fn reset_evaluation(&mut self, why: String, origin: &Origin) {
         (self.green, self.evidence) = (0, None);
-        self.judgements += 1;
-        self.go(Stage::Evaluating, why, act);
+        self.evaluations += 1;
+        self.go_to(Stage::Evaluating, why, origin);
     }
 
-    fn bond_of(&self, candidate: &str) -> EvaluationKey {
-        EvaluationKey { candidate: candidate.into(), release: self.release.clone(), ground: self.ground.clone() }
+    fn key_for(&self, candidate: &str) -> EvaluationKey {
+        EvaluationKey {
+            candidate: candidate.into(),
+            release: self.release.clone(),
+            fingerprint: self.fingerprint.clone(),
+        }
     }
 
-    /// Evidence counts for the judgement it was gathered for: a pair that ends late may have been lived on other ground.
-    fn weigh(&mut self, judgement: u64, evidence: Evidence, act: &Act) {
-        let about = |bond: &EvaluationKey| bond.candidate == evidence.candidate && bond.release == evidence.release;
-        if judgement != self.judgements || !self.to_judge().is_some_and(about) {
+    /// Adds evidence if it belongs to the current evaluation; late pairs of an earlier one are ignored.
+    fn add_evidence(&mut self, evaluation: u64, evidence: Evidence, origin: &Origin) {
+        let about = |key: &EvaluationKey| key.candidate == evidence.candidate && key.release == evidence.release;
+        if evaluation != self.evaluations || !self.open_evaluation().is_some_and(about) {
             return;
         }
         let refused = evidence.verdict == NOT_BETTER;
         let pairs = evidence.pairs;
         self.evidence = Some(evidence);
         if refused {
-            let name = self.bond.take().map(|bond| bond.candidate).unwrap_or_default();
+            let name = self.key.take().map(|key| key.candidate).unwrap_or_default();
             self.green = 0;
-            self.go(Stage::Idle, format!("`{name}` is not better than the release over {pairs} pairs"), act);
+            self.go_to(Stage::Idle, format!("`{name}` is not better than the release over {pairs} pairs"), origin);
             self.refuse(name);
-            self.take_up(act);
+            self.evaluate_waiting(origin);
         } else {
-            self.ripen(act);
+            self.advance_if_ready(origin);
         }
     }
 
     fn refuse(&mut self, name: String) {
-        if self.refused.len() == KEPT_REFUSED {
+        if self.refused.len() == MAX_REFUSED {
             self.refused.remove(0);
         }
         self.refused.push(name);
     }
 
-    fn may_replace(&self, name: &str) -> Result<(), Vec<String>> {
+    fn check_replaceable(&self, name: &str) -> Result<(), Vec<String>> {
         if self.stage == Stage::Promoting {
-            return Err(vec!["a release is being made".into()]);
+            return Err(vec!["a release change is in progress".into()]);
         }
         if name == self.release {
             return Err(vec![format!("`{name}` is the release")]);
@@ -465,82 +460,86 @@ impl Machine {
         Ok(())
     }
 
-    fn begin(&mut self, name: String, forced: bool, why: &str, act: &Act) {
-        let why = format!("`{name}` is to be the release; {why}");
+    fn begin(&mut self, name: String, forced: bool, why: &str, origin: &Origin) {
+        let why = format!("promoting `{name}`: {why}");
         self.target = Some(Target { name, back: self.stage, forced });
-        self.go(Stage::Promoting, why, act);
+        self.go_to(Stage::Promoting, why, origin);
     }
 
-    fn flipped(&mut self, act: &Act) {
+    fn activated(&mut self, origin: &Origin) {
         let Some(Target { name, forced, .. }) = self.target.take() else { return };
         let old = std::mem::replace(&mut self.release, name);
-        self.dismiss();
+        self.shelve_candidate();
         if self.evidence.as_ref().is_some_and(|it| it.candidate != self.release || it.release != old) {
             self.evidence = None;
         }
         self.previous = Some(old.clone());
-        (self.since, self.on_trial) = (Some(act.clone()), true);
+        (self.since, self.on_trial) = (Some(origin.clone()), true);
         let why = format!("`{}` drives the town in place of `{old}`", self.release);
-        self.step(Stage::Canary, why, Some(old), forced, act);
+        self.step(Stage::Canary, why, Some(old), forced, origin);
     }
 
-    fn roll_back(&mut self, to: Option<String>, reason: &str, act: &Act) -> Result<(), Vec<String>> {
+    fn roll_back(&mut self, to: Option<String>, reason: &str, origin: &Origin) -> Result<(), Vec<String>> {
         let Some(to) = to.or_else(|| self.previous.clone()) else {
-            return Err(vec![format!("`{}` has no release before it", self.release)]);
+            return Err(vec![format!("there is no release before `{}`", self.release)]);
         };
-        self.may_replace(&to)?;
+        self.check_replaceable(&to)?;
         let old = std::mem::replace(&mut self.release, to);
-        self.dismiss();
+        self.shelve_candidate();
         self.refuse(old.clone());
         self.refused.retain(|refused| *refused != self.release);
         (self.previous, self.evidence) = (None, None);
-        (self.since, self.on_trial) = (Some(act.clone()), false);
+        (self.since, self.on_trial) = (Some(origin.clone()), false);
         let reason = if reason.is_empty() { "no reason was given" } else { reason };
         let why = format!("back to `{}` from `{old}`: {reason}", self.release);
-        self.step(Stage::RolledBack, why, Some(old), false, act);
+        self.step(Stage::RolledBack, why, Some(old), false, origin);
         Ok(())
     }
 
-    fn hold(&mut self, on: bool, reason: String, act: &Act) -> Result<(), Vec<String>> {
+    fn hold(&mut self, on: bool, reason: String, origin: &Origin) -> Result<(), Vec<String>> {
         match (on, self.stage) {
-            (true, Stage::Held) => return Err(vec!["promotions are held already".into()]),
-            (true, Stage::Promoting) => return Err(vec!["a release is being made".into()]),
+            (true, Stage::Held) => return Err(vec!["promotions are already on hold".into()]),
+            (true, Stage::Promoting) => return Err(vec!["a release change is in progress".into()]),
             (true, _) => {
-                self.dismiss();
-                self.go(Stage::Held, if reason.is_empty() { "an operator said so".into() } else { reason }, act);
+                self.shelve_candidate();
+                self.go_to(
+                    Stage::Held,
+                    if reason.is_empty() { "an operator paused promotions".into() } else { reason },
+                    origin,
+                );
             }
             (false, Stage::Held) => {
                 let stage = if self.on_trial { Stage::Canary } else { Stage::Idle };
-                self.go(stage, "an operator let promotions go on".into(), act);
+                self.go_to(stage, "an operator resumed promotions".into(), origin);
                 if stage == Stage::Idle {
-                    self.take_up(act);
+                    self.evaluate_waiting(origin);
                 }
             }
-            (false, _) => return Err(vec!["promotions are not held".into()]),
+            (false, _) => return Err(vec!["promotions are not on hold".into()]),
         }
         Ok(())
     }
 
-    /// Whoever is judged was judged against another release, or is held: they begin again later, unless somebody newer waits.
-    fn dismiss(&mut self) {
+    /// Ends the current evaluation; the candidate waits to be evaluated again unless a newer one is waiting.
+    fn shelve_candidate(&mut self) {
         (self.green, self.red) = (0, false);
-        if let Some(bond) = self.bond.take().filter(|bond| bond.candidate != self.release) {
-            self.waiting.get_or_insert(bond.candidate);
+        if let Some(key) = self.key.take().filter(|key| key.candidate != self.release) {
+            self.waiting.get_or_insert(key.candidate);
         }
         self.waiting = self.waiting.take().filter(|waiting| *waiting != self.release);
     }
 
-    fn go(&mut self, to: Stage, why: String, act: &Act) {
-        self.step(to, why, None, false, act);
+    fn go_to(&mut self, to: Stage, why: String, origin: &Origin) {
+        self.step(to, why, None, false, origin);
     }
 
-    fn step(&mut self, to: Stage, why: String, replaced: Option<String>, forced: bool, act: &Act) {
+    fn step(&mut self, to: Stage, why: String, replaced: Option<String>, forced: bool, origin: &Origin) {
         let from = std::mem::replace(&mut self.stage, to);
-        if self.steps.len() == KEPT_STEPS {
+        if self.steps.len() == MAX_STEPS {
             self.steps.remove(0);
         }
         self.number += 1;
         let (number, release) = (self.number, self.release.clone());
-        self.steps.push(Step { number, act: act.clone(), from, to, why, release, replaced, forced });
+        self.steps.push(Step { number, origin: origin.clone(), from, to, why, release, replaced, forced });
     }
 }

@@ -5,14 +5,14 @@
 use proptest::prelude::*;
 
 use super::rollout_log;
-use super::state_machine::{Act, BETTER, ConfigFingerprint, Event, Machine, NOT_BETTER, RUNNING, Stage};
+use super::state_machine::{BETTER, ConfigFingerprint, Event, Machine, NOT_BETTER, Origin, RUNNING, Stage};
 use townlet_wire::learning::Evidence;
 
 const REQUIRED: u64 = 2;
 const NAMES: [&str; 5] = ["scripted", "a", "b", "c", "d"];
 
-fn act() -> Act {
-    Act {
+fn origin() -> Origin {
+    Origin {
         tick: 7,
         ts: "2026-01-01T00:00:00.000Z".into(),
         run: "run".into(),
@@ -21,7 +21,7 @@ fn act() -> Act {
     }
 }
 
-fn ground(config: u8) -> ConfigFingerprint {
+fn fingerprint(config: u8) -> ConfigFingerprint {
     ConfigFingerprint { config: config.to_string(), layout: "layout".into() }
 }
 
@@ -31,13 +31,13 @@ fn evidence(machine: &Machine, verdict: &str, name: Option<&str>) -> Evidence {
 }
 
 fn machine() -> Machine {
-    Machine::new("scripted", ground(0), REQUIRED)
+    Machine::new("scripted", fingerprint(0), REQUIRED)
 }
 
 #[track_caller]
 fn taken(machine: &mut Machine, events: &[Event]) {
     for event in events {
-        machine.take(event.clone(), &act()).unwrap_or_else(|why| panic!("{event:?}: {why:?}"));
+        machine.apply(event.clone(), &origin()).unwrap_or_else(|why| panic!("{event:?}: {why:?}"));
     }
 }
 
@@ -50,7 +50,7 @@ fn eligible() -> Machine {
     let mut machine = machine();
     taken(&mut machine, &[Event::Offered(named("a")), Event::Window(Some(true)), Event::Window(None)]);
     let better = evidence(&machine, BETTER, None);
-    let judged = Event::Evidence(machine.judgements(), better);
+    let judged = Event::Evidence(machine.evaluations(), better);
     taken(&mut machine, &[judged, Event::Window(Some(true))]);
     assert_eq!(machine.stage(), Stage::Eligible);
     machine
@@ -66,7 +66,7 @@ fn the_whole_way_of_a_release_that_holds() {
         (Stage::Promoting, "scripted"),
         "not before the pointer is flipped"
     );
-    taken(&mut machine, &[Event::Flipped, Event::Window(Some(true)), Event::Window(None)]);
+    taken(&mut machine, &[Event::Activated, Event::Window(Some(true)), Event::Window(None)]);
     assert_eq!((machine.stage(), machine.release(), machine.previous()), (Stage::Canary, "a", Some("scripted")));
     taken(&mut machine, &[Event::Window(Some(true))]);
     assert_eq!(machine.stage(), Stage::Stable);
@@ -77,10 +77,10 @@ fn the_whole_way_of_a_release_that_holds() {
 #[test]
 fn every_blocker_is_named() {
     let mut machine = machine();
-    assert_eq!(machine.take(Event::Promote(named("a")), &act()), Err(vec!["nobody is judged".into()]));
+    assert_eq!(machine.apply(Event::Promote(named("a")), &origin()), Err(vec!["there is no candidate".into()]));
     taken(&mut machine, &[Event::Offered(named("a")), Event::Window(Some(true))]);
-    let blockers = machine.take(Event::Promote(named("b")), &act()).unwrap_err().join("; ");
-    for part in ["`b` is not the candidate", "`a`", "1 of 2 green windows", "not yet known to be better"] {
+    let blockers = machine.apply(Event::Promote(named("b")), &origin()).unwrap_err().join("; ");
+    for part in ["`b` is not the candidate", "`a`", "1 of 2 consecutive green windows", "not yet shown to be better"] {
         assert!(blockers.contains(part), "{part}: {blockers}");
     }
 }
@@ -100,7 +100,7 @@ fn the_candidate_is_frozen_and_the_newest_waits() {
     taken(&mut machine, &[Event::Offered(named("a")), Event::Offered(named("b")), Event::Offered(named("c"))]);
     assert_eq!((machine.candidate(), machine.waiting()), (Some("a"), Some("c")));
     let worse = evidence(&machine, NOT_BETTER, None);
-    let judged = Event::Evidence(machine.judgements(), worse);
+    let judged = Event::Evidence(machine.evaluations(), worse);
     taken(&mut machine, &[judged]);
     assert_eq!((machine.candidate(), machine.waiting()), (Some("c"), None));
     taken(&mut machine, &[Event::Offered(named("a"))]);
@@ -114,7 +114,7 @@ fn evidence_about_somebody_else_says_nothing() {
     let mut machine = machine();
     taken(&mut machine, &[Event::Offered(named("a")), Event::Window(Some(true)), Event::Window(Some(true))]);
     let other = evidence(&machine, BETTER, Some("b"));
-    let judged = Event::Evidence(machine.judgements(), other);
+    let judged = Event::Evidence(machine.evaluations(), other);
     taken(&mut machine, &[judged]);
     assert_eq!((machine.stage(), machine.evidence()), (Stage::Evaluating, None));
 }
@@ -124,8 +124,8 @@ fn evidence_from_other_ground_says_nothing() {
     for verdict in [BETTER, NOT_BETTER] {
         let mut machine = machine();
         taken(&mut machine, &[Event::Offered(named("a"))]);
-        let late = Event::Evidence(machine.judgements(), evidence(&machine, verdict, None));
-        machine.open("scripted", &ground(1), REQUIRED, &act());
+        let late = Event::Evidence(machine.evaluations(), evidence(&machine, verdict, None));
+        machine.open("scripted", &fingerprint(1), REQUIRED, &origin());
         taken(&mut machine, &[late, Event::Window(Some(true)), Event::Window(Some(true))]);
         assert_eq!((machine.stage(), machine.evidence()), (Stage::Evaluating, None), "{verdict}");
     }
@@ -134,21 +134,21 @@ fn evidence_from_other_ground_says_nothing() {
 #[test]
 fn a_swap_passes_over_the_gates_and_a_rollback_goes_back() {
     let mut machine = machine();
-    taken(&mut machine, &[Event::Swap(named("d"), named("drill")), Event::Flipped]);
+    taken(&mut machine, &[Event::Swap(named("d"), named("drill")), Event::Activated]);
     assert_eq!((machine.stage(), machine.release()), (Stage::Canary, "d"));
     taken(&mut machine, &[Event::Window(Some(false))]);
     assert!(machine.is_red());
     taken(&mut machine, &[Event::Rollback(None, named("it starves them"))]);
     assert_eq!((machine.stage(), machine.release(), machine.previous()), (Stage::RolledBack, "scripted", None));
-    assert!(machine.take(Event::Rollback(None, String::new()), &act()).is_err(), "there is nothing before it");
-    assert!(machine.take(Event::Swap(named("scripted"), String::new()), &act()).is_err(), "it is the release");
+    assert!(machine.apply(Event::Rollback(None, String::new()), &origin()).is_err(), "there is nothing before it");
+    assert!(machine.apply(Event::Swap(named("scripted"), String::new()), &origin()).is_err(), "it is the release");
 }
 
 #[test]
 fn a_swap_that_breaks_off_leaves_the_canary_on_trial() {
     let mut machine = machine();
-    taken(&mut machine, &[Event::Swap(named("a"), String::new()), Event::Flipped]);
-    taken(&mut machine, &[Event::Swap(named("b"), String::new()), Event::Broke("the disk is full".into())]);
+    taken(&mut machine, &[Event::Swap(named("a"), String::new()), Event::Activated]);
+    taken(&mut machine, &[Event::Swap(named("b"), String::new()), Event::ActivationFailed("the disk is full".into())]);
     assert_eq!((machine.stage(), machine.release(), machine.previous()), (Stage::Canary, "a", Some("scripted")));
 }
 
@@ -157,7 +157,7 @@ fn what_is_held_moves_only_when_it_is_let_go() {
     let mut machine = eligible();
     taken(&mut machine, &[Event::Hold(true, "a fair".into()), Event::Window(Some(true)), Event::Offered(named("c"))]);
     assert_eq!((machine.stage(), machine.candidate()), (Stage::Held, None));
-    assert!(machine.take(Event::Promote(named("a")), &act()).is_err());
+    assert!(machine.apply(Event::Promote(named("a")), &origin()).is_err());
     taken(&mut machine, &[Event::Hold(false, String::new())]);
     assert_eq!((machine.stage(), machine.candidate(), machine.green().0), (Stage::Evaluating, Some("c"), 0));
 }
@@ -167,9 +167,9 @@ fn rows_are_written_once_whatever_a_crash_left_out() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ops/rollouts.md");
     let mut machine = eligible();
-    taken(&mut machine, &[Event::Promote(named("a")), Event::Flipped]);
+    taken(&mut machine, &[Event::Promote(named("a")), Event::Activated]);
     let write = |machine: &Machine, steps: &[super::state_machine::Step]| {
-        rollout_log::append(&path, "harbour", steps, machine.ground(), machine.evidence()).unwrap();
+        rollout_log::append(&path, "harbour", steps, machine.fingerprint(), machine.evidence()).unwrap();
         std::fs::read_to_string(&path).unwrap().lines().filter(|line| line.starts_with("| harbour")).count()
     };
     assert_eq!(write(&machine, machine.steps()), 1, "the promotion alone is a change of the release");
@@ -196,7 +196,7 @@ enum Draw {
     Flip(bool),
     Rollback(Option<usize>),
     Hold(bool),
-    Crash { ground: u8, configured: usize, written: bool },
+    Crash { fingerprint: u8, configured: usize, written: bool },
 }
 
 fn draw() -> impl Strategy<Value = Draw> {
@@ -216,9 +216,9 @@ fn draw() -> impl Strategy<Value = Draw> {
         3 => any::<bool>().prop_map(Draw::Flip),
         1 => prop_oneof![Just(None), name.clone().prop_map(Some)].prop_map(Draw::Rollback),
         1 => any::<bool>().prop_map(Draw::Hold),
-        2 => (0..8_u8, 0..8_usize, any::<bool>()).prop_map(|(ground, configured, written)| Draw::Crash {
-            // Mostly the same ground and configuration as before.
-            ground: u8::from(ground == 0),
+        2 => (0..8_u8, 0..8_usize, any::<bool>()).prop_map(|(fingerprint, configured, written)| Draw::Crash {
+            // Mostly the same fingerprint and configuration as before.
+            fingerprint: u8::from(fingerprint == 0),
             configured: usize::from(configured == 0),
             written,
         }),
@@ -232,8 +232,8 @@ struct Model {
     disk: String,
     /// Who drives the town.
     driver: String,
-    ground: ConfigFingerprint,
-    /// What the judgement now under way is about, with the green windows and the verdict since it began.
+    fingerprint: ConfigFingerprint,
+    /// What the evaluation now under way is about, with the green windows and the verdict since it began.
     about: (Option<String>, String, ConfigFingerprint),
     greens: u64,
     better: bool,
@@ -245,11 +245,11 @@ struct Model {
 impl Model {
     fn new() -> Self {
         let machine = machine();
-        let about = (None, named("scripted"), ground(0));
+        let about = (None, named("scripted"), fingerprint(0));
         let disk = serde_json::to_string(&machine).unwrap();
         let kept = (about.clone(), 0, false);
-        let (driver, ground, greens) = (named("scripted"), ground(0), 0);
-        Self { machine, disk, driver, ground, about, greens, better: false, kept, written: false }
+        let (driver, fingerprint, greens) = (named("scripted"), fingerprint(0), 0);
+        Self { machine, disk, driver, fingerprint, about, greens, better: false, kept, written: false }
     }
 
     fn write(&mut self) {
@@ -257,10 +257,10 @@ impl Model {
         self.written = true;
     }
 
-    /// Whatever the judgement is about has changed: nothing that was counted counts.
+    /// Whatever the evaluation is about has changed: nothing that was counted counts.
     fn follow(&mut self) {
         let judged = self.machine.candidate().map(str::to_owned);
-        let now = (judged, self.machine.release().to_owned(), self.ground.clone());
+        let now = (judged, self.machine.release().to_owned(), self.fingerprint.clone());
         if now != self.about {
             (self.about, self.greens, self.better) = (now, 0, false);
         }
@@ -268,7 +268,7 @@ impl Model {
 
     fn happens(&mut self, draw: &Draw) {
         let name = |place: usize| NAMES[place].to_owned();
-        let before = self.machine.judgements();
+        let before = self.machine.evaluations();
         match draw {
             Draw::Window(green) => {
                 match green {
@@ -276,15 +276,15 @@ impl Model {
                     Some(false) => self.greens = 0,
                     None => {}
                 }
-                self.machine.take(Event::Window(*green), &act()).unwrap();
+                self.machine.apply(Event::Window(*green), &origin()).unwrap();
                 self.write();
             }
             Draw::Offer(place) => {
-                self.machine.take(Event::Offered(name(*place)), &act()).unwrap();
+                self.machine.apply(Event::Offered(name(*place)), &origin()).unwrap();
                 self.write();
             }
             Draw::Nominate(place) => {
-                let done = self.machine.take(Event::Nominated(name(*place)), &act());
+                let done = self.machine.apply(Event::Nominated(name(*place)), &origin());
                 if done.is_ok() {
                     (self.greens, self.better) = (0, false);
                     self.write();
@@ -295,25 +295,25 @@ impl Model {
                 let judged =
                     self.machine.candidate() == Some(&it.candidate) && self.machine.stage() == Stage::Evaluating;
                 self.better |= judged && *verdict == BETTER;
-                let judgement = self.machine.judgements();
-                self.machine.take(Event::Evidence(judgement, it), &act()).unwrap();
+                let evaluation = self.machine.evaluations();
+                self.machine.apply(Event::Evidence(evaluation, it), &origin()).unwrap();
                 self.write();
             }
             Draw::Promote(place) => self.promote(name(*place)),
             Draw::PromoteCandidate => self.promote(self.machine.candidate().unwrap_or("nobody").to_owned()),
             Draw::Swap(place) => {
-                if self.machine.take(Event::Swap(name(*place), String::new()), &act()).is_ok() {
+                if self.machine.apply(Event::Swap(name(*place), String::new()), &origin()).is_ok() {
                     self.write();
                 }
             }
             Draw::Flip(true) if self.machine.stage() == Stage::Promoting => {
-                self.machine.take(Event::Flipped, &act()).unwrap();
+                self.machine.apply(Event::Activated, &origin()).unwrap();
                 self.write();
                 self.driver = self.machine.release().to_owned();
             }
-            Draw::Flip(_) => self.machine.take(Event::Broke("the disk".into()), &act()).unwrap(),
+            Draw::Flip(_) => self.machine.apply(Event::ActivationFailed("the disk".into()), &origin()).unwrap(),
             Draw::Rollback(to) => {
-                if self.machine.take(Event::Rollback(to.map(name), String::new()), &act()).is_ok() {
+                if self.machine.apply(Event::Rollback(to.map(name), String::new()), &origin()).is_ok() {
                     self.driver = self.machine.release().to_owned();
                     // Whether the file follows before the next crash is chance.
                     if self.greens.is_multiple_of(2) {
@@ -322,15 +322,17 @@ impl Model {
                 }
             }
             Draw::Hold(on) => {
-                if self.machine.take(Event::Hold(*on, String::new()), &act()).is_ok() {
+                if self.machine.apply(Event::Hold(*on, String::new()), &origin()).is_ok() {
                     (self.greens, self.better) = (0, false);
                     self.write();
                 }
             }
-            Draw::Crash { ground: config, configured, written } => self.crash(*config, NAMES[*configured], *written),
+            Draw::Crash { fingerprint: config, configured, written } => {
+                self.crash(*config, NAMES[*configured], *written)
+            }
         }
         // Judged anew is counted anew, also when it is the same candidate; a restart loses pairs and no window.
-        if self.machine.judgements() != before && !matches!(draw, Draw::Crash { .. }) {
+        if self.machine.evaluations() != before && !matches!(draw, Draw::Crash { .. }) {
             (self.greens, self.better) = (0, false);
         }
         self.follow();
@@ -342,9 +344,9 @@ impl Model {
     fn promote(&mut self, name: String) {
         let counted = (self.greens >= REQUIRED, self.better);
         let bound = self.about.clone();
-        if self.machine.take(Event::Promote(name.clone()), &act()).is_ok() {
+        if self.machine.apply(Event::Promote(name.clone()), &origin()).is_ok() {
             assert_eq!(counted, (true, true), "promoted with {} green windows, better: {}", self.greens, self.better);
-            assert_eq!(bound, (Some(name), self.machine.release().to_owned(), self.ground.clone()));
+            assert_eq!(bound, (Some(name), self.machine.release().to_owned(), self.fingerprint.clone()));
             self.write();
         }
     }
@@ -353,14 +355,14 @@ impl Model {
     fn crash(&mut self, config: u8, configured: &str, written: bool) {
         if written && self.machine.stage() == Stage::Promoting {
             let mut flipped = self.machine.clone();
-            flipped.take(Event::Flipped, &act()).unwrap();
+            flipped.apply(Event::Activated, &origin()).unwrap();
             self.disk = serde_json::to_string(&flipped).unwrap();
         }
         // What was not written yet is as if it had never been.
         (self.about, self.greens, self.better) = self.kept.clone();
         self.machine = serde_json::from_str(&self.disk).unwrap();
-        self.ground = ground(config);
-        self.machine.open(configured, &self.ground, REQUIRED, &act());
+        self.fingerprint = fingerprint(config);
+        self.machine.open(configured, &self.fingerprint, REQUIRED, &origin());
         self.write();
         self.driver = self.machine.release().to_owned();
     }

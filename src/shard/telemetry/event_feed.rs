@@ -339,7 +339,7 @@ mod tests {
 
     fn rules() -> Rules {
         Rules::new(Sources {
-            config: townlet_town::config::Config::shipped().canonical(),
+            config: townlet_town::config::Config::shipped(),
             plan: ("default.txt".into(), include_str!("../../../configs/towns/default.txt").into()),
             affordances: ("affordances.yaml".into(), include_str!("../../../configs/affordances.yaml").into()),
             perturbations: ("default.yaml".into(), DEFAULT_PERTURBATIONS.into()),

@@ -16,9 +16,10 @@ use std::sync::Arc;
 use townlet_town::affordances::ITEMS;
 use townlet_town::fixed_point::Micro;
 use townlet_town::kpi::{self, Target};
-use townlet_town::perturbations::{self, Hold, PERTURBATIONS};
-use townlet_town::rewards::ITEM_NAMES;
-use townlet_town::stability::{self, CHECKS, Reading};
+use townlet_town::perturbations::{self, PERTURBATIONS, StartBlock};
+use townlet_town::stability::{self, CHECKS};
+use townlet_town::state::CheckReading;
+use townlet_town::state::ITEM_NAMES;
 use townlet_town::state::State;
 use townlet_town::{AgentId, Rules, Town, employment, names};
 
@@ -196,22 +197,24 @@ pub(super) fn perturbations(rules: &Rules, state: &State) -> Vec<Perturbation> {
     });
     let event_rule = |event: u16| rules.perturbation_events[event as usize].kind;
     let pending = perturbations.pending.iter().map(|it| {
-        let held = perturbations::hold(rules, state, it.event);
-        let detail =
-            held.map_or_else(|| "expected today".to_owned(), |hold| format!("expected today, held: {}", hold.words()));
+        let held = perturbations::start_block(rules, state, it.event);
+        let detail = held.map_or_else(
+            || "expected today".to_owned(),
+            |hold| format!("expected today, held: {}", hold.description()),
+        );
         row(event_rule(it.event), Some(it.event), "pending", it.at, None, detail)
     });
     let cooling = (0..rules.perturbation_events.len() as u16).filter_map(|event| {
-        let hold @ Hold::Cooldown(until) = perturbations::hold(rules, state, event)? else { return None };
+        let hold @ StartBlock::Cooldown(until) = perturbations::start_block(rules, state, event)? else { return None };
         let began = perturbations.last_of[event as usize].unwrap_or_default();
-        Some(row(event_rule(event), Some(event), "cooldown", began, Some(until), hold.words().to_owned()))
+        Some(row(event_rule(event), Some(event), "cooldown", began, Some(until), hold.description().to_owned()))
     });
     active.chain(pending).chain(cooling).collect()
 }
 
 /// The events of the perturbation file.
 fn perturbation_events(rules: &Rules, state: &State) -> PerturbationEvents {
-    let event = |event_rule: &perturbations::PerturbationEvent| PerturbationEvent {
+    let event = |event_rule: &townlet_town::rules::PerturbationEvent| PerturbationEvent {
         name: event_rule.name.clone(),
         kind: PERTURBATIONS[event_rule.kind as usize].name.into(),
         detail: PERTURBATIONS[event_rule.kind as usize].detail.into(),
@@ -267,7 +270,7 @@ fn target(target: Target, unit: &str) -> String {
 }
 
 fn stability(rules: &Rules, state: &State) -> Stability {
-    let checks = |readings: &[Reading]| {
+    let checks = |readings: &[CheckReading]| {
         CHECKS
             .iter()
             .zip(readings)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use townlet_town::Rules;
 use townlet_town::ids::ObjectId;
-use townlet_town::options::works;
+use townlet_town::masks::closure_reason;
 use townlet_town::plan::ObjectKind;
 use townlet_town::state::{Activity, State};
 
@@ -46,8 +46,9 @@ pub(crate) fn conflict(rules: &Rules, state: &State) -> Conflict {
 fn queue(rules: &Rules, state: &State, id: ObjectId) -> Queue {
     let (object, it) = (&rules.plan.objects[id], &state.objects[id]);
     let affordances = rules.choices.iter().flatten().filter(|(other, _)| *other == id);
-    let working =
-        affordances.map(|(_, what)| &rules.affordances[*what]).any(|what| works(rules, state, id, what).is_none());
+    let working = affordances
+        .map(|(_, what)| &rules.affordances[*what])
+        .any(|what| closure_reason(rules, state, id, what).is_none());
     let users = it.uses.iter().map(|agent| {
         let (affordance, remaining) = match state.agents.activity[*agent] {
             Activity::Using(_, what, until) => {

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use townlet_learn::LastDecision;
 use townlet_town::economy::basket;
 use townlet_town::fixed_point::Micro;
+use townlet_town::masks::reasons;
 use townlet_town::names;
 use townlet_town::needs::NEEDS;
-use townlet_town::options::{OPTIONS, OptionKind, reasons};
-use townlet_town::people::{self, TRAITS};
+use townlet_town::options::{OPTIONS, OptionKind};
+use townlet_town::personality::{self, TRAITS};
 use townlet_town::state::{Activity, ShiftState, State};
 use townlet_town::{AgentId, Rules, Town};
 
@@ -101,7 +102,7 @@ fn top_options(last_decision: &LastDecision) -> Vec<TopOption> {
 
 /// A resident's traits.
 pub(crate) fn personality(state: &State, agent: AgentId) -> Vec<Trait> {
-    let values = people::personality(state.agents.resident[agent]).all();
+    let values = personality::personality(state.agents.resident[agent]).all();
     TRAITS.iter().zip(values).map(|(name, value)| Trait { name: (*name).into(), value: value.to_f64() }).collect()
 }
 
@@ -129,7 +130,7 @@ pub(super) fn mask(rules: &Rules, state: &State, agent: AgentId) -> Vec<MaskBit>
         .map(|(row, why)| MaskBit {
             option: row.1.into(),
             allowed: why.is_none(),
-            reason: why.map_or_else(String::new, |why| why.words().into()),
+            reason: why.map_or_else(String::new, |why| why.description().into()),
         })
         .collect()
 }

@@ -1,7 +1,6 @@
-//! The rows of a training: one JSON object a line in `logs/training/<run>.jsonl`.
+//! The metrics log of a training: one JSON object per update in `logs/training/<run>.jsonl`, locked by one process.
 //!
-//! Owns the file, for one process at a time. A resumed training cuts off what came after its checkpoint, because that is
-//! lived through again. Rule: "Training log".
+//! A resumed training cuts off the rows after its checkpoint, because it repeats those updates. Rule: "Training log".
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,53 +9,50 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use townlet_learn::train::Row;
 
-/// Why rows cannot be kept.
+/// Why the log cannot be used.
 #[derive(Debug, Error)]
 pub enum LogError {
-    /// The disk.
+    /// A file operation failed.
     #[error("{}: {error}", path.display())]
-    Disk {
-        /// Which file or folder.
+    Io {
+        /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// Somebody else goes on with this training.
-    #[error("{}: another process goes on with this training; stop it first", path.display())]
-    Taken {
-        /// The file they hold.
+    /// Another process runs this training.
+    #[error("{}: another process runs this training; stop it first", path.display())]
+    Locked {
+        /// The locked file.
         path: PathBuf,
     },
 }
 
-/// The file of one run.
+/// The metrics log of one training.
 #[derive(Debug)]
 pub struct Log {
     path: PathBuf,
     file: Option<File>,
-    /// Bytes of whole rows.
+    /// Length of the complete rows in bytes.
     length: u64,
-    /// Whether a row was begun behind them that could not be written.
+    /// Whether an incomplete row follows them.
     torn: bool,
     last: Option<Row>,
 }
 
 impl Log {
-    /// The rows of a new run; the file is made with the first of them.
+    /// The log of a new training; the first row creates the file.
     pub fn new(folder: &Path, run: &str) -> Self {
         Self { path: folder.join(format!("{run}.jsonl")), file: None, length: 0, torn: false, last: None }
     }
 
-    /// The rows of a run up to and including `updates`, to go on with; later ones are cut off.
-    ///
-    /// # Errors
-    /// The disk's, or that somebody else goes on with it; then nothing was cut off.
+    /// Reopens a log and cuts off the rows after update `updates`. Changes nothing if another process holds it.
     pub fn resume(folder: &Path, run: &str, updates: u64) -> Result<Self, LogError> {
         let mut log = Self::new(folder, run);
         if !log.path.exists() {
             return Ok(log);
         }
-        let mut file = log.claim()?;
+        let mut file = log.open_locked()?;
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(log.disk())?;
         for (row, bytes) in whole(&text).take_while(|(row, _)| row.update <= updates) {
@@ -68,7 +64,7 @@ impl Log {
         Ok(log)
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -78,14 +74,11 @@ impl Log {
         self.last.as_ref()
     }
 
-    /// Writes a row. One that could not be written may be written again.
-    ///
-    /// # Errors
-    /// The disk's, or that somebody else has the file.
+    /// Appends a row. After an error the same row may be written again.
     pub fn write(&mut self, row: &Row) -> Result<(), LogError> {
         let mut file = match self.file.take() {
             Some(file) => file,
-            None => self.claim()?,
+            None => self.open_locked()?,
         };
         let line = format!("{}\n", serde_json::to_string(row).expect("plain values"));
         let mended = if self.torn {
@@ -105,18 +98,12 @@ impl Log {
         Ok(())
     }
 
-    /// Makes what was written durable.
-    ///
-    /// # Errors
-    /// The disk's.
+    /// Makes all rows durable.
     pub fn sync(&self) -> Result<(), LogError> {
         self.file.as_ref().map_or(Ok(()), File::sync_all).map_err(self.disk())
     }
 
-    /// Every row.
-    ///
-    /// # Errors
-    /// The disk's.
+    /// Reads all rows.
     pub fn rows(&self) -> Result<Vec<Row>, LogError> {
         if !self.path.exists() {
             return Ok(Vec::new());
@@ -125,26 +112,26 @@ impl Log {
         Ok(whole(&text).map(|(row, _)| row).collect())
     }
 
-    /// Opens the file for this process alone.
-    fn claim(&self) -> Result<File, LogError> {
+    /// Opens and locks the file.
+    fn open_locked(&self) -> Result<File, LogError> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(folder).map_err(|error| LogError::Disk { path: folder.into(), error })?;
+        std::fs::create_dir_all(folder).map_err(|error| LogError::Io { path: folder.into(), error })?;
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(&self.path).map_err(self.disk())?;
         match file.try_lock() {
             Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(LogError::Taken { path: self.path.clone() }),
+            Err(TryLockError::WouldBlock) => Err(LogError::Locked { path: self.path.clone() }),
             Err(TryLockError::Error(error)) => Err(self.disk()(error)),
         }
     }
 
     fn disk(&self) -> impl FnOnce(io::Error) -> LogError + use<> {
         let path = self.path.clone();
-        |error| LogError::Disk { path, error }
+        |error| LogError::Io { path, error }
     }
 }
 
-/// Rows with the bytes of their lines. A torn last line, as a crash leaves it, is nothing.
+/// Complete rows with the length of their lines; ignores a torn last line.
 fn whole(text: &[u8]) -> impl Iterator<Item = (Row, usize)> {
     let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
     lines.map_while(|line| Some((serde_json::from_slice(line).ok()?, line.len())))
@@ -163,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_after_the_checkpoint_is_cut_off_and_so_is_a_torn_end() {
+    fn rows_after_the_checkpoint_and_a_torn_end_are_cut_off() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut log = Log::new(folder.path(), "run");
         assert!(!log.path().exists(), "made with the first row");
@@ -186,12 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn a_training_is_gone_on_with_by_one_process() {
+    fn one_process_runs_a_training() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut log = Log::new(folder.path(), "run");
         log.write(&row(1)).expect("it is written");
         log.write(&row(2)).expect("it is written");
-        assert!(matches!(Log::resume(folder.path(), "run", 1), Err(LogError::Taken { .. })));
+        assert!(matches!(Log::resume(folder.path(), "run", 1), Err(LogError::Locked { .. })));
         assert_eq!(updates(&log), [1, 2], "nothing was cut off");
         drop(log);
         assert!(Log::resume(folder.path(), "run", 1).is_ok());

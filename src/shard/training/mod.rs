@@ -1,7 +1,5 @@
-//! The training beside a town: a thread that learns on replicas of it, and what the shard knows of that.
-//!
-//! Owns the shard's end: orders, the block `learning` of telemetry, and where a candidate arrives. The town that runs is not
-//! touched by any of it. Rule: "Shadow training".
+//! Shadow training: a thread that trains a policy on replicas of the town, and the shard's side of it: control, the `learning`
+//! block of telemetry, and new candidates. The live town is not affected. Rule: "Shadow training".
 
 mod metrics_log;
 mod spec;
@@ -24,72 +22,65 @@ use super::home::Home;
 use super::incident::said;
 use super::telemetry::AlertDraft;
 use townlet_wire::telemetry::{Learning, LearningRow};
-use worker::{Orders, Wanted, Worker};
+use worker::{TrainerControl, TrainerState, Worker};
 
-/// Most rows of the history that observers get.
+/// Maximum number of rows in telemetry.
 const HISTORY: usize = 240;
 
-/// What the trainer tells the loop.
+/// An event of the trainer.
 pub(super) enum TrainerEvent {
-    /// It has begun, or goes on.
-    Begun(Begun),
-    /// Its state, and words where they are needed.
+    /// A training started or resumed.
+    TrainingStarted(TrainingStarted),
+    /// Its state, and a detail.
     State(&'static str, String),
-    /// An update is done and its row written.
+    /// An update finished and its row was written.
     Row(Box<LearningRow>),
     /// A checkpoint was written.
     Checkpoint(String),
 }
 
-/// A training that has begun.
-pub(super) struct Begun {
-    /// Its name.
+/// A training that started.
+pub(super) struct TrainingStarted {
+    /// Name of the training.
     pub run: String,
-    /// Resident-ticks of its schedule.
+    /// Length of its schedule in resident-ticks.
     pub total_steps: u64,
-    /// What lies behind it.
+    /// Rows written so far.
     pub rows: Vec<LearningRow>,
     /// The newest checkpoint.
     pub checkpoint: Option<String>,
 }
 
-/// The engine's end of the trainer's thread. Dropping it stops the training and waits for its last checkpoint.
+/// The handle of the trainer thread. Dropping it stops the training and waits for its last checkpoint.
 pub(super) struct Training {
-    orders: Arc<Orders>,
+    control: Arc<TrainerControl>,
     thread: Option<JoinHandle<Result<(), String>>>,
     /// Updates between two rows of the history.
     stride: u64,
 }
 
 impl Training {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// That the system gives none.
     pub(super) fn start(spec: TrainingSpec, home: &Home, sender: Sender<Message>) -> io::Result<Self> {
-        let orders = Arc::new(Orders::new());
+        let control = Arc::new(TrainerControl::new());
         let registry = Registry::new(home.folder().join(&spec.shadow_dir));
-        let worker = Worker { spec, registry, rows: home.trainings(), orders: Arc::clone(&orders), sender };
+        let worker = Worker { spec, registry, rows: home.trainings(), control: Arc::clone(&control), sender };
         let thread = std::thread::Builder::new().name("trainer".into()).spawn(move || {
             let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
             ended.unwrap_or_else(|panic| {
-                let why = format!("the trainer's thread broke off: {}.", said(panic.as_ref()));
+                let why = format!("the trainer thread crashed: {}.", said(panic.as_ref()));
                 drop(worker.sender.send(Message::Training(TrainerEvent::State("failed", why.clone()))));
                 Err(why)
             })
         })?;
-        Ok(Self { orders, thread: Some(thread), stride: 1 })
+        Ok(Self { control, thread: Some(thread), stride: 1 })
     }
 
-    /// Begins to stop; [`Self::end`] waits for it.
+    /// Requests a stop; [`Self::end`] waits for it.
     pub(super) fn stop(&self) {
-        self.order(Wanted::Stop);
+        self.set_state(TrainerState::Stop);
     }
 
-    /// Stops, with a last checkpoint.
-    ///
-    /// # Errors
-    /// What could not be saved.
+    /// Stops with a last checkpoint. The error says what could not be saved.
     pub(super) fn end(mut self) -> Result<(), String> {
         self.wait()
     }
@@ -101,13 +92,13 @@ impl Training {
         ended.map_err(|why| format!("the training's last checkpoint: {why}"))
     }
 
-    /// Its towns go on under these rules, from where they are.
-    pub(super) fn teach(&self, rules: Arc<Rules>) {
-        self.orders.teach(rules);
+    /// Gives its towns new rules.
+    pub(super) fn update_rules(&self, rules: Arc<Rules>) {
+        self.control.update_rules(rules);
     }
 
-    fn order(&self, wanted: Wanted) {
-        self.orders.set(wanted);
+    fn set_state(&self, state: TrainerState) {
+        self.control.set(state);
         if let Some(thread) = &self.thread {
             thread.thread().unpark();
         }
@@ -116,63 +107,59 @@ impl Training {
 
 impl Drop for Training {
     fn drop(&mut self) {
-        // Whoever wanted to know what could not be saved has asked `end`.
+        // `end` reports what could not be saved.
         drop(self.wait());
     }
 }
 
 impl Engine {
-    /// Takes in what the trainer tells.
-    pub(super) fn on_trainer_event(&mut self, news: TrainerEvent) {
+    /// Handles an event of the trainer.
+    pub(super) fn on_trainer_event(&mut self, event: TrainerEvent) {
         self.publication.dirty = true;
         let learning = &mut self.status.learning;
-        match news {
-            TrainerEvent::Begun(Begun { run, total_steps, rows, checkpoint }) => {
+        match event {
+            TrainerEvent::TrainingStarted(TrainingStarted { run, total_steps, rows, checkpoint }) => {
                 (learning.run, learning.total_steps) = (run, total_steps);
                 for row in rows {
-                    self.learned(row);
+                    self.add_row(row);
                 }
                 if let Some(id) = checkpoint {
-                    self.candidate(id);
+                    self.checkpoint_written(id);
                 }
             }
             TrainerEvent::State(state, detail) => {
                 (learning.state, learning.detail) = (state.into(), detail);
                 self.note_alerts();
             }
-            TrainerEvent::Row(row) => self.learned(*row),
-            TrainerEvent::Checkpoint(id) => self.candidate(id),
+            TrainerEvent::Row(row) => self.add_row(*row),
+            TrainerEvent::Checkpoint(id) => self.checkpoint_written(id),
         }
     }
 
-    /// A checkpoint of the training is whole and on disk: where a candidate for promotion arrives.
-    pub(super) fn candidate(&mut self, id: String) {
+    /// Offers a new checkpoint as a candidate for promotion.
+    pub(super) fn checkpoint_written(&mut self, id: String) {
         self.status.learning.checkpoint = Some(id.clone());
         self.offer_candidate(id);
     }
 
-    /// Lets the training pause or go on, and says so.
+    /// Pauses or resumes the training; returns the message for the operator.
     pub(super) fn train(&mut self, on: bool) -> String {
         if let Some(training) = &self.training {
-            training.order(if on { Wanted::Train } else { Wanted::Pause });
+            training.set_state(if on { TrainerState::Train } else { TrainerState::Pause });
         }
-        if on {
-            "the training goes on."
-        } else {
-            "the training pauses; an update it is in the middle of is begun again."
-        }
-        .into()
+        if on { "the training continues." } else { "the training pauses; the current update starts again later." }
+            .into()
     }
 
-    fn learned(&mut self, row: LearningRow) {
+    fn add_row(&mut self, row: LearningRow) {
         if let Some(training) = &mut self.training {
-            remember(&mut self.status.learning.history, &mut training.stride, row);
+            add_to_history(&mut self.status.learning.history, &mut training.stride, row);
         }
     }
 }
 
-/// Adds a row. When they are too many every second one goes and half as many come; the newest is always there.
-fn remember(history: &mut Vec<LearningRow>, stride: &mut u64, row: LearningRow) {
+/// Adds a row. When there are too many, every second one is removed and fewer are added; the newest is always kept.
+fn add_to_history(history: &mut Vec<LearningRow>, stride: &mut u64, row: LearningRow) {
     if history.last().is_some_and(|newest| !newest.update.is_multiple_of(*stride)) {
         history.pop();
     }
@@ -191,12 +178,12 @@ pub(super) fn alert(learning: &Learning) -> Option<AlertDraft> {
         "diverged" => (
             "training_diverged",
             "the training diverged",
-            "The town goes on and the last good checkpoint is kept. A smaller `ppo.learning_rate` may help.",
+            "The town continues and the last checkpoint is kept. A smaller `ppo.learning_rate` may help.",
         ),
         "failed" => (
             "training_failed",
-            "the training cannot go on",
-            "The town goes on. A disk is tried again every second; free it.",
+            "the training cannot continue",
+            "The town continues. The disk is retried every second; free some space.",
         ),
         _ => return None,
     };
@@ -208,10 +195,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_history_is_bounded_even_and_ends_with_the_newest() {
+    fn the_history_is_bounded_and_keeps_the_newest_row() {
         let (mut history, mut stride) = (Vec::new(), 1);
         for update in 1..=5_000 {
-            remember(&mut history, &mut stride, LearningRow { update, ..LearningRow::default() });
+            add_to_history(&mut history, &mut stride, LearningRow { update, ..LearningRow::default() });
             assert!(history.len() <= HISTORY);
             assert_eq!(history.last().map(|row| row.update), Some(update));
             let (_, before) = history.split_last().expect("a row");

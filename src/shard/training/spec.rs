@@ -1,8 +1,7 @@
-//! What a training beside a town is made from: the town's own rules, taught as `configs/training.yaml` teaches.
+//! The specification of a shadow training: the town's rules with the rewards and PPO settings of `configs/training.yaml`.
 //!
-//! Owns which setting comes from where. With a town's own rewards residents would learn to leave it, and its defaults of PPO
-//! are those of a first try; everything that is a rule of the town stays, so that what is learned may drive it. Rule:
-//! "Shadow training".
+//! With a town's own rewards residents would learn to leave it, and its PPO defaults are not tuned. All rules of the town stay, so
+//! that the trained policy can drive it. Rule: "Shadow training".
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -14,64 +13,54 @@ use townlet_town::config::{Config, Layers, load};
 use townlet_town::reload::changes;
 use townlet_town::{Rules, RulesError, Sources};
 
-/// What residents are told and how it is learned from, with comments.
 const TRAINING: &str = include_str!("../../../configs/training.yaml");
-/// Sections taken from there: what residents are told.
-const TOLD: [&str; 2] = ["rewards", "features.stages.social_rewards"];
-/// Sections taken from there, unless the town's configuration has something else than the default.
-const LEARNED: [&str; 3] = ["ppo", "training", "rewards.clip"];
-/// Sections taken from there because no resident meets them: another release or folder makes no other training.
-const ASIDE: [&str; 5] = ["shard", "policy", "telemetry", "snapshot", "console_auth"];
+/// Sections that define rewards; always taken from the file.
+const REWARDS: [&str; 2] = ["rewards", "features.stages.social_rewards"];
+/// Sections that define learning; taken from the file unless the town changes the default.
+const LEARNING: [&str; 3] = ["ppo", "training", "rewards.clip"];
+/// Sections without effect on residents; taken from the file so that they do not distinguish trainings.
+const IRRELEVANT: [&str; 5] = ["shard", "policy", "telemetry", "snapshot", "console_auth"];
 
-/// What a training beside a town is made from.
+/// The specification of a shadow training.
 #[derive(Clone, Debug)]
 pub struct TrainingSpec {
-    /// Of the replicas.
+    /// Rules of the replicas.
     pub(super) rules: Arc<Rules>,
-    /// Where it begins; `None` begins with random weights that imitate the scripted policy.
+    /// The initial policy; `None` starts from random weights that imitate the scripted policy.
     pub(super) release: Option<Checkpoint>,
-    /// The town's name, for that of the training.
+    /// The shard's name, for the name of the training.
     pub(super) shard: String,
-    /// `policy.shadow_dir` of the town.
+    /// `policy.shadow_dir` of the configuration.
     pub(super) shadow_dir: String,
 }
 
 impl TrainingSpec {
-    /// For a town of these texts, which `release` drives.
-    ///
-    /// # Errors
-    /// When the town's settings and what is taught do not go together.
+    /// For a town with these texts, starting from `release`. Fails if its settings do not fit the training settings.
     pub fn new(town: &Sources, release: Option<Checkpoint>) -> Result<Self, RulesError> {
-        let Config { shard, policy, .. } = Config::from_canonical(&town.config)?;
-        Ok(Self { rules: Self::taught(town)?, release, shard, shadow_dir: policy.shadow_dir })
+        let Config { shard, policy, .. } = town.config.clone();
+        Ok(Self { rules: Self::training_rules(town)?, release, shard, shadow_dir: policy.shadow_dir })
     }
 
-    /// The rules of the replicas of a town of these texts.
-    ///
-    /// # Errors
-    /// When the town's settings and what is taught do not go together.
-    pub(crate) fn taught(town: &Sources) -> Result<Arc<Rules>, RulesError> {
-        let sources = Sources { config: taught(&town.config)?, ..town.clone() };
+    /// The rules for replicas of a town with these texts.
+    pub(crate) fn training_rules(town: &Sources) -> Result<Arc<Rules>, RulesError> {
+        let sources = Sources { config: training_config(&town.config)?, ..town.clone() };
         Ok(Arc::new(Rules::new(sources)?))
     }
 
-    /// For the same town under other texts.
-    ///
-    /// # Errors
-    /// When they and what is taught do not go together.
+    /// Changes the texts of the town.
     pub(crate) fn set_town(&mut self, town: &Sources) -> Result<(), RulesError> {
-        self.rules = Self::taught(town)?;
+        self.rules = Self::training_rules(town)?;
         Ok(())
     }
 
-    /// Whether a training can be gone on with: it learns on the same towns, or on such as take a reload to be the same.
+    /// Whether a training can be resumed: its towns are the same, or can be made so by a reload.
     pub(super) fn fits(&self, saved: &TrainingState) -> bool {
         saved.sources.digest() == self.rules.texts_digest
             || Rules::new(saved.sources.clone())
                 .is_ok_and(|rules| changes(&rules, &self.rules).iter().all(|change| change.hot))
     }
 
-    /// A training gone on with, its towns under these rules; `None` when it cannot be.
+    /// Resumes a training with these rules; `None` if that is not possible.
     pub(super) fn resume(&self, saved: &TrainingState, threads: NonZero<usize>) -> Option<Trainer> {
         if saved.sources.digest() == self.rules.texts_digest {
             return Trainer::resume(&self.rules, saved, threads).ok();
@@ -81,27 +70,29 @@ impl TrainingSpec {
         trainer.reload(&self.rules).ok().map(|()| trainer)
     }
 
-    /// Whether nothing is left of a training: its schedule is through, and what came of it drives the town already.
+    /// Whether a training is finished and its policy is already the release.
     pub(super) fn is_spent(&self, saved: &TrainingState) -> bool {
         let through = saved.progress.steps >= saved.progress.total_steps;
         through && self.release.as_ref().is_some_and(|release| release.id == saved.policy)
     }
 }
 
-/// A town's configuration, taught.
-fn taught(town: &str) -> Result<String, RulesError> {
+/// A town's configuration with the training settings.
+fn training_config(town: &Config) -> Result<Config, RulesError> {
     let file = Some(("training.yaml".into(), TRAINING.into()));
     let training = load(&Layers { file, ..Layers::default() })?.config.canonical();
     let default = Config::shipped().canonical();
-    let (town, training, default) = (settings(town), settings(&training), settings(&default));
-    let own = |key: &str| within(key, &LEARNED) && town.get(key) != default.get(key);
-    let replaced = |key: &str| [&TOLD[..], &LEARNED, &ASIDE].into_iter().any(|all| within(key, all)) && !own(key);
+    let town = town.canonical();
+    let (town, training, default) = (settings(&town), settings(&training), settings(&default));
+    let own = |key: &str| within(key, &LEARNING) && town.get(key) != default.get(key);
+    let replaced =
+        |key: &str| [&REWARDS[..], &LEARNING, &IRRELEVANT].into_iter().any(|all| within(key, all)) && !own(key);
     let kept = town.iter().filter(|(key, _)| !replaced(key));
     let all: BTreeMap<_, _> = kept.chain(training.iter().filter(|(key, _)| replaced(key))).collect();
     // Sorted as lines, which is not as keys.
     let mut lines: Vec<String> = all.into_iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
     lines.sort();
-    Ok(lines.concat())
+    Ok(Config::from_canonical(&lines.concat())?)
 }
 
 fn settings(canonical: &str) -> BTreeMap<&str, &str> {
@@ -120,7 +111,7 @@ mod tests {
 
     fn sources(flags: &[(&str, &str)]) -> Sources {
         let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let config = load(&Layers { flags, ..Layers::default() }).expect("the settings hold").config.canonical();
+        let config = load(&Layers { flags, ..Layers::default() }).expect("the settings hold").config;
         let text = |name: &str, text: &str| (name.to_owned(), text.to_owned());
         Sources {
             config,
@@ -135,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn the_default_town_is_taught_as_the_shipped_policy_was() {
+    fn the_default_town_trains_like_the_shipped_policy() {
         let file = Some(("training.yaml".into(), TRAINING.into()));
         let training = load(&Layers { file, ..Layers::default() }).expect("it holds").config;
         assert_eq!(taught(&[]).canonical(), training.canonical());
     }
 
     #[test]
-    fn the_rules_are_the_towns_own_and_so_is_what_it_says_of_learning() {
+    fn rules_and_changed_learning_settings_come_from_the_town() {
         let flags = [
             ("config_id", "elsewhere"),
             ("seed", "41"),
@@ -164,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn another_release_or_token_file_makes_no_other_training() {
+    fn release_and_token_file_do_not_distinguish_trainings() {
         let flags = [("policy.release", "scripted"), ("shard", "other"), ("console_auth.token_file", "x.json")];
         assert_eq!(taught(&flags).canonical(), taught(&[]).canonical());
         let spec = TrainingSpec::new(&sources(&[("policy.shadow_dir", "shadows"), ("shard", "other")]), None);

@@ -1,7 +1,7 @@
-//! The trainer's thread: goes on from the newest training that fits or begins one, and trains until it is told otherwise.
+//! The trainer thread: resumes the newest matching training or starts one, and trains until it is stopped.
 //!
-//! Owns what is written and when: a row an update, a checkpoint every so many, one on stopping. A disk that fails is tried
-//! again every second, and nothing is learned meanwhile that could not be written. Must not know the town that runs.
+//! It writes a row per update, a checkpoint every few updates, and one when it stops. A failing disk is retried every second, and
+//! training waits meanwhile.
 
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -18,225 +18,225 @@ use townlet_town::Rules;
 
 use super::metrics_log::{Log, LogError};
 use super::spec::TrainingSpec;
-use super::{Begun, TrainerEvent};
+use super::{TrainerEvent, TrainingStarted};
 use crate::engine::Message;
 use crate::home::new_run_id;
 use townlet_wire::telemetry::LearningRow;
 
-/// Workers of a training: the town and what serves it have the other cores.
-const ALONE: NonZero<usize> = NonZero::<usize>::MIN;
-/// How often a disk that failed is tried again.
+/// Threads of a shadow training; the other cores are for the town and its service.
+const THREADS: NonZero<usize> = NonZero::<usize>::MIN;
+/// Time between attempts after a disk failure.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
 
-/// What the trainer is to do.
+/// What the trainer should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum TrainerState {
     Train = 0,
     Pause = 1,
     Stop = 2,
 }
 
-/// What the trainer was told last; it may look at it at any time.
+/// The current instructions to the trainer.
 #[derive(Debug, Default)]
-pub(super) struct Orders {
-    wanted: AtomicU8,
-    /// Rules that its towns are to go on under.
+pub(super) struct TrainerControl {
+    state: AtomicU8,
+    /// New rules for its towns.
     rules: Mutex<Option<Arc<Rules>>>,
-    /// Whether there are any; asked at every tick.
-    taught: AtomicBool,
+    /// Whether there are new rules; checked at every tick.
+    rules_changed: AtomicBool,
 }
 
-impl Orders {
+impl TrainerControl {
     pub(super) fn new() -> Self {
         Self::default()
     }
 
-    /// Its towns go on under these rules as soon as it looks.
-    pub(super) fn teach(&self, rules: Arc<Rules>) {
+    /// Gives its towns new rules.
+    pub(super) fn update_rules(&self, rules: Arc<Rules>) {
         *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Some(rules);
-        self.taught.store(true, Ordering::Release);
+        self.rules_changed.store(true, Ordering::Release);
     }
 
     fn take_rules(&self) -> Option<Arc<Rules>> {
-        self.taught.swap(false, Ordering::Acquire).then(|| self.rules.lock().ok()?.take()).flatten()
+        self.rules_changed.swap(false, Ordering::Acquire).then(|| self.rules.lock().ok()?.take()).flatten()
     }
 
-    /// Whether it goes on as it is.
-    fn stand(&self) -> bool {
-        self.now() == Wanted::Train && !self.taught.load(Ordering::Acquire)
+    /// Whether it should continue unchanged.
+    fn unchanged(&self) -> bool {
+        self.now() == TrainerState::Train && !self.rules_changed.load(Ordering::Acquire)
     }
 
-    /// A training that is to stop cannot be told otherwise.
-    pub(super) fn set(&self, wanted: Wanted) {
-        self.wanted.fetch_max(wanted as u8, Ordering::Relaxed);
-        if wanted == Wanted::Train {
-            // Fails when it is to stop, and then that stands.
-            let _ =
-                self.wanted.compare_exchange(Wanted::Pause as u8, wanted as u8, Ordering::Relaxed, Ordering::Relaxed);
+    /// A training that is stopping cannot be restarted.
+    pub(super) fn set(&self, state: TrainerState) {
+        self.state.fetch_max(state as u8, Ordering::Relaxed);
+        if state == TrainerState::Train {
+            // Fails if it is stopping, which takes precedence.
+            let _ = self.state.compare_exchange(
+                TrainerState::Pause as u8,
+                state as u8,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
         }
     }
 
-    pub(super) fn now(&self) -> Wanted {
-        match self.wanted.load(Ordering::Relaxed) {
-            0 => Wanted::Train,
-            1 => Wanted::Pause,
-            _ => Wanted::Stop,
+    pub(super) fn now(&self) -> TrainerState {
+        match self.state.load(Ordering::Relaxed) {
+            0 => TrainerState::Train,
+            1 => TrainerState::Pause,
+            _ => TrainerState::Stop,
         }
     }
 }
 
-/// What the thread is given.
+/// The data of the thread.
 pub(super) struct Worker {
     pub(super) spec: TrainingSpec,
     pub(super) registry: Registry,
-    /// The folder of rows.
+    /// The folder of metrics logs.
     pub(super) rows: PathBuf,
-    pub(super) orders: Arc<Orders>,
+    pub(super) control: Arc<TrainerControl>,
     pub(super) sender: Sender<Message>,
 }
 
-/// A training under way.
-struct Session {
+/// A running training.
+struct Run {
     trainer: Trainer,
-    run: String,
+    name: String,
     log: Log,
 }
 
-impl Session {
+impl Run {
     fn save(&mut self, registry: &Registry) -> Result<String, String> {
         self.log.sync().map_err(|why| why.to_string())?;
-        self.trainer.save(registry, &self.run).map_err(|why| why.to_string())
+        self.trainer.save(registry, &self.name).map_err(|why| why.to_string())
     }
 }
 
 impl Worker {
-    /// Trains until it is told to stop, or nothing is left to do.
-    ///
-    /// # Errors
-    /// What could not be saved at the end.
+    /// Trains until it is stopped or finished. The error says what could not be saved at the end.
     pub(super) fn run(&self) -> Result<(), String> {
         lower_thread_priority();
-        let Some(mut session) = self.begin() else { return Ok(()) };
-        while self.may_go_on() {
-            self.follow(&mut session);
-            if session.trainer.finished() {
-                if self.save(&mut session) {
-                    self.say("finished", "the schedule is through.");
+        let Some(mut run) = self.begin() else { return Ok(()) };
+        while self.wait_while_paused() {
+            self.apply_new_rules(&mut run);
+            if run.trainer.finished() {
+                if self.save(&mut run) {
+                    self.report_state("finished", "the schedule is complete.");
                     return Ok(());
                 }
                 continue;
             }
-            match session.trainer.advance_while(&|| self.orders.stand()) {
-                Ok(Some(row)) => self.keep(&mut session, &row),
-                // Cut off; whether it goes on is asked above.
+            match run.trainer.advance_while(&|| self.control.unchanged()) {
+                Ok(Some(row)) => self.record(&mut run, &row),
+                // Interrupted; the loop condition decides.
                 Ok(None) => {}
                 Err(why) => {
-                    self.say("diverged", &format!("{why}."));
+                    self.report_state("diverged", &format!("{why}."));
                     return Ok(());
                 }
             }
         }
-        // Before the first update there is nothing to keep.
-        if session.trainer.updates() == 0 { Ok(()) } else { session.save(&self.registry).map(drop) }
+        // Before the first update there is nothing to save.
+        if run.trainer.updates() == 0 { Ok(()) } else { run.save(&self.registry).map(drop) }
     }
 
-    /// Its towns go on under what was reloaded.
-    fn follow(&self, session: &mut Session) {
-        if let Some(rules) = self.orders.take_rules() {
-            // What the running town took, its replicas take.
-            if let Err(refusal) = session.trainer.reload(&rules) {
-                self.say("training", &refusal.message);
+    /// Applies reloaded rules to its towns.
+    fn apply_new_rules(&self, run: &mut Run) {
+        if let Some(rules) = self.control.take_rules() {
+            // The live town accepted the rules, so its replicas do.
+            if let Err(refusal) = run.trainer.reload(&rules) {
+                self.report_state("training", &refusal.message);
             }
         }
     }
 
-    fn begin(&self) -> Option<Session> {
-        let mut begun = self.retry_until_done(|| self.resumed())?;
-        while begun.is_none() {
-            if !self.may_go_on() {
+    fn begin(&self) -> Option<Run> {
+        let mut started = self.retry_until_done(|| self.resume())?;
+        while started.is_none() {
+            if !self.wait_while_paused() {
                 return None;
             }
-            begun = match self.anew() {
-                Ok(begun) => begun,
+            started = match self.start_new() {
+                Ok(started) => started,
                 Err(why) => {
-                    self.say("diverged", &format!("while it imitated the scripted policy: {why}."));
+                    self.report_state("diverged", &format!("during imitation of the scripted policy: {why}."));
                     return None;
                 }
             };
         }
-        let session = begun?;
-        let rows = self.retry_until_done(|| session.log.rows())?;
-        self.tell(TrainerEvent::Begun(Begun {
-            run: session.run.clone(),
-            total_steps: session.trainer.plan().total_steps,
-            rows: rows.iter().map(shown).collect(),
-            checkpoint: session.trainer.checkpoint().filter(|_| session.trainer.updates() > 0).map(str::to_owned),
+        let run = started?;
+        let rows = self.retry_until_done(|| run.log.rows())?;
+        self.send(TrainerEvent::TrainingStarted(TrainingStarted {
+            run: run.name.clone(),
+            total_steps: run.trainer.plan().total_steps,
+            rows: rows.iter().map(to_wire).collect(),
+            checkpoint: run.trainer.checkpoint().filter(|_| run.trainer.updates() > 0).map(str::to_owned),
         }));
-        Some(session)
+        Some(run)
     }
 
-    /// The newest training of the same towns. One that cannot be gone on with is as if it were not there, and so is one that
-    /// another process goes on with.
-    fn resumed(&self) -> Result<Option<Session>, LogError> {
+    /// The newest matching training, unless it cannot be resumed or another process is running it.
+    fn resume(&self) -> Result<Option<Run>, LogError> {
         let newest = self.registry.newest_training(|saved| self.spec.fits(saved));
         let Some(saved) = newest.filter(|saved| !self.spec.is_spent(saved)) else { return Ok(None) };
-        let Some(trainer) = self.spec.resume(&saved, ALONE) else { return Ok(None) };
+        let Some(trainer) = self.spec.resume(&saved, THREADS) else { return Ok(None) };
         match Log::resume(&self.rows, &saved.run, saved.progress.updates) {
-            Ok(log) => Ok(Some(Session { trainer, run: saved.run, log })),
-            Err(LogError::Taken { .. }) => Ok(None),
+            Ok(log) => Ok(Some(Run { trainer, name: saved.run, log })),
+            Err(LogError::Locked { .. }) => Ok(None),
             Err(why) => Err(why),
         }
     }
 
-    /// A new training: from the release where its network is of the same size, else from the scripted policy. `None`: it was
-    /// told otherwise meanwhile.
-    fn anew(&self) -> Result<Option<Session>, Diverged> {
+    /// A new training, from the release if its network has the same size, else from the scripted policy. `None` if it was
+    /// interrupted.
+    fn start_new(&self) -> Result<Option<Run>, Diverged> {
         let config = &self.spec.rules.config;
-        let plan = Plan { seed: config.seed, total_steps: config.training.total_steps, threads: ALONE };
+        let plan = Plan { seed: config.seed, total_steps: config.training.total_steps, threads: THREADS };
         let mut trainer = Trainer::new(&self.spec.rules, plan);
         let release = self.spec.release.as_ref();
         let taken = release.is_some_and(|release| trainer.start_from(release).is_ok());
-        if !taken && !trainer.warm_start(&|| self.orders.now() == Wanted::Train, |_, _| {})? {
+        if !taken && !trainer.warm_start(&|| self.control.now() == TrainerState::Train, |_, _| {})? {
             return Ok(None);
         }
-        let run = new_run_id(&self.spec.shard);
-        let log = Log::new(&self.rows, &run);
-        Ok(Some(Session { trainer, run, log }))
+        let name = new_run_id(&self.spec.shard);
+        let log = Log::new(&self.rows, &name);
+        Ok(Some(Run { trainer, name, log }))
     }
 
-    /// Writes a row, and a checkpoint when one is due.
-    fn keep(&self, session: &mut Session, row: &Row) {
-        if self.retry_until_done(|| session.log.write(row)).is_none() {
+    /// Writes a row, and a checkpoint if one is due.
+    fn record(&self, run: &mut Run, row: &Row) {
+        if self.retry_until_done(|| run.log.write(row)).is_none() {
             return;
         }
-        self.tell(TrainerEvent::Row(Box::new(shown(row))));
+        self.send(TrainerEvent::Row(Box::new(to_wire(row))));
         if row.update.is_multiple_of(u64::from(self.spec.rules.config.training.checkpoint_updates)) {
-            self.save(session);
+            self.save(run);
         }
     }
 
-    /// Writes a checkpoint and hands it over; `false` when it is to stop.
-    fn save(&self, session: &mut Session) -> bool {
-        let Some(id) = self.retry_until_done(|| session.save(&self.registry)) else { return false };
-        self.tell(TrainerEvent::Checkpoint(id));
+    /// Writes a checkpoint and reports it; `false` if it is stopping.
+    fn save(&self, run: &mut Run) -> bool {
+        let Some(id) = self.retry_until_done(|| run.save(&self.registry)) else { return false };
+        self.send(TrainerEvent::Checkpoint(id));
         true
     }
 
-    /// Waits while it is paused; `false` when it is to stop.
-    fn may_go_on(&self) -> bool {
+    /// Waits while it is paused; `false` if it is stopping.
+    fn wait_while_paused(&self) -> bool {
         let mut paused = false;
         loop {
-            match self.orders.now() {
-                Wanted::Train => {
+            match self.control.now() {
+                TrainerState::Train => {
                     if paused {
-                        self.say("training", "");
+                        self.report_state("training", "");
                     }
                     return true;
                 }
-                Wanted::Stop => return false,
-                Wanted::Pause => {
+                TrainerState::Stop => return false,
+                TrainerState::Pause => {
                     if !paused {
-                        self.say("paused", "");
+                        self.report_state("paused", "");
                     }
                     paused = true;
                     thread::park();
@@ -245,39 +245,39 @@ impl Worker {
         }
     }
 
-    /// Does what the disk may refuse until it is done; `None` when it is to stop.
-    fn retry_until_done<T, E: std::fmt::Display>(&self, mut deed: impl FnMut() -> Result<T, E>) -> Option<T> {
+    /// Repeats a disk operation until it succeeds; `None` if it is stopping.
+    fn retry_until_done<T, E: std::fmt::Display>(&self, mut operation: impl FnMut() -> Result<T, E>) -> Option<T> {
         let mut failed = false;
         loop {
-            match deed() {
+            match operation() {
                 Ok(done) => {
                     if failed {
-                        self.say("training", "");
+                        self.report_state("training", "");
                     }
                     return Some(done);
                 }
-                Err(why) => self.say("failed", &format!("{why}.")),
+                Err(why) => self.report_state("failed", &format!("{why}.")),
             }
             failed = true;
-            if self.orders.now() == Wanted::Stop {
+            if self.control.now() == TrainerState::Stop {
                 return None;
             }
             thread::park_timeout(RETRY_EVERY);
         }
     }
 
-    fn say(&self, state: &'static str, detail: &str) {
-        self.tell(TrainerEvent::State(state, detail.to_owned()));
+    fn report_state(&self, state: &'static str, detail: &str) {
+        self.send(TrainerEvent::State(state, detail.to_owned()));
     }
 
-    fn tell(&self, news: TrainerEvent) {
-        // The loop may have ended; then nobody listens.
-        drop(self.sender.send(Message::Training(news)));
+    fn send(&self, event: TrainerEvent) {
+        // The engine may have stopped.
+        drop(self.sender.send(Message::Training(event)));
     }
 }
 
-/// A row as the wire has it.
-fn shown(row: &Row) -> LearningRow {
+/// A row as telemetry shows it.
+fn to_wire(row: &Row) -> LearningRow {
     LearningRow {
         update: row.update,
         steps: row.steps,
@@ -299,10 +299,10 @@ fn shown(row: &Row) -> LearningRow {
     }
 }
 
-/// Lets everything else go first. Elsewhere than on Linux this would be said of the whole program, the town included.
+/// Lowers the priority of this thread. Elsewhere than on Linux this would affect the whole program.
 fn lower_thread_priority() {
     #[cfg(target_os = "linux")]
-    // A thread that may not be nicer trains all the same.
+    // Failure is harmless.
     let _ = rustix::process::nice(NICENESS);
 }
 
@@ -315,18 +315,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_to_stop_stops() {
-        let orders = Orders::new();
+    fn stopping_takes_precedence() {
+        let control = TrainerControl::new();
         for (told, stands) in [
-            (Wanted::Pause, Wanted::Pause),
-            (Wanted::Train, Wanted::Train),
-            (Wanted::Pause, Wanted::Pause),
-            (Wanted::Stop, Wanted::Stop),
-            (Wanted::Train, Wanted::Stop),
-            (Wanted::Pause, Wanted::Stop),
+            (TrainerState::Pause, TrainerState::Pause),
+            (TrainerState::Train, TrainerState::Train),
+            (TrainerState::Pause, TrainerState::Pause),
+            (TrainerState::Stop, TrainerState::Stop),
+            (TrainerState::Train, TrainerState::Stop),
+            (TrainerState::Pause, TrainerState::Stop),
         ] {
-            orders.set(told);
-            assert_eq!(orders.now(), stands, "{told:?}");
+            control.set(told);
+            assert_eq!(control.now(), stands, "{told:?}");
         }
     }
 }

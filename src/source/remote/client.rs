@@ -1,6 +1,4 @@
-//! Requests to a shard's service, one method each; and what can go wrong with them, told apart by what helps.
-//!
-//! Knows HTTP and the wire. Follows no redirect: a token goes where it was meant to go, or nowhere.
+//! HTTP client of a shard's service. Follows no redirects, so that a token never goes to another server.
 
 use std::io::Read as _;
 use std::net::IpAddr;
@@ -15,26 +13,26 @@ use tokio::time::timeout;
 use townlet_wire::service::{AUDIT, COMMANDS, CONSOLE, Refusal, SCHEMA_HEADER, SNAPSHOT, STREAM, ServiceInfo};
 use townlet_wire::{Answer, ErrorBody, Request, SCHEMA_VERSION};
 
-/// Longest a connection may take, and a request from its start to its answer; a stream's answer begins within it.
+/// Timeouts of connecting, and of a request until its answer is complete (for a stream: until it begins).
 const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER: Duration = Duration::from_secs(6);
-/// Bytes of authorities read at most.
-const MOST_PEM: u64 = 4 * 1024 * 1024;
-/// Bytes of an answer read at most.
-const MOST: usize = 32 * 1024 * 1024;
+/// Maximum size of a CA file.
+const MAX_PEM_BYTES: u64 = 4 * 1024 * 1024;
+/// Maximum size of an answer.
+const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
-/// A shard's address and what is needed there.
+/// A shard's address and credentials.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
     /// `http://127.0.0.1:7420`, `https://towns.example`.
     pub url: String,
-    /// Who one is there.
+    /// Bearer token.
     pub token: Option<String>,
-    /// The one authority its certificate may come from, in PEM; without it the system's.
+    /// PEM file of the CA that must have issued the server's certificate; `None` for the system's CAs.
     pub ca: Option<PathBuf>,
 }
 
-/// A shard's service.
+/// Client of one shard.
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -42,57 +40,55 @@ pub struct Client {
     token: Option<HeaderValue>,
 }
 
-/// Why there is no answer.
+/// Why a request has no answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientError {
-    /// Nobody was reached, or the line broke: worth another attempt.
+    /// The connection failed. Retrying may help.
     Lost(String),
-    /// The service refuses, in its own words.
+    /// The shard refused the request.
     Refused(ErrorBody),
-    /// Whoever answers there is no shard that this program understands.
-    Alien(String),
+    /// The server is not a shard, or an incompatible one.
+    NotAShard(String),
 }
 
 impl ClientError {
-    /// One sentence.
-    pub fn words(&self) -> String {
+    /// The error as one sentence.
+    pub fn message(&self) -> String {
         match self {
-            Self::Lost(why) | Self::Alien(why) => why.clone(),
+            Self::Lost(why) | Self::NotAShard(why) => why.clone(),
             Self::Refused(error) => format!("{}  {} {}", error.code, error.message, error.hint).trim_end().to_owned(),
         }
     }
 }
 
 impl Client {
-    /// Checks an address and gets ready for it; nothing is sent yet.
+    /// Validates the target. Sends nothing.
     ///
     /// # Errors
-    /// What is wrong with the address, the token or the certificate.
+    /// When the address, token or CA file is invalid.
     pub fn new(target: &Target) -> Result<Self, String> {
         static PROVIDER: Once = Once::new();
-        // Somebody who chose another one first is right as well.
+        // Fails if a provider is installed already, which is fine.
         PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
         if target.url.contains("twn_") {
             return Err(
-                "a token has no place in an address; give it by `--token-file` or TOWNLET_TOKEN, and revoke this one."
+                "an address must not contain a token. Revoke this token, and pass a new one with `--token-file` or TOWNLET_TOKEN."
                     .into(),
             );
         }
-        let right = "Such as http://127.0.0.1:7420.";
-        let url = Url::parse(&target.url).map_err(|why| format!("{}: no address: {why}. {right}", target.url))?;
+        let example = "Example: http://127.0.0.1:7420.";
+        let url =
+            Url::parse(&target.url).map_err(|why| format!("{}: invalid address: {why}. {example}", target.url))?;
         let host = url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned()).unwrap_or_default();
         if !matches!(url.scheme(), "http" | "https") || host.is_empty() {
-            return Err(format!("{}: shards are reached by http or https. {right}", target.url));
+            return Err(format!("{}: the scheme must be http or https. {example}", target.url));
         }
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.path().len() > 1 {
-            return Err(format!(
-                "{}: an address is a scheme, a host and a port, and nothing else. {right}",
-                target.url
-            ));
+            return Err(format!("{}: an address has only a scheme, a host and a port. {example}", target.url));
         }
         let here = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
         if url.scheme() == "http" && !here && target.token.is_some() {
-            return Err(format!("{}: a token is not sent to another machine without TLS. Use https.", target.url));
+            return Err(format!("{}: tokens are not sent to another machine without TLS. Use https.", target.url));
         }
         let mut http =
             reqwest::Client::builder().connect_timeout(CONNECT).redirect(redirect::Policy::none()).tcp_nodelay(true);
@@ -101,13 +97,12 @@ impl Client {
         }
         if let Some(path) = &target.ca {
             let mut pem = Vec::new();
-            let read = townlet_files::open(path).and_then(|file| file.take(MOST_PEM).read_to_end(&mut pem));
+            let read = townlet_files::open(path).and_then(|file| file.take(MAX_PEM_BYTES).read_to_end(&mut pem));
             read.map_err(|why| format!("{}: {why}.", path.display()))?;
             let authorities = Certificate::from_pem_bundle(&pem);
-            let authorities =
-                authorities.map_err(|why| format!("{}: no certificate in PEM: {why}.", path.display()))?;
+            let authorities = authorities.map_err(|why| format!("{}: invalid PEM: {why}.", path.display()))?;
             if authorities.is_empty() {
-                return Err(format!("{}: it holds no certificate in PEM.", path.display()));
+                return Err(format!("{}: contains no PEM certificate.", path.display()));
             }
             http = http.tls_certs_only(authorities);
         }
@@ -116,17 +111,17 @@ impl Client {
         client.with_token(target.token.as_deref())
     }
 
-    /// The same with another token.
+    /// Replaces the token.
     ///
     /// # Errors
-    /// When it is no token.
+    /// When the token has invalid characters.
     pub fn with_token(mut self, token: Option<&str>) -> Result<Self, String> {
         self.token = match token {
             None => None,
             Some(token) => {
                 let value = HeaderValue::from_str(&format!("Bearer {}", token.trim()));
                 let mut value =
-                    value.map_err(|_| "this is no token; one is made by `townlet token new`.".to_owned())?;
+                    value.map_err(|_| "not a valid token. Create one with `townlet token new`.".to_owned())?;
                 value.set_sensitive(true);
                 Some(value)
             }
@@ -134,21 +129,21 @@ impl Client {
         Ok(self)
     }
 
-    /// Its address.
+    /// Address.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Who one is there, and the command table.
+    /// Fetches the session, command table and facts.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub async fn welcome(&self) -> Result<ServiceInfo, ClientError> {
         let (_, body) = self.fetch(self.get(COMMANDS)).await?;
-        serde_json::from_slice(&body).map_err(|why| self.alien(&why))
+        serde_json::from_slice(&body).map_err(|why| self.not_a_shard(&why))
     }
 
-    /// The whole state, as the shard wrote it.
+    /// Fetches the snapshot as JSON.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -156,7 +151,7 @@ impl Client {
         Ok(self.fetch(self.get(SNAPSHOT)).await?.1)
     }
 
-    /// The newest records of the audit log, as the shard wrote them.
+    /// Fetches the newest audit records as JSON lines.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -164,21 +159,21 @@ impl Client {
         Ok(self.fetch(self.get(AUDIT)).await?.1)
     }
 
-    /// Sends a command; an answer that refuses is an answer.
+    /// Sends a command. A refusal by the command itself is an answer, not an error.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn ask(&self, request: &Request) -> Result<Answer, ClientError> {
-        let body = serde_json::to_vec(request).map_err(|why| ClientError::Alien(why.to_string()))?;
+    pub async fn send_command(&self, request: &Request) -> Result<Answer, ClientError> {
+        let body = serde_json::to_vec(request).map_err(|why| ClientError::NotAShard(why.to_string()))?;
         let post =
             self.http.post(format!("{}{CONSOLE}", self.url)).header("content-type", "application/json").body(body);
         match self.fetch(post).await {
-            Ok((_, body)) => serde_json::from_slice(&body).map_err(|why| self.alien(&why)),
+            Ok((_, body)) => serde_json::from_slice(&body).map_err(|why| self.not_a_shard(&why)),
             Err(failure) => Err(failure),
         }
     }
 
-    /// Opens the stream behind the event of this id, or from the start.
+    /// Opens the telemetry stream after the event `last`, or from the start.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -215,7 +210,7 @@ impl Client {
         let response = self.send(request).await?;
         let status = response.status();
         let body = self.body(response).await?;
-        // An answer in its envelope is one, whatever its status.
+        // An answer is valid whatever the HTTP status.
         if status.is_success() || serde_json::from_slice::<Answer>(&body).is_ok() {
             return Ok((status, body));
         }
@@ -227,8 +222,8 @@ impl Client {
             let mut body = Vec::new();
             while let Some(piece) = response.chunk().await.map_err(|why| format!("{}: {}.", self.url, chain(&why)))? {
                 body.extend_from_slice(&piece);
-                if body.len() > MOST {
-                    return Err(format!("{}: an answer of more than {MOST} bytes.", self.url));
+                if body.len() > MAX_ANSWER_BYTES {
+                    return Err(format!("{}: the answer is larger than {MAX_ANSWER_BYTES} bytes.", self.url));
                 }
             }
             Ok(body)
@@ -236,25 +231,27 @@ impl Client {
         match timeout(ANSWER, read).await {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(why)) => Err(ClientError::Lost(why)),
-            Err(_) => Err(ClientError::Lost(format!("{}: the answer broke off.", self.url))),
+            Err(_) => Err(ClientError::Lost(format!(
+                "{}: the answer did not complete within {} s.",
+                self.url,
+                ANSWER.as_secs()
+            ))),
         }
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> ClientError {
         match serde_json::from_slice::<Refusal>(body) {
             Ok(refusal) => ClientError::Refused(refusal.error),
-            Err(_) => {
-                ClientError::Alien(format!("{}: whoever answers there ({status}) is no townlet shard.", self.url))
-            }
+            Err(_) => ClientError::NotAShard(format!("{} is not a townlet shard (HTTP {status}).", self.url)),
         }
     }
 
-    fn alien(&self, why: &serde_json::Error) -> ClientError {
-        ClientError::Alien(format!("{}: its answer is not understood: {why}.", self.url))
+    fn not_a_shard(&self, why: &serde_json::Error) -> ClientError {
+        ClientError::NotAShard(format!("{}: cannot parse the answer: {why}.", self.url))
     }
 }
 
-/// An error with its causes in one line, and no address: it is said already.
+/// The root cause of an error, without the URL.
 fn chain(error: &reqwest::Error) -> String {
     let mut words: Option<String> = None;
     let mut cause = std::error::Error::source(error);
@@ -270,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_an_address_and_a_token_stays_at_home() {
+    fn invalid_addresses_are_refused_and_tokens_are_protected() {
         let with = |url: &str, token: Option<&str>| {
             Client::new(&Target { url: url.into(), token: token.map(str::to_owned), ca: None }).map(|_| ()).err()
         };
@@ -285,13 +282,13 @@ mod tests {
         }
         for (url, token, words) in [
             ("http://towns.example", Some("twn_a_b"), "without TLS"),
-            ("http://127.0.0.1/twn_a_b", None, "no place in an address"),
-            ("http://ada:secret@127.0.0.1", None, "nothing else"),
+            ("http://127.0.0.1/twn_a_b", None, "must not contain a token"),
+            ("http://ada:secret@127.0.0.1", None, "only a scheme"),
             ("http://127.0.0.1/../etc", None, ""),
-            ("http://127.0.0.1/v1", None, "nothing else"),
+            ("http://127.0.0.1/v1", None, "only a scheme"),
             ("ftp://127.0.0.1", None, "http or https"),
-            ("127.0.0.1:7420", None, "Such as"),
-            ("http://127.0.0.1", Some("a\nb"), "no token"),
+            ("127.0.0.1:7420", None, "Example: http"),
+            ("http://127.0.0.1", Some("a\nb"), "not a valid token"),
         ] {
             let said = with(url, token);
             assert!(words.is_empty() || said.as_ref().is_some_and(|said| said.contains(words)), "{url}: {said:?}");

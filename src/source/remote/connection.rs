@@ -1,4 +1,4 @@
-//! Watching: the stream, how long it has been silent, its loss and its return.
+//! Follows the telemetry stream, detects silence and loss, and reconnects.
 
 use std::time::Duration;
 
@@ -10,44 +10,44 @@ use townlet_wire::sse::Reader;
 
 use std::sync::Arc;
 
-/// How often silence is looked at.
-const LOOK: Duration = Duration::from_millis(500);
-/// Silence after which the screen says so; heartbeats come every second.
+/// Interval of checking for silence.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Silence after which the link is stale. The shard sends a heartbeat every second.
 const STALE_AFTER: Duration = Duration::from_millis(1_500);
-/// Silence after which the line counts as lost.
+/// Silence after which the connection counts as lost.
 const LOST_AFTER: Duration = Duration::from_secs(8);
-/// The first wait before another attempt, and the longest.
+/// First and longest wait before an attempt.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
-/// Watches for ever.
+/// Follows the stream and reconnects forever.
 pub(super) async fn watch(shared: &Arc<Shared>) {
-    let mut heard = StreamDecoder::default();
+    let mut decoder = StreamDecoder::default();
     let mut attempt = 0_u32;
     loop {
-        let before = heard.last();
-        let why = follow(shared, &mut heard).await;
-        shared.with(|known| known.live = false);
-        // Something arrived: the next loss begins with short waits again.
-        attempt = if heard.last() == before { attempt + 1 } else { 0 };
+        let before = decoder.last();
+        let why = follow(shared, &mut decoder).await;
+        shared.with(|info| info.live = false);
+        // Data arrived, so the next loss starts with short waits.
+        attempt = if decoder.last() == before { attempt + 1 } else { 0 };
         count_down(shared, &why, wait(attempt)).await;
     }
 }
 
-/// Twice as long each time, up to the longest, and never the same for two clients.
+/// Exponential backoff with jitter.
 fn wait(attempt: u32) -> Duration {
     let longest = LONGEST_WAIT.min(FIRST_WAIT * 2_u32.saturating_pow(attempt.min(10)));
     let chance = u32::from(uuid::Uuid::now_v7().as_bytes()[15]);
     longest / 2 + longest / 512 * chance
 }
 
-/// Says how long it is until the next attempt, each second anew.
+/// Waits, publishing the remaining seconds every second.
 async fn count_down(shared: &Shared, why: &str, wait: Duration) {
     let url = shared.client().url().to_owned();
     let mut left = wait;
     loop {
         let in_seconds = left.as_millis().div_ceil(1_000) as u64;
-        shared.tell(SourceEvent::Link(Link::Reconnecting { url: url.clone(), in_seconds, why: why.to_owned() }));
+        shared.emit(SourceEvent::Link(Link::Reconnecting { url: url.clone(), in_seconds, why: why.to_owned() }));
         let step = left.min(Duration::from_secs(1));
         sleep(step).await;
         left -= step;
@@ -57,38 +57,43 @@ async fn count_down(shared: &Shared, why: &str, wait: Duration) {
     }
 }
 
-/// Follows the stream until it is lost; why.
-async fn follow(shared: &Arc<Shared>, heard: &mut StreamDecoder) -> String {
+/// Follows the stream until it is lost. Returns the reason.
+async fn follow(shared: &Arc<Shared>, decoder: &mut StreamDecoder) -> String {
     let client = shared.client();
-    match open(shared, &client, heard).await {
-        Ok(response) => read(shared, &client, heard, response).await,
-        Err(failure) => failure.words(),
+    match open(shared, &client, decoder).await {
+        Ok(response) => read(shared, &client, decoder, response).await,
+        Err(failure) => failure.message(),
     }
 }
 
-async fn open(shared: &Shared, client: &Client, heard: &StreamDecoder) -> Result<reqwest::Response, ClientError> {
+async fn open(shared: &Shared, client: &Client, decoder: &StreamDecoder) -> Result<reqwest::Response, ClientError> {
     let welcome = client.welcome().await?;
     shared.apply_welcome(welcome, client.url());
-    client.stream(heard.last().as_deref()).await
+    client.stream(decoder.last().as_deref()).await
 }
 
-async fn read(shared: &Shared, client: &Client, heard: &mut StreamDecoder, mut response: reqwest::Response) -> String {
+async fn read(
+    shared: &Shared,
+    client: &Client,
+    decoder: &mut StreamDecoder,
+    mut response: reqwest::Response,
+) -> String {
     let mut reader = Reader::default();
     let mut silent = Duration::ZERO;
     let url = client.url().to_owned();
     loop {
-        let piece = match timeout(LOOK, response.chunk()).await {
+        let piece = match timeout(POLL_INTERVAL, response.chunk()).await {
             Ok(Ok(Some(piece))) => piece,
             Ok(Ok(None)) => return "the shard closed the stream".into(),
             Ok(Err(_)) => return "the connection broke".into(),
             Err(_) => {
-                silent += LOOK;
+                silent += POLL_INTERVAL;
                 if silent >= LOST_AFTER {
-                    return format!("nothing was heard for {} s", LOST_AFTER.as_secs());
+                    return format!("no data for {} s", LOST_AFTER.as_secs());
                 }
                 if silent >= STALE_AFTER {
-                    shared.tell(SourceEvent::Link(Link::Stale { url: url.clone(), seconds: silent.as_secs() }));
-                    shared.with(|known| known.live = false);
+                    shared.emit(SourceEvent::Link(Link::Stale { url: url.clone(), seconds: silent.as_secs() }));
+                    shared.with(|info| info.live = false);
                 }
                 continue;
             }
@@ -99,19 +104,19 @@ async fn read(shared: &Shared, client: &Client, heard: &mut StreamDecoder, mut r
             Err(why) => return why,
         };
         for event in &events {
-            match heard.take(event) {
+            match decoder.take(event) {
                 StreamEvent::State => {
-                    if let Some(state) = heard.state() {
-                        shared.with(|known| known.schema.clone_from(&state.schema_version));
-                        shared.tell(SourceEvent::View(Arc::new(state.clone())));
+                    if let Some(state) = decoder.state() {
+                        shared.with(|info| info.schema.clone_from(&state.schema_version));
+                        shared.emit(SourceEvent::View(Arc::new(state.clone())));
                     }
                 }
                 StreamEvent::Heartbeat => {}
                 StreamEvent::Closed(why) | StreamEvent::OutOfSync(why) => return why,
             }
         }
-        if !events.is_empty() && !shared.with(|known| std::mem::replace(&mut known.live, true)) {
-            shared.tell(SourceEvent::Link(Link::Live { url: url.clone() }));
+        if !events.is_empty() && !shared.with(|info| std::mem::replace(&mut info.live, true)) {
+            shared.emit(SourceEvent::Link(Link::Live { url: url.clone() }));
         }
     }
 }

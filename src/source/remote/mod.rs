@@ -1,7 +1,7 @@
-//! A shard somewhere else, as a screen's source: by HTTP, on a thread of its own.
+//! A source for a remote shard, over HTTP on its own thread. Owns the connection and reconnecting.
 //!
-//! Owns the connection, its loss and its return; the screen only hears of it. A command is sent with its `cmd_id` until it is
-//! answered, so that one that met a broken connection is not done twice. Rule: "HTTP service".
+//! A command is sent with the same `cmd_id` until it is answered, so that a broken connection never executes it twice.
+//! Rule: "HTTP service".
 
 mod client;
 mod command_sender;
@@ -23,7 +23,7 @@ use townlet_wire::{CommandSpec, Request, Role, SCHEMA_VERSION, Session, command_
 
 type Deliver = Arc<dyn Fn(SourceEvent) + Send + Sync>;
 
-/// A shard at an address.
+/// A remote shard.
 pub struct Remote {
     url: String,
     requests: UnboundedSender<Request>,
@@ -32,13 +32,13 @@ pub struct Remote {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What both halves, watching and commanding, know.
+/// State shared by the stream and the command sender.
 struct Shared {
     deliver: Deliver,
-    known: Mutex<Known>,
+    info: Mutex<ConnectionInfo>,
 }
 
-struct Known {
+struct ConnectionInfo {
     client: Client,
     commands: Vec<CommandSpec>,
     schema: String,
@@ -47,26 +47,26 @@ struct Known {
 
 impl Shared {
     fn client(&self) -> Client {
-        self.with(|known| known.client.clone())
+        self.with(|info| info.client.clone())
     }
 
-    fn with<T>(&self, does: impl FnOnce(&mut Known) -> T) -> T {
-        does(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, does: impl FnOnce(&mut ConnectionInfo) -> T) -> T {
+        does(&mut self.info.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn tell(&self, notice: SourceEvent) {
+    fn emit(&self, notice: SourceEvent) {
         (self.deliver)(notice);
     }
 
-    /// Takes what the shard says of itself, and tells it on.
+    /// Stores and publishes the shard's information.
     fn apply_welcome(&self, welcome: ServiceInfo, url: &str) {
-        let link = self.with(|known| {
-            known.commands.clone_from(&welcome.commands);
-            known.schema.clone_from(&welcome.schema_version);
-            if known.live { Link::Live { url: url.to_owned() } } else { Link::Connecting { url: url.to_owned() } }
+        let link = self.with(|info| {
+            info.commands.clone_from(&welcome.commands);
+            info.schema.clone_from(&welcome.schema_version);
+            if info.live { Link::Live { url: url.to_owned() } } else { Link::Connecting { url: url.to_owned() } }
         });
         let ServiceInfo { session, commands, facts, .. } = welcome;
-        self.tell(SourceEvent::SourceInfo(Box::new(SourceInfo {
+        self.emit(SourceEvent::SourceInfo(Box::new(SourceInfo {
             commands,
             session,
             link,
@@ -75,18 +75,18 @@ impl Shared {
         })));
     }
 
-    /// Whether a line changes anything, as far as the shard's table is known.
+    /// Whether a line is a mutating command, according to the shard's command table.
     fn is_mutating(&self, command: &str) -> bool {
-        self.with(|known| command_line::parse(&known.commands, command).is_ok_and(|parsed| parsed.spec.mutating))
+        self.with(|info| command_line::parse(&info.commands, command).is_ok_and(|parsed| parsed.spec.mutating))
     }
 
     fn newer_schema_version(&self) -> Option<String> {
-        self.with(|known| is_newer(&known.schema).then(|| known.schema.clone()))
+        self.with(|info| is_newer(&info.schema).then(|| info.schema.clone()))
     }
 }
 
 impl Remote {
-    /// Of a shard that need not be there yet.
+    /// The shard need not be reachable yet.
     pub fn new(client: Client) -> Self {
         let (requests, inbox) = unbounded_channel();
         let url = client.url().to_owned();
@@ -111,15 +111,15 @@ impl Source for Remote {
 
     fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>) {
         let Some((client, inbox)) = self.inbox.take() else { return };
-        let known = Known { client, commands: Vec::new(), schema: SCHEMA_VERSION.into(), live: false };
-        let shared = Arc::new(Shared { deliver: Arc::from(deliver), known: Mutex::new(known) });
+        let info = ConnectionInfo { client, commands: Vec::new(), schema: SCHEMA_VERSION.into(), live: false };
+        let shared = Arc::new(Shared { deliver: Arc::from(deliver), info: Mutex::new(info) });
         let mut stop = self.stop.subscribe();
         let told = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("remote".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
             let runtime = match runtime {
                 Ok(runtime) => runtime,
-                Err(why) => return shared.tell(SourceEvent::Ended(format!("the network cannot be used: {why}"))),
+                Err(why) => return shared.emit(SourceEvent::Ended(format!("cannot use the network: {why}"))),
             };
             runtime.block_on(async {
                 tokio::select! {
@@ -132,13 +132,13 @@ impl Source for Remote {
         });
         match thread {
             Ok(thread) => self.thread = Some(thread),
-            Err(why) => told.tell(SourceEvent::Ended(format!("no thread for the network: {why}"))),
+            Err(why) => told.emit(SourceEvent::Ended(format!("cannot start the network thread: {why}"))),
         }
     }
 
     fn send(&mut self, mut request: Request) -> String {
         let cmd_id = request.cmd_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string()).clone();
-        // A thread that has ended has said so.
+        // Fails only after the thread has delivered `Ended`.
         drop(self.requests.send(request));
         cmd_id
     }
@@ -148,7 +148,7 @@ impl Source for Remote {
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
-        format!("detached from {}; the town goes on", self.url)
+        format!("detached from {}; the town keeps running", self.url)
     }
 }
 

@@ -1,26 +1,24 @@
-//! The events of a shard's stream, one by one: what each comes to for whoever watches.
-//!
-//! The state itself is kept by the wire's mirror. Pure: bytes are somebody else's.
+//! Applies the events of a shard's stream to a mirror of its state. Does no I/O.
 
 use serde::Deserialize;
 
 use townlet_wire::sse::Event;
 use townlet_wire::{Envelope, Mirror, Snapshot};
 
-/// What an event came to.
+/// Effect of an event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StreamEvent {
-    /// The state is another.
+    /// The state changed.
     State,
-    /// Nothing new, but the line lives.
+    /// No change; the connection is alive.
     Heartbeat,
-    /// The shard says that the stream ends, and why.
+    /// The shard ends the stream, with the reason.
     Closed(String),
-    /// The thread is lost: everything must be told anew.
+    /// A message is missing or invalid; a new snapshot is needed.
     OutOfSync(String),
 }
 
-/// What was heard so far.
+/// Decodes one stream.
 #[derive(Clone, Debug, Default)]
 pub struct StreamDecoder {
     mirror: Mirror,
@@ -32,17 +30,17 @@ struct Bye {
 }
 
 impl StreamDecoder {
-    /// The state, once there is one.
+    /// The state, after the first snapshot.
     pub const fn state(&self) -> Option<&Snapshot> {
         self.mirror.state()
     }
 
-    /// What to say one had last; nothing when everything must be told anew.
+    /// Id of the last event, to resume after; `None` when a new snapshot is needed.
     pub fn last(&self) -> Option<String> {
         self.mirror.position().map(|position| position.to_string())
     }
 
-    /// Takes an event.
+    /// Applies an event.
     pub fn take(&mut self, event: &Event) -> StreamEvent {
         if event.kind == "bye" {
             return StreamEvent::Closed(
@@ -53,7 +51,7 @@ impl StreamDecoder {
             Ok(message) => message,
             Err(why) => {
                 self.mirror = Mirror::default();
-                return StreamEvent::OutOfSync(format!("a message of the shard is not understood: {why}"));
+                return StreamEvent::OutOfSync(format!("cannot parse a message of the shard: {why}"));
             }
         };
         match self.mirror.take(message) {
@@ -85,26 +83,26 @@ mod tests {
         let at = |tick| Snapshot { schema_version: SCHEMA_VERSION.into(), tick, ..Snapshot::default() };
         let (one, two) = (at(1), at(2));
         let diff = || Body::Diff(Box::new(Diff::between(&one, &two)));
-        let mut heard = StreamDecoder::default();
+        let mut decoder = StreamDecoder::default();
         assert!(
-            matches!(heard.take(&event(2, 1, diff(), None)), StreamEvent::OutOfSync(_)),
+            matches!(decoder.take(&event(2, 1, diff(), None)), StreamEvent::OutOfSync(_)),
             "a diff before any snapshot"
         );
         let start = event(1, 0, Body::Snapshot(Box::new(one.clone())), Some(&one));
-        assert_eq!(heard.take(&start), StreamEvent::State);
-        assert_eq!(heard.take(&event(2, 1, diff(), Some(&two))), StreamEvent::State);
-        assert_eq!((heard.state(), heard.last().as_deref()), (Some(&two), Some("7:2")));
-        assert_eq!(heard.take(&event(2, 0, Body::Heartbeat, None)), StreamEvent::Heartbeat);
-        assert!(matches!(heard.take(&event(4, 3, Body::Diff(Box::default()), None)), StreamEvent::OutOfSync(_)));
-        assert_eq!(heard.last(), None, "everything is asked for anew");
-        heard.take(&start);
+        assert_eq!(decoder.take(&start), StreamEvent::State);
+        assert_eq!(decoder.take(&event(2, 1, diff(), Some(&two))), StreamEvent::State);
+        assert_eq!((decoder.state(), decoder.last().as_deref()), (Some(&two), Some("7:2")));
+        assert_eq!(decoder.take(&event(2, 0, Body::Heartbeat, None)), StreamEvent::Heartbeat);
+        assert!(matches!(decoder.take(&event(4, 3, Body::Diff(Box::default()), None)), StreamEvent::OutOfSync(_)));
+        assert_eq!(decoder.last(), None, "everything is command for anew");
+        decoder.take(&start);
         assert!(
-            matches!(heard.take(&event(2, 1, diff(), Some(&one))), StreamEvent::OutOfSync(why) if why.contains("the shard's was"))
+            matches!(decoder.take(&event(2, 1, diff(), Some(&one))), StreamEvent::OutOfSync(why) if why.contains("the shard's was"))
         );
-        heard.take(&start);
+        decoder.take(&start);
         let nonsense = Event { data: "{\"kind\": 1}".into(), ..Event::default() };
-        assert!(matches!(heard.take(&nonsense), StreamEvent::OutOfSync(_)));
+        assert!(matches!(decoder.take(&nonsense), StreamEvent::OutOfSync(_)));
         let bye = Event { kind: "bye".into(), data: json!({ "reason": "so" }).to_string(), ..Event::default() };
-        assert_eq!(heard.take(&bye), StreamEvent::Closed("so".into()));
+        assert_eq!(decoder.take(&bye), StreamEvent::Closed("so".into()));
     }
 }

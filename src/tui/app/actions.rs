@@ -1,13 +1,13 @@
-//! What keys that work everywhere do, and how a typed command is sent.
+//! Global actions, and sending of typed commands.
 
-use super::{App, Purpose, Task, preview, send};
+use super::{App, RequestPurpose, Task, preview, send};
 use crate::keymap::{ACTIONS, Action, Group};
-use crate::overlay::{Help, Overlay, Palette, PaletteTarget, Prompt, Question};
-use crate::pane::{Confirmation, PANES, Screen, allows, has_newer_schema};
-use crate::text_field::Field;
+use crate::overlay::{ConfirmDialog, EscalateDialog, Help, Overlay, Palette, PaletteTarget};
+use crate::pane::{Confirmation, PANES, Screen, check_allowed, has_newer_schema};
+use crate::text_field::TextField;
 use townlet_wire::{CommandSpec, Request, SCHEMA_VERSION, allowed, command_line};
 
-/// From slow to fast, as the command `speed` names them.
+/// Arguments of the command `speed`, in ascending order.
 const SPEEDS: [&str; 4] = ["1x", "10x", "100x", "max"];
 
 impl App {
@@ -20,24 +20,24 @@ impl App {
             Action::Quit => return vec![Task::Quit],
             Action::Save => return vec![Task::Save(self.view.as_ref().map_or(0, |view| view.tick))],
             Action::Console => return self.open_line(""),
-            Action::Pause | Action::Step | Action::Faster | Action::Slower => return self.pace(action),
+            Action::Pause | Action::Step | Action::Faster | Action::Slower => return self.change_pace(action),
             Action::Help => self.open_help(),
             Action::Palette => self.overlay = Some(Overlay::Palette(Palette::new(&self.hello.commands, &self.keymap))),
-            Action::Filter => self.filtering = Some(Field::with(&self.tiles[self.focused()].filter)),
+            Action::Filter => self.filtering = Some(TextField::with(&self.panes[self.focused_pane()].filter)),
             Action::Zoom => self.zoomed = !self.zoomed,
             Action::NextPane => self.cycle_focus(1),
             Action::PreviousPane => self.cycle_focus(-1),
             Action::Back => return self.back(),
-            Action::Fleet if self.fleet => return vec![Task::Leave],
-            Action::Fleet => self.say("one shard is watched; `townlet observe` shows several"),
+            Action::Fleet if self.fleet => return vec![Task::ShowFleet],
+            Action::Fleet => self.set_status("only one shard is open; `townlet observe` shows several"),
             _ => return self.pane_action(action),
         }
         Vec::new()
     }
 
-    /// An action that means something only to a pane. One place says why a key does not work now.
+    /// Passes an action to the focused pane, or shows why it is disabled.
     fn pane_action(&mut self, action: Action) -> Vec<Task> {
-        let index = self.focused();
+        let index = self.focused_pane();
         let row = ACTIONS.iter().find(|row| row.action == action).expect("every action has a row");
         if row.group != Group::Moving {
             let hints = self.pane_hints();
@@ -45,13 +45,17 @@ impl App {
                 Some(Ok(())) => {}
                 Some(Err(why)) => {
                     let text = format!("{} {}: {why}", self.keymap.label(action), row.name);
-                    self.say(text);
+                    self.set_status(text);
                     return Vec::new();
                 }
                 None => {
-                    let text =
-                        format!("{} ({}) means nothing in {}", self.keymap.label(action), row.name, PANES[index].title);
-                    self.say(text);
+                    let text = format!(
+                        "{} ({}) is not available in {}",
+                        self.keymap.label(action),
+                        row.name,
+                        PANES[index].title
+                    );
+                    self.set_status(text);
                     return Vec::new();
                 }
             }
@@ -59,25 +63,25 @@ impl App {
         self.with_pane(index, |pane, cx| pane.act(action, cx))
     }
 
-    /// What the pane has opened closes first, then the filter goes, then the zoom, then the shard.
+    /// Goes back one step: closes what the pane has open, then the filter, then the zoom, then the shard.
     fn back(&mut self) -> Vec<Task> {
-        let focused = self.focused();
+        let focused = self.focused_pane();
         if self.pane_hints().iter().any(|hint| hint.action == Action::Back && hint.enabled.is_ok()) {
             return self.pane_action(Action::Back);
         }
-        if !self.tiles[focused].filter.is_empty() {
-            self.tiles[focused].filter.clear();
+        if !self.panes[focused].filter.is_empty() {
+            self.panes[focused].filter.clear();
         } else if self.zoomed {
             self.zoomed = false;
         } else if self.fleet {
-            return vec![Task::Leave];
+            return vec![Task::ShowFleet];
         }
         Vec::new()
     }
 
     fn cycle_focus(&mut self, step: isize) {
-        let here = self.here();
-        let now = here.iter().position(|index| *index == self.focused()).unwrap_or(0) as isize;
+        let here = self.visible_panes();
+        let now = here.iter().position(|index| *index == self.focused_pane()).unwrap_or(0) as isize;
         let next = (now + step).rem_euclid(here.len() as isize) as usize;
         self.focus_pane(here[next]);
     }
@@ -85,10 +89,10 @@ impl App {
     fn open_help(&mut self) {
         let hints = self.pane_hints().into_iter();
         let rows = hints.map(|hint| {
-            let why = hint.enabled.err().map_or_else(String::new, |why| format!(" — not now: {why}"));
+            let why = hint.enabled.err().map_or_else(String::new, |why| format!(" — disabled: {why}"));
             (self.keymap.labels(hint.action), format!("{}{why}", hint.label))
         });
-        let here = (PANES[self.focused()].title, rows.collect());
+        let here = (PANES[self.focused_pane()].title, rows.collect());
         let mut facts = self.hello.facts.clone();
         facts.push(("schema".into(), format!("{SCHEMA_VERSION} (this program)")));
         if let Some(view) = &self.view {
@@ -102,7 +106,7 @@ impl App {
         preview(self.line.open(text, &self.hello.commands))
     }
 
-    pub(super) fn go(&mut self, goal: PaletteTarget) -> Vec<Task> {
+    pub(super) fn open_target(&mut self, goal: PaletteTarget) -> Vec<Task> {
         match goal {
             PaletteTarget::Screen(screen) => self.show(screen),
             PaletteTarget::Pane(index) => self.focus_pane(index),
@@ -110,7 +114,7 @@ impl App {
             PaletteTarget::Command(name) => {
                 let ready = self.hello.commands.iter().find(|spec| spec.name == name);
                 if ready.is_some_and(|spec| spec.args.iter().all(|arg| !arg.required)) {
-                    return self.enter(&name);
+                    return self.submit_line(&name);
                 }
                 return self.open_line(&format!("{name} "));
             }
@@ -118,7 +122,7 @@ impl App {
         Vec::new()
     }
 
-    fn pace(&mut self, action: Action) -> Vec<Task> {
+    fn change_pace(&mut self, action: Action) -> Vec<Task> {
         let Some(view) = self.view.clone() else { return Vec::new() };
         let speed = view.clock.speed.as_str();
         let at = SPEEDS.iter().position(|name| *name == speed);
@@ -127,30 +131,29 @@ impl App {
             Action::Pause => ("pause", "pause".to_owned()),
             Action::Step => ("step", "step".to_owned()),
             Action::Faster if at == Some(SPEEDS.len() - 1) => {
-                self.say("already as fast as it goes");
+                self.set_status("max is the fastest speed");
                 return Vec::new();
             }
             Action::Slower if at.is_none_or(|at| at == 0) => {
-                let slowest = format!("1× is the slowest; {} pauses", self.keymap.label(Action::Pause));
-                self.say(slowest);
+                let slowest = format!("1× is the slowest speed; {} pauses", self.keymap.label(Action::Pause));
+                self.set_status(slowest);
                 return Vec::new();
             }
             Action::Faster => ("speed", format!("speed {}", SPEEDS[at.map_or(0, |at| at + 1)])),
             _ => ("speed", format!("speed {}", SPEEDS[at.map_or(0, |at| at - 1)])),
         };
-        if let Err(why) = allows(&self.session, &self.hello.commands, &view, name) {
-            self.say(why);
+        if let Err(why) = check_allowed(&self.session, &self.hello.commands, &view, name) {
+            self.set_status(why);
             return Vec::new();
         }
         send(vec![Request::line(line)])
     }
 
-    /// Sends a typed line and closes it: the next key belongs to the pane it was opened from. A role is not checked
-    /// here: the shard refuses, and writes down that it did.
-    pub(super) fn enter(&mut self, typed: &str) -> Vec<Task> {
+    /// Sends a typed line and closes the console line. The role is not checked here: the shard refuses the command and logs
+    /// the refusal.
+    pub(super) fn submit_line(&mut self, typed: &str) -> Vec<Task> {
         let mut tasks = Vec::new();
         self.line_open = false;
-        // As in every program with such a line.
         if matches!(typed, "q" | "quit") {
             return vec![Task::Quit];
         }
@@ -158,29 +161,29 @@ impl App {
             tasks.push(Task::Remember(typed.to_owned()));
         }
         let words = typed.split_whitespace().collect::<Vec<_>>();
-        // A token must never be part of a line: lines are logged.
+        // Lines are logged, so a token must not be part of one.
         let token = self.hello.requires_token || typed.contains("twn_");
         if words.first() == Some(&"escalate") && (words.len() == 1 || token) {
             self.line.open("", &[]);
-            self.overlay = Some(Overlay::Prompt(Prompt::escalate(self.hello.requires_token)));
+            self.overlay = Some(Overlay::Escalate(EscalateDialog::escalate(self.hello.requires_token)));
             return tasks;
         }
         let parsed = command_line::parse(&self.hello.commands, typed);
         let spec = parsed.as_ref().ok().map(|parsed| parsed.spec);
         let newer = self.view.as_deref().is_some_and(has_newer_schema);
         if newer && spec.is_some_and(|spec| spec.mutating) {
-            self.say("the shard speaks a newer schema: upgrade this program before you command");
+            self.set_status("the shard uses a newer schema; upgrade this program to send commands");
             return tasks;
         }
         if let Some(spec) = spec.filter(|spec| spec.destructive && !self.is_refused(spec)) {
             let preview_of = self.line.preview_of(typed).map(townlet_wire::Answer::summary);
-            self.overlay = Some(Overlay::Question(Question::new(Confirmation {
-                title: "This does not come back".into(),
+            self.overlay = Some(Overlay::Confirm(ConfirmDialog::new(Confirmation {
+                title: "This cannot be undone".into(),
                 text: vec![
                     typed.to_owned(),
                     preview_of.unwrap_or_else(|| format!("{}.", crate::format::capital(&spec.help))),
                 ],
-                verb: "do it".into(),
+                verb: "execute".into(),
                 requests: vec![Request::line(typed)],
             })));
         } else {
@@ -190,9 +193,9 @@ impl App {
         tasks
     }
 
-    /// Whether the shard is sure to refuse: asking first would promise what cannot be. While an answer is still out,
-    /// which may be that this is an admin now, nothing is sure.
+    /// Whether the shard will certainly refuse the command, so that no confirmation is needed. A pending answer may change
+    /// the role, so nothing is certain until it arrives.
     fn is_refused(&self, spec: &CommandSpec) -> bool {
-        !allowed(&self.session, spec) && !self.waiting.values().any(|(purpose, _)| *purpose == Purpose::Done)
+        !allowed(&self.session, spec) && !self.waiting.values().any(|(purpose, _)| *purpose == RequestPurpose::Execute)
     }
 }

@@ -1,45 +1,45 @@
-//! What becomes of an answer: a preview on the console line, or a line in the log and one above the keys.
+//! Handling of answers: a preview on the console line, or an entry in the log and a status message.
 
 use std::fmt::Write as _;
 
-use super::{App, Purpose, Said, Tone, short_cmd_id};
+use super::{App, RequestPurpose, StatusMessage, Tone, short_cmd_id};
 use crate::format::thousands;
 use townlet_wire::{Answer, Effect, command_line};
 
 impl App {
-    pub(super) fn answered(&mut self, answer: Answer) {
-        // One that is under way is waited for still.
-        let waited = if in_flight(&answer) {
+    pub(super) fn handle_answer(&mut self, answer: Answer) {
+        // An answer in flight is followed by the final one.
+        let waited = if is_in_flight(&answer) {
             self.waiting.get(&answer.cmd_id).cloned()
         } else {
             self.waiting.remove(&answer.cmd_id)
         };
-        let (purpose, role) = waited.unwrap_or((Purpose::Done, self.session.role));
+        let (purpose, role) = waited.unwrap_or((RequestPurpose::Execute, self.session.role));
         match purpose {
-            Purpose::Preview(text) => self.line.told(&text, answer),
-            Purpose::Done => {
-                if !(answer.error.is_none() && self.is_pace(&answer.command)) {
-                    self.said = Some(Said { text: sentence(&answer), tone: tone(&answer) });
+            RequestPurpose::Preview(text) => self.line.set_preview(&text, answer),
+            RequestPurpose::Execute => {
+                if !(answer.error.is_none() && self.is_pace_command(&answer.command)) {
+                    self.status = Some(StatusMessage { text: sentence(&answer), tone: tone(&answer) });
                 }
                 self.log.push(answer, role);
             }
         }
     }
 
-    /// Pace shows in the header; saying it as well would be noise.
-    fn is_pace(&self, command: &str) -> bool {
+    /// Whether the effect is visible in the header anyway.
+    fn is_pace_command(&self, command: &str) -> bool {
         command_line::parse(&self.hello.commands, command).is_ok_and(|parsed| parsed.spec.effect == Effect::Pace)
     }
 }
 
-/// Neither done nor refused yet.
-fn in_flight(answer: &Answer) -> bool {
+/// Whether the command is neither executed nor refused yet.
+fn is_in_flight(answer: &Answer) -> bool {
     answer.error.as_ref().is_some_and(|error| error.code == "E_IN_FLIGHT")
 }
 
 fn tone(answer: &Answer) -> Tone {
     match answer.error {
-        Some(_) if in_flight(answer) => Tone::Plain,
+        Some(_) if is_in_flight(answer) => Tone::Plain,
         Some(_) => Tone::Bad,
         None => Tone::Good,
     }
@@ -48,13 +48,13 @@ fn tone(answer: &Answer) -> Tone {
 /// `✓ Ada leaves on the next tick · tick 3,403 · cmd 0192…7c · logs/console/run-1-0001.jsonl:4`.
 fn sentence(answer: &Answer) -> String {
     let sign = match answer.error {
-        Some(_) if in_flight(answer) => "…",
+        Some(_) if is_in_flight(answer) => "…",
         Some(_) => "✗",
         None => "✓",
     };
     let mut sentence = format!("{sign} {}", answer.summary());
     if answer.replayed {
-        sentence.push_str(" (done before)");
+        sentence.push_str(" (already executed)");
     }
     let _ = write!(sentence, " · tick {} · {}", thousands(answer.tick), short_cmd_id(&answer.cmd_id));
     if !answer.audit.is_empty() {

@@ -1,4 +1,4 @@
-//! The picture: header, banners, tabs, panes, console line, footer, and what stands over them.
+//! Drawing of the whole screen: header, banners, tabs, panes, console line, footer and overlay.
 
 use fail::fail_point;
 use ratatui::Frame;
@@ -6,7 +6,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::{App, Spot};
+use super::{App, ClickTarget};
 use crate::format::{capital, clip, clock, thousands, width};
 use crate::keymap::Action;
 use crate::pane::{Context, PANES, Screen, has_newer_schema};
@@ -14,32 +14,32 @@ use townlet_source::Link;
 use townlet_wire::escape;
 use townlet_wire::{Role, SCHEMA_VERSION, Snapshot};
 
-/// The smallest terminal that shows anything.
-const SMALLEST: (u16, u16) = (60, 18);
-/// From here on a screen shows all its panes at once.
-const ROOMY: (u16, u16) = (100, 30);
+/// Minimum terminal size.
+const MIN_SIZE: (u16, u16) = (60, 18);
+/// Minimum size to show all panes of a screen at once.
+const MULTI_PANE_SIZE: (u16, u16) = (100, 30);
 
 impl App {
     /// Draws everything.
     pub fn draw(&mut self, frame: &mut Frame<'_>) {
         fail_point!("screen_draw");
         let area = frame.area();
-        self.spots.clear();
-        for tile in &mut self.tiles {
-            tile.area = Rect::ZERO;
+        self.click_targets.clear();
+        for pane_state in &mut self.panes {
+            pane_state.area = Rect::ZERO;
         }
-        if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+        if area.width < MIN_SIZE.0 || area.height < MIN_SIZE.1 {
             return self.draw_too_small(frame, area);
         }
-        let here = self.here();
-        let roomy = area.width >= ROOMY.0 && area.height >= ROOMY.1;
-        let alone = here.len() > 1 && (self.zoomed || !roomy);
+        let here = self.visible_panes();
+        let multi_pane = area.width >= MULTI_PANE_SIZE.0 && area.height >= MULTI_PANE_SIZE.1;
+        let single_pane = here.len() > 1 && (self.zoomed || !multi_pane);
         let banners = self.banners();
         let rows = [
             Constraint::Length(1),
             Constraint::Length(u16::from(!banners.is_empty())),
             Constraint::Length(1),
-            Constraint::Length(u16::from(alone)),
+            Constraint::Length(u16::from(single_pane)),
             Constraint::Fill(1),
             Constraint::Length(2),
         ];
@@ -47,10 +47,10 @@ impl App {
         self.draw_header(frame, header);
         self.draw_banners(frame, banner, &banners);
         self.draw_tabs(frame, tabs);
-        if alone {
+        if single_pane {
             self.draw_pane_tabs(frame, panes, &here);
         }
-        let line = self.draw_body(frame, body, &here, alone || self.zoomed);
+        let line = self.draw_body(frame, body, &here, single_pane || self.zoomed);
         self.draw_footer(frame, footer);
         if let Some(line) = line.filter(|_| self.line_open) {
             let about = (self.hello.commands.as_slice(), &self.session, self.view.as_deref());
@@ -64,25 +64,29 @@ impl App {
     fn draw_too_small(&self, frame: &mut Frame<'_>, area: Rect) {
         let lines = vec![
             Line::styled(format!("{} × {} is too small", area.width, area.height), self.theme.strong),
-            Line::styled(format!("townlet needs {} × {}", SMALLEST.0, SMALLEST.1), self.theme.text),
-            Line::styled("enlarge the window, or q quits", self.theme.dim),
+            Line::styled(format!("townlet needs {} × {}", MIN_SIZE.0, MIN_SIZE.1), self.theme.text),
+            Line::styled("enlarge the window, or press q to quit", self.theme.dim),
         ];
         let middle = area.centered(Constraint::Fill(1), Constraint::Length(3));
         frame.render_widget(Paragraph::new(lines).centered(), middle);
     }
 
-    /// The panes, and where the console line is typed: in a pane that offers room for it, else below them all.
-    fn draw_body(&mut self, frame: &mut Frame<'_>, body: Rect, here: &[usize], alone: bool) -> Option<Rect> {
+    /// Draws the panes. Returns the area of the console line: in a pane that reserves one, else below the panes.
+    fn draw_body(&mut self, frame: &mut Frame<'_>, body: Rect, here: &[usize], single_pane: bool) -> Option<Rect> {
         let Some(view) = self.view.clone() else {
             self.draw_waiting(frame, body);
             return None;
         };
-        let focused = self.focused();
+        let focused = self.focused_pane();
         let place = |body| {
-            if alone { vec![(focused, body)] } else { here.iter().copied().zip(self.screen.layout(body)).collect() }
+            if single_pane {
+                vec![(focused, body)]
+            } else {
+                here.iter().copied().zip(self.screen.layout(body)).collect()
+            }
         };
         let mut places: Vec<(usize, Rect)> = place(body);
-        let offered = places.iter().find_map(|(index, area)| self.tiles[*index].pane.line_area(*area));
+        let offered = places.iter().find_map(|(index, area)| self.panes[*index].pane.line_area(*area));
         let mut line = offered;
         if self.line_open && offered.is_none() {
             let rows = [Constraint::Fill(1), Constraint::Length(2)];
@@ -91,8 +95,8 @@ impl App {
             line = Some(Rect { x: lower.x + 1, width: lower.width.saturating_sub(2), ..lower });
         }
         for (index, area) in places {
-            let tile = &mut self.tiles[index];
-            tile.area = area;
+            let pane_state = &mut self.panes[index];
+            pane_state.area = area;
             let cx = Context {
                 view: &view,
                 history: &self.history,
@@ -101,11 +105,11 @@ impl App {
                 log: &self.log,
                 theme: &self.theme,
                 focused: index == focused,
-                filter: &tile.filter,
+                filter: &pane_state.filter,
             };
-            tile.pane.draw(frame, area, &cx);
-            if !tile.filter.is_empty() && area.height > 1 {
-                let tag = Line::styled(format!(" / {} ", clip(&tile.filter, 30)), self.theme.accent);
+            pane_state.pane.draw(frame, area, &cx);
+            if !pane_state.filter.is_empty() && area.height > 1 {
+                let tag = Line::styled(format!(" / {} ", clip(&pane_state.filter, 30)), self.theme.accent);
                 let foot = Rect { x: area.x + 2, y: area.bottom() - 1, width: area.width.saturating_sub(4), height: 1 };
                 frame.render_widget(tag, foot);
             }
@@ -115,20 +119,20 @@ impl App {
 
     fn draw_waiting(&self, frame: &mut Frame<'_>, area: Rect) {
         let (what, advice) = match &self.ended {
-            Some(why) => (format!("The source has ended: {}", escape(why)), "q quits."),
+            Some(why) => (format!("The connection has ended: {}", escape(why)), "Press q to quit."),
             None => match &self.link {
                 Link::Reconnecting { url, in_seconds, why } => (
-                    format!("{} is not reached: {}", escape(url), escape(why)),
+                    format!("Cannot reach {}: {}", escape(url), escape(why)),
                     if *in_seconds > 1 {
-                        "It is tried again by itself. q quits."
+                        "Retrying automatically. Press q to quit."
                     } else {
-                        "It is tried again now. q quits."
+                        "Retrying now. Press q to quit."
                     },
                 ),
-                _ => ("Nothing has arrived from the shard yet.".to_owned(), "It is asked; this fills itself. q quits."),
+                _ => ("Waiting for the first data from the shard.".to_owned(), "Press q to quit."),
             },
         };
-        crate::pane::empty(frame, area, &what, advice, &self.theme);
+        crate::pane::draw_empty(frame, area, &what, advice, &self.theme);
     }
 
     fn draw_header(&self, frame: &mut Frame<'_>, area: Rect) {
@@ -140,7 +144,7 @@ impl App {
         let mut right = vec![(0, vec![role])];
         right.push((5, vec![Span::styled(format!("schema {SCHEMA_VERSION} "), self.theme.dim)]));
         let left = self.header_parts();
-        // Least important first out, until the rest fits.
+        // Drops the least important parts until the rest fits.
         let mut limit = 9;
         let total = |parts: &[(u8, Vec<Span<'_>>)], limit: u8| -> usize {
             parts
@@ -169,7 +173,7 @@ impl App {
         frame.render_widget(right, end);
     }
 
-    /// Parts of the header with their rank: 0 is always shown, 9 goes first.
+    /// Parts of the header with their rank: 0 is always shown, 9 is dropped first.
     fn header_parts(&self) -> Vec<(u8, Vec<Span<'static>>)> {
         let theme = &self.theme;
         let (link, style) = match &self.link {
@@ -182,8 +186,8 @@ impl App {
         };
         let (link, style) = if self.ended.is_some() { ("ended".to_owned(), theme.bad) } else { (link, style) };
         let link = Span::styled(format!(" · {link}"), style);
-        let mut parts = match &self.badge {
-            Some(badge) => vec![(0, vec![Span::styled(format!(" {} ", clip(&badge.name, 20)), badge.style)])],
+        let mut parts = match &self.label {
+            Some(label) => vec![(0, vec![Span::styled(format!(" {} ", clip(&label.name, 20)), label.style)])],
             None => vec![(7, vec![Span::styled("townlet", theme.dim)])],
         };
         let Some(view) = &self.view else {
@@ -228,39 +232,39 @@ impl App {
         match &self.link {
             Link::Local | Link::Recorded | Link::Connecting { .. } | Link::Live { .. } => {}
             Link::Stale { seconds, .. } => {
-                banners.push(format!("nothing has arrived for {seconds} s: what you see is old"));
+                banners.push(format!("no data for {seconds} s; the screen is out of date"));
             }
             Link::Reconnecting { in_seconds, why, .. } => {
                 banners
-                    .push(format!("not connected ({why}): the next attempt is in {in_seconds} s; what you see is old"));
+                    .push(format!("not connected ({why}); next attempt in {in_seconds} s; the screen is out of date"));
             }
         }
         let Some(view) = &self.view else { return banners };
         if let Some(why) = &self.ended {
-            banners.push(format!("the source has ended: {why}"));
+            banners.push(format!("the connection has ended: {why}"));
         }
         if has_newer_schema(view) {
             let newer = &view.schema_version;
             banners.push(format!(
-                "the shard speaks schema {newer}, newer than {SCHEMA_VERSION}: looking only; upgrade to command"
+                "the shard uses schema {newer}, newer than {SCHEMA_VERSION}: read-only; upgrade to send commands"
             ));
         }
         if !view.health.audit_ok {
-            banners.push("the audit log cannot be written: commands are refused".into());
+            banners.push("the audit log is not writable; commands are refused".into());
         }
         banners.extend(view.health.problems.iter().cloned());
         if view.transport.mode == "aggregate" {
-            banners.push("telemetry is aggregated: one message a second".into());
+            banners.push("telemetry is aggregated to one message per second".into());
         }
         match view.promotion.state.as_str() {
             "eligible" => banners
                 .push(format!("candidate {} is ready to promote", view.promotion.candidate.as_deref().unwrap_or("?"))),
-            "rolled_back" => banners.push("the canary was red: rolled back".into()),
+            "rolled_back" => banners.push("the canary failed and was rolled back".into()),
             "canary" if view.stability.windows.last().is_some_and(|window| window.verdict == "red") => {
                 let key = self.keymap.label(Action::Rollback);
-                banners.push(format!("the canary is red: {key} in Stability or Candidate rolls back"));
+                banners.push(format!("the canary is failing; {key} in Stability or Candidate rolls back"));
             }
-            "held" => banners.push(format!("promotion is held: {}", view.promotion.detail)),
+            "held" => banners.push(format!("promotion is on hold: {}", view.promotion.detail)),
             _ => {}
         }
         let worst = view.alerts.iter().filter(|alert| alert.severity == "critical");
@@ -288,7 +292,7 @@ impl App {
         let fits = |labels: &[String], gap: usize| {
             labels.iter().map(|label| width(label) + gap).sum::<usize>() < usize::from(area.width)
         };
-        // Where not all titles fit, they stand closer, then the first letters have to do.
+        // Titles that do not fit are moved closer, then abbreviated.
         let (mut all, mut gap) = (labels(usize::MAX), 1);
         if !fits(&all, gap) {
             gap = 0;
@@ -301,7 +305,7 @@ impl App {
             let spot = Rect { x, width: width(&label) as u16, ..area };
             let style = if active { self.theme.selected } else { self.theme.dim };
             frame.render_widget(Span::styled(label, style), spot);
-            self.spots.push((spot, Spot::Screen(screen)));
+            self.click_targets.push((spot, ClickTarget::Screen(screen)));
             x += spot.width + gap as u16;
         }
         if let Some(view) = &self.view {
@@ -321,8 +325,8 @@ impl App {
         let whole: usize = here.iter().map(|index| width(PANES[*index].title) + 4).sum();
         for index in here {
             let row = &PANES[*index];
-            let active = *index == self.focused();
-            // Where not all titles fit, the first word has to do.
+            let active = *index == self.focused_pane();
+            // Titles that do not fit are cut to their first word.
             let first = row.title.split(' ').next().unwrap_or_default();
             let title = if whole < usize::from(area.width) { row.title } else { first };
             let name = if active { format!(" {title} ") } else { format!(" {} {title} ", row.key) };
@@ -330,7 +334,7 @@ impl App {
             let style = if active { self.theme.title_focused } else { self.theme.dim };
             let name = if active { format!("▸{}", &name[1..]) } else { name };
             frame.render_widget(Span::styled(name, style), spot);
-            self.spots.push((spot, Spot::Pane(*index)));
+            self.click_targets.push((spot, ClickTarget::Pane(*index)));
             x += spot.width;
         }
     }

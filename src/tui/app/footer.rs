@@ -1,4 +1,4 @@
-//! The footer: the keys that work here and now, made from the keymap and the focused pane.
+//! The footer: the keys of the focused pane, and the global keys or a status message.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -8,13 +8,13 @@ use ratatui::widgets::{Clear, Paragraph};
 use super::{App, Tone};
 use crate::format::{width, wrap};
 use crate::keymap::Action;
-use crate::pane::{Context, KeyHint, allows};
+use crate::pane::{Context, KeyHint, check_allowed};
 
 impl App {
-    /// What the focused pane says works now.
+    /// Keys of the focused pane.
     pub(super) fn pane_hints(&self) -> Vec<KeyHint> {
         let Some(view) = &self.view else { return Vec::new() };
-        let tile = &self.tiles[self.focused()];
+        let pane_state = &self.panes[self.focused_pane()];
         let cx = Context {
             view,
             history: &self.history,
@@ -23,17 +23,17 @@ impl App {
             log: &self.log,
             theme: &self.theme,
             focused: true,
-            filter: &tile.filter,
+            filter: &pane_state.filter,
         };
-        tile.pane.bindings(&cx)
+        pane_state.pane.bindings(&cx)
     }
 
-    fn everywhere_hints(&self) -> Vec<KeyHint> {
+    fn global_hints(&self) -> Vec<KeyHint> {
         let view = self.view.as_deref();
         let paused = view.is_some_and(|view| view.clock.speed == "paused");
         let may = |name: &str| match view {
-            Some(view) => allows(&self.session, &self.hello.commands, view, name),
-            None => Err("nothing has arrived from the shard yet".to_owned()),
+            Some(view) => check_allowed(&self.session, &self.hello.commands, view, name),
+            None => Err("waiting for the first data from the shard".to_owned()),
         };
         let mut hints = vec![
             KeyHint::new(Action::Help, "help"),
@@ -53,19 +53,19 @@ impl App {
             KeyHint::new(Action::Palette, "palette"),
             KeyHint::new(Action::Save, "save"),
         ];
-        if self.here().len() == 1 {
+        if self.visible_panes().len() == 1 {
             hints.retain(|hint| !matches!(hint.action, Action::NextPane | Action::Zoom));
         }
         hints
     }
 
-    /// As many of `hints` as fit into `columns`, the first ones first. What does not work now stands in brackets.
+    /// As many of `hints` as fit into `columns`. Disabled keys are in parentheses.
     fn hint_line(&self, hints: &[KeyHint], columns: u16) -> Line<'static> {
         let theme = &self.theme;
         let mut spans = Vec::new();
         let mut used = 1;
         for (index, hint) in hints.iter().enumerate() {
-            // Two keys with one label, such as the arrows, are shown as one.
+            // Two keys with the same label, such as the arrows, are shown as one.
             if index > 0 && hints[index - 1].label == hint.label {
                 continue;
             }
@@ -91,16 +91,16 @@ impl App {
         Line::from(spans)
     }
 
-    /// Two rows: the pane's keys; the keys that work everywhere, or what was just said, or the filter being typed.
+    /// Two rows: the pane's keys; and the global keys, the status message or the filter input.
     pub(super) fn draw_footer(&mut self, frame: &mut Frame<'_>, area: Rect) {
         frame.buffer_mut().set_style(area, self.theme.bar);
         let [upper, lower] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
-        // While something takes every key, no other key may be promised.
+        // Global keys do not work while an overlay or the console line has the focus.
         let taken = self.overlay.is_some() || self.line_open;
         if self.overlay.is_some() {
-            frame.render_widget(Line::styled(" the window takes the keys · esc closes it", self.theme.dim), upper);
+            frame.render_widget(Line::styled(" esc closes the window", self.theme.dim), upper);
         } else if self.line_open {
-            let keys = " tab completes · ↑↓ earlier lines · enter sends and closes · esc closes";
+            let keys = " tab complete · ↑↓ history · enter send and close · esc close";
             frame.render_widget(Line::styled(keys, self.theme.dim), upper);
         } else {
             frame.render_widget(self.hint_line(&self.pane_hints(), upper.width), upper);
@@ -110,21 +110,21 @@ impl App {
             let [mark, text, hint] = Layout::horizontal(halves).areas(lower);
             frame.render_widget(Span::styled(" filter › ", self.theme.key), mark);
             field.draw(frame, text, &self.theme);
-            frame.render_widget(Span::styled("  enter keeps it · esc clears ", self.theme.dim), hint);
-        } else if let Some(said) = &self.said {
-            let style = match said.tone {
+            frame.render_widget(Span::styled("  enter apply · esc clear     ", self.theme.dim), hint);
+        } else if let Some(status) = &self.status {
+            let style = match status.tone {
                 Tone::Plain => self.theme.warn,
                 Tone::Good => self.theme.good,
                 Tone::Bad => self.theme.bad,
             };
-            // A message that needs it takes the pane's row as well: an audit location cut off would be of no use.
-            let lines = wrap(&said.text, usize::from(lower.width.saturating_sub(2)));
+            // A long message uses both rows, so that the audit location is never cut off.
+            let lines = wrap(&status.text, usize::from(lower.width.saturating_sub(2)));
             let room = if lines.len() > 1 { area } else { lower };
             let lines: Vec<Line<'_>> = lines.into_iter().map(|line| Line::styled(format!(" {line}"), style)).collect();
             frame.render_widget(Clear, room);
             frame.render_widget(Paragraph::new(lines).style(self.theme.bar), room);
         } else if !taken {
-            frame.render_widget(self.hint_line(&self.everywhere_hints(), lower.width), lower);
+            frame.render_widget(self.hint_line(&self.global_hints(), lower.width), lower);
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The pure core of the interface: messages in, tasks and pictures out.
+//! The pure core of the interface: messages in, tasks and frames out.
 //!
-//! Owns what is open, focused and typed. Must not know a terminal, a thread, a file or a clock: the shell does what the
-//! tasks say. That is what lets every test press keys and read the screen.
+//! Owns what is open, focused and typed. It uses no terminal, thread, file or clock: the shell executes the tasks, and tests
+//! press keys and read the screen.
 
 mod actions;
 mod answers;
@@ -16,13 +16,13 @@ use std::sync::Arc;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
 
-use super::console::{CommandLine, Log, Typed};
-use super::fleet::{ShardLabel, Watched};
+use super::console::{AnswerLog, CommandLine, LineInput};
+use super::fleet::{ShardLabel, ShardSummary};
 use super::keymap::{Action, Key, Keymap};
 use super::metric_history::MetricHistory;
-use super::overlay::{DetailDialog, Outcome, Overlay, Question};
+use super::overlay::{ConfirmDialog, DetailDialog, DialogResult, Overlay};
 use super::pane::{Context, PANES, Pane, Reaction, Screen};
-use super::text_field::Field;
+use super::text_field::TextField;
 use super::theme::Theme;
 use townlet_source::{Link, SourceEvent, SourceInfo};
 use townlet_wire::{Request, Role, Session, Snapshot};
@@ -42,16 +42,16 @@ pub enum Message {
     /// The source has something to say.
     SourceEvent(SourceEvent),
     /// A request is on its way; its answer will come under this `cmd_id`.
-    Sent(String, Purpose),
+    Sent(String, RequestPurpose),
     /// Something done outside has this to say: where a file was saved, why it was not.
-    Said(String),
+    Status(String),
 }
 
 /// Something to be done outside.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {
     /// Send this, and say under which `cmd_id`.
-    Send(Request, Purpose),
+    Send(Request, RequestPurpose),
     /// Put this on the clipboard.
     Copy(String),
     /// Save the screen to files named after this tick.
@@ -61,23 +61,23 @@ pub enum Task {
     /// Give the terminal back until the shell continues us.
     Suspend,
     /// Back to the fleet, where there is one.
-    Leave,
+    ShowFleet,
     /// Leave.
     Quit,
 }
 
 /// Why a request was sent: what its answer is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Somebody wants it done.
-    Done,
+pub enum RequestPurpose {
+    /// The command is to be executed.
+    Execute,
     /// The console line shows what this text would do.
     Preview(String),
 }
 
 /// A line above the keys until the next key.
 #[derive(Clone, Debug, PartialEq)]
-struct Said {
+struct StatusMessage {
     text: String,
     tone: Tone,
 }
@@ -90,7 +90,7 @@ enum Tone {
 }
 
 /// A pane that is alive, with what the app keeps for it.
-struct Tile {
+struct PaneState {
     pane: Box<dyn Pane>,
     filter: String,
     /// Where it was last drawn; empty when it was not.
@@ -99,7 +99,7 @@ struct Tile {
 
 /// What a click on the frame around the panes means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spot {
+enum ClickTarget {
     Screen(Screen),
     Pane(usize),
 }
@@ -114,9 +114,9 @@ pub struct AppOptions {
     /// The first screen.
     pub screen: Screen,
     /// Console lines of earlier sessions, oldest first.
-    pub recall: Vec<String>,
+    pub console_history: Vec<String>,
     /// How the operator calls this shard.
-    pub badge: Option<ShardLabel>,
+    pub label: Option<ShardLabel>,
     /// Whether it is one of several.
     pub fleet: bool,
 }
@@ -128,10 +128,10 @@ pub struct App {
     link: Link,
     view: Option<Arc<Snapshot>>,
     history: MetricHistory,
-    log: Log,
+    log: AnswerLog,
     theme: Theme,
     keymap: Keymap,
-    tiles: Vec<Tile>,
+    panes: Vec<PaneState>,
     screen: Screen,
     /// Focused row of the pane table, by screen.
     focus: BTreeMap<u8, usize>,
@@ -140,49 +140,50 @@ pub struct App {
     line: CommandLine,
     line_open: bool,
     /// The filter of the focused pane while it is typed.
-    filtering: Option<Field>,
-    said: Option<Said>,
+    filtering: Option<TextField>,
+    status: Option<StatusMessage>,
     ended: Option<String>,
-    waiting: BTreeMap<String, (Purpose, Role)>,
-    spots: Vec<(Rect, Spot)>,
-    badge: Option<ShardLabel>,
+    waiting: BTreeMap<String, (RequestPurpose, Role)>,
+    click_targets: Vec<(Rect, ClickTarget)>,
+    label: Option<ShardLabel>,
     fleet: bool,
 }
 
 impl App {
     /// Over a source that has introduced itself.
     pub fn new(hello: SourceInfo, setup: AppOptions) -> Self {
-        let tile = |row: &super::pane::PaneRow| Tile { pane: (row.new)(), filter: String::new(), area: Rect::ZERO };
+        let pane_state =
+            |row: &super::pane::PaneRow| PaneState { pane: (row.new)(), filter: String::new(), area: Rect::ZERO };
         Self {
             session: hello.session.clone(),
             link: hello.link.clone(),
             hello,
             view: None,
             history: MetricHistory::default(),
-            log: Log::default(),
+            log: AnswerLog::default(),
             theme: setup.theme,
             keymap: setup.keymap,
-            tiles: PANES.iter().map(tile).collect(),
+            panes: PANES.iter().map(pane_state).collect(),
             screen: setup.screen,
             focus: BTreeMap::new(),
             zoomed: false,
             overlay: None,
-            line: CommandLine::new(setup.recall),
+            line: CommandLine::new(setup.console_history),
             line_open: false,
             filtering: None,
-            said: None,
+            status: None,
             ended: None,
             waiting: BTreeMap::new(),
-            spots: Vec::new(),
-            badge: setup.badge,
+            click_targets: Vec::new(),
+            label: setup.label,
             fleet: setup.fleet,
         }
     }
 
     /// What the fleet's row of this shard is made from.
-    pub fn watched(&self) -> Watched<'_> {
-        Watched {
-            badge: self.badge.as_ref(),
+    pub fn summary(&self) -> ShardSummary<'_> {
+        ShardSummary {
+            label: self.label.as_ref(),
             url: self.url().unwrap_or("this process"),
             view: self.view.as_deref(),
             link: &self.link,
@@ -210,15 +211,15 @@ impl App {
                 }
                 Vec::new()
             }
-            Message::Said(text) => {
-                self.say(text);
+            Message::Status(text) => {
+                self.set_status(text);
                 Vec::new()
             }
         }
     }
 
-    fn say(&mut self, text: impl Into<String>) {
-        self.said = Some(Said { text: text.into(), tone: Tone::Plain });
+    fn set_status(&mut self, text: impl Into<String>) {
+        self.status = Some(StatusMessage { text: text.into(), tone: Tone::Plain });
     }
 
     fn notice(&mut self, notice: SourceEvent) {
@@ -227,7 +228,7 @@ impl App {
                 self.history.record(&view);
                 self.view = Some(view);
             }
-            SourceEvent::Answer(answer) => self.answered(answer),
+            SourceEvent::Answer(answer) => self.handle_answer(answer),
             SourceEvent::SourceInfo(hello) => {
                 self.session = hello.session.clone();
                 self.hello = *hello;
@@ -239,17 +240,17 @@ impl App {
     }
 
     fn key(&mut self, key: KeyEvent) -> Vec<Task> {
-        self.said = None;
+        self.status = None;
         if key.code == KeyCode::Char('z') && key.modifiers.contains(KeyModifiers::CONTROL) {
             return vec![Task::Suspend];
         }
         if let Some(overlay) = &mut self.overlay {
             let outcome = overlay.key(key);
-            return self.overlay_done(outcome);
+            return self.handle_dialog_result(outcome);
         }
         if self.line_open {
             let typed = self.line.key(key, &self.hello.commands, self.view.as_deref());
-            return self.line_typed(typed);
+            return self.handle_line_input(typed);
         }
         if self.filtering.is_some() {
             self.filter_key(key);
@@ -265,7 +266,7 @@ impl App {
             self.focus_pane(index);
             return Vec::new();
         }
-        self.say(format!("`{pressed}` does nothing here; {} shows every key", self.keymap.label(Action::Help)));
+        self.set_status(format!("`{pressed}` does nothing here; {} shows every key", self.keymap.label(Action::Help)));
         Vec::new()
     }
 
@@ -276,33 +277,33 @@ impl App {
             return preview(self.line.paste(text, &self.hello.commands));
         } else if let Some(field) = &mut self.filtering {
             field.paste(text);
-            self.take_filter();
+            self.apply_filter();
         }
         Vec::new()
     }
 
-    fn overlay_done(&mut self, outcome: Outcome) -> Vec<Task> {
+    fn handle_dialog_result(&mut self, outcome: DialogResult) -> Vec<Task> {
         match outcome {
-            Outcome::Stays => return Vec::new(),
-            Outcome::Closed => self.overlay = None,
-            Outcome::Send(requests) => {
+            DialogResult::Open => return Vec::new(),
+            DialogResult::Closed => self.overlay = None,
+            DialogResult::Send(requests) => {
                 self.overlay = None;
                 return send(requests);
             }
-            Outcome::Go(goal) => {
+            DialogResult::Navigate(goal) => {
                 self.overlay = None;
-                return self.go(goal);
+                return self.open_target(goal);
             }
         }
         Vec::new()
     }
 
-    fn line_typed(&mut self, typed: Typed) -> Vec<Task> {
+    fn handle_line_input(&mut self, typed: LineInput) -> Vec<Task> {
         match typed {
-            Typed::Moved => Vec::new(),
-            Typed::Edited(dry_run) => preview(dry_run),
-            Typed::Entered(line) => self.enter(&line),
-            Typed::Left => {
+            LineInput::Unchanged => Vec::new(),
+            LineInput::Edited(dry_run) => preview(dry_run),
+            LineInput::Submitted(line) => self.submit_line(&line),
+            LineInput::Closed => {
                 self.line_open = false;
                 Vec::new()
             }
@@ -321,17 +322,17 @@ impl App {
                 field.key(key);
             }
         }
-        self.take_filter();
+        self.apply_filter();
         if key.code == KeyCode::Esc {
             self.filtering = None;
         }
     }
 
-    fn take_filter(&mut self) {
+    fn apply_filter(&mut self) {
         if let Some(field) = &self.filtering {
             let text = field.text().trim().to_lowercase();
-            let focused = self.focused();
-            self.tiles[focused].filter = text;
+            let focused = self.focused_pane();
+            self.panes[focused].filter = text;
         }
     }
 
@@ -340,33 +341,35 @@ impl App {
         let key = match mouse.kind {
             MouseEventKind::ScrollUp => KeyCode::Up,
             MouseEventKind::ScrollDown => KeyCode::Down,
-            MouseEventKind::Down(_) => return self.press(at),
+            MouseEventKind::Down(_) => return self.click(at),
             _ => return Vec::new(),
         };
         if let Some(overlay) = &mut self.overlay {
             let outcome = overlay.key(KeyEvent::new(key, KeyModifiers::NONE));
-            return self.overlay_done(outcome);
+            return self.handle_dialog_result(outcome);
         }
         let action = if key == KeyCode::Up { Action::Up } else { Action::Down };
-        match self.tiles.iter().position(|tile| tile.area.contains(at)) {
+        match self.panes.iter().position(|pane_state| pane_state.area.contains(at)) {
             Some(index) => self.with_pane(index, |pane, cx| pane.act(action, cx)),
             None => Vec::new(),
         }
     }
 
-    fn press(&mut self, at: Position) -> Vec<Task> {
-        self.said = None;
+    fn click(&mut self, at: Position) -> Vec<Task> {
+        self.status = None;
         if self.overlay.is_some() {
             return Vec::new();
         }
-        if let Some((_, spot)) = self.spots.iter().find(|(area, _)| area.contains(at)) {
+        if let Some((_, spot)) = self.click_targets.iter().find(|(area, _)| area.contains(at)) {
             match *spot {
-                Spot::Screen(screen) => self.show(screen),
-                Spot::Pane(index) => self.focus_pane(index),
+                ClickTarget::Screen(screen) => self.show(screen),
+                ClickTarget::Pane(index) => self.focus_pane(index),
             }
             return Vec::new();
         }
-        let Some(index) = self.tiles.iter().position(|tile| tile.area.contains(at)) else { return Vec::new() };
+        let Some(index) = self.panes.iter().position(|pane_state| pane_state.area.contains(at)) else {
+            return Vec::new();
+        };
         self.focus_pane(index);
         self.with_pane(index, |pane, cx| pane.click(at.x, at.y, cx))
     }
@@ -374,8 +377,8 @@ impl App {
     /// Lets a pane do something and does what it wants.
     fn with_pane(&mut self, index: usize, does: impl FnOnce(&mut dyn Pane, &Context<'_>) -> Reaction) -> Vec<Task> {
         let Some(view) = self.view.clone() else { return Vec::new() };
-        let focused = self.focused() == index;
-        let tile = &mut self.tiles[index];
+        let focused = self.focused_pane() == index;
+        let pane_state = &mut self.panes[index];
         let cx = Context {
             view: &view,
             history: &self.history,
@@ -384,31 +387,31 @@ impl App {
             log: &self.log,
             theme: &self.theme,
             focused,
-            filter: &tile.filter,
+            filter: &pane_state.filter,
         };
-        let reaction = does(tile.pane.as_mut(), &cx);
-        self.react(reaction)
+        let reaction = does(pane_state.pane.as_mut(), &cx);
+        self.apply_reaction(reaction)
     }
 
-    fn react(&mut self, reaction: Reaction) -> Vec<Task> {
+    fn apply_reaction(&mut self, reaction: Reaction) -> Vec<Task> {
         match reaction {
             Reaction::None | Reaction::Redraw => Vec::new(),
             Reaction::Send(requests) => send(requests),
             Reaction::Confirm(asked) => {
-                self.overlay = Some(Overlay::Question(Question::new(asked)));
+                self.overlay = Some(Overlay::Confirm(ConfirmDialog::new(asked)));
                 Vec::new()
             }
             Reaction::OpenAgent(id) => {
                 self.show(Screen::Agents);
                 self.open_agent(&id)
             }
-            Reaction::Copy(text) => self.copied(text),
-            Reaction::Say(text) => {
-                self.say(text);
+            Reaction::Copy(text) => self.copy(text),
+            Reaction::Status(text) => {
+                self.set_status(text);
                 Vec::new()
             }
-            Reaction::Type(text) => self.open_line(&text),
-            Reaction::Show(card) => {
+            Reaction::OpenConsole(text) => self.open_line(&text),
+            Reaction::ShowDetail(card) => {
                 self.overlay = Some(Overlay::DetailCard(DetailDialog::new(card)));
                 Vec::new()
             }
@@ -418,25 +421,25 @@ impl App {
     fn open_agent(&mut self, id: &str) -> Vec<Task> {
         let panes = PANES.iter().enumerate().filter(|(_, row)| row.screen == Screen::Agents).map(|(index, _)| index);
         for index in panes.collect::<Vec<_>>() {
-            self.tiles[index].filter.clear();
-            self.tiles[index].pane.open(id);
+            self.panes[index].filter.clear();
+            self.panes[index].pane.open(id);
         }
         Vec::new()
     }
 
-    fn copied(&mut self, text: String) -> Vec<Task> {
-        self.say(format!("copied {} characters", text.chars().count()));
+    fn copy(&mut self, text: String) -> Vec<Task> {
+        self.set_status(format!("copy {} characters", text.chars().count()));
         vec![Task::Copy(text)]
     }
 
     /// The focused row of the pane table.
-    fn focused(&self) -> usize {
+    fn focused_pane(&self) -> usize {
         let first = PANES.iter().position(|row| row.screen == self.screen).unwrap_or(0);
         self.focus.get(&self.screen.number()).copied().unwrap_or(first)
     }
 
     /// The rows of the pane table that the current screen has.
-    fn here(&self) -> Vec<usize> {
+    fn visible_panes(&self) -> Vec<usize> {
         PANES.iter().enumerate().filter(|(_, row)| row.screen == self.screen).map(|(index, _)| index).collect()
     }
 
@@ -455,13 +458,13 @@ impl App {
 }
 
 fn send(requests: Vec<Request>) -> Vec<Task> {
-    requests.into_iter().map(|request| Task::Send(request, Purpose::Done)).collect()
+    requests.into_iter().map(|request| Task::Send(request, RequestPurpose::Execute)).collect()
 }
 
 fn preview(dry_run: Option<Request>) -> Vec<Task> {
     let asked = dry_run.map(|request| {
         let text = request.command.clone();
-        Task::Send(request, Purpose::Preview(text))
+        Task::Send(request, RequestPurpose::Preview(text))
     });
     asked.into_iter().collect()
 }

@@ -1,32 +1,30 @@
-//! What was asked in this session and what came back, newest last.
-//!
-//! Holds no secret: a line that carried one is remembered without it. Rule: "Operator actions".
+//! Commands and answers of this session, newest last. Secrets are not part of a command line. Rule: "Operator actions".
 
 use std::collections::VecDeque;
 
 use ratatui::style::Style;
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 
-use crate::format::{pad, thousands};
+use crate::format::thousands;
 use crate::pane::DetailCard;
 use crate::theme::Theme;
 use townlet_wire::escape;
 use townlet_wire::{Answer, Role, Status};
 
-/// Entries kept.
-const KEPT: usize = 500;
+/// Maximum number of entries.
+const MAX_ENTRIES: usize = 500;
 
-/// One line of the console pane.
+/// A line of the Console pane.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// The whole answer.
+    /// The answer.
     pub answer: Answer,
-    /// As what it was asked.
+    /// Role of the session when the command was sent.
     pub role: Role,
 }
 
 impl Entry {
-    /// `✓`, `✗` or, for a dry run, `≈`.
+    /// `✓`, `✗`, or `≈` for a dry run.
     pub const fn sign(&self) -> &'static str {
         match self.answer.status {
             Status::Ok => "✓",
@@ -35,7 +33,7 @@ impl Entry {
         }
     }
 
-    /// The style of the sign.
+    /// Style of the sign.
     pub const fn style(&self, theme: &Theme) -> Style {
         match self.answer.status {
             Status::Ok => theme.good,
@@ -44,22 +42,20 @@ impl Entry {
         }
     }
 
-    /// The whole answer to read: what was asked, how it ended, where it was logged, and every value of the result.
+    /// All details: command, answer, audit location and result.
     pub fn card(&self, theme: &Theme) -> DetailCard {
         let answer = &self.answer;
-        let fact = |label: &str, value: &str| {
-            Line::from(vec![Span::styled(pad(label, 9), theme.dim), Span::styled(escape(value), theme.text)])
-        };
+        let fact = |label: &str, value: &str| DetailCard::fact(label, value, 9, theme);
         let mut lines = vec![
             fact("command", &answer.command),
             fact("answer", &format!("{} {}", self.sign(), answer.summary())),
             fact("tick", &thousands(answer.tick)),
             fact("cmd_id", &answer.cmd_id),
-            fact("asked as", self.role.word()),
-            fact("logged", if answer.audit.is_empty() { "no" } else { &answer.audit }),
+            fact("role", self.role.word()),
+            fact("audit", if answer.audit.is_empty() { "not logged" } else { &answer.audit }),
         ];
         if answer.replayed {
-            lines.push(fact("note", "done before under this cmd_id; nothing was applied twice"));
+            lines.push(fact("note", "already executed under this cmd_id; not executed again"));
         }
         let mut result = answer.result.clone();
         if let Some(fields) = result.as_mut().and_then(serde_json::Value::as_object_mut) {
@@ -74,22 +70,22 @@ impl Entry {
     }
 }
 
-/// The session's answers, bounded.
+/// The newest answers of the session.
 #[derive(Clone, Debug, Default)]
-pub struct Log {
+pub struct AnswerLog {
     entries: VecDeque<Entry>,
 }
 
-impl Log {
-    /// Adds an answer; the oldest goes when there are too many.
+impl AnswerLog {
+    /// Adds an answer and drops the oldest if there are too many.
     pub fn push(&mut self, answer: Answer, role: Role) {
-        if self.entries.len() == KEPT {
+        if self.entries.len() == MAX_ENTRIES {
             self.entries.pop_front();
         }
         self.entries.push_back(Entry { answer, role });
     }
 
-    /// Oldest first.
+    /// All entries, oldest first.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
         self.entries.iter()
     }

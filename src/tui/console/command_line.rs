@@ -1,6 +1,6 @@
-//! The line commands are typed on: editing, history, completion, help and a preview of what would happen.
+//! The console line: editing, history, completion, help and a dry-run preview.
 //!
-//! Pure: says what should be sent, never sends. A line that may hold a secret is never previewed.
+//! Returns the requests to send. A line that may contain a secret is never previewed.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
@@ -9,109 +9,109 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Paragraph};
 
 use super::completion::{Completion, complete, row};
-use super::input_history::{InputHistory, keeps};
+use super::input_history::{InputHistory, may_be_stored};
 use crate::format::{clip, pad, width};
-use crate::text_field::Field;
+use crate::text_field::TextField;
 use crate::theme::Theme;
 use townlet_wire::{Answer, CommandSpec, Request, Session, Snapshot, Status, allowed, command_line};
 
-/// Ways to go on that are listed at once.
-const LISTED: usize = 6;
+/// Completions shown at once.
+const MAX_SHOWN: usize = 6;
 
-/// What a key did to the line.
+/// Effect of a key on the line.
 #[derive(Debug, PartialEq)]
-pub enum Typed {
-    /// Nothing that matters outside.
-    Moved,
-    /// The text changed; when it is a whole command that changes something, its dry run.
+pub enum LineInput {
+    /// The text is unchanged.
+    Unchanged,
+    /// The text changed. Contains the dry run to send if the text is a complete mutating command.
     Edited(Option<Request>),
-    /// Enter on this.
-    Entered(String),
-    /// Done here.
-    Left,
+    /// Enter was pressed on this line.
+    Submitted(String),
+    /// The line was closed.
+    Closed,
 }
 
-/// The line while it is open.
+/// The console line.
 #[derive(Debug, Default)]
 pub struct CommandLine {
-    field: Field,
-    recall: InputHistory,
+    field: TextField,
+    history: InputHistory,
     cycle: Option<Cycle>,
-    /// What the shard says would happen, for the text it was asked about.
+    /// Text and answer of the last dry run.
     preview: Option<(String, Answer)>,
 }
 
-/// Going through completions with tab.
+/// State of cycling through completions with tab.
 #[derive(Debug)]
 struct Cycle {
     base: String,
-    ways: Completion,
+    completion: Completion,
     at: usize,
 }
 
 impl CommandLine {
-    /// With the lines of earlier sessions, oldest first.
+    /// `history`: lines of earlier sessions, oldest first.
     pub fn new(history: Vec<String>) -> Self {
-        Self { recall: InputHistory::new(history), ..Self::default() }
+        Self { history: InputHistory::new(history), ..Self::default() }
     }
 
-    /// Starts over with `text` typed already. The dry run to send, if it is whole.
+    /// Resets the line to `text`. Returns the dry run to send, if any.
     pub fn open(&mut self, text: &str, specs: &[CommandSpec]) -> Option<Request> {
         self.field.set(text);
-        self.recall.start_over();
+        self.history.reset_position();
         self.cycle = None;
         self.preview = None;
         self.dry_run(specs)
     }
 
-    /// What is typed.
+    /// The text.
     pub fn text(&self) -> &str {
         self.field.text()
     }
 
-    /// Keeps a line that was sent; whether it is worth writing to the file.
+    /// Adds a sent line to the history. Returns whether to write it to the history file.
     pub fn remember(&mut self, line: &str) -> bool {
-        self.recall.push(line)
+        self.history.push(line)
     }
 
-    /// What the shard says would happen if `command` was sent, if it has said so.
+    /// The dry-run answer for `command`, if it has arrived.
     pub fn preview_of(&self, command: &str) -> Option<&Answer> {
         self.preview.as_ref().filter(|(text, _)| text == command).map(|(_, answer)| answer)
     }
 
-    /// The answer to the dry run of `command`. Too late ones are of no use and dropped.
-    pub fn told(&mut self, command: &str, answer: Answer) {
+    /// Stores the dry-run answer for `command`, unless the text has changed since.
+    pub fn set_preview(&mut self, command: &str, answer: Answer) {
         if self.field.text() == command {
             self.preview = Some((command.to_owned(), answer));
         }
     }
 
-    /// Takes text from the clipboard.
+    /// Inserts pasted text.
     pub fn paste(&mut self, text: &str, specs: &[CommandSpec]) -> Option<Request> {
         self.field.paste(text);
         self.cycle = None;
         self.dry_run(specs)
     }
 
-    /// Takes a key.
-    pub fn key(&mut self, key: KeyEvent, specs: &[CommandSpec], view: Option<&Snapshot>) -> Typed {
+    /// Handles a key.
+    pub fn key(&mut self, key: KeyEvent, specs: &[CommandSpec], view: Option<&Snapshot>) -> LineInput {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         let now = self.field.text().to_owned();
         match key.code {
-            KeyCode::Esc => return Typed::Left,
-            KeyCode::Char('c') if control => return Typed::Left,
-            KeyCode::Enter if now.trim().is_empty() => return Typed::Left,
-            KeyCode::Enter => return Typed::Entered(now.trim().to_owned()),
+            KeyCode::Esc => return LineInput::Closed,
+            KeyCode::Char('c') if control => return LineInput::Closed,
+            KeyCode::Enter if now.trim().is_empty() => return LineInput::Closed,
+            KeyCode::Enter => return LineInput::Submitted(now.trim().to_owned()),
             KeyCode::Tab => self.cycle(1, specs, view),
             KeyCode::BackTab => self.cycle(-1, specs, view),
             KeyCode::Up => {
-                if let Some(line) = self.recall.older(&now) {
+                if let Some(line) = self.history.older(&now) {
                     self.field.set(line);
                 }
                 self.cycle = None;
             }
             KeyCode::Down => {
-                if let Some(line) = self.recall.newer() {
+                if let Some(line) = self.history.newer() {
                     self.field.set(line);
                 }
                 self.cycle = None;
@@ -121,27 +121,27 @@ impl CommandLine {
                 self.cycle = None;
             }
         }
-        if self.field.text() == now { Typed::Moved } else { Typed::Edited(self.dry_run(specs)) }
+        if self.field.text() == now { LineInput::Unchanged } else { LineInput::Edited(self.dry_run(specs)) }
     }
 
     fn cycle(&mut self, step: isize, specs: &[CommandSpec], view: Option<&Snapshot>) {
         if let Some(cycle) = &mut self.cycle {
-            cycle.at = (cycle.at as isize + step).rem_euclid(cycle.ways.items.len() as isize) as usize;
+            cycle.at = (cycle.at as isize + step).rem_euclid(cycle.completion.items.len() as isize) as usize;
         } else {
             self.field.end();
             let base = self.field.text().to_owned();
-            let ways = complete(specs, view, &base);
-            let Some(only) = ways.items.first() else { return };
-            if ways.items.len() == 1 {
-                let text = format!("{}{} ", &base[..ways.start], only.text);
+            let completion = complete(specs, view, &base);
+            let Some(only) = completion.items.first() else { return };
+            if completion.items.len() == 1 {
+                let text = format!("{}{} ", &base[..completion.start], only.text);
                 self.field.set(&text);
                 return;
             }
-            let at = if step > 0 { 0 } else { ways.items.len() - 1 };
-            self.cycle = Some(Cycle { base, ways, at });
+            let at = if step > 0 { 0 } else { completion.items.len() - 1 };
+            self.cycle = Some(Cycle { base, completion, at });
         }
-        if let Some(Cycle { base, ways, at }) = &self.cycle {
-            let text = format!("{}{}", &base[..ways.start], ways.items[*at].text);
+        if let Some(Cycle { base, completion, at }) = &self.cycle {
+            let text = format!("{}{}", &base[..completion.start], completion.items[*at].text);
             self.field.set(&text);
         }
     }
@@ -149,11 +149,11 @@ impl CommandLine {
     fn dry_run(&self, specs: &[CommandSpec]) -> Option<Request> {
         let text = self.field.text();
         let parsed = command_line::parse(specs, text).ok()?;
-        let tells = parsed.spec.mutating && keeps(text);
+        let tells = parsed.spec.mutating && may_be_stored(text);
         tells.then(|| Request { dry_run: true, query: true, ..Request::line(text) })
     }
 
-    /// Draws the line and its help into `area` (two rows), and ways to go on above it, inside `room`.
+    /// Draws the line and its help into `area` (two rows), and the completions above it, inside `room`.
     pub fn draw(
         &mut self,
         frame: &mut Frame<'_>,
@@ -168,16 +168,16 @@ impl CommandLine {
         frame.render_widget(Span::styled("› ", theme.key), mark);
         self.field.draw(frame, text, theme);
         let typed = width(self.field.text()) as u16 + 1;
-        if let Some(rest) = self.rest(specs).filter(|_| typed < text.width) {
+        if let Some(rest) = self.remaining_usage(specs).filter(|_| typed < text.width) {
             let ghost = Rect { x: text.x + typed, width: text.width - typed, ..text };
             frame.render_widget(Span::styled(clip(&rest, ghost.width.into()), theme.dim), ghost);
         }
-        frame.render_widget(self.advice(specs, session, view, below.width.into(), theme), below);
-        self.draw_ways(frame, input, room, (specs, view), theme);
+        frame.render_widget(self.help_line(specs, session, view, below.width.into(), theme), below);
+        self.draw_completions(frame, input, room, (specs, view), theme);
     }
 
-    /// What the usage has that is not typed yet.
-    fn rest(&self, specs: &[CommandSpec]) -> Option<String> {
+    /// The part of the usage that is not typed yet.
+    fn remaining_usage(&self, specs: &[CommandSpec]) -> Option<String> {
         let text = self.field.text();
         let spec = row(specs, text)?;
         let typed = text.split_whitespace().count();
@@ -185,7 +185,7 @@ impl CommandLine {
         (!rest.is_empty() && !text.contains("--")).then(|| rest.join(" "))
     }
 
-    fn advice(
+    fn help_line(
         &self,
         specs: &[CommandSpec],
         session: &Session,
@@ -201,24 +201,24 @@ impl CommandLine {
             ])
         };
         if text.trim().is_empty() {
-            return words(theme.dim, " ", "tab completes · ↑ earlier lines · enter sends and closes · esc closes");
+            return words(theme.dim, " ", "tab complete · ↑ history · enter send and close · esc close");
         }
         let Some(spec) = row(specs, text) else {
             let none = complete(specs, view, text).items.is_empty();
             let error = command_line::parse(specs, text).err().filter(|_| none);
             return match error {
                 Some(error) => words(theme.warn, "!", &format!("{} {}", error.message, error.hint)),
-                None => words(theme.dim, " ", "tab completes"),
+                None => words(theme.dim, " ", "tab complete"),
             };
         };
         if let Some(answer) = self.preview_of(text) {
             return match answer.status {
                 Status::Error => words(theme.bad, "✗", &answer.summary()),
-                _ => words(theme.good, "≈", &format!("would: {}", answer.summary())),
+                _ => words(theme.good, "≈", &format!("preview: {}", answer.summary())),
             };
         }
         if !allowed(session, spec) {
-            let why = format!("{} · for {}s; `escalate` to act", spec.help, spec.role.word());
+            let why = format!("{} · needs the {} role; run `escalate`", spec.help, spec.role.word());
             return words(theme.warn, "!", &why);
         }
         let missing = command_line::parse(specs, text).err().filter(|error| !error.message.ends_with("is missing."));
@@ -228,7 +228,7 @@ impl CommandLine {
         }
     }
 
-    fn draw_ways(
+    fn draw_completions(
         &self,
         frame: &mut Frame<'_>,
         input: Rect,
@@ -237,24 +237,24 @@ impl CommandLine {
         theme: &Theme,
     ) {
         let fresh;
-        let (ways, chosen) = match &self.cycle {
-            Some(cycle) => (&cycle.ways, Some(cycle.at)),
+        let (completion, chosen) = match &self.cycle {
+            Some(cycle) => (&cycle.completion, Some(cycle.at)),
             None if self.field.text().is_empty() => return,
             None => {
                 fresh = complete(specs, view, self.field.before());
                 (&fresh, None)
             }
         };
-        let alone = ways.items.len() == 1 && self.field.text().ends_with(&ways.items[0].text);
-        let height = (ways.items.len().min(LISTED) + 2) as u16;
-        if ways.items.is_empty() || alone || input.y < room.y + height {
+        let alone = completion.items.len() == 1 && self.field.text().ends_with(&completion.items[0].text);
+        let height = (completion.items.len().min(MAX_SHOWN) + 2) as u16;
+        if completion.items.is_empty() || alone || input.y < room.y + height {
             return;
         }
-        let first = chosen.map_or(0, |at| at.saturating_sub(LISTED - 1));
-        let shown = ways.items.iter().enumerate().skip(first).take(LISTED);
-        let text_width = ways.items.iter().map(|item| width(&item.text)).max().unwrap_or(0);
-        let note_width = ways.items.iter().map(|item| width(&item.note)).max().unwrap_or(0);
-        let x = (input.x + 1 + ways.start as u16).min(room.right().saturating_sub(24));
+        let first = chosen.map_or(0, |at| at.saturating_sub(MAX_SHOWN - 1));
+        let shown = completion.items.iter().enumerate().skip(first).take(MAX_SHOWN);
+        let text_width = completion.items.iter().map(|item| width(&item.text)).max().unwrap_or(0);
+        let note_width = completion.items.iter().map(|item| width(&item.note)).max().unwrap_or(0);
+        let x = (input.x + 1 + completion.start as u16).min(room.right().saturating_sub(24));
         let wide = ((text_width + note_width + 6) as u16).min(room.right().saturating_sub(x));
         let area = Rect { x, y: input.y - height, width: wide, height };
         let lines: Vec<Line<'_>> = shown
@@ -271,7 +271,7 @@ impl CommandLine {
                 ])
             })
             .collect();
-        let more = ways.items.len().saturating_sub(LISTED);
+        let more = completion.items.len().saturating_sub(MAX_SHOWN);
         let mut block = Block::bordered().border_type(BorderType::Rounded).border_style(theme.border_focused);
         if more > 0 {
             block = block.title_bottom(Line::styled(format!(" {more} more "), theme.dim).right_aligned());

@@ -1,36 +1,34 @@
-//! What may come next on the console line: commands, residents, objects, places, words.
-//!
-//! Made from the command table and the snapshot. Uses the wire's grammar, has none of its own.
+//! Completion of command names and arguments, from the command table and the snapshot.
 
 use townlet_wire::command_line::find;
 use townlet_wire::escape;
 use townlet_wire::{ArgKind, ArgSpec, CommandSpec, Snapshot};
 
-/// One way to go on.
+/// A completion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// What would stand in place of the word.
+    /// Replacement of the word.
     pub text: String,
-    /// What it is, for the list.
+    /// Description.
     pub note: String,
 }
 
-/// Ways to go on from the cursor.
+/// Completions at the cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Completion {
-    /// Byte at which the word being completed starts.
+    /// Byte offset of the word to complete.
     pub start: usize,
-    /// Best first.
+    /// Completions, best first.
     pub items: Vec<Item>,
 }
 
-/// The row that `before` (the line up to the cursor) is an instance of, when its name is complete.
+/// The command named by `before`, the line up to the cursor, if its name is complete.
 pub fn row<'a>(specs: &'a [CommandSpec], before: &str) -> Option<&'a CommandSpec> {
     let words: Vec<String> = before.split_whitespace().map(str::to_owned).collect();
     find(specs, &words).map(|(spec, _)| spec)
 }
 
-/// Ways to go on behind `before`, the line up to the cursor.
+/// Completions for `before`, the line up to the cursor.
 pub fn complete(specs: &[CommandSpec], view: Option<&Snapshot>, before: &str) -> Completion {
     let start =
         before.rfind(char::is_whitespace).map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
@@ -100,16 +98,15 @@ fn values(arg: &ArgSpec, specs: &[CommandSpec], view: Option<&Snapshot>, partial
     all.into_iter().filter(fits).collect()
 }
 
-/// Policies that somebody is likely to mean: who is judged, the newest of the training, who drove before, and those that
-/// are always there.
+/// Likely policies: the candidate, the newest checkpoint, the previous release and the built-in ones.
 fn policies(view: &Snapshot) -> impl Iterator<Item = (String, &'static str)> {
     let promotion = &view.promotion;
     let named = [
         (promotion.candidate.clone(), "candidate"),
-        (view.learning.checkpoint.clone(), "newest of the training"),
-        (promotion.previous.clone(), "release before"),
-        (Some("shipped".into()), "inside the program"),
-        (Some("scripted".into()), "thresholds, no network"),
+        (view.learning.checkpoint.clone(), "newest checkpoint"),
+        (promotion.previous.clone(), "previous release"),
+        (Some("shipped".into()), "built in"),
+        (Some("scripted".into()), "rule-based, no network"),
     ];
     let mut seen = Vec::new();
     named.into_iter().filter_map(move |(id, note)| {

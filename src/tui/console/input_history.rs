@@ -1,17 +1,17 @@
-//! Lines typed before, to be had again with the arrow keys.
+//! History of the console line, navigated with the arrow keys.
 //!
-//! No line that may hold a secret is ever kept: [`keeps`] is the rule. The shell writes the file.
+//! A line that may contain a secret is never stored; see [`may_be_stored`]. The shell writes the file.
 
-/// Lines kept in memory and read from the file.
-pub const KEPT: usize = 1_000;
+/// Maximum number of lines in memory and read from the file.
+pub const MAX_LINES: usize = 1_000;
 
-/// Whether a line may be remembered. A token typed after `escalate` must be in no history.
-pub fn keeps(line: &str) -> bool {
+/// Whether a line may be stored. A token typed after `escalate` must not be.
+pub fn may_be_stored(line: &str) -> bool {
     let line = line.trim();
     !line.is_empty() && !line.starts_with("escalate") && !line.contains("twn_")
 }
 
-/// The lines, oldest first, and where the operator is among them.
+/// The lines, oldest first, and the current position.
 #[derive(Clone, Debug, Default)]
 pub struct InputHistory {
     lines: Vec<String>,
@@ -20,29 +20,30 @@ pub struct InputHistory {
 }
 
 impl InputHistory {
-    /// With the lines of earlier sessions, oldest first.
+    /// `lines`: those of earlier sessions, oldest first.
     pub fn new(lines: Vec<String>) -> Self {
-        let mut recall = Self { lines: lines.into_iter().filter(|line| keeps(line)).collect(), ..Self::default() };
-        recall.lines.drain(..recall.lines.len().saturating_sub(KEPT));
-        recall
+        let mut history =
+            Self { lines: lines.into_iter().filter(|line| may_be_stored(line)).collect(), ..Self::default() };
+        history.lines.drain(..history.lines.len().saturating_sub(MAX_LINES));
+        history
     }
 
-    /// Keeps a line that was sent; whether it is worth writing to the file.
+    /// Adds a sent line. Returns whether to write it to the history file.
     pub fn push(&mut self, line: &str) -> bool {
         self.at = None;
-        if !keeps(line) || self.lines.last().is_some_and(|last| last == line.trim()) {
+        if !may_be_stored(line) || self.lines.last().is_some_and(|last| last == line.trim()) {
             return false;
         }
         self.lines.push(line.trim().to_owned());
         true
     }
 
-    /// The next line gone back to is the newest again.
-    pub fn start_over(&mut self) {
+    /// Resets the position to the end.
+    pub fn reset_position(&mut self) {
         self.at = None;
     }
 
-    /// The line before, going back from `now`.
+    /// Moves to the previous line; `now` is the current text.
     pub fn older(&mut self, now: &str) -> Option<&str> {
         let at = match self.at {
             None => {
@@ -55,7 +56,7 @@ impl InputHistory {
         self.lines.get(at).map(String::as_str)
     }
 
-    /// The line after, and at the end what was being typed.
+    /// Moves to the next line; after the last, returns the text typed before.
     pub fn newer(&mut self) -> Option<&str> {
         let at = self.at? + 1;
         if at < self.lines.len() {
@@ -74,23 +75,23 @@ mod tests {
 
     #[test]
     fn goes_back_and_forth_and_keeps_the_draft() {
-        let mut recall = InputHistory::new(vec!["one".into(), "escalate twn_a_b".into(), "two".into()]);
-        assert_eq!(recall.older("dra"), Some("two"));
-        assert_eq!(recall.older("two"), Some("one"));
-        assert_eq!(recall.older("one"), Some("one"));
-        assert_eq!(recall.newer(), Some("two"));
-        assert_eq!(recall.newer(), Some("dra"));
-        assert_eq!(recall.newer(), None);
+        let mut history = InputHistory::new(vec!["one".into(), "escalate twn_a_b".into(), "two".into()]);
+        assert_eq!(history.older("dra"), Some("two"));
+        assert_eq!(history.older("two"), Some("one"));
+        assert_eq!(history.older("one"), Some("one"));
+        assert_eq!(history.newer(), Some("two"));
+        assert_eq!(history.newer(), Some("dra"));
+        assert_eq!(history.newer(), None);
     }
 
     #[test]
     fn keeps_no_secret_and_no_repetition() {
-        let mut recall = InputHistory::default();
-        assert!(recall.push("kpi"));
-        assert!(!recall.push("kpi "));
-        assert!(!recall.push("  escalate secret"));
-        assert!(!recall.push("say twn_1_secret"));
-        assert!(!recall.push("  "));
-        assert_eq!(recall.lines, ["kpi"]);
+        let mut history = InputHistory::default();
+        assert!(history.push("kpi"));
+        assert!(!history.push("kpi "));
+        assert!(!history.push("  escalate secret"));
+        assert!(!history.push("say twn_1_secret"));
+        assert!(!history.push("  "));
+        assert_eq!(history.lines, ["kpi"]);
     }
 }

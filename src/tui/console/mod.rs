@@ -1,11 +1,9 @@
-//! The console: what was asked and answered, and the line commands are typed on.
-//!
-//! Rule: "Operator actions", "Command table".
+//! The console: the input line and the log of answers. Rule: "Operator actions", "Command table".
 
 mod answer_log;
 mod command_line;
 pub mod completion;
 pub mod input_history;
 
-pub use answer_log::{Entry, Log};
-pub use command_line::{CommandLine, Typed};
+pub use answer_log::{AnswerLog, Entry};
+pub use command_line::{CommandLine, LineInput};

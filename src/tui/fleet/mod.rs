@@ -1,7 +1,6 @@
-//! Several shards on one screen: a row each, and the whole interface of one of them when it is opened.
+//! The fleet: a list of several shards, and the interface of the open one.
 //!
-//! Pure like [`App`], of which it holds one a shard. With one shard there is no fleet to see and every message goes
-//! straight through. Each shard keeps the name and the colour the operator gave it, so that none is mistaken for another.
+//! Owns one [`App`] per shard and is pure like it. With a single shard there is no list, and every message goes to its app.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEvent, MouseEventKind};
 use ratatui::Frame;
@@ -14,52 +13,52 @@ use super::app::{App, Message, Task};
 use super::format::{capital, clip, pad, pad_left, thousands, width, wrap};
 use super::keymap::{Action, Key, Keymap};
 use super::list::Selection;
-use super::pane::{empty, frame_block, has_newer_schema, scrolled};
+use super::pane::{draw_empty, draw_scroll_position, has_newer_schema, pane_block};
 use super::theme::Theme;
 use townlet_source::Link;
 use townlet_wire::{Role, SCHEMA_VERSION, Session, Snapshot};
 
-/// The smallest terminal that shows anything.
-const SMALLEST: (u16, u16) = (60, 18);
+/// Minimum terminal size.
+const MIN_SIZE: (u16, u16) = (60, 18);
 
-/// How an operator calls a shard.
+/// The operator's name and colour for a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardLabel {
-    /// Such as `production`.
+    /// Name, such as `production`.
     pub name: String,
-    /// Its colour.
+    /// Style with the colour.
     pub style: Style,
 }
 
-/// What is known of one shard, for its row.
-pub struct Watched<'a> {
-    /// How the operator calls it.
-    pub badge: Option<&'a ShardLabel>,
-    /// Its address.
+/// State of a shard, for its row.
+pub struct ShardSummary<'a> {
+    /// The operator's name and colour.
+    pub label: Option<&'a ShardLabel>,
+    /// Address.
     pub url: &'a str,
-    /// The newest state.
+    /// The newest snapshot.
     pub view: Option<&'a Snapshot>,
-    /// The connection.
+    /// Connection state.
     pub link: &'a Link,
-    /// Who one is there.
+    /// The operator's session.
     pub session: &'a Session,
-    /// Why there will be nothing more.
+    /// Why the source has ended.
     pub ended: Option<&'a str>,
 }
 
-/// All shards of a screen.
+/// All watched shards.
 pub struct Fleet {
     apps: Vec<App>,
     open: Option<usize>,
     selection: Selection,
-    said: Option<String>,
+    status: Option<String>,
     keymap: Keymap,
     theme: Theme,
-    /// Where the rows were last drawn, and the first of them.
+    /// Where the rows were last drawn, and the first visible row.
     rows: (Rect, usize),
 }
 
-/// A column: heading, width, and whether it is shown only where there is room for everything.
+/// Columns: heading, width, and the minimum width of the terminal to show it.
 const COLUMNS: [(&str, usize, u16); 8] = [
     ("connection", 14, 0),
     ("health", 9, 0),
@@ -72,27 +71,27 @@ const COLUMNS: [(&str, usize, u16); 8] = [
 ];
 
 impl Fleet {
-    /// Over one app a shard, in the order of the rows. One alone is opened at once.
+    /// One app per shard, in the order of the rows. A single shard is opened at once.
     pub fn new(apps: Vec<App>, keymap: Keymap, theme: Theme) -> Self {
         let open = (apps.len() == 1).then_some(0);
-        Self { apps, open, selection: Selection::default(), said: None, keymap, theme, rows: (Rect::ZERO, 0) }
+        Self { apps, open, selection: Selection::default(), status: None, keymap, theme, rows: (Rect::ZERO, 0) }
     }
 
-    /// The shard that is open, by its place.
+    /// Index of the open shard.
     pub const fn open(&self) -> Option<usize> {
         self.open
     }
 
-    /// What a source has to say, to its own app.
-    pub fn heard(&mut self, shard: usize, message: Message) -> Vec<(usize, Task)> {
+    /// Passes a message of a source to its app. Returns the tasks with the index of their shard.
+    pub fn deliver(&mut self, shard: usize, message: Message) -> Vec<(usize, Task)> {
         let tasks = self.apps.get_mut(shard).map(|app| app.update(message)).unwrap_or_default();
-        self.tagged(shard, tasks)
+        self.route(shard, tasks)
     }
 
-    /// Takes a message of the operator's; what is to be done, and for which shard.
+    /// Handles a message of the operator. Returns the tasks with the index of their shard.
     pub fn update(&mut self, message: Message) -> Vec<(usize, Task)> {
         if let Some(open) = self.open {
-            return self.heard(open, message);
+            return self.deliver(open, message);
         }
         match message {
             Message::Key(key) if key.kind != KeyEventKind::Release => self.key(key),
@@ -100,18 +99,18 @@ impl Fleet {
                 self.mouse(mouse);
                 Vec::new()
             }
-            Message::Said(text) => {
-                self.said = Some(text);
+            Message::Status(text) => {
+                self.status = Some(text);
                 Vec::new()
             }
             _ => Vec::new(),
         }
     }
 
-    fn tagged(&mut self, shard: usize, tasks: Vec<Task>) -> Vec<(usize, Task)> {
+    fn route(&mut self, shard: usize, tasks: Vec<Task>) -> Vec<(usize, Task)> {
         let mut done = Vec::new();
         for task in tasks {
-            if task == Task::Leave {
+            if task == Task::ShowFleet {
                 if self.apps.len() > 1 {
                     self.open = None;
                     self.selection.select(&self.ids(), shard);
@@ -128,13 +127,13 @@ impl Fleet {
     }
 
     fn key(&mut self, key: KeyEvent) -> Vec<(usize, Task)> {
-        self.said = None;
+        self.status = None;
         if key.code == KeyCode::Char('z') && key.modifiers.contains(KeyModifiers::CONTROL) {
             return vec![(0, Task::Suspend)];
         }
         let ids = self.ids();
         let pressed = Key::of(key);
-        let (selected, _) = self.selection.settle(&ids, usize::from(self.rows.0.height));
+        let (selected, _) = self.selection.update(&ids, usize::from(self.rows.0.height));
         match self.keymap.action(pressed) {
             Some(Action::Quit) => return vec![(0, Task::Quit)],
             Some(Action::Save) => return vec![(0, Task::Save(0))],
@@ -147,7 +146,7 @@ impl Fleet {
             }
             _ => {
                 let open = self.keymap.label(Action::Open);
-                self.said = Some(format!("`{pressed}` does nothing here; {open} opens the selected shard"));
+                self.status = Some(format!("`{pressed}` is not bound here; {open} opens the selected shard"));
             }
         }
         Vec::new()
@@ -166,18 +165,18 @@ impl Fleet {
         }
     }
 
-    /// Draws the shard that is open, or all of them.
+    /// Draws the open shard, or the list.
     pub fn draw(&mut self, frame: &mut Frame<'_>) {
         if let Some(app) = self.open.and_then(|open| self.apps.get_mut(open)) {
             return app.draw(frame);
         }
         let area = frame.area();
-        if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
-            return empty(
+        if area.width < MIN_SIZE.0 || area.height < MIN_SIZE.1 {
+            return draw_empty(
                 frame,
                 area,
-                "too small",
-                &format!("townlet needs {} × {}", SMALLEST.0, SMALLEST.1),
+                "Terminal too small",
+                &format!("townlet needs {} × {}", MIN_SIZE.0, MIN_SIZE.1),
                 &self.theme,
             );
         }
@@ -185,13 +184,13 @@ impl Fleet {
         let [header, list, about, footer] = Layout::vertical(rows).areas(area);
         self.draw_header(frame, header);
         let selected = self.draw_rows(frame, list);
-        self.draw_about(frame, about, selected);
+        self.draw_details(frame, about, selected);
         self.draw_footer(frame, footer);
     }
 
     fn draw_header(&self, frame: &mut Frame<'_>, area: Rect) {
         frame.buffer_mut().set_style(area, self.theme.bar);
-        let live = self.apps.iter().filter(|app| matches!(app.watched().link, Link::Live { .. } | Link::Local)).count();
+        let live = self.apps.iter().filter(|app| matches!(app.summary().link, Link::Live { .. } | Link::Local)).count();
         let line = Line::from(vec![
             Span::styled(" townlet", self.theme.dim),
             Span::styled("   Fleet", self.theme.strong),
@@ -203,7 +202,7 @@ impl Fleet {
     }
 
     fn draw_rows(&mut self, frame: &mut Frame<'_>, area: Rect) -> usize {
-        let block = frame_block("Shards", true, &self.theme);
+        let block = pane_block("Shards", true, &self.theme);
         let inside = block.inner(area);
         frame.render_widget(block, area);
         let columns: Vec<(usize, &str, usize)> = COLUMNS
@@ -220,15 +219,15 @@ impl Fleet {
             heading.push_str(&pad(title, columns + 1));
         }
         frame.render_widget(Line::styled(clip(&heading, usize::from(head.width)), self.theme.head), head);
-        let (selected, first) = self.selection.settle(&self.ids(), usize::from(list.height));
+        let (selected, first) = self.selection.update(&self.ids(), usize::from(list.height));
         self.rows = (list, first);
         for (place, row) in list.rows().enumerate().map(|(row, area)| (first + row, area)) {
             let Some(app) = self.apps.get(place) else { break };
-            let cells = self.cells(&app.watched());
+            let cells = self.cells(&app.summary());
             let mark = if place == selected { "▸ " } else { "  " };
-            let watched = app.watched();
-            let style = watched.badge.map_or(self.theme.strong, |badge| badge.style);
-            let mut spans = vec![Span::raw(mark), Span::styled(pad(&name_of(&watched), name), style), Span::raw(" ")];
+            let summary = app.summary();
+            let style = summary.label.map_or(self.theme.strong, |label| label.style);
+            let mut spans = vec![Span::raw(mark), Span::styled(pad(&name_of(&summary), name), style), Span::raw(" ")];
             for (column, _, columns) in &columns {
                 let (text, style) = &cells[*column];
                 spans.extend([Span::styled(pad(text, *columns), *style), Span::raw(" ")]);
@@ -238,19 +237,19 @@ impl Fleet {
                 frame.buffer_mut().set_style(Rect { width: 2, ..row }, self.theme.selected);
             }
         }
-        scrolled(frame, area, (first, list.height, self.apps.len()), &self.theme);
+        draw_scroll_position(frame, area, (first, list.height, self.apps.len()), &self.theme);
         selected
     }
 
-    /// The cells of a row, in the order of [`COLUMNS`]. What is not known is a dash, never a guess.
-    fn cells(&self, watched: &Watched<'_>) -> [(String, Style); COLUMNS.len()] {
+    /// Cells of a row, in the order of [`COLUMNS`]; a dash for unknown values.
+    fn cells(&self, summary: &ShardSummary<'_>) -> [(String, Style); COLUMNS.len()] {
         let theme = &self.theme;
-        let link = self.connection(watched);
-        let role = match watched.session.role {
+        let link = self.connection(summary);
+        let role = match summary.session.role {
             Role::Admin => ("ADMIN".to_owned(), theme.warn),
             Role::Viewer => ("VIEWER".to_owned(), theme.dim),
         };
-        let Some(view) = watched.view else {
+        let Some(view) = summary.view else {
             let dash = || ("–".to_owned(), theme.dim);
             return [link, dash(), dash(), dash(), dash(), dash(), dash(), role];
         };
@@ -275,7 +274,7 @@ impl Fleet {
         let exits =
             format!("{} / {}{}", employment.pending_count, employment.queue_limit, if over { " !" } else { "" });
         let kind = if view.policy.kind == "network" { "learned" } else { view.policy.kind.as_str() };
-        // Which one counts more than which kind.
+        // The id is more important than the kind.
         let both = format!("{} {kind}", view.policy.id);
         let policy = if view.policy.id == kind || width(&both) > 12 { view.policy.id.clone() } else { both };
         [
@@ -290,36 +289,35 @@ impl Fleet {
         ]
     }
 
-    fn connection(&self, watched: &Watched<'_>) -> (String, Style) {
+    fn connection(&self, summary: &ShardSummary<'_>) -> (String, Style) {
         let theme = &self.theme;
-        if watched.ended.is_some() {
+        if summary.ended.is_some() {
             return ("ended".into(), theme.bad);
         }
-        match watched.link {
+        match summary.link {
             Link::Local => ("local".into(), theme.good),
             Link::Recorded => ("recording".into(), theme.warn),
             Link::Live { .. } => ("live".into(), theme.good),
             Link::Connecting { .. } => ("connecting".into(), theme.warn),
             Link::Stale { seconds, .. } => (format!("stale {seconds} s"), theme.warn),
-            Link::Reconnecting { in_seconds, .. } => (format!("back in {in_seconds} s"), theme.bad),
+            Link::Reconnecting { in_seconds, .. } => (format!("retry in {in_seconds} s"), theme.bad),
         }
     }
 
-    /// What there is to know of the selected shard besides.
-    fn draw_about(&self, frame: &mut Frame<'_>, area: Rect, selected: usize) {
-        let Some(watched) = self.apps.get(selected).map(App::watched) else { return };
-        let block = frame_block(name_of(&watched), false, &self.theme);
+    /// Draws the problems and alerts of the selected shard.
+    fn draw_details(&self, frame: &mut Frame<'_>, area: Rect, selected: usize) {
+        let Some(summary) = self.apps.get(selected).map(App::summary) else { return };
+        let block = pane_block(name_of(&summary), false, &self.theme);
         let inside = block.inner(area);
         frame.render_widget(block, area);
         let columns = usize::from(inside.width);
-        let mut lines = vec![Line::styled(clip(watched.url, columns), self.theme.dim)];
-        if let Link::Reconnecting { why, .. } = watched.link {
+        let mut lines = vec![Line::styled(clip(summary.url, columns), self.theme.dim)];
+        if let Link::Reconnecting { why, .. } = summary.link {
             lines.push(Line::styled(clip(&format!("not connected: {why}"), columns), self.theme.bad));
         }
-        if let Some(view) = watched.view {
+        if let Some(view) = summary.view {
             if has_newer_schema(view) {
-                let newer =
-                    format!("it speaks schema {}, newer than {SCHEMA_VERSION}: looking only", view.schema_version);
+                let newer = format!("uses schema {}, newer than {SCHEMA_VERSION}: read-only", view.schema_version);
                 lines.push(Line::styled(clip(&newer, columns), self.theme.bad));
             }
             for problem in &view.health.problems {
@@ -331,7 +329,7 @@ impl Fleet {
                 lines.extend(wrap(&text, columns).into_iter().map(|line| Line::styled(line, style)));
             }
             if lines.len() == 1 {
-                lines.push(Line::styled("nothing needs an operator", self.theme.good));
+                lines.push(Line::styled("no problems and no alerts", self.theme.good));
             }
         }
         frame.render_widget(Paragraph::new(lines), inside);
@@ -339,22 +337,22 @@ impl Fleet {
 
     fn draw_footer(&self, frame: &mut Frame<'_>, area: Rect) {
         frame.buffer_mut().set_style(area, self.theme.bar);
-        if let Some(said) = &self.said {
+        if let Some(status) = &self.status {
             return frame
-                .render_widget(Line::styled(format!(" {}", clip(said, area.width.into())), self.theme.warn), area);
+                .render_widget(Line::styled(format!(" {}", clip(status, area.width.into())), self.theme.warn), area);
         }
         let mut spans = Vec::new();
         for (action, label) in [
             (Action::Open, "open"),
             (Action::Down, "next"),
-            (Action::Up, "before"),
+            (Action::Up, "previous"),
             (Action::Save, "save"),
-            (Action::Quit, "detach from all"),
+            (Action::Quit, "quit"),
         ] {
             spans.push(Span::styled(format!(" {}", self.keymap.label(action)), self.theme.key));
             spans.push(Span::styled(format!(" {label} "), self.theme.text));
         }
-        let back = pad_left(&format!("{} in a shard comes back here ", self.keymap.label(Action::Fleet)), 0);
+        let back = pad_left(&format!("{} in a shard returns here ", self.keymap.label(Action::Fleet)), 0);
         let used: usize = spans.iter().map(Span::width).sum();
         if used + width(&back) <= usize::from(area.width) {
             frame.render_widget(Line::styled(back, self.theme.dim).right_aligned(), area);
@@ -363,14 +361,14 @@ impl Fleet {
     }
 }
 
-/// The operator's name for it first: two shards may call themselves the same.
-fn name_of(watched: &Watched<'_>) -> String {
-    let own = watched.view.map(|view| capital(&view.shard));
-    match (watched.badge, own) {
-        (Some(badge), Some(own)) if !own.eq_ignore_ascii_case(&badge.name) => format!("{} · {own}", badge.name),
-        (Some(badge), _) => badge.name.clone(),
+/// The operator's name first, because two shards may have the same own name.
+fn name_of(summary: &ShardSummary<'_>) -> String {
+    let own = summary.view.map(|view| capital(&view.shard));
+    match (summary.label, own) {
+        (Some(label), Some(own)) if !own.eq_ignore_ascii_case(&label.name) => format!("{} · {own}", label.name),
+        (Some(label), _) => label.name.clone(),
         (None, Some(own)) => own,
-        (None, None) => watched.url.to_owned(),
+        (None, None) => summary.url.to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The fleet by keystroke, at three sizes against stored snapshots.
+//! Tests of the fleet, at three sizes.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ fn app(name: &str, colour: &str, url: &str, view: Option<Snapshot>) -> App {
         theme,
         keymap: Keymap::default(),
         screen: Screen::Operations,
-        recall: Vec::new(),
-        badge: Some(ShardLabel { name: name.into(), style: Theme::badge(colour, true).unwrap() }),
+        console_history: Vec::new(),
+        label: Some(ShardLabel { name: name.into(), style: Theme::label_style(colour, true).unwrap() }),
         fleet: true,
     };
     let hello = SourceInfo { link: Link::Connecting { url: url.into() }, ..hello(Role::Viewer) };
@@ -73,7 +73,7 @@ fn the_fleet_at_three_sizes() {
 }
 
 #[test]
-fn enter_dives_in_and_esc_comes_out_where_one_was() {
+fn enter_opens_a_shard_and_esc_returns_to_it() {
     let mut fleet = fleet();
     assert_eq!(fleet.open(), None);
     press(&mut fleet, "down enter");
@@ -92,21 +92,21 @@ fn enter_dives_in_and_esc_comes_out_where_one_was() {
 }
 
 #[test]
-fn what_a_shard_says_reaches_it_alone_and_commands_go_where_one_is() {
+fn source_events_and_commands_stay_with_their_shard() {
     let mut fleet = fleet();
     press(&mut fleet, "enter");
     let tasks = press(&mut fleet, ": k p i enter");
     assert!(tasks.iter().all(|(shard, _)| *shard == 0) && !tasks.is_empty(), "{tasks:?}");
     let mut view = snapshot();
     view.shard = "moved".into();
-    fleet.heard(1, Message::SourceEvent(SourceEvent::View(Arc::new(view))));
+    fleet.deliver(1, Message::SourceEvent(SourceEvent::View(Arc::new(view))));
     assert!(!screenshot::text(&picture(&mut fleet, (120, 40))).contains("Moved"));
     press(&mut fleet, "0");
     assert!(screenshot::text(&picture(&mut fleet, (120, 40))).contains("Moved"));
 }
 
 #[test]
-fn one_shard_is_no_fleet() {
+fn a_single_shard_has_no_list() {
     let mut fleet = Fleet::new(
         vec![app("one", "red", "http://x", Some(snapshot()))],
         Keymap::default(),
@@ -118,7 +118,7 @@ fn one_shard_is_no_fleet() {
 }
 
 #[test]
-fn production_has_its_own_colour() {
+fn labels_keep_their_colours() {
     let picture = picture(&mut fleet(), (120, 40));
     let styles: std::collections::BTreeSet<String> = (3..7).map(|row| format!("{:?}", picture[(4, row)].bg)).collect();
     assert_eq!(styles.len(), 4, "{styles:?}");

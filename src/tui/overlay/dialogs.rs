@@ -1,4 +1,4 @@
-//! Questions, prompts and cards.
+//! The confirmation, escalation and detail dialogs.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
@@ -6,40 +6,42 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
-use super::{Outcome, window};
+use super::{DialogResult, window};
 use crate::format::wrap;
 use crate::pane::{Confirmation, DetailCard};
-use crate::text_field::Field;
+use crate::text_field::TextField;
 use crate::theme::Theme;
 use townlet_wire::Request;
 
-fn leaves(key: KeyEvent) -> bool {
+fn is_cancel(key: KeyEvent) -> bool {
     key.code == KeyCode::Esc || (key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL))
 }
 
-/// A confirmation. *Cancel* is focused, so that a slip of the finger cancels.
+/// A confirmation. *Cancel* has the focus first.
 #[derive(Debug)]
-pub struct Question {
-    asked: Confirmation,
-    yes: bool,
+pub struct ConfirmDialog {
+    confirmation: Confirmation,
+    confirm_focused: bool,
 }
 
-impl Question {
-    /// Not yet answered.
-    pub const fn new(asked: Confirmation) -> Self {
-        Self { asked, yes: false }
+impl ConfirmDialog {
+    /// Shows `confirmation`.
+    pub const fn new(confirmation: Confirmation) -> Self {
+        Self { confirmation, confirm_focused: false }
     }
 
-    pub(super) fn key(&mut self, key: KeyEvent) -> Outcome {
+    pub(super) fn key(&mut self, key: KeyEvent) -> DialogResult {
         match key.code {
-            _ if leaves(key) || key.code == KeyCode::Char('n') => Outcome::Closed,
+            _ if is_cancel(key) || key.code == KeyCode::Char('n') => DialogResult::Closed,
             KeyCode::Left | KeyCode::Right | KeyCode::Tab | KeyCode::BackTab | KeyCode::Char('h' | 'l') => {
-                self.yes = !self.yes;
-                Outcome::Stays
+                self.confirm_focused = !self.confirm_focused;
+                DialogResult::Open
             }
-            KeyCode::Enter if self.yes => Outcome::Send(std::mem::take(&mut self.asked.requests)),
-            KeyCode::Enter => Outcome::Closed,
-            _ => Outcome::Stays,
+            KeyCode::Enter if self.confirm_focused => {
+                DialogResult::Send(std::mem::take(&mut self.confirmation.requests))
+            }
+            KeyCode::Enter => DialogResult::Closed,
+            _ => DialogResult::Open,
         }
     }
 
@@ -47,7 +49,7 @@ impl Question {
         let width = 64.min(area.width.saturating_sub(4));
         let columns = usize::from(width.saturating_sub(4));
         let mut lines: Vec<Line<'_>> = vec![Line::default()];
-        for text in &self.asked.text {
+        for text in &self.confirmation.text {
             lines.extend(wrap(text, columns).into_iter().map(|line| Line::styled(line, theme.text)));
         }
         let button = |word: &str, focused: bool| {
@@ -57,10 +59,15 @@ impl Question {
                 Span::styled(format!("  {word}  "), theme.dim)
             }
         };
-        let buttons = vec![button("cancel", !self.yes), Span::raw("     "), button(&self.asked.verb, self.yes)];
+        let buttons = vec![
+            button("cancel", !self.confirm_focused),
+            Span::raw("     "),
+            button(&self.confirmation.verb, self.confirm_focused),
+        ];
         let size = (width, lines.len() as u16 + 5);
-        let inside = window(frame, area, size, &self.asked.title, "← → choose · enter · esc cancels", theme);
-        // However long the text, the buttons are on the screen.
+        let inside =
+            window(frame, area, size, &self.confirmation.title, "← → select · enter confirm · esc cancel", theme);
+        // The buttons stay visible, however long the text is.
         let rows = [Constraint::Fill(1), Constraint::Length(1), Constraint::Length(1), Constraint::Length(1)];
         let [text, _, bottom, _] = Layout::vertical(rows).areas(inside);
         frame.render_widget(Paragraph::new(lines), text);
@@ -68,47 +75,47 @@ impl Question {
     }
 }
 
-/// How `escalate` asks: for a token that is masked, or for a reason.
+/// Asks for the token (masked) or the reason of `escalate`.
 #[derive(Debug)]
-pub struct Prompt {
-    field: Field,
+pub struct EscalateDialog {
+    field: TextField,
     token: bool,
 }
 
-impl Prompt {
-    /// Empty. `token`: whether the shard has tokens.
+impl EscalateDialog {
+    /// `token`: whether the shard requires a token.
     pub fn escalate(token: bool) -> Self {
-        Self { field: if token { Field::masked() } else { Field::default() }, token }
+        Self { field: if token { TextField::masked() } else { TextField::default() }, token }
     }
 
     pub(super) fn paste(&mut self, text: &str) {
         self.field.paste(text.trim());
     }
 
-    pub(super) fn key(&mut self, key: KeyEvent) -> Outcome {
+    pub(super) fn key(&mut self, key: KeyEvent) -> DialogResult {
         let typed = self.field.text().trim();
         match key.code {
-            _ if leaves(key) => Outcome::Closed,
-            KeyCode::Enter if typed.is_empty() => Outcome::Stays,
+            _ if is_cancel(key) => DialogResult::Closed,
+            KeyCode::Enter if typed.is_empty() => DialogResult::Open,
             KeyCode::Enter if self.token => {
-                Outcome::Send(vec![Request { secret: Some(typed.to_owned()), ..Request::line("escalate") }])
+                DialogResult::Send(vec![Request { secret: Some(typed.to_owned()), ..Request::line("escalate") }])
             }
             KeyCode::Enter => {
                 let reason = typed.replace('\\', "\\\\").replace('"', "\\\"");
-                Outcome::Send(vec![Request::line(format!("escalate --reason \"{reason}\""))])
+                DialogResult::Send(vec![Request::line(format!("escalate --reason \"{reason}\""))])
             }
             _ => {
                 self.field.key(key);
-                Outcome::Stays
+                DialogResult::Open
             }
         }
     }
 
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let text = if self.token {
-            "An admin may change the town. Type or paste an admin token; it is masked and kept nowhere."
+            "Admins can change the town. Enter an admin token. It is masked and not stored."
         } else {
-            "An admin may change the town, and every change is logged with your name. Why do you need it?"
+            "Admins can change the town. Every change is logged with your name. Enter a reason."
         };
         let width = 66.min(area.width.saturating_sub(4));
         let lines: Vec<Line<'_>> = wrap(text, usize::from(width.saturating_sub(4)))
@@ -117,7 +124,7 @@ impl Prompt {
             .collect();
         let rows = lines.len() as u16;
         let title = if self.token { "Become admin: token" } else { "Become admin: reason" };
-        let inside = window(frame, area, (width, rows + 6), title, "enter asks the shard · esc cancels", theme);
+        let inside = window(frame, area, (width, rows + 6), title, "enter send · esc cancel", theme);
         let at = |y: u16, height| Rect { y: inside.y + y, height, ..inside }.intersection(inside);
         frame.render_widget(Paragraph::new(lines), at(1, rows));
         frame.render_widget(Span::styled("›", theme.key), at(rows + 2, 1));
@@ -126,24 +133,24 @@ impl Prompt {
     }
 }
 
-/// A card, scrolled.
+/// A scrollable dialog with details.
 #[derive(Debug)]
 pub struct DetailDialog {
     card: DetailCard,
     offset: u16,
-    most: u16,
+    max_offset: u16,
 }
 
 impl DetailDialog {
-    /// From its top.
+    /// Scrolled to the top.
     pub const fn new(card: DetailCard) -> Self {
-        Self { card, offset: 0, most: 0 }
+        Self { card, offset: 0, max_offset: 0 }
     }
 
-    pub(super) fn key(&mut self, key: KeyEvent) -> Outcome {
+    pub(super) fn key(&mut self, key: KeyEvent) -> DialogResult {
         self.offset = match key.code {
-            _ if leaves(key) => return Outcome::Closed,
-            KeyCode::Enter | KeyCode::Char('q') => return Outcome::Closed,
+            _ if is_cancel(key) => return DialogResult::Closed,
+            KeyCode::Enter | KeyCode::Char('q') => return DialogResult::Closed,
             KeyCode::Up | KeyCode::Char('k') => self.offset.saturating_sub(1),
             KeyCode::Down | KeyCode::Char('j') => self.offset + 1,
             KeyCode::PageUp => self.offset.saturating_sub(10),
@@ -152,8 +159,8 @@ impl DetailDialog {
             KeyCode::End | KeyCode::Char('G') => u16::MAX,
             _ => self.offset,
         }
-        .min(self.most);
-        Outcome::Stays
+        .min(self.max_offset);
+        DialogResult::Open
     }
 
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
@@ -164,9 +171,9 @@ impl DetailDialog {
             self.card.lines.iter().map(|line| (line.width() as u16).div_ceil(width.saturating_sub(4).max(1)).max(1));
         let rows: u16 = rows.sum();
         let height = (rows + 2).min(area.height.saturating_sub(2));
-        self.most = (rows + 2).saturating_sub(height);
-        self.offset = self.offset.min(self.most);
-        let foot = if self.most > 0 { "↑↓ scroll · esc closes" } else { "esc closes" };
+        self.max_offset = (rows + 2).saturating_sub(height);
+        self.offset = self.offset.min(self.max_offset);
+        let foot = if self.max_offset > 0 { "↑↓ scroll · esc close" } else { "esc close" };
         let inside = window(frame, area, (width, height), &self.card.title, foot, theme);
         frame.render_widget(text.scroll((self.offset, 0)), inside);
     }

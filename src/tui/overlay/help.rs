@@ -1,4 +1,4 @@
-//! Every key, made from the keymap; versions and paths from the source. Typing searches.
+//! The help screen: all keys of the keymap, versions and paths, with a search.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
@@ -6,37 +6,37 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::{Outcome, window};
+use super::{DialogResult, window};
 use crate::format::{clip, pad, width};
 use crate::keymap::{ACTIONS, Group, Keymap};
 use crate::pane::PANES;
-use crate::text_field::Field;
+use crate::text_field::TextField;
 use crate::theme::Theme;
 
-/// The console line's own keys, which are those of a shell and not remapped.
+/// Keys of the console line. They are fixed.
 const LINE_KEYS: [(&str, &str); 6] = [
-    ("tab  shift-tab", "complete, and go through the ways to go on"),
-    ("up  down", "lines typed before"),
+    ("tab  shift-tab", "complete, next or previous completion"),
+    ("up  down", "history"),
     ("enter", "send and close"),
-    ("ctrl-a  ctrl-e", "to the start, to the end"),
+    ("ctrl-a  ctrl-e", "move to start, move to end"),
     ("ctrl-w  ctrl-u", "delete a word, delete to the start"),
     ("esc", "close"),
 ];
 
-/// A heading and its rows: key or label, and what it is.
+/// Heading and rows of a section: key or label, and description.
 type Section = (&'static str, Vec<(String, String)>);
 
 /// The help screen.
 #[derive(Debug)]
 pub struct Help {
     sections: Vec<Section>,
-    search: Field,
+    search: TextField,
     offset: u16,
-    most: u16,
+    max_offset: u16,
 }
 
 impl Help {
-    /// From the keys in force and the source's facts. `here` is the focused pane: its keys and title come first.
+    /// `here`: title and keys of the focused pane, listed first. `facts`: versions and paths.
     pub fn new(keymap: &Keymap, here: Section, facts: &[(String, String)]) -> Self {
         let mut sections = vec![here];
         for group in Group::ALL {
@@ -45,23 +45,23 @@ impl Help {
         }
         let panes =
             PANES.iter().map(|pane| (pane.key.to_string(), format!("{} on {}", pane.title, pane.screen.title())));
-        sections.push(("Straight to a pane", panes.collect()));
+        sections.push(("Pane shortcuts", panes.collect()));
         let line = LINE_KEYS.iter().map(|(keys, what)| ((*keys).to_owned(), (*what).to_owned()));
-        sections.push(("On the console line", line.collect()));
+        sections.push(("Console line", line.collect()));
         sections.push(("Versions and paths", facts.to_vec()));
-        Self { sections, search: Field::default(), offset: 0, most: 0 }
+        Self { sections, search: TextField::default(), offset: 0, max_offset: 0 }
     }
 
     pub(super) fn paste(&mut self, text: &str) {
         self.search.paste(text);
     }
 
-    pub(super) fn key(&mut self, key: KeyEvent) -> Outcome {
+    pub(super) fn key(&mut self, key: KeyEvent) -> DialogResult {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         self.offset = match key.code {
-            KeyCode::Char('c') if control => return Outcome::Closed,
-            KeyCode::Enter | KeyCode::Esc => return Outcome::Closed,
-            KeyCode::Char('?') if self.search.text().is_empty() => return Outcome::Closed,
+            KeyCode::Char('c') if control => return DialogResult::Closed,
+            KeyCode::Enter | KeyCode::Esc => return DialogResult::Closed,
+            KeyCode::Char('?') if self.search.text().is_empty() => return DialogResult::Closed,
             KeyCode::Up => self.offset.saturating_sub(1),
             KeyCode::Down => self.offset + 1,
             KeyCode::PageUp => self.offset.saturating_sub(10),
@@ -71,8 +71,8 @@ impl Help {
                 0
             }
         }
-        .min(self.most);
-        Outcome::Stays
+        .min(self.max_offset);
+        DialogResult::Open
     }
 
     fn lines(&self, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
@@ -102,22 +102,22 @@ impl Help {
             }));
         }
         if lines.is_empty() {
-            lines.push(Line::styled("Nothing here has that in it. Delete some letters.", theme.dim));
+            lines.push(Line::styled("No help matches the search.", theme.dim));
         }
         lines
     }
 
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let size = (92, area.height.saturating_sub(2));
-        let inside = window(frame, area, size, "Help", "type to search · ↑↓ scroll · esc closes", theme);
+        let inside = window(frame, area, size, "Help", "type to search · ↑↓ scroll · esc close", theme);
         let [search, _, list] =
             Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(inside);
         let [mark, field] = Layout::horizontal([Constraint::Length(9), Constraint::Fill(1)]).areas(search);
         frame.render_widget(Span::styled("search › ", theme.key), mark);
         self.search.draw(frame, field, theme);
         let lines = self.lines(list.width.into(), theme);
-        self.most = (lines.len() as u16).saturating_sub(list.height);
-        self.offset = self.offset.min(self.most);
+        self.max_offset = (lines.len() as u16).saturating_sub(list.height);
+        self.offset = self.offset.min(self.max_offset);
         frame.render_widget(Paragraph::new(lines).scroll((self.offset, 0)), list);
     }
 }

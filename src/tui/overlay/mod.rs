@@ -1,6 +1,4 @@
-//! What stands over the screen until it is answered: questions, prompts, cards, help and the palette.
-//!
-//! While one is open it takes every key. Pure: each says how it ended.
+//! Overlays: dialogs, help and the command palette. An open overlay receives every key.
 
 mod dialogs;
 mod help;
@@ -11,68 +9,68 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::widgets::{Block, BorderType, Clear};
 
-pub use dialogs::{DetailDialog, Prompt, Question};
+pub use dialogs::{ConfirmDialog, DetailDialog, EscalateDialog};
 pub use help::Help;
 pub use palette::{Palette, PaletteTarget};
 
 use super::theme::Theme;
 use townlet_wire::Request;
 
-/// The one overlay there may be.
+/// The open overlay.
 #[derive(Debug)]
 pub enum Overlay {
-    /// Asks before something that does not come back.
-    Question(Question),
+    /// Asks for confirmation.
+    Confirm(ConfirmDialog),
     /// Asks for a reason or a token.
-    Prompt(Prompt),
-    /// Something to read.
+    Escalate(EscalateDialog),
+    /// Details.
     DetailCard(DetailDialog),
-    /// Every key.
+    /// Help.
     Help(Help),
-    /// Find by a few letters.
+    /// Command palette.
     Palette(Palette),
 }
 
-/// What a key did to the overlay.
+/// Effect of a key on the overlay.
 #[derive(Debug, PartialEq)]
-pub enum Outcome {
-    /// It stays.
-    Stays,
-    /// It is done, and nothing came of it.
+pub enum DialogResult {
+    /// It stays open.
+    Open,
+    /// It closes.
     Closed,
-    /// It is done: send these.
+    /// It closes; send these commands.
     Send(Vec<Request>),
-    /// It is done: go there.
-    Go(PaletteTarget),
+    /// It closes; go to this target.
+    Navigate(PaletteTarget),
 }
 
 impl Overlay {
-    /// Takes a key.
-    pub fn key(&mut self, key: KeyEvent) -> Outcome {
+    /// Handles a key.
+    pub fn key(&mut self, key: KeyEvent) -> DialogResult {
         match self {
-            Self::Question(question) => question.key(key),
-            Self::Prompt(prompt) => prompt.key(key),
+            Self::Confirm(dialog) => dialog.key(key),
+            Self::Escalate(dialog) => dialog.key(key),
             Self::DetailCard(card) => card.key(key),
             Self::Help(help) => help.key(key),
             Self::Palette(palette) => palette.key(key),
         }
     }
 
-    /// Takes text from the clipboard.
+    /// Inserts pasted text.
     pub fn paste(&mut self, text: &str) {
         match self {
-            Self::Prompt(prompt) => prompt.paste(text),
+            Self::Escalate(dialog) => dialog.paste(text),
             Self::Help(help) => help.paste(text),
             Self::Palette(palette) => palette.paste(text),
-            Self::Question(_) | Self::DetailCard(_) => {}
+            Self::Confirm(_) | Self::DetailCard(_) => {}
         }
     }
 
     /// Draws it over `area`.
     pub fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         match self {
-            Self::Question(question) => question.draw(frame, area, theme),
-            Self::Prompt(prompt) => prompt.draw(frame, area, theme),
+            Self::Confirm(dialog) => dialog.draw(frame, area, theme),
+            Self::Escalate(dialog) => dialog.draw(frame, area, theme),
             Self::DetailCard(card) => card.draw(frame, area, theme),
             Self::Help(help) => help.draw(frame, area, theme),
             Self::Palette(palette) => palette.draw(frame, area, theme),
@@ -80,7 +78,7 @@ impl Overlay {
     }
 }
 
-/// Clears a box of this size in the middle of `area`, frames it, and gives its inside with a blank column on both sides.
+/// Draws an empty window in the middle of `area`. Returns the area inside its border and margin.
 fn window(
     frame: &mut Frame<'_>,
     area: Rect,

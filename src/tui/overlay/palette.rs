@@ -1,4 +1,4 @@
-//! Commands, screens, panes and keys, found by a few letters in the right order.
+//! The command palette: fuzzy search over commands, screens, panes and actions.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use nucleo_matcher::pattern::{AtomKind, CaseMatching, Normalization, Pattern};
@@ -8,33 +8,33 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::{Outcome, window};
+use super::{DialogResult, window};
 use crate::format::{clip, pad, pad_left};
 use crate::keymap::{ACTIONS, Action, Group, Keymap};
 use crate::pane::{PANES, Screen};
-use crate::text_field::Field;
+use crate::text_field::TextField;
 use crate::theme::Theme;
 use townlet_wire::CommandSpec;
 
-/// Where a choice leads.
+/// What an entry of the palette does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaletteTarget {
-    /// The command of that name: run when it needs nothing, typed on the console line otherwise.
+    /// Runs the command, or opens the console line if it needs arguments.
     Command(String),
-    /// A screen.
+    /// Shows a screen.
     Screen(Screen),
-    /// A row of the pane table.
+    /// Focuses a pane, by its index in the pane table.
     Pane(usize),
-    /// What a key would do.
+    /// Performs an action.
     Act(Action),
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// What is searched and shown.
+    /// Text to search and show.
     text: String,
     help: String,
-    /// Its key, or the role it needs.
+    /// Key, or required role.
     note: String,
     goal: PaletteTarget,
 }
@@ -45,16 +45,16 @@ impl AsRef<str> for Entry {
     }
 }
 
-/// The palette.
+/// The command palette.
 #[derive(Debug)]
 pub struct Palette {
     entries: Vec<Entry>,
-    field: Field,
+    field: TextField,
     at: usize,
 }
 
 impl Palette {
-    /// Everything there is.
+    /// With all commands, screens, panes and global actions.
     pub fn new(specs: &[CommandSpec], keymap: &Keymap) -> Self {
         let screens = Screen::ALL.iter().map(|screen| Entry {
             text: format!("screen {}", screen.title()),
@@ -84,10 +84,10 @@ impl Palette {
             note: keymap.label(row.action),
             goal: PaletteTarget::Act(row.action),
         });
-        Self { entries: screens.chain(panes).chain(commands).chain(keys).collect(), field: Field::default(), at: 0 }
+        Self { entries: screens.chain(panes).chain(commands).chain(keys).collect(), field: TextField::default(), at: 0 }
     }
 
-    fn found(&self) -> Vec<&Entry> {
+    fn matches(&self) -> Vec<&Entry> {
         let mut matcher = Matcher::new(Config::DEFAULT);
         let pattern = Pattern::new(self.field.text(), CaseMatching::Ignore, Normalization::Smart, AtomKind::Fuzzy);
         pattern.match_list(self.entries.iter(), &mut matcher).into_iter().map(|(entry, _)| entry).collect()
@@ -98,30 +98,33 @@ impl Palette {
         self.at = 0;
     }
 
-    pub(super) fn key(&mut self, key: KeyEvent) -> Outcome {
+    pub(super) fn key(&mut self, key: KeyEvent) -> DialogResult {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
-            KeyCode::Esc => return Outcome::Closed,
-            KeyCode::Char('c') if control => return Outcome::Closed,
+            KeyCode::Esc => return DialogResult::Closed,
+            KeyCode::Char('c') if control => return DialogResult::Closed,
             KeyCode::Enter => {
-                return self.found().get(self.at).map_or(Outcome::Stays, |entry| Outcome::Go(entry.goal.clone()));
+                return self
+                    .matches()
+                    .get(self.at)
+                    .map_or(DialogResult::Open, |entry| DialogResult::Navigate(entry.goal.clone()));
             }
             KeyCode::Up | KeyCode::BackTab => self.at = self.at.saturating_sub(1),
-            KeyCode::Down | KeyCode::Tab => self.at = (self.at + 1).min(self.found().len().saturating_sub(1)),
+            KeyCode::Down | KeyCode::Tab => self.at = (self.at + 1).min(self.matches().len().saturating_sub(1)),
             KeyCode::Char('p') if control => self.at = self.at.saturating_sub(1),
-            KeyCode::Char('n') if control => self.at = (self.at + 1).min(self.found().len().saturating_sub(1)),
+            KeyCode::Char('n') if control => self.at = (self.at + 1).min(self.matches().len().saturating_sub(1)),
             _ => {
                 if self.field.key(key) {
                     self.at = 0;
                 }
             }
         }
-        Outcome::Stays
+        DialogResult::Open
     }
 
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, theme: &Theme) {
         let size = (92, area.height.saturating_sub(4).min(22));
-        let inside = window(frame, area, size, "Palette", "type a few letters · ↑↓ · enter · esc closes", theme);
+        let inside = window(frame, area, size, "Palette", "type to search · ↑↓ select · enter run · esc close", theme);
         let [input, _, list] =
             Layout::vertical([Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)]).areas(inside);
         let [mark, field] = Layout::horizontal([Constraint::Length(2), Constraint::Fill(1)]).areas(input);
@@ -133,7 +136,7 @@ impl Palette {
         let height = usize::from(list.height).max(1);
         let first = (self.at + 1).saturating_sub(height);
         let lines: Vec<Line<'_>> = self
-            .found()
+            .matches()
             .iter()
             .enumerate()
             .skip(first)
@@ -149,8 +152,7 @@ impl Palette {
                 ])
             })
             .collect();
-        let lines =
-            if lines.is_empty() { vec![Line::styled("Nothing fits. Delete some letters.", theme.dim)] } else { lines };
+        let lines = if lines.is_empty() { vec![Line::styled("No matches.", theme.dim)] } else { lines };
         frame.render_widget(Paragraph::new(lines), list);
     }
 }

@@ -1,7 +1,4 @@
-//! What `/` means on the screens that list things: words that must all occur, each anywhere or, as `field:word`, in one
-//! field.
-//!
-//! Knows text and field names only.
+//! Filter syntax of the lists: words that must all match, each in any field or, as `field:word`, in one field.
 
 /// The words of a filter, in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,8 +7,8 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Reads what was typed. A word with a colon whose left side is none of `fields` is an ordinary word, so that
-    /// `12:30` can be looked for.
+    /// Parses a filter. A word with a colon is an ordinary word unless the part before it is one of `fields`, so that
+    /// `12:30` can be searched for.
     pub(super) fn new(typed: &str, fields: &[&str]) -> Self {
         let lower = typed.to_lowercase();
         let term = |word: &str| match word.split_once(':') {
@@ -21,7 +18,7 @@ impl Filter {
         Self { terms: lower.split_whitespace().map(term).collect() }
     }
 
-    /// Whether every word occurs where it is asked for.
+    /// Whether every word matches.
     pub(super) fn passes(&self, fields: &[(&str, &str)]) -> bool {
         self.terms.iter().all(|(field, word)| {
             fields.iter().any(|(name, text)| {

@@ -1,4 +1,4 @@
-//! The screens, one folder or file each. Each brings its panes and where they stand; the tables are in [`super::pane`].
+//! The screens with their panes and layouts. The tables of panes and screens are in [`super::pane`].
 
 pub mod agents;
 pub mod audit;

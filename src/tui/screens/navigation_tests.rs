@@ -1,4 +1,4 @@
-//! The screens within the whole interface: keys that lead from one to another, at the smallest size.
+//! Tests of navigation between the screens.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ fn open() -> App {
         theme,
         keymap: Keymap::default(),
         screen: Screen::Town,
-        recall: Vec::new(),
-        badge: None,
+        console_history: Vec::new(),
+        label: None,
         fleet: false,
     };
     let mut app = App::new(fixtures::hello(Role::Viewer), setup);
@@ -46,7 +46,7 @@ fn shows(screen: &str, text: &str) {
 }
 
 #[test]
-fn enter_on_the_map_opens_the_resident_and_escape_leads_to_the_table() {
+fn enter_on_the_map_opens_the_resident_and_esc_the_table() {
     let mut app = open();
     shows(&after(&mut app, ""), "Map · following Ada");
     shows(&after(&mut app, "f"), "Map · following Ben");
@@ -56,15 +56,15 @@ fn enter_on_the_map_opens_the_resident_and_escape_leads_to_the_table() {
 }
 
 #[test]
-fn the_filter_of_the_log_takes_fields_and_escape_closes_before_it_clears() {
+fn esc_closes_details_before_it_clears_the_filter() {
     let mut app = open();
-    shows(&after(&mut app, "6"), "following the newest");
+    shows(&after(&mut app, "6"), "following newest");
     after(&mut app, "/");
     for character in "status:rejected".chars() {
         app.update(Message::Key(KeyEvent::new(KeyCode::Char(character), KeyModifiers::NONE)));
     }
     shows(&after(&mut app, "enter"), "1 match");
-    shows(&after(&mut app, "enter"), "ended      ✗ rejected");
+    shows(&after(&mut app, "enter"), "status     ✗ rejected");
     shows(&after(&mut app, "esc"), "1 match");
     let screen = after(&mut app, "esc");
     assert!(!screen.contains("match"), "{screen}");

@@ -1,7 +1,5 @@
-//! The promotion of a candidate as the screens show it: a path of states, the evidence on a line, and the two keys.
-//!
-//! Words and signs alone: what may be promoted is the shard's to say, and is read from the snapshot. Rule: "Stability,
-//! promotion, rollback".
+//! Promotion as shown on screen: path of states, evidence, and the keys to promote and roll back. The shard decides what may
+//! be promoted. Rule: "Stability, promotion, rollback".
 
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -16,10 +14,10 @@ use townlet_wire::telemetry::{Evidence, Promotion};
 
 const PROMOTE: &str = "promote_policy";
 const ROLLBACK: &str = "rollback_policy";
-/// The way of a candidate, in its order.
+/// States of a promotion, in order.
 const PATH: [&str; 6] = ["idle", "evaluating", "eligible", "promoting", "canary", "stable"];
 
-/// A state as a person reads it, and how it looks.
+/// Text and style of the state.
 pub(super) fn state<'a>(promotion: &Promotion, theme: &'a Theme) -> (String, &'a Style) {
     match promotion.state.as_str() {
         "" => ("no promotion".to_owned(), &theme.dim),
@@ -29,7 +27,7 @@ pub(super) fn state<'a>(promotion: &Promotion, theme: &'a Theme) -> (String, &'a
     }
 }
 
-/// The path with the state it stands at; only the steps beside that where `columns` are few.
+/// The path of states with the current one marked. If `columns` is too small, only its neighbours are shown.
 pub(super) fn path(cx: &Context<'_>, columns: usize) -> Line<'static> {
     let (promotion, theme) = (&cx.view.promotion, cx.theme);
     let here = PATH.iter().position(|state| *state == promotion.state);
@@ -63,7 +61,7 @@ pub(super) fn path(cx: &Context<'_>, columns: usize) -> Line<'static> {
     Line::from(spans)
 }
 
-/// What the paired evaluation says so far: `✓ better  +0.046 from +0.012 to +0.081`.
+/// Result of the paired evaluation so far: `✓ better  +0.046 from +0.012 to +0.081`.
 pub(super) fn verdict(evidence: &Evidence, theme: &Theme) -> Vec<Span<'static>> {
     let (sign, word, style) = match evidence.verdict.as_str() {
         "better" => ("✓", "better", theme.good),
@@ -81,14 +79,14 @@ pub(super) fn verdict(evidence: &Evidence, theme: &Theme) -> Vec<Span<'static>> 
     spans
 }
 
-/// The interval of the difference on a line with zero marked, and its ends in figures below; nothing without one.
+/// The confidence interval drawn on a line with zero marked, and its labels below. Empty without an interval.
 pub(super) fn interval(evidence: &Evidence, columns: usize, theme: &Theme) -> Vec<Line<'static>> {
     let ends = (evidence.low, evidence.difference, evidence.high);
     let (Some(low), Some(middle), Some(high)) = ends else { return Vec::new() };
     if columns < 24 || ![low, middle, high].iter().all(|value| value.is_finite()) {
         return Vec::new();
     }
-    // Room at both ends, so that neither zero nor an end stands at the edge.
+    // Leaves space at both ends.
     let (least, most) = (low.min(0.0), high.max(0.0));
     let around = ((most - least) * 0.12).max(1e-9);
     let (least, most) = (least - around, most + around);
@@ -113,7 +111,7 @@ pub(super) fn interval(evidence: &Evidence, columns: usize, theme: &Theme) -> Ve
     named.sort_by_key(|(column, _)| *column);
     for (column, text) in named {
         let start = column.saturating_sub(width(&text) / 2).min(columns.saturating_sub(width(&text)));
-        // A label that would touch the one before it is left out: the figures stand in the verdict.
+        // Labels that would touch are left out; the verdict contains the values.
         if labels.is_empty() || width(&labels) < start {
             labels.push_str(&" ".repeat(start - width(&labels)));
             labels.push_str(&text);
@@ -128,11 +126,11 @@ pub(super) fn pairs(evidence: &Evidence) -> String {
     format!("{} of at most {} · seeds from {seeds}", count(evidence.pairs, "pair"), thousands(evidence.max_pairs))
 }
 
-/// Whether the candidate may be promoted by this session now, or why not.
-fn promotable<'a>(cx: &Context<'a>) -> Result<&'a str, String> {
-    cx.may(PROMOTE)?;
+/// The candidate, if this session may promote it now; otherwise the reason.
+fn promotion_target<'a>(cx: &Context<'a>) -> Result<&'a str, String> {
+    cx.check_allowed(PROMOTE)?;
     let promotion = &cx.view.promotion;
-    let candidate = promotion.candidate.as_deref().ok_or_else(|| "there is no candidate".to_owned())?;
+    let candidate = promotion.candidate.as_deref().ok_or_else(|| "no candidate".to_owned())?;
     if promotion.state == "eligible" {
         return Ok(candidate);
     }
@@ -141,37 +139,37 @@ fn promotable<'a>(cx: &Context<'a>) -> Result<&'a str, String> {
     Err(escape(&blocker.unwrap_or_else(|| format!("{candidate} is not eligible: the promotion is {state}"))))
 }
 
-/// Whether there is a release to go back to, and this session may.
-fn reversible<'a>(cx: &Context<'a>) -> Result<&'a str, String> {
-    cx.may(ROLLBACK)?;
-    cx.view.promotion.previous.as_deref().ok_or_else(|| "there is no release before this one".to_owned())
+/// The release to roll back to, if this session may; otherwise the reason.
+fn rollback_target<'a>(cx: &Context<'a>) -> Result<&'a str, String> {
+    cx.check_allowed(ROLLBACK)?;
+    cx.view.promotion.previous.as_deref().ok_or_else(|| "there is no previous release".to_owned())
 }
 
-/// The two keys, dimmed with the reason while they do not work.
+/// The two keys, disabled with the reason when unavailable.
 pub(super) fn hints(cx: &Context<'_>) -> [KeyHint; 2] {
     [
-        KeyHint::when(Action::Promote, "promote", promotable(cx).map(|_| ())),
-        KeyHint::when(Action::Rollback, "roll back", reversible(cx).map(|_| ())),
+        KeyHint::when(Action::Promote, "promote", promotion_target(cx).map(|_| ())),
+        KeyHint::when(Action::Rollback, "roll back", rollback_target(cx).map(|_| ())),
     ]
 }
 
-/// What the two keys do: each asks first, in words.
+/// The confirmation dialog for one of the two keys.
 pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
     let promotion = &cx.view.promotion;
     let release = if promotion.release.is_empty() { &cx.view.policy.id } else { &promotion.release };
     let asked = match action {
         Action::Promote => {
-            let candidate = promotable(cx).ok()?;
+            let candidate = promotion_target(cx).ok()?;
             let mut text = vec![format!(
-                "{candidate} drives the town from the next tick; {release} is kept, and one key brings it back."
+                "{candidate} controls the residents from the next tick. {release} is kept for a rollback."
             )];
             if let Some(evidence) = &promotion.evidence {
                 let words: String = verdict(evidence, cx.theme).iter().map(|span| span.content.as_ref()).collect();
                 let words = words.trim_start_matches(['✓', '✗', '·', ' ']).to_owned();
                 text.push(format!("Against {release}: {words}; {}.", pairs(evidence)));
             }
-            text.push(format!("Green windows: {} of {} that count.", promotion.green, promotion.required));
-            text.push(format!("It is watched as a canary first; {}.", watch(promotion)));
+            text.push(format!("Green windows: {} of {} required.", promotion.green, promotion.required));
+            text.push(format!("It starts as a canary: {}.", canary_rule(promotion)));
             Confirmation {
                 title: "Promote the candidate".into(),
                 text,
@@ -180,12 +178,12 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
             }
         }
         Action::Rollback => {
-            let previous = reversible(cx).ok()?;
+            let previous = rollback_target(cx).ok()?;
             Confirmation {
                 title: "Roll back".into(),
                 text: vec![
-                    format!("{previous} drives the town again from the next tick, in place of {release}."),
-                    "No gate holds this up. An incident note is written.".to_owned(),
+                    format!("{previous} replaces {release} from the next tick."),
+                    "A rollback has no preconditions. An incident note is written.".to_owned(),
                 ],
                 verb: "roll back".into(),
                 requests: vec![Request::line(ROLLBACK)],
@@ -196,12 +194,12 @@ pub(super) fn act(action: Action, cx: &Context<'_>) -> Option<Reaction> {
     Some(Reaction::Confirm(asked))
 }
 
-/// When a canary is taken back without anybody asking.
-pub(super) fn watch(promotion: &Promotion) -> String {
+/// When a canary is rolled back automatically.
+pub(super) fn canary_rule(promotion: &Promotion) -> String {
     match promotion.auto_rollback.as_str() {
-        "critical" => "it is rolled back by itself on a critical alert".to_owned(),
-        "any" => "it is rolled back by itself on any alert".to_owned(),
-        "off" | "" => "nothing is rolled back by itself".to_owned(),
-        other => format!("rolled back by itself: {}", clip(other, 24)),
+        "critical" => "rolled back automatically on a critical alert".to_owned(),
+        "any" => "rolled back automatically on any alert".to_owned(),
+        "off" | "" => "not rolled back automatically".to_owned(),
+        other => format!("rolled back automatically: {}", clip(other, 24)),
     }
 }

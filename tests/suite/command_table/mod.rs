@@ -16,7 +16,7 @@ use ratatui::backend::TestBackend;
 use town_commands::Case;
 use townlet_shard::specs;
 use townlet_town::kpi::KPIS;
-use townlet_tui::console::Log;
+use townlet_tui::console::AnswerLog;
 use townlet_tui::metric_history::MetricHistory;
 use townlet_tui::pane::{Context, PANES};
 use townlet_tui::screenshot;
@@ -257,7 +257,7 @@ fn picture(title: &str, live: &TestShard, around: fn(&mut Snapshot), answers: &[
     // As a remote screen receives it.
     let mut view: Snapshot = serde_json::from_slice(&serde_json::to_vec(&live.view()).unwrap()).unwrap();
     around(&mut view);
-    let (mut history, mut log) = (MetricHistory::default(), Log::default());
+    let (mut history, mut log) = (MetricHistory::default(), AnswerLog::default());
     history.record(&view);
     for answer in answers {
         log.push(answer.clone(), Role::Admin);

@@ -239,8 +239,8 @@ fn escalate() {
     with(|live| {
         let (sender, roles) = std::sync::mpsc::channel();
         let session = test_session("test:climber", Role::Viewer, true);
-        let session = live.shard.open(session, move |result| {
-            let SessionEvent::RoleChanged(session) = result else { return };
+        let session = live.shard.open(session, move |event| {
+            let SessionEvent::RoleChanged(session) = event else { return };
             sender.send(session.role).expect("the test listens");
         });
         let ask = |line: &str| live.ask(session, Request::line(line));

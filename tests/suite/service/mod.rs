@@ -406,7 +406,7 @@ fn remote_source_shows_the_shards_state() {
     assert_eq!(until(&notices, "an answer", answer).status, Status::Ok);
     let here = steady(served.shard.view().unwrap().0);
     until(&notices, "the same state", |notice| view(notice).filter(|view| steady(view.as_ref().clone()) == here));
-    assert!(source.close().contains("the town goes on"));
+    assert!(source.close().contains("the town keeps running"));
     assert!(served.shard.view().is_some());
 }
 

@@ -1,5 +1,6 @@
 //! The stream of a running town: snapshot and diffs give its state through commands, lost connections and resumes.
 
+use townlet_learn::prng::Prng;
 use townlet_shard::publish::{Stream, StreamItem};
 use townlet_shard::start;
 use townlet_wire::{Body, Envelope, Mirror, Request};
@@ -41,12 +42,6 @@ impl Reader {
     }
 }
 
-/// A number from a seed, the same everywhere.
-fn chance(seed: &mut u64, below: u64) -> u64 {
-    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*seed >> 33) % below
-}
-
 #[test]
 fn snapshot_and_diffs_equal_the_state_for_ten_thousand_ticks() {
     let home = temp_home();
@@ -80,24 +75,24 @@ fn snapshot_and_diffs_equal_the_state_for_ten_thousand_ticks() {
         "narration off",
         "narration on",
     ];
-    let (mut seed, mut tick) = (11, 0);
+    let (mut prng, mut tick) = (Prng::from_state(11), 0);
     let mut reader = Reader::join(&live, Mirror::default());
     let (mut kinds, mut digests, mut resumes) = (Vec::new(), 0, 0);
     while tick < 10_000 {
-        for _ in 0..chance(&mut seed, 3) {
-            live.ask(live.admin, Request::line(lines[chance(&mut seed, lines.len() as u64) as usize]));
+        for _ in 0..prng.below(3) {
+            live.ask(live.admin, Request::line(lines[prng.below(lines.len())]));
         }
-        let ticks = 1 + chance(&mut seed, 150);
+        let ticks = 1 + prng.below(150) as u64;
         live.run(ticks);
         tick += ticks;
         reader.read_to(tick);
-        if chance(&mut seed, 8) == 0 {
+        if prng.below(8) == 0 {
             // The connection is lost, the town runs on, and the reader resumes from its position.
             let Reader { mirror, kinds: read, digests: checked, .. } = reader;
             kinds.extend(read);
             digests += checked;
             resumes += 1;
-            let ticks = chance(&mut seed, 100);
+            let ticks = prng.below(100) as u64;
             live.run(ticks);
             tick += ticks;
             reader = Reader::join(&live, mirror);

@@ -13,9 +13,9 @@ use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use townlet_town::Rules;
+use townlet_town::hash::hex;
 use townlet_town::observations::layout;
 use townlet_town::options::OPTIONS;
-use townlet_town::snapshot::hex;
 
 pub use error::CheckpointError;
 pub use registry::Registry;

@@ -6,7 +6,7 @@
 use townlet_town::events::EventKind;
 use townlet_town::fixed_point::Micro;
 use townlet_town::ids::{AgentId, ObjectId};
-use townlet_town::{Rules, State, Town, names, options, queues};
+use townlet_town::{Rules, State, Town, masks, names, queues};
 
 /// Ticks that an unused reservation can block a queue, including the walk to it.
 const RESERVATION_TICKS: u64 = 100;
@@ -67,7 +67,7 @@ impl InvariantMonitor {
                 if self.spent.len() <= index {
                     self.spent.resize(index + 1, Micro::ZERO);
                 }
-                self.spent[index] += options::price(town.state(), &town.rules().affordances[affordance]);
+                self.spent[index] += masks::price(town.state(), &town.rules().affordances[affordance]);
             }
         }
     }

@@ -10,8 +10,9 @@ pub mod stats;
 use std::num::NonZero;
 use std::sync::Arc;
 
-use townlet_town::kpi::{self, Counters, KPIS, Reading, Target};
-use townlet_town::score::{self, Terms};
+use townlet_town::kpi::{self, KPIS, KpiReading, Target};
+use townlet_town::score::{self, ScoreTerms};
+use townlet_town::state::Counters;
 use townlet_town::{Policy, Rules, Town};
 
 use crate::parallel;
@@ -32,11 +33,11 @@ pub struct Span {
 #[derive(Clone, Copy)]
 pub struct Day {
     /// The score with its terms; `None` when the day has none.
-    pub score: Option<Terms>,
+    pub score: Option<ScoreTerms>,
     /// Counters of the day.
     pub counters: Counters,
     /// Every KPI with its verdict, in the order of [`KPIS`].
-    pub kpis: [Reading; KPIS.len()],
+    pub kpis: [KpiReading; KPIS.len()],
 }
 
 /// The result of one town.

@@ -1,7 +1,7 @@
 //! Inference without dfdx: rows of observations in, logits and values out.
 //!
-//! A row's result does not depend on the other rows: each sum runs over the inputs in their order. Rule: "Performance
-//! targets".
+//! A row's result does not depend on the other rows: each sum runs over the inputs in their order.
+//! Rule: "Performance targets".
 
 use super::matmul::{Epilogue, Lhs, PackedMatrix, multiply};
 use super::{Shape, Weights};

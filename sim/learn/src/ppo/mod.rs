@@ -1,5 +1,5 @@
-//! Proximal policy optimization, following CleanRL's `ppo.py`: from batches of decisions to better weights. Rule: "PPO
-//! algorithm".
+//! Proximal policy optimization, following CleanRL's `ppo.py`: from batches of decisions to better weights.
+//! Rule: "PPO algorithm".
 
 mod adam;
 mod backprop;

@@ -1,7 +1,7 @@
 //! One training environment: a town that is reset at its horizon, with its decisions and counters.
 //!
-//! Each reset uses another seed. The first horizons are staggered, so that every update covers all times of day. Rule:
-//! "Decision process".
+//! Each reset uses another seed. The first horizons are staggered, so that every update covers all times of day.
+//! Rule: "Decision process".
 
 use std::sync::Arc;
 

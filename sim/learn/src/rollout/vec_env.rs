@@ -1,7 +1,7 @@
 //! Environments that step together, so that one inference serves every decision of a tick.
 //!
-//! A row's result depends only on the row and the weights, so the grouping does not affect results. Rule: "Performance
-//! targets", "Decision process".
+//! A row's result depends only on the row and the weights, so the grouping does not affect results.
+//! Rule: "Performance targets", "Decision process".
 
 use townlet_town::counter_rng::{self, Purpose, Stream};
 use townlet_town::observations::Layout;

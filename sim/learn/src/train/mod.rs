@@ -1,7 +1,7 @@
 //! The training loop: collect, estimate advantages, update, log.
 //!
-//! A resumed training continues as if it had not stopped. The schedule depends on steps, never on the clock. Rule: "Training
-//! command".
+//! A resumed training continues as if it had not stopped. The schedule depends on steps, never on the clock.
+//! Rule: "Training command".
 
 mod divergence;
 mod row;
@@ -45,11 +45,11 @@ pub struct Trainer {
     normalizer: Normalizer,
     rollout: Rollout,
     batch: Batch,
-    running: RunningMetrics,
+    metrics: RunningMetrics,
     steps: u64,
     updates: u64,
     seconds: f64,
-    warm: bool,
+    warm_start: bool,
     /// The latest checkpoint, and the number of updates it was made after.
     saved: Option<(u64, String)>,
 }
@@ -67,7 +67,7 @@ pub struct Progress {
     pub seconds: f64,
     /// Seed of the training.
     pub seed: u64,
-    running: RunningMetrics,
+    metrics: RunningMetrics,
     envs: Vec<EnvState>,
 }
 
@@ -103,11 +103,11 @@ impl Trainer {
             learner,
             normalizer: Normalizer::new(shape.observation),
             batch: Batch::default(),
-            running: RunningMetrics::default(),
+            metrics: RunningMetrics::default(),
             steps: 0,
             updates: 0,
             seconds: 0.0,
-            warm: false,
+            warm_start: false,
             saved: None,
         }
     }
@@ -187,22 +187,22 @@ impl Trainer {
     }
 
     fn attempt(&mut self, should_continue: ShouldContinue<'_>) -> Result<Option<Row>, Divergence> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let Some(rollout_stats) = self.collect(BehaviorPolicy::Network, should_continue) else { return Ok(None) };
-        let collected = begun.elapsed().as_secs_f64();
+        let collected = started.elapsed().as_secs_f64();
         let progress = (self.steps as f64 / self.plan.total_steps.max(1) as f64).min(1.0);
         let Some(stats) = self.learn(progress, should_continue)? else { return Ok(None) };
         self.normalizer.settle();
-        let elapsed = begun.elapsed().as_secs_f64();
-        let lived = rollout_stats.resident_ticks;
-        self.steps += lived;
+        let elapsed = started.elapsed().as_secs_f64();
+        let resident_ticks = rollout_stats.resident_ticks;
+        self.steps += resident_ticks;
         self.updates += 1;
         self.seconds += elapsed;
         let mut row = self.row(&rollout_stats, &stats);
-        row.steps_per_second = lived as f64 / elapsed.max(1e-9);
+        row.steps_per_second = resident_ticks as f64 / elapsed.max(1e-9);
         row.rollout_share = collected / elapsed.max(1e-9);
-        self.running.push(rollout_stats);
-        self.running.fill(&self.rules, &mut row);
+        self.metrics.push(rollout_stats);
+        self.metrics.fill(&self.rules, &mut row);
         Ok(Some(row))
     }
 
@@ -268,7 +268,7 @@ impl Trainer {
         let towns = trainer.rollout.restore(progress.envs);
         towns.map_err(|why| CheckpointError::Unreadable { id: saved.policy.clone(), why })?;
         (trainer.steps, trainer.updates) = (progress.steps, progress.updates);
-        (trainer.seconds, trainer.running, trainer.warm) = (progress.seconds, progress.running, saved.warm_start);
+        (trainer.seconds, trainer.metrics, trainer.warm_start) = (progress.seconds, progress.metrics, saved.warm_start);
         trainer.saved = Some((progress.updates, saved.policy.clone()));
         Ok(trainer)
     }
@@ -283,12 +283,12 @@ impl Trainer {
             return Ok(id.clone());
         }
         let mut row = Row::default();
-        self.running.fill(&self.rules, &mut row);
+        self.metrics.fill(&self.rules, &mut row);
         let meta = Meta {
             steps: self.steps,
             updates: self.updates,
             seed: self.plan.seed,
-            warm_start: self.warm,
+            warm_start: self.warm_start,
             parent: self.saved.as_ref().map(|(_, id)| id.clone()),
             town_score: row.town_score,
             kpis: row.kpis,
@@ -296,7 +296,7 @@ impl Trainer {
         };
         let (id, bytes) = Checkpoint::encode(&meta, self.learner.weights(), &self.normalizer);
         registry.store(&id, &bytes)?;
-        let origin = (self.rules.sources.clone(), self.warm);
+        let origin = (self.rules.sources.clone(), self.warm_start);
         let names = (id.clone(), run.to_owned());
         let saved = TrainingState::new(names, origin, self.progress(), self.learner.state(), &self.normalizer);
         registry.save(&saved)?;
@@ -312,7 +312,7 @@ impl Trainer {
             updates: self.updates,
             seconds: self.seconds,
             seed: self.plan.seed,
-            running: self.running.clone(),
+            metrics: self.metrics.clone(),
             envs: self.rollout.state(),
         }
     }

@@ -51,7 +51,7 @@ impl Trainer {
         }
         let kept = self.learner.start_from(imitator.weights().clone());
         debug_assert!(kept.is_ok(), "weights of the same network");
-        self.warm = true;
+        self.warm_start = true;
         Ok(true)
     }
 
@@ -94,7 +94,7 @@ impl Trainer {
         taken.map_err(|error| CheckpointError::Weights { id: checkpoint.id.clone(), error })?;
         let (count, mean, squares) = checkpoint.normalizer.state();
         self.normalizer = Normalizer::restore(count, mean.to_vec(), squares.to_vec());
-        self.warm = checkpoint.meta.warm_start;
+        self.warm_start = checkpoint.meta.warm_start;
         self.saved = Some((self.updates, checkpoint.id.clone()));
         Ok(())
     }

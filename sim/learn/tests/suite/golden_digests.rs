@@ -37,7 +37,7 @@ fn town([name, config, plan, perturbations]: [&str; 4]) -> Town {
         assert_eq!(named, taken, "{name}: the files that the configuration names");
     }
     let sources = Sources {
-        config: config.canonical(),
+        config,
         plan: (format!("{name}.txt"), read(plan)),
         affordances: ("affordances.yaml".into(), read("affordances.yaml")),
         perturbations: ("perturbations.yaml".into(), read(perturbations)),

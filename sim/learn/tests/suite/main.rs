@@ -19,7 +19,7 @@ use townlet_town::{Rules, Sources};
 fn default_rules(flags: &[(&str, &str)]) -> Arc<Rules> {
     let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let sources = Sources {
-        config: load(&Layers { flags, ..Layers::default() }).expect("the settings are valid").config.canonical(),
+        config: load(&Layers { flags, ..Layers::default() }).expect("the settings are valid").config,
         plan: ("default.txt".into(), include_str!("../../../../configs/towns/default.txt").into()),
         affordances: ("affordances.yaml".into(), include_str!("../../../../configs/affordances.yaml").into()),
         perturbations: ("default.yaml".into(), DEFAULT_PERTURBATIONS.into()),

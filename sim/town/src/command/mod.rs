@@ -1,158 +1,159 @@
-//! What an operator can do to a town: data, applied between ticks, whoever sent it.
-//!
-//! Dry run and execution are one procedure. Who may send a command is not this room's business. Rule: "Command table".
+//! Commands: changes to the town that an operator orders between ticks. Dry run and execution are one procedure. Roles are
+//! checked outside the town. Rule: "Command table".
 
-mod perturbation_commands;
+mod perturbation;
 
 use serde::{Deserialize, Serialize};
 
 use crate::activity;
-use crate::economy::{self, Account};
-use crate::employment::{self, ExitReason};
+use crate::economy::{self, MAX_MONEY};
+use crate::employment;
 use crate::fixed_point::Micro;
 use crate::ids::{AgentId, PlaceId, ResidentId, Tile};
-use crate::lifecycle::{self, ExitCause};
+use crate::lifecycle;
+use crate::masks::refusal;
 use crate::names;
 use crate::needs::NEEDS;
-use crate::options::{OptionKind, refusal};
+use crate::options::OptionKind;
+use crate::state::{ASPECTS, Account, ExitCause, ExitReason};
 use crate::tick_context::TickContext;
 use crate::{perturbations, ties};
 
-/// A change to the town. Residents are named for ever, so that a replay can never hit the next tenant of a slot.
+/// A change to the town. Residents are named by identity, so that a replay never hits another resident in the same slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    /// Joins the exit queue.
+    /// Adds a resident to the exit queue.
     ExitRequest {
-        /// Whom.
+        /// The resident.
         who: ResidentId,
     },
-    /// Leaves on the next tick.
+    /// Approves an exit, which happens on the next tick.
     ExitApprove {
-        /// Whom.
+        /// The resident.
         who: ResidentId,
     },
-    /// Leaves the exit queue, absences forgiven.
+    /// Removes a resident from the exit queue and forgives its absences.
     ExitDefer {
-        /// Whom.
+        /// The resident.
         who: ResidentId,
     },
-    /// A newcomer arrives now.
+    /// Adds a newcomer.
     Spawn,
-    /// Stands somewhere else.
+    /// Moves a resident to a tile.
     Teleport {
-        /// Whom.
+        /// The resident.
         who: ResidentId,
-        /// Where.
+        /// The tile.
         tile: Tile,
     },
-    /// A need's level, in [0, 1].
+    /// Sets the level of a need.
     SetNeed {
-        /// Whom.
+        /// The resident.
         who: ResidentId,
         /// Row of the needs table.
         need: u8,
-        /// The new level, sum or price.
+        /// The new value: a level in [0, 1], or an amount in meals.
         value: Micro,
     },
-    /// What the wallet holds, in meals.
+    /// Sets the money in a wallet.
     SetMoney {
-        /// Whom.
+        /// The resident.
         who: ResidentId,
-        /// The new level, sum or price.
+        /// The new value: a level in [0, 1], or an amount in meals.
         value: Micro,
     },
-    /// What an item costs, in meals.
+    /// Sets the list price of an item.
     SetPrice {
         /// Row of the price list.
         item: u8,
-        /// The new level, sum or price.
+        /// The new value: a level in [0, 1], or an amount in meals.
         value: Micro,
     },
-    /// Driven by the operator: carries out `option` until released.
+    /// Makes a resident carry out an option until it is released.
     Possess {
-        /// Whom.
+        /// The resident.
         who: ResidentId,
-        /// What to do.
+        /// The option.
         option: OptionKind,
     },
-    /// Driven by the policy again.
+    /// Returns a possessed resident to the policy.
     Release {
-        /// Whom.
+        /// The resident.
         who: ResidentId,
     },
-    /// Leaves the town at once.
+    /// Removes a resident from the town.
     Kill {
-        /// Whom.
+        /// The resident.
         who: ResidentId,
     },
-    /// Whether residents collapse.
+    /// Sets whether residents collapse from hunger.
     Mortality(bool),
-    /// Employment exits a day.
+    /// Sets the employment exits per day.
     ExitCap(u32),
-    /// Ticks until a newcomer arrives, least and most.
+    /// Sets the shortest and longest delay until a newcomer arrives, in ticks.
     SpawnDelay(u32, u32),
-    /// Begins or ends a kind of shock by hand.
+    /// Begins or ends a blackout or an outage.
     Perturb {
         /// Row of the perturbations table.
         kind: u8,
-        /// Begin or end.
+        /// Begin (`true`) or end.
         on: bool,
     },
-    /// Cooldowns and age priority in queues.
+    /// Sets whether queues use cooldowns and age priority.
     QueueFairness(bool),
-    /// Starts an event of the perturbation file now, whatever cooldowns and limits say.
+    /// Starts an event of the perturbation file now, regardless of cooldowns and limits.
     Trigger {
-        /// Its name; a reload may give it another row.
+        /// Its name.
         event: String,
-        /// Ticks; drawn when left out.
+        /// Duration in ticks; drawn when `None`.
         duration: Option<u32>,
-        /// Factor of a price spike; drawn when left out.
+        /// Factor of a price spike; drawn when `None`.
         magnitude: Option<Micro>,
     },
-    /// Ends an event of the perturbation file, or keeps it from coming today.
+    /// Ends an event of the perturbation file, or removes it from today's pending ones.
     Cancel {
         /// Its name.
         event: String,
     },
-    /// Whether shocks come by themselves.
+    /// Sets whether perturbations start by themselves.
     Perturbations(bool),
-    /// Asks two residents to meet.
+    /// Invites two residents to meet.
     ArrangeMeet {
-        /// One.
+        /// The first resident.
         who: ResidentId,
-        /// And the other.
+        /// The second resident.
         other: ResidentId,
-        /// Where.
+        /// The place.
         place: PlaceId,
     },
-    /// How one resident stands to another.
+    /// Sets an aspect of a tie.
     SetRel {
-        /// Whose tie.
+        /// The resident whose tie it is.
         who: ResidentId,
-        /// To whom.
+        /// The resident it points to.
         other: ResidentId,
-        /// Place in [`crate::ties::ASPECTS`].
+        /// Index in [`ASPECTS`].
         aspect: u8,
-        /// In [−1, 1].
+        /// The value, in [−1, 1].
         value: Micro,
     },
-    /// Two residents talk now, wherever they are.
+    /// Makes two residents chat now, wherever they are.
     ForceChat {
-        /// One.
+        /// The first resident.
         who: ResidentId,
-        /// The other.
+        /// The second resident.
         other: ResidentId,
     },
 }
 
-/// Why a command was not done, and what would be right.
+/// Why a command was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// `E_NOT_FOUND`, `E_INVALID_ARG`, `E_CONFLICT`.
     pub code: &'static str,
-    /// One sentence.
+    /// The reason, as one sentence.
     pub message: String,
-    /// What would be right.
+    /// What to do instead.
     pub hint: String,
 }
 
@@ -168,34 +169,31 @@ fn invalid(message: String, hint: &str) -> Refusal {
     Refusal { code: "E_INVALID_ARG", message, hint: hint.to_owned() }
 }
 
-/// Most money an operator can put in a wallet or on a price tag, in meals; sums stay far from the end of the numbers.
-pub const MAX_MONEY: Micro = Micro::whole(1_000_000);
-/// Longest delay of a newcomer an operator can set, in ticks; as in the configuration.
+/// Longest delay of a newcomer, in ticks; the same limit as in the configuration.
 pub const MAX_DELAY_TICKS: u32 = 100_000;
 
-/// Refuses money below nothing or above [`MAX_MONEY`].
-fn affordable(value: Micro) -> Result<(), Refusal> {
+/// Refuses an amount below zero or above [`MAX_MONEY`].
+fn check_amount(value: Micro) -> Result<(), Refusal> {
     if (Micro::ZERO..=MAX_MONEY).contains(&value) {
         return Ok(());
     }
     Err(invalid(format!("{value} meals is out of range."), "Give an amount from 0 to 1,000,000 meals."))
 }
 
-/// Finds the resident in the town.
+/// The slot of a resident.
 fn present(cx: &TickContext<'_>, who: ResidentId) -> Result<AgentId, Refusal> {
-    let agents = &cx.state.agents;
-    agents.present.iter().copied().find(|agent| agents.resident[*agent] == who).ok_or_else(|| {
+    cx.state.agents.slot_of(who).ok_or_else(|| {
         not_found(
             format!("{} does not live here.", names::name(who)),
-            "`employment_status` and the Agents screen list who does.",
+            "`employment_status` and the Agents screen list the residents.",
         )
     })
 }
 
-/// Checks a command and, unless `dry`, does it. Answers with one sentence about what happened or would happen.
+/// Checks a command and, unless `dry`, applies it. Returns one sentence about the effect.
 ///
 /// # Errors
-/// Why it cannot be done; then nothing has changed.
+/// Why it is refused; then nothing has changed.
 pub(crate) fn run(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String, Refusal> {
     match command {
         Command::ExitRequest { who } | Command::ExitApprove { who } | Command::ExitDefer { who } => {
@@ -251,13 +249,13 @@ fn exit(cx: &mut TickContext<'_>, command: &Command, who: ResidentId, dry: bool)
                 employment::defer(cx, agent);
             }
             let noun = if absences == 1 { "absence is" } else { "absences are" };
-            Ok(format!("{name} stays; the entry goes and {absences} {noun} forgiven."))
+            Ok(format!("{name} stays; the entry is removed and {absences} {noun} forgiven."))
         }
     }
 }
 
 fn absent_from_queue(name: &str) -> Refusal {
-    not_found(format!("{name} is not in the exit queue."), "`employment_exit review` lists who is.")
+    not_found(format!("{name} is not in the exit queue."), "`employment_exit review` lists the entries.")
 }
 
 fn resident(cx: &mut TickContext<'_>, command: &Command, agent: AgentId, dry: bool) -> Result<String, Refusal> {
@@ -266,14 +264,14 @@ fn resident(cx: &mut TickContext<'_>, command: &Command, agent: AgentId, dry: bo
         Command::Teleport { tile, .. } => {
             let (x, y) = cx.rules.plan.at(tile);
             if cx.rules.plan.walkable.get(tile) != Some(&true) {
-                return Err(invalid(format!("nobody can stand on [{x}, {y}]."), "Name a place or an object."));
+                return Err(invalid(format!("[{x}, {y}] is not walkable."), "Name a place or an object."));
             }
             if !dry {
                 activity::release(cx, agent);
                 cx.state.agents.ended[agent] = true;
                 activity::place(cx, agent, tile);
             }
-            Ok(format!("{name} stands at [{x}, {y}]."))
+            Ok(format!("{name} is at [{x}, {y}]."))
         }
         Command::SetNeed { need, value, .. } => {
             let Some(row) = NEEDS.get(need as usize) else {
@@ -286,7 +284,7 @@ fn resident(cx: &mut TickContext<'_>, command: &Command, agent: AgentId, dry: bo
             Ok(format!("{} of {name} is {}.", row.name, value.unit()))
         }
         Command::SetMoney { value, .. } => {
-            affordable(value)?;
+            check_amount(value)?;
             if !dry {
                 let change = value - cx.state.agents.wallet[agent];
                 economy::pay(cx, agent, change, Account::Operator);
@@ -295,8 +293,8 @@ fn resident(cx: &mut TickContext<'_>, command: &Command, agent: AgentId, dry: bo
         }
         Command::Possess { option, .. } => {
             if let Some(why) = refusal(cx.rules, cx.state, agent, option) {
-                let message = format!("{name} cannot {} now: {}.", option.name(), why.words());
-                return Err(conflict(message, "`explain` lists what is possible."));
+                let message = format!("{name} cannot {} now: {}.", option.name(), why.description());
+                return Err(conflict(message, "`explain` lists the possible options."));
             }
             if !dry {
                 cx.state.agents.possessed[agent] = true;
@@ -341,10 +339,10 @@ fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String
             let Some((_, name)) = crate::affordances::ITEMS.get(item as usize) else {
                 return Err(not_found("there is no such item.".into(), "Name one of the price list."));
             };
-            affordable(value)?;
+            check_amount(value)?;
             if !dry {
                 cx.state.economy.list_prices[item as usize] = value;
-                perturbations::reprice(cx.state);
+                perturbations::update_prices(cx.state);
             }
             let spike = cx.state.perturbations.is_active(perturbations::PRICE_SPIKE);
             let spike = if spike { " once the price spike is over" } else { "" };
@@ -360,10 +358,10 @@ fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String
             if !dry {
                 cx.state.live_settings.daily_exit_cap = cap;
             }
-            // Exits of all causes have a bound of their own, which this command does not move.
+            // The limit for exits of all causes stays.
             let most = cx.rules.config.lifecycle.max_exits_per_day;
             let bound = if cap > most {
-                format!(" No more than {most} leave by themselves all the same: `lifecycle.max_exits_per_day`.")
+                format!(" `lifecycle.max_exits_per_day` still limits all exits to {most} a day.")
             } else {
                 String::new()
             };
@@ -381,13 +379,11 @@ fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String
             }
             Ok(format!("newcomers arrive {least} to {most} ticks after an exit."))
         }
-        &Command::Perturb { kind, on } => perturbation_commands::utility(cx, kind, on, dry),
-        Command::Trigger { event, duration, magnitude } => {
-            perturbation_commands::trigger(cx, event, *duration, *magnitude, dry)
-        }
-        Command::Cancel { event } => perturbation_commands::cancel(cx, event, dry),
-        &Command::Perturbations(on) => Ok(perturbation_commands::switch(cx, on, dry)),
-        &Command::ArrangeMeet { who, other, place } => perturbation_commands::meet(cx, [who, other], place, dry),
+        &Command::Perturb { kind, on } => perturbation::utility(cx, kind, on, dry),
+        Command::Trigger { event, duration, magnitude } => perturbation::trigger(cx, event, *duration, *magnitude, dry),
+        Command::Cancel { event } => perturbation::cancel(cx, event, dry),
+        &Command::Perturbations(on) => Ok(perturbation::switch(cx, on, dry)),
+        &Command::ArrangeMeet { who, other, place } => perturbation::meet(cx, [who, other], place, dry),
         &Command::QueueFairness(on) => {
             if !dry {
                 cx.state.live_settings.queue_fairness = on;
@@ -402,7 +398,7 @@ fn town(cx: &mut TickContext<'_>, command: &Command, dry: bool) -> Result<String
                 if on { "fair: cooldowns and age count" } else { "plain first come, first served" }
             ))
         }
-        _ => unreachable!("commands on residents are run above"),
+        _ => unreachable!("commands on residents are handled above"),
     }
 }
 
@@ -415,14 +411,14 @@ fn social(
 ) -> Result<String, Refusal> {
     let (agent, partner) = (present(cx, who)?, present(cx, other)?);
     let (name, other) = (names::name(who), names::name(other));
-    if !ties::kept(cx.rules) {
-        return Err(conflict("this town keeps no ties.".into(), "features.stages.relationships is OFF."));
+    if !ties::enabled(cx.rules) {
+        return Err(conflict("ties are off in this town.".into(), "features.stages.relationships is OFF."));
     }
     if agent == partner {
         return Err(invalid(format!("{name} has no tie to {name}."), "Name two residents."));
     }
     if let Command::SetRel { aspect, value, .. } = *command {
-        let Some(what) = ties::ASPECTS.get(aspect as usize) else {
+        let Some(what) = ASPECTS.get(aspect as usize) else {
             return Err(not_found("there is no such aspect of a tie.".into(), "trust, familiarity or rivalry."));
         };
         if !(-Micro::ONE..=Micro::ONE).contains(&value) {

@@ -1,18 +1,15 @@
-//! What is wrong with a configuration, shown as a person needs it: where, which key, what is allowed.
-//!
-//! Knows nothing of settings; the check fills it in. The form is the house's for bad input: file, line, column, key,
-//! nearest valid name, allowed range, on one screen.
+//! Errors in configuration files: position, key, problem and help, formatted to fit a screen. Rule: "Bad input".
 
 use std::fmt;
 
-use super::tree::{Layer, Place, Source};
+use super::yaml_tree::{Layer, Place, Source};
 
-/// Blocks shown before the rest is only counted, so that a message fits a screen.
+/// Errors shown in full; the others are counted.
 const SHOWN: usize = 4;
-/// Characters of a source line that are shown around the place.
+/// Characters of the source line that are shown around the position.
 const WIDTH: usize = 100;
 
-/// One thing that is wrong.
+/// One error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// File, variable or flag.
@@ -21,23 +18,23 @@ pub struct ConfigError {
     pub line: usize,
     /// Column in characters, from 1; 0 when there is none.
     pub column: usize,
-    /// The setting, such as `employment.grace_ticks`; empty when the text cannot be read at all.
+    /// The setting, such as `employment.grace_ticks`; empty for a syntax error.
     pub key: String,
-    /// What is wrong, in a sentence without a full stop.
+    /// The problem, as a sentence without full stop.
     pub problem: String,
-    /// What would be right: nearest name, allowed range, how to go on.
+    /// Help: nearest name, allowed range, next step.
     pub help: Vec<String>,
-    /// The line it stands in, safe to print.
+    /// The source line, safe to print.
     excerpt: String,
-    /// How many characters of it to mark.
+    /// Characters of it to mark.
     marked: usize,
 }
 
 impl ConfigError {
-    /// Something wrong at a place.
+    /// An error at a position.
     pub(crate) fn at(place: &Place, key: &str, problem: impl Into<String>) -> Self {
         let mut error = Self::of(&place.source, key, problem);
-        // A variable or a flag is one line: its name says where it is.
+        // A variable or a flag has one line, so its name is enough.
         error.line = if matches!(place.source.layer, Layer::Default | Layer::File) { place.line } else { 0 };
         error.column = place.column;
         error.excerpt = place.source.text.lines().nth(place.line.saturating_sub(1)).map(printable).unwrap_or_default();
@@ -45,7 +42,7 @@ impl ConfigError {
         error
     }
 
-    /// Something wrong with a source as a whole.
+    /// An error of a source as a whole.
     pub(crate) fn of(source: &Source, key: &str, problem: impl Into<String>) -> Self {
         Self {
             name: printable(&source.label()),
@@ -59,7 +56,7 @@ impl ConfigError {
         }
     }
 
-    /// The same with one more line of help.
+    /// Adds a line of help.
     #[must_use]
     pub(crate) fn help(mut self, help: impl AsRef<str>) -> Self {
         self.help.push(printable(help.as_ref()));
@@ -67,8 +64,8 @@ impl ConfigError {
     }
 }
 
-/// The text with every control character replaced by a visible one of the same width, so that the mark stays in place
-/// and nothing reaches the terminal.
+/// Replaces every control character by a visible one of the same width, so that the text cannot control the terminal and the
+/// mark stays in place.
 fn printable(text: &str) -> String {
     let shown = |character: char| match character {
         '\t' => ' ',
@@ -106,7 +103,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Everything that is wrong, in the order of the text.
+/// All errors, in the order of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
@@ -124,7 +121,7 @@ impl fmt::Display for ConfigErrors {
 }
 
 impl ConfigErrors {
-    /// The same in one line, for an answer: where, what, and what would be right, without the lines themselves.
+    /// All in one line, without the source lines.
     pub fn one_line(&self) -> String {
         let brief = |error: &ConfigError| {
             let place = if error.line > 0 { format!(":{}:{}", error.line, error.column) } else { String::new() };

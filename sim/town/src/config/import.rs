@@ -1,44 +1,42 @@
-//! Files of the original program: each key kept, moved, or without counterpart and why; the result is a file of ours.
-//!
-//! Owns the table of what became of the original's keys. What a setting may hold is not repeated here: what comes out is
-//! loaded like any other file, and whatever is refused keeps its default and says so. Rule: "Configuration import".
+//! Import of configuration files of the original program: the outcome of every key and a file for this program. The result is
+//! loaded and validated; a refused value keeps its default and is reported. Rule: "Configuration import".
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::describe::row;
 use super::error::{ConfigError, ConfigErrors};
 use super::load::{Layers, load};
-use super::perturbation::PerturbationFile;
-use super::tree::{Entry, Layer, Node, Source, Value, parse};
+use super::perturbation_file::PerturbationFile;
+use super::reference::row;
+use super::yaml_tree::{Entry, Layer, Node, Source, Value, parse};
 use crate::fixed_point::Micro;
 
-/// What became of one key.
+/// The outcome of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It means the same here.
+pub enum KeyOutcome {
+    /// The setting exists here unchanged.
     Kept,
-    /// It stands elsewhere, or is written in another way.
+    /// The setting has another name or form.
     Moved {
-        /// The setting it became.
+        /// The new setting.
         to: String,
-        /// How it was changed; empty when only the name was.
+        /// The change of the value; empty when only the name changed.
         note: String,
     },
-    /// There is nothing like it here.
+    /// No counterpart exists.
     Dropped {
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// Not taken, because this program does not allow the value: the default stands.
+    /// The value is not allowed here, so the default applies.
     Refused {
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
 
-impl Fate {
-    /// In a word: `kept`, `moved`, `dropped`, `refused`.
+impl KeyOutcome {
+    /// The outcome in one word: `kept`, `moved`, `dropped`, `refused`.
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Kept => "kept",
@@ -49,84 +47,84 @@ impl Fate {
     }
 }
 
-/// One key of the original file.
+/// A key of the original file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Such as `rewards.decay_rates.hunger`.
+pub struct ImportedKey {
+    /// The key, such as `rewards.decay_rates.hunger`.
     pub key: String,
-    /// Its line in the original file; 0 when that is not known.
+    /// Its line; 0 when it is unknown.
     pub line: usize,
-    /// What became of it.
-    pub fate: Fate,
+    /// Its outcome.
+    pub outcome: KeyOutcome,
 }
 
-/// An original file, read.
+/// An imported file.
 #[derive(Clone, Debug)]
 pub struct Imported {
     /// Every key, in the order of the file.
-    pub findings: Vec<Finding>,
-    /// A file of this program; it has been loaded and holds.
+    pub findings: Vec<ImportedKey>,
+    /// A valid configuration file for this program.
     pub config: String,
-    /// A perturbation file for it, when the original named events.
+    /// A perturbation file, when the original has events.
     pub perturbations: Option<String>,
 }
 
-/// What is done about the keys of a row.
+/// How the keys of a row are imported.
 #[derive(Clone, Copy)]
 enum Rule {
-    /// To this setting, unchanged.
+    /// Renamed to this setting.
     To(&'static str),
-    /// Gone, for this reason.
+    /// Dropped, for this reason.
     Gone(&'static str),
-    /// By a function of their own.
-    By(fn(&str, &Value, &mut Vec<(String, Value)>) -> Fate),
-    /// To the perturbation file, under the same name.
+    /// Converted by a function.
+    By(fn(&str, &Value, &mut Vec<(String, Value)>) -> KeyOutcome),
+    /// Moved to the perturbation file under the same name.
     Events,
 }
 
-/// THE table: where a key of the original went. A `*` stands for one name, a final `**` for whatever is below. Keys in no row
-/// that are settings here are kept.
+/// The import table. A `*` matches one name, a final `**` everything below. Keys without a row that are settings here are kept.
 static ROWS: &[(&str, Rule)] = &[
     ("config_id", Rule::By(identity)),
-    ("features.relationship_modifiers", Rule::Gone("personality always moves ties here")),
+    ("features.relationship_modifiers", Rule::Gone("personality always affects ties here")),
     ("features.observations.**", Rule::Gone("layouts are fixed; features.systems.observations chooses one")),
     ("observations_config.**", Rule::Gone("layouts are fixed; features.systems.observations chooses one")),
-    ("runtime.**", Rule::Gone("there is one implementation of each part, and none to choose")),
-    ("personalities.**", Rule::Gone("personalities are spread evenly over all residents, at arrival")),
+    ("runtime.**", Rule::Gone("every part has only one implementation here")),
+    ("personalities.**", Rule::Gone("personalities are spread evenly over all residents")),
     ("curiosity.**", Rule::Gone("there is no curiosity reward")),
+    ("features.training.**", Rule::Gone("there is no curiosity reward")),
     ("rewards.decay_rates.*", Rule::By(decay)),
     ("lifecycle.respawn_delay_ticks", Rule::By(spawn_delay)),
     ("conflict.rivalry.decay_per_tick", Rule::By(rivalry_decay)),
     ("conflict.rivalry.min_value", Rule::Gone("ties lie between -1 and 1")),
     ("conflict.rivalry.max_value", Rule::Gone("ties lie between -1 and 1")),
-    ("conflict.rivalry.*", Rule::Gone("every conflict weighs the same: conflict.rivalry.increment_per_conflict")),
+    ("conflict.rivalry.*", Rule::Gone("all conflicts count the same: conflict.rivalry.increment_per_conflict")),
     ("embedding_allocator.log_forced_reuse", Rule::Gone("early reuse is always counted")),
-    ("ppo.num_mini_batches", Rule::Gone("ppo.mini_batch_size says how many there are")),
-    ("training.**", Rule::Gone("trainings are started by `townlet train`, whose flags say from what and for how long")),
+    ("ppo.num_mini_batches", Rule::Gone("their number follows from ppo.mini_batch_size")),
+    ("training.**", Rule::Gone("`townlet train` starts a training; its flags set source and length")),
     (
         "affordances.affordances_file",
-        Rule::Gone("affordances are written in another form here; the shipped ones are used"),
+        Rule::Gone("the affordance file has another format here; the shipped one is used"),
     ),
-    ("affordances.runtime.**", Rule::Gone("affordances have one way to run")),
-    ("stability.lateness_threshold", Rule::Gone("lateness is held against a baseline: stability.lateness")),
+    ("affordances.runtime.**", Rule::Gone("affordances run in only one way")),
+    ("stability.lateness_threshold", Rule::Gone("lateness is compared with a baseline: stability.lateness")),
     ("stability.starvation.window_ticks", Rule::Gone("every check has one window: stability.window_ticks")),
     ("stability.reward_variance.window_ticks", Rule::Gone("every check has one window: stability.window_ticks")),
     ("stability.option_thrash.window_ticks", Rule::Gone("every check has one window: stability.window_ticks")),
     ("stability.promotion.window_ticks", Rule::To("stability.window_ticks")),
     ("telemetry.narration.priority_categories", Rule::Gone("each category has its priority")),
-    ("telemetry.personality_narration.**", Rule::Gone("sentences are limited by category alone: telemetry.narration")),
-    ("telemetry.relationship_narration.**", Rule::Gone("sentences are limited by category alone: telemetry.narration")),
+    ("telemetry.personality_narration.**", Rule::Gone("narration is limited by category only: telemetry.narration")),
+    ("telemetry.relationship_narration.**", Rule::Gone("narration is limited by category only: telemetry.narration")),
     ("telemetry.transport.**", Rule::Gone("telemetry is served, not pushed")),
-    ("telemetry.worker.**", Rule::Gone("telemetry never holds up a tick: telemetry.backpressure")),
-    ("telemetry.transforms.**", Rule::Gone("telemetry has one form; telemetry.privacy hides names")),
-    ("telemetry.diff_enabled", Rule::Gone("telemetry is always a snapshot and what changed since")),
+    ("telemetry.worker.**", Rule::Gone("telemetry never delays a tick: telemetry.backpressure")),
+    ("telemetry.transforms.**", Rule::Gone("telemetry has only one form; telemetry.privacy hides names")),
+    ("telemetry.diff_enabled", Rule::Gone("telemetry always sends a snapshot and then changes")),
     ("snapshot.storage.root", Rule::To("snapshot.root")),
-    ("snapshot.identity.**", Rule::Gone("a snapshot carries its own identity")),
-    ("snapshot.migrations.**", Rule::Gone("a snapshot of another version is refused by name")),
+    ("snapshot.identity.**", Rule::Gone("a snapshot contains its own identity")),
+    ("snapshot.migrations.**", Rule::Gone("a snapshot of another version is refused")),
     ("snapshot.guardrails.**", Rule::Gone("a snapshot is always checked when it is loaded")),
-    ("snapshot.capture_on_failed_promotion", Rule::Gone("release and candidate are always kept")),
-    ("console_auth.require_auth_for_viewer", Rule::Gone("whoever has no token is a viewer")),
-    ("console_auth.tokens", Rule::Gone("tokens are made by `townlet token new` and stored hashed")),
+    ("snapshot.capture_on_failed_promotion", Rule::Gone("snapshots of release and candidate are always kept")),
+    ("console_auth.require_auth_for_viewer", Rule::Gone("a session without token is a viewer")),
+    ("console_auth.tokens", Rule::Gone("`townlet token new` creates tokens, which are stored hashed")),
     ("perturbations.events.*", Rule::Events),
     ("perturbations.max_concurrent_events", Rule::Events),
     ("perturbations.global_cooldown_ticks", Rule::Events),
@@ -135,25 +133,27 @@ static ROWS: &[(&str, Rule)] = &[
     ("perturbations.window_ticks", Rule::Events),
     ("perturbations.max_events_per_window", Rule::Events),
     ("jobs.*", Rule::By(job)),
-    ("world.weather_seed", Rule::Gone("there is no weather; `seed` decides all chance")),
-    ("world.grid_size", Rule::Gone("the town's plan says how large it is: world.plan")),
-    ("world.*", Rule::Gone("the town's plan says what there is: world.plan")),
-    ("scenario.**", Rule::Gone("a scenario is a configuration with a script of commands here")),
-    ("timeline.**", Rule::Gone("a timeline is a script of commands here: run --script")),
+    ("world.weather_seed", Rule::Gone("there is no weather; `seed` determines all randomness")),
+    ("world.grid_size", Rule::Gone("the plan sets the size: world.plan")),
+    ("world.*", Rule::Gone("the plan sets the objects: world.plan")),
+    ("scenario.**", Rule::Gone("a scenario is a configuration with a command script here")),
+    ("timeline.**", Rule::Gone("a timeline is a command script here: run --script")),
 ];
 
-/// A need cannot be lived with when it is empty after a third of a day.
+/// With a faster decay a need is empty after a third of a day, and nobody survives.
 const FASTEST_DECAY: Micro = Micro(3_000);
-/// Where shifts of a name are worked; others in the office.
+/// Sites of the jobs by name; other jobs are in the office.
 const SITES: [(&str, &str); 4] = [("grocer", "grocer"), ("barista", "cafe"), ("clerk", "office"), ("trainer", "gym")];
 
-/// Parts of an event that have no counterpart.
-static EVENT_EXTRAS: [(&str, &str); 2] =
-    [("utility", "a blackout is of the power, an outage of the water"), ("max_participants", "two residents meet")];
-/// Parts of a job that have no counterpart.
-static JOB_EXTRAS: [(&str, &str); 1] = [("location", "the town's plan says where a site is")];
+/// Settings of an event without counterpart.
+static EVENT_EXTRAS: [(&str, &str); 2] = [
+    ("utility", "a blackout affects the power, an outage the water"),
+    ("max_participants", "a meeting has two participants"),
+];
+/// Settings of a job without counterpart.
+static JOB_EXTRAS: [(&str, &str); 1] = [("location", "the plan sets the position of a site")];
 
-/// A map without these entries.
+/// The map without these entries.
 fn without(value: &Value, names: &[(&str, &str)]) -> Value {
     match value {
         Value::Map(entries) => {
@@ -164,24 +164,24 @@ fn without(value: &Value, names: &[(&str, &str)]) -> Value {
     }
 }
 
-fn moved(to: &str, note: &str) -> Fate {
-    Fate::Moved { to: to.to_owned(), note: note.to_owned() }
+fn moved(to: &str, note: &str) -> KeyOutcome {
+    KeyOutcome::Moved { to: to.to_owned(), note: note.to_owned() }
 }
 
-fn refused(why: impl Into<String>) -> Fate {
-    Fate::Refused { why: why.into() }
+fn refused(why: impl Into<String>) -> KeyOutcome {
+    KeyOutcome::Refused { why: why.into() }
 }
 
-/// Identities have fewer letters here.
-fn identity(key: &str, value: &Value, out: &mut Vec<(String, Value)>) -> Fate {
+/// Ids allow fewer characters here.
+fn identity(key: &str, value: &Value, out: &mut Vec<(String, Value)>) -> KeyOutcome {
     let Value::Text(text) = value else { return refused("an identity is text") };
     let allowed = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_-".contains(letter);
     let name: String = text.to_lowercase().chars().map(|letter| if allowed(letter) { letter } else { '-' }).collect();
     out.push((key.to_owned(), Value::Text(name.clone())));
-    if name == *text { Fate::Kept } else { moved(key, &format!("written `{name}`")) }
+    if name == *text { KeyOutcome::Kept } else { moved(key, &format!("written `{name}`")) }
 }
 
-fn decay(key: &str, value: &Value, out: &mut Vec<(String, Value)>) -> Fate {
+fn decay(key: &str, value: &Value, out: &mut Vec<(String, Value)>) -> KeyOutcome {
     let need = key.rsplit('.').next().unwrap_or_default();
     match value.decimal() {
         Some(rate) if rate <= FASTEST_DECAY => {
@@ -190,20 +190,20 @@ fn decay(key: &str, value: &Value, out: &mut Vec<(String, Value)>) -> Fate {
             moved(&to, "")
         }
         Some(rate) => refused(format!(
-            "at {rate} a tick nobody could live through a day of this town; needs.decay_rates.{need} may be up to {FASTEST_DECAY} here"
+            "residents cannot survive a day at {rate} a tick; needs.decay_rates.{need} may be up to {FASTEST_DECAY} here"
         )),
         None => refused("a rate is a number"),
     }
 }
 
-fn spawn_delay(_: &str, value: &Value, out: &mut Vec<(String, Value)>) -> Fate {
+fn spawn_delay(_: &str, value: &Value, out: &mut Vec<(String, Value)>) -> KeyOutcome {
     let to = "lifecycle.spawn_delay_ticks";
     out.push((to.to_owned(), Value::List(vec![Node::bare(value.clone()), Node::bare(value.clone())])));
     moved(to, "the same least and most")
 }
 
-/// The original's day had 1,440 ticks, 60 an hour.
-fn rivalry_decay(_: &str, value: &Value, out: &mut Vec<(String, Value)>) -> Fate {
+/// In the original an hour has 60 ticks.
+fn rivalry_decay(_: &str, value: &Value, out: &mut Vec<(String, Value)>) -> KeyOutcome {
     let Some(rate) = value.decimal() else { return refused("a rate is a number") };
     let to = "conflict.rivalry.decay_per_hour";
     let hourly = Micro(rate.0.saturating_mul(60).min(Micro::ONE.0));
@@ -211,8 +211,8 @@ fn rivalry_decay(_: &str, value: &Value, out: &mut Vec<(String, Value)>) -> Fate
     moved(to, "60 ticks are an hour")
 }
 
-/// A job needs a site here, and has its tile from the plan.
-fn job(key: &str, value: &Value, out: &mut Vec<(String, Value)>) -> Fate {
+/// A job has a site here, and its tile follows from the plan.
+fn job(key: &str, value: &Value, out: &mut Vec<(String, Value)>) -> KeyOutcome {
     let Value::Map(entries) = value else { return refused("a job is a map of settings") };
     let name = key.rsplit('.').next().unwrap_or_default();
     let site = SITES.iter().find(|row| row.0 == name).map_or("office", |row| row.1);
@@ -225,10 +225,10 @@ fn job(key: &str, value: &Value, out: &mut Vec<(String, Value)>) -> Fate {
     if !entries.iter().any(|entry| entry.name == "lateness_penalty") {
         out.push((format!("{key}.lateness_penalty"), Value::Decimal(0.0)));
     }
-    moved(key, &format!("worked at the site `{site}`, wherever the town's plan has it"))
+    moved(key, &format!("at the site `{site}` of the plan"))
 }
 
-/// Whether a dotted path fits a pattern of the table.
+/// Whether a key matches a pattern of the table.
 fn fits(pattern: &str, path: &str) -> bool {
     let (mut pattern, mut path) = (pattern.split('.'), path.split('.'));
     loop {
@@ -242,17 +242,17 @@ fn fits(pattern: &str, path: &str) -> bool {
 }
 
 fn rule(path: &str) -> Option<Rule> {
-    // A setting of the same name comes before a row that catches many.
+    // An exact row or setting has priority over a pattern.
     let exact = ROWS.iter().find(|it| !it.0.contains('*') && fits(it.0, path));
     let caught = || ROWS.iter().find(|it| fits(it.0, path));
     exact.or_else(|| if row(path).is_some() && !path.starts_with("jobs.") { None } else { caught() }).map(|it| it.1)
 }
 
-/// What is gathered while a file is walked.
+/// Collects the results while walking a file.
 #[derive(Default)]
 struct Walk {
-    findings: Vec<Finding>,
-    /// Settings of ours, with the finding they come from.
+    findings: Vec<ImportedKey>,
+    /// New settings with the index of the key they come from.
     settings: Vec<(usize, String, Value)>,
     /// Entries of the perturbation file, likewise.
     events: Vec<(usize, String, Value)>,
@@ -261,7 +261,7 @@ struct Walk {
 impl Walk {
     fn node(&mut self, path: &str, line: usize, node: &Node) {
         let rule = rule(path);
-        // Whatever is not one setting is told of key by key.
+        // A section without rule, or a dropped one, is reported key by key.
         let one = !matches!(rule, None | Some(Rule::Gone(_))) || row(path).is_some();
         if !one && let Some(entries) = node.entries().filter(|entries| !entries.is_empty()) {
             for Entry { name, place, node } in entries {
@@ -272,26 +272,26 @@ impl Walk {
         }
         let mut out = Vec::new();
         let at = self.findings.len();
-        let fate = match rule {
+        let outcome = match rule {
             Some(Rule::To(to)) => {
                 out.push((to.to_owned(), node.value.clone()));
                 moved(to, "")
             }
-            Some(Rule::Gone(why)) => Fate::Dropped { why: why.to_owned() },
+            Some(Rule::Gone(why)) => KeyOutcome::Dropped { why: why.to_owned() },
             Some(Rule::By(change)) => change(path, &node.value, &mut out),
             Some(Rule::Events) => {
                 let name = path.trim_start_matches("perturbations.").to_owned();
                 self.events.push((at, name, without(&node.value, &EVENT_EXTRAS)));
-                moved("perturbations.file", "written into a file of its own")
+                moved("perturbations.file", "written to a separate file")
             }
             None if row(path).is_some() => {
                 out.push((path.to_owned(), node.value.clone()));
-                Fate::Kept
+                KeyOutcome::Kept
             }
-            None => Fate::Dropped { why: unknown(path) },
+            None => KeyOutcome::Dropped { why: unknown(path) },
         };
         self.settings.extend(out.into_iter().map(|(key, value)| (at, key, value)));
-        self.findings.push(Finding { key: path.to_owned(), line, fate });
+        self.findings.push(ImportedKey { key: path.to_owned(), line, outcome });
         let extras: &[(&str, &str)] = match rule {
             Some(Rule::Events) => &EVENT_EXTRAS,
             _ if fits("jobs.*", path) => &JOB_EXTRAS,
@@ -300,46 +300,46 @@ impl Walk {
         for Entry { name, place, .. } in node.entries().unwrap_or_default() {
             if let Some((_, why)) = extras.iter().find(|extra| extra.0 == name) {
                 let (key, line) = (format!("{path}.{name}"), place.as_ref().map_or(0, |place| place.line));
-                let fate = Fate::Dropped { why: (*why).to_owned() };
-                self.findings.push(Finding { key, line, fate });
+                let outcome = KeyOutcome::Dropped { why: (*why).to_owned() };
+                self.findings.push(ImportedKey { key, line, outcome });
             }
         }
     }
 
-    /// Takes back the setting an error is about. Whether there was one.
+    /// Drops the setting that an error is about. Returns whether there was one.
     fn refuse(&mut self, error: &ConfigError) -> bool {
         let Some(at) = self.settings.iter().find(|setting| about(error, &setting.1)).map(|setting| setting.0) else {
             return false;
         };
         self.settings.retain(|setting| setting.0 != at);
         let help = error.help.first().map(|help| format!("; {help}")).unwrap_or_default();
-        self.findings[at].fate = refused(format!("{}{help}", error.problem));
+        self.findings[at].outcome = refused(format!("{}{help}", error.problem));
         true
     }
 }
 
-/// Whether an error is about a setting or something below it.
+/// Whether an error is about a setting or one below it.
 fn about(error: &ConfigError, key: &str) -> bool {
     error.key == key || error.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
 }
 
 fn unknown(path: &str) -> String {
-    let keys = super::describe::rows();
-    match super::check::nearest(path, keys.iter().map(|row| row.key.as_str())) {
-        Some(near) => format!("neither program has such a setting; the nearest here is `{near}`"),
-        None => "neither program has such a setting".to_owned(),
+    let keys = super::reference::rows();
+    match super::validate::nearest(path, keys.iter().map(|row| row.key.as_str())) {
+        Some(near) => format!("neither program has this setting; the nearest here is `{near}`"),
+        None => "neither program has this setting".to_owned(),
     }
 }
 
-/// Reads a file of the original program. Should it name events, the result looks for them in `events_file`, beside it.
+/// Imports a file of the original program. Its events go to a file that the result refers to as `events_file`.
 ///
 /// # Errors
-/// When it is no YAML, or no map of settings, by place.
+/// A syntax error, or a text that is no map of settings.
 pub fn import(name: &str, text: &str, events_file: &str) -> Result<Imported, ConfigErrors> {
     let source = Arc::new(Source { layer: Layer::File, name: name.to_owned(), text: text.to_owned() });
     let root = parse(&source)?;
     if root.entries().is_none() {
-        return Err(ConfigError::of(&source, "", "it holds no settings: a map of sections was expected").into());
+        return Err(ConfigError::of(&source, "", "it has no settings: expected a map of sections").into());
     }
     let mut walk = Walk::default();
     walk.node("", 0, &root);
@@ -348,7 +348,7 @@ pub fn import(name: &str, text: &str, events_file: &str) -> Result<Imported, Con
         let at = walk.events[0].0;
         walk.settings.push((at, "perturbations.file".into(), Value::Text(events_file.into())));
     }
-    // Each round takes back at least one setting, so this ends.
+    // Every round drops at least one setting, so the loop ends.
     let config = loop {
         let config = written(&walk.settings, name);
         match load(&Layers { file: Some((name.to_owned(), config.clone())), ..Layers::default() }) {
@@ -370,14 +370,14 @@ pub fn import(name: &str, text: &str, events_file: &str) -> Result<Imported, Con
     Ok(Imported { findings: walk.findings, config, perturbations })
 }
 
-/// The perturbation file, when there are events; what it does not hold is taken back.
+/// The perturbation file, when there are events. Invalid entries are dropped and reported.
 fn events(walk: &mut Walk, file: &str) -> Option<String> {
     loop {
         if walk.events.is_empty() {
             return None;
         }
         let settings: Vec<_> = walk.events.clone();
-        let mut text = String::from("# What happens to the town by itself.\n");
+        let mut text = String::from("# Perturbations that start by themselves.\n");
         for (key, value) in PERTURBATION_DEFAULTS {
             if !settings.iter().any(|setting| setting.1 == *key) {
                 let _ = writeln!(text, "{key}: {value}");
@@ -398,12 +398,12 @@ fn events(walk: &mut Walk, file: &str) -> Option<String> {
                 for error in &errors.0 {
                     if let Some(at) = walk.events.iter().position(|setting| about(error, &setting.1)) {
                         let (finding, _, _) = walk.events.remove(at);
-                        walk.findings[finding].fate = refused(error.problem.clone());
+                        walk.findings[finding].outcome = refused(error.problem.clone());
                     }
                 }
                 if walk.events.len() == before {
                     for (finding, _, _) in std::mem::take(&mut walk.events) {
-                        walk.findings[finding].fate = refused(errors.0[0].problem.clone());
+                        walk.findings[finding].outcome = refused(errors.0[0].problem.clone());
                     }
                 }
             }
@@ -411,7 +411,7 @@ fn events(walk: &mut Walk, file: &str) -> Option<String> {
     }
 }
 
-/// What a perturbation file must hold besides its events.
+/// Required settings of a perturbation file besides its events.
 static PERTURBATION_DEFAULTS: &[(&str, &str)] = &[
     ("max_concurrent_events", "1"),
     ("global_cooldown_ticks", "0"),
@@ -426,11 +426,11 @@ fn written(settings: &[(usize, String, Value)], name: &str) -> String {
     for (_, key, value) in settings {
         put(&mut tree, key, value);
     }
-    // The shipped policy is made for the default town, and whatever the original drove with is not in its file.
+    // The shipped policy is trained for the default town, and the original's policy is not in its file.
     put(&mut tree, "policy.release", &Value::Text("scripted".into()));
     let name: String = name.chars().filter(|letter| !letter.is_control()).collect();
     let mut text =
-        format!("# Imported from {name}. What is not here has its default; `townlet config show` tells all.\n");
+        format!("# Imported from {name}. Other settings have their default values; `townlet config show` lists all.\n");
     block(&tree, 0, &mut text);
     text
 }
@@ -449,7 +449,7 @@ fn put(tree: &mut Node, key: &str, value: &Value) {
     }
 }
 
-/// A map in block form: sections below each other, whatever has no sections of its own on one line.
+/// A map in block form, with everything below the second level on one line.
 fn block(node: &Node, depth: usize, text: &mut String) {
     for entry in node.entries().unwrap_or_default() {
         let indent = "  ".repeat(depth);
@@ -467,8 +467,8 @@ fn block(node: &Node, depth: usize, text: &mut String) {
 mod tests {
     use super::*;
 
-    fn fate(imported: &Imported, key: &str) -> Fate {
-        imported.findings.iter().find(|it| it.key == key).unwrap_or_else(|| panic!("{key} is told of")).fate.clone()
+    fn outcome(imported: &Imported, key: &str) -> KeyOutcome {
+        imported.findings.iter().find(|it| it.key == key).unwrap_or_else(|| panic!("{key} is told of")).outcome.clone()
     }
 
     #[test]
@@ -489,13 +489,17 @@ mod tests {
         let text = "config_id: V1.3\nrewards:\n  decay_rates: { hunger: 0.01, energy: 0.002 }\n  wage_rate: 0.01\n  punctuality_bonus: 7\n\
                     world: { weather_seed: 1, grid_size: [48, 48] }\nlifecycle: { respawn_delay_ticks: 9 }\nwrld: { x: 1 }\n";
         let imported = import("old.yaml", text, "events.yaml").unwrap();
-        assert_eq!(fate(&imported, "config_id"), moved("config_id", "written `v1-3`"));
-        assert!(matches!(fate(&imported, "rewards.decay_rates.hunger"), Fate::Refused { .. }));
-        assert_eq!(fate(&imported, "rewards.decay_rates.energy"), moved("needs.decay_rates.energy", ""));
-        assert_eq!(fate(&imported, "rewards.wage_rate"), Fate::Kept);
-        assert!(matches!(fate(&imported, "rewards.punctuality_bonus"), Fate::Refused { why } if why.contains("0.1")));
-        assert!(matches!(fate(&imported, "world.weather_seed"), Fate::Dropped { why } if why.contains("weather")));
-        assert!(matches!(fate(&imported, "wrld.x"), Fate::Dropped { why } if why.contains("neither")));
+        assert_eq!(outcome(&imported, "config_id"), moved("config_id", "written `v1-3`"));
+        assert!(matches!(outcome(&imported, "rewards.decay_rates.hunger"), KeyOutcome::Refused { .. }));
+        assert_eq!(outcome(&imported, "rewards.decay_rates.energy"), moved("needs.decay_rates.energy", ""));
+        assert_eq!(outcome(&imported, "rewards.wage_rate"), KeyOutcome::Kept);
+        assert!(
+            matches!(outcome(&imported, "rewards.punctuality_bonus"), KeyOutcome::Refused { why } if why.contains("0.1"))
+        );
+        assert!(
+            matches!(outcome(&imported, "world.weather_seed"), KeyOutcome::Dropped { why } if why.contains("weather"))
+        );
+        assert!(matches!(outcome(&imported, "wrld.x"), KeyOutcome::Dropped { why } if why.contains("neither")));
         assert_eq!(imported.findings.iter().find(|it| it.key == "rewards.wage_rate").unwrap().line, 4);
         assert!(imported.config.contains("spawn_delay_ticks: [9, 9]") && !imported.config.contains("weather"));
     }
@@ -504,8 +508,8 @@ mod tests {
     fn events_become_a_file_of_their_own() {
         let text = "perturbations:\n  max_concurrent_events: 2\n  events:\n    blackout: { kind: blackout, prob_per_day: 0.1, cooldown_ticks: 9, duration: [5, 9] }\n    storm: { kind: storm, prob_per_day: 0.1 }\n";
         let imported = import("old.yaml", text, "events.yaml").unwrap();
-        assert!(matches!(fate(&imported, "perturbations.events.blackout"), Fate::Moved { .. }));
-        assert!(matches!(fate(&imported, "perturbations.events.storm"), Fate::Refused { .. }));
+        assert!(matches!(outcome(&imported, "perturbations.events.blackout"), KeyOutcome::Moved { .. }));
+        assert!(matches!(outcome(&imported, "perturbations.events.storm"), KeyOutcome::Refused { .. }));
         let events = imported.perturbations.expect("there are events");
         assert!(
             events.contains("blackout") && !events.contains("storm") && events.contains("max_concurrent_events: 2")

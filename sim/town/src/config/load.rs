@@ -1,63 +1,64 @@
-//! From texts to a checked configuration: default, file, environment, flags, each laid over the one before.
-//!
-//! Does no I/O: whoever loads reads the file and the environment. Must not know what settings mean (`cross` does).
+//! Loading: the default, the file, environment variables and flags are overlaid in this order and validated. Also the canonical
+//! text form of a configuration. Callers read the file and the environment.
 
 use std::sync::Arc;
 
-use serde::de::{DeserializeOwned, Error as _};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest, Sha256};
 
-use super::check::{check, join, nearest, settings};
-use super::cross;
+use super::cross_checks;
 use super::error::{ConfigError, ConfigErrors};
-use super::form::{Form, Shape};
-use super::sections::Config;
-use super::tree::{Entry, Layer, Node, Source, Value, parse, unreadable};
-use crate::fixed_point::Micro;
+use super::schema::{ConfigValue, Shape};
+use super::town_settings::Config;
+use super::validate::{join, nearest, settings, validate};
+use super::yaml_tree::{Entry, Layer, Node, Source, Value, parse};
+use crate::hash;
 
-/// The embedded default: complete, commented, the only place where default values stand.
+/// The embedded default configuration. All default values are here.
 pub const DEFAULT: &str = include_str!("../../../../configs/default.yaml");
-/// What the name of an environment variable that is a setting begins with.
+/// Prefix of environment variables that are settings.
 pub const ENVIRONMENT_PREFIX: &str = "TOWNLET__";
 
-/// The texts a configuration is made of, weakest first. The embedded default lies under all of them.
+/// The texts of a configuration, lowest priority first. The embedded default is below all of them.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
-    /// The shard's file: its name as messages show it, and its text.
+    /// Name, as messages show it, and text of the shard's file.
     pub file: Option<(String, String)>,
-    /// Environment variables; those that do not begin with `TOWNLET__` are passed over.
+    /// Environment variables. Those without the prefix `TOWNLET__` are ignored.
     pub environment: Vec<(String, String)>,
-    /// Flags: a key path such as `employment.grace_ticks`, and the value as it would stand in a file.
+    /// Flags: a key such as `employment.grace_ticks`, and the value as in a file.
     pub flags: Vec<(String, String)>,
 }
 
-/// A configuration that holds.
+/// A valid configuration.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// The settings.
     pub config: Config,
-    /// Every setting with its value and where it comes from, in the order of the default file.
-    pub settings: Vec<Shown>,
-    /// What is allowed and yet worth a second look.
+    /// Every setting with value and origin, in the order of the default file.
+    pub settings: Vec<EffectiveSetting>,
+    /// Allowed but questionable combinations.
     pub warnings: Vec<String>,
 }
 
-/// A setting as `config show` lists it.
+/// A setting with its value and origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
-    /// `employment.grace_ticks`.
+pub struct EffectiveSetting {
+    /// The key, such as `employment.grace_ticks`.
     pub key: String,
-    /// The value, as it would stand in a file.
+    /// The value as in a file.
     pub value: String,
-    /// Its layer.
+    /// The layer.
     pub layer: Layer,
-    /// Where it comes from: `default`, `harbour.yaml:12`, `environment TOWNLET__SEED`, `flag seed`.
+    /// The origin: `default`, `harbour.yaml:12`, `environment TOWNLET__SEED`, `flag seed`.
     pub origin: String,
 }
 
-/// Lays the texts over the default and checks the result. Refuses with everything that is wrong.
-pub fn load(layers: &Layers) -> Result<Loaded, ConfigErrors> {
+/// Overlays the texts on the default and validates the result.
+///
+/// # Errors
+/// All errors, with their positions.
+pub fn load(layers: &Layers) -> Result<LoadedConfig, ConfigErrors> {
     let shape = Config::shape();
     let mut errors = Vec::new();
     let default = source(Layer::Default, "default.yaml", DEFAULT);
@@ -65,8 +66,8 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigErrors> {
     if let Some((name, text)) = &layers.file {
         match parse_map(&source(Layer::File, name, text)) {
             Ok(node) => {
-                errors.extend(check(&node, &shape, false));
-                lay(&mut root, node, true);
+                errors.extend(validate(&node, &shape, false));
+                overlay(&mut root, node, true);
             }
             Err(refused) => errors.extend(refused.0),
         }
@@ -80,8 +81,8 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigErrors> {
     for (source, key) in environment.chain(flags) {
         match single(&source, &key, &shape) {
             Ok(node) => {
-                errors.extend(check(&node, &shape, false));
-                lay(&mut root, node, false);
+                errors.extend(validate(&node, &shape, false));
+                overlay(&mut root, node, false);
             }
             Err(refused) => errors.extend(refused.0),
         }
@@ -89,49 +90,15 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigErrors> {
     if errors.is_empty() { finish(root, &shape) } else { Err(ConfigErrors(errors)) }
 }
 
-/// Reads a file of another kind just as strictly: unknown keys, wrong types and duplicates are refused by place.
-/// Unknown keys need `#[serde(deny_unknown_fields)]` on `T`.
-pub fn parse_typed<T: DeserializeOwned>(file_name: &str, text: &str) -> Result<T, ConfigErrors> {
-    let source = source(Layer::File, file_name, text);
-    let tree = parse(&source)?;
-    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-        let key = error.location().map(|at| tree.path_of(at.line() as usize, at.column() as usize)).unwrap_or_default();
-        let mut shown = unreadable(&error, &source, &key);
-        if let serde_saphyr::Error::SerdeUnknownField { field, expected, .. } = error.without_snippet() {
-            shown.problem = format!("{key} is not a setting");
-            shown = match nearest(field, expected.iter().copied()) {
-                Some(name) => shown.help(format!("did you mean `{name}`?")),
-                None => shown.help(format!("settings here: {}", expected.join(", "))),
-            };
-        } else if !key.is_empty() {
-            shown.problem = format!("{key}: {}", shown.problem);
-        }
-        shown.into()
-    })
-}
-
-/// A decimal in a file read by [`parse_typed`]: a number as people write it, refused when a [`Micro`] cannot hold it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Decimal(pub Micro);
-
-impl<'de> Deserialize<'de> for Decimal {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = f64::deserialize(deserializer)?;
-        let fine = Value::Decimal(number).too_fine();
-        match Micro::from_f64(number) {
-            Some(_) if fine => Err(D::Error::custom("more than six decimal places")),
-            Some(value) => Ok(Self(value)),
-            None => Err(D::Error::custom("out of range")),
-        }
-    }
-}
-
-/// Reads a whole file of a shape that `section!` made.
-pub(crate) fn parse_form<T: Form>(file_name: &str, text: &str) -> Result<(T, Node), ConfigErrors> {
+/// Parses and validates a complete file of any type defined by `section!`. Also returns the tree, for positions of further
+/// errors.
+///
+/// # Errors
+/// All errors, with their positions.
+pub fn parse_file<T: ConfigValue>(file_name: &str, text: &str) -> Result<(T, Node), ConfigErrors> {
     let source = source(Layer::File, file_name, text);
     let node = parse_map(&source)?;
-    let mut errors = check(&node, &T::shape(), true);
+    let mut errors = validate(&node, &T::shape(), true);
     match T::read(&node) {
         Some(value) if errors.is_empty() => Ok((value, node)),
         _ => {
@@ -144,29 +111,32 @@ pub(crate) fn parse_form<T: Form>(file_name: &str, text: &str) -> Result<(T, Nod
 }
 
 impl Config {
-    /// The embedded default.
+    /// The embedded default configuration.
     pub fn shipped() -> Self {
         load(&Layers::default()).expect("the embedded default is checked by a test").config
     }
 
-    /// One line a setting, `key: value`, sorted by key: the bytes a snapshot or journal carries.
+    /// One line `key: value` per setting, sorted by key. Snapshots and journals store this text.
     pub fn canonical(&self) -> String {
         let mut lines: Vec<String> = self.leaves().iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
         lines.sort();
         lines.concat()
     }
 
-    /// A configuration from its canonical bytes, checked like any other.
+    /// The configuration of a canonical text, validated like any other.
+    ///
+    /// # Errors
+    /// All errors, or that the text is not canonical.
     pub fn from_canonical(text: &str) -> Result<Self, ConfigErrors> {
         let shape = Config::shape();
         let mut root = Node::bare(Value::Map(Vec::new()));
         let source = source(Layer::File, "canonical configuration", text);
         let flat = parse_map(&source)?;
         for entry in flat.entries().unwrap_or_default() {
-            lay(&mut root, nested(&entry.name, entry.clone()), false);
+            overlay(&mut root, nested(&entry.name, entry.clone()), false);
         }
         let config = finish(root, &shape)?.config;
-        // Anything else would have another digest than the bytes it was read from.
+        // Another text would have another digest than the one it was read from.
         if config.canonical() == text {
             Ok(config)
         } else {
@@ -174,9 +144,9 @@ impl Config {
         }
     }
 
-    /// SHA-256 of the canonical form, in hex: equal settings have equal digests, however they were written.
+    /// SHA-256 of the canonical text, in hex.
     pub fn digest(&self) -> String {
-        crate::snapshot::hex(&Sha256::digest(self.canonical()))
+        hash::digest([self.canonical()])
     }
 
     /// Every setting with its value, in the order of the default file.
@@ -186,7 +156,7 @@ impl Config {
 }
 
 /// Every setting of a form with its value, in the order of its shape.
-pub(crate) fn leaves_of<T: Form>(form: &T) -> Vec<(String, Value)> {
+pub(crate) fn leaves_of<T: ConfigValue>(form: &T) -> Vec<(String, Value)> {
     let root = Node::bare(form.write());
     leaves(&root, &T::shape()).into_iter().map(|(key, node)| (key, node.value.clone())).collect()
 }
@@ -197,7 +167,7 @@ impl Default for Config {
     }
 }
 
-/// As its canonical text, so that what carries a configuration carries exactly the digested bytes.
+/// Serialised as the canonical text, so that files hold exactly the digested bytes.
 impl Serialize for Config {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.canonical())
@@ -214,18 +184,18 @@ fn source(layer: Layer, name: &str, text: &str) -> Arc<Source> {
     Arc::new(Source { layer, name: name.to_owned(), text: text.to_owned() })
 }
 
-/// An empty text says nothing and overlays nothing.
+/// Parses a map of settings. A text with only comments is an empty map.
 fn parse_map(source: &Arc<Source>) -> Result<Node, ConfigErrors> {
     let blank = source.text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
     if blank { Ok(Node::bare(Value::Map(Vec::new()))) } else { parse(source) }
 }
 
-/// Checks the laid-together tree and reads it.
-fn finish(mut root: Node, shape: &Shape) -> Result<Loaded, ConfigErrors> {
+/// Validates the merged tree and reads it.
+fn finish(mut root: Node, shape: &Shape) -> Result<LoadedConfig, ConfigErrors> {
     give_jobs_a_wage(&mut root);
-    let errors = check(&root, shape, true);
+    let errors = validate(&root, shape, true);
     let config = Config::read(&root).filter(|_| errors.is_empty()).ok_or_else(|| incomplete(errors))?;
-    let (errors, warnings) = cross::check(&config, &root);
+    let (errors, warnings) = cross_checks::check(&config, &root);
     if !errors.is_empty() {
         return Err(ConfigErrors(errors));
     }
@@ -234,10 +204,10 @@ fn finish(mut root: Node, shape: &Shape) -> Result<Loaded, ConfigErrors> {
             Some(place) => (place.source.layer, place.to_string()),
             None => (Layer::Default, "default".to_owned()),
         };
-        Shown { key, value: value.to_string(), layer, origin }
+        EffectiveSetting { key, value: value.to_string(), layer, origin }
     });
     let settings = settings.collect();
-    Ok(Loaded { config, settings, warnings })
+    Ok(LoadedConfig { config, settings, warnings })
 }
 
 fn incomplete(mut errors: Vec<ConfigError>) -> ConfigErrors {
@@ -248,7 +218,7 @@ fn incomplete(mut errors: Vec<ConfigError>) -> ConfigErrors {
     ConfigErrors(errors)
 }
 
-/// A job that states no wage earns `economy.wage_income`.
+/// Fills in `economy.wage_income` for every job without a wage.
 fn give_jobs_a_wage(root: &mut Node) {
     let Some(wage) = root.at("economy.wage_income").cloned() else { return };
     let Value::Map(sections) = &mut root.value else { return };
@@ -263,8 +233,8 @@ fn give_jobs_a_wage(root: &mut Node) {
     }
 }
 
-/// Lays `over` on `base`. In a file, entries under names of its own (`jobs`, category cooldowns) replace all there were.
-fn lay(base: &mut Node, over: Node, from_file: bool) {
+/// Overlays `over` on `base`. A map in a file (`jobs`, category cooldowns) replaces the one below it.
+fn overlay(base: &mut Node, over: Node, from_file: bool) {
     fn step(base: &mut Node, over: Node, shape: Option<&Shape>, from_file: bool) {
         let replaced = from_file && matches!(shape, Some(Shape::Map(_)));
         match (&mut base.value, over.value) {
@@ -289,11 +259,11 @@ fn inside<'a>(shape: Option<&'a Shape>, name: &str) -> Option<&'a Shape> {
     match shape? {
         Shape::Section(fields) => fields.iter().find(|field| field.name == name).map(|field| &field.shape),
         Shape::Map(item) => Some(item),
-        Shape::Leaf(_) => None,
+        Shape::Leaf(_) | Shape::List(_) | Shape::Optional(_) => None,
     }
 }
 
-/// A variable or flag as a tree with one setting in it. Letters may be upper or lower case.
+/// A variable or flag as a tree with one setting. Its key may have any case.
 fn single(source: &Arc<Source>, key: &str, shape: &Shape) -> Result<Node, ConfigErrors> {
     let mut known = Vec::new();
     let mut shape = Some(shape);
@@ -303,7 +273,7 @@ fn single(source: &Arc<Source>, key: &str, shape: &Shape) -> Result<Node, Config
                 fields.iter().find(|field| field.name.eq_ignore_ascii_case(word)).map(|field| field.name.to_owned())
             }
             Some(Shape::Map(_)) => Some(word.to_lowercase()),
-            Some(Shape::Leaf(_)) | None => None,
+            _ => None,
         };
         let Some(name) = name else { return Err(no_such_key(source, key).into()) };
         shape = inside(shape, &name);
@@ -331,7 +301,7 @@ fn no_such_key(source: &Source, key: &str) -> ConfigError {
     }
 }
 
-/// `a.b.c: value` as maps in maps.
+/// Nested maps for a dotted path.
 fn nested(path: &str, leaf: Entry) -> Node {
     let place = leaf.place.clone();
     path.rsplit('.').fold(leaf.node, |node, name| {
@@ -340,7 +310,7 @@ fn nested(path: &str, leaf: Entry) -> Node {
     })
 }
 
-/// The settings of a tree in the order of the shape. A map without entries counts as one, so that emptiness shows.
+/// The settings of a tree in the order of the shape. An empty map counts as one setting, so that a difference shows it.
 fn leaves<'a>(root: &'a Node, shape: &Shape) -> Vec<(String, &'a Node)> {
     fn walk<'a>(node: &'a Node, shape: &Shape, path: &str, found: &mut Vec<(String, &'a Node)>) {
         match (shape, node.entries()) {
@@ -354,7 +324,7 @@ fn leaves<'a>(root: &'a Node, shape: &Shape) -> Vec<(String, &'a Node)> {
                     walk(&entry.node, item, &join(path, &entry.name), found);
                 }
             }
-            (Shape::Leaf(_) | Shape::Map(_), _) => found.push((path.to_owned(), node)),
+            _ => found.push((path.to_owned(), node)),
         }
     }
     let mut found = Vec::new();

@@ -1,30 +1,29 @@
-//! The configuration: typed, strict, layered, with the origin of every value.
+//! The configuration: typed settings from layered texts, with the origin of every value and errors with their position.
 //!
-//! One table of settings (the `section!` lists in `sections`, `operating` and `perturbation`) makes the structs,
-//! the check, the documentation and the schema. The contract is `docs/CONFIG.md`. Pure: whoever loads brings the texts.
+//! The `section!` lists define the settings. Structs, validation, documentation and schema are derived from them. Callers read
+//! the files. Reference: `docs/CONFIG.md`.
 
-mod check;
-mod cross;
-mod describe;
+mod cross_checks;
 mod error;
-pub(crate) mod form;
 pub mod import;
 mod load;
-mod operating;
-mod perturbation;
-mod sections;
+mod perturbation_file;
+mod reference;
+pub(crate) mod schema;
+mod shard_settings;
 #[cfg(test)]
 mod tests;
-pub(crate) mod tree;
+mod town_settings;
+mod validate;
+mod yaml_tree;
 
-pub(crate) use check::nearest;
-pub(crate) use describe::difference;
-pub use describe::{Difference, Row, diff, markdown, row, rows, schema};
 pub use error::{ConfigError, ConfigErrors};
-pub use form::{Field, Form, Kind, Letters, Limit, Rule, Shape};
-pub(crate) use load::parse_form;
-pub use load::{DEFAULT, Decimal, ENVIRONMENT_PREFIX, Layers, Loaded, Shown, load, parse_typed};
-pub use operating::*;
-pub use perturbation::{DEFAULT_PERTURBATIONS, Event, EventKind, PerturbationFile};
-pub use sections::*;
-pub use tree::{Layer, Place, Source, Value};
+pub use load::{DEFAULT, ENVIRONMENT_PREFIX, EffectiveSetting, Layers, LoadedConfig, load, parse_file};
+pub use perturbation_file::{DEFAULT_PERTURBATIONS, Event, EventKind, PerturbationFile};
+pub(crate) use reference::difference;
+pub use reference::{Difference, Row, diff, markdown, row, rows, schema};
+pub use schema::{AtStart, ConfigValue, Constraint, Field, Shape, TextFormat, ValueKind, ValueRange, free, text};
+pub use shard_settings::*;
+pub use town_settings::*;
+pub(crate) use validate::nearest;
+pub use yaml_tree::{Layer, Node, Place, Source, Value};

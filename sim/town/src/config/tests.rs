@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use serde::Deserialize;
-
 use super::*;
 use crate::fixed_point::Micro;
 
@@ -102,14 +100,14 @@ harbour.yaml:3:20: rewards.clip.clip_per_tick is 3, out of range
 
 #[test]
 fn every_range_of_the_table_holds_at_both_ends() {
-    for row in rows().into_iter().filter(|row| !row.key.contains('*') && row.kind != Kind::Text) {
-        let outside = match row.rule.limit {
-            Limit::Whole(low, high) => [i128::from(low) - 1, i128::from(high) + 1].map(|value| value.to_string()),
-            Limit::Decimal(low, high) => [low - Micro(1), high + Micro(1)].map(|value| value.to_string()),
-            Limit::Free | Limit::Text(_) => continue,
+    for row in rows().into_iter().filter(|row| !row.key.contains('*') && row.kind != ValueKind::Text) {
+        let outside = match row.constraint.limit {
+            ValueRange::Whole(low, high) => [i128::from(low) - 1, i128::from(high) + 1].map(|value| value.to_string()),
+            ValueRange::Decimal(low, high) => [low - Micro(1), high + Micro(1)].map(|value| value.to_string()),
+            ValueRange::Free | ValueRange::Text(_) => continue,
         };
         for value in outside {
-            let value = if matches!(row.kind, Kind::Pair(_)) { format!("[{value}, {value}]") } else { value };
+            let value = if matches!(row.kind, ValueKind::Pair(_)) { format!("[{value}, {value}]") } else { value };
             let error = load(&flag(&row.key, &value)).expect_err(&row.key);
             assert_eq!((error.0[0].key.as_str(), error.0.len()), (row.key.as_str(), 1), "{error}");
             assert!(error.0[0].problem.ends_with("out of range"), "{error}");
@@ -141,7 +139,7 @@ harbour.yaml:1:7: unclosed bracket '['
  1 | seed: [1
    |       ^",
     );
-    says(&file("seed: 1\n---\nseed: 2\n"), "a second document begins here; one file holds one");
+    says(&file("seed: 1\n---\nseed: 2\n"), "a second document begins here; a file may hold only one");
     for blank in ["", "\n", "# nothing yet\n"] {
         assert_eq!(load(&file(blank)).unwrap().config, Config::shipped());
     }
@@ -251,7 +249,7 @@ harbour.yaml:1:23: policy.release_dir and policy.shadow_dir are both \"snapshots
    |
  1 | policy: { shadow_dir: ./snapshots/rel/ }
    |                       ^^^^^^^^^^^^^^^^
-   = a trainer must never write where the release is read: give two folders",
+   = the trainer must not write where the release is read; set two folders",
     );
     let cases = [
         ("features: { console: { mode: admin } }", "no session starts as admin"),
@@ -319,48 +317,69 @@ fn a_basket_that_wages_do_not_fit_is_a_warning_with_the_numbers() {
     assert_eq!(
         poor,
         [
-            "a shift as barista pays 3.6 meals; rent (2.2) and three meals (0.4 each) cost 3.4, which leaves 5 % where 10 to 20 % \
-          is meant: residents will hardly live on that"
+            "a shift as barista pays 3.6 meals; rent (2.2) and three meals (0.4 each) cost 3.4, which leaves 5 % instead of 10 to 20 %: \
+         residents will hardly afford to live"
         ]
     );
     let rich = load(&file("economy: { rent_per_day: 0.2 }")).unwrap().warnings;
-    assert!(
-        rich[0].ends_with("leaves 61 % where 10 to 20 % is meant: residents will never feel the price of anything")
-    );
+    assert!(rich[0].ends_with("leaves 61 % instead of 10 to 20 %: residents will not be affected by prices"));
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-struct Other {
-    duration: u32,
-    #[serde(default)]
-    effects: Vec<Decimal>,
+super::schema::section! {
+    /// A section with a list of sections.
+    Menu {
+        /// Meals.
+        meals: Vec<Meal> = super::schema::free(),
+        /// Notes.
+        notes: Option<Vec<Note>> = super::schema::free(),
+    }
+
+    /// An item of the list.
+    Meal {
+        /// Duration.
+        duration: u32 = super::schema::ticks(1, 100),
+        /// Effects.
+        effects: Option<Vec<Micro>> = super::schema::decimal(-1.0, 1.0, ""),
+    }
+
+    /// An item of the optional list.
+    Note {
+        /// Text.
+        text: String = super::schema::text(TextFormat::Label),
+    }
 }
 
 #[test]
-fn other_files_are_read_as_strictly() {
-    let read = |text: &str| parse_typed::<std::collections::BTreeMap<String, Other>>("affordances.yaml", text);
-    assert_eq!(read("eat: { duration: 3 }").unwrap()["eat"], Other { duration: 3, effects: vec![] });
-    let effects = read("eat: { duration: 3, effects: [0.4, -2] }").unwrap().remove("eat").unwrap().effects;
-    assert_eq!(effects, [Decimal(Micro(400_000)), Decimal(Micro::whole(-2))]);
-    for (number, problem) in
-        [(".nan", "out of range"), ("1e10", "out of range"), ("0.0000001", "more than six decimal places")]
-    {
-        let message = read(&format!("eat: {{ duration: 3, effects: [{number}] }}")).unwrap_err().to_string();
-        assert!(message.starts_with(&format!("affordances.yaml:1:31: eat.effects.0: {problem}")), "{message}");
+fn lists_of_sections_are_validated_item_by_item() {
+    let read = |text: &str| parse_file::<Menu>("menu.yaml", text).map(|(menu, _)| menu);
+    let menu = read("meals: [{ duration: 3 }, { duration: 4, effects: [0.4, -1] }]").unwrap();
+    assert_eq!(menu.meals[0], Meal { duration: 3, effects: None });
+    assert_eq!(menu.meals[1].effects, Some(vec![Micro(400_000), -Micro::ONE]));
+    assert_eq!((menu.meals.len(), menu.notes), (2, None));
+    assert_eq!(read("{ meals: [], notes: [{ text: a }] }").unwrap().notes, Some(vec![Note { text: "a".into() }]));
+    for (text, message) in [
+        ("meals: [{ duration: 3, effects: [.nan] }]", "menu.yaml:1:33: meals.0.effects "),
+        ("meals: [{ duration: 3, effects: [1e10] }]", "menu.yaml:1:33: meals.0.effects "),
+        ("meals: [{ duration: 3, effects: [0.0000001] }]", "menu.yaml:1:33: meals.0.effects "),
+        ("meals: [{ duration: 3 }, { duration: long }]", "menu.yaml:1:38: meals.1.duration must be a whole number"),
+        ("meals: [{ duration: 3 }, {}]", "menu.yaml:1:26: meals.1.duration is missing"),
+        ("meals: [{ duration: 3, duration: 4 }]", "menu.yaml:1:24: meals.0.duration is given twice"),
+        ("meals: [{ duration: 300 }]", "menu.yaml:1:21: meals.0.duration is 300, out of range"),
+        ("meals: { duration: 3 }", "menu.yaml:1:8: meals must be a list, found a section"),
+        ("notes: []", "menu.yaml:1:1: meals is missing"),
+    ] {
+        let found = read(text).expect_err(text).to_string();
+        assert!(found.starts_with(message), "{text}: {found}");
     }
     assert_eq!(
-        read("eat:\n  duration: 3\n  efects: [1]\n").unwrap_err().to_string(),
-        "affordances.yaml:3:3: eat.efects is not a setting
+        read("meals:\n  - duration: 3\n    efects: [1]\n").unwrap_err().to_string(),
+        "menu.yaml:3:5: meals.0.efects is not a setting
    |
- 3 |   efects: [1]
-   |   ^^^^^^
-   = did you mean `effects`?"
+ 3 |     efects: [1]
+   |     ^^^^^^
+   = did you mean `effects`?
+   = allowed: a list, each a number from -1 to 1 or null"
     );
-    let wrong = read("eat:\n  duration: long\n").unwrap_err().to_string();
-    assert!(wrong.starts_with("affordances.yaml:2:13: eat.duration: "), "{wrong}");
-    let twice = read("eat: { duration: 3, duration: 4 }").unwrap_err().to_string();
-    assert!(twice.starts_with("affordances.yaml:1:21: eat.duration"), "{twice}");
 }
 
 #[test]
@@ -376,7 +395,7 @@ fn a_perturbation_file_is_checked_as_a_whole() {
         ),
         (
             "{ a: { kind: blackout, prob_per_day: 0.1, cooldown_ticks: 1, duration: [1, 2], target: ada } }",
-            "events.a.target means nothing for a blackout",
+            "events.a.target does not apply to a blackout",
         ),
         (
             "{ a: { kind: blackuot, prob_per_day: 0.1, cooldown_ticks: 1, duration: [1, 2] } }",

@@ -1,25 +1,25 @@
-//! The rows about people: who one is, and the two friends and two rivals one knows best.
-//!
-//! Owns the order in which ties are seen. Shows nobody's ties but the resident's own. Rules: "Residents and ties", "Observations".
+//! Social features: the personality of a resident, its two best friends and its two strongest rivals. Rules: "Residents and
+//! ties", "Observations".
 
 use crate::fixed_point::Micro;
-use crate::observations::rows::{decimal, is};
+use crate::observations::features::{decimal, is};
 use crate::observations::view::View;
-use crate::people;
-use crate::ties::{self, Tie};
+use crate::personality;
+use crate::state::Tie;
+use crate::ties;
 
-/// People a row shows.
+/// Residents per feature.
 const SHOWN: usize = 2;
-/// Values for each of them.
+/// Values per resident.
 const EACH: usize = 7;
-/// Values of a row.
+/// Values per feature.
 pub(super) const VALUES: usize = SHOWN * EACH;
 
-/// Tiles that count as far.
+/// Tiles that are written as 1.
 const FAR_TILES: f32 = 32.0;
 
 pub(super) fn personality(view: &View<'_>, out: &mut [f32]) {
-    let who = people::personality(view.state.agents.resident[view.agent]);
+    let who = personality::personality(view.state.agents.resident[view.agent]);
     for (out, value) in out.iter_mut().zip(who.all()) {
         *out = decimal(value).clamp(-1.0, 1.0);
     }
@@ -33,7 +33,7 @@ pub(super) fn rivals(view: &View<'_>, out: &mut [f32]) {
     show(view, out, |tie| tie.rivalry);
 }
 
-/// The two ties with most of something, the first of equals being the lower slot; nobody without any of it.
+/// Writes the two ties with the highest positive value. The lower slot comes first among equal ones.
 fn show(view: &View<'_>, out: &mut [f32], most: impl Fn(&Tie) -> Micro) {
     if !ties::observed(view.rules) {
         return;

@@ -1,18 +1,16 @@
-//! One resident's point of view: what a row's writer is handed.
-//!
-//! Owns what all residents of a tick share, so that it is worked out once. Rule: "Observations".
+//! The inputs of the feature writers: one [`View`] per resident, and one [`Frame`] per tick with what all residents share.
+//! Rule: "Observations".
 
 use std::f32::consts::TAU;
 
-use crate::crowd::Crowd;
 use crate::ids::{AgentId, PlaceId, Tile};
-use crate::observations::static_features::{HOME_TARGETS, Near, Way};
-use crate::queues::Lines;
-use crate::rules::Rules;
+use crate::occupancy::Occupancy;
+use crate::queue_index::QueueIndex;
+use crate::rules::{HOME_TARGETS, NearObject, Route, Rules};
 use crate::state::State;
 use crate::town::Town;
 
-/// What every resident sees alike in a tick.
+/// Values of a tick that are the same for all residents.
 pub(super) struct Frame {
     /// Tick of the day.
     pub(super) now: u32,
@@ -20,7 +18,7 @@ pub(super) struct Frame {
     pub(super) clock: [f32; 2],
     /// Prices, utilities, opening hours.
     pub(super) town: [f32; 6],
-    /// Days a tick.
+    /// Length of a tick in days.
     pub(super) day: f32,
 }
 
@@ -50,26 +48,26 @@ impl Frame {
     }
 }
 
-/// What one resident sees the town by.
+/// The inputs for one resident.
 pub struct View<'a> {
     pub(super) rules: &'a Rules,
     pub(super) state: &'a State,
-    pub(super) crowd: &'a Crowd,
-    pub(super) lines: &'a Lines,
+    pub(super) occupancy: &'a Occupancy,
+    pub(super) queue_index: &'a QueueIndex,
     pub(super) frame: &'a Frame,
     pub(super) agent: AgentId,
     pub(super) tile: Tile,
     /// Column and row of the tile.
     pub(super) at: (usize, usize),
     pub(super) home: PlaceId,
-    /// The ways to everything a home knows: apart from the next, because the many of one length go fast.
-    pub(super) ways: [Way; HOME_TARGETS],
-    /// The way to the job.
-    pub(super) to_work: Way,
-    /// Where one can walk.
-    pub(super) ground: u128,
-    /// The objects near by.
-    pub(super) near: &'a [Near],
+    /// Routes that depend on the home. They are separate from the next field because arrays of a fixed length are fast.
+    pub(super) routes: [Route; HOME_TARGETS],
+    /// Route to the job.
+    pub(super) route_to_work: Route,
+    /// Walkable tiles in the window.
+    pub(super) walkable: u128,
+    /// Objects in the window.
+    pub(super) near: &'a [NearObject],
     /// Others on the same tile.
     pub(super) beside: u16,
 }
@@ -83,18 +81,19 @@ impl<'a> View<'a> {
         Self {
             rules,
             state,
-            crowd: town.crowd(),
-            lines: town.lines(),
+            occupancy: town.occupancy(),
+            queue_index: town.queue_index(),
             frame,
             agent,
             tile,
             at: (x as usize, y as usize),
             home,
-            ways: *rules.static_features.ways(home, tile),
-            to_work: state.agents.job[agent].map_or(Way::NONE, |job| rules.static_features.way_to_work(job, tile)),
-            ground: rules.static_features.ground(tile),
+            routes: *rules.static_features.routes(home, tile),
+            route_to_work: state.agents.job[agent]
+                .map_or(Route::NONE, |job| rules.static_features.route_to_work(job, tile)),
+            walkable: rules.static_features.walkable(tile),
             near: rules.static_features.near(tile),
-            beside: town.crowd().on(tile) - 1,
+            beside: town.occupancy().on(tile) - 1,
         }
     }
 }

@@ -1,60 +1,60 @@
-//! Two residents who are asked to meet: who can be asked, how they get there, and when it is over.
-//!
-//! They walk to the place, wait there for each other, and sit down at one of its tables together; then they are free again. A need that turns critical, an
-//! operator's command or an exit breaks it off. Must not know ties: company is company, whoever arranged it.
+//! Arranged meetings. Two residents walk to a place, wait there for each other and sit down at a table together. A critical
+//! need, an operator's command or an exit of one of them ends the meeting early.
 
-use super::{Active, MEET, Meeting};
 use crate::activity;
 use crate::events::EventKind;
 use crate::ids::{AffordanceId, AgentId, ObjectId, PlaceId, ResidentId};
+use crate::masks::WORK_LEAD_TICKS;
+use crate::options::OptionKind;
 use crate::rules::Rules;
-use crate::state::{Activity, ShiftState, State};
+use crate::state::{ActivePerturbation, Activity, Meeting, ShiftState, State};
 use crate::tick_context::TickContext;
 
-/// Ticks an operator's meeting lasts from when both can be there.
+/// Duration of an operator's meeting in ticks, after both can have arrived.
 pub(crate) const STAY_TICKS: u64 = 60;
 
-/// The table of a place with the fewest people at it.
-pub(crate) fn table_at(rules: &Rules, state: &State, place: PlaceId) -> Option<(ObjectId, AffordanceId)> {
+/// The table of a place with the fewest users.
+fn table_at(rules: &Rules, state: &State, place: PlaceId) -> Option<(ObjectId, AffordanceId)> {
     let here = |object: &ObjectId| rules.plan.objects[*object].place == place;
     let people = |object: ObjectId| state.objects[object].uses.len() + state.objects[object].queue.len();
     let tables = rules.choices[MEET.index()].iter().copied().filter(|(object, _)| here(object));
     tables.min_by_key(|(object, _)| (people(*object), *object))
 }
 
-fn slot(state: &State, who: ResidentId) -> Option<AgentId> {
-    state.agents.present.iter().copied().find(|agent| state.agents.resident[*agent] == who)
-}
-
-/// Ticks until the farther of the two can be there.
-pub(crate) fn walk(rules: &Rules, state: &State, who: [AgentId; 2], place: PlaceId) -> u64 {
+/// Ticks until both can be at a place.
+pub(crate) fn walking_time(rules: &Rules, state: &State, who: [AgentId; 2], place: PlaceId) -> u64 {
     let field = &rules.place_fields[place];
     who.into_iter().map(|agent| u64::from(field[state.agents.tile[agent]])).max().unwrap_or(0)
 }
 
-/// Whether somebody has time for it: nobody else's guest, not driven by hand, not at or near work, not in want, and not
-/// in the middle of something.
+/// Whether a resident can be invited: not invited already, not driven by an operator, not at or near work, without urgent
+/// needs, and not using an object.
 fn is_free(rules: &Rules, state: &State, agent: AgentId) -> bool {
     let agents = &state.agents;
     let now = rules.tick_of_day(state.tick);
     let working = matches!(agents.shift[agent].state, ShiftState::AwaitStart | ShiftState::OnTime | ShiftState::Late);
     let soon = agents.job[agent].is_some_and(|job| {
         let start = rules.jobs[job].start;
-        now < start && now + crate::options::WORK_LEAD_TICKS * 2 > start
+        now < start && now + WORK_LEAD_TICKS * 2 > start
     });
     let content = agents.needs[agent].iter().zip(rules.critical).all(|(level, critical)| *level > critical.scaled(3));
     let busy = matches!(agents.activity[agent], Activity::Holding(..) | Activity::Using(..));
-    !agents.possessed[agent] && !working && !soon && content && !busy && meeting_place_of(state, agent).is_none()
+    !agents.possessed[agent]
+        && !working
+        && !soon
+        && content
+        && !busy
+        && state.perturbations.meeting_place(agents.resident[agent]).is_none()
 }
 
-/// Two who have time and were not picked lately; `target` may name the first.
+/// Draws two residents who can be invited and are not on cooldown. `target` may name the first.
 ///
 /// # Errors
-/// Who has none.
-pub(super) fn pair(
+/// Why there are none.
+pub(super) fn draw_pair(
     cx: &TickContext<'_>,
     target: Option<ResidentId>,
-    luck: impl Fn(usize, u64) -> u64,
+    random_below: impl Fn(usize, u64) -> u64,
 ) -> Result<[AgentId; 2], &'static str> {
     let (rules, state) = (cx.rules, &*cx.state);
     let gap = u64::from(rules.perturbations.per_agent_cooldown_ticks);
@@ -64,25 +64,25 @@ pub(super) fn pair(
     let pick = |place: usize, taken: Option<AgentId>| {
         let all = || state.agents.present.iter().copied().filter(|agent| Some(*agent) != taken && able(*agent));
         let count = all().count() as u64;
-        all().nth(luck(place, count) as usize)
+        all().nth(random_below(place, count) as usize)
     };
-    let nobody = "nobody has time to meet now";
+    let none = "no resident has time to meet now";
     let first = match target {
-        None => pick(0, None).ok_or(nobody)?,
+        None => pick(0, None).ok_or(none)?,
         Some(who) => {
-            slot(state, who).filter(|agent| able(*agent)).ok_or("the resident it is about has no time to meet now")?
+            state.agents.slot_of(who).filter(|agent| able(*agent)).ok_or("its resident has no time to meet now")?
         }
     };
-    let second = pick(1, Some(first)).ok_or(nobody)?;
+    let second = pick(1, Some(first)).ok_or(none)?;
     Ok([first, second])
 }
 
-/// Both drop what they do and set out.
-pub(super) fn summon(cx: &mut TickContext<'_>, it: &Active) {
+/// Both residents drop their activity and walk to the place.
+pub(super) fn begin(cx: &mut TickContext<'_>, it: &ActivePerturbation) {
     let Some(Meeting { who, place, .. }) = it.meeting else { return };
     let tick = cx.state.tick;
     for who in who {
-        let Some(agent) = slot(cx.state, who) else { continue };
+        let Some(agent) = cx.state.agents.slot_of(who) else { continue };
         activity::release(cx, agent);
         let agents = &mut cx.state.agents;
         agents.option[agent] = MEET;
@@ -95,12 +95,12 @@ pub(super) fn summon(cx: &mut TickContext<'_>, it: &Active) {
     cx.emit(EventKind::MeetingArranged { who: who[0], other: who[1], place });
 }
 
-/// Whoever still waits for the other is free again; who sits at a table finishes the talk like anybody else.
-pub(super) fn dismiss(cx: &mut TickContext<'_>, it: &Active) {
+/// Residents who still wait for the other decide anew. Those at a table finish their use.
+pub(super) fn end(cx: &mut TickContext<'_>, it: &ActivePerturbation) {
     let Some(Meeting { who, place, .. }) = it.meeting else { return };
     let tick = cx.state.tick;
     for who in who {
-        let Some(agent) = slot(cx.state, who) else { continue };
+        let Some(agent) = cx.state.agents.slot_of(who) else { continue };
         if attends(cx, agent, place) {
             let agents = &mut cx.state.agents;
             agents.ended[agent] = agents.activity[agent] == Activity::Idle;
@@ -109,14 +109,7 @@ pub(super) fn dismiss(cx: &mut TickContext<'_>, it: &Active) {
     }
 }
 
-/// The place a resident has been asked to and has not yet sat down in.
-pub(crate) fn meeting_place_of(state: &State, agent: AgentId) -> Option<PlaceId> {
-    let who = state.agents.resident[agent];
-    let mut meetings = state.perturbations.active.iter().filter_map(|it| it.meeting);
-    meetings.find(|meeting| meeting.who.contains(&who)).map(|meeting| meeting.place)
-}
-
-/// Whether somebody is still about the meeting: on the way to it, waiting there, or at one of its tables.
+/// Whether a resident still takes part: on the way, waiting at the place, or at one of its tables.
 fn attends(cx: &TickContext<'_>, agent: AgentId, place: PlaceId) -> bool {
     let agents = &cx.state.agents;
     let elsewhere = |(object, _): (ObjectId, AffordanceId)| cx.rules.plan.objects[object].place != place;
@@ -124,11 +117,12 @@ fn attends(cx: &TickContext<'_>, agent: AgentId, place: PlaceId) -> bool {
     bound && !agents.activity[agent].target().is_some_and(elsewhere)
 }
 
-/// Sends to a table those who have found each other, notes who sits together, and ends what one of the two has left.
-pub(super) fn attend(cx: &mut TickContext<'_>) {
+/// Advances every meeting: sends residents who are both there to a table, marks them as met when both sit, and ends meetings
+/// that one of them has left.
+pub(super) fn run(cx: &mut TickContext<'_>) {
     for index in 0..cx.state.perturbations.active.len() {
         let Some(Meeting { who, place, met }) = cx.state.perturbations.active[index].meeting else { continue };
-        let (Some(one), Some(other)) = (slot(cx.state, who[0]), slot(cx.state, who[1])) else {
+        let (Some(one), Some(other)) = (cx.state.agents.slot_of(who[0]), cx.state.agents.slot_of(who[1])) else {
             cx.state.perturbations.active[index].ends = Some(cx.state.tick);
             continue;
         };
@@ -150,3 +144,6 @@ pub(super) fn attend(cx: &mut TickContext<'_>) {
         }
     }
 }
+
+/// The option of residents in a meeting.
+const MEET: OptionKind = OptionKind::Socialise;

@@ -1,11 +1,11 @@
-//! The digest covers every field of the state, and a state survives being written down.
+//! The digest covers every field of the state, and a state survives serialisation.
 
 use serde_json::{Value, json};
-use townlet_town::employment::{ExitEntry, ExitReason};
 use townlet_town::fixed_point::Micro;
-use townlet_town::perturbations::Active;
+use townlet_town::state::ActivePerturbation;
 use townlet_town::state::{Cooldown, PastShift, ShiftState};
-use townlet_town::{AgentId, Command, ResidentId, State, snapshot};
+use townlet_town::state::{ExitEntry, ExitReason};
+use townlet_town::{AgentId, Command, ResidentId, State};
 
 use crate::{edited, through, town, wander};
 
@@ -24,7 +24,7 @@ fn rich() -> State {
         let agent = state.agents.present[0];
         state.employment.queue.push(ExitEntry { agent, reason: ExitReason::Absences, enqueued: 3, approved: false });
         state.employment.due.push(agent);
-        state.perturbations.active.push(Active {
+        state.perturbations.active.push(ActivePerturbation {
             kind: 0,
             event: None,
             started: 5,
@@ -83,7 +83,7 @@ fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
 #[test]
 fn every_leaf_of_the_state_changes_the_digest() {
     let state = rich();
-    let before = snapshot::digest(&state);
+    let before = state.digest();
     let mut value = serde_json::to_value(&state).unwrap();
     assert_eq!(serde_json::from_value::<State>(value.clone()).unwrap(), state, "nothing is left out");
     let mut paths = Vec::new();
@@ -96,7 +96,7 @@ fn every_leaf_of_the_state_changes_the_digest() {
             *value.pointer_mut(&path).unwrap() = other;
             if let Ok(changed) = State::deserialize_from(&value) {
                 tried += 1;
-                assert_ne!(snapshot::digest(&changed), before, "{path}");
+                assert_ne!(changed.digest(), before, "{path}");
             }
         }
         assert!(tried > 0, "{path}: nothing else can stand for {leaf}");
@@ -116,7 +116,7 @@ impl DeserializeFrom for State {
 }
 
 #[test]
-fn a_freed_slot_holds_nothing_of_who_lived_there() {
+fn a_freed_slot_holds_default_values() {
     let mut town = town(&[]);
     through(&mut town, 700, wander);
     let gone = crate::slot(&town, 3);

@@ -1,10 +1,10 @@
-//! Money: rent, eviction, and that a use cut short has paid and taken nothing.
+//! Money: rent, eviction and purchases. An interrupted use has paid and taken nothing.
 
-use townlet_town::economy::ACCOUNTS;
 use townlet_town::fixed_point::Micro;
-use townlet_town::lifecycle::ExitCause;
 use townlet_town::needs::ENERGY;
+use townlet_town::state::ACCOUNTS;
 use townlet_town::state::Activity;
+use townlet_town::state::ExitCause;
 use townlet_town::{Command, Event, EventKind, OptionKind, ResidentId, Town};
 
 use crate::{SAFE, UNTIRING, idle, slot, through, town};
@@ -34,7 +34,7 @@ fn rent_is_due_once_a_day() {
     assert_eq!(town.state().agents.wallet[slot(&town, 0)], Micro::whole(5));
     through(&mut town, 1_500, idle);
     assert_eq!(town.state().agents.wallet[slot(&town, 0)], Micro(3_200_000));
-    let rent = town.state().economy.accounts[townlet_town::economy::Account::Rent as usize];
+    let rent = town.state().economy.accounts[townlet_town::state::Account::Rent as usize];
     assert_eq!(rent, -RENT.scaled(8), "eight residents paid");
 }
 
@@ -49,7 +49,7 @@ fn two_days_of_unpaid_rent_end_in_eviction() {
 }
 
 #[test]
-fn who_recovers_pays_what_is_owed_and_stays() {
+fn a_resident_who_can_pay_again_stays() {
     let mut town = owing(Micro::ZERO);
     through(&mut town, 1_500, idle);
     town.apply(&Command::SetMoney { who: ResidentId(0), value: Micro::whole(10) }).unwrap();
@@ -60,7 +60,7 @@ fn who_recovers_pays_what_is_owed_and_stays() {
 }
 
 #[test]
-fn who_recovers_while_an_eviction_is_held_back_stays() {
+fn a_resident_who_can_pay_before_a_delayed_eviction_stays() {
     let rescue = |money: Micro| {
         let mut town = owing(Micro::ZERO);
         through(&mut town, 1_990, idle);
@@ -112,7 +112,7 @@ fn cooking_takes_and_gives_at_its_end() {
 }
 
 #[test]
-fn a_blackout_in_the_middle_of_cooking_leaves_nothing_half_paid() {
+fn a_blackout_during_cooking_takes_and_gives_nothing() {
     for possessed in [false, true] {
         let mut town = cooking(possessed);
         town.apply(&Command::Perturb { kind: 0, on: true }).unwrap();
@@ -129,7 +129,7 @@ fn a_blackout_in_the_middle_of_cooking_leaves_nothing_half_paid() {
 }
 
 #[test]
-fn what_is_bought_is_paid_at_the_price_of_the_day() {
+fn purchases_cost_the_current_price() {
     let mut town = town(SAFE);
     through(&mut town, 150, idle);
     town.apply(&Command::SetPrice { item: 1, value: Micro(250_000) }).unwrap();

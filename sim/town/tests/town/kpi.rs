@@ -1,13 +1,14 @@
-//! KPIs: a value with a verdict, or not enough data, and never a number made of nothing.
+//! KPIs: values, verdicts, and no value with too few samples.
 
 use townlet_town::Town;
 use townlet_town::fixed_point::Micro;
-use townlet_town::kpi::{self, Counters, KPIS, Reading, Verdict};
+use townlet_town::kpi::{self, KPIS, KpiReading, Verdict};
+use townlet_town::state::Counters;
 use townlet_town::state::{PastShift, ShiftState};
 
 use crate::{SAFE, edited, idle, through, town};
 
-fn reading(town: &Town, name: &str) -> Reading {
+fn reading(town: &Town, name: &str) -> KpiReading {
     kpi::read(town.rules(), town.state()).find(|reading| reading.row.name == name).expect("there is such a KPI")
 }
 

@@ -1,8 +1,8 @@
-//! "People": exits of every cause, what holds them back, and that nothing stays stuck or half-paid when somebody goes.
+//! Exits of every cause, their limits, and the cleanup after an exit.
 
-use townlet_town::lifecycle::ExitCause;
 use townlet_town::needs::HUNGER;
 use townlet_town::state::Activity;
+use townlet_town::state::ExitCause;
 use townlet_town::{AgentId, Command, Event, EventKind, Micro, OptionKind, ResidentId, Town, queues};
 
 use crate::{By, SAFE, UNTIRING, edited, idle, keep, place, slot, through, town};
@@ -218,7 +218,7 @@ fn collapse_eviction_and_neglect_each_have_their_cause() {
 }
 
 #[test]
-fn an_identity_rests_before_it_is_used_again() {
+fn a_slot_is_reused_after_its_cooldown() {
     let mut town = town(&[UNTIRING, SAFE, &[("lifecycle.spawn_delay_ticks", "[1, 1]")]].concat());
     let freed = slot(&town, 0);
     town.apply(&Command::Kill { who: ResidentId(0) }).unwrap();
@@ -233,7 +233,7 @@ fn an_identity_rests_before_it_is_used_again() {
 }
 
 #[test]
-fn reuse_out_of_need_is_counted() {
+fn early_reuse_is_counted() {
     let mut town = town(
         &[UNTIRING, SAFE, &[("embedding_allocator.max_slots", "8"), ("lifecycle.spawn_delay_ticks", "[1, 1]")]]
             .concat(),

@@ -1,23 +1,23 @@
-//! The town's rules, each held by a test; what every test shares stands here.
-//!
-//! Uses the town through its public face only: a state is taken, edited and resumed, so that a test begins where its rule
-//! is decided. Runs no policy of `learn`.
+//! Tests of the town's rules through its public API, and their shared helpers. A test edits a state and resumes it, so that it
+//! starts right before the rule applies.
 
+mod config_table;
 mod digest;
 mod economy;
 mod kpi;
 mod lifecycle;
+mod module_order;
 mod observations;
 mod options;
 mod perturbations;
+mod plan_and_affordances;
+mod properties;
 mod queues;
-mod random;
 mod reload;
 mod rewards;
 mod score;
 mod snapshots;
 mod stability;
-mod texts;
 mod ties;
 mod work;
 
@@ -32,11 +32,11 @@ use townlet_town::{AgentId, Decider, Event, OptionKind, Policy, ResidentId, Rule
 pub(crate) const PLAN: &str = include_str!("../../../../configs/towns/default.txt");
 pub(crate) const AFFORDANCES: &str = include_str!("../../../../configs/affordances.yaml");
 
-/// A perturbation file under which nothing comes by itself.
+/// A perturbation file without events.
 pub(crate) const QUIET: &str = "max_concurrent_events: 1\nglobal_cooldown_ticks: 0\nper_agent_cooldown_ticks: 0\n\
 grace_window_ticks: 0\nwindow_ticks: 1000\nmax_events_per_window: 1\nevents: {}\n";
 
-/// Settings under which nothing wears anybody down.
+/// Settings without decay of needs.
 pub(crate) const UNTIRING: &[(&str, &str)] = &[
     ("needs.decay_rates.hunger", "0"),
     ("needs.decay_rates.hygiene", "0"),
@@ -44,7 +44,7 @@ pub(crate) const UNTIRING: &[(&str, &str)] = &[
     ("rewards.punctuality_bonus", "0"),
 ];
 
-/// Settings under which nobody ever has to leave.
+/// Settings without involuntary exits.
 pub(crate) const SAFE: &[(&str, &str)] =
     &[("lifecycle.mortality", "off"), ("economy.rent_per_day", "0"), ("employment.max_absent_shifts", "99")];
 
@@ -52,7 +52,7 @@ pub(crate) fn sources(flags: &[(&str, &str)]) -> Sources {
     let flags = flags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let loaded = load(&Layers { flags, ..Layers::default() }).expect("the settings hold");
     Sources {
-        config: loaded.config.canonical(),
+        config: loaded.config,
         plan: ("default.txt".into(), PLAN.into()),
         affordances: ("affordances.yaml".into(), AFFORDANCES.into()),
         perturbations: ("perturbations.yaml".into(), QUIET.into()),
@@ -64,14 +64,14 @@ pub(crate) fn town(flags: &[(&str, &str)]) -> Town {
     Town::new(Arc::new(Rules::new(sources(flags)).expect("the town can be made")), 7)
 }
 
-/// The town with something about its state changed.
+/// A copy of the town with an edited state.
 pub(crate) fn edited(town: &Town, edit: impl FnOnce(&mut State)) -> Town {
     let mut state = town.state().clone();
     edit(&mut state);
     Town::resume(Arc::clone(town.rules()), state).expect("the edited state is in order")
 }
 
-/// Chooses by a rule.
+/// A policy from a closure.
 pub(crate) struct By<F>(pub(crate) F);
 
 impl<F: FnMut(&Town, AgentId, Mask) -> OptionKind> Policy for By<F> {
@@ -80,7 +80,7 @@ impl<F: FnMut(&Town, AgentId, Mask) -> OptionKind> Policy for By<F> {
     }
 }
 
-/// Any option the mask allows, by the town's own luck: reaches what a sensible policy never would.
+/// A random option of the mask, which reaches states that a sensible policy avoids.
 pub(crate) fn wander(town: &Town, agent: AgentId, mask: Mask) -> OptionKind {
     let allowed: Vec<OptionKind> = OPTIONS.iter().map(|row| row.0).filter(|option| mask.allows(*option)).collect();
     let pick = counter_rng::below(
@@ -94,12 +94,12 @@ pub(crate) fn wander(town: &Town, agent: AgentId, mask: Mask) -> OptionKind {
     allowed[pick as usize]
 }
 
-/// Goes on with what was begun, else waits.
+/// Keeps the current option.
 pub(crate) fn keep(town: &Town, agent: AgentId, _mask: Mask) -> OptionKind {
     town.state().agents.option[agent]
 }
 
-/// Steps until the tick has been lived through; what happened on the way.
+/// Steps through the given tick and returns the events.
 pub(crate) fn through(
     town: &mut Town,
     tick: u64,
@@ -116,7 +116,7 @@ pub(crate) fn through(
     events
 }
 
-/// Nobody does anything.
+/// Always waits.
 pub(crate) fn idle(_town: &Town, _agent: AgentId, _mask: Mask) -> OptionKind {
     OptionKind::Wait
 }

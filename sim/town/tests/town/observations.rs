@@ -1,5 +1,4 @@
-//! Observations: every value inside its row's range and written anew, the variants at one, nobody's values with somebody
-//! else, and nothing about the town changed by looking.
+//! Observations: ranges, agreement of the variants, separation of residents, and no effect on the town.
 
 #![expect(clippy::float_cmp, reason = "equal values must be equal bit by bit")]
 
@@ -7,7 +6,9 @@ use proptest::prelude::*;
 use townlet_town::config::Observations;
 use townlet_town::fixed_point::Micro;
 use townlet_town::ids::Tile;
-use townlet_town::observations::{self, Layout, ROWS, VARIANTS, WINDOW, layout, layout_hash, observe, observe_all};
+use townlet_town::observations::{
+    self, FEATURES, Layout, VARIANTS, VIEW_TILES, layout, layout_hash, observe, observe_all,
+};
 use townlet_town::{AgentId, Command, OptionKind, ResidentId, Town};
 
 use crate::{edited, idle, place, slot, through, town, wander};
@@ -23,8 +24,8 @@ fn seen(layout: &Layout, town: &Town, agent: AgentId) -> Vec<f32> {
 }
 
 fn row<'a>(layout: &Layout, values: &'a [f32], name: &str) -> &'a [f32] {
-    let place = layout.place(name).unwrap_or_else(|| panic!("{} shows {name}", layout.name));
-    &values[place.offset..place.offset + place.row.length]
+    let placed = layout.feature(name).unwrap_or_else(|| panic!("{} shows {name}", layout.name));
+    &values[placed.offset..placed.offset + placed.feature.length]
 }
 
 /// A town in which much has happened, and much is out of the ordinary.
@@ -66,15 +67,15 @@ proptest! {
         for agent in town.state().agents.present.iter().copied() {
             let all: Vec<(&Layout, Vec<f32>)> = layouts().map(|layout| (layout, seen(layout, &town, agent))).collect();
             for (layout, values) in &all {
-                for place in &layout.places {
-                    let [least, most] = place.row.range;
-                    let values = &values[place.offset..place.offset + place.row.length];
+                for placed in &layout.features {
+                    let [least, most] = placed.feature.range;
+                    let values = &values[placed.offset..placed.offset + placed.feature.length];
                     for value in values {
-                        prop_assert!((least..=most).contains(value), "{} {}: {values:?}", layout.name, place.row.name);
+                        prop_assert!((least..=most).contains(value), "{} {}: {values:?}", layout.name, placed.feature.name);
                     }
                     // Compared by their bits with the first variant that shows the row.
-                    let (first, all) = all.iter().find(|(other, _)| other.place(place.row.name).is_some()).unwrap();
-                    prop_assert_eq!(row(first, all, place.row.name), values, "{} {}", layout.name, place.row.name);
+                    let (first, all) = all.iter().find(|(other, _)| other.feature(placed.feature.name).is_some()).unwrap();
+                    prop_assert_eq!(row(first, all, placed.feature.name), values, "{} {}", layout.name, placed.feature.name);
                 }
             }
             let (full, compact) = (&all[0], &all[2]);
@@ -90,22 +91,22 @@ proptest! {
 fn layouts_have_no_gap_and_their_rows_are_where_they_say() {
     for layout in layouts() {
         let mut next = 0;
-        for place in &layout.places {
-            assert_eq!(place.offset, next, "{} {}", layout.name, place.row.name);
-            next += place.row.length;
+        for placed in &layout.features {
+            assert_eq!(placed.offset, next, "{} {}", layout.name, placed.feature.name);
+            next += placed.feature.length;
         }
         assert_eq!(layout.width, next);
         assert_eq!(layout.hash.len(), 32);
     }
     let widths: Vec<usize> = layouts().map(|layout| layout.width).collect();
     assert!(widths[0] > widths[1] && widths[1] > widths[2], "{widths:?}");
-    let names: std::collections::BTreeSet<&str> = ROWS.iter().map(|row| row.name).collect();
-    assert_eq!(names.len(), ROWS.len(), "names are unique");
+    let names: std::collections::BTreeSet<&str> = FEATURES.iter().map(|row| row.name).collect();
+    assert_eq!(names.len(), FEATURES.len(), "names are unique");
     assert_ne!(layout_hash(Observations::Full), layout_hash(Observations::Hybrid));
 }
 
 #[test]
-fn nobody_sees_another_and_nobody_stays_behind() {
+fn observations_are_separate_and_unused_rows_are_cleared() {
     let mut town = town(&[("lifecycle.mortality", "off")]);
     through(&mut town, 900, wander);
     for layout in layouts() {
@@ -141,7 +142,7 @@ fn nobody_sees_another_and_nobody_stays_behind() {
 }
 
 #[test]
-fn looking_changes_nothing_and_the_variant_is_the_configurations() {
+fn observing_changes_nothing_and_uses_the_configured_variant() {
     let (mut watched, mut unwatched) = (town(&[]), town(&[]));
     let mut out = vec![0.0; 64 * layout(Observations::Full).width];
     for tick in 0..1_200 {
@@ -165,7 +166,7 @@ fn looking_changes_nothing_and_the_variant_is_the_configurations() {
 }
 
 #[test]
-fn ways_lead_there_and_the_map_shows_the_ground() {
+fn routes_lead_there_and_the_map_shows_walkable_tiles() {
     let town = town(&[]);
     let full = layout(Observations::Full);
     let (width, rules) = (rules_width(&town), town.rules());
@@ -202,7 +203,7 @@ fn rules_width(town: &Town) -> i64 {
 }
 
 #[test]
-fn the_context_is_new_until_somebody_chooses_and_while_an_operator_drives() {
+fn context_reset_is_set_until_a_choice_and_while_possessed() {
     let mut town = town(&[]);
     let full = layout(Observations::Full);
     let flag = |town: &Town| row(full, &seen(full, town, slot(town, 4)), "context_reset")[0];
@@ -236,7 +237,7 @@ fn seen_ties(stage: &str) -> [Vec<f32>; 2] {
 }
 
 #[test]
-fn the_two_best_friends_and_the_two_worst_rivals_are_seen_from_stage_b_on() {
+fn friends_and_rivals_are_observed_from_stage_b_on() {
     let cleo = [1.0, 0.8, 0.4, 0.0, 0.125, 0.0, 1.0];
     let ben = [1.0, 0.5, 0.0, 0.2, -0.25, 0.0, 0.0];
     for stage in ["B", "C1", "C2", "C3"] {
@@ -248,17 +249,17 @@ fn the_two_best_friends_and_the_two_worst_rivals_are_seen_from_stage_b_on() {
 }
 
 #[test]
-fn everybody_sees_their_own_character() {
+fn residents_observe_their_own_personality() {
     let town = town(&[]);
     let compact = layout(Observations::Compact);
     for who in 0..8 {
-        let own = townlet_town::people::personality(ResidentId(who)).all().map(|value| value.0 as f32 * 1e-6);
+        let own = townlet_town::personality::personality(ResidentId(who)).all().map(|value| value.0 as f32 * 1e-6);
         assert_eq!(row(compact, &seen(compact, &town, slot(&town, who)), "personality"), own, "{who}");
     }
 }
 
 #[test]
-fn people_and_things_are_seen_where_they_are() {
+fn residents_and_objects_are_observed_at_their_tiles() {
     let base = town(&[]);
     let full = layout(Observations::Full);
     let (me, other) = (slot(&base, 0), slot(&base, 1));
@@ -273,10 +274,10 @@ fn people_and_things_are_seen_where_they_are() {
     });
     let values = seen(full, &town, me);
     let people = row(full, &values, "map_people");
-    assert_eq!(people[WINDOW / 2 + 2 * 11 + 1], 0.25);
+    assert_eq!(people[VIEW_TILES / 2 + 2 * 11 + 1], 0.25);
     assert_eq!(people.iter().sum::<f32>(), 0.25, "only the other, not oneself");
-    assert_eq!(row(full, &values, "map_company")[WINDOW / 2], 1.0);
-    assert_eq!(row(full, &values, "map_open")[WINDOW / 2], 1.0);
+    assert_eq!(row(full, &values, "map_company")[VIEW_TILES / 2], 1.0);
+    assert_eq!(row(full, &values, "map_open")[VIEW_TILES / 2], 1.0);
     assert_eq!(row(full, &values, "map_care").iter().sum::<f32>(), 0.0);
     assert_eq!(town.state().objects[bed].uses.len(), 0);
     let compact = layout(Observations::Compact);
@@ -285,7 +286,7 @@ fn people_and_things_are_seen_where_they_are() {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a test may read and write the page it holds")]
-fn the_page_is_what_the_table_says() {
+fn the_page_matches_the_table() {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/OBSERVATIONS.md");
     let page = observations::page();
     if std::env::var_os("UPDATE_DOCS").is_some() {

@@ -1,9 +1,10 @@
-//! What may be chosen, and the reason behind every bit that is not set.
+//! Option masks and their reasons.
 
 use std::sync::Arc;
 
 use townlet_town::fixed_point::Micro;
-use townlet_town::options::{OPTIONS, Why, mask, reasons, refusal};
+use townlet_town::masks::{MaskReason, mask, reasons, refusal};
+use townlet_town::options::OPTIONS;
 use townlet_town::state::ShiftState;
 use townlet_town::{AgentId, OptionKind, Rules, Sources, State, Town};
 
@@ -12,21 +13,21 @@ use crate::{AFFORDANCES, edited, sources, through, town, wander};
 const ADA: AgentId = AgentId(0);
 
 /// A reason, the option it forbids, and what has to be so.
-type Case = (Why, OptionKind, fn(&mut State));
+type Case = (MaskReason, OptionKind, fn(&mut State));
 
-/// Every reason but [`Why::NoObject`] with a town in which it stands in the way.
+/// Every reason but [`MaskReason::NoObject`] with a town in which it stands in the way.
 const CASES: [Case; 11] = [
-    (Why::NoMoney, OptionKind::Shop, |state| state.agents.wallet[ADA] = Micro(149_999)),
-    (Why::NoStock, OptionKind::Shop, |state| state.objects.iter_mut().for_each(|object| object.stock = 1)),
-    (Why::NoGroceries, OptionKind::Cook, |state| state.agents.groceries[ADA] = 0),
-    (Why::FridgeFull, OptionKind::Cook, |state| state.objects.iter_mut().for_each(|object| object.stock = 5)),
-    (Why::NoPower, OptionKind::Cook, |state| state.economy.power = false),
-    (Why::NoWater, OptionKind::Wash, |state| state.economy.water = false),
-    (Why::Closed, OptionKind::Shop, |state| state.tick = 950),
-    (Why::NoJob, OptionKind::Work, |state| state.agents.job[ADA] = None),
-    (Why::ShiftNotYet, OptionKind::Work, |state| state.tick = 159),
-    (Why::ShiftOver, OptionKind::Work, |state| state.agents.shift[ADA].state = ShiftState::PostShift),
-    (Why::AtHome, OptionKind::GoHome, |_| {}),
+    (MaskReason::NoMoney, OptionKind::Shop, |state| state.agents.wallet[ADA] = Micro(149_999)),
+    (MaskReason::NoStock, OptionKind::Shop, |state| state.objects.iter_mut().for_each(|object| object.stock = 1)),
+    (MaskReason::NoGroceries, OptionKind::Cook, |state| state.agents.groceries[ADA] = 0),
+    (MaskReason::FridgeFull, OptionKind::Cook, |state| state.objects.iter_mut().for_each(|object| object.stock = 5)),
+    (MaskReason::NoPower, OptionKind::Cook, |state| state.economy.power = false),
+    (MaskReason::NoWater, OptionKind::Wash, |state| state.economy.water = false),
+    (MaskReason::Closed, OptionKind::Shop, |state| state.tick = 950),
+    (MaskReason::NoJob, OptionKind::Work, |state| state.agents.job[ADA] = None),
+    (MaskReason::ShiftNotYet, OptionKind::Work, |state| state.tick = 159),
+    (MaskReason::ShiftOver, OptionKind::Work, |state| state.agents.shift[ADA].state = ShiftState::PostShift),
+    (MaskReason::AtHome, OptionKind::GoHome, |_| {}),
 ];
 
 /// A town at the height of the day, when Ada, the barista, may do anything but go home.
@@ -49,10 +50,10 @@ fn every_reason_occurs_and_has_words() {
         let town = edited(&noon, edit);
         assert_eq!(refusal(town.rules(), town.state(), ADA, option), Some(why), "{}", option.name());
         assert!(!mask(town.rules(), town.state(), ADA).allows(option));
-        assert!(!why.words().is_empty());
+        assert!(!why.description().is_empty());
     }
     let nothing = without("sit_at_table", "");
-    assert_eq!(refusal(nothing.rules(), nothing.state(), ADA, OptionKind::Socialise), Some(Why::NoObject));
+    assert_eq!(refusal(nothing.rules(), nothing.state(), ADA, OptionKind::Socialise), Some(MaskReason::NoObject));
 }
 
 /// The default town with an affordance and whatever stands behind it cut from the file, and a word of the plan changed.
@@ -69,10 +70,10 @@ fn without(affordance: &str, plan: &str) -> Town {
 }
 
 #[test]
-fn nobody_cooks_without_a_fridge() {
+fn cooking_needs_a_fridge() {
     let plan = crate::PLAN.replace("#f.........#", "#..........#");
     let town = edited(&without("sit_at_table", &plan), |state| state.agents.groceries[ADA] = 1);
-    assert_eq!(refusal(town.rules(), town.state(), ADA, OptionKind::Cook), Some(Why::NoObject));
+    assert_eq!(refusal(town.rules(), town.state(), ADA, OptionKind::Cook), Some(MaskReason::NoObject));
 }
 
 #[test]

@@ -1,11 +1,13 @@
-//! "Perturbations": when they come, what they do, and that after their end the town is as if there had been none.
+//! Perturbations: schedule, effects, and no trace after the end.
 
 use std::sync::Arc;
 
 use townlet_town::counter_rng::{Purpose, Stream, below};
 use townlet_town::events::Utility;
 use townlet_town::ids::PlaceId;
-use townlet_town::perturbations::{ARRANGED_MEET, BLACKOUT, Hold, OUTAGE, PERTURBATIONS, PRICE_SPIKE, hold};
+use townlet_town::perturbations::{
+    ARRANGED_MEET, BLACKOUT, OUTAGE, PERTURBATIONS, PRICE_SPIKE, StartBlock, start_block,
+};
 use townlet_town::{Command, Event, EventKind, Micro, OptionKind, ResidentId, Rules, State, Town, queues};
 
 use crate::{By, QUIET, SAFE, UNTIRING, idle, slot, sources, through, town, wander};
@@ -54,7 +56,7 @@ fn every_kind_has_its_row() {
     let names: Vec<&str> = PERTURBATIONS.iter().map(|row| row.name).collect();
     assert_eq!(names, ["blackout", "outage", "price_spike", "arranged_meet"]);
     let town = under(SPIKES, &[], 7);
-    let kinds: Vec<u8> = town.rules().perturbation_events.iter().map(|shock| shock.kind).collect();
+    let kinds: Vec<u8> = town.rules().perturbation_events.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, [PRICE_SPIKE, PRICE_SPIKE, OUTAGE, ARRANGED_MEET, BLACKOUT]);
 }
 
@@ -86,10 +88,10 @@ fn price_spike_and_its_revert() {
     assert_eq!(town.state().perturbations.active, []);
 }
 
-/// The same shock in two towns: in one it ends at its time, in the other it would last longer and an operator ends it at
+/// The same perturbation in two towns: in one it ends on time, in the other it would last longer and an operator ends it at
 /// that very tick. From then on nothing tells the two apart but the number of commands.
 #[test]
-fn a_shock_cut_short_leaves_the_town_as_if_it_had_ended_by_itself() {
+fn a_perturbation_ended_early_has_the_same_result_as_one_that_ends_on_time() {
     for event in [DEAR, DEARER, FLOOD, MEET, STORM] {
         let lasting = |ticks: u32| {
             let mut town = under(SPIKES, &[UNTIRING, SAFE].concat(), 7);
@@ -129,7 +131,7 @@ fn a_second_cut_does_not_bring_the_power_back_early() {
 }
 
 #[test]
-fn two_asked_to_meet_sit_down_together() {
+fn invited_residents_sit_down_together() {
     let mut town = under(SPIKES, &[UNTIRING, SAFE].concat(), 7);
     let park = town.rules().plan.places().find(|(_, place)| place.name == "park").expect("there is a park").0;
     let who = [ResidentId(0), ResidentId(3)];
@@ -146,7 +148,7 @@ fn two_asked_to_meet_sit_down_together() {
 }
 
 #[test]
-fn meetings_are_refused_where_they_cannot_be() {
+fn impossible_meetings_are_refused() {
     let mut town = under(SPIKES, &[], 7);
     let place =
         |town: &Town, name: &str| town.rules().plan.places().find(|(_, it)| it.name == name).expect("a place").0;
@@ -161,7 +163,7 @@ fn meetings_are_refused_where_they_cannot_be() {
 }
 
 #[test]
-fn the_same_resident_is_not_asked_twice_in_a_row() {
+fn a_resident_is_not_invited_during_its_cooldown() {
     let mut town = under(SPIKES, &[UNTIRING, SAFE].concat(), 7);
     let mut asked: Vec<ResidentId> = Vec::new();
     for _ in 0..2 {
@@ -182,7 +184,7 @@ grace_window_ticks: 300\nwindow_ticks: 1000\nmax_events_per_window: 2\nevents:\n
 \x20 c: { kind: outage, prob_per_day: 0.5, cooldown_ticks: 700, duration: [40, 90] }\n";
 
 #[test]
-fn the_limits_space_what_comes_by_itself() {
+fn the_limits_space_scheduled_events() {
     let mut town = under(DAILY, &[UNTIRING, SAFE].concat(), 11);
     let mut policy = By(idle);
     let mut starts: Vec<(u64, u8)> = Vec::new();
@@ -203,7 +205,7 @@ fn the_limits_space_what_comes_by_itself() {
 }
 
 #[test]
-fn what_is_as_likely_as_not_comes_on_half_the_days() {
+fn an_event_with_chance_one_half_starts_on_half_the_days() {
     let file = "max_concurrent_events: 9\nglobal_cooldown_ticks: 0\nper_agent_cooldown_ticks: 0\ngrace_window_ticks: 0\n\
 window_ticks: 1\nmax_events_per_window: 9\nevents: { a: { kind: outage, prob_per_day: 0.5, cooldown_ticks: 0, duration: [1, 1] } }\n";
     let mut town = under(file, &[UNTIRING, SAFE, &[("time.ticks_per_day", "1000")]].concat(), 3);
@@ -212,7 +214,7 @@ window_ticks: 1\nmax_events_per_window: 9\nevents: { a: { kind: outage, prob_per
 }
 
 #[test]
-fn switched_off_nothing_comes() {
+fn nothing_starts_while_perturbations_are_off() {
     let off = under(DAILY, &[UNTIRING, SAFE, &[("features.systems.perturbations", "off")]].concat(), 11);
     let mut by_command = under(DAILY, &[UNTIRING, SAFE].concat(), 11);
     by_command.apply(&Command::Perturbations(false)).unwrap();
@@ -224,16 +226,16 @@ fn switched_off_nothing_comes() {
 }
 
 #[test]
-fn what_holds_an_event_is_said() {
+fn start_blocks_are_reported() {
     let mut town = under(DAILY, &[UNTIRING, SAFE].concat(), 11);
-    assert_eq!(hold(town.rules(), town.state(), 0), Some(Hold::Grace(300)));
+    assert_eq!(start_block(town.rules(), town.state(), 0), Some(StartBlock::Grace(300)));
     town.apply(&trigger(&town, 1)).unwrap();
-    assert_eq!(hold(town.rules(), town.state(), 1), Some(Hold::Active));
+    assert_eq!(start_block(town.rules(), town.state(), 1), Some(StartBlock::Active));
     assert_eq!(town.apply(&trigger(&town, 1)).unwrap_err().code, "E_CONFLICT");
     town.apply(&cancel(&town, 1)).unwrap();
     assert!(town.state().economy.power);
     through(&mut town, 300, idle);
-    assert_eq!(hold(town.rules(), town.state(), 1), Some(Hold::Cooldown(700)));
+    assert_eq!(start_block(town.rules(), town.state(), 1), Some(StartBlock::Cooldown(700)));
     assert_eq!(town.apply(&trigger(&town, 9)).unwrap_err().code, "E_NOT_FOUND");
     let factor = Command::Trigger { event: event_name(&town, 1), duration: None, magnitude: Some(Micro::whole(2)) };
     assert_eq!(town.apply(&factor).unwrap_err().code, "E_INVALID_ARG");
@@ -242,7 +244,7 @@ fn what_holds_an_event_is_said() {
 }
 
 #[test]
-fn an_event_the_town_has_no_place_for_is_refused() {
+fn an_event_without_a_possible_place_is_refused() {
     let file = SPIKES.replace("location: park", "location: moon");
     let sources = townlet_town::Sources { perturbations: ("odd.yaml".into(), file), ..sources(&[]) };
     let why = Rules::new(sources).unwrap_err().to_string();
@@ -252,7 +254,7 @@ fn an_event_the_town_has_no_place_for_is_refused() {
 /// Whatever is begun, ended, priced, moved and killed in whatever order: when all is over, nothing is off and every
 /// price is the one on its tag.
 #[test]
-fn after_everything_ended_nothing_is_off() {
+fn utilities_and_prices_are_normal_after_all_perturbations() {
     for seed in 0..12 {
         let mut town = under(SPIKES, SAFE, seed);
         for tick in 0..900 {
@@ -288,7 +290,7 @@ fn after_everything_ended_nothing_is_off() {
 }
 
 #[test]
-fn the_water_comes_back_with_how_long_it_was_off() {
+fn the_utility_event_has_the_length_of_the_outage() {
     let mut town = town(&[UNTIRING, SAFE].concat());
     town.apply(&Command::Perturb { kind: OUTAGE, on: true }).unwrap();
     through(&mut town, 24, idle);

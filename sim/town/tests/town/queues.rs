@@ -1,7 +1,6 @@
-//! Who is served next, who sits out, and how people get past each other.
+//! Queues: serving order, cooldowns, reservations and blocked steps.
 
 use townlet_town::ids::{AffordanceId, ObjectId, Tile};
-use townlet_town::pathfinding::neighbours;
 use townlet_town::state::{Activity, Cooldown, Waiter};
 use townlet_town::{AgentId, Command, EventKind, OptionKind, ResidentId, State, Town, queues};
 
@@ -82,7 +81,7 @@ fn without_fairness_it_is_first_come_first_served() {
 }
 
 #[test]
-fn who_just_used_it_sits_out() {
+fn a_user_gets_a_cooldown() {
     let sits_out = |until| {
         let (mut town, shower) = waiting(&[50, 100], |state, shower| {
             state.objects[shower].cooldowns.push(Cooldown { agent: AgentId(0), until });
@@ -117,7 +116,7 @@ fn switching_fairness_off_ends_all_cooldowns() {
 }
 
 #[test]
-fn a_user_is_never_turned_out() {
+fn a_user_is_never_interrupted() {
     let (mut town, shower) = waiting(&[0, 0, 0], |_, _| {});
     let mut seen = Vec::new();
     for tick in 100..170 {
@@ -138,7 +137,7 @@ fn a_user_is_never_turned_out() {
 }
 
 #[test]
-fn a_reservation_not_taken_up_lapses_and_keeps_the_wait() {
+fn an_unused_reservation_lapses_and_keeps_the_wait() {
     let base = town(SAFE);
     let (shower, affordance) = shower(&base);
     let far = base.state().agents.tile[AgentId(0)];
@@ -158,7 +157,7 @@ fn a_reservation_not_taken_up_lapses_and_keeps_the_wait() {
 }
 
 #[test]
-fn who_finds_it_taken_goes_where_there_is_room() {
+fn a_resident_retargets_when_the_object_is_busy() {
     let base = town(SAFE);
     let (table, affordance) = base.rules().choices[OptionKind::Socialise.index()][0];
     let tile = base.rules().plan.objects[table].tile;
@@ -185,12 +184,12 @@ fn who_finds_it_taken_goes_where_there_is_room() {
 }
 
 #[test]
-fn after_three_blocked_attempts_people_pass_each_other() {
+fn a_resident_passes_through_after_three_blocked_attempts() {
     let base = town(SAFE);
     let (shower, affordance) = shower(&base);
     let (plan, field) = (&base.rules().plan, &base.rules().fields[shower]);
     let ahead = |tile: Tile| -> Vec<Tile> {
-        let near = neighbours(plan, tile).into_iter().flatten();
+        let near = plan.neighbours(tile).into_iter().flatten();
         near.filter(|next| plan.walkable[*next] && field[*next] < field[tile]).collect()
     };
     let narrow = (0..plan.width * plan.height)
@@ -214,7 +213,7 @@ fn after_three_blocked_attempts_people_pass_each_other() {
 }
 
 #[test]
-fn who_is_moved_or_gone_holds_nothing() {
+fn a_moved_or_gone_resident_holds_nothing() {
     let (mut town, shower) = waiting(&[50, 60, 70], |_, _| {});
     through(&mut town, 103, keep);
     assert_eq!((users(&town, shower), queue(&town, shower)), (vec![0], vec![1, 2]));
@@ -238,7 +237,7 @@ fn base_tile(town: &Town) -> Tile {
 }
 
 #[test]
-fn disorder_is_found() {
+fn violations_are_found() {
     let base = town(SAFE);
     let (shower, affordance) = shower(&base);
     let wrong = |edit: fn(&mut State, ObjectId, AffordanceId)| {

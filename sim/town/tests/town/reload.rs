@@ -1,4 +1,4 @@
-//! What a running town takes of other rules, all at once, and what becomes of things that are under way.
+//! Reload: which settings a running town accepts, and the effect on active uses and perturbations.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ fn keys(old: &Rules, new: &Rules) -> Vec<String> {
 }
 
 #[test]
-fn what_is_not_marked_is_refused_by_name_and_nothing_changes() {
+fn fixed_settings_are_refused_by_name_and_nothing_changes() {
     let mut town = town(&[]);
     let plan = sources(&[]).plan;
     let wider = Sources { plan: (plan.0.clone(), plan.1.replacen("place home_1", "place  home_1", 1)), ..sources(&[]) };
@@ -86,7 +86,7 @@ fn new_thresholds_hold_from_the_next_tick_on_and_count_as_a_command() {
 }
 
 #[test]
-fn uses_of_what_is_the_same_go_on_and_of_what_changed_end_unpaid() {
+fn uses_of_unchanged_affordances_continue_and_others_end_unpaid() {
     let mut town = town(SAFE);
     through(&mut town, 450, wander);
     let doing = |town: &Town| -> Vec<Option<String>> {
@@ -125,7 +125,7 @@ fn uses_of_what_is_the_same_go_on_and_of_what_changed_end_unpaid() {
 }
 
 #[test]
-fn whoever_is_possessed_does_the_same_in_the_new_way() {
+fn a_possessed_resident_keeps_its_option_after_a_reload() {
     let mut town = town(SAFE);
     let who = town.state().agents.resident[town.state().agents.present[0]];
     town.apply(&Command::Possess { who, option: OptionKind::Sleep }).expect("there is a bed");
@@ -138,7 +138,7 @@ fn whoever_is_possessed_does_the_same_in_the_new_way() {
 }
 
 #[test]
-fn a_shock_under_way_goes_on_and_todays_luck_keeps_what_still_exists() {
+fn active_perturbations_continue_and_pending_ones_stay_if_their_event_exists() {
     let mut town = Town::new(with_events(sources(SAFE), &[FLOODED, STORMY]), 7);
     town.apply(&Command::Trigger {
         event: town.rules().perturbation_events[1].name.clone(),
@@ -154,9 +154,9 @@ fn a_shock_under_way_goes_on_and_todays_luck_keeps_what_still_exists() {
     let burst = FLOODED.replace("outage", "blackout");
     let mut other = town.clone();
     town.reload(&with_events(sources(SAFE), &[&burst, &STORMY.replace("storm", "a_storm"), STORMY])).expect("marked");
-    let shocks = &town.state().perturbations;
-    assert_eq!((shocks.active[0].event, &shocks.last_of), (Some(2), &vec![None, None, Some(0)]));
-    assert!(shocks.pending.is_empty() && !town.state().economy.power);
+    let perturbations = &town.state().perturbations;
+    assert_eq!((perturbations.active[0].event, &perturbations.last_of), (Some(2), &vec![None, None, Some(0)]));
+    assert!(perturbations.pending.is_empty() && !town.state().economy.power);
     // Without its event it is nobody's, and ends when it was drawn to.
     other.reload(&with_events(sources(SAFE), &[FLOODED])).expect("marked");
     assert_eq!((other.state().perturbations.active[0].event, other.state().perturbations.pending.len()), (None, 1));
@@ -170,7 +170,7 @@ fn a_shock_under_way_goes_on_and_todays_luck_keeps_what_still_exists() {
 }
 
 #[test]
-fn who_starves_is_counted_once_whichever_way_the_limit_moves() {
+fn starvation_is_counted_once_when_the_limit_moves() {
     let limit = |ticks: &'static str| rules(sources(&[("stability.starvation.min_duration_ticks", ticks)]));
     for (starved, new, counted) in [(25, "20", 1), (25, "40", 1), (31, "40", 0), (31, "20", 0)] {
         let base = Town::new(limit("30"), 7);
@@ -186,7 +186,7 @@ fn who_starves_is_counted_once_whichever_way_the_limit_moves() {
 }
 
 #[test]
-fn a_lower_clip_of_the_episode_takes_nothing_back() {
+fn a_lower_episode_clip_takes_no_reward_back() {
     let base = town(&[]);
     let agent = base.state().agents.present[0];
     let mut town = edited(&base, |state| state.agents.episode_return[agent] = Micro::whole(30));

@@ -1,7 +1,7 @@
-//! Rewards: the items add up, every clip is counted, nobody about to leave is given anything.
+//! Rewards: the items add up, every clip is counted, and a resident about to leave gets no positive reward.
 
 use townlet_town::fixed_point::Micro;
-use townlet_town::rewards::{ITEM_COUNT, ITEM_NAMES, Item};
+use townlet_town::state::{ITEM_COUNT, ITEM_NAMES, Item};
 use townlet_town::{Command, ResidentId, State};
 
 use crate::{SAFE, edited, idle, slot, through, town, wander};
@@ -65,7 +65,7 @@ fn positive(town: &mut townlet_town::Town, tick: u64) -> bool {
 }
 
 #[test]
-fn nothing_positive_before_an_exit() {
+fn no_positive_reward_before_an_exit() {
     let flags = [SAFE, &[("world.population", "1"), ("employment.exit_review_window", "100")]].concat();
     let mut town = town(&flags);
     town.apply(&Command::ExitRequest { who: ResidentId(0) }).unwrap();
@@ -76,7 +76,7 @@ fn nothing_positive_before_an_exit() {
 }
 
 #[test]
-fn nothing_positive_while_a_collapse_counts_down() {
+fn no_positive_reward_before_a_collapse() {
     let mut town = town(&[("world.population", "1"), ("economy.rent_per_day", "0")]);
     town.apply(&Command::SetNeed { who: ResidentId(0), need: 0, value: Micro::ZERO }).unwrap();
     for tick in 0..29 {
@@ -91,7 +91,7 @@ fn nothing_positive_while_a_collapse_counts_down() {
 }
 
 #[test]
-fn being_there_on_time_is_rewarded_once() {
+fn punctuality_is_rewarded_once() {
     let flags = [SAFE, &[("world.population", "4")]].concat();
     let mut town = town(&flags);
     let tile = crate::site(&town, "grocer");
@@ -134,7 +134,7 @@ fn rewards_by_resident_add_up_to_the_total() {
 }
 
 #[test]
-fn what_a_departure_costs_is_its_owners_and_not_the_next_tenants() {
+fn the_reward_of_a_departure_does_not_go_to_the_next_resident() {
     // One slot, and the next resident arrives in the tick in which the last one leaves.
     let flags = [
         ("world.population", "1"),
@@ -160,7 +160,7 @@ fn what_a_departure_costs_is_its_owners_and_not_the_next_tenants() {
 }
 
 #[test]
-fn a_tick_in_two_halves_is_a_tick() {
+fn begin_step_and_finish_step_equal_step() {
     let (mut whole, mut halves) = (town(&[]), town(&[]));
     for tick in 0..500 {
         through(&mut whole, tick, wander);
@@ -168,7 +168,7 @@ fn a_tick_in_two_halves_is_a_tick() {
         let asked = halves.begin_step().to_vec();
         let choices: Vec<_> = asked.iter().map(|it| wander(&halves, it.agent, it.mask)).collect();
         halves.finish_step(&choices);
-        assert_eq!(halves.decided().count(), asked.len());
+        assert_eq!(halves.decisions().count(), asked.len());
     }
     assert_eq!(whole.digest(), halves.digest());
 }

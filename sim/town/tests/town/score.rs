@@ -1,4 +1,4 @@
-//! The town score: whose shifts are on a day, who is paid for them, and when a day is over.
+//! The town score: which shifts and wages count for a day, and when a day closes.
 
 use townlet_town::config::{Layers, load};
 use townlet_town::fixed_point::Micro;
@@ -9,7 +9,7 @@ use townlet_town::{Command, OptionKind, ResidentId, Town};
 use crate::{SAFE, UNTIRING, edited, idle, job, keep, site, slot, through, town};
 
 /// The score's reading in the table of KPIs.
-fn reading(town: &Town) -> kpi::Reading {
+fn reading(town: &Town) -> kpi::KpiReading {
     kpi::read(town.rules(), town.state()).find(|reading| reading.row.name == "town_score").expect("it is in the table")
 }
 
@@ -52,7 +52,7 @@ fn deficits_are_of_every_need_resident_and_tick() {
 }
 
 #[test]
-fn a_shift_counts_for_whoever_is_there_when_it_starts() {
+fn a_shift_counts_for_residents_present_at_its_start() {
     let mut town = calm();
     let ada = slot(&town, 0);
     let hers = town.state().agents.job[ada].expect("she has a job");

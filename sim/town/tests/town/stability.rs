@@ -1,8 +1,9 @@
 //! Stability windows: green, red, inconclusive, and the streak.
 
 use townlet_town::fixed_point::Micro;
-use townlet_town::kpi::Counters;
-use townlet_town::stability::{self, CHECKS, KEPT_WINDOWS, Window};
+use townlet_town::stability::{self, CHECKS, KEPT_WINDOWS};
+use townlet_town::state::Counters;
+use townlet_town::state::Window;
 use townlet_town::{EventKind, State, Town};
 
 use crate::{SAFE, edited, idle, through, town};
@@ -96,7 +97,7 @@ fn each_check_can_turn_a_window_red() {
 }
 
 #[test]
-fn lateness_is_held_against_what_is_usual() {
+fn lateness_is_compared_with_the_baseline() {
     let base = town(SAFE);
     let floor = stability::lateness_baseline(base.rules(), base.state());
     assert_eq!(floor, Micro(125_000));
@@ -107,7 +108,7 @@ fn lateness_is_held_against_what_is_usual() {
 }
 
 #[test]
-fn a_window_starts_from_nothing_and_only_so_many_are_kept() {
+fn a_window_starts_empty_and_old_windows_are_dropped() {
     let mut town = town(&[SAFE, &[("stability.window_ticks", "100")]].concat());
     through(&mut town, 98, idle);
     assert_eq!(stability::progress(town.rules(), town.state()), 99);

@@ -1,11 +1,11 @@
-//! Ties: what moves them, how they fade, how many there are, and what people do for and against each other.
+//! Ties: the events that change them, decay, limits and effects.
 
 use townlet_town::fixed_point::Micro;
 use townlet_town::ids::Tile;
 use townlet_town::kpi::{self, Verdict};
-use townlet_town::rewards::Item;
+use townlet_town::state::Item;
+use townlet_town::state::{ASPECTS, CAPACITY, Tie};
 use townlet_town::state::{Activity, ShiftState, Waiter};
-use townlet_town::ties::{ASPECTS, CAPACITY, Tie};
 use townlet_town::{AgentId, Command, Event, EventKind, OptionKind, ResidentId, Town};
 
 use crate::{SAFE, UNTIRING, edited, idle, job, keep, place, site, slot, through, town};
@@ -38,7 +38,7 @@ fn talk(town: &mut Town) -> bool {
 }
 
 #[test]
-fn a_talk_moves_both_sides() {
+fn a_chat_changes_both_ties() {
     let mut town = quiet(&[]);
     rel(&mut town, 0, 1, "trust", 0);
     let good = talk(&mut town);
@@ -51,7 +51,7 @@ fn a_talk_moves_both_sides() {
 }
 
 #[test]
-fn friends_talk_better_than_rivals() {
+fn friends_chat_better_than_rivals() {
     let share = |aspect: &str, value: i64| {
         let mut good = 0;
         for tick in 0..200 {
@@ -97,7 +97,7 @@ fn values_stay_in_range_and_the_weakest_is_forgotten() {
 #[test]
 fn ties_fade_by_the_hour_and_the_forgiving_forget_sooner() {
     let mut town = quiet(&[]);
-    let forgiveness = |who| townlet_town::people::personality(ResidentId(who)).forgiveness;
+    let forgiveness = |who| townlet_town::personality::personality(ResidentId(who)).forgiveness;
     let mut people: Vec<u32> = (0..8).collect();
     people.sort_by_key(|who| forgiveness(*who));
     let (hard, soft) = (people[0], people[7]);
@@ -119,7 +119,7 @@ fn ties_fade_by_the_hour_and_the_forgiving_forget_sooner() {
 }
 
 #[test]
-fn who_leaves_is_forgotten_and_the_next_tenant_knows_nobody() {
+fn ties_to_and_of_a_departed_resident_are_dropped() {
     let mut town = town(&[SAFE, &[("embedding_allocator.cooldown_ticks", "0")]].concat());
     let agent = slot(&town, 1);
     rel(&mut town, 0, 1, "trust", 900_000);
@@ -152,7 +152,7 @@ fn at_the_shower(since: [u64; 2], sits_out: u64) -> Town {
 }
 
 #[test]
-fn who_is_passed_over_minds_and_who_is_let_past_is_glad() {
+fn queue_events_change_ties() {
     let mut town = at_the_shower([50, 90], 150);
     assert!(has(&through(&mut town, 100, keep), "polite_queue"));
     assert_eq!(tie(&town, 1, 0).trust, Micro(30_000));
@@ -165,7 +165,7 @@ fn who_is_passed_over_minds_and_who_is_let_past_is_glad() {
 }
 
 #[test]
-fn a_friend_at_the_site_halves_the_price_of_being_late() {
+fn a_friend_at_the_site_halves_the_lateness_penalty() {
     let late = |trust: i64| {
         let mut town = quiet(&[("world.population", "4")]);
         through(&mut town, 189, idle);
@@ -209,7 +209,7 @@ fn a_devoted_friend_takes_the_shift() {
 }
 
 #[test]
-fn rivals_keep_out_of_each_others_way() {
+fn rivals_avoid_each_other() {
     let go = |rivalry: i64, stage: &str| {
         let mut town = quiet(&[("features.stages.social_rewards", stage)]);
         let choices = town.rules().choices[OptionKind::Socialise.index()].clone();
@@ -252,12 +252,12 @@ fn by_trait(value: i64, trait_: Micro) -> Micro {
     Micro(value) + Micro(value).times(Micro(trait_.0 / 4))
 }
 
-fn person(who: u32) -> townlet_town::people::Personality {
-    townlet_town::people::personality(ResidentId(who))
+fn person(who: u32) -> townlet_town::personality::Personality {
+    townlet_town::personality::personality(ResidentId(who))
 }
 
 #[test]
-fn a_meal_in_company_brings_people_together() {
+fn shared_meals_change_ties() {
     let base = quiet(&[]);
     let rules = base.rules();
     let cafe = |row: &&(townlet_town::ids::ObjectId, townlet_town::ids::AffordanceId)| {
@@ -295,7 +295,7 @@ fn a_meal_in_company_brings_people_together() {
 }
 
 #[test]
-fn a_quarrel_is_taken_to_heart_by_the_unforgiving() {
+fn unforgiving_residents_gain_more_rivalry() {
     // Slot 1 steps up behind slot 0 at the only shower of its home; on some ticks they fall out over it.
     let base = quiet(&[]);
     let rules = base.rules();
@@ -328,7 +328,7 @@ fn a_quarrel_is_taken_to_heart_by_the_unforgiving() {
 }
 
 #[test]
-fn stages_change_what_is_seen_and_rewarded_and_nothing_people_do() {
+fn stages_change_observations_and_rewards_only() {
     let lived = |relationships: &str, social: &str| {
         let flags = [("features.stages.relationships", relationships), ("features.stages.social_rewards", social)];
         let mut town = town(&[SAFE, &flags].concat());
@@ -367,7 +367,7 @@ fn worth(relationships: &str, social: &str) -> Micro {
 }
 
 #[test]
-fn stages_say_how_far_it_goes() {
+fn stages_limit_the_social_rewards() {
     assert_eq!((worth("A", "OFF"), worth("B", "OFF")), (Micro::ZERO, Micro::ZERO));
     let c1 = worth("B", "C1");
     assert!(c1 > Micro(24_000), "two sides, 0.01 and a quarter more for trust: {c1}");

@@ -1,4 +1,4 @@
-//! The shift of the day: its states, what it pays, what lateness and absence cost, to the last millionth.
+//! Shifts: states, wages, lateness and absence, exact to the millionth.
 
 use townlet_town::fixed_point::Micro;
 use townlet_town::state::{PastShift, Shift, ShiftState};
@@ -174,7 +174,7 @@ fn a_shift_until_midnight_ends_there() {
 }
 
 #[test]
-fn without_the_job_loop_nobody_is_absent() {
+fn without_the_job_loop_there_are_no_absences() {
     let mut town = town(&[SAFE, &[("employment.enforce_job_loop", "false")]].concat());
     through(&mut town, 2_000, idle);
     assert_eq!(town.state().days.days.iter().map(|day| day.shifts).sum::<u32>(), 0);

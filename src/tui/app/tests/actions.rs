@@ -1,161 +1,161 @@
-//! Approving, deferring and pacing by key: what is asked, what is sent, what is refused and why.
+//! Approving, deferring and changing the speed by key.
 
 use super::*;
 
 #[test]
-fn approving_asks_first_with_cancel_focused() {
-    let mut desk = Desk::new(Role::Admin, (120, 40));
-    desk.press("down a");
-    desk.shows("Ben leaves town on the next tick. Ben has worked 2.5 days as");
-    desk.shows("This counts towards today: 2 of 2 exits used.");
-    desk.shows("▸ cancel ◂");
-    desk.press("enter");
-    assert!(desk.sent.is_empty(), "enter on cancel sent {:?}", desk.lines());
-    desk.press("a right enter");
-    assert_eq!(desk.lines(), ["employment_exit approve ben"]);
-    assert!(!desk.sent[0].dry_run);
-    desk.answer(done("id-1", "employment_exit approve ben", "Ben leaves on the next tick"));
-    desk.shows("✓ Ben leaves on the next tick · tick 3,402 · cmd id-1 · logged logs/console/run-1-0001.jsonl:4");
+fn approving_asks_for_confirmation_with_cancel_focused() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.press("down a");
+    ui.shows("Ben leaves town on the next tick. Ben has worked 2.5 days as");
+    ui.shows("This counts towards today's exit cap: 2 of 2 used.");
+    ui.shows("▸ cancel ◂");
+    ui.press("enter");
+    assert!(ui.sent.is_empty(), "enter on cancel sent {:?}", ui.lines());
+    ui.press("a right enter");
+    assert_eq!(ui.lines(), ["employment_exit approve ben"]);
+    assert!(!ui.sent[0].dry_run);
+    ui.answer(done("id-1", "employment_exit approve ben", "Ben leaves on the next tick"));
+    ui.shows("✓ Ben leaves on the next tick · tick 3,402 · cmd id-1 · logged logs/console/run-1-0001.jsonl:4");
 }
 
 #[test]
-fn a_command_the_disk_keeps_waiting_is_under_way_and_then_done() {
-    let mut desk = Desk::new(Role::Admin, (120, 40));
-    desk.press("d");
+fn a_command_in_flight_is_shown_until_it_is_executed() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.press("d");
     let answer = done("id-1", "employment_exit defer ben", "Ben stays");
     let message = "it is under way and not answered yet.".to_owned();
     let error = ErrorBody { code: "E_IN_FLIGHT".into(), message, hint: "Its answer follows.".into() };
-    desk.answer(Answer { status: Status::Error, result: None, error: Some(error), ..answer.clone() });
-    desk.shows("… E_IN_FLIGHT it is under way and not answered yet.");
-    desk.answer(answer);
-    desk.shows("✓ Ben stays");
+    ui.answer(Answer { status: Status::Error, result: None, error: Some(error), ..answer.clone() });
+    ui.shows("… E_IN_FLIGHT it is under way and not answered yet.");
+    ui.answer(answer);
+    ui.shows("✓ Ben stays");
 }
 
 #[test]
-fn several_marked_are_a_command_each() {
-    let mut desk = Desk::new(Role::Admin, (120, 40));
-    desk.press("space space d");
-    desk.shows("Ada and Ben stay, and their absences are forgiven.");
-    desk.press("tab enter");
-    assert_eq!(desk.lines(), ["employment_exit defer ada", "employment_exit defer ben"]);
-    desk.press("space a");
-    desk.shows("▸ cancel ◂");
-    desk.press("esc");
-    assert_eq!(desk.sent.len(), 2);
+fn every_marked_resident_is_a_command() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.press("space space d");
+    ui.shows("Ada and Ben stay, and their absences are forgiven.");
+    ui.press("tab enter");
+    assert_eq!(ui.lines(), ["employment_exit defer ada", "employment_exit defer ben"]);
+    ui.press("space a");
+    ui.shows("▸ cancel ◂");
+    ui.press("esc");
+    assert_eq!(ui.sent.len(), 2);
 }
 
 #[test]
-fn where_it_was_logged_is_not_cut_off_at_80_columns() {
-    let mut desk = Desk::new(Role::Admin, (80, 24));
-    desk.press("d");
-    desk.answer(done("id-1", "employment_exit defer ada", "Ada stays and 3 absences are forgiven"));
-    desk.shows("tick 3,402 · cmd id-1");
-    desk.shows("logs/console/run-1-0001.jsonl:4");
+fn the_audit_location_is_not_cut_off_at_80_columns() {
+    let mut ui = AppHarness::new(Role::Admin, (80, 24));
+    ui.press("d");
+    ui.answer(done("id-1", "employment_exit defer ada", "Ada stays and 3 absences are forgiven"));
+    ui.shows("tick 3,402 · cmd id-1");
+    ui.shows("logs/console/run-1-0001.jsonl:4");
 }
 
 #[test]
-fn a_long_queue_scrolls_and_a_long_question_keeps_its_buttons() {
-    let mut desk = Desk::new(Role::Admin, (80, 24));
+fn a_long_queue_scrolls_and_a_long_dialog_keeps_its_buttons() {
+    let mut ui = AppHarness::new(Role::Admin, (80, 24));
     let mut view = snapshot();
     let entry = view.employment.queue[0].clone();
     let named = |number: u64| ExitEntry { agent: format!("res_{number}"), ..entry.clone() };
     view.employment.queue = (0..40).map(named).collect();
     view.employment.pending = view.employment.queue.iter().map(|entry| entry.agent.clone()).collect();
-    desk.view(view);
-    desk.shows("1–13 of 40");
+    ui.view(view);
+    ui.shows("1–13 of 40");
     for _ in 0..30 {
-        desk.press("space");
+        ui.press("space");
     }
-    desk.shows("res_30");
-    desk.press("a");
-    desk.shows("res_4 and 25 more leave town");
-    desk.shows("▸ cancel ◂       approve 30");
+    ui.shows("res_30");
+    ui.press("a");
+    ui.shows("res_4 and 25 more leave town");
+    ui.shows("▸ cancel ◂       approve 30");
 }
 
 #[test]
-fn deferring_one_does_not_ask() {
-    let mut desk = Desk::new(Role::Admin, (120, 40));
-    desk.press("d");
-    assert_eq!(desk.lines(), ["employment_exit defer ada"]);
+fn deferring_one_does_not_ask_for_confirmation() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.press("d");
+    assert_eq!(ui.lines(), ["employment_exit defer ada"]);
 }
 
 #[test]
-fn a_viewer_is_told_why_and_how() {
-    let mut desk = Desk::new(Role::Viewer, (120, 40));
-    desk.shows("(a approve)");
-    desk.press("a");
-    desk.shows("a approve: `employment_exit approve` is for admins and you are a viewer; `:escalate` to act");
-    assert!(desk.sent.is_empty());
-    desk.app.update(Message::SourceEvent(SourceEvent::Session(session(Role::Admin))));
-    desk.hides("(a approve)");
-    desk.shows(" ADMIN ");
+fn a_viewer_sees_the_reason_and_the_remedy() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    ui.shows("(a approve)");
+    ui.press("a");
+    ui.shows("a approve: `employment_exit approve` needs the admin role; you are viewer. Run `:escalate`");
+    assert!(ui.sent.is_empty());
+    ui.app.update(Message::SourceEvent(SourceEvent::Session(session(Role::Admin))));
+    ui.hides("(a approve)");
+    ui.shows(" ADMIN ");
 }
 
 #[test]
 fn the_selection_follows_the_resident() {
-    let mut desk = Desk::new(Role::Admin, (120, 40));
-    desk.press("down");
-    desk.shows("▸ Ben");
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.press("down");
+    ui.shows("▸ Ben");
     let mut view = snapshot();
     view.employment.queue.rotate_right(1);
-    desk.view(view);
-    desk.press("d");
-    assert_eq!(desk.lines(), ["employment_exit defer ben"]);
+    ui.view(view);
+    ui.press("d");
+    assert_eq!(ui.lines(), ["employment_exit defer ben"]);
 }
 
 #[test]
-fn the_case_explains_itself() {
-    let mut desk = Desk::new(Role::Viewer, (80, 24));
-    desk.press("enter");
-    desk.shows("Ada: the case");
-    desk.shows("What led here");
-    desk.hides("shift absent");
-    desk.press("end");
-    desk.shows("shift absent");
-    desk.press("esc");
-    desk.hides("the case ");
+fn exit_details_open_and_scroll() {
+    let mut ui = AppHarness::new(Role::Viewer, (80, 24));
+    ui.press("enter");
+    ui.shows("Exit: Ada");
+    ui.shows("Related events");
+    ui.hides("shift absent");
+    ui.press("end");
+    ui.shows("shift absent");
+    ui.press("esc");
+    ui.hides("Exit: Ada");
 }
 
 #[test]
-fn pace_belongs_to_the_owner_whatever_the_role() {
-    let mut desk = Desk::new(Role::Viewer, (120, 40));
-    desk.press("p . + -");
-    assert_eq!(desk.lines(), ["pause", "step", "speed 100x", "speed 1x"]);
+fn the_owner_controls_the_speed_in_any_role() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    ui.press("p . + -");
+    assert_eq!(ui.lines(), ["pause", "step", "speed 100x", "speed 1x"]);
     let mut view = snapshot();
     view.clock.speed = "paused".into();
-    desk.view(view);
-    desk.shows("‖ PAUSED");
-    desk.press("p -");
-    assert_eq!(desk.lines().last(), Some(&"resume"));
-    desk.shows("1× is the slowest");
-    desk.app.session.owner = false;
-    desk.press(".");
-    desk.shows("is for admins");
+    ui.view(view);
+    ui.shows("‖ PAUSED");
+    ui.press("p -");
+    assert_eq!(ui.lines().last(), Some(&"resume"));
+    ui.shows("1× is the slowest speed");
+    ui.app.session.owner = false;
+    ui.press(".");
+    ui.shows("needs the admin role");
 }
 
 #[test]
-fn a_newer_schema_warns_and_keeps_hands_off() {
-    let mut desk = Desk::new(Role::Admin, (120, 40));
+fn a_newer_schema_disables_commands() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
     let mut view = snapshot();
     view.schema_version = "0.3.1".into();
-    desk.view(view);
-    desk.shows("the shard speaks schema 0.3.1, newer than 0.2.0");
-    desk.press("a");
-    desk.shows("upgrade first");
-    desk.press(":");
-    desk.type_in("blackout on");
-    desk.sent.clear();
-    desk.press("enter");
-    assert!(desk.sent.is_empty());
+    ui.view(view);
+    ui.shows("the shard uses schema 0.3.1, newer than 0.2.0");
+    ui.press("a");
+    ui.shows("upgrade this program");
+    ui.press(":");
+    ui.type_in("blackout on");
+    ui.sent.clear();
+    ui.press("enter");
+    assert!(ui.sent.is_empty());
 }
 
 #[test]
 fn copy_save_suspend_and_quit_are_tasks() {
-    let mut desk = Desk::new(Role::Viewer, (120, 40));
-    let tasks = desk.press("y");
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    let tasks = ui.press("y");
     assert!(matches!(&tasks[..], [Task::Copy(text)] if text.starts_with("Ada, barista for 4 days")), "{tasks:?}");
-    assert_eq!(desk.press("S"), [Task::Save(3_402)]);
-    assert_eq!(desk.press("ctrl-z"), [Task::Suspend]);
-    assert_eq!(desk.press("q"), [Task::Quit]);
-    assert_eq!(desk.press("ctrl-c"), [Task::Quit]);
+    assert_eq!(ui.press("S"), [Task::Save(3_402)]);
+    assert_eq!(ui.press("ctrl-z"), [Task::Suspend]);
+    assert_eq!(ui.press("q"), [Task::Quit]);
+    assert_eq!(ui.press("ctrl-c"), [Task::Quit]);
 }

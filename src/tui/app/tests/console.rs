@@ -4,182 +4,184 @@ use super::*;
 
 #[test]
 fn the_console_completes_previews_and_sends() {
-    let mut desk = Desk::new(Role::Admin, (120, 40));
-    desk.press(":");
-    desk.type_in("employment_exit d");
-    desk.press("tab");
-    desk.type_in("cl");
-    let tasks = desk.press("tab");
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.press(":");
+    ui.type_in("employment_exit d");
+    ui.press("tab");
+    ui.type_in("cl");
+    let tasks = ui.press("tab");
     let preview = "employment_exit defer cleo ";
-    let Some(Task::Send(request, Purpose::Preview(text))) = tasks.first() else { panic!("no preview: {tasks:?}") };
+    let Some(Task::Send(request, RequestPurpose::Preview(text))) = tasks.first() else {
+        panic!("no preview: {tasks:?}")
+    };
     assert!(request.dry_run && request.query && text == preview, "{request:?}");
-    let id = format!("id-{}", desk.sent.len());
+    let id = format!("id-{}", ui.sent.len());
     let preview_of = Answer { status: Status::DryRun, ..done(&id, preview, "Cleo stays and 4 absences are forgiven") };
-    desk.answer(preview_of);
-    desk.shows("≈ would: Cleo stays and 4 absences are forgiven");
-    let tasks = desk.press("enter");
+    ui.answer(preview_of);
+    ui.shows("≈ preview: Cleo stays and 4 absences are forgiven");
+    let tasks = ui.press("enter");
     assert_eq!(tasks[0], Task::Remember("employment_exit defer cleo".into()));
-    assert_eq!(desk.sent.last().unwrap(), &Request::line("employment_exit defer cleo"));
-    desk.press(": up");
-    desk.shows("› employment_exit defer cleo");
-    desk.press("up up");
-    desk.shows("› kpi");
-    desk.press("esc : up");
-    desk.shows("› employment_exit defer cleo");
-    desk.press("esc a");
-    desk.shows("Approve exit");
+    assert_eq!(ui.sent.last().unwrap(), &Request::line("employment_exit defer cleo"));
+    ui.press(": up");
+    ui.shows("› employment_exit defer cleo");
+    ui.press("up up");
+    ui.shows("› kpi");
+    ui.press("esc : up");
+    ui.shows("› employment_exit defer cleo");
+    ui.press("esc a");
+    ui.shows("Approve exit");
 }
 
 #[test]
 fn late_previews_are_dropped() {
-    let mut desk = Desk::new(Role::Admin, (120, 40));
-    desk.press(":");
-    desk.type_in("blackout on");
-    let early = format!("id-{}", desk.sent.len());
-    desk.press("backspace backspace");
-    desk.type_in("off");
-    let late = format!("id-{}", desk.sent.len());
-    desk.answer(done(&late, "blackout off", "the lights go on"));
-    desk.answer(done(&early, "blackout on", "the lights go out"));
-    desk.shows("≈ would: the lights go on");
-    desk.hides("the lights go out");
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.press(":");
+    ui.type_in("blackout on");
+    let early = format!("id-{}", ui.sent.len());
+    ui.press("backspace backspace");
+    ui.type_in("off");
+    let late = format!("id-{}", ui.sent.len());
+    ui.answer(done(&late, "blackout off", "the lights go on"));
+    ui.answer(done(&early, "blackout on", "the lights go out"));
+    ui.shows("≈ preview: the lights go on");
+    ui.hides("the lights go out");
 }
 
 #[test]
-fn a_destructive_line_asks_first() {
-    let mut desk = Desk::new(Role::Admin, (120, 40));
-    desk.press(":");
-    desk.type_in("kill ada");
-    desk.press("enter");
-    desk.shows("This does not come back");
-    desk.shows("A resident collapses at once.");
-    let before = desk.sent.len();
-    desk.press("enter");
-    assert_eq!(desk.sent.len(), before);
+fn a_destructive_line_asks_for_confirmation() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.press(":");
+    ui.type_in("kill ada");
+    ui.press("enter");
+    ui.shows("This cannot be undone");
+    ui.shows("A resident collapses at once.");
+    let before = ui.sent.len();
+    ui.press("enter");
+    assert_eq!(ui.sent.len(), before);
 }
 
 #[test]
-fn enter_closes_the_line_and_the_next_key_is_the_panes() {
-    let mut desk = Desk::new(Role::Admin, (120, 40));
-    desk.press("U :");
-    desk.type_in("employment_status");
-    desk.press("enter");
-    desk.answer(done("id-1", "employment_status", "3 wait, 2 of 2 exits today"));
-    desk.shows("┏ Queues");
-    desk.shows("› press : to type a command");
-    desk.shows("✓ 3 wait, 2 of 2 exits today · tick 3,402 · cmd id-1");
-    desk.press("E a");
-    desk.shows("Approve exit");
-    desk.press("esc : enter");
-    desk.shows("› press : to type a command");
-    desk.press(":");
-    desk.type_in("kill ada");
-    desk.press("enter n a");
-    desk.shows("Approve exit");
+fn enter_closes_the_line_and_the_pane_gets_the_next_key() {
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    ui.press("U :");
+    ui.type_in("employment_status");
+    ui.press("enter");
+    ui.answer(done("id-1", "employment_status", "3 wait, 2 of 2 exits today"));
+    ui.shows("┏ Queues");
+    ui.shows("› press : to type a command");
+    ui.shows("✓ 3 wait, 2 of 2 exits today · tick 3,402 · cmd id-1");
+    ui.press("E a");
+    ui.shows("Approve exit");
+    ui.press("esc : enter");
+    ui.shows("› press : to type a command");
+    ui.press(":");
+    ui.type_in("kill ada");
+    ui.press("enter n a");
+    ui.shows("Approve exit");
 }
 
 #[test]
-fn a_viewer_is_refused_by_the_shard_before_anything_is_asked() {
-    let mut desk = Desk::new(Role::Viewer, (120, 40));
-    desk.press(":");
-    desk.type_in("kill ada");
-    desk.press("enter");
-    assert_eq!(desk.sent.last().unwrap(), &Request::line("kill ada"));
-    desk.hides("This does not come back");
-    let id = format!("id-{}", desk.sent.len());
-    desk.answer(refused(&id, "kill ada"));
-    desk.shows("✗ E_FORBIDDEN viewers look and change nothing. `escalate` first.");
+fn the_shard_refuses_a_viewer_without_confirmation() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    ui.press(":");
+    ui.type_in("kill ada");
+    ui.press("enter");
+    assert_eq!(ui.sent.last().unwrap(), &Request::line("kill ada"));
+    ui.hides("This cannot be undone");
+    let id = format!("id-{}", ui.sent.len());
+    ui.answer(refused(&id, "kill ada"));
+    ui.shows("✗ E_FORBIDDEN This command needs the admin role. Run `escalate`.");
 }
 
 #[test]
-fn while_an_answer_may_make_an_admin_a_destructive_line_asks() {
-    let mut desk = Desk::new(Role::Viewer, (120, 40));
-    desk.press(":");
-    desk.type_in("escalate --reason backlog");
-    desk.press("enter :");
-    desk.type_in("kill ada");
-    desk.press("enter");
-    desk.shows("This does not come back");
-    assert_ne!(desk.sent.last().unwrap(), &Request::line("kill ada"));
+fn a_destructive_line_asks_while_escalate_is_pending() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    ui.press(":");
+    ui.type_in("escalate --reason backlog");
+    ui.press("enter :");
+    ui.type_in("kill ada");
+    ui.press("enter");
+    ui.shows("This cannot be undone");
+    assert_ne!(ui.sent.last().unwrap(), &Request::line("kill ada"));
 }
 
 #[test]
-fn a_token_is_masked_and_remembered_nowhere() {
-    let mut desk = Desk::new(Role::Viewer, (120, 40));
-    desk.app.hello.requires_token = true;
-    desk.press(":");
-    desk.type_in("escalate");
-    let tasks = desk.press("enter");
+fn a_token_is_masked_and_not_stored() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    ui.app.hello.requires_token = true;
+    ui.press(":");
+    ui.type_in("escalate");
+    let tasks = ui.press("enter");
     assert_eq!(tasks, []);
-    desk.type_in("twn_a_secret");
-    desk.hides("secret");
-    desk.shows("••••••••••••");
-    desk.press("enter");
-    let request = desk.sent.last().unwrap();
+    ui.type_in("twn_a_secret");
+    ui.hides("secret");
+    ui.shows("••••••••••••");
+    ui.press("enter");
+    let request = ui.sent.last().unwrap();
     assert_eq!((request.command.as_str(), request.secret.as_deref()), ("escalate", Some("twn_a_secret")));
-    desk.press(": up up up");
-    desk.hides("escalate");
+    ui.press(": up up up");
+    ui.hides("escalate");
 }
 
 #[test]
 fn without_tokens_a_reason_is_asked_for() {
-    let mut desk = Desk::new(Role::Viewer, (80, 24));
-    desk.press(":");
-    desk.type_in("escalate");
-    desk.press("enter enter");
-    assert!(desk.sent.is_empty());
-    desk.type_in("a \"backlog\"");
-    desk.press("enter");
-    assert_eq!(desk.lines(), ["escalate --reason \"a \\\"backlog\\\"\""]);
-    assert_eq!(townlet_wire::command_line::words(&desk.sent[0].command).unwrap()[2], "a \"backlog\"");
+    let mut ui = AppHarness::new(Role::Viewer, (80, 24));
+    ui.press(":");
+    ui.type_in("escalate");
+    ui.press("enter enter");
+    assert!(ui.sent.is_empty());
+    ui.type_in("a \"backlog\"");
+    ui.press("enter");
+    assert_eq!(ui.lines(), ["escalate --reason \"a \\\"backlog\\\"\""]);
+    assert_eq!(townlet_wire::command_line::words(&ui.sent[0].command).unwrap()[2], "a \"backlog\"");
 }
 
 #[test]
-fn the_palette_finds_by_a_few_letters() {
-    let mut desk = Desk::new(Role::Viewer, (120, 40));
-    desk.press("ctrl-p");
-    desk.type_in("emstat");
-    desk.shows("▸ employment_status");
-    desk.press("enter");
-    assert_eq!(desk.lines(), ["employment_status"]);
-    desk.press("ctrl-p");
-    desk.type_in("explain");
-    desk.press("enter");
-    desk.shows("› explain");
-    desk.press("esc ctrl-p");
-    desk.type_in("audit log");
-    desk.press("enter");
-    assert_eq!(desk.app.screen, Screen::Audit);
+fn the_palette_matches_fuzzily() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    ui.press("ctrl-p");
+    ui.type_in("emstat");
+    ui.shows("▸ employment_status");
+    ui.press("enter");
+    assert_eq!(ui.lines(), ["employment_status"]);
+    ui.press("ctrl-p");
+    ui.type_in("explain");
+    ui.press("enter");
+    ui.shows("› explain");
+    ui.press("esc ctrl-p");
+    ui.type_in("audit log");
+    ui.press("enter");
+    assert_eq!(ui.app.screen, Screen::Audit);
 }
 
 #[test]
-fn help_is_searched_and_has_paths() {
-    let mut desk = Desk::new(Role::Viewer, (120, 40));
-    desk.press("?");
-    desk.shows("Everywhere");
-    desk.type_in("audit");
-    desk.shows("logs/console/run-1-0001.jsonl");
-    desk.hides("the next faster");
-    desk.press("esc");
-    desk.hides("Everywhere");
+fn help_can_be_searched_and_lists_paths() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    ui.press("?");
+    ui.shows("Everywhere");
+    ui.type_in("audit");
+    ui.shows("logs/console/run-1-0001.jsonl");
+    ui.hides("next faster speed");
+    ui.press("esc");
+    ui.hides("Everywhere");
 }
 
 #[test]
 fn a_token_typed_by_hand_is_not_sent_as_a_line() {
-    let mut desk = Desk::new(Role::Viewer, (120, 40));
-    desk.press(":");
-    desk.type_in("escalate twn_a_secret");
-    let tasks = desk.press("enter");
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    ui.press(":");
+    ui.type_in("escalate twn_a_secret");
+    let tasks = ui.press("enter");
     assert_eq!(tasks, []);
-    assert!(desk.sent.is_empty(), "{:?}", desk.sent);
-    desk.shows("Become admin");
-    desk.hides("secret");
+    assert!(ui.sent.is_empty(), "{:?}", ui.sent);
+    ui.shows("Become admin");
+    ui.hides("secret");
 }
 
 #[test]
 fn q_on_the_line_quits_too() {
-    let mut desk = Desk::new(Role::Viewer, (120, 40));
-    desk.press(":");
-    desk.type_in("q");
-    assert_eq!(desk.press("enter"), [Task::Quit]);
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    ui.press(":");
+    ui.type_in("q");
+    assert_eq!(ui.press("enter"), [Task::Quit]);
 }

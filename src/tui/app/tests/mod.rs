@@ -1,4 +1,4 @@
-//! The whole interface by keystroke: keys in, tasks and screens out. Every snapshot has been through JSON.
+//! Tests of the whole interface: keys in, tasks and screens out.
 
 mod actions;
 mod console;
@@ -12,8 +12,8 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::Color;
 
-use super::{App, AppOptions, Message, Purpose, Task};
-use crate::fixtures::{bare, done, hello, history, refused, session, snapshot};
+use super::{App, AppOptions, Message, RequestPurpose, Task};
+use crate::fixtures::{bare, done, hello, history, refused, session, snapshot, styled_words};
 use crate::keymap::{Key, Keymap};
 use crate::pane::Screen;
 use crate::screenshot;
@@ -22,19 +22,19 @@ use townlet_source::{Link, SourceEvent};
 use townlet_wire::telemetry::ExitEntry;
 use townlet_wire::{Answer, ErrorBody, Request, Role, Snapshot, Status};
 
-/// An app with a screen to look at and a count of requests to give ids.
-struct Desk {
+/// An app, its terminal size, and the requests it sent.
+struct AppHarness {
     app: App,
     size: (u16, u16),
     sent: Vec<Request>,
 }
 
-impl Desk {
+impl AppHarness {
     fn new(role: Role, size: (u16, u16)) -> Self {
-        let mut desk = Self::without_view(role, size);
-        desk.app.history = history();
-        desk.view(snapshot());
-        desk
+        let mut ui = Self::without_view(role, size);
+        ui.app.history = history();
+        ui.view(snapshot());
+        ui
     }
 
     fn without_view(role: Role, size: (u16, u16)) -> Self {
@@ -42,8 +42,8 @@ impl Desk {
             theme: Theme::named("dark", true).unwrap(),
             keymap: Keymap::default(),
             screen: Screen::Operations,
-            recall: vec!["kpi".into(), "employment_status".into()],
-            badge: None,
+            console_history: vec!["kpi".into(), "employment_status".into()],
+            label: None,
             fleet: false,
         };
         Self { app: App::new(hello(role), setup), size, sent: Vec::new() }
@@ -57,7 +57,7 @@ impl Desk {
         self.app.update(Message::SourceEvent(SourceEvent::Answer(answer)));
     }
 
-    /// Presses keys as the keymap writes them; the tasks that came of the last one.
+    /// Presses keys in the notation of the keymap. Returns the tasks of the last one.
     fn press(&mut self, keys: &str) -> Vec<Task> {
         let mut tasks = Vec::new();
         for text in keys.split(' ') {
@@ -115,198 +115,179 @@ impl Desk {
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
 
-/// The styles of a picture: every run of cells that is not plain, by row.
-fn styles(picture: &Buffer) -> String {
-    let mut text = String::new();
-    for y in 0..picture.area.height {
-        let cells: Vec<_> = (0..picture.area.width).map(|x| (x, &picture[(x, y)])).collect();
-        let look = |cell: &ratatui::buffer::Cell| (cell.fg, cell.bg, cell.modifier);
-        let runs = cells.chunk_by(|(_, one), (_, other)| look(one) == look(other));
-        let named: Vec<String> = runs
-            .filter(|run| look(run[0].1) != (Color::Reset, Color::Reset, ratatui::style::Modifier::empty()))
-            .map(|run| {
-                let (fg, bg, modifier) = look(run[0].1);
-                format!("{}-{}:{fg}/{bg}/{modifier:?}", run[0].0, run[run.len() - 1].0)
-            })
-            .collect();
-        text.extend([y.to_string(), ": ".into(), named.join(" "), "\n".into()]);
-    }
-    text
-}
-
 #[test]
 fn operations_at_three_sizes() {
     for size in SIZES {
-        let mut desk = Desk::new(Role::Viewer, size);
-        desk.answer(done("0192aaaa-7c", "employment_status", "3 wait, 2 of 2 exits today"));
-        desk.answer(refused("0192aaaa-81", "employment_exit approve ada"));
-        let picture = desk.picture();
+        let mut ui = AppHarness::new(Role::Viewer, size);
+        ui.answer(done("0192aaaa-7c", "employment_status", "3 wait, 2 of 2 exits today"));
+        ui.answer(refused("0192aaaa-81", "employment_exit approve ada"));
+        let picture = ui.picture();
         let name = format!("operations_{}x{}", size.0, size.1);
         insta::assert_snapshot!(name.clone(), screenshot::text(&picture));
-        insta::assert_snapshot!(format!("{name}_styles"), styles(&picture));
+        insta::assert_snapshot!(format!("{name}_styles"), styled_words(&picture, &ui.app.theme));
     }
 }
 
 #[test]
 fn every_pane_alone_at_80x24() {
-    let mut desk = Desk::new(Role::Admin, (80, 24));
+    let mut ui = AppHarness::new(Role::Admin, (80, 24));
     let mut all = String::new();
     for key in ["E", "B", "U", "A", "C"] {
-        desk.press(key);
-        all.push_str(&desk.screen());
+        ui.press(key);
+        all.push_str(&ui.screen());
     }
     insta::assert_snapshot!(all);
 }
 
 #[test]
-fn an_empty_town_says_what_is_missing() {
-    let mut desk = Desk::without_view(Role::Viewer, (120, 40));
-    desk.shows("Nothing has arrived from the shard yet.");
-    desk.view(bare());
-    insta::assert_snapshot!(desk.screen());
+fn an_empty_town_shows_empty_states() {
+    let mut ui = AppHarness::without_view(Role::Viewer, (120, 40));
+    ui.shows("Waiting for the first data from the shard.");
+    ui.view(bare());
+    insta::assert_snapshot!(ui.screen());
 }
 
 #[test]
-fn the_filter_narrows_and_esc_widens() {
-    let mut desk = Desk::new(Role::Viewer, (120, 40));
-    desk.press("/");
-    desk.type_in("cleo");
-    desk.hides("Ada    ");
-    desk.press("enter");
-    desk.shows("/ cleo");
-    desk.press("esc");
-    desk.shows("Ada ");
-    desk.press("/");
-    desk.type_in("nobody");
-    desk.shows("Nobody here fits the filter.");
+fn filters_apply_and_esc_clears_them() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    ui.press("/");
+    ui.type_in("cleo");
+    ui.hides("Ada    ");
+    ui.press("enter");
+    ui.shows("/ cleo");
+    ui.press("esc");
+    ui.shows("Ada ");
+    ui.press("/");
+    ui.type_in("nobody");
+    ui.shows("No residents match the filter.");
 }
 
 #[test]
 fn zoom_tab_and_screens() {
-    let mut desk = Desk::new(Role::Viewer, (120, 40));
-    desk.press("tab z");
-    desk.shows("▸Stability");
-    desk.hides("╭ Employment");
-    desk.press("z");
-    desk.shows("Employment");
-    desk.press("shift-tab shift-tab");
-    desk.shows("┏ Console");
-    desk.press("6");
-    desk.shows("Audit");
-    assert_eq!(desk.app.screen, Screen::Audit);
-    desk.hides("z zoom");
-    desk.press("U");
-    desk.shows("z zoom");
-    desk.shows("┏ Queues");
-    desk.press("8");
-    desk.shows("`8` does nothing here; ? shows every key");
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
+    ui.press("tab z");
+    ui.shows("▸Stability");
+    ui.hides("╭ Employment");
+    ui.press("z");
+    ui.shows("Employment");
+    ui.press("shift-tab shift-tab");
+    ui.shows("┏ Console");
+    ui.press("6");
+    ui.shows("Audit");
+    assert_eq!(ui.app.screen, Screen::Audit);
+    ui.hides("z zoom");
+    ui.press("U");
+    ui.shows("z zoom");
+    ui.shows("┏ Queues");
+    ui.press("8");
+    ui.shows("`8` does nothing here; ? shows every key");
 }
 
 #[test]
 fn the_mouse_focuses_selects_and_changes_screens() {
-    let mut desk = Desk::new(Role::Admin, (120, 40));
-    let screen = desk.screen();
+    let mut ui = AppHarness::new(Role::Admin, (120, 40));
+    let screen = ui.screen();
     let row = screen.lines().position(|line| line.contains("Cleo   ")).unwrap() as u16;
     let click = |column, row| {
         let kind = MouseEventKind::Down(MouseButton::Left);
         Message::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
     };
-    desk.app.update(click(10, row));
-    desk.shows("▸ Cleo");
-    desk.app.update(click(90, row));
-    desk.shows("┏ Stability");
-    desk.app.update(click(20, 1));
-    assert_eq!(desk.app.screen, Screen::Town);
+    ui.app.update(click(10, row));
+    ui.shows("▸ Cleo");
+    ui.app.update(click(90, row));
+    ui.shows("┏ Stability");
+    ui.app.update(click(20, 1));
+    assert_eq!(ui.app.screen, Screen::Town);
 }
 
 #[test]
-fn sizes_change_and_too_small_says_so() {
-    let mut desk = Desk::new(Role::Viewer, (200, 60));
-    desk.press(":");
+fn size_changes_and_too_small_terminals() {
+    let mut ui = AppHarness::new(Role::Viewer, (200, 60));
+    ui.press(":");
     for size in [(60, 18), (59, 18), (1, 1), (300, 80), (80, 24), (100, 30), (99, 29)] {
-        desk.size = size;
-        let _ = desk.picture();
+        ui.size = size;
+        let _ = ui.picture();
     }
-    desk.size = (50, 10);
-    desk.shows("50 × 10 is too small");
-    desk.size = (60, 18);
-    desk.shows("Harbour · local   ▶ 10×   day 4 · 09:38");
-    desk.shows(" VIEWER");
+    ui.size = (50, 10);
+    ui.shows("50 × 10 is too small");
+    ui.size = (60, 18);
+    ui.shows("Harbour · local   ▶ 10×   day 4 · 09:38");
+    ui.shows(" VIEWER");
 }
 
 #[test]
-fn banners_and_links_are_words() {
-    let mut desk = Desk::new(Role::Viewer, (120, 40));
+fn banners_and_connection_states() {
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     let mut view = snapshot();
     view.health.audit_ok = false;
     view.transport.mode = "aggregate".into();
-    desk.view(view);
-    desk.shows("the audit log cannot be written: commands are refused  (+1 more)");
+    ui.view(view);
+    ui.shows("the audit log is not writable; commands are refused  (+1 more)");
     for (state, verdict, words) in [
         ("eligible", "green", "candidate 91c0f2ab33de4410 is ready to promote"),
-        ("canary", "red", "the canary is red: b in Stability or Candidate rolls back"),
-        ("held", "green", "promotion is held: waits for"),
+        ("canary", "red", "the canary is failing; b in Stability or Candidate rolls back"),
+        ("held", "green", "promotion is on hold: waits for"),
     ] {
         let mut view = snapshot();
         view.promotion.state = state.into();
         view.stability.windows.last_mut().unwrap().verdict = verdict.into();
-        desk.view(view);
-        desk.shows(words);
+        ui.view(view);
+        ui.shows(words);
     }
     let mut view = snapshot();
     view.promotion.state = "canary".into();
-    desk.view(view);
-    desk.hides("canary is red");
-    desk.app.update(Message::SourceEvent(SourceEvent::Link(Link::Reconnecting {
+    ui.view(view);
+    ui.hides("canary is failing");
+    ui.app.update(Message::SourceEvent(SourceEvent::Link(Link::Reconnecting {
         url: "http://x".into(),
         in_seconds: 4,
         why: "the connection broke".into(),
     })));
-    desk.shows("Harbour · reconnecting in 4 s   http://x");
-    desk.app.update(Message::SourceEvent(SourceEvent::Link(Link::Stale { url: "http://x".into(), seconds: 3 })));
-    desk.shows("stale 3 s");
+    ui.shows("Harbour · reconnecting in 4 s   http://x");
+    ui.app.update(Message::SourceEvent(SourceEvent::Link(Link::Stale { url: "http://x".into(), seconds: 3 })));
+    ui.shows("stale 3 s");
 }
 
 #[test]
 fn names_from_outside_emit_no_escapes() {
-    let mut desk = Desk::new(Role::Viewer, (120, 40));
+    let mut ui = AppHarness::new(Role::Viewer, (120, 40));
     let mut view = snapshot();
     view.agents[0].name = "A\u{1b}[31mda".into();
     view.shard = "h\u{1b}]0;x\u{7}".into();
     view.narrations[0].text = "\u{202e}evil".into();
     view.conflict.queues[0].object = "s\u{9b}1".into();
-    desk.view(view);
-    let screen = desk.screen();
+    ui.view(view);
+    let screen = ui.screen();
     assert!(screen.chars().all(|character| character == '\n' || !character.is_control()), "{screen}");
     assert!(!screen.contains('\u{202e}'));
 }
 
 #[test]
-fn without_colour_the_screen_has_none() {
+fn themes_without_colour_draw_none() {
     for name in Theme::NAMES {
-        let mut desk = Desk::new(Role::Admin, (120, 40));
-        desk.app.theme = Theme::named(name, false).unwrap();
-        desk.press("a");
-        let picture = desk.picture();
+        let mut ui = AppHarness::new(Role::Admin, (120, 40));
+        ui.app.theme = Theme::named(name, false).unwrap();
+        ui.press("a");
+        let picture = ui.picture();
         assert!(picture.content.iter().all(|cell| (cell.fg, cell.bg) == (Color::Reset, Color::Reset)), "{name}");
     }
 }
 
 #[test]
-fn what_stands_over_the_screen() {
+fn overlays() {
     let mut all = String::new();
-    let mut desk = Desk::new(Role::Admin, (80, 24));
-    desk.press(":");
-    desk.type_in("employment_e");
-    all.push_str(&desk.screen());
-    desk.press("tab tab");
-    all.push_str(&desk.screen());
-    desk.press("esc ctrl-p");
-    desk.type_in("emp");
-    all.push_str(&desk.screen());
-    desk.press("esc ?");
-    all.push_str(&desk.screen());
-    desk.press("esc space space a");
-    all.push_str(&desk.screen());
+    let mut ui = AppHarness::new(Role::Admin, (80, 24));
+    ui.press(":");
+    ui.type_in("employment_e");
+    all.push_str(&ui.screen());
+    ui.press("tab tab");
+    all.push_str(&ui.screen());
+    ui.press("esc ctrl-p");
+    ui.type_in("emp");
+    all.push_str(&ui.screen());
+    ui.press("esc ?");
+    all.push_str(&ui.screen());
+    ui.press("esc space space a");
+    all.push_str(&ui.screen());
     insta::assert_snapshot!(all);
 }

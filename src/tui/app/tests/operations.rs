@@ -1,15 +1,15 @@
-//! What the panes of the Operations screen say and keep whole, at sizes where room is short.
+//! Tests of the panes of the Operations screen, at small sizes.
 
 use super::*;
 use townlet_wire::telemetry::{Alert, QueueCooldown, QueueUser};
 
 /// Gives the view a change and looks at it.
-fn changed(size: (u16, u16), change: impl FnOnce(&mut Snapshot)) -> Desk {
-    let mut desk = Desk::new(Role::Admin, size);
+fn changed(size: (u16, u16), change: impl FnOnce(&mut Snapshot)) -> AppHarness {
+    let mut ui = AppHarness::new(Role::Admin, size);
     let mut view = snapshot();
     change(&mut view);
-    desk.view(view);
-    desk
+    ui.view(view);
+    ui
 }
 
 fn alert(name: &str, since_tick: u64) -> Alert {
@@ -23,64 +23,64 @@ fn alert(name: &str, since_tick: u64) -> Alert {
 }
 
 #[test]
-fn a_limit_is_beside_its_figure() {
-    let mut desk = changed((120, 40), |view| {
+fn limits_are_shown_beside_their_values() {
+    let mut ui = changed((120, 40), |view| {
         view.employment.pending_count = 7;
         view.employment.queue_limit = 4;
         view.employment.absent_7d = 23;
     });
-    desk.shows(" pending    7 / 4 !");
-    desk.shows("absent 7d 23 ");
+    ui.shows(" pending    7 / 4 !");
+    ui.shows("absent 7d 23 ");
 }
 
 #[test]
-fn one_who_only_waits_for_the_cap_is_not_said_to_leave_now() {
-    let mut desk = changed((120, 40), |view| {
+fn an_exit_that_waits_for_the_cap_has_no_release_time() {
+    let mut ui = changed((120, 40), |view| {
         view.employment.queue[0].releases_at_tick = 3_000;
         view.jobs.get_mut("ada").unwrap().tenure_days = 2.96;
     });
-    desk.shows("when allowed");
-    desk.shows("Ada, barista for 3 days; attended 71 % of the latest");
-    desk.shows("Leaves as soon as the cap and the gap");
-    desk.hides("now (tick");
-    desk.press("enter");
-    desk.shows("leaves      as soon as the cap and the gap between exits allow");
-    desk.press("esc a");
-    desk.shows("Ada leaves town on the next tick. Ada has worked 3 days as");
+    ui.shows("when allowed");
+    ui.shows("Ada, barista for 3 days; attended 71 % of the latest");
+    ui.shows("Leaves as soon as the exit cap and");
+    ui.hides("now (tick");
+    ui.press("enter");
+    ui.shows("leaves      as soon as the exit cap and exit gap allow");
+    ui.press("esc a");
+    ui.shows("Ada leaves town on the next tick. Ada has worked 3 days as");
 }
 
 #[test]
-fn the_streak_is_whole_and_the_oldest_letters_go() {
-    let mut desk = changed((120, 40), |view| {
+fn the_streak_is_never_cut_and_the_oldest_letters_are_dropped() {
+    let mut ui = changed((120, 40), |view| {
         let window = view.stability.windows[2].clone();
         view.stability.windows = vec![window; 12];
         view.stability.windows[0].verdict = "red".into();
     });
-    desk.shows(" G   G    streak 1 green · 2 needed ");
-    desk.hides(" R   G ");
-    desk.size = (200, 60);
-    desk.shows(" R   G ");
+    ui.shows(" G   G    streak 1 green · 2 required ");
+    ui.hides(" R   G ");
+    ui.size = (200, 60);
+    ui.shows(" R   G ");
 }
 
 #[test]
-fn what_is_in_use_keeps_its_unit_and_names_keep_apart() {
+fn users_keep_their_unit_in_narrow_columns() {
     for size in [(120, 40), (100, 30), (80, 24), (60, 18)] {
-        let mut desk = changed(size, |view| {
+        let mut ui = changed(size, |view| {
             let eva = QueueUser { agent: "eva".into(), affordance: "work".into(), remaining: Some(213) };
             view.conflict.queues[0].object = "shower_10".into();
             view.conflict.queues[1].users = vec![eva.clone(), QueueUser { agent: "ben".into(), ..eva }];
         });
-        desk.press("U");
-        desk.shows("! shower_10 ");
-        desk.shows(" Ben 12 t ");
-        desk.shows(" Eva 213 t");
-        desk.shows("fairness on ");
+        ui.press("U");
+        ui.shows("! shower_10 ");
+        ui.shows(" Ben 12 t ");
+        ui.shows(" Eva 213 t");
+        ui.shows("fairness on ");
     }
 }
 
 #[test]
-fn busy_objects_come_first_and_rows_do_not_jump() {
-    let mut desk = changed((120, 40), |view| {
+fn objects_in_use_are_first_and_rows_stay_in_place() {
+    let mut ui = changed((120, 40), |view| {
         let idle = view.conflict.queues[2].clone();
         let named = |name: &str| townlet_wire::telemetry::Queue { object: name.into(), ..idle.clone() };
         let mut cooling = named("desk_5");
@@ -88,40 +88,40 @@ fn busy_objects_come_first_and_rows_do_not_jump() {
         view.conflict.queues.splice(0..0, [named("bed_1"), named("bed_2"), cooling]);
         view.conflict.queues.swap(3, 4);
     });
-    let screen = desk.screen();
+    let screen = ui.screen();
     let order = ["till_1", "shower_1", "desk_5", "bed_1", "bed_2", "stove_2"];
     let rows: Vec<usize> = order.iter().map(|name| screen.find(&format!(" {name} ")).expect("it is shown")).collect();
     assert!(rows.is_sorted(), "{screen}");
 }
 
 #[test]
-fn the_newest_alert_is_selected_until_the_operator_selects() {
-    let mut desk = changed((120, 40), |view| view.alerts = vec![alert("early", 3_000)]);
-    desk.press("A");
-    desk.shows("early stands");
+fn the_newest_alert_is_selected_until_the_selection_moves() {
+    let mut ui = changed((120, 40), |view| view.alerts = vec![alert("early", 3_000)]);
+    ui.press("A");
+    ui.shows("early stands");
     let mut view = snapshot();
     view.alerts = vec![alert("early", 3_000), alert("late", 3_400)];
-    desk.view(view.clone());
-    desk.press("enter");
-    desk.shows("late stands");
-    desk.shows("what      late");
-    desk.press("esc down enter");
-    desk.shows("what      early");
-    desk.press("esc");
+    ui.view(view.clone());
+    ui.press("enter");
+    ui.shows("late stands");
+    ui.shows("alert     late");
+    ui.press("esc down enter");
+    ui.shows("alert     early");
+    ui.press("esc");
     view.alerts.push(alert("latest", 3_401));
-    desk.view(view.clone());
-    desk.press("enter");
-    desk.shows("what      early");
+    ui.view(view.clone());
+    ui.press("enter");
+    ui.shows("alert     early");
     view.alerts.remove(0);
-    desk.press("esc");
-    desk.view(view);
-    desk.press("enter");
-    desk.shows("what      latest");
+    ui.press("esc");
+    ui.view(view);
+    ui.press("enter");
+    ui.shows("alert     latest");
 }
 
 #[test]
-fn a_selected_story_is_in_sight_however_long_the_others_are() {
-    let mut desk = changed((80, 24), |view| {
+fn the_selected_event_is_visible() {
+    let mut ui = changed((80, 24), |view| {
         let mut long = view.narrations[0].clone();
         long.text = "a long story ".repeat(12);
         view.narrations = vec![long; 12];
@@ -132,41 +132,41 @@ fn a_selected_story_is_in_sight_however_long_the_others_are() {
         view.narrations[11].tick = 11_000;
         view.tick += 9_000;
     });
-    desk.press("A end");
-    desk.shows(" day 4    the very first");
-    desk.hides("day …");
-    desk.press("home");
-    desk.shows(" day 4  ! exit cap reached");
+    ui.press("A end");
+    ui.shows(" day 4    the very first");
+    ui.hides("day …");
+    ui.press("home");
+    ui.shows(" day 4  ! exit cap reached");
 }
 
 #[test]
-fn pane_tabs_are_whole_at_the_smallest_size() {
-    let mut desk = Desk::new(Role::Admin, (60, 18));
-    desk.shows("A Alerts  C Console");
-    desk.shows(" 1 Operations  2 Tow  3 Age  4 Lea  5 Met  6 Aud  7 Eco");
-    desk.size = (80, 24);
-    desk.shows(" 1 Operations  2 Town  3 Agents  4 Learning  5 Metrics  6 Audit  7 Economy");
-    desk.shows("A Alerts and story  C Console");
+fn pane_tabs_fit_at_the_minimum_size() {
+    let mut ui = AppHarness::new(Role::Admin, (60, 18));
+    ui.shows("A Alerts  C Console");
+    ui.shows(" 1 Operations  2 Tow  3 Age  4 Lea  5 Met  6 Aud  7 Eco");
+    ui.size = (80, 24);
+    ui.shows(" 1 Operations  2 Town  3 Agents  4 Learning  5 Metrics  6 Audit  7 Economy");
+    ui.shows("A Alerts and events  C Console");
 }
 
 #[test]
-fn promoting_and_rolling_back_ask_first_from_stability() {
-    let mut desk = changed((120, 40), |view| {
+fn stability_asks_before_promoting_and_rolling_back() {
+    let mut ui = changed((120, 40), |view| {
         crate::fixtures::eligible(view);
         view.stability.windows[0].checks[0].value = Some(0.01);
     });
-    desk.press("B");
-    desk.shows("▸eligible");
-    desk.shows("✓ better  +0.046 from +0.012 to +0.081");
-    desk.press("m");
-    desk.shows("▸ cancel ◂");
-    desk.press("enter m tab enter");
-    assert_eq!(desk.lines(), ["promote_policy 91c0f2ab33de4410"]);
-    desk.press("b");
-    desk.shows("shipped drives the town again");
-    desk.press("tab enter");
-    assert_eq!(desk.lines().last(), Some(&"rollback_policy"));
-    desk.app.session.role = Role::Viewer;
-    desk.press("b");
-    desk.shows("b rollback: `rollback_policy` is for admins and you are a viewer");
+    ui.press("B");
+    ui.shows("▸eligible");
+    ui.shows("✓ better  +0.046 from +0.012 to +0.081");
+    ui.press("m");
+    ui.shows("▸ cancel ◂");
+    ui.press("enter m tab enter");
+    assert_eq!(ui.lines(), ["promote_policy 91c0f2ab33de4410"]);
+    ui.press("b");
+    ui.shows("shipped replaces rel-7f3a");
+    ui.press("tab enter");
+    assert_eq!(ui.lines().last(), Some(&"rollback_policy"));
+    ui.app.session.role = Role::Viewer;
+    ui.press("b");
+    ui.shows("b rollback: `rollback_policy` needs the admin role; you are viewer");
 }

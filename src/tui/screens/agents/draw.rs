@@ -1,18 +1,16 @@
-//! How the table's rows look and how the inspector's blocks stand beside each other.
-//!
-//! Styles and widths; the pane decides what is shown.
+//! Drawing of the resident table, and the column layout of the inspector.
 
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::inspector::{Block, Case};
+use super::inspector::{Block, ResidentDetail};
 use super::shift_bar;
 use super::table::{Column, Order, Row};
 use crate::format::{pad, pad_left, percent, short};
 use crate::pane::Context;
 use townlet_wire::telemetry::Job;
 
-/// The heads, the sorted one with its direction.
+/// Table header; the sorted column has an arrow.
 pub(super) fn header<'a>(columns: &[(Column, usize)], order: Order, cx: &Context<'_>) -> Line<'a> {
     let mut spans = vec![Span::raw(" ")];
     for (index, (column, width)) in columns.iter().enumerate() {
@@ -32,7 +30,7 @@ pub(super) fn header<'a>(columns: &[(Column, usize)], order: Order, cx: &Context
     Line::from(spans)
 }
 
-/// Two letters a need, because their first letters may be the same.
+/// Two letters per need, because first letters may be ambiguous.
 fn needs_title(cx: &Context<'_>) -> String {
     let first = cx.view.agents.iter().max_by_key(|agent| agent.needs.len());
     let short = |name: &String| pad(&name.chars().take(2).collect::<String>(), 3);
@@ -40,7 +38,7 @@ fn needs_title(cx: &Context<'_>) -> String {
     if title.is_empty() { "needs".into() } else { title.trim_end().to_owned() }
 }
 
-/// One resident.
+/// A table row.
 pub(super) fn row<'a>(row: &Row<'_>, columns: &[(Column, usize)], selected: bool, cx: &Context<'_>) -> Line<'a> {
     let mut spans = vec![Span::styled(if selected { "▸" } else { " " }, cx.theme.accent)];
     for (index, (column, width)) in columns.iter().enumerate() {
@@ -58,7 +56,7 @@ pub(super) fn row<'a>(row: &Row<'_>, columns: &[(Column, usize)], selected: bool
     Line::from(spans)
 }
 
-/// A level as the height of a block, two cells wide, with `!` when it is critical.
+/// Each need as a block whose height is its level, with `!` if it is critical.
 fn needs<'a>(row: &Row<'_>, width: usize, cx: &Context<'_>) -> Vec<Span<'a>> {
     const BLOCKS: [&str; 8] = ["▁▁", "▂▂", "▃▃", "▄▄", "▅▅", "▆▆", "▇▇", "██"];
     let mut spans = Vec::new();
@@ -111,20 +109,25 @@ fn cell(row: &Row<'_>, column: Column, cx: &Context<'_>) -> (String, Style) {
     }
 }
 
-/// The inspector's blocks in one, two or three stacks, with an empty line between them where all still fits.
-pub(super) fn beside<'a>(case: &Case<'a>, stacks: usize, width: usize, height: usize) -> Vec<Vec<Line<'a>>> {
-    let (now, needs, work) = (case.now(width), case.needs(width), case.work(width));
-    let (purse, ties, events) = (case.purse(width), case.ties(width), case.events(width));
-    let (choice, mask) = (case.choice(width), case.mask(width));
+/// The inspector's blocks in one, two or three columns, separated by empty lines if they fit.
+pub(super) fn block_columns<'a>(
+    detail: &ResidentDetail<'a>,
+    stacks: usize,
+    width: usize,
+    height: usize,
+) -> Vec<Vec<Line<'a>>> {
+    let (now, needs, work) = (detail.now(width), detail.needs(width), detail.work(width));
+    let (money, ties, events) = (detail.money(width), detail.ties(width), detail.events(width));
+    let (choice, mask) = (detail.policy_choice(width), detail.mask(width));
     let stacks = match stacks {
-        1 => vec![vec![now, needs, work, choice, mask, purse, ties, events]],
-        2 => vec![vec![now, needs, choice, mask], vec![work, purse, ties, events]],
-        _ => vec![vec![now, needs, choice], vec![work, purse, ties], vec![mask, events]],
+        1 => vec![vec![now, needs, work, choice, mask, money, ties, events]],
+        2 => vec![vec![now, needs, choice, mask], vec![work, money, ties, events]],
+        _ => vec![vec![now, needs, choice], vec![work, money, ties], vec![mask, events]],
     };
-    stacks.into_iter().map(|blocks| stack(blocks, height)).collect()
+    stacks.into_iter().map(|blocks| stack_blocks(blocks, height)).collect()
 }
 
-fn stack(blocks: Vec<Block<'_>>, height: usize) -> Vec<Line<'_>> {
+fn stack_blocks(blocks: Vec<Block<'_>>, height: usize) -> Vec<Line<'_>> {
     let lines: usize = blocks.iter().map(Vec::len).sum();
     let airy = lines + blocks.len() - 1 <= height;
     let mut stacked = Vec::with_capacity(lines + blocks.len());

@@ -1,6 +1,4 @@
-//! One resident in full: what they do and why, needs, work, ties, what the policy thinks, what happened to them.
-//!
-//! Blocks of lines, each made for a given width; the pane decides how they stand. Must not know the table.
+//! Details of one resident: activity, needs, work, money, ties, policy output, action mask and events, as blocks of lines.
 
 use ratatui::text::{Line, Span};
 
@@ -14,9 +12,9 @@ use crate::theme::Theme;
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, Event, Job, Tie};
 
-/// The resident and all that is known around them.
+/// The resident and the data around them.
 #[derive(Clone, Copy)]
-pub(super) struct Case<'a> {
+pub(super) struct ResidentDetail<'a> {
     pub(super) view: &'a Snapshot,
     pub(super) history: &'a MetricHistory,
     pub(super) theme: &'a Theme,
@@ -24,34 +22,34 @@ pub(super) struct Case<'a> {
     pub(super) job: Option<&'a Job>,
 }
 
-/// A titled part of the inspector.
+/// Lines of a section.
 pub(super) type Block<'a> = Vec<Line<'a>>;
 
-/// Why this one does what they do, in words an operator can act on.
-pub(super) fn why(agent: &Agent) -> String {
+/// Reason for the current option.
+pub(super) fn option_reason(agent: &Agent) -> String {
     if agent.possessed {
-        return "An operator holds the reins; the policy is not asked.".into();
+        return "Controlled by an operator; the policy is not used.".into();
     }
     if agent.option != "wait" {
         let chance = agent.top_options.iter().find(|top| top.option == agent.option);
         return match chance {
-            Some(top) => format!("The policy chose {} with {}.", agent.option, percent(top.probability)),
-            None => format!("Chose {} and is committed to it.", agent.option),
+            Some(top) => format!("The policy chose {} (probability {}).", agent.option, percent(top.probability)),
+            None => format!("Committed to {}.", agent.option),
         };
     }
     let others = || agent.mask.iter().filter(|bit| bit.option != "wait");
     let free: Vec<&str> = others().filter(|bit| bit.allowed).map(|bit| bit.option.as_str()).collect();
     if others().next().is_none() {
-        "Idle; the shard does not say what else was possible.".into()
+        "Idle; the shard does not send the action mask.".into()
     } else if free.is_empty() {
         let reasons: Vec<String> = others().map(|bit| format!("{} ({})", bit.option, bit.reason)).collect();
-        format!("Idle: nothing else is possible: {}.", reasons.join(", "))
+        format!("Idle: no other option is available: {}.", reasons.join(", "))
     } else {
-        format!("Idle by choice: could {}.", free.join(", "))
+        format!("Idle by choice; available: {}.", free.join(", "))
     }
 }
 
-impl<'a> Case<'a> {
+impl<'a> ResidentDetail<'a> {
     fn heading(&self, text: &str, width: usize) -> Line<'a> {
         Line::styled(pad(text, width), self.theme.head)
     }
@@ -60,7 +58,7 @@ impl<'a> Case<'a> {
         Line::styled(clip(text, width), self.theme.dim)
     }
 
-    /// A name and its value, on as many lines as the value needs.
+    /// A label and its wrapped value.
     fn fact(&self, name: &str, value: &str, width: usize) -> Vec<Line<'a>> {
         let line = |(index, part): (usize, String)| {
             let name = pad(if index == 0 { name } else { "" }, 9);
@@ -73,7 +71,7 @@ impl<'a> Case<'a> {
         duration(self.view.tick.saturating_sub(tick), self.view.clock.ticks_per_day)
     }
 
-    /// What they do and why.
+    /// Option, activity and reason.
     pub(super) fn now(&self, width: usize) -> Block<'a> {
         let agent = self.agent;
         let name = clip(&agent.name, width.saturating_sub(2) / 2);
@@ -88,21 +86,21 @@ impl<'a> Case<'a> {
         lines.extend(self.fact("option", &format!("{} for {}", agent.option, self.ago(agent.option_since)), width));
         lines.extend(self.fact("activity", &agent.activity, width));
         let style = if agent.option == "wait" || agent.possessed { self.theme.warn } else { self.theme.dim };
-        lines.extend(wrap(&why(agent), width).into_iter().map(|line| Line::styled(line, style)));
+        lines.extend(wrap(&option_reason(agent), width).into_iter().map(|line| Line::styled(line, style)));
         lines
     }
 
-    /// Levels with their recent past and the level below which they are critical.
+    /// Levels of the needs with sparklines and critical levels.
     pub(super) fn needs(&self, width: usize) -> Block<'a> {
         let mut lines = vec![self.heading("needs", width)];
-        // A narrow column gives up the critical level for the past: a critical need has its sign all the same.
+        // A narrow column has no space for the critical level.
         let limits = width >= 50;
         let room = width.saturating_sub(if limits { 28 } else { 18 });
         let (bars, past) = if room >= 10 { (room / 2, room - room / 2) } else { (room.max(4), 0) };
         for need in &self.agent.needs {
             let critical = need.value < need.critical;
             let style = if critical { self.theme.bad } else { self.theme.chart };
-            let series = self.history.last(&format!("need.{}.{}", self.agent.id, need.name), past);
+            let series = self.history.recent(&format!("need.{}.{}", self.agent.id, need.name), past);
             let sign = if critical { "!" } else { " " };
             let limit = if limits { format!("min {:>2.0} % ", need.critical * 100.0) } else { String::new() };
             lines.push(Line::from(vec![
@@ -114,16 +112,16 @@ impl<'a> Case<'a> {
             ]));
         }
         if self.agent.needs.is_empty() {
-            lines.push(self.dim("the shard sends no needs", width));
+            lines.push(self.dim("not sent by this shard", width));
         }
         lines
     }
 
-    /// Job, today's shift on the day's bar, how past shifts went.
+    /// Job, today's shift and past shifts.
     pub(super) fn work(&self, width: usize) -> Block<'a> {
         let mut lines = vec![self.heading("work", width)];
         let Some(job) = self.job.filter(|job| !job.job_id.is_empty()) else {
-            lines.push(self.dim("without a job", width));
+            lines.push(self.dim("no job", width));
             return lines;
         };
         let tenure = format!("{} · {} · {}", job.job_id, shift_bar::state(&job.shift_state), days(job.tenure_days));
@@ -143,7 +141,7 @@ impl<'a> Case<'a> {
                 None => "! due to leave".to_owned(),
                 Some(entry) if entry.approved => "! exit approved: leaves on the next tick".to_owned(),
                 Some(entry) if entry.releases_at_tick <= self.view.tick => {
-                    "! leaves as soon as the cap and the gap between exits allow".to_owned()
+                    "! leaves as soon as the exit cap and exit gap allow".to_owned()
                 }
                 Some(entry) => format!("! leaves {}", moment(entry.releases_at_tick, self.view)),
             };
@@ -153,11 +151,11 @@ impl<'a> Case<'a> {
     }
 
     /// Money and home.
-    pub(super) fn purse(&self, width: usize) -> Block<'a> {
+    pub(super) fn money(&self, width: usize) -> Block<'a> {
         let agent = self.agent;
-        let mut lines = vec![self.heading("purse and home", width)];
+        let mut lines = vec![self.heading("money and home", width)];
         if let Some(job) = self.job {
-            let wallet = format!("{:.2} meals · a day is {:.2}", job.wallet, job.basket_cost);
+            let wallet = format!("{:.2} meals · {:.2} per day", job.wallet, job.basket_cost);
             lines.extend(self.fact("wallet", &wallet, width));
             let wages = format!("{:.2} earned · {:.2} withheld", job.wages_earned, job.wages_withheld);
             lines.extend(self.fact("wages", &wages, width));
@@ -179,14 +177,14 @@ impl<'a> Case<'a> {
         lines
     }
 
-    /// Who they are, fixed at arrival.
+    /// Personality, fixed at arrival.
     fn character(&self, width: usize) -> Block<'a> {
         let sides = self.agent.personality.iter().map(|side| format!("{} {:+.1}", side.name, side.value));
         let sides: Vec<String> = sides.collect();
-        if sides.is_empty() { Vec::new() } else { self.fact("nature", &sides.join(" · "), width) }
+        if sides.is_empty() { Vec::new() } else { self.fact("traits", &sides.join(" · "), width) }
     }
 
-    /// How they stand to others, strongest first.
+    /// Ties to others, strongest first.
     pub(super) fn ties(&self, width: usize) -> Block<'a> {
         let mut lines = vec![self.heading("ties       trust  rivalry  known", width)];
         lines.extend(self.character(width));
@@ -204,15 +202,15 @@ impl<'a> Case<'a> {
         }
         if ties.is_empty() {
             lines.push(match self.view.relationships.stage.as_str() {
-                "OFF" => self.dim("off: features.stages.relationships is OFF", width),
-                _ => self.dim("none yet: they grow with shared meals and chats", width),
+                "OFF" => self.dim("disabled: features.stages.relationships is OFF", width),
+                _ => self.dim("none yet; ties grow with shared meals and chats", width),
             });
         }
         lines
     }
 
-    /// What the policy would choose, and what it may not.
-    pub(super) fn choice(&self, width: usize) -> Block<'a> {
+    /// Value estimate and most likely options of the policy.
+    pub(super) fn policy_choice(&self, width: usize) -> Block<'a> {
         let agent = self.agent;
         let value = agent.value.map_or_else(String::new, |value| format!(" · value {value:+.2}"));
         let mut lines = vec![self.heading(&format!("policy{value}"), width)];
@@ -235,9 +233,9 @@ impl<'a> Case<'a> {
         lines
     }
 
-    /// Every option with what stands against it.
+    /// All options with the reason if they are unavailable.
     pub(super) fn mask(&self, width: usize) -> Block<'a> {
-        let mut lines = vec![self.heading("options now", width)];
+        let mut lines = vec![self.heading("available options", width)];
         for bit in &self.agent.mask {
             let (sign, style) = if bit.allowed { ("✓", self.theme.good) } else { ("✗", self.theme.dim) };
             let chosen = if bit.option == self.agent.option { "◂ chosen" } else { "" };
@@ -249,15 +247,15 @@ impl<'a> Case<'a> {
             ]));
         }
         if self.agent.mask.is_empty() {
-            lines.push(self.dim("the shard sends no mask", width));
+            lines.push(self.dim("not sent by this shard", width));
         }
         lines
     }
 
-    /// What happened to them lately, newest first.
+    /// Recent events of the resident, newest first.
     pub(super) fn events(&self, width: usize) -> Block<'a> {
-        let mut lines = vec![self.heading("lately", width)];
-        let about: Vec<&Event> = self.view.events.iter().rev().filter(|event| concerns(event, self.agent)).collect();
+        let mut lines = vec![self.heading("recent events", width)];
+        let about: Vec<&Event> = self.view.events.iter().rev().filter(|event| mentions(event, self.agent)).collect();
         let times: Vec<String> = about.iter().map(|event| time_of(event.tick, self.view)).collect();
         let wide = times.iter().map(String::len).max().unwrap_or(0);
         for (event, time) in about.into_iter().zip(times) {
@@ -269,17 +267,17 @@ impl<'a> Case<'a> {
             }
         }
         if lines.len() == 1 {
-            lines.push(self.dim("nothing among the recent events", width));
+            lines.push(self.dim("none", width));
         }
         lines
     }
 }
 
-fn concerns(event: &Event, agent: &Agent) -> bool {
+fn mentions(event: &Event, agent: &Agent) -> bool {
     event.fields.values().any(|value| value.as_str().is_some_and(|text| text == agent.id || text == agent.name))
 }
 
-/// The event's own fields but for the resident themselves: ` · object shower_1`.
+/// Fields of the event except the resident: ` · object shower_1`.
 fn details(event: &Event, agent: &Agent) -> String {
     let field = |(name, value): (&String, &serde_json::Value)| {
         let text = plain(value);
@@ -305,25 +303,28 @@ mod tests {
     #[test]
     fn idleness_is_explained() {
         let barred = agent("wait", &[("wait", ""), ("eat", "no money"), ("work", "shift over")]);
-        assert_eq!(why(&barred), "Idle: nothing else is possible: eat (no money), work (shift over).");
+        assert_eq!(option_reason(&barred), "Idle: no other option is available: eat (no money), work (shift over).");
         assert_eq!(
-            why(&agent("wait", &[("wait", ""), ("eat", ""), ("work", "shift over")])),
-            "Idle by choice: could eat."
+            option_reason(&agent("wait", &[("wait", ""), ("eat", ""), ("work", "shift over")])),
+            "Idle by choice; available: eat."
         );
-        assert_eq!(why(&Agent { possessed: true, ..barred }), "An operator holds the reins; the policy is not asked.");
+        assert_eq!(
+            option_reason(&Agent { possessed: true, ..barred }),
+            "Controlled by an operator; the policy is not used."
+        );
         let mut eats = agent("eat", &[]);
-        assert_eq!(why(&eats), "Chose eat and is committed to it.");
+        assert_eq!(option_reason(&eats), "Committed to eat.");
         eats.top_options = vec![TopOption { option: "eat".into(), probability: 0.62 }];
-        assert_eq!(why(&eats), "The policy chose eat with 62 %.");
+        assert_eq!(option_reason(&eats), "The policy chose eat (probability 62 %).");
     }
 
     #[test]
-    fn an_event_concerns_whom_it_names() {
+    fn an_event_mentions_the_residents_it_names() {
         let ada = Agent { id: "ada".into(), name: "Ada".into(), ..Agent::default() };
         let fields = serde_json::from_str(r#"{"agent":"ada","object":"shower_1","waited":18}"#).unwrap();
         let event = Event { event: "queue_joined".into(), tick: 1, fields };
-        assert!(concerns(&event, &ada));
-        assert!(!concerns(&event, &Agent { id: "ad".into(), name: "Ad".into(), ..Agent::default() }));
+        assert!(mentions(&event, &ada));
+        assert!(!mentions(&event, &Agent { id: "ad".into(), name: "Ad".into(), ..Agent::default() }));
         assert_eq!(details(&event, &ada), " · object shower_1 · waited 18");
     }
 }

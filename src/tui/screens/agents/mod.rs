@@ -1,7 +1,4 @@
-//! The Agents screen: every resident in a table, and the selected one in full.
-//!
-//! Owns what is selected, how the table is sorted and whether the inspector has the pane to itself. Knows the snapshot
-//! and the history only. Rule: "Screens".
+//! The Agents screen: a table of all residents, and the inspector of the selected one. Rule: "Screens".
 
 mod draw;
 mod inspector;
@@ -16,44 +13,44 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use self::draw::{beside, header, row};
-use self::inspector::Case;
+use self::draw::{block_columns, header, row};
+use self::inspector::ResidentDetail;
 use self::table::{Column, Order, Row, fitting, rows};
 use crate::format::{clip, count};
 use crate::keymap::Action;
-use crate::pane::{Context, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
 
-/// Rows a page key moves by.
+/// Rows of a page.
 const PAGE: isize = 10;
-/// Lines the inspector needs under the table to be of use.
-const INSPECTOR_LEAST: u16 = 6;
+/// Minimum height of the inspector below the table.
+const MIN_INSPECTOR_ROWS: u16 = 6;
 
-/// The screen's one pane takes all of it.
+/// A single pane.
 pub fn layout(area: Rect) -> Vec<Rect> {
     vec![area]
 }
 
-/// The residents.
+/// The Residents pane.
 #[derive(Debug, Default)]
 pub struct Residents {
-    /// Agent id: the selection follows the resident, not the row.
+    /// Selected agent id.
     selected: Option<String>,
-    /// Its row, for when they are gone: the neighbour is selected then.
+    /// Its row. When the resident is gone, the one in this row is selected.
     row: usize,
     order: Order,
-    /// First row of the table in sight.
+    /// First visible row.
     top: usize,
-    /// Whether the inspector has the pane to itself.
+    /// Whether the inspector fills the pane.
     open: bool,
-    /// Lines of the inspector above the pane's edge.
+    /// Scroll offset of the inspector.
     scroll: u16,
-    /// Where the table's head and its rows were drawn.
+    /// Where the table was drawn.
     table: Rect,
     heads: Vec<(Column, usize)>,
 }
 
 impl Residents {
-    /// Position of the selected resident; of their neighbour when they are gone or filtered out.
+    /// Row of the selected resident, or of the neighbour if the resident is gone or filtered out.
     fn at(&self, rows: &[Row<'_>]) -> usize {
         let found = rows.iter().position(|row| Some(&row.agent.id) == self.selected.as_ref());
         found.unwrap_or(self.row).min(rows.len().saturating_sub(1))
@@ -107,17 +104,17 @@ impl Residents {
         (self.table, self.heads) = (area, columns);
     }
 
-    /// Draws the inspector; tells how many lines did not fit.
+    /// Draws the inspector. Returns the number of lines that did not fit.
     fn draw_inspector(&mut self, frame: &mut Frame<'_>, area: Rect, resident: &Row<'_>, cx: &Context<'_>) -> u16 {
         let Row { agent, job } = *resident;
-        let case = Case { view: cx.view, history: cx.history, theme: cx.theme, agent, job };
+        let detail = ResidentDetail { view: cx.view, history: cx.history, theme: cx.theme, agent, job };
         let columns = match area.width {
             0..70 => 1,
             70..150 => 2,
             _ => 3,
         };
         let width = (area.width + 2) / columns - 2;
-        let stacks = beside(&case, usize::from(columns), usize::from(width), usize::from(area.height));
+        let stacks = block_columns(&detail, usize::from(columns), usize::from(width), usize::from(area.height));
         let longest = stacks.iter().map(Vec::len).max().unwrap_or(0) as u16;
         let hidden = longest.saturating_sub(area.height);
         self.scroll = self.scroll.min(hidden);
@@ -132,20 +129,20 @@ impl Residents {
 impl Pane for Residents {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
         let rows = rows(cx.view, cx.filter, self.order);
-        let mut block = frame_block(self.title(&rows, cx.view.agents.len()), cx.focused, cx.theme);
+        let mut block = pane_block(self.title(&rows, cx.view.agents.len()), cx.focused, cx.theme);
         let inner = block.inner(area);
         self.table = Rect::default();
         let Some(selected) = rows.get(self.at(&rows)).copied() else {
             frame.render_widget(block, area);
             let (missing, advice) = if cx.view.agents.is_empty() {
-                (
-                    "Nobody lives here now.",
-                    "Newcomers arrive by themselves while the town runs; :spawn brings one at once.",
-                )
+                ("No residents.", "New residents arrive while the town runs. Add one with :spawn.")
             } else {
-                ("The filter leaves nobody.", "esc clears it; words match any column, is:critical and job:barista one.")
+                (
+                    "No residents match the filter.",
+                    "Press esc to clear it. Words match any column; is:critical or job:barista match one.",
+                )
             };
-            return empty(frame, inner, missing, advice, cx.theme);
+            return draw_empty(frame, inner, missing, advice, cx.theme);
         };
         self.row = self.at(&rows);
         self.selected = Some(selected.agent.id.clone());
@@ -153,11 +150,11 @@ impl Pane for Residents {
             self.draw_inspector(frame, inner, &selected, cx)
         } else {
             let wanted = rows.len() as u16 + 1;
-            let most = if inner.height > 2 * INSPECTOR_LEAST { inner.height.div_ceil(2) } else { inner.height };
+            let most = if inner.height > 2 * MIN_INSPECTOR_ROWS { inner.height.div_ceil(2) } else { inner.height };
             let table = Rect { height: wanted.min(most), ..inner };
             self.draw_table(frame, table, &rows, cx);
             let below = Rect { y: table.bottom() + 1, height: inner.height.saturating_sub(table.height + 1), ..inner };
-            if below.height >= INSPECTOR_LEAST {
+            if below.height >= MIN_INSPECTOR_ROWS {
                 let rule = Rect { y: table.bottom(), height: 1, ..inner };
                 let line = "─".repeat(usize::from(inner.width));
                 frame.render_widget(Line::styled(line, cx.theme.border), rule);
@@ -168,7 +165,7 @@ impl Pane for Residents {
             }
         };
         if hidden > self.scroll {
-            let how = if self.open { "pagedown" } else { "enter shows all" };
+            let how = if self.open { "pagedown" } else { "enter to expand" };
             let more = format!(" ↓ {} · {how} ", count(u64::from(hidden - self.scroll), "more line"));
             block = block.title_bottom(Line::from(Span::styled(more, cx.theme.accent)).right_aligned());
         }
@@ -214,7 +211,7 @@ impl Pane for Residents {
             let at = self.top + usize::from(row - self.table.y - 1);
             return if at < rows.len() { self.select(&rows, at) } else { Reaction::None };
         }
-        // The head: one cell for the mark, then the columns with one cell between.
+        // The header: one cell for the mark, then the columns with one cell between.
         let mut right = usize::from(self.table.x) + 1;
         let head = self.heads.iter().find(|(_, width)| {
             right += width + 1;
@@ -224,18 +221,18 @@ impl Pane for Residents {
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let someone = if rows(cx.view, cx.filter, self.order).is_empty() {
-            Err("there is no resident to show".to_owned())
+        let has_resident = if rows(cx.view, cx.filter, self.order).is_empty() {
+            Err("no resident is selected".to_owned())
         } else {
             Ok(())
         };
         let mut hints = vec![
-            KeyHint::when(Action::Up, "select", someone.clone()),
-            KeyHint::when(Action::Down, "select", someone.clone()),
-            KeyHint::when(Action::Open, if self.open { "table" } else { "inspect" }, someone.clone()),
+            KeyHint::when(Action::Up, "select", has_resident.clone()),
+            KeyHint::when(Action::Down, "select", has_resident.clone()),
+            KeyHint::when(Action::Open, if self.open { "table" } else { "inspect" }, has_resident.clone()),
             KeyHint::new(Action::Sort, "sort"),
             KeyHint::new(Action::Reverse, "reverse"),
-            KeyHint::when(Action::Copy, "copy id", someone),
+            KeyHint::when(Action::Copy, "copy id", has_resident),
         ];
         if self.open {
             hints.push(KeyHint::new(Action::PageDown, "scroll"));

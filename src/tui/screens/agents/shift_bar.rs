@@ -1,6 +1,4 @@
-//! A resident's working day as a bar: the shift's window, when they came, where the day stands now.
-//!
-//! Knows ticks of the day and nothing of the resident.
+//! A working day as a bar: shift, arrival and current time.
 
 use ratatui::text::{Line, Span};
 
@@ -8,7 +6,7 @@ use crate::format::{clock, thousands, wrap};
 use crate::theme::Theme;
 use townlet_wire::telemetry::{Clock, Shift};
 
-/// A shift state as a person says it.
+/// A shift state as text.
 pub(super) fn state(state: &str) -> &str {
     match state {
         "pre_shift" => "before",
@@ -22,7 +20,7 @@ pub(super) fn state(state: &str) -> &str {
     }
 }
 
-/// Past shifts as letters, newest last, with what the letters mean: `O O L A  (O on time, L late, A absent)`.
+/// Past shifts as letters, newest last, with a legend: `O O L A  (O on time, L late, A absent)`.
 pub(super) fn letters(history: &[String], width: usize) -> String {
     if history.is_empty() {
         return "none yet".into();
@@ -40,7 +38,7 @@ pub(super) fn letters(history: &[String], width: usize) -> String {
     if letters.len() + meaning.len() <= width { letters + meaning } else { letters }
 }
 
-/// The day from midnight to midnight with the shift's window, and below it the times in words.
+/// The day from midnight to midnight with the shift, and the times below.
 pub(super) fn bar<'a>(shift: &Shift, day: &Clock, theme: &Theme, width: usize) -> Vec<Line<'a>> {
     let per_day = day.ticks_per_day.max(1);
     let cell = |tick: u64| (tick.min(per_day - 1) * width as u64 / per_day) as usize;
@@ -57,7 +55,8 @@ pub(super) fn bar<'a>(shift: &Shift, day: &Clock, theme: &Theme, width: usize) -
             Span::styled("┄", theme.dim)
         }
     });
-    let came = shift.arrived.map_or_else(|| "not come".to_owned(), |tick| format!("◆ came {}", clock(tick, per_day)));
+    let came =
+        shift.arrived.map_or_else(|| "not arrived".to_owned(), |tick| format!("◆ arrived {}", clock(tick, per_day)));
     let words = format!(
         "━ {}–{} · ▼ now {} · {came} · {} ticks worked",
         clock(shift.start, per_day),
@@ -82,11 +81,11 @@ mod tests {
         let lines = bar(&shift, &day, &theme, 20);
         assert_eq!(lines[0].to_string(), "┄┄┄┄◆━━━━▼━━┄┄┄┄┄┄┄┄");
         let words = bar(&shift, &day, &theme, 70)[1].to_string();
-        assert_eq!(words, "━ 04:48–14:24 · ▼ now 10:48 · ◆ came 05:02 · 240 ticks worked");
+        assert_eq!(words, "━ 04:48–14:24 · ▼ now 10:48 · ◆ arrived 05:02 · 240 ticks worked");
     }
 
     #[test]
-    fn past_shifts_are_letters_and_the_newest_are_kept() {
+    fn past_shifts_are_letters_and_the_oldest_are_dropped() {
         let history = ["on_time", "late", "absent"].map(str::to_owned);
         assert_eq!(letters(&history, 40), "O L A  (On time, Late, Absent)");
         assert_eq!(letters(&history, 4), "L A");

@@ -1,6 +1,4 @@
-//! The residents as rows: which columns fit, in which order the rows stand, and what the filter leaves.
-//!
-//! Owns the columns and nothing of the terminal but their widths. Must not know the inspector.
+//! The resident table: columns, widths, sorting and filter.
 
 use std::cmp::Ordering;
 
@@ -8,7 +6,7 @@ use crate::screens::filter::Filter;
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, Job};
 
-/// One column of the table, in the order they stand.
+/// Columns, left to right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
     Name,
@@ -24,13 +22,13 @@ pub(super) enum Column {
     Exit,
 }
 
-/// Given up in this order when the screen is narrow; the inspector shows them all the same.
-const GIVEN_UP: [Column; 4] = [Column::Job, Column::Place, Column::Wallet, Column::Attendance];
-/// The activity gets what is left, and is worth at least this much.
-const ACTIVITY_LEAST: usize = 12;
+/// Columns to drop on narrow screens, in this order.
+const DROP_ORDER: [Column; 4] = [Column::Job, Column::Place, Column::Wallet, Column::Attendance];
+/// Minimum width of the activity column, which gets the remaining width.
+const MIN_ACTIVITY_WIDTH: usize = 12;
 
 impl Column {
-    /// Every column, left to right; `s` walks through them.
+    /// All columns, left to right.
     pub(super) const ALL: [Self; 11] = [
         Self::Name,
         Self::Option,
@@ -45,7 +43,7 @@ impl Column {
         Self::Exit,
     ];
 
-    /// Its heading.
+    /// Heading.
     pub(super) const fn title(self) -> &'static str {
         match self {
             Self::Name => "resident",
@@ -62,11 +60,11 @@ impl Column {
         }
     }
 
-    /// Cells it takes; for the activity the least it takes, for the needs three cells each.
+    /// Width in cells; the minimum for the activity, three cells per need.
     const fn width(self, needs: usize) -> usize {
         match self {
             Self::Option | Self::Shift => 9,
-            Self::Activity => ACTIVITY_LEAST,
+            Self::Activity => MIN_ACTIVITY_WIDTH,
             Self::Name | Self::Place | Self::Job => 10,
             Self::Needs => {
                 if needs * 3 < 6 {
@@ -81,23 +79,23 @@ impl Column {
         }
     }
 
-    /// Whether it is set to the right.
+    /// Whether it is right-aligned.
     pub(super) const fn numeric(self) -> bool {
         matches!(self, Self::Wallet | Self::Attendance | Self::Absent)
     }
 
-    /// The next one `s` sorts by.
+    /// The next column to sort by.
     pub(super) fn next(self) -> Self {
         let at = Self::ALL.iter().position(|column| *column == self).unwrap_or(0);
         Self::ALL[(at + 1) % Self::ALL.len()]
     }
 }
 
-/// The columns that fit into `width` cells with one cell between, and how wide each is.
+/// The columns that fit into `width` cells with one cell between them, and their widths.
 pub(super) fn fitting(width: usize, needs: usize) -> Vec<(Column, usize)> {
     let mut columns = Column::ALL.to_vec();
     let total = |columns: &[Column]| columns.iter().map(|column| column.width(needs) + 1).sum::<usize>() - 1;
-    for column in GIVEN_UP {
+    for column in DROP_ORDER {
         if total(&columns) > width {
             columns.retain(|kept| *kept != column);
         }
@@ -109,15 +107,15 @@ pub(super) fn fitting(width: usize, needs: usize) -> Vec<(Column, usize)> {
         .collect()
 }
 
-/// One resident with the job status the wire keeps elsewhere.
+/// A resident with their job.
 #[derive(Clone, Copy)]
 pub(super) struct Row<'a> {
     pub(super) agent: &'a Agent,
-    /// `None` only when the shard has not sent it.
+    /// `None` if the shard has not sent it.
     pub(super) job: Option<&'a Job>,
 }
 
-/// How the table is sorted.
+/// Sort order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Order {
     pub(super) column: Column,
@@ -131,13 +129,13 @@ impl Default for Order {
 }
 
 impl Row<'_> {
-    /// The lowest need counts: who suffers most stands first.
+    /// The lowest need.
     fn worst_need(&self) -> f64 {
         self.agent.needs.iter().map(|need| need.value).fold(f64::INFINITY, f64::min)
     }
 
-    /// What the filter can ask for besides the fields: words a person would look for.
-    fn marks(&self) -> String {
+    /// Words for the filter field `is`.
+    fn tags(&self) -> String {
         let critical = self.agent.needs.iter().any(|need| need.value < need.critical);
         let pending = self.job.is_some_and(|job| job.exit_pending);
         let idle = self.agent.option == "wait";
@@ -150,7 +148,7 @@ impl Row<'_> {
     }
 
     fn passes(&self, filter: &Filter) -> bool {
-        let marks = self.marks();
+        let tags = self.tags();
         let (job, shift) = self.job.map_or(("", ""), |job| (job.job_id.as_str(), job.shift_state.as_str()));
         filter.passes(&[
             ("name", self.agent.name.as_str()),
@@ -160,7 +158,7 @@ impl Row<'_> {
             ("place", self.agent.place.as_str()),
             ("job", job),
             ("shift", shift),
-            ("is", marks.as_str()),
+            ("is", tags.as_str()),
         ])
     }
 
@@ -180,17 +178,17 @@ impl Row<'_> {
             Column::Job => text(|job| &job.job_id),
             Column::Shift => text(|job| &job.shift_state),
             Column::Attendance => number(|job| job.attendance_ratio),
-            // Most first: whoever is nearest to leaving is who the operator looks for.
+            // Most absences first.
             Column::Absent => number(|job| -(job.absent_shifts_7d as f64)),
             Column::Exit => number(|job| if job.exit_pending { 0.0 } else { 1.0 }),
         }
     }
 }
 
-/// What `is:` and the other prefixes of the filter are.
+/// Fields of the filter.
 pub(super) const FIELDS: [&str; 8] = ["name", "id", "option", "activity", "place", "job", "shift", "is"];
 
-/// The rows the filter leaves, in order. Equals stand by name, then by id, so that rows never jump without reason.
+/// The filtered rows in order. Ties are sorted by name and id, so that rows stay in place.
 pub(super) fn rows<'a>(view: &'a Snapshot, typed: &str, order: Order) -> Vec<Row<'a>> {
     let filter = Filter::new(typed, &FIELDS);
     let row = |agent: &'a Agent| Row { agent, job: view.jobs.get(&agent.id) };
@@ -236,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_stand_by_the_chosen_column_and_turn_round() {
+    fn rows_are_sorted_by_column_and_reversed() {
         assert_eq!(names("", Column::Name, false), "Ada Ben Cleo");
         assert_eq!(names("", Column::Name, true), "Cleo Ben Ada");
         assert_eq!(names("", Column::Needs, false), "Ben Cleo Ada");
@@ -245,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_knows_fields_and_what_an_operator_looks_for() {
+    fn the_filter_matches_fields_and_tags() {
         assert_eq!(names("is:critical", Column::Name, false), "Ben");
         assert_eq!(names("is:pending idle", Column::Name, false), "Ben");
         assert_eq!(names("option:eat", Column::Name, false), "Cleo");
@@ -253,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn narrow_screens_give_up_columns_but_never_overflow() {
+    fn narrow_screens_drop_columns_and_never_overflow() {
         for width in [78, 118, 198] {
             let columns = fitting(width, 3);
             let total: usize = columns.iter().map(|(_, width)| width + 1).sum::<usize>() - 1;
@@ -264,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn sorting_walks_through_every_column_and_comes_back() {
+    fn sorting_cycles_through_every_column() {
         let mut column = Column::Name;
         for _ in Column::ALL {
             column = column.next();

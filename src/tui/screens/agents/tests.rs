@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::fixtures;
-use crate::screens::pane_harness::{SIZES, Stage};
+use crate::screens::pane_harness::{PaneHarness, SIZES};
 use townlet_wire::Snapshot;
 
 /// Names of the rows in sight, top to bottom, and the one marked.
-fn seen(stage: &Stage, pane: &mut Residents) -> (String, String) {
-    let text = stage.text(pane, SIZES[0]);
+fn seen(harness: &PaneHarness, pane: &mut Residents) -> (String, String) {
+    let text = harness.text(pane, SIZES[0]);
     let first = |line: &str| line.trim_start_matches('┃').chars().skip(1).collect::<String>();
-    let names: Vec<&str> = stage.view.agents.iter().map(|agent| agent.name.as_str()).collect();
+    let names: Vec<&str> = harness.view.agents.iter().map(|agent| agent.name.as_str()).collect();
     let rows = text.lines().skip(2).take(9).filter_map(|line| {
         let rest = first(line);
         names.iter().find(|name| rest.starts_with(**name)).map(|name| (line.contains('▸'), *name))
@@ -21,33 +21,36 @@ fn seen(stage: &Stage, pane: &mut Residents) -> (String, String) {
 
 #[test]
 fn pictures() {
-    let stage = Stage::new(&fixtures::snapshot());
+    let harness = PaneHarness::new(&fixtures::snapshot());
     for size in SIZES {
         insta::assert_snapshot!(
             format!("agents_{}x{}", size.0, size.1),
-            stage.picture(&mut Residents::default(), size)
+            harness.picture(&mut Residents::default(), size)
         );
         let mut pane = Residents::default();
-        stage.draw(&mut pane, size);
-        stage.act(&mut pane, Action::Open);
-        insta::assert_snapshot!(format!("inspector_{}x{}", size.0, size.1), stage.picture(&mut pane, size));
+        harness.draw(&mut pane, size);
+        harness.act(&mut pane, Action::Open);
+        insta::assert_snapshot!(format!("inspector_{}x{}", size.0, size.1), harness.picture(&mut pane, size));
     }
-    insta::assert_snapshot!("agents_empty", Stage::new(&fixtures::bare()).text(&mut Residents::default(), SIZES[0]));
+    insta::assert_snapshot!(
+        "agents_empty",
+        PaneHarness::new(&fixtures::bare()).text(&mut Residents::default(), SIZES[0])
+    );
 }
 
 #[test]
-fn what_was_not_today_has_its_day() {
-    let stage = Stage::new(&fixtures::snapshot());
+fn events_of_other_days_show_the_day() {
+    let harness = PaneHarness::new(&fixtures::snapshot());
     let mut pane = Residents::default();
-    stage.draw(&mut pane, SIZES[1]);
-    stage.act(&mut pane, Action::Open);
-    let text = stage.text(&mut pane, SIZES[1]);
+    harness.draw(&mut pane, SIZES[1]);
+    harness.act(&mut pane, Action::Open);
+    let text = harness.text(&mut pane, SIZES[1]);
     assert!(text.contains("day 2 08:38 Shift absent") && text.contains("      07:29 Employment exit"), "{text}");
 }
 
 /// A resident of a town under the scripted policy, new, without a job, ties or a past.
 #[test]
-fn what_is_missing_is_said() {
+fn missing_data_has_empty_states() {
     let mut view = fixtures::snapshot();
     view.policy.kind = "scripted".into();
     view.relationships.ties.clear();
@@ -58,21 +61,21 @@ fn what_is_missing_is_said() {
         agent.option = "wait".into();
         agent.mask.retain(|bit| bit.option == "wait" || !bit.allowed);
     }
-    let stage = Stage::new(&view);
+    let harness = PaneHarness::new(&view);
     let mut pane = Residents::default();
-    stage.draw(&mut pane, SIZES[1]);
+    harness.draw(&mut pane, SIZES[1]);
     for _ in 0..6 {
-        stage.act(&mut pane, Action::Down);
+        harness.act(&mut pane, Action::Down);
     }
-    stage.act(&mut pane, Action::Open);
-    let text = stage.text(&mut pane, SIZES[1]);
+    harness.act(&mut pane, Action::Open);
+    let text = harness.text(&mut pane, SIZES[1]);
     for words in [
         "Gwen (7 of 8)",
         "the scripted policy has none",
-        "none yet: they grow",
-        "without a job",
-        "nothing among the recent events",
-        "Idle: nothing else is possible: eat (no money)",
+        "none yet; ties grow",
+        "no job",
+        "recent events",
+        "Idle: no other option is available: eat (no money)",
     ] {
         assert!(text.contains(words), "{words}\n{text}");
     }
@@ -80,79 +83,79 @@ fn what_is_missing_is_said() {
 
 #[test]
 fn keys_sort_reverse_and_keep_the_selected_resident() {
-    let stage = Stage::new(&fixtures::snapshot());
+    let harness = PaneHarness::new(&fixtures::snapshot());
     let mut pane = Residents::default();
-    assert_eq!(seen(&stage, &mut pane), ("Ada Ben Cleo Dov Eva Finn Gwen Hugo".into(), "Ada".into()));
-    stage.act(&mut pane, Action::Down);
-    stage.act(&mut pane, Action::Reverse);
-    assert_eq!(seen(&stage, &mut pane), ("Hugo Gwen Finn Eva Dov Cleo Ben Ada".into(), "Ben".into()));
+    assert_eq!(seen(&harness, &mut pane), ("Ada Ben Cleo Dov Eva Finn Gwen Hugo".into(), "Ada".into()));
+    harness.act(&mut pane, Action::Down);
+    harness.act(&mut pane, Action::Reverse);
+    assert_eq!(seen(&harness, &mut pane), ("Hugo Gwen Finn Eva Dov Cleo Ben Ada".into(), "Ben".into()));
     for _ in 0..4 {
-        stage.act(&mut pane, Action::Sort);
+        harness.act(&mut pane, Action::Sort);
     }
-    let (rows, marked) = seen(&stage, &mut pane);
+    let (rows, marked) = seen(&harness, &mut pane);
     assert_eq!((rows.as_str(), marked.as_str()), ("Gwen Ben Cleo Dov Finn Hugo Ada Eva", "Ben"), "worst need first");
-    assert_eq!(stage.act(&mut pane, Action::Copy), Reaction::Copy("ben".into()));
+    assert_eq!(harness.act(&mut pane, Action::Copy), Reaction::Copy("ben".into()));
 }
 
 #[test]
-fn the_filter_narrows_and_a_resident_who_leaves_hands_over_to_the_neighbour() {
-    let mut stage = Stage::new(&fixtures::snapshot());
+fn the_filter_applies_and_the_neighbour_replaces_a_resident_who_left() {
+    let mut harness = PaneHarness::new(&fixtures::snapshot());
     let mut pane = Residents::default();
-    stage.filter = "is:critical".into();
-    assert_eq!(seen(&stage, &mut pane), ("Gwen".into(), "Gwen".into()));
-    stage.filter = "nobody".into();
-    assert!(stage.text(&mut pane, SIZES[0]).contains("The filter leaves nobody."));
-    stage.filter.clear();
-    seen(&stage, &mut pane);
-    stage.act(&mut pane, Action::First);
-    stage.act(&mut pane, Action::Down);
-    stage.view.agents.retain(|agent| agent.name != "Ben");
-    assert_eq!(seen(&stage, &mut pane).1, "Cleo");
+    harness.filter = "is:critical".into();
+    assert_eq!(seen(&harness, &mut pane), ("Gwen".into(), "Gwen".into()));
+    harness.filter = "nobody".into();
+    assert!(harness.text(&mut pane, SIZES[0]).contains("No residents match the filter."));
+    harness.filter.clear();
+    seen(&harness, &mut pane);
+    harness.act(&mut pane, Action::First);
+    harness.act(&mut pane, Action::Down);
+    harness.view.agents.retain(|agent| agent.name != "Ben");
+    assert_eq!(seen(&harness, &mut pane).1, "Cleo");
 }
 
 #[test]
 fn the_inspector_opens_scrolls_and_closes() {
-    let stage = Stage::new(&fixtures::snapshot());
+    let harness = PaneHarness::new(&fixtures::snapshot());
     let mut pane = Residents::default();
-    stage.draw(&mut pane, SIZES[0]);
-    stage.act(&mut pane, Action::Open);
-    let text = stage.text(&mut pane, SIZES[0]);
+    harness.draw(&mut pane, SIZES[0]);
+    harness.act(&mut pane, Action::Open);
+    let text = harness.text(&mut pane, SIZES[0]);
     assert!(text.contains("Residents · Ada (1 of 8)") && !text.contains("Dov"), "{text}");
-    let mut small = stage.text(&mut pane, (60, 16));
+    let mut small = harness.text(&mut pane, (60, 16));
     assert!(small.contains("· pagedown"), "{small}");
     while small.contains("more line") {
         let before = pane.scroll;
-        stage.act(&mut pane, Action::PageDown);
-        small = stage.text(&mut pane, (60, 16));
+        harness.act(&mut pane, Action::PageDown);
+        small = harness.text(&mut pane, (60, 16));
         assert!(pane.scroll > before, "{small}");
     }
     assert!(small.contains("Shift absent"), "the end is reached\n{small}");
-    stage.act(&mut pane, Action::Back);
-    assert!(stage.text(&mut pane, SIZES[0]).contains("Residents · 8"));
+    harness.act(&mut pane, Action::Back);
+    assert!(harness.text(&mut pane, SIZES[0]).contains("Residents · 8"));
 }
 
 #[test]
-fn another_screen_can_ask_for_a_resident() {
-    let stage = Stage::new(&fixtures::snapshot());
+fn another_screen_can_open_a_resident() {
+    let harness = PaneHarness::new(&fixtures::snapshot());
     let mut pane = Residents::default();
     Pane::open(&mut pane, "eva");
-    assert!(stage.text(&mut pane, SIZES[0]).contains("Residents · Eva (5 of 8)"));
-    stage.act(&mut pane, Action::Back);
-    assert_eq!(seen(&stage, &mut pane).1, "Eva");
+    assert!(harness.text(&mut pane, SIZES[0]).contains("Residents · Eva (5 of 8)"));
+    harness.act(&mut pane, Action::Back);
+    assert_eq!(seen(&harness, &mut pane).1, "Eva");
 }
 
 #[test]
-fn a_click_on_a_head_sorts_and_on_a_row_selects() {
-    let stage = Stage::new(&fixtures::snapshot());
+fn clicks_on_headings_sort_and_on_rows_select() {
+    let harness = PaneHarness::new(&fixtures::snapshot());
     let mut pane = Residents::default();
-    stage.draw(&mut pane, SIZES[0]);
-    pane.click(3, 3, &stage.cx());
-    assert_eq!(seen(&stage, &mut pane).1, "Ben");
-    pane.click(14, 1, &stage.cx());
+    harness.draw(&mut pane, SIZES[0]);
+    pane.click(3, 3, &harness.cx());
+    assert_eq!(seen(&harness, &mut pane).1, "Ben");
+    pane.click(14, 1, &harness.cx());
     assert_eq!(pane.order.column, Column::Option);
-    pane.click(14, 1, &stage.cx());
+    pane.click(14, 1, &harness.cx());
     assert!(pane.order.reversed);
-    assert_eq!(pane.click(0, 0, &stage.cx()), Reaction::None);
+    assert_eq!(pane.click(0, 0, &harness.cx()), Reaction::None);
 }
 
 #[test]
@@ -162,11 +165,11 @@ fn names_cannot_emit_escapes_and_tiny_areas_do_not_panic() {
     agent.name = "\u{1b}[31mAda".into();
     agent.activity = "\u{1b}]0;x\u{7}".into();
     agent.mask[1].reason = "\u{9b}2J".into();
-    let stage = Stage::new(&view);
+    let harness = PaneHarness::new(&view);
     for open in [false, true] {
         for size in [(1, 1), (4, 3), (12, 9), (40, 12), (80, 20), (200, 56)] {
             let mut pane = Residents { open, ..Residents::default() };
-            let text = stage.text(&mut pane, size);
+            let text = harness.text(&mut pane, size);
             assert!(!text.chars().any(|character| character.is_control() && character != '\n'), "{text:?}");
         }
     }

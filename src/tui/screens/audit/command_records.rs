@@ -1,41 +1,38 @@
-//! The audit log's lines gathered into what an operator means by "a command": its intent and how it ended.
-//!
-//! Owns the pairing and the words for how a command ended. Must not know the terminal. Rule: "Audit log": a mutating
-//! command leaves an intent and an outcome (or, after a crash, an abort or a recovery), a read one
-//! outcome, a refused command one rejection.
+//! Groups audit records by command. A mutating command has an intent and an outcome (after a crash: an abort or a
+//! recovery), a read has one outcome, a refused command one rejection. Rule: "Audit log".
 
 use serde_json::Value;
 
 use crate::screens::filter::Filter;
 use townlet_wire::telemetry::AuditRow;
 
-/// What can stand before a colon in the filter.
+/// Fields of the filter.
 pub(super) const FIELDS: [&str; 10] =
     ["command", "args", "issuer", "status", "role", "transport", "id", "tick", "error", "reason"];
 
-/// How a command ended, as far as the log tells.
+/// Status of a command according to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// Done.
+pub(super) enum CommandStatus {
+    /// Executed.
     Ok,
-    /// Would have been done.
+    /// Dry run.
     DryRun,
-    /// Tried, and failed.
+    /// Failed.
     Error,
-    /// Not let in: role, grammar, a reused id.
+    /// Refused: role, syntax or a reused id.
     Rejected,
-    /// Cut off by a crash; nothing was changed.
+    /// Interrupted by a crash; not executed.
     Aborted,
-    /// Cut off by a crash after it was applied; completed at restart.
+    /// Interrupted by a crash after execution; completed at restart.
     Recovered,
-    /// The intent is durable, the outcome has not come.
+    /// The intent is durable; no outcome yet.
     Open,
-    /// The log's own business, such as the change to a new file.
+    /// A record of the log itself, such as a rotation.
     Log,
 }
 
-impl Ending {
-    /// One cell; beside it always stands the [`word`](Self::word) or the error.
+impl CommandStatus {
+    /// A sign of one cell.
     pub(super) const fn sign(self) -> &'static str {
         match self {
             Self::Ok => "✓",
@@ -48,7 +45,7 @@ impl Ending {
         }
     }
 
-    /// What `status:` in the filter matches.
+    /// Text for screen and filter.
     pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -63,52 +60,52 @@ impl Ending {
     }
 }
 
-/// The lines of one command, oldest first; never empty.
+/// The records of one command.
 #[derive(Clone, Debug)]
-pub(super) struct Group<'a> {
-    /// Oldest first.
+pub(super) struct CommandRecords<'a> {
+    /// Oldest first; never empty.
     pub(super) rows: Vec<&'a AuditRow>,
 }
 
-impl<'a> Group<'a> {
-    /// The line that opened it. Its number names the group for as long as the log keeps it.
+impl<'a> CommandRecords<'a> {
+    /// The first record. Its sequence number identifies the command.
     pub(super) fn first(&self) -> &'a AuditRow {
         self.rows[0]
     }
 
-    /// The line that says most: the newest.
+    /// The newest record.
     pub(super) fn last(&self) -> &'a AuditRow {
         self.rows[self.rows.len() - 1]
     }
 
-    /// How it ended.
-    pub(super) fn ending(&self) -> Ending {
+    /// Status.
+    pub(super) fn status(&self) -> CommandStatus {
         let last = self.last();
         match (last.stage.as_str(), last.status.as_str()) {
-            ("intent", _) => Ending::Open,
-            ("rejected", _) => Ending::Rejected,
-            ("abort", _) => Ending::Aborted,
-            ("recovered", _) => Ending::Recovered,
-            (_, "ok") => Ending::Ok,
-            (_, "dry_run") => Ending::DryRun,
-            (_, "error") => Ending::Error,
-            _ => Ending::Log,
+            ("intent", _) => CommandStatus::Open,
+            ("rejected", _) => CommandStatus::Rejected,
+            ("abort", _) => CommandStatus::Aborted,
+            ("recovered", _) => CommandStatus::Recovered,
+            (_, "ok") => CommandStatus::Ok,
+            (_, "dry_run") => CommandStatus::DryRun,
+            (_, "error") => CommandStatus::Error,
+            _ => CommandStatus::Log,
         }
     }
 
-    /// The reason given with the command, wherever it was written.
+    /// The reason given with the command.
     pub(super) fn reason(&self) -> Option<&'a str> {
         self.rows.iter().find_map(|row| row.reason.as_deref()).filter(|reason| !reason.is_empty())
     }
 
-    /// The state digests around the command, when the log has both.
+    /// State digests before and after the command, if the log has both.
     pub(super) fn digests(&self) -> Option<(&'a str, &'a str)> {
         let before = self.rows.iter().map(|row| row.digest_before.as_str()).find(|text| !text.is_empty())?;
         let after = self.rows.iter().rev().map(|row| row.digest_after.as_str()).find(|text| !text.is_empty())?;
         Some((before, after))
     }
 
-    /// Whether it passes the filter: bare words match any field, `issuer:`, `status:` and the like only theirs.
+    /// Whether it matches the filter.
     pub(super) fn passes(&self, filter: &Filter) -> bool {
         let row = self.last();
         let args = arguments(&row.args);
@@ -117,7 +114,7 @@ impl<'a> Group<'a> {
             ("command", row.command.as_str()),
             ("args", args.as_str()),
             ("issuer", row.issuer.as_str()),
-            ("status", self.ending().word()),
+            ("status", self.status().word()),
             ("role", row.role.as_str()),
             ("transport", row.transport.as_str()),
             ("id", row.cmd_id.as_str()),
@@ -128,26 +125,26 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Groups in the order in which they were opened. An intent opens a group and the next line of the same `cmd_id` that
-/// ends it joins; everything else stands alone, so that a refused reuse of an id never overwrites how the first use ended.
-pub(super) fn groups(records: &[AuditRow]) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group<'_>> = Vec::with_capacity(records.len());
+/// Groups records by command, in order. An intent is joined by the next final record of the same `cmd_id`. Every other record
+/// is a group of its own, so that a refused reuse of an id does not change the status of the first use.
+pub(super) fn commands(records: &[AuditRow]) -> Vec<CommandRecords<'_>> {
+    let mut commands: Vec<CommandRecords<'_>> = Vec::with_capacity(records.len());
     for row in records {
         let ends = matches!(row.stage.as_str(), "outcome" | "abort" | "recovered") && !row.cmd_id.is_empty();
-        let open = groups
+        let open = commands
             .iter_mut()
             .rev()
             .filter(|_| ends)
-            .find(|group| group.last().stage == "intent" && group.first().cmd_id == row.cmd_id);
+            .find(|command| command.last().stage == "intent" && command.first().cmd_id == row.cmd_id);
         match open {
-            Some(group) => group.rows.push(row),
-            None => groups.push(Group { rows: vec![row] }),
+            Some(command) => command.rows.push(row),
+            None => commands.push(CommandRecords { rows: vec![row] }),
         }
     }
-    groups
+    commands
 }
 
-/// The values of the arguments, in the order of the log: much as they were typed.
+/// Values of the arguments, in the order of the log.
 pub(super) fn values(args: &Value) -> String {
     match args {
         Value::Object(fields) => fields.values().map(plain).collect::<Vec<_>>().join(" "),
@@ -155,7 +152,7 @@ pub(super) fn values(args: &Value) -> String {
     }
 }
 
-/// The arguments with their names where the log has them: `agent=ada value=0.5`.
+/// Arguments with their names: `agent=ada value=0.5`.
 pub(super) fn arguments(args: &Value) -> String {
     match args {
         Value::Null => String::new(),
@@ -180,27 +177,29 @@ mod tests {
     }
 
     #[test]
-    fn an_intent_and_its_outcome_are_one_group_even_when_others_stand_between() {
+    fn interleaved_intents_and_outcomes_are_grouped_by_command() {
         let records = [
             row(1, "a", "intent", ""),
             row(2, "b", "outcome", "ok"),
             row(3, "a", "outcome", "error"),
             row(4, "c", "intent", ""),
         ];
-        let seen: Vec<_> =
-            groups(&records).iter().map(|group| (group.first().seq, group.rows.len(), group.ending())).collect();
-        assert_eq!(seen, [(1, 2, Ending::Error), (2, 1, Ending::Ok), (4, 1, Ending::Open)]);
+        let seen: Vec<_> = commands(&records)
+            .iter()
+            .map(|command| (command.first().seq, command.rows.len(), command.status()))
+            .collect();
+        assert_eq!(seen, [(1, 2, CommandStatus::Error), (2, 1, CommandStatus::Ok), (4, 1, CommandStatus::Open)]);
     }
 
     #[test]
-    fn a_refused_reuse_of_an_id_leaves_the_first_use_as_it_ended() {
+    fn a_refused_reuse_of_an_id_does_not_change_the_first_use() {
         let records = [row(1, "a", "intent", ""), row(2, "a", "outcome", "ok"), row(3, "a", "rejected", "error")];
-        let seen: Vec<_> = groups(&records).iter().map(Group::ending).collect();
-        assert_eq!(seen, [Ending::Ok, Ending::Rejected]);
+        let seen: Vec<_> = commands(&records).iter().map(CommandRecords::status).collect();
+        assert_eq!(seen, [CommandStatus::Ok, CommandStatus::Rejected]);
     }
 
     #[test]
-    fn a_crash_ends_an_intent_and_a_retry_opens_anew() {
+    fn a_retry_after_a_crash_is_a_new_group() {
         let records = [
             row(1, "a", "intent", ""),
             row(2, "a", "abort", "error"),
@@ -208,12 +207,12 @@ mod tests {
             row(4, "a", "recovered", "ok"),
             row(5, "", "rotate", ""),
         ];
-        let seen: Vec<_> = groups(&records).iter().map(|group| (group.rows.len(), group.ending())).collect();
-        assert_eq!(seen, [(2, Ending::Aborted), (2, Ending::Recovered), (1, Ending::Log)]);
+        let seen: Vec<_> = commands(&records).iter().map(|command| (command.rows.len(), command.status())).collect();
+        assert_eq!(seen, [(2, CommandStatus::Aborted), (2, CommandStatus::Recovered), (1, CommandStatus::Log)]);
     }
 
     #[test]
-    fn arguments_read_like_a_line() {
+    fn arguments_are_formatted() {
         assert_eq!(arguments(&serde_json::json!({"agent": "ada", "value": 0.5})), "agent=ada value=0.5");
         assert_eq!(values(&serde_json::json!({"agent": "ada", "value": 0.5})), "ada 0.5");
         assert_eq!(arguments(&Value::Null), "");

@@ -1,11 +1,9 @@
-//! How the log's commands look: one line or two in the list, everything in full below it.
-//!
-//! Styles and widths; the pane decides what is shown.
+//! Drawing of the audit log: list entries of one or two lines, and the details of a command.
 
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::command_records::{Ending, Group, arguments, values};
+use super::command_records::{CommandRecords, CommandStatus, arguments, values};
 use crate::format::{clip, pad, pad_left, thousands, width, wrap};
 use crate::pane::Context;
 use crate::theme::Theme;
@@ -14,16 +12,16 @@ use townlet_wire::telemetry::AuditTail;
 /// Columns before the command: mark, sign, tick.
 const INDENT: usize = 14;
 
-fn style(ending: Ending, theme: &Theme) -> Style {
-    match ending {
-        Ending::Ok | Ending::Recovered => theme.good,
-        Ending::Error | Ending::Rejected => theme.bad,
-        Ending::Aborted | Ending::Open => theme.warn,
-        Ending::DryRun | Ending::Log => theme.dim,
+fn style(status: CommandStatus, theme: &Theme) -> Style {
+    match status {
+        CommandStatus::Ok | CommandStatus::Recovered => theme.good,
+        CommandStatus::Error | CommandStatus::Rejected => theme.bad,
+        CommandStatus::Aborted | CommandStatus::Open => theme.warn,
+        CommandStatus::DryRun | CommandStatus::Log => theme.dim,
     }
 }
 
-/// Whether the log can be written, in words, and where it stands.
+/// State and position of the log.
 pub(super) fn chain<'a>(audit: &AuditTail, width: usize, theme: &Theme) -> Vec<Line<'a>> {
     let file = if audit.file.is_empty() { "no file yet" } else { &audit.file };
     let stands = format!("{file} · line {} · head {}", thousands(audit.seq), short(&audit.head));
@@ -34,12 +32,12 @@ pub(super) fn chain<'a>(audit: &AuditTail, width: usize, theme: &Theme) -> Vec<L
             vec![Line::from(vec![Span::styled(word, theme.good), Span::styled(rest, theme.dim)])]
         }
         state => {
-            let state = if state.is_empty() { "the shard has not said how the log fares" } else { state };
+            let state = if state.is_empty() { "the shard does not report its state" } else { state };
             let mut lines: Vec<Line<'a>> = wrap(&format!("✗ AUDIT UNAVAILABLE: {state}"), width)
                 .into_iter()
                 .map(|line| Line::styled(line, theme.bad))
                 .collect();
-            let what = "Commands that change anything are refused until it can be written; viewing goes on.";
+            let what = "Mutating commands are refused until the log is writable.";
             lines.extend(wrap(what, width).into_iter().map(|line| Line::styled(line, theme.text)));
             lines.push(Line::styled(clip(&stands, width), theme.dim));
             lines
@@ -47,7 +45,7 @@ pub(super) fn chain<'a>(audit: &AuditTail, width: usize, theme: &Theme) -> Vec<L
     }
 }
 
-/// Both ends of a long id: time is at the front of a `cmd_id`, chance at its end.
+/// The first and last characters of a long id.
 pub(super) fn short(id: &str) -> String {
     let letters: Vec<char> = id.chars().collect();
     if letters.len() <= 9 {
@@ -57,17 +55,22 @@ pub(super) fn short(id: &str) -> String {
     clip(&text, 9)
 }
 
-fn line_of(group: &Group<'_>, args: fn(&serde_json::Value) -> String) -> String {
-    let row = group.last();
+fn line_of(command: &CommandRecords<'_>, args: fn(&serde_json::Value) -> String) -> String {
+    let row = command.last();
     let command = if row.command.is_empty() { row.stage.as_str() } else { &row.command };
     format!("{command} {}", args(&row.args)).trim_end().to_owned()
 }
 
-/// A command in the list. The second line comes when there is something to say: why not, the reason, the digests.
-pub(super) fn entry<'a>(group: &Group<'_>, selected: bool, across: usize, cx: &Context<'_>) -> Vec<Line<'a>> {
+/// A command in the list. The second line has the error, reason and digests, if any.
+pub(super) fn entry<'a>(
+    command: &CommandRecords<'_>,
+    selected: bool,
+    across: usize,
+    cx: &Context<'_>,
+) -> Vec<Line<'a>> {
     let theme = cx.theme;
-    let row = group.last();
-    let ending = group.ending();
+    let row = command.last();
+    let status = command.status();
     let wide = across >= 110;
     let issuer = if wide { 20 } else { 12 };
     let time = if wide { format!("{} ", pad(time_of_day(&row.ts), 8)) } else { String::new() };
@@ -81,23 +84,23 @@ pub(super) fn entry<'a>(group: &Group<'_>, selected: bool, across: usize, cx: &C
     let room = across.saturating_sub(INDENT + time.len() + width(&who) + 1);
     let first = Line::from(vec![
         Span::styled(if selected { "▸" } else { " " }, theme.accent),
-        Span::styled(format!("{} ", ending.sign()), style(ending, theme)),
+        Span::styled(format!("{} ", status.sign()), style(status, theme)),
         Span::styled(format!("{} ", pad_left(&thousands(row.tick), INDENT - 4)), theme.dim),
         Span::styled(time, theme.dim),
-        Span::styled(format!("{} ", pad(&line_of(group, values), room)), theme.text),
+        Span::styled(format!("{} ", pad(&line_of(command, values), room)), theme.text),
         Span::styled(who, theme.dim),
     ]);
     let mut said = Vec::new();
-    if !matches!(ending, Ending::Ok | Ending::Log) {
-        said.push(Span::styled(ending.word(), style(ending, theme)));
+    if !matches!(status, CommandStatus::Ok | CommandStatus::Log) {
+        said.push(Span::styled(status.word(), style(status, theme)));
     }
     if !row.error.is_empty() {
         said.push(Span::styled(row.error.clone(), theme.text));
     }
-    if let Some(reason) = group.reason() {
+    if let Some(reason) = command.reason() {
         said.push(Span::styled(format!("“{reason}”"), theme.text));
     }
-    if let Some((before, after)) = group.digests() {
+    if let Some((before, after)) = command.digests() {
         let text = if before == after {
             "digest unchanged".into()
         } else {
@@ -119,15 +122,15 @@ pub(super) fn entry<'a>(group: &Group<'_>, selected: bool, across: usize, cx: &C
     vec![first, Line::from(second)]
 }
 
-/// `09:38:12` of an RFC 3339 time; the text itself when it is none.
+/// `09:38:12` of an RFC 3339 time; other text unchanged.
 fn time_of_day(ts: &str) -> &str {
     ts.split_once('T').and_then(|(_, time)| time.get(..8)).unwrap_or(ts)
 }
 
-/// Everything the log says about a command.
-pub(super) fn detail<'a>(group: &Group<'_>, across: usize, theme: &Theme) -> Vec<Line<'a>> {
-    let row = group.last();
-    let ending = group.ending();
+/// All details of a command.
+pub(super) fn detail<'a>(command: &CommandRecords<'_>, across: usize, theme: &Theme) -> Vec<Line<'a>> {
+    let row = command.last();
+    let status = command.status();
     let mut lines = Vec::new();
     let mut fact = |name: &str, value: &str, style: Style| {
         for (index, part) in wrap(value, across.saturating_sub(11).max(1)).into_iter().enumerate() {
@@ -138,17 +141,17 @@ pub(super) fn detail<'a>(group: &Group<'_>, across: usize, theme: &Theme) -> Vec
             ]));
         }
     };
-    fact("command", &line_of(group, arguments), theme.strong);
-    fact("ended", &format!("{} {}", ending.sign(), ending.word()), style(ending, theme));
+    fact("command", &line_of(command, arguments), theme.strong);
+    fact("status", &format!("{} {}", status.sign(), status.word()), style(status, theme));
     if !row.error.is_empty() {
         fact("error", &row.error, theme.text);
     }
-    if let Some(reason) = group.reason() {
+    if let Some(reason) = command.reason() {
         fact("reason", reason, theme.text);
     }
     fact("issuer", &format!("{} as {} over {}", row.issuer, row.role, row.transport), theme.text);
     fact("cmd_id", if row.cmd_id.is_empty() { "–" } else { &row.cmd_id }, theme.text);
-    for record in &group.rows {
+    for record in &command.rows {
         let status = if record.status.is_empty() { String::new() } else { format!(" · {}", record.status) };
         let text = format!("line {} · tick {} · {}{status}", thousands(record.seq), thousands(record.tick), record.ts);
         fact(&record.stage, &text, theme.text);

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::fixtures;
-use crate::screens::pane_harness::{SIZES, Stage};
+use crate::screens::pane_harness::{PaneHarness, SIZES};
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::AuditRow;
 
@@ -29,7 +29,7 @@ fn line(seq: u64, id: &str, stage: &str, status: &str, command: &str, args: serd
     }
 }
 
-/// One of every ending there is.
+/// One of every status there is.
 fn log() -> Snapshot {
     let mut view = fixtures::snapshot();
     let ada = || json!({"agent": "ada"});
@@ -54,21 +54,27 @@ fn log() -> Snapshot {
 
 #[test]
 fn pictures() {
-    let stage = Stage::new(&log());
+    let harness = PaneHarness::new(&log());
     for size in SIZES {
-        insta::assert_snapshot!(format!("audit_{}x{}", size.0, size.1), stage.picture(&mut AuditLog::default(), size));
+        insta::assert_snapshot!(
+            format!("audit_{}x{}", size.0, size.1),
+            harness.picture(&mut AuditLog::default(), size)
+        );
     }
     let mut pane = AuditLog::default();
-    stage.act(&mut pane, Action::First);
-    stage.act(&mut pane, Action::Down);
-    stage.act(&mut pane, Action::Open);
-    insta::assert_snapshot!("audit_record", stage.text(&mut pane, SIZES[0]));
-    insta::assert_snapshot!("audit_empty", Stage::new(&fixtures::bare()).text(&mut AuditLog::default(), SIZES[0]));
+    harness.act(&mut pane, Action::First);
+    harness.act(&mut pane, Action::Down);
+    harness.act(&mut pane, Action::Open);
+    insta::assert_snapshot!("audit_record", harness.text(&mut pane, SIZES[0]));
+    insta::assert_snapshot!(
+        "audit_empty",
+        PaneHarness::new(&fixtures::bare()).text(&mut AuditLog::default(), SIZES[0])
+    );
 }
 
 #[test]
 fn intent_and_outcome_are_one_command_with_its_sign() {
-    let text = Stage::new(&log()).text(&mut AuditLog::default(), SIZES[0]);
+    let text = PaneHarness::new(&log()).text(&mut AuditLog::default(), SIZES[0]);
     let approve: Vec<&str> = text.lines().filter(|line| line.contains("employment_exit approve")).collect();
     assert_eq!(approve.len(), 1, "{text}");
     assert!(approve[0].contains("✓      3,403 employment_exit approve ada"), "the tick of the outcome\n{text}");
@@ -83,26 +89,26 @@ fn intent_and_outcome_are_one_command_with_its_sign() {
 
 #[test]
 fn the_newest_is_followed_until_one_looks_up_and_again_from_the_end() {
-    let mut stage = Stage::new(&log());
+    let mut harness = PaneHarness::new(&log());
     let mut pane = AuditLog::default();
-    assert!(stage.text(&mut pane, SIZES[0]).contains("following the newest"));
-    stage.act(&mut pane, Action::Up);
+    assert!(harness.text(&mut pane, SIZES[0]).contains("following newest"));
+    harness.act(&mut pane, Action::Up);
     let id = Reaction::Copy("0192a1b2-7c00-7000-8000-0000000000e0".into());
-    assert_eq!(stage.act(&mut pane, Action::Copy), id);
-    stage.view.audit.records.push(line(19, "g0", "outcome", "ok", "debug queues", json!(null)));
-    let text = stage.text(&mut pane, SIZES[0]);
-    assert!(text.contains("held · 2 newer commands below · end follows again"), "{text}");
-    assert_eq!(stage.act(&mut pane, Action::Copy), id, "what is selected stays selected");
-    stage.act(&mut pane, Action::Down);
-    assert!(stage.text(&mut pane, SIZES[0]).contains("held · 1 newer command below"));
-    stage.act(&mut pane, Action::Down);
-    assert!(stage.text(&mut pane, SIZES[0]).contains("following the newest"), "down to the last follows as well");
-    stage.act(&mut pane, Action::Up);
-    stage.act(&mut pane, Action::Last);
-    let text = stage.text(&mut pane, SIZES[0]);
-    assert!(text.contains("following the newest") && text.contains("debug queues"), "{text}");
-    stage.act(&mut pane, Action::First);
-    assert!(matches!(stage.act(&mut pane, Action::Copy), Reaction::Say(_)), "a rotation has no cmd_id");
+    assert_eq!(harness.act(&mut pane, Action::Copy), id);
+    harness.view.audit.records.push(line(19, "g0", "outcome", "ok", "debug queues", json!(null)));
+    let text = harness.text(&mut pane, SIZES[0]);
+    assert!(text.contains("paused · 2 newer commands below · end to follow"), "{text}");
+    assert_eq!(harness.act(&mut pane, Action::Copy), id, "what is selected stays selected");
+    harness.act(&mut pane, Action::Down);
+    assert!(harness.text(&mut pane, SIZES[0]).contains("paused · 1 newer command below"));
+    harness.act(&mut pane, Action::Down);
+    assert!(harness.text(&mut pane, SIZES[0]).contains("following newest"), "down to the last follows as well");
+    harness.act(&mut pane, Action::Up);
+    harness.act(&mut pane, Action::Last);
+    let text = harness.text(&mut pane, SIZES[0]);
+    assert!(text.contains("following newest") && text.contains("debug queues"), "{text}");
+    harness.act(&mut pane, Action::First);
+    assert!(matches!(harness.act(&mut pane, Action::Copy), Reaction::Status(_)), "a rotation has no cmd_id");
 }
 
 #[test]
@@ -111,57 +117,57 @@ fn a_list_longer_than_the_screen_scrolls_with_the_selection() {
     for seq in 19..80 {
         view.audit.records.push(line(seq, &seq.to_string(), "outcome", "ok", &format!("read_{seq}"), json!(null)));
     }
-    let stage = Stage::new(&view);
+    let harness = PaneHarness::new(&view);
     let mut pane = AuditLog::default();
-    let text = stage.text(&mut pane, SIZES[0]);
+    let text = harness.text(&mut pane, SIZES[0]);
     assert!(text.contains("read_79") && !text.contains("read_19"), "{text}");
-    stage.act(&mut pane, Action::First);
-    let text = stage.text(&mut pane, SIZES[0]);
+    harness.act(&mut pane, Action::First);
+    let text = harness.text(&mut pane, SIZES[0]);
     assert!(text.contains("rotate") && !text.contains("read_79"), "{text}");
     for _ in 0..3 {
-        stage.act(&mut pane, Action::PageDown);
-        stage.draw(&mut pane, SIZES[0]);
+        harness.act(&mut pane, Action::PageDown);
+        harness.draw(&mut pane, SIZES[0]);
     }
-    let text = stage.text(&mut pane, SIZES[0]);
+    let text = harness.text(&mut pane, SIZES[0]);
     assert!(text.lines().any(|line| line.contains('▸')), "{text}");
 }
 
 #[test]
 fn the_filter_finds_issuers_and_statuses() {
-    let mut stage = Stage::new(&log());
+    let mut harness = PaneHarness::new(&log());
     let mut shown = |filter: &str| {
-        stage.filter = filter.into();
-        stage.text(&mut AuditLog::default(), SIZES[0])
+        harness.filter = filter.into();
+        harness.text(&mut AuditLog::default(), SIZES[0])
     };
     let text = shown("status:rejected");
     assert!(text.contains("1 match") && text.contains("employment_exit defer") && !text.contains("setneed"), "{text}");
     let text = shown("issuer:tui employment");
     assert!(text.contains("2 match") && !text.contains("approve"), "{text}");
     assert!(shown("moved").contains("approve"));
-    assert!(shown("status:nothing").contains("The filter leaves nothing."));
+    assert!(shown("status:nothing").contains("No commands match the filter."));
 }
 
 #[test]
 fn an_unwritable_log_says_so_and_what_it_means() {
     let mut view = log();
     view.audit.state = "the disk is full: \u{1b}[2Jno space left on device".into();
-    let text = Stage::new(&view).text(&mut AuditLog::default(), SIZES[0]);
+    let text = PaneHarness::new(&view).text(&mut AuditLog::default(), SIZES[0]);
     assert!(text.contains("✗ AUDIT UNAVAILABLE: the disk is full: \\u{1b}[2Jno space"), "{text}");
-    assert!(text.contains("are refused until it can be written"), "{text}");
+    assert!(text.contains("are refused until the log is writable"), "{text}");
 }
 
 #[test]
 fn enter_shows_both_records_and_what_is_read_stays() {
-    let mut stage = Stage::new(&log());
+    let mut harness = PaneHarness::new(&log());
     let mut pane = AuditLog::default();
-    stage.act(&mut pane, Action::Open);
-    let text = stage.text(&mut pane, SIZES[0]);
-    assert!(text.contains(" held · end follows again"), "nothing newer is not worth a number\n{text}");
-    stage.view.audit.records.push(line(19, "g0", "outcome", "ok", "debug queues", json!(null)));
-    let text = stage.text(&mut pane, SIZES[0]);
+    harness.act(&mut pane, Action::Open);
+    let text = harness.text(&mut pane, SIZES[0]);
+    assert!(text.contains(" paused · end to follow"), "nothing newer is not worth a number\n{text}");
+    harness.view.audit.records.push(line(19, "g0", "outcome", "ok", "debug queues", json!(null)));
+    let text = harness.text(&mut pane, SIZES[0]);
     assert!(text.contains("teleport") && !text.contains("debug queues"), "{text}");
-    stage.act(&mut pane, Action::Back);
-    let text = stage.text(&mut pane, SIZES[0]);
+    harness.act(&mut pane, Action::Back);
+    let text = harness.text(&mut pane, SIZES[0]);
     assert!(text.contains("debug queues"), "{text}");
 }
 
@@ -175,11 +181,11 @@ fn records_cannot_emit_escapes_and_tiny_areas_do_not_panic() {
         record.error = "\u{1b}]52;c;x\u{7}".into();
         record.reason = Some("\u{202e}abc".into());
     }
-    let stage = Stage::new(&view);
+    let harness = PaneHarness::new(&view);
     for open in [false, true] {
         for size in [(1, 1), (4, 3), (12, 9), (40, 12), (80, 20), (200, 56)] {
             let mut pane = AuditLog { open, ..AuditLog::default() };
-            let text = stage.text(&mut pane, size);
+            let text = harness.text(&mut pane, size);
             let bad = |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
             assert!(!text.chars().any(bad), "{text:?}");
         }

@@ -1,6 +1,4 @@
-//! What things cost against their list price, what is left in stock, and whether power and water are on.
-//!
-//! Rule: "Map and economy", "Affordances".
+//! Prices against list prices, stock, and the state of power and water. Rule: "Map and economy", "Affordances".
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -11,17 +9,17 @@ use ratatui::widgets::Paragraph;
 use crate::format::{bar, downsampled, pad, pad_left, spark, thousands};
 use crate::keymap::Action;
 use crate::list::List;
-use crate::pane::{Confirmation, Context, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Confirmation, Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use townlet_wire::Request;
 use townlet_wire::telemetry::Store;
 
-/// A store that holds less of its capacity runs low.
+/// Share of the capacity below which stock is low.
 const LOW: f64 = 0.2;
-/// Columns of a name and a figure.
+/// Widths of the name and value columns.
 const NAME: usize = 22;
 const FIGURE: usize = 16;
 
-/// The goods.
+/// The Goods pane.
 #[derive(Default)]
 pub struct Goods {
     list: List,
@@ -34,7 +32,7 @@ enum Item<'a> {
     Stock(&'a str, &'a Store),
 }
 
-/// The command that switches a utility off.
+/// Command that switches a utility, and the effect of switching it off.
 fn switch(utility: &str) -> Option<(&'static str, &'static str)> {
     match utility {
         "power" => Some(("blackout", "stoves stop")),
@@ -52,7 +50,7 @@ impl Item<'_> {
         }
     }
 
-    /// The name its past is kept under.
+    /// Name of its metric.
     fn past(self) -> Option<String> {
         match self {
             Self::Utility(..) => None,
@@ -61,14 +59,14 @@ impl Item<'_> {
         }
     }
 
-    /// Name, figure, sign, style and what stands beside the figure.
+    /// Name, value, sign, style and note.
     fn words(self, cx: &Context<'_>) -> (String, String, &'static str, Style, String) {
         let theme = cx.theme;
         match self {
             Self::Utility(name, true) => (name.to_owned(), "on".into(), "✓", theme.good, String::new()),
             Self::Utility(name, false) => {
                 let what = switch(name).map_or("", |(_, what)| what);
-                let text = format!("{what}, nobody has to leave");
+                let text = format!("{what}; no residents leave");
                 (name.to_owned(), "OFF".into(), "✗", theme.bad, text)
             }
             Self::Price(name, price) => {
@@ -93,7 +91,7 @@ impl Item<'_> {
                 }
                 let text = format!("{} of {}", bar(count as f64, store.capacity as f64, 10), thousands(store.capacity));
                 match count as f64 / store.capacity as f64 {
-                    // What residents cook is eaten: an empty fridge is nothing out of the ordinary.
+                    // Empty fridges are normal: residents eat what they cook.
                     _ if store.kind == "fridge" => (name.to_owned(), figure, " ", theme.text, text),
                     0.0 => (name.to_owned(), figure, "‼", theme.bad, format!("{text} empty")),
                     share if share < LOW => (name.to_owned(), figure, "!", theme.warn, format!("{text} low")),
@@ -127,7 +125,7 @@ impl Goods {
         let over = |style: Style| if selected { base } else { style };
         let (name, figure, sign, style, text) = item.words(cx);
         let trend = columns.saturating_sub(2 + NAME + FIGURE + 3 + 28);
-        let points = item.past().map_or_else(Vec::new, |name| cx.history.whole().points(&name));
+        let points = item.past().map_or_else(Vec::new, |name| cx.history.full().points(&name));
         let values: Vec<f64> = points.into_iter().map(|point| point.1).collect();
         Line::from(vec![
             Span::styled(if selected { "▸ " } else { "  " }, over(cx.theme.accent)),
@@ -139,52 +137,52 @@ impl Goods {
         ])
     }
 
-    /// Which utility is chosen, the command that switches it and what it does; or why none.
+    /// The selected utility, whether it is on, its command and effect; or why it cannot be switched.
     fn switch<'a>(&self, cx: &Context<'a>) -> Result<(&'a str, bool, &'static str, &'static str), String> {
-        let chosen = Self::shown(cx).get(self.list.at(&Self::ids(cx))).copied();
-        let Some(Item::Utility(name, on)) = chosen else {
-            return Err("select power or water: they are what can be switched".to_owned());
+        let selected = Self::shown(cx).get(self.list.selected_index(&Self::ids(cx))).copied();
+        let Some(Item::Utility(name, on)) = selected else {
+            return Err("select power or water to switch it".to_owned());
         };
         let (command, what) = switch(name).ok_or_else(|| format!("no command switches {name}"))?;
-        cx.may(command)?;
+        cx.check_allowed(command)?;
         Ok((name, on, command, what))
     }
 }
 
 impl Pane for Goods {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = frame_block("Goods", cx.focused, cx.theme);
+        let block = pane_block("Goods", cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let items = Self::shown(cx);
         if items.is_empty() {
             self.list.hide();
             let (missing, advice) = if cx.filter.is_empty() {
-                ("Nothing is known of prices and stock yet.", "It comes with the first state of the town.")
+                ("No prices or stock yet.", "They arrive with the first data from the shard.")
             } else {
-                ("Nothing here fits the filter.", "esc clears it.")
+                ("No goods match the filter.", "Press esc to clear it.")
             };
-            return empty(frame, inner, missing, advice, cx.theme);
+            return draw_empty(frame, inner, missing, advice, cx.theme);
         }
         let [head, table] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(inner);
-        let text = format!("  {}{}   {}trend", pad("what", NAME), pad_left("now", FIGURE), pad("", 28));
+        let text = format!("  {}{}   {}trend", pad("item", NAME), pad_left("now", FIGURE), pad("", 28));
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        let (at, seen) = self.list.place(frame, (area, table), &Self::ids(cx), cx.theme);
+        let (at, seen) = self.list.layout(frame, (area, table), &Self::ids(cx), cx.theme);
         let line = |index: usize| Self::row(items[index], index == at, inner.width.into(), cx);
         frame.render_widget(Paragraph::new(seen.map(line).collect::<Vec<_>>()), table);
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = Self::ids(cx);
-        match (action, Self::shown(cx).get(self.list.at(&ids))) {
+        match (action, Self::shown(cx).get(self.list.selected_index(&ids))) {
             (Action::Switch, _) => match self.switch(cx) {
-                Err(why) => Reaction::Say(why),
+                Err(why) => Reaction::Status(why),
                 Ok((_, false, command, _)) => Reaction::Send(vec![Request::line(format!("{command} off"))]),
                 Ok((name, true, command, what)) => Reaction::Confirm(Confirmation {
-                    title: format!("Switch the {name} off"),
+                    title: format!("Switch {name} off"),
                     text: vec![
-                        format!("The {name} goes off on the next tick: {what}, and nobody leaves unless approved."),
-                        "It stays off until somebody switches it on again.".to_owned(),
+                        format!("Switches {name} off on the next tick: {what}. No residents leave because of it."),
+                        "It stays off until it is switched on again.".to_owned(),
                     ],
                     verb: "switch off".into(),
                     requests: vec![Request::line(format!("{command} on"))],

@@ -1,6 +1,4 @@
-//! The candidate against the release: the path of its promotion, the evidence, what stands in its way, what happened.
-//!
-//! Rule: "Stability, promotion, rollback".
+//! The release candidate: path of the promotion, evidence, blockers and history. Rule: "Stability, promotion, rollback".
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -10,19 +8,18 @@ use ratatui::widgets::Paragraph;
 use crate::format::{clip, pad, thousands, time_of, wrap};
 use crate::keymap::Action;
 use crate::list::List;
-use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use crate::screens::promotion;
-use townlet_wire::escape;
 use townlet_wire::telemetry::PromotionStep;
 
-/// Columns from which on what happened stands beside the evidence where rows are few.
-const BESIDE: u16 = 100;
-/// Rows from which on everything stands one below the other.
-const TALL: u16 = 24;
-/// Columns of a label.
+/// Minimum width to put the history beside the evidence.
+const SIDE_BY_SIDE_WIDTH: u16 = 100;
+/// Minimum height to stack everything.
+const STACKED_HEIGHT: u16 = 24;
+/// Width of a label.
 const LABEL: usize = 12;
 
-/// The candidate.
+/// The Candidate pane.
 #[derive(Default)]
 pub struct Candidate {
     list: List,
@@ -32,7 +29,7 @@ fn label(text: &str, cx: &Context<'_>) -> Span<'static> {
     Span::styled(format!(" {}", pad(text, LABEL)), cx.theme.dim)
 }
 
-/// The path, who is judged against whom, and the evidence.
+/// Path, release, candidate, windows and evidence.
 fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     let (promotion, theme) = (&cx.view.promotion, cx.theme);
     let mut lines = vec![promotion::path(cx, columns)];
@@ -43,7 +40,7 @@ fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     let release = if promotion.release.is_empty() { &cx.view.policy.id } else { &promotion.release };
     let mut released = vec![label("release", cx), name(release)];
     if let Some(previous) = &promotion.previous {
-        released.extend([Span::styled("  before it ", theme.dim), Span::styled(clip(previous, 28), theme.text)]);
+        released.extend([Span::styled("  previous ", theme.dim), Span::styled(clip(previous, 28), theme.text)]);
     }
     lines.push(Line::from(released));
     lines.push(Line::from(vec![label("candidate", cx), promotion.candidate.as_deref().map_or_else(none, name)]));
@@ -71,24 +68,24 @@ fn evidence(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
         let text = clip(&promotion::pairs(evidence), columns.saturating_sub(LABEL + 1));
         lines.push(Line::from(vec![label("evidence", cx), Span::styled(text, theme.text)]));
     } else {
-        lines.push(Line::from(vec![label("town score", cx), Span::styled("not compared yet", theme.dim)]));
+        lines.push(Line::from(vec![label("town score", cx), Span::styled("not evaluated yet", theme.dim)]));
     }
-    let watch = wrap(&promotion::watch(promotion), columns.saturating_sub(LABEL + 2));
+    let watch = wrap(&promotion::canary_rule(promotion), columns.saturating_sub(LABEL + 2));
     for (row, text) in watch.into_iter().enumerate() {
         lines.push(Line::from(vec![label(if row == 0 { "canary" } else { "" }, cx), Span::styled(text, theme.dim)]));
     }
     lines
 }
 
-/// What stands between the candidate and its promotion.
+/// What blocks the promotion.
 fn blockers(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     let (promotion, theme) = (&cx.view.promotion, cx.theme);
-    let mut lines = vec![Line::styled(" In its way", theme.strong)];
+    let mut lines = vec![Line::styled(" Blockers", theme.strong)];
     if promotion.blockers.is_empty() {
         let (sign, words, style) = match (promotion.state.as_str(), &promotion.candidate) {
-            ("eligible", _) => ("✓", "nothing: it may be promoted", theme.good),
-            (_, None) => ("·", "there is no candidate", theme.dim),
-            _ => ("·", "nothing is said to", theme.dim),
+            ("eligible", _) => ("✓", "none: ready to promote", theme.good),
+            (_, None) => ("·", "no candidate", theme.dim),
+            _ => ("·", "none reported", theme.dim),
         };
         lines.push(Line::styled(format!("  {sign} {words}"), style));
     }
@@ -107,17 +104,15 @@ fn change(step: &PromotionStep) -> String {
 }
 
 fn card(step: &PromotionStep, cx: &Context<'_>) -> DetailCard {
-    let fact = |name: &str, value: &str| {
-        Line::from(vec![Span::styled(pad(name, 9), cx.theme.dim), Span::styled(escape(value), cx.theme.text)])
-    };
+    let fact = |name: &str, value: &str| DetailCard::fact(name, value, 9, cx.theme);
     let when = format!("{} · tick {} · {}", time_of(step.tick, cx.view), thousands(step.tick), step.ts);
     let id = if step.cmd_id.is_empty() { "–" } else { &step.cmd_id };
     let lines = vec![
         fact("change", &change(step)),
         fact("when", &when),
-        fact("who", &step.issuer),
+        fact("issuer", &step.issuer),
         fact("cmd_id", id),
-        fact("why", &step.why),
+        fact("reason", &step.why),
     ];
     DetailCard { title: format!("Promotion: change {}", thousands(step.number)), lines }
 }
@@ -148,13 +143,17 @@ impl Candidate {
 
     fn draw_history(&mut self, frame: &mut Frame<'_>, (pane, area): (Rect, Rect), cx: &Context<'_>) {
         let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
-        frame.render_widget(Line::styled(" What happened, newest first", cx.theme.strong), head);
+        frame.render_widget(Line::styled(" History, newest first", cx.theme.strong), head);
         let steps = Self::shown(cx);
         if steps.is_empty() {
-            let words = if cx.filter.is_empty() { "  nothing yet" } else { "  nothing fits the filter; esc clears it" };
+            let words = if cx.filter.is_empty() {
+                "  none yet"
+            } else {
+                "  no changes match the filter; press esc to clear it"
+            };
             return frame.render_widget(Line::styled(words, cx.theme.dim), rows);
         }
-        let (at, seen) = self.list.place(frame, (pane, rows), &Self::ids(cx), cx.theme);
+        let (at, seen) = self.list.layout(frame, (pane, rows), &Self::ids(cx), cx.theme);
         let row = |index: usize| Self::row(steps[index], index == at && cx.focused, rows.width.into(), cx);
         frame.render_widget(Paragraph::new(seen.map(row).collect::<Vec<_>>()), rows);
     }
@@ -162,23 +161,23 @@ impl Candidate {
 
 impl Pane for Candidate {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = frame_block("Candidate", cx.focused, cx.theme);
+        let block = pane_block("Candidate", cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         self.list.hide();
         if cx.view.promotion.state.is_empty() {
-            let advice = "A newer one judges what a training hands over.";
-            return empty(frame, inner, "This shard knows nothing of promotion.", advice, cx.theme);
+            let advice = "Upgrade the shard to use promotion.";
+            return draw_empty(frame, inner, "This shard does not support promotion.", advice, cx.theme);
         }
-        let [left, right] = if inner.height < TALL && inner.width >= BESIDE {
+        let [left, right] = if inner.height < STACKED_HEIGHT && inner.width >= SIDE_BY_SIDE_WIDTH {
             Layout::horizontal([Constraint::Ratio(1, 2); 2]).spacing(1).areas(inner)
         } else {
-            let rows = evidence(cx, inner.width.into()).len() as u16 + u16::from(inner.height >= TALL);
+            let rows = evidence(cx, inner.width.into()).len() as u16 + u16::from(inner.height >= STACKED_HEIGHT);
             Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]).areas(inner)
         };
         frame.render_widget(Paragraph::new(evidence(cx, left.width.into())), left);
         let blockers = blockers(cx, right.width.into());
-        let rows = blockers.len() as u16 + u16::from(right.height >= TALL / 2);
+        let rows = blockers.len() as u16 + u16::from(right.height >= STACKED_HEIGHT / 2);
         let [upper, lower] = Layout::vertical([Constraint::Length(rows), Constraint::Fill(1)]).areas(right);
         frame.render_widget(Paragraph::new(blockers), upper);
         if lower.height > 1 {
@@ -191,8 +190,8 @@ impl Pane for Candidate {
             return asked;
         }
         let ids = Self::ids(cx);
-        match (action, Self::shown(cx).get(self.list.at(&ids))) {
-            (Action::Open, Some(step)) => Reaction::Show(card(step, cx)),
+        match (action, Self::shown(cx).get(self.list.selected_index(&ids))) {
+            (Action::Open, Some(step)) => Reaction::ShowDetail(card(step, cx)),
             (Action::Copy, _) => match &cx.view.promotion.candidate {
                 Some(candidate) => Reaction::Copy(candidate.clone()),
                 None => Reaction::Copy(cx.view.promotion.release.clone()),
@@ -207,7 +206,7 @@ impl Pane for Candidate {
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let none = cx.view.promotion.history.is_empty();
-        let some = if none { Err("nothing has happened yet".to_owned()) } else { Ok(()) };
+        let some = if none { Err("no changes yet".to_owned()) } else { Ok(()) };
         let [promote, rollback] = promotion::hints(cx);
         vec![
             KeyHint::when(Action::Up, "select", some.clone()),

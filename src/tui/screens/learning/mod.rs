@@ -1,22 +1,20 @@
-//! The Learning screen: how the training beside the town goes, and where the promotion of its candidate stands.
-//!
-//! Owns where its two panes stand. Rule: "Training log", "Screens".
+//! The Learning screen: training progress, and promotion of the candidate. Rule: "Training log", "Screens".
 
 mod candidate;
-pub(crate) mod curves;
 #[cfg(test)]
 mod tests;
 mod training;
+pub(crate) mod training_metrics;
 
 use ratatui::layout::{Constraint, Layout, Rect};
 
 pub use candidate::Candidate;
 pub use training::Training;
 
-/// Columns from which on the panes stand side by side.
+/// Minimum width to put the panes side by side.
 const WIDE: u16 = 160;
 
-/// The training left and the candidate right; one above the other where that would make both narrow.
+/// Training and candidate side by side, or stacked.
 pub fn layout(area: Rect) -> Vec<Rect> {
     if area.width >= WIDE {
         let [training, candidate] =

@@ -4,13 +4,13 @@ use super::*;
 use crate::fixtures;
 use crate::keymap::Action;
 use crate::pane::{Confirmation, Pane, Reaction};
-use crate::screens::pane_harness::{SIZES, Stage};
+use crate::screens::pane_harness::{PaneHarness, SIZES};
 use townlet_wire::{Request, Role, Snapshot};
 
-fn stage(change: impl FnOnce(&mut Snapshot)) -> Stage {
+fn harness(change: impl FnOnce(&mut Snapshot)) -> PaneHarness {
     let mut view = fixtures::snapshot();
     change(&mut view);
-    Stage::new(&view)
+    PaneHarness::new(&view)
 }
 
 fn asked(reaction: Reaction) -> Confirmation {
@@ -22,132 +22,132 @@ fn asked(reaction: Reaction) -> Confirmation {
 
 #[test]
 fn pictures() {
-    let stage = stage(|_| {});
+    let harness = harness(|_| {});
     for size in SIZES {
         let name = |pane: &str| format!("{pane}_{}x{}", size.0, size.1);
-        insta::assert_snapshot!(name("training"), stage.picture(&mut Training::default(), size));
-        insta::assert_snapshot!(name("candidate"), stage.picture(&mut Candidate::default(), size));
+        insta::assert_snapshot!(name("training"), harness.picture(&mut Training::default(), size));
+        insta::assert_snapshot!(name("candidate"), harness.picture(&mut Candidate::default(), size));
     }
     let mut pane = Training::default();
-    stage.act(&mut pane, Action::Down);
-    stage.act(&mut pane, Action::Open);
-    insta::assert_snapshot!("training_one_chart", stage.text(&mut pane, SIZES[0]));
+    harness.act(&mut pane, Action::Down);
+    harness.act(&mut pane, Action::Open);
+    insta::assert_snapshot!("training_one_chart", harness.text(&mut pane, SIZES[0]));
 }
 
 #[test]
-fn without_a_training_it_says_how_to_get_one() {
-    let stage = stage(fixtures::untrained);
+fn without_training_the_pane_shows_how_to_start_it() {
+    let harness = harness(fixtures::untrained);
     let mut pane = Training::default();
-    let text = stage.text(&mut pane, SIZES[0]);
-    assert!(text.contains("○ off") && text.contains("Start the shard with `--train`"), "{text}");
-    assert_eq!(text.matches("--train`").count(), 3, "no word is cut: {text}");
-    assert!(stage.refused(&pane, Action::Train).contains("`--train` starts one"));
-    let text = stage.text(&mut Candidate::default(), SIZES[0]);
-    assert!(text.contains("▸idle") && text.contains("there is no candidate"), "{text}");
-    let bare = Stage::new(&fixtures::bare());
-    assert!(bare.text(&mut Training::default(), SIZES[0]).contains("knows nothing of training"));
-    assert!(bare.text(&mut Candidate::default(), SIZES[0]).contains("knows nothing of promotion"));
+    let text = harness.text(&mut pane, SIZES[0]);
+    assert!(text.contains("○ off") && text.contains("Training is off."), "{text}");
+    assert_eq!(text.matches("--train`").count(), 2, "no word is cut: {text}");
+    assert!(harness.refused(&pane, Action::Train).contains("start the shard with `--train`"));
+    let text = harness.text(&mut Candidate::default(), SIZES[0]);
+    assert!(text.contains("▸idle") && text.contains("no candidate"), "{text}");
+    let bare = PaneHarness::new(&fixtures::bare());
+    assert!(bare.text(&mut Training::default(), SIZES[0]).contains("does not support training"));
+    assert!(bare.text(&mut Candidate::default(), SIZES[0]).contains("does not support promotion"));
 }
 
 #[test]
-fn what_exploded_is_said_and_the_curves_stay() {
-    let stage = stage(fixtures::diverged);
-    let text = stage.text(&mut Training::default(), SIZES[0]);
+fn a_diverged_training_shows_the_reason_and_the_charts() {
+    let harness = harness(fixtures::diverged);
+    let text = harness.text(&mut Training::default(), SIZES[0]);
     assert!(text.contains("✗ diverged") && text.contains("approx_kl 14.2 is over 1 in update 41"), "{text}");
     assert!(text.contains("town score"), "{text}");
 }
 
 #[test]
-fn the_schedule_says_how_long_it_takes() {
-    let text = stage(|_| {}).text(&mut Training::default(), SIZES[1]);
+fn progress_shows_the_remaining_time() {
+    let text = harness(|_| {}).text(&mut Training::default(), SIZES[1]);
     assert!(text.contains("43 %  1.29 M of 3.00 M resident-ticks · 4 m left · update 40"), "{text}");
-    let text = stage(|view| view.learning.state = "paused".into()).text(&mut Training::default(), SIZES[1]);
-    assert!(text.contains("‖ paused") && text.contains("4 m of work left"), "{text}");
-    let text = stage(|view| view.learning.total_steps = 0).text(&mut Training::default(), SIZES[1]);
-    assert!(text.contains("the schedule is done"), "{text}");
+    let text = harness(|view| view.learning.state = "paused".into()).text(&mut Training::default(), SIZES[1]);
+    assert!(text.contains("‖ paused") && text.contains("4 m left when resumed"), "{text}");
+    let text = harness(|view| view.learning.total_steps = 0).text(&mut Training::default(), SIZES[1]);
+    assert!(text.contains("schedule finished"), "{text}");
 }
 
 #[test]
-fn t_pauses_and_resumes_and_says_why_not() {
-    let mut stage = stage(|_| {});
+fn t_pauses_and_resumes_or_shows_the_reason() {
+    let mut harness = harness(|_| {});
     let mut pane = Training::default();
-    assert!(stage.refused(&pane, Action::Train).contains("`training pause` is for admins"));
-    stage.role(Role::Admin);
-    assert_eq!(stage.act(&mut pane, Action::Train), Reaction::Send(vec![Request::line("training pause")]));
-    stage.view.learning.state = "paused".into();
-    assert_eq!(stage.act(&mut pane, Action::Train), Reaction::Send(vec![Request::line("training resume")]));
-    stage.view.learning.state = "diverged".into();
-    assert!(stage.refused(&pane, Action::Train).contains("the training is diverged"));
-    stage.view.learning.state = "training".into();
-    stage.forget("training pause");
-    assert!(stage.refused(&pane, Action::Train).contains("no command `training pause`"));
+    assert!(harness.refused(&pane, Action::Train).contains("`training pause` needs the admin role"));
+    harness.role(Role::Admin);
+    assert_eq!(harness.act(&mut pane, Action::Train), Reaction::Send(vec![Request::line("training pause")]));
+    harness.view.learning.state = "paused".into();
+    assert_eq!(harness.act(&mut pane, Action::Train), Reaction::Send(vec![Request::line("training resume")]));
+    harness.view.learning.state = "diverged".into();
+    assert!(harness.refused(&pane, Action::Train).contains("training has diverged"));
+    harness.view.learning.state = "training".into();
+    harness.forget("training pause");
+    assert!(harness.refused(&pane, Action::Train).contains("no command `training pause`"));
 }
 
 #[test]
 fn charts_are_chosen_in_list_wall_and_alone() {
-    let mut stage = stage(|_| {});
+    let mut harness = harness(|_| {});
     let mut pane = Training::default();
-    let chosen = |stage: &Stage, pane: &mut Training| match stage.act(pane, Action::Copy) {
+    let chosen = |harness: &PaneHarness, pane: &mut Training| match harness.act(pane, Action::Copy) {
         Reaction::Copy(text) => text.split(' ').next().unwrap_or_default().to_owned(),
         other => panic!("{other:?}"),
     };
-    stage.draw(&mut pane, SIZES[0]);
-    stage.act(&mut pane, Action::Down);
-    assert_eq!(chosen(&stage, &mut pane), "town_score");
-    stage.draw(&mut pane, SIZES[2]);
-    assert_eq!(pane.click(60, 6, &stage.cx()), Reaction::Redraw);
-    assert_eq!(chosen(&stage, &mut pane), "town_score", "the second of the wall");
-    stage.act(&mut pane, Action::Down);
-    assert_eq!(chosen(&stage, &mut pane), "entropy", "four charts in a row of the wall");
-    stage.act(&mut pane, Action::Last);
-    stage.act(&mut pane, Action::Right);
-    assert_eq!(chosen(&stage, &mut pane), "steps_per_second");
-    stage.act(&mut pane, Action::Open);
-    assert!(!stage.text(&mut pane, SIZES[2]).contains("entropy"));
-    stage.act(&mut pane, Action::Up);
-    assert!(stage.text(&mut pane, SIZES[2]).contains("learning rate  1.7"));
-    stage.act(&mut pane, Action::Back);
-    assert!(stage.text(&mut pane, SIZES[2]).contains("entropy"));
-    stage.filter = "loss".into();
-    let text = stage.text(&mut pane, SIZES[0]);
+    harness.draw(&mut pane, SIZES[0]);
+    harness.act(&mut pane, Action::Down);
+    assert_eq!(chosen(&harness, &mut pane), "town_score");
+    harness.draw(&mut pane, SIZES[2]);
+    assert_eq!(pane.click(60, 6, &harness.cx()), Reaction::Redraw);
+    assert_eq!(chosen(&harness, &mut pane), "town_score", "the second of the grid");
+    harness.act(&mut pane, Action::Down);
+    assert_eq!(chosen(&harness, &mut pane), "entropy", "four charts in a row of the grid");
+    harness.act(&mut pane, Action::Last);
+    harness.act(&mut pane, Action::Right);
+    assert_eq!(chosen(&harness, &mut pane), "steps_per_second");
+    harness.act(&mut pane, Action::Open);
+    assert!(!harness.text(&mut pane, SIZES[2]).contains("entropy"));
+    harness.act(&mut pane, Action::Up);
+    assert!(harness.text(&mut pane, SIZES[2]).contains("learning rate  1.7"));
+    harness.act(&mut pane, Action::Back);
+    assert!(harness.text(&mut pane, SIZES[2]).contains("entropy"));
+    harness.filter = "loss".into();
+    let text = harness.text(&mut pane, SIZES[0]);
     assert!(text.contains("value loss") && !text.contains("entropy"), "{text}");
-    stage.filter = "nothing".into();
-    assert!(stage.text(&mut pane, SIZES[0]).contains("No figure fits the filter."));
+    harness.filter = "nothing".into();
+    assert!(harness.text(&mut pane, SIZES[0]).contains("No metrics match the filter."));
 }
 
 #[test]
-fn promoting_asks_with_the_evidence_and_only_what_is_eligible() {
-    let mut stage = stage(|_| {});
+fn promotion_needs_eligibility_and_confirmation() {
+    let mut harness = harness(|_| {});
     let mut pane = Candidate::default();
-    assert!(stage.refused(&pane, Action::Promote).contains("is for admins"));
-    stage.role(Role::Admin);
-    assert_eq!(stage.refused(&pane, Action::Promote), "One green window of two");
-    fixtures::eligible(&mut stage.view);
-    let question = asked(stage.act(&mut pane, Action::Promote));
+    assert!(harness.refused(&pane, Action::Promote).contains("needs the admin role"));
+    harness.role(Role::Admin);
+    assert_eq!(harness.refused(&pane, Action::Promote), "One green window of two");
+    fixtures::eligible(&mut harness.view);
+    let question = asked(harness.act(&mut pane, Action::Promote));
     assert_eq!(question.requests, [Request::line("promote_policy 91c0f2ab33de4410")]);
     let text = question.text.join(" ");
     assert!(text.contains("better  +0.046 from +0.012 to +0.081; 61 pairs of at most 200"), "{text}");
-    assert!(text.contains("rolled back by itself on a critical alert"), "{text}");
-    stage.view.promotion.candidate = None;
-    assert_eq!(stage.refused(&pane, Action::Promote), "there is no candidate");
-    stage.forget("promote_policy");
-    assert!(stage.refused(&pane, Action::Promote).contains("no command `promote_policy`"));
+    assert!(text.contains("rolled back automatically on a critical alert"), "{text}");
+    harness.view.promotion.candidate = None;
+    assert_eq!(harness.refused(&pane, Action::Promote), "no candidate");
+    harness.forget("promote_policy");
+    assert!(harness.refused(&pane, Action::Promote).contains("no command `promote_policy`"));
 }
 
 #[test]
 fn one_key_rolls_back() {
-    let mut stage = stage(|view| view.promotion.state = "canary".into());
-    stage.role(Role::Admin);
+    let mut harness = harness(|view| view.promotion.state = "canary".into());
+    harness.role(Role::Admin);
     let mut pane = Candidate::default();
-    let question = asked(stage.act(&mut pane, Action::Rollback));
+    let question = asked(harness.act(&mut pane, Action::Rollback));
     assert_eq!(question.requests, [Request::line("rollback_policy")]);
-    assert!(question.text[0].contains("shipped drives the town again from the next tick, in place of rel-7f3a"));
-    stage.view.promotion.previous = None;
-    assert_eq!(stage.refused(&pane, Action::Rollback), "there is no release before this one");
+    assert!(question.text[0].contains("shipped replaces rel-7f3a from the next tick"));
+    harness.view.promotion.previous = None;
+    assert_eq!(harness.refused(&pane, Action::Rollback), "there is no previous release");
 }
 
 #[test]
-fn every_state_has_its_place_on_the_path() {
+fn every_state_is_shown_on_the_path() {
     for (state, words) in [
         ("idle", "▸idle ─ evaluating"),
         ("promoting", "eligible ─ ▸promoting ─ canary"),
@@ -158,7 +158,7 @@ fn every_state_has_its_place_on_the_path() {
         ("some_thing", "some thing"),
     ] {
         for size in [SIZES[0], (48, 16)] {
-            let text = stage(|view| view.promotion.state = state.into()).text(&mut Candidate::default(), size);
+            let text = harness(|view| view.promotion.state = state.into()).text(&mut Candidate::default(), size);
             assert!(text.contains(words), "{words}\n{text}");
         }
     }
@@ -167,7 +167,7 @@ fn every_state_has_its_place_on_the_path() {
 #[test]
 fn the_interval_is_drawn_with_zero_marked() {
     let drawn = |low: f64, middle: f64, high: f64| {
-        let text = stage(|view| {
+        let text = harness(|view| {
             let evidence = view.promotion.evidence.as_mut().unwrap();
             (evidence.low, evidence.difference, evidence.high) = (Some(low), Some(middle), Some(high));
         })
@@ -185,22 +185,24 @@ fn the_interval_is_drawn_with_zero_marked() {
 }
 
 #[test]
-fn what_happened_opens_and_nothing_emits_escapes_or_panics() {
-    let mut stage = stage(|_| {});
+fn history_opens_and_nothing_emits_escapes_or_panics() {
+    let mut harness = harness(|_| {});
     let mut pane = Candidate::default();
-    stage.draw(&mut pane, SIZES[2]);
-    stage.act(&mut pane, Action::Down);
-    assert!(matches!(stage.act(&mut pane, Action::Open), Reaction::Show(card) if card.title.ends_with("change 3")));
-    stage.view.learning.run = "\u{1b}[31mrun".into();
-    stage.view.learning.detail = "\u{9b}2J".into();
-    stage.view.learning.checkpoint = Some("\u{7}".into());
-    let promotion = &mut stage.view.promotion;
+    harness.draw(&mut pane, SIZES[2]);
+    harness.act(&mut pane, Action::Down);
+    assert!(
+        matches!(harness.act(&mut pane, Action::Open), Reaction::ShowDetail(card) if card.title.ends_with("change 3"))
+    );
+    harness.view.learning.run = "\u{1b}[31mrun".into();
+    harness.view.learning.detail = "\u{9b}2J".into();
+    harness.view.learning.checkpoint = Some("\u{7}".into());
+    let promotion = &mut harness.view.promotion;
     (promotion.release, promotion.detail) = ("\u{1b}]0;x\u{7}".into(), "\u{202e}abc".into());
     promotion.history[3].why = "\u{1b}[2J".into();
     promotion.blockers[0] = "\u{7}".into();
     for size in [(1, 1), (4, 3), (12, 9), (40, 12), (80, 20), (120, 22), (200, 56)] {
         for pane in [&mut Training::default() as &mut dyn Pane, &mut Candidate::default()] {
-            let text = stage.text(pane, size);
+            let text = harness.text(pane, size);
             let bad = |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
             assert!(!text.chars().any(bad), "{text:?}");
         }

@@ -1,6 +1,4 @@
-//! The training beside the town: its state in words, how far its schedule is, and what every update said as charts.
-//!
-//! Rule: "Training log", "Shadow training".
+//! Shadow training: state, progress and charts of the training metrics. Rule: "Training log", "Shadow training".
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -8,36 +6,36 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::curves::{CURVES, Curve};
+use super::training_metrics::{TRAINING_METRICS, TrainingMetric};
 use crate::chart;
 use crate::format::{
     bar, clip, downsampled, figure, pad, pad_left, percent, seconds, short, spark, thousands, width, wrap,
 };
 use crate::keymap::Action;
 use crate::list::List;
-use crate::pane::{Context, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use townlet_wire::Request;
 use townlet_wire::telemetry::{Learning, LearningRow};
 
-/// The least a chart in a wall of them is worth.
-const TILE: (u16, u16) = (38, 8);
-/// Columns from which on the selected chart stands beside the list.
-const BESIDE: u16 = 96;
-/// Columns of the list's figures: title, value, least, greatest.
+/// Minimum size of a chart in the grid.
+const MIN_CHART_SIZE: (u16, u16) = (38, 8);
+/// Minimum width to put the selected chart beside the list.
+const SIDE_BY_SIDE_WIDTH: u16 = 96;
+/// Width of the list's title, value, minimum and maximum.
 const FIGURES: usize = 20 + 12 + 2 * 11;
 
-/// The training.
+/// The Training pane.
 #[derive(Default)]
 pub struct Training {
     list: List,
-    /// Whether the selected chart has the pane to itself.
-    alone: bool,
-    /// Where each chart of the wall was drawn, and how many stand in a row of it; empty when there is no wall.
-    wall: Vec<Rect>,
-    across: usize,
+    /// Whether the selected chart fills the pane.
+    expanded: bool,
+    /// Where the charts of the grid were drawn; empty without a grid.
+    grid: Vec<Rect>,
+    grid_columns: usize,
 }
 
-/// The state's sign, its style and the word for it.
+/// Sign, style and text of the state.
 fn state<'a>(cx: &Context<'a>) -> (&'static str, Style, &'a str) {
     let theme = cx.theme;
     match cx.view.learning.state.as_str() {
@@ -50,7 +48,7 @@ fn state<'a>(cx: &Context<'a>) -> (&'static str, Style, &'a str) {
     }
 }
 
-/// Seconds of work that the rest of the schedule takes at the newest update's speed.
+/// Seconds until the schedule is finished, at the speed of the newest update.
 fn left(learning: &Learning, newest: &LearningRow) -> Option<f64> {
     let rest = learning.total_steps.checked_sub(newest.steps).filter(|rest| *rest > 0)?;
     (newest.steps_per_second > 0.0).then(|| rest as f64 / newest.steps_per_second)
@@ -59,14 +57,14 @@ fn left(learning: &Learning, newest: &LearningRow) -> Option<f64> {
 fn progress(cx: &Context<'_>, columns: usize) -> Line<'static> {
     let (learning, theme) = (&cx.view.learning, cx.theme);
     let Some(newest) = learning.history.last() else {
-        return Line::styled(" no update yet: the first comes when a rollout is full", theme.dim);
+        return Line::styled(" no update yet: the first follows the first full rollout", theme.dim);
     };
     let total = learning.total_steps;
     let done = newest.steps as f64 / total.max(1) as f64;
     let rest = match left(learning, newest) {
         Some(rest) if learning.state == "training" => format!("{} left", seconds(rest)),
-        Some(rest) => format!("{} of work left", seconds(rest)),
-        None => "the schedule is done".to_owned(),
+        Some(rest) => format!("{} left when resumed", seconds(rest)),
+        None => "schedule finished".to_owned(),
     };
     let mut text = format!("  {} of {} resident-ticks · {rest}", short(newest.steps as f64), short(total as f64));
     let update = format!(" · update {}", thousands(newest.update));
@@ -82,7 +80,7 @@ fn progress(cx: &Context<'_>, columns: usize) -> Line<'static> {
     ])
 }
 
-/// State, progress, newest checkpoint; what exploded or failed over as many lines as it takes.
+/// State, error details, progress and newest checkpoint.
 fn head(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     let (learning, theme) = (&cx.view.learning, cx.theme);
     let (sign, style, word) = state(cx);
@@ -112,43 +110,40 @@ fn head(cx: &Context<'_>, columns: usize) -> Vec<Line<'static>> {
     lines
 }
 
-/// What is missing when there is no curve, and what to do.
+/// Empty state.
 fn nothing(learning: &Learning) -> (&'static str, &'static str) {
     match learning.state.as_str() {
-        "" => ("This shard knows nothing of training.", "A newer one does; `townlet train` works without a town."),
-        "off" => (
-            "No training runs beside this town.",
-            "Start the shard with `--train`: `townlet run --train`, or `townlet serve --train`.",
-        ),
-        "paused" => ("Paused before the first update.", "t lets it go on."),
-        "training" => ("The first update is on its way.", "It comes when the first rollout is full."),
-        _ => ("It ended before the first update.", "The words above say why; start the shard with `--train` again."),
+        "" => ("This shard does not support training.", "Upgrade the shard, or use `townlet train`."),
+        "off" => ("Training is off.", "Start the shard with `townlet run --train` or `townlet serve --train`."),
+        "paused" => ("Paused before the first update.", "Press t to resume."),
+        "training" => ("Waiting for the first update.", "It follows the first full rollout."),
+        _ => ("Training ended before the first update.", "See the reason above. Restart the shard with `--train`."),
     }
 }
 
 impl Training {
-    fn shown(cx: &Context<'_>) -> Vec<&'static Curve> {
-        CURVES.iter().filter(|curve| cx.matches(&[curve.name, curve.title])).collect()
+    fn shown(cx: &Context<'_>) -> Vec<&'static TrainingMetric> {
+        TRAINING_METRICS.iter().filter(|metric| cx.matches(&[metric.name, metric.title])).collect()
     }
 
     fn ids(cx: &Context<'_>) -> Vec<String> {
-        Self::shown(cx).into_iter().map(|curve| curve.name.to_owned()).collect()
+        Self::shown(cx).into_iter().map(|metric| metric.name.to_owned()).collect()
     }
 
-    /// One chart under its title: the figure now, and between which ends it was.
-    fn chart(frame: &mut Frame<'_>, area: Rect, curve: &Curve, selected: bool, cx: &Context<'_>) {
+    /// Draws a chart with title, current value and range.
+    fn chart(frame: &mut Frame<'_>, area: Rect, metric: &TrainingMetric, selected: bool, cx: &Context<'_>) {
         let theme = cx.theme;
-        let points = curve.points(&cx.view.learning);
+        let points = metric.points(&cx.view.learning);
         let [title, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
-        let now = points.last().map_or_else(|| "–".to_owned(), |point| figure(point.1, curve.unit));
+        let now = points.last().map_or_else(|| "–".to_owned(), |point| figure(point.1, metric.unit));
         let ends = chart::range(points.iter().map(|point| point.1)).map_or_else(String::new, |(low, high)| {
-            format!("{} … {}", figure(low, curve.unit), figure(high, curve.unit))
+            format!("{} … {}", figure(low, metric.unit), figure(high, metric.unit))
         });
         let mark = if selected { "▸ " } else { "  " };
         let name = cx.row(selected && cx.focused).patch(theme.strong);
         let left = Line::from(vec![
             Span::styled(mark, theme.accent),
-            Span::styled(curve.title, name),
+            Span::styled(metric.title, name),
             Span::styled(format!("  {now}"), theme.accent),
         ]);
         let room = usize::from(title.width).saturating_sub(left.width() + 2);
@@ -159,43 +154,55 @@ impl Training {
         if points.is_empty() {
             return frame.render_widget(Line::styled("    no value yet", theme.dim), below);
         }
-        let along = |steps: f64| if steps == 0.0 { "0".to_owned() } else { short(steps) };
-        let value = |value: f64| figure(value, if curve.unit == "ratio" { "ratio" } else { "" });
-        chart::draw(frame, below, &chart::Curve { points: &points, target: None, along: &along, value: &value }, theme);
+        let format_x = |steps: f64| if steps == 0.0 { "0".to_owned() } else { short(steps) };
+        let value = |value: f64| figure(value, if metric.unit == "ratio" { "ratio" } else { "" });
+        chart::draw(
+            frame,
+            below,
+            &chart::LineChart { points: &points, target: None, format_x: &format_x, format_y: &value },
+            theme,
+        );
     }
 
-    /// Every chart at once, if each gets enough room.
-    fn draw_wall(&mut self, frame: &mut Frame<'_>, area: Rect, shown: &[&Curve], at: usize, cx: &Context<'_>) -> bool {
-        let across = usize::from(area.width / TILE.0).min(4).min(shown.len());
+    /// Draws all charts in a grid, if each gets the minimum size.
+    fn draw_grid(
+        &mut self,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        shown: &[&TrainingMetric],
+        at: usize,
+        cx: &Context<'_>,
+    ) -> bool {
+        let across = usize::from(area.width / MIN_CHART_SIZE.0).min(4).min(shown.len());
         let Some(down) = (across >= 2).then(|| shown.len().div_ceil(across)) else { return false };
-        if area.height < TILE.1 * down as u16 {
+        if area.height < MIN_CHART_SIZE.1 * down as u16 {
             return false;
         }
         let rows = Layout::vertical(vec![Constraint::Fill(1); down]).split(area);
         let tiles = rows
             .iter()
             .flat_map(|row| Layout::horizontal(vec![Constraint::Fill(1); across]).spacing(2).split(*row).to_vec());
-        self.across = across;
-        self.wall = tiles.take(shown.len()).collect();
-        for (index, (tile, curve)) in self.wall.iter().zip(shown).enumerate() {
-            Self::chart(frame, *tile, curve, index == at, cx);
+        self.grid_columns = across;
+        self.grid = tiles.take(shown.len()).collect();
+        for (index, (tile, metric)) in self.grid.iter().zip(shown).enumerate() {
+            Self::chart(frame, *tile, metric, index == at, cx);
         }
         true
     }
 
-    fn row(curve: &Curve, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
+    fn row(metric: &TrainingMetric, selected: bool, columns: usize, cx: &Context<'_>) -> Line<'static> {
         let (learning, base) = (&cx.view.learning, cx.row(selected));
-        let values: Vec<f64> = curve.points(learning).into_iter().map(|point| point.1).collect();
-        let text = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value, curve.unit));
-        // The unit stands beside the value; where only figures have room it is left out.
-        let plain = if curve.unit == "ratio" { "ratio" } else { "" };
+        let values: Vec<f64> = metric.points(learning).into_iter().map(|point| point.1).collect();
+        let text = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value, metric.unit));
+        // Minimum and maximum have no space for the unit.
+        let plain = if metric.unit == "ratio" { "ratio" } else { "" };
         let end = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| figure(value, plain));
         let ends = chart::range(values.iter().copied());
         let over = |style: Style| if selected { base } else { style };
         let trend = columns.saturating_sub(2 + FIGURES + 2);
         Line::from(vec![
             Span::styled(if selected { "▸ " } else { "  " }, over(cx.theme.accent)),
-            Span::styled(pad(curve.title, 20), base),
+            Span::styled(pad(metric.title, 20), base),
             Span::styled(pad_left(&text(values.last().copied()), 12), over(cx.theme.strong)),
             Span::styled("  ", base),
             Span::styled(pad(&spark(&downsampled(&values, trend), trend), trend), over(cx.theme.chart)),
@@ -204,10 +211,16 @@ impl Training {
         ])
     }
 
-    /// The curves as a list, and the selected one as a chart where there is room for it.
-    fn draw_list(&mut self, frame: &mut Frame<'_>, (pane, area): (Rect, Rect), shown: &[&Curve], cx: &Context<'_>) {
+    /// Draws the metrics as a list, and a chart of the selected one if there is space.
+    fn draw_list(
+        &mut self,
+        frame: &mut Frame<'_>,
+        (pane, area): (Rect, Rect),
+        shown: &[&TrainingMetric],
+        cx: &Context<'_>,
+    ) {
         let (mut list, mut beside) = (area, Rect::ZERO);
-        if area.width >= BESIDE {
+        if area.width >= SIDE_BY_SIDE_WIDTH {
             [list, beside] = Layout::horizontal([Constraint::Length(area.width / 2 + 6), Constraint::Fill(1)])
                 .spacing(1)
                 .areas(area);
@@ -220,14 +233,14 @@ impl Training {
         let trend = columns.saturating_sub(2 + FIGURES);
         let text = format!(
             "  {}{}  {}{}{}",
-            pad("figure", 20),
+            pad("metric", 20),
             pad_left("now", 12),
             pad("trend", trend.saturating_sub(2)),
-            pad_left("least", 11),
-            pad_left("most", 11)
+            pad_left("min", 11),
+            pad_left("max", 11)
         );
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        let (at, seen) = self.list.place(frame, (pane, rows), &Self::ids(cx), cx.theme);
+        let (at, seen) = self.list.layout(frame, (pane, rows), &Self::ids(cx), cx.theme);
         let lines: Vec<Line<'_>> = seen.map(|index| Self::row(shown[index], index == at, columns, cx)).collect();
         frame.render_widget(Paragraph::new(lines), rows);
         if beside.height > chart::MIN_ROWS {
@@ -238,10 +251,10 @@ impl Training {
 
 impl Pane for Training {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = frame_block("Training", cx.focused, cx.theme);
+        let block = pane_block("Training", cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
-        self.wall.clear();
+        self.grid.clear();
         self.list.hide();
         let head = head(cx, inner.width.into());
         let used = head.len() as u16;
@@ -249,30 +262,30 @@ impl Pane for Training {
         let body = Rect { y: inner.y + used, height: inner.height.saturating_sub(used), ..inner };
         if cx.view.learning.history.is_empty() {
             let (missing, advice) = nothing(&cx.view.learning);
-            return empty(frame, body, missing, advice, cx.theme);
+            return draw_empty(frame, body, missing, advice, cx.theme);
         }
         let shown = Self::shown(cx);
         if shown.is_empty() {
-            return empty(frame, body, "No figure fits the filter.", "esc clears it.", cx.theme);
+            return draw_empty(frame, body, "No metrics match the filter.", "Press esc to clear it.", cx.theme);
         }
-        let at = self.list.at(&Self::ids(cx));
+        let at = self.list.selected_index(&Self::ids(cx));
         let spaced = u16::from(body.height > 12);
         let body = Rect { y: body.y + spaced, height: body.height.saturating_sub(spaced), ..body };
-        if self.alone {
+        if self.expanded {
             Self::chart(frame, body, shown[at], false, cx);
-        } else if !self.draw_wall(frame, body, &shown, at, cx) {
+        } else if !self.draw_grid(frame, body, &shown, at, cx) {
             self.draw_list(frame, (area, body), &shown, cx);
         }
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = Self::ids(cx);
-        let at = self.list.at(&ids);
+        let at = self.list.selected_index(&ids);
         let step = match action {
             Action::Left => -1,
             Action::Right => 1,
-            Action::Up => -(self.across.max(1) as isize),
-            Action::Down => self.across.max(1) as isize,
+            Action::Up => -(self.grid_columns.max(1) as isize),
+            Action::Down => self.grid_columns.max(1) as isize,
             _ => 0,
         };
         match (action, Self::shown(cx).get(at)) {
@@ -281,22 +294,22 @@ impl Pane for Training {
                 Reaction::Send(vec![Request::line(format!("training {verb}"))])
             }
             (Action::Open | Action::Back, _) => {
-                self.alone = action == Action::Open && !self.alone;
+                self.expanded = action == Action::Open && !self.expanded;
                 Reaction::Redraw
             }
-            (Action::Copy, Some(curve)) => match cx.view.learning.history.last() {
+            (Action::Copy, Some(metric)) => match cx.view.learning.history.last() {
                 Some(row) => Reaction::Copy(format!(
                     "{} {} at {} steps, update {}",
-                    curve.name,
-                    (curve.value)(row).map_or_else(|| "–".to_owned(), |value| value.to_string()),
+                    metric.name,
+                    (metric.value)(row).map_or_else(|| "–".to_owned(), |value| value.to_string()),
                     row.steps,
                     row.update
                 )),
                 None => Reaction::None,
             },
-            // In a wall a step down is a row of charts; alone, any step is the next chart.
+            // In the grid, down moves by a row of charts. Otherwise every step selects the next chart.
             (Action::Left | Action::Right | Action::Up | Action::Down, Some(_)) => {
-                let step = if self.wall.is_empty() { step.signum() } else { step };
+                let step = if self.grid.is_empty() { step.signum() } else { step };
                 match at.checked_add_signed(step).filter(|to| *to < ids.len()) {
                     Some(to) => self.list.select(&ids, to),
                     None => Reaction::None,
@@ -308,7 +321,7 @@ impl Pane for Training {
 
     fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
         let ids = Self::ids(cx);
-        match self.wall.iter().position(|tile| tile.contains((column, row).into())) {
+        match self.grid.iter().position(|tile| tile.contains((column, row).into())) {
             Some(index) => self.list.select(&ids, index),
             None => self.list.click(column, row, &ids),
         }
@@ -316,21 +329,21 @@ impl Pane for Training {
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let learning = &cx.view.learning;
-        let some = if learning.history.is_empty() { Err("there is no update yet".to_owned()) } else { Ok(()) };
+        let some = if learning.history.is_empty() { Err("no update yet".to_owned()) } else { Ok(()) };
         let (verb, may) = match learning.state.as_str() {
-            "paused" => ("resume training", cx.may("training resume")),
-            "training" => ("pause training", cx.may("training pause")),
-            "off" | "" => ("pause training", Err("no training runs; `--train` starts one with the shard".to_owned())),
-            other => ("pause training", Err(format!("the training is {}", other.replace('_', " ")))),
+            "paused" => ("resume training", cx.check_allowed("training resume")),
+            "training" => ("pause training", cx.check_allowed("training pause")),
+            "off" | "" => ("pause training", Err("training is off; start the shard with `--train`".to_owned())),
+            other => ("pause training", Err(format!("training has {}", other.replace('_', " ")))),
         };
         let mut hints = vec![
             KeyHint::when(Action::Up, "select", some.clone()),
             KeyHint::when(Action::Down, "select", some.clone()),
-            KeyHint::when(Action::Open, if self.alone { "all charts" } else { "one chart" }, some.clone()),
+            KeyHint::when(Action::Open, if self.expanded { "all charts" } else { "one chart" }, some.clone()),
             KeyHint::when(Action::Train, verb, may),
             KeyHint::when(Action::Copy, "copy", some),
         ];
-        if self.alone {
+        if self.expanded {
             hints.push(KeyHint::new(Action::Back, "all charts"));
         }
         hints

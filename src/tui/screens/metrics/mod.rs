@@ -1,7 +1,4 @@
-//! The Metrics screen: every figure of the telemetry stream over the time it was watched, with its unit and target.
-//!
-//! Owns how the list is sorted, which figure is drawn and whether as a rate. Figures come from the snapshot and the
-//! history alone. Rule: "Screens".
+//! The Metrics screen: a list of all metrics with unit, target and trend, and a chart of the selected one. Rule: "Screens".
 
 #[cfg(test)]
 mod tests;
@@ -20,25 +17,25 @@ use crate::format::{clock, downsampled, figure, pad, pad_left, spark, width};
 use crate::keymap::Action;
 use crate::list::List;
 use crate::metrics::{Metric, all};
-use crate::pane::{Context, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
 
-/// What `/` asks for in one field.
+/// Fields of the filter.
 const FIELDS: [&str; 4] = ["group", "name", "unit", "verdict"];
-/// Columns from which on the chart stands beside the list; rows from which on below it.
-const BESIDE: u16 = 150;
-const BELOW: u16 = 26;
-/// Columns of the title, the figure, the target; with least and most where there is room for all.
+/// Minimum width to put the chart beside the list, and minimum height to put it below.
+const SIDE_BY_SIDE_WIDTH: u16 = 150;
+const STACKED_HEIGHT: u16 = 26;
+/// Column widths. Minimum and maximum are dropped on narrow screens.
 const TITLE: usize = 25;
 const FIGURE: usize = 14;
 const TARGET: usize = 13;
-const ENDS: usize = 12;
+const EXTREMES: usize = 12;
 
-/// The screen's one pane takes all of it.
+/// A single pane.
 pub fn layout(area: Rect) -> Vec<Rect> {
     vec![area]
 }
 
-/// What the list is sorted by; `s` walks through them.
+/// Sort order of the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Order {
     #[default]
@@ -84,24 +81,24 @@ impl Order {
     }
 }
 
-/// The figures.
+/// The Metrics pane.
 #[derive(Debug, Default)]
 pub struct Metrics {
     list: List,
     order: Order,
     reversed: bool,
-    /// Whether the chart has the pane to itself.
-    alone: bool,
-    /// Whether what only grows is drawn as its total instead of its rate.
+    /// Whether the chart fills the pane.
+    expanded: bool,
+    /// Whether counters are drawn as totals instead of rates.
     total: bool,
 }
 
-/// A figure with its past as it is drawn: what only grows as its rate a day.
-fn past(metric: &Metric, total: bool, cx: &Context<'_>) -> Vec<(f64, f64)> {
+/// The series to draw: counters as rates per day unless `total`.
+fn series(metric: &Metric, total: bool, cx: &Context<'_>) -> Vec<(f64, f64)> {
     if metric.counts && !total {
-        cx.history.whole().rate(&metric.name, cx.view.clock.ticks_per_day)
+        cx.history.full().rate(&metric.name, cx.view.clock.ticks_per_day)
     } else {
-        cx.history.whole().points(&metric.name)
+        cx.history.full().points(&metric.name)
     }
 }
 
@@ -109,8 +106,8 @@ fn value(metric: &Metric) -> String {
     metric.value.map_or_else(|| "–".to_owned(), |value| figure(value, &metric.unit))
 }
 
-/// The unit that the drawn past is in.
-fn drawn(metric: &Metric, total: bool) -> &str {
+/// Unit of the drawn series.
+fn drawn_unit(metric: &Metric, total: bool) -> &str {
     if metric.counts && !total { "per_day" } else { &metric.unit }
 }
 
@@ -120,9 +117,9 @@ fn row(metric: &Metric, selected: bool, columns: usize, cx: &Context<'_>) -> Lin
     let (style, sign) = if metric.verdict.is_empty() { (theme.text, " ") } else { theme.verdict(&metric.verdict) };
     let target = metric.target.as_ref().map_or("", |target| target.1.as_str());
     let rest = columns.saturating_sub(2 + TITLE + FIGURE + 3 + TARGET);
-    let ends = if rest >= 2 * ENDS + 14 { ENDS } else { 0 };
+    let ends = if rest >= 2 * EXTREMES + 14 { EXTREMES } else { 0 };
     let trend = rest.saturating_sub(2 * ends + 1);
-    let values: Vec<f64> = past(metric, false, cx).into_iter().map(|point| point.1).collect();
+    let values: Vec<f64> = series(metric, false, cx).into_iter().map(|point| point.1).collect();
     let mut spans = vec![
         Span::styled(if selected { "▸ " } else { "  " }, over(theme.accent)),
         Span::styled(pad(&metric.title, TITLE), base),
@@ -134,7 +131,7 @@ fn row(metric: &Metric, selected: bool, columns: usize, cx: &Context<'_>) -> Lin
     if ends > 0 {
         let range = chart::range(values.iter().copied());
         let text = |value: Option<f64>| {
-            let text = value.map_or_else(|| "–".to_owned(), |value| figure(value, drawn(metric, false)));
+            let text = value.map_or_else(|| "–".to_owned(), |value| figure(value, drawn_unit(metric, false)));
             Span::styled(pad_left(&text, ends), over(theme.dim))
         };
         spans.extend([text(range.map(|range| range.0)), text(range.map(|range| range.1))]);
@@ -142,12 +139,12 @@ fn row(metric: &Metric, selected: bool, columns: usize, cx: &Context<'_>) -> Lin
     Line::from(spans)
 }
 
-/// The selected figure large: its name and target, what it is now, and the line through the town's days.
-fn large(frame: &mut Frame<'_>, area: Rect, metric: &Metric, total: bool, cx: &Context<'_>) {
+/// Draws the chart of a metric with title, current value and target.
+fn draw_chart(frame: &mut Frame<'_>, area: Rect, metric: &Metric, total: bool, cx: &Context<'_>) {
     let theme = cx.theme;
     let [title, below] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
-    let points = past(metric, total, cx);
-    let unit = drawn(metric, total);
+    let points = series(metric, total, cx);
+    let unit = drawn_unit(metric, total);
     let mut spans = vec![
         Span::styled(format!(" {}", pad(&metric.title, width(&metric.title))), theme.strong),
         Span::styled(format!("  {}", value(metric)), theme.accent),
@@ -163,16 +160,20 @@ fn large(frame: &mut Frame<'_>, area: Rect, metric: &Metric, total: bool, cx: &C
     }
     frame.render_widget(Line::from(spans), title);
     if points.len() < 2 {
-        let advice = "It grows while the town runs and this screen watches; p resumes a paused town.";
-        let missing =
-            if metric.value.is_none() { "Not enough data for this figure yet." } else { "No past to draw yet." };
-        return empty(frame, below, missing, advice, theme);
+        let advice = "The chart is recorded while the town runs. Press p to resume a paused town.";
+        let missing = if metric.value.is_none() { "Not enough data for this metric yet." } else { "No history yet." };
+        return draw_empty(frame, below, missing, advice, theme);
     }
     let per_day = cx.view.clock.ticks_per_day.max(1);
-    let along = |tick: f64| format!("day {} {}", tick as u64 / per_day + 1, clock(tick as u64, per_day));
+    let format_x = |tick: f64| format!("day {} {}", tick as u64 / per_day + 1, clock(tick as u64, per_day));
     let words = |value: f64| figure(value, if unit == "ratio" { "ratio" } else { "" });
     let target = metric.target.as_ref().map(|target| target.0).filter(|_| !metric.counts);
-    chart::draw(frame, below, &chart::Curve { points: &points, target, along: &along, value: &words }, theme);
+    chart::draw(
+        frame,
+        below,
+        &chart::LineChart { points: &points, target, format_x: &format_x, format_y: &words },
+        theme,
+    );
 }
 
 impl Metrics {
@@ -199,18 +200,18 @@ impl Metrics {
         let [head, rows] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
         let columns = usize::from(area.width);
         let rest = columns.saturating_sub(2 + TITLE + FIGURE + 3 + TARGET);
-        let ends = if rest >= 2 * ENDS + 14 { ENDS } else { 0 };
+        let ends = if rest >= 2 * EXTREMES + 14 { EXTREMES } else { 0 };
         let text = format!(
             "  {}{}   {}{}{}{}",
-            pad("figure", TITLE),
+            pad("metric", TITLE),
             pad_left("now", FIGURE),
             pad("target", TARGET),
             pad("trend", rest.saturating_sub(2 * ends)),
-            pad_left("least", ends),
-            pad_left("most", ends)
+            pad_left("min", ends),
+            pad_left("max", ends)
         );
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        let (at, seen) = self.list.place(frame, (pane, rows), &Self::ids(metrics), cx.theme);
+        let (at, seen) = self.list.layout(frame, (pane, rows), &Self::ids(metrics), cx.theme);
         let lines: Vec<Line<'_>> = seen.map(|index| row(&metrics[index], index == at, columns, cx)).collect();
         frame.render_widget(Paragraph::new(lines), rows);
     }
@@ -221,38 +222,38 @@ impl Pane for Metrics {
         let metrics = self.shown(cx);
         let arrow = if self.reversed { "▴" } else { "▾" };
         let title = format!("Metrics · {} · by {} {arrow}", metrics.len(), self.order.word());
-        let block = frame_block(title, cx.focused, cx.theme);
+        let block = pane_block(title, cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         self.list.hide();
         if metrics.is_empty() {
-            let advice = "esc clears it; try group:kpi, verdict:missed or a word of a title.";
-            return empty(frame, inner, "No figure fits the filter.", advice, cx.theme);
+            let advice = "Press esc to clear it. Examples: group:kpi, verdict:missed, a word of a title.";
+            return draw_empty(frame, inner, "No metrics match the filter.", advice, cx.theme);
         }
-        let at = self.list.at(&Self::ids(&metrics));
-        if self.alone {
-            return large(frame, inner, &metrics[at], self.total, cx);
+        let at = self.list.selected_index(&Self::ids(&metrics));
+        if self.expanded {
+            return draw_chart(frame, inner, &metrics[at], self.total, cx);
         }
-        let [list, chart] = if inner.width >= BESIDE {
+        let [list, chart] = if inner.width >= SIDE_BY_SIDE_WIDTH {
             Layout::horizontal([Constraint::Ratio(1, 2); 2]).spacing(1).areas(inner)
-        } else if inner.height >= BELOW {
+        } else if inner.height >= STACKED_HEIGHT {
             Layout::vertical([Constraint::Fill(1), Constraint::Length(inner.height * 2 / 5)]).areas(inner)
         } else {
             [inner, Rect::ZERO]
         };
         self.draw_list(frame, (area, list), &metrics, cx);
         if chart.height > chart::MIN_ROWS {
-            large(frame, chart, &metrics[at], self.total, cx);
+            draw_chart(frame, chart, &metrics[at], self.total, cx);
         }
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let metrics = self.shown(cx);
         let ids = Self::ids(&metrics);
-        match (action, metrics.get(self.list.at(&ids))) {
+        match (action, metrics.get(self.list.selected_index(&ids))) {
             (Action::Sort, _) => self.order = self.order.next(),
             (Action::Reverse, _) => self.reversed = !self.reversed,
-            (Action::Open | Action::Back, _) => self.alone = action == Action::Open && !self.alone,
+            (Action::Open | Action::Back, _) => self.expanded = action == Action::Open && !self.expanded,
             (Action::Left | Action::Right, _) => self.total = action == Action::Right,
             (Action::Copy, Some(metric)) => {
                 let target = metric.target.as_ref().map_or_else(String::new, |target| format!(" ({})", target.1));
@@ -272,14 +273,14 @@ impl Pane for Metrics {
         let mut hints = vec![
             KeyHint::new(Action::Up, "select"),
             KeyHint::new(Action::Down, "select"),
-            KeyHint::new(Action::Open, if self.alone { "list" } else { "chart" }),
+            KeyHint::new(Action::Open, if self.expanded { "list" } else { "chart" }),
             KeyHint::new(Action::Left, "rate, total"),
             KeyHint::new(Action::Right, "rate, total"),
             KeyHint::new(Action::Sort, "sort"),
             KeyHint::new(Action::Reverse, "reverse"),
             KeyHint::new(Action::Copy, "copy"),
         ];
-        if self.alone {
+        if self.expanded {
             hints.push(KeyHint::new(Action::Back, "list"));
         }
         hints

@@ -2,16 +2,16 @@
 
 use super::*;
 use crate::fixtures;
-use crate::screens::pane_harness::{SIZES, Stage};
+use crate::screens::pane_harness::{PaneHarness, SIZES};
 
-fn stage(filter: &str) -> Stage {
-    let mut stage = Stage::new(&fixtures::snapshot());
-    stage.filter = filter.into();
-    stage
+fn harness(filter: &str) -> PaneHarness {
+    let mut harness = PaneHarness::new(&fixtures::snapshot());
+    harness.filter = filter.into();
+    harness
 }
 
-fn copied(stage: &Stage, pane: &mut Metrics) -> String {
-    match stage.act(pane, Action::Copy) {
+fn copied(harness: &PaneHarness, pane: &mut Metrics) -> String {
+    match harness.act(pane, Action::Copy) {
         Reaction::Copy(text) => text,
         other => panic!("{other:?}"),
     }
@@ -19,75 +19,75 @@ fn copied(stage: &Stage, pane: &mut Metrics) -> String {
 
 #[test]
 fn pictures() {
-    let stage = stage("");
+    let harness = harness("");
     for size in SIZES {
         let name = format!("metrics_{}x{}", size.0, size.1);
-        insta::assert_snapshot!(name, stage.picture(&mut Metrics::default(), size));
+        insta::assert_snapshot!(name, harness.picture(&mut Metrics::default(), size));
     }
-    let mut pane = Metrics { alone: true, ..Metrics::default() };
-    insta::assert_snapshot!("metrics_one_chart", stage.text(&mut pane, SIZES[0]));
-    insta::assert_snapshot!("metrics_empty", Stage::new(&fixtures::bare()).text(&mut pane, SIZES[0]));
+    let mut pane = Metrics { expanded: true, ..Metrics::default() };
+    insta::assert_snapshot!("metrics_one_chart", harness.text(&mut pane, SIZES[0]));
+    insta::assert_snapshot!("metrics_empty", PaneHarness::new(&fixtures::bare()).text(&mut pane, SIZES[0]));
 }
 
 #[test]
-fn a_figure_has_its_target_on_the_chart_and_beside_it() {
-    let stage = stage("group:kpi tenure");
-    let text = stage.text(&mut Metrics::default(), SIZES[1]);
+fn targets_are_shown_in_list_and_chart() {
+    let harness = harness("group:kpi tenure");
+    let text = harness.text(&mut Metrics::default(), SIZES[1]);
     assert!(text.contains("tenure") && text.contains("2.4 days ✗ ≥ 3 days"), "{text}");
     assert!(text.contains('•') && text.contains("day 3 "), "the target's line and the days\n{text}");
 }
 
 #[test]
-fn what_only_grows_is_a_rate_and_a_total() {
-    let stage = stage("ghost");
-    let mut pane = Metrics { alone: true, ..Metrics::default() };
-    let text = stage.text(&mut pane, SIZES[1]);
-    assert!(text.contains("a day  drawn: rate"), "{text}");
-    stage.act(&mut pane, Action::Right);
-    let text = stage.text(&mut pane, SIZES[1]);
+fn counters_are_drawn_as_rate_or_total() {
+    let harness = harness("ghost");
+    let mut pane = Metrics { expanded: true, ..Metrics::default() };
+    let text = harness.text(&mut pane, SIZES[1]);
+    assert!(text.contains("per day  drawn: rate"), "{text}");
+    harness.act(&mut pane, Action::Right);
+    let text = harness.text(&mut pane, SIZES[1]);
     assert!(text.contains("ghost steps  2  drawn: total"), "{text}");
-    stage.act(&mut pane, Action::Left);
-    assert!(stage.text(&mut pane, SIZES[1]).contains("drawn: rate"));
+    harness.act(&mut pane, Action::Left);
+    assert!(harness.text(&mut pane, SIZES[1]).contains("drawn: rate"));
 }
 
 #[test]
-fn the_list_is_sorted_turned_filtered_and_keeps_what_is_selected() {
-    let mut stage = stage("");
+fn sorting_and_filtering_keep_the_selection() {
+    let mut harness = harness("");
     let mut pane = Metrics::default();
-    stage.draw(&mut pane, SIZES[0]);
-    assert!(copied(&stage, &mut pane).starts_with("kpi.self_sufficiency 88.0 % (≥ 70 %) at tick 3402"));
-    stage.act(&mut pane, Action::Down);
+    harness.draw(&mut pane, SIZES[0]);
+    assert!(copied(&harness, &mut pane).starts_with("kpi.self_sufficiency 88.0 % (≥ 70 %) at tick 3402"));
+    harness.act(&mut pane, Action::Down);
     for word in ["name", "value", "verdict", "group"] {
-        stage.act(&mut pane, Action::Sort);
-        assert!(stage.text(&mut pane, SIZES[0]).contains(&format!("by {word} ▾")));
-        assert!(copied(&stage, &mut pane).starts_with("kpi.tenure"), "{word}");
+        harness.act(&mut pane, Action::Sort);
+        assert!(harness.text(&mut pane, SIZES[0]).contains(&format!("by {word} ▾")));
+        assert!(copied(&harness, &mut pane).starts_with("kpi.tenure"), "{word}");
     }
-    stage.act(&mut pane, Action::Reverse);
-    assert!(stage.text(&mut pane, SIZES[0]).contains("by group ▴"));
-    assert!(copied(&stage, &mut pane).starts_with("kpi.tenure"));
-    stage.filter = "verdict:missed".into();
-    let text = stage.text(&mut pane, SIZES[0]);
+    harness.act(&mut pane, Action::Reverse);
+    assert!(harness.text(&mut pane, SIZES[0]).contains("by group ▴"));
+    assert!(copied(&harness, &mut pane).starts_with("kpi.tenure"));
+    harness.filter = "verdict:missed".into();
+    let text = harness.text(&mut pane, SIZES[0]);
     assert!(text.contains("Metrics · 1 ·") && text.contains("tenure"), "{text}");
-    stage.filter = "verdict:breach".into();
-    assert!(stage.text(&mut pane, SIZES[0]).contains("queue fairness"));
-    stage.filter = "nothing at all".into();
-    let text = stage.text(&mut pane, SIZES[0]);
-    assert!(text.contains("No figure fits the filter."), "{text}");
+    harness.filter = "verdict:breach".into();
+    assert!(harness.text(&mut pane, SIZES[0]).contains("queue fairness"));
+    harness.filter = "nothing at all".into();
+    let text = harness.text(&mut pane, SIZES[0]);
+    assert!(text.contains("No metrics match the filter."), "{text}");
 }
 
 #[test]
-fn enter_shows_the_chart_alone_and_a_click_selects() {
-    let stage = stage("");
+fn enter_expands_the_chart_and_clicks_select() {
+    let harness = harness("");
     let mut pane = Metrics::default();
-    stage.draw(&mut pane, SIZES[0]);
-    assert_eq!(pane.click(10, 3, &stage.cx()), Reaction::Redraw);
-    stage.act(&mut pane, Action::Open);
-    let text = stage.text(&mut pane, SIZES[0]);
+    harness.draw(&mut pane, SIZES[0]);
+    assert_eq!(pane.click(10, 3, &harness.cx()), Reaction::Redraw);
+    harness.act(&mut pane, Action::Open);
+    let text = harness.text(&mut pane, SIZES[0]);
     assert!(text.contains(" tenure  2.4 days") && !text.contains("self-sufficiency"), "{text}");
-    stage.act(&mut pane, Action::Down);
-    assert!(stage.text(&mut pane, SIZES[0]).contains("Not enough data for this figure yet."));
-    stage.act(&mut pane, Action::Back);
-    let text = stage.text(&mut pane, SIZES[0]);
+    harness.act(&mut pane, Action::Down);
+    assert!(harness.text(&mut pane, SIZES[0]).contains("Not enough data for this metric yet."));
+    harness.act(&mut pane, Action::Back);
+    let text = harness.text(&mut pane, SIZES[0]);
     assert!(
         text.contains("  self-sufficiency") && text.contains("▸ relationship coverage"),
         "nothing scrolled\n{text}"
@@ -101,11 +101,11 @@ fn names_cannot_emit_escapes_and_tiny_areas_do_not_panic() {
     view.kpis[0].target = "\u{9b}2J".into();
     view.kpis[0].unit = "\u{7}".into();
     view.counters.insert("\u{202e}abc".into(), 1);
-    let stage = Stage::new(&view);
-    for alone in [false, true] {
+    let harness = PaneHarness::new(&view);
+    for expanded in [false, true] {
         for size in [(1, 1), (4, 3), (12, 9), (40, 12), (80, 20), (120, 36), (200, 56)] {
-            let mut pane = Metrics { alone, ..Metrics::default() };
-            let text = stage.text(&mut pane, size);
+            let mut pane = Metrics { expanded, ..Metrics::default() };
+            let text = harness.text(&mut pane, size);
             let bad = |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
             assert!(!text.chars().any(bad), "{text:?}");
         }

@@ -1,4 +1,4 @@
-//! What was asked and answered in this session, one line each, and room for the console line.
+//! Commands and answers of this session, and space for the console line.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -10,10 +10,10 @@ use crate::console::Entry;
 use crate::format::{clip, pad, pad_left, thousands, width};
 use crate::keymap::Action;
 use crate::list::Selection;
-use crate::pane::{Context, KeyHint, Pane, Reaction, frame_block, scrolled};
+use crate::pane::{Context, KeyHint, Pane, Reaction, draw_scroll_position, pane_block};
 use townlet_wire::escape;
 
-/// The Console pane. Its selection stays at the newest answer until it is moved.
+/// The Console pane. The newest answer is selected until the selection is moved.
 #[derive(Default)]
 pub struct Console {
     selection: Selection,
@@ -59,7 +59,7 @@ fn row(entry: &Entry, selected: bool, columns: usize, cx: &Context<'_>) -> Line<
 
 impl Pane for Console {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        frame.render_widget(frame_block("Console", cx.focused, cx.theme), area);
+        frame.render_widget(pane_block("Console", cx.focused, cx.theme), area);
         let inner = inner(area);
         let [log, line] = Layout::vertical([Constraint::Fill(1), Constraint::Length(2)]).areas(inner);
         let hint = vec![
@@ -74,9 +74,9 @@ impl Pane for Console {
         let Some(newest) = ids.last() else {
             self.rows = Rect::ZERO;
             let text = if cx.filter.is_empty() {
-                " Nothing was asked in this session yet."
+                " No commands in this session yet."
             } else {
-                " No answer fits the filter; esc clears it."
+                " No commands match the filter; press esc to clear it."
             };
             frame.render_widget(Line::styled(text, cx.theme.dim), log);
             return;
@@ -85,9 +85,9 @@ impl Pane for Console {
             self.selection.select(&ids, ids.len() - 1);
         }
         self.newest.clone_from(newest);
-        let (at, first) = self.selection.settle(&ids, log.height.into());
+        let (at, first) = self.selection.update(&ids, log.height.into());
         (self.rows, self.first) = (log, first);
-        scrolled(frame, area, (first, log.height, entries.len()), cx.theme);
+        draw_scroll_position(frame, area, (first, log.height, entries.len()), cx.theme);
         let rows = entries.iter().enumerate().skip(first).take(log.height.into());
         let columns = usize::from(log.width.saturating_sub(1));
         let lines: Vec<Line<'_>> =
@@ -97,9 +97,9 @@ impl Pane for Console {
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = ids(cx);
-        let (row, _) = self.selection.settle(&ids, self.rows.height.into());
+        let (row, _) = self.selection.update(&ids, self.rows.height.into());
         match (action, shown(cx).get(row)) {
-            (Action::Open, Some(entry)) => Reaction::Show(entry.card(cx.theme)),
+            (Action::Open, Some(entry)) => Reaction::ShowDetail(entry.card(cx.theme)),
             (Action::Copy, Some(entry)) => Reaction::Copy(escape(&entry.answer.cmd_id)),
             _ if self.selection.act(action, &ids, self.rows.height.into()) => Reaction::Redraw,
             _ => Reaction::None,
@@ -111,16 +111,16 @@ impl Pane for Console {
             self.selection.select(&ids(cx), self.first + usize::from(row - self.rows.y));
             return Reaction::Redraw;
         }
-        Reaction::Type(String::new())
+        Reaction::OpenConsole(String::new())
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let none = cx.log.entries().len() == 0;
-        let some = if none { Err("nothing was asked yet".to_owned()) } else { Ok(()) };
+        let some = if none { Err("no commands yet".to_owned()) } else { Ok(()) };
         vec![
             KeyHint::new(Action::Up, "select"),
             KeyHint::new(Action::Down, "select"),
-            KeyHint::when(Action::Open, "whole answer", some.clone()),
+            KeyHint::when(Action::Open, "details", some.clone()),
             KeyHint::when(Action::Copy, "copy cmd_id", some),
         ]
     }

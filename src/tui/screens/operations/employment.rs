@@ -1,6 +1,4 @@
-//! The employment KPIs and the exit queue: who is due to leave, why, and when.
-//!
-//! Approve and defer are commands like any other; this pane only names them. Rule: "Work and the exit queue", "Operator actions".
+//! Employment KPIs and the exit queue. Rule: "Work and the exit queue", "Operator actions".
 
 use std::collections::BTreeSet;
 
@@ -15,14 +13,14 @@ use crate::format::{
 };
 use crate::keymap::Action;
 use crate::list::List;
-use crate::pane::{Confirmation, Context, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Confirmation, Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use townlet_wire::telemetry::{ExitEntry, Kpi};
 use townlet_wire::{Request, Snapshot};
 
 const APPROVE: &str = "employment_exit approve";
 const DEFER: &str = "employment_exit defer";
-/// Residents a question names; the rest are counted.
-const NAMED: usize = 5;
+/// Maximum number of residents a dialog names; the rest are counted.
+const MAX_NAMED: usize = 5;
 
 /// The Employment pane.
 #[derive(Default)]
@@ -31,7 +29,7 @@ pub struct Employment {
     marked: BTreeSet<String>,
 }
 
-/// Columns of the table for a width.
+/// Column widths of the table.
 struct Columns {
     agent: usize,
     job: usize,
@@ -39,7 +37,7 @@ struct Columns {
 }
 
 impl Columns {
-    /// Fixed: mark 2, absent 7, attend 7, waiting 10.
+    /// Fixed widths: mark 2, absent 7, attend 7, waiting 10.
     fn of(width: u16) -> Self {
         let free = usize::from(width).saturating_sub(2 + 7 + 7 + 10);
         let leaves = if free >= 46 { 28 } else { 13 };
@@ -62,7 +60,7 @@ impl Employment {
         Self::shown(cx).into_iter().map(|entry| entry.agent.clone()).collect()
     }
 
-    /// The marked residents that still wait, in the order of the queue; the selected one when none is marked.
+    /// The marked residents in the order of the queue; the selected one if none is marked.
     fn chosen(&self, cx: &Context<'_>) -> Vec<String> {
         let ids = Self::ids(cx);
         let marked: Vec<String> = ids.iter().filter(|id| self.marked.contains(*id)).cloned().collect();
@@ -73,16 +71,16 @@ impl Employment {
         found.map(str::to_owned).or_else(|| ids.first().cloned()).into_iter().collect()
     }
 
-    fn kpis(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
+    fn summary(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
         let (theme, employment) = (cx.theme, &cx.view.employment);
         let over = employment.pending_count > employment.queue_limit;
         let full = employment.exits_today >= employment.daily_exit_cap;
         let value = |text: String, bad: bool| Span::styled(text, if bad { theme.warn } else { theme.strong });
         let limit = |text: String| Span::styled(text, theme.dim);
         let label = |text: &str| Span::styled(text.to_owned(), theme.dim);
-        // What the words and figures leave to the two trends, with a column between the last figure and the border.
+        // Width left for the two sparklines.
         let wide = (usize::from(columns).saturating_sub(49) / 2).min(16);
-        let trend = |name: &str| Span::styled(pad(&spark(&cx.history.last(name, wide), wide), wide), theme.chart);
+        let trend = |name: &str| Span::styled(pad(&spark(&cx.history.recent(name, wide), wide), wide), theme.chart);
         let pending = format!("{} / {}", thousands(employment.pending_count), thousands(employment.queue_limit));
         let reached = match (full, columns >= 56) {
             (true, true) => " ! cap reached",
@@ -163,7 +161,7 @@ impl Employment {
         Line::from(vec![Span::styled(sign, sign_style), Span::styled(text, style)])
     }
 
-    fn ask(&self, cx: &Context<'_>, command: &str) -> Reaction {
+    fn confirm(&self, cx: &Context<'_>, command: &str) -> Reaction {
         let chosen = self.chosen(cx);
         let requests: Vec<Request> = chosen.iter().map(|id| Request::line(format!("{command} {id}"))).collect();
         let approve = command == APPROVE;
@@ -177,8 +175,8 @@ impl Employment {
     }
 }
 
-/// The charter's KPIs with their targets, one a line.
-fn charter(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
+/// KPIs of the charter with their targets, one per line.
+fn charter_kpis(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
     let theme = cx.theme;
     let kpis = cx.view.kpis.iter().filter(|kpi| kpi.charter);
     let line = |kpi: &Kpi| {
@@ -189,7 +187,7 @@ fn charter(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
             (Some(value), "days") => days(value),
             (Some(value), _) => format!("{value:.1}"),
         };
-        let series = cx.history.last(&format!("kpi.{}", kpi.name), usize::from(columns).saturating_sub(48).min(48));
+        let series = cx.history.recent(&format!("kpi.{}", kpi.name), usize::from(columns).saturating_sub(48).min(48));
         let last = if kpi.value.is_none() {
             let room = usize::from(columns).saturating_sub(47);
             Span::styled(samples(kpi.samples, kpi.samples_required, room), theme.dim)
@@ -208,9 +206,9 @@ fn charter(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
 }
 
 fn names(view: &Snapshot, ids: &[String]) -> String {
-    let mut names: Vec<String> = ids.iter().take(NAMED).map(|id| resident(view, id)).collect();
-    if ids.len() > NAMED {
-        names.push(format!("{} more", ids.len() - NAMED));
+    let mut names: Vec<String> = ids.iter().take(MAX_NAMED).map(|id| resident(view, id)).collect();
+    if ids.len() > MAX_NAMED {
+        names.push(format!("{} more", ids.len() - MAX_NAMED));
     }
     match names.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
@@ -220,8 +218,10 @@ fn names(view: &Snapshot, ids: &[String]) -> String {
 
 fn approval(view: &Snapshot, ids: &[String]) -> Vec<String> {
     let employment = &view.employment;
-    let used =
-        format!("This counts towards today: {} of {} exits used.", employment.exits_today, employment.daily_exit_cap);
+    let used = format!(
+        "This counts towards today's exit cap: {} of {} used.",
+        employment.exits_today, employment.daily_exit_cap
+    );
     if let [id] = ids {
         let name = resident(view, id);
         return vec![
@@ -231,21 +231,21 @@ fn approval(view: &Snapshot, ids: &[String]) -> Vec<String> {
         ];
     }
     let mut text = vec![format!("{} leave town on the next tick:", names(view, ids))];
-    text.extend(ids.iter().take(NAMED).map(|id| exit_details::service(view, id)));
-    text.extend([used, "Each is a command of its own in the audit log.".to_owned()]);
+    text.extend(ids.iter().take(MAX_NAMED).map(|id| exit_details::service(view, id)));
+    text.extend([used, "Each resident is a separate command in the audit log.".to_owned()]);
     text
 }
 
 fn deferral(view: &Snapshot, ids: &[String]) -> Vec<String> {
     vec![
         format!("{} stay, and their absences are forgiven.", names(view, ids)),
-        "Each is a command of its own in the audit log.".to_owned(),
+        "Each resident is a separate command in the audit log.".to_owned(),
     ]
 }
 
 impl Pane for Employment {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = frame_block("Employment", cx.focused, cx.theme);
+        let block = pane_block("Employment", cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         self.marked.retain(|id| cx.view.employment.pending.contains(id));
@@ -259,10 +259,10 @@ impl Pane for Employment {
             Constraint::Fill(1),
         ];
         let [kpis, _, head, table, below] = Layout::vertical(rows).areas(inner);
-        frame.render_widget(Paragraph::new(Self::kpis(cx, inner.width)), kpis);
+        frame.render_widget(Paragraph::new(Self::summary(cx, inner.width)), kpis);
         if entries.is_empty() {
             self.list.hide();
-            let charter = charter(cx, inner.width);
+            let charter = charter_kpis(cx, inner.width);
             let rows = charter.len() as u16;
             let [rest, foot] = Layout::vertical([Constraint::Fill(1), Constraint::Length(rows)]).areas(Rect {
                 y: head.y,
@@ -271,14 +271,14 @@ impl Pane for Employment {
             });
             frame.render_widget(Paragraph::new(charter), foot);
             let (missing, advice) = if cx.filter.is_empty() {
-                ("Nobody waits to leave.", "Residents come here after too many absent shifts.")
+                ("The exit queue is empty.", "Residents are queued after too many absent shifts.")
             } else {
-                ("Nobody here fits the filter.", "esc clears it.")
+                ("No residents match the filter.", "Press esc to clear it.")
             };
-            return empty(frame, rest, missing, advice, cx.theme);
+            return draw_empty(frame, rest, missing, advice, cx.theme);
         }
         let columns = Columns::of(inner.width.saturating_sub(1));
-        let (at, seen) = self.list.place(frame, (area, table), &Self::ids(cx), cx.theme);
+        let (at, seen) = self.list.layout(frame, (area, table), &Self::ids(cx), cx.theme);
         let lines: Vec<Line<'_>> = seen.map(|index| self.row(entries[index], index == at, cx, &columns)).collect();
         frame.render_widget(self.head(cx, &columns), head);
         frame.render_widget(Paragraph::new(lines), table);
@@ -286,7 +286,7 @@ impl Pane for Employment {
             let text = format!("{} marked ", self.marked.len());
             frame.render_widget(Line::styled(text, cx.theme.accent).right_aligned(), head);
         }
-        // The selected case explains itself where there is room for it.
+        // Shows a summary of the selected exit if there is space.
         let room = Rect {
             x: below.x + 2,
             y: below.y + 1,
@@ -299,7 +299,7 @@ impl Pane for Employment {
                 wrap(&text, room.width.into()).into_iter().map(|line| Line::styled(line, cx.theme.dim)).collect();
             let used = lines.len() as u16;
             frame.render_widget(Paragraph::new(lines), room);
-            let charter = charter(cx, inner.width);
+            let charter = charter_kpis(cx, inner.width);
             let rows = charter.len() as u16;
             if room.height > used + rows {
                 let foot = Rect { x: inner.x, y: inner.bottom() - rows, width: inner.width, height: rows };
@@ -311,10 +311,10 @@ impl Pane for Employment {
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = Self::ids(cx);
         match action {
-            Action::Approve => self.ask(cx, APPROVE),
-            Action::Defer => self.ask(cx, DEFER),
+            Action::Approve => self.confirm(cx, APPROVE),
+            Action::Defer => self.confirm(cx, DEFER),
             Action::Mark => {
-                if let Some(id) = ids.get(self.list.at(&ids))
+                if let Some(id) = ids.get(self.list.selected_index(&ids))
                     && !self.marked.remove(id)
                 {
                     self.marked.insert(id.clone());
@@ -322,9 +322,9 @@ impl Pane for Employment {
                 self.list.act(Action::Down, &ids);
                 Reaction::Redraw
             }
-            Action::Open | Action::Copy => match Self::shown(cx).get(self.list.at(&ids)) {
+            Action::Open | Action::Copy => match Self::shown(cx).get(self.list.selected_index(&ids)) {
                 None => Reaction::None,
-                Some(entry) if action == Action::Open => Reaction::Show(exit_details::card(cx, entry)),
+                Some(entry) if action == Action::Open => Reaction::ShowDetail(exit_details::card(cx, entry)),
                 Some(entry) => Reaction::Copy(exit_details::sentence(cx.view, entry)),
             },
             _ => self.list.act(action, &ids),
@@ -336,13 +336,13 @@ impl Pane for Employment {
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let some = if cx.view.employment.queue.is_empty() { Err("nobody waits to leave".to_owned()) } else { Ok(()) };
-        let may = |command: &str| some.clone().and_then(|()| cx.may(command));
+        let some = if cx.view.employment.queue.is_empty() { Err("the exit queue is empty".to_owned()) } else { Ok(()) };
+        let may = |command: &str| some.clone().and_then(|()| cx.check_allowed(command));
         vec![
             KeyHint::new(Action::Up, "select"),
             KeyHint::new(Action::Down, "select"),
             KeyHint::when(Action::Mark, "mark", some.clone()),
-            KeyHint::when(Action::Open, "case", some.clone()),
+            KeyHint::when(Action::Open, "details", some.clone()),
             KeyHint::when(Action::Approve, "approve", may(APPROVE)),
             KeyHint::when(Action::Defer, "defer", may(DEFER)),
             KeyHint::when(Action::Copy, "copy", some.clone()),

@@ -1,4 +1,4 @@
-//! The case of a resident who waits to leave, in words: service, absences, what led here.
+//! Details of a pending exit: tenure, absences, release time and related events.
 
 use ratatui::text::{Line, Span};
 
@@ -10,7 +10,7 @@ use townlet_wire::Snapshot;
 use townlet_wire::escape;
 use townlet_wire::telemetry::{Event, ExitEntry, Job};
 
-/// Events of the resident that a card lists.
+/// Maximum number of events in the details.
 const LISTED: usize = 12;
 
 /// `Ada has worked 4 days as barista.`
@@ -22,7 +22,7 @@ pub(super) fn service(view: &Snapshot, id: &str) -> String {
     }
 }
 
-/// `Ada, barista for 4 days; attended 71 % of the latest shifts.` Tenure is not work: one may hold a job and never come.
+/// `Ada, barista for 4 days; attended 71 % of the latest shifts.` Tenure alone does not imply attendance.
 fn tenure(view: &Snapshot, id: &str) -> String {
     match view.jobs.get(id).filter(|job| !job.job_id.is_empty()) {
         Some(job) => {
@@ -33,12 +33,12 @@ fn tenure(view: &Snapshot, id: &str) -> String {
     }
 }
 
-/// `71 % of the latest shifts`. How many those are is in the shard's configuration, not on the wire.
+/// `71 % of the latest shifts`. The number of shifts is not on the wire.
 fn attended(job: &Job) -> String {
     format!("{} of the latest shifts", percent(job.attendance_ratio))
 }
 
-/// `3 absent shifts in 7 days (3 make a resident due), attendance 71 %.`
+/// `3 absent shifts in 7 days (limit 3), attendance 71 %.`
 pub(super) fn absences(view: &Snapshot, id: &str) -> String {
     let Some(job) = view.jobs.get(id) else { return String::new() };
     format!("{}, attendance {}.", absent(view, job), percent(job.attendance_ratio))
@@ -46,31 +46,31 @@ pub(super) fn absences(view: &Snapshot, id: &str) -> String {
 
 fn absent(view: &Snapshot, job: &Job) -> String {
     let due = view.employment.max_absent_shifts;
-    format!("{} in 7 days ({due} make a resident due)", count(job.absent_shifts_7d, "absent shift"))
+    format!("{} in 7 days (limit {due})", count(job.absent_shifts_7d, "absent shift"))
 }
 
-/// The case in three sentences.
+/// Summary in three sentences.
 pub(super) fn sentence(view: &Snapshot, entry: &ExitEntry) -> String {
     let absent = view.jobs.get(&entry.agent).map_or_else(String::new, |job| format!(" {}.", absent(view, job)));
     let leaves = capital(&leaves(view, entry));
     format!("{}{absent} {leaves}", tenure(view, &entry.agent))
 }
 
-/// Whether the review is over and only the cap and the gap between exits still hold the resident.
+/// Whether the review window is over and only the exit cap or the exit gap delays the exit.
 pub(super) const fn waits_for_cap(view: &Snapshot, entry: &ExitEntry) -> bool {
     !entry.approved && entry.releases_at_tick <= view.tick
 }
 
-/// How and when the wait ends: `leaves in 2 h 10 m (tick 4,310), unless deferred.`
+/// `leaves in 2 h 10 m (tick 4,310), unless deferred.`
 fn leaves(view: &Snapshot, entry: &ExitEntry) -> String {
     if entry.approved {
         return "approved: leaves on the next tick.".to_owned();
     }
     if waits_for_cap(view, entry) {
-        return "leaves as soon as the cap and the gap between exits allow, unless deferred.".to_owned();
+        return "leaves as soon as the exit cap and exit gap allow, unless deferred.".to_owned();
     }
     let full = view.employment.exits_today >= view.employment.daily_exit_cap;
-    let cap = if full { " if the cap allows" } else { "" };
+    let cap = if full { " if the cap check_allowed" } else { "" };
     format!("leaves {}{cap}, unless deferred.", when(entry.releases_at_tick, view))
 }
 
@@ -79,21 +79,19 @@ fn when(tick: u64, view: &Snapshot) -> String {
     format!("{})", moment(tick, view).replacen(" · ", " (", 1))
 }
 
-/// The whole case.
+/// All details.
 pub(super) fn card(cx: &Context<'_>, entry: &ExitEntry) -> DetailCard {
     let (view, theme) = (cx.view, cx.theme);
     let name = resident(view, &entry.agent);
-    let fact = |label: &str, value: String| {
-        Line::from(vec![Span::styled(pad(label, 12), theme.dim), Span::styled(escape(&value), theme.text)])
-    };
+    let fact = |label: &str, value: String| DetailCard::fact(label, &value, 12, theme);
     let per_day = view.clock.ticks_per_day;
     let waited = duration(view.tick.saturating_sub(entry.enqueued_tick), per_day);
     let mut lines = vec![Line::styled(tenure(view, &entry.agent), theme.strong), Line::default()];
-    lines.push(fact("why", entry.reason.clone()));
+    lines.push(fact("reason", entry.reason.clone()));
     lines.push(fact("waiting", format!("{waited} · since tick {}", thousands(entry.enqueued_tick))));
     let leaves = match (entry.approved, waits_for_cap(view, entry)) {
         (true, _) => "next tick".to_owned(),
-        (false, true) => "as soon as the cap and the gap between exits allow".to_owned(),
+        (false, true) => "as soon as the exit cap and exit gap allow".to_owned(),
         (false, false) => moment(entry.releases_at_tick, view),
     };
     lines.push(fact("leaves", leaves));
@@ -112,12 +110,11 @@ pub(super) fn card(cx: &Context<'_>, entry: &ExitEntry) -> DetailCard {
         }
         lines.push(fact("now", format!("{} ({})", agent.activity, agent.place)));
     }
-    lines.extend([Line::default(), Line::styled("What led here", theme.head)]);
+    lines.extend([Line::default(), Line::styled("Related events", theme.head)]);
     let about = |event: &&Event| event.fields.values().any(|value| value.as_str() == Some(&entry.agent));
     let led: Vec<&Event> = view.events.iter().filter(about).collect();
     if led.is_empty() {
-        lines
-            .push(Line::styled(format!("No event about {name} is in this snapshot; see the Audit screen."), theme.dim));
+        lines.push(Line::styled(format!("No recent events of {name}; see the Audit screen."), theme.dim));
     }
     for event in led.iter().rev().take(LISTED) {
         let when = format!("tick {} {}", pad(&thousands(event.tick), 7), pad_left(&time_of(event.tick, view), 12));
@@ -126,5 +123,5 @@ pub(super) fn card(cx: &Context<'_>, entry: &ExitEntry) -> DetailCard {
         let text = format!("  {}  {}", event.event.replace('_', " "), fields.join(", "));
         lines.push(Line::from(vec![Span::styled(when, theme.dim), Span::styled(escape(&text), theme.text)]));
     }
-    DetailCard { title: format!("{name}: the case"), lines }
+    DetailCard { title: format!("Exit: {name}"), lines }
 }

@@ -1,6 +1,4 @@
-//! The Operations screen: where am I, who am I, what needs me, what may I do.
-//!
-//! Owns where its five panes stand. Rule: "Operations screen".
+//! The Operations screen: employment, stability, queues, alerts and console. Rule: "Operations screen".
 
 mod alerts;
 mod console;
@@ -17,7 +15,7 @@ pub use employment::Employment;
 pub use queues::Queues;
 pub use stability::Stability;
 
-/// Two by two, and the console below them over the whole width.
+/// Two by two panes, with the console below.
 pub fn layout(area: Rect) -> Vec<Rect> {
     let console = (area.height / 5).clamp(6, 12);
     let [upper, lower, console] =

@@ -1,6 +1,4 @@
-//! Who uses what, who waits for it and how long; how telemetry itself fares.
-//!
-//! Rule: "Queues and reservations", "Screens".
+//! Queues at objects: users, waiting residents and waiting times; and the state of the telemetry transport. Rule: "Queues and reservations", "Screens".
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -10,24 +8,24 @@ use ratatui::widgets::Paragraph;
 use crate::format::{clip, count, duration, pad, pad_left, resident, short, thousands, width};
 use crate::keymap::Action;
 use crate::list::List;
-use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use townlet_wire::Snapshot;
 use townlet_wire::escape;
 use townlet_wire::telemetry::Queue;
 
-/// The Queues pane. Objects in use or waited for come first.
+/// The Queues pane. Objects in use come first.
 #[derive(Default)]
 pub struct Queues {
     list: List,
 }
 
-/// Columns of the table for a width: each as wide as what it holds, as far as there is room.
+/// Column widths of the table, by content.
 struct Columns {
     object: usize,
     users: usize,
     waiting: usize,
     longest: usize,
-    /// 0 where there is no room for it, as the next.
+    /// 0 if there is no space, like the next.
     cooling: usize,
     ghosts: usize,
 }
@@ -41,16 +39,16 @@ impl Columns {
             queues.iter().map(|queue| width(&text(queue)) + gap).max().unwrap_or(0).max(least)
         };
         let object = widest(8, &|queue| queue.object.clone()).min(free * 2 / 5).min(24);
-        // Who waits keeps room for one name and a count.
+        // Keeps space for one waiting resident and a count.
         let users = widest(12, &|queue| users(view, queue, usize::MAX)).min(free.saturating_sub(object + 9)).min(32);
         Self { object, users, waiting: free - object - users, longest, cooling, ghosts }
     }
 }
 
-/// Who uses it and for how long, whole entries only: `Ben 12 t, Eva 3 t`, or `Ben 12 t +1` where `columns` are few.
+/// Users with the remaining ticks: `Ben 12 t, Eva 3 t`, or `Ben 12 t +1` if `columns` is small.
 fn users(view: &Snapshot, queue: &Queue, columns: usize) -> String {
     let entries = queue.users.iter().map(|user| {
-        let left = user.remaining.map_or_else(|| " comes".to_owned(), |left| format!(" {} t", thousands(left)));
+        let left = user.remaining.map_or_else(|| " coming".to_owned(), |left| format!(" {} t", thousands(left)));
         (resident(view, &user.agent), left)
     });
     listed(&entries.collect::<Vec<_>>(), columns)
@@ -61,8 +59,7 @@ fn waiters(view: &Snapshot, queue: &Queue, columns: usize) -> String {
     listed(&entries.collect::<Vec<_>>(), columns)
 }
 
-/// As many of the entries as fit, then how many more there are (`…` where there is no room to count). Where even the
-/// first is too long its name is cut, never what follows it.
+/// As many entries as fit, then the number of the others, or `…`. If the first entry is too long, its name is cut.
 fn listed(entries: &[(String, String)], columns: usize) -> String {
     let Some(((name, tail), rest)) = entries.split_first() else { return "–".to_owned() };
     let more = |hidden: usize| if hidden > 0 { format!(" +{hidden}") } else { String::new() };
@@ -87,7 +84,7 @@ fn number(value: u64, unit: &str) -> String {
     if value == 0 { "–".to_owned() } else { format!("{}{unit}", thousands(value)) }
 }
 
-/// A count that only grows, where there is little room.
+/// An abbreviated count.
 fn ghosts(steps: u64) -> String {
     if steps < 10_000 { number(steps, "") } else { short(steps as f64) }
 }
@@ -95,19 +92,17 @@ fn ghosts(steps: u64) -> String {
 fn card(queue: &Queue, cx: &Context<'_>) -> DetailCard {
     let (view, theme) = (cx.view, cx.theme);
     let per_day = view.clock.ticks_per_day;
-    let fact = |label: &str, value: String| {
-        Line::from(vec![Span::styled(pad(label, 10), theme.dim), Span::styled(escape(&value), theme.text)])
-    };
-    let state = if queue.working { "works" } else { "does not work now: power, water or opening hours" };
+    let fact = |label: &str, value: String| DetailCard::fact(label, &value, 10, theme);
+    let state = if queue.working { "available" } else { "unavailable: no power, no water or closed" };
     let mut lines = vec![
         fact("object", format!("{} ({}) in {}", queue.object, queue.kind, queue.place)),
-        fact("state", format!("{state}; room for {}", queue.capacity)),
+        fact("state", format!("{state}; capacity {}", queue.capacity)),
         fact("ghosts", count(queue.ghost_steps, "ghost step")),
         fact("fairness", if view.conflict.queue_fairness { "on" } else { "off: first come, first served" }.to_owned()),
         Line::default(),
         Line::styled("In use", theme.head),
     ];
-    let none = || Line::styled("  nobody", theme.dim);
+    let none = || Line::styled("  none", theme.dim);
     let listed = |lines: &mut Vec<Line<'static>>, rows: Vec<String>| {
         if rows.is_empty() {
             lines.push(none());
@@ -115,8 +110,7 @@ fn card(queue: &Queue, cx: &Context<'_>) -> DetailCard {
         lines.extend(rows.into_iter().map(|row| Line::styled(escape(&row), theme.text)));
     };
     let using = queue.users.iter().map(|user| {
-        let left =
-            user.remaining.map_or_else(|| "on the way".to_owned(), |left| format!("{} left", count(left, "tick")));
+        let left = user.remaining.map_or_else(|| "coming".to_owned(), |left| format!("{} left", count(left, "tick")));
         format!("  {} · {} · {left}", resident(view, &user.agent), user.affordance)
     });
     listed(&mut lines, using.collect());
@@ -126,7 +120,7 @@ fn card(queue: &Queue, cx: &Context<'_>) -> DetailCard {
         format!("  {} · {waited} ({})", resident(view, &waiter.agent), duration(waiter.waited, per_day))
     });
     listed(&mut lines, waiting.collect());
-    lines.extend([Line::default(), Line::styled("Sitting out", theme.head)]);
+    lines.extend([Line::default(), Line::styled("In cooldown", theme.head)]);
     let out = queue.cooldowns.iter().map(|cooldown| {
         format!("  {} · until tick {}", resident(view, &cooldown.agent), thousands(cooldown.until_tick))
     });
@@ -146,8 +140,8 @@ impl Queues {
                 ])
         };
         let mut shown: Vec<&Queue> = cx.view.conflict.queues.iter().filter(fits).collect();
-        // What goes on first, then what has been troubled, then the rest. Within each they keep their order, so that a
-        // row does not jump with every step of a queue.
+        // Objects in use first, then those with cooldowns or ghost steps, then the others. The order within each group is
+        // stable, so that rows stay in place.
         shown.sort_by_key(|queue| {
             let busy = !queue.users.is_empty() || !queue.waiting.is_empty();
             let troubled = !queue.cooldowns.is_empty() || queue.ghost_steps > 0;
@@ -189,7 +183,7 @@ impl Queues {
         ])
     }
 
-    /// How telemetry fares and whether queues are fair, without the name of the first where room is short.
+    /// State of the telemetry transport and of queue fairness.
     fn foot(cx: &Context<'_>, columns: u16) -> Line<'static> {
         let (view, theme) = (cx.view, cx.theme);
         let transport = &view.transport;
@@ -200,7 +194,7 @@ impl Queues {
             Span::styled(name, theme.dim),
             Span::styled(format!("{} queued", thousands(transport.queue_length)), theme.text),
             Span::styled(format!("  {} dropped", thousands(transport.dropped)), dropped),
-            Span::styled(format!("  {} mode", escape(&transport.mode)), theme.text),
+            Span::styled(format!("  mode {}", escape(&transport.mode)), theme.text),
             Span::styled(format!("  {fairness}"), theme.dim),
         ])
     }
@@ -208,7 +202,7 @@ impl Queues {
 
 impl Pane for Queues {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = frame_block("Queues", cx.focused, cx.theme);
+        let block = pane_block("Queues", cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let rows = [Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)];
@@ -218,11 +212,11 @@ impl Pane for Queues {
         if queues.is_empty() {
             self.list.hide();
             let (missing, advice) = if cx.filter.is_empty() {
-                ("The town has no object to queue at.", "Objects come from the town plan.")
+                ("This town has no objects.", "Objects are defined in the town plan.")
             } else {
-                ("No queue fits the filter.", "esc clears it.")
+                ("No queues match the filter.", "Press esc to clear it.")
             };
-            return empty(frame, table, missing, advice, cx.theme);
+            return draw_empty(frame, table, missing, advice, cx.theme);
         }
         let columns = Columns::of(inner.width.saturating_sub(1), &queues, cx.view);
         let text = format!(
@@ -235,7 +229,7 @@ impl Pane for Queues {
             pad_left("ghosts", columns.ghosts),
         );
         frame.render_widget(Line::styled(text, cx.theme.dim), head);
-        let (at, seen) = self.list.place(frame, (area, table), &Self::ids(cx), cx.theme);
+        let (at, seen) = self.list.layout(frame, (area, table), &Self::ids(cx), cx.theme);
         let lines: Vec<Line<'_>> =
             seen.map(|index| Self::row(queues[index], index == at && cx.focused, cx, &columns)).collect();
         frame.render_widget(Paragraph::new(lines), table);
@@ -243,8 +237,8 @@ impl Pane for Queues {
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
         let ids = Self::ids(cx);
-        match (action, Self::shown(cx).get(self.list.at(&ids))) {
-            (Action::Open, Some(queue)) => Reaction::Show(card(queue, cx)),
+        match (action, Self::shown(cx).get(self.list.selected_index(&ids))) {
+            (Action::Open, Some(queue)) => Reaction::ShowDetail(card(queue, cx)),
             (Action::Copy, Some(queue)) => Reaction::Copy(format!(
                 "{}: used by {}; waiting {}",
                 escape(&queue.object),
@@ -261,7 +255,7 @@ impl Pane for Queues {
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
         let none = cx.view.conflict.queues.is_empty();
-        let some = if none { Err("the town has no object to queue at".to_owned()) } else { Ok(()) };
+        let some = if none { Err("this town has no objects".to_owned()) } else { Ok(()) };
         vec![
             KeyHint::new(Action::Up, "select"),
             KeyHint::new(Action::Down, "select"),
@@ -276,10 +270,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_are_whole_and_the_rest_is_counted() {
+    fn entries_are_never_cut_and_the_rest_is_counted() {
         let entries =
-            [("Eva", " 213 t"), ("Ben", " 12 t"), ("Cleo", " comes")].map(|(name, tail)| (name.into(), tail.into()));
-        assert_eq!(listed(&entries, 31), "Eva 213 t, Ben 12 t, Cleo comes");
+            [("Eva", " 213 t"), ("Ben", " 12 t"), ("Cleo", " coming")].map(|(name, tail)| (name.into(), tail.into()));
+        assert_eq!(listed(&entries, 32), "Eva 213 t, Ben 12 t, Cleo coming");
         assert_eq!(listed(&entries, 25), "Eva 213 t, Ben 12 t +1");
         assert_eq!(listed(&entries, 12), "Eva 213 t +2");
         assert_eq!(listed(&entries, 11), "Eva 213 t…");

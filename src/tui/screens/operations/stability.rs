@@ -1,6 +1,4 @@
-//! Stability windows: what was, how the open one stands, and whether the candidate comes nearer to a release.
-//!
-//! Every value stands beside its limit, every colour beside a letter. Rule: "Stability, promotion, rollback".
+//! Stability windows, the checks of the open window, and the state of the promotion. Rule: "Stability, promotion, rollback".
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -11,7 +9,7 @@ use ratatui::widgets::Paragraph;
 use crate::format::{bar, clip, count, pad, pad_left, percent, samples, spark, thousands, width};
 use crate::keymap::Action;
 use crate::list::List;
-use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Context, DetailCard, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use crate::screens::promotion;
 use townlet_wire::escape;
 use townlet_wire::telemetry::{Check, Window};
@@ -22,7 +20,7 @@ pub struct Stability {
     list: List,
 }
 
-/// A check's value with its unit, or a dash.
+/// Value of a check with its unit, or a dash.
 fn value(check: &Check) -> String {
     match (check.value, check.unit.as_str()) {
         (None, _) => "–".to_owned(),
@@ -40,10 +38,10 @@ fn letter(verdict: &str) -> &'static str {
     }
 }
 
-/// Closed windows as letters and the streak. The streak is never cut: the oldest letters go first.
+/// Closed windows as letters, and the streak. The oldest letters are dropped if there is no space.
 fn windows(cx: &Context<'_>, columns: u16) -> Line<'static> {
     let stability = &cx.view.stability;
-    let streak = format!("  streak {} green · {} needed", stability.streak, stability.required_passes);
+    let streak = format!("  streak {} green · {} required", stability.streak, stability.required_passes);
     let letters = (usize::from(columns).saturating_sub(8 + width(&streak)) / 4).min(12);
     let mut spans = vec![Span::styled(" past   ", cx.theme.dim)];
     if stability.windows.is_empty() {
@@ -77,7 +75,7 @@ fn progress(cx: &Context<'_>, columns: u16) -> Line<'static> {
     ])
 }
 
-/// Where the promotion stands, most important first: its path, who is judged, the evidence.
+/// Promotion: path, release and candidate, evidence.
 fn promotion(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
     let (promotion, theme) = (&cx.view.promotion, cx.theme);
     let release = if promotion.release.is_empty() { &cx.view.policy.id } else { &promotion.release };
@@ -96,7 +94,7 @@ fn promotion(cx: &Context<'_>, columns: u16) -> Vec<Line<'static>> {
     lines
 }
 
-/// A check's values through the closed windows, and in the open one.
+/// Values of a check in the closed windows and the open one.
 fn trend(check: &Check, cx: &Context<'_>) -> Vec<f64> {
     let of = |window: &Window| window.checks.iter().find(|other| other.name == check.name).and_then(|then| then.value);
     cx.view.stability.windows.iter().filter_map(of).chain(check.value).collect()
@@ -127,7 +125,7 @@ fn row(check: &Check, selected: bool, cx: &Context<'_>, columns: u16) -> Line<'s
     ])
 }
 
-/// Closed windows, newest first, each with what broke it.
+/// Closed windows, newest first, with their failed checks.
 fn closed(cx: &Context<'_>) -> Vec<Line<'static>> {
     let theme = cx.theme;
     let line = |window: &Window| {
@@ -140,8 +138,8 @@ fn closed(cx: &Context<'_>) -> Vec<Line<'static>> {
             .collect();
         let why = match (broken.is_empty(), window.verdict.as_str()) {
             (false, _) => broken.join(", "),
-            (true, "green") => "every check held".to_owned(),
-            (true, _) => "too little data, or a gap".to_owned(),
+            (true, "green") => "all checks passed".to_owned(),
+            (true, _) => "not enough data, or a gap".to_owned(),
         };
         Line::from(vec![
             Span::styled(format!(" {} ", letter(&window.verdict)), style),
@@ -153,21 +151,19 @@ fn closed(cx: &Context<'_>) -> Vec<Line<'static>> {
     cx.view.stability.windows.iter().rev().map(line).collect()
 }
 
-/// A check through the windows, to read.
+/// Details of a check.
 fn card(check: &Check, windows: &[Window], cx: &Context<'_>) -> DetailCard {
     let theme = cx.theme;
-    let fact = |label: &str, value: String| {
-        Line::from(vec![Span::styled(pad(label, 10), theme.dim), Span::styled(escape(&value), theme.text)])
-    };
+    let fact = |label: &str, value: String| DetailCard::fact(label, &value, 10, theme);
     let mut lines = vec![
         fact("now", format!("{}   limit {}", value(check), check.limit)),
         fact("verdict", check.verdict.replace('_', " ")),
-        fact("samples", format!("{}, at least {} needed", thousands(check.samples), thousands(check.samples_required))),
+        fact("samples", format!("{} of {} required", thousands(check.samples), thousands(check.samples_required))),
         Line::default(),
         Line::styled("Closed windows", theme.head),
     ];
     if windows.is_empty() {
-        lines.push(Line::styled("None yet: the first closes at the end of the first window.", theme.dim));
+        lines.push(Line::styled("None yet.", theme.dim));
     }
     for window in windows.iter().rev() {
         let Some(then) = window.checks.iter().find(|other| other.name == check.name) else { continue };
@@ -196,7 +192,7 @@ impl Stability {
 
 impl Pane for Stability {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = frame_block("Stability", cx.focused, cx.theme);
+        let block = pane_block("Stability", cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let checks = Self::shown(cx);
@@ -210,9 +206,9 @@ impl Pane for Stability {
         frame.render_widget(Paragraph::new(foot), line(inner.height.saturating_sub(rows), rows));
         if checks.is_empty() {
             self.list.hide();
-            return empty(frame, table, "No check has run yet.", "They start with the first window.", cx.theme);
+            return draw_empty(frame, table, "No checks yet.", "They start with the first window.", cx.theme);
         }
-        let (at, seen) = self.list.place(frame, (area, table), &Self::ids(cx), cx.theme);
+        let (at, seen) = self.list.layout(frame, (area, table), &Self::ids(cx), cx.theme);
         let lines: Vec<Line<'_>> =
             seen.map(|index| row(checks[index], index == at && cx.focused, cx, inner.width)).collect();
         frame.render_widget(Paragraph::new(lines), table);
@@ -228,8 +224,8 @@ impl Pane for Stability {
             return asked;
         }
         let ids = Self::ids(cx);
-        match (action, Self::shown(cx).get(self.list.at(&ids))) {
-            (Action::Open, Some(check)) => Reaction::Show(card(check, &cx.view.stability.windows, cx)),
+        match (action, Self::shown(cx).get(self.list.selected_index(&ids))) {
+            (Action::Open, Some(check)) => Reaction::ShowDetail(card(check, &cx.view.stability.windows, cx)),
             (Action::Copy, Some(check)) => {
                 Reaction::Copy(format!("{} {} (limit {})", check.name, value(check), check.limit))
             }

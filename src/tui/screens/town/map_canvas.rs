@@ -1,6 +1,4 @@
-//! The map as cells: ground, objects, residents, cursor, painted one over the other.
-//!
-//! Owns signs and the piece of the map in sight. Must not know what is selected beyond where the cursor stands.
+//! Draws the map in layers: ground, objects, residents, cursor.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +6,17 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
-use super::resident_letters::Letters;
+use super::resident_letters::ResidentLetters;
 use crate::theme::Theme;
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, Map, MapObject, MapPlace, Queue};
 
-/// Kinds of places with the texture of their ground. The texture stands for the colour where there is none.
-pub(super) const PLACES: [(&str, char); 7] =
+/// Kinds of places with the texture of their ground.
+pub(super) const PLACE_TEXTURES: [(&str, char); 7] =
     [("road", '·'), ("home", '.'), ("grocer", ':'), ("cafe", '~'), ("office", '-'), ("park", '"'), ("gym", '=')];
 
-/// Kinds of objects with their signs. Letters are for residents alone, digits for who waits.
-const OBJECTS: [(&str, char); 8] = [
+/// Kinds of objects with their signs. Letters are reserved for residents, digits for counts.
+const OBJECT_SIGNS: [(&str, char); 8] = [
     ("bed", '▬'),
     ("fridge", '▯'),
     ("stove", '◉'),
@@ -29,20 +27,20 @@ const OBJECTS: [(&str, char); 8] = [
     ("shelf", '≡'),
 ];
 
-/// The sign of an object of this kind.
+/// Sign of a kind of object.
 pub(super) fn object_sign(kind: &str) -> char {
-    OBJECTS.iter().find(|(name, _)| *name == kind).map_or('◊', |(_, sign)| *sign)
+    OBJECT_SIGNS.iter().find(|(name, _)| *name == kind).map_or('◊', |(_, sign)| *sign)
 }
 
-/// Ground texture and style of a place of this kind.
+/// Texture and style of a kind of place.
 pub(super) fn ground(kind: &str, theme: &Theme) -> (char, Style) {
-    match PLACES.iter().position(|(name, _)| *name == kind) {
+    match PLACE_TEXTURES.iter().position(|(name, _)| *name == kind) {
         Some(0) | None => ('·', theme.dim),
-        Some(at) => (PLACES[at].1, theme.hues[(at - 1) % theme.hues.len()]),
+        Some(at) => (PLACE_TEXTURES[at].1, theme.hues[(at - 1) % theme.hues.len()]),
     }
 }
 
-/// The place a tile belongs to: the smallest of those that hold it, so that a room wins over its street.
+/// The smallest place that contains a tile.
 pub(super) fn place_at(map: &Map, x: u64, y: u64) -> Option<&MapPlace> {
     let holds = |place: &&MapPlace| {
         (place.x..place.x + place.width).contains(&x) && (place.y..place.y + place.height).contains(&y)
@@ -55,30 +53,30 @@ pub(super) fn object_at(map: &Map, x: u64, y: u64) -> Option<&MapObject> {
     map.objects.iter().find(|object| (object.x, object.y) == (x, y))
 }
 
-/// A resident's style: the letter is the name, the hue only helps the eye.
+/// Style of a resident's letter.
 pub(super) fn resident_style(id: &str, theme: &Theme) -> Style {
     let sum = id.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
     theme.hues[sum % theme.hues.len()].add_modifier(Modifier::BOLD)
 }
 
-/// The piece of the map in sight.
+/// The visible part of the map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Window {
-    /// Cells on the screen.
+    /// Area on screen.
     pub(super) area: Rect,
-    /// Cells a tile takes across: two where there is room, because a cell is twice as high as wide.
+    /// Cells per tile horizontally: 2 if there is space, because cells are twice as high as wide.
     pub(super) scale: u16,
-    /// First tile in sight.
+    /// First visible tile.
     pub(super) left: u64,
     pub(super) top: u64,
-    /// Tiles in sight.
+    /// Visible tiles.
     pub(super) columns: u64,
     pub(super) rows: u64,
 }
 
 impl Window {
-    /// Centred on the cursor, but never beyond the edge while there is map to show.
-    pub(super) fn on(map: &Map, area: Rect, cursor: (u64, u64)) -> Self {
+    /// Centred on the cursor, as far as the edges of the map allow.
+    pub(super) fn centred_on(map: &Map, area: Rect, cursor: (u64, u64)) -> Self {
         let scale = if u64::from(area.width) >= map.width * 2 { 2 } else { 1 };
         let columns = u64::from(area.width / scale).min(map.width);
         let rows = u64::from(area.height).min(map.height);
@@ -90,7 +88,7 @@ impl Window {
         Self { area, scale, left, top, columns, rows }
     }
 
-    /// The first cell of a tile, if it is in sight.
+    /// The first cell of a tile, if it is visible.
     fn cell(&self, x: u64, y: u64) -> Option<(u16, u16)> {
         let inside =
             (self.left..self.left + self.columns).contains(&x) && (self.top..self.top + self.rows).contains(&y);
@@ -100,7 +98,7 @@ impl Window {
         })
     }
 
-    /// The tile under a cell of the screen.
+    /// The tile at a cell of the screen.
     pub(super) fn tile(&self, column: u16, row: u16) -> Option<(u64, u64)> {
         let inside = self.area.contains((column, row).into());
         let tile =
@@ -108,7 +106,7 @@ impl Window {
         inside.then(tile)
     }
 
-    /// Which rows and columns are in sight, when not all are: `rows 14–33 of 48 ↑↓`.
+    /// Visible rows and columns, if not all are visible: `rows 14–33 of 48 ↑↓`.
     pub(super) fn scrolled(&self, map: &Map) -> Option<String> {
         let part = |name: &str, first: u64, seen: u64, all: u64, arrows: [&str; 2]| {
             let back = if first > 0 { arrows[0] } else { "" };
@@ -122,7 +120,7 @@ impl Window {
     }
 }
 
-/// Where the layers are painted.
+/// Target of the layers.
 pub(super) struct Canvas<'a> {
     pub(super) buffer: &'a mut Buffer,
     pub(super) window: Window,
@@ -138,7 +136,7 @@ impl Canvas<'_> {
         }
     }
 
-    /// Walls, doors and the texture of every place.
+    /// Draws walls, doors and textures.
     pub(super) fn ground(&mut self, map: &Map) {
         let Window { left, top, columns, rows, .. } = self.window;
         let places = self.places(map);
@@ -163,7 +161,7 @@ impl Canvas<'_> {
         }
     }
 
-    /// The place of every tile in sight, row by row: as [`place_at`], but each place is visited once, not once a tile.
+    /// The place of every visible tile, row by row, as by [`place_at`]; visits each place only once.
     fn places<'m>(&self, map: &'m Map) -> Vec<Option<&'m MapPlace>> {
         let Window { left, top, columns, rows, .. } = self.window;
         let mut tiles = vec![None; (columns * rows) as usize];
@@ -179,8 +177,8 @@ impl Canvas<'_> {
         tiles
     }
 
-    /// Objects with what is wrong with them and how many wait. Where a tile has one cell only, the mark takes the
-    /// place of the sign.
+    /// Draws objects, with a mark if they are unavailable or the number of waiting residents. With one cell per tile, the
+    /// mark replaces the sign.
     pub(super) fn objects(&mut self, view: &Snapshot) {
         let queues: BTreeMap<&str, &Queue> =
             view.conflict.queues.iter().map(|queue| (queue.object.as_str(), queue)).collect();
@@ -204,10 +202,10 @@ impl Canvas<'_> {
         }
     }
 
-    /// Residents as letters; beside the letter, where there is room, how many stand there or the tie to `focus`.
-    pub(super) fn residents(&mut self, view: &Snapshot, letters: &Letters, focus: Option<&Agent>, ties: bool) {
+    /// Draws residents as letters, followed by their number on the tile or their tie to `focus`, if there is space.
+    pub(super) fn residents(&mut self, view: &Snapshot, letters: &ResidentLetters, focus: Option<&Agent>, ties: bool) {
         let mut crowd: BTreeMap<(u64, u64), u32> = BTreeMap::new();
-        // The one in focus is painted last, over whoever shares the tile.
+        // The focused resident is drawn last, over others on the tile.
         let others = view.agents.iter().filter(|agent| focus.is_none_or(|focus| focus.id != agent.id));
         for agent in others.chain(focus) {
             let tile = (agent.x, agent.y);
@@ -227,7 +225,7 @@ impl Canvas<'_> {
         }
     }
 
-    /// The cursor's tile in reverse.
+    /// Draws the cursor.
     pub(super) fn cursor(&mut self, tile: (u64, u64)) {
         if let Some((x, y)) = self.window.cell(tile.0, tile.1) {
             for column in 0..self.window.scale {
@@ -237,7 +235,7 @@ impl Canvas<'_> {
     }
 }
 
-/// How `other` stands to the resident in focus: `♥` for trust, `!` for rivalry, `~` for a tie that is neither.
+/// Tie of `focus` to `other`: `♥` for trust, `!` for rivalry, `~` for any other tie.
 pub(super) fn tie_sign(view: &Snapshot, focus: &Agent, other: &Agent, theme: &Theme) -> Option<(char, Style)> {
     let tie = view.relationships.ties.iter().find(|tie| tie.agent == focus.id && tie.other == other.id)?;
     Some(match (tie.trust > 0.3, tie.rivalry > 0.3) {
@@ -259,9 +257,9 @@ mod tests {
     fn the_window_centres_on_the_cursor_and_stops_at_the_edges() {
         let map = map(48, 48);
         let area = Rect::new(1, 1, 48, 20);
-        let top = |y| Window::on(&map, area, (24, y)).top;
+        let top = |y| Window::centred_on(&map, area, (24, y)).top;
         assert_eq!((top(0), top(24), top(47)), (0, 14, 28));
-        let window = Window::on(&map, area, (24, 24));
+        let window = Window::centred_on(&map, area, (24, 24));
         assert_eq!(window.scrolled(&map).as_deref(), Some("rows 15–34 of 48 ↑↓"));
         assert_eq!(window.tile(1, 1), Some((0, 14)));
         assert_eq!(window.tile(0, 1), None);
@@ -270,22 +268,22 @@ mod tests {
     #[test]
     fn a_tile_is_two_cells_wide_where_there_is_room() {
         let small = map(10, 4);
-        let window = Window::on(&small, Rect::new(0, 0, 24, 8), (0, 0));
+        let window = Window::centred_on(&small, Rect::new(0, 0, 24, 8), (0, 0));
         assert_eq!((window.scale, window.area), (2, Rect::new(2, 2, 20, 4)));
         assert_eq!(window.scrolled(&small), None);
         assert_eq!((window.tile(4, 3), window.tile(5, 3)), (Some((1, 1)), Some((1, 1))));
-        assert_eq!(Window::on(&small, Rect::new(0, 0, 19, 8), (0, 0)).scale, 1);
+        assert_eq!(Window::centred_on(&small, Rect::new(0, 0, 19, 8), (0, 0)).scale, 1);
     }
 
     #[test]
-    fn the_ground_in_sight_is_that_of_each_tile() {
+    fn the_ground_matches_the_place_of_each_tile() {
         let mut map = map(20, 20);
         let place =
             |x, y, size| MapPlace { name: format!("{x},{y}"), x, y, width: size, height: size, ..MapPlace::default() };
         map.places = vec![place(3, 3, 2), place(0, 0, 9), place(7, 7, 30)];
         let theme = Theme::named("dark", true).expect("there is a dark theme");
         let area = Rect::new(0, 0, 10, 10);
-        let window = Window::on(&map, area, (7, 7));
+        let window = Window::centred_on(&map, area, (7, 7));
         let canvas = Canvas { buffer: &mut Buffer::empty(area), window, theme: &theme };
         let seen = canvas.places(&map);
         for y in 0..window.rows {
@@ -297,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_wins_over_the_street_around_it() {
+    fn the_smallest_place_wins() {
         let mut map = map(10, 10);
         let place = |name: &str, size| MapPlace { name: name.into(), width: size, height: size, ..MapPlace::default() };
         map.places = vec![place("street", 10), place("cafe", 3)];

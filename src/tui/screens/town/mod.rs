@@ -1,6 +1,4 @@
-//! The Town screen: the map, who is where, and what is under the cursor.
-//!
-//! Owns where the cursor stands and whom it follows. Knows the snapshot only. Rule: "Screens".
+//! The Town screen: the map with a cursor that may follow a resident, and a side panel. Rule: "Screens".
 
 mod map_canvas;
 mod resident_letters;
@@ -14,89 +12,89 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use self::map_canvas::{Canvas, Window, object_at, place_at};
-use self::resident_letters::Letters;
-use self::side_panel::{Side, utilities};
+use self::resident_letters::ResidentLetters;
+use self::side_panel::{SidePanel, utilities};
 use crate::format::clip;
 use crate::keymap::Action;
-use crate::pane::{Context, KeyHint, Pane, Reaction, empty, frame_block};
+use crate::pane::{Context, KeyHint, Pane, Reaction, draw_empty, pane_block};
 use townlet_wire::telemetry::{Agent, Map as Plan};
 
-/// Cells the panel beside the map takes at least, and at most.
-const SIDE: std::ops::RangeInclusive<u16> = 21..=44;
-/// Tiles a page key moves the cursor by.
+/// Minimum and maximum width of the side panel.
+const PANEL_WIDTH: std::ops::RangeInclusive<u16> = 21..=44;
+/// Tiles of a page.
 const PAGE: i64 = 10;
 
-/// The screen's one pane takes all of it.
+/// A single pane.
 pub fn layout(area: Rect) -> Vec<Rect> {
     vec![area]
 }
 
-/// What the cursor does.
+/// Mode of the cursor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-enum Hold {
-    /// Nothing was chosen yet: the first resident, as soon as there is one.
+enum CursorMode {
+    /// Follows the first resident as soon as there is one.
     #[default]
-    Fresh,
-    /// It goes where this resident goes.
-    Resident(String),
-    /// It stays where it was put.
-    Tile,
+    Initial,
+    /// Follows this resident.
+    Following(String),
+    /// Stays where it is.
+    Free,
 }
 
-/// The map.
+/// The Map pane.
 #[derive(Debug, Default)]
 pub struct Map {
-    letters: Letters,
-    hold: Hold,
+    letters: ResidentLetters,
+    mode: CursorMode,
     cursor: (u64, u64),
     ties: bool,
     window: Option<Window>,
-    /// Rows of the panel that stand for residents, in screen coordinates, and the panel.
+    /// Screen rows of the panel with the id of their resident.
     listed: Vec<(u16, String)>,
     panel: Rect,
 }
 
 impl Map {
-    /// Brings the cursor to where it belongs now.
-    fn settle(&mut self, cx: &Context<'_>) {
-        self.letters.note(&cx.view.agents);
+    /// Updates the cursor to the followed resident and the map's size.
+    fn update_cursor(&mut self, cx: &Context<'_>) {
+        self.letters.update(&cx.view.agents);
         let map = &cx.view.map;
-        if self.hold == Hold::Fresh {
+        if self.mode == CursorMode::Initial {
             self.cursor = (map.width / 2, map.height / 2);
             if let Some(first) = cx.view.agents.first() {
-                self.hold = Hold::Resident(first.id.clone());
+                self.mode = CursorMode::Following(first.id.clone());
             }
         }
-        if let Hold::Resident(id) = &self.hold {
+        if let CursorMode::Following(id) = &self.mode {
             match cx.view.agents.iter().find(|agent| agent.id == *id) {
                 Some(agent) => self.cursor = (agent.x, agent.y),
-                // Whoever was followed has left town; the cursor stays where they were last seen.
-                None => self.hold = Hold::Tile,
+                // The resident has left; the cursor stays.
+                None => self.mode = CursorMode::Free,
             }
         }
         self.cursor.0 = self.cursor.0.min(map.width.saturating_sub(1));
         self.cursor.1 = self.cursor.1.min(map.height.saturating_sub(1));
     }
 
-    /// The resident followed, or else under the cursor.
+    /// The followed resident, or the one under the cursor.
     fn focus<'a>(&self, cx: &Context<'a>) -> Option<&'a Agent> {
-        cx.view.agents.iter().find(|agent| match &self.hold {
-            Hold::Resident(id) => agent.id == *id,
+        cx.view.agents.iter().find(|agent| match &self.mode {
+            CursorMode::Following(id) => agent.id == *id,
             _ => (agent.x, agent.y) == self.cursor,
         })
     }
 
     fn follow(&mut self, agent: Option<&Agent>, cx: &Context<'_>) -> Reaction {
         let Some(agent) = agent else { return Reaction::None };
-        self.hold = Hold::Resident(agent.id.clone());
-        self.settle(cx);
+        self.mode = CursorMode::Following(agent.id.clone());
+        self.update_cursor(cx);
         Reaction::Redraw
     }
 
-    /// Under the cursor, or the next one in the list when somebody is followed already, or whoever is nearest.
+    /// The resident to follow next: the next in the list if one is followed, else the nearest to the cursor.
     fn next<'a>(&self, cx: &Context<'a>) -> Option<&'a Agent> {
         let agents = &cx.view.agents;
-        if let Hold::Resident(id) = &self.hold {
+        if let CursorMode::Following(id) = &self.mode {
             let at = agents.iter().position(|agent| agent.id == *id)?;
             return agents.get((at + 1) % agents.len());
         }
@@ -105,9 +103,9 @@ impl Map {
     }
 
     fn step(&mut self, across: i64, down: i64, map: &Plan) -> Reaction {
-        let along = |at: u64, by: i64, size: u64| at.saturating_add_signed(by).min(size.saturating_sub(1));
-        self.cursor = (along(self.cursor.0, across, map.width), along(self.cursor.1, down, map.height));
-        self.hold = Hold::Tile;
+        let move_by = |at: u64, by: i64, size: u64| at.saturating_add_signed(by).min(size.saturating_sub(1));
+        self.cursor = (move_by(self.cursor.0, across, map.width), move_by(self.cursor.1, down, map.height));
+        self.mode = CursorMode::Free;
         Reaction::Redraw
     }
 
@@ -120,47 +118,40 @@ impl Map {
     }
 }
 
-/// Map and panel side by side. The map gets two cells a tile if the panel still fits beside it; without room for both
-/// at one cell a tile, the map has all of it and the line below the map says what is under the cursor.
-fn divide(inner: Rect, plan: &Plan) -> (Rect, Rect) {
+/// Areas of map and panel. The map has two cells per tile if the panel fits beside it. On narrow screens there is no panel.
+fn split_map_and_panel(inner: Rect, plan: &Plan) -> (Rect, Rect) {
     let width = u64::from(inner.width);
-    let least = u64::from(*SIDE.start()) + 1;
+    let least = u64::from(*PANEL_WIDTH.start()) + 1;
     let wanted = if width >= plan.width * 2 + least { plan.width * 2 } else { plan.width };
     let wanted = if width >= wanted + least { wanted } else { width.saturating_sub(least) };
     if inner.width < 60 {
         return (inner, Rect::default());
     }
-    let side = inner.width.saturating_sub(wanted as u16 + 1).clamp(*SIDE.start(), *SIDE.end());
+    let side = inner.width.saturating_sub(wanted as u16 + 1).clamp(*PANEL_WIDTH.start(), *PANEL_WIDTH.end());
     let map = Rect { width: inner.width - side - 1, ..inner };
     (map, Rect { x: map.right() + 1, width: side, ..inner })
 }
 
 impl Pane for Map {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        self.settle(cx);
+        self.update_cursor(cx);
         self.listed.clear();
         let focus = self.focus(cx);
-        let title = match (&self.hold, focus) {
-            (Hold::Resident(_), Some(agent)) => format!("Map · following {}", clip(&agent.name, 16)),
+        let title = match (&self.mode, focus) {
+            (CursorMode::Following(_), Some(agent)) => format!("Map · following {}", clip(&agent.name, 16)),
             _ => "Map".to_owned(),
         };
         let title = if self.ties { format!("{title} · ties") } else { title };
-        let mut block = frame_block(title, cx.focused, cx.theme);
+        let mut block = pane_block(title, cx.focused, cx.theme);
         let inner = block.inner(area);
         let plan = &cx.view.map;
         if plan.width == 0 || plan.height == 0 {
             frame.render_widget(block, area);
-            empty(
-                frame,
-                inner,
-                "The map has not arrived yet.",
-                "It comes with the first full message of the shard.",
-                cx.theme,
-            );
+            draw_empty(frame, inner, "No map yet.", "It arrives with the first data from the shard.", cx.theme);
             return;
         }
-        let (ground, panel) = divide(inner, plan);
-        let window = Window::on(plan, ground, self.cursor);
+        let (ground, panel) = split_map_and_panel(inner, plan);
+        let window = Window::centred_on(plan, ground, self.cursor);
         block = block
             .title_top(Line::from(utilities(cx.view, cx.theme)).right_aligned())
             .title_bottom(Line::styled(clip(&self.caption(cx), usize::from(inner.width) / 2), cx.theme.dim));
@@ -177,7 +168,7 @@ impl Pane for Map {
         if panel.width > 0 {
             let (width, height) = (usize::from(panel.width), usize::from(panel.height));
             let (view, letters, theme) = (cx.view, &self.letters, cx.theme);
-            let side = Side { view, letters, theme, cursor: self.cursor, focus, filter: cx.filter, width, height };
+            let side = SidePanel { view, letters, theme, cursor: self.cursor, focus, filter: cx.filter, width, height };
             let drawn = side.lines();
             let listed = drawn.residents.into_iter().map(|(row, id)| (panel.y + row as u16, id));
             let listed: Vec<_> = listed.filter(|(row, _)| *row < panel.bottom()).collect();
@@ -188,7 +179,7 @@ impl Pane for Map {
     }
 
     fn act(&mut self, action: Action, cx: &Context<'_>) -> Reaction {
-        self.settle(cx);
+        self.update_cursor(cx);
         let map = &cx.view.map;
         match action {
             Action::Up => self.step(0, -1, map),
@@ -210,34 +201,33 @@ impl Pane for Map {
     }
 
     fn click(&mut self, column: u16, row: u16, cx: &Context<'_>) -> Reaction {
-        self.settle(cx);
+        self.update_cursor(cx);
         if self.panel.contains((column, row).into()) {
             let id = self.listed.iter().find(|(listed, _)| *listed == row).map(|(_, id)| id.clone());
             return self.follow(cx.view.agents.iter().find(|agent| Some(&agent.id) == id.as_ref()), cx);
         }
         let Some(tile) = self.window.and_then(|window| window.tile(column, row)) else { return Reaction::None };
         self.cursor = tile;
-        self.hold = Hold::Tile;
+        self.mode = CursorMode::Free;
         Reaction::Redraw
     }
 
     fn bindings(&self, cx: &Context<'_>) -> Vec<KeyHint> {
-        let someone = if cx.view.agents.is_empty() { Err("nobody lives here now".to_owned()) } else { Ok(()) };
-        let here =
-            self.focus(cx).map(|_| ()).ok_or_else(|| "nobody stands under the cursor; f follows somebody".to_owned());
+        let has_resident = if cx.view.agents.is_empty() { Err("no residents".to_owned()) } else { Ok(()) };
+        let here = self.focus(cx).map(|_| ()).ok_or_else(|| "no resident under the cursor; f follows one".to_owned());
         let ties = if cx.view.relationships.stage == "OFF" {
-            Err("this town keeps no ties: features.stages.relationships is OFF".to_owned())
+            Err("ties are disabled: features.stages.relationships is OFF".to_owned())
         } else {
             Ok(())
         };
-        let following = matches!(self.hold, Hold::Resident(_));
+        let following = matches!(self.mode, CursorMode::Following(_));
         vec![
-            KeyHint::when(Action::Follow, if following { "follow next" } else { "follow" }, someone.clone()),
+            KeyHint::when(Action::Follow, if following { "follow next" } else { "follow" }, has_resident.clone()),
             KeyHint::when(Action::Open, "inspect", here),
             KeyHint::when(Action::Overlay, "ties", ties),
-            KeyHint::new(Action::Up, "look around"),
-            KeyHint::new(Action::Down, "look around"),
-            KeyHint::when(Action::First, "first resident", someone),
+            KeyHint::new(Action::Up, "move cursor"),
+            KeyHint::new(Action::Down, "move cursor"),
+            KeyHint::when(Action::First, "first resident", has_resident),
         ]
     }
 }

@@ -1,7 +1,4 @@
-//! Which letter stands for which resident on the map.
-//!
-//! The first letter of the name where it is free, another letter of the name where it is not. A letter stays with its
-//! resident until they leave: whoever comes later gives way, so that a map one has learnt to read stays readable.
+//! Letters of the residents on the map: the first free letter of the name. A resident keeps the letter until leaving.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,18 +6,18 @@ use unicode_width::UnicodeWidthChar;
 
 use townlet_wire::telemetry::Agent;
 
-/// Shown for a name without any letter.
-const NAMELESS: char = '@';
+/// Shown for names without letters.
+const NO_LETTER: char = '@';
 
-/// Letters by agent id.
+/// ResidentLetters by agent id.
 #[derive(Debug, Default)]
-pub(super) struct Letters {
+pub(super) struct ResidentLetters {
     by_id: BTreeMap<String, char>,
 }
 
-impl Letters {
-    /// Gives newcomers a letter and takes back those of the departed.
-    pub(super) fn note(&mut self, agents: &[Agent]) {
+impl ResidentLetters {
+    /// Assigns letters to new residents and frees those of residents who left.
+    pub(super) fn update(&mut self, agents: &[Agent]) {
         if self.by_id.len() == agents.len() && agents.iter().all(|agent| self.by_id.contains_key(&agent.id)) {
             return;
         }
@@ -43,18 +40,17 @@ impl Letters {
 
     /// The letter of a resident.
     pub(super) fn of(&self, id: &str) -> char {
-        self.by_id.get(id).copied().unwrap_or(NAMELESS)
+        self.by_id.get(id).copied().unwrap_or(NO_LETTER)
     }
 }
 
-/// Capitals of the name in order, then its small letters; when all are taken, the first again (colour and the list
-/// beside the map tell the two apart).
+/// The first free upper-case letter of the name, then lower-case; if all are taken, the first letter again.
 fn choose(name: &str, taken: &BTreeSet<char>) -> char {
     let one_cell = |letter: &char| letter.is_alphabetic() && letter.width() == Some(1);
     let capitals = name.chars().flat_map(char::to_uppercase).filter(one_cell);
     let small = name.chars().flat_map(char::to_lowercase).filter(one_cell);
     let mut letters = capitals.chain(small).peekable();
-    let first = letters.peek().copied().unwrap_or(NAMELESS);
+    let first = letters.peek().copied().unwrap_or(NO_LETTER);
     letters.find(|letter| !taken.contains(letter)).unwrap_or(first)
 }
 
@@ -68,19 +64,19 @@ mod tests {
 
     #[test]
     fn the_first_letter_or_the_next_free_one_of_the_name() {
-        let mut letters = Letters::default();
-        letters.note(&town(&["Ada", "Anna", "Adan", "Ad", "山", "7"]));
+        let mut letters = ResidentLetters::default();
+        letters.update(&town(&["Ada", "Anna", "Adan", "Ad", "山", "7"]));
         let seen: String = ["ada", "anna", "adan", "ad", "山", "7"].map(|id| letters.of(id)).iter().collect();
         assert_eq!(seen, "ANDa@@");
     }
 
     #[test]
-    fn a_letter_stays_when_others_come_and_go() {
-        let mut letters = Letters::default();
-        letters.note(&town(&["Ada", "Anna"]));
-        letters.note(&town(&["Anna"]));
+    fn letters_are_kept_when_residents_come_and_go() {
+        let mut letters = ResidentLetters::default();
+        letters.update(&town(&["Ada", "Anna"]));
+        letters.update(&town(&["Anna"]));
         assert_eq!(letters.of("anna"), 'N');
-        letters.note(&town(&["Axel", "Anna"]));
+        letters.update(&town(&["Axel", "Anna"]));
         assert_eq!((letters.of("axel"), letters.of("anna")), ('A', 'N'));
     }
 }

@@ -1,34 +1,32 @@
-//! The panel beside the map: what is under the cursor, utilities, queues, who is who, and what the signs mean.
-//!
-//! Lines only; where they are drawn is the pane's business.
+//! Content of the side panel: the tile under the cursor, queues, residents and the legend.
 
 use ratatui::text::{Line, Span};
 
-use super::map_canvas::{PLACES, ground, object_at, object_sign, place_at, resident_style, tie_sign};
-use super::resident_letters::Letters;
+use super::map_canvas::{PLACE_TEXTURES, ground, object_at, object_sign, place_at, resident_style, tie_sign};
+use super::resident_letters::ResidentLetters;
 use crate::format::{bar, clip, count, duration, pad, resident, thousands};
 use crate::theme::Theme;
 use townlet_wire::Snapshot;
 use townlet_wire::telemetry::{Agent, MapObject, Queue};
 
-/// What the panel is made from.
+/// Input of the panel.
 #[derive(Clone, Copy)]
-pub(super) struct Side<'a> {
+pub(super) struct SidePanel<'a> {
     pub(super) view: &'a Snapshot,
-    pub(super) letters: &'a Letters,
+    pub(super) letters: &'a ResidentLetters,
     pub(super) theme: &'a Theme,
     pub(super) cursor: (u64, u64),
-    /// The resident followed or under the cursor.
+    /// The followed resident, or the one under the cursor.
     pub(super) focus: Option<&'a Agent>,
-    /// What the operator filters the list of residents by.
+    /// Filter of the resident list.
     pub(super) filter: &'a str,
     pub(super) width: usize,
     pub(super) height: usize,
 }
 
-/// The panel's lines, and which of them stand for which resident (for the mouse).
+/// Lines, and the line numbers of residents for mouse clicks.
 #[derive(Default)]
-pub(super) struct Drawn<'a> {
+pub(super) struct PanelLines<'a> {
     pub(super) lines: Vec<Line<'a>>,
     pub(super) residents: Vec<(usize, String)>,
 }
@@ -44,10 +42,10 @@ pub(super) fn utilities<'a>(view: &Snapshot, theme: &Theme) -> Vec<Span<'a>> {
     spans
 }
 
-impl<'a> Side<'a> {
-    /// Everything that fits, what matters most first; the signs come only where there is room for all of them.
-    pub(super) fn lines(&self) -> Drawn<'a> {
-        let mut drawn = Drawn::default();
+impl<'a> SidePanel<'a> {
+    /// The content that fits, most important first. The legend is shown only if it fits completely.
+    pub(super) fn lines(&self) -> PanelLines<'a> {
+        let mut drawn = PanelLines::default();
         drawn.lines.extend(self.under_cursor());
         let queues = self.queues();
         if !queues.is_empty() {
@@ -60,9 +58,9 @@ impl<'a> Side<'a> {
             }
         }
         self.residents(&mut drawn);
-        let signs = self.signs();
-        if drawn.lines.len() + signs.len() <= self.height {
-            drawn.lines.extend(signs);
+        let legend = self.legend();
+        if drawn.lines.len() + legend.len() <= self.height {
+            drawn.lines.extend(legend);
         }
         drawn.lines.truncate(self.height);
         drawn
@@ -99,7 +97,7 @@ impl<'a> Side<'a> {
         } else if self.focus.is_none() {
             let place = place_at(&self.view.map, x, y);
             lines.push(self.plain(place.map_or("open ground", |place| &place.name)));
-            lines.push(self.dim("nobody and nothing here"));
+            lines.push(self.dim("empty"));
         }
         lines
     }
@@ -137,8 +135,8 @@ impl<'a> Side<'a> {
         if !queue.working {
             let off = self.view.utilities.iter().filter(|(_, on)| !**on).map(|(name, _)| name.as_str());
             let off = off.collect::<Vec<_>>().join(" and ");
-            let why = if off.is_empty() { "closed at this hour".to_owned() } else { format!("{off} off, or closed") };
-            lines.push(Line::styled(clip(&format!("✗ not working: {why}"), self.width), self.theme.bad));
+            let why = if off.is_empty() { "closed".to_owned() } else { format!("{off} off, or closed") };
+            lines.push(Line::styled(clip(&format!("✗ unavailable: {why}"), self.width), self.theme.bad));
         }
         for user in &queue.users {
             let left = user.remaining.map_or_else(|| "reserved".into(), |left| format!("{} left", count(left, "tick")));
@@ -146,7 +144,7 @@ impl<'a> Side<'a> {
             lines.push(self.plain(&format!("{name} {} · {left}", user.affordance)));
         }
         if queue.users.is_empty() {
-            lines.push(self.dim("nobody uses it"));
+            lines.push(self.dim("not in use"));
         }
         for (place, waiter) in queue.waiting.iter().enumerate() {
             let name = resident(self.view, &waiter.agent);
@@ -155,12 +153,12 @@ impl<'a> Side<'a> {
         if !queue.cooldowns.is_empty() {
             let names: Vec<String> =
                 queue.cooldowns.iter().map(|cooldown| resident(self.view, &cooldown.agent)).collect();
-            lines.push(self.dim(&format!("sitting out: {}", names.join(", "))));
+            lines.push(self.dim(&format!("in cooldown: {}", names.join(", "))));
         }
         lines
     }
 
-    /// One line for every object somebody waits for, longest wait first.
+    /// One line per object with waiting residents, longest wait first.
     fn queues(&self) -> Vec<Line<'a>> {
         let mut queues: Vec<&Queue> =
             self.view.conflict.queues.iter().filter(|queue| !queue.waiting.is_empty()).collect();
@@ -176,7 +174,7 @@ impl<'a> Side<'a> {
         queues.iter().map(line).collect()
     }
 
-    fn residents(&self, drawn: &mut Drawn<'a>) {
+    fn residents(&self, drawn: &mut PanelLines<'a>) {
         let asked = |agent: &&Agent| {
             self.filter.is_empty()
                 || [&agent.name, &agent.option, &agent.place]
@@ -186,14 +184,14 @@ impl<'a> Side<'a> {
         let shown: Vec<&'a Agent> = self.view.agents.iter().filter(asked).collect();
         drawn.lines.push(Line::styled(pad(&count(shown.len() as u64, "resident"), self.width), self.theme.head));
         if self.view.agents.is_empty() {
-            drawn.lines.push(self.plain("Nobody lives here now."));
-            drawn.lines.push(self.dim("Newcomers arrive by themselves"));
-            drawn.lines.push(self.dim("while the town runs; :spawn"));
-            drawn.lines.push(self.dim("brings one at once."));
+            drawn.lines.push(self.plain("No residents."));
+            drawn.lines.push(self.dim("New residents arrive while"));
+            drawn.lines.push(self.dim("the town runs. Add one"));
+            drawn.lines.push(self.dim("with :spawn."));
             return;
         }
         if shown.is_empty() {
-            drawn.lines.push(self.dim("The filter leaves nobody; esc clears it."));
+            drawn.lines.push(self.dim("No match; esc clears."));
             return;
         }
         let room = self.height.saturating_sub(drawn.lines.len()).max(1);
@@ -226,13 +224,13 @@ impl<'a> Side<'a> {
         if focused { line.patch_style(self.theme.selected_idle) } else { line }
     }
 
-    fn signs(&self) -> Vec<Line<'a>> {
+    fn legend(&self) -> Vec<Line<'a>> {
         let map = &self.view.map;
-        let mut signs: Vec<Vec<Span<'a>>> = Vec::new();
-        for (kind, _) in PLACES {
+        let mut legend: Vec<Vec<Span<'a>>> = Vec::new();
+        for (kind, _) in PLACE_TEXTURES {
             if map.places.iter().any(|place| place.kind == kind) {
                 let (texture, style) = ground(kind, self.theme);
-                signs.push(vec![
+                legend.push(vec![
                     Span::styled(format!("{texture} "), style),
                     Span::styled(pad(kind, 10), self.theme.dim),
                 ]);
@@ -242,17 +240,16 @@ impl<'a> Side<'a> {
         kinds.sort_unstable();
         kinds.dedup();
         let objects = kinds.into_iter().map(|kind| (object_sign(kind), kind.to_owned()));
-        let fixed =
-            [('▒', "wall"), ('+', "door"), ('✗', "out of use"), ('2', "how many"), ('♥', "trust"), ('!', "rival")];
+        let fixed = [('▒', "wall"), ('+', "door"), ('✗', "off"), ('2', "count"), ('♥', "trust"), ('!', "rival")];
         for (sign, word) in objects.chain(fixed.map(|(sign, word)| (sign, word.to_owned()))) {
-            signs.push(vec![
+            legend.push(vec![
                 Span::styled(format!("{sign} "), self.theme.text),
                 Span::styled(pad(&word, 11), self.theme.dim),
             ]);
         }
         let across = (self.width / 13).max(1);
-        let mut lines = vec![self.heading("signs")];
-        lines.extend(signs.chunks(across).map(|spans| Line::from(spans.concat())));
+        let mut lines = vec![self.heading("legend")];
+        lines.extend(legend.chunks(across).map(|spans| Line::from(spans.concat())));
         lines
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fixtures;
-use crate::screens::pane_harness::{SIZES, Stage};
+use crate::screens::pane_harness::{PaneHarness, SIZES};
 use townlet_wire::Snapshot;
 
 /// The fixture's town in the corner of a map of the default size, with the water off.
@@ -28,87 +28,90 @@ fn cursor(pane: &Map) -> (u64, u64) {
 #[test]
 fn pictures() {
     for size in SIZES {
-        let (name, stage) = (format!("town_{}x{}", size.0, size.1), Stage::new(&large()));
-        insta::assert_snapshot!(name, stage.picture(&mut Map::default(), size));
+        let (name, harness) = (format!("town_{}x{}", size.0, size.1), PaneHarness::new(&large()));
+        insta::assert_snapshot!(name, harness.picture(&mut Map::default(), size));
     }
-    insta::assert_snapshot!("town_small_map", Stage::new(&fixtures::snapshot()).text(&mut Map::default(), SIZES[0]));
-    insta::assert_snapshot!("town_empty", Stage::new(&fixtures::bare()).text(&mut Map::default(), SIZES[0]));
+    insta::assert_snapshot!(
+        "town_small_map",
+        PaneHarness::new(&fixtures::snapshot()).text(&mut Map::default(), SIZES[0])
+    );
+    insta::assert_snapshot!("town_empty", PaneHarness::new(&fixtures::bare()).text(&mut Map::default(), SIZES[0]));
 }
 
 #[test]
 fn the_cursor_goes_where_the_followed_resident_goes() {
-    let mut stage = Stage::new(&large());
+    let mut harness = PaneHarness::new(&large());
     let mut pane = Map::default();
-    stage.draw(&mut pane, SIZES[0]);
+    harness.draw(&mut pane, SIZES[0]);
     assert_eq!(cursor(&pane), (21, 5), "the first resident is followed from the start");
-    stage.view.agents[0].y = 40;
-    let text = stage.text(&mut pane, SIZES[0]);
+    harness.view.agents[0].y = 40;
+    let text = harness.text(&mut pane, SIZES[0]);
     assert_eq!(cursor(&pane), (21, 40));
     assert!(text.contains("following Ada") && text.contains("rows 31–48 of 48 ↑"), "{text}");
 }
 
 #[test]
 fn follow_takes_the_next_and_an_arrow_lets_go() {
-    let mut stage = Stage::new(&large());
+    let mut harness = PaneHarness::new(&large());
     let mut pane = Map::default();
-    stage.draw(&mut pane, SIZES[0]);
-    assert_eq!(stage.act(&mut pane, Action::Follow), Reaction::Redraw);
+    harness.draw(&mut pane, SIZES[0]);
+    assert_eq!(harness.act(&mut pane, Action::Follow), Reaction::Redraw);
     assert_eq!(cursor(&pane), (4, 3), "Ben comes after Ada");
-    stage.act(&mut pane, Action::Right);
-    stage.act(&mut pane, Action::Down);
+    harness.act(&mut pane, Action::Right);
+    harness.act(&mut pane, Action::Down);
     assert_eq!(cursor(&pane), (5, 4));
-    stage.view.agents[1].x = 9;
-    stage.draw(&mut pane, SIZES[0]);
+    harness.view.agents[1].x = 9;
+    harness.draw(&mut pane, SIZES[0]);
     assert_eq!(cursor(&pane), (5, 4), "nobody is followed any more");
-    assert_eq!(stage.act(&mut pane, Action::Open), Reaction::OpenAgent("cleo".into()), "Cleo stands here");
-    stage.act(&mut pane, Action::PageDown);
+    assert_eq!(harness.act(&mut pane, Action::Open), Reaction::OpenAgent("cleo".into()), "Cleo stands here");
+    harness.act(&mut pane, Action::PageDown);
     for _ in 0..8 {
-        stage.act(&mut pane, Action::Right);
+        harness.act(&mut pane, Action::Right);
     }
-    assert_eq!(stage.act(&mut pane, Action::Follow), Reaction::Redraw);
+    assert_eq!(harness.act(&mut pane, Action::Follow), Reaction::Redraw);
     assert_eq!(cursor(&pane), (13, 9), "Dov is nearest");
 }
 
 #[test]
-fn who_leaves_town_is_no_longer_followed() {
-    let mut stage = Stage::new(&large());
+fn a_resident_who_left_is_no_longer_followed() {
+    let mut harness = PaneHarness::new(&large());
     let mut pane = Map::default();
-    stage.draw(&mut pane, SIZES[0]);
-    stage.view.agents.remove(0);
-    let text = stage.text(&mut pane, SIZES[0]);
+    harness.draw(&mut pane, SIZES[0]);
+    harness.view.agents.remove(0);
+    let text = harness.text(&mut pane, SIZES[0]);
     assert_eq!((cursor(&pane), text.contains("following")), ((21, 5), false));
-    assert_eq!(stage.act(&mut pane, Action::Follow), Reaction::Redraw);
+    assert_eq!(harness.act(&mut pane, Action::Follow), Reaction::Redraw);
     assert_eq!(cursor(&pane), (22, 4), "Finn is nearest to where Ada was");
 }
 
 #[test]
 fn outages_and_queues_are_seen_without_colour() {
-    let mut stage = Stage::new(&large());
-    stage.theme = crate::theme::Theme::named("dark", false).expect("there is a dark theme");
-    let text = stage.text(&mut Map::default(), SIZES[1]);
+    let mut harness = PaneHarness::new(&large());
+    harness.theme = crate::theme::Theme::named("dark", false).expect("there is a dark theme");
+    let text = harness.text(&mut Map::default(), SIZES[1]);
     assert!(text.contains("water ✗ OFF") && text.contains("power ✓"), "{text}");
     assert!(text.contains("╬✗"), "the shower does not work\n{text}");
     assert!(text.contains("shower_1 CD 18 t"), "{text}");
-    stage.view.conflict.queues[0].working = true;
-    let text = stage.text(&mut Map::default(), SIZES[1]);
+    harness.view.conflict.queues[0].working = true;
+    let text = harness.text(&mut Map::default(), SIZES[1]);
     assert!(text.contains("╬2"), "two wait for the shower\n{text}");
 }
 
 #[test]
-fn an_object_under_the_cursor_explains_itself() {
-    let stage = Stage::new(&large());
+fn an_object_under_the_cursor_shows_its_queue() {
+    let harness = PaneHarness::new(&large());
     let mut pane = Map::default();
-    stage.draw(&mut pane, SIZES[0]);
+    harness.draw(&mut pane, SIZES[0]);
     let window = pane.window.expect("it was drawn");
-    let reaction = pane.click(window.area.x + 2, window.area.y + 4, &stage.cx());
+    let reaction = pane.click(window.area.x + 2, window.area.y + 4, &harness.cx());
     assert_eq!((reaction, cursor(&pane)), (Reaction::Redraw, (2, 4)));
-    let text = stage.text(&mut pane, SIZES[0]);
+    let text = harness.text(&mut pane, SIZES[0]);
     for line in [
         "shower_1 · home_1",
-        "not working: water off",
+        "unavailable: water off",
         "Ben wash · 12 ticks left",
         "1. Cleo waits 18 ticks",
-        "sitting out: Eva",
+        "in cooldown: Eva",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
@@ -116,23 +119,23 @@ fn an_object_under_the_cursor_explains_itself() {
 
 #[test]
 fn a_click_in_the_list_follows_and_the_filter_narrows_it() {
-    let mut stage = Stage::new(&large());
-    stage.filter = "office".into();
+    let mut harness = PaneHarness::new(&large());
+    harness.filter = "office".into();
     let mut pane = Map::default();
-    let text = stage.text(&mut pane, SIZES[0]);
+    let text = harness.text(&mut pane, SIZES[0]);
     assert!(text.contains("2 residents"), "{text}");
     let (row, id) = pane.listed[1].clone();
-    pane.click(pane.panel.x + 1, row, &stage.cx());
+    pane.click(pane.panel.x + 1, row, &harness.cx());
     assert_eq!((id.as_str(), cursor(&pane)), ("hugo", (14, 8)));
 }
 
 #[test]
 fn ties_of_the_followed_are_shown_on_demand() {
-    let stage = Stage::new(&fixtures::snapshot());
+    let harness = PaneHarness::new(&fixtures::snapshot());
     let mut pane = Map::default();
-    assert!(!stage.text(&mut pane, SIZES[1]).contains("F♥"));
-    stage.act(&mut pane, Action::Overlay);
-    let text = stage.text(&mut pane, SIZES[1]);
+    assert!(!harness.text(&mut pane, SIZES[1]).contains("F♥"));
+    harness.act(&mut pane, Action::Overlay);
+    let text = harness.text(&mut pane, SIZES[1]);
     assert!(text.contains("F♥") && text.contains("ties"), "{text}");
 }
 
@@ -141,9 +144,9 @@ fn names_cannot_emit_escapes_and_tiny_areas_do_not_panic() {
     let mut view = large();
     view.agents[0].name = "\u{1b}[31mEve".into();
     view.map.objects[0].id = "bed\u{1b}]0;x\u{7}".into();
-    let stage = Stage::new(&view);
+    let harness = PaneHarness::new(&view);
     for size in [(1, 1), (3, 3), (10, 4), (61, 5), (80, 20)] {
-        let text = stage.text(&mut Map::default(), size);
+        let text = harness.text(&mut Map::default(), size);
         assert!(!text.chars().any(|character| character.is_control() && character != '\n'), "{text:?}");
     }
 }

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use ledger::Ledger;
 use townlet_learn::Scripted;
 use townlet_town::fixed_point::Micro;
-use townlet_town::kpi::{self, Counters};
-use townlet_town::lifecycle::ExitCause;
+use townlet_town::kpi;
+use townlet_town::state::Counters;
+use townlet_town::state::ExitCause;
 use townlet_town::{Event, EventKind, ResidentId, Town, queues};
 
 use crate::default_rules;

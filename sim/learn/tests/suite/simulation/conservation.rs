@@ -4,10 +4,10 @@
 //! bounded.
 
 use townlet_town::affordances::{Affordance, Price};
-use townlet_town::economy::Account;
 use townlet_town::ids::{JobId, ObjectId};
 use townlet_town::needs::{ENERGY, HYGIENE, NEED_COUNT};
 use townlet_town::plan::ObjectKind;
+use townlet_town::state::Account;
 use townlet_town::state::{Activity, ShiftState, State};
 use townlet_town::{AgentId, Command, EventKind, Micro, ResidentId};
 

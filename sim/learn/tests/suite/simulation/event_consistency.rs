@@ -1,7 +1,7 @@
 //! Events match the change of state and counters, belong to their tick, and name present residents.
 
 use townlet_town::events::Utility;
-use townlet_town::kpi::Counters;
+use townlet_town::state::Counters;
 use townlet_town::state::State;
 use townlet_town::{EventKind, ResidentId};
 
@@ -93,7 +93,7 @@ fn comings_and_goings(transition: &Transition<'_>) -> CheckResult {
     ensure!(came == without(after, before), "events: arrivals of {came:?}");
     ensure!(went == without(before, after), "events: exits of {went:?}");
     let over_work = reported(|kind| match kind {
-        EventKind::ResidentLeft { who, cause: townlet_town::lifecycle::ExitCause::Employment { .. } } => Some(who),
+        EventKind::ResidentLeft { who, cause: townlet_town::state::ExitCause::Employment { .. } } => Some(who),
         _ => None,
     });
     let processed =

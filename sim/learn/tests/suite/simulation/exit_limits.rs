@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use townlet_town::employment::review_ends_at;
-use townlet_town::lifecycle::ExitCause;
+use townlet_town::state::ExitCause;
 use townlet_town::state::State;
 use townlet_town::{AgentId, EventKind, ResidentId};
 

@@ -191,7 +191,7 @@ impl Run {
             return Err(format!("mask: {wrong}"));
         }
         state_invariants::check(&transition)?;
-        state_invariants::options(&transition, &self.policy.deciders, self.town.decided())?;
+        state_invariants::options(&transition, &self.policy.deciders, self.town.decisions())?;
         state_invariants::rewards(&transition)?;
         conservation::tick(&transition)?;
         self.exit_limits.tick(&transition)?;

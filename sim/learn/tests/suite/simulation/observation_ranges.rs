@@ -1,7 +1,7 @@
 //! Observations lie within their rows' ranges in every variant, and the variants agree.
 
 use townlet_town::Town;
-use townlet_town::observations::{Layout, ROWS, VARIANTS, layout};
+use townlet_town::observations::{FEATURES, Layout, VARIANTS, layout};
 
 use super::{CheckResult, ensure};
 
@@ -30,8 +30,8 @@ impl ObservationCheck {
     /// Rows that two variants share are equal bit by bit.
     fn alike(&self, people: usize) -> CheckResult {
         let all = || VARIANTS.iter().map(|row| layout(row.0)).zip(&self.seen);
-        for row in &ROWS {
-            let mut shown = all().filter_map(|(layout, seen)| Some((layout, seen, layout.place(row.name)?.offset)));
+        for row in &FEATURES {
+            let mut shown = all().filter_map(|(layout, seen)| Some((layout, seen, layout.feature(row.name)?.offset)));
             let Some((first, reported, from)) = shown.next() else { continue };
             for (other, seen, at) in shown {
                 for person in 0..people {
@@ -47,13 +47,13 @@ impl ObservationCheck {
 }
 
 fn within(layout: &Layout, seen: &[f32], people: usize) -> CheckResult {
-    for place in &layout.places {
-        let [least, most] = place.row.range;
+    for placed in &layout.features {
+        let [least, most] = placed.feature.range;
         for person in 0..people {
-            let values = &seen[person * layout.width + place.offset..][..place.row.length];
+            let values = &seen[person * layout.width + placed.offset..][..placed.feature.length];
             // NaN is in no range.
             let fits = values.iter().all(|value| (least..=most).contains(value));
-            ensure!(fits, "observations: {} of {} is {values:?}", place.row.name, layout.name);
+            ensure!(fits, "observations: {} of {} is {values:?}", placed.feature.name, layout.name);
         }
     }
     Ok(())

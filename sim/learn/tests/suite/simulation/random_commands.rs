@@ -1,13 +1,13 @@
 //! Random commands of every kind, valid and invalid. A new command does not compile here until it has a row.
 
 use townlet_town::affordances::ITEMS;
-use townlet_town::command::MAX_MONEY;
+use townlet_town::economy::MAX_MONEY;
 use townlet_town::ids::{PlaceId, Tile};
 use townlet_town::needs::NEED_COUNT;
 use townlet_town::options::OPTIONS;
 use townlet_town::perturbations::PERTURBATIONS;
+use townlet_town::state::ASPECTS;
 use townlet_town::state::Activity;
-use townlet_town::ties::ASPECTS;
 use townlet_town::{AgentId, Command, Micro, ResidentId, Town};
 
 use super::prng::Prng;

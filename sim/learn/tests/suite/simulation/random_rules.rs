@@ -33,7 +33,7 @@ pub(crate) fn rules(prng: &mut Prng) -> (Arc<Rules>, String) {
     work(prng, &mut text, day);
     let perturbations = perturbations(prng);
     let sources = |config: &Config| Sources {
-        config: config.canonical(),
+        config: config.clone(),
         plan: (plan.into(), map.into()),
         affordances: ("affordances.yaml".into(), AFFORDANCES.into()),
         perturbations: ("drawn.yaml".into(), perturbations.clone()),
@@ -87,7 +87,7 @@ pub(crate) fn reloaded(prng: &mut Prng, rules: &Rules) -> Arc<Rules> {
     sources.affordances.1 = format!("{head}{}\n", rows.concat());
     sources.perturbations.1 = perturbations(prng);
     // If the thresholds are out of order, only the files change.
-    let tried = Rules::new(Sources { config: config.canonical(), ..sources.clone() });
+    let tried = Rules::new(Sources { config: config.clone(), ..sources.clone() });
     Arc::new(tried.or_else(|_| Rules::new(sources)).expect("the sources are valid"))
 }
 

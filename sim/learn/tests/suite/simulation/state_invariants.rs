@@ -1,10 +1,10 @@
 //! Invariants of every state, and of a tick's options and rewards.
 
-use townlet_town::lifecycle::ExitCause;
 use townlet_town::perturbations::{BLACKOUT, OUTAGE, PRICE_SPIKE};
-use townlet_town::rewards::Item;
 use townlet_town::state::Activity;
-use townlet_town::ties::CAPACITY;
+use townlet_town::state::CAPACITY;
+use townlet_town::state::ExitCause;
+use townlet_town::state::Item;
 use townlet_town::{AgentId, Decider, EventKind, Micro, OptionKind, queues};
 
 use super::conservation::slot;
@@ -52,7 +52,7 @@ fn ties(transition: &Transition<'_>, agent: AgentId) -> CheckResult {
     let agents = &transition.after.agents;
     let (who, ties) = (agents.resident[agent], &agents.ties[agent]);
     let most = CAPACITY.min(transition.rules.config.conflict.rivalry.max_edges as usize);
-    let count = if townlet_town::ties::kept(transition.rules) { most } else { 0 };
+    let count = if townlet_town::ties::enabled(transition.rules) { most } else { 0 };
     ensure!(ties.iter().count() <= count, "ties: {who:?} has {} of {count}", ties.iter().count());
     for tie in ties.iter() {
         let all = [tie.trust, tie.familiarity, tie.rivalry];
@@ -104,7 +104,7 @@ fn perturbations(transition: &Transition<'_>) -> CheckResult {
     for (item, list) in economy.list_prices.into_iter().enumerate() {
         let about = |items: u8| items & 1 << item != 0;
         let spikes = active.iter().filter(|it| it.kind == PRICE_SPIKE && about(it.items));
-        let most = townlet_town::command::MAX_MONEY;
+        let most = townlet_town::economy::MAX_MONEY;
         let price = spikes.fold(list, |price, spike| price.times(spike.magnitude).min(most));
         ensure!(economy.prices[item] == price, "perturbations: price {} instead of {price}", economy.prices[item]);
     }

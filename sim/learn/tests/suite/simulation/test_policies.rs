@@ -2,7 +2,8 @@
 
 use townlet_learn::Scripted;
 use townlet_town::counter_rng::{Purpose, Stream, below};
-use townlet_town::options::{Mask, OPTIONS, mask, reasons};
+use townlet_town::masks::{mask, reasons};
+use townlet_town::options::{Mask, OPTIONS};
 use townlet_town::{AgentId, Decider, OptionKind, Policy, Town};
 
 /// How options are chosen. All are stateless, so a copy of the town chooses the same.

@@ -55,7 +55,7 @@ fn replay_naively(
         town.step(&mut recorded);
         let who_had: BTreeMap<AgentId, ResidentId> =
             town.departures().iter().map(|gone| (gone.agent, gone.who)).collect();
-        for (agent, _) in town.decided() {
+        for (agent, _) in town.decisions() {
             let who = who_had.get(&agent).copied().unwrap_or(town.state().agents.resident[agent]);
             let life = lives.entry(who).or_default();
             life.decided.push((life.rewards.len(), at));
@@ -177,7 +177,7 @@ fn choices_respect_the_mask_and_the_scripted_policy_is_followed_exactly() {
             let mut chosen = Vec::new();
             for _ in 0..200 {
                 town.step(&mut townlet_learn::Scripted);
-                chosen.extend(town.decided().map(|(_, option)| option.index() as u8));
+                chosen.extend(town.decisions().map(|(_, option)| option.index() as u8));
             }
             let again = collect_rollout(&rules, behavior_policy);
             assert_eq!(again.decisions().nth(4).expect("five").actions, chosen);

@@ -1,27 +1,32 @@
-//! The rules of one town: everything that is fixed once it runs, worked out once from configuration, plan and affordances.
-//!
-//! Shared by every replica of the town; a [`crate::Town`] holds it behind an `Arc`.
+//! The rules of a town: everything that is fixed while it runs, computed once from the configuration, the plan, the
+//! affordances and the perturbation file. All replicas of a town share one [`Rules`].
 
-use sha2::{Digest as _, Sha256};
+mod perturbation_events;
+mod static_features;
+
+pub(crate) use perturbation_events::ALL_ITEMS;
+pub use perturbation_events::{ARRANGED_MEET, BLACKOUT, OUTAGE, PRICE_SPIKE, PerturbationEvent};
+pub use static_features::TARGETS;
+pub(crate) use static_features::{HOME_TARGETS, NearObject, Route, StaticFeatures};
+
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::affordances::{self, Access, Affordance, AffordanceError};
+use crate::affordances::{self, Access, Affordance};
 use crate::config::{Config, ConfigErrors, PerturbationFile, Site};
 use crate::fixed_point::Micro;
+use crate::hash;
 use crate::ids::{AffordanceId, Column, JobId, ObjectId, PlaceId, Tile};
 use crate::needs::{NEED_COUNT, NEEDS};
-use crate::observations::StaticFeatures;
 use crate::options::{OPTIONS, OptionKind};
-use crate::pathfinding::{self, Field};
-use crate::perturbations::{self, PerturbationEvent};
-use crate::plan::{ObjectKind, PlaceKind, Plan, PlanError};
-use crate::snapshot::hex;
+use crate::plan::{DistanceField, ObjectKind, PlaceKind, Plan, PlanError};
 
-/// The four texts a town is made from. They travel with every snapshot and journal.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// The configuration and the three texts a town is made from. Every snapshot and journal holds them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "StoredSources")]
 pub struct Sources {
-    /// The effective configuration in its canonical form.
-    pub config: String,
+    /// The effective configuration; serialised in its canonical form.
+    pub config: Config,
     /// Name and text of the plan.
     pub plan: (String, String),
     /// Name and text of the affordance file.
@@ -30,31 +35,44 @@ pub struct Sources {
     pub perturbations: (String, String),
 }
 
-impl Sources {
-    /// 32 hex digits over the texts.
-    pub fn digest(&self) -> String {
-        let mut hash = Sha256::new();
-        for text in [&self.config, &self.plan.1, &self.affordances.1, &self.perturbations.1] {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text.as_bytes());
-        }
-        hex(&hash.finalize()[..16])
+/// Sources as they are stored, with the configuration not yet parsed. Binary formats drop the reason when deserialisation
+/// fails, so a reader that reports it deserialises this type and converts it.
+#[derive(Debug, Deserialize)]
+pub struct StoredSources {
+    config: String,
+    plan: (String, String),
+    affordances: (String, String),
+    perturbations: (String, String),
+}
+
+impl TryFrom<StoredSources> for Sources {
+    type Error = ConfigErrors;
+
+    fn try_from(stored: StoredSources) -> Result<Self, ConfigErrors> {
+        let StoredSources { config, plan, affordances, perturbations } = stored;
+        Ok(Self { config: Config::from_canonical(&config)?, plan, affordances, perturbations })
     }
 }
 
-/// Why a town cannot be made.
+impl Sources {
+    /// 32 hex digits over the canonical configuration and the texts. File names do not count.
+    pub fn digest(&self) -> String {
+        let texts = [&self.config.canonical(), &self.plan.1, &self.affordances.1, &self.perturbations.1];
+        let length = |text: &String| (text.len() as u64).to_le_bytes().to_vec();
+        hash::short_digest(texts.into_iter().flat_map(|text| [length(text), text.as_bytes().to_vec()]))
+    }
+}
+
+/// Why a town cannot be created.
 #[derive(Debug, Error)]
 pub enum RulesError {
-    /// The plan.
+    /// An error in the plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The configuration.
+    /// Errors in the configuration, the affordance file or the perturbation file.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
-    /// The affordances.
-    #[error(transparent)]
-    Affordances(#[from] AffordanceError),
-    /// They do not fit each other.
+    /// The files do not match each other.
     #[error("{0}")]
     Misfit(String),
 }
@@ -62,76 +80,76 @@ pub enum RulesError {
 /// A job with its site on the plan.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Such as `grocer`.
+    /// The name, such as `grocer`.
     pub name: String,
-    /// First tick of the day.
+    /// First tick of the shift.
     pub start: u32,
-    /// First tick of the day after it.
+    /// First tick after the shift.
     pub end: u32,
-    /// Meals a tick.
+    /// Wage per tick, in meals.
     pub wage: Micro,
-    /// Kept back once when late.
+    /// Pay withheld once for a late arrival.
     pub lateness_penalty: Micro,
     /// Steps from every tile to the site.
-    pub field: Field,
-    /// Where it is.
+    pub field: DistanceField,
+    /// Place of the site.
     pub place: Option<PlaceId>,
 }
 
-/// The rules.
+/// The rules of a town.
 #[derive(Debug)]
 pub struct Rules {
-    /// What they were made from.
+    /// The files they were made from.
     pub sources: Sources,
-    /// 32 hex digits over all of that; files' names say nothing in it.
+    /// [`Sources::digest`].
     pub texts_digest: String,
     /// The configuration.
     pub config: Config,
-    /// The map.
+    /// The plan.
     pub plan: Plan,
-    /// What one can do with things.
+    /// The affordances.
     pub affordances: Column<AffordanceId, Affordance>,
-    /// In the order of their names.
+    /// Jobs in the order of their names.
     pub jobs: Column<JobId, Job>,
     /// Places that are homes.
     pub homes: Vec<PlaceId>,
     /// The fridge of a home.
     pub fridge_of: Column<PlaceId, Option<ObjectId>>,
     /// Steps to every object.
-    pub fields: Column<ObjectId, Field>,
+    pub fields: Column<ObjectId, DistanceField>,
     /// Steps to every place.
-    pub place_fields: Column<PlaceId, Field>,
+    pub place_fields: Column<PlaceId, DistanceField>,
     /// For each option, the objects and affordances that serve it, in order of the plan.
     pub choices: [Vec<(ObjectId, AffordanceId)>; 9],
-    /// The same by home, without what is in other homes; empty for places that are not homes.
+    /// The same for the residents of a home, without the objects of other homes; empty for places that are not homes.
     pub choices_at: Column<PlaceId, [Vec<(ObjectId, AffordanceId)>; 9]>,
-    /// Beds in a place.
+    /// Beds per place.
     pub beds: Column<PlaceId, u32>,
-    /// Loss a tick, by need.
+    /// Loss per tick, by need.
     pub decay: [Micro; NEED_COUNT],
     /// Critical level, by need.
     pub critical: [Micro; NEED_COUNT],
     /// Reward weight, by need.
     pub weights: [Micro; NEED_COUNT],
     /// Column and row of every object.
-    stands: Column<ObjectId, (u16, u16)>,
-    /// Opening hours of an object's place, ticks of the day.
+    positions: Column<ObjectId, (u16, u16)>,
+    /// Opening hours of an object's place in ticks of the day; `None` when it is always open.
     hours: Column<ObjectId, Option<(u32, u32)>>,
-    /// What of an observation never changes.
+    /// The constant part of observations.
     pub(crate) static_features: StaticFeatures,
-    /// What spaces the shocks that come by themselves.
+    /// The perturbation file.
     pub perturbations: PerturbationFile,
-    /// Those shocks, in the order of their names.
+    /// Its events, in the order of their names.
     pub perturbation_events: Vec<PerturbationEvent>,
 }
 
 impl Rules {
-    /// Reads plan and affordances and works out everything fixed.
+    /// Parses the files and computes everything fixed.
     ///
     /// # Errors
-    /// What is wrong with a text, or how they do not fit each other.
+    /// An error in a file, or files that do not match each other.
     pub fn new(sources: Sources) -> Result<Self, RulesError> {
-        let config = Config::from_canonical(&sources.config)?;
+        let config = sources.config.clone();
         let size = (config.world.grid_size[0], config.world.grid_size[1]);
         let plan = Plan::parse(&sources.plan.0, &sources.plan.1, size)?;
         let affordances = affordances::parse(&sources.affordances.0, &sources.affordances.1)?;
@@ -146,9 +164,9 @@ impl Rules {
             })
             .collect::<Vec<_>>()
             .into();
-        let fields: Vec<Field> = plan.objects().map(|(_, object)| pathfinding::field(&plan, &[object.tile])).collect();
-        let place_fields: Vec<Field> =
-            plan.places().map(|(id, _)| pathfinding::field(&plan, &plan.floor_of(id).collect::<Vec<Tile>>())).collect();
+        let fields = plan.objects().map(|(_, object)| plan.distances(&[object.tile])).collect::<Vec<_>>();
+        let place_fields: Vec<DistanceField> =
+            plan.places().map(|(id, _)| plan.distances(&plan.floor_of(id).collect::<Vec<Tile>>())).collect();
         let jobs = jobs(&config, &plan)?;
         let hours = plan
             .objects()
@@ -162,16 +180,17 @@ impl Rules {
             })
             .collect::<Vec<_>>()
             .into();
-        let stand = |tile: Tile| (plan.at(tile).0 as u16, plan.at(tile).1 as u16);
-        let stands = plan.objects().map(|(_, object)| stand(object.tile)).collect::<Vec<_>>().into();
-        let place_fields: Column<PlaceId, Field> = place_fields.into();
+        let position = |tile: Tile| (plan.at(tile).0 as u16, plan.at(tile).1 as u16);
+        let positions = plan.objects().map(|(_, object)| position(object.tile)).collect::<Vec<_>>().into();
+        let place_fields: Column<PlaceId, DistanceField> = place_fields.into();
         let static_features = StaticFeatures::new(&plan, &place_fields, jobs.iter().map(|job| &job.field));
         let (name, text) = &sources.perturbations;
         let perturbations = PerturbationFile::parse(name, text)?;
-        let perturbation_events = perturbations::perturbation_events(&perturbations, name, &plan)?;
+        let perturbation_events =
+            perturbation_events::resolve(&perturbations, name, &plan).map_err(RulesError::Misfit)?;
         let choices = OPTIONS.map(|(option, _)| choices(&plan, &affordances, option));
         let choices_at = plan.places().map(|(home, place)| match place.kind {
-            PlaceKind::Home => std::array::from_fn(|option| of_home(&plan, &choices[option], home)),
+            PlaceKind::Home => std::array::from_fn(|option| choices_of_home(&plan, &choices[option], home)),
             _ => Default::default(),
         });
         let choices_at = choices_at.collect::<Vec<_>>().into();
@@ -196,7 +215,7 @@ impl Rules {
             choices,
             choices_at,
             beds,
-            stands,
+            positions,
             hours,
             static_features,
             perturbations,
@@ -209,19 +228,19 @@ impl Rules {
         u64::from(self.config.time.ticks_per_day)
     }
 
-    /// Where in its day a tick is.
+    /// Tick of the day.
     pub fn tick_of_day(&self, tick: u64) -> u32 {
         (tick % self.day_length()) as u32
     }
 
-    /// Whether the place an object stands in is open.
+    /// Whether the place of an object is open.
     pub fn open(&self, object: ObjectId, tick_of_day: u32) -> bool {
         self.hours[object].is_none_or(|(from, to)| (from..to).contains(&tick_of_day))
     }
 
-    /// The fewest steps there can be from a column and row to an object, were nothing in the way.
+    /// Steps from a column and row to an object without walls: a lower bound for the real steps.
     pub(crate) fn manhattan_distance(&self, (x, y): (u32, u32), object: ObjectId) -> u32 {
-        let (column, row) = self.stands[object];
+        let (column, row) = self.positions[object];
         x.abs_diff(u32::from(column)) + y.abs_diff(u32::from(row))
     }
 
@@ -244,8 +263,8 @@ fn choices(plan: &Plan, affordances: &[Affordance], option: OptionKind) -> Vec<(
     choices
 }
 
-/// What of `choices` somebody who lives there may use.
-fn of_home(plan: &Plan, choices: &[(ObjectId, AffordanceId)], home: PlaceId) -> Vec<(ObjectId, AffordanceId)> {
+/// The choices that residents of a home may use.
+fn choices_of_home(plan: &Plan, choices: &[(ObjectId, AffordanceId)], home: PlaceId) -> Vec<(ObjectId, AffordanceId)> {
     let may = |place: PlaceId| place == home || plan.places[place].kind != PlaceKind::Home;
     choices.iter().copied().filter(|(object, _)| may(plan.objects[*object].place)).collect()
 }
@@ -256,7 +275,7 @@ fn jobs(config: &Config, plan: &Plan) -> Result<Column<JobId, Job>, RulesError> 
         let (goals, place) = if let Some([x, y]) = job.location {
             let tile = plan.tile(x, y).filter(|tile| plan.walkable[*tile]).ok_or_else(|| {
                 RulesError::Misfit(format!(
-                    "jobs.{name}.location: [{x}, {y}] is not a tile of {} that one can stand on.",
+                    "jobs.{name}.location: [{x}, {y}] is not a walkable tile of {}.",
                     config.world.plan
                 ))
             })?;
@@ -283,7 +302,7 @@ fn jobs(config: &Config, plan: &Plan) -> Result<Column<JobId, Job>, RulesError> 
             end: job.end_tick,
             wage: job.wage_rate,
             lateness_penalty: job.lateness_penalty,
-            field: pathfinding::field(plan, &goals),
+            field: plan.distances(&goals),
             place,
         });
     }

@@ -1,16 +1,14 @@
-//! What of a view is the same at every tick: the ground, the things near a tile, the way to the nearest of each kind.
-//!
-//! Worked out once with the rules and shared by every replica. Knows the plan only. Rule: "Observations".
+//! The constant part of observations, by tile: walkable tiles, nearby objects, and routes to the nearest object of each kind.
+//! Rule: "Observations".
 
 use crate::ids::{Column, JobId, ObjectId, PlaceId, Tile};
-use crate::observations::{REACH, SIDE, TileMask};
-use crate::pathfinding::{self, FAR, Field, neighbours};
-use crate::plan::{ObjectKind, PlaceKind, Plan};
+use crate::plan::{DistanceField, ObjectKind, PlaceKind, Plan, UNREACHABLE};
+use crate::tile_mask::{TileMask, VIEW_RADIUS, VIEW_SIDE};
 
-/// What a resident can be on the way to, in the order of the rows `ways` and `steps`; the job comes last.
+/// Destinations of routes, in the order of the features `ways` and `steps`. The job comes last.
 pub const TARGETS: [&str; 9] = ["home", "bed", "fridge", "stove", "shower", "till", "table", "shelf", "job"];
 
-/// Kinds of objects among them, after `home`.
+/// The object kinds among them, after `home`.
 const KINDS: [ObjectKind; 7] = [
     ObjectKind::Bed,
     ObjectKind::Fridge,
@@ -21,27 +19,27 @@ const KINDS: [ObjectKind; 7] = [
     ObjectKind::Shelf,
 ];
 
-/// Targets of a home: itself and every kind of object.
+/// Destinations that depend on the home: itself and every object kind.
 pub(crate) const HOME_TARGETS: usize = 1 + KINDS.len();
 
-/// Steps to a target and the first of them, in one word: steps × 8 + direction.
+/// Steps to a destination and the direction of the first one, packed as steps × 8 + direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Way(u16);
+pub(crate) struct Route(u16);
 
-/// Most steps a way can tell apart.
-const MOST_STEPS: u16 = u16::MAX >> 3;
+/// Most steps a route can hold.
+const MAX_STEPS: u16 = u16::MAX >> 3;
 
-impl Way {
-    /// Nowhere.
-    pub(crate) const NONE: Self = Self(MOST_STEPS << 3);
+impl Route {
+    /// No route.
+    pub(crate) const NONE: Self = Self(MAX_STEPS << 3);
 
-    fn at(plan: &Plan, field: &Field, tile: Tile) -> Self {
-        if field[tile] == FAR {
+    fn at(plan: &Plan, field: &DistanceField, tile: Tile) -> Self {
+        if field[tile] == UNREACHABLE {
             return Self::NONE;
         }
         let nearer = |ahead: &Option<Tile>| ahead.is_some_and(|ahead| field[ahead] < field[tile]);
-        let direction = neighbours(plan, tile).iter().position(nearer).map_or(0, |side| side as u16 + 1);
-        Self(field[tile].min(MOST_STEPS) << 3 | direction)
+        let direction = plan.neighbours(tile).iter().position(nearer).map_or(0, |side| side as u16 + 1);
+        Self(field[tile].min(MAX_STEPS) << 3 | direction)
     }
 
     /// Steps left.
@@ -49,7 +47,7 @@ impl Way {
         self.0 >> 3
     }
 
-    /// Which way the next one goes: east and south are positive; nothing when there, or when there is no way.
+    /// Direction of the next step as [east, south], each −1, 0 or 1; zeros at the destination and without a route.
     pub(crate) const fn direction(self) -> [f32; 2] {
         const SIDES: [[f32; 2]; 8] =
             [[0.0, 0.0], [0.0, -1.0], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]];
@@ -59,22 +57,22 @@ impl Way {
 
 /// An object in the window around a tile.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Near {
+pub(crate) struct NearObject {
     pub(crate) object: ObjectId,
-    /// Where in the window.
+    /// Position in the window.
     pub(crate) at: u8,
-    /// Food, care or company, in the order of the rows.
+    /// Group of the object: food, care or company.
     pub(crate) kind: u8,
-    /// How many may use it.
+    /// Capacity.
     pub(crate) capacity: u8,
-    /// The home whose people alone may use it, or [`PUBLIC`].
+    /// The home whose residents may use it, or [`PUBLIC`].
     home: PlaceId,
 }
 
-/// The home of what stands in none; a plan has fewer places.
+/// Marks an object outside homes; a plan has fewer places.
 const PUBLIC: PlaceId = PlaceId(u16::MAX);
 
-impl Near {
+impl NearObject {
     fn new(plan: &Plan, object: ObjectId, at: usize) -> Self {
         use ObjectKind::{Bed, Desk, Fridge, Shelf, Shower, Stove, Table, Till};
         let it = &plan.objects[object];
@@ -87,51 +85,51 @@ impl Near {
         Self { object, at: at as u8, kind, capacity: it.kind.capacity() as u8, home }
     }
 
-    /// 1 for somebody who may use it, else 0.
+    /// 1 when the residents of `home` may use it, else 0.
     pub(crate) fn is_open(self, home: PlaceId) -> f32 {
         f32::from(u8::from(self.home == PUBLIC || self.home == home))
     }
 }
 
-/// Everything of a view that never changes.
+/// The constant features of a plan.
 #[derive(Debug)]
 pub(crate) struct StaticFeatures {
-    /// Where one can walk, around each tile.
-    ground: Column<Tile, u128>,
-    near: Vec<Near>,
-    /// Where in `near` a tile's objects begin; one more entry than there are tiles.
+    /// Walkable tiles in the window around each tile.
+    walkable: Column<Tile, u128>,
+    near: Vec<NearObject>,
+    /// Index in `near` of each tile's first object, with one more entry at the end.
     starts: Vec<u32>,
-    /// By home and tile; empty for places that are not homes.
-    homes: Column<PlaceId, Vec<[Way; HOME_TARGETS]>>,
-    jobs: Column<JobId, Vec<Way>>,
+    /// Routes by home and tile; empty for places that are not homes.
+    homes: Column<PlaceId, Vec<[Route; HOME_TARGETS]>>,
+    jobs: Column<JobId, Vec<Route>>,
 }
 
 impl StaticFeatures {
     pub(crate) fn new<'a>(
         plan: &Plan,
-        place_fields: &Column<PlaceId, Field>,
-        jobs: impl Iterator<Item = &'a Field>,
+        place_fields: &Column<PlaceId, DistanceField>,
+        jobs: impl Iterator<Item = &'a DistanceField>,
     ) -> Self {
         let tiles = || (0..plan.width * plan.height).map(Tile);
         let (near, starts) = near(plan);
-        let public: Vec<Option<Field>> = KINDS.iter().map(|kind| nearest(plan, *kind, None)).collect();
+        let public: Vec<Option<DistanceField>> = KINDS.iter().map(|kind| nearest(plan, *kind, None)).collect();
         let homes = plan.places().map(|(home, place)| {
             if place.kind != PlaceKind::Home {
                 return Vec::new();
             }
-            let own: Vec<Option<Field>> = KINDS.iter().map(|kind| nearest(plan, *kind, Some(home))).collect();
+            let own: Vec<Option<DistanceField>> = KINDS.iter().map(|kind| nearest(plan, *kind, Some(home))).collect();
             let of_kind = |kind: usize| own[kind].as_ref().or(public[kind].as_ref());
             let ways = |tile| {
                 std::array::from_fn(|target| match target {
-                    0 => Way::at(plan, &place_fields[home], tile),
-                    _ => of_kind(target - 1).map_or(Way::NONE, |field| Way::at(plan, field, tile)),
+                    0 => Route::at(plan, &place_fields[home], tile),
+                    _ => of_kind(target - 1).map_or(Route::NONE, |field| Route::at(plan, field, tile)),
                 })
             };
             tiles().map(ways).collect()
         });
-        let jobs = jobs.map(|field| tiles().map(|tile| Way::at(plan, field, tile)).collect());
+        let jobs = jobs.map(|field| tiles().map(|tile| Route::at(plan, field, tile)).collect());
         Self {
-            ground: ground(plan),
+            walkable: walkable(plan),
             near,
             starts,
             homes: homes.collect::<Vec<_>>().into(),
@@ -139,30 +137,30 @@ impl StaticFeatures {
         }
     }
 
-    /// Where one can walk in the window around a tile.
-    pub(crate) fn ground(&self, tile: Tile) -> u128 {
-        self.ground[tile]
+    /// Walkable tiles in the window around a tile.
+    pub(crate) fn walkable(&self, tile: Tile) -> u128 {
+        self.walkable[tile]
     }
 
-    /// Objects in the window around a tile, in order of the plan.
-    pub(crate) fn near(&self, tile: Tile) -> &[Near] {
+    /// Objects in the window around a tile, in plan order.
+    pub(crate) fn near(&self, tile: Tile) -> &[NearObject] {
         let at = tile.0 as usize;
         &self.near[self.starts[at] as usize..self.starts[at + 1] as usize]
     }
 
-    /// The ways of somebody who lives there, in the order of [`TARGETS`].
-    pub(crate) fn ways(&self, home: PlaceId, tile: Tile) -> &[Way; HOME_TARGETS] {
+    /// Routes from a tile for the residents of a home, in the order of [`TARGETS`].
+    pub(crate) fn routes(&self, home: PlaceId, tile: Tile) -> &[Route; HOME_TARGETS] {
         &self.homes[home][tile.0 as usize]
     }
 
-    /// The way to a job's site.
-    pub(crate) fn way_to_work(&self, job: JobId, tile: Tile) -> Way {
+    /// The route from a tile to a job's site.
+    pub(crate) fn route_to_work(&self, job: JobId, tile: Tile) -> Route {
         self.jobs[job][tile.0 as usize]
     }
 }
 
-/// Steps to the nearest object of a kind that stands in no home, or in `home`; `None` when `home` adds none, or there is none.
-fn nearest(plan: &Plan, kind: ObjectKind, home: Option<PlaceId>) -> Option<Field> {
+/// Steps to the nearest object of a kind that is public or in `home`; `None` when there is none, or `home` adds none.
+fn nearest(plan: &Plan, kind: ObjectKind, home: Option<PlaceId>) -> Option<DistanceField> {
     let all = || plan.objects().map(|(_, object)| object).filter(|object| object.kind == kind);
     let open = |place: PlaceId| plan.places[place].kind != PlaceKind::Home;
     if home.is_some() && !all().any(|object| Some(object.place) == home) {
@@ -170,30 +168,30 @@ fn nearest(plan: &Plan, kind: ObjectKind, home: Option<PlaceId>) -> Option<Field
     }
     let goals: Vec<Tile> =
         all().filter(|object| open(object.place) || Some(object.place) == home).map(|object| object.tile).collect();
-    (!goals.is_empty()).then(|| pathfinding::field(plan, &goals))
+    (!goals.is_empty()).then(|| plan.distances(&goals))
 }
 
-/// Where one can walk in the window around each tile.
-fn ground(plan: &Plan) -> Column<Tile, u128> {
+/// Walkable tiles in the window around each tile.
+fn walkable(plan: &Plan) -> Column<Tile, u128> {
     let tiles = || (0..plan.width * plan.height).map(Tile);
-    let mut ground = TileMask::new(plan.width, plan.height);
-    tiles().filter(|tile| plan.walkable[*tile]).for_each(|tile| ground.set(tile));
+    let mut walkable = TileMask::new(plan.width, plan.height);
+    tiles().filter(|tile| plan.walkable[*tile]).for_each(|tile| walkable.set(tile));
     let around = |tile| {
         let (x, y) = plan.at(tile);
-        ground.around((x as usize, y as usize))
+        walkable.window((x as usize, y as usize))
     };
     tiles().map(around).collect::<Vec<_>>().into()
 }
 
-fn near(plan: &Plan) -> (Vec<Near>, Vec<u32>) {
-    let reach = REACH as u32;
-    let mut by_tile: Vec<Vec<Near>> = vec![Vec::new(); (plan.width * plan.height) as usize];
+fn near(plan: &Plan) -> (Vec<NearObject>, Vec<u32>) {
+    let reach = VIEW_RADIUS as u32;
+    let mut by_tile: Vec<Vec<NearObject>> = vec![Vec::new(); (plan.width * plan.height) as usize];
     for (object, it) in plan.objects() {
         let (x, y) = plan.at(it.tile);
         for row in y.saturating_sub(reach)..(y + reach + 1).min(plan.height) {
             for column in x.saturating_sub(reach)..(x + reach + 1).min(plan.width) {
-                let at = (y + reach - row) as usize * SIDE + (x + reach - column) as usize;
-                by_tile[(row * plan.width + column) as usize].push(Near::new(plan, object, at));
+                let at = (y + reach - row) as usize * VIEW_SIDE + (x + reach - column) as usize;
+                by_tile[(row * plan.width + column) as usize].push(NearObject::new(plan, object, at));
             }
         }
     }

@@ -1,9 +1,8 @@
-//! The plan and the affordance file: read strictly, refused with the place of what is wrong. And ways through a plan.
+//! The plan and the affordance file: strict parsing, errors with their position, and distance fields.
 
 use townlet_town::affordances;
 use townlet_town::ids::Tile;
-use townlet_town::pathfinding::{FAR, field};
-use townlet_town::plan::Plan;
+use townlet_town::plan::{Plan, UNREACHABLE};
 
 use crate::{AFFORDANCES, town};
 
@@ -32,7 +31,7 @@ fn refused(text: &str) -> (usize, usize, String) {
 }
 
 #[test]
-fn a_plan_is_read_as_drawn() {
+fn a_plan_is_parsed_as_drawn() {
     let plan = Plan::parse("small.txt", SMALL, SIZE).unwrap();
     assert_eq!((plan.width, plan.height, plan.places.len()), (11, 8, 5));
     let names: Vec<&str> = plan.objects.iter().map(|object| object.name.as_str()).collect();
@@ -44,7 +43,7 @@ fn a_plan_is_read_as_drawn() {
 }
 
 #[test]
-fn a_wrong_plan_is_refused_where_it_is_wrong() {
+fn an_invalid_plan_is_refused_with_its_position() {
     let cases: [(&str, &str, usize, usize, &str); 11] = [
         ("map\n", "mop\n", 7, 1, "neither a place nor `map`"),
         ("place bar cafe 8 1 2 3", "place bar cafe 8 1 2", 4, 1, "neither a place nor `map`"),
@@ -68,37 +67,37 @@ fn a_wrong_plan_is_refused_where_it_is_wrong() {
 }
 
 #[test]
-fn what_stands_nowhere_or_cannot_be_reached_is_found() {
+fn objects_outside_places_and_unreachable_tiles_are_refused() {
     let nowhere = SMALL.replacen("#+##+##+###", "#+##+##w###", 1);
     let (line, column, what) = refused(&nowhere);
     assert_eq!((line, column), (12, 8));
-    assert!(what.contains("stands in no place"), "{what}");
+    assert!(what.contains("is outside every place"), "{what}");
     let walled =
         SMALL.replacen("#+##+##+###\n#..d+", "###########\n#..d#", 1).replacen("#f..+..+..#", "#f..+..#..#", 1);
     let (line, column, what) = refused(&walled);
     assert_eq!((line, column), (9, 9), "the first tile of the café");
     assert!(what.contains("cannot be reached"), "{what}");
     let solid = SMALL.replacen("place bar cafe 8 1 2 3", "place bar cafe 7 1 1 1", 1).replacen("#t.#", "#..#", 1);
-    assert!(refused(&solid).2.contains("no tile to stand on"));
+    assert!(refused(&solid).2.contains("has no walkable tile"));
     assert_eq!((refused("").0, refused("").1), (1, 1));
     assert!(refused("place home_1 home 1 1 3 3\n").2.contains("no line `map`"));
     assert!(refused("map\n").2.contains("0 rows"));
 }
 
 #[test]
-fn ways_lead_around_walls() {
+fn distance_fields_lead_around_walls() {
     let plan = Plan::parse("small.txt", SMALL, SIZE).unwrap();
     let bed = plan.tile(1, 1).unwrap();
-    let steps = field(&plan, &[bed]);
+    let steps = plan.distances(&[bed]);
     assert_eq!(steps[bed], 0);
     assert_eq!(steps[plan.tile(3, 2).unwrap()], 3);
     assert_eq!(steps[plan.tile(5, 1).unwrap()], 6, "through the door in the middle");
-    assert_eq!(steps[plan.tile(4, 1).unwrap()], FAR, "a wall");
+    assert_eq!(steps[plan.tile(4, 1).unwrap()], UNREACHABLE, "a wall");
     for tile in (0..plan.width * plan.height).map(Tile).filter(|tile| plan.walkable[*tile] && *tile != bed) {
-        let mut near = townlet_town::pathfinding::neighbours(&plan, tile).into_iter().flatten();
+        let mut near = plan.neighbours(tile).into_iter().flatten();
         assert!(near.any(|next| steps[next] == steps[tile] - 1), "{tile:?} leads nowhere");
     }
-    let both = field(&plan, &[bed, plan.tile(9, 6).unwrap()]);
+    let both = plan.distances(&[bed, plan.tile(9, 6).unwrap()]);
     assert!(plan.walkable.iter().zip(&both).zip(&steps).all(|((_, both), one)| both <= one), "the nearer of two");
 }
 
@@ -108,18 +107,26 @@ fn affordance_error(old: &str, new: &str) -> String {
 }
 
 #[test]
-fn a_wrong_affordance_file_is_refused_in_a_sentence() {
+fn an_invalid_affordance_file_is_refused_with_position_and_reason() {
     let cases = [
-        ("id: eat_at_cafe", "id: eat_at_home", "few.yaml: `eat_at_home`: is named twice; ids are unique."),
-        ("duration: 24", "duration: 0", "its duration must be from 1 to 10000 ticks."),
-        ("duration: 24", "duration: 10001", "its duration must be from 1 to 10000 ticks."),
-        ("gradual: true", "gradual: true\n    price: meal", "a gradual affordance cannot cost or give anything"),
-        ("hunger: 0.55", "thirst: 0.55", "`thirst` is not a need; there are hunger, hygiene, energy."),
-        ("hunger: 0.55", "hunger: 1.5", "its effect on hunger is 1.5; it must be from -1 to 1."),
-        ("option: sleep", "option: wait", "none serves the option `sleep`; residents would perish."),
+        ("id: eat_at_cafe", "id: eat_at_home", "few.yaml:22:9: affordances.1.id is eat_at_home, which is taken"),
+        ("duration: 24", "duration: 0", "few.yaml:26:15: affordances.1.duration is 0, out of range"),
+        ("duration: 24", "duration: 10001", "allowed: a whole number from 1 to 10000 ticks"),
+        ("gradual: true", "gradual: true\n    price: meal", "gradual is set, so nothing can be taken or given"),
+        ("hunger: 0.55", "thirst: 0.55", "settings here: hunger, hygiene, energy"),
+        ("hunger: 0.55", "hunger: 1.5", "allowed: a number from -1 to 1"),
+        ("option: sleep", "option: wait", "affordances lacks one for the option sleep"),
         ("duration: 24", "durations: 12", "few.yaml:26:5: affordances.1.durations is not a setting"),
-        ("object: fridge", "object: oven", "few.yaml:15"),
-        ("object: fridge\n    access: home", "object: fridge\n    access: mine", "few.yaml:16"),
+        (
+            "object: fridge",
+            "object: oven",
+            "few.yaml:15:13: affordances.0.object is \"oven\", which is none of its words",
+        ),
+        (
+            "object: fridge\n    access: home",
+            "object: fridge\n    access: mine",
+            "few.yaml:16:13: affordances.0.access",
+        ),
     ];
     for (old, new, what) in cases {
         let error = affordance_error(old, new);

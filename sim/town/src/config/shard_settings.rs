@@ -1,34 +1,33 @@
-//! The settings of what surrounds the town: policy, stability, telemetry, learning, files. Same table as `sections`.
-//!
-//! Some are used by packages above this one; they are checked here so that one file is refused or accepted as a whole.
+//! The settings of the shard: policy, stability, telemetry, training and files. Higher layers use some of them; all are defined
+//! here, so that a file is validated as a whole.
 
 use std::collections::BTreeMap;
 
-use super::form::{Letters, choice, decimal, free, section, text, ticks, unit, whole};
+use super::schema::{TextFormat, choice, decimal, free, section, text, ticks, unit, whole};
 use crate::fixed_point::Micro;
 
 section! {
-    /// How a policy's choices are carried out.
+    /// Execution of a policy's choices.
     PolicyRuntime {
-        /// Ticks a chosen option is kept.
+        /// Ticks for which an option is kept.
         option_commit_ticks: u32 = ticks(1, 1_000).term("frame_skip"),
     }
 
-    /// What can be done with objects.
+    /// Affordances: the ways to use objects.
     Affordances {
         /// File of affordances, relative to the folder of configurations.
-        affordances_file: String = text(Letters::Path).hot(),
+        affordances_file: String = text(TextFormat::Path).hot(),
     }
 
-    /// Price spikes, blackouts and the like.
+    /// Perturbations such as price spikes and blackouts.
     Perturbations {
         /// File of perturbations, relative to the folder of configurations.
-        file: String = text(Letters::Path).hot(),
+        file: String = text(TextFormat::Path).hot(),
     }
 
-    /// The windows by which a policy is judged.
+    /// Stability windows, on which promotions depend.
     Stability {
-        /// Length of a window, the same for every check.
+        /// Length of a window.
         window_ticks: u32 = ticks(100, 1_000_000),
         /// Failed affordances in a window above which an alert is raised.
         affordance_fail_threshold: u32 = whole(0, 1_000_000, "failures").hot(),
@@ -46,9 +45,9 @@ section! {
 
     /// Lateness check.
     LatenessCheck {
-        /// Lateness over the baseline's above which a window is red.
+        /// Ratio of lateness to its baseline above which a window is red.
         max_ratio_to_baseline: Micro = decimal(1.0, 100.0, "×").hot(),
-        /// Baseline lateness is never taken to be less than this share of shifts.
+        /// Lowest baseline, as a share of shifts.
         baseline_floor: Micro = unit().hot(),
     }
 
@@ -58,7 +57,7 @@ section! {
         max_incidents: u32 = whole(0, 10_000, "events").hot(),
         /// Hunger level at or below which a resident starves.
         hunger_threshold: Micro = unit().hot(),
-        /// Ticks at that level that make an event.
+        /// Ticks at that level that count as an event.
         min_duration_ticks: u32 = ticks(1, 100_000).hot(),
     }
 
@@ -83,22 +82,22 @@ section! {
         /// Green windows in a row.
         required_passes: u32 = whole(1, 100, "windows").hot(),
         /// Alerts that do not make a window red.
-        allowed_alerts: Vec<String> = text(Letters::Name).hot(),
-        /// When the release is rolled back without an operator; acts once, then holds.
+        allowed_alerts: Vec<String> = text(TextFormat::Name).hot(),
+        /// When the release is rolled back automatically. It happens at most once.
         auto_rollback: AutoRollback = free().hot(),
     }
 
-    /// What leaves the shard.
+    /// Telemetry.
     Telemetry {
-        /// Sentences about what happens.
+        /// Narration of events.
         narration: Narration = free(),
-        /// Names of residents.
+        /// Privacy of residents.
         privacy: Privacy = free(),
-        /// What happens when subscribers fall behind.
+        /// Handling of slow subscribers.
         backpressure: Backpressure = free(),
     }
 
-    /// Sentences about what happens.
+    /// Narration of events.
     Narration {
         /// Ticks between any two narrations.
         global_cooldown_ticks: u32 = ticks(0, 100_000).hot(),
@@ -112,25 +111,25 @@ section! {
         global_window_limit: u32 = whole(0, 10_000, "narrations").hot(),
     }
 
-    /// Names of residents.
+    /// Privacy of residents.
     Privacy {
-        /// Whether names and ids leave as keyed hashes.
+        /// Whether names and ids are replaced by keyed hashes.
         enabled: bool = free().hot(),
     }
 
-    /// What happens when subscribers fall behind.
+    /// Handling of slow subscribers.
     Backpressure {
-        /// Waiting messages above which the publisher aggregates.
+        /// Pending messages above which the publisher aggregates.
         backlog_threshold: u32 = whole(1, 1_000_000, "messages").hot(),
-        /// Waiting messages under which it stops aggregating.
+        /// Pending messages below which it stops aggregating.
         recover_below: u32 = whole(0, 1_000_000, "messages").hot(),
         /// Milliseconds between two aggregated messages.
         aggregate_every_ms: u32 = whole(10, 60_000, "ms").hot(),
-        /// Messages kept for one subscriber.
+        /// Buffered messages per subscriber.
         subscriber_buffer: u32 = whole(1, 100_000, "messages").hot(),
-        /// Messages sent in a second at most, however fast the town runs.
+        /// Most messages per second, at any speed of the town.
         max_messages_per_second: u32 = whole(1, 1_000, "messages").hot(),
-        /// Whether the raw stream is kept in a file while aggregating.
+        /// Whether the raw stream is written to a file while aggregating.
         archive: bool = free().hot(),
     }
 
@@ -140,7 +139,7 @@ section! {
         self_sufficiency: Micro = unit().hot(),
         /// Mean days in the current job, at least.
         tenure_days: Micro = decimal(0.0, 365.0, "days").hot(),
-        /// Share of residents with a tie that counts, at least.
+        /// Share of residents with a strong tie, at least.
         relationship_coverage: Micro = unit().hot(),
         /// Share of shifts attended, at least.
         attendance: Micro = unit().hot(),
@@ -152,7 +151,7 @@ section! {
         option_switch_rate: Micro = unit().hot(),
         /// Conflicts at queues in a day, at most.
         queue_conflicts_per_day: Micro = decimal(0.0, 1_000_000.0, "conflicts a day").hot(),
-        /// Share of chats that end well, at least.
+        /// Share of good chats, at least.
         chat_success: Micro = unit().hot(),
         /// Exits of all causes in a day, at most.
         exits_per_day: Micro = decimal(0.0, 2_000.0, "exits a day").hot(),
@@ -164,13 +163,13 @@ section! {
     Ppo {
         /// Step size of Adam.
         learning_rate: Micro = decimal(0.000_001, 1.0, ""),
-        /// How far the new policy's ratio may move from 1.
+        /// Clip range of the probability ratio around 1.
         clip_param: Micro = decimal(0.0, 1.0, "").term("clip_coef"),
         /// Weight of the value loss.
         value_loss_coef: Micro = decimal(0.0, 10.0, "").term("vf_coef"),
         /// Weight of the entropy bonus.
         entropy_coef: Micro = decimal(0.0, 1.0, "").term("ent_coef"),
-        /// Passes over each rollout.
+        /// Epochs per rollout.
         num_epochs: u32 = whole(1, 100, "epochs").term("update_epochs"),
         /// Samples in a gradient step.
         mini_batch_size: u32 = whole(1, 1_000_000, "samples").term("minibatch_size"),
@@ -178,61 +177,61 @@ section! {
         gae_lambda: Micro = unit(),
         /// Discount of a tick.
         gamma: Micro = unit(),
-        /// Length the gradient is cut to.
+        /// Gradient norm limit.
         max_grad_norm: Micro = decimal(0.0, 1_000.0, ""),
-        /// How far a value may move in an update; 0 is no limit.
+        /// Clip range of the value change per update; 0 means no limit.
         value_clip: Micro = decimal(0.0, 100.0, "").term("clip_vloss"),
         /// Whether advantages are normalised in each minibatch.
         advantage_normalization: bool = free().term("norm_adv"),
     }
 
-    /// How `townlet train` collects and how long it learns.
+    /// Rollouts and length of a training.
     Training {
-        /// Towns stepped side by side.
+        /// Towns stepped in parallel.
         replicas: u32 = whole(1, 4_096, "towns").term("num_envs"),
-        /// Ticks each town lives between two updates.
+        /// Ticks per town between two updates.
         rollout_ticks: u32 = ticks(1, 100_000).term("num_steps"),
-        /// Days after which a town begins anew; a resident's episode is truncated there.
+        /// Days after which a town is reset; episodes are truncated there.
         horizon_days: u32 = whole(1, 1_000, "days"),
         /// Units in each of the two hidden layers.
         hidden_units: u32 = whole(4, 1_024, "units"),
-        /// Ticks of residents' lives the schedule is made for; `--steps` says otherwise.
+        /// Resident-ticks of the whole schedule; `--steps` overrides it.
         total_steps: u64 = whole(1, 1_000_000_000_000, "resident-ticks").term("total_timesteps"),
-        /// Whether the step size falls to nothing towards the end of the schedule.
+        /// Whether the step size decreases to zero over the schedule.
         anneal_learning_rate: bool = free().term("anneal_lr"),
-        /// KL divergence at which an update stops early; 0 is no limit.
+        /// KL divergence at which an update stops early; 0 means no limit.
         target_kl: Micro = decimal(0.0, 10.0, ""),
         /// Updates between two checkpoints.
         checkpoint_updates: u32 = whole(1, 1_000_000, "updates"),
-        /// Rollouts of the scripted policy that `--warm-start scripted` learns from.
+        /// Rollouts of the scripted policy used by `--warm-start scripted`.
         warm_start_rollouts: u32 = whole(1, 10_000, "rollouts"),
     }
 
-    /// Which policy runs and where checkpoints go.
+    /// The running policy and the folders of checkpoints.
     Policy {
-        /// `shipped`, `scripted` or the id of a checkpoint; the release until a promotion makes another.
-        release: String = text(Letters::Name),
+        /// The release: `shipped`, `scripted` or the id of a checkpoint. A promotion replaces it.
+        release: String = text(TextFormat::Name),
         /// Folder of released checkpoints.
-        release_dir: String = text(Letters::Path),
-        /// Folder of the trainer's checkpoints; never the same.
-        shadow_dir: String = text(Letters::Path),
+        release_dir: String = text(TextFormat::Path),
+        /// Folder of the trainer's checkpoints; another folder.
+        shadow_dir: String = text(TextFormat::Path),
     }
 
     /// Snapshots of the town.
     Snapshot {
         /// Folder of snapshots.
-        root: String = text(Letters::Path),
-        /// Snapshots the shard takes by itself.
+        root: String = text(TextFormat::Path),
+        /// Automatic snapshots.
         autosave: Autosave = free(),
     }
 
-    /// Snapshots the shard takes by itself.
+    /// Automatic snapshots.
     Autosave {
-        /// Ticks between two.
+        /// Ticks between two automatic snapshots.
         cadence_ticks: u32 = ticks(1, 10_000_000),
-        /// Seconds between two, however fast the town runs.
+        /// Least seconds between two automatic snapshots, at any speed.
         min_seconds: u32 = whole(0, 86_400, "s"),
-        /// How many are kept.
+        /// Automatic snapshots kept.
         retain: u32 = whole(1, 10_000, "snapshots"),
     }
 
@@ -241,12 +240,12 @@ section! {
         /// Whether sessions need a token.
         enabled: bool = free(),
         /// Token store, relative to the shard's home.
-        token_file: String = text(Letters::Path),
+        token_file: String = text(TextFormat::Path),
     }
 }
 
 choice! {
-    /// When the release is rolled back without an operator.
+    /// When the release is rolled back automatically.
     AutoRollback {
         /// Never.
         Off = "off",

@@ -1,22 +1,21 @@
-//! What an operator can do about shocks: begin, end, switch off, and ask two residents to meet.
-//!
-//! An operator is held by no cooldown and no limit, only by what is under way already; what is begun by hand spaces what
-//! comes by itself like anything else.
+//! Commands on perturbations. They ignore cooldowns and limits, but an event that is already active cannot begin again. Events
+//! begun by command count towards the limits of those that start by themselves.
 
 use super::{Refusal, conflict, invalid, not_found, present};
 use crate::config::nearest;
 use crate::fixed_point::Micro;
 use crate::ids::{PlaceId, ResidentId};
 use crate::names;
-use crate::perturbations::{self, ARRANGED_MEET, BLACKOUT, Meeting, OUTAGE, PERTURBATIONS, PRICE_SPIKE, meeting};
+use crate::perturbations::{self, ARRANGED_MEET, BLACKOUT, OUTAGE, PERTURBATIONS, PRICE_SPIKE};
+use crate::state::Meeting;
 use crate::tick_context::TickContext;
 
-/// Longest shock an operator can begin, in ticks; as in the perturbation file.
-const MOST_DURATION: u32 = 100_000;
-/// Least and greatest factor on prices; as in the perturbation file.
+/// Longest duration of an event, in ticks; the same limit as in the perturbation file.
+const MAX_DURATION: u32 = 100_000;
+/// Range of the factor on prices; the same as in the perturbation file.
 const FACTORS: std::ops::RangeInclusive<Micro> = Micro(100_000)..=Micro(10_000_000);
 
-/// Power or water off until it is put on again; putting it on ends whatever keeps it off.
+/// Turns power or water off until it is turned on again. Turning it on ends every perturbation of the kind.
 pub(super) fn utility(cx: &mut TickContext<'_>, kind: u8, on: bool, dry: bool) -> Result<String, Refusal> {
     let row = PERTURBATIONS.get(kind as usize).filter(|_| kind == BLACKOUT || kind == OUTAGE);
     let Some(row) = row else {
@@ -28,7 +27,7 @@ pub(super) fn utility(cx: &mut TickContext<'_>, kind: u8, on: bool, dry: bool) -
     }
     if !dry {
         if on {
-            let it = perturbations::by_hand(cx, kind, None, None);
+            let it = perturbations::manual(cx, kind, None, None);
             perturbations::begin(cx, it);
         } else {
             perturbations::end(cx, |it| it.kind == kind);
@@ -61,14 +60,14 @@ pub(super) fn trigger(
 ) -> Result<String, Refusal> {
     let (event, kind) = event_row(cx, name)?;
     if cx.state.perturbations.is_event_active(event) {
-        return Err(conflict(format!("{name} is under way already."), "`perturbation_cancel` ends it."));
+        return Err(conflict(format!("{name} is active already."), "`perturbation_cancel` ends it."));
     }
-    if duration.is_some_and(|ticks| ticks == 0 || ticks > MOST_DURATION) {
-        return Err(invalid("that is no duration.".into(), "Give 1 to 100,000 ticks."));
+    if duration.is_some_and(|ticks| ticks == 0 || ticks > MAX_DURATION) {
+        return Err(invalid("the duration is out of range.".into(), "Give 1 to 100,000 ticks."));
     }
     if magnitude.is_some_and(|factor| kind != PRICE_SPIKE || !FACTORS.contains(&factor)) {
         let hint = "A price spike takes a factor from 0.1 to 10; the other kinds take none.";
-        return Err(invalid("that is no magnitude for it.".into(), hint));
+        return Err(invalid(format!("the magnitude does not fit {name}."), hint));
     }
     let drawn = perturbations::draw(cx, event, duration.map(u64::from), magnitude)
         .map_err(|why| conflict(format!("{name} cannot begin: {why}."), "Try again later, or `arrange_meet`."))?;
@@ -89,8 +88,8 @@ pub(super) fn cancel(cx: &mut TickContext<'_>, name: &str, dry: bool) -> Result<
     let perturbations = &cx.state.perturbations;
     let active = perturbations.is_event_active(event);
     if !active && !perturbations.pending.iter().any(|pending| pending.event == event) {
-        let message = format!("{name} is neither under way nor expected today.");
-        return Err(conflict(message, "`perturbation_queue` lists what is."));
+        let message = format!("{name} is neither active nor pending today.");
+        return Err(conflict(message, "`perturbation_queue` lists the active and pending events."));
     }
     if !dry {
         perturbations::cancel(cx, event);
@@ -98,7 +97,7 @@ pub(super) fn cancel(cx: &mut TickContext<'_>, name: &str, dry: bool) -> Result<
     Ok(if active { format!("{name} ends.") } else { format!("{name} does not come today.") })
 }
 
-/// Nothing more comes by itself; what is under way ends at its time.
+/// Sets whether perturbations start by themselves. Active ones end at their time.
 pub(super) fn switch(cx: &mut TickContext<'_>, on: bool, dry: bool) -> String {
     if !dry {
         cx.state.live_settings.perturbations = on;
@@ -107,9 +106,9 @@ pub(super) fn switch(cx: &mut TickContext<'_>, on: bool, dry: bool) -> String {
         }
     }
     if on {
-        "perturbations come by themselves again, from the next day on.".to_owned()
+        "perturbations start by themselves again, from the next day on.".to_owned()
     } else {
-        "no perturbation comes by itself; those under way end at their time.".to_owned()
+        "no perturbation starts by itself; active ones end at their time.".to_owned()
     }
 }
 
@@ -128,12 +127,9 @@ pub(super) fn meet(
     let Some(at) = plan.places.get(place) else {
         return Err(not_found("there is no such place.".into(), "Name a place of the map."));
     };
-    if !perturbations::has_table(plan, place) {
-        let with: Vec<&str> = plan
-            .places()
-            .filter(|(id, _)| perturbations::has_table(plan, *id))
-            .map(|(_, it)| it.name.as_str())
-            .collect();
+    if !plan.has_table(place) {
+        let with: Vec<&str> =
+            plan.places().filter(|(id, _)| plan.has_table(*id)).map(|(_, it)| it.name.as_str()).collect();
         let hint = format!("Places with tables: {}.", with.join(", "));
         return Err(invalid(format!("{} has no table to meet at.", at.name), &hint));
     }
@@ -142,15 +138,16 @@ pub(super) fn meet(
         if cx.state.agents.possessed[agent] {
             return Err(conflict(format!("{name} is possessed."), "`release` gives the resident back first."));
         }
-        if meeting::meeting_place_of(cx.state, agent).is_some() {
-            return Err(conflict(format!("{name} is asked to a meeting already."), "`perturbation_queue` shows it."));
+        if cx.state.perturbations.meeting_place(cx.state.agents.resident[agent]).is_some() {
+            return Err(conflict(format!("{name} is invited to a meeting already."), "`perturbation_queue` shows it."));
         }
     }
-    let ends = cx.state.tick + meeting::walk(cx.rules, cx.state, agents, place) + meeting::STAY_TICKS;
-    let answer = format!("{one} and {other} are asked to meet at {}.", at.name);
+    let ends =
+        cx.state.tick + perturbations::walking_time(cx.rules, cx.state, agents, place) + perturbations::STAY_TICKS;
+    let answer = format!("{one} and {other} are invited to meet at {}.", at.name);
     if !dry {
         let meeting = Meeting { who, place, met: false };
-        let it = perturbations::by_hand(cx, ARRANGED_MEET, Some(ends), Some(meeting));
+        let it = perturbations::manual(cx, ARRANGED_MEET, Some(ends), Some(meeting));
         perturbations::begin(cx, it);
     }
     Ok(answer)

@@ -1,13 +1,11 @@
-//! THE table of observations: every row of every variant, with what it means and how it is written.
-//!
-//! A new row touches this table and its writer. Rule: "Observations".
+//! The table of features: every feature of every variant with its meaning and writer. Rule: "Observations".
 
 use crate::fixed_point::Micro;
 use crate::needs::NEED_COUNT;
-use crate::observations::static_features::{HOME_TARGETS, TARGETS, Way};
 use crate::observations::view::View;
-use crate::observations::{Row, WINDOW, map, social_features};
+use crate::observations::{Feature, VIEW_TILES, map_features, social_features};
 use crate::options::OPTIONS;
+use crate::rules::{HOME_TARGETS, Route, TARGETS};
 use crate::state::{Activity, ShiftState};
 
 const FULL: [bool; 3] = [true, false, false];
@@ -15,7 +13,7 @@ const MAPS: [bool; 3] = [true, true, false];
 const COMPACT: [bool; 3] = [false, false, true];
 const ALL: [bool; 3] = [true; 3];
 
-/// Steps that count as far.
+/// Steps that are written as 1.
 const FAR_STEPS: f32 = 64.0;
 
 const fn row(
@@ -25,27 +23,47 @@ const fn row(
     shown: [bool; 3],
     write: fn(&View<'_>, &mut [f32]),
     meaning: &'static str,
-) -> Row {
-    Row { name, length, range, shown, meaning, write: Some(write) }
+) -> Feature {
+    Feature { name, length, range, shown, meaning, write: Some(write) }
 }
 
-/// A row that the one before it writes too, wherever both are shown.
-const fn with_it(name: &'static str, length: usize, range: [f32; 2], shown: [bool; 3], meaning: &'static str) -> Row {
-    Row { name, length, range, shown, meaning, write: None }
+/// A feature that the writer of the one before it writes too.
+const fn written_with_previous(
+    name: &'static str,
+    length: usize,
+    range: [f32; 2],
+    shown: [bool; 3],
+    meaning: &'static str,
+) -> Feature {
+    Feature { name, length, range, shown, meaning, write: None }
 }
 
 const SHARE: [f32; 2] = [0.0, 1.0];
 const SIGNED: [f32; 2] = [-1.0, 1.0];
 
-/// The rows, in the order of every layout.
-pub static ROWS: [Row; 23] = [
-    row("map_ground", WINDOW, SHARE, MAPS, map::ground, "Whether one can walk there."),
-    row("map_people", WINDOW, SHARE, MAPS, map::people, "Others on the tile; four or more are 1."),
-    row("map_open", WINDOW, SHARE, MAPS, map::objects, "Objects the resident may use: public ones and those at home."),
-    with_it("map_food", WINDOW, SHARE, FULL, "Fridges, stoves, tills, shelves."),
-    with_it("map_care", WINDOW, SHARE, FULL, "Beds and showers."),
-    with_it("map_company", WINDOW, SHARE, FULL, "Tables and desks."),
-    with_it("map_taken", WINDOW, SHARE, FULL, "Users of an object over its capacity."),
+/// The features, in the order of every layout.
+pub static FEATURES: [Feature; 23] = [
+    row("map_ground", VIEW_TILES, SHARE, MAPS, map_features::walkable, "Whether the tile is walkable."),
+    row(
+        "map_people",
+        VIEW_TILES,
+        SHARE,
+        MAPS,
+        map_features::residents,
+        "Other residents on the tile; four or more are 1.",
+    ),
+    row(
+        "map_open",
+        VIEW_TILES,
+        SHARE,
+        MAPS,
+        map_features::objects,
+        "Objects the resident may use: public ones and those at home.",
+    ),
+    written_with_previous("map_food", VIEW_TILES, SHARE, FULL, "Fridges, stoves, tills, shelves."),
+    written_with_previous("map_care", VIEW_TILES, SHARE, FULL, "Beds and showers."),
+    written_with_previous("map_company", VIEW_TILES, SHARE, FULL, "Tables and desks."),
+    written_with_previous("map_taken", VIEW_TILES, SHARE, FULL, "Users of an object over its capacity."),
     row("needs", NEED_COUNT, SHARE, ALL, needs, "Levels of hunger, hygiene, energy; 1 is satisfied."),
     row(
         "purse",
@@ -70,7 +88,7 @@ pub static ROWS: [Row; 23] = [
         SIGNED,
         ALL,
         job,
-        "Has a job; days until the shift begins, until it ends (negative when past); absent shifts in seven days over 7; wages still to be kept back, over a meal.",
+        "Has a job; days until the shift begins, until it ends (negative when past); absent shifts in seven days over 7; penalty still to be withheld from wages, in meals.",
     ),
     row("shift", 6, SHARE, ALL, shift, "One of: pre_shift, await_start, on_time, late, absent, post_shift."),
     row(
@@ -81,8 +99,15 @@ pub static ROWS: [Row; 23] = [
         option,
         "The last option, one of: wait, eat, cook, wash, sleep, work, shop, socialise, go_home.",
     ),
-    row("doing", 5, SHARE, ALL, doing, "What is done about it, one of: nothing, walking, waiting, stepping up, using."),
-    row("commitment", 2, SHARE, ALL, commitment, "The option has ended by itself; what is left of its commitment."),
+    row("doing", 5, SHARE, ALL, doing, "Progress of the option, one of: idle, walking, waiting, holding, using."),
+    row(
+        "commitment",
+        2,
+        SHARE,
+        ALL,
+        commitment,
+        "Whether the option has ended by itself; remaining share of its commitment.",
+    ),
     row(
         "ways",
         2 * TARGETS.len(),
@@ -106,7 +131,7 @@ pub static ROWS: [Row; 23] = [
         SIGNED,
         ALL,
         social_features::friends,
-        "The two most trusted, the most trusted first, each: 1 when there is one; trust, familiarity, rivalry; how far east (or west, negative) and south (or north) over 32 tiles; in the same place. Zeros below stage B.",
+        "The two most trusted residents, the most trusted first. For each: 1 when there is one; trust, familiarity, rivalry; distance east (or west, negative) and south (or north) over 32 tiles; whether in the same place. Zeros below stage B.",
     ),
     row(
         "rivals",
@@ -114,16 +139,23 @@ pub static ROWS: [Row; 23] = [
         SIGNED,
         ALL,
         social_features::rivals,
-        "The two worst rivals, the worst first; the same seven values for each.",
+        "The two strongest rivals, the strongest first, with the same seven values.",
     ),
-    row("around", 1, SHARE, COMPACT, map::around, "Others within the 11 × 11 tiles over 8."),
+    row(
+        "around",
+        1,
+        SHARE,
+        COMPACT,
+        map_features::nearby_residents,
+        "Other residents within the 11 × 11 tiles, over 8.",
+    ),
     row(
         "context_reset",
         1,
         SHARE,
         ALL,
         context_reset,
-        "1 while no choice of the policy stands behind the resident: nobody has chosen since they arrived, or an operator drives them.",
+        "1 while the policy has not chosen for the resident: since its arrival, or while an operator drives it.",
     ),
 ];
 
@@ -139,7 +171,7 @@ fn one_of(out: &mut [f32], index: usize) {
     out[index] = 1.0;
 }
 
-/// Writes a whole row of a length known beforehand, which is no call.
+/// Writes a feature of a constant length, which needs no call to copy.
 fn write<const LENGTH: usize>(out: &mut [f32], values: [f32; LENGTH]) {
     if let Some(out) = out.first_chunk_mut() {
         *out = values;
@@ -218,19 +250,19 @@ fn commitment(view: &View<'_>, out: &mut [f32]) {
 
 fn ways(view: &View<'_>, out: &mut [f32]) {
     let (out, _) = out.as_chunks_mut::<2>();
-    for (out, way) in out.iter_mut().zip(view.ways) {
-        *out = way.direction();
+    for (out, route) in out.iter_mut().zip(view.routes) {
+        *out = route.direction();
     }
-    out[HOME_TARGETS] = view.to_work.direction();
+    out[HOME_TARGETS] = view.route_to_work.direction();
 }
 
 fn steps(view: &View<'_>, out: &mut [f32]) {
-    write(out, view.ways.map(share_of_far));
-    out[HOME_TARGETS] = share_of_far(view.to_work);
+    write(out, view.routes.map(share_of_far));
+    out[HOME_TARGETS] = share_of_far(view.route_to_work);
 }
 
-fn share_of_far(way: Way) -> f32 {
-    (f32::from(way.steps()) * (1.0 / FAR_STEPS)).min(1.0)
+fn share_of_far(route: Route) -> f32 {
+    (f32::from(route.steps()) * (1.0 / FAR_STEPS)).min(1.0)
 }
 
 fn context_reset(view: &View<'_>, out: &mut [f32]) {

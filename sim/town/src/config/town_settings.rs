@@ -1,12 +1,9 @@
-//! The settings of the town itself: every key, its type, range, unit and meaning. This is the table.
-//!
-//! Key names follow the handbook's program and mean what they meant there. Values live in `configs/default.yaml`, not
-//! here. Must not know how a setting is read, merged or shown.
+//! The settings of the town and the root of the configuration. Default values are in `configs/default.yaml`.
 
 use std::collections::BTreeMap;
 
-use super::form::{Letters, choice, decimal, free, section, text, ticks, unit, whole};
-use super::operating::{
+use super::schema::{AtStart, TextFormat, choice, decimal, free, section, text, ticks, unit, whole};
+use super::shard_settings::{
     Affordances, ConsoleAuth, Kpis, Perturbations, Policy, PolicyRuntime, Ppo, Snapshot, Stability, Telemetry, Training,
 };
 use crate::fixed_point::Micro;
@@ -14,29 +11,29 @@ use crate::fixed_point::Micro;
 section! {
     /// Everything a shard is started with.
     Config {
-        /// Identity of the configuration; stamped on every snapshot, checkpoint and message, mismatches are refused.
-        config_id: String = text(Letters::Name),
-        /// Seed of all chance; the same seed, config and commands give the same town.
+        /// Identity of the configuration. Snapshots, checkpoints and messages contain it; a mismatch is refused.
+        config_id: String = text(TextFormat::Name),
+        /// Seed of all random draws. The same seed, configuration and commands give the same town.
         seed: u64 = whole(0, 9_007_199_254_740_991, ""),
-        /// The name operators see.
-        shard: String = text(Letters::Label),
+        /// Name shown to operators.
+        shard: String = text(TextFormat::Label),
         /// Length of a day and of a tick.
         time: Time = free(),
-        /// What is switched on.
+        /// Switches for parts of the town.
         features: Features = free(),
-        /// The place and how many live there.
+        /// Plan and population.
         world: World = free(),
-        /// Coming and going.
+        /// Exits and arrivals.
         lifecycle: Lifecycle = free(),
-        /// Needs: levels from 0 to 1, 1 is satisfied.
+        /// Needs. Levels are from 0 to 1; 1 is satisfied.
         needs: Needs = free(),
-        /// What a resident is rewarded for.
+        /// Rewards of a resident.
         rewards: Rewards = free(),
         /// Reward shaping.
         shaping: Shaping = free(),
-        /// Prices, stock, rent. Money counts meals: 1 is a basic meal.
+        /// Prices, stock and rent. The unit of money is a basic meal.
         economy: Economy = free(),
-        /// Jobs by name. Given in a file, they replace the default jobs as a whole.
+        /// Jobs by name. Jobs in a file replace all default jobs.
         jobs: BTreeMap<String, Job> = free(),
         /// Thresholds of the scripted policy.
         behavior: Behavior = free(),
@@ -44,27 +41,27 @@ section! {
         employment: Employment = free(),
         /// Fairness in queues.
         queue_fairness: QueueFairness = free(),
-        /// Rivalry.
+        /// Rivalry between residents.
         conflict: Conflict = free(),
-        /// Identities handed to residents.
+        /// Slots for residents.
         embedding_allocator: EmbeddingAllocator = free(),
-        /// How a policy's choices are carried out.
+        /// Execution of a policy's choices.
         policy_runtime: PolicyRuntime = free(),
-        /// What can be done with objects.
+        /// Affordances: the ways to use objects.
         affordances: Affordances = free(),
-        /// Price spikes, blackouts and the like.
+        /// Perturbations such as price spikes and blackouts.
         perturbations: Perturbations = free(),
-        /// The windows by which a policy is judged.
+        /// Stability windows, on which promotions depend.
         stability: Stability = free(),
-        /// What leaves the shard.
+        /// Telemetry.
         telemetry: Telemetry = free(),
         /// Targets of the KPIs.
         kpis: Kpis = free(),
         /// Learning by PPO.
         ppo: Ppo = free(),
-        /// How training collects and how long it learns.
+        /// Rollouts and length of a training.
         training: Training = free(),
-        /// Which policy runs and where checkpoints go.
+        /// The running policy and the folders of checkpoints.
         policy: Policy = free(),
         /// Snapshots of the town.
         snapshot: Snapshot = free(),
@@ -74,29 +71,27 @@ section! {
 
     /// Length of a day and of a tick.
     Time {
-        /// Ticks in a day.
+        /// Ticks per day.
         ticks_per_day: u32 = ticks(100, 100_000),
         /// Length of a tick at 1× speed.
         tick_ms: u32 = whole(1, 10_000, "ms"),
     }
 
-    /// What is switched on.
+    /// Switches for parts of the town.
     Features {
-        /// How far the social side goes.
+        /// Stages of the social features.
         stages: Stages = free(),
         /// Systems of the town.
         systems: Systems = free(),
-        /// Extras of training.
-        training: Extras = free(),
         /// The console.
         console: Console = free(),
     }
 
-    /// How far the social side goes.
+    /// Stages of the social features.
     Stages {
-        /// Ties: OFF none, A kept, B also observed, C1 to C3 as B.
+        /// Ties: OFF none, A updated, B also observed, C1 to C3 as B.
         relationships: RelationshipStage = free(),
-        /// Social rewards: C1 finished chats, C2 adds avoided conflicts, C3 adds the quality of the tie.
+        /// Social rewards: C1 for good chats, C2 also for avoided conflicts, C3 also for the quality of the tie.
         social_rewards: SocialStage = free(),
     }
 
@@ -104,99 +99,93 @@ section! {
     Systems {
         /// Whether residents leave and arrive.
         lifecycle: bool = free(),
-        /// Observation layout given to policies.
+        /// Observation layout.
         observations: Observations = free(),
-        /// Cooldown and age priority in queues; off is plain first come, first served.
-        queue_fairness: bool = free(),
-        /// Whether perturbations happen by themselves.
-        perturbations: bool = free(),
-    }
-
-    /// Extras of training.
-    Extras {
-        /// Read and kept for files of before; no reward is made of it.
-        curiosity: Curiosity = free(),
+        /// Cooldowns and age priority in queues; off means first come, first served.
+        queue_fairness: AtStart<bool> = free(),
+        /// Whether perturbations start by themselves.
+        perturbations: AtStart<bool> = free(),
     }
 
     /// The console.
     Console {
-        /// Role a session starts with; only viewer is accepted.
+        /// Initial role of a session; only viewer is accepted.
         mode: ConsoleMode = free(),
     }
 
-    /// The place and how many live there.
+    /// Plan and population.
     World {
-        /// Text plan of the town, relative to the folder of configurations.
-        plan: String = text(Letters::Path),
+        /// Plan of the town, relative to the folder of configurations.
+        plan: String = text(TextFormat::Path),
         /// Residents.
         population: u32 = whole(1, 2_000, "residents"),
         /// Width and height of the plan.
         grid_size: [u32; 2] = whole(8, 1_024, "tiles"),
     }
 
-    /// Coming and going.
+    /// Exits and arrivals.
     Lifecycle {
-        /// Exits of all causes in a day. One that an operator orders is never held back, and counts.
+        /// Most exits of all causes per day. An exit ordered by an operator ignores the limit and counts.
         max_exits_per_day: u32 = whole(0, 2_000, "exits"),
         /// Ticks between two exits.
         exit_cooldown_ticks: u32 = ticks(0, 100_000),
-        /// Ticks until a newcomer takes the place of who left, least and most.
-        spawn_delay_ticks: [u32; 2] = ticks(0, 100_000).ordered(),
-        /// Hunger level at or below which a collapse counts down.
+        /// Shortest and longest delay between an exit and the arrival of a newcomer.
+        spawn_delay_ticks: AtStart<[u32; 2]> = ticks(0, 100_000).ordered(),
+        /// Hunger level at or below which a resident is collapsing.
         collapse_hunger: Micro = unit().hot(),
         /// Ticks at that level until the collapse.
         collapse_ticks: u32 = ticks(1, 100_000).hot(),
         /// Days of unpaid rent until eviction.
         eviction_unpaid_days: u32 = whole(1, 365, "days"),
-        /// Money a newcomer brings.
+        /// Money of a newcomer.
         starter_wallet: Micro = decimal(0.0, 1_000.0, "meals"),
-        /// Groceries a newcomer brings.
+        /// Groceries of a newcomer.
         starter_groceries: u32 = whole(0, 100, "portions"),
-        /// Ticks after a city-wide outage in which nobody has to leave.
+        /// Ticks after an outage without involuntary exits.
         outage_grace_ticks: u32 = ticks(0, 100_000),
-        /// Whether residents can collapse for good.
-        mortality: bool = free(),
+        /// Whether residents leave when they collapse.
+        mortality: AtStart<bool> = free(),
     }
 
-    /// Needs: levels from 0 to 1, 1 is satisfied.
+    /// Needs. Levels are from 0 to 1; 1 is satisfied.
     Needs {
         /// Levels of a newcomer.
         start: ByNeed = unit(),
-        /// What each level loses in a tick.
+        /// Loss of each level per tick.
         decay_rates: ByNeed = decimal(0.0, 0.1, "per tick"),
-        /// Levels under which a resident drops what it does.
+        /// Levels below which a resident decides anew at once.
         critical: ByNeed = unit().hot(),
     }
 
     /// A value for each need.
     ByNeed {
-        /// For hunger.
+        /// Hunger.
         hunger: Micro = free(),
-        /// For hygiene.
+        /// Hygiene.
         hygiene: Micro = free(),
-        /// For energy.
+        /// Energy.
         energy: Micro = free(),
     }
 
-    /// What a resident is rewarded for.
+    /// Rewards of a resident.
     Rewards {
         /// Weight of each need's deficit.
         needs_weights: NeedsWeights = free(),
         /// Reward for a shift begun on time.
         punctuality_bonus: Micro = decimal(0.0, 0.1, ""),
-        /// Reward for a tick worked; money is `economy.wage_income` and `jobs.*.wage_rate`.
+        /// Reward per tick worked. The money is set by `economy.wage_income` and `jobs.*.wage_rate`.
         wage_rate: Micro = decimal(0.0, 0.05, "per tick"),
-        /// Scale of the cost of deficits.
+        /// Scale of the cost of need deficits.
         homeostasis_scale: Micro = decimal(0.0, 1.0, ""),
-        /// Reward for a tick lived.
+        /// Reward per tick lived.
         survival_tick: Micro = decimal(0.0, 0.1, "per tick"),
         /// Reward of a collapse, outside the clip.
         faint_penalty: Micro = decimal(-100.0, 0.0, ""),
         /// Reward of an eviction, outside the clip.
         eviction_penalty: Micro = decimal(-100.0, 0.0, ""),
-        /// Social rewards, given from the stage in their name on.
+        /// Social rewards. The name contains the stage from which each applies.
         social: SocialRewards = free(),
-        /// Limits of the sum.
+        /// Limits of the reward.
         clip: Clip = free(),
     }
 
@@ -210,71 +199,71 @@ section! {
         energy: Micro = decimal(0.4, 1.5, ""),
     }
 
-    /// Social rewards, given from the stage in their name on.
+    /// Social rewards. The name contains the stage from which each applies.
     SocialRewards {
-        /// Reward for a finished chat.
+        /// Reward for a good chat.
         c1_chat_base as "C1_chat_base": Micro = decimal(0.0, 0.2, ""),
-        /// How much trust adds to it.
+        /// Factor of trust in it.
         c1_coeff_trust as "C1_coeff_trust": Micro = decimal(0.0, 2.0, ""),
-        /// How much familiarity adds to it.
+        /// Factor of familiarity in it.
         c1_coeff_fam as "C1_coeff_fam": Micro = decimal(0.0, 2.0, ""),
-        /// Reward for a conflict avoided.
+        /// Reward for an avoided conflict.
         c2_avoid_conflict as "C2_avoid_conflict": Micro = decimal(0.0, 0.2, ""),
     }
 
-    /// Limits of the reward sum. Each time one bites is counted as a reward clip event.
+    /// Limits of the reward. Every application of a limit counts as a reward clip event.
     Clip {
-        /// Largest size of the sum in a tick.
+        /// Largest absolute reward per tick.
         clip_per_tick: Micro = decimal(0.01, 1.0, "").hot(),
-        /// Largest size of the sum in an episode.
+        /// Largest absolute reward per episode.
         clip_per_episode: Micro = decimal(1.0, 200.0, "").hot(),
-        /// Ticks before a collapse or exit in which nothing positive is given.
+        /// Ticks before a collapse or exit without positive rewards.
         no_positive_within_death_ticks: u32 = ticks(0, 200).hot(),
     }
 
     /// Reward shaping.
     Shaping {
-        /// Potential-based shaping of the needs term, which leaves the best policy as it is.
+        /// Potential-based shaping of the needs term. It does not change the optimal policy.
         use_potential: bool = free(),
     }
 
-    /// Prices, stock, rent. Money counts meals: 1 is a basic meal.
+    /// Prices, stock and rent. The unit of money is a basic meal.
     Economy {
-        /// Rent, taken once a day.
+        /// Rent per day.
         rent_per_day: Micro = decimal(0.0, 1_000.0, "meals"),
         /// Price of a meal at the café.
         meal_cost: Micro = decimal(0.0, 100.0, "meals"),
-        /// Energy that cooking takes.
+        /// Energy cost of cooking.
         cook_energy_cost: Micro = unit(),
-        /// Hygiene that cooking takes.
+        /// Hygiene cost of cooking.
         cook_hygiene_cost: Micro = unit(),
-        /// Wage for a tick worked, where a job states none.
+        /// Wage per tick worked, for jobs without `wage_rate`.
         wage_income: Micro = decimal(0.0, 10.0, "meals per tick"),
         /// Price of the groceries for one meal.
         ingredients_cost: Micro = decimal(0.0, 100.0, "meals"),
-        /// Meals one cooking yields.
+        /// Meals per cooking.
         stove_stock_replenish: u32 = whole(1, 100, "meals"),
-        /// Groceries on the grocer's shelf at the start.
+        /// Initial stock of a grocer's shelf.
         grocer_stock: u32 = whole(0, 100_000, "portions"),
-        /// Meals at the café at the start.
+        /// Initial stock of the café.
         cafe_stock: u32 = whole(0, 100_000, "meals"),
-        /// Groceries the grocer's shelf holds.
+        /// Capacity of a grocer's shelf.
         grocer_capacity: u32 = whole(0, 100_000, "portions"),
-        /// Meals the café holds.
+        /// Capacity of the café.
         cafe_capacity: u32 = whole(0, 100_000, "meals"),
-        /// Groceries a fridge holds.
+        /// Capacity of a fridge.
         fridge_capacity: u32 = whole(0, 1_000, "portions"),
-        /// Groceries delivered to the grocer each day, as far as they fit.
+        /// Daily delivery to a grocer's shelf, up to its capacity.
         grocer_restock: u32 = whole(0, 100_000, "portions a day"),
-        /// Meals delivered to the café each day, as far as they fit.
+        /// Daily delivery to the café, up to its capacity.
         cafe_restock: u32 = whole(0, 100_000, "meals a day"),
-        /// Tick of the day at which both are delivered.
+        /// Tick of the day of both deliveries.
         restock_tick: u32 = ticks(0, 99_999),
-        /// When places are open, from and to, in ticks of the day.
+        /// Opening hours, from and to, in ticks of the day.
         opening_hours: OpeningHours = ticks(0, 100_000).ordered(),
     }
 
-    /// When places are open, from and to, in ticks of the day.
+    /// Opening hours, from and to, in ticks of the day.
     OpeningHours {
         /// The café.
         cafe: [u32; 2] = free(),
@@ -284,27 +273,27 @@ section! {
 
     /// A job. Residents are assigned to jobs in turn.
     Job {
-        /// Kind of place it is done at.
+        /// Kind of place of the job.
         site: Site = free(),
-        /// Tick of the day at which the shift begins.
+        /// Start of the shift, in ticks of the day.
         start_tick: u32 = ticks(0, 100_000),
-        /// Tick of the day at which the shift ends.
+        /// End of the shift, in ticks of the day.
         end_tick: u32 = ticks(1, 100_000),
-        /// Wage for a tick present at work; `economy.wage_income` when left out.
+        /// Wage per tick at work; `economy.wage_income` when left out.
         wage_rate: Micro = decimal(0.0, 10.0, "meals per tick"),
         /// Pay withheld from a shift begun late.
         lateness_penalty: Micro = decimal(0.0, 100.0, "meals"),
-        /// Tile to work at; `null` is the site's place on the plan.
+        /// Tile of the workplace; `null` for the whole site.
         location: Option<[u32; 2]> = whole(0, 1_023, "tiles"),
     }
 
     /// Thresholds of the scripted policy.
     Behavior {
-        /// Hunger level under which a resident looks for food.
+        /// Hunger level below which a resident looks for food.
         hunger_threshold: Micro = unit().hot(),
-        /// Hygiene level under which a resident washes.
+        /// Hygiene level below which a resident washes.
         hygiene_threshold: Micro = unit().hot(),
-        /// Energy level under which a resident sleeps.
+        /// Energy level below which a resident sleeps.
         energy_threshold: Micro = unit().hot(),
         /// Ticks before a shift at which a resident sets out.
         job_arrival_buffer: u32 = ticks(0, 1_000).hot(),
@@ -312,13 +301,13 @@ section! {
 
     /// Attendance, lateness and the exit queue.
     Employment {
-        /// Whether shifts are watched and absences have consequences.
+        /// Whether shifts are tracked and absences have consequences.
         enforce_job_loop: bool = free(),
         /// Ticks after the start of a shift that still count as on time.
         grace_ticks: u32 = ticks(0, 1_000),
         /// Ticks after the start of a shift from which a resident counts as absent.
         absent_cutoff: u32 = ticks(0, 10_000),
-        /// Ticks a resident may step away from work before it counts as absent.
+        /// Ticks a resident may be away from work before it counts as absent.
         absence_slack: u32 = ticks(0, 10_000),
         /// Pay withheld for each tick late.
         late_tick_penalty: Micro = decimal(0.0, 10.0, "meals per tick"),
@@ -326,63 +315,63 @@ section! {
         absence_penalty: Micro = decimal(0.0, 100.0, "meals"),
         /// Absences in seven days after which a resident is due to leave.
         max_absent_shifts: u32 = whole(1, 100, "shifts"),
-        /// Shifts the attendance ratio looks back on.
+        /// Number of last shifts in the attendance ratio.
         attendance_window: u32 = whole(1, 100, "shifts"),
-        /// Employment exits in a day.
-        daily_exit_cap: u32 = whole(0, 2_000, "exits"),
-        /// Waiting exits above which the alert `exit_queue_overflow` is raised; nobody is turned away.
+        /// Most employment exits per day.
+        daily_exit_cap: AtStart<u32> = whole(0, 2_000, "exits"),
+        /// Queue length above which the alert `exit_queue_overflow` is raised. The queue itself has no limit.
         exit_queue_limit: u32 = whole(0, 2_000, "residents"),
-        /// Ticks after which a waiting exit goes ahead by itself, as soon as the cap allows.
+        /// Ticks after which a queued exit happens without approval, as soon as the cap allows.
         exit_review_window: u32 = ticks(0, 1_000_000),
     }
 
     /// Fairness in queues.
     QueueFairness {
-        /// Ticks a resident sits out at an object it just used or blocked.
+        /// Cooldown of a resident at an object it used or blocked.
         cooldown_ticks: u32 = ticks(0, 10_000),
-        /// Blocked attempts after which people pass each other for a tick.
+        /// Blocked attempts after which a resident passes through another.
         ghost_step_after: u32 = whole(1, 1_000, "attempts"),
-        /// How much each tick waited counts in the serving order.
+        /// Weight of each tick waited in the serving order.
         age_priority_weight: Micro = unit(),
     }
 
-    /// Rivalry.
+    /// Rivalry between residents.
     Conflict {
-        /// How rivalry grows, fades and is limited.
+        /// Growth, decay and limits of rivalry.
         rivalry: Rivalry = free(),
     }
 
-    /// How rivalry grows, fades and is limited.
+    /// Growth, decay and limits of rivalry.
     Rivalry {
-        /// What a conflict adds.
+        /// Increase per conflict.
         increment_per_conflict: Micro = unit(),
-        /// What an hour (a 24th of a day) takes away.
+        /// Decrease per hour (a 24th of a day).
         decay_per_hour: Micro = unit(),
-        /// Rivalry from which two residents avoid each other.
+        /// Rivalry from which a resident avoids another.
         avoid_threshold: Micro = unit().hot(),
-        /// Rivalry under which a tie is forgotten.
+        /// Strength below which a tie is dropped.
         eviction_threshold: Micro = unit().hot(),
-        /// Ties a resident keeps; the weakest makes room.
+        /// Most ties per resident; a new one replaces the weakest.
         max_edges: u32 = whole(1, 6, "ties"),
     }
 
-    /// Identities handed to residents.
+    /// Slots for residents.
     EmbeddingAllocator {
-        /// Ticks before the identity of someone who left is handed out again.
+        /// Ticks before a freed slot is reused.
         cooldown_ticks: u32 = ticks(0, 1_000_000),
-        /// Share of identities reused too early above which a warning is given.
+        /// Share of slots reused too early above which a warning is raised.
         reuse_warning_threshold: Micro = unit().hot(),
-        /// Identities there are; at least as many as residents.
+        /// Number of slots; at least the population.
         max_slots: u32 = whole(1, 4_096, "slots"),
     }
 }
 
 choice! {
-    /// How far ties go.
+    /// Stage of the ties.
     RelationshipStage {
         /// No ties.
         Off = "OFF",
-        /// Kept, shown to operators only.
+        /// Updated, shown to operators only.
         A = "A",
         /// Also observed by policies.
         B = "B",
@@ -394,45 +383,37 @@ choice! {
         C3 = "C3",
     }
 
-    /// How far social rewards go.
+    /// Stage of the social rewards.
     SocialStage {
         /// None.
         Off = "OFF",
-        /// Finished chats.
+        /// Good chats.
         C1 = "C1",
-        /// Adds avoided conflicts.
+        /// Also avoided conflicts.
         C2 = "C2",
-        /// Adds the quality of the tie.
+        /// Also the quality of the tie.
         C3 = "C3",
     }
 
-    /// Observation layout given to policies.
+    /// Observation layout.
     Observations {
-        /// Map, hints and features.
+        /// Full map and features.
         Full = "full",
-        /// A smaller map, directions and features.
+        /// Smaller map and features.
         Hybrid = "hybrid",
         /// Features only.
         Compact = "compact",
     }
 
-    /// A curiosity reward for the trainer.
-    Curiosity {
-        /// None.
-        Off = "off",
-        /// The first phase.
-        PhaseA = "phase_A",
-    }
-
-    /// Role a console session starts with.
+    /// Initial role of a console session.
     ConsoleMode {
-        /// Looks; changes nothing.
+        /// Reads only.
         Viewer = "viewer",
-        /// Refused in a file: a session escalates.
+        /// Refused in a file; a session must escalate.
         Admin = "admin",
     }
 
-    /// Kind of place a job is done at.
+    /// Kind of place of a job.
     Site {
         /// The grocer.
         Grocer = "grocer",

@@ -1,7 +1,5 @@
-//! A YAML text as a tree in which every value knows where it was written.
-//!
-//! Knows nothing of settings. Reading goes through serde-saphyr with duplicate keys let through, so that the check can
-//! name them together with everything else that is wrong.
+//! A YAML text as a tree in which every value has its position. The parser is serde-saphyr; it accepts duplicate keys, so that
+//! the validation can report them with all other errors.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -15,7 +13,7 @@ use serde_saphyr::{
 use super::error::{ConfigError, ConfigErrors};
 use crate::fixed_point::Micro;
 
-/// Which layer a text belongs to.
+/// The layers of a configuration, lowest priority first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Layer {
     /// The embedded defaults.
@@ -28,31 +26,31 @@ pub enum Layer {
     Flag,
 }
 
-/// A text that settings were read from.
+/// A text that contains settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// Its layer.
     pub layer: Layer,
     /// File name, variable or flag.
     pub name: String,
-    /// The whole text, for the lines shown in messages.
+    /// The whole text; messages show lines of it.
     pub text: String,
 }
 
-/// Where something was written. Line and column count from 1; 0 means that only the source is known.
+/// A position in a text. Line and column start at 1; 0 means that only the source is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The text.
+    /// The source.
     pub source: Arc<Source>,
     /// Line.
     pub line: usize,
     /// Column, in characters.
     pub column: usize,
-    /// Characters it takes there; 1 when that is not known.
+    /// Length in characters; 1 when it is unknown.
     pub length: usize,
 }
 
-/// Where a value comes from: `default`, `harbour.yaml:12`, `environment TOWNLET__SEED`, `flag seed`.
+/// The origin of a value: `default`, `harbour.yaml:12`, `environment TOWNLET__SEED`, `flag seed`.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.source.layer {
@@ -64,7 +62,7 @@ impl fmt::Display for Place {
 }
 
 impl Source {
-    /// How messages name it: a file by its name, the rest by what it is.
+    /// The name in messages.
     pub fn label(&self) -> String {
         match self.layer {
             Layer::Default | Layer::File => self.name.clone(),
@@ -74,12 +72,12 @@ impl Source {
     }
 }
 
-/// A value and where it was written (nowhere, when a program made it).
+/// A value with its position, which is `None` when a program made the value.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// The value.
     pub value: Value,
-    /// Where.
+    /// The position.
     pub place: Option<Place>,
 }
 
@@ -88,16 +86,16 @@ pub struct Node {
 pub struct Entry {
     /// The key.
     pub name: String,
-    /// Where the key was written.
+    /// The position of the key.
     pub place: Option<Place>,
     /// Its value.
     pub node: Node,
 }
 
-/// What YAML can say.
+/// A YAML value.
 #[derive(Clone, Debug)]
 pub enum Value {
-    /// Nothing.
+    /// `null`.
     Null,
     /// `true` or `false`.
     Bool(bool),
@@ -113,7 +111,7 @@ pub enum Value {
     Map(Vec<Entry>),
 }
 
-/// Values are the same whatever their places.
+/// Equality ignores positions.
 impl PartialEq for Value {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -132,7 +130,7 @@ impl PartialEq for Value {
 static NOTHING: Node = Node { value: Value::Null, place: None };
 
 impl Node {
-    /// A value from nowhere.
+    /// A value without position.
     pub(crate) const fn bare(value: Value) -> Self {
         Self { value, place: None }
     }
@@ -145,58 +143,36 @@ impl Node {
         }
     }
 
-    /// The value under `name`, or a null.
-    pub(crate) fn get(&self, name: &str) -> &Self {
+    /// The value of a key, or a null.
+    pub fn get(&self, name: &str) -> &Self {
         let found = self.entries().and_then(|entries| entries.iter().find(|entry| entry.name == name));
         found.map_or(&NOTHING, |entry| &entry.node)
     }
 
-    /// The dotted path of what was written nearest before a place.
-    pub(crate) fn path_of(&self, line: usize, column: usize) -> String {
-        fn walk(node: &Node, path: &str, wanted: (usize, usize), best: &mut ((usize, usize), String)) {
-            if let Some(place) = &node.place {
-                let at = (place.line, place.column);
-                if at <= wanted && at >= best.0 && !path.is_empty() {
-                    *best = (at, path.to_owned());
-                }
-            }
-            let children: Vec<(String, Option<&Place>, &Node)> = match &node.value {
-                Value::Map(entries) => entries.iter().map(|e| (e.name.clone(), e.place.as_ref(), &e.node)).collect(),
-                Value::List(items) => {
-                    items.iter().enumerate().map(|(index, item)| (index.to_string(), None, item)).collect()
-                }
-                _ => Vec::new(),
-            };
-            for (name, key, child) in children {
-                let full = if path.is_empty() { name } else { format!("{path}.{name}") };
-                if let Some(at) = key.map(|key| (key.line, key.column)).filter(|at| *at <= wanted && *at >= best.0) {
-                    *best = (at, full.clone());
-                }
-                walk(child, &full, wanted, best);
-            }
-        }
-        let mut best = ((0, 0), String::new());
-        walk(self, "", (line, column), &mut best);
-        best.1
+    /// The value at a dotted path. Items of a list are addressed by their index.
+    pub(crate) fn at(&self, path: &str) -> Option<&Self> {
+        path.split('.').try_fold(self, |node, name| match &node.value {
+            Value::Map(entries) => entries.iter().find(|entry| entry.name == name).map(|entry| &entry.node),
+            Value::List(items) => items.get(name.parse::<usize>().ok()?),
+            _ => None,
+        })
     }
 
-    /// The value at a dotted path, when there.
-    pub(crate) fn at(&self, path: &str) -> Option<&Self> {
-        path.split('.').try_fold(self, |node, name| {
-            node.entries()?.iter().find(|entry| entry.name == name).map(|entry| &entry.node)
-        })
+    /// The position of the value at a dotted path.
+    pub(crate) fn place_of(&self, path: &str) -> Option<&Place> {
+        self.at(path)?.place.as_ref()
     }
 }
 
 impl Value {
-    /// A map without places.
-    pub(crate) fn map<'a>(entries: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
+    /// A map without positions.
+    pub fn map<'a>(entries: impl IntoIterator<Item = (&'a str, Value)>) -> Self {
         let entry =
             |(name, value): (&str, Value)| Entry { name: name.to_owned(), place: None, node: Node::bare(value) };
         Self::Map(entries.into_iter().map(entry).collect())
     }
 
-    /// The number, when it is one a [`Micro`] can hold.
+    /// The number, when a [`Micro`] can hold it.
     pub(crate) fn decimal(&self) -> Option<Micro> {
         match self {
             Self::Whole(value) => {
@@ -212,15 +188,15 @@ impl Value {
         match self {
             Self::Decimal(value) => {
                 let millionths = value * 1e6;
-                // What a float itself cannot tell apart is no sign of more places.
+                // Differences below the precision of the float do not count.
                 (millionths - millionths.round()).abs() > (millionths.abs() * 1e-14).max(1e-6)
             }
             _ => false,
         }
     }
 
-    /// The value as a word; `false` stands for `off`, as YAML 1.1 editors write it.
-    pub(crate) fn word(&self) -> Option<&str> {
+    /// The value as a word. `true` and `false` stand for `on` and `off`, as in YAML 1.1.
+    pub fn word(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             Self::Bool(value) => Some(if *value { "on" } else { "off" }),
@@ -229,7 +205,7 @@ impl Value {
     }
 }
 
-/// One line, as it would stand in a file: `0.4`, `[5, 20]`, `"on"`.
+/// One line, as in a file: `0.4`, `[5, 20]`, `"on"`.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -254,7 +230,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// The text in double quotes, so that no YAML reader takes it for anything else.
+/// The text in double quotes, so that YAML always reads it as text.
 fn quoted(text: &str) -> String {
     let mut line = String::from("\"");
     for character in text.chars() {
@@ -269,7 +245,7 @@ fn quoted(text: &str) -> String {
     line + "\""
 }
 
-/// Reads one YAML document. An empty one is an empty map. Duplicate keys stay in the tree.
+/// Parses one YAML document. Duplicate keys stay in the tree.
 pub(crate) fn parse(source: &Arc<Source>) -> Result<Node, ConfigErrors> {
     let options = serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
@@ -280,19 +256,21 @@ pub(crate) fn parse(source: &Arc<Source>) -> Result<Node, ConfigErrors> {
     };
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source.text, options) {
         Ok(raw) => Ok(placed(raw, source)),
-        Err(error) => Err(unreadable(&error, source, "").into()),
+        Err(error) => Err(syntax_error(&error, source).into()),
     }
 }
 
-/// A reader's error as one of ours.
-pub(crate) fn unreadable(error: &serde_saphyr::Error, source: &Arc<Source>, key: &str) -> ConfigError {
+/// An error of the YAML parser.
+fn syntax_error(error: &serde_saphyr::Error, source: &Arc<Source>) -> ConfigError {
     let message = match error.without_snippet() {
-        serde_saphyr::Error::MultipleDocuments { .. } => "a second document begins here; one file holds one".to_owned(),
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            "a second document begins here; a file may hold only one".to_owned()
+        }
         other => DefaultMessageFormatter.format_message(other).into_owned(),
     };
     match error.location() {
-        Some(location) if location.line() > 0 => ConfigError::at(&place(location, source), key, message),
-        _ => ConfigError::of(source, key, message),
+        Some(location) if location.line() > 0 => ConfigError::at(&place(location, source), "", message),
+        _ => ConfigError::of(source, "", message),
     }
 }
 
@@ -318,7 +296,7 @@ fn named((name, raw): (Spanned<String>, Spanned<Raw>), source: &Arc<Source>) -> 
     Entry { name: name.value, place: Some(place(name.referenced, source)), node: placed(raw, source) }
 }
 
-/// What serde hands over before places are attached.
+/// Values as serde provides them, before they get their positions.
 enum Raw {
     Null,
     Bool(bool),

@@ -1,28 +1,30 @@
-//! The perturbation file: what may happen to the town by itself, how often and how much.
-//!
-//! `perturbations.file` names it. Must not know how a perturbation is applied.
+//! The perturbation file: the events that may start by themselves, their chances and their limits. The setting
+//! `perturbations.file` names it.
 
 use std::collections::BTreeMap;
 
 use super::error::{ConfigError, ConfigErrors};
-use super::form::{Letters, choice, decimal, free, section, text, ticks, unit, whole};
-use super::parse_form;
+use super::parse_file;
+use super::schema::{TextFormat, choice, decimal, free, section, text, ticks, unit, whole};
 use crate::fixed_point::Micro;
 
 /// The file shipped with the default configuration.
 pub const DEFAULT_PERTURBATIONS: &str = include_str!("../../../../configs/perturbations/default.yaml");
 
 impl PerturbationFile {
-    /// Reads a perturbation file, as strictly as a configuration.
+    /// Parses and validates a perturbation file.
+    ///
+    /// # Errors
+    /// All errors, with their positions.
     pub fn parse(file_name: &str, text: &str) -> Result<Self, ConfigErrors> {
-        let (file, node) = parse_form::<Self>(file_name, text)?;
+        let (file, node) = parse_file::<Self>(file_name, text)?;
         let errors: Vec<ConfigError> = file
             .events
             .iter()
             .flat_map(|(name, event)| event.misfits().into_iter().map(move |misfit| (name, misfit)))
             .filter_map(|(name, (setting, problem))| {
                 let key = format!("events.{name}");
-                let place = node.at(&format!("{key}.{setting}")).or_else(|| node.at(&key))?.place.as_ref()?;
+                let place = node.place_of(&format!("{key}.{setting}")).or_else(|| node.place_of(&key))?;
                 Some(ConfigError::at(place, &format!("{key}.{setting}"), format!("{key}.{setting} {problem}")))
             })
             .collect();
@@ -31,7 +33,7 @@ impl PerturbationFile {
 }
 
 impl Event {
-    /// Settings that a kind of event needs and does not have, or has and does not know.
+    /// Settings that are missing for the kind of event, or do not apply to it.
     fn misfits(&self) -> Vec<(&'static str, String)> {
         let kind = self.kind.word();
         let (spike, meet) = (self.kind == EventKind::PriceSpike, self.kind == EventKind::ArrangedMeet);
@@ -46,7 +48,7 @@ impl Event {
             ("location", self.location.is_some() && !meet),
         ];
         misfits.extend(
-            given.iter().filter(|(_, odd)| *odd).map(|(name, _)| (*name, format!("means nothing for a {kind}"))),
+            given.iter().filter(|(_, odd)| *odd).map(|(name, _)| (*name, format!("does not apply to a {kind}"))),
         );
         misfits
     }
@@ -55,17 +57,17 @@ impl Event {
 section! {
     /// The perturbation file. All of it can be reloaded while the town runs.
     PerturbationFile {
-        /// Events under way at once, at most.
+        /// Most events that are active at once.
         max_concurrent_events: u32 = whole(0, 100, "events").hot(),
         /// Ticks between the starts of any two events.
         global_cooldown_ticks: u32 = ticks(0, 1_000_000).hot(),
-        /// Ticks before the same resident is picked again.
+        /// Ticks before the same resident is selected again.
         per_agent_cooldown_ticks: u32 = ticks(0, 1_000_000).hot(),
-        /// Ticks at the start of a town in which nothing happens.
+        /// Ticks at the start of a town without events.
         grace_window_ticks: u32 = ticks(0, 1_000_000).hot(),
         /// Window in which events are counted.
         window_ticks: u32 = ticks(1, 1_000_000).hot(),
-        /// Events started in that window, at most.
+        /// Most events started in that window.
         max_events_per_window: u32 = whole(0, 10_000, "events").hot(),
         /// Events by name.
         events: BTreeMap<String, Event> = free(),
@@ -73,27 +75,27 @@ section! {
 
     /// One event.
     Event {
-        /// What it does.
+        /// Kind of event.
         kind: EventKind = free().hot(),
         /// Chance that it starts on a given day.
         prob_per_day: Micro = unit().hot(),
         /// Ticks before it may start again.
         cooldown_ticks: u32 = ticks(0, 1_000_000).hot(),
-        /// How long it lasts, least and most.
+        /// Shortest and longest duration.
         duration: [u32; 2] = ticks(1, 100_000).ordered().hot(),
-        /// How strong it is, least and most; for a price spike the factor on prices.
+        /// Lowest and highest factor on prices; required for a price spike.
         magnitude: Option<[Micro; 2]> = decimal(0.1, 10.0, "×").ordered().hot(),
-        /// Goods a price spike is about: `meal`, `groceries`; left out, all of them.
-        targets: Option<Vec<String>> = text(Letters::Name).hot(),
-        /// Resident an arranged meeting is about: a name, or `any`.
-        target: Option<String> = text(Letters::Name).hot(),
-        /// Kind of place an arranged meeting is at, such as `park`.
-        location: Option<String> = text(Letters::Name).hot(),
+        /// Goods of a price spike: `meal`, `groceries`; all of them when left out.
+        targets: Option<Vec<String>> = text(TextFormat::Name).hot(),
+        /// First resident of an arranged meeting: an id, or `any`.
+        target: Option<String> = text(TextFormat::Name).hot(),
+        /// Place of an arranged meeting: a name or a kind such as `park`.
+        location: Option<String> = text(TextFormat::Name).hot(),
     }
 }
 
 choice! {
-    /// What an event does.
+    /// Kinds of events.
     EventKind {
         /// Prices rise.
         PriceSpike = "price_spike",
@@ -101,7 +103,7 @@ choice! {
         Blackout = "blackout",
         /// No water.
         Outage = "outage",
-        /// Residents are asked to meet.
+        /// Two residents are invited to meet.
         ArrangedMeet = "arranged_meet",
     }
 }

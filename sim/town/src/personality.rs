@@ -1,7 +1,5 @@
-//! Who people are: three traits fixed at arrival, spread evenly over everybody who ever arrives.
-//!
-//! A trait follows from the resident's number alone, so nothing of it is kept in the state. Knows nothing of ties; what a
-//! trait does to them stands in `ties`. Rule: "Residents and ties".
+//! Personality traits. They follow from the resident's identity alone, so the state does not hold them, and they are spread
+//! evenly over all residents. Rule: "Residents and ties".
 
 use crate::fixed_point::Micro;
 use crate::ids::ResidentId;
@@ -9,19 +7,19 @@ use crate::ids::ResidentId;
 /// Traits, each in [−1, 1].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Personality {
-    /// How gladly they talk.
+    /// Raises the chance of a good chat.
     pub extroversion: Micro,
-    /// How soon they forget a quarrel.
+    /// Reduces rivalry.
     pub forgiveness: Micro,
-    /// What they make of work.
+    /// Attitude to work.
     pub ambition: Micro,
 }
 
 /// Names of the traits, in the order of [`Personality::all`].
 pub const TRAITS: [&str; 3] = ["extroversion", "forgiveness", "ambition"];
 
-/// Steps of the additive recurrence, as fractions of 2³²: powers of 1/g, where g⁴ = g + 1. In three dimensions no other
-/// choice known fills the cube more evenly, however many residents arrive.
+/// Steps of the additive recurrence as fractions of 2³²: powers of 1/g, where g⁴ = g + 1. It fills the three-dimensional cube
+/// more evenly than any other known choice, whatever the number of residents.
 const STEPS: [u32; 3] = [3_518_319_155, 2_882_110_345, 2_360_945_575];
 
 /// The personality of a resident.
@@ -53,7 +51,7 @@ mod tests {
         assert!(personality(ResidentId(u32::MAX)).all().iter().all(|value| value.0.abs() <= 1_000_000));
     }
 
-    /// Every octant has its share, in a handful of residents as in many: what chance alone does not give.
+    /// Every octant has its share for few residents and for many.
     #[test]
     fn residents_are_spread_evenly() {
         for (count, least) in [(16, 1), (64, 4), (800, 90)] {

@@ -1,4 +1,4 @@
-//! Table, types, defaults, shipped files and documents are one thing said once.
+//! The table of settings, the shipped files and the generated documents agree.
 
 #![allow(clippy::disallowed_methods, reason = "these tests hold checked-in files to the table")]
 
@@ -7,12 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use townlet_town::config::*;
+use townlet_town::state::LiveSettings;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn shipped(path: &str) -> Result<Loaded, ConfigErrors> {
+fn shipped(path: &str) -> Result<LoadedConfig, ConfigErrors> {
     let text = fs::read_to_string(root().join("configs").join(path)).unwrap();
     load(&Layers { file: Some((path.to_owned(), text)), ..Layers::default() })
 }
@@ -28,13 +29,13 @@ fn every_setting_has_a_row_and_every_row_a_setting() {
     assert_eq!(used.len(), rows.len(), "two rows of one key");
     for row in rows {
         assert!(row.meaning.ends_with('.'), "{}: {:?} is not a sentence", row.key, row.meaning);
-        let number = matches!(row.kind, Kind::Whole | Kind::Decimal | Kind::Pair(_));
-        assert!(!number || row.rule.limit != Limit::Free, "{} has no range", row.key);
+        let number = matches!(row.kind, ValueKind::Whole | ValueKind::Decimal | ValueKind::Pair(_));
+        assert!(!number || row.constraint.limit != ValueRange::Free, "{} has no range", row.key);
     }
 }
 
 #[test]
-fn what_may_be_reloaded_is_what_the_contract_says() {
+fn reloadable_settings_match_the_contract() {
     for (key, hot) in [
         ("affordances.affordances_file", true),
         ("perturbations.file", true),
@@ -46,18 +47,18 @@ fn what_may_be_reloaded_is_what_the_contract_says() {
         ("jobs.grocer.start_tick", false),
         ("rewards.wage_rate", false),
     ] {
-        assert_eq!(row(key).unwrap().rule.hot, hot, "{key}");
+        assert_eq!(row(key).unwrap().constraint.hot, hot, "{key}");
     }
-    assert_eq!(row("ppo.clip_param").unwrap().rule.term, "clip_coef");
+    assert_eq!(row("ppo.clip_param").unwrap().constraint.term, "clip_coef");
     assert!(row("jobs.grocer").is_none());
 }
 
 #[test]
-fn shipped_files_load_and_say_what_they_are() {
+fn shipped_files_load_with_their_identity() {
     let default = shipped("default.yaml").unwrap();
     assert_eq!((default.config, default.warnings.len()), (Config::shipped(), 0));
     let fallback = shipped("fallback.yaml").unwrap().config;
-    assert!(!fallback.features.systems.perturbations);
+    assert!(!LiveSettings::at_start(&fallback).perturbations);
     let backlog = shipped("scenarios/employment_backlog.yaml").unwrap();
     assert_eq!((backlog.config.world.population, backlog.config.employment.exit_queue_limit), (16, 4));
     assert_eq!(backlog.config.world.plan, "towns/backlog.txt");
@@ -66,7 +67,7 @@ fn shipped_files_load_and_say_what_they_are() {
 }
 
 #[test]
-fn canonical_bytes_bring_the_configuration_back() {
+fn canonical_text_round_trips() {
     for path in ["default.yaml", "fallback.yaml", "scenarios/employment_backlog.yaml"] {
         let config = shipped(path).unwrap().config;
         let canonical = config.canonical();
@@ -89,7 +90,7 @@ fn canonical_bytes_bring_the_configuration_back() {
 }
 
 #[test]
-fn the_digest_is_of_the_settings_and_not_of_how_they_are_written() {
+fn the_digest_depends_on_the_settings_only() {
     let digest = |text: &str| {
         let layers = Layers { file: Some(("a.yaml".to_owned(), text.to_owned())), ..Layers::default() };
         load(&layers).unwrap().config.digest()
@@ -103,7 +104,7 @@ fn the_digest_is_of_the_settings_and_not_of_how_they_are_written() {
 }
 
 #[test]
-fn a_difference_names_settings_values_and_what_can_be_reloaded() {
+fn a_difference_has_key_values_and_reload_flag() {
     let text = "seed: 8\nrewards: { clip: { clip_per_tick: 0.1 } }\njobs: { a: { site: gym, start_tick: 9, end_tick: 199, lateness_penalty: 0 } }\n";
     let layers = Layers { file: Some(("a.yaml".to_owned(), text.to_owned())), ..Layers::default() };
     let differences = diff(&Config::shipped(), &load(&layers).unwrap().config);
@@ -118,7 +119,7 @@ fn a_difference_names_settings_values_and_what_can_be_reloaded() {
 }
 
 #[test]
-fn the_schema_knows_every_setting() {
+fn the_json_schema_contains_every_setting() {
     let schema = schema();
     for row in rows() {
         let mut at = &schema;
@@ -135,7 +136,7 @@ fn the_schema_knows_every_setting() {
 }
 
 #[test]
-fn the_reference_page_is_the_table() {
+fn the_reference_page_matches_the_table() {
     let path = root().join("docs/CONFIG.md");
     let page = markdown();
     for row in rows() {

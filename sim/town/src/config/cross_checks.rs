@@ -1,18 +1,16 @@
-//! What settings mean to each other: combinations that are refused, and one that is worth a warning.
-//!
-//! Each refusal stands at the setting that was set last by hand (flag over environment over file over default), because
-//! that is the one whoever reads it can change.
+//! Checks of combinations of settings. An error points at the involved setting from the highest layer (flag, environment, file,
+//! default), because that is the one the user just set.
 
 use super::error::ConfigError;
-use super::operating::Policy;
-use super::sections::{Config, ConsoleMode, Job};
-use super::tree::{Node, Place};
+use super::shard_settings::Policy;
+use super::town_settings::{Config, ConsoleMode, Job};
+use super::yaml_tree::{Node, Place};
 use crate::fixed_point::Micro;
 
 /// Meals a resident eats in a day.
 const MEALS_A_DAY: i64 = 3;
 
-/// Everything that does not go together, and what is worth a second look.
+/// All invalid combinations, and warnings about questionable ones.
 pub(crate) fn check(config: &Config, root: &Node) -> (Vec<ConfigError>, Vec<String>) {
     let mut cross = Cross { root, errors: Vec::new() };
     cross.console(config);
@@ -32,7 +30,7 @@ struct Cross<'a> {
 }
 
 impl Cross<'_> {
-    /// Refuses unless `holds`, at the most deliberate of `keys`.
+    /// Adds an error unless `holds`, at the one of `keys` from the highest layer.
     fn require(&mut self, holds: bool, keys: &[&str], problem: impl FnOnce() -> String, help: &str) {
         if holds {
             return;
@@ -45,13 +43,13 @@ impl Cross<'_> {
         }
     }
 
-    /// `low` must not lie above `high`.
+    /// Requires `low` ≤ `high`.
     fn ordered(&mut self, low: (&str, u32), high: (&str, u32)) {
         let problem = || format!("{} ({}) is more than {} ({})", low.0, low.1, high.0, high.1);
         self.require(low.1 <= high.1, &[low.0, high.0], problem, &format!("{} may be at most {}", low.0, high.1));
     }
 
-    /// As `ordered`, for decimals; equal values are refused.
+    /// Requires `low` < `high`.
     fn below(&mut self, low: (&str, Micro), high: (&str, Micro)) {
         let problem = || format!("{} ({}) is not below {} ({})", low.0, low.1, high.0, high.1);
         self.require(low.1 < high.1, &[low.0, high.0], problem, &format!("{} must be below {}", low.0, high.1));
@@ -72,7 +70,7 @@ impl Cross<'_> {
             folder(&policy.release_dir) != folder(&policy.shadow_dir),
             &["policy.release_dir", "policy.shadow_dir"],
             problem,
-            "a trainer must never write where the release is read: give two folders",
+            "the trainer must not write where the release is read; set two folders",
         );
     }
 
@@ -104,7 +102,12 @@ impl Cross<'_> {
                 )
             };
             let keys = [end.as_str(), start.as_str(), "employment.absent_cutoff"];
-            self.require(length == 0 || work.absent_cutoff <= length, &keys, problem, "nobody could be found absent");
+            self.require(
+                length == 0 || work.absent_cutoff <= length,
+                &keys,
+                problem,
+                "then no absence could be detected",
+            );
             let [width, height] = config.world.grid_size;
             let inside = job.location.is_none_or(|[x, y]| x < width && y < height);
             let location = key("location");
@@ -121,7 +124,7 @@ impl Cross<'_> {
     fn exits(&mut self, config: &Config) {
         let (work, life) = (&config.employment, &config.lifecycle);
         self.ordered(
-            ("employment.daily_exit_cap", work.daily_exit_cap),
+            ("employment.daily_exit_cap", work.daily_exit_cap.at_start()),
             ("lifecycle.max_exits_per_day", life.max_exits_per_day),
         );
         let needed = u64::from(life.exit_cooldown_ticks) * u64::from(life.max_exits_per_day.saturating_sub(1));
@@ -136,7 +139,7 @@ impl Cross<'_> {
         self.require(needed < u64::from(config.time.ticks_per_day), &keys, problem, &help);
     }
 
-    /// Being on time must never pay more than a meal is worth.
+    /// The reward for being on time must not exceed the cost of a skipped meal.
     fn punctuality(&mut self, config: &Config) {
         let cost = skipped_meal(config);
         let bonus = config.rewards.punctuality_bonus;
@@ -200,12 +203,12 @@ impl Cross<'_> {
     }
 }
 
-/// A folder's name without what makes no difference.
+/// A normalised folder name.
 fn folder(path: &str) -> String {
     path.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>().join("/")
 }
 
-/// What a resident loses when hunger falls for a third of a day, from satisfied: the least a meal can be worth.
+/// The reward lost while hunger falls for a third of a day, starting satisfied: the lowest value of a meal.
 fn skipped_meal(config: &Config) -> Micro {
     let ticks = i64::from(config.time.ticks_per_day) / MEALS_A_DAY;
     let squares = (1..=ticks).map(|tick| {
@@ -215,7 +218,7 @@ fn skipped_meal(config: &Config) -> Micro {
     squares.sum::<Micro>().times(config.rewards.needs_weights.hunger).times(config.rewards.homeostasis_scale)
 }
 
-/// Rent and three meals against the wages of the worst paid shift, which should leave 10 to 20 % of them over.
+/// Warns when rent and three meals do not leave 10 to 20 % of the wages of the worst paid shift.
 fn basket(config: &Config) -> Option<String> {
     let economy = &config.economy;
     let basket = economy.rent_per_day + economy.meal_cost.scaled(MEALS_A_DAY);
@@ -224,15 +227,15 @@ fn basket(config: &Config) -> Option<String> {
     let slack = Micro::ratio((wage - basket).0, wage.0).0;
     let (low, high) = (Micro(100_000).0, Micro(200_000).0);
     let verdict = if slack < low || wage == Micro::ZERO {
-        "hardly live on that"
+        "hardly afford to live"
     } else if slack > high {
-        "never feel the price of anything"
+        "not be affected by prices"
     } else {
         return None;
     };
     Some(format!(
-        "a shift as {name} pays {wage} meals; rent ({}) and three meals ({} each) cost {basket}, which leaves {} % where 10 to 20 % is \
-         meant: residents will {verdict}",
+        "a shift as {name} pays {wage} meals; rent ({}) and three meals ({} each) cost {basket}, which leaves {} % instead of 10 to \
+         20 %: residents will {verdict}",
         economy.rent_per_day,
         economy.meal_cost,
         slack / 10_000,

@@ -1,6 +1,5 @@
-//! Whatever operators do to a town and whatever its residents choose: money is conserved, needs stay in their range,
-//! queues stay in order, nobody is given more than the clips allow, everything seen is within its range, and what is
-//! refused or only previewed changes nothing.
+//! Invariants under random commands and choices: money is conserved, needs and observations stay in range, queues stay
+//! consistent, rewards respect the clips, and refused or previewed commands change nothing.
 
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use townlet_town::fixed_point::Micro;
 use townlet_town::ids::{PlaceId, Tile};
 use townlet_town::observations::{VARIANTS, layout};
 use townlet_town::options::OPTIONS;
-use townlet_town::rewards::Item;
+use townlet_town::state::Item;
 use townlet_town::{Command, OptionKind, ResidentId, Rules, Sources, State, Town, queues};
 
 use crate::{By, sources, wander};
@@ -73,7 +72,7 @@ fn command() -> impl Strategy<Value = Command> {
 }
 
 /// One event of each kind, and none that comes by itself.
-const SHOCKS: &str = "max_concurrent_events: 4\nglobal_cooldown_ticks: 0\nper_agent_cooldown_ticks: 0\n\
+const EVENTS: &str = "max_concurrent_events: 4\nglobal_cooldown_ticks: 0\nper_agent_cooldown_ticks: 0\n\
 grace_window_ticks: 0\nwindow_ticks: 1000\nmax_events_per_window: 9\nevents:\n\
 \x20 dear: { kind: price_spike, prob_per_day: 0, cooldown_ticks: 0, duration: [20, 90], magnitude: [0.5, 3] }\n\
 \x20 meet: { kind: arranged_meet, prob_per_day: 0, cooldown_ticks: 0, duration: [20, 60], target: any, location: park }\n\
@@ -84,7 +83,7 @@ fn shaken(seed: u64) -> Town {
     // Clips so tight that they bite.
     let clips = [("rewards.clip.clip_per_tick", "0.02"), ("rewards.clip.clip_per_episode", "2")];
     let sources = sources(&[&clips[..], &[("embedding_allocator.max_slots", "12")]].concat());
-    let sources = Sources { perturbations: ("shocks.yaml".into(), SHOCKS.into()), ..sources };
+    let sources = Sources { perturbations: ("perturbations.yaml".into(), EVENTS.into()), ..sources };
     Town::new(Arc::new(Rules::new(sources).expect("the town can be made")), seed)
 }
 
@@ -138,11 +137,12 @@ fn seen(town: &Town) {
     for layout in VARIANTS.iter().map(|row| layout(row.0)) {
         let mut out = vec![f32::NAN; town.state().agents.present.len() * layout.width];
         layout.observe_all(town, &mut out);
-        for (values, place) in out.chunks(layout.width).flat_map(|all| layout.places.iter().map(move |it| (all, it))) {
-            let [least, most] = place.row.range;
-            let values = &values[place.offset..place.offset + place.row.length];
+        for (values, placed) in out.chunks(layout.width).flat_map(|all| layout.features.iter().map(move |it| (all, it)))
+        {
+            let [least, most] = placed.feature.range;
+            let values = &values[placed.offset..placed.offset + placed.feature.length];
             let fits = values.iter().all(|value| (least..=most).contains(value));
-            assert!(fits, "{} {}: {values:?} at {}", layout.name, place.row.name, town.tick());
+            assert!(fits, "{} {}: {values:?} at {}", layout.name, placed.feature.name, town.tick());
         }
     }
 }
@@ -151,7 +151,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_an_operator_does_breaks_the_town(
+    fn no_command_breaks_an_invariant(
         seed in any::<u64>(),
         orders in prop::collection::vec((command(), 0_u64..25), 10..60),
     ) {

@@ -1,0 +1,237 @@
+//! Option masks: which options a resident may choose now, and the reason for every option it may not. Rule: "Options".
+
+use crate::affordances::{Affordance, Price};
+use crate::fixed_point::Micro;
+use crate::ids::{AffordanceId, AgentId, ObjectId};
+use crate::options::{Mask, OPTIONS, OptionKind};
+use crate::rules::Rules;
+use crate::state::{ShiftState, State};
+use crate::ties;
+
+/// Why an option may not be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaskReason {
+    /// The town has no object that serves the option.
+    NoObject,
+    /// The wallet does not cover the price.
+    NoMoney,
+    /// The object's stock is used up.
+    NoStock,
+    /// The resident has no groceries to cook with.
+    NoGroceries,
+    /// The fridge at home cannot take another cooking.
+    FridgeFull,
+    /// The power is off.
+    NoPower,
+    /// The water is off.
+    NoWater,
+    /// Outside opening hours.
+    Closed,
+    /// The resident has no job.
+    NoJob,
+    /// The shift starts too late to set out now.
+    ShiftNotYet,
+    /// The shift has ended, or was missed.
+    ShiftOver,
+    /// Already at home.
+    AtHome,
+}
+
+impl MaskReason {
+    /// The reason as text.
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::NoObject => "no object for it",
+            Self::NoMoney => "no money",
+            Self::NoStock => "out of stock",
+            Self::NoGroceries => "no groceries",
+            Self::FridgeFull => "the fridge is full",
+            Self::NoPower => "power is off",
+            Self::NoWater => "water is off",
+            Self::Closed => "closed at this hour",
+            Self::NoJob => "no job",
+            Self::ShiftNotYet => "shift not yet",
+            Self::ShiftOver => "shift over",
+            Self::AtHome => "already at home",
+        }
+    }
+}
+
+/// Ticks before a shift from which `work` may be chosen.
+pub const WORK_LEAD_TICKS: u32 = 100;
+
+/// Why each option may not be chosen, in the order of [`OPTIONS`]; `None` when it may.
+pub fn reasons(rules: &Rules, state: &State, agent: AgentId) -> [Option<MaskReason>; 9] {
+    OPTIONS.map(|(option, _)| refusal(rules, state, agent, option))
+}
+
+/// The mask of the options a resident may choose now.
+pub fn mask(rules: &Rules, state: &State, agent: AgentId) -> Mask {
+    let home = state.agents.home[agent];
+    let possible = |option: OptionKind| match option {
+        OptionKind::Wait | OptionKind::Work | OptionKind::GoHome => refusal(rules, state, agent, option).is_none(),
+        _ => rules.choices_at[home][option.index()]
+            .iter()
+            .any(|(object, affordance)| object_refusal(rules, state, agent, *object, *affordance).is_none()),
+    };
+    let bits = OPTIONS.iter().filter(|row| possible(row.0));
+    Mask(bits.fold(0, |mask, row| mask | 1 << row.0.index()))
+}
+
+/// Why a resident may not choose an option now; `None` when it may.
+pub fn refusal(rules: &Rules, state: &State, agent: AgentId, option: OptionKind) -> Option<MaskReason> {
+    match option {
+        OptionKind::Wait => None,
+        OptionKind::Work => work_refusal(rules, state, agent),
+        OptionKind::GoHome => {
+            let here = rules.plan.place_of[state.agents.tile[agent]];
+            (here == Some(state.agents.home[agent])).then_some(MaskReason::AtHome)
+        }
+        _ => best_object(rules, state, agent, option).err(),
+    }
+}
+
+fn work_refusal(rules: &Rules, state: &State, agent: AgentId) -> Option<MaskReason> {
+    let Some(job) = state.agents.covering[agent].or(state.agents.job[agent]) else { return Some(MaskReason::NoJob) };
+    let job = &rules.jobs[job];
+    let now = rules.tick_of_day(state.tick);
+    match state.agents.shift[agent].state {
+        _ if state.agents.covering[agent].is_some() => None,
+        ShiftState::Absent | ShiftState::PostShift => Some(MaskReason::ShiftOver),
+        _ if now + WORK_LEAD_TICKS < job.start => Some(MaskReason::ShiftNotYet),
+        _ => None,
+    }
+}
+
+/// The object and affordance with the lowest cost in ticks: steps plus expected wait. The first in plan order wins a tie.
+///
+/// # Errors
+/// The reason for the last object considered, when none is usable.
+pub fn best_object(
+    rules: &Rules,
+    state: &State,
+    agent: AgentId,
+    option: OptionKind,
+) -> Result<(ObjectId, AffordanceId), MaskReason> {
+    choose(rules, state, agent, option, true)
+}
+
+/// The rival, and the object it occupies, that made `agent` choose `chosen` instead of a cheaper object.
+pub(crate) fn avoided_rival(
+    rules: &Rules,
+    state: &State,
+    agent: AgentId,
+    option: OptionKind,
+    chosen: ObjectId,
+) -> Option<(AgentId, ObjectId)> {
+    let threshold = rules.config.conflict.rivalry.avoid_threshold;
+    if !state.agents.ties[agent].iter().any(|tie| tie.rivalry >= threshold) {
+        return None;
+    }
+    let (nearest, _) = choose(rules, state, agent, option, false).ok().filter(|(nearest, _)| *nearest != chosen)?;
+    Some((ties::rival_at(rules, state, agent, nearest)?, nearest))
+}
+
+fn choose(
+    rules: &Rules,
+    state: &State,
+    agent: AgentId,
+    option: OptionKind,
+    avoid: bool,
+) -> Result<(ObjectId, AffordanceId), MaskReason> {
+    let mut best: Option<(u32, ObjectId, AffordanceId)> = None;
+    let mut why = MaskReason::NoObject;
+    let here = state.agents.tile[agent];
+    let at = rules.plan.at(here);
+    for (object, affordance) in &rules.choices_at[state.agents.home[agent]][option.index()] {
+        // The straight distance is a lower bound for the steps and needs no read of the distance field, which is far
+        // away in memory. In a large town it rules out most objects.
+        if best.is_some_and(|(other, _, _)| rules.manhattan_distance(at, *object) >= other) {
+            continue;
+        }
+        let steps = u32::from(rules.fields[*object][here]);
+        if best.is_some_and(|(other, _, _)| steps >= other) {
+            continue;
+        }
+        if let Some(reason) = object_refusal(rules, state, agent, *object, *affordance) {
+            why = reason;
+            continue;
+        }
+        let mut cost = steps + delay(rules, state, agent, *object, *affordance);
+        if avoid && ties::rival_at(rules, state, agent, *object).is_some() {
+            cost += RIVAL_COST;
+        }
+        if best.is_none_or(|(other, _, _)| cost < other) {
+            best = Some((cost, *object, *affordance));
+        }
+    }
+    best.map(|(_, object, affordance)| (object, affordance)).ok_or(why)
+}
+
+/// Cost in ticks of an object at which a rival is.
+const RIVAL_COST: u32 = 120;
+
+/// Expected ticks until the object is free for the resident: half a use for every turn before it, plus its own cooldown.
+fn delay(rules: &Rules, state: &State, agent: AgentId, object: ObjectId, affordance: AffordanceId) -> u32 {
+    let it = &state.objects[object];
+    let before = it.queue.iter().filter(|entry| entry.agent != agent).count() as u32 + it.uses.len() as u32;
+    let capacity = u32::from(rules.plan.objects[object].kind.capacity());
+    let turns = (before + 1).saturating_sub(capacity).div_ceil(capacity);
+    let cooling =
+        if state.live_settings.queue_fairness { it.cooldown_of(agent).saturating_sub(state.tick) as u32 } else { 0 };
+    turns * rules.affordances[affordance].duration / 2 + cooling
+}
+
+/// Why a resident cannot use an object in this way now. A busy object is no reason: the resident can queue.
+pub fn object_refusal(
+    rules: &Rules,
+    state: &State,
+    agent: AgentId,
+    object: ObjectId,
+    affordance: AffordanceId,
+) -> Option<MaskReason> {
+    let what = &rules.affordances[affordance];
+    if let Some(why) = closure_reason(rules, state, object, what) {
+        return Some(why);
+    }
+    if what.takes_stock > state.objects[object].stock {
+        return Some(MaskReason::NoStock);
+    }
+    if what.takes_groceries > state.agents.groceries[agent] {
+        return Some(MaskReason::NoGroceries);
+    }
+    if price(state, what) > state.agents.wallet[agent] {
+        return Some(MaskReason::NoMoney);
+    }
+    if what.cooking {
+        let Some(fridge) = rules.fridge_of[state.agents.home[agent]] else { return Some(MaskReason::NoObject) };
+        if state.objects[fridge].stock + rules.config.economy.stove_stock_replenish
+            > rules.config.economy.fridge_capacity
+        {
+            return Some(MaskReason::FridgeFull);
+        }
+    }
+    None
+}
+
+/// Why nobody can use an object in this way now: no power, no water, or closed.
+pub fn closure_reason(rules: &Rules, state: &State, object: ObjectId, what: &Affordance) -> Option<MaskReason> {
+    if what.power && !state.economy.power {
+        return Some(MaskReason::NoPower);
+    }
+    if what.water && !state.economy.water {
+        return Some(MaskReason::NoWater);
+    }
+    if what.opening_hours && !rules.open(object, rules.tick_of_day(state.tick)) {
+        return Some(MaskReason::Closed);
+    }
+    None
+}
+
+/// Today's price of an affordance, in meals.
+pub fn price(state: &State, what: &Affordance) -> Micro {
+    match what.price {
+        Price::Free => Micro::ZERO,
+        Price::Item(item) => state.economy.prices[item as usize],
+    }
+}

@@ -1,0 +1,49 @@
+//! A compact index over the objects, derived from `objects`: which have a queue or cooldowns, and how many users each has.
+//! The tick reads it instead of every object's state.
+
+use crate::ids::{Column, Key, ObjectId};
+use crate::state::ObjectState;
+
+/// Busy objects and users per object.
+#[derive(Clone, Debug)]
+pub(crate) struct QueueIndex {
+    /// One bit per object, set while it has a queue or cooldowns. A stale bit is cleared when the object is next served.
+    busy: Vec<u64>,
+    users: Column<ObjectId, u8>,
+}
+
+impl QueueIndex {
+    /// The index of a state.
+    pub(crate) fn new(objects: &Column<ObjectId, ObjectState>) -> Self {
+        let users = objects.iter().map(|object| object.uses.len() as u8).collect::<Vec<_>>().into();
+        let mut index = Self { busy: vec![0; objects.len().div_ceil(64)], users };
+        for (object, state) in objects.iter().enumerate() {
+            if !state.is_quiet() {
+                index.mark_busy(ObjectId(object as u16));
+            }
+        }
+        index
+    }
+
+    /// Residents who hold or use an object.
+    pub(crate) fn users(&self, object: ObjectId) -> u8 {
+        self.users[object]
+    }
+
+    pub(crate) fn set_users(&mut self, object: ObjectId, users: usize) {
+        self.users[object] = users as u8;
+    }
+
+    pub(crate) fn mark_busy(&mut self, object: ObjectId) {
+        self.busy[object.at() / 64] |= 1 << (object.at() % 64);
+    }
+
+    pub(crate) fn mark_quiet(&mut self, object: ObjectId) {
+        self.busy[object.at() / 64] &= !(1 << (object.at() % 64));
+    }
+
+    /// Words of the bit set; object `n` is bit `n % 64` of word `n / 64`.
+    pub(crate) fn busy(&self) -> &[u64] {
+        &self.busy
+    }
+}
