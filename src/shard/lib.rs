@@ -199,9 +199,9 @@ fn launch(
 ) -> Result<Handle, ShardError> {
     let config = town.rules().config.clone();
     let (run_id, home) = (header.run_id.clone(), options.home.clone());
-    let promotion::Opened { releases, driver, notes: told } =
+    let promotion::Opened { releases, driver, notes: release_notes } =
         promotion::Releases::open(&home, town.rules(), options.driver, &run_id, town.tick())?;
-    notes.extend(told);
+    notes.extend(release_notes);
     if header.policy != driver.id() {
         let before = std::mem::replace(&mut header.policy, driver.id().to_owned());
         notes.push(format!("the policy was {before}; from tick {} on it is {}.", town.tick(), driver.id()));

@@ -219,7 +219,7 @@ impl Shell<'_> {
         for (keys, texts) in rows {
             for (place, name) in keys.iter().enumerate() {
                 if place > 0 && keys[place - 1] == ":" {
-                    session.shows("tab completes");
+                    session.shows("tab complete");
                 }
                 let before = session.text();
                 session.press(key(name));

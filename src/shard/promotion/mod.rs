@@ -112,7 +112,7 @@ impl Releases {
             |pointer| pointer.content.machine.clone(),
         );
         let mut machine = kept.clone();
-        let origin = Origin { tick, ts: now(), run: run.into(), issuer: TOWN.into(), cmd_id: String::new() };
+        let origin = Origin { tick, ts: timestamp(), run: run.into(), issuer: TOWN.into(), cmd_id: String::new() };
         machine.open(release.driver.id(), &fingerprint, required, &origin);
         let previous = machine.previous().and_then(|name| match policies.load(name, rules) {
             Ok(previous) => Some(previous),
@@ -363,6 +363,6 @@ fn refused(request: &ReleaseRequest, blockers: &[String]) -> ErrorBody {
     error("E_CONFLICT", format!("{}.", blockers.join("; ")), hint)
 }
 
-fn now() -> String {
+fn timestamp() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
