@@ -372,7 +372,7 @@ fn the_prompt_foretells_and_takes_a_token_that_is_shown_nowhere() {
     pty.press(&token);
     pty.shows("••••");
     pty.press("\r");
-    pty.shows("You are admin");
+    pty.shows("Role: admin");
     pty.press("setmoney ada 3");
     pty.shows("preview: ");
     pty.press(" ");
@@ -409,7 +409,7 @@ fn it_refuses_what_would_give_a_token_or_a_town_away() {
         (&["observe", "--connect", "nowhere"], "unknown shard `nowhere`"),
         (&["observe"], "--connect"),
         (&["console", "--connect", "http://towns.example", "kpi"], "without TLS"),
-        (&["console", "--connect", "http://127.0.0.1:1", "--token-file", "open", "kpi"], "others can read it"),
+        (&["console", "--connect", "http://127.0.0.1:1", "--token-file", "open", "kpi"], "readable by other users"),
         (&["console", "--connect", "http://127.0.0.1:1", "--token-file", "../../etc/passwd", "kpi"], "--token-file"),
         (&["telemetry", "tail", "--connect", "ftp://127.0.0.1"], "http or https"),
     ] {
@@ -447,7 +447,7 @@ fn a_served_shard_reads_its_file_again_and_a_restart_keeps_what_it_read() {
     let (status, said) = console(&["--cmd-id", "once", "reload_config"]);
     assert_eq!((status, said.contains("(replayed)")), (Some(0), true), "{said}");
     let (status, said) = console(&["reload_config"]);
-    assert_eq!((status, said.contains("town.yaml: there is no such file")), (Some(1), true), "{said}");
+    assert_eq!((status, said.contains("town.yaml: no such file or folder")), (Some(1), true), "{said}");
     server.kill();
     let resume =
         |args: &[&str]| townlet(home, &[&["run", "--headless", "--tick-limit", "50", "--resume"], args].concat(), "");
