@@ -162,7 +162,7 @@ mod tests {
 
     const NOW: i64 = 1_800_000_000;
 
-    fn now() -> Timestamp {
+    fn test_time() -> Timestamp {
         Timestamp::from_second(NOW).expect("a time")
     }
 
@@ -187,17 +187,17 @@ mod tests {
     fn every_case_of_the_table() {
         let (id, print) = (v7(NOW - 60), fingerprint("spawn", &json!({ "name": "ada" })));
         let mut index = IdempotencyIndex::default();
-        assert_eq!(index.look_up("tui:a", &id, &print, now()), Lookup::New);
+        assert_eq!(index.look_up("tui:a", &id, &print, test_time()), Lookup::New);
         index.begin("tui:a", &id, &print);
-        assert_eq!(index.look_up("tui:a", &id, &print, now()), Lookup::InFlight);
-        assert_eq!(index.look_up("tui:a", &id, &fingerprint("kill", &json!({})), now()), Lookup::Reused);
-        assert_eq!(index.look_up("tui:b", &id, &print, now()), Lookup::New, "another issuer's id is another id");
+        assert_eq!(index.look_up("tui:a", &id, &print, test_time()), Lookup::InFlight);
+        assert_eq!(index.look_up("tui:a", &id, &fingerprint("kill", &json!({})), test_time()), Lookup::Reused);
+        assert_eq!(index.look_up("tui:b", &id, &print, test_time()), Lookup::New, "another issuer's id is another id");
         index.done("tui:a", &answer(&id));
-        let Lookup::Replay(replay) = index.look_up("tui:a", &id, &print, now()) else { panic!("not replayed") };
+        let Lookup::Replay(replay) = index.look_up("tui:a", &id, &print, test_time()) else { panic!("not replayed") };
         assert_eq!(*replay, Answer { replayed: true, ..answer(&id) });
-        assert_eq!(index.look_up("tui:a", &id, &fingerprint("spawn", &json!({})), now()), Lookup::Reused);
+        assert_eq!(index.look_up("tui:a", &id, &fingerprint("spawn", &json!({})), test_time()), Lookup::Reused);
         index.abort("tui:a", &id);
-        assert_eq!(index.look_up("tui:a", &id, &print, now()), Lookup::New);
+        assert_eq!(index.look_up("tui:a", &id, &print, test_time()), Lookup::New);
     }
 
     #[test]
@@ -211,13 +211,17 @@ mod tests {
                 index.done(issuer, &answer(id));
             }
         }
-        assert_eq!(index.look_up("tui:a", &old, "f", now()), Lookup::Expired);
+        assert_eq!(index.look_up("tui:a", &old, "f", test_time()), Lookup::Expired);
         for (issuer, id) in [("tui:a", young.as_str()), ("tui:a", "run-1"), ("script:night", &old)] {
-            assert!(matches!(index.look_up(issuer, id, "f", now()), Lookup::Replay(_)), "{issuer} {id}");
+            assert!(matches!(index.look_up(issuer, id, "f", test_time()), Lookup::Replay(_)), "{issuer} {id}");
         }
-        index.prune(now());
+        index.prune(test_time());
         assert_eq!(index.len(), 5);
-        assert_eq!(index.look_up("tui:a", &old, "f", now()), Lookup::Expired, "forgotten, and still never run again");
+        assert_eq!(
+            index.look_up("tui:a", &old, "f", test_time()),
+            Lookup::Expired,
+            "forgotten, and still never run again"
+        );
     }
 
     #[test]

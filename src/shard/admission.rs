@@ -1,6 +1,7 @@
 //! A command up to its intent: role, retry rules, dry run, and the answers of what changes nothing. One place, in this order.
 //!
-//! What happens once the intent is durable is `execution`'s. Rules: "Command table", "Roles and identity", "`cmd_id`", "Audit log".
+//! What happens once the intent is durable is `execution`'s. Rules: "Command table", "Roles and identity", "Idempotent
+//! retries", "Audit log".
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;

@@ -1,6 +1,6 @@
 //! A command from its durable intent to its answer: it is applied, journalled and logged, and answered when both are on disk.
 //!
-//! What comes before the intent is `admission`'s. Rules: "`cmd_id`", "Audit log".
+//! What comes before the intent is `admission`'s. Rules: "Idempotent retries", "Audit log".
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -199,9 +199,9 @@ fn launch(
 ) -> Result<Handle, ShardError> {
     let config = town.rules().config.clone();
     let (run_id, home) = (header.run_id.clone(), options.home.clone());
-    let promotion::Opened { releases, driver, notes: told } =
+    let promotion::Opened { releases, driver, notes: release_notes } =
         promotion::Releases::open(&home, town.rules(), options.driver, &run_id, town.tick())?;
-    notes.extend(told);
+    notes.extend(release_notes);
     if header.policy != driver.id() {
         let before = std::mem::replace(&mut header.policy, driver.id().to_owned());
         notes.push(format!("the policy was {before}; from tick {} on it is {}.", town.tick(), driver.id()));
@@ -316,7 +316,7 @@ fn run_town(
     // Engine and inbox are dropped afterwards, so that every waiting caller sees its channel close.
     let ended = catch_unwind(AssertUnwindSafe(move || engine.run(&inbox)));
     ended.map_err(|panic| {
-        let said = incident::said(panic.as_ref()).trim_end_matches('.').to_owned();
+        let said = incident::panic_message(panic.as_ref()).trim_end_matches('.').to_owned();
         let bundle = recorder.record_town_crash(&said);
         let bundle = bundle.map_or_else(
             || "No new incident bundle was made; logs/townlet.log says why.".to_owned(),
@@ -449,7 +449,9 @@ impl Handle {
             (None, _) => Err(self.stop_timed_out()),
             (Some(result), thread) => match thread.map(JoinHandle::join) {
                 Some(Ok(Err(why))) => Err(why),
-                Some(Err(panic)) => Err(format!("the town's thread crashed: {}", incident::said(panic.as_ref()))),
+                Some(Err(panic)) => {
+                    Err(format!("the town's thread crashed: {}", incident::panic_message(panic.as_ref())))
+                }
                 _ => result,
             },
         };

@@ -1,6 +1,6 @@
 //! What the loop does by itself between two ticks: it writes the journal, saves and publishes states, and retries failed writes.
 //!
-//! Nothing here waits for the disk. Rules: "Journal", "Where durable state lives".
+//! Nothing here waits for the disk. Rules: "Journal", "Durable state".
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Commands between their intent and their answer, and the ids of commands that were sent before.
 //!
-//! Rules: "`cmd_id`", "Audit log".
+//! Rules: "Idempotent retries", "Audit log".
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -57,7 +57,7 @@ impl RecordedRun {
         player.town.clear_events();
         let ends = files.iter().filter_map(|(_, read)| read.entries.iter().rev().find_map(ends_at)).max();
         let hidden = player.town.rules().config.telemetry.privacy.enabled;
-        // A key is only read where names were hidden: nothing is made in somebody's home for a look.
+        // Opening creates a missing key, so it is only done if names were hidden.
         let names = if hidden { PrivacyFilter::open(home, &header.shard, true)? } else { PrivacyFilter::default() };
         let rows = rows(&home.console(), &header.run_id).unwrap_or_default();
         let end = ends.unwrap_or_default().max(player.town.tick());

@@ -82,7 +82,10 @@ impl JournalReplayer {
             Entry::Ticks { from, to, options, digest } => {
                 if !self.within {
                     if *from != self.town.tick() {
-                        return Err(format!("the journal goes on at tick {from}, the town is at {}", self.town.tick()));
+                        return Err(format!(
+                            "the journal continues at tick {from}, the town is at {}",
+                            self.town.tick()
+                        ));
                     }
                     let known: Option<Vec<OptionKind>> = options.iter().map(|option| OptionKind::at(*option)).collect();
                     self.policy.extend(known.ok_or(format!("tick {from}: an option that does not exist"))?);

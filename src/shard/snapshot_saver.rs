@@ -1,6 +1,6 @@
 //! Saves snapshots of the running town: when one is due, whether one is under way, and why the last one failed.
 //!
-//! Rule: "Where durable state lives".
+//! Rule: "Durable state".
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;

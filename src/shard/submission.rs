@@ -1,6 +1,6 @@
 //! A request on its way to the town's thread: checked, and its line read once into an operation, on the caller's thread.
 //!
-//! Rules: "`cmd_id`", "Roles and identity", "Service".
+//! Rules: "Idempotent retries", "Roles and identity", "HTTP service".
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

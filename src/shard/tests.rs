@@ -299,7 +299,7 @@ fn late(who: u32, tick: u64) -> Event {
     Event { tick, kind: EventKind::ShiftLate { who: ResidentId(who), job: JobId(0), ticks: 9 } }
 }
 
-fn told(story: &EventFeed) -> Vec<u64> {
+fn narrated_ticks(story: &EventFeed) -> Vec<u64> {
     story.narrations().map(|narration| narration.tick).collect()
 }
 
@@ -312,11 +312,11 @@ fn sentences_keep_their_distance_and_what_is_urgent_always_passes() {
     for tick in [0, 29, 30, 59, 61] {
         story.record(&limits, &late(tick as u32, tick));
     }
-    assert_eq!(told(&story), [0, 30, 61]);
+    assert_eq!(narrated_ticks(&story), [0, 30, 61]);
     for who in 0..3 {
         story.record(&limits, &Event { tick: 62, kind: EventKind::Starving { who: ResidentId(who) } });
     }
-    assert_eq!(told(&story), [0, 30, 61, 62, 62, 62]);
+    assert_eq!(narrated_ticks(&story), [0, 30, 61, 62, 62, 62]);
     assert_eq!(story.events().count(), 8, "every event is kept, told or not");
     assert_eq!(story.counters()["shift_late"], 5);
 }
@@ -334,11 +334,11 @@ fn nothing_is_said_twice_inside_the_window_nor_too_much() {
     for tick in [200, 210, 219, 220] {
         story.record(&limits, &late(1, tick));
     }
-    assert_eq!(told(&story), [200, 220], "one sentence in 20 ticks");
+    assert_eq!(narrated_ticks(&story), [200, 220], "one sentence in 20 ticks");
     for who in 2..9 {
         story.record(&limits, &late(who, 225));
     }
-    assert_eq!(told(&story), [200, 220, 225], "three sentences in 100 ticks");
+    assert_eq!(narrated_ticks(&story), [200, 220, 225], "three sentences in 100 ticks");
     story.record(&limits, &late(20, 300));
-    assert_eq!(told(&story), [200, 220, 225, 300]);
+    assert_eq!(narrated_ticks(&story), [200, 220, 225, 300]);
 }

@@ -49,8 +49,8 @@ impl Source for Local {
     fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>) {
         let deliver: Deliver = Arc::from(deliver);
         let (to_session, to_view) = (Arc::clone(&deliver), EndNotifier(Arc::clone(&deliver)));
-        self.id = self.shard.open(self.session.clone(), move |told| {
-            to_session(match told {
+        self.id = self.shard.open(self.session.clone(), move |event| {
+            to_session(match event {
                 SessionEvent::RoleChanged(session) => SourceEvent::Session(session),
                 SessionEvent::InFlight(answer) => SourceEvent::Answer(answer),
             });

@@ -59,7 +59,8 @@ impl Source for Recorded {
     fn start(&mut self, deliver: Box<dyn Fn(SourceEvent) + Send + Sync>) {
         let Some(recording) = self.recording.take() else { return };
         let (inbox, command) = channel();
-        let play = Playback { recording, deliver, speed: Speed::X1, paused: true, owed: 0.0, last: Instant::now() };
+        let play =
+            Playback { recording, deliver, speed: Speed::X1, paused: true, pending_ticks: 0.0, last: Instant::now() };
         let thread = std::thread::Builder::new().name("recording".into()).spawn(move || play.run(&command));
         self.thread = thread.ok();
         self.inbox = Some(inbox);
@@ -76,8 +77,8 @@ impl Source for Recorded {
 
     fn close(&mut self) -> String {
         self.inbox = None;
-        let told = self.thread.take().and_then(|thread| thread.join().ok());
-        told.unwrap_or_else(|| "The recording was not opened.".into())
+        let summary = self.thread.take().and_then(|thread| thread.join().ok());
+        summary.unwrap_or_else(|| "The recording was not opened.".into())
     }
 }
 
@@ -110,7 +111,7 @@ struct Playback {
     speed: Speed,
     paused: bool,
     /// Fraction of a tick that is due, and when it was computed.
-    owed: f64,
+    pending_ticks: f64,
     last: Instant,
 }
 
@@ -157,9 +158,9 @@ impl Playback {
                 self.recording.seek(self.tick() + MAX_SPEED_STEP)?;
             }
         } else {
-            self.owed += elapsed * f64::from(self.speed.row().2) / self.recording.tick_ms().max(1) as f64;
-            let due = self.owed.floor();
-            self.owed -= due;
+            self.pending_ticks += elapsed * f64::from(self.speed.row().2) / self.recording.tick_ms().max(1) as f64;
+            let due = self.pending_ticks.floor();
+            self.pending_ticks -= due;
             self.recording.seek(self.tick() + due as u64)?;
         }
         self.paused = self.tick() == self.recording.ticks().2;
@@ -248,12 +249,12 @@ impl Playback {
     }
 
     fn apply(&mut self, command: &PlaybackCommand) -> Result<(), String> {
-        (self.owed, self.last) = (0.0, Instant::now());
+        (self.pending_ticks, self.last) = (0.0, Instant::now());
         match command {
             PlaybackCommand::Pause => self.paused = true,
             PlaybackCommand::Resume => self.paused = false,
             PlaybackCommand::Speed(speed) => {
-                (self.speed, self.paused) = (*speed, self.tick() == self.recording.ticks().2)
+                (self.speed, self.paused) = (*speed, self.tick() == self.recording.ticks().2);
             }
             PlaybackCommand::Tick(tick) => {
                 self.paused = true;

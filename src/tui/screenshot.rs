@@ -57,7 +57,7 @@ pub fn svg(buffer: &Buffer, light: bool) -> String {
         let cells: Vec<(u16, &Cell)> =
             y.columns().filter_map(|at| buffer.cell(at.as_position()).map(|cell| (at.x, cell))).collect();
         let top = f64::from(y.y) * CELL.1;
-        for run in cells.chunk_by(|(_, one), (_, other)| look(one) == look(other)) {
+        for run in cells.chunk_by(|(_, one), (_, other)| style_of(one) == style_of(other)) {
             draw_run(&mut svg, run, top, ground);
         }
     }
@@ -65,7 +65,7 @@ pub fn svg(buffer: &Buffer, light: bool) -> String {
     svg
 }
 
-fn look(cell: &Cell) -> (Color, Color, Modifier) {
+fn style_of(cell: &Cell) -> (Color, Color, Modifier) {
     (cell.fg, cell.bg, cell.modifier)
 }
 

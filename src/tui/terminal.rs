@@ -382,12 +382,11 @@ impl<'a> Shell<'a> {
             } else {
                 self.session.inbox.recv().ok()
             };
-            match event {
-                Some(event) => self.handle(event)?,
-                None => {
-                    self.draw()?;
-                    drawn = Some(Instant::now());
-                }
+            if let Some(event) = event {
+                self.handle(event)?;
+            } else {
+                self.draw()?;
+                drawn = Some(Instant::now());
             }
         }
         Ok(())

@@ -26,7 +26,7 @@ impl Role {
     }
 }
 
-/// Who is asking, and over what.
+/// The caller of a command: issuer, role and transport.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Session {
     /// A name for the log: `tui:<user>`, `script:<file>`, `token:<id>`.
@@ -141,7 +141,14 @@ impl CommandSpec {
     }
 }
 
-/// The one role rule. Screens dim by it; only the shard's dispatch enforces it.
+impl Session {
+    /// Whether the session has the admin role.
+    pub fn is_admin(&self) -> bool {
+        self.role == Role::Admin
+    }
+}
+
+/// The one role rule. Screens dim by it; only the shard's admission enforces it.
 pub fn allowed(session: &Session, spec: &CommandSpec) -> bool {
     session.role >= spec.role || (session.owner && spec.effect == Effect::Pace)
 }

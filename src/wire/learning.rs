@@ -1,4 +1,4 @@
-//! What is told of policies in the making: the training beside a town, and where the promotion of its candidate stands.
+//! Telemetry of the training beside a town, and of the promotion of its candidate.
 //!
 //! Parts of the snapshot, with the rules of `telemetry`: everything has a default, figures that are not there are `None`.
 //! Rules: "Training log", "Stability, promotion, rollback".
@@ -110,7 +110,7 @@ pub struct PromotionStep {
     pub ts: String,
     pub from: String,
     pub to: String,
-    /// Who asked; `town` when nobody did.
+    /// The issuer; `town` for automatic changes.
     pub issuer: String,
     pub cmd_id: String,
     pub why: String,

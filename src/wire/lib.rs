@@ -1,4 +1,4 @@
-//! The contract between a running town and whoever watches or commands it: messages, requests, answers, versions.
+//! The contract between a running town and its clients: messages, requests, answers, versions.
 //!
 //! Owns names and shapes only. Must not know the town, the shard or the terminal: everything here can be written by one
 //! program and read by another. Rule: "Telemetry" and "Command table".

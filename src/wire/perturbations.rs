@@ -1,4 +1,4 @@
-//! What is told of shocks from outside: those under way, expected and cooling down, and the events there may be.
+//! Telemetry of perturbations: active, expected and cooling down, and the events of the perturbation file.
 //!
 //! Parts of the snapshot, with the rules of `telemetry`. Rule: "Perturbations".
 

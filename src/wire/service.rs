@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CommandSpec, ErrorBody, SCHEMA_VERSION, Session};
 
-/// The header that names the schema of whoever sends it, both ways.
+/// The header with the schema version of its sender, in requests and responses.
 pub const SCHEMA_HEADER: &str = "townlet-schema";
 /// `GET`: that the process lives, and how it fares.
 pub const HEALTH: &str = "/v1/health";
@@ -36,7 +36,7 @@ pub struct ServiceInfo {
     pub shard: String,
     /// The schema it speaks.
     pub schema_version: String,
-    /// Who the client is there: its token's id and role, or a viewer.
+    /// The client's session: id and role of its token, or a viewer.
     pub session: Session,
     /// The command table.
     pub commands: Vec<CommandSpec>,

@@ -150,12 +150,12 @@ pub enum Lost {
     #[error("the message does not fit the state: {0}")]
     Mismatch(#[from] Mismatch),
     /// The state is not the shard's.
-    #[error("the state at message {seq} is {found}, the shard's was {told}")]
+    #[error("the state at message {seq} is {found}, the shard's was {expected}")]
     Digest {
         /// Of the message.
         seq: u64,
         /// What the message says.
-        told: String,
+        expected: String,
         /// What came of applying it.
         found: String,
     },
@@ -206,12 +206,12 @@ impl Mirror {
         }
         self.position = Some(position);
         // A newer version may have blocks that this one does not know; its digest is of all of them.
-        if let (Some(told), Some(state)) = (message.digest, &self.state)
+        if let (Some(expected), Some(state)) = (message.digest, &self.state)
             && message.schema_version == SCHEMA_VERSION
         {
             let found = digest(state);
-            if found != told {
-                return Err(Lost::Digest { seq: position.seq, told, found });
+            if found != expected {
+                return Err(Lost::Digest { seq: position.seq, expected, found });
             }
         }
         Ok(true)

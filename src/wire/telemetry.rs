@@ -93,7 +93,7 @@ pub struct Clock {
     pub ticks_per_second: f64,
 }
 
-/// Who drives the residents.
+/// The policy that drives the residents.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Policy {
     pub id: String,

@@ -184,12 +184,12 @@ fn a_reader_notices_what_is_missing() {
     assert_eq!(mirror.take(Envelope { epoch: 8, ..message(3, 2, step(2, 3)) }), Err(Lost::Epoch { came: 8, read: 7 }));
     mirror = before;
     assert_eq!(mirror.take(message(9, 0, Body::Resync(Box::new(at_tick(9))))), Ok(true));
-    let told = Some(digest(&at_tick(11)));
-    let wrong = Envelope { digest: told.clone(), ..message(10, 9, step(9, 10)) };
+    let expected = Some(digest(&at_tick(11)));
+    let wrong = Envelope { digest: expected.clone(), ..message(10, 9, step(9, 10)) };
     assert!(matches!(mirror.clone().take(wrong.clone()), Err(Lost::Digest { seq: 10, .. })));
     let newer = Envelope { schema_version: "0.2.1".into(), ..wrong };
     assert_eq!(mirror.clone().take(newer), Ok(true), "a newer state has blocks that are not known here");
-    assert_eq!(mirror.take(Envelope { digest: told, ..message(10, 9, step(9, 11)) }), Ok(true));
+    assert_eq!(mirror.take(Envelope { digest: expected, ..message(10, 9, step(9, 11)) }), Ok(true));
 }
 
 #[test]

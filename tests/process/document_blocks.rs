@@ -219,9 +219,14 @@ impl Shell<'_> {
         for (keys, texts) in rows {
             for (place, name) in keys.iter().enumerate() {
                 if place > 0 && keys[place - 1] == ":" {
-                    session.shows("tab completes");
+                    session.shows("tab complete");
                 }
+                let before = session.text();
                 session.press(key(name));
+                if name == "esc" {
+                    // A key right behind it would be read as one with Alt.
+                    session.until("what escape closes", |screen| screen.contents() != before);
+                }
             }
             for text in texts {
                 session.shows(text);

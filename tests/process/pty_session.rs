@@ -121,7 +121,7 @@ impl WatchedSource {
 
     /// Opens and closes the help: what was drawn before stands on the screen then, down to its last row.
     #[track_caller]
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn wait_until_still(&mut self) {
         self.press("?");
         self.shows("type to search");
         self.press("\u{1b}");
@@ -181,8 +181,8 @@ impl WatchedSource {
             let state = if let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) {
                 stat.rsplit(") ").next().unwrap_or_default().to_owned()
             } else {
-                let told = Command::new("ps").args(["-o", "stat=", "-p", &id]).output().expect("ps runs").stdout;
-                String::from_utf8_lossy(&told).trim_start().to_owned()
+                let output = Command::new("ps").args(["-o", "stat=", "-p", &id]).output().expect("ps runs").stdout;
+                String::from_utf8_lossy(&output).trim_start().to_owned()
             };
             if state.starts_with('T') {
                 return;

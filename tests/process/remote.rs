@@ -154,18 +154,18 @@ fn token(home: &Path) -> String {
 
 #[test]
 fn an_exit_is_approved_from_afar() {
-    let (home, desk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (home, client_home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let token = token(home.path());
     let config = repository("configs/scenarios/employment_backlog.yaml").display().to_string();
     let served =
         Server::start(home.path(), &["--config", &config, "--listen", "127.0.0.1:0", "--speed", "max", "--paused"]);
     let arguments = ["observe", "--connect", served.url.as_str()];
-    let mut pty = WatchedSource::start(desk.path(), LARGE, &arguments, &[("TOWNLET_TOKEN", &token)]);
+    let mut pty = WatchedSource::start(client_home.path(), LARGE, &arguments, &[("TOWNLET_TOKEN", &token)]);
     pty.shows("live");
     pty.shows("ADMIN");
     pty.command("step 3500");
     pty.shows("tick 3,500");
-    pty.settle();
+    pty.wait_until_still();
     pty.press("a");
     pty.shows("▸ cancel ◂");
     pty.press(RIGHT);
@@ -181,7 +181,7 @@ fn an_exit_is_approved_from_afar() {
     assert_eq!(pty.ended(), 0, "{}", pty.text());
     assert!(pty.text().contains("detached from"), "{}", pty.text());
     assert_eq!(
-        std::fs::read_dir(desk.path())
+        std::fs::read_dir(client_home.path())
             .unwrap()
             .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name() == "logs"))
             .count(),
@@ -198,17 +198,17 @@ fn an_exit_is_approved_from_afar() {
 
 #[test]
 fn a_server_that_was_killed_is_missed_found_again_and_does_nothing_twice() {
-    let (home, desk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (home, client_home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let token = token(home.path());
     let served = Server::start(home.path(), &["--listen", "127.0.0.1:0", "--speed", "10x"]);
     let (url, address) = (served.url.clone(), served.address().to_owned());
     let mut pty =
-        WatchedSource::start(desk.path(), LARGE, &["observe", "--connect", &url], &[("TOWNLET_TOKEN", &token)]);
+        WatchedSource::start(client_home.path(), LARGE, &["observe", "--connect", &url], &[("TOWNLET_TOKEN", &token)]);
     pty.shows("ADMIN");
     pty.shows("live");
     let once = ["console", "--connect", &url, "--cmd-id", "once", "setmoney ada 77"];
-    let (status, said) = townlet(desk.path(), &once, &token);
-    assert!(status == Some(0) && !said.contains("done before"), "{said}");
+    let (status, said) = townlet(client_home.path(), &once, &token);
+    assert!(status == Some(0) && !said.contains("(replayed)"), "{said}");
     served.kill();
     pty.shows("not connected");
     pty.shows("reconnecting in");
@@ -217,8 +217,8 @@ fn a_server_that_was_killed_is_missed_found_again_and_does_nothing_twice() {
     let served = Server::start(home.path(), &["--listen", &address, "--speed", "10x", "--resume"]);
     pty.shows("· live");
     pty.shows("logged");
-    let (status, said) = townlet(desk.path(), &once, &token);
-    assert!(status == Some(0) && said.contains("done before"), "{said}");
+    let (status, said) = townlet(client_home.path(), &once, &token);
+    assert!(status == Some(0) && said.contains("(replayed)"), "{said}");
     pty.command("pause");
     pty.shows("PAUSED");
     pty.press("q");
@@ -239,7 +239,7 @@ fn proof(state: &Snapshot) -> String {
     digest(&state)
 }
 
-/// Who watches and commands from afar, with what it was told so far.
+/// A remote client with the events it received.
 pub(crate) struct Observer {
     pub(crate) source: Remote,
     notices: Receiver<SourceEvent>,
@@ -310,15 +310,15 @@ fn after_a_crash_an_observer_has_the_shards_state_and_what_was_under_way_is_done
 #[test]
 fn a_fleet_shows_every_shard_and_one_of_them_whole() {
     let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let desk = tempfile::tempdir().unwrap();
+    let client_home = tempfile::tempdir().unwrap();
     let served = homes.each_ref().map(|home| Server::start(home.path(), &["--listen", "127.0.0.1:0"]));
     let shards = format!(
         "shards:\n  - {{ name: production, url: \"{}\", colour: red }}\n  - {{ name: trial, url: \"{}\", colour: green }}\n",
         served[0].url, served[1].url
     );
-    std::fs::create_dir_all(desk.path().join("townlet")).unwrap();
-    std::fs::write(desk.path().join("townlet/config.yaml"), shards).unwrap();
-    let mut pty = WatchedSource::start(desk.path(), (80, 24), &["observe"], &[]);
+    std::fs::create_dir_all(client_home.path().join("townlet")).unwrap();
+    std::fs::write(client_home.path().join("townlet/config.yaml"), shards).unwrap();
+    let mut pty = WatchedSource::start(client_home.path(), (80, 24), &["observe"], &[]);
     pty.shows("2 of 2 shards live");
     pty.shows("production");
     pty.press("j\r");
@@ -328,7 +328,7 @@ fn a_fleet_shows_every_shard_and_one_of_them_whole() {
     pty.shows("2 of 2 shards live");
     pty.press("q");
     assert_eq!(pty.ended(), 0, "{}", pty.text());
-    let (status, said) = townlet(desk.path(), &["console", "--connect", "trail", "kpi"], "");
+    let (status, said) = townlet(client_home.path(), &["console", "--connect", "trail", "kpi"], "");
     assert!(status == Some(2) && said.contains("Did you mean `trial`?"), "{said}");
 }
 
@@ -341,7 +341,7 @@ fn the_console_asks_at_a_prompt_and_says_how_it_went() {
     let (status, said) = townlet(home.path(), &["console", "--connect", &served.url, "setmoney", "ada", "3"], "");
     assert!(status == Some(1) && said.contains("E_FORBIDDEN"), "{said}");
     let mut pty = WatchedSource::start(home.path(), (80, 24), &["console", "--connect", &served.url], &[]);
-    pty.shows("you are viewer");
+    pty.shows(": viewer (");
     pty.press("employment_st\t\r");
     pty.shows("pending (limit");
     pty.press("setmoney ada 3\r");
@@ -356,11 +356,11 @@ fn the_console_asks_at_a_prompt_and_says_how_it_went() {
 
 #[test]
 fn the_prompt_foretells_and_takes_a_token_that_is_shown_nowhere() {
-    let (home, desk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (home, client_home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let token = token(home.path());
     let served = Server::start(home.path(), &["--listen", "127.0.0.1:0"]);
-    let mut pty = WatchedSource::start(desk.path(), LARGE, &["console", "--connect", &served.url], &[]);
-    pty.shows("you are viewer");
+    let mut pty = WatchedSource::start(client_home.path(), LARGE, &["console", "--connect", &served.url], &[]);
+    pty.shows(": viewer (");
     pty.press("setmoney ada 3");
     pty.shows("E_FORBIDDEN");
     pty.press("\u{15}escalate\r");
@@ -391,7 +391,7 @@ fn the_prompt_foretells_and_takes_a_token_that_is_shown_nowhere() {
     // What was foretold left nothing, as admin or as viewer.
     assert_eq!((money(Stage::Intent), money(Stage::Outcome), money(Stage::Rejected)), (1, 1, 1));
     let secret = token.rsplit('_').next().expect("a secret");
-    let history = std::fs::read_to_string(desk.path().join("townlet/console_history")).unwrap_or_default();
+    let history = std::fs::read_to_string(client_home.path().join("townlet/console_history")).unwrap_or_default();
     assert!(history.contains("setmoney ada 3") && !history.contains("twn_"), "{history}");
     assert!(log.iter().all(|record| !format!("{record:?}").contains(secret)));
 }
@@ -406,7 +406,7 @@ fn it_refuses_what_would_give_a_token_or_a_town_away() {
         (&["serve", "--listen", "127.0.0.1:99999"], "--listen"),
         (&["serve", "--tls-cert", "x"], "--tls-key"),
         (&["observe", "--connect", "http://ada:twn_a_b@127.0.0.1"], "must not contain a token"),
-        (&["observe", "--connect", "nowhere"], "no shard `nowhere`"),
+        (&["observe", "--connect", "nowhere"], "unknown shard `nowhere`"),
         (&["observe"], "--connect"),
         (&["console", "--connect", "http://towns.example", "kpi"], "without TLS"),
         (&["console", "--connect", "http://127.0.0.1:1", "--token-file", "open", "kpi"], "others can read it"),
@@ -445,7 +445,7 @@ fn a_served_shard_reads_its_file_again_and_a_restart_keeps_what_it_read() {
     assert_eq!((status, said.contains("clip_per_tick 0.2 -> 0.1.")), (Some(0), true), "{said}");
     std::fs::remove_file(home.join("town.yaml")).unwrap();
     let (status, said) = console(&["--cmd-id", "once", "reload_config"]);
-    assert_eq!((status, said.contains("done before")), (Some(0), true), "{said}");
+    assert_eq!((status, said.contains("(replayed)")), (Some(0), true), "{said}");
     let (status, said) = console(&["reload_config"]);
     assert_eq!((status, said.contains("town.yaml: there is no such file")), (Some(1), true), "{said}");
     server.kill();

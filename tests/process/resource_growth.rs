@@ -43,8 +43,10 @@ fn read_stream(address: &str) -> Arc<(AtomicU64, AtomicU64)> {
     write!(stream, "GET /v1/telemetry/stream HTTP/1.1\r\nhost: x\r\n\r\n").expect("it listens");
     let reader = Arc::clone(&seen);
     std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            let tick = line.strip_prefix("data: ").and_then(|data| data.split("\"tick\":").nth(1));
+        // Chunks of the response may split lines and characters, so a message is found by the names at its beginning.
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line);
+            let tick = line.split("\"prev_seq\":").nth(1).and_then(|rest| rest.split("\"tick\":").nth(1));
             let tick = tick.and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
             if let Some(tick) = tick {
                 reader.0.store(tick, Ordering::Relaxed);

@@ -49,7 +49,7 @@ fn backlog(home: &Path, size: (u16, u16)) -> WatchedSource {
     pty.shows("PAUSED");
     pty.command(&format!("step {BACKLOG_TICKS}"));
     pty.shows("tick 3,500");
-    pty.settle();
+    pty.wait_until_still();
     pty.until("a backlog", |screen| names(screen).len() >= 5);
     pty
 }
@@ -118,13 +118,13 @@ fn a_shift(size: (u16, u16)) {
     assert_eq!(approved[0].cmd_id, approved[1].cmd_id);
 
     // Deferring one asks nothing; deferring several does, and each is a command of its own.
-    pty.settle();
+    pty.wait_until_still();
     let left = names(pty.screen());
     pty.press("g");
     pty.until("the first row", |screen| queue(screen).first().is_some_and(|row| row.selected));
     pty.press("d");
     pty.until("the first to stay", |screen| !names(screen).contains(&left[0]));
-    pty.settle();
+    pty.wait_until_still();
     let left = names(pty.screen());
     pty.press("g  ");
     pty.until("two marks", |screen| queue(screen).iter().filter(|row| row.marked).count() == 2);
@@ -240,7 +240,7 @@ fn no_color_is_honoured_everywhere() {
             pty.press(key);
             pty.until(text, |screen| screen.contents().contains(text));
         }
-        pty.settle();
+        pty.wait_until_still();
         pty.press("q");
         assert_clean_exit(&mut pty, home.path());
         assert_eq!(colours(&pty.written).is_empty(), plain, "{:?}", colours(&pty.written).first());

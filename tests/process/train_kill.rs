@@ -97,7 +97,7 @@ fn invalid_training_is_refused_with_status_2() {
     refused(&["--resume"], &[], "no training in");
     refused(&["--resume", "0123456789abcdef"], &[], "there is no checkpoint `0123456789abcdef`");
     refused(&["--steps", "0"], &[], "0 is not in 1..");
-    refused(&["--minutes", "0"], &[], "more than 0");
+    refused(&["--minutes", "0"], &[], "above 0");
     refused(&["--warm-start", "somebody"], &[], "scripted");
     refused(&["--resume", "--seed", "3"], &[], "--seed");
     refused(&[], &["training.replicas=0"], "training.replicas");

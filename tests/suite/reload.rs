@@ -177,7 +177,7 @@ fn reload_applies_at_one_tick_and_is_logged() {
     let (digest, again) = (live.digest(), live.expect_ok("reload_config"));
     assert_eq!(
         (again.summary().as_str(), live.digest()),
-        ("town.yaml says what runs already; nothing changes.", digest)
+        ("town.yaml agrees with what runs; nothing changes.", digest)
     );
     live.run(250);
     let last = live.digest();
@@ -251,7 +251,7 @@ fn reload_without_a_configuration_file_is_refused_with_a_hint() {
     let live = TestShard::new(home.path());
     let answer = live.line("reload_config");
     assert_eq!(refusal(&answer), "E_NOT_FOUND");
-    assert!(answer.error.unwrap().hint.contains("--config CONFIG_FILE"));
+    assert!(answer.error.unwrap().hint.contains("--config FILE"));
 }
 
 #[test]
@@ -263,8 +263,8 @@ fn one_fixed_setting_refuses_the_whole_reload() {
     let error = live.line("reload_config").error.expect("refused");
     assert_eq!(
         error.message,
-        "a running town does not take ppo.gamma 0.99 -> 0.9 (a training is made with it), seed 7 -> 8 (the town was made \
-         with it)."
+        "these settings cannot change while the town runs: ppo.gamma 0.99 -> 0.9 (a training is set up with it), seed 7 -> 8 \
+         (the town was built with it)."
     );
     assert!(error.hint.contains("start a new run"));
     assert_eq!((live.digest(), live.view().texts_digest), (digest, texts));
@@ -423,7 +423,7 @@ fn reload_restarts_the_evaluation_of_a_candidate() {
     assert_eq!((promotion.state.as_str(), promotion.green), ("evaluating", 0));
     assert!(promotion.evidence.is_none_or(|evidence| evidence.verdict == "running"), "of the town as it was");
     let step = promotion.history.last().expect("it is recorded");
-    assert!(step.why.contains("from the beginning: what the town is made from changed"), "{step:?}");
+    assert!(step.why.contains("again: the configuration of the town changed"), "{step:?}");
     assert_eq!(live.refused(&format!("promote_policy {candidate}")), "E_CONFLICT");
     assert_eq!(live.view().policy.id, "scripted", "the release drives on");
 }

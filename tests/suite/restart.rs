@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::kit::{TestShard, copy_folder, options, soak, temp_home, wait_for};
 use townlet_audit::{Stage, records, verify};
 use townlet_shard::Handle;
-use townlet_shard::journal::{VERSION, read};
+use townlet_shard::journal::VERSION;
 use townlet_town::command::Command;
 use townlet_town::config::Config;
 use townlet_town::{Rules, Sources, Town, snapshot};
@@ -243,10 +243,10 @@ const CASES: &[Case] = &[
         |it| std::fs::remove_file(it.log(".jsonl")).unwrap(),
         &["!", "-0001.jsonl", "put it back"],
     ),
-    ("the audit log altered", |it| flip(&it.log(".jsonl"), 700), &["!", "-0001.jsonl:", "Put back a copy"]),
-    ("the audit log cut", |it| cut(&it.log(".jsonl"), 2_000), &["!", "-0001.jsonl:", "ut back a copy"]),
-    ("the head missing", |it| std::fs::remove_file(it.log(".head")).unwrap(), &["!", ".head", "Put back a copy"]),
-    ("the head altered", |it| flip(&it.log(".head"), 30), &["!", ".head", "Put back a copy"]),
+    ("the audit log altered", |it| flip(&it.log(".jsonl"), 700), &["!", "-0001.jsonl:", "Restore a copy"]),
+    ("the audit log cut", |it| cut(&it.log(".jsonl"), 2_000), &["!", "-0001.jsonl:", " a copy of"]),
+    ("the head missing", |it| std::fs::remove_file(it.log(".head")).unwrap(), &["!", ".head", "Restore a copy"]),
+    ("the head altered", |it| flip(&it.log(".head"), 30), &["!", ".head", "Restore a copy"]),
     ("the privacy key missing", |it| std::fs::remove_file(key(it)).unwrap(), &["harbour.privacy-key: it was missing"]),
     ("the privacy key cut", |it| cut(&key(it), 9), &["!", "harbour.privacy-key", "put the right one back"]),
     (
@@ -350,30 +350,32 @@ fn privacy_and_telemetry_mode_survive_a_crash() {
     assert!(said(&live), "the last word counts");
 }
 
-/// The first byte of a journal's header is the version of its layout; the body's checksum stands before it.
-fn of_an_earlier_layout(path: &Path) {
+/// Writes another format version into a journal's header, whose first byte it is; the checksum of the body precedes it.
+fn set_journal_version(path: &Path, version: u8) {
     let mut bytes = std::fs::read(path).unwrap();
     let end = header(path);
-    assert_eq!(u32::from(bytes[8]), VERSION);
-    bytes[8] = 3;
+    bytes[8] = version;
     let sum = crc32fast::hash(&bytes[8..end]).to_le_bytes();
     bytes[4..8].copy_from_slice(&sum);
     std::fs::write(path, bytes).unwrap();
 }
 
 #[test]
-fn journal_of_an_earlier_layout_continues_in_a_new_file() {
+fn journal_of_another_version_is_refused_by_name() {
     let died = lived();
-    of_an_earlier_layout(&died.journal());
-    let before = std::fs::read(died.journal()).unwrap();
+    let journal = died.journal();
+    assert_eq!(u32::from(std::fs::read(&journal).unwrap()[8]), VERSION);
+    for version in [0, 4, VERSION as u8 + 1] {
+        set_journal_version(&journal, version);
+        let before = std::fs::read(&journal).unwrap();
+        let why = resume(died.home.path()).err().unwrap_or_else(|| panic!("version {version} was read"));
+        let expected = format!("it is version {version} of the journal; this program reads version {VERSION}");
+        assert!(why.contains(&expected) && why.contains(".tlj"), "{why}");
+        assert_eq!(std::fs::read(&journal).unwrap(), before, "nothing was changed");
+    }
+    set_journal_version(&journal, VERSION as u8);
     let live = TestShard::from_handle(resume(died.home.path()).unwrap());
     assert_eq!((live.view().tick, live.digest()), (LAST, died.digest.clone()));
-    let folder = died.home.path().join("logs/journal");
-    let files = with_ending(folder.clone(), ".tlj");
-    assert_eq!((files.len(), std::fs::read(&files[0]).unwrap()), (2, before), "a program of its time reads it whole");
-    assert_eq!(read(&files[1]).unwrap().header.version, VERSION);
-    goes_on("an earlier layout", &died, live);
-    assert_eq!(with_ending(folder, ".tlj").len(), 2, "and it stays with that");
 }
 
 /// A run whose release was changed from the scripted policy to another.

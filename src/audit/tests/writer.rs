@@ -1,4 +1,4 @@
-//! One chain, whoever writes, in one form, whatever is written.
+//! All writers share one chain, and every record has one form.
 
 use std::sync::Arc;
 use std::sync::mpsc;

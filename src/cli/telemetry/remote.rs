@@ -68,7 +68,7 @@ pub(super) fn tail(args: &TailArgs) -> Result<ExitCode> {
 struct Tail {
     json: bool,
     left: Option<u64>,
-    heard: StreamDecoder,
+    decoder: StreamDecoder,
     warned: bool,
 }
 
@@ -79,7 +79,7 @@ impl Tail {
 
     /// Reads the stream until the connection breaks.
     async fn follow(&mut self, client: &Client) -> Result<(), ClientError> {
-        let mut response = client.stream(self.heard.last().as_deref()).await?;
+        let mut response = client.stream(self.decoder.last().as_deref()).await?;
         let mut reader = Reader::default();
         while let Ok(Some(piece)) = response.chunk().await {
             for event in reader.take(&piece).map_err(ClientError::NotAShard)? {
@@ -93,7 +93,7 @@ impl Tail {
     }
 
     fn take(&mut self, event: &Event) -> Result<()> {
-        match self.heard.take(event) {
+        match self.decoder.take(event) {
             StreamEvent::State => {}
             StreamEvent::Heartbeat => return Ok(()),
             StreamEvent::Closed(why) | StreamEvent::OutOfSync(why) => {
@@ -101,7 +101,7 @@ impl Tail {
                 return Ok(());
             }
         }
-        let Some(state) = self.heard.state() else { return Ok(()) };
+        let Some(state) = self.decoder.state() else { return Ok(()) };
         if !std::mem::replace(&mut self.warned, true) {
             warn_if_newer(&state.schema_version);
         }

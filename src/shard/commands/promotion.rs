@@ -15,7 +15,7 @@ row! {
 
 row! {
     CANDIDATE = "promotion_candidate", Admin,
-    "has a checkpoint judged against the release, in place of whoever is judged now";
+    "evaluates a checkpoint against the release, in place of the current candidate";
     Release(checkpoint: PolicyName) => ReleaseRequest::Nominate(checkpoint.0)
 }
 

@@ -12,7 +12,7 @@ use townlet_town::config::{Config, diff};
 use townlet_town::{Sources, Town, snapshot};
 
 use super::bundle::Bundle;
-use super::panics::said;
+use super::panics::panic_message;
 use super::redaction::SecretRedactor;
 use super::replay::{Replay, replay};
 use super::{IncidentTrigger, system_info};
@@ -113,7 +113,7 @@ pub(super) fn collect(run: &Run, trigger: &IncidentTrigger, timeout: Duration) -
     for (item, get) in ITEMS {
         // A damaged file may make its reader panic; the other items are still collected.
         let got = catch_unwind(AssertUnwindSafe(|| get(&mut all, run, trigger)));
-        let got = got.unwrap_or_else(|panic| Err(format!("reading it crashed: {}", said(panic.as_ref()))));
+        let got = got.unwrap_or_else(|panic| Err(format!("reading it crashed: {}", panic_message(panic.as_ref()))));
         if let Err(why) = got {
             all.bundle.add_missing(item, why);
         }

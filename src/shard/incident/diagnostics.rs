@@ -293,8 +293,8 @@ mod tests {
         assert_eq!((diagnostics.alerts().len(), diagnostics.has_ended_hangs()), (1, false));
         diagnostics.hang(None);
         assert_eq!((diagnostics.alerts(), diagnostics.has_ended_hangs()), (Vec::new(), true));
-        let told = diagnostics.take_ended_hangs();
-        assert_eq!((told.len(), &*told[0].name, told[0].since_tick), (1, "tick_hung", 7));
+        let alerts = diagnostics.take_ended_hangs();
+        assert_eq!((alerts.len(), &*alerts[0].name, alerts[0].since_tick), (1, "tick_hung", 7));
         assert_eq!((diagnostics.take_ended_hangs(), diagnostics.has_ended_hangs()), (Vec::new(), false));
     }
 }

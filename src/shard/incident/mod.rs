@@ -18,7 +18,7 @@ mod watchdog;
 
 pub(super) use collect::Run;
 pub(super) use diagnostics::{AppliedCommand, Diagnostics, Phase, PhaseTracker, TOWN};
-pub(super) use panics::{register_thread, said};
+pub(super) use panics::{panic_message, register_thread};
 pub(super) use watchdog::{Watchdog, hanging};
 
 use std::path::{Path, PathBuf};
@@ -354,7 +354,7 @@ impl IncidentRecorder {
         drop(self.journal.upgrade().map(|journal| journal.flush()));
         drop(self.audit.upgrade().map(|audit| audit.flush()));
         let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| write(&self.run, id, trigger, None)));
-        let made = made.unwrap_or_else(|panic| Err(format!("making it crashed: {}", said(panic.as_ref()))));
+        let made = made.unwrap_or_else(|panic| Err(format!("making it crashed: {}", panic_message(panic.as_ref()))));
         match &made {
             Ok(incident) => self.log.say(&format!("incident bundle {}, {} bytes", incident.bundle, incident.bytes)),
             Err(why) => self.log.say(&format!("the incident bundle could not be written: {why}")),

@@ -53,7 +53,7 @@ fn record(info: &PanicHookInfo<'_>) {
     let backtrace = Backtrace::force_capture().to_string();
     let backtrace = backtrace.lines().take(FRAMES).collect::<Vec<_>>().join("\n");
     let location = info.location().map(ToString::to_string).unwrap_or_default();
-    let message = said(info.payload()).to_owned();
+    let message = panic_message(info.payload()).to_owned();
     diagnostics.panicked(diagnostics.fault(thread.name().unwrap_or("unnamed"), message, location, backtrace));
 }
 
@@ -69,7 +69,7 @@ fn diagnostics() -> Option<Arc<Diagnostics>> {
 }
 
 /// The message of a panic.
-pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }

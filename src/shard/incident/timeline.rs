@@ -61,9 +61,9 @@ pub(super) fn merged(
             TimelineEntry::new(None, Some(event.tick), "event", format!("{}{fields}", event.event))
         });
         entries.extend(events);
-        let told =
+        let narration =
             |it: &townlet_wire::telemetry::Narration| TimelineEntry::new(None, Some(it.tick), "story", it.text.clone());
-        entries.extend(view.narrations.iter().map(told));
+        entries.extend(view.narrations.iter().map(narration));
         entries.extend(view.alerts.iter().map(|alert| {
             TimelineEntry::new(
                 None,

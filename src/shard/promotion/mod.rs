@@ -112,7 +112,7 @@ impl Releases {
             |pointer| pointer.content.machine.clone(),
         );
         let mut machine = kept.clone();
-        let origin = Origin { tick, ts: now(), run: run.into(), issuer: TOWN.into(), cmd_id: String::new() };
+        let origin = Origin { tick, ts: timestamp(), run: run.into(), issuer: TOWN.into(), cmd_id: String::new() };
         machine.open(release.driver.id(), &fingerprint, required, &origin);
         let previous = machine.previous().and_then(|name| match policies.load(name, rules) {
             Ok(previous) => Some(previous),
@@ -268,7 +268,7 @@ impl Releases {
         let (green, required) = Self::counted(machine);
         let waiting = machine.waiting().map_or_else(String::new, |name| format!(" `{name}` waits."));
         let last = machine.steps().last().map_or("", |step| step.why.as_str());
-        let stands = match machine.stage() {
+        let text = match machine.stage() {
             Stage::Idle => "there is no candidate; a shadow training or `promotion_candidate` provides one.".into(),
             Stage::Evaluating => format!("{last}; {green} of {required} green windows."),
             Stage::Eligible => {
@@ -282,7 +282,7 @@ impl Releases {
             Stage::Promoting | Stage::RolledBack => format!("{last}."),
             Stage::Held => format!("{last}; `promotion_hold off` resumes promotions."),
         };
-        format!("{stands}{waiting}")
+        format!("{text}{waiting}")
     }
 
     /// Names of release snapshots, oldest first.
@@ -358,11 +358,11 @@ fn refused(request: &ReleaseRequest, blockers: &[String]) -> ErrorBody {
         ReleaseRequest::Rollback(..) => {
             "`rollback_policy --to <snapshot>` goes back to a saved one; `promotion_status` lists them."
         }
-        _ => "`promotion_status` shows how it stands.",
+        _ => "`promotion_status` shows the current state.",
     };
     error("E_CONFLICT", format!("{}.", blockers.join("; ")), hint)
 }
 
-fn now() -> String {
+fn timestamp() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }

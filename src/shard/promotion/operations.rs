@@ -14,7 +14,7 @@ use townlet_town::config::AutoRollback;
 
 use super::release_snapshots::{Manifest, PolicyFile};
 use super::state_machine::{Event, Machine, Origin, Stage, Step};
-use super::{TOWN, now, release_pointer, release_snapshots, rollback_note, rollout_log};
+use super::{TOWN, release_pointer, release_snapshots, rollback_note, rollout_log, timestamp};
 use crate::admission::Admission;
 use crate::command_table::error;
 use crate::engine::{Engine, Message};
@@ -276,7 +276,7 @@ impl Engine {
         self.after_release_change();
     }
 
-    /// Who drives the town from the next tick on. The old policy stays at hand.
+    /// Sets the policy that drives the town from the next tick on. The old policy stays loaded.
     fn drive(&mut self, policy: LoadedConfig, number: u64) -> JournalEntry {
         let (issuer, cmd_id) = self.sender_of(number).unwrap_or_else(|| (TOWN.into(), String::new()));
         self.write_journal();
@@ -372,7 +372,7 @@ impl Engine {
 
     fn origin(&self, issuer: &str, cmd_id: &str) -> Origin {
         let (tick, run) = (self.town.tick(), self.status.run_id.clone());
-        Origin { tick, ts: now(), run, issuer: issuer.into(), cmd_id: cmd_id.into() }
+        Origin { tick, ts: timestamp(), run, issuer: issuer.into(), cmd_id: cmd_id.into() }
     }
 
     /// What happens by itself. A run that may not decide about the release leaves it as it is.
@@ -390,7 +390,7 @@ impl Engine {
         self.after_release_change();
     }
 
-    /// After any change: whoever is to be judged is, the file follows, and observers see it.
+    /// After any change: starts a due evaluation, writes the release file, and publishes the state.
     pub(crate) fn after_release_change(&mut self) {
         if let Some(name) = self.releases.candidate_to_load() {
             self.load_policy(PolicySource { name, is_snapshot: false }, AfterLoad::Evaluate);
@@ -412,7 +412,7 @@ impl Engine {
         self.note_alerts();
     }
 
-    /// The town is made from other texts now: whoever is judged begins again, and the open window counts for nobody.
+    /// After a reload: restarts the evaluation of a candidate, and discards the open window.
     pub(crate) fn rules_changed(&mut self, rules: Arc<Rules>) {
         let origin = self.origin(TOWN, "");
         let releases = &mut self.releases;

@@ -190,9 +190,9 @@ impl Writer {
         if lock.try_lock().is_err() {
             return Err(format!("another run of `{}` in this home controls its release", self.shard));
         }
-        let now =
+        let timestamp =
             townlet_files::read_to_string(&self.path).ok().and_then(|text| serde_json::from_str::<Content>(&text).ok());
-        if now != self.known {
+        if timestamp != self.known {
             return Err(format!("another run of `{}` has changed its release since this one started", self.shard));
         }
         self.lock = Some(lock);

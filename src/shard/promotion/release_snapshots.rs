@@ -62,8 +62,8 @@ pub(super) fn root(home: &Path, config: &Config) -> PathBuf {
 
 /// An unused folder name with the current time.
 pub(super) fn name(root: &Path) -> String {
-    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
-    let plain = format!("{}-{:03}", now.strftime("%Y%m%d-%H%M%S"), now.millisecond());
+    let timestamp = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+    let plain = format!("{}-{:03}", timestamp.strftime("%Y%m%d-%H%M%S"), timestamp.millisecond());
     let mut names = (1..).map(|number| if number == 1 { plain.clone() } else { format!("{plain}-{number}") });
     names.find(|name| !root.join(name).exists()).unwrap_or(plain)
 }

@@ -230,7 +230,7 @@ struct Model {
     machine: Machine,
     /// The file's bytes.
     disk: String,
-    /// Who drives the town.
+    /// The policy that drives the town.
     driver: String,
     fingerprint: ConfigFingerprint,
     /// What the evaluation now under way is about, with the green windows and the verdict since it began.
@@ -260,9 +260,9 @@ impl Model {
     /// Whatever the evaluation is about has changed: nothing that was counted counts.
     fn follow(&mut self) {
         let judged = self.machine.candidate().map(str::to_owned);
-        let now = (judged, self.machine.release().to_owned(), self.fingerprint.clone());
-        if now != self.about {
-            (self.about, self.greens, self.better) = (now, 0, false);
+        let timestamp = (judged, self.machine.release().to_owned(), self.fingerprint.clone());
+        if timestamp != self.about {
+            (self.about, self.greens, self.better) = (timestamp, 0, false);
         }
     }
 
@@ -328,7 +328,7 @@ impl Model {
                 }
             }
             Draw::Crash { fingerprint: config, configured, written } => {
-                self.crash(*config, NAMES[*configured], *written)
+                self.crash(*config, NAMES[*configured], *written);
             }
         }
         // Judged anew is counted anew, also when it is the same candidate; a restart loses pairs and no window.

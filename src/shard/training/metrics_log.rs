@@ -162,12 +162,12 @@ mod tests {
         let mut text = std::fs::read(&path).expect("rows");
         text.extend_from_slice(b"{\"update\": 5, \"st");
         std::fs::write(&path, &text).expect("a torn end");
-        let mut log = Log::resume(folder.path(), "run", 4).expect("it goes on");
+        let mut log = Log::resume(folder.path(), "run", 4).expect("it resumes");
         assert_eq!(log.last().map(|row| row.update), Some(4));
         log.write(&row(5)).expect("it is written");
         assert_eq!(updates(&log), [1, 2, 3, 4, 5]);
         drop(log);
-        let mut log = Log::resume(folder.path(), "run", 2).expect("it goes on");
+        let mut log = Log::resume(folder.path(), "run", 2).expect("it resumes");
         log.write(&row(3)).expect("it is written");
         assert_eq!(updates(&log), [1, 2, 3]);
     }

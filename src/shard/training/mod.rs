@@ -19,7 +19,7 @@ use townlet_town::Rules;
 
 use super::engine::{Engine, Message};
 use super::home::Home;
-use super::incident::said;
+use super::incident::panic_message;
 use super::telemetry::AlertDraft;
 use townlet_wire::telemetry::{Learning, LearningRow};
 use worker::{TrainerControl, TrainerState, Worker};
@@ -67,7 +67,7 @@ impl Training {
         let thread = std::thread::Builder::new().name("trainer".into()).spawn(move || {
             let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
             ended.unwrap_or_else(|panic| {
-                let why = format!("the trainer thread crashed: {}.", said(panic.as_ref()));
+                let why = format!("the trainer thread crashed: {}.", panic_message(panic.as_ref()));
                 drop(worker.sender.send(Message::Training(TrainerEvent::State("failed", why.clone()))));
                 Err(why)
             })
@@ -88,7 +88,7 @@ impl Training {
     fn wait(&mut self) -> Result<(), String> {
         self.stop();
         let ended = self.thread.take().map_or(Ok(Ok(())), JoinHandle::join);
-        let ended = ended.unwrap_or_else(|panic| Err(said(panic.as_ref()).to_owned()));
+        let ended = ended.unwrap_or_else(|panic| Err(panic_message(panic.as_ref()).to_owned()));
         ended.map_err(|why| format!("the training's last checkpoint: {why}"))
     }
 

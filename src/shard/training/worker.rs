@@ -63,7 +63,7 @@ impl TrainerControl {
 
     /// Whether it should continue unchanged.
     fn unchanged(&self) -> bool {
-        self.now() == TrainerState::Train && !self.rules_changed.load(Ordering::Acquire)
+        self.state() == TrainerState::Train && !self.rules_changed.load(Ordering::Acquire)
     }
 
     /// A training that is stopping cannot be restarted.
@@ -80,7 +80,7 @@ impl TrainerControl {
         }
     }
 
-    pub(super) fn now(&self) -> TrainerState {
+    pub(super) fn state(&self) -> TrainerState {
         match self.state.load(Ordering::Relaxed) {
             0 => TrainerState::Train,
             1 => TrainerState::Pause,
@@ -196,7 +196,7 @@ impl Worker {
         let mut trainer = Trainer::new(&self.spec.rules, plan);
         let release = self.spec.release.as_ref();
         let taken = release.is_some_and(|release| trainer.start_from(release).is_ok());
-        if !taken && !trainer.warm_start(&|| self.control.now() == TrainerState::Train, |_, _| {})? {
+        if !taken && !trainer.warm_start(&|| self.control.state() == TrainerState::Train, |_, _| {})? {
             return Ok(None);
         }
         let name = new_run_id(&self.spec.shard);
@@ -226,7 +226,7 @@ impl Worker {
     fn wait_while_paused(&self) -> bool {
         let mut paused = false;
         loop {
-            match self.control.now() {
+            match self.control.state() {
                 TrainerState::Train => {
                     if paused {
                         self.report_state("training", "");
@@ -259,7 +259,7 @@ impl Worker {
                 Err(why) => self.report_state("failed", &format!("{why}.")),
             }
             failed = true;
-            if self.control.now() == TrainerState::Stop {
+            if self.control.state() == TrainerState::Stop {
                 return None;
             }
             thread::park_timeout(RETRY_EVERY);
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn stopping_takes_precedence() {
         let control = TrainerControl::new();
-        for (told, stands) in [
+        for (set, expected) in [
             (TrainerState::Pause, TrainerState::Pause),
             (TrainerState::Train, TrainerState::Train),
             (TrainerState::Pause, TrainerState::Pause),
@@ -325,8 +325,8 @@ mod tests {
             (TrainerState::Train, TrainerState::Stop),
             (TrainerState::Pause, TrainerState::Stop),
         ] {
-            control.set(told);
-            assert_eq!(control.now(), stands, "{told:?}");
+            control.set(set);
+            assert_eq!(control.state(), expected, "{set:?}");
         }
     }
 }

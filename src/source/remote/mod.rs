@@ -114,7 +114,7 @@ impl Source for Remote {
         let info = ConnectionInfo { client, commands: Vec::new(), schema: SCHEMA_VERSION.into(), live: false };
         let shared = Arc::new(Shared { deliver: Arc::from(deliver), info: Mutex::new(info) });
         let mut stop = self.stop.subscribe();
-        let told = Arc::clone(&shared);
+        let reporter = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("remote".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
             let runtime = match runtime {
@@ -132,7 +132,7 @@ impl Source for Remote {
         });
         match thread {
             Ok(thread) => self.thread = Some(thread),
-            Err(why) => told.emit(SourceEvent::Ended(format!("cannot start the network thread: {why}"))),
+            Err(why) => reporter.emit(SourceEvent::Ended(format!("cannot start the network thread: {why}"))),
         }
     }
 

@@ -182,7 +182,7 @@ static SHOWN: &[Shown] = &[
         },
     },
     Shown {
-        title: "Alerts and story",
+        title: "Alerts and events",
         lines: &["outage on"],
         ticks: 0,
         around: |_| (),
@@ -237,7 +237,7 @@ static SHOWN: &[Shown] = &[
         words: |_| vec!["set_exit_cap".into()],
     },
     Shown {
-        title: "Shocks",
+        title: "Perturbations",
         lines: &["perturbation_trigger price_spike --duration 90"],
         ticks: 0,
         around: |_| (),

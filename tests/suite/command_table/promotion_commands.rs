@@ -76,7 +76,7 @@ fn promote() {
     with(|live| {
         live.expect_ok("promotion_candidate shipped");
         let answer = live.line("promote_policy shipped");
-        assert!(answer.error.expect("it is refused").message.contains("0 of 2 green windows"));
+        assert!(answer.error.expect("it is refused").message.contains("0 of 2 consecutive green windows"));
     });
     let home = temp_home();
     let live = TestShard::with_eligible_candidate(home.path());

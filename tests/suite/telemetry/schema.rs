@@ -26,7 +26,11 @@ fn published_schemas_match_the_types() {
             std::fs::write(&path, &text).unwrap();
         }
         let found = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == text, "{}: the types make another; UPDATE_DOCS=1 cargo test --test telemetry", path.display());
+        assert!(
+            found == text,
+            "{}: the types make another; UPDATE_DOCS=1 cargo test --test suite telemetry",
+            path.display()
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! Observation normalization: running mean and variance of every value.
 //!
 //! Statistics are `f64` and merged in a fixed order, so the same rows give the same scale. Rows are scaled by the statistics
-//! of the last [`Normalizer::settle`], rounded to `f32` as in a checkpoint, so training and a loaded policy agree to the bit.
+//! of the last [`Normalizer::apply_statistics`], rounded to `f32` as in a checkpoint, so training and a loaded policy agree to the bit.
 //! Welford 1962; Chan, Golub and LeVeque 1979 for the merge.
 
 use super::{NamedTensor, WeightsError};
@@ -41,7 +41,7 @@ impl Normalizer {
         self.count
     }
 
-    /// Counts a row. The applied scale changes only at [`Normalizer::settle`]; a frozen normalizer counts nothing.
+    /// Counts a row. The applied scale changes only at [`Normalizer::apply_statistics`]; a frozen normalizer counts nothing.
     pub fn observe(&mut self, row: &[f32]) {
         assert_eq!(row.len(), self.width(), "a row is as wide as the layout");
         if self.frozen {
@@ -82,7 +82,7 @@ impl Normalizer {
     }
 
     /// Applies the statistics counted so far.
-    pub fn settle(&mut self) {
+    pub fn apply_statistics(&mut self) {
         if self.count > 0.0 {
             for place in 0..self.mean.len() {
                 self.shift[place] = self.mean[place] as f32;
@@ -168,7 +168,7 @@ impl Normalizer {
         assert_eq!(mean.len(), squares.len(), "one mean and one square per value");
         let mut restored = Self { count, squares, ..Self::new(mean.len()) };
         restored.mean = mean;
-        restored.settle();
+        restored.apply_statistics();
         restored
     }
 }
@@ -188,7 +188,7 @@ mod tests {
         for row in rows {
             normalizer.observe(row);
         }
-        normalizer.settle();
+        normalizer.apply_statistics();
         normalizer
     }
 
@@ -217,7 +217,7 @@ mod tests {
         let (whole, mut merged) = (counted(&rows), counted(&rows[..300]));
         merged.merge(&counted(&rows[300..]));
         merged.merge(&Normalizer::new(3));
-        merged.settle();
+        merged.apply_statistics();
         assert!((merged.count() - whole.count()).abs() < 1e-9);
         for place in 0..3 {
             assert!((merged.mean[place] - whole.mean[place]).abs() < 1e-9);
@@ -238,12 +238,12 @@ mod tests {
         }
         normalizer.scale(&mut row);
         assert_eq!(row[1].to_bits(), (rows[0][1]).to_bits());
-        normalizer.settle();
+        normalizer.apply_statistics();
         normalizer.freeze();
         let before = normalizer.clone();
         normalizer.observe(&[0.0, 0.0, 0.0]);
         normalizer.merge(&counted(&rows));
-        normalizer.settle();
+        normalizer.apply_statistics();
         assert_eq!(normalizer, before);
         assert!(normalizer.empty().frozen());
     }

@@ -192,7 +192,7 @@ impl Trainer {
         let collected = started.elapsed().as_secs_f64();
         let progress = (self.steps as f64 / self.plan.total_steps.max(1) as f64).min(1.0);
         let Some(stats) = self.learn(progress, should_continue)? else { return Ok(None) };
-        self.normalizer.settle();
+        self.normalizer.apply_statistics();
         let elapsed = started.elapsed().as_secs_f64();
         let resident_ticks = rollout_stats.resident_ticks;
         self.steps += resident_ticks;

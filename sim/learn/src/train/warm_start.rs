@@ -67,7 +67,7 @@ impl Trainer {
             }
             self.batch.advantages.fill(1.0);
             let Some(stats) = self.learner.update_while(&self.batch, 0.0, should_continue)? else { return Ok(false) };
-            self.normalizer.settle();
+            self.normalizer.apply_statistics();
             on_rollout(rollout, &stats);
         }
         Ok(true)

@@ -7,7 +7,7 @@ use townlet_town::{AgentId, Command, Event, EventKind, Micro, OptionKind, Reside
 
 use crate::{By, SAFE, UNTIRING, edited, idle, keep, place, slot, through, town};
 
-/// Who left, when, and why.
+/// The departed resident, the tick and the cause.
 fn left(events: &[Event]) -> Vec<(u64, u32, ExitCause)> {
     let exit = |event: &Event| match event.kind {
         EventKind::ResidentLeft { who, cause } => Some((event.tick, who.0, cause)),
@@ -151,7 +151,7 @@ fn exits_suppressed_during_outage_resume_after_grace() {
 
 #[test]
 fn without_a_lifecycle_only_operators_send_anybody_away() {
-    // Nobody eats, pays or works, and whoever missed a shift is due at once or after a tick of review.
+    // No resident eats, pays or works; residents who missed a shift are due at once or after a tick of review.
     let mut town = town(&[
         ("features.systems.lifecycle", "off"),
         ("economy.rent_per_day", "50"),

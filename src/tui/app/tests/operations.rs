@@ -41,7 +41,8 @@ fn an_exit_that_waits_for_the_cap_has_no_release_time() {
     });
     ui.shows("when allowed");
     ui.shows("Ada, barista for 3 days; attended 71 % of the latest");
-    ui.shows("Leaves as soon as the exit cap and");
+    ui.shows("(limit 3). Leaves as ");
+    ui.shows("soon as the exit cap and exit gap allow, unless");
     ui.hides("now (tick");
     ui.press("enter");
     ui.shows("leaves      as soon as the exit cap and exit gap allow");

@@ -116,7 +116,7 @@ pub(super) fn block_columns<'a>(
     width: usize,
     height: usize,
 ) -> Vec<Vec<Line<'a>>> {
-    let (now, needs, work) = (detail.now(width), detail.needs(width), detail.work(width));
+    let (now, needs, work) = (detail.current_activity(width), detail.needs(width), detail.work(width));
     let (money, ties, events) = (detail.money(width), detail.ties(width), detail.events(width));
     let (choice, mask) = (detail.policy_choice(width), detail.mask(width));
     let stacks = match stacks {

@@ -72,7 +72,7 @@ impl<'a> ResidentDetail<'a> {
     }
 
     /// Option, activity and reason.
-    pub(super) fn now(&self, width: usize) -> Block<'a> {
+    pub(super) fn current_activity(&self, width: usize) -> Block<'a> {
         let agent = self.agent;
         let name = clip(&agent.name, width.saturating_sub(2) / 2);
         let rest = width.saturating_sub(crate::format::width(&name) + 2);

@@ -223,7 +223,7 @@ impl PerturbationsPane {
 
 impl Pane for PerturbationsPane {
     fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, cx: &Context<'_>) {
-        let block = pane_block("PerturbationsPane", cx.focused, cx.theme);
+        let block = pane_block("Perturbations", cx.focused, cx.theme);
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let rows = [Constraint::Length(1), Constraint::Length(1), Constraint::Length(1), Constraint::Fill(1)];

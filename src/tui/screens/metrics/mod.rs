@@ -28,7 +28,7 @@ const STACKED_HEIGHT: u16 = 26;
 const TITLE: usize = 25;
 const FIGURE: usize = 14;
 const TARGET: usize = 13;
-const EXTREMES: usize = 12;
+const EXTREMES: usize = 13;
 
 /// A single pane.
 pub fn layout(area: Rect) -> Vec<Rect> {

@@ -70,7 +70,7 @@ fn leaves(view: &Snapshot, entry: &ExitEntry) -> String {
         return "leaves as soon as the exit cap and exit gap allow, unless deferred.".to_owned();
     }
     let full = view.employment.exits_today >= view.employment.daily_exit_cap;
-    let cap = if full { " if the cap check_allowed" } else { "" };
+    let cap = if full { " if the cap allows" } else { "" };
     format!("leaves {}{cap}, unless deferred.", when(entry.releases_at_tick, view))
 }
 

@@ -9,7 +9,7 @@ use townlet_wire::telemetry::Agent;
 /// Shown for names without letters.
 const NO_LETTER: char = '@';
 
-/// ResidentLetters by agent id.
+/// Letters by agent id.
 #[derive(Debug, Default)]
 pub(super) struct ResidentLetters {
     by_id: BTreeMap<String, char>,

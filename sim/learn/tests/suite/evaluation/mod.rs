@@ -37,10 +37,10 @@ fn scripted(rules: &Arc<Rules>, threads: usize, span: Span) -> Vec<Record> {
 #[test]
 fn the_number_of_threads_does_not_matter() {
     let rules = default_rules(&[]);
-    let told = AtomicUsize::new(0);
-    let done = || _ = told.fetch_add(1, Ordering::Relaxed);
+    let message = AtomicUsize::new(0);
+    let done = || _ = message.fetch_add(1, Ordering::Relaxed);
     let one = evaluate(&rules, SPAN, NonZero::<usize>::MIN, |_| Scripted, done);
-    assert_eq!((told.into_inner(), one.len()), (5, 5));
+    assert_eq!((message.into_inner(), one.len()), (5, 5));
     let many = scripted(&rules, 4, SPAN);
     for (one, many) in one.iter().zip(&many) {
         assert_eq!((one.seed, &one.digest, one.score()), (many.seed, &many.digest, many.score()));

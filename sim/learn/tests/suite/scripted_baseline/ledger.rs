@@ -14,7 +14,7 @@ struct ResidentAccount {
     who: ResidentId,
     held: Micro,
     /// Days of rent not paid.
-    owed: u32,
+    due: u32,
     /// Fines still to be deducted from wages.
     fine: Micro,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     fn welcome(&mut self, config: &Config, who: ResidentId) {
-        self.accounts.push(ResidentAccount { who, held: Micro::ZERO, owed: 0, fine: Micro::ZERO });
+        self.accounts.push(ResidentAccount { who, held: Micro::ZERO, due: 0, fine: Micro::ZERO });
         self.transfer(who, config.lifecycle.starter_wallet);
     }
 
@@ -72,10 +72,10 @@ impl Ledger {
 
     fn rent_day(&mut self, rent: Micro) {
         for index in 0..self.accounts.len() {
-            self.accounts[index].owed += 1;
-            while self.accounts[index].owed > 0 && self.accounts[index].held >= rent {
+            self.accounts[index].due += 1;
+            while self.accounts[index].due > 0 && self.accounts[index].held >= rent {
                 self.transfer(self.accounts[index].who, -rent);
-                self.accounts[index].owed -= 1;
+                self.accounts[index].due -= 1;
                 self.rent += rent;
             }
         }

@@ -145,13 +145,13 @@ fn resident(transition: &Transition<'_>, agent: AgentId, books: &mut Books) -> C
     let who = before.agents.resident[agent];
     let mut wallet = before.agents.wallet[agent];
     let mut groceries = before.agents.groceries[agent];
-    let mut owed = before.agents.rent_owed[agent];
+    let mut due = before.agents.rent_owed[agent];
     if before.tick > 0 && rules.tick_of_day(before.tick) == 0 {
         let rent = rules.config.economy.rent_per_day;
-        owed += 1;
-        while owed > 0 && wallet >= rent {
+        due += 1;
+        while due > 0 && wallet >= rent {
             wallet -= rent;
-            owed -= 1;
+            due -= 1;
             books.book(Account::Rent, -rent);
         }
     }
@@ -172,7 +172,7 @@ fn resident(transition: &Transition<'_>, agent: AgentId, books: &mut Books) -> C
     books.book(Account::Wages, earned);
     let has = after.agents.wallet[now];
     ensure!(has == wallet, "money: {who:?} has {has} and should have {wallet}");
-    ensure!(after.agents.rent_owed[now] == owed, "money: {who:?} should owe {owed} days of rent");
+    ensure!(after.agents.rent_owed[now] == due, "money: {who:?} should owe {due} days of rent");
     ensure!(after.agents.groceries[now] == groceries, "goods: {who:?} should carry {groceries} groceries");
     needs(transition, agent, now)
 }

@@ -44,18 +44,9 @@ pub(crate) fn rules(prng: &mut Prng) -> (Arc<Rules>, String) {
         load(&Layers { file: Some(("drawn.yaml".into(), text.clone())), flags, ..Layers::default() })
     };
     let loaded = bonus("0.05").or_else(|_| bonus("0"));
-    let loaded = loaded.unwrap_or_else(|errors| {
-        panic!(
-            "the configuration is invalid: {errors}\
-    {text}"
-        )
-    });
-    let rules = Rules::new(sources(&loaded.config)).unwrap_or_else(|error| {
-        panic!(
-            "the sources are invalid: {error}\
-    {text}"
-        )
-    });
+    let loaded = loaded.unwrap_or_else(|errors| panic!("the configuration is invalid: {errors}\n{text}"));
+    let rules =
+        Rules::new(sources(&loaded.config)).unwrap_or_else(|error| panic!("the sources are invalid: {error}\n{text}"));
     let _ = write!(text, "# perturbations\n{perturbations}");
     (Arc::new(rules), text)
 }
@@ -73,22 +64,17 @@ pub(crate) fn reloaded(prng: &mut Prng, rules: &Rules) -> Arc<Rules> {
     config.lifecycle.collapse_ticks = prng.within(1, 400);
     config.stability.starvation.min_duration_ticks = prng.within(1, 90);
     let mut sources = rules.sources.clone();
-    let (head, rows) = sources
-        .affordances
-        .1
-        .split_once(
-            "\
-      - id:",
-        )
-        .expect("there are affordances");
+    let (head, rows) = sources.affordances.1.split_once("\n  - id:").expect("there are affordances");
     let mut rows: Vec<String> = rows.split("\n  - id:").map(|row| format!("\n  - id:{}", longer(prng, row))).collect();
     let turn = prng.below(rows.len() as u32) as usize;
     rows.rotate_left(turn);
     sources.affordances.1 = format!("{head}{}\n", rows.concat());
     sources.perturbations.1 = perturbations(prng);
     // If the thresholds are out of order, only the files change.
-    let tried = Rules::new(Sources { config: config.clone(), ..sources.clone() });
-    Arc::new(tried.or_else(|_| Rules::new(sources)).expect("the sources are valid"))
+    if let Ok(config) = Config::from_canonical(&config.canonical()) {
+        sources.config = config;
+    }
+    Arc::new(Rules::new(sources).expect("the sources are valid"))
 }
 
 /// Lengthens a duration. Shorter ones would break the bounds on waits.
