@@ -123,7 +123,7 @@ impl AsRef<[u8]> for Text {
 
 /// A message as an event in three pieces, so that its text is not copied for each subscriber.
 fn pieces(message: Arc<EncodedMessage>) -> [Bytes; 3] {
-    let [head, tail] = sse::around(&message.position.to_string(), message.kind);
+    let [head, tail] = sse::event_frame(&message.position.to_string(), message.kind);
     [head.into(), Bytes::from_owner(Text(message)), tail.into()]
 }
 

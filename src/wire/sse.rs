@@ -19,13 +19,13 @@ pub struct Event {
 impl Event {
     /// As it goes over the line.
     pub fn encoded(&self) -> String {
-        let [head, tail] = around(&self.id, &self.kind);
+        let [head, tail] = event_frame(&self.id, &self.kind);
         format!("{head}{}{tail}", self.data)
     }
 }
 
 /// What stands before and behind the data of an event.
-pub fn around(id: &str, kind: &str) -> [String; 2] {
+pub fn event_frame(id: &str, kind: &str) -> [String; 2] {
     let id = if id.is_empty() { String::new() } else { format!("id: {id}\n") };
     [format!("{id}event: {kind}\ndata: "), "\n\n".into()]
 }

@@ -241,7 +241,7 @@ static SHOWN: &[Shown] = &[
         lines: &["perturbation_trigger price_spike --duration 90"],
         ticks: 0,
         around: |_| (),
-        words: |_| vec!["1 under way".into(), "ends in 2 h 09 m · tick 90".into()],
+        words: |_| vec!["1 active".into(), "ends in 2 h 09 m · tick 90".into()],
     },
     Shown {
         title: "Goods",
