@@ -39,9 +39,9 @@ fn choice<'a>(words: impl IntoIterator<Item = &'a str>) -> ArgKind {
     ArgKind::Choice(words.into_iter().map(str::to_owned).collect())
 }
 
-fn chosen(value: Option<ArgValue>) -> usize {
+fn chosen(value: Option<&ArgValue>) -> usize {
     let Some(ArgValue::Choice(index, _)) = value else { unreachable!("the grammar reads a choice as a choice") };
-    index
+    *index
 }
 
 /// An argument that may be left out.
@@ -141,7 +141,7 @@ impl Argument for bool {
     }
 
     fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
-        Ok(chosen(value) == 0)
+        Ok(chosen(value.as_ref()) == 0)
     }
 }
 
@@ -187,7 +187,7 @@ macro_rules! choices {
             }
 
             fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
-                Ok(Self(chosen(value)))
+                Ok(Self(chosen(value.as_ref())))
             }
         }
     )+};
@@ -212,7 +212,7 @@ impl Argument for OptionKind {
     }
 
     fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
-        Ok(OPTIONS[chosen(value)].0)
+        Ok(OPTIONS[chosen(value.as_ref())].0)
     }
 }
 
@@ -222,7 +222,7 @@ impl Argument for Speed {
     }
 
     fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
-        Ok(SPEEDS[chosen(value)].0)
+        Ok(SPEEDS[chosen(value.as_ref())].0)
     }
 }
 
@@ -232,6 +232,6 @@ impl Argument for Mode {
     }
 
     fn read(value: Option<ArgValue>) -> Result<Self, ErrorBody> {
-        Ok([Self::Full, Self::Aggregate, Self::Auto][chosen(value)])
+        Ok([Self::Full, Self::Aggregate, Self::Auto][chosen(value.as_ref())])
     }
 }

@@ -13,7 +13,7 @@ type Subscriber = Box<dyn Fn(Arc<Snapshot>) + Send>;
 
 /// All subscribers.
 pub(super) struct Subscribers {
-    subscribers: Mutex<Vec<Subscriber>>,
+    live: Mutex<Vec<Subscriber>>,
     /// Whether there are any; read every tick.
     subscribed: AtomicBool,
     /// Serves streams.
@@ -23,11 +23,11 @@ pub(super) struct Subscribers {
 impl Subscribers {
     /// No subscriber yet.
     pub(super) fn new(publisher: Publisher) -> Self {
-        Self { subscribers: Mutex::default(), subscribed: AtomicBool::new(false), publisher }
+        Self { live: Mutex::default(), subscribed: AtomicBool::new(false), publisher }
     }
 
     fn subscribers(&self) -> MutexGuard<'_, Vec<Subscriber>> {
-        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a subscriber of this process.

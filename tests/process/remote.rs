@@ -379,7 +379,7 @@ fn the_prompt_foretells_and_takes_a_token_that_is_shown_nowhere() {
     pty.press("\r");
     pty.shows("· logged ");
     pty.press(&format!("say {token}\r"));
-    pty.shows("(a line with a token)");
+    pty.shows("(line with a token)");
     pty.press("viewer\r");
     pty.press("setmoney ada 4\r");
     pty.shows("needs the admin role");
