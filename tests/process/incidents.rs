@@ -354,12 +354,12 @@ mod broken {
         let (it, folder) = only(home, Kind::Hang);
         assert!(it.headline.contains("tick 300") && it.headline.contains("starting the tick"), "{it:?}");
         let note = std::fs::read_to_string(folder.join("note.md")).unwrap();
-        assert!(note.contains("ops/hang") && note.contains("degraded; tick 300 hangs"), "{note}");
+        assert!(note.contains("ops/hang") && note.contains("degraded; tick 300 has been hanging"), "{note}");
         let into = tempfile::tempdir().unwrap();
         let telemetry = json(&unpacked(&home.join(&it.bundle), into.path()), "telemetry.json");
         assert_eq!(telemetry["alerts"][0]["name"], "tick_hung");
         let log = std::fs::read_to_string(home.join("logs/townlet.log")).unwrap();
-        assert!(log.contains("tick 300 hangs") && log.contains("the tick has ended"), "{log}");
+        assert!(log.contains("tick 300 has been hanging") && log.contains("the tick has ended"), "{log}");
     }
 
     #[test]
