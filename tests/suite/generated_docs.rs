@@ -12,7 +12,10 @@ fn holds(name: &str, page: &str) {
         std::fs::write(&path, page).expect("docs/ can be written");
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == page, "docs/{name} is not what the table makes; run UPDATE_DOCS=1 cargo test --test docs");
+    assert!(
+        found == page,
+        "docs/{name} is not what the table makes; run UPDATE_DOCS=1 cargo test --test suite generated_docs"
+    );
 }
 
 #[test]
