@@ -10,6 +10,7 @@ mod escape;
 pub mod field_change;
 pub mod learning;
 pub mod perturbations;
+pub mod renamed;
 pub mod schema;
 pub mod schema_check;
 pub mod service;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{EXIT_BAD_INPUT, EXIT_CHECK_FAILED, output};
 use townlet_wire::escape;
+use townlet_wire::renamed::{self, find_old_name};
 use townlet_wire::schema_check::{SchemaViolation, violations};
 
 /// Every published version with the schemas of a snapshot and of a message.
@@ -161,7 +162,10 @@ fn check(schemas: &Schemas, name: &str, file: &Value) -> PayloadReport {
     let report =
         |version: &str, violations| PayloadReport { name: name.into(), version: version.into(), kind, violations };
     if let Some((version, snapshot, message)) = schemas.iter().find(|schema| version == Some(schema.0)) {
-        return report(version, violations(if kind == "message" { message } else { snapshot }, payload, path));
+        let mut found = violations(if kind == "message" { message } else { snapshot }, payload, path);
+        let old_name = find_old_name(payload.get("payload").unwrap_or(payload), renamed::SNAPSHOT);
+        found.extend(old_name.map(|why| SchemaViolation::new(path.into(), why)));
+        return report(version, found);
     }
     let known = SCHEMAS.iter().map(|schema| schema.0).collect::<Vec<_>>().join(", ");
     let message = match payload.get("schema_version") {

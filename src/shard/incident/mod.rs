@@ -184,7 +184,15 @@ fn folders(home: &Home) -> Vec<PathBuf> {
 
 fn record(folder: &Path) -> Result<Incident, String> {
     let bytes = townlet_files::read(&folder.join(RECORD)).map_err(|why| format!("{RECORD}: {why}"))?;
-    serde_json::from_slice(&bytes).map_err(|why| format!("{RECORD}: {why}"))
+    parse(&bytes).map_err(|why| format!("{RECORD}: {why}"))
+}
+
+fn parse(bytes: &[u8]) -> Result<Incident, String> {
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+    match townlet_wire::renamed::find_old_name(&value, &[("lacking", "missing")]) {
+        Some(old_name) => Err(format!("it was written by an earlier build: {old_name}")),
+        None => serde_json::from_value(value).map_err(|why| why.to_string()),
+    }
 }
 
 /// Finds the run for a bundle: by id, the newest of a shard, or the newest of all. Files of the run may be damaged. Returns the run

@@ -165,3 +165,9 @@ fn texts_before_the_replay_are_not_reported_as_redacted() {
         assert_eq!((found.redacted, found.town.is_some()), (redacted, true), "{at}: {:?}", found.notes);
     }
 }
+
+#[test]
+fn a_record_with_an_old_name_is_refused_with_the_new_name() {
+    let why = parse(br#"{ "id": "x", "lacking": [] }"#).unwrap_err();
+    assert!(why.ends_with("`lacking` is now `missing`"), "{why}");
+}

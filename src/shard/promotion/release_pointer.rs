@@ -13,6 +13,7 @@ use townlet_files::write_atomically;
 use townlet_town::Rules;
 use townlet_town::config::Config;
 use townlet_town::hash::hex;
+use townlet_wire::renamed::{Renamed, find_old_name};
 
 use super::state_machine::{ConfigFingerprint, Machine};
 use crate::home::slug;
@@ -20,6 +21,8 @@ use crate::policies::{LoadedConfig, PolicyCatalog, PolicyError};
 
 /// Name and version of the file format.
 const FORMAT: &str = "townlet-release-1";
+/// Fields that earlier builds named otherwise.
+const RENAMED: &[Renamed] = &[("ground", "fingerprint"), ("bond", "key"), ("judgements", "evaluations")];
 
 /// Why a release pointer is refused. Nothing runs and nothing is written then.
 #[derive(Debug, Error)]
@@ -63,6 +66,19 @@ impl Content {
     }
 }
 
+/// Reads the text. The format is checked first, so that a file of an earlier build is refused by its format or its old names.
+fn parse(text: &str) -> Result<Content, String> {
+    let invalid = |error: serde_json::Error| format!("it is no release pointer: {error}");
+    let value: serde_json::Value = serde_json::from_str(text).map_err(invalid)?;
+    match value.get("format").and_then(serde_json::Value::as_str) {
+        Some(format) if format != FORMAT => Err(format!("its format is `{format}`; this program reads `{FORMAT}`")),
+        _ => match find_old_name(&value, RENAMED) {
+            Some(old_name) => Err(format!("it was written by an earlier build: {old_name}")),
+            None => serde_json::from_str(text).map_err(invalid),
+        },
+    }
+}
+
 fn sealed(text: &str) -> String {
     hex(&Sha256::digest(text))
 }
@@ -85,11 +101,7 @@ impl ReleasePointer {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refused(error.to_string())),
         };
-        let content: Content =
-            serde_json::from_str(&text).map_err(|error| refused(format!("it is no release pointer: {error}")))?;
-        if content.format != FORMAT {
-            return Err(refused(format!("its format is `{}`; this program reads `{FORMAT}`", content.format)));
-        }
+        let content = parse(&text).map_err(refused)?;
         if !content.is_intact(&text) {
             return Err(refused("it was altered: its seal does not match its content".into()));
         }
@@ -216,4 +228,23 @@ impl Writer {
 /// Writes the file atomically.
 pub(super) fn write((path, bytes): (PathBuf, Vec<u8>)) -> Result<(), String> {
     write_atomically(&path, &bytes).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_an_earlier_build_is_refused_by_format_or_by_its_old_names() {
+        let refusals = [
+            (r#"{ "format": "townlet-release-2", "bond": null }"#, "its format is `townlet-release-2`; this program reads"),
+            (r#"{ "format": "townlet-release-1", "judgements": 3 }"#, "`judgements` is now `evaluations`"),
+            (r#"{ "format": "townlet-release-1" }"#, "it is no release pointer: missing field"),
+            ("[", "it is no release pointer: EOF"),
+        ];
+        for (text, expected) in refusals {
+            let why = parse(text).expect_err(text);
+            assert!(why.contains(expected), "{why}");
+        }
+    }
 }

@@ -44,7 +44,7 @@ fn mistakes_are_reported_with_their_path() {
         check(&path)
     };
     let gone = |value: &mut Value, name: &str| drop(value.as_object_mut().unwrap().shift_remove(name));
-    let cases: [(Change<'_>, &str); 8] = [
+    let cases: [(Change<'_>, &str); 9] = [
         (&|it| gone(it, "employment"), "$.employment: is missing"),
         (&|it| gone(&mut it["jobs"]["ada"], "wallet"), "$.jobs.ada.wallet: is missing"),
         (&|it| it["jobs"]["ada"]["wallet"] = json!("much"), "$.jobs.ada.wallet: expected number, found string"),
@@ -53,6 +53,13 @@ fn mistakes_are_reported_with_their_path() {
         (&|it| it["schema_version"] = json!("0.3.0"), "$.schema_version: \"0.3.0\" is not a known version"),
         (&|it| gone(it, "schema_version"), "$.schema_version: is missing"),
         (&|it| *it = json!([]), "$.schema_version: is missing"),
+        (
+            &|it| {
+                let events = it.as_object_mut().unwrap().shift_remove("perturbation_events").unwrap_or_default();
+                it["shocks"] = events;
+            },
+            "$: `shocks` is now `perturbation_events`",
+        ),
     ];
     for (change, says) in cases {
         let (status, text) = tell(change);

@@ -46,6 +46,19 @@ harbour.yaml:3:3: employment.grace_tick is not a setting
 }
 
 #[test]
+fn a_removed_setting_is_named_with_what_to_do() {
+    refuses(
+        "features:\n  training: { curiosity: off }\n",
+        "
+harbour.yaml:2:3: features.training is not a setting
+   |
+ 2 |   training: { curiosity: off }
+   |   ^^^^^^^^
+   = `features.training.curiosity` was removed, because it had no effect; delete the section",
+    );
+}
+
+#[test]
 fn a_wrong_type_is_named_with_what_was_found() {
     refuses(
         "employment: { grace_ticks: soon }",

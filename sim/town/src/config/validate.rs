@@ -119,7 +119,9 @@ impl Check<'_> {
     fn unknown(&mut self, entry: &Entry, fields: &[Field], path: &str) {
         let full = join(path, &entry.name);
         let mut help = Vec::new();
-        if let Some(name) = nearest(&entry.name, fields.iter().map(|field| field.name)) {
+        if let Some((_, now)) = REMOVED_SETTINGS.iter().find(|(key, _)| *key == full) {
+            help.push((*now).to_owned());
+        } else if let Some(name) = nearest(&entry.name, fields.iter().map(|field| field.name)) {
             help.push(format!("did you mean `{name}`?"));
             if let Some(field) = fields.iter().find(|field| field.name == name) {
                 help.extend(allowed_of(&field.shape, field.constraint));
@@ -145,6 +147,10 @@ impl Check<'_> {
         self.refuse(node.place.as_ref().or(key), path, format!("{path} {problem}"), &help);
     }
 }
+
+/// Sections and settings of earlier versions, with what to do about them. `config check` says it instead of guessing a name.
+const REMOVED_SETTINGS: &[(&str, &str)] =
+    &[("features.training", "`features.training.curiosity` was removed, because it had no effect; delete the section")];
 
 /// The keys of all settings, with `*` for names that a file chooses.
 pub(crate) fn settings(shape: &Shape) -> Vec<String> {
