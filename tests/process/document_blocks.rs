@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc::channel;
 
-use super::pty_session::WatchedSource;
+use super::pty_session::PtySession;
 use crate::kit::{BINARY, TIMEOUT, repository, temp_home, wait_until};
 
 /// The address at which both pages serve a shard.
@@ -214,7 +214,7 @@ impl Shell<'_> {
         let line = self.with_address(&step.command).replace('"', "");
         let line = line.replace("$towns", &repository("configs").display().to_string());
         let args: Vec<&str> = line.split_whitespace().skip(1).collect();
-        let mut session = WatchedSource::start(self.home, SIZE, &args, &[]);
+        let mut session = PtySession::start(self.home, SIZE, &args, &[]);
         assert!(!rows.is_empty(), "{step}: no table follows");
         for (keys, texts) in rows {
             for (place, name) in keys.iter().enumerate() {

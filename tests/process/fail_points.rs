@@ -14,7 +14,7 @@ use townlet_shard::publish::archive;
 use super::fail_point_table::{POINTS, ReachedBy};
 use super::headless::{Batch, Ended, SCRIPT, ScriptAnswer, audited, replay, verified, write_script};
 use super::kill::{once_each, send, send_again, token};
-use super::pty_session::WatchedSource;
+use super::pty_session::PtySession;
 use super::remote::Server;
 use crate::kit::{config_text, has_journal, soak};
 
@@ -118,7 +118,7 @@ fn panic_in_the_tick_ends_a_batch_with_a_message() {
 fn panic_in_the_tick_restores_the_terminal() {
     let home = tempfile::tempdir().unwrap();
     let points = [("FAILPOINTS", "engine_tick=300*off->panic")];
-    let mut pty = WatchedSource::start(home.path(), (80, 24), &["--speed", "100x"], &points);
+    let mut pty = PtySession::start(home.path(), (80, 24), &["--speed", "100x"], &points);
     pty.until("the screen", vt100::Screen::alternate_screen);
     pty.terminal_restored();
     assert_eq!(pty.ended(), 3);
@@ -349,7 +349,7 @@ fn commands_are_accepted_again_after_a_disk_error() {
         let home = tempfile::tempdir().unwrap();
         // Paused, so that both journal faults happen at one tick.
         let points = format!("{point}=6*off->2*return->off");
-        let mut pty = WatchedSource::start(
+        let mut pty = PtySession::start(
             home.path(),
             (120, 40),
             &["--paused", "--screen", "operations"],

@@ -254,7 +254,7 @@ fn bundle_size_is_limited_and_omissions_are_listed() {
 #[cfg(feature = "failpoints")]
 mod broken {
     use super::super::headless::{goes_on, verified};
-    use super::super::pty_session::WatchedSource;
+    use super::super::pty_session::PtySession;
     use super::*;
 
     fn only(home: &Path, kind: Kind) -> (townlet_shard::incident::Incident, PathBuf) {
@@ -307,7 +307,7 @@ mod broken {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let points = [("FAILPOINTS", "journal_write=5*off->panic")];
-        let mut pty = WatchedSource::start(home, (120, 40), &["--speed", "100x"], &points);
+        let mut pty = PtySession::start(home, (120, 40), &["--speed", "100x"], &points);
         pty.shows("the thread `journal` crashed");
         pty.press("q");
         pty.terminal_restored();
@@ -323,7 +323,7 @@ mod broken {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let points = [("FAILPOINTS", "screen_draw=30*off->panic")];
-        let mut pty = WatchedSource::start(home, (120, 40), &["--speed", "100x"], &points);
+        let mut pty = PtySession::start(home, (120, 40), &["--speed", "100x"], &points);
         pty.until("the screen", vt100::Screen::alternate_screen);
         pty.terminal_restored();
         assert_eq!(pty.ended(), 3);
@@ -345,7 +345,7 @@ mod broken {
         let home = tempfile::tempdir().unwrap();
         let home = home.path();
         let points = [("FAILPOINTS", "engine_tick=300*off->1*sleep(9000)->off")];
-        let mut pty = WatchedSource::start(home, (120, 40), &["--speed", "100x"], &points);
+        let mut pty = PtySession::start(home, (120, 40), &["--speed", "100x"], &points);
         pty.shows("tick 300 has been hanging for more than 3 s");
         pty.hides("hanging for more than 3 s");
         pty.press("q");

@@ -34,7 +34,7 @@ pub(crate) fn log_of(home: &Path) -> Vec<Record> {
 }
 
 /// A terminal with the program in it.
-pub(crate) struct WatchedSource {
+pub(crate) struct PtySession {
     master: Box<dyn MasterPty + Send>,
     keys: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
@@ -52,7 +52,7 @@ fn cells(number: u16) -> NonZeroU16 {
     NonZeroU16::new(number).expect("a terminal has rows and columns")
 }
 
-impl WatchedSource {
+impl PtySession {
     /// Starts the program in a terminal of `columns` by `rows`, with `home` as every folder it may know of.
     pub(crate) fn start(home: &Path, cells_of: (u16, u16), args: &[&str], environment: &[(&str, &str)]) -> Self {
         let pair = native_pty_system().openpty(size(cells_of)).expect("a pseudo-terminal");
@@ -207,7 +207,7 @@ impl WatchedSource {
     }
 }
 
-impl Drop for WatchedSource {
+impl Drop for PtySession {
     fn drop(&mut self) {
         // A test that failed leaves nothing running.
         drop(self.child.kill());

@@ -14,7 +14,7 @@ use townlet_source::{Link, Remote, Source as _, SourceEvent};
 use townlet_wire::stream::digest;
 use townlet_wire::{Answer, Request, Snapshot, Status};
 
-use super::pty_session::{BINARY, TIMEOUT, WatchedSource, log_of, repository};
+use super::pty_session::{BINARY, TIMEOUT, PtySession, log_of, repository};
 
 const LARGE: (u16, u16) = (120, 40);
 const RIGHT: &str = "\u{1b}[C";
@@ -153,14 +153,14 @@ fn token(home: &Path) -> String {
 }
 
 #[test]
-fn an_exit_is_approved_from_afar() {
+fn an_exit_is_approved_by_a_remote_client() {
     let (home, client_home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let token = token(home.path());
     let config = repository("configs/scenarios/employment_backlog.yaml").display().to_string();
     let served =
         Server::start(home.path(), &["--config", &config, "--listen", "127.0.0.1:0", "--speed", "max", "--paused"]);
     let arguments = ["observe", "--connect", served.url.as_str()];
-    let mut pty = WatchedSource::start(client_home.path(), LARGE, &arguments, &[("TOWNLET_TOKEN", &token)]);
+    let mut pty = PtySession::start(client_home.path(), LARGE, &arguments, &[("TOWNLET_TOKEN", &token)]);
     pty.shows("live");
     pty.shows("ADMIN");
     pty.command("step 3500");
@@ -197,13 +197,13 @@ fn an_exit_is_approved_from_afar() {
 }
 
 #[test]
-fn a_server_that_was_killed_is_missed_found_again_and_does_nothing_twice() {
+fn a_killed_server_is_reported_and_reconnected_and_no_command_runs_twice() {
     let (home, client_home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let token = token(home.path());
     let served = Server::start(home.path(), &["--listen", "127.0.0.1:0", "--speed", "10x"]);
     let (url, address) = (served.url.clone(), served.address().to_owned());
     let mut pty =
-        WatchedSource::start(client_home.path(), LARGE, &["observe", "--connect", &url], &[("TOWNLET_TOKEN", &token)]);
+        PtySession::start(client_home.path(), LARGE, &["observe", "--connect", &url], &[("TOWNLET_TOKEN", &token)]);
     pty.shows("ADMIN");
     pty.shows("live");
     let once = ["console", "--connect", &url, "--cmd-id", "once", "setmoney ada 77"];
@@ -274,7 +274,7 @@ impl Observer {
 }
 
 #[test]
-fn after_a_crash_an_observer_has_the_shards_state_and_what_was_under_way_is_done_once() {
+fn after_a_crash_an_observer_has_the_state_of_the_shard_and_a_retried_command_runs_once() {
     let home = tempfile::tempdir().unwrap();
     let token = token(home.path());
     let served = Server::start(home.path(), &["--listen", "127.0.0.1:0", "--speed", "100x"]);
@@ -308,7 +308,7 @@ fn after_a_crash_an_observer_has_the_shards_state_and_what_was_under_way_is_done
 }
 
 #[test]
-fn a_fleet_shows_every_shard_and_one_of_them_whole() {
+fn the_fleet_screen_lists_every_shard_and_opens_one() {
     let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let client_home = tempfile::tempdir().unwrap();
     let served = homes.each_ref().map(|home| Server::start(home.path(), &["--listen", "127.0.0.1:0"]));
@@ -318,7 +318,7 @@ fn a_fleet_shows_every_shard_and_one_of_them_whole() {
     );
     std::fs::create_dir_all(client_home.path().join("townlet")).unwrap();
     std::fs::write(client_home.path().join("townlet/config.yaml"), shards).unwrap();
-    let mut pty = WatchedSource::start(client_home.path(), (80, 24), &["observe"], &[]);
+    let mut pty = PtySession::start(client_home.path(), (80, 24), &["observe"], &[]);
     pty.shows("2 of 2 shards live");
     pty.shows("production");
     pty.press("j\r");
@@ -333,14 +333,14 @@ fn a_fleet_shows_every_shard_and_one_of_them_whole() {
 }
 
 #[test]
-fn the_console_asks_at_a_prompt_and_says_how_it_went() {
+fn the_console_prompt_runs_commands_and_prints_answers() {
     let home = tempfile::tempdir().unwrap();
     let served = Server::start(home.path(), &["--listen", "127.0.0.1:0"]);
     let (status, said) = townlet(home.path(), &["console", "--connect", &served.url, "--json", "kpi"], "");
     assert!(status == Some(0) && said.starts_with('{'), "{said}");
     let (status, said) = townlet(home.path(), &["console", "--connect", &served.url, "setmoney", "ada", "3"], "");
     assert!(status == Some(1) && said.contains("E_FORBIDDEN"), "{said}");
-    let mut pty = WatchedSource::start(home.path(), (80, 24), &["console", "--connect", &served.url], &[]);
+    let mut pty = PtySession::start(home.path(), (80, 24), &["console", "--connect", &served.url], &[]);
     pty.shows(": viewer (");
     pty.press("employment_st\t\r");
     pty.shows("pending (limit");
@@ -355,11 +355,11 @@ fn the_console_asks_at_a_prompt_and_says_how_it_went() {
 }
 
 #[test]
-fn the_prompt_foretells_and_takes_a_token_that_is_shown_nowhere() {
+fn the_prompt_previews_commands_and_masks_the_token() {
     let (home, client_home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let token = token(home.path());
     let served = Server::start(home.path(), &["--listen", "127.0.0.1:0"]);
-    let mut pty = WatchedSource::start(client_home.path(), LARGE, &["console", "--connect", &served.url], &[]);
+    let mut pty = PtySession::start(client_home.path(), LARGE, &["console", "--connect", &served.url], &[]);
     pty.shows(": viewer (");
     pty.press("setmoney ada 3");
     pty.shows("E_FORBIDDEN");
@@ -388,7 +388,7 @@ fn the_prompt_foretells_and_takes_a_token_that_is_shown_nowhere() {
     served.terminate();
     let log = log_of(home.path());
     let money = |stage| log.iter().filter(|it| it.command == "setmoney" && it.stage == stage).count();
-    // What was foretold left nothing, as admin or as viewer.
+    // Previews changed nothing, as admin or as viewer.
     assert_eq!((money(Stage::Intent), money(Stage::Outcome), money(Stage::Rejected)), (1, 1, 1));
     let secret = token.rsplit('_').next().expect("a secret");
     let history = std::fs::read_to_string(client_home.path().join("townlet/console_history")).unwrap_or_default();
@@ -397,7 +397,7 @@ fn the_prompt_foretells_and_takes_a_token_that_is_shown_nowhere() {
 }
 
 #[test]
-fn it_refuses_what_would_give_a_token_or_a_town_away() {
+fn serve_refuses_options_that_would_expose_a_token_or_a_town() {
     let home = tempfile::tempdir().unwrap();
     let open = home.path().join("open");
     std::fs::write(&open, "twn_a_b\n").unwrap();
@@ -422,7 +422,7 @@ fn it_refuses_what_would_give_a_token_or_a_town_away() {
 }
 
 #[test]
-fn a_served_shard_reads_its_file_again_and_a_restart_keeps_what_it_read() {
+fn a_served_shard_reloads_its_file_and_a_restart_keeps_the_reloaded_settings() {
     let home = tempfile::tempdir().unwrap();
     let (home, token) = (home.path(), token(home.path()));
     let file = |clip: &str, more: &str| {
@@ -474,7 +474,7 @@ fn a_served_shard_reads_its_file_again_and_a_restart_keeps_what_it_read() {
 }
 
 #[test]
-fn a_restart_goes_on_with_what_was_served_whatever_batches_ran_since() {
+fn resume_takes_the_served_run_even_after_newer_batches() {
     let home = tempfile::tempdir().unwrap();
     let (home, serve) = (home.path(), ["--listen", "127.0.0.1:0", "--paused"]);
     let runs = || {

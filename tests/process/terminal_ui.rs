@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use townlet_audit::{Record, Stage, verify};
 
-use super::pty_session::{BINARY, WatchedSource, log_of, repository};
+use super::pty_session::{BINARY, PtySession, log_of, repository};
 
 const LARGE: (u16, u16) = (120, 40);
 const SMALL: (u16, u16) = (80, 24);
@@ -41,11 +41,11 @@ const BACKLOG_TICKS: u32 = 3_500;
 
 /// The scenario with a backlog, paused where the queue is long.
 #[track_caller]
-fn backlog(home: &Path, size: (u16, u16)) -> WatchedSource {
+fn backlog(home: &Path, size: (u16, u16)) -> PtySession {
     let config = repository("configs/scenarios/employment_backlog.yaml");
     let (config, folder) = (config.display().to_string(), home.display().to_string());
     let arguments = ["run", "--config", &config, "--home", &folder, "--speed", "max", "--paused"];
-    let mut pty = WatchedSource::start(home, size, &arguments, &[]);
+    let mut pty = PtySession::start(home, size, &arguments, &[]);
     pty.shows("PAUSED");
     pty.command(&format!("step {BACKLOG_TICKS}"));
     pty.shows("tick 3,500");
@@ -62,7 +62,7 @@ fn snapshots(home: &Path) -> Vec<PathBuf> {
 
 /// Ended as it should: the terminal given back, status 0, a last snapshot, a whole audit log.
 #[track_caller]
-fn assert_clean_exit(pty: &mut WatchedSource, home: &Path) {
+fn assert_clean_exit(pty: &mut PtySession, home: &Path) {
     pty.terminal_restored();
     assert_eq!(pty.ended(), 0, "{}", pty.text());
     assert!(pty.text().contains("stopped at tick"), "{}", pty.text());
@@ -152,7 +152,7 @@ fn a_shift(size: (u16, u16)) {
 
 /// The newest command is a step; above it this one, then its record.
 #[track_caller]
-fn the_audit_screen_shows(pty: &mut WatchedSource, command: &str, argument: &str) {
+fn the_audit_screen_shows(pty: &mut PtySession, command: &str, argument: &str) {
     pty.press("6");
     pty.shows("written and chained");
     let selected = |screen: &vt100::Screen, command: &str| {
@@ -186,7 +186,7 @@ fn a_shift_at_80x24() {
 #[test]
 fn bare_it_opens_the_embedded_town() {
     let home = tempfile::tempdir().unwrap();
-    let mut pty = WatchedSource::start(home.path(), SMALL, &[], &[]);
+    let mut pty = PtySession::start(home.path(), SMALL, &[], &[]);
     pty.shows("Employment");
     pty.press("q");
     assert_clean_exit(&mut pty, home.path());
@@ -196,7 +196,7 @@ fn bare_it_opens_the_embedded_town() {
 fn signals_to_end_end_it_well() {
     for signal in ["TERM", "HUP", "INT", "QUIT"] {
         let home = tempfile::tempdir().unwrap();
-        let mut pty = WatchedSource::start(home.path(), SMALL, &["--speed", "max"], &[]);
+        let mut pty = PtySession::start(home.path(), SMALL, &["--speed", "max"], &[]);
         pty.shows("Employment");
         pty.signal(signal);
         assert_clean_exit(&mut pty, home.path());
@@ -206,7 +206,7 @@ fn signals_to_end_end_it_well() {
 #[test]
 fn suspended_and_continued() {
     let home = tempfile::tempdir().unwrap();
-    let mut pty = WatchedSource::start(home.path(), LARGE, &["--speed", "max"], &[]);
+    let mut pty = PtySession::start(home.path(), LARGE, &["--speed", "max"], &[]);
     pty.shows("Employment");
     for _ in 0..3 {
         pty.press("\u{1a}");
@@ -234,7 +234,7 @@ fn colours(written: &[u8]) -> Vec<String> {
 fn no_color_is_honoured_everywhere() {
     let home = tempfile::tempdir().unwrap();
     for (environment, plain) in [(&[("NO_COLOR", "1")][..], true), (&[], false)] {
-        let mut pty = WatchedSource::start(home.path(), LARGE, &["--speed", "max"], environment);
+        let mut pty = PtySession::start(home.path(), LARGE, &["--speed", "max"], environment);
         pty.shows("Employment");
         for (key, text) in [("2", "Map"), ("3", "Agents"), ("6", "Audit log"), ("1", "Employment")] {
             pty.press(key);
@@ -250,7 +250,7 @@ fn no_color_is_honoured_everywhere() {
 #[test]
 fn a_terminal_too_small_says_so_and_a_storm_of_sizes_is_weathered() {
     let home = tempfile::tempdir().unwrap();
-    let mut pty = WatchedSource::start(home.path(), (50, 10), &["--speed", "max"], &[]);
+    let mut pty = PtySession::start(home.path(), (50, 10), &["--speed", "max"], &[]);
     pty.shows("50 × 10 is too small");
     for round in 0..60_u16 {
         pty.resize((1 + round * 37 % 220, 1 + round * 23 % 70));
@@ -285,9 +285,9 @@ fn without_a_terminal_it_says_what_to_use() {
 #[test]
 fn the_same_shard_twice_in_a_home_is_refused_by_name() {
     let home = tempfile::tempdir().unwrap();
-    let mut first = WatchedSource::start(home.path(), SMALL, &[], &[]);
+    let mut first = PtySession::start(home.path(), SMALL, &[], &[]);
     first.shows("Employment");
-    let mut second = WatchedSource::start(home.path(), SMALL, &[], &[]);
+    let mut second = PtySession::start(home.path(), SMALL, &[], &[]);
     assert_eq!(second.ended(), 2);
     assert!(second.text().contains("is running in this home already"), "{}", second.text());
     first.press("q");
